@@ -1,0 +1,3 @@
+//! The `cosmicsync` binary.
+
+fn main() {}

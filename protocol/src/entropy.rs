@@ -1,0 +1,84 @@
+//! Randomness, as an argument: one seed, children by label.
+//!
+//! The driver draws one 32-byte seed from the operating system (or, in a simulation, from the run's seed) and
+//! nothing else in the core is random. Children are derived by label, so adding a consumer leaves the others'
+//! values alone.
+
+use core::convert::Infallible;
+use core::fmt;
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng, TryCryptoRng, TryRng};
+
+/// A cryptographic random generator whose whole future is fixed by its seed.
+#[derive(Clone)]
+pub struct Entropy {
+    seed: [u8; 32],
+    rng: ChaCha20Rng,
+}
+
+impl Entropy {
+    /// Makes the generator that `seed` determines.
+    pub fn new(seed: [u8; 32]) -> Self {
+        Self { seed, rng: ChaCha20Rng::from_seed(seed) }
+    }
+
+    /// Derives an independent generator. The same label always gives the same child.
+    #[must_use]
+    pub fn child(&self, label: &str) -> Self {
+        let mut hasher = blake3::Hasher::new_derive_key("cosmicsync entropy 1");
+        hasher.update(&self.seed);
+        hasher.update(label.as_bytes());
+        Self::new(*hasher.finalize().as_bytes())
+    }
+
+    /// Draws `N` bytes.
+    pub fn bytes<const N: usize>(&mut self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.rng.fill_bytes(&mut bytes);
+        bytes
+    }
+
+    /// Draws a number below `bound`, which must not be zero. The bias is below 2^-32 for bounds up to 2^32.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.rng.next_u64() % bound
+    }
+}
+
+impl TryRng for Entropy {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        Ok(self.rng.next_u32())
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        Ok(self.rng.next_u64())
+    }
+
+    fn try_fill_bytes(&mut self, into: &mut [u8]) -> Result<(), Infallible> {
+        self.rng.fill_bytes(into);
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Entropy {}
+
+impl fmt::Debug for Entropy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Entropy(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn children_depend_on_the_label_alone() {
+        let mut parent = Entropy::new([7; 32]);
+        let before: [u8; 16] = parent.child("a").bytes();
+        let _: [u8; 64] = parent.bytes();
+        assert_eq!(parent.child("a").bytes::<16>(), before);
+        assert_ne!(parent.child("b").bytes::<16>(), before);
+    }
+}

@@ -1,0 +1,230 @@
+//! Storage, as correlated requests and completions.
+//!
+//! The endpoint never touches a disk. It emits [`StoreRequest`]s and is told of each by one [`StoreDone`] with the
+//! same [`StoreId`]. A store is any ordered key-value map with atomic batches: LMDB in the node, a `BTreeMap` in
+//! tests, a model of a failing disk in the simulator (`spec/storage.md`).
+//!
+//! What a store must promise:
+//! 1. Requests take effect in the order in which they were polled; a read sees every earlier commit.
+//! 2. A commit applies whole or not at all, and its [`StoreDone::Committed`] comes only after it is durable.
+//! 3. After a crash the store holds a prefix of the commits that contains every one reported durable.
+//! 4. A failed commit applied nothing. After one failure the store fails every later commit until it is reopened.
+
+use bytes::Bytes;
+
+/// The tables, each an ordered map from bytes to bytes. The number is the one that stands on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Table {
+    /// Singletons: format version, incarnation, counters.
+    Meta = 0,
+    /// Secret keys: device, epochs, logs, invites. Sealed at rest; the log keys never enter a backup.
+    Secret = 1,
+    /// Space number -> genesis record, name.
+    Space = 2,
+    /// Partition number -> its space, id and name.
+    Partition = 3,
+    /// Log number -> card, newest head, owner, what is held.
+    Log = 4,
+    /// (log number, seq) -> entry as it travels, absent sections as their hashes.
+    Entry = 5,
+    /// (log number, seq) -> signature of the head that ends a segment there.
+    Head = 6,
+    /// (partition number, document, log number, seq, section) -> how to read that section.
+    Index = 7,
+    /// (partition number, collection, document) -> nothing: which documents there are.
+    Doc = 8,
+    /// (partition number, document) -> materialised value and version: a cache. Sealed at rest.
+    Value = 9,
+    /// (space number, position) -> log number: the order in which logs grew, for cursors.
+    Journal = 10,
+    /// (device, space) -> how far this store has read that peer's journal.
+    Peer = 11,
+    /// Rows of the layer above: import progress, index entries. Sealed at rest.
+    App = 12,
+}
+
+impl Table {
+    /// All tables, in the order of their numbers.
+    pub const ALL: [Self; 13] = [
+        Self::Meta,
+        Self::Secret,
+        Self::Space,
+        Self::Partition,
+        Self::Log,
+        Self::Entry,
+        Self::Head,
+        Self::Index,
+        Self::Doc,
+        Self::Value,
+        Self::Journal,
+        Self::Peer,
+        Self::App,
+    ];
+
+    /// The name on disk.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Meta => "meta",
+            Self::Secret => "secret",
+            Self::Space => "space",
+            Self::Partition => "partition",
+            Self::Log => "log",
+            Self::Entry => "entry",
+            Self::Head => "head",
+            Self::Index => "index",
+            Self::Doc => "doc",
+            Self::Value => "value",
+            Self::Journal => "journal",
+            Self::Peer => "peer",
+            Self::App => "app",
+        }
+    }
+
+    /// Whether values carry plaintext and must be sealed under the store key. Keys of rows are never sealed.
+    pub const fn sealed_at_rest(self) -> bool {
+        matches!(self, Self::Secret | Self::Space | Self::Partition | Self::Value | Self::App)
+    }
+}
+
+/// Correlates a request with its completion. Unique within one endpoint's life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StoreId(pub u64);
+
+/// One write of a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Op {
+    /// Inserts or replaces a row.
+    Put {
+        /// Where.
+        table: Table,
+        /// The row's key, at most 200 bytes.
+        key: Bytes,
+        /// The row's value.
+        value: Bytes,
+    },
+    /// Removes a row; fine if there is none.
+    Delete {
+        /// Where.
+        table: Table,
+        /// The row's key.
+        key: Bytes,
+    },
+}
+
+/// A bounded read of consecutive rows, `from <= key < to`, ascending.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scan {
+    /// Where.
+    pub table: Table,
+    /// First key, inclusive.
+    pub from: Bytes,
+    /// Last key, exclusive. Empty means the end of the table.
+    pub to: Bytes,
+    /// Stop before the row that would take keys and values past this many bytes; the first row always comes.
+    pub bytes_max: usize,
+}
+
+/// One row.
+pub type Row = (Bytes, Bytes);
+
+/// What the endpoint asks of its store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreRequest {
+    /// Applies all writes atomically, then makes them durable.
+    Commit {
+        /// For the completion.
+        id: StoreId,
+        /// In order; a later one on the same key wins.
+        ops: Vec<Op>,
+    },
+    /// Reads single rows.
+    Get {
+        /// For the completion.
+        id: StoreId,
+        /// Which rows.
+        keys: Vec<(Table, Bytes)>,
+    },
+    /// Reads consecutive rows.
+    Scan {
+        /// For the completion.
+        id: StoreId,
+        /// Which rows.
+        scan: Scan,
+    },
+}
+
+impl StoreRequest {
+    /// The id that the completion must carry.
+    pub const fn id(&self) -> StoreId {
+        match self {
+            Self::Commit { id, .. } | Self::Get { id, .. } | Self::Scan { id, .. } => *id,
+        }
+    }
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreDone {
+    /// The commit is durable.
+    Committed {
+        /// Of the request.
+        id: StoreId,
+    },
+    /// The rows that were asked for, in that order.
+    Got {
+        /// Of the request.
+        id: StoreId,
+        /// `None` where there is no such row.
+        values: Vec<Option<Bytes>>,
+    },
+    /// The rows that a scan found.
+    Scanned {
+        /// Of the request.
+        id: StoreId,
+        /// Ascending by key.
+        rows: Vec<Row>,
+        /// Whether the scan stopped at `bytes_max`; go on after the last key.
+        more: bool,
+    },
+    /// The request failed.
+    Failed {
+        /// Of the request.
+        id: StoreId,
+        /// Why.
+        error: StoreError,
+    },
+}
+
+/// Why a store failed, told so that a person can act.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The disk or the map is full; nothing of the commit was applied.
+    #[error("the disk is full: free some space, then start the node again")]
+    Full,
+    /// The disk did not confirm that the data is safe.
+    #[error("the disk failed to confirm a write ({0}): check the disk, then start the node again")]
+    NotDurable(&'static str),
+    /// A row could not be read back as written.
+    #[error("the store is damaged in table {table}: restore a backup, or remove the store and sync again from a peer")]
+    Corrupt {
+        /// Where.
+        table: &'static str,
+    },
+    /// The store failed before and was not reopened since.
+    #[error("the store failed earlier: start the node again")]
+    Poisoned,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Table;
+
+    #[test]
+    fn table_numbers_and_names_are_unique() {
+        for (at, table) in Table::ALL.into_iter().enumerate() {
+            assert_eq!(table as usize, at);
+            assert!(Table::ALL.iter().filter(|other| other.name() == table.name()).count() == 1);
+        }
+    }
+}

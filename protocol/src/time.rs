@@ -1,0 +1,45 @@
+//! Time, as an argument.
+//!
+//! The core never reads a clock. Every input carries a [`Now`]; every wish to be woken is a [`Deadline`].
+
+/// One reading of both clocks, taken by the driver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Now {
+    /// Monotonic microseconds since an origin of the driver's choice. Never goes back.
+    pub mono_us: u64,
+    /// Wall clock in milliseconds since the Unix epoch. A hint for people; no acceptance rule reads it.
+    pub wall_ms: u64,
+}
+
+impl Now {
+    /// This reading, `us` microseconds later on both clocks.
+    #[must_use]
+    pub const fn after_us(self, us: u64) -> Self {
+        Self { mono_us: self.mono_us.saturating_add(us), wall_ms: self.wall_ms.saturating_add(us / 1000) }
+    }
+}
+
+/// When the endpoint wants `handle_timeout`, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Deadline {
+    /// On the monotonic clock, in microseconds.
+    pub at_us: u64,
+    /// What will happen then.
+    pub reason: Reason,
+}
+
+/// Why a deadline was set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The coalescing window of local edits closes.
+    Flush,
+    /// A handshake has run out of time.
+    HandshakeTimeout,
+    /// A quiet link is probed, or found dead.
+    KeepAlive,
+    /// Acknowledgements that were held back to share a frame are due.
+    Acks,
+    /// An idle document may be evicted.
+    Evict,
+}

@@ -1,0 +1,3 @@
+//! What travels and in which encoding (`spec/wire.md`).
+
+pub mod codec;
