@@ -1,6 +1,7 @@
 //! The sans-IO core of CosmicSync.
 #![forbid(unsafe_code)]
 
+pub mod document;
 pub mod entropy;
 pub mod ids;
 pub mod storage;

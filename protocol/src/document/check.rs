@@ -1,0 +1,110 @@
+//! The gate before Loro: what an update must be before it may be imported.
+//!
+//! Loro does not authenticate its peers, so this does: an update holds the operations of exactly the peer that its log
+//! stands for, starting exactly where that peer's last update in this document ended (`spec/documents.md`, section 4).
+
+use super::{UPDATE_BYTES_MAX, UPDATE_OPS_MAX};
+use loro::{EncodedBlobMode, LoroDoc};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// An update that passed [`check`]: the only thing a replica imports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckedUpdate {
+    pub(super) bytes: Vec<u8>,
+    pub(super) peer: u64,
+    pub(super) start: u32,
+    pub(super) end: u32,
+    /// Other operations that these build on: (peer, counter).
+    pub(super) deps: Vec<(u64, u32)>,
+}
+
+impl CheckedUpdate {
+    /// Whose operations these are.
+    pub const fn peer(&self) -> u64 {
+        self.peer
+    }
+
+    /// Counter of the first operation.
+    pub const fn start(&self) -> u32 {
+        self.start
+    }
+
+    /// Counter after the last operation: where the peer's next update in this document must start.
+    pub const fn end(&self) -> u32 {
+        self.end
+    }
+
+    /// The operations outside the update that it directly builds on, as (peer, counter).
+    pub fn deps(&self) -> &[(u64, u32)] {
+        &self.deps
+    }
+}
+
+/// Why an update is not acceptable. Always its author's fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum UpdateError {
+    /// Longer than [`UPDATE_BYTES_MAX`].
+    #[error("the update is longer than {UPDATE_BYTES_MAX} bytes")]
+    TooLong,
+    /// Not a Loro update, or damaged.
+    #[error("the update cannot be decoded")]
+    Undecodable,
+    /// A Loro snapshot or an outdated format.
+    #[error("the bytes are not an update")]
+    NotUpdates,
+    /// No operation, or operations of more than one peer.
+    #[error("the update holds the operations of {0} peers, not of one")]
+    Peers(usize),
+    /// Operations of another peer than the log's.
+    #[error("the update is of peer {found:016x}, not of its log's peer")]
+    WrongPeer {
+        /// Whose operations they are.
+        found: u64,
+    },
+    /// A gap or an overlap with the peer's last update.
+    #[error("the update starts at operation {found}, not at {expected}")]
+    WrongStart {
+        /// Where the peer's last update ended.
+        expected: u32,
+        /// Where this one starts.
+        found: i64,
+    },
+    /// More than [`UPDATE_OPS_MAX`] operations, or counters that run out.
+    #[error("the update holds more than {UPDATE_OPS_MAX} operations")]
+    TooManyOps,
+}
+
+/// Checks one update against the peer of its log and the end of that peer's last update in this document.
+///
+/// A pure function of its arguments. Nothing is imported, and a panic of the decoder is an
+/// [`UpdateError::Undecodable`].
+pub fn check(bytes: Vec<u8>, peer: u64, start: u32) -> Result<CheckedUpdate, UpdateError> {
+    if bytes.len() > UPDATE_BYTES_MAX {
+        return Err(UpdateError::TooLong);
+    }
+    let meta = catch_unwind(AssertUnwindSafe(|| LoroDoc::decode_import_blob_meta(&bytes, true)))
+        .map_err(core::mem::forget)
+        .and_then(|decoded| decoded.map_err(drop))
+        .map_err(|()| UpdateError::Undecodable)?;
+    if meta.mode != EncodedBlobMode::Updates {
+        return Err(UpdateError::NotUpdates);
+    }
+    let mut peers = meta.partial_end_vv.iter();
+    let (Some((&found, &end)), None) = (peers.next(), peers.next()) else {
+        return Err(UpdateError::Peers(meta.partial_end_vv.len()));
+    };
+    if found != peer || peer == u64::MAX {
+        return Err(UpdateError::WrongPeer { found });
+    }
+    let found = meta.partial_start_vv.get(&peer).copied().unwrap_or(-1);
+    if u32::try_from(found) != Ok(start) {
+        return Err(UpdateError::WrongStart { expected: start, found: found.into() });
+    }
+    let end = u32::try_from(end).map_err(|_| UpdateError::TooManyOps)?;
+    if end <= start || end - start > UPDATE_OPS_MAX {
+        return Err(UpdateError::TooManyOps);
+    }
+    let dep = |id: loro::ID| u32::try_from(id.counter).map(|counter| (id.peer, counter));
+    let deps = meta.start_frontiers.iter().map(dep).collect::<Result<_, _>>().map_err(|_| UpdateError::Undecodable)?;
+    Ok(CheckedUpdate { bytes, peer, start, end, deps })
+}

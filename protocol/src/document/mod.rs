@@ -1,0 +1,43 @@
+//! Documents: Loro at a safe distance.
+//!
+//! The only room that names `loro::`. It turns JSON-like [`Value`]s and [`Change`]s into Loro updates and back, checks
+//! every foreign update before Loro sees it, and contains what Loro does with hostile bytes: a panic costs the
+//! [`Replica`] in memory, never the process, and the replica is rebuilt from its updates.
+//!
+//! It never stores, sends or orders updates, never reads a clock, and lets no operating-system randomness reach an
+//! output. Specified in `spec/documents.md`.
+
+mod change;
+mod check;
+mod encode;
+mod path;
+mod read;
+mod replica;
+mod shape;
+mod value;
+
+pub use change::{Change, ChangeError};
+pub use check::{CheckedUpdate, UpdateError, check};
+pub use encode::{Meta, encode_new};
+pub use path::{Step, TextPaths, TextStep};
+pub use replica::{Broken, ChangeRecord, ImportError, Imported, Replica, Update};
+pub use value::{Value, ValueError};
+
+/// The longest plain update, in bytes. An acceptance constant: equal everywhere (`spec/documents.md`, section 4).
+pub const UPDATE_BYTES_MAX: usize = 256 * 1024;
+
+/// The most operations one update may carry. An acceptance constant.
+pub const UPDATE_OPS_MAX: u32 = 50_000;
+
+/// How deep maps and lists may nest, the document itself counted. An acceptance constant: what lies deeper can't be
+/// written here, and reads as null when another replica wrote it.
+pub const DEPTH_MAX: usize = 64;
+
+/// Where each peer's operations end: the first counter that is not there yet.
+pub type Version = std::collections::BTreeMap<u64, u32>;
+
+/// Name of the root map that holds the value.
+const ROOT_DOC: &str = "doc";
+
+/// Name of the root map that says what the document is called.
+const ROOT_META: &str = "meta";

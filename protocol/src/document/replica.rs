@@ -1,0 +1,428 @@
+//! One document in memory.
+//!
+//! A [`Replica`] owns a Loro document, edits it as one peer and imports what others wrote. Whatever Loro does with what
+//! it was given happens inside a guard: after a panic the Loro document is leaked, every later call fails with
+//! [`Broken`], and the caller rebuilds from the updates (`spec/documents.md`, section 6).
+
+use super::change::{Splice, splice_between};
+use super::encode::{Writer, export, fresh, ops_of};
+use super::shape::{Cost, dry_run};
+use super::{Change, ChangeError, CheckedUpdate, Meta, ROOT_DOC, Step, TextPaths, Value, Version, read};
+use core::fmt;
+use core::mem::ManuallyDrop;
+use loro::{Container, LoroDoc, LoroError, LoroMap, LoroResult, LoroText, ValueOrContainer, VersionVector};
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// One document, edited as one peer at a time.
+pub struct Replica {
+    /// `None` once it broke.
+    doc: Option<LoroDoc>,
+    peer: u64,
+    /// Where our operations ended at the last [`Replica::take_update`].
+    taken: u32,
+    /// What was applied since then costs at most this.
+    untaken: Cost,
+    version: Version,
+}
+
+/// The document broke: the engine panicked on what it had imported. Rebuild it from its updates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the document is broken and must be rebuilt from its updates")]
+pub struct Broken;
+
+/// One update: the operations of one peer from `start` to `end`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Update {
+    /// In Loro's encoding.
+    pub bytes: Vec<u8>,
+    /// Counter of the first operation.
+    pub start: u32,
+    /// Counter after the last operation.
+    pub end: u32,
+}
+
+/// What an import did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Imported {
+    /// How many operations were new.
+    pub ops: u64,
+}
+
+/// Why updates were not imported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ImportError {
+    /// Update number `index` does not start where its peer's operations end. Nothing was imported.
+    #[error("update {index} does not start where its peer's operations end")]
+    OutOfOrder {
+        /// Which of the given updates.
+        index: usize,
+    },
+    /// Update number `index` builds on operations that are not here. Nothing was imported.
+    #[error("update {index} builds on operations that are not here")]
+    MissingDependency {
+        /// Which of the given updates.
+        index: usize,
+    },
+    /// An update has a gap inside: the engine would wait for ever. The replica is broken; rebuild.
+    #[error("an update has a gap inside")]
+    Gap,
+    /// The engine refused an update. The replica is broken; rebuild.
+    #[error("the document engine refused an update")]
+    Refused,
+    /// The engine panicked. The replica is broken; rebuild.
+    #[error("the document engine panicked on an update")]
+    Panicked,
+    /// The replica was broken before.
+    #[error(transparent)]
+    Broken(#[from] Broken),
+}
+
+/// A stretch of one peer's operations, as the engine groups them.
+///
+/// It has no time of its own: the clock hint of the entry that brought it is the one to show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangeRecord {
+    /// Who wrote it.
+    pub peer: u64,
+    /// Counter of the first operation.
+    pub start: u32,
+    /// How many operations.
+    pub len: u32,
+    /// Logical time: greater than that of everything it builds on.
+    pub lamport: u32,
+    /// What it directly builds on: (peer, counter).
+    pub deps: Vec<(u64, u32)>,
+}
+
+impl Replica {
+    /// Makes an empty document, to be edited as `peer`.
+    pub fn new(peer: u64) -> Self {
+        Self { doc: Some(fresh(peer)), peer, taken: 0, untaken: Cost::default(), version: Version::new() }
+    }
+
+    /// Makes a new document that holds a value. Its update is then to be taken.
+    pub fn create(peer: u64, meta: &Meta, value: &Value, texts: &TextPaths) -> Result<Self, ChangeError> {
+        let Value::Map(entries) = value else { return Err(ChangeError::RootNotMap) };
+        let changes: Vec<Change> = entries
+            .iter()
+            .map(|(key, value)| Change::Set { path: vec![Step::Key(key.clone())], value: value.clone() })
+            .collect();
+        let mut replica = Self::new(peer);
+        replica.untaken = Cost { bytes: meta.cost(), ops: 2 };
+        replica.guarded(|doc| meta.write(doc))?.map_err(|_| ChangeError::Refused)?;
+        replica.apply(&changes, texts)?;
+        Ok(replica)
+    }
+
+    /// Rebuilds a document from its updates, one at a time in the order given, leaving out what cannot be imported.
+    ///
+    /// Returns the indices left out: of updates on which the engine panics, which it refuses, which have a gap inside,
+    /// or which build on what was left out. Give them in canonical order (causal, then log, then sequence number), so
+    /// that every replica leaves out the same.
+    pub fn rebuild(peer: u64, updates: &[CheckedUpdate]) -> (Self, Vec<usize>) {
+        let mut replica = Self::new(peer);
+        let mut kept: Vec<usize> = Vec::new();
+        let mut excluded = Vec::new();
+        for (index, update) in updates.iter().enumerate() {
+            if replica.settle(update).is_ok() {
+                kept.push(index);
+                continue;
+            }
+            excluded.push(index);
+            if replica.doc.is_none() {
+                replica = Self::new(peer);
+                // They were accepted in this very order, so they are again.
+                kept.retain(|kept| replica.settle(&updates[*kept]).is_ok());
+            }
+        }
+        replica.taken = replica.end_of(peer);
+        (replica, excluded)
+    }
+
+    fn settle(&mut self, update: &CheckedUpdate) -> Result<(), ImportError> {
+        self.import(vec![update.clone()])?;
+        self.value()?;
+        Ok(())
+    }
+
+    /// Continues as another peer.
+    ///
+    /// # Panics
+    ///
+    /// When operations of the present peer were not taken: they would never be sent.
+    pub fn set_peer(&mut self, peer: u64) -> Result<(), Broken> {
+        assert_eq!(self.taken, self.end_of(self.peer), "operations of the last peer were not taken");
+        self.guarded(|doc| doc.set_peer_id(peer))?.map_err(|_| Broken)?;
+        self.peer = peer;
+        self.taken = self.end_of(peer);
+        Ok(())
+    }
+
+    /// Whom this replica edits as.
+    pub const fn peer(&self) -> u64 {
+        self.peer
+    }
+
+    /// Applies all changes, in order, or none.
+    ///
+    /// They are tried on an overlay first; the engine is touched when all fit. Strings at a path in `texts` become
+    /// texts that merge character by character.
+    pub fn apply(&mut self, changes: &[Change], texts: &TextPaths) -> Result<(), ChangeError> {
+        let cost = self.guarded(|doc| dry_run(doc, changes, texts))??;
+        if !cost.fits() {
+            return Err(ChangeError::TooLarge);
+        }
+        if !self.untaken.plus(cost).fits() {
+            return Err(ChangeError::Full);
+        }
+        let applied = self.guarded(|doc| {
+            let root = doc.get_map(ROOT_DOC);
+            let applied = changes.iter().try_for_each(|change| edit(&root, change, texts));
+            doc.commit();
+            applied
+        })?;
+        if applied.is_err() {
+            self.doc = None;
+            return Err(ChangeError::Refused);
+        }
+        self.untaken = self.untaken.plus(cost);
+        self.see_version()?;
+        Ok(())
+    }
+
+    /// Takes the update with our operations since the last one. `None` when there are none.
+    pub fn take_update(&mut self) -> Result<Option<Update>, Broken> {
+        let (peer, start, end) = (self.peer, self.taken, self.end_of(self.peer));
+        if start == end {
+            return Ok(None);
+        }
+        let bytes = self.guarded(|doc| export(doc, peer, start, end))?.ok_or(Broken)?;
+        self.taken = end;
+        self.untaken = Cost::default();
+        Ok(Some(Update { bytes, start, end }))
+    }
+
+    /// Imports checked updates, given in causal order.
+    ///
+    /// Start counters and dependencies are compared with what is here before the engine is touched. After
+    /// [`ImportError::Gap`], `Refused` or `Panicked` the replica is broken: see [`Replica::rebuild`].
+    pub fn import(&mut self, updates: Vec<CheckedUpdate>) -> Result<Imported, ImportError> {
+        if self.doc.is_none() {
+            return Err(Broken.into());
+        }
+        let ops = self.in_causal_order(&updates)?;
+        let blobs: Vec<Vec<u8>> = updates.into_iter().map(|update| update.bytes).collect();
+        let status = self.guarded(|doc| doc.import_batch(&blobs)).map_err(|_| ImportError::Panicked)?;
+        let outcome = match status {
+            Ok(status) if status.pending.is_none() => Ok(Imported { ops }),
+            Ok(_) => Err(ImportError::Gap),
+            Err(_) => Err(ImportError::Refused),
+        };
+        if outcome.is_err() {
+            self.doc = None;
+        }
+        let own = self.end_of(self.peer);
+        self.see_version().map_err(|_| outcome.clone().err().unwrap_or(ImportError::Panicked))?;
+        // Our own operations may come back from the store; those are not to be sent again.
+        if self.taken == own {
+            self.taken = self.end_of(self.peer);
+        }
+        outcome
+    }
+
+    fn in_causal_order(&self, updates: &[CheckedUpdate]) -> Result<u64, ImportError> {
+        let mut ahead = Version::new();
+        let mut ops = 0;
+        for (index, update) in updates.iter().enumerate() {
+            let end = |peer| ahead.get(&peer).copied().unwrap_or_else(|| self.end_of(peer));
+            if end(update.peer) != update.start {
+                return Err(ImportError::OutOfOrder { index });
+            }
+            if update.deps.iter().any(|(peer, counter)| *counter >= end(*peer)) {
+                return Err(ImportError::MissingDependency { index });
+            }
+            ops += u64::from(update.end - update.start);
+            ahead.insert(update.peer, update.end);
+        }
+        Ok(ops)
+    }
+
+    /// Reads the value.
+    pub fn value(&mut self) -> Result<Value, Broken> {
+        self.guarded(|doc| read::map(&doc.get_map(ROOT_DOC), 1))
+    }
+
+    /// Reads what stands at a path. `None` when nothing does.
+    pub fn value_in(&mut self, path: &[Step]) -> Result<Option<Value>, Broken> {
+        self.guarded(|doc| Some(read::any(read::find(&doc.get_map(ROOT_DOC), path)?, path.len())))
+    }
+
+    /// Reads the text container at a path. `None` when none is there: a plain string isn't one.
+    pub fn text_at(&mut self, path: &[Step]) -> Result<Option<String>, Broken> {
+        self.guarded(|doc| match read::find(&doc.get_map(ROOT_DOC), path) {
+            Some(ValueOrContainer::Container(Container::Text(text))) => Some(text.to_string()),
+            _ => None,
+        })
+    }
+
+    /// Reads what the document is called.
+    pub fn meta(&mut self) -> Result<Meta, Broken> {
+        self.guarded(Meta::read)
+    }
+
+    /// Where each peer's operations end.
+    pub const fn version(&self) -> &Version {
+        &self.version
+    }
+
+    /// Lists all stretches of operations, oldest first.
+    pub fn history(&mut self) -> Result<Vec<ChangeRecord>, Broken> {
+        let mut records = self.guarded(|doc| {
+            let heads: Vec<loro::ID> = doc.oplog_frontiers().iter().collect();
+            let mut records = Vec::new();
+            let walked = doc.travel_change_ancestors(&heads, &mut |change| {
+                records.push(record(&change));
+                ControlFlow::Continue(())
+            });
+            walked.map(|()| records).map_err(|_| Broken)
+        })??;
+        records.sort_by_key(|record| (record.lamport, record.peer));
+        Ok(records)
+    }
+
+    /// Reads the value as of a version. `None` when the version holds operations that are not here.
+    pub fn value_at(&mut self, version: &Version) -> Result<Option<Value>, Broken> {
+        if version.iter().any(|(peer, end)| *end > self.end_of(*peer)) {
+            return Ok(None);
+        }
+        let ends = version.iter().filter(|(_, end)| **end > 0);
+        let ends: VersionVector = ends.map(|(peer, end)| (*peer, i32::try_from(*end).unwrap_or(i32::MAX))).collect();
+        self.guarded(|doc| {
+            let then = doc.fork_at(&doc.vv_to_frontiers(&ends)).map_err(|_| Broken)?;
+            Ok(Some(read::map(&then.get_map(ROOT_DOC), 1)))
+        })?
+    }
+
+    /// Whether the replica broke and must be rebuilt.
+    pub const fn is_broken(&self) -> bool {
+        self.doc.is_none()
+    }
+
+    fn end_of(&self, peer: u64) -> u32 {
+        self.version.get(&peer).copied().unwrap_or(0)
+    }
+
+    fn see_version(&mut self) -> Result<(), Broken> {
+        let ends = |doc: &LoroDoc| -> Version {
+            let end = |(peer, end): (&u64, &i32)| Some((*peer, u32::try_from(*end).ok()?));
+            doc.oplog_vv().iter().filter_map(end).collect()
+        };
+        self.version = self.guarded(ends)?;
+        debug_assert_eq!(self.end_of(self.peer), self.guarded(|doc| ops_of(doc, doc.peer_id()))?);
+        Ok(())
+    }
+
+    /// Runs `work` on the document; on a panic leaks the document, for its state can't be trusted even to be dropped.
+    fn guarded<R>(&mut self, work: impl FnOnce(&LoroDoc) -> R) -> Result<R, Broken> {
+        let doc = ManuallyDrop::new(self.doc.take().ok_or(Broken)?);
+        let result = catch_unwind(AssertUnwindSafe(|| work(&doc)));
+        // Dropping a panic's payload may panic again.
+        let result = result.map_err(|payload| {
+            core::mem::forget(payload);
+            Broken
+        })?;
+        self.doc = Some(ManuallyDrop::into_inner(doc));
+        Ok(result)
+    }
+}
+
+fn record(change: &loro::ChangeMeta) -> ChangeRecord {
+    let unsigned = |counter: i32| u32::try_from(counter).unwrap_or(0);
+    ChangeRecord {
+        peer: change.id.peer,
+        start: unsigned(change.id.counter),
+        len: u32::try_from(change.len).unwrap_or(u32::MAX),
+        lamport: change.lamport,
+        deps: change.deps.iter().map(|id| (id.peer, unsigned(id.counter))).collect(),
+    }
+}
+
+/// Applies one change that the dry run found valid.
+fn edit(root: &LoroMap, change: &Change, texts: &TextPaths) -> LoroResult<()> {
+    match change {
+        Change::Set { path, value } => set(root, path, value, texts),
+        Change::Remove { path } => match parent(root, path)? {
+            (Container::Map(map), Step::Key(key)) => map.delete(key),
+            (Container::List(list), Step::Index(index)) => list.delete(*index, 1),
+            _ => Err(misplaced()),
+        },
+        Change::Insert { path, index, values } => match container(root, path)? {
+            Container::List(list) => Writer { texts, path: path.clone() }.fill_list(&list, *index, values),
+            _ => Err(misplaced()),
+        },
+        Change::Delete { path, index, len } => match container(root, path)? {
+            Container::List(list) => list.delete(*index, *len),
+            _ => Err(misplaced()),
+        },
+        Change::Splice { path, at, delete, insert } => match container(root, path)? {
+            Container::Text(text) => splice(&text, &Splice { at: *at, delete: *delete, insert }),
+            _ => Err(misplaced()),
+        },
+    }
+}
+
+fn set(root: &LoroMap, path: &[Step], value: &Value, texts: &TextPaths) -> LoroResult<()> {
+    if let (Some(ValueOrContainer::Container(Container::Text(text))), Value::Text(new)) =
+        (read::find(root, path), value)
+    {
+        return splice(&text, &splice_between(&text.to_string(), new));
+    }
+    let (container, last) = parent(root, path)?;
+    let above = path.split_last().map(|(_, above)| above.to_vec()).unwrap_or_default();
+    let mut writer = Writer { texts, path: above };
+    match (container, last) {
+        (Container::Map(map), Step::Key(key)) => writer.entry(&map, key, value),
+        (Container::List(list), Step::Index(index)) => {
+            list.delete(*index, 1)?;
+            writer.fill_list(&list, *index, core::slice::from_ref(value))
+        }
+        _ => Err(misplaced()),
+    }
+}
+
+fn splice(text: &LoroText, edit: &Splice<'_>) -> LoroResult<()> {
+    if edit.delete > 0 {
+        text.delete(edit.at, edit.delete)?;
+    }
+    if edit.insert.is_empty() { Ok(()) } else { text.insert(edit.at, edit.insert) }
+}
+
+fn container(root: &LoroMap, path: &[Step]) -> LoroResult<Container> {
+    match read::find(root, path) {
+        Some(ValueOrContainer::Container(container)) => Ok(container),
+        _ => Err(misplaced()),
+    }
+}
+
+fn parent<'a>(root: &LoroMap, path: &'a [Step]) -> LoroResult<(Container, &'a Step)> {
+    let (last, above) = path.split_last().ok_or_else(misplaced)?;
+    Ok((container(root, above)?, last))
+}
+
+fn misplaced() -> LoroError {
+    LoroError::NotFoundError("the dry run found what is not there".into())
+}
+
+impl fmt::Debug for Replica {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replica")
+            .field("peer", &self.peer)
+            .field("version", &self.version)
+            .field("broken", &self.is_broken())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;
