@@ -1,0 +1,151 @@
+//! Certificates: a user's word that a device is theirs.
+
+use super::{DeviceClaim, DevicePublic, IdentityError, UserGenesis, UserKey, VERSION, read_version, signature};
+use crate::ids::UserId;
+use crate::wire::codec::{Reader, Write};
+
+const CONTEXT: &str = "cosmicsync device cert 1";
+
+/// The most bytes that a [`Credential`] takes.
+pub const CREDENTIAL_BYTES_MAX: usize = 2 + UserGenesis::LEN + 2 + DeviceCert::LEN_MAX;
+
+/// Says that a device belongs to a user, for a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceCert {
+    /// The owner.
+    pub user: UserId,
+    /// The device, in its own words.
+    pub claim: DeviceClaim,
+    /// First moment of validity, wall clock in milliseconds since the Unix epoch.
+    pub not_before_ms: u64,
+    /// Last moment of validity, likewise; `u64::MAX` never ends.
+    pub not_after_ms: u64,
+    /// By the user key, over all that precedes it.
+    pub signature: [u8; 64],
+}
+
+impl DeviceCert {
+    const LEN_MAX: usize = 1 + 32 + DeviceClaim::LEN + 10 + 10 + 64;
+
+    /// The bytes that travel.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = self.signed_part();
+        bytes.raw(&self.signature);
+        bytes
+    }
+
+    fn signed_part(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(Self::LEN_MAX);
+        bytes.byte(VERSION);
+        bytes.raw(self.user.as_ref());
+        bytes.raw(&self.claim.encode());
+        bytes.varint(self.not_before_ms);
+        bytes.varint(self.not_after_ms);
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, IdentityError> {
+        let mut reader = Reader::new(bytes);
+        read_version(&mut reader, "the device certificate")?;
+        let cert = Self {
+            user: UserId(reader.array()?),
+            claim: DeviceClaim::read(&mut reader)?,
+            not_before_ms: reader.varint()?,
+            not_after_ms: reader.varint()?,
+            signature: reader.array()?,
+        };
+        reader.finish()?;
+        if cert.not_after_ms < cert.not_before_ms {
+            return Err(IdentityError::EmptyValidity);
+        }
+        Ok(cert)
+    }
+}
+
+impl UserKey {
+    /// Certifies a device whose claim was verified.
+    pub fn certify(&self, user: UserId, claim: DeviceClaim, not_before_ms: u64, not_after_ms: u64) -> DeviceCert {
+        let mut cert = DeviceCert { user, claim, not_before_ms, not_after_ms, signature: [0; 64] };
+        cert.signature = signature::sign(&self.0, CONTEXT, &cert.signed_part());
+        cert
+    }
+}
+
+/// A genesis record and a certificate: all that a stranger needs to know whose device this is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credential {
+    /// Of the user.
+    pub genesis: UserGenesis,
+    /// Of the device.
+    pub cert: DeviceCert,
+}
+
+impl Credential {
+    /// The bytes that travel in a Hello and in control records.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(CREDENTIAL_BYTES_MAX);
+        bytes.prefixed(&self.genesis.encode());
+        bytes.prefixed(&self.cert.encode());
+        bytes
+    }
+
+    /// Reads a credential and checks every signature in it.
+    ///
+    /// It does not check that the other end of a link *has* the device's keys (compare [`DevicePublic::noise`] with
+    /// the static key of the handshake) nor that the certificate is current ([`VerifiedCredential::valid_at`]).
+    ///
+    /// # Errors
+    /// When the bytes are not canonical, a signature fails, the certificate names another user than the genesis
+    /// record has, or a key is weak.
+    pub fn verify(bytes: &[u8]) -> Result<VerifiedCredential, IdentityError> {
+        let mut reader = Reader::new(bytes);
+        let genesis = UserGenesis::decode(reader.bytes(UserGenesis::LEN, "the length of the user genesis")?)?;
+        let cert = DeviceCert::decode(reader.bytes(DeviceCert::LEN_MAX, "the length of the device certificate")?)?;
+        reader.finish()?;
+        if cert.user != genesis.user_id() {
+            return Err(IdentityError::WrongUser);
+        }
+        if !signature::verify(&genesis.public, CONTEXT, &cert.signed_part(), &cert.signature) {
+            return Err(IdentityError::BadSignature("device certificate"));
+        }
+        cert.claim.verify()?;
+        Ok(VerifiedCredential(Self { genesis, cert }))
+    }
+}
+
+/// A credential whose signatures were checked. Only [`Credential::verify`] makes one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedCredential(Credential);
+
+impl VerifiedCredential {
+    /// The owner.
+    pub const fn user(&self) -> UserId {
+        self.0.cert.user
+    }
+
+    /// The device's public keys.
+    pub const fn device(&self) -> &DevicePublic {
+        &self.0.cert.claim.public
+    }
+
+    /// The owner's genesis record.
+    pub const fn genesis(&self) -> &UserGenesis {
+        &self.0.genesis
+    }
+
+    /// The certificate.
+    pub const fn cert(&self) -> &DeviceCert {
+        &self.0.cert
+    }
+
+    /// The bytes that were verified.
+    pub fn encode(&self) -> Vec<u8> {
+        self.0.encode()
+    }
+
+    /// Whether the certificate is current. Asked when a link is made, never when an entry is judged: a clock takes
+    /// no part in what replicas accept.
+    pub const fn valid_at(&self, wall_ms: u64) -> bool {
+        self.0.cert.not_before_ms <= wall_ms && wall_ms <= self.0.cert.not_after_ms
+    }
+}

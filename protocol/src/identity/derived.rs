@@ -1,0 +1,59 @@
+//! Ids and tokens derived from other ids.
+
+use crate::ids::{CollectionId, DocId, LogId, PartitionId, SpaceId};
+
+/// Hashes the concatenation of `parts` under a context of its own.
+pub(crate) fn derive(context: &'static str, parts: &[&[u8]]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_derive_key(context);
+    for part in parts {
+        hasher.update(part);
+    }
+    *hasher.finalize().as_bytes()
+}
+
+/// The first `N` of the bytes that [`derive`] gives. `N` is at most 32.
+pub(crate) fn derive_cut<const N: usize>(context: &'static str, parts: &[&[u8]]) -> [u8; N] {
+    let mut cut = [0; N];
+    cut.copy_from_slice(&derive(context, parts)[..N]);
+    cut
+}
+
+/// Names the partition `name` of a space. `control` and `main` exist in every space.
+pub fn partition_id(space: &SpaceId, name: &str) -> PartitionId {
+    PartitionId(derive_cut("cosmicsync partition 1", &[space.as_ref(), name.as_bytes()]))
+}
+
+/// Names the collection `name` of a space.
+pub fn collection_id(space: &SpaceId, name: &str) -> CollectionId {
+    CollectionId(derive_cut("cosmicsync collection 1", &[space.as_ref(), name.as_bytes()]))
+}
+
+/// Names the document that a key of a collection stands for: every device that uses the key means the same one.
+pub fn doc_id_for_key(space: &SpaceId, collection: &CollectionId, key: &[u8]) -> DocId {
+    DocId(derive_cut("cosmicsync doc 1", &[space.as_ref(), collection.as_ref(), key]))
+}
+
+/// What a relay sees instead of the space.
+pub fn space_token(space: &SpaceId) -> [u8; 16] {
+    derive_cut("cosmicsync space token 1", &[space.as_ref()])
+}
+
+/// What a relay sees instead of the partition.
+pub fn partition_token(space: &SpaceId, partition: &PartitionId) -> [u8; 16] {
+    derive_cut("cosmicsync partition token 1", &[space.as_ref(), partition.as_ref()])
+}
+
+/// Names a log by its key and its place. The lane is 0 for live and 1 for bulk.
+pub fn log_id(log_pk: &[u8; 32], space_token: &[u8; 16], partition_token: &[u8; 16], lane: u8) -> LogId {
+    LogId(derive("cosmicsync log 1", &[log_pk, space_token, partition_token, &[lane]]))
+}
+
+/// The Loro peer that a log writes as, so that nobody can write under the peer of another log.
+pub fn peer_id(log: &LogId) -> u64 {
+    u64::from_le_bytes(derive_cut("cosmicsync peer 1", &[log.as_ref()]))
+}
+
+/// What a genesis record says of the recovery key: enough to check it later, nothing to use before.
+pub fn recovery_commitment(recovery_pk: &[u8; 32]) -> [u8; 32] {
+    derive("cosmicsync recovery 1", &[recovery_pk])
+}

@@ -1,0 +1,61 @@
+//! Who is who: users, devices, spaces and the ids derived from them.
+//!
+//! Every id is a hash or a public key, so anyone can check one and nobody hands them out. The records here carry
+//! their own signatures and are hashed and signed as the bytes that travel. Nothing in this module knows a link, a
+//! role or a clock: whether a certificate is *current* is asked by the handshake alone (`spec/identity.md`).
+
+mod certificate;
+mod derived;
+mod device;
+mod did;
+mod signature;
+mod space;
+#[cfg(test)]
+mod tests;
+mod user;
+
+pub use certificate::{CREDENTIAL_BYTES_MAX, Credential, DeviceCert, VerifiedCredential};
+pub use derived::{
+    collection_id, doc_id_for_key, log_id, partition_id, partition_token, peer_id, recovery_commitment, space_token,
+};
+pub(crate) use derived::{derive, derive_cut};
+pub use device::{DeviceClaim, DeviceKeys, DevicePublic};
+pub use did::{DidError, did_key, parse_did_key};
+pub use space::SpaceGenesis;
+pub use user::{RecoveryKey, UserGenesis, UserKey};
+
+use crate::wire::codec::CodecError;
+
+/// The version byte that every record of this module starts with.
+const VERSION: u8 = 0;
+
+/// Why a record of identity was refused. Always the fault of whoever made it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum IdentityError {
+    /// The bytes are not the canonical encoding.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+    /// The record was made by a newer version of the format.
+    #[error("version {0} of {1} is not known here: update this node")]
+    UnknownVersion(u8, &'static str),
+    /// A signature does not match.
+    #[error("the signature of the {0} does not verify")]
+    BadSignature(&'static str),
+    /// The certificate names another user than the genesis record beside it.
+    #[error("the certificate belongs to another user than the genesis record beside it")]
+    WrongUser,
+    /// An X25519 public key has small order, so a secret agreed with it would be no secret.
+    #[error("a key agreement key is weak")]
+    WeakKey,
+    /// A certificate ends before it starts.
+    #[error("the certificate ends before it starts")]
+    EmptyValidity,
+}
+
+/// Reads the version byte of a record called `what`.
+fn read_version(reader: &mut crate::wire::codec::Reader<'_>, what: &'static str) -> Result<(), IdentityError> {
+    match reader.u8()? {
+        VERSION => Ok(()),
+        other => Err(IdentityError::UnknownVersion(other, what)),
+    }
+}

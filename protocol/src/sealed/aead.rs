@@ -1,0 +1,67 @@
+//! XChaCha20-Poly1305 and the nonces it is used with.
+
+use crate::identity::{derive, derive_cut};
+use crate::wire::codec::Write;
+use chacha20poly1305::aead::{AeadInOut, KeyInit};
+use chacha20poly1305::{Key, Tag, XChaCha20Poly1305, XNonce};
+
+/// Length of a key in bytes.
+pub const KEY_BYTES: usize = 32;
+/// Length of a nonce in bytes.
+pub const NONCE_BYTES: usize = 24;
+/// By how many bytes sealing lengthens.
+pub const TAG_BYTES: usize = 16;
+
+/// The bytes were not sealed under this key, nonce and associated data, or were changed since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a sealed part does not open")]
+pub struct OpenError;
+
+/// Appends `plaintext`, encrypted, and a tag of 16 bytes to `out`.
+///
+/// # Panics
+/// For a plaintext beyond 256 GiB.
+pub fn seal(key: &[u8; KEY_BYTES], nonce: &[u8; NONCE_BYTES], aad: &[u8], plaintext: &[u8], out: &mut Vec<u8>) {
+    let start = out.len();
+    out.reserve(plaintext.len() + TAG_BYTES);
+    out.extend_from_slice(plaintext);
+    let tag = XChaCha20Poly1305::new(&Key::from(*key))
+        .encrypt_inout_detached(&XNonce::from(*nonce), aad, (&mut out[start..]).into())
+        .expect("a plaintext that fits in memory is below the limit of the cipher");
+    out.extend_from_slice(&tag);
+}
+
+/// Opens what [`seal`] appended.
+///
+/// # Errors
+/// [`OpenError`], which says nothing about why.
+pub fn open(key: &[u8; KEY_BYTES], nonce: &[u8; NONCE_BYTES], aad: &[u8], sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
+    let (ciphertext, tag) = sealed.split_last_chunk::<TAG_BYTES>().ok_or(OpenError)?;
+    let mut plaintext = ciphertext.to_vec();
+    XChaCha20Poly1305::new(&Key::from(*key))
+        .decrypt_inout_detached(&XNonce::from(*nonce), aad, plaintext.as_mut_slice().into(), &Tag::from(*tag))
+        .map_err(|_| OpenError)?;
+    Ok(plaintext)
+}
+
+/// The nonce of an entry.
+///
+/// It is keyed by fresh randomness and hashes what is sealed, so a cloned disk that repeats its randomness still
+/// never seals two plaintexts under one nonce.
+pub fn entry_nonce(fresh: [u8; 16], aad: &[u8], plaintext_hash: &[u8; 32]) -> [u8; NONCE_BYTES] {
+    let mut hasher = blake3::Hasher::new_keyed(&derive("cosmicsync entry nonce 1", &[&fresh]));
+    hasher.prefixed(aad);
+    hasher.raw(plaintext_hash);
+    cut(hasher.finalize().as_bytes())
+}
+
+/// The nonce of section `index` of an entry.
+pub fn section_nonce(entry_nonce: &[u8; NONCE_BYTES], index: u32) -> [u8; NONCE_BYTES] {
+    derive_cut("cosmicsync section nonce 1", &[entry_nonce, &index.to_le_bytes()])
+}
+
+fn cut(hash: &[u8; 32]) -> [u8; NONCE_BYTES] {
+    let mut nonce = [0; NONCE_BYTES];
+    nonce.copy_from_slice(&hash[..NONCE_BYTES]);
+    nonce
+}

@@ -1,0 +1,126 @@
+//! Epoch keys and data keys.
+
+use super::aead::{NONCE_BYTES, OpenError, TAG_BYTES, open, seal};
+use crate::entropy::Entropy;
+use crate::identity::{derive, derive_cut};
+use crate::ids::EpochId;
+use core::fmt;
+use ed25519_dalek::SigningKey;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+/// The key of one epoch of a partition. Whoever has it reads what was sealed in the epoch.
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+pub struct EpochKey([u8; 32]);
+
+impl EpochKey {
+    /// Makes a new one.
+    pub fn generate(entropy: &mut Entropy) -> Self {
+        Self(entropy.bytes())
+    }
+
+    /// Wraps the bytes of a key.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The secret, to be sealed at rest or boxed.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Names the epoch and commits to the key: no other key has this id.
+    pub fn id(&self) -> EpochId {
+        EpochId(derive_cut("cosmicsync epoch 1", &[&self.0]))
+    }
+
+    /// Seals the headers of entries.
+    pub fn header_key(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(derive("cosmicsync epoch header 1", &[&self.0]))
+    }
+
+    /// Seals control records.
+    pub fn records_key(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(derive("cosmicsync epoch records 1", &[&self.0]))
+    }
+
+    /// Seals the sections in which data keys travel.
+    pub fn key_box_key(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(derive("cosmicsync epoch key box 1", &[&self.0]))
+    }
+
+    /// Seals the key of the epoch before this one.
+    pub(super) fn previous_key(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(derive("cosmicsync epoch previous 1", &[&self.0]))
+    }
+
+    /// Signs log cards: proves to those who cannot read that the writer can.
+    pub fn admission_key(&self) -> SigningKey {
+        SigningKey::from_bytes(&Zeroizing::new(derive("cosmicsync epoch admission 1", &[&self.0])))
+    }
+
+    /// Signs orders to erase.
+    pub fn erase_key(&self) -> SigningKey {
+        SigningKey::from_bytes(&Zeroizing::new(derive("cosmicsync epoch erase 1", &[&self.0])))
+    }
+}
+
+impl fmt::Debug for EpochKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("EpochKey").field(&self.id()).finish()
+    }
+}
+
+/// The key of one document in one epoch: a seed of 16 bytes that a key of 32 is derived from.
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+pub struct DataKey([u8; 16]);
+
+impl DataKey {
+    /// Length of a wrapped key in bytes.
+    pub const WRAPPED_BYTES: usize = 16 + TAG_BYTES;
+
+    /// Makes a new one.
+    pub fn generate(entropy: &mut Entropy) -> Self {
+        Self(entropy.bytes())
+    }
+
+    /// Wraps the bytes of a seed.
+    pub const fn from_bytes(seed: [u8; 16]) -> Self {
+        Self(seed)
+    }
+
+    /// The seed.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    /// Commits to the key, so that no section opens under another key than its entry names.
+    pub fn id(&self) -> [u8; 8] {
+        derive_cut("cosmicsync data key id 1", &[&self.0])
+    }
+
+    /// The key that seals sections.
+    pub fn aead_key(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(derive("cosmicsync data key 1", &[&self.0]))
+    }
+
+    /// Appends this key, sealed under an epoch key, to `out`: [`Self::WRAPPED_BYTES`]. `nonce` and `aad` are those
+    /// of the section in which it travels.
+    pub fn wrap(&self, epoch: &EpochKey, nonce: &[u8; NONCE_BYTES], aad: &[u8], out: &mut Vec<u8>) {
+        seal(&epoch.key_box_key(), nonce, aad, &self.0, out);
+    }
+
+    /// Opens what [`Self::wrap`] appended.
+    ///
+    /// # Errors
+    /// [`OpenError`], also for a wrapped key of the wrong length.
+    pub fn unwrap(epoch: &EpochKey, nonce: &[u8; NONCE_BYTES], aad: &[u8], wrapped: &[u8]) -> Result<Self, OpenError> {
+        let seed = Zeroizing::new(open(&epoch.key_box_key(), nonce, aad, wrapped)?);
+        seed.as_slice().try_into().map(Self).map_err(|_| OpenError)
+    }
+}
+
+impl fmt::Debug for DataKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DataKey(…)")
+    }
+}
