@@ -3,6 +3,8 @@
 
 pub mod entropy;
 pub mod ids;
+pub mod log;
 pub mod storage;
+pub mod sync;
 pub mod time;
 pub mod wire;
