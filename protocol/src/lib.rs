@@ -4,6 +4,8 @@
 pub mod document;
 pub mod entropy;
 pub mod ids;
+pub mod log;
 pub mod storage;
+pub mod sync;
 pub mod time;
 pub mod wire;

@@ -1,0 +1,241 @@
+//! Compression of what is about to be sealed: raw deflate, with or without a preset dictionary.
+//!
+//! A record states its plain length first, so the reader decides whether to go on before any work, and allocates
+//! that much and no more. Output need not be equal between versions of the compressor: nobody compresses again what
+//! somebody else sealed (`spec/log.md`, section 6; ADR 0002).
+
+use crate::wire::codec::{CodecError, Reader, Write};
+use core::fmt;
+use zlib_rs::{Deflate, DeflateFlush, Inflate, InflateFlush, Status};
+
+/// Most bytes of a dictionary that have an effect: what deflate can look back.
+pub const DICTIONARY_BYTES_MAX: usize = 32 * 1024;
+
+/// As it is: the shorter form of what does not compress.
+const STORED: u8 = 0;
+/// Raw deflate (RFC 1951).
+const DEFLATE: u8 = 1;
+/// Raw deflate that may refer to a preset dictionary.
+const DEFLATE_DICTIONARY: u8 = 2;
+
+const LEVEL: i32 = 6;
+const WINDOW_BITS: u8 = 15;
+/// Below this many bytes deflate without a dictionary has never gained anything.
+const PLAIN_MIN: usize = 24;
+
+/// Why bytes could not be decompressed. The author's fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DecompressError {
+    /// The frame around the compressed bytes is malformed, or names an unknown algorithm.
+    #[error(transparent)]
+    Frame(#[from] CodecError),
+    /// The bytes were compressed against a dictionary and none was given.
+    #[error("the compressed bytes need a dictionary")]
+    DictionaryMissing,
+    /// The compressed bytes are malformed, or are not of the stated length.
+    #[error("the compressed bytes are damaged")]
+    Damaged,
+}
+
+/// Compresses and decompresses, keeping its working memory (about 300 KiB, on first use) from one call to the next.
+#[derive(Default)]
+pub struct Codec {
+    deflate: Option<Deflate>,
+    inflate: Option<Inflate>,
+}
+
+impl Codec {
+    /// Makes a codec that has not allocated yet.
+    pub const fn new() -> Self {
+        Self { deflate: None, inflate: None }
+    }
+
+    /// Compresses `plain`, or stores it when that is not longer. See [`Self::compress_into`].
+    pub fn compress(&mut self, plain: &[u8], dictionary: Option<&[u8]>) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.compress_into(&mut out, plain, dictionary);
+        out
+    }
+
+    /// Appends the compressed form of `plain` to `out`: `algorithm u8 | plain length varint | data`.
+    ///
+    /// Only the last [`DICTIONARY_BYTES_MAX`] bytes of a dictionary have an effect. Each call reads the dictionary
+    /// again, at about 1 us a KiB, and 4 KiB of records like the ones to come is most of the gain.
+    pub fn compress_into(&mut self, out: &mut Vec<u8>, plain: &[u8], dictionary: Option<&[u8]>) {
+        let dictionary = dictionary.filter(|dictionary| !dictionary.is_empty());
+        let start = out.len();
+        if plain.len() >= PLAIN_MIN || (dictionary.is_some() && !plain.is_empty()) {
+            out.byte(if dictionary.is_some() { DEFLATE_DICTIONARY } else { DEFLATE });
+            out.varint(plain.len() as u64);
+            // Room for one byte less than the plain bytes: what does not fit is better stored.
+            let data = out.len();
+            out.resize(data + plain.len() - 1, 0);
+            if let Some(len) = self.deflate(&mut out[data..], plain, dictionary) {
+                out.truncate(data + len);
+                return;
+            }
+            out.truncate(start);
+        }
+        out.byte(STORED);
+        out.prefixed(plain);
+    }
+
+    /// Decompresses what [`Self::compress`] made, if that is at most `plain_max` bytes.
+    pub fn decompress(
+        &mut self,
+        bytes: &[u8],
+        dictionary: Option<&[u8]>,
+        plain_max: usize,
+    ) -> Result<Vec<u8>, DecompressError> {
+        let mut reader = Reader::new(bytes);
+        let algorithm = reader.u8()?;
+        let len = reader.count(plain_max, "plain length")?;
+        let data = reader.take_rest();
+        let dictionary = match algorithm {
+            STORED if data.len() == len => return Ok(data.to_vec()),
+            STORED => return Err(DecompressError::Damaged),
+            DEFLATE => None,
+            DEFLATE_DICTIONARY => Some(dictionary.ok_or(DecompressError::DictionaryMissing)?),
+            _ => return Err(CodecError::OutOfRange("compression algorithm").into()),
+        };
+        self.inflate(data, len, dictionary).ok_or(DecompressError::Damaged)
+    }
+
+    /// Deflates into `out`; `None` if it does not fit.
+    fn deflate(&mut self, out: &mut [u8], plain: &[u8], dictionary: Option<&[u8]>) -> Option<usize> {
+        let deflate = self.deflate.get_or_insert_with(|| Deflate::new(LEVEL, false, WINDOW_BITS));
+        deflate.reset();
+        if let Some(dictionary) = dictionary {
+            deflate.set_dictionary(tail(dictionary)).ok()?;
+        }
+        match deflate.compress(plain, out, DeflateFlush::Finish) {
+            Ok(Status::StreamEnd) => usize::try_from(deflate.total_out()).ok(),
+            Ok(Status::Ok | Status::BufError) | Err(_) => None,
+        }
+    }
+
+    /// Inflates exactly `len` bytes from exactly all of `data`.
+    fn inflate(&mut self, data: &[u8], len: usize, dictionary: Option<&[u8]>) -> Option<Vec<u8>> {
+        let inflate = self.inflate.get_or_insert_with(|| Inflate::new(false, WINDOW_BITS));
+        inflate.reset(false);
+        if let Some(dictionary) = dictionary {
+            inflate.set_dictionary(tail(dictionary)).ok()?;
+        }
+        let mut plain = vec![0; len];
+        let ended = matches!(inflate.decompress(data, &mut plain, InflateFlush::Finish), Ok(Status::StreamEnd));
+        let exact = inflate.total_out() == len as u64 && inflate.total_in() == data.len() as u64;
+        (ended && exact).then_some(plain)
+    }
+}
+
+impl fmt::Debug for Codec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Codec")
+    }
+}
+
+/// The part of a dictionary that deflate can refer to.
+fn tail(dictionary: &[u8]) -> &[u8] {
+    &dictionary[dictionary.len().saturating_sub(DICTIONARY_BYTES_MAX)..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const MAX: usize = 256 * 1024;
+
+    fn text() -> impl Strategy<Value = Vec<u8>> {
+        prop::collection::vec(prop::sample::select(b"abcd\"{}:,".to_vec()), 0..2000)
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_compressed_comes_back(plain in text(), dictionary in prop::option::of(text()), noise: Vec<u8>) {
+            let mut codec = Codec::new();
+            for plain in [plain, noise] {
+                let bytes = codec.compress(&plain, dictionary.as_deref());
+                prop_assert!(bytes.len() <= plain.len() + 4);
+                prop_assert_eq!(codec.decompress(&bytes, dictionary.as_deref(), plain.len()), Ok(plain.clone()));
+                if !plain.is_empty() {
+                    prop_assert!(codec.decompress(&bytes, dictionary.as_deref(), plain.len() - 1).is_err());
+                }
+            }
+        }
+
+        #[test]
+        fn garbage_is_refused_within_the_limit(algorithm in 0u8..4, len in 0u64..5000, data: Vec<u8>, dictionary in text()) {
+            let mut bytes = vec![algorithm];
+            bytes.varint(len);
+            bytes.raw(&data);
+            for dictionary in [None, Some(&dictionary[..]), Some(&[][..])] {
+                if let Ok(plain) = Codec::new().decompress(&bytes, dictionary, 4000) {
+                    prop_assert!(plain.len() as u64 == len && len <= 4000);
+                }
+            }
+        }
+
+        #[test]
+        fn damaged_bytes_never_panic(plain in text(), dictionary in text(), at: prop::sample::Index, bit in 0u8..8, cut: prop::sample::Index) {
+            let mut codec = Codec::new();
+            let mut bytes = codec.compress(&plain, Some(&dictionary));
+            let end = cut.index(bytes.len());
+            prop_assert!(codec.decompress(&bytes[..end], Some(&dictionary), MAX).is_err());
+            let at = at.index(bytes.len());
+            bytes[at] ^= 1 << bit;
+            if let Ok(plain) = codec.decompress(&bytes, Some(&dictionary), MAX) {
+                prop_assert!(plain.len() <= MAX);
+            }
+            bytes.push(0);
+            let _ = codec.decompress(&bytes, Some(&dictionary), MAX);
+        }
+    }
+
+    #[test]
+    fn earlier_calls_leave_no_trace() {
+        let mut used = Codec::new();
+        let dictionary = b"{\"name\":\"\",\"count\":0}".repeat(3000);
+        for at in 0..50u32 {
+            let plain = format!("{{\"name\":\"row {at}\",\"count\":{at}}}").into_bytes();
+            for dictionary in [None, Some(&dictionary[..])] {
+                let bytes = used.compress(&plain, dictionary);
+                assert_eq!(bytes, Codec::new().compress(&plain, dictionary));
+                assert_eq!(used.decompress(&bytes, dictionary, MAX), Ok(plain.clone()));
+            }
+            assert!(used.decompress(&[DEFLATE, 9, 0xff, 0xff], None, MAX).is_err());
+        }
+    }
+
+    #[test]
+    fn a_record_shrinks_against_a_dictionary_of_its_field_names() {
+        let mut codec = Codec::new();
+        let dictionary = br#"{"zip":"","latitude":"","longitude":"","city":"","state":"","county":""}"#;
+        let plain = br#"{"zip":"501","latitude":"40.9","longitude":"-72.6","city":"Holtsville","state":"NY","county":"Suffolk"}"#;
+        let alone = codec.compress(plain, None);
+        let against = codec.compress(plain, Some(dictionary));
+        assert!(against.len() * 2 < plain.len() && against.len() < alone.len(), "{} {}", against.len(), alone.len());
+        assert_eq!(codec.decompress(&against, None, MAX), Err(DecompressError::DictionaryMissing));
+        assert!(codec.decompress(&against, Some(b"another"), MAX).is_err());
+    }
+
+    #[test]
+    fn a_bomb_is_refused_before_it_is_inflated() {
+        let mut codec = Codec::new();
+        let bomb = codec.compress(&vec![0; 10 * MAX], None);
+        assert!(bomb.len() < 4 * 1024);
+        assert_eq!(
+            codec.decompress(&bomb, None, MAX),
+            Err(DecompressError::Frame(CodecError::OutOfRange("plain length")))
+        );
+        let mut lying = vec![DEFLATE, 100];
+        lying.raw(&bomb[4..]);
+        assert_eq!(codec.decompress(&lying, None, MAX), Err(DecompressError::Damaged));
+    }
+
+    #[test]
+    fn a_codec_moves_between_threads() {
+        const fn is_send<T: Send>() {}
+        is_send::<Codec>();
+    }
+}

@@ -1,0 +1,410 @@
+//! The header of an entry, which is sealed as section 0: what the entry is, whom it depends on, which documents it
+//! touches and which keys open their sections.
+//!
+//! A header is self-contained: its handles point into its own tables. It outlives an erase of the sections that it
+//! describes. Whether what it says is allowed is not judged here (`spec/log.md`, section 5).
+
+use super::compress::{Codec, DecompressError};
+use crate::ids::{CollectionId, DocId, LogId, UserId};
+use crate::wire::codec::{CodecError, Reader, Write};
+use bytes::Bytes;
+
+/// Most logs that one header may name.
+pub const LOGS_MAX: usize = 4096;
+/// Most dependencies of one entry.
+pub const DEPS_MAX: usize = 4096;
+/// Most collections that one header may name.
+pub const COLLECTIONS_MAX: usize = 4096;
+/// Most items of one entry.
+pub const ITEMS_MAX: usize = 16_384;
+/// Most bytes of a header, uncompressed.
+pub const HEADER_BYTES_MAX: usize = 512 * 1024;
+/// Most bytes of padding.
+pub const PADDING_MAX: usize = 64 * 1024;
+/// Most bytes of the extension block.
+pub const EXTENSION_MAX: usize = 64 * 1024;
+
+/// First byte of an encoded header.
+const VERSION: u8 = 0;
+/// A document at most this far after the previous one is written as the distance.
+const DOC_STEP_MAX: u64 = u32::MAX as u64;
+
+/// What an entry is. The number is the one that is sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum EntryKind {
+    /// Updates of documents.
+    Update = 0,
+    /// Access and key records; only in the control partition.
+    Control = 1,
+    /// The last entry of its log.
+    LogClose = 2,
+    /// Documents' whole states.
+    Snapshot = 3,
+    /// History of other logs, as a document's first entry.
+    Adopt = 4,
+    /// Orders to erase.
+    Erase = 5,
+    /// What a replica had seen.
+    Witness = 6,
+    /// Who read or did what.
+    Audit = 7,
+    /// Parts of a large binary value.
+    Blob = 8,
+}
+
+impl EntryKind {
+    /// All kinds, in the order of their numbers.
+    pub const ALL: [Self; 9] = [
+        Self::Update,
+        Self::Control,
+        Self::LogClose,
+        Self::Snapshot,
+        Self::Adopt,
+        Self::Erase,
+        Self::Witness,
+        Self::Audit,
+        Self::Blob,
+    ];
+}
+
+/// An entry that must be there before this one counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dep {
+    /// Position in [`Header::logs`].
+    pub log: u32,
+    /// Which entry of that log.
+    pub seq: u64,
+    /// The first bytes of the chain hash after it: the branch that was meant, should the log fork.
+    pub h: [u8; 8],
+}
+
+/// Where a section's data key is boxed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyRef {
+    /// In this entry.
+    Here {
+        /// The key box.
+        section: u32,
+    },
+    /// In an earlier entry of this log.
+    Own {
+        /// Which entry.
+        seq: u64,
+        /// The key box.
+        section: u32,
+    },
+    /// In an entry of another log.
+    Other {
+        /// Position in [`Header::logs`].
+        log: u32,
+        /// Which entry.
+        seq: u64,
+        /// The key box.
+        section: u32,
+    },
+    /// Nowhere: the section is sealed under the epoch's records key.
+    Records,
+}
+
+/// One document in one section.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Item {
+    /// Which document.
+    pub doc: DocId,
+    /// For a document that this entry creates: position of its collection in [`Header::collections`].
+    pub new_in: Option<u32>,
+    /// The section with the document's data.
+    pub section: u32,
+    /// What opens that section.
+    pub key: KeyRef,
+    /// The records section that the data was compressed against.
+    pub dictionary: Option<u32>,
+}
+
+/// The plaintext of section 0.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    /// What the entry is.
+    pub kind: EntryKind,
+    /// How many access records its author had applied. Never falls within a log.
+    pub acl_ref: u64,
+    /// The author's wall clock, in milliseconds since the Unix epoch. A hint for people.
+    pub wall_ms: u64,
+    /// Who acted, as the author says; `None` for the user whose device it is.
+    pub actor: Option<UserId>,
+    /// The logs that `deps` and `items` name.
+    pub logs: Vec<LogId>,
+    /// What the documents of this entry depend on, beyond this log's own earlier entries.
+    pub deps: Vec<Dep>,
+    /// The collections that `items` name.
+    pub collections: Vec<CollectionId>,
+    /// The documents. Ascending order takes least space.
+    pub items: Vec<Item>,
+    /// Fields of a later version, as they came.
+    pub extension: Bytes,
+    /// How many zero bytes hide the header's true length.
+    pub padding: usize,
+}
+
+impl Header {
+    /// A header without tables.
+    pub const fn new(kind: EntryKind, acl_ref: u64, wall_ms: u64) -> Self {
+        Self {
+            kind,
+            acl_ref,
+            wall_ms,
+            actor: None,
+            logs: Vec::new(),
+            deps: Vec::new(),
+            collections: Vec::new(),
+            items: Vec::new(),
+            extension: Bytes::new(),
+            padding: 0,
+        }
+    }
+
+    /// The padded and compressed form, ready to be sealed: `padding length varint | zeros | compressed header`.
+    ///
+    /// Fails if a table is over its limit or a handle points nowhere.
+    pub fn pack(&self, codec: &mut Codec) -> Result<Vec<u8>, CodecError> {
+        self.check()?;
+        if self.padding > PADDING_MAX {
+            return Err(CodecError::OutOfRange("padding"));
+        }
+        let mut plain = Vec::with_capacity(64 + self.items.len() * 8);
+        self.encode(&mut plain);
+        if plain.len() > HEADER_BYTES_MAX {
+            return Err(CodecError::OutOfRange("header length"));
+        }
+        let mut out = Vec::new();
+        out.varint(self.padding as u64);
+        out.resize(out.len() + self.padding, 0);
+        codec.compress_into(&mut out, &plain, None);
+        Ok(out)
+    }
+
+    /// Reads what [`Self::pack`] made.
+    pub fn unpack(bytes: &[u8], codec: &mut Codec) -> Result<Self, DecompressError> {
+        let mut reader = Reader::new(bytes);
+        let padding = reader.bytes(PADDING_MAX, "padding")?;
+        if padding.iter().any(|&byte| byte != 0) {
+            return Err(CodecError::OutOfRange("padding").into());
+        }
+        let plain = codec.decompress(reader.take_rest(), None, HEADER_BYTES_MAX)?;
+        let mut header = Self::decode(&plain)?;
+        header.padding = padding.len();
+        Ok(header)
+    }
+
+    /// Appends the canonical form, without the padding.
+    pub fn encode(&self, out: &mut impl Write) {
+        out.byte(VERSION);
+        out.byte(self.kind as u8);
+        out.varint(self.acl_ref);
+        out.varint(self.wall_ms);
+        match &self.actor {
+            Some(actor) => {
+                out.byte(1);
+                out.raw(actor.as_bytes());
+            }
+            None => out.byte(0),
+        }
+        out.varint(self.logs.len() as u64);
+        self.logs.iter().for_each(|log| out.raw(log.as_bytes()));
+        out.varint(self.deps.len() as u64);
+        for dep in &self.deps {
+            out.varint(u64::from(dep.log));
+            out.varint(dep.seq);
+            out.raw(&dep.h);
+        }
+        out.varint(self.collections.len() as u64);
+        self.collections.iter().for_each(|collection| out.raw(collection.as_bytes()));
+        out.varint(self.items.len() as u64);
+        let mut last = Last::default();
+        self.items.iter().for_each(|item| last.write(item, out));
+        out.prefixed(&self.extension);
+    }
+
+    /// Reads what [`Self::encode`] wrote.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
+        let mut reader = Reader::new(bytes);
+        if reader.u8()? != VERSION {
+            return Err(CodecError::OutOfRange("header version"));
+        }
+        let kind = usize::from(reader.u8()?);
+        let kind = *EntryKind::ALL.get(kind).ok_or(CodecError::OutOfRange("entry kind"))?;
+        let mut header = Self::new(kind, reader.varint()?, reader.varint()?);
+        header.actor = match reader.u8()? {
+            0 => None,
+            1 => Some(UserId(reader.array()?)),
+            _ => return Err(CodecError::OutOfRange("actor")),
+        };
+        header.logs = table(&mut reader, LOGS_MAX, "log count", 32, |r| Ok(LogId(r.array()?)))?;
+        header.deps = table(&mut reader, DEPS_MAX, "dependency count", 10, |r| {
+            Ok(Dep { log: u32_from(r, "log handle")?, seq: r.varint()?, h: r.array()? })
+        })?;
+        header.collections =
+            table(&mut reader, COLLECTIONS_MAX, "collection count", 16, |r| Ok(CollectionId(r.array()?)))?;
+        let mut last = Last::default();
+        header.items = table(&mut reader, ITEMS_MAX, "item count", 5, |r| last.read(r))?;
+        header.extension = Bytes::copy_from_slice(reader.bytes(EXTENSION_MAX, "extension")?);
+        reader.finish()?;
+        header.check()?;
+        Ok(header)
+    }
+
+    /// Tables are within their limits and handles point into them.
+    fn check(&self) -> Result<(), CodecError> {
+        let fail = |what| Err(CodecError::OutOfRange(what));
+        let points = |handle: u32, len: usize| (handle as usize) < len;
+        if self.logs.len() > LOGS_MAX || self.deps.len() > DEPS_MAX {
+            return fail("log count");
+        }
+        if self.collections.len() > COLLECTIONS_MAX || self.items.len() > ITEMS_MAX {
+            return fail("item count");
+        }
+        if self.extension.len() > EXTENSION_MAX {
+            return fail("extension");
+        }
+        let keys = self.items.iter().filter_map(|item| match item.key {
+            KeyRef::Other { log, .. } => Some(log),
+            KeyRef::Here { .. } | KeyRef::Own { .. } | KeyRef::Records => None,
+        });
+        if !self.deps.iter().map(|dep| dep.log).chain(keys).all(|log| points(log, self.logs.len())) {
+            return fail("log handle");
+        }
+        let mut new_in = self.items.iter().filter_map(|item| item.new_in);
+        if !new_in.all(|handle| points(handle, self.collections.len())) {
+            return fail("collection handle");
+        }
+        Ok(())
+    }
+}
+
+/// The item before, which the next one is written against.
+#[derive(Default)]
+struct Last {
+    doc: u128,
+    section: u32,
+}
+
+/// First byte of a key reference.
+mod key_tag {
+    pub(super) const HERE: u8 = 0;
+    pub(super) const OWN: u8 = 1;
+    pub(super) const OTHER: u8 = 2;
+    pub(super) const RECORDS: u8 = 3;
+}
+
+impl Last {
+    fn write(&mut self, item: &Item, out: &mut impl Write) {
+        let doc = u128::from_be_bytes(item.doc.0);
+        match self.step_to(doc) {
+            Some(step) => out.varint(step),
+            None => {
+                out.byte(0);
+                out.raw(&item.doc.0);
+            }
+        }
+        out.varint(item.new_in.map_or(0, |handle| u64::from(handle) + 1));
+        write_near(out, self.section, item.section);
+        match item.key {
+            KeyRef::Here { section } => {
+                out.byte(key_tag::HERE);
+                write_near(out, item.section, section);
+            }
+            KeyRef::Own { seq, section } => {
+                out.byte(key_tag::OWN);
+                out.varint(seq);
+                out.varint(u64::from(section));
+            }
+            KeyRef::Other { log, seq, section } => {
+                out.byte(key_tag::OTHER);
+                out.varint(u64::from(log));
+                out.varint(seq);
+                out.varint(u64::from(section));
+            }
+            KeyRef::Records => out.byte(key_tag::RECORDS),
+        }
+        out.varint(item.dictionary.map_or(0, |section| u64::from(section) + 1));
+        *self = Self { doc, section: item.section };
+    }
+
+    fn read(&mut self, reader: &mut Reader<'_>) -> Result<Item, CodecError> {
+        let doc = match reader.varint_max(DOC_STEP_MAX, "document step")? {
+            0 => {
+                let doc = u128::from_be_bytes(reader.array()?);
+                if self.step_to(doc).is_some() {
+                    return Err(CodecError::NotMinimal);
+                }
+                doc
+            }
+            step => self.doc.checked_add(u128::from(step)).ok_or(CodecError::OutOfRange("document step"))?,
+        };
+        let new_in = read_option(reader, "collection handle")?;
+        let section = read_near(reader, self.section)?;
+        let key = match reader.u8()? {
+            key_tag::HERE => KeyRef::Here { section: read_near(reader, section)? },
+            key_tag::OWN => KeyRef::Own { seq: reader.varint()?, section: u32_from(reader, "section")? },
+            key_tag::OTHER => KeyRef::Other {
+                log: u32_from(reader, "log handle")?,
+                seq: reader.varint()?,
+                section: u32_from(reader, "section")?,
+            },
+            key_tag::RECORDS => KeyRef::Records,
+            _ => return Err(CodecError::OutOfRange("key reference")),
+        };
+        let dictionary = read_option(reader, "dictionary")?;
+        *self = Self { doc, section };
+        Ok(Item { doc: DocId(doc.to_be_bytes()), new_in, section, key, dictionary })
+    }
+
+    /// How far `doc` is after the last one, if that can be written as a step.
+    fn step_to(&self, doc: u128) -> Option<u64> {
+        let step = u64::try_from(doc.checked_sub(self.doc)?).ok()?;
+        (1..=DOC_STEP_MAX).contains(&step).then_some(step)
+    }
+}
+
+/// Reads a count of at most `max` and that many rows of at least `row_min` bytes.
+fn table<'a, T>(
+    reader: &mut Reader<'a>,
+    max: usize,
+    what: &'static str,
+    row_min: usize,
+    mut row: impl FnMut(&mut Reader<'a>) -> Result<T, CodecError>,
+) -> Result<Vec<T>, CodecError> {
+    let count = reader.count(max, what)?;
+    if count > reader.remaining() / row_min {
+        return Err(CodecError::Truncated);
+    }
+    (0..count).map(|_| row(reader)).collect()
+}
+
+fn u32_from(reader: &mut Reader<'_>, what: &'static str) -> Result<u32, CodecError> {
+    u32::try_from(reader.varint()?).map_err(|_| CodecError::OutOfRange(what))
+}
+
+/// Reads `0` for none, `n + 1` for `n`.
+fn read_option(reader: &mut Reader<'_>, what: &'static str) -> Result<Option<u32>, CodecError> {
+    match reader.varint()?.checked_sub(1) {
+        None => Ok(None),
+        Some(n) => u32::try_from(n).map(Some).map_err(|_| CodecError::OutOfRange(what)),
+    }
+}
+
+/// Writes `to` as its zigzag distance from `from`: neighbours take one byte.
+fn write_near(out: &mut impl Write, from: u32, to: u32) {
+    let distance = i64::from(to) - i64::from(from);
+    out.varint(((distance << 1) ^ (distance >> 63)) as u64);
+}
+
+fn read_near(reader: &mut Reader<'_>, from: u32) -> Result<u32, CodecError> {
+    let zigzag = reader.varint_max(u64::from(u32::MAX) * 2 + 1, "section")?;
+    let distance = (zigzag >> 1) as i64 ^ -((zigzag & 1) as i64);
+    u32::try_from(i64::from(from) + distance).map_err(|_| CodecError::OutOfRange("section"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,131 @@
+use super::*;
+use proptest::prelude::*;
+
+fn key(logs: u32) -> impl Strategy<Value = KeyRef> {
+    prop_oneof![
+        any::<u32>().prop_map(|section| KeyRef::Here { section }),
+        (any::<u64>(), any::<u32>()).prop_map(|(seq, section)| KeyRef::Own { seq, section }),
+        (0..logs, any::<u64>(), any::<u32>()).prop_map(|(log, seq, section)| KeyRef::Other { log, seq, section }),
+        Just(KeyRef::Records),
+    ]
+}
+
+fn doc() -> impl Strategy<Value = DocId> {
+    prop_oneof![any::<u128>(), 0u128..4, (1u128 << 32) - 2..(1u128 << 32) + 2, u128::MAX - 3..u128::MAX,]
+        .prop_map(|doc| DocId(doc.to_be_bytes()))
+}
+
+fn item() -> impl Strategy<Value = Item> {
+    (doc(), prop::option::of(0u32..2), any::<u32>(), key(3), prop::option::of(any::<u32>()))
+        .prop_map(|(doc, new_in, section, key, dictionary)| Item { doc, new_in, section, key, dictionary })
+}
+
+fn header() -> impl Strategy<Value = Header> {
+    let dep = (0u32..3, any::<u64>(), any::<[u8; 8]>()).prop_map(|(log, seq, h)| Dep { log, seq, h });
+    (
+        prop::sample::select(&EntryKind::ALL[..]),
+        any::<[u64; 2]>(),
+        prop::option::of(any::<[u8; 32]>().prop_map(UserId)),
+        any::<[[u8; 32]; 3]>(),
+        prop::collection::vec(dep, 0..4),
+        any::<[[u8; 16]; 2]>(),
+        prop::collection::vec(item(), 0..20),
+        prop::collection::vec(any::<u8>(), 0..20),
+        0usize..100,
+    )
+        .prop_map(|(kind, [acl_ref, wall_ms], actor, logs, deps, collections, items, extension, padding)| Header {
+            kind,
+            acl_ref,
+            wall_ms,
+            actor,
+            logs: logs.into_iter().map(LogId).collect(),
+            deps,
+            collections: collections.into_iter().map(CollectionId).collect(),
+            items,
+            extension: extension.into(),
+            padding,
+        })
+}
+
+proptest! {
+    #[test]
+    fn headers_round_trip(header in header()) {
+        let mut codec = Codec::new();
+        let packed = header.pack(&mut codec).unwrap();
+        prop_assert_eq!(Header::unpack(&packed, &mut codec), Ok(header));
+    }
+
+    #[test]
+    fn what_decodes_encodes_to_the_same_bytes(header in header(), at: prop::sample::Index, byte: u8) {
+        let mut bytes = Vec::new();
+        header.encode(&mut bytes);
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        if let Ok(header) = Header::decode(&bytes) {
+            let mut again = Vec::new();
+            header.encode(&mut again);
+            prop_assert_eq!(again, bytes);
+        }
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_panic(mut bytes: Vec<u8>) {
+        let _ = Header::unpack(&bytes, &mut Codec::new());
+        bytes.splice(0..0, [0, 0]);
+        let _ = Header::decode(&bytes);
+    }
+}
+
+#[test]
+fn an_imported_document_takes_few_bytes() {
+    let mut header = Header::new(EntryKind::Update, 3, 1_700_000_000_000);
+    header.collections.push(CollectionId([7; 16]));
+    let first = u128::from_be_bytes([9; 16]);
+    header.items = (0..1000u32)
+        .map(|at| Item {
+            doc: DocId((first + u128::from(at)).to_be_bytes()),
+            new_in: Some(0),
+            section: 2 + 2 * at,
+            key: KeyRef::Here { section: 3 + 2 * at },
+            dictionary: Some(1),
+        })
+        .collect();
+    let mut plain = Vec::new();
+    header.encode(&mut plain);
+    assert!(plain.len() < 6 * 1000 + 60, "{}", plain.len());
+    assert!(header.pack(&mut Codec::new()).unwrap().len() < 150);
+}
+
+#[test]
+fn handles_that_point_nowhere_and_long_tables_are_refused() {
+    let mut codec = Codec::new();
+    let fine = Header::new(EntryKind::Update, 0, 0);
+    let item = Item { doc: DocId([1; 16]), new_in: None, section: 1, key: KeyRef::Records, dictionary: None };
+    let other = KeyRef::Other { log: 0, seq: 0, section: 1 };
+    let bad = [
+        Header { deps: vec![Dep { log: 0, seq: 0, h: [0; 8] }], ..fine.clone() },
+        Header { items: vec![Item { new_in: Some(0), ..item }], ..fine.clone() },
+        Header { items: vec![Item { key: other, ..item }], ..fine.clone() },
+        Header { items: vec![item; ITEMS_MAX + 1], ..fine.clone() },
+        Header { logs: vec![LogId([0; 32]); LOGS_MAX + 1], ..fine.clone() },
+        Header { padding: PADDING_MAX + 1, ..fine.clone() },
+        Header { extension: vec![0; EXTENSION_MAX + 1].into(), ..fine.clone() },
+    ];
+    for header in bad {
+        assert!(header.pack(&mut codec).is_err());
+        let mut bytes = Vec::new();
+        header.encode(&mut bytes);
+        assert!(header.padding > 0 || Header::decode(&bytes).is_err());
+    }
+    let padded = Header { padding: 3, ..fine }.pack(&mut codec).unwrap();
+    let mut nonzero = padded;
+    nonzero[2] = 1;
+    assert!(Header::unpack(&nonzero, &mut codec).is_err());
+}
+
+#[test]
+fn kinds_keep_their_numbers() {
+    for (number, kind) in EntryKind::ALL.into_iter().enumerate() {
+        assert_eq!(kind as usize, number);
+    }
+}

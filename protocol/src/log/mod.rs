@@ -1,0 +1,42 @@
+//! Logs: append-only chains of sealed entries, one for each store, partition and lane.
+//!
+//! The layout, its hashes, signatures and seals, as pure functions of bytes and keys. Nothing here knows a link, a
+//! store or a document, decides who may read or write, or draws randomness (`spec/log.md`).
+
+mod aead;
+pub mod card;
+pub mod chain;
+pub mod compress;
+pub mod entry;
+pub mod head;
+pub mod header;
+pub mod read;
+pub mod write;
+
+pub use card::{Lane, LogCard};
+pub use chain::{ChainError, verify_run};
+pub use compress::Codec;
+pub use entry::{Entry, Section};
+pub use head::Head;
+pub use header::{Dep, EntryKind, Header, Item, KeyRef};
+pub use read::{EntryReader, OpenError};
+pub use write::{EntryBuilder, Place, Plain, SealError, Sealed};
+
+/// The three keys of an epoch that entries are sealed under, each derived from the epoch key.
+#[derive(Clone, Copy)]
+pub struct EpochKeys<'a> {
+    /// Which epoch they belong to.
+    pub epoch: crate::ids::EpochId,
+    /// Seals section 0 of every entry.
+    pub header: &'a [u8; 32],
+    /// Seals key boxes.
+    pub key_box: &'a [u8; 32],
+    /// Seals records: what is not erasable by document.
+    pub records: &'a [u8; 32],
+}
+
+impl core::fmt::Debug for EpochKeys<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("EpochKeys").field("epoch", &self.epoch).finish_non_exhaustive()
+    }
+}

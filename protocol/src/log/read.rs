@@ -1,0 +1,85 @@
+//! Opening entries: the mirror of [`super::write`], with every plain length bounded before work starts.
+//!
+//! Opens only what a verified chain covers: callers run [`super::verify_run`] first. Opening never decides whether
+//! an entry counts (`spec/log.md`, section 7).
+
+use super::aead;
+use super::compress::{Codec, DecompressError};
+use super::entry::{Entry, FLAG_OPEN};
+use super::header::Header;
+use super::write::{Aad, BODY_BYTES_MAX, Place, data_key, section_nonce};
+use crate::ids::EpochId;
+
+/// Why a section cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// Its bytes were pruned or erased.
+    #[error("the section is gone")]
+    Absent,
+    /// The entry has no such section. The fault of whoever named it.
+    #[error("the entry has no such section")]
+    NoSection,
+    /// The key is not the one that it was sealed under, or the author sealed it for another place.
+    #[error("the section does not open under this key")]
+    Sealed,
+    /// It opened to something malformed. The author's fault.
+    #[error("the section's content is malformed")]
+    Content(#[from] DecompressError),
+}
+
+/// Opens the sections of one entry.
+#[derive(Debug)]
+pub struct EntryReader<'a> {
+    entry: &'a Entry,
+    place: Place,
+}
+
+impl<'a> EntryReader<'a> {
+    /// Reads `entry` as the entry at `place`; only there does it open.
+    pub const fn new(entry: &'a Entry, place: Place) -> Self {
+        Self { entry, place }
+    }
+
+    /// The epoch that the entry is sealed under.
+    pub fn epoch(&self) -> EpochId {
+        self.entry.epoch().unwrap_or(self.place.card_epoch)
+    }
+
+    /// Opens section 0 under the epoch's header key.
+    pub fn open_header(&self, header_key: &[u8; 32], codec: &mut Codec) -> Result<Header, OpenError> {
+        Ok(Header::unpack(&self.open(0, header_key)?, codec)?)
+    }
+
+    /// Opens a records section under the epoch's records key.
+    pub fn open_records(&self, section: u32, records_key: &[u8; 32], codec: &mut Codec) -> Result<Vec<u8>, OpenError> {
+        Ok(codec.decompress(&self.open(section, records_key)?, None, BODY_BYTES_MAX)?)
+    }
+
+    /// Opens a key box under the epoch's key-box key; returns the data key's seed.
+    pub fn open_key_box(&self, section: u32, key_box_key: &[u8; 32]) -> Result<[u8; 16], OpenError> {
+        let seed = self.open(section, key_box_key)?;
+        seed.try_into().map_err(|_| OpenError::Content(DecompressError::Damaged))
+    }
+
+    /// Opens a body under its data key. `dictionary` is the plaintext of the records section that its item names.
+    pub fn open_body(
+        &self,
+        section: u32,
+        seed: &[u8; 16],
+        dictionary: Option<&[u8]>,
+        codec: &mut Codec,
+    ) -> Result<Vec<u8>, OpenError> {
+        Ok(codec.decompress(&self.open(section, &data_key(seed))?, dictionary, BODY_BYTES_MAX)?)
+    }
+
+    fn open(&self, number: u32, key: &[u8; 32]) -> Result<Vec<u8>, OpenError> {
+        if number == 1 && self.entry.flags() & FLAG_OPEN != 0 {
+            return Err(OpenError::NoSection);
+        }
+        let section = self.entry.sections().get(number as usize).ok_or(OpenError::NoSection)?;
+        let sealed = section.present().ok_or(OpenError::Absent)?;
+        let mut aad = Aad::new(&self.place, self.entry.flags(), &self.epoch());
+        let nonce = section_nonce(self.entry.nonce(), number);
+        aead::open(key, &nonce, aad.section(number), sealed).ok_or(OpenError::Sealed)
+    }
+}

@@ -1,0 +1,216 @@
+//! Sets of sequence numbers as ordered spans: which entries, or which bodies, of a log a replica holds.
+//!
+//! The cost follows the number of gaps, never the number of entries (`spec/sync.md`).
+
+use crate::wire::codec::{CodecError, Reader, Write};
+use core::ops::RangeInclusive;
+use std::collections::BTreeMap;
+
+/// A set of `u64`, held as disjoint spans that do not touch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Spans {
+    /// First number of a span -> last one.
+    spans: BTreeMap<u64, u64>,
+}
+
+impl Spans {
+    /// The empty set.
+    pub const fn new() -> Self {
+        Self { spans: BTreeMap::new() }
+    }
+
+    /// Whether nothing is in the set.
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// How many spans there are.
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// The spans, ascending.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = RangeInclusive<u64>> + '_ {
+        self.spans.iter().map(|(&first, &last)| first..=last)
+    }
+
+    /// Whether `seq` is in the set.
+    pub fn contains(&self, seq: u64) -> bool {
+        self.span_at(seq).is_some()
+    }
+
+    /// Whether all of `range` is in the set. True for an empty range.
+    pub fn contains_all(&self, range: RangeInclusive<u64>) -> bool {
+        range.is_empty() || self.span_at(*range.start()).is_some_and(|last| last >= *range.end())
+    }
+
+    /// The lowest number, not below `from`, that is not in the set; `None` if there is none.
+    pub fn first_gap_from(&self, from: u64) -> Option<u64> {
+        self.span_at(from).map_or(Some(from), |last| last.checked_add(1))
+    }
+
+    /// The part of the first gap at or after the start of `range` that lies within it.
+    pub fn first_gap_in(&self, range: RangeInclusive<u64>) -> Option<RangeInclusive<u64>> {
+        let first = self.first_gap_from(*range.start()).filter(|first| first <= range.end())?;
+        let next = self.spans.range(first..).next().map_or(u64::MAX, |(&next, _)| next - 1);
+        Some(first..=next.min(*range.end()))
+    }
+
+    /// Adds a range. An empty one adds nothing.
+    pub fn insert(&mut self, range: RangeInclusive<u64>) {
+        if range.is_empty() {
+            return;
+        }
+        let (mut first, mut last) = range.into_inner();
+        // The span before, if it overlaps or touches, then all that start within or right after.
+        if let Some((&before, &end)) = self.spans.range(..first).next_back()
+            && end >= first - 1
+        {
+            first = before;
+            last = last.max(end);
+        }
+        while let Some((&next, &end)) = self.spans.range(first..=last.saturating_add(1)).next() {
+            self.spans.remove(&next);
+            last = last.max(end);
+        }
+        self.spans.insert(first, last);
+    }
+
+    /// Takes a range out.
+    pub fn remove(&mut self, range: RangeInclusive<u64>) {
+        if range.is_empty() {
+            return;
+        }
+        let (first, last) = range.into_inner();
+        if let Some((&before, &end)) = self.spans.range(..first).next_back()
+            && end >= first
+        {
+            self.spans.insert(before, first - 1);
+            if end > last {
+                self.spans.insert(last + 1, end);
+            }
+        }
+        while let Some((&next, &end)) = self.spans.range(first..=last).next() {
+            self.spans.remove(&next);
+            if end > last {
+                self.spans.insert(last + 1, end);
+            }
+        }
+    }
+
+    /// Appends the canonical form: the number of spans, then of each the distance from the end of the one before
+    /// and its length, both less what they are at least.
+    pub fn encode(&self, out: &mut impl Write) {
+        out.varint(self.spans.len() as u64);
+        let mut free = 0;
+        for (&first, &last) in &self.spans {
+            out.varint(first - free);
+            out.varint(last - first);
+            free = last.saturating_add(2);
+        }
+    }
+
+    /// Reads what [`Self::encode`] wrote, if it is at most `spans_max` spans.
+    pub fn decode(reader: &mut Reader<'_>, spans_max: usize) -> Result<Self, CodecError> {
+        let overflow = CodecError::OutOfRange("span");
+        let count = reader.count(spans_max, "span count")?;
+        let mut spans = BTreeMap::new();
+        let mut free = Some(0u64);
+        for _ in 0..count {
+            let distance = reader.varint()?;
+            let first = free.and_then(|free| free.checked_add(distance)).ok_or(overflow)?;
+            let last = first.checked_add(reader.varint()?).ok_or(overflow)?;
+            spans.insert(first, last);
+            free = last.checked_add(2);
+        }
+        Ok(Self { spans })
+    }
+
+    /// The last number of the span that `seq` is in.
+    fn span_at(&self, seq: u64) -> Option<u64> {
+        self.spans.range(..=seq).next_back().map(|(_, &last)| last).filter(|&last| last >= seq)
+    }
+}
+
+impl FromIterator<RangeInclusive<u64>> for Spans {
+    fn from_iter<I: IntoIterator<Item = RangeInclusive<u64>>>(ranges: I) -> Self {
+        let mut spans = Self::new();
+        ranges.into_iter().for_each(|range| spans.insert(range));
+        spans
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    const TOP: u64 = 40;
+
+    /// The model counts from 0 to `TOP`; `base` shifts it, so that both ends of `u64` are tried.
+    fn steps() -> impl Strategy<Value = Vec<(bool, u64, u64)>> {
+        prop::collection::vec((any::<bool>(), 0..=TOP, 0..8u64), 0..40)
+    }
+
+    proptest! {
+        #[test]
+        fn spans_behave_as_a_set(steps in steps(), base in prop::sample::select(vec![0, 7, u64::MAX - TOP])) {
+            let mut spans = Spans::new();
+            let mut model = BTreeSet::new();
+            for (insert, first, len) in steps {
+                let last = (first + len).min(TOP);
+                if insert {
+                    spans.insert(base + first..=base + last);
+                    model.extend(first..=last);
+                } else {
+                    spans.remove(base + first..=base + last);
+                    model.retain(|at| !(first..=last).contains(at));
+                }
+                let listed: BTreeSet<u64> = spans.iter().flatten().map(|at| at - base).collect();
+                prop_assert_eq!(&listed, &model);
+                for (before, after) in spans.iter().zip(spans.iter().skip(1)) {
+                    prop_assert!(before.end() + 1 < *after.start());
+                }
+            }
+            for at in 0..=TOP {
+                prop_assert_eq!(spans.contains(base + at), model.contains(&at));
+                let gap = (at..=TOP).find(|at| !model.contains(at));
+                prop_assert_eq!(spans.first_gap_from(base + at).filter(|gap| gap - base <= TOP), gap.map(|gap| base + gap));
+                let gap = gap.map(|gap| {
+                    let end = (gap..=TOP).take_while(|at| !model.contains(at)).last().unwrap();
+                    base + gap..=base + end
+                });
+                prop_assert_eq!(spans.first_gap_in(base + at..=base + TOP), gap);
+                let all = (at..=(at + 3).min(TOP)).all(|at| model.contains(&at));
+                prop_assert_eq!(spans.contains_all(base + at..=base + (at + 3).min(TOP)), all);
+            }
+            let mut bytes = Vec::new();
+            spans.encode(&mut bytes);
+            let mut reader = Reader::new(&bytes);
+            prop_assert_eq!(Spans::decode(&mut reader, spans.len()), Ok(spans.clone()));
+            prop_assert!(reader.is_empty());
+            prop_assert!(spans.is_empty() || Spans::decode(&mut Reader::new(&bytes), spans.len() - 1).is_err());
+        }
+
+        #[test]
+        fn what_decodes_encodes_to_the_same_bytes(bytes in prop::collection::vec(prop_oneof![0u8..5, any::<u8>()], 0..40)) {
+            let mut reader = Reader::new(&bytes);
+            if let Ok(spans) = Spans::decode(&mut reader, 100) {
+                let mut again = Vec::new();
+                spans.encode(&mut again);
+                prop_assert_eq!(&bytes[..bytes.len() - reader.remaining()], &again[..]);
+            }
+        }
+    }
+
+    #[test]
+    fn the_whole_range_has_no_gap() {
+        let all = Spans::from_iter([0..=u64::MAX]);
+        assert_eq!(all.first_gap_from(0), None);
+        assert_eq!(all.first_gap_in(0..=u64::MAX), None);
+        let mut bytes = Vec::new();
+        all.encode(&mut bytes);
+        assert_eq!(Spans::decode(&mut Reader::new(&bytes), 1), Ok(all));
+    }
+}

@@ -1,0 +1,336 @@
+//! A hash trie over the logs of a partition: equal roots mean equal sets, and where they differ a walk finds the
+//! difference in steps of four bits.
+//!
+//! The shape follows from the set alone, never from the order of updates. Whoever picks log ids can deepen one path
+//! only by grinding hashes, four bits a level (`spec/sync.md`).
+
+use crate::ids::LogId;
+use crate::wire::codec::Write;
+use core::mem;
+
+/// Most items of a leaf.
+pub const LEAF_MAX: usize = 16;
+/// Root of the empty trie.
+pub const EMPTY_ROOT: NodeHash = [0; 16];
+/// Most nibbles of a prefix.
+pub const PREFIX_MAX: usize = LogId::LEN * 2;
+
+/// What stands for a subtree: BLAKE3 of its node's canonical form, cut to 16 bytes.
+pub type NodeHash = [u8; 16];
+/// What stands for one log, see [`item`].
+pub type ItemHash = [u8; 32];
+
+/// The item of a log whose highest known signed head is (`seq`, `h`).
+pub fn item(log: &LogId, seq: u64, h: &[u8; 32]) -> ItemHash {
+    let mut hasher = blake3::Hasher::new_derive_key("cosmicsync item 1");
+    hasher.update(log.as_bytes());
+    hasher.update(&seq.to_le_bytes());
+    hasher.update(h);
+    *hasher.finalize().as_bytes()
+}
+
+/// What a trie holds under one prefix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NodeView {
+    /// At most [`LEAF_MAX`] items, ascending. None if there is nothing under the prefix.
+    Leaf(Vec<(LogId, ItemHash)>),
+    /// The hash of the subtree below each nibble.
+    Inner([Option<NodeHash>; 16]),
+}
+
+/// A map from log ids to item hashes with a root hash, updated in O(depth).
+#[derive(Debug, Clone, Default)]
+pub struct Trie {
+    root: Node,
+}
+
+impl Trie {
+    /// The empty trie.
+    pub const fn new() -> Self {
+        Self { root: Node::EMPTY }
+    }
+
+    /// The hash of all that is in the trie.
+    pub const fn root(&self) -> NodeHash {
+        self.root.hash
+    }
+
+    /// How many logs there are.
+    pub const fn len(&self) -> usize {
+        self.root.len
+    }
+
+    /// Whether there is no log.
+    pub const fn is_empty(&self) -> bool {
+        self.root.len == 0
+    }
+
+    /// The item of a log.
+    pub fn item_of(&self, log: &LogId) -> Option<&ItemHash> {
+        let mut node = &self.root;
+        let mut depth = 0;
+        loop {
+            match &node.kind {
+                Kind::Leaf(items) => {
+                    return items.binary_search_by_key(log, |(id, _)| *id).ok().map(|at| &items[at].1);
+                }
+                Kind::Inner(children) => node = children[nibble(log, depth)].as_deref()?,
+            }
+            depth += 1;
+        }
+    }
+
+    /// Sets the item of a log; returns whether that changed anything.
+    pub fn set(&mut self, log: LogId, item: ItemHash) -> bool {
+        self.root.set(log, item, 0)
+    }
+
+    /// Takes a log out; returns whether it was in.
+    pub fn remove(&mut self, log: &LogId) -> bool {
+        self.root.remove(log, 0)
+    }
+
+    /// What there is under a prefix, given as nibbles. A prefix that no log has, or that is none, holds nothing.
+    pub fn node(&self, prefix: &[u8]) -> NodeView {
+        let mut node = &self.root;
+        for (depth, &step) in prefix.iter().enumerate() {
+            match &node.kind {
+                Kind::Leaf(items) => {
+                    let under = |log: &LogId| {
+                        prefix.len() <= PREFIX_MAX
+                            && (depth..prefix.len()).all(|at| nibble(log, at) == usize::from(prefix[at]))
+                    };
+                    return NodeView::Leaf(items.iter().filter(|(log, _)| under(log)).copied().collect());
+                }
+                Kind::Inner(children) => match children.get(usize::from(step)) {
+                    Some(Some(child)) => node = child,
+                    Some(None) | None => return NodeView::Leaf(Vec::new()),
+                },
+            }
+        }
+        match &node.kind {
+            Kind::Leaf(items) => NodeView::Leaf(items.clone()),
+            Kind::Inner(children) => {
+                NodeView::Inner(core::array::from_fn(|at| children[at].as_ref().map(|child| child.hash)))
+            }
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Node {
+    hash: NodeHash,
+    len: usize,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone)]
+enum Kind {
+    /// At most [`LEAF_MAX`] items, ascending.
+    Leaf(Vec<(LogId, ItemHash)>),
+    /// More than [`LEAF_MAX`] items, by the nibble at this node's depth.
+    Inner(Box<[Option<Box<Node>>; 16]>),
+}
+
+impl Default for Node {
+    fn default() -> Self {
+        Self::EMPTY
+    }
+}
+
+impl Node {
+    const EMPTY: Self = Self { hash: EMPTY_ROOT, len: 0, kind: Kind::Leaf(Vec::new()) };
+
+    fn set(&mut self, log: LogId, item: ItemHash, depth: usize) -> bool {
+        match &mut self.kind {
+            Kind::Leaf(items) => match items.binary_search_by_key(&log, |(id, _)| *id) {
+                Ok(at) if items[at].1 == item => return false,
+                Ok(at) => items[at].1 = item,
+                Err(at) => {
+                    items.insert(at, (log, item));
+                    if items.len() > LEAF_MAX {
+                        self.kind = split(mem::take(items), depth);
+                    }
+                }
+            },
+            Kind::Inner(children) => {
+                if !children[nibble(&log, depth)].get_or_insert_default().set(log, item, depth + 1) {
+                    return false;
+                }
+            }
+        }
+        self.refresh();
+        true
+    }
+
+    fn remove(&mut self, log: &LogId, depth: usize) -> bool {
+        match &mut self.kind {
+            Kind::Leaf(items) => match items.binary_search_by_key(log, |(id, _)| *id) {
+                Ok(at) => drop(items.remove(at)),
+                Err(_) => return false,
+            },
+            Kind::Inner(children) => {
+                let slot = &mut children[nibble(log, depth)];
+                let Some(child) = slot else { return false };
+                if !child.remove(log, depth + 1) {
+                    return false;
+                }
+                if child.len == 0 {
+                    *slot = None;
+                }
+                if self.len - 1 <= LEAF_MAX {
+                    let mut items = Vec::with_capacity(LEAF_MAX);
+                    self.collect(&mut items);
+                    self.kind = Kind::Leaf(items);
+                }
+            }
+        }
+        self.refresh();
+        true
+    }
+
+    /// Computes count and hash anew from the node's own content and its children's hashes.
+    fn refresh(&mut self) {
+        let mut hasher = blake3::Hasher::new_derive_key("cosmicsync trie 1");
+        match &self.kind {
+            Kind::Leaf(items) => {
+                self.len = items.len();
+                hasher.byte(0);
+                hasher.byte(items.len() as u8);
+                for (log, item) in items {
+                    hasher.update(log.as_bytes());
+                    hasher.update(item);
+                }
+            }
+            Kind::Inner(children) => {
+                self.len = children.iter().flatten().map(|child| child.len).sum();
+                let present = (0..16).filter(|&at| children[at].is_some()).fold(0u16, |map, at| map | 1 << at);
+                hasher.byte(1);
+                hasher.update(&present.to_le_bytes());
+                children.iter().flatten().for_each(|child| drop(hasher.update(&child.hash)));
+            }
+        }
+        self.hash = EMPTY_ROOT;
+        if self.len > 0 {
+            hasher.finalize_xof().fill(&mut self.hash);
+        }
+    }
+
+    /// Appends all items, ascending.
+    fn collect(&self, into: &mut Vec<(LogId, ItemHash)>) {
+        match &self.kind {
+            Kind::Leaf(items) => into.extend_from_slice(items),
+            Kind::Inner(children) => children.iter().flatten().for_each(|child| child.collect(into)),
+        }
+    }
+}
+
+/// The node at `depth` that holds more than [`LEAF_MAX`] `items`.
+fn split(items: Vec<(LogId, ItemHash)>, depth: usize) -> Kind {
+    let mut children: Box<[Option<Box<Node>>; 16]> = Box::default();
+    for (log, item) in items {
+        children[nibble(&log, depth)].get_or_insert_default().set(log, item, depth + 1);
+    }
+    Kind::Inner(children)
+}
+
+/// The nibble of an id that chooses among the children of a node at `depth`.
+fn nibble(log: &LogId, depth: usize) -> usize {
+    let byte = log.0[depth / 2];
+    usize::from(if depth % 2 == 0 { byte >> 4 } else { byte & 15 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    /// Few distinct bytes, so that ids share long prefixes and leaves split deep.
+    fn log() -> impl Strategy<Value = LogId> {
+        (prop::collection::vec(0u8..3, 4), 0u8..40).prop_map(|(head, tail)| {
+            let mut id = [0; 32];
+            id[..4].copy_from_slice(&head);
+            id[31] = tail;
+            LogId(id)
+        })
+    }
+
+    fn build<'a>(items: impl IntoIterator<Item = (&'a LogId, &'a ItemHash)>) -> Trie {
+        let mut trie = Trie::new();
+        items.into_iter().for_each(|(log, item)| drop(trie.set(*log, *item)));
+        trie
+    }
+
+    /// Everything in the trie, found by walking views alone; checks each view against the model on the way.
+    fn walk(trie: &Trie, prefix: &mut Vec<u8>, found: &mut BTreeMap<LogId, ItemHash>) {
+        match trie.node(prefix) {
+            NodeView::Leaf(items) => {
+                assert!(items.len() <= LEAF_MAX);
+                found.extend(items);
+            }
+            NodeView::Inner(children) => {
+                assert!(children.iter().any(Option::is_some));
+                for (at, child) in (0u8..).zip(children) {
+                    prefix.push(at);
+                    if child.is_some() {
+                        walk(trie, prefix, found);
+                    } else {
+                        assert_eq!(trie.node(prefix), NodeView::Leaf(Vec::new()));
+                    }
+                    prefix.pop();
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_root_follows_from_the_set_alone(steps in prop::collection::vec((log(), prop::option::weighted(0.7, 0u8..3)), 0..300)) {
+            let mut trie = Trie::new();
+            let mut model = BTreeMap::new();
+            for (log, value) in steps {
+                match value {
+                    Some(value) => {
+                        let changed = model.insert(log, [value; 32]) != Some([value; 32]);
+                        prop_assert_eq!(trie.set(log, [value; 32]), changed);
+                    }
+                    None => prop_assert_eq!(trie.remove(&log), model.remove(&log).is_some()),
+                }
+            }
+            prop_assert_eq!(trie.root(), build(&model).root());
+            prop_assert_eq!(trie.root(), build(model.iter().rev()).root());
+            prop_assert_eq!(trie.len(), model.len());
+            let mut found = BTreeMap::new();
+            walk(&trie, &mut Vec::new(), &mut found);
+            prop_assert_eq!(&found, &model);
+            prop_assert!(model.iter().all(|(log, item)| trie.item_of(log) == Some(item)));
+            let root = trie.root();
+            if let Some((log, _)) = model.first_key_value() {
+                trie.set(*log, [9; 32]);
+                prop_assert_ne!(trie.root(), root);
+            }
+            model.keys().for_each(|log| assert!(trie.remove(log)));
+            prop_assert_eq!(trie.root(), EMPTY_ROOT);
+        }
+    }
+
+    #[test]
+    fn a_prefix_below_a_leaf_shows_what_it_has_there() {
+        let mut trie = Trie::new();
+        trie.set(LogId([0x12; 32]), [1; 32]);
+        trie.set(LogId([0x13; 32]), [2; 32]);
+        assert_eq!(trie.node(&[1, 3]), NodeView::Leaf(vec![(LogId([0x13; 32]), [2; 32])]));
+        assert_eq!(trie.node(&[2]), NodeView::Leaf(vec![]));
+        assert_eq!(trie.node(&[1, 200]), NodeView::Leaf(vec![]));
+        assert_eq!(trie.node(&[1; 65]), NodeView::Leaf(vec![]));
+    }
+
+    #[test]
+    fn an_item_names_log_seq_and_hash() {
+        let base = item(&LogId([1; 32]), 2, &[3; 32]);
+        assert_ne!(base, item(&LogId([2; 32]), 2, &[3; 32]));
+        assert_ne!(base, item(&LogId([1; 32]), 3, &[3; 32]));
+        assert_ne!(base, item(&LogId([1; 32]), 2, &[4; 32]));
+    }
+}
