@@ -1,1 +1,22 @@
-//! cosmicsync-data.
+//! Documents as data: what stands between files, requests and the documents of the core.
+//!
+//! Everything here is sans-IO: callers feed bytes and take bytes. Nothing opens a file, reads a clock or keeps a
+//! thread, so the same code runs in the node, in the simulator and in a browser. Specified in `spec/documents.md`.
+//!
+//! * [`json`]: JSON text and values, exactly.
+//! * [`import`] and [`export`]: CSV, NDJSON and JSON, streaming and resumable.
+//! * [`patch`]: from what someone wants a document to be, to the changes that get it there.
+//! * [`collection`]: what a collection remembers of the file it came from.
+//! * [`dictionary`]: what many records have in common, for a compressor.
+//! * [`trace`]: recorded editing sessions.
+#![forbid(unsafe_code)]
+
+pub mod collection;
+pub mod dictionary;
+pub mod export;
+pub mod import;
+pub mod json;
+pub mod patch;
+pub mod trace;
+
+pub use cosmicsync_protocol::document::{Change, Step, TextPaths, TextStep, Value};

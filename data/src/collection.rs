@@ -1,0 +1,126 @@
+//! What a collection remembers of the file it came from.
+//!
+//! A [`CollectionMeta`] is a value like any other, kept in a document of the reserved collection [`COLLECTIONS`] under
+//! the collection's name. It travels with the documents, so an export elsewhere makes the same file again.
+
+use crate::import::{Envelope, Format};
+use cosmicsync_protocol::document::{TextPaths, Value};
+
+/// Name of the reserved collection that describes the others.
+pub const COLLECTIONS: &str = "_collections";
+
+/// What is known of one collection beside its documents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CollectionMeta {
+    /// Its name.
+    pub name: String,
+    /// The format it was imported from, and is exported to unless asked otherwise.
+    pub format: Option<Format>,
+    /// CSV: the columns in order.
+    pub columns: Vec<String>,
+    /// JSON: what surrounded the rows.
+    pub envelope: Option<Envelope>,
+    /// Which strings of a document merge character by character.
+    pub text_paths: TextPaths,
+    /// The field whose value is a document's key, if one was chosen.
+    pub id_column: Option<String>,
+}
+
+/// Why a value does not describe a collection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the description of the collection lacks or misuses the field {0:?}")]
+pub struct CollectionError(pub &'static str);
+
+impl CollectionMeta {
+    /// Describes a collection of which only the name is known.
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            format: None,
+            columns: Vec::new(),
+            envelope: None,
+            text_paths: TextPaths::none(),
+            id_column: None,
+        }
+    }
+
+    /// Makes the value to store.
+    pub fn to_value(&self) -> Value {
+        let mut entries = vec![("name", Value::from(self.name.as_str()))];
+        if let Some(format) = self.format {
+            entries.push(("format", format.name().into()));
+        }
+        if !self.columns.is_empty() {
+            entries.push(("columns", Value::List(self.columns.iter().map(|name| name.as_str().into()).collect())));
+        }
+        if let Some(Envelope { head, tail, rows_member }) = &self.envelope {
+            let parts = [("head", head), ("tail", tail), ("rows_member", rows_member)];
+            entries.push(("envelope", parts.into_iter().map(|(name, text)| (name, text.as_str())).collect()));
+        }
+        if !self.text_paths.is_empty() {
+            entries.push(("text_paths", Value::List(self.text_paths.dotted().map(Value::from).collect())));
+        }
+        if let Some(column) = &self.id_column {
+            entries.push(("id_column", column.as_str().into()));
+        }
+        entries.into_iter().collect()
+    }
+
+    /// Reads a stored value. Fields of later versions are left alone.
+    pub fn from_value(value: &Value) -> Result<Self, CollectionError> {
+        let format = match text(value, "format")? {
+            Some(name) => Some(Format::named(name).ok_or(CollectionError("format"))?),
+            None => None,
+        };
+        let envelope = match value.entry("envelope") {
+            None => None,
+            Some(parts) => {
+                let part = |name| Ok(text(parts, name)?.ok_or(CollectionError("envelope"))?.to_owned());
+                Some(Envelope { head: part("head")?, tail: part("tail")?, rows_member: part("rows_member")? })
+            }
+        };
+        Ok(Self {
+            name: text(value, "name")?.ok_or(CollectionError("name"))?.to_owned(),
+            format,
+            columns: texts(value, "columns")?.into_iter().map(str::to_owned).collect(),
+            envelope,
+            text_paths: texts(value, "text_paths")?.into_iter().collect(),
+            id_column: text(value, "id_column")?.map(str::to_owned),
+        })
+    }
+}
+
+fn text<'a>(value: &'a Value, name: &'static str) -> Result<Option<&'a str>, CollectionError> {
+    value.entry(name).map(|field| field.as_text().ok_or(CollectionError(name))).transpose()
+}
+
+fn texts<'a>(value: &'a Value, name: &'static str) -> Result<Vec<&'a str>, CollectionError> {
+    let Some(field) = value.entry(name) else { return Ok(Vec::new()) };
+    let items = field.as_list().ok_or(CollectionError(name))?;
+    items.iter().map(|item| item.as_text().ok_or(CollectionError(name))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_description_survives_being_a_value() {
+        let meta = CollectionMeta {
+            format: Some(Format::Json),
+            columns: vec!["b".to_owned(), "a".to_owned()],
+            envelope: Some(Envelope {
+                head: "{\"rows\":[".to_owned(),
+                tail: "]}".to_owned(),
+                rows_member: "rows".to_owned(),
+            }),
+            text_paths: ["body", "notes.*.text"].into_iter().collect(),
+            id_column: Some("a".to_owned()),
+            ..CollectionMeta::new("c")
+        };
+        assert_eq!(CollectionMeta::from_value(&meta.to_value()), Ok(meta));
+        let bare = CollectionMeta::new("c");
+        assert_eq!(CollectionMeta::from_value(&bare.to_value()), Ok(bare));
+        assert_eq!(CollectionMeta::from_value(&Value::Null), Err(CollectionError("name")));
+    }
+}

@@ -1,0 +1,120 @@
+//! What many records have in common, for a compressor.
+//!
+//! Records of one import repeat field names and values. A dictionary of what is frequent lets each be compressed, and
+//! erased, by itself. It outlives an erased record, so it may hold nothing that is particular to a few: only names and
+//! values that occur in at least [`RECORDS_MIN`] records of the batch (`spec/documents.md`, section 9).
+
+use cosmicsync_protocol::document::{Meta, TextPaths, Value, encode_new};
+use std::collections::BTreeMap;
+
+/// In how many records of the batch something must occur to enter the dictionary.
+pub const RECORDS_MIN: usize = 8;
+
+/// The longest dictionary, in bytes.
+pub const DICTIONARY_BYTES_MAX: usize = 8 * 1024;
+
+/// The longest text taken up: longer ones are content, not vocabulary.
+const TEXT_BYTES_MAX: usize = 64;
+
+/// How many different values are counted: what comes after is hardly frequent.
+const VALUES_MAX: usize = 65_536;
+
+/// Builds the dictionary of a batch that is written by `peer` with `meta` (without a key: that is particular).
+///
+/// Empty when nothing is frequent. A function of its arguments alone; the order of the records does not matter as long
+/// as they hold fewer than 65,536 different values.
+pub fn dictionary(records: &[Value], peer: u64, meta: &Meta, texts: &TextPaths) -> Vec<u8> {
+    let mut counts = Counts::default();
+    for record in records {
+        counts.see(record);
+    }
+    let mut parts: Vec<u8> = Vec::new();
+    let template = counts.template(records, peer, meta, texts);
+    let room = DICTIONARY_BYTES_MAX - template.len().min(DICTIONARY_BYTES_MAX);
+    for text in counts.frequent_texts(room).into_iter().rev() {
+        parts.extend_from_slice(text.as_bytes());
+    }
+    if template.len() <= DICTIONARY_BYTES_MAX {
+        // Compressors reach the end of a dictionary at the least cost.
+        parts.extend_from_slice(&template);
+    }
+    parts
+}
+
+#[derive(Default)]
+struct Counts<'a> {
+    /// In how many records a text occurs, as a value or as a name.
+    texts: BTreeMap<&'a str, usize>,
+    /// In how many records a field has a value.
+    fields: BTreeMap<&'a str, BTreeMap<Vec<u8>, usize>>,
+    values: usize,
+}
+
+impl<'a> Counts<'a> {
+    fn see(&mut self, record: &'a Value) {
+        let mut seen = std::collections::BTreeSet::new();
+        let mut rest = vec![record];
+        while let Some(value) = rest.pop() {
+            match value {
+                Value::Text(text) if text.len() <= TEXT_BYTES_MAX => drop(seen.insert(text.as_str())),
+                Value::List(items) => rest.extend(items),
+                Value::Map(entries) => {
+                    seen.extend(entries.keys().map(String::as_str).filter(|key| key.len() <= TEXT_BYTES_MAX));
+                    rest.extend(entries.values());
+                }
+                Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) | Value::Bytes(_) => {}
+            }
+        }
+        for text in seen {
+            if self.texts.len() < VALUES_MAX || self.texts.contains_key(text) {
+                *self.texts.entry(text).or_default() += 1;
+            }
+        }
+        let short = |value: &Value| value.as_text().is_none_or(|text| text.len() <= TEXT_BYTES_MAX);
+        for (field, value) in record.as_map().into_iter().flatten().filter(|(_, value)| short(value)) {
+            if self.values < VALUES_MAX {
+                let count = self.fields.entry(field).or_default().entry(value.encode()).or_default();
+                self.values += usize::from(*count == 0);
+                *count += 1;
+            }
+        }
+    }
+
+    /// The frequent texts that save the most, best first, as many as fit.
+    fn frequent_texts(&self, mut room: usize) -> Vec<&'a str> {
+        let mut texts: Vec<(&str, usize)> = self
+            .texts
+            .iter()
+            .filter(|(text, count)| **count >= RECORDS_MIN && text.len() > 2)
+            .map(|(t, c)| (*t, *c))
+            .collect();
+        texts.sort_by_key(|(text, count)| (core::cmp::Reverse(count * text.len()), *text));
+        let fits = |text: &&str| {
+            let fits = text.len() <= room;
+            room -= if fits { text.len() } else { 0 };
+            fits
+        };
+        texts.into_iter().map(|(text, _)| text).filter(fits).collect()
+    }
+
+    /// The update of a made-up record that has every frequent field, each with its most frequent value, or with null
+    /// where no value is frequent: so the names and the numbers around them stand as in a real update.
+    fn template(&self, records: &[Value], peer: u64, meta: &Meta, texts: &TextPaths) -> Vec<u8> {
+        let frequent = |field: &str| self.texts.get(field).is_some_and(|count| *count >= RECORDS_MIN);
+        let typical = |counts: &BTreeMap<Vec<u8>, usize>| {
+            let (bytes, count) = counts.iter().max_by_key(|(bytes, count)| (**count, core::cmp::Reverse(*bytes)))?;
+            (*count >= RECORDS_MIN).then(|| Value::decode(bytes).ok())?
+        };
+        let record: BTreeMap<String, Value> = self
+            .fields
+            .iter()
+            .filter(|(field, _)| frequent(field))
+            .map(|(field, counts)| ((*field).to_owned(), typical(counts).unwrap_or_default()))
+            .collect();
+        if record.is_empty() || records.is_empty() {
+            return Vec::new();
+        }
+        let meta = Meta { collection: meta.collection.clone(), key: None };
+        encode_new(peer, &meta, &Value::Map(record), texts).map(|update| update.bytes).unwrap_or_default()
+    }
+}

@@ -1,0 +1,185 @@
+//! Writing files of records: CSV, NDJSON and JSON, one record at a time.
+//!
+//! A [`Writer`] appends to a buffer that the caller empties as it likes. What was imported is exported again row for
+//! row: the same columns in the same order, the same text around the rows (`spec/documents.md`, section 8).
+
+use crate::collection::CollectionMeta;
+use crate::import::{Envelope, Format};
+use cosmicsync_protocol::document::Value;
+use csv_core::WriteResult;
+
+/// Why a record can't be written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ExportError {
+    /// CSV: a field that no column stands for.
+    #[error("row {row}: the field {field:?} has no column; add it with the columns, or export as ndjson")]
+    NoColumn {
+        /// Number of the row; the first is 1.
+        row: u64,
+        /// Name of the field.
+        field: String,
+    },
+    /// A record that is no map.
+    #[error("row {row}: a record must be an object")]
+    NotObject {
+        /// Number of the row.
+        row: u64,
+    },
+    /// CSV without columns.
+    #[error("there are no columns to write")]
+    NoColumns,
+}
+
+/// Adds the fields of a record that no column stands for yet, in the order of their names.
+///
+/// A CSV export passes all records through this first: the header comes before the rows.
+pub fn add_columns(columns: &mut Vec<String>, record: &Value) {
+    for field in record.as_map().into_iter().flat_map(|entries| entries.keys()) {
+        if !columns.contains(field) {
+            columns.push(field.clone());
+        }
+    }
+}
+
+/// Writes the records of one file.
+#[derive(Debug)]
+pub struct Writer {
+    format: Format,
+    columns: Vec<String>,
+    envelope: Option<Envelope>,
+    rows: u64,
+    started: bool,
+    csv: csv_core::Writer,
+}
+
+impl Writer {
+    /// Starts a file with the columns and the envelope of a collection.
+    pub fn new(format: Format, meta: &CollectionMeta) -> Self {
+        Self {
+            format,
+            columns: meta.columns.clone(),
+            envelope: meta.envelope.clone(),
+            rows: 0,
+            started: false,
+            csv: csv_core::Writer::new(),
+        }
+    }
+
+    /// Goes on with a file that already holds `rows` records.
+    #[must_use]
+    pub const fn resume(mut self, rows: u64) -> Self {
+        self.rows = rows;
+        self.started = rows > 0;
+        self
+    }
+
+    /// Appends one record. On an error nothing of it is appended.
+    pub fn write_record(&mut self, record: &Value, out: &mut Vec<u8>) -> Result<(), ExportError> {
+        let row = self.rows + 1;
+        let Value::Map(entries) = record else { return Err(ExportError::NotObject { row }) };
+        if self.format == Format::Csv {
+            if self.columns.is_empty() {
+                return Err(ExportError::NoColumns);
+            }
+            if let Some(field) = entries.keys().find(|field| !self.columns.contains(field)) {
+                return Err(ExportError::NoColumn { row, field: field.clone() });
+            }
+        }
+        self.start(out);
+        match self.format {
+            Format::Csv => {
+                let columns = core::mem::take(&mut self.columns);
+                self.csv_row(columns.iter().map(|column| cell(entries.get(column))), out);
+                self.columns = columns;
+            }
+            Format::Ndjson => {
+                crate::json::write(record, out);
+                out.push(b'\n');
+            }
+            Format::Json => {
+                if self.rows > 0 {
+                    out.extend_from_slice(b",\n");
+                }
+                crate::json::write(record, out);
+            }
+        }
+        self.rows = row;
+        Ok(())
+    }
+
+    /// Appends what follows the last record.
+    pub fn finish(mut self, out: &mut Vec<u8>) {
+        self.start(out);
+        if self.format == Format::Json {
+            let tail = self.envelope.as_ref().map_or("\n]\n", |envelope| envelope.tail.as_str());
+            out.extend_from_slice(tail.as_bytes());
+        }
+    }
+
+    fn start(&mut self, out: &mut Vec<u8>) {
+        if core::mem::replace(&mut self.started, true) {
+            return;
+        }
+        match self.format {
+            Format::Csv if !self.columns.is_empty() => {
+                let columns = core::mem::take(&mut self.columns);
+                self.csv_row(columns.iter().map(|column| Cell::Borrowed(column)), out);
+                self.columns = columns;
+            }
+            Format::Json => {
+                let head = self.envelope.as_ref().map_or("[\n", |envelope| envelope.head.as_str());
+                out.extend_from_slice(head.as_bytes());
+            }
+            Format::Csv | Format::Ndjson => {}
+        }
+    }
+
+    fn csv_row<'a>(&mut self, cells: impl Iterator<Item = Cell<'a>>, out: &mut Vec<u8>) {
+        for (column, cell) in cells.enumerate() {
+            if column > 0 {
+                grow(out, |room| {
+                    let (result, written) = self.csv.delimiter(room);
+                    (result, 0, written)
+                });
+            }
+            let mut rest = cell.as_bytes();
+            // A call that finds no room takes up what follows where it left off.
+            grow(out, |room| {
+                let (result, read, written) = self.csv.field(rest, room);
+                rest = &rest[read..];
+                (result, read, written)
+            });
+        }
+        grow(out, |room| {
+            let (result, written) = self.csv.terminator(room);
+            (result, 0, written)
+        });
+    }
+}
+
+type Cell<'a> = std::borrow::Cow<'a, str>;
+
+/// What a cell shows: a text as it is, nothing for null and for a missing field, lists and maps as JSON.
+fn cell(value: Option<&Value>) -> Cell<'_> {
+    match value {
+        None | Some(Value::Null) => Cell::Borrowed(""),
+        Some(Value::Text(text)) => Cell::Borrowed(text),
+        Some(other) => Cell::Owned(crate::json::to_string(other)),
+    }
+}
+
+/// Runs a step of the CSV writer until it no longer asks for more room.
+fn grow(out: &mut Vec<u8>, mut step: impl FnMut(&mut [u8]) -> (WriteResult, usize, usize)) {
+    loop {
+        let len = out.len();
+        out.resize(len + 256, 0);
+        let (result, _, written) = step(&mut out[len..]);
+        out.truncate(len + written);
+        if matches!(result, WriteResult::InputEmpty) {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

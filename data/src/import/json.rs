@@ -1,0 +1,288 @@
+//! An array of objects, or an object with one member that is such an array.
+//!
+//! A small splitter follows strings and nesting just closely enough to find where each row begins and ends; each row is
+//! then parsed by itself, and what surrounds the rows is parsed at the end. So nothing but one row and the surroundings
+//! is ever held, and the whole file is still checked to be valid JSON.
+
+use super::{ENVELOPE_BYTES_MAX, ImportError, Place, Pulled, RECORD_BYTES_MAX};
+use cosmicsync_protocol::document::Value;
+
+/// The text around the rows: writing head, rows and tail makes the file again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Envelope {
+    /// From the file's first byte to the `[` that opens the rows.
+    pub head: String,
+    /// From the `]` that closes the rows to the file's last byte.
+    pub tail: String,
+    /// The member that holds the rows.
+    pub rows_member: String,
+}
+
+#[derive(Debug)]
+pub(super) struct Rows {
+    phase: Phase,
+    /// The member asked for; once the rows are found, the one that holds them.
+    member: Option<String>,
+    head: String,
+    /// Bytes of the head or tail being read: they may end inside a character.
+    around: Vec<u8>,
+    tail: String,
+    row: Vec<u8>,
+    /// Line where the row starts.
+    row_line: u64,
+    nesting: Nesting,
+    /// The last string directly inside the outer object, quotes and all.
+    key: Vec<u8>,
+    is_object: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Before the first bracket.
+    Start,
+    /// In the outer object, before the rows.
+    Head,
+    /// After the `[` of a member that may hold the rows.
+    Candidate,
+    /// After the `[` of the rows.
+    First,
+    /// In a row.
+    Row,
+    /// After a row.
+    AfterRow,
+    /// After a comma.
+    AfterComma,
+    /// After the `]` of the rows.
+    Tail,
+}
+
+#[derive(Debug, Default)]
+struct Nesting {
+    depth: usize,
+    in_string: bool,
+    escaped: bool,
+}
+
+impl Nesting {
+    fn see(&mut self, byte: u8) {
+        if self.in_string {
+            match byte {
+                _ if self.escaped => self.escaped = false,
+                b'\\' => self.escaped = true,
+                b'"' => self.in_string = false,
+                _ => {}
+            }
+            return;
+        }
+        match byte {
+            b'"' => self.in_string = true,
+            b'{' | b'[' => self.depth += 1,
+            b'}' | b']' => self.depth = self.depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+}
+
+impl Rows {
+    /// Starts a file, or goes on after row `rows` when `head` is not empty.
+    pub(super) fn new(member: Option<String>, head: &str, rows: u64) -> Self {
+        let phase = match (head.is_empty(), rows) {
+            (true, _) => Phase::Start,
+            (false, 0) => Phase::First,
+            (false, _) => Phase::AfterRow,
+        };
+        Self {
+            phase,
+            member,
+            head: head.to_owned(),
+            around: Vec::new(),
+            tail: String::new(),
+            row: Vec::new(),
+            row_line: 1,
+            nesting: Nesting::default(),
+            key: Vec::new(),
+            is_object: head.trim_start().starts_with('{'),
+        }
+    }
+
+    pub(super) fn head(&self) -> &str {
+        &self.head
+    }
+
+    pub(super) fn member(&self) -> Option<&str> {
+        self.member.as_deref()
+    }
+
+    pub(super) fn envelope(&self) -> Option<Envelope> {
+        let rows_member = self.member.clone().filter(|_| self.is_object && !self.tail.is_empty())?;
+        Some(Envelope { head: self.head.clone(), tail: self.tail.clone(), rows_member })
+    }
+
+    pub(super) fn pull(
+        &mut self,
+        input: &[u8],
+        finished: bool,
+        place: &mut Place,
+    ) -> Result<(usize, Pulled), ImportError> {
+        for (at, &byte) in input.iter().enumerate() {
+            let row_done = self.see(byte, place)?;
+            place.line += u64::from(byte == b'\n');
+            if row_done {
+                return Ok((at + 1, Pulled::Record(self.parse_row(place.row())?)));
+            }
+        }
+        if finished {
+            self.end(place)?;
+        }
+        Ok((input.len(), Pulled::Nothing))
+    }
+
+    /// Takes one byte. Returns true when it ends a row.
+    fn see(&mut self, byte: u8, place: &Place) -> Result<bool, ImportError> {
+        let line = place.line;
+        match self.phase {
+            Phase::Row => {
+                self.nesting.see(byte);
+                self.row.push(byte);
+                if self.row.len() > RECORD_BYTES_MAX {
+                    return Err(ImportError::RecordTooLong { line: self.row_line, row: place.row() });
+                }
+                if self.nesting.depth == 0 {
+                    self.phase = Phase::AfterRow;
+                    return Ok(true);
+                }
+            }
+            Phase::Start | Phase::Head | Phase::Candidate => {
+                if self.in_head(byte, place)? {
+                    return Ok(false);
+                }
+                self.around.push(byte);
+                if self.around.len() > ENVELOPE_BYTES_MAX {
+                    return Err(ImportError::EnvelopeTooLong { line });
+                }
+            }
+            Phase::Tail => {
+                self.around.push(byte);
+                if self.around.len() > ENVELOPE_BYTES_MAX {
+                    return Err(ImportError::EnvelopeTooLong { line });
+                }
+            }
+            Phase::First | Phase::AfterRow | Phase::AfterComma => self.between(byte, place)?,
+        }
+        Ok(false)
+    }
+
+    /// Between rows: white space, commas, the next row or the end.
+    fn between(&mut self, byte: u8, place: &Place) -> Result<(), ImportError> {
+        let (line, row) = (place.line, place.row());
+        match (byte, self.phase) {
+            (b' ' | b'\t' | b'\r' | b'\n', _) => {}
+            (b'{', Phase::First | Phase::AfterComma) => self.start_row(line),
+            (b',', Phase::AfterRow) => self.phase = Phase::AfterComma,
+            (b']', Phase::First | Phase::AfterRow) => {
+                self.phase = Phase::Tail;
+                self.around.push(b']');
+            }
+            (_, Phase::First) => return Err(ImportError::NotObject { line, row }),
+            (b']' | b',', Phase::AfterComma) => return Err(ImportError::Separator { line, rows: place.rows }),
+            (_, Phase::AfterComma) => return Err(ImportError::NotObject { line, row }),
+            _ => return Err(ImportError::Separator { line, rows: place.rows }),
+        }
+        Ok(())
+    }
+
+    fn start_row(&mut self, line: u64) {
+        self.phase = Phase::Row;
+        self.nesting = Nesting { depth: 1, in_string: false, escaped: false };
+        self.row.clear();
+        self.row.push(b'{');
+        self.row_line = line;
+    }
+
+    /// Before the rows. Returns true when the byte was used up: it began a row or ended the rows.
+    fn in_head(&mut self, byte: u8, place: &Place) -> Result<bool, ImportError> {
+        let white = matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
+        match self.phase {
+            Phase::Start if white => {}
+            Phase::Start if byte == b'[' && self.member.is_none() => {
+                self.around.push(byte);
+                self.close_head()?;
+                self.phase = Phase::First;
+                return Ok(true);
+            }
+            Phase::Start if byte == b'{' => {
+                self.is_object = true;
+                self.nesting.see(byte);
+                self.phase = Phase::Head;
+            }
+            Phase::Start => return Err(ImportError::NoRows),
+            Phase::Candidate if white => {}
+            Phase::Candidate => {
+                let key: Option<String> = serde_json::from_slice(&self.key).ok();
+                let rows = match &self.member {
+                    Some(member) => key.as_ref() == Some(member),
+                    None => byte == b'{' && key.is_some(),
+                };
+                if rows {
+                    self.member = key;
+                    self.close_head()?;
+                    self.phase = Phase::First;
+                    self.between(byte, place)?;
+                    return Ok(true);
+                }
+                self.phase = Phase::Head;
+                return self.in_head(byte, place);
+            }
+            _ => {
+                let outer = self.nesting.depth == 1;
+                if outer && (self.nesting.in_string || byte == b'"') {
+                    if !self.nesting.in_string {
+                        self.key.clear();
+                    }
+                    self.key.push(byte);
+                }
+                let candidate = outer && !self.nesting.in_string && byte == b'[';
+                self.nesting.see(byte);
+                if candidate {
+                    self.phase = Phase::Candidate;
+                }
+                if self.nesting.depth == 0 {
+                    return Err(ImportError::NoRows);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    fn close_head(&mut self) -> Result<(), ImportError> {
+        let head = String::from_utf8(core::mem::take(&mut self.around));
+        self.head = head.map_err(|_| ImportError::NotUtf8 { line: 1 })?;
+        Ok(())
+    }
+
+    fn parse_row(&self, row: u64) -> Result<Value, ImportError> {
+        let line = self.row_line;
+        if core::str::from_utf8(&self.row).is_err() {
+            return Err(ImportError::NotUtf8 { line });
+        }
+        crate::json::parse(&self.row).map_err(|source| ImportError::Json { line, row, source })
+    }
+
+    /// The file has ended: it must be whole, and so must be what surrounded the rows.
+    fn end(&mut self, place: &Place) -> Result<(), ImportError> {
+        match self.phase {
+            Phase::Tail if self.tail.is_empty() => {
+                let tail = String::from_utf8(core::mem::take(&mut self.around));
+                self.tail = tail.map_err(|_| ImportError::NotUtf8 { line: place.line })?;
+                let around = [self.head.as_str(), self.tail.as_str()].concat();
+                crate::json::parse(around.as_bytes()).map_err(ImportError::Envelope)?;
+                Ok(())
+            }
+            Phase::Tail => Ok(()),
+            Phase::Start => Err(ImportError::NoRows),
+            Phase::Head | Phase::Candidate | Phase::First | Phase::Row | Phase::AfterRow | Phase::AfterComma => {
+                Err(ImportError::Truncated { row: place.row() })
+            }
+        }
+    }
+}

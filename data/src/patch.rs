@@ -1,0 +1,197 @@
+//! From what a document should be to the changes that get it there.
+//!
+//! Changes are kept small, because what isn't touched can't conflict: maps are compared entry by entry, lists by what
+//! their beginnings and ends share. A string is set as a whole here; where a text stands, setting it edits only the
+//! stretch that differs (`spec/documents.md`, section 5).
+
+use cosmicsync_protocol::document::{Change, Step, Value};
+use std::collections::BTreeMap;
+
+/// What was wanted is not a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PatchError {
+    /// A document is an object.
+    #[error("a document must be an object")]
+    NotObject,
+}
+
+/// Finds the changes that make `current` equal to `wanted`.
+///
+/// A `current` that is no map counts as an empty one: the value of a document that does not exist yet is null.
+pub fn put(current: &Value, wanted: &Value) -> Result<Vec<Change>, PatchError> {
+    let wanted = wanted.as_map().ok_or(PatchError::NotObject)?;
+    let none = BTreeMap::new();
+    let mut diff = Diff { path: Vec::new(), changes: Vec::new() };
+    diff.maps(current.as_map().unwrap_or(&none), wanted);
+    Ok(diff.changes)
+}
+
+/// Finds the changes that a JSON merge patch (RFC 7396) asks for: null removes an entry, objects merge, anything else
+/// replaces.
+pub fn merge_patch(current: &Value, patch: &Value) -> Result<Vec<Change>, PatchError> {
+    put(current, &merged(current, patch))
+}
+
+/// The result of a merge patch.
+fn merged(current: &Value, patch: &Value) -> Value {
+    let Value::Map(patch) = patch else { return patch.clone() };
+    let mut entries = current.as_map().cloned().unwrap_or_default();
+    for (key, value) in patch {
+        if *value == Value::Null {
+            entries.remove(key);
+        } else {
+            let value = merged(entries.get(key).unwrap_or(&Value::Null), value);
+            entries.insert(key.clone(), value);
+        }
+    }
+    Value::Map(entries)
+}
+
+/// Changes being collected, and where in the document.
+struct Diff {
+    path: Vec<Step>,
+    changes: Vec<Change>,
+}
+
+impl Diff {
+    fn maps(&mut self, current: &BTreeMap<String, Value>, wanted: &BTreeMap<String, Value>) {
+        for key in current.keys().filter(|key| !wanted.contains_key(*key)) {
+            let path = self.at(Step::Key(key.clone()));
+            self.changes.push(Change::Remove { path });
+        }
+        for (key, wanted) in wanted {
+            self.child(Step::Key(key.clone()), current.get(key), wanted);
+        }
+    }
+
+    fn lists(&mut self, current: &[Value], wanted: &[Value]) {
+        let prefix = current.iter().zip(wanted).take_while(|(a, b)| a == b).count();
+        let (current, wanted) = (&current[prefix..], &wanted[prefix..]);
+        let suffix = current.iter().rev().zip(wanted.iter().rev()).take_while(|(a, b)| a == b).count();
+        let (current, wanted) = (&current[..current.len() - suffix], &wanted[..wanted.len() - suffix]);
+        if current.len() == wanted.len() {
+            for (index, (current, wanted)) in (prefix..).zip(current.iter().zip(wanted)) {
+                self.child(Step::Index(index), Some(current), wanted);
+            }
+            return;
+        }
+        if !current.is_empty() {
+            self.changes.push(Change::Delete { path: self.path.clone(), index: prefix, len: current.len() });
+        }
+        if !wanted.is_empty() {
+            self.changes.push(Change::Insert { path: self.path.clone(), index: prefix, values: wanted.to_vec() });
+        }
+    }
+
+    fn child(&mut self, step: Step, current: Option<&Value>, wanted: &Value) {
+        if current == Some(wanted) {
+            return;
+        }
+        self.path.push(step);
+        match (current, wanted) {
+            (Some(Value::Map(current)), Value::Map(wanted)) => self.maps(current, wanted),
+            (Some(Value::List(current)), Value::List(wanted)) => self.lists(current, wanted),
+            _ => self.changes.push(Change::Set { path: self.path.clone(), value: wanted.clone() }),
+        }
+        self.path.pop();
+    }
+
+    fn at(&self, step: Step) -> Vec<Step> {
+        let mut path = self.path.clone();
+        path.push(step);
+        path
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::{parse, tests::any_json};
+    use cosmicsync_protocol::document::{Meta, Replica, TextPaths, check};
+    use proptest::prelude::*;
+
+    fn any_document() -> impl Strategy<Value = Value> {
+        proptest::collection::btree_map("[a-d]", any_json(), 0..4).prop_map(Value::Map)
+    }
+
+    fn value(json: &str) -> Value {
+        parse(json.as_bytes()).unwrap()
+    }
+
+    fn send(from: &mut Replica, to: &mut Replica) {
+        if let Some(update) = from.take_update().unwrap() {
+            to.import(vec![check(update.bytes, from.peer(), update.start).unwrap()]).unwrap();
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_put_makes_the_document_what_was_wanted(a in any_document(), b in any_document(), text: bool) {
+            let texts: TextPaths = if text { ["a", "b.*"].into_iter().collect() } else { TextPaths::none() };
+            let mut replica = Replica::create(1, &Meta::default(), &a, &texts).unwrap();
+            prop_assert_eq!(replica.value().unwrap(), a.clone());
+            replica.apply(&put(&a, &b).unwrap(), &texts).unwrap();
+            prop_assert_eq!(replica.value().unwrap(), b.clone());
+            prop_assert_eq!(put(&b, &b).unwrap(), []);
+        }
+
+        #[test]
+        fn concurrent_puts_converge(base in any_document(), x in any_document(), y in any_document()) {
+            let texts: TextPaths = ["a"].into_iter().collect();
+            let mut a = Replica::create(1, &Meta::default(), &base, &texts).unwrap();
+            let mut b = Replica::new(2);
+            send(&mut a, &mut b);
+            a.apply(&put(&base, &x).unwrap(), &texts).unwrap();
+            b.apply(&put(&base, &y).unwrap(), &texts).unwrap();
+            let (from_a, from_b) = (a.take_update().unwrap(), b.take_update().unwrap());
+            for (update, peer, to) in [(from_a, 1, &mut b), (from_b, 2, &mut a)] {
+                if let Some(update) = update {
+                    to.import(vec![check(update.bytes, peer, update.start).unwrap()]).unwrap();
+                }
+            }
+            prop_assert_eq!(a.value().unwrap(), b.value().unwrap());
+        }
+
+        #[test]
+        fn a_merge_patch_is_its_own_definition(a in any_document(), patch in any_document()) {
+            let mut replica = Replica::create(1, &Meta::default(), &a, &TextPaths::none()).unwrap();
+            replica.apply(&merge_patch(&a, &patch).unwrap(), &TextPaths::none()).unwrap();
+            prop_assert_eq!(replica.value().unwrap(), merged(&a, &patch));
+        }
+    }
+
+    #[test]
+    fn only_what_differs_is_touched() {
+        let current = value(r#"{"a":{"x":1,"y":2},"l":[1,2,{"n":1},4],"gone":true}"#);
+        let wanted = value(r#"{"a":{"x":1,"y":3},"l":[1,2,{"n":2},4]}"#);
+        let changes = put(&current, &wanted).unwrap();
+        assert_eq!(
+            changes,
+            [
+                Change::Remove { path: vec!["gone".into()] },
+                Change::Set { path: vec!["a".into(), "y".into()], value: Value::Int(3) },
+                Change::Set { path: vec!["l".into(), 2.into(), "n".into()], value: Value::Int(2) },
+            ]
+        );
+        let longer = value(r#"{"a":{"x":1,"y":2},"l":[1,2,7,8,{"n":1},4],"gone":true}"#);
+        let insert = Change::Insert { path: vec!["l".into()], index: 2, values: vec![7.into(), 8.into()] };
+        assert_eq!(put(&current, &longer).unwrap(), [insert]);
+    }
+
+    #[test]
+    fn the_examples_of_rfc_7396() {
+        for (original, patch, result) in [
+            (r#"{"a":"b"}"#, r#"{"a":"c"}"#, r#"{"a":"c"}"#),
+            (r#"{"a":"b"}"#, r#"{"b":"c"}"#, r#"{"a":"b","b":"c"}"#),
+            (r#"{"a":"b","b":"c"}"#, r#"{"a":null}"#, r#"{"b":"c"}"#),
+            (r#"{"a":["b"]}"#, r#"{"a":"c"}"#, r#"{"a":"c"}"#),
+            (r#"{"a":{"b":"c"}}"#, r#"{"a":{"b":"d","c":null}}"#, r#"{"a":{"b":"d"}}"#),
+            (r#"{"a":[{"b":"c"}]}"#, r#"{"a":[1]}"#, r#"{"a":[1]}"#),
+            (r#"{"e":null}"#, r#"{"a":1}"#, r#"{"a":1,"e":null}"#),
+            (r#"{}"#, r#"{"a":{"bb":{"ccc":null}}}"#, r#"{"a":{"bb":{}}}"#),
+        ] {
+            assert_eq!(merged(&value(original), &value(patch)), value(result), "{original} {patch}");
+        }
+        assert_eq!(merge_patch(&value("{}"), &value("[]")), Err(PatchError::NotObject));
+    }
+}

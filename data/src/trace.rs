@@ -1,0 +1,148 @@
+//! Recorded editing sessions, in the format of the editing-traces collection.
+//!
+//! A trace is a JSON object: `startContent`, `endContent`, `txns` with `patches` of `[position, deleted, inserted]`. A
+//! sequential one is typed by one author; one of `"kind": "concurrent"` has `numAgents` authors, and each transaction
+//! names its `agent` and, as `parents`, the transactions that its author had seen. Positions and lengths count Unicode
+//! scalar values, as ours do.
+//!
+//! The reader streams: it holds one transaction at a time, beside the texts around them. Decompression is the caller's.
+
+use crate::import::{Checkpoint, Format, ImportError, Reader};
+use cosmicsync_protocol::document::Value;
+
+/// One stretch replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Patch {
+    /// Where, in Unicode scalar values.
+    pub at: usize,
+    /// How many Unicode scalar values are deleted.
+    pub delete: usize,
+    /// What is inserted in their place.
+    pub insert: String,
+}
+
+/// One transaction. Its number is its place in the trace; the first is 0.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Txn {
+    /// The transactions it directly follows; those and all before them had been seen.
+    pub parents: Vec<usize>,
+    /// Who typed it.
+    pub agent: usize,
+    /// What was typed, in order.
+    pub patches: Vec<Patch>,
+}
+
+/// What stands around the transactions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// The text before the first transaction.
+    pub start_content: String,
+    /// The text after all.
+    pub end_content: String,
+    /// How many authors there are.
+    pub agents: usize,
+}
+
+/// Why a trace can't be read.
+#[derive(Debug, thiserror::Error)]
+pub enum TraceError {
+    /// Not JSON, or without `txns`.
+    #[error(transparent)]
+    File(#[from] ImportError),
+    /// A transaction without patches of `[position, deleted, inserted]`, or one whose parents don't precede it.
+    #[error("transaction {0} is not one of an editing trace")]
+    Txn(usize),
+    /// A member around the transactions is missing or of another type.
+    #[error("the trace's member {0:?} is missing or of another type")]
+    Member(&'static str),
+}
+
+/// Most authors of a trace: each one is replayed as a replica.
+const AGENTS_MAX: usize = 4096;
+
+/// Reads one trace.
+#[derive(Debug)]
+pub struct TraceReader {
+    reader: Reader,
+    txns: usize,
+    agents: usize,
+}
+
+impl Default for TraceReader {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl TraceReader {
+    /// Starts at the beginning of a trace.
+    pub fn new() -> Self {
+        Self { reader: Reader::new(Format::Json, Some("txns")), txns: 0, agents: 0 }
+    }
+
+    /// Takes the next bytes of the (decompressed) file.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.reader.feed(bytes);
+    }
+
+    /// Says that the file has ended.
+    pub const fn finish(&mut self) {
+        self.reader.finish();
+    }
+
+    /// Takes the next transaction. `None` until more is fed and, after [`TraceReader::finish`], at the end.
+    pub fn next_txn(&mut self) -> Result<Option<Txn>, TraceError> {
+        let Some(record) = self.reader.next_record()? else { return Ok(None) };
+        let number = self.txns;
+        let txn = txn(&record.value, number).ok_or(TraceError::Txn(number))?;
+        self.txns += 1;
+        self.agents = self.agents.max(txn.agent + 1);
+        Ok(Some(txn))
+    }
+
+    /// The text before the first transaction: known once that one was taken, unless the file says it later.
+    pub fn start_content(&self) -> Option<String> {
+        let Checkpoint { head, .. } = self.reader.checkpoint();
+        let known = crate::json::parse(format!("{head}]}}").as_bytes()).ok()?;
+        known.entry("startContent")?.as_text().map(str::to_owned)
+    }
+
+    /// What stands around the transactions: known at the end of the file.
+    pub fn summary(&self) -> Result<Summary, TraceError> {
+        let around = self.reader.envelope().ok_or(TraceError::Member("txns"))?;
+        let around = crate::json::parse([around.head, around.tail].concat().as_bytes());
+        let around = around.map_err(|_| TraceError::Member("txns"))?;
+        let text = |name| match around.entry(name) {
+            Some(Value::Text(text)) => Ok(Some(text.clone())),
+            None => Ok(None),
+            Some(_) => Err(TraceError::Member(name)),
+        };
+        Ok(Summary {
+            start_content: text("startContent")?.unwrap_or_default(),
+            end_content: text("endContent")?.ok_or(TraceError::Member("endContent"))?,
+            agents: self.agents.max(around.entry("numAgents").and_then(index).unwrap_or(1)),
+        })
+    }
+}
+
+fn txn(value: &Value, number: usize) -> Option<Txn> {
+    let parents = match value.entry("parents") {
+        Some(parents) => parents.as_list()?.iter().map(index).collect::<Option<Vec<_>>>()?,
+        None => number.checked_sub(1).into_iter().collect(),
+    };
+    let agent = value.entry("agent").map_or(Some(0), index).filter(|agent| *agent < AGENTS_MAX)?;
+    let patches = value.entry("patches")?.as_list()?.iter().map(patch).collect::<Option<_>>()?;
+    parents.iter().all(|parent| *parent < number).then_some(Txn { parents, agent, patches })
+}
+
+fn patch(value: &Value) -> Option<Patch> {
+    let [at, delete, insert] = value.as_list()?.as_slice() else { return None };
+    Some(Patch { at: index(at)?, delete: index(delete)?, insert: insert.as_text()?.to_owned() })
+}
+
+fn index(value: &Value) -> Option<usize> {
+    usize::try_from(value.as_int()?).ok()
+}
+
+#[cfg(test)]
+mod tests;
