@@ -15,8 +15,11 @@ pub struct Meta {
     pub collection: Option<String>,
     /// The key from which the document's id was derived, if it was.
     pub key: Option<String>,
+    /// Deleted documents keep their history and can come back.
+    pub deleted: bool,
 }
 
+const META_DELETED: &str = "deleted";
 const META_COLLECTION: &str = "collection";
 const META_KEY: &str = "key";
 
@@ -34,7 +37,14 @@ impl Meta {
     pub(super) fn read(doc: &LoroDoc) -> Self {
         let map = doc.get_map(ROOT_META);
         let text = |name| Some(map.get(name)?.into_value().ok()?.into_string().ok()?.to_string());
-        Self { collection: text(META_COLLECTION), key: text(META_KEY) }
+        let deleted = map.get(META_DELETED).and_then(|value| value.into_value().ok()?.into_bool().ok());
+        Self { collection: text(META_COLLECTION), key: text(META_KEY), deleted: deleted.unwrap_or(false) }
+    }
+
+    pub(super) fn write_deleted(doc: &LoroDoc, deleted: bool) -> LoroResult<()> {
+        doc.get_map(ROOT_META).insert(META_DELETED, deleted)?;
+        doc.commit();
+        Ok(())
     }
 
     pub(super) fn cost(&self) -> usize {

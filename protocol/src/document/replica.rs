@@ -191,6 +191,30 @@ impl Replica {
         Ok(())
     }
 
+    /// Tries changes without making them. Returns at most how many bytes they would add to the update.
+    ///
+    /// Fails as [`Self::apply`] would.
+    pub fn check(&mut self, changes: &[Change], texts: &TextPaths) -> Result<usize, ChangeError> {
+        let cost = self.guarded(|doc| dry_run(doc, changes, texts))??;
+        if !cost.fits() {
+            return Err(ChangeError::TooLarge);
+        }
+        if self.untaken.plus(cost).fits() { Ok(cost.bytes) } else { Err(ChangeError::Full) }
+    }
+
+    /// At most how many bytes the update would have if it were taken now.
+    pub const fn untaken_bytes(&self) -> usize {
+        self.untaken.bytes
+    }
+
+    /// Marks the document as deleted, or as not deleted any more. The last writer wins; the content stays.
+    pub fn set_deleted(&mut self, deleted: bool) -> Result<(), ChangeError> {
+        self.untaken = self.untaken.plus(Cost { bytes: 64, ops: 1 });
+        self.guarded(|doc| Meta::write_deleted(doc, deleted))?.map_err(|_| ChangeError::Refused)?;
+        self.see_version()?;
+        Ok(())
+    }
+
     /// Takes the update with our operations since the last one. `None` when there are none.
     pub fn take_update(&mut self) -> Result<Option<Update>, Broken> {
         let (peer, start, end) = (self.peer, self.taken, self.end_of(self.peer));
