@@ -332,6 +332,18 @@ mod tests {
         assert_eq!(trie.node(&[1; 65]), NodeView::Leaf(vec![]));
     }
 
+    /// Pins the format: it changes only with a new version.
+    #[test]
+    fn the_root_is_that_of_version_0() {
+        let mut trie = Trie::new();
+        for at in 0u8..40 {
+            let log = LogId(*blake3::hash(&[at]).as_bytes());
+            trie.set(log, item(&log, u64::from(at), &[at; 32]));
+        }
+        let root: String = trie.root().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(root, "350575108b48cec4d84bea45015ac072");
+    }
+
     #[test]
     fn an_item_names_log_seq_and_hash() {
         let base = item(&LogId([1; 32]), 2, &[3; 32]);
