@@ -215,6 +215,26 @@ mod tests {
         assert_eq!(verify(&log, &run, &head), Err(ChainError::RedundantEpoch));
     }
 
+    /// Pins the format: these change only with a new version.
+    #[test]
+    fn hashes_are_those_of_version_0() {
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let log = log();
+        let run = entries(&[vec![3], vec![4, 200]]);
+        let h0 = run[0].chain(&log.card.epoch, &genesis(&log.id));
+        let h1 = run[1].without(|number| number == 1).chain(&log.card.epoch, &h0);
+        let pinned = [hex(log.id.as_bytes()), hex(&h0), hex(&h1), hex(&run[0].encode())];
+        assert_eq!(
+            pinned,
+            [
+                "51efd65ee2c398ddbc74b7a8652f450db0dcaf2082d8f554db90ae60cefa270d",
+                "89c4e8e70134860a3127f75954c5951e0079d7084ced5788c753c469b03398a7",
+                "36b3f71707c757e16403e408e163baeef43b137d2af9e697bb866a12683d3a3e",
+                "0000000000000000000000000000000000000000000000000000000103030303"
+            ]
+        );
+    }
+
     #[test]
     fn a_section_hash_is_the_same_alone_and_in_a_body() {
         let bytes = Bytes::from_static(b"section");

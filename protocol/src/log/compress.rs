@@ -63,14 +63,15 @@ impl Codec {
     /// again, at about 1 us a KiB, and 4 KiB of records like the ones to come is most of the gain.
     pub fn compress_into(&mut self, out: &mut Vec<u8>, plain: &[u8], dictionary: Option<&[u8]>) {
         let dictionary = dictionary.filter(|dictionary| !dictionary.is_empty());
-        let start = out.len();
         if plain.len() >= PLAIN_MIN || (dictionary.is_some() && !plain.is_empty()) {
+            let start = out.len();
             out.byte(if dictionary.is_some() { DEFLATE_DICTIONARY } else { DEFLATE });
             out.varint(plain.len() as u64);
-            // Room for one byte less than the plain bytes: what does not fit is better stored.
             let data = out.len();
-            out.resize(data + plain.len() - 1, 0);
-            if let Some(len) = self.deflate(&mut out[data..], plain, dictionary) {
+            out.resize(data + deflated_max(plain.len()), 0);
+            if let Some(len) = self.deflate(&mut out[data..], plain, dictionary)
+                && len < plain.len()
+            {
                 out.truncate(data + len);
                 return;
             }
@@ -101,30 +102,36 @@ impl Codec {
         self.inflate(data, len, dictionary).ok_or(DecompressError::Damaged)
     }
 
-    /// Deflates into `out`; `None` if it does not fit.
+    /// Deflates into `out`, which has room for any outcome; `None` would be the library's failure.
     fn deflate(&mut self, out: &mut [u8], plain: &[u8], dictionary: Option<&[u8]>) -> Option<usize> {
-        let deflate = self.deflate.get_or_insert_with(|| Deflate::new(LEVEL, false, WINDOW_BITS));
+        // The state is kept only after a finished stream: a reset does not undo an unfinished one (ADR 0002).
+        let mut deflate = self.deflate.take().unwrap_or_else(|| Deflate::new(LEVEL, false, WINDOW_BITS));
         deflate.reset();
         if let Some(dictionary) = dictionary {
             deflate.set_dictionary(tail(dictionary)).ok()?;
         }
-        match deflate.compress(plain, out, DeflateFlush::Finish) {
-            Ok(Status::StreamEnd) => usize::try_from(deflate.total_out()).ok(),
-            Ok(Status::Ok | Status::BufError) | Err(_) => None,
+        if !matches!(deflate.compress(plain, out, DeflateFlush::Finish), Ok(Status::StreamEnd)) {
+            return None;
         }
+        let len = usize::try_from(deflate.total_out()).ok()?;
+        self.deflate = Some(deflate);
+        Some(len)
     }
 
     /// Inflates exactly `len` bytes from exactly all of `data`.
     fn inflate(&mut self, data: &[u8], len: usize, dictionary: Option<&[u8]>) -> Option<Vec<u8>> {
-        let inflate = self.inflate.get_or_insert_with(|| Inflate::new(false, WINDOW_BITS));
+        let mut inflate = self.inflate.take().unwrap_or_else(|| Inflate::new(false, WINDOW_BITS));
         inflate.reset(false);
         if let Some(dictionary) = dictionary {
             inflate.set_dictionary(tail(dictionary)).ok()?;
         }
         let mut plain = vec![0; len];
         let ended = matches!(inflate.decompress(data, &mut plain, InflateFlush::Finish), Ok(Status::StreamEnd));
-        let exact = inflate.total_out() == len as u64 && inflate.total_in() == data.len() as u64;
-        (ended && exact).then_some(plain)
+        if !ended || inflate.total_out() != len as u64 || inflate.total_in() != data.len() as u64 {
+            return None;
+        }
+        self.inflate = Some(inflate);
+        Some(plain)
     }
 }
 
@@ -132,6 +139,11 @@ impl fmt::Debug for Codec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Codec")
     }
+}
+
+/// More than deflate ever makes of `len` bytes: stored blocks of at least 1 KiB, each with 5 bytes before it.
+const fn deflated_max(len: usize) -> usize {
+    len + len / 128 + 64
 }
 
 /// The part of a dictionary that deflate can refer to.
@@ -184,11 +196,13 @@ mod tests {
             prop_assert!(codec.decompress(&bytes[..end], Some(&dictionary), MAX).is_err());
             let at = at.index(bytes.len());
             bytes[at] ^= 1 << bit;
-            if let Ok(plain) = codec.decompress(&bytes, Some(&dictionary), MAX) {
-                prop_assert!(plain.len() <= MAX);
+            for _ in 0..2 {
+                // A codec that has seen other bytes must judge like a new one: replicas have to agree.
+                let fresh = Codec::new().decompress(&bytes, Some(&dictionary), MAX);
+                prop_assert!(fresh.as_ref().map_or(0, Vec::len) <= MAX);
+                prop_assert_eq!(codec.decompress(&bytes, Some(&dictionary), MAX), fresh);
+                bytes.push(0);
             }
-            bytes.push(0);
-            let _ = codec.decompress(&bytes, Some(&dictionary), MAX);
         }
     }
 
@@ -204,6 +218,33 @@ mod tests {
                 assert_eq!(used.decompress(&bytes, dictionary, MAX), Ok(plain.clone()));
             }
             assert!(used.decompress(&[DEFLATE, 9, 0xff, 0xff], None, MAX).is_err());
+        }
+    }
+
+    #[test]
+    fn no_dictionary_and_no_earlier_text_leaks_into_the_next_call() {
+        let mut codec = Codec::new();
+        let dictionary = b"{\"name\":\"a secret\"}".repeat(100);
+        let mut bytes = codec.compress(&dictionary[..1000], Some(&dictionary));
+        assert_eq!(bytes[0], DEFLATE_DICTIONARY);
+        assert!(codec.decompress(&bytes, Some(&dictionary), MAX).is_ok());
+        assert_eq!(codec.decompress(&bytes, Some(b""), MAX), Err(DecompressError::Damaged));
+        assert!(codec.decompress(&bytes, Some(&dictionary), MAX).is_ok());
+        bytes[0] = DEFLATE;
+        assert_eq!(codec.decompress(&bytes, None, MAX), Err(DecompressError::Damaged));
+    }
+
+    #[test]
+    fn noise_is_stored_however_often_it_comes() {
+        let mut codec = Codec::new();
+        let mut noise = vec![0; 70_000];
+        blake3::Hasher::new().finalize_xof().fill(&mut noise);
+        for (at, len) in (0..4000usize).map(|at| (at, 24 + at % 300)).chain([(0, 70_000), (0, 65_536), (1, 16_384)]) {
+            let plain = &noise[at..at + len];
+            let bytes = codec.compress(plain, Some(&noise[60_000..60_100]).filter(|_| at % 2 == 0));
+            assert_eq!(bytes[0], STORED);
+            assert_eq!(codec.decompress(&bytes, None, len), Ok(plain.to_vec()));
+            assert!(codec.deflate.is_some(), "the stream of {len} bytes at {at} ended");
         }
     }
 

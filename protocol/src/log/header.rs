@@ -164,6 +164,26 @@ impl Header {
         }
     }
 
+    /// The handle of a log, which joins the table if it is not there yet.
+    pub fn log_handle(&mut self, log: LogId) -> u32 {
+        handle_of(&mut self.logs, log)
+    }
+
+    /// The handle of a collection, which joins the table if it is not there yet.
+    pub fn collection_handle(&mut self, collection: CollectionId) -> u32 {
+        handle_of(&mut self.collections, collection)
+    }
+
+    /// Where the key box that `key` names is: log, seq and section. `own` is the entry whose header this is.
+    pub fn key_box(&self, key: KeyRef, own: (LogId, u64)) -> Option<(LogId, u64, u32)> {
+        match key {
+            KeyRef::Here { section } => Some((own.0, own.1, section)),
+            KeyRef::Own { seq, section } => Some((own.0, seq, section)),
+            KeyRef::Other { log, seq, section } => Some((*self.logs.get(log as usize)?, seq, section)),
+            KeyRef::Records => None,
+        }
+    }
+
     /// The padded and compressed form, ready to be sealed: `padding length varint | zeros | compressed header`.
     ///
     /// Fails if a table is over its limit or a handle points nowhere.
@@ -280,6 +300,15 @@ impl Header {
         }
         Ok(())
     }
+}
+
+/// Tables are short where handles are asked for one by one, so this searches from the end.
+fn handle_of<T: PartialEq>(table: &mut Vec<T>, id: T) -> u32 {
+    let at = table.iter().rposition(|other| *other == id).unwrap_or_else(|| {
+        table.push(id);
+        table.len() - 1
+    });
+    at as u32
 }
 
 /// The item before, which the next one is written against.

@@ -129,3 +129,19 @@ fn kinds_keep_their_numbers() {
         assert_eq!(kind as usize, number);
     }
 }
+
+#[test]
+fn handles_are_shared_and_keys_are_found() {
+    let mut header = Header::new(EntryKind::Update, 0, 0);
+    let (a, b, own) = (LogId([1; 32]), LogId([2; 32]), (LogId([3; 32]), 9));
+    assert_eq!([header.log_handle(a), header.log_handle(b), header.log_handle(a)], [0, 1, 0]);
+    assert_eq!(
+        [header.collection_handle(CollectionId([1; 16])), header.collection_handle(CollectionId([1; 16]))],
+        [0, 0]
+    );
+    assert_eq!(header.key_box(KeyRef::Here { section: 4 }, own), Some((own.0, 9, 4)));
+    assert_eq!(header.key_box(KeyRef::Own { seq: 5, section: 4 }, own), Some((own.0, 5, 4)));
+    assert_eq!(header.key_box(KeyRef::Other { log: 1, seq: 5, section: 4 }, own), Some((b, 5, 4)));
+    assert_eq!(header.key_box(KeyRef::Other { log: 2, seq: 5, section: 4 }, own), None);
+    assert_eq!(header.key_box(KeyRef::Records, own), None);
+}
