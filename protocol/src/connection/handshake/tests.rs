@@ -89,7 +89,7 @@ fn bytes_after_the_last_message_are_left_for_the_transport() {
     b.handle(&last).unwrap();
     let Established { mut transport, leftover, .. } = b.finish().unwrap();
     transport.receive(&leftover).unwrap();
-    assert_eq!(transport.next().unwrap().unwrap(), b"early");
+    assert_eq!(transport.poll_message().unwrap().unwrap(), b"early");
 }
 
 /// Flips a bit of every byte of every message: nobody may finish, answer, or take anything more.

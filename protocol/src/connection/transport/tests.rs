@@ -36,7 +36,7 @@ proptest! {
         let mut got = Vec::new();
         for part in bytes.chunks(step) {
             b.receive(part).unwrap();
-            while let Some(message) = b.next().unwrap() {
+            while let Some(message) = b.poll_message().unwrap() {
                 got.push(message);
             }
         }
@@ -44,7 +44,7 @@ proptest! {
         bytes.clear();
         b.seal(b"back", &mut bytes).unwrap();
         a.receive(&bytes).unwrap();
-        prop_assert_eq!(a.next().unwrap().unwrap(), b"back");
+        prop_assert_eq!(a.poll_message().unwrap().unwrap(), b"back");
     }
 }
 
@@ -56,8 +56,8 @@ fn a_rekey_at_one_end_alone_ends_the_stream() {
     a.seal(b"one", &mut bytes).unwrap();
     a.seal(b"two", &mut bytes).unwrap();
     b.receive(&bytes).unwrap();
-    assert_eq!(b.next().unwrap().unwrap(), b"one");
-    assert_eq!(b.next(), Err(TransportError::Refused));
+    assert_eq!(b.poll_message().unwrap().unwrap(), b"one");
+    assert_eq!(b.poll_message(), Err(TransportError::Refused));
 }
 
 #[test]
@@ -69,9 +69,9 @@ fn any_changed_byte_ends_the_stream_for_good() {
         let mut changed = bytes.clone();
         changed[at] ^= 0x80;
         b.receive(&changed).unwrap();
-        assert_eq!(b.next(), Err(TransportError::Refused));
+        assert_eq!(b.poll_message(), Err(TransportError::Refused));
         assert_eq!(b.receive(&bytes), Err(TransportError::Failed));
-        assert_eq!(b.next(), Err(TransportError::Failed));
+        assert_eq!(b.poll_message(), Err(TransportError::Failed));
         assert_eq!(b.seal(b"", &mut Vec::new()), Err(TransportError::Failed));
     }
 }
@@ -83,8 +83,8 @@ fn a_repeated_message_is_refused() {
     a.seal(b"message", &mut bytes).unwrap();
     b.receive(&bytes).unwrap();
     b.receive(&bytes).unwrap();
-    assert!(b.next().unwrap().is_some());
-    assert_eq!(b.next(), Err(TransportError::Refused));
+    assert!(b.poll_message().unwrap().is_some());
+    assert_eq!(b.poll_message(), Err(TransportError::Refused));
 }
 
 #[test]
@@ -97,10 +97,10 @@ fn lengths_are_limited_on_both_sides() {
     a.seal(&longest, &mut bytes).unwrap();
     assert_eq!(bytes.len(), LENGTH_BYTES + MESSAGE_BYTES_MAX);
     b.receive(&bytes).unwrap();
-    assert_eq!(b.next().unwrap().unwrap(), longest);
+    assert_eq!(b.poll_message().unwrap().unwrap(), longest);
     assert_eq!(b.receive(&vec![0; BUFFER_BYTES_MAX + 1]), Err(TransportError::Overflow));
     b.receive(&[0, 15]).unwrap();
-    assert_eq!(b.next(), Err(TransportError::TooShort));
+    assert_eq!(b.poll_message(), Err(TransportError::TooShort));
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn measure_throughput() {
             bytes.clear();
             a.seal(&plaintext, &mut bytes).unwrap();
             b.receive(&bytes).unwrap();
-            b.next().unwrap().unwrap();
+            b.poll_message().unwrap().unwrap();
         }
         let rate = (size * count) as f64 / start.elapsed().as_secs_f64() / 1e6;
         println!("{size} B: {rate:.0} MB/s sealed and opened");
