@@ -111,24 +111,3 @@ fn a_link_that_sealed_enough_wants_a_new_handshake() {
     a.seal(b"", &mut Vec::new()).unwrap();
     assert!(a.needs_new_handshake());
 }
-
-/// Prints how fast the cipher in use is; run with `--ignored --nocapture`.
-#[test]
-#[ignore = "a measurement, not a check"]
-#[expect(clippy::print_stdout, clippy::disallowed_methods, reason = "a measurement")]
-fn measure_throughput() {
-    for size in [64, 1024, 16_384, 65_519] {
-        let (mut a, mut b) = pair();
-        let (plaintext, count) = (vec![7; size], 200_000_000 / (size + 2000));
-        let mut bytes = Vec::new();
-        let start = std::time::Instant::now();
-        for _ in 0..count {
-            bytes.clear();
-            a.seal(&plaintext, &mut bytes).unwrap();
-            b.receive(&bytes).unwrap();
-            b.poll_message().unwrap().unwrap();
-        }
-        let rate = (size * count) as f64 / start.elapsed().as_secs_f64() / 1e6;
-        println!("{size} B: {rate:.0} MB/s sealed and opened");
-    }
-}
