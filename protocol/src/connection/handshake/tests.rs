@@ -78,6 +78,17 @@ fn the_same_seeds_give_the_same_bytes_however_they_are_cut() {
     }
 }
 
+/// A change here is a change of the wire format: every byte of both handshakes, as a hash.
+#[test]
+fn the_bytes_of_a_handshake_stay_what_they_are() {
+    let transcript = |opening| {
+        let (mut a, mut b) = pair(opening, &[9]);
+        blake3::hash(&run(&mut a, &mut b, usize::MAX).unwrap().concat()).to_hex().to_string()
+    };
+    assert_eq!(transcript(Opening::Xx), "3d61d268407ce022b0ec505181dc2672a2d4a7e1b1cc4562b2919b6387ffd2e0");
+    assert_eq!(transcript(invited(9, &keys(2))), "6a10b4c2aba2281ce4781107060e8358d8ada2beac8bf4915808b0477253da0a");
+}
+
 #[test]
 fn bytes_after_the_last_message_are_left_for_the_transport() {
     let (mut a, mut b) = pair(Opening::Xx, &[]);
