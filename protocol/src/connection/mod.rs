@@ -8,5 +8,5 @@ pub mod handshake;
 mod noise;
 pub mod transport;
 
-pub use handshake::{Established, Handshake, HandshakeError};
+pub use handshake::{Established, Handshake, HandshakeError, Opening};
 pub use transport::{Transport, TransportError};

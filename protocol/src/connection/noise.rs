@@ -38,7 +38,7 @@ impl CryptoResolver for Resolver {
     }
 
     fn resolve_dh(&self, choice: &DHChoice) -> Option<Box<dyn Dh>> {
-        matches!(choice, DHChoice::Curve25519).then(|| Box::new(X25519::new([0; 32])) as Box<dyn Dh>)
+        matches!(choice, DHChoice::Curve25519).then(|| Box::new(X25519::unset()) as Box<dyn Dh>)
     }
 
     fn resolve_hash(&self, choice: &HashChoice) -> Option<Box<dyn Hash>> {
@@ -65,6 +65,11 @@ struct X25519 {
 }
 
 impl X25519 {
+    /// A place for a key: snow sets one, or generates one, before it uses any.
+    fn unset() -> Self {
+        Self { secret: StaticSecret::from([0; 32]), public: PublicKey::from([0; 32]) }
+    }
+
     fn new(secret: [u8; 32]) -> Self {
         let secret = StaticSecret::from(secret);
         Self { public: PublicKey::from(&secret), secret }

@@ -13,7 +13,7 @@ pub const PLAINTEXT_BYTES_MAX: usize = MESSAGE_BYTES_MAX - TAG_BYTES;
 pub const REKEY_MESSAGES: u64 = 65_536;
 /// After how many messages in a direction the link wants a new handshake.
 pub const HANDSHAKE_MESSAGES: u64 = 1 << 32;
-/// The most received bytes that wait for [`Transport::next`].
+/// The most received bytes that wait for [`Transport::poll_message`].
 pub const BUFFER_BYTES_MAX: usize = 1 << 20;
 
 const LENGTH_BYTES: usize = 2;
@@ -92,7 +92,7 @@ impl Transport {
         Ok(())
     }
 
-    /// Takes bytes of the peer, cut anywhere. Call [`Self::next`] until it gives nothing before more are read.
+    /// Takes bytes of the peer, cut anywhere. Call [`Self::poll_message`] until it gives nothing before more are read.
     ///
     /// # Errors
     /// When the stream has failed, or the caller did not take what came before; the latter changes nothing.
@@ -113,7 +113,7 @@ impl Transport {
     ///
     /// # Errors
     /// When it does not open: the stream has failed and the link must be closed.
-    pub fn next(&mut self) -> Result<Option<Vec<u8>>, TransportError> {
+    pub fn poll_message(&mut self) -> Result<Option<Vec<u8>>, TransportError> {
         if self.failed {
             return Err(TransportError::Failed);
         }

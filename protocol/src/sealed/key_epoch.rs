@@ -255,3 +255,35 @@ fn seal_box(
     let ciphertext = sealed.as_slice().try_into().ok()?;
     Some(KeyBox { tag, enc: enc.to_bytes().into(), ciphertext })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A member who mints dishonestly: the boxes open, and what the record announces is not what they hold.
+    #[test]
+    fn a_record_that_announces_other_keys_is_not_believed() {
+        let (space, mut entropy) = (SpaceId([1; 32]), Entropy::new([1; 32]));
+        let device = DeviceKeys::generate(&mut entropy);
+        let hpke = device.public().hpke;
+        let (key, other) = (EpochKey::generate(&mut entropy), EpochKey::generate(&mut entropy));
+        let honest = KeyEpoch::mint(&space, &key, Some(&other), 0, &[hpke], &mut entropy).unwrap();
+        let strange = KeyEpoch::mint(&space, &other, None, 0, &[hpke], &mut entropy).unwrap();
+        let mut opens = |record: KeyEpoch| {
+            let head = record.encode_head();
+            let tag = box_tag(&hpke, &record.epoch);
+            let boxes = vec![seal_box(&space, &head, tag, &hpke, &key, &mut entropy).unwrap()];
+            KeyEpoch { boxes, ..record }.open(&space, &device).is_some()
+        };
+        assert!(opens(honest.clone()));
+        assert!(!opens(KeyEpoch { admission: strange.admission, ..honest.clone() }));
+        assert!(!opens(KeyEpoch { erase: strange.erase, ..honest.clone() }));
+        assert!(!opens(KeyEpoch { epoch: strange.epoch, ..honest.clone() }));
+        let mut lying = honest;
+        if let Some(previous) = &mut lying.previous {
+            *previous = wrap_previous(&space, &key, &key, &mut entropy);
+            previous.epoch = other.id();
+        }
+        assert_eq!(lying.open_previous(&space, &key), None);
+    }
+}
