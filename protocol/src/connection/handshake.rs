@@ -204,6 +204,11 @@ impl Handshake {
         }
     }
 
+    /// Whether an invite brought the ends together, once done.
+    pub fn is_invited(&self) -> bool {
+        matches!(&self.state, State::Done(done) if done.psk_index.is_some())
+    }
+
     /// Ends the handshake. What was not polled is lost, so poll first. `None` unless it is done.
     pub fn finish(self) -> Option<Established> {
         let State::Done(done) = self.state else { return None };

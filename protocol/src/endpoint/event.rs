@@ -1,0 +1,145 @@
+//! What the endpoint tells its driver.
+
+use crate::connection::HandshakeError;
+use crate::ids::{DeviceId, LogId};
+use crate::ledger::{DocRef, JoinError, SpaceError};
+use crate::storage::{Row, StoreError};
+use crate::sync::SpaceNo;
+use crate::wire::close::CloseCode;
+use bytes::Bytes;
+
+/// A connection, numbered by the endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub u64);
+
+/// Edits that become safe together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CommitId(pub u64);
+
+/// A read of the layer above.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReadId(pub u64);
+
+/// What a read brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReadResult {
+    /// Single rows, in the order asked for.
+    Values(Vec<Option<Bytes>>),
+    /// Consecutive rows; more follow if the scan stopped at its byte limit.
+    Rows {
+        /// Ascending by key.
+        rows: Vec<Row>,
+        /// Whether to go on.
+        more: bool,
+    },
+    /// The store failed.
+    Failed(StoreError),
+}
+
+/// Why a link ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The connection broke.
+    Lost,
+    /// This side ends it.
+    Ours(CloseCode),
+    /// The peer ended it, with a code that a newer version may have added.
+    Theirs(u16),
+    /// The handshake failed.
+    Handshake(HandshakeError),
+    /// The handshake, or the link, took too long.
+    Timeout,
+    /// Joining failed.
+    Join(JoinError),
+    /// The peer could not be admitted.
+    Admission(SpaceError),
+    /// What it was made for is done.
+    Done,
+}
+
+/// Something happened that the driver or the layer above may care about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A document is open and read; it may not exist.
+    Opened {
+        /// Which.
+        doc: DocRef,
+        /// Whether there is any content.
+        exists: bool,
+    },
+    /// A document's logs grew by others' entries. If it is open, they are imported.
+    Changed {
+        /// Which.
+        doc: DocRef,
+    },
+    /// Edits are durable.
+    Committed {
+        /// Which.
+        commits: Vec<CommitId>,
+    },
+    /// Edits were lost before they became durable: the store failed, or the log they were made for was given up.
+    EditsFailed {
+        /// Which.
+        commits: Vec<CommitId>,
+    },
+    /// A peer was authenticated and its session runs.
+    PeerUp {
+        /// On which link.
+        link: LinkId,
+        /// Which device.
+        device: DeviceId,
+    },
+    /// The link must be closed once [`poll_transmit`](crate::Endpoint::poll_transmit) has nothing more for it.
+    Close {
+        /// Which.
+        link: LinkId,
+        /// The device behind it, if it was authenticated.
+        device: Option<DeviceId>,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// This device joined a space.
+    Joined {
+        /// Which.
+        space: SpaceNo,
+    },
+    /// An invited device was admitted.
+    Admitted {
+        /// Which device.
+        device: DeviceId,
+        /// To which space.
+        space: SpaceNo,
+    },
+    /// A space's name, partitions, devices or keys changed.
+    SpaceChanged {
+        /// Which.
+        space: SpaceNo,
+    },
+    /// A log of this store was given up, because a peer knows a continuation that this store does not.
+    Retired {
+        /// Which.
+        log: LogId,
+    },
+    /// A log has two histories; the one that is held stays.
+    Forked {
+        /// Which.
+        log: LogId,
+    },
+    /// Repair walks did not make a space equal.
+    Mismatch {
+        /// Which space.
+        space: SpaceNo,
+    },
+    /// Rows came for the layer above.
+    Read {
+        /// Which read.
+        id: crate::endpoint::ReadId,
+        /// What it brought.
+        result: ReadResult,
+    },
+    /// The store failed. The endpoint acknowledges nothing any more: recover a new one from the store.
+    StoreFailed {
+        /// Why.
+        error: StoreError,
+    },
+}

@@ -1,0 +1,246 @@
+//! Greeting: the handshake, and judging who is at the other end.
+
+use super::{Dial, Greeting, Joining, Links, Open, State};
+use crate::connection::{Established, Handshake, Opening};
+use crate::endpoint::event::{CloseReason, Event, LinkId};
+use crate::entropy::Entropy;
+use crate::identity::{Credential, VerifiedCredential};
+use crate::ids::DeviceId;
+use crate::ledger::{Admission, Ledger, View};
+use crate::sync::SpaceNo;
+use crate::sync::session::{Link as SessionLink, Session};
+use crate::wire::close::CloseCode;
+use crate::wire::frame::CHANNELS;
+use crate::wire::hello::{Feature, Hello, HelloLimits, Pattern, Preamble, Role, Suite, Versions, negotiate};
+use std::collections::{BTreeMap, VecDeque};
+use zeroize::Zeroizing;
+
+/// The protocol version that this code speaks.
+const VERSION: (u8, u8) = (0, 0);
+
+/// How the peer turned out.
+enum Judged {
+    Member(VerifiedCredential),
+    Joiner(Admission),
+}
+
+impl Greeting {
+    pub(super) fn new(ledger: &mut Ledger, dial: Option<Dial>, entropy: Entropy) -> Self {
+        let hello = our_hello(ledger);
+        let keys = &ledger.me.keys;
+        let deadline_us = ledger.now.mono_us.saturating_add(ledger.config.handshake_us_max);
+        let (handshake, psks) = match &dial {
+            Some(Dial::Sync) => (Handshake::initiator(Opening::Xx, keys, hello.encode(), entropy), Vec::new()),
+            Some(Dial::Join(invite)) => {
+                let opening = Opening::Invited { psk: invite.psk(), inviter: *invite.inviter() };
+                (Handshake::initiator(opening, keys, hello.encode(), entropy), Vec::new())
+            }
+            None => {
+                let psks = ledger.invite_psks();
+                let keys = &ledger.me.keys;
+                let secret = psks.iter().map(|psk| Zeroizing::new(*psk)).collect();
+                (Handshake::responder(keys, secret, hello.encode(), entropy), psks)
+            }
+        };
+        Self { handshake, dial, psks, hello, deadline_us, judged: false }
+    }
+
+    /// The last message of an initiator says who it is; it goes out only to somebody who was judged.
+    pub(super) fn may_speak(&self) -> bool {
+        self.dial.is_none() || !self.handshake.is_done() || self.judged
+    }
+
+    fn pattern(&self, invited: bool) -> Pattern {
+        match &self.dial {
+            Some(Dial::Join(_)) => Pattern::XxPsk0,
+            Some(Dial::Sync) => Pattern::Xx,
+            None if invited => Pattern::XxPsk0,
+            None => Pattern::Xx,
+        }
+    }
+}
+
+fn our_hello(ledger: &Ledger) -> Hello {
+    let limits = &ledger.config.limits;
+    let role = match &ledger.me.user {
+        Some(user) => Role::Member(user.credential.encode()),
+        None => Role::Joiner(ledger.me.keys.claim()),
+    };
+    Hello {
+        versions: Versions { min: VERSION, max: VERSION },
+        features: Vec::<Feature>::new(),
+        limits: HelloLimits {
+            message_bytes_max: limits.message_bytes_max as u64,
+            channels_max: CHANNELS as u64,
+            credit_bytes: limits.window_bytes.into_iter().min().unwrap_or(0),
+        },
+        incarnation: ledger.incarnation,
+        suites: vec![Suite::X25519_CHACHAPOLY_BLAKE2S],
+        role,
+    }
+}
+
+impl Links {
+    pub(super) fn greet(
+        &mut self,
+        ledger: &mut Ledger,
+        id: LinkId,
+        bytes: &[u8],
+        events: &mut VecDeque<Event>,
+    ) -> Result<(), CloseReason> {
+        let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
+        link.handshake_bytes += bytes.len() as u64;
+        let State::Greeting(greeting) = &mut link.state else { return Ok(()) };
+        greeting.handshake.handle(bytes).map_err(CloseReason::Handshake)?;
+        let Some((remote_static, remote_hello)) = greeting.handshake.remote() else { return Ok(()) };
+        let invited = !matches!(greeting.dial, Some(Dial::Sync)) && greeting.handshake.is_invited();
+        let used = Preamble::new(greeting.pattern(invited));
+        let theirs = Hello::decode(remote_hello).map_err(|_| CloseReason::Ours(CloseCode::Malformed))?;
+        let judged = judge(ledger, &theirs, remote_static, invited)?;
+        negotiate(&greeting.hello, &theirs, used).map_err(|_| CloseReason::Ours(CloseCode::VersionMismatch))?;
+        greeting.judged = true;
+        let sent_before = link.outbox.len();
+        greeting.handshake.poll_transmit(&mut link.outbox);
+        link.handshake_bytes += (link.outbox.len() - sent_before) as u64;
+        let State::Greeting(greeting) = core::mem::replace(&mut link.state, State::Closed) else { return Ok(()) };
+        let Greeting { handshake, dial, psks, .. } = *greeting;
+        let Some(done) = handshake.finish() else { return Err(CloseReason::Ours(CloseCode::HandshakeFailed)) };
+        let deadline_us = ledger.now.mono_us.saturating_add(ledger.config.handshake_us_max);
+        let leftover = done.leftover.clone();
+        link.handshake_bytes = link.handshake_bytes.saturating_sub(leftover.len() as u64);
+        match (dial, judged) {
+            (Some(Dial::Join(invite)), _) => {
+                let space = Some(invite.space());
+                link.state = State::Joining(Box::new(Joining { transport: done.transport, space, deadline_us }));
+            }
+            (None, Judged::Joiner(who)) => {
+                let psk = done.psk_index.and_then(|at| psks.get(at)).copied().unwrap_or_default();
+                link.state = State::Joining(Box::new(Joining { transport: done.transport, space: None, deadline_us }));
+                ledger.admit(id, &psk, &who).map_err(CloseReason::Admission)?;
+            }
+            (Some(Dial::Sync) | None, Judged::Member(peer)) => {
+                self.begin_session(ledger, id, done, &peer, &theirs, events)?;
+            }
+            (Some(Dial::Sync), Judged::Joiner(_)) => return Err(CloseReason::Ours(CloseCode::NotAdmitted)),
+        }
+        if leftover.is_empty() {
+            return Ok(());
+        }
+        match self.links.get_mut(&id).map(|link| &mut link.state) {
+            Some(State::Joining(joining)) => joining.handle_bytes(ledger, id, &leftover),
+            Some(State::Open(_)) => self.handle_session_bytes(ledger, id, &leftover, events),
+            Some(State::Greeting(_) | State::Closed) | None => Ok(()),
+        }
+    }
+
+    fn begin_session(
+        &mut self,
+        ledger: &Ledger,
+        id: LinkId,
+        done: Established,
+        peer: &VerifiedCredential,
+        theirs: &Hello,
+        events: &mut VecDeque<Event>,
+    ) -> Result<(), CloseReason> {
+        let device = peer.device().device;
+        let spaces = shared_spaces(ledger, peer);
+        let dialled = self.links.get(&id).is_some_and(|link| link.dialled);
+        if !self.replaces_others(ledger.me.keys.device_id(), device, id, dialled, events) {
+            return Err(CloseReason::Ours(CloseCode::Replaced));
+        }
+        let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
+        let session_link = SessionLink {
+            initiator: dialled,
+            handshake_hash: done.handshake_hash,
+            peer_incarnation: theirs.incarnation,
+            peer_window_bytes: [theirs.limits.credit_bytes; CHANNELS],
+        };
+        let view = View { ledger, peer: device, spaces: &spaces };
+        let session = Session::new(&view, session_link, ledger.config.limits.clone());
+        link.state = State::Open(Box::new(Open {
+            transport: done.transport,
+            session,
+            device,
+            spaces,
+            serving: BTreeMap::new(),
+            acked: BTreeMap::new(),
+            messages_in: 0,
+            messages_out: 0,
+        }));
+        events.push_back(Event::PeerUp { link: id, device });
+        Ok(())
+    }
+
+    /// Two links to one device are one too many: both ends keep the one that the device with the lower id dialled, the
+    /// newer one among equals.
+    fn replaces_others(
+        &mut self,
+        me: DeviceId,
+        peer: DeviceId,
+        newer: LinkId,
+        newer_dialled: bool,
+        events: &mut VecDeque<Event>,
+    ) -> bool {
+        let others: Vec<_> = self
+            .links
+            .iter()
+            .filter(|(id, link)| **id != newer && link.device() == Some(peer))
+            .map(|(id, link)| (*id, link.dialled))
+            .collect();
+        for (older, older_dialled) in others {
+            if newer_dialled != older_dialled && newer_dialled != (me < peer) {
+                return false;
+            }
+            self.end(older, CloseReason::Ours(CloseCode::Replaced), events);
+        }
+        true
+    }
+}
+
+impl Joining {
+    pub(super) fn handle_bytes(&mut self, ledger: &mut Ledger, id: LinkId, bytes: &[u8]) -> Result<(), CloseReason> {
+        self.transport.receive(bytes).map_err(|_| CloseReason::Ours(CloseCode::Malformed))?;
+        while let Some(plain) = self.transport.poll_message().map_err(|_| CloseReason::Ours(CloseCode::Malformed))? {
+            let Some(space) = self.space else { return Err(CloseReason::Ours(CloseCode::UnexpectedMessage)) };
+            ledger.join(id, &space, &plain).map_err(CloseReason::Join)?;
+        }
+        Ok(())
+    }
+
+    /// Seals the inviter's answer.
+    pub(super) fn answer(&mut self, accept: &[u8], out: &mut Vec<u8>) {
+        let sealed = self.transport.seal(accept, out);
+        debug_assert!(sealed.is_ok(), "the answer is short");
+    }
+}
+
+/// Who is at the other end. Nothing is said to somebody who is nobody here.
+fn judge(ledger: &Ledger, theirs: &Hello, remote_static: &[u8; 32], invited: bool) -> Result<Judged, CloseReason> {
+    let refused = CloseReason::Ours(CloseCode::NotAdmitted);
+    match &theirs.role {
+        Role::Member(credential) => {
+            let credential = Credential::verify(credential).map_err(|_| refused.clone())?;
+            if credential.device().noise != *remote_static || !credential.valid_at(ledger.now.wall_ms) {
+                return Err(refused);
+            }
+            if invited {
+                return Ok(Judged::Joiner(Admission::Certified(credential)));
+            }
+            if shared_spaces(ledger, &credential).is_empty() {
+                return Err(refused);
+            }
+            Ok(Judged::Member(credential))
+        }
+        Role::Joiner(claim) => {
+            if !invited || claim.public.noise != *remote_static || claim.verify().is_err() {
+                return Err(refused);
+            }
+            Ok(Judged::Joiner(Admission::Claim(*claim)))
+        }
+    }
+}
+
+/// The spaces that a peer is a member of.
+fn shared_spaces(ledger: &Ledger, peer: &VerifiedCredential) -> Vec<SpaceNo> {
+    ledger.spaces.iter().filter(|space| space.is_member(&peer.user())).map(|space| space.no).collect()
+}

@@ -1,0 +1,308 @@
+//! Links: one state machine for each connection, from the first byte to the last.
+//!
+//! A link shakes hands, is judged, and then carries a sync session, or a join. It verifies who the peer is; what
+//! entries say is the ledger's to verify.
+
+mod greet;
+mod run;
+mod serve;
+
+use super::event::{CloseReason, Event, LinkId};
+use super::stats::LinkInfo;
+use crate::connection::{Handshake, Transport};
+use crate::entropy::Entropy;
+use crate::ids::DeviceId;
+use crate::ledger::{Ledger, View};
+use crate::sealed::Invite;
+use crate::sync::session::Session;
+use crate::sync::{Class, LogNo, SpaceNo};
+use crate::time::{Deadline, Reason};
+use crate::wire::close::CloseCode;
+use crate::wire::frame::{Outgoing, PLAINTEXT_MAX};
+use crate::wire::hello::Hello;
+use crate::wire::message::Message;
+use serve::Serving;
+use std::collections::{BTreeMap, VecDeque};
+
+/// What a connection is dialled for.
+#[derive(Debug)]
+pub enum Dial {
+    /// To sync with a device of a member.
+    Sync,
+    /// To join a space. The link ends when the answer is stored; then dial again to sync.
+    Join(Box<Invite>),
+}
+
+/// One connection.
+#[derive(Debug)]
+struct Link {
+    state: State,
+    /// Sealed bytes that go before anything else.
+    outbox: Vec<u8>,
+    heard_us: u64,
+    probed: bool,
+    bytes_in: u64,
+    bytes_out: u64,
+    handshake_bytes: u64,
+    dialled: bool,
+    /// The driver was told that the link ends.
+    told: bool,
+}
+
+#[derive(Debug)]
+enum State {
+    Greeting(Box<Greeting>),
+    /// Joining, or being asked to admit: one answer travels, then the link ends.
+    Joining(Box<Joining>),
+    Open(Box<Open>),
+    /// The driver was told; nothing more is read or written but what is in the outbox.
+    Closed,
+}
+
+#[derive(Debug)]
+struct Greeting {
+    handshake: Handshake,
+    dial: Option<Dial>,
+    psks: Vec<[u8; 32]>,
+    hello: Hello,
+    deadline_us: u64,
+    /// An initiator looks at its peer before it says who it is itself.
+    judged: bool,
+}
+
+#[derive(Debug)]
+struct Joining {
+    transport: Transport,
+    /// The space to be joined; `None` at the inviter.
+    space: Option<crate::ids::SpaceId>,
+    deadline_us: u64,
+}
+
+#[derive(Debug)]
+struct Open {
+    transport: Transport,
+    session: Session,
+    device: DeviceId,
+    spaces: Vec<SpaceNo>,
+    serving: BTreeMap<LogNo, Serving>,
+    acked: BTreeMap<LogNo, u64>,
+    messages_in: u64,
+    messages_out: u64,
+}
+
+impl Open {
+    /// Calls the session with its view of the ledger.
+    fn with<R>(&mut self, ledger: &Ledger, work: impl FnOnce(&mut Session, &View<'_>) -> R) -> R {
+        let view = View { ledger, peer: self.device, spaces: &self.spaces };
+        work(&mut self.session, &view)
+    }
+}
+
+/// All connections.
+#[derive(Debug)]
+pub(super) struct Links {
+    links: BTreeMap<LinkId, Link>,
+    next: u64,
+    entropy: Entropy,
+}
+
+impl Links {
+    pub(super) fn new(ledger: &Ledger) -> Self {
+        Self { links: BTreeMap::new(), next: 0, entropy: ledger.entropy.child("links") }
+    }
+
+    pub(super) fn open(&mut self, ledger: &mut Ledger, dial: Option<Dial>, events: &mut VecDeque<Event>) -> LinkId {
+        let id = LinkId(self.next);
+        self.next += 1;
+        let half_open = self.links.values().filter(|link| matches!(link.state, State::Greeting(_))).count();
+        let dialled = dial.is_some();
+        let entropy = self.entropy.child(&format!("link {}", id.0));
+        let state = State::Greeting(Box::new(Greeting::new(ledger, dial, entropy)));
+        let heard_us = ledger.now.mono_us;
+        let link = Link {
+            state,
+            outbox: Vec::new(),
+            heard_us,
+            probed: false,
+            bytes_in: 0,
+            bytes_out: 0,
+            handshake_bytes: 0,
+            dialled,
+            told: false,
+        };
+        self.links.insert(id, link);
+        if half_open >= ledger.config.handshakes_max {
+            self.end(id, CloseReason::Ours(CloseCode::Overloaded), events);
+        }
+        id
+    }
+
+    pub(super) fn ids(&self) -> Vec<LinkId> {
+        self.links.keys().copied().collect()
+    }
+
+    pub(super) fn lost(&mut self, id: LinkId, events: &mut VecDeque<Event>) {
+        let Some(link) = self.links.remove(&id) else { return };
+        if !link.told {
+            events.push_back(Event::Close { link: id, device: link.device(), reason: CloseReason::Lost });
+        }
+    }
+
+    pub(super) fn handle_bytes(&mut self, ledger: &mut Ledger, id: LinkId, bytes: &[u8], events: &mut VecDeque<Event>) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        link.heard_us = ledger.now.mono_us;
+        link.probed = false;
+        link.bytes_in += bytes.len() as u64;
+        let outcome = match &mut link.state {
+            State::Greeting(_) => self.greet(ledger, id, bytes, events),
+            State::Joining(joining) => joining.handle_bytes(ledger, id, bytes),
+            State::Open(_) => self.handle_session_bytes(ledger, id, bytes, events),
+            State::Closed => Ok(()),
+        };
+        if let Err(reason) = outcome {
+            self.end(id, reason, events);
+        }
+        self.run(ledger, events);
+    }
+
+    /// Ends a link: tells the peer the code if there is a session, and the driver in any case.
+    fn end(&mut self, id: LinkId, reason: CloseReason, events: &mut VecDeque<Event>) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let device = link.device();
+        if let (CloseReason::Ours(code), State::Open(open)) = (&reason, &mut link.state) {
+            let mut plain = Vec::new();
+            let message = Message::Close { code: *code as u16, detail: 0 }.encode();
+            Outgoing::new(message.into()).write(Class::Control as u8, &mut plain, PLAINTEXT_MAX, PLAINTEXT_MAX);
+            let sealed = open.transport.seal(&plain, &mut link.outbox);
+            debug_assert!(sealed.is_ok(), "a close message is short");
+        }
+        link.state = State::Closed;
+        if !core::mem::replace(&mut link.told, true) {
+            events.push_back(Event::Close { link: id, device, reason });
+        }
+    }
+
+    pub(super) fn close(&mut self, id: LinkId, code: CloseCode, events: &mut VecDeque<Event>) {
+        self.end(id, CloseReason::Ours(code), events);
+    }
+
+    pub(super) fn close_all(&mut self, code: CloseCode, events: &mut VecDeque<Event>) {
+        for id in self.ids() {
+            self.end(id, CloseReason::Ours(code), events);
+        }
+    }
+
+    pub(super) fn poll_transmit(
+        &mut self,
+        ledger: &mut Ledger,
+        id: LinkId,
+        out: &mut Vec<u8>,
+        events: &mut VecDeque<Event>,
+    ) -> bool {
+        let Some(link) = self.links.get_mut(&id) else { return false };
+        let start = out.len();
+        out.append(&mut link.outbox);
+        match &mut link.state {
+            State::Greeting(greeting) if greeting.may_speak() => {
+                greeting.handshake.poll_transmit(out);
+            }
+            State::Open(open) if out.len() == start => {
+                let mut plain = Vec::new();
+                let view = View { ledger, peer: open.device, spaces: &open.spaces };
+                if open.session.poll_transmit(&view, &mut plain, PLAINTEXT_MAX)
+                    && open.transport.seal(&plain, out).is_err()
+                {
+                    self.end(id, CloseReason::Ours(CloseCode::Internal), events);
+                    return false;
+                }
+                open.messages_out += 1;
+            }
+            State::Greeting(_) | State::Joining(_) | State::Open(_) | State::Closed => {}
+        }
+        let written = (out.len() - start) as u64;
+        if let Some(link) = self.links.get_mut(&id) {
+            link.bytes_out += written;
+            if matches!(link.state, State::Greeting(_)) {
+                link.handshake_bytes += written;
+            }
+        }
+        if written > 0 {
+            self.run(ledger, events);
+        }
+        written > 0
+    }
+
+    /// When the next link times out or wants to be probed.
+    pub(super) fn deadline(&self, ledger: &Ledger) -> Option<Deadline> {
+        self.links
+            .values()
+            .filter_map(|link| match &link.state {
+                State::Greeting(greeting) => {
+                    Some(Deadline { at_us: greeting.deadline_us, reason: Reason::HandshakeTimeout })
+                }
+                State::Joining(joining) => {
+                    Some(Deadline { at_us: joining.deadline_us, reason: Reason::HandshakeTimeout })
+                }
+                State::Open(_) => {
+                    let patience = ledger.config.keep_alive_us * if link.probed { 2 } else { 1 };
+                    Some(Deadline { at_us: link.heard_us.saturating_add(patience), reason: Reason::KeepAlive })
+                }
+                State::Closed => None,
+            })
+            .min()
+    }
+
+    pub(super) fn handle_timeout(&mut self, ledger: &Ledger, events: &mut VecDeque<Event>) {
+        let now_us = ledger.now.mono_us;
+        for id in self.ids() {
+            let Some(link) = self.links.get_mut(&id) else { continue };
+            let quiet_us = now_us.saturating_sub(link.heard_us);
+            let over = match &mut link.state {
+                State::Greeting(greeting) => greeting.deadline_us <= now_us,
+                State::Joining(joining) => joining.deadline_us <= now_us,
+                State::Open(open) => {
+                    if quiet_us >= ledger.config.keep_alive_us && !link.probed {
+                        link.probed = open.session.ping(now_us).is_ok();
+                    }
+                    quiet_us >= ledger.config.keep_alive_us * 2
+                }
+                State::Closed => false,
+            };
+            if over {
+                self.end(id, CloseReason::Timeout, events);
+            }
+        }
+    }
+
+    pub(super) fn info(&self) -> Vec<LinkInfo> {
+        self.links.iter().map(|(id, link)| link.info(*id)).collect()
+    }
+}
+
+impl Link {
+    fn device(&self) -> Option<DeviceId> {
+        match &self.state {
+            State::Open(open) => Some(open.device),
+            State::Greeting(_) | State::Joining(_) | State::Closed => None,
+        }
+    }
+
+    fn info(&self, id: LinkId) -> LinkInfo {
+        let (settled, acked, messages_in, messages_out) = match &self.state {
+            State::Open(open) => (open.session.is_settled(), open.acked.clone(), open.messages_in, open.messages_out),
+            State::Greeting(_) | State::Joining(_) | State::Closed => (false, BTreeMap::new(), 0, 0),
+        };
+        LinkInfo {
+            link: id,
+            device: self.device(),
+            dialled: self.dialled,
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes_out,
+            handshake_bytes: self.handshake_bytes,
+            messages_in,
+            messages_out,
+            settled,
+            acked,
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Running sessions: what they ask for, and what the ledger has to tell them.
+
+use super::{Links, Open, State};
+use crate::endpoint::event::{CloseReason, Event, LinkId};
+use crate::ledger::{Batch, Effect, Ledger, Refusal, Run};
+use crate::log::{ChainError, Head};
+use crate::sync::session::Action;
+use crate::sync::{LogNo, SpaceNo};
+use crate::wire::close::CloseCode;
+use std::collections::VecDeque;
+
+impl Links {
+    pub(super) fn handle_session_bytes(
+        &mut self,
+        ledger: &mut Ledger,
+        id: LinkId,
+        bytes: &[u8],
+        _events: &mut VecDeque<Event>,
+    ) -> Result<(), CloseReason> {
+        let Some(State::Open(open)) = self.links.get_mut(&id).map(|link| &mut link.state) else { return Ok(()) };
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(rest.len().min(RECEIVE_BYTES_MAX));
+            rest = later;
+            open.transport.receive(now).map_err(|_| CloseReason::Ours(CloseCode::Malformed))?;
+            while let Some(plain) =
+                open.transport.poll_message().map_err(|_| CloseReason::Ours(CloseCode::Malformed))?
+            {
+                open.messages_in += 1;
+                open.with(ledger, |session, view| session.handle_frame_bytes(view, &plain))
+                    .map_err(|error| CloseReason::Ours(error.close_code()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Carries out what the sessions ask for until they ask for nothing. What they received goes into one commit.
+    pub(in crate::endpoint) fn run(&mut self, ledger: &mut Ledger, events: &mut VecDeque<Event>) {
+        for id in self.ids() {
+            let mut batch = Batch::default();
+            while let Some(State::Open(open)) = self.links.get_mut(&id).map(|link| &mut link.state)
+                && let Some(action) = open.session.poll_action()
+            {
+                if let Err(reason) = open.carry_out(ledger, id, action, &mut batch, events) {
+                    self.end(id, reason, events);
+                }
+            }
+            ledger.submit(batch);
+        }
+    }
+
+    /// A log's durable state moved: every session may have something to send.
+    pub(in crate::endpoint) fn handle_grown(&mut self, ledger: &Ledger, log: LogNo, from: u64) {
+        let space = ledger.book.log(log).space;
+        for open in self.sessions().filter(|open| open.spaces.contains(&space)) {
+            open.with(ledger, |session, view| session.handle_grown(view, log, from));
+        }
+    }
+
+    /// What a link brought is durable, whether or not it was new.
+    pub(in crate::endpoint) fn handle_durable(&mut self, ledger: &Ledger, id: LinkId, log: LogNo) {
+        if let Some(State::Open(open)) = self.links.get_mut(&id).map(|link| &mut link.state) {
+            open.with(ledger, |session, view| session.handle_durable(view, log));
+        }
+    }
+
+    /// A space was made, joined or changed: sessions with a member open it.
+    pub(in crate::endpoint) fn handle_space(&mut self, ledger: &Ledger, space: SpaceNo) {
+        for open in self.sessions() {
+            let member =
+                ledger.credentials.get(&open.device).is_some_and(|peer| ledger.space(space).is_member(&peer.user()));
+            if member && !open.spaces.contains(&space) {
+                open.spaces.push(space);
+                open.with(ledger, |session, view| session.open_space(view, space));
+            }
+        }
+    }
+
+    /// Sends the inviter's answer.
+    pub(in crate::endpoint) fn send_accept(&mut self, id: LinkId, accept: &[u8]) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        if let State::Joining(joining) = &mut link.state {
+            joining.answer(accept, &mut link.outbox);
+        }
+    }
+
+    /// What the link was dialled for is done.
+    pub(in crate::endpoint) fn finish_join(&mut self, id: LinkId, events: &mut VecDeque<Event>) {
+        self.end(id, CloseReason::Done, events);
+    }
+
+    fn sessions(&mut self) -> impl Iterator<Item = &mut Open> {
+        self.links.values_mut().filter_map(|link| match &mut link.state {
+            State::Open(open) => Some(&mut **open),
+            State::Greeting(_) | State::Joining(_) | State::Closed => None,
+        })
+    }
+}
+
+/// How much ciphertext the transport takes at a time.
+const RECEIVE_BYTES_MAX: usize = 65_537;
+
+impl Open {
+    fn carry_out(
+        &mut self,
+        ledger: &mut Ledger,
+        id: LinkId,
+        action: Action,
+        batch: &mut Batch,
+        events: &mut VecDeque<Event>,
+    ) -> Result<(), CloseReason> {
+        match action {
+            Action::Read { log, from, bytes_max } => self.serve(ledger, id, log, from, bytes_max),
+            Action::Received { log, card, run, .. } => {
+                let run = Run {
+                    log,
+                    card,
+                    start: run.start,
+                    h_prev: run.h_prev,
+                    entries: run.entries,
+                    signature: run.signature,
+                };
+                let no = match ledger.accept(&run, batch) {
+                    Ok(no) => no,
+                    Err(Refusal::Forked) => {
+                        events.push_back(Event::Forked { log });
+                        match ledger.book.by_id(&log) {
+                            Some(no) => no,
+                            None => return Ok(()),
+                        }
+                    }
+                    Err(refusal) => return Err(CloseReason::Ours(close_code(refusal))),
+                };
+                batch.effects.push(Effect::Received { link: id, log: no });
+            }
+            Action::ReceivedHead { log, card, seq, h, signature, .. } => {
+                let no = ledger
+                    .accept_head(log, card.as_ref(), Head { seq, h, signature }, batch)
+                    .map_err(|refusal| CloseReason::Ours(close_code(refusal)))?;
+                batch.effects.push(Effect::Received { link: id, log: no });
+            }
+            Action::Acked { log, seq } => {
+                self.acked.insert(log, seq);
+            }
+            Action::SaveCursor { space, cursor } => ledger.save_cursor(self.device, space, cursor),
+            Action::Retire { log } => {
+                if ledger.book.log(log).mine {
+                    ledger.retire(log);
+                    batch.touch(log, false);
+                    events.push_back(Event::Retired { log: ledger.book.log(log).id });
+                }
+            }
+            Action::Fork { log, .. } => events.push_back(Event::Forked { log: ledger.book.log(log).id }),
+            Action::Mismatch { space } => events.push_back(Event::Mismatch { space }),
+            Action::Gone { .. } | Action::App { .. } | Action::Pong { .. } => {}
+            Action::Renew => return Err(CloseReason::Ours(CloseCode::Renew)),
+            Action::Closed { code, .. } => return Err(CloseReason::Theirs(code)),
+        }
+        Ok(())
+    }
+}
+
+const fn close_code(refusal: Refusal) -> CloseCode {
+    match refusal {
+        Refusal::Codec(_) => CloseCode::Malformed,
+        Refusal::NoCard | Refusal::WrongCard => CloseCode::BadCard,
+        Refusal::Chain(ChainError::BadHead) => CloseCode::BadSignature,
+        Refusal::Chain(_) | Refusal::Forked => CloseCode::BadChain,
+    }
+}

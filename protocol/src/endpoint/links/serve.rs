@@ -1,0 +1,142 @@
+//! Serving: entries that a peer wants, from memory if they are recent, from the store otherwise.
+
+use super::{Links, Open, State};
+use crate::endpoint::event::LinkId;
+use crate::ledger::rows::{entry_key, entry_seq, log_key};
+use crate::ledger::{EntryRef, Held, Ledger, ServePart, Work};
+use crate::storage::{Row, Scan, Table};
+use crate::sync::LogNo;
+use crate::wire::message::{GoneReason, Run};
+use bytes::Bytes;
+
+/// How much more than the run is read, so that the end of a segment is in it: its last entry may be of any size.
+const OVERREAD_BYTES: usize = 768 * 1024;
+/// Heads read with a stretch of entries: far more than segments end in it.
+const HEADS_BYTES_MAX: usize = 128 * 1024;
+
+/// A stretch of a log on its way from the store.
+#[derive(Debug)]
+pub(super) struct Serving {
+    from: u64,
+    bytes_max: usize,
+    entries: Option<Vec<Row>>,
+    heads: Option<Vec<Row>>,
+}
+
+impl Open {
+    pub(super) fn serve(&mut self, ledger: &mut Ledger, link: LinkId, log: LogNo, from: u64, bytes_max: usize) {
+        if let Some(run) = recent_run(ledger, log, from, bytes_max) {
+            self.with(ledger, |session, view| session.handle_entries(view, log, run));
+            return;
+        }
+        let scan = |table, bytes_max| Scan {
+            table,
+            from: entry_key(EntryRef { log, seq: from }),
+            to: log_key(LogNo(log.0 + 1)),
+            bytes_max,
+        };
+        let entries = scan(Table::Entry, bytes_max + OVERREAD_BYTES);
+        ledger.store.scan(entries, Work::Serve { link, log, part: ServePart::Entries });
+        ledger.store.scan(scan(Table::Head, HEADS_BYTES_MAX), Work::Serve { link, log, part: ServePart::Heads });
+        self.serving.insert(log, Serving { from, bytes_max, entries: None, heads: None });
+    }
+
+    fn served(&mut self, ledger: &Ledger, log: LogNo, part: ServePart, rows: Vec<Row>) {
+        let Some(serving) = self.serving.get_mut(&log) else { return };
+        match part {
+            ServePart::Entries => serving.entries = Some(rows),
+            ServePart::Heads => serving.heads = Some(rows),
+        }
+        if serving.entries.is_none() || serving.heads.is_none() {
+            return;
+        }
+        let Some(serving) = self.serving.remove(&log) else { return };
+        let run = stored_run(ledger, log, &serving);
+        self.with(ledger, |session, view| match run {
+            Some(run) => session.handle_entries(view, log, run),
+            None => {
+                let to = next_held(ledger, log, serving.from);
+                session.handle_missing(view, log, to, GoneReason::Pruned);
+            }
+        });
+    }
+}
+
+impl Links {
+    pub(in crate::endpoint) fn handle_serve(
+        &mut self,
+        ledger: &Ledger,
+        link: LinkId,
+        log: LogNo,
+        part: ServePart,
+        rows: Vec<Row>,
+    ) {
+        if let Some(State::Open(open)) = self.links.get_mut(&link).map(|link| &mut link.state) {
+            open.served(ledger, log, part, rows);
+        }
+    }
+}
+
+/// Where the entries that are held begin again.
+fn next_held(ledger: &Ledger, log: LogNo, from: u64) -> u64 {
+    let held = &ledger.book.log(log).durable.held;
+    held.iter()
+        .map(|range| *range.start())
+        .find(|start| *start > from)
+        .unwrap_or_else(|| ledger.book.log(log).durable.tip.as_ref().map_or(from, |tip| tip.seq + 1))
+}
+
+/// A run that ends at the tip, if all of it is in memory.
+fn recent_run(ledger: &Ledger, log: LogNo, from: u64, bytes_max: usize) -> Option<Run> {
+    let tip = ledger.book.log(log).durable.tip.as_ref()?;
+    let mut entries = Vec::new();
+    let mut bytes = 0;
+    let mut h_prev = None;
+    for seq in from..=tip.seq {
+        let held = ledger.recent.get(EntryRef { log, seq })?;
+        bytes += held.bytes.len();
+        if bytes > bytes_max && seq > from {
+            return None;
+        }
+        h_prev.get_or_insert(held.h_prev);
+        entries.push(held.bytes.clone());
+    }
+    Some(Run { start: from, h_prev: run_h_prev(from, h_prev?), entries, signature: tip.signature })
+}
+
+/// A run that ends at the last head within the limit, or at the first one beyond.
+fn stored_run(ledger: &Ledger, log: LogNo, serving: &Serving) -> Option<Run> {
+    let tip = ledger.book.log(log).durable.tip.as_ref()?;
+    let mut heads: Vec<(u64, [u8; 64])> = Vec::new();
+    for (key, row) in serving.heads.iter().flatten() {
+        heads.push((entry_seq(key).ok()?, row.get(32..)?.try_into().ok()?));
+    }
+    heads.push((tip.seq, tip.signature));
+    let mut entries: Vec<Bytes> = Vec::new();
+    let mut h_prev = None;
+    let mut best = None;
+    let mut bytes = 0;
+    for (seq, (key, row)) in (serving.from..=tip.seq).zip(serving.entries.iter().flatten()) {
+        if entry_seq(key).ok()? != seq {
+            break;
+        }
+        let (before, entry) = Held::split_row(row)?;
+        bytes += entry.len();
+        if bytes > serving.bytes_max && best.is_some() {
+            break;
+        }
+        h_prev.get_or_insert(before);
+        entries.push(entry);
+        if let Some((_, signature)) = heads.iter().find(|(at, _)| *at == seq) {
+            best = Some((entries.len(), *signature));
+        }
+    }
+    let (count, signature) = best?;
+    entries.truncate(count);
+    Some(Run { start: serving.from, h_prev: run_h_prev(serving.from, h_prev?), entries, signature })
+}
+
+/// At a log's start the card stands for the hash before it.
+fn run_h_prev(start: u64, h_prev: [u8; 32]) -> [u8; 32] {
+    if start == 0 { [0; 32] } else { h_prev }
+}

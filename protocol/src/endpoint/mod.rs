@@ -1,0 +1,326 @@
+//! The endpoint: the one object that a runtime drives.
+//!
+//! It routes facts to three machines and drains what they want done: the ledger (logs and keys), the shelf (open
+//! documents) and the links (connections and their sync sessions). It holds no policy of its own.
+//!
+//! ```text
+//!   handle_link_up / handle_bytes / handle_link_lost ──► links ──► ledger ──► shelf
+//!   handle_stored ─────────────────────────────────────► ledger, shelf, links
+//!   open / edit / close ───────────────────────────────► shelf ──► ledger
+//!   poll_store ◄── ledger      poll_transmit ◄── links      poll_event ◄── all
+//! ```
+//!
+//! Contract: the same seed and inputs give the same outputs; any number of inputs may come between drains; `now` never
+//! goes back; nothing is sent or acknowledged before the store confirmed it; every queue is bounded by
+//! [`Limits`](crate::config::Limits); no bytes of a peer can make it panic.
+
+mod event;
+mod links;
+mod spaces;
+mod stats;
+
+pub use event::{CloseReason, CommitId, Event, LinkId, ReadId, ReadResult};
+pub use links::Dial;
+pub use spaces::{NewDoc, PartitionInfo, SpaceInfo};
+pub use stats::{LinkInfo, LogInfo, Stats};
+
+use crate::document::{Replica, TextPaths};
+use crate::ledger::{DocRef, DocStep, Effect, Ledger, ServePart, Work};
+use crate::shelf::{Edit, EditError, Hold, Missing, Shelf, Snapshot};
+use crate::storage::{Op, Scan, StoreDone, StoreRequest, Table};
+use crate::sync::LogNo;
+use crate::time::{Deadline, Now, Reason};
+use bytes::Bytes;
+use links::Links;
+use std::collections::{BTreeMap, VecDeque};
+
+/// See the module's head.
+#[derive(Debug)]
+pub struct Endpoint {
+    ledger: Ledger,
+    shelf: Shelf,
+    links: Links,
+    events: VecDeque<Event>,
+    next_read: u64,
+    failed: bool,
+}
+
+impl Endpoint {
+    pub(crate) fn start(ledger: Ledger, now: Now) -> Self {
+        let links = Links::new(&ledger);
+        let mut endpoint =
+            Self { ledger, shelf: Shelf::default(), links, events: VecDeque::new(), next_read: 0, failed: false };
+        endpoint.advance(now);
+        endpoint.settle();
+        endpoint
+    }
+
+    /// A connection was made: dialled by this side for a purpose, or accepted (`None`). Returns its number.
+    pub fn handle_link_up(&mut self, now: Now, dial: Option<Dial>) -> LinkId {
+        self.advance(now);
+        let link = self.links.open(&mut self.ledger, dial, &mut self.events);
+        self.settle();
+        link
+    }
+
+    /// Bytes came on a link, cut anywhere. Bytes of a link that is gone are ignored.
+    pub fn handle_bytes(&mut self, now: Now, link: LinkId, bytes: &[u8]) {
+        self.advance(now);
+        self.links.handle_bytes(&mut self.ledger, link, bytes, &mut self.events);
+        self.settle();
+    }
+
+    /// A connection ended, by whichever side.
+    pub fn handle_link_lost(&mut self, now: Now, link: LinkId) {
+        self.advance(now);
+        self.links.lost(link, &mut self.events);
+        self.settle();
+    }
+
+    /// A store request completed.
+    pub fn handle_stored(&mut self, now: Now, done: StoreDone) {
+        self.advance(now);
+        let Some(work) = self.ledger.store.complete(&done) else { return };
+        if let StoreDone::Failed { error, .. } = &done {
+            self.handle_store_failed(work, error.clone());
+        } else {
+            self.handle_work(work, done);
+        }
+        self.settle();
+    }
+
+    /// A deadline passed. Early or late calls do no harm.
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.advance(now);
+        self.shelf.handle_timeout(&mut self.ledger);
+        self.links.handle_timeout(&self.ledger, &mut self.events);
+        self.settle();
+    }
+
+    /// Appends bytes that a link should send, about one transport message; returns whether there were any.
+    pub fn poll_transmit(&mut self, now: Now, link: LinkId, out: &mut Vec<u8>) -> bool {
+        self.advance(now);
+        let any = self.links.poll_transmit(&mut self.ledger, link, out, &mut self.events);
+        self.settle();
+        any
+    }
+
+    /// The next request for the store.
+    pub fn poll_store(&mut self) -> Option<StoreRequest> {
+        self.ledger.poll_store()
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When [`Self::handle_timeout`] is wanted.
+    pub fn poll_timeout(&self) -> Option<Deadline> {
+        let flush = self.shelf.deadline_us().map(|at_us| Deadline { at_us, reason: Reason::Flush });
+        [flush, self.links.deadline(&self.ledger)].into_iter().flatten().min()
+    }
+
+    /// The links, in the order in which they were opened.
+    pub fn links(&self) -> Vec<LinkId> {
+        self.links.ids()
+    }
+
+    /// Opens and pins a document; [`Event::Opened`] follows.
+    pub fn open(&mut self, now: Now, doc: DocRef) {
+        self.advance(now);
+        self.shelf.open(&mut self.ledger, doc, &mut self.events);
+        self.settle();
+    }
+
+    /// Lets a document go.
+    pub fn close(&mut self, now: Now, doc: DocRef) {
+        self.advance(now);
+        self.shelf.close(&mut self.ledger, doc);
+        self.settle();
+    }
+
+    /// Applies edits to open documents of one partition as one transaction, all or none, at once. They are safe, and on
+    /// their way to peers, once [`Event::Committed`] tells of the returned id. With `urgent` they don't wait to share
+    /// an entry with edits still to come. Strings at `texts` become texts that merge character by character.
+    ///
+    /// # Errors
+    /// When nothing was applied; the error says why.
+    pub fn edit(
+        &mut self,
+        now: Now,
+        edits: &[(DocRef, Edit)],
+        texts: &TextPaths,
+        urgent: bool,
+    ) -> Result<CommitId, EditError> {
+        self.advance(now);
+        let result = self.shelf.edit(&mut self.ledger, edits, texts, urgent);
+        self.settle();
+        result
+    }
+
+    /// Makes an entry of the edits gathered so far without waiting for the window to end.
+    pub fn flush(&mut self, now: Now) {
+        self.advance(now);
+        self.shelf.flush(&mut self.ledger);
+        self.settle();
+    }
+
+    /// Holds an open document back to these entries of others' logs; `None` lets everything in again.
+    pub fn hold(&mut self, now: Now, doc: DocRef, hold: Option<Hold>) {
+        self.advance(now);
+        self.shelf.hold(&mut self.ledger, doc, hold, &mut self.events);
+        self.settle();
+    }
+
+    /// The name and value of an open document; `None` if it is not open or does not exist.
+    pub fn view(&mut self, doc: DocRef) -> Option<Snapshot> {
+        self.shelf.snapshot(doc)
+    }
+
+    /// An open document's replica, for its history and single paths.
+    pub fn replica(&mut self, doc: DocRef) -> Option<&mut Replica> {
+        self.shelf.replica(doc)
+    }
+
+    /// Which entries an open document has taken in: for each log, up to and including which.
+    pub fn seen(&self, doc: DocRef) -> BTreeMap<LogNo, u64> {
+        self.shelf.seen(doc)
+    }
+
+    /// What an open document lacks, and why.
+    pub fn missing(&self, doc: DocRef) -> Vec<Missing> {
+        self.shelf.missing(doc)
+    }
+
+    /// Reads rows for the layer above; [`Event::Read`] follows.
+    pub fn read(&mut self, keys: Vec<(Table, Bytes)>) -> ReadId {
+        let id = self.next_read();
+        self.ledger.store.get(keys, Work::App(id));
+        id
+    }
+
+    /// Reads consecutive rows for the layer above; [`Event::Read`] follows.
+    pub fn scan(&mut self, scan: Scan) -> ReadId {
+        let id = self.next_read();
+        self.ledger.store.scan(scan, Work::App(id));
+        id
+    }
+
+    /// Adds writes of the layer above to the next commit, or makes one for them.
+    pub fn write(&mut self, now: Now, ops: Vec<Op>) -> CommitId {
+        self.advance(now);
+        self.shelf.write(&mut self.ledger, ops)
+    }
+
+    fn next_read(&mut self) -> ReadId {
+        let id = ReadId(self.next_read);
+        self.next_read += 1;
+        id
+    }
+
+    fn advance(&mut self, now: Now) {
+        let mono_us = now.mono_us.max(self.ledger.now.mono_us);
+        self.ledger.now = Now { mono_us, ..now };
+    }
+
+    /// What every input ends with: reads that were made possible are asked for, failures are told.
+    fn settle(&mut self) {
+        self.ledger.poll_unread();
+        self.shelf.tell_failed(&mut self.events);
+    }
+
+    fn handle_work(&mut self, work: Work, done: StoreDone) {
+        match (work, done) {
+            (Work::Commit(effects), _) => self.handle_effects(effects),
+            (Work::Entries(log), StoreDone::Scanned { rows, .. }) => self.ledger.handle_entries(log, &rows),
+            (Work::Serve { link, log, part }, StoreDone::Scanned { rows, .. }) => {
+                self.links.handle_serve(&self.ledger, link, log, part, rows);
+            }
+            (Work::Doc { doc, step }, StoreDone::Scanned { rows, more, .. }) => {
+                let found = Ok((rows.into_iter().map(Some).collect(), more));
+                self.shelf.handle_rows(&mut self.ledger, doc, step, found, &mut self.events);
+            }
+            (Work::Doc { doc, step }, StoreDone::Got { values, .. }) => {
+                let found = values.into_iter().map(|value| Some((Bytes::new(), value?))).collect();
+                self.shelf.handle_rows(&mut self.ledger, doc, step, Ok((found, false)), &mut self.events);
+            }
+            (Work::App(id), StoreDone::Scanned { rows, more, .. }) => {
+                self.events.push_back(Event::Read { id, result: ReadResult::Rows { rows, more } });
+            }
+            (Work::App(id), StoreDone::Got { values, .. }) => {
+                self.events.push_back(Event::Read { id, result: ReadResult::Values(values) });
+            }
+            // A driver that answers a request with another kind of completion: there is nothing to go on with.
+            (Work::Entries(_) | Work::Serve { .. } | Work::Doc { .. } | Work::App(_), _) => {}
+        }
+    }
+
+    /// After a failed commit the memory is ahead of the store: nothing more is acknowledged or sent, and the driver is
+    /// told to recover anew. A failed read fails what it was for.
+    fn handle_store_failed(&mut self, work: Work, error: crate::storage::StoreError) {
+        match work {
+            Work::Commit(effects) => {
+                self.failed = true;
+                for effect in effects {
+                    if let Effect::Committed(commits) = effect {
+                        self.events.push_back(Event::EditsFailed { commits });
+                    }
+                }
+                self.links.close_all(crate::wire::close::CloseCode::StoreFailed, &mut self.events);
+                self.events.push_back(Event::StoreFailed { error });
+            }
+            Work::Doc { doc, step } => {
+                let step = match step {
+                    DocStep::Index(scan) => DocStep::Index(scan),
+                    DocStep::Entries(_) => DocStep::Entries(Vec::new()),
+                };
+                self.shelf.handle_rows(&mut self.ledger, doc, step, Err(()), &mut self.events);
+                self.events.push_back(Event::StoreFailed { error });
+            }
+            Work::App(id) => self.events.push_back(Event::Read { id, result: ReadResult::Failed(error) }),
+            Work::Serve { link, log, .. } => {
+                self.links.handle_serve(&self.ledger, link, log, ServePart::Entries, Vec::new());
+                self.events.push_back(Event::StoreFailed { error });
+            }
+            Work::Entries(_) => self.events.push_back(Event::StoreFailed { error }),
+        }
+    }
+
+    fn handle_effects(&mut self, effects: Vec<Effect>) {
+        if self.failed {
+            return;
+        }
+        let mut committed = 0;
+        for effect in effects {
+            match effect {
+                Effect::Grown { log, progress } => {
+                    let from = self.ledger.publish(log, *progress);
+                    self.links.handle_grown(&self.ledger, log, from);
+                }
+                Effect::Received { link, log } => self.links.handle_durable(&self.ledger, link, log),
+                Effect::Indexed(rows) => self.shelf.handle_indexed(&mut self.ledger, rows, &mut self.events),
+                Effect::Committed(commits) => {
+                    committed += 1;
+                    self.events.push_back(Event::Committed { commits });
+                }
+                Effect::Admitted { link, accept, device, space } => {
+                    self.links.send_accept(link, &accept);
+                    self.events.push_back(Event::Admitted { device, space });
+                }
+                Effect::Joined { link, space } => {
+                    self.links.finish_join(link, &mut self.events);
+                    self.events.push_back(Event::Joined { space });
+                }
+                Effect::SpaceChanged(space) => {
+                    self.links.handle_space(&self.ledger, space);
+                    self.events.push_back(Event::SpaceChanged { space });
+                }
+            }
+        }
+        for _ in 0..committed {
+            self.shelf.handle_committed(&mut self.ledger);
+        }
+        self.links.run(&mut self.ledger, &mut self.events);
+    }
+}

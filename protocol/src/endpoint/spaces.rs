@@ -1,0 +1,242 @@
+//! Commands about users, spaces, partitions and imports, and what is known of them.
+
+use super::Endpoint;
+use super::event::{CommitId, LinkId};
+use crate::document::{Meta, TextPaths, Value};
+use crate::identity::{RecoveryKey, VerifiedCredential};
+use crate::ids::{CollectionId, DeviceId, DocId, Incarnation, PartitionId, SpaceId};
+use crate::ledger::{Batch, Ledger, PartNo, SpaceError, mint_doc_id};
+use crate::sealed::Invite;
+use crate::shelf::bulk::{self, BulkError};
+use crate::storage::Op;
+use crate::sync::{Bodies, LogNo, SpaceNo};
+use crate::time::Now;
+use crate::wire::close::CloseCode;
+
+/// What is known of a space.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpaceInfo {
+    /// Its local number.
+    pub no: SpaceNo,
+    /// Its id.
+    pub id: SpaceId,
+    /// Its name; empty until control arrived.
+    pub name: String,
+    /// Its devices.
+    pub devices: Vec<DeviceId>,
+    /// Whether its keys are here, so that it can be read and written.
+    pub readable: bool,
+    /// What peers compare: equal roots, equal sets of logs and heads.
+    pub root: [u8; 16],
+    /// Which bodies are fetched.
+    pub bodies: Bodies,
+}
+
+/// What is known of a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionInfo {
+    /// Its local number.
+    pub no: PartNo,
+    /// Its space.
+    pub space: SpaceNo,
+    /// Its id.
+    pub id: PartitionId,
+    /// Its name; empty until control said it.
+    pub name: String,
+}
+
+/// A document of a bulk import.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewDoc {
+    /// Its id; it must not exist yet.
+    pub doc: DocId,
+    /// What it is called.
+    pub meta: Meta,
+    /// What it holds.
+    pub value: Value,
+}
+
+impl Endpoint {
+    /// This device.
+    pub fn device(&self) -> DeviceId {
+        self.ledger.me.keys.device_id()
+    }
+
+    /// The life of this endpoint's store.
+    pub fn incarnation(&self) -> Incarnation {
+        self.ledger.incarnation
+    }
+
+    /// Whose device this is, once it has a user.
+    pub fn credential(&self) -> Option<&VerifiedCredential> {
+        self.ledger.me.user.as_ref().map(|user| &user.credential)
+    }
+
+    /// Whether this device holds the user key and can found spaces and admit devices.
+    pub fn has_user_key(&self) -> bool {
+        self.ledger.me.user.as_ref().is_some_and(|user| user.user_key.is_some())
+    }
+
+    /// Makes a user whose first device this is. The recovery key is returned once and kept nowhere.
+    ///
+    /// # Errors
+    /// When the device belongs to a user already.
+    pub fn create_user(&mut self, now: Now) -> Result<RecoveryKey, SpaceError> {
+        self.command(now, Ledger::create_user)
+    }
+
+    /// Founds a space with the partitions `control` and `main`.
+    ///
+    /// # Errors
+    /// Without a user key, or when the name is taken.
+    pub fn create_space(&mut self, now: Now, name: &str) -> Result<SpaceNo, SpaceError> {
+        self.command(now, |ledger, batch| ledger.create_space(name, batch))
+    }
+
+    /// Adds a partition.
+    ///
+    /// # Errors
+    /// When the name is taken, or the space's keys are not here.
+    pub fn create_partition(&mut self, now: Now, space: SpaceNo, name: &str) -> Result<PartNo, SpaceError> {
+        self.command(now, |ledger, batch| ledger.create_partition(space, name, batch))
+    }
+
+    /// Makes an invite to a space for one device.
+    ///
+    /// # Errors
+    /// Without a user key, with too many open invites, or with addresses that are none.
+    pub fn invite(
+        &mut self,
+        now: Now,
+        space: SpaceNo,
+        addresses: Vec<String>,
+        expires_ms: u64,
+    ) -> Result<Invite, SpaceError> {
+        self.command(now, |ledger, batch| ledger.invite(space, addresses, expires_ms, batch))
+    }
+
+    /// Chooses which bodies of a space are fetched. Control is always fetched whole.
+    pub fn set_bodies(&mut self, now: Now, space: SpaceNo, bodies: Bodies) {
+        self.advance(now);
+        self.ledger.set_bodies(space, bodies);
+        self.links.close_all(CloseCode::Renew, &mut self.events);
+        self.settle();
+    }
+
+    /// Opens a log for an import into a partition.
+    ///
+    /// # Errors
+    /// When the space's keys are not here.
+    pub fn bulk_open(&mut self, now: Now, partition: PartNo) -> Result<LogNo, SpaceError> {
+        self.command(now, |ledger, batch| bulk::open(ledger, partition, batch))
+    }
+
+    /// Appends new documents of one collection to an import's log, in as few entries as they fit, together with rows of
+    /// the layer above. `dictionary` holds what many of them share, and nothing that is not to outlive them.
+    ///
+    /// # Errors
+    /// When a document is too large or is no object; nothing was written then.
+    #[expect(clippy::too_many_arguments, reason = "one call, one entry: a struct would be used here alone")]
+    pub fn bulk_append(
+        &mut self,
+        now: Now,
+        log: LogNo,
+        collection: CollectionId,
+        docs: &[NewDoc],
+        texts: &TextPaths,
+        dictionary: &[u8],
+        rows: Vec<Op>,
+    ) -> Result<CommitId, BulkError> {
+        self.advance(now);
+        let import = bulk::Import { log, collection, docs, texts, dictionary };
+        let mut batch = Batch::default();
+        let written = bulk::append(&mut self.ledger, &import, &mut batch);
+        batch.ops.extend(rows);
+        match written {
+            Ok(()) => Ok(self.shelf.submit(&mut self.ledger, batch)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Ends an import's log.
+    pub fn bulk_close(&mut self, now: Now, log: LogNo) {
+        self.advance(now);
+        let mut batch = Batch::default();
+        bulk::close(&mut self.ledger, log, &mut batch);
+        self.ledger.submit(batch);
+    }
+
+    /// Mints an id for a document that is to sort by time.
+    pub fn mint_doc_id(&mut self, now: Now) -> DocId {
+        self.advance(now);
+        let random = self.ledger.entropy.bytes();
+        mint_doc_id(now.wall_ms, random)
+    }
+
+    /// The id of a collection by its name.
+    pub fn collection_id(&self, space: SpaceNo, name: &str) -> CollectionId {
+        self.ledger.space(space).collection(name)
+    }
+
+    /// The id of a document by its collection and key.
+    pub fn doc_id_for_key(&self, space: SpaceNo, collection: &CollectionId, key: &str) -> DocId {
+        self.ledger.space(space).doc_for_key(collection, key)
+    }
+
+    /// All spaces known here.
+    pub fn spaces(&self) -> impl Iterator<Item = SpaceInfo> {
+        self.ledger.spaces.iter().map(|space| SpaceInfo {
+            no: space.no,
+            id: space.id,
+            name: space.name.clone(),
+            devices: space.devices.keys().copied().collect(),
+            readable: space.current_epoch().is_some(),
+            root: self.ledger.book.summary(space.no).map_or([0; 16], |summary| summary.space.root()),
+            bodies: self.ledger.bodies(space.no),
+        })
+    }
+
+    /// All partitions known here.
+    pub fn partitions(&self) -> impl Iterator<Item = PartitionInfo> {
+        self.ledger.partitions.iter().map(|partition| PartitionInfo {
+            no: partition.no,
+            space: partition.space,
+            id: partition.id,
+            name: partition.name.clone(),
+        })
+    }
+
+    /// A partition by its name.
+    pub fn partition(&self, space: SpaceNo, name: &str) -> Option<PartNo> {
+        self.partitions().find(|partition| partition.space == space && partition.name == name).map(|found| found.no)
+    }
+
+    /// Ends a link in good order.
+    pub fn close_link(&mut self, now: Now, link: LinkId, code: CloseCode) {
+        self.advance(now);
+        self.links.close(link, code, &mut self.events);
+        self.settle();
+    }
+
+    /// Ends everything in good order: edits become entries, links are closed. Drain, complete the store's requests,
+    /// and drop the endpoint.
+    pub fn shut_down(&mut self, now: Now) {
+        self.advance(now);
+        self.shelf.shut_down(&mut self.ledger);
+        self.links.close_all(CloseCode::ShuttingDown, &mut self.events);
+        self.settle();
+    }
+
+    fn command<R>(
+        &mut self,
+        now: Now,
+        work: impl FnOnce(&mut Ledger, &mut Batch) -> Result<R, SpaceError>,
+    ) -> Result<R, SpaceError> {
+        self.advance(now);
+        let mut batch = Batch::default();
+        let result = work(&mut self.ledger, &mut batch)?;
+        self.ledger.submit(batch);
+        self.settle();
+        Ok(result)
+    }
+}

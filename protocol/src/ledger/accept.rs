@@ -1,0 +1,176 @@
+//! Accepting others' entries: verify first, then stage.
+
+use super::recent::Held;
+use super::rows::{EntryRef, entry_key, put};
+use super::{Batch, Ledger};
+use crate::ids::LogId;
+use crate::log::card::LogCard;
+use crate::log::chain::{self, ChainError};
+use crate::log::entry::Entry;
+use crate::log::head::Head;
+use crate::storage::Table;
+use crate::sync::LogNo;
+use crate::wire::codec::{CodecError, Reader};
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// Consecutive entries of a log as a peer sent them, up to a signed head.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) log: LogId,
+    /// Comes with the first entries that a peer sends of a log.
+    pub(crate) card: Option<Bytes>,
+    pub(crate) start: u64,
+    pub(crate) h_prev: [u8; 32],
+    pub(crate) entries: Vec<Bytes>,
+    pub(crate) signature: [u8; 64],
+}
+
+/// Why what a peer sent was not taken. All but `Forked` end the link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// A card or an entry is not canonical.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+    /// The entries do not fold to the signed head.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// A log without its card.
+    #[error("a log was sent without its card")]
+    NoCard,
+    /// A card of another log, or of a space that is not shared.
+    #[error("a log card does not fit its log or space")]
+    WrongCard,
+    /// The log's author signed two histories. What is held stays.
+    #[error("a log has two histories")]
+    Forked,
+}
+
+impl Ledger {
+    /// The log that a run belongs to, made known from its card if it must be.
+    pub(crate) fn log_for(&mut self, id: LogId, card: Option<&Bytes>) -> Result<LogNo, Refusal> {
+        if let Some(no) = self.book.by_id(&id) {
+            return Ok(no);
+        }
+        let card_bytes = card.ok_or(Refusal::NoCard)?;
+        let mut reader = Reader::new(card_bytes);
+        let card = LogCard::decode(&mut reader)?;
+        reader.finish()?;
+        self.know_log(id, card, card_bytes.clone())
+    }
+
+    /// Adds a log by its card, checked against its id, its space and, where the epoch is known, its admission.
+    pub(crate) fn know_log(&mut self, id: LogId, card: LogCard, card_bytes: Bytes) -> Result<LogNo, Refusal> {
+        let space = self.spaces.iter().find(|space| space.token == card.space_token).ok_or(Refusal::WrongCard)?;
+        if card.log_id() != id {
+            return Err(Refusal::WrongCard);
+        }
+        if let Some(epoch) = space.epochs.get(&card.epoch) {
+            card.verify_admission(&epoch.key.admission_key().verifying_key()).map_err(|_| Refusal::WrongCard)?;
+        }
+        let control = space.control_token() == card.partition_token;
+        Ok(self.book.add(card, card_bytes, space.no, control))
+    }
+
+    /// Verifies a run and stages what is new in it. At a log's start `h_prev` says nothing: the card takes its place.
+    pub(crate) fn accept(&mut self, run: &Run, batch: &mut Batch) -> Result<LogNo, Refusal> {
+        let no = self.log_for(run.log, run.card.as_ref())?;
+        let log = self.book.log(no);
+        let entries = run.entries.iter().map(Entry::decode).collect::<Result<Vec<_>, _>>()?;
+        let h_first = if run.start == 0 { chain::genesis(&log.id) } else { run.h_prev };
+        let mut h = h_first;
+        let mut before = Vec::with_capacity(entries.len());
+        for entry in &entries {
+            before.push(h);
+            h = entry.chain(&log.card.epoch, &h);
+        }
+        let seq = (run.start + entries.len() as u64).checked_sub(1).ok_or(ChainError::Empty)?;
+        let head = Head { seq, h, signature: run.signature };
+        chain::verify_run(&log.card, &log.id, &h_first, run.start, &entries, &head)?;
+        before.push(h);
+        self.refuse_fork(no, run.start, &before, &head)?;
+        if self.book.log(no).mine {
+            self.retire(no);
+        }
+        self.stage_entries(no, run, entries, &before, head, batch);
+        Ok(no)
+    }
+
+    /// A head alone, for a replica that does not hold the entries.
+    pub(crate) fn accept_head(
+        &mut self,
+        id: LogId,
+        card: Option<&Bytes>,
+        head: Head,
+        batch: &mut Batch,
+    ) -> Result<LogNo, Refusal> {
+        let no = self.log_for(id, card)?;
+        let log = self.book.log_mut(no);
+        let key = log.card.log_key().map_err(|_| ChainError::BadHead)?;
+        head.verify(&key, &log.id).map_err(|_| ChainError::BadHead)?;
+        let grows = log.staged.tip.as_ref().is_none_or(|tip| tip.seq < head.seq);
+        log.stage_tip(head);
+        batch.touch(no, grows);
+        Ok(no)
+    }
+
+    /// Compares a verified run with what is held of the same log.
+    fn refuse_fork(&self, no: LogNo, start: u64, before: &[[u8; 32]], head: &Head) -> Result<(), Refusal> {
+        let Some(tip) = &self.book.log(no).staged.tip else { return Ok(()) };
+        let same = if head.seq == tip.seq {
+            head.h == tip.h
+        } else {
+            (tip.seq + 1)
+                .checked_sub(start)
+                .and_then(|at| before.get(usize::try_from(at).ok()?))
+                .is_none_or(|h| *h == tip.h)
+        };
+        if same { Ok(()) } else { Err(Refusal::Forked) }
+    }
+
+    fn stage_entries(
+        &mut self,
+        no: LogNo,
+        run: &Run,
+        entries: Vec<Entry>,
+        before: &[[u8; 32]],
+        head: Head,
+        batch: &mut Batch,
+    ) {
+        let mut fresh = Vec::new();
+        let mut bytes = 0;
+        for ((entry, hashes), raw) in entries.into_iter().zip(before.windows(2)).zip(&run.entries) {
+            let at = EntryRef { log: no, seq: entry.seq() };
+            bytes += raw.len() as u64;
+            if self.book.log(no).staged.held.contains(at.seq) {
+                continue;
+            }
+            let held = Held { h_prev: hashes[0], h: hashes[1], entry: Arc::new(entry), bytes: raw.clone() };
+            batch.ops.push(put(Table::Entry, entry_key(at), held.row()));
+            self.recent.insert(at, held.clone());
+            fresh.push((at, held));
+        }
+        let log = self.book.log_mut(no);
+        let tip_moved = log.staged.tip.as_ref().is_none_or(|tip| tip.seq < head.seq);
+        log.stage_run(run.start, bytes, head, &mut batch.ops);
+        batch.touch(no, tip_moved);
+        self.read_entries(no, &fresh, batch);
+    }
+
+    /// Gives up a log of this store that a peer knows more of: it went on elsewhere, so going on here would fork it.
+    pub(crate) fn retire(&mut self, no: LogNo) {
+        let log = self.book.log_mut(no);
+        log.mine = false;
+        log.closed = true;
+        let space = log.space;
+        self.signing.remove(&no);
+        if self.control_logs.get(&space) == Some(&no) {
+            self.control_logs.remove(&space);
+        }
+        for partition in &mut self.partitions {
+            if partition.live == Some(no) {
+                partition.live = None;
+            }
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! The log book: which logs there are, how far each goes, and in which order they grew.
+//!
+//! A log's [`Progress`] exists twice: *staged*, what the commits under way will make it, and *durable*, what the
+//! store has confirmed. Everything a peer is told, every root and every position, comes from the durable one.
+
+use super::rows::{EntryRef, PartNo, delete, entry_key, log_key, number, put};
+use crate::ids::{DeviceId, LogId};
+use crate::log::card::LogCard;
+use crate::log::head::Head;
+use crate::storage::{Op, Table};
+use crate::sync::spans::Spans;
+use crate::sync::trie::{self, Trie};
+use crate::sync::{LogNo, SpaceNo};
+use crate::wire::codec::{CodecError, Reader, Write};
+use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Heads are kept where a segment of at most this many entries ends, and at the tip.
+pub(crate) const SEGMENT_ENTRIES_MAX: u64 = 64;
+/// A segment also ends once its entries reach this many bytes.
+pub(crate) const SEGMENT_BYTES_MIN: u64 = 256 * 1024;
+
+/// Most intervals of entries that a log may be held in.
+const SPANS_MAX: usize = 4096;
+
+/// How far a log goes, here.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Progress {
+    /// The highest signed head known.
+    pub(crate) tip: Option<Head>,
+    /// Which entries are held.
+    pub(crate) held: Spans,
+    /// Which of them have been read: records applied, documents indexed.
+    pub(crate) indexed: Spans,
+    /// When this log last grew, on the space's journal.
+    pub(crate) position: u64,
+    /// First entry of the segment that is still open, and its bytes so far.
+    segment: (u64, u64),
+}
+
+impl Progress {
+    /// First entry that is held but not yet read.
+    pub(crate) fn unread(&self) -> Option<u64> {
+        let mut from = 0;
+        loop {
+            from = self.indexed.first_gap_from(from)?;
+            if self.held.contains(from) {
+                return Some(from);
+            }
+            from = self.held.iter().map(|range| *range.start()).find(|start| *start > from)?;
+        }
+    }
+}
+
+/// Who writes a log, by its LogOpen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Owner {
+    pub(crate) device: DeviceId,
+    pub(crate) partition: PartNo,
+}
+
+/// One log.
+#[derive(Debug)]
+pub(crate) struct Log {
+    pub(crate) no: LogNo,
+    pub(crate) id: LogId,
+    pub(crate) card: LogCard,
+    pub(crate) card_bytes: Bytes,
+    pub(crate) space: SpaceNo,
+    pub(crate) control: bool,
+    /// This store holds the log's key and the lease to go on with it.
+    pub(crate) mine: bool,
+    /// No more entries will come: it was closed by its writer, or given up by this store.
+    pub(crate) closed: bool,
+    pub(crate) owner: Option<Owner>,
+    pub(crate) staged: Progress,
+    pub(crate) durable: Progress,
+}
+
+impl Log {
+    /// Stages the head of a run that was just appended or accepted, and the rows that keep it.
+    ///
+    /// An inner head goes when a later one of the same segment comes; the ones at segment ends stay, so that any
+    /// stretch of a log can be served with a head that proves it.
+    pub(crate) fn stage_run(&mut self, start: u64, bytes: u64, head: Head, ops: &mut Vec<Op>) {
+        let next = self.staged.tip.as_ref().map_or(0, |tip| tip.seq + 1);
+        let (from, total) = (self.staged.segment.0, self.staged.segment.1 + bytes);
+        let full = start != next || head.seq + 1 - from >= SEGMENT_ENTRIES_MAX || total >= SEGMENT_BYTES_MIN;
+        if start == next && next > from {
+            ops.push(delete(Table::Head, entry_key(EntryRef { log: self.no, seq: next - 1 })));
+        }
+        self.staged.segment = if full { (head.seq + 1, 0) } else { (from, total) };
+        let mut row = head.h.to_vec();
+        row.raw(&head.signature);
+        ops.push(put(Table::Head, entry_key(EntryRef { log: self.no, seq: head.seq }), row));
+        self.staged.held.insert(start..=head.seq);
+        self.stage_tip(head);
+    }
+
+    /// Stages a head alone: the replica knows how far the log goes, not what is in it.
+    pub(crate) fn stage_tip(&mut self, head: Head) {
+        if self.staged.tip.as_ref().is_none_or(|tip| tip.seq < head.seq) {
+            self.staged.tip = Some(head);
+        }
+    }
+
+    /// The seq of the next entry.
+    pub(crate) fn next_seq(&self) -> u64 {
+        self.staged.tip.as_ref().map_or(0, |tip| tip.seq + 1)
+    }
+
+    /// The row that makes the staged progress durable.
+    pub(crate) fn row(&self) -> Op {
+        let mut out = vec![0];
+        out.prefixed(&self.card_bytes);
+        out.varint(u64::from(self.space.0));
+        out.byte(u8::from(self.control) | u8::from(self.mine) << 1 | u8::from(self.closed) << 2);
+        match &self.owner {
+            Some(owner) => {
+                out.byte(1);
+                out.raw(owner.device.as_ref());
+                out.varint(u64::from(owner.partition.0));
+            }
+            None => out.byte(0),
+        }
+        match &self.staged.tip {
+            Some(tip) => {
+                out.byte(1);
+                out.varint(tip.seq);
+                out.raw(&tip.h);
+                out.raw(&tip.signature);
+            }
+            None => out.byte(0),
+        }
+        self.staged.held.encode(&mut out);
+        self.staged.indexed.encode(&mut out);
+        out.varint(self.staged.position);
+        out.varint(self.staged.segment.0);
+        out.varint(self.staged.segment.1);
+        put(Table::Log, log_key(self.no), out)
+    }
+
+    /// Reads a row back; what it says is durable.
+    pub(crate) fn from_row(row_key: &[u8], value: &[u8]) -> Result<Self, CodecError> {
+        let mut reader = Reader::new(row_key);
+        let no = LogNo(u32::from_be_bytes(reader.array()?));
+        reader.finish()?;
+        let mut reader = Reader::new(value);
+        if reader.u8()? != 0 {
+            return Err(CodecError::OutOfRange("log row version"));
+        }
+        let card_bytes = Bytes::copy_from_slice(reader.bytes(4096, "card")?);
+        let card = LogCard::decode(&mut Reader::new(&card_bytes))?;
+        let space = SpaceNo(number(&mut reader)?);
+        let flags = reader.u8()?;
+        let owner = match reader.u8()? {
+            0 => None,
+            _ => Some(Owner { device: DeviceId(reader.array()?), partition: PartNo(number(&mut reader)?) }),
+        };
+        let tip = match reader.u8()? {
+            0 => None,
+            _ => Some(Head { seq: reader.varint()?, h: reader.array()?, signature: reader.array()? }),
+        };
+        let held = Spans::decode(&mut reader, SPANS_MAX)?;
+        let indexed = Spans::decode(&mut reader, SPANS_MAX)?;
+        let position = reader.varint()?;
+        let segment = (reader.varint()?, reader.varint()?);
+        reader.finish()?;
+        let durable = Progress { tip, held, indexed, position, segment };
+        Ok(Self {
+            no,
+            id: card.log_id(),
+            card,
+            card_bytes,
+            space,
+            control: flags & 1 != 0,
+            mine: flags & 2 != 0,
+            closed: flags & 4 != 0,
+            owner,
+            staged: durable.clone(),
+            durable,
+        })
+    }
+}
+
+/// What peers compare: one trie of logs for each partition, one trie of partitions for the space, and the journal.
+#[derive(Debug, Default)]
+pub(crate) struct Summary {
+    pub(crate) partitions: BTreeMap<[u8; 16], Trie>,
+    pub(crate) space: Trie,
+    /// Logs of which some entry is not held.
+    pub(crate) behind: BTreeSet<LogNo>,
+    /// Position -> the log that grew there; each log only at its newest position.
+    journal: BTreeMap<u64, LogNo>,
+    /// The last position given out, durable or not.
+    next_position: u64,
+}
+
+impl Summary {
+    /// The end of the durable journal.
+    pub(crate) fn position(&self) -> u64 {
+        self.journal.last_key_value().map_or(0, |(position, _)| *position)
+    }
+
+    /// Logs that grew after `position`, in the order in which they did.
+    pub(crate) fn changed_since(&self, position: u64) -> impl Iterator<Item = (u64, LogNo)> {
+        self.journal.range(position.saturating_add(1)..).map(|(position, log)| (*position, *log))
+    }
+
+    pub(crate) fn assign_position(&mut self) -> u64 {
+        self.next_position += 1;
+        self.next_position
+    }
+
+    fn publish(&mut self, log: &Log, before: u64) {
+        let now = log.durable.position;
+        if before != now {
+            self.journal.remove(&before);
+            self.journal.insert(now, log.no);
+        }
+        self.next_position = self.next_position.max(now);
+        let Some(tip) = &log.durable.tip else { return };
+        if log.durable.held.contains_all(0..=tip.seq) {
+            self.behind.remove(&log.no);
+        } else {
+            self.behind.insert(log.no);
+        }
+        let trie = self.partitions.entry(log.card.partition_token).or_default();
+        trie.set(log.id, trie::item(&log.id, tip.seq, &tip.h));
+        let root = trie.root();
+        self.space.set(LogId(padded(log.card.partition_token)), padded(root));
+    }
+}
+
+/// A partition's token, or its root, as the space's trie holds them.
+pub(crate) fn padded(token: [u8; 16]) -> [u8; 32] {
+    let mut id = [0; 32];
+    id[..16].copy_from_slice(&token);
+    id
+}
+
+/// All logs of all spaces.
+#[derive(Debug, Default)]
+pub(crate) struct Book {
+    logs: Vec<Log>,
+    by_id: BTreeMap<LogId, LogNo>,
+    summaries: BTreeMap<SpaceNo, Summary>,
+}
+
+impl Book {
+    pub(crate) fn log(&self, no: LogNo) -> &Log {
+        &self.logs[no.0 as usize]
+    }
+
+    pub(crate) fn log_mut(&mut self, no: LogNo) -> &mut Log {
+        &mut self.logs[no.0 as usize]
+    }
+
+    pub(crate) fn by_id(&self, id: &LogId) -> Option<LogNo> {
+        self.by_id.get(id).copied()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Log> {
+        self.logs.iter()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.logs.len()
+    }
+
+    pub(crate) fn summary(&self, space: SpaceNo) -> Option<&Summary> {
+        self.summaries.get(&space)
+    }
+
+    /// Adds a log that was read from the store; numbers come in order.
+    pub(crate) fn restore(&mut self, log: Log) -> Result<(), CodecError> {
+        if log.no.0 as usize != self.logs.len() || self.by_id.contains_key(&log.id) {
+            return Err(CodecError::OutOfRange("log number"));
+        }
+        self.by_id.insert(log.id, log.no);
+        self.summaries.entry(log.space).or_default().publish(&log, 0);
+        self.logs.push(log);
+        Ok(())
+    }
+
+    /// Adds a new log; its row follows with its first run.
+    pub(crate) fn add(&mut self, card: LogCard, card_bytes: Bytes, space: SpaceNo, control: bool) -> LogNo {
+        let no = LogNo(self.logs.len() as u32);
+        let id = card.log_id();
+        self.by_id.insert(id, no);
+        self.logs.push(Log {
+            no,
+            id,
+            card,
+            card_bytes,
+            space,
+            control,
+            mine: false,
+            closed: false,
+            owner: None,
+            staged: Progress::default(),
+            durable: Progress::default(),
+        });
+        no
+    }
+
+    /// Gives a log that grows its place at the end of the journal.
+    pub(crate) fn assign_position(&mut self, no: LogNo) {
+        let log = &mut self.logs[no.0 as usize];
+        log.staged.position = self.summaries.entry(log.space).or_default().assign_position();
+    }
+
+    /// Makes a staged progress the durable one.
+    pub(crate) fn publish(&mut self, no: LogNo, progress: Progress) {
+        let log = &mut self.logs[no.0 as usize];
+        let before = log.durable.position;
+        log.durable = progress;
+        self.summaries.entry(log.space).or_default().publish(log, before);
+    }
+}

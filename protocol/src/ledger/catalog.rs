@@ -1,0 +1,180 @@
+//! What a session may see of the ledger: durable state of the spaces that its peer shares.
+
+use super::Ledger;
+use super::book::{Summary, padded};
+use crate::ids::{DeviceId, Incarnation, LogId};
+use crate::log::Lane;
+use crate::sync::trie::{self, Trie};
+use crate::sync::{Bodies, Catalog, Class, Cursor, Follow, LeafItem, LogNo, LogView, NodeView, Scope, SpaceNo, Tip};
+
+/// The ledger, through the eyes of one session.
+#[derive(Debug)]
+pub(crate) struct View<'a> {
+    pub(crate) ledger: &'a Ledger,
+    pub(crate) peer: DeviceId,
+    pub(crate) spaces: &'a [SpaceNo],
+}
+
+impl View<'_> {
+    fn summary(&self, space: SpaceNo) -> Option<&Summary> {
+        self.ledger.book.summary(space)
+    }
+
+    /// Whether entries of a log are missing that this replica's policy wants.
+    fn lacks_wanted(&self, space: SpaceNo, no: LogNo) -> bool {
+        let log = self.ledger.book.log(no);
+        let Some(tip) = &log.durable.tip else { return false };
+        let from = match self.bodies(space, Some(no)) {
+            Bodies::All => 0,
+            Bodies::HeadOnly => return false,
+            Bodies::Newest(entries) => (tip.seq + 1).saturating_sub(entries),
+        };
+        from <= tip.seq && !log.durable.held.contains_all(from..=tip.seq)
+    }
+
+    fn trie(&self, space: SpaceNo, scope: Scope) -> Option<&Trie> {
+        let summary = self.summary(space)?;
+        match scope {
+            Scope::Space => Some(&summary.space),
+            Scope::Partition(token) => summary.partitions.get(&token),
+        }
+    }
+
+    fn leaf_item(&self, space: SpaceNo, scope: Scope, id: &LogId) -> Option<LeafItem> {
+        match scope {
+            Scope::Space => {
+                let mut token = [0; 16];
+                token.copy_from_slice(&id.0[..16]);
+                let root = self.summary(space)?.partitions.get(&token)?.root();
+                Some(LeafItem::Partition { token, root })
+            }
+            Scope::Partition(_) => {
+                let log = self.ledger.book.log(self.ledger.book.by_id(id)?);
+                let tip = log.durable.tip.as_ref()?;
+                let mut h = [0; 8];
+                h.copy_from_slice(&tip.h[..8]);
+                Some(LeafItem::Log { id: *id, seq: tip.seq, h })
+            }
+        }
+    }
+}
+
+impl Catalog for View<'_> {
+    fn incarnation(&self) -> Incarnation {
+        self.ledger.incarnation
+    }
+
+    fn spaces(&self) -> Vec<SpaceNo> {
+        self.spaces.to_vec()
+    }
+
+    fn space_token(&self, space: SpaceNo) -> [u8; 16] {
+        self.ledger.space(space).token
+    }
+
+    fn follow(&self, space: SpaceNo) -> Follow {
+        match self.ledger.bodies(space) {
+            Bodies::All => Follow::All,
+            Bodies::HeadOnly | Bodies::Newest(_) => Follow::Heads,
+        }
+    }
+
+    fn root(&self, space: SpaceNo) -> [u8; 16] {
+        self.summary(space).map_or(trie::EMPTY_ROOT, |summary| summary.space.root())
+    }
+
+    fn position(&self, space: SpaceNo) -> u64 {
+        self.summary(space).map_or(0, Summary::position)
+    }
+
+    fn cursor(&self, space: SpaceNo) -> Option<Cursor> {
+        self.ledger.cursors.get(&(self.peer, space)).copied()
+    }
+
+    fn changed_since(&self, space: SpaceNo, position: u64, max: usize) -> Vec<(u64, LogNo)> {
+        self.summary(space).map_or(Vec::new(), |summary| summary.changed_since(position).take(max).collect())
+    }
+
+    fn lagging(&self, space: SpaceNo, after: Option<LogNo>, max: usize) -> Vec<LogNo> {
+        let Some(summary) = self.summary(space) else { return Vec::new() };
+        let behind = summary.behind.iter().copied().filter(|no| after.is_none_or(|after| *no > after));
+        behind.filter(|no| self.lacks_wanted(space, *no)).take(max).collect()
+    }
+
+    fn log(&self, log: LogNo) -> LogView {
+        let log = self.ledger.book.log(log);
+        let class = match (log.control, log.card.lane) {
+            (true, _) => Class::Control,
+            (false, Lane::Live) => Class::Live,
+            (false, Lane::Bulk) => Class::Backfill,
+        };
+        LogView {
+            id: log.id,
+            space: log.space,
+            class,
+            card: log.card_bytes.clone(),
+            tip: log.durable.tip.as_ref().map(|tip| Tip { seq: tip.seq, h: tip.h, signature: tip.signature }),
+            entries_to: log.durable.held.iter().next_back().map_or(0, |range| range.end() + 1),
+            mine: log.mine,
+        }
+    }
+
+    fn log_by_id(&self, id: &LogId) -> Option<LogNo> {
+        self.ledger.book.by_id(id)
+    }
+
+    fn node(&self, space: SpaceNo, scope: Scope, prefix: &[u8]) -> NodeView {
+        match self.trie(space, scope).map(|trie| trie.node(prefix)) {
+            None => NodeView::Leaf(Vec::new()),
+            Some(trie::NodeView::Inner(children)) => NodeView::Inner(*children),
+            Some(trie::NodeView::Leaf(items)) => {
+                NodeView::Leaf(items.iter().filter_map(|(id, _)| self.leaf_item(space, scope, id)).collect())
+            }
+        }
+    }
+
+    fn items(&self, space: SpaceNo, scope: Scope, prefix: &[u8], after: Option<&[u8]>, max: usize) -> Vec<LeafItem> {
+        let after = after.map(|key| match scope {
+            Scope::Space => key.first_chunk().map_or(LogId([0xff; 32]), |token| LogId(padded(*token))),
+            Scope::Partition(_) => key.try_into().map_or(LogId([0xff; 32]), LogId),
+        });
+        let mut ids = Vec::new();
+        if let Some(trie) = self.trie(space, scope) {
+            collect(trie, prefix, after.as_ref(), max, &mut ids);
+        }
+        ids.iter().filter_map(|id| self.leaf_item(space, scope, id)).collect()
+    }
+
+    fn bodies(&self, space: SpaceNo, log: Option<LogNo>) -> Bodies {
+        match log {
+            Some(log) if self.ledger.book.log(log).control => Bodies::All,
+            Some(_) | None => self.ledger.bodies(space),
+        }
+    }
+}
+
+/// Ids under a prefix, ascending, greater than `after`, at most `max`. As deep as the trie, four bits a level.
+fn collect(trie: &Trie, prefix: &[u8], after: Option<&LogId>, max: usize, ids: &mut Vec<LogId>) {
+    if ids.len() >= max || after.is_some_and(|after| is_before(prefix, after)) {
+        return;
+    }
+    match trie.node(prefix) {
+        trie::NodeView::Leaf(items) => {
+            let rest = items.into_iter().map(|(id, _)| id).filter(|id| after.is_none_or(|after| id > after));
+            ids.extend(rest.take(max - ids.len()));
+        }
+        trie::NodeView::Inner(children) => {
+            for nibble in (0u8..16).filter(|nibble| children[usize::from(*nibble)].is_some()) {
+                let mut below = prefix.to_vec();
+                below.push(nibble);
+                collect(trie, &below, after, max, ids);
+            }
+        }
+    }
+}
+
+/// Whether everything under a prefix comes before `id`.
+fn is_before(prefix: &[u8], id: &LogId) -> bool {
+    let nibble = |at: usize| (id.0[at / 2] >> (if at.is_multiple_of(2) { 4 } else { 0 })) & 15;
+    prefix.iter().enumerate().find_map(|(at, step)| (*step != nibble(at)).then(|| *step < nibble(at))).unwrap_or(false)
+}

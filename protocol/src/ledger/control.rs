@@ -1,0 +1,358 @@
+//! Control: founding spaces, and applying the records of trusted authors.
+
+use super::append::LOG_OPEN_CONTEXT;
+use super::book::Owner;
+use super::rows::{PartNo, device_key, epoch_key, key, part_key, put, space_key};
+use super::{Batch, Effect, Ledger};
+use crate::identity::{
+    Credential, DevicePublic, RecoveryKey, SpaceGenesis, UserKey, VerifiedCredential, partition_id, partition_token,
+};
+use crate::ids::{DeviceId, EpochId, PartitionId, SpaceId, UserId};
+use crate::ledger::me::Membership;
+use crate::log::card::LogCard;
+use crate::log::write::SealError;
+use crate::sealed::{EpochKey, InviteError, KeyEpoch, MintError};
+use crate::space::record::{NAME_BYTES_MAX, Record};
+use crate::space::{CONTROL, Epoch, MAIN, Partition, Space};
+use crate::storage::Table;
+use crate::sync::SpaceNo;
+use crate::wire::codec::{Reader, Write};
+use bytes::Bytes;
+
+/// Most keys of epochs that a space keeps without knowing yet whether to trust their author.
+const UNTRUSTED_EPOCHS_MAX: usize = 1024;
+
+/// Why a space could not be made or changed. The caller's to mend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SpaceError {
+    /// No user was made on this device, and it has not joined one.
+    #[error("this device has no user yet: create one, or join with an invite")]
+    NoUser,
+    /// The user key is on another device.
+    #[error("the user key is on another device: do this there")]
+    NoUserKey,
+    /// There is a user on this device already.
+    #[error("this device already belongs to a user")]
+    HasUser,
+    /// A name is empty, too long, or taken.
+    #[error("a name must have 1 to 255 bytes and must not be taken")]
+    Name,
+    /// No such space here.
+    #[error("there is no such space here")]
+    UnknownSpace,
+    /// The space's keys have not arrived yet.
+    #[error("the keys of this space have not arrived yet: connect to a device that has them")]
+    NoKeys,
+    /// Too many invites are open.
+    #[error("too many invites are open: wait until some expire")]
+    TooManyInvites,
+    /// Another device used the invite.
+    #[error("the invite was used by another device: make a new one")]
+    InviteUsed,
+    /// The device belongs to another user.
+    #[error("the device belongs to another user")]
+    OtherUser,
+    /// An address in an invite is none.
+    #[error(transparent)]
+    Invite(#[from] InviteError),
+    /// The epoch could not be minted.
+    #[error(transparent)]
+    Mint(#[from] MintError),
+    /// The entry could not be built.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+}
+
+impl Ledger {
+    /// Makes a user whose first device this is. Returns the recovery key, which is kept nowhere.
+    pub(crate) fn create_user(&mut self, batch: &mut Batch) -> Result<RecoveryKey, SpaceError> {
+        if self.me.user.is_some() {
+            return Err(SpaceError::HasUser);
+        }
+        let recovery = RecoveryKey::generate(&mut self.entropy);
+        let user_key = UserKey::generate(&mut self.entropy);
+        let genesis = user_key.genesis(recovery.commitment(), &mut self.entropy);
+        let cert = user_key.certify(genesis.user_id(), self.me.keys.claim(), 0, u64::MAX);
+        let credential =
+            Credential::verify(&Credential { genesis, cert }.encode()).expect("an own credential verifies");
+        self.me.user = Some(Membership { credential, user_key: Some(user_key) });
+        batch.ops.push(self.me.row());
+        Ok(recovery)
+    }
+
+    /// Founds a space, with an epoch key boxed to every device of the user that is known here.
+    pub(crate) fn create_space(&mut self, name: &str, batch: &mut Batch) -> Result<SpaceNo, SpaceError> {
+        check_name(name)?;
+        let me = self.me.user.as_ref().ok_or(SpaceError::NoUser)?;
+        let user_key = me.user_key.as_ref().ok_or(SpaceError::NoUserKey)?;
+        if self.spaces.iter().any(|space| space.name == name) {
+            return Err(SpaceError::Name);
+        }
+        let mut credentials = self.user_devices(me.credential.user());
+        credentials.retain(|other| other.device().device != me.credential.device().device);
+        credentials.insert(0, me.credential.clone());
+        let genesis = SpaceGenesis::create(user_key, me.credential.genesis().clone(), &mut self.entropy);
+        let no = self.know_space(&genesis, name, batch);
+        for name in [CONTROL, MAIN] {
+            self.know_partition(no, partition_id(&self.space(no).id, name), name, batch);
+        }
+        let mut records = vec![Record::SpaceName { name: name.into() }, Record::Partition { name: MAIN.into() }];
+        for credential in &credentials {
+            self.know_device(no, credential, batch);
+            records.push(Record::Device { credential: Bytes::from(credential.encode()) });
+        }
+        let record = self.mint_epoch(no, batch)?;
+        self.append_control(no, records, Some(record), batch)?;
+        Ok(no)
+    }
+
+    /// Adds a partition by its name.
+    pub(crate) fn create_partition(
+        &mut self,
+        space: SpaceNo,
+        name: &str,
+        batch: &mut Batch,
+    ) -> Result<PartNo, SpaceError> {
+        check_name(name)?;
+        let id = partition_id(&self.space(space).id, name);
+        if self.space(space).current_epoch().is_none() {
+            return Err(SpaceError::NoKeys);
+        }
+        if self.space(space).partitions.get(&id).is_some_and(|no| !self.partition(*no).name.is_empty()) {
+            return Err(SpaceError::Name);
+        }
+        let no = self.know_partition(space, id, name, batch);
+        self.append_control(space, vec![Record::Partition { name: name.into() }], None, batch)?;
+        Ok(no)
+    }
+
+    /// Mints an epoch for all devices of the space and returns its record, to be appended.
+    pub(crate) fn mint_epoch(&mut self, no: SpaceNo, batch: &mut Batch) -> Result<Vec<u8>, SpaceError> {
+        let epoch_key = EpochKey::generate(&mut self.entropy);
+        let space = &self.spaces[no.0 as usize];
+        let recipients: Vec<_> = space.devices.values().map(|device| device.hpke).collect();
+        let previous = space.current_epoch();
+        let generation = previous.map_or(0, |(_, epoch)| epoch.generation + 1);
+        let record = KeyEpoch::mint(
+            &space.id,
+            &epoch_key,
+            previous.map(|(_, epoch)| &epoch.key),
+            generation,
+            &recipients,
+            &mut self.entropy,
+        )?;
+        self.know_epoch(no, epoch_key, generation, true, batch);
+        Ok(record.encode())
+    }
+
+    /// The devices of a user that any space here names.
+    pub(crate) fn user_devices(&self, user: UserId) -> Vec<VerifiedCredential> {
+        self.credentials.values().filter(|credential| credential.user() == user).cloned().collect()
+    }
+
+    pub(crate) fn space_by_id(&self, id: &SpaceId) -> Option<SpaceNo> {
+        self.spaces.iter().find(|space| space.id == *id).map(|space| space.no)
+    }
+
+    pub(crate) fn know_space(&mut self, genesis: &SpaceGenesis, name: &str, batch: &mut Batch) -> SpaceNo {
+        let no = SpaceNo(self.spaces.len() as u32);
+        self.spaces.push(Space::new(no, genesis, Bytes::from(genesis.encode()), name.into()));
+        batch.ops.push(self.space_row(no));
+        batch.effects.push(Effect::SpaceChanged(no));
+        no
+    }
+
+    fn space_row(&self, no: SpaceNo) -> crate::storage::Op {
+        let space = self.space(no);
+        let mut row = Vec::new();
+        row.prefixed(&space.genesis);
+        row.raw(space.name.as_bytes());
+        put(Table::Space, space_key(no), row)
+    }
+
+    /// Makes a partition known, or gives a name to one that so far had only its id.
+    pub(crate) fn know_partition(&mut self, space: SpaceNo, id: PartitionId, name: &str, batch: &mut Batch) -> PartNo {
+        let known = self.spaces[space.0 as usize].partitions.get(&id).copied();
+        let no = known.unwrap_or(PartNo(self.partitions.len() as u32));
+        if known.is_none() {
+            let state = &mut self.spaces[space.0 as usize];
+            let token = partition_token(&state.id, &id);
+            state.partitions.insert(id, no);
+            state.tokens.insert(token, no);
+            self.partitions.push(Partition { no, space, id, name: String::new(), live: None });
+        }
+        let partition = &mut self.partitions[no.0 as usize];
+        if known.is_none() || (partition.name.is_empty() && !name.is_empty()) {
+            partition.name = name.into();
+            let row = key(&[&space.0.to_be_bytes(), id.as_ref(), name.as_bytes()]);
+            batch.ops.push(put(Table::Partition, part_key(no), row));
+        }
+        no
+    }
+
+    pub(super) fn know_device(&mut self, space: SpaceNo, credential: &VerifiedCredential, batch: &mut Batch) {
+        let device = *credential.device();
+        self.spaces[space.0 as usize].devices.insert(device.device, device);
+        let row = key(&[&device_key(&device.device), &space.0.to_be_bytes()]);
+        batch.ops.push(put(Table::Meta, row, credential.encode()));
+        self.credentials.insert(device.device, credential.clone());
+    }
+
+    fn know_epoch(
+        &mut self,
+        space: SpaceNo,
+        epoch_key_secret: EpochKey,
+        generation: u32,
+        trusted: bool,
+        batch: &mut Batch,
+    ) {
+        let id = epoch_key_secret.id();
+        let mut row = vec![u8::from(trusted)];
+        row.varint(u64::from(generation));
+        row.raw(epoch_key_secret.as_bytes());
+        batch.ops.push(put(Table::Secret, epoch_key(space, &id), row));
+        self.spaces[space.0 as usize].epochs.insert(id, Epoch::new(epoch_key_secret, generation, trusted));
+    }
+
+    /// Takes the epoch key out of a KeyEpoch record, if a box in it is for this device. The key can open entries at
+    /// once; it seals nothing before an entry by a trusted author confirms it.
+    pub(super) fn learn_epoch(&mut self, space: SpaceNo, record: &[u8], batch: &mut Batch) -> bool {
+        let Ok(record) = KeyEpoch::decode(record) else { return false };
+        let state = self.space(space);
+        let untrusted = state.epochs.values().filter(|epoch| !epoch.trusted).count();
+        let known = state.epochs.get(&record.epoch).map(|epoch| epoch.key.clone());
+        if known.is_none() && untrusted >= UNTRUSTED_EPOCHS_MAX {
+            return false;
+        }
+        let mut learned = false;
+        let epoch_key = match known {
+            Some(epoch_key) => epoch_key,
+            None => {
+                let Some(epoch_key) = record.open(&state.id, &self.me.keys) else { return false };
+                self.know_epoch(space, epoch_key.clone(), record.generation, false, batch);
+                learned = true;
+                epoch_key
+            }
+        };
+        if let Some(previous) = record.open_previous(&self.space(space).id, &epoch_key)
+            && !self.space(space).epochs.contains_key(&previous.id())
+        {
+            self.know_epoch(space, previous, record.generation.saturating_sub(1), false, batch);
+            learned = true;
+        }
+        learned
+    }
+
+    /// Marks an epoch as one that new entries may be sealed under.
+    pub(super) fn trust_epoch(&mut self, space: SpaceNo, id: &EpochId, batch: &mut Batch) {
+        let Some(epoch) = self.space(space).epochs.get(id).filter(|epoch| !epoch.trusted) else { return };
+        let (epoch_key, generation) = (epoch.key.clone(), epoch.generation);
+        self.know_epoch(space, epoch_key, generation, true, batch);
+    }
+
+    /// Who wrote a control log, by the LogOpen in its first entry: a device that a member's credential names.
+    pub(super) fn control_author(
+        &self,
+        space: SpaceNo,
+        log: &crate::ids::LogId,
+        records: &[Record],
+    ) -> Option<DeviceId> {
+        let (device, signature) = records.iter().find_map(|record| match record {
+            Record::LogOpen { card, device, signature, .. } if decode_card(card)?.log_id() == *log => {
+                Some((*device, *signature))
+            }
+            _ => None,
+        })?;
+        let public = self.known_device(space, &device, records)?;
+        public.verify(LOG_OPEN_CONTEXT, log.as_ref(), &signature).then_some(device)
+    }
+
+    fn known_device(&self, space: SpaceNo, device: &DeviceId, records: &[Record]) -> Option<DevicePublic> {
+        if let Some(public) = self.space(space).devices.get(device) {
+            return Some(*public);
+        }
+        records.iter().find_map(|record| match record {
+            Record::Device { credential } => {
+                let credential = self.member_credential(space, credential)?;
+                (credential.device().device == *device).then(|| *credential.device())
+            }
+            _ => None,
+        })
+    }
+
+    fn member_credential(&self, space: SpaceNo, bytes: &[u8]) -> Option<VerifiedCredential> {
+        let credential = Credential::verify(bytes).ok()?;
+        self.space(space).is_member(&credential.user()).then_some(credential)
+    }
+
+    /// Applies the records of one entry by a trusted author. What does not verify is passed over: records are
+    /// statements, and a false one says nothing.
+    pub(super) fn apply_records(&mut self, space: SpaceNo, author: DeviceId, records: &[Record], batch: &mut Batch) {
+        for record in records {
+            match record {
+                Record::Device { credential } => {
+                    if let Some(credential) = self.member_credential(space, credential) {
+                        self.know_device(space, &credential, batch);
+                    }
+                }
+                Record::Partition { name } => {
+                    let id = partition_id(&self.space(space).id, name);
+                    self.know_partition(space, id, name, batch);
+                }
+                Record::SpaceName { name } => {
+                    if self.space(space).name.is_empty() {
+                        self.spaces[space.0 as usize].name.clone_from(name);
+                        batch.ops.push(self.space_row(space));
+                    }
+                }
+                Record::LogOpen { card, partition, device, signature } if *device == author => {
+                    self.apply_log_open(space, author, card, *partition, signature, batch);
+                }
+                Record::LogOpen { .. } | Record::Unknown { .. } => {}
+            }
+        }
+        batch.effects.push(Effect::SpaceChanged(space));
+    }
+
+    fn apply_log_open(
+        &mut self,
+        space: SpaceNo,
+        author: DeviceId,
+        card_bytes: &Bytes,
+        partition: PartitionId,
+        signature: &[u8; 64],
+        batch: &mut Batch,
+    ) {
+        let state = self.space(space);
+        let (Some(card), Some(public)) = (decode_card(card_bytes), state.devices.get(&author)) else { return };
+        let id = card.log_id();
+        if card.space_token != state.token
+            || card.partition_token != partition_token(&state.id, &partition)
+            || !public.verify(LOG_OPEN_CONTEXT, id.as_ref(), signature)
+        {
+            return;
+        }
+        let known = match self.book.by_id(&id) {
+            Some(no) => Ok(no),
+            None => self.know_log(id, card, card_bytes.clone()),
+        };
+        let Ok(no) = known else { return };
+        let partition = self.know_partition(space, partition, "", batch);
+        let log = self.book.log_mut(no);
+        if log.owner.is_none() {
+            log.owner = Some(Owner { device: author, partition });
+            batch.touch(no, false);
+        }
+    }
+}
+
+fn decode_card(bytes: &[u8]) -> Option<LogCard> {
+    let mut reader = Reader::new(bytes);
+    let card = LogCard::decode(&mut reader).ok()?;
+    reader.finish().ok()?;
+    Some(card)
+}
+
+fn check_name(name: &str) -> Result<(), SpaceError> {
+    if name.is_empty() || name.len() > NAME_BYTES_MAX { Err(SpaceError::Name) } else { Ok(()) }
+}

@@ -1,0 +1,225 @@
+//! Inviting and joining: how a device becomes one of a user's, and learns of a space.
+//!
+//! The invite's secret is the pre-shared key of an XXpsk0 handshake. Over that link the inviter certifies the new
+//! device, mints an epoch that is boxed to it too, and answers with a [`JoinAccept`]; everything else the new device
+//! learns by syncing control (`spec/identity.md`).
+
+use super::rows::{SECRET_INVITE, delete, key, put};
+use super::{Batch, Effect, Invited, Ledger};
+use crate::endpoint::LinkId;
+use crate::identity::{Credential, DeviceClaim, SpaceGenesis, VerifiedCredential, partition_id};
+use crate::ids::SpaceId;
+use crate::ledger::control::SpaceError;
+use crate::ledger::me::Membership;
+use crate::sealed::Invite;
+use crate::space::record::Record;
+use crate::space::{CONTROL, MAIN};
+use crate::storage::{Op, Table};
+use crate::sync::SpaceNo;
+use crate::wire::codec::{CodecError, Reader, Write};
+use bytes::Bytes;
+
+/// Most invitations that are open at a time.
+const INVITED_MAX: usize = 64;
+
+/// Why joining failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum JoinError {
+    /// The answer is not canonical.
+    #[error("the inviter's answer is malformed")]
+    Codec(#[from] CodecError),
+    /// The answer is about another device, user or space.
+    #[error("the inviter's answer does not fit this device or the invite")]
+    Mismatch,
+    /// This device has another user already.
+    #[error("this device already belongs to another user")]
+    OtherUser,
+}
+
+/// What a joining device said about itself.
+#[derive(Debug, Clone)]
+pub(crate) enum Admission {
+    /// A device without a user, asking for a certificate.
+    Claim(DeviceClaim),
+    /// A device of the user already, new to the space.
+    Certified(VerifiedCredential),
+}
+
+/// The inviter's answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct JoinAccept {
+    pub(crate) credential: Bytes,
+    pub(crate) genesis: Bytes,
+}
+
+impl JoinAccept {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        out.prefixed(&self.credential);
+        out.prefixed(&self.genesis);
+        out
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
+        let mut reader = Reader::new(bytes);
+        let mut field = |what| reader.bytes(4096, what).map(Bytes::copy_from_slice);
+        let accept = Self { credential: field("credential")?, genesis: field("genesis")? };
+        reader.finish()?;
+        Ok(accept)
+    }
+}
+
+impl Ledger {
+    /// Makes an invite for one device, good until it was used or `expires_ms` has passed.
+    pub(crate) fn invite(
+        &mut self,
+        space: SpaceNo,
+        addresses: Vec<String>,
+        expires_ms: u64,
+        batch: &mut Batch,
+    ) -> Result<Invite, SpaceError> {
+        let me = self.me.user.as_ref().ok_or(SpaceError::NoUser)?;
+        if me.user_key.is_none() {
+            return Err(SpaceError::NoUserKey);
+        }
+        self.forget_expired(batch);
+        if self.invited.len() >= INVITED_MAX {
+            return Err(SpaceError::TooManyInvites);
+        }
+        let noise = self.me.keys.public().noise;
+        let space_id = self.space(space).id;
+        let invite = Invite::create(addresses, space_id, noise, expires_ms, &mut self.entropy)?;
+        let invited = Invited { psk: *invite.psk(), space, expires_ms, used_by: None };
+        batch.ops.push(invited.row());
+        self.invited.push(invited);
+        Ok(invite)
+    }
+
+    /// The pre-shared keys that a joiner may come with.
+    pub(crate) fn invite_psks(&mut self) -> Vec<[u8; 32]> {
+        let mut batch = Batch::default();
+        self.forget_expired(&mut batch);
+        self.submit(batch);
+        self.invited.iter().map(|invited| invited.psk).collect()
+    }
+
+    fn forget_expired(&mut self, batch: &mut Batch) {
+        let wall_ms = self.now.wall_ms;
+        self.invited.retain(|invited| {
+            let keep = invited.expires_ms > wall_ms;
+            if !keep {
+                batch.ops.push(delete(Table::Secret, invited.key()));
+            }
+            keep
+        });
+    }
+
+    /// Admits the device that came with an invite's key: certifies it, names it in control and mints an epoch for it.
+    /// The answer goes out once all that is durable. A device that lost the answer may ask again.
+    pub(crate) fn admit(&mut self, link: LinkId, psk: &[u8; 32], who: &Admission) -> Result<(), SpaceError> {
+        let at = self.invited.iter().position(|invited| invited.psk == *psk).ok_or(SpaceError::UnknownSpace)?;
+        let me = self.me.user.as_ref().ok_or(SpaceError::NoUser)?;
+        let user_key = me.user_key.as_ref().ok_or(SpaceError::NoUserKey)?;
+        let user = me.credential.user();
+        let credential = match who {
+            Admission::Certified(credential) if credential.user() == user => credential.clone(),
+            Admission::Certified(_) => return Err(SpaceError::OtherUser),
+            Admission::Claim(claim) => {
+                let cert = user_key.certify(user, *claim, 0, u64::MAX);
+                let credential = Credential { genesis: me.credential.genesis().clone(), cert };
+                Credential::verify(&credential.encode()).map_err(|_| SpaceError::OtherUser)?
+            }
+        };
+        let device = credential.device().device;
+        let invited = &self.invited[at];
+        if invited.used_by.is_some_and(|other| other != device) {
+            return Err(SpaceError::InviteUsed);
+        }
+        let space = invited.space;
+        let mut batch = Batch::default();
+        let accept =
+            JoinAccept { credential: Bytes::from(credential.encode()), genesis: self.space(space).genesis.clone() };
+        if !self.space(space).devices.contains_key(&device) {
+            self.know_device(space, &credential, &mut batch);
+            let record = self.mint_epoch(space, &mut batch)?;
+            let records = vec![Record::Device { credential: accept.credential.clone() }];
+            self.append_control(space, records, Some(record), &mut batch)?;
+        }
+        self.invited[at].used_by = Some(device);
+        batch.ops.push(self.invited[at].row());
+        batch.effects.push(Effect::Admitted { link, accept: accept.encode(), device, space });
+        self.submit(batch);
+        Ok(())
+    }
+
+    /// Takes the inviter's answer: this device has a user and knows the space from now on.
+    pub(crate) fn join(&mut self, link: LinkId, expected: &SpaceId, accept: &[u8]) -> Result<(), JoinError> {
+        let accept = JoinAccept::decode(accept)?;
+        let credential = Credential::verify(&accept.credential).map_err(|_| JoinError::Mismatch)?;
+        let genesis = SpaceGenesis::decode(&accept.genesis).map_err(|_| JoinError::Mismatch)?;
+        if *credential.device() != self.me.keys.public()
+            || genesis.space_id() != *expected
+            || genesis.creator_id() != credential.user()
+        {
+            return Err(JoinError::Mismatch);
+        }
+        let mut batch = Batch::default();
+        match &self.me.user {
+            Some(me) if me.credential.user() != credential.user() => return Err(JoinError::OtherUser),
+            Some(_) => {}
+            None => {
+                self.me.user = Some(Membership { credential: credential.clone(), user_key: None });
+                batch.ops.push(self.me.row());
+            }
+        }
+        let space = match self.space_by_id(expected) {
+            Some(space) => space,
+            None => {
+                let space = self.know_space(&genesis, "", &mut batch);
+                for name in [CONTROL, MAIN] {
+                    let id = partition_id(expected, name);
+                    self.know_partition(space, id, name, &mut batch);
+                }
+                self.know_device(space, &credential, &mut batch);
+                space
+            }
+        };
+        batch.effects.push(Effect::Joined { link, space });
+        self.submit(batch);
+        Ok(())
+    }
+}
+
+impl Invited {
+    fn key(&self) -> Bytes {
+        let name = blake3::derive_key("cosmicsync invite row 1", &self.psk);
+        key(&[SECRET_INVITE, &name[..16]])
+    }
+
+    fn row(&self) -> Op {
+        let mut row = Vec::new();
+        row.raw(&self.psk);
+        row.varint(u64::from(self.space.0));
+        row.varint(self.expires_ms);
+        match &self.used_by {
+            Some(device) => row.prefixed(device.as_ref()),
+            None => row.prefixed(&[]),
+        }
+        put(Table::Secret, self.key(), row)
+    }
+
+    pub(super) fn from_row(row: &[u8]) -> Result<Self, CodecError> {
+        let mut reader = Reader::new(row);
+        let invited = Self {
+            psk: reader.array()?,
+            space: SpaceNo(super::rows::number(&mut reader)?),
+            expires_ms: reader.varint()?,
+            used_by: match reader.bytes(32, "device")? {
+                [] => None,
+                bytes => Some(crate::ids::DeviceId(bytes.try_into().map_err(|_| CodecError::OutOfRange("device"))?)),
+            },
+        };
+        reader.finish()?;
+        Ok(invited)
+    }
+}

@@ -1,0 +1,64 @@
+//! Who this store is: the device's keys, and the user it belongs to once there is one.
+
+use super::rows::{SECRET_IDENTITY, put};
+use crate::identity::{Credential, DeviceKeys, UserKey, VerifiedCredential};
+use crate::storage::{Op, Table};
+use crate::wire::codec::{CodecError, Reader, Write};
+
+/// The device, and its user.
+#[derive(Debug)]
+pub(crate) struct Me {
+    pub(crate) keys: DeviceKeys,
+    pub(crate) user: Option<Membership>,
+}
+
+/// Whose device this is.
+#[derive(Debug)]
+pub(crate) struct Membership {
+    pub(crate) credential: VerifiedCredential,
+    /// Only the device where the user was made has it; it certifies further devices.
+    pub(crate) user_key: Option<UserKey>,
+}
+
+impl Me {
+    /// The row that keeps it.
+    pub(crate) fn row(&self) -> Op {
+        let mut out = vec![0];
+        out.prefixed(&self.keys.to_bytes()[..]);
+        match &self.user {
+            None => out.byte(0),
+            Some(Membership { credential, user_key: None }) => {
+                out.byte(1);
+                out.prefixed(&credential.encode());
+            }
+            Some(Membership { credential, user_key: Some(key) }) => {
+                out.byte(2);
+                out.prefixed(&credential.encode());
+                out.raw(&key.to_bytes()[..]);
+            }
+        }
+        put(Table::Secret, SECRET_IDENTITY, out)
+    }
+
+    pub(crate) fn from_row(value: &[u8]) -> Result<Self, CodecError> {
+        const WHAT: CodecError = CodecError::OutOfRange("identity");
+        let mut reader = Reader::new(value);
+        if reader.u8()? != 0 {
+            return Err(WHAT);
+        }
+        let keys = DeviceKeys::from_bytes(reader.bytes(DeviceKeys::LEN, "device keys")?).map_err(|_| WHAT)?;
+        let user = match reader.u8()? {
+            0 => None,
+            kind => {
+                let credential = Credential::verify(reader.bytes(4096, "credential")?).map_err(|_| WHAT)?;
+                let user_key = match kind {
+                    1 => None,
+                    _ => Some(UserKey::from_bytes(&reader.array()?)),
+                };
+                Some(Membership { credential, user_key })
+            }
+        };
+        reader.finish()?;
+        Ok(Self { keys, user })
+    }
+}

@@ -1,0 +1,265 @@
+//! The ledger: the durable side of the endpoint. Logs, control records, keys, and the commits that keep them.
+//!
+//! It appends to this store's own logs, accepts verified runs of others', reads what entries say into rows, and
+//! publishes progress once the store has confirmed it. It knows nothing of links and never opens a Loro document
+//! (`spec/storage.md`).
+
+mod accept;
+mod append;
+pub(crate) mod book;
+mod catalog;
+mod control;
+mod join;
+mod me;
+mod read;
+mod recent;
+mod recover;
+pub mod rows;
+mod store_queue;
+
+pub use accept::Refusal;
+pub(crate) use accept::Run;
+pub(crate) use append::{Writing, mint_doc_id};
+pub(crate) use catalog::View;
+pub use control::SpaceError;
+pub(crate) use join::Admission;
+pub use join::JoinError;
+pub(crate) use me::Me;
+pub(crate) use read::BodyKeys;
+pub(crate) use recent::Held;
+pub use recover::{Lease, RecoverError, Recovery, Step};
+pub use rows::{DocRef, EntryRef, PartNo};
+
+use crate::config::Config;
+use crate::endpoint::{CommitId, LinkId, ReadId};
+use crate::entropy::Entropy;
+use crate::identity::VerifiedCredential;
+use crate::ids::{DeviceId, Incarnation};
+use crate::log::{Codec, EntryBuilder};
+use crate::space::{Partition, Space};
+use crate::storage::{Op, StoreRequest, Table};
+use crate::sync::{Bodies, Cursor, LogNo, SpaceNo};
+use crate::time::Now;
+use book::{Book, Progress};
+use bytes::Bytes;
+use ed25519_dalek::SigningKey;
+use recent::Recent;
+use rows::{IndexRow, bodies_row, delete, doc_key, encode_cursor, peer_key, put};
+use std::collections::{BTreeMap, BTreeSet};
+use store_queue::StoreQueue;
+
+/// Most materialised values that wait for a commit.
+const CACHED_MAX: usize = 512;
+
+/// What to do when a store request completes.
+#[derive(Debug)]
+pub(crate) enum Work {
+    /// A commit became durable.
+    Commit(Vec<Effect>),
+    /// Entries of a log came, to be read into rows.
+    Entries(LogNo),
+    /// Entries of a log came, to be sent.
+    Serve { link: LinkId, log: LogNo, part: ServePart },
+    /// Rows came for an open document.
+    Doc { doc: DocRef, step: DocStep },
+    /// Rows came that the layer above asked for.
+    App(ReadId),
+}
+
+/// Which half of a stretch of a log came.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum ServePart {
+    Entries,
+    Heads,
+}
+
+/// What came for a document.
+#[derive(Debug)]
+pub(crate) enum DocStep {
+    /// Its index rows, from a scan that may go on.
+    Index(crate::storage::Scan),
+    /// Entries, in the order asked for.
+    Entries(Vec<EntryRef>),
+}
+
+/// What becomes true when a commit is durable.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    /// A log is known to go this far.
+    Grown { log: LogNo, progress: Box<Progress> },
+    /// What a link brought is safe; it may be acknowledged.
+    Received { link: LinkId, log: LogNo },
+    /// These sections of documents were indexed.
+    Indexed(Vec<(DocRef, IndexRow)>),
+    /// Edits made here are safe.
+    Committed(Vec<CommitId>),
+    /// A device was admitted over this link.
+    Admitted { link: LinkId, accept: Vec<u8>, device: DeviceId, space: SpaceNo },
+    /// This device joined a space over this link.
+    Joined { link: LinkId, space: SpaceNo },
+    /// A space was made or changed.
+    SpaceChanged(SpaceNo),
+}
+
+/// Writes that go into one commit, and what they make true.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    pub(crate) ops: Vec<Op>,
+    pub(crate) effects: Vec<Effect>,
+    /// Logs whose row must be written; whether their tip moved.
+    touched: BTreeMap<LogNo, bool>,
+}
+
+impl Batch {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ops.is_empty() && self.effects.is_empty() && self.touched.is_empty()
+    }
+
+    /// Has the log's row written with this batch; `tip_moved` if it grew.
+    pub(crate) fn touch(&mut self, log: LogNo, tip_moved: bool) {
+        *self.touched.entry(log).or_default() |= tip_moved;
+    }
+}
+
+/// An invitation that was handed out and not yet forgotten.
+#[derive(Debug, Clone)]
+pub(crate) struct Invited {
+    pub(crate) psk: [u8; 32],
+    pub(crate) space: SpaceNo,
+    pub(crate) expires_ms: u64,
+    /// The device that used it; only that one may use it again, should the answer have been lost.
+    pub(crate) used_by: Option<DeviceId>,
+}
+
+/// The durable side of the endpoint.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    pub(crate) config: Config,
+    pub(crate) now: Now,
+    pub(crate) entropy: Entropy,
+    pub(crate) me: Me,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) spaces: Vec<Space>,
+    pub(crate) partitions: Vec<Partition>,
+    /// Every device that any space names.
+    pub(crate) credentials: BTreeMap<DeviceId, VerifiedCredential>,
+    /// Which bodies are fetched, where that is not all of them.
+    bodies: BTreeMap<SpaceNo, Bodies>,
+    pub(crate) book: Book,
+    signing: BTreeMap<LogNo, SigningKey>,
+    /// This store's own control log in each space.
+    control_logs: BTreeMap<SpaceNo, LogNo>,
+    cursors: BTreeMap<(DeviceId, SpaceNo), Cursor>,
+    invited: Vec<Invited>,
+    pub(crate) recent: Recent,
+    /// Logs with entries that wait to be read, and whether a scan for them is under way.
+    unread: BTreeSet<LogNo>,
+    reading: BTreeSet<LogNo>,
+    /// Something was learned that may let unread entries be read.
+    woken: bool,
+    /// Materialised values that go with the next commit: a cache, so they are worth no commit of their own.
+    cached: BTreeMap<DocRef, Bytes>,
+    /// Cursors likewise: a lost one only costs its peer a longer list of changes.
+    cursors_unsaved: BTreeSet<(DeviceId, SpaceNo)>,
+    builder: EntryBuilder,
+    codec: Codec,
+    pub(crate) store: StoreQueue<Work>,
+}
+
+impl Ledger {
+    pub(crate) fn space(&self, no: SpaceNo) -> &Space {
+        &self.spaces[no.0 as usize]
+    }
+
+    pub(crate) fn partition(&self, no: PartNo) -> &Partition {
+        &self.partitions[no.0 as usize]
+    }
+
+    pub(crate) fn poll_store(&mut self) -> Option<StoreRequest> {
+        self.store.poll()
+    }
+
+    /// Sends a batch to the store: the rows of the logs it touched come last.
+    pub(crate) fn submit(&mut self, mut batch: Batch) {
+        if batch.is_empty() {
+            return;
+        }
+        for (no, tip_moved) in core::mem::take(&mut batch.touched) {
+            if tip_moved {
+                self.book.assign_position(no);
+            }
+            let log = self.book.log(no);
+            batch.ops.push(log.row());
+            batch.effects.push(Effect::Grown { log: no, progress: Box::new(log.staged.clone()) });
+        }
+        self.add_unsaved(&mut batch.ops);
+        self.store.commit(batch.ops, Work::Commit(batch.effects));
+    }
+
+    /// Adds what was kept back for a commit that happens anyway.
+    fn add_unsaved(&mut self, ops: &mut Vec<Op>) {
+        for (doc, row) in core::mem::take(&mut self.cached) {
+            ops.push(put(Table::Value, doc_key(doc), row));
+        }
+        for at in core::mem::take(&mut self.cursors_unsaved) {
+            if let Some(cursor) = self.cursors.get(&at) {
+                let row = encode_cursor(cursor.incarnation, cursor.position);
+                ops.push(put(Table::Peer, peer_key(&at.0, at.1), row));
+            }
+        }
+    }
+
+    /// Keeps a materialised value for the next commit.
+    pub(crate) fn cache_value(&mut self, doc: DocRef, row: Bytes) {
+        self.cached.insert(doc, row);
+        if self.cached.len() >= CACHED_MAX {
+            self.submit_unsaved();
+        }
+    }
+
+    /// Commits what was kept back.
+    pub(crate) fn submit_unsaved(&mut self) {
+        let mut ops = Vec::new();
+        self.add_unsaved(&mut ops);
+        if !ops.is_empty() {
+            self.store.commit(ops, Work::Commit(Vec::new()));
+        }
+    }
+
+    /// Drops a materialised value that is out of date.
+    pub(crate) fn drop_cached(&mut self, doc: DocRef, batch: &mut Batch) {
+        self.cached.remove(&doc);
+        batch.ops.push(delete(Table::Value, doc_key(doc)));
+    }
+
+    /// Remembers how far a peer's journal was read.
+    pub(crate) fn save_cursor(&mut self, peer: DeviceId, space: SpaceNo, cursor: Cursor) {
+        if self.cursors.insert((peer, space), cursor) != Some(cursor) {
+            self.cursors_unsaved.insert((peer, space));
+        }
+    }
+
+    /// Makes a log's progress the durable one. Returns the seq after the head that was known before.
+    pub(crate) fn publish(&mut self, log: LogNo, progress: Progress) -> u64 {
+        let before = self.book.log(log).durable.tip.as_ref().map_or(0, |tip| tip.seq + 1);
+        self.book.publish(log, progress);
+        before
+    }
+
+    /// Which bodies of a space are fetched.
+    pub(crate) fn bodies(&self, space: SpaceNo) -> Bodies {
+        self.bodies.get(&space).copied().unwrap_or(Bodies::All)
+    }
+
+    pub(crate) fn set_bodies(&mut self, space: SpaceNo, bodies: Bodies) {
+        self.bodies.insert(space, bodies);
+        let mut batch = Batch::default();
+        batch.ops.push(bodies_row(space, bodies));
+        self.submit(batch);
+    }
+
+    /// Whether entries can be appended to a log here.
+    pub(crate) fn can_append(&self, log: LogNo) -> bool {
+        (log.0 as usize) < self.book.len() && self.book.log(log).mine && !self.book.log(log).closed
+    }
+}

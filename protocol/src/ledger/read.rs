@@ -1,0 +1,258 @@
+//! Reading entries that are held: records are applied, documents are indexed. Bodies stay sealed.
+//!
+//! An entry is read once, in the commit that stores it if its keys and its author are known by then, later
+//! otherwise. Entries of a log are read in order; one that cannot be read yet holds up those behind it, until control
+//! brings what it lacks.
+
+use super::recent::Held;
+use super::rows::{DocRef, EntryRef, IndexRow, PartNo, entry_key, listing_key, log_key, put};
+use super::{Batch, Effect, Ledger, Work};
+use crate::log::Codec;
+use crate::log::entry::FLAG_OPEN;
+use crate::log::header::{EntryKind, Header, KeyRef};
+use crate::log::read::{EntryReader, OpenError};
+use crate::log::write::Place;
+use crate::space::Epoch;
+use crate::space::record::decode_records;
+use crate::storage::{Row, Scan, Table};
+use crate::sync::LogNo;
+use crate::wire::codec::CodecError;
+use bytes::Bytes;
+use std::collections::BTreeMap;
+
+/// How much of a log is read back at a time.
+const READ_BYTES_MAX: usize = 1024 * 1024;
+
+/// What became of an attempt to read an entry.
+enum Reading {
+    Done,
+    /// A key, an author or a partition is not known yet.
+    Blocked,
+}
+
+/// A data key as an index row names it.
+pub(crate) type BodyKeys = BTreeMap<(EntryRef, u32), [u8; 16]>;
+
+impl Ledger {
+    /// Reads freshly staged entries in the same batch, as far as they can be read now.
+    pub(super) fn read_entries(&mut self, no: LogNo, fresh: &[(EntryRef, Held)], batch: &mut Batch) {
+        let (space, control) = (self.book.log(no).space, self.book.log(no).control);
+        if control {
+            let mut learned = false;
+            for record in fresh.iter().filter_map(|(_, held)| held.entry.open_section()) {
+                learned |= self.learn_epoch(space, record, batch);
+            }
+            if learned {
+                self.wake_unread();
+            }
+        }
+        let mut docs = Vec::new();
+        for (at, held) in fresh {
+            let unread_before = self.book.log(no).staged.unread().is_some_and(|seq| seq < at.seq);
+            if unread_before && control {
+                break;
+            }
+            match self.read_entry(*at, held, &mut docs, batch) {
+                Reading::Done => {
+                    self.book.log_mut(no).staged.indexed.insert(at.seq..=at.seq);
+                    batch.touch(no, false);
+                }
+                Reading::Blocked => break,
+            }
+        }
+        if !docs.is_empty() {
+            batch.effects.push(Effect::Indexed(docs));
+        }
+        if self.book.log(no).staged.unread().is_some() {
+            self.unread.insert(no);
+        }
+        if control {
+            self.wake_unread();
+        }
+    }
+
+    /// Starts a read of each log that has unread entries, once something new was learned.
+    fn wake_unread(&mut self) {
+        self.woken = true;
+    }
+
+    /// Asks the store for unread entries of woken logs. Called after a commit completed, when they are all there.
+    pub(crate) fn poll_unread(&mut self) {
+        if !core::mem::take(&mut self.woken) {
+            return;
+        }
+        let logs: Vec<_> = self.unread.iter().copied().filter(|no| !self.reading.contains(no)).collect();
+        for no in logs {
+            self.read_on(no);
+        }
+    }
+
+    fn read_on(&mut self, no: LogNo) {
+        let log = self.book.log(no);
+        let Some(seq) = log.durable.unread().filter(|_| log.control || log.owner.is_some()) else {
+            if log.staged.unread().is_none() {
+                self.unread.remove(&no);
+            }
+            return;
+        };
+        self.reading.insert(no);
+        let from = entry_key(EntryRef { log: no, seq });
+        let to = log_key(LogNo(no.0 + 1));
+        self.store.scan(Scan { table: Table::Entry, from, to, bytes_max: READ_BYTES_MAX }, Work::Entries(no));
+    }
+
+    /// Entries that were asked for came.
+    pub(crate) fn handle_entries(&mut self, no: LogNo, rows: &[Row]) {
+        self.reading.remove(&no);
+        let before = self.book.log(no).staged.unread();
+        let mut fresh = Vec::new();
+        for (row_key, row) in rows {
+            let Ok(seq) = super::rows::entry_seq(row_key) else { continue };
+            let at = EntryRef { log: no, seq };
+            if self.book.log(no).staged.indexed.contains(seq) {
+                continue;
+            }
+            fresh.extend(self.held_from_row(at, row).ok().map(|held| (at, held)));
+        }
+        let mut batch = Batch::default();
+        self.read_entries(no, &fresh, &mut batch);
+        self.submit(batch);
+        let after = self.book.log(no).staged.unread();
+        match after {
+            None => {
+                self.unread.remove(&no);
+            }
+            Some(_) if after != before => self.woken = true,
+            Some(_) => {}
+        }
+    }
+
+    fn read_entry(
+        &mut self,
+        at: EntryRef,
+        held: &Held,
+        docs: &mut Vec<(DocRef, IndexRow)>,
+        batch: &mut Batch,
+    ) -> Reading {
+        let log = self.book.log(at.log);
+        let (space, control, owner, id) = (log.space, log.control, log.owner, log.id);
+        let entry = &held.entry;
+        let reader = EntryReader::new(entry, self.place(at, &held.h_prev));
+        let epoch_id = reader.epoch();
+        let Some(epoch) = self.spaces[space.0 as usize].epochs.get(&epoch_id) else { return Reading::Blocked };
+        let header = reader.open_header(&epoch.header_key, &mut self.codec);
+        // An author who holds the key and writes what does not open harms only this entry: it says nothing.
+        let Ok(header) = header else { return Reading::Done };
+        if control {
+            let section = if entry.flags() & FLAG_OPEN != 0 { 2 } else { 1 };
+            let records = reader
+                .open_records(section, &epoch.records_key, &mut self.codec)
+                .ok()
+                .and_then(|bytes| decode_records(&bytes).ok())
+                .unwrap_or_default();
+            let author = match owner {
+                Some(owner) => owner.device,
+                None => match self.control_author(space, &id, &records) {
+                    Some(device) => device,
+                    None => return Reading::Blocked,
+                },
+            };
+            self.trust_epoch(space, &epoch_id, batch);
+            self.apply_records(space, author, &records, batch);
+            return Reading::Done;
+        }
+        let Some(owner) = owner else { return Reading::Blocked };
+        if header.kind == EntryKind::LogClose {
+            self.book.log_mut(at.log).closed = true;
+        }
+        self.index(at, owner.partition, &header, docs, batch);
+        Reading::Done
+    }
+
+    /// Stages the rows by which an entry's documents are found.
+    fn index(
+        &mut self,
+        at: EntryRef,
+        partition: PartNo,
+        header: &Header,
+        docs: &mut Vec<(DocRef, IndexRow)>,
+        batch: &mut Batch,
+    ) {
+        for item in &header.items {
+            let key_at = match item.key {
+                KeyRef::Here { section } => (at, section),
+                KeyRef::Own { seq, section } => (EntryRef { log: at.log, seq }, section),
+                KeyRef::Other { log, seq, section } => {
+                    let named = header.logs.get(log as usize).and_then(|id| self.book.by_id(id));
+                    let Some(log) = named else { continue };
+                    (EntryRef { log, seq }, section)
+                }
+                KeyRef::Records => (at, item.section),
+            };
+            let doc = DocRef { partition, doc: item.doc };
+            let row = IndexRow { entry: at, section: item.section, key: key_at, dictionary: item.dictionary };
+            batch.ops.push(row.op(doc));
+            if let Some(collection) = item.new_in.and_then(|handle| header.collections.get(handle as usize)) {
+                batch.ops.push(put(Table::Doc, listing_key(doc, collection), Vec::new()));
+            } else {
+                self.drop_cached(doc, batch);
+            }
+            docs.push((doc, row));
+        }
+    }
+
+    /// Where an entry is, for its seals.
+    pub(crate) fn place(&self, at: EntryRef, h_prev: &[u8; 32]) -> Place {
+        let log = self.book.log(at.log);
+        Place { log: log.id, card_epoch: log.card.epoch, seq: at.seq, h_prev: *h_prev }
+    }
+
+    /// Reads a stored entry.
+    pub(crate) fn held_from_row(&self, at: EntryRef, row: &Bytes) -> Result<Held, CodecError> {
+        Held::from_row(row, &self.book.log(at.log).card.epoch)
+    }
+
+    /// Opens a key box of an entry.
+    pub(crate) fn open_key_box(&self, at: EntryRef, section: u32, held: &Held) -> Result<[u8; 16], OpenError> {
+        let reader = EntryReader::new(&held.entry, self.place(at, &held.h_prev));
+        let epoch = self.epoch_of(at, &reader)?;
+        reader.open_key_box(section, &epoch.key_box_key)
+    }
+
+    /// Opens the body that an index row names with its data key; without one it is a records section.
+    pub(crate) fn open_body(
+        &mut self,
+        row: &IndexRow,
+        held: &Held,
+        seed: Option<&[u8; 16]>,
+    ) -> Result<Vec<u8>, OpenError> {
+        let mut codec = core::mem::take(&mut self.codec);
+        let body = self.open_body_with(row, held, seed, &mut codec);
+        self.codec = codec;
+        body
+    }
+
+    fn open_body_with(
+        &self,
+        row: &IndexRow,
+        held: &Held,
+        seed: Option<&[u8; 16]>,
+        codec: &mut Codec,
+    ) -> Result<Vec<u8>, OpenError> {
+        let reader = EntryReader::new(&held.entry, self.place(row.entry, &held.h_prev));
+        let epoch = self.epoch_of(row.entry, &reader)?;
+        let dictionary = match row.dictionary {
+            Some(section) => Some(reader.open_records(section, &epoch.records_key, codec)?),
+            None => None,
+        };
+        match seed {
+            Some(seed) => reader.open_body(row.section, seed, dictionary.as_deref(), codec),
+            None => reader.open_records(row.section, &epoch.records_key, codec),
+        }
+    }
+
+    fn epoch_of(&self, at: EntryRef, reader: &EntryReader<'_>) -> Result<&Epoch, OpenError> {
+        let space = self.book.log(at.log).space;
+        self.space(space).epochs.get(&reader.epoch()).ok_or(OpenError::Sealed)
+    }
+}

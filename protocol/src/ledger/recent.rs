@@ -1,0 +1,96 @@
+//! Entries that were just written, received or read, kept in memory up to a byte limit.
+//!
+//! A live edit is pushed to every peer and imported into open documents from here; only what is older is read back
+//! from the store.
+
+use super::rows::EntryRef;
+use crate::ids::EpochId;
+use crate::log::Entry;
+use crate::wire::codec::CodecError;
+use bytes::Bytes;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// An entry that is held: decoded, with the chain hashes around it.
+#[derive(Debug, Clone)]
+pub(crate) struct Held {
+    pub(crate) h_prev: [u8; 32],
+    pub(crate) h: [u8; 32],
+    pub(crate) entry: Arc<Entry>,
+    pub(crate) bytes: Bytes,
+}
+
+impl Held {
+    /// The row of [`Table::Entry`](crate::storage::Table::Entry).
+    pub(crate) fn row(&self) -> Bytes {
+        Bytes::from([&self.h_prev[..], &self.bytes].concat())
+    }
+
+    /// Reads a row back. `card_epoch` is the epoch that the log's card names.
+    pub(crate) fn from_row(row: &Bytes, card_epoch: &EpochId) -> Result<Self, CodecError> {
+        let (h_prev, bytes) = Self::split_row(row).ok_or(CodecError::Truncated)?;
+        let entry = Arc::new(Entry::decode(&bytes)?);
+        let h = entry.chain(card_epoch, &h_prev);
+        Ok(Self { h_prev, h, entry, bytes })
+    }
+
+    /// The chain hash before a stored entry, and its bytes.
+    pub(crate) fn split_row(row: &Bytes) -> Option<([u8; 32], Bytes)> {
+        Some((*row.first_chunk::<32>()?, row.slice(32..)))
+    }
+}
+
+/// The newest entries, first in, first out.
+#[derive(Debug)]
+pub(crate) struct Recent {
+    entries: BTreeMap<EntryRef, Held>,
+    order: VecDeque<EntryRef>,
+    bytes: usize,
+    bytes_max: usize,
+}
+
+impl Recent {
+    pub(crate) const fn new(bytes_max: usize) -> Self {
+        Self { entries: BTreeMap::new(), order: VecDeque::new(), bytes: 0, bytes_max }
+    }
+
+    pub(crate) fn get(&self, entry: EntryRef) -> Option<&Held> {
+        self.entries.get(&entry)
+    }
+
+    pub(crate) fn insert(&mut self, entry: EntryRef, held: Held) {
+        self.bytes += held.bytes.len();
+        match self.entries.insert(entry, held) {
+            Some(before) => self.bytes -= before.bytes.len(),
+            None => self.order.push_back(entry),
+        }
+        while self.bytes > self.bytes_max && self.order.len() > 1 {
+            let Some(oldest) = self.order.pop_front() else { break };
+            if let Some(gone) = self.entries.remove(&oldest) {
+                self.bytes -= gone.bytes.len();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::LogNo;
+
+    #[test]
+    fn the_oldest_go_first_and_the_newest_stays() {
+        let mut recent = Recent::new(100);
+        let at = |seq| EntryRef { log: LogNo(0), seq };
+        let entry = Arc::new(Entry::new(0, 0, None, [0; 24], Vec::new()).expect("an entry"));
+        let held = |len| Held { h_prev: [0; 32], h: [0; 32], entry: entry.clone(), bytes: Bytes::from(vec![0; len]) };
+        for seq in 0..5 {
+            recent.insert(at(seq), held(40));
+        }
+        assert!(recent.get(at(2)).is_none());
+        assert!(recent.get(at(3)).is_some() && recent.get(at(4)).is_some());
+        recent.insert(at(9), held(400));
+        assert!(recent.get(at(9)).is_some());
+        assert!(recent.get(at(4)).is_none());
+    }
+}

@@ -1,0 +1,308 @@
+//! Start-up: a machine of its own that reads a store back and ends as an endpoint's ledger.
+//!
+//! It reads what is O(logs): counters, keys, spaces, partitions, log rows, cursors. No entry and no document is
+//! touched (`spec/storage.md`, "recovery").
+
+use super::book::{Book, Log};
+use super::me::Me;
+use super::recent::Recent;
+use super::rows::{
+    self, META_BODIES, META_DEVICE, META_INCARNATION, SECRET_EPOCH, SECRET_IDENTITY, SECRET_INVITE, SECRET_LOG, put,
+};
+use super::store_queue::StoreQueue;
+use super::{Batch, Invited, Ledger, PartNo};
+use crate::config::Config;
+use crate::endpoint::Endpoint;
+use crate::entropy::Entropy;
+use crate::identity::{Credential, DeviceKeys, SpaceGenesis, partition_token};
+use crate::ids::{DeviceId, Incarnation, LogId, PartitionId};
+use crate::ledger::rows::scan_on;
+use crate::log::Codec;
+use crate::log::EntryBuilder;
+use crate::sealed::EpochKey;
+use crate::space::{Epoch, Partition, Space};
+use crate::storage::{Row, Scan, StoreDone, StoreError, StoreRequest, Table};
+use crate::sync::{Cursor, LogNo, SpaceNo};
+use crate::time::Now;
+use crate::wire::codec::{CodecError, Reader};
+use bytes::Bytes;
+use ed25519_dalek::SigningKey;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How much is read at a time.
+const READ_BYTES_MAX: usize = 1024 * 1024;
+
+/// Why a store could not be opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RecoverError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A row is not what this version writes.
+    #[error("a row of table {table} cannot be read ({error}): restore a backup, or sync again from a peer")]
+    Row {
+        /// Which table.
+        table: &'static str,
+        /// What was wrong.
+        error: CodecError,
+    },
+}
+
+/// Whether this store may go on with the logs it was writing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lease {
+    /// It is surely the same store in the same place, and every commit it reported is in it.
+    Continued,
+    /// It may be a copy, or restored: logs are started anew, and peers are told that it is another life.
+    Broken,
+}
+
+/// What start-up reads, in this order: later tables refer to earlier ones.
+const TABLES: [Table; 6] = [Table::Meta, Table::Secret, Table::Space, Table::Partition, Table::Log, Table::Peer];
+
+/// Reads a store back. Drive it like an endpoint: [`poll_store`](Self::poll_store), then [`step`](Self::step).
+#[derive(Debug)]
+pub struct Recovery {
+    config: Config,
+    entropy: Entropy,
+    lease: Lease,
+    store: StoreQueue<(usize, Scan)>,
+    rows: BTreeMap<usize, Vec<Row>>,
+}
+
+/// Where a recovery is after a step.
+#[derive(Debug)]
+pub enum Step {
+    /// More is to be read.
+    More(Box<Recovery>),
+    /// The endpoint is ready.
+    Ready(Box<Endpoint>),
+}
+
+impl Recovery {
+    /// Begins. `seed` is all the randomness that the endpoint will ever have.
+    pub fn new(config: Config, lease: Lease, seed: [u8; 32]) -> Self {
+        let mut store = StoreQueue::new();
+        for (at, table) in TABLES.into_iter().enumerate() {
+            let scan = Scan { table, from: Bytes::new(), to: Bytes::new(), bytes_max: READ_BYTES_MAX };
+            store.scan(scan.clone(), (at, scan));
+        }
+        Self { config, entropy: Entropy::new(seed), lease, store, rows: BTreeMap::new() }
+    }
+
+    /// The next request for the store.
+    pub fn poll_store(&mut self) -> Option<StoreRequest> {
+        self.store.poll()
+    }
+
+    /// Takes a completion.
+    ///
+    /// # Errors
+    /// When the store failed, or holds what this version cannot read.
+    pub fn step(mut self: Box<Self>, now: Now, done: StoreDone) -> Result<Step, RecoverError> {
+        let Some((at, scan)) = self.store.complete(&done) else { return Ok(Step::More(self)) };
+        match done {
+            StoreDone::Scanned { rows, more, .. } => {
+                if let (true, Some((last, _))) = (more, rows.last()) {
+                    let scan = scan_on(&scan, last);
+                    self.store.scan(scan.clone(), (at, scan));
+                }
+                self.rows.entry(at).or_default().extend(rows);
+            }
+            StoreDone::Failed { error, .. } => return Err(error.into()),
+            StoreDone::Committed { .. } | StoreDone::Got { .. } => {}
+        }
+        if self.store.under_way() > 0 {
+            return Ok(Step::More(self));
+        }
+        self.finish(now).map(|endpoint| Step::Ready(Box::new(endpoint)))
+    }
+
+    fn finish(mut self, now: Now) -> Result<Endpoint, RecoverError> {
+        let fresh = self.rows.values().all(Vec::is_empty);
+        let mut ledger = Ledger::empty(self.config.clone(), now, &self.entropy);
+        let mut found = Found::default();
+        for (at, table) in TABLES.into_iter().enumerate() {
+            for (row_key, row) in self.rows.remove(&at).unwrap_or_default() {
+                ledger
+                    .restore_row(table, &row_key, &row, &mut found)
+                    .map_err(|error| RecoverError::Row { table: table.name(), error })?;
+            }
+        }
+        let mut batch = Batch::default();
+        if fresh {
+            batch.ops.push(ledger.me.row());
+        }
+        if fresh || self.lease == Lease::Broken {
+            ledger.incarnation = Incarnation(ledger.entropy.bytes());
+            batch.ops.push(put(Table::Meta, META_INCARNATION, ledger.incarnation.0.to_vec()));
+        }
+        ledger.take_leases(self.lease, &mut found, &mut batch);
+        ledger.submit(batch);
+        ledger.woken = true;
+        Ok(Endpoint::start(ledger, now))
+    }
+}
+
+/// What earlier tables said about rows of later ones.
+#[derive(Debug, Default)]
+struct Found {
+    devices: Vec<(DeviceId, SpaceNo)>,
+    epochs: Vec<(SpaceNo, Epoch)>,
+    secrets: BTreeMap<LogId, SigningKey>,
+}
+
+impl Ledger {
+    fn empty(config: Config, now: Now, entropy: &Entropy) -> Self {
+        let keys = DeviceKeys::generate(&mut entropy.child("device"));
+        let recent = Recent::new(config.recent_bytes_max);
+        Self {
+            config,
+            now,
+            entropy: entropy.child("ledger"),
+            me: Me { keys, user: None },
+            incarnation: Incarnation::default(),
+            spaces: Vec::new(),
+            partitions: Vec::new(),
+            credentials: BTreeMap::new(),
+            bodies: BTreeMap::new(),
+            book: Book::default(),
+            signing: BTreeMap::new(),
+            control_logs: BTreeMap::new(),
+            cursors: BTreeMap::new(),
+            invited: Vec::new(),
+            recent,
+            unread: BTreeSet::new(),
+            reading: BTreeSet::new(),
+            woken: false,
+            cached: BTreeMap::new(),
+            cursors_unsaved: BTreeSet::new(),
+            builder: EntryBuilder::new(),
+            codec: Codec::new(),
+            store: StoreQueue::new(),
+        }
+    }
+
+    fn restore_row(&mut self, table: Table, row_key: &Bytes, row: &Bytes, found: &mut Found) -> Result<(), CodecError> {
+        match table {
+            Table::Meta => self.restore_meta(row_key, row, found),
+            Table::Secret => self.restore_secret(row_key, row, found),
+            Table::Space => self.restore_space(row, found),
+            Table::Partition => self.restore_partition(row_key, row),
+            Table::Log => self.book.restore(Log::from_row(row_key, row)?),
+            Table::Peer => {
+                let at = rows::peer_parts(row_key)?;
+                let (incarnation, position) = rows::decode_cursor(row)?;
+                self.cursors.insert(at, Cursor { incarnation, position });
+                Ok(())
+            }
+            Table::Entry | Table::Head | Table::Index | Table::Doc | Table::Value | Table::Journal | Table::App => {
+                Ok(())
+            }
+        }
+    }
+
+    fn restore_meta(&mut self, row_key: &[u8], row: &[u8], found: &mut Found) -> Result<(), CodecError> {
+        if row_key == META_INCARNATION {
+            self.incarnation = Incarnation(Reader::new(row).array()?);
+        } else if row_key.starts_with(META_DEVICE) {
+            let credential = Credential::verify(row).map_err(|_| CodecError::OutOfRange("credential"))?;
+            self.credentials.insert(credential.device().device, credential);
+            found.devices.push(restore_device_row(row_key)?);
+        } else if let Some(rest) = row_key.strip_prefix(META_BODIES) {
+            let space = SpaceNo(u32::from_be_bytes(Reader::new(rest).array()?));
+            self.bodies.insert(space, rows::decode_bodies(row)?);
+        }
+        Ok(())
+    }
+
+    fn restore_secret(&mut self, row_key: &[u8], row: &[u8], found: &mut Found) -> Result<(), CodecError> {
+        if row_key == SECRET_IDENTITY {
+            self.me = Me::from_row(row)?;
+        } else if let Some(rest) = row_key.strip_prefix(SECRET_EPOCH) {
+            let space = SpaceNo(u32::from_be_bytes(Reader::new(rest).array()?));
+            let mut reader = Reader::new(row);
+            let trusted = reader.u8()? != 0;
+            let generation = rows::number(&mut reader)?;
+            let epoch_key = EpochKey::from_bytes(reader.array()?);
+            found.epochs.push((space, Epoch::new(epoch_key, generation, trusted)));
+        } else if let Some(rest) = row_key.strip_prefix(SECRET_LOG) {
+            let id = LogId(Reader::new(rest).array()?);
+            found.secrets.insert(id, SigningKey::from_bytes(&Reader::new(row).array()?));
+        } else if row_key.starts_with(SECRET_INVITE) {
+            self.invited.push(Invited::from_row(row)?);
+        }
+        Ok(())
+    }
+
+    fn restore_space(&mut self, row: &[u8], found: &Found) -> Result<(), CodecError> {
+        let mut reader = Reader::new(row);
+        let genesis_bytes = Bytes::copy_from_slice(reader.bytes(4096, "genesis")?);
+        let genesis = SpaceGenesis::decode(&genesis_bytes).map_err(|_| CodecError::OutOfRange("genesis"))?;
+        let name = core::str::from_utf8(reader.take_rest()).map_err(|_| CodecError::NotUtf8)?;
+        let no = SpaceNo(self.spaces.len() as u32);
+        let mut space = Space::new(no, &genesis, genesis_bytes, name.into());
+        for (at, epoch) in &found.epochs {
+            if *at == no {
+                space.epochs.insert(epoch.key.id(), epoch.clone());
+            }
+        }
+        for (device, at) in &found.devices {
+            if let (true, Some(credential)) = (*at == no, self.credentials.get(device)) {
+                space.devices.insert(*device, *credential.device());
+            }
+        }
+        self.spaces.push(space);
+        Ok(())
+    }
+
+    fn restore_partition(&mut self, row_key: &[u8], row: &[u8]) -> Result<(), CodecError> {
+        let no = PartNo(u32::from_be_bytes(Reader::new(row_key).array()?));
+        let mut reader = Reader::new(row);
+        let space = SpaceNo(u32::from_be_bytes(reader.array()?));
+        let id = PartitionId(reader.array()?);
+        let name = core::str::from_utf8(reader.take_rest()).map_err(|_| CodecError::NotUtf8)?.to_owned();
+        let state = self.spaces.get_mut(space.0 as usize).ok_or(CodecError::OutOfRange("space number"))?;
+        if no.0 as usize != self.partitions.len() {
+            return Err(CodecError::OutOfRange("partition number"));
+        }
+        let token = partition_token(&state.id, &id);
+        state.partitions.insert(id, no);
+        state.tokens.insert(token, no);
+        self.partitions.push(Partition { no, space, id, name, live: None });
+        Ok(())
+    }
+
+    /// Takes up this store's own logs again, or gives them up where the lease does not hold.
+    fn take_leases(&mut self, lease: Lease, found: &mut Found, batch: &mut Batch) {
+        let mine: Vec<LogNo> = self.book.iter().filter(|log| log.mine && !log.closed).map(|log| log.no).collect();
+        for no in mine {
+            let id = self.book.log(no).id;
+            match (lease, found.secrets.remove(&id)) {
+                (Lease::Continued, Some(secret)) => {
+                    let log = self.book.log(no);
+                    let (control, space, owner, lane) = (log.control, log.space, log.owner, log.card.lane);
+                    self.signing.insert(no, secret);
+                    if control {
+                        self.control_logs.insert(space, no);
+                    } else if let (crate::log::Lane::Live, Some(owner)) = (lane, owner) {
+                        self.partitions[owner.partition.0 as usize].live = Some(no);
+                    }
+                }
+                _ => {
+                    self.retire(no);
+                    batch.ops.push(rows::delete(Table::Secret, rows::log_secret_key(&id)));
+                    batch.touch(no, false);
+                }
+            }
+        }
+        let unread: Vec<_> = self.book.iter().filter(|log| log.durable.unread().is_some()).map(|log| log.no).collect();
+        self.unread.extend(unread);
+    }
+}
+
+fn restore_device_row(row_key: &[u8]) -> Result<(DeviceId, SpaceNo), CodecError> {
+    let mut reader = Reader::new(row_key.get(META_DEVICE.len()..).ok_or(CodecError::Truncated)?);
+    let parts = (DeviceId(reader.array()?), SpaceNo(u32::from_be_bytes(reader.array()?)));
+    reader.finish().map(|()| parts)
+}

@@ -1,0 +1,254 @@
+//! The key scheme: which rows the core keeps, and their bytes (`spec/storage.md`).
+//!
+//! Numbers in keys are big-endian, so that rows which belong together are neighbours and grow at the end.
+
+use crate::ids::{CollectionId, DeviceId, DocId, EpochId, Incarnation, LogId};
+use crate::storage::{Op, Scan, Table};
+use crate::sync::{Bodies, LogNo, SpaceNo};
+use crate::wire::codec::{CodecError, Reader, Write};
+use bytes::Bytes;
+
+/// Local number of a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PartNo(pub u32);
+
+/// A document and the partition it lives in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DocRef {
+    /// The partition.
+    pub partition: PartNo,
+    /// The document.
+    pub doc: DocId,
+}
+
+/// An entry of a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EntryRef {
+    /// The log.
+    pub log: LogNo,
+    /// Its place in the log, from 0.
+    pub seq: u64,
+}
+
+/// Where one section of a document's history is, and how to open it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct IndexRow {
+    pub(crate) entry: EntryRef,
+    pub(crate) section: u32,
+    /// The key box: entry and section.
+    pub(crate) key: (EntryRef, u32),
+    pub(crate) dictionary: Option<u32>,
+}
+
+pub(crate) const META_INCARNATION: &[u8] = b"incarnation";
+pub(crate) const SECRET_IDENTITY: &[u8] = b"identity";
+pub(crate) const SECRET_EPOCH: &[u8] = b"epoch/";
+/// Rows under this prefix never enter a backup.
+pub(crate) const SECRET_LOG: &[u8] = b"log/";
+pub(crate) const SECRET_INVITE: &[u8] = b"invite/";
+pub(crate) const META_DEVICE: &[u8] = b"device/";
+pub(crate) const META_BODIES: &[u8] = b"bodies/";
+
+/// A write of one row.
+pub fn put(table: Table, key: impl Into<Bytes>, value: impl Into<Bytes>) -> Op {
+    Op::Put { table, key: key.into(), value: value.into() }
+}
+
+/// The removal of one row.
+pub fn delete(table: Table, key: impl Into<Bytes>) -> Op {
+    Op::Delete { table, key: key.into() }
+}
+
+/// Concatenates the parts of a key.
+pub fn key(parts: &[&[u8]]) -> Bytes {
+    Bytes::from(parts.concat())
+}
+
+/// All rows whose key begins with `prefix`.
+pub fn scan_prefix(table: Table, prefix: &[u8], bytes_max: usize) -> Scan {
+    Scan { table, from: Bytes::copy_from_slice(prefix), to: after_prefix(prefix), bytes_max }
+}
+
+/// The same scan from just behind `last`.
+pub fn scan_on(scan: &Scan, last: &[u8]) -> Scan {
+    let from = key(&[last, &[0]]);
+    Scan { from, ..scan.clone() }
+}
+
+/// The least key that no key with this prefix reaches; empty if there is none.
+fn after_prefix(prefix: &[u8]) -> Bytes {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if last < u8::MAX {
+            end.push(last + 1);
+            break;
+        }
+    }
+    Bytes::from(end)
+}
+
+pub(crate) fn log_key(log: LogNo) -> Bytes {
+    key(&[&log.0.to_be_bytes()])
+}
+
+pub(crate) fn space_key(space: SpaceNo) -> Bytes {
+    key(&[&space.0.to_be_bytes()])
+}
+
+pub(crate) fn part_key(part: PartNo) -> Bytes {
+    key(&[&part.0.to_be_bytes()])
+}
+
+/// Key of an entry, and of the head that ends a segment at it.
+pub(crate) fn entry_key(entry: EntryRef) -> Bytes {
+    key(&[&entry.log.0.to_be_bytes(), &entry.seq.to_be_bytes()])
+}
+
+pub(crate) fn entry_seq(key: &[u8]) -> Result<u64, CodecError> {
+    let mut reader = Reader::new(key);
+    reader.take(4)?;
+    let seq = reader.array().map(u64::from_be_bytes)?;
+    reader.finish().map(|()| seq)
+}
+
+pub(crate) fn epoch_key(space: SpaceNo, epoch: &EpochId) -> Bytes {
+    key(&[SECRET_EPOCH, &space.0.to_be_bytes(), epoch.as_ref()])
+}
+
+pub(crate) fn log_secret_key(log: &LogId) -> Bytes {
+    key(&[SECRET_LOG, log.as_ref()])
+}
+
+pub(crate) fn device_key(device: &DeviceId) -> Bytes {
+    key(&[META_DEVICE, device.as_ref()])
+}
+
+/// Key of a document's row in [`Table::Value`], and what the keys of its index rows begin with.
+pub fn doc_key(doc: DocRef) -> Bytes {
+    key(&[&doc.partition.0.to_be_bytes(), doc.doc.as_ref()])
+}
+
+/// Key of a document's row in [`Table::Doc`].
+pub fn listing_key(doc: DocRef, collection: &CollectionId) -> Bytes {
+    key(&[&doc.partition.0.to_be_bytes(), collection.as_ref(), doc.doc.as_ref()])
+}
+
+/// Collection and document of the key of a row of [`Table::Doc`].
+///
+/// # Errors
+/// When the key is none.
+pub fn listing_parts(key: &[u8]) -> Result<(CollectionId, DocId), CodecError> {
+    let mut reader = Reader::new(key);
+    reader.take(4)?;
+    let parts = (CollectionId(reader.array()?), DocId(reader.array()?));
+    reader.finish().map(|()| parts)
+}
+
+impl IndexRow {
+    pub(crate) fn op(&self, doc: DocRef) -> Op {
+        let row_key = key(&[
+            &doc_key(doc),
+            &self.entry.log.0.to_be_bytes(),
+            &self.entry.seq.to_be_bytes(),
+            &self.section.to_be_bytes(),
+        ]);
+        let mut value = Vec::with_capacity(16);
+        value.varint(u64::from(self.key.0.log.0));
+        value.varint(self.key.0.seq);
+        value.varint(u64::from(self.key.1));
+        value.varint(self.dictionary.map_or(0, |section| u64::from(section) + 1));
+        put(Table::Index, row_key, value)
+    }
+
+    pub(crate) fn decode(row_key: &[u8], value: &[u8]) -> Result<Self, CodecError> {
+        let mut reader = Reader::new(row_key);
+        reader.take(4 + DocId::LEN)?;
+        let entry =
+            EntryRef { log: LogNo(u32::from_be_bytes(reader.array()?)), seq: u64::from_be_bytes(reader.array()?) };
+        let section = u32::from_be_bytes(reader.array()?);
+        reader.finish()?;
+        let mut reader = Reader::new(value);
+        let log = LogNo(number(&mut reader)?);
+        let key = (EntryRef { log, seq: reader.varint()? }, number(&mut reader)?);
+        let dictionary = number(&mut reader)?.checked_sub(1);
+        reader.finish()?;
+        Ok(Self { entry, section, key, dictionary })
+    }
+}
+
+/// A varint that fits 32 bits.
+pub(crate) fn number(reader: &mut Reader<'_>) -> Result<u32, CodecError> {
+    u32::try_from(reader.varint()?).map_err(|_| CodecError::OutOfRange("number"))
+}
+
+pub(crate) fn peer_key(device: &DeviceId, space: SpaceNo) -> Bytes {
+    key(&[device.as_ref(), &space.0.to_be_bytes()])
+}
+
+pub(crate) fn peer_parts(row_key: &[u8]) -> Result<(DeviceId, SpaceNo), CodecError> {
+    let mut reader = Reader::new(row_key);
+    let parts = (DeviceId(reader.array()?), SpaceNo(u32::from_be_bytes(reader.array()?)));
+    reader.finish().map(|()| parts)
+}
+
+/// The row that keeps which bodies of a space are fetched.
+pub(crate) fn bodies_row(space: SpaceNo, bodies: Bodies) -> Op {
+    let mut out = Vec::new();
+    match bodies {
+        Bodies::All => out.byte(0),
+        Bodies::HeadOnly => out.byte(1),
+        Bodies::Newest(entries) => {
+            out.byte(2);
+            out.varint(entries);
+        }
+    }
+    put(Table::Meta, key(&[META_BODIES, &space.0.to_be_bytes()]), out)
+}
+
+pub(crate) fn decode_bodies(row: &[u8]) -> Result<Bodies, CodecError> {
+    let mut reader = Reader::new(row);
+    let bodies = match reader.u8()? {
+        0 => Bodies::All,
+        1 => Bodies::HeadOnly,
+        2 => Bodies::Newest(reader.varint()?),
+        _ => return Err(CodecError::OutOfRange("bodies")),
+    };
+    reader.finish().map(|()| bodies)
+}
+
+pub(crate) fn encode_cursor(incarnation: Incarnation, position: u64) -> Vec<u8> {
+    let mut out = incarnation.0.to_vec();
+    out.varint(position);
+    out
+}
+
+pub(crate) fn decode_cursor(value: &[u8]) -> Result<(Incarnation, u64), CodecError> {
+    let mut reader = Reader::new(value);
+    let cursor = (Incarnation(reader.array()?), reader.varint()?);
+    reader.finish().map(|()| cursor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn index_rows_round_trip() {
+        let doc = DocRef { partition: PartNo(3), doc: DocId([9; 16]) };
+        let row = IndexRow {
+            entry: EntryRef { log: LogNo(7), seq: 1 << 40 },
+            section: 5,
+            key: (EntryRef { log: LogNo(7), seq: 2 }, 4),
+            dictionary: Some(0),
+        };
+        let Op::Put { key, value, .. } = row.op(doc) else { panic!("a put") };
+        assert_eq!(IndexRow::decode(&key, &value), Ok(row));
+    }
+
+    #[test]
+    fn a_prefix_scan_ends_behind_the_prefix() {
+        assert_eq!(after_prefix(&[1, 2]), Bytes::from_static(&[1, 3]));
+        assert_eq!(after_prefix(&[1, 0xff]), Bytes::from_static(&[2]));
+        assert_eq!(after_prefix(&[0xff]), Bytes::new());
+    }
+}

@@ -1,0 +1,319 @@
+//! Editing open documents: applied at once, gathered, and appended to the live log as one entry.
+
+use super::{Doc, Shelf};
+use crate::document::{Broken, Change, ChangeError, Meta, Replica, TextPaths, UPDATE_BYTES_MAX, Update, Value};
+use crate::endpoint::CommitId;
+use crate::identity::peer_id;
+use crate::ids::CollectionId;
+use crate::ledger::rows::{IndexRow, listing_key, put};
+use crate::ledger::{Batch, DocRef, Effect, EntryRef, Ledger, PartNo, SpaceError, Writing};
+use crate::log::{EntryKind, Item, KeyRef, Plain, SealError};
+use crate::storage::Table;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Gathered edits of more plain bytes than this are flushed before another is taken: with a whole transaction on top,
+/// the entry stays within its limit.
+const GATHERED_BYTES_MAX: usize = 128 * 1024;
+/// How many entries of gathered edits may be on their way to the store before edits gather for the next one.
+const ENTRIES_UNDER_WAY_MAX: usize = 2;
+
+/// Why an edit was refused. Nothing of it was applied.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EditError {
+    /// The document is not open, or not read yet.
+    #[error("the document is not open")]
+    NotOpen,
+    /// The document exists already, or does not.
+    #[error("the document exists already")]
+    Exists,
+    /// The documents of one transaction live in several partitions.
+    #[error("a transaction stays within one partition")]
+    SeveralPartitions,
+    /// A change does not fit the document.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+    /// The space cannot be written to.
+    #[error(transparent)]
+    Space(#[from] SpaceError),
+    /// The document broke and is being rebuilt; try again.
+    #[error(transparent)]
+    Broken(#[from] Broken),
+}
+
+/// What an edit does to one document.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Edit {
+    /// Makes a document that does not exist yet.
+    Create {
+        /// Where it is listed.
+        collection: CollectionId,
+        /// What it is called.
+        meta: Meta,
+        /// What it holds.
+        value: Value,
+    },
+    /// Changes a document.
+    Apply(Vec<Change>),
+    /// Deletes a document, or brings a deleted one back.
+    SetDeleted(bool),
+}
+
+impl Shelf {
+    /// Applies edits to open documents of one partition, all or none. They are safe once
+    /// [`Event::Committed`] tells of the returned id.
+    pub(crate) fn edit(
+        &mut self,
+        ledger: &mut Ledger,
+        edits: &[(DocRef, Edit)],
+        texts: &TextPaths,
+        urgent: bool,
+    ) -> Result<CommitId, EditError> {
+        let part = edits.first().map(|(doc, _)| doc.partition).ok_or(EditError::NotOpen)?;
+        if edits.iter().any(|(doc, _)| doc.partition != part) {
+            return Err(EditError::SeveralPartitions);
+        }
+        // An entry holds one partition's edits, and a transaction lies whole in one entry.
+        if self.dirty.iter().any(|doc| doc.partition != part) || self.plain_bytes >= GATHERED_BYTES_MAX {
+            self.flush(ledger);
+        }
+        let peer = self.writer(ledger, part)?;
+        let result = self.try_edits(edits, texts, peer).or_else(|error| match error {
+            EditError::Change(ChangeError::Full) => {
+                self.flush(ledger);
+                self.try_edits(edits, texts, peer)
+            }
+            error => Err(error),
+        });
+        self.plain_bytes += result?;
+        self.dirty.extend(edits.iter().map(|(doc, _)| *doc));
+        let commit = self.number();
+        self.gathered.push(commit);
+        self.urgent |= urgent;
+        self.schedule(ledger);
+        Ok(commit)
+    }
+
+    /// The peer id of the live log that this store writes in a partition.
+    fn writer(&self, ledger: &mut Ledger, part: PartNo) -> Result<u64, EditError> {
+        let space = ledger.partition(part).space;
+        if ledger.space(space).current_epoch().is_none() {
+            return Err(SpaceError::NoKeys.into());
+        }
+        let mut batch = Batch::default();
+        let log = ledger.live_log(part, &mut batch).map_err(SpaceError::Seal)?;
+        ledger.submit(batch);
+        Ok(peer_id(&ledger.book.log(log).id))
+    }
+
+    /// Checks all edits, then makes them. Returns about how many plain bytes they add.
+    fn try_edits(&mut self, edits: &[(DocRef, Edit)], texts: &TextPaths, peer: u64) -> Result<usize, EditError> {
+        let mut created = BTreeMap::new();
+        let mut bytes = 0;
+        for (doc, edit) in edits {
+            let state = self.docs.get_mut(doc).filter(|state| state.ready).ok_or(EditError::NotOpen)?;
+            match edit {
+                Edit::Create { meta, value, .. } if !state.exists() => {
+                    let replica = Replica::create(peer, meta, value, texts)?;
+                    bytes += replica.untaken_bytes();
+                    created.insert(*doc, replica);
+                }
+                Edit::Create { .. } => return Err(EditError::Exists),
+                Edit::Apply(_) | Edit::SetDeleted(_) if !state.exists() => return Err(EditError::NotOpen),
+                Edit::Apply(changes) => bytes += state.replica.check(changes, texts)?,
+                Edit::SetDeleted(_) => bytes += state.replica.check(&[], texts)?,
+            }
+        }
+        if bytes > UPDATE_BYTES_MAX {
+            return Err(ChangeError::TooLarge.into());
+        }
+        for (doc, edit) in edits {
+            let Some(state) = self.docs.get_mut(doc) else { continue };
+            match edit {
+                Edit::Create { collection, .. } => {
+                    if let Some(replica) = created.remove(doc) {
+                        state.replica = replica;
+                        state.collection = Some(*collection);
+                    }
+                }
+                Edit::Apply(changes) => {
+                    state.edit_as(peer)?;
+                    state.replica.apply(changes, texts)?;
+                }
+                Edit::SetDeleted(deleted) => {
+                    state.edit_as(peer)?;
+                    state.replica.set_deleted(*deleted)?;
+                }
+            }
+            state.cached = false;
+        }
+        Ok(bytes)
+    }
+
+    /// Decides when the gathered edits become an entry: at once after a quiet while or when somebody waits for them,
+    /// otherwise at the end of the window. While an entry is under way, edits gather for the next one.
+    fn schedule(&mut self, ledger: &mut Ledger) {
+        let now = ledger.now.mono_us;
+        let window_ends = self.last_flush_us.saturating_add(ledger.config.coalesce_us);
+        if self.under_way < ENTRIES_UNDER_WAY_MAX && (self.urgent || now >= window_ends) {
+            self.flush(ledger);
+        } else {
+            self.flush_at_us.get_or_insert(window_ends.max(now));
+        }
+    }
+
+    /// When edits that were gathered want to be flushed.
+    pub(crate) fn deadline_us(&self) -> Option<u64> {
+        self.flush_at_us.filter(|_| self.under_way < ENTRIES_UNDER_WAY_MAX)
+    }
+
+    pub(crate) fn handle_timeout(&mut self, ledger: &mut Ledger) {
+        if self.deadline_us().is_some_and(|at| at <= ledger.now.mono_us) {
+            self.flush(ledger);
+        }
+    }
+
+    /// An entry of gathered edits became durable.
+    pub(crate) fn handle_committed(&mut self, ledger: &mut Ledger) {
+        self.under_way = self.under_way.saturating_sub(1);
+        if self.urgent && !self.dirty.is_empty() {
+            self.flush(ledger);
+        }
+    }
+
+    /// Appends the gathered edits to the live log.
+    pub(crate) fn flush(&mut self, ledger: &mut Ledger) {
+        self.flush_at_us = None;
+        self.urgent = false;
+        let commits = core::mem::take(&mut self.gathered);
+        let dirty = core::mem::take(&mut self.dirty);
+        if commits.is_empty() {
+            return;
+        }
+        self.last_flush_us = ledger.now.mono_us;
+        self.plain_bytes = 0;
+        let mut batch = Batch::default();
+        let written = match dirty.first().map(|doc| doc.partition) {
+            Some(part) => self
+                .take_updates(ledger, part, dirty, &mut batch)
+                .is_some_and(|updates| updates.is_empty() || self.append(ledger, part, updates, &mut batch).is_ok()),
+            None => true,
+        };
+        if written {
+            batch.effects.push(Effect::Committed(commits));
+            self.under_way += 1;
+            ledger.submit(batch);
+        } else {
+            self.failed.extend(commits);
+        }
+    }
+
+    /// Takes the gathered operations. `None` if some of them cannot be written: the document broke, or the log they
+    /// were made for was given up. Those documents are read again without them.
+    fn take_updates(
+        &mut self,
+        ledger: &mut Ledger,
+        part: PartNo,
+        dirty: BTreeSet<DocRef>,
+        batch: &mut Batch,
+    ) -> Option<Vec<(DocRef, Update)>> {
+        let log = ledger.live_log(part, batch).ok()?;
+        let peer = peer_id(&ledger.book.log(log).id);
+        let mut updates = Some(Vec::new());
+        for doc in dirty {
+            let Some(state) = self.docs.get_mut(&doc) else { continue };
+            match state.replica.take_update() {
+                Ok(None) => {}
+                Ok(Some(update)) if state.replica.peer() == peer => {
+                    updates.iter_mut().for_each(|updates| updates.push((doc, update.clone())));
+                }
+                Ok(Some(_)) | Err(_) => {
+                    state.start_over(ledger, doc);
+                    updates = None;
+                }
+            }
+        }
+        updates
+    }
+
+    fn append(
+        &mut self,
+        ledger: &mut Ledger,
+        part: PartNo,
+        updates: Vec<(DocRef, Update)>,
+        batch: &mut Batch,
+    ) -> Result<(), SealError> {
+        let log = ledger.live_log(part, batch)?;
+        let here = EntryRef { log, seq: ledger.book.log(log).next_seq() };
+        let mut writing = Writing::new(EntryKind::Update, ledger.now.wall_ms);
+        let planned = self.plan(ledger, here, updates, &mut writing);
+        let mut sections = Vec::with_capacity(planned.len() * 2);
+        for one in &planned {
+            if one.row.key.0 == here {
+                sections.push(Plain::KeyBox(&one.seed));
+            }
+            sections.push(Plain::Body { seed: &one.seed, bytes: &one.update.bytes, dictionary: None });
+        }
+        ledger.append(log, &writing.header, &sections, batch)?;
+        for one in planned {
+            batch.ops.push(one.row.op(one.doc));
+            ledger.drop_cached(one.doc, batch);
+            if let Some(collection) = one.collection {
+                batch.ops.push(put(Table::Doc, listing_key(one.doc, &collection), Vec::new()));
+            }
+            if let Some(state) = self.docs.get_mut(&one.doc) {
+                state.imported.insert(log, here.seq + 1);
+                state.own_key = Some((one.row.key.0, one.row.key.1, one.seed));
+            }
+        }
+        Ok(())
+    }
+
+    /// Lays out the sections of an entry, a key box before the body where the document has no data key of ours yet.
+    fn plan(
+        &mut self,
+        ledger: &mut Ledger,
+        here: EntryRef,
+        updates: Vec<(DocRef, Update)>,
+        writing: &mut Writing,
+    ) -> Vec<Planned> {
+        let mut section = 0;
+        let mut planned = Vec::with_capacity(updates.len());
+        for (doc, update) in updates {
+            let Some(state) = self.docs.get_mut(&doc) else { continue };
+            for (other, (seq, h)) in core::mem::take(&mut state.fresh) {
+                writing.depend(ledger.book.log(other).id, seq, &h);
+            }
+            let (key_at, key, seed) = match state.own_key.filter(|(at, ..)| at.log == here.log) {
+                Some((at, boxed_in, seed)) => ((at, boxed_in), KeyRef::Own { seq: at.seq, section: boxed_in }, seed),
+                None => {
+                    section += 1;
+                    ((here, section), KeyRef::Here { section }, ledger.entropy.bytes())
+                }
+            };
+            section += 1;
+            let collection = state.collection.take();
+            let new_in = collection.map(|collection| writing.collection(collection));
+            writing.header.items.push(Item { doc: doc.doc, new_in, section, key, dictionary: None });
+            let row = IndexRow { entry: here, section, key: key_at, dictionary: None };
+            planned.push(Planned { doc, update, collection, row, seed });
+        }
+        planned
+    }
+}
+
+/// One document's part of an entry.
+#[derive(Debug)]
+struct Planned {
+    doc: DocRef,
+    update: Update,
+    collection: Option<CollectionId>,
+    row: IndexRow,
+    seed: [u8; 16],
+}
+
+impl Doc {
+    /// Edits as this store's live log from now on.
+    fn edit_as(&mut self, peer: u64) -> Result<(), Broken> {
+        if self.replica.peer() == peer { Ok(()) } else { self.replica.set_peer(peer) }
+    }
+}

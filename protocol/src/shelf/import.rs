@@ -1,0 +1,124 @@
+//! Importing into open documents: checked, in causal order, in batches.
+
+use super::{Body, Doc, Shelf};
+use crate::document::{CheckedUpdate, ImportError, Replica, UpdateError, check};
+use crate::endpoint::Event;
+use crate::identity::peer_id;
+use crate::ledger::rows::{self, scan_prefix};
+use crate::ledger::{DocRef, DocStep, EntryRef, Ledger, Work};
+use crate::storage::Table;
+use crate::sync::LogNo;
+use std::collections::{BTreeMap, VecDeque};
+
+impl Shelf {
+    /// Imports what waits and can be imported, and tells of it.
+    pub(super) fn import(&mut self, ledger: &mut Ledger, doc: DocRef, events: &mut VecDeque<Event>) {
+        let Some(state) = self.docs.get_mut(&doc) else { return };
+        let ready = state.ready_updates(ledger);
+        let changed = !ready.is_empty();
+        if changed && state.take_in(ready).is_err() {
+            state.start_over(ledger, doc);
+            return;
+        }
+        if !state.ready {
+            state.ready = true;
+            events.push_back(Event::Opened { doc, exists: state.exists() });
+        } else if changed {
+            events.push_back(Event::Changed { doc });
+        }
+    }
+}
+
+impl Doc {
+    /// Takes out of the waiting sections those that can be imported, in an order in which they can.
+    fn ready_updates(&mut self, ledger: &Ledger) -> Vec<Ready> {
+        let mut ends = self.replica.version().clone();
+        let mut ready = Vec::new();
+        loop {
+            let before = ready.len();
+            for (log, peer) in self.waiting_logs(ledger) {
+                while let Some(update) = self.next_of(ledger, log, peer, &ends) {
+                    ends.insert(peer, update.update.end());
+                    ready.push(update);
+                }
+            }
+            if ready.len() == before {
+                return ready;
+            }
+        }
+    }
+
+    fn waiting_logs(&self, ledger: &Ledger) -> Vec<(LogNo, u64)> {
+        let mut logs: Vec<LogNo> = self.waiting.keys().map(|(entry, _)| entry.log).collect();
+        logs.dedup();
+        logs.into_iter().map(|log| (log, peer_id(&ledger.book.log(log).id))).collect()
+    }
+
+    /// The first waiting section of a log, if its turn has come. What breaks a rule excludes the rest of its log.
+    fn next_of(&mut self, ledger: &Ledger, log: LogNo, peer: u64, ends: &BTreeMap<u64, u32>) -> Option<Ready> {
+        let first = EntryRef { log, seq: 0 };
+        let (&place, (row, body)) =
+            self.waiting.range((first, 0)..).next().filter(|((entry, _), _)| entry.log == log)?;
+        let at = row.entry;
+        let held_back = self.hold.as_ref().is_some_and(|hold| hold.get(&log).is_none_or(|seq| *seq < at.seq));
+        if held_back && !ledger.book.log(log).mine {
+            return None;
+        }
+        let Body::Plain(bytes, h) = body else { return None };
+        let h = *h;
+        let end = |peer: &u64| ends.get(peer).copied().unwrap_or(0);
+        match check(bytes.clone(), peer, end(&peer)) {
+            Ok(update) if update.deps().iter().all(|(peer, counter)| *counter < end(peer)) => {
+                self.waiting.remove(&place);
+                Some(Ready { at, h, update })
+            }
+            // It builds on what is not here yet.
+            Ok(_) => None,
+            // A body between is missing on this replica.
+            Err(UpdateError::WrongStart { expected, found }) if found > expected.into() => None,
+            Err(_) => {
+                self.excluded.insert(log, at);
+                self.waiting.retain(|(entry, _), _| entry.log != log);
+                None
+            }
+        }
+    }
+
+    fn take_in(&mut self, ready: Vec<Ready>) -> Result<(), ImportError> {
+        self.cached = false;
+        let (places, updates): (Vec<_>, Vec<_>) = ready.into_iter().map(|one| ((one.at, one.h), one.update)).unzip();
+        let mut excluded = Vec::new();
+        if self.careful && self.imported.is_empty() {
+            let peer = self.replica.peer();
+            (self.replica, excluded) = Replica::rebuild(peer, &updates);
+        } else {
+            self.replica.import(updates)?;
+        }
+        for (index, (at, h)) in places.into_iter().enumerate() {
+            if excluded.contains(&index) {
+                self.excluded.entry(at.log).or_insert(at);
+                continue;
+            }
+            self.imported.insert(at.log, at.seq + 1);
+            self.fresh.insert(at.log, (at.seq, h));
+        }
+        Ok(())
+    }
+
+    /// Reads everything again after an import broke the replica, to import it one by one.
+    pub(super) fn start_over(&mut self, ledger: &mut Ledger, doc: DocRef) {
+        let pins = self.pins;
+        let hold = self.hold.take();
+        let scan = scan_prefix(Table::Index, &rows::doc_key(doc), super::INDEX_BYTES_MAX);
+        ledger.store.scan(scan.clone(), Work::Doc { doc, step: DocStep::Index(scan) });
+        *self = Self { pins, hold, careful: true, ..Self::new(1) };
+    }
+}
+
+/// An update whose turn has come, and the entry that brought it.
+#[derive(Debug)]
+struct Ready {
+    at: EntryRef,
+    h: [u8; 32],
+    update: CheckedUpdate,
+}

@@ -1,0 +1,453 @@
+//! The shelf: documents that are open, their imports and their edits.
+//!
+//! Opening a document reads its index rows, then the entries that they name, opens the bodies and imports them in
+//! causal order; from then on entries are imported as they arrive. Edits are applied at once, gathered for a moment,
+//! and appended to this store's live log as one entry. The shelf decides nothing about links or keys
+//! (`spec/documents.md`, "open documents").
+
+pub(crate) mod bulk;
+mod edit;
+mod import;
+
+use crate::document::{Meta, Replica, Value};
+use crate::endpoint::{CommitId, Event};
+use crate::ids::CollectionId;
+use crate::ledger::rows::{self, IndexRow, entry_key, scan_on, scan_prefix};
+use crate::ledger::{Batch, BodyKeys, DocRef, DocStep, Effect, EntryRef, Held, Ledger, Work};
+use crate::storage::{Op, Row, Scan, Table};
+use crate::sync::LogNo;
+use crate::wire::codec::CodecError;
+use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+pub use bulk::BulkError;
+pub use edit::{Edit, EditError};
+
+/// How much of an index is read at a time.
+const INDEX_BYTES_MAX: usize = 1024 * 1024;
+/// How many entries are asked for at a time.
+const ENTRIES_MAX: usize = 256;
+
+/// Which entries of other logs an open document may take in: for replays and for people who type undisturbed.
+pub type Hold = BTreeMap<LogNo, u64>;
+
+/// Why a document shows less than its logs hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// The entry's body is not here: it was not fetched, or was pruned or erased.
+    Body(EntryRef),
+    /// The update builds on operations that are not here.
+    Dependency(EntryRef),
+    /// The update breaks an acceptance rule, as those behind it in its log then do.
+    Excluded(EntryRef),
+    /// The key to the body does not open it.
+    Sealed(EntryRef),
+}
+
+/// One section that waits to be imported.
+#[derive(Debug)]
+enum Body {
+    /// Its entry or its key box has to be read.
+    Absent,
+    /// Opened; with the chain hash after the entry.
+    Plain(Vec<u8>, [u8; 32]),
+    /// It cannot be opened.
+    Lost(Missing),
+}
+
+/// An open document.
+#[derive(Debug)]
+struct Doc {
+    replica: Replica,
+    collection: Option<CollectionId>,
+    pins: u32,
+    /// Reading from the store goes on; the value is not complete.
+    reading: usize,
+    ready: bool,
+    /// What is not imported yet, by its place.
+    waiting: BTreeMap<(EntryRef, u32), (IndexRow, Body)>,
+    /// The next entry of each log that could bring something new.
+    imported: BTreeMap<LogNo, u64>,
+    excluded: BTreeMap<LogNo, EntryRef>,
+    keys: BodyKeys,
+    /// The data key that this store's own sections of the document are sealed under, and where it is boxed.
+    own_key: Option<(EntryRef, u32, [u8; 16])>,
+    /// Others' entries that were imported since our last one: what our next one depends on.
+    fresh: BTreeMap<LogNo, (u64, [u8; 32])>,
+    hold: Option<Hold>,
+    /// An import broke the replica once: updates are imported one by one from then on.
+    careful: bool,
+    /// A materialised value of the present state stands in the store, or is about to.
+    cached: bool,
+    last_used_us: u64,
+}
+
+impl Doc {
+    fn new(reading: usize) -> Self {
+        Self {
+            replica: Replica::new(READER),
+            collection: None,
+            pins: 0,
+            reading,
+            ready: false,
+            waiting: BTreeMap::new(),
+            imported: BTreeMap::new(),
+            excluded: BTreeMap::new(),
+            keys: BodyKeys::new(),
+            own_key: None,
+            fresh: BTreeMap::new(),
+            hold: None,
+            careful: false,
+            cached: false,
+            last_used_us: 0,
+        }
+    }
+
+    /// Whether the document has any operation.
+    fn exists(&self) -> bool {
+        !self.replica.version().is_empty()
+    }
+}
+
+/// The peer id of a replica that has not been edited here. It never writes an operation.
+const READER: u64 = 1;
+
+/// The open documents.
+#[derive(Debug, Default)]
+pub(crate) struct Shelf {
+    docs: BTreeMap<DocRef, Doc>,
+    dirty: BTreeSet<DocRef>,
+    /// Edits that the next entry will carry.
+    gathered: Vec<CommitId>,
+    next_commit: u64,
+    flush_at_us: Option<u64>,
+    last_flush_us: u64,
+    /// Somebody waits for the gathered edits to be safe.
+    urgent: bool,
+    /// About how many plain bytes the gathered edits have.
+    plain_bytes: usize,
+    /// Edits that were lost, to be told.
+    failed: Vec<CommitId>,
+    /// Entries under way to the store.
+    under_way: usize,
+    /// Unpinned documents, the one that was let go first in front.
+    idle: VecDeque<DocRef>,
+}
+
+/// A document as it stands: what it is called and its value.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Snapshot {
+    /// Collection, key, whether it is deleted.
+    pub meta: Meta,
+    /// Its value.
+    pub value: Value,
+}
+
+impl Shelf {
+    /// Opens and pins a document. [`Event::Opened`] follows, at once if it is open already.
+    pub(crate) fn open(&mut self, ledger: &mut Ledger, doc: DocRef, events: &mut VecDeque<Event>) {
+        let now_us = ledger.now.mono_us;
+        let state = self.docs.entry(doc).or_insert_with(|| {
+            let scan = scan_prefix(Table::Index, &rows::doc_key(doc), INDEX_BYTES_MAX);
+            ledger.store.scan(scan.clone(), Work::Doc { doc, step: DocStep::Index(scan) });
+            Doc::new(1)
+        });
+        state.pins += 1;
+        state.last_used_us = now_us;
+        self.idle.retain(|idle| *idle != doc);
+        if state.ready {
+            events.push_back(Event::Opened { doc, exists: state.exists() });
+        }
+    }
+
+    /// Lets a document go. It stays in memory until room is needed.
+    pub(crate) fn close(&mut self, ledger: &mut Ledger, doc: DocRef) {
+        let Some(state) = self.docs.get_mut(&doc) else { return };
+        state.pins = state.pins.saturating_sub(1);
+        if state.pins == 0 {
+            state.hold = None;
+            self.idle.push_back(doc);
+        }
+        self.evict(ledger);
+    }
+
+    /// Drops the documents that were let go longest ago, beyond the limit. Edits are flushed before.
+    fn evict(&mut self, ledger: &mut Ledger) {
+        while self.idle.len() > ledger.config.idle_docs_max {
+            let Some(doc) = self.idle.pop_front() else { break };
+            if self.dirty.contains(&doc) {
+                self.flush(ledger);
+            }
+            if let Some(mut state) = self.docs.remove(&doc) {
+                cache(ledger, doc, &mut state);
+            }
+        }
+    }
+
+    /// The value and name of an open document. `None` if it is not open, broken, or empty.
+    pub(crate) fn snapshot(&mut self, doc: DocRef) -> Option<Snapshot> {
+        let state = self.docs.get_mut(&doc).filter(|state| state.ready && state.exists())?;
+        Some(Snapshot { meta: state.replica.meta().ok()?, value: state.replica.value().ok()? })
+    }
+
+    /// The replica of an open document, for reading.
+    pub(crate) fn replica(&mut self, doc: DocRef) -> Option<&mut Replica> {
+        self.docs.get_mut(&doc).filter(|state| state.ready).map(|state| &mut state.replica)
+    }
+
+    /// What an open document lacks.
+    pub(crate) fn missing(&self, doc: DocRef) -> Vec<Missing> {
+        let Some(state) = self.docs.get(&doc) else { return Vec::new() };
+        let waiting = state.waiting.values().map(|(row, body)| match body {
+            Body::Absent => Missing::Body(row.entry),
+            Body::Lost(missing) => *missing,
+            Body::Plain(..) => Missing::Dependency(row.entry),
+        });
+        waiting.chain(state.excluded.values().map(|entry| Missing::Excluded(*entry))).collect()
+    }
+
+    /// Which entries an open document has taken in: for each log, up to and including which.
+    pub(crate) fn seen(&self, doc: DocRef) -> BTreeMap<LogNo, u64> {
+        let imported = self.docs.get(&doc).map(|state| &state.imported);
+        imported.into_iter().flatten().filter_map(|(log, next)| Some((*log, next.checked_sub(1)?))).collect()
+    }
+
+    /// Holds an open document back to these entries of others' logs; `None` lets everything in again.
+    pub(crate) fn hold(&mut self, ledger: &mut Ledger, doc: DocRef, hold: Option<Hold>, events: &mut VecDeque<Event>) {
+        let Some(state) = self.docs.get_mut(&doc) else { return };
+        state.hold = hold;
+        self.import(ledger, doc, events);
+    }
+
+    /// Rows or entries came that a document was waiting for.
+    pub(crate) fn handle_rows(
+        &mut self,
+        ledger: &mut Ledger,
+        doc: DocRef,
+        step: DocStep,
+        result: Result<(Vec<Option<Row>>, bool), ()>,
+        events: &mut VecDeque<Event>,
+    ) {
+        let Some(state) = self.docs.get_mut(&doc) else { return };
+        state.reading -= 1;
+        let Ok((found, more)) = result else { return };
+        match step {
+            DocStep::Index(scan) => {
+                index_rows(ledger, doc, state, scan, found, more);
+                if state.reading == 0 {
+                    fetch(ledger, doc, state);
+                }
+            }
+            DocStep::Entries(wanted) => {
+                for (at, row) in wanted.into_iter().zip(found) {
+                    let held = row.and_then(|(_, row)| ledger.held_from_row(at, &row).ok());
+                    if let Some(held) = held {
+                        ledger.recent.insert(at, held.clone());
+                        state.open_bodies(ledger, at, &held);
+                    }
+                }
+            }
+        }
+        if state.reading == 0 {
+            self.import(ledger, doc, events);
+        }
+    }
+
+    /// Entries that were just indexed name these documents.
+    pub(crate) fn handle_indexed(
+        &mut self,
+        ledger: &mut Ledger,
+        indexed: Vec<(DocRef, IndexRow)>,
+        events: &mut VecDeque<Event>,
+    ) {
+        let mut touched = BTreeSet::new();
+        for (doc, row) in indexed {
+            if let Some(state) = self.docs.get_mut(&doc) {
+                state.wait_for(row);
+                touched.insert(doc);
+            } else {
+                events.push_back(Event::Changed { doc });
+            }
+        }
+        for doc in touched {
+            let Some(state) = self.docs.get_mut(&doc) else { continue };
+            // Index rows still to come are merged with these by their place.
+            if state.reading == 0 {
+                fetch(ledger, doc, state);
+                if state.reading == 0 {
+                    self.import(ledger, doc, events);
+                }
+            }
+        }
+    }
+
+    /// Sends a batch that somebody waits for.
+    pub(crate) fn submit(&mut self, ledger: &mut Ledger, mut batch: Batch) -> CommitId {
+        let commit = self.number();
+        batch.effects.push(Effect::Committed(vec![commit]));
+        self.under_way += 1;
+        ledger.submit(batch);
+        commit
+    }
+
+    /// Writes rows of the layer above.
+    pub(crate) fn write(&mut self, ledger: &mut Ledger, ops: Vec<Op>) -> CommitId {
+        let mut batch = Batch::default();
+        batch.ops = ops;
+        self.submit(ledger, batch)
+    }
+
+    /// Flushes edits and keeps the values of what is open, before the end.
+    pub(crate) fn shut_down(&mut self, ledger: &mut Ledger) {
+        self.flush(ledger);
+        for (doc, state) in &mut self.docs {
+            cache(ledger, *doc, state);
+        }
+        ledger.submit_unsaved();
+    }
+
+    pub(crate) fn tell_failed(&mut self, events: &mut VecDeque<Event>) {
+        if !self.failed.is_empty() {
+            events.push_back(Event::EditsFailed { commits: core::mem::take(&mut self.failed) });
+        }
+    }
+
+    fn number(&mut self) -> CommitId {
+        let commit = CommitId(self.next_commit);
+        self.next_commit += 1;
+        commit
+    }
+
+    /// How many documents are in memory.
+    pub(crate) fn len(&self) -> usize {
+        self.docs.len()
+    }
+}
+
+impl Doc {
+    /// Notes a section that is not imported yet.
+    fn wait_for(&mut self, row: IndexRow) {
+        let done = self.imported.get(&row.entry.log).is_some_and(|next| *next > row.entry.seq);
+        if !done && !self.excluded.contains_key(&row.entry.log) {
+            self.waiting.entry((row.entry, row.section)).or_insert((row, Body::Absent));
+        }
+    }
+
+    /// Entries that the waiting bodies need and that are not open yet.
+    fn needed(&self) -> BTreeSet<EntryRef> {
+        let absent = self.waiting.values().filter(|(_, body)| matches!(body, Body::Absent));
+        absent
+            .flat_map(|(row, _)| {
+                let key = (!self.keys.contains_key(&row.key) && row.key.0 != row.entry).then_some(row.key.0);
+                [Some(row.entry), key].into_iter().flatten()
+            })
+            .collect()
+    }
+
+    /// Opens what an entry brings: key boxes first, then the bodies whose keys are known.
+    fn open_bodies(&mut self, ledger: &mut Ledger, at: EntryRef, held: &Held) {
+        for (row, _) in self.waiting.values().filter(|(row, _)| row.key.0 == at) {
+            if row.key != (row.entry, row.section)
+                && let std::collections::btree_map::Entry::Vacant(slot) = self.keys.entry(row.key)
+                && let Ok(seed) = ledger.open_key_box(at, row.key.1, held)
+            {
+                slot.insert(seed);
+            }
+        }
+        for (row, body) in
+            self.waiting.values_mut().filter(|(row, body)| row.entry == at && matches!(body, Body::Absent))
+        {
+            let seed = self.keys.get(&row.key);
+            let keyless = row.key == (row.entry, row.section);
+            if seed.is_none() && !keyless && row.key.0 != at {
+                continue;
+            }
+            *body = match ledger.open_body(row, held, seed) {
+                Ok(bytes) => Body::Plain(bytes, held.h),
+                Err(crate::log::OpenError::Absent) => Body::Lost(Missing::Body(at)),
+                Err(_) => Body::Lost(Missing::Sealed(at)),
+            };
+        }
+    }
+}
+
+fn index_rows(ledger: &mut Ledger, doc: DocRef, state: &mut Doc, scan: Scan, found: Vec<Option<Row>>, more: bool) {
+    let last = found.last().and_then(Option::as_ref).map(|(key, _)| key.clone());
+    for (row_key, row) in found.into_iter().flatten() {
+        if let Ok(row) = IndexRow::decode(&row_key, &row) {
+            state.wait_for(row);
+        }
+    }
+    if let (true, Some(last)) = (more, last) {
+        let scan = scan_on(&scan, &last);
+        ledger.store.scan(scan.clone(), Work::Doc { doc, step: DocStep::Index(scan) });
+        state.reading += 1;
+    }
+}
+
+/// Opens what is in memory and asks the store for the rest.
+fn fetch(ledger: &mut Ledger, doc: DocRef, state: &mut Doc) {
+    // A body may need a key box of another entry: the second round finds it opened by the first.
+    for _ in 0..2 {
+        for at in state.needed() {
+            if let Some(held) = ledger.recent.get(at).cloned() {
+                state.open_bodies(ledger, at, &held);
+            }
+        }
+    }
+    let wanted: Vec<EntryRef> = state.needed().into_iter().filter(|at| ledger.recent.get(*at).is_none()).collect();
+    for chunk in wanted.chunks(ENTRIES_MAX) {
+        let keys = chunk.iter().map(|at| (Table::Entry, entry_key(*at))).collect();
+        ledger.store.get(keys, Work::Doc { doc, step: DocStep::Entries(chunk.to_vec()) });
+        state.reading += 1;
+    }
+}
+
+/// Stages the materialised value of a document that leaves memory, if it is whole.
+fn cache(ledger: &mut Ledger, doc: DocRef, state: &mut Doc) {
+    if state.cached || !state.ready || !state.exists() || !state.waiting.is_empty() || state.hold.is_some() {
+        return;
+    }
+    let (Ok(meta), Ok(value)) = (state.replica.meta(), state.replica.value()) else { return };
+    ledger.cache_value(doc, encode_snapshot(&Snapshot { meta, value }));
+    state.cached = true;
+}
+
+/// The row of [`Table::Value`].
+pub(crate) fn encode_snapshot(snapshot: &Snapshot) -> Bytes {
+    use crate::wire::codec::Write;
+    let mut out = vec![0, u8::from(snapshot.meta.deleted)];
+    for text in [&snapshot.meta.collection, &snapshot.meta.key] {
+        match text {
+            Some(text) => {
+                out.byte(1);
+                out.prefixed(text.as_bytes());
+            }
+            None => out.byte(0),
+        }
+    }
+    out.raw(&snapshot.value.encode());
+    Bytes::from(out)
+}
+
+/// Reads a row of [`Table::Value`].
+///
+/// # Errors
+/// When the row is not what this version writes.
+pub fn decode_snapshot(row: &[u8]) -> Result<Snapshot, CodecError> {
+    use crate::wire::codec::Reader;
+    let mut reader = Reader::new(row);
+    if reader.u8()? != 0 {
+        return Err(CodecError::OutOfRange("value row version"));
+    }
+    let deleted = reader.u8()? != 0;
+    let mut text = || -> Result<Option<String>, CodecError> {
+        Ok(match reader.u8()? {
+            0 => None,
+            _ => Some(reader.text(64 * 1024, "name")?.to_owned()),
+        })
+    };
+    let (collection, key) = (text()?, text()?);
+    let value = Value::decode(reader.take_rest()).map_err(|_| CodecError::OutOfRange("value"))?;
+    Ok(Snapshot { meta: Meta { collection, key, deleted }, value })
+}

@@ -1,0 +1,131 @@
+//! Spaces: who belongs to one, which partitions it has, and under which keys it is sealed.
+//!
+//! A [`Space`] is what the records of its `control` partition add up to. It does no IO and signs nothing;
+//! the ledger feeds it records whose author it has checked (`spec/access.md`).
+
+pub mod record;
+
+use crate::identity::{DevicePublic, SpaceGenesis};
+use crate::ids::{CollectionId, DeviceId, DocId, EpochId, PartitionId, SpaceId, UserId};
+use crate::ledger::PartNo;
+use crate::log::EpochKeys;
+use crate::sealed::EpochKey;
+use crate::sync::{LogNo, SpaceNo};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use zeroize::Zeroizing;
+
+/// The partition that holds control records and syncs first.
+pub const CONTROL: &str = "control";
+/// The partition that content goes to unless told otherwise.
+pub const MAIN: &str = "main";
+
+/// A read-key epoch: the key with what derives from it, and its place in the order of epochs.
+#[derive(Clone)]
+pub(crate) struct Epoch {
+    pub(crate) key: EpochKey,
+    /// Grows by one with each epoch that was minted knowing the one before.
+    pub(crate) generation: u32,
+    /// Whether an entry of a trusted author was sealed under it; only then is it written with.
+    pub(crate) trusted: bool,
+    id: EpochId,
+    pub(crate) header_key: Zeroizing<[u8; 32]>,
+    pub(crate) records_key: Zeroizing<[u8; 32]>,
+    pub(crate) key_box_key: Zeroizing<[u8; 32]>,
+}
+
+impl Epoch {
+    pub(crate) fn new(key: EpochKey, generation: u32, trusted: bool) -> Self {
+        Self {
+            id: key.id(),
+            header_key: key.header_key(),
+            records_key: key.records_key(),
+            key_box_key: key.key_box_key(),
+            key,
+            generation,
+            trusted,
+        }
+    }
+
+    pub(crate) fn keys(&self) -> EpochKeys<'_> {
+        EpochKeys { epoch: self.id, header: &self.header_key, key_box: &self.key_box_key, records: &self.records_key }
+    }
+}
+
+impl core::fmt::Debug for Epoch {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Epoch").field("id", &self.id).field("generation", &self.generation).finish_non_exhaustive()
+    }
+}
+
+/// A partition, as far as it is known here.
+#[derive(Debug)]
+pub(crate) struct Partition {
+    pub(crate) no: PartNo,
+    pub(crate) space: SpaceNo,
+    pub(crate) id: PartitionId,
+    pub(crate) name: String,
+    /// The live log that this store writes into.
+    pub(crate) live: Option<LogNo>,
+}
+
+/// One space, as far as its control records are known here.
+#[derive(Debug)]
+pub(crate) struct Space {
+    pub(crate) no: SpaceNo,
+    pub(crate) id: SpaceId,
+    pub(crate) genesis: Bytes,
+    pub(crate) creator: UserId,
+    pub(crate) name: String,
+    pub(crate) token: [u8; 16],
+    pub(crate) partitions: BTreeMap<PartitionId, PartNo>,
+    pub(crate) tokens: BTreeMap<[u8; 16], PartNo>,
+    pub(crate) epochs: BTreeMap<EpochId, Epoch>,
+    pub(crate) devices: BTreeMap<DeviceId, DevicePublic>,
+}
+
+impl Space {
+    pub(crate) fn new(no: SpaceNo, genesis: &SpaceGenesis, genesis_bytes: Bytes, name: String) -> Self {
+        let id = genesis.space_id();
+        Self {
+            no,
+            id,
+            genesis: genesis_bytes,
+            creator: genesis.creator_id(),
+            name,
+            token: crate::identity::space_token(&id),
+            partitions: BTreeMap::new(),
+            tokens: BTreeMap::new(),
+            epochs: BTreeMap::new(),
+            devices: BTreeMap::new(),
+        }
+    }
+
+    /// Whether a user may read and write here. One user a space so far.
+    pub(crate) fn is_member(&self, user: &UserId) -> bool {
+        self.creator == *user
+    }
+
+    /// The epoch that new entries are sealed under: the highest generation, the highest id among equals.
+    pub(crate) fn current_epoch(&self) -> Option<(&EpochId, &Epoch)> {
+        self.epochs.iter().filter(|(_, epoch)| epoch.trusted).max_by_key(|(id, epoch)| (epoch.generation, **id))
+    }
+
+    pub(crate) fn control(&self) -> Option<PartNo> {
+        self.partitions.get(&crate::identity::partition_id(&self.id, CONTROL)).copied()
+    }
+
+    pub(crate) fn control_token(&self) -> [u8; 16] {
+        crate::identity::partition_token(&self.id, &crate::identity::partition_id(&self.id, CONTROL))
+    }
+
+    /// The id of a collection by its name.
+    pub(crate) fn collection(&self, name: &str) -> CollectionId {
+        crate::identity::collection_id(&self.id, name)
+    }
+
+    /// The id of a document by its collection and key.
+    pub(crate) fn doc_for_key(&self, collection: &CollectionId, key: &str) -> DocId {
+        crate::identity::doc_id_for_key(&self.id, collection, key.as_bytes())
+    }
+}
