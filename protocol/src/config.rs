@@ -1,0 +1,57 @@
+//! The numbers that bound what an endpoint spends on its peers.
+//!
+//! Every queue and table of the core has its limit here. None of them decides whether an entry is valid: they delay,
+//! shed or end a link, so that replicas with other limits still converge (`spec/sync.md`, section 9).
+
+/// Bounds on one session's memory and traffic. The default suits a desktop or a small server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest logical message, in bytes. A protocol constant: both sides must agree.
+    pub message_bytes_max: usize,
+    /// Largest chunk of a message while another class waits, in bytes.
+    pub chunk_bytes_max: usize,
+    /// How many bytes of entries one range carries at most, unless a single entry is larger.
+    pub run_bytes_max: usize,
+    /// Largest encoded entry, in bytes. At most three quarters of the smallest window.
+    pub entry_bytes_max: usize,
+    /// Largest log card, in bytes.
+    pub card_bytes_max: usize,
+    /// Largest body of an endpoint's own message, in bytes.
+    pub app_bytes_max: usize,
+    /// How many bytes of entries a peer may have in flight to us, for each class. At least a mebibyte each.
+    pub window_bytes: [u64; 6],
+    /// How many logs each side may name on one link. A session that used them up asks to be renewed.
+    pub handles_max: usize,
+    /// How many spaces a peer may open on one link.
+    pub spaces_max: usize,
+    /// How many runs may be on their way from the store, or ready to leave, for each class.
+    pub reads_max: usize,
+    /// How many of the endpoint's own messages may wait for the link.
+    pub queued_max: usize,
+    /// How many answers of a repair walk may wait for the link.
+    pub walk_tasks_max: usize,
+    /// How many repair walks a session makes in one space before it reports that they don't help.
+    pub walks_max: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        const KIB: usize = 1024;
+        const MIB: u64 = 1024 * 1024;
+        Self {
+            message_bytes_max: 1024 * KIB,
+            chunk_bytes_max: 16 * KIB,
+            run_bytes_max: 256 * KIB,
+            entry_bytes_max: 512 * KIB,
+            card_bytes_max: KIB,
+            app_bytes_max: 64 * KIB,
+            window_bytes: [MIB, MIB, MIB, 4 * MIB, 4 * MIB, 4 * MIB],
+            handles_max: 262_144,
+            spaces_max: 4_096,
+            reads_max: 16,
+            queued_max: 64,
+            walk_tasks_max: 262_144,
+            walks_max: 2,
+        }
+    }
+}
