@@ -1,1 +1,438 @@
-//! tmp
+//! One sync session for each authenticated link: finds what two stores do not share and moves it.
+//!
+//! A session speaks messages with its peer, reads its own store through [`Catalog`] and asks the endpoint for the
+//! rest by [`Action`]. It never touches keys, never verifies, never stores: what it receives it hands on, what it
+//! acknowledges the endpoint declared durable. Messages are built when the link takes them, so nothing queues but
+//! state of the logs that are active. `spec/sync.md`.
+
+mod handles;
+mod inbound;
+mod outbound;
+mod space;
+mod transmit;
+mod walk;
+
+use self::handles::Handles;
+use self::space::Space;
+use self::transmit::Sending;
+use super::{Catalog, Class, Cursor, LogNo, LogView, SpaceNo};
+use crate::config::Limits;
+use crate::ids::{Incarnation, LogId};
+use crate::wire::close::CloseCode;
+use crate::wire::codec::{CodecError, Reader};
+use crate::wire::frame::{CHANNELS, FrameError, Reassembler};
+use crate::wire::message::{GoneReason, Message, Run};
+use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// What a session takes over from the handshake.
+#[derive(Debug, Clone)]
+pub struct Link {
+    /// Whether this side dialled. Exactly one side starts repair walks.
+    pub initiator: bool,
+    /// The hash over the whole handshake: blinds space tokens for this link.
+    pub handshake_hash: [u8; 32],
+    /// The peer's store incarnation, from its hello.
+    pub peer_incarnation: Incarnation,
+    /// The peer's [`Limits::window_bytes`], from its hello.
+    pub peer_window_bytes: [u64; CHANNELS],
+}
+
+/// What a session asks of its endpoint. Drain with [`Session::poll_action`] after each call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Read a run that starts at `from` and answer with [`Session::handle_entries`] or [`Session::handle_missing`].
+    Read {
+        /// Which log.
+        log: LogNo,
+        /// First seq.
+        from: u64,
+        /// Stop at the last signed head within this many bytes of entries; at least one entry comes in any case.
+        bytes_max: usize,
+    },
+    /// Verify and store a run, then call [`Session::handle_grown`], or [`Session::handle_durable`] if it held nothing
+    /// new. Runs of a log come in order; they may overlap what is held.
+    Received {
+        /// The space in which the peer announced the log. The card must name it.
+        space: SpaceNo,
+        /// Which log.
+        log: LogId,
+        /// The card, exactly when the run starts at 0.
+        card: Option<Bytes>,
+        /// The entries and the signature of the head at their end.
+        run: Run,
+    },
+    /// Verify and store a head without entries, then call [`Session::handle_grown`].
+    ReceivedHead {
+        /// The space in which the peer announced the log. The card must name it.
+        space: SpaceNo,
+        /// Which log.
+        log: LogId,
+        /// The card, always there if the log is unknown.
+        card: Option<Bytes>,
+        /// Of the head.
+        seq: u64,
+        /// The chain hash there.
+        h: [u8; 32],
+        /// The log key's signature.
+        signature: [u8; 64],
+    },
+    /// The peer has everything of a log up to and including `seq` durably.
+    Acked {
+        /// Which log.
+        log: LogNo,
+        /// The last seq.
+        seq: u64,
+    },
+    /// The peer can't send entries that were wanted.
+    Gone {
+        /// Which log.
+        log: LogId,
+        /// First seq.
+        from: u64,
+        /// The seq after the last.
+        to: u64,
+        /// Why.
+        reason: GoneReason,
+    },
+    /// Everything up to the cursor was read from the peer's journal: remember it.
+    SaveCursor {
+        /// Of which space.
+        space: SpaceNo,
+        /// Into the peer's journal.
+        cursor: Cursor,
+    },
+    /// The peer holds more of a log of this store than this store does: never write to that log again.
+    Retire {
+        /// Which log.
+        log: LogNo,
+    },
+    /// Two heads exist at one seq of a log.
+    Fork {
+        /// Which log.
+        log: LogNo,
+        /// Where.
+        seq: u64,
+        /// The first bytes of the peer's chain hash.
+        h: [u8; 8],
+    },
+    /// Repair walks did not make a space equal: a fork that is not resolved, or a damaged index.
+    Mismatch {
+        /// Which space.
+        space: SpaceNo,
+    },
+    /// A message of the peer's endpoint.
+    App {
+        /// What it is.
+        kind: u8,
+        /// Its body.
+        body: Bytes,
+    },
+    /// An answer to [`Session::ping`].
+    Pong {
+        /// As given.
+        nonce: u64,
+    },
+    /// The handles of this link are used up: end it with [`CloseCode::Renew`] and dial again.
+    Renew,
+    /// The peer ends the link.
+    Closed {
+        /// A [`CloseCode`] number, perhaps of a newer version.
+        code: u16,
+        /// More about the cause.
+        detail: u16,
+    },
+}
+
+/// Why a session can't go on. Always the peer's fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SessionError {
+    /// The frames were wrong.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// A message was not canonical.
+    #[error("a message is not well-formed: {0}")]
+    Malformed(#[from] CodecError),
+    /// A message came on a channel, or at a time, where it can't.
+    #[error("a message came where it can't")]
+    Unexpected,
+    /// A handle or space index was never introduced.
+    #[error("a message names a handle that was never introduced")]
+    UnknownHandle,
+    /// More bytes of entries than there was credit for.
+    #[error("more entries were sent than there was credit for")]
+    CreditOverrun,
+    /// A table or list would grow beyond its limit.
+    #[error("too much was sent: {0}")]
+    TooMuch(&'static str),
+    /// A log was announced in a space to which it doesn't belong.
+    #[error("a log was announced in another space than its own")]
+    WrongSpace,
+}
+
+impl SessionError {
+    /// The code with which the link must be ended.
+    pub const fn close_code(self) -> CloseCode {
+        match self {
+            Self::Frame(FrameError::TooLong) => CloseCode::TooLong,
+            Self::Frame(FrameError::Malformed(_) | FrameError::Sequence) | Self::Malformed(_) => CloseCode::Malformed,
+            Self::Unexpected => CloseCode::UnexpectedMessage,
+            Self::UnknownHandle => CloseCode::UnknownHandle,
+            Self::CreditOverrun => CloseCode::CreditOverrun,
+            Self::TooMuch(_) => CloseCode::TooMuch,
+            Self::WrongSpace => CloseCode::WrongSpace,
+        }
+    }
+}
+
+/// Too many of the endpoint's messages wait for the link already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too many messages wait for the link")]
+pub struct QueueFull;
+
+/// The state of one link. See the module's head.
+#[derive(Debug)]
+pub struct Session {
+    link: Link,
+    limits: Limits,
+    reassembler: Reassembler,
+    actions: VecDeque<Action>,
+    /// What the peer would call our spaces on this link.
+    tokens: BTreeMap<[u8; 16], SpaceNo>,
+    spaces: BTreeMap<SpaceNo, Space>,
+    /// Spaces by the peer's index; `None` where we don't share one.
+    their_spaces: Vec<Option<SpaceNo>>,
+    spaces_opened: u32,
+    handles: Handles,
+    streams: BTreeMap<LogId, Stream>,
+    /// Logs with entries to read, for each class.
+    active: [VecDeque<LogId>; CHANNELS],
+    /// Logs with a run to send, for each class.
+    ready: [VecDeque<LogId>; CHANNELS],
+    /// Runs being read, ready or half sent, for each class.
+    reads: [usize; CHANNELS],
+    sending: [Option<Sending>; CHANNELS],
+    turns: [u8; CHANNELS],
+    credit_out: [u64; CHANNELS],
+    credit_in: [u64; CHANNELS],
+    /// Credit that may go back to the peer.
+    credit_due: [u64; CHANNELS],
+    opens_due: VecDeque<SpaceNo>,
+    acks_due: BTreeSet<LogId>,
+    /// Logs about which a small message is due.
+    logs_due: VecDeque<LogId>,
+    /// Spaces whose state changed: something may be due, perhaps that all is settled.
+    spaces_due: BTreeSet<SpaceNo>,
+    pong_due: Option<u64>,
+    app_due: VecDeque<Message>,
+    /// Built, but a handle that it uses goes first.
+    built: VecDeque<Message>,
+}
+
+/// What is known about one log that is active in this session.
+#[derive(Debug)]
+struct Stream {
+    space: SpaceNo,
+    outbound: outbound::Outbound,
+    inbound: inbound::Inbound,
+    is_due: bool,
+    /// As counted in the space: busy, unacked, pending.
+    counted: [bool; 3],
+}
+
+impl Session {
+    /// Starts a session right after the handshake. All shared spaces will be opened.
+    pub fn new(catalog: &dyn Catalog, link: Link, limits: Limits) -> Self {
+        let mut session = Self {
+            reassembler: Reassembler::new(limits.message_bytes_max),
+            actions: VecDeque::new(),
+            tokens: BTreeMap::new(),
+            spaces: BTreeMap::new(),
+            their_spaces: Vec::new(),
+            spaces_opened: 0,
+            handles: Handles::new(limits.handles_max),
+            streams: BTreeMap::new(),
+            active: Default::default(),
+            ready: Default::default(),
+            reads: [0; CHANNELS],
+            sending: Default::default(),
+            turns: [0; CHANNELS],
+            credit_out: link.peer_window_bytes,
+            credit_in: limits.window_bytes,
+            credit_due: [0; CHANNELS],
+            opens_due: VecDeque::new(),
+            acks_due: BTreeSet::new(),
+            logs_due: VecDeque::new(),
+            spaces_due: BTreeSet::new(),
+            pong_due: None,
+            app_due: VecDeque::new(),
+            built: VecDeque::new(),
+            link,
+            limits,
+        };
+        for space in catalog.spaces() {
+            session.open_space(catalog, space);
+        }
+        session
+    }
+
+    /// Takes the plaintext of one transport message. After an error the link must be ended with its close code.
+    pub fn handle_frame_bytes(&mut self, catalog: &dyn Catalog, plaintext: &[u8]) -> Result<(), SessionError> {
+        let mut reader = Reader::new(plaintext);
+        while !reader.is_empty() {
+            if let Some((channel, bytes)) = self.reassembler.read(&mut reader)? {
+                let message = Message::decode(&bytes)?;
+                let class = Class::from_channel(channel).ok_or(SessionError::Unexpected)?;
+                self.handle_message(catalog, class, message)?;
+            }
+        }
+        self.pump(catalog);
+        Ok(())
+    }
+
+    /// Takes the next action for the endpoint.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// Queues a message for the peer's endpoint.
+    pub fn queue_app(&mut self, kind: u8, body: Bytes) -> Result<(), QueueFull> {
+        if self.app_due.len() >= self.limits.queued_max || body.len() > self.limits.app_bytes_max {
+            return Err(QueueFull);
+        }
+        self.app_due.push_back(Message::App { kind, body });
+        Ok(())
+    }
+
+    /// Asks the peer for a sign of life; [`Action::Pong`] tells when it came.
+    pub fn ping(&mut self, nonce: u64) -> Result<(), QueueFull> {
+        if self.app_due.len() >= self.limits.queued_max {
+            return Err(QueueFull);
+        }
+        self.app_due.push_back(Message::Ping { nonce });
+        Ok(())
+    }
+
+    /// Queues the last message; the endpoint ends the link once it was transmitted.
+    pub fn close(&mut self, code: CloseCode, detail: u16) {
+        self.app_due.push_back(Message::Close { code: code as u16, detail });
+    }
+
+    /// Whether nothing is under way in either direction: all that is known was sent, acked and stored.
+    pub fn is_settled(&self) -> bool {
+        self.spaces.values().all(|space| space.is_begun() && space.is_quiet() && space.unacked == 0 && space.pending == 0)
+    }
+
+    fn handle_message(&mut self, catalog: &dyn Catalog, class: Class, message: Message) -> Result<(), SessionError> {
+        if let Message::Range { log, card, run } = message {
+            return self.on_range(catalog, class, log, card, run);
+        }
+        if class != Class::Control {
+            return Err(SessionError::Unexpected);
+        }
+        match message {
+            Message::SpaceOpen { token, position, cursor, root, follow } => {
+                self.on_space_open(catalog, token, space::Opened { position, cursor, root, follow })?;
+            }
+            Message::Logs { space, ids } => self.on_logs(catalog, space, ids)?,
+            Message::Changes { logs } => {
+                for (log, seq) in logs {
+                    if let Some((space, id)) = self.resolve(log)? {
+                        self.on_peer_has(catalog, space, id, seq)?;
+                    }
+                }
+            }
+            Message::Nodes { space, answered, nodes } => self.on_nodes(catalog, space, answered, nodes)?,
+            Message::Want { log, from, to } => self.on_want(catalog, log, from, to)?,
+            Message::WantHead { log, card } => self.on_want_head(catalog, log, card)?,
+            Message::Range { .. } => return Err(SessionError::Unexpected),
+            Message::Head { log, card, seq, h, signature } => {
+                self.on_head(catalog, log, inbound::Head { card, seq, h, signature })?;
+            }
+            Message::Ack { logs } => {
+                for (log, to) in logs {
+                    self.on_ack(catalog, log, to)?;
+                }
+            }
+            Message::Credit { class, bytes } => {
+                let credit = &mut self.credit_out[class.index()];
+                *credit = credit.saturating_add(bytes).min(self.link.peer_window_bytes[class.index()]);
+            }
+            Message::Settled { space, position, root } => self.on_settled(catalog, space, position, root)?,
+            Message::Gone { log, from, to, reason } => self.on_gone(catalog, log, from, to, reason)?,
+            Message::ForkHint { log, seq, h } => self.on_fork_hint(catalog, log, seq, h)?,
+            Message::Ping { nonce } => self.pong_due = Some(nonce),
+            Message::Pong { nonce } => self.actions.push_back(Action::Pong { nonce }),
+            Message::App { kind, body } => {
+                if body.len() > self.limits.app_bytes_max {
+                    return Err(SessionError::TooMuch("the body of an endpoint message"));
+                }
+                self.actions.push_back(Action::App { kind, body });
+            }
+            Message::Close { code, detail } => self.actions.push_back(Action::Closed { code, detail }),
+        }
+        Ok(())
+    }
+
+    fn view(&self, catalog: &dyn Catalog, id: &LogId) -> Option<(LogNo, LogView)> {
+        let no = catalog.log_by_id(id)?;
+        Some((no, catalog.log(no)))
+    }
+
+    /// The state of a log, made on first use. `None` if the log was seen in another space.
+    fn stream(&mut self, space: SpaceNo, id: LogId) -> Result<&mut Stream, SessionError> {
+        let stream = self.streams.entry(id).or_insert_with(|| Stream {
+            space,
+            outbound: Default::default(),
+            inbound: Default::default(),
+            is_due: false,
+            counted: [false; 3],
+        });
+        if stream.space == space { Ok(stream) } else { Err(SessionError::WrongSpace) }
+    }
+
+    /// Brings the space's counters in line after any change to a stream.
+    fn account(&mut self, id: &LogId) {
+        let Some(stream) = self.streams.get_mut(id) else { return };
+        let now = [stream.outbound.is_busy(), stream.outbound.is_unacked(), stream.inbound.is_pending()];
+        let before = core::mem::replace(&mut stream.counted, now);
+        if now == before {
+            return;
+        }
+        if let Some(space) = self.spaces.get_mut(&stream.space) {
+            for (counter, (was, is)) in
+                [&mut space.busy, &mut space.unacked, &mut space.pending].into_iter().zip(before.into_iter().zip(now))
+            {
+                *counter = *counter + usize::from(is) - usize::from(was);
+            }
+            if now[0] || now[1] {
+                space.cancel_comparison();
+            }
+        }
+        self.spaces_due.insert(stream.space);
+    }
+
+    /// Notes that a small message about a log is due.
+    fn set_due(&mut self, id: LogId) {
+        if let Some(stream) = self.streams.get_mut(&id)
+            && !core::mem::replace(&mut stream.is_due, true)
+        {
+            self.logs_due.push_back(id);
+        }
+    }
+
+    /// Makes sure that messages can name a log; if handles are used up, asks once to be renewed.
+    fn introduce(&mut self, space: SpaceNo, id: LogId) -> bool {
+        match self.handles.introduce(space, id) {
+            handles::Introduced::Yes => true,
+            handles::Introduced::No => false,
+            handles::Introduced::JustFull => {
+                self.actions.push_back(Action::Renew);
+                false
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,310 @@
+//! Receiving: which logs the peer is ahead in, what was asked for, and when it has become durable.
+
+use super::{Action, Session, SessionError};
+use crate::ids::LogId;
+use crate::sync::{Bodies, Catalog, Class, LogNo, LogView, SpaceNo};
+use crate::wire::message::{GoneReason, LogRef, Message, Run};
+use bytes::Bytes;
+use std::collections::VecDeque;
+
+/// What is under way from the peer. Positions are "the seq after".
+#[derive(Debug, Default)]
+pub(super) struct Inbound {
+    /// The head that the peer announced and that is still to be reached.
+    need: Option<u64>,
+    /// Whether the peer said that it can't send entries: the head is enough.
+    is_gone: bool,
+    /// Up to where entries came, durable or not.
+    next: u64,
+    /// The most that came: of entries, and of heads without entries.
+    entries_came: u64,
+    head_came: u64,
+    /// What was asked for last.
+    wanted: Option<(u64, u64)>,
+    /// What the endpoint asked to fetch.
+    fetch: Option<(u64, u64)>,
+    want_due: bool,
+    card_due: bool,
+    retired: bool,
+    /// Runs handed to the endpoint and not yet durable.
+    flights: VecDeque<Flight>,
+    /// Whether a head without entries was handed to the endpoint.
+    head_flight: Option<u64>,
+}
+
+/// Bytes handed to the endpoint; their credit goes back when they are durable.
+#[derive(Debug)]
+struct Flight {
+    end: u64,
+    class: Class,
+    bytes: u64,
+}
+
+/// A head without entries, as received.
+pub(super) struct Head {
+    pub(super) card: Option<Bytes>,
+    pub(super) seq: u64,
+    pub(super) h: [u8; 32],
+    pub(super) signature: [u8; 64],
+}
+
+impl Inbound {
+    pub(super) fn is_pending(&self) -> bool {
+        self.need.is_some() || !self.flights.is_empty() || self.head_flight.is_some()
+    }
+
+    /// Whether the store's state is all that this replica wants of what was announced.
+    fn is_met(&self, view: &LogView, bodies: Bodies) -> bool {
+        self.need.is_none_or(|to| {
+            let entries_wanted = bodies != Bodies::HeadOnly && !self.is_gone;
+            view.tip_to() >= to && (!entries_wanted || view.entries_to >= to)
+        })
+    }
+}
+
+impl Session {
+    /// Tells the session that what was handed to the endpoint of a log is durable, or was dropped as already held.
+    pub fn handle_durable(&mut self, catalog: &dyn Catalog, log: LogNo) {
+        self.settle_inbound(catalog, log);
+        self.pump(catalog);
+    }
+
+    /// Asks the peer for entries `from <= seq < to` that this replica's policy didn't fetch. One range for each log at
+    /// a time; a newer one replaces it.
+    pub fn fetch(&mut self, catalog: &dyn Catalog, log: LogNo, from: u64, to: u64) {
+        let view = catalog.log(log);
+        if from < to
+            && self.introduce(view.space, view.id)
+            && let Ok(stream) = self.stream(view.space, view.id)
+        {
+            stream.inbound.fetch = Some((from, to));
+            self.set_due(view.id);
+        }
+    }
+
+    /// Takes note that the peer's tip of a log is `seq`: it or we may be ahead.
+    pub(super) fn on_peer_has(
+        &mut self,
+        catalog: &dyn Catalog,
+        space: SpaceNo,
+        id: LogId,
+        seq: u64,
+    ) -> Result<(), SessionError> {
+        let tip_to = self.view(catalog, &id).map_or(0, |(_, view)| view.tip_to());
+        if tip_to > seq + 1 {
+            self.offer(catalog, space, id, seq + 1);
+            return Ok(());
+        }
+        self.stream(space, id)?.outbound.peer_has(seq + 1);
+        if tip_to <= seq {
+            self.need(catalog, space, id, seq + 1)?;
+        }
+        Ok(())
+    }
+
+    /// Notes that the peer has the log up to `to`, and asks for what is missing unless it already comes.
+    pub(super) fn need(&mut self, catalog: &dyn Catalog, space: SpaceNo, id: LogId, to: u64) -> Result<(), SessionError> {
+        self.retire_if_mine(catalog, &id, to);
+        let inbound = &mut self.stream(space, id)?.inbound;
+        inbound.need = Some(inbound.need.map_or(to, |need| need.max(to)));
+        inbound.is_gone = false;
+        if inbound.next < to {
+            inbound.want_due = true;
+            self.set_due(id);
+        }
+        self.account(&id);
+        Ok(())
+    }
+
+    fn retire_if_mine(&mut self, catalog: &dyn Catalog, id: &LogId, to: u64) {
+        let Some((log, view)) = self.view(catalog, id) else { return };
+        if !view.mine || to <= view.entries_to {
+            return;
+        }
+        if let Ok(stream) = self.stream(view.space, *id)
+            && !core::mem::replace(&mut stream.inbound.retired, true)
+        {
+            self.actions.push_back(Action::Retire { log });
+        }
+    }
+
+    pub(super) fn on_range(
+        &mut self,
+        catalog: &dyn Catalog,
+        class: Class,
+        log: LogRef,
+        card: Option<Bytes>,
+        run: Run,
+    ) -> Result<(), SessionError> {
+        let bytes = run.bytes();
+        let credit = &mut self.credit_in[class.index()];
+        *credit = credit.checked_sub(bytes).ok_or(SessionError::CreditOverrun)?;
+        if card.as_ref().is_some_and(|card| card.len() > self.limits.card_bytes_max)
+            || run.entries.iter().any(|entry| entry.len() > self.limits.entry_bytes_max)
+        {
+            return Err(SessionError::TooMuch("a card or an entry"));
+        }
+        let Some((space, id)) = self.resolve(log)? else {
+            self.credit_due[class.index()] += bytes;
+            return Ok(());
+        };
+        let (start, end) = (run.start, run.end());
+        let held = self.view(catalog, &id).map(|(_, view)| view.entries_to);
+        let inbound = &mut self.stream(space, id)?.inbound;
+        let is_wanted = inbound.wanted.is_some_and(|(from, to)| from <= start && start < to);
+        let came = held.unwrap_or(0).max(inbound.next);
+        let is_known = held.is_some_and(|held| end <= held) || end <= inbound.next;
+        let is_rootless = held.is_none() && came == 0 && start > 0 && inbound.head_flight.is_none();
+        if (is_known && !is_wanted) || (start > came && !is_wanted) || is_rootless {
+            if is_known {
+                inbound.entries_came = inbound.entries_came.max(end);
+            } else {
+                inbound.wanted = None;
+            }
+            self.credit_due[class.index()] += bytes;
+            if !is_known {
+                return self.need(catalog, space, id, end);
+            }
+            self.stream(space, id)?.outbound.peer_has(end);
+            self.acks_due.insert(id);
+            return Ok(());
+        }
+        inbound.entries_came = inbound.entries_came.max(end);
+        inbound.next = inbound.next.max(end);
+        inbound.flights.push_back(Flight { end, class, bytes });
+        if let Some((_, to)) = inbound.wanted {
+            inbound.wanted = (end < to).then_some((end, to));
+        }
+        self.retire_if_mine(catalog, &id, end);
+        self.stream(space, id)?.outbound.peer_has(end);
+        self.account(&id);
+        self.actions.push_back(Action::Received { space, log: id, card, run });
+        Ok(())
+    }
+
+    pub(super) fn on_head(&mut self, catalog: &dyn Catalog, log: LogRef, head: Head) -> Result<(), SessionError> {
+        let Some((space, id)) = self.resolve(log)? else { return Ok(()) };
+        if head.card.as_ref().is_some_and(|card| card.len() > self.limits.card_bytes_max) {
+            return Err(SessionError::TooMuch("a card or an entry"));
+        }
+        let to = head.seq + 1;
+        let view = self.view(catalog, &id);
+        let stream = self.stream(space, id)?;
+        stream.outbound.peer_has(to);
+        stream.inbound.head_came = stream.inbound.head_came.max(to);
+        if let Some((log, view)) = &view
+            && view.tip_to() >= to
+        {
+            let h = view.tip.as_ref().filter(|tip| tip.seq == head.seq && tip.h != head.h);
+            if h.is_some() {
+                let mut short = [0; 8];
+                short.copy_from_slice(&head.h[..8]);
+                self.actions.push_back(Action::Fork { log: *log, seq: head.seq, h: short });
+            }
+            self.acks_due.insert(id);
+            self.settle_inbound(catalog, *log);
+            return Ok(());
+        }
+        let is_gone = stream.inbound.is_gone;
+        if view.is_none() && head.card.is_none() && stream.inbound.head_flight.is_none() {
+            stream.inbound.card_due = true;
+            return self.need(catalog, space, id, to);
+        }
+        stream.inbound.head_flight = Some(stream.inbound.head_flight.map_or(to, |flight| flight.max(to)));
+        self.need(catalog, space, id, to)?;
+        self.stream(space, id)?.inbound.is_gone = is_gone;
+        let Head { card, seq, h, signature } = head;
+        self.actions.push_back(Action::ReceivedHead { space, log: id, card, seq, h, signature });
+        Ok(())
+    }
+
+    pub(super) fn on_gone(
+        &mut self,
+        catalog: &dyn Catalog,
+        log: LogRef,
+        from: u64,
+        to: u64,
+        reason: GoneReason,
+    ) -> Result<(), SessionError> {
+        let Some((space, id)) = self.resolve(log)? else { return Ok(()) };
+        let inbound = &mut self.stream(space, id)?.inbound;
+        inbound.is_gone = true;
+        inbound.wanted = inbound.wanted.and_then(|(from, end)| (to < end).then_some((from.max(to), end)));
+        self.actions.push_back(Action::Gone { log: id, from, to, reason });
+        if let Some(log) = catalog.log_by_id(&id) {
+            self.settle_inbound(catalog, log);
+        }
+        Ok(())
+    }
+
+    /// Acknowledges what became durable, gives back its credit and asks for what is still missing.
+    pub(super) fn settle_inbound(&mut self, catalog: &dyn Catalog, log: LogNo) {
+        let view = catalog.log(log);
+        let Some(stream) = self.streams.get_mut(&view.id) else { return };
+        let bodies = catalog.bodies(view.space, Some(log));
+        let inbound = &mut stream.inbound;
+        let mut is_news = inbound.head_flight.is_some_and(|to| to <= view.tip_to());
+        if is_news {
+            inbound.head_flight = None;
+        }
+        while let Some(flight) = inbound.flights.pop_front_if(|flight| flight.end <= view.entries_to) {
+            self.credit_due[flight.class.index()] += flight.bytes;
+            is_news = true;
+        }
+        if inbound.is_met(&view, bodies) {
+            inbound.need = None;
+        } else if inbound.flights.is_empty() && inbound.head_flight.is_none() && !inbound.is_gone && is_news {
+            inbound.next = inbound.next.min(view.entries_to);
+            inbound.want_due = true;
+        }
+        if inbound.wanted.is_none() && (inbound.want_due || inbound.fetch.is_some()) {
+            self.set_due(view.id);
+        }
+        if is_news {
+            self.acks_due.insert(view.id);
+        }
+        self.account(&view.id);
+        self.check_settled(catalog, view.space);
+    }
+
+    /// What may be acknowledged to the peer of what it sent.
+    pub(super) fn durable_to(&self, view: &LogView) -> Option<u64> {
+        let inbound = &self.streams.get(&view.id)?.inbound;
+        let heads = view.tip_to().min(inbound.head_came);
+        let entries = view.entries_to.min(inbound.entries_came);
+        let to = if inbound.head_came > inbound.entries_came { heads } else { entries };
+        (to > 0).then_some(to)
+    }
+
+    /// Builds the request for what is missing of a log.
+    pub(super) fn build_inbound(&mut self, catalog: &dyn Catalog, id: LogId) {
+        let view = self.view(catalog, &id);
+        let (Some(log), Some(stream)) = (self.handles.reference(&id), self.streams.get_mut(&id)) else { return };
+        let bodies = catalog.bodies(stream.space, view.as_ref().map(|(no, _)| *no));
+        let inbound = &mut stream.inbound;
+        // While an earlier request is under way, the next one waits for its end.
+        if inbound.wanted.is_some() {
+            return;
+        }
+        if let Some((from, to)) = inbound.fetch.take() {
+            inbound.wanted = Some((from, to));
+            self.built.push_back(Message::Want { log, from, to });
+            return;
+        }
+        let Some(need) = inbound.need.filter(|_| core::mem::take(&mut inbound.want_due)) else { return };
+        let card = core::mem::take(&mut inbound.card_due) || view.is_none();
+        let held = view.as_ref().map_or(0, |(_, view)| view.entries_to);
+        let from = match bodies {
+            Bodies::All => held,
+            Bodies::Newest(count) if view.is_some() => held.max(need.saturating_sub(count)),
+            Bodies::Newest(_) | Bodies::HeadOnly => need,
+        };
+        let from = from.max(inbound.next);
+        if from < need {
+            inbound.wanted = Some((from, need));
+            self.built.push_back(Message::Want { log, from, to: need });
+        } else if inbound.next < need && inbound.head_flight.is_none() {
+            self.built.push_back(Message::WantHead { log, card });
+        }
+    }
+}

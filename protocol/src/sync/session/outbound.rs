@@ -1,0 +1,340 @@
+//! Sending: one stream for each log, from what the peer holds to what we hold. Catching up and live push are the
+//! same path.
+
+use super::{Action, Session, SessionError};
+use crate::ids::LogId;
+use crate::sync::{Catalog, Class, LogNo, LogView, SpaceNo};
+use crate::wire::message::{GoneReason, LogRef, Message, Run};
+
+/// What is known of the peer's copy of a log, and what is under way to it. Positions are "the seq after".
+#[derive(Debug)]
+pub(super) struct Outbound {
+    /// What the peer needs next, once known.
+    pub(super) next: Option<u64>,
+    /// Where the unbroken stream that ends at `next` began.
+    from: u64,
+    /// Up to where the peer asked. One who follows heads alone gets nothing past it.
+    asked: Option<u64>,
+    /// The highest head that the peer knows.
+    head_to: u64,
+    sent: u64,
+    entries_sent: u64,
+    acked: u64,
+    state: State,
+    head_due: Option<HeadDue>,
+    gone_due: Option<(u64, u64, GoneReason)>,
+    pub(super) fork_due: Option<(u64, [u8; 32])>,
+}
+
+/// A head that goes out without entries.
+#[derive(Debug, Clone, Copy)]
+struct HeadDue {
+    with_card: bool,
+}
+
+#[derive(Debug, Default)]
+enum State {
+    #[default]
+    Idle,
+    Queued,
+    Reading(Class),
+    Ready(Run),
+    Writing,
+}
+
+impl Default for Outbound {
+    fn default() -> Self {
+        Self {
+            next: None,
+            from: 0,
+            asked: None,
+            head_to: 0,
+            sent: 0,
+            entries_sent: 0,
+            acked: 0,
+            state: State::Idle,
+            head_due: None,
+            gone_due: None,
+            fork_due: None,
+        }
+    }
+}
+
+impl Outbound {
+    pub(super) fn is_busy(&self) -> bool {
+        !matches!(self.state, State::Idle) || self.head_due.is_some() || self.gone_due.is_some()
+    }
+
+    pub(super) fn is_unacked(&self) -> bool {
+        self.acked < self.sent
+    }
+
+    /// Notes that the peer holds the head below `to` and the entries too, unless it is asking for them.
+    pub(super) fn peer_has(&mut self, to: u64) {
+        self.head_to = self.head_to.max(to);
+        if self.next.is_none_or(|next| next < to && self.asked.is_none_or(|asked| next >= asked)) {
+            self.start(to);
+        }
+    }
+
+    fn start(&mut self, at: u64) {
+        self.next = Some(at);
+        self.from = at;
+    }
+}
+
+impl Session {
+    /// Tells the session that a log's durable state grew, whoever the entries came from; `from` is the first seq that
+    /// is new. Call it on every session of the log's space.
+    pub fn handle_grown(&mut self, catalog: &dyn Catalog, log: LogNo, from: u64) {
+        self.settle_inbound(catalog, log);
+        let view = catalog.log(log);
+        match self.streams.get(&view.id).and_then(|stream| stream.outbound.next) {
+            Some(next) => self.offer(catalog, view.space, view.id, next),
+            None => self.announce_or_offer(catalog, view.space, view.id, from),
+        }
+        self.pump(catalog);
+    }
+
+    /// Answers [`Action::Read`]. A run that starts elsewhere than asked is dropped.
+    pub fn handle_entries(&mut self, catalog: &dyn Catalog, log: LogNo, run: Run) {
+        let id = catalog.log(log).id;
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let State::Reading(class) = stream.outbound.state else { return };
+        if run.entries.is_empty() || stream.outbound.next != Some(run.start) {
+            self.end_run(catalog, id, class, None);
+        } else {
+            stream.outbound.state = State::Ready(run);
+            self.ready[class.index()].push_back(id);
+        }
+        self.pump(catalog);
+    }
+
+    /// Answers [`Action::Read`] when entries below `to` are not held.
+    pub fn handle_missing(&mut self, catalog: &dyn Catalog, log: LogNo, to: u64, reason: GoneReason) {
+        let id = catalog.log(log).id;
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let State::Reading(class) = stream.outbound.state else { return };
+        if let Some(next) = stream.outbound.next
+            && to > next
+        {
+            self.refuse(id, next, to, reason);
+        }
+        self.end_run(catalog, id, class, None);
+        self.pump(catalog);
+    }
+
+    /// Notes that the peer will not get entries from here, and sends it the head instead.
+    fn refuse(&mut self, id: LogId, from: u64, to: u64, reason: GoneReason) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        stream.outbound.gone_due = Some((from, to, reason));
+        stream.outbound.head_due = Some(HeadDue { with_card: from == 0 });
+        stream.outbound.start(to);
+        self.account(&id);
+        self.set_due(id);
+    }
+
+    /// Starts or continues sending a log to a peer that needs it from `next` on, in the way that the peer follows.
+    pub(super) fn offer(&mut self, catalog: &dyn Catalog, space: SpaceNo, id: LogId, next: u64) {
+        let follows_all = self.spaces.get(&space).is_some_and(|space| space.peer_follows_all());
+        let Some((_, view)) = self.view(catalog, &id) else { return };
+        let Ok(stream) = self.stream(space, id) else { return };
+        stream.outbound.peer_has(next);
+        if !follows_all || (view.entries_to <= next && view.entries_to < view.tip_to()) {
+            self.offer_head(catalog, space, id, next == 0);
+        }
+        self.activate(id, &view, view.class);
+    }
+
+    /// Sends the newest head if the peer doesn't know it.
+    pub(super) fn offer_head(&mut self, catalog: &dyn Catalog, space: SpaceNo, id: LogId, with_card: bool) {
+        let Some((_, view)) = self.view(catalog, &id) else { return };
+        let Ok(stream) = self.stream(space, id) else { return };
+        let outbound = &mut stream.outbound;
+        if view.tip_to() > outbound.head_to {
+            let with_card = with_card || outbound.head_due.is_some_and(|due| due.with_card);
+            outbound.head_due = Some(HeadDue { with_card });
+            self.account(&id);
+            self.set_due(id);
+        }
+    }
+
+    /// Queues a log for reading if there is something to send.
+    fn activate(&mut self, id: LogId, view: &LogView, class: Class) {
+        let follows_all = self.spaces.get(&view.space).is_some_and(|space| space.peer_follows_all());
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let outbound = &stream.outbound;
+        let limit = if follows_all { u64::MAX } else { outbound.asked.unwrap_or(0) };
+        let has_more = outbound.next.is_some_and(|next| next < view.entries_to.min(limit));
+        if !has_more || !matches!(outbound.state, State::Idle) {
+            return;
+        }
+        let space = stream.space;
+        if self.introduce(space, id) {
+            if let Some(stream) = self.streams.get_mut(&id) {
+                stream.outbound.state = State::Queued;
+            }
+            self.active[class.index()].push_back(id);
+            self.account(&id);
+        }
+    }
+
+    /// Emits reads, most urgent first, as far as credit and the number of runs in memory allow.
+    pub(super) fn pump(&mut self, catalog: &dyn Catalog) {
+        for class in Class::ALL {
+            let at = class.index();
+            while self.reads[at] < self.limits.reads_max
+                && self.credit_out[at] > 0
+                && let Some(id) = self.active[at].pop_front()
+            {
+                let Some(log) = catalog.log_by_id(&id) else { continue };
+                let Some(stream) = self.streams.get_mut(&id) else { continue };
+                let Some(from) = stream.outbound.next else { continue };
+                stream.outbound.state = State::Reading(class);
+                self.reads[at] += 1;
+                let bytes_max = self.limits.run_bytes_max.min(usize::try_from(self.credit_out[at]).unwrap_or(usize::MAX));
+                self.actions.push_back(Action::Read { log, from, bytes_max });
+            }
+        }
+    }
+
+    /// Takes the next run of a class that credit allows, as a message.
+    pub(super) fn next_range(&mut self, catalog: &dyn Catalog, class: Class) -> Option<(LogId, u64, Message)> {
+        let at = class.index();
+        while let Some(id) = self.ready[at].front().copied() {
+            let stream = self.streams.get_mut(&id)?;
+            let outbound = &mut stream.outbound;
+            let State::Ready(run) = &outbound.state else { return None };
+            let bytes = run.bytes();
+            let is_stale = outbound.next != Some(run.start);
+            if !is_stale && bytes > self.credit_out[at] {
+                return None;
+            }
+            self.ready[at].pop_front();
+            if is_stale {
+                self.end_run(catalog, id, class, None);
+                continue;
+            }
+            let State::Ready(run) = core::mem::replace(&mut outbound.state, State::Writing) else { return None };
+            let end = run.end();
+            outbound.next = Some(end);
+            outbound.sent = outbound.sent.max(end);
+            outbound.entries_sent = outbound.entries_sent.max(end);
+            outbound.head_to = outbound.head_to.max(end);
+            self.credit_out[at] -= bytes;
+            self.account(&id);
+            let card = if run.start == 0 { self.view(catalog, &id).map(|(_, view)| view.card) } else { None };
+            let log = self.handles.reference(&id)?;
+            return Some((id, end, Message::Range { log, card, run }));
+        }
+        None
+    }
+
+    /// Ends a run, sent whole or given up, and goes on with the log if there is more.
+    pub(super) fn end_run(&mut self, catalog: &dyn Catalog, id: LogId, class: Class, sent: Option<u64>) {
+        self.reads[class.index()] -= 1;
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.outbound.state = State::Idle;
+        }
+        if let Some((_, view)) = self.view(catalog, &id) {
+            // What did not fit into one run is catching up: it must not delay what others write now.
+            let class = if sent.is_some() && class != Class::Control { view.class.max(Class::Recent) } else { view.class };
+            self.activate(id, &view, class);
+        }
+        self.account(&id);
+        self.pump(catalog);
+    }
+
+    pub(super) fn on_want(&mut self, catalog: &dyn Catalog, log: LogRef, from: u64, to: u64) -> Result<(), SessionError> {
+        let Some((space, id)) = self.resolve(log)? else { return Ok(()) };
+        let follows_all = self.spaces.get(&space).is_some_and(|space| space.is_begun() && space.peer_follows_all());
+        let Some((_, view)) = self.view(catalog, &id) else { return Ok(()) };
+        if view.space != space {
+            return Err(SessionError::WrongSpace);
+        }
+        if from >= view.entries_to {
+            if from < view.tip_to() {
+                self.stream(space, id)?;
+                self.refuse(id, from, to.min(view.tip_to()), GoneReason::Absent);
+            }
+            return Ok(());
+        }
+        let outbound = &mut self.stream(space, id)?.outbound;
+        // What already flows to one who follows need not be asked for: the request crossed it.
+        let flows = follows_all && outbound.next.is_some_and(|next| outbound.from <= from && from <= next);
+        if !flows {
+            outbound.start(from);
+            outbound.asked = Some(to);
+        }
+        self.activate(id, &view, view.class);
+        Ok(())
+    }
+
+    pub(super) fn on_want_head(&mut self, catalog: &dyn Catalog, log: LogRef, card: bool) -> Result<(), SessionError> {
+        let Some((space, id)) = self.resolve(log)? else { return Ok(()) };
+        if self.view(catalog, &id).is_some_and(|(_, view)| view.space == space && view.tip.is_some()) {
+            self.stream(space, id)?.outbound.head_due = Some(HeadDue { with_card: card });
+            self.account(&id);
+            self.set_due(id);
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_ack(&mut self, catalog: &dyn Catalog, log: LogRef, to: u64) -> Result<(), SessionError> {
+        let Some((_, id)) = self.resolve(log)? else { return Ok(()) };
+        let Some(stream) = self.streams.get_mut(&id) else { return Ok(()) };
+        let outbound = &mut stream.outbound;
+        if to > outbound.sent {
+            return Err(SessionError::Unexpected);
+        }
+        let entries_acked = outbound.acked.min(outbound.entries_sent);
+        outbound.acked = outbound.acked.max(to);
+        let to = outbound.acked.min(outbound.entries_sent);
+        if to > entries_acked
+            && let Some(log) = catalog.log_by_id(&id)
+        {
+            self.actions.push_back(Action::Acked { log, seq: to - 1 });
+        }
+        self.account(&id);
+        Ok(())
+    }
+
+    pub(super) fn on_fork_hint(
+        &mut self,
+        catalog: &dyn Catalog,
+        log: LogRef,
+        seq: u64,
+        h: [u8; 32],
+    ) -> Result<(), SessionError> {
+        let Some((_, id)) = self.resolve(log)? else { return Ok(()) };
+        if let Some(log) = catalog.log_by_id(&id) {
+            let mut short = [0; 8];
+            short.copy_from_slice(&h[..8]);
+            self.actions.push_back(Action::Fork { log, seq, h: short });
+        }
+        Ok(())
+    }
+
+    /// Builds what is due about a log that is ours to tell.
+    pub(super) fn build_outbound(&mut self, catalog: &dyn Catalog, id: LogId) {
+        let Some((_, view)) = self.view(catalog, &id) else { return };
+        if !self.introduce(view.space, id) {
+            return;
+        }
+        let (Some(log), Some(stream)) = (self.handles.reference(&id), self.streams.get_mut(&id)) else { return };
+        let outbound = &mut stream.outbound;
+        if let Some((from, to, reason)) = outbound.gone_due.take() {
+            self.built.push_back(Message::Gone { log, from, to, reason });
+        }
+        if let Some((seq, h)) = outbound.fork_due.take() {
+            self.built.push_back(Message::ForkHint { log, seq, h });
+        }
+        if let (Some(due), Some(tip)) = (outbound.head_due.take(), view.tip) {
+            outbound.head_to = tip.seq + 1;
+            outbound.sent = outbound.sent.max(tip.seq + 1);
+            let card = due.with_card.then_some(view.card);
+            self.built.push_back(Message::Head { log, card, seq: tip.seq, h: tip.h, signature: tip.signature });
+        }
+        self.account(&id);
+    }
+}

@@ -1,0 +1,286 @@
+//! One space on one link: how it opens, when it is settled, and what that says about cursors.
+
+use super::walk::Walk;
+use super::{Action, Session, SessionError};
+use crate::ids::LogId;
+use crate::sync::{Catalog, Cursor, Follow, SpaceNo};
+use crate::wire::message::Message;
+use std::collections::BTreeSet;
+
+/// How many changes are looked up at a time.
+const CHANGES_PAGE: usize = 256;
+
+/// What one side said when it opened the space.
+#[derive(Debug, Clone)]
+pub(super) struct Opened {
+    pub(super) position: u64,
+    pub(super) cursor: Option<Cursor>,
+    pub(super) root: [u8; 16],
+    pub(super) follow: Follow,
+}
+
+/// The peer's last word that it has announced everything.
+#[derive(Debug, Clone, Copy)]
+struct Settled {
+    position: u64,
+    root: [u8; 16],
+    /// Whether the peer had everything of ours when it said so, so that roots must be equal.
+    is_comparable: bool,
+}
+
+/// The state of one space.
+#[derive(Debug, Default)]
+pub(super) struct Space {
+    pub(super) index: u32,
+    mine: Option<Opened>,
+    theirs: Option<Opened>,
+    /// From which position of our journal changes are still to be announced.
+    changes_from: Option<u64>,
+    /// Logs that grew while nothing was known about the peer's copy.
+    announce: BTreeSet<LogId>,
+    pub(super) walk: Walk,
+    /// Streams with something to send.
+    pub(super) busy: usize,
+    /// Streams with something sent that isn't durable at the peer.
+    pub(super) unacked: usize,
+    /// Logs of which something is still to come or to become durable here.
+    pub(super) pending: usize,
+    settled_sent: Option<u64>,
+    settled: Option<Settled>,
+    cursor: Option<Cursor>,
+}
+
+impl Space {
+    /// Whether both sides have opened it.
+    pub(super) fn is_begun(&self) -> bool {
+        self.mine.is_some() && self.theirs.is_some()
+    }
+
+    /// Whether all that we know was announced and sent.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.busy == 0 && self.changes_from.is_none() && self.announce.is_empty() && self.walk.is_over()
+    }
+
+    /// Whether the peer wants entries pushed.
+    pub(super) fn peer_follows_all(&self) -> bool {
+        self.theirs.as_ref().is_some_and(|theirs| theirs.follow == Follow::All)
+    }
+
+    /// Whether the peer's store held nothing of the space when it opened it.
+    fn peer_was_empty(&self) -> bool {
+        self.theirs.as_ref().is_some_and(|theirs| theirs.position == 0)
+    }
+
+    /// Forgets that the peer's last root was comparable: we have something that it didn't know of.
+    pub(super) fn cancel_comparison(&mut self) {
+        if let Some(settled) = &mut self.settled {
+            settled.is_comparable = false;
+        }
+    }
+
+    pub(super) fn restart_settling(&mut self) {
+        self.settled_sent = None;
+    }
+}
+
+impl Session {
+    /// Opens a space on this link, unless it is already: for one that came to be shared after the session began.
+    pub fn open_space(&mut self, catalog: &dyn Catalog, space: SpaceNo) {
+        if self.spaces.contains_key(&space) {
+            return;
+        }
+        let token = self.blind(!self.link.initiator, catalog.space_token(space));
+        self.tokens.insert(token, space);
+        self.spaces.insert(space, Space::default());
+        self.opens_due.push_back(space);
+    }
+
+    /// The space's name on this link, from one side: the peer can't echo ours as its own.
+    fn blind(&self, by_initiator: bool, token: [u8; 16]) -> [u8; 16] {
+        let mut input = [u8::from(by_initiator); 17];
+        input[1..].copy_from_slice(&token);
+        let hash = blake3::keyed_hash(&self.link.handshake_hash, &input);
+        let mut blinded = [0; 16];
+        blinded.copy_from_slice(&hash.as_bytes()[..16]);
+        blinded
+    }
+
+    pub(super) fn their_space(&self, index: u32) -> Result<Option<SpaceNo>, SessionError> {
+        self.their_spaces.get(index as usize).copied().ok_or(SessionError::UnknownHandle)
+    }
+
+    pub(super) fn next_open(&mut self, catalog: &dyn Catalog) -> Option<Message> {
+        let no = self.opens_due.pop_front()?;
+        let token = self.blind(self.link.initiator, catalog.space_token(no));
+        let cursor = catalog.cursor(no);
+        let mine =
+            Opened { position: catalog.position(no), cursor, root: catalog.root(no), follow: catalog.follow(no) };
+        let Opened { position, root, follow, .. } = mine;
+        let space = self.spaces.get_mut(&no)?;
+        space.index = self.spaces_opened;
+        space.cursor = cursor;
+        space.mine = Some(mine);
+        self.spaces_opened += 1;
+        self.begin(catalog, no);
+        Some(Message::SpaceOpen { token, position, cursor, root, follow })
+    }
+
+    pub(super) fn on_space_open(
+        &mut self,
+        catalog: &dyn Catalog,
+        token: [u8; 16],
+        theirs: Opened,
+    ) -> Result<(), SessionError> {
+        if self.their_spaces.len() >= self.limits.spaces_max {
+            return Err(SessionError::TooMuch("spaces on one link"));
+        }
+        let no = self.tokens.get(&token).copied();
+        self.their_spaces.push(no);
+        let Some((no, space)) = no.and_then(|no| Some((no, self.spaces.get_mut(&no)?))) else { return Ok(()) };
+        if space.theirs.is_some() {
+            return Err(SessionError::Unexpected);
+        }
+        space.theirs = Some(theirs);
+        self.begin(catalog, no);
+        Ok(())
+    }
+
+    /// Decides, once both sides have opened a space, how to find the differences. Both decide alike, for they look at
+    /// the same two messages.
+    fn begin(&mut self, catalog: &dyn Catalog, no: SpaceNo) {
+        let Some(space) = self.spaces.get_mut(&no) else { return };
+        let (Some(mine), Some(theirs)) = (&space.mine, &space.theirs) else { return };
+        let (my_position, peer_life) = (mine.position, self.link.peer_incarnation);
+        if mine.root == theirs.root {
+            // What grew here since our message went out is announced from the journal.
+            space.changes_from = Some(my_position);
+            space.settled_sent = Some(my_position);
+            let cursor = Cursor { incarnation: peer_life, position: theirs.position };
+            self.save_cursor(no, cursor);
+        } else {
+            let read_by_them = read_to(theirs, catalog.incarnation(), my_position);
+            let read_by_us = read_to(mine, peer_life, theirs.position);
+            match (read_by_them, read_by_us) {
+                (Some(position), Some(_)) => space.changes_from = Some(position),
+                _ => space.walk.begin(self.link.initiator),
+            }
+        }
+        self.spaces_due.insert(no);
+    }
+
+    fn save_cursor(&mut self, no: SpaceNo, cursor: Cursor) {
+        if let Some(space) = self.spaces.get_mut(&no)
+            && space.cursor != Some(cursor)
+        {
+            space.cursor = Some(cursor);
+            self.actions.push_back(Action::SaveCursor { space: no, cursor });
+        }
+    }
+
+    /// Notes that a log grew about which the peer's state is unknown.
+    pub(super) fn announce_or_offer(&mut self, catalog: &dyn Catalog, no: SpaceNo, id: LogId, from: u64) {
+        let Some(space) = self.spaces.get_mut(&no).filter(|space| space.is_begun()) else { return };
+        if space.changes_from.is_some() {
+            // The journal will name it.
+        } else if space.walk.is_over() {
+            self.offer(catalog, no, id, from);
+        } else {
+            space.cancel_comparison();
+            space.announce.insert(id);
+            self.spaces_due.insert(no);
+        }
+    }
+
+    /// Looks up the next changes of a space: those of which the peer's state is known are sent, the rest announced.
+    pub(super) fn build_changes(&mut self, catalog: &dyn Catalog, no: SpaceNo) {
+        let Some(space) = self.spaces.get_mut(&no).filter(|space| space.is_begun()) else { return };
+        let mut ids = Vec::new();
+        if let Some(position) = space.changes_from {
+            let page = catalog.changed_since(no, position, CHANGES_PAGE);
+            space.changes_from = page.last().filter(|_| page.len() == CHANGES_PAGE).map(|(position, _)| *position);
+            ids.extend(page.into_iter().map(|(_, log)| catalog.log(log).id));
+        } else {
+            while ids.len() < CHANGES_PAGE
+                && let Some(id) = space.announce.pop_first()
+            {
+                ids.push(id);
+            }
+        }
+        let (peer_was_empty, peer_follows_all) = (space.peer_was_empty(), space.peer_follows_all());
+        let mut logs = Vec::new();
+        for id in ids {
+            let Some((_, view)) = self.view(catalog, &id) else { continue };
+            let known = self.streams.get(&id).and_then(|stream| stream.outbound.next);
+            if let Some(next) = known.or(peer_was_empty.then_some(0)) {
+                self.offer(catalog, no, id, next);
+            } else if !peer_follows_all {
+                self.offer_head(catalog, no, id, false);
+            } else if view.tip_to() > 0 && self.introduce(no, id) {
+                logs.extend(self.handles.reference(&id).map(|log| (log, view.tip_to() - 1)));
+            }
+        }
+        if !logs.is_empty() {
+            self.built.push_back(Message::Changes { logs });
+        }
+    }
+
+    pub(super) fn has_changes(&self, no: SpaceNo) -> bool {
+        let announces = |space: &Space| space.changes_from.is_some() || !space.announce.is_empty();
+        self.spaces.get(&no).is_some_and(|space| space.is_begun() && announces(space))
+    }
+
+    /// Tells the peer that all is announced, if that is so and news.
+    pub(super) fn next_settled(&mut self, catalog: &dyn Catalog, no: SpaceNo) -> Option<Message> {
+        let space = self.spaces.get_mut(&no).filter(|space| space.is_begun() && space.is_quiet())?;
+        let position = catalog.position(no);
+        if space.settled_sent == Some(position) {
+            return None;
+        }
+        space.settled_sent = Some(position);
+        Some(Message::Settled { space: space.index, position, root: catalog.root(no) })
+    }
+
+    pub(super) fn on_settled(
+        &mut self,
+        catalog: &dyn Catalog,
+        index: u32,
+        position: u64,
+        root: [u8; 16],
+    ) -> Result<(), SessionError> {
+        let Some(no) = self.their_space(index)? else { return Ok(()) };
+        let Some(space) = self.spaces.get_mut(&no).filter(|space| space.is_begun()) else {
+            return Err(SessionError::Unexpected);
+        };
+        let is_comparable = space.is_quiet() && space.unacked == 0;
+        space.settled = Some(Settled { position, root, is_comparable });
+        self.check_settled(catalog, no);
+        Ok(())
+    }
+
+    /// Once all that the peer announced is durable, saves the cursor and compares roots.
+    pub(super) fn check_settled(&mut self, catalog: &dyn Catalog, no: SpaceNo) {
+        let Some(space) = self.spaces.get_mut(&no).filter(|space| space.pending == 0) else { return };
+        let Some(settled) = space.settled.take() else { return };
+        let is_comparable = settled.is_comparable && space.is_quiet() && space.unacked == 0;
+        if is_comparable && self.link.initiator && catalog.root(no) != settled.root {
+            if space.walk.begin_again(self.limits.walks_max) {
+                space.restart_settling();
+                self.spaces_due.insert(no);
+            } else {
+                self.actions.push_back(Action::Mismatch { space: no });
+            }
+        }
+        let cursor = Cursor { incarnation: self.link.peer_incarnation, position: settled.position };
+        self.save_cursor(no, cursor);
+    }
+}
+
+/// How far the sender of `reader` has read a journal that ends at `position`; `None` if it can't be told. An empty
+/// store has read nothing of any journal, and an empty journal has been read by anyone.
+fn read_to(reader: &Opened, incarnation: crate::ids::Incarnation, position: u64) -> Option<u64> {
+    if reader.position == 0 || position == 0 {
+        return Some(0);
+    }
+    let cursor = reader.cursor.filter(|cursor| cursor.incarnation == incarnation && cursor.position <= position);
+    cursor.map(|cursor| cursor.position)
+}

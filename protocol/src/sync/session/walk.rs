@@ -1,0 +1,284 @@
+//! The repair walk: two tries compared from their roots, only where they differ.
+//!
+//! Each node that a side sends is answered in full, by nodes of the other side or by transfers, and the answer is
+//! counted, so that both sides know when the walk is over.
+
+use super::{Action, Session, SessionError};
+use crate::ids::LogId;
+use crate::sync::{Catalog, LeafItem, NodeView, Scope, SpaceNo};
+use crate::wire::message::{LEAF_MAX, Message, NODES_MAX, Node};
+use std::collections::VecDeque;
+
+/// Stop adding nodes to a message after this many bytes.
+const BATCH_BYTES: usize = 16 * 1024;
+/// How many items are compared at a time.
+const ITEMS_PAGE: usize = 64;
+
+/// The state of the walks of one space.
+#[derive(Debug, Default)]
+pub(super) struct Walk {
+    tasks: VecDeque<Task>,
+    /// Nodes sent that the peer has not answered in full.
+    open: u64,
+    /// Nodes of the peer answered in full, not yet told.
+    answered: u64,
+    /// Whether the peer will start.
+    is_awaited: bool,
+    started: u32,
+}
+
+/// What is to be done for the walk when the link can take it.
+#[derive(Debug)]
+enum Task {
+    /// Send our node.
+    Send { scope: Scope, prefix: Vec<u8> },
+    /// Hand over all that we have under a path and past a key: the peer has none of it.
+    Rest { scope: Scope, prefix: Vec<u8>, after: Vec<u8> },
+    /// One node of the peer is answered.
+    Answered,
+}
+
+impl Walk {
+    pub(super) fn begin(&mut self, is_initiator: bool) {
+        self.started = 1;
+        if is_initiator {
+            self.tasks.push_back(Task::Send { scope: Scope::Space, prefix: Vec::new() });
+        } else {
+            self.is_awaited = true;
+        }
+    }
+
+    /// Starts another walk, unless there were `max` already.
+    pub(super) fn begin_again(&mut self, max: u32) -> bool {
+        let may = self.started < max;
+        if may {
+            self.started += 1;
+            self.tasks.push_back(Task::Send { scope: Scope::Space, prefix: Vec::new() });
+        }
+        may
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        !self.is_awaited && self.tasks.is_empty() && self.open == 0 && self.answered == 0
+    }
+
+    pub(super) fn has_work(&self) -> bool {
+        !self.tasks.is_empty() || self.answered > 0
+    }
+
+    fn send(&mut self, scope: Scope, prefix: Vec<u8>) {
+        self.tasks.push_back(Task::Send { scope, prefix });
+    }
+}
+
+impl Session {
+    pub(super) fn on_nodes(
+        &mut self,
+        catalog: &dyn Catalog,
+        index: u32,
+        answered: u64,
+        nodes: Vec<Node>,
+    ) -> Result<(), SessionError> {
+        let Some(no) = self.their_space(index)? else { return Ok(()) };
+        let Some(space) = self.spaces.get_mut(&no).filter(|space| space.is_begun()) else {
+            return Err(SessionError::Unexpected);
+        };
+        if space.walk.is_over() && !nodes.is_empty() {
+            space.restart_settling();
+        }
+        space.walk.is_awaited = false;
+        space.walk.open = space.walk.open.checked_sub(answered).ok_or(SessionError::Unexpected)?;
+        for node in nodes {
+            match node.view {
+                NodeView::Inner(theirs) => self.compare_inner(catalog, no, node.scope, node.prefix, &theirs),
+                NodeView::Leaf(items) => self.compare_leaf(catalog, no, node.scope, node.prefix, &items)?,
+            }
+            let Some(space) = self.spaces.get_mut(&no) else { continue };
+            space.walk.tasks.push_back(Task::Answered);
+            if space.walk.tasks.len() > self.limits.walk_tasks_max {
+                return Err(SessionError::TooMuch("a repair walk"));
+            }
+        }
+        self.spaces_due.insert(no);
+        Ok(())
+    }
+
+    fn compare_inner(
+        &mut self,
+        catalog: &dyn Catalog,
+        no: SpaceNo,
+        scope: Scope,
+        prefix: Vec<u8>,
+        theirs: &[Option<[u8; 16]>; 16],
+    ) {
+        let Some(space) = self.spaces.get_mut(&no) else { return };
+        let NodeView::Inner(mine) = catalog.node(no, scope, &prefix) else {
+            space.walk.send(scope, prefix);
+            return;
+        };
+        for (at, (mine, theirs)) in (0u8..).zip(mine.iter().zip(theirs)) {
+            let child = || prefix.iter().copied().chain([at]).collect();
+            match (mine, theirs) {
+                (Some(_), None) => {
+                    space.walk.tasks.push_back(Task::Rest { scope, prefix: child(), after: Vec::new() });
+                }
+                (mine, Some(_)) if mine != theirs => space.walk.send(scope, child()),
+                _ => {}
+            }
+        }
+    }
+
+    /// Compares the peer's leaf with our items under its path, of which there may be many.
+    fn compare_leaf(
+        &mut self,
+        catalog: &dyn Catalog,
+        no: SpaceNo,
+        scope: Scope,
+        prefix: Vec<u8>,
+        theirs: &[LeafItem],
+    ) -> Result<(), SessionError> {
+        let mine = catalog.items(no, scope, &prefix, None, ITEMS_PAGE);
+        let mut theirs_left = theirs.iter().peekable();
+        for item in &mine {
+            while let Some(other) = theirs_left.next_if(|other| other.key() < item.key()) {
+                self.lack(catalog, no, other)?;
+            }
+            match theirs_left.next_if(|other| other.key() == item.key()) {
+                Some(other) => self.compare_items(catalog, no, item, other)?,
+                None => self.hand_over(catalog, no, item),
+            }
+        }
+        for other in theirs_left {
+            // Past our first page we may have it all the same.
+            let is_past_page = mine.len() == ITEMS_PAGE;
+            match other {
+                LeafItem::Log { id, seq, .. } if is_past_page => self.on_peer_has(catalog, no, *id, *seq)?,
+                LeafItem::Partition { .. } | LeafItem::Log { .. } => self.lack(catalog, no, other)?,
+            }
+        }
+        if let Some(last) = mine.last().filter(|_| mine.len() == ITEMS_PAGE)
+            && let Some(space) = self.spaces.get_mut(&no)
+        {
+            space.walk.tasks.push_back(Task::Rest { scope, prefix, after: last.key().to_vec() });
+        }
+        Ok(())
+    }
+
+    /// The peer has an item that we lack.
+    fn lack(&mut self, catalog: &dyn Catalog, no: SpaceNo, item: &LeafItem) -> Result<(), SessionError> {
+        match item {
+            LeafItem::Partition { token, .. } => {
+                if let Some(space) = self.spaces.get_mut(&no) {
+                    space.walk.send(Scope::Partition(*token), Vec::new());
+                }
+            }
+            LeafItem::Log { id, seq, .. } => {
+                self.introduce(no, *id);
+                self.on_peer_has(catalog, no, *id, *seq)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The peer lacks an item that we have.
+    fn hand_over(&mut self, catalog: &dyn Catalog, no: SpaceNo, item: &LeafItem) {
+        match item {
+            LeafItem::Partition { token, .. } => {
+                if let Some(space) = self.spaces.get_mut(&no) {
+                    let scope = Scope::Partition(*token);
+                    space.walk.tasks.push_back(Task::Rest { scope, prefix: Vec::new(), after: Vec::new() });
+                }
+            }
+            LeafItem::Log { id, .. } => self.offer(catalog, no, *id, 0),
+        }
+    }
+
+    fn compare_items(
+        &mut self,
+        catalog: &dyn Catalog,
+        no: SpaceNo,
+        mine: &LeafItem,
+        theirs: &LeafItem,
+    ) -> Result<(), SessionError> {
+        match (mine, theirs) {
+            (LeafItem::Partition { root, .. }, LeafItem::Partition { token, root: other }) if root != other => {
+                if let Some(space) = self.spaces.get_mut(&no) {
+                    space.walk.send(Scope::Partition(*token), Vec::new());
+                }
+            }
+            (LeafItem::Log { id, seq, h }, LeafItem::Log { seq: other_seq, h: other_h, .. }) => {
+                if seq != other_seq {
+                    self.introduce(no, *id);
+                    self.on_peer_has(catalog, no, *id, *other_seq)?;
+                } else if h != other_h {
+                    self.report_fork(catalog, no, *id, *other_seq, *other_h)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn report_fork(
+        &mut self,
+        catalog: &dyn Catalog,
+        no: SpaceNo,
+        id: LogId,
+        seq: u64,
+        h: [u8; 8],
+    ) -> Result<(), SessionError> {
+        if let Some((log, view)) = self.view(catalog, &id)
+            && let Some(tip) = view.tip
+        {
+            self.introduce(no, id);
+            self.stream(no, id)?.outbound.fork_due = Some((seq, tip.h));
+            self.set_due(id);
+            self.actions.push_back(Action::Fork { log, seq, h });
+        }
+        Ok(())
+    }
+
+    /// Builds the next message of a space's walk, if there is something to say.
+    pub(super) fn next_nodes(&mut self, catalog: &dyn Catalog, no: SpaceNo) -> Option<Message> {
+        let mut nodes = Vec::new();
+        let mut bytes = 0;
+        while bytes < BATCH_BYTES && nodes.len() < NODES_MAX {
+            let walk = &mut self.spaces.get_mut(&no)?.walk;
+            match walk.tasks.pop_front() {
+                Some(Task::Send { scope, prefix }) => {
+                    let view = catalog.node(no, scope, &prefix);
+                    bytes += 32 + LEAF_MAX * 40;
+                    walk.open += 1;
+                    nodes.push(Node { scope, prefix, view });
+                }
+                Some(Task::Rest { scope, prefix, after }) => self.hand_over_page(catalog, no, scope, prefix, &after),
+                Some(Task::Answered) => walk.answered += 1,
+                None => break,
+            }
+        }
+        let space = self.spaces.get_mut(&no)?;
+        let answered = core::mem::take(&mut space.walk.answered);
+        let index = space.index;
+        self.spaces_due.insert(no);
+        (answered > 0 || !nodes.is_empty()).then_some(Message::Nodes { space: index, answered, nodes })
+    }
+
+    fn hand_over_page(&mut self, catalog: &dyn Catalog, no: SpaceNo, scope: Scope, prefix: Vec<u8>, after: &[u8]) {
+        let page = catalog.items(no, scope, &prefix, Some(after).filter(|after| !after.is_empty()), ITEMS_PAGE);
+        for item in &page {
+            // What the peer is known to have, from its leaf or otherwise, is not handed over again.
+            let is_known = match item {
+                LeafItem::Log { id, .. } => self.streams.get(id).is_some_and(|stream| stream.outbound.next.is_some()),
+                LeafItem::Partition { .. } => false,
+            };
+            if !is_known {
+                self.hand_over(catalog, no, item);
+            }
+        }
+        if let Some(last) = page.last().filter(|_| page.len() == ITEMS_PAGE)
+            && let Some(space) = self.spaces.get_mut(&no)
+        {
+            space.walk.tasks.push_front(Task::Rest { scope, prefix, after: last.key().to_vec() });
+        }
+    }
+}
