@@ -33,8 +33,7 @@ pub enum Class {
 
 impl Class {
     /// All classes, most urgent first.
-    pub const ALL: [Self; 6] =
-        [Self::Control, Self::Foreground, Self::Live, Self::Recent, Self::Backfill, Self::Blob];
+    pub const ALL: [Self; 6] = [Self::Control, Self::Foreground, Self::Live, Self::Recent, Self::Backfill, Self::Blob];
 
     /// The class of a channel.
     pub fn from_channel(channel: u8) -> Option<Self> {
@@ -190,6 +189,9 @@ pub trait Catalog {
     fn cursor(&self, space: SpaceNo) -> Option<Cursor>;
     /// At most `max` logs that grew after `position`, ascending by position, each once at its newest position.
     fn changed_since(&self, space: SpaceNo, position: u64, max: usize) -> Vec<(u64, LogNo)>;
+    /// At most `max` logs numbered above `after`, ascending, of which a head is known and entries are lacking that this
+    /// replica wants.
+    fn lagging(&self, space: SpaceNo, after: Option<LogNo>, max: usize) -> Vec<LogNo>;
     /// What is held of a log.
     fn log(&self, log: LogNo) -> LogView;
     /// The number of a log, if this store knows it.

@@ -320,7 +320,9 @@ impl Session {
 
     /// Whether nothing is under way in either direction: all that is known was sent, acked and stored.
     pub fn is_settled(&self) -> bool {
-        self.spaces.values().all(|space| space.is_begun() && space.is_quiet() && space.unacked == 0 && space.pending == 0)
+        self.spaces
+            .values()
+            .all(|space| space.is_begun() && space.is_quiet() && space.unacked == 0 && space.pending == 0)
     }
 
     fn handle_message(&mut self, catalog: &dyn Catalog, class: Class, message: Message) -> Result<(), SessionError> {
@@ -338,6 +340,7 @@ impl Session {
             Message::Changes { logs } => {
                 for (log, seq) in logs {
                     if let Some((space, id)) = self.resolve(log)? {
+                        self.on_announced(space, id, seq)?;
                         self.on_peer_has(catalog, space, id, seq)?;
                     }
                 }

@@ -519,11 +519,8 @@ fn read_space_open(r: &mut Reader<'_>) -> Result<Message, CodecError> {
 
 fn read_range(r: &mut Reader<'_>, bytes: &Bytes) -> Result<Message, CodecError> {
     let (log, start) = (read_ref(r)?, read_seq(r)?);
-    let (card, h_prev) = if start == 0 {
-        (Some(bytes.slice_ref(r.bytes(BYTES_MAX, "a card")?)), [0; 32])
-    } else {
-        (None, r.array()?)
-    };
+    let (card, h_prev) =
+        if start == 0 { (Some(bytes.slice_ref(r.bytes(BYTES_MAX, "a card")?)), [0; 32]) } else { (None, r.array()?) };
     let entries = read_list_long(r, bytes)?;
     let signature = r.array()?;
     Ok(Message::Range { log, card, run: Run { start, h_prev, entries, signature } })

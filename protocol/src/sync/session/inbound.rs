@@ -82,6 +82,28 @@ impl Session {
         }
     }
 
+    /// Fetches what this replica wants of a log of which it has only the head, from a peer that holds entries.
+    pub(super) fn fetch_lagging(&mut self, catalog: &dyn Catalog, log: LogNo) {
+        let view = catalog.log(log);
+        let from = match catalog.bodies(view.space, Some(log)) {
+            Bodies::All => view.entries_to,
+            Bodies::Newest(count) => view.entries_to.max(view.tip_to().saturating_sub(count)),
+            Bodies::HeadOnly => view.tip_to(),
+        };
+        let peer_holds_entries = self.spaces.get(&view.space).is_some_and(|space| space.peer_follows_all());
+        if peer_holds_entries {
+            self.fetch(catalog, log, from, view.tip_to());
+        }
+    }
+
+    /// Owes the peer an ack for what it announced, even if nothing has to move.
+    pub(super) fn on_announced(&mut self, space: SpaceNo, id: LogId, seq: u64) -> Result<(), SessionError> {
+        let inbound = &mut self.stream(space, id)?.inbound;
+        inbound.head_came = inbound.head_came.max(seq + 1);
+        self.acks_due.insert(id);
+        Ok(())
+    }
+
     /// Takes note that the peer's tip of a log is `seq`: it or we may be ahead.
     pub(super) fn on_peer_has(
         &mut self,
@@ -103,7 +125,13 @@ impl Session {
     }
 
     /// Notes that the peer has the log up to `to`, and asks for what is missing unless it already comes.
-    pub(super) fn need(&mut self, catalog: &dyn Catalog, space: SpaceNo, id: LogId, to: u64) -> Result<(), SessionError> {
+    pub(super) fn need(
+        &mut self,
+        catalog: &dyn Catalog,
+        space: SpaceNo,
+        id: LogId,
+        to: u64,
+    ) -> Result<(), SessionError> {
         self.retire_if_mine(catalog, &id, to);
         let inbound = &mut self.stream(space, id)?.inbound;
         inbound.need = Some(inbound.need.map_or(to, |need| need.max(to)));
@@ -190,7 +218,7 @@ impl Session {
         let to = head.seq + 1;
         let view = self.view(catalog, &id);
         let stream = self.stream(space, id)?;
-        stream.outbound.peer_has(to);
+        stream.outbound.peer_has_head(to);
         stream.inbound.head_came = stream.inbound.head_came.max(to);
         if let Some((log, view)) = &view
             && view.tip_to() >= to
@@ -252,7 +280,7 @@ impl Session {
             is_news = true;
         }
         if inbound.is_met(&view, bodies) {
-            inbound.need = None;
+            is_news |= inbound.need.take().is_some();
         } else if inbound.flights.is_empty() && inbound.head_flight.is_none() && !inbound.is_gone && is_news {
             inbound.next = inbound.next.min(view.entries_to);
             inbound.want_due = true;

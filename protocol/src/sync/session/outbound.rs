@@ -77,6 +77,16 @@ impl Outbound {
         }
     }
 
+    /// Notes that the peer was told of the head below `to`: it will ack when it holds that.
+    pub(super) fn announced(&mut self, to: u64) {
+        self.sent = self.sent.max(to);
+    }
+
+    /// Notes that the peer holds the head below `to`, perhaps without entries.
+    pub(super) fn peer_has_head(&mut self, to: u64) {
+        self.head_to = self.head_to.max(to);
+    }
+
     fn start(&mut self, at: u64) {
         self.next = Some(at);
         self.from = at;
@@ -89,6 +99,9 @@ impl Session {
     pub fn handle_grown(&mut self, catalog: &dyn Catalog, log: LogNo, from: u64) {
         self.settle_inbound(catalog, log);
         let view = catalog.log(log);
+        if view.entries_to < view.tip_to() {
+            self.fetch_lagging(catalog, log);
+        }
         match self.streams.get(&view.id).and_then(|stream| stream.outbound.next) {
             Some(next) => self.offer(catalog, view.space, view.id, next),
             None => self.announce_or_offer(catalog, view.space, view.id, from),
@@ -119,6 +132,10 @@ impl Session {
             && to > next
         {
             self.refuse(id, next, to, reason);
+            // Whoever asked knows now; what comes after the gap goes on.
+            if let Some(stream) = self.streams.get_mut(&id) {
+                stream.outbound.start(to);
+            }
         }
         self.end_run(catalog, id, class, None);
         self.pump(catalog);
@@ -127,9 +144,12 @@ impl Session {
     /// Notes that the peer will not get entries from here, and sends it the head instead.
     fn refuse(&mut self, id: LogId, from: u64, to: u64, reason: GoneReason) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
-        stream.outbound.gone_due = Some((from, to, reason));
-        stream.outbound.head_due = Some(HeadDue { with_card: from == 0 });
-        stream.outbound.start(to);
+        let outbound = &mut stream.outbound;
+        outbound.gone_due = Some((from, to, reason));
+        outbound.head_due = Some(HeadDue { with_card: from == 0 });
+        if reason != GoneReason::Absent {
+            outbound.start(to);
+        }
         self.account(&id);
         self.set_due(id);
     }
@@ -192,7 +212,8 @@ impl Session {
                 let Some(from) = stream.outbound.next else { continue };
                 stream.outbound.state = State::Reading(class);
                 self.reads[at] += 1;
-                let bytes_max = self.limits.run_bytes_max.min(usize::try_from(self.credit_out[at]).unwrap_or(usize::MAX));
+                let bytes_max =
+                    self.limits.run_bytes_max.min(usize::try_from(self.credit_out[at]).unwrap_or(usize::MAX));
                 self.actions.push_back(Action::Read { log, from, bytes_max });
             }
         }
@@ -238,26 +259,30 @@ impl Session {
         }
         if let Some((_, view)) = self.view(catalog, &id) {
             // What did not fit into one run is catching up: it must not delay what others write now.
-            let class = if sent.is_some() && class != Class::Control { view.class.max(Class::Recent) } else { view.class };
+            let class =
+                if sent.is_some() && class != Class::Control { view.class.max(Class::Recent) } else { view.class };
             self.activate(id, &view, class);
         }
         self.account(&id);
         self.pump(catalog);
     }
 
-    pub(super) fn on_want(&mut self, catalog: &dyn Catalog, log: LogRef, from: u64, to: u64) -> Result<(), SessionError> {
+    pub(super) fn on_want(
+        &mut self,
+        catalog: &dyn Catalog,
+        log: LogRef,
+        from: u64,
+        to: u64,
+    ) -> Result<(), SessionError> {
         let Some((space, id)) = self.resolve(log)? else { return Ok(()) };
         let follows_all = self.spaces.get(&space).is_some_and(|space| space.is_begun() && space.peer_follows_all());
-        let Some((_, view)) = self.view(catalog, &id) else { return Ok(()) };
+        let Some((_, view)) = self.view(catalog, &id).filter(|(_, view)| from < view.entries_to) else {
+            self.stream(space, id)?;
+            self.refuse(id, from, to, GoneReason::Absent);
+            return Ok(());
+        };
         if view.space != space {
             return Err(SessionError::WrongSpace);
-        }
-        if from >= view.entries_to {
-            if from < view.tip_to() {
-                self.stream(space, id)?;
-                self.refuse(id, from, to.min(view.tip_to()), GoneReason::Absent);
-            }
-            return Ok(());
         }
         let outbound = &mut self.stream(space, id)?.outbound;
         // What already flows to one who follows need not be asked for: the request crossed it.
@@ -317,8 +342,9 @@ impl Session {
 
     /// Builds what is due about a log that is ours to tell.
     pub(super) fn build_outbound(&mut self, catalog: &dyn Catalog, id: LogId) {
-        let Some((_, view)) = self.view(catalog, &id) else { return };
-        if !self.introduce(view.space, id) {
+        let tip_and_card = self.view(catalog, &id).and_then(|(_, view)| view.tip.zip(Some(view.card)));
+        let Some(space) = self.streams.get(&id).map(|stream| stream.space) else { return };
+        if !self.introduce(space, id) {
             return;
         }
         let (Some(log), Some(stream)) = (self.handles.reference(&id), self.streams.get_mut(&id)) else { return };
@@ -329,10 +355,10 @@ impl Session {
         if let Some((seq, h)) = outbound.fork_due.take() {
             self.built.push_back(Message::ForkHint { log, seq, h });
         }
-        if let (Some(due), Some(tip)) = (outbound.head_due.take(), view.tip) {
+        if let (Some(due), Some((tip, card))) = (outbound.head_due.take(), tip_and_card) {
             outbound.head_to = tip.seq + 1;
             outbound.sent = outbound.sent.max(tip.seq + 1);
-            let card = due.with_card.then_some(view.card);
+            let card = due.with_card.then_some(card);
             self.built.push_back(Message::Head { log, card, seq: tip.seq, h: tip.h, signature: tip.signature });
         }
         self.account(&id);

@@ -166,6 +166,15 @@ impl Session {
             }
         }
         self.spaces_due.insert(no);
+        let mut after = None;
+        loop {
+            let logs = catalog.lagging(no, after, CHANGES_PAGE);
+            logs.iter().for_each(|log| self.fetch_lagging(catalog, *log));
+            after = logs.last().copied();
+            if logs.len() < CHANGES_PAGE {
+                break;
+            }
+        }
     }
 
     fn save_cursor(&mut self, no: SpaceNo, cursor: Cursor) {
@@ -217,6 +226,10 @@ impl Session {
                 self.offer_head(catalog, no, id, false);
             } else if view.tip_to() > 0 && self.introduce(no, id) {
                 logs.extend(self.handles.reference(&id).map(|log| (log, view.tip_to() - 1)));
+                if let Ok(stream) = self.stream(no, id) {
+                    stream.outbound.announced(view.tip_to());
+                }
+                self.account(&id);
             }
         }
         if !logs.is_empty() {

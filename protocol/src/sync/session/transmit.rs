@@ -23,7 +23,8 @@ pub(super) struct Sending {
 
 impl Session {
     /// Appends at most `max` bytes of frames to `out`, the plaintext of one transport message; returns whether there
-    /// was something to send. Call it as often as the link can take more.
+    /// was something to send. Call it as often as the link can take more; it may leave actions, even when it returns
+    /// `false`.
     pub fn poll_transmit(&mut self, catalog: &dyn Catalog, out: &mut Vec<u8>, max: usize) -> bool {
         let start = out.len();
         let max = max.min(PLAINTEXT_MAX);
@@ -49,6 +50,7 @@ impl Session {
                 }
             }
         }
+        self.pump(catalog);
         out.len() > start
     }
 
@@ -84,9 +86,9 @@ impl Session {
             return Some(Class::Control);
         }
         let waiting = |session: &Self| {
-            Class::ALL.into_iter().find(|class| {
-                session.sending[class.index()].is_some() && session.turns[class.index()] > 0
-            })
+            Class::ALL
+                .into_iter()
+                .find(|class| session.sending[class.index()].is_some() && session.turns[class.index()] > 0)
         };
         let class = waiting(self).or_else(|| {
             self.turns = TURNS;

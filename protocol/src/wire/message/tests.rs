@@ -17,9 +17,8 @@ fn node() -> impl Strategy<Value = Node> {
     let inner = prop::array::uniform16(any::<Option<[u8; 16]>>())
         .prop_filter("an inner node has children", |children| children.iter().any(Option::is_some))
         .prop_map(NodeView::Inner);
-    let inner = (any::<Option<[u8; 16]>>(), prop::collection::vec(0u8..16, 0..32), inner).prop_map(
-        |(token, prefix, view)| Node { scope: token.map_or(Scope::Space, Scope::Partition), prefix, view },
-    );
+    let inner = (any::<Option<[u8; 16]>>(), prop::collection::vec(0u8..16, 0..32), inner)
+        .prop_map(|(token, prefix, view)| Node { scope: token.map_or(Scope::Space, Scope::Partition), prefix, view });
     let logs = prop::collection::btree_map(any::<[u8; 31]>(), (0..=SEQ_MAX, any::<[u8; 8]>()), 0..17);
     let leaf = (any::<[u8; 16]>(), any::<u8>(), logs, 0usize..3).prop_map(|(token, first, logs, depth)| {
         let items = logs.into_iter().map(|(rest, (seq, h))| {
@@ -65,14 +64,22 @@ fn message() -> impl Strategy<Value = Message> {
         pairs().prop_map(|logs| Message::Changes { logs }),
         (0u32..1 << 31, 1..=SEQ_MAX, prop::collection::vec(node(), 0..5))
             .prop_map(|(space, answered, nodes)| Message::Nodes { space, answered, nodes }),
-        (log_ref(), 0u64..1 << 40, 1u64..1 << 40).prop_map(|(log, from, len)| Message::Want { log, from, to: from + len }),
+        (log_ref(), 0u64..1 << 40, 1u64..1 << 40).prop_map(|(log, from, len)| Message::Want {
+            log,
+            from,
+            to: from + len
+        }),
         (log_ref(), any::<bool>()).prop_map(|(log, card)| Message::WantHead { log, card }),
         range(),
         head,
         pairs().prop_map(|logs| Message::Ack { logs }),
-        (0u8..6, 0..=SEQ_MAX).prop_map(|(class, bytes)| Message::Credit { class: Class::ALL[usize::from(class)], bytes }),
-        (0u32..1 << 31, 0..=SEQ_MAX, any::<[u8; 16]>())
-            .prop_map(|(space, position, root)| Message::Settled { space, position, root }),
+        (0u8..6, 0..=SEQ_MAX)
+            .prop_map(|(class, bytes)| Message::Credit { class: Class::ALL[usize::from(class)], bytes }),
+        (0u32..1 << 31, 0..=SEQ_MAX, any::<[u8; 16]>()).prop_map(|(space, position, root)| Message::Settled {
+            space,
+            position,
+            root
+        }),
         gone,
         (log_ref(), 0..=SEQ_MAX, any::<[u8; 32]>()).prop_map(|(log, seq, h)| Message::ForkHint { log, seq, h }),
         any::<u64>().prop_map(|nonce| Message::Ping { nonce }),

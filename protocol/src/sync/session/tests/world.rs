@@ -255,6 +255,12 @@ impl Catalog for View<'_> {
     fn changed_since(&self, _: SpaceNo, position: u64, max: usize) -> Vec<(u64, LogNo)> {
         self.0.journal.range(position + 1..).take(max).map(|(position, log)| (*position, *log)).collect()
     }
+    fn lagging(&self, _: SpaceNo, after: Option<LogNo>, max: usize) -> Vec<LogNo> {
+        let store = self.0;
+        let lags = |id: &&LogId| store.bodies == Bodies::All && store.logs[*id].entries_to < store.logs[*id].tip_to;
+        let logs = store.ids.iter().filter(lags).map(|id| store.numbers[id]);
+        logs.filter(|log| after.is_none_or(|after| *log > after)).take(max).collect()
+    }
     fn log(&self, no: LogNo) -> LogView {
         let id = self.0.ids[no.0 as usize];
         let log = &self.0.logs[&id];
@@ -503,7 +509,11 @@ impl World {
             step if !pairs.is_empty() => {
                 let pair = pairs[self.entropy.below(pairs.len() as u64) as usize];
                 let max = 64 + self.entropy.below(700) as usize;
-                if step == 2 { self.transmit_one(pair, max) } else { self.deliver_one(pair) };
+                if step == 2 {
+                    self.transmit_one(pair, max)
+                } else {
+                    self.deliver_one(pair)
+                };
             }
             _ => {}
         }
