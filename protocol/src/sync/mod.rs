@@ -146,7 +146,7 @@ impl LeafItem {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NodeView {
     /// More than 16 items: the hashes of the children that have any.
-    Inner([Option<[u8; 16]>; 16]),
+    Inner(Box<[Option<[u8; 16]>; 16]>),
     /// At most 16 items, ascending by key.
     Leaf(Vec<LeafItem>),
 }

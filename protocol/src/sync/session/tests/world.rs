@@ -18,6 +18,9 @@ pub(super) struct FakeLog {
     pub(super) mine: bool,
 }
 
+/// Hashes of trie nodes, until the store changes.
+type NodeHashes = BTreeMap<(Scope, Vec<u8>), [u8; 16]>;
+
 /// One store: what a log book would hold durably.
 #[derive(Debug, Clone)]
 pub(super) struct Store {
@@ -31,7 +34,7 @@ pub(super) struct Store {
     pub(super) cursors: BTreeMap<usize, Cursor>,
     pub(super) follow: Follow,
     pub(super) bodies: Bodies,
-    nodes: RefCell<BTreeMap<(Scope, Vec<u8>), [u8; 16]>>,
+    nodes: RefCell<NodeHashes>,
 }
 
 /// The store, as seen by the session with one peer.
@@ -226,7 +229,7 @@ impl Store {
                 children[usize::from(child)] = Some(self.node_hash(scope, &path));
             }
         }
-        NodeView::Inner(children)
+        NodeView::Inner(Box::new(children))
     }
 }
 
@@ -378,7 +381,15 @@ impl World {
                     Action::SaveCursor { cursor, .. } => {
                         self.stores[me].cursors.insert(peer, cursor);
                     }
-                    other => self.actions.push((me, other)),
+                    other @ (Action::Acked { .. }
+                    | Action::Gone { .. }
+                    | Action::Retire { .. }
+                    | Action::Fork { .. }
+                    | Action::Mismatch { .. }
+                    | Action::App { .. }
+                    | Action::Pong { .. }
+                    | Action::Renew
+                    | Action::Closed { .. }) => self.actions.push((me, other)),
                 }
             }
         }
