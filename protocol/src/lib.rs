@@ -2,9 +2,6 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
-pub mod connection;
-pub mod document;
-pub mod endpoint;
 pub mod entropy;
 pub mod identity;
 pub mod ids;
@@ -15,8 +12,6 @@ pub mod shelf;
 pub mod space;
 pub mod storage;
 pub mod sync;
-#[cfg(feature = "testkit")]
-pub mod testkit;
 pub mod time;
 pub mod wire;
 

@@ -1,8 +1,6 @@
 //! Finding and moving what two stores do not share (`spec/sync.md`).
 
 pub mod session;
-pub mod spans;
-pub mod trie;
 
 use crate::ids::{Incarnation, LogId};
 use bytes::Bytes;
@@ -148,7 +146,7 @@ impl LeafItem {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NodeView {
     /// More than 16 items: the hashes of the children that have any.
-    Inner([Option<[u8; 16]>; 16]),
+    Inner(Box<[Option<[u8; 16]>; 16]>),
     /// At most 16 items, ascending by key.
     Leaf(Vec<LeafItem>),
 }

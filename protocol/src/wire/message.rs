@@ -587,7 +587,7 @@ fn read_inner(r: &mut Reader<'_>) -> Result<NodeView, CodecError> {
             *child = Some(r.array()?);
         }
     }
-    Ok(NodeView::Inner(children))
+    Ok(NodeView::Inner(Box::new(children)))
 }
 
 fn read_leaf(r: &mut Reader<'_>, scope: Scope, prefix: &[u8]) -> Result<NodeView, CodecError> {

@@ -3,5 +3,4 @@
 pub mod close;
 pub mod codec;
 pub mod frame;
-pub mod hello;
 pub mod message;

@@ -183,7 +183,7 @@ impl Session {
         let came = held.unwrap_or(0).max(inbound.next);
         let is_known = held.is_some_and(|held| end <= held) || end <= inbound.next;
         let is_rootless = held.is_none() && came == 0 && start > 0 && inbound.head_flight.is_none();
-        if (is_known && !is_wanted) || (start > came && !is_wanted) || is_rootless {
+        if is_rootless || (!is_wanted && (is_known || start > came)) {
             if is_known {
                 inbound.entries_came = inbound.entries_came.max(end);
             } else {

@@ -343,8 +343,6 @@ fn replay(steps: &[Step], seed: u8, partial: bool) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
-
     #[test]
     fn any_history_converges(steps in prop::collection::vec(step(), 1..60), seed: u8) {
         replay(&steps, seed, false);
@@ -506,24 +504,4 @@ proptest! {
             session.poll_transmit(&view, &mut Vec::new(), 65_519);
         }
     }
-}
-
-#[test]
-fn zz_debug() {
-    use Step::*;
-    replay(
-        &[
-            Run { steps: 201 },
-            Append { at: 1, log: 0, len: 1 },
-            Toggle { link: 0 },
-            Toggle { link: 0 },
-            Run { steps: 396 },
-            Crash { at: 0 },
-            Run { steps: 35 },
-            Toggle { link: 0 },
-            Run { steps: 15 },
-        ],
-        82,
-        false,
-    );
 }

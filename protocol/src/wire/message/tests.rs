@@ -16,7 +16,7 @@ fn body(max: usize) -> impl Strategy<Value = Bytes> {
 fn node() -> impl Strategy<Value = Node> {
     let inner = prop::array::uniform16(any::<Option<[u8; 16]>>())
         .prop_filter("an inner node has children", |children| children.iter().any(Option::is_some))
-        .prop_map(NodeView::Inner);
+        .prop_map(|children| NodeView::Inner(Box::new(children)));
     let inner = (any::<Option<[u8; 16]>>(), prop::collection::vec(0u8..16, 0..32), inner)
         .prop_map(|(token, prefix, view)| Node { scope: token.map_or(Scope::Space, Scope::Partition), prefix, view });
     let logs = prop::collection::btree_map(any::<[u8; 31]>(), (0..=SEQ_MAX, any::<[u8; 8]>()), 0..17);

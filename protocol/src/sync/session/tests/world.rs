@@ -18,6 +18,9 @@ pub(super) struct FakeLog {
     pub(super) mine: bool,
 }
 
+/// Hashes of trie nodes, until the store changes.
+type NodeHashes = BTreeMap<(Scope, Vec<u8>), [u8; 16]>;
+
 /// One store: what a log book would hold durably.
 #[derive(Debug, Clone)]
 pub(super) struct Store {
@@ -31,7 +34,7 @@ pub(super) struct Store {
     pub(super) cursors: BTreeMap<usize, Cursor>,
     pub(super) follow: Follow,
     pub(super) bodies: Bodies,
-    nodes: RefCell<BTreeMap<(Scope, Vec<u8>), [u8; 16]>>,
+    nodes: RefCell<NodeHashes>,
 }
 
 /// The store, as seen by the session with one peer.
@@ -226,7 +229,7 @@ impl Store {
                 children[usize::from(child)] = Some(self.node_hash(scope, &path));
             }
         }
-        NodeView::Inner(children)
+        NodeView::Inner(Box::new(children))
     }
 }
 
@@ -366,9 +369,6 @@ impl World {
         let pairs: Vec<_> = self.sessions.keys().copied().collect();
         for (me, peer) in pairs {
             while let Some(action) = self.sessions.get_mut(&(me, peer)).and_then(Session::poll_action) {
-                if std::env::var("TRACE").is_ok() {
-                    eprintln!("(action {me} {peer} {:.100}", format!("{action:?}"));
-                }
                 match action {
                     Action::Read { log, from, bytes_max } => self.reads.push_back((me, peer, log, from, bytes_max)),
                     Action::Received { log, card, run, .. } => {
@@ -381,7 +381,15 @@ impl World {
                     Action::SaveCursor { cursor, .. } => {
                         self.stores[me].cursors.insert(peer, cursor);
                     }
-                    other => self.actions.push((me, other)),
+                    other @ (Action::Acked { .. }
+                    | Action::Gone { .. }
+                    | Action::Retire { .. }
+                    | Action::Fork { .. }
+                    | Action::Mismatch { .. }
+                    | Action::App { .. }
+                    | Action::Pong { .. }
+                    | Action::Renew
+                    | Action::Closed { .. }) => self.actions.push((me, other)),
                 }
             }
         }
@@ -434,16 +442,6 @@ impl World {
         assert_eq!(is_some, !out.is_empty());
         assert!(out.len() <= max);
         if is_some {
-            if std::env::var("TRACE").is_ok() {
-                eprintln!("({pair:?} raw {}", out.len());
-                let mut r = Reader::new(&out);
-                let mut asm = Reassembler::new(1 << 20);
-                while !r.is_empty() {
-                    if let Ok(Some((c, m))) = asm.read(&mut r) {
-                        eprintln!("{pair:?} ch{c} {} {:.160}", m.len(), format!("{:?}", Message::decode(&m)));
-                    }
-                }
-            }
             self.bytes += out.len() + 18;
             self.wire.get_mut(&pair).unwrap().push_back(out);
         }
