@@ -137,22 +137,22 @@ impl MemStore {
     }
 }
 
+impl Subject for MemStore {
+    fn run(&mut self, requests: Vec<StoreRequest>) -> Vec<StoreDone> {
+        for request in requests {
+            self.submit(request);
+        }
+        self.complete_all()
+    }
+
+    fn reopen(&mut self) {
+        *self = self.crash(usize::MAX);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    impl Subject for MemStore {
-        fn run(&mut self, requests: Vec<StoreRequest>) -> Vec<StoreDone> {
-            for request in requests {
-                self.submit(request);
-            }
-            self.complete_all()
-        }
-
-        fn reopen(&mut self) {
-            *self = self.crash(usize::MAX);
-        }
-    }
 
     fn put(id: u64, key: &'static str) -> StoreRequest {
         let row = Op::Put { table: Table::Meta, key: key.into(), value: "v".into() };
