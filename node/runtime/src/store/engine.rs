@@ -291,19 +291,17 @@ fn apply(
 }
 
 fn write_abort(table: Table, error: heed::Error) -> Abort {
-    match error {
-        heed::Error::Mdb(MdbError::Corrupted | MdbError::PageNotFound) => {
-            Abort::Corrupt(StoreError::Corrupt { table: table.name() })
-        }
-        error => Abort::Heed(error),
+    if matches!(error, heed::Error::Mdb(MdbError::Corrupted | MdbError::PageNotFound)) {
+        return Abort::Corrupt(StoreError::Corrupt { table: table.name() });
     }
+    Abort::Heed(error)
 }
 
 fn read_failure(table: &'static str, error: &heed::Error) -> StoreError {
-    match error {
-        heed::Error::Io(_) | heed::Error::Mdb(MdbError::Panic) => StoreError::NotDurable("a read"),
-        _ => StoreError::Corrupt { table },
+    if matches!(error, heed::Error::Io(_) | heed::Error::Mdb(MdbError::Panic)) {
+        return StoreError::NotDurable("a read");
     }
+    StoreError::Corrupt { table }
 }
 
 /// How many bytes of pages a request may dirty, at most.

@@ -20,6 +20,7 @@ pub use seal::StoreKey;
 pub use snapshot::{Snapshot, SnapshotError};
 
 pub(crate) use lock::sync_dir;
+pub(crate) use open::make_dir;
 
 use cosmicsync_protocol::storage::{StoreDone, StoreRequest};
 use std::path::Path;

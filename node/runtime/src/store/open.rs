@@ -124,7 +124,7 @@ pub(super) fn open(dir: &Path, key: &StoreKey, options: &StoreOptions) -> Result
 }
 
 /// Makes the directory if it isn't there, and durable in its parent.
-fn make_dir(dir: &Path) -> io::Result<()> {
+pub(crate) fn make_dir(dir: &Path) -> io::Result<()> {
     if dir.is_dir() {
         return Ok(());
     }
