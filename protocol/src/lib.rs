@@ -11,7 +11,8 @@ pub mod sealed;
 pub mod shelf;
 pub mod space;
 pub mod storage;
-pub mod sync;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 pub mod time;
 pub mod wire;
 

@@ -1,0 +1,334 @@
+//! Backups: all rows of a store in one sealed file, taken while the node runs.
+//!
+//! The file is a header (magic, version, Argon2id parameters, salt, key check, nonce prefix) and 64 KiB chunks sealed
+//! with XChaCha20-Poly1305 in the STREAM construction: the nonce counts the chunks and marks the last, so chunks
+//! can't be dropped, repeated or reordered, nor the end cut off. Rows come in the order of table and key.
+//! It never holds log keys or temporary rows, and never the key file: a restored store has a key and lineage of its
+//! own and can't go on with the logs of the one it came from (`spec/storage.md`).
+
+mod stream;
+#[cfg(test)]
+mod tests;
+
+pub use stream::KdfCost;
+
+use crate::keyfile::{KeyFile, KeyFileError};
+use crate::store::{LmdbStore, OpenError, Snapshot, SnapshotError, StoreOptions, StoreStopped, sync_dir};
+use bytes::Bytes;
+use cosmicsync_protocol::storage::{KEY_BYTES_MAX, Op, StoreDone, StoreError, StoreId, StoreRequest, Table};
+use std::fs::{self, OpenOptions};
+use std::io::{self, BufRead, BufReader, BufWriter, ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, channel};
+use stream::{OpenReader, SealWriter};
+
+/// Follows the last row.
+const END_TAG: u8 = 0xff;
+
+/// How many bytes of rows are read from the snapshot, or written to the restored store, at a time.
+const BATCH_BYTES: usize = 4 << 20;
+
+/// What a backup holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Rows of each table, in the order of [`Table::ALL`].
+    pub rows: [u64; Table::ALL.len()],
+    /// Bytes of all keys and values.
+    pub bytes: u64,
+}
+
+impl Summary {
+    /// Rows of all tables: it only grows while a backup is made or read, so it is the measure of progress.
+    pub fn rows_total(&self) -> u64 {
+        self.rows.iter().sum()
+    }
+
+    fn count(&mut self, table: Table, key: &[u8], value: &[u8]) {
+        self.rows[table as usize] += 1;
+        self.bytes += (key.len() + value.len()) as u64;
+    }
+}
+
+/// Why a backup was not made, read or restored.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// Not the passphrase with which it was made.
+    #[error("the passphrase is wrong, or the start of the backup is damaged: try again, or use another backup")]
+    WrongPassphrase,
+    /// Some byte is not as it was written, or some are missing.
+    #[error("the backup is damaged or incomplete: use another one")]
+    Damaged,
+    /// Not a file that this program wrote.
+    #[error("this file is not a backup")]
+    NotABackup,
+    /// A newer program wrote it.
+    #[error(
+        "the backup has format {found}, but this program knows only up to {known}: use a newer version of the program"
+    )]
+    Newer {
+        /// The format of the file.
+        found: u8,
+        /// The newest format that this program reads.
+        known: u8,
+    },
+    /// The file asks for more memory or time than any backup does.
+    #[error("the backup asks for more memory or time to open than this program gives: use another one")]
+    TooCostly,
+    /// There is something in the way.
+    #[error("{} is not empty: choose a directory that is empty or not there yet", dir.display())]
+    NotEmpty {
+        /// Where the backup was to be restored.
+        dir: PathBuf,
+    },
+    /// The store gave no rows.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// The new store could not be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The new key file could not be written.
+    #[error(transparent)]
+    KeyFile(#[from] KeyFileError),
+    /// The new store could not be written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The new store stopped.
+    #[error(transparent)]
+    Stopped(#[from] StoreStopped),
+    /// A file could not be read or written.
+    #[error("can't read or write the backup: {0}")]
+    Io(#[from] io::Error),
+    /// The operating system gave no randomness.
+    #[error("the operating system gave no randomness: start the program again")]
+    NoEntropy,
+}
+
+/// Writes all rows of `snapshot` to a new file at `path`, readable by its owner only. An existing file is never
+/// replaced, and the file appears only when it is whole and durable.
+///
+/// # Errors
+/// [`BackupError::Snapshot`] if the store outgrew the snapshot: take another and try again.
+pub fn create_file(
+    snapshot: &Snapshot,
+    passphrase: &str,
+    path: &Path,
+    progress: impl FnMut(&Summary),
+) -> Result<Summary, BackupError> {
+    if path.try_exists()? {
+        return Err(io::Error::from(ErrorKind::AlreadyExists).into());
+    }
+    let mut making = path.as_os_str().to_owned();
+    making.push(".part");
+    let making = PathBuf::from(making);
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&making)?;
+    let write = || -> Result<Summary, BackupError> {
+        let mut out = BufWriter::new(file);
+        let summary = create(snapshot, passphrase, &mut out, progress)?;
+        out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+        fs::hard_link(&making, path)?;
+        sync_dir(parent(path))?;
+        Ok(summary)
+    };
+    let written = write();
+    // Half a backup is of no use; if removing it fails too, the first error is the one to tell.
+    drop(fs::remove_file(&making));
+    written
+}
+
+/// Writes all rows of `snapshot` to `out`, sealed under `passphrase`. Tells `progress` of every batch.
+///
+/// # Errors
+/// As [`create_file`].
+pub fn create(
+    snapshot: &Snapshot,
+    passphrase: &str,
+    out: impl Write,
+    progress: impl FnMut(&Summary),
+) -> Result<Summary, BackupError> {
+    create_with(snapshot, passphrase, KdfCost::STRONG, out, progress)
+}
+
+/// Like [`create`], at another cost of the key. Anything below [`KdfCost::STRONG`] is for tests.
+///
+/// # Errors
+/// As [`create_file`].
+pub fn create_with(
+    snapshot: &Snapshot,
+    passphrase: &str,
+    cost: KdfCost,
+    out: impl Write,
+    mut progress: impl FnMut(&Summary),
+) -> Result<Summary, BackupError> {
+    let mut out = SealWriter::new(out, passphrase, cost)?;
+    let mut summary = Summary::default();
+    for table in Table::ALL {
+        let mut after: Option<Bytes> = None;
+        loop {
+            let rows = snapshot.rows(table, after.as_deref(), BATCH_BYTES)?;
+            let Some((last, _)) = rows.last() else { break };
+            after = Some(last.clone());
+            for (key, value) in rows.iter().filter(|(key, _)| !stays_out(table, key)) {
+                write_row(&mut out, table, key, value)?;
+                summary.count(table, key, value);
+            }
+            progress(&summary);
+        }
+    }
+    out.push(&[END_TAG])?;
+    out.push(&summary.rows_total().to_be_bytes())?;
+    out.finish()?;
+    Ok(summary)
+}
+
+/// Reads a backup to its end, checks every byte of it and tells what it holds.
+///
+/// # Errors
+/// If the passphrase is wrong or anything is not as it was written.
+pub fn verify(
+    input: impl BufRead,
+    passphrase: &str,
+    mut progress: impl FnMut(&Summary),
+) -> Result<Summary, BackupError> {
+    let mut rows = RowReader::new(input, passphrase)?;
+    while rows.next_batch()?.is_some() {
+        progress(&rows.summary);
+    }
+    Ok(rows.summary)
+}
+
+/// Opens a backup file for [`verify`] or [`restore`].
+///
+/// # Errors
+/// If there is no such file, or it can't be read.
+pub fn open_file(path: &Path) -> Result<BufReader<fs::File>, BackupError> {
+    Ok(BufReader::new(fs::File::open(path)?))
+}
+
+/// Makes a store in `dir` from a backup, with a key file of its own whose lease is broken. `dir` must be empty or
+/// not exist; it appears only when all is restored and durable.
+///
+/// # Errors
+/// As [`verify`], or if the directory is in the way or the disk refuses; then nothing is left behind.
+pub fn restore(
+    input: impl BufRead,
+    passphrase: &str,
+    dir: &Path,
+    progress: impl FnMut(&Summary),
+) -> Result<Summary, BackupError> {
+    let empty = match fs::read_dir(dir) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) if error.kind() == ErrorKind::NotFound => true,
+        Err(error) => return Err(error.into()),
+    };
+    if !empty {
+        return Err(BackupError::NotEmpty { dir: dir.into() });
+    }
+    fs::create_dir_all(dir)?;
+    let dir = dir.canonicalize()?;
+    let mut name = dir.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".restoring-{}", std::process::id()));
+    let making = dir.with_file_name(name);
+    let fill = || -> Result<Summary, BackupError> {
+        let summary = fill(input, passphrase, &making, progress)?;
+        sync_dir(&making)?;
+        // Over an empty directory, which is how a rename replaces one.
+        fs::rename(&making, &dir)?;
+        sync_dir(parent(&dir))?;
+        Ok(summary)
+    };
+    let restored = fill();
+    if restored.is_err() {
+        // The first error is the one to tell.
+        drop(fs::remove_dir_all(&making));
+    }
+    restored
+}
+
+fn fill(
+    input: impl BufRead,
+    passphrase: &str,
+    dir: &Path,
+    mut progress: impl FnMut(&Summary),
+) -> Result<Summary, BackupError> {
+    let mut rows = RowReader::new(input, passphrase)?;
+    crate::store::make_dir(dir)?;
+    let keys = KeyFile::create_restored(dir)?;
+    let (sender, done): (_, Receiver<StoreDone>) = channel();
+    let store = LmdbStore::open(dir, keys.store_key(), StoreOptions::default(), move |one| {
+        // Nobody listens any more once an earlier batch failed.
+        drop(sender.send(one));
+    })?;
+    while let Some(ops) = rows.next_batch()? {
+        store.submit(StoreRequest::Commit { id: StoreId(rows.summary.rows_total()), ops })?;
+        match done.recv() {
+            Ok(StoreDone::Failed { error, .. }) => return Err(error.into()),
+            Ok(_) => progress(&rows.summary),
+            Err(_) => return Err(StoreStopped.into()),
+        }
+    }
+    Ok(rows.summary)
+}
+
+/// Whether a row never enters a backup: keys that would fork a log, and what is temporary anyway.
+fn stays_out(table: Table, key: &[u8]) -> bool {
+    (table == Table::Secret && key.starts_with(b"log/")) || (table == Table::App && key.starts_with(b"tmp/"))
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// A row is its table (1 byte), key length (1), key, value length (8, big endian) and value.
+fn write_row(out: &mut SealWriter<impl Write>, table: Table, key: &[u8], value: &[u8]) -> Result<(), BackupError> {
+    let key_len = u8::try_from(key.len()).expect("a store holds no key longer than KEY_BYTES_MAX");
+    out.push(&[table as u8, key_len])?;
+    out.push(key)?;
+    out.push(&(value.len() as u64).to_be_bytes())?;
+    out.push(value)
+}
+
+/// Reads rows in batches. Every byte that it returns was authenticated.
+struct RowReader<R> {
+    input: OpenReader<R>,
+    summary: Summary,
+    ended: bool,
+}
+
+impl<R: BufRead> RowReader<R> {
+    fn new(input: R, passphrase: &str) -> Result<Self, BackupError> {
+        Ok(Self { input: OpenReader::new(input, passphrase)?, summary: Summary::default(), ended: false })
+    }
+
+    /// Reads about [`BATCH_BYTES`] of rows, or tells that there are no more.
+    fn next_batch(&mut self) -> Result<Option<Vec<Op>>, BackupError> {
+        let mut ops = Vec::new();
+        let start = self.summary.bytes;
+        while !self.ended && self.summary.bytes - start < BATCH_BYTES as u64 {
+            match self.next_row()? {
+                Some(row) => ops.push(row),
+                None => self.ended = true,
+            }
+        }
+        Ok((!ops.is_empty()).then_some(ops))
+    }
+
+    fn next_row(&mut self) -> Result<Option<Op>, BackupError> {
+        let [tag] = self.input.array()?;
+        if tag == END_TAG {
+            let total = u64::from_be_bytes(self.input.array()?);
+            self.input.end()?;
+            return if total == self.summary.rows_total() { Ok(None) } else { Err(BackupError::Damaged) };
+        }
+        let table = *Table::ALL.get(usize::from(tag)).ok_or(BackupError::Damaged)?;
+        let [key_len] = self.input.array()?;
+        let key = self.input.take(u64::from(key_len))?;
+        if key.is_empty() || key.len() > KEY_BYTES_MAX || stays_out(table, &key) {
+            return Err(BackupError::Damaged);
+        }
+        let value_len = u64::from_be_bytes(self.input.array()?);
+        let value = self.input.take(value_len)?;
+        self.summary.count(table, &key, &value);
+        Ok(Some(Op::Put { table, key: key.into(), value: value.into() }))
+    }
+}
