@@ -29,15 +29,15 @@ pub fn dictionary(records: &[Value], peer: u64, meta: &Meta, texts: &TextPaths) 
         counts.see(record);
     }
     let mut parts: Vec<u8> = Vec::new();
-    let template = counts.template(records, peer, meta, texts);
-    let room = DICTIONARY_BYTES_MAX - template.len().min(DICTIONARY_BYTES_MAX);
-    for text in counts.frequent_texts(room).into_iter().rev() {
+    let mut template = counts.template(peer, meta, texts);
+    if template.len() > DICTIONARY_BYTES_MAX {
+        template.clear();
+    }
+    for text in counts.frequent_texts(DICTIONARY_BYTES_MAX - template.len()).into_iter().rev() {
         parts.extend_from_slice(text.as_bytes());
     }
-    if template.len() <= DICTIONARY_BYTES_MAX {
-        // Compressors reach the end of a dictionary at the least cost.
-        parts.extend_from_slice(&template);
-    }
+    // Compressors reach the end of a dictionary at the least cost.
+    parts.extend_from_slice(&template);
     parts
 }
 
@@ -99,7 +99,7 @@ impl<'a> Counts<'a> {
 
     /// The update of a made-up record that has every frequent field, each with its most frequent value, or with null
     /// where no value is frequent: so the names and the numbers around them stand as in a real update.
-    fn template(&self, records: &[Value], peer: u64, meta: &Meta, texts: &TextPaths) -> Vec<u8> {
+    fn template(&self, peer: u64, meta: &Meta, texts: &TextPaths) -> Vec<u8> {
         let frequent = |field: &str| self.texts.get(field).is_some_and(|count| *count >= RECORDS_MIN);
         let typical = |counts: &BTreeMap<Vec<u8>, usize>| {
             let (bytes, count) = counts.iter().max_by_key(|(bytes, count)| (**count, core::cmp::Reverse(*bytes)))?;
@@ -111,10 +111,53 @@ impl<'a> Counts<'a> {
             .filter(|(field, _)| frequent(field))
             .map(|(field, counts)| ((*field).to_owned(), typical(counts).unwrap_or_default()))
             .collect();
-        if record.is_empty() || records.is_empty() {
+        if record.is_empty() {
             return Vec::new();
         }
         let meta = Meta { collection: meta.collection.clone(), key: None };
         encode_new(peer, &meta, &Value::Map(record), texts).map(|update| update.bytes).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(n: usize) -> Value {
+        let city = if n.is_multiple_of(20) { "Rareville" } else { "Boston" };
+        let mut entries =
+            vec![("city", city.to_owned()), ("secret", format!("secret-{n}")), ("state", "MA".to_owned())];
+        if n == 3 {
+            entries.push(("odd-field", "once".to_owned()));
+        }
+        entries.into_iter().collect()
+    }
+
+    fn holds(dictionary: &[u8], text: &str) -> bool {
+        dictionary.windows(text.len()).any(|window| window == text.as_bytes())
+    }
+
+    #[test]
+    fn only_what_is_frequent_enters() {
+        let records: Vec<Value> = (0..100).map(record).collect();
+        let meta = Meta { collection: Some("people".to_owned()), key: Some("private-key".to_owned()) };
+        let made = dictionary(&records, 7, &meta, &TextPaths::none());
+        for text in ["Boston", "MA", "city", "secret", "people"] {
+            assert!(holds(&made, text), "{text} is frequent");
+        }
+        for text in ["Rareville", "secret-1", "once", "odd-field", "private-key"] {
+            assert!(!holds(&made, text), "{text} is particular");
+        }
+        let mut reversed = records.clone();
+        reversed.reverse();
+        assert_eq!(dictionary(&reversed, 7, &meta, &TextPaths::none()), made);
+        assert!(dictionary(&records[..RECORDS_MIN - 1], 7, &meta, &TextPaths::none()).is_empty());
+    }
+
+    #[test]
+    fn a_dictionary_is_bounded() {
+        let wide: Value = (0..2000).map(|n| (format!("field-{n:04}"), format!("value-{n:04}"))).collect();
+        let made = dictionary(&vec![wide; RECORDS_MIN], 7, &Meta::default(), &TextPaths::none());
+        assert!(!made.is_empty() && made.len() <= DICTIONARY_BYTES_MAX);
     }
 }

@@ -102,7 +102,9 @@ fn unwrap(value: Value, path: &mut Vec<TextStep>, texts: &mut TextPaths) -> Valu
             path.pop();
             Value::List(items)
         }
-        plain => plain,
+        plain @ (Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) | Value::Bytes(_)) => {
+            plain
+        }
     }
 }
 

@@ -52,6 +52,9 @@ pub enum TraceError {
     /// A transaction without patches of `[position, deleted, inserted]`, or one whose parents don't precede it.
     #[error("transaction {0} is not one of an editing trace")]
     Txn(usize),
+    /// An author's transactions don't follow each other, so no single replica can have typed them.
+    #[error("transaction {0} does not follow all earlier ones of its author")]
+    NotLinear(usize),
     /// A member around the transactions is missing or of another type.
     #[error("the trace's member {0:?} is missing or of another type")]
     Member(&'static str),
@@ -122,6 +125,63 @@ impl TraceReader {
             end_content: text("endContent")?.ok_or(TraceError::Member("endContent"))?,
             agents: self.agents.max(around.entry("numAgents").and_then(index).unwrap_or(1)),
         })
+    }
+}
+
+/// Who must have received what before each transaction, for a replay in which every author is a replica.
+#[derive(Debug, Default)]
+pub struct Causality {
+    /// For each transaction, how many of each author's transactions it follows, itself counted.
+    versions: Vec<Vec<usize>>,
+    /// For each author, what the last own transaction follows.
+    seen: Vec<Vec<usize>>,
+}
+
+/// What an author must receive: the transactions of another, by their place among that one's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receive {
+    /// Of whom.
+    pub agent: usize,
+    /// Which: the first transaction of that author is 0.
+    pub txns: core::ops::Range<usize>,
+}
+
+impl Causality {
+    /// Starts before the first transaction.
+    pub const fn new() -> Self {
+        Self { versions: Vec::new(), seen: Vec::new() }
+    }
+
+    /// Takes the next transaction and says what its author must receive first, so that it stands exactly where the
+    /// author stood when typing it. The order of the list does not matter: together they are causally complete.
+    ///
+    /// Fails when the author had not seen all own earlier transactions: then it was not one replica that typed.
+    pub fn follow(&mut self, txn: &Txn) -> Result<Vec<Receive>, TraceError> {
+        let number = self.versions.len();
+        let mut version: Vec<usize> = Vec::new();
+        for parent in &txn.parents {
+            let parent = self.versions.get(*parent).ok_or(TraceError::Txn(number))?;
+            version.resize(version.len().max(parent.len()), 0);
+            version.iter_mut().zip(parent).for_each(|(known, also)| *known = (*known).max(*also));
+        }
+        if self.seen.len() <= txn.agent {
+            self.seen.resize(txn.agent + 1, Vec::new());
+        }
+        let seen = core::mem::take(&mut self.seen[txn.agent]);
+        let at = |version: &[usize], agent: usize| version.get(agent).copied().unwrap_or(0);
+        if (0..seen.len()).any(|agent| at(&seen, agent) > at(&version, agent)) {
+            return Err(TraceError::NotLinear(number));
+        }
+        let news = (0..version.len()).filter(|agent| *agent != txn.agent);
+        let receive = news
+            .map(|agent| Receive { agent, txns: at(&seen, agent)..at(&version, agent) })
+            .filter(|receive| !receive.txns.is_empty())
+            .collect();
+        version.resize(version.len().max(txn.agent + 1), 0);
+        version[txn.agent] += 1;
+        self.seen[txn.agent].clone_from(&version);
+        self.versions.push(version);
+        Ok(receive)
     }
 }
 

@@ -233,7 +233,7 @@ impl Rows {
                 self.phase = Phase::Head;
                 return self.in_head(byte, place);
             }
-            _ => {
+            Phase::Head | Phase::First | Phase::Row | Phase::AfterRow | Phase::AfterComma | Phase::Tail => {
                 let outer = self.nesting.depth == 1;
                 if outer && (self.nesting.in_string || byte == b'"') {
                     if !self.nesting.in_string {

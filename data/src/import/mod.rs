@@ -227,7 +227,7 @@ pub struct Reader {
 
 #[derive(Debug)]
 enum Source {
-    Csv(csv::Rows),
+    Csv(Box<csv::Rows>),
     Ndjson(ndjson::Rows),
     Json(json::Rows),
 }
@@ -273,7 +273,7 @@ impl Reader {
     /// Goes on from a checkpoint. The caller feeds the file from [`Checkpoint::offset`] on.
     pub fn resume(checkpoint: Checkpoint) -> Self {
         let source = match checkpoint.format {
-            Format::Csv => Source::Csv(csv::Rows::new(checkpoint.header.clone(), checkpoint.line)),
+            Format::Csv => Source::Csv(Box::new(csv::Rows::new(checkpoint.header.clone(), checkpoint.line))),
             Format::Ndjson => Source::Ndjson(ndjson::Rows),
             Format::Json => {
                 Source::Json(json::Rows::new(checkpoint.rows_member.clone(), &checkpoint.head, checkpoint.rows))

@@ -1,7 +1,6 @@
 //! One JSON object a line. Blank lines are skipped.
 
 use super::{ImportError, Place, Pulled, RECORD_BYTES_MAX};
-use cosmicsync_protocol::document::Value;
 
 #[derive(Debug)]
 pub(super) struct Rows;
@@ -35,10 +34,11 @@ impl Rows {
             if core::str::from_utf8(text).is_err() {
                 return Err(ImportError::NotUtf8 { line });
             }
-            return match crate::json::parse(text).map_err(|source| ImportError::Json { line, row, source })? {
-                value @ Value::Map(_) => Ok((used, Pulled::Record(value))),
-                _ => Err(ImportError::NotObject { line, row }),
-            };
+            let value = crate::json::parse(text).map_err(|source| ImportError::Json { line, row, source })?;
+            if value.as_map().is_none() {
+                return Err(ImportError::NotObject { line, row });
+            }
+            return Ok((used, Pulled::Record(value)));
         }
     }
 }

@@ -10,7 +10,7 @@ use super::shape::{Cost, dry_run};
 use super::{Change, ChangeError, CheckedUpdate, Meta, ROOT_DOC, Step, TextPaths, Value, Version, read};
 use core::fmt;
 use core::mem::ManuallyDrop;
-use loro::{Container, LoroDoc, LoroError, LoroMap, LoroResult, LoroText, ValueOrContainer, VersionVector};
+use loro::{Container, LoroDoc, LoroError, LoroList, LoroMap, LoroResult, LoroText, ValueOrContainer, VersionVector};
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -187,7 +187,11 @@ impl Replica {
             return Err(ChangeError::Refused);
         }
         self.untaken = self.untaken.plus(cost);
-        self.see_version()?;
+        let peer = self.peer;
+        let end = self.guarded(|doc| ops_of(doc, peer))?;
+        if end > 0 {
+            self.version.insert(peer, end);
+        }
         Ok(())
     }
 
@@ -235,46 +239,46 @@ impl Replica {
         if self.doc.is_none() {
             return Err(Broken.into());
         }
-        let ops = self.in_causal_order(&updates)?;
+        let ends = self.in_causal_order(&updates)?;
+        let ops = updates.iter().map(|update| u64::from(update.end - update.start)).sum();
         let blobs: Vec<Vec<u8>> = updates.into_iter().map(|update| update.bytes).collect();
         let status = self.guarded(|doc| doc.import_batch(&blobs)).map_err(|_| ImportError::Panicked)?;
-        let outcome = match status {
-            Ok(status) if status.pending.is_none() => Ok(Imported { ops }),
-            Ok(_) => Err(ImportError::Gap),
-            Err(_) => Err(ImportError::Refused),
+        let failure = match status {
+            Ok(status) if status.pending.is_none() => {
+                // Our own operations may come back from the store; those are not to be sent again.
+                if let Some(end) = ends.get(&self.peer) {
+                    self.taken = *end;
+                }
+                self.version.extend(ends);
+                return Ok(Imported { ops });
+            }
+            Ok(_) => ImportError::Gap,
+            Err(_) => ImportError::Refused,
         };
-        if outcome.is_err() {
-            self.doc = None;
-        }
-        let own = self.end_of(self.peer);
-        self.see_version().map_err(|_| outcome.clone().err().unwrap_or(ImportError::Panicked))?;
-        // Our own operations may come back from the store; those are not to be sent again.
-        if self.taken == own {
-            self.taken = self.end_of(self.peer);
-        }
-        outcome
+        self.doc = None;
+        Err(failure)
     }
 
-    fn in_causal_order(&self, updates: &[CheckedUpdate]) -> Result<u64, ImportError> {
+    /// Where the peers' operations will end.
+    fn in_causal_order(&self, updates: &[CheckedUpdate]) -> Result<Version, ImportError> {
         let mut ahead = Version::new();
-        let mut ops = 0;
         for (index, update) in updates.iter().enumerate() {
             let end = |peer| ahead.get(&peer).copied().unwrap_or_else(|| self.end_of(peer));
-            if end(update.peer) != update.start {
+            let untaken = update.peer == self.peer && self.taken != self.end_of(self.peer);
+            if untaken || end(update.peer) != update.start {
                 return Err(ImportError::OutOfOrder { index });
             }
             if update.deps.iter().any(|(peer, counter)| *counter >= end(*peer)) {
                 return Err(ImportError::MissingDependency { index });
             }
-            ops += u64::from(update.end - update.start);
             ahead.insert(update.peer, update.end);
         }
-        Ok(ops)
+        Ok(ahead)
     }
 
     /// Reads the value.
     pub fn value(&mut self) -> Result<Value, Broken> {
-        self.guarded(|doc| read::map(&doc.get_map(ROOT_DOC), 1))
+        self.guarded(|doc| read::map(&doc.get_map(ROOT_DOC), 0))
     }
 
     /// Reads what stands at a path. `None` when nothing does.
@@ -324,7 +328,7 @@ impl Replica {
         let ends: VersionVector = ends.map(|(peer, end)| (*peer, i32::try_from(*end).unwrap_or(i32::MAX))).collect();
         self.guarded(|doc| {
             let then = doc.fork_at(&doc.vv_to_frontiers(&ends)).map_err(|_| Broken)?;
-            Ok(Some(read::map(&then.get_map(ROOT_DOC), 1)))
+            Ok(Some(read::map(&then.get_map(ROOT_DOC), 0)))
         })?
     }
 
@@ -335,16 +339,6 @@ impl Replica {
 
     fn end_of(&self, peer: u64) -> u32 {
         self.version.get(&peer).copied().unwrap_or(0)
-    }
-
-    fn see_version(&mut self) -> Result<(), Broken> {
-        let ends = |doc: &LoroDoc| -> Version {
-            let end = |(peer, end): (&u64, &i32)| Some((*peer, u32::try_from(*end).ok()?));
-            doc.oplog_vv().iter().filter_map(end).collect()
-        };
-        self.version = self.guarded(ends)?;
-        debug_assert_eq!(self.end_of(self.peer), self.guarded(|doc| ops_of(doc, doc.peer_id()))?);
-        Ok(())
     }
 
     /// Runs `work` on the document; on a panic leaks the document, for its state can't be trusted even to be dropped.
@@ -381,19 +375,19 @@ fn edit(root: &LoroMap, change: &Change, texts: &TextPaths) -> LoroResult<()> {
             (Container::List(list), Step::Index(index)) => list.delete(*index, 1),
             _ => Err(misplaced()),
         },
-        Change::Insert { path, index, values } => match container(root, path)? {
-            Container::List(list) => Writer { texts, path: path.clone() }.fill_list(&list, *index, values),
-            _ => Err(misplaced()),
-        },
-        Change::Delete { path, index, len } => match container(root, path)? {
-            Container::List(list) => list.delete(*index, *len),
-            _ => Err(misplaced()),
-        },
-        Change::Splice { path, at, delete, insert } => match container(root, path)? {
-            Container::Text(text) => splice(&text, &Splice { at: *at, delete: *delete, insert }),
-            _ => Err(misplaced()),
-        },
+        Change::Insert { path, index, values } => {
+            Writer { texts, path: path.clone() }.fill_list(&list(root, path)?, *index, values)
+        }
+        Change::Delete { path, index, len } => list(root, path)?.delete(*index, *len),
+        Change::Splice { path, at, delete, insert } => {
+            let text = container(root, path)?.into_text().map_err(|_| misplaced())?;
+            splice(&text, &Splice { at: *at, delete: *delete, insert })
+        }
     }
+}
+
+fn list(root: &LoroMap, path: &[Step]) -> LoroResult<LoroList> {
+    container(root, path)?.into_list().map_err(|_| misplaced())
 }
 
 fn set(root: &LoroMap, path: &[Step], value: &Value, texts: &TextPaths) -> LoroResult<()> {

@@ -32,22 +32,14 @@ impl Cost {
         Self { bytes: 40 + payload, ops }
     }
 
-    fn of(value: &Value) -> Self {
-        match value {
-            Value::Text(text) => Self::run(text.len() + 1, text.len()),
-            Value::Bytes(bytes) => Self::run(1, bytes.len()),
-            Value::List(items) => items.iter().map(|item| Self::of(item).in_list()).fold(Self::run(1, 0), Self::plus),
-            Value::Map(entries) => entries
-                .iter()
-                .map(|(key, item)| Self::of(item).plus(Self { bytes: key.len(), ops: 0 }))
-                .fold(Self::run(1, 0), Self::plus),
-            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) => Self::run(1, 0),
-        }
-    }
-
-    /// Items of a list that follow each other share one operation's head.
+    /// What an item of a list adds: plain items that follow each other share one operation's head.
     const fn in_list(self) -> Self {
         Self { bytes: if self.bytes == 40 { 12 } else { self.bytes }, ops: self.ops }
+    }
+
+    /// A text edit. What is deleted may be in pieces: concurrent writers interleave.
+    const fn text(delete: usize, inserted: usize, insert: &str) -> Self {
+        Self { bytes: 80 + insert.len() + delete.saturating_mul(8), ops: delete.saturating_add(inserted) }
     }
 }
 
@@ -100,27 +92,50 @@ impl Shape {
         }
     }
 
-    fn new(value: &Value, texts: &TextPaths, path: &mut Vec<Step>) -> Self {
+    /// What a new value at `path` becomes, and what it costs.
+    fn new(value: &Value, texts: &TextPaths, path: &mut Vec<Step>) -> (Self, Cost) {
+        let mut cost = Cost::run(1, 0);
         let mut child = |step: Step, value: &Value| {
             path.push(step);
-            let shape = Self::new(value, texts, path);
+            let new = Self::new(value, texts, path);
             path.pop();
-            shape
+            new
         };
-        match value {
+        let shape = match value {
             Value::Map(entries) => {
-                let over = entries.iter().map(|(key, value)| (key.clone(), Some(child(Step::Key(key.clone()), value))));
-                Self::Map { live: None, over: over.collect() }
+                let mut over = BTreeMap::new();
+                for (key, value) in entries {
+                    let (shape, added) = child(Step::Key(key.clone()), value);
+                    cost = cost.plus(added).plus(Cost { bytes: key.len(), ops: 0 });
+                    over.insert(key.clone(), Some(shape));
+                }
+                Self::Map { live: None, over }
             }
-            Value::List(items) => {
-                let items = items.iter().enumerate().map(|(index, value)| child(Step::Index(index), value));
-                Self::List { live: None, items: items.collect() }
+            Value::List(values) => {
+                let mut items = Vec::with_capacity(values.len());
+                for (index, value) in values.iter().enumerate() {
+                    let (shape, added) = child(Step::Index(index), value);
+                    cost = cost.plus(added.in_list());
+                    items.push(shape);
+                }
+                Self::List { live: None, items }
             }
-            Value::Text(text) if texts.contains(path) => Self::Text { len: text.chars().count(), live: None },
-            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) | Value::Bytes(_) => {
+            Value::Text(text) if texts.contains(path) => {
+                let len = text.chars().count();
+                cost = cost.plus(Cost::text(0, len, text));
+                Self::Text { len, live: None }
+            }
+            Value::Text(text) => {
+                cost = Cost::run(1, text.len());
                 Self::Leaf
             }
-        }
+            Value::Bytes(bytes) => {
+                cost = Cost::run(1, bytes.len());
+                Self::Leaf
+            }
+            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) => Self::Leaf,
+        };
+        (shape, cost)
     }
 
     /// The items of a list, opened on first use.
@@ -175,9 +190,10 @@ impl Shape {
                 for (offset, value) in values.iter().enumerate() {
                     admissible(value, path.len() + 1).map_err(Misfit::Refused)?;
                     at.push(Step::Index(index + offset));
-                    shapes.push(Self::new(value, texts, &mut at));
+                    let (shape, added) = Self::new(value, texts, &mut at);
                     at.pop();
-                    cost = cost.plus(Cost::of(value).in_list());
+                    shapes.push(shape);
+                    cost = cost.plus(added.in_list());
                 }
                 items.splice(index..index, shapes);
                 Ok(cost)
@@ -214,7 +230,7 @@ impl Shape {
                 None => Cost::text(old_len, *len, new),
             });
         }
-        let shape = Self::new(value, texts, &mut path.to_vec());
+        let (shape, cost) = Self::new(value, texts, &mut path.to_vec());
         match (parent, last) {
             (Self::Map { over, .. }, Step::Key(key)) => drop(over.insert(key.clone(), Some(shape))),
             (list @ Self::List { .. }, Step::Index(index)) => {
@@ -222,13 +238,6 @@ impl Shape {
             }
             _ => return Err(Misfit::WrongKind),
         }
-        Ok(Cost::of(value).plus(Cost::run(1, last.to_string().len())))
-    }
-}
-
-impl Cost {
-    /// A text edit. What is deleted may be in pieces: concurrent writers interleave.
-    const fn text(delete: usize, inserted: usize, insert: &str) -> Self {
-        Self { bytes: 80 + insert.len() + delete.saturating_mul(8), ops: delete.saturating_add(inserted) }
+        Ok(cost.plus(Cost::run(1, last.to_string().len())))
     }
 }
