@@ -1,1 +1,5 @@
-//! cosmicsync-node.
+//! The node: what a process adds to the sans-IO core.
+//!
+//! [`service`] is the only door for command lines and other APIs.
+
+pub mod service;
