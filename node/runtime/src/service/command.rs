@@ -335,7 +335,8 @@ pub enum Command {
         /// At most so many.
         limit: u64,
     },
-    /// Streams [`Item::Change`](super::Item::Change) until the caller goes away.
+    /// Streams one [`Item::Progress`](super::Item::Progress) once it watches, then [`Item::Change`](super::Item::Change)
+    /// for every change after that, until the caller goes away.
     DocWatch {
         /// The space.
         #[serde(default)]
