@@ -21,7 +21,7 @@ Exit codes:
 
 /// Keeps data on your devices, in sync and sealed.
 #[derive(Debug, Parser)]
-#[command(name = "cosmicsync", version, after_help = EXIT_CODES, propagate_version = true, infer_subcommands = false)]
+#[command(name = "cosmicsync", version, after_help = EXIT_CODES, propagate_version = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -35,8 +35,9 @@ pub(crate) struct Global {
     /// Data directory [default: $COSMICSYNC_DIR, else cosmicsync in the XDG data directory]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
-    /// Output for people, or one JSON object a line
-    #[arg(short, long, global = true, value_enum, default_value_t = OutputFormat::Text, value_name = "FORMAT")]
+    /// Results for people, or one JSON object a line
+    #[arg(short, long, global = true, value_enum, default_value_t = OutputFormat::Text, value_name = "text|json")]
+    #[arg(hide_possible_values = true)]
     pub(crate) output: OutputFormat,
     /// No colours (NO_COLOR does the same)
     #[arg(long, global = true)]

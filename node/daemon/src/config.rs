@@ -16,6 +16,9 @@ use toml::{Table, Value};
 /// The file's name within the data directory.
 pub(crate) const FILE_NAME: &str = "config.toml";
 
+/// The port to listen on by default: a fixed one, so that an invited device finds this one again after a restart.
+const PORT: u16 = 7520;
+
 const PREFIX: &str = "COSMICSYNC_";
 
 /// All settings.
@@ -44,7 +47,7 @@ pub(crate) struct Net {
 
 impl Default for Net {
     fn default() -> Self {
-        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), peers: Vec::new(), links_max: 256 }
+        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, PORT)), peers: Vec::new(), links_max: 256 }
     }
 }
 

@@ -79,7 +79,8 @@ impl Wire {
             );
             return Err(ServiceError::new(ErrorCode::Unavailable, message).next(format!("kill {}", hello.pid)));
         }
-        write_line(&mut wire.writer, &Hello::ours()).await.map_err(|error| line_error(&error))?;
+        // A daemon that refuses us has closed already; the first call reads why.
+        let _ = write_line(&mut wire.writer, &Hello::ours()).await;
         Ok(wire)
     }
 

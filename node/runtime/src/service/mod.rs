@@ -46,3 +46,6 @@ pub async fn request(backend: &dyn Backend, command: Command) -> Result<Reply, S
     let (items, _) = mpsc::channel(1);
     backend.call(command, items).await
 }
+
+#[cfg(test)]
+mod tests;
