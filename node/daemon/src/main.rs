@@ -1,3 +1,88 @@
-//! The `cosmicsync` binary.
+//! The `cosmicsync` binary: a node and its command line.
+//!
+//! `cli` is the grammar, `run` carries a command line out, `output` prints. Only `terminal` looks at the environment and the terminal.
+//! Exit codes and output shapes: `docs/cli.md`.
 
-fn main() {}
+use std::io::{self, BufWriter, LineWriter, Write};
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use cosmicsync_node::service::{ErrorCode, ServiceError};
+
+use crate::cli::{Cli, OutputFormat, Verb};
+use crate::config::{Log, LogLevel};
+use crate::output::{Format, Output, error_text};
+use crate::run::{Failure, Run};
+use crate::table::Style;
+use crate::terminal::Surroundings;
+
+mod cli;
+mod config;
+mod demo;
+mod export;
+mod logging;
+mod node;
+mod output;
+mod run;
+mod table;
+mod terminal;
+mod up;
+
+fn main() -> ExitCode {
+    let surroundings = Surroundings::read();
+    let cli = Cli::parse();
+    let json = cli.global.output == OutputFormat::Json;
+    let color = surroundings.colors(surroundings.stderr_tty, cli.global.no_color);
+    let dir_flag = cli.global.dir.as_ref().map(|dir| dir.display().to_string());
+    let fail = |mut error: ServiceError| {
+        // The next command is about the same data directory.
+        if let (Some(dir), Some(next)) = (&dir_flag, &mut error.next)
+            && let Some(rest) = next.strip_prefix("cosmicsync ")
+            && !rest.starts_with("--")
+        {
+            *next = format!("cosmicsync --dir {dir} {rest}");
+        }
+        terminal::note(&error_text(&error, json, color));
+        ExitCode::from(error.code.exit_code())
+    };
+    match execute(cli, &surroundings) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read the output has enough.
+        Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(Failure::Output(error)) => fail(ServiceError::io("cannot write the output", &error)),
+        Err(Failure::Service(error)) => fail(error),
+        Err(Failure::Check) => ExitCode::from(ErrorCode::CheckFailed.exit_code()),
+    }
+}
+
+fn execute(cli: Cli, surroundings: &Surroundings) -> Result<(), Failure> {
+    let Cli { global, verb } = cli;
+    let dir = match (&global.dir, &verb) {
+        (Some(dir), _) => dir.clone(),
+        (None, Verb::Demo | Verb::Completions { .. }) => surroundings.temporary.clone(),
+        (None, _) => surroundings.default_dir()?,
+    };
+    if !matches!(verb, Verb::Up(_)) {
+        logging::start(&Log { level: LogLevel::Warn, ..Log::default() }, &global, surroundings);
+    }
+    let style = match (surroundings.stdout_tty, surroundings.colors(surroundings.stdout_tty, global.no_color)) {
+        (false, _) => Style::Tabs,
+        (true, false) => Style::Columns,
+        (true, true) => Style::Colors,
+    };
+    let stdout = io::stdout().lock();
+    // A person sees each line at once, a pipe gets blocks.
+    let mut writer: Box<dyn Write> =
+        if surroundings.stdout_tty { Box::new(LineWriter::new(stdout)) } else { Box::new(BufWriter::new(stdout)) };
+    let format = Format { json: global.output == OutputFormat::Json, style };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| ServiceError::io("cannot start", &error))?;
+    let mut run = Run { global, surroundings, output: Output { writer: &mut writer, format }, dir };
+    let result = runtime.block_on(run.verb(verb));
+    // A thread that still reads stdin or a child's output must not keep the process.
+    runtime.shutdown_background();
+    writer.flush()?;
+    result
+}

@@ -1,5 +1,5 @@
-//! Runs a node: its store on disk, its keys and its backups.
+//! The node: what a process adds to the sans-IO core.
+//!
+//! [`service`] is the only door for command lines and other APIs.
 
-pub mod backup;
-pub mod keyfile;
-pub mod store;
+pub mod service;

@@ -1,0 +1,170 @@
+//! `demo`: two nodes as two processes sync, part, edit the same text, crash and agree again, in under a minute.
+//!
+//! Everything goes through the commands that people use; nothing is faked and every statement is checked before it is printed.
+//! The stores stay for the reader to explore.
+
+mod acts;
+mod process;
+
+use core::time::Duration;
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use cosmicsync_node::service::{ErrorCode, ServiceError};
+use serde_json::{Map, Value, json};
+
+use crate::run::{Failure, Run};
+use crate::table::{Table, bytes_text, duration_text};
+use acts::Act;
+
+/// Tells the reader what happened.
+pub(crate) struct Teller<'r, 'o> {
+    run: &'r mut Run<'o>,
+    number: u32,
+    last: Instant,
+}
+
+/// Runs the demo.
+pub(crate) async fn demo(run: &mut Run<'_>) -> Result<(), Failure> {
+    let root = make_root(&run.surroundings.temporary)?;
+    let started = Instant::now();
+    if !run.output.format.json {
+        run.output.line(&format!("Two devices, two processes, two stores below {}\n", root.display()))?;
+    }
+    let mut teller = Teller { run, number: 0, last: started };
+    let summary = Act::play(&mut teller, &root).await?;
+    finish(teller.run, &root, &summary, started.elapsed())
+}
+
+/// What the whole play came to.
+#[derive(Debug)]
+pub(crate) struct Summary {
+    documents: u64,
+    digest: String,
+    bytes: u64,
+    round_trips: u64,
+    acknowledged: u64,
+}
+
+impl Teller<'_, '_> {
+    /// Prints one step that held, with the time since the one before.
+    fn step(&mut self, step: &str, text: &str, command: &str, figures: Value) -> io::Result<()> {
+        self.number += 1;
+        let elapsed = self.last.elapsed();
+        self.last = Instant::now();
+        let format = self.run.output.format;
+        if format.json {
+            let mut object = Map::new();
+            object.insert("step".to_owned(), json!(step));
+            object.insert("text".to_owned(), json!(text));
+            object.insert("elapsed_ms".to_owned(), json!(elapsed.as_secs_f64() * 1000.0));
+            if let Value::Object(figures) = figures {
+                object.extend(figures);
+            }
+            self.run.output.json(&object)?;
+        } else {
+            let (green, dim, end) = if format.style == crate::table::Style::Colors {
+                ("\x1b[32m", "\x1b[2m", "\x1b[0m")
+            } else {
+                ("", "", "")
+            };
+            let number = self.number;
+            self.run
+                .output
+                .line(&format!("{green}{number:>2}  {step:<12}{end}{text}  {dim}{}{end}", duration_text(elapsed)))?;
+            if !command.is_empty() {
+                self.run.output.line(&format!("    {dim}$ cosmicsync {command}{end}"))?;
+            }
+        }
+        self.run.output.writer.flush()
+    }
+}
+
+fn finish(run: &mut Run<'_>, root: &Path, summary: &Summary, elapsed: Duration) -> Result<(), Failure> {
+    if run.output.format.json {
+        return Ok(run.output.json(&json!({
+            "step": "summary",
+            "documents": summary.documents,
+            "digest": summary.digest,
+            "bytes_on_the_wire": summary.bytes,
+            "round_trips": summary.round_trips,
+            "acknowledged_writes": summary.acknowledged,
+            "elapsed_ms": elapsed.as_secs_f64() * 1000.0,
+            "dir": root,
+        }))?);
+    }
+    let mut table =
+        Table::new(&["DOCUMENTS", "ON THE WIRE", "A DOCUMENT", "ROUND TRIPS", "ACKNOWLEDGED, LOST", "TIME"]);
+    table.row([
+        grouped(summary.documents),
+        bytes_text(summary.bytes),
+        bytes_text(summary.bytes / summary.documents.max(1)),
+        summary.round_trips.to_string(),
+        format!("{}, 0", grouped(summary.acknowledged)),
+        duration_text(elapsed),
+    ]);
+    run.output.line("")?;
+    run.output.table(&table)?;
+    run.output.line("\nThe stores stay. Explore them:")?;
+    let program = run.surroundings.program.display().to_string();
+    let laptop = format!("{program} --dir {}", root.join("laptop").display());
+    for command in
+        ["doc get notes/trip", "doc list zipcodes --limit 5 --values", "doc history notes/trip", "space digest", "up"]
+    {
+        run.output.line(&format!("  {laptop} {command}"))?;
+    }
+    Ok(())
+}
+
+/// Makes a directory that only this user can enter.
+fn make_root(temporary: &Path) -> Result<PathBuf, ServiceError> {
+    let process = std::process::id();
+    for attempt in 0..100 {
+        let root = temporary.join(format!("cosmicsync-demo-{process}-{attempt}"));
+        match DirBuilder::new().mode(0o700).create(&root) {
+            Ok(()) => return Ok(root),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(ServiceError::io(format!("cannot make {}", root.display()), &error)),
+        }
+    }
+    Err(ServiceError::new(ErrorCode::Conflict, format!("too many demos in {}", temporary.display())))
+}
+
+/// Returns a number with its thousands apart: `42,049`.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_stand_apart() {
+        assert_eq!(grouped(7), "7");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(grouped(42_049), "42,049");
+        assert_eq!(grouped(1_000_000), "1,000,000");
+    }
+
+    #[test]
+    fn each_demo_gets_its_own_private_directory() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let temporary = tempfile::tempdir().expect("a directory");
+        let one = make_root(temporary.path()).expect("one");
+        let two = make_root(temporary.path()).expect("two");
+        assert_ne!(one, two);
+        assert_eq!(one.metadata().expect("there").permissions().mode() & 0o777, 0o700);
+    }
+}

@@ -1,0 +1,408 @@
+//! Prints replies: tables for people, tab-separated lines for pipes, one JSON object a line for programs.
+//!
+//! Results go to the writer it is given, everything else (progress, notes, errors) to stderr.
+
+use core::time::Duration;
+use std::io::{self, Write};
+
+use cosmicsync_node::service::{
+    Backup, Bodies, Change, Digest, DocView, Finding, Item, Level, Partition, Peer, PeerState, Progress, Reply,
+    Revision, ServiceError, Space, Status, Written,
+};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+use crate::table::{Style, Table, bytes_text, duration_text};
+
+/// How results are written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Format {
+    /// One JSON object a line instead of text.
+    pub(crate) json: bool,
+    /// How tables are drawn.
+    pub(crate) style: Style,
+}
+
+/// Writes results in the format that was asked for.
+pub(crate) struct Output<'a> {
+    /// Where results go.
+    pub(crate) writer: &'a mut dyn Write,
+    /// How they are written.
+    pub(crate) format: Format,
+}
+
+impl Output<'_> {
+    /// Writes one value as a line of JSON.
+    pub(crate) fn json(&mut self, value: &impl Serialize) -> io::Result<()> {
+        serde_json::to_writer(&mut self.writer, value)?;
+        self.writer.write_all(b"\n")
+    }
+
+    /// Writes a line of text.
+    pub(crate) fn line(&mut self, line: &str) -> io::Result<()> {
+        writeln!(self.writer, "{line}")
+    }
+
+    /// Writes a table.
+    pub(crate) fn table(&mut self, table: &Table) -> io::Result<()> {
+        table.write(&mut self.writer, self.format.style)
+    }
+
+    /// Writes whatever comes before a reply, progress excepted.
+    pub(crate) fn item(&mut self, item: &Item) -> io::Result<()> {
+        match item {
+            Item::Progress(_) => Ok(()),
+            Item::Chunk(text) => self.writer.write_all(text.as_bytes()),
+            Item::Document(document) if self.format.json => self.json(document),
+            Item::Revision(revision) if self.format.json => self.json(revision),
+            Item::Change(change) if self.format.json => self.json(change),
+            Item::Document(document) => self.streamed(document_cells(document)),
+            Item::Revision(revision) => self.streamed(revision_cells(revision)),
+            Item::Change(change) => self.streamed(change_cells(change)),
+        }?;
+        // A watcher wants to see it now, not when the buffer is full.
+        if matches!(item, Item::Change(_)) { self.writer.flush() } else { Ok(()) }
+    }
+
+    /// Writes the final reply. Lists are one object a line in JSON.
+    pub(crate) fn reply(&mut self, reply: &Reply) -> io::Result<()> {
+        if self.format.json { self.json_reply(reply) } else { self.text_reply(reply) }
+    }
+
+    fn json_reply(&mut self, reply: &Reply) -> io::Result<()> {
+        match reply {
+            Reply::Done {} => self.json(&serde_json::json!({ "done": true })),
+            Reply::Status(status) => self.json(status),
+            Reply::Doctor(findings) => self.json_lines(findings),
+            Reply::Peer(peer) => self.json(peer),
+            Reply::Peers(peers) => self.json_lines(peers),
+            Reply::Space(space) => self.json(space),
+            Reply::Spaces(spaces) => self.json_lines(spaces),
+            Reply::Invite(invite) => self.json(invite),
+            Reply::Partition(partition) => self.json(partition),
+            Reply::Partitions(partitions) => self.json_lines(partitions),
+            Reply::Written(written) => self.json(written),
+            Reply::Document(document) => self.json(document),
+            // The items were the result.
+            Reply::Listed(_) => Ok(()),
+            Reply::Imported(imported) => self.json(imported),
+            Reply::Exported(exported) => self.json(exported),
+            Reply::Digest(digest) => self.json(digest),
+            Reply::Synced(synced) => self.json(synced),
+            Reply::Backup(backup) => self.json(backup),
+        }
+    }
+
+    fn json_lines(&mut self, values: &[impl Serialize]) -> io::Result<()> {
+        values.iter().try_for_each(|value| self.json(value))
+    }
+
+    fn text_reply(&mut self, reply: &Reply) -> io::Result<()> {
+        match reply {
+            Reply::Done {} | Reply::Listed(_) => Ok(()),
+            Reply::Status(status) => self.status(status),
+            Reply::Doctor(findings) => self.findings(findings),
+            Reply::Peer(peer) => self.table(&peer_table([peer])),
+            Reply::Peers(peers) => self.table(&peer_table(peers)),
+            Reply::Space(space) => self.table(&space_table([space])),
+            Reply::Spaces(spaces) => self.table(&space_table(spaces)),
+            Reply::Invite(invite) => self.line(&invite.invite),
+            Reply::Partition(partition) => self.table(&partition_table([partition])),
+            Reply::Partitions(partitions) => self.table(&partition_table(partitions)),
+            Reply::Written(written) => self.line(&written_name(written)),
+            Reply::Document(document) => {
+                let value = document.value.as_ref().unwrap_or(&serde_json::Value::Null);
+                self.line(&serde_json::to_string_pretty(value)?)
+            }
+            Reply::Imported(imported) => self.pairs([
+                ("collection", imported.collection.clone()),
+                ("documents", imported.documents.to_string()),
+                ("skipped", imported.skipped.to_string()),
+                ("read", bytes_text(imported.bytes)),
+                ("time", duration_text(Duration::from_millis(imported.elapsed_ms))),
+            ]),
+            Reply::Exported(exported) => self.pairs([
+                ("collection", exported.collection.clone()),
+                ("documents", exported.documents.to_string()),
+                ("written", bytes_text(exported.bytes)),
+            ]),
+            Reply::Digest(digest) => self.digest(digest),
+            Reply::Synced(synced) => self.pairs([
+                ("peers", synced.peers.to_string()),
+                ("waited", duration_text(Duration::from_micros(synced.waited_us))),
+            ]),
+            Reply::Backup(backup) => self.backup(backup),
+        }
+    }
+
+    fn pairs<const N: usize>(&mut self, pairs: [(&str, String); N]) -> io::Result<()> {
+        let mut table = Table::new(&["", ""]);
+        for (name, value) in pairs {
+            table.row([name.to_owned(), value]);
+        }
+        self.table(&table)
+    }
+
+    fn streamed<const N: usize>(&mut self, cells: [String; N]) -> io::Result<()> {
+        let mut table = Table::new(&[""; N]);
+        table.row(cells);
+        self.table(&table)
+    }
+
+    fn status(&mut self, status: &Status) -> io::Result<()> {
+        let listen = status.listen.clone().unwrap_or_else(|| "nowhere".to_owned());
+        self.pairs([
+            ("name", status.name.clone()),
+            ("device", status.device.to_string()),
+            ("user", status.user.to_string()),
+            ("version", status.version.clone()),
+            (
+                "daemon",
+                if status.daemon { format!("runs as process {}", status.pid) } else { "does not run".to_owned() },
+            ),
+            ("listens", if status.paused { format!("{listen} (paused)") } else { listen }),
+            ("up", duration_text(Duration::from_millis(status.uptime_ms))),
+            ("store", status.store.path.clone()),
+            ("size", format!("{} of {}", bytes_text(status.store.bytes), bytes_text(status.store.bytes_max))),
+            ("entries", format!("{} in {} logs", status.store.entries, status.store.logs)),
+            ("sent", bytes_text(status.traffic.bytes_out)),
+            ("received", bytes_text(status.traffic.bytes_in)),
+        ])?;
+        if !status.spaces.is_empty() {
+            self.line("")?;
+            self.table(&space_table(&status.spaces))?;
+        }
+        if !status.peers.is_empty() {
+            self.line("")?;
+            self.table(&peer_table(&status.peers))?;
+        }
+        Ok(())
+    }
+
+    fn findings(&mut self, findings: &[Finding]) -> io::Result<()> {
+        let mut table = Table::new(&["LEVEL", "WHAT", "FOUND", "NEXT"]);
+        for finding in findings {
+            let level = match finding.level {
+                Level::Ok => "ok",
+                Level::Warning => "warning",
+                Level::Problem => "problem",
+            };
+            let next = finding.next.clone().unwrap_or_default();
+            table.row([level.to_owned(), finding.subject.clone(), finding.message.clone(), next]);
+        }
+        self.table(&table)
+    }
+
+    fn digest(&mut self, digest: &Digest) -> io::Result<()> {
+        let mut table = Table::new(&["COLLECTION", "DOCUMENTS", "DIGEST"]);
+        for part in &digest.collections {
+            table.row([part.collection.clone(), part.documents.to_string(), part.digest.clone()]);
+        }
+        table.row(["*".to_owned(), digest.documents.to_string(), digest.digest.clone()]);
+        self.table(&table)
+    }
+
+    fn backup(&mut self, backup: &Backup) -> io::Result<()> {
+        self.pairs([
+            ("file", backup.path.clone()),
+            ("size", bytes_text(backup.bytes)),
+            ("spaces", backup.spaces.to_string()),
+            ("entries", backup.entries.to_string()),
+        ])
+    }
+}
+
+fn peer_table<'a>(peers: impl IntoIterator<Item = &'a Peer>) -> Table {
+    let mut table = Table::new(&["ADDRESS", "NAME", "STATE", "BEHIND", "AHEAD", "SENT", "RECEIVED", "LAST ERROR"]);
+    for peer in peers {
+        let state = match peer.state {
+            PeerState::Paused => "paused",
+            PeerState::Waiting => "waiting",
+            PeerState::Connecting => "connecting",
+            PeerState::Connected => "connected",
+        };
+        table.row([
+            peer.address.clone(),
+            peer.name.clone().unwrap_or_default(),
+            state.to_owned(),
+            peer.behind.to_string(),
+            peer.ahead.to_string(),
+            bytes_text(peer.traffic.bytes_out),
+            bytes_text(peer.traffic.bytes_in),
+            peer.error.clone().unwrap_or_default(),
+        ]);
+    }
+    table
+}
+
+fn space_table<'a>(spaces: impl IntoIterator<Item = &'a Space>) -> Table {
+    let mut table = Table::new(&["SPACE", "ID", "DOCUMENTS", "DEVICES", "LOGS", "BODIES", "MISSING"]);
+    for space in spaces {
+        let bodies = match space.bodies {
+            Bodies::All => "all".to_owned(),
+            Bodies::None => "none".to_owned(),
+            Bodies::Newest(count) => format!("newest:{count}"),
+        };
+        table.row([
+            space.name.clone(),
+            short(&space.space),
+            space.documents.to_string(),
+            space.devices.to_string(),
+            space.logs.to_string(),
+            bodies,
+            space.missing.to_string(),
+        ]);
+    }
+    table
+}
+
+fn partition_table<'a>(partitions: impl IntoIterator<Item = &'a Partition>) -> Table {
+    let mut table = Table::new(&["PARTITION", "ID", "LOGS", "ENTRIES"]);
+    for partition in partitions {
+        let id = partition.partition.to_string();
+        table.row([partition.name.clone(), id, partition.logs.to_string(), partition.entries.to_string()]);
+    }
+    table
+}
+
+fn document_cells(document: &DocView) -> [String; 4] {
+    let value = document.value.as_ref().map(ToString::to_string).unwrap_or_default();
+    [document.doc.to_string(), document.collection.clone(), document.key.clone().unwrap_or_default(), value]
+}
+
+fn revision_cells(revision: &Revision) -> [String; 5] {
+    [
+        utc_text(revision.at),
+        revision.device.as_ref().map(short).unwrap_or_default(),
+        short(&revision.log),
+        revision.seq.to_string(),
+        bytes_text(revision.bytes),
+    ]
+}
+
+fn change_cells(change: &Change) -> [String; 4] {
+    let name = change.key.clone().unwrap_or_else(|| change.doc.to_string());
+    let value = change.value.as_ref().map_or_else(|| "deleted".to_owned(), ToString::to_string);
+    let origin = if change.local { "here" } else { "remote" };
+    [utc_text(change.at), origin.to_owned(), format!("{}/{name}", change.collection), value]
+}
+
+/// Returns the name by which a written document is found again.
+pub(crate) fn written_name(written: &Written) -> String {
+    written.key.as_ref().map_or_else(|| written.doc.to_string(), |key| format!("{}/{key}", written.collection))
+}
+
+fn short(id: &impl ToString) -> String {
+    id.to_string().chars().take(12).collect()
+}
+
+/// Returns a time as `2026-08-21T09:30:00.123Z`.
+fn utc_text(unix_ms: u64) -> String {
+    let (seconds, ms) = (unix_ms / 1000, unix_ms % 1000);
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    // Days since 0000-03-01 in the proleptic Gregorian calendar; years start in March so that leap days come last.
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
+}
+
+/// Writes an error as two lines, or as one JSON object.
+pub(crate) fn error_text(error: &ServiceError, json: bool, color: bool) -> String {
+    if json {
+        return serde_json::json!({ "error": error }).to_string();
+    }
+    let (red, bold, end) = if color { ("\x1b[1;31m", "\x1b[1m", "\x1b[0m") } else { ("", "", "") };
+    let first = format!("{red}error:{end} {}", error.message);
+    match &error.next {
+        Some(next) => format!("{first}\n{bold} next:{end} {next}"),
+        None => first,
+    }
+}
+
+/// A progress bar on stderr, or nothing.
+#[derive(Debug)]
+pub(crate) struct Bar {
+    bar: Option<ProgressBar>,
+    shown: bool,
+}
+
+impl Bar {
+    /// Returns a bar that draws only if `shown`.
+    pub(crate) const fn new(shown: bool) -> Self {
+        Self { bar: None, shown }
+    }
+
+    /// Draws how far it is.
+    pub(crate) fn update(&mut self, progress: &Progress) {
+        if !self.shown {
+            return;
+        }
+        let bar = self.bar.get_or_insert_with(|| ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()));
+        let template = match (progress.total, progress.unit.as_str()) {
+            (Some(_), "bytes") => "{bar:30} {bytes}/{total_bytes} {msg} {eta}",
+            (Some(_), _) => "{bar:30} {human_pos}/{human_len} {msg} {eta}",
+            (None, _) => "{spinner} {human_pos} {msg} {elapsed}",
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        if let Some(total) = progress.total {
+            bar.set_length(total);
+        }
+        let note = if progress.note.is_empty() { &progress.unit } else { &progress.note };
+        bar.set_message(note.clone());
+        bar.set_position(progress.done);
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cosmicsync_node::service::ErrorCode;
+
+    use super::*;
+
+    #[test]
+    fn times_follow_the_calendar() {
+        assert_eq!(utc_text(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(utc_text(951_782_399_999), "2000-02-28T23:59:59.999Z");
+        assert_eq!(utc_text(951_782_400_000), "2000-02-29T00:00:00.000Z");
+        assert_eq!(utc_text(1_767_225_599_000), "2025-12-31T23:59:59.000Z");
+        assert_eq!(utc_text(1_787_304_600_123), "2026-08-21T09:30:00.123Z");
+    }
+
+    #[test]
+    fn an_error_is_two_lines_or_one_object() {
+        let error = ServiceError::new(ErrorCode::Unavailable, "no daemon").next("cosmicsync up");
+        assert_eq!(error_text(&error, false, false), "error: no daemon\n next: cosmicsync up");
+        assert_eq!(
+            error_text(&error, true, false),
+            r#"{"error":{"code":"unavailable","message":"no daemon","next":"cosmicsync up"}}"#
+        );
+    }
+
+    #[test]
+    fn a_list_is_one_object_a_line() {
+        let finding = Finding { level: Level::Ok, subject: "a".into(), message: "b".into(), next: None };
+        let mut bytes = Vec::new();
+        let format = Format { json: true, style: Style::Tabs };
+        let reply = Reply::Doctor(vec![finding.clone(), finding]);
+        Output { writer: &mut bytes, format }.reply(&reply).expect("memory");
+        let line = r#"{"level":"ok","subject":"a","message":"b"}"#;
+        assert_eq!(String::from_utf8_lossy(&bytes), format!("{line}\n{line}\n"));
+    }
+}

@@ -1,0 +1,399 @@
+//! Carries out one command line: turns it into commands for a node, and replies into output.
+//!
+//! Commands go to the daemon of the data directory, or to a node opened for just this command when none runs.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::CommandFactory as _;
+use cosmicsync_node::service::{
+    Backend, Client, Command, DocList, DocPut, DocRef, DocSplice, ErrorCode, Finding, Item, Level, Patch, Reply,
+    Secret, ServiceError, Text, request,
+};
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use crate::cli::{
+    BackupVerb, Cli, ConfigVerb, DocVerb, Global, Import, List, PartitionVerb, Passphrase, PeerVerb, SpaceVerb, Type,
+    Verb,
+};
+use crate::config::Loaded;
+use crate::output::{Bar, Output};
+use crate::terminal::{self, Surroundings};
+use crate::{demo, export, node, up};
+
+/// Items that wait while one is printed.
+const ITEMS_QUEUED: usize = 64;
+
+/// Why a command line did not succeed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The node, or the command line itself, says no.
+    Service(ServiceError),
+    /// The results could not be written.
+    Output(io::Error),
+    /// Nothing to add: the output has said it.
+    Check,
+}
+
+impl From<ServiceError> for Failure {
+    fn from(error: ServiceError) -> Self {
+        Self::Service(error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+/// What every command needs.
+pub(crate) struct Run<'a> {
+    /// Options of every command.
+    pub(crate) global: Global,
+    /// Environment and terminal.
+    pub(crate) surroundings: &'a Surroundings,
+    /// Where results go.
+    pub(crate) output: Output<'a>,
+    /// The data directory.
+    pub(crate) dir: PathBuf,
+}
+
+impl Run<'_> {
+    /// Carries out the command line.
+    pub(crate) async fn verb(&mut self, verb: Verb) -> Result<(), Failure> {
+        match verb {
+            Verb::Init { name } => {
+                let status = node::init(&self.dir, &name).await?;
+                Ok(self.output.reply(&Reply::Status(Box::new(status)))?)
+            }
+            Verb::Up(options) => up::up(self, &options).await,
+            Verb::Down => self.print(Command::Shutdown {}).await,
+            Verb::Status => self.print(Command::Status {}).await,
+            Verb::Doctor { doc, space } => self.doctor(doc, space.space).await,
+            Verb::Peer(verb) => self.print(peer(verb)).await,
+            Verb::Space(verb) => self.space(verb).await,
+            Verb::Partition(PartitionVerb::Create { name, space }) => {
+                self.print(Command::PartitionCreate { space: space.space, name }).await
+            }
+            Verb::Partition(PartitionVerb::List { space }) => {
+                self.print(Command::PartitionList { space: space.space }).await
+            }
+            Verb::Doc(verb) => self.doc(verb).await,
+            Verb::Import(options) => self.print(import(options)?).await,
+            Verb::Export(options) => export::export(self, options).await,
+            Verb::Backup(verb) => self.backup(verb).await,
+            Verb::Demo => demo::demo(self).await,
+            Verb::Config(verb) => self.config(verb),
+            Verb::Completions { shell } => {
+                // Generated in memory: the generator panics when its writer fails, which a closed pipe does.
+                let mut script = Vec::new();
+                clap_complete::generate(shell, &mut Cli::command(), "cosmicsync", &mut script);
+                Ok(self.output.writer.write_all(&script)?)
+            }
+        }
+    }
+
+    /// Sends a command and prints what comes.
+    async fn print(&mut self, command: Command) -> Result<(), Failure> {
+        let reply = self.call(command).await?;
+        Ok(self.output.reply(&reply)?)
+    }
+
+    /// Sends a command, prints its items and returns its reply.
+    async fn call(&mut self, command: Command) -> Result<Reply, Failure> {
+        let door = self.door(command.needs_daemon()).await?;
+        let result = self.call_at(&*door.backend, command, |output, item| output.item(&item)).await;
+        door.close().await;
+        result
+    }
+
+    /// Sends a command to a node; items other than progress go to `print`.
+    pub(crate) async fn call_at(
+        &mut self,
+        backend: &dyn Backend,
+        command: Command,
+        mut print: impl FnMut(&mut Output<'_>, Item) -> io::Result<()>,
+    ) -> Result<Reply, Failure> {
+        let shown = self.surroundings.stderr_tty && !self.global.quiet && !self.output.format.json;
+        let mut bar = Bar::new(shown);
+        let (sender, mut items) = mpsc::channel(ITEMS_QUEUED);
+        let mut call = backend.call(command, sender);
+        let result = loop {
+            tokio::select! {
+                biased;
+                Some(item) = items.recv() => match item {
+                    Item::Progress(progress) => bar.update(&progress),
+                    item @ (Item::Document(_) | Item::Revision(_) | Item::Change(_) | Item::Chunk(_)) => {
+                        print(&mut self.output, item)?;
+                    }
+                },
+                result = &mut call => break result,
+            }
+        };
+        drop(call);
+        while let Ok(item) = items.try_recv() {
+            if !matches!(item, Item::Progress(_)) {
+                print(&mut self.output, item)?;
+            }
+        }
+        Ok(result?)
+    }
+
+    /// Reaches the daemon, or opens the node here when none runs and none is needed.
+    pub(crate) async fn door(&self, needs_daemon: bool) -> Result<Door, ServiceError> {
+        match Client::connect(&self.dir).await {
+            Ok(client) => Ok(Door { backend: Arc::new(client), ours: false }),
+            Err(error) if error.code != ErrorCode::Unavailable || needs_daemon => Err(error),
+            Err(_) => {
+                let loaded = Loaded::load(&self.dir, &self.surroundings.variables)?;
+                let backend = node::open(&self.dir, &loaded.config, false).await?;
+                Ok(Door { backend, ours: true })
+            }
+        }
+    }
+
+    async fn doctor(&mut self, doc: Option<DocRef>, space: Option<String>) -> Result<(), Failure> {
+        let mut findings = Vec::new();
+        if doc.is_none() {
+            findings.push(config_finding(&self.dir, self.surroundings));
+        }
+        if let Reply::Doctor(found) = self.call(Command::Doctor { space, doc }).await? {
+            findings.extend(found);
+        }
+        let healthy = findings.iter().all(|finding| finding.level != Level::Problem);
+        self.output.reply(&Reply::Doctor(findings))?;
+        if healthy { Ok(()) } else { Err(Failure::Check) }
+    }
+
+    async fn space(&mut self, verb: SpaceVerb) -> Result<(), Failure> {
+        let command = match verb {
+            SpaceVerb::Create { name } => Command::SpaceCreate { name },
+            SpaceVerb::List => Command::SpaceList {},
+            SpaceVerb::Invite { space, expires } => Command::SpaceInvite { space: space.space, expires_ms: expires },
+            SpaceVerb::Join { invite } => {
+                let invite = if invite == "-" { terminal::read_stdin()? } else { invite };
+                Command::SpaceJoin { invite: Secret(invite.trim().to_owned()) }
+            }
+            SpaceVerb::Fetch { bodies, space } => Command::SpaceFetch { space: space.space, bodies },
+            SpaceVerb::Digest { space } => Command::Digest { space: space.space },
+            SpaceVerb::Wait { space, timeout } => Command::WaitSync { space: space.space, timeout_ms: timeout },
+        };
+        self.print(command).await
+    }
+
+    async fn doc(&mut self, verb: DocVerb) -> Result<(), Failure> {
+        let command = match verb {
+            DocVerb::Put { target, value, text, space } => {
+                let (collection, key) = match target.split_once('/') {
+                    Some((collection, key)) => (collection.to_owned(), Some(key.to_owned())),
+                    None => (target, None),
+                };
+                Command::DocPut(DocPut { space: space.space, collection, key, value: json_argument(&value)?, text })
+            }
+            DocVerb::Get { doc, space } => Command::DocGet { space: space.space, doc },
+            DocVerb::Patch { doc, patch, space } => {
+                Command::DocPatch { space: space.space, doc, patch: json_argument(&patch)? }
+            }
+            DocVerb::Delete { doc, space } => Command::DocDelete { space: space.space, doc },
+            DocVerb::List(options) => return self.doc_list(options).await,
+            DocVerb::History { doc, space, limit } => Command::DocHistory { space: space.space, doc, limit },
+            DocVerb::Watch { target, space } => {
+                let (collection, doc) = match target.map(|target| (target.parse::<DocRef>(), target)) {
+                    None => (None, None),
+                    Some((Ok(doc), _)) => (None, Some(doc)),
+                    Some((Err(_), collection)) => (Some(collection), None),
+                };
+                Command::DocWatch { space: space.space, collection, doc }
+            }
+            DocVerb::Type(options) => return self.doc_type(options).await,
+        };
+        self.print(command).await
+    }
+
+    async fn doc_list(&mut self, options: List) -> Result<(), Failure> {
+        let after = match options.after.as_deref().map(str::parse) {
+            None => None,
+            Some(Ok(id)) => Some(Text(id)),
+            Some(Err(error)) => return Err(usage(format!("--after: {error}")).into()),
+        };
+        let (space, limit) = (options.space.space, options.limit);
+        let list = DocList { space, collection: options.collection, after, limit, values: options.values };
+        let reply = self.call(Command::DocList(list)).await?;
+        if let Reply::Listed(listed) = &reply
+            && let Some(next) = &listed.next
+            && !self.global.quiet
+        {
+            terminal::note(&format!("more follow: --after {next}"));
+        }
+        Ok(self.output.reply(&reply)?)
+    }
+
+    async fn doc_type(&mut self, options: Type) -> Result<(), Failure> {
+        let splice = |patches| DocSplice {
+            space: options.space.space.clone(),
+            doc: options.doc.clone(),
+            path: options.path.clone(),
+            patches,
+            seen: None,
+        };
+        let Some(file) = &options.patches else {
+            let patch = Patch(options.at, options.delete, options.insert.clone());
+            return self.print(Command::DocSplice(splice(vec![patch]))).await;
+        };
+        let door = self.door(false).await?;
+        let mut last = None;
+        for line in patch_lines(file)? {
+            let patches = line?;
+            last = Some(request(&*door.backend, Command::DocSplice(splice(patches))).await?);
+        }
+        door.close().await;
+        Ok(last.map_or(Ok(()), |reply| self.output.reply(&reply))?)
+    }
+
+    async fn backup(&mut self, verb: BackupVerb) -> Result<(), Failure> {
+        match verb {
+            BackupVerb::Create { file, passphrase } => {
+                let passphrase = self.passphrase(&passphrase, true)?;
+                let path = absolute(&file)?;
+                self.print(Command::BackupCreate { path, passphrase }).await
+            }
+            BackupVerb::Verify { file, passphrase } => {
+                let passphrase = self.passphrase(&passphrase, false)?;
+                let backup = node::verify_backup(&file, &passphrase).await?;
+                Ok(self.output.reply(&Reply::Backup(backup))?)
+            }
+            BackupVerb::Restore { file, passphrase } => {
+                let passphrase = self.passphrase(&passphrase, false)?;
+                let backup = node::restore_backup(&file, &passphrase, &self.dir).await?;
+                Ok(self.output.reply(&Reply::Backup(backup))?)
+            }
+        }
+    }
+
+    fn passphrase(&self, source: &Passphrase, new: bool) -> Result<Secret, ServiceError> {
+        if let Some(file) = &source.passphrase_file {
+            let text = fs::read_to_string(file)
+                .map_err(|error| ServiceError::io(format!("cannot read {}", file.display()), &error))?;
+            let line = text.lines().next().unwrap_or_default();
+            return if line.is_empty() {
+                Err(usage(format!("the first line of {} is empty", file.display())))
+            } else {
+                Ok(Secret(line.to_owned()))
+            };
+        }
+        match self.surroundings.variable("COSMICSYNC_PASSPHRASE") {
+            Some(passphrase) => Ok(Secret(passphrase.to_owned())),
+            None => terminal::ask_passphrase(new),
+        }
+    }
+
+    fn config(&mut self, verb: ConfigVerb) -> Result<(), Failure> {
+        let loaded = Loaded::load(&self.dir, &self.surroundings.variables)?;
+        match verb {
+            ConfigVerb::Check => self.output.reply(&Reply::Done {})?,
+            ConfigVerb::Show { origin } => {
+                for setting in loaded.settings() {
+                    let (key, value, from) = (&setting.key, &setting.value, setting.origin.to_string());
+                    match (self.output.format.json, origin) {
+                        (true, true) => {
+                            self.output.json(&serde_json::json!({ "key": key, "value": value, "origin": from }))?;
+                        }
+                        (true, false) => self.output.json(&serde_json::json!({ "key": key, "value": value }))?,
+                        (false, true) => self.output.line(&format!("{key} = {value}  # {from}"))?,
+                        (false, false) => self.output.line(&format!("{key} = {value}"))?,
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A node that a command was sent to.
+pub(crate) struct Door {
+    /// The node.
+    pub(crate) backend: Arc<dyn Backend>,
+    ours: bool,
+}
+
+impl Door {
+    /// Closes a node that was opened for this command.
+    pub(crate) async fn close(self) {
+        if self.ours
+            && let Err(error) = request(&*self.backend, Command::Shutdown {}).await
+        {
+            tracing::warn!(%error, "the store did not close cleanly");
+        }
+    }
+}
+
+fn peer(verb: PeerVerb) -> Command {
+    match verb {
+        PeerVerb::Add { address } => Command::PeerAdd { address },
+        PeerVerb::List => Command::PeerList {},
+        PeerVerb::Remove { address } => Command::PeerRemove { address },
+        PeerVerb::Pause => Command::PeerPause {},
+        PeerVerb::Resume => Command::PeerResume {},
+    }
+}
+
+fn import(options: Import) -> Result<Command, ServiceError> {
+    let path = absolute(&options.file)?;
+    fs::File::open(&path).map_err(|error| ServiceError::io(format!("cannot read {path}"), &error))?;
+    Ok(Command::Import(cosmicsync_node::service::Import {
+        space: options.space.space,
+        collection: options.collection,
+        path,
+        format: options.format,
+        id_column: options.id_column,
+        rows: options.rows,
+        text: options.text,
+        resume: options.resume,
+    }))
+}
+
+fn config_finding(dir: &Path, surroundings: &Surroundings) -> Finding {
+    let subject = "settings".to_owned();
+    match Loaded::load(dir, &surroundings.variables) {
+        Ok(_) => Finding { level: Level::Ok, subject, message: "valid".to_owned(), next: None },
+        Err(error) => Finding { level: Level::Problem, subject, message: error.message, next: error.next },
+    }
+}
+
+fn json_argument(text: &str) -> Result<Value, ServiceError> {
+    let piped = if text == "-" { Some(terminal::read_stdin()?) } else { None };
+    serde_json::from_str(piped.as_deref().unwrap_or(text)).map_err(|error| usage(format!("not JSON: {error}")))
+}
+
+type PatchLines = Box<dyn Iterator<Item = Result<Vec<Patch>, ServiceError>>>;
+
+/// Reads batches of patches, one JSON array a line.
+fn patch_lines(file: &Path) -> Result<PatchLines, ServiceError> {
+    let lines: Box<dyn Iterator<Item = io::Result<String>>> = if file == Path::new("-") {
+        Box::new(terminal::stdin_lines())
+    } else {
+        let file = fs::File::open(file)
+            .map_err(|error| ServiceError::io(format!("cannot read {}", file.display()), &error))?;
+        Box::new(io::BufRead::lines(io::BufReader::new(file)))
+    };
+    Ok(Box::new(lines.enumerate().map(|(index, line)| {
+        let line = line.map_err(|error| ServiceError::io("cannot read the patches", &error))?;
+        serde_json::from_str(&line).map_err(|error| usage(format!("patches, line {}: {error}", index + 1)))
+    })))
+}
+
+/// Makes a path absolute: the node may run elsewhere.
+fn absolute(path: &Path) -> Result<String, ServiceError> {
+    let failed = |error: io::Error| ServiceError::io(format!("cannot use the path {}", path.display()), &error);
+    let path = std::path::absolute(path).map_err(failed)?;
+    path.into_os_string().into_string().map_err(|path| usage(format!("the path {} is not Unicode", path.display())))
+}
+
+/// Returns an error about the command line or its input.
+pub(crate) fn usage(message: String) -> ServiceError {
+    ServiceError::new(ErrorCode::Usage, message).next("cosmicsync --help")
+}

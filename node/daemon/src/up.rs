@@ -1,0 +1,58 @@
+//! `up`: the node as a long-running process.
+
+use std::sync::Arc;
+
+use cosmicsync_node::service::{Command, Reply, Server, ServiceError, request};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cli;
+use crate::config::Loaded;
+use crate::logging;
+use crate::node;
+use crate::run::{Failure, Run};
+use crate::terminal;
+
+/// Runs until a signal or `cosmicsync down`; prints the status once it serves.
+pub(crate) async fn up(run: &mut Run<'_>, options: &cli::Up) -> Result<(), Failure> {
+    let mut loaded = Loaded::load(&run.dir, &run.surroundings.variables)?;
+    loaded.listen_flag(options.listen);
+    logging::start(&loaded.config.log, &run.global, run.surroundings);
+    let node = node::open(&run.dir, &loaded.config, true).await?;
+    let served = serve(run, &node).await;
+    let closed = request(&*node, Command::Shutdown {}).await;
+    served?;
+    closed?;
+    Ok(())
+}
+
+async fn serve(run: &mut Run<'_>, node: &Arc<dyn cosmicsync_node::service::Backend>) -> Result<(), Failure> {
+    let server = Server::bind(&run.dir)?;
+    let handler = |kind| signal(kind).map_err(|error| ServiceError::io("cannot handle signals", &error));
+    let (mut interrupt, mut terminate) = (handler(SignalKind::interrupt())?, handler(SignalKind::terminate())?);
+    let reply = request(&**node, Command::Status {}).await?;
+    announce(run, &reply)?;
+    let stop = async {
+        tokio::select! {
+            biased;
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        tracing::info!("stopping");
+    };
+    server.run(Arc::clone(node), stop).await;
+    Ok(())
+}
+
+/// Says on stdout that commands are served now: a line of JSON, or where it listens.
+fn announce(run: &mut Run<'_>, reply: &Reply) -> Result<(), Failure> {
+    if run.output.format.json {
+        run.output.reply(reply)?;
+    } else if let Reply::Status(status) = reply {
+        let listen = status.listen.as_deref().unwrap_or("nowhere");
+        run.output.line(&format!("{} listens on {listen}", status.name))?;
+        if !run.global.quiet && run.surroundings.stderr_tty {
+            terminal::note("next: cosmicsync space create NAME, cosmicsync space invite; Ctrl-C stops");
+        }
+    }
+    Ok(run.output.writer.flush()?)
+}

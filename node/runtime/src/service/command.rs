@@ -1,0 +1,445 @@
+//! What can be asked of a node. Every API speaks in these; nothing here knows how they are carried out.
+//!
+//! On the socket a command is one JSON object with one member, its name: `{"doc_get":{"doc":"zipcodes/00501"}}`.
+//! Unknown members are refused, so that a typo never passes for a default.
+
+use core::fmt;
+use core::str::FromStr;
+
+use cosmicsync_protocol::ids::{DocId, LogId};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+
+use super::error::{ErrorCode, ServiceError};
+
+/// A value that travels as its text form: ids as lowercase hex.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Text<T>(pub T);
+
+impl<T: fmt::Display> fmt::Display for Text<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<T: fmt::Display> Serialize for Text<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Text<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map(Self).map_err(serde::de::Error::custom)
+    }
+}
+
+/// How a person names a document: `collection/key`, or its id in hex.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum DocRef {
+    /// By id.
+    Id(DocId),
+    /// By the key it was stored under.
+    Key {
+        /// The collection's name.
+        collection: String,
+        /// The key within it; may itself hold slashes.
+        key: String,
+    },
+}
+
+impl FromStr for DocRef {
+    type Err = ServiceError;
+
+    fn from_str(text: &str) -> Result<Self, ServiceError> {
+        match text.split_once('/') {
+            Some((collection, key)) if !collection.is_empty() && !key.is_empty() => {
+                Ok(Self::Key { collection: collection.to_owned(), key: key.to_owned() })
+            }
+            _ => text.parse().map(Self::Id).map_err(|_| {
+                ServiceError::new(ErrorCode::Usage, format!("'{text}' is neither COLLECTION/KEY nor a document id"))
+                    .next("cosmicsync doc list")
+            }),
+        }
+    }
+}
+
+impl fmt::Display for DocRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => id.fmt(f),
+            Self::Key { collection, key } => write!(f, "{collection}/{key}"),
+        }
+    }
+}
+
+/// A passphrase or another secret text. Never shown by `Debug`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// A name or an unambiguous beginning of a space's id; none means the only space there is.
+pub type SpaceRef = Option<String>;
+
+/// Which bodies of a partition this replica fetches. Every replica knows all heads whatever it chooses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bodies {
+    /// All of them.
+    All,
+    /// None until a document is opened.
+    None,
+    /// The newest so many entries of each log.
+    Newest(u64),
+}
+
+/// The format of an imported or exported file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// Comma-separated values, the first line names the columns; values stay text.
+    Csv,
+    /// One JSON value a line.
+    Ndjson,
+    /// One JSON array, or an object whose member (`rows`) is one.
+    Json,
+}
+
+/// A position in one log: the entry `seq` and everything before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Position {
+    /// The log.
+    pub log: Text<LogId>,
+    /// The sequence number of the last entry that counts, from 0.
+    pub seq: u64,
+}
+
+/// A set of positions: what a replica had seen. Logs that are not named had nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Cut(pub Vec<Position>);
+
+/// One text edit as `[position, deleted, inserted]`, counted in Unicode scalar values.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Patch(pub u64, pub u64, pub String);
+
+/// Stores a whole document.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DocPut {
+    /// The space.
+    #[serde(default)]
+    pub space: SpaceRef,
+    /// The collection's name; made if it is new.
+    pub collection: String,
+    /// The key; without one the document gets a fresh id.
+    #[serde(default)]
+    pub key: Option<String>,
+    /// The value; must be a JSON object.
+    pub value: Value,
+    /// Members (dotted paths) that become collaborative text instead of plain strings.
+    #[serde(default)]
+    pub text: Vec<String>,
+}
+
+/// Lists the documents of a space or collection in id order.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DocList {
+    /// The space.
+    #[serde(default)]
+    pub space: SpaceRef,
+    /// Only this collection.
+    #[serde(default)]
+    pub collection: Option<String>,
+    /// Only documents after this id.
+    #[serde(default)]
+    pub after: Option<Text<DocId>>,
+    /// At most so many.
+    pub limit: u64,
+    /// Whether each document comes with its value.
+    #[serde(default)]
+    pub values: bool,
+}
+
+/// Types into a text of one document: all patches are one transaction, applied in order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DocSplice {
+    /// The space.
+    #[serde(default)]
+    pub space: SpaceRef,
+    /// The document.
+    #[serde(with = "doc_ref")]
+    pub doc: DocRef,
+    /// The dotted path of the text within it.
+    pub path: String,
+    /// The edits.
+    pub patches: Vec<Patch>,
+    /// For a held document: first advance its view to exactly this; waits until those entries are here.
+    #[serde(default)]
+    pub seen: Option<Cut>,
+}
+
+/// Reads a file into a collection. The node opens the file, so the path is absolute.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Import {
+    /// The space.
+    #[serde(default)]
+    pub space: SpaceRef,
+    /// The collection's name; made if it is new.
+    pub collection: String,
+    /// Absolute path of the file.
+    pub path: String,
+    /// Its format; none means by its ending.
+    #[serde(default)]
+    pub format: Option<Format>,
+    /// The column or member that is the document's key; none means fresh ids in the file's order.
+    #[serde(default)]
+    pub id_column: Option<String>,
+    /// For JSON: the dotted path of the array that holds the rows.
+    #[serde(default)]
+    pub rows: Option<String>,
+    /// Members (dotted paths) that become collaborative text.
+    #[serde(default)]
+    pub text: Vec<String>,
+    /// Continue where an interrupted import of the same file stopped.
+    #[serde(default)]
+    pub resume: bool,
+}
+
+/// Everything a node can be asked for.
+///
+/// A command that writes answers once the write is durable here.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Command {
+    /// How the node is: [`Reply::Status`](super::Reply::Status).
+    Status {},
+    /// What is wrong, or why one document is not here yet: [`Reply::Doctor`](super::Reply::Doctor).
+    Doctor {
+        /// The space of the document.
+        #[serde(default)]
+        space: SpaceRef,
+        /// The document; none asks about the whole node.
+        #[serde(default, with = "doc_ref_option")]
+        doc: Option<DocRef>,
+    },
+    /// Remembers and dials an address: [`Reply::Peer`](super::Reply::Peer).
+    PeerAdd {
+        /// `HOST:PORT`.
+        address: String,
+    },
+    /// [`Reply::Peers`](super::Reply::Peers).
+    PeerList {},
+    /// Forgets an address and closes its link: [`Reply::Done`](super::Reply::Done).
+    PeerRemove {
+        /// As it was added.
+        address: String,
+    },
+    /// Closes every link, dials nobody and accepts nobody until resumed: [`Reply::Done`](super::Reply::Done).
+    PeerPause {},
+    /// Undoes a pause and dials at once: [`Reply::Done`](super::Reply::Done).
+    PeerResume {},
+    /// [`Reply::Space`](super::Reply::Space).
+    SpaceCreate {
+        /// A name for people; unique on this device.
+        name: String,
+    },
+    /// [`Reply::Spaces`](super::Reply::Spaces).
+    SpaceList {},
+    /// Makes one pasteable line that adds a device: [`Reply::Invite`](super::Reply::Invite).
+    SpaceInvite {
+        /// The space.
+        #[serde(default)]
+        space: SpaceRef,
+        /// How long it may be used, in milliseconds.
+        expires_ms: u64,
+    },
+    /// Joins by such a line; streams progress, ends when control is here: [`Reply::Space`](super::Reply::Space).
+    SpaceJoin {
+        /// The line.
+        invite: Secret,
+    },
+    /// Chooses which bodies are fetched: [`Reply::Space`](super::Reply::Space).
+    SpaceFetch {
+        /// The space.
+        #[serde(default)]
+        space: SpaceRef,
+        /// The choice.
+        bodies: Bodies,
+    },
+    /// [`Reply::Partition`](super::Reply::Partition).
+    PartitionCreate {
+        /// The space.
+        #[serde(default)]
+        space: SpaceRef,
+        /// Its name within the space.
+        name: String,
+    },
+    /// [`Reply::Partitions`](super::Reply::Partitions).
+    PartitionList {
+        /// The space.
+        #[serde(default)]
+        space: SpaceRef,
+    },
+    /// [`Reply::Written`](super::Reply::Written).
+    DocPut(DocPut),
+    /// Applies a JSON merge patch (RFC 7396): [`Reply::Written`](super::Reply::Written).
+    DocPatch {
+        /// The space.
+        #[serde(default)]
+        space: SpaceRef,
+        /// The document.
+        #[serde(with = "doc_ref")]
+        doc: DocRef,
+        /// The patch.
+        patch: Value,
+    },
+    /// [`Reply::Document`](super::Reply::Document).
+    DocGet {
+        /// The space.
+        #[serde(default)]
+        space: SpaceRef,
+        /// The document.
+        #[serde(with = "doc_ref")]
+        doc: DocRef,
+    },
+    /// [`Reply::Written`](super::Reply::Written).
+    DocDelete {
+        /// The space.
+        #[serde(default)]
+        space: SpaceRef,
+        /// The document.
+        #[serde(with = "doc_ref")]
+        doc: DocRef,
+    },
+    /// Streams [`Item::Document`](super::Item::Document), then [`Reply::Listed`](super::Reply::Listed).
+    DocList(DocList),
+    /// Newest first: streams [`Item::Revision`](super::Item::Revision), then [`Reply::Listed`](super::Reply::Listed).
+    DocHistory {
+        /// The space.
+        #[serde(default)]
+        space: SpaceRef,
+        /// The document.
+        #[serde(with = "doc_ref")]
+        doc: DocRef,
+        /// At most so many.
+        limit: u64,
+    },
+    /// Streams one [`Item::Progress`](super::Item::Progress) once it watches, then [`Item::Change`](super::Item::Change)
+    /// for every change after that, until the caller goes away.
+    DocWatch {
+        /// The space.
+        #[serde(default)]
+        space: SpaceRef,
+        /// Only this collection.
+        #[serde(default)]
+        collection: Option<String>,
+        /// Only this document.
+        #[serde(default, with = "doc_ref_option")]
+        doc: Option<DocRef>,
+    },
+    /// [`Reply::Written`](super::Reply::Written).
+    DocSplice(DocSplice),
+    /// Holds a document's view: what arrives is stored but shows only when a [`DocSplice::seen`] names it.
+    /// Made for replaying traces faithfully. [`Reply::Done`](super::Reply::Done).
+    DocHold {
+        /// The space.
+        #[serde(default)]
+        space: SpaceRef,
+        /// The document.
+        #[serde(with = "doc_ref")]
+        doc: DocRef,
+        /// True holds, false releases (and shows everything).
+        hold: bool,
+    },
+    /// Streams progress, then [`Reply::Imported`](super::Reply::Imported).
+    Import(Import),
+    /// Streams [`Item::Chunk`](super::Item::Chunk) and progress, then [`Reply::Exported`](super::Reply::Exported).
+    Export {
+        /// The space.
+        #[serde(default)]
+        space: SpaceRef,
+        /// The collection's name.
+        collection: String,
+        /// The format.
+        format: Format,
+    },
+    /// A hash of everything that converged replicas agree on: [`Reply::Digest`](super::Reply::Digest).
+    Digest {
+        /// The space.
+        #[serde(default)]
+        space: SpaceRef,
+    },
+    /// Waits until every connected peer has everything of the space durably and nothing known is missing here;
+    /// at least one peer must be connected: [`Reply::Synced`](super::Reply::Synced), or `timed_out`.
+    WaitSync {
+        /// The space.
+        #[serde(default)]
+        space: SpaceRef,
+        /// How long to wait, in milliseconds.
+        timeout_ms: u64,
+    },
+    /// Writes a sealed copy of the store with its history, without log keys: streams progress, then
+    /// [`Reply::Backup`](super::Reply::Backup).
+    BackupCreate {
+        /// Absolute path; must not exist.
+        path: String,
+        /// What seals it.
+        passphrase: Secret,
+    },
+    /// Finishes what was acknowledged and stops: [`Reply::Done`](super::Reply::Done).
+    Shutdown {},
+}
+
+impl Command {
+    /// Says whether the command only makes sense in a running daemon, because it needs links or outlives a call.
+    pub const fn needs_daemon(&self) -> bool {
+        matches!(
+            self,
+            Self::PeerPause {}
+                | Self::PeerResume {}
+                | Self::SpaceInvite { .. }
+                | Self::SpaceJoin { .. }
+                | Self::DocWatch { .. }
+                | Self::DocHold { .. }
+                | Self::WaitSync { .. }
+                | Self::Shutdown {}
+        )
+    }
+}
+
+/// [`DocRef`] as its text.
+mod doc_ref {
+    use super::{Deserialize, Deserializer, DocRef, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(doc: &DocRef, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(doc)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DocRef, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// The same, where there may be none.
+mod doc_ref_option {
+    use super::{Deserialize, Deserializer, DocRef, Serialize, Serializer, Text};
+
+    pub(super) fn serialize<S: Serializer>(doc: &Option<DocRef>, serializer: S) -> Result<S::Ok, S::Error> {
+        doc.as_ref().map(Text).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DocRef>, D::Error> {
+        Ok(Option::<Text<DocRef>>::deserialize(deserializer)?.map(|text| text.0))
+    }
+}

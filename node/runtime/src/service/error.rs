@@ -1,0 +1,95 @@
+//! What a command can fail with: a stable code, one sentence, and the command to run next.
+
+use std::io::ErrorKind;
+
+use serde::{Deserialize, Serialize};
+
+/// Why a command failed. The names are stable: scripts match on them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorCode {
+    /// A check ran and did not hold: a damaged backup, digests that differ.
+    CheckFailed,
+    /// The command was not understood, or its arguments contradict each other.
+    Usage,
+    /// The named thing does not exist here.
+    NotFound,
+    /// It exists already, or it changed underneath.
+    Conflict,
+    /// A rule forbids it: no permission, a size limit, an expired invite.
+    Refused,
+    /// No daemon runs here, or it is busy or stopping.
+    Unavailable,
+    /// The other side did not answer.
+    PeerUnreachable,
+    /// The time given was over before it finished.
+    TimedOut,
+    /// The disk or the store's size limit is full.
+    StoreFull,
+    /// The store fails its own checks.
+    StoreDamaged,
+    /// Another process has the store open.
+    StoreLocked,
+    /// The store was written by a newer version.
+    StoreNewer,
+    /// The operating system refused a file or a socket.
+    Io,
+    /// A bug in this program.
+    Internal,
+}
+
+impl ErrorCode {
+    /// Returns the process exit code that stands for this one (the table is in `docs/cli.md`).
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Self::CheckFailed => 1,
+            Self::Usage => 2,
+            Self::NotFound => 3,
+            Self::Conflict | Self::Refused => 4,
+            Self::Unavailable | Self::PeerUnreachable | Self::TimedOut => 5,
+            Self::StoreFull | Self::StoreDamaged | Self::StoreLocked | Self::StoreNewer | Self::Io => 6,
+            Self::Internal => 70,
+        }
+    }
+}
+
+/// A command's failure, as a person and a script read it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+#[serde(deny_unknown_fields)]
+pub struct ServiceError {
+    /// What kind of failure.
+    pub code: ErrorCode,
+    /// What went wrong: a lowercase fragment without a full stop.
+    pub message: String,
+    /// The command line to run next, such as `cosmicsync up`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+impl ServiceError {
+    /// Returns an error with no next step.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), next: None }
+    }
+
+    /// Names the command line to run next.
+    #[must_use]
+    pub fn next(mut self, command: impl Into<String>) -> Self {
+        self.next = Some(command.into());
+        self
+    }
+
+    /// Returns the error for a file or socket that the operating system refused.
+    pub fn io(what: impl core::fmt::Display, error: &std::io::Error) -> Self {
+        let kind = error.kind();
+        let code = if matches!(kind, ErrorKind::NotFound) {
+            ErrorCode::NotFound
+        } else if matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded) {
+            ErrorCode::StoreFull
+        } else {
+            ErrorCode::Io
+        };
+        Self::new(code, format!("{what}: {error}"))
+    }
+}

@@ -1,0 +1,51 @@
+//! The only door to a node: commands in, items and one reply out.
+//!
+//! [`Command`] and [`Reply`] say what can be asked and answered; a [`Backend`] carries it out. [`Server`] offers a backend on a
+//! unix socket in the data directory and [`Client`] is that backend seen from another process. Nothing here knows storage, links or
+//! the core. Spec: `docs/cli.md`.
+
+mod client;
+mod command;
+mod error;
+mod frame;
+mod reply;
+mod server;
+
+use core::fmt;
+use core::future::Future;
+use core::pin::Pin;
+
+use tokio::sync::mpsc;
+
+pub use client::Client;
+pub use command::{
+    Bodies, Command, Cut, DocList, DocPut, DocRef, DocSplice, Format, Import, Patch, Position, Secret, SpaceRef, Text,
+};
+pub use error::{ErrorCode, ServiceError};
+pub use frame::{LINE_BYTES_MAX, PROTOCOL, SOCKET_NAME};
+pub use reply::{
+    Backup, Change, CollectionDigest, Digest, DocView, Exported, Finding, Imported, Invite, Item, Level, Listed,
+    Partition, Peer, PeerState, Progress, Reply, Revision, Space, Status, Store, Synced, Traffic, Written,
+};
+pub use server::Server;
+
+/// A command under way. Dropping it cancels the command: what is already acknowledged stays, nothing else happens.
+pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Reply, ServiceError>> + Send + 'a>>;
+
+/// Whoever carries out commands: a node in this process, or a [`Client`] of one in another.
+pub trait Backend: fmt::Debug + Send + Sync {
+    /// Carries out one command.
+    ///
+    /// Items that come before the reply go into `items`; a command waits while that channel is full. When its receiver is gone,
+    /// items are discarded and the command goes on: only dropping the answer cancels it.
+    fn call(&self, command: Command, items: mpsc::Sender<Item>) -> Answer<'_>;
+}
+
+/// Carries out one command whose items do not matter.
+pub async fn request(backend: &dyn Backend, command: Command) -> Result<Reply, ServiceError> {
+    let (items, _) = mpsc::channel(1);
+    backend.call(command, items).await
+}
+
+#[cfg(test)]
+mod tests;

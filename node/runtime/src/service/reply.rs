@@ -1,0 +1,392 @@
+//! What a node answers. `-o json` prints these members, so their names are part of the interface.
+//!
+//! Times are milliseconds since the Unix epoch (`*_ms` alone are durations), sizes are bytes.
+
+use cosmicsync_protocol::ids::{DeviceId, DocId, LogId, PartitionId, SpaceId, UserId};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::command::{Bodies, Cut, Text};
+
+/// Something that arrives before the final reply.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Item {
+    /// How far a long command is.
+    Progress(Progress),
+    /// One document of a list.
+    Document(DocView),
+    /// One entry of a document's history.
+    Revision(Revision),
+    /// One change that a watch saw.
+    Change(Change),
+    /// The next piece of an exported file, at most 64 KiB of UTF-8.
+    Chunk(String),
+}
+
+/// The final answer to a command; each command names its own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// It is done and there is nothing to tell.
+    Done {},
+    /// To `status`.
+    Status(Box<Status>),
+    /// To `doctor`; healthy when no finding is a problem.
+    Doctor(Vec<Finding>),
+    /// To `peer_add`.
+    Peer(Peer),
+    /// To `peer_list`.
+    Peers(Vec<Peer>),
+    /// To commands about one space.
+    Space(Space),
+    /// To `space_list`.
+    Spaces(Vec<Space>),
+    /// To `space_invite`.
+    Invite(Invite),
+    /// To `partition_create`.
+    Partition(Partition),
+    /// To `partition_list`.
+    Partitions(Vec<Partition>),
+    /// To commands that write one document.
+    Written(Written),
+    /// To `doc_get`.
+    Document(DocView),
+    /// To `doc_list` and `doc_history`, after their items.
+    Listed(Listed),
+    /// To `import`.
+    Imported(Imported),
+    /// To `export`, after its chunks.
+    Exported(Exported),
+    /// To `digest`.
+    Digest(Digest),
+    /// To `wait_sync`.
+    Synced(Synced),
+    /// To `backup_create` and to the local `backup verify` and `backup restore`.
+    Backup(Backup),
+}
+
+/// How far a long command is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Units done.
+    pub done: u64,
+    /// Units in all, where known.
+    pub total: Option<u64>,
+    /// What a unit is: `documents`, `bytes`, `entries`.
+    pub unit: String,
+    /// What happens right now; may be empty.
+    #[serde(default)]
+    pub note: String,
+}
+
+/// How a node is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The device's name.
+    pub name: String,
+    /// The device.
+    pub device: Text<DeviceId>,
+    /// The user who owns it.
+    pub user: Text<UserId>,
+    /// The program's version.
+    pub version: String,
+    /// The process that answers.
+    pub pid: u32,
+    /// Whether a daemon answers (true) or the command opened the store itself (false).
+    pub daemon: bool,
+    /// The address it listens on, with the real port.
+    pub listen: Option<String>,
+    /// Whether links are paused.
+    pub paused: bool,
+    /// How long it runs.
+    pub uptime_ms: u64,
+    /// The store.
+    pub store: Store,
+    /// All links since the start.
+    pub traffic: Traffic,
+    /// The spaces.
+    pub spaces: Vec<Space>,
+    /// The peers.
+    pub peers: Vec<Peer>,
+}
+
+/// How a store is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Store {
+    /// Its directory.
+    pub path: String,
+    /// Its format version.
+    pub format: u32,
+    /// Bytes in use.
+    pub bytes: u64,
+    /// Bytes it may use.
+    pub bytes_max: u64,
+    /// Logs it holds.
+    pub logs: u64,
+    /// Entries it holds.
+    pub entries: u64,
+}
+
+/// What went over links.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traffic {
+    /// Bytes sent, handshakes included.
+    pub bytes_out: u64,
+    /// Bytes received, handshakes included.
+    pub bytes_in: u64,
+    /// Of both, the bytes of preambles and handshakes.
+    pub bytes_handshake: u64,
+    /// Request and answer pairs of synchronisation; live pushes cost none.
+    pub round_trips: u64,
+}
+
+/// What a finding means for the user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// As it should be.
+    Ok,
+    /// Works, but look at it.
+    Warning,
+    /// Does not work.
+    Problem,
+}
+
+/// One thing that doctor looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// How it is.
+    pub level: Level,
+    /// What was looked at.
+    pub subject: String,
+    /// What was found.
+    pub message: String,
+    /// The command line to run next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// How the link to a peer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PeerState {
+    /// Links are paused.
+    Paused,
+    /// Not connected; tried again later.
+    Waiting,
+    /// A connection or its handshake is under way.
+    Connecting,
+    /// Connected.
+    Connected,
+}
+
+/// One peer: an address to dial, or a device that dialled us.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    /// The address to dial, or the one it came from.
+    pub address: String,
+    /// Whether we dial it (true) or it dialled us.
+    pub dialled: bool,
+    /// The device, once known.
+    pub device: Option<Text<DeviceId>>,
+    /// The device's name, once known.
+    pub name: Option<String>,
+    /// How the link is.
+    pub state: PeerState,
+    /// Entries that it does not durably have yet, as far as is known.
+    pub behind: u64,
+    /// Entries that it has and we do not, as far as is known.
+    pub ahead: u64,
+    /// The last time it sent anything.
+    pub seen_at: Option<u64>,
+    /// Why the last link ended.
+    pub error: Option<String>,
+    /// What went over links with it.
+    pub traffic: Traffic,
+}
+
+/// One space.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Space {
+    /// The space.
+    pub space: Text<SpaceId>,
+    /// Its name on this device.
+    pub name: String,
+    /// Documents that are here and not deleted.
+    pub documents: u64,
+    /// Logs of all its partitions.
+    pub logs: u64,
+    /// Devices that may read it.
+    pub devices: u64,
+    /// Which bodies are fetched.
+    pub bodies: Bodies,
+    /// Entries known from heads whose bodies are still to come.
+    pub missing: u64,
+}
+
+/// One partition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Partition {
+    /// The partition.
+    pub partition: Text<PartitionId>,
+    /// Its name.
+    pub name: String,
+    /// Its logs.
+    pub logs: u64,
+    /// Its entries here.
+    pub entries: u64,
+}
+
+/// An invitation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invite {
+    /// The line to paste into `cosmicsync space join`. Whoever has it may join, once.
+    pub invite: String,
+    /// When it ends.
+    pub expires_at: u64,
+}
+
+/// A durable write.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Written {
+    /// The document.
+    pub doc: Text<DocId>,
+    /// Its collection.
+    pub collection: String,
+    /// Its key, if it has one.
+    pub key: Option<String>,
+    /// Everything that the document's writer had seen, this write included.
+    pub cut: Cut,
+}
+
+/// One document.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DocView {
+    /// The document.
+    pub doc: Text<DocId>,
+    /// Its collection.
+    pub collection: String,
+    /// Its key, if it has one.
+    pub key: Option<String>,
+    /// Its value; none when a list was asked for without values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<Value>,
+}
+
+/// One entry that touched a document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revision {
+    /// The log it is in.
+    pub log: Text<LogId>,
+    /// Its place there.
+    pub seq: u64,
+    /// The device that wrote it.
+    pub device: Option<Text<DeviceId>>,
+    /// The writer's clock; a hint, never trusted.
+    pub at: u64,
+    /// Size of the update to this document.
+    pub bytes: u64,
+}
+
+/// One change that a watch saw.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// The document.
+    pub doc: Text<DocId>,
+    /// Its collection.
+    pub collection: String,
+    /// Its key, if it has one.
+    pub key: Option<String>,
+    /// Its value now; none when it was deleted.
+    pub value: Option<Value>,
+    /// Whether it was written on this node.
+    pub local: bool,
+    /// When this node saw it.
+    pub at: u64,
+}
+
+/// The end of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    /// Items that were sent.
+    pub count: u64,
+    /// Pass it as `after` to go on; none at the end.
+    pub next: Option<String>,
+}
+
+/// The end of an import.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Imported {
+    /// The collection.
+    pub collection: String,
+    /// Documents written now.
+    pub documents: u64,
+    /// Rows skipped because an earlier run had written them.
+    pub skipped: u64,
+    /// Bytes read.
+    pub bytes: u64,
+    /// How long it took.
+    pub elapsed_ms: u64,
+}
+
+/// The end of an export.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exported {
+    /// The collection.
+    pub collection: String,
+    /// Documents written.
+    pub documents: u64,
+    /// Bytes written.
+    pub bytes: u64,
+}
+
+/// What converged replicas agree on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Digest {
+    /// The space.
+    pub space: Text<SpaceId>,
+    /// Documents in all.
+    pub documents: u64,
+    /// 64 hex digits over all collections.
+    pub digest: String,
+    /// Each collection by name.
+    pub collections: Vec<CollectionDigest>,
+}
+
+/// One collection's part of a digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CollectionDigest {
+    /// The collection.
+    pub collection: String,
+    /// Documents in it.
+    pub documents: u64,
+    /// 64 hex digits over ids, keys and values.
+    pub digest: String,
+}
+
+/// The end of a wait.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Synced {
+    /// The space.
+    pub space: Text<SpaceId>,
+    /// Connected peers that have everything.
+    pub peers: u64,
+    /// How long the wait was, in microseconds.
+    pub waited_us: u64,
+}
+
+/// A backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backup {
+    /// The file.
+    pub path: String,
+    /// Its size.
+    pub bytes: u64,
+    /// Spaces in it.
+    pub spaces: u64,
+    /// Entries in it.
+    pub entries: u64,
+    /// When it was made.
+    pub created_at: u64,
+}

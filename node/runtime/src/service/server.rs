@@ -1,0 +1,248 @@
+//! Offers a [`Backend`] on a unix socket.
+//!
+//! Only the owner of the data directory and root get in: the socket is 0600 and every peer's user id is checked. Connections and
+//! lines are bounded. It never interprets a command, except that it stops after a `shutdown`.
+
+use core::future::Future;
+use core::time::Duration;
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::command::Command;
+use super::error::{ErrorCode, ServiceError};
+use super::frame::{Frame, Hello, LineError, PROTOCOL, SOCKET_NAME, read_line, write_line};
+use super::{Backend, Item};
+
+/// Connections served at once; one more is told to come back later.
+const CLIENTS_MAX: usize = 64;
+/// How long a client may take for its hello.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long connections may finish after a stop.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Items that wait for a slow client before the command waits.
+const ITEMS_QUEUED: usize = 64;
+
+/// A bound control socket. Dropping it removes the socket.
+#[derive(Debug)]
+pub struct Server {
+    listener: UnixListener,
+    path: PathBuf,
+    owner: u32,
+}
+
+impl Server {
+    /// Binds the control socket of a data directory.
+    ///
+    /// The caller must hold the store's exclusive lock: whatever socket is there was left by a process that died, and is
+    /// removed. Needs a tokio runtime. Fails with `io` when the path is longer than a socket's may be (about 100 bytes).
+    pub fn bind(dir: &Path) -> Result<Self, ServiceError> {
+        let path = dir.join(SOCKET_NAME);
+        let failed = |error: &std::io::Error| {
+            ServiceError::io(format!("cannot open the control socket {}", path.display()), error)
+        };
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(&error)),
+            _ => {}
+        }
+        let listener = UnixListener::bind(&path).map_err(|error| {
+            let error = failed(&error);
+            if error.code == ErrorCode::Io { error.next("cosmicsync --dir SHORTER_PATH up") } else { error }
+        })?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(|error| failed(&error))?;
+        let owner = fs::metadata(&path).map_err(|error| failed(&error))?.uid();
+        Ok(Self { listener, path, owner })
+    }
+
+    /// Returns where the socket is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Serves until `stop` completes or a client's `shutdown` succeeds.
+    ///
+    /// Commands under way are then cancelled, answers on their way are given a few seconds.
+    pub async fn run(self, backend: Arc<dyn Backend>, stop: impl Future<Output = ()>) {
+        let (stopping, _) = watch::channel(false);
+        let slots = Arc::new(Semaphore::new(CLIENTS_MAX));
+        let mut tasks = JoinSet::new();
+        let mut stopped = stopping.subscribe();
+        tokio::pin!(stop);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut stop => break,
+                _ = stopped.changed() => break,
+                Some(_) = tasks.join_next() => {}
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, _)) => {
+                        let connection = Connection { backend: Arc::clone(&backend), stopping: stopping.clone() };
+                        let slot = Arc::clone(&slots).try_acquire_owned().ok();
+                        let allowed = self.allows(&stream);
+                        tasks.spawn(async move {
+                            let admitted = admission(allowed, slot.is_some());
+                            if let Err(error) = connection.serve(stream, admitted).await {
+                                tracing::debug!(%error, "control connection ended");
+                            }
+                            drop(slot);
+                        });
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot accept on the control socket");
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                    }
+                },
+            }
+        }
+        stopping.send_replace(true);
+        let drained = tokio::time::timeout(DRAIN_TIMEOUT, async { while tasks.join_next().await.is_some() {} }).await;
+        if drained.is_err() {
+            tracing::debug!("gave up on control connections that did not read their answers");
+        }
+    }
+
+    fn allows(&self, stream: &UnixStream) -> bool {
+        stream.peer_cred().is_ok_and(|peer| peer.uid() == self.owner || peer.uid() == 0)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_file(&self.path) {
+            tracing::debug!(%error, "cannot remove the control socket");
+        }
+    }
+}
+
+fn admission(allowed: bool, has_slot: bool) -> Result<(), ServiceError> {
+    if !allowed {
+        return Err(ServiceError::new(ErrorCode::Refused, "the daemon belongs to another user"));
+    }
+    if !has_slot {
+        return Err(ServiceError::new(
+            ErrorCode::Unavailable,
+            format!("the daemon serves {CLIENTS_MAX} clients already"),
+        ));
+    }
+    Ok(())
+}
+
+struct Connection {
+    backend: Arc<dyn Backend>,
+    stopping: watch::Sender<bool>,
+}
+
+impl Connection {
+    async fn serve(self, stream: UnixStream, admitted: Result<(), ServiceError>) -> Result<(), LineError> {
+        let (reader, mut writer) = stream.into_split();
+        let mut reader = BufReader::new(reader);
+        let mut buffer = Vec::new();
+        write_line(&mut writer, &Hello::ours()).await?;
+        if let Err(error) = admitted {
+            return write_line(&mut writer, &Frame::Error(error)).await;
+        }
+        let hello: Hello = match tokio::time::timeout(HELLO_TIMEOUT, read_line(&mut reader, &mut buffer)).await {
+            Ok(hello) => hello?,
+            Err(_) => return Err(LineError::Closed),
+        };
+        if hello.protocol != PROTOCOL {
+            let error = version_error(&hello);
+            return write_line(&mut writer, &Frame::Error(error)).await;
+        }
+        let mut stopped = self.stopping.subscribe();
+        loop {
+            let line = tokio::select! {
+                biased;
+                () = until_set(&mut stopped) => return Ok(()),
+                line = read_line::<Command>(&mut reader, &mut buffer) => line,
+            };
+            let command = match line {
+                Ok(command) => command,
+                Err(LineError::Closed) => return Ok(()),
+                Err(error) => {
+                    let refusal = ServiceError::new(ErrorCode::Usage, error.to_string());
+                    write_line(&mut writer, &Frame::Error(refusal)).await?;
+                    return Err(error);
+                }
+            };
+            self.answer(command, &mut reader, &mut writer).await?;
+        }
+    }
+
+    /// Runs one command; an error means that the client is gone and the command was dropped.
+    async fn answer(
+        &self,
+        command: Command,
+        reader: &mut BufReader<OwnedReadHalf>,
+        writer: &mut OwnedWriteHalf,
+    ) -> Result<(), LineError> {
+        let shutdown = matches!(command, Command::Shutdown {});
+        let (sender, mut items) = mpsc::channel::<Item>(ITEMS_QUEUED);
+        let mut stopped = self.stopping.subscribe();
+        let mut call = self.backend.call(command, sender);
+        let mut watching = true;
+        let result = loop {
+            tokio::select! {
+                biased;
+                () = until_set(&mut stopped), if !shutdown => {
+                    break Err(ServiceError::new(ErrorCode::Unavailable, "the daemon is stopping").next("cosmicsync up"));
+                }
+                Some(item) = items.recv() => write_line(writer, &Frame::Item(item)).await?,
+                result = &mut call => break result,
+                // Nothing is consumed: bytes that are there are the next command, no bytes are a client that left.
+                ahead = reader.fill_buf(), if watching => {
+                    if ahead?.is_empty() {
+                        return Err(LineError::Closed);
+                    }
+                    watching = false;
+                }
+            }
+        };
+        drop(call);
+        while let Ok(item) = items.try_recv() {
+            write_line(writer, &Frame::Item(item)).await?;
+        }
+        let done = result.is_ok();
+        let frame = match result {
+            Ok(reply) => Frame::Reply(reply),
+            Err(error) => Frame::Error(error),
+        };
+        match write_line(writer, &frame).await {
+            Err(LineError::TooLong) => {
+                let error = ServiceError::new(ErrorCode::Refused, "the answer is too large for one line");
+                write_line(writer, &Frame::Error(error)).await?;
+            }
+            written => written?,
+        }
+        writer.flush().await?;
+        if shutdown && done {
+            self.stopping.send_replace(true);
+        }
+        Ok(())
+    }
+}
+
+/// Completes once the server stops; drops the channel's guard, which may not cross an await.
+async fn until_set(stopped: &mut watch::Receiver<bool>) {
+    let _ = stopped.wait_for(|stop| *stop).await.map(drop);
+}
+
+fn version_error(client: &Hello) -> ServiceError {
+    ServiceError::new(
+        ErrorCode::Unavailable,
+        format!(
+            "the daemon is version {} (socket protocol {PROTOCOL}), the command line is {} (protocol {})",
+            env!("CARGO_PKG_VERSION"),
+            client.cosmicsync,
+            client.protocol
+        ),
+    )
+    .next(format!("kill {}", std::process::id()))
+}
