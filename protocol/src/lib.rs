@@ -4,5 +4,7 @@
 pub mod entropy;
 pub mod ids;
 pub mod storage;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 pub mod time;
 pub mod wire;

@@ -12,6 +12,12 @@
 
 use bytes::Bytes;
 
+/// The longest key of a row. No key is empty.
+pub const KEY_BYTES_MAX: usize = 200;
+
+/// The most rows that one [`StoreRequest::Get`] may ask for.
+pub const GET_ROWS_MAX: usize = 65_536;
+
 /// The tables, each an ordered map from bytes to bytes. The number is the one that stands on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
@@ -98,7 +104,7 @@ pub enum Op {
     Put {
         /// Where.
         table: Table,
-        /// The row's key, at most 200 bytes.
+        /// The row's key, 1 to [`KEY_BYTES_MAX`] bytes.
         key: Bytes,
         /// The row's value.
         value: Bytes,
@@ -110,6 +116,15 @@ pub enum Op {
         /// The row's key.
         key: Bytes,
     },
+}
+
+impl Op {
+    /// The row that this writes.
+    pub const fn key(&self) -> &Bytes {
+        match self {
+            Self::Put { key, .. } | Self::Delete { key, .. } => key,
+        }
+    }
 }
 
 /// A bounded read of consecutive rows, `from <= key < to`, ascending.
@@ -155,6 +170,25 @@ pub enum StoreRequest {
 }
 
 impl StoreRequest {
+    /// Whether the request keeps to the limits that every store checks before it touches anything.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] says which limit it breaks.
+    pub fn check(&self) -> Result<(), StoreError> {
+        let key_fits = |key: &Bytes| (1..=KEY_BYTES_MAX).contains(&key.len());
+        let fits = match self {
+            Self::Commit { ops, .. } => ops.iter().all(|op| key_fits(op.key())),
+            Self::Get { keys, .. } => {
+                if keys.len() > GET_ROWS_MAX {
+                    return Err(StoreError::Invalid("too many rows at once"));
+                }
+                keys.iter().all(|(_, key)| key_fits(key))
+            }
+            Self::Scan { .. } => true,
+        };
+        fits.then_some(()).ok_or(StoreError::Invalid("a key is empty or too long"))
+    }
+
     /// The id that the completion must carry.
     pub const fn id(&self) -> StoreId {
         match self {
@@ -211,6 +245,9 @@ pub enum StoreError {
         /// Where.
         table: &'static str,
     },
+    /// The request breaks the limits of a store: a bug in what sits above it. Nothing of it was applied.
+    #[error("the request was refused ({0}): this is a bug, please report it")]
+    Invalid(&'static str),
     /// The store failed before and was not reopened since.
     #[error("the store failed earlier: start the node again")]
     Poisoned,

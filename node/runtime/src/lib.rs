@@ -1,1 +1,5 @@
-//! cosmicsync-node.
+//! Runs a node: its store on disk, its keys and its backups.
+
+pub mod backup;
+pub mod keyfile;
+pub mod store;

@@ -13,7 +13,7 @@ pub(crate) fn run() -> Result<(), Failure> {
     let today = today();
     expired(&std::fs::read_to_string(repo::root().join("deny.toml"))?, &today)?;
     toolbox::ensure_deny()?;
-    step::shown(repo::cargo(&["deny", "--locked", "check", "bans", "licenses", "sources"]))?;
+    step::shown(repo::cargo(&["deny", "--locked", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"]))?;
     match database()? {
         Some(path) => advisories(path),
         None => {

@@ -1,0 +1,344 @@
+//! One LMDB environment: transactions, reads, growth of the map. Synchronous, used by the writer thread alone.
+//!
+//! It never reports a group as done before LMDB's commit returned, which is after its sync (`spec/storage.md`).
+
+use super::lock::DirLock;
+use super::seal::Sealer;
+use super::snapshot::{SharedTxn, Snapshot, SnapshotError};
+use super::{SYNC_FAILED_FILE, StoreStats};
+use bytes::Bytes;
+use cosmicsync_protocol::entropy::Entropy;
+use cosmicsync_protocol::storage::{Op, Row, Scan, StoreDone, StoreError, StoreRequest, Table};
+use heed::types::Bytes as RawBytes;
+use heed::{Database, Env, MdbError, RoTxn, RwTxn, WithoutTls};
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::ops::Bound;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+pub(super) type Db = Database<'static, RawBytes, RawBytes>;
+
+/// How many pages one write may dirty, at most, on its way from the root.
+const DIRTY_PAGES_PER_OP: u64 = 3;
+
+/// How much a snapshot lets the file grow by before it is given up.
+const SNAPSHOT_ROOM_MIN: u64 = 1 << 30;
+
+/// An open environment with its tables.
+#[derive(Debug)]
+pub(super) struct Engine {
+    env: Env<WithoutTls>,
+    tables: Arc<[Db]>,
+    sealer: Sealer,
+    entropy: Entropy,
+    snapshots: Vec<Weak<SharedTxn>>,
+    lock: Arc<DirLock>,
+}
+
+/// Why a group did not commit.
+enum Abort {
+    Heed(heed::Error),
+    /// The map could not be moved; LMDB has none now and must not be touched again.
+    Unmapped,
+    Corrupt(StoreError),
+}
+
+impl From<heed::Error> for Abort {
+    fn from(error: heed::Error) -> Self {
+        Self::Heed(error)
+    }
+}
+
+impl Engine {
+    pub(super) fn new(
+        env: Env<WithoutTls>,
+        tables: Vec<Db>,
+        sealer: Sealer,
+        entropy: Entropy,
+        lock: Arc<DirLock>,
+    ) -> Self {
+        Self { env, tables: tables.into(), sealer, entropy, snapshots: Vec::new(), lock }
+    }
+
+    /// Answers a read from what is durable.
+    pub(super) fn read(&self, request: &StoreRequest, scan_bytes_max: usize) -> StoreDone {
+        let done = request.check().and_then(|()| {
+            let rtxn = self.env.read_txn().map_err(|error| read_failure("store", &error))?;
+            self.reader().answer(&rtxn, request, scan_bytes_max)
+        });
+        done.unwrap_or_else(|error| StoreDone::Failed { id: request.id(), error })
+    }
+
+    /// Commits a group and answers the reads in it, all in order, with one sync. The first request is a commit.
+    ///
+    /// After a commit that failed, every later request of the group fails as [`StoreError::Poisoned`]; the ones
+    /// before it stand if they could.
+    pub(super) fn commit(&mut self, group: &[StoreRequest], scan_bytes_max: usize) -> Vec<StoreDone> {
+        let bytes = group.iter().map(dirty_bytes).sum::<u64>();
+        let mut outcome = self.make_room(bytes).and_then(|()| self.try_commit(group, scan_bytes_max));
+        if matches!(outcome, Err(Abort::Heed(heed::Error::Mdb(MdbError::MapFull)))) {
+            let grown = self.grow(self.map_bytes().saturating_mul(2));
+            outcome = grown.and_then(|()| self.try_commit(group, scan_bytes_max));
+        }
+        outcome.unwrap_or_else(|abort| {
+            let mut error = Some(self.blame(abort, bytes));
+            let fail = |request: &StoreRequest| StoreDone::Failed {
+                id: request.id(),
+                error: error.take().unwrap_or(StoreError::Poisoned),
+            };
+            group.iter().map(fail).collect()
+        })
+    }
+
+    fn try_commit(&mut self, group: &[StoreRequest], scan_bytes_max: usize) -> Result<Vec<StoreDone>, Abort> {
+        let Self { env, tables, sealer, entropy, .. } = self;
+        let reader = Reader { tables: tables.clone(), sealer: sealer.clone() };
+        let mut wtxn = env.write_txn()?;
+        let mut failed = false;
+        let mut done = Vec::with_capacity(group.len());
+        let mut stored = Vec::new();
+        for request in group {
+            let id = request.id();
+            let checked = if failed { Err(StoreError::Poisoned) } else { request.check() };
+            let outcome = match (checked, request) {
+                (Err(error), StoreRequest::Commit { .. }) => {
+                    failed = true;
+                    Err(error)
+                }
+                (Err(error), _) => Err(error),
+                (Ok(()), StoreRequest::Commit { ops, .. }) => {
+                    for op in ops {
+                        apply(tables, sealer, entropy, &mut wtxn, op, &mut stored)?;
+                    }
+                    Ok(StoreDone::Committed { id })
+                }
+                (Ok(()), read) => reader.answer(&wtxn, read, scan_bytes_max),
+            };
+            done.push(outcome.unwrap_or_else(|error| StoreDone::Failed { id, error }));
+        }
+        wtxn.commit()?;
+        Ok(done)
+    }
+
+    /// Takes a view of what is durable, with room in the map so that the store can go on beside it.
+    pub(super) fn snapshot(&mut self) -> Result<Snapshot, SnapshotError> {
+        let room = self.file_bytes().saturating_mul(2).max(SNAPSHOT_ROOM_MIN);
+        self.make_room(room).map_err(|_| SnapshotError::Store(StoreError::Poisoned))?;
+        let rtxn = self.env.clone().static_read_txn();
+        let rtxn = rtxn.map_err(|error| SnapshotError::Store(read_failure("store", &error)))?;
+        let shared = Arc::new(Mutex::new(Some(rtxn)));
+        self.snapshots.retain(|snapshot| snapshot.strong_count() > 0);
+        self.snapshots.push(Arc::downgrade(&shared));
+        Ok(Snapshot::new(shared, self.reader(), self.lock.clone()))
+    }
+
+    /// Fills in the figures of the file.
+    pub(super) fn measure(&self, stats: &mut StoreStats) {
+        let info = self.env.info();
+        let own = self.env.unnamed_database_stat();
+        let pages = |stat: &heed::DatabaseStat| (stat.branch_pages + stat.leaf_pages + stat.overflow_pages) as u64;
+        stats.map_bytes = info.map_size as u64;
+        stats.page_bytes = u64::from(own.page_size);
+        stats.used_pages = 2 + pages(&own);
+        if let Ok(rtxn) = self.env.read_txn() {
+            let tables = self.tables.iter().filter_map(|table| table.stat(&rtxn).ok());
+            stats.used_pages += tables.map(|stat| pages(&stat)).sum::<u64>();
+        }
+        stats.free_pages = (info.last_page_number as u64 + 1).saturating_sub(stats.used_pages);
+    }
+
+    fn reader(&self) -> Reader {
+        Reader { tables: self.tables.clone(), sealer: self.sealer.clone() }
+    }
+
+    fn map_bytes(&self) -> u64 {
+        self.env.info().map_size as u64
+    }
+
+    fn file_bytes(&self) -> u64 {
+        (self.env.info().last_page_number as u64 + 1) * u64::from(self.env.unnamed_database_stat().page_size)
+    }
+
+    /// Grows the map before more than half of it is used.
+    fn make_room(&mut self, bytes: u64) -> Result<(), Abort> {
+        let needed = self.file_bytes().saturating_add(bytes).saturating_mul(2);
+        if needed <= self.map_bytes() {
+            return Ok(());
+        }
+        self.grow(needed)
+    }
+
+    #[expect(unsafe_code, reason = "heed's resize")]
+    fn grow(&mut self, bytes: u64) -> Result<(), Abort> {
+        let too_large = || Abort::Heed(heed::Error::Mdb(MdbError::MapFull));
+        let bytes = bytes.checked_next_power_of_two().and_then(|bytes| usize::try_from(bytes).ok());
+        let bytes = bytes.filter(|bytes| *bytes <= isize::MAX as usize).ok_or_else(too_large)?;
+        for snapshot in self.snapshots.drain(..).filter_map(|snapshot| snapshot.upgrade()) {
+            drop(snapshot.lock().unwrap_or_else(PoisonError::into_inner).take());
+        }
+        // SAFETY: no transaction may be open. Those of snapshots were just ended, and new ones are made only through
+        // this engine, which its thread alone uses; all other transactions end within the call that began them.
+        unsafe { self.env.resize(bytes) }.map_err(|_| Abort::Unmapped)
+    }
+
+    /// Names the fault of a group that LMDB did not commit, and leaves a mark for the next start if it is the disk's.
+    fn blame(&self, abort: Abort, bytes: u64) -> StoreError {
+        let error = match abort {
+            Abort::Corrupt(error) => error,
+            Abort::Unmapped => return StoreError::NotDurable("the memory map"),
+            Abort::Heed(heed::Error::Mdb(MdbError::MapFull)) => StoreError::Full,
+            Abort::Heed(heed::Error::Mdb(MdbError::TxnFull)) => StoreError::Invalid("a commit is too large"),
+            Abort::Heed(heed::Error::Mdb(MdbError::Panic)) => StoreError::NotDurable("the store's root page"),
+            Abort::Heed(heed::Error::Mdb(_)) => StoreError::Corrupt { table: "store" },
+            Abort::Heed(heed::Error::Io(error)) => self.blame_disk(&error, bytes),
+            Abort::Heed(_) => StoreError::NotDurable("a transaction"),
+        };
+        if matches!(error, StoreError::NotDurable(_)) {
+            mark_sync_failed(self.env.path(), &error);
+        }
+        error
+    }
+
+    /// LMDB reports a short write, the usual first sign of a full disk, as an IO error; so the disk is asked.
+    fn blame_disk(&self, error: &io::Error, bytes: u64) -> StoreError {
+        if matches!(self.env.read_txn(), Err(heed::Error::Mdb(MdbError::Panic))) {
+            return StoreError::NotDurable("the store's root page");
+        }
+        if is_full(error) || is_full_for(self.env.path(), bytes) {
+            return StoreError::Full;
+        }
+        StoreError::NotDurable("a write or its sync")
+    }
+}
+
+/// Reads and decodes rows in any transaction.
+#[derive(Debug, Clone)]
+pub(super) struct Reader {
+    tables: Arc<[Db]>,
+    sealer: Sealer,
+}
+
+impl Reader {
+    fn answer(
+        &self,
+        txn: &RoTxn<'_, WithoutTls>,
+        request: &StoreRequest,
+        bytes_max: usize,
+    ) -> Result<StoreDone, StoreError> {
+        match request {
+            StoreRequest::Get { id, keys } => {
+                let values = keys.iter().map(|(table, key)| self.get(txn, *table, key)).collect::<Result<_, _>>()?;
+                Ok(StoreDone::Got { id: *id, values })
+            }
+            StoreRequest::Scan { id, scan } => {
+                let from = if scan.from.is_empty() { Bound::Unbounded } else { Bound::Included(&scan.from[..]) };
+                let (rows, more) = self.scan(txn, scan, from, scan.bytes_max.min(bytes_max))?;
+                Ok(StoreDone::Scanned { id: *id, rows, more })
+            }
+            StoreRequest::Commit { .. } => unreachable!("commits are applied, not answered"),
+        }
+    }
+
+    fn get(&self, txn: &RoTxn<'_, WithoutTls>, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        let stored = self.tables[table as usize].get(txn, key).map_err(|error| read_failure(table.name(), &error))?;
+        stored.map(|stored| self.sealer.open((table, key), stored)).transpose()
+    }
+
+    /// Reads rows of `scan.table` from `from` to `scan.to`.
+    pub(super) fn scan(
+        &self,
+        txn: &RoTxn<'_, WithoutTls>,
+        scan: &Scan,
+        from: Bound<&[u8]>,
+        bytes_max: usize,
+    ) -> Result<(Vec<Row>, bool), StoreError> {
+        let table = scan.table;
+        let failure = |error| read_failure(table.name(), &error);
+        let to = if scan.to.is_empty() { Bound::Unbounded } else { Bound::Excluded(&scan.to[..]) };
+        let mut rows = Vec::new();
+        let mut bytes = 0usize;
+        for row in self.tables[table as usize].range(txn, &(from, to)).map_err(failure)? {
+            let (key, stored) = row.map_err(failure)?;
+            let value = self.sealer.open((table, key), stored)?;
+            bytes = bytes.saturating_add(key.len() + value.len());
+            if bytes > bytes_max && !rows.is_empty() {
+                return Ok((rows, true));
+            }
+            rows.push((Bytes::copy_from_slice(key), value));
+        }
+        Ok((rows, false))
+    }
+}
+
+fn apply(
+    tables: &[Db],
+    sealer: &Sealer,
+    entropy: &mut Entropy,
+    wtxn: &mut RwTxn<'_>,
+    op: &Op,
+    stored: &mut Vec<u8>,
+) -> Result<(), Abort> {
+    match op {
+        Op::Put { table, key, value } => {
+            sealer.seal(entropy, (*table, key), value, stored);
+            tables[*table as usize].put(wtxn, key, stored).map_err(|error| write_abort(*table, error))
+        }
+        Op::Delete { table, key } => {
+            tables[*table as usize].delete(wtxn, key).map(drop).map_err(|error| write_abort(*table, error))
+        }
+    }
+}
+
+fn write_abort(table: Table, error: heed::Error) -> Abort {
+    match error {
+        heed::Error::Mdb(MdbError::Corrupted | MdbError::PageNotFound) => {
+            Abort::Corrupt(StoreError::Corrupt { table: table.name() })
+        }
+        error => Abort::Heed(error),
+    }
+}
+
+fn read_failure(table: &'static str, error: &heed::Error) -> StoreError {
+    match error {
+        heed::Error::Io(_) | heed::Error::Mdb(MdbError::Panic) => StoreError::NotDurable("a read"),
+        _ => StoreError::Corrupt { table },
+    }
+}
+
+/// How many bytes of pages a request may dirty, at most.
+fn dirty_bytes(request: &StoreRequest) -> u64 {
+    let StoreRequest::Commit { ops, .. } = request else { return 0 };
+    let of_op = |op: &Op| {
+        let value = if let Op::Put { value, .. } = op { value.len() as u64 } else { 0 };
+        DIRTY_PAGES_PER_OP * 4096 + value + value / 8
+    };
+    ops.iter().map(of_op).sum()
+}
+
+fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
+
+/// Whether the disk that holds `dir` has no room for `bytes` more, by trying.
+fn is_full_for(dir: &Path, bytes: u64) -> bool {
+    let path = dir.join("probe");
+    let try_writing = || -> io::Result<()> {
+        let mut file = File::create(&path)?;
+        let chunk = [0; 1 << 16];
+        for _ in 0..(bytes.min(64 << 20) >> 16) + 1 {
+            file.write_all(&chunk)?;
+        }
+        Ok(())
+    };
+    let full = try_writing().is_err_and(|error| is_full(&error));
+    // The probe is of no worth; if it can't be removed, the next one writes over it.
+    drop(fs::remove_file(&path));
+    full
+}
+
+/// Leaves word for the next start. A disk that fails syncs may fail this as well, so it is a hint, not a promise.
+fn mark_sync_failed(dir: &Path, error: &StoreError) {
+    drop(fs::write(dir.join(SYNC_FAILED_FILE), format!("{error}\n")));
+}

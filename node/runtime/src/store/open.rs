@@ -1,0 +1,247 @@
+//! Opening and creating a store: lock, format, key, tables; in this order, and nothing written before the first three.
+
+use super::DATA_FILE;
+use super::engine::{Db, Engine};
+use super::lock::{DirLock, sync_dir};
+use super::seal::{Sealer, StoreKey};
+use cosmicsync_protocol::entropy::Entropy;
+use cosmicsync_protocol::storage::Table;
+use heed::types::Bytes as RawBytes;
+use heed::{CommitOrAbort, Database, DatabaseOpener, Env, EnvOpenOptions, RoTxn, WithoutTls};
+use std::fs::{self, DirBuilder, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The format of the store that this program writes, and the newest that it reads.
+pub(super) const FORMAT: u32 = 1;
+
+/// The database of the store's own rows. No request reaches it and no backup holds it.
+const OWN_NAME: &str = "store";
+const FORMAT_KEY: &[u8] = b"format";
+const CHECK_KEY: &[u8] = b"key";
+
+/// Where a store is made before it takes its name: a crash in between leaves nothing half made.
+const CREATING_DIR: &str = "creating";
+
+const DBS_MAX: u32 = 16;
+
+/// The smallest map: room for the empty tables and one page of each.
+const MAP_BYTES_MIN: usize = 1 << 20;
+
+/// How a store behaves. The defaults suit a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreOptions {
+    /// Initial size of the memory map. It grows by itself; it takes address space, not memory.
+    pub map_bytes: usize,
+    /// How many requests may wait before submitting waits too.
+    pub queue_max: usize,
+    /// The most commits that share one sync.
+    pub group_commits_max: usize,
+    /// The most bytes of keys and values that share one sync, but for one commit that is larger by itself.
+    pub group_bytes_max: usize,
+    /// The most bytes of rows that one scan returns, whatever it asks for, but for one row that is larger by itself.
+    pub scan_bytes_max: usize,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            map_bytes: 1 << 30,
+            queue_max: 4096,
+            group_commits_max: 1024,
+            group_bytes_max: 16 << 20,
+            scan_bytes_max: 16 << 20,
+        }
+    }
+}
+
+/// Why a store did not open. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process, or this one, has it open.
+    #[error("{} is in use by {holder}: stop it first, or choose another data directory", dir.display())]
+    Locked {
+        /// The data directory.
+        dir: PathBuf,
+        /// Who holds it.
+        holder: String,
+    },
+    /// A newer program wrote it.
+    #[error("{} has store format {found}, but this program knows only up to {known}: use a newer version of the program", dir.display())]
+    Newer {
+        /// The data directory.
+        dir: PathBuf,
+        /// The format on disk.
+        found: u32,
+        /// The newest format that this program reads.
+        known: u32,
+    },
+    /// The data file is not one of ours, or its first pages are damaged.
+    #[error("{} is not a store, or is damaged: restore a backup, or choose another data directory", path.display())]
+    NotAStore {
+        /// The data file.
+        path: PathBuf,
+    },
+    /// The key file is not the one with which the store was made.
+    #[error("the key file in {} does not belong to the store there: put back the one that was made with it, or restore a backup", dir.display())]
+    WrongKey {
+        /// The data directory.
+        dir: PathBuf,
+    },
+    /// The disk refused.
+    #[error("can't use {}: {error}", path.display())]
+    Disk {
+        /// The file or directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        error: io::Error,
+    },
+    /// The operating system gave no randomness.
+    #[error("the operating system gave no randomness: start the program again")]
+    NoEntropy,
+}
+
+/// Opens or creates the store in `dir`.
+pub(super) fn open(dir: &Path, key: &StoreKey, options: &StoreOptions) -> Result<Engine, OpenError> {
+    let disk = |error| OpenError::Disk { path: dir.into(), error };
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|_| OpenError::NoEntropy)?;
+    make_dir(dir).map_err(disk)?;
+    let dir = &dir.canonicalize().map_err(disk)?;
+    let lock = Arc::new(DirLock::take(dir)?);
+    let path = dir.join(DATA_FILE);
+    if !path.try_exists().map_err(disk)? {
+        create(dir, key)?;
+    }
+    let file_bytes = fs::metadata(&path).map_err(disk)?.len();
+    let map_bytes = map_bytes(options.map_bytes, usize::try_from(file_bytes).unwrap_or(usize::MAX / 4));
+    let env = open_env(dir, map_bytes).map_err(|error| blame(dir, error))?;
+    let tables = open_tables(dir, key, &env)?;
+    Ok(Engine::new(env, tables, Sealer::new(key), Entropy::new(seed), lock))
+}
+
+/// Makes the directory if it isn't there, and durable in its parent.
+fn make_dir(dir: &Path) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    match dir.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => sync_dir(parent),
+        _ => sync_dir(Path::new(".")),
+    }
+}
+
+/// Makes an empty store under another name, then gives it its own.
+fn create(dir: &Path, key: &StoreKey) -> Result<(), OpenError> {
+    let making = dir.join(CREATING_DIR);
+    let disk = |error| OpenError::Disk { path: making.clone(), error };
+    fs::set_permissions(dir, Permissions::from_mode(0o700)).map_err(disk)?;
+    if making.try_exists().map_err(disk)? {
+        fs::remove_dir_all(&making).map_err(disk)?;
+    }
+    DirBuilder::new().mode(0o700).create(&making).map_err(disk)?;
+    let env = open_env(&making, MAP_BYTES_MIN).map_err(|error| blame(&making, error))?;
+    create_tables(&env, key).map_err(|error| blame(&making, error))?;
+    drop(env);
+    fs::set_permissions(making.join(DATA_FILE), Permissions::from_mode(0o600)).map_err(disk)?;
+    fs::rename(making.join(DATA_FILE), dir.join(DATA_FILE)).map_err(disk)?;
+    fs::remove_dir_all(&making).map_err(disk)?;
+    sync_dir(dir).map_err(disk)
+}
+
+fn create_tables(env: &Env<WithoutTls>, key: &StoreKey) -> heed::Result<()> {
+    let wtxn = env.write_txn()?;
+    let created = env.create_databases_and_commit(wtxn, |opener, wtxn| {
+        for table in Table::ALL {
+            opener.create_database::<RawBytes, RawBytes>(wtxn, Some(table.name()))?;
+        }
+        let own: Database<RawBytes, RawBytes> = opener.create_database(wtxn, Some(OWN_NAME))?;
+        own.put(wtxn, FORMAT_KEY, &FORMAT.to_be_bytes())?;
+        own.put(wtxn, CHECK_KEY, &key.check_value())?;
+        Ok::<_, heed::Error>(CommitOrAbort::<(), ()>::Commit(()))
+    });
+    created.map(drop)
+}
+
+/// Checks format and key, then opens the tables.
+fn open_tables(dir: &Path, key: &StoreKey, env: &Env<WithoutTls>) -> Result<Vec<Db>, OpenError> {
+    let rtxn = env.read_txn().map_err(|error| blame(dir, error))?;
+    let opened = env.open_databases_and_commit(rtxn, |opener, rtxn| {
+        if let Err(refusal) = check_own_rows(dir, key, opener, rtxn)? {
+            return Ok(CommitOrAbort::Abort(refusal));
+        }
+        let open = |table: Table| opener.open_database::<RawBytes, RawBytes>(rtxn, Some(table.name()));
+        Ok::<_, heed::Error>(CommitOrAbort::Commit(Table::ALL.map(open)))
+    });
+    let tables = match opened.map_err(|error| blame(dir, error))? {
+        CommitOrAbort::Commit(tables) => tables,
+        CommitOrAbort::Abort(refusal) => return Err(refusal),
+    };
+    let tables = tables.into_iter().map(|table| match table {
+        Ok(Some(table)) => Ok(table),
+        Ok(None) => Err(OpenError::NotAStore { path: dir.join(DATA_FILE) }),
+        Err(error) => Err(blame(dir, error)),
+    });
+    tables.collect()
+}
+
+fn check_own_rows<'e>(
+    dir: &Path,
+    key: &StoreKey,
+    opener: &DatabaseOpener<'e, WithoutTls>,
+    rtxn: &RoTxn<'e, WithoutTls>,
+) -> heed::Result<Result<(), OpenError>> {
+    let not_a_store = || OpenError::NotAStore { path: dir.join(DATA_FILE) };
+    let Some(own) = opener.open_database::<RawBytes, RawBytes>(rtxn, Some(OWN_NAME))? else {
+        return Ok(Err(not_a_store()));
+    };
+    let format = own.get(rtxn, FORMAT_KEY)?.and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes);
+    Ok(match format {
+        Some(found) if found > FORMAT => Err(OpenError::Newer { dir: dir.into(), found, known: FORMAT }),
+        Some(FORMAT) if own.get(rtxn, CHECK_KEY)? == Some(&key.check_value()) => Ok(()),
+        Some(FORMAT) => Err(OpenError::WrongKey { dir: dir.into() }),
+        _ => Err(not_a_store()),
+    })
+}
+
+/// The map that an existing file needs: at least half of it stays free.
+fn map_bytes(asked: usize, file_bytes: usize) -> usize {
+    asked.max(file_bytes.saturating_mul(2)).max(MAP_BYTES_MIN).next_power_of_two()
+}
+
+#[expect(unsafe_code, reason = "heed's one entry point")]
+fn open_env(dir: &Path, map_bytes: usize) -> heed::Result<Env<WithoutTls>> {
+    let mut options = EnvOpenOptions::new().read_txn_without_tls();
+    options.map_size(map_bytes).max_dbs(DBS_MAX).max_readers(16);
+    // SAFETY: the map is undefined if someone else changes the file under it. `DirLock` keeps every other process
+    // and store of this program out of the directory, LMDB's own lock file is left to LMDB, and no flag is set that
+    // would turn off its locks or syncs.
+    unsafe { options.open(dir) }
+}
+
+/// Tells the caller's, the file's and the disk's faults apart.
+fn blame(dir: &Path, error: heed::Error) -> OpenError {
+    let path = dir.join(DATA_FILE);
+    match error {
+        heed::Error::Io(error) => OpenError::Disk { path, error },
+        heed::Error::EnvAlreadyOpened => OpenError::Locked { dir: dir.into(), holder: "this process".into() },
+        heed::Error::Mdb(_) | heed::Error::Encoding(_) | heed::Error::Decoding(_) => OpenError::NotAStore { path },
+    }
+}
+
+/// Rewrites the format of a closed store, as a newer program would have.
+#[cfg(test)]
+pub(super) fn tests_write_format(dir: &Path, format: u32) {
+    let env = open_env(dir, MAP_BYTES_MIN).unwrap();
+    let wtxn = env.write_txn().unwrap();
+    let written = env.create_databases_and_commit(wtxn, |opener, wtxn| {
+        let own: Database<RawBytes, RawBytes> = opener.create_database(wtxn, Some(OWN_NAME))?;
+        own.put(wtxn, FORMAT_KEY, &format.to_be_bytes())?;
+        Ok::<_, heed::Error>(CommitOrAbort::<(), ()>::Commit(()))
+    });
+    written.map(drop).unwrap();
+}

@@ -1,0 +1,299 @@
+use super::*;
+use bytes::Bytes;
+use cosmicsync_protocol::storage::{Op, Scan, StoreError, StoreId, Table};
+use cosmicsync_protocol::testkit::store::{MemStore, Subject, conformance};
+use proptest::prelude::*;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::sync::mpsc::channel;
+use tempfile::TempDir;
+
+const KEY: StoreKey = StoreKey::new([7; 32]);
+
+/// A store with a channel of completions, in a directory that goes with it.
+struct Opened {
+    store: Option<LmdbStore>,
+    done: Receiver<StoreDone>,
+    dir: TempDir,
+    options: StoreOptions,
+}
+
+impl Opened {
+    fn new(options: StoreOptions) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, done) = open_in(dir.path(), options).unwrap();
+        Self { store: Some(store), done, dir, options }
+    }
+
+    fn small() -> Self {
+        Self::new(StoreOptions { map_bytes: 1 << 20, ..StoreOptions::default() })
+    }
+
+    fn store(&self) -> &LmdbStore {
+        self.store.as_ref().unwrap()
+    }
+
+    fn one(&self, request: StoreRequest) -> StoreDone {
+        self.store().submit(request).unwrap();
+        self.done.recv().unwrap()
+    }
+}
+
+impl Subject for Opened {
+    fn run(&mut self, requests: Vec<StoreRequest>) -> Vec<StoreDone> {
+        let count = requests.len();
+        for request in requests {
+            self.store().submit(request).unwrap();
+        }
+        self.done.iter().take(count).collect()
+    }
+
+    fn reopen(&mut self) {
+        self.store = None;
+        let (store, done) = open_in(self.dir.path(), self.options).unwrap();
+        (self.store, self.done) = (Some(store), done);
+    }
+}
+
+fn open_in(dir: &Path, options: StoreOptions) -> Result<(LmdbStore, Receiver<StoreDone>), OpenError> {
+    let (sender, done) = channel();
+    // A test that is over may drop its end first.
+    let store = LmdbStore::open(dir, &KEY, options, move |one| drop(sender.send(one)))?;
+    Ok((store, done))
+}
+
+fn put(table: Table, key: impl Into<Bytes>, value: impl Into<Bytes>) -> Op {
+    Op::Put { table, key: key.into(), value: value.into() }
+}
+
+const fn commit(id: u64, ops: Vec<Op>) -> StoreRequest {
+    StoreRequest::Commit { id: StoreId(id), ops }
+}
+
+fn read(id: u64, table: Table, key: impl Into<Bytes>) -> StoreRequest {
+    StoreRequest::Get { id: StoreId(id), keys: vec![(table, key.into())] }
+}
+
+fn failed(id: u64, error: StoreError) -> StoreDone {
+    StoreDone::Failed { id: StoreId(id), error }
+}
+
+#[test]
+fn keeps_the_promises_of_a_store() {
+    conformance(&mut Opened::small());
+}
+
+#[test]
+fn keeps_them_when_every_commit_is_its_own_group() {
+    let options = StoreOptions { group_commits_max: 1, queue_max: 1, ..StoreOptions::default() };
+    conformance(&mut Opened::new(options));
+}
+
+#[test]
+fn waiting_commits_share_a_sync() {
+    let mut opened = Opened::small();
+    let commits = (0..200).map(|id| commit(id, vec![put(Table::Entry, id.to_be_bytes().to_vec(), "v")]));
+    let done = opened.run(commits.collect());
+    assert_eq!(done, (0..200).map(|id| StoreDone::Committed { id: StoreId(id) }).collect::<Vec<_>>());
+    let stats = opened.store().stats().unwrap();
+    assert_eq!((stats.commits, stats.bytes), (200, 200 * 9));
+    assert!(stats.groups < 200, "{} groups", stats.groups);
+    assert!(stats.used_pages > 0 && stats.page_bytes >= 4096);
+}
+
+#[test]
+fn the_map_grows_before_it_is_full() {
+    let opened = Opened::small();
+    let value = vec![9; 200_000];
+    for id in 0..40 {
+        let done = opened.one(commit(id, vec![put(Table::Entry, id.to_be_bytes().to_vec(), value.clone())]));
+        assert_eq!(done, StoreDone::Committed { id: StoreId(id) });
+    }
+    assert!(opened.store().stats().unwrap().map_bytes >= 2 * 40 * 200_000);
+}
+
+#[test]
+fn a_second_opener_is_told_who_holds_the_directory() {
+    let opened = Opened::small();
+    let error = open_in(opened.dir.path(), opened.options).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains(&format!("process {}", std::process::id())) && text.contains("stop it"), "{text}");
+}
+
+#[test]
+fn the_directory_is_private() {
+    let opened = Opened::small();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(opened.dir.path()), 0o700);
+    assert_eq!(mode(&opened.dir.path().join(DATA_FILE)), 0o600);
+}
+
+#[test]
+fn a_wrong_key_is_refused_by_name() {
+    let mut opened = Opened::small();
+    opened.store = None;
+    let other = StoreKey::new([8; 32]);
+    let error = LmdbStore::open(opened.dir.path(), &other, opened.options, |_| {}).unwrap_err();
+    assert!(matches!(error, OpenError::WrongKey { .. }), "{error}");
+}
+
+#[test]
+fn a_newer_format_is_refused_and_left_alone() {
+    let mut opened = Opened::small();
+    opened.store = None;
+    let path = opened.dir.path();
+    open::tests_write_format(path, 9);
+    fs::write(path.join("stranger"), "x").unwrap();
+    let before = fs::read(path.join(DATA_FILE)).unwrap();
+    let error = open_in(path, opened.options).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("format 9") && text.contains("up to 1"), "{text}");
+    assert_eq!(fs::read(path.join(DATA_FILE)).unwrap(), before);
+    assert_eq!(fs::read(path.join("stranger")).unwrap(), b"x");
+}
+
+#[test]
+fn a_file_that_is_no_store_is_refused_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(DATA_FILE);
+    fs::write(&path, vec![1; 20_000]).unwrap();
+    assert!(matches!(open_in(dir.path(), StoreOptions::default()).unwrap_err(), OpenError::NotAStore { .. }));
+    assert_eq!(fs::read(&path).unwrap(), vec![1; 20_000]);
+}
+
+#[test]
+fn a_creation_that_was_cut_short_starts_again() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("creating")).unwrap();
+    fs::write(dir.path().join("creating").join(DATA_FILE), "half").unwrap();
+    let (store, _done) = open_in(dir.path(), StoreOptions::default()).unwrap();
+    drop(store);
+    assert!(!dir.path().join("creating").exists());
+}
+
+#[test]
+fn a_flipped_bit_in_a_value_is_found_and_names_the_table() {
+    let mut opened = Opened::small();
+    let value = b"a value to be found in the file".repeat(4);
+    opened.one(commit(1, vec![put(Table::Entry, "k", value.clone())]));
+    opened.store = None;
+    let path = opened.dir.path().join(DATA_FILE);
+    let mut file = fs::read(&path).unwrap();
+    let at = file.windows(value.len()).position(|window| window == value).unwrap();
+    file[at] ^= 1;
+    fs::write(&path, file).unwrap();
+    opened.reopen();
+    let corrupt = StoreError::Corrupt { table: "entry" };
+    assert_eq!(opened.one(read(2, Table::Entry, "k")), failed(2, corrupt));
+    assert_eq!(opened.one(commit(3, vec![])), StoreDone::Committed { id: StoreId(3) });
+}
+
+#[test]
+fn values_with_plaintext_are_not_in_the_file() {
+    let mut opened = Opened::small();
+    let ops =
+        Table::ALL.iter().filter(|table| table.sealed_at_rest()).map(|table| put(*table, "k", "canary in a mine"));
+    opened.one(commit(1, ops.collect()));
+    opened.store = None;
+    let file = fs::read(opened.dir.path().join(DATA_FILE)).unwrap();
+    assert!(!file.windows(16).any(|window| window == b"canary in a mine"));
+}
+
+#[test]
+fn a_scan_returns_no_more_than_the_store_allows() {
+    let opened = Opened::new(StoreOptions { scan_bytes_max: 100, ..StoreOptions::default() });
+    let rows = (0..10u8).map(|key| put(Table::Doc, vec![key], vec![0; 39]));
+    opened.one(commit(1, rows.collect()));
+    let scan = Scan { table: Table::Doc, from: Bytes::new(), to: Bytes::new(), bytes_max: usize::MAX };
+    let StoreDone::Scanned { rows, more, .. } = opened.one(StoreRequest::Scan { id: StoreId(2), scan }) else {
+        panic!()
+    };
+    assert_eq!((rows.len(), more), (2, true));
+}
+
+#[test]
+fn a_snapshot_stays_as_it_was_while_the_store_goes_on() {
+    let opened = Opened::small();
+    opened.one(commit(1, vec![put(Table::Meta, "a", "old"), put(Table::Meta, "b", "old")]));
+    let snapshot = opened.store().snapshot().unwrap();
+    opened.one(commit(2, vec![put(Table::Meta, "a", "new"), put(Table::Meta, "c", "new")]));
+    let first = snapshot.rows(Table::Meta, None, 0).unwrap();
+    assert_eq!(first, [("a".into(), "old".into())]);
+    assert_eq!(snapshot.rows(Table::Meta, Some(b"a"), 100).unwrap(), [("b".into(), "old".into())]);
+    assert_eq!(snapshot.rows(Table::Meta, Some(b"b"), 100).unwrap(), []);
+}
+
+#[test]
+fn a_snapshot_gives_way_to_a_growing_store() {
+    let opened = Opened::new(StoreOptions { group_commits_max: 1, ..StoreOptions::default() });
+    let snapshot = opened.store().snapshot().unwrap();
+    // Gigabytes of pages that LMDB may have to touch, by the estimate, without writing any of them.
+    let ops = (0..u64::from(u16::MAX) * 4)
+        .map(|key| Op::Delete { table: Table::Doc, key: key.to_be_bytes().to_vec().into() });
+    opened.one(commit(1, ops.collect()));
+    assert_eq!(snapshot.rows(Table::Meta, None, 1), Err(SnapshotError::Outgrown));
+}
+
+#[test]
+fn dropping_the_store_finishes_what_was_submitted() {
+    let mut opened = Opened::small();
+    for id in 0..50 {
+        opened.store().submit(commit(id, vec![put(Table::Log, id.to_be_bytes().to_vec(), "v")])).unwrap();
+    }
+    opened.store = None;
+    assert_eq!(opened.done.iter().count(), 50);
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Run(Vec<StoreRequest>),
+    Reopen,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let table = (0..Table::ALL.len()).prop_map(|at| Table::ALL[at]);
+    let key = proptest::collection::vec(0..3u8, 1..4).prop_map(Bytes::from);
+    let value = prop_oneof![
+        4 => proptest::collection::vec(any::<u8>(), 0..60),
+        1 => (1000..20_000usize).prop_map(|len| vec![5; len]),
+    ];
+    let op = (table.clone(), key.clone(), proptest::option::of(value)).prop_map(|(table, key, value)| match value {
+        Some(value) => Op::Put { table, key, value: value.into() },
+        None => Op::Delete { table, key },
+    });
+    let keys = proptest::collection::vec((table.clone(), key.clone()), 0..5);
+    let scan = (table, key.clone(), key, 0..200usize);
+    let request = prop_oneof![
+        3 => proptest::collection::vec(op, 0..8).prop_map(|ops| commit(0, ops)),
+        1 => keys.prop_map(|keys| StoreRequest::Get { id: StoreId(0), keys }),
+        1 => scan.prop_map(|(table, from, to, bytes_max)| StoreRequest::Scan {
+            id: StoreId(0),
+            scan: Scan { table, from, to, bytes_max },
+        }),
+    ];
+    prop_oneof![8 => proptest::collection::vec(request, 1..20).prop_map(Step::Run), 1 => Just(Step::Reopen)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn does_what_an_ordered_map_does(steps in proptest::collection::vec(step(), 1..12)) {
+        let (mut opened, mut model) = (Opened::small(), MemStore::new());
+        for step in steps {
+            match step {
+                Step::Run(requests) => prop_assert_eq!(opened.run(requests.clone()), model.run(requests)),
+                Step::Reopen => {
+                    opened.reopen();
+                    model = model.crash(0);
+                }
+            }
+        }
+        let snapshot = opened.store().snapshot().unwrap();
+        for table in Table::ALL {
+            let rows = snapshot.rows(table, None, usize::MAX).unwrap();
+            let expected = model.rows().iter().filter(|((of, _), _)| *of == table);
+            prop_assert_eq!(rows, expected.map(|((_, key), value)| (key.clone(), value.clone())).collect::<Vec<_>>());
+        }
+    }
+}

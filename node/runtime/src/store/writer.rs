@@ -1,0 +1,132 @@
+//! The writer thread: takes requests in order, gathers commits into groups, reports each once.
+
+use super::engine::Engine;
+use super::snapshot::{Snapshot, SnapshotError};
+use super::{StoreOptions, StoreStats};
+use cosmicsync_protocol::storage::{Op, StoreDone, StoreError, StoreRequest};
+use std::collections::VecDeque;
+use std::sync::mpsc::{Receiver, SyncSender};
+
+/// What the handle asks of the thread.
+#[derive(Debug)]
+pub(super) enum Message {
+    Request(StoreRequest),
+    Snapshot(SyncSender<Result<Snapshot, SnapshotError>>),
+    Stats(SyncSender<StoreStats>),
+}
+
+/// Runs until every sender is gone and all that was sent is done.
+pub(super) fn run(engine: Engine, queue: &Receiver<Message>, options: &StoreOptions, on_done: impl FnMut(StoreDone)) {
+    let mut writer = Writer { engine, on_done, poisoned: false, stats: StoreStats::default(), options };
+    let mut waiting = VecDeque::new();
+    while let Some(message) = waiting.pop_front().or_else(|| queue.recv().ok()) {
+        match message {
+            Message::Request(request @ StoreRequest::Commit { .. }) => {
+                let group = gather(request, &mut waiting, queue, options);
+                writer.commit(&group);
+            }
+            Message::Request(request) => writer.read(&request),
+            Message::Snapshot(reply) => drop(reply.send(writer.snapshot())),
+            Message::Stats(reply) => drop(reply.send(writer.measure())),
+        }
+    }
+}
+
+/// Takes what is queued now behind a commit, up to the limits of a group. What is no request waits for its end.
+fn gather(
+    first: StoreRequest,
+    waiting: &mut VecDeque<Message>,
+    queue: &Receiver<Message>,
+    options: &StoreOptions,
+) -> Vec<StoreRequest> {
+    let mut bytes = payload_bytes(&first);
+    let mut group = vec![first];
+    while group.len() < options.group_commits_max {
+        match queue.try_recv() {
+            Ok(Message::Request(request)) => {
+                let more = payload_bytes(&request);
+                if bytes + more > options.group_bytes_max as u64 {
+                    waiting.push_back(Message::Request(request));
+                    break;
+                }
+                bytes += more;
+                group.push(request);
+            }
+            Ok(other) => {
+                waiting.push_back(other);
+                break;
+            }
+            Err(_) => break,
+        }
+    }
+    group
+}
+
+struct Writer<'a, F> {
+    engine: Engine,
+    on_done: F,
+    poisoned: bool,
+    stats: StoreStats,
+    options: &'a StoreOptions,
+}
+
+impl<F: FnMut(StoreDone)> Writer<'_, F> {
+    fn commit(&mut self, group: &[StoreRequest]) {
+        if self.poisoned {
+            return group.iter().for_each(|request| self.refuse(request));
+        }
+        let done = self.engine.commit(group, self.options.scan_bytes_max);
+        let mut committed = 0;
+        for (request, done) in group.iter().zip(done) {
+            match (request, &done) {
+                (StoreRequest::Commit { .. }, StoreDone::Committed { .. }) => {
+                    committed += 1;
+                    self.stats.bytes += payload_bytes(request);
+                }
+                (StoreRequest::Commit { .. }, _) => self.poisoned = true,
+                _ => self.stats.reads += 1,
+            }
+            (self.on_done)(done);
+        }
+        self.stats.commits += committed;
+        self.stats.groups += u64::from(committed > 0);
+    }
+
+    fn read(&mut self, request: &StoreRequest) {
+        if self.poisoned {
+            return self.refuse(request);
+        }
+        self.stats.reads += 1;
+        let done = self.engine.read(request, self.options.scan_bytes_max);
+        (self.on_done)(done);
+    }
+
+    fn refuse(&mut self, request: &StoreRequest) {
+        (self.on_done)(StoreDone::Failed { id: request.id(), error: StoreError::Poisoned });
+    }
+
+    fn snapshot(&mut self) -> Result<Snapshot, SnapshotError> {
+        if self.poisoned {
+            return Err(StoreError::Poisoned.into());
+        }
+        let snapshot = self.engine.snapshot();
+        self.poisoned |= matches!(snapshot, Err(SnapshotError::Store(StoreError::Poisoned)));
+        snapshot
+    }
+
+    fn measure(&mut self) -> StoreStats {
+        if !self.poisoned {
+            self.engine.measure(&mut self.stats);
+        }
+        self.stats
+    }
+}
+
+fn payload_bytes(request: &StoreRequest) -> u64 {
+    let StoreRequest::Commit { ops, .. } = request else { return 0 };
+    let of_op = |op: &Op| match op {
+        Op::Put { key, value, .. } => key.len() + value.len(),
+        Op::Delete { key, .. } => key.len(),
+    };
+    ops.iter().map(of_op).sum::<usize>() as u64
+}

@@ -1,0 +1,5 @@
+//! In-memory stand-ins for what a driver provides, shared by tests, fuzzing and simulation.
+//!
+//! Nothing here is part of the product; all of it keeps the core's rules (no clock, no threads, no files).
+
+pub mod store;

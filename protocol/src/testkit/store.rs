@@ -1,0 +1,198 @@
+//! A store in memory, whose completions, crashes and failures the test decides.
+//!
+//! [`MemStore`] keeps the promises of [`crate::storage`] and nothing more: a request has no effect until it is
+//! completed, and a crash keeps every completed commit plus as many of the submitted ones as the test says.
+//! It never completes anything by itself (`spec/storage.md`).
+
+mod conformance;
+
+pub use conformance::{Subject, conformance};
+
+use crate::storage::{Op, Row, Scan, StoreDone, StoreError, StoreId, StoreRequest, Table};
+use bytes::Bytes;
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
+
+/// Rows of all tables, in the order of table and key.
+pub type Rows = BTreeMap<(Table, Bytes), Bytes>;
+
+/// An ordered map with atomic batches and controllable completions.
+#[derive(Debug, Clone, Default)]
+pub struct MemStore {
+    rows: Rows,
+    queue: VecDeque<StoreRequest>,
+    commits: u64,
+    fault: Option<(u64, StoreError)>,
+    poisoned: bool,
+}
+
+impl MemStore {
+    /// Makes an empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Makes a store that holds `rows`.
+    pub fn with_rows(rows: Rows) -> Self {
+        Self { rows, ..Self::default() }
+    }
+
+    /// Queues a request. It has no effect before it is completed.
+    pub fn submit(&mut self, request: StoreRequest) {
+        self.queue.push_back(request);
+    }
+
+    /// How many requests wait for completion.
+    pub fn pending(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// The rows that are durable now.
+    pub const fn rows(&self) -> &Rows {
+        &self.rows
+    }
+
+    /// How many commits were completed, well or not, since this store was opened.
+    pub const fn commits(&self) -> u64 {
+        self.commits
+    }
+
+    /// Makes the `nth` commit from now fail with `error`; 0 is the next one. As with a disk, all that follow it fail.
+    pub fn fail_commit(&mut self, nth: u64, error: StoreError) {
+        self.fault = Some((self.commits + nth, error));
+    }
+
+    /// Carries out the oldest request that waits.
+    pub fn complete_next(&mut self) -> Option<StoreDone> {
+        self.queue.pop_front().map(|request| self.execute(request))
+    }
+
+    /// Carries out all requests that wait, oldest first.
+    pub fn complete_all(&mut self) -> Vec<StoreDone> {
+        core::iter::from_fn(|| self.complete_next()).collect()
+    }
+
+    /// What a reader finds after a crash now: all that is durable, and the first `keep` of the commits that were
+    /// submitted but not completed. A commit that would have failed is never among them.
+    #[must_use]
+    pub fn crash(&self, keep: usize) -> Self {
+        let mut after = Self { queue: VecDeque::new(), ..self.clone() };
+        let volatile = self.queue.iter().filter(|request| matches!(request, StoreRequest::Commit { .. }));
+        for request in volatile.take(keep) {
+            after.execute(request.clone());
+        }
+        Self::with_rows(after.rows)
+    }
+
+    fn execute(&mut self, request: StoreRequest) -> StoreDone {
+        let id = request.id();
+        let done = if self.poisoned { Err(StoreError::Poisoned) } else { request.check() };
+        let is_commit = matches!(request, StoreRequest::Commit { .. });
+        let done = done.and_then(|()| match request {
+            StoreRequest::Commit { id, ops } => self.commit(id, ops),
+            StoreRequest::Get { id, keys } => {
+                Ok(StoreDone::Got { id, values: keys.into_iter().map(|row| self.rows.get(&row).cloned()).collect() })
+            }
+            StoreRequest::Scan { id, scan } => {
+                let (rows, more) = self.scan(&scan);
+                Ok(StoreDone::Scanned { id, rows, more })
+            }
+        });
+        if is_commit {
+            self.commits += 1;
+            self.poisoned |= done.is_err();
+        }
+        done.unwrap_or_else(|error| StoreDone::Failed { id, error })
+    }
+
+    fn commit(&mut self, id: StoreId, ops: Vec<Op>) -> Result<StoreDone, StoreError> {
+        if let Some((_, error)) = self.fault.take_if(|(nth, _)| *nth == self.commits) {
+            return Err(error);
+        }
+        for op in ops {
+            match op {
+                Op::Put { table, key, value } => self.rows.insert((table, key), value),
+                Op::Delete { table, key } => self.rows.remove(&(table, key)),
+            };
+        }
+        Ok(StoreDone::Committed { id })
+    }
+
+    fn scan(&self, scan: &Scan) -> (Vec<Row>, bool) {
+        let mut rows = Vec::new();
+        let mut bytes = 0usize;
+        let from = Bound::Included((scan.table, scan.from.clone()));
+        let inside = |key: &Bytes| scan.to.is_empty() || *key < scan.to;
+        for ((table, key), value) in self.rows.range((from, Bound::Unbounded)) {
+            if *table != scan.table || !inside(key) {
+                break;
+            }
+            bytes = bytes.saturating_add(key.len() + value.len());
+            if bytes > scan.bytes_max && !rows.is_empty() {
+                return (rows, true);
+            }
+            rows.push((key.clone(), value.clone()));
+        }
+        (rows, false)
+    }
+}
+
+impl Subject for MemStore {
+    fn run(&mut self, requests: Vec<StoreRequest>) -> Vec<StoreDone> {
+        for request in requests {
+            self.submit(request);
+        }
+        self.complete_all()
+    }
+
+    fn reopen(&mut self) {
+        *self = self.crash(usize::MAX);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(id: u64, key: &'static str) -> StoreRequest {
+        let row = Op::Put { table: Table::Meta, key: key.into(), value: "v".into() };
+        StoreRequest::Commit { id: StoreId(id), ops: vec![row] }
+    }
+
+    #[test]
+    fn keeps_the_promises_of_a_store() {
+        conformance(&mut MemStore::new());
+    }
+
+    #[test]
+    fn a_crash_keeps_what_is_durable_and_a_prefix_of_the_rest() {
+        let mut store = MemStore::new();
+        for (id, key) in ["a", "b", "c"].into_iter().enumerate() {
+            store.submit(put(id as u64, key));
+        }
+        assert_eq!(store.rows().len(), 0);
+        assert_eq!(store.complete_next(), Some(StoreDone::Committed { id: StoreId(0) }));
+        for keep in 0..4 {
+            let after = store.crash(keep);
+            assert_eq!((after.rows().len(), after.pending()), ((1 + keep).min(3), 0));
+        }
+    }
+
+    #[test]
+    fn an_injected_failure_applies_nothing_and_poisons_what_follows() {
+        let mut store = MemStore::new();
+        store.fail_commit(1, StoreError::Full);
+        for (id, key) in ["a", "b", "c"].into_iter().enumerate() {
+            store.submit(put(id as u64, key));
+        }
+        assert_eq!(store.crash(3).rows().len(), 1);
+        let done = store.complete_all();
+        assert_eq!(done[0], StoreDone::Committed { id: StoreId(0) });
+        assert_eq!(done[1], StoreDone::Failed { id: StoreId(1), error: StoreError::Full });
+        assert_eq!(done[2], StoreDone::Failed { id: StoreId(2), error: StoreError::Poisoned });
+        assert_eq!(store.rows().len(), 1);
+        store.reopen();
+        store.submit(put(3, "d"));
+        assert_eq!(store.complete_all(), [StoreDone::Committed { id: StoreId(3) }]);
+    }
+}

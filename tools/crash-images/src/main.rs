@@ -1,0 +1,2 @@
+//! Crash images.
+fn main() {}
