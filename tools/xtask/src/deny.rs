@@ -88,7 +88,7 @@ fn advisories(database: PathBuf) -> Result<(), Failure> {
     toolbox::ensure_audit()?;
     let folder = if database.is_dir() { database } else { unpack(&database)? };
     let config: Config = toml::from_str(&std::fs::read_to_string(repo::root().join("deny.toml"))?)?;
-    let mut audit = repo::cargo(&["audit", "--no-fetch", "--stale", "--db"]);
+    let mut audit = repo::cargo(&["audit", "--no-fetch", "--stale", "--deny", "warnings", "--db"]);
     audit.arg(folder);
     for ignored in config.advisories.ignore {
         audit.args(["--ignore", &ignored.id]);

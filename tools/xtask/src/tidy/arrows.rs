@@ -18,6 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cosmicsync-chaos", &["cosmicsync-sim"]),
     ("cosmicsync-benches", &["cosmicsync-protocol", "cosmicsync-data", "cosmicsync-node", "cosmicsync-sim"]),
     ("cosmicsync-wasm", &["cosmicsync-data", "cosmicsync-protocol"]),
+    ("crash-images", &["cosmicsync-node", "cosmicsync-protocol"]),
     ("xtask", &[]),
 ];
 
