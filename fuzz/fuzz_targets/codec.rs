@@ -1,0 +1,4 @@
+//! Fuzzes the canonical encoding (`protocol/src/testkit/fuzz.rs`).
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| cosmicsync_protocol::testkit::fuzz::codec(data));

@@ -1,0 +1,42 @@
+//! The pure crates as a WebAssembly module, driven by `smoke.mjs` under Node.js.
+//!
+//! A host in a browser gives the core its seed and the time, and nothing else: this module does the same. It never
+//! reads a clock, and it is not the binding that applications use.
+
+use cosmicsync_data as _;
+use cosmicsync_protocol::entropy::Entropy;
+use cosmicsync_protocol::wire::codec::{Reader, Write};
+
+/// Draws from the core's entropy, writes and reads it with the core's codec, and returns the number drawn, which the
+/// native build must match.
+pub fn smoke(seed: u8) -> u64 {
+    let drawn = u64::from_le_bytes(Entropy::new([seed; 32]).child("smoke").bytes());
+    let mut bytes = Vec::new();
+    bytes.varint(drawn);
+    let mut reader = Reader::new(&bytes);
+    let read = reader.varint();
+    assert_eq!(read, Ok(drawn), "a number written is the number read");
+    assert_eq!(reader.finish(), Ok(()), "nothing is left over");
+    drawn
+}
+
+/// The same for the host, which passes the seed byte as an `i32`.
+#[cfg(target_family = "wasm")]
+#[expect(unsafe_code, reason = "an export needs a fixed symbol name")]
+// SAFETY: no other symbol of this module is called `cosmicsync_smoke`.
+#[unsafe(no_mangle)]
+pub extern "C" fn cosmicsync_smoke(seed: u32) -> u64 {
+    smoke(seed as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `smoke.mjs` expects the same number of the WebAssembly build.
+    #[test]
+    fn the_native_build_draws_the_number_that_the_host_expects() {
+        let script = include_str!("../smoke.mjs");
+        assert!(script.contains(&format!("const expected = {}n;", smoke(7))), "write {} into smoke.mjs", smoke(7));
+    }
+}

@@ -1,0 +1,147 @@
+//! `prove`: lists what the project claims and runs the command behind each claim.
+//!
+//! A proof drives the released program as real processes and reports figures. Each figure must have a row in the
+//! table, each row of the selected claims must get a figure made of at least one case, and every limit must hold:
+//! anything else fails, so that a claim nobody can run is not made.
+
+mod claims;
+mod report;
+
+use crate::{Failure, Output, glob, repo, step};
+use claims::Claims;
+pub(crate) use report::Report;
+use std::path::{Path, PathBuf};
+
+/// The code behind a claim: measures, and reports figures.
+type Proof = fn(&Setting, &mut Report<'_>) -> Result<(), Failure>;
+
+/// The proofs, by the id of their claim.
+const PROOFS: &[(&str, Proof)] = &[];
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Claims to prove, `*` for any text, then files to prove them on; none proves all on the project's samples
+    #[arg(value_name = "CLAIM|FILE")]
+    arguments: Vec<String>,
+    /// Lists the claims without proving them
+    #[arg(long)]
+    list: bool,
+    #[arg(short, long, value_enum, default_value = "text")]
+    output: Output,
+}
+
+/// What a proof runs with.
+#[derive(Debug)]
+pub(crate) struct Setting {
+    /// The release build of `cosmicsync`.
+    #[expect(dead_code, reason = "the first proof reads it")]
+    pub(crate) binary: PathBuf,
+    /// The files that the caller gave; empty means the project's samples.
+    pub(crate) files: Vec<PathBuf>,
+}
+
+impl Setting {
+    /// The caller's files, or the samples `names`, which lie beside the repository and not in it.
+    #[expect(dead_code, reason = "the first proof calls it")]
+    pub(crate) fn files_or(&self, names: &[&str]) -> Result<Vec<PathBuf>, Failure> {
+        if !self.files.is_empty() {
+            return Ok(self.files.clone());
+        }
+        let folder = repo::root().join("../shared/data");
+        let samples: Vec<_> = names.iter().map(|name| folder.join(name)).collect();
+        match samples.iter().find(|sample| !sample.exists()) {
+            None => Ok(samples),
+            Some(missing) => {
+                Err(format!("{} is not there: give the files as arguments (`prove CLAIM FILE...`)", missing.display())
+                    .into())
+            }
+        }
+    }
+}
+
+/// Proves what the arguments select.
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let claims = Claims::parse(&std::fs::read_to_string(repo::root().join("tools/claims.toml"))?)?;
+    let (patterns, files) = split(&args.arguments, &claims)?;
+    let selected = select(&claims, &patterns);
+    if args.list || (args.arguments.is_empty() && args.output == Output::Text) {
+        list(&claims, &selected, args.output)?;
+    }
+    if args.list {
+        return Ok(());
+    }
+    let mut report = Report::new(&claims, !files.is_empty(), args.output);
+    if PROOFS.iter().any(|(id, _)| selected.contains(id)) {
+        step::shown(repo::cargo(&["build", "--release", "--quiet", "--package", "cosmicsync"]))?;
+    }
+    let setting = Setting { binary: repo::root().join("target/release/cosmicsync"), files };
+    prove(&selected, PROOFS, &setting, &mut report)?;
+    report.finish(&selected)
+}
+
+/// Runs each selected claim's proof. One that fails does not keep the next from running.
+fn prove(
+    selected: &[&str],
+    proofs: &[(&str, Proof)],
+    setting: &Setting,
+    report: &mut Report<'_>,
+) -> Result<(), Failure> {
+    for id in selected {
+        report.start(id);
+        match proofs.iter().find(|(name, _)| name == id) {
+            None => report.fail(format!("{id}: no proof")),
+            Some((_, proof)) => {
+                if let Err(failure) = proof(setting, report) {
+                    report.fail(format!("{id}: {failure}"));
+                }
+            }
+        }
+        report.flush()?;
+    }
+    Ok(())
+}
+
+/// Splits the arguments into patterns of claims and existing files. A claim's name wins over a file's.
+fn split(arguments: &[String], claims: &Claims) -> Result<(Vec<String>, Vec<PathBuf>), Failure> {
+    let (mut patterns, mut files) = (Vec::new(), Vec::new());
+    for argument in arguments {
+        if claims.ids().iter().any(|id| glob::matches(argument, "*", id)) {
+            patterns.push(argument.clone());
+        } else if Path::new(argument).exists() {
+            files.push(std::path::absolute(argument)?);
+        } else {
+            let known = claims.ids().join(", ");
+            return Err(format!("{argument} is neither a claim nor a file; the claims are {known}").into());
+        }
+    }
+    if patterns.is_empty() && !files.is_empty() {
+        return Err("name the claim to prove on these files: `cargo xtask prove CLAIM FILE...`".into());
+    }
+    Ok((patterns, files))
+}
+
+fn select<'a>(claims: &'a Claims, patterns: &[String]) -> Vec<&'a str> {
+    let mut ids = claims.ids();
+    ids.retain(|id| patterns.is_empty() || patterns.iter().any(|pattern| glob::matches(pattern, "*", id)));
+    ids
+}
+
+fn list(claims: &Claims, selected: &[&str], output: Output) -> Result<(), Failure> {
+    for row in claims.rows.iter().filter(|row| selected.contains(&row.id.as_str())) {
+        match output {
+            Output::Text => println!("{:<8} {:<72} {row} {}", row.id, row.workload, row.unit),
+            Output::Json => {
+                let (id, workload, unit, issue) = (&row.id, &row.workload, &row.unit, row.issue);
+                let line = serde_json::json!({
+                    "claim": id, "workload": workload, "unit": unit, "comparison": row.comparison,
+                    "limit": row.limit.map(report::number), "issue": issue,
+                });
+                println!("{}", serde_json::to_string(&line)?);
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
