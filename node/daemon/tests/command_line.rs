@@ -273,3 +273,11 @@ fn completions_exist_for_the_usual_shells() {
         assert!(stdout(&output).contains("cosmicsync"));
     }
 }
+
+#[test]
+fn a_path_too_long_for_a_socket_means_that_no_daemon_runs() {
+    let empty = tempfile::tempdir().expect("a directory");
+    let long = empty.path().join("d".repeat(120));
+    let output = run(&long, &["down"]);
+    assert_eq!(output.status.code(), Some(5), "{}", stderr(&output));
+}

@@ -61,7 +61,10 @@ impl Backend for Client {
 impl Wire {
     async fn open(path: &Path) -> Result<Self, ServiceError> {
         let stream = UnixStream::connect(path).await.map_err(|error| {
-            if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) {
+            // Invalid: the path is too long for any socket, so no daemon can be there.
+            let absent =
+                [ErrorKind::NotFound, ErrorKind::ConnectionRefused, ErrorKind::NotADirectory, ErrorKind::InvalidInput];
+            if absent.contains(&error.kind()) {
                 not_running()
             } else {
                 ServiceError::io(format!("cannot reach the daemon at {}", path.display()), &error)
