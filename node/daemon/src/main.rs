@@ -63,7 +63,7 @@ fn execute(cli: Cli, surroundings: &Surroundings) -> Result<(), Failure> {
         (None, _) => surroundings.default_dir()?,
     };
     if !matches!(verb, Verb::Up(_)) {
-        logging::start(&Log { level: LogLevel::Warn, ..Log::default() }, &global, surroundings);
+        logging::start(&Log { level: LogLevel::Warn, ..Log::default() }, &global);
     }
     let style = match (surroundings.stdout_tty, surroundings.colors(surroundings.stdout_tty, global.no_color)) {
         (false, _) => Style::Tabs,

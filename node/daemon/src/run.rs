@@ -145,15 +145,16 @@ impl Run<'_> {
 
     /// Reaches the daemon, or opens the node here when none runs and none is needed.
     pub(crate) async fn door(&self, needs_daemon: bool) -> Result<Door, ServiceError> {
-        match Client::connect(&self.dir).await {
-            Ok(client) => Ok(Door { backend: Arc::new(client), ours: false }),
-            Err(error) if error.code != ErrorCode::Unavailable || needs_daemon => Err(error),
-            Err(_) => {
-                let loaded = Loaded::load(&self.dir, &self.surroundings.variables)?;
-                let backend = node::open(&self.dir, &loaded.config, false).await?;
-                Ok(Door { backend, ours: true })
-            }
+        if needs_daemon {
+            let client = Client::connect(&self.dir).await?;
+            return Ok(Door { backend: Arc::new(client), ours: false });
         }
+        if let Some(client) = Client::find(&self.dir).await? {
+            return Ok(Door { backend: Arc::new(client), ours: false });
+        }
+        let loaded = Loaded::load(&self.dir, &self.surroundings.variables)?;
+        let backend = node::open(&self.dir, &loaded.config, false).await?;
+        Ok(Door { backend, ours: true })
     }
 
     async fn doctor(&mut self, doc: Option<DocRef>, space: Option<String>) -> Result<(), Failure> {

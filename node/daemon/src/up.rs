@@ -16,7 +16,7 @@ use crate::terminal;
 pub(crate) async fn up(run: &mut Run<'_>, options: &cli::Up) -> Result<(), Failure> {
     let mut loaded = Loaded::load(&run.dir, &run.surroundings.variables)?;
     loaded.listen_flag(options.listen);
-    logging::start(&loaded.config.log, &run.global, run.surroundings);
+    logging::start(&loaded.config.log, &run.global);
     let node = node::open(&run.dir, &loaded.config, true).await?;
     let served = serve(run, &node).await;
     let closed = request(&*node, Command::Shutdown {}).await;

@@ -273,3 +273,26 @@ fn completions_exist_for_the_usual_shells() {
         assert!(stdout(&output).contains("cosmicsync"));
     }
 }
+
+#[test]
+fn a_path_too_long_for_a_socket_means_that_no_daemon_runs() {
+    let empty = tempfile::tempdir().expect("a directory");
+    let long = empty.path().join("d".repeat(120));
+    let output = run(&long, &["down"]);
+    assert_eq!(output.status.code(), Some(5), "{}", stderr(&output));
+}
+
+#[test]
+fn a_daemon_of_another_version_is_named_and_never_passed_by() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let listener = std::os::unix::net::UnixListener::bind(dir.path().join("control.sock")).expect("a socket");
+    let newer = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a client");
+        stream.write_all(b"{\"cosmicsync\":\"9.9.9\",\"protocol\":9,\"pid\":42}\n").expect("sent");
+    });
+    // Opening the store here would work without a daemon, and must not be tried beside one.
+    let output = run(dir.path(), &["status"]);
+    newer.join().expect("no panic");
+    assert_eq!(output.status.code(), Some(5));
+    assert!(stderr(&output).contains("9.9.9") && stderr(&output).ends_with(" next: kill 42\n"), "{}", stderr(&output));
+}

@@ -76,7 +76,12 @@ impl Act {
             return Err(unexpected().into());
         };
         self.phone.ask(Command::SpaceJoin { invite: Secret(invite.invite) }).await?;
-        teller.step("one space", "the phone joined by a one-time invite", "space invite | space join", json!({}))?;
+        teller.step(
+            "one space",
+            "the phone joined by an invite of one line",
+            "space invite | space join",
+            json!({}),
+        )?;
         Ok(())
     }
 

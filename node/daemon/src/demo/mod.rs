@@ -17,7 +17,7 @@ use cosmicsync_node::service::{ErrorCode, ServiceError};
 use serde_json::{Map, Value, json};
 
 use crate::run::{Failure, Run};
-use crate::table::{Table, bytes_text, duration_text};
+use crate::table::{Style, Table, bytes_text, duration_text};
 use acts::Act;
 
 /// Tells the reader what happened.
@@ -35,7 +35,8 @@ pub(crate) async fn demo(run: &mut Run<'_>) -> Result<(), Failure> {
         run.output.line(&format!("Two devices, two processes, two stores below {}\n", root.display()))?;
     }
     let mut teller = Teller { run, number: 0, last: started };
-    let summary = Act::play(&mut teller, &root).await?;
+    let played = Act::play(&mut teller, &root).await;
+    let summary = played.map_err(|failure| with_next_step(failure, &root))?;
     finish(teller.run, &root, &summary, started.elapsed())
 }
 
@@ -66,11 +67,8 @@ impl Teller<'_, '_> {
             }
             self.run.output.json(&object)?;
         } else {
-            let (green, dim, end) = if format.style == crate::table::Style::Colors {
-                ("\x1b[32m", "\x1b[2m", "\x1b[0m")
-            } else {
-                ("", "", "")
-            };
+            let (green, dim, end) =
+                if format.style == Style::Colors { ("\x1b[32m", "\x1b[2m", "\x1b[0m") } else { ("", "", "") };
             let number = self.number;
             self.run
                 .output
@@ -107,7 +105,8 @@ fn finish(run: &mut Run<'_>, root: &Path, summary: &Summary, elapsed: Duration) 
         duration_text(elapsed),
     ]);
     run.output.line("")?;
-    run.output.table(&table)?;
+    let style = if run.output.format.style == Style::Colors { Style::Colors } else { Style::Columns };
+    table.write(&mut run.output.writer, style)?;
     run.output.line("\nThe stores stay. Explore them:")?;
     let program = run.surroundings.program.display().to_string();
     let laptop = format!("{program} --dir {}", root.join("laptop").display());
@@ -117,6 +116,14 @@ fn finish(run: &mut Run<'_>, root: &Path, summary: &Summary, elapsed: Duration) 
         run.output.line(&format!("  {laptop} {command}"))?;
     }
     Ok(())
+}
+
+/// Points at the stores and logs that a failed demo leaves.
+fn with_next_step(failure: Failure, root: &Path) -> Failure {
+    match failure {
+        Failure::Service(error) if error.next.is_none() => error.next(format!("tail {}/*.log", root.display())).into(),
+        failure @ (Failure::Service(_) | Failure::Output(_) | Failure::Check) => failure,
+    }
 }
 
 /// Makes a directory that only this user can enter.

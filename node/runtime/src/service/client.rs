@@ -13,6 +13,10 @@ use super::error::{ErrorCode, ServiceError};
 use super::frame::{Frame, Hello, LineError, PROTOCOL, SOCKET_NAME, read_line, write_line};
 use super::{Answer, Backend, Item, Reply};
 
+/// How connecting fails when no daemon runs. Invalid: the path is too long for any socket, so none can be there.
+const NOBODY_THERE: [ErrorKind; 4] =
+    [ErrorKind::NotFound, ErrorKind::ConnectionRefused, ErrorKind::NotADirectory, ErrorKind::InvalidInput];
+
 /// A connection to a daemon. Calls on one client run one after the other; open several for more at once.
 ///
 /// A call that is dropped closes the connection, which cancels the command; the next call opens a new one.
@@ -34,9 +38,17 @@ impl Client {
     ///
     /// Fails with `unavailable` when none runs there, or when it speaks another version of the exchange.
     pub async fn connect(dir: &Path) -> Result<Self, ServiceError> {
+        let client = Self::find(dir).await?;
+        client.ok_or_else(|| {
+            ServiceError::new(ErrorCode::Unavailable, "no daemon runs for this data directory").next("cosmicsync up")
+        })
+    }
+
+    /// Connects to the daemon of a data directory if one runs there, and fails like [`Client::connect`] if that does not work.
+    pub async fn find(dir: &Path) -> Result<Option<Self>, ServiceError> {
         let path = dir.join(SOCKET_NAME);
         let wire = Wire::open(&path).await?;
-        Ok(Self { path, wire: Mutex::new(Some(wire)) })
+        Ok(wire.map(|wire| Self { path, wire: Mutex::new(Some(wire)) }))
     }
 
     async fn exchange(&self, command: Command, items: mpsc::Sender<Item>) -> Result<Reply, ServiceError> {
@@ -44,7 +56,7 @@ impl Client {
         // Taken out, so that a call dropped half-way leaves none behind and closes it.
         let mut wire = match slot.take() {
             Some(wire) => wire,
-            None => Wire::open(&self.path).await?,
+            None => Wire::open(&self.path).await?.ok_or_else(|| line_error(&LineError::Closed))?,
         };
         let result = wire.call(&command, &items).await.map_err(|error| line_error(&error))?;
         *slot = Some(wire);
@@ -59,14 +71,15 @@ impl Backend for Client {
 }
 
 impl Wire {
-    async fn open(path: &Path) -> Result<Self, ServiceError> {
-        let stream = UnixStream::connect(path).await.map_err(|error| {
-            if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) {
-                not_running()
-            } else {
-                ServiceError::io(format!("cannot reach the daemon at {}", path.display()), &error)
+    /// Connects and greets; none when nobody listens there.
+    async fn open(path: &Path) -> Result<Option<Self>, ServiceError> {
+        let stream = match UnixStream::connect(path).await {
+            Ok(stream) => stream,
+            Err(error) if NOBODY_THERE.contains(&error.kind()) => return Ok(None),
+            Err(error) => {
+                return Err(ServiceError::io(format!("cannot reach the daemon at {}", path.display()), &error));
             }
-        })?;
+        };
         let (reader, writer) = stream.into_split();
         let mut wire = Self { reader: BufReader::new(reader), writer, buffer: Vec::new() };
         let hello: Hello = read_line(&mut wire.reader, &mut wire.buffer).await.map_err(|error| line_error(&error))?;
@@ -81,7 +94,7 @@ impl Wire {
         }
         // A daemon that refuses us has closed already; the first call reads why.
         let _ = write_line(&mut wire.writer, &Hello::ours()).await;
-        Ok(wire)
+        Ok(Some(wire))
     }
 
     async fn call(
@@ -103,10 +116,6 @@ impl Wire {
             }
         }
     }
-}
-
-fn not_running() -> ServiceError {
-    ServiceError::new(ErrorCode::Unavailable, "no daemon runs for this data directory").next("cosmicsync up")
 }
 
 fn line_error(error: &LineError) -> ServiceError {

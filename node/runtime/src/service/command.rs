@@ -397,7 +397,7 @@ pub enum Command {
         /// What seals it.
         passphrase: Secret,
     },
-    /// Finishes what was acknowledged and stops: [`Reply::Done`](super::Reply::Done).
+    /// Finishes what is under way, closes the store and stops: [`Reply::Done`](super::Reply::Done), also the second time.
     Shutdown {},
 }
 
