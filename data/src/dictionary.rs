@@ -114,7 +114,7 @@ impl<'a> Counts<'a> {
         if record.is_empty() {
             return Vec::new();
         }
-        let meta = Meta { collection: meta.collection.clone(), key: None };
+        let meta = Meta { collection: meta.collection.clone(), key: None, deleted: false };
         encode_new(peer, &meta, &Value::Map(record), texts).map(|update| update.bytes).unwrap_or_default()
     }
 }

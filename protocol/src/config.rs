@@ -55,3 +55,37 @@ impl Default for Limits {
         }
     }
 }
+
+/// How an endpoint behaves. The default suits a desktop or a small server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Edits are gathered for at most this long before they become an entry, in microseconds.
+    pub coalesce_us: u64,
+    /// A handshake that takes longer is given up, in microseconds.
+    pub handshake_us_max: u64,
+    /// A link on which nothing came for this long is probed; twice as long and it is dead. In microseconds.
+    pub keep_alive_us: u64,
+    /// Half-open handshakes that are kept at a time.
+    pub handshakes_max: usize,
+    /// Entries kept in memory, in bytes.
+    pub recent_bytes_max: usize,
+    /// Documents that stay in memory after they were let go.
+    pub idle_docs_max: usize,
+    /// Bounds on each session.
+    pub limits: Limits,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        const SECOND_US: u64 = 1_000_000;
+        Self {
+            coalesce_us: 20_000,
+            handshake_us_max: 10 * SECOND_US,
+            keep_alive_us: 15 * SECOND_US,
+            handshakes_max: 256,
+            recent_bytes_max: 8 * 1024 * 1024,
+            idle_docs_max: 64,
+            limits: Limits::default(),
+        }
+    }
+}

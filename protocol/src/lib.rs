@@ -2,6 +2,9 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+pub mod connection;
+pub mod document;
+pub mod endpoint;
 pub mod entropy;
 pub mod identity;
 pub mod ids;
@@ -11,6 +14,7 @@ pub mod sealed;
 pub mod shelf;
 pub mod space;
 pub mod storage;
+pub mod sync;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 pub mod time;

@@ -187,6 +187,11 @@ impl Replica {
             return Err(ChangeError::Refused);
         }
         self.untaken = self.untaken.plus(cost);
+        self.see_own_end()?;
+        Ok(())
+    }
+
+    fn see_own_end(&mut self) -> Result<(), Broken> {
         let peer = self.peer;
         let end = self.guarded(|doc| ops_of(doc, peer))?;
         if end > 0 {
@@ -215,7 +220,7 @@ impl Replica {
     pub fn set_deleted(&mut self, deleted: bool) -> Result<(), ChangeError> {
         self.untaken = self.untaken.plus(Cost { bytes: 64, ops: 1 });
         self.guarded(|doc| Meta::write_deleted(doc, deleted))?.map_err(|_| ChangeError::Refused)?;
-        self.see_version()?;
+        self.see_own_end()?;
         Ok(())
     }
 

@@ -126,7 +126,7 @@ impl Catalog for View<'_> {
     fn node(&self, space: SpaceNo, scope: Scope, prefix: &[u8]) -> NodeView {
         match self.trie(space, scope).map(|trie| trie.node(prefix)) {
             None => NodeView::Leaf(Vec::new()),
-            Some(trie::NodeView::Inner(children)) => NodeView::Inner(*children),
+            Some(trie::NodeView::Inner(children)) => NodeView::Inner(children),
             Some(trie::NodeView::Leaf(items)) => {
                 NodeView::Leaf(items.iter().filter_map(|(id, _)| self.leaf_item(space, scope, id)).collect())
             }

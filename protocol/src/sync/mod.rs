@@ -1,6 +1,8 @@
 //! Finding and moving what two stores do not share (`spec/sync.md`).
 
 pub mod session;
+pub mod spans;
+pub mod trie;
 
 use crate::ids::{Incarnation, LogId};
 use bytes::Bytes;

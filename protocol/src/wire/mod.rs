@@ -3,4 +3,5 @@
 pub mod close;
 pub mod codec;
 pub mod frame;
+pub mod hello;
 pub mod message;
