@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn only_what_is_frequent_enters() {
         let records: Vec<Value> = (0..100).map(record).collect();
-        let meta = Meta { collection: Some("people".to_owned()), key: Some("private-key".to_owned()) };
+        let meta = Meta { collection: Some("people".to_owned()), key: Some("private-key".to_owned()), deleted: false };
         let made = dictionary(&records, 7, &meta, &TextPaths::none());
         for text in ["Boston", "MA", "city", "secret", "people"] {
             assert!(holds(&made, text), "{text} is frequent");

@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 pub mod collection;
+pub mod database;
 pub mod dictionary;
 pub mod export;
 pub mod import;

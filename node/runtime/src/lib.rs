@@ -2,4 +2,7 @@
 //!
 //! [`service`] is the only door for command lines and other APIs.
 
+pub mod backup;
+pub mod keyfile;
 pub mod service;
+pub mod store;

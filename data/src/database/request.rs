@@ -1,0 +1,323 @@
+//! What can be asked of a [`Database`](super::Database), and what it answers.
+
+use crate::collection::CollectionMeta;
+use cosmicsync_protocol::document::{Change, TextPaths, Value};
+use cosmicsync_protocol::ids::{DocId, LogId};
+use cosmicsync_protocol::ledger::{EntryRef, PartNo, SpaceError};
+use cosmicsync_protocol::shelf::{BulkError, EditError, Missing};
+use cosmicsync_protocol::storage::StoreError;
+use cosmicsync_protocol::sync::SpaceNo;
+use std::collections::BTreeMap;
+
+/// Correlates a request with its answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// How a document is named.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Name {
+    /// By its id.
+    Id(DocId),
+    /// By the key it was stored under, in a collection.
+    Key {
+        /// The collection's name.
+        collection: String,
+        /// The key.
+        key: String,
+    },
+}
+
+/// A set of positions in logs: up to and including which entry of each.
+pub type Cut = BTreeMap<LogId, u64>;
+
+/// A document that an import brings.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// The key; without one the document gets an id that sorts by time.
+    pub key: Option<String>,
+    /// What it holds.
+    pub value: Value,
+}
+
+/// What can be asked.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Request {
+    /// Stores a whole document: made if it is new, otherwise the least change that leads to this value.
+    Put {
+        /// Where.
+        partition: PartNo,
+        /// The collection's name; made if it is new.
+        collection: String,
+        /// The key; without one a new document is made.
+        key: Option<String>,
+        /// Its value, a map.
+        value: Value,
+        /// Which strings merge character by character.
+        texts: TextPaths,
+    },
+    /// Applies an RFC 7396 merge patch.
+    Patch {
+        /// Where.
+        partition: PartNo,
+        /// Which document.
+        name: Name,
+        /// The patch, a map.
+        patch: Value,
+    },
+    /// Applies changes.
+    Change {
+        /// Where.
+        partition: PartNo,
+        /// Which document.
+        name: Name,
+        /// In order.
+        changes: Vec<Change>,
+        /// For a held document: first let in exactly these entries of others' logs, and wait until they are here.
+        seen: Option<Cut>,
+        /// Answer when durable (`true`), or as soon as the change is applied and gathered.
+        durable: bool,
+    },
+    /// Holds a document back: from now on only [`Request::Change`] with `seen` lets others' entries in. `false` ends it.
+    Hold {
+        /// Where.
+        partition: PartNo,
+        /// Which document.
+        name: Name,
+        /// Whether to hold.
+        hold: bool,
+    },
+    /// Deletes a document. Its history stays.
+    Delete {
+        /// Where.
+        partition: PartNo,
+        /// Which document.
+        name: Name,
+    },
+    /// Reads a document.
+    Get {
+        /// Where.
+        partition: PartNo,
+        /// Which document.
+        name: Name,
+    },
+    /// Reads a page of documents, ascending by id within each collection; deleted ones are passed over.
+    Page {
+        /// Where.
+        partition: PartNo,
+        /// Only this collection.
+        collection: Option<String>,
+        /// From behind this one, as a former page's `next` said.
+        after: Option<Place>,
+        /// At most so many.
+        limit: usize,
+        /// Whether values are read too.
+        values: bool,
+    },
+    /// Lists the entries that made a document, newest first.
+    History {
+        /// Where.
+        partition: PartNo,
+        /// Which document.
+        name: Name,
+        /// At most so many.
+        limit: usize,
+    },
+    /// Why a document is not, or not wholly, here.
+    Explain {
+        /// Where.
+        partition: PartNo,
+        /// Which document.
+        name: Name,
+    },
+    /// Opens an import into a collection, or takes up an interrupted one of the same `source`.
+    ImportOpen {
+        /// Where.
+        partition: PartNo,
+        /// Names the file; an import of the same source can be resumed.
+        source: String,
+        /// What the collection is; kept with it, so that an export elsewhere makes the same file again.
+        meta: CollectionMeta,
+        /// Whether to take up an interrupted import.
+        resume: bool,
+    },
+    /// Adds documents to an import. Those whose key exists already are updated like [`Request::Put`].
+    ImportRows {
+        /// From [`Answer::ImportOpened`].
+        import: ImportId,
+        /// The documents.
+        rows: Vec<Row>,
+        /// Where the reader stands after them; opaque, at most 64 KiB; kept in the same commit.
+        checkpoint: Vec<u8>,
+    },
+    /// Ends an import; the collection's description is written again with what the whole file taught.
+    ImportClose {
+        /// From [`Answer::ImportOpened`].
+        import: ImportId,
+        /// The description.
+        meta: CollectionMeta,
+    },
+    /// The descriptions of the collections.
+    Collections {
+        /// Where.
+        partition: PartNo,
+    },
+    /// Counts and digests every document of a partition, collection by collection.
+    Digest {
+        /// Where.
+        partition: PartNo,
+    },
+}
+
+/// An import that is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ImportId(pub u64);
+
+/// A place in a listing.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The collection's id, as bytes.
+    pub collection: [u8; 16],
+    /// The document.
+    pub doc: DocId,
+}
+
+/// A document as it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// Its id.
+    pub doc: DocId,
+    /// The collection's name, as far as the document is read.
+    pub collection: Option<String>,
+    /// Its key, if it has one.
+    pub key: Option<String>,
+    /// Its value, if it was asked for.
+    pub value: Option<Value>,
+}
+
+/// One entry of a document's history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revision {
+    /// The log.
+    pub log: LogId,
+    /// Its place in the log.
+    pub seq: u64,
+    /// The author's wall clock, a hint.
+    pub wall_ms: u64,
+    /// Whether this store wrote it.
+    pub mine: bool,
+}
+
+/// What became of a request. The last answer of a ticket is its only one.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// Written and durable (or applied, where that was asked for).
+    Written {
+        /// Which document.
+        doc: DocId,
+        /// Whether it was made by this.
+        created: bool,
+        /// What the document had taken in when the answer was made, this write included once it is durable.
+        cut: Cut,
+    },
+    /// A document, or `None` if there is none.
+    Document(Option<Found>),
+    /// A page of documents.
+    Page {
+        /// The documents.
+        docs: Vec<Found>,
+        /// Go on from here; `None` at the end.
+        next: Option<Place>,
+    },
+    /// A document's history.
+    History(Vec<Revision>),
+    /// What a document lacks. Empty if it is whole.
+    Explained {
+        /// Whether there is any content.
+        exists: bool,
+        /// What is missing, and why.
+        missing: Vec<Missing>,
+        /// Entries of unread logs that may concern it: (entry, why it was not read).
+        unread: Vec<EntryRef>,
+    },
+    /// An import is open.
+    ImportOpened {
+        /// Its number.
+        import: ImportId,
+        /// Where an interrupted import stood, as its last [`Request::ImportRows`] said.
+        checkpoint: Option<Vec<u8>>,
+        /// How many rows it had stored.
+        rows: u64,
+    },
+    /// Rows are durable.
+    Imported {
+        /// How many so far.
+        rows: u64,
+    },
+    /// The descriptions of the collections, by name.
+    Collections(Vec<CollectionMeta>),
+    /// Counts and digests.
+    Digest(Vec<CollectionDigest>),
+    /// Done, with nothing to tell.
+    Done,
+    /// It failed; nothing was written.
+    Failed(RequestError),
+}
+
+/// Count and digest of one collection: equal on two replicas exactly if they hold equal documents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CollectionDigest {
+    /// The collection's name.
+    pub collection: String,
+    /// How many documents it has.
+    pub count: u64,
+    /// Over ids and values, in the order of the ids.
+    pub digest: [u8; 32],
+}
+
+/// Why a request failed.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum RequestError {
+    /// There is no such document.
+    #[error("there is no such document")]
+    NotFound,
+    /// The document is not wholly here, so it is not changed blindly.
+    #[error("the document is not wholly here")]
+    Incomplete(Vec<Missing>),
+    /// A name, key or source is empty or too long.
+    #[error("{0} must have 1 to 255 bytes")]
+    BadName(&'static str),
+    /// A patch or value is no object.
+    #[error("a document must be an object")]
+    NotObject,
+    /// There is no such import, or it ended.
+    #[error("there is no such import: start it again")]
+    NoImport,
+    /// The edit was refused.
+    #[error(transparent)]
+    Edit(#[from] EditError),
+    /// The import was refused.
+    #[error(transparent)]
+    Bulk(#[from] BulkError),
+    /// The space cannot be written to.
+    #[error(transparent)]
+    Space(#[from] SpaceError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The endpoint failed before the write was durable.
+    #[error("the write was lost before it was durable: try again")]
+    Lost,
+}
+
+/// What changed, for watchers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changed {
+    /// Where.
+    pub partition: PartNo,
+    /// The space of the partition.
+    pub space: SpaceNo,
+    /// Which document.
+    pub doc: DocId,
+    /// Whether this store changed it.
+    pub here: bool,
+}
