@@ -135,7 +135,7 @@ fn an_update_that_is_full_is_taken_first() {
 fn nothing_depends_on_the_random_peer_id() {
     let run = || {
         let value: Value = [("body", "x"), ("b", "y")].into_iter().collect();
-        let meta = Meta { collection: Some("c".to_owned()), key: Some("k".to_owned()) };
+        let meta = Meta { collection: Some("c".to_owned()), key: Some("k".to_owned()), deleted: false };
         let mut a = Replica::create(5, &meta, &value, &texts()).unwrap();
         a.apply(&[splice(1, 0, "z")], &texts()).unwrap();
         let update = a.take_update().unwrap().unwrap();
@@ -152,7 +152,7 @@ fn nothing_depends_on_the_random_peer_id() {
 fn a_bulk_update_is_the_update_of_a_replica() {
     let value: Value =
         [("body", Value::from("text")), ("l", Value::List(vec![1.into(), Value::Null]))].into_iter().collect();
-    let meta = Meta { collection: Some("c".to_owned()), key: None };
+    let meta = Meta { collection: Some("c".to_owned()), key: None, deleted: false };
     let mut replica = Replica::create(9, &meta, &value, &texts()).unwrap();
     let update = encode_new(9, &meta, &value, &texts()).unwrap();
     assert_eq!(replica.take_update().unwrap().unwrap(), update);
