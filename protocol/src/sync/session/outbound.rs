@@ -289,8 +289,9 @@ impl Session {
         let flows = follows_all && outbound.next.is_some_and(|next| outbound.from <= from && from <= next);
         if !flows {
             outbound.start(from);
-            outbound.asked = Some(to);
         }
+        // What the peer says of its tip must not end a stream that it asked for.
+        outbound.asked = if flows { outbound.asked.max(Some(to)) } else { Some(to) };
         self.activate(id, &view, view.class);
         Ok(())
     }
