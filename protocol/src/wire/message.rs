@@ -120,6 +120,8 @@ pub enum Message {
         from: u64,
         /// The seq after the last.
         to: u64,
+        /// Whether entries that came were dropped, so that they must come again.
+        again: bool,
     },
     /// Asks for the signed head alone.
     WantHead {
@@ -267,9 +269,10 @@ impl Message {
                 out.varint(nodes.len() as u64);
                 nodes.iter().for_each(|node| write_node(&mut out, node));
             }
-            Self::Want { log, from, to } => {
+            Self::Want { log, from, to, again } => {
                 out.byte(WANT);
                 write_span(&mut out, *log, *from, *to);
+                out.byte(u8::from(*again));
             }
             Self::WantHead { log, card } => {
                 out.byte(WANT_HEAD);
@@ -343,7 +346,7 @@ impl Message {
             NODES => read_nodes(r)?,
             WANT => {
                 let (log, from, to) = read_span(r)?;
-                Self::Want { log, from, to }
+                Self::Want { log, from, to, again: read_bool(r)? }
             }
             WANT_HEAD => Self::WantHead { log: read_ref(r)?, card: read_bool(r)? },
             RANGE => read_range(r, bytes)?,
