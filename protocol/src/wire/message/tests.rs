@@ -1,4 +1,5 @@
 use super::*;
+use crate::sync::LeafItem;
 use proptest::prelude::*;
 
 fn log_ref() -> impl Strategy<Value = LogRef> {
