@@ -346,7 +346,9 @@ impl Session {
                 }
             }
             Message::Nodes { space, answered, nodes } => self.on_nodes(catalog, space, answered, nodes)?,
-            Message::Want { log, from, to } => self.on_want(catalog, log, from, to)?,
+            Message::Want { log, from, to, again } => {
+                self.on_want(catalog, log, outbound::Want { from, to, again })?;
+            }
             Message::WantHead { log, card } => self.on_want_head(catalog, log, card)?,
             Message::Range { .. } => return Err(SessionError::Unexpected),
             Message::Head { log, card, seq, h, signature } => {

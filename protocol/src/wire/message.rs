@@ -3,9 +3,12 @@
 //! Every message is bounded: counts and lengths are checked before anything is allocated. Cards, entries and
 //! signatures are opaque here; whether they are valid is for others to say.
 
+mod node;
+
+use self::node::{read_node, write_node};
 use super::codec::{CodecError, Reader, Write};
 use crate::ids::{Incarnation, LogId};
-use crate::sync::{Class, Cursor, Follow, LeafItem, NodeView, Scope};
+use crate::sync::{Class, Cursor, Follow, NodeView, Scope};
 use bytes::Bytes;
 
 /// Most log ids, changes or acks in one message.
@@ -120,6 +123,8 @@ pub enum Message {
         from: u64,
         /// The seq after the last.
         to: u64,
+        /// Whether entries that came were dropped, so that they must come again.
+        again: bool,
     },
     /// Asks for the signed head alone.
     WantHead {
@@ -267,9 +272,10 @@ impl Message {
                 out.varint(nodes.len() as u64);
                 nodes.iter().for_each(|node| write_node(&mut out, node));
             }
-            Self::Want { log, from, to } => {
+            Self::Want { log, from, to, again } => {
                 out.byte(WANT);
                 write_span(&mut out, *log, *from, *to);
+                out.byte(u8::from(*again));
             }
             Self::WantHead { log, card } => {
                 out.byte(WANT_HEAD);
@@ -343,7 +349,7 @@ impl Message {
             NODES => read_nodes(r)?,
             WANT => {
                 let (log, from, to) = read_span(r)?;
-                Self::Want { log, from, to }
+                Self::Want { log, from, to, again: read_bool(r)? }
             }
             WANT_HEAD => Self::WantHead { log: read_ref(r)?, card: read_bool(r)? },
             RANGE => read_range(r, bytes)?,
@@ -416,43 +422,6 @@ fn write_range(out: &mut Vec<u8>, log: LogRef, card: Option<&Bytes>, run: &Run) 
     out.varint(run.entries.len() as u64);
     run.entries.iter().for_each(|entry| out.prefixed(entry));
     out.raw(&run.signature);
-}
-
-fn write_node(out: &mut Vec<u8>, node: &Node) {
-    let (scope, view) = match (&node.scope, &node.view) {
-        (Scope::Space, NodeView::Inner(_)) => (0, 0),
-        (Scope::Space, NodeView::Leaf(_)) => (0, 2),
-        (Scope::Partition(_), NodeView::Inner(_)) => (1, 0),
-        (Scope::Partition(_), NodeView::Leaf(_)) => (1, 2),
-    };
-    out.byte(scope | view);
-    if let Scope::Partition(token) = &node.scope {
-        out.raw(token);
-    }
-    out.byte(node.prefix.len() as u8);
-    for pair in node.prefix.chunks(2) {
-        out.byte(pair[0] << 4 | pair.get(1).copied().unwrap_or(0));
-    }
-    match &node.view {
-        NodeView::Inner(children) => {
-            let bits = children.iter().enumerate().fold(0u16, |bits, (at, c)| bits | u16::from(c.is_some()) << at);
-            out.raw(&bits.to_le_bytes());
-            children.iter().flatten().for_each(|hash| out.raw(hash));
-        }
-        NodeView::Leaf(items) => {
-            out.byte(items.len() as u8);
-            for item in items {
-                out.raw(item.key());
-                match item {
-                    LeafItem::Partition { root, .. } => out.raw(root),
-                    LeafItem::Log { seq, h, .. } => {
-                        out.varint(*seq);
-                        out.raw(h);
-                    }
-                }
-            }
-        }
-    }
 }
 
 fn read_seq(r: &mut Reader<'_>) -> Result<u64, CodecError> {
@@ -554,61 +523,6 @@ fn read_nodes(r: &mut Reader<'_>) -> Result<Message, CodecError> {
         return Err(CodecError::OutOfRange("a count"));
     }
     Ok(Message::Nodes { space, answered, nodes })
-}
-
-fn read_node(r: &mut Reader<'_>) -> Result<Node, CodecError> {
-    let kind = r.u8()?;
-    if kind > 3 {
-        return Err(CodecError::OutOfRange("a node"));
-    }
-    let scope = if kind & 1 == 0 { Scope::Space } else { Scope::Partition(r.array()?) };
-    let depth = usize::from(r.u8()?);
-    let is_inner = kind & 2 == 0;
-    if depth > scope.depth_max() || (is_inner && depth == scope.depth_max()) {
-        return Err(CodecError::OutOfRange("a path"));
-    }
-    let packed = r.take(depth.div_ceil(2))?;
-    let mut prefix: Vec<u8> = packed.iter().flat_map(|byte| [byte >> 4, byte & 15]).collect();
-    if prefix.len() > depth && prefix.pop() != Some(0) {
-        return Err(CodecError::OutOfRange("a path"));
-    }
-    let view = if is_inner { read_inner(r)? } else { read_leaf(r, scope, &prefix)? };
-    Ok(Node { scope, prefix, view })
-}
-
-fn read_inner(r: &mut Reader<'_>) -> Result<NodeView, CodecError> {
-    let bits = u16::from_le_bytes(r.array()?);
-    if bits == 0 {
-        return Err(CodecError::OutOfRange("a node"));
-    }
-    let mut children = [None; 16];
-    for (at, child) in children.iter_mut().enumerate() {
-        if bits >> at & 1 == 1 {
-            *child = Some(r.array()?);
-        }
-    }
-    Ok(NodeView::Inner(Box::new(children)))
-}
-
-fn read_leaf(r: &mut Reader<'_>, scope: Scope, prefix: &[u8]) -> Result<NodeView, CodecError> {
-    let count = usize::from(r.u8()?);
-    if count > LEAF_MAX {
-        return Err(CodecError::OutOfRange("a leaf"));
-    }
-    let mut items: Vec<LeafItem> = Vec::with_capacity(count);
-    for _ in 0..count {
-        let item = match scope {
-            Scope::Space => LeafItem::Partition { token: r.array()?, root: r.array()? },
-            Scope::Partition(_) => LeafItem::Log { id: LogId(r.array()?), seq: read_seq(r)?, h: r.array()? },
-        };
-        let ascends = items.last().is_none_or(|last| last.key() < item.key());
-        let nibble = |at: usize| item.key()[at / 2] >> (4 * (1 - at % 2)) & 15;
-        if !ascends || prefix.iter().enumerate().any(|(at, expected)| nibble(at) != *expected) {
-            return Err(CodecError::OutOfRange("a leaf"));
-        }
-        items.push(item);
-    }
-    Ok(NodeView::Leaf(items))
 }
 
 #[cfg(test)]

@@ -26,6 +26,8 @@ pub(super) struct Inbound {
     want_due: bool,
     card_due: bool,
     retired: bool,
+    /// Whether a run was dropped because entries before it are lacking.
+    dropped: bool,
     /// Runs handed to the endpoint and not yet durable.
     flights: VecDeque<Flight>,
     /// Whether a head without entries was handed to the endpoint.
@@ -188,6 +190,7 @@ impl Session {
                 inbound.entries_came = inbound.entries_came.max(end);
             } else {
                 inbound.wanted = None;
+                inbound.dropped = true;
             }
             self.credit_due[class.index()] += bytes;
             if !is_known {
@@ -316,7 +319,7 @@ impl Session {
         }
         if let Some((from, to)) = inbound.fetch.take() {
             inbound.wanted = Some((from, to));
-            self.built.push_back(Message::Want { log, from, to });
+            self.built.push_back(Message::Want { log, from, to, again: true });
             return;
         }
         let Some(need) = inbound.need.filter(|_| core::mem::take(&mut inbound.want_due)) else { return };
@@ -330,7 +333,8 @@ impl Session {
         let from = from.max(inbound.next);
         if from < need {
             inbound.wanted = Some((from, need));
-            self.built.push_back(Message::Want { log, from, to: need });
+            let again = core::mem::take(&mut inbound.dropped);
+            self.built.push_back(Message::Want { log, from, to: need, again });
         } else if inbound.next < need && inbound.head_flight.is_none() {
             self.built.push_back(Message::WantHead { log, card });
         }

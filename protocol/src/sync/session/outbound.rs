@@ -26,6 +26,13 @@ pub(super) struct Outbound {
     pub(super) fork_due: Option<(u64, [u8; 32])>,
 }
 
+/// What a peer asks for.
+pub(super) struct Want {
+    pub(super) from: u64,
+    pub(super) to: u64,
+    pub(super) again: bool,
+}
+
 /// A head that goes out without entries.
 #[derive(Debug, Clone, Copy)]
 struct HeadDue {
@@ -267,13 +274,8 @@ impl Session {
         self.pump(catalog);
     }
 
-    pub(super) fn on_want(
-        &mut self,
-        catalog: &dyn Catalog,
-        log: LogRef,
-        from: u64,
-        to: u64,
-    ) -> Result<(), SessionError> {
+    pub(super) fn on_want(&mut self, catalog: &dyn Catalog, log: LogRef, want: Want) -> Result<(), SessionError> {
+        let Want { from, to, again } = want;
         let Some((space, id)) = self.resolve(log)? else { return Ok(()) };
         let follows_all = self.spaces.get(&space).is_some_and(|space| space.is_begun() && space.peer_follows_all());
         let Some((_, view)) = self.view(catalog, &id).filter(|(_, view)| from < view.entries_to) else {
@@ -286,11 +288,12 @@ impl Session {
         }
         let outbound = &mut self.stream(space, id)?.outbound;
         // What already flows to one who follows need not be asked for: the request crossed it.
-        let flows = follows_all && outbound.next.is_some_and(|next| outbound.from <= from && from <= next);
+        let flows = follows_all && !again && outbound.next.is_some_and(|next| outbound.from <= from && from <= next);
         if !flows {
             outbound.start(from);
-            outbound.asked = Some(to);
         }
+        // What the peer says of its tip must not end a stream that it asked for.
+        outbound.asked = if flows { outbound.asked.max(Some(to)) } else { Some(to) };
         self.activate(id, &view, view.class);
         Ok(())
     }

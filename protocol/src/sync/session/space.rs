@@ -222,7 +222,7 @@ impl Session {
             let known = self.streams.get(&id).and_then(|stream| stream.outbound.next);
             if let Some(next) = known.or(peer_was_empty.then_some(0)) {
                 self.offer(catalog, no, id, next);
-            } else if !peer_follows_all {
+            } else if !peer_follows_all || view.entries_to < view.tip_to() {
                 self.offer_head(catalog, no, id, false);
             } else if view.tip_to() > 0 && self.introduce(no, id) {
                 logs.extend(self.handles.reference(&id).map(|log| (log, view.tip_to() - 1)));

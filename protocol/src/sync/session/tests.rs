@@ -333,7 +333,9 @@ fn replay(steps: &[Step], seed: u8, partial: bool) {
     }
     assert_eq!(world.stores[0].heads(), world.stores[2].heads());
     assert!(partial || world.stores[2].entries() == model);
-    assert!(world.sessions.values().all(Session::is_settled), "{:?}", world.sessions);
+    for ((at, peer), session) in &world.sessions {
+        assert!(session.is_settled(), "{at} with {peer}: {:?}", session.streams);
+    }
     assert!(!world.actions.iter().any(|(_, action)| matches!(action, Action::Mismatch { .. } | Action::Retire { .. })));
     world.bytes = 0;
     world.disconnect(0, 1);
@@ -391,7 +393,7 @@ fn rules_that_a_peer_breaks_end_the_link() {
     let logs = Message::Logs { space: 0, ids: vec![LogId([200; 32])] };
     let known = LogRef::Mine(0);
     let cases = [
-        (vec![(0, Message::Want { log: LogRef::Yours(9), from: 0, to: 1 })], CloseCode::UnknownHandle),
+        (vec![(0, Message::Want { log: LogRef::Yours(9), from: 0, to: 1, again: false })], CloseCode::UnknownHandle),
         (vec![(0, Message::Changes { logs: vec![(known, 1)] })], CloseCode::UnknownHandle),
         (vec![(0, Message::Settled { space: 4, position: 1, root: [0; 16] })], CloseCode::UnknownHandle),
         (vec![(1, Message::Ping { nonce: 1 })], CloseCode::UnexpectedMessage),
@@ -442,7 +444,7 @@ fn a_peer_of_another_space_learns_nothing() {
     let store = &world.stores[1];
     let messages = [
         (0, Message::Logs { space: 0, ids: vec![store.ids[0]] }),
-        (0, Message::Want { log: LogRef::Mine(0), from: 0, to: 1 }),
+        (0, Message::Want { log: LogRef::Mine(0), from: 0, to: 1, again: false }),
         (0, Message::WantHead { log: LogRef::Mine(0), card: true }),
     ];
     session.handle_frame_bytes(&View(store, 0), &frames(&messages)).unwrap();
@@ -468,8 +470,8 @@ proptest! {
         let script = [
             Message::Logs { space: 0, ids: vec![ids[1], ids[3], LogId([9; 32])] },
             Message::Changes { logs: vec![(log, 7), (LogRef::Mine(2), 1)] },
-            Message::Want { log, from: 0, to: 9 },
-            Message::Want { log: LogRef::Mine(1), from: 0, to: 1 },
+            Message::Want { log, from: 0, to: 9, again: false },
+            Message::Want { log: LogRef::Mine(1), from: 0, to: 1, again: false },
             Message::WantHead { log, card: true },
             Message::Settled { space: 0, position: 3, root: [4; 16] },
             Message::Gone { log, from: 0, to: 3, reason: GoneReason::Erased },

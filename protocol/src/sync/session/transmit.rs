@@ -126,8 +126,12 @@ impl Session {
         }
     }
 
-    /// The next message that needs nothing more than to be sent. Introductions go before what uses them.
+    /// The next message that needs nothing more than to be sent. Spaces go before logs, logs before what names
+    /// them.
     fn next_small(&mut self, catalog: &dyn Catalog) -> Option<Message> {
+        if let Some(message) = self.next_open(catalog) {
+            return Some(message);
+        }
         if let Some((no, ids)) = self.handles.take_due(LOGS_MAX)
             && let Some(space) = self.spaces.get(&no)
         {
@@ -140,9 +144,6 @@ impl Session {
             return Some(Message::Pong { nonce });
         }
         if let Some(message) = self.app_due.pop_front() {
-            return Some(message);
-        }
-        if let Some(message) = self.next_open(catalog) {
             return Some(message);
         }
         self.next_credit().or_else(|| self.next_ack(catalog))

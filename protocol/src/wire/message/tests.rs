@@ -1,4 +1,5 @@
 use super::*;
+use crate::sync::LeafItem;
 use proptest::prelude::*;
 
 fn log_ref() -> impl Strategy<Value = LogRef> {
@@ -67,7 +68,8 @@ fn message() -> impl Strategy<Value = Message> {
         (log_ref(), 0u64..1 << 40, 1u64..1 << 40).prop_map(|(log, from, len)| Message::Want {
             log,
             from,
-            to: from + len
+            to: from + len,
+            again: len % 2 == 0
         }),
         (log_ref(), any::<bool>()).prop_map(|(log, card)| Message::WantHead { log, card }),
         range(),
