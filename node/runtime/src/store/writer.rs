@@ -6,6 +6,7 @@ use super::{StoreOptions, StoreStats};
 use cosmicsync_protocol::storage::{Op, StoreDone, StoreError, StoreRequest};
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, SyncSender};
+use std::time::{Duration, Instant};
 
 /// What the handle asks of the thread.
 #[derive(Debug)]
@@ -19,11 +20,14 @@ pub(super) enum Message {
 pub(super) fn run(engine: Engine, queue: &Receiver<Message>, options: &StoreOptions, on_done: impl FnMut(StoreDone)) {
     let mut writer = Writer { engine, on_done, poisoned: false, stats: StoreStats::default(), options };
     let mut waiting = VecDeque::new();
+    let mut pace = Pace::default();
     while let Some(message) = waiting.pop_front().or_else(|| queue.recv().ok()) {
         match message {
             Message::Request(request @ StoreRequest::Commit { .. }) => {
-                let group = gather(request, &mut waiting, queue, options);
+                let group = gather(request, &mut waiting, queue, options, &pace);
+                let began = Instant::now();
                 writer.commit(&group);
+                pace.note(group.len(), began.elapsed());
             }
             Message::Request(request) => writer.read(&request),
             Message::Snapshot(reply) => drop(reply.send(writer.snapshot())),
@@ -32,18 +36,51 @@ pub(super) fn run(engine: Engine, queue: &Receiver<Message>, options: &StoreOpti
     }
 }
 
-/// Takes what is queued now behind a commit, up to the limits of a group. What is no request waits for its end.
+/// How long a group waits for more: the part of a sync's time that it may cost.
+const PATIENCE_PART: u32 = 16;
+
+/// What past groups tell about the next one.
+///
+/// Those who wait for a commit submit their next one as soon as the last is done, a moment after the next group
+/// could begin. So a group waits that moment, but only while others were seen to share a sync, and only until as
+/// many are there as were seen: a lone writer never waits.
+#[derive(Debug, Default)]
+struct Pace {
+    /// How many requests a group had lately; it fades by one a group.
+    peak: usize,
+    sync_time: Duration,
+}
+
+impl Pace {
+    fn note(&mut self, requests: usize, took: Duration) {
+        self.peak = requests.max(self.peak.saturating_sub(1));
+        self.sync_time = took;
+    }
+
+    /// Takes the next message if there is one, or one comes while it is worth waiting.
+    fn next(&self, queue: &Receiver<Message>, gathered: usize, since: Instant) -> Option<Message> {
+        let waiting = queue.try_recv().ok();
+        if waiting.is_some() || gathered >= self.peak {
+            return waiting;
+        }
+        queue.recv_timeout((self.sync_time / PATIENCE_PART).checked_sub(since.elapsed())?).ok()
+    }
+}
+
+/// Takes what is queued behind a commit, up to the limits of a group. What is no request waits for its end.
 fn gather(
     first: StoreRequest,
     waiting: &mut VecDeque<Message>,
     queue: &Receiver<Message>,
     options: &StoreOptions,
+    pace: &Pace,
 ) -> Vec<StoreRequest> {
+    let since = Instant::now();
     let mut bytes = payload_bytes(&first);
     let mut group = vec![first];
     while group.len() < options.group_commits_max {
-        match queue.try_recv() {
-            Ok(Message::Request(request)) => {
+        match pace.next(queue, group.len(), since) {
+            Some(Message::Request(request)) => {
                 let more = payload_bytes(&request);
                 if bytes + more > options.group_bytes_max as u64 {
                     waiting.push_back(Message::Request(request));
@@ -52,11 +89,11 @@ fn gather(
                 bytes += more;
                 group.push(request);
             }
-            Ok(other) => {
+            Some(other) => {
                 waiting.push_back(other);
                 break;
             }
-            Err(_) => break,
+            None => break,
         }
     }
     group
