@@ -288,13 +288,16 @@ impl Ledger {
     /// Applies the records of one entry by a trusted author. What does not verify is passed over: records are
     /// statements, and a false one says nothing.
     pub(super) fn apply_records(&mut self, space: SpaceNo, author: DeviceId, records: &[Record], batch: &mut Batch) {
+        // Devices first: the order of records within an entry means nothing.
+        for record in records {
+            if let Record::Device { credential } = record
+                && let Some(credential) = self.member_credential(space, credential)
+            {
+                self.know_device(space, &credential, batch);
+            }
+        }
         for record in records {
             match record {
-                Record::Device { credential } => {
-                    if let Some(credential) = self.member_credential(space, credential) {
-                        self.know_device(space, &credential, batch);
-                    }
-                }
                 Record::Partition { name } => {
                     let id = partition_id(&self.space(space).id, name);
                     self.know_partition(space, id, name, batch);
@@ -308,7 +311,7 @@ impl Ledger {
                 Record::LogOpen { card, partition, device, signature } if *device == author => {
                     self.apply_log_open(space, author, card, *partition, signature, batch);
                 }
-                Record::LogOpen { .. } | Record::Unknown { .. } => {}
+                Record::Device { .. } | Record::LogOpen { .. } | Record::Unknown { .. } => {}
             }
         }
         batch.effects.push(Effect::SpaceChanged(space));
