@@ -195,6 +195,16 @@ impl Shelf {
         self.docs.get_mut(&doc).filter(|state| state.ready).map(|state| &mut state.replica)
     }
 
+    /// Whether a document is in memory and read.
+    pub(crate) fn is_ready(&self, doc: DocRef) -> bool {
+        self.docs.get(&doc).is_some_and(|state| state.ready)
+    }
+
+    /// Whether a document is in memory, or being read.
+    pub(crate) fn holds(&self, doc: DocRef) -> bool {
+        self.docs.contains_key(&doc)
+    }
+
     /// What an open document lacks.
     pub(crate) fn missing(&self, doc: DocRef) -> Vec<Missing> {
         let Some(state) = self.docs.get(&doc) else { return Vec::new() };
