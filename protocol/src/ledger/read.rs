@@ -38,12 +38,10 @@ impl Ledger {
     pub(super) fn read_entries(&mut self, no: LogNo, fresh: &[(EntryRef, Held)], batch: &mut Batch) {
         let (space, control) = (self.book.log(no).space, self.book.log(no).control);
         if control {
-            let mut learned = false;
-            for record in fresh.iter().filter_map(|(_, held)| held.entry.open_section()) {
-                learned |= self.learn_epoch(space, record, batch);
-            }
-            if learned {
-                self.wake_unread();
+            // A later record may hold the key that opens the key before an earlier one: until nothing new is learned.
+            let records: Vec<_> = fresh.iter().filter_map(|(_, held)| held.entry.open_section()).collect();
+            while records.iter().filter(|record| self.learn_epoch(space, record, batch)).count() > 0 {
+                self.woken = true;
             }
         }
         let mut docs = Vec::new();
@@ -56,6 +54,8 @@ impl Ledger {
                 Reading::Done => {
                     self.book.log_mut(no).staged.indexed.insert(at.seq..=at.seq);
                     batch.touch(no, false);
+                    // What control says may be what other logs wait for.
+                    self.woken |= control;
                 }
                 Reading::Blocked => break,
             }
@@ -66,14 +66,6 @@ impl Ledger {
         if self.book.log(no).staged.unread().is_some() {
             self.unread.insert(no);
         }
-        if control {
-            self.wake_unread();
-        }
-    }
-
-    /// Starts a read of each log that has unread entries, once something new was learned.
-    fn wake_unread(&mut self) {
-        self.woken = true;
     }
 
     /// Asks the store for unread entries of woken logs. Called after a commit completed, when they are all there.

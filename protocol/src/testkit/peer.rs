@@ -1,0 +1,309 @@
+//! An endpoint with a store in memory, and a network of them: the smallest runtime there is.
+
+use crate::config::Config;
+use crate::document::{Meta, TextPaths, Value};
+use crate::endpoint::{CommitId, Dial, Endpoint, Event, LinkId};
+use crate::ids::DocId;
+use crate::ledger::{DocRef, Lease, PartNo, Recovery, Step};
+use crate::sealed::Invite;
+use crate::shelf::{Edit, EditError};
+use crate::sync::SpaceNo;
+use crate::testkit::store::MemStore;
+use crate::time::Now;
+use std::collections::{BTreeMap, VecDeque};
+
+/// An endpoint, its store, and the events it told of so far.
+#[derive(Debug)]
+pub struct Peer {
+    /// The core.
+    pub endpoint: Endpoint,
+    /// Its store.
+    pub store: MemStore,
+    /// Events that no test took yet.
+    pub events: Vec<Event>,
+    /// The time.
+    pub now: Now,
+}
+
+impl Peer {
+    /// A peer with an empty store.
+    pub fn new(seed: u8) -> Self {
+        Self::recover(MemStore::new(), Lease::Continued, seed)
+    }
+
+    /// A peer that starts from a store.
+    ///
+    /// # Panics
+    /// When the store cannot be read.
+    pub fn recover(mut store: MemStore, lease: Lease, seed: u8) -> Self {
+        let now = Now { mono_us: 1, wall_ms: 1_700_000_000_000 };
+        let mut recovery = Box::new(Recovery::new(Config::default(), lease, [seed; 32]));
+        let endpoint = loop {
+            while let Some(request) = recovery.poll_store() {
+                store.submit(request);
+            }
+            let done = store.complete_next().expect("recovery waits for its reads");
+            match recovery.step(now, done).expect("the store can be read") {
+                Step::More(more) => recovery = more,
+                Step::Ready(endpoint) => break *endpoint,
+            }
+        };
+        let mut peer = Self { endpoint, store, events: Vec::new(), now };
+        peer.settle();
+        peer
+    }
+
+    /// Completes store requests and takes events until there are none. Bytes for links stay where they are.
+    ///
+    /// # Panics
+    /// When the endpoint never comes to rest.
+    pub fn settle(&mut self) {
+        for _ in 0..1_000_000 {
+            while let Some(event) = self.endpoint.poll_event() {
+                self.events.push(event);
+            }
+            while let Some(request) = self.endpoint.poll_store() {
+                self.store.submit(request);
+            }
+            let Some(done) = self.store.complete_next() else { return };
+            self.endpoint.handle_stored(self.now, done);
+        }
+        panic!("the endpoint asks its store for ever");
+    }
+
+    /// Lets time pass and fires what is due.
+    pub fn pass(&mut self, us: u64) {
+        self.now = self.now.after_us(us);
+        self.endpoint.handle_timeout(self.now);
+        self.settle();
+    }
+
+    /// Takes the events told of so far.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        core::mem::take(&mut self.events)
+    }
+
+    /// Makes a user and a space.
+    ///
+    /// # Panics
+    /// When there is one already.
+    pub fn found(&mut self, name: &str) -> SpaceNo {
+        self.endpoint.create_user(self.now).expect("a new user");
+        let space = self.endpoint.create_space(self.now, name).expect("a new space");
+        self.settle();
+        space
+    }
+
+    /// The partition `main` of the first space.
+    ///
+    /// # Panics
+    /// When there is none yet.
+    pub fn main(&self) -> PartNo {
+        self.endpoint.partition(SpaceNo(0), "main").expect("a space was founded or joined")
+    }
+
+    /// Opens a document and reads it.
+    pub fn open(&mut self, doc: DocId) -> DocRef {
+        let doc = DocRef { partition: self.main(), doc };
+        self.endpoint.open(self.now, doc);
+        self.settle();
+        doc
+    }
+
+    /// Makes a document in the collection `notes`.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub fn create(&mut self, doc: DocId, value: Value, texts: &[&str]) -> DocRef {
+        let doc = self.open(doc);
+        let collection = self.endpoint.collection_id(SpaceNo(0), "notes");
+        let meta = Meta { collection: Some("notes".into()), ..Meta::default() };
+        self.edit(doc, Edit::Create { collection, meta, value }, texts).expect("a new document");
+        doc
+    }
+
+    /// Edits an open document, urgently.
+    ///
+    /// # Errors
+    /// When the endpoint refuses.
+    pub fn edit(&mut self, doc: DocRef, edit: Edit, texts: &[&str]) -> Result<CommitId, EditError> {
+        let texts: TextPaths = texts.iter().copied().collect();
+        let commit = self.endpoint.edit(self.now, &[(doc, edit)], &texts, true)?;
+        self.settle();
+        Ok(commit)
+    }
+
+    /// The value of a document, opened for the purpose; `None` if it does not exist here.
+    pub fn value(&mut self, doc: DocId) -> Option<Value> {
+        let doc = self.open(doc);
+        let value = self.endpoint.view(doc).map(|snapshot| snapshot.value);
+        self.endpoint.close(self.now, doc);
+        self.settle();
+        value
+    }
+}
+
+/// Two ends of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wire {
+    /// (peer, link) at the dialling end, then at the other.
+    pub ends: [(usize, LinkId); 2],
+}
+
+/// Peers and the connections between them. Bytes travel in order and at once, in pieces of at most `piece` bytes.
+#[derive(Debug)]
+pub struct Net {
+    /// The peers.
+    pub peers: Vec<Peer>,
+    wires: Vec<Wire>,
+    /// How finely the bytes are cut.
+    pub piece: usize,
+    /// Bytes that each peer sent.
+    pub sent: Vec<u64>,
+    /// Transport turns: how often the direction of the talk changed.
+    pub turns: u64,
+}
+
+impl Net {
+    /// A network without connections.
+    pub fn new(peers: Vec<Peer>) -> Self {
+        let sent = vec![0; peers.len()];
+        Self { peers, wires: Vec::new(), piece: usize::MAX, sent, turns: 0 }
+    }
+
+    /// Two peers of one user: `b` joined `a`'s space and is linked to `a`.
+    ///
+    /// # Panics
+    /// When joining fails.
+    pub fn joined() -> Self {
+        let mut a = Peer::new(1);
+        a.found("home");
+        let mut net = Self::new(vec![a, Peer::new(2)]);
+        net.join(1, 0);
+        net.dial(1, 0);
+        net.run();
+        net
+    }
+
+    /// Has `joiner` join the first space of `inviter`.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn join(&mut self, joiner: usize, inviter: usize) {
+        let peer = &mut self.peers[inviter];
+        let expires = peer.now.wall_ms + 60_000;
+        let invite = peer
+            .endpoint
+            .invite(peer.now, SpaceNo(0), vec!["127.0.0.1:1".into()], expires)
+            .expect("the founder invites");
+        peer.settle();
+        let line = invite.to_line();
+        let invite = Invite::parse(&line).expect("what was written is read");
+        self.link(joiner, inviter, Dial::Join(Box::new(invite)));
+        self.run();
+        let joined = self.peers[joiner].events.iter().any(|event| matches!(event, Event::Joined { .. }));
+        assert!(joined, "joined: {:?} {:?}", self.peers[joiner].events, self.peers[inviter].events);
+    }
+
+    /// Links two peers to sync.
+    pub fn dial(&mut self, from: usize, to: usize) -> Wire {
+        self.link(from, to, Dial::Sync)
+    }
+
+    /// Links two peers.
+    pub fn link(&mut self, from: usize, to: usize, dial: Dial) -> Wire {
+        let now = self.peers[from].now;
+        let here = self.peers[from].endpoint.handle_link_up(now, Some(dial));
+        let now = self.peers[to].now;
+        let there = self.peers[to].endpoint.handle_link_up(now, None);
+        let wire = Wire { ends: [(from, here), (to, there)] };
+        self.wires.push(wire);
+        wire
+    }
+
+    /// Breaks all connections.
+    pub fn cut(&mut self) {
+        for wire in core::mem::take(&mut self.wires) {
+            for (peer, link) in wire.ends {
+                let now = self.peers[peer].now;
+                self.peers[peer].endpoint.handle_link_lost(now, link);
+                self.peers[peer].settle();
+            }
+        }
+    }
+
+    /// Carries bytes and completes store requests until nothing moves.
+    ///
+    /// # Panics
+    /// When it goes on for a hundred thousand rounds.
+    pub fn run(&mut self) {
+        let mut last = None;
+        for _ in 0..100_000 {
+            let mut moved = false;
+            for peer in &mut self.peers {
+                peer.settle();
+            }
+            for wire in self.wires.clone() {
+                for (from, to) in [(0, 1), (1, 0)] {
+                    let bytes = self.drain(wire.ends[from]);
+                    if bytes.is_empty() {
+                        continue;
+                    }
+                    moved = true;
+                    if last != Some(wire.ends[from]) {
+                        self.turns += 1;
+                        last = Some(wire.ends[from]);
+                    }
+                    self.deliver(wire.ends[to], &bytes);
+                }
+            }
+            self.drop_closed();
+            if !moved {
+                return;
+            }
+        }
+        panic!("the network does not come to rest");
+    }
+
+    fn drain(&mut self, (peer, link): (usize, LinkId)) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let state = &mut self.peers[peer];
+        while state.endpoint.poll_transmit(state.now, link, &mut bytes) {}
+        self.sent[peer] += bytes.len() as u64;
+        bytes
+    }
+
+    fn deliver(&mut self, (peer, link): (usize, LinkId), bytes: &[u8]) {
+        let state = &mut self.peers[peer];
+        for piece in bytes.chunks(self.piece) {
+            state.endpoint.handle_bytes(state.now, link, piece);
+            state.settle();
+        }
+    }
+
+    fn drop_closed(&mut self) {
+        let mut closed: BTreeMap<usize, Vec<LinkId>> = BTreeMap::new();
+        for (at, peer) in self.peers.iter().enumerate() {
+            for event in &peer.events {
+                if let Event::Close { link, .. } = event {
+                    closed.entry(at).or_default().push(*link);
+                }
+            }
+        }
+        let is_closed = |(peer, link): &(usize, LinkId)| closed.get(peer).is_some_and(|links| links.contains(link));
+        let (gone, kept): (VecDeque<Wire>, VecDeque<Wire>) =
+            self.wires.iter().partition(|wire| wire.ends.iter().any(is_closed));
+        self.wires = kept.into();
+        for wire in gone {
+            for [from, to] in [[0, 1], [1, 0]] {
+                let bytes = self.drain(wire.ends[from]);
+                self.deliver(wire.ends[to], &bytes);
+            }
+            for (peer, link) in wire.ends {
+                let now = self.peers[peer].now;
+                self.peers[peer].endpoint.handle_link_lost(now, link);
+                self.peers[peer].settle();
+            }
+        }
+    }
+}
