@@ -224,7 +224,7 @@ fn judge(ledger: &Ledger, theirs: &Hello, remote_static: &[u8; 32], invited: boo
                 return Err(refused);
             }
             if invited {
-                return Ok(Judged::Joiner(Admission::Certified(credential)));
+                return Ok(Judged::Joiner(Admission::Certified(Box::new(credential))));
             }
             if shared_spaces(ledger, &credential).is_empty() {
                 return Err(refused);
