@@ -54,7 +54,8 @@ fn run(node: &mut Node, model: &mut BTreeMap<usize, Value>, step: &Step) {
         Step::Put(at, value) => {
             let (collection, texts) = ("notes".to_owned(), TextPaths::none());
             let put = Request::Put { partition, collection, key: Some(key(*at)), value: value.clone(), texts };
-            let Answer::Written { created, .. } = node.ask(put) else { panic!("written") };
+            let answer = node.ask(put);
+            let Answer::Written { created, .. } = answer else { panic!("{answer:?}") };
             assert_eq!(created, model.insert(*at, value.clone()).is_none());
         }
         Step::Patch(at, change) => {
