@@ -42,7 +42,7 @@ pub(crate) enum Admission {
     /// A device without a user, asking for a certificate.
     Claim(DeviceClaim),
     /// A device of the user already, new to the space.
-    Certified(VerifiedCredential),
+    Certified(Box<VerifiedCredential>),
 }
 
 /// The inviter's answer.
@@ -122,7 +122,7 @@ impl Ledger {
         let user_key = me.user_key.as_ref().ok_or(SpaceError::NoUserKey)?;
         let user = me.credential.user();
         let credential = match who {
-            Admission::Certified(credential) if credential.user() == user => credential.clone(),
+            Admission::Certified(credential) if credential.user() == user => (**credential).clone(),
             Admission::Certified(_) => return Err(SpaceError::OtherUser),
             Admission::Claim(claim) => {
                 let cert = user_key.certify(user, *claim, 0, u64::MAX);

@@ -20,7 +20,7 @@ const VERSION: (u8, u8) = (0, 0);
 
 /// How the peer turned out.
 enum Judged {
-    Member(VerifiedCredential),
+    Member(Box<VerifiedCredential>),
     Joiner(Admission),
 }
 
@@ -72,7 +72,7 @@ fn our_hello(ledger: &Ledger) -> Hello {
         limits: HelloLimits {
             message_bytes_max: limits.message_bytes_max as u64,
             channels_max: CHANNELS as u64,
-            credit_bytes: limits.window_bytes.into_iter().min().unwrap_or(0),
+            credit_bytes: limits.window_bytes,
         },
         incarnation: ledger.incarnation,
         suites: vec![Suite::X25519_CHACHAPOLY_BLAKE2S],
@@ -153,7 +153,7 @@ impl Links {
             initiator: dialled,
             handshake_hash: done.handshake_hash,
             peer_incarnation: theirs.incarnation,
-            peer_window_bytes: [theirs.limits.credit_bytes; CHANNELS],
+            peer_window_bytes: theirs.limits.credit_bytes,
         };
         let view = View { ledger, peer: device, spaces: &spaces };
         let session = Session::new(&view, session_link, ledger.config.limits.clone());
@@ -224,12 +224,12 @@ fn judge(ledger: &Ledger, theirs: &Hello, remote_static: &[u8; 32], invited: boo
                 return Err(refused);
             }
             if invited {
-                return Ok(Judged::Joiner(Admission::Certified(credential)));
+                return Ok(Judged::Joiner(Admission::Certified(Box::new(credential))));
             }
             if shared_spaces(ledger, &credential).is_empty() {
                 return Err(refused);
             }
-            Ok(Judged::Member(credential))
+            Ok(Judged::Member(Box::new(credential)))
         }
         Role::Joiner(claim) => {
             if !invited || claim.public.noise != *remote_static || claim.verify().is_err() {
