@@ -61,7 +61,7 @@ pub(crate) enum Work {
     /// Entries of a log came, to be sent.
     Serve { link: LinkId, log: LogNo, part: ServePart },
     /// Rows came for an open document.
-    Doc { doc: DocRef, step: DocStep },
+    Doc { doc: DocRef, life: u64, step: DocStep },
     /// Rows came that the layer above asked for.
     App(ReadId),
 }
