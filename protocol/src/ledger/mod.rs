@@ -243,6 +243,7 @@ impl Ledger {
     pub(crate) fn publish(&mut self, log: LogNo, progress: Progress) -> u64 {
         let before = self.book.log(log).durable.tip.as_ref().map_or(0, |tip| tip.seq + 1);
         self.book.publish(log, progress);
+        self.wake(log);
         before
     }
 
