@@ -227,12 +227,13 @@ impl Replica {
     /// Takes the update with our operations since the last one. `None` when there are none.
     pub fn take_update(&mut self) -> Result<Option<Update>, Broken> {
         let (peer, start, end) = (self.peer, self.taken, self.end_of(self.peer));
+        // Changes that change nothing leave no operation, but were counted.
+        self.untaken = Cost::default();
         if start == end {
             return Ok(None);
         }
         let bytes = self.guarded(|doc| export(doc, peer, start, end))?.ok_or(Broken)?;
         self.taken = end;
-        self.untaken = Cost::default();
         Ok(Some(Update { bytes, start, end }))
     }
 

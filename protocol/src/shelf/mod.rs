@@ -437,7 +437,8 @@ fn open_recent(ledger: &mut Ledger, state: &mut Doc) {
 /// Opens what is in memory and asks the store for the rest.
 fn fetch(ledger: &mut Ledger, doc: DocRef, state: &mut Doc) {
     open_recent(ledger, state);
-    let wanted: Vec<EntryRef> = state.needed().into_iter().filter(|at| ledger.recent.get(*at).is_none()).collect();
+    // Also what is in memory but could not be opened: by the time its key box is read it may be there no more.
+    let wanted: Vec<EntryRef> = state.needed().into_iter().collect();
     for chunk in wanted.chunks(ENTRIES_MAX) {
         let keys = chunk.iter().map(|at| (Table::Entry, entry_key(*at))).collect();
         ledger.store.get(keys, Work::Doc { doc, life: state.life, step: DocStep::Entries(chunk.to_vec()) });
