@@ -36,7 +36,12 @@ fn it_goes_on_in_a_new_log() {
     net.run();
     assert!(net.peers[0].events.iter().any(|event| matches!(event, Event::Retired { .. })));
     let open = net.peers[0].open(doc_id(1));
-    eprintln!("{:?} {:?} {:?}", net.peers[0].endpoint.view(open), net.peers[0].endpoint.missing(open), net.peers[0].endpoint.logs().collect::<Vec<_>>());
+    eprintln!(
+        "{:?} {:?} {:?}",
+        net.peers[0].endpoint.view(open),
+        net.peers[0].endpoint.missing(open),
+        net.peers[0].endpoint.logs().collect::<Vec<_>>()
+    );
     net.peers[0].edit(open, insert(5, "!"), BODY).expect("an edit");
     assert_eq!(converges(&mut net), "later!.");
     assert_ne!(net.peers[0].own_logs(), old);

@@ -99,7 +99,8 @@ fn more_than_one_entry_holds_is_split_between_transactions() {
     // Gathered in one window: they exceed what one entry, and what one update, may hold.
     for at in 0..12u8 {
         let value = char::from(b'a' + at).to_string().repeat(50 * 1024);
-        peer.endpoint.edit(peer.now, &[(doc, set(&format!("{at}"), value))], &BODY.iter().copied().collect(), false)
+        peer.endpoint
+            .edit(peer.now, &[(doc, set(&format!("{at}"), value))], &BODY.iter().copied().collect(), false)
             .expect("an edit");
     }
     peer.settle();

@@ -34,10 +34,8 @@ fn an_edit_waits_for_its_commit_and_an_ack_for_the_peers() {
     let (left, right) = net.peers.split_at_mut(1);
     let (a, b) = (&mut left[0], &mut right[0]);
     a.take_events();
-    let commit = a
-        .endpoint
-        .edit(a.now, &[(open, insert(0, "safe"))], &BODY.iter().copied().collect(), true)
-        .expect("an edit");
+    let commit =
+        a.endpoint.edit(a.now, &[(open, insert(0, "safe"))], &BODY.iter().copied().collect(), true).expect("an edit");
     submit(a);
     let committed = |peer: &Peer| peer.events.contains(&Event::Committed { commits: vec![commit] });
     assert!(transmit(a).is_empty(), "sent before it was stored");

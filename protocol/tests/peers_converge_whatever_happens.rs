@@ -337,7 +337,8 @@ impl World {
         let roots: Vec<_> = self.peers.iter().map(Peer::root).collect();
         prop_assert!(roots.iter().all(|root| *root == roots[0]), "roots differ");
         for peer in &self.peers {
-            let logs: Vec<_> = peer.endpoint.logs().filter(|log| log.held < log.entries || log.read < log.held).collect();
+            let logs: Vec<_> =
+                peer.endpoint.logs().filter(|log| log.held < log.entries || log.read < log.held).collect();
             prop_assert!(logs.is_empty(), "unread: {logs:?}");
         }
         for doc in 0..DOCS * PEERS as u32 {
@@ -347,7 +348,8 @@ impl World {
                 prop_assert_eq!(peer.endpoint.missing(at), vec![]);
                 let live = peer.endpoint.view(at);
                 let cached = peer.store.rows().get(&(Table::Value, doc_key(at))).cloned();
-                let afresh = Peer::with_config(peer.store.crash(0), Lease::Continued, 99, config()).snapshot(doc_id(doc));
+                let afresh =
+                    Peer::with_config(peer.store.crash(0), Lease::Continued, 99, config()).snapshot(doc_id(doc));
                 prop_assert_eq!(&live, &afresh, "what is open is what the entries say");
                 if let Some(row) = cached {
                     prop_assert_eq!(&decode_snapshot(&row).ok(), &live, "what is cached is what the entries say");

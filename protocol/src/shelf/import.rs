@@ -115,7 +115,6 @@ impl Doc {
         }
         Ok(())
     }
-
 }
 
 /// An update whose turn has come, and the entry that brought it.
