@@ -241,8 +241,11 @@ impl Ledger {
 
     /// Makes a log's progress the durable one. Returns the seq after the head that was known before.
     pub(crate) fn publish(&mut self, log: LogNo, progress: Progress) -> u64 {
-        let before = self.book.log(log).durable.tip.as_ref().map_or(0, |tip| tip.seq + 1);
+        let durable = &self.book.log(log).durable;
+        let (before, unread) = (durable.tip.as_ref().map_or(0, |tip| tip.seq + 1), durable.unread());
         self.book.publish(log, progress);
+        // It may have been woken when what it waited for was there already, but the entry itself was not durable yet.
+        self.woken |= self.unread.contains(&log) && self.book.log(log).durable.unread() != unread;
         before
     }
 
