@@ -23,7 +23,7 @@ pub(crate) use append::{Writing, mint_doc_id};
 pub(crate) use catalog::View;
 pub use control::SpaceError;
 pub(crate) use join::Admission;
-pub use join::JoinError;
+pub use join::{JoinError, JoinRefusal};
 pub(crate) use me::Me;
 pub(crate) use read::BodyKeys;
 pub(crate) use recent::Held;
@@ -243,6 +243,8 @@ impl Ledger {
     pub(crate) fn publish(&mut self, log: LogNo, progress: Progress) -> u64 {
         let before = self.book.log(log).durable.tip.as_ref().map_or(0, |tip| tip.seq + 1);
         self.book.publish(log, progress);
+        // What it waits for may have come while its entries were on their way to the store.
+        self.woken |= self.unread.contains(&log);
         before
     }
 
