@@ -97,7 +97,7 @@ fn run(node: &mut Node, model: &mut BTreeMap<usize, Value>, step: &Step) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn a_database_is_a_map_that_survives_restarts(steps in proptest::collection::vec(any_step(), 1..24)) {
