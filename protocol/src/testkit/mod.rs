@@ -4,4 +4,5 @@
 
 pub mod fuzz;
 pub mod peer;
+pub mod sample;
 pub mod store;
