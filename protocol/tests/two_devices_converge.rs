@@ -10,12 +10,7 @@ fn note(text: &str) -> Value {
 }
 
 fn insert(at: usize, text: &str) -> Edit {
-    Edit::Apply(vec![Change::Splice {
-        path: vec![Step::Key("body".into())],
-        at,
-        delete: 0,
-        insert: text.into(),
-    }])
+    Edit::Apply(vec![Change::Splice { path: vec![Step::Key("body".into())], at, delete: 0, insert: text.into() }])
 }
 
 #[test]

@@ -83,7 +83,8 @@ mod tests {
     fn the_oldest_go_first_and_the_newest_stays() {
         let mut recent = Recent::new(100);
         let at = |seq| EntryRef { log: LogNo(0), seq };
-        let entry = Arc::new(Entry::new(0, None, false, [0; 24], vec![Section::Present(Bytes::new())]).expect("an entry"));
+        let entry =
+            Arc::new(Entry::new(0, None, false, [0; 24], vec![Section::Present(Bytes::new())]).expect("an entry"));
         let held = |len| Held { h_prev: [0; 32], h: [0; 32], entry: entry.clone(), bytes: Bytes::from(vec![0; len]) };
         for seq in 0..5 {
             recent.insert(at(seq), held(40));
