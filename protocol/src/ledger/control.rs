@@ -257,11 +257,9 @@ impl Ledger {
         log: &crate::ids::LogId,
         records: &[Record],
     ) -> Option<DeviceId> {
-        let (device, signature) = records.iter().find_map(|record| match record {
-            Record::LogOpen { card, device, signature, .. } if decode_card(card)?.log_id() == *log => {
-                Some((*device, *signature))
-            }
-            _ => None,
+        let (device, signature) = records.iter().find_map(|record| {
+            let Record::LogOpen { card, device, signature, .. } = record else { return None };
+            (decode_card(card)?.log_id() == *log).then_some((*device, *signature))
         })?;
         let public = self.known_device(space, &device, records)?;
         public.verify(LOG_OPEN_CONTEXT, log.as_ref(), &signature).then_some(device)
@@ -271,12 +269,10 @@ impl Ledger {
         if let Some(public) = self.space(space).devices.get(device) {
             return Some(*public);
         }
-        records.iter().find_map(|record| match record {
-            Record::Device { credential } => {
-                let credential = self.member_credential(space, credential)?;
-                (credential.device().device == *device).then(|| *credential.device())
-            }
-            _ => None,
+        records.iter().find_map(|record| {
+            let Record::Device { credential } = record else { return None };
+            let credential = self.member_credential(space, credential)?;
+            (credential.device().device == *device).then(|| *credential.device())
         })
     }
 
@@ -288,13 +284,16 @@ impl Ledger {
     /// Applies the records of one entry by a trusted author. What does not verify is passed over: records are
     /// statements, and a false one says nothing.
     pub(super) fn apply_records(&mut self, space: SpaceNo, author: DeviceId, records: &[Record], batch: &mut Batch) {
+        // Devices first: the order of records within an entry means nothing.
+        for record in records {
+            if let Record::Device { credential } = record
+                && let Some(credential) = self.member_credential(space, credential)
+            {
+                self.know_device(space, &credential, batch);
+            }
+        }
         for record in records {
             match record {
-                Record::Device { credential } => {
-                    if let Some(credential) = self.member_credential(space, credential) {
-                        self.know_device(space, &credential, batch);
-                    }
-                }
                 Record::Partition { name } => {
                     let id = partition_id(&self.space(space).id, name);
                     self.know_partition(space, id, name, batch);
@@ -308,7 +307,7 @@ impl Ledger {
                 Record::LogOpen { card, partition, device, signature } if *device == author => {
                     self.apply_log_open(space, author, card, *partition, signature, batch);
                 }
-                Record::LogOpen { .. } | Record::Unknown { .. } => {}
+                Record::Device { .. } | Record::LogOpen { .. } | Record::Unknown { .. } => {}
             }
         }
         batch.effects.push(Effect::SpaceChanged(space));

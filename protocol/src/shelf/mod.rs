@@ -256,6 +256,8 @@ impl Shelf {
                         state.open_bodies(ledger, at, &held);
                     }
                 }
+                // Bodies that were in memory all along, but not the key boxes that open them.
+                open_recent(ledger, state);
             }
         }
         if state.reading == 0 {
@@ -395,8 +397,8 @@ fn index_rows(ledger: &mut Ledger, doc: DocRef, state: &mut Doc, scan: Scan, fou
     }
 }
 
-/// Opens what is in memory and asks the store for the rest.
-fn fetch(ledger: &mut Ledger, doc: DocRef, state: &mut Doc) {
+/// Opens what is in memory.
+fn open_recent(ledger: &mut Ledger, state: &mut Doc) {
     // A body may need a key box of another entry: the second round finds it opened by the first.
     for _ in 0..2 {
         for at in state.needed() {
@@ -405,6 +407,11 @@ fn fetch(ledger: &mut Ledger, doc: DocRef, state: &mut Doc) {
             }
         }
     }
+}
+
+/// Opens what is in memory and asks the store for the rest.
+fn fetch(ledger: &mut Ledger, doc: DocRef, state: &mut Doc) {
+    open_recent(ledger, state);
     let wanted: Vec<EntryRef> = state.needed().into_iter().filter(|at| ledger.recent.get(*at).is_none()).collect();
     for chunk in wanted.chunks(ENTRIES_MAX) {
         let keys = chunk.iter().map(|at| (Table::Entry, entry_key(*at))).collect();
