@@ -124,7 +124,7 @@ impl Core {
         let all = endpoint.spaces().any(|info| info.no == space && info.bodies == sync::Bodies::All);
         let of_log = |log: cosmicsync_protocol::endpoint::LogInfo| {
             let wanted = if all { log.entries } else { log.held };
-            wanted.saturating_sub(if log.partition.is_some() { log.read.min(log.held) } else { log.held })
+            wanted.saturating_sub(log.read.min(log.held))
         };
         endpoint.logs().filter(|log| log.space == space).map(of_log).sum()
     }

@@ -7,6 +7,7 @@ use crate::service::{
     Bodies, CollectionDigest, Digest, ErrorCode, Invite, Item, Partition, Progress, Reply, Secret, ServiceError, Space,
     SpaceRef, Synced, Text,
 };
+use cosmicsync_data::collection::COLLECTIONS;
 use cosmicsync_data::database::request::{Answer, Request};
 use cosmicsync_protocol::endpoint::{LogInfo, SpaceInfo};
 use cosmicsync_protocol::ledger::PartNo;
@@ -180,11 +181,15 @@ impl Node {
             let answer = self.handle()?.ask(move |_| Ok(Request::Digest { partition })).await?;
             let Answer::Digest(found) = answer else { return Err(handle::unexpected()) };
             for part in found {
-                documents += part.count;
                 for text in [&name, &part.collection] {
                     hasher.update(&(text.len() as u64).to_be_bytes()).update(text.as_bytes());
                 }
                 hasher.update(&part.count.to_be_bytes()).update(&part.digest);
+                // What collections are called is compared too, but no document of anybody's.
+                if part.collection == COLLECTIONS {
+                    continue;
+                }
+                documents += part.count;
                 let collection = if name == MAIN { part.collection } else { format!("{name}:{}", part.collection) };
                 collections.push(CollectionDigest { collection, documents: part.count, digest: hex(&part.digest) });
             }
