@@ -6,7 +6,7 @@
 
 use super::context::{Context, Task, Wake, check_name};
 use super::request::{Answer, ImportId, RequestError, Row, Ticket};
-use crate::collection::CollectionMeta;
+use crate::collection::{COLLECTIONS, CollectionMeta};
 use crate::dictionary::dictionary;
 use bytes::Bytes;
 use cosmicsync_protocol::document::{Meta, TextPaths, Value};
@@ -445,10 +445,12 @@ impl Closing {
             if let Some(known) = cx.description(at) {
                 self.meta.text_paths.extend(&known.text_paths);
             }
-            let edits = if cx.endpoint.view(at).is_none() {
-                vec![(at, cx.describe(at, &self.meta)?)]
-            } else {
-                cx.put_edits(at, crate::collection::COLLECTIONS, Some(&collection), &self.meta.to_value())?.0
+            let edits = match cx.endpoint.view(at) {
+                None => vec![(at, cx.describe(at, &self.meta)?)],
+                Some(found) => {
+                    let wanted = redescribed(&found.value, &self.meta);
+                    cx.put_edits(at, COLLECTIONS, Some(&collection), &wanted)?.0
+                }
             };
             if !edits.is_empty() {
                 cx.edit(&edits, &TextPaths::none(), true, true)?;
@@ -487,6 +489,17 @@ impl Task for Closing {
             _ => Ok(None),
         }
     }
+}
+
+/// A description in place of the stored one. Fields that a later version added stay.
+fn redescribed(stored: &Value, meta: &CollectionMeta) -> Value {
+    let ours = ["format", "columns", "envelope", "text_paths", "id_column"];
+    let stored = stored.as_map().into_iter().flatten().filter(|(name, _)| !ours.contains(&name.as_str()));
+    let mut fields: BTreeMap<String, Value> = stored.map(|(name, value)| (name.clone(), value.clone())).collect();
+    if let Value::Map(new) = meta.to_value() {
+        fields.extend(new);
+    }
+    Value::Map(fields)
 }
 
 #[cfg(test)]

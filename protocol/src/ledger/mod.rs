@@ -23,7 +23,7 @@ pub(crate) use append::{Writing, mint_doc_id};
 pub(crate) use catalog::View;
 pub use control::SpaceError;
 pub(crate) use join::Admission;
-pub use join::JoinError;
+pub use join::{JoinError, JoinRefusal};
 pub(crate) use me::Me;
 pub(crate) use read::BodyKeys;
 pub(crate) use recent::Held;

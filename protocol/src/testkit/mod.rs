@@ -5,4 +5,5 @@
 pub mod fuzz;
 pub mod notes;
 pub mod peer;
+pub mod sample;
 pub mod store;

@@ -8,6 +8,7 @@ use cosmicsync_protocol::document::{TextPaths, Value};
 use cosmicsync_protocol::endpoint::{Dial, Event, LinkId};
 use cosmicsync_protocol::ids::DocId;
 use cosmicsync_protocol::ledger::{Lease, PartNo};
+use cosmicsync_protocol::storage::Table;
 use cosmicsync_protocol::sync::SpaceNo;
 use cosmicsync_protocol::testkit::peer::{Net, Peer};
 use cosmicsync_protocol::testkit::store::MemStore;
@@ -59,6 +60,13 @@ impl Node {
         Self { now: self.now, ..restarted }
     }
 
+    /// Starts again from the same store without its materialised values.
+    pub(super) fn without_values(self) -> Self {
+        let rows = self.store.rows().iter().filter(|((table, _), _)| *table != Table::Value);
+        let rows = rows.map(|(key, value)| (key.clone(), value.clone())).collect();
+        Self { store: MemStore::with_rows(rows), ..self }.restart(0)
+    }
+
     pub(super) fn main(&self) -> PartNo {
         self.db.endpoint().partition(SpaceNo(0), "main").unwrap()
     }
@@ -101,18 +109,16 @@ impl Node {
     pub(super) fn put(&mut self, key: &str, json: &str) -> (DocId, bool, Cut) {
         let (partition, collection) = (self.main(), "notes".to_owned());
         let (key, texts) = (Some(key.to_owned()), TextPaths::none());
-        match self.ask(Request::Put { partition, collection, key, value: value(json), texts }) {
-            Answer::Written { doc, created, cut } => (doc, created, cut),
-            answer => panic!("{answer:?}"),
-        }
+        let answer = self.ask(Request::Put { partition, collection, key, value: value(json), texts });
+        let Answer::Written { doc, created, cut } = answer else { panic!("{answer:?}") };
+        (doc, created, cut)
     }
 
     pub(super) fn get(&mut self, name: Name) -> Option<Value> {
         let partition = self.main();
-        match self.ask(Request::Get { partition, name }) {
-            Answer::Document(found) => found.and_then(|found| found.value),
-            answer => panic!("{answer:?}"),
-        }
+        let answer = self.ask(Request::Get { partition, name });
+        let Answer::Document(found) = answer else { panic!("{answer:?}") };
+        found.and_then(|found| found.value)
     }
 
     /// All documents, page by page.
@@ -139,10 +145,9 @@ impl Node {
 
     pub(super) fn import(&mut self, source: &str, name: &str, resume: bool) -> (super::ImportId, Option<Vec<u8>>, u64) {
         let (partition, source) = (self.main(), source.to_owned());
-        match self.ask(Request::ImportOpen { partition, source, meta: CollectionMeta::new(name), resume }) {
-            Answer::ImportOpened { import, checkpoint, rows } => (import, checkpoint, rows),
-            answer => panic!("{answer:?}"),
-        }
+        let answer = self.ask(Request::ImportOpen { partition, source, meta: CollectionMeta::new(name), resume });
+        let Answer::ImportOpened { import, checkpoint, rows } = answer else { panic!("{answer:?}") };
+        (import, checkpoint, rows)
     }
 
     pub(super) fn rows(&mut self, import: super::ImportId, rows: Vec<Row>, checkpoint: &[u8]) -> Answer {

@@ -6,7 +6,7 @@ use crate::endpoint::event::{CloseReason, Event, LinkId};
 use crate::entropy::Entropy;
 use crate::identity::{Credential, VerifiedCredential};
 use crate::ids::DeviceId;
-use crate::ledger::{Admission, Ledger, View};
+use crate::ledger::{Admission, JoinRefusal, Ledger, View};
 use crate::sync::SpaceNo;
 use crate::sync::session::{Link as SessionLink, Session};
 use crate::wire::close::CloseCode;
@@ -116,7 +116,10 @@ impl Links {
             (None, Judged::Joiner(who)) => {
                 let psk = done.psk_index.and_then(|at| psks.get(at)).copied().unwrap_or_default();
                 link.state = State::Joining(Box::new(Joining { transport: done.transport, space: None, deadline_us }));
-                ledger.admit(id, &psk, &who).map_err(CloseReason::Admission)?;
+                if let Err(error) = ledger.admit(id, &psk, &who) {
+                    self.send_accept(id, &JoinRefusal::of(&error).encode());
+                    return Err(CloseReason::Admission(error));
+                }
             }
             (Some(Dial::Sync) | None, Judged::Member(peer)) => {
                 self.begin_session(ledger, id, done, &peer, &theirs, events)?;
