@@ -32,10 +32,10 @@ fn failing(nth: u64, error: &StoreError) {
     assert!(events.iter().any(|event| matches!(event, Event::StoreFailed { .. })), "{events:?}");
     let mut safe = Vec::new();
     for event in events {
-        match event {
-            Event::Committed { commits } => safe.extend(commits.iter().map(|commit| tokens.remove(commit))),
-            Event::EditsFailed { commits } => commits.iter().for_each(|commit| drop(tokens.remove(commit))),
-            _ => {}
+        if let Event::Committed { commits } = event {
+            safe.extend(commits.iter().map(|commit| tokens.remove(commit)));
+        } else if let Event::EditsFailed { commits } = event {
+            commits.iter().for_each(|commit| drop(tokens.remove(commit)));
         }
     }
     assert!(tokens.is_empty(), "failing commit {nth}: nobody heard of {tokens:?}");

@@ -24,9 +24,9 @@ fn drain(peer: &mut Peer, link: LinkId) -> Vec<u8> {
 }
 
 fn closed(peer: &Peer, link: LinkId) -> Option<&CloseReason> {
-    peer.events.iter().find_map(|event| match event {
-        Event::Close { link: at, reason, .. } if *at == link => Some(reason),
-        _ => None,
+    peer.events.iter().find_map(|event| {
+        let Event::Close { link: at, reason, .. } = event else { return None };
+        (*at == link).then_some(reason)
     })
 }
 

@@ -10,9 +10,9 @@ use cosmicsync_protocol::time::Reason;
 use cosmicsync_protocol::wire::close::CloseCode;
 
 fn closes(peer: &Peer) -> Vec<(LinkId, CloseReason)> {
-    let close = |event: &Event| match event {
-        Event::Close { link, reason, .. } => Some((*link, reason.clone())),
-        _ => None,
+    let close = |event: &Event| {
+        let Event::Close { link, reason, .. } = event else { return None };
+        Some((*link, reason.clone()))
     };
     peer.events.iter().filter_map(close).collect()
 }

@@ -3,7 +3,7 @@
 
 use cosmicsync_protocol::config::Config;
 use cosmicsync_protocol::document::{Meta, TextPaths};
-use cosmicsync_protocol::endpoint::{Dial, Event, LinkId};
+use cosmicsync_protocol::endpoint::{Dial, Event, LinkId, NewDoc};
 use cosmicsync_protocol::ids::DocId;
 use cosmicsync_protocol::ledger::rows::doc_key;
 use cosmicsync_protocol::ledger::{DocRef, Lease};
@@ -18,11 +18,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::OnceLock;
 
 const PEERS: usize = 3;
+/// Documents that each peer makes.
 const DOCS: u32 = 2;
+/// All of those, and one that any peer may make: of what several made apart, one text wins.
+const ALL: u32 = DOCS * PEERS as u32 + 1;
 
 #[derive(Debug, Clone)]
 enum Do {
     Create { peer: usize, doc: u32 },
+    Import { peer: usize, docs: usize },
     Insert { peer: usize, doc: u32, urgent: bool },
     Set { peer: usize, doc: u32, value: i64 },
     Both { peer: usize, doc: u32 },
@@ -40,10 +44,13 @@ enum Do {
 
 fn anything() -> impl Strategy<Value = Do> {
     let peer = || 0..PEERS;
-    let doc = || 0..DOCS * PEERS as u32;
+    let doc = || 0..ALL;
     let pair = || (0..PEERS, 1..PEERS).prop_map(|(from, step)| (from, (from + step) % PEERS));
     prop_oneof![
-        4 => (peer(), 0..DOCS).prop_map(|(peer, doc)| Do::Create { peer, doc: peer as u32 * DOCS + doc }),
+        4 => (peer(), 0..=DOCS).prop_map(|(peer, doc)| {
+            Do::Create { peer, doc: if doc == DOCS { ALL - 1 } else { peer as u32 * DOCS + doc } }
+        }),
+        1 => (peer(), 1..4usize).prop_map(|(peer, docs)| Do::Import { peer, docs }),
         8 => (peer(), doc(), any::<bool>()).prop_map(|(peer, doc, urgent)| Do::Insert { peer, doc, urgent }),
         2 => (peer(), doc(), 0..9i64).prop_map(|(peer, doc, value)| Do::Set { peer, doc, value }),
         2 => (peer(), doc()).prop_map(|(peer, doc)| Do::Both { peer, doc }),
@@ -72,6 +79,7 @@ struct World {
     wires: Vec<Wire>,
     seeds: u8,
     tokens: u32,
+    imported: u32,
     /// Edits that were taken and not yet reported safe: (peer, commit) -> document and token.
     open: BTreeMap<(usize, u64), Vec<(DocId, String)>>,
     safe: Vec<(DocId, String)>,
@@ -104,6 +112,7 @@ impl World {
             wires: Vec::new(),
             seeds: 20,
             tokens: 0,
+            imported: 1_000,
             open: BTreeMap::new(),
             safe: Vec::new(),
             pins: BTreeMap::new(),
@@ -116,7 +125,9 @@ impl World {
 
     fn token(&mut self, doc: u32) -> (DocId, String) {
         self.tokens += 1;
-        (doc_id(doc), format!("<{}>", self.tokens))
+        // Now and then a long one.
+        let long = if self.tokens.is_multiple_of(7) { "z".repeat(3_000) } else { String::new() };
+        (doc_id(doc), format!("<{}{long}>", self.tokens))
     }
 
     fn edit(&mut self, peer: usize, edits: Vec<(DocRef, Edit)>, tokens: Vec<(DocId, String)>, urgent: bool) {
@@ -136,6 +147,7 @@ impl World {
                 let edit = Edit::Create { collection, meta: Meta::default(), value: note(&token.1) };
                 self.edit(peer, vec![(at, edit)], vec![token], false);
             }
+            Do::Import { peer, docs } => self.import(peer, docs),
             Do::Insert { peer, doc, urgent } => {
                 let token = self.token(doc);
                 self.edit(peer, vec![(self.doc(peer, doc), insert(0, &token.1))], vec![token], urgent);
@@ -144,7 +156,7 @@ impl World {
                 self.edit(peer, vec![(self.doc(peer, doc), set("field", value))], Vec::new(), false);
             }
             Do::Both { peer, doc } => {
-                let docs = [doc, (doc + 1) % (DOCS * PEERS as u32)];
+                let docs = [doc, (doc + 1) % (ALL)];
                 let tokens = docs.map(|doc| self.token(doc));
                 let edits = [0, 1].map(|at| (self.doc(peer, docs[at]), insert(0, &tokens[at].1)));
                 self.edit(peer, edits.to_vec(), tokens.to_vec(), false);
@@ -173,7 +185,7 @@ impl World {
                 state.endpoint.hold(state.now, at, hold);
             }
             Do::Link { from, to } => self.link(from, to),
-            Do::Cut { from, to } => self.cut(|ends| ends == [from, to] || ends == [to, from]),
+            Do::Cut { from, to } => self.cut(|ends| ends.iter().all(|(at, _)| [from, to].contains(at))),
             Do::Pass { peer, ms } => {
                 let state = &mut self.peers[peer];
                 state.now = state.now.after_us(ms * 1000);
@@ -192,6 +204,24 @@ impl World {
         }
     }
 
+    fn import(&mut self, peer: usize, docs: usize) {
+        let main = self.peers[peer].main();
+        let state = &mut self.peers[peer];
+        let collection = state.endpoint.collection_id(SpaceNo(0), "imported");
+        let Ok(log) = state.endpoint.bulk_open(state.now, main) else { return };
+        let first = self.imported;
+        self.imported += docs as u32;
+        let new = |number| NewDoc { doc: doc_id(number), meta: Meta::default(), value: note(&format!("<{number}>")) };
+        let docs: Vec<NewDoc> = (first..self.imported).map(new).collect();
+        let texts = BODY.iter().copied().collect();
+        let commit = state.endpoint.bulk_append(state.now, log, collection, &docs, &texts, b"a note", Vec::new());
+        state.endpoint.bulk_close(state.now, log);
+        if let Ok(commit) = commit {
+            let tokens = (first..self.imported).map(|number| (doc_id(number), format!("<{number}>")));
+            self.open.insert((peer, commit.0), tokens.collect());
+        }
+    }
+
     fn set_bodies(&mut self, peer: usize, bodies: Bodies) {
         let state = &mut self.peers[peer];
         state.endpoint.set_bodies(state.now, SpaceNo(0), bodies);
@@ -206,11 +236,10 @@ impl World {
         self.wires.push(Wire { ends, flight: Default::default() });
     }
 
-    fn cut(&mut self, which: impl Fn([usize; 2]) -> bool) {
-        let (gone, kept) =
-            core::mem::take(&mut self.wires).into_iter().partition(|wire| which(wire.ends.map(|end| end.0)));
+    fn cut(&mut self, which: impl Fn([(usize, LinkId); 2]) -> bool) {
+        let (gone, kept): (Vec<_>, Vec<_>) =
+            core::mem::take(&mut self.wires).into_iter().partition(|wire| which(wire.ends));
         self.wires = kept;
-        let gone: Vec<Wire> = gone;
         for (peer, link) in gone.iter().flat_map(|wire| wire.ends) {
             let state = &mut self.peers[peer];
             state.endpoint.handle_link_lost(state.now, link);
@@ -222,7 +251,7 @@ impl World {
         self.events(peer);
         let store = self.peers[peer].store.crash(keep);
         let now = self.peers[peer].now;
-        self.cut(|ends| ends.contains(&peer));
+        self.cut(|ends| ends.iter().any(|(at, _)| *at == peer));
         self.seeds += 1;
         let lease = if broken { Lease::Broken } else { Lease::Continued };
         self.peers[peer] = Peer::with_config(store, lease, self.seeds, config());
@@ -237,29 +266,18 @@ impl World {
         events.extend(core::iter::from_fn(|| state.endpoint.poll_event()));
         let any = !events.is_empty();
         for event in events {
-            match event {
-                Event::Committed { commits } => {
-                    let tokens = commits.iter().filter_map(|commit| self.open.remove(&(peer, commit.0)));
-                    self.safe.extend(tokens.flatten());
-                }
-                Event::EditsFailed { commits } => {
-                    commits.iter().for_each(|commit| drop(self.open.remove(&(peer, commit.0))));
-                }
-                Event::Close { link, .. } => {
-                    let (gone, kept) = core::mem::take(&mut self.wires)
-                        .into_iter()
-                        .partition(|wire| wire.ends.contains(&(peer, link)));
-                    self.wires = kept;
-                    let gone: Vec<Wire> = gone;
-                    for (peer, link) in gone.iter().flat_map(|wire| wire.ends) {
-                        let state = &mut self.peers[peer];
-                        state.endpoint.handle_link_lost(state.now, link);
-                    }
-                }
-                Event::Forked { .. } | Event::Mismatch { .. } | Event::StoreFailed { .. } | Event::Retired { .. } => {
-                    panic!("peer {peer}: {event:?}");
-                }
-                _ => {}
+            let bad = matches!(
+                event,
+                Event::Forked { .. } | Event::Mismatch { .. } | Event::StoreFailed { .. } | Event::Retired { .. }
+            );
+            assert!(!bad, "peer {peer}: {event:?}");
+            if let Event::Committed { commits } = event {
+                let tokens = commits.iter().filter_map(|commit| self.open.remove(&(peer, commit.0)));
+                self.safe.extend(tokens.flatten());
+            } else if let Event::EditsFailed { commits } = event {
+                commits.iter().for_each(|commit| drop(self.open.remove(&(peer, commit.0))));
+            } else if let Event::Close { link, .. } = event {
+                self.cut(|ends| ends.contains(&(peer, link)));
             }
         }
         any
@@ -313,7 +331,7 @@ impl World {
     fn heal(&mut self) {
         for peer in 0..PEERS {
             self.set_bodies(peer, Bodies::All);
-            for doc in 0..DOCS * PEERS as u32 {
+            for doc in 0..ALL {
                 let at = self.doc(peer, doc);
                 let state = &mut self.peers[peer];
                 state.endpoint.hold(state.now, at, None);
@@ -341,7 +359,7 @@ impl World {
                 peer.endpoint.logs().filter(|log| log.held < log.entries || log.read < log.held).collect();
             prop_assert!(logs.is_empty(), "unread: {logs:?}");
         }
-        for doc in 0..DOCS * PEERS as u32 {
+        for doc in (0..ALL).chain(1_000..self.imported) {
             let mut values = Vec::new();
             for peer in &mut self.peers {
                 let at = peer.open(doc_id(doc));
@@ -358,7 +376,7 @@ impl World {
             }
             prop_assert!(values.iter().all(|value| *value == values[0]), "document {doc} differs: {values:?}");
             let text = values[0].as_ref().map(|snapshot| body(&snapshot.value).to_owned()).unwrap_or_default();
-            for (_, token) in self.safe.iter().filter(|(at, _)| *at == doc_id(doc)) {
+            for (_, token) in self.safe.iter().filter(|(at, _)| doc != ALL - 1 && *at == doc_id(doc)) {
                 prop_assert!(text.contains(token), "{token} was safe and is not in {text:?}");
             }
         }
