@@ -300,7 +300,10 @@ impl Endpoint {
                     self.links.handle_grown(&self.ledger, log, from);
                 }
                 Effect::Received { link, log } => self.links.handle_durable(&self.ledger, link, log),
-                Effect::Indexed(rows) => self.shelf.handle_indexed(&mut self.ledger, rows, &mut self.events),
+                Effect::Indexed(rows) => {
+                    self.ledger.indexed(&rows);
+                    self.shelf.handle_indexed(&mut self.ledger, rows, &mut self.events);
+                }
                 Effect::Committed(commits) => {
                     committed += 1;
                     self.events.push_back(Event::Committed { commits });

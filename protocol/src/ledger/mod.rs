@@ -159,6 +159,8 @@ pub(crate) struct Ledger {
     woken: bool,
     /// Materialised values that go with the next commit: a cache, so they are worth no commit of their own.
     cached: BTreeMap<DocRef, Bytes>,
+    /// Documents that a commit under way indexes, and how many do: what is in memory is not their newest value.
+    indexing: BTreeMap<DocRef, usize>,
     /// Cursors likewise: a lost one only costs its peer a longer list of changes.
     cursors_unsaved: BTreeSet<(DeviceId, SpaceNo)>,
     builder: EntryBuilder,
@@ -230,6 +232,31 @@ impl Ledger {
     pub(crate) fn drop_cached(&mut self, doc: DocRef, batch: &mut Batch) {
         self.cached.remove(&doc);
         batch.ops.push(delete(Table::Value, doc_key(doc)));
+    }
+
+    /// The effect of a commit that indexes these sections.
+    pub(crate) fn indexing(&mut self, rows: Vec<(DocRef, IndexRow)>) -> Effect {
+        for (doc, _) in &rows {
+            *self.indexing.entry(*doc).or_default() += 1;
+        }
+        Effect::Indexed(rows)
+    }
+
+    /// That commit is durable.
+    pub(crate) fn indexed(&mut self, rows: &[(DocRef, IndexRow)]) {
+        for (doc, _) in rows {
+            if let Some(count) = self.indexing.get_mut(doc) {
+                *count -= 1;
+                if *count == 0 {
+                    self.indexing.remove(doc);
+                }
+            }
+        }
+    }
+
+    /// Whether a commit under way indexes sections of a document.
+    pub(crate) fn is_indexing(&self, doc: DocRef) -> bool {
+        self.indexing.contains_key(&doc)
     }
 
     /// Remembers how far a peer's journal was read.

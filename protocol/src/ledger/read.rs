@@ -6,7 +6,7 @@
 
 use super::recent::Held;
 use super::rows::{DocRef, EntryRef, IndexRow, PartNo, entry_key, listing_key, log_key, put};
-use super::{Batch, Effect, Ledger, Work};
+use super::{Batch, Ledger, Work};
 use crate::log::Codec;
 use crate::log::entry::FLAG_OPEN;
 use crate::log::header::{EntryKind, Header, KeyRef};
@@ -61,7 +61,7 @@ impl Ledger {
             }
         }
         if !docs.is_empty() {
-            batch.effects.push(Effect::Indexed(docs));
+            batch.effects.push(self.indexing(docs));
         }
         if self.book.log(no).staged.unread().is_some() {
             self.unread.insert(no);

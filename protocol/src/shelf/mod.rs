@@ -163,7 +163,14 @@ impl Shelf {
         state.pins += 1;
         state.last_used_us = now_us;
         self.idle.retain(|idle| *idle != doc);
-        if state.ready {
+        if !state.ready {
+            return;
+        }
+        // What was held back when it was let go comes in now.
+        if state.reading == 0 {
+            self.import(ledger, doc, events);
+        }
+        if let Some(state) = self.docs.get(&doc).filter(|state| state.ready) {
             events.push_back(Event::Opened { doc, exists: state.exists() });
         }
     }
@@ -448,7 +455,8 @@ fn fetch(ledger: &mut Ledger, doc: DocRef, state: &mut Doc) {
 
 /// Stages the materialised value of a document that leaves memory, if it is whole.
 fn cache(ledger: &mut Ledger, doc: DocRef, state: &mut Doc) {
-    if state.cached || !state.ready || !state.exists() || !state.waiting.is_empty() || state.hold.is_some() {
+    let is_whole = state.ready && state.exists() && state.waiting.is_empty() && state.hold.is_none();
+    if state.cached || !is_whole || ledger.is_indexing(doc) {
         return;
     }
     let (Ok(meta), Ok(value)) = (state.replica.meta(), state.replica.value()) else { return };
