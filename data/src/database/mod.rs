@@ -194,8 +194,15 @@ impl Database {
         match event {
             Event::Opened { doc, .. } => self.desk.opened(doc),
             Event::Changed { doc } => self.desk.changed(doc, false),
-            Event::Committed { commits } => self.desk.committed(&commits, true),
-            Event::EditsFailed { commits } => self.desk.committed(&commits, false),
+            // Told on, too: others may have written through the endpoint.
+            Event::Committed { commits } => {
+                self.desk.committed(&commits, true);
+                self.events.push_back(Event::Committed { commits });
+            }
+            Event::EditsFailed { commits } => {
+                self.desk.committed(&commits, false);
+                self.events.push_back(Event::EditsFailed { commits });
+            }
             Event::Read { id, result } => self.desk.read(id, result),
             Event::StoreFailed { error } => {
                 self.fail(&error);

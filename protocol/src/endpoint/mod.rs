@@ -237,13 +237,13 @@ impl Endpoint {
             (Work::Serve { link, log, part }, StoreDone::Scanned { rows, .. }) => {
                 self.links.handle_serve(&self.ledger, link, log, part, rows);
             }
-            (Work::Doc { doc, step }, StoreDone::Scanned { rows, more, .. }) => {
+            (Work::Doc { doc, life, step }, StoreDone::Scanned { rows, more, .. }) => {
                 let found = Ok((rows.into_iter().map(Some).collect(), more));
-                self.shelf.handle_rows(&mut self.ledger, doc, step, found, &mut self.events);
+                self.shelf.handle_rows(&mut self.ledger, doc, life, step, found, &mut self.events);
             }
-            (Work::Doc { doc, step }, StoreDone::Got { values, .. }) => {
+            (Work::Doc { doc, life, step }, StoreDone::Got { values, .. }) => {
                 let found = values.into_iter().map(|value| Some((Bytes::new(), value?))).collect();
-                self.shelf.handle_rows(&mut self.ledger, doc, step, Ok((found, false)), &mut self.events);
+                self.shelf.handle_rows(&mut self.ledger, doc, life, step, Ok((found, false)), &mut self.events);
             }
             (Work::App(id), StoreDone::Scanned { rows, more, .. }) => {
                 self.events.push_back(Event::Read { id, result: ReadResult::Rows { rows, more } });
@@ -265,17 +265,18 @@ impl Endpoint {
                 for effect in effects {
                     if let Effect::Committed(commits) = effect {
                         self.events.push_back(Event::EditsFailed { commits });
+                        self.shelf.handle_failed();
                     }
                 }
                 self.links.close_all(crate::wire::close::CloseCode::StoreFailed, &mut self.events);
                 self.events.push_back(Event::StoreFailed { error });
             }
-            Work::Doc { doc, step } => {
+            Work::Doc { doc, life, step } => {
                 let step = match step {
                     DocStep::Index(scan) => DocStep::Index(scan),
                     DocStep::Entries(_) => DocStep::Entries(Vec::new()),
                 };
-                self.shelf.handle_rows(&mut self.ledger, doc, step, Err(()), &mut self.events);
+                self.shelf.handle_rows(&mut self.ledger, doc, life, step, Err(()), &mut self.events);
                 self.events.push_back(Event::StoreFailed { error });
             }
             Work::App(id) => self.events.push_back(Event::Read { id, result: ReadResult::Failed(error) }),

@@ -61,7 +61,7 @@ pub(crate) enum Work {
     /// Entries of a log came, to be sent.
     Serve { link: LinkId, log: LogNo, part: ServePart },
     /// Rows came for an open document.
-    Doc { doc: DocRef, step: DocStep },
+    Doc { doc: DocRef, life: u64, step: DocStep },
     /// Rows came that the layer above asked for.
     App(ReadId),
 }
@@ -241,11 +241,9 @@ impl Ledger {
 
     /// Makes a log's progress the durable one. Returns the seq after the head that was known before.
     pub(crate) fn publish(&mut self, log: LogNo, progress: Progress) -> u64 {
-        let durable = &self.book.log(log).durable;
-        let (before, unread) = (durable.tip.as_ref().map_or(0, |tip| tip.seq + 1), durable.unread());
+        let before = self.book.log(log).durable.tip.as_ref().map_or(0, |tip| tip.seq + 1);
         self.book.publish(log, progress);
-        // It may have been woken when what it waited for was there already, but the entry itself was not durable yet.
-        self.woken |= self.unread.contains(&log) && self.book.log(log).durable.unread() != unread;
+        self.wake(log);
         before
     }
 

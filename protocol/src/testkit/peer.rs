@@ -6,7 +6,7 @@ use crate::endpoint::{CommitId, Dial, Endpoint, Event, LinkId};
 use crate::ids::{DocId, LogId};
 use crate::ledger::{DocRef, Lease, PartNo, Recovery, Step};
 use crate::sealed::Invite;
-use crate::shelf::{Edit, EditError};
+use crate::shelf::{Edit, EditError, Snapshot};
 use crate::sync::SpaceNo;
 use crate::testkit::store::MemStore;
 use crate::time::Now;
@@ -151,13 +151,18 @@ impl Peer {
         self.endpoint.spaces().next().map(|space| space.root)
     }
 
-    /// The value of a document, opened for the purpose; `None` if it does not exist here.
-    pub fn value(&mut self, doc: DocId) -> Option<Value> {
+    /// A document as it stands, opened for the purpose; `None` if it does not exist here.
+    pub fn snapshot(&mut self, doc: DocId) -> Option<Snapshot> {
         let doc = self.open(doc);
-        let value = self.endpoint.view(doc).map(|snapshot| snapshot.value);
+        let snapshot = self.endpoint.view(doc);
         self.endpoint.close(self.now, doc);
         self.settle();
-        value
+        snapshot
+    }
+
+    /// The value of a document, opened for the purpose; `None` if it does not exist here.
+    pub fn value(&mut self, doc: DocId) -> Option<Value> {
+        self.snapshot(doc).map(|snapshot| snapshot.value)
     }
 }
 

@@ -49,6 +49,11 @@ enum Command {
     /// The recorded run itself.
     #[command(hide = true)]
     Workload { dir: PathBuf, marks: PathBuf },
+    /// Compiles the library that records and injects faults, to be preloaded into another program (see `shim.c`)
+    Shim {
+        /// An existing directory; the library there is `shim.so`
+        dir: PathBuf,
+    },
 }
 
 /// What was checked and what was wrong.
@@ -95,6 +100,7 @@ fn main() -> ExitCode {
         Some(Command::Workload { dir, marks }) => {
             workload::run(dir, marks, arguments.seed, arguments.commits).map(|()| true)
         }
+        Some(Command::Shim { dir }) => record::build_shim(dir).map(|_| true),
         None => campaign(&arguments),
     };
     match outcome {

@@ -1,6 +1,7 @@
 /* Records what a process writes to the data file of a store, and fails it on demand. Preloaded; see record.rs.
  *
  * CRASH_LOG        where records go: kind (1 byte), offset (8, little endian), length (8), then that many bytes
+ * CRASH_BRIEF      if set, records have no bytes and length 0: the last one tells where a killed process was
  * CRASH_SYNC_FAIL  the number of the sync that fails with EIO, from 1
  * CRASH_META_FAIL  the number of the synchronous write that fails with EIO, from 1
  * CRASH_SPACE      how many bytes fit before the disk is full: one short write, then ENOSPC
@@ -22,7 +23,7 @@ enum kind { WRITE = 1, SYNC_WRITE = 2, SYNC_WRITE_DONE = 3, SYNC = 4, TRUNCATE =
 enum file { OTHER, DATA, MARKS, PROBE };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static int log_fd = -1;
+static int log_fd = -1, brief;
 static long syncs, sync_writes, sync_fail, meta_fail, space = -1, written;
 
 static ssize_t (*real_write)(int, const void *, size_t);
@@ -49,6 +50,7 @@ __attribute__((constructor)) static void start(void) {
 	sync_fail = number("CRASH_SYNC_FAIL", 0);
 	meta_fail = number("CRASH_META_FAIL", 0);
 	space = number("CRASH_SPACE", -1);
+	brief = getenv("CRASH_BRIEF") != NULL;
 	const char *path = getenv("CRASH_LOG");
 	if (path)
 		log_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
@@ -85,6 +87,8 @@ static void put(const void *bytes, size_t len) {
 
 static void record(enum kind kind, uint64_t offset, const void *bytes, uint64_t len) {
 	unsigned char head[17] = {(unsigned char)kind};
+	if (brief)
+		len = 0;
 	memcpy(head + 1, &offset, 8);
 	memcpy(head + 9, &len, 8);
 	pthread_mutex_lock(&lock);

@@ -5,7 +5,14 @@
 //! anything else fails, so that a claim nobody can run is not made.
 
 mod claims;
+mod client;
+mod cost;
+mod crash;
+mod import;
+mod input;
+mod node;
 mod report;
+mod traces;
 
 use crate::{Failure, Output, glob, repo, step};
 use claims::Claims;
@@ -16,7 +23,8 @@ use std::path::{Path, PathBuf};
 type Proof = fn(&Setting, &mut Report<'_>) -> Result<(), Failure>;
 
 /// The proofs, by the id of their claim.
-const PROOFS: &[(&str, Proof)] = &[];
+const PROOFS: &[(&str, Proof)] =
+    &[("import", import::prove), ("traces", traces::prove), ("cost", cost::prove), ("crash", crash::prove)];
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -34,27 +42,29 @@ pub(crate) struct Args {
 #[derive(Debug)]
 pub(crate) struct Setting {
     /// The release build of `cosmicsync`.
-    #[expect(dead_code, reason = "the first proof reads it")]
     pub(crate) binary: PathBuf,
     /// The files that the caller gave; empty means the project's samples.
     pub(crate) files: Vec<PathBuf>,
 }
 
 impl Setting {
-    /// The caller's files, or the samples `names`, which lie beside the repository and not in it.
-    #[expect(dead_code, reason = "the first proof calls it")]
+    /// The caller's files, or the samples `names`, which lie beside the repository and not in it: in
+    /// `$COSMICSYNC_DATA`, else in `../shared/data`.
     pub(crate) fn files_or(&self, names: &[&str]) -> Result<Vec<PathBuf>, Failure> {
         if !self.files.is_empty() {
             return Ok(self.files.clone());
         }
-        let folder = repo::root().join("../shared/data");
+        let folder = std::env::var_os("COSMICSYNC_DATA").map(PathBuf::from);
+        let folder = folder.unwrap_or_else(|| repo::root().join("../shared/data"));
+        eprintln!("samples: {} (COSMICSYNC_DATA chooses another directory)", folder.display());
         let samples: Vec<_> = names.iter().map(|name| folder.join(name)).collect();
         match samples.iter().find(|sample| !sample.exists()) {
             None => Ok(samples),
-            Some(missing) => {
-                Err(format!("{} is not there: give the files as arguments (`prove CLAIM FILE...`)", missing.display())
-                    .into())
-            }
+            Some(missing) => Err(format!(
+                "{} is not there: set COSMICSYNC_DATA, or give files (`prove CLAIM FILE...`)",
+                missing.display()
+            )
+            .into()),
         }
     }
 }
@@ -72,11 +82,18 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     let mut report = Report::new(&claims, !files.is_empty(), args.output);
     if PROOFS.iter().any(|(id, _)| selected.contains(id)) {
-        step::shown(repo::cargo(&["build", "--release", "--quiet", "--package", "cosmicsync"]))?;
+        let packages = ["--package", "cosmicsync", "--package", "crash-images", "--package", "floor"];
+        step::shown(repo::cargo(&[&["build", "--release", "--quiet"], &packages[..]].concat()))?;
     }
-    let setting = Setting { binary: repo::root().join("target/release/cosmicsync"), files };
+    let setting = Setting { binary: built("cosmicsync")?, files };
     prove(&selected, PROOFS, &setting, &mut report)?;
     report.finish(&selected)
+}
+
+/// Where cargo puts a program's release build.
+fn built(name: &str) -> Result<PathBuf, Failure> {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repo::root().join("target"), PathBuf::from);
+    Ok(std::path::absolute(target)?.join("release").join(name))
 }
 
 /// Runs each selected claim's proof. One that fails does not keep the next from running.

@@ -45,7 +45,6 @@ impl<'a> Report<'a> {
     }
 
     /// Reports a figure made of `n` cases, in the unit of its row.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the first proof calls it"))]
     pub(crate) fn figure(&mut self, workload: &str, value: f64, n: u64) {
         let row = self.claims.row(&self.id, workload);
         let claim = row.map(|at| &self.claims.rows[at]);

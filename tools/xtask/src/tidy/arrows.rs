@@ -19,6 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cosmicsync-benches", &["cosmicsync-protocol", "cosmicsync-data", "cosmicsync-node", "cosmicsync-sim"]),
     ("cosmicsync-wasm", &["cosmicsync-data", "cosmicsync-protocol"]),
     ("crash-images", &["cosmicsync-node", "cosmicsync-protocol"]),
+    ("floor", &[]),
     ("xtask", &[]),
 ];
 

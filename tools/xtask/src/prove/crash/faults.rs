@@ -1,0 +1,147 @@
+//! A full disk and a failing fsync, injected into the real node by a preloaded library.
+
+use super::writers::{Acked, Writers, lost, put};
+use super::{Report, Setting, shim};
+use crate::Failure;
+use crate::prove::client::CallError;
+use crate::prove::node::{ANY_PORT, Node, start_owner};
+use std::path::Path;
+use std::process::ExitStatus;
+
+/// Writes after which a fault that was to come has not.
+const WRITES_MAX: u64 = 5_000;
+/// The exit code of a store that failed, by `docs/cli.md`.
+const STORE_FAILED: i32 = 6;
+
+/// What is injected: a variable of the library and its value.
+struct Fault {
+    name: &'static str,
+    variable: &'static str,
+    values: [u64; 3],
+    /// What the client must be told, by its code.
+    codes: &'static [&'static str],
+    /// Whether the node ends; otherwise it goes on and tries again.
+    ends: bool,
+}
+
+const FAULTS: [Fault; 3] = [
+    Fault {
+        name: "full disk",
+        variable: "CRASH_SPACE",
+        values: [200_000, 1_000_000, 4_000_000],
+        codes: &["store_full"],
+        ends: false,
+    },
+    Fault {
+        name: "failing fsync",
+        variable: "CRASH_SYNC_FAIL",
+        values: [20, 75, 200],
+        codes: &["io", "store_damaged"],
+        ends: true,
+    },
+    Fault {
+        name: "failing fsync",
+        variable: "CRASH_META_FAIL",
+        values: [15, 60, 150],
+        codes: &["io", "store_damaged"],
+        ends: true,
+    },
+];
+
+/// What one kind of fault came to.
+#[derive(Default)]
+struct Outcome {
+    cases: u64,
+    unclear: u64,
+    lost: u64,
+    acked: u64,
+}
+
+/// See the module's head.
+pub(super) fn prove(setting: &Setting, home: &Path, report: &mut Report<'_>) -> Result<(), Failure> {
+    let library = shim(home)?;
+    let library = library.to_str().ok_or("a directory that is not UTF-8")?;
+    for name in ["full disk", "failing fsync"] {
+        let mut outcome = Outcome::default();
+        for fault in FAULTS.iter().filter(|fault| fault.name == name) {
+            for value in fault.values {
+                let home = tempfile::tempdir_in(home)?;
+                inject(setting, home.path(), library, (fault, value), &mut outcome)?;
+            }
+        }
+        report.figure(&format!("{name}: acknowledged writes lost"), outcome.lost as f64, outcome.acked);
+        report.figure(&format!("{name}: faults without a clear error"), outcome.unclear as f64, outcome.cases);
+    }
+    Ok(())
+}
+
+/// Writes until the fault shows, judges what the writer is told, and looks for everything after a restart.
+fn inject(
+    setting: &Setting,
+    home: &Path,
+    library: &str,
+    (fault, value): (&Fault, u64),
+    outcome: &mut Outcome,
+) -> Result<(), Failure> {
+    let device = start_owner(&setting.binary, home)?.stop()?;
+    let value = value.to_string();
+    let variables =
+        [("LD_PRELOAD", library), ("CRASH_LOG", "/dev/null"), ("CRASH_BRIEF", "1"), (fault.variable, value.as_str())];
+    let mut node = device.start_with(ANY_PORT, &variables)?;
+    let writers = Writers::start(&node, 2, "others", 0)?;
+    let (mut acked, error) = write_until_failure(&node)?;
+    let exit = if fault.ends {
+        node.wait_exit()?
+    } else {
+        still_reads(&mut node)?;
+        None
+    };
+    drop(node.kill());
+    acked.extend(writers.finish()?);
+    let complaint = complaint(fault, &error, exit);
+    eprintln!("  {} {}={value}: {} acknowledged, then {error}", fault.name, fault.variable, acked.len());
+    if let Some(complaint) = &complaint {
+        eprintln!("  not clear: {complaint}; {}", device.failure("its log ends"));
+    }
+    outcome.cases += 1;
+    outcome.unclear += u64::from(complaint.is_some());
+    outcome.acked += acked.len() as u64;
+    let mut node = device.start(ANY_PORT)?;
+    outcome.lost += lost(&mut node, &acked)?;
+    // The disk is well again: so is the node.
+    put(&mut node.client()?, "after", 1)?;
+    Ok(())
+}
+
+fn write_until_failure(node: &Node) -> Result<(Acked, CallError), Failure> {
+    let mut client = node.client()?;
+    let mut acked = Acked::new();
+    for at in 0..WRITES_MAX {
+        let key = format!("one-{at}");
+        match put(&mut client, &key, at) {
+            Ok(_) => drop(acked.insert(key, at)),
+            Err(error) => return Ok((acked, error)),
+        }
+    }
+    Err("the fault did not come".into())
+}
+
+/// A node whose disk is full still answers.
+fn still_reads(node: &mut Node) -> Result<(), Failure> {
+    node.status().map(drop).map_err(|error| format!("it does not answer any more: {error}").into())
+}
+
+/// What is unclear about the way in which a fault was told; none if nothing is.
+fn complaint(fault: &Fault, error: &CallError, exit: Option<ExitStatus>) -> Option<String> {
+    if !fault.codes.contains(&error.code()) {
+        return Some(format!("the writer was told {error}"));
+    }
+    if error.member("message").is_empty() || error.member("next").is_empty() {
+        return Some("the error names no next step".into());
+    }
+    match exit {
+        None if fault.ends => Some("the node goes on".into()),
+        Some(exit) if exit.code() != Some(STORE_FAILED) => Some(format!("the node ended with {exit}")),
+        _ => None,
+    }
+}
