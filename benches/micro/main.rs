@@ -2,19 +2,19 @@
 //!
 //! Where there is a floor it stands in the same group and run: what the same work costs with nothing of ours around it.
 
-mod core;
+mod pure;
 mod store;
 
 use criterion::{criterion_group, criterion_main};
 
 criterion_group!(
     benches,
-    core::handshake,
-    core::transport,
-    core::live_entry,
-    core::bulk_entry,
-    core::trie,
-    core::documents,
+    pure::handshake,
+    pure::transport,
+    pure::live_entry,
+    pure::bulk_entry,
+    pure::trie,
+    pure::documents,
     store::commits
 );
 criterion_main!(benches);
