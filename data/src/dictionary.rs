@@ -23,7 +23,12 @@ const VALUES_MAX: usize = 65_536;
 ///
 /// Empty when nothing is frequent. A function of its arguments alone; the order of the records does not matter as long
 /// as they hold fewer than 65,536 different values.
-pub fn dictionary(records: &[Value], peer: u64, meta: &Meta, texts: &TextPaths) -> Vec<u8> {
+pub fn dictionary<'a>(
+    records: impl IntoIterator<Item = &'a Value>,
+    peer: u64,
+    meta: &Meta,
+    texts: &TextPaths,
+) -> Vec<u8> {
     let mut counts = Counts::default();
     for record in records {
         counts.see(record);

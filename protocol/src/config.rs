@@ -19,7 +19,7 @@ pub struct Limits {
     /// Largest body of an endpoint's own message, in bytes.
     pub app_bytes_max: usize,
     /// How many bytes of entries a peer may have in flight to us, for each class. At least a mebibyte each.
-    pub window_bytes: [u64; 6],
+    pub window_bytes: u64,
     /// How many logs each side may name on one link. A session that used them up asks to be renewed.
     pub handles_max: usize,
     /// How many spaces a peer may open on one link.
@@ -45,7 +45,7 @@ impl Default for Limits {
             entry_bytes_max: 512 * KIB,
             card_bytes_max: KIB,
             app_bytes_max: 64 * KIB,
-            window_bytes: [MIB, MIB, MIB, 4 * MIB, 4 * MIB, 4 * MIB],
+            window_bytes: 2 * MIB,
             handles_max: 262_144,
             spaces_max: 4_096,
             reads_max: 16,

@@ -1,3 +1,269 @@
-//! The database: documents in collections over an [`Endpoint`](cosmicsync_protocol::Endpoint), sans-IO like it.
+//! The database: documents in collections over an [`Endpoint`], sans-IO like it.
+//!
+//! A [`Database`] wraps the endpoint: inputs pass through it, and each [`Request`] is a small state machine that goes
+//! on when the endpoint tells of what it waits for. A bounded number is under way at a time; the others wait in order.
+//! It adds no storage format beyond the rows of imports and the descriptions of collections, never opens a link, and
+//! leaves users, spaces and partitions to the endpoint's own commands. Specified in `spec/documents.md`, section 10.
 
+mod context;
+mod explain;
+mod import;
+mod list;
+mod read;
 pub mod request;
+mod walk;
+mod write;
+
+use crate::collection::COLLECTIONS;
+use context::{Context, Desk, Task, Wake};
+use cosmicsync_protocol::Endpoint;
+use cosmicsync_protocol::endpoint::{Dial, Event, LinkId};
+use cosmicsync_protocol::storage::{StoreDone, StoreError, StoreRequest};
+use cosmicsync_protocol::time::{Deadline, Now};
+use request::{Answer, Changed, Request, RequestError, Ticket};
+use std::collections::{BTreeMap, VecDeque};
+
+/// Requests under way at a time.
+const TASKS_MAX: usize = 1024;
+
+/// Documents in collections. See the module's head.
+#[derive(Debug)]
+pub struct Database {
+    endpoint: Endpoint,
+    desk: Desk,
+    tasks: BTreeMap<Ticket, Box<dyn Task>>,
+    waiting: VecDeque<(Ticket, Request)>,
+    answers: VecDeque<(Ticket, Answer)>,
+    events: VecDeque<Event>,
+    next_ticket: u64,
+    failed: Option<StoreError>,
+    now: Now,
+}
+
+impl Database {
+    /// Takes over a recovered endpoint.
+    pub fn new(endpoint: Endpoint) -> Self {
+        Self {
+            endpoint,
+            desk: Desk::default(),
+            tasks: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            answers: VecDeque::new(),
+            events: VecDeque::new(),
+            next_ticket: 0,
+            failed: None,
+            now: Now::default(),
+        }
+    }
+
+    /// The endpoint, for what is known of spaces, logs and links.
+    pub const fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// The endpoint, for commands: users, spaces, partitions, invites, dialling, shutting down. Its inputs and outputs
+    /// must go through the database.
+    pub const fn endpoint_mut(&mut self) -> &mut Endpoint {
+        &mut self.endpoint
+    }
+
+    /// A connection was made: dialled by this side for a purpose, or accepted (`None`). Returns its number.
+    pub fn handle_link_up(&mut self, now: Now, dial: Option<Dial>) -> LinkId {
+        let link = self.endpoint.handle_link_up(now, dial);
+        self.run(now);
+        link
+    }
+
+    /// Bytes came on a link, cut anywhere.
+    pub fn handle_bytes(&mut self, now: Now, link: LinkId, bytes: &[u8]) {
+        self.endpoint.handle_bytes(now, link, bytes);
+        self.run(now);
+    }
+
+    /// A connection ended, by whichever side.
+    pub fn handle_link_lost(&mut self, now: Now, link: LinkId) {
+        self.endpoint.handle_link_lost(now, link);
+        self.run(now);
+    }
+
+    /// A store request completed.
+    pub fn handle_stored(&mut self, now: Now, done: StoreDone) {
+        self.endpoint.handle_stored(now, done);
+        self.desk.wake_watching();
+        self.run(now);
+    }
+
+    /// A deadline passed. Early or late calls do no harm.
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.endpoint.handle_timeout(now);
+        self.run(now);
+    }
+
+    /// Asks for something. [`Self::poll_answer`] answers once, under the returned ticket.
+    pub fn request(&mut self, now: Now, request: Request) -> Ticket {
+        let ticket = Ticket(self.next_ticket);
+        self.next_ticket += 1;
+        match &self.failed {
+            Some(error) => self.answers.push_back((ticket, Answer::Failed(error.clone().into()))),
+            None => self.waiting.push_back((ticket, request)),
+        }
+        self.run(now);
+        ticket
+    }
+
+    /// Gives a request up: no answer follows. What it wrote already stays written.
+    pub fn cancel(&mut self, ticket: Ticket) {
+        self.waiting.retain(|(waiting, _)| *waiting != ticket);
+        self.answers.retain(|(answered, _)| *answered != ticket);
+        if self.tasks.remove(&ticket).is_some() {
+            self.let_go(ticket);
+            self.run(self.now);
+        }
+    }
+
+    /// The next answer.
+    pub fn poll_answer(&mut self) -> Option<(Ticket, Answer)> {
+        self.answers.pop_front()
+    }
+
+    /// Appends bytes that a link should send, about one transport message; returns whether there were any.
+    pub fn poll_transmit(&mut self, now: Now, link: LinkId, out: &mut Vec<u8>) -> bool {
+        self.endpoint.poll_transmit(now, link, out)
+    }
+
+    /// The next request for the store.
+    pub fn poll_store(&mut self) -> Option<StoreRequest> {
+        self.endpoint.poll_store()
+    }
+
+    /// When [`Self::handle_timeout`] is wanted.
+    pub fn poll_timeout(&self) -> Option<Deadline> {
+        self.endpoint.poll_timeout()
+    }
+
+    /// The next event of the endpoint that is none of the database's own business.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.run(self.now);
+        self.events.pop_front()
+    }
+
+    /// The next document that changed. Changes of one document that were not polled yet are told once; of very many
+    /// documents only the latest are told.
+    pub fn poll_changed(&mut self) -> Option<Changed> {
+        let (doc, here) = self.desk.pop_changed()?;
+        let space = self.endpoint.space_of(doc.partition)?;
+        Some(Changed { partition: doc.partition, space, doc: doc.doc, here })
+    }
+
+    /// Runs the requests that can go on, until none can.
+    fn run(&mut self, now: Now) {
+        self.now = self.now.max(now);
+        loop {
+            while let Some(event) = self.endpoint.poll_event() {
+                self.handle_event(event);
+            }
+            let (ticket, wake) = match self.desk.ready.pop_front() {
+                Some(next) => next,
+                None if self.tasks.len() < TASKS_MAX => match self.waiting.pop_front() {
+                    Some((ticket, request)) => {
+                        self.tasks.insert(ticket, task_of(request));
+                        (ticket, Wake::Start)
+                    }
+                    None => break,
+                },
+                None => break,
+            };
+            let Some(task) = self.tasks.get_mut(&ticket) else { continue };
+            let mut cx = Context { endpoint: &mut self.endpoint, desk: &mut self.desk, now: self.now, ticket };
+            let answer = task.run(&mut cx, wake).unwrap_or_else(|error| Some(Answer::Failed(error)));
+            if let Some(answer) = answer {
+                self.tasks.remove(&ticket);
+                self.let_go(ticket);
+                self.answers.push_back((ticket, answer));
+            }
+        }
+    }
+
+    /// Frees what a request held that ended.
+    fn let_go(&mut self, ticket: Ticket) {
+        let mut cx = Context { endpoint: &mut self.endpoint, desk: &mut self.desk, now: self.now, ticket };
+        cx.let_go();
+    }
+
+    fn handle_event(&mut self, event: Event) {
+        match event {
+            Event::Opened { doc, .. } => self.desk.opened(doc),
+            Event::Changed { doc } => self.desk.changed(doc, false),
+            // Told on, too: others may have written through the endpoint.
+            Event::Committed { commits } => {
+                self.desk.committed(&commits, true);
+                self.events.push_back(Event::Committed { commits });
+            }
+            Event::EditsFailed { commits } => {
+                self.desk.committed(&commits, false);
+                self.events.push_back(Event::EditsFailed { commits });
+            }
+            Event::Read { id, result } => self.desk.read(id, result),
+            Event::StoreFailed { error } => {
+                self.fail(&error);
+                self.events.push_back(Event::StoreFailed { error });
+            }
+            event @ (Event::PeerUp { .. }
+            | Event::Close { .. }
+            | Event::Joined { .. }
+            | Event::Admitted { .. }
+            | Event::SpaceChanged { .. }
+            | Event::Retired { .. }
+            | Event::Forked { .. }
+            | Event::Mismatch { .. }) => self.events.push_back(event),
+        }
+    }
+
+    /// The endpoint acknowledges nothing any more, so no request will ever go on.
+    fn fail(&mut self, error: &StoreError) {
+        self.failed = Some(error.clone());
+        let tickets = self.tasks.keys().copied().chain(self.waiting.iter().map(|(ticket, _)| *ticket));
+        let answers = tickets.map(|ticket| (ticket, Answer::Failed(RequestError::Store(error.clone()))));
+        self.answers.extend(answers);
+        self.tasks.clear();
+        self.waiting.clear();
+        self.desk.ready.clear();
+    }
+}
+
+fn task_of(request: Request) -> Box<dyn Task> {
+    match request {
+        Request::Put { partition, collection, key, value, texts } => {
+            Box::new(write::Write::put(partition, collection, key, value, texts))
+        }
+        Request::Patch { partition, name, patch } => {
+            Box::new(write::Write::new(partition, name, write::Kind::Patch(patch)))
+        }
+        Request::Change { partition, name, changes, seen, durable } => {
+            Box::new(write::Write::change(partition, name, changes, seen, durable))
+        }
+        Request::Delete { partition, name } => Box::new(write::Write::new(partition, name, write::Kind::Delete)),
+        Request::Hold { partition, name, hold } => Box::new(read::Holding::new(partition, name, hold)),
+        Request::Get { partition, name } => Box::new(read::Get::new(partition, name)),
+        Request::Page { partition, collection, after, limit, values } => {
+            Box::new(list::Page::new(partition, collection, after, limit, values))
+        }
+        Request::History { partition, name, limit } => Box::new(explain::History::new(partition, name, limit)),
+        Request::Explain { partition, name } => Box::new(explain::Explain::new(partition, name)),
+        Request::ImportOpen { partition, source, meta, resume } => {
+            Box::new(import::Opening::new(partition, source, meta, resume))
+        }
+        Request::ImportRows { import, rows, checkpoint } => Box::new(import::Rows::new(import, rows, checkpoint)),
+        Request::ImportClose { import, meta } => Box::new(import::Closing::new(import, meta)),
+        Request::Collections { partition } => Box::new(list::Collections::new(partition)),
+        Request::Digest { partition } => Box::new(list::Digest::new(partition)),
+    }
+}
+
+/// Whether a collection is described by a document of the reserved one.
+fn is_described(collection: &str) -> bool {
+    collection != COLLECTIONS
+}
+
+#[cfg(test)]
+mod tests;

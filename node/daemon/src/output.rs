@@ -154,7 +154,10 @@ impl Output<'_> {
         self.pairs([
             ("name", status.name.clone()),
             ("device", status.device.to_string()),
-            ("user", status.user.to_string()),
+            (
+                "user",
+                status.user.as_ref().map_or_else(|| "none yet: init, or space join".to_owned(), ToString::to_string),
+            ),
             ("version", status.version.clone()),
             (
                 "daemon",
@@ -168,6 +171,13 @@ impl Output<'_> {
             ("sent", bytes_text(status.traffic.bytes_out)),
             ("received", bytes_text(status.traffic.bytes_in)),
         ])?;
+        if let Some(key) = &status.recovery_key {
+            self.line("")?;
+            self.pairs([("recovery key", key.clone())])?;
+            self.line(
+                "Write it down and keep it off this device: it is shown only now, and it alone recovers the user.",
+            )?;
+        }
         if !status.spaces.is_empty() {
             self.line("")?;
             self.table(&space_table(&status.spaces))?;
@@ -270,13 +280,12 @@ fn document_cells(document: &DocView) -> [String; 4] {
     [document.doc.to_string(), document.collection.clone(), document.key.clone().unwrap_or_default(), value]
 }
 
-fn revision_cells(revision: &Revision) -> [String; 5] {
+fn revision_cells(revision: &Revision) -> [String; 4] {
     [
         utc_text(revision.at),
         revision.device.as_ref().map(short).unwrap_or_default(),
         short(&revision.log),
         revision.seq.to_string(),
-        bytes_text(revision.bytes),
     ]
 }
 

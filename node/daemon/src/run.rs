@@ -153,7 +153,7 @@ impl Run<'_> {
             return Ok(Door { backend: Arc::new(client), ours: false });
         }
         let loaded = Loaded::load(&self.dir, &self.surroundings.variables)?;
-        let backend = node::open(&self.dir, &loaded.config, false).await?;
+        let backend = Arc::new(node::open(&self.dir, &loaded.config, false).await?);
         Ok(Door { backend, ours: true })
     }
 

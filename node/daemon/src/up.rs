@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use cosmicsync_node::Node;
 use cosmicsync_node::service::{Command, Reply, Server, ServiceError, request};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -17,7 +18,7 @@ pub(crate) async fn up(run: &mut Run<'_>, options: &cli::Up) -> Result<(), Failu
     let mut loaded = Loaded::load(&run.dir, &run.surroundings.variables)?;
     loaded.listen_flag(options.listen);
     logging::start(&loaded.config.log, &run.global);
-    let node = node::open(&run.dir, &loaded.config, true).await?;
+    let node = Arc::new(node::open(&run.dir, &loaded.config, true).await?);
     let served = serve(run, &node).await;
     let closed = request(&*node, Command::Shutdown {}).await;
     served?;
@@ -25,7 +26,7 @@ pub(crate) async fn up(run: &mut Run<'_>, options: &cli::Up) -> Result<(), Failu
     Ok(())
 }
 
-async fn serve(run: &mut Run<'_>, node: &Arc<dyn cosmicsync_node::service::Backend>) -> Result<(), Failure> {
+async fn serve(run: &mut Run<'_>, node: &Arc<Node>) -> Result<(), Failure> {
     let server = Server::bind(&run.dir)?;
     let handler = |kind| signal(kind).map_err(|error| ServiceError::io("cannot handle signals", &error));
     let (mut interrupt, mut terminate) = (handler(SignalKind::interrupt())?, handler(SignalKind::terminate())?);
@@ -36,10 +37,13 @@ async fn serve(run: &mut Run<'_>, node: &Arc<dyn cosmicsync_node::service::Backe
             biased;
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
+            // The disk failed: the shutdown that follows tells why.
+            _ = node.ended() => {}
         }
         tracing::info!("stopping");
     };
-    server.run(Arc::clone(node), stop).await;
+    let backend: Arc<Node> = Arc::clone(node);
+    server.run(backend, stop).await;
     Ok(())
 }
 

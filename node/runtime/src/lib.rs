@@ -3,6 +3,12 @@
 //! [`service`] is the only door for command lines and other APIs.
 
 pub mod backup;
+pub mod clock;
+mod driver;
 pub mod keyfile;
+pub mod net;
+mod node;
 pub mod service;
 pub mod store;
+
+pub use node::{Node, Options, init, restore_backup, verify_backup};

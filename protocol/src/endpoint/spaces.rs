@@ -5,7 +5,7 @@ use super::event::{CommitId, LinkId};
 use crate::document::{Meta, TextPaths, Value};
 use crate::identity::{RecoveryKey, VerifiedCredential};
 use crate::ids::{CollectionId, DeviceId, DocId, Incarnation, PartitionId, SpaceId};
-use crate::ledger::{Batch, Ledger, PartNo, SpaceError, mint_doc_id};
+use crate::ledger::{Batch, Effect, Ledger, PartNo, SpaceError, mint_doc_id};
 use crate::sealed::Invite;
 use crate::shelf::bulk::{self, BulkError};
 use crate::storage::Op;
@@ -152,10 +152,13 @@ impl Endpoint {
         let mut batch = Batch::default();
         let written = bulk::append(&mut self.ledger, &import, &mut batch);
         batch.ops.extend(rows);
-        match written {
-            Ok(()) => Ok(self.shelf.submit(&mut self.ledger, batch)),
-            Err(error) => Err(error),
+        let mut written = written?;
+        // A document that was looked for before it existed is open, and empty.
+        written.retain(|(doc, _)| self.shelf.holds(*doc));
+        if !written.is_empty() {
+            batch.effects.push(Effect::Indexed(written));
         }
+        Ok(self.shelf.submit(&mut self.ledger, batch))
     }
 
     /// Ends an import's log.

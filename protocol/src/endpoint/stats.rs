@@ -3,8 +3,10 @@
 use super::Endpoint;
 use super::event::LinkId;
 use crate::ids::{DeviceId, LogId};
-use crate::ledger::PartNo;
+use crate::ledger::{DocRef, EntryRef, PartNo};
+use crate::log::read::EntryReader;
 use crate::sync::{LogNo, SpaceNo};
+use bytes::Bytes;
 use std::collections::BTreeMap;
 
 /// One link.
@@ -99,5 +101,39 @@ impl Endpoint {
                 closed: log.closed,
             }
         })
+    }
+
+    /// The id of a log that an answer of this endpoint named.
+    pub fn log_id(&self, log: LogNo) -> Option<LogId> {
+        ((log.0 as usize) < self.ledger.book.len()).then(|| self.ledger.book.log(log).id)
+    }
+
+    /// The number of a log, if it is known here.
+    pub fn log_no(&self, log: &LogId) -> Option<LogNo> {
+        self.ledger.book.by_id(log)
+    }
+
+    /// Whether this store writes, or wrote, a log.
+    pub fn is_own_log(&self, log: LogNo) -> bool {
+        (log.0 as usize) < self.ledger.book.len() && self.ledger.book.log(log).mine
+    }
+
+    /// The space of a partition; `None` if there is no such partition.
+    pub fn space_of(&self, partition: PartNo) -> Option<SpaceNo> {
+        self.ledger.partitions.get(partition.0 as usize).map(|partition| partition.space)
+    }
+
+    /// Whether a document is in memory and read, though it may be empty.
+    pub fn is_open(&self, doc: DocRef) -> bool {
+        self.shelf.is_ready(doc)
+    }
+
+    /// The author's wall clock in a stored entry, in milliseconds, from its row of
+    /// [`Table::Entry`](crate::storage::Table::Entry). `None` if the entry cannot be read here.
+    pub fn entry_wall_ms(&mut self, at: EntryRef, row: &Bytes) -> Option<u64> {
+        self.log_id(at.log)?;
+        let held = self.ledger.held_from_row(at, row).ok()?;
+        let reader = EntryReader::new(&held.entry, self.ledger.place(at, &held.h_prev));
+        self.ledger.header_of(at, &reader).map(|header| header.wall_ms)
     }
 }

@@ -257,11 +257,9 @@ impl Ledger {
         log: &crate::ids::LogId,
         records: &[Record],
     ) -> Option<DeviceId> {
-        let (device, signature) = records.iter().find_map(|record| match record {
-            Record::LogOpen { card, device, signature, .. } if decode_card(card)?.log_id() == *log => {
-                Some((*device, *signature))
-            }
-            _ => None,
+        let (device, signature) = records.iter().find_map(|record| {
+            let Record::LogOpen { card, device, signature, .. } = record else { return None };
+            (decode_card(card)?.log_id() == *log).then_some((*device, *signature))
         })?;
         let public = self.known_device(space, &device, records)?;
         public.verify(LOG_OPEN_CONTEXT, log.as_ref(), &signature).then_some(device)
@@ -271,12 +269,10 @@ impl Ledger {
         if let Some(public) = self.space(space).devices.get(device) {
             return Some(*public);
         }
-        records.iter().find_map(|record| match record {
-            Record::Device { credential } => {
-                let credential = self.member_credential(space, credential)?;
-                (credential.device().device == *device).then(|| *credential.device())
-            }
-            _ => None,
+        records.iter().find_map(|record| {
+            let Record::Device { credential } = record else { return None };
+            let credential = self.member_credential(space, credential)?;
+            (credential.device().device == *device).then(|| *credential.device())
         })
     }
 

@@ -31,9 +31,46 @@ pub enum JoinError {
     /// The answer is about another device, user or space.
     #[error("the inviter's answer does not fit this device or the invite")]
     Mismatch,
+    /// The inviter refused.
+    #[error(transparent)]
+    Refused(JoinRefusal),
     /// This device has another user already.
     #[error("this device already belongs to another user")]
     OtherUser,
+}
+
+/// Why the inviter refused, as it tells the joiner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum JoinRefusal {
+    /// Another device used the invite.
+    #[error("the invite was used by another device: ask for a new one")]
+    Used,
+    /// The device belongs to another user.
+    #[error("the inviter does not take devices of another user")]
+    OtherUser,
+    /// The inviter could not do it.
+    #[error("the inviter could not admit this device: look at its log")]
+    Failed,
+}
+
+impl JoinRefusal {
+    const ALL: [Self; 3] = [Self::Used, Self::OtherUser, Self::Failed];
+
+    /// What an error at the inviter is to the joiner.
+    pub(crate) const fn of(error: &SpaceError) -> Self {
+        if matches!(error, SpaceError::InviteUsed) {
+            Self::Used
+        } else if matches!(error, SpaceError::OtherUser) {
+            Self::OtherUser
+        } else {
+            Self::Failed
+        }
+    }
+
+    /// The inviter's answer.
+    pub(crate) fn encode(self) -> Vec<u8> {
+        vec![1, self as u8]
+    }
 }
 
 /// What a joining device said about itself.
@@ -42,7 +79,7 @@ pub(crate) enum Admission {
     /// A device without a user, asking for a certificate.
     Claim(DeviceClaim),
     /// A device of the user already, new to the space.
-    Certified(VerifiedCredential),
+    Certified(Box<VerifiedCredential>),
 }
 
 /// The inviter's answer.
@@ -54,14 +91,18 @@ pub(crate) struct JoinAccept {
 
 impl JoinAccept {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::new();
+        let mut out = vec![0];
         out.prefixed(&self.credential);
         out.prefixed(&self.genesis);
         out
     }
 
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, JoinError> {
         let mut reader = Reader::new(bytes);
+        if reader.u8()? != 0 {
+            let refusal = JoinRefusal::ALL.get(usize::from(reader.u8()?)).copied();
+            return Err(JoinError::Refused(refusal.unwrap_or(JoinRefusal::Failed)));
+        }
         let mut field = |what| reader.bytes(4096, what).map(Bytes::copy_from_slice);
         let accept = Self { credential: field("credential")?, genesis: field("genesis")? };
         reader.finish()?;
@@ -122,7 +163,7 @@ impl Ledger {
         let user_key = me.user_key.as_ref().ok_or(SpaceError::NoUserKey)?;
         let user = me.credential.user();
         let credential = match who {
-            Admission::Certified(credential) if credential.user() == user => credential.clone(),
+            Admission::Certified(credential) if credential.user() == user => (**credential).clone(),
             Admission::Certified(_) => return Err(SpaceError::OtherUser),
             Admission::Claim(claim) => {
                 let cert = user_key.certify(user, *claim, 0, u64::MAX);

@@ -23,7 +23,7 @@ pub(crate) use append::{Writing, mint_doc_id};
 pub(crate) use catalog::View;
 pub use control::SpaceError;
 pub(crate) use join::Admission;
-pub use join::JoinError;
+pub use join::{JoinError, JoinRefusal};
 pub(crate) use me::Me;
 pub(crate) use read::BodyKeys;
 pub(crate) use recent::Held;
@@ -241,8 +241,11 @@ impl Ledger {
 
     /// Makes a log's progress the durable one. Returns the seq after the head that was known before.
     pub(crate) fn publish(&mut self, log: LogNo, progress: Progress) -> u64 {
-        let before = self.book.log(log).durable.tip.as_ref().map_or(0, |tip| tip.seq + 1);
+        let durable = &self.book.log(log).durable;
+        let (before, unread) = (durable.tip.as_ref().map_or(0, |tip| tip.seq + 1), durable.unread());
         self.book.publish(log, progress);
+        // It may have been woken when what it waited for was there already, but the entry itself was not durable yet.
+        self.woken |= self.unread.contains(&log) && self.book.log(log).durable.unread() != unread;
         before
     }
 

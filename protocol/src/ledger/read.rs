@@ -186,9 +186,9 @@ impl Ledger {
             batch.ops.push(row.op(doc));
             if let Some(collection) = item.new_in.and_then(|handle| header.collections.get(handle as usize)) {
                 batch.ops.push(put(Table::Doc, listing_key(doc, collection), Vec::new()));
-            } else {
-                self.drop_cached(doc, batch);
             }
+            // Also where it is new: another log may have made the same document before.
+            self.drop_cached(doc, batch);
             docs.push((doc, row));
         }
     }
@@ -241,6 +241,13 @@ impl Ledger {
             Some(seed) => reader.open_body(row.section, seed, dictionary.as_deref(), codec),
             None => reader.open_records(row.section, &epoch.records_key, codec),
         }
+    }
+
+    /// Opens the header of a stored entry.
+    pub(crate) fn header_of(&mut self, at: EntryRef, reader: &EntryReader<'_>) -> Option<Header> {
+        let space = self.book.log(at.log).space;
+        let epoch = self.spaces[space.0 as usize].epochs.get(&reader.epoch())?;
+        reader.open_header(&epoch.header_key, &mut self.codec).ok()
     }
 
     fn epoch_of(&self, at: EntryRef, reader: &EntryReader<'_>) -> Result<&Epoch, OpenError> {

@@ -100,7 +100,7 @@ pub(crate) fn part_key(part: PartNo) -> Bytes {
 }
 
 /// Key of an entry, and of the head that ends a segment at it.
-pub(crate) fn entry_key(entry: EntryRef) -> Bytes {
+pub fn entry_key(entry: EntryRef) -> Bytes {
     key(&[&entry.log.0.to_be_bytes(), &entry.seq.to_be_bytes()])
 }
 
@@ -142,6 +142,18 @@ pub fn listing_parts(key: &[u8]) -> Result<(CollectionId, DocId), CodecError> {
     reader.take(4)?;
     let parts = (CollectionId(reader.array()?), DocId(reader.array()?));
     reader.finish().map(|()| parts)
+}
+
+/// The entry that the key of a row of [`Table::Index`] names.
+///
+/// # Errors
+/// When the key is none.
+pub fn index_place(key: &[u8]) -> Result<EntryRef, CodecError> {
+    let mut reader = Reader::new(key);
+    reader.take(4 + DocId::LEN)?;
+    let entry = EntryRef { log: LogNo(u32::from_be_bytes(reader.array()?)), seq: u64::from_be_bytes(reader.array()?) };
+    reader.take(4)?;
+    reader.finish().map(|()| entry)
 }
 
 impl IndexRow {

@@ -66,8 +66,12 @@ pub(crate) fn close(ledger: &mut Ledger, log: LogNo, batch: &mut Batch) {
     ledger.finish_log(log);
 }
 
-/// Encodes all documents, then writes them: an error writes nothing.
-pub(crate) fn append(ledger: &mut Ledger, import: &Import<'_>, batch: &mut Batch) -> Result<(), BulkError> {
+/// Encodes all documents, then writes them: an error writes nothing. Returns where they were written.
+pub(crate) fn append(
+    ledger: &mut Ledger,
+    import: &Import<'_>,
+    batch: &mut Batch,
+) -> Result<Vec<(DocRef, IndexRow)>, BulkError> {
     if !ledger.can_append(import.log) {
         return Err(BulkError::NotOpen);
     }
@@ -78,6 +82,7 @@ pub(crate) fn append(ledger: &mut Ledger, import: &Import<'_>, batch: &mut Batch
             encode_new(peer, &doc.meta, &doc.value, import.texts).map_err(|error| BulkError::Doc { index, error })?;
         updates.push((doc, update.bytes));
     }
+    let mut written = Vec::with_capacity(updates.len());
     let mut rest = &updates[..];
     while !rest.is_empty() {
         let mut bytes = 0;
@@ -86,10 +91,10 @@ pub(crate) fn append(ledger: &mut Ledger, import: &Import<'_>, batch: &mut Batch
             bytes <= ENTRY_PLAIN_BYTES
         });
         let (now, later) = rest.split_at(fits.count().max(1));
-        append_entry(ledger, import, now, batch)?;
+        append_entry(ledger, import, now, batch, &mut written)?;
         rest = later;
     }
-    Ok(())
+    Ok(written)
 }
 
 fn append_entry(
@@ -97,6 +102,7 @@ fn append_entry(
     import: &Import<'_>,
     docs: &[(&NewDoc, Vec<u8>)],
     batch: &mut Batch,
+    written: &mut Vec<(DocRef, IndexRow)>,
 ) -> Result<(), SealError> {
     let log = import.log;
     let here = EntryRef { log, seq: ledger.book.log(log).next_seq() };
@@ -120,6 +126,7 @@ fn append_entry(
         let row = IndexRow { entry: here, section, key: (here, boxed_in), dictionary };
         let doc = DocRef { partition, doc: doc.doc };
         batch.ops.push(row.op(doc));
+        written.push((doc, row));
         batch.ops.push(put(Table::Doc, listing_key(doc, &import.collection), Vec::new()));
     }
     ledger.append(log, &writing.header, &sections, batch).map(|_| ())

@@ -77,13 +77,11 @@ impl Shelf {
             self.flush(ledger);
         }
         let peer = self.writer(ledger, part)?;
-        let result = self.try_edits(edits, texts, peer).or_else(|error| match error {
-            EditError::Change(ChangeError::Full) => {
-                self.flush(ledger);
-                self.try_edits(edits, texts, peer)
-            }
-            error => Err(error),
-        });
+        let mut result = self.try_edits(edits, texts, peer);
+        if result == Err(EditError::Change(ChangeError::Full)) {
+            self.flush(ledger);
+            result = self.try_edits(edits, texts, peer);
+        }
         self.plain_bytes += result?;
         self.dirty.extend(edits.iter().map(|(doc, _)| *doc));
         let commit = self.number();

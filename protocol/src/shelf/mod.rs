@@ -195,6 +195,16 @@ impl Shelf {
         self.docs.get_mut(&doc).filter(|state| state.ready).map(|state| &mut state.replica)
     }
 
+    /// Whether a document is in memory and read.
+    pub(crate) fn is_ready(&self, doc: DocRef) -> bool {
+        self.docs.get(&doc).is_some_and(|state| state.ready)
+    }
+
+    /// Whether a document is in memory, or being read.
+    pub(crate) fn holds(&self, doc: DocRef) -> bool {
+        self.docs.contains_key(&doc)
+    }
+
     /// What an open document lacks.
     pub(crate) fn missing(&self, doc: DocRef) -> Vec<Missing> {
         let Some(state) = self.docs.get(&doc) else { return Vec::new() };
@@ -246,6 +256,8 @@ impl Shelf {
                         state.open_bodies(ledger, at, &held);
                     }
                 }
+                // Bodies that were in memory all along, but not the key boxes that open them.
+                open_recent(ledger, state);
             }
         }
         if state.reading == 0 {
@@ -385,8 +397,8 @@ fn index_rows(ledger: &mut Ledger, doc: DocRef, state: &mut Doc, scan: Scan, fou
     }
 }
 
-/// Opens what is in memory and asks the store for the rest.
-fn fetch(ledger: &mut Ledger, doc: DocRef, state: &mut Doc) {
+/// Opens what is in memory.
+fn open_recent(ledger: &mut Ledger, state: &mut Doc) {
     // A body may need a key box of another entry: the second round finds it opened by the first.
     for _ in 0..2 {
         for at in state.needed() {
@@ -395,6 +407,11 @@ fn fetch(ledger: &mut Ledger, doc: DocRef, state: &mut Doc) {
             }
         }
     }
+}
+
+/// Opens what is in memory and asks the store for the rest.
+fn fetch(ledger: &mut Ledger, doc: DocRef, state: &mut Doc) {
+    open_recent(ledger, state);
     let wanted: Vec<EntryRef> = state.needed().into_iter().filter(|at| ledger.recent.get(*at).is_none()).collect();
     for chunk in wanted.chunks(ENTRIES_MAX) {
         let keys = chunk.iter().map(|at| (Table::Entry, entry_key(*at))).collect();

@@ -35,7 +35,7 @@ pub struct Link {
     /// The peer's store incarnation, from its hello.
     pub peer_incarnation: Incarnation,
     /// The peer's [`Limits::window_bytes`], from its hello.
-    pub peer_window_bytes: [u64; CHANNELS],
+    pub peer_window_bytes: u64,
 }
 
 /// What a session asks of its endpoint. Drain with [`Session::poll_action`] after each call.
@@ -257,8 +257,8 @@ impl Session {
             reads: [0; CHANNELS],
             sending: Default::default(),
             turns: [0; CHANNELS],
-            credit_out: link.peer_window_bytes,
-            credit_in: limits.window_bytes,
+            credit_out: [link.peer_window_bytes; CHANNELS],
+            credit_in: [limits.window_bytes; CHANNELS],
             credit_due: [0; CHANNELS],
             opens_due: VecDeque::new(),
             acks_due: BTreeSet::new(),
@@ -361,7 +361,7 @@ impl Session {
             }
             Message::Credit { class, bytes } => {
                 let credit = &mut self.credit_out[class.index()];
-                *credit = credit.saturating_add(bytes).min(self.link.peer_window_bytes[class.index()]);
+                *credit = credit.saturating_add(bytes).min(self.link.peer_window_bytes);
             }
             Message::Settled { space, position, root } => self.on_settled(catalog, space, position, root)?,
             Message::Gone { log, from, to, reason } => self.on_gone(catalog, log, from, to, reason)?,

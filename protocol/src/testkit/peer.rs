@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::document::{Meta, TextPaths, Value};
 use crate::endpoint::{CommitId, Dial, Endpoint, Event, LinkId};
-use crate::ids::DocId;
+use crate::ids::{DocId, LogId};
 use crate::ledger::{DocRef, Lease, PartNo, Recovery, Step};
 use crate::sealed::Invite;
 use crate::shelf::{Edit, EditError};
@@ -35,9 +35,17 @@ impl Peer {
     ///
     /// # Panics
     /// When the store cannot be read.
-    pub fn recover(mut store: MemStore, lease: Lease, seed: u8) -> Self {
+    pub fn recover(store: MemStore, lease: Lease, seed: u8) -> Self {
+        Self::with_config(store, lease, seed, Config::default())
+    }
+
+    /// A peer that starts from a store with a configuration of its own.
+    ///
+    /// # Panics
+    /// When the store cannot be read.
+    pub fn with_config(mut store: MemStore, lease: Lease, seed: u8, config: Config) -> Self {
         let now = Now { mono_us: 1, wall_ms: 1_700_000_000_000 };
-        let mut recovery = Box::new(Recovery::new(Config::default(), lease, [seed; 32]));
+        let mut recovery = Box::new(Recovery::new(config, lease, [seed; 32]));
         let endpoint = loop {
             while let Some(request) = recovery.poll_store() {
                 store.submit(request);
@@ -131,6 +139,16 @@ impl Peer {
         let commit = self.endpoint.edit(self.now, &[(doc, edit)], &texts, true)?;
         self.settle();
         Ok(commit)
+    }
+
+    /// The logs that this peer writes.
+    pub fn own_logs(&self) -> Vec<LogId> {
+        self.endpoint.logs().filter(|log| log.mine).map(|log| log.id).collect()
+    }
+
+    /// What peers compare in the first space.
+    pub fn root(&self) -> Option<[u8; 16]> {
+        self.endpoint.spaces().next().map(|space| space.root)
     }
 
     /// The value of a document, opened for the purpose; `None` if it does not exist here.

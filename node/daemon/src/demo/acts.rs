@@ -62,7 +62,8 @@ impl Act {
     async fn two_devices(teller: &mut Teller<'_, '_>, root: &Path) -> Result<Self, Failure> {
         let surroundings = teller.run.surroundings;
         let laptop = Device::init("laptop", root, surroundings).await?.start(LOOPBACK).await?;
-        let phone = Device::init("phone", root, surroundings).await?.start(LOOPBACK).await?;
+        // It gets its user by joining.
+        let phone = Device::fresh("phone", root, surroundings).start(LOOPBACK).await?;
         let text = format!("laptop listens on {}, phone on {}", laptop.listen, phone.listen);
         let figures = json!({ "laptop": laptop.listen, "phone": phone.listen });
         teller.step("two devices", &text, "init, cosmicsync up", figures)?;

@@ -47,19 +47,24 @@ pub(super) struct Running {
 }
 
 impl Device {
+    /// A device in a directory below `root`, which `up` makes.
+    pub(super) fn fresh(name: &'static str, root: &Path, surroundings: &Surroundings) -> Self {
+        Self {
+            name,
+            dir: root.join(name),
+            program: surroundings.program.clone(),
+            log: root.join(format!("{name}.log")),
+            inherited: surroundings.variables.keys().filter(|key| key.starts_with("COSMICSYNC_")).cloned().collect(),
+        }
+    }
+
     /// Makes a user and a store in a directory below `root`.
     pub(super) async fn init(
         name: &'static str,
         root: &Path,
         surroundings: &Surroundings,
     ) -> Result<Self, ServiceError> {
-        let device = Self {
-            name,
-            dir: root.join(name),
-            program: surroundings.program.clone(),
-            log: root.join(format!("{name}.log")),
-            inherited: surroundings.variables.keys().filter(|key| key.starts_with("COSMICSYNC_")).cloned().collect(),
-        };
+        let device = Self::fresh(name, root, surroundings);
         let mut init = device.command(&["init", "--name", name])?;
         let init = spawn_blocking(move || init.stdout(Stdio::null()).status());
         let status = match timeout(ANSWER_TIMEOUT, init).await {

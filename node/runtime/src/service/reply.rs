@@ -87,8 +87,11 @@ pub struct Status {
     pub name: String,
     /// The device.
     pub device: Text<DeviceId>,
-    /// The user who owns it.
-    pub user: Text<UserId>,
+    /// The user who owns it; none until one was made or joined.
+    pub user: Option<Text<UserId>>,
+    /// The key that recovers the user when all devices are lost: told once, by `init`, and kept nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery_key: Option<String>,
     /// The program's version.
     pub version: String,
     /// The process that answers.
@@ -285,8 +288,6 @@ pub struct Revision {
     pub device: Option<Text<DeviceId>>,
     /// The writer's clock; a hint, never trusted.
     pub at: u64,
-    /// Size of the update to this document.
-    pub bytes: u64,
 }
 
 /// One change that a watch saw.

@@ -6,7 +6,7 @@ use crate::endpoint::event::{CloseReason, Event, LinkId};
 use crate::entropy::Entropy;
 use crate::identity::{Credential, VerifiedCredential};
 use crate::ids::DeviceId;
-use crate::ledger::{Admission, Ledger, View};
+use crate::ledger::{Admission, JoinRefusal, Ledger, View};
 use crate::sync::SpaceNo;
 use crate::sync::session::{Link as SessionLink, Session};
 use crate::wire::close::CloseCode;
@@ -20,7 +20,7 @@ const VERSION: (u8, u8) = (0, 0);
 
 /// How the peer turned out.
 enum Judged {
-    Member(VerifiedCredential),
+    Member(Box<VerifiedCredential>),
     Joiner(Admission),
 }
 
@@ -72,7 +72,7 @@ fn our_hello(ledger: &Ledger) -> Hello {
         limits: HelloLimits {
             message_bytes_max: limits.message_bytes_max as u64,
             channels_max: CHANNELS as u64,
-            credit_bytes: limits.window_bytes.into_iter().min().unwrap_or(0),
+            credit_bytes: limits.window_bytes,
         },
         incarnation: ledger.incarnation,
         suites: vec![Suite::X25519_CHACHAPOLY_BLAKE2S],
@@ -116,7 +116,10 @@ impl Links {
             (None, Judged::Joiner(who)) => {
                 let psk = done.psk_index.and_then(|at| psks.get(at)).copied().unwrap_or_default();
                 link.state = State::Joining(Box::new(Joining { transport: done.transport, space: None, deadline_us }));
-                ledger.admit(id, &psk, &who).map_err(CloseReason::Admission)?;
+                if let Err(error) = ledger.admit(id, &psk, &who) {
+                    self.send_accept(id, &JoinRefusal::of(&error).encode());
+                    return Err(CloseReason::Admission(error));
+                }
             }
             (Some(Dial::Sync) | None, Judged::Member(peer)) => {
                 self.begin_session(ledger, id, done, &peer, &theirs, events)?;
@@ -153,7 +156,7 @@ impl Links {
             initiator: dialled,
             handshake_hash: done.handshake_hash,
             peer_incarnation: theirs.incarnation,
-            peer_window_bytes: [theirs.limits.credit_bytes; CHANNELS],
+            peer_window_bytes: theirs.limits.credit_bytes,
         };
         let view = View { ledger, peer: device, spaces: &spaces };
         let session = Session::new(&view, session_link, ledger.config.limits.clone());
@@ -224,12 +227,12 @@ fn judge(ledger: &Ledger, theirs: &Hello, remote_static: &[u8; 32], invited: boo
                 return Err(refused);
             }
             if invited {
-                return Ok(Judged::Joiner(Admission::Certified(credential)));
+                return Ok(Judged::Joiner(Admission::Certified(Box::new(credential))));
             }
             if shared_spaces(ledger, &credential).is_empty() {
                 return Err(refused);
             }
-            Ok(Judged::Member(credential))
+            Ok(Judged::Member(Box::new(credential)))
         }
         Role::Joiner(claim) => {
             if !invited || claim.public.noise != *remote_static || claim.verify().is_err() {

@@ -172,7 +172,7 @@ impl Links {
         if let (CloseReason::Ours(code), State::Open(open)) = (&reason, &mut link.state) {
             let mut plain = Vec::new();
             let message = Message::Close { code: *code as u16, detail: 0 }.encode();
-            Outgoing::new(message.into()).write(Class::Control as u8, &mut plain, PLAINTEXT_MAX, PLAINTEXT_MAX);
+            Outgoing::new(message).write(Class::Control as u8, &mut plain, PLAINTEXT_MAX, PLAINTEXT_MAX);
             let sealed = open.transport.seal(&plain, &mut link.outbox);
             debug_assert!(sealed.is_ok(), "a close message is short");
         }

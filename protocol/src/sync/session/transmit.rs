@@ -152,7 +152,7 @@ impl Session {
     fn next_credit(&mut self) -> Option<Message> {
         let class = Class::ALL.into_iter().find(|class| {
             let at = class.index();
-            self.credit_due[at] > 0 && self.credit_due[at] >= self.limits.window_bytes[at] / 4
+            self.credit_due[at] > 0 && self.credit_due[at] >= self.limits.window_bytes / 4
         })?;
         let bytes = core::mem::take(&mut self.credit_due[class.index()]);
         self.credit_in[class.index()] += bytes;

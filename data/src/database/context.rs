@@ -1,0 +1,333 @@
+//! What requests share: who waits for what, which documents are pinned for whom, and what is cached.
+
+use super::is_described;
+use super::request::{Answer, Cut, ImportId, Name, RequestError, Ticket};
+use crate::collection::{COLLECTIONS, CollectionMeta};
+use bytes::Bytes;
+use core::fmt;
+use cosmicsync_protocol::Endpoint;
+use cosmicsync_protocol::document::{Meta, TextPaths, Value};
+use cosmicsync_protocol::endpoint::{CommitId, ReadId, ReadResult};
+use cosmicsync_protocol::ids::DocId;
+use cosmicsync_protocol::ledger::{DocRef, PartNo};
+use cosmicsync_protocol::shelf::{Edit, Missing, Snapshot};
+use cosmicsync_protocol::storage::{Op, Scan, Table};
+use cosmicsync_protocol::sync::SpaceNo;
+use cosmicsync_protocol::time::Now;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Changed documents that wait to be told.
+const CHANGED_MAX: usize = 65_536;
+/// Descriptions of collections kept in memory.
+const DESCRIBED_MAX: usize = 1024;
+/// The longest name of a collection, key or source, in bytes.
+const NAME_BYTES_MAX: usize = 255;
+
+/// Why a request goes on.
+#[derive(Debug)]
+pub(super) enum Wake {
+    /// It begins.
+    Start,
+    /// A document that it opened is read.
+    Opened(DocRef),
+    /// Rows that it asked for came.
+    Read(ReadResult),
+    /// A commit that it waits for is durable.
+    Committed,
+    /// A commit that it waits for was lost.
+    Lost,
+    /// What it watches may have changed, or its turn has come.
+    Again,
+}
+
+/// A request under way.
+pub(super) trait Task: fmt::Debug + Send {
+    /// Goes on. `None` until it has an answer; wakes that it does not expect are ignored.
+    fn run(&mut self, cx: &mut Context<'_>, wake: Wake) -> Result<Option<Answer>, RequestError>;
+}
+
+/// A commit that is not durable yet.
+#[derive(Debug, Default)]
+struct Commit {
+    docs: Vec<DocRef>,
+    tickets: Vec<Ticket>,
+}
+
+/// What all requests share.
+#[derive(Debug, Default)]
+pub(super) struct Desk {
+    pub(super) ready: VecDeque<(Ticket, Wake)>,
+    opening: BTreeMap<DocRef, Vec<Ticket>>,
+    reading: BTreeMap<ReadId, Ticket>,
+    commits: BTreeMap<CommitId, Commit>,
+    /// The newest commit of a document that is not durable yet.
+    unsafe_docs: BTreeMap<DocRef, CommitId>,
+    pins: BTreeSet<(Ticket, DocRef)>,
+    /// Requests that look again whenever the store made something true.
+    watching: BTreeSet<Ticket>,
+    pub(super) held: BTreeSet<DocRef>,
+    described: BTreeMap<DocRef, CollectionMeta>,
+    pub(super) imports: BTreeMap<ImportId, super::import::Import>,
+    pub(super) next_import: u64,
+    /// Changed documents, and whether all of their changes were made here.
+    changed: BTreeMap<DocRef, bool>,
+    changed_order: VecDeque<DocRef>,
+}
+
+impl Desk {
+    pub(super) fn opened(&mut self, doc: DocRef) {
+        let tickets = self.opening.remove(&doc).unwrap_or_default();
+        self.ready.extend(tickets.into_iter().map(|ticket| (ticket, Wake::Opened(doc))));
+    }
+
+    pub(super) fn read(&mut self, id: ReadId, result: ReadResult) {
+        if let Some(ticket) = self.reading.remove(&id) {
+            self.ready.push_back((ticket, Wake::Read(result)));
+        }
+    }
+
+    pub(super) fn committed(&mut self, commits: &[CommitId], durable: bool) {
+        for id in commits {
+            let Some(commit) = self.commits.remove(id) else { continue };
+            for doc in commit.docs {
+                if self.unsafe_docs.get(&doc) == Some(id) {
+                    self.unsafe_docs.remove(&doc);
+                }
+                if durable {
+                    self.changed(doc, true);
+                }
+            }
+            let wake = || if durable { Wake::Committed } else { Wake::Lost };
+            self.ready.extend(commit.tickets.into_iter().map(|ticket| (ticket, wake())));
+        }
+    }
+
+    pub(super) fn changed(&mut self, doc: DocRef, here: bool) {
+        self.described.remove(&doc);
+        if let Some(all_here) = self.changed.get_mut(&doc) {
+            *all_here &= here;
+            return;
+        }
+        if self.changed_order.len() >= CHANGED_MAX {
+            self.pop_changed();
+        }
+        self.changed.insert(doc, here);
+        self.changed_order.push_back(doc);
+    }
+
+    pub(super) fn pop_changed(&mut self) -> Option<(DocRef, bool)> {
+        let doc = self.changed_order.pop_front()?;
+        Some((doc, self.changed.remove(&doc)?))
+    }
+
+    pub(super) fn wake_watching(&mut self) {
+        self.ready.extend(self.watching.iter().map(|ticket| (*ticket, Wake::Again)));
+    }
+}
+
+/// What a request works with while it runs.
+#[derive(Debug)]
+pub(super) struct Context<'a> {
+    pub(super) endpoint: &'a mut Endpoint,
+    pub(super) desk: &'a mut Desk,
+    pub(super) now: Now,
+    pub(super) ticket: Ticket,
+}
+
+impl Context<'_> {
+    /// Opens and pins a document for this request; [`Wake::Opened`] follows, also if it is open already.
+    pub(super) fn open(&mut self, doc: DocRef) {
+        if self.desk.pins.insert((self.ticket, doc)) {
+            self.desk.opening.entry(doc).or_default().push(self.ticket);
+            self.endpoint.open(self.now, doc);
+        } else if self.endpoint.is_open(doc) {
+            self.desk.ready.push_back((self.ticket, Wake::Opened(doc)));
+        }
+    }
+
+    /// Lets a document go before the request ends.
+    pub(super) fn close(&mut self, doc: DocRef) {
+        if self.desk.pins.remove(&(self.ticket, doc)) {
+            self.endpoint.close(self.now, doc);
+        }
+    }
+
+    /// Frees all that the request held.
+    pub(super) fn let_go(&mut self) {
+        let first = DocRef { partition: PartNo(0), doc: DocId::default() };
+        let pins: Vec<DocRef> = self
+            .desk
+            .pins
+            .range((self.ticket, first)..)
+            .take_while(|(ticket, _)| *ticket == self.ticket)
+            .map(|(_, doc)| *doc)
+            .collect();
+        for doc in pins {
+            self.close(doc);
+        }
+        self.desk.watching.remove(&self.ticket);
+        let imports: Vec<ImportId> = self.desk.imports.keys().copied().collect();
+        for import in imports {
+            self.end_turn(import);
+        }
+    }
+
+    /// Has the request looked at again whenever the store made something true.
+    pub(super) fn watch(&mut self) {
+        self.desk.watching.insert(self.ticket);
+    }
+
+    pub(super) fn read(&mut self, keys: Vec<(Table, Bytes)>) {
+        let id = self.endpoint.read(keys);
+        self.desk.reading.insert(id, self.ticket);
+    }
+
+    pub(super) fn scan(&mut self, scan: Scan) {
+        let id = self.endpoint.scan(scan);
+        self.desk.reading.insert(id, self.ticket);
+    }
+
+    /// Applies edits. With `wait`, [`Wake::Committed`] or [`Wake::Lost`] follows.
+    pub(super) fn edit(
+        &mut self,
+        edits: &[(DocRef, Edit)],
+        texts: &TextPaths,
+        urgent: bool,
+        wait: bool,
+    ) -> Result<(), RequestError> {
+        let commit = self.endpoint.edit(self.now, edits, texts, urgent)?;
+        let docs: Vec<DocRef> = edits.iter().map(|(doc, _)| *doc).collect();
+        for doc in &docs {
+            self.desk.described.remove(doc);
+        }
+        self.expect(commit, docs, wait);
+        Ok(())
+    }
+
+    /// Writes rows; [`Wake::Committed`] or [`Wake::Lost`] follows.
+    pub(super) fn write(&mut self, ops: Vec<Op>) {
+        let commit = self.endpoint.write(self.now, ops);
+        self.expect(commit, Vec::new(), true);
+    }
+
+    /// Notes a commit and what it changes; with `wait`, [`Wake::Committed`] or [`Wake::Lost`] follows.
+    pub(super) fn expect(&mut self, commit: CommitId, docs: Vec<DocRef>, wait: bool) {
+        self.desk.unsafe_docs.extend(docs.iter().map(|doc| (*doc, commit)));
+        let tickets = if wait { vec![self.ticket] } else { Vec::new() };
+        self.desk.commits.insert(commit, Commit { docs, tickets });
+    }
+
+    /// Waits for the edits of a document that are not durable yet; returns whether there are any.
+    pub(super) fn wait_for(&mut self, doc: DocRef) -> bool {
+        let commit = self.desk.unsafe_docs.get(&doc).and_then(|id| self.desk.commits.get_mut(id));
+        let waits = commit.is_some();
+        commit.into_iter().for_each(|commit| commit.tickets.push(self.ticket));
+        waits
+    }
+
+    /// Gives the turn in an import to the next request, if this one has it or waits for it.
+    pub(super) fn end_turn(&mut self, import: ImportId) {
+        let Some(state) = self.desk.imports.get_mut(&import) else { return };
+        let had_turn = state.turns.front() == Some(&self.ticket);
+        state.turns.retain(|ticket| *ticket != self.ticket);
+        if let (true, Some(next)) = (had_turn, state.turns.front()) {
+            self.desk.ready.push_back((*next, Wake::Again));
+        }
+    }
+
+    pub(super) fn space(&self, partition: PartNo) -> Result<SpaceNo, RequestError> {
+        self.endpoint.space_of(partition).ok_or(RequestError::NotFound)
+    }
+
+    /// The document of a key.
+    pub(super) fn keyed(&self, partition: PartNo, collection: &str, key: &str) -> Result<DocRef, RequestError> {
+        check_name("the collection", collection)?;
+        check_name("the key", key)?;
+        let space = self.space(partition)?;
+        let collection = self.endpoint.collection_id(space, collection);
+        Ok(DocRef { partition, doc: self.endpoint.doc_id_for_key(space, &collection, key) })
+    }
+
+    /// The document of a name.
+    pub(super) fn named(&self, partition: PartNo, name: &Name) -> Result<DocRef, RequestError> {
+        match name {
+            Name::Id(doc) => self.space(partition).map(|_| DocRef { partition, doc: *doc }),
+            Name::Key { collection, key } => self.keyed(partition, collection, key),
+        }
+    }
+
+    /// The document that describes a collection; `None` for the reserved collection.
+    pub(super) fn description_doc(&self, partition: PartNo, name: &str) -> Result<Option<DocRef>, RequestError> {
+        is_described(name).then(|| self.keyed(partition, COLLECTIONS, name)).transpose()
+    }
+
+    /// The description in a document, from the cache or the open document. `None` if it is not known here yet.
+    pub(super) fn description(&mut self, doc: DocRef) -> Option<CollectionMeta> {
+        if let Some(meta) = self.desk.described.get(&doc) {
+            return Some(meta.clone());
+        }
+        let found = self.endpoint.view(doc).filter(|found| !found.meta.deleted)?;
+        let meta = CollectionMeta::from_value(&found.value).ok()?;
+        if self.desk.described.len() >= DESCRIBED_MAX {
+            self.desk.described.clear();
+        }
+        self.desk.described.insert(doc, meta.clone());
+        Some(meta)
+    }
+
+    /// The edit that makes a collection's description.
+    pub(super) fn describe(&self, doc: DocRef, meta: &CollectionMeta) -> Result<Edit, RequestError> {
+        let named = Meta { collection: Some(COLLECTIONS.to_owned()), key: Some(meta.name.clone()), deleted: false };
+        let collection = self.endpoint.collection_id(self.space(doc.partition)?, COLLECTIONS);
+        Ok(Edit::Create { collection, meta: named, value: meta.to_value() })
+    }
+
+    /// The edits that make a document this value, and whether they make the document.
+    pub(super) fn put_edits(
+        &mut self,
+        doc: DocRef,
+        collection: &str,
+        key: Option<&str>,
+        value: &Value,
+    ) -> Result<(Vec<(DocRef, Edit)>, bool), RequestError> {
+        let Some(found) = self.endpoint.view(doc) else {
+            let meta = Meta { collection: Some(collection.to_owned()), key: key.map(str::to_owned), deleted: false };
+            let collection = self.endpoint.collection_id(self.space(doc.partition)?, collection);
+            return Ok((vec![(doc, Edit::Create { collection, meta, value: value.clone() })], true));
+        };
+        self.check_whole(doc)?;
+        let changes = crate::patch::put(&found.value, value).map_err(|_| RequestError::NotObject)?;
+        let mut edits = Vec::new();
+        if found.meta.deleted {
+            edits.push((doc, Edit::SetDeleted(false)));
+        }
+        if !changes.is_empty() {
+            edits.push((doc, Edit::Apply(changes)));
+        }
+        Ok((edits, found.meta.deleted))
+    }
+
+    /// The value of an open document that exists and is wholly here.
+    pub(super) fn whole(&mut self, doc: DocRef) -> Result<Snapshot, RequestError> {
+        let found = self.endpoint.view(doc).filter(|found| !found.meta.deleted).ok_or(RequestError::NotFound)?;
+        self.check_whole(doc).map(|()| found)
+    }
+
+    /// Refuses a document of which something is known to be absent: it would be changed blindly.
+    fn check_whole(&self, doc: DocRef) -> Result<(), RequestError> {
+        let mut missing = self.endpoint.missing(doc);
+        missing.retain(|missing| matches!(missing, Missing::Body(_) | Missing::Sealed(_)));
+        if missing.is_empty() { Ok(()) } else { Err(RequestError::Incomplete(missing)) }
+    }
+
+    /// What an open document has taken in.
+    pub(super) fn cut(&self, doc: DocRef) -> Cut {
+        let seen = self.endpoint.seen(doc).into_iter();
+        seen.filter_map(|(log, seq)| Some((self.endpoint.log_id(log)?, seq))).collect()
+    }
+}
+
+/// Checks the length of a name.
+pub(super) fn check_name(what: &'static str, name: &str) -> Result<(), RequestError> {
+    if (1..=NAME_BYTES_MAX).contains(&name.len()) { Ok(()) } else { Err(RequestError::BadName(what)) }
+}

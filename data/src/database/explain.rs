@@ -1,0 +1,151 @@
+//! Where a document comes from, and what it lacks.
+
+use super::context::{Context, Task, Wake};
+use super::request::{Answer, Name, RequestError, Revision};
+use cosmicsync_protocol::endpoint::{LogInfo, ReadResult};
+use cosmicsync_protocol::ledger::rows::{doc_key, index_place, scan_on, scan_prefix};
+use cosmicsync_protocol::ledger::{EntryRef, PartNo};
+use cosmicsync_protocol::storage::{Row, Scan, Table};
+use cosmicsync_protocol::sync::LogNo;
+use std::collections::{BTreeMap, VecDeque};
+
+/// How much of an index is read at a time.
+const INDEX_BYTES_MAX: usize = 256 * 1024;
+/// Entries that are read at a time: each may have half a mebibyte.
+const ENTRIES_MAX: usize = 16;
+
+/// Lists the entries that made a document.
+#[derive(Debug)]
+pub(super) struct History {
+    partition: PartNo,
+    name: Name,
+    limit: usize,
+    scan: Option<Scan>,
+    /// The newest entries of each log.
+    newest: BTreeMap<LogNo, VecDeque<u64>>,
+    wanted: VecDeque<EntryRef>,
+    asked: Vec<EntryRef>,
+    revisions: Vec<Revision>,
+}
+
+impl History {
+    pub(super) const fn new(partition: PartNo, name: Name, limit: usize) -> Self {
+        Self {
+            partition,
+            name,
+            limit,
+            scan: None,
+            newest: BTreeMap::new(),
+            wanted: VecDeque::new(),
+            asked: Vec::new(),
+            revisions: Vec::new(),
+        }
+    }
+
+    /// Takes rows of the index; they come by log, then by place.
+    fn take_rows(&mut self, rows: &[Row]) {
+        for at in rows.iter().filter_map(|(key, _)| index_place(key).ok()) {
+            let seqs = self.newest.entry(at.log).or_default();
+            if seqs.back() != Some(&at.seq) {
+                seqs.push_back(at.seq);
+            }
+            if seqs.len() > self.limit {
+                seqs.pop_front();
+            }
+        }
+    }
+
+    fn ask(&mut self, cx: &mut Context<'_>) -> Option<Answer> {
+        let count = ENTRIES_MAX.min(self.wanted.len());
+        self.asked = self.wanted.drain(..count).collect();
+        if self.asked.is_empty() {
+            let order = |one: &Revision| (core::cmp::Reverse(one.wall_ms), one.log, core::cmp::Reverse(one.seq));
+            self.revisions.sort_by_key(order);
+            self.revisions.truncate(self.limit);
+            return Some(Answer::History(core::mem::take(&mut self.revisions)));
+        }
+        let keys = self.asked.iter().map(|at| (Table::Entry, cosmicsync_protocol::ledger::rows::entry_key(*at)));
+        let keys = keys.collect();
+        cx.read(keys);
+        None
+    }
+}
+
+impl Task for History {
+    fn run(&mut self, cx: &mut Context<'_>, wake: Wake) -> Result<Option<Answer>, RequestError> {
+        match wake {
+            Wake::Start => {
+                let doc = cx.named(self.partition, &self.name)?;
+                let scan = scan_prefix(Table::Index, &doc_key(doc), INDEX_BYTES_MAX);
+                cx.scan(scan.clone());
+                self.scan = Some(scan);
+            }
+            Wake::Read(ReadResult::Rows { rows, more }) => {
+                self.take_rows(&rows);
+                if let (true, Some((last, _)), Some(scan)) = (more, rows.last(), &self.scan) {
+                    let scan = scan_on(scan, last);
+                    cx.scan(scan.clone());
+                    self.scan = Some(scan);
+                    return Ok(None);
+                }
+                if self.newest.is_empty() {
+                    return Err(RequestError::NotFound);
+                }
+                let newest = core::mem::take(&mut self.newest).into_iter();
+                self.wanted =
+                    newest.flat_map(|(log, seqs)| seqs.into_iter().map(move |seq| EntryRef { log, seq })).collect();
+                return Ok(self.ask(cx));
+            }
+            Wake::Read(ReadResult::Values(values)) => {
+                for (at, row) in core::mem::take(&mut self.asked).into_iter().zip(values) {
+                    let wall_ms = row.and_then(|row| cx.endpoint.entry_wall_ms(at, &row)).unwrap_or(0);
+                    let Some(log) = cx.endpoint.log_id(at.log) else { continue };
+                    let mine = cx.endpoint.is_own_log(at.log);
+                    self.revisions.push(Revision { log, seq: at.seq, wall_ms, mine });
+                }
+                return Ok(self.ask(cx));
+            }
+            Wake::Read(ReadResult::Failed(error)) => return Err(error.into()),
+            Wake::Opened(_) | Wake::Committed | Wake::Lost | Wake::Again => {}
+        }
+        Ok(None)
+    }
+}
+
+/// Says what a document lacks.
+#[derive(Debug)]
+pub(super) struct Explain {
+    partition: PartNo,
+    name: Name,
+}
+
+impl Explain {
+    pub(super) const fn new(partition: PartNo, name: Name) -> Self {
+        Self { partition, name }
+    }
+
+    /// The first entry of each log that may concern the partition and was not read.
+    fn unread(&self, cx: &Context<'_>) -> Result<Vec<EntryRef>, RequestError> {
+        let space = cx.space(self.partition)?;
+        let concerns = |log: &LogInfo| {
+            log.space == space && log.partition.is_none_or(|part| part == self.partition) && log.read < log.entries
+        };
+        let logs = cx.endpoint.logs().filter(concerns);
+        Ok(logs.map(|log| EntryRef { log: log.no, seq: log.read }).collect())
+    }
+}
+
+impl Task for Explain {
+    fn run(&mut self, cx: &mut Context<'_>, wake: Wake) -> Result<Option<Answer>, RequestError> {
+        match wake {
+            Wake::Start => cx.open(cx.named(self.partition, &self.name)?),
+            Wake::Opened(doc) => {
+                let exists = cx.endpoint.view(doc).is_some();
+                let (missing, unread) = (cx.endpoint.missing(doc), self.unread(cx)?);
+                return Ok(Some(Answer::Explained { exists, missing, unread }));
+            }
+            Wake::Read(_) | Wake::Committed | Wake::Lost | Wake::Again => {}
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,516 @@
+//! Imports: new documents go in bulk to a log of their own, those whose key exists are updated.
+//!
+//! Where an import stands is a row of its own, written in the commit of the last documents: an interrupted import goes
+//! on exactly behind what is stored. The requests of one import take turns, from looking up keys to handing over the
+//! commit; they don't wait for each other's commits.
+
+use super::context::{Context, Task, Wake, check_name};
+use super::request::{Answer, ImportId, RequestError, Row, Ticket};
+use crate::collection::{COLLECTIONS, CollectionMeta};
+use crate::dictionary::dictionary;
+use bytes::Bytes;
+use cosmicsync_protocol::document::{Meta, TextPaths, Value};
+use cosmicsync_protocol::endpoint::{CommitId, NewDoc, ReadResult};
+use cosmicsync_protocol::identity::peer_id;
+use cosmicsync_protocol::ids::DocId;
+use cosmicsync_protocol::ledger::rows::{delete, listing_key, put};
+use cosmicsync_protocol::ledger::{DocRef, PartNo};
+use cosmicsync_protocol::shelf::BulkError;
+use cosmicsync_protocol::storage::{GET_ROWS_MAX, Table};
+use cosmicsync_protocol::sync::LogNo;
+use cosmicsync_protocol::wire::codec::{CodecError, Reader, Write};
+use std::collections::{BTreeMap, VecDeque};
+
+/// Documents that are opened at a time, to be updated.
+const OPENING_MAX: usize = 32;
+/// The longest checkpoint, in bytes.
+const CHECKPOINT_BYTES_MAX: usize = 64 * 1024;
+/// What the keys of the rows begin with.
+const KEY_PREFIX: &[u8] = b"import/";
+
+/// An open import.
+#[derive(Debug)]
+pub(super) struct Import {
+    partition: PartNo,
+    collection: String,
+    texts: TextPaths,
+    /// Of its row.
+    key: Bytes,
+    progress: Progress,
+    /// Requests in their order; the first has its turn.
+    pub(super) turns: VecDeque<Ticket>,
+}
+
+/// Where an import stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Progress {
+    log: Option<LogNo>,
+    rows: u64,
+    /// The id of the next document without a key.
+    next_id: Option<DocId>,
+    checkpoint: Vec<u8>,
+}
+
+impl Progress {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = vec![0];
+        out.varint(self.log.map_or(0, |log| u64::from(log.0) + 1));
+        out.varint(self.rows);
+        out.byte(u8::from(self.next_id.is_some()));
+        out.raw(self.next_id.as_ref().map_or(&[][..], AsRef::as_ref));
+        out.prefixed(&self.checkpoint);
+        out
+    }
+
+    fn decode(row: &[u8]) -> Result<Self, CodecError> {
+        let mut reader = Reader::new(row);
+        if reader.u8()? != 0 {
+            return Err(CodecError::OutOfRange("import row version"));
+        }
+        let log = reader.varint_max(u64::from(u32::MAX), "log number")?.checked_sub(1).map(|log| LogNo(log as u32));
+        let rows = reader.varint()?;
+        let next_id = if reader.u8()? == 0 { None } else { Some(DocId(reader.array()?)) };
+        let checkpoint = reader.bytes(CHECKPOINT_BYTES_MAX, "checkpoint")?.to_vec();
+        reader.finish().map(|()| Self { log, rows, next_id, checkpoint })
+    }
+}
+
+impl Import {
+    fn named(&self) -> Meta {
+        Meta { collection: Some(self.collection.clone()), key: None, deleted: false }
+    }
+
+    /// The next id of a document without a key: they are consecutive, so that they keep the order of the file.
+    fn mint(&mut self, first: impl FnOnce() -> DocId) -> DocId {
+        let id = self.progress.next_id.unwrap_or_else(first);
+        self.progress.next_id = Some(DocId(u128::from_be_bytes(id.0).wrapping_add(1).to_be_bytes()));
+        id
+    }
+}
+
+fn row_key(partition: PartNo, source: &str) -> Bytes {
+    let mut hasher = blake3::Hasher::new_derive_key("cosmicsync import source 1");
+    hasher.update(&partition.0.to_be_bytes());
+    hasher.update(source.as_bytes());
+    Bytes::from([KEY_PREFIX, hasher.finalize().as_bytes()].concat())
+}
+
+/// Opens an import, or takes up an interrupted one.
+#[derive(Debug)]
+pub(super) struct Opening {
+    partition: PartNo,
+    source: String,
+    meta: CollectionMeta,
+    resume: bool,
+    progress: Option<Progress>,
+    committing: bool,
+}
+
+impl Opening {
+    pub(super) const fn new(partition: PartNo, source: String, meta: CollectionMeta, resume: bool) -> Self {
+        Self { partition, source, meta, resume, progress: None, committing: false }
+    }
+
+    fn start(&self, cx: &mut Context<'_>) -> Result<(), RequestError> {
+        check_name("the source", &self.source)?;
+        check_name("the collection", &self.meta.name)?;
+        cx.space(self.partition)?;
+        let key = row_key(self.partition, &self.source);
+        // Whoever had this import open lost it, so what is read now is where it stands.
+        cx.desk.imports.retain(|_, import| import.key != key);
+        cx.read(vec![(Table::App, key)]);
+        Ok(())
+    }
+
+    fn take_row(&mut self, cx: &mut Context<'_>, row: Option<Bytes>) {
+        let found = row.and_then(|row| Progress::decode(&row).ok());
+        self.progress = match found {
+            Some(found) if self.resume => Some(found),
+            Some(Progress { log: Some(log), .. }) => {
+                cx.endpoint.bulk_close(cx.now, log);
+                None
+            }
+            _ => None,
+        };
+    }
+
+    fn describe(&mut self, cx: &mut Context<'_>) -> Result<Option<Answer>, RequestError> {
+        if let Some(at) = cx.description_doc(self.partition, &self.meta.name)? {
+            if let Some(known) = cx.description(at) {
+                self.meta.text_paths.extend(&known.text_paths);
+            } else if !cx.endpoint.is_open(at) {
+                cx.open(at);
+                return Ok(None);
+            } else if cx.endpoint.view(at).is_none() {
+                cx.open(at);
+                let edit = cx.describe(at, &self.meta)?;
+                cx.edit(&[(at, edit)], &TextPaths::none(), true, true)?;
+                self.committing = true;
+                return Ok(None);
+            }
+        }
+        Ok(Some(self.open(cx)))
+    }
+
+    fn open(&mut self, cx: &mut Context<'_>) -> Answer {
+        let id = ImportId(cx.desk.next_import);
+        cx.desk.next_import += 1;
+        let found = self.progress.take();
+        let checkpoint = found.as_ref().map(|found| found.checkpoint.clone());
+        let progress = found.unwrap_or_default();
+        let rows = progress.rows;
+        let import = Import {
+            partition: self.partition,
+            collection: self.meta.name.clone(),
+            texts: self.meta.text_paths.clone(),
+            key: row_key(self.partition, &self.source),
+            progress,
+            turns: VecDeque::new(),
+        };
+        cx.desk.imports.insert(id, import);
+        Answer::ImportOpened { import: id, checkpoint, rows }
+    }
+}
+
+impl Task for Opening {
+    fn run(&mut self, cx: &mut Context<'_>, wake: Wake) -> Result<Option<Answer>, RequestError> {
+        match wake {
+            Wake::Start => self.start(cx).map(|()| None),
+            Wake::Read(ReadResult::Failed(error)) => Err(error.into()),
+            Wake::Read(ReadResult::Values(values)) => {
+                self.take_row(cx, values.into_iter().next().flatten());
+                self.describe(cx)
+            }
+            Wake::Opened(_) if !self.committing => self.describe(cx),
+            Wake::Committed => Ok(Some(self.open(cx))),
+            Wake::Lost => Err(RequestError::Lost),
+            Wake::Opened(_) | Wake::Read(ReadResult::Rows { .. }) | Wake::Again => Ok(None),
+        }
+    }
+}
+
+/// Adds documents to an import.
+#[derive(Debug)]
+pub(super) struct Rows {
+    import: ImportId,
+    rows: Vec<Row>,
+    checkpoint: Vec<u8>,
+    count: u64,
+    /// Those with a key, the last of each key, in the order of the file.
+    keyed: Vec<(DocRef, String, Value)>,
+    keyless: Vec<Value>,
+    /// Rows of the listing, of the first of them.
+    listed: Vec<bool>,
+    /// Those that exist.
+    updates: VecDeque<(DocRef, String, Value)>,
+    opening: BTreeMap<DocRef, (String, Value)>,
+    /// Commits that are not durable yet.
+    commits: usize,
+    /// How many rows the import has after these.
+    total: u64,
+    stage: Stage,
+}
+
+/// How far a request of an import has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// It waits for its turn.
+    Waiting,
+    /// It has its turn: keys are looked up, then existing documents updated.
+    Turn,
+    /// All is handed over; commits are not durable yet.
+    Committing,
+}
+
+impl Rows {
+    pub(super) const fn new(import: ImportId, rows: Vec<Row>, checkpoint: Vec<u8>) -> Self {
+        Self {
+            import,
+            rows,
+            checkpoint,
+            count: 0,
+            keyed: Vec::new(),
+            keyless: Vec::new(),
+            listed: Vec::new(),
+            updates: VecDeque::new(),
+            opening: BTreeMap::new(),
+            commits: 0,
+            total: 0,
+            stage: Stage::Waiting,
+        }
+    }
+
+    /// Sorts the rows and asks which keys exist.
+    fn look_up(&mut self, cx: &mut Context<'_>) -> Result<Option<Answer>, RequestError> {
+        self.stage = Stage::Turn;
+        let (partition, collection) = place(cx, self.import)?;
+        let mut last: BTreeMap<DocRef, usize> = BTreeMap::new();
+        self.count = self.rows.len() as u64;
+        for Row { key, value } in core::mem::take(&mut self.rows) {
+            let Some(key) = key else {
+                self.keyless.push(value);
+                continue;
+            };
+            let doc = cx.keyed(partition, &collection, &key)?;
+            if let Some(at) = last.get(&doc) {
+                self.keyed[*at].2 = value;
+            } else {
+                last.insert(doc, self.keyed.len());
+                self.keyed.push((doc, key, value));
+            }
+        }
+        self.look_on(cx)
+    }
+
+    /// Asks which keys exist, as many as one read may ask for, or goes on when all are known.
+    fn look_on(&mut self, cx: &mut Context<'_>) -> Result<Option<Answer>, RequestError> {
+        let (partition, collection) = place(cx, self.import)?;
+        let id = cx.endpoint.collection_id(cx.space(partition)?, &collection);
+        let rest = self.keyed.iter().skip(self.listed.len()).take(GET_ROWS_MAX);
+        let keys: Vec<_> = rest.map(|(doc, ..)| (Table::Doc, listing_key(*doc, &id))).collect();
+        if !keys.is_empty() {
+            cx.read(keys);
+            return Ok(None);
+        }
+        // What is in memory may exist in a moment, so it is updated too.
+        let mut listed = core::mem::take(&mut self.listed).into_iter();
+        let keyed = core::mem::take(&mut self.keyed).into_iter();
+        let (existing, new): (Vec<_>, Vec<_>) =
+            keyed.partition(|(doc, ..)| listed.next() == Some(true) || cx.endpoint.is_open(*doc));
+        self.keyed = new;
+        self.updates = existing.into();
+        self.go_on(cx)
+    }
+
+    /// Opens what is to be updated; hands all over when that is done.
+    fn go_on(&mut self, cx: &mut Context<'_>) -> Result<Option<Answer>, RequestError> {
+        self.open_more(cx);
+        if self.opening.is_empty() { self.hand_over(cx) } else { Ok(None) }
+    }
+
+    fn open_more(&mut self, cx: &mut Context<'_>) {
+        while self.opening.len() < OPENING_MAX {
+            let Some((doc, key, value)) = self.updates.pop_front() else { break };
+            self.opening.insert(doc, (key, value));
+            cx.open(doc);
+        }
+    }
+
+    fn update(&mut self, cx: &mut Context<'_>, doc: DocRef) -> Result<(), RequestError> {
+        let Some((key, value)) = self.opening.remove(&doc) else { return Ok(()) };
+        let import = cx.desk.imports.get(&self.import).ok_or(RequestError::NoImport)?;
+        let (collection, texts) = (import.collection.clone(), import.texts.clone());
+        let (edits, _) = cx.put_edits(doc, &collection, Some(&key), &value)?;
+        if !edits.is_empty() {
+            cx.edit(&edits, &texts, false, true)?;
+            self.commits += 1;
+        }
+        cx.close(doc);
+        Ok(())
+    }
+
+    /// Hands over the new documents, and where the import stands then, in one commit behind those of the updates.
+    fn hand_over(&mut self, cx: &mut Context<'_>) -> Result<Option<Answer>, RequestError> {
+        cx.endpoint.flush(cx.now);
+        let mut import = cx.desk.imports.remove(&self.import).ok_or(RequestError::NoImport)?;
+        let result = self.write(cx, &mut import);
+        self.total = import.progress.rows;
+        cx.desk.imports.insert(self.import, import);
+        cx.end_turn(self.import);
+        self.commits += 1;
+        self.stage = Stage::Committing;
+        result.map(|()| None)
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>, import: &mut Import) -> Result<(), RequestError> {
+        let before = import.progress.clone();
+        let keyed = core::mem::take(&mut self.keyed).into_iter();
+        let mut docs: Vec<NewDoc> = keyed
+            .map(|(doc, key, value)| NewDoc { doc: doc.doc, meta: Meta { key: Some(key), ..import.named() }, value })
+            .collect();
+        for value in core::mem::take(&mut self.keyless) {
+            let doc = import.mint(|| cx.endpoint.mint_doc_id(cx.now));
+            docs.push(NewDoc { doc, meta: import.named(), value });
+        }
+        import.progress.rows += self.count;
+        import.progress.checkpoint = core::mem::take(&mut self.checkpoint);
+        if docs.is_empty() {
+            cx.write(vec![put(Table::App, import.key.clone(), import.progress.encode())]);
+            return Ok(());
+        }
+        let commit = bulk_append(cx, import, &docs);
+        match commit {
+            Ok(commit) => {
+                let docs = docs.iter().map(|doc| DocRef { partition: import.partition, doc: doc.doc }).collect();
+                cx.expect(commit, docs, true);
+                Ok(())
+            }
+            Err(error) => {
+                import.progress = Progress { log: import.progress.log, ..before };
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Appends to the import's log; one that this store may not write any more is replaced by a new one.
+fn bulk_append(cx: &mut Context<'_>, import: &mut Import, docs: &[NewDoc]) -> Result<CommitId, RequestError> {
+    let collection = cx.endpoint.collection_id(cx.space(import.partition)?, &import.collection);
+    for _ in 0..2 {
+        let log = match import.progress.log {
+            Some(log) => log,
+            None => *import.progress.log.insert(cx.endpoint.bulk_open(cx.now, import.partition)?),
+        };
+        let peer = cx.endpoint.log_id(log).map_or(0, |id| peer_id(&id));
+        let shared = dictionary(docs.iter().map(|doc| &doc.value), peer, &import.named(), &import.texts);
+        let row = put(Table::App, import.key.clone(), import.progress.encode());
+        match cx.endpoint.bulk_append(cx.now, log, collection, docs, &import.texts, &shared, vec![row]) {
+            Err(BulkError::NotOpen) => import.progress.log = None,
+            result => return Ok(result?),
+        }
+    }
+    Err(BulkError::NotOpen.into())
+}
+
+fn place(cx: &Context<'_>, import: ImportId) -> Result<(PartNo, String), RequestError> {
+    let import = cx.desk.imports.get(&import).ok_or(RequestError::NoImport)?;
+    Ok((import.partition, import.collection.clone()))
+}
+
+/// Queues for a turn in an import; returns whether it has come.
+fn take_turn(cx: &mut Context<'_>, import: ImportId) -> Result<bool, RequestError> {
+    let ticket = cx.ticket;
+    let turns = &mut cx.desk.imports.get_mut(&import).ok_or(RequestError::NoImport)?.turns;
+    if !turns.contains(&ticket) {
+        turns.push_back(ticket);
+    }
+    Ok(turns.front() == Some(&ticket))
+}
+
+impl Task for Rows {
+    fn run(&mut self, cx: &mut Context<'_>, wake: Wake) -> Result<Option<Answer>, RequestError> {
+        match (self.stage, wake) {
+            (Stage::Waiting, _) => {
+                if self.checkpoint.len() > CHECKPOINT_BYTES_MAX {
+                    return Err(RequestError::BadName("the checkpoint"));
+                }
+                if take_turn(cx, self.import)? { self.look_up(cx) } else { Ok(None) }
+            }
+            (Stage::Turn, Wake::Read(ReadResult::Failed(error))) => Err(error.into()),
+            (Stage::Turn, Wake::Read(ReadResult::Values(values))) => {
+                self.listed.extend(values.iter().map(Option::is_some));
+                self.look_on(cx)
+            }
+            (Stage::Turn, Wake::Opened(doc)) => {
+                self.update(cx, doc)?;
+                self.go_on(cx)
+            }
+            (_, Wake::Committed) => {
+                self.commits -= 1;
+                let done = self.commits == 0 && self.stage == Stage::Committing;
+                Ok(done.then_some(Answer::Imported { rows: self.total }))
+            }
+            (_, Wake::Lost) => Err(RequestError::Lost),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// Ends an import.
+#[derive(Debug)]
+pub(super) struct Closing {
+    import: ImportId,
+    meta: CollectionMeta,
+    /// Commits that are not durable yet.
+    commits: usize,
+    stage: Stage,
+}
+
+impl Closing {
+    pub(super) const fn new(import: ImportId, meta: CollectionMeta) -> Self {
+        Self { import, meta, commits: 0, stage: Stage::Waiting }
+    }
+
+    /// Opens the description, then writes all.
+    fn go_on(&mut self, cx: &mut Context<'_>) -> Result<Option<Answer>, RequestError> {
+        self.stage = Stage::Turn;
+        let (partition, collection) = place(cx, self.import)?;
+        self.meta.name.clone_from(&collection);
+        if let Some(at) = cx.description_doc(partition, &collection)? {
+            if !cx.endpoint.is_open(at) {
+                cx.open(at);
+                return Ok(None);
+            }
+            cx.open(at);
+            if let Some(known) = cx.description(at) {
+                self.meta.text_paths.extend(&known.text_paths);
+            }
+            let edits = match cx.endpoint.view(at) {
+                None => vec![(at, cx.describe(at, &self.meta)?)],
+                Some(found) => {
+                    let wanted = redescribed(&found.value, &self.meta);
+                    cx.put_edits(at, COLLECTIONS, Some(&collection), &wanted)?.0
+                }
+            };
+            if !edits.is_empty() {
+                cx.edit(&edits, &TextPaths::none(), true, true)?;
+                self.commits += 1;
+            }
+        }
+        cx.end_turn(self.import);
+        if let Some(import) = cx.desk.imports.remove(&self.import) {
+            if let Some(log) = import.progress.log {
+                cx.endpoint.bulk_close(cx.now, log);
+            }
+            cx.write(vec![delete(Table::App, import.key)]);
+            self.commits += 1;
+        }
+        self.stage = Stage::Committing;
+        Ok(None)
+    }
+}
+
+impl Task for Closing {
+    fn run(&mut self, cx: &mut Context<'_>, wake: Wake) -> Result<Option<Answer>, RequestError> {
+        match (self.stage, wake) {
+            (Stage::Waiting, _) => {
+                if take_turn(cx, self.import)? {
+                    self.go_on(cx)
+                } else {
+                    Ok(None)
+                }
+            }
+            (Stage::Turn, Wake::Opened(_)) => self.go_on(cx),
+            (_, Wake::Committed) => {
+                self.commits -= 1;
+                Ok((self.commits == 0).then_some(Answer::Done))
+            }
+            (_, Wake::Lost) => Err(RequestError::Lost),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// A description in place of the stored one. Fields that a later version added stay.
+fn redescribed(stored: &Value, meta: &CollectionMeta) -> Value {
+    let ours = ["format", "columns", "envelope", "text_paths", "id_column"];
+    let stored = stored.as_map().into_iter().flatten().filter(|(name, _)| !ours.contains(&name.as_str()));
+    let mut fields: BTreeMap<String, Value> = stored.map(|(name, value)| (name.clone(), value.clone())).collect();
+    if let Value::Map(new) = meta.to_value() {
+        fields.extend(new);
+    }
+    Value::Map(fields)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_row_of_an_import_round_trips() {
+        let full = Progress { log: Some(LogNo(7)), rows: 300, next_id: Some(DocId([9; 16])), checkpoint: vec![1, 2] };
+        for progress in [full, Progress::default()] {
+            assert_eq!(Progress::decode(&progress.encode()), Ok(progress));
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Requests about many documents: pages, descriptions, digests.
+
+use super::context::{Context, Task, Wake};
+use super::read::found;
+use super::request::{Answer, CollectionDigest, Found, Place, RequestError};
+use super::walk::{Walk, Walked};
+use crate::collection::{COLLECTIONS, CollectionMeta};
+use cosmicsync_protocol::ledger::PartNo;
+
+/// Most bytes of values in a page, beside its last document.
+const PAGE_BYTES_MAX: usize = 1024 * 1024;
+/// Most documents of a page.
+const PAGE_DOCS_MAX: usize = 16_384;
+
+/// Reads a page of documents.
+#[derive(Debug)]
+pub(super) struct Page {
+    partition: PartNo,
+    collection: Option<String>,
+    after: Option<Place>,
+    limit: usize,
+    values: bool,
+    walk: Option<Walk>,
+    docs: Vec<Found>,
+    bytes: usize,
+}
+
+impl Page {
+    pub(super) fn new(
+        partition: PartNo,
+        collection: Option<String>,
+        after: Option<Place>,
+        limit: usize,
+        values: bool,
+    ) -> Self {
+        let limit = limit.clamp(1, PAGE_DOCS_MAX);
+        Self { partition, collection, after, limit, values, walk: None, docs: Vec::new(), bytes: 0 }
+    }
+
+    fn start(&self, cx: &Context<'_>) -> Result<Walk, RequestError> {
+        let space = cx.space(self.partition)?;
+        let only = self.collection.as_ref().map(|name| cx.endpoint.collection_id(space, name));
+        let skip = only.is_none().then(|| cx.endpoint.collection_id(space, COLLECTIONS));
+        Ok(Walk::new(self.partition, only, skip, self.after.as_ref(), self.limit))
+    }
+}
+
+impl Task for Page {
+    fn run(&mut self, cx: &mut Context<'_>, wake: Wake) -> Result<Option<Answer>, RequestError> {
+        if self.walk.is_none() {
+            self.walk = Some(self.start(cx)?);
+        }
+        let Some(walk) = &mut self.walk else { return Ok(None) };
+        walk.wake(cx, wake)?;
+        let next = loop {
+            match walk.next(cx) {
+                Walked::Wait => return Ok(None),
+                Walked::End => break None,
+                Walked::Doc(place, snapshot) => {
+                    if self.values {
+                        self.bytes += snapshot.value.encode().len();
+                    }
+                    self.docs.extend(found(place.doc, snapshot, self.values));
+                    if self.docs.len() >= self.limit || self.bytes >= PAGE_BYTES_MAX {
+                        break Some(place);
+                    }
+                }
+            }
+        };
+        Ok(Some(Answer::Page { docs: core::mem::take(&mut self.docs), next }))
+    }
+}
+
+/// Reads the descriptions of the collections.
+#[derive(Debug)]
+pub(super) struct Collections {
+    partition: PartNo,
+    walk: Option<Walk>,
+    metas: Vec<CollectionMeta>,
+}
+
+impl Collections {
+    pub(super) const fn new(partition: PartNo) -> Self {
+        Self { partition, walk: None, metas: Vec::new() }
+    }
+}
+
+impl Task for Collections {
+    fn run(&mut self, cx: &mut Context<'_>, wake: Wake) -> Result<Option<Answer>, RequestError> {
+        if self.walk.is_none() {
+            let only = cx.endpoint.collection_id(cx.space(self.partition)?, COLLECTIONS);
+            self.walk = Some(Walk::new(self.partition, Some(only), None, None, usize::MAX));
+        }
+        let Some(walk) = &mut self.walk else { return Ok(None) };
+        walk.wake(cx, wake)?;
+        loop {
+            match walk.next(cx) {
+                Walked::Wait => return Ok(None),
+                // A description that a later version wrote otherwise is passed over, not guessed at.
+                Walked::Doc(_, snapshot) => self.metas.extend(CollectionMeta::from_value(&snapshot.value)),
+                Walked::End => break,
+            }
+        }
+        self.metas.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(Some(Answer::Collections(core::mem::take(&mut self.metas))))
+    }
+}
+
+/// One collection, while it is counted.
+#[derive(Debug)]
+struct Counting {
+    id: [u8; 16],
+    name: Option<String>,
+    count: u64,
+    hasher: blake3::Hasher,
+}
+
+impl Counting {
+    fn new(id: [u8; 16]) -> Self {
+        Self { id, name: None, count: 0, hasher: blake3::Hasher::new_derive_key("cosmicsync collection digest 1") }
+    }
+
+    fn done(self) -> CollectionDigest {
+        let hex = || self.id.iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = *self.hasher.finalize().as_bytes();
+        CollectionDigest { collection: self.name.unwrap_or_else(hex), count: self.count, digest }
+    }
+}
+
+/// Counts and digests a partition.
+#[derive(Debug)]
+pub(super) struct Digest {
+    partition: PartNo,
+    walk: Option<Walk>,
+    counting: Option<Counting>,
+    done: Vec<CollectionDigest>,
+}
+
+impl Digest {
+    pub(super) const fn new(partition: PartNo) -> Self {
+        Self { partition, walk: None, counting: None, done: Vec::new() }
+    }
+}
+
+impl Task for Digest {
+    fn run(&mut self, cx: &mut Context<'_>, wake: Wake) -> Result<Option<Answer>, RequestError> {
+        if self.walk.is_none() {
+            cx.space(self.partition)?;
+            self.walk = Some(Walk::new(self.partition, None, None, None, usize::MAX));
+        }
+        let Some(walk) = &mut self.walk else { return Ok(None) };
+        walk.wake(cx, wake)?;
+        loop {
+            match walk.next(cx) {
+                Walked::Wait => return Ok(None),
+                Walked::End => break,
+                Walked::Doc(place, snapshot) => {
+                    if self.counting.as_ref().is_none_or(|counting| counting.id != place.collection) {
+                        let before = self.counting.replace(Counting::new(place.collection));
+                        self.done.extend(before.map(Counting::done));
+                    }
+                    let Some(counting) = &mut self.counting else { continue };
+                    counting.count += 1;
+                    counting.hasher.update(place.doc.as_ref());
+                    counting.hasher.update(&snapshot.value.digest());
+                    counting.name = counting.name.take().or(snapshot.meta.collection);
+                }
+            }
+        }
+        self.done.extend(self.counting.take().map(Counting::done));
+        self.done.sort_by(|a, b| a.collection.cmp(&b.collection));
+        Ok(Some(Answer::Digest(core::mem::take(&mut self.done))))
+    }
+}

@@ -1,0 +1,181 @@
+//! A database with a store in memory, and a wire between two of them.
+
+use super::super::Database;
+use super::super::request::{Answer, Cut, Found, Name, Place, Request, Row, Ticket};
+use crate::collection::CollectionMeta;
+use crate::json::parse;
+use cosmicsync_protocol::document::{TextPaths, Value};
+use cosmicsync_protocol::endpoint::{Dial, Event, LinkId};
+use cosmicsync_protocol::ids::DocId;
+use cosmicsync_protocol::ledger::{Lease, PartNo};
+use cosmicsync_protocol::sync::SpaceNo;
+use cosmicsync_protocol::testkit::peer::{Net, Peer};
+use cosmicsync_protocol::testkit::store::MemStore;
+use cosmicsync_protocol::time::Now;
+use std::collections::BTreeMap;
+
+pub(super) struct Node {
+    pub(super) db: Database,
+    pub(super) store: MemStore,
+    pub(super) now: Now,
+    pub(super) answers: BTreeMap<Ticket, Answer>,
+    pub(super) events: Vec<Event>,
+}
+
+pub(super) fn value(json: &str) -> Value {
+    parse(json.as_bytes()).unwrap()
+}
+
+pub(super) fn keyed(key: &str) -> Name {
+    Name::Key { collection: "notes".to_owned(), key: key.to_owned() }
+}
+
+impl Node {
+    pub(super) fn new() -> Self {
+        let mut peer = Peer::new(1);
+        peer.found("home");
+        Self::of(peer)
+    }
+
+    pub(super) fn of(peer: Peer) -> Self {
+        let Peer { endpoint, store, now, .. } = peer;
+        Self { db: Database::new(endpoint), store, now, answers: BTreeMap::new(), events: Vec::new() }
+    }
+
+    /// Two nodes of one space, linked.
+    pub(super) fn pair() -> ([Self; 2], Wire) {
+        let mut net = Net::joined();
+        net.cut();
+        let mut peers = net.peers.into_iter();
+        let mut nodes = [Self::of(peers.next().unwrap()), Self::of(peers.next().unwrap())];
+        let wire = Wire::connect(&mut nodes);
+        (nodes, wire)
+    }
+
+    /// Drops the database and recovers it from what the store holds.
+    pub(super) fn restart(self, keep: usize) -> Self {
+        let peer = Peer::recover(self.store.crash(keep), Lease::Continued, 9);
+        let restarted = Self::of(peer);
+        Self { now: self.now, ..restarted }
+    }
+
+    pub(super) fn main(&self) -> PartNo {
+        self.db.endpoint().partition(SpaceNo(0), "main").unwrap()
+    }
+
+    pub(super) fn settle(&mut self) {
+        for _ in 0..1_000_000 {
+            while let Some((ticket, answer)) = self.db.poll_answer() {
+                assert_eq!(self.answers.insert(ticket, answer), None);
+            }
+            while let Some(event) = self.db.poll_event() {
+                self.events.push(event);
+            }
+            while let Some(request) = self.db.poll_store() {
+                self.store.submit(request);
+            }
+            if let Some(done) = self.store.complete_next() {
+                self.db.handle_stored(self.now, done);
+            } else if let Some(deadline) = self.db.poll_timeout().filter(|at| at.at_us <= self.now.mono_us + 100_000) {
+                self.now.mono_us = self.now.mono_us.max(deadline.at_us);
+                self.db.handle_timeout(self.now);
+            } else {
+                return;
+            }
+        }
+        panic!("the database never comes to rest");
+    }
+
+    pub(super) fn start(&mut self, request: Request) -> Ticket {
+        self.now = self.now.after_us(1000);
+        self.db.request(self.now, request)
+    }
+
+    pub(super) fn ask(&mut self, request: Request) -> Answer {
+        let shown = format!("{request:?}");
+        let ticket = self.start(request);
+        self.settle();
+        self.answers.remove(&ticket).unwrap_or_else(|| panic!("no answer to {}", &shown[..shown.len().min(300)]))
+    }
+
+    pub(super) fn put(&mut self, key: &str, json: &str) -> (DocId, bool, Cut) {
+        let (partition, collection) = (self.main(), "notes".to_owned());
+        let (key, texts) = (Some(key.to_owned()), TextPaths::none());
+        let answer = self.ask(Request::Put { partition, collection, key, value: value(json), texts });
+        let Answer::Written { doc, created, cut } = answer else { panic!("{answer:?}") };
+        (doc, created, cut)
+    }
+
+    pub(super) fn get(&mut self, name: Name) -> Option<Value> {
+        let partition = self.main();
+        let answer = self.ask(Request::Get { partition, name });
+        let Answer::Document(found) = answer else { panic!("{answer:?}") };
+        found.and_then(|found| found.value)
+    }
+
+    /// All documents, page by page.
+    pub(super) fn all(&mut self, collection: Option<&str>, limit: usize) -> Vec<Found> {
+        let (partition, collection) = (self.main(), collection.map(str::to_owned));
+        let mut all = Vec::new();
+        let mut after: Option<Place> = None;
+        loop {
+            let request = Request::Page { partition, collection: collection.clone(), after, limit, values: true };
+            let Answer::Page { docs, next } = self.ask(request) else { panic!("a page") };
+            assert!(docs.len() <= limit);
+            all.extend(docs);
+            after = next;
+            if after.is_none() {
+                return all;
+            }
+        }
+    }
+
+    pub(super) fn digest(&mut self) -> Answer {
+        let partition = self.main();
+        self.ask(Request::Digest { partition })
+    }
+
+    pub(super) fn import(&mut self, source: &str, name: &str, resume: bool) -> (super::ImportId, Option<Vec<u8>>, u64) {
+        let (partition, source) = (self.main(), source.to_owned());
+        let answer = self.ask(Request::ImportOpen { partition, source, meta: CollectionMeta::new(name), resume });
+        let Answer::ImportOpened { import, checkpoint, rows } = answer else { panic!("{answer:?}") };
+        (import, checkpoint, rows)
+    }
+
+    pub(super) fn rows(&mut self, import: super::ImportId, rows: Vec<Row>, checkpoint: &[u8]) -> Answer {
+        self.ask(Request::ImportRows { import, rows, checkpoint: checkpoint.to_vec() })
+    }
+}
+
+/// A connection of two nodes: the link at either end.
+pub(super) struct Wire([LinkId; 2]);
+
+impl Wire {
+    pub(super) fn connect(nodes: &mut [Node; 2]) -> Self {
+        let [a, b] = nodes;
+        let wire = Self([a.db.handle_link_up(a.now, Some(Dial::Sync)), b.db.handle_link_up(b.now, None)]);
+        wire.carry(nodes);
+        wire
+    }
+
+    /// Carries bytes until nothing moves.
+    pub(super) fn carry(&self, nodes: &mut [Node; 2]) {
+        loop {
+            let mut moved = false;
+            nodes.iter_mut().for_each(Node::settle);
+            for from in 0..2 {
+                let mut bytes = Vec::new();
+                let node = &mut nodes[from];
+                while node.db.poll_transmit(node.now, self.0[from], &mut bytes) {}
+                let node = &mut nodes[1 - from];
+                if !bytes.is_empty() {
+                    node.db.handle_bytes(node.now, self.0[1 - from], &bytes);
+                    moved = true;
+                }
+            }
+            if !moved {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! One connection: a task that reads, a task that writes, and bounded channels to the core.
+//!
+//! A slow peer costs at most [`QUEUED_MAX`] buffers: the core makes no more until one was written. A busy core stops
+//! reading: the reader waits until its bytes were taken.
+
+use crate::clock::Clock;
+use bytes::{Bytes, BytesMut};
+use cosmicsync_protocol::endpoint::LinkId;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::{JoinHandle, spawn_local};
+
+use super::state::DialOrder;
+
+/// Buffers that wait to be written, besides the one being written.
+const QUEUED_MAX: usize = 2;
+/// The least room that is offered to a read.
+const READ_BYTES_MIN: usize = 16 * 1024;
+/// How long the last bytes of a link may take, in microseconds.
+const LAST_WORDS_US: u64 = 3_000_000;
+
+/// What tasks tell the core.
+#[derive(Debug)]
+pub(super) enum Input<S> {
+    /// Someone connected.
+    Accepted(S, SocketAddr),
+    /// A connection was made, or not.
+    Dialled(DialOrder, io::Result<S>),
+    /// Bytes came.
+    Bytes(LinkId, Bytes),
+    /// A connection ended.
+    Lost(LinkId),
+}
+
+/// The core's end of a connection. Dropping it closes the connection at once.
+#[derive(Debug)]
+pub(super) struct Conn {
+    /// None once nothing more is to be said.
+    pub(super) outgoing: Option<mpsc::Sender<Vec<u8>>>,
+    /// The link ends when the last bytes are written, or after a while without.
+    pub(super) closing: bool,
+    late: Option<JoinHandle<()>>,
+    reader: JoinHandle<()>,
+    writer: JoinHandle<()>,
+}
+
+impl Conn {
+    /// Starts the tasks of a connection. `room` is notified when something was written.
+    pub(super) fn start<S: AsyncRead + AsyncWrite + Unpin + 'static>(
+        stream: S,
+        link: LinkId,
+        inputs: mpsc::Sender<Input<S>>,
+        room: Rc<Notify>,
+    ) -> Self {
+        let (read_half, write_half) = tokio::io::split(stream);
+        let (outgoing, queue) = mpsc::channel(QUEUED_MAX);
+        let reader = spawn_local(read(read_half, link, inputs.clone()));
+        let writer = spawn_local(async move {
+            if write(write_half, queue, room).await.is_err() {
+                // The core may be gone, which is what this would tell it about the link.
+                drop(inputs.send(Input::Lost(link)).await);
+            }
+        });
+        Self { outgoing: Some(outgoing), closing: false, late: None, reader, writer }
+    }
+
+    /// Ends the connection once all is handed to the writer. A peer that does not read is not waited for.
+    pub(super) fn close<C: Clock, S: 'static>(&mut self, link: LinkId, clock: &C, inputs: mpsc::Sender<Input<S>>) {
+        self.closing = true;
+        let late = clock.sleep_until(clock.now().mono_us.saturating_add(LAST_WORDS_US));
+        self.late = Some(spawn_local(async move {
+            late.await;
+            drop(inputs.send(Input::Lost(link)).await);
+        }));
+    }
+
+    /// Lets the writer finish by itself, within its time.
+    pub(super) fn finish<C: Clock>(mut self, clock: &C) {
+        self.reader.abort();
+        self.outgoing = None;
+        let last_words = clock.sleep_until(clock.now().mono_us.saturating_add(LAST_WORDS_US));
+        spawn_local(async move {
+            tokio::select! {
+                biased;
+                _ = &mut self.writer => {}
+                () = last_words => {}
+            }
+        });
+    }
+}
+
+impl Drop for Conn {
+    fn drop(&mut self) {
+        self.reader.abort();
+        self.writer.abort();
+        if let Some(late) = &self.late {
+            late.abort();
+        }
+    }
+}
+
+async fn read<S: AsyncRead + Unpin, T>(mut stream: S, link: LinkId, inputs: mpsc::Sender<Input<T>>) {
+    let mut buffer = BytesMut::new();
+    loop {
+        buffer.reserve(READ_BYTES_MIN);
+        let input = match stream.read_buf(&mut buffer).await {
+            Ok(0) | Err(_) => Input::Lost(link),
+            Ok(_) => Input::Bytes(link, buffer.split().freeze()),
+        };
+        let last = matches!(input, Input::Lost(_));
+        if inputs.send(input).await.is_err() || last {
+            return;
+        }
+    }
+}
+
+async fn write<S: AsyncWrite + Unpin>(
+    mut stream: S,
+    mut queue: mpsc::Receiver<Vec<u8>>,
+    room: Rc<Notify>,
+) -> io::Result<()> {
+    while let Some(bytes) = queue.recv().await {
+        room.notify_one();
+        stream.write_all(&bytes).await?;
+        stream.flush().await?;
+    }
+    stream.shutdown().await
+}

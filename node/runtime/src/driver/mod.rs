@@ -1,0 +1,428 @@
+//! The driver: one loop that owns the database and carries bytes, rows and commands to and from it.
+//!
+//! Everything it touches is a seam: [`Clock`], [`Net`], [`Store`](store::Store). It holds no protocol rule; it decides
+//! only when to dial, and when to stop reading or writing because the other side is behind (`spec/sync.md`, section 9).
+
+mod conn;
+mod peers;
+mod start;
+mod state;
+mod store;
+mod traffic;
+mod wait;
+mod watch;
+
+pub(crate) use self::peers::Phase;
+pub(crate) use self::state::{Core, DialOrder, NAME_ROW, Purpose, Trouble, other_user, stopping};
+pub(crate) use self::store::{Disk, LmdbDisk, Shared, open_error, store_error};
+pub(crate) use self::wait::{Goal, bodies};
+pub(crate) use self::watch::Watcher;
+
+use crate::clock::Clock;
+use crate::net::{Listener, Net};
+use crate::service::{ErrorCode, ServiceError};
+use conn::{Conn, Input};
+use cosmicsync_protocol::config::Config;
+use cosmicsync_protocol::endpoint::LinkId;
+use cosmicsync_protocol::ledger::Lease;
+use cosmicsync_protocol::storage::{StoreDone, StoreError};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+use store::Store;
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::sync::{Notify, oneshot};
+use tokio::task::{JoinHandle, spawn_local};
+
+/// A command, run on the core thread between two inputs.
+pub(crate) type Call = Box<dyn FnOnce(&mut Core) + Send>;
+
+/// Inputs of connections that wait for the core.
+const INPUTS_QUEUED: usize = 32;
+/// Inputs and commands that are taken in one turn.
+const TURN_MAX: usize = 32;
+/// How much is given to a writer at a time, unless one message is larger.
+const WRITE_BYTES: usize = 64 * 1024;
+/// How long a connection may take to be made, in microseconds.
+const DIAL_US: u64 = 10_000_000;
+/// How long links and the store may take to end, in microseconds.
+const STOP_US: u64 = 10_000_000;
+/// How long to wait before a full store is tried again, in microseconds: from, and up to.
+const REOPEN_US: (u64, u64) = (1_000_000, 60_000_000);
+
+/// What a node is opened with.
+pub(crate) struct Setup {
+    /// How the core behaves.
+    pub(crate) config: Config,
+    /// Whether the store may go on with its logs.
+    pub(crate) lease: Lease,
+    /// Called once what a broken lease forbids has durably ended.
+    pub(crate) renew: Box<dyn FnOnce() -> Result<(), ServiceError> + Send>,
+    /// Where to listen; none for a node without links.
+    pub(crate) listen: Option<SocketAddr>,
+    /// Addresses to dial beside those that the store remembers.
+    pub(crate) peers: Vec<String>,
+    /// Links open at once.
+    pub(crate) links_max: usize,
+}
+
+/// Runs a node until it is told to stop, or can't go on. `ready` is answered once commands are taken.
+///
+/// Needs a [`tokio::task::LocalSet`].
+pub(crate) async fn run<C: Clock, N: Net, D: Disk>(
+    clock: C,
+    net: N,
+    mut disk: D,
+    setup: Setup,
+    calls: mpsc::Receiver<Call>,
+    ready: oneshot::Sender<Result<(), ServiceError>>,
+) -> Result<(), ServiceError> {
+    match Driver::open(clock, net, &mut disk, setup, calls).await {
+        Ok(mut driver) => {
+            drop(ready.send(Ok(())));
+            let ended = driver.run(&mut disk).await;
+            drop(driver);
+            disk.release();
+            ended
+        }
+        Err(error) => {
+            disk.release();
+            drop(ready.send(Err(error)));
+            Ok(())
+        }
+    }
+}
+
+struct Driver<C, N: Net, S> {
+    clock: C,
+    net: N,
+    /// None while a full store is being opened again.
+    store: Option<S>,
+    completions: UnboundedReceiver<StoreDone>,
+    core: Core,
+    calls: mpsc::Receiver<Call>,
+    inputs: mpsc::Receiver<Input<N::Stream>>,
+    sender: mpsc::Sender<Input<N::Stream>>,
+    conns: BTreeMap<LinkId, Conn>,
+    dialling: usize,
+    room: Rc<Notify>,
+    acceptor: Option<JoinHandle<()>>,
+    config: Config,
+    links_max: usize,
+    reopen_us: u64,
+}
+
+impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
+    async fn open<D: Disk<Store = S>>(
+        clock: C,
+        net: N,
+        disk: &mut D,
+        setup: Setup,
+        calls: mpsc::Receiver<Call>,
+    ) -> Result<Self, ServiceError> {
+        let started = start::start(&clock, disk, &setup.config, setup.lease).await?;
+        (setup.renew)()?;
+        let start::Started { store, completions, mut core, addresses } = started;
+        let (sender, inputs) = mpsc::channel(INPUTS_QUEUED);
+        let mut acceptor = None;
+        if let Some(address) = setup.listen {
+            let failed = |error: std::io::Error| {
+                ServiceError::new(ErrorCode::Io, format!("cannot listen on {address}: {error}"))
+                    .next("cosmicsync up --listen ADDRESS:PORT")
+            };
+            let listener = net.bind(address).await.map_err(failed)?;
+            core.listen = Some(listener.local_addr().map_err(failed)?);
+            acceptor = Some(spawn_local(accept(listener, sender.clone())));
+        } else {
+            core.peers.pause();
+        }
+        core.configured.extend(setup.peers.iter().cloned());
+        for address in addresses.into_iter().chain(setup.peers) {
+            core.peers.add(address);
+        }
+        Ok(Self {
+            clock,
+            net,
+            store: Some(store),
+            completions,
+            core,
+            calls,
+            inputs,
+            sender,
+            conns: BTreeMap::new(),
+            dialling: 0,
+            room: Rc::new(Notify::new()),
+            acceptor,
+            config: setup.config,
+            links_max: setup.links_max,
+            reopen_us: REOPEN_US.0,
+        })
+    }
+
+    async fn run<D: Disk<Store = S>>(&mut self, disk: &mut D) -> Result<(), ServiceError> {
+        let mut stop_at_us = None;
+        loop {
+            self.settle()?;
+            if let Some(error) = self.core.failure.take() {
+                self.recover(disk, error).await?;
+                continue;
+            }
+            if self.core.stopping {
+                let until_us = *stop_at_us.get_or_insert(self.core.now.mono_us.saturating_add(STOP_US));
+                let idle = self.conns.is_empty() && self.core.db.endpoint().stats().store_requests == 0;
+                if idle || self.core.now.mono_us >= until_us {
+                    return Ok(());
+                }
+            }
+            self.turn(stop_at_us).await?;
+        }
+    }
+
+    /// Waits for the next thing to happen and takes in what has happened until now.
+    async fn turn(&mut self, stop_at_us: Option<u64>) -> Result<(), ServiceError> {
+        let core = &self.core;
+        let deadline = core.db.poll_timeout().map(|deadline| deadline.at_us);
+        let has_room = self.has_room();
+        let dial_us = if has_room { core.peers.poll_timeout() } else { None };
+        let wake_us = [deadline, dial_us, core.wait_timeout(), stop_at_us].into_iter().flatten().min();
+        let sleep = self.clock.sleep_until(wake_us.unwrap_or(u64::MAX / 4).min(u64::MAX / 4));
+        let mut stored = None;
+        let mut called = None;
+        let mut input = None;
+        tokio::select! {
+            biased;
+            completion = self.completions.recv() => stored = Some(completion.ok_or_else(start::gone)?),
+            () = self.room.notified() => {}
+            call = self.calls.recv() => match call {
+                Some(call) => called = Some(call),
+                None => self.core.stop(),
+            },
+            Some(next) = self.inputs.recv() => input = Some(next),
+            () = sleep, if wake_us.is_some() => {}
+        }
+        self.core.now = self.clock.now();
+        if deadline.is_some_and(|at_us| at_us <= self.core.now.mono_us) {
+            self.core.db.handle_timeout(self.core.now);
+        }
+        while let Some(completion) = stored.take().or_else(|| self.completions.try_recv().ok()) {
+            self.core.db.handle_stored(self.core.now, completion);
+        }
+        for _ in 0..TURN_MAX {
+            let Some(next) = input.take().or_else(|| self.inputs.try_recv().ok()) else { break };
+            self.handle_input(next);
+        }
+        for _ in 0..TURN_MAX {
+            let Some(call) = called.take().or_else(|| self.calls.try_recv().ok()) else { break };
+            call(&mut self.core);
+        }
+        Ok(())
+    }
+
+    fn handle_input(&mut self, input: Input<N::Stream>) {
+        match input {
+            Input::Bytes(link, bytes) => self.core.handle_bytes(link, &bytes),
+            Input::Lost(link) => {
+                if self.conns.remove(&link).is_some() {
+                    self.core.handle_link_lost(link);
+                }
+            }
+            Input::Accepted(stream, from) => {
+                // A paused node closes what comes: its port stays its own, and the others see at once that it is away.
+                if !self.core.peers.is_paused() && self.has_room() {
+                    let link = self.core.handle_connected(from.to_string(), None);
+                    self.connect(link, stream);
+                }
+            }
+            Input::Dialled(order, made) => {
+                self.dialling -= 1;
+                let DialOrder { address, purpose } = order;
+                let paused = || std::io::Error::other("links are paused");
+                match made.and_then(|stream| if self.core.peers.is_paused() { Err(paused()) } else { Ok(stream) }) {
+                    Ok(stream) => {
+                        let link = self.core.handle_connected(address, Some(purpose));
+                        self.connect(link, stream);
+                    }
+                    Err(error) => self.core.handle_dial_failed(&address, purpose, &error),
+                }
+            }
+        }
+    }
+
+    fn connect(&mut self, link: LinkId, stream: N::Stream) {
+        let conn = Conn::start(stream, link, self.sender.clone(), Rc::clone(&self.room));
+        self.conns.insert(link, conn);
+    }
+
+    fn has_room(&self) -> bool {
+        self.core.links.len() + self.dialling < self.links_max
+    }
+
+    /// Carries out what the core wants, until it wants nothing more.
+    fn settle(&mut self) -> Result<(), ServiceError> {
+        loop {
+            let mut any = self.core.drain();
+            while let Some(request) = self.core.db.poll_store() {
+                any = true;
+                let store = self.store.as_ref().ok_or_else(start::gone)?;
+                start::submit(store, request)?;
+            }
+            self.core.look();
+            any |= self.transmit();
+            any |= self.close();
+            self.dial();
+            if !any {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Gives the writers what they have room for. Returns whether there was anything.
+    fn transmit(&mut self) -> bool {
+        let mut any = false;
+        for (link, conn) in &mut self.conns {
+            while let Some(outgoing) = &conn.outgoing {
+                let Ok(permit) = outgoing.try_reserve() else { break };
+                let mut bytes = Vec::new();
+                while bytes.len() < WRITE_BYTES && self.core.db.poll_transmit(self.core.now, *link, &mut bytes) {}
+                if bytes.is_empty() {
+                    if conn.closing {
+                        drop(permit);
+                        conn.outgoing = None;
+                    }
+                    break;
+                }
+                any = true;
+                permit.send(bytes);
+                self.core.links.handle_sent(*link);
+            }
+        }
+        any
+    }
+
+    /// Ends the links that have nothing more to say. Returns whether there were any.
+    fn close(&mut self) -> bool {
+        let mut any = false;
+        for link in core::mem::take(&mut self.core.closing) {
+            any = true;
+            match self.conns.get_mut(&link) {
+                Some(conn) => conn.close(link, &self.clock, self.sender.clone()),
+                None => self.core.handle_link_lost(link),
+            }
+        }
+        let over: Vec<_> =
+            self.conns.iter().filter(|(_, conn)| conn.outgoing.is_none()).map(|(link, _)| *link).collect();
+        for link in over {
+            any = true;
+            self.core.handle_link_lost(link);
+            if let Some(conn) = self.conns.remove(&link) {
+                conn.finish(&self.clock);
+            }
+        }
+        any
+    }
+
+    fn dial(&mut self) {
+        while self.has_room() {
+            let order = self.core.dials.pop_front().or_else(|| {
+                let address = self.core.peers.poll_dial(self.core.now.mono_us)?;
+                Some(DialOrder { address, purpose: Purpose::Sync })
+            });
+            let Some(order) = order else { return };
+            self.dialling += 1;
+            let (net, sender) = (self.net.clone(), self.sender.clone());
+            let late = self.clock.sleep_until(self.core.now.mono_us.saturating_add(DIAL_US));
+            spawn_local(async move {
+                let made = tokio::select! {
+                    biased;
+                    made = net.dial(&order.address) => made,
+                    () = late => Err(std::io::ErrorKind::TimedOut.into()),
+                };
+                // The core is gone, and with it whoever wanted the connection.
+                drop(sender.send(Input::Dialled(order, made)).await);
+            });
+        }
+    }
+
+    /// After a failed commit the memory is ahead of the store. A full store is opened again, which frees what the commit
+    /// had taken; anything else ends the node, because only a person can tell what the disk did.
+    async fn recover<D: Disk<Store = S>>(&mut self, disk: &mut D, error: StoreError) -> Result<(), ServiceError> {
+        let said = store_error(&error);
+        self.core.fail_all(&said);
+        self.conns.clear();
+        self.core.forget_links();
+        if error != StoreError::Full || self.core.stopping {
+            return Err(said);
+        }
+        self.store = None;
+        disk.release();
+        loop {
+            let until_us = self.core.now.mono_us.saturating_add(self.reopen_us);
+            self.reopen_us = (self.reopen_us * 2).min(REOPEN_US.1);
+            self.refuse_until(until_us).await?;
+            self.core.now = self.clock.now();
+            match start::start(&self.clock, disk, &self.config, Lease::Continued).await {
+                Ok(started) => {
+                    self.store = Some(started.store);
+                    self.completions = started.completions;
+                    self.core.db = started.core.db;
+                    self.core.outage = None;
+                    return Ok(());
+                }
+                // Still full, or a backup still reads the old one.
+                Err(error) if matches!(error.code, ErrorCode::StoreFull | ErrorCode::StoreLocked) => disk.release(),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Answers commands, all of which fail, while the store rests.
+    async fn refuse_until(&mut self, until_us: u64) -> Result<(), ServiceError> {
+        let sleep = self.clock.sleep_until(until_us);
+        tokio::pin!(sleep);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut sleep => return Ok(()),
+                call = self.calls.recv() => match call {
+                    Some(call) => call(&mut self.core),
+                    None => return Err(stopping()),
+                },
+                // Connections that are made meanwhile are dropped.
+                Some(input) = self.inputs.recv() => if let Input::Dialled(order, _) = input {
+                    self.dialling -= 1;
+                    let error = std::io::Error::other("the store is full");
+                    self.core.handle_dial_failed(&order.address, order.purpose, &error);
+                },
+            }
+            if self.core.stopping {
+                return Err(self.core.outage.clone().unwrap_or_else(stopping));
+            }
+        }
+    }
+}
+
+impl<C, N: Net, S> Drop for Driver<C, N, S> {
+    fn drop(&mut self) {
+        if let Some(acceptor) = self.acceptor.take() {
+            acceptor.abort();
+        }
+    }
+}
+
+async fn accept<L: Listener>(mut listener: L, sender: mpsc::Sender<Input<L::Stream>>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, from)) => {
+                if sender.send(Input::Accepted(stream, from)).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                // Out of file descriptors, most likely: others have to close some first.
+                tracing::warn!(%error, "cannot accept connections");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! The peer book: whom to dial, when, and how it went. Sans-IO: the driver dials and tells.
+//!
+//! Failed dials back off from a quarter of a second to half a minute, with jitter so that a node that comes back is not
+//! met by all its peers at once. A device that is connected already, by whichever side, is not dialled again.
+
+use cosmicsync_protocol::endpoint::LinkId;
+use cosmicsync_protocol::entropy::Entropy;
+use cosmicsync_protocol::ids::DeviceId;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The first pause after a failure, in microseconds.
+const BACKOFF_US_MIN: u64 = 250_000;
+/// The longest pause, in microseconds.
+const BACKOFF_US_MAX: u64 = 30_000_000;
+/// A link that lasted this long, in microseconds, was a success.
+const GOOD_LINK_US: u64 = 2_000_000;
+
+/// What is going on with an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Not connected; to be dialled at this time.
+    Waiting {
+        /// On the monotonic clock, in microseconds.
+        at_us: u64,
+    },
+    /// A connection is being made.
+    Dialling,
+    /// A link exists; its handshake may still be under way.
+    Linked(LinkId),
+    /// It leads to this node itself.
+    Myself,
+}
+
+/// One address.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    /// What is going on.
+    pub(crate) phase: Phase,
+    /// Who answered there the last time.
+    pub(crate) device: Option<DeviceId>,
+    /// Why the last attempt or link ended.
+    pub(crate) error: Option<String>,
+    failures: u32,
+    up_since_us: Option<u64>,
+}
+
+/// All addresses.
+#[derive(Debug)]
+pub(crate) struct Peers {
+    known: BTreeMap<String, Known>,
+    /// Devices with a link, and how many.
+    up: BTreeMap<DeviceId, BTreeSet<LinkId>>,
+    paused: bool,
+    entropy: Entropy,
+}
+
+/// How a link ended, as far as dialling again is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// A new link is wanted at once.
+    Renew,
+    /// Try again in time.
+    Later,
+}
+
+impl Peers {
+    /// Makes a book of these addresses, all to be dialled at once.
+    pub(crate) fn new(addresses: impl IntoIterator<Item = String>, seed: [u8; 32]) -> Self {
+        let mut peers =
+            Self { known: BTreeMap::new(), up: BTreeMap::new(), paused: false, entropy: Entropy::new(seed) };
+        for address in addresses {
+            peers.add(address);
+        }
+        peers
+    }
+
+    /// Adds an address; returns whether it is new.
+    pub(crate) fn add(&mut self, address: String) -> bool {
+        if self.known.contains_key(&address) {
+            return false;
+        }
+        let fresh =
+            Known { phase: Phase::Waiting { at_us: 0 }, device: None, error: None, failures: 0, up_since_us: None };
+        self.known.insert(address, fresh);
+        true
+    }
+
+    /// Forgets an address; returns what was known of it.
+    pub(crate) fn remove(&mut self, address: &str) -> Option<Known> {
+        self.known.remove(address)
+    }
+
+    /// All addresses, ascending.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&String, &Known)> {
+        self.known.iter()
+    }
+
+    /// Whether links are paused.
+    pub(crate) const fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// Stops dialling.
+    pub(crate) const fn pause(&mut self) {
+        self.paused = true;
+    }
+
+    /// Starts dialling again, everybody at once.
+    pub(crate) fn resume(&mut self) {
+        self.paused = false;
+        for known in self.known.values_mut() {
+            known.failures = 0;
+            if let Phase::Waiting { at_us } = &mut known.phase {
+                *at_us = 0;
+            }
+        }
+    }
+
+    /// Whether a device has a link.
+    pub(crate) fn is_up(&self, device: &DeviceId) -> bool {
+        self.up.contains_key(device)
+    }
+
+    /// An address that is to be dialled now. It counts as being dialled from then on.
+    pub(crate) fn poll_dial(&mut self, now_us: u64) -> Option<String> {
+        let up = &self.up;
+        let due = |known: &Known| due_us(known, up).is_some_and(|at_us| at_us <= now_us);
+        if self.paused {
+            return None;
+        }
+        let (address, known) = self.known.iter_mut().find(|(_, known)| due(known))?;
+        known.phase = Phase::Dialling;
+        Some(address.clone())
+    }
+
+    /// When [`Self::poll_dial`] has something, on the monotonic clock.
+    pub(crate) fn poll_timeout(&self) -> Option<u64> {
+        if self.paused {
+            return None;
+        }
+        self.known.values().filter_map(|known| due_us(known, &self.up)).min()
+    }
+
+    /// A dialled connection was made.
+    pub(crate) fn handle_dialled(&mut self, address: &str, link: LinkId) {
+        if let Some(known) = self.known.get_mut(address) {
+            known.phase = Phase::Linked(link);
+        }
+    }
+
+    /// A connection could not be made.
+    pub(crate) fn handle_dial_failed(&mut self, now_us: u64, address: &str, error: String) {
+        if let Some(known) = self.known.get_mut(address) {
+            known.error = Some(error);
+            known.wait(now_us, &mut self.entropy);
+        }
+    }
+
+    /// A link is authenticated. Returns true if the device is this one.
+    pub(crate) fn handle_up(&mut self, now_us: u64, link: LinkId, device: DeviceId, me: DeviceId) -> bool {
+        let known = self.known.values_mut().find(|known| known.phase == Phase::Linked(link));
+        if device == me {
+            if let Some(known) = known {
+                known.phase = Phase::Myself;
+                known.error = Some("this is the address of this node itself".to_owned());
+            }
+            return true;
+        }
+        if let Some(known) = known {
+            known.device = Some(device);
+            known.error = None;
+            known.up_since_us = Some(now_us);
+        }
+        self.up.entry(device).or_default().insert(link);
+        false
+    }
+
+    /// A link ended.
+    pub(crate) fn handle_closed(&mut self, now_us: u64, link: LinkId, ending: Ending, error: Option<String>) {
+        let mut lost = None;
+        self.up.retain(|device, links| {
+            if links.remove(&link) && links.is_empty() {
+                lost = Some(*device);
+            }
+            !links.is_empty()
+        });
+        for known in self.known.values_mut() {
+            let ended = known.phase == Phase::Linked(link);
+            if ended {
+                known.error.clone_from(&error);
+                let good = known.up_since_us.take().is_some_and(|since| now_us.saturating_sub(since) >= GOOD_LINK_US);
+                if good {
+                    known.failures = 0;
+                }
+                known.wait(now_us, &mut self.entropy);
+            }
+            let relied_on = lost.is_some() && known.device == lost;
+            if let (Ending::Renew, true, Phase::Waiting { at_us }) = (ending, ended || relied_on, &mut known.phase) {
+                *at_us = now_us;
+            }
+        }
+    }
+}
+
+impl Known {
+    /// Waits for longer after each failure.
+    fn wait(&mut self, now_us: u64, entropy: &mut Entropy) {
+        let full = BACKOFF_US_MIN.saturating_mul(1 << self.failures.min(16)).min(BACKOFF_US_MAX);
+        self.failures = self.failures.saturating_add(1);
+        self.phase = Phase::Waiting { at_us: now_us + full / 2 + entropy.below(full / 2 + 1) };
+    }
+}
+
+/// When an address is to be dialled, unless it is busy or its device has a link by the other's doing.
+fn due_us(known: &Known, up: &BTreeMap<DeviceId, BTreeSet<LinkId>>) -> Option<u64> {
+    let Phase::Waiting { at_us } = known.phase else { return None };
+    let connected = known.device.is_some_and(|device| up.contains_key(&device));
+    (!connected).then_some(at_us)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ME: DeviceId = DeviceId([0; 32]);
+    const PEER: DeviceId = DeviceId([1; 32]);
+
+    fn book() -> Peers {
+        Peers::new(["a:1".to_owned()], [7; 32])
+    }
+
+    fn wait_us(peers: &Peers) -> u64 {
+        peers.poll_timeout().expect("it waits")
+    }
+
+    #[test]
+    fn failures_back_off_up_to_half_a_minute() {
+        let mut peers = book();
+        let mut last = 0;
+        for round in 0..12 {
+            assert_eq!(peers.poll_dial(u64::MAX / 2).as_deref(), Some("a:1"));
+            assert_eq!(peers.poll_dial(u64::MAX / 2), None, "it is being dialled");
+            peers.handle_dial_failed(0, "a:1", "refused".to_owned());
+            let pause = wait_us(&peers);
+            let full = (BACKOFF_US_MIN << round).min(BACKOFF_US_MAX);
+            assert!((full / 2..=full).contains(&pause), "{pause} after {round} failures");
+            last = pause;
+        }
+        assert!(last >= BACKOFF_US_MAX / 2);
+        peers.resume();
+        assert_eq!(wait_us(&peers), 0, "resuming dials at once");
+    }
+
+    #[test]
+    fn a_replaced_link_is_not_dialled_while_another_one_is_up() {
+        let mut peers = book();
+        peers.poll_dial(0);
+        peers.handle_dialled("a:1", LinkId(1));
+        assert!(!peers.handle_up(0, LinkId(1), PEER, ME));
+        assert!(!peers.handle_up(1, LinkId(2), PEER, ME));
+        peers.handle_closed(2, LinkId(1), Ending::Later, None);
+        assert_eq!(peers.poll_timeout(), None);
+        assert!(peers.is_up(&PEER));
+        peers.handle_closed(3, LinkId(2), Ending::Renew, None);
+        assert_eq!(peers.poll_dial(3).as_deref(), Some("a:1"));
+    }
+
+    #[test]
+    fn this_node_is_not_dialled_twice() {
+        let mut peers = book();
+        peers.poll_dial(0);
+        peers.handle_dialled("a:1", LinkId(1));
+        assert!(peers.handle_up(0, LinkId(1), ME, ME));
+        peers.handle_closed(1, LinkId(1), Ending::Later, None);
+        assert_eq!(peers.poll_timeout(), None);
+    }
+
+    #[test]
+    fn nobody_is_dialled_while_paused() {
+        let mut peers = book();
+        peers.pause();
+        assert_eq!((peers.poll_dial(0), peers.poll_timeout()), (None, None));
+        peers.resume();
+        assert_eq!(peers.poll_dial(0).as_deref(), Some("a:1"));
+    }
+}

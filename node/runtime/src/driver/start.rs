@@ -1,0 +1,146 @@
+//! Start-up: opens the store, reads it back, and hands over a core whose lease holds.
+
+use super::peers::Peers;
+use super::state::{Core, NAME_ROW, PEER_ROWS};
+use super::store::{Disk, Store, store_error};
+use crate::clock::Clock;
+use crate::service::{ErrorCode, ServiceError};
+use cosmicsync_data::database::Database;
+use cosmicsync_protocol::Recovery;
+use cosmicsync_protocol::config::Config;
+use cosmicsync_protocol::ledger::{Lease, RecoverError, Step};
+use cosmicsync_protocol::storage::{Row, Scan, StoreDone, StoreId, StoreRequest, Table};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+/// How much of the node's own rows is read at a time.
+const OWN_ROWS_BYTES: usize = 1 << 20;
+
+/// An open store and the core over it.
+pub(super) struct Started<S> {
+    pub(super) store: S,
+    pub(super) completions: UnboundedReceiver<StoreDone>,
+    pub(super) core: Core,
+    /// Addresses that the store remembers.
+    pub(super) addresses: Vec<String>,
+}
+
+/// Opens the store and recovers the core. After a broken lease, all that it forbids to go on with is durably ended
+/// when this returns.
+pub(super) async fn start<C: Clock, D: Disk>(
+    clock: &C,
+    disk: &mut D,
+    config: &Config,
+    lease: Lease,
+) -> Result<Started<D::Store>, ServiceError> {
+    let (done, mut completions) = unbounded_channel();
+    let store = disk.open(done)?;
+    let own = own_rows(&store, &mut completions).await?;
+    let mut recovery = Box::new(Recovery::new(config.clone(), lease, seed()?));
+    let endpoint = loop {
+        while let Some(request) = recovery.poll_store() {
+            submit(&store, request)?;
+        }
+        let completion = completions.recv().await.ok_or_else(gone)?;
+        match recovery.step(clock.now(), completion).map_err(|error| recover_error(&error))? {
+            Step::More(more) => recovery = more,
+            Step::Ready(endpoint) => break *endpoint,
+        }
+    };
+    let mut addresses = Vec::new();
+    let mut name = None;
+    for (key, value) in own {
+        if let Some(address) = key.strip_prefix(PEER_ROWS) {
+            addresses.extend(String::from_utf8(address.to_vec()).ok());
+        } else if key == NAME_ROW {
+            name = String::from_utf8(value.to_vec()).ok();
+        }
+    }
+    let mut core = Core::new(Database::new(endpoint), clock.now(), Peers::new(Vec::new(), seed()?));
+    core.name = name.unwrap_or_else(host_name);
+    let mut started = Started { store, completions, core, addresses };
+    settle(clock, &mut started).await?;
+    Ok(started)
+}
+
+/// Carries out what recovery itself wants to write and read.
+async fn settle<C: Clock, S: Store>(clock: &C, started: &mut Started<S>) -> Result<(), ServiceError> {
+    loop {
+        while let Some(request) = started.core.db.poll_store() {
+            submit(&started.store, request)?;
+        }
+        started.core.drain();
+        if let Some(error) = &started.core.failure {
+            return Err(store_error(error));
+        }
+        if started.core.db.endpoint().stats().store_requests == 0 {
+            return Ok(());
+        }
+        let completion = started.completions.recv().await.ok_or_else(gone)?;
+        started.core.now = clock.now();
+        started.core.db.handle_stored(started.core.now, completion);
+    }
+}
+
+/// Reads the rows that the node keeps for itself.
+async fn own_rows<S: Store>(
+    store: &S,
+    completions: &mut UnboundedReceiver<StoreDone>,
+) -> Result<Vec<Row>, ServiceError> {
+    let mut found = Vec::new();
+    for prefix in [PEER_ROWS, NAME_ROW] {
+        let mut from = prefix.to_vec();
+        let mut to = prefix.to_vec();
+        to.push(0xff);
+        loop {
+            let scan =
+                Scan { table: Table::App, from: from.clone().into(), to: to.clone().into(), bytes_max: OWN_ROWS_BYTES };
+            submit(store, StoreRequest::Scan { id: StoreId(u64::MAX), scan })?;
+            let (rows, more) = match completions.recv().await.ok_or_else(gone)? {
+                StoreDone::Scanned { rows, more, .. } => (rows, more),
+                StoreDone::Failed { error, .. } => return Err(store_error(&error)),
+                StoreDone::Committed { .. } | StoreDone::Got { .. } => (Vec::new(), false),
+            };
+            if let Some((last, _)) = rows.last() {
+                from = [last, &[0][..]].concat();
+            }
+            found.extend(rows);
+            if !more {
+                break;
+            }
+        }
+    }
+    Ok(found)
+}
+
+pub(super) fn submit<S: Store>(store: &S, request: StoreRequest) -> Result<(), ServiceError> {
+    store.submit(request).map_err(|_| gone())
+}
+
+/// The answer when the store's thread is gone.
+pub(super) fn gone() -> ServiceError {
+    ServiceError::new(ErrorCode::Internal, "the store stopped: look at the log, then start the node again")
+        .next("cosmicsync up")
+}
+
+fn recover_error(error: &RecoverError) -> ServiceError {
+    match error {
+        RecoverError::Store(error) => store_error(error),
+        RecoverError::Row { .. } => ServiceError::new(ErrorCode::StoreDamaged, error.to_string())
+            .next("cosmicsync --dir NEW_DIR backup restore FILE"),
+    }
+}
+
+/// Randomness of the operating system.
+fn seed() -> Result<[u8; 32], ServiceError> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed)
+        .map_err(|_| ServiceError::new(ErrorCode::Io, "the operating system gave no randomness: start again"))?;
+    Ok(seed)
+}
+
+/// What a device is called that was never given a name.
+fn host_name() -> String {
+    let text = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = text.trim();
+    if name.is_empty() { "device".to_owned() } else { name.to_owned() }
+}

@@ -1,0 +1,429 @@
+//! What the core thread keeps besides the database: who waits for what, whom to dial, which links there are.
+//!
+//! It is a plain value that the driver's loop feeds and drains. Commands run here as closures, between two inputs.
+
+use super::peers::{Ending, Peers, Phase};
+use super::store::store_error;
+use super::traffic::Links;
+use super::wait::Wait;
+use super::watch::Watcher;
+use crate::service::{ErrorCode, ServiceError};
+use bytes::Bytes;
+use cosmicsync_data::database::Database;
+use cosmicsync_data::database::request::{Answer, Request, Ticket};
+use cosmicsync_protocol::endpoint::{CloseReason, CommitId, Dial, Event, LinkId};
+use cosmicsync_protocol::ids::{DeviceId, LogId};
+use cosmicsync_protocol::sealed::Invite;
+use cosmicsync_protocol::storage::{Op, StoreError, Table};
+use cosmicsync_protocol::time::Now;
+use cosmicsync_protocol::wire::close::CloseCode;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use tokio::sync::oneshot;
+
+/// Where the answer to a request goes.
+pub(crate) type AnswerSender = oneshot::Sender<Result<Answer, ServiceError>>;
+/// Where it is told that something is durable.
+pub(crate) type DoneSender = oneshot::Sender<Result<(), ServiceError>>;
+
+/// Rows of addresses in [`Table::App`] start with this.
+pub(crate) const PEER_ROWS: &[u8] = b"peer/";
+/// The row of the device's name.
+pub(crate) const NAME_ROW: &[u8] = b"node/name";
+
+/// What a connection is to be made for.
+#[derive(Debug)]
+pub(crate) enum Purpose {
+    /// To sync with an address of the book.
+    Sync,
+    /// To join by an invite.
+    Join(Box<Invite>, DoneSender),
+}
+
+/// A connection that the driver is to make.
+#[derive(Debug)]
+pub(crate) struct DialOrder {
+    /// `HOST:PORT`.
+    pub(crate) address: String,
+    /// What for.
+    pub(crate) purpose: Purpose,
+}
+
+/// Something that doctor should tell of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Trouble {
+    /// A log of this store was given up.
+    Retired(LogId),
+    /// A log has two histories.
+    Forked(LogId),
+    /// Repair did not make a space equal.
+    Mismatch(u32),
+}
+
+/// See the module's head.
+#[derive(Debug)]
+pub(crate) struct Core {
+    /// The database.
+    pub(crate) db: Database,
+    /// The time of this turn.
+    pub(crate) now: Now,
+    /// The peer book.
+    pub(crate) peers: Peers,
+    /// Addresses that come from the settings and are not kept in the store.
+    pub(crate) configured: BTreeSet<String>,
+    /// The links.
+    pub(crate) links: Links,
+    /// Where it listens.
+    pub(crate) listen: Option<SocketAddr>,
+    /// The device's name.
+    pub(crate) name: String,
+    /// Those who wait for the replicas to agree.
+    pub(crate) waits: Vec<Wait>,
+    /// Those who watch documents.
+    pub(crate) watchers: Vec<Watcher>,
+    /// What doctor should tell of.
+    pub(crate) troubles: BTreeSet<Trouble>,
+    /// How many changes of documents there were.
+    pub(crate) changes: u64,
+    /// Why nothing can be read or written at the moment.
+    pub(crate) outage: Option<ServiceError>,
+    /// Connections to be made.
+    pub(crate) dials: VecDeque<DialOrder>,
+    /// Links to be closed once all they have to say is said.
+    pub(crate) closing: Vec<LinkId>,
+    /// The store failed and was not opened again.
+    pub(crate) failure: Option<StoreError>,
+    /// It is to end.
+    pub(crate) stopping: bool,
+    tickets: BTreeMap<u64, Ticket>,
+    answers: BTreeMap<Ticket, (u64, AnswerSender)>,
+    commits: BTreeMap<CommitId, DoneSender>,
+    joins: BTreeMap<LinkId, DoneSender>,
+}
+
+impl Core {
+    /// Starts with a recovered database.
+    pub(crate) fn new(db: Database, now: Now, peers: Peers) -> Self {
+        Self {
+            db,
+            now,
+            peers,
+            configured: BTreeSet::new(),
+            links: Links::default(),
+            listen: None,
+            name: String::new(),
+            waits: Vec::new(),
+            watchers: Vec::new(),
+            troubles: BTreeSet::new(),
+            changes: 0,
+            outage: None,
+            dials: VecDeque::new(),
+            closing: Vec::new(),
+            failure: None,
+            stopping: false,
+            tickets: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            commits: BTreeMap::new(),
+            joins: BTreeMap::new(),
+        }
+    }
+
+    /// Fails if nothing can be read or written at the moment.
+    pub(crate) fn available(&self) -> Result<(), ServiceError> {
+        if self.stopping {
+            return Err(stopping());
+        }
+        self.outage.clone().map_or(Ok(()), Err)
+    }
+
+    /// Asks the database. `number` is the caller's, for [`Self::cancel`].
+    pub(crate) fn request(&mut self, number: u64, request: Request, reply: AnswerSender) {
+        if let Err(error) = self.available() {
+            drop(reply.send(Err(error)));
+            return;
+        }
+        let ticket = self.db.request(self.now, request);
+        self.tickets.insert(number, ticket);
+        self.answers.insert(ticket, (number, reply));
+    }
+
+    /// Nobody waits for the answer any more.
+    pub(crate) fn cancel(&mut self, number: u64) {
+        if let Some(ticket) = self.tickets.remove(&number) {
+            self.answers.remove(&ticket);
+            self.db.cancel(ticket);
+        }
+    }
+
+    /// Writes rows of the node's own and tells once they, and all that was written before, are durable.
+    pub(crate) fn write(&mut self, ops: Vec<Op>, reply: DoneSender) {
+        let commit = self.barrier(ops);
+        self.commits.insert(commit, reply);
+    }
+
+    /// Commits what was gathered, and these rows.
+    pub(crate) fn barrier(&mut self, ops: Vec<Op>) -> CommitId {
+        let endpoint = self.db.endpoint_mut();
+        endpoint.flush(self.now);
+        endpoint.write(self.now, ops)
+    }
+
+    /// Remembers an address, here and in the store.
+    pub(crate) fn add_peer(&mut self, address: &str, reply: DoneSender) {
+        self.peers.add(address.to_owned());
+        let (table, key) = (Table::App, peer_key(address));
+        self.write(vec![Op::Put { table, key, value: Bytes::new() }], reply);
+    }
+
+    /// Forgets an address, here and in the store, and closes its link. False if it is unknown.
+    pub(crate) fn remove_peer(&mut self, address: &str, reply: DoneSender) -> bool {
+        let Some(known) = self.peers.remove(address) else { return false };
+        if let Phase::Linked(link) = known.phase {
+            self.db.endpoint_mut().close_link(self.now, link, CloseCode::Done);
+        }
+        self.write(vec![Op::Delete { table: Table::App, key: peer_key(address) }], reply);
+        true
+    }
+
+    /// Closes every link; nobody is dialled or accepted until [`Peers::resume`].
+    pub(crate) fn pause(&mut self) {
+        self.peers.pause();
+        for link in self.db.endpoint().links() {
+            self.db.endpoint_mut().close_link(self.now, link, CloseCode::Done);
+        }
+    }
+
+    /// Starts to end: edits become durable, links are closed.
+    pub(crate) fn stop(&mut self) {
+        if !core::mem::replace(&mut self.stopping, true) {
+            self.peers.pause();
+            self.waits.clear();
+            self.watchers.clear();
+            self.db.endpoint_mut().shut_down(self.now);
+        }
+    }
+
+    /// A connection was made.
+    pub(crate) fn handle_connected(&mut self, address: String, purpose: Option<Purpose>) -> LinkId {
+        let dialled = purpose.is_some();
+        let (dial, join) = match purpose {
+            None => (None, None),
+            Some(Purpose::Sync) => (Some(Dial::Sync), None),
+            Some(Purpose::Join(invite, reply)) => (Some(Dial::Join(invite)), Some(reply)),
+        };
+        let syncs = dialled && join.is_none();
+        let link = self.db.handle_link_up(self.now, dial);
+        if syncs {
+            self.peers.handle_dialled(&address, link);
+        }
+        self.joins.extend(join.map(|reply| (link, reply)));
+        self.links.insert(link, address, dialled);
+        link
+    }
+
+    /// A connection could not be made.
+    pub(crate) fn handle_dial_failed(&mut self, address: &str, purpose: Purpose, error: &std::io::Error) {
+        tracing::debug!(address, %error, "cannot dial");
+        match purpose {
+            Purpose::Sync => self.peers.handle_dial_failed(self.now.mono_us, address, error.to_string()),
+            Purpose::Join(_, reply) => {
+                let message = format!("the inviter does not answer at {address}: {error}");
+                drop(reply.send(Err(ServiceError::new(ErrorCode::PeerUnreachable, message))));
+            }
+        }
+    }
+
+    /// Bytes came.
+    pub(crate) fn handle_bytes(&mut self, link: LinkId, bytes: &[u8]) {
+        self.links.handle_received(link, self.now.wall_ms);
+        self.db.handle_bytes(self.now, link, bytes);
+    }
+
+    /// The connection of a link is gone.
+    pub(crate) fn handle_link_lost(&mut self, link: LinkId) {
+        let infos = self.db.endpoint().stats().links;
+        self.links.remove(link, infos.iter().find(|info| info.link == link));
+        self.db.handle_link_lost(self.now, link);
+    }
+
+    /// All connections are gone, and the database with them.
+    pub(crate) fn forget_links(&mut self) {
+        for link in self.links.ids() {
+            self.peers.handle_closed(self.now.mono_us, link, Ending::Later, Some("the store failed".to_owned()));
+            self.handle_link_lost(link);
+        }
+        self.closing.clear();
+    }
+
+    /// Delivers what the database has to say. Returns whether there was anything.
+    pub(crate) fn drain(&mut self) -> bool {
+        let mut any = false;
+        while let Some(event) = self.db.poll_event() {
+            any = true;
+            self.handle_event(event);
+        }
+        while let Some((ticket, answer)) = self.db.poll_answer() {
+            any = true;
+            if let Some((number, reply)) = self.answers.remove(&ticket) {
+                self.tickets.remove(&number);
+                drop(reply.send(Ok(answer)));
+            }
+        }
+        while let Some(changed) = self.db.poll_changed() {
+            any = true;
+            self.changes += 1;
+            self.watchers.retain(|watcher| watcher.handle_changed(&changed));
+        }
+        any
+    }
+
+    /// Fails whoever waits for the store, and takes over a database that was recovered anew.
+    pub(crate) fn fail_all(&mut self, error: &ServiceError) {
+        self.tickets.clear();
+        for (_, reply) in core::mem::take(&mut self.answers).into_values() {
+            drop(reply.send(Err(error.clone())));
+        }
+        for reply in core::mem::take(&mut self.commits).into_values() {
+            drop(reply.send(Err(error.clone())));
+        }
+        for reply in core::mem::take(&mut self.joins).into_values() {
+            drop(reply.send(Err(error.clone())));
+        }
+        for wait in core::mem::take(&mut self.waits) {
+            wait.answer(Err(error.clone()));
+        }
+    }
+
+    fn handle_event(&mut self, event: Event) {
+        match event {
+            Event::Committed { commits } => {
+                for commit in commits {
+                    self.waits.iter_mut().for_each(|wait| wait.handle_committed(commit));
+                    if let Some(reply) = self.commits.remove(&commit) {
+                        drop(reply.send(Ok(())));
+                    }
+                }
+            }
+            Event::EditsFailed { commits } => {
+                let error = ServiceError::new(ErrorCode::Unavailable, "the write was lost before it was durable");
+                for commit in commits {
+                    if let Some(reply) = self.commits.remove(&commit) {
+                        drop(reply.send(Err(error.clone())));
+                    }
+                }
+            }
+            Event::PeerUp { link, device } => self.handle_up(link, device),
+            Event::Close { link, device, reason } => self.handle_closed(link, device, &reason),
+            Event::Retired { log } => {
+                tracing::warn!(%log, "a log was given up: a peer knows more of it than this store");
+                self.troubles.insert(Trouble::Retired(log));
+            }
+            Event::Forked { log } => {
+                tracing::warn!(%log, "a log has two histories");
+                self.troubles.insert(Trouble::Forked(log));
+            }
+            Event::Mismatch { space } => {
+                tracing::warn!(space = space.0, "repair did not make a space equal");
+                self.troubles.insert(Trouble::Mismatch(space.0));
+            }
+            Event::StoreFailed { error } => {
+                tracing::error!(%error, "the store failed");
+                self.outage.get_or_insert_with(|| store_error(&error));
+                self.failure.get_or_insert(error);
+            }
+            Event::Admitted { device, .. } => tracing::info!(%device, "a device was admitted"),
+            Event::Opened { .. }
+            | Event::Changed { .. }
+            | Event::Joined { .. }
+            | Event::SpaceChanged { .. }
+            | Event::Read { .. } => {}
+        }
+    }
+
+    fn handle_up(&mut self, link: LinkId, device: DeviceId) {
+        let me = self.db.endpoint().device();
+        self.links.handle_up(link, device);
+        if self.peers.handle_up(self.now.mono_us, link, device, me) {
+            self.db.endpoint_mut().close_link(self.now, link, CloseCode::Done);
+        } else {
+            tracing::info!(%device, link = link.0, "a peer is connected");
+        }
+    }
+
+    fn handle_closed(&mut self, link: LinkId, device: Option<DeviceId>, reason: &CloseReason) {
+        let why = why(reason);
+        tracing::info!(
+            link = link.0,
+            reason = why.as_deref().unwrap_or("done"),
+            known = device.is_some(),
+            "a link ends"
+        );
+        let renew = [CloseReason::Ours(CloseCode::Renew), CloseReason::Theirs(CloseCode::Renew as u16)];
+        let ending = if renew.contains(reason) { Ending::Renew } else { Ending::Later };
+        if let Some(reply) = self.joins.remove(&link) {
+            let result = if *reason == CloseReason::Done { Ok(()) } else { Err(join_error(reason)) };
+            drop(reply.send(result));
+        }
+        self.peers.handle_closed(self.now.mono_us, link, ending, why);
+        self.closing.push(link);
+    }
+}
+
+/// The row that keeps an address.
+pub(crate) fn peer_key(address: &str) -> Bytes {
+    [PEER_ROWS, address.as_bytes()].concat().into()
+}
+
+/// The answer to commands that come too late.
+pub(crate) fn stopping() -> ServiceError {
+    ServiceError::new(ErrorCode::Unavailable, "the node is stopping").next("cosmicsync up")
+}
+
+/// Why a link ended, for people; `None` if it was wanted.
+fn why(reason: &CloseReason) -> Option<String> {
+    match reason {
+        CloseReason::Done | CloseReason::Ours(CloseCode::Done) | CloseReason::Theirs(0) => None,
+        CloseReason::Lost => Some("the connection broke".to_owned()),
+        CloseReason::Timeout => Some("the peer did not answer in time".to_owned()),
+        CloseReason::Ours(code) => Some(format!("this node ended the link ({code:?}). {}", code.advice())),
+        CloseReason::Theirs(number) => Some(match CloseCode::from_number(*number) {
+            Some(code) => format!("the peer ended the link ({code:?}). {}", code.advice()),
+            None => format!("the peer ended the link with code {number}: update this node"),
+        }),
+        CloseReason::Handshake(error) => Some(error.to_string()),
+        CloseReason::Join(error) => Some(error.to_string()),
+        CloseReason::Admission(error) => Some(error.to_string()),
+    }
+}
+
+/// Why joining failed, and what to do next.
+fn join_error(reason: &CloseReason) -> ServiceError {
+    use cosmicsync_protocol::connection::HandshakeError;
+    use cosmicsync_protocol::ledger::JoinError;
+    let again = "cosmicsync space invite";
+    match reason {
+        CloseReason::Join(JoinError::OtherUser) => other_user(),
+        CloseReason::Handshake(error @ (HandshakeError::WrongPeer | HandshakeError::Refused)) => {
+            ServiceError::new(ErrorCode::Refused, error.to_string()).next(again)
+        }
+        CloseReason::Lost | CloseReason::Theirs(_) => {
+            let message = "the inviter refused: the invite has expired or was used, or is not known there";
+            ServiceError::new(ErrorCode::Refused, message).next(again)
+        }
+        CloseReason::Timeout => ServiceError::new(ErrorCode::PeerUnreachable, "the inviter did not answer in time"),
+        CloseReason::Done
+        | CloseReason::Ours(_)
+        | CloseReason::Handshake(_)
+        | CloseReason::Join(_)
+        | CloseReason::Admission(_) => {
+            let message = why(reason).unwrap_or_else(|| "the link was closed".to_owned());
+            ServiceError::new(ErrorCode::Refused, format!("cannot join: {message}")).next(again)
+        }
+    }
+}
+
+/// The answer to a device that has a user and wants to join another's space.
+pub(crate) fn other_user() -> ServiceError {
+    let message = "this device belongs to another user: join with a data directory on which `init` was never run";
+    ServiceError::new(ErrorCode::Conflict, message).next("cosmicsync --dir NEW_DIR up")
+}

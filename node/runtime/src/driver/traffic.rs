@@ -1,0 +1,148 @@
+//! What went over links: of each link while it is up, of each device since the start.
+
+use crate::service::Traffic;
+use cosmicsync_protocol::endpoint::{LinkId, LinkInfo};
+use cosmicsync_protocol::ids::DeviceId;
+use std::collections::BTreeMap;
+
+/// One link.
+#[derive(Debug, Clone)]
+pub(crate) struct LinkRecord {
+    /// The address that was dialled, or that it came from.
+    pub(crate) address: String,
+    /// Whether this side dialled.
+    pub(crate) dialled: bool,
+    /// Who is at the other end, once authenticated.
+    pub(crate) device: Option<DeviceId>,
+    /// When something came, by the wall clock.
+    pub(crate) seen_at: Option<u64>,
+    /// Something was sent and nothing came since.
+    asked: bool,
+    /// All was said once: what comes from now on is pushed.
+    settled: bool,
+    round_trips: u64,
+}
+
+/// All links and the devices behind them.
+#[derive(Debug, Default)]
+pub(crate) struct Links {
+    records: BTreeMap<LinkId, LinkRecord>,
+    ended: BTreeMap<DeviceId, Traffic>,
+    total_ended: Traffic,
+    seen: BTreeMap<DeviceId, u64>,
+}
+
+impl Links {
+    /// A link came up.
+    pub(crate) fn insert(&mut self, link: LinkId, address: String, dialled: bool) {
+        let record =
+            LinkRecord { address, dialled, device: None, seen_at: None, asked: false, settled: false, round_trips: 0 };
+        self.records.insert(link, record);
+    }
+
+    /// All links.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&LinkId, &LinkRecord)> {
+        self.records.iter()
+    }
+
+    /// Their numbers.
+    pub(crate) fn ids(&self) -> Vec<LinkId> {
+        self.records.keys().copied().collect()
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// A link is authenticated.
+    pub(crate) fn handle_up(&mut self, link: LinkId, device: DeviceId) {
+        if let Some(record) = self.records.get_mut(&link) {
+            record.device = Some(device);
+        }
+    }
+
+    /// Something came.
+    pub(crate) fn handle_received(&mut self, link: LinkId, wall_ms: u64) {
+        let Some(record) = self.records.get_mut(&link) else { return };
+        record.seen_at = Some(wall_ms);
+        if core::mem::take(&mut record.asked) && !record.settled {
+            record.round_trips += 1;
+        }
+        if let Some(device) = record.device {
+            self.seen.insert(device, wall_ms);
+        }
+    }
+
+    /// Something was sent.
+    pub(crate) fn handle_sent(&mut self, link: LinkId) {
+        if let Some(record) = self.records.get_mut(&link) {
+            record.asked = true;
+        }
+    }
+
+    /// Both sides know of all that the other has: round trips end here, pushes begin.
+    pub(crate) fn handle_settled(&mut self, link: LinkId) {
+        if let Some(record) = self.records.get_mut(&link) {
+            record.settled = true;
+        }
+    }
+
+    /// Whether a link still catches up.
+    pub(crate) fn is_catching_up(&self, link: LinkId) -> bool {
+        self.records.get(&link).is_some_and(|record| !record.settled)
+    }
+
+    /// A link is gone; what went over it stays in the sums.
+    pub(crate) fn remove(&mut self, link: LinkId, info: Option<&LinkInfo>) {
+        let Some(record) = self.records.remove(&link) else { return };
+        let traffic = of_link(&record, info);
+        add(&mut self.total_ended, traffic);
+        if let Some(device) = record.device {
+            add(self.ended.entry(device).or_default(), traffic);
+        }
+    }
+
+    /// What went over all links since the start.
+    pub(crate) fn total(&self, infos: &[LinkInfo]) -> Traffic {
+        let mut total = self.total_ended;
+        for (link, record) in &self.records {
+            add(&mut total, of_link(record, info_of(infos, *link)));
+        }
+        total
+    }
+
+    /// What went over all links with a device.
+    pub(crate) fn of_device(&self, device: &DeviceId, infos: &[LinkInfo]) -> Traffic {
+        let mut total = self.ended.get(device).copied().unwrap_or_default();
+        for (link, record) in self.records.iter().filter(|(_, record)| record.device.as_ref() == Some(device)) {
+            add(&mut total, of_link(record, info_of(infos, *link)));
+        }
+        total
+    }
+
+    /// When a device was heard the last time.
+    pub(crate) fn seen_at(&self, device: &DeviceId) -> Option<u64> {
+        self.seen.get(device).copied()
+    }
+}
+
+fn info_of(infos: &[LinkInfo], link: LinkId) -> Option<&LinkInfo> {
+    infos.iter().find(|info| info.link == link)
+}
+
+fn of_link(record: &LinkRecord, info: Option<&LinkInfo>) -> Traffic {
+    Traffic {
+        bytes_out: info.map_or(0, |info| info.bytes_out),
+        bytes_in: info.map_or(0, |info| info.bytes_in),
+        bytes_handshake: info.map_or(0, |info| info.handshake_bytes),
+        round_trips: record.round_trips,
+    }
+}
+
+fn add(sum: &mut Traffic, more: Traffic) {
+    sum.bytes_out += more.bytes_out;
+    sum.bytes_in += more.bytes_in;
+    sum.bytes_handshake += more.bytes_handshake;
+    sum.round_trips += more.round_trips;
+}

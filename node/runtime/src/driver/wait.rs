@@ -1,0 +1,140 @@
+//! Waiting until replicas agree. Nothing polls: every turn of the driver looks at whoever waits.
+
+use super::state::Core;
+use crate::service::{Bodies, ErrorCode, ServiceError};
+use cosmicsync_protocol::endpoint::{CommitId, LinkInfo};
+use cosmicsync_protocol::sync;
+use cosmicsync_protocol::sync::SpaceNo;
+use tokio::sync::oneshot;
+
+/// What is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Goal {
+    /// Every connected peer has all of a space durably and nothing known is missing here; there is at least one.
+    Synced,
+    /// The same, and the keys of the space are here.
+    Readable,
+}
+
+/// Someone who waits.
+#[derive(Debug)]
+pub(crate) struct Wait {
+    pub(crate) space: SpaceNo,
+    pub(crate) goal: Goal,
+    /// A commit that must become durable first: what was written before the wait began counts.
+    pub(crate) barrier: Option<CommitId>,
+    /// On the monotonic clock.
+    pub(crate) deadline_us: u64,
+    pub(crate) reply: oneshot::Sender<Result<u64, ServiceError>>,
+}
+
+impl Wait {
+    /// Edits became durable.
+    pub(crate) fn handle_committed(&mut self, commit: CommitId) {
+        if self.barrier == Some(commit) {
+            self.barrier = None;
+        }
+    }
+
+    /// Ends the wait.
+    pub(crate) fn answer(self, result: Result<u64, ServiceError>) {
+        drop(self.reply.send(result));
+    }
+}
+
+impl Core {
+    /// Starts to wait. What was written until now is part of what must be everywhere.
+    pub(crate) fn wait(
+        &mut self,
+        space: SpaceNo,
+        goal: Goal,
+        timeout_us: u64,
+        reply: oneshot::Sender<Result<u64, ServiceError>>,
+    ) {
+        let barrier = Some(self.barrier(Vec::new()));
+        let deadline_us = self.now.mono_us.saturating_add(timeout_us);
+        self.waits.push(Wait { space, goal, barrier, deadline_us, reply });
+    }
+
+    /// When the first wait runs out.
+    pub(crate) fn wait_timeout(&self) -> Option<u64> {
+        self.waits.iter().map(|wait| wait.deadline_us).min()
+    }
+
+    /// Notes which links caught up, and answers those whose wait is over.
+    pub(crate) fn look(&mut self) {
+        let catching_up = self.links.iter().any(|(link, _)| self.links.is_catching_up(*link));
+        if !catching_up && self.waits.is_empty() {
+            return;
+        }
+        let infos = self.db.endpoint().stats().links;
+        for info in infos.iter().filter(|info| info.device.is_some() && info.settled) {
+            self.links.handle_settled(info.link);
+        }
+        let now_us = self.now.mono_us;
+        for wait in core::mem::take(&mut self.waits) {
+            if wait.reply.is_closed() {
+                continue;
+            }
+            let state = match wait.barrier {
+                None => self.agreement(wait.space, wait.goal, &infos),
+                Some(_) => Err("the last writes are not durable yet".to_owned()),
+            };
+            match state {
+                Ok(peers) => wait.answer(Ok(peers)),
+                Err(why) if wait.deadline_us <= now_us => {
+                    let next = if self.peers.is_paused() { "cosmicsync peer resume" } else { "cosmicsync peer list" };
+                    wait.answer(Err(ServiceError::new(ErrorCode::TimedOut, why).next(next)));
+                }
+                Err(_) => self.waits.push(wait),
+            }
+        }
+    }
+
+    /// How many peers have everything, or what is still to come.
+    fn agreement(&self, space: SpaceNo, goal: Goal, infos: &[LinkInfo]) -> Result<u64, String> {
+        let endpoint = self.db.endpoint();
+        let Some(info) = endpoint.spaces().find(|info| info.no == space) else {
+            return Err("the space is gone".to_owned());
+        };
+        let members: Vec<_> = infos
+            .iter()
+            .filter(|link| link.device.is_some_and(|device| goal == Goal::Readable || info.devices.contains(&device)))
+            .collect();
+        if members.is_empty() {
+            return Err(if self.peers.is_paused() { "links are paused" } else { "no peer is connected" }.to_owned());
+        }
+        if goal == Goal::Readable && !info.readable {
+            return Err("the keys of the space have not arrived yet".to_owned());
+        }
+        if let Some(link) = members.iter().find(|link| !link.settled) {
+            let device = link.device.map(|device| device.to_string()).unwrap_or_default();
+            return Err(format!("the sync with {device} is still under way"));
+        }
+        let missing = self.missing(space);
+        if missing > 0 {
+            return Err(format!("{missing} entries are still to come or to be read"));
+        }
+        Ok(members.len() as u64)
+    }
+
+    /// How many entries of a space are known and wanted, but not here or not read yet.
+    pub(crate) fn missing(&self, space: SpaceNo) -> u64 {
+        let endpoint = self.db.endpoint();
+        let all = endpoint.spaces().any(|info| info.no == space && info.bodies == sync::Bodies::All);
+        let of_log = |log: cosmicsync_protocol::endpoint::LogInfo| {
+            let wanted = if all { log.entries } else { log.held };
+            wanted.saturating_sub(log.read.min(log.held))
+        };
+        endpoint.logs().filter(|log| log.space == space).map(of_log).sum()
+    }
+}
+
+/// Which bodies are fetched, in the service's words.
+pub(crate) const fn bodies(of: sync::Bodies) -> Bodies {
+    match of {
+        sync::Bodies::All => Bodies::All,
+        sync::Bodies::HeadOnly => Bodies::None,
+        sync::Bodies::Newest(count) => Bodies::Newest(count),
+    }
+}

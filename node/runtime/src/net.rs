@@ -1,0 +1,71 @@
+//! Connections, as the driver takes them: dial an address, bind one, accept.
+//!
+//! The driver asks no more of a stream than tokio's traits, so that a simulated network can take the place of [`Tcp`].
+
+use core::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+
+/// A way to reach other nodes.
+pub trait Net: Clone + 'static {
+    /// A connection.
+    type Stream: AsyncRead + AsyncWrite + Unpin + 'static;
+    /// A bound address.
+    type Listener: Listener<Stream = Self::Stream>;
+
+    /// Connects to `HOST:PORT`.
+    fn dial(&self, address: &str) -> impl Future<Output = io::Result<Self::Stream>>;
+
+    /// Binds an address; port 0 takes a free one.
+    fn bind(&self, address: SocketAddr) -> impl Future<Output = io::Result<Self::Listener>>;
+}
+
+/// A bound address.
+pub trait Listener: 'static {
+    /// A connection.
+    type Stream;
+
+    /// The address with its real port.
+    ///
+    /// # Errors
+    /// If the operating system does not tell.
+    fn local_addr(&self) -> io::Result<SocketAddr>;
+
+    /// Waits for the next connection and tells where it comes from.
+    fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>>;
+}
+
+/// TCP, without Nagle's delay: frames are as large as they get when they are written.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tcp;
+
+impl Net for Tcp {
+    type Stream = TcpStream;
+    type Listener = TcpListener;
+
+    async fn dial(&self, address: &str) -> io::Result<TcpStream> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    async fn bind(&self, address: SocketAddr) -> io::Result<TcpListener> {
+        TcpListener::bind(address).await
+    }
+}
+
+impl Listener for TcpListener {
+    type Stream = TcpStream;
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Self::local_addr(self)
+    }
+
+    async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (stream, from) = Self::accept(self).await?;
+        stream.set_nodelay(true)?;
+        Ok((stream, from))
+    }
+}

@@ -1,0 +1,94 @@
+//! Errors of the rooms below, as a person and a script read them: a code, a sentence, a next step.
+
+use crate::backup::BackupError;
+use crate::driver::{other_user, store_error};
+use crate::keyfile::KeyFileError;
+use crate::service::{ErrorCode, ServiceError};
+use crate::store::SnapshotError;
+use cosmicsync_data::database::request::RequestError;
+use cosmicsync_protocol::ledger::SpaceError;
+use cosmicsync_protocol::shelf::{BulkError, EditError};
+
+pub(super) fn space_error(error: &SpaceError) -> ServiceError {
+    let message = error.to_string();
+    match error {
+        SpaceError::NoUser => ServiceError::new(ErrorCode::Conflict, message).next("cosmicsync init"),
+        SpaceError::HasUser | SpaceError::Name => ServiceError::new(ErrorCode::Conflict, message),
+        SpaceError::OtherUser => other_user(),
+        SpaceError::UnknownSpace => ServiceError::new(ErrorCode::NotFound, message).next("cosmicsync space list"),
+        SpaceError::NoKeys => ServiceError::new(ErrorCode::Unavailable, message).next("cosmicsync peer list"),
+        SpaceError::NoUserKey | SpaceError::TooManyInvites | SpaceError::InviteUsed => {
+            ServiceError::new(ErrorCode::Refused, message)
+        }
+        SpaceError::Invite(_) => ServiceError::new(ErrorCode::Usage, message),
+        SpaceError::Mint(_) | SpaceError::Seal(_) => ServiceError::new(ErrorCode::Refused, message),
+    }
+}
+
+pub(super) fn request_error(error: &RequestError) -> ServiceError {
+    let message = error.to_string();
+    match error {
+        RequestError::NotFound => ServiceError::new(ErrorCode::NotFound, message).next("cosmicsync doc list"),
+        RequestError::Incomplete(_) => ServiceError::new(ErrorCode::Unavailable, message).next("cosmicsync doctor"),
+        RequestError::BadName(_) | RequestError::NotObject => ServiceError::new(ErrorCode::Usage, message),
+        RequestError::NoImport => ServiceError::new(ErrorCode::NotFound, message),
+        RequestError::Edit(EditError::Space(error)) | RequestError::Space(error) => space_error(error),
+        RequestError::Edit(EditError::Exists | EditError::NotOpen | EditError::Broken(_)) => {
+            ServiceError::new(ErrorCode::Conflict, message)
+        }
+        RequestError::Edit(EditError::Change(_) | EditError::SeveralPartitions)
+        | RequestError::Bulk(BulkError::Doc { .. } | BulkError::Seal(_)) => {
+            ServiceError::new(ErrorCode::Refused, message)
+        }
+        RequestError::Bulk(BulkError::NotOpen) => ServiceError::new(ErrorCode::NotFound, message),
+        RequestError::Store(error) => store_error(error),
+        RequestError::Lost => ServiceError::new(ErrorCode::Unavailable, message),
+    }
+}
+
+pub(super) fn keyfile_error(error: &KeyFileError) -> ServiceError {
+    let message = error.to_string();
+    match error {
+        KeyFileError::TooOpen { path } => {
+            ServiceError::new(ErrorCode::Refused, message).next(format!("chmod 600 {}", path.display()))
+        }
+        KeyFileError::Missing { .. } | KeyFileError::Damaged { .. } => {
+            ServiceError::new(ErrorCode::StoreDamaged, message).next("cosmicsync --dir NEW_DIR backup restore FILE")
+        }
+        KeyFileError::Newer { .. } => ServiceError::new(ErrorCode::StoreNewer, message),
+        KeyFileError::Disk { error, .. } => {
+            let code = ServiceError::io("", error).code;
+            ServiceError::new(if code == ErrorCode::NotFound { ErrorCode::Io } else { code }, message)
+        }
+        KeyFileError::NoEntropy => ServiceError::new(ErrorCode::Io, message),
+    }
+}
+
+pub(super) fn snapshot_error(error: &SnapshotError) -> ServiceError {
+    match error {
+        SnapshotError::Outgrown => ServiceError::new(ErrorCode::Conflict, error.to_string()),
+        SnapshotError::Store(error) => store_error(error),
+        SnapshotError::Stopped(_) => ServiceError::new(ErrorCode::Unavailable, error.to_string()),
+    }
+}
+
+pub(super) fn backup_error(error: &BackupError) -> ServiceError {
+    let message = error.to_string();
+    match error {
+        BackupError::WrongPassphrase | BackupError::Damaged | BackupError::NotABackup | BackupError::TooCostly => {
+            ServiceError::new(ErrorCode::CheckFailed, message)
+        }
+        BackupError::Newer { .. } => ServiceError::new(ErrorCode::StoreNewer, message),
+        BackupError::NotEmpty { .. } => ServiceError::new(ErrorCode::Conflict, message),
+        BackupError::Snapshot(error) => snapshot_error(error),
+        BackupError::Open(error) => crate::driver::open_error(error),
+        BackupError::KeyFile(error) => keyfile_error(error),
+        BackupError::Store(error) => store_error(error),
+        BackupError::Stopped(_) => ServiceError::new(ErrorCode::Internal, message),
+        BackupError::Io(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            ServiceError::new(ErrorCode::Conflict, "the backup file exists already: choose another name")
+        }
+        BackupError::Io(error) => ServiceError::io("cannot read or write the backup", error),
+        BackupError::NoEntropy => ServiceError::new(ErrorCode::Io, message),
+    }
+}

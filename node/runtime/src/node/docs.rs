@@ -1,0 +1,345 @@
+//! Commands about documents.
+
+use super::handle::unexpected;
+use super::spaces::{data_partitions, find_space, main_partition};
+use super::{Node, blame};
+use crate::clock::wall_ms;
+use crate::driver::{Core, Watcher};
+use crate::service::{
+    Change, Cut, DocList, DocPut, DocRef, DocSplice, DocView, ErrorCode, Item, Listed, Position, Progress, Reply,
+    Revision, ServiceError, SpaceRef, Text, Written,
+};
+use cosmicsync_data::collection::COLLECTIONS;
+use cosmicsync_data::database::request::{Answer, Found, Name, Place, Request};
+use cosmicsync_data::json;
+use cosmicsync_protocol::document::{Change as Edit, Step, TextPaths, Value};
+use cosmicsync_protocol::ids::DocId;
+use cosmicsync_protocol::ledger;
+use cosmicsync_protocol::ledger::PartNo;
+use cosmicsync_protocol::sync::SpaceNo;
+use std::sync::PoisonError;
+use tokio::sync::mpsc;
+
+/// Documents that are asked for at a time while a list is streamed.
+const PAGE_DOCS: usize = 512;
+
+impl Node {
+    pub(super) async fn doc_put(&self, put: DocPut) -> Result<Reply, ServiceError> {
+        self.check_room()?;
+        let DocPut { space, collection, key, value, text } = put;
+        let (value, mut texts) = json::unwrap_texts(value_of(&value)?);
+        texts.extend(&text.iter().collect::<TextPaths>());
+        let (named, keyed) = (collection.clone(), key.clone());
+        let answer = self.handle()?.ask(move |core| {
+            let partition = partition(core, &space)?;
+            Ok(Request::Put { partition, collection: named, key: keyed, value, texts })
+        });
+        written(answer.await?, collection, key)
+    }
+
+    pub(super) async fn doc_patch(
+        &self,
+        space: SpaceRef,
+        doc: DocRef,
+        patch: serde_json::Value,
+    ) -> Result<Reply, ServiceError> {
+        self.check_room()?;
+        let patch = value_of(&patch)?;
+        self.write(space, doc, move |partition, name| Request::Patch { partition, name, patch }).await
+    }
+
+    pub(super) async fn doc_delete(&self, space: SpaceRef, doc: DocRef) -> Result<Reply, ServiceError> {
+        self.write(space, doc, |partition, name| Request::Delete { partition, name }).await
+    }
+
+    pub(super) async fn doc_splice(&self, splice: DocSplice) -> Result<Reply, ServiceError> {
+        self.check_room()?;
+        let DocSplice { space, doc, path, patches, seen } = splice;
+        let path: Vec<Step> = steps(&path)?;
+        let mut changes = Vec::new();
+        for patch in patches {
+            let place = |number: u64| {
+                usize::try_from(number).map_err(|_| ServiceError::new(ErrorCode::Usage, "a position is too large"))
+            };
+            let (at, delete) = (place(patch.0)?, place(patch.1)?);
+            changes.push(Edit::Splice { path: path.clone(), at, delete, insert: patch.2 });
+        }
+        let seen = seen.map(|cut| cut.0.into_iter().map(|at| (at.log.0, at.seq)).collect());
+        self.write(space, doc, move |partition, name| Request::Change { partition, name, changes, seen, durable: true })
+            .await
+    }
+
+    pub(super) async fn doc_hold(&self, space: SpaceRef, doc: DocRef, hold: bool) -> Result<Reply, ServiceError> {
+        let answer = self.handle()?.ask(move |core| {
+            let partition = partition(core, &space)?;
+            Ok(Request::Hold { partition, name: name(doc), hold })
+        });
+        answer.await.map(|_| Reply::Done {})
+    }
+
+    pub(super) async fn doc_get(&self, space: SpaceRef, doc: DocRef) -> Result<Reply, ServiceError> {
+        self.find(space, doc).await.map(|found| Reply::Document(view(found)))
+    }
+
+    pub(super) async fn doc_list(&self, list: DocList, items: &mpsc::Sender<Item>) -> Result<Reply, ServiceError> {
+        let DocList { space, collection, after, limit, values } = list;
+        let only = collection.clone();
+        let (space, partition, of) = self
+            .handle()?
+            .with(move |core| {
+                let space = find_space(core, &space)?.no;
+                let of = only.map(|name| core.db.endpoint().collection_id(space, &name));
+                Ok::<_, ServiceError>((space, main_partition(core, space)?, of))
+            })
+            .await??;
+        let mut after = match (after, of) {
+            (None, _) => None,
+            (Some(doc), Some(of)) => Some(Place { collection: *of.as_bytes(), doc: doc.0 }),
+            (Some(doc), None) => Some(self.place_of(space, partition, doc.0).await?),
+        };
+        let mut count = 0;
+        loop {
+            let wanted = usize::try_from(limit - count).unwrap_or(usize::MAX).min(PAGE_DOCS);
+            if wanted == 0 {
+                break;
+            }
+            let (collection, from) = (collection.clone(), after.clone());
+            let request = Request::Page { partition, collection, after: from, limit: wanted, values };
+            let Answer::Page { docs, next } = self.handle()?.ask(move |_| Ok(request)).await? else {
+                return Err(unexpected());
+            };
+            for found in docs {
+                count += 1;
+                // Whoever is gone wants no items; the list goes on for its reply.
+                drop(items.send(Item::Document(view(found))).await);
+            }
+            after = next;
+            if after.is_none() {
+                break;
+            }
+        }
+        Ok(Reply::Listed(Listed { count, next: after.map(|place| place.doc.to_string()) }))
+    }
+
+    /// Where a document stands in a list of all collections.
+    async fn place_of(&self, space: SpaceNo, partition: PartNo, doc: DocId) -> Result<Place, ServiceError> {
+        let handle = self.handle()?;
+        let answer = handle.ask(move |_| Ok(Request::Get { partition, name: Name::Id(doc) })).await?;
+        let Answer::Document(Some(Found { collection: Some(collection), .. })) = answer else {
+            let error = ServiceError::new(ErrorCode::NotFound, format!("there is no document {doc} to go on after"));
+            return Err(error.next("cosmicsync doc list"));
+        };
+        let id = handle.with(move |core| core.db.endpoint().collection_id(space, &collection)).await?;
+        Ok(Place { collection: *id.as_bytes(), doc })
+    }
+
+    pub(super) async fn doc_history(
+        &self,
+        space: SpaceRef,
+        doc: DocRef,
+        limit: u64,
+        items: &mpsc::Sender<Item>,
+    ) -> Result<Reply, ServiceError> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let handle = self.handle()?;
+        let answer = handle
+            .ask(move |core| Ok(Request::History { partition: partition(core, &space)?, name: name(doc), limit }))
+            .await?;
+        let Answer::History(revisions) = answer else { return Err(unexpected()) };
+        let devices: std::collections::BTreeMap<_, _> = handle
+            .with(|core| core.db.endpoint().logs().filter_map(|log| Some((log.id, log.device?))).collect())
+            .await?;
+        let count = revisions.len() as u64;
+        for found in revisions {
+            let device = devices.get(&found.log).copied().map(Text);
+            let revision = Revision { log: Text(found.log), seq: found.seq, device, at: found.wall_ms };
+            drop(items.send(Item::Revision(revision)).await);
+        }
+        Ok(Reply::Listed(Listed { count, next: None }))
+    }
+
+    pub(super) async fn doc_watch(
+        &self,
+        space: SpaceRef,
+        collection: Option<String>,
+        doc: Option<DocRef>,
+        items: &mpsc::Sender<Item>,
+    ) -> Result<Reply, ServiceError> {
+        let handle = self.handle()?;
+        let pending = handle
+            .with(move |core| {
+                core.available()?;
+                let space = find_space(core, &space)?.no;
+                let doc = doc.map(|doc| doc_id(core, space, &doc));
+                let (watcher, pending) = Watcher::new(space, doc);
+                core.watchers.push(watcher);
+                Ok::<_, ServiceError>(pending)
+            })
+            .await??;
+        let watching = Progress { done: 0, total: None, unit: "changes".to_owned(), note: "watching".to_owned() };
+        drop(items.send(Item::Progress(watching)).await);
+        loop {
+            let (partition, doc, local) = tokio::select! {
+                biased;
+                changed = pending.next() => changed,
+                () = items.closed() => return Ok(Reply::Done {}),
+                ended = self.ended() => return Err(ended.err().unwrap_or_else(crate::driver::stopping)),
+            };
+            if let Some(change) = self.change(partition, doc, local).await?
+                && change.collection != COLLECTIONS
+                && collection.as_ref().is_none_or(|name| *name == change.collection)
+            {
+                drop(items.send(Item::Change(change)).await);
+            }
+        }
+    }
+
+    /// A changed document as a watcher sees it; none if there is nothing to see yet.
+    async fn change(&self, partition: PartNo, doc: DocId, local: bool) -> Result<Option<Change>, ServiceError> {
+        let handle = self.handle()?;
+        let at = wall_ms();
+        let change = |collection, key, value| Change { doc: Text(doc), collection, key, value, local, at };
+        match handle.ask(move |_| Ok(Request::Get { partition, name: Name::Id(doc) })).await? {
+            Answer::Document(Some(found)) => {
+                let value = found.value.as_ref().map(json::to_json);
+                Ok(Some(change(found.collection.unwrap_or_default(), found.key, value)))
+            }
+            Answer::Document(None) => {
+                // Deleted: what it was called still stands in it.
+                let at = ledger::DocRef { partition, doc };
+                let snapshot = handle.with(move |core| core.db.endpoint_mut().view(at)).await?;
+                Ok(snapshot
+                    .filter(|snapshot| snapshot.meta.deleted)
+                    .map(|snapshot| change(snapshot.meta.collection.unwrap_or_default(), snapshot.meta.key, None)))
+            }
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// How many documents a space has: counted again only after something changed.
+    pub(super) async fn count_documents(&self, space: SpaceNo) -> Result<u64, ServiceError> {
+        let handle = self.handle()?;
+        let (partitions, changes) = handle.with(move |core| (data_partitions(core, space), core.changes)).await?;
+        let known = self.documents.lock().unwrap_or_else(PoisonError::into_inner).get(&space).copied();
+        if let Some((_, count)) = known.filter(|(at, _)| *at == changes) {
+            return Ok(count);
+        }
+        let mut count = 0;
+        for (_, partition) in partitions {
+            let mut after = None;
+            loop {
+                let from = after.take();
+                let page = handle.ask(move |_| {
+                    Ok(Request::Page { partition, collection: None, after: from, limit: usize::MAX, values: false })
+                });
+                let Answer::Page { docs, next } = page.await? else { return Err(unexpected()) };
+                count += docs.len() as u64;
+                after = next;
+                if after.is_none() {
+                    break;
+                }
+            }
+        }
+        self.documents.lock().unwrap_or_else(PoisonError::into_inner).insert(space, (changes, count));
+        Ok(count)
+    }
+
+    /// Reads a document that must be there.
+    async fn find(&self, space: SpaceRef, doc: DocRef) -> Result<Found, ServiceError> {
+        let missing = match &doc {
+            DocRef::Key { collection, .. } => format!("cosmicsync doc list {collection}"),
+            DocRef::Id(_) => "cosmicsync doc list".to_owned(),
+        };
+        let said = doc.to_string();
+        let answer = self.handle()?.ask(move |core| {
+            let partition = partition(core, &space)?;
+            Ok(Request::Get { partition, name: name(doc) })
+        });
+        match answer.await? {
+            Answer::Document(Some(found)) => Ok(found),
+            Answer::Document(None) => {
+                Err(ServiceError::new(ErrorCode::NotFound, format!("there is no document {said}")).next(missing))
+            }
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Writes to a document that is there.
+    async fn write(
+        &self,
+        space: SpaceRef,
+        doc: DocRef,
+        request: impl FnOnce(PartNo, Name) -> Request + Send + 'static,
+    ) -> Result<Reply, ServiceError> {
+        let (collection, key) = match &doc {
+            DocRef::Key { collection, key } => (collection.clone(), Some(key.clone())),
+            DocRef::Id(_) => {
+                let found = self.find(space.clone(), doc.clone()).await?;
+                (found.collection.unwrap_or_default(), found.key)
+            }
+        };
+        let answer = self.handle()?.ask(move |core| Ok(request(partition(core, &space)?, name(doc))));
+        written(answer.await?, collection, key)
+    }
+
+    /// Refuses what would make the store larger than it may be.
+    pub(super) fn check_room(&self) -> Result<(), ServiceError> {
+        let path = self.dir.join(crate::store::DATA_FILE);
+        let bytes = std::fs::metadata(path).map(|metadata| metadata.len()).unwrap_or_default();
+        if bytes < self.bytes_max {
+            return Ok(());
+        }
+        let message = format!("the store has {bytes} bytes and may have {}: raise store.bytes_max", self.bytes_max);
+        Err(ServiceError::new(ErrorCode::StoreFull, message).next("cosmicsync config show --origin"))
+    }
+}
+
+/// The partition of the space that a person means.
+pub(super) fn partition(core: &Core, space: &SpaceRef) -> Result<PartNo, ServiceError> {
+    main_partition(core, find_space(core, space)?.no)
+}
+
+/// The id of a document in a space.
+pub(super) fn doc_id(core: &Core, space: SpaceNo, doc: &DocRef) -> DocId {
+    match doc {
+        DocRef::Id(id) => *id,
+        DocRef::Key { collection, key } => {
+            let endpoint = core.db.endpoint();
+            endpoint.doc_id_for_key(space, &endpoint.collection_id(space, collection), key)
+        }
+    }
+}
+
+pub(super) fn name(doc: DocRef) -> Name {
+    match doc {
+        DocRef::Id(id) => Name::Id(id),
+        DocRef::Key { collection, key } => Name::Key { collection, key },
+    }
+}
+
+fn value_of(json: &serde_json::Value) -> Result<Value, ServiceError> {
+    json::from_json(json).map_err(|error| ServiceError::new(ErrorCode::Usage, error.to_string()))
+}
+
+/// The steps of a dotted path: whole numbers lead into lists.
+fn steps(path: &str) -> Result<Vec<Step>, ServiceError> {
+    if path.is_empty() || path.split('.').any(str::is_empty) {
+        return Err(ServiceError::new(ErrorCode::Usage, format!("'{path}' is no path: write member.member")));
+    }
+    Ok(path.split('.').map(|part| part.parse().map_or_else(|_| Step::Key(part.to_owned()), Step::Index)).collect())
+}
+
+fn view(found: Found) -> DocView {
+    let value = found.value.as_ref().map(json::to_json);
+    DocView { doc: Text(found.doc), collection: found.collection.unwrap_or_default(), key: found.key, value }
+}
+
+fn written(answer: Answer, collection: String, key: Option<String>) -> Result<Reply, ServiceError> {
+    let (doc, cut) = match answer {
+        Answer::Written { doc, cut, .. } => (doc, cut),
+        Answer::Failed(error) => return Err(blame::request_error(&error)),
+        _ => return Err(unexpected()),
+    };
+    let cut = Cut(cut.into_iter().map(|(log, seq)| Position { log: Text(log), seq }).collect());
+    Ok(Reply::Written(Written { doc: Text(doc), collection, key, cut }))
+}

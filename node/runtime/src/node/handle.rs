@@ -1,0 +1,107 @@
+//! The way into the core thread: closures go in, answers come out.
+
+use crate::driver::{Call, Core, stopping};
+use crate::service::{ErrorCode, ServiceError};
+use cosmicsync_data::database::request::{Answer, Request};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::{mpsc, oneshot};
+
+use super::blame::request_error;
+
+/// Commands that wait for the core.
+pub(super) const CALLS_QUEUED: usize = 256;
+
+/// A sender of commands. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Handle {
+    calls: mpsc::Sender<Call>,
+    next: Arc<AtomicU64>,
+}
+
+impl Handle {
+    pub(super) fn new(calls: mpsc::Sender<Call>) -> Self {
+        Self { calls, next: Arc::default() }
+    }
+
+    /// Runs something on the core thread, between two inputs. It must not block.
+    pub(super) async fn with<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Core) -> R + Send + 'static,
+    ) -> Result<R, ServiceError> {
+        let (reply, result) = oneshot::channel();
+        // Nobody may want the result any more.
+        let call: Call = Box::new(move |core| drop(reply.send(work(core))));
+        self.calls.send(call).await.map_err(|_| stopping())?;
+        result.await.map_err(|_| stopping())
+    }
+
+    /// Runs something that answers later, through the sender it is given.
+    pub(super) async fn later<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Core, oneshot::Sender<Result<R, ServiceError>>) + Send + 'static,
+    ) -> Result<R, ServiceError> {
+        let (reply, result) = oneshot::channel();
+        let call: Call = Box::new(move |core| match core.available() {
+            Ok(()) => work(core, reply),
+            Err(error) => drop(reply.send(Err(error))),
+        });
+        self.calls.send(call).await.map_err(|_| stopping())?;
+        result.await.map_err(|_| stopping())?
+    }
+
+    /// Asks the database something that is made on the core thread. Dropping the future cancels the request.
+    pub(super) async fn ask(
+        &self,
+        make: impl FnOnce(&mut Core) -> Result<Request, ServiceError> + Send + 'static,
+    ) -> Result<Answer, ServiceError> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let (reply, result) = oneshot::channel();
+        let call: Call = Box::new(move |core| match make(core) {
+            Ok(request) => core.request(number, request, reply),
+            Err(error) => drop(reply.send(Err(error))),
+        });
+        let mut guard = Cancel { handle: self, number, armed: true };
+        self.calls.send(call).await.map_err(|_| stopping())?;
+        let answer = result.await;
+        guard.armed = false;
+        match answer.map_err(|_| stopping())?? {
+            Answer::Failed(error) => Err(request_error(&error)),
+            answer => Ok(answer),
+        }
+    }
+
+    /// Asks the database without waiting: the answer comes through the channel, in the order of the asking.
+    pub(super) async fn start(
+        &self,
+        request: Request,
+    ) -> Result<oneshot::Receiver<Result<Answer, ServiceError>>, ServiceError> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let (reply, result) = oneshot::channel();
+        let call: Call = Box::new(move |core| core.request(number, request, reply));
+        self.calls.send(call).await.map_err(|_| stopping())?;
+        Ok(result)
+    }
+}
+
+/// Cancels a request unless it was answered.
+struct Cancel<'a> {
+    handle: &'a Handle,
+    number: u64,
+    armed: bool,
+}
+
+impl Drop for Cancel<'_> {
+    fn drop(&mut self) {
+        if self.armed {
+            let number = self.number;
+            // A core that is too busy to take it answers into nothing instead.
+            drop(self.handle.calls.try_send(Box::new(move |core: &mut Core| core.cancel(number))));
+        }
+    }
+}
+
+/// The answer to a reply that does not belong to its request.
+pub(super) fn unexpected() -> ServiceError {
+    ServiceError::new(ErrorCode::Internal, "the database gave an answer to another question")
+}

@@ -1,0 +1,231 @@
+//! Importing files: a thread reads and parses, batches become durable a few at a time.
+
+use super::Node;
+use super::docs::partition;
+use super::files::{CHECKPOINT_BYTES_MAX, decode, encode, format_of};
+use super::handle::unexpected;
+use crate::service::{ErrorCode, Import, Imported, Item, Progress, Reply, ServiceError};
+use cosmicsync_data::collection::CollectionMeta;
+use cosmicsync_data::database::request::{Answer, ImportId, Request, Row};
+use cosmicsync_data::import::{Checkpoint, Format, ImportError, Reader, Record};
+use cosmicsync_data::json;
+use cosmicsync_protocol::document::{TextPaths, Value};
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::path::Path;
+use std::time::Instant;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinHandle, spawn_blocking};
+
+/// Rows of a batch, at most.
+const BATCH_ROWS: usize = 1_000;
+/// Bytes of the file that a batch covers, unless one row is longer.
+const BATCH_BYTES: u64 = 256 * 1024;
+/// Batches that are written at a time: they share the store's syncs.
+const BATCHES_UNDER_WAY: usize = 4;
+/// Batches that are parsed ahead.
+const BATCHES_AHEAD: usize = 2;
+/// How much of the file is read at a time.
+const CHUNK_BYTES: usize = 256 * 1024;
+
+/// Rows that become durable together.
+#[derive(Debug)]
+struct Batch {
+    rows: Vec<Row>,
+    checkpoint: Vec<u8>,
+    offset: u64,
+}
+
+/// What the file as a whole taught.
+#[derive(Debug)]
+struct Learned {
+    columns: Vec<String>,
+    envelope: Option<cosmicsync_data::import::Envelope>,
+    bytes: u64,
+}
+
+impl Node {
+    pub(super) async fn import(&self, import: Import, items: &mpsc::Sender<Item>) -> Result<Reply, ServiceError> {
+        self.check_room()?;
+        let begun = Instant::now();
+        let (file, total, format) = open(&import)?;
+        let texts: TextPaths = import.text.iter().collect();
+        let mut meta = CollectionMeta {
+            format: Some(format),
+            text_paths: texts,
+            id_column: import.id_column.clone(),
+            ..CollectionMeta::new(&import.collection)
+        };
+        let handle = self.handle()?;
+        let (space, source, described) = (import.space.clone(), source(&import), meta.clone());
+        let resume = import.resume;
+        let opened = handle.ask(move |core| {
+            let partition = partition(core, &space)?;
+            Ok(Request::ImportOpen { partition, source, meta: described, resume })
+        });
+        let Answer::ImportOpened { import: number, checkpoint, rows } = opened.await? else { return Err(unexpected()) };
+        let from = checkpoint.filter(|bytes| !bytes.is_empty()).and_then(|bytes| decode(&bytes).ok());
+        let skipped = if from.is_some() { rows } else { 0 };
+        let reader = match from {
+            Some(checkpoint) => Reader::resume(checkpoint),
+            None => Reader::new(format, import.rows.as_deref()),
+        };
+        let id_column = import.id_column.clone();
+        let (sender, mut batches) = mpsc::channel(BATCHES_AHEAD);
+        let parser: JoinHandle<Result<Learned, ServiceError>> =
+            spawn_blocking(move || parse(file, reader, id_column.as_deref(), &sender));
+        let documents = self.write_batches(number, &mut batches, total, skipped, items).await?;
+        // A stop of the runtime cancels the thread.
+        let learned = parser.await.map_err(|_| crate::driver::stopping())??;
+        (meta.columns, meta.envelope) = (learned.columns, learned.envelope);
+        handle.ask(move |_| Ok(Request::ImportClose { import: number, meta })).await?;
+        let elapsed_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let collection = import.collection;
+        Ok(Reply::Imported(Imported { collection, documents, skipped, bytes: learned.bytes, elapsed_ms }))
+    }
+
+    /// Writes batches in order, a few at a time. Returns how many documents that were.
+    async fn write_batches(
+        &self,
+        import: ImportId,
+        batches: &mut mpsc::Receiver<Batch>,
+        total: u64,
+        skipped: u64,
+        items: &mpsc::Sender<Item>,
+    ) -> Result<u64, ServiceError> {
+        let mut under_way: VecDeque<(oneshot::Receiver<Result<Answer, ServiceError>>, u64)> = VecDeque::new();
+        let mut documents = 0;
+        loop {
+            let next = if under_way.len() < BATCHES_UNDER_WAY { batches.recv().await } else { None };
+            if let Some(Batch { rows, checkpoint, offset }) = next {
+                documents += rows.len() as u64;
+                let request = Request::ImportRows { import, rows, checkpoint };
+                under_way.push_back((self.handle()?.start(request).await?, offset));
+                continue;
+            }
+            let Some((answer, offset)) = under_way.pop_front() else { return Ok(documents) };
+            match answer.await.map_err(|_| crate::driver::stopping())?? {
+                Answer::Failed(error) => return Err(super::blame::request_error(&error)),
+                Answer::Imported { rows } => {
+                    let note = format!("{} documents", rows.max(skipped));
+                    let progress = Progress { done: offset, total: Some(total), unit: "bytes".to_owned(), note };
+                    // A slow reader of progress does not slow the import down.
+                    drop(items.try_send(Item::Progress(progress)));
+                }
+                _ => return Err(unexpected()),
+            }
+        }
+    }
+}
+
+/// Reads the file to its end. Runs on a thread of its own.
+fn parse(
+    mut file: File,
+    mut reader: Reader,
+    id_column: Option<&str>,
+    batches: &mpsc::Sender<Batch>,
+) -> Result<Learned, ServiceError> {
+    let failed = |error: &io::Error| ServiceError::io("cannot read the file", error);
+    let mut offset = reader.checkpoint().offset;
+    file.seek(SeekFrom::Start(offset)).map_err(|error| failed(&error))?;
+    let mut chunk = vec![0; CHUNK_BYTES];
+    let mut rows = Vec::new();
+    let mut batch_start = offset;
+    let mut ended = false;
+    while !ended {
+        let count = file.read(&mut chunk).map_err(|error| failed(&error))?;
+        offset += count as u64;
+        ended = count == 0;
+        if ended {
+            reader.finish();
+        } else {
+            reader.feed(&chunk[..count]);
+        }
+        while let Some(record) = next_record(&mut reader)? {
+            let after = record.offset_after;
+            rows.push(row(record, id_column)?);
+            if rows.len() >= BATCH_ROWS || after - batch_start >= BATCH_BYTES {
+                batch_start = after;
+                if !send(batches, &mut rows, reader.checkpoint()) {
+                    return Err(crate::driver::stopping());
+                }
+            }
+        }
+    }
+    if !rows.is_empty() && !send(batches, &mut rows, reader.checkpoint()) {
+        return Err(crate::driver::stopping());
+    }
+    Ok(Learned { columns: reader.columns().to_vec(), envelope: reader.envelope(), bytes: offset })
+}
+
+fn next_record(reader: &mut Reader) -> Result<Option<Record>, ServiceError> {
+    reader.next_record().map_err(|error: ImportError| {
+        ServiceError::new(ErrorCode::Usage, error.to_string()).next("cosmicsync import --resume FILE")
+    })
+}
+
+/// Hands a batch over; false when nobody takes it any more.
+fn send(batches: &mpsc::Sender<Batch>, rows: &mut Vec<Row>, checkpoint: &Checkpoint) -> bool {
+    let mut bytes = encode(checkpoint);
+    if bytes.len() > CHECKPOINT_BYTES_MAX {
+        bytes.clear();
+    }
+    let batch = Batch { rows: core::mem::take(rows), checkpoint: bytes, offset: checkpoint.offset };
+    batches.blocking_send(batch).is_ok()
+}
+
+fn row(record: Record, id_column: Option<&str>) -> Result<Row, ServiceError> {
+    let key = match id_column {
+        None => None,
+        Some(column) => Some(key(&record.value, column).ok_or_else(|| {
+            let message = format!("row {}: '{column}' is missing, empty or no text or whole number", record.row);
+            ServiceError::new(ErrorCode::Usage, message).next("cosmicsync import --help")
+        })?),
+    };
+    let value = record.value;
+    Ok(Row { key, value })
+}
+
+/// The value of a column, or of a dotted path, as a key.
+fn key(value: &Value, column: &str) -> Option<String> {
+    let found = value.entry(column).or_else(|| column.split('.').try_fold(value, Value::entry));
+    match found? {
+        Value::Text(text) if !text.is_empty() => Some(text.clone()),
+        number @ Value::Int(_) => Some(json::to_string(number)),
+        Value::Null
+        | Value::Bool(_)
+        | Value::Float(_)
+        | Value::Text(_)
+        | Value::Bytes(_)
+        | Value::List(_)
+        | Value::Map(_) => None,
+    }
+}
+
+/// Opens the file; returns its size and its format, as asked for or as it looks.
+fn open(import: &Import) -> Result<(File, u64, Format), ServiceError> {
+    let failed = |error: &io::Error| ServiceError::io(format!("cannot read {}", import.path), error);
+    let mut file = File::open(&import.path).map_err(|error| failed(&error))?;
+    let total = file.metadata().map_err(|error| failed(&error))?.len();
+    if let Some(format) = import.format {
+        return Ok((file, total, format_of(format)));
+    }
+    let mut first = Vec::new();
+    io::Read::by_ref(&mut file).take(8 * 1024).read_to_end(&mut first).map_err(|error| failed(&error))?;
+    let name = Path::new(&import.path).file_name().unwrap_or_default().to_string_lossy();
+    let format = Format::detect(&name, &first).ok_or_else(|| {
+        ServiceError::new(ErrorCode::Usage, "neither the name nor the contents of the file tell its format")
+            .next("cosmicsync import --format csv")
+    })?;
+    Ok((file, total, format))
+}
+
+/// Names an import, so that an interrupted one is found again: the file and where it goes.
+fn source(import: &Import) -> String {
+    let mut hasher = blake3::Hasher::new_derive_key("cosmicsync import source 1");
+    for text in [&import.path, &import.collection] {
+        hasher.update(&(text.len() as u64).to_be_bytes()).update(text.as_bytes());
+    }
+    hasher.finalize().to_hex().to_string()
+}

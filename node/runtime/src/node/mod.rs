@@ -1,0 +1,124 @@
+//! The node: a store, its core thread, and the commands that the service room speaks.
+//!
+//! One thread named `core` owns the database and its tokio runtime; commands reach it as closures and never block it.
+//! Files are read and written on the caller's side. What a command acknowledges is durable.
+
+mod backup;
+mod blame;
+mod docs;
+mod export;
+mod files;
+mod handle;
+mod import;
+mod open;
+mod peers;
+mod spaces;
+mod status;
+#[cfg(test)]
+mod tests;
+
+pub use backup::{restore_backup, verify_backup};
+pub use open::{Options, init};
+
+use crate::driver::Shared;
+use crate::service::{Answer, Backend, Command, Item, Reply, ServiceError};
+use cosmicsync_protocol::sync::SpaceNo;
+use handle::Handle;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::thread::JoinHandle;
+use std::time::Instant;
+use tokio::sync::{mpsc, watch};
+
+/// How a node ended: `None` while it runs.
+type Ended = Option<Result<(), ServiceError>>;
+
+/// An open node. It ends by [`Command::Shutdown`]; dropping it ends it as well and waits for that.
+#[derive(Debug)]
+pub struct Node {
+    /// None once it is being dropped.
+    handle: Option<Handle>,
+    ended: watch::Receiver<Ended>,
+    thread: Option<JoinHandle<()>>,
+    store: Shared,
+    dir: PathBuf,
+    started: Instant,
+    daemon: bool,
+    bytes_max: u64,
+    /// How many documents a space had after how many changes.
+    documents: Mutex<BTreeMap<SpaceNo, (u64, u64)>>,
+}
+
+impl Node {
+    /// Completes when the node has ended, with the error that ended it if it was not told to.
+    pub async fn ended(&self) -> Result<(), ServiceError> {
+        let mut ended = self.ended.clone();
+        match ended.wait_for(Option::is_some).await {
+            Ok(how) => how.clone().unwrap_or(Ok(())),
+            Err(_) => {
+                Err(ServiceError::new(crate::service::ErrorCode::Internal, "the core thread panicked: look at the log"))
+            }
+        }
+    }
+
+    fn handle(&self) -> Result<&Handle, ServiceError> {
+        self.handle.as_ref().ok_or_else(crate::driver::stopping)
+    }
+
+    async fn carry_out(&self, command: Command, items: mpsc::Sender<Item>) -> Result<Reply, ServiceError> {
+        match command {
+            Command::Status {} => self.status().await,
+            Command::Doctor { space, doc } => self.doctor(space, doc).await,
+            Command::PeerAdd { address } => self.peer_add(address).await,
+            Command::PeerList {} => self.peer_list().await,
+            Command::PeerRemove { address } => self.peer_remove(address).await,
+            Command::PeerPause {} => self.peer_pause().await,
+            Command::PeerResume {} => self.peer_resume().await,
+            Command::SpaceCreate { name } => self.space_create(name).await,
+            Command::SpaceList {} => self.space_list().await,
+            Command::SpaceInvite { space, expires_ms } => self.space_invite(space, expires_ms).await,
+            Command::SpaceJoin { invite } => self.space_join(&invite, &items).await,
+            Command::SpaceFetch { space, bodies } => self.space_fetch(space, bodies).await,
+            Command::PartitionCreate { space, name } => self.partition_create(space, name).await,
+            Command::PartitionList { space } => self.partition_list(space).await,
+            Command::DocPut(put) => self.doc_put(put).await,
+            Command::DocPatch { space, doc, patch } => self.doc_patch(space, doc, patch).await,
+            Command::DocGet { space, doc } => self.doc_get(space, doc).await,
+            Command::DocDelete { space, doc } => self.doc_delete(space, doc).await,
+            Command::DocList(list) => self.doc_list(list, &items).await,
+            Command::DocHistory { space, doc, limit } => self.doc_history(space, doc, limit, &items).await,
+            Command::DocWatch { space, collection, doc } => self.doc_watch(space, collection, doc, &items).await,
+            Command::DocSplice(splice) => self.doc_splice(splice).await,
+            Command::DocHold { space, doc, hold } => self.doc_hold(space, doc, hold).await,
+            Command::Import(import) => self.import(import, &items).await,
+            Command::Export { space, collection, format } => self.export(space, collection, format, &items).await,
+            Command::Digest { space } => self.digest(space).await,
+            Command::WaitSync { space, timeout_ms } => self.wait_sync(space, timeout_ms).await,
+            Command::BackupCreate { path, passphrase } => self.backup_create(path, passphrase, &items).await,
+            Command::Shutdown {} => self.shut_down().await,
+        }
+    }
+
+    async fn shut_down(&self) -> Result<Reply, ServiceError> {
+        // A node that has ended already takes no calls.
+        drop(self.handle()?.with(crate::driver::Core::stop).await);
+        self.ended().await.map(|()| Reply::Done {})
+    }
+}
+
+impl Backend for Node {
+    fn call(&self, command: Command, items: mpsc::Sender<Item>) -> Answer<'_> {
+        Box::pin(self.carry_out(command, items))
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        drop(self.handle.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread was printed where it happened.
+            drop(thread.join());
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Opening a node: key file, store, recovery, core thread, listener.
+
+use super::blame::{keyfile_error, space_error};
+use super::handle::{CALLS_QUEUED, Handle};
+use super::{Ended, Node};
+use crate::clock::SystemClock;
+use crate::driver::{self, LmdbDisk, NAME_ROW, Setup, Shared};
+use crate::keyfile::{KEY_FILE, KeyFile, Lease, LeaseBreak};
+use crate::net::Tcp;
+use crate::service::{ErrorCode, Reply, ServiceError, Status};
+use crate::store::{DATA_FILE, StoreOptions};
+use bytes::Bytes;
+use cosmicsync_protocol::config::Config;
+use cosmicsync_protocol::ledger;
+use cosmicsync_protocol::storage::{Op, Table};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Instant;
+use tokio::runtime::Builder;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::LocalSet;
+
+/// Loro and Noise recurse, and the documents of others decide how deep.
+const CORE_STACK_BYTES: usize = 64 << 20;
+
+/// How a node is opened.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where to listen; none for a node without links, opened for one command.
+    pub listen: Option<SocketAddr>,
+    /// Addresses to dial, beside those that the store remembers.
+    pub peers: Vec<String>,
+    /// Links open at once.
+    pub links_max: usize,
+    /// Bytes that the store may grow to by what is written here.
+    pub bytes_max: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { listen: None, peers: Vec::new(), links_max: 256, bytes_max: 64 << 30 }
+    }
+}
+
+impl Node {
+    /// Opens the node of a data directory and takes its lock.
+    ///
+    /// With links, a directory that holds nothing becomes a new device, which can join a space; without, that is
+    /// `not_found`.
+    ///
+    /// # Errors
+    /// If another process has it, if it is damaged, newer, or not readable, or the address can't be bound.
+    pub async fn open(dir: &Path, options: Options) -> Result<Self, ServiceError> {
+        let exists = |name| dir.join(name).try_exists();
+        let found = exists(KEY_FILE).and_then(|keys| Ok(keys || exists(DATA_FILE)?));
+        let found = found.map_err(|error| ServiceError::io(format!("cannot look into {}", dir.display()), &error))?;
+        if !found && options.listen.is_none() {
+            let message = format!("there is no node in {}", dir.display());
+            return Err(ServiceError::new(ErrorCode::NotFound, message).next("cosmicsync init"));
+        }
+        Self::open_or_create(dir, options).await
+    }
+
+    async fn open_or_create(dir: &Path, options: Options) -> Result<Self, ServiceError> {
+        let (mut keys, lease) = KeyFile::open_or_create(dir).map_err(|error| keyfile_error(&error))?;
+        if let Lease::Broken { why: why @ (LeaseBreak::Restored | LeaseBreak::Moved | LeaseBreak::SyncFailed) } = lease
+        {
+            tracing::warn!(?why, "this store may have a twin: it ends its logs and starts new ones");
+        }
+        let shared = Shared::default();
+        let disk = LmdbDisk {
+            dir: dir.to_owned(),
+            key: keys.store_key().clone(),
+            options: StoreOptions::default(),
+            shared: Shared::clone(&shared),
+        };
+        let daemon = options.listen.is_some();
+        let setup = Setup {
+            config: Config::default(),
+            lease: if lease == Lease::Continued { ledger::Lease::Continued } else { ledger::Lease::Broken },
+            renew: Box::new(move || match lease {
+                Lease::Continued => Ok(()),
+                Lease::Broken { .. } => keys.renew().map_err(|error| keyfile_error(&error)),
+            }),
+            listen: options.listen,
+            peers: options.peers,
+            links_max: options.links_max,
+        };
+        let (calls, receiver) = mpsc::channel(CALLS_QUEUED);
+        let (ready, is_ready) = oneshot::channel();
+        let (tell, ended) = watch::channel(None);
+        let thread = std::thread::Builder::new()
+            .name("core".to_owned())
+            .stack_size(CORE_STACK_BYTES)
+            .spawn(move || core_thread(disk, setup, receiver, ready, &tell))
+            .map_err(|error| ServiceError::io("cannot start the core thread", &error))?;
+        let node = Self {
+            handle: Some(Handle::new(calls)),
+            ended,
+            thread: Some(thread),
+            store: shared,
+            dir: dir.to_owned(),
+            started: Instant::now(),
+            daemon,
+            bytes_max: options.bytes_max,
+            documents: std::sync::Mutex::default(),
+        };
+        match is_ready.await {
+            Ok(Ok(())) => Ok(node),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(node.ended().await.err().unwrap_or_else(driver::stopping)),
+        }
+    }
+}
+
+fn core_thread(
+    disk: LmdbDisk,
+    setup: Setup,
+    calls: mpsc::Receiver<driver::Call>,
+    ready: oneshot::Sender<Result<(), ServiceError>>,
+    tell: &watch::Sender<Ended>,
+) {
+    let ended = match Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(
+            LocalSet::new()
+                .run_until(async move { driver::run(SystemClock::start(), Tcp, disk, setup, calls, ready).await }),
+        ),
+        Err(error) => Err(ServiceError::io("cannot start the runtime", &error)),
+    };
+    if let Err(error) = &ended {
+        tracing::error!(%error, "the node ends");
+    }
+    // Last of all: the store is closed and its lock is free.
+    tell.send_replace(Some(ended));
+}
+
+/// Makes a user, whose first device this is, in a directory that holds none. The status bears the recovery key, which
+/// is kept nowhere.
+///
+/// # Errors
+/// As [`Node::open`]; and `conflict` if the device has a user.
+pub async fn init(dir: &Path, name: &str) -> Result<Status, ServiceError> {
+    if name.is_empty() || name.len() > 255 {
+        return Err(ServiceError::new(ErrorCode::Usage, "a name must have 1 to 255 bytes"));
+    }
+    let node = Node::open_or_create(dir, Options::default()).await?;
+    let made = node.create_user(name.to_owned()).await;
+    let status = node.status().await;
+    node.shut_down().await?;
+    let recovery_key = made?;
+    let Reply::Status(mut status) = status? else { return Err(super::handle::unexpected()) };
+    status.recovery_key = Some(recovery_key);
+    Ok(*status)
+}
+
+impl Node {
+    /// Makes a user and returns the recovery key as groups of hex digits.
+    async fn create_user(&self, name: String) -> Result<String, ServiceError> {
+        let handle = self.handle()?;
+        let made = handle.with(move |core| {
+            let made = core.db.endpoint_mut().create_user(core.now);
+            if made.is_ok() {
+                core.name = name;
+            }
+            made
+        });
+        let recovery = made.await?.map_err(|error| match error {
+            ledger::SpaceError::HasUser => {
+                ServiceError::new(ErrorCode::Conflict, format!("{} belongs to a user already", self.dir.display()))
+                    .next("cosmicsync status")
+            }
+            error => space_error(&error),
+        })?;
+        handle
+            .later(|core, reply| {
+                let value = Bytes::from(core.name.clone());
+                core.write(vec![Op::Put { table: Table::App, key: Bytes::from_static(NAME_ROW), value }], reply);
+            })
+            .await?;
+        let digits: String = recovery.secret().iter().map(|byte| format!("{byte:02x}")).collect();
+        let groups: Vec<_> = digits.as_bytes().chunks(8).map(String::from_utf8_lossy).collect();
+        Ok(groups.join("-"))
+    }
+}

@@ -1,0 +1,130 @@
+//! Commands about peers.
+
+use super::Node;
+use crate::driver::{Core, Phase};
+use crate::service::{ErrorCode, Peer, PeerState, Reply, ServiceError, Text};
+use cosmicsync_protocol::endpoint::LinkInfo;
+use cosmicsync_protocol::ids::DeviceId;
+
+impl Node {
+    pub(super) async fn peer_add(&self, address: String) -> Result<Reply, ServiceError> {
+        check_address(&address)?;
+        let handle = self.handle()?;
+        let known = address.clone();
+        handle.later(move |core, reply| core.add_peer(&known, reply)).await?;
+        let peers = handle.with(|core| peers(core)).await?;
+        let peer = peers.into_iter().find(|peer| peer.dialled && peer.address == address);
+        peer.map(Reply::Peer).ok_or_else(|| no_peer(&address))
+    }
+
+    pub(super) async fn peer_list(&self) -> Result<Reply, ServiceError> {
+        Ok(Reply::Peers(self.handle()?.with(|core| peers(core)).await?))
+    }
+
+    pub(super) async fn peer_remove(&self, address: String) -> Result<Reply, ServiceError> {
+        let unknown = no_peer(&address);
+        let (known, result) = tokio::sync::oneshot::channel();
+        let removed = self.handle()?.later(move |core, reply| {
+            let found = core.remove_peer(&address, reply);
+            // The caller waits for both, or is gone.
+            let _ = known.send(found);
+        });
+        let removed = removed.await;
+        if result.await == Ok(false) {
+            return Err(unknown);
+        }
+        removed.map(|()| Reply::Done {})
+    }
+
+    pub(super) async fn peer_pause(&self) -> Result<Reply, ServiceError> {
+        self.handle()?.with(Core::pause).await?;
+        Ok(Reply::Done {})
+    }
+
+    pub(super) async fn peer_resume(&self) -> Result<Reply, ServiceError> {
+        self.handle()?.with(|core| core.peers.resume()).await?;
+        Ok(Reply::Done {})
+    }
+}
+
+/// Every address of the book, and every device that dialled us.
+pub(super) fn peers(core: &Core) -> Vec<Peer> {
+    let infos = core.db.endpoint().stats().links;
+    let settled = |device: &DeviceId| infos.iter().any(|info| info.device.as_ref() == Some(device) && info.settled);
+    let mut peers = Vec::new();
+    let mut listed = Vec::new();
+    for (address, known) in core.peers.iter() {
+        let up = known.device.is_some_and(|device| core.peers.is_up(&device));
+        let state = match known.phase {
+            _ if core.peers.is_paused() => PeerState::Paused,
+            _ if up => PeerState::Connected,
+            Phase::Waiting { .. } | Phase::Myself => PeerState::Waiting,
+            Phase::Dialling | Phase::Linked(_) => PeerState::Connecting,
+        };
+        let mut peer = peer(core, &infos, address.clone(), known.device, state);
+        peer.error.clone_from(&known.error);
+        peers.push(peer);
+        listed.extend(known.device);
+    }
+    for (_, record) in core.links.iter() {
+        if let Some(device) = record.device.filter(|device| !record.dialled && !listed.contains(device)) {
+            listed.push(device);
+            let mut peer = peer(core, &infos, record.address.clone(), Some(device), PeerState::Connected);
+            peer.dialled = false;
+            peers.push(peer);
+        }
+    }
+    for peer in &mut peers {
+        if peer.device.is_some_and(|device| settled(&device.0)) {
+            (peer.behind, peer.ahead) = (0, 0);
+        }
+    }
+    peers
+}
+
+fn peer(core: &Core, infos: &[LinkInfo], address: String, device: Option<DeviceId>, state: PeerState) -> Peer {
+    let (behind, ahead) = device.map_or((0, 0), |device| distance(core, infos, &device));
+    Peer {
+        address,
+        dialled: true,
+        device: device.map(Text),
+        name: None,
+        state,
+        behind,
+        ahead,
+        seen_at: device.and_then(|device| core.links.seen_at(&device)),
+        error: None,
+        traffic: device.map(|device| core.links.of_device(&device, infos)).unwrap_or_default(),
+    }
+}
+
+/// How many entries a device does not durably have, and how many are known and not here, as far as is known.
+fn distance(core: &Core, infos: &[LinkInfo], device: &DeviceId) -> (u64, u64) {
+    let Some(link) = infos.iter().find(|info| info.device.as_ref() == Some(device)) else { return (0, 0) };
+    let endpoint = core.db.endpoint();
+    let shared: Vec<_> =
+        endpoint.spaces().filter(|space| space.devices.contains(device)).map(|space| space.no).collect();
+    let mut distance = (0, 0);
+    for log in endpoint.logs().filter(|log| shared.contains(&log.space)) {
+        let acked = link.acked.get(&log.no).map_or(0, |seq| seq + 1);
+        if log.device.as_ref() != Some(device) {
+            distance.0 += log.entries.saturating_sub(acked);
+        }
+        distance.1 += log.entries.saturating_sub(log.held);
+    }
+    distance
+}
+
+/// Fails unless it looks like `HOST:PORT`.
+fn check_address(address: &str) -> Result<(), ServiceError> {
+    let port = address.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
+    let printable = address.len() <= 255 && !address.chars().any(|c| c.is_control() || c.is_whitespace());
+    if printable && matches!(port, Some(Ok(1..))) {
+        return Ok(());
+    }
+    Err(ServiceError::new(ErrorCode::Usage, format!("'{address}' is no address: write HOST:PORT")))
+}
+
+fn no_peer(address: &str) -> ServiceError {
+    ServiceError::new(ErrorCode::NotFound, format!("there is no peer {address}")).next("cosmicsync peer list")
+}

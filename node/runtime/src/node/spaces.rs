@@ -1,0 +1,343 @@
+//! Commands about spaces, partitions, invites, and waiting for the others.
+
+use super::blame::space_error;
+use super::{Node, handle};
+use crate::driver::{Core, DialOrder, Goal, Purpose, bodies, other_user};
+use crate::service::{
+    Bodies, CollectionDigest, Digest, ErrorCode, Invite, Item, Partition, Progress, Reply, Secret, ServiceError, Space,
+    SpaceRef, Synced, Text,
+};
+use cosmicsync_data::collection::COLLECTIONS;
+use cosmicsync_data::database::request::{Answer, Request};
+use cosmicsync_protocol::endpoint::{LogInfo, SpaceInfo};
+use cosmicsync_protocol::ledger::PartNo;
+use cosmicsync_protocol::sealed;
+use cosmicsync_protocol::space::MAIN;
+use cosmicsync_protocol::sync::{self, SpaceNo};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::time::Instant;
+use tokio::sync::mpsc;
+
+/// How long a device that joined may take to get the space's keys, in microseconds.
+const JOIN_US: u64 = 30_000_000;
+
+impl Node {
+    pub(super) async fn space_create(&self, name: String) -> Result<Reply, ServiceError> {
+        self.check_room()?;
+        let handle = self.handle()?;
+        let made = handle
+            .with(move |core| {
+                core.available()?;
+                let now = core.now;
+                core.db.endpoint_mut().create_space(now, &name).map_err(|error| space_error(&error))
+            })
+            .await??;
+        self.durable().await?;
+        self.space_reply(made).await
+    }
+
+    pub(super) async fn space_list(&self) -> Result<Reply, ServiceError> {
+        Ok(Reply::Spaces(self.spaces().await?))
+    }
+
+    pub(super) async fn space_invite(&self, space: SpaceRef, expires_ms: u64) -> Result<Reply, ServiceError> {
+        let invite = self
+            .handle()?
+            .with(move |core| {
+                core.available()?;
+                let space = find_space(core, &space)?.no;
+                let addresses = own_addresses(core)?;
+                let expires_at = core.now.wall_ms.saturating_add(expires_ms);
+                let now = core.now;
+                let invite = core.db.endpoint_mut().invite(now, space, addresses, expires_at);
+                invite.map_err(|error| space_error(&error))
+            })
+            .await??;
+        self.durable().await?;
+        let line = invite.to_line();
+        Ok(Reply::Invite(Invite { invite: (*line).clone(), expires_at: invite.expires_ms() }))
+    }
+
+    pub(super) async fn space_join(&self, line: &Secret, items: &mpsc::Sender<Item>) -> Result<Reply, ServiceError> {
+        let invite = sealed::Invite::parse(&line.0)
+            .map_err(|error| ServiceError::new(ErrorCode::Usage, error.to_string()).next("cosmicsync space invite"))?;
+        let handle = self.handle()?;
+        let (expected, inviter) = (invite.space(), *invite.inviter());
+        let expires_ms = invite.expires_ms();
+        let usable = handle.with(move |core| {
+            if core.peers.is_paused() {
+                let error = ServiceError::new(ErrorCode::Unavailable, "links are paused");
+                return Err(error.next("cosmicsync peer resume"));
+            }
+            if core.now.wall_ms > expires_ms {
+                let error = ServiceError::new(ErrorCode::Refused, "the invite has expired");
+                return Err(error.next("cosmicsync space invite"));
+            }
+            let endpoint = core.db.endpoint();
+            if endpoint.credential().is_some_and(|me| me.device().noise == inviter) {
+                return Err(ServiceError::new(ErrorCode::Conflict, "this device made the invite: use it on another"));
+            }
+            // A user of its own is on this device: whoever made the invite is most likely another one.
+            if endpoint.has_user_key() {
+                return Err(other_user());
+            }
+            Ok(())
+        });
+        usable.await??;
+        let mut last = ServiceError::new(ErrorCode::PeerUnreachable, "the invite names no address");
+        for address in invite.addresses().to_vec() {
+            progress(items, format!("dialling {address}")).await;
+            let (dialled, invite) = (address.clone(), Box::new(invite.clone()));
+            let joined = handle.later(move |core, reply| {
+                let purpose = Purpose::Join(invite, reply);
+                core.dials.push_back(DialOrder { address: dialled, purpose });
+            });
+            match joined.await {
+                Ok(()) => return self.finish_join(expected, address, items).await,
+                Err(error) if error.code == ErrorCode::PeerUnreachable => last = error,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(last.next("cosmicsync space join INVITE"))
+    }
+
+    /// This device is one of the user's now: it syncs with the inviter until it can read the space.
+    async fn finish_join(
+        &self,
+        expected: cosmicsync_protocol::ids::SpaceId,
+        address: String,
+        items: &mpsc::Sender<Item>,
+    ) -> Result<Reply, ServiceError> {
+        progress(items, "joined, fetching the space".to_owned()).await;
+        let handle = self.handle()?;
+        let space = handle
+            .with(move |core| core.db.endpoint().spaces().find(|space| space.id == expected).map(|space| space.no))
+            .await?
+            .ok_or_else(handle::unexpected)?;
+        handle.later(move |core, reply| core.add_peer(&address, reply)).await?;
+        handle.later(move |core, reply| core.wait(space, Goal::Readable, JOIN_US, reply)).await?;
+        self.space_reply(space).await
+    }
+
+    pub(super) async fn space_fetch(&self, space: SpaceRef, chosen: Bodies) -> Result<Reply, ServiceError> {
+        let found = self
+            .handle()?
+            .with(move |core| {
+                core.available()?;
+                let space = find_space(core, &space)?.no;
+                let chosen = match chosen {
+                    Bodies::All => sync::Bodies::All,
+                    Bodies::None => sync::Bodies::HeadOnly,
+                    Bodies::Newest(count) => sync::Bodies::Newest(count),
+                };
+                let now = core.now;
+                core.db.endpoint_mut().set_bodies(now, space, chosen);
+                Ok::<_, ServiceError>(space)
+            })
+            .await??;
+        self.durable().await?;
+        self.space_reply(found).await
+    }
+
+    pub(super) async fn partition_create(&self, space: SpaceRef, name: String) -> Result<Reply, ServiceError> {
+        self.check_room()?;
+        let made = self
+            .handle()?
+            .with(move |core| {
+                core.available()?;
+                let space = find_space(core, &space)?.no;
+                let now = core.now;
+                let made = core.db.endpoint_mut().create_partition(now, space, &name);
+                made.map(|no| (space, no)).map_err(|error| space_error(&error))
+            })
+            .await??;
+        self.durable().await?;
+        let all = self.handle()?.with(move |core| partitions(core, made.0)).await?;
+        let found = all.into_iter().find(|(no, _)| *no == made.1);
+        found.map(|(_, partition)| Reply::Partition(partition)).ok_or_else(handle::unexpected)
+    }
+
+    pub(super) async fn partition_list(&self, space: SpaceRef) -> Result<Reply, ServiceError> {
+        let all = self
+            .handle()?
+            .with(move |core| Ok::<_, ServiceError>(partitions(core, find_space(core, &space)?.no)))
+            .await??;
+        Ok(Reply::Partitions(all.into_iter().map(|(_, partition)| partition).collect()))
+    }
+
+    pub(super) async fn digest(&self, space: SpaceRef) -> Result<Reply, ServiceError> {
+        let (id, partitions) = self
+            .handle()?
+            .with(move |core| {
+                let space = find_space(core, &space)?;
+                let all = data_partitions(core, space.no);
+                Ok::<_, ServiceError>((space.id, all))
+            })
+            .await??;
+        let mut hasher = blake3::Hasher::new_derive_key("cosmicsync space digest 1");
+        let mut documents = 0;
+        let mut collections = Vec::new();
+        for (name, partition) in partitions {
+            let answer = self.handle()?.ask(move |_| Ok(Request::Digest { partition })).await?;
+            let Answer::Digest(found) = answer else { return Err(handle::unexpected()) };
+            for part in found {
+                for text in [&name, &part.collection] {
+                    hasher.update(&(text.len() as u64).to_be_bytes()).update(text.as_bytes());
+                }
+                hasher.update(&part.count.to_be_bytes()).update(&part.digest);
+                // What collections are called is compared too, but no document of anybody's.
+                if part.collection == COLLECTIONS {
+                    continue;
+                }
+                documents += part.count;
+                let collection = if name == MAIN { part.collection } else { format!("{name}:{}", part.collection) };
+                collections.push(CollectionDigest { collection, documents: part.count, digest: hex(&part.digest) });
+            }
+        }
+        let digest = hex(hasher.finalize().as_bytes());
+        Ok(Reply::Digest(Digest { space: Text(id), documents, digest, collections }))
+    }
+
+    pub(super) async fn wait_sync(&self, space: SpaceRef, timeout_ms: u64) -> Result<Reply, ServiceError> {
+        let handle = self.handle()?;
+        let begun = Instant::now();
+        let (no, id) = handle.with(move |core| find_space(core, &space).map(|info| (info.no, info.id))).await??;
+        let timeout_us = timeout_ms.saturating_mul(1000);
+        let peers = handle.later(move |core, reply| core.wait(no, Goal::Synced, timeout_us, reply)).await?;
+        let waited_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        Ok(Reply::Synced(Synced { space: Text(id), peers, waited_us }))
+    }
+
+    /// Waits until what was commanded so far is durable.
+    pub(super) async fn durable(&self) -> Result<(), ServiceError> {
+        self.handle()?.later(|core, reply| core.write(Vec::new(), reply)).await
+    }
+
+    pub(super) async fn spaces(&self) -> Result<Vec<Space>, ServiceError> {
+        let all =
+            self.handle()?.with(|core| core.db.endpoint().spaces().map(|info| info.no).collect::<Vec<_>>()).await?;
+        let mut spaces = Vec::new();
+        for no in all {
+            spaces.push(self.space(no).await?);
+        }
+        Ok(spaces)
+    }
+
+    async fn space_reply(&self, space: SpaceNo) -> Result<Reply, ServiceError> {
+        self.space(space).await.map(Reply::Space)
+    }
+
+    async fn space(&self, no: SpaceNo) -> Result<Space, ServiceError> {
+        let found = self
+            .handle()?
+            .with(move |core| {
+                let info = core.db.endpoint().spaces().find(|info| info.no == no)?;
+                let logs = core.db.endpoint().logs().filter(|log| log.space == no).count() as u64;
+                Some((info, logs, core.missing(no)))
+            })
+            .await?;
+        let (info, logs, missing) = found.ok_or_else(handle::unexpected)?;
+        let documents = self.count_documents(no).await?;
+        Ok(Space {
+            space: Text(info.id),
+            name: info.name,
+            documents,
+            logs,
+            devices: info.devices.len() as u64,
+            bodies: bodies(info.bodies),
+            missing,
+        })
+    }
+}
+
+/// The space that a person means.
+pub(super) fn find_space(core: &Core, space: &SpaceRef) -> Result<SpaceInfo, ServiceError> {
+    let all: Vec<_> = core.db.endpoint().spaces().collect();
+    let mut found: Vec<_> = match space {
+        None => all,
+        Some(name) => {
+            let named: Vec<_> = all.iter().filter(|info| info.name == *name).cloned().collect();
+            let begins = |info: &SpaceInfo| !name.is_empty() && info.id.to_string().starts_with(name.as_str());
+            if named.is_empty() { all.into_iter().filter(begins).collect() } else { named }
+        }
+    };
+    match (found.len(), space) {
+        (1, _) => Ok(found.remove(0)),
+        (0, None) => {
+            Err(ServiceError::new(ErrorCode::NotFound, "there is no space here yet")
+                .next("cosmicsync space create NAME"))
+        }
+        (0, Some(name)) => {
+            Err(ServiceError::new(ErrorCode::NotFound, format!("there is no space '{name}'"))
+                .next("cosmicsync space list"))
+        }
+        (_, None) => Err(ServiceError::new(ErrorCode::Usage, "there are several spaces: name one with --space")
+            .next("cosmicsync space list")),
+        (_, Some(name)) => {
+            Err(ServiceError::new(ErrorCode::Usage, format!("'{name}' means several spaces"))
+                .next("cosmicsync space list"))
+        }
+    }
+}
+
+/// The partition that documents live in.
+pub(super) fn main_partition(core: &Core, space: SpaceNo) -> Result<PartNo, ServiceError> {
+    core.db.endpoint().partition(space, MAIN).ok_or_else(|| {
+        ServiceError::new(ErrorCode::Unavailable, "the space has not arrived yet").next("cosmicsync peer list")
+    })
+}
+
+/// Every partition that holds documents, by name.
+pub(super) fn data_partitions(core: &Core, space: SpaceNo) -> Vec<(String, PartNo)> {
+    let all = core.db.endpoint().partitions();
+    let mut found: Vec<_> = all
+        .filter(|part| part.space == space && part.name != cosmicsync_protocol::space::CONTROL)
+        .map(|part| (part.name, part.no))
+        .collect();
+    found.sort();
+    found
+}
+
+fn partitions(core: &Core, space: SpaceNo) -> Vec<(PartNo, Partition)> {
+    let endpoint = core.db.endpoint();
+    let logs: Vec<LogInfo> = endpoint.logs().filter(|log| log.space == space).collect();
+    let of = |no| logs.iter().filter(move |log: &&LogInfo| log.partition == Some(no));
+    let describe = |part: cosmicsync_protocol::endpoint::PartitionInfo| {
+        let (count, entries) = (of(part.no).count() as u64, of(part.no).map(|log| log.held).sum());
+        (part.no, Partition { partition: Text(part.id), name: part.name, logs: count, entries })
+    };
+    endpoint.partitions().filter(|part| part.space == space).map(describe).collect()
+}
+
+/// Where others reach this node, best first.
+fn own_addresses(core: &Core) -> Result<Vec<String>, ServiceError> {
+    let listen = core
+        .listen
+        .ok_or_else(|| ServiceError::new(ErrorCode::Unavailable, "this node does not listen").next("cosmicsync up"))?;
+    if !listen.ip().is_unspecified() {
+        return Ok(vec![listen.to_string()]);
+    }
+    outward(listen).map(|ip| vec![SocketAddr::new(ip, listen.port()).to_string()]).ok_or_else(|| {
+        let message = "this node listens on every address and can't tell which of them others reach";
+        ServiceError::new(ErrorCode::Refused, message).next("cosmicsync up --listen ADDRESS:PORT")
+    })
+}
+
+/// The address that packets to the outside would come from. None are sent.
+fn outward(listen: SocketAddr) -> Option<IpAddr> {
+    let (from, to): (&str, &str) =
+        if listen.is_ipv4() { ("0.0.0.0:0", "192.0.2.1:9") } else { ("[::]:0", "[2001:db8::1]:9") };
+    let socket = UdpSocket::bind(from).ok()?;
+    socket.connect(to).ok()?;
+    let ip = socket.local_addr().ok()?.ip();
+    (!ip.is_unspecified()).then_some(ip)
+}
+
+async fn progress(items: &mpsc::Sender<Item>, note: String) {
+    // Whoever is not interested in items still wants to join.
+    drop(items.send(Item::Progress(Progress { done: 0, total: None, unit: "steps".to_owned(), note })).await);
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,272 @@
+//! How the node is, and what is wrong with it.
+
+use super::Node;
+use super::docs::{name, partition};
+use super::handle::unexpected;
+use super::peers::peers;
+use crate::driver::{Core, Trouble};
+use crate::service::{
+    DocRef, ErrorCode, Finding, Level, Peer, PeerState, Reply, ServiceError, SpaceRef, Status, Store, Text, Traffic,
+};
+use crate::store::{DATA_FILE, SYNC_FAILED_FILE, StoreStats};
+use cosmicsync_data::database::request::{Answer, Request};
+use cosmicsync_protocol::endpoint::Endpoint;
+use cosmicsync_protocol::ids::{DeviceId, UserId};
+use cosmicsync_protocol::ledger::EntryRef;
+use cosmicsync_protocol::shelf::Missing;
+use std::sync::{Arc, PoisonError};
+
+/// What the core knows at one moment.
+struct Facts {
+    name: String,
+    device: DeviceId,
+    user: Option<UserId>,
+    listen: Option<String>,
+    paused: bool,
+    logs: u64,
+    entries: u64,
+    traffic: Traffic,
+    peers: Vec<Peer>,
+    outage: Option<ServiceError>,
+    troubles: Vec<Trouble>,
+    missing: Vec<(String, u64, bool)>,
+}
+
+impl Node {
+    pub(super) async fn status(&self) -> Result<Reply, ServiceError> {
+        let facts = self.handle()?.with(|core| facts(core)).await?;
+        let stats = self.store_stats().await?;
+        let spaces = self.spaces().await?;
+        let store = Store {
+            path: self.dir.display().to_string(),
+            format: 1,
+            bytes: stats.used_pages * stats.page_bytes,
+            bytes_max: self.bytes_max,
+            logs: facts.logs,
+            entries: facts.entries,
+        };
+        Ok(Reply::Status(Box::new(Status {
+            name: facts.name,
+            device: Text(facts.device),
+            user: facts.user.map(Text),
+            recovery_key: None,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            daemon: self.daemon,
+            listen: facts.listen,
+            paused: self.daemon && facts.paused,
+            uptime_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            store,
+            traffic: facts.traffic,
+            spaces,
+            peers: facts.peers,
+        })))
+    }
+
+    pub(super) async fn doctor(&self, space: SpaceRef, doc: Option<DocRef>) -> Result<Reply, ServiceError> {
+        if let Some(doc) = doc {
+            return self.explain(space, doc).await.map(Reply::Doctor);
+        }
+        let facts = self.handle()?.with(|core| facts(core)).await?;
+        let mut findings = vec![self.store_finding(&facts).await, self.lease_finding(&facts)];
+        findings.push(if facts.user.is_some() {
+            finding(Level::Ok, "user", "this device belongs to a user".to_owned())
+        } else {
+            Finding {
+                next: Some("cosmicsync init".to_owned()),
+                ..finding(Level::Warning, "user", "this device has no user: init, or join a space".to_owned())
+            }
+        });
+        if self.daemon {
+            let message = match &facts.listen {
+                Some(address) if !facts.paused => format!("listens on {address}"),
+                Some(_) | None => "links are paused".to_owned(),
+            };
+            let level = if facts.paused { Level::Warning } else { Level::Ok };
+            let next = facts.paused.then(|| "cosmicsync peer resume".to_owned());
+            findings.push(Finding { next, ..finding(level, "links", message) });
+            findings.extend(facts.peers.iter().map(peer_finding));
+        }
+        for (space, missing, readable) in &facts.missing {
+            findings.push(space_finding(space, *missing, *readable));
+        }
+        for trouble in &facts.troubles {
+            findings.push(trouble_finding(*trouble));
+        }
+        Ok(Reply::Doctor(findings))
+    }
+
+    async fn store_stats(&self) -> Result<StoreStats, ServiceError> {
+        let store = self.store.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Arc::clone);
+        let Some(store) = store else { return Ok(StoreStats::default()) };
+        let stats = tokio::task::spawn_blocking(move || store.stats()).await.map_err(|_| crate::driver::stopping())?;
+        stats.map_err(|error| ServiceError::new(ErrorCode::Unavailable, error.to_string()))
+    }
+
+    async fn store_finding(&self, facts: &Facts) -> Finding {
+        if let Some(error) = &facts.outage {
+            return Finding { next: error.next.clone(), ..finding(Level::Problem, "store", error.message.clone()) };
+        }
+        match self.store_stats().await {
+            Ok(stats) => {
+                let file = std::fs::metadata(self.dir.join(DATA_FILE)).map(|metadata| metadata.len());
+                let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+                let message = format!(
+                    "{} entries in {} logs, {} MiB used and {} MiB free in a file of {} MiB, of {} MiB at most",
+                    facts.entries,
+                    facts.logs,
+                    mib(stats.used_pages * stats.page_bytes),
+                    mib(stats.free_pages * stats.page_bytes),
+                    mib(file.unwrap_or_default()),
+                    mib(self.bytes_max)
+                );
+                finding(Level::Ok, "store", message)
+            }
+            Err(error) => Finding { next: error.next, ..finding(Level::Problem, "store", error.message) },
+        }
+    }
+
+    fn lease_finding(&self, facts: &Facts) -> Finding {
+        if self.dir.join(SYNC_FAILED_FILE).exists() {
+            let message = "the disk failed to confirm a write: check it, then start the node again".to_owned();
+            return finding(Level::Problem, "lease", message);
+        }
+        let retired = facts.troubles.iter().any(|trouble| matches!(trouble, Trouble::Retired(_)));
+        if retired {
+            let message = "a peer knew more of this store's logs than the store: it was a copy, or lost writes";
+            return finding(Level::Warning, "lease", message.to_owned());
+        }
+        finding(Level::Ok, "lease", "the store is where its logs were written".to_owned())
+    }
+
+    /// Why a document is not, or not wholly, here.
+    async fn explain(&self, space: SpaceRef, doc: DocRef) -> Result<Vec<Finding>, ServiceError> {
+        let subject = doc.to_string();
+        let handle = self.handle()?;
+        let answer = handle
+            .ask(move |core| Ok(Request::Explain { partition: partition(core, &space)?, name: name(doc) }))
+            .await?;
+        let Answer::Explained { exists, missing, unread } = answer else { return Err(unexpected()) };
+        let lines = handle
+            .with(move |core| {
+                let endpoint = core.db.endpoint();
+                let lacks = missing.iter().map(|missing| missing_text(endpoint, missing));
+                let waits = unread.iter().map(|at| {
+                    (
+                        Level::Warning,
+                        format!("{} is here but was not read: its log is not admitted yet", place(endpoint, *at)),
+                    )
+                });
+                lacks.chain(waits).collect::<Vec<_>>()
+            })
+            .await?;
+        let mut findings: Vec<_> =
+            lines.into_iter().map(|(level, message)| finding(level, &subject, message)).collect();
+        if !exists && findings.is_empty() {
+            let next = Some("cosmicsync space wait".to_owned());
+            let message = "no entry that is known here mentions it".to_owned();
+            findings.push(Finding { next, ..finding(Level::Warning, &subject, message) });
+        } else if findings.is_empty() {
+            findings.push(finding(Level::Ok, &subject, "all of it is here".to_owned()));
+        }
+        Ok(findings)
+    }
+}
+
+fn facts(core: &Core) -> Facts {
+    let endpoint = core.db.endpoint();
+    let infos = endpoint.stats().links;
+    let missing = |space: cosmicsync_protocol::endpoint::SpaceInfo| {
+        let name = if space.name.is_empty() { space.id.to_string() } else { space.name };
+        (name, core.missing(space.no), space.readable)
+    };
+    Facts {
+        name: core.name.clone(),
+        device: endpoint.device(),
+        user: endpoint.credential().map(cosmicsync_protocol::identity::VerifiedCredential::user),
+        listen: core.listen.map(|address| address.to_string()),
+        paused: core.peers.is_paused(),
+        logs: endpoint.logs().count() as u64,
+        entries: endpoint.logs().map(|log| log.held).sum(),
+        traffic: core.links.total(&infos),
+        peers: peers(core),
+        outage: core.outage.clone(),
+        troubles: core.troubles.iter().copied().collect(),
+        missing: endpoint.spaces().map(missing).collect(),
+    }
+}
+
+fn finding(level: Level, subject: &str, message: String) -> Finding {
+    Finding { level, subject: subject.to_owned(), message, next: None }
+}
+
+fn peer_finding(peer: &Peer) -> Finding {
+    let subject = format!("peer {}", peer.address);
+    match (peer.state, &peer.error) {
+        (PeerState::Connected, _) if peer.behind + peer.ahead == 0 => {
+            finding(Level::Ok, &subject, "connected, in step".to_owned())
+        }
+        (PeerState::Connected, _) => {
+            let message = format!("connected, {} entries behind and {} ahead", peer.behind, peer.ahead);
+            finding(Level::Ok, &subject, message)
+        }
+        (PeerState::Paused, _) => finding(Level::Ok, &subject, "paused".to_owned()),
+        (PeerState::Waiting | PeerState::Connecting, error) => {
+            let why = error.clone().unwrap_or_else(|| "not connected yet".to_owned());
+            let next = Some("cosmicsync peer list".to_owned());
+            Finding { next, ..finding(Level::Warning, &subject, why) }
+        }
+    }
+}
+
+fn space_finding(space: &str, missing: u64, readable: bool) -> Finding {
+    let subject = format!("space {space}");
+    if !readable {
+        let next = Some("cosmicsync peer list".to_owned());
+        return Finding { next, ..finding(Level::Warning, &subject, "its keys have not arrived yet".to_owned()) };
+    }
+    if missing > 0 {
+        let message = format!("{missing} entries are known and not here or not read yet");
+        let next = Some("cosmicsync space wait".to_owned());
+        return Finding { next, ..finding(Level::Warning, &subject, message) };
+    }
+    finding(Level::Ok, &subject, "all that is known is here".to_owned())
+}
+
+fn trouble_finding(trouble: Trouble) -> Finding {
+    match trouble {
+        Trouble::Retired(log) => {
+            let message =
+                format!("log {log} was ended here and a new one started; nothing that was acknowledged is lost");
+            finding(Level::Warning, "logs", message)
+        }
+        Trouble::Forked(log) => {
+            let message = format!("log {log} has two histories: a copy of that device's store was used");
+            finding(Level::Problem, "logs", message)
+        }
+        Trouble::Mismatch(_) => {
+            let message = "repair did not make a space equal with a peer: please report it with both logs".to_owned();
+            finding(Level::Problem, "sync", message)
+        }
+    }
+}
+
+fn missing_text(endpoint: &Endpoint, missing: &Missing) -> (Level, String) {
+    match missing {
+        Missing::Body(at) => {
+            (Level::Warning, format!("the body of {} is not here: it was not fetched", place(endpoint, *at)))
+        }
+        Missing::Dependency(at) => {
+            (Level::Warning, format!("{} builds on an entry that is not here", place(endpoint, *at)))
+        }
+        Missing::Excluded(at) => (Level::Problem, format!("{} breaks a rule and does not count", place(endpoint, *at))),
+        Missing::Sealed(at) => {
+            (Level::Warning, format!("{} is sealed with a key that is not here", place(endpoint, *at)))
+        }
+    }
+}
+
+fn place(endpoint: &Endpoint, at: EntryRef) -> String {
+    let log = endpoint.log_id(at.log).map_or_else(|| "?".to_owned(), |log| log.to_string());
+    format!("entry {} of log {log}", at.seq)
+}

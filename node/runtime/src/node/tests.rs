@@ -1,0 +1,1 @@
+//! Nodes over real TCP on loopback.

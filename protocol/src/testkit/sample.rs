@@ -1,0 +1,338 @@
+//! One small world of records, keys and entries, equal wherever it is made: what the published vectors show, what the
+//! fuzz targets know, and what the benchmarks measure.
+
+use crate::document::{Meta, TextPaths, Value, encode_new};
+use crate::entropy::Entropy;
+use crate::identity::{
+    Credential, DeviceKeys, RecoveryKey, SpaceGenesis, UserGenesis, UserKey, collection_id, doc_id_for_key,
+    partition_id, partition_token, peer_id, space_token,
+};
+use crate::ids::{CollectionId, DocId, LogId, PartitionId, SpaceId};
+use crate::log::chain::genesis;
+use crate::log::{EntryBuilder, EntryKind, EpochKeys, Head, Header, Item, KeyRef, Lane, LogCard, Place, Plain, Sealed};
+use crate::sealed::{EpochKey, Invite, KeyEpoch};
+use crate::space::record::{Record, encode_records};
+use crate::space::{CONTROL, MAIN};
+use bytes::Bytes;
+use ed25519_dalek::SigningKey;
+use zeroize::Zeroizing;
+
+/// The wall clock in this world, in milliseconds since the Unix epoch.
+pub const WALL_MS: u64 = 1_700_000_000_000;
+/// What a device signs when it opens a log.
+const LOG_OPEN_CONTEXT: &str = "cosmicsync log open 1";
+
+/// A user with two devices, a space with two epochs, and the keys of its logs.
+#[derive(Debug)]
+pub struct Sample {
+    /// The key that could replace the user's.
+    pub recovery: RecoveryKey,
+    /// The user's key.
+    pub user: UserKey,
+    /// The user's record.
+    pub genesis: UserGenesis,
+    /// The founder's device and one that joined.
+    pub devices: [DeviceKeys; 2],
+    /// Of both devices.
+    pub credentials: [Credential; 2],
+    /// The space's record.
+    pub space: SpaceGenesis,
+    /// An invite of the first device.
+    pub invite: Invite,
+    /// The first epoch and the second.
+    pub epochs: [EpochKey; 2],
+    /// The records of both: for one device, then for two.
+    pub records: [KeyEpoch; 2],
+}
+
+/// The three keys of an epoch that entries are sealed under.
+#[derive(Debug)]
+pub struct OwnedKeys {
+    epoch: crate::ids::EpochId,
+    header: Zeroizing<[u8; 32]>,
+    key_box: Zeroizing<[u8; 32]>,
+    records: Zeroizing<[u8; 32]>,
+}
+
+impl OwnedKeys {
+    /// Derives them.
+    pub fn of(key: &EpochKey) -> Self {
+        Self { epoch: key.id(), header: key.header_key(), key_box: key.key_box_key(), records: key.records_key() }
+    }
+
+    /// As builders and readers take them.
+    pub fn keys(&self) -> EpochKeys<'_> {
+        EpochKeys { epoch: self.epoch, header: &self.header, key_box: &self.key_box, records: &self.records }
+    }
+}
+
+/// A log and its entries.
+#[derive(Debug)]
+pub struct SampleLog {
+    /// The key that signs heads.
+    pub key: SigningKey,
+    /// The card.
+    pub card: LogCard,
+    /// The id.
+    pub id: LogId,
+    /// The entries, from 0.
+    pub entries: Vec<Sealed>,
+    /// The head at each entry.
+    pub heads: Vec<Head>,
+}
+
+impl SampleLog {
+    /// Where an entry is.
+    pub fn place(&self, seq: usize) -> Place {
+        let h_prev = seq.checked_sub(1).map_or_else(|| genesis(&self.id), |before| self.entries[before].h);
+        Place { log: self.id, card_epoch: self.card.epoch, seq: seq as u64, h_prev }
+    }
+
+    /// The card as it travels.
+    pub fn card_bytes(&self) -> Bytes {
+        let mut bytes = Vec::with_capacity(LogCard::LEN);
+        self.card.encode(&mut bytes);
+        bytes.into()
+    }
+
+    /// Seals one more entry.
+    ///
+    /// # Panics
+    /// When it does not fit its limits.
+    pub fn push(&mut self, builder: &mut EntryBuilder, keys: &OwnedKeys, header: &Header, sections: &[Plain<'_>]) {
+        let place = self.place(self.entries.len());
+        let randomness = [place.seq as u8; 16];
+        let sealed = builder.seal(&place, &keys.keys(), &randomness, header, sections).expect("a sample entry fits");
+        self.heads.push(Head::sign(&self.key, &self.id, place.seq, sealed.h));
+        self.entries.push(sealed);
+    }
+}
+
+impl Default for Sample {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Sample {
+    /// Makes the world.
+    ///
+    /// # Panics
+    /// Never: all of it is fixed.
+    pub fn new() -> Self {
+        let mut entropy = Entropy::new([1; 32]);
+        let recovery = RecoveryKey::generate(&mut entropy);
+        let user = UserKey::generate(&mut entropy);
+        let genesis = user.genesis(recovery.commitment(), &mut entropy);
+        let devices = [DeviceKeys::generate(&mut entropy), DeviceKeys::generate(&mut entropy)];
+        let credentials = [0, 1].map(|at: usize| {
+            let cert = user.certify(genesis.user_id(), devices[at].claim(), WALL_MS, u64::MAX);
+            Credential { genesis: genesis.clone(), cert }
+        });
+        let space = SpaceGenesis::create(&user, genesis.clone(), &mut entropy);
+        let space_id = space.space_id();
+        let noise = devices[0].public().noise;
+        let addresses = vec!["192.0.2.1:7520".to_owned(), "[2001:db8::1]:7520".to_owned()];
+        let invite = Invite::create(addresses, space_id, noise, WALL_MS + 86_400_000, &mut entropy)
+            .expect("the addresses are addresses");
+        let epochs = [EpochKey::generate(&mut entropy), EpochKey::generate(&mut entropy)];
+        let hpke = [devices[0].public().hpke, devices[1].public().hpke];
+        let mut mint = |generation, key, previous, recipients: &[[u8; 32]]| {
+            KeyEpoch::mint(&space_id, key, previous, generation, recipients, &mut entropy).expect("the keys are sound")
+        };
+        let records = [mint(0, &epochs[0], None, &hpke[..1]), mint(1, &epochs[1], Some(&epochs[0]), &hpke)];
+        Self { recovery, user, genesis, devices, credentials, space, invite, epochs, records }
+    }
+
+    /// The space's id.
+    pub fn space_id(&self) -> SpaceId {
+        self.space.space_id()
+    }
+
+    /// The partition `control`.
+    pub fn control(&self) -> PartitionId {
+        partition_id(&self.space_id(), CONTROL)
+    }
+
+    /// The partition `main`.
+    pub fn main(&self) -> PartitionId {
+        partition_id(&self.space_id(), MAIN)
+    }
+
+    /// The collection `cities`.
+    pub fn collection(&self) -> CollectionId {
+        collection_id(&self.space_id(), "cities")
+    }
+
+    /// The document of `cities` that a key names.
+    pub fn doc(&self, key: &str) -> DocId {
+        doc_id_for_key(&self.space_id(), &self.collection(), key.as_bytes())
+    }
+
+    /// An empty log of the first epoch, whose key is `seed` repeated.
+    pub fn log(&self, partition: &PartitionId, lane: Lane, seed: u8) -> SampleLog {
+        let key = SigningKey::from_bytes(&[seed; 32]);
+        let space = self.space_id();
+        let card = LogCard::admit(
+            &key.verifying_key(),
+            space_token(&space),
+            partition_token(&space, partition),
+            lane,
+            self.epochs[0].id(),
+            &self.epochs[0].admission_key(),
+        );
+        SampleLog { id: card.log_id(), key, card, entries: Vec::new(), heads: Vec::new() }
+    }
+
+    /// What the first device says of a log that it opened.
+    pub fn log_open(&self, log: &SampleLog, partition: PartitionId) -> Record {
+        let device = &self.devices[0];
+        let signature = device.sign(LOG_OPEN_CONTEXT, log.id.as_ref());
+        Record::LogOpen { card: log.card_bytes(), partition, device: device.device_id(), signature }
+    }
+
+    /// The control log: the space's first records beside the first KeyEpoch, then a second device and epoch.
+    pub fn control_log(&self) -> SampleLog {
+        let mut log = self.log(&self.control(), Lane::Live, 11);
+        let mut builder = EntryBuilder::new();
+        let header = Header::new(EntryKind::Control, 0, WALL_MS);
+        let credential = |at: usize| Record::Device { credential: Bytes::from(self.credentials[at].encode()) };
+        let first = [
+            self.log_open(&log, self.control()),
+            Record::SpaceName { name: "home".into() },
+            Record::Partition { name: MAIN.into() },
+            credential(0),
+        ];
+        for (at, records) in [first.to_vec(), vec![credential(1)]].into_iter().enumerate() {
+            let open = self.records[at].encode();
+            let body = encode_records(&records);
+            let sections = [Plain::Open(&open), Plain::Records(&body)];
+            log.push(&mut builder, &OwnedKeys::of(&self.epochs[at]), &header, &sections);
+        }
+        log
+    }
+
+    /// A live log: a document is made, then changed under the second epoch with the key of the first entry.
+    ///
+    /// # Panics
+    /// Never: all of it is fixed.
+    pub fn live_log(&self) -> SampleLog {
+        let mut log = self.log(&self.main(), Lane::Live, 12);
+        let mut builder = EntryBuilder::new();
+        let seed = [7; 16];
+        let update = encode_new(peer_id(&log.id), &meta("00501"), &row(501), &TextPaths::none()).expect("a small row");
+        let mut header = Header::new(EntryKind::Update, 1, WALL_MS);
+        header.collections.push(self.collection());
+        let item = Item {
+            doc: self.doc("00501"),
+            new_in: Some(0),
+            section: 2,
+            key: KeyRef::Here { section: 1 },
+            dictionary: None,
+        };
+        header.items.push(item);
+        let body = |bytes| Plain::Body { seed: &seed, bytes, dictionary: None };
+        log.push(&mut builder, &OwnedKeys::of(&self.epochs[0]), &header, &[Plain::KeyBox(&seed), body(&update.bytes)]);
+        let mut header = Header::new(EntryKind::Update, 2, WALL_MS + 5);
+        header.items.push(Item { new_in: None, section: 1, key: KeyRef::Own { seq: 0, section: 1 }, ..item });
+        let bytes = b"what an update holds is no matter of the log";
+        log.push(&mut builder, &OwnedKeys::of(&self.epochs[1]), &header, &[body(bytes)]);
+        log
+    }
+
+    /// A bulk log: one entry of `docs` documents, each under a key of its own against one dictionary, and a LogClose.
+    ///
+    /// # Panics
+    /// When there are more documents than one entry holds.
+    pub fn bulk_log(&self, docs: usize) -> SampleLog {
+        let mut log = self.log(&self.main(), Lane::Bulk, 13);
+        let keys = OwnedKeys::of(&self.epochs[0]);
+        let mut builder = EntryBuilder::new();
+        let updates = self.updates(&log.id, docs);
+        let (header, seeds) = self.bulk_header(&updates);
+        log.push(&mut builder, &keys, &header, &bulk_sections(&updates, &seeds));
+        log.push(&mut builder, &keys, &Header::new(EntryKind::LogClose, 1, WALL_MS), &[]);
+        log
+    }
+
+    /// The first updates of so many documents, as a log writes them.
+    ///
+    /// # Panics
+    /// Never: rows are small.
+    pub fn updates(&self, log: &LogId, docs: usize) -> Vec<Vec<u8>> {
+        let peer = peer_id(log);
+        let update = |at: usize| encode_new(peer, &meta(&format!("{at:05}")), &row(at), &TextPaths::none());
+        (0..docs).map(|at| update(at).expect("a small row").bytes).collect()
+    }
+
+    /// The header of a bulk entry with these documents, and the seeds of their data keys.
+    pub fn bulk_header(&self, updates: &[Vec<u8>]) -> (Header, Vec<[u8; 16]>) {
+        let mut header = Header::new(EntryKind::Update, 1, WALL_MS);
+        header.collections.push(self.collection());
+        for at in 0..updates.len() as u32 {
+            header.items.push(Item {
+                doc: DocId((u128::from(WALL_MS) << 80 | u128::from(at)).to_be_bytes()),
+                new_in: Some(0),
+                section: 3 + 2 * at,
+                key: KeyRef::Here { section: 2 + 2 * at },
+                dictionary: Some(1),
+            });
+        }
+        let seeds = (0..updates.len()).map(|at| Entropy::new([2; 32]).child(&at.to_string()).bytes()).collect();
+        (header, seeds)
+    }
+}
+
+/// The sections of a bulk entry: the dictionary, which is the first document, then a key box and a body each.
+pub fn bulk_sections<'a>(updates: &'a [Vec<u8>], seeds: &'a [[u8; 16]]) -> Vec<Plain<'a>> {
+    let mut sections = vec![Plain::Records(updates.first().map_or(&[], Vec::as_slice))];
+    for (bytes, seed) in updates.iter().zip(seeds) {
+        sections.push(Plain::KeyBox(seed));
+        sections.push(Plain::Body { seed, bytes, dictionary: Some(1) });
+    }
+    sections
+}
+
+/// What a document of `cities` is called.
+pub fn meta(key: &str) -> Meta {
+    Meta { collection: Some("cities".into()), key: Some(key.into()), deleted: false }
+}
+
+/// A row of seven fields, about 190 bytes of JSON.
+pub fn row(at: usize) -> Value {
+    let fraction = |scale: usize| Value::from(format!("{}.{:06}", 30 + at % 20, at * scale % 1_000_000));
+    [
+        ("zip", Value::from(format!("{at:05}"))),
+        ("latitude", fraction(7_919)),
+        ("longitude", fraction(104_729)),
+        ("city", Value::from(["Holtsville", "Agawam", "Blandford", "Bondsville"][at % 4])),
+        ("state", Value::from(["NY", "MA", "CT"][at % 3])),
+        ("county", Value::from(["Suffolk", "Hampden"][at % 2])),
+        ("population", Value::Int(at as i64 * 37 % 90_000)),
+    ]
+    .into_iter()
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::{Codec, EntryReader, verify_run};
+
+    #[test]
+    fn the_sample_logs_verify_and_open() {
+        let sample = Sample::new();
+        for log in [sample.control_log(), sample.live_log(), sample.bulk_log(5)] {
+            let entries: Vec<_> = log.entries.iter().map(|sealed| sealed.entry.clone()).collect();
+            let head = log.heads.last().unwrap();
+            let hashes = verify_run(&log.card, &log.id, &genesis(&log.id), 0, &entries, head).unwrap();
+            assert_eq!(hashes, log.entries.iter().map(|sealed| sealed.h).collect::<Vec<_>>());
+            for (seq, entry) in entries.iter().enumerate() {
+                let reader = EntryReader::new(entry, log.place(seq));
+                let epoch = sample.epochs.iter().find(|key| key.id() == reader.epoch()).unwrap();
+                assert!(reader.open_header(&epoch.header_key(), &mut Codec::new()).is_ok());
+            }
+        }
+        assert!(sample.records[1].open(&sample.space_id(), &sample.devices[1]).is_some());
+    }
+}
