@@ -19,7 +19,7 @@ pub(super) const ANY_PORT: &str = "127.0.0.1:0";
 /// How long a process may take to end by itself.
 const EXIT: Duration = Duration::from_secs(30);
 
-/// A data directory with a user and a device in it.
+/// A data directory with a device in it.
 #[derive(Debug, Clone)]
 pub(super) struct Device {
     pub(super) dir: PathBuf,
@@ -40,9 +40,14 @@ pub(super) struct Node {
 }
 
 impl Device {
+    /// The directory `name` of `home`, in which a start makes a device if there is none.
+    fn at(program: &Path, home: &Path, name: &str) -> Self {
+        Self { dir: home.join(name), log: home.join(format!("{name}.log")), program: program.to_owned() }
+    }
+
     /// Makes a user and a device in the new directory `name` of `home`.
-    pub(super) fn init(program: &Path, home: &Path, name: &str) -> Result<Self, Failure> {
-        let device = Self { dir: home.join(name), log: home.join(format!("{name}.log")), program: program.to_owned() };
+    fn init(program: &Path, home: &Path, name: &str) -> Result<Self, Failure> {
+        let device = Self::at(program, home, name);
         let status = device.command(&["init", "--name", name])?.stdout(Stdio::null()).status()?;
         if status.success() { Ok(device) } else { Err(device.failure("init failed")) }
     }
@@ -225,7 +230,7 @@ pub(super) fn start_owner(program: &Path, home: &Path) -> Result<Node, Failure> 
 /// Starts a device that joins the first one's space.
 pub(super) fn join(program: &Path, home: &Path, name: &str, first: &mut Node) -> Result<Node, Failure> {
     let invite = text(&first.ask("space_invite", json!({ "expires_ms": INVITE_MS }))?, "invite")?;
-    let mut node = Device::init(program, home, name)?.start(ANY_PORT)?;
+    let mut node = Device::at(program, home, name).start(ANY_PORT)?;
     node.ask("space_join", json!({ "invite": invite }))?;
     Ok(node)
 }
