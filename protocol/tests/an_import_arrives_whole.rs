@@ -4,6 +4,7 @@ use cosmicsync_protocol::document::{Meta, TextPaths, Value};
 use cosmicsync_protocol::endpoint::NewDoc;
 use cosmicsync_protocol::ledger::Lease;
 use cosmicsync_protocol::sync::SpaceNo;
+use cosmicsync_protocol::testkit::notes::doc_id;
 use cosmicsync_protocol::testkit::peer::{Net, Peer};
 
 fn row(number: i64) -> Value {
@@ -40,5 +41,36 @@ fn five_thousand_documents() {
     for (at, doc) in docs.iter().enumerate().step_by(61) {
         assert_eq!(other.value(doc.doc), Some(row(at as i64)));
         assert_eq!(net.peers[0].value(doc.doc), Some(row(at as i64)));
+    }
+}
+
+#[test]
+fn small_documents_that_do_not_compress() {
+    for (count, len) in [(4_500, 60), (4_500, 20), (3_000, 120), (400, 900)] {
+        let mut net = Net::joined();
+        let mut state = 1u64;
+        let mut noise = || {
+            let mut text = String::with_capacity(len);
+            for _ in 0..len {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                text.push(char::from(b'!' + (state >> 33) as u8 % 94));
+            }
+            text
+        };
+        let peer = &mut net.peers[0];
+        let main = peer.main();
+        let collection = peer.endpoint.collection_id(SpaceNo(0), "noise");
+        let new = |number: u32| {
+            let value = [("a", Value::from(noise()))].into_iter().collect();
+            NewDoc { doc: doc_id(number), meta: Meta::default(), value }
+        };
+        let docs: Vec<NewDoc> = (0..count).map(new).collect();
+        let log = peer.endpoint.bulk_open(peer.now, main).expect("an import");
+        let texts = TextPaths::default();
+        peer.endpoint.bulk_append(peer.now, log, collection, &docs, &texts, b"", Vec::new()).expect("entries");
+        peer.endpoint.bulk_close(peer.now, log);
+        net.run();
+        assert_eq!(net.peers[0].root(), net.peers[1].root());
+        assert_eq!(net.peers[1].value(doc_id(count - 1)).as_ref(), docs.last().map(|doc| &doc.value));
     }
 }

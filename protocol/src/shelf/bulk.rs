@@ -91,12 +91,32 @@ pub(crate) fn append(
             bytes <= ENTRY_PLAIN_BYTES
         });
         let (now, later) = rest.split_at(fits.count().max(1));
-        append_entry(ledger, import, now, batch, &mut written)?;
+        append_entries(ledger, import, now, batch, &mut written)?;
         rest = later;
     }
     Ok(written)
 }
 
+/// Writes documents into one entry, or into more where they hardly compress and are so many that their keys and seals
+/// count.
+fn append_entries(
+    ledger: &mut Ledger,
+    import: &Import<'_>,
+    docs: &[(&NewDoc, Vec<u8>)],
+    batch: &mut Batch,
+    written: &mut Vec<(DocRef, IndexRow)>,
+) -> Result<(), SealError> {
+    match append_entry(ledger, import, docs, batch, written) {
+        Err(SealError::TooLarge) if docs.len() > 1 => {
+            let (first, second) = docs.split_at(docs.len() / 2);
+            append_entries(ledger, import, first, batch, written)?;
+            append_entries(ledger, import, second, batch, written)
+        }
+        done => done,
+    }
+}
+
+/// An error leaves everything as it was.
 fn append_entry(
     ledger: &mut Ledger,
     import: &Import<'_>,
@@ -112,6 +132,7 @@ fn append_entry(
     let new_in = Some(writing.collection(import.collection));
     let shared = !import.dictionary.is_empty() && docs.len() > 1;
     let mut sections = Vec::with_capacity(docs.len() * 2 + 1);
+    let mut rows = Vec::with_capacity(docs.len());
     if shared {
         sections.push(Plain::Records(import.dictionary));
     }
@@ -124,10 +145,13 @@ fn append_entry(
         let key = KeyRef::Here { section: boxed_in };
         writing.header.items.push(Item { doc: doc.doc, new_in, section, key, dictionary });
         let row = IndexRow { entry: here, section, key: (here, boxed_in), dictionary };
-        let doc = DocRef { partition, doc: doc.doc };
-        batch.ops.push(row.op(doc));
-        written.push((doc, row));
-        batch.ops.push(put(Table::Doc, listing_key(doc, &import.collection), Vec::new()));
+        rows.push((DocRef { partition, doc: doc.doc }, row));
     }
-    ledger.append(log, &writing.header, &sections, batch).map(|_| ())
+    ledger.append(log, &writing.header, &sections, batch)?;
+    for (doc, row) in &rows {
+        batch.ops.push(row.op(*doc));
+        batch.ops.push(put(Table::Doc, listing_key(*doc, &import.collection), Vec::new()));
+    }
+    written.append(&mut rows);
+    Ok(())
 }
