@@ -1,8 +1,10 @@
 //! Edits of one transaction are one entry; edits close in time share one.
 
-use cosmicsync_protocol::document::{ChangeError, Value};
+use cosmicsync_protocol::document::{ChangeError, Meta, TextPaths, Value};
 use cosmicsync_protocol::endpoint::Event;
-use cosmicsync_protocol::shelf::EditError;
+use cosmicsync_protocol::ledger::DocRef;
+use cosmicsync_protocol::shelf::{Edit, EditError};
+use cosmicsync_protocol::sync::SpaceNo;
 use cosmicsync_protocol::testkit::notes::{BODY, doc_id, insert, note, set};
 use cosmicsync_protocol::testkit::peer::{Net, Peer};
 
@@ -108,4 +110,41 @@ fn more_than_one_entry_holds_is_split_between_transactions() {
     net.run();
     assert!(entries(&net.peers[0]) > before + 2);
     assert_eq!(net.peers[0].value(doc_id(1)), net.peers[1].value(doc_id(1)));
+}
+
+#[test]
+fn many_small_documents_and_large_ones_after_them_find_room() {
+    let mut state = 1u64;
+    let mut noise = |len: usize| {
+        let next = |_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            char::from(b'!' + (state >> 33) as u8 % 94)
+        };
+        (0..len).map(next).collect::<String>()
+    };
+    let mut net = Net::joined();
+    let peer = &mut net.peers[0];
+    let docs: Vec<_> = (0..1_600).map(|number| peer.open(doc_id(number))).collect();
+    let collection = peer.endpoint.collection_id(SpaceNo(0), "notes");
+    let mut create = |peer: &mut Peer, docs: &[DocRef], len: usize| {
+        let mut edit = |_: &DocRef| {
+            let value = [("a", Value::from(noise(len)))].into_iter().collect();
+            Edit::Create { collection, meta: Meta::default(), value }
+        };
+        let edits: Vec<_> = docs.iter().map(|doc| (*doc, edit(doc))).collect();
+        peer.endpoint.edit(peer.now, &edits, &TextPaths::default(), false).expect("an edit");
+    };
+    for few in docs[..800].chunks(10) {
+        create(peer, few, 8);
+    }
+    create(peer, &docs[800..], 150);
+    peer.settle();
+    peer.pass(1_000_000);
+    let failed = |event: &Event| matches!(event, Event::EditsFailed { .. });
+    assert!(!peer.events.iter().any(failed));
+    net.run();
+    let first = net.peers[0].value(doc_id(0));
+    assert!(first.is_some());
+    assert_eq!(net.peers[1].value(doc_id(0)), first);
+    assert_eq!(net.peers[0].value(doc_id(1_599)), net.peers[1].value(doc_id(1_599)));
 }
