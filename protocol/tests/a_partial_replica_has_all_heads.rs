@@ -87,3 +87,24 @@ fn a_relay_with_heads_only_breaks_nothing() {
     net.run();
     assert_eq!(net.peers[0].value(doc_id(1)), net.peers[2].value(doc_id(1)));
 }
+
+#[test]
+fn bodies_that_a_relay_fetches_later_travel_on_with_the_next_link() {
+    let mut net = three();
+    policy(&mut net, 1, Bodies::HeadOnly);
+    net.peers[0].create(doc_id(1), note(""), BODY);
+    write(&mut net, 0, 5);
+    net.dial(1, 0);
+    net.dial(2, 1);
+    net.run();
+    assert_eq!(net.peers[2].root(), net.peers[0].root());
+    policy(&mut net, 1, Bodies::All);
+    net.run();
+    net.dial(1, 0);
+    net.run();
+    net.dial(2, 1);
+    net.run();
+    assert_eq!(held(&net.peers[1]), held(&net.peers[0]));
+    assert_eq!(held(&net.peers[2]), held(&net.peers[0]));
+    assert_eq!(net.peers[2].value(doc_id(1)), net.peers[0].value(doc_id(1)));
+}
