@@ -102,7 +102,13 @@ impl Ledger {
         chain::verify_run(&card, &run.log, &h_first, run.start, &entries, &head)?;
         before.push(h);
         let no = self.number(run.log, card, run.card.as_ref())?;
-        self.refuse_fork(no, run.start, &before, &head)?;
+        if self.book.log(no).forked {
+            return Err(Refusal::Forked);
+        }
+        if let Err(refusal) = self.refuse_fork(no, run.start, &before, &head) {
+            self.book.log_mut(no).forked = true;
+            return Err(refusal);
+        }
         if self.book.log(no).mine {
             self.retire(no);
         }

@@ -72,6 +72,8 @@ pub(crate) struct Log {
     pub(crate) mine: bool,
     /// No more entries will come: it was closed by its writer, or given up by this store.
     pub(crate) closed: bool,
+    /// Another history of it was seen since the start: nothing more of it is taken, lest the two be mixed.
+    pub(crate) forked: bool,
     pub(crate) owner: Option<Owner>,
     pub(crate) staged: Progress,
     pub(crate) durable: Progress,
@@ -176,6 +178,7 @@ impl Log {
             control: flags & 1 != 0,
             mine: flags & 2 != 0,
             closed: flags & 4 != 0,
+            forked: false,
             owner,
             staged: durable.clone(),
             durable,
@@ -297,6 +300,7 @@ impl Book {
             control,
             mine: false,
             closed: false,
+            forked: false,
             owner: None,
             staged: Progress::default(),
             durable: Progress::default(),

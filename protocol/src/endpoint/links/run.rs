@@ -124,10 +124,9 @@ impl Open {
                     Ok(no) => no,
                     Err(Refusal::Forked) => {
                         events.push_back(Event::Forked { log });
-                        match ledger.book.by_id(&log) {
-                            Some(no) => no,
-                            None => return Ok(()),
-                        }
+                        let Some(no) = ledger.book.by_id(&log) else { return Ok(()) };
+                        self.with(ledger, |session, view| session.hint_fork(view, no));
+                        no
                     }
                     Err(refusal) => return Err(CloseReason::Ours(close_code(refusal))),
                 };
@@ -144,19 +143,27 @@ impl Open {
             }
             Action::SaveCursor { space, cursor } => ledger.save_cursor(self.device, space, cursor),
             Action::Retire { log } => {
-                if ledger.book.log(log).mine {
-                    ledger.retire(log);
-                    batch.touch(log, false);
-                    events.push_back(Event::Retired { log: ledger.book.log(log).id });
-                }
+                retire(ledger, log, batch, events);
             }
-            Action::Fork { log, .. } => events.push_back(Event::Forked { log: ledger.book.log(log).id }),
+            Action::Fork { log, .. } => {
+                retire(ledger, log, batch, events);
+                events.push_back(Event::Forked { log: ledger.book.log(log).id });
+            }
             Action::Mismatch { space } => events.push_back(Event::Mismatch { space }),
             Action::Gone { .. } | Action::App { .. } | Action::Pong { .. } => {}
             Action::Renew => return Err(CloseReason::Ours(CloseCode::Renew)),
             Action::Closed { code, .. } => return Err(CloseReason::Theirs(code)),
         }
         Ok(())
+    }
+}
+
+/// Gives a log up, if it is one that this store writes.
+fn retire(ledger: &mut Ledger, log: LogNo, batch: &mut Batch, events: &mut VecDeque<Event>) {
+    if ledger.book.log(log).mine {
+        ledger.retire(log);
+        batch.touch(log, false);
+        events.push_back(Event::Retired { log: ledger.book.log(log).id });
     }
 }
 

@@ -343,6 +343,18 @@ impl Session {
         Ok(())
     }
 
+    /// Tells the peer of the head that is held of a log of which it sent another history.
+    pub fn hint_fork(&mut self, catalog: &dyn Catalog, log: LogNo) {
+        let view = catalog.log(log);
+        if let Some(tip) = view.tip
+            && self.introduce(view.space, view.id)
+            && let Ok(stream) = self.stream(view.space, view.id)
+        {
+            stream.outbound.fork_due = Some((tip.seq, tip.h));
+            self.set_due(view.id);
+        }
+    }
+
     /// Builds what is due about a log that is ours to tell.
     pub(super) fn build_outbound(&mut self, catalog: &dyn Catalog, id: LogId) {
         let tip_and_card = self.view(catalog, &id).and_then(|(_, view)| view.tip.zip(Some(view.card)));

@@ -1,0 +1,50 @@
+//! A store that was put back and written to before it met a peer has forked its log: it notices, and goes on in another.
+//! The branches themselves stay apart, and everybody is told.
+
+use cosmicsync_protocol::endpoint::Event;
+use cosmicsync_protocol::ledger::Lease;
+use cosmicsync_protocol::testkit::notes::{BODY, doc_id, insert, note};
+use cosmicsync_protocol::testkit::peer::{Net, Peer};
+
+/// Peer 0 wrote `theirs` entries that peer 1 has, was put back to before them, and wrote `ours` others.
+fn forked(theirs: usize, ours: usize) {
+    let mut net = Net::joined();
+    let open = net.peers[0].create(doc_id(1), note(""), BODY);
+    net.peers[0].create(doc_id(2), note(""), BODY);
+    net.run();
+    let before = net.peers[0].store.crash(0);
+    for _ in 0..theirs {
+        net.peers[0].edit(open, insert(0, "t"), BODY).expect("an edit");
+        net.run();
+    }
+    net.cut();
+    net.peers[0] = Peer::recover(before, Lease::Continued, 9);
+    let open = net.peers[0].open(doc_id(1));
+    for _ in 0..ours {
+        net.peers[0].edit(open, insert(0, "o"), BODY).expect("an edit");
+    }
+    net.dial(1, 0);
+    net.run();
+    // At the latest the next entry shows it.
+    let _ = net.peers[0].edit(open, insert(0, "o"), BODY);
+    net.run();
+    let forked = |event: &Event| matches!(event, Event::Forked { .. });
+    let retired = |event: &Event| matches!(event, Event::Retired { .. });
+    assert!(net.peers.iter().any(|peer| peer.events.iter().any(forked)), "{theirs} {ours}");
+    assert!(net.peers[0].events.iter().any(retired), "{theirs} {ours}");
+    // What has nothing to do with it goes on, in a log of its own.
+    net.peers[0].create(doc_id(3), note("new"), BODY);
+    net.run();
+    assert_eq!(net.peers[1].value(doc_id(3)), Some(note("new")), "{theirs} {ours}");
+    // Equal roots must mean equal entries.
+    let equal = net.peers[0].value(doc_id(1)) == net.peers[1].value(doc_id(1));
+    assert!(equal || net.peers[0].root() != net.peers[1].root(), "{theirs} {ours}");
+}
+
+#[test]
+fn whichever_branch_is_longer() {
+    forked(3, 1);
+    forked(2, 2);
+    forked(1, 3);
+    forked(1, 80);
+}
