@@ -343,6 +343,18 @@ impl Replica {
         self.doc.is_none()
     }
 
+    /// Breaks the replica, as a panic of the engine would.
+    #[cfg(test)]
+    pub(crate) fn shatter(&mut self) {
+        self.doc = None;
+    }
+
+    /// An update that passes the check and breaks a replica: some of its operations are missing.
+    #[cfg(test)]
+    pub(crate) fn gap(peer: u64) -> Vec<u8> {
+        tests::gap(peer).bytes
+    }
+
     fn end_of(&self, peer: u64) -> u32 {
         self.version.get(&peer).copied().unwrap_or(0)
     }

@@ -175,11 +175,14 @@ impl Endpoint {
 
     /// The name and value of an open document; `None` if it is not open or does not exist.
     pub fn view(&mut self, doc: DocRef) -> Option<Snapshot> {
-        self.shelf.snapshot(doc)
+        let snapshot = self.shelf.snapshot(doc);
+        self.shelf.mend(&mut self.ledger, doc);
+        snapshot
     }
 
     /// An open document's replica, for its history and single paths.
     pub fn replica(&mut self, doc: DocRef) -> Option<&mut Replica> {
+        self.shelf.mend(&mut self.ledger, doc);
         self.shelf.replica(doc)
     }
 
@@ -328,3 +331,6 @@ impl Endpoint {
         self.links.run(&mut self.ledger, &mut self.events);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -89,6 +89,9 @@ impl Shelf {
             self.flush(ledger);
             checked = self.check_edits(edits, texts, peer);
         }
+        if checked.is_err() {
+            edits.iter().for_each(|(doc, _)| self.mend(ledger, *doc));
+        }
         let Checked { created, bytes } = checked?;
         self.dirty.extend(edits.iter().map(|(doc, _)| *doc));
         if let Err(error) = self.make_edits(edits, texts, peer, created) {

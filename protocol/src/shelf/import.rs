@@ -15,12 +15,7 @@ impl Shelf {
         let ready = state.ready_updates(ledger);
         let changed = !ready.is_empty();
         if changed && state.take_in(ready).is_err() {
-            // Edits that were only gathered go with the replica that broke.
-            if self.dirty.contains(&doc) {
-                self.give_up(ledger);
-            } else {
-                self.start_over(ledger, doc);
-            }
+            self.renew(ledger, doc);
             return;
         }
         if !state.ready {
@@ -28,6 +23,22 @@ impl Shelf {
             events.push_back(Event::Opened { doc, exists: state.exists() });
         } else if changed {
             events.push_back(Event::Changed { doc });
+        }
+    }
+
+    /// Reads a document again if its replica broke when it was last read or edited.
+    pub(crate) fn mend(&mut self, ledger: &mut Ledger, doc: DocRef) {
+        if self.docs.get(&doc).is_some_and(|state| state.replica.is_broken()) {
+            self.renew(ledger, doc);
+        }
+    }
+
+    /// Reads a document again; edits of it that were only gathered go with the replica that broke.
+    fn renew(&mut self, ledger: &mut Ledger, doc: DocRef) {
+        if self.dirty.contains(&doc) {
+            self.give_up(ledger);
+        } else {
+            self.start_over(ledger, doc);
         }
     }
 

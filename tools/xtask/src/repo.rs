@@ -18,9 +18,16 @@ pub(crate) fn command(program: &str) -> Command {
     command
 }
 
-/// Starts cargo in the root directory.
+/// Starts cargo in the root directory, without what the cargo that runs this program says of it: some build scripts
+/// look at that, and would build again what `cargo build` has built already.
 pub(crate) fn cargo(args: &[&str]) -> Command {
     let mut command = command("cargo");
+    let ours = ["CARGO_PKG_", "CARGO_MANIFEST_"];
+    for (name, _) in std::env::vars_os() {
+        if ours.iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
+            command.env_remove(name);
+        }
+    }
     command.args(args);
     command
 }

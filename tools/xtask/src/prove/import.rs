@@ -149,11 +149,9 @@ impl Records {
             }
             _ => {
                 let mut around: Value = serde_json::from_str(text)?;
-                let path = match &around {
-                    Value::Object(members) => {
-                        Some(longest_array(members, 2).ok_or("the JSON has no array of records")?.0)
-                    }
-                    _ => None,
+                let path = match around.as_object() {
+                    Some(members) => Some(longest_array(members, 2).ok_or("the JSON has no array of records")?.0),
+                    None => None,
                 };
                 let pointer = path.as_ref().map(|path| format!("/{}", path.replace('.', "/"))).unwrap_or_default();
                 let rows = around.pointer_mut(&pointer).and_then(Value::as_array_mut).map(std::mem::take);
@@ -176,12 +174,12 @@ impl Records {
 
 /// The dotted path of the longest array of objects, and its length.
 fn longest_array(members: &Map<String, Value>, depth: usize) -> Option<(String, usize)> {
-    let inside = |(name, value): (&String, &Value)| match value {
-        Value::Array(items) if items.iter().all(Value::is_object) => Some((name.clone(), items.len())),
-        Value::Object(members) if depth > 0 => {
-            longest_array(members, depth - 1).map(|(path, len)| (format!("{name}.{path}"), len))
+    let inside = |(name, value): (&String, &Value)| {
+        if let Some(items) = value.as_array() {
+            return items.iter().all(Value::is_object).then(|| (name.clone(), items.len()));
         }
-        _ => None,
+        let members = value.as_object().filter(|_| depth > 0)?;
+        longest_array(members, depth - 1).map(|(path, len)| (format!("{name}.{path}"), len))
     };
     members.iter().filter_map(inside).max_by_key(|(_, len)| *len)
 }
@@ -223,11 +221,9 @@ fn leading_zeros(row: &Value) -> u64 {
 /// How many values lie within others, or are null.
 fn nested_and_nulls(value: &Value, depth: usize) -> usize {
     let own = usize::from(value.is_null() || (depth > 0 && (value.is_array() || value.is_object())));
-    let below: usize = match value {
-        Value::Array(items) => items.iter().map(|item| nested_and_nulls(item, depth + 1)).sum(),
-        Value::Object(members) => members.values().map(|member| nested_and_nulls(member, depth + 1)).sum(),
-        _ => 0,
-    };
+    let items = value.as_array().into_iter().flatten();
+    let members = value.as_object().into_iter().flat_map(Map::values);
+    let below: usize = items.chain(members).map(|value| nested_and_nulls(value, depth + 1)).sum();
     own + below
 }
 

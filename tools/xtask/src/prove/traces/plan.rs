@@ -180,7 +180,10 @@ mod tests {
         Plan::new(&trace).unwrap()
     }
 
-    fn shape(plan: &Plan) -> Vec<(usize, Vec<usize>, Vec<(usize, usize)>)> {
+    /// Of each step: the device, the transactions, what it receives.
+    type Shape = (usize, Vec<usize>, Vec<(usize, usize)>);
+
+    fn shape(plan: &Plan) -> Vec<Shape> {
         plan.steps.iter().map(|step| (step.device, step.txns.clone(), step.receives.clone())).collect()
     }
 
