@@ -15,6 +15,8 @@ pub mod collection;
 pub mod database;
 pub mod dictionary;
 pub mod export;
+#[cfg(feature = "testkit")]
+pub mod fuzz;
 pub mod import;
 pub mod json;
 pub mod patch;

@@ -165,8 +165,7 @@ fn control(sample: &Sample) -> Value {
         ("space_name", Record::SpaceName { name: "família".into() }),
         ("unknown", Record::Unknown { kind: 99, body: Bytes::from_static(b"of a later version") }),
     ];
-    let one =
-        |(name, record): &(&str, Record)| json!({ "record": name, "list": hex(encode_records(&[record.clone()])) });
+    let one = |(name, record): &(&str, Record)| json!({ "record": name, "list": hex(encode_records(core::slice::from_ref(record))) });
     let all: Vec<Record> = records.iter().map(|(_, record)| record.clone()).collect();
     json!({ "lists": records.iter().map(one).collect::<Vec<_>>(), "all": hex(encode_records(&all)) })
 }

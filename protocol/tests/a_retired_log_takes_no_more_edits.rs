@@ -9,6 +9,7 @@ use cosmicsync_protocol::testkit::peer::{Net, Peer};
 fn put_back() -> Net {
     let mut net = Net::joined();
     let open = net.peers[0].create(doc_id(1), note("."), BODY);
+    net.peers[0].create(doc_id(2), note("other"), BODY);
     net.run();
     let before = net.peers[0].store.crash(0);
     net.peers[0].edit(open, insert(0, "later"), BODY).expect("an edit");
@@ -35,6 +36,12 @@ fn it_goes_on_in_a_new_log() {
     net.run();
     assert!(net.peers[0].events.iter().any(|event| matches!(event, Event::Retired { .. })));
     let open = net.peers[0].open(doc_id(1));
+    eprintln!(
+        "{:?} {:?} {:?}",
+        net.peers[0].endpoint.view(open),
+        net.peers[0].endpoint.missing(open),
+        net.peers[0].endpoint.logs().collect::<Vec<_>>()
+    );
     net.peers[0].edit(open, insert(5, "!"), BODY).expect("an edit");
     assert_eq!(converges(&mut net), "later!.");
     assert_ne!(net.peers[0].own_logs(), old);
@@ -69,7 +76,7 @@ fn edits_that_were_only_gathered_are_reported_lost() {
 fn edits_gathered_after_the_log_was_given_up_open_a_new_one() {
     let mut net = put_back();
     let open = net.peers[0].open(doc_id(1));
-    let other = net.peers[0].create(doc_id(2), note("other"), BODY);
+    let other = net.peers[0].open(doc_id(2));
     net.dial(1, 0);
     net.run();
     let peer = &mut net.peers[0];

@@ -28,7 +28,7 @@ pub(super) enum Kind {
 enum Stage {
     /// The document, and then the description of its collection, are being opened.
     Opening,
-    /// The edit is made; this many commits are still to become durable.
+    /// The edit is made; its commit is not durable yet.
     Committing { created: bool },
 }
 

@@ -11,7 +11,7 @@ use cosmicsync_node::service::{
     Answer, Backend, Bodies, Command, DocView, ErrorCode, Exported, Finding, Item, Level, Listed, Reply, Server,
     ServiceError, Space, Text,
 };
-use cosmicsync_protocol::ids::{DocId, SpaceId};
+use cosmicsync_node::service::{DocId, SpaceId};
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 

@@ -227,12 +227,13 @@ impl Replica {
     /// Takes the update with our operations since the last one. `None` when there are none.
     pub fn take_update(&mut self) -> Result<Option<Update>, Broken> {
         let (peer, start, end) = (self.peer, self.taken, self.end_of(self.peer));
+        // Changes that change nothing leave no operation, but were counted.
+        self.untaken = Cost::default();
         if start == end {
             return Ok(None);
         }
         let bytes = self.guarded(|doc| export(doc, peer, start, end))?.ok_or(Broken)?;
         self.taken = end;
-        self.untaken = Cost::default();
         Ok(Some(Update { bytes, start, end }))
     }
 
@@ -340,6 +341,18 @@ impl Replica {
     /// Whether the replica broke and must be rebuilt.
     pub const fn is_broken(&self) -> bool {
         self.doc.is_none()
+    }
+
+    /// Breaks the replica, as a panic of the engine would.
+    #[cfg(test)]
+    pub(crate) fn shatter(&mut self) {
+        self.doc = None;
+    }
+
+    /// An update that passes the check and breaks a replica: some of its operations are missing.
+    #[cfg(test)]
+    pub(crate) fn gap(peer: u64) -> Vec<u8> {
+        tests::gap(peer).bytes
     }
 
     fn end_of(&self, peer: u64) -> u32 {

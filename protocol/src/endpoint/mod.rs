@@ -175,11 +175,14 @@ impl Endpoint {
 
     /// The name and value of an open document; `None` if it is not open or does not exist.
     pub fn view(&mut self, doc: DocRef) -> Option<Snapshot> {
-        self.shelf.snapshot(doc)
+        let snapshot = self.shelf.snapshot(doc);
+        self.shelf.mend(&mut self.ledger, doc);
+        snapshot
     }
 
     /// An open document's replica, for its history and single paths.
     pub fn replica(&mut self, doc: DocRef) -> Option<&mut Replica> {
+        self.shelf.mend(&mut self.ledger, doc);
         self.shelf.replica(doc)
     }
 
@@ -237,13 +240,13 @@ impl Endpoint {
             (Work::Serve { link, log, part }, StoreDone::Scanned { rows, .. }) => {
                 self.links.handle_serve(&self.ledger, link, log, part, rows);
             }
-            (Work::Doc { doc, step }, StoreDone::Scanned { rows, more, .. }) => {
+            (Work::Doc { doc, life, step }, StoreDone::Scanned { rows, more, .. }) => {
                 let found = Ok((rows.into_iter().map(Some).collect(), more));
-                self.shelf.handle_rows(&mut self.ledger, doc, step, found, &mut self.events);
+                self.shelf.handle_rows(&mut self.ledger, doc, life, step, found, &mut self.events);
             }
-            (Work::Doc { doc, step }, StoreDone::Got { values, .. }) => {
+            (Work::Doc { doc, life, step }, StoreDone::Got { values, .. }) => {
                 let found = values.into_iter().map(|value| Some((Bytes::new(), value?))).collect();
-                self.shelf.handle_rows(&mut self.ledger, doc, step, Ok((found, false)), &mut self.events);
+                self.shelf.handle_rows(&mut self.ledger, doc, life, step, Ok((found, false)), &mut self.events);
             }
             (Work::App(id), StoreDone::Scanned { rows, more, .. }) => {
                 self.events.push_back(Event::Read { id, result: ReadResult::Rows { rows, more } });
@@ -265,17 +268,18 @@ impl Endpoint {
                 for effect in effects {
                     if let Effect::Committed(commits) = effect {
                         self.events.push_back(Event::EditsFailed { commits });
+                        self.shelf.handle_failed();
                     }
                 }
                 self.links.close_all(crate::wire::close::CloseCode::StoreFailed, &mut self.events);
                 self.events.push_back(Event::StoreFailed { error });
             }
-            Work::Doc { doc, step } => {
+            Work::Doc { doc, life, step } => {
                 let step = match step {
                     DocStep::Index(scan) => DocStep::Index(scan),
                     DocStep::Entries(_) => DocStep::Entries(Vec::new()),
                 };
-                self.shelf.handle_rows(&mut self.ledger, doc, step, Err(()), &mut self.events);
+                self.shelf.handle_rows(&mut self.ledger, doc, life, step, Err(()), &mut self.events);
                 self.events.push_back(Event::StoreFailed { error });
             }
             Work::App(id) => self.events.push_back(Event::Read { id, result: ReadResult::Failed(error) }),
@@ -299,7 +303,10 @@ impl Endpoint {
                     self.links.handle_grown(&self.ledger, log, from);
                 }
                 Effect::Received { link, log } => self.links.handle_durable(&self.ledger, link, log),
-                Effect::Indexed(rows) => self.shelf.handle_indexed(&mut self.ledger, rows, &mut self.events),
+                Effect::Indexed(rows) => {
+                    self.ledger.indexed(&rows);
+                    self.shelf.handle_indexed(&mut self.ledger, rows, &mut self.events);
+                }
                 Effect::Committed(commits) => {
                     committed += 1;
                     self.events.push_back(Event::Committed { commits });
@@ -324,3 +331,6 @@ impl Endpoint {
         self.links.run(&mut self.ledger, &mut self.events);
     }
 }
+
+#[cfg(test)]
+mod tests;

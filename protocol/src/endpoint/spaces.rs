@@ -5,7 +5,7 @@ use super::event::{CommitId, LinkId};
 use crate::document::{Meta, TextPaths, Value};
 use crate::identity::{RecoveryKey, VerifiedCredential};
 use crate::ids::{CollectionId, DeviceId, DocId, Incarnation, PartitionId, SpaceId};
-use crate::ledger::{Batch, Effect, Ledger, PartNo, SpaceError, mint_doc_id};
+use crate::ledger::{Batch, Ledger, PartNo, SpaceError, mint_doc_id};
 use crate::sealed::Invite;
 use crate::shelf::bulk::{self, BulkError};
 use crate::storage::Op;
@@ -156,7 +156,7 @@ impl Endpoint {
         // A document that was looked for before it existed is open, and empty.
         written.retain(|(doc, _)| self.shelf.holds(*doc));
         if !written.is_empty() {
-            batch.effects.push(Effect::Indexed(written));
+            batch.effects.push(self.ledger.indexing(written));
         }
         Ok(self.shelf.submit(&mut self.ledger, batch))
     }

@@ -28,6 +28,8 @@ pub struct LinkInfo {
     pub messages_in: u64,
     /// Transport messages sent.
     pub messages_out: u64,
+    /// How many messages, runs and notes wait for the link.
+    pub queued: usize,
     /// Whether all that is known was sent, received and acknowledged.
     pub settled: bool,
     /// For each log, up to and including which entry the peer holds it durably, as far as it said so on this link.

@@ -9,7 +9,7 @@ use crate::log::chain::{self, ChainError};
 use crate::log::entry::Entry;
 use crate::log::head::Head;
 use crate::storage::Table;
-use crate::sync::LogNo;
+use crate::sync::{LogNo, SpaceNo};
 use crate::wire::codec::{CodecError, Reader};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -47,20 +47,35 @@ pub enum Refusal {
 }
 
 impl Ledger {
-    /// The log that a run belongs to, made known from its card if it must be.
-    pub(crate) fn log_for(&mut self, id: LogId, card: Option<&Bytes>) -> Result<LogNo, Refusal> {
+    /// The card of the log that a run belongs to: the one that is known, or the one that came, which is checked.
+    fn card_for(&self, id: LogId, card: Option<&Bytes>) -> Result<LogCard, Refusal> {
         if let Some(no) = self.book.by_id(&id) {
-            return Ok(no);
+            return Ok(self.book.log(no).card);
         }
-        let card_bytes = card.ok_or(Refusal::NoCard)?;
-        let mut reader = Reader::new(card_bytes);
+        let mut reader = Reader::new(card.ok_or(Refusal::NoCard)?);
         let card = LogCard::decode(&mut reader)?;
         reader.finish()?;
-        self.know_log(id, card, card_bytes.clone())
+        self.check_card(id, &card).map(|_| card)
     }
 
-    /// Adds a log by its card, checked against its id, its space and, where the epoch is known, its admission.
+    /// The number of a log of which something verified. A new one is numbered only now: numbers have no gaps, so the
+    /// row of each must be written.
+    fn number(&mut self, id: LogId, card: LogCard, card_bytes: Option<&Bytes>) -> Result<LogNo, Refusal> {
+        match self.book.by_id(&id) {
+            Some(no) => Ok(no),
+            None => self.know_log(id, card, card_bytes.ok_or(Refusal::NoCard)?.clone()),
+        }
+    }
+
+    /// Adds a log by its card, which is checked. The caller must touch the log in its batch.
     pub(crate) fn know_log(&mut self, id: LogId, card: LogCard, card_bytes: Bytes) -> Result<LogNo, Refusal> {
+        let (space, control) = self.check_card(id, &card)?;
+        Ok(self.book.add(card, card_bytes, space, control))
+    }
+
+    /// Checks a card against its id, its space and, where the epoch is known, its admission. Returns the space, and
+    /// whether the log is one of control.
+    fn check_card(&self, id: LogId, card: &LogCard) -> Result<(SpaceNo, bool), Refusal> {
         let space = self.spaces.iter().find(|space| space.token == card.space_token).ok_or(Refusal::WrongCard)?;
         if card.log_id() != id {
             return Err(Refusal::WrongCard);
@@ -68,26 +83,25 @@ impl Ledger {
         if let Some(epoch) = space.epochs.get(&card.epoch) {
             card.verify_admission(&epoch.key.admission_key().verifying_key()).map_err(|_| Refusal::WrongCard)?;
         }
-        let control = space.control_token() == card.partition_token;
-        Ok(self.book.add(card, card_bytes, space.no, control))
+        Ok((space.no, space.control_token() == card.partition_token))
     }
 
     /// Verifies a run and stages what is new in it. At a log's start `h_prev` says nothing: the card takes its place.
     pub(crate) fn accept(&mut self, run: &Run, batch: &mut Batch) -> Result<LogNo, Refusal> {
-        let no = self.log_for(run.log, run.card.as_ref())?;
-        let log = self.book.log(no);
+        let card = self.card_for(run.log, run.card.as_ref())?;
         let entries = run.entries.iter().map(Entry::decode).collect::<Result<Vec<_>, _>>()?;
-        let h_first = if run.start == 0 { chain::genesis(&log.id) } else { run.h_prev };
+        let h_first = if run.start == 0 { chain::genesis(&run.log) } else { run.h_prev };
         let mut h = h_first;
         let mut before = Vec::with_capacity(entries.len());
         for entry in &entries {
             before.push(h);
-            h = entry.chain(&log.card.epoch, &h);
+            h = entry.chain(&card.epoch, &h);
         }
         let seq = (run.start + entries.len() as u64).checked_sub(1).ok_or(ChainError::Empty)?;
         let head = Head { seq, h, signature: run.signature };
-        chain::verify_run(&log.card, &log.id, &h_first, run.start, &entries, &head)?;
+        chain::verify_run(&card, &run.log, &h_first, run.start, &entries, &head)?;
         before.push(h);
+        let no = self.number(run.log, card, run.card.as_ref())?;
         self.refuse_fork(no, run.start, &before, &head)?;
         if self.book.log(no).mine {
             self.retire(no);
@@ -104,10 +118,11 @@ impl Ledger {
         head: Head,
         batch: &mut Batch,
     ) -> Result<LogNo, Refusal> {
-        let no = self.log_for(id, card)?;
+        let known = self.card_for(id, card)?;
+        let key = known.log_key().map_err(|_| ChainError::BadHead)?;
+        head.verify(&key, &id).map_err(|_| ChainError::BadHead)?;
+        let no = self.number(id, known, card)?;
         let log = self.book.log_mut(no);
-        let key = log.card.log_key().map_err(|_| ChainError::BadHead)?;
-        head.verify(&key, &log.id).map_err(|_| ChainError::BadHead)?;
         let grows = log.staged.tip.as_ref().is_none_or(|tip| tip.seq < head.seq);
         log.stage_tip(head);
         batch.touch(no, grows);

@@ -119,6 +119,10 @@ impl Catalog for View<'_> {
         }
     }
 
+    fn first_lacking(&self, log: LogNo, from: u64) -> u64 {
+        self.ledger.book.log(log).durable.held.first_gap_from(from).unwrap_or(u64::MAX)
+    }
+
     fn log_by_id(&self, id: &LogId) -> Option<LogNo> {
         self.ledger.book.by_id(id)
     }

@@ -61,7 +61,7 @@ pub(crate) enum Work {
     /// Entries of a log came, to be sent.
     Serve { link: LinkId, log: LogNo, part: ServePart },
     /// Rows came for an open document.
-    Doc { doc: DocRef, step: DocStep },
+    Doc { doc: DocRef, life: u64, step: DocStep },
     /// Rows came that the layer above asked for.
     App(ReadId),
 }
@@ -159,6 +159,8 @@ pub(crate) struct Ledger {
     woken: bool,
     /// Materialised values that go with the next commit: a cache, so they are worth no commit of their own.
     cached: BTreeMap<DocRef, Bytes>,
+    /// Documents that a commit under way indexes, and how many do: what is in memory is not their newest value.
+    indexing: BTreeMap<DocRef, usize>,
     /// Cursors likewise: a lost one only costs its peer a longer list of changes.
     cursors_unsaved: BTreeSet<(DeviceId, SpaceNo)>,
     builder: EntryBuilder,
@@ -232,6 +234,31 @@ impl Ledger {
         batch.ops.push(delete(Table::Value, doc_key(doc)));
     }
 
+    /// The effect of a commit that indexes these sections.
+    pub(crate) fn indexing(&mut self, rows: Vec<(DocRef, IndexRow)>) -> Effect {
+        for (doc, _) in &rows {
+            *self.indexing.entry(*doc).or_default() += 1;
+        }
+        Effect::Indexed(rows)
+    }
+
+    /// That commit is durable.
+    pub(crate) fn indexed(&mut self, rows: &[(DocRef, IndexRow)]) {
+        for (doc, _) in rows {
+            if let Some(count) = self.indexing.get_mut(doc) {
+                *count -= 1;
+                if *count == 0 {
+                    self.indexing.remove(doc);
+                }
+            }
+        }
+    }
+
+    /// Whether a commit under way indexes sections of a document.
+    pub(crate) fn is_indexing(&self, doc: DocRef) -> bool {
+        self.indexing.contains_key(&doc)
+    }
+
     /// Remembers how far a peer's journal was read.
     pub(crate) fn save_cursor(&mut self, peer: DeviceId, space: SpaceNo, cursor: Cursor) {
         if self.cursors.insert((peer, space), cursor) != Some(cursor) {
@@ -241,11 +268,9 @@ impl Ledger {
 
     /// Makes a log's progress the durable one. Returns the seq after the head that was known before.
     pub(crate) fn publish(&mut self, log: LogNo, progress: Progress) -> u64 {
-        let durable = &self.book.log(log).durable;
-        let (before, unread) = (durable.tip.as_ref().map_or(0, |tip| tip.seq + 1), durable.unread());
+        let before = self.book.log(log).durable.tip.as_ref().map_or(0, |tip| tip.seq + 1);
         self.book.publish(log, progress);
-        // It may have been woken when what it waited for was there already, but the entry itself was not durable yet.
-        self.woken |= self.unread.contains(&log) && self.book.log(log).durable.unread() != unread;
+        self.wake(log);
         before
     }
 

@@ -6,7 +6,7 @@
 
 use super::recent::Held;
 use super::rows::{DocRef, EntryRef, IndexRow, PartNo, entry_key, listing_key, log_key, put};
-use super::{Batch, Effect, Ledger, Work};
+use super::{Batch, Ledger, Work};
 use crate::log::Codec;
 use crate::log::entry::FLAG_OPEN;
 use crate::log::header::{EntryKind, Header, KeyRef};
@@ -61,14 +61,14 @@ impl Ledger {
             }
         }
         if !docs.is_empty() {
-            batch.effects.push(Effect::Indexed(docs));
+            batch.effects.push(self.indexing(docs));
         }
         if self.book.log(no).staged.unread().is_some() {
             self.unread.insert(no);
         }
     }
 
-    /// Asks the store for unread entries of woken logs. Called after a commit completed, when they are all there.
+    /// Asks the store for the unread entries of all logs, if something was learned that may let them be read.
     pub(crate) fn poll_unread(&mut self) {
         if !core::mem::take(&mut self.woken) {
             return;
@@ -79,14 +79,23 @@ impl Ledger {
         }
     }
 
+    /// A log's entries became durable: those that could not be read when they came may be by now.
+    pub(super) fn wake(&mut self, no: LogNo) {
+        if self.unread.contains(&no) && !self.reading.contains(&no) {
+            self.read_on(no);
+        }
+    }
+
     fn read_on(&mut self, no: LogNo) {
         let log = self.book.log(no);
-        let Some(seq) = log.durable.unread().filter(|_| log.control || log.owner.is_some()) else {
-            if log.staged.unread().is_none() {
-                self.unread.remove(&no);
-            }
+        let Some(seq) = log.staged.unread() else {
+            self.unread.remove(&no);
             return;
         };
+        // What is not durable yet cannot be read back yet: its commit will wake the log.
+        if !log.durable.held.contains(seq) || (!log.control && log.owner.is_none()) {
+            return;
+        }
         self.reading.insert(no);
         let from = entry_key(EntryRef { log: no, seq });
         let to = log_key(LogNo(no.0 + 1));

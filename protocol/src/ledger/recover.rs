@@ -176,6 +176,7 @@ impl Ledger {
             reading: BTreeSet::new(),
             woken: false,
             cached: BTreeMap::new(),
+            indexing: BTreeMap::new(),
             cursors_unsaved: BTreeSet::new(),
             builder: EntryBuilder::new(),
             codec: Codec::new(),

@@ -29,6 +29,9 @@ pub enum EditError {
     /// The documents of one transaction live in several partitions.
     #[error("a transaction stays within one partition")]
     SeveralPartitions,
+    /// A document stands twice in one transaction: put its changes into one edit.
+    #[error("a transaction edits each document once")]
+    Repeated,
     /// A change does not fit the document.
     #[error(transparent)]
     Change(#[from] ChangeError),
@@ -77,13 +80,25 @@ impl Shelf {
             self.flush(ledger);
         }
         let peer = self.writer(ledger, part)?;
-        let mut result = self.try_edits(edits, texts, peer);
-        if result == Err(EditError::Change(ChangeError::Full)) {
+        // A log that was given up in between takes the edits gathered for it along.
+        if self.dirty.iter().any(|doc| self.docs.get(doc).is_some_and(|state| state.replica.peer() != peer)) {
             self.flush(ledger);
-            result = self.try_edits(edits, texts, peer);
         }
-        self.plain_bytes += result?;
+        let mut checked = self.check_edits(edits, texts, peer);
+        if matches!(checked, Err(EditError::Change(ChangeError::Full))) {
+            self.flush(ledger);
+            checked = self.check_edits(edits, texts, peer);
+        }
+        if checked.is_err() {
+            edits.iter().for_each(|(doc, _)| self.mend(ledger, *doc));
+        }
+        let Checked { created, bytes } = checked?;
         self.dirty.extend(edits.iter().map(|(doc, _)| *doc));
+        if let Err(error) = self.make_edits(edits, texts, peer, created) {
+            self.give_up(ledger);
+            return Err(error);
+        }
+        self.plain_bytes += bytes;
         let commit = self.number();
         self.gathered.push(commit);
         self.urgent |= urgent;
@@ -103,11 +118,15 @@ impl Shelf {
         Ok(peer_id(&ledger.book.log(log).id))
     }
 
-    /// Checks all edits, then makes them. Returns about how many plain bytes they add.
-    fn try_edits(&mut self, edits: &[(DocRef, Edit)], texts: &TextPaths, peer: u64) -> Result<usize, EditError> {
+    /// Checks all edits, without making any.
+    fn check_edits(&mut self, edits: &[(DocRef, Edit)], texts: &TextPaths, peer: u64) -> Result<Checked, EditError> {
         let mut created = BTreeMap::new();
         let mut bytes = 0;
+        let mut seen = BTreeSet::new();
         for (doc, edit) in edits {
+            if !seen.insert(*doc) {
+                return Err(EditError::Repeated);
+            }
             let state = self.docs.get_mut(doc).filter(|state| state.ready).ok_or(EditError::NotOpen)?;
             match edit {
                 Edit::Create { meta, value, .. } if !state.exists() => {
@@ -124,6 +143,17 @@ impl Shelf {
         if bytes > UPDATE_BYTES_MAX {
             return Err(ChangeError::TooLarge.into());
         }
+        Ok(Checked { created, bytes })
+    }
+
+    /// Makes edits that were checked.
+    fn make_edits(
+        &mut self,
+        edits: &[(DocRef, Edit)],
+        texts: &TextPaths,
+        peer: u64,
+        mut created: BTreeMap<DocRef, Replica>,
+    ) -> Result<(), EditError> {
         for (doc, edit) in edits {
             let Some(state) = self.docs.get_mut(doc) else { continue };
             match edit {
@@ -144,7 +174,7 @@ impl Shelf {
             }
             state.cached = false;
         }
-        Ok(bytes)
+        Ok(())
     }
 
     /// Decides when the gathered edits become an entry: at once after a quiet while or when somebody waits for them,
@@ -182,55 +212,66 @@ impl Shelf {
     pub(crate) fn flush(&mut self, ledger: &mut Ledger) {
         self.flush_at_us = None;
         self.urgent = false;
-        let commits = core::mem::take(&mut self.gathered);
-        let dirty = core::mem::take(&mut self.dirty);
-        if commits.is_empty() {
+        if self.gathered.is_empty() {
             return;
         }
         self.last_flush_us = ledger.now.mono_us;
-        self.plain_bytes = 0;
         let mut batch = Batch::default();
-        let written = match dirty.first().map(|doc| doc.partition) {
-            Some(part) => self
-                .take_updates(ledger, part, dirty, &mut batch)
-                .is_some_and(|updates| updates.is_empty() || self.append(ledger, part, updates, &mut batch).is_ok()),
-            None => true,
-        };
+        let part = self.dirty.first().map(|doc| doc.partition);
+        let written = part.is_none_or(|part| self.write_gathered(ledger, part, &mut batch));
         if written {
-            batch.effects.push(Effect::Committed(commits));
+            batch.effects.push(Effect::Committed(core::mem::take(&mut self.gathered)));
             self.under_way += 1;
-            ledger.submit(batch);
-        } else {
-            self.failed.extend(commits);
+            self.dirty.clear();
+            self.plain_bytes = 0;
+        }
+        // A log that was opened on the way stands in the log book already: its rows are written in any case.
+        ledger.submit(batch);
+        if !written {
+            self.give_up(ledger);
         }
     }
 
-    /// Takes the gathered operations. `None` if some of them cannot be written: the document broke, or the log they
-    /// were made for was given up. Those documents are read again without them.
-    fn take_updates(
-        &mut self,
-        ledger: &mut Ledger,
-        part: PartNo,
-        dirty: BTreeSet<DocRef>,
-        batch: &mut Batch,
-    ) -> Option<Vec<(DocRef, Update)>> {
+    /// Returns whether all gathered edits are in the batch.
+    fn write_gathered(&mut self, ledger: &mut Ledger, part: PartNo, batch: &mut Batch) -> bool {
+        self.take_updates(ledger, part, batch)
+            .is_some_and(|updates| updates.is_empty() || self.append(ledger, part, updates, batch).is_ok())
+    }
+
+    /// Gives the gathered edits up, all of them, for they promised to become safe together: they are reported lost, and
+    /// their documents are read again without them.
+    pub(super) fn give_up(&mut self, ledger: &mut Ledger) {
+        self.failed.append(&mut self.gathered);
+        (self.flush_at_us, self.urgent, self.plain_bytes) = (None, false, 0);
+        for doc in core::mem::take(&mut self.dirty) {
+            self.start_over(ledger, doc);
+        }
+    }
+
+    /// A commit failed that somebody waited for, and so will every other: what is gathered is lost with it.
+    pub(crate) fn handle_failed(&mut self) {
+        self.under_way = self.under_way.saturating_sub(1);
+        self.failed.append(&mut self.gathered);
+        (self.flush_at_us, self.urgent, self.plain_bytes) = (None, false, 0);
+        self.dirty.clear();
+    }
+
+    /// Takes the gathered operations. `None` if some of them cannot be written: a document broke, or the log they were
+    /// made for was given up.
+    fn take_updates(&mut self, ledger: &mut Ledger, part: PartNo, batch: &mut Batch) -> Option<Vec<(DocRef, Update)>> {
         let log = ledger.live_log(part, batch).ok()?;
         let peer = peer_id(&ledger.book.log(log).id);
-        let mut updates = Some(Vec::new());
-        for doc in dirty {
-            let Some(state) = self.docs.get_mut(&doc) else { continue };
-            match state.replica.take_update() {
-                Ok(None) => {}
-                Ok(Some(update)) if state.replica.peer() == peer => {
-                    updates.iter_mut().for_each(|updates| updates.push((doc, update.clone())));
+        let mut updates = Vec::new();
+        for doc in &self.dirty {
+            let state = self.docs.get_mut(doc)?;
+            if let Some(update) = state.replica.take_update().ok()? {
+                if state.replica.peer() != peer {
+                    return None;
                 }
-                Ok(Some(_)) | Err(_) => {
-                    state.start_over(ledger, doc);
-                    updates = None;
-                }
+                updates.push((*doc, update));
             }
         }
-        updates
+        Some(updates)
     }
 
     fn append(
@@ -297,6 +338,12 @@ impl Shelf {
         }
         planned
     }
+}
+
+/// What checking a transaction brought: the documents it makes, and about how many plain bytes it adds.
+struct Checked {
+    created: BTreeMap<DocRef, Replica>,
+    bytes: usize,
 }
 
 /// One document's part of an entry.

@@ -1,12 +1,10 @@
 //! Importing into open documents: checked, in causal order, in batches.
 
-use super::{Body, Doc, Shelf};
+use super::{Body, Doc, Shelf, read_index};
 use crate::document::{CheckedUpdate, ImportError, Replica, UpdateError, check};
 use crate::endpoint::Event;
 use crate::identity::peer_id;
-use crate::ledger::rows::{self, scan_prefix};
-use crate::ledger::{DocRef, DocStep, EntryRef, Ledger, Work};
-use crate::storage::Table;
+use crate::ledger::{DocRef, EntryRef, Ledger};
 use crate::sync::LogNo;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -17,7 +15,7 @@ impl Shelf {
         let ready = state.ready_updates(ledger);
         let changed = !ready.is_empty();
         if changed && state.take_in(ready).is_err() {
-            state.start_over(ledger, doc);
+            self.renew(ledger, doc);
             return;
         }
         if !state.ready {
@@ -26,6 +24,30 @@ impl Shelf {
         } else if changed {
             events.push_back(Event::Changed { doc });
         }
+    }
+
+    /// Reads a document again if its replica broke when it was last read or edited.
+    pub(crate) fn mend(&mut self, ledger: &mut Ledger, doc: DocRef) {
+        if self.docs.get(&doc).is_some_and(|state| state.replica.is_broken()) {
+            self.renew(ledger, doc);
+        }
+    }
+
+    /// Reads a document again; edits of it that were only gathered go with the replica that broke.
+    fn renew(&mut self, ledger: &mut Ledger, doc: DocRef) {
+        if self.dirty.contains(&doc) {
+            self.give_up(ledger);
+        } else {
+            self.start_over(ledger, doc);
+        }
+    }
+
+    /// Reads a document again from its first entry on, after its replica broke: to import it one by one.
+    pub(super) fn start_over(&mut self, ledger: &mut Ledger, doc: DocRef) {
+        let life = self.new_life();
+        let Some(state) = self.docs.get_mut(&doc) else { return };
+        read_index(ledger, doc, life);
+        *state = Doc { pins: state.pins, hold: state.hold.take(), careful: true, ..Doc::new(life) };
     }
 }
 
@@ -103,15 +125,6 @@ impl Doc {
             self.fresh.insert(at.log, (at.seq, h));
         }
         Ok(())
-    }
-
-    /// Reads everything again after an import broke the replica, to import it one by one.
-    pub(super) fn start_over(&mut self, ledger: &mut Ledger, doc: DocRef) {
-        let pins = self.pins;
-        let hold = self.hold.take();
-        let scan = scan_prefix(Table::Index, &rows::doc_key(doc), super::INDEX_BYTES_MAX);
-        ledger.store.scan(scan.clone(), Work::Doc { doc, step: DocStep::Index(scan) });
-        *self = Self { pins, hold, careful: true, ..Self::new(1) };
     }
 }
 

@@ -61,8 +61,12 @@ struct Doc {
     replica: Replica,
     collection: Option<CollectionId>,
     pins: u32,
-    /// Reading from the store goes on; the value is not complete.
+    /// Told apart from an earlier document of the same name, whose reads may still be under way.
+    life: u64,
+    /// Reads from the store that are under way; until they are done the value is not complete.
     reading: usize,
+    /// Something was indexed that the reads under way may not bring.
+    grown: bool,
     ready: bool,
     /// What is not imported yet, by its place.
     waiting: BTreeMap<(EntryRef, u32), (IndexRow, Body)>,
@@ -83,12 +87,15 @@ struct Doc {
 }
 
 impl Doc {
-    fn new(reading: usize) -> Self {
+    /// A document whose index is being read.
+    fn new(life: u64) -> Self {
         Self {
             replica: Replica::new(READER),
             collection: None,
             pins: 0,
-            reading,
+            life,
+            reading: 1,
+            grown: false,
             ready: false,
             waiting: BTreeMap::new(),
             imported: BTreeMap::new(),
@@ -120,6 +127,7 @@ pub(crate) struct Shelf {
     /// Edits that the next entry will carry.
     gathered: Vec<CommitId>,
     next_commit: u64,
+    lives: u64,
     flush_at_us: Option<u64>,
     last_flush_us: u64,
     /// Somebody waits for the gathered edits to be safe.
@@ -147,15 +155,22 @@ impl Shelf {
     /// Opens and pins a document. [`Event::Opened`] follows, at once if it is open already.
     pub(crate) fn open(&mut self, ledger: &mut Ledger, doc: DocRef, events: &mut VecDeque<Event>) {
         let now_us = ledger.now.mono_us;
+        let life = self.new_life();
         let state = self.docs.entry(doc).or_insert_with(|| {
-            let scan = scan_prefix(Table::Index, &rows::doc_key(doc), INDEX_BYTES_MAX);
-            ledger.store.scan(scan.clone(), Work::Doc { doc, step: DocStep::Index(scan) });
-            Doc::new(1)
+            read_index(ledger, doc, life);
+            Doc::new(life)
         });
         state.pins += 1;
         state.last_used_us = now_us;
         self.idle.retain(|idle| *idle != doc);
-        if state.ready {
+        if !state.ready {
+            return;
+        }
+        // What was held back when it was let go comes in now.
+        if state.reading == 0 {
+            self.import(ledger, doc, events);
+        }
+        if let Some(state) = self.docs.get(&doc).filter(|state| state.ready) {
             events.push_back(Event::Opened { doc, exists: state.exists() });
         }
     }
@@ -226,7 +241,9 @@ impl Shelf {
     pub(crate) fn hold(&mut self, ledger: &mut Ledger, doc: DocRef, hold: Option<Hold>, events: &mut VecDeque<Event>) {
         let Some(state) = self.docs.get_mut(&doc) else { return };
         state.hold = hold;
-        self.import(ledger, doc, events);
+        if state.ready && state.reading == 0 {
+            self.import(ledger, doc, events);
+        }
     }
 
     /// Rows or entries came that a document was waiting for.
@@ -234,19 +251,18 @@ impl Shelf {
         &mut self,
         ledger: &mut Ledger,
         doc: DocRef,
+        life: u64,
         step: DocStep,
         result: Result<(Vec<Option<Row>>, bool), ()>,
         events: &mut VecDeque<Event>,
     ) {
-        let Some(state) = self.docs.get_mut(&doc) else { return };
+        let Some(state) = self.docs.get_mut(&doc).filter(|state| state.life == life) else { return };
         state.reading -= 1;
         let Ok((found, more)) = result else { return };
         match step {
             DocStep::Index(scan) => {
                 index_rows(ledger, doc, state, scan, found, more);
-                if state.reading == 0 {
-                    fetch(ledger, doc, state);
-                }
+                state.grown = true;
             }
             DocStep::Entries(wanted) => {
                 for (at, row) in wanted.into_iter().zip(found) {
@@ -259,6 +275,9 @@ impl Shelf {
                 // Bodies that were in memory all along, but not the key boxes that open them.
                 open_recent(ledger, state);
             }
+        }
+        if state.reading == 0 && core::mem::take(&mut state.grown) {
+            fetch(ledger, doc, state);
         }
         if state.reading == 0 {
             self.import(ledger, doc, events);
@@ -284,11 +303,13 @@ impl Shelf {
         for doc in touched {
             let Some(state) = self.docs.get_mut(&doc) else { continue };
             // Index rows still to come are merged with these by their place.
+            if state.reading > 0 {
+                state.grown = true;
+                continue;
+            }
+            fetch(ledger, doc, state);
             if state.reading == 0 {
-                fetch(ledger, doc, state);
-                if state.reading == 0 {
-                    self.import(ledger, doc, events);
-                }
+                self.import(ledger, doc, events);
             }
         }
     }
@@ -322,6 +343,11 @@ impl Shelf {
         if !self.failed.is_empty() {
             events.push_back(Event::EditsFailed { commits: core::mem::take(&mut self.failed) });
         }
+    }
+
+    fn new_life(&mut self) -> u64 {
+        self.lives += 1;
+        self.lives
     }
 
     fn number(&mut self) -> CommitId {
@@ -383,6 +409,12 @@ impl Doc {
     }
 }
 
+/// Asks the store for a document's index.
+fn read_index(ledger: &mut Ledger, doc: DocRef, life: u64) {
+    let scan = scan_prefix(Table::Index, &rows::doc_key(doc), INDEX_BYTES_MAX);
+    ledger.store.scan(scan.clone(), Work::Doc { doc, life, step: DocStep::Index(scan) });
+}
+
 fn index_rows(ledger: &mut Ledger, doc: DocRef, state: &mut Doc, scan: Scan, found: Vec<Option<Row>>, more: bool) {
     let last = found.last().and_then(Option::as_ref).map(|(key, _)| key.clone());
     for (row_key, row) in found.into_iter().flatten() {
@@ -392,7 +424,7 @@ fn index_rows(ledger: &mut Ledger, doc: DocRef, state: &mut Doc, scan: Scan, fou
     }
     if let (true, Some(last)) = (more, last) {
         let scan = scan_on(&scan, &last);
-        ledger.store.scan(scan.clone(), Work::Doc { doc, step: DocStep::Index(scan) });
+        ledger.store.scan(scan.clone(), Work::Doc { doc, life: state.life, step: DocStep::Index(scan) });
         state.reading += 1;
     }
 }
@@ -412,17 +444,19 @@ fn open_recent(ledger: &mut Ledger, state: &mut Doc) {
 /// Opens what is in memory and asks the store for the rest.
 fn fetch(ledger: &mut Ledger, doc: DocRef, state: &mut Doc) {
     open_recent(ledger, state);
-    let wanted: Vec<EntryRef> = state.needed().into_iter().filter(|at| ledger.recent.get(*at).is_none()).collect();
+    // Also what is in memory but could not be opened: by the time its key box is read it may be there no more.
+    let wanted: Vec<EntryRef> = state.needed().into_iter().collect();
     for chunk in wanted.chunks(ENTRIES_MAX) {
         let keys = chunk.iter().map(|at| (Table::Entry, entry_key(*at))).collect();
-        ledger.store.get(keys, Work::Doc { doc, step: DocStep::Entries(chunk.to_vec()) });
+        ledger.store.get(keys, Work::Doc { doc, life: state.life, step: DocStep::Entries(chunk.to_vec()) });
         state.reading += 1;
     }
 }
 
 /// Stages the materialised value of a document that leaves memory, if it is whole.
 fn cache(ledger: &mut Ledger, doc: DocRef, state: &mut Doc) {
-    if state.cached || !state.ready || !state.exists() || !state.waiting.is_empty() || state.hold.is_some() {
+    let is_whole = state.ready && state.exists() && state.waiting.is_empty() && state.hold.is_none();
+    if state.cached || !is_whole || ledger.is_indexing(doc) {
         return;
     }
     let (Ok(meta), Ok(value)) = (state.replica.meta(), state.replica.value()) else { return };

@@ -196,6 +196,11 @@ pub trait Catalog {
     fn lagging(&self, space: SpaceNo, after: Option<LogNo>, max: usize) -> Vec<LogNo>;
     /// What is held of a log.
     fn log(&self, log: LogNo) -> LogView;
+    /// The lowest seq, not below `from`, of an entry that is not held. Differs from [`LogView::entries_to`] only where
+    /// older entries were left out when newer ones were fetched.
+    fn first_lacking(&self, log: LogNo, from: u64) -> u64 {
+        self.log(log).entries_to.max(from)
+    }
     /// The number of a log, if this store knows it.
     fn log_by_id(&self, id: &LogId) -> Option<LogNo>;
     /// The node of a trie under a path of nibbles.

@@ -325,6 +325,13 @@ impl Session {
             .all(|space| space.is_begun() && space.is_quiet() && space.unacked == 0 && space.pending == 0)
     }
 
+    /// How many things wait in the session's queues: bounded by the logs that are active, never by their entries.
+    pub fn queued(&self) -> usize {
+        let logs: usize = self.active.iter().chain(&self.ready).map(VecDeque::len).sum();
+        let small = self.acks_due.len() + self.logs_due.len() + self.opens_due.len() + self.spaces_due.len();
+        logs + small + self.actions.len() + self.app_due.len() + self.built.len()
+    }
+
     fn handle_message(&mut self, catalog: &dyn Catalog, class: Class, message: Message) -> Result<(), SessionError> {
         if let Message::Range { log, card, run } = message {
             return self.on_range(catalog, class, log, card, run);

@@ -6,7 +6,7 @@ use crate::endpoint::{CommitId, Dial, Endpoint, Event, LinkId};
 use crate::ids::{DocId, LogId};
 use crate::ledger::{DocRef, Lease, PartNo, Recovery, Step};
 use crate::sealed::Invite;
-use crate::shelf::{Edit, EditError};
+use crate::shelf::{Edit, EditError, Snapshot};
 use crate::sync::SpaceNo;
 use crate::testkit::store::MemStore;
 use crate::time::Now;
@@ -23,6 +23,8 @@ pub struct Peer {
     pub events: Vec<Event>,
     /// The time.
     pub now: Now,
+    /// Takes in every request, event and sent byte, if it is there: equal hashes, equal outputs.
+    pub trace: Option<Box<blake3::Hasher>>,
 }
 
 impl Peer {
@@ -56,7 +58,7 @@ impl Peer {
                 Step::Ready(endpoint) => break *endpoint,
             }
         };
-        let mut peer = Self { endpoint, store, events: Vec::new(), now };
+        let mut peer = Self { endpoint, store, events: Vec::new(), now, trace: None };
         peer.settle();
         peer
     }
@@ -68,9 +70,15 @@ impl Peer {
     pub fn settle(&mut self) {
         for _ in 0..1_000_000 {
             while let Some(event) = self.endpoint.poll_event() {
+                if let Some(trace) = &mut self.trace {
+                    trace.update(format!("{event:?}").as_bytes());
+                }
                 self.events.push(event);
             }
             while let Some(request) = self.endpoint.poll_store() {
+                if let Some(trace) = &mut self.trace {
+                    trace.update(format!("{request:?}").as_bytes());
+                }
                 self.store.submit(request);
             }
             let Some(done) = self.store.complete_next() else { return };
@@ -151,13 +159,18 @@ impl Peer {
         self.endpoint.spaces().next().map(|space| space.root)
     }
 
-    /// The value of a document, opened for the purpose; `None` if it does not exist here.
-    pub fn value(&mut self, doc: DocId) -> Option<Value> {
+    /// A document as it stands, opened for the purpose; `None` if it does not exist here.
+    pub fn snapshot(&mut self, doc: DocId) -> Option<Snapshot> {
         let doc = self.open(doc);
-        let value = self.endpoint.view(doc).map(|snapshot| snapshot.value);
+        let snapshot = self.endpoint.view(doc);
         self.endpoint.close(self.now, doc);
         self.settle();
-        value
+        snapshot
+    }
+
+    /// The value of a document, opened for the purpose; `None` if it does not exist here.
+    pub fn value(&mut self, doc: DocId) -> Option<Value> {
+        self.snapshot(doc).map(|snapshot| snapshot.value)
     }
 }
 
@@ -287,6 +300,9 @@ impl Net {
         let mut bytes = Vec::new();
         let state = &mut self.peers[peer];
         while state.endpoint.poll_transmit(state.now, link, &mut bytes) {}
+        if let Some(trace) = &mut state.trace {
+            trace.update(&bytes);
+        }
         self.sent[peer] += bytes.len() as u64;
         bytes
     }

@@ -8,6 +8,7 @@ use cosmicsync_protocol::document::{TextPaths, Value};
 use cosmicsync_protocol::endpoint::{Dial, Event, LinkId};
 use cosmicsync_protocol::ids::DocId;
 use cosmicsync_protocol::ledger::{Lease, PartNo};
+use cosmicsync_protocol::storage::Table;
 use cosmicsync_protocol::sync::SpaceNo;
 use cosmicsync_protocol::testkit::peer::{Net, Peer};
 use cosmicsync_protocol::testkit::store::MemStore;
@@ -57,6 +58,13 @@ impl Node {
         let peer = Peer::recover(self.store.crash(keep), Lease::Continued, 9);
         let restarted = Self::of(peer);
         Self { now: self.now, ..restarted }
+    }
+
+    /// Starts again from the same store without its materialised values.
+    pub(super) fn without_values(self) -> Self {
+        let rows = self.store.rows().iter().filter(|((table, _), _)| *table != Table::Value);
+        let rows = rows.map(|(key, value)| (key.clone(), value.clone())).collect();
+        Self { store: MemStore::with_rows(rows), ..self }.restart(0)
     }
 
     pub(super) fn main(&self) -> PartNo {

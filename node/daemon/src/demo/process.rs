@@ -6,10 +6,10 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command as Process, Stdio};
 
+use cosmicsync_node::service::DocId;
 use cosmicsync_node::service::{
     Backend as _, Client, Command, DocView, ErrorCode, Item, Reply, ServiceError, Status, Text, request,
 };
-use cosmicsync_protocol::ids::DocId;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};

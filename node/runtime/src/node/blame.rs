@@ -36,7 +36,7 @@ pub(super) fn request_error(error: &RequestError) -> ServiceError {
         RequestError::Edit(EditError::Exists | EditError::NotOpen | EditError::Broken(_)) => {
             ServiceError::new(ErrorCode::Conflict, message)
         }
-        RequestError::Edit(EditError::Change(_) | EditError::SeveralPartitions)
+        RequestError::Edit(EditError::Change(_) | EditError::SeveralPartitions | EditError::Repeated)
         | RequestError::Bulk(BulkError::Doc { .. } | BulkError::Seal(_)) => {
             ServiceError::new(ErrorCode::Refused, message)
         }

@@ -164,12 +164,13 @@ impl Node {
             }
             made
         });
-        let recovery = made.await?.map_err(|error| match error {
-            ledger::SpaceError::HasUser => {
+        let recovery = made.await?.map_err(|error| {
+            if error == ledger::SpaceError::HasUser {
                 ServiceError::new(ErrorCode::Conflict, format!("{} belongs to a user already", self.dir.display()))
                     .next("cosmicsync status")
+            } else {
+                space_error(&error)
             }
-            error => space_error(&error),
         })?;
         handle
             .later(|core, reply| {

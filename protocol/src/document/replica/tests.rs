@@ -241,7 +241,7 @@ fn forged_updates_are_refused() {
 }
 
 /// An update whose operations 2..4 are missing.
-fn gap(peer: u64) -> CheckedUpdate {
+pub(super) fn gap(peer: u64) -> CheckedUpdate {
     let engine = fresh(peer);
     let text = engine.get_map(ROOT_DOC).insert_container("body", LoroText::new()).unwrap();
     text.insert(0, "abcdef").unwrap();

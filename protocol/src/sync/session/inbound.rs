@@ -88,8 +88,8 @@ impl Session {
     pub(super) fn fetch_lagging(&mut self, catalog: &dyn Catalog, log: LogNo) {
         let view = catalog.log(log);
         let from = match catalog.bodies(view.space, Some(log)) {
-            Bodies::All => view.entries_to,
-            Bodies::Newest(count) => view.entries_to.max(view.tip_to().saturating_sub(count)),
+            Bodies::All => catalog.first_lacking(log, 0),
+            Bodies::Newest(count) => catalog.first_lacking(log, view.tip_to().saturating_sub(count)),
             Bodies::HeadOnly => view.tip_to(),
         };
         let peer_holds_entries = self.spaces.get(&view.space).is_some_and(|space| space.peer_follows_all());

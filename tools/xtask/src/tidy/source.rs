@@ -20,7 +20,9 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
             continue;
         };
         findings.extend(size(path, text, &tokens));
-        findings.extend(purity(path, &tokens));
+        if !is_test(path) {
+            findings.extend(purity(path, &tokens));
+        }
         findings.extend(boundary(path, &tokens));
         findings.extend(leftovers(path, &tokens));
         findings.extend(sleeps(path, &tokens));

@@ -1,0 +1,126 @@
+//! What the fuzzer runs of this crate, in the manner of `cosmicsync_protocol::testkit::fuzz`: files of any bytes, read
+//! whole and in pieces.
+
+use crate::collection::CollectionMeta;
+use crate::export::Writer;
+use crate::import::{Format, ImportError, Reader, Record};
+use crate::json;
+use crate::trace::{Causality, TraceReader};
+use cosmicsync_protocol::document::DEPTH_MAX;
+
+/// A target: takes any bytes, and panics when the code under test breaks a promise.
+pub type Target = fn(&[u8]);
+
+/// Every target by name. `fuzz/corpus/NAME` holds its corpus, `fuzz/fuzz_targets/NAME.rs` its program.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("import_csv", import_csv),
+    ("import_json", import_json),
+    ("import_ndjson", import_ndjson),
+    ("import_trace", import_trace),
+    ("json", json_text),
+];
+
+/// Reads a CSV file; what was read is exported and read again as it was.
+pub fn import_csv(data: &[u8]) {
+    import(Format::Csv, data);
+}
+
+/// Reads an NDJSON file likewise.
+pub fn import_ndjson(data: &[u8]) {
+    import(Format::Ndjson, data);
+}
+
+/// Reads a JSON file likewise.
+pub fn import_json(data: &[u8]) {
+    import(Format::Json, data);
+}
+
+/// Reads JSON text: what was read is written and read again as it was.
+pub fn json_text(data: &[u8]) {
+    let Ok(value) = json::parse(data) else { return };
+    assert!(value.depth() <= DEPTH_MAX, "depth is bounded");
+    let written = json::to_string(&value);
+    // Texts and numbers keep their type and value; bytes have no JSON of their own and are never read from it.
+    assert_eq!(json::parse(written.as_bytes()).ok(), Some(value), "a value comes back");
+}
+
+/// Reads an editing trace, and follows its causality.
+pub fn import_trace(data: &[u8]) {
+    let mut reader = TraceReader::new();
+    let mut causality = Causality::new();
+    reader.feed(data);
+    reader.finish();
+    for number in 0usize.. {
+        let Ok(Some(txn)) = reader.next_txn() else { break };
+        assert!(txn.parents.iter().all(|parent| *parent < number), "parents precede");
+        if causality.follow(&txn).is_err() {
+            break;
+        }
+    }
+    let _ = (reader.start_content(), reader.summary().is_ok());
+}
+
+fn import(format: Format, data: &[u8]) {
+    let whole = read(Reader::new(format, None), data, usize::MAX);
+    let piece = usize::from(data.first().copied().unwrap_or(0) % 16) + 1;
+    let (pieces, _, same) = read(Reader::new(format, None), data, piece);
+    let (records, reader, ended) = whole;
+    assert_eq!(records, pieces, "how a file is cut makes no difference");
+    assert_eq!(ended.is_ok(), same.is_ok(), "nor to whether it is valid");
+    if ended.is_ok() && !records.is_empty() {
+        resumes(format, data, &records);
+        exports(format, &reader, &records);
+    }
+}
+
+fn read(mut reader: Reader, data: &[u8], piece: usize) -> (Vec<Record>, Reader, Result<(), ImportError>) {
+    let mut records = Vec::new();
+    for part in data.chunks(piece).map(Some).chain([None]) {
+        match part {
+            Some(part) => reader.feed(part),
+            None => reader.finish(),
+        }
+        loop {
+            match reader.next_record() {
+                Ok(Some(record)) => records.push(record),
+                Ok(None) => break,
+                Err(error) => return (records, reader, Err(error)),
+            }
+        }
+    }
+    (records, reader, Ok(()))
+}
+
+/// A reader that goes on after the first record reads the rest.
+fn resumes(format: Format, data: &[u8], records: &[Record]) {
+    let mut reader = Reader::new(format, None);
+    reader.feed(data);
+    reader.finish();
+    let first = reader.next_record().expect("it was read before");
+    assert_eq!(first.as_ref(), records.first());
+    let checkpoint = reader.checkpoint().clone();
+    let offset = usize::try_from(checkpoint.offset).expect("within the data");
+    let (rest, _, ended) = read(Reader::resume(checkpoint), &data[offset..], usize::MAX);
+    assert!(ended.is_ok());
+    assert_eq!(rest, records[1..], "a reader can stop and resume");
+}
+
+/// What was imported is exported, and that reads as the same records.
+fn exports(format: Format, reader: &Reader, records: &[Record]) {
+    let meta = CollectionMeta {
+        format: Some(format),
+        columns: reader.columns().to_vec(),
+        envelope: reader.envelope(),
+        ..CollectionMeta::new("c")
+    };
+    let member = meta.envelope.as_ref().map(|envelope| envelope.rows_member.clone());
+    let mut writer = Writer::new(format, &meta);
+    let mut out = Vec::new();
+    for record in records {
+        writer.write_record(&record.value, &mut out).expect("what was read can be written");
+    }
+    writer.finish(&mut out);
+    let (again, _, ended) = read(Reader::new(format, member.as_deref()), &out, usize::MAX);
+    assert!(ended.is_ok(), "an export is valid");
+    assert!(again.iter().map(|r| &r.value).eq(records.iter().map(|r| &r.value)), "and holds the same records");
+}

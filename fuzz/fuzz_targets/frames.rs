@@ -1,0 +1,4 @@
+//! Fuzzes frames (`protocol/src/testkit/fuzz.rs`).
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| cosmicsync_protocol::testkit::fuzz::frames(data));

@@ -1,0 +1,4 @@
+//! Fuzzes records of identity (`protocol/src/testkit/fuzz.rs`).
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| cosmicsync_protocol::testkit::fuzz::identity(data));

@@ -1,0 +1,4 @@
+//! Fuzzes messages (`protocol/src/testkit/fuzz.rs`).
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| cosmicsync_protocol::testkit::fuzz::messages(data));

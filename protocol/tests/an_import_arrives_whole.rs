@@ -1,0 +1,44 @@
+//! Thousands of documents go out in few entries and arrive equal.
+
+use cosmicsync_protocol::document::{Meta, TextPaths, Value};
+use cosmicsync_protocol::endpoint::NewDoc;
+use cosmicsync_protocol::ledger::Lease;
+use cosmicsync_protocol::sync::SpaceNo;
+use cosmicsync_protocol::testkit::peer::{Net, Peer};
+
+fn row(number: i64) -> Value {
+    [("zip", Value::from(format!("{number:05}"))), ("city", Value::from("a city")), ("people", Value::from(number))]
+        .into_iter()
+        .collect()
+}
+
+#[test]
+fn five_thousand_documents() {
+    let mut net = Net::joined();
+    let peer = &mut net.peers[0];
+    let main = peer.main();
+    let collection = peer.endpoint.collection_id(SpaceNo(0), "zips");
+    let mut id = peer.endpoint.mint_doc_id(peer.now);
+    let docs: Vec<NewDoc> = (0..5_000)
+        .map(|number| {
+            let next = u128::from_be_bytes(id.0) + 1;
+            id.0 = next.to_be_bytes();
+            NewDoc { doc: id, meta: Meta { collection: Some("zips".into()), ..Meta::default() }, value: row(number) }
+        })
+        .collect();
+    let log = peer.endpoint.bulk_open(peer.now, main).expect("an import");
+    for chunk in docs.chunks(1_700) {
+        let texts = TextPaths::default();
+        peer.endpoint
+            .bulk_append(peer.now, log, collection, chunk, &texts, b"zipcitya citypeople", Vec::new())
+            .expect("an entry");
+    }
+    peer.endpoint.bulk_close(peer.now, log);
+    net.run();
+    assert_eq!(net.peers[0].root(), net.peers[1].root());
+    let mut other = Peer::recover(net.peers[1].store.crash(0), Lease::Continued, 8);
+    for (at, doc) in docs.iter().enumerate().step_by(61) {
+        assert_eq!(other.value(doc.doc), Some(row(at as i64)));
+        assert_eq!(net.peers[0].value(doc.doc), Some(row(at as i64)));
+    }
+}
