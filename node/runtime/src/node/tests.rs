@@ -23,7 +23,11 @@ async fn ask(node: &Node, command: Command) -> Reply {
 
 async fn put(node: &Node, key: &str, value: Value) -> Result<Reply, ServiceError> {
     let (collection, key) = ("c".to_owned(), Some(key.to_owned()));
-    request(node, Command::DocPut(DocPut { space: None, collection, key, value, text: vec!["body".to_owned()] })).await
+    request(
+        node,
+        Command::DocPut(DocPut { space: None, partition: None, collection, key, value, text: vec!["body".to_owned()] }),
+    )
+    .await
 }
 
 fn doc(key: &str) -> DocRef {
