@@ -66,7 +66,8 @@ impl Links {
     pub(crate) fn handle_received(&mut self, link: LinkId, wall_ms: u64) {
         let Some(record) = self.records.get_mut(&link) else { return };
         record.seen_at = Some(wall_ms);
-        if core::mem::take(&mut record.asked) && !record.settled {
+        // What comes before the other is authenticated belongs to the handshake.
+        if core::mem::take(&mut record.asked) && record.device.is_some() && !record.settled {
             record.round_trips += 1;
         }
         if let Some(device) = record.device {

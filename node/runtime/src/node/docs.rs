@@ -26,12 +26,15 @@ const PAGE_DOCS: usize = 512;
 impl Node {
     pub(super) async fn doc_put(&self, put: DocPut) -> Result<Reply, ServiceError> {
         self.check_room()?;
-        let DocPut { space, collection, key, value, text } = put;
+        let DocPut { space, partition: place, collection, key, value, text } = put;
         let (value, mut texts) = json::unwrap_texts(value_of(&value)?);
         texts.extend(&text.iter().collect::<TextPaths>());
         let (named, keyed) = (collection.clone(), key.clone());
         let answer = self.handle()?.ask(move |core| {
-            let partition = partition(core, &space)?;
+            let partition = match place {
+                Some(name) => named_partition(core, &space, &name)?,
+                None => partition(core, &space)?,
+            };
             Ok(Request::Put { partition, collection: named, key: keyed, value, texts })
         });
         written(answer.await?, collection, key)
@@ -297,6 +300,14 @@ impl Node {
 /// The partition of the space that a person means.
 pub(super) fn partition(core: &Core, space: &SpaceRef) -> Result<PartNo, ServiceError> {
     main_partition(core, find_space(core, space)?.no)
+}
+
+/// A partition of the space by its name.
+fn named_partition(core: &Core, space: &SpaceRef, name: &str) -> Result<PartNo, ServiceError> {
+    core.db.endpoint().partition(find_space(core, space)?.no, name).ok_or_else(|| {
+        ServiceError::new(ErrorCode::NotFound, format!("there is no partition '{name}'"))
+            .next("cosmicsync partition list")
+    })
 }
 
 /// The id of a document in a space.

@@ -137,6 +137,9 @@ pub struct DocPut {
     /// The space.
     #[serde(default)]
     pub space: SpaceRef,
+    /// The name of its partition; none means the main one, which is where commands that read look.
+    #[serde(default)]
+    pub partition: Option<String>,
     /// The collection's name; made if it is new.
     pub collection: String,
     /// The key; without one the document gets a fresh id.

@@ -194,7 +194,11 @@ fn partitions(setting: &Setting, home: &Path, report: &mut Report<'_>) -> Result
     const PARTITIONS: u64 = 5_000;
     let mut nodes = start_joined(&setting.binary, home, 2)?;
     for at in 0..PARTITIONS {
-        nodes[0].ask("partition_create", json!({ "name": format!("p{at}") }))?;
+        let name = format!("p{at}");
+        nodes[0].ask("partition_create", json!({ "name": name }))?;
+        let mut put = put(&name, at);
+        put["partition"] = name.into();
+        nodes[0].ask("doc_put", put)?;
     }
     agree(&mut nodes)?;
     let listed = nodes[1].ask("partition_list", json!({}))?;
@@ -238,7 +242,6 @@ fn cold(setting: &Setting, home: &Path, report: &mut Report<'_>) -> Result<(), F
         let before = settled(b)?;
         let began = Instant::now();
         b.ask("peer_resume", json!({}))?;
-        b.wait_documents(DOCUMENTS)?;
         b.wait_sync()?;
         let took = began.elapsed();
         let ms = took.as_secs_f64() * 1_000.0;

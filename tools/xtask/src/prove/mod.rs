@@ -34,6 +34,9 @@ pub(crate) struct Args {
     /// Lists the claims without proving them
     #[arg(long)]
     list: bool,
+    /// Proves the release build that is there, without building it
+    #[arg(long)]
+    no_build: bool,
     #[arg(short, long, value_enum, default_value = "text")]
     output: Output,
 }
@@ -81,7 +84,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         return Ok(());
     }
     let mut report = Report::new(&claims, !files.is_empty(), args.output);
-    if PROOFS.iter().any(|(id, _)| selected.contains(id)) {
+    if !args.no_build && PROOFS.iter().any(|(id, _)| selected.contains(id)) {
         let packages = ["--package", "cosmicsync", "--package", "crash-images", "--package", "floor"];
         step::shown(repo::cargo(&[&["build", "--release", "--quiet"], &packages[..]].concat()))?;
     }

@@ -5,6 +5,7 @@ use super::{Report, Setting, shim};
 use crate::Failure;
 use crate::prove::client::CallError;
 use crate::prove::node::{ANY_PORT, Node, start_owner};
+use serde_json::json;
 use std::path::Path;
 use std::process::ExitStatus;
 
@@ -126,9 +127,13 @@ fn write_until_failure(node: &Node) -> Result<(Acked, CallError), Failure> {
     Err("the fault did not come".into())
 }
 
-/// A node whose disk is full still answers.
-fn still_reads(node: &mut Node) -> Result<(), Failure> {
-    node.status().map(drop).map_err(|error| format!("it does not answer any more: {error}").into())
+/// What is wrong with how a node whose disk is full answers whoever asks what the matter is; none if nothing is.
+fn silence(node: &mut Node) -> Option<String> {
+    match node.ask("doctor", json!({})) {
+        Ok(findings) if findings.to_string().contains("full") => None,
+        Ok(findings) => Some(format!("doctor finds nothing: {findings}")),
+        Err(error) => Some(format!("doctor does not answer: {error}")),
+    }
 }
 
 /// What is unclear about the way in which a fault was told; none if nothing is.

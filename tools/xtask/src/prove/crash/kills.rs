@@ -1,24 +1,24 @@
 //! SIGKILL at random moments of writing and syncing.
 //!
-//! Both nodes write without pause and sync with each other; they are killed in turn. A library preloaded into each
+//! Both nodes write and sync with each other without pause until one of them is killed; they are killed in turn. A library preloaded into each
 //! notes every write to the store's file, so that the last note tells whether the process died inside a commit: after
 //! the first page of it was to be written and before the root page was.
 
 use super::writers::{Acked, Writers, lost};
 use super::{Report, Setting, shim};
 use crate::Failure;
-use crate::prove::node::{ANY_PORT, Device, Node, start_joined};
+use crate::prove::node::{Device, Node, start_joined};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const KILLS: u64 = 200;
 /// Writers on each node.
 const WRITERS: usize = 3;
-/// A process lives for this long after it serves, and up to as much longer.
+/// Both nodes are written to for at least so long before a kill, and up to so much longer.
 const LIFE_MS: (u64, u64) = (30, 400);
 /// Bytes of a note of the preloaded library.
 const NOTE_BYTES: u64 = 17;
@@ -27,63 +27,58 @@ const ROOT_WRITTEN: u8 = 3;
 /// Notes of writes within a commit: pages, the root page, a sync.
 const WITHIN: [u8; 3] = [1, 2, 4];
 
-/// One of the two nodes, in its present life.
-struct Life {
-    node: Node,
-    writers: Writers,
-    began: Instant,
-}
-
 /// See the module's head.
 pub(super) fn prove(setting: &Setting, home: &Path, report: &mut Report<'_>) -> Result<(), Failure> {
     let library = shim(home)?;
     let library = library.to_str().ok_or("a directory that is not UTF-8")?;
-    let mut lives = Vec::new();
+    let mut nodes = Vec::new();
     for node in start_joined(&setting.binary, home, 2)? {
         let listen = node.listen.clone();
-        let device = node.stop()?;
-        lives.push(live(&device, &listen, library, 0)?);
+        nodes.push(live(&node.stop()?, &listen, library)?);
     }
     let mut tally = Tally::default();
     let mut random = Random(0x5eed);
     for kill in 0..KILLS {
+        let writers = [Writers::start(&nodes[0], WRITERS, "a", kill)?, Writers::start(&nodes[1], WRITERS, "b", kill)?];
+        thread::sleep(Duration::from_millis(LIFE_MS.0 + random.below(LIFE_MS.1)));
         let at = usize::from(kill % 2 == 1);
-        let Life { node, writers, began } = lives.remove(at);
-        let age = Duration::from_millis(LIFE_MS.0 + random.below(LIFE_MS.1));
-        thread::sleep(age.saturating_sub(began.elapsed()));
+        let node = nodes.remove(at);
         let listen = node.listen.clone();
         let device = node.kill();
         tally.inside += u64::from(died_inside_commit(&device)?);
-        let acked = writers.finish()?;
-        let mut life = live(&device, &listen, library, kill + 1)?;
-        tally.slowest = tally.slowest.max(life.node.ready);
-        tally.lost += lost(&mut life.node, &acked)?;
+        let mut acked = Acked::new();
+        for writers in writers {
+            // Those of the other node go on until here.
+            acked.extend(writers.finish()?);
+        }
+        let mut node = live(&device, &listen, library)?;
+        tally.slowest = tally.slowest.max(node.ready);
+        let own = if at == 0 { "a-" } else { "b-" };
+        tally.lost += lost(&mut node, &acked.iter().filter(|(key, _)| key.starts_with(own)).map(cloned).collect())?;
         tally.acked.extend(acked);
         tally.kills += 1;
-        lives.insert(at, life);
+        nodes.insert(at, node);
         if kill % 20 == 19 {
-            eprintln!(
-                "  {} kills, {} inside a commit, {} documents acknowledged",
-                kill + 1,
-                tally.inside,
-                tally.acked.len()
-            );
+            let (inside, acked) = (tally.inside, tally.acked.len());
+            eprintln!("  {} kills, {inside} inside a commit, {acked} documents acknowledged", kill + 1);
         }
     }
-    tally.end(lives)?;
+    tally.end(nodes)?;
     tally.report(report);
     Ok(())
 }
 
-fn live(device: &Device, listen: &str, library: &str, round: u64) -> Result<Life, Failure> {
+fn cloned((key, value): (&String, &u64)) -> (String, u64) {
+    (key.clone(), *value)
+}
+
+/// Starts a node whose writes are noted, from the beginning.
+fn live(device: &Device, listen: &str, library: &str) -> Result<Node, Failure> {
     let notes = notes(device);
+    // There are none before the first life.
     drop(fs::remove_file(&notes));
-    let notes = notes.to_str().ok_or("a directory that is not UTF-8")?.to_owned();
-    let variables = [("LD_PRELOAD", library), ("CRASH_LOG", &notes), ("CRASH_BRIEF", "1")];
-    let node = device.start_with(if listen.is_empty() { ANY_PORT } else { listen }, &variables)?;
-    let label = device.dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let writers = Writers::start(&node, WRITERS, &label, round)?;
-    Ok(Life { node, writers, began: Instant::now() })
+    let notes = notes.to_str().ok_or("a directory that is not UTF-8")?;
+    device.start_with(listen, &[("LD_PRELOAD", library), ("CRASH_LOG", notes), ("CRASH_BRIEF", "1")])
 }
 
 fn notes(device: &Device) -> std::path::PathBuf {
@@ -117,12 +112,7 @@ struct Tally {
 
 impl Tally {
     /// Lets both nodes agree and looks for everything once more, on both.
-    fn end(&mut self, lives: Vec<Life>) -> Result<(), Failure> {
-        let mut nodes = Vec::new();
-        for Life { node, writers, .. } in lives {
-            self.acked.extend(writers.finish()?);
-            nodes.push(node);
-        }
+    fn end(&mut self, mut nodes: Vec<Node>) -> Result<(), Failure> {
         for node in &mut nodes {
             node.wait_sync()?;
         }
