@@ -124,7 +124,8 @@ impl Shelf {
         let mut bytes = 0;
         let mut seen = BTreeSet::new();
         for (doc, edit) in edits {
-            if !seen.insert(*doc) {
+            // Whether a document is deleted doesn't bear on whether changes fit it, so both may be said at once.
+            if !matches!(edit, Edit::SetDeleted(_)) && !seen.insert(*doc) {
                 return Err(EditError::Repeated);
             }
             let state = self.docs.get_mut(doc).filter(|state| state.ready).ok_or(EditError::NotOpen)?;
