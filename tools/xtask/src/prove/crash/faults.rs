@@ -91,15 +91,11 @@ fn inject(
     let mut node = device.start_with(ANY_PORT, &variables)?;
     let writers = Writers::start(&node, 2, "others", 0)?;
     let (mut acked, error) = write_until_failure(&node)?;
-    let exit = if fault.ends {
-        node.wait_exit()?
-    } else {
-        still_reads(&mut node)?;
-        None
-    };
+    let exit = if fault.ends { node.wait_exit()? } else { None };
+    let silent = if fault.ends { None } else { silence(&mut node) };
     drop(node.kill());
     acked.extend(writers.finish()?);
-    let complaint = complaint(fault, &error, exit);
+    let complaint = complaint(fault, &error, exit).or(silent);
     eprintln!("  {} {}={value}: {} acknowledged, then {error}", fault.name, fault.variable, acked.len());
     if let Some(complaint) = &complaint {
         eprintln!("  not clear: {complaint}; {}", device.failure("its log ends"));
