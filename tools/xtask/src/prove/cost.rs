@@ -244,6 +244,10 @@ fn cold(setting: &Setting, home: &Path, report: &mut Report<'_>) -> Result<(), F
         b.ask("peer_resume", json!({}))?;
         b.wait_sync()?;
         let took = began.elapsed();
+        let (theirs, here) = (a.figure("/store/entries")?, b.figure("/store/entries")?);
+        if here < theirs || b.figure("/spaces/0/documents")? != DOCUMENTS {
+            return Err(format!("the sync counts as done with {here} of {theirs} entries").into());
+        }
         let ms = took.as_secs_f64() * 1_000.0;
         report.figure("cold sync, 10000 small documents: time", ms.round(), DOCUMENTS);
         let floor = floor(&file)?;
