@@ -11,7 +11,7 @@ pub(crate) fn derive(context: &'static str, parts: &[&[u8]]) -> [u8; 32] {
     *hasher.finalize().as_bytes()
 }
 
-/// The first `N` of the bytes that [`derive`] gives. `N` is at most 32.
+/// The first `N` of the bytes that [`derive()`] gives. `N` is at most 32.
 pub(crate) fn derive_cut<const N: usize>(context: &'static str, parts: &[&[u8]]) -> [u8; N] {
     let mut cut = [0; N];
     cut.copy_from_slice(&derive(context, parts)[..N]);

@@ -63,7 +63,7 @@ pub enum Edit {
 
 impl Shelf {
     /// Applies edits to open documents of one partition, all or none. They are safe once
-    /// [`Event::Committed`] tells of the returned id.
+    /// [`Event::Committed`](crate::endpoint::Event::Committed) tells of the returned id.
     pub(crate) fn edit(
         &mut self,
         ledger: &mut Ledger,

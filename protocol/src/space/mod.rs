@@ -1,6 +1,6 @@
 //! Spaces: who belongs to one, which partitions it has, and under which keys it is sealed.
 //!
-//! A [`Space`] is what the records of its `control` partition add up to. It does no IO and signs nothing;
+//! A `Space` is what the records of its `control` partition add up to. It does no IO and signs nothing;
 //! the ledger feeds it records whose author it has checked (`spec/access.md`).
 
 pub mod record;

@@ -1,6 +1,6 @@
 //! The driver: one loop that owns the database and carries bytes, rows and commands to and from it.
 //!
-//! Everything it touches is a seam: [`Clock`], [`Net`], [`Store`](store::Store). It holds no protocol rule; it decides
+//! Everything it touches is a seam: [`Clock`], [`Net`], [`Store`]. It holds no protocol rule; it decides
 //! only when to dial, and when to stop reading or writing because the other side is behind (`spec/sync.md`, section 9).
 
 mod conn;
