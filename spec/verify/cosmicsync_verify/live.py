@@ -1,0 +1,258 @@
+"""Checks against a running node over loopback: handshakes, joining, reading and writing."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from . import crypto, identity, log, peer, values, wire
+from .codec import Refused, need
+from .identity import DeviceKeys, Invite
+from .node import Node
+from .peer import Closed, Device, Link, Session
+from .space import LIVE_CHANNEL, Space
+
+Check = tuple[str, str, Callable[[], str | None]]
+
+CITY = {"city": "Agawam", "population": 18537, "area": 60.25, "open": True, "mayor": None}
+OWN = {"city": "Ōsaka", "population": 2752412, "open": False}
+
+
+class Live:
+    """One node and one device of this package, through the checks in their order."""
+
+    def __init__(self, node: Node):
+        self.node = node
+        self.keys = DeviceKeys(os.urandom(32), os.urandom(32), os.urandom(32))
+        self.device: Device | None = None
+        self.session: Session | None = None
+        self.space: Space | None = None
+        self.own: tuple[bytes, bytes] | None = None
+
+    def checks(self) -> Iterator[Check]:
+        yield "handshake", "a prober with a wrong secret gets no byte", self.wrong_secret
+        yield "handshake", "XXpsk0, and the device joins", self.join
+        yield "handshake", "another device is refused with the same invite", self.used_invite
+        yield "handshake", "XX, and the Hello is read", self.connect
+        yield "sync", "everything arrives, verifies and has the root that was told", self.fetch
+        yield "entry", "control opens: epochs, cards, devices, owners", self.read_control
+        yield "entry", "the document opens and has the value that was put", self.read_document
+        yield "sync", "an edit is pushed while the link stands", self.read_push
+        yield "entry", "an entry of this device is accepted, acknowledged and read", self.write
+        yield "sync", "an idle reconnect is two messages", self.idle
+        yield "handshake", "XX dialled by the node", self.answer
+        yield "refusal", "a run whose head is forged ends the link with BadSignature", self.forged_head
+        yield "refusal", "a run whose entry was changed ends the link with BadChain", self.changed_entry
+        yield "refusal", "a stranger is refused", self.stranger
+
+    def put(self, key: str, value: dict) -> None:
+        import json
+
+        self.node.run("doc", "put", f"cities/{key}", json.dumps(value))
+
+    def get(self, key: str) -> Any:
+        return self.node.run("doc", "get", f"cities/{key}")[0]
+
+    def prepare(self) -> Invite:
+        """A space with a document in it, and an invite."""
+        self.node.run("space", "create", "atlas")
+        self.put("agawam", CITY)
+        return Invite.parse(_line(self.node.run("space", "invite")))
+
+    # Handshakes
+
+    def wrong_secret(self) -> None:
+        with Link.dial(self.node.address, wire.XXPSK0, self.keys, os.urandom(32)) as link:
+            try:
+                got = link.stream.recv(1)
+            except ConnectionError:
+                got = b""
+            need(got == b"", "the node answered")
+
+    def join(self) -> str:
+        self.invite = self.prepare()
+        self.device = peer.join(self.node.address, self.invite, self.keys)
+        return f"space {self.device.space.space_id.hex()[:16]}"
+
+    def used_invite(self) -> str:
+        other = DeviceKeys(os.urandom(32), os.urandom(32), os.urandom(32))
+        try:
+            peer.join(self.node.address, self.invite, other)
+        except Refused as refused:
+            return str(refused)
+        raise Refused("a second device was let in")
+
+    def connect(self) -> str:
+        assert self.device
+        self.session = Session.dial(self.node.address, self.device)
+        return f"device {self.session.peer.claim.device.hex()[:16]}, incarnation {self.session.incarnation.hex()}"
+
+    # Sync
+
+    def fetch(self) -> str:
+        session, device = self.session, self.device
+        assert session and device
+        need(session.run(lambda: session.settled is not None and session.agrees()), f"roots differ: {_state(session)}")
+        session.settle()
+        count = sum(len(held.entries) for held in device.logs.values())
+        need(count > 0, "nothing arrived")
+        return f"{count} entries of {len(device.logs)} logs, root {device.root().hex()}"
+
+    def read_control(self) -> str:
+        assert self.device and self.session
+        self.space = Space.read(self.device)
+        need(self.keys.device in self.space.devices, "no record names this device")
+        need(self.session.peer.claim.device in self.space.devices, "no record names the node")
+        need(set(self.space.owners) == set(self.device.logs), "a log has no owner")
+        need("atlas" in self.space.names, "no record names the space")
+        return f"{len(self.space.epochs)} epochs, {self.space.records} records"
+
+    def read_document(self) -> str:
+        assert self.space
+        found = self.space.document(_document(self.space, "agawam"))
+        need(found["doc"] == CITY and found["meta"]["key"] == "agawam", f"the value is {found}")
+        return f"digest {values.digest(found['doc']).hex()[:16]}"
+
+    def read_push(self) -> str:
+        session, device = self.session, self.device
+        assert session and device
+        self.put("boston", {"city": "Boston", "population": 675647})
+        need(session.run(lambda: session.ranges and self._has("boston") and session.agrees()), _state(session))
+        session.settle()
+        return f"{session.ranges} runs in all"
+
+    def _has(self, key: str) -> bool:
+        assert self.device
+        space = Space.read(self.device)
+        return any(update.document == _document(space, key) for update in space.updates())
+
+    def write(self) -> str:
+        session, device = self.session, self.device
+        assert session and device
+        self.space = Space.read(device)
+        self.own = self.space.write_document("cities", "osaka", OWN)
+        session.push(self.own[0], 0)
+        session.push(self.own[1], LIVE_CHANNEL)
+        session.settle()
+        done = session.run(lambda: all(session.acked.get(name) == 1 for name in self.own or ()) and session.agrees())
+        need(done, f"not acknowledged: {_state(session)}")
+        shown = self.get("osaka")
+        need(_value_in(shown) == OWN, f"`doc get` shows {shown}")
+        need(Space.read(device).document(_document(self.space, "osaka"))["doc"] == OWN, "its own value differs")
+        session.leave()
+        return f"log {self.own[1].hex()[:16]}"
+
+    def idle(self) -> str:
+        assert self.device
+        session = Session.dial(self.node.address, self.device)
+        need(session.run(lambda: session.opened is not None), _state(session))
+        assert session.opened
+        need(session.opened.root == self.device.root(), "the roots differ")
+        need(session.opened.cursor is not None, "the node kept no cursor")
+        need(not session.run(lambda: session.ranges > 0 or session.settled is not None, 1.0), "the node said more")
+        sent = session.link.sent_bytes
+        session.leave()
+        return f"{sent} bytes sent"
+
+    def answer(self) -> str:
+        device = self.device
+        assert device
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            server.settimeout(20)
+            address = f"127.0.0.1:{server.getsockname()[1]}"
+            self.node.run("peer", "add", address)
+            stream, _ = server.accept()
+            stream.settimeout(20)
+            with Link.answer(stream, device.keys, device.hello()) as link:
+                theirs = link.hello()
+                who = peer.judge(link, theirs, device.hello())
+                session = Session(link, device, who, theirs.incarnation)
+                need(session.run(lambda: session.opened is not None and session.agrees()), _state(session))
+                session.leave()
+            self.node.run("peer", "remove", address)
+        return f"device {who.claim.device.hex()[:16]}"
+
+    # Refusals
+
+    def forged_head(self) -> str:
+        return self._spoiled(lambda entry, signature: (entry, bytes([signature[0] ^ 1]) + signature[1:]), 34)
+
+    def changed_entry(self) -> str:
+        return self._spoiled(lambda entry, signature: (entry[:-1] + bytes([entry[-1] ^ 1]), signature), 34)
+
+    def _spoiled(self, spoil: Callable[[bytes, bytes], tuple[bytes, bytes]], code: int) -> str:
+        assert self.device
+        session = Session.dial(self.node.address, self.device)
+        space = Space.read(self.device)
+        writer = space.open_log("main", space.current())
+        logs = dict(self.device.logs)
+        writer.append(log.Header(log.UPDATE, 0), [])
+        held = self.device.logs[writer.card.log_id]
+        self.device.logs = logs
+        entry, signature = spoil(held.raw[0], held.signature)
+        run = wire.range_from_zero((0, 0), held.card.encode(), [entry], signature)
+        session.link.send((0, wire.logs(0, [writer.card.log_id])), (LIVE_CHANNEL, run))
+        session.run(lambda: session.closed is not None)
+        need(session.closed == code, f"the link ended with {session.closed}, not {code}")
+        session.link.stream.close()
+        return f"code {code}"
+
+    def stranger(self) -> None:
+        keys = DeviceKeys(os.urandom(32), os.urandom(32), os.urandom(32))
+        with Link.dial(self.node.address, wire.XX, keys) as link:
+            link.hello()
+            link.say_hello(peer.plain_hello(os.urandom(8), _stranger(keys), None))
+            try:
+                link.plaintext()
+            except (Closed, ConnectionError):
+                return
+            raise Refused("the node went on")
+
+
+def _stranger(keys: DeviceKeys) -> bytes:
+    """A credential that verifies, of a user whom nobody knows."""
+    from .codec import prefixed, varint
+
+    seed = os.urandom(32)
+    body = b"\0" + crypto.ed25519_public(seed) + os.urandom(32) + os.urandom(16)
+    genesis = body + crypto.sign(seed, crypto.in_context("cosmicsync user genesis 1", body))
+    user = crypto.derive("cosmicsync user 1", genesis)
+    cert = b"\0" + user + keys.claim() + varint(0) + varint(2**64 - 1)
+    cert += crypto.sign(seed, crypto.in_context("cosmicsync device cert 1", cert))
+    return prefixed(genesis) + prefixed(cert)
+
+
+def _document(space: Space, key: str) -> bytes:
+    return identity.document_id(space.id, identity.collection_id(space.id, "cities"), key)
+
+
+def _state(session: Session) -> str:
+    told = session.settled or session.opened
+    return (
+        f"closed {session.closed}, {session.ranges} runs, acks {len(session.acked)}, "
+        f"root {session.device.root().hex()}, told {told.root.hex() if told else 'nothing'}"
+    )
+
+
+def _line(printed: list[Any]) -> str:
+    """The invite among what `space invite` printed."""
+    for value in printed[0].values():
+        if isinstance(value, str) and value.startswith(identity.INVITE_PREFIX):
+            return value
+    raise Refused(f"no invite in {printed}")
+
+
+def _value_in(shown: Any) -> Any:
+    return shown.get("value", shown) if isinstance(shown, dict) else shown
+
+
+def run(program: Path, check: Callable[[str, str, Callable[[], str | None]], bool]) -> None:
+    """Runs every check; those that need an earlier one fail with it."""
+    with tempfile.TemporaryDirectory(prefix="cosmicsync-verify-") as folder:
+        with Node(program, Path(folder) / "node") as node:
+            for part, name, work in Live(node).checks():
+                check(part, name, work)

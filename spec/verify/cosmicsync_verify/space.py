@@ -1,0 +1,230 @@
+"""What the logs of a space add up to, and writing to it: access.md 2, encryption.md 2, documents.md 1 to 4."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import loro
+
+from . import control, crypto, identity, log
+from .codec import need
+from .identity import Credential, Epoch, KeyEpoch
+from .log import Card, Header, Item, Opener, Place, Plain
+from .peer import Device, Log
+
+LIVE_CHANNEL = 2
+
+
+@dataclass
+class Update:
+    """One opened update of a document."""
+
+    log: bytes
+    seq: int
+    document: bytes
+    data: bytes
+
+
+@dataclass
+class Space:
+    """A reading of everything that a device holds."""
+
+    device: Device
+    epochs: dict[bytes, Epoch] = field(default_factory=dict)
+    generations: dict[bytes, int] = field(default_factory=dict)
+    devices: dict[bytes, Credential] = field(default_factory=dict)
+    owners: dict[bytes, bytes] = field(default_factory=dict)
+    names: list[str] = field(default_factory=list)
+    records: int = 0
+
+    @classmethod
+    def read(cls, device: Device) -> Space:
+        space = cls(device)
+        space._read_epochs()
+        space._verify_cards()
+        space._read_records()
+        return space
+
+    @property
+    def id(self) -> bytes:
+        return self.device.space.space_id
+
+    def partition(self, name: str) -> tuple[bytes, bytes]:
+        """Id and token of a partition."""
+        found = identity.partition_id(self.id, name)
+        return found, identity.partition_token(self.id, found)
+
+    def _control(self) -> dict[bytes, Log]:
+        token = self.partition("control")[1]
+        return {name: held for name, held in self.device.logs.items() if held.card.partition_token == token}
+
+    def _read_epochs(self) -> None:
+        """Opens every box for this device, and from there each epoch before."""
+        found = []
+        for held in self._control().values():
+            for entry, _ in held.entries:
+                if entry.flags & log.OPEN and entry.sections[1] is not None:
+                    found.append(KeyEpoch.decode(entry.sections[1]))
+        for record in found:
+            self.generations[record.epoch_id] = record.generation
+            epoch = record.open(self.device.keys.hpke, self.id)
+            if epoch:
+                self.epochs[epoch.id] = epoch
+        for record in sorted(found, key=lambda record: -record.generation):
+            epoch = self.epochs.get(record.epoch_id)
+            before = epoch and record.is_of(epoch) and record.open_previous(epoch, self.id)
+            if before:
+                self.epochs[before.id] = before
+
+    def _verify_cards(self) -> None:
+        for held in self.device.logs.values():
+            epoch = self.epochs.get(held.card.epoch_id)
+            need(epoch is not None, "a card of an epoch without a key")
+            held.card.verify(crypto.ed25519_public(epoch.admission_seed))
+
+    def openers(self, name: bytes) -> list[Opener]:
+        held = self.device.logs[name]
+        return [
+            Opener.of(entry, held.card, before, self.epochs[entry.epoch_id(held.card)]) for entry, before in held.entries
+        ]
+
+    def _read_records(self) -> None:
+        member = self.device.space.creator.user_id
+        lists = {}
+        for name in self._control():
+            lists[name] = []
+            for opener in self.openers(name):
+                need(opener.header().kind == log.CONTROL, "another kind of entry in control")
+                section = 2 if opener.open_section() is not None else 1
+                lists[name].append(control.decode_records(opener.records(section)))
+        for records in [records for entries in lists.values() for records in entries]:
+            self.records += len(records)
+            for record in records:
+                credential = record.credential() if isinstance(record, control.Device) else None
+                if credential and credential.genesis.user_id == member:
+                    self.devices[credential.claim.device] = credential
+        for name, entries in lists.items():
+            first = [record for record in entries[0] if isinstance(record, control.LogOpen)]
+            author = next((r.device for r in first if r.card.log_id == name and self._is_signed(r)), None)
+            if author is None:
+                continue
+            self.owners[name] = author
+            for record in [record for records in entries for record in records]:
+                if isinstance(record, control.LogOpen) and record.device == author and self._is_signed(record):
+                    self.owners[record.card.log_id] = author
+                if isinstance(record, control.Named) and record.kind == control.SPACE_NAME:
+                    self.names.append(record.name)
+
+    def _is_signed(self, record: control.LogOpen) -> bool:
+        token = identity.partition_token(self.id, record.partition)
+        return record.device in self.devices and record.card.partition_token == token and record.is_signed()
+
+    def updates(self) -> list[Update]:
+        """Every update in the logs that have an owner, opened."""
+        found = []
+        for name in set(self.device.logs) - set(self._control()):
+            if name not in self.owners:
+                continue
+            openers = self.openers(name)
+            for opener in openers:
+                header = opener.header()
+                for item in header.items:
+                    data = opener.body(item, self._seed(header, item, opener, openers))
+                    found.append(Update(name, opener.place.seq, item.document, data))
+        return found
+
+    def _seed(self, header: Header, item: Item, here: Opener, own: list[Opener]) -> bytes | None:
+        kind, *at = item.key
+        if kind == 0:
+            return here.key_box(at[0])
+        if kind == 1:
+            return own[at[0]].key_box(at[1])
+        if kind == 2:
+            return self.openers(header.logs[at[0]])[at[1]].key_box(at[2])
+        return None
+
+    def document(self, document: bytes) -> Any:
+        """Both roots of a document, from all its updates in any order."""
+        engine = loro.LoroDoc()
+        found = [update for update in self.updates() if update.document == document]
+        need(bool(found), "no update of the document")
+        for update in sorted(found, key=lambda update: (update.log, update.seq)):
+            meta = loro.LoroDoc.decode_import_blob_meta(update.data, True)
+            peers = list(meta.partial_end_vv.sub_vec(meta.partial_start_vv).inner())
+            need(peers == [identity.peer_id(update.log)], "operations of another peer")
+        engine.import_batch([update.data for update in found])
+        return engine.get_deep_value()
+
+    def current(self) -> Epoch:
+        """The epoch that new entries are sealed under."""
+        newest = max(self.epochs, key=lambda epoch: (self.generations[epoch], epoch))
+        return self.epochs[newest]
+
+    # Writing
+
+    def open_log(self, partition: str, epoch: Epoch) -> Writer:
+        """A new log of this device, with nothing in it yet."""
+        seed = os.urandom(32)
+        token = identity.space_token(self.id)
+        card = log.make_card(crypto.ed25519_public(seed), token, self.partition(partition)[1], identity.LIVE, epoch)
+        return Writer(self.device, card, seed, epoch)
+
+    def write_document(self, collection: str, key: str, value: dict) -> tuple[bytes, bytes]:
+        """Opens a control log and a live log, and makes a document in the latter. Returns their ids."""
+        epoch, device = self.current(), self.device.keys
+        records, content = self.open_log("control", epoch), self.open_log("main", epoch)
+        statements = [
+            control.log_open(records.card, self.partition("control")[0], device.device, device.seed),
+            control.log_open(content.card, self.partition("main")[0], device.device, device.seed),
+        ]
+        plain = log.deflate(control.encode_records(statements))
+        records.append(Header(log.CONTROL, now_ms()), [Plain(plain, epoch.records_key)])
+        collection_id = identity.collection_id(self.id, collection)
+        document = identity.document_id(self.id, collection_id, key)
+        update = make_update(identity.peer_id(content.card.log_id), collection, key, value)
+        data_seed = os.urandom(16)
+        header = Header(log.UPDATE, now_ms(), collections=[collection_id], items=[Item(document, 0, 2, (0, 1), None)])
+        box = Plain(data_seed, epoch.key_box_key)
+        content.append(header, [box, Plain(log.deflate(update), identity.data_key(data_seed))])
+        return records.card.log_id, content.card.log_id
+
+
+@dataclass
+class Writer:
+    """An own log."""
+
+    device: Device
+    card: Card
+    seed: bytes
+    epoch: Epoch
+
+    def append(self, header: Header, sections: list[Plain]) -> None:
+        name = self.card.log_id
+        held = self.device.logs.get(name)
+        seq, h_prev = (len(held.entries), held.h) if held else (0, name)
+        named = 0 if self.epoch.id == self.card.epoch_id else log.EPOCH
+        place = Place(name, seq, named, self.epoch.id, h_prev)
+        entry = log.seal_entry(place, self.epoch, header, sections, os.urandom(16))
+        h = entry.chain(h_prev, self.card)
+        signature = crypto.sign(self.seed, log.head_message(name, seq, h))
+        self.device.take(self.card, seq, h_prev, [entry.encode()], signature)
+
+
+def make_update(peer: int, collection: str, key: str, value: dict) -> bytes:
+    """The update that makes a document: flat values only."""
+    engine = loro.LoroDoc()
+    engine.peer_id = peer
+    meta, doc = engine.get_map("meta"), engine.get_map("doc")
+    meta.insert("collection", collection)
+    meta.insert("key", key)
+    for name, item in value.items():
+        doc.insert(name, item)
+    engine.commit()
+    return engine.export(loro.ExportMode.Updates(loro.VersionVector()))
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
