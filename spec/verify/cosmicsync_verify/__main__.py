@@ -1,4 +1,4 @@
-"""The command line: `cosmicsync-verify --help`."""
+"""Checks what is published of CosmicSync against an implementation of spec/ that shares no code with it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,15 @@ from .report import Report
 
 
 def main() -> int:
-    arguments = _arguments()
+    """Runs what the arguments ask for. 1 if a check failed or none ran."""
+    try:
+        return _run(_arguments())
+    except (OSError, Refused) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _run(arguments: argparse.Namespace) -> int:
     report = Report(arguments.output == "json")
     files = vectors.load(arguments.vectors)
     for name, check in vectors.checks(files):
@@ -20,7 +28,7 @@ def main() -> int:
     if arguments.self_check:
         report.check("self-check", "every member of every vector is noticed when spoiled", lambda: _self_check(files))
     if arguments.node:
-        live.run(arguments.node.resolve(), report.check)
+        report.figures = live.run(arguments.node.resolve(), report.check)
     return report.finish()
 
 
@@ -32,18 +40,10 @@ def _self_check(files: vectors.Files) -> str:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="cosmicsync-verify", description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__)
     default = Path(__file__).resolve().parents[2] / "vectors"
     parser.add_argument("--vectors", type=Path, default=default, help="the folder with the vectors")
     parser.add_argument("--node", type=Path, metavar="PROGRAM", help="a built cosmicsync: runs the live checks too")
     parser.add_argument("--self-check", action="store_true", help="spoils every vector and expects a failure each time")
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
     return parser.parse_args()
-
-
-if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (OSError, Refused) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)

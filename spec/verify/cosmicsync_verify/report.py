@@ -15,6 +15,7 @@ class Report:
     as_json: bool
     counts: dict[str, int] = field(default_factory=dict)
     failed: dict[str, int] = field(default_factory=dict)
+    figures: dict[str, int] = field(default_factory=dict)
 
     def check(self, part: str, name: str, work: Callable[[], str | None]) -> bool:
         """Runs a check and prints what became of it. What it returns is printed as a note."""
@@ -40,7 +41,7 @@ class Report:
         """Prints the counts. 1 if a check failed or none ran."""
         ran, failed = sum(self.counts.values()), sum(self.failed.values())
         if self.as_json:
-            print(json.dumps({"ran": self.counts, "failed": self.failed}), flush=True)
+            print(json.dumps({"ran": self.counts, "failed": self.failed, "figures": self.figures}), flush=True)
         else:
             print(f"verify: {ran - failed} passed, {failed} failed")
         if not ran:
