@@ -14,8 +14,9 @@ from . import crypto, identity, log, peer, values, wire
 from .codec import Refused, need, prefixed, varint
 from .identity import DeviceKeys, Invite
 from .node import Node
-from .peer import Closed, Device, Link, Session
-from .space import LIVE_CHANNEL, Space
+from .peer import Closed, Device, Link
+from .session import LIVE_CHANNEL, Session
+from .space import Space, Writer
 
 Check = tuple[str, str, Callable[[], str | None]]
 
@@ -32,7 +33,7 @@ class Live:
         self.device: Device | None = None
         self.session: Session | None = None
         self.space: Space | None = None
-        self.own: tuple[bytes, bytes] | None = None
+        self.own: tuple[Writer, Writer] | None = None
         self.handshakes: set[str] = set()
         self.entries_opened = self.entries_written = 0
 
@@ -46,6 +47,8 @@ class Live:
         yield "entry", "the document opens and has the value that was put", self.read_document
         yield "sync", "an edit is pushed while the link stands", self.read_push
         yield "entry", "an entry of this device is accepted, acknowledged and read", self.write
+        yield "entry", "an edit of the node's document, made while apart, is announced and merged", self.edit
+        yield "sync", "a repair walk finds what either side lacks", self.walk
         yield "sync", "an idle reconnect is two messages", self.idle
         yield "handshake", "XX dialled by the node", self.answer
         yield "refusal", "a run whose head is forged ends the link with BadSignature", self.forged_head
@@ -139,17 +142,60 @@ class Live:
         assert session and device
         self.space = Space.read(device)
         self.own = self.space.write_document("cities", "osaka", OWN)
-        session.push(self.own[0], 0)
-        session.push(self.own[1], LIVE_CHANNEL)
+        names = [writer.card.log_id for writer in self.own]
+        for name in names:
+            session.push(name)
         session.settle()
-        done = session.run(lambda: all(session.acked.get(name) == 1 for name in self.own or ()) and session.agrees())
+        done = session.run(lambda: all(session.acked.get(name) == 1 for name in names) and session.agrees())
         need(done, f"not acknowledged: {_state(session)}")
         shown = self.get("osaka")
         need(_value_in(shown) == OWN, f"`doc get` shows {shown}")
         need(Space.read(device).document(_document(self.space, "osaka"))["doc"] == OWN, "its own value differs")
         session.leave()
         self.entries_written = 2
-        return f"log {self.own[1].hex()[:16]}"
+        return f"log {names[1].hex()[:16]}"
+
+    def edit(self) -> str:
+        device = self.device
+        assert device and self.own
+        name = self.own[1].card.log_id
+        space = Space.read(device)
+        space.edit_document(self.own[1], _document(space, "agawam"), {"mayor": "N. N."})
+        session = Session.dial(self.node.address, device)
+        done = session.run(lambda: session.acked.get(name) == 2)
+        need(done and session.nodes_received == 0, f"not announced: {_state(session)}")
+        session.settle()
+        need(session.run(session.agrees), _state(session))
+        expected = CITY | {"mayor": "N. N."}
+        shown = _value_in(self.get("agawam"))
+        need(shown == expected, f"`doc get` shows {shown}")
+        session.leave()
+        self.entries_written += 1
+        return f"log {name.hex()[:16]}"
+
+    def walk(self) -> str:
+        device = self.device
+        assert device and self.own
+        content = self.own[1]
+        space = Space.read(device)
+        space.edit_document(content, _document(space, "osaka"), {"open": True})
+        # A store that lost a log of the node, and its place in the node's journal.
+        main = space.partition("main")[1]
+        lost = next(
+            name for name, held in device.logs.items() if held.card.partition_token == main and name != content.card.log_id
+        )
+        del device.logs[lost]
+        device.journal.pop(lost)
+        device.begin_anew()
+        session = Session.dial(self.node.address, device)
+        done = session.run(lambda: session.acked.get(content.card.log_id) == 3 and lost in device.logs)
+        need(done and session.nodes_received > 0, f"the walk did not end: {_state(session)}")
+        session.settle()
+        need(session.run(lambda: session.settled is not None and session.agrees()), _state(session))
+        need(_value_in(self.get("osaka"))["open"] is True, "the node lacks the entry")
+        session.leave()
+        self.entries_written += 1
+        return f"{session.nodes_received} nodes received"
 
     def idle(self) -> str:
         assert self.device

@@ -130,6 +130,7 @@ class Device:
     incarnation: bytes = field(default_factory=lambda: os.urandom(8))
     logs: dict[bytes, Log] = field(default_factory=dict)
     position: int = 0
+    journal: dict[bytes, int] = field(default_factory=dict)
     cursors: dict[bytes, tuple[bytes, int]] = field(default_factory=dict)
 
     def hello(self) -> wire.Hello:
@@ -154,13 +155,23 @@ class Device:
             kept.h, kept.signature = after, signature
         if len(kept.entries) > have:
             self.position += 1
+            self.journal[card.log_id] = self.position
         return len(kept.entries)
 
-    def root(self) -> bytes:
+    def tips(self) -> dict[bytes, dict[bytes, tuple[int, bytes]]]:
+        """The tip of each log, by the token of its partition."""
         partitions: dict[bytes, dict[bytes, tuple[int, bytes]]] = {}
         for name, held in self.logs.items():
             partitions.setdefault(held.card.partition_token, {})[name] = (len(held.entries) - 1, held.h)
-        return trie.space_root(partitions)
+        return partitions
+
+    def root(self) -> bytes:
+        return trie.space_root(self.tips())
+
+    def begin_anew(self) -> None:
+        """Another life of the store: cursors of either side mean nothing any more."""
+        self.incarnation = os.urandom(8)
+        self.cursors.clear()
 
 
 def _head(card: Card, start: int, h_prev: bytes, entries: list[bytes], signature: bytes) -> Head:
@@ -212,147 +223,3 @@ def read_accept(plaintext: bytes) -> tuple[bytes, bytes]:
     credential, genesis = reader.bytes(4096), reader.bytes(4096)
     reader.finish()
     return credential, genesis
-
-
-class Session:
-    """Sync of one space on one link, for a device that follows all."""
-
-    def __init__(self, link: Link, device: Device, peer: Credential, incarnation: bytes):
-        self.link, self.device, self.peer, self.incarnation = link, device, peer, incarnation
-        self.token = identity.space_token(device.space.space_id)
-        self.mine: list[bytes] = []
-        self.theirs: list[bytes] = []
-        self.spaces: list[bytes] = []
-        self.opened: wire.Message | None = None
-        self.settled: wire.Message | None = None
-        self.acked: dict[bytes, int] = {}
-        self.ranges = 0
-        self.closed: int | None = None
-        self.position_sent = device.position
-        cursor = device.cursors.get(peer.claim.device)
-        if cursor and cursor[0] != incarnation:
-            cursor = None
-        blinded = wire.blind(link.noise.hash, link.dialled, self.token)
-        link.send((0, wire.space_open(blinded, device.position, cursor, device.root())))
-
-    @classmethod
-    def dial(cls, address: tuple[str, int], device: Device) -> Session:
-        """Connects as a member, by pattern 1."""
-        link = Link.dial(address, wire.XX, device.keys)
-        theirs = link.hello()
-        peer = judge(link, theirs, device.hello())
-        need(peer.genesis.user_id == device.space.creator.user_id, "a device of another user")
-        link.say_hello(device.hello())
-        return cls(link, device, peer, theirs.incarnation)
-
-    def run(self, until: object, seconds: float = DEADLINE_S) -> bool:
-        """Handles what comes until `until()` holds, or nothing came for so long."""
-        deadline = time.monotonic() + seconds
-        while not until():  # type: ignore[operator]
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return False
-            try:
-                received = self.link.receive(left)
-            except (Closed, ConnectionError):
-                return bool(until())  # type: ignore[operator]
-            if received is None:
-                return False
-            self.handle(*received)
-        return True
-
-    def handle(self, channel: int, data: bytes) -> None:
-        message = wire.decode(data)
-        need(channel == 0 or message.name == "range", "a message on the wrong channel")
-        handler = getattr(self, f"_{message.name}", None)
-        need(handler is not None, f"a peer of this size does not answer {message.name}")
-        handler(message)
-
-    def _log_of(self, reference: tuple[int, int]) -> bytes:
-        handle, whose = reference
-        known = self.mine if whose else self.theirs
-        need(handle < len(known), "an unknown handle")
-        return known[handle]
-
-    def _space_open(self, message: wire.Message) -> None:
-        self.spaces.append(message.token)
-        if message.token == wire.blind(self.link.noise.hash, not self.link.dialled, self.token):
-            need(self.opened is None, "a space is opened twice")
-            self.opened = message
-            if message.root == self.device.root():
-                self._save_cursor(message.position)
-
-    def _save_cursor(self, position: int) -> None:
-        self.device.cursors[self.peer.claim.device] = (self.incarnation, position)
-
-    def _logs(self, message: wire.Message) -> None:
-        self.theirs += message.ids
-
-    def _range(self, message: wire.Message) -> None:
-        name = self._log_of(message.log)
-        held = self.device.logs.get(name)
-        if message.start == 0:
-            card = Card.decode(message.card)
-        else:
-            need(held is not None, "a run of an unknown log")
-            card = held.card
-        need(card.log_id == name and card.space_token == self.token, "the card of another log or space")
-        h_prev = name if message.start == 0 else message.h_prev
-        end = self.device.take(card, message.start, h_prev, message.entries, message.signature)
-        self.ranges += 1
-        self.link.send((0, wire.ack([((message.log[0], 1 - message.log[1]), end)])))
-
-    def _changes(self, message: wire.Message) -> None:
-        for reference, tip in message.logs:
-            name, mirrored = self._log_of(reference), (reference[0], 1 - reference[1])
-            held = self.device.logs.get(name)
-            end = len(held.entries) if held else 0
-            if end <= tip:
-                self.link.send((0, wire.want(mirrored, end, tip + 1 - end, False)))
-            else:
-                self.link.send((0, wire.ack([(mirrored, end)])))
-
-    def _ack(self, message: wire.Message) -> None:
-        for reference, end in message.logs:
-            self.acked[self._log_of(reference)] = end
-
-    def _credit(self, message: wire.Message) -> None:
-        """What this peer writes never fills a window."""
-
-    def _pong(self, message: wire.Message) -> None:
-        """Nothing was asked."""
-
-    def _ping(self, message: wire.Message) -> None:
-        self.link.send((0, wire.pong(message.nonce)))
-
-    def _settled(self, message: wire.Message) -> None:
-        need(message.space < len(self.spaces), "an unknown space")
-        self.settled = message
-        if message.root == self.device.root():
-            self._save_cursor(message.position)
-
-    def _close(self, message: wire.Message) -> None:
-        self.closed = message.code
-
-    def agrees(self) -> bool:
-        """Whether both ends said the same root."""
-        last = self.settled or self.opened
-        return last is not None and last.root == self.device.root()
-
-    def settle(self) -> None:
-        """Says where this side stands, once it said all that it has."""
-        if self.position_sent != self.device.position:
-            self.position_sent = self.device.position
-            self.link.send((0, wire.settled(0, self.device.position, self.device.root())))
-
-    def push(self, name: bytes, channel: int) -> None:
-        """Introduces an own log and streams it from the start."""
-        held, handle = self.device.logs[name], len(self.mine)
-        self.mine.append(name)
-        entries = wire.range_from_zero((handle, 0), held.card.encode(), held.raw, held.signature)
-        self.link.send((0, wire.logs(0, [name])), (channel, entries))
-
-    def leave(self) -> None:
-        """Says that nothing more is needed."""
-        self.link.send((0, wire.close(0)))
-        self.link.stream.close()

@@ -15,8 +15,6 @@ from .identity import Credential, Epoch, KeyEpoch
 from .log import Card, Header, Item, Opener, Place, Plain
 from .peer import Device, Log
 
-LIVE_CHANNEL = 2
-
 
 @dataclass
 class Update:
@@ -172,8 +170,8 @@ class Space:
         card = log.make_card(crypto.ed25519_public(seed), token, self.partition(partition)[1], identity.LIVE, epoch)
         return Writer(self.device, card, seed, epoch)
 
-    def write_document(self, collection: str, key: str, value: dict) -> tuple[bytes, bytes]:
-        """Opens a control log and a live log, and makes a document in the latter. Returns their ids."""
+    def write_document(self, collection: str, key: str, value: dict) -> tuple[Writer, Writer]:
+        """Opens a control log and a live log, and makes a document in the latter."""
         epoch, device = self.current(), self.device.keys
         records, content = self.open_log("control", epoch), self.open_log("main", epoch)
         statements = [
@@ -189,7 +187,29 @@ class Space:
         header = Header(log.UPDATE, now_ms(), collections=[collection_id], items=[Item(document, 0, 2, (0, 1), None)])
         box = Plain(data_seed, epoch.key_box_key)
         content.append(header, [box, Plain(log.deflate(update), identity.data_key(data_seed))])
-        return records.card.log_id, content.card.log_id
+        return records, content
+
+    def edit_document(self, content: Writer, document: bytes, changes: dict) -> None:
+        """Sets members of a document that others wrote, in an entry of an own log."""
+        found = [update for update in self.updates() if update.document == document]
+        engine = loro.LoroDoc()
+        engine.peer_id = identity.peer_id(content.card.log_id)
+        engine.import_batch([update.data for update in found])
+        before = engine.oplog_vv
+        for name, item in changes.items():
+            engine.get_map("doc").insert(name, item)
+        engine.commit()
+        update = engine.export(loro.ExportMode.Updates(before))
+        header = Header(log.UPDATE, now_ms(), items=[Item(document, None, 2, (0, 1), None)])
+        for name in sorted({update.log for update in found} - {content.card.log_id}):
+            last = max(update.seq for update in found if update.log == name)
+            held = self.device.logs[name]
+            h = held.entries[last + 1][1] if last + 1 < len(held.entries) else held.h
+            header.deps.append((len(header.logs), last, h[:8]))
+            header.logs.append(name)
+        seed = os.urandom(16)
+        box = Plain(seed, content.epoch.key_box_key)
+        content.append(header, [box, Plain(log.deflate(update), identity.data_key(seed))])
 
 
 @dataclass

@@ -41,9 +41,26 @@ def root(items: dict[bytes, bytes], depth: int = 0) -> bytes:
 
 def space_root(partitions: dict[bytes, dict[bytes, tuple[int, bytes]]]) -> bytes:
     """The root of a space, from each partition's token and the tips of its logs."""
-    items = {}
-    for token, tips in partitions.items():
-        partition = root({log: log_item(log, seq, h) for log, (seq, h) in tips.items()})
-        if partition != EMPTY:
-            items[token + bytes(16)] = partition + bytes(16)
-    return root(items)
+    return root(space_items(partitions))
+
+
+def log_items(tips: dict[bytes, tuple[int, bytes]]) -> dict[bytes, bytes]:
+    """The items of a partition's trie."""
+    return {log: log_item(log, seq, h) for log, (seq, h) in tips.items()}
+
+
+def space_items(partitions: dict[bytes, dict[bytes, tuple[int, bytes]]]) -> dict[bytes, bytes]:
+    """The items of a space's trie: keys and items are padded with zeros."""
+    roots = {token: root(log_items(tips)) for token, tips in partitions.items()}
+    return {token + bytes(16): found + bytes(16) for token, found in roots.items() if found != EMPTY}
+
+
+def under(items: dict[bytes, bytes], path: list[int]) -> list[bytes]:
+    """The keys under a path."""
+    return [key for key in items if all(nibble(key, depth) == step for depth, step in enumerate(path))]
+
+
+def inner(items: dict[bytes, bytes], path: list[int]) -> list[bytes | None] | None:
+    """The children of the node at a path, if it is an inner one."""
+    found = {key: items[key] for key in under(items, path)}
+    return children(found, len(path)) if len(found) > LEAF_MAX else None

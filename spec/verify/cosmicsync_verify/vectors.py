@@ -387,8 +387,7 @@ def _space_trie(vector: dict) -> None:
     }
     for partition in vector["partitions"]:
         tips = partitions[raw(partition["token"])]
-        items = {name: trie.log_item(name, seq, h) for name, (seq, h) in tips.items()}
-        same(trie.root(items), raw(partition["root"]), "root of a partition")
+        same(trie.root(trie.log_items(tips)), raw(partition["root"]), "root of a partition")
     same(trie.space_root(partitions), raw(vector["root"]), "root of the space")
 
 

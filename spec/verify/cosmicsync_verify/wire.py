@@ -218,7 +218,7 @@ def _node(r: Reader) -> dict:
 
 def _want(r: Reader) -> dict:
     log, start, length = _logref(r), r.varint(LOW), r.varint(LOW)
-    need(length >= 1 and start + length <= LOW, "a length is out of range")
+    need(length >= 1, "an empty span")
     return {"log": log, "from": start, "to": start + length, "again": r.flag()}
 
 
@@ -245,7 +245,7 @@ def _credit(r: Reader) -> dict:
 
 def _gone(r: Reader) -> dict:
     log, start, length, reason = _logref(r), r.varint(LOW), r.varint(LOW), r.u8()
-    need(length >= 1 and start + length <= LOW and reason < 3, "a length or reason is out of range")
+    need(length >= 1 and reason < 3, "an empty span or an unknown reason")
     return {"log": log, "from": start, "to": start + length, "reason": reason}
 
 
@@ -295,8 +295,42 @@ def range_from_zero(log: tuple[int, int], card: bytes, entries: list[bytes], sig
     return b"\7" + _ref(log) + b"\0" + prefixed(card) + varint(len(entries)) + packed + signature
 
 
+def range_from(log: tuple[int, int], start: int, h_prev: bytes, entries: list[bytes], signature: bytes) -> bytes:
+    packed = b"".join(prefixed(entry) for entry in entries)
+    return b"\7" + _ref(log) + varint(start) + h_prev + varint(len(entries)) + packed + signature
+
+
+def changes(tips: list[tuple[tuple[int, int], int]]) -> bytes:
+    return b"\3" + _tip_list(tips)
+
+
+def nodes(space: int, answered: int, packed: list[bytes]) -> bytes:
+    return b"\4" + varint(space) + varint(answered) + varint(len(packed)) + b"".join(packed)
+
+
+def _place(partition: bytes | None, path: list[int], leaf: bool) -> bytes:
+    kind = (partition is not None) | leaf << 1
+    padded = path + [0] * (len(path) % 2)
+    steps = bytes(padded[at] << 4 | padded[at + 1] for at in range(0, len(padded), 2))
+    return bytes([kind]) + (partition or b"") + bytes([len(path)]) + steps
+
+
+def inner_node(partition: bytes | None, path: list[int], children: list[bytes | None]) -> bytes:
+    bitmap = sum(1 << at for at, child in enumerate(children) if child is not None)
+    present = b"".join(child for child in children if child is not None)
+    return _place(partition, path, False) + bitmap.to_bytes(2, "little") + present
+
+
+def leaf_node(partition: bytes | None, path: list[int], items: list[bytes]) -> bytes:
+    return _place(partition, path, True) + bytes([len(items)]) + b"".join(items)
+
+
+def _tip_list(tips: list[tuple[tuple[int, int], int]]) -> bytes:
+    return varint(len(tips)) + b"".join(_ref(log) + varint(seq) for log, seq in tips)
+
+
 def ack(tips: list[tuple[tuple[int, int], int]]) -> bytes:
-    return b"\x09" + varint(len(tips)) + b"".join(_ref(log) + varint(seq) for log, seq in tips)
+    return b"\x09" + _tip_list(tips)
 
 
 def settled(space: int, position: int, root: bytes) -> bytes:
