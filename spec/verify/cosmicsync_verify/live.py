@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import socket
@@ -14,7 +15,8 @@ from . import crypto, identity, log, peer, values, wire
 from .codec import Refused, need, prefixed, varint
 from .identity import DeviceKeys, Invite
 from .node import Node
-from .peer import Closed, Device, Link
+from .log import Card
+from .peer import Closed, Device, Link, Log
 from .session import LIVE_CHANNEL, Session
 from .space import Space, Writer
 
@@ -22,6 +24,16 @@ Check = tuple[str, str, Callable[[], str | None]]
 
 CITY = {"city": "Agawam", "population": 18537, "area": 60.25, "open": True, "mayor": None}
 OWN = {"city": "Ōsaka", "population": 2752412, "open": False}
+
+
+#: wire.md: what it breaks, the channel, the message, the close code.
+BROKEN_RULES = [
+    ("a number that is not minimal", 0, b"\x0e\x81\x00", 16),
+    ("an unknown message", 0, b"\x7f", 16),
+    ("a message on another channel than 0", 2, b"\x0e\x01", 18),
+    ("an unknown handle", 0, wire.want((77, 0), 0, 1, False), 19),
+    ("more answers than nodes", 0, wire.nodes(0, 5, []), 18),
+]
 
 
 class Live:
@@ -53,6 +65,11 @@ class Live:
         yield "handshake", "XX dialled by the node", self.answer
         yield "refusal", "a run whose head is forged ends the link with BadSignature", self.forged_head
         yield "refusal", "a run whose entry was changed ends the link with BadSignature", self.changed_entry
+        yield "refusal", "a card without the epoch's admission ends the link with BadCard", self.unadmitted_card
+        yield "refusal", "a card of another space ends the link with BadCard", self.foreign_card
+        for what, channel, message, code in BROKEN_RULES:
+            yield "refusal", f"{what} ends the link with code {code}", self._rule(channel, message, code)
+        yield "refusal", "a Noise key other than the certified one is refused", self.stolen_credential
         yield "refusal", "a stranger is refused", self.stranger
 
     def put(self, key: str, value: dict) -> None:
@@ -236,27 +253,67 @@ class Live:
         return self._spoiled(lambda entry, signature: (entry[:-1] + bytes([entry[-1] ^ 1]), signature), 34)
 
     def _spoiled(self, spoil: Callable[[bytes, bytes], tuple[bytes, bytes]], code: int) -> str:
+        session, held = self._new_log(lambda card: card)
+        entry, signature = spoil(held.raw[0], held.signature)
+        return self._refused_run(session, held.card, entry, signature, code)
+
+    def unadmitted_card(self) -> str:
+        session, held = self._new_log(lambda card: dataclasses.replace(card, admission=bytes(64)))
+        return self._refused_run(session, held.card, held.raw[0], held.signature, 32)
+
+    def foreign_card(self) -> str:
+        session, held = self._new_log(lambda card: dataclasses.replace(card, space_token=bytes(16)))
+        return self._refused_run(session, held.card, held.raw[0], held.signature, 32)
+
+    def _new_log(self, change: Callable[[Card], Card]) -> tuple[Session, Log]:
+        """A link, and a log of one entry that this device does not keep."""
         assert self.device
         session = Session.dial(self.node.address, self.device)
+        kept = dict(self.device.logs)
         space = Space.read(self.device)
         writer = space.open_log("main", space.current())
-        logs = dict(self.device.logs)
+        writer.card = change(writer.card)
         writer.append(log.Header(log.UPDATE, 0), [])
         held = self.device.logs[writer.card.log_id]
-        self.device.logs = logs
-        entry, signature = spoil(held.raw[0], held.signature)
-        run = wire.range_from_zero((0, 0), held.card.encode(), [entry], signature)
-        session.link.send((0, wire.logs(0, [writer.card.log_id])), (LIVE_CHANNEL, run))
+        self.device.logs = kept
+        self.device.journal.pop(writer.card.log_id)
+        return session, held
+
+    def _refused_run(self, session: Session, card: Card, entry: bytes, signature: bytes, code: int) -> str:
+        run = wire.range_from_zero((0, 0), card.encode(), [entry], signature)
+        session.link.send((0, wire.logs(0, [card.log_id])), (LIVE_CHANNEL, run))
+        return self._closed(session, code)
+
+    def _closed(self, session: Session, code: int) -> str:
         session.run(lambda: session.closed is not None)
         need(session.closed == code, f"the link ended with {session.closed}, not {code}")
         session.link.stream.close()
         return f"code {code}"
 
+    def _rule(self, channel: int, message: bytes, code: int) -> Callable[[], str]:
+        def check() -> str:
+            assert self.device
+            session = Session.dial(self.node.address, self.device)
+            session.run(lambda: session.opened is not None)
+            session.link.send((channel, message))
+            return self._closed(session, code)
+
+        return check
+
+    def stolen_credential(self) -> None:
+        assert self.device
+        thief = DeviceKeys(self.keys.seed, os.urandom(32), self.keys.hpke)
+        self._silent(thief, self.device.credential)
+
     def stranger(self) -> None:
         keys = DeviceKeys(os.urandom(32), os.urandom(32), os.urandom(32))
+        self._silent(keys, _stranger(keys))
+
+    def _silent(self, keys: DeviceKeys, credential: bytes) -> None:
+        """The node ends the handshake without a byte after message 3."""
         with Link.dial(self.node.address, wire.XX, keys) as link:
             link.hello()
-            link.say_hello(peer.plain_hello(os.urandom(8), _stranger(keys), None))
+            link.say_hello(peer.plain_hello(os.urandom(8), credential, None))
             try:
                 link.plaintext()
             except (Closed, ConnectionError):
