@@ -193,7 +193,10 @@ fn contents(sample: &Sample, log: &SampleLog, seq: usize, header: &Header) -> Va
         let body = reader.open_body(item.section, &seed, dictionary.as_deref(), &mut codec);
         found.insert(item.section, ("body", body.expect("an own body opens")));
     }
-    found.iter().map(|(section, (kind, plain))| json!({ "section": section, "kind": kind, "plain": hex(plain) })).collect()
+    found
+        .iter()
+        .map(|(section, (kind, plain))| json!({ "section": section, "kind": kind, "plain": hex(plain) }))
+        .collect()
 }
 
 fn head_bytes(head: &Head) -> Vec<u8> {
@@ -297,9 +300,7 @@ fn messages(sample: &Sample) -> Value {
         ("app", Message::App { kind: 1, body: Bytes::from_static(b"body") }),
         ("close", Message::Close { code: 33, detail: 0 }),
     ];
-    let one = |(name, message): &(&str, Message)| {
-        json!({ "message": name, "fields": show::fields(message), "bytes": hex(message.encode()) })
-    };
+    let one = |(name, message): &(&str, Message)| json!({ "message": name, "fields": show::fields(message), "bytes": hex(message.encode()) });
     Value::Array(list.iter().map(one).collect())
 }
 

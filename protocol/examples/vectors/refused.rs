@@ -53,7 +53,7 @@ fn things(sample: &Sample) -> Vec<(&'static str, Vec<u8>, Accepts)> {
         ("card", live.card_bytes().to_vec(), card),
         ("entry", live.entries[0].bytes.to_vec(), entry),
         ("hello", hello(Role::Member(sample.credentials[0].encode())).encode(), is_hello),
-("message", head.encode().to_vec(), message),
+        ("message", head.encode().to_vec(), message),
         ("value", row(501).encode(), value),
     ]
 }

@@ -19,14 +19,18 @@ pub(crate) fn fields(message: &Message) -> Value {
         Message::Nodes { space, answered, nodes } => {
             json!({ "space": space, "answered": answered, "nodes": nodes.iter().map(node).collect::<Vec<_>>() })
         }
-        Message::Want { log: of, from, to, again } => json!({ "log": log(*of), "from": from, "to": to, "again": again }),
+        Message::Want { log: of, from, to, again } => {
+            json!({ "log": log(*of), "from": from, "to": to, "again": again })
+        }
         Message::WantHead { log: of, card } => json!({ "log": log(*of), "card": card }),
         Message::Range { log: of, card, run } => range(*of, card.as_ref().map(hex), run),
         Message::Head { log: of, card, seq, h, signature } => json!({
             "log": log(*of), "card": card.as_ref().map(hex), "seq": seq, "h": hex(h), "signature": hex(signature),
         }),
         Message::Credit { class, bytes } => json!({ "channel": channel(*class), "bytes": bytes }),
-        Message::Settled { space, position, root } => json!({ "space": space, "position": position, "root": hex(root) }),
+        Message::Settled { space, position, root } => {
+            json!({ "space": space, "position": position, "root": hex(root) })
+        }
         Message::Gone { log: of, from, to, reason } => {
             json!({ "log": log(*of), "from": from, "to": to, "reason": *reason as u8 })
         }

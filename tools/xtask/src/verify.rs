@@ -58,9 +58,10 @@ pub(crate) fn outcome(program: &Path) -> Result<Outcome, Failure> {
     for line in text.lines().filter(|line| line.contains("\"passed\": false")) {
         eprintln!("{line}");
     }
-    let last = text.lines().last().ok_or_else(|| {
-        format!("the verifier printed nothing: {}", String::from_utf8_lossy(&printed.stderr).trim())
-    })?;
+    let last = text
+        .lines()
+        .last()
+        .ok_or_else(|| format!("the verifier printed nothing: {}", String::from_utf8_lossy(&printed.stderr).trim()))?;
     Ok(serde_json::from_str(last)?)
 }
 

@@ -24,8 +24,13 @@ use std::path::{Path, PathBuf};
 type Proof = fn(&Setting, &mut Report<'_>) -> Result<(), Failure>;
 
 /// The proofs, by the id of their claim.
-const PROOFS: &[(&str, Proof)] =
-    &[("import", import::prove), ("traces", traces::prove), ("cost", cost::prove), ("crash", crash::prove), ("spec", spec::prove)];
+const PROOFS: &[(&str, Proof)] = &[
+    ("import", import::prove),
+    ("traces", traces::prove),
+    ("cost", cost::prove),
+    ("crash", crash::prove),
+    ("spec", spec::prove),
+];
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
