@@ -7,14 +7,18 @@ import json
 import os
 import socket
 import tempfile
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from . import crypto, identity, log, peer, values, wire
 from .codec import Refused, need, prefixed, varint
+from .founder import Founder
 from .identity import DeviceKeys, Invite
 from .node import Node
+from .noise_link import REKEY_EVERY
 from .log import Card
 from .peer import Closed, Device, Link, Log
 from .session import LIVE_CHANNEL, Session
@@ -34,6 +38,9 @@ BROKEN_RULES = [
     ("an unknown handle", 0, wire.want((77, 0), 0, 1, False), 19),
     ("more answers than nodes", 0, wire.nodes(0, 5, []), 18),
 ]
+
+
+IMPORTED = 3_000
 
 
 class Live:
@@ -62,6 +69,9 @@ class Live:
         yield "entry", "an edit of the node's document, made while apart, is announced and merged", self.edit
         yield "sync", "a repair walk finds what either side lacks", self.walk
         yield "sync", "an idle reconnect is two messages", self.idle
+        yield "entry", "an import opens: a dictionary, and a data key for each document", self.read_import
+        yield "entry", "collections have the digest that the node gives them", self.digest
+        yield "handshake", "both directions rekey after 65,536 messages", self.rekey
         yield "handshake", "XX dialled by the node", self.answer
         yield "refusal", "a run whose head is forged ends the link with BadSignature", self.forged_head
         yield "refusal", "a run whose entry was changed ends the link with BadSignature", self.changed_entry
@@ -226,6 +236,53 @@ class Live:
         session.leave()
         return f"{sent} bytes sent"
 
+    def read_import(self) -> str:
+        device = self.device
+        assert device
+        rows = {f"{at:05}": {"zip": f"{at:05}", "city": f"City {at % 97}", "note": "x" * (at % 60)} for at in range(IMPORTED)}
+        file = self.node.folder.with_name("towns.ndjson")
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows.values()))
+        session = Session.dial(self.node.address, device)
+        need(session.run(lambda: session.opened is not None), _state(session))
+        self.node.run("import", str(file), "--collection", "towns", "--id-column", "zip")
+        need(session.run(lambda: self._is_imported() and session.agrees()), _state(session))
+        session.settle()
+        session.leave()
+        space = Space.read(device)
+        found = space.documents()
+        for key, row in rows.items():
+            roots = found.get(identity.document_id(space.id, identity.collection_id(space.id, "towns"), key))
+            need(roots is not None and roots["doc"] == row, f"document {key} is {roots}")
+        return f"{len(rows)} documents"
+
+    def _is_imported(self) -> bool:
+        """Whether the bulk log is here to its end."""
+        assert self.device
+        space = Space.read(self.device)
+        bulk = [name for name, held in self.device.logs.items() if held.card.lane == identity.BULK]
+        return any(space.openers(name)[-1].header().kind == log.LOG_CLOSE for name in bulk)
+
+    def digest(self) -> str:
+        assert self.device
+        space, told = Space.read(self.device), self.node.run("space", "digest")[0]
+        for collection in told["collections"]:
+            count, digest = space.digest(collection["collection"])
+            expected = (collection["documents"], collection["digest"])
+            need((count, digest.hex()) == expected, f"{collection['collection']}: {count}, {digest.hex()}, not {expected}")
+        return f"{len(told['collections'])} collections"
+
+    def rekey(self) -> str:
+        assert self.device
+        session = Session.dial(self.node.address, self.device)
+        need(session.run(lambda: session.opened is not None), _state(session))
+        began, link = time.monotonic(), session.link
+        while link.noise.opened <= REKEY_EVERY or link.noise.sealed <= REKEY_EVERY:
+            link.send((0, wire.ping(link.noise.sealed)))
+            before = session.pongs
+            need(session.run(lambda: session.pongs > before), f"no pong: {_state(session)}")
+        session.leave()
+        return f"{link.noise.opened} messages in {time.monotonic() - began:.1f} s"
+
     def answer(self) -> str:
         device = self.device
         assert device
@@ -356,6 +413,72 @@ def _value_in(shown: Any) -> Any:
     return shown.get("value", shown) if isinstance(shown, dict) else shown
 
 
+class Hosted:
+    """A node that joins a space which this package founded."""
+
+    def __init__(self, node: Node, server: socket.socket):
+        self.node, self.server = node, server
+        self.founder = Founder()
+        self.session: Session | None = None
+        self.joining: Future | None = None
+
+    def checks(self) -> Iterator[Check]:
+        yield "founding", "a node joins by an invite of this peer, over XXpsk0", self.admit
+        yield "founding", "it dials again, over XX, and takes everything", self.serve
+        yield "founding", "it shows the document of this peer, and its own edit arrives", self.exchange
+
+    def admit(self) -> str:
+        founder = self.founder
+        founder.found("harbour")
+        space = Space.read(founder.device)
+        space.write_document("cities", "osaka", OWN)
+        invite = founder.invite(self.server.getsockname()[1])
+        # The command ends once the keys are there, so it needs what `serve` sends.
+        self.joining = ThreadPoolExecutor(1).submit(self.node.run, "space", "join", invite.line())
+        stream, _ = self.server.accept()
+        with stream:
+            claim = founder.admit(stream, invite)
+        return f"device {claim.device.hex()[:16]}"
+
+    def _accept(self) -> Session:
+        """The next link of the node, by pattern 1."""
+        device = self.founder.device
+        stream, _ = self.server.accept()
+        link = Link.answer(stream, device.keys, device.hello())
+        theirs = link.hello()
+        return Session(link, device, peer.judge(link, theirs, device.hello()), theirs.incarnation)
+
+    def serve(self) -> str:
+        session = self.session = self._accept()
+        names = set(self.founder.device.logs)
+        need(session.run(lambda: names <= {name for name, end in session.acked.items() if end}), _state(session))
+        session.settle()
+        assert self.joining
+        (joined,) = self.joining.result(60)
+        need(joined["name"] == "harbour", f"`space join` shows {joined}")
+        return f"{len(names)} logs"
+
+    def exchange(self) -> str:
+        session, device = self.session, self.founder.device
+        assert session
+        shown = _value_in(self.node.run("doc", "get", "cities/osaka")[0])
+        need(shown == OWN, f"`doc get` shows {shown}")
+        self.node.run("doc", "put", "cities/osaka", json.dumps(OWN | {"open": True}))
+        expected = OWN | {"open": True}
+        found = session.run(lambda: self._osaka() == expected and session.agrees())
+        need(found, f"{self._osaka()}, {_state(session)}")
+        told = self.node.run("space", "digest")[0]["collections"]
+        for collection in told:
+            count, digest = Space.read(device).digest(collection["collection"])
+            need((count, digest.hex()) == (collection["documents"], collection["digest"]), "digests differ")
+        session.leave()
+        return f"root {device.root().hex()}"
+
+    def _osaka(self) -> Any:
+        space = Space.read(self.founder.device)
+        return space.document(_document(space, "osaka"))["doc"]
+
+
 def run(program: Path, check: Callable[[str, str, Callable[[], str | None]], bool]) -> dict[str, int]:
     """Runs every check; those that need an earlier one fail with it. Returns what was done."""
     with tempfile.TemporaryDirectory(prefix="cosmicsync-verify-") as folder:
@@ -363,6 +486,11 @@ def run(program: Path, check: Callable[[str, str, Callable[[], str | None]], boo
             live = Live(node)
             for part, name, work in live.checks():
                 check(part, name, work)
+        with Node(program, Path(folder) / "guest", has_user=False) as guest:
+            with socket.create_server(("127.0.0.1", 0)) as server:
+                server.settimeout(20)
+                for part, name, work in Hosted(guest, server).checks():
+                    check(part, name, work)
     return {
         "handshakes": len(live.handshakes),
         "entries_opened": live.entries_opened,

@@ -14,13 +14,14 @@ from .codec import need
 class Node:
     """A data directory and the process that serves it. Use it as a context."""
 
-    def __init__(self, program: Path, folder: Path):
-        self.program, self.folder = program, folder
+    def __init__(self, program: Path, folder: Path, has_user: bool = True):
+        self.program, self.folder, self.has_user = program, folder, has_user
         self.process: subprocess.Popen | None = None
         self.address = ("", 0)
 
     def __enter__(self) -> Node:
-        self.run("init", "--name", "node")
+        if self.has_user:
+            self.run("init", "--name", "node")
         command = self._command("up", "--listen", "127.0.0.1:0")
         log = open(self.folder.with_suffix(".log"), "wb")
         self.process = subprocess.Popen(

@@ -47,10 +47,14 @@ class Link:
     def answer(cls, stream: socket.socket, keys: DeviceKeys, hello: wire.Hello) -> Link:
         """The responder's side of pattern 1, up to message 2."""
         link = cls(stream, Noise(wire.XX, False, keys.noise), dialled=False)
-        need(link._exactly(8) == wire.preamble(wire.XX), "another preamble")
-        need(link.noise.read(link.message(LATER_BYTES_MAX)) == b"", "message 1 has a payload")
-        stream.sendall(framed(link.noise.write(hello.encode())))
+        link.expect_preamble()
+        link.say_hello(hello)
         return link
+
+    def expect_preamble(self) -> None:
+        """Reads preamble and message 1."""
+        need(self._exactly(8) == wire.preamble(self.noise.pattern), "another preamble")
+        need(self.noise.read(self.message(LATER_BYTES_MAX)) == b"", "message 1 has a payload")
 
     def _exactly(self, length: int) -> bytes:
         while len(self.buffer) < length:
@@ -82,14 +86,18 @@ class Link:
     def send(self, *messages: tuple[int, bytes]) -> None:
         """Messages with their channels, in one transport message if they fit."""
         plaintext = b"".join(wire.frame(channel, message) for channel, message in messages)
-        if len(plaintext) <= 65_519:
-            sealed = framed(self.noise.seal(plaintext))
-            self.sent_bytes += len(sealed)
-            self.stream.sendall(sealed)
+        if len(plaintext) <= wire.CHUNK_BYTES_MAX:
+            self.send_plaintext(plaintext)
             return
         need(len(messages) > 1, "a message of a test is too long")
         for message in messages:
             self.send(message)
+
+    def send_plaintext(self, plaintext: bytes) -> None:
+        """One message of the sealed stream."""
+        sealed = framed(self.noise.seal(plaintext))
+        self.sent_bytes += len(sealed)
+        self.stream.sendall(sealed)
 
     def receive(self, seconds: float) -> tuple[int, bytes] | None:
         """The next logical message and its channel; none if nothing comes for so long."""

@@ -26,7 +26,7 @@ class Session:
         self.opened: wire.Message | None = None
         self.settled: wire.Message | None = None
         self.acked: dict[bytes, int] = {}
-        self.ranges = self.nodes_received = 0
+        self.ranges = self.nodes_received = self.pongs = 0
         self.closed: int | None = None
         self.walking = False
         self.unanswered = 0
@@ -193,6 +193,9 @@ class Session:
 
     def _credit(self, message: wire.Message) -> None:
         """What this peer writes never fills a window."""
+
+    def _pong(self, _: wire.Message) -> None:
+        self.pongs += 1
 
     def _ping(self, message: wire.Message) -> None:
         self.link.send((0, wire.pong(message.nonce)))

@@ -9,7 +9,7 @@ from typing import Any
 
 import loro
 
-from . import control, crypto, identity, log
+from . import control, crypto, identity, log, values
 from .codec import need
 from .identity import Credential, Epoch, KeyEpoch
 from .log import Card, Header, Item, Opener, Place, Plain
@@ -144,11 +144,33 @@ class Space:
             return self.openers(header.logs[at[0]])[at[1]].key_box(at[2])
         return None
 
+    def documents(self) -> dict[bytes, Any]:
+        """Both roots of every document, by id."""
+        found: dict[bytes, list[Update]] = {}
+        for update in self.updates():
+            found.setdefault(update.document, []).append(update)
+        return {document: self._materialise(updates) for document, updates in found.items()}
+
     def document(self, document: bytes) -> Any:
-        """Both roots of a document, from all its updates in any order."""
-        engine = loro.LoroDoc()
+        """Both roots of a document."""
         found = [update for update in self.updates() if update.document == document]
         need(bool(found), "no update of the document")
+        return self._materialise(found)
+
+    def digest(self, collection: str) -> tuple[int, bytes]:
+        """How many documents a collection has, and its digest: documents.md 10."""
+        members = {
+            document: roots["doc"]
+            for document, roots in self.documents().items()
+            if roots["meta"].get("collection") == collection and not roots["meta"].get("deleted")
+        }
+        parts = [document + values.digest(members[document]) for document in sorted(members)]
+        return len(parts), crypto.derive("cosmicsync collection digest 1", *parts)
+
+    @staticmethod
+    def _materialise(found: list[Update]) -> Any:
+        """Imports the updates of a document, in any order."""
+        engine = loro.LoroDoc()
         for update in sorted(found, key=lambda update: (update.log, update.seq)):
             meta = loro.LoroDoc.decode_import_blob_meta(update.data, True)
             peers = list(meta.partial_end_vv.sub_vec(meta.partial_start_vv).inner())
@@ -221,12 +243,12 @@ class Writer:
     seed: bytes
     epoch: Epoch
 
-    def append(self, header: Header, sections: list[Plain]) -> None:
+    def append(self, header: Header, sections: list[Plain], flags: int = 0) -> None:
         name = self.card.log_id
         held = self.device.logs.get(name)
         seq, h_prev = (len(held.entries), held.h) if held else (0, name)
-        named = 0 if self.epoch.id == self.card.epoch_id else log.EPOCH
-        place = Place(name, seq, named, self.epoch.id, h_prev)
+        flags |= 0 if self.epoch.id == self.card.epoch_id else log.EPOCH
+        place = Place(name, seq, flags, self.epoch.id, h_prev)
         entry = log.seal_entry(place, self.epoch, header, sections, os.urandom(16))
         h = entry.chain(h_prev, self.card)
         signature = crypto.sign(self.seed, log.head_message(name, seq, h))

@@ -337,6 +337,10 @@ def settled(space: int, position: int, root: bytes) -> bytes:
     return b"\x0b" + varint(space) + varint(position) + root
 
 
+def ping(nonce: int) -> bytes:
+    return b"\x0e" + varint(nonce)
+
+
 def pong(nonce: int) -> bytes:
     return b"\x0f" + varint(nonce)
 

@@ -20,7 +20,7 @@ const FULL: &[Step] = &[
     ("rustdoc", 60, rustdoc),
     ("docs", 60, walkthrough::run),
     ("vectors", 30, vectors_check),
-    ("verify", 60, verify::check),
+    ("verify", 120, verify::check),
     ("wasm", 480, wasm::run),
 ];
 
