@@ -20,8 +20,11 @@ pub(crate) const SEGMENT_ENTRIES_MAX: u64 = 64;
 /// A segment also ends once its entries reach this many bytes.
 pub(crate) const SEGMENT_BYTES_MIN: u64 = 256 * 1024;
 
-/// Most intervals of entries that a log may be held in.
+/// Most intervals of entries that the row of a log may name.
 const SPANS_MAX: usize = 4096;
+/// In how many intervals a log may be held before only entries that touch one are taken: each costs memory, and bytes
+/// of the log's row whenever it grows.
+pub(crate) const SCATTERED_MAX: usize = 256;
 
 /// How far a log goes, here.
 #[derive(Debug, Clone, Default)]
@@ -104,6 +107,12 @@ impl Log {
         if self.staged.tip.as_ref().is_none_or(|tip| tip.seq < head.seq) {
             self.staged.tip = Some(head);
         }
+    }
+
+    /// Whether entries from `first` to `last` meet or overlap some that are held.
+    pub(crate) fn touches(&self, first: u64, last: u64) -> bool {
+        let around = first.saturating_sub(1)..=last.saturating_add(1);
+        self.staged.held.first_gap_in(around.clone()) != Some(around)
     }
 
     /// The seq of the next entry.

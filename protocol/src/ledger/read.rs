@@ -8,6 +8,7 @@ use super::recent::Held;
 use super::rows::{DocRef, EntryRef, IndexRow, PartNo, entry_key, listing_key, log_key, put};
 use super::{Batch, Ledger, Work};
 use crate::log::Codec;
+use crate::sealed::TAG_BYTES;
 use crate::log::entry::FLAG_OPEN;
 use crate::log::header::{EntryKind, Header, KeyRef};
 use crate::log::read::{EntryReader, OpenError};
@@ -22,6 +23,11 @@ use std::collections::BTreeMap;
 
 /// How much of a log is read back at a time.
 const READ_BYTES_MAX: usize = 1024 * 1024;
+
+/// After so many documents in one commit the entries behind are read in the next, which bounds its memory.
+const INDEXED_MAX: usize = 4096;
+/// How many logs are read back at a time: each takes up to [`READ_BYTES_MAX`].
+const READING_MAX: usize = 8;
 
 /// What became of an attempt to read an entry.
 enum Reading {
@@ -47,7 +53,7 @@ impl Ledger {
         let mut docs = Vec::new();
         for (at, held) in fresh {
             let unread_before = self.book.log(no).staged.unread().is_some_and(|seq| seq < at.seq);
-            if unread_before && control {
+            if (unread_before && control) || docs.len() >= INDEXED_MAX {
                 break;
             }
             match self.read_entry(*at, held, &mut docs, batch) {
@@ -70,19 +76,22 @@ impl Ledger {
 
     /// Asks the store for the unread entries of all logs, if something was learned that may let them be read.
     pub(crate) fn poll_unread(&mut self) {
-        if !core::mem::take(&mut self.woken) {
-            return;
+        if core::mem::take(&mut self.woken) {
+            self.waking.clone_from(&self.unread);
         }
-        let logs: Vec<_> = self.unread.iter().copied().filter(|no| !self.reading.contains(no)).collect();
-        for no in logs {
-            self.read_on(no);
+        while self.reading.len() < READING_MAX
+            && let Some(no) = self.waking.pop_first()
+        {
+            if !self.reading.contains(&no) {
+                self.read_on(no);
+            }
         }
     }
 
     /// A log's entries became durable: those that could not be read when they came may be by now.
     pub(super) fn wake(&mut self, no: LogNo) {
-        if self.unread.contains(&no) && !self.reading.contains(&no) {
-            self.read_on(no);
+        if self.unread.contains(&no) {
+            self.waking.insert(no);
         }
     }
 
@@ -105,7 +114,6 @@ impl Ledger {
     /// Entries that were asked for came.
     pub(crate) fn handle_entries(&mut self, no: LogNo, rows: &[Row]) {
         self.reading.remove(&no);
-        let before = self.book.log(no).staged.unread();
         let mut fresh = Vec::new();
         for (row_key, row) in rows {
             let Ok(seq) = super::rows::entry_seq(row_key) else { continue };
@@ -118,13 +126,9 @@ impl Ledger {
         let mut batch = Batch::default();
         self.read_entries(no, &fresh, &mut batch);
         self.submit(batch);
-        let after = self.book.log(no).staged.unread();
-        match after {
-            None => {
-                self.unread.remove(&no);
-            }
-            Some(_) if after != before => self.woken = true,
-            Some(_) => {}
+        // What was read is durable before more is: its commit wakes the log again.
+        if self.book.log(no).staged.unread().is_none() {
+            self.unread.remove(&no);
         }
     }
 
@@ -166,7 +170,7 @@ impl Ledger {
         if header.kind == EntryKind::LogClose {
             self.book.log_mut(at.log).closed = true;
         }
-        self.index(at, owner.partition, &header, docs, batch);
+        self.index(at, held, owner.partition, &header, docs, batch);
         Reading::Done
     }
 
@@ -174,12 +178,20 @@ impl Ledger {
     fn index(
         &mut self,
         at: EntryRef,
+        held: &Held,
         partition: PartNo,
         header: &Header,
         docs: &mut Vec<(DocRef, IndexRow)>,
         batch: &mut Batch,
     ) {
+        let mut section_before = 0;
         for item in &header.items {
+            // Each names a section of its own, in order: else a few bytes of header would become any number of rows.
+            let section = held.entry.sections().get(item.section as usize);
+            if item.section <= section_before || section.is_none_or(|section| section.len() < TAG_BYTES) {
+                continue;
+            }
+            section_before = item.section;
             let key_at = match item.key {
                 KeyRef::Here { section } => (at, section),
                 KeyRef::Own { seq, section } => (EntryRef { log: at.log, seq }, section),

@@ -3,11 +3,12 @@
 //! The layout, its hashes, signatures and seals, as pure functions of bytes and keys. Nothing here knows a link, a
 //! store or a document, decides who may read or write, or draws randomness (`spec/log.md`).
 
-mod aead;
 pub mod card;
 pub mod chain;
 pub mod compress;
 pub mod entry;
+#[cfg(feature = "testkit")]
+pub mod forge;
 pub mod head;
 pub mod header;
 pub mod read;
