@@ -41,6 +41,7 @@ BROKEN_RULES = [
 
 
 IMPORTED = 3_000
+SNAPSHOT = 3
 
 
 class Live:
@@ -71,6 +72,8 @@ class Live:
         yield "sync", "an idle reconnect is two messages", self.idle
         yield "entry", "an import opens: a dictionary, and a data key for each document", self.read_import
         yield "entry", "collections have the digest that the node gives them", self.digest
+        yield "entry", "a log whose card nobody admitted is held and not read", self.unadmitted_log
+        yield "entry", "an entry of a later version's kind is held and not read", self.later_kind
         yield "handshake", "both directions rekey after 65,536 messages", self.rekey
         yield "handshake", "XX dialled by the node", self.answer
         yield "refusal", "a run whose head is forged ends the link with BadSignature", self.forged_head
@@ -270,6 +273,27 @@ class Live:
             expected = (collection["documents"], collection["digest"])
             need((count, digest.hex()) == expected, f"{collection['collection']}: {count}, {digest.hex()}, not {expected}")
         return f"{len(told['collections'])} collections"
+
+    def unadmitted_log(self) -> str:
+        return self._unread("nowhere", lambda card: dataclasses.replace(card, epoch_id=os.urandom(16), admission=bytes(64)), log.UPDATE)
+
+    def later_kind(self) -> str:
+        return self._unread("later", lambda card: card, SNAPSHOT)
+
+    def _unread(self, key: str, change: Callable[[Card], Card], kind: int) -> str:
+        device = self.device
+        assert device and self.own
+        space = Space.read(device)
+        blank = space.open_log("main", space.current())
+        card = change(blank.card)
+        space.write_unread(self.own[0], card, blank.seed, key, kind)
+        session = Session.dial(self.node.address, device)
+        need(session.run(lambda: session.acked.get(card.log_id) == 1 and session.agrees()), _state(session))
+        session.settle()
+        session.leave()
+        listed = [shown.get("key") for shown in self.node.run("doc", "list", "cities")]
+        need("osaka" in listed and key not in listed, f"`doc list` shows {listed}")
+        return f"log {card.log_id.hex()[:16]}"
 
     def rekey(self) -> str:
         assert self.device

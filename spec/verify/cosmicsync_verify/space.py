@@ -36,6 +36,7 @@ class Space:
     devices: dict[bytes, Credential] = field(default_factory=dict)
     owners: dict[bytes, bytes] = field(default_factory=dict)
     names: list[str] = field(default_factory=list)
+    admitted: set[bytes] = field(default_factory=set)
     records: int = 0
 
     @classmethod
@@ -78,10 +79,12 @@ class Space:
                 self.epochs[before.id] = before
 
     def _verify_cards(self) -> None:
-        for held in self.device.logs.values():
+        """Finds the logs that may be read: a card of an epoch without a key admits nothing."""
+        for name, held in self.device.logs.items():
             epoch = self.epochs.get(held.card.epoch_id)
-            need(epoch is not None, "a card of an epoch without a key")
-            held.card.verify(crypto.ed25519_public(epoch.admission_seed))
+            if epoch is not None:
+                held.card.verify(crypto.ed25519_public(epoch.admission_seed))
+                self.admitted.add(name)
 
     def openers(self, name: bytes) -> list[Opener]:
         held = self.device.logs[name]
@@ -92,10 +95,11 @@ class Space:
     def _read_records(self) -> None:
         member = self.device.space.creator.user_id
         lists = {}
-        for name in self._control():
+        for name in self.admitted & set(self._control()):
             lists[name] = []
             for opener in self.openers(name):
-                need(opener.header().kind == log.CONTROL, "another kind of entry in control")
+                if opener.header().kind != log.CONTROL:
+                    continue
                 section = 2 if opener.open_section() is not None else 1
                 lists[name].append(control.decode_records(opener.records(section)))
         for records in [records for entries in lists.values() for records in entries]:
@@ -123,12 +127,12 @@ class Space:
     def updates(self) -> list[Update]:
         """Every update in the logs that have an owner, opened."""
         found = []
-        for name in set(self.device.logs) - set(self._control()):
-            if name not in self.owners:
-                continue
+        for name in self.admitted & set(self.owners) - set(self._control()):
             openers = self.openers(name)
             for opener in openers:
                 header = opener.header()
+                if header.kind != log.UPDATE:
+                    continue
                 for item in header.items:
                     data = opener.body(item, self._seed(header, item, opener, openers))
                     found.append(Update(name, opener.place.seq, item.document, data))
@@ -210,6 +214,20 @@ class Space:
         box = Plain(data_seed, epoch.key_box_key)
         content.append(header, [box, Plain(log.deflate(update), identity.data_key(data_seed))])
         return records, content
+
+    def write_unread(self, records: Writer, card: Card, seed: bytes, key: str, kind: int) -> None:
+        """Announces a log in an own control log, and writes an entry of some kind with a document in it."""
+        device, epoch = self.device.keys, self.current()
+        statement = control.log_open(card, self.partition("main")[0], device.device, device.seed)
+        plain = log.deflate(control.encode_records([statement]))
+        records.append(Header(log.CONTROL, now_ms()), [Plain(plain, epoch.records_key)])
+        collection = identity.collection_id(self.id, "cities")
+        item = Item(identity.document_id(self.id, collection, key), 0, 2, (0, 1), None)
+        update = make_update(identity.peer_id(card.log_id), "cities", key, {})
+        box, body = os.urandom(16), log.deflate(update)
+        header = Header(kind, now_ms(), collections=[collection], items=[item])
+        sections = [Plain(box, epoch.key_box_key), Plain(body, identity.data_key(box))]
+        Writer(self.device, card, seed, epoch).append(header, sections)
 
     def edit_document(self, content: Writer, document: bytes, changes: dict) -> None:
         """Sets members of a document that others wrote, in an entry of an own log."""

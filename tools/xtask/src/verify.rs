@@ -47,7 +47,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 
 /// The same as a step of `test`, on the debug build.
 pub(crate) fn check() -> Result<(), Failure> {
-    step::shown(verifier(&repo::root().join("target/debug/cosmicsync"))?)
+    step::shown(verifier(&repo::target().join("debug/cosmicsync"))?)
 }
 
 /// Runs the verifier against a program and returns what it did. Failed checks are printed to stderr.
@@ -78,8 +78,7 @@ fn verifier(program: &Path) -> Result<Command, Failure> {
 }
 
 fn built() -> Result<PathBuf, Failure> {
-    let target = repo::root().join("target");
-    let programs = ["release", "debug"].map(|profile| target.join(profile).join("cosmicsync"));
+    let programs = ["release", "debug"].map(|profile| repo::target().join(profile).join("cosmicsync"));
     programs.into_iter().find(|program| program.exists()).ok_or_else(|| "no build of cosmicsync: `cargo build`".into())
 }
 
