@@ -21,7 +21,7 @@ from .node import Node
 from .noise_link import REKEY_EVERY
 from .log import Card
 from .peer import Closed, Device, Link, Log
-from .session import LIVE_CHANNEL, Session
+from .session import LIVE_CHANNEL, HeadsSession, Session
 from .space import Space, Writer
 
 Check = tuple[str, str, Callable[[], str | None]]
@@ -72,6 +72,7 @@ class Live:
         yield "sync", "an idle reconnect is two messages", self.idle
         yield "entry", "an import opens: a dictionary, and a data key for each document", self.read_import
         yield "entry", "collections have the digest that the node gives them", self.digest
+        yield "sync", "a replica of heads is told every tip, and gets the entries that it asks for", self.heads
         yield "entry", "a log whose card nobody admitted is held and not read", self.unadmitted_log
         yield "entry", "an entry of a later version's kind is held and not read", self.later_kind
         yield "handshake", "both directions rekey after 65,536 messages", self.rekey
@@ -273,6 +274,20 @@ class Live:
             expected = (collection["documents"], collection["digest"])
             need((count, digest.hex()) == expected, f"{collection['collection']}: {count}, {digest.hex()}, not {expected}")
         return f"{len(told['collections'])} collections"
+
+    def heads(self) -> str:
+        device = self.device
+        assert device
+        empty = Device(self.keys, device.credential, device.space)
+        session = HeadsSession.dial(self.node.address, empty)
+        need(session.run(lambda: session.settled is not None and session.agrees()), f"{len(session.heads)} heads")
+        need(not session.fetched, "entries came unasked")
+        name = next(name for name, held in device.logs.items() if held.card.lane == identity.BULK)
+        last = session.heads[name][1].seq
+        session.fetch(name, last, 1)
+        need(session.run(lambda: (last, 1) in session.fetched), f"fetched {session.fetched}")
+        session.leave()
+        return f"{len(session.heads)} heads"
 
     def unadmitted_log(self) -> str:
         return self._unread("nowhere", lambda card: dataclasses.replace(card, epoch_id=os.urandom(16), admission=bytes(64)), log.UPDATE)

@@ -149,7 +149,7 @@ class Device:
         held = self.logs.get(card.log_id)
         have = len(held.entries) if held else 0
         need(start <= have, "a run leaves a gap")
-        run = log.verify_run(card, start, h_prev, entries, _head(card, start, h_prev, entries, signature))
+        run = log.verify_run(card, start, h_prev, entries, head_of(card, start, h_prev, entries, signature))
         kept = self.logs.setdefault(card.log_id, Log(card))
         if start and start < have:
             need(kept.entries[start][1] == h_prev, "a fork")
@@ -182,7 +182,7 @@ class Device:
         self.cursors.clear()
 
 
-def _head(card: Card, start: int, h_prev: bytes, entries: list[bytes], signature: bytes) -> Head:
+def head_of(card: Card, start: int, h_prev: bytes, entries: list[bytes], signature: bytes) -> Head:
     """The head at the end of a run: wire.md sends its signature alone, the rest follows."""
     h, last = h_prev, start
     for last, data in enumerate(entries, start):
