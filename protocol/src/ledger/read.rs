@@ -8,7 +8,7 @@ use super::recent::Held;
 use super::rows::{DocRef, EntryRef, IndexRow, PartNo, entry_key, listing_key, log_key, put};
 use super::{Batch, Ledger, Work};
 use crate::log::Codec;
-use crate::log::aead::TAG_LEN;
+use crate::sealed::TAG_BYTES;
 use crate::log::entry::FLAG_OPEN;
 use crate::log::header::{EntryKind, Header, KeyRef};
 use crate::log::read::{EntryReader, OpenError};
@@ -188,7 +188,7 @@ impl Ledger {
         for item in &header.items {
             // Each names a section of its own, in order: else a few bytes of header would become any number of rows.
             let section = held.entry.sections().get(item.section as usize);
-            if item.section <= section_before || section.is_none_or(|section| section.len() < TAG_LEN) {
+            if item.section <= section_before || section.is_none_or(|section| section.len() < TAG_BYTES) {
                 continue;
             }
             section_before = item.section;

@@ -95,7 +95,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 
 /// Where cargo puts a program's release build.
 fn built(name: &str) -> Result<PathBuf, Failure> {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repo::root().join("target"), PathBuf::from);
+    let target = repo::target();
     Ok(std::path::absolute(target)?.join("release").join(name))
 }
 
