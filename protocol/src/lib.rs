@@ -10,6 +10,7 @@ pub mod identity;
 pub mod ids;
 pub mod ledger;
 pub mod log;
+pub mod pump;
 pub mod sealed;
 pub mod shelf;
 pub mod space;
@@ -22,3 +23,4 @@ pub mod wire;
 
 pub use endpoint::Endpoint;
 pub use ledger::Recovery;
+pub use pump::pump;

@@ -18,6 +18,7 @@ use crate::collection::COLLECTIONS;
 use context::{Context, Desk, Task, Wake};
 use cosmicsync_protocol::Endpoint;
 use cosmicsync_protocol::endpoint::{Dial, Event, LinkId};
+use cosmicsync_protocol::pump::Driven;
 use cosmicsync_protocol::storage::{StoreDone, StoreError, StoreRequest};
 use cosmicsync_protocol::time::{Deadline, Now};
 use request::{Answer, Changed, Request, RequestError, Ticket};
@@ -228,6 +229,32 @@ impl Database {
         self.tasks.clear();
         self.waiting.clear();
         self.desk.ready.clear();
+    }
+}
+
+impl Driven for Database {
+    fn handle_timeout(&mut self, now: Now) {
+        Self::handle_timeout(self, now);
+    }
+
+    fn poll_store(&mut self) -> Option<StoreRequest> {
+        Self::poll_store(self)
+    }
+
+    fn poll_transmit(&mut self, now: Now, link: LinkId, out: &mut Vec<u8>) -> bool {
+        Self::poll_transmit(self, now, link, out)
+    }
+
+    fn poll_event(&mut self) -> Option<Event> {
+        Self::poll_event(self)
+    }
+
+    fn poll_timeout(&self) -> Option<Deadline> {
+        Self::poll_timeout(self)
+    }
+
+    fn links(&self) -> Vec<LinkId> {
+        self.endpoint.links()
     }
 }
 

@@ -3,7 +3,6 @@
 //! The layout, its hashes, signatures and seals, as pure functions of bytes and keys. Nothing here knows a link, a
 //! store or a document, decides who may read or write, or draws randomness (`spec/log.md`).
 
-mod aead;
 pub mod card;
 pub mod chain;
 pub mod compress;

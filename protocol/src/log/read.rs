@@ -3,12 +3,12 @@
 //! Opens only what a verified chain covers: callers run [`super::verify_run`] first. Opening never decides whether
 //! an entry counts (`spec/log.md`, section 7).
 
-use super::aead;
 use super::compress::{Codec, DecompressError};
 use super::entry::{Entry, FLAG_OPEN};
 use super::header::Header;
 use super::write::{Aad, BODY_BYTES_MAX, Place, data_key, section_nonce};
 use crate::ids::EpochId;
+use crate::sealed;
 
 /// Why a section cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -80,6 +80,6 @@ impl<'a> EntryReader<'a> {
         let sealed = section.present().ok_or(OpenError::Absent)?;
         let mut aad = Aad::new(&self.place, self.entry.flags(), &self.epoch());
         let nonce = section_nonce(self.entry.nonce(), number);
-        aead::open(key, &nonce, aad.section(number), sealed).ok_or(OpenError::Sealed)
+        sealed::open(key, &nonce, aad.section(number), sealed).map_err(|_| OpenError::Sealed)
     }
 }

@@ -4,11 +4,11 @@
 //! two different entries for the same place (`spec/log.md`, section 7).
 
 use super::EpochKeys;
-use super::aead::{TAG_LEN, seal_into};
 use super::compress::Codec;
 use super::entry::{ENTRY_BYTES_MAX, Entry, FLAG_EPOCH, FLAG_OPEN, SECTIONS_MAX, Section};
 use super::header::Header;
 use crate::ids::{EpochId, LogId};
+use crate::sealed::{TAG_BYTES, seal};
 use crate::wire::codec::{CodecError, Write};
 use blake3::Hasher;
 use blake3::hazmat::{HasherExt, hash_derive_key_context};
@@ -121,7 +121,7 @@ impl EntryBuilder {
         let mut aad = Aad::new(place, flags(epoch, open), &keys.epoch);
         let nonce = self.nonce(keys, randomness, aad.section(0), &ranges);
 
-        let mut out = Vec::with_capacity(self.payload.len() + ranges.len() * TAG_LEN);
+        let mut out = Vec::with_capacity(self.payload.len() + ranges.len() * TAG_BYTES);
         let mut ends = Vec::with_capacity(ranges.len());
         let context = hash_derive_key_context(DATA_KEY_CONTEXT);
         for (number, range) in (0u32..).zip(ranges) {
@@ -138,7 +138,7 @@ impl EntryBuilder {
                 Some(Plain::Open(_)) => None,
             };
             match key {
-                Some(key) => seal_into(&mut out, key, &section_nonce(&nonce, number), aad.section(number), plain),
+                Some(key) => seal(key, &section_nonce(&nonce, number), aad.section(number), plain, &mut out),
                 None => out.raw(plain),
             }
             ends.push(out.len());

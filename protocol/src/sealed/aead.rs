@@ -1,7 +1,5 @@
-//! XChaCha20-Poly1305 and the nonces it is used with.
+//! XChaCha20-Poly1305: `ciphertext | tag(16)`. Never chooses a key or a nonce.
 
-use crate::identity::{derive, derive_cut};
-use crate::wire::codec::Write;
 use chacha20poly1305::aead::{AeadInOut, KeyInit};
 use chacha20poly1305::{Key, Tag, XChaCha20Poly1305, XNonce};
 
@@ -42,26 +40,4 @@ pub fn open(key: &[u8; KEY_BYTES], nonce: &[u8; NONCE_BYTES], aad: &[u8], sealed
         .decrypt_inout_detached(&XNonce::from(*nonce), aad, plaintext.as_mut_slice().into(), &Tag::from(*tag))
         .map_err(|_| OpenError)?;
     Ok(plaintext)
-}
-
-/// The nonce of an entry.
-///
-/// It is keyed by fresh randomness and hashes what is sealed, so a cloned disk that repeats its randomness still
-/// never seals two plaintexts under one nonce.
-pub fn entry_nonce(fresh: [u8; 16], aad: &[u8], plaintext_hash: &[u8; 32]) -> [u8; NONCE_BYTES] {
-    let mut hasher = blake3::Hasher::new_keyed(&derive("cosmicsync entry nonce 1", &[&fresh]));
-    hasher.prefixed(aad);
-    hasher.raw(plaintext_hash);
-    cut(hasher.finalize().as_bytes())
-}
-
-/// The nonce of section `index` of an entry.
-pub fn section_nonce(entry_nonce: &[u8; NONCE_BYTES], index: u32) -> [u8; NONCE_BYTES] {
-    derive_cut("cosmicsync section nonce 1", &[entry_nonce, &index.to_le_bytes()])
-}
-
-fn cut(hash: &[u8; 32]) -> [u8; NONCE_BYTES] {
-    let mut nonce = [0; NONCE_BYTES];
-    nonce.copy_from_slice(&hash[..NONCE_BYTES]);
-    nonce
 }

@@ -1,6 +1,5 @@
-//! Epoch keys and data keys.
+//! Epoch keys.
 
-use super::aead::{NONCE_BYTES, OpenError, TAG_BYTES, open, seal};
 use crate::entropy::Entropy;
 use crate::identity::{derive, derive_cut};
 use crate::ids::EpochId;
@@ -67,60 +66,5 @@ impl EpochKey {
 impl fmt::Debug for EpochKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("EpochKey").field(&self.id()).finish()
-    }
-}
-
-/// The key of one document in one epoch: a seed of 16 bytes that a key of 32 is derived from.
-#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
-pub struct DataKey([u8; 16]);
-
-impl DataKey {
-    /// Length of a wrapped key in bytes.
-    pub const WRAPPED_BYTES: usize = 16 + TAG_BYTES;
-
-    /// Makes a new one.
-    pub fn generate(entropy: &mut Entropy) -> Self {
-        Self(entropy.bytes())
-    }
-
-    /// Wraps the bytes of a seed.
-    pub const fn from_bytes(seed: [u8; 16]) -> Self {
-        Self(seed)
-    }
-
-    /// The seed.
-    pub const fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
-    }
-
-    /// Commits to the key, so that no section opens under another key than its entry names.
-    pub fn id(&self) -> [u8; 8] {
-        derive_cut("cosmicsync data key id 1", &[&self.0])
-    }
-
-    /// The key that seals sections.
-    pub fn aead_key(&self) -> Zeroizing<[u8; 32]> {
-        Zeroizing::new(derive("cosmicsync data key 1", &[&self.0]))
-    }
-
-    /// Appends this key, sealed under an epoch key, to `out`: [`Self::WRAPPED_BYTES`]. `nonce` and `aad` are those
-    /// of the section in which it travels.
-    pub fn wrap(&self, epoch: &EpochKey, nonce: &[u8; NONCE_BYTES], aad: &[u8], out: &mut Vec<u8>) {
-        seal(&epoch.key_box_key(), nonce, aad, &self.0, out);
-    }
-
-    /// Opens what [`Self::wrap`] appended.
-    ///
-    /// # Errors
-    /// [`OpenError`], also for a wrapped key of the wrong length.
-    pub fn unwrap(epoch: &EpochKey, nonce: &[u8; NONCE_BYTES], aad: &[u8], wrapped: &[u8]) -> Result<Self, OpenError> {
-        let seed = Zeroizing::new(open(&epoch.key_box_key(), nonce, aad, wrapped)?);
-        seed.as_slice().try_into().map(Self).map_err(|_| OpenError)
-    }
-}
-
-impl fmt::Debug for DataKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("DataKey(…)")
     }
 }

@@ -1,9 +1,8 @@
 //! Keys that seal content, how they are wrapped, and how they reach the devices that may read.
 //!
 //! An [`EpochKey`] belongs to a partition for a while and travels in [`KeyEpoch`] records, in a box for each device.
-//! A [`DataKey`] belongs to a document and travels wrapped under an epoch key. This module draws randomness only
-//! from the [`Entropy`](crate::entropy::Entropy) it is given, and never decides who may have a key
-//! (`spec/identity.md`, sections 4 to 6).
+//! This module draws randomness only from the [`Entropy`](crate::entropy::Entropy) it is given, and never decides who
+//! may have a key (`spec/identity.md`, sections 4 to 6).
 
 mod aead;
 mod invite;
@@ -12,7 +11,7 @@ mod keys;
 #[cfg(test)]
 mod tests;
 
-pub use aead::{KEY_BYTES, NONCE_BYTES, OpenError, TAG_BYTES, entry_nonce, open, seal, section_nonce};
+pub use aead::{KEY_BYTES, NONCE_BYTES, OpenError, TAG_BYTES, open, seal};
 pub use invite::{INVITE_PREFIX, Invite, InviteError};
 pub use key_epoch::{BOXES_MAX, KeyBox, KeyEpoch, MintError, Previous};
-pub use keys::{DataKey, EpochKey};
+pub use keys::EpochKey;

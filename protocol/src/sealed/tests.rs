@@ -42,16 +42,6 @@ fn what_is_sealed_opens_under_the_same_key_nonce_and_data_alone() {
 }
 
 #[test]
-fn nonces_differ_when_anything_does() {
-    let nonce = entry_nonce([1; 16], b"aad", &[2; 32]);
-    assert_eq!(nonce, entry_nonce([1; 16], b"aad", &[2; 32]));
-    assert_ne!(nonce, entry_nonce([2; 16], b"aad", &[2; 32]));
-    assert_ne!(nonce, entry_nonce([1; 16], b"aae", &[2; 32]));
-    assert_ne!(nonce, entry_nonce([1; 16], b"aad", &[3; 32]));
-    assert_ne!(section_nonce(&nonce, 0), section_nonce(&nonce, 1));
-}
-
-#[test]
 fn subkeys_of_an_epoch_are_all_different() {
     let key = epoch(1);
     let keys = [
@@ -65,18 +55,6 @@ fn subkeys_of_an_epoch_are_all_different() {
     ];
     assert!((0..keys.len()).all(|at| !keys[at + 1..].contains(&keys[at])));
     assert_ne!(key.id(), epoch(2).id());
-}
-
-#[test]
-fn a_data_key_travels_under_its_epoch() {
-    let key = DataKey::generate(&mut entropy());
-    let mut wrapped = Vec::new();
-    key.wrap(&epoch(1), &[3; 24], b"place", &mut wrapped);
-    assert_eq!(wrapped.len(), DataKey::WRAPPED_BYTES);
-    assert_eq!(DataKey::unwrap(&epoch(1), &[3; 24], b"place", &wrapped), Ok(key.clone()));
-    assert_eq!(DataKey::unwrap(&epoch(2), &[3; 24], b"place", &wrapped), Err(OpenError));
-    assert_eq!(DataKey::unwrap(&epoch(1), &[3; 24], b"other", &wrapped), Err(OpenError));
-    assert_ne!(key.id(), DataKey::from_bytes([0; 16]).id());
 }
 
 #[test]

@@ -5,8 +5,10 @@ use crate::document::{Meta, TextPaths, Value};
 use crate::endpoint::{CommitId, Dial, Endpoint, Event, LinkId};
 use crate::ids::{DocId, LogId};
 use crate::ledger::{DocRef, Lease, PartNo, Recovery, Step};
+use crate::pump::{Io, pump};
 use crate::sealed::Invite;
 use crate::shelf::{Edit, EditError, Snapshot};
+use crate::storage::StoreRequest;
 use crate::sync::SpaceNo;
 use crate::testkit::store::MemStore;
 use crate::time::Now;
@@ -69,18 +71,8 @@ impl Peer {
     /// When the endpoint never comes to rest.
     pub fn settle(&mut self) {
         for _ in 0..1_000_000 {
-            while let Some(event) = self.endpoint.poll_event() {
-                if let Some(trace) = &mut self.trace {
-                    trace.update(format!("{event:?}").as_bytes());
-                }
-                self.events.push(event);
-            }
-            while let Some(request) = self.endpoint.poll_store() {
-                if let Some(trace) = &mut self.trace {
-                    trace.update(format!("{request:?}").as_bytes());
-                }
-                self.store.submit(request);
-            }
+            let mut io = Kept { store: &mut self.store, events: &mut self.events, trace: self.trace.as_deref_mut() };
+            pump(&mut self.endpoint, self.now, &mut io);
             let Some(done) = self.store.complete_next() else { return };
             self.endpoint.handle_stored(self.now, done);
         }
@@ -90,7 +82,6 @@ impl Peer {
     /// Lets time pass and fires what is due.
     pub fn pass(&mut self, us: u64) {
         self.now = self.now.after_us(us);
-        self.endpoint.handle_timeout(self.now);
         self.settle();
     }
 
@@ -171,6 +162,41 @@ impl Peer {
     /// The value of a document, opened for the purpose; `None` if it does not exist here.
     pub fn value(&mut self, doc: DocId) -> Option<Value> {
         self.snapshot(doc).map(|snapshot| snapshot.value)
+    }
+}
+
+/// Keeps what a core wants done, but takes no bytes: those are fetched when they are to travel.
+#[derive(Debug)]
+pub struct Kept<'a> {
+    /// Takes the requests.
+    pub store: &'a mut MemStore,
+    /// Takes the events.
+    pub events: &'a mut Vec<Event>,
+    /// Takes in both.
+    pub trace: Option<&'a mut blake3::Hasher>,
+}
+
+impl Io for Kept<'_> {
+    fn store(&mut self, request: StoreRequest) {
+        if let Some(trace) = &mut self.trace {
+            trace.update(format!("{request:?}").as_bytes());
+        }
+        self.store.submit(request);
+    }
+
+    fn has_room(&mut self, _: LinkId) -> bool {
+        false
+    }
+
+    fn send(&mut self, link: LinkId, _: Vec<u8>) {
+        unreachable!("{link:?} has no room");
+    }
+
+    fn event(&mut self, event: Event) {
+        if let Some(trace) = &mut self.trace {
+            trace.update(format!("{event:?}").as_bytes());
+        }
+        self.events.push(event);
     }
 }
 

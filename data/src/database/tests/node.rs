@@ -8,9 +8,10 @@ use cosmicsync_protocol::document::{TextPaths, Value};
 use cosmicsync_protocol::endpoint::{Dial, Event, LinkId};
 use cosmicsync_protocol::ids::DocId;
 use cosmicsync_protocol::ledger::{Lease, PartNo};
+use cosmicsync_protocol::pump::pump;
 use cosmicsync_protocol::storage::Table;
 use cosmicsync_protocol::sync::SpaceNo;
-use cosmicsync_protocol::testkit::peer::{Net, Peer};
+use cosmicsync_protocol::testkit::peer::{Kept, Net, Peer};
 use cosmicsync_protocol::testkit::store::MemStore;
 use cosmicsync_protocol::time::Now;
 use std::collections::BTreeMap;
@@ -73,20 +74,15 @@ impl Node {
 
     pub(super) fn settle(&mut self) {
         for _ in 0..1_000_000 {
+            let mut io = Kept { store: &mut self.store, events: &mut self.events, trace: None };
+            let deadline = pump(&mut self.db, self.now, &mut io);
             while let Some((ticket, answer)) = self.db.poll_answer() {
                 assert_eq!(self.answers.insert(ticket, answer), None);
             }
-            while let Some(event) = self.db.poll_event() {
-                self.events.push(event);
-            }
-            while let Some(request) = self.db.poll_store() {
-                self.store.submit(request);
-            }
             if let Some(done) = self.store.complete_next() {
                 self.db.handle_stored(self.now, done);
-            } else if let Some(deadline) = self.db.poll_timeout().filter(|at| at.at_us <= self.now.mono_us + 100_000) {
+            } else if let Some(deadline) = deadline.filter(|at| at.at_us <= self.now.mono_us + 100_000) {
                 self.now.mono_us = self.now.mono_us.max(deadline.at_us);
-                self.db.handle_timeout(self.now);
             } else {
                 return;
             }

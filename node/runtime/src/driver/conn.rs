@@ -67,6 +67,11 @@ impl Conn {
         Self { outgoing: Some(outgoing), closing: false, late: None, reader, writer }
     }
 
+    /// Whether the writer takes another buffer.
+    pub(super) fn has_room(&self) -> bool {
+        self.outgoing.as_ref().is_some_and(|outgoing| outgoing.capacity() > 0 && !outgoing.is_closed())
+    }
+
     /// Ends the connection once all is handed to the writer. A peer that does not read is not waited for.
     pub(super) fn close<C: Clock, S: 'static>(&mut self, link: LinkId, clock: &C, inputs: mpsc::Sender<Input<S>>) {
         self.closing = true;

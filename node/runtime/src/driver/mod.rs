@@ -3,6 +3,7 @@
 //! Everything it touches is a seam: [`Clock`], [`Net`], [`Store`]. It holds no protocol rule; it decides
 //! only when to dial, and when to stop reading or writing because the other side is behind (`spec/sync.md`, section 9).
 
+mod carry;
 mod conn;
 mod peers;
 mod start;
@@ -26,6 +27,7 @@ use cosmicsync_protocol::config::Config;
 use cosmicsync_protocol::endpoint::LinkId;
 use cosmicsync_protocol::ledger::Lease;
 use cosmicsync_protocol::storage::{StoreDone, StoreError};
+use cosmicsync_protocol::time::Deadline;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -42,8 +44,6 @@ pub(crate) type Call = Box<dyn FnOnce(&mut Core) + Send>;
 const INPUTS_QUEUED: usize = 32;
 /// Inputs and commands that are taken in one turn.
 const TURN_MAX: usize = 32;
-/// How much is given to a writer at a time, unless one message is larger.
-const WRITE_BYTES: usize = 64 * 1024;
 /// How long a connection may take to be made, in microseconds.
 const DIAL_US: u64 = 10_000_000;
 /// How long links and the store may take to end, in microseconds.
@@ -163,7 +163,7 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
     async fn run<D: Disk<Store = S>>(&mut self, disk: &mut D) -> Result<(), ServiceError> {
         let mut stop_at_us = None;
         loop {
-            self.settle()?;
+            let deadline = self.settle()?;
             if let Some(error) = self.core.failure.take() {
                 self.recover(disk, error).await?;
                 continue;
@@ -175,14 +175,14 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
                     return Ok(());
                 }
             }
-            self.turn(stop_at_us).await?;
+            self.turn(deadline, stop_at_us).await?;
         }
     }
 
     /// Waits for the next thing to happen and takes in what has happened until now.
-    async fn turn(&mut self, stop_at_us: Option<u64>) -> Result<(), ServiceError> {
+    async fn turn(&mut self, deadline: Option<Deadline>, stop_at_us: Option<u64>) -> Result<(), ServiceError> {
         let core = &self.core;
-        let deadline = core.db.poll_timeout().map(|deadline| deadline.at_us);
+        let deadline = deadline.map(|deadline| deadline.at_us);
         let has_room = self.has_room();
         let dial_us = if has_room { core.peers.poll_timeout() } else { None };
         let wake_us = [deadline, dial_us, core.wait_timeout(), stop_at_us].into_iter().flatten().min();
@@ -202,9 +202,6 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
             () = sleep, if wake_us.is_some() => {}
         }
         self.core.now = self.clock.now();
-        if deadline.is_some_and(|at_us| at_us <= self.core.now.mono_us) {
-            self.core.db.handle_timeout(self.core.now);
-        }
         while let Some(completion) = stored.take().or_else(|| self.completions.try_recv().ok()) {
             self.core.db.handle_stored(self.core.now, completion);
         }
@@ -258,51 +255,26 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
         self.core.links.len() + self.dialling < self.links_max
     }
 
-    /// Carries out what the core wants, until it wants nothing more.
-    fn settle(&mut self) -> Result<(), ServiceError> {
+    /// Carries out what the core wants, until it wants nothing more. Returns when it wants to be called again.
+    fn settle(&mut self) -> Result<Option<Deadline>, ServiceError> {
         loop {
-            let mut any = self.core.drain();
-            while let Some(request) = self.core.db.poll_store() {
-                any = true;
-                let store = self.store.as_ref().ok_or_else(start::gone)?;
-                start::submit(store, request)?;
-            }
+            let (mut any, deadline) = self.core.pump(self.store.as_ref(), &self.conns)?;
             self.core.look();
-            any |= self.transmit();
             any |= self.close();
             self.dial();
             if !any {
-                return Ok(());
+                return Ok(deadline);
             }
         }
-    }
-
-    /// Gives the writers what they have room for. Returns whether there was anything.
-    fn transmit(&mut self) -> bool {
-        let mut any = false;
-        for (link, conn) in &mut self.conns {
-            while let Some(outgoing) = &conn.outgoing {
-                let Ok(permit) = outgoing.try_reserve() else { break };
-                let mut bytes = Vec::new();
-                while bytes.len() < WRITE_BYTES && self.core.db.poll_transmit(self.core.now, *link, &mut bytes) {}
-                if bytes.is_empty() {
-                    if conn.closing {
-                        drop(permit);
-                        conn.outgoing = None;
-                    }
-                    break;
-                }
-                any = true;
-                permit.send(bytes);
-                self.core.links.handle_sent(*link);
-            }
-        }
-        any
     }
 
     /// Ends the links that have nothing more to say. Returns whether there were any.
     fn close(&mut self) -> bool {
         let mut any = false;
+        // Those that have room were drained dry.
+        for conn in self.conns.values_mut().filter(|conn| conn.closing && conn.has_room()) {
+            conn.outgoing = None;
+        }
         for link in core::mem::take(&mut self.core.closing) {
             any = true;
             match self.conns.get_mut(&link) {

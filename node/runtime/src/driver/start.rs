@@ -10,6 +10,7 @@ use cosmicsync_protocol::Recovery;
 use cosmicsync_protocol::config::Config;
 use cosmicsync_protocol::ledger::{Lease, RecoverError, Step};
 use cosmicsync_protocol::storage::{Row, Scan, StoreDone, StoreId, StoreRequest, Table};
+use std::collections::BTreeMap;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// How much of the node's own rows is read at a time.
@@ -65,10 +66,7 @@ pub(super) async fn start<C: Clock, D: Disk>(
 /// Carries out what recovery itself wants to write and read.
 async fn settle<C: Clock, S: Store>(clock: &C, started: &mut Started<S>) -> Result<(), ServiceError> {
     loop {
-        while let Some(request) = started.core.db.poll_store() {
-            submit(&started.store, request)?;
-        }
-        started.core.drain();
+        while started.core.pump(Some(&started.store), &BTreeMap::new())?.0 {}
         if let Some(error) = &started.core.failure {
             return Err(store_error(error));
         }

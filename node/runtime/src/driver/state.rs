@@ -255,11 +255,10 @@ impl Core {
         self.closing.clear();
     }
 
-    /// Delivers what the database has to say. Returns whether there was anything.
-    pub(crate) fn drain(&mut self) -> bool {
-        let mut any = false;
-        while let Some(event) = self.db.poll_event() {
-            any = true;
+    /// Delivers what the database has to say: these events, answers, changes. Returns whether there was anything.
+    pub(crate) fn deliver(&mut self, events: Vec<Event>) -> bool {
+        let mut any = !events.is_empty();
+        for event in events {
             self.handle_event(event);
         }
         while let Some((ticket, answer)) = self.db.poll_answer() {

@@ -1,0 +1,108 @@
+//! The drive loop, shipped once: what every runtime does between two waits.
+//!
+//! A runtime tells its core the facts that came (`handle_*`), then calls [`pump`], then waits until something comes or
+//! the returned deadline passes. The loop decides nothing: it fires what is due and carries what the core wants done
+//! to an [`Io`]. It never waits, reads no clock and keeps nothing between calls (`ARCHITECTURE.md`, "How it is driven").
+//!
+//! ```text
+//!   loop {
+//!       let deadline = pump(&mut core, now, &mut io);
+//!       (handle what `io` was told, which may call the core; if it did, go round)
+//!       wait for bytes, completions, connections, or `deadline`; read the clock; handle_*(now, ...)
+//!   }
+//! ```
+
+use crate::endpoint::{Endpoint, Event, LinkId};
+use crate::storage::StoreRequest;
+use crate::time::{Deadline, Now};
+
+/// About how many bytes are handed to a link at a time; one transport message may go beyond.
+pub const SEND_BYTES: usize = 64 * 1024;
+
+/// What the loop drives: the [`Endpoint`], or a layer around it that passes its inputs and outputs through.
+pub trait Driven {
+    /// Carries out what is due at `now`.
+    fn handle_timeout(&mut self, now: Now);
+    /// The next request for the store.
+    fn poll_store(&mut self) -> Option<StoreRequest>;
+    /// Appends bytes for a link; returns whether there were any.
+    fn poll_transmit(&mut self, now: Now, link: LinkId, out: &mut Vec<u8>) -> bool;
+    /// The next event.
+    fn poll_event(&mut self) -> Option<Event>;
+    /// When to come back at the latest.
+    fn poll_timeout(&self) -> Option<Deadline>;
+    /// The links, in the order in which they were opened.
+    fn links(&self) -> Vec<LinkId>;
+}
+
+/// Where the outputs go. None of these may wait.
+pub trait Io {
+    /// Takes a request; its completion comes back later through `handle_stored`. Requests take effect in this order.
+    fn store(&mut self, request: StoreRequest);
+    /// Whether a link takes bytes now. Where it does not, they are not even made: a peer that does not read costs no
+    /// memory. Call [`pump`] again once it does.
+    fn has_room(&mut self, link: LinkId) -> bool;
+    /// Takes bytes, at least one, for a link that has room.
+    fn send(&mut self, link: LinkId, bytes: Vec<u8>);
+    /// Takes an event. What it leads to is told to the core after [`pump`] has returned.
+    fn event(&mut self, event: Event);
+}
+
+/// Fires what is due and drains the core until it wants nothing more that `io` has room for. Returns when to call
+/// again, if nothing comes before; a deadline that has passed already means at once.
+pub fn pump<C: Driven + ?Sized>(core: &mut C, now: Now, io: &mut (impl Io + ?Sized)) -> Option<Deadline> {
+    if core.poll_timeout().is_some_and(|deadline| deadline.at_us <= now.mono_us) {
+        core.handle_timeout(now);
+    }
+    loop {
+        let mut any = false;
+        while let Some(request) = core.poll_store() {
+            io.store(request);
+            any = true;
+        }
+        for link in core.links() {
+            while io.has_room(link) {
+                let mut bytes = Vec::new();
+                while bytes.len() < SEND_BYTES && core.poll_transmit(now, link, &mut bytes) {}
+                if bytes.is_empty() {
+                    break;
+                }
+                io.send(link, bytes);
+                any = true;
+            }
+        }
+        while let Some(event) = core.poll_event() {
+            io.event(event);
+            any = true;
+        }
+        if !any {
+            return core.poll_timeout();
+        }
+    }
+}
+
+impl Driven for Endpoint {
+    fn handle_timeout(&mut self, now: Now) {
+        Self::handle_timeout(self, now);
+    }
+
+    fn poll_store(&mut self) -> Option<StoreRequest> {
+        Self::poll_store(self)
+    }
+
+    fn poll_transmit(&mut self, now: Now, link: LinkId, out: &mut Vec<u8>) -> bool {
+        Self::poll_transmit(self, now, link, out)
+    }
+
+    fn poll_event(&mut self) -> Option<Event> {
+        Self::poll_event(self)
+    }
+
+    fn poll_timeout(&self) -> Option<Deadline> {
+        Self::poll_timeout(self)
+    }
+
+    fn links(&self) -> Vec<LinkId> {
+        Self::links(self)
+    }
+}
