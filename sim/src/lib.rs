@@ -7,9 +7,13 @@
 
 pub mod coverage;
 mod generate;
+mod oracle;
 pub mod plan;
+mod random;
 pub mod report;
 mod run;
+mod trace;
+mod world;
 
 pub use generate::{Profile, generate};
 pub use plan::{Plan, PlanError};
