@@ -1,6 +1,6 @@
 //! Accepting others' entries: verify first, then stage.
 
-use super::book::SCATTERED_MAX;
+use super::book::SPANS_MAX;
 use super::recent::Held;
 use super::rows::{EntryRef, entry_key, put};
 use super::{Batch, Ledger};
@@ -123,7 +123,7 @@ impl Ledger {
             self.book.log_mut(no).forked = true;
             return Err(refusal);
         }
-        if self.book.log(no).staged.held.len() >= SCATTERED_MAX && !self.book.log(no).touches(run.start, seq) {
+        if self.book.log(no).staged.held.len() >= SPANS_MAX / 2 && !self.book.log(no).touches(run.start, seq) {
             return Err(Refusal::Scattered);
         }
         if self.book.log(no).mine {
@@ -193,6 +193,10 @@ impl Ledger {
         }
         let log = self.book.log_mut(no);
         let tip_moved = log.staged.tip.as_ref().is_none_or(|tip| tip.seq < head.seq);
+        if fresh.is_empty() && !tip_moved {
+            // Telling sessions that the log grew would have two that both lack entries ask each other for ever.
+            return;
+        }
         log.stage_run(run.start, bytes, head, &mut batch.ops);
         batch.touch(no, tip_moved);
         self.read_entries(no, &fresh, batch);

@@ -20,10 +20,10 @@ pub(crate) const SEGMENT_ENTRIES_MAX: u64 = 64;
 /// A segment also ends once its entries reach this many bytes.
 pub(crate) const SEGMENT_BYTES_MIN: u64 = 256 * 1024;
 
-/// Most intervals of entries that the row of a log may name.
-const SPANS_MAX: usize = 4096;
-/// In how many intervals a log may be held before only entries that touch one are taken: each costs memory, and bytes
-/// of the log's row whenever it grows.
+/// Most intervals of entries that the row of a log may name. Well before, entries that touch none end the link.
+pub(crate) const SPANS_MAX: usize = 4096;
+/// Of a log held in so many intervals no more entries are asked for: each costs memory, and bytes of the log's row
+/// whenever it grows.
 pub(crate) const SCATTERED_MAX: usize = 256;
 
 /// How far a log goes, here.
