@@ -257,6 +257,9 @@ class Live:
         for key, row in rows.items():
             roots = found.get(identity.document_id(space.id, identity.collection_id(space.id, "towns"), key))
             need(roots is not None and roots["doc"] == row, f"document {key} is {roots}")
+        described = identity.document_id(space.id, identity.collection_id(space.id, "_collections"), "towns")
+        description = {"name": "towns", "format": "ndjson", "id_column": "zip"}
+        need(found[described]["doc"] == description, f"the collection's description is {found[described]}")
         return f"{len(rows)} documents"
 
     def _is_imported(self) -> bool:
