@@ -7,7 +7,7 @@ import socket
 import time
 from dataclasses import dataclass, field
 
-from . import crypto, identity, log, trie, wire
+from . import crypto, log, trie, wire
 from .codec import Reader, Refused, need
 from .identity import Credential, DeviceKeys, Invite, SpaceGenesis
 from .log import Card, Entry, Head
@@ -202,7 +202,9 @@ def judge(link: Link, hello: wire.Hello, mine: wire.Hello) -> Credential:
     credential = Credential.decode(hello.credential)
     need(credential.claim.noise == link.noise.peer_static, "the Noise key is not the one that was proved")
     now_ms = time.time_ns() // 1_000_000
-    need(credential.certificate.not_before <= now_ms <= credential.certificate.not_after, "a certificate is not current")
+    need(
+        credential.certificate.not_before <= now_ms <= credential.certificate.not_after, "a certificate is not current"
+    )
     return credential
 
 

@@ -83,9 +83,9 @@ class Session:
         self.opened = message
         if message.root == self.root_opened:
             self._save_cursor(message.position)
-        elif self._is_readable(self.cursor, self.position_opened, self.incarnation, message.position) and self._is_readable(
-            message.cursor, message.position, self.device.incarnation, self.position_opened
-        ):
+        elif self._is_readable(
+            self.cursor, self.position_opened, self.incarnation, message.position
+        ) and self._is_readable(message.cursor, message.position, self.device.incarnation, self.position_opened):
             self._announce(message)
         else:
             self.walking = True
