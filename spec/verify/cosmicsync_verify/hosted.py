@@ -36,7 +36,7 @@ class Hosted:
         founder = self.founder
         founder.found("harbour")
         space = Space.read(founder.device)
-        space.writedocument_of("cities", "osaka", OWN)
+        space.write_document("cities", "osaka", OWN)
         invite = founder.invite(self.server.getsockname()[1])
         # The command ends once the keys are there, so it needs what `serve` sends.
         self.joining = ThreadPoolExecutor(1).submit(self.node.run, "space", "join", invite.line())

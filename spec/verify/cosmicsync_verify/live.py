@@ -152,7 +152,7 @@ class Live:
         need("atlas" in self.space.names, "no record names the space")
         return f"{len(self.space.epochs)} epochs, {self.space.records} records"
 
-    def readdocument_of(self) -> str:
+    def read_document(self) -> str:
         assert self.space and self.device
         found = self.space.document(document_of(self.space, "agawam"))
         need(found["doc"] == CITY and found["meta"]["key"] == "agawam", f"the value is {found}")
@@ -176,7 +176,7 @@ class Live:
         session, device = self.session, self.device
         assert session and device
         self.space = Space.read(device)
-        self.own = self.space.writedocument_of("cities", "osaka", OWN)
+        self.own = self.space.write_document("cities", "osaka", OWN)
         names = [writer.card.log_id for writer in self.own]
         for name in names:
             session.push(name)
@@ -195,7 +195,7 @@ class Live:
         assert device and self.own
         name = self.own[1].card.log_id
         space = Space.read(device)
-        space.editdocument_of(self.own[1], document_of(space, "agawam"), {"mayor": "N. N."})
+        space.edit_document(self.own[1], document_of(space, "agawam"), {"mayor": "N. N."})
         session = Session.dial(self.node.address, device)
         done = session.run(lambda: session.acked.get(name) == 2)
         need(done and session.nodes_received == 0, f"not announced: {state(session)}")
@@ -213,7 +213,7 @@ class Live:
         assert device and self.own
         content = self.own[1]
         space = Space.read(device)
-        space.editdocument_of(content, document_of(space, "osaka"), {"open": True})
+        space.edit_document(content, document_of(space, "osaka"), {"open": True})
         # A store that lost a log of the node, and its place in the node's journal.
         main = space.partition("main")[1]
         lost = next(
