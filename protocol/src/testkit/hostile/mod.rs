@@ -4,8 +4,10 @@
 //! simulation and over sockets. A [`Member`] begins as an honest [`Peer`] that joined; an [`OwnLog`] is a log that it
 //! writes what it likes into; a [`Line`] is its end of one link. Nothing here decides when to send.
 
+mod lies;
 mod siege;
 
+pub use lies::{Liar, Lie};
 pub use siege::{NO_CODE, Siege};
 
 use crate::connection::{Established, Handshake, Opening, Transport};
