@@ -77,6 +77,8 @@ pub(crate) struct Log {
     pub(crate) closed: bool,
     /// Another history of it was seen since the start: nothing more of it is taken, lest the two be mixed.
     pub(crate) forked: bool,
+    /// The card's admission has verified. A log may come before its epoch's key: it is held, and not read before.
+    pub(crate) admitted: bool,
     pub(crate) owner: Option<Owner>,
     pub(crate) staged: Progress,
     pub(crate) durable: Progress,
@@ -188,6 +190,7 @@ impl Log {
             mine: flags & 2 != 0,
             closed: flags & 4 != 0,
             forked: false,
+            admitted: false,
             owner,
             staged: durable.clone(),
             durable,
@@ -310,6 +313,7 @@ impl Book {
             mine: false,
             closed: false,
             forked: false,
+            admitted: false,
             owner: None,
             staged: Progress::default(),
             durable: Progress::default(),

@@ -139,6 +139,11 @@ impl Ledger {
         docs: &mut Vec<(DocRef, IndexRow)>,
         batch: &mut Batch,
     ) -> Reading {
+        match self.is_admitted(at.log) {
+            Some(true) => {}
+            Some(false) => return Reading::Done,
+            None => return Reading::Blocked,
+        }
         let log = self.book.log(at.log);
         let (space, control, owner, id) = (log.space, log.control, log.owner, log.id);
         let entry = &held.entry;
@@ -148,6 +153,10 @@ impl Ledger {
         let header = reader.open_header(&epoch.header_key, &mut self.codec);
         // An author who holds the key and writes what does not open harms only this entry: it says nothing.
         let Ok(header) = header else { return Reading::Done };
+        // Of kinds that later versions bring, and of those that have no place here, nothing is read.
+        if control != (header.kind == EntryKind::Control) {
+            return Reading::Done;
+        }
         if control {
             let section = if entry.flags() & FLAG_OPEN != 0 { 2 } else { 1 };
             let records = reader
@@ -167,11 +176,29 @@ impl Ledger {
             return Reading::Done;
         }
         let Some(owner) = owner else { return Reading::Blocked };
-        if header.kind == EntryKind::LogClose {
-            self.book.log_mut(at.log).closed = true;
+        match header.kind {
+            EntryKind::Update => self.index(at, held, owner.partition, &header, docs, batch),
+            EntryKind::LogClose => self.book.log_mut(at.log).closed = true,
+            EntryKind::Control
+            | EntryKind::Snapshot
+            | EntryKind::Adopt
+            | EntryKind::Erase
+            | EntryKind::Witness
+            | EntryKind::Audit
+            | EntryKind::Blob => {}
         }
-        self.index(at, held, owner.partition, &header, docs, batch);
         Reading::Done
+    }
+
+    /// Whether a log's card was admitted by its epoch. `None` while that epoch's key is not known.
+    fn is_admitted(&mut self, no: LogNo) -> Option<bool> {
+        let log = self.book.log(no);
+        if !log.admitted {
+            let epoch = self.space(log.space).epochs.get(&log.card.epoch)?;
+            let admission_key = epoch.key.admission_key().verifying_key();
+            self.book.log_mut(no).admitted = log.card.verify_admission(&admission_key).is_ok();
+        }
+        Some(self.book.log(no).admitted)
     }
 
     /// Stages the rows by which an entry's documents are found.
