@@ -339,7 +339,8 @@ impl Liar {
         let seq = Entry::decode(&entry).map_or(0, |entry| entry.seq());
         let card = (seq == 0).then(|| self.log.card_bytes.clone());
         let signature = member.head(&self.log, seq, self.log.h).signature;
-        let run = Run { start: seq, h_prev: if seq == 0 { [0; 32] } else { self.log.h }, entries: vec![entry], signature };
+        let run =
+            Run { start: seq, h_prev: if seq == 0 { [0; 32] } else { self.log.h }, entries: vec![entry], signature };
         line.say(&Message::Range { log, card, run });
     }
 }

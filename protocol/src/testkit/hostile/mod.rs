@@ -126,9 +126,15 @@ impl Member {
         }
     }
 
-    /// A generator for the caller's own choices.
-    pub const fn dice(&mut self) -> &mut Entropy {
-        &mut self.entropy
+    /// Draws all that follows from another seed.
+    pub fn reseed(&mut self, seed: u64) {
+        self.entropy = self.entropy.child(&seed.to_string());
+    }
+
+    /// The document that a key of a collection names.
+    pub fn doc(&self, collection: &str, key: &str) -> crate::ids::DocId {
+        let collection = crate::identity::collection_id(&self.space, collection);
+        crate::identity::doc_id_for_key(&self.space, &collection, key.as_bytes())
     }
 
     /// What compresses the member's sections.
