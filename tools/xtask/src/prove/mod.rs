@@ -8,6 +8,7 @@ mod claims;
 mod client;
 mod cost;
 mod crash;
+mod hostile;
 mod import;
 mod input;
 mod node;
@@ -30,6 +31,7 @@ const PROOFS: &[(&str, Proof)] = &[
     ("cost", cost::prove),
     ("crash", crash::prove),
     ("spec", spec::prove),
+    ("hostile", hostile::prove),
 ];
 
 #[derive(Debug, clap::Args)]
