@@ -21,6 +21,8 @@ impl World<'_> {
         for peer in (0..self.nodes.len()).filter(|peer| !self.core[*peer]).collect::<Vec<_>>() {
             self.mark(Mark::SmallerCore);
             self.end(peer, 0, true);
+            // Whatever was to start it is void.
+            self.nodes[peer].life += 1;
         }
         for route in 0..self.routes.len() {
             let link = &self.plan.links[route];
@@ -123,7 +125,7 @@ impl World<'_> {
         let now = self.summary();
         self.stats.checks += 1;
         let said = now.bytes - self.quiet.bytes;
-        if said > KEEP_ALIVE_BYTES * 3 * links {
+        if said > KEEP_ALIVE_BYTES * 3 * (links + 1) {
             let text = format!("{said} bytes went over {links} links though nothing was new");
             self.violation(OracleId::O8, None, text);
         }
@@ -188,11 +190,7 @@ impl World<'_> {
                 return Err(format!("peer {peer} has not settled link {} ({} queued)", link.link.0, link.queued));
             }
         }
-        let linked = |route: &super::Route| {
-            let link = &route.quality;
-            let up = |peer: usize| self.nodes[peer].alive.as_ref().is_some_and(|alive| !alive.up.is_empty());
-            up(link.from) && up(link.to)
-        };
+        let linked = |route: &super::Route| self.are_up(route.quality.from, route.quality.to);
         if self.routes.iter().any(|route| route.is_dialling()) {
             Err("a link is being dialled".to_owned())
         } else if self.routes.iter().filter(|route| route.wanted).all(linked) {
