@@ -4,7 +4,9 @@ use super::node::Start;
 use super::{Phase, What, World};
 use crate::coverage::Mark;
 use crate::report::OracleId;
+use cosmicsync_protocol::ids::LogId;
 use cosmicsync_protocol::storage::{StoreError, Table};
+use std::collections::BTreeMap;
 
 /// How often to look whether all have converged.
 const LOOK_US: u64 = 100_000;
@@ -164,6 +166,7 @@ impl World<'_> {
     /// Whether everybody in the core has what everybody has; otherwise what is missing.
     fn converged(&self) -> Result<(), String> {
         let mut root = None;
+        let most = self.most_held();
         for (peer, node) in self.nodes.iter().enumerate().filter(|(peer, _)| self.core[*peer]) {
             let Some(alive) = node.alive.as_deref() else { return Err(format!("peer {peer} is down")) };
             if !alive.edits.is_empty() {
@@ -174,8 +177,10 @@ impl World<'_> {
                 return Err(format!("peer {peer} has another root"));
             }
             for log in alive.endpoint.logs() {
-                if !node.partial && (log.held < log.entries || log.read < log.held) {
-                    let (held, read, entries) = (log.held, log.read, log.entries);
+                // What nobody holds any more cannot be asked of anybody.
+                let entries = if self.model.losses { most.get(&log.id).copied().unwrap_or(0) } else { log.entries };
+                if !node.partial && (log.held < entries || log.read < log.held) {
+                    let (held, read) = (log.held, log.read);
                     return Err(format!("peer {peer} holds {held} and read {read} of {entries} entries of a log"));
                 }
             }
@@ -198,6 +203,16 @@ impl World<'_> {
         } else {
             Err("a link is not up".to_owned())
         }
+    }
+
+    /// How many entries of each log the peer of the core holds that holds most.
+    fn most_held(&self) -> BTreeMap<LogId, u64> {
+        let mut most = BTreeMap::new();
+        for log in self.nodes.iter().filter_map(|node| node.alive.as_deref()).flat_map(|alive| alive.endpoint.logs()) {
+            let held = most.entry(log.id).or_insert(0);
+            *held = log.held.max(*held);
+        }
+        most
     }
 
     /// What must not change once all have everything.
