@@ -46,7 +46,7 @@ fn volume(hostile: &Path, report: &mut Report<'_>) -> Result<u64, Failure> {
     let lies = number_or("COSMICSYNC_HOSTILE_LIES", LIES);
     let mut command = Command::new(hostile);
     command.args(["volume", "--lies", &lies.to_string()]);
-    let told: Value = serde_json::from_slice(&repo::output(command)?)?;
+    let told: Value = serde_json::from_str(&repo::output(command)?)?;
     let total = figure(&told, "total");
     for kind in ["frames", "messages", "claims", "entries", "records", "updates", "replays"] {
         report.figure(&format!("in memory: {kind}"), at(&told, &format!("/lies/{kind}")) as f64, total);
