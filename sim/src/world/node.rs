@@ -17,7 +17,7 @@ use cosmicsync_protocol::sync::{self, LogNo};
 use cosmicsync_protocol::testkit::store::MemStore;
 use cosmicsync_protocol::time::{Deadline, Now};
 use cosmicsync_protocol::wire::close::CloseCode;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::work::{BODY, DRAFT, OpenDoc};
@@ -128,7 +128,8 @@ impl Node {
 pub(crate) struct Alive {
     pub(crate) endpoint: Endpoint,
     pub(crate) store: MemStore,
-    store_free_us: u64,
+    /// Requests that its store has not completed, oldest first: whether each is a commit.
+    store_queue: VecDeque<bool>,
     store_requests: u64,
     pub(crate) links: BTreeMap<LinkId, (u64, usize)>,
     pub(crate) up: BTreeMap<LinkId, DeviceId>,
@@ -259,7 +260,7 @@ impl World<'_> {
         let alive = Alive {
             endpoint,
             store,
-            store_free_us: self.now_us,
+            store_queue: VecDeque::new(),
             store_requests: 0,
             links: BTreeMap::new(),
             up: BTreeMap::new(),
@@ -370,18 +371,14 @@ impl World<'_> {
     }
 
     fn submit(&mut self, peer: usize, request: StoreRequest) {
-        let keyed = self.keyed;
-        let node = &mut self.nodes[peer];
-        let Some(alive) = node.alive.as_deref_mut() else { return };
+        let Some(alive) = self.nodes[peer].alive.as_deref_mut() else { return };
         let is_commit = matches!(request, StoreRequest::Commit { .. });
-        alive.store_requests += 1;
-        let key = [purpose::STORE, peer as u64, u64::from(node.life), alive.store_requests];
-        let takes_us = if is_commit { node.commit_us + keyed.below(&key, node.commit_us / 4 + 20) } else { READ_US };
-        alive.store_free_us = alive.store_free_us.max(self.now_us) + takes_us;
-        let (at_us, life) = (alive.store_free_us, node.life);
         let received = brings_entries(&alive.endpoint, &request);
         alive.store.submit(request);
-        self.schedule(at_us, peer, What::Stored { peer, life });
+        alive.store_queue.push_back(is_commit);
+        if alive.store_queue.len() == 1 {
+            self.work_store(peer);
+        }
         if is_commit {
             self.point(peer, Point::Submitted, None, &[]);
         }
@@ -391,6 +388,18 @@ impl World<'_> {
                 self.mark(Mark::Resumed);
             }
         }
+    }
+
+    /// The store takes up its oldest request.
+    fn work_store(&mut self, peer: usize) {
+        let node = &mut self.nodes[peer];
+        let Some(alive) = node.alive.as_deref_mut() else { return };
+        let Some(is_commit) = alive.store_queue.front() else { return };
+        alive.store_requests += 1;
+        let key = [purpose::STORE, peer as u64, u64::from(node.life), alive.store_requests];
+        let commit_us = node.commit_us + self.keyed.below(&key, node.commit_us / 4 + 20);
+        let (at_us, life) = (self.now_us + if *is_commit { commit_us } else { READ_US }, node.life);
+        self.schedule(at_us, peer, What::Stored { peer, life });
     }
 
     pub(super) fn stored(&mut self, peer: usize, life: u32) {
@@ -406,6 +415,9 @@ impl World<'_> {
         let Some(alive) = node.alive.as_deref_mut() else { return };
         let before = alive.store.commits();
         let Some(done) = alive.store.complete_next() else { return };
+        alive.store_queue.pop_front();
+        self.work_store(peer);
+        let Some(alive) = self.nodes[peer].alive.as_deref() else { return };
         let point = match &done {
             StoreDone::Committed { .. } => Point::Durable,
             StoreDone::Failed { .. } if alive.store.commits() > before => Point::CommitFailed,

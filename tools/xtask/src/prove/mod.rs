@@ -8,10 +8,12 @@ mod claims;
 mod client;
 mod cost;
 mod crash;
+mod hostile;
 mod import;
 mod input;
 mod node;
 mod report;
+mod sim_core;
 mod spec;
 mod traces;
 
@@ -29,7 +31,9 @@ const PROOFS: &[(&str, Proof)] = &[
     ("traces", traces::prove),
     ("cost", cost::prove),
     ("crash", crash::prove),
+    ("sim-core", sim_core::prove),
     ("spec", spec::prove),
+    ("hostile", hostile::prove),
 ];
 
 #[derive(Debug, clap::Args)]
