@@ -29,7 +29,7 @@ class Session:
         self.opened: wire.Message | None = None
         self.settled: wire.Message | None = None
         self.acked: dict[bytes, int] = {}
-        self.ranges = self.nodes_received = self.pongs = 0
+        self.ranges = self.nodes_sent = self.nodes_received = self.pongs = 0
         self.closed: int | None = None
         self.walking = False
         self.unanswered = 0
@@ -223,6 +223,7 @@ class Session:
 
     def _send_nodes(self, nodes: list[bytes], answered: int = 0) -> None:
         self.unanswered += len(nodes)
+        self.nodes_sent += len(nodes)
         self.link.send((0, wire.nodes(0, answered, nodes)))
 
     def _nodes(self, message: wire.Message) -> None:
