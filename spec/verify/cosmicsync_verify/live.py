@@ -351,9 +351,9 @@ class Live:
         need(session.run(lambda: session.opened is not None), state(session))
         began, link = time.monotonic(), session.link
         while link.noise.opened <= REKEY_EVERY or link.noise.sealed <= REKEY_EVERY:
-            link.send((0, wire.ping(link.noise.sealed)))
-            before = session.pongs
-            need(session.run(lambda: session.pongs > before), f"no pong: {state(session)}")
+            nonce = link.noise.sealed
+            link.send((0, wire.ping(nonce)))
+            need(session.run(lambda: session.pong == nonce), f"no pong: {state(session)}")
         session.leave()
         return f"{link.noise.opened} messages in {time.monotonic() - began:.1f} s"
 
