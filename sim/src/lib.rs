@@ -10,6 +10,7 @@ mod generate;
 pub mod plan;
 pub mod report;
 mod run;
+pub mod scenario;
 
 pub use generate::{Profile, generate};
 pub use plan::{Plan, PlanError};
