@@ -11,6 +11,7 @@ pub mod plan;
 pub mod report;
 mod run;
 pub mod scenario;
+pub mod shrink;
 
 pub use generate::{Profile, generate};
 pub use plan::{Plan, PlanError};
