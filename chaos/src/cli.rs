@@ -78,6 +78,13 @@ pub(crate) enum Verb {
         /// The shell
         shell: Shell,
     },
+    /// Run a plan from stdin and print its report
+    #[command(hide = true)]
+    ExecPlan {
+        /// With its trace
+        #[arg(long)]
+        trace: bool,
+    },
 }
 
 /// Options of `run`.
@@ -110,16 +117,16 @@ pub(crate) struct Campaign {
     /// How plans are drawn: some kinds of fault often, or all of them evenly
     #[arg(long, value_enum, default_value_t = Profile::Swarm)]
     pub(crate) profile: Profile,
-    /// Seeds run at a time [default: one for each core]
-    #[arg(long, value_name = "N")]
-    pub(crate) jobs: Option<NonZeroUsize>,
     /// Begin no seed after this long; what is left counts as cancelled
     #[arg(long, value_name = "TIME")]
     pub(crate) time_limit: Option<Span>,
     /// Stop at the first violation; what is left counts as cancelled
     #[arg(long)]
     pub(crate) fail_fast: bool,
-    /// Demand the impossible, so that every seed must fail
+    /// Clone stores and roll them back too, so that logs fork
+    #[arg(long)]
+    pub(crate) forks: bool,
+    /// Demand the impossible, so that seeds must fail
     #[arg(long)]
     pub(crate) canary: bool,
     #[command(flatten)]
@@ -132,7 +139,10 @@ pub(crate) struct Common {
     /// Where failure bundles go
     #[arg(long, value_name = "DIR", default_value = "chaos-bundles")]
     pub(crate) bundles: PathBuf,
-    /// One process for each seed
+    /// Runs at a time [default: one for each core]
+    #[arg(long, value_name = "N")]
+    pub(crate) jobs: Option<NonZeroUsize>,
+    /// A process of its own for each run
     #[arg(long)]
     pub(crate) fresh_process: bool,
 }

@@ -74,6 +74,13 @@ impl Failure {
     }
 }
 
+/// A result could not be written, or stdin not read.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::new(Code::Io, format!("cannot write the output: {error}"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -30,10 +30,6 @@ impl Output<io::StdoutLock<'static>> {
 }
 
 impl<W: Write> Output<W> {
-    /// Whether results are JSON.
-    pub(crate) const fn json(&self) -> bool {
-        self.json
-    }
 
     /// Writes one value as a line of JSON if that was asked for.
     pub(crate) fn object(&mut self, value: &impl Serialize) -> io::Result<()> {
@@ -76,10 +72,10 @@ impl<W: Write> Output<W> {
         rows.iter().try_for_each(|row| writeln!(self.writer, "{}", aligned(row, &widths)))
     }
 
-    /// Writes a note to stderr, unless it was asked to be quiet. A closed stderr is nobody's problem.
+    /// Writes a note to stderr, unless it was asked to be quiet.
     pub(crate) fn note(&self, line: &str) {
         if !self.quiet && !self.json {
-            let _ = writeln!(io::stderr().lock(), "{line}");
+            complain(line);
         }
     }
 
@@ -94,6 +90,11 @@ impl<W: Write> Output<W> {
         }
         bar.with_prefix(what)
     }
+}
+
+/// Writes a line to stderr. A closed stderr is nobody's problem.
+pub(crate) fn complain(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
 fn aligned<const N: usize>(cells: &[String; N], widths: &[usize; N]) -> String {
