@@ -30,7 +30,6 @@ impl Output<io::StdoutLock<'static>> {
 }
 
 impl<W: Write> Output<W> {
-
     /// Writes one value as a line of JSON if that was asked for.
     pub(crate) fn object(&mut self, value: &impl Serialize) -> io::Result<()> {
         if !self.json {

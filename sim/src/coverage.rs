@@ -1,67 +1,90 @@
 //! Names of logical points and coverage marks, known at compile time.
 //!
-//! A point is something that happens on a peer; actions may wait for one, traces name them, and each counts as a mark.
-//! A further mark is something worth having seen at least sometimes, such as a fault that met the right moment.
+//! A point is something that happens on a peer: actions may wait for one, traces name them, and each counts as a mark.
+//! A mark is something worth having met at least sometimes, such as a fault that hit the right moment.
 
-/// What can happen on a peer.
-pub const POINTS: &[&str] = &[
-    "peer.started",
-    "peer.crashed",
-    "peer.stopped",
-    "peer.timeout",
-    "link.dialled",
-    "link.accepted",
-    "link.refused",
-    "link.lost",
-    "bytes.received",
-    "bytes.sent",
-    "handshake.done",
-    "link.closed",
-    "commit.submitted",
-    "commit.durable",
-    "commit.failed",
-    "read.done",
-    "edit.taken",
-    "edit.refused",
-    "edit.acked",
-    "edit.failed",
-    "entry.received",
-    "doc.opened",
-    "doc.changed",
-    "log.retired",
-    "log.forked",
-    "space.changed",
-    "space.mismatch",
-    "peer.synced",
-];
+macro_rules! names {
+    ($(#[$doc:meta])* $enum:ident, $all:ident, $($variant:ident = $name:literal,)+) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub(crate) enum $enum { $($variant,)+ }
 
-/// What a run may meet beside the points.
-pub const MARKS: &[&str] = &[
-    "crash.lost-commits",
-    "crash.kept-commits",
-    "crash.in-handshake",
-    "crash.with-edits-open",
-    "reset.mid-frame",
-    "tamper.done",
-    "tamper.noticed",
-    "clog.held-bytes",
-    "partition.cut-links",
-    "dial.refused",
-    "dial.unanswered",
-    "links.simultaneous",
-    "store.full",
-    "store.not-durable",
-    "store.rolled-back",
-    "store.wiped",
-    "store.cloned",
-    "edits.concurrent",
-    "transaction.seen",
-    "bodies.partial",
-    "delta.resumed-after-crash",
-    "replay.checked",
-    "late-replica.checked",
-    "core.smaller",
-];
+        impl $enum {
+            pub(crate) const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+        }
+
+        $(#[$doc])*
+        pub const $all: &[&str] = &[$($name,)+];
+    };
+}
+
+names! {
+    /// What can happen on a peer.
+    Point, POINTS,
+    Started = "peer.started",
+    Crashed = "peer.crashed",
+    Stopped = "peer.stopped",
+    TimedOut = "peer.timeout",
+    Dialled = "link.dialled",
+    Accepted = "link.accepted",
+    Refused = "link.refused",
+    Lost = "link.lost",
+    Received = "bytes.received",
+    Sent = "bytes.sent",
+    Shaken = "handshake.done",
+    Closed = "link.closed",
+    Submitted = "commit.submitted",
+    Durable = "commit.durable",
+    CommitFailed = "commit.failed",
+    ReadDone = "read.done",
+    EditTaken = "edit.taken",
+    EditRefused = "edit.refused",
+    EditAcked = "edit.acked",
+    EditFailed = "edit.failed",
+    EntryReceived = "entry.received",
+    DocOpened = "doc.opened",
+    DocChanged = "doc.changed",
+    Retired = "log.retired",
+    Forked = "log.forked",
+    SpaceChanged = "space.changed",
+    Mismatch = "space.mismatch",
+    Other = "event.other",
+}
+
+names! {
+    /// What a run may meet beside the points.
+    Mark, MARKS,
+    LostCommits = "crash.lost-commits",
+    KeptCommits = "crash.kept-commits",
+    CrashInHandshake = "crash.in-handshake",
+    CrashWithEdits = "crash.with-edits-open",
+    CrashSilent = "crash.half-open-links",
+    ResetMidFrame = "reset.mid-frame",
+    Tampered = "tamper.done",
+    TamperNoticed = "tamper.noticed",
+    Clogged = "clog.held-bytes",
+    Full = "link.full",
+    PartitionCut = "partition.cut-links",
+    DialRefused = "dial.refused",
+    DialUnanswered = "dial.unanswered",
+    Simultaneous = "links.simultaneous",
+    StoreFull = "store.full",
+    StoreNotDurable = "store.not-durable",
+    RolledBack = "store.rolled-back",
+    Wiped = "store.wiped",
+    Cloned = "store.cloned",
+    Concurrent = "edits.concurrent",
+    TransactionSeen = "transaction.seen",
+    Partial = "bodies.partial",
+    Resumed = "delta.resumed-after-crash",
+    Replayed = "replay.checked",
+    LateReplica = "late-replica.checked",
+    SmallerCore = "core.smaller",
+    Released = "write.released",
+}
 
 /// Whether there is such a point.
 pub fn is_point(name: &str) -> bool {

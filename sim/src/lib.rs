@@ -7,11 +7,15 @@
 
 pub mod coverage;
 mod generate;
+mod oracle;
 pub mod plan;
+mod random;
 pub mod report;
 mod run;
 pub mod scenario;
 pub mod shrink;
+mod trace;
+mod world;
 
 pub use generate::{Profile, generate};
 pub use plan::{Plan, PlanError};

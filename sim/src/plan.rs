@@ -65,6 +65,10 @@ pub struct Core {
     pub run_bytes: usize,
     /// Bytes of entries in flight, at least a mebibyte.
     pub window_bytes: u64,
+    /// Every device knows of all others when the run begins; otherwise only of those that joined before it.
+    pub acquainted: bool,
+    /// Timers go off up to this much late, as on a busy machine.
+    pub late_us: u64,
 }
 
 impl Default for Core {
@@ -79,6 +83,8 @@ impl Default for Core {
             reads: 16,
             run_bytes: 256 * 1024,
             window_bytes: 2 * 1024 * 1024,
+            acquainted: true,
+            late_us: 0,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::plan::{Plan, PlanError};
 use crate::report::Report;
+use crate::world::World;
 
 /// Runs a plan to its end.
 ///
@@ -9,12 +10,7 @@ use crate::report::Report;
 /// When the plan refers to what is not there. A run itself never fails: what goes wrong in it is in the report.
 pub fn run(plan: &Plan) -> Result<Report, PlanError> {
     plan.check()?;
-    Ok(Report {
-        trace_hash: String::new(),
-        violations: Vec::new(),
-        stats: crate::report::Stats::default(),
-        trace: None,
-    })
+    Ok(World::new(plan, false).run())
 }
 
 /// Runs a plan to its end and keeps the trace.
@@ -22,5 +18,6 @@ pub fn run(plan: &Plan) -> Result<Report, PlanError> {
 /// # Errors
 /// As [`run`].
 pub fn run_traced(plan: &Plan) -> Result<Report, PlanError> {
-    run(plan)
+    plan.check()?;
+    Ok(World::new(plan, true).run())
 }

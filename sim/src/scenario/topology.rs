@@ -159,6 +159,11 @@ pub struct CoreSettings {
     pub run_bytes: Option<usize>,
     /// Bytes of entries in flight, at least a mebibyte.
     pub window_bytes: Option<u64>,
+    /// Every device knows of all others when the run begins, which is the default; otherwise only of those that joined
+    /// before it.
+    pub acquainted: Option<bool>,
+    /// Timers go off up to this much late, as on a busy machine.
+    pub late: Option<Span>,
 }
 
 impl CoreSettings {
@@ -175,6 +180,8 @@ impl CoreSettings {
             reads: self.reads.unwrap_or(base.reads),
             run_bytes: self.run_bytes.unwrap_or(base.run_bytes),
             window_bytes: self.window_bytes.unwrap_or(base.window_bytes),
+            acquainted: self.acquainted.unwrap_or(base.acquainted),
+            late_us: us(self.late, base.late_us),
         }
     }
 }
