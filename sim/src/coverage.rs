@@ -26,7 +26,6 @@ names! {
     Point, POINTS,
     Started = "peer.started",
     Crashed = "peer.crashed",
-    Stopped = "peer.stopped",
     TimedOut = "peer.timeout",
     Dialled = "link.dialled",
     Accepted = "link.accepted",

@@ -140,6 +140,9 @@ pub(crate) struct Shelf {
     under_way: usize,
     /// Unpinned documents, the one that was let go first in front.
     idle: VecDeque<DocRef>,
+    /// Documents that one commit changed and of which some are still being read: they are imported in one step, so that
+    /// a transaction is seen whole.
+    together: Vec<BTreeSet<DocRef>>,
 }
 
 /// A document as it stands: what it is called and its value.
@@ -167,9 +170,7 @@ impl Shelf {
             return;
         }
         // What was held back when it was let go comes in now.
-        if state.reading == 0 {
-            self.import(ledger, doc, events);
-        }
+        self.import_together(ledger, doc, events);
         if let Some(state) = self.docs.get(&doc).filter(|state| state.ready) {
             events.push_back(Event::Opened { doc, exists: state.exists() });
         }
@@ -241,8 +242,8 @@ impl Shelf {
     pub(crate) fn hold(&mut self, ledger: &mut Ledger, doc: DocRef, hold: Option<Hold>, events: &mut VecDeque<Event>) {
         let Some(state) = self.docs.get_mut(&doc) else { return };
         state.hold = hold;
-        if state.ready && state.reading == 0 {
-            self.import(ledger, doc, events);
+        if state.ready {
+            self.import_together(ledger, doc, events);
         }
     }
 
@@ -279,9 +280,7 @@ impl Shelf {
         if state.reading == 0 && core::mem::take(&mut state.grown) {
             fetch(ledger, doc, state);
         }
-        if state.reading == 0 {
-            self.import(ledger, doc, events);
-        }
+        self.import_together(ledger, doc, events);
     }
 
     /// Entries that were just indexed name these documents.
@@ -300,15 +299,49 @@ impl Shelf {
                 events.push_back(Event::Changed { doc });
             }
         }
-        for doc in touched {
-            let Some(state) = self.docs.get_mut(&doc) else { continue };
+        let mut shown = BTreeSet::new();
+        for doc in &touched {
+            let Some(state) = self.docs.get_mut(doc) else { continue };
             // Index rows still to come are merged with these by their place.
             if state.reading > 0 {
-                state.grown = true;
-                continue;
+                state.grown |= !planted!("doc.reads-behind");
+            } else {
+                fetch(ledger, *doc, state);
             }
-            fetch(ledger, doc, state);
-            if state.reading == 0 {
+            if state.ready {
+                shown.insert(*doc);
+            }
+        }
+        if shown.len() > 1 {
+            self.join(shown);
+        }
+        touched.into_iter().for_each(|doc| self.import_together(ledger, doc, events));
+    }
+
+    /// Has documents imported in one step, together with those that some of them wait for already.
+    fn join(&mut self, mut docs: BTreeSet<DocRef>) {
+        self.together.retain(|others| {
+            let apart = others.is_disjoint(&docs);
+            if !apart {
+                docs.extend(others);
+            }
+            apart
+        });
+        self.together.push(docs);
+    }
+
+    /// Imports a document once it is read, and once those are that it changed together with.
+    fn import_together(&mut self, ledger: &mut Ledger, doc: DocRef, events: &mut VecDeque<Event>) {
+        let is_read = |docs: &BTreeMap<DocRef, Doc>, doc: &DocRef| docs.get(doc).is_none_or(|state| state.reading == 0);
+        let Some(at) = self.together.iter().position(|docs| docs.contains(&doc) && !planted!("transaction.torn"))
+        else {
+            if is_read(&self.docs, &doc) {
+                self.import(ledger, doc, events);
+            }
+            return;
+        };
+        if self.together[at].iter().all(|doc| is_read(&self.docs, doc)) {
+            for doc in self.together.swap_remove(at) {
                 self.import(ledger, doc, events);
             }
         }

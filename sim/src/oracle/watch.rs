@@ -60,8 +60,17 @@ impl World<'_> {
         }
         let (_, tokens, held) = self.shown(peer, doc)?;
         self.mark(Mark::TransactionSeen);
-        let missing = !held && !tokens.contains(&pair);
+        // A document that waits for what its next entries build on says so, and promises nothing until it came.
+        let waits = self.waits(peer, doc) || self.waits(peer, self.model.tokens.get(&token)?.doc);
+        let missing = !held && !waits && !tokens.contains(&pair);
         missing.then(|| format!("document {doc} does not show token {pair}, though {token} of its transaction is seen"))
+    }
+
+    /// Whether a peer says that a document lacks something.
+    fn waits(&self, peer: usize, doc: u64) -> bool {
+        let alive = self.nodes[peer].alive.as_deref();
+        let open = alive.and_then(|alive| Some((alive, alive.docs.get(&doc)?)));
+        open.is_some_and(|(alive, open)| !alive.endpoint.missing(open.doc).is_empty())
     }
 
     /// Version and tokens of a document that a peer has open, and whether it is held back.
@@ -160,6 +169,7 @@ impl World<'_> {
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "a code that is not known to be harmless is not")]
 fn is_fault(code: CloseCode, clocks_wrong: bool) -> bool {
     match code {
         CloseCode::Done

@@ -9,6 +9,7 @@ use cosmicsync_protocol::storage::StoreError;
 
 impl World<'_> {
     /// Carries out a fault, or the dialling of a link.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "each function looks at its own kinds of actions")]
     pub(super) fn fault(&mut self, action: usize) {
         let plan = self.plan;
         match &plan.actions[action].act {
@@ -24,16 +25,16 @@ impl World<'_> {
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "each function looks at its own kinds of actions")]
     fn fault_of_peer(&mut self, action: usize) {
         let plan = self.plan;
         let now_us = self.now_us;
         match &plan.actions[action].act {
             Act::Crash { peer, keep, restart_us, broken_lease } => {
-                if self.nodes[*peer].alive.is_some() {
-                    let silence = self.keyed.once_in(&[purpose::CRASH, u64::from(plan.actions[action].id)], 4);
-                    self.end(*peer, *keep as usize, silence);
-                    self.start_after(*peer, *restart_us, *broken_lease);
-                }
+                let silence = self.keyed.once_in(&[purpose::CRASH, u64::from(plan.actions[action].id)], 4);
+                let was_alive = self.nodes[*peer].alive.is_some();
+                self.end(*peer, *keep as usize, silence);
+                self.start_after(*peer, restart_us.filter(|_| was_alive), *broken_lease);
             }
             Act::Stop { peer, restart_us } => self.stop(*peer, *restart_us),
             Act::Restart { peer, store, broken_lease } => {
@@ -124,6 +125,7 @@ impl World<'_> {
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "each function looks at its own kinds of actions")]
     fn fault_of_link(&mut self, action: usize) {
         let plan = self.plan;
         let act = &plan.actions[action].act;
@@ -132,9 +134,8 @@ impl World<'_> {
         let route = &mut self.routes[at];
         match act {
             Act::Dial { .. } => {
-                if !core::mem::replace(&mut route.wanted, true) {
-                    self.dial_later(at, 0);
-                }
+                route.wanted = true;
+                self.dial_later(at, 0);
             }
             Act::Hang { .. } => {
                 route.wanted = false;

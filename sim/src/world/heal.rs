@@ -181,6 +181,9 @@ impl World<'_> {
             if stats.store_requests > 0 {
                 return Err(format!("peer {peer} waits for its store"));
             }
+            if alive.links.len() > alive.up.len() {
+                return Err(format!("peer {peer} shakes hands"));
+            }
             if let Some(link) = stats.links.iter().find(|link| !link.settled) {
                 return Err(format!("peer {peer} has not settled link {} ({} queued)", link.link.0, link.queued));
             }
@@ -190,7 +193,9 @@ impl World<'_> {
             let up = |peer: usize| self.nodes[peer].alive.as_ref().is_some_and(|alive| !alive.up.is_empty());
             up(link.from) && up(link.to)
         };
-        if self.routes.iter().filter(|route| route.wanted).all(linked) {
+        if self.routes.iter().any(|route| route.is_dialling()) {
+            Err("a link is being dialled".to_owned())
+        } else if self.routes.iter().filter(|route| route.wanted).all(linked) {
             Ok(())
         } else {
             Err("a link is not up".to_owned())

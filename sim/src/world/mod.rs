@@ -260,11 +260,6 @@ impl<'p> World<'p> {
         index
     }
 
-    /// How often something happened on a peer.
-    pub(crate) fn count(&self, peer: usize, point: Point) -> u64 {
-        self.points[peer][point as usize]
-    }
-
     pub(crate) fn mark(&mut self, mark: Mark) {
         *self.marks.entry(mark).or_default() += 1;
     }
@@ -274,9 +269,5 @@ impl<'p> World<'p> {
         if self.violations.len() < VIOLATIONS_MAX {
             self.violations.push(Violation { oracle, at_us: self.now_us, peer, text });
         }
-    }
-
-    pub(crate) fn is_ok(&self) -> bool {
-        self.violations.is_empty()
     }
 }

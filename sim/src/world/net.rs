@@ -76,6 +76,10 @@ impl Route {
         };
     }
 
+    pub(crate) const fn is_dialling(&self) -> bool {
+        self.dialling
+    }
+
     pub(crate) fn block(&mut self, way: Way, until_us: u64) {
         for at in match way {
             Way::Both => 0..2,

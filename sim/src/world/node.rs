@@ -95,8 +95,8 @@ pub(crate) struct Node {
     pub(crate) partial: bool,
     /// How long until a store that failed is opened again.
     pub(crate) reopen_us: u64,
-    /// Its store was cloned, or rolled back in silence: its logs may fork.
-    pub(crate) forked: bool,
+    /// It crashed, and no entry came since: what comes next resumes what the crash cut.
+    resumes: bool,
 }
 
 impl Node {
@@ -113,7 +113,7 @@ impl Node {
             bodies: peer.bodies,
             partial: peer.partial,
             reopen_us: RESTART_US,
-            forked: false,
+            resumes: false,
         }
     }
 
@@ -387,6 +387,9 @@ impl World<'_> {
         }
         if received {
             self.point(peer, Point::EntryReceived, None, &[]);
+            if core::mem::take(&mut self.nodes[peer].resumes) {
+                self.mark(Mark::Resumed);
+            }
         }
     }
 
@@ -614,6 +617,7 @@ impl World<'_> {
         self.remember(peer, &alive);
         let node = &mut self.nodes[peer];
         node.disk = after;
+        node.resumes = true;
         node.life += 1;
         self.point(peer, Point::Crashed, None, &[]);
         for (conn, end) in alive.links.values() {

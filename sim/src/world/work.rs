@@ -100,6 +100,7 @@ impl World<'_> {
     }
 
     /// Returns whether the action is done with, one way or the other.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "each function looks at its own kinds of actions")]
     fn try_work(&mut self, peer: usize, action: usize) -> bool {
         let act = &self.plan.actions[action].act;
         match act {
@@ -173,6 +174,7 @@ impl World<'_> {
         Some(snapshot.value.entry(name).and_then(Value::as_text).unwrap_or_default().to_owned())
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "each function looks at its own kinds of actions")]
     fn draft(&mut self, peer: usize, action: usize) -> Option<Draft> {
         let plan = self.plan;
         let id = u64::from(plan.actions[action].id);
