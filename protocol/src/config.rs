@@ -46,11 +46,11 @@ impl Default for Limits {
             card_bytes_max: KIB,
             app_bytes_max: 64 * KIB,
             window_bytes: 2 * MIB,
-            handles_max: 262_144,
+            handles_max: 65_536,
             spaces_max: 4_096,
             reads_max: 16,
             queued_max: 64,
-            walk_tasks_max: 262_144,
+            walk_tasks_max: 65_536,
             walks_max: 2,
         }
     }

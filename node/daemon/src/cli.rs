@@ -122,7 +122,7 @@ pub(crate) struct Up {
 /// The space a command is about.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SpaceOption {
-    /// Name or beginning of the id [default: the only space]
+    /// Name or beginning of the id [default: the only space]; for documents SPACE:PARTITION or :PARTITION
     #[arg(short, long, value_name = "SPACE")]
     pub(crate) space: Option<String>,
 }

@@ -171,6 +171,9 @@ impl Output<'_> {
             ("sent", bytes_text(status.traffic.bytes_out)),
             ("received", bytes_text(status.traffic.bytes_in)),
         ])?;
+        if let Some(error) = &status.store.error {
+            self.pairs([("trouble", error.clone())])?;
+        }
         if let Some(key) = &status.recovery_key {
             self.line("")?;
             self.pairs([("recovery key", key.clone())])?;

@@ -193,14 +193,7 @@ impl Run<'_> {
                     Some((collection, key)) => (collection.to_owned(), Some(key.to_owned())),
                     None => (target, None),
                 };
-                Command::DocPut(DocPut {
-                    space: space.space,
-                    partition: None,
-                    collection,
-                    key,
-                    value: json_argument(&value)?,
-                    text,
-                })
+                Command::DocPut(DocPut { space: space.space, collection, key, value: json_argument(&value)?, text })
             }
             DocVerb::Get { doc, space } => Command::DocGet { space: space.space, doc },
             DocVerb::Patch { doc, patch, space } => {

@@ -210,7 +210,7 @@ fn commands_carry_what_was_typed() {
     assert_eq!(
         sent(&["doc", "put", "notes/a/b", r#"{"t":"x"}"#, "--text", "t", "-s", "home"]),
         json!({ "doc_put": {
-            "space": "home", "partition": null, "collection": "notes", "key": "a/b", "value": { "t": "x" }, "text": ["t"]
+            "space": "home", "collection": "notes", "key": "a/b", "value": { "t": "x" }, "text": ["t"]
         } })
     );
     assert_eq!(

@@ -10,6 +10,8 @@
 mod change;
 mod check;
 mod encode;
+#[cfg(feature = "testkit")]
+pub mod forge;
 mod path;
 mod read;
 mod replica;

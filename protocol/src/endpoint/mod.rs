@@ -224,6 +224,12 @@ impl Endpoint {
         self.shelf.write(&mut self.ledger, ops)
     }
 
+    /// The durable side, for hostile peers that begin as honest ones.
+    #[cfg(feature = "testkit")]
+    pub(crate) const fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
     fn next_read(&mut self) -> ReadId {
         let id = ReadId(self.next_read);
         self.next_read += 1;
@@ -295,7 +301,10 @@ impl Endpoint {
                 self.links.handle_serve(&self.ledger, link, log, ServePart::Entries, Vec::new());
                 self.events.push_back(Event::StoreFailed { error });
             }
-            Work::Entries(_) => self.events.push_back(Event::StoreFailed { error }),
+            Work::Entries(log) => {
+                self.ledger.handle_entries(log, &[]);
+                self.events.push_back(Event::StoreFailed { error });
+            }
         }
     }
 

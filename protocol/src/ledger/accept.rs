@@ -1,9 +1,10 @@
 //! Accepting others' entries: verify first, then stage.
 
+use super::book::SPANS_MAX;
 use super::recent::Held;
 use super::rows::{EntryRef, entry_key, put};
 use super::{Batch, Ledger};
-use crate::ids::LogId;
+use crate::ids::{DeviceId, LogId};
 use crate::log::card::LogCard;
 use crate::log::chain::{self, ChainError};
 use crate::log::entry::Entry;
@@ -13,6 +14,9 @@ use crate::sync::{LogNo, SpaceNo};
 use crate::wire::codec::{CodecError, Reader};
 use bytes::Bytes;
 use std::sync::Arc;
+
+/// How many logs of this store one device may have it give up without a proof, from one start to the next.
+const WORDS_MAX: u32 = 8;
 
 /// Consecutive entries of a log as a peer sent them, up to a signed head.
 #[derive(Debug)]
@@ -41,6 +45,13 @@ pub enum Refusal {
     /// A card of another log, or of a space that is not shared.
     #[error("a log card does not fit its log or space")]
     WrongCard,
+    /// An entry came without some of its sections: the chain verifies all the same, so anybody on the way could have
+    /// taken them out.
+    #[error("an entry came without some of its sections")]
+    Partial,
+    /// Entries came in more pieces than are kept of a log.
+    #[error("entries of a log came in too many pieces")]
+    Scattered,
     /// The log's author signed two histories. What is held stays.
     #[error("a log has two histories")]
     Forked,
@@ -90,6 +101,9 @@ impl Ledger {
     pub(crate) fn accept(&mut self, run: &Run, batch: &mut Batch) -> Result<LogNo, Refusal> {
         let card = self.card_for(run.log, run.card.as_ref())?;
         let entries = run.entries.iter().map(Entry::decode).collect::<Result<Vec<_>, _>>()?;
+        if !entries.iter().all(Entry::is_whole) {
+            return Err(Refusal::Partial);
+        }
         let h_first = if run.start == 0 { chain::genesis(&run.log) } else { run.h_prev };
         let mut h = h_first;
         let mut before = Vec::with_capacity(entries.len());
@@ -108,6 +122,9 @@ impl Ledger {
         if let Err(refusal) = self.refuse_fork(no, run.start, &before, &head) {
             self.book.log_mut(no).forked = true;
             return Err(refusal);
+        }
+        if self.book.log(no).staged.held.len() >= SPANS_MAX / 2 && !self.book.log(no).touches(run.start, seq) {
+            return Err(Refusal::Scattered);
         }
         if self.book.log(no).mine {
             self.retire(no);
@@ -128,6 +145,9 @@ impl Ledger {
         let key = known.log_key().map_err(|_| ChainError::BadHead)?;
         head.verify(&key, &id).map_err(|_| ChainError::BadHead)?;
         let no = self.number(id, known, card)?;
+        if self.book.log(no).mine && head.seq >= self.book.log(no).next_seq() {
+            self.retire(no);
+        }
         let log = self.book.log_mut(no);
         let grows = log.staged.tip.as_ref().is_none_or(|tip| tip.seq < head.seq);
         log.stage_tip(head);
@@ -173,9 +193,22 @@ impl Ledger {
         }
         let log = self.book.log_mut(no);
         let tip_moved = log.staged.tip.as_ref().is_none_or(|tip| tip.seq < head.seq);
+        if fresh.is_empty() && !tip_moved {
+            // Telling sessions that the log grew would have two that both lack entries ask each other for ever.
+            return;
+        }
         log.stage_run(run.start, bytes, head, &mut batch.ops);
         batch.touch(no, tip_moved);
         self.read_entries(no, &fresh, batch);
+    }
+
+    /// Whether a log of this store is given up because a device says that there is more of it. A restored store needs
+    /// that before it has seen any of it; one that cries wolf would have this store open a log for each edit, so after
+    /// [`WORDS_MAX`] a device has to show a signed head.
+    pub(crate) fn takes_word_of(&mut self, device: DeviceId) -> bool {
+        let words = self.words.entry(device).or_default();
+        *words = words.saturating_add(1);
+        *words <= WORDS_MAX
     }
 
     /// Gives up a log of this store that a peer knows more of: it went on elsewhere, so going on here would fork it.

@@ -20,7 +20,7 @@ use ed25519_dalek::SigningKey;
 use std::sync::Arc;
 
 /// Signs that a device opened a log.
-pub(super) const LOG_OPEN_CONTEXT: &str = "cosmicsync log open 1";
+pub(crate) const LOG_OPEN_CONTEXT: &str = "cosmicsync log open 1";
 
 /// What a writer of content needs to fill a header: handles for logs and collections.
 #[derive(Debug)]

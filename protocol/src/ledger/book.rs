@@ -20,8 +20,11 @@ pub(crate) const SEGMENT_ENTRIES_MAX: u64 = 64;
 /// A segment also ends once its entries reach this many bytes.
 pub(crate) const SEGMENT_BYTES_MIN: u64 = 256 * 1024;
 
-/// Most intervals of entries that a log may be held in.
-const SPANS_MAX: usize = 4096;
+/// Most intervals of entries that the row of a log may name. Well before, entries that touch none end the link.
+pub(crate) const SPANS_MAX: usize = 4096;
+/// Of a log held in so many intervals no more entries are asked for: each costs memory, and bytes of the log's row
+/// whenever it grows.
+pub(crate) const SCATTERED_MAX: usize = 256;
 
 /// How far a log goes, here.
 #[derive(Debug, Clone, Default)]
@@ -74,6 +77,8 @@ pub(crate) struct Log {
     pub(crate) closed: bool,
     /// Another history of it was seen since the start: nothing more of it is taken, lest the two be mixed.
     pub(crate) forked: bool,
+    /// The card's admission has verified. A log may come before its epoch's key: it is held, and not read before.
+    pub(crate) admitted: bool,
     pub(crate) owner: Option<Owner>,
     pub(crate) staged: Progress,
     pub(crate) durable: Progress,
@@ -104,6 +109,12 @@ impl Log {
         if self.staged.tip.as_ref().is_none_or(|tip| tip.seq < head.seq) {
             self.staged.tip = Some(head);
         }
+    }
+
+    /// Whether entries from `first` to `last` meet or overlap some that are held.
+    pub(crate) fn touches(&self, first: u64, last: u64) -> bool {
+        let around = first.saturating_sub(1)..=last.saturating_add(1);
+        self.staged.held.first_gap_in(around.clone()) != Some(around)
     }
 
     /// The seq of the next entry.
@@ -179,6 +190,7 @@ impl Log {
             mine: flags & 2 != 0,
             closed: flags & 4 != 0,
             forked: false,
+            admitted: false,
             owner,
             staged: durable.clone(),
             durable,
@@ -301,6 +313,7 @@ impl Book {
             mine: false,
             closed: false,
             forked: false,
+            admitted: false,
             owner: None,
             staged: Progress::default(),
             durable: Progress::default(),

@@ -22,6 +22,9 @@ use bytes::Bytes;
 /// Most keys of epochs that a space keeps without knowing yet whether to trust their author.
 const UNTRUSTED_EPOCHS_MAX: usize = 1024;
 
+/// Most partitions of a space that are known here. They stay in memory, and a name takes few bytes to say.
+const PARTITIONS_MAX: usize = 32_768;
+
 /// Why a space could not be made or changed. The caller's to mend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SpaceError {
@@ -132,7 +135,7 @@ impl Ledger {
         let space = &self.spaces[no.0 as usize];
         let recipients: Vec<_> = space.devices.values().map(|device| device.hpke).collect();
         let previous = space.current_epoch();
-        let generation = previous.map_or(0, |(_, epoch)| epoch.generation + 1);
+        let generation = previous.map_or(0, |(_, epoch)| epoch.generation.saturating_add(1));
         let record = KeyEpoch::mint(
             &space.id,
             &epoch_key,
@@ -188,6 +191,12 @@ impl Ledger {
             batch.ops.push(put(Table::Partition, part_key(no), row));
         }
         no
+    }
+
+    /// Whether a partition is known, or there is room for one more.
+    fn may_know_partition(&self, space: SpaceNo, id: &PartitionId) -> bool {
+        let partitions = &self.space(space).partitions;
+        partitions.len() < PARTITIONS_MAX || partitions.contains_key(id)
     }
 
     pub(super) fn know_device(&mut self, space: SpaceNo, credential: &VerifiedCredential, batch: &mut Batch) {
@@ -296,7 +305,9 @@ impl Ledger {
             match record {
                 Record::Partition { name } => {
                     let id = partition_id(&self.space(space).id, name);
-                    self.know_partition(space, id, name, batch);
+                    if self.may_know_partition(space, &id) {
+                        self.know_partition(space, id, name, batch);
+                    }
                 }
                 Record::SpaceName { name } => {
                     if self.space(space).name.is_empty() {
@@ -328,6 +339,7 @@ impl Ledger {
         if card.space_token != state.token
             || card.partition_token != partition_token(&state.id, &partition)
             || !public.verify(LOG_OPEN_CONTEXT, id.as_ref(), signature)
+            || !self.may_know_partition(space, &partition)
         {
             return;
         }

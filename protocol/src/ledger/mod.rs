@@ -19,6 +19,8 @@ mod store_queue;
 
 pub use accept::Refusal;
 pub(crate) use accept::Run;
+#[cfg(feature = "testkit")]
+pub(crate) use append::LOG_OPEN_CONTEXT;
 pub(crate) use append::{Writing, mint_doc_id};
 pub(crate) use catalog::View;
 pub use control::SpaceError;
@@ -155,6 +157,10 @@ pub(crate) struct Ledger {
     /// Logs with entries that wait to be read, and whether a scan for them is under way.
     unread: BTreeSet<LogNo>,
     reading: BTreeSet<LogNo>,
+    /// Logs of which unread entries are to be asked for.
+    waking: BTreeSet<LogNo>,
+    /// How many logs were given up because a device said that there is more of them.
+    words: BTreeMap<DeviceId, u32>,
     /// Something was learned that may let unread entries be read.
     woken: bool,
     /// Materialised values that go with the next commit: a cache, so they are worth no commit of their own.

@@ -12,6 +12,7 @@ use crate::log::entry::FLAG_OPEN;
 use crate::log::header::{EntryKind, Header, KeyRef};
 use crate::log::read::{EntryReader, OpenError};
 use crate::log::write::Place;
+use crate::sealed::TAG_BYTES;
 use crate::space::Epoch;
 use crate::space::record::decode_records;
 use crate::storage::{Row, Scan, Table};
@@ -22,6 +23,11 @@ use std::collections::BTreeMap;
 
 /// How much of a log is read back at a time.
 const READ_BYTES_MAX: usize = 1024 * 1024;
+
+/// After so many documents in one commit the entries behind are read in the next, which bounds its memory.
+const INDEXED_MAX: usize = 4096;
+/// How many logs are read back at a time: each takes up to [`READ_BYTES_MAX`].
+const READING_MAX: usize = 8;
 
 /// What became of an attempt to read an entry.
 enum Reading {
@@ -47,7 +53,7 @@ impl Ledger {
         let mut docs = Vec::new();
         for (at, held) in fresh {
             let unread_before = self.book.log(no).staged.unread().is_some_and(|seq| seq < at.seq);
-            if unread_before && control {
+            if (unread_before && control) || docs.len() >= INDEXED_MAX {
                 break;
             }
             match self.read_entry(*at, held, &mut docs, batch) {
@@ -70,19 +76,22 @@ impl Ledger {
 
     /// Asks the store for the unread entries of all logs, if something was learned that may let them be read.
     pub(crate) fn poll_unread(&mut self) {
-        if !core::mem::take(&mut self.woken) {
-            return;
+        if core::mem::take(&mut self.woken) {
+            self.waking.clone_from(&self.unread);
         }
-        let logs: Vec<_> = self.unread.iter().copied().filter(|no| !self.reading.contains(no)).collect();
-        for no in logs {
-            self.read_on(no);
+        while self.reading.len() < READING_MAX
+            && let Some(no) = self.waking.pop_first()
+        {
+            if !self.reading.contains(&no) {
+                self.read_on(no);
+            }
         }
     }
 
     /// A log's entries became durable: those that could not be read when they came may be by now.
     pub(super) fn wake(&mut self, no: LogNo) {
-        if self.unread.contains(&no) && !self.reading.contains(&no) {
-            self.read_on(no);
+        if self.unread.contains(&no) {
+            self.waking.insert(no);
         }
     }
 
@@ -105,7 +114,6 @@ impl Ledger {
     /// Entries that were asked for came.
     pub(crate) fn handle_entries(&mut self, no: LogNo, rows: &[Row]) {
         self.reading.remove(&no);
-        let before = self.book.log(no).staged.unread();
         let mut fresh = Vec::new();
         for (row_key, row) in rows {
             let Ok(seq) = super::rows::entry_seq(row_key) else { continue };
@@ -118,13 +126,9 @@ impl Ledger {
         let mut batch = Batch::default();
         self.read_entries(no, &fresh, &mut batch);
         self.submit(batch);
-        let after = self.book.log(no).staged.unread();
-        match after {
-            None => {
-                self.unread.remove(&no);
-            }
-            Some(_) if after != before => self.woken = true,
-            Some(_) => {}
+        // What was read is durable before more is: its commit wakes the log again.
+        if self.book.log(no).staged.unread().is_none() {
+            self.unread.remove(&no);
         }
     }
 
@@ -135,6 +139,11 @@ impl Ledger {
         docs: &mut Vec<(DocRef, IndexRow)>,
         batch: &mut Batch,
     ) -> Reading {
+        match self.is_admitted(at.log) {
+            Some(true) => {}
+            Some(false) => return Reading::Done,
+            None => return Reading::Blocked,
+        }
         let log = self.book.log(at.log);
         let (space, control, owner, id) = (log.space, log.control, log.owner, log.id);
         let entry = &held.entry;
@@ -144,6 +153,10 @@ impl Ledger {
         let header = reader.open_header(&epoch.header_key, &mut self.codec);
         // An author who holds the key and writes what does not open harms only this entry: it says nothing.
         let Ok(header) = header else { return Reading::Done };
+        // Of kinds that later versions bring, and of those that have no place here, nothing is read.
+        if control != (header.kind == EntryKind::Control) {
+            return Reading::Done;
+        }
         if control {
             let section = if entry.flags() & FLAG_OPEN != 0 { 2 } else { 1 };
             let records = reader
@@ -163,23 +176,49 @@ impl Ledger {
             return Reading::Done;
         }
         let Some(owner) = owner else { return Reading::Blocked };
-        if header.kind == EntryKind::LogClose {
-            self.book.log_mut(at.log).closed = true;
+        match header.kind {
+            EntryKind::Update => self.index(at, held, owner.partition, &header, docs, batch),
+            EntryKind::LogClose => self.book.log_mut(at.log).closed = true,
+            EntryKind::Control
+            | EntryKind::Snapshot
+            | EntryKind::Adopt
+            | EntryKind::Erase
+            | EntryKind::Witness
+            | EntryKind::Audit
+            | EntryKind::Blob => {}
         }
-        self.index(at, owner.partition, &header, docs, batch);
         Reading::Done
+    }
+
+    /// Whether a log's card was admitted by its epoch. `None` while that epoch's key is not known.
+    fn is_admitted(&mut self, no: LogNo) -> Option<bool> {
+        let log = self.book.log(no);
+        if !log.admitted {
+            let epoch = self.space(log.space).epochs.get(&log.card.epoch)?;
+            let admission_key = epoch.key.admission_key().verifying_key();
+            self.book.log_mut(no).admitted = log.card.verify_admission(&admission_key).is_ok();
+        }
+        Some(self.book.log(no).admitted)
     }
 
     /// Stages the rows by which an entry's documents are found.
     fn index(
         &mut self,
         at: EntryRef,
+        held: &Held,
         partition: PartNo,
         header: &Header,
         docs: &mut Vec<(DocRef, IndexRow)>,
         batch: &mut Batch,
     ) {
+        let mut section_before = 0;
         for item in &header.items {
+            // Each names a section of its own, in order: else a few bytes of header would become any number of rows.
+            let section = held.entry.sections().get(item.section as usize);
+            if item.section <= section_before || section.is_none_or(|section| section.len() < TAG_BYTES) {
+                continue;
+            }
+            section_before = item.section;
             let key_at = match item.key {
                 KeyRef::Here { section } => (at, section),
                 KeyRef::Own { seq, section } => (EntryRef { log: at.log, seq }, section),

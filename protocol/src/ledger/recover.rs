@@ -174,6 +174,8 @@ impl Ledger {
             recent,
             unread: BTreeSet::new(),
             reading: BTreeSet::new(),
+            waking: BTreeSet::new(),
+            words: BTreeMap::new(),
             woken: false,
             cached: BTreeMap::new(),
             indexing: BTreeMap::new(),

@@ -7,6 +7,8 @@ pub mod card;
 pub mod chain;
 pub mod compress;
 pub mod entry;
+#[cfg(feature = "testkit")]
+pub mod forge;
 pub mod head;
 pub mod header;
 pub mod read;

@@ -336,7 +336,7 @@ pub fn document(data: &[u8]) {
 }
 
 /// Loro's envelope is `"loro" | 12 unused bytes | xxh32 of the rest | mode u16 | body`.
-fn mend_checksum(bytes: &mut [u8]) {
+pub(super) fn mend_checksum(bytes: &mut [u8]) {
     if bytes.len() < 22 || bytes.len() > UPDATE_BYTES_MAX {
         return;
     }

@@ -11,6 +11,11 @@ pub(crate) fn root() -> PathBuf {
     package.ancestors().nth(2).expect("xtask lies in tools/xtask").to_path_buf()
 }
 
+/// Where cargo builds.
+pub(crate) fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
 /// Starts a command in the root directory, with the project's own tools on the search path.
 pub(crate) fn command(program: &str) -> Command {
     let mut command = Command::new(program);

@@ -339,14 +339,7 @@ fn burst_value(key: &str) -> Value {
 
 fn put(collection: &str, key: &str, value: Value, text: &[&str]) -> Command {
     let text = text.iter().map(|path| (*path).to_owned()).collect();
-    Command::DocPut(DocPut {
-        space: None,
-        partition: None,
-        collection: collection.to_owned(),
-        key: Some(key.to_owned()),
-        value,
-        text,
-    })
+    Command::DocPut(DocPut { space: None, collection: collection.to_owned(), key: Some(key.to_owned()), value, text })
 }
 
 fn splice(patch: Patch) -> Command {

@@ -1,7 +1,7 @@
 //! Commands about documents.
 
 use super::handle::unexpected;
-use super::spaces::{data_partitions, find_space, main_partition};
+use super::spaces::{data_partitions, find_partition, find_space};
 use super::{Node, blame};
 use crate::clock::wall_ms;
 use crate::driver::{Core, Watcher};
@@ -26,15 +26,12 @@ const PAGE_DOCS: usize = 512;
 impl Node {
     pub(super) async fn doc_put(&self, put: DocPut) -> Result<Reply, ServiceError> {
         self.check_room()?;
-        let DocPut { space, partition: place, collection, key, value, text } = put;
+        let DocPut { space, collection, key, value, text } = put;
         let (value, mut texts) = json::unwrap_texts(value_of(&value)?);
         texts.extend(&text.iter().collect::<TextPaths>());
         let (named, keyed) = (collection.clone(), key.clone());
         let answer = self.handle()?.ask(move |core| {
-            let partition = match place {
-                Some(name) => named_partition(core, &space, &name)?,
-                None => partition(core, &space)?,
-            };
+            let partition = partition(core, &space)?;
             Ok(Request::Put { partition, collection: named, key: keyed, value, texts })
         });
         written(answer.await?, collection, key)
@@ -90,9 +87,9 @@ impl Node {
         let (space, partition, of) = self
             .handle()?
             .with(move |core| {
-                let space = find_space(core, &space)?.no;
-                let of = only.map(|name| core.db.endpoint().collection_id(space, &name));
-                Ok::<_, ServiceError>((space, main_partition(core, space)?, of))
+                let (found, partition) = find_partition(core, &space)?;
+                let of = only.map(|name| core.db.endpoint().collection_id(found.no, &name));
+                Ok::<_, ServiceError>((found.no, partition, of))
             })
             .await??;
         let mut after = match (after, of) {
@@ -297,17 +294,9 @@ impl Node {
     }
 }
 
-/// The partition of the space that a person means.
+/// The partition that a person means.
 pub(super) fn partition(core: &Core, space: &SpaceRef) -> Result<PartNo, ServiceError> {
-    main_partition(core, find_space(core, space)?.no)
-}
-
-/// A partition of the space by its name.
-fn named_partition(core: &Core, space: &SpaceRef, name: &str) -> Result<PartNo, ServiceError> {
-    core.db.endpoint().partition(find_space(core, space)?.no, name).ok_or_else(|| {
-        ServiceError::new(ErrorCode::NotFound, format!("there is no partition '{name}'"))
-            .next("cosmicsync partition list")
-    })
+    find_partition(core, space).map(|(_, partition)| partition)
 }
 
 /// The id of a document in a space.

@@ -24,6 +24,11 @@ impl Handle {
         Self { calls, next: Arc::default() }
     }
 
+    /// Whether the core takes no commands any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.calls.is_closed()
+    }
+
     /// Runs something on the core thread, between two inputs. It must not block.
     pub(super) async fn with<R: Send + 'static>(
         &self,

@@ -25,7 +25,7 @@ pub use backup::{restore_backup, verify_backup};
 pub use open::{Options, init};
 
 use crate::driver::Shared;
-use crate::service::{Answer, Backend, Command, Item, Reply, ServiceError};
+use crate::service::{Answer, Backend, Command, ErrorCode, Item, Reply, ServiceError};
 use cosmicsync_protocol::sync::SpaceNo;
 use handle::Handle;
 use std::collections::BTreeMap;
@@ -60,10 +60,12 @@ impl Node {
         let mut ended = self.ended.clone();
         match ended.wait_for(Option::is_some).await {
             Ok(how) => how.clone().unwrap_or(Ok(())),
-            Err(_) => {
-                Err(ServiceError::new(crate::service::ErrorCode::Internal, "the core thread panicked: look at the log"))
-            }
+            Err(_) => Err(ServiceError::new(ErrorCode::Internal, "the core thread panicked: look at the log")),
         }
+    }
+
+    fn is_over(&self) -> bool {
+        self.handle.as_ref().is_none_or(Handle::is_closed)
     }
 
     fn handle(&self) -> Result<&Handle, ServiceError> {
@@ -113,7 +115,16 @@ impl Node {
 
 impl Backend for Node {
     fn call(&self, command: Command, items: mpsc::Sender<Item>) -> Answer<'_> {
-        Box::pin(self.carry_out(command, items))
+        Box::pin(async {
+            let result = self.carry_out(command, items).await;
+            match result {
+                // The core is gone, or goes: why, is what the caller should know.
+                Err(error) if error.code == ErrorCode::Unavailable && self.is_over() => {
+                    Err(self.ended().await.err().unwrap_or(error))
+                }
+                result => result,
+            }
+        })
     }
 }
 

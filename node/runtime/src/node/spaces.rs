@@ -280,11 +280,21 @@ pub(super) fn find_space(core: &Core, space: &SpaceRef) -> Result<SpaceInfo, Ser
     }
 }
 
-/// The partition that documents live in.
-pub(super) fn main_partition(core: &Core, space: SpaceNo) -> Result<PartNo, ServiceError> {
-    core.db.endpoint().partition(space, MAIN).ok_or_else(|| {
-        ServiceError::new(ErrorCode::Unavailable, "the space has not arrived yet").next("cosmicsync peer list")
-    })
+/// The partition that a person means, and its space.
+pub(super) fn find_partition(core: &Core, text: &SpaceRef) -> Result<(SpaceInfo, PartNo), ServiceError> {
+    let (space, name) = match (find_space(core, text), text.as_ref().and_then(|text| text.rsplit_once(':'))) {
+        // The name of a space may have a colon of its own.
+        (Err(error), Some((space, name))) if error.code == ErrorCode::NotFound => {
+            (find_space(core, &Some(space.to_owned()).filter(|space| !space.is_empty()))?, name)
+        }
+        (found, _) => (found?, MAIN),
+    };
+    let partition = core.db.endpoint().partition(space.no, name).ok_or_else(|| match name {
+        MAIN => ServiceError::new(ErrorCode::Unavailable, "the space has not arrived yet").next("cosmicsync peer list"),
+        _ => ServiceError::new(ErrorCode::NotFound, format!("there is no partition '{name}'"))
+            .next("cosmicsync partition list"),
+    })?;
+    Ok((space, partition))
 }
 
 /// Every partition that holds documents, by name.

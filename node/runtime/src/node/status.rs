@@ -36,7 +36,8 @@ impl Node {
     pub(super) async fn status(&self) -> Result<Reply, ServiceError> {
         let facts = self.handle()?.with(|core| facts(core)).await?;
         let stats = self.store_stats().await?;
-        let spaces = self.spaces().await?;
+        // What stands in the store cannot be had while it takes no requests; the rest is worth telling.
+        let spaces = if facts.outage.is_some() { Vec::new() } else { self.spaces().await? };
         let store = Store {
             path: self.dir.display().to_string(),
             format: 1,
@@ -44,6 +45,7 @@ impl Node {
             bytes_max: self.bytes_max,
             logs: facts.logs,
             entries: facts.entries,
+            error: facts.outage.map(|error| error.message),
         };
         Ok(Reply::Status(Box::new(Status {
             name: facts.name,

@@ -23,11 +23,7 @@ async fn ask(node: &Node, command: Command) -> Reply {
 
 async fn put(node: &Node, key: &str, value: Value) -> Result<Reply, ServiceError> {
     let (collection, key) = ("c".to_owned(), Some(key.to_owned()));
-    request(
-        node,
-        Command::DocPut(DocPut { space: None, partition: None, collection, key, value, text: vec!["body".to_owned()] }),
-    )
-    .await
+    request(node, Command::DocPut(DocPut { space: None, collection, key, value, text: vec!["body".to_owned()] })).await
 }
 
 fn doc(key: &str) -> DocRef {
@@ -214,4 +210,37 @@ async fn what_cannot_be_opened_says_why() {
     assert_eq!(Node::open(&dir, Options::default()).await.unwrap_err().code, ErrorCode::StoreLocked);
     let bad = request(&node, Command::SpaceJoin { invite: Secret("nonsense".to_owned()) }).await.unwrap_err();
     assert_eq!(bad.code, ErrorCode::Usage);
+}
+
+#[tokio::test]
+async fn a_document_is_reached_in_the_partition_it_is_in() {
+    let root = tempfile::tempdir().unwrap();
+    init(root.path(), "a").await.unwrap();
+    let node = open(root.path()).await;
+    ask(&node, Command::SpaceCreate { name: "odd:name".to_owned() }).await;
+    ask(&node, Command::PartitionCreate { space: None, name: "work".to_owned() }).await;
+    for (space, value) in [(None, "main"), (Some(":work"), "work")] {
+        let (space, collection, key) = (space.map(str::to_owned), "c".to_owned(), Some("k".to_owned()));
+        let value = json!({ "where": value });
+        ask(&node, Command::DocPut(DocPut { space, collection, key, value, text: Vec::new() })).await;
+    }
+    let places = [
+        (None, Ok("main")),
+        (Some("odd:name"), Ok("main")),
+        (Some("odd:name:main"), Ok("main")),
+        (Some(":work"), Ok("work")),
+        (Some("odd:name:work"), Ok("work")),
+        (Some(":play"), Err(ErrorCode::NotFound)),
+        (Some("even:work"), Err(ErrorCode::NotFound)),
+    ];
+    for (space, expected) in places {
+        let space = space.map(str::to_owned);
+        let found = match request(&node, Command::DocGet { space: space.clone(), doc: doc("k") }).await {
+            Ok(Reply::Document(found)) => Ok(found.value.unwrap()["where"].as_str().unwrap().to_owned()),
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => Err(error.code),
+        };
+        assert_eq!(found, expected.map(str::to_owned), "{space:?}");
+    }
+    stop(node).await;
 }

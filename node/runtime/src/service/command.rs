@@ -84,7 +84,8 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A name or an unambiguous beginning of a space's id; none means the only space there is.
+/// A name or an unambiguous beginning of a space's id; none means the only space there is. For commands about documents
+/// `SPACE:PARTITION` names a partition of it, or `:PARTITION` one of the only space; else they mean `main`.
 pub type SpaceRef = Option<String>;
 
 /// Which bodies of a partition this replica fetches. Every replica knows all heads whatever it chooses.
@@ -137,9 +138,6 @@ pub struct DocPut {
     /// The space.
     #[serde(default)]
     pub space: SpaceRef,
-    /// The name of its partition; none means the main one, which is where commands that read look.
-    #[serde(default)]
-    pub partition: Option<String>,
     /// The collection's name; made if it is new.
     pub collection: String,
     /// The key; without one the document gets a fresh id.

@@ -129,6 +129,9 @@ pub struct Store {
     pub logs: u64,
     /// Entries it holds.
     pub entries: u64,
+    /// Why it takes no requests at the moment; the node tries again by itself, and `doctor` says more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// What went over links.

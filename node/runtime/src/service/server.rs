@@ -191,11 +191,12 @@ impl Connection {
         let result = loop {
             tokio::select! {
                 biased;
+                Some(item) = items.recv() => write_line(writer, &Frame::Item(item)).await?,
+                // Before the end of the server: what ended both tells its cause here.
+                result = &mut call => break result,
                 () = until_set(&mut stopped), if !shutdown => {
                     break Err(ServiceError::new(ErrorCode::Unavailable, "the daemon is stopping").next("cosmicsync up"));
                 }
-                Some(item) = items.recv() => write_line(writer, &Frame::Item(item)).await?,
-                result = &mut call => break result,
                 // Nothing is consumed: bytes that are there are the next command, no bytes are a client that left.
                 ahead = reader.fill_buf(), if watching => {
                     if ahead?.is_empty() {

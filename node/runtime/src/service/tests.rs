@@ -10,7 +10,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -20,6 +20,7 @@ use super::*;
 #[derive(Debug, Default)]
 struct Fake {
     under_way: AtomicUsize,
+    ended: watch::Sender<bool>,
 }
 
 impl Fake {
@@ -39,6 +40,11 @@ impl Fake {
         }
         if matches!(command, Command::PeerList {}) {
             return Ok(Reply::Peers(Vec::new()));
+        }
+        if matches!(command, Command::Digest { .. }) {
+            let _ = items.send(Item::Chunk("waiting".to_owned())).await;
+            let _ = self.ended.subscribe().wait_for(|ended| *ended).await.map(drop);
+            return Err(ServiceError::new(ErrorCode::Io, "the disk failed"));
         }
         if let Command::DocWatch { .. } = command {
             let _ = items.send(Item::Chunk("watching".to_owned())).await;
@@ -87,6 +93,25 @@ fn world() -> World {
     let backend: Arc<dyn Backend> = Arc::clone(&fake) as _;
     let server = tokio::spawn(server.run(backend, async { drop(stopped.await) }));
     World { dir, fake, server, stop }
+}
+
+#[tokio::test]
+async fn a_command_tells_why_the_server_ended() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let server = Server::bind(dir.path()).expect("a socket");
+    let fake = Arc::new(Fake::default());
+    let mut ended = fake.ended.subscribe();
+    let backend: Arc<dyn Backend> = Arc::clone(&fake) as _;
+    let server = tokio::spawn(server.run(backend, async move { drop(ended.wait_for(|ended| *ended).await.map(drop)) }));
+    let client = Client::connect(dir.path()).await.expect("connects");
+    let (sender, mut items) = mpsc::channel(1);
+    let end = async {
+        assert!(items.recv().await.is_some(), "the command is under way");
+        fake.ended.send_replace(true);
+    };
+    let (result, ()) = tokio::join!(client.call(Command::Digest { space: None }, sender), end);
+    assert_eq!(result.expect_err("the disk failed").code, ErrorCode::Io);
+    server.await.expect("ends");
 }
 
 /// Connects by hand and takes the server's hello.

@@ -2,6 +2,7 @@
 
 use super::{Links, Open, State};
 use crate::endpoint::event::{CloseReason, Event, LinkId};
+use crate::ids::DeviceId;
 use crate::ledger::{Batch, Effect, Ledger, Refusal, Run};
 use crate::log::{ChainError, Head};
 use crate::sync::session::Action;
@@ -143,10 +144,10 @@ impl Open {
             }
             Action::SaveCursor { space, cursor } => ledger.save_cursor(self.device, space, cursor),
             Action::Retire { log } => {
-                retire(ledger, log, batch, events);
+                retire(ledger, self.device, log, batch, events);
             }
             Action::Fork { log, .. } => {
-                retire(ledger, log, batch, events);
+                retire(ledger, self.device, log, batch, events);
                 events.push_back(Event::Forked { log: ledger.book.log(log).id });
             }
             Action::Mismatch { space } => events.push_back(Event::Mismatch { space }),
@@ -158,9 +159,9 @@ impl Open {
     }
 }
 
-/// Gives a log up, if it is one that this store writes.
-fn retire(ledger: &mut Ledger, log: LogNo, batch: &mut Batch, events: &mut VecDeque<Event>) {
-    if ledger.book.log(log).mine {
+/// Gives a log up, if it is one that this store writes, on the word of a device that there is more of it.
+fn retire(ledger: &mut Ledger, device: DeviceId, log: LogNo, batch: &mut Batch, events: &mut VecDeque<Event>) {
+    if ledger.book.log(log).mine && ledger.takes_word_of(device) {
         ledger.retire(log);
         batch.touch(log, false);
         events.push_back(Event::Retired { log: ledger.book.log(log).id });
@@ -172,6 +173,7 @@ const fn close_code(refusal: Refusal) -> CloseCode {
         Refusal::Codec(_) => CloseCode::Malformed,
         Refusal::NoCard | Refusal::WrongCard => CloseCode::BadCard,
         Refusal::Chain(ChainError::BadHead) => CloseCode::BadSignature,
-        Refusal::Chain(_) | Refusal::Forked => CloseCode::BadChain,
+        Refusal::Chain(_) | Refusal::Forked | Refusal::Partial => CloseCode::BadChain,
+        Refusal::Scattered => CloseCode::TooMuch,
     }
 }

@@ -260,7 +260,10 @@ impl Session {
         let Some((space, id)) = self.resolve(log)? else { return Ok(()) };
         let inbound = &mut self.stream(space, id)?.inbound;
         inbound.is_gone = true;
-        inbound.wanted = inbound.wanted.and_then(|(from, end)| (to < end).then_some((from.max(to), end)));
+        // What begins behind the next entry that is wanted was said of an earlier request: the two have crossed.
+        if let Some((next, end)) = inbound.wanted.filter(|(next, _)| from <= *next) {
+            inbound.wanted = (to < end).then_some((next.max(to), end));
+        }
         self.actions.push_back(Action::Gone { log: id, from, to, reason });
         if let Some(log) = catalog.log_by_id(&id) {
             self.settle_inbound(catalog, log);

@@ -197,7 +197,7 @@ fn partitions(setting: &Setting, home: &Path, report: &mut Report<'_>) -> Result
         let name = format!("p{at}");
         nodes[0].ask("partition_create", json!({ "name": name }))?;
         let mut put = put(&name, at);
-        put["partition"] = name.into();
+        put["space"] = format!(":{name}").into();
         nodes[0].ask("doc_put", put)?;
     }
     agree(&mut nodes)?;

@@ -12,6 +12,7 @@ mod import;
 mod input;
 mod node;
 mod report;
+mod spec;
 mod traces;
 
 use crate::{Failure, Output, glob, repo, step};
@@ -23,8 +24,13 @@ use std::path::{Path, PathBuf};
 type Proof = fn(&Setting, &mut Report<'_>) -> Result<(), Failure>;
 
 /// The proofs, by the id of their claim.
-const PROOFS: &[(&str, Proof)] =
-    &[("import", import::prove), ("traces", traces::prove), ("cost", cost::prove), ("crash", crash::prove)];
+const PROOFS: &[(&str, Proof)] = &[
+    ("import", import::prove),
+    ("traces", traces::prove),
+    ("cost", cost::prove),
+    ("crash", crash::prove),
+    ("spec", spec::prove),
+];
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -95,7 +101,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 
 /// Where cargo puts a program's release build.
 fn built(name: &str) -> Result<PathBuf, Failure> {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repo::root().join("target"), PathBuf::from);
+    let target = repo::target();
     Ok(std::path::absolute(target)?.join("release").join(name))
 }
 

@@ -125,11 +125,11 @@ fn write_until_failure(node: &Node) -> Result<(Acked, CallError), Failure> {
 
 /// What is wrong with how a node whose disk is full answers whoever asks what the matter is; none if nothing is.
 fn silence(node: &mut Node) -> Option<String> {
-    match node.ask("doctor", json!({})) {
-        Ok(findings) if findings.to_string().contains("full") => None,
-        Ok(findings) => Some(format!("doctor finds nothing: {findings}")),
-        Err(error) => Some(format!("doctor does not answer: {error}")),
-    }
+    ["doctor", "status"].into_iter().find_map(|question| match node.ask(question, json!({})) {
+        Ok(answer) if answer.to_string().contains("full") => None,
+        Ok(answer) => Some(format!("{question} finds nothing: {answer}")),
+        Err(error) => Some(format!("{question} does not answer: {error}")),
+    })
 }
 
 /// What is unclear about the way in which a fault was told; none if nothing is.

@@ -1,0 +1,415 @@
+//! A hostile member: it holds valid keys of a space, passes every handshake, and then says whatever it likes.
+//!
+//! Plain functions from its state to the next bytes, so that the same liar works over links in memory, in a
+//! simulation and over sockets. A [`Member`] begins as an honest [`Peer`] that joined; an [`OwnLog`] is a log that it
+//! writes what it likes into; a [`Line`] is its end of one link. Nothing here decides when to send.
+
+mod siege;
+
+pub use siege::{NO_CODE, Siege};
+
+use crate::connection::{Established, Handshake, Opening, Transport};
+use crate::entropy::Entropy;
+use crate::identity::{DeviceKeys, partition_id, partition_token, peer_id};
+use crate::ids::{EpochId, Incarnation, LogId, PartitionId, SpaceId};
+use crate::ledger::LOG_OPEN_CONTEXT;
+use crate::log::forge::{ForgedSeal, forge};
+use crate::log::{
+    Codec, EntryBuilder, EntryKind, EpochKeys, Head, Header, Item, KeyRef, Lane, LogCard, Place, Plain, chain,
+};
+use crate::sealed::EpochKey;
+use crate::space::record::{Record, encode_records};
+use crate::space::{CONTROL, MAIN};
+use crate::sync::{Cursor, Follow, SpaceNo};
+use crate::testkit::peer::Peer;
+use crate::wire::codec::{Reader, Write};
+use crate::wire::frame::{CHANNELS, Outgoing, PLAINTEXT_MAX, Reassembler};
+use crate::wire::hello::{Hello, HelloLimits, Role, Suite, Versions};
+use crate::wire::message::{LogRef, Message, Run};
+use bytes::Bytes;
+use ed25519_dalek::SigningKey;
+use std::collections::BTreeMap;
+use zeroize::Zeroizing;
+
+/// A device with all keys of one space.
+#[derive(Debug)]
+pub struct Member {
+    keys: DeviceKeys,
+    credential: Vec<u8>,
+    /// The space.
+    pub space: SpaceId,
+    token: [u8; 16],
+    epoch_id: EpochId,
+    epoch: EpochSecrets,
+    incarnation: Incarnation,
+    entropy: Entropy,
+    builder: EntryBuilder,
+    codec: Codec,
+    /// Logs of others that it knows, with the card, the tip's seq and its chain hash.
+    pub known: BTreeMap<LogId, (Bytes, u64, [u8; 32])>,
+}
+
+struct EpochSecrets {
+    key: EpochKey,
+    header: Zeroizing<[u8; 32]>,
+    key_box: Zeroizing<[u8; 32]>,
+    records: Zeroizing<[u8; 32]>,
+}
+
+impl core::fmt::Debug for EpochSecrets {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("EpochSecrets(…)")
+    }
+}
+
+/// A log of the hostile member's own, and where its next entry goes.
+#[derive(Debug, Clone)]
+pub struct OwnLog {
+    key: SigningKey,
+    /// The card.
+    pub card: LogCard,
+    /// Its canonical form.
+    pub card_bytes: Bytes,
+    /// The log.
+    pub id: LogId,
+    /// The partition it is in.
+    pub partition: PartitionId,
+    /// The next entry's seq.
+    pub seq: u64,
+    /// The chain hash before it.
+    pub h: [u8; 32],
+}
+
+/// The parts of an entry under the member's own choice of bytes.
+#[derive(Debug, Default)]
+pub struct Bodies {
+    /// The header's packed plaintext, before it is sealed.
+    pub header: Vec<u8>,
+    /// Sections behind it: the seed of the data key and the plaintext, compressed or whatever it claims to be.
+    pub bodies: Vec<([u8; 16], Vec<u8>)>,
+}
+
+impl Member {
+    /// Turns a peer that joined the space hostile.
+    ///
+    /// # Panics
+    /// When the peer has no user, no space or no keys.
+    pub fn of(peer: &Peer, seed: u8) -> Self {
+        let ledger = peer.endpoint.ledger();
+        let space = ledger.space(SpaceNo(0));
+        let (epoch_id, epoch) = space.current_epoch().expect("a joined peer has the keys");
+        let membership = ledger.me.user.as_ref().expect("a joined peer has a user");
+        let key = epoch.key.clone();
+        let known = ledger.book.iter().filter(|log| !log.mine).filter_map(|log| {
+            let tip = log.durable.tip.as_ref()?;
+            Some((log.id, (log.card_bytes.clone(), tip.seq, tip.h)))
+        });
+        Self {
+            keys: DeviceKeys::from_bytes(&ledger.me.keys.to_bytes()[..]).expect("keys round trip"),
+            credential: membership.credential.encode(),
+            space: space.id,
+            token: space.token,
+            epoch_id: *epoch_id,
+            epoch: EpochSecrets {
+                header: key.header_key(),
+                key_box: key.key_box_key(),
+                records: key.records_key(),
+                key,
+            },
+            incarnation: ledger.incarnation,
+            entropy: Entropy::new([seed; 32]),
+            builder: EntryBuilder::new(),
+            codec: Codec::new(),
+            known: known.collect(),
+        }
+    }
+
+    /// A generator for the caller's own choices.
+    pub const fn dice(&mut self) -> &mut Entropy {
+        &mut self.entropy
+    }
+
+    /// What compresses the member's sections.
+    pub const fn codec(&mut self) -> &mut Codec {
+        &mut self.codec
+    }
+
+    /// The space's control partition.
+    pub fn control(&self) -> PartitionId {
+        partition_id(&self.space, CONTROL)
+    }
+
+    /// The space's main partition.
+    pub fn main(&self) -> PartitionId {
+        partition_id(&self.space, MAIN)
+    }
+
+    /// A new log, properly admitted; who writes it nobody knows until a LogOpen says so.
+    pub fn new_log(&mut self, partition: PartitionId, lane: Lane) -> OwnLog {
+        let key = SigningKey::from_bytes(&self.entropy.bytes());
+        let token = partition_token(&self.space, &partition);
+        let admission = self.epoch.key.admission_key();
+        let card = LogCard::admit(&key.verifying_key(), self.token, token, lane, self.epoch_id, &admission);
+        let mut card_bytes = Vec::new();
+        card.encode(&mut card_bytes);
+        let id = card.log_id();
+        OwnLog { key, card, card_bytes: card_bytes.into(), id, partition, seq: 0, h: chain::genesis(&id) }
+    }
+
+    /// The record that says who writes a log.
+    pub fn log_open(&self, log: &OwnLog) -> Record {
+        Record::LogOpen {
+            card: log.card_bytes.clone(),
+            partition: log.partition,
+            device: self.keys.device_id(),
+            signature: self.keys.sign(LOG_OPEN_CONTEXT, log.id.as_ref()),
+        }
+    }
+
+    /// The record that names this device.
+    pub fn device(&self) -> Record {
+        Record::Device { credential: self.credential.clone().into() }
+    }
+
+    /// Appends records to a control log.
+    ///
+    /// # Panics
+    /// When they are too large for an entry.
+    pub fn control_entry(&mut self, log: &mut OwnLog, records: &[Record]) -> Bytes {
+        let header = Header::new(EntryKind::Control, 0, 0);
+        let body = encode_records(records);
+        self.entry(log, &header, &[Plain::Records(&body)])
+    }
+
+    /// Appends an entry that is well-formed, whatever its header says.
+    ///
+    /// # Panics
+    /// When it is too large.
+    pub fn entry(&mut self, log: &mut OwnLog, header: &Header, sections: &[Plain<'_>]) -> Bytes {
+        let randomness = self.entropy.bytes();
+        let keys = EpochKeys {
+            epoch: self.epoch_id,
+            header: &self.epoch.header,
+            key_box: &self.epoch.key_box,
+            records: &self.epoch.records,
+        };
+        let sealed = self.builder.seal(&log.place(), &keys, &randomness, header, sections).expect("an entry in limits");
+        (log.seq, log.h) = (log.seq + 1, sealed.h);
+        sealed.bytes
+    }
+
+    /// Appends an entry with one update of a document in it, boxed and sealed as it should be.
+    pub fn update(&mut self, log: &mut OwnLog, doc: crate::ids::DocId, update: &[u8]) -> Bytes {
+        let seed = self.entropy.bytes();
+        let compressed = self.codec.compress(update, None);
+        let header = Header {
+            items: vec![Item { doc, new_in: None, section: 2, key: KeyRef::Here { section: 1 }, dictionary: None }],
+            ..Header::new(EntryKind::Update, 0, 0)
+        };
+        let packed = header.pack(&mut self.codec).expect("a small header");
+        self.forged(log, &Bodies { header: packed, bodies: vec![(seed, compressed)] })
+    }
+
+    /// Appends an entry of any plaintexts: the header, then for each body its key box and the body.
+    ///
+    /// # Panics
+    /// When it is larger than an entry can be.
+    pub fn forged(&mut self, log: &mut OwnLog, parts: &Bodies) -> Bytes {
+        let mut sections = vec![(ForgedSeal::Key(&self.epoch.header), parts.header.clone())];
+        for (seed, body) in &parts.bodies {
+            sections.push((ForgedSeal::Key(&self.epoch.key_box), seed.to_vec()));
+            sections.push((ForgedSeal::Seed(seed), body.clone()));
+        }
+        let nonce = self.entropy.bytes();
+        let sealed = forge(&log.place(), None, false, nonce, &sections).expect("an entry in limits");
+        (log.seq, log.h) = (log.seq + 1, sealed.h);
+        sealed.bytes
+    }
+
+    /// Signs a head of an own log, true or not.
+    pub fn head(&self, log: &OwnLog, seq: u64, h: [u8; 32]) -> Head {
+        Head::sign(&log.key, &log.id, seq, h)
+    }
+
+    /// The message that brings entries of an own log, the last of which was just appended.
+    pub fn range(&self, line: &mut Line, log: &OwnLog, start: u64, h_prev: [u8; 32], entries: Vec<Bytes>) -> Message {
+        let signature = self.head(log, log.seq.wrapping_sub(1), log.h).signature;
+        let card = (start == 0).then(|| log.card_bytes.clone());
+        let h_prev = if start == 0 { [0; 32] } else { h_prev };
+        Message::Range { log: line.name(log.id), card, run: Run { start, h_prev, entries, signature } }
+    }
+
+    fn hello(&self) -> Vec<u8> {
+        Hello {
+            versions: Versions { min: (0, 0), max: (0, 0) },
+            features: Vec::new(),
+            limits: HelloLimits { message_bytes_max: 1 << 20, channels_max: CHANNELS as u64, credit_bytes: 2 << 20 },
+            incarnation: self.incarnation,
+            suites: vec![Suite::X25519_CHACHAPOLY_BLAKE2S],
+            role: Role::Member(self.credential.clone()),
+        }
+        .encode()
+    }
+}
+
+impl OwnLog {
+    fn place(&self) -> Place {
+        Place { log: self.id, card_epoch: self.card.epoch, seq: self.seq, h_prev: self.h }
+    }
+
+    /// The only peer whose operations belong into this log.
+    pub fn peer(&self) -> u64 {
+        peer_id(&self.id)
+    }
+}
+
+/// The hostile end of one link.
+#[derive(Debug)]
+pub struct Line {
+    handshake: Option<Handshake>,
+    transport: Option<Transport>,
+    hash: [u8; 32],
+    reassembler: Reassembler,
+    mine: Vec<LogId>,
+    theirs: Vec<LogId>,
+    out: Vec<u8>,
+    /// What the other side said and nobody took.
+    pub heard: Vec<Message>,
+    /// The code with which the other side ended the link.
+    pub closed: Option<u16>,
+    /// The other side sent something that does not open.
+    pub broken: bool,
+}
+
+impl Line {
+    /// Dials: the first bytes are ready.
+    pub fn dial(member: &mut Member) -> Self {
+        let entropy = Entropy::new(member.entropy.bytes());
+        let handshake = Handshake::initiator(Opening::Xx, &member.keys, member.hello(), entropy);
+        Self {
+            handshake: Some(handshake),
+            transport: None,
+            hash: [0; 32],
+            reassembler: Reassembler::new(1 << 20),
+            mine: Vec::new(),
+            theirs: Vec::new(),
+            out: Vec::new(),
+            heard: Vec::new(),
+            closed: None,
+            broken: false,
+        }
+    }
+
+    /// Takes bytes of the other side.
+    pub fn take(&mut self, bytes: &[u8]) {
+        if let Some(handshake) = &mut self.handshake {
+            self.broken |= handshake.handle(bytes).is_err();
+            if !handshake.is_done() {
+                return;
+            }
+            handshake.poll_transmit(&mut self.out);
+            let done = self.handshake.take().and_then(Handshake::finish);
+            let Some(Established { transport, handshake_hash, leftover, .. }) = done else { return };
+            (self.transport, self.hash) = (Some(transport), handshake_hash);
+            return self.take(&leftover);
+        }
+        for piece in bytes.chunks(PLAINTEXT_MAX) {
+            let Some(transport) = &mut self.transport else { return };
+            if transport.receive(piece).is_err() {
+                self.broken = true;
+                return;
+            }
+            self.read();
+        }
+    }
+
+    fn read(&mut self) {
+        while let Some(transport) = &mut self.transport {
+            let Ok(plain) = transport.poll_message() else {
+                self.broken = true;
+                return;
+            };
+            let Some(plain) = plain else { return };
+            let mut reader = Reader::new(&plain);
+            while let Ok(read) = self.reassembler.read(&mut reader) {
+                let message = read.and_then(|(_, bytes)| Message::decode(&bytes).ok());
+                match &message {
+                    Some(Message::Logs { ids, .. }) => self.theirs.extend(ids),
+                    Some(Message::Close { code, .. }) => self.closed = Some(*code),
+                    _ => {}
+                }
+                self.heard.extend(message);
+            }
+        }
+    }
+
+    /// Whether the handshake is over.
+    pub const fn is_open(&self) -> bool {
+        self.transport.is_some()
+    }
+
+    /// The bytes to send now.
+    pub fn drain(&mut self) -> Vec<u8> {
+        if let Some(handshake) = &mut self.handshake {
+            handshake.poll_transmit(&mut self.out);
+        }
+        core::mem::take(&mut self.out)
+    }
+
+    /// Opens the member's space, claiming whatever the caller likes.
+    pub fn open_space(&mut self, member: &Member, position: u64, cursor: Option<Cursor>, root: [u8; 16]) {
+        let mut input = [1; 17];
+        input[1..].copy_from_slice(&member.token);
+        let mut token = [0; 16];
+        token.copy_from_slice(&blake3::keyed_hash(&self.hash, &input).as_bytes()[..16]);
+        self.say(&Message::SpaceOpen { token, position, cursor, root, follow: Follow::All });
+    }
+
+    /// The name of a log on this link; introduces it if it has none.
+    pub fn name(&mut self, id: LogId) -> LogRef {
+        if let Some(at) = self.theirs.iter().position(|known| *known == id) {
+            return LogRef::Yours(at as u32);
+        }
+        if let Some(at) = self.mine.iter().rposition(|known| *known == id) {
+            return LogRef::Mine(at as u32);
+        }
+        self.introduce(vec![id]);
+        LogRef::Mine((self.mine.len() - 1) as u32)
+    }
+
+    /// Introduces logs.
+    pub fn introduce(&mut self, ids: Vec<LogId>) {
+        self.mine.extend(&ids);
+        self.say(&Message::Logs { space: 0, ids });
+    }
+
+    /// Says a message on the channel where it belongs; a range, on that of live entries.
+    pub fn say(&mut self, message: &Message) {
+        let channel = if matches!(message, Message::Range { .. }) { 2 } else { 0 };
+        self.say_on(channel, message.encode());
+    }
+
+    /// Says the bytes of a message, whatever they are.
+    pub fn say_on(&mut self, channel: u8, message: Bytes) {
+        let mut outgoing = Outgoing::new(message);
+        while !outgoing.is_done() {
+            let mut plain = Vec::new();
+            outgoing.write(channel, &mut plain, PLAINTEXT_MAX, PLAINTEXT_MAX);
+            self.say_plain(&plain);
+        }
+    }
+
+    /// Seals one plaintext, well-formed frames or not. Says nothing before the handshake is over.
+    pub fn say_plain(&mut self, plain: &[u8]) {
+        let plain = &plain[..plain.len().min(PLAINTEXT_MAX)];
+        if let Some(transport) = &mut self.transport {
+            // A failed transport has nothing more to say.
+            self.broken |= transport.seal(plain, &mut self.out).is_err();
+        }
+    }
+
+    /// Puts bytes on the link as they are.
+    pub fn say_raw(&mut self, bytes: &[u8]) {
+        self.out.raw(bytes);
+    }
+}

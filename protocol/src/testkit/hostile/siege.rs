@@ -1,0 +1,165 @@
+//! Two honest peers, linked, and a hostile member with a line to the first: the setting of most attacks.
+
+use super::{Line, Member, OwnLog};
+use crate::config::Config;
+use crate::endpoint::{CloseReason, Event, LinkId};
+use crate::ids::DocId;
+use crate::ledger::Lease;
+use crate::log::Lane;
+use crate::testkit::peer::{Net, Peer};
+use crate::testkit::store::MemStore;
+use crate::wire::close::CloseCode;
+use bytes::Bytes;
+use std::collections::BTreeMap;
+
+/// See the module's head.
+#[derive(Debug)]
+pub struct Siege {
+    /// The honest peers: the founder, to whom the hostile line leads, and another.
+    pub net: Net,
+    /// Who attacks.
+    pub member: Member,
+    /// Its end of the link.
+    pub line: Line,
+    /// The founder's end.
+    pub link: LinkId,
+    /// How links ended so far, by code; [`NO_CODE`] where the founder could send none.
+    pub closes: BTreeMap<u16, u64>,
+}
+
+/// Stands in [`Siege::closes`] for links that ended without a code: in the handshake, or after bytes that do not open.
+pub const NO_CODE: u16 = u16::MAX;
+
+impl Siege {
+    /// Lays siege to peers with the default configuration.
+    pub fn lay() -> Self {
+        Self::lay_to(Config::default())
+    }
+
+    /// Lays siege.
+    ///
+    /// # Panics
+    /// When the peers cannot be set up.
+    pub fn lay_to(config: Config) -> Self {
+        let peer = |seed| Peer::with_config(MemStore::new(), Lease::Continued, seed, config.clone());
+        let mut founder = peer(1);
+        founder.found("home");
+        let mut net = Net::new(vec![founder, peer(2), peer(3)]);
+        net.join(1, 0);
+        net.join(2, 0);
+        net.dial(1, 0);
+        net.dial(2, 0);
+        net.run();
+        let mut member = Member::of(&net.peers[2], 66);
+        net.cut();
+        net.peers.truncate(2);
+        net.dial(1, 0);
+        net.run();
+        let line = Line::dial(&mut member);
+        let founder = &mut net.peers[0];
+        let link = founder.endpoint.handle_link_up(founder.now, None);
+        let mut siege = Self { net, member, line, link, closes: BTreeMap::new() };
+        siege.press();
+        assert!(siege.line.is_open(), "a member is let in");
+        siege.open_space();
+        siege
+    }
+
+    /// Opens the space with a root that differs, so that nothing is settled.
+    pub fn open_space(&mut self) {
+        self.line.open_space(&self.member, 1, None, [9; 16]);
+        self.press();
+    }
+
+    /// Carries bytes between the line and the founder, and between the honest peers, until nothing moves.
+    pub fn press(&mut self) {
+        for _ in 0..10_000 {
+            let out = self.line.drain();
+            let peer = &mut self.net.peers[0];
+            if !out.is_empty() {
+                peer.endpoint.handle_bytes(peer.now, self.link, &out);
+            }
+            peer.settle();
+            let mut back = Vec::new();
+            while peer.endpoint.poll_transmit(peer.now, self.link, &mut back) {}
+            peer.settle();
+            self.line.take(&back);
+            if out.is_empty() && back.is_empty() {
+                break;
+            }
+        }
+        self.net.run();
+    }
+
+    /// Says what is due on the line and carries it to the founder alone.
+    pub fn strike(&mut self) {
+        let out = self.line.drain();
+        let peer = &mut self.net.peers[0];
+        peer.endpoint.handle_bytes(peer.now, self.link, &out);
+        peer.settle();
+    }
+
+    /// How the founder ended the hostile link, if it did.
+    pub fn end(&self) -> Option<&CloseReason> {
+        self.net.peers[0].events.iter().find_map(|event| match event {
+            Event::Close { link, reason, .. } if *link == self.link => Some(reason),
+            _ => None,
+        })
+    }
+
+    /// The code with which the founder ended the hostile link.
+    pub fn code(&self) -> Option<CloseCode> {
+        match self.end() {
+            Some(CloseReason::Ours(code)) => Some(*code),
+            _ => None,
+        }
+    }
+
+    /// Dials again if the link was ended, and counts how.
+    ///
+    /// # Panics
+    /// When a member is not let in again.
+    pub fn redial(&mut self) {
+        let Some(reason) = self.end() else { return };
+        let code = if let CloseReason::Ours(code) = reason { *code as u16 } else { NO_CODE };
+        *self.closes.entry(code).or_default() += 1;
+        let peer = &mut self.net.peers[0];
+        peer.endpoint.handle_link_lost(peer.now, self.link);
+        peer.settle();
+        peer.take_events();
+        self.net.peers[1].take_events();
+        self.line = Line::dial(&mut self.member);
+        let peer = &mut self.net.peers[0];
+        self.link = peer.endpoint.handle_link_up(peer.now, None);
+        self.press();
+        assert!(self.line.is_open(), "a member is let in again");
+        self.open_space();
+    }
+
+    /// A log in the main partition, announced in a control log, so that both honest peers know who writes it.
+    pub fn announced_log(&mut self, lane: Lane) -> OwnLog {
+        let main = self.member.main();
+        let log = self.member.new_log(main, lane);
+        let control = self.member.control();
+        let mut opening = self.member.new_log(control, Lane::Live);
+        let records = [self.member.log_open(&opening), self.member.device(), self.member.log_open(&log)];
+        let entry = self.member.control_entry(&mut opening, &records);
+        self.send(&opening, 0, [0; 32], vec![entry]);
+        self.press();
+        log
+    }
+
+    /// Says a range of an own log.
+    pub fn send(&mut self, log: &OwnLog, start: u64, h_prev: [u8; 32], entries: Vec<Bytes>) {
+        let message = self.member.range(&mut self.line, log, start, h_prev, entries);
+        self.line.say(&message);
+    }
+
+    /// Writes an update of a document into a log and sends it.
+    pub fn send_update(&mut self, log: &mut OwnLog, doc: DocId, update: &[u8]) {
+        let (start, h_prev) = (log.seq, log.h);
+        let entry = self.member.update(log, doc, update);
+        self.send(log, start, h_prev, vec![entry]);
+        self.press();
+    }
+}
