@@ -140,6 +140,8 @@ impl Scenario {
                 absent: entry.absent,
                 skew_ms: entry.skew_ms,
                 commit_us: entry.commit.us,
+                minors: entry.minors,
+                feature: entry.feature.map(|id| plan::Feature { id, critical: entry.critical }),
             };
         }
         // What a clone starts as was not there before.

@@ -112,6 +112,15 @@ pub struct PeerEntry {
     /// How long its store takes for a commit.
     #[serde(default)]
     pub commit: Span,
+    /// The minor versions of the protocol that it speaks, from and to; without them, as shipped.
+    #[serde(default)]
+    pub minors: Option<[u8; 2]>,
+    /// The id of a feature that it has and others may lack.
+    #[serde(default)]
+    pub feature: Option<u16>,
+    /// It talks only to peers that have its feature too.
+    #[serde(default)]
+    pub critical: bool,
 }
 
 /// Which bodies a peer keeps.
@@ -164,6 +173,8 @@ pub struct CoreSettings {
     pub acquainted: Option<bool>,
     /// Timers go off up to this much late, as on a busy machine.
     pub late: Option<Span>,
+    /// Messages after which each direction of a link takes a new key.
+    pub rekey_messages: Option<u64>,
 }
 
 impl CoreSettings {
@@ -182,6 +193,7 @@ impl CoreSettings {
             window_bytes: self.window_bytes.unwrap_or(base.window_bytes),
             acquainted: self.acquainted.unwrap_or(base.acquainted),
             late_us: us(self.late, base.late_us),
+            rekey_messages: self.rekey_messages.unwrap_or(base.rekey_messages),
         }
     }
 }
