@@ -353,7 +353,7 @@ class Live:
         while link.noise.opened <= REKEY_EVERY or link.noise.sealed <= REKEY_EVERY:
             nonce = link.noise.sealed
             link.send((0, wire.ping(nonce)))
-            need(session.run(lambda: session.pong == nonce), f"no pong: {state(session)}")
+            need(session.run(lambda nonce=nonce: session.pong == nonce), f"no pong: {state(session)}")
         session.leave()
         return f"{link.noise.opened} messages in {time.monotonic() - began:.1f} s"
 
