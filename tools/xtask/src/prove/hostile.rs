@@ -8,7 +8,7 @@ mod pace;
 
 use super::node::{Node, join, start_owner, text};
 use super::{Report, Setting, built};
-use crate::{Failure, repo, step};
+use crate::{Failure, repo};
 use pace::Pace;
 use serde_json::{Value, json};
 use std::fs;
@@ -28,8 +28,6 @@ const SHARED: u64 = 10;
 
 /// See the module's head.
 pub(super) fn prove(setting: &Setting, report: &mut Report<'_>) -> Result<(), Failure> {
-    // On its own, so that the program under attack is not built with what is for tests.
-    step::shown(repo::cargo(&["build", "--release", "--quiet", "--package", "hostile"]))?;
     let hostile = built("hostile")?;
     let volume = volume(&hostile, report)?;
     let home = tempfile::tempdir()?;
@@ -46,7 +44,7 @@ fn volume(hostile: &Path, report: &mut Report<'_>) -> Result<u64, Failure> {
     let lies = number_or("COSMICSYNC_HOSTILE_LIES", LIES);
     let mut command = Command::new(hostile);
     command.args(["volume", "--lies", &lies.to_string()]);
-    let told: Value = serde_json::from_slice(&repo::output(command)?)?;
+    let told: Value = serde_json::from_str(&repo::output(command)?)?;
     let total = figure(&told, "total");
     for kind in ["frames", "messages", "claims", "entries", "records", "updates", "replays"] {
         report.figure(&format!("in memory: {kind}"), at(&told, &format!("/lies/{kind}")) as f64, total);
