@@ -8,6 +8,7 @@ use crate::world::{Alive, BODY, World};
 use cosmicsync_protocol::document::Value;
 use cosmicsync_protocol::endpoint::CloseReason;
 use cosmicsync_protocol::ids::LogId;
+use cosmicsync_protocol::shelf::Missing;
 use cosmicsync_protocol::wire::close::CloseCode;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -66,11 +67,12 @@ impl World<'_> {
         missing.then(|| format!("document {doc} does not show token {pair}, though {token} of its transaction is seen"))
     }
 
-    /// Whether a peer says that a document lacks something.
+    /// Whether a peer says that a document waits for what its next entries build on.
     fn waits(&self, peer: usize, doc: u64) -> bool {
         let alive = self.nodes[peer].alive.as_deref();
         let open = alive.and_then(|alive| Some((alive, alive.docs.get(&doc)?)));
-        open.is_some_and(|(alive, open)| !alive.endpoint.missing(open.doc).is_empty())
+        let waits = |missing: &Missing| matches!(missing, Missing::Dependency(_));
+        open.is_some_and(|(alive, open)| alive.endpoint.missing(open.doc).iter().any(waits))
     }
 
     /// Version and tokens of a document that a peer has open, and whether it is held back.
@@ -116,6 +118,12 @@ impl World<'_> {
     /// O8: honest peers on an honest line end no link in error.
     pub(crate) fn check_close(&mut self, peer: usize, conn: u64, reason: &CloseReason) {
         let honest = !self.is_tampered(conn) && !self.model.forks;
+        // Releases that have no version in common say so.
+        let mismatch = CloseCode::VersionMismatch;
+        let says_so = *reason == CloseReason::Ours(mismatch) || *reason == CloseReason::Theirs(mismatch as u16);
+        if says_so && self.plan.peers.iter().any(|peer| peer.minors.is_some() || peer.feature.is_some()) {
+            return;
+        }
         let fault = match reason {
             CloseReason::Ours(code) => is_fault(*code, self.model.clocks_wrong),
             CloseReason::Theirs(number) => {
@@ -139,6 +147,7 @@ impl World<'_> {
 
     /// Releases the tokens that no store holds any more.
     pub(crate) fn release(&mut self) {
+        self.model.losses |= self.phase < crate::world::Phase::Healing || self.core.contains(&false);
         let stores: Vec<BTreeMap<LogId, (u64, u64)>> = (0..self.nodes.len())
             .filter(|peer| self.phase < crate::world::Phase::Healing || self.core[*peer])
             .map(|peer| self.holds(peer))
@@ -146,7 +155,7 @@ impl World<'_> {
         let held = |within: &[(LogId, u64)]| {
             stores.iter().any(|logs| {
                 let holds = |(log, entries): &(LogId, u64)| {
-                    logs.get(log).is_some_and(|(held, known)| held == known && held >= entries)
+                    *entries == 0 || logs.get(log).is_some_and(|(held, _)| held >= entries)
                 };
                 within.iter().all(holds)
             })

@@ -17,7 +17,8 @@ use cosmicsync_protocol::sync::{self, LogNo};
 use cosmicsync_protocol::testkit::store::MemStore;
 use cosmicsync_protocol::time::{Deadline, Now};
 use cosmicsync_protocol::wire::close::CloseCode;
-use std::collections::{BTreeMap, BTreeSet};
+use cosmicsync_protocol::wire::hello::{Feature, VERSION_MAJOR, Versions};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::work::{BODY, DRAFT, OpenDoc};
@@ -128,7 +129,8 @@ impl Node {
 pub(crate) struct Alive {
     pub(crate) endpoint: Endpoint,
     pub(crate) store: MemStore,
-    store_free_us: u64,
+    /// Requests that its store has not completed, oldest first: whether each is a commit.
+    store_queue: VecDeque<bool>,
     store_requests: u64,
     pub(crate) links: BTreeMap<LinkId, (u64, usize)>,
     pub(crate) up: BTreeMap<LinkId, DeviceId>,
@@ -191,6 +193,7 @@ pub(crate) fn config(core: &plan::Core) -> Config {
         recent_bytes_max: core.recent_bytes,
         idle_docs_max: core.idle_docs,
         limits: Limits {
+            rekey_messages: core.rekey_messages,
             run_bytes_max: core.run_bytes,
             window_bytes: core.window_bytes,
             queued_max: core.queued,
@@ -199,6 +202,17 @@ pub(crate) fn config(core: &plan::Core) -> Config {
         },
         ..Config::default()
     }
+}
+
+/// How one peer's core behaves, of its own release.
+fn config_of(plan: &plan::Plan, peer: usize) -> Config {
+    let mut config = config(&plan.core);
+    let plan::Peer { minors, feature, .. } = plan.peers[peer];
+    if let Some([min, max]) = minors {
+        config.versions = Versions { min: (VERSION_MAJOR, min), max: (VERSION_MAJOR, max) };
+    }
+    config.features.extend(feature.map(|feature| Feature { id: feature.id, critical: feature.critical }));
+    config
 }
 
 /// Reads a store back at once. `None` if it cannot be read.
@@ -243,7 +257,7 @@ impl World<'_> {
         node.clock.restart(self.now_us, 1 + keyed.below(&key, 1 << 40));
         let seed = keyed.seed(&[purpose::PEER, peer as u64, u64::from(node.life)]);
         let lease = if start.broken_lease { Lease::Broken } else { Lease::Continued };
-        let (now, config) = (node.clock.now(self.now_us), config(&self.plan.core));
+        let (now, config) = (node.clock.now(self.now_us), config_of(self.plan, peer));
         let mut store = core::mem::take(&mut node.disk);
         let kept = store.clone();
         let recovered = catch_unwind(AssertUnwindSafe(|| recover(&mut store, config, lease, seed, now)));
@@ -259,7 +273,7 @@ impl World<'_> {
         let alive = Alive {
             endpoint,
             store,
-            store_free_us: self.now_us,
+            store_queue: VecDeque::new(),
             store_requests: 0,
             links: BTreeMap::new(),
             up: BTreeMap::new(),
@@ -370,18 +384,14 @@ impl World<'_> {
     }
 
     fn submit(&mut self, peer: usize, request: StoreRequest) {
-        let keyed = self.keyed;
-        let node = &mut self.nodes[peer];
-        let Some(alive) = node.alive.as_deref_mut() else { return };
+        let Some(alive) = self.nodes[peer].alive.as_deref_mut() else { return };
         let is_commit = matches!(request, StoreRequest::Commit { .. });
-        alive.store_requests += 1;
-        let key = [purpose::STORE, peer as u64, u64::from(node.life), alive.store_requests];
-        let takes_us = if is_commit { node.commit_us + keyed.below(&key, node.commit_us / 4 + 20) } else { READ_US };
-        alive.store_free_us = alive.store_free_us.max(self.now_us) + takes_us;
-        let (at_us, life) = (alive.store_free_us, node.life);
         let received = brings_entries(&alive.endpoint, &request);
         alive.store.submit(request);
-        self.schedule(at_us, peer, What::Stored { peer, life });
+        alive.store_queue.push_back(is_commit);
+        if alive.store_queue.len() == 1 {
+            self.work_store(peer);
+        }
         if is_commit {
             self.point(peer, Point::Submitted, None, &[]);
         }
@@ -391,6 +401,18 @@ impl World<'_> {
                 self.mark(Mark::Resumed);
             }
         }
+    }
+
+    /// The store takes up its oldest request.
+    fn work_store(&mut self, peer: usize) {
+        let node = &mut self.nodes[peer];
+        let Some(alive) = node.alive.as_deref_mut() else { return };
+        let Some(is_commit) = alive.store_queue.front() else { return };
+        alive.store_requests += 1;
+        let key = [purpose::STORE, peer as u64, u64::from(node.life), alive.store_requests];
+        let commit_us = node.commit_us + self.keyed.below(&key, node.commit_us / 4 + 20);
+        let (at_us, life) = (self.now_us + if *is_commit { commit_us } else { READ_US }, node.life);
+        self.schedule(at_us, peer, What::Stored { peer, life });
     }
 
     pub(super) fn stored(&mut self, peer: usize, life: u32) {
@@ -406,6 +428,9 @@ impl World<'_> {
         let Some(alive) = node.alive.as_deref_mut() else { return };
         let before = alive.store.commits();
         let Some(done) = alive.store.complete_next() else { return };
+        alive.store_queue.pop_front();
+        self.work_store(peer);
+        let Some(alive) = self.nodes[peer].alive.as_deref() else { return };
         let point = match &done {
             StoreDone::Committed { .. } => Point::Durable,
             StoreDone::Failed { .. } if alive.store.commits() > before => Point::CommitFailed,

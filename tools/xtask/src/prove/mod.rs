@@ -13,6 +13,7 @@ mod import;
 mod input;
 mod node;
 mod report;
+mod sim_core;
 mod spec;
 mod traces;
 
@@ -30,6 +31,7 @@ const PROOFS: &[(&str, Proof)] = &[
     ("traces", traces::prove),
     ("cost", cost::prove),
     ("crash", crash::prove),
+    ("sim-core", sim_core::prove),
     ("spec", spec::prove),
     ("hostile", hostile::prove),
 ];
