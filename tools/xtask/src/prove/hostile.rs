@@ -139,6 +139,14 @@ fn aftermath(mut a: Node, mut b: Node, report: &mut Report<'_>) -> Result<(), Fa
         }
         std::thread::sleep(Duration::from_millis(200));
     }
+    let mut closed = 0;
+    for at in 0..SHARED {
+        for node in [&mut a, &mut b] {
+            let put = json!({ "collection": "shared", "key": at.to_string(), "value": { "by": "both" } });
+            closed += u64::from(node.ask("doc_put", put).is_err());
+        }
+    }
+    report.figure("over sockets: shared documents that take no edits any more", closed as f64, 2 * SHARED);
     report.figure("over sockets: nodes that died", f64::from(deaths), 2);
     let equal = digests.len() == 2 && honest(&digests[0]).is_some() && honest(&digests[0]) == honest(&digests[1]);
     report.figure("over sockets: digests of honest documents that differ", f64::from(u8::from(!equal)), 2);
