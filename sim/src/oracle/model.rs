@@ -19,7 +19,8 @@ pub(crate) struct Token {
     pub(crate) acked: Option<usize>,
     /// Every store that held it is gone: nobody can ask for it.
     pub(crate) released: bool,
-    /// Its author's logs when it was reported safe: whoever holds all of this holds the token.
+    /// How many entries of each log its author held when it was reported safe: whoever holds all of this holds the
+    /// token, and all that it builds on.
     pub(crate) within: Vec<(LogId, u64)>,
 }
 
@@ -46,6 +47,8 @@ pub(crate) struct Model {
     pub(crate) leaks: u64,
     /// A store was cloned or rolled back in silence: logs may fork.
     pub(crate) forks: bool,
+    /// A store was wiped, rolled back, or left behind: entries may be gone that others know the heads of.
+    pub(crate) losses: bool,
     /// Some clock was changed: certificates may seem invalid.
     pub(crate) clocks_wrong: bool,
 }

@@ -8,6 +8,7 @@ use crate::world::{Alive, BODY, World};
 use cosmicsync_protocol::document::Value;
 use cosmicsync_protocol::endpoint::CloseReason;
 use cosmicsync_protocol::ids::LogId;
+use cosmicsync_protocol::shelf::Missing;
 use cosmicsync_protocol::wire::close::CloseCode;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -63,14 +64,23 @@ impl World<'_> {
         // A document that waits for what its next entries build on says so, and promises nothing until it came.
         let waits = self.waits(peer, doc) || self.waits(peer, self.model.tokens.get(&token)?.doc);
         let missing = !held && !waits && !tokens.contains(&pair);
-        missing.then(|| format!("document {doc} does not show token {pair}, though {token} of its transaction is seen"))
+        missing.then(|| {
+            let lacks = self.lacks(peer, doc);
+            format!("document {doc} does not show token {pair}, though {token} of its transaction is seen; {lacks:?}")
+        })
     }
 
-    /// Whether a peer says that a document lacks something.
-    fn waits(&self, peer: usize, doc: u64) -> bool {
+    /// What a peer says that a document lacks.
+    fn lacks(&self, peer: usize, doc: u64) -> Vec<Missing> {
         let alive = self.nodes[peer].alive.as_deref();
         let open = alive.and_then(|alive| Some((alive, alive.docs.get(&doc)?)));
-        open.is_some_and(|(alive, open)| !alive.endpoint.missing(open.doc).is_empty())
+        open.map(|(alive, open)| alive.endpoint.missing(open.doc)).unwrap_or_default()
+    }
+
+    /// Whether a document waits for what its next entries build on, or for bodies that its peer did not fetch.
+    fn waits(&self, peer: usize, doc: u64) -> bool {
+        let unfetched = self.nodes[peer].was_partial;
+        self.lacks(peer, doc).iter().any(|missing| unfetched || matches!(missing, Missing::Dependency(_)))
     }
 
     /// Version and tokens of a document that a peer has open, and whether it is held back.
@@ -145,6 +155,7 @@ impl World<'_> {
 
     /// Releases the tokens that no store holds any more.
     pub(crate) fn release(&mut self) {
+        self.model.losses |= self.phase < crate::world::Phase::Healing || self.core.contains(&false);
         let stores: Vec<BTreeMap<LogId, (u64, u64)>> = (0..self.nodes.len())
             .filter(|peer| self.phase < crate::world::Phase::Healing || self.core[*peer])
             .map(|peer| self.holds(peer))
@@ -152,7 +163,7 @@ impl World<'_> {
         let held = |within: &[(LogId, u64)]| {
             stores.iter().any(|logs| {
                 let holds = |(log, entries): &(LogId, u64)| {
-                    logs.get(log).is_some_and(|(held, known)| held == known && held >= entries)
+                    *entries == 0 || logs.get(log).is_some_and(|(held, _)| held >= entries)
                 };
                 within.iter().all(holds)
             })

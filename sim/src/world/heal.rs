@@ -4,7 +4,9 @@ use super::node::Start;
 use super::{Phase, What, World};
 use crate::coverage::Mark;
 use crate::report::OracleId;
+use cosmicsync_protocol::ids::LogId;
 use cosmicsync_protocol::storage::{StoreError, Table};
+use std::collections::BTreeMap;
 
 /// How often to look whether all have converged.
 const LOOK_US: u64 = 100_000;
@@ -21,6 +23,8 @@ impl World<'_> {
         for peer in (0..self.nodes.len()).filter(|peer| !self.core[*peer]).collect::<Vec<_>>() {
             self.mark(Mark::SmallerCore);
             self.end(peer, 0, true);
+            // Whatever was to start it is void.
+            self.nodes[peer].life += 1;
         }
         for route in 0..self.routes.len() {
             let link = &self.plan.links[route];
@@ -123,7 +127,7 @@ impl World<'_> {
         let now = self.summary();
         self.stats.checks += 1;
         let said = now.bytes - self.quiet.bytes;
-        if said > KEEP_ALIVE_BYTES * 3 * links {
+        if said > KEEP_ALIVE_BYTES * 3 * (links + 1) {
             let text = format!("{said} bytes went over {links} links though nothing was new");
             self.violation(OracleId::O8, None, text);
         }
@@ -162,6 +166,7 @@ impl World<'_> {
     /// Whether everybody in the core has what everybody has; otherwise what is missing.
     fn converged(&self) -> Result<(), String> {
         let mut root = None;
+        let most = self.most_held();
         for (peer, node) in self.nodes.iter().enumerate().filter(|(peer, _)| self.core[*peer]) {
             let Some(alive) = node.alive.as_deref() else { return Err(format!("peer {peer} is down")) };
             if !alive.edits.is_empty() {
@@ -172,8 +177,10 @@ impl World<'_> {
                 return Err(format!("peer {peer} has another root"));
             }
             for log in alive.endpoint.logs() {
-                if !node.partial && (log.held < log.entries || log.read < log.held) {
-                    let (held, read, entries) = (log.held, log.read, log.entries);
+                // What nobody holds any more cannot be asked of anybody.
+                let entries = if self.model.losses { most.get(&log.id).copied().unwrap_or(0) } else { log.entries };
+                if !node.partial && (log.held < entries || log.read < log.held) {
+                    let (held, read) = (log.held, log.read);
                     return Err(format!("peer {peer} holds {held} and read {read} of {entries} entries of a log"));
                 }
             }
@@ -188,11 +195,7 @@ impl World<'_> {
                 return Err(format!("peer {peer} has not settled link {} ({} queued)", link.link.0, link.queued));
             }
         }
-        let linked = |route: &super::Route| {
-            let link = &route.quality;
-            let up = |peer: usize| self.nodes[peer].alive.as_ref().is_some_and(|alive| !alive.up.is_empty());
-            up(link.from) && up(link.to)
-        };
+        let linked = |route: &super::Route| self.are_up(route.quality.from, route.quality.to);
         if self.routes.iter().any(|route| route.is_dialling()) {
             Err("a link is being dialled".to_owned())
         } else if self.routes.iter().filter(|route| route.wanted).all(linked) {
@@ -200,6 +203,16 @@ impl World<'_> {
         } else {
             Err("a link is not up".to_owned())
         }
+    }
+
+    /// How many entries of each log the peer of the core holds that holds most.
+    fn most_held(&self) -> BTreeMap<LogId, u64> {
+        let mut most = BTreeMap::new();
+        for log in self.nodes.iter().filter_map(|node| node.alive.as_deref()).flat_map(|alive| alive.endpoint.logs()) {
+            let held = most.entry(log.id).or_insert(0);
+            *held = log.held.max(*held);
+        }
+        most
     }
 
     /// What must not change once all have everything.

@@ -478,6 +478,18 @@ impl World<'_> {
         })
     }
 
+    /// Whether two peers have a link of which both know that it is up.
+    pub(super) fn are_up(&self, from: usize, to: usize) -> bool {
+        self.conns.values().any(|conn| {
+            let peers = [conn.ends[0].peer, conn.ends[1].peer];
+            let up = |end: &End| {
+                let alive = self.nodes[end.peer].alive.as_ref();
+                end.link.zip(alive).is_some_and(|(link, alive)| alive.up.contains_key(&link))
+            };
+            (peers == [from, to] || peers == [to, from]) && conn.ends.iter().all(up)
+        })
+    }
+
     pub(super) fn dialled(&mut self, route: usize, attempt: u64, reached: bool) {
         if self.routes[route].attempt != attempt {
             return;

@@ -18,7 +18,7 @@ use cosmicsync_protocol::testkit::store::MemStore;
 use cosmicsync_protocol::time::{Deadline, Now};
 use cosmicsync_protocol::wire::close::CloseCode;
 use cosmicsync_protocol::wire::hello::{Feature, VERSION_MAJOR, Versions};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::work::{BODY, DRAFT, OpenDoc};
@@ -94,6 +94,8 @@ pub(crate) struct Node {
     pub(crate) commit_us: u64,
     pub(crate) bodies: plan::Bodies,
     pub(crate) partial: bool,
+    /// It did not always fetch all bodies.
+    pub(crate) was_partial: bool,
     /// How long until a store that failed is opened again.
     pub(crate) reopen_us: u64,
     /// It crashed, and no entry came since: what comes next resumes what the crash cut.
@@ -113,6 +115,7 @@ impl Node {
             commit_us: peer.commit_us,
             bodies: peer.bodies,
             partial: peer.partial,
+            was_partial: false,
             reopen_us: RESTART_US,
             resumes: false,
         }
@@ -129,7 +132,8 @@ impl Node {
 pub(crate) struct Alive {
     pub(crate) endpoint: Endpoint,
     pub(crate) store: MemStore,
-    store_free_us: u64,
+    /// Requests that its store has not completed, oldest first: whether each is a commit.
+    store_queue: VecDeque<bool>,
     store_requests: u64,
     pub(crate) links: BTreeMap<LinkId, (u64, usize)>,
     pub(crate) up: BTreeMap<LinkId, DeviceId>,
@@ -272,7 +276,7 @@ impl World<'_> {
         let alive = Alive {
             endpoint,
             store,
-            store_free_us: self.now_us,
+            store_queue: VecDeque::new(),
             store_requests: 0,
             links: BTreeMap::new(),
             up: BTreeMap::new(),
@@ -307,6 +311,7 @@ impl World<'_> {
         };
         if bodies != sync::Bodies::All {
             self.mark(Mark::Partial);
+            self.nodes[peer].was_partial = true;
         }
         self.call(peer, |alive, now| {
             let spaces: Vec<_> = alive.endpoint.spaces().filter(|space| space.bodies != bodies).collect();
@@ -383,18 +388,14 @@ impl World<'_> {
     }
 
     fn submit(&mut self, peer: usize, request: StoreRequest) {
-        let keyed = self.keyed;
-        let node = &mut self.nodes[peer];
-        let Some(alive) = node.alive.as_deref_mut() else { return };
+        let Some(alive) = self.nodes[peer].alive.as_deref_mut() else { return };
         let is_commit = matches!(request, StoreRequest::Commit { .. });
-        alive.store_requests += 1;
-        let key = [purpose::STORE, peer as u64, u64::from(node.life), alive.store_requests];
-        let takes_us = if is_commit { node.commit_us + keyed.below(&key, node.commit_us / 4 + 20) } else { READ_US };
-        alive.store_free_us = alive.store_free_us.max(self.now_us) + takes_us;
-        let (at_us, life) = (alive.store_free_us, node.life);
         let received = brings_entries(&alive.endpoint, &request);
         alive.store.submit(request);
-        self.schedule(at_us, peer, What::Stored { peer, life });
+        alive.store_queue.push_back(is_commit);
+        if alive.store_queue.len() == 1 {
+            self.work_store(peer);
+        }
         if is_commit {
             self.point(peer, Point::Submitted, None, &[]);
         }
@@ -404,6 +405,18 @@ impl World<'_> {
                 self.mark(Mark::Resumed);
             }
         }
+    }
+
+    /// The store takes up its oldest request.
+    fn work_store(&mut self, peer: usize) {
+        let node = &mut self.nodes[peer];
+        let Some(alive) = node.alive.as_deref_mut() else { return };
+        let Some(is_commit) = alive.store_queue.front() else { return };
+        alive.store_requests += 1;
+        let key = [purpose::STORE, peer as u64, u64::from(node.life), alive.store_requests];
+        let commit_us = node.commit_us + self.keyed.below(&key, node.commit_us / 4 + 20);
+        let (at_us, life) = (self.now_us + if *is_commit { commit_us } else { READ_US }, node.life);
+        self.schedule(at_us, peer, What::Stored { peer, life });
     }
 
     pub(super) fn stored(&mut self, peer: usize, life: u32) {
@@ -419,6 +432,9 @@ impl World<'_> {
         let Some(alive) = node.alive.as_deref_mut() else { return };
         let before = alive.store.commits();
         let Some(done) = alive.store.complete_next() else { return };
+        alive.store_queue.pop_front();
+        self.work_store(peer);
+        let Some(alive) = self.nodes[peer].alive.as_deref() else { return };
         let point = match &done {
             StoreDone::Committed { .. } => Point::Durable,
             StoreDone::Failed { .. } if alive.store.commits() > before => Point::CommitFailed,

@@ -346,7 +346,7 @@ impl World<'_> {
     pub(super) fn acked(&mut self, peer: usize, commit: u64) {
         let Some(alive) = self.nodes[peer].alive.as_deref_mut() else { return };
         let Some(tokens) = alive.edits.remove(&commit) else { return };
-        let logs: Vec<_> = alive.endpoint.logs().filter(|log| log.mine).map(|log| (log.id, log.entries)).collect();
+        let logs: Vec<_> = alive.endpoint.logs().map(|log| (log.id, log.held)).collect();
         self.stats.acked += 1;
         self.point(peer, Point::EditAcked, None, &commit.to_le_bytes());
         self.model.acked(peer, &tokens, &logs);

@@ -12,6 +12,7 @@ mod import;
 mod input;
 mod node;
 mod report;
+mod sim_core;
 mod spec;
 mod traces;
 
@@ -29,6 +30,7 @@ const PROOFS: &[(&str, Proof)] = &[
     ("traces", traces::prove),
     ("cost", cost::prove),
     ("crash", crash::prove),
+    ("sim-core", sim_core::prove),
     ("spec", spec::prove),
 ];
 
