@@ -1,6 +1,7 @@
 //! The sans-IO core of CosmicSync.
 #![forbid(unsafe_code)]
 
+pub mod access;
 pub mod config;
 pub mod connection;
 pub mod document;

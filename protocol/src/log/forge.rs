@@ -1,6 +1,6 @@
 //! Entries that no honest writer makes: any plaintext, sealed and chained as if it were right. For tests alone.
 
-use super::aead::{TAG_LEN, seal_into};
+use crate::sealed::{TAG_BYTES, seal};
 use super::entry::{Entry, Section};
 use super::write::{Aad, Place, Sealed, data_key, section_nonce};
 use crate::ids::EpochId;
@@ -38,12 +38,12 @@ pub fn forge(
     let flags = u8::from(epoch.is_some()) | if open { super::entry::FLAG_OPEN } else { 0 };
     let mut aad = Aad::new(place, flags, &epoch.unwrap_or(place.card_epoch));
     let mut sealed = Vec::with_capacity(sections.len());
-    for (number, (seal, plain)) in (0u32..).zip(sections) {
-        let mut out = Vec::with_capacity(plain.len() + TAG_LEN);
+    for (number, (how, plain)) in (0u32..).zip(sections) {
+        let mut out = Vec::with_capacity(plain.len() + TAG_BYTES);
         let nonce = section_nonce(&nonce, number);
-        match seal {
-            ForgedSeal::Key(key) => seal_into(&mut out, key, &nonce, aad.section(number), plain),
-            ForgedSeal::Seed(seed) => seal_into(&mut out, &data_key(seed), &nonce, aad.section(number), plain),
+        match how {
+            ForgedSeal::Key(key) => seal(key, &nonce, aad.section(number), plain, &mut out),
+            ForgedSeal::Seed(seed) => seal(&data_key(seed), &nonce, aad.section(number), plain, &mut out),
             ForgedSeal::Open => out.extend_from_slice(plain),
         }
         sealed.push(Section::Present(Bytes::from(out)));
