@@ -73,9 +73,7 @@ fn score(
 ) -> (usize, usize) {
     let meant = |citation: &&Citation| {
         citation.seq >= from
-            && branch.iter().any(|history| {
-                histories.hash(*history, citation.seq).is_some_and(|h| h[..8] == citation.h)
-            })
+            && branch.iter().any(|history| histories.hash(*history, citation.seq).is_some_and(|h| h[..8] == citation.h))
     };
     let others = |citation: &&Citation| author.is_none_or(|(_, device)| citation.device != device);
     let builds_on: Vec<&Citation> = citations.iter().filter(others).filter(meant).collect();

@@ -120,7 +120,7 @@ pub enum Event {
         /// Which.
         log: LogId,
     },
-    /// A log has two histories; the one that is held stays.
+    /// A further history of a log was found and is kept. Which one counts follows from all entries.
     Forked {
         /// Which.
         log: LogId,

@@ -8,11 +8,11 @@ use super::recent::Held;
 use super::rows::{DocRef, EntryRef, IndexRow, PartNo, entry_key, listing_key, log_key, put};
 use super::{Batch, Ledger, Work};
 use crate::log::Codec;
-use crate::sealed::TAG_BYTES;
 use crate::log::entry::FLAG_OPEN;
 use crate::log::header::{EntryKind, Header, KeyRef};
 use crate::log::read::{EntryReader, OpenError};
 use crate::log::write::Place;
+use crate::sealed::TAG_BYTES;
 use crate::space::Epoch;
 use crate::space::record::decode_records;
 use crate::storage::{Row, Scan, Table};
@@ -170,6 +170,7 @@ impl Ledger {
         if header.kind == EntryKind::LogClose {
             self.book.log_mut(at.log).closed = true;
         }
+        self.note_citations(at.log, &header);
         self.index(at, held, owner.partition, &header, docs, batch);
         Reading::Done
     }
@@ -194,7 +195,7 @@ impl Ledger {
             section_before = item.section;
             let key_at = match item.key {
                 KeyRef::Here { section } => (at, section),
-                KeyRef::Own { seq, section } => (EntryRef { log: at.log, seq }, section),
+                KeyRef::Own { seq, section } => (self.book.owner_of(EntryRef { log: at.log, seq }), section),
                 KeyRef::Other { log, seq, section } => {
                     let named = header.logs.get(log as usize).and_then(|id| self.book.by_id(id));
                     let Some(log) = named else { continue };

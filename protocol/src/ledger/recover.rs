@@ -139,6 +139,7 @@ impl Recovery {
         }
         ledger.take_leases(self.lease, &mut found, &mut batch);
         ledger.submit(batch);
+        ledger.restore_forks();
         ledger.woken = true;
         Ok(Endpoint::start(ledger, now))
     }
@@ -176,6 +177,9 @@ impl Ledger {
             reading: BTreeSet::new(),
             waking: BTreeSet::new(),
             words: BTreeMap::new(),
+            survey: super::forks::Survey::default(),
+            judged: false,
+            forked: Vec::new(),
             woken: false,
             cached: BTreeMap::new(),
             indexing: BTreeMap::new(),

@@ -1,9 +1,9 @@
 //! Entries that no honest writer makes: any plaintext, sealed and chained as if it were right. For tests alone.
 
-use crate::sealed::{TAG_BYTES, seal};
 use super::entry::{Entry, Section};
 use super::write::{Aad, Place, Sealed, data_key, section_nonce};
 use crate::ids::EpochId;
+use crate::sealed::{TAG_BYTES, seal};
 use crate::wire::codec::CodecError;
 use bytes::Bytes;
 

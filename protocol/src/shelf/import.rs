@@ -26,6 +26,15 @@ impl Shelf {
         }
     }
 
+    /// Other entries count than did: reads every document in memory again.
+    pub(crate) fn rebuild(&mut self, ledger: &mut Ledger) {
+        self.flush(ledger);
+        let docs: Vec<DocRef> = self.docs.keys().copied().collect();
+        for doc in docs {
+            self.start_over(ledger, doc);
+        }
+    }
+
     /// Reads a document again if its replica broke when it was last read or edited.
     pub(crate) fn mend(&mut self, ledger: &mut Ledger, doc: DocRef) {
         if self.docs.get(&doc).is_some_and(|state| state.replica.is_broken()) {

@@ -218,7 +218,11 @@ impl Session {
         let (peer_was_empty, peer_follows_all) = (space.peer_was_empty(), space.peer_follows_all());
         let mut logs = Vec::new();
         for id in ids {
-            let Some((_, view)) = self.view(catalog, &id) else { continue };
+            let Some((log, view)) = self.view(catalog, &id) else { continue };
+            if view.is_forked() {
+                self.hint_fork(catalog, log);
+                continue;
+            }
             let known = self.streams.get(&id).and_then(|stream| stream.outbound.next);
             if let Some(next) = known.or(peer_was_empty.then_some(0)) {
                 self.offer(catalog, no, id, next);
