@@ -3,7 +3,7 @@
 
 use cosmicsync_protocol::endpoint::Event;
 use cosmicsync_protocol::ledger::Lease;
-use cosmicsync_protocol::testkit::notes::{BODY, doc_id, insert, note};
+use cosmicsync_protocol::testkit::notes::{BODY, body, doc_id, insert, note};
 use cosmicsync_protocol::testkit::peer::{Net, Peer};
 
 /// Peer 0 and a byte-for-byte copy of it write `ours` and `theirs` entries apart.
@@ -41,6 +41,14 @@ fn whichever_is_longer() {
         heal(&mut net);
         let roots: Vec<_> = net.peers.iter().map(Peer::root).collect();
         assert!(roots.iter().all(|root| *root == roots[0]), "{ours} {theirs}: {roots:?}");
+        let texts: Vec<String> = net
+            .peers
+            .iter_mut()
+            .map(|peer| body(&peer.value(doc_id(1)).expect("a value")).to_owned())
+            .collect();
+        assert!(texts.iter().all(|text| *text == texts[0]), "{ours} {theirs}: {texts:?}");
+        let count = |letter| texts[0].chars().filter(|found| *found == letter).count();
+        assert_eq!((count('a'), count('b'), count('x')), (ours, theirs, 1), "{texts:?}");
         for peer in &net.peers {
             assert!(peer.events.iter().any(|event| matches!(event, Event::Forked { .. })), "{ours} {theirs}");
         }

@@ -125,6 +125,13 @@ pub enum Event {
         /// Which.
         log: LogId,
     },
+    /// What this store wrote in a document and does not count any more was said again, in a log that counts.
+    Restated {
+        /// Which document.
+        doc: DocRef,
+        /// How many entries were.
+        entries: usize,
+    },
     /// Repair walks did not make a space equal.
     Mismatch {
         /// Which space.

@@ -191,6 +191,12 @@ impl Endpoint {
         self.shelf.seen(doc)
     }
 
+    /// Entries of an open document that do not count: they belong to a history of their log that is not kept, build on
+    /// one, or restate what counts.
+    pub fn left_out(&self, doc: DocRef) -> Vec<crate::ledger::EntryRef> {
+        self.shelf.left_out(doc)
+    }
+
     /// What an open document lacks, and why.
     pub fn missing(&self, doc: DocRef) -> Vec<Missing> {
         self.shelf.missing(doc)
@@ -242,6 +248,9 @@ impl Endpoint {
         }
         if self.ledger.judge() {
             self.shelf.rebuild(&mut self.ledger);
+        }
+        if !self.ledger.is_judging() {
+            self.shelf.repair(&mut self.ledger);
         }
         self.shelf.tell_failed(&mut self.events);
     }

@@ -7,9 +7,10 @@
 
 use super::accept::{Refusal, Run};
 use super::book::Branch;
-use super::rows::{EntryRef, entry_key, entry_seq, log_key};
+use super::rows::{DocRef, EntryRef, entry_key, entry_seq, log_key};
 use super::{Batch, Ledger, Work};
-use crate::access::{self, At, Citation, Forks, Histories, Short};
+use super::recent::Held;
+use crate::access::{self, At, Citation, Forks, Histories, Part, Short};
 use crate::ids::LogId;
 use crate::log::chain::{self, ChainError};
 use crate::log::entry::Entry;
@@ -18,11 +19,14 @@ use crate::log::header::Header;
 use crate::log::read::EntryReader;
 use crate::storage::{Row, Scan, Table};
 use crate::sync::LogNo;
+use crate::wire::codec::{CodecError, Reader, Write};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Most histories of one log that are kept. Only its writer can make more; what they would hold is not taken.
 pub(crate) const HISTORIES_MAX: usize = 16;
+/// First byte of what a header's extension says of an entry that restates others.
+const RESTATES: u8 = 1;
 /// How much is read at a time when hashes and citations are collected.
 const SURVEY_BYTES_MAX: usize = 1024 * 1024;
 
@@ -48,6 +52,8 @@ pub(crate) enum SurveyStep {
     Trace(LogNo),
     /// Entries of all logs, for what they cite.
     Cites(Scan),
+    /// Entries that do not count, for the documents that they touch.
+    Cut(LogNo, Scan),
 }
 
 /// What became of a run of a log with several histories.
@@ -172,7 +178,58 @@ impl Ledger {
                 }
                 None
             }
+            SurveyStep::Cut(no, scan) => {
+                for (row_key, row) in rows {
+                    self.read_affected(no, row_key, row);
+                }
+                if let Some((last, _)) = rows.last().filter(|_| more) {
+                    let scan = super::rows::scan_on(&scan, last);
+                    self.store.scan(scan.clone(), Work::Survey(SurveyStep::Cut(no, scan)));
+                }
+                None
+            }
         }
+    }
+
+    fn read_affected(&mut self, no: LogNo, row_key: &[u8], row: &Bytes) {
+        let Ok(seq) = entry_seq(row_key) else { return };
+        let at = EntryRef { log: no, seq };
+        let (Some(owner), Ok(held)) = (self.book.log(no).owner, self.held_from_row(at, row)) else { return };
+        let reader = EntryReader::new(&held.entry, self.place(at, &held.h_prev));
+        if let Some(header) = self.header_of(at, &reader) {
+            let docs = header.items.iter().map(|item| DocRef { partition: owner.partition, doc: item.doc });
+            self.affected.extend(docs);
+        }
+    }
+
+    /// Has the documents found that entries touch which do not count.
+    fn find_affected(&mut self) {
+        let cuts: Vec<_> = self.book.iter().filter_map(|log| Some((log.no, log.cut?))).collect();
+        for (no, cut) in cuts {
+            let from = entry_key(EntryRef { log: no, seq: cut });
+            let scan = Scan { table: Table::Entry, from, to: log_key(LogNo(no.0 + 1)), bytes_max: SURVEY_BYTES_MAX };
+            self.store.scan(scan.clone(), Work::Survey(SurveyStep::Cut(no, scan)));
+        }
+    }
+
+    /// What exclusion has to know of an entry.
+    pub(crate) fn part(&mut self, at: EntryRef, held: &Held) -> Part<EntryRef> {
+        let reader = EntryReader::new(&held.entry, self.place(at, &held.h_prev));
+        let header = self.header_of(at, &reader);
+        let mut part = Part { key: at, at: self.at(at, &held.h), deps: Vec::new(), restates: None };
+        if let Some(header) = header {
+            let named = |dep: &crate::log::Dep| {
+                Some(At { log: *header.logs.get(dep.log as usize)?, seq: dep.seq, h: dep.h })
+            };
+            part.deps = header.deps.iter().filter_map(named).collect();
+            part.restates = decode_restates(&header.extension).ok();
+        }
+        part
+    }
+
+    /// Whether this store wrote an entry itself.
+    pub(crate) fn wrote(&self, at: EntryRef) -> bool {
+        self.book.log(at.log).wrote > at.seq
     }
 
     /// Notes the chain hash after an entry, if those before it were collected.
@@ -243,6 +300,9 @@ impl Ledger {
                 changed |= self.book.log(no).cut != cut;
                 self.book.log_mut(no).cut = cut;
             }
+        }
+        if changed {
+            self.find_affected();
         }
         changed
     }
@@ -436,6 +496,24 @@ impl Forks for Ledger {
         let on = |no: LogNo, at: &At| self.book.hash(no, at.seq).is_some_and(|h| short(&h) == at.h);
         self.book.histories(main).any(|log| on(log.no, earlier) && on(log.no, later))
     }
+}
+
+/// What the extension of a header says of an entry that restates others, up to and with one of them.
+pub(crate) fn encode_restates(at: &At) -> Vec<u8> {
+    let mut out = vec![RESTATES];
+    out.raw(at.log.as_ref());
+    out.varint(at.seq);
+    out.raw(&at.h);
+    out
+}
+
+fn decode_restates(bytes: &[u8]) -> Result<At, CodecError> {
+    let mut reader = Reader::new(bytes);
+    if reader.u8()? != RESTATES {
+        return Err(CodecError::OutOfRange("extension"));
+    }
+    let at = At { log: LogId(reader.array()?), seq: reader.varint()?, h: reader.array()? };
+    reader.finish().map(|()| at)
 }
 
 pub(crate) fn short(h: &[u8; 32]) -> Short {

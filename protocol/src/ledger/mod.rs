@@ -178,6 +178,10 @@ pub(crate) struct Ledger {
     survey: Survey,
     /// Which entries count was found out since the start.
     judged: bool,
+    /// Documents that entries touch which do not count, to be looked at by the shelf.
+    pub(crate) affected: BTreeSet<DocRef>,
+    /// Up to which entry of a log what this store wrote in a document was restated.
+    pub(crate) restated: BTreeMap<(DocRef, LogNo), u64>,
     /// Logs of which a further history was found, to be told.
     pub(crate) forked: Vec<LogId>,
     /// Something was learned that may let unread entries be read.

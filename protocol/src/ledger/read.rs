@@ -204,6 +204,9 @@ impl Ledger {
                 KeyRef::Records => (at, item.section),
             };
             let doc = DocRef { partition, doc: item.doc };
+            if self.book.log(at.log).cut.is_some_and(|cut| cut <= at.seq) {
+                self.affected.insert(doc);
+            }
             let row = IndexRow { entry: at, section: item.section, key: key_at, dictionary: item.dictionary };
             batch.ops.push(row.op(doc));
             if let Some(collection) = item.new_in.and_then(|handle| header.collections.get(handle as usize)) {
