@@ -181,7 +181,9 @@ impl Ledger {
             self.note_hash(no, at.seq, held.h);
             batch.ops.push(put(Table::Entry, entry_key(at), held.row()));
             self.recent.insert(at, held.clone());
-            fresh.push((at, held));
+            if !self.book.log(no).staged.indexed.contains(at.seq) {
+                fresh.push((at, held));
+            }
         }
         let log = self.book.log_mut(no);
         let tip_moved = log.staged.tip.as_ref().is_none_or(|tip| tip.seq < head.seq);
