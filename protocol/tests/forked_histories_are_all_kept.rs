@@ -41,12 +41,6 @@ fn whichever_is_longer() {
         heal(&mut net);
         let roots: Vec<_> = net.peers.iter().map(Peer::root).collect();
         assert!(roots.iter().all(|root| *root == roots[0]), "{ours} {theirs}: {roots:?}");
-        for (at, peer) in net.peers.iter_mut().enumerate() {
-            let doc = peer.open(doc_id(1));
-            eprintln!("{at}: missing {:?} left {:?} seen {:?}", peer.endpoint.missing(doc), peer.endpoint.left_out(doc), peer.endpoint.seen(doc));
-            peer.endpoint.logs().for_each(|log| eprintln!("   {log:?}"));
-            eprintln!("   {:?}", peer.events);
-        }
         let texts: Vec<String> = net
             .peers
             .iter_mut()

@@ -243,6 +243,9 @@ impl Endpoint {
     fn settle(&mut self) {
         self.ledger.poll_unread();
         self.ledger.poll_survey();
+        for log in core::mem::take(&mut self.ledger.retired) {
+            self.events.push_back(Event::Retired { log });
+        }
         for log in core::mem::take(&mut self.ledger.forked) {
             self.events.push_back(Event::Forked { log });
         }

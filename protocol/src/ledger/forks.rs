@@ -334,9 +334,7 @@ impl Ledger {
             return Ok(Taken::Yes(no));
         }
         if self.book.log(no).next_seq() == shared {
-            if self.book.log(no).mine {
-                self.retire(no);
-            }
+            self.retire_for(no);
             let skip = (shared - run.start) as usize;
             let rest = Run {
                 log: run.log,
@@ -368,9 +366,7 @@ impl Ledger {
         if self.book.log(main).branches.len() + 1 >= HISTORIES_MAX {
             return Err(Refusal::Forked);
         }
-        if self.book.log(main).mine {
-            self.retire(main);
-        }
+        self.retire_for(main);
         let parent = match base.checked_sub(1) {
             Some(last) => self.book.owner_of(EntryRef { log: beside, seq: last }).log,
             None => main,
@@ -386,6 +382,14 @@ impl Ledger {
         self.judged = false;
         self.forked.push(self.book.log(main).id);
         Ok(Taken::Yes(no))
+    }
+
+    /// Gives a log up of which others' entries came, if it is one that this store writes.
+    fn retire_for(&mut self, no: LogNo) {
+        if self.book.log(no).mine {
+            self.retire(no);
+            self.retired.push(self.book.log(no).id);
+        }
     }
 
     /// Up to where a history agrees with a run: the seq after the last common entry. `None` if it lacks what the run

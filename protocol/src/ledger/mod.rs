@@ -182,6 +182,8 @@ pub(crate) struct Ledger {
     pub(crate) affected: BTreeSet<DocRef>,
     /// Up to which entry of a log what this store wrote in a document was restated.
     pub(crate) restated: BTreeMap<(DocRef, LogNo), u64>,
+    /// Logs that were given up because of what came, to be told.
+    pub(crate) retired: Vec<LogId>,
     /// Logs of which a further history was found, to be told.
     pub(crate) forked: Vec<LogId>,
     /// Something was learned that may let unread entries be read.

@@ -181,6 +181,7 @@ impl Ledger {
             judged: false,
             affected: BTreeSet::new(),
             restated: BTreeMap::new(),
+            retired: Vec::new(),
             forked: Vec::new(),
             woken: false,
             cached: BTreeMap::new(),
