@@ -46,6 +46,8 @@ pub(super) struct Space {
     /// Logs of which something is still to come or to become durable here.
     pub(super) pending: usize,
     settled_sent: Option<u64>,
+    /// Whether we said once more that all is announced because roots differed.
+    resettled: bool,
     settled: Option<Settled>,
     cursor: Option<Cursor>,
 }
@@ -286,6 +288,12 @@ impl Session {
             } else {
                 self.actions.push_back(Action::Mismatch { space: no });
             }
+        }
+        // Our word may have come while the dialler was still busy: it is said once more, so that it can compare.
+        if is_comparable && !self.link.initiator && catalog.root(no) != settled.root && !space.resettled {
+            space.resettled = true;
+            space.restart_settling();
+            self.spaces_due.insert(no);
         }
         let cursor = Cursor { incarnation: self.link.peer_incarnation, position: settled.position };
         self.save_cursor(no, cursor);
