@@ -176,6 +176,7 @@ impl Ledger {
             return Reading::Done;
         }
         let Some(owner) = owner else { return Reading::Blocked };
+        self.note_citations(at.log, &header);
         match header.kind {
             EntryKind::Update => self.index(at, held, owner.partition, &header, docs, batch),
             EntryKind::LogClose => self.book.log_mut(at.log).closed = true,
@@ -221,7 +222,9 @@ impl Ledger {
             section_before = item.section;
             let key_at = match item.key {
                 KeyRef::Here { section } => (at, section),
-                KeyRef::Own { seq, section } => (EntryRef { log: at.log, seq }, section),
+                // A key yet to come never comes: the document would wait for it for ever.
+                KeyRef::Own { seq, .. } if seq > at.seq => continue,
+                KeyRef::Own { seq, section } => (self.book.owner_of(EntryRef { log: at.log, seq }), section),
                 KeyRef::Other { log, seq, section } => {
                     let named = header.logs.get(log as usize).and_then(|id| self.book.by_id(id));
                     let Some(log) = named else { continue };
@@ -230,6 +233,9 @@ impl Ledger {
                 KeyRef::Records => (at, item.section),
             };
             let doc = DocRef { partition, doc: item.doc };
+            if self.book.log(at.log).cut.is_some_and(|cut| cut <= at.seq) {
+                self.affected.insert(doc);
+            }
             let row = IndexRow { entry: at, section: item.section, key: key_at, dictionary: item.dictionary };
             batch.ops.push(row.op(doc));
             if let Some(collection) = item.new_in.and_then(|handle| header.collections.get(handle as usize)) {
@@ -259,15 +265,17 @@ impl Ledger {
         reader.open_key_box(section, &epoch.key_box_key)
     }
 
-    /// Opens the body that an index row names with its data key; without one it is a records section.
+    /// Opens the body that an index row names with its data key, if it has at most `plain_max` bytes; without a key it is
+    /// a records section.
     pub(crate) fn open_body(
         &mut self,
         row: &IndexRow,
         held: &Held,
         seed: Option<&[u8; 16]>,
+        plain_max: usize,
     ) -> Result<Vec<u8>, OpenError> {
         let mut codec = core::mem::take(&mut self.codec);
-        let body = self.open_body_with(row, held, seed, &mut codec);
+        let body = self.open_body_with(row, held, seed, plain_max, &mut codec);
         self.codec = codec;
         body
     }
@@ -277,6 +285,7 @@ impl Ledger {
         row: &IndexRow,
         held: &Held,
         seed: Option<&[u8; 16]>,
+        plain_max: usize,
         codec: &mut Codec,
     ) -> Result<Vec<u8>, OpenError> {
         let reader = EntryReader::new(&held.entry, self.place(row.entry, &held.h_prev));
@@ -285,6 +294,7 @@ impl Ledger {
             Some(section) => Some(reader.open_records(section, &epoch.records_key, codec)?),
             None => None,
         };
+        let reader = reader.within(plain_max);
         match seed {
             Some(seed) => reader.open_body(row.section, seed, dictionary.as_deref(), codec),
             None => reader.open_records(row.section, &epoch.records_key, codec),

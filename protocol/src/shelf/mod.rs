@@ -8,12 +8,15 @@
 pub(crate) mod bulk;
 mod edit;
 mod import;
+mod restate;
 
-use crate::document::{Meta, Replica, Value};
+use crate::access::Part;
+use crate::document::{Meta, Replica, UPDATE_BYTES_MAX, Value};
 use crate::endpoint::{CommitId, Event};
 use crate::ids::CollectionId;
 use crate::ledger::rows::{self, IndexRow, entry_key, scan_on, scan_prefix};
 use crate::ledger::{Batch, BodyKeys, DocRef, DocStep, Effect, EntryRef, Held, Ledger, Work};
+use crate::log::Section;
 use crate::storage::{Op, Row, Scan, Table};
 use crate::sync::LogNo;
 use crate::wire::codec::CodecError;
@@ -27,6 +30,12 @@ pub use edit::{Edit, EditError};
 const INDEX_BYTES_MAX: usize = 1024 * 1024;
 /// How many entries are asked for at a time.
 const ENTRIES_MAX: usize = 256;
+
+/// Up to so many times its sealed length a body may inflate to at no charge.
+const INFLATION: usize = 16;
+/// How many bytes the bodies of one open document may inflate to beyond that: what takes memory has to be sent. Bodies
+/// that inflate less are opened all the same, so nobody can keep others' out.
+const INFLATED_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Which entries of other logs an open document may take in: for replays and for people who type undisturbed.
 pub type Hold = BTreeMap<LogNo, u64>;
@@ -42,6 +51,8 @@ pub enum Missing {
     Excluded(EntryRef),
     /// The key to the body does not open it.
     Sealed(EntryRef),
+    /// The body inflates to far more than was sent, like too many of the document before it.
+    TooLarge(EntryRef),
 }
 
 /// One section that waits to be imported.
@@ -79,11 +90,21 @@ struct Doc {
     /// Others' entries that were imported since our last one: what our next one depends on.
     fresh: BTreeMap<LogNo, (u64, [u8; 32])>,
     hold: Option<Hold>,
+    /// What exclusion knows of the document's entries, while some log is forked.
+    parts: BTreeMap<EntryRef, Part<EntryRef>>,
+    /// Entries that do not count.
+    left_out: BTreeSet<EntryRef>,
+    /// The document is looked at for what this store wrote and does not count any more.
+    repairing: bool,
+    /// While it is: every section that was opened.
+    opened: BTreeMap<(EntryRef, u32), Vec<u8>>,
     /// An import broke the replica once: updates are imported one by one from then on.
     careful: bool,
     /// A materialised value of the present state stands in the store, or is about to.
     cached: bool,
     last_used_us: u64,
+    /// How many bytes its bodies inflated to, beyond what is free.
+    inflated: usize,
 }
 
 impl Doc {
@@ -104,9 +125,14 @@ impl Doc {
             own_key: None,
             fresh: BTreeMap::new(),
             hold: None,
+            parts: BTreeMap::new(),
+            left_out: BTreeSet::new(),
+            repairing: false,
+            opened: BTreeMap::new(),
             careful: false,
             cached: false,
             last_used_us: 0,
+            inflated: 0,
         }
     }
 
@@ -138,6 +164,8 @@ pub(crate) struct Shelf {
     failed: Vec<CommitId>,
     /// Entries under way to the store.
     under_way: usize,
+    /// Documents that are looked at for what is to be restated.
+    repairing: BTreeSet<DocRef>,
     /// Unpinned documents, the one that was let go first in front.
     idle: VecDeque<DocRef>,
     /// Documents that one commit changed and of which some are still being read: they are imported in one step, so that
@@ -188,7 +216,7 @@ impl Shelf {
     }
 
     /// Drops the documents that were let go longest ago, beyond the limit. Edits are flushed before.
-    fn evict(&mut self, ledger: &mut Ledger) {
+    pub(super) fn evict(&mut self, ledger: &mut Ledger) {
         while self.idle.len() > ledger.config.idle_docs_max {
             let Some(doc) = self.idle.pop_front() else { break };
             if self.dirty.contains(&doc) {
@@ -229,7 +257,13 @@ impl Shelf {
             Body::Lost(missing) => *missing,
             Body::Plain(..) => Missing::Dependency(row.entry),
         });
-        waiting.chain(state.excluded.values().map(|entry| Missing::Excluded(*entry))).collect()
+        let excluded = state.excluded.values().map(|entry| Missing::Excluded(*entry));
+        waiting.chain(excluded).collect()
+    }
+
+    /// Entries of an open document that do not count, because their log has another history or they build on such.
+    pub(crate) fn left_out(&self, doc: DocRef) -> Vec<EntryRef> {
+        self.docs.get(&doc).map(|state| state.left_out.iter().copied().collect()).unwrap_or_default()
     }
 
     /// Which entries an open document has taken in: for each log, up to and including which.
@@ -417,6 +451,9 @@ impl Doc {
 
     /// Opens what an entry brings: key boxes first, then the bodies whose keys are known.
     fn open_bodies(&mut self, ledger: &mut Ledger, at: EntryRef, held: &Held) {
+        if ledger.has_forks() && self.waiting.keys().any(|(entry, _)| *entry == at) {
+            self.parts.insert(at, ledger.part(at, held));
+        }
         for (row, _) in self.waiting.values().filter(|(row, _)| row.key.0 == at) {
             if row.key != (row.entry, row.section)
                 && let std::collections::btree_map::Entry::Vacant(slot) = self.keys.entry(row.key)
@@ -433,8 +470,17 @@ impl Doc {
             if seed.is_none() && !keyless && row.key.0 != at {
                 continue;
             }
-            *body = match ledger.open_body(row, held, seed) {
-                Ok(bytes) => Body::Plain(bytes, held.h),
+            let sealed_len = held.entry.sections().get(row.section as usize).map_or(0, Section::len);
+            let free = sealed_len.saturating_mul(INFLATION);
+            let plain_max = free.saturating_add(INFLATED_BYTES_MAX - self.inflated);
+            *body = match ledger.open_body(row, held, seed, plain_max) {
+                Ok(bytes) => {
+                    self.inflated += bytes.len().saturating_sub(free);
+                    Body::Plain(bytes, held.h)
+                }
+                Err(crate::log::OpenError::Content(_)) if plain_max < UPDATE_BYTES_MAX => {
+                    Body::Lost(Missing::TooLarge(at))
+                }
                 Err(crate::log::OpenError::Absent) => Body::Lost(Missing::Body(at)),
                 Err(_) => Body::Lost(Missing::Sealed(at)),
             };

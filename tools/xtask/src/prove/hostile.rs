@@ -8,7 +8,7 @@ mod pace;
 
 use super::node::{Node, join, start_owner, text};
 use super::{Report, Setting, built};
-use crate::{Failure, repo, step};
+use crate::{Failure, repo};
 use pace::Pace;
 use serde_json::{Value, json};
 use std::fs;
@@ -28,8 +28,6 @@ const SHARED: u64 = 10;
 
 /// See the module's head.
 pub(super) fn prove(setting: &Setting, report: &mut Report<'_>) -> Result<(), Failure> {
-    // On its own, so that the program under attack is not built with what is for tests.
-    step::shown(repo::cargo(&["build", "--release", "--quiet", "--package", "hostile"]))?;
     let hostile = built("hostile")?;
     let volume = volume(&hostile, report)?;
     let home = tempfile::tempdir()?;
@@ -141,6 +139,14 @@ fn aftermath(mut a: Node, mut b: Node, report: &mut Report<'_>) -> Result<(), Fa
         }
         std::thread::sleep(Duration::from_millis(200));
     }
+    let mut closed = 0;
+    for at in 0..SHARED {
+        for node in [&mut a, &mut b] {
+            let put = json!({ "collection": "shared", "key": at.to_string(), "value": { "by": "both" } });
+            closed += u64::from(node.ask("doc_put", put).is_err());
+        }
+    }
+    report.figure("over sockets: shared documents that take no edits any more", closed as f64, 2 * SHARED);
     report.figure("over sockets: nodes that died", f64::from(deaths), 2);
     let equal = digests.len() == 2 && honest(&digests[0]).is_some() && honest(&digests[0]) == honest(&digests[1]);
     report.figure("over sockets: digests of honest documents that differ", f64::from(u8::from(!equal)), 2);

@@ -98,6 +98,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         let packages = ["--package", "cosmicsync", "--package", "crash-images", "--package", "floor"];
         step::shown(repo::cargo(&[&["build", "--release", "--quiet"], &packages[..]].concat()))?;
     }
+    if !args.no_build && selected.contains(&"hostile") {
+        // On its own, so that the program under attack is not built with what is for tests.
+        step::shown(repo::cargo(&["build", "--release", "--quiet", "--package", "hostile"]))?;
+    }
     let setting = Setting { binary: built("cosmicsync")?, files };
     prove(&selected, PROOFS, &setting, &mut report)?;
     report.finish(&selected)
