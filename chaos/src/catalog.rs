@@ -14,9 +14,10 @@ pub(crate) fn directory(global: &Global) -> Result<PathBuf, Failure> {
         return Ok(dir.clone());
     }
     let here = std::env::current_dir().map_err(|error| Failure::file("find", Path::new("."), &error))?;
-    let found = here.ancestors().map(|dir| dir.join("scenarios")).find(|dir| dir.is_dir());
+    let has_some = |dir: &PathBuf| files(dir).is_ok_and(|files| !files.is_empty());
+    let found = here.ancestors().map(|dir| dir.join("scenarios")).find(has_some);
     found.ok_or_else(|| {
-        Failure::new(Code::NotFound, "there is no directory `scenarios` here or above")
+        Failure::new(Code::NotFound, "there is no directory `scenarios` with a scenario in it, here or above")
             .next("cosmicsync-chaos --scenarios DIR list")
     })
 }

@@ -64,15 +64,23 @@ impl World<'_> {
         // A document that waits for what its next entries build on says so, and promises nothing until it came.
         let waits = self.waits(peer, doc) || self.waits(peer, self.model.tokens.get(&token)?.doc);
         let missing = !held && !waits && !tokens.contains(&pair);
-        missing.then(|| format!("document {doc} does not show token {pair}, though {token} of its transaction is seen"))
+        missing.then(|| {
+            let lacks = self.lacks(peer, doc);
+            format!("document {doc} does not show token {pair}, though {token} of its transaction is seen; {lacks:?}")
+        })
     }
 
-    /// Whether a peer says that a document waits for what its next entries build on.
-    fn waits(&self, peer: usize, doc: u64) -> bool {
+    /// What a peer says that a document lacks.
+    fn lacks(&self, peer: usize, doc: u64) -> Vec<Missing> {
         let alive = self.nodes[peer].alive.as_deref();
         let open = alive.and_then(|alive| Some((alive, alive.docs.get(&doc)?)));
-        let waits = |missing: &Missing| matches!(missing, Missing::Dependency(_));
-        open.is_some_and(|(alive, open)| alive.endpoint.missing(open.doc).iter().any(waits))
+        open.map(|(alive, open)| alive.endpoint.missing(open.doc)).unwrap_or_default()
+    }
+
+    /// Whether a document waits for what its next entries build on, or for bodies that its peer did not fetch.
+    fn waits(&self, peer: usize, doc: u64) -> bool {
+        let unfetched = self.nodes[peer].was_partial;
+        self.lacks(peer, doc).iter().any(|missing| unfetched || matches!(missing, Missing::Dependency(_)))
     }
 
     /// Version and tokens of a document that a peer has open, and whether it is held back.

@@ -94,6 +94,8 @@ pub(crate) struct Node {
     pub(crate) commit_us: u64,
     pub(crate) bodies: plan::Bodies,
     pub(crate) partial: bool,
+    /// It did not always fetch all bodies.
+    pub(crate) was_partial: bool,
     /// How long until a store that failed is opened again.
     pub(crate) reopen_us: u64,
     /// It crashed, and no entry came since: what comes next resumes what the crash cut.
@@ -113,6 +115,7 @@ impl Node {
             commit_us: peer.commit_us,
             bodies: peer.bodies,
             partial: peer.partial,
+            was_partial: false,
             reopen_us: RESTART_US,
             resumes: false,
         }
@@ -308,6 +311,7 @@ impl World<'_> {
         };
         if bodies != sync::Bodies::All {
             self.mark(Mark::Partial);
+            self.nodes[peer].was_partial = true;
         }
         self.call(peer, |alive, now| {
             let spaces: Vec<_> = alive.endpoint.spaces().filter(|space| space.bodies != bodies).collect();
@@ -590,7 +594,7 @@ impl World<'_> {
                 }
                 false
             }
-            Event::Joined { .. } | Event::Admitted { .. } | Event::Read { .. } => {
+            Event::Joined { .. } | Event::Admitted { .. } | Event::Read { .. } | Event::Restated { .. } => {
                 self.point(peer, Point::Other, None, &[]);
                 false
             }

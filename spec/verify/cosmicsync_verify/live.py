@@ -209,30 +209,48 @@ class Live:
         return f"log {name.hex()[:16]}"
 
     def walk(self) -> str:
+        """Tries with inner nodes: 60 logs that both hold, some that this side loses, a few that the node lacks."""
         device = self.device
         assert device and self.own
+        shared = self._new_logs(60)
+        session = Session.dial(self.node.address, device)
+        need(session.run(lambda: shared <= set(session.acked)), f"not announced: {state(session)}")
+        session.settle()
+        session.leave()
         content = self.own[1]
         space = Space.read(device)
         space.edit_document(content, document_of(space, "osaka"), {"open": True})
-        # A store that lost a log of the node, and its place in the node's journal.
+        fresh = self._new_logs(3)
+        # A store that lost logs, and its place in the node's journal.
         main = space.partition("main")[1]
-        lost = next(
-            name
-            for name, held in device.logs.items()
-            if held.card.partition_token == main and name != content.card.log_id
-        )
-        del device.logs[lost]
-        device.journal.pop(lost)
+        others = {name for name, held in device.logs.items() if held.card.partition_token == main} - fresh - shared
+        lost = others - {content.card.log_id} | set(sorted(shared)[:2])
+        for name in lost:
+            del device.logs[name]
+            device.journal.pop(name)
         device.begin_anew()
         session = Session.dial(self.node.address, device)
-        done = session.run(lambda: session.acked.get(content.card.log_id) == 3 and lost in device.logs)
-        need(done and session.nodes_received > 0, f"the walk did not end: {state(session)}")
+        wanted = fresh | {content.card.log_id}
+        done = session.run(lambda: wanted <= set(session.acked) and lost <= set(device.logs))
+        need(done, f"the walk did not end: {state(session)}")
+        most = 1 + len(wanted) + len(lost)
+        need(1 < session.nodes_sent <= most, f"{session.nodes_sent} nodes sent, more than differ")
         session.settle()
         need(session.run(lambda: session.settled is not None and session.agrees()), state(session))
+        need(session.ranges == len(lost), f"{session.ranges} runs for {len(lost)} logs")
         need(value_in(self.get("osaka"))["open"] is True, "the node lacks the entry")
         session.leave()
-        self.entries_written += 1
-        return f"{session.nodes_received} nodes received"
+        self.entries_written += 1 + len(shared | fresh)
+        return f"{session.nodes_sent} nodes sent, {session.nodes_received} received"
+
+    def _new_logs(self, count: int) -> set[bytes]:
+        """Logs of an empty entry each, of which nobody says who writes them: they are held and passed on."""
+        assert self.device
+        space = Space.read(self.device)
+        writers = [space.open_log("main", space.current()) for _ in range(count)]
+        for writer in writers:
+            writer.append(log.Header(log.UPDATE, 0), [])
+        return {writer.card.log_id for writer in writers}
 
     def idle(self) -> str:
         assert self.device
@@ -333,9 +351,9 @@ class Live:
         need(session.run(lambda: session.opened is not None), state(session))
         began, link = time.monotonic(), session.link
         while link.noise.opened <= REKEY_EVERY or link.noise.sealed <= REKEY_EVERY:
-            link.send((0, wire.ping(link.noise.sealed)))
-            before = session.pongs
-            need(session.run(lambda: session.pongs > before), f"no pong: {state(session)}")
+            nonce = link.noise.sealed
+            link.send((0, wire.ping(nonce)))
+            need(session.run(lambda nonce=nonce: session.pong == nonce), f"no pong: {state(session)}")
         session.leave()
         return f"{link.noise.opened} messages in {time.monotonic() - began:.1f} s"
 

@@ -29,7 +29,8 @@ class Session:
         self.opened: wire.Message | None = None
         self.settled: wire.Message | None = None
         self.acked: dict[bytes, int] = {}
-        self.ranges = self.nodes_received = self.pongs = 0
+        self.ranges = self.nodes_sent = self.nodes_received = 0
+        self.pong: int | None = None
         self.closed: int | None = None
         self.walking = False
         self.unanswered = 0
@@ -197,8 +198,8 @@ class Session:
     def _credit(self, message: wire.Message) -> None:
         """What this peer writes never fills a window."""
 
-    def _pong(self, _: wire.Message) -> None:
-        self.pongs += 1
+    def _pong(self, message: wire.Message) -> None:
+        self.pong = message.nonce
 
     def _ping(self, message: wire.Message) -> None:
         self.link.send((0, wire.pong(message.nonce)))
@@ -223,6 +224,7 @@ class Session:
 
     def _send_nodes(self, nodes: list[bytes], answered: int = 0) -> None:
         self.unanswered += len(nodes)
+        self.nodes_sent += len(nodes)
         self.link.send((0, wire.nodes(0, answered, nodes)))
 
     def _nodes(self, message: wire.Message) -> None:

@@ -182,7 +182,7 @@ fn planted(report: &mut Report<'_>, seeds_max: u64) -> Result<(), Failure> {
     let program = built("examples")?.join("planted");
     let output = Command::new(program).arg(seeds_max.to_string()).output()?;
     let text = String::from_utf8(output.stdout)?;
-    let (mut found, mut missed) = (0_u32, 0_u32);
+    let (mut found, mut missed) = (0u32, 0u32);
     for line in text.lines() {
         eprintln!("sim-core: planted: {line}");
         let columns: Vec<&str> = line.split('\t').collect();
