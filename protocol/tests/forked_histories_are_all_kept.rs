@@ -41,11 +41,8 @@ fn whichever_is_longer() {
         heal(&mut net);
         let roots: Vec<_> = net.peers.iter().map(Peer::root).collect();
         assert!(roots.iter().all(|root| *root == roots[0]), "{ours} {theirs}: {roots:?}");
-        let texts: Vec<String> = net
-            .peers
-            .iter_mut()
-            .map(|peer| body(&peer.value(doc_id(1)).expect("a value")).to_owned())
-            .collect();
+        let texts: Vec<String> =
+            net.peers.iter_mut().map(|peer| body(&peer.value(doc_id(1)).expect("a value")).to_owned()).collect();
         assert!(texts.iter().all(|text| *text == texts[0]), "{ours} {theirs}: {texts:?}");
         let count = |letter| texts[0].chars().filter(|found| *found == letter).count();
         assert_eq!((count('a'), count('b'), count('x')), (ours, theirs, 1), "{texts:?}");

@@ -8,8 +8,8 @@ use super::change::{Splice, splice_between};
 use super::encode::{Writer, export, fresh, ops_of};
 use super::shape::{Cost, dry_run};
 use super::{
-    Change, ChangeError, CheckedUpdate, Meta, ROOT_DOC, Step, TextPaths, UPDATE_BYTES_MAX, UPDATE_OPS_MAX, Value, Version,
-    read,
+    Change, ChangeError, CheckedUpdate, Meta, ROOT_DOC, Step, TextPaths, UPDATE_BYTES_MAX, UPDATE_OPS_MAX, Value,
+    Version, read,
 };
 use core::fmt;
 use core::mem::ManuallyDrop;

@@ -7,9 +7,9 @@
 
 use super::accept::{Refusal, Run};
 use super::book::Branch;
+use super::recent::Held;
 use super::rows::{DocRef, EntryRef, entry_key, entry_seq, log_key};
 use super::{Batch, Ledger, Work};
-use super::recent::Held;
 use crate::access::{self, At, Citation, Forks, Histories, Part, Short};
 use crate::ids::LogId;
 use crate::log::chain::{self, ChainError};
@@ -218,9 +218,8 @@ impl Ledger {
         let header = self.header_of(at, &reader);
         let mut part = Part { key: at, at: self.at(at, &held.h), deps: Vec::new(), restates: None };
         if let Some(header) = header {
-            let named = |dep: &crate::log::Dep| {
-                Some(At { log: *header.logs.get(dep.log as usize)?, seq: dep.seq, h: dep.h })
-            };
+            let named =
+                |dep: &crate::log::Dep| Some(At { log: *header.logs.get(dep.log as usize)?, seq: dep.seq, h: dep.h });
             part.deps = header.deps.iter().filter_map(named).collect();
             part.restates = decode_restates(&header.extension).ok();
         }

@@ -7,7 +7,8 @@ use super::book::{Book, Log};
 use super::me::Me;
 use super::recent::Recent;
 use super::rows::{
-    self, META_BODIES, META_DEVICE, META_INCARNATION, META_RESTATED, SECRET_EPOCH, SECRET_IDENTITY, SECRET_INVITE, SECRET_LOG, put,
+    self, META_BODIES, META_DEVICE, META_INCARNATION, META_RESTATED, SECRET_EPOCH, SECRET_IDENTITY, SECRET_INVITE,
+    SECRET_LOG, put,
 };
 use super::store_queue::StoreQueue;
 use super::{Batch, Invited, Ledger, PartNo};

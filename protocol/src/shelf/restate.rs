@@ -155,9 +155,10 @@ impl Doc {
             let before = |other: &At| {
                 let earlier = other.log == part.at.log && other.seq < part.at.seq && ledger.leads_to(other, &part.at);
                 earlier
-                    || part.deps.iter().any(|dep| {
-                        dep.log == other.log && other.seq <= dep.seq && ledger.leads_to(other, dep)
-                    })
+                    || part
+                        .deps
+                        .iter()
+                        .any(|dep| dep.log == other.log && other.seq <= dep.seq && ledger.leads_to(other, dep))
             };
             for other in self.parts.values().filter(|other| before(&other.at)) {
                 if past.insert(other.key) {
