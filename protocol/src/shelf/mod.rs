@@ -154,6 +154,8 @@ pub(crate) struct Shelf {
     under_way: usize,
     /// Documents that are looked at for what is to be restated.
     repairing: BTreeSet<DocRef>,
+    /// Documents in which something is to be restated that waits for what others restate.
+    owing: BTreeSet<DocRef>,
     /// Unpinned documents, the one that was let go first in front.
     idle: VecDeque<DocRef>,
 }
@@ -315,6 +317,9 @@ impl Shelf {
     ) {
         let mut touched = BTreeSet::new();
         for (doc, row) in indexed {
+            if self.owing.remove(&doc) {
+                ledger.affected.insert(doc);
+            }
             if let Some(state) = self.docs.get_mut(&doc) {
                 state.wait_for(row);
                 touched.insert(doc);
