@@ -200,9 +200,7 @@ impl Carrier<'_> {
         // Own stretches, by the place in the new text that they come before.
         let mut inserts: Vec<(usize, String)> = Vec::new();
         let mut next = 0;
-        for (letter, id) in
-            old.to_string().chars().zip(ids(old.len_unicode(), |at| old.get_cursor(at, Side::Middle)))
-        {
+        for (letter, id) in old.to_string().chars().zip(ids(old.len_unicode(), |at| old.get_cursor(at, Side::Middle))) {
             let Some(id) = id else { continue };
             if let Some(there) = at_of.get(&(id.peer, id.counter)) {
                 next = there + 1;

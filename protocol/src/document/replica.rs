@@ -190,7 +190,8 @@ impl Replica {
         let before = old.guarded(LoroDoc::oplog_frontiers)?;
         old.import(rest.iter().map(|(update, _)| update.clone()).collect())?;
         let mut new = if rest.iter().all(|(_, own)| *own) {
-            let diff = old.guarded(|doc| doc.diff(&before, &doc.oplog_frontiers()))?.map_err(|_| RestateError::Refused)?;
+            let diff =
+                old.guarded(|doc| doc.diff(&before, &doc.oplog_frontiers()))?.map_err(|_| RestateError::Refused)?;
             let mut new = Self::new(peer);
             new.import(base.to_vec())?;
             new.guarded(|doc| {
@@ -224,9 +225,8 @@ impl Replica {
         let fork = self.guarded(LoroDoc::fork)?;
         fork.set_peer_id(peer).map_err(|_| RestateError::Refused)?;
         let mut new = Self { doc: Some(fork), peer, taken: 0, untaken: Cost::default(), version: self.version.clone() };
-        let carried = old.guarded(|old| {
-            shared.guarded(|shared| new.guarded(|new| carry(old, shared, new, &authors)))
-        })???;
+        let carried =
+            old.guarded(|old| shared.guarded(|shared| new.guarded(|new| carry(old, shared, new, &authors))))???;
         carried.map_err(|error| match error {
             CarryError::Waits => RestateError::Waits,
             CarryError::Refused => RestateError::Refused,

@@ -8,7 +8,7 @@ use crate::document::{CheckedUpdate, Update, check};
 use crate::endpoint::Event;
 use crate::identity::peer_id;
 use crate::ledger::rows::restated_row;
-use crate::ledger::{Batch, DocRef, EntryRef, Ledger, forks};
+use crate::ledger::{Batch, DocRef, EntryRef, Ledger, PartNo, forks};
 use crate::sync::LogNo;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -100,12 +100,20 @@ impl Shelf {
             return Some(peer);
         }
         ledger.submit(core::mem::take(batch));
-        self.flush(ledger);
-        ledger.finish_log(log);
-        batch.touch(log, false);
-        ledger.partitions[doc.partition.0 as usize].live = None;
+        self.end_live_log(ledger, doc.partition);
         let log = ledger.live_log(doc.partition, batch).ok()?;
         Some(peer_id(&ledger.book.log(log).id))
+    }
+
+    /// Has edits go on in a new log of a partition.
+    pub(super) fn end_live_log(&mut self, ledger: &mut Ledger, part: PartNo) {
+        self.flush(ledger);
+        if let Some(log) = ledger.partitions[part.0 as usize].live.take() {
+            ledger.finish_log(log);
+            let mut batch = Batch::default();
+            batch.touch(log, false);
+            ledger.submit(batch);
+        }
     }
 
     fn append_restated(

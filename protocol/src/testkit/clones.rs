@@ -92,16 +92,19 @@ impl Story {
         let mut outcome = Outcome::default();
         let roots: Vec<_> = self.net.peers.iter().map(Peer::root).collect();
         outcome.roots = roots.iter().filter(|root| **root != roots[0]).count();
-        let forks = self.net.peers.iter().map(|peer| {
-            peer.events.iter().filter(|event| matches!(event, Event::Forked { .. })).count()
-        });
+        let forks = self
+            .net
+            .peers
+            .iter()
+            .map(|peer| peer.events.iter().filter(|event| matches!(event, Event::Forked { .. })).count());
         outcome.forked = forks.max().unwrap_or(0);
         for (doc, words) in &self.words {
             let values: Vec<_> = self.net.peers.iter_mut().map(|peer| peer.value(doc_id(*doc))).collect();
             outcome.differing += usize::from(values.iter().any(|value| *value != values[0]));
             outcome.words += words.len();
             for word in words {
-                let found = |value: &Option<_>| value.as_ref().map_or(0, |value| body(value).matches(word.as_str()).count());
+                let found =
+                    |value: &Option<_>| value.as_ref().map_or(0, |value| body(value).matches(word.as_str()).count());
                 outcome.lost += usize::from(values.iter().any(|value| found(value) == 0));
                 outcome.repeated += usize::from(values.iter().any(|value| found(value) > 1));
             }
