@@ -12,6 +12,8 @@ pub mod plan;
 mod random;
 pub mod report;
 mod run;
+pub mod scenario;
+pub mod shrink;
 mod trace;
 mod world;
 

@@ -69,6 +69,8 @@ pub struct Core {
     pub acquainted: bool,
     /// Timers go off up to this much late, as on a busy machine.
     pub late_us: u64,
+    /// Messages after which each direction of a link takes a new key.
+    pub rekey_messages: u64,
 }
 
 impl Default for Core {
@@ -85,6 +87,7 @@ impl Default for Core {
             window_bytes: 2 * 1024 * 1024,
             acquainted: true,
             late_us: 0,
+            rekey_messages: 65_536,
         }
     }
 }
@@ -134,6 +137,23 @@ pub struct Peer {
     pub skew_ms: i64,
     /// How long its store takes for a commit.
     pub commit_us: u64,
+    /// The minor versions of the protocol that it speaks, from and to; without them, as shipped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub minors: Option<[u8; 2]>,
+    /// A feature beyond the base protocol that it has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub feature: Option<Feature>,
+}
+
+/// A feature beyond the base protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Feature {
+    /// Its id.
+    pub id: u16,
+    /// Whether it talks only to peers that have it too.
+    #[serde(default)]
+    pub critical: bool,
 }
 
 /// Which bodies a peer fetches.

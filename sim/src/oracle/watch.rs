@@ -126,6 +126,12 @@ impl World<'_> {
     /// O8: honest peers on an honest line end no link in error.
     pub(crate) fn check_close(&mut self, peer: usize, conn: u64, reason: &CloseReason) {
         let honest = !self.is_tampered(conn) && !self.model.forks;
+        // Releases that have no version in common say so.
+        let mismatch = CloseCode::VersionMismatch;
+        let says_so = *reason == CloseReason::Ours(mismatch) || *reason == CloseReason::Theirs(mismatch as u16);
+        if says_so && self.plan.peers.iter().any(|peer| peer.minors.is_some() || peer.feature.is_some()) {
+            return;
+        }
         let fault = match reason {
             CloseReason::Ours(code) => is_fault(*code, self.model.clocks_wrong),
             CloseReason::Theirs(number) => {

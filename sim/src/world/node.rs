@@ -17,6 +17,7 @@ use cosmicsync_protocol::sync::{self, LogNo};
 use cosmicsync_protocol::testkit::store::MemStore;
 use cosmicsync_protocol::time::{Deadline, Now};
 use cosmicsync_protocol::wire::close::CloseCode;
+use cosmicsync_protocol::wire::hello::{Feature, VERSION_MAJOR, Versions};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -195,6 +196,7 @@ pub(crate) fn config(core: &plan::Core) -> Config {
         recent_bytes_max: core.recent_bytes,
         idle_docs_max: core.idle_docs,
         limits: Limits {
+            rekey_messages: core.rekey_messages,
             run_bytes_max: core.run_bytes,
             window_bytes: core.window_bytes,
             queued_max: core.queued,
@@ -203,6 +205,17 @@ pub(crate) fn config(core: &plan::Core) -> Config {
         },
         ..Config::default()
     }
+}
+
+/// How one peer's core behaves, of its own release.
+fn config_of(plan: &plan::Plan, peer: usize) -> Config {
+    let mut config = config(&plan.core);
+    let plan::Peer { minors, feature, .. } = plan.peers[peer];
+    if let Some([min, max]) = minors {
+        config.versions = Versions { min: (VERSION_MAJOR, min), max: (VERSION_MAJOR, max) };
+    }
+    config.features.extend(feature.map(|feature| Feature { id: feature.id, critical: feature.critical }));
+    config
 }
 
 /// Reads a store back at once. `None` if it cannot be read.
@@ -247,7 +260,7 @@ impl World<'_> {
         node.clock.restart(self.now_us, 1 + keyed.below(&key, 1 << 40));
         let seed = keyed.seed(&[purpose::PEER, peer as u64, u64::from(node.life)]);
         let lease = if start.broken_lease { Lease::Broken } else { Lease::Continued };
-        let (now, config) = (node.clock.now(self.now_us), config(&self.plan.core));
+        let (now, config) = (node.clock.now(self.now_us), config_of(self.plan, peer));
         let mut store = core::mem::take(&mut node.disk);
         let kept = store.clone();
         let recovered = catch_unwind(AssertUnwindSafe(|| recover(&mut store, config, lease, seed, now)));
