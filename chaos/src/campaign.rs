@@ -87,7 +87,9 @@ fn tell(summary: &Summary, output: &mut Stdout) -> Result<(), Failure> {
         row("seeds a minute", summary.seeds_per_minute.to_string()),
         row("virtual : real time", summary.virtual_per_second.to_string()),
     ];
-    rows.extend(tally.oracles.iter().map(|(oracle, times)| row(&format!("first violated {oracle}"), times.to_string())));
+    rows.extend(
+        tally.oracles.iter().map(|(oracle, times)| row(&format!("first violated {oracle}"), times.to_string())),
+    );
     output.table(["", ""], &rows)?;
     if summary.asked == 0 {
         output.line("red: no seed was asked for, so nothing was shown")?;

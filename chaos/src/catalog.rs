@@ -55,7 +55,8 @@ pub(crate) fn find(global: &Global, name: &str) -> Result<(PathBuf, Scenario), F
 
 /// Reads a scenario file.
 pub(crate) fn read(path: &Path) -> Result<Scenario, Failure> {
-    let text = fs::read_to_string(path).map_err(|error| Failure::file("read", path, &error).next("cosmicsync-chaos list"))?;
+    let text =
+        fs::read_to_string(path).map_err(|error| Failure::file("read", path, &error).next("cosmicsync-chaos list"))?;
     parse(&text).map_err(|error| wrong(path, &error))
 }
 

@@ -44,7 +44,8 @@ pub(crate) fn run(a: &Path, b: &Path, output: &mut Stdout) -> Result<Verdict, Fa
     output.object(&serde_json::json!({ "same": false, "parting": parting }))?;
     let Parting { peer, index, .. } = parting;
     output.line(&format!("the runs part at record {index} of peer {peer}"))?;
-    let shown = |record: &Option<Record>| record.as_ref().map_or_else(|| "nothing more".to_owned(), report::record_line);
+    let shown =
+        |record: &Option<Record>| record.as_ref().map_or_else(|| "nothing more".to_owned(), report::record_line);
     output.line(&format!("  {}\n    {}", a.display(), shown(&parting.a)))?;
     output.line(&format!("  {}\n    {}", b.display(), shown(&parting.b)))?;
     output.line("what led there, the latest first, is the same in both:")?;

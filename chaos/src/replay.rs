@@ -24,7 +24,9 @@ pub(crate) fn run(args: &Replay, output: &mut Stdout) -> Result<Verdict, Failure
         let (was, is) = (bundle.violation.oracle, found.first());
         let line = match (is, same == Some(true)) {
             (Some(_), true) => "the same run as in the bundle, to the last event".to_owned(),
-            (Some(is), false) if is == was => format!("{was} is violated again, in a run that differs{}", older(bundle)),
+            (Some(is), false) if is == was => {
+                format!("{was} is violated again, in a run that differs{}", older(bundle))
+            }
             (Some(is), false) => format!("the bundle says {was}, and this run {is}{}", older(bundle)),
             (None, _) => format!("{was} holds now{}", older(bundle)),
         };

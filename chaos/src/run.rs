@@ -79,7 +79,8 @@ pub(crate) fn run(global: &Global, args: &Run, output: &mut Stdout) -> Result<Ve
         let rows: Vec<_> = rows.into_iter().map(|(_, _, row)| row).collect();
         output.table(report::COLUMNS, &rows)?;
     }
-    let missed: Vec<&String> = scenario.head.oracle.sometimes.iter().filter(|mark| !tally.marks.contains_key(*mark)).collect();
+    let missed: Vec<&String> =
+        scenario.head.oracle.sometimes.iter().filter(|mark| !tally.marks.contains_key(*mark)).collect();
     let incomplete = tally.runs < total;
     let held = tally.violated == 0 && missed.is_empty() && !incomplete;
     output.object(&serde_json::json!({ "summary": {
@@ -134,7 +135,8 @@ pub(crate) fn finish(output: &mut Stdout, case: &Case, report: Report, common: &
     if !report.is_ok() {
         let traced = pool::execute(&case.plan, true, common.fresh_process)?;
         if traced.trace_hash != report.trace_hash {
-            let message = format!("seed {} ran twice and gave two traces: the simulator is not deterministic", case.seed);
+            let message =
+                format!("seed {} ran twice and gave two traces: the simulator is not deterministic", case.seed);
             return Err(Failure::new(Code::Internal, message).next("cosmicsync-chaos run --fresh-process"));
         }
         if let Some(bundle) = Bundle::of(case.seed, &case.plan, &traced) {

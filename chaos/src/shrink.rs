@@ -46,9 +46,16 @@ pub(crate) fn run(args: &Shrink, output: &mut Stdout) -> Result<Verdict, Failure
     }))?;
     let row = |name: &str, plan: &Plan| {
         let size = size(plan);
-        [name.to_owned(), size.peers.to_string(), size.links.to_string(), size.faults.to_string(), size.work.to_string()]
+        [
+            name.to_owned(),
+            size.peers.to_string(),
+            size.links.to_string(),
+            size.faults.to_string(),
+            size.work.to_string(),
+        ]
     };
-    output.table(["", "PEERS", "LINKS", "FAULTS", "WORK"], &[row("before", input.plan()), row("after", &small.plan)])?;
+    output
+        .table(["", "PEERS", "LINKS", "FAULTS", "WORK"], &[row("before", input.plan()), row("after", &small.plan)])?;
     output.line(&format!("{} runs; fails the same in two fresh processes", shrunk.runs))?;
     if !shrunk.finished {
         output.line("the runs that were allowed did not suffice: --runs-max allows more")?;

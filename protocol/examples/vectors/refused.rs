@@ -3,7 +3,8 @@
 use crate::{hello, hex};
 use bytes::Bytes;
 use cosmicsync_protocol::document::Value as DocValue;
-use cosmicsync_protocol::identity::{Credential, SpaceGenesis, UserGenesis};
+use cosmicsync_protocol::identity::{Credential, DeviceKeys, SpaceGenesis, UserGenesis};
+use cosmicsync_protocol::ids::UserId;
 use cosmicsync_protocol::log::{Entry, Header, LogCard};
 use cosmicsync_protocol::sealed::KeyEpoch;
 use cosmicsync_protocol::space::record::decode_records;
@@ -28,6 +29,12 @@ pub(crate) fn refused(sample: &Sample) -> Value {
             push(&mut found, what, why, bytes, accepts);
         }
         push(&mut found, what, "with a byte less", good[..good.len() - 1].to_vec(), accepts);
+    }
+    for (why, bytes) in signatures(sample) {
+        push(&mut found, "user genesis", why, bytes, user_genesis);
+    }
+    for (why, bytes) in credentials(sample) {
+        push(&mut found, "credential", why, bytes, credential);
     }
     for (what, why, text, accepts) in by_hand() {
         push(&mut found, what, why, text.to_vec(), accepts);
@@ -55,6 +62,52 @@ fn things(sample: &Sample) -> Vec<(&'static str, Vec<u8>, Accepts)> {
         ("hello", hello(Role::Member(sample.credentials[0].encode())).encode(), is_hello),
         ("message", head.encode().to_vec(), message),
         ("value", row(501).encode(), value),
+    ]
+}
+
+/// Records whose signature a check that is not strict would take.
+fn signatures(sample: &Sample) -> [(&'static str, Vec<u8>); 2] {
+    // The order of the group, little-endian: adding it to S changes nothing in the equation.
+    const ORDER: [u8; 32] = [
+        0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0, 0, 0, 0,
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
+    ];
+    let mut malleable = sample.genesis.clone();
+    let mut carry = 0u16;
+    for (byte, order) in malleable.signature[32..].iter_mut().zip(ORDER) {
+        carry += u16::from(*byte) + u16::from(order);
+        *byte = carry as u8;
+        carry >>= 8;
+    }
+    // The neutral element as key and R with S = 0: the equation holds for every message.
+    let mut neutral = [0; 64];
+    neutral[0] = 1;
+    let mut small = sample.genesis.clone();
+    small.public.copy_from_slice(&neutral[..32]);
+    small.signature = neutral;
+    [("whose signature has a second form", malleable.encode()), ("under a key of small order", small.encode())]
+}
+
+/// Credentials that decode and do not verify.
+fn credentials(sample: &Sample) -> [(&'static str, Vec<u8>); 4] {
+    let (device, stranger) = (&sample.devices[0], &sample.devices[1]);
+    let claim = |noise: [u8; 32], signer: &DeviceKeys| {
+        let mut claim = device.claim();
+        claim.public.noise = noise;
+        claim.signature = signer.sign("cosmicsync device claim 1", &claim.encode()[..96]);
+        claim
+    };
+    let noise = device.public().noise;
+    let credential = |user, claim, not_before_ms, not_after_ms| {
+        let cert = sample.user.certify(user, claim, not_before_ms, not_after_ms);
+        Credential { genesis: sample.genesis.clone(), cert }.encode()
+    };
+    let user = sample.genesis.user_id();
+    [
+        ("whose claim another device signed", credential(user, claim(noise, stranger), 0, 1)),
+        ("with a Noise key of small order", credential(user, claim([0; 32], device), 0, 1)),
+        ("of another user than its genesis", credential(UserId([1; 32]), claim(noise, device), 0, 1)),
+        ("that ends before it begins", credential(user, claim(noise, device), 2, 1)),
     ]
 }
 

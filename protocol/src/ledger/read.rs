@@ -221,6 +221,8 @@ impl Ledger {
             section_before = item.section;
             let key_at = match item.key {
                 KeyRef::Here { section } => (at, section),
+                // A key yet to come never comes: the document would wait for it for ever.
+                KeyRef::Own { seq, .. } if seq > at.seq => continue,
                 KeyRef::Own { seq, section } => (EntryRef { log: at.log, seq }, section),
                 KeyRef::Other { log, seq, section } => {
                     let named = header.logs.get(log as usize).and_then(|id| self.book.by_id(id));
@@ -259,15 +261,17 @@ impl Ledger {
         reader.open_key_box(section, &epoch.key_box_key)
     }
 
-    /// Opens the body that an index row names with its data key; without one it is a records section.
+    /// Opens the body that an index row names with its data key, if it has at most `plain_max` bytes; without a key it is
+    /// a records section.
     pub(crate) fn open_body(
         &mut self,
         row: &IndexRow,
         held: &Held,
         seed: Option<&[u8; 16]>,
+        plain_max: usize,
     ) -> Result<Vec<u8>, OpenError> {
         let mut codec = core::mem::take(&mut self.codec);
-        let body = self.open_body_with(row, held, seed, &mut codec);
+        let body = self.open_body_with(row, held, seed, plain_max, &mut codec);
         self.codec = codec;
         body
     }
@@ -277,6 +281,7 @@ impl Ledger {
         row: &IndexRow,
         held: &Held,
         seed: Option<&[u8; 16]>,
+        plain_max: usize,
         codec: &mut Codec,
     ) -> Result<Vec<u8>, OpenError> {
         let reader = EntryReader::new(&held.entry, self.place(row.entry, &held.h_prev));
@@ -285,6 +290,7 @@ impl Ledger {
             Some(section) => Some(reader.open_records(section, &epoch.records_key, codec)?),
             None => None,
         };
+        let reader = reader.within(plain_max);
         match seed {
             Some(seed) => reader.open_body(row.section, seed, dictionary.as_deref(), codec),
             None => reader.open_records(row.section, &epoch.records_key, codec),

@@ -9,11 +9,12 @@ pub(crate) mod bulk;
 mod edit;
 mod import;
 
-use crate::document::{Meta, Replica, Value};
+use crate::document::{Meta, Replica, UPDATE_BYTES_MAX, Value};
 use crate::endpoint::{CommitId, Event};
 use crate::ids::CollectionId;
 use crate::ledger::rows::{self, IndexRow, entry_key, scan_on, scan_prefix};
 use crate::ledger::{Batch, BodyKeys, DocRef, DocStep, Effect, EntryRef, Held, Ledger, Work};
+use crate::log::Section;
 use crate::storage::{Op, Row, Scan, Table};
 use crate::sync::LogNo;
 use crate::wire::codec::CodecError;
@@ -27,6 +28,12 @@ pub use edit::{Edit, EditError};
 const INDEX_BYTES_MAX: usize = 1024 * 1024;
 /// How many entries are asked for at a time.
 const ENTRIES_MAX: usize = 256;
+
+/// Up to so many times its sealed length a body may inflate to at no charge.
+const INFLATION: usize = 16;
+/// How many bytes the bodies of one open document may inflate to beyond that: what takes memory has to be sent. Bodies
+/// that inflate less are opened all the same, so nobody can keep others' out.
+const INFLATED_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Which entries of other logs an open document may take in: for replays and for people who type undisturbed.
 pub type Hold = BTreeMap<LogNo, u64>;
@@ -42,6 +49,8 @@ pub enum Missing {
     Excluded(EntryRef),
     /// The key to the body does not open it.
     Sealed(EntryRef),
+    /// The body inflates to far more than was sent, like too many of the document before it.
+    TooLarge(EntryRef),
 }
 
 /// One section that waits to be imported.
@@ -84,6 +93,8 @@ struct Doc {
     /// A materialised value of the present state stands in the store, or is about to.
     cached: bool,
     last_used_us: u64,
+    /// How many bytes its bodies inflated to, beyond what is free.
+    inflated: usize,
 }
 
 impl Doc {
@@ -107,6 +118,7 @@ impl Doc {
             careful: false,
             cached: false,
             last_used_us: 0,
+            inflated: 0,
         }
     }
 
@@ -433,8 +445,17 @@ impl Doc {
             if seed.is_none() && !keyless && row.key.0 != at {
                 continue;
             }
-            *body = match ledger.open_body(row, held, seed) {
-                Ok(bytes) => Body::Plain(bytes, held.h),
+            let sealed_len = held.entry.sections().get(row.section as usize).map_or(0, Section::len);
+            let free = sealed_len.saturating_mul(INFLATION);
+            let plain_max = free.saturating_add(INFLATED_BYTES_MAX - self.inflated);
+            *body = match ledger.open_body(row, held, seed, plain_max) {
+                Ok(bytes) => {
+                    self.inflated += bytes.len().saturating_sub(free);
+                    Body::Plain(bytes, held.h)
+                }
+                Err(crate::log::OpenError::Content(_)) if plain_max < UPDATE_BYTES_MAX => {
+                    Body::Lost(Missing::TooLarge(at))
+                }
                 Err(crate::log::OpenError::Absent) => Body::Lost(Missing::Body(at)),
                 Err(_) => Body::Lost(Missing::Sealed(at)),
             };

@@ -130,9 +130,10 @@ impl Scenario {
     fn peers(&self, plan: &mut Plan) -> Result<(), ScenarioError> {
         for entry in &self.head.peers {
             let count = plan.peers.len();
-            let peer = plan.peers.get_mut(entry.peer).ok_or_else(|| {
-                self.error_at_key("[[peer]]", no_peer(entry.peer, count))
-            })?;
+            let peer = plan
+                .peers
+                .get_mut(entry.peer)
+                .ok_or_else(|| self.error_at_key("[[peer]]", no_peer(entry.peer, count)))?;
             *peer = Peer {
                 name: entry.name.clone(),
                 bodies: entry.bodies.into(),
@@ -250,14 +251,20 @@ impl Expander<'_> {
             }
             Workload::Scribbles { peers, docs, rate_hz, from, until } => {
                 let pace = Pace { peers, docs, rate_hz: *rate_hz, from: *from, until: *until };
-                self.paced(number, placed, pace, |peer, doc, draw| {
-                    Act::Scribble { peer, doc, delete: (draw % 4) as u32, insert: (draw / 4 % 8) as u32 }
+                self.paced(number, placed, pace, |peer, doc, draw| Act::Scribble {
+                    peer,
+                    doc,
+                    delete: (draw % 4) as u32,
+                    insert: (draw / 4 % 8) as u32,
                 })?;
             }
             Workload::Fields { peers, docs, rate_hz, from, until } => {
                 let pace = Pace { peers, docs, rate_hz: *rate_hz, from: *from, until: *until };
-                self.paced(number, placed, pace, |peer, doc, draw| {
-                    Act::Set { peer, doc, field: (draw % 8) as u32, value: (draw / 8 % 1_000) as i64 }
+                self.paced(number, placed, pace, |peer, doc, draw| Act::Set {
+                    peer,
+                    doc,
+                    field: (draw % 8) as u32,
+                    value: (draw / 8 % 1_000) as i64,
                 })?;
             }
             Workload::Transactions { peers, docs, rate_hz, from, until } => {

@@ -129,11 +129,7 @@ fn parts<T>(spanned: Spanned<T>) -> (T, core::ops::Range<usize>) {
 }
 
 /// Takes the tables of an array out of the root.
-fn tables<'t>(
-    text: &str,
-    root: &mut DeTable<'t>,
-    key: &str,
-) -> Result<Vec<Spanned<DeValue<'t>>>, ScenarioError> {
+fn tables<'t>(text: &str, root: &mut DeTable<'t>, key: &str) -> Result<Vec<Spanned<DeValue<'t>>>, ScenarioError> {
     match root.remove(key).map(parts) {
         None => Ok(Vec::new()),
         Some((DeValue::Array(tables), _)) => Ok(tables.into_iter().collect()),
@@ -207,7 +203,9 @@ fn when(text: &str, table: &mut DeTable<'_>, offset: usize) -> Result<When, Scen
             Ok(When::After(after))
         }
         (None, None, Some((_, every))) if matches!(every.get_ref(), DeValue::Boolean(true)) => Ok(When::EveryEvent),
-        (None, None, Some((key, _))) => Err(ScenarioError::at(text, key.span().start, "`at_every_event` is true or left out")),
+        (None, None, Some((key, _))) => {
+            Err(ScenarioError::at(text, key.span().start, "`at_every_event` is true or left out"))
+        }
         _ => {
             let message = "say when, in one way: at = \"5s\", after = { event = \"handshake.done\", peer = 1 }, or at_every_event = true";
             Err(ScenarioError::at(text, offset, message))

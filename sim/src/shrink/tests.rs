@@ -115,7 +115,8 @@ fn peers_that_go_take_their_links_and_number_the_rest_anew() {
     plan.actions.push(Action { id: 901, when: When::AtUs(5), act: Act::Clog { link: 9, way: Way::Both, for_us: 1 } });
     let failing = |plan: &Plan| {
         let clone = |action: &Action| matches!(action.act, Act::Restart { store: Disk::CloneOf(_), .. });
-        let clog = |action: &Action| action.act.link().is_some_and(|link| plan.links[link].from == plan.peers.len() - 1);
+        let clog =
+            |action: &Action| action.act.link().is_some_and(|link| plan.links[link].from == plan.peers.len() - 1);
         let both = plan.actions.iter().any(clone) && plan.actions.iter().any(clog);
         Ok(report(both.then_some((OracleId::O1, "differ"))))
     };

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import socket
 import sys
+import tempfile
 from pathlib import Path
 
-from . import live, vectors
+from . import hosted, live, spoil, vectors
 from .codec import Refused, need
+from .node import Node
 from .report import Report
 
 
@@ -28,12 +31,27 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.self_check:
         report.check("self-check", "every member of every vector is noticed when spoiled", lambda: _self_check(files))
     if arguments.node:
-        report.figures = live.run(arguments.node.resolve(), report.check)
+        _live(arguments.node.resolve(), report)
     return report.finish()
 
 
+def _live(program: Path, report: Report) -> None:
+    """Runs the checks that need a node: each follows from the one before."""
+    with tempfile.TemporaryDirectory(prefix="cosmicsync-verify-") as folder:
+        with Node(program, Path(folder) / "node") as node:
+            checks = live.Live(node)
+            for part, name, work in checks.checks():
+                report.check(part, name, work)
+        report.figures = checks.figures()
+        guest = Node(program, Path(folder) / "guest", has_user=False)
+        with guest, socket.create_server(("127.0.0.1", 0)) as server:
+            server.settimeout(20)
+            for part, name, work in hosted.Hosted(guest, server).checks():
+                report.check(part, name, work)
+
+
 def _self_check(files: vectors.Files) -> str:
-    spoiled, unnoticed = vectors.self_check(files)
+    spoiled, unnoticed = spoil.self_check(files)
     need(spoiled > 0, "nothing to spoil")
     need(not unnoticed, f"{len(unnoticed)} of {spoiled} went unnoticed: {', '.join(unnoticed[:20])}")
     return f"{spoiled} spoiled"

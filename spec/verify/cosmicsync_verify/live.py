@@ -6,22 +6,18 @@ import dataclasses
 import json
 import os
 import socket
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 from . import crypto, identity, log, peer, values, wire
 from .codec import Refused, need, prefixed, varint
-from .founder import Founder
 from .identity import DeviceKeys, Invite
+from .log import Card
 from .node import Node
 from .noise_link import REKEY_EVERY
-from .log import Card
 from .peer import Closed, Device, Link, Log
-from .session import LIVE_CHANNEL, Session
+from .session import LIVE_CHANNEL, HeadsSession, Session
 from .space import Space, Writer
 
 Check = tuple[str, str, Callable[[], str | None]]
@@ -72,6 +68,7 @@ class Live:
         yield "sync", "an idle reconnect is two messages", self.idle
         yield "entry", "an import opens: a dictionary, and a data key for each document", self.read_import
         yield "entry", "collections have the digest that the node gives them", self.digest
+        yield "sync", "a replica of heads is told every tip, and gets the entries that it asks for", self.heads
         yield "entry", "a log whose card nobody admitted is held and not read", self.unadmitted_log
         yield "entry", "an entry of a later version's kind is held and not read", self.later_kind
         yield "handshake", "both directions rekey after 65,536 messages", self.rekey
@@ -84,6 +81,14 @@ class Live:
             yield "refusal", f"{what} ends the link with code {code}", self._rule(channel, message, code)
         yield "refusal", "a Noise key other than the certified one is refused", self.stolen_credential
         yield "refusal", "a stranger is refused", self.stranger
+
+    def figures(self) -> dict[str, int]:
+        """What was done."""
+        return {
+            "handshakes": len(self.handshakes),
+            "entries_opened": self.entries_opened,
+            "entries_written": self.entries_written,
+        }
 
     def put(self, key: str, value: dict) -> None:
         self.node.run("doc", "put", f"cities/{key}", json.dumps(value))
@@ -132,7 +137,7 @@ class Live:
     def fetch(self) -> str:
         session, device = self.session, self.device
         assert session and device
-        need(session.run(lambda: session.settled is not None and session.agrees()), f"roots differ: {_state(session)}")
+        need(session.run(lambda: session.settled is not None and session.agrees()), f"roots differ: {state(session)}")
         session.settle()
         count = sum(len(held.entries) for held in device.logs.values())
         need(count > 0, "nothing arrived")
@@ -149,7 +154,7 @@ class Live:
 
     def read_document(self) -> str:
         assert self.space and self.device
-        found = self.space.document(_document(self.space, "agawam"))
+        found = self.space.document(document_of(self.space, "agawam"))
         need(found["doc"] == CITY and found["meta"]["key"] == "agawam", f"the value is {found}")
         self.entries_opened = sum(len(self.space.openers(name)) for name in self.device.logs)
         return f"digest {values.digest(found['doc']).hex()[:16]}"
@@ -158,14 +163,14 @@ class Live:
         session, device = self.session, self.device
         assert session and device
         self.put("boston", {"city": "Boston", "population": 675647})
-        need(session.run(lambda: session.ranges and self._has("boston") and session.agrees()), _state(session))
+        need(session.run(lambda: session.ranges and self._has("boston") and session.agrees()), state(session))
         session.settle()
         return f"{session.ranges} runs in all"
 
     def _has(self, key: str) -> bool:
         assert self.device
         space = Space.read(self.device)
-        return any(update.document == _document(space, key) for update in space.updates())
+        return any(update.document == document_of(space, key) for update in space.updates())
 
     def write(self) -> str:
         session, device = self.session, self.device
@@ -177,10 +182,10 @@ class Live:
             session.push(name)
         session.settle()
         done = session.run(lambda: all(session.acked.get(name) == 1 for name in names) and session.agrees())
-        need(done, f"not acknowledged: {_state(session)}")
+        need(done, f"not acknowledged: {state(session)}")
         shown = self.get("osaka")
-        need(_value_in(shown) == OWN, f"`doc get` shows {shown}")
-        need(Space.read(device).document(_document(self.space, "osaka"))["doc"] == OWN, "its own value differs")
+        need(value_in(shown) == OWN, f"`doc get` shows {shown}")
+        need(Space.read(device).document(document_of(self.space, "osaka"))["doc"] == OWN, "its own value differs")
         session.leave()
         self.entries_written = 2
         return f"log {names[1].hex()[:16]}"
@@ -190,47 +195,67 @@ class Live:
         assert device and self.own
         name = self.own[1].card.log_id
         space = Space.read(device)
-        space.edit_document(self.own[1], _document(space, "agawam"), {"mayor": "N. N."})
+        space.edit_document(self.own[1], document_of(space, "agawam"), {"mayor": "N. N."})
         session = Session.dial(self.node.address, device)
         done = session.run(lambda: session.acked.get(name) == 2)
-        need(done and session.nodes_received == 0, f"not announced: {_state(session)}")
+        need(done and session.nodes_received == 0, f"not announced: {state(session)}")
         session.settle()
-        need(session.run(session.agrees), _state(session))
+        need(session.run(session.agrees), state(session))
         expected = CITY | {"mayor": "N. N."}
-        shown = _value_in(self.get("agawam"))
+        shown = value_in(self.get("agawam"))
         need(shown == expected, f"`doc get` shows {shown}")
         session.leave()
         self.entries_written += 1
         return f"log {name.hex()[:16]}"
 
     def walk(self) -> str:
+        """Tries with inner nodes: 60 logs that both hold, some that this side loses, a few that the node lacks."""
         device = self.device
         assert device and self.own
+        shared = self._new_logs(60)
+        session = Session.dial(self.node.address, device)
+        need(session.run(lambda: shared <= set(session.acked)), f"not announced: {state(session)}")
+        session.settle()
+        session.leave()
         content = self.own[1]
         space = Space.read(device)
-        space.edit_document(content, _document(space, "osaka"), {"open": True})
-        # A store that lost a log of the node, and its place in the node's journal.
+        space.edit_document(content, document_of(space, "osaka"), {"open": True})
+        fresh = self._new_logs(3)
+        # A store that lost logs, and its place in the node's journal.
         main = space.partition("main")[1]
-        lost = next(
-            name for name, held in device.logs.items() if held.card.partition_token == main and name != content.card.log_id
-        )
-        del device.logs[lost]
-        device.journal.pop(lost)
+        others = {name for name, held in device.logs.items() if held.card.partition_token == main} - fresh - shared
+        lost = others - {content.card.log_id} | set(sorted(shared)[:2])
+        for name in lost:
+            del device.logs[name]
+            device.journal.pop(name)
         device.begin_anew()
         session = Session.dial(self.node.address, device)
-        done = session.run(lambda: session.acked.get(content.card.log_id) == 3 and lost in device.logs)
-        need(done and session.nodes_received > 0, f"the walk did not end: {_state(session)}")
+        wanted = fresh | {content.card.log_id}
+        done = session.run(lambda: wanted <= set(session.acked) and lost <= set(device.logs))
+        need(done, f"the walk did not end: {state(session)}")
+        most = 1 + len(wanted) + len(lost)
+        need(1 < session.nodes_sent <= most, f"{session.nodes_sent} nodes sent, more than differ")
         session.settle()
-        need(session.run(lambda: session.settled is not None and session.agrees()), _state(session))
-        need(_value_in(self.get("osaka"))["open"] is True, "the node lacks the entry")
+        need(session.run(lambda: session.settled is not None and session.agrees()), state(session))
+        need(session.ranges == len(lost), f"{session.ranges} runs for {len(lost)} logs")
+        need(value_in(self.get("osaka"))["open"] is True, "the node lacks the entry")
         session.leave()
-        self.entries_written += 1
-        return f"{session.nodes_received} nodes received"
+        self.entries_written += 1 + len(shared | fresh)
+        return f"{session.nodes_sent} nodes sent, {session.nodes_received} received"
+
+    def _new_logs(self, count: int) -> set[bytes]:
+        """Logs of an empty entry each, of which nobody says who writes them: they are held and passed on."""
+        assert self.device
+        space = Space.read(self.device)
+        writers = [space.open_log("main", space.current()) for _ in range(count)]
+        for writer in writers:
+            writer.append(log.Header(log.UPDATE, 0), [])
+        return {writer.card.log_id for writer in writers}
 
     def idle(self) -> str:
         assert self.device
         session = Session.dial(self.node.address, self.device)
-        need(session.run(lambda: session.opened is not None), _state(session))
+        need(session.run(lambda: session.opened is not None), state(session))
         assert session.opened
         need(session.opened.root == self.device.root(), "the roots differ")
         need(session.opened.cursor is not None, "the node kept no cursor")
@@ -242,13 +267,16 @@ class Live:
     def read_import(self) -> str:
         device = self.device
         assert device
-        rows = {f"{at:05}": {"zip": f"{at:05}", "city": f"City {at % 97}", "note": "x" * (at % 60)} for at in range(IMPORTED)}
+        rows = {
+            f"{at:05}": {"zip": f"{at:05}", "city": f"City {at % 97}", "note": "x" * (at % 60)}
+            for at in range(IMPORTED)
+        }
         file = self.node.folder.with_name("towns.ndjson")
         file.write_text("".join(json.dumps(row) + "\n" for row in rows.values()))
         session = Session.dial(self.node.address, device)
-        need(session.run(lambda: session.opened is not None), _state(session))
+        need(session.run(lambda: session.opened is not None), state(session))
         self.node.run("import", str(file), "--collection", "towns", "--id-column", "zip")
-        need(session.run(lambda: self._is_imported() and session.agrees()), _state(session))
+        need(session.run(lambda: self._is_imported() and session.agrees()), state(session))
         session.settle()
         session.leave()
         space = Space.read(device)
@@ -256,6 +284,9 @@ class Live:
         for key, row in rows.items():
             roots = found.get(identity.document_id(space.id, identity.collection_id(space.id, "towns"), key))
             need(roots is not None and roots["doc"] == row, f"document {key} is {roots}")
+        described = identity.document_id(space.id, identity.collection_id(space.id, "_collections"), "towns")
+        description = {"name": "towns", "format": "ndjson", "id_column": "zip"}
+        need(found[described]["doc"] == description, f"the collection's description is {found[described]}")
         return f"{len(rows)} documents"
 
     def _is_imported(self) -> bool:
@@ -271,11 +302,30 @@ class Live:
         for collection in told["collections"]:
             count, digest = space.digest(collection["collection"])
             expected = (collection["documents"], collection["digest"])
-            need((count, digest.hex()) == expected, f"{collection['collection']}: {count}, {digest.hex()}, not {expected}")
+            need(
+                (count, digest.hex()) == expected,
+                f"{collection['collection']}: {count}, {digest.hex()}, not {expected}",
+            )
         return f"{len(told['collections'])} collections"
 
+    def heads(self) -> str:
+        device = self.device
+        assert device
+        empty = Device(self.keys, device.credential, device.space)
+        session = HeadsSession.dial(self.node.address, empty)
+        need(session.run(lambda: session.settled is not None and session.agrees()), f"{len(session.heads)} heads")
+        need(not session.fetched, "entries came unasked")
+        name = next(name for name, held in device.logs.items() if held.card.lane == identity.BULK)
+        last = session.heads[name][1].seq
+        session.fetch(name, last, 1)
+        need(session.run(lambda: (last, 1) in session.fetched), f"fetched {session.fetched}")
+        session.leave()
+        return f"{len(session.heads)} heads"
+
     def unadmitted_log(self) -> str:
-        return self._unread("nowhere", lambda card: dataclasses.replace(card, epoch_id=os.urandom(16), admission=bytes(64)), log.UPDATE)
+        return self._unread(
+            "nowhere", lambda card: dataclasses.replace(card, epoch_id=os.urandom(16), admission=bytes(64)), log.UPDATE
+        )
 
     def later_kind(self) -> str:
         return self._unread("later", lambda card: card, SNAPSHOT)
@@ -288,7 +338,7 @@ class Live:
         card = change(blank.card)
         space.write_unread(self.own[0], card, blank.seed, key, kind)
         session = Session.dial(self.node.address, device)
-        need(session.run(lambda: session.acked.get(card.log_id) == 1 and session.agrees()), _state(session))
+        need(session.run(lambda: session.acked.get(card.log_id) == 1 and session.agrees()), state(session))
         session.settle()
         session.leave()
         listed = [shown.get("key") for shown in self.node.run("doc", "list", "cities")]
@@ -298,12 +348,12 @@ class Live:
     def rekey(self) -> str:
         assert self.device
         session = Session.dial(self.node.address, self.device)
-        need(session.run(lambda: session.opened is not None), _state(session))
+        need(session.run(lambda: session.opened is not None), state(session))
         began, link = time.monotonic(), session.link
         while link.noise.opened <= REKEY_EVERY or link.noise.sealed <= REKEY_EVERY:
-            link.send((0, wire.ping(link.noise.sealed)))
-            before = session.pongs
-            need(session.run(lambda: session.pongs > before), f"no pong: {_state(session)}")
+            nonce = link.noise.sealed
+            link.send((0, wire.ping(nonce)))
+            need(session.run(lambda nonce=nonce: session.pong == nonce), f"no pong: {state(session)}")
         session.leave()
         return f"{link.noise.opened} messages in {time.monotonic() - began:.1f} s"
 
@@ -320,7 +370,7 @@ class Live:
                 theirs = link.hello()
                 who = peer.judge(link, theirs, device.hello())
                 session = Session(link, device, who, theirs.incarnation)
-                need(session.run(lambda: session.opened is not None and session.agrees()), _state(session))
+                need(session.run(lambda: session.opened is not None and session.agrees()), state(session))
                 session.leave()
             self.node.run("peer", "remove", address)
         return f"device {who.claim.device.hex()[:16]}"
@@ -413,11 +463,11 @@ def _stranger(keys: DeviceKeys) -> bytes:
     return prefixed(genesis) + prefixed(cert)
 
 
-def _document(space: Space, key: str) -> bytes:
+def document_of(space: Space, key: str) -> bytes:
     return identity.document_id(space.id, identity.collection_id(space.id, "cities"), key)
 
 
-def _state(session: Session) -> str:
+def state(session: Session) -> str:
     told = session.settled or session.opened
     return (
         f"closed {session.closed}, {session.ranges} runs, acks {len(session.acked)}, "
@@ -433,90 +483,5 @@ def _line(printed: list[Any]) -> str:
     raise Refused(f"no invite in {printed}")
 
 
-def _value_in(shown: Any) -> Any:
+def value_in(shown: Any) -> Any:
     return shown.get("value", shown) if isinstance(shown, dict) else shown
-
-
-class Hosted:
-    """A node that joins a space which this package founded."""
-
-    def __init__(self, node: Node, server: socket.socket):
-        self.node, self.server = node, server
-        self.founder = Founder()
-        self.session: Session | None = None
-        self.joining: Future | None = None
-
-    def checks(self) -> Iterator[Check]:
-        yield "founding", "a node joins by an invite of this peer, over XXpsk0", self.admit
-        yield "founding", "it dials again, over XX, and takes everything", self.serve
-        yield "founding", "it shows the document of this peer, and its own edit arrives", self.exchange
-
-    def admit(self) -> str:
-        founder = self.founder
-        founder.found("harbour")
-        space = Space.read(founder.device)
-        space.write_document("cities", "osaka", OWN)
-        invite = founder.invite(self.server.getsockname()[1])
-        # The command ends once the keys are there, so it needs what `serve` sends.
-        self.joining = ThreadPoolExecutor(1).submit(self.node.run, "space", "join", invite.line())
-        stream, _ = self.server.accept()
-        with stream:
-            claim = founder.admit(stream, invite)
-        return f"device {claim.device.hex()[:16]}"
-
-    def _accept(self) -> Session:
-        """The next link of the node, by pattern 1."""
-        device = self.founder.device
-        stream, _ = self.server.accept()
-        link = Link.answer(stream, device.keys, device.hello())
-        theirs = link.hello()
-        return Session(link, device, peer.judge(link, theirs, device.hello()), theirs.incarnation)
-
-    def serve(self) -> str:
-        session = self.session = self._accept()
-        names = set(self.founder.device.logs)
-        need(session.run(lambda: names <= {name for name, end in session.acked.items() if end}), _state(session))
-        session.settle()
-        assert self.joining
-        (joined,) = self.joining.result(60)
-        need(joined["name"] == "harbour", f"`space join` shows {joined}")
-        return f"{len(names)} logs"
-
-    def exchange(self) -> str:
-        session, device = self.session, self.founder.device
-        assert session
-        shown = _value_in(self.node.run("doc", "get", "cities/osaka")[0])
-        need(shown == OWN, f"`doc get` shows {shown}")
-        self.node.run("doc", "put", "cities/osaka", json.dumps(OWN | {"open": True}))
-        expected = OWN | {"open": True}
-        found = session.run(lambda: self._osaka() == expected and session.agrees())
-        need(found, f"{self._osaka()}, {_state(session)}")
-        told = self.node.run("space", "digest")[0]["collections"]
-        for collection in told:
-            count, digest = Space.read(device).digest(collection["collection"])
-            need((count, digest.hex()) == (collection["documents"], collection["digest"]), "digests differ")
-        session.leave()
-        return f"root {device.root().hex()}"
-
-    def _osaka(self) -> Any:
-        space = Space.read(self.founder.device)
-        return space.document(_document(space, "osaka"))["doc"]
-
-
-def run(program: Path, check: Callable[[str, str, Callable[[], str | None]], bool]) -> dict[str, int]:
-    """Runs every check; those that need an earlier one fail with it. Returns what was done."""
-    with tempfile.TemporaryDirectory(prefix="cosmicsync-verify-") as folder:
-        with Node(program, Path(folder) / "node") as node:
-            live = Live(node)
-            for part, name, work in live.checks():
-                check(part, name, work)
-        with Node(program, Path(folder) / "guest", has_user=False) as guest:
-            with socket.create_server(("127.0.0.1", 0)) as server:
-                server.settimeout(20)
-                for part, name, work in Hosted(guest, server).checks():
-                    check(part, name, work)
-    return {
-        "handshakes": len(live.handshakes),
-        "entries_opened": live.entries_opened,
-        "entries_written": live.entries_written,
-    }

@@ -6,7 +6,7 @@ import zlib
 from dataclasses import dataclass, field
 
 from . import crypto
-from .codec import Reader, Refused, need, le32, le64, prefixed, varint, zigzag
+from .codec import Reader, Refused, le32, le64, need, prefixed, varint, zigzag
 from .crypto import derive
 from .identity import Epoch, data_key, log_id
 
@@ -128,8 +128,15 @@ class Entry:
     def chain(self, h_prev: bytes, card: Card) -> bytes:
         lengths = b"".join(varint(length) for length in self.lengths)
         return derive(
-            "cosmicsync chain 1", h_prev, bytes([self.flags]), le64(self.seq), self.epoch_id(card), self.nonce,
-            varint(len(self.lengths)), lengths, self.body_hash,
+            "cosmicsync chain 1",
+            h_prev,
+            bytes([self.flags]),
+            le64(self.seq),
+            self.epoch_id(card),
+            self.nonce,
+            varint(len(self.lengths)),
+            lengths,
+            self.body_hash,
         )
 
 
@@ -160,7 +167,9 @@ def head_message(log: bytes, seq: int, h: bytes) -> bytes:
     return b"cosmicsync head 1" + log + le64(seq) + h
 
 
-def verify_run(card: Card, start: int, h_prev: bytes, entries: list[bytes], head: Head) -> list[tuple[Entry, bytes, bytes]]:
+def verify_run(
+    card: Card, start: int, h_prev: bytes, entries: list[bytes], head: Head
+) -> list[tuple[Entry, bytes, bytes]]:
     """Each entry with the chain hash before it and its own, once the whole run is shown to belong to the log."""
     need(bool(entries), "a run is empty")
     out, h = [], h_prev

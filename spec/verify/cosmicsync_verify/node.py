@@ -48,9 +48,17 @@ class Node:
     def run(self, *arguments: str) -> list[Any]:
         """Runs a command; returns the JSON objects that it printed."""
         done = subprocess.run(
-            self._command(*arguments), capture_output=True, timeout=60, check=False, env=_environment(), stdin=subprocess.DEVNULL
+            self._command(*arguments),
+            capture_output=True,
+            timeout=60,
+            check=False,
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
         )
-        need(done.returncode == 0, f"`cosmicsync {' '.join(arguments)}` failed: {done.stderr.decode(errors='replace').strip()}")
+        need(
+            done.returncode == 0,
+            f"`cosmicsync {' '.join(arguments)}` failed: {done.stderr.decode(errors='replace').strip()}",
+        )
         return [json.loads(line) for line in done.stdout.splitlines() if line.strip()]
 
 

@@ -21,7 +21,9 @@ REKEY_EVERY = 65_536
 class Noise:
     """One end of a handshake and, when that is done, of the sealed stream."""
 
-    def __init__(self, pattern: int, initiator: bool, secret: bytes, psk: bytes | None = None, ephemeral: bytes | None = None):
+    def __init__(
+        self, pattern: int, initiator: bool, secret: bytes, psk: bytes | None = None, ephemeral: bytes | None = None
+    ):
         self.pattern, self.step = pattern, 0
         self.sealed = self.opened = 0
         self.state = NoiseConnection.from_name(NAMES[pattern].encode())

@@ -7,7 +7,7 @@ import socket
 import time
 from dataclasses import dataclass, field
 
-from . import crypto, identity, log, trie, wire
+from . import crypto, log, trie, wire
 from .codec import Reader, Refused, need
 from .identity import Credential, DeviceKeys, Invite, SpaceGenesis
 from .log import Card, Entry, Head
@@ -149,7 +149,7 @@ class Device:
         held = self.logs.get(card.log_id)
         have = len(held.entries) if held else 0
         need(start <= have, "a run leaves a gap")
-        run = log.verify_run(card, start, h_prev, entries, _head(card, start, h_prev, entries, signature))
+        run = log.verify_run(card, start, h_prev, entries, head_of(card, start, h_prev, entries, signature))
         kept = self.logs.setdefault(card.log_id, Log(card))
         if start and start < have:
             need(kept.entries[start][1] == h_prev, "a fork")
@@ -182,7 +182,7 @@ class Device:
         self.cursors.clear()
 
 
-def _head(card: Card, start: int, h_prev: bytes, entries: list[bytes], signature: bytes) -> Head:
+def head_of(card: Card, start: int, h_prev: bytes, entries: list[bytes], signature: bytes) -> Head:
     """The head at the end of a run: wire.md sends its signature alone, the rest follows."""
     h, last = h_prev, start
     for last, data in enumerate(entries, start):
@@ -202,7 +202,9 @@ def judge(link: Link, hello: wire.Hello, mine: wire.Hello) -> Credential:
     credential = Credential.decode(hello.credential)
     need(credential.claim.noise == link.noise.peer_static, "the Noise key is not the one that was proved")
     now_ms = time.time_ns() // 1_000_000
-    need(credential.certificate.not_before <= now_ms <= credential.certificate.not_after, "a certificate is not current")
+    need(
+        credential.certificate.not_before <= now_ms <= credential.certificate.not_after, "a certificate is not current"
+    )
     return credential
 
 

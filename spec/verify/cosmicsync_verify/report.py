@@ -35,7 +35,10 @@ class Report:
             print(json.dumps(line), flush=True)
         else:
             verdict = "ok  " if line["passed"] else "FAIL"
-            print(f"{verdict} {line['part']}: {line['check']}" + (f" ({line['note']})" if line["note"] else ""), flush=True)
+            print(
+                f"{verdict} {line['part']}: {line['check']}" + (f" ({line['note']})" if line["note"] else ""),
+                flush=True,
+            )
 
     def finish(self) -> int:
         """Prints the counts. 1 if a check failed or none ran."""

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Self
 
 from . import identity, trie, wire
 from .codec import need
 from .identity import Credential
-from .log import Card
-from .peer import DEADLINE_S, Closed, Device, Link, judge
+from .log import Card, Head, verify_run
+from .peer import DEADLINE_S, Closed, Device, Link, head_of, judge
 
 CONTROL_CHANNEL, LIVE_CHANNEL = 0, 2
 
 
 class Session:
     """One space on one link."""
+
+    follows_heads = False
 
     def __init__(self, link: Link, device: Device, peer: Credential, incarnation: bytes):
         self.link, self.device, self.peer, self.incarnation = link, device, peer, incarnation
@@ -26,7 +29,8 @@ class Session:
         self.opened: wire.Message | None = None
         self.settled: wire.Message | None = None
         self.acked: dict[bytes, int] = {}
-        self.ranges = self.nodes_received = self.pongs = 0
+        self.ranges = self.nodes_sent = self.nodes_received = 0
+        self.pong: int | None = None
         self.closed: int | None = None
         self.walking = False
         self.unanswered = 0
@@ -35,10 +39,10 @@ class Session:
         self.cursor = cursor if cursor and cursor[0] == incarnation else None
         blinded = wire.blind(link.noise.hash, link.dialled, self.token)
         self.root_opened = device.root()
-        link.send((0, wire.space_open(blinded, device.position, self.cursor, self.root_opened)))
+        link.send((0, wire.space_open(blinded, device.position, self.cursor, self.root_opened, self.follows_heads)))
 
     @classmethod
-    def dial(cls, address: tuple[str, int], device: Device) -> Session:
+    def dial(cls, address: tuple[str, int], device: Device) -> Self:
         """Connects as a member, by pattern 1."""
         link = Link.dial(address, wire.XX, device.keys)
         theirs = link.hello()
@@ -80,9 +84,9 @@ class Session:
         self.opened = message
         if message.root == self.root_opened:
             self._save_cursor(message.position)
-        elif self._is_readable(self.cursor, self.position_opened, self.incarnation, message.position) and self._is_readable(
-            message.cursor, message.position, self.device.incarnation, self.position_opened
-        ):
+        elif self._is_readable(
+            self.cursor, self.position_opened, self.incarnation, message.position
+        ) and self._is_readable(message.cursor, message.position, self.device.incarnation, self.position_opened):
             self._announce(message)
         else:
             self.walking = True
@@ -194,8 +198,8 @@ class Session:
     def _credit(self, message: wire.Message) -> None:
         """What this peer writes never fills a window."""
 
-    def _pong(self, _: wire.Message) -> None:
-        self.pongs += 1
+    def _pong(self, message: wire.Message) -> None:
+        self.pong = message.nonce
 
     def _ping(self, message: wire.Message) -> None:
         self.link.send((0, wire.pong(message.nonce)))
@@ -220,6 +224,7 @@ class Session:
 
     def _send_nodes(self, nodes: list[bytes], answered: int = 0) -> None:
         self.unanswered += len(nodes)
+        self.nodes_sent += len(nodes)
         self.link.send((0, wire.nodes(0, answered, nodes)))
 
     def _nodes(self, message: wire.Message) -> None:
@@ -285,10 +290,13 @@ class Session:
     def _close(self, message: wire.Message) -> None:
         self.closed = message.code
 
+    def root(self) -> bytes:
+        return self.device.root()
+
     def agrees(self) -> bool:
         """Whether the last root that the peer told is this side's."""
         last = self.settled or self.opened
-        return last is not None and last.root == self.device.root()
+        return last is not None and last.root == self.root()
 
     def settle(self) -> None:
         """Says where this side stands, once it said all that it has."""
@@ -300,3 +308,45 @@ class Session:
         """Says that nothing more is needed."""
         self.link.send((0, wire.close(0)))
         self.link.stream.close()
+
+
+class HeadsSession(Session):
+    """The same for a store that follows heads: it keeps no entry, and is told the tip of each log."""
+
+    follows_heads = True
+
+    def __init__(self, link: Link, device: Device, peer: Credential, incarnation: bytes):
+        self.heads: dict[bytes, tuple[Card, Head]] = {}
+        self.fetched: list[tuple[int, int]] = []
+        super().__init__(link, device, peer, incarnation)
+
+    def root(self) -> bytes:
+        partitions: dict[bytes, dict[bytes, tuple[int, bytes]]] = {}
+        for name, (card, head) in self.heads.items():
+            partitions.setdefault(card.partition_token, {})[name] = (head.seq, head.h)
+        return trie.space_root(partitions)
+
+    def _head(self, message: wire.Message) -> None:
+        name = self._log_of(message.log)
+        known = self.heads.get(name)
+        need(message.card is not None or known is not None, "a head of a log without its card")
+        card = Card.decode(message.card) if message.card is not None else known[0]
+        need(card.log_id == name and card.space_token == self.token, "the card of another log or space")
+        head = Head(message.seq, message.h, message.signature)
+        head.verify(card)
+        if known is None or known[1].seq < head.seq:
+            self.heads[name] = (card, head)
+        self.link.send((0, wire.ack([(self._mirrored(message.log), head.seq + 1)])))
+
+    def fetch(self, name: bytes, start: int, length: int) -> None:
+        """Asks for entries."""
+        self.link.send((0, wire.want(self._introduced(name), start, length, True)))
+
+    def _range(self, message: wire.Message) -> None:
+        name = self._log_of(message.log)
+        card = self.heads[name][0]
+        h_prev = name if message.start == 0 else message.h_prev
+        head = head_of(card, message.start, h_prev, message.entries, message.signature)
+        run = verify_run(card, message.start, h_prev, message.entries, head)
+        self.fetched.append((message.start, len(run)))
+        self.link.send((0, wire.ack([(self._mirrored(message.log), head.seq + 1)])))

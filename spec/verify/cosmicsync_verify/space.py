@@ -37,6 +37,7 @@ class Space:
     owners: dict[bytes, bytes] = field(default_factory=dict)
     names: list[str] = field(default_factory=list)
     admitted: set[bytes] = field(default_factory=set)
+    trusted: set[bytes] = field(default_factory=set)
     records: int = 0
 
     @classmethod
@@ -89,36 +90,45 @@ class Space:
     def openers(self, name: bytes) -> list[Opener]:
         held = self.device.logs[name]
         return [
-            Opener.of(entry, held.card, before, self.epochs[entry.epoch_id(held.card)]) for entry, before in held.entries
+            Opener.of(entry, held.card, before, self.epochs[entry.epoch_id(held.card)])
+            for entry, before in held.entries
         ]
 
     def _read_records(self) -> None:
+        """Finds out who wrote what: the devices first, then the authors of control logs, then what they say."""
+        lists = {name: self._control_entries(name) for name in self.admitted & set(self._control())}
         member = self.device.space.creator.user_id
-        lists = {}
-        for name in self.admitted & set(self._control()):
-            lists[name] = []
-            for opener in self.openers(name):
-                if opener.header().kind != log.CONTROL:
-                    continue
-                section = 2 if opener.open_section() is not None else 1
-                lists[name].append(control.decode_records(opener.records(section)))
-        for records in [records for entries in lists.values() for records in entries]:
+        for _, records in [entry for entries in lists.values() for entry in entries]:
             self.records += len(records)
             for record in records:
                 credential = record.credential() if isinstance(record, control.Device) else None
                 if credential and credential.genesis.user_id == member:
                     self.devices[credential.claim.device] = credential
         for name, entries in lists.items():
-            first = [record for record in entries[0] if isinstance(record, control.LogOpen)]
+            first = [record for record in entries[0][1] if isinstance(record, control.LogOpen)] if entries else []
             author = next((r.device for r in first if r.card.log_id == name and self._is_signed(r)), None)
             if author is None:
                 continue
             self.owners[name] = author
-            for record in [record for records in entries for record in records]:
-                if isinstance(record, control.LogOpen) and record.device == author and self._is_signed(record):
-                    self.owners[record.card.log_id] = author
-                if isinstance(record, control.Named) and record.kind == control.SPACE_NAME:
-                    self.names.append(record.name)
+            for epoch, records in entries:
+                self.trusted.add(epoch)
+                self._apply(records, author)
+
+    def _control_entries(self, name: bytes) -> list[tuple[bytes, list[control.Record]]]:
+        """The epoch and the records of each control entry of a log."""
+        found = []
+        for opener in self.openers(name):
+            if opener.header().kind == log.CONTROL:
+                section = 2 if opener.open_section() is not None else 1
+                found.append((opener.epoch.id, control.decode_records(opener.records(section))))
+        return found
+
+    def _apply(self, records: list[control.Record], author: bytes) -> None:
+        for record in records:
+            if isinstance(record, control.LogOpen) and record.device == author and self._is_signed(record):
+                self.owners[record.card.log_id] = author
+            if isinstance(record, control.Named) and record.kind == control.SPACE_NAME:
+                self.names.append(record.name)
 
     def _is_signed(self, record: control.LogOpen) -> bool:
         token = identity.partition_token(self.id, record.partition)
@@ -184,7 +194,7 @@ class Space:
 
     def current(self) -> Epoch:
         """The epoch that new entries are sealed under."""
-        newest = max(self.epochs, key=lambda epoch: (self.generations[epoch], epoch))
+        newest = max(self.trusted, key=lambda epoch: (self.generations[epoch], epoch))
         return self.epochs[newest]
 
     # Writing

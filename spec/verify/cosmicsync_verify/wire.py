@@ -277,8 +277,8 @@ def _ref(log: tuple[int, int]) -> bytes:
     return varint(log[0] << 1 | log[1])
 
 
-def space_open(token: bytes, position: int, cursor: tuple[bytes, int] | None, root: bytes) -> bytes:
-    flags = bytes([cursor is not None])
+def space_open(token: bytes, position: int, cursor: tuple[bytes, int] | None, root: bytes, heads: bool) -> bytes:
+    flags = bytes([(cursor is not None) | heads << 1])
     return b"\1" + token + varint(position) + flags + (cursor[0] + varint(cursor[1]) if cursor else b"") + root
 
 

@@ -265,6 +265,9 @@ fn missing_text(endpoint: &Endpoint, missing: &Missing) -> (Level, String) {
         Missing::Sealed(at) => {
             (Level::Warning, format!("{} is sealed with a key that is not here", place(endpoint, *at)))
         }
+        Missing::TooLarge(at) => {
+            (Level::Warning, format!("{} inflates to far more than was sent and is not opened", place(endpoint, *at)))
+        }
     }
 }
 

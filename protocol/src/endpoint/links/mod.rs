@@ -293,6 +293,10 @@ impl Links {
         }
     }
 
+    pub(super) fn one_info(&self, id: LinkId) -> Option<LinkInfo> {
+        self.links.get(&id).map(|link| link.info(id))
+    }
+
     pub(super) fn info(&self) -> Vec<LinkInfo> {
         self.links.iter().map(|(id, link)| link.info(*id)).collect()
     }

@@ -1,6 +1,6 @@
 //! Two honest peers, linked, and a hostile member with a line to the first: the setting of most attacks.
 
-use super::{Line, Member, OwnLog};
+use super::{Liar, Lie, Line, Member, OwnLog};
 use crate::config::Config;
 use crate::endpoint::{CloseReason, Event, LinkId};
 use crate::ids::DocId;
@@ -153,6 +153,14 @@ impl Siege {
     pub fn send(&mut self, log: &OwnLog, start: u64, h_prev: [u8; 32], entries: Vec<Bytes>) {
         let message = self.member.range(&mut self.line, log, start, h_prev, entries);
         self.line.say(&message);
+    }
+
+    /// Lets a liar say one lie and carries it over, dialling again if the link ended.
+    pub fn endure(&mut self, liar: &mut Liar) -> Lie {
+        let lie = liar.lie(&mut self.member, &mut self.line);
+        self.press();
+        self.redial();
+        lie
     }
 
     /// Writes an update of a document into a log and sends it.

@@ -8,6 +8,7 @@ mod claims;
 mod client;
 mod cost;
 mod crash;
+mod hostile;
 mod import;
 mod input;
 mod node;
@@ -32,6 +33,7 @@ const PROOFS: &[(&str, Proof)] = &[
     ("crash", crash::prove),
     ("sim-core", sim_core::prove),
     ("spec", spec::prove),
+    ("hostile", hostile::prove),
 ];
 
 #[derive(Debug, clap::Args)]
@@ -95,6 +97,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     if !args.no_build && PROOFS.iter().any(|(id, _)| selected.contains(id)) {
         let packages = ["--package", "cosmicsync", "--package", "crash-images", "--package", "floor"];
         step::shown(repo::cargo(&[&["build", "--release", "--quiet"], &packages[..]].concat()))?;
+    }
+    if !args.no_build && selected.contains(&"hostile") {
+        // On its own, so that the program under attack is not built with what is for tests.
+        step::shown(repo::cargo(&["build", "--release", "--quiet", "--package", "hostile"]))?;
     }
     let setting = Setting { binary: built("cosmicsync")?, files };
     prove(&selected, PROOFS, &setting, &mut report)?;
