@@ -158,6 +158,8 @@ impl World<'_> {
         self.model.losses |= self.phase < crate::world::Phase::Healing || self.core.contains(&false);
         let stores: Vec<BTreeMap<LogId, (u64, u64)>> = (0..self.nodes.len())
             .filter(|peer| self.phase < crate::world::Phase::Healing || self.core[*peer])
+            // How many entries are held says which only where none was left out.
+            .filter(|peer| !self.nodes[*peer].was_partial)
             .map(|peer| self.holds(peer))
             .collect();
         let held = |within: &[(LogId, u64)]| {

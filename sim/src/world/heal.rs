@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 
 /// How often to look whether all have converged.
 const LOOK_US: u64 = 100_000;
+/// For how long nothing may be said, beside two round trips, before all counts as said.
+const STILL_US: u64 = 500_000;
 /// What a quiet link may send in each keep-alive interval, both directions together.
 const KEEP_ALIVE_BYTES: u64 = 400;
 /// What connecting again may cost for each link: handshakes, space openings.
@@ -81,7 +83,7 @@ impl World<'_> {
     /// How long the core may take.
     fn patience_us(&self) -> u64 {
         let links = || self.routes.iter().filter(|route| route.wanted).map(|route| &route.quality);
-        let round_trip = links().map(|link| 2 * (link.latency_us + link.jitter_us)).max().unwrap_or(0);
+        let round_trip = self.round_trip_us();
         let slowest = links().map(|link| link.bandwidth).filter(|rate| *rate > 0).min();
         let entry_bytes = |peer: usize| -> u64 {
             let durable = self.nodes[peer].durable();
@@ -105,7 +107,8 @@ impl World<'_> {
     }
 
     fn look_healing(&mut self) {
-        let Err(why) = self.converged() else {
+        let converged = self.converged().and_then(|()| self.is_still());
+        let Err(why) = converged else {
             self.stats.converged_us = Some(self.now_us - self.healed_us);
             self.phase = Phase::Quiet;
             self.quiet = self.summary();
@@ -119,6 +122,22 @@ impl World<'_> {
             return;
         }
         self.schedule(self.now_us + LOOK_US, usize::MAX, What::Look);
+    }
+
+    /// Whether nothing was said for a while: what was asked of two may still come from the slower one.
+    fn is_still(&mut self) -> Result<(), String> {
+        let bytes = self.stats.bytes;
+        if self.still.0 != bytes {
+            self.still = (bytes, self.now_us);
+        }
+        let while_us = 2 * self.round_trip_us() + STILL_US;
+        if self.now_us - self.still.1 >= while_us { Ok(()) } else { Err("something is still being said".to_owned()) }
+    }
+
+    /// The longest round trip of the core's links.
+    fn round_trip_us(&self) -> u64 {
+        let links = self.routes.iter().filter(|route| route.wanted).map(|route| &route.quality);
+        links.map(|link| 2 * (link.latency_us + link.jitter_us)).max().unwrap_or(0)
     }
 
     /// O8: who has everything says no more than that it lives.
@@ -179,6 +198,10 @@ impl World<'_> {
             for log in alive.endpoint.logs() {
                 // What nobody holds any more cannot be asked of anybody.
                 let entries = if self.model.losses { most.get(&log.id).copied().unwrap_or(0) } else { log.entries };
+                // Nor can an entry be read whose log's opening is gone.
+                if self.model.losses && log.partition.is_none() {
+                    continue;
+                }
                 if !node.partial && (log.held < entries || log.read < log.held) {
                     let (held, read) = (log.held, log.read);
                     return Err(format!("peer {peer} holds {held} and read {read} of {entries} entries of a log"));

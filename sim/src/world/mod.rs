@@ -110,6 +110,8 @@ pub(crate) struct World<'p> {
     pub(crate) core: Vec<bool>,
     healed_us: u64,
     quiet: heal::Summary,
+    /// How many bytes had been sent when last some were, and when that was.
+    still: (u64, u64),
     pub(crate) model: Model,
     tracer: Tracer,
     pub(crate) stats: Stats,
@@ -145,6 +147,7 @@ impl<'p> World<'p> {
             core,
             healed_us: 0,
             quiet: heal::Summary::default(),
+            still: (0, 0),
             model: Model::default(),
             tracer: Tracer::new(peers, keep_trace),
             stats: Stats::default(),
