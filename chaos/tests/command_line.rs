@@ -84,7 +84,8 @@ fn a_scenario_that_holds_is_green() {
     // A fresh process gives the same run.
     let fresh = bench.run(&["run", "small.toml", "--seeds", "3", "-o", "json", "--fresh-process"]);
     let hashes = |ran: &Ran| {
-        let mut hashes: Vec<_> = ran.objects().iter().map(|run| (run["seed"].as_u64(), run["trace_hash"].clone())).collect();
+        let mut hashes: Vec<_> =
+            ran.objects().iter().map(|run| (run["seed"].as_u64(), run["trace_hash"].clone())).collect();
         hashes.sort_by_key(|(seed, _)| *seed);
         hashes
     };
