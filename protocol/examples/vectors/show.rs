@@ -23,7 +23,12 @@ pub(crate) fn fields(message: &Message) -> Value {
             json!({ "log": log(*of), "from": from, "to": to, "again": again })
         }
         Message::WantHead { log: of, card } => json!({ "log": log(*of), "card": card }),
-        Message::Range { log: of, card, run } => range(*of, card.as_ref().map(hex), run),
+        Message::Range { log: of, card, run } | Message::BranchRun { log: of, card, run } => {
+            range(*of, card.as_ref().map(hex), run)
+        }
+        Message::BranchWant { log: of, seq, h, from } => {
+            json!({ "log": log(*of), "seq": seq, "h": hex(h), "from": from })
+        }
         Message::Head { log: of, card, seq, h, signature } => json!({
             "log": log(*of), "card": card.as_ref().map(hex), "seq": seq, "h": hex(h), "signature": hex(signature),
         }),

@@ -7,12 +7,20 @@
 use super::change::{Splice, splice_between};
 use super::encode::{Writer, export, fresh, ops_of};
 use super::shape::{Cost, dry_run};
-use super::{Change, ChangeError, CheckedUpdate, Meta, ROOT_DOC, Step, TextPaths, Value, Version, read};
+use super::{
+    Change, ChangeError, CheckedUpdate, Meta, ROOT_DOC, Step, TextPaths, UPDATE_BYTES_MAX, UPDATE_OPS_MAX, Value,
+    Version, read,
+};
 use core::fmt;
 use core::mem::ManuallyDrop;
 use loro::{Container, LoroDoc, LoroError, LoroList, LoroMap, LoroResult, LoroText, ValueOrContainer, VersionVector};
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Whom a replica reads as that never writes.
+const READER: u64 = 1;
+/// The longest update that is made where what is to be said can be cut anywhere: half of what is accepted.
+const PIECE_BYTES_MAX: usize = UPDATE_BYTES_MAX / 2;
 
 /// One document, edited as one peer at a time.
 pub struct Replica {
@@ -143,6 +151,47 @@ impl Replica {
     fn settle(&mut self, update: &CheckedUpdate) -> Result<(), ImportError> {
         self.import(vec![update.clone()])?;
         self.value()?;
+        Ok(())
+    }
+
+    /// Says again, as operations of `peer` on `base` alone, what `own` adds to it; for updates that do not count any
+    /// more. Positions are those in `base`, so that the result merges with whatever else builds on it.
+    ///
+    /// Both are in causal order, and `own` builds on nothing outside. The updates returned follow each other.
+    pub fn restate(base: &[CheckedUpdate], own: &[CheckedUpdate], peer: u64) -> Result<Vec<Update>, ImportError> {
+        let mut old = Self::new(READER);
+        old.import(base.to_vec())?;
+        let before = old.guarded(|doc| doc.oplog_frontiers())?;
+        old.import(own.to_vec())?;
+        let diff = old.guarded(|doc| doc.diff(&before, &doc.oplog_frontiers()))?.map_err(|_| ImportError::Refused)?;
+        let mut new = Self::new(peer);
+        new.import(base.to_vec())?;
+        new.guarded(|doc| {
+            let applied = doc.apply_diff(diff);
+            doc.commit();
+            applied
+        })?
+        .map_err(|_| ImportError::Refused)?;
+        new.see_own_end()?;
+        let mut updates = Vec::new();
+        let end = new.end_of(peer);
+        new.take_pieces(0, end, &mut updates)?;
+        Ok(updates)
+    }
+
+    /// Exports own operations in as many updates as their limits ask for.
+    fn take_pieces(&mut self, start: u32, end: u32, updates: &mut Vec<Update>) -> Result<(), Broken> {
+        if start == end {
+            return Ok(());
+        }
+        let peer = self.peer;
+        let bytes = self.guarded(|doc| export(doc, peer, start, end))?.ok_or(Broken)?;
+        if (bytes.len() > PIECE_BYTES_MAX || end - start > UPDATE_OPS_MAX) && end - start > 1 {
+            let middle = start + (end - start) / 2;
+            self.take_pieces(start, middle, updates)?;
+            return self.take_pieces(middle, end, updates);
+        }
+        updates.push(Update { bytes, start, end });
         Ok(())
     }
 

@@ -120,10 +120,17 @@ pub enum Event {
         /// Which.
         log: LogId,
     },
-    /// A log has two histories; the one that is held stays.
+    /// A further history of a log was found and is kept. Which one counts follows from all entries.
     Forked {
         /// Which.
         log: LogId,
+    },
+    /// What this store wrote in a document and does not count any more was said again, in a log that counts.
+    Restated {
+        /// Which document.
+        doc: DocRef,
+        /// How many entries were.
+        entries: usize,
     },
     /// Repair walks did not make a space equal.
     Mismatch {

@@ -199,6 +199,12 @@ impl Endpoint {
         self.shelf.seen(doc)
     }
 
+    /// Entries of an open document that do not count: they belong to a history of their log that is not kept, build on
+    /// one, or restate what counts.
+    pub fn left_out(&self, doc: DocRef) -> Vec<crate::ledger::EntryRef> {
+        self.shelf.left_out(doc)
+    }
+
     /// What an open document lacks, and why.
     pub fn missing(&self, doc: DocRef) -> Vec<Missing> {
         self.shelf.missing(doc)
@@ -244,6 +250,19 @@ impl Endpoint {
     /// What every input ends with: reads that were made possible are asked for, failures are told.
     fn settle(&mut self) {
         self.ledger.poll_unread();
+        self.ledger.poll_survey();
+        for log in core::mem::take(&mut self.ledger.retired) {
+            self.events.push_back(Event::Retired { log });
+        }
+        for log in core::mem::take(&mut self.ledger.forked) {
+            self.events.push_back(Event::Forked { log });
+        }
+        if self.ledger.judge() {
+            self.shelf.rebuild(&mut self.ledger);
+        }
+        if !self.ledger.is_judging() {
+            self.shelf.repair(&mut self.ledger);
+        }
         self.shelf.tell_failed(&mut self.events);
     }
 
@@ -251,6 +270,12 @@ impl Endpoint {
         match (work, done) {
             (Work::Commit(effects), _) => self.handle_effects(effects),
             (Work::Entries(log), StoreDone::Scanned { rows, .. }) => self.ledger.handle_entries(log, &rows),
+            (Work::Survey(step), StoreDone::Scanned { rows, more, .. }) => {
+                if let Some(log) = self.ledger.handle_survey(step, &rows, more) {
+                    self.links.resume_branches(&self.ledger, log);
+                    self.links.run(&mut self.ledger, &mut self.events);
+                }
+            }
             (Work::Serve { link, log, part }, StoreDone::Scanned { rows, .. }) => {
                 self.links.handle_serve(&self.ledger, link, log, part, rows);
             }
@@ -269,7 +294,7 @@ impl Endpoint {
                 self.events.push_back(Event::Read { id, result: ReadResult::Values(values) });
             }
             // A driver that answers a request with another kind of completion: there is nothing to go on with.
-            (Work::Entries(_) | Work::Serve { .. } | Work::Doc { .. } | Work::App(_), _) => {}
+            (Work::Entries(_) | Work::Survey(_) | Work::Serve { .. } | Work::Doc { .. } | Work::App(_), _) => {}
         }
     }
 
@@ -297,8 +322,10 @@ impl Endpoint {
                 self.events.push_back(Event::StoreFailed { error });
             }
             Work::App(id) => self.events.push_back(Event::Read { id, result: ReadResult::Failed(error) }),
-            Work::Serve { link, log, .. } => {
-                self.links.handle_serve(&self.ledger, link, log, ServePart::Entries, Vec::new());
+            Work::Survey(_) => self.events.push_back(Event::StoreFailed { error }),
+            Work::Serve { link, log, part } => {
+                let entries = if part.is_branch() { ServePart::BranchEntries } else { ServePart::Entries };
+                self.links.handle_serve(&self.ledger, link, log, entries, Vec::new());
                 self.events.push_back(Event::StoreFailed { error });
             }
             Work::Entries(log) => {

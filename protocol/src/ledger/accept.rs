@@ -1,12 +1,13 @@
 //! Accepting others' entries: verify first, then stage.
 
 use super::book::SPANS_MAX;
+use super::forks::Taken;
 use super::recent::Held;
 use super::rows::{EntryRef, entry_key, put};
 use super::{Batch, Ledger};
 use crate::ids::{DeviceId, LogId};
 use crate::log::card::LogCard;
-use crate::log::chain::{self, ChainError};
+use crate::log::chain::ChainError;
 use crate::log::entry::Entry;
 use crate::log::head::Head;
 use crate::storage::Table;
@@ -30,7 +31,7 @@ pub(crate) struct Run {
     pub(crate) signature: [u8; 64],
 }
 
-/// Why what a peer sent was not taken. All but `Forked` end the link.
+/// Why what a peer sent was not taken. All but [`Self::Forked`] end the link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// A card or an entry is not canonical.
@@ -52,14 +53,14 @@ pub enum Refusal {
     /// Entries came in more pieces than are kept of a log.
     #[error("entries of a log came in too many pieces")]
     Scattered,
-    /// The log's author signed two histories. What is held stays.
+    /// The run is of another history of its log than the one that is held; where it belongs has to be found out.
     #[error("a log has two histories")]
     Forked,
 }
 
 impl Ledger {
     /// The card of the log that a run belongs to: the one that is known, or the one that came, which is checked.
-    fn card_for(&self, id: LogId, card: Option<&Bytes>) -> Result<LogCard, Refusal> {
+    pub(super) fn card_for(&self, id: LogId, card: Option<&Bytes>) -> Result<LogCard, Refusal> {
         if let Some(no) = self.book.by_id(&id) {
             return Ok(self.book.log(no).card);
         }
@@ -71,7 +72,7 @@ impl Ledger {
 
     /// The number of a log of which something verified. A new one is numbered only now: numbers have no gaps, so the
     /// row of each must be written.
-    fn number(&mut self, id: LogId, card: LogCard, card_bytes: Option<&Bytes>) -> Result<LogNo, Refusal> {
+    pub(super) fn number(&mut self, id: LogId, card: LogCard, card_bytes: Option<&Bytes>) -> Result<LogNo, Refusal> {
         match self.book.by_id(&id) {
             Some(no) => Ok(no),
             None => self.know_log(id, card, card_bytes.ok_or(Refusal::NoCard)?.clone()),
@@ -99,32 +100,22 @@ impl Ledger {
 
     /// Verifies a run and stages what is new in it. At a log's start `h_prev` says nothing: the card takes its place.
     pub(crate) fn accept(&mut self, run: &Run, batch: &mut Batch) -> Result<LogNo, Refusal> {
-        let card = self.card_for(run.log, run.card.as_ref())?;
-        let entries = run.entries.iter().map(Entry::decode).collect::<Result<Vec<_>, _>>()?;
-        if !entries.iter().all(Entry::is_whole) {
-            return Err(Refusal::Partial);
-        }
-        let h_first = if run.start == 0 { chain::genesis(&run.log) } else { run.h_prev };
-        let mut h = h_first;
-        let mut before = Vec::with_capacity(entries.len());
-        for entry in &entries {
-            before.push(h);
-            h = entry.chain(&card.epoch, &h);
-        }
-        let seq = (run.start + entries.len() as u64).checked_sub(1).ok_or(ChainError::Empty)?;
-        let head = Head { seq, h, signature: run.signature };
-        chain::verify_run(&card, &run.log, &h_first, run.start, &entries, &head)?;
-        before.push(h);
-        let no = self.number(run.log, card, run.card.as_ref())?;
-        if self.book.log(no).forked {
-            return Err(Refusal::Forked);
+        let (no, entries, before, head) = self.verify(run)?;
+        if self.is_suspect(no) {
+            return match self.accept_branch(run, batch)? {
+                Taken::Yes(_) => Ok(no),
+                Taken::Detached | Taken::Later => Err(Refusal::Forked),
+            };
         }
         if let Err(refusal) = self.refuse_fork(no, run.start, &before, &head) {
-            self.book.log_mut(no).forked = true;
+            self.suspect(no);
             return Err(refusal);
         }
-        if self.book.log(no).staged.held.len() >= SPANS_MAX / 2 && !self.book.log(no).touches(run.start, seq) {
+        if self.book.log(no).staged.held.len() >= SPANS_MAX / 2 && !self.book.log(no).touches(run.start, head.seq) {
             return Err(Refusal::Scattered);
+        }
+        if self.book.log(no).staged.held.contains_all(run.start..=head.seq) {
+            return Ok(no);
         }
         if self.book.log(no).mine {
             self.retire(no);
@@ -169,7 +160,7 @@ impl Ledger {
         if same { Ok(()) } else { Err(Refusal::Forked) }
     }
 
-    fn stage_entries(
+    pub(super) fn stage_entries(
         &mut self,
         no: LogNo,
         run: &Run,
@@ -187,9 +178,12 @@ impl Ledger {
                 continue;
             }
             let held = Held { h_prev: hashes[0], h: hashes[1], entry: Arc::new(entry), bytes: raw.clone() };
+            self.note_hash(no, at.seq, held.h);
             batch.ops.push(put(Table::Entry, entry_key(at), held.row()));
             self.recent.insert(at, held.clone());
-            fresh.push((at, held));
+            if !self.book.log(no).staged.indexed.contains(at.seq) {
+                fresh.push((at, held));
+            }
         }
         let log = self.book.log_mut(no);
         let tip_moved = log.staged.tip.as_ref().is_none_or(|tip| tip.seq < head.seq);

@@ -102,11 +102,14 @@ impl Ledger {
         let len = sealed.bytes.len() as u64;
         let held = Held { h_prev, h: sealed.h, entry: Arc::new(sealed.entry), bytes: sealed.bytes };
         batch.ops.push(put(Table::Entry, entry_key(at), held.row()));
+        self.note_hash(no, seq, held.h);
         self.recent.insert(at, held);
         let log = self.book.log_mut(no);
+        log.wrote = seq + 1;
         log.stage_run(seq, len, head, &mut batch.ops);
         log.staged.indexed.insert(seq..=seq);
         batch.touch(no, true);
+        self.note_citations(no, header);
         Ok(at)
     }
 

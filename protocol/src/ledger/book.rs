@@ -9,7 +9,7 @@ use crate::log::card::LogCard;
 use crate::log::head::Head;
 use crate::storage::{Op, Table};
 use crate::sync::spans::Spans;
-use crate::sync::trie::{self, Trie};
+use crate::sync::trie::{self, ItemHash, Trie};
 use crate::sync::{LogNo, SpaceNo};
 use crate::wire::codec::{CodecError, Reader, Write};
 use bytes::Bytes;
@@ -62,7 +62,19 @@ pub(crate) struct Owner {
     pub(crate) partition: PartNo,
 }
 
-/// One log.
+/// Where a further history of a log leaves an earlier known one. Its rows may begin before that: at the start of the
+/// run that brought it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Branch {
+    /// The log's first known history.
+    pub(crate) main: LogNo,
+    /// The history that it shares its earlier entries with.
+    pub(crate) parent: LogNo,
+    /// The first entry that differs.
+    pub(crate) base: u64,
+}
+
+/// One log, or a further history of one.
 #[derive(Debug)]
 pub(crate) struct Log {
     pub(crate) no: LogNo,
@@ -75,10 +87,18 @@ pub(crate) struct Log {
     pub(crate) mine: bool,
     /// No more entries will come: it was closed by its writer, or given up by this store.
     pub(crate) closed: bool,
-    /// Another history of it was seen since the start: nothing more of it is taken, lest the two be mixed.
-    pub(crate) forked: bool,
     /// The card's admission has verified. A log may come before its epoch's key: it is held, and not read before.
     pub(crate) admitted: bool,
+    /// How many entries of it this store wrote itself, before it gave the log up or until now.
+    pub(crate) wrote: u64,
+    /// For a further history of a log: where it leaves the one that was known before.
+    pub(crate) branch: Option<Branch>,
+    /// For a log's first history: its further ones. A log that has any is forked.
+    pub(crate) branches: Vec<LogNo>,
+    /// Where a history that is not kept leaves the kept one: its entries from here on are excluded.
+    pub(crate) cut: Option<u64>,
+    /// The chain hashes from entry `base` on (0 for a first history), once they were collected.
+    pub(crate) trace: Option<Vec<[u8; 32]>>,
     pub(crate) owner: Option<Owner>,
     pub(crate) staged: Progress,
     pub(crate) durable: Progress,
@@ -127,7 +147,9 @@ impl Log {
         let mut out = vec![0];
         out.prefixed(&self.card_bytes);
         out.varint(u64::from(self.space.0));
-        out.byte(u8::from(self.control) | u8::from(self.mine) << 1 | u8::from(self.closed) << 2);
+        let wrote = u8::from(self.wrote > 0) << 3;
+        let branch = u8::from(self.branch.is_some()) << 4;
+        out.byte(u8::from(self.control) | u8::from(self.mine) << 1 | u8::from(self.closed) << 2 | wrote | branch);
         match &self.owner {
             Some(owner) => {
                 out.byte(1);
@@ -150,6 +172,14 @@ impl Log {
         out.varint(self.staged.position);
         out.varint(self.staged.segment.0);
         out.varint(self.staged.segment.1);
+        if self.wrote > 0 {
+            out.varint(self.wrote);
+        }
+        if let Some(Branch { main, parent, base }) = self.branch {
+            out.varint(u64::from(main.0));
+            out.varint(u64::from(parent.0));
+            out.varint(base);
+        }
         put(Table::Log, log_key(self.no), out)
     }
 
@@ -178,6 +208,21 @@ impl Log {
         let indexed = Spans::decode(&mut reader, SPANS_MAX)?;
         let position = reader.varint()?;
         let segment = (reader.varint()?, reader.varint()?);
+        let mine = flags & 2 != 0;
+        // A row of before this was counted: what is held of an own log was written here.
+        let wrote = match flags & 8 {
+            0 if mine => tip.as_ref().map_or(0, |tip| tip.seq + 1),
+            0 => 0,
+            _ => reader.varint()?,
+        };
+        let branch = match flags & 16 {
+            0 => None,
+            _ => Some(Branch {
+                main: LogNo(number(&mut reader)?),
+                parent: LogNo(number(&mut reader)?),
+                base: reader.varint()?,
+            }),
+        };
         reader.finish()?;
         let durable = Progress { tip, held, indexed, position, segment };
         Ok(Self {
@@ -187,10 +232,14 @@ impl Log {
             card_bytes,
             space,
             control: flags & 1 != 0,
-            mine: flags & 2 != 0,
+            mine,
             closed: flags & 4 != 0,
-            forked: false,
             admitted: false,
+            wrote,
+            branch,
+            branches: Vec::new(),
+            cut: None,
+            trace: None,
             owner,
             staged: durable.clone(),
             durable,
@@ -227,21 +276,21 @@ impl Summary {
         self.next_position
     }
 
-    fn publish(&mut self, log: &Log, before: u64) {
+    fn publish(&mut self, log: &Log, before: u64, item: Option<ItemHash>) {
         let now = log.durable.position;
         if before != now {
             self.journal.remove(&before);
             self.journal.insert(now, log.no);
         }
         self.next_position = self.next_position.max(now);
-        let Some(tip) = &log.durable.tip else { return };
-        if log.durable.held.contains_all(0..=tip.seq) {
+        let (Some(tip), Some(item)) = (&log.durable.tip, item) else { return };
+        if log.branch.is_some() || log.durable.held.contains_all(0..=tip.seq) {
             self.behind.remove(&log.no);
         } else {
             self.behind.insert(log.no);
         }
         let trie = self.partitions.entry(log.card.partition_token).or_default();
-        trie.set(log.id, trie::item(&log.id, tip.seq, &tip.h));
+        trie.set(log.id, item);
         let root = trie.root();
         self.space.set(LogId(padded(log.card.partition_token)), padded(root));
     }
@@ -289,12 +338,17 @@ impl Book {
 
     /// Adds a log that was read from the store; numbers come in order.
     pub(crate) fn restore(&mut self, log: Log) -> Result<(), CodecError> {
-        if log.no.0 as usize != self.logs.len() || self.by_id.contains_key(&log.id) {
+        let no = log.no;
+        let main = log.branch.map(|branch| branch.main);
+        if no.0 as usize != self.logs.len() || self.by_id.get(&log.id).copied() != main {
             return Err(CodecError::OutOfRange("log number"));
         }
-        self.by_id.insert(log.id, log.no);
-        self.summaries.entry(log.space).or_default().publish(&log, 0);
         self.logs.push(log);
+        match main {
+            Some(main) => self.log_mut(main).branches.push(no),
+            None => drop(self.by_id.insert(self.log(no).id, no)),
+        }
+        self.tell(no, 0);
         Ok(())
     }
 
@@ -312,8 +366,12 @@ impl Book {
             control,
             mine: false,
             closed: false,
-            forked: false,
             admitted: false,
+            wrote: 0,
+            branch: None,
+            branches: Vec::new(),
+            cut: None,
+            trace: None,
             owner: None,
             staged: Progress::default(),
             durable: Progress::default(),
@@ -332,6 +390,86 @@ impl Book {
         let log = &mut self.logs[no.0 as usize];
         let before = log.durable.position;
         log.durable = progress;
-        self.summaries.entry(log.space).or_default().publish(log, before);
+        self.tell(no, before);
+    }
+
+    /// Brings the space's summary in line with a log's durable state.
+    fn tell(&mut self, no: LogNo, before: u64) {
+        let item = self.item(self.main_of(no));
+        let log = &self.logs[no.0 as usize];
+        self.summaries.entry(log.space).or_default().publish(log, before, item);
+    }
+
+    /// Adds a further history of a log; its row follows with its first run.
+    pub(crate) fn add_branch(&mut self, branch: Branch) -> LogNo {
+        let no = LogNo(self.logs.len() as u32);
+        let main = self.log(branch.main);
+        let log = Log {
+            no,
+            id: main.id,
+            card: main.card,
+            card_bytes: main.card_bytes.clone(),
+            space: main.space,
+            control: main.control,
+            mine: false,
+            closed: true,
+            admitted: main.admitted,
+            wrote: 0,
+            branch: Some(branch),
+            branches: Vec::new(),
+            cut: None,
+            trace: Some(Vec::new()),
+            owner: main.owner,
+            staged: Progress::default(),
+            durable: Progress::default(),
+        };
+        self.logs.push(log);
+        self.log_mut(branch.main).branches.push(no);
+        no
+    }
+
+    /// The first history of the log that this one belongs to.
+    pub(crate) fn main_of(&self, no: LogNo) -> LogNo {
+        self.log(no).branch.map_or(no, |branch| branch.main)
+    }
+
+    /// All histories of a log, the first one first.
+    pub(crate) fn histories(&self, main: LogNo) -> impl Iterator<Item = &Log> {
+        core::iter::once(main).chain(self.log(main).branches.iter().copied()).map(|no| self.log(no))
+    }
+
+    /// The history whose rows hold an entry of this one: itself, or one that it shares the entry with.
+    pub(crate) fn owner_of(&self, mut at: EntryRef) -> EntryRef {
+        while let Some(branch) = self.log(at.log).branch.filter(|branch| at.seq < branch.base) {
+            at.log = branch.parent;
+        }
+        at
+    }
+
+    /// The chain hash after an entry, if it was collected.
+    pub(crate) fn hash(&self, no: LogNo, seq: u64) -> Option<[u8; 32]> {
+        let at = self.owner_of(EntryRef { log: no, seq });
+        let log = self.log(at.log);
+        let from = log.branch.map_or(0, |branch| branch.base);
+        log.trace.as_ref()?.get(usize::try_from(seq - from).ok()?).copied()
+    }
+
+    /// The durable ends of all histories of a log that has several, in order; empty for any other.
+    pub(crate) fn leaves(&self, main: LogNo) -> Vec<Head> {
+        let mut leaves: Vec<Head> = self.histories(main).filter_map(|log| log.durable.tip).collect();
+        leaves.sort_by_key(|leaf| (leaf.seq, leaf.h));
+        if leaves.len() > 1 { leaves } else { Vec::new() }
+    }
+
+    /// What stands for a log in the trie.
+    pub(crate) fn item(&self, main: LogNo) -> Option<ItemHash> {
+        let log = self.log(main);
+        let leaves = self.leaves(main);
+        if leaves.is_empty() {
+            let tip = log.durable.tip.as_ref()?;
+            return Some(trie::item(&log.id, tip.seq, &tip.h));
+        }
+        let leaves: Vec<_> = leaves.iter().map(|leaf| (leaf.seq, leaf.h)).collect();
+        Some(trie::forked_item(&log.id, &leaves))
     }
 }

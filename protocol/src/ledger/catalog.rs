@@ -49,11 +49,15 @@ impl View<'_> {
                 Some(LeafItem::Partition { token, root })
             }
             Scope::Partition(_) => {
-                let log = self.ledger.book.log(self.ledger.book.by_id(id)?);
-                let tip = log.durable.tip.as_ref()?;
+                let main = self.ledger.book.by_id(id)?;
+                let tip = self.ledger.book.log(main).durable.tip.as_ref()?;
+                let (mut seq, mut whole) = (tip.seq, tip.h);
+                if let Some(longest) = self.ledger.book.leaves(main).last() {
+                    (seq, whole) = (longest.seq, self.ledger.book.item(main)?);
+                }
                 let mut h = [0; 8];
-                h.copy_from_slice(&tip.h[..8]);
-                Some(LeafItem::Log { id: *id, seq: tip.seq, h })
+                h.copy_from_slice(&whole[..8]);
+                Some(LeafItem::Log { id: *id, seq, h })
             }
         }
     }
@@ -92,7 +96,8 @@ impl Catalog for View<'_> {
     }
 
     fn changed_since(&self, space: SpaceNo, position: u64, max: usize) -> Vec<(u64, LogNo)> {
-        self.summary(space).map_or(Vec::new(), |summary| summary.changed_since(position).take(max).collect())
+        let main = |(position, log)| (position, self.ledger.book.main_of(log));
+        self.summary(space).map_or(Vec::new(), |summary| summary.changed_since(position).take(max).map(main).collect())
     }
 
     fn lagging(&self, space: SpaceNo, after: Option<LogNo>, max: usize) -> Vec<LogNo> {
@@ -102,7 +107,7 @@ impl Catalog for View<'_> {
     }
 
     fn log(&self, log: LogNo) -> LogView {
-        let log = self.ledger.book.log(log);
+        let log = self.ledger.book.log(self.ledger.book.main_of(log));
         let class = match (log.control, log.card.lane) {
             (true, _) => Class::Control,
             (false, Lane::Live) => Class::Live,
@@ -116,6 +121,7 @@ impl Catalog for View<'_> {
             tip: log.durable.tip.as_ref().map(|tip| Tip { seq: tip.seq, h: tip.h, signature: tip.signature }),
             entries_to: log.durable.held.iter().next_back().map_or(0, |range| range.end() + 1),
             mine: log.mine,
+            leaves: self.ledger.book.leaves(log.no).iter().map(|leaf| (leaf.seq, leaf.h)).collect(),
         }
     }
 
@@ -151,6 +157,8 @@ impl Catalog for View<'_> {
 
     fn bodies(&self, space: SpaceNo, log: Option<LogNo>) -> Bodies {
         match log {
+            // Several histories can be told apart only where they are held.
+            Some(log) if self.ledger.is_suspect(log) => Bodies::All,
             // A log of which only its author could leave out so much: others' links go on without it.
             Some(log) if self.ledger.book.log(log).durable.held.len() >= SCATTERED_MAX => Bodies::HeadOnly,
             Some(log) if self.ledger.book.log(log).control => Bodies::All,

@@ -349,10 +349,12 @@ impl Ledger {
         };
         let Ok(no) = known else { return };
         let partition = self.know_partition(space, partition, "", batch);
-        let log = self.book.log_mut(no);
-        if log.owner.is_none() {
-            log.owner = Some(Owner { device: author, partition });
-            batch.touch(no, false);
+        if self.book.log(no).owner.is_none() {
+            let histories: Vec<_> = self.book.histories(no).map(|log| log.no).collect();
+            for no in histories {
+                self.book.log_mut(no).owner = Some(Owner { device: author, partition });
+                batch.touch(no, false);
+            }
         }
     }
 }

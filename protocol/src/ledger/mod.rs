@@ -9,6 +9,7 @@ mod append;
 pub(crate) mod book;
 mod catalog;
 mod control;
+pub(crate) mod forks;
 mod join;
 mod me;
 mod read;
@@ -36,7 +37,7 @@ use crate::config::Config;
 use crate::endpoint::{CommitId, LinkId, ReadId};
 use crate::entropy::Entropy;
 use crate::identity::VerifiedCredential;
-use crate::ids::{DeviceId, Incarnation};
+use crate::ids::{DeviceId, Incarnation, LogId};
 use crate::log::{Codec, EntryBuilder};
 use crate::space::{Partition, Space};
 use crate::storage::{Op, StoreRequest, Table};
@@ -45,6 +46,7 @@ use crate::time::Now;
 use book::{Book, Progress};
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
+use forks::{Survey, SurveyStep};
 use recent::Recent;
 use rows::{IndexRow, bodies_row, delete, doc_key, encode_cursor, peer_key, put};
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,6 +64,8 @@ pub(crate) enum Work {
     Entries(LogNo),
     /// Entries of a log came, to be sent.
     Serve { link: LinkId, log: LogNo, part: ServePart },
+    /// Entries came, for their hashes or for what they cite.
+    Survey(SurveyStep),
     /// Rows came for an open document.
     Doc { doc: DocRef, life: u64, step: DocStep },
     /// Rows came that the layer above asked for.
@@ -73,6 +77,15 @@ pub(crate) enum Work {
 pub(crate) enum ServePart {
     Entries,
     Heads,
+    /// As above, for a peer that asked for one history.
+    BranchEntries,
+    BranchHeads,
+}
+
+impl ServePart {
+    pub(crate) const fn is_branch(self) -> bool {
+        matches!(self, Self::BranchEntries | Self::BranchHeads)
+    }
 }
 
 /// What came for a document.
@@ -161,6 +174,18 @@ pub(crate) struct Ledger {
     waking: BTreeSet<LogNo>,
     /// How many logs were given up because a device said that there is more of them.
     words: BTreeMap<DeviceId, u32>,
+    /// What tells the histories of forked logs apart.
+    survey: Survey,
+    /// Which entries count was found out since the start.
+    judged: bool,
+    /// Documents that entries touch which do not count, to be looked at by the shelf.
+    pub(crate) affected: BTreeSet<DocRef>,
+    /// Up to which entry of a log what this store wrote in a document was restated.
+    pub(crate) restated: BTreeMap<(DocRef, LogNo), u64>,
+    /// Logs that were given up because of what came, to be told.
+    pub(crate) retired: Vec<LogId>,
+    /// Logs of which a further history was found, to be told.
+    pub(crate) forked: Vec<LogId>,
     /// Something was learned that may let unread entries be read.
     woken: bool,
     /// Materialised values that go with the next commit: a cache, so they are worth no commit of their own.
@@ -281,6 +306,7 @@ impl Ledger {
     pub(crate) fn publish(&mut self, log: LogNo, progress: Progress) -> u64 {
         let before = self.book.log(log).durable.tip.as_ref().map_or(0, |tip| tip.seq + 1);
         self.book.publish(log, progress);
+        self.poll_survey();
         self.wake(log);
         before
     }

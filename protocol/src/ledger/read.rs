@@ -176,6 +176,7 @@ impl Ledger {
             return Reading::Done;
         }
         let Some(owner) = owner else { return Reading::Blocked };
+        self.note_citations(at.log, &header);
         match header.kind {
             EntryKind::Update => self.index(at, held, owner.partition, &header, docs, batch),
             EntryKind::LogClose => self.book.log_mut(at.log).closed = true,
@@ -223,7 +224,7 @@ impl Ledger {
                 KeyRef::Here { section } => (at, section),
                 // A key yet to come never comes: the document would wait for it for ever.
                 KeyRef::Own { seq, .. } if seq > at.seq => continue,
-                KeyRef::Own { seq, section } => (EntryRef { log: at.log, seq }, section),
+                KeyRef::Own { seq, section } => (self.book.owner_of(EntryRef { log: at.log, seq }), section),
                 KeyRef::Other { log, seq, section } => {
                     let named = header.logs.get(log as usize).and_then(|id| self.book.by_id(id));
                     let Some(log) = named else { continue };
@@ -232,6 +233,9 @@ impl Ledger {
                 KeyRef::Records => (at, item.section),
             };
             let doc = DocRef { partition, doc: item.doc };
+            if self.book.log(at.log).cut.is_some_and(|cut| cut <= at.seq) {
+                self.affected.insert(doc);
+            }
             let row = IndexRow { entry: at, section: item.section, key: key_at, dictionary: item.dictionary };
             batch.ops.push(row.op(doc));
             if let Some(collection) = item.new_in.and_then(|handle| header.collections.get(handle as usize)) {

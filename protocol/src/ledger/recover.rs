@@ -7,7 +7,8 @@ use super::book::{Book, Log};
 use super::me::Me;
 use super::recent::Recent;
 use super::rows::{
-    self, META_BODIES, META_DEVICE, META_INCARNATION, SECRET_EPOCH, SECRET_IDENTITY, SECRET_INVITE, SECRET_LOG, put,
+    self, META_BODIES, META_DEVICE, META_INCARNATION, META_RESTATED, SECRET_EPOCH, SECRET_IDENTITY, SECRET_INVITE,
+    SECRET_LOG, put,
 };
 use super::store_queue::StoreQueue;
 use super::{Batch, Invited, Ledger, PartNo};
@@ -139,6 +140,7 @@ impl Recovery {
         }
         ledger.take_leases(self.lease, &mut found, &mut batch);
         ledger.submit(batch);
+        ledger.restore_forks();
         ledger.woken = true;
         Ok(Endpoint::start(ledger, now))
     }
@@ -176,6 +178,12 @@ impl Ledger {
             reading: BTreeSet::new(),
             waking: BTreeSet::new(),
             words: BTreeMap::new(),
+            survey: super::forks::Survey::default(),
+            judged: false,
+            affected: BTreeSet::new(),
+            restated: BTreeMap::new(),
+            retired: Vec::new(),
+            forked: Vec::new(),
             woken: false,
             cached: BTreeMap::new(),
             indexing: BTreeMap::new(),
@@ -215,6 +223,9 @@ impl Ledger {
         } else if let Some(rest) = row_key.strip_prefix(META_BODIES) {
             let space = SpaceNo(u32::from_be_bytes(Reader::new(rest).array()?));
             self.bodies.insert(space, rows::decode_bodies(row)?);
+        } else if row_key.starts_with(META_RESTATED) {
+            let (doc, log, seq) = rows::decode_restated(row_key, row)?;
+            self.restated.insert((doc, log), seq);
         }
         Ok(())
     }

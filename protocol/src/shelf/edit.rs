@@ -9,6 +9,7 @@ use crate::ledger::rows::{IndexRow, listing_key, put};
 use crate::ledger::{Batch, DocRef, Effect, EntryRef, Ledger, PartNo, SpaceError, Writing};
 use crate::log::{EntryKind, Item, KeyRef, Plain, SealError};
 use crate::storage::Table;
+use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Gathered edits of more plain bytes than this are flushed before another is taken: with a whole transaction on top,
@@ -282,9 +283,22 @@ impl Shelf {
         updates: Vec<(DocRef, Update)>,
         batch: &mut Batch,
     ) -> Result<(), SealError> {
+        self.append_saying(ledger, part, updates, Bytes::new(), batch)
+    }
+
+    /// Appends an entry whose header carries an extension.
+    pub(super) fn append_saying(
+        &mut self,
+        ledger: &mut Ledger,
+        part: PartNo,
+        updates: Vec<(DocRef, Update)>,
+        extension: Bytes,
+        batch: &mut Batch,
+    ) -> Result<(), SealError> {
         let log = ledger.live_log(part, batch)?;
         let here = EntryRef { log, seq: ledger.book.log(log).next_seq() };
         let mut writing = Writing::new(EntryKind::Update, ledger.now.wall_ms);
+        writing.header.extension = extension;
         let planned = self.plan(ledger, here, updates, &mut writing);
         let mut sections = Vec::with_capacity(planned.len() * 2);
         for one in &planned {

@@ -1,6 +1,7 @@
 //! Importing into open documents: checked, in causal order, in batches.
 
 use super::{Body, Doc, Shelf, read_index};
+use crate::access::{Forks, Part, excluded};
 use crate::document::{CheckedUpdate, ImportError, Replica, UpdateError, check};
 use crate::endpoint::Event;
 use crate::identity::peer_id;
@@ -11,18 +12,32 @@ use std::collections::{BTreeMap, VecDeque};
 impl Shelf {
     /// Imports what waits and can be imported, and tells of it.
     pub(super) fn import(&mut self, ledger: &mut Ledger, doc: DocRef, events: &mut VecDeque<Event>) {
+        if ledger.is_judging() {
+            return;
+        }
         let Some(state) = self.docs.get_mut(&doc) else { return };
+        state.leave_out(ledger);
         let ready = state.ready_updates(ledger);
         let changed = !ready.is_empty();
         if changed && state.take_in(ready).is_err() {
             self.renew(ledger, doc);
             return;
         }
-        if !state.ready {
-            state.ready = true;
+        let was_ready = core::mem::replace(&mut state.ready, true);
+        if !was_ready && state.pins > 0 {
             events.push_back(Event::Opened { doc, exists: state.exists() });
         } else if changed {
             events.push_back(Event::Changed { doc });
+        }
+        self.restate(ledger, doc, events);
+    }
+
+    /// Other entries count than did: reads every document in memory again.
+    pub(crate) fn rebuild(&mut self, ledger: &mut Ledger) {
+        self.flush(ledger);
+        let docs: Vec<DocRef> = self.docs.keys().copied().collect();
+        for doc in docs {
+            self.start_over(ledger, doc);
         }
     }
 
@@ -47,11 +62,30 @@ impl Shelf {
         let life = self.new_life();
         let Some(state) = self.docs.get_mut(&doc) else { return };
         read_index(ledger, doc, life);
-        *state = Doc { pins: state.pins, hold: state.hold.take(), careful: true, ..Doc::new(life) };
+        let (pins, careful, repairing) = (state.pins, state.careful || state.replica.is_broken(), state.repairing);
+        *state = Doc { pins, hold: state.hold.take(), careful, repairing, ..Doc::new(life) };
     }
 }
 
 impl Doc {
+    /// Takes out of the waiting sections those that do not count.
+    fn leave_out(&mut self, ledger: &Ledger) {
+        let bears = |part: &Part<EntryRef>| part.restates.is_some() || !ledger.is_kept(&part.at);
+        if !self.parts.values().any(bears) {
+            return;
+        }
+        let parts: Vec<Part<EntryRef>> = self.parts.values().cloned().collect();
+        self.left_out = excluded(&parts, ledger);
+        let (opened, left_out, repairing) = (&mut self.opened, &self.left_out, self.repairing);
+        self.waiting.retain(|place, (_, body)| {
+            let counts = !left_out.contains(&place.0);
+            if let (false, true, Body::Plain(bytes, _)) = (counts, repairing, body) {
+                opened.insert(*place, core::mem::take(bytes));
+            }
+            counts
+        });
+    }
+
     /// Takes out of the waiting sections those that can be imported, in an order in which they can.
     fn ready_updates(&mut self, ledger: &Ledger) -> Vec<Ready> {
         let mut ends = self.replica.version().clone();
@@ -83,7 +117,7 @@ impl Doc {
             self.waiting.range((first, 0)..).next().filter(|((entry, _), _)| entry.log == log)?;
         let at = row.entry;
         let held_back = self.hold.as_ref().is_some_and(|hold| hold.get(&log).is_none_or(|seq| *seq < at.seq));
-        if held_back && !ledger.book.log(log).mine {
+        if held_back && !ledger.wrote(at) {
             return None;
         }
         let Body::Plain(bytes, h) = body else { return None };
@@ -91,7 +125,10 @@ impl Doc {
         let end = |peer: &u64| ends.get(peer).copied().unwrap_or(0);
         match check(bytes.clone(), peer, end(&peer)) {
             Ok(update) if update.deps().iter().all(|(peer, counter)| *counter < end(peer)) => {
-                self.waiting.remove(&place);
+                let taken = self.waiting.remove(&place);
+                if let (true, Some((_, Body::Plain(bytes, _)))) = (self.repairing, taken) {
+                    self.opened.insert(place, bytes);
+                }
                 Some(Ready { at, h, update })
             }
             // It builds on what is not here yet.

@@ -8,7 +8,9 @@
 pub(crate) mod bulk;
 mod edit;
 mod import;
+mod restate;
 
+use crate::access::Part;
 use crate::document::{Meta, Replica, UPDATE_BYTES_MAX, Value};
 use crate::endpoint::{CommitId, Event};
 use crate::ids::CollectionId;
@@ -88,6 +90,14 @@ struct Doc {
     /// Others' entries that were imported since our last one: what our next one depends on.
     fresh: BTreeMap<LogNo, (u64, [u8; 32])>,
     hold: Option<Hold>,
+    /// What exclusion knows of the document's entries, while some log is forked.
+    parts: BTreeMap<EntryRef, Part<EntryRef>>,
+    /// Entries that do not count.
+    left_out: BTreeSet<EntryRef>,
+    /// The document is looked at for what this store wrote and does not count any more.
+    repairing: bool,
+    /// While it is: every section that was opened.
+    opened: BTreeMap<(EntryRef, u32), Vec<u8>>,
     /// An import broke the replica once: updates are imported one by one from then on.
     careful: bool,
     /// A materialised value of the present state stands in the store, or is about to.
@@ -115,6 +125,10 @@ impl Doc {
             own_key: None,
             fresh: BTreeMap::new(),
             hold: None,
+            parts: BTreeMap::new(),
+            left_out: BTreeSet::new(),
+            repairing: false,
+            opened: BTreeMap::new(),
             careful: false,
             cached: false,
             last_used_us: 0,
@@ -150,6 +164,8 @@ pub(crate) struct Shelf {
     failed: Vec<CommitId>,
     /// Entries under way to the store.
     under_way: usize,
+    /// Documents that are looked at for what is to be restated.
+    repairing: BTreeSet<DocRef>,
     /// Unpinned documents, the one that was let go first in front.
     idle: VecDeque<DocRef>,
     /// Documents that one commit changed and of which some are still being read: they are imported in one step, so that
@@ -200,7 +216,7 @@ impl Shelf {
     }
 
     /// Drops the documents that were let go longest ago, beyond the limit. Edits are flushed before.
-    fn evict(&mut self, ledger: &mut Ledger) {
+    pub(super) fn evict(&mut self, ledger: &mut Ledger) {
         while self.idle.len() > ledger.config.idle_docs_max {
             let Some(doc) = self.idle.pop_front() else { break };
             if self.dirty.contains(&doc) {
@@ -241,7 +257,13 @@ impl Shelf {
             Body::Lost(missing) => *missing,
             Body::Plain(..) => Missing::Dependency(row.entry),
         });
-        waiting.chain(state.excluded.values().map(|entry| Missing::Excluded(*entry))).collect()
+        let excluded = state.excluded.values().map(|entry| Missing::Excluded(*entry));
+        waiting.chain(excluded).collect()
+    }
+
+    /// Entries of an open document that do not count, because their log has another history or they build on such.
+    pub(crate) fn left_out(&self, doc: DocRef) -> Vec<EntryRef> {
+        self.docs.get(&doc).map(|state| state.left_out.iter().copied().collect()).unwrap_or_default()
     }
 
     /// Which entries an open document has taken in: for each log, up to and including which.
@@ -429,6 +451,9 @@ impl Doc {
 
     /// Opens what an entry brings: key boxes first, then the bodies whose keys are known.
     fn open_bodies(&mut self, ledger: &mut Ledger, at: EntryRef, held: &Held) {
+        if ledger.has_forks() && self.waiting.keys().any(|(entry, _)| *entry == at) {
+            self.parts.insert(at, ledger.part(at, held));
+        }
         for (row, _) in self.waiting.values().filter(|(row, _)| row.key.0 == at) {
             if row.key != (row.entry, row.section)
                 && let std::collections::btree_map::Entry::Vacant(slot) = self.keys.entry(row.key)

@@ -76,9 +76,22 @@ pub struct LogView {
     pub entries_to: u64,
     /// Whether this store writes it.
     pub mine: bool,
+    /// The heads (seq, h) at the ends of its histories, ascending, if it has several. `tip` and `entries_to` then speak
+    /// of the one that came first, and mean nothing to a peer.
+    pub leaves: Vec<(u64, [u8; 32])>,
 }
 
 impl LogView {
+    /// Whether it has several histories.
+    pub fn is_forked(&self) -> bool {
+        !self.leaves.is_empty()
+    }
+
+    /// The heads at the ends of all its histories, of which there may be one or none.
+    pub fn ends(&self) -> Vec<(u64, [u8; 32])> {
+        if self.is_forked() { self.leaves.clone() } else { self.tip.iter().map(|tip| (tip.seq, tip.h)).collect() }
+    }
+
     /// The seq after the highest signed head; 0 if none is known.
     pub fn tip_to(&self) -> u64 {
         self.tip.as_ref().map_or(0, |tip| tip.seq + 1)

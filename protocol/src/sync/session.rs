@@ -5,6 +5,7 @@
 //! acknowledges the endpoint declared durable. Messages are built when the link takes them, so nothing queues but
 //! state of the logs that are active. `spec/sync.md`.
 
+mod branches;
 mod handles;
 mod inbound;
 mod outbound;
@@ -12,6 +13,8 @@ mod space;
 mod transmit;
 mod walk;
 
+use self::branches::Branches;
+pub use self::branches::Taken;
 use self::handles::Handles;
 use self::space::Space;
 use self::transmit::Sending;
@@ -107,14 +110,28 @@ pub enum Action {
         /// Which log.
         log: LogNo,
     },
-    /// Two heads exist at one seq of a log.
-    Fork {
+    /// Read a run of one history of a log, from an entry at `from` or near it, and answer with
+    /// [`Session::handle_branch`].
+    ReadBranch {
         /// Which log.
         log: LogNo,
-        /// Where.
+        /// Of the head at the history's end.
         seq: u64,
-        /// The first bytes of the peer's chain hash.
-        h: [u8; 8],
+        /// The chain hash there.
+        h: [u8; 32],
+        /// First seq.
+        from: u64,
+        /// As in [`Action::Read`].
+        bytes_max: usize,
+    },
+    /// Verify a run of one history of a log, store it where it belongs, and answer with [`Session::handle_taken`].
+    ReceivedBranch {
+        /// Which log.
+        log: LogId,
+        /// The card, exactly when the run starts at 0.
+        card: Option<Bytes>,
+        /// The entries and the signature of the head at their end.
+        run: Run,
     },
     /// Repair walks did not make a space equal: a fork that is not resolved, or a damaged index.
     Mismatch {
@@ -205,6 +222,7 @@ pub struct Session {
     spaces_opened: u32,
     handles: Handles,
     streams: BTreeMap<LogId, Stream>,
+    branches: Branches,
     /// Logs with entries to read, for each class.
     active: [VecDeque<LogId>; CHANNELS],
     /// Logs with a run to send, for each class.
@@ -252,6 +270,7 @@ impl Session {
             spaces_opened: 0,
             handles: Handles::new(limits.handles_max),
             streams: BTreeMap::new(),
+            branches: Branches::default(),
             active: Default::default(),
             ready: Default::default(),
             reads: [0; CHANNELS],
@@ -373,6 +392,8 @@ impl Session {
             Message::Settled { space, position, root } => self.on_settled(catalog, space, position, root)?,
             Message::Gone { log, from, to, reason } => self.on_gone(catalog, log, from, to, reason)?,
             Message::ForkHint { log, seq, h } => self.on_fork_hint(catalog, log, seq, h)?,
+            Message::BranchWant { log, seq, h, from } => self.on_branch_want(catalog, log, (seq, h), from)?,
+            Message::BranchRun { log, card, run } => self.on_branch_run(log, card, run)?,
             Message::Ping { nonce } => self.pong_due = Some(nonce),
             Message::Pong { nonce } => self.actions.push_back(Action::Pong { nonce }),
             Message::App { kind, body } => {

@@ -29,6 +29,17 @@ pub fn item(log: &LogId, seq: u64, h: &[u8; 32]) -> ItemHash {
     *hasher.finalize().as_bytes()
 }
 
+/// The item of a log that has several histories, by the heads (`seq`, `h`) at their ends, ascending.
+pub fn forked_item(log: &LogId, leaves: &[(u64, [u8; 32])]) -> ItemHash {
+    let mut hasher = blake3::Hasher::new_derive_key("cosmicsync forked item 1");
+    hasher.update(log.as_bytes());
+    for (seq, h) in leaves {
+        hasher.update(&seq.to_le_bytes());
+        hasher.update(h);
+    }
+    *hasher.finalize().as_bytes()
+}
+
 /// What a trie holds under one prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NodeView {

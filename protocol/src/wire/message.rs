@@ -187,14 +187,34 @@ pub enum Message {
         /// Why.
         reason: GoneReason,
     },
-    /// The sender knows another head than the receiver at this seq.
+    /// The sender holds a history of the log that ends here, and the receiver may hold another.
     ForkHint {
         /// Which log.
         log: LogRef,
-        /// Where.
+        /// Of the history's last entry.
         seq: u64,
-        /// The sender's chain hash.
+        /// The chain hash after it.
         h: [u8; 32],
+    },
+    /// Asks for one run of the history that ends, or ended, at a head.
+    BranchWant {
+        /// Which log.
+        log: LogRef,
+        /// Of the head.
+        seq: u64,
+        /// The chain hash there.
+        h: [u8; 32],
+        /// The first entry that is wanted; the answer may begin at a later or an earlier one.
+        from: u64,
+    },
+    /// Answers a [`Message::BranchWant`].
+    BranchRun {
+        /// Which log.
+        log: LogRef,
+        /// The card, exactly when the run starts at 0.
+        card: Option<Bytes>,
+        /// The entries.
+        run: Run,
     },
     /// Asks for a [`Message::Pong`].
     Ping {
@@ -239,6 +259,8 @@ const PING: u8 = 14;
 const PONG: u8 = 15;
 const APP: u8 = 16;
 const CLOSE: u8 = 17;
+const BRANCH_WANT: u8 = 18;
+const BRANCH_RUN: u8 = 19;
 
 impl Message {
     /// Encodes the message.
@@ -282,7 +304,15 @@ impl Message {
                 write_ref(&mut out, *log);
                 out.byte(u8::from(*card));
             }
-            Self::Range { log, card, run } => write_range(&mut out, *log, card.as_ref(), run),
+            Self::Range { log, card, run } => write_range(&mut out, RANGE, *log, card.as_ref(), run),
+            Self::BranchRun { log, card, run } => write_range(&mut out, BRANCH_RUN, *log, card.as_ref(), run),
+            Self::BranchWant { log, seq, h, from } => {
+                out.byte(BRANCH_WANT);
+                write_ref(&mut out, *log);
+                out.varint(*seq);
+                out.raw(h);
+                out.varint(*from);
+            }
             Self::Head { log, card, seq, h, signature } => {
                 out.byte(HEAD);
                 write_ref(&mut out, *log);
@@ -352,7 +382,15 @@ impl Message {
                 Self::Want { log, from, to, again: read_bool(r)? }
             }
             WANT_HEAD => Self::WantHead { log: read_ref(r)?, card: read_bool(r)? },
-            RANGE => read_range(r, bytes)?,
+            RANGE => {
+                let (log, card, run) = read_range(r, bytes)?;
+                Self::Range { log, card, run }
+            }
+            BRANCH_RUN => {
+                let (log, card, run) = read_range(r, bytes)?;
+                Self::BranchRun { log, card, run }
+            }
+            BRANCH_WANT => Self::BranchWant { log: read_ref(r)?, seq: read_seq(r)?, h: r.array()?, from: read_seq(r)? },
             HEAD => Self::Head {
                 log: read_ref(r)?,
                 card: if read_bool(r)? { Some(bytes.slice_ref(r.bytes(BYTES_MAX, "a card")?)) } else { None },
@@ -410,9 +448,9 @@ fn write_span(out: &mut Vec<u8>, log: LogRef, from: u64, to: u64) {
     out.varint(to - from);
 }
 
-fn write_range(out: &mut Vec<u8>, log: LogRef, card: Option<&Bytes>, run: &Run) {
+fn write_range(out: &mut Vec<u8>, kind: u8, log: LogRef, card: Option<&Bytes>, run: &Run) {
     out.reserve(run.bytes() as usize + 256);
-    out.byte(RANGE);
+    out.byte(kind);
     write_ref(out, log);
     out.varint(run.start);
     match card {
@@ -486,13 +524,13 @@ fn read_space_open(r: &mut Reader<'_>) -> Result<Message, CodecError> {
     Ok(Message::SpaceOpen { token, position, cursor, root: r.array()?, follow })
 }
 
-fn read_range(r: &mut Reader<'_>, bytes: &Bytes) -> Result<Message, CodecError> {
+fn read_range(r: &mut Reader<'_>, bytes: &Bytes) -> Result<(LogRef, Option<Bytes>, Run), CodecError> {
     let (log, start) = (read_ref(r)?, read_seq(r)?);
     let (card, h_prev) =
         if start == 0 { (Some(bytes.slice_ref(r.bytes(BYTES_MAX, "a card")?)), [0; 32]) } else { (None, r.array()?) };
     let entries = read_list_long(r, bytes)?;
     let signature = r.array()?;
-    Ok(Message::Range { log, card, run: Run { start, h_prev, entries, signature } })
+    Ok((log, card, Run { start, h_prev, entries, signature }))
 }
 
 /// Entries are many in a run of tiny ones, so their count is bounded by the message alone.

@@ -594,7 +594,7 @@ impl World<'_> {
                 }
                 false
             }
-            Event::Joined { .. } | Event::Admitted { .. } | Event::Read { .. } => {
+            Event::Joined { .. } | Event::Admitted { .. } | Event::Read { .. } | Event::Restated { .. } => {
                 self.point(peer, Point::Other, None, &[]);
                 false
             }

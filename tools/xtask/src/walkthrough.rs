@@ -43,7 +43,8 @@ pub(crate) fn run() -> Result<(), Failure> {
 }
 
 fn is_page(path: &Path) -> bool {
-    [Path::new("README.md"), Path::new("scenarios/README.md")].contains(&path) || (path.starts_with("docs") && path.extension().is_some_and(|found| found == "md"))
+    [Path::new("README.md"), Path::new("scenarios/README.md")].contains(&path)
+        || (path.starts_with("docs") && path.extension().is_some_and(|found| found == "md"))
 }
 
 fn blocks(text: &str) -> Vec<Block> {

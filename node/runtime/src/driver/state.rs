@@ -327,9 +327,11 @@ impl Core {
                 }
             }
             Event::Forked { log } => {
-                if self.troubles.insert(Trouble::Forked(log)) {
-                    tracing::warn!(%log, "a log has two histories");
-                }
+                tracing::warn!(%log, "a log has several histories");
+                self.troubles.insert(Trouble::Forked(log));
+            }
+            Event::Restated { doc, entries } => {
+                tracing::warn!(doc = %doc.doc, entries, "what stood in a history that does not count was written again");
             }
             Event::Mismatch { space } => {
                 if self.troubles.insert(Trouble::Mismatch(space.0)) {

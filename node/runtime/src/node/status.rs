@@ -243,8 +243,11 @@ fn trouble_finding(trouble: Trouble) -> Finding {
             finding(Level::Warning, "logs", message)
         }
         Trouble::Forked(log) => {
-            let message = format!("log {log} has two histories: a copy of that device's store was used");
-            finding(Level::Problem, "logs", message)
+            let message = format!(
+                "log {log} has several histories: a copy of that device's store was used. All replicas choose the same one, \
+                 and what its author wrote in the others is written again"
+            );
+            finding(Level::Warning, "logs", message)
         }
         Trouble::Mismatch(_) => {
             let message = "repair did not make a space equal with a peer: please report it with both logs".to_owned();

@@ -91,7 +91,7 @@ struct Open {
     session: Session,
     device: DeviceId,
     spaces: Vec<SpaceNo>,
-    serving: BTreeMap<LogNo, Serving>,
+    serving: BTreeMap<(LogNo, bool), Serving>,
     acked: BTreeMap<LogNo, u64>,
     messages_in: u64,
     messages_out: u64,

@@ -2,12 +2,14 @@
 
 use super::{Links, Open, State};
 use crate::endpoint::event::{CloseReason, Event, LinkId};
-use crate::ids::DeviceId;
-use crate::ledger::{Batch, Effect, Ledger, Refusal, Run};
+use crate::ids::{DeviceId, LogId};
+use crate::ledger::{Batch, Effect, Ledger, Refusal, Run, forks};
 use crate::log::{ChainError, Head};
-use crate::sync::session::Action;
+use crate::sync::session::{Action, Taken};
 use crate::sync::{LogNo, SpaceNo};
 use crate::wire::close::CloseCode;
+use crate::wire::message as wire;
+use bytes::Bytes;
 use std::collections::VecDeque;
 
 impl Links {
@@ -124,10 +126,9 @@ impl Open {
                 let no = match ledger.accept(&run, batch) {
                     Ok(no) => no,
                     Err(Refusal::Forked) => {
-                        events.push_back(Event::Forked { log });
                         let Some(no) = ledger.book.by_id(&log) else { return Ok(()) };
-                        self.with(ledger, |session, view| session.hint_fork(view, no));
-                        no
+                        self.with(ledger, |session, view| session.handle_refused(view, no));
+                        return Ok(());
                     }
                     Err(refusal) => return Err(CloseReason::Ours(close_code(refusal))),
                 };
@@ -146,16 +147,50 @@ impl Open {
             Action::Retire { log } => {
                 retire(ledger, self.device, log, batch, events);
             }
-            Action::Fork { log, .. } => {
-                retire(ledger, self.device, log, batch, events);
-                events.push_back(Event::Forked { log: ledger.book.log(log).id });
+            Action::ReadBranch { log, seq, h, from, bytes_max } => {
+                let history = ledger.history_with(log, seq, &h);
+                self.serve_branch(ledger, id, history, from, bytes_max);
             }
+            Action::ReceivedBranch { log, card, run } => self.take_branch(ledger, log, card, run, batch)?,
             Action::Mismatch { space } => events.push_back(Event::Mismatch { space }),
             Action::Gone { .. } | Action::App { .. } | Action::Pong { .. } => {}
             Action::Renew => return Err(CloseReason::Ours(CloseCode::Renew)),
             Action::Closed { code, .. } => return Err(CloseReason::Theirs(code)),
         }
         Ok(())
+    }
+}
+
+impl Open {
+    /// Takes a run of one history of a log.
+    fn take_branch(
+        &mut self,
+        ledger: &mut Ledger,
+        log: LogId,
+        card: Option<Bytes>,
+        run: wire::Run,
+        batch: &mut Batch,
+    ) -> Result<(), CloseReason> {
+        let (start, end) = (run.start, run.end());
+        let run = Run { log, card, start, h_prev: run.h_prev, entries: run.entries, signature: run.signature };
+        let taken = match ledger.accept_branch(&run, batch) {
+            Ok(forks::Taken::Yes(_)) => Taken::Yes,
+            Ok(forks::Taken::Detached) => Taken::Detached,
+            Ok(forks::Taken::Later) => Taken::Later,
+            Err(Refusal::Forked) => Taken::No,
+            Err(refusal) => return Err(CloseReason::Ours(close_code(refusal))),
+        };
+        self.with(ledger, |session, view| session.handle_taken(view, start, end, taken));
+        Ok(())
+    }
+}
+
+impl Links {
+    /// The histories of a log can be told apart now: those that wait for that are asked for.
+    pub(in crate::endpoint) fn resume_branches(&mut self, ledger: &Ledger, log: LogNo) {
+        for open in self.sessions() {
+            open.with(ledger, |session, view| session.resume_branches(view, log));
+        }
     }
 }
 

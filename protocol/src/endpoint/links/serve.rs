@@ -29,6 +29,28 @@ impl Open {
             self.with(ledger, |session, view| session.handle_entries(view, log, run));
             return;
         }
+        self.read(ledger, link, log, (from, bytes_max), [ServePart::Entries, ServePart::Heads]);
+    }
+
+    /// Reads a run of one history, from an entry at `from` or the first one that stands under its number.
+    pub(super) fn serve_branch(&mut self, ledger: &mut Ledger, link: LinkId, log: LogNo, from: u64, bytes_max: usize) {
+        let from = from.max(ledger.rows_from(log));
+        match recent_run(ledger, log, from, bytes_max) {
+            Some(run) => self.with(ledger, |session, view| session.handle_branch(view, Some(run))),
+            None => {
+                self.read(ledger, link, log, (from, bytes_max), [ServePart::BranchEntries, ServePart::BranchHeads]);
+            }
+        }
+    }
+
+    fn read(
+        &mut self,
+        ledger: &mut Ledger,
+        link: LinkId,
+        log: LogNo,
+        (from, bytes_max): (u64, usize),
+        [entries_part, heads_part]: [ServePart; 2],
+    ) {
         let scan = |table, bytes_max| Scan {
             table,
             from: entry_key(EntryRef { log, seq: from }),
@@ -36,22 +58,28 @@ impl Open {
             bytes_max,
         };
         let entries = scan(Table::Entry, bytes_max + OVERREAD_BYTES);
-        ledger.store.scan(entries, Work::Serve { link, log, part: ServePart::Entries });
-        ledger.store.scan(scan(Table::Head, HEADS_BYTES_MAX), Work::Serve { link, log, part: ServePart::Heads });
-        self.serving.insert(log, Serving { from, bytes_max, entries: None, heads: None });
+        ledger.store.scan(entries, Work::Serve { link, log, part: entries_part });
+        ledger.store.scan(scan(Table::Head, HEADS_BYTES_MAX), Work::Serve { link, log, part: heads_part });
+        let serving = Serving { from, bytes_max, entries: None, heads: None };
+        self.serving.insert((log, entries_part.is_branch()), serving);
     }
 
     fn served(&mut self, ledger: &Ledger, log: LogNo, part: ServePart, rows: Vec<Row>) {
-        let Some(serving) = self.serving.get_mut(&log) else { return };
+        let at = (log, part.is_branch());
+        let Some(serving) = self.serving.get_mut(&at) else { return };
         match part {
-            ServePart::Entries => serving.entries = Some(rows),
-            ServePart::Heads => serving.heads = Some(rows),
+            ServePart::Entries | ServePart::BranchEntries => serving.entries = Some(rows),
+            ServePart::Heads | ServePart::BranchHeads => serving.heads = Some(rows),
         }
         if serving.entries.is_none() || serving.heads.is_none() {
             return;
         }
-        let Some(serving) = self.serving.remove(&log) else { return };
+        let Some(serving) = self.serving.remove(&at) else { return };
         let run = stored_run(ledger, log, &serving);
+        if part.is_branch() {
+            self.with(ledger, |session, view| session.handle_branch(view, run));
+            return;
+        }
         self.with(ledger, |session, view| match run {
             Some(run) => session.handle_entries(view, log, run),
             None => {

@@ -34,6 +34,8 @@ pub(super) struct Inbound {
     flights: VecDeque<Flight>,
     /// Whether a head without entries was handed to the endpoint.
     head_flight: Option<u64>,
+    /// Histories of the log that are being fetched.
+    pub(super) branches: usize,
 }
 
 /// Bytes handed to the endpoint; their credit goes back when they are durable.
@@ -54,7 +56,15 @@ pub(super) struct Head {
 
 impl Inbound {
     pub(super) fn is_pending(&self) -> bool {
-        self.need.is_some() || !self.flights.is_empty() || self.head_flight.is_some()
+        self.need.is_some() || !self.flights.is_empty() || self.head_flight.is_some() || self.branches > 0
+    }
+
+    /// Waits for nothing any more but histories. Returns the credit that goes back.
+    pub(super) fn let_go(&mut self) -> Vec<(Class, u64)> {
+        (self.need, self.wanted, self.fetch, self.head_flight) = (None, None, None, None);
+        (self.want_due, self.card_due, self.dropped) = (false, false, false);
+        self.next = 0;
+        self.flights.drain(..).map(|flight| (flight.class, flight.bytes)).collect()
     }
 
     /// Whether the store's state is all that this replica wants of what was announced.
@@ -116,7 +126,12 @@ impl Session {
         id: LogId,
         seq: u64,
     ) -> Result<(), SessionError> {
-        let tip_to = self.view(catalog, &id).map_or(0, |(_, view)| view.tip_to());
+        let view = self.view(catalog, &id);
+        if let Some((no, _)) = view.as_ref().filter(|(_, view)| view.is_forked()) {
+            self.hint_fork(catalog, *no);
+            return Ok(());
+        }
+        let tip_to = view.map_or(0, |(_, view)| view.tip_to());
         if tip_to > seq + 1 {
             self.offer(catalog, space, id, seq + 1);
             return Ok(());
@@ -181,6 +196,11 @@ impl Session {
             return Ok(());
         };
         let (start, end) = (run.start, run.end());
+        if let Some((no, _)) = self.view(catalog, &id).filter(|(_, view)| view.is_forked()) {
+            self.credit_due[class.index()] += bytes;
+            self.hint_fork(catalog, no);
+            return Ok(());
+        }
         let held = self.view(catalog, &id).map(|(_, view)| view.entries_to);
         let inbound = &mut self.stream(space, id)?.inbound;
         let asked = |range: Option<(u64, u64)>| range.is_some_and(|(from, to)| from <= start && start < to);
@@ -223,18 +243,17 @@ impl Session {
         }
         let to = head.seq + 1;
         let view = self.view(catalog, &id);
+        let contradicts = |view: &LogView| view.tip.as_ref().is_some_and(|tip| tip.seq == head.seq && tip.h != head.h);
+        if let Some((no, _)) = view.as_ref().filter(|(_, view)| view.is_forked() || contradicts(view)) {
+            self.hint_fork(catalog, *no);
+            return Ok(());
+        }
         let stream = self.stream(space, id)?;
         stream.outbound.peer_has_head(to);
         stream.inbound.head_came = stream.inbound.head_came.max(to);
         if let Some((log, view)) = &view
             && view.tip_to() >= to
         {
-            let h = view.tip.as_ref().filter(|tip| tip.seq == head.seq && tip.h != head.h);
-            if h.is_some() {
-                let mut short = [0; 8];
-                short.copy_from_slice(&head.h[..8]);
-                self.actions.push_back(Action::Fork { log: *log, seq: head.seq, h: short });
-            }
             self.acks_due.insert(id);
             self.settle_inbound(catalog, *log);
             return Ok(());
@@ -265,6 +284,7 @@ impl Session {
         reason: GoneReason,
     ) -> Result<(), SessionError> {
         let Some((space, id)) = self.resolve(log)? else { return Ok(()) };
+        self.on_branch_gone(catalog, id);
         let inbound = &mut self.stream(space, id)?.inbound;
         inbound.is_gone = true;
         inbound.gone = Some((from, to));
@@ -282,6 +302,11 @@ impl Session {
     /// Acknowledges what became durable, gives back its credit and asks for what is still missing.
     pub(super) fn settle_inbound(&mut self, catalog: &dyn Catalog, log: LogNo) {
         let view = catalog.log(log);
+        if view.is_forked() {
+            self.let_go(&view.id);
+            self.check_settled(catalog, view.space);
+            return;
+        }
         let Some(stream) = self.streams.get_mut(&view.id) else { return };
         let bodies = catalog.bodies(view.space, Some(log));
         let inbound = &mut stream.inbound;
@@ -311,7 +336,7 @@ impl Session {
 
     /// What may be acknowledged to the peer of what it sent.
     pub(super) fn durable_to(&self, view: &LogView) -> Option<u64> {
-        let inbound = &self.streams.get(&view.id)?.inbound;
+        let inbound = &self.streams.get(&view.id).filter(|_| !view.is_forked())?.inbound;
         let heads = view.tip_to().min(inbound.head_came);
         let entries = view.entries_to.min(inbound.entries_came);
         let to = if inbound.head_came > inbound.entries_came { heads } else { entries };

@@ -25,7 +25,8 @@ pub(super) struct Outbound {
     gone_due: Option<(u64, u64, GoneReason)>,
     /// What the peer asked for while it was not here: it is sent should it come.
     absent: Option<(u64, u64)>,
-    pub(super) fork_due: Option<(u64, [u8; 32])>,
+    /// The ends of all histories that are held are to be told.
+    pub(super) forks_due: bool,
 }
 
 /// What a peer asks for.
@@ -65,14 +66,14 @@ impl Default for Outbound {
             head_due: None,
             gone_due: None,
             absent: None,
-            fork_due: None,
+            forks_due: false,
         }
     }
 }
 
 impl Outbound {
     pub(super) fn is_busy(&self) -> bool {
-        !matches!(self.state, State::Idle) || self.head_due.is_some() || self.gone_due.is_some()
+        !matches!(self.state, State::Idle) || self.head_due.is_some() || self.gone_due.is_some() || self.forks_due
     }
 
     pub(super) fn is_unacked(&self) -> bool {
@@ -97,6 +98,12 @@ impl Outbound {
         self.head_to = self.head_to.max(to);
     }
 
+    /// Sends nothing more of the log, and waits for no ack.
+    pub(super) fn let_go(&mut self) {
+        (self.next, self.asked, self.head_due, self.gone_due) = (None, None, None, None);
+        self.acked = self.acked.max(self.sent);
+    }
+
     fn start(&mut self, at: u64) {
         self.next = Some(at);
         self.from = at;
@@ -109,6 +116,11 @@ impl Session {
     pub fn handle_grown(&mut self, catalog: &dyn Catalog, log: LogNo, from: u64) {
         self.settle_inbound(catalog, log);
         let view = catalog.log(log);
+        if view.is_forked() {
+            self.hint_fork(catalog, log);
+            self.pump(catalog);
+            return;
+        }
         if view.entries_to < view.tip_to() {
             self.fetch_lagging(catalog, log);
         }
@@ -179,7 +191,11 @@ impl Session {
     /// Starts or continues sending a log to a peer that needs it from `next` on, in the way that the peer follows.
     pub(super) fn offer(&mut self, catalog: &dyn Catalog, space: SpaceNo, id: LogId, next: u64) {
         let follows_all = self.spaces.get(&space).is_some_and(|space| space.peer_follows_all());
-        let Some((_, view)) = self.view(catalog, &id) else { return };
+        let Some((no, view)) = self.view(catalog, &id) else { return };
+        if view.is_forked() {
+            self.hint_fork(catalog, no);
+            return;
+        }
         let Ok(stream) = self.stream(space, id) else { return };
         stream.outbound.peer_has(next);
         if !follows_all || (view.entries_to <= next && view.entries_to < view.tip_to()) {
@@ -190,7 +206,11 @@ impl Session {
 
     /// Sends the newest head if the peer doesn't know it.
     pub(super) fn offer_head(&mut self, catalog: &dyn Catalog, space: SpaceNo, id: LogId, with_card: bool) {
-        let Some((_, view)) = self.view(catalog, &id) else { return };
+        let Some((no, view)) = self.view(catalog, &id) else { return };
+        if view.is_forked() {
+            self.hint_fork(catalog, no);
+            return;
+        }
         let Ok(stream) = self.stream(space, id) else { return };
         let outbound = &mut stream.outbound;
         if view.tip_to() > outbound.head_to {
@@ -293,6 +313,10 @@ impl Session {
         let Want { from, to, again } = want;
         let Some((space, id)) = self.resolve(log)? else { return Ok(()) };
         let follows_all = self.spaces.get(&space).is_some_and(|space| space.is_begun() && space.peer_follows_all());
+        if let Some((no, _)) = self.view(catalog, &id).filter(|(_, view)| view.is_forked()) {
+            self.hint_fork(catalog, no);
+            return Ok(());
+        }
         let Some((_, view)) = self.view(catalog, &id).filter(|(_, view)| from < view.entries_to) else {
             self.stream(space, id)?.outbound.absent = Some((from, to));
             self.refuse(id, from, to, GoneReason::Absent);
@@ -342,37 +366,11 @@ impl Session {
         Ok(())
     }
 
-    pub(super) fn on_fork_hint(
-        &mut self,
-        catalog: &dyn Catalog,
-        log: LogRef,
-        seq: u64,
-        h: [u8; 32],
-    ) -> Result<(), SessionError> {
-        let Some((_, id)) = self.resolve(log)? else { return Ok(()) };
-        if let Some(log) = catalog.log_by_id(&id) {
-            let mut short = [0; 8];
-            short.copy_from_slice(&h[..8]);
-            self.actions.push_back(Action::Fork { log, seq, h: short });
-        }
-        Ok(())
-    }
-
-    /// Tells the peer of the head that is held of a log of which it sent another history.
-    pub fn hint_fork(&mut self, catalog: &dyn Catalog, log: LogNo) {
-        let view = catalog.log(log);
-        if let Some(tip) = view.tip
-            && self.introduce(view.space, view.id)
-            && let Ok(stream) = self.stream(view.space, view.id)
-        {
-            stream.outbound.fork_due = Some((tip.seq, tip.h));
-            self.set_due(view.id);
-        }
-    }
-
     /// Builds what is due about a log that is ours to tell.
     pub(super) fn build_outbound(&mut self, catalog: &dyn Catalog, id: LogId) {
-        let tip_and_card = self.view(catalog, &id).and_then(|(_, view)| view.tip.zip(Some(view.card)));
+        let view = self.view(catalog, &id);
+        let ends = view.as_ref().map(|(_, view)| view.ends()).unwrap_or_default();
+        let tip_and_card = view.and_then(|(_, view)| view.tip.zip(Some(view.card)));
         let Some(space) = self.streams.get(&id).map(|stream| stream.space) else { return };
         if !self.introduce(space, id) {
             return;
@@ -382,8 +380,8 @@ impl Session {
         if let Some((from, to, reason)) = outbound.gone_due.take() {
             self.built.push_back(Message::Gone { log, from, to, reason });
         }
-        if let Some((seq, h)) = outbound.fork_due.take() {
-            self.built.push_back(Message::ForkHint { log, seq, h });
+        if core::mem::take(&mut outbound.forks_due) {
+            self.built.extend(ends.into_iter().map(|(seq, h)| Message::ForkHint { log, seq, h }));
         }
         if let (Some(due), Some((tip, card))) = (outbound.head_due.take(), tip_and_card) {
             outbound.head_to = tip.seq + 1;

@@ -46,6 +46,8 @@ pub(super) struct Space {
     /// Logs of which something is still to come or to become durable here.
     pub(super) pending: usize,
     settled_sent: Option<u64>,
+    /// Whether we said once more that all is announced because roots differed.
+    resettled: bool,
     settled: Option<Settled>,
     cursor: Option<Cursor>,
 }
@@ -218,7 +220,11 @@ impl Session {
         let (peer_was_empty, peer_follows_all) = (space.peer_was_empty(), space.peer_follows_all());
         let mut logs = Vec::new();
         for id in ids {
-            let Some((_, view)) = self.view(catalog, &id) else { continue };
+            let Some((log, view)) = self.view(catalog, &id) else { continue };
+            if view.is_forked() {
+                self.hint_fork(catalog, log);
+                continue;
+            }
             let known = self.streams.get(&id).and_then(|stream| stream.outbound.next);
             if let Some(next) = known.or(peer_was_empty.then_some(0)) {
                 self.offer(catalog, no, id, next);
@@ -286,6 +292,12 @@ impl Session {
             } else {
                 self.actions.push_back(Action::Mismatch { space: no });
             }
+        }
+        // Our word may have come while the dialler was still busy: it is said once more, so that it can compare.
+        if is_comparable && !self.link.initiator && catalog.root(no) != settled.root && !space.resettled {
+            space.resettled = true;
+            space.restart_settling();
+            self.spaces_due.insert(no);
         }
         let cursor = Cursor { incarnation: self.link.peer_incarnation, position: settled.position };
         self.save_cursor(no, cursor);

@@ -146,7 +146,7 @@ impl Session {
         if let Some(message) = self.app_due.pop_front() {
             return Some(message);
         }
-        self.next_credit().or_else(|| self.next_ack(catalog))
+        self.next_branch_want().or_else(|| self.next_credit()).or_else(|| self.next_ack(catalog))
     }
 
     fn next_credit(&mut self) -> Option<Message> {

@@ -3,8 +3,7 @@
 //! Each node that a side sends is answered in full, by nodes of the other side or by transfers, and the answer is
 //! counted, so that both sides know when the walk is over.
 
-use super::{Action, Session, SessionError};
-use crate::ids::LogId;
+use super::{Session, SessionError};
 use crate::sync::{Catalog, LeafItem, NodeView, Scope, SpaceNo};
 use crate::wire::message::{LEAF_MAX, Message, NODES_MAX, Node};
 use std::collections::VecDeque;
@@ -210,30 +209,13 @@ impl Session {
                 if seq != other_seq {
                     self.introduce(no, *id);
                     self.on_peer_has(catalog, no, *id, *other_seq)?;
-                } else if h != other_h {
-                    self.report_fork(catalog, no, *id, *other_seq, *other_h)?;
+                } else if h != other_h
+                    && let Some(log) = catalog.log_by_id(id)
+                {
+                    self.hint_fork(catalog, log);
                 }
             }
             _ => {}
-        }
-        Ok(())
-    }
-
-    fn report_fork(
-        &mut self,
-        catalog: &dyn Catalog,
-        no: SpaceNo,
-        id: LogId,
-        seq: u64,
-        h: [u8; 8],
-    ) -> Result<(), SessionError> {
-        if let Some((log, view)) = self.view(catalog, &id)
-            && let Some(tip) = view.tip
-        {
-            self.introduce(no, id);
-            self.stream(no, id)?.outbound.fork_due = Some((seq, tip.h));
-            self.set_due(id);
-            self.actions.push_back(Action::Fork { log, seq, h });
         }
         Ok(())
     }

@@ -272,7 +272,7 @@ impl Catalog for View<'_> {
             Tip { seq, h, signature: sign(&id, seq, &h) }
         });
         let (class, entries_to, mine) = (log.class, log.entries_to, log.mine);
-        LogView { id, space: SPACE, class, card: card(log, &id), tip, entries_to, mine }
+        LogView { id, space: SPACE, class, card: card(log, &id), tip, entries_to, mine, leaves: Vec::new() }
     }
     fn log_by_id(&self, id: &LogId) -> Option<LogNo> {
         self.0.numbers.get(id).copied()
@@ -381,10 +381,18 @@ impl World {
                     Action::SaveCursor { cursor, .. } => {
                         self.stores[me].cursors.insert(peer, cursor);
                     }
+                    // Histories are told apart by chain hashes, which these stores have none of.
+                    Action::ReadBranch { .. } => {
+                        let store = &self.stores[me];
+                        if let Some(session) = self.sessions.get_mut(&(me, peer)) {
+                            session.handle_branch(&View(store, peer), None);
+                        }
+                        self.actions.push((me, action));
+                    }
                     other @ (Action::Acked { .. }
                     | Action::Gone { .. }
                     | Action::Retire { .. }
-                    | Action::Fork { .. }
+                    | Action::ReceivedBranch { .. }
                     | Action::Mismatch { .. }
                     | Action::App { .. }
                     | Action::Pong { .. }

@@ -1,0 +1,207 @@
+//! Restating: what this store wrote and what does not count any more is said again, once, in a log that counts.
+//!
+//! Nobody restates what others wrote: each store does so for its own entries (`spec/exclusion.md`, section 5).
+
+use super::{Doc, Shelf, read_index};
+use crate::access::{At, Forks};
+use crate::document::{CheckedUpdate, Replica, Update, check};
+use crate::endpoint::Event;
+use crate::identity::peer_id;
+use crate::ledger::rows::restated_row;
+use crate::ledger::{Batch, DocRef, EntryRef, Ledger, forks};
+use crate::sync::LogNo;
+use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// How many documents are looked at at a time.
+const REPAIRING_MAX: usize = 8;
+
+impl Shelf {
+    /// Looks at the next documents that entries touch which do not count.
+    pub(crate) fn repair(&mut self, ledger: &mut Ledger) {
+        while self.repairing.len() < REPAIRING_MAX
+            && let Some(doc) = ledger.affected.pop_first()
+        {
+            self.repairing.insert(doc);
+            if self.dirty.contains(&doc) {
+                self.flush(ledger);
+            }
+            let life = self.new_life();
+            match self.docs.get_mut(&doc) {
+                Some(state) => {
+                    state.repairing = true;
+                    self.start_over(ledger, doc);
+                }
+                None => {
+                    read_index(ledger, doc, life);
+                    self.docs.insert(doc, Doc { repairing: true, ..Doc::new(life) });
+                }
+            }
+        }
+    }
+
+    /// Restates in a document that was just read what this store wrote in it and does not count.
+    pub(super) fn restate(&mut self, ledger: &mut Ledger, doc: DocRef, events: &mut VecDeque<Event>) {
+        let Some(state) = self.docs.get_mut(&doc).filter(|state| state.repairing && state.ready) else { return };
+        state.repairing = false;
+        self.repairing.remove(&doc);
+        let unpinned = state.pins == 0;
+        let own = state.to_restate(ledger, doc);
+        if let Some(last) = own.last().copied() {
+            let said = self.say_again(ledger, doc, &own, last);
+            if said {
+                events.push_back(Event::Restated { doc, entries: own.len() });
+            }
+        }
+        if let Some(state) = self.docs.get_mut(&doc) {
+            state.opened.clear();
+            if unpinned && !self.idle.contains(&doc) {
+                self.idle.push_back(doc);
+            }
+        }
+        self.evict(ledger);
+    }
+
+    fn say_again(&mut self, ledger: &mut Ledger, doc: DocRef, own: &[EntryRef], last: EntryRef) -> bool {
+        let mut batch = Batch::default();
+        let Some(peer) = self.fresh_writer(ledger, doc, &mut batch) else {
+            ledger.submit(batch);
+            return false;
+        };
+        let Some(state) = self.docs.get_mut(&doc) else { return false };
+        let at = state.parts.get(&last).map(|part| part.at);
+        let Some((updates, at)) = state.restated(ledger, own, peer).zip(at) else {
+            ledger.submit(batch);
+            return false;
+        };
+        let mut said = !updates.is_empty();
+        for update in updates {
+            said &= self.append_restated(ledger, doc, update, &at, peer, &mut batch);
+        }
+        for entry in own {
+            let upto = ledger.restated.entry((doc, entry.log)).or_default();
+            *upto = (*upto).max(entry.seq + 1);
+            batch.ops.push(restated_row(doc, entry.log, *upto));
+        }
+        ledger.submit(batch);
+        said
+    }
+
+    /// The peer id of a live log that has no operation in a document yet: a new log if need be.
+    fn fresh_writer(&mut self, ledger: &mut Ledger, doc: DocRef, batch: &mut Batch) -> Option<u64> {
+        let space = ledger.partition(doc.partition).space;
+        ledger.space(space).current_epoch()?;
+        let log = ledger.live_log(doc.partition, batch).ok()?;
+        let peer = peer_id(&ledger.book.log(log).id);
+        let known = self.docs.get(&doc).is_some_and(|state| state.replica.version().contains_key(&peer));
+        if !known {
+            return Some(peer);
+        }
+        ledger.submit(core::mem::take(batch));
+        self.flush(ledger);
+        ledger.finish_log(log);
+        batch.touch(log, false);
+        ledger.partitions[doc.partition.0 as usize].live = None;
+        let log = ledger.live_log(doc.partition, batch).ok()?;
+        Some(peer_id(&ledger.book.log(log).id))
+    }
+
+    fn append_restated(
+        &mut self,
+        ledger: &mut Ledger,
+        doc: DocRef,
+        update: Update,
+        at: &At,
+        peer: u64,
+        batch: &mut Batch,
+    ) -> bool {
+        let Ok(checked) = check(update.bytes.clone(), peer, update.start) else { return false };
+        let extension = Bytes::from(forks::encode_restates(at));
+        if self.append_saying(ledger, doc.partition, vec![(doc, update)], extension, batch).is_err() {
+            return false;
+        }
+        let Some(state) = self.docs.get_mut(&doc) else { return false };
+        state.cached = false;
+        state.replica.import(vec![checked]).is_ok()
+    }
+}
+
+impl Doc {
+    /// Entries of this store that do not count and were not restated, in the order of their logs.
+    fn to_restate(&self, ledger: &Ledger, doc: DocRef) -> Vec<EntryRef> {
+        let is_said = |at: &EntryRef| ledger.restated.get(&(doc, at.log)).is_some_and(|upto| at.seq < *upto);
+        // What restates something that counts again, or what another entry restates as well, is not said once more.
+        let says_again = |at: &EntryRef| self.parts.get(at).is_some_and(|part| part.restates.is_some());
+        self.left_out.iter().copied().filter(|at| ledger.wrote(*at) && !is_said(at) && !says_again(at)).collect()
+    }
+
+    /// The updates that say own entries again, on top of what counts and they built on.
+    /// `None` while some of what they built on is not here.
+    fn restated(&self, ledger: &Ledger, own: &[EntryRef], peer: u64) -> Option<Vec<Update>> {
+        let past = self.past(ledger, own);
+        let (base, rest): (BTreeSet<EntryRef>, BTreeSet<EntryRef>) =
+            past.into_iter().partition(|at| !self.left_out.contains(at));
+        let mut ends = BTreeMap::new();
+        let base = self.in_order(ledger, &base, &mut ends)?;
+        let rest = self.in_order(ledger, &rest, &mut ends)?;
+        Replica::restate(&base, &rest, peer).ok()
+    }
+
+    /// The entries that others build on, themselves included.
+    fn past(&self, ledger: &Ledger, of: &[EntryRef]) -> BTreeSet<EntryRef> {
+        let mut past: BTreeSet<EntryRef> = of.iter().copied().collect();
+        let mut open: Vec<EntryRef> = of.to_vec();
+        while let Some(part) = open.pop().and_then(|at| self.parts.get(&at)) {
+            let before = |other: &At| {
+                let earlier = other.log == part.at.log && other.seq < part.at.seq && ledger.leads_to(other, &part.at);
+                earlier
+                    || part
+                        .deps
+                        .iter()
+                        .any(|dep| dep.log == other.log && other.seq <= dep.seq && ledger.leads_to(other, dep))
+            };
+            for other in self.parts.values().filter(|other| before(&other.at)) {
+                if past.insert(other.key) {
+                    open.push(other.key);
+                }
+            }
+        }
+        past
+    }
+
+    /// The updates of some entries, in an order in which they can be imported.
+    fn in_order(
+        &self,
+        ledger: &Ledger,
+        entries: &BTreeSet<EntryRef>,
+        ends: &mut BTreeMap<u64, u32>,
+    ) -> Option<Vec<CheckedUpdate>> {
+        let mut left: Vec<(u64, &Vec<u8>)> = self
+            .opened
+            .iter()
+            .filter(|((at, _), _)| entries.contains(at))
+            .map(|((at, _), bytes)| (peer_of(ledger, at.log), bytes))
+            .collect();
+        let mut ordered = Vec::new();
+        loop {
+            let before = left.len();
+            left.retain(|(peer, bytes)| {
+                let end = |peer: &u64| ends.get(peer).copied().unwrap_or(0);
+                let fits = check((*bytes).clone(), *peer, end(peer))
+                    .ok()
+                    .filter(|update| update.deps().iter().all(|(peer, counter)| *counter < end(peer)));
+                let Some(update) = fits else { return true };
+                ends.insert(*peer, update.end());
+                ordered.push(update);
+                false
+            });
+            if left.len() == before {
+                return left.is_empty().then_some(ordered);
+            }
+        }
+    }
+}
+
+fn peer_of(ledger: &Ledger, log: LogNo) -> u64 {
+    peer_id(&ledger.book.log(log).id)
+}

@@ -1,0 +1,243 @@
+//! Logs with several histories: each side tells the heads at the ends of those that it holds, and asks for the ones
+//! that it lacks, one run at a time. Nothing of such a log is streamed, announced or acknowledged (`spec/sync.md`,
+//! section 10).
+
+use super::{Action, Session, SessionError};
+use crate::ids::LogId;
+use crate::sync::{Catalog, LogNo};
+use crate::wire::message::{GoneReason, LogRef, Message, Run};
+use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Most histories that a peer may have us ask for at a time.
+const WANTS_MAX: usize = 1024;
+/// How far before our own end the first question begins; each further one begins sixteen times as far back.
+const STEP: u64 = 64;
+
+/// A head at the end of a history.
+pub(super) type End = (u64, [u8; 32]);
+
+/// What is known of histories on this link.
+#[derive(Debug, Default)]
+pub(super) struct Branches {
+    wants: BTreeMap<(LogId, End), Want>,
+    /// What was asked for and has not come.
+    asked: Option<(LogId, End)>,
+    /// What the peer asked for.
+    serving: Option<LogId>,
+    queued: BTreeMap<LogId, (End, u64)>,
+    told: BTreeMap<LogId, Vec<End>>,
+    heard: BTreeSet<(LogId, End)>,
+}
+
+/// A history that is to be fetched.
+#[derive(Debug)]
+struct Want {
+    from: u64,
+    step: u64,
+    /// The store is not ready for it.
+    waits: bool,
+}
+
+/// What became of a run that was handed to the endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// It is staged, or was held.
+    Yes,
+    /// What it follows is not held.
+    Detached,
+    /// The endpoint will say when to ask again.
+    Later,
+    /// It will not be stored.
+    No,
+}
+
+impl Session {
+    /// Tells the peer which histories of a log are held, unless it was told that already.
+    pub fn hint_fork(&mut self, catalog: &dyn Catalog, log: LogNo) {
+        let view = catalog.log(log);
+        let ends = view.ends();
+        if ends.is_empty() || self.branches.told.get(&view.id) == Some(&ends) {
+            return;
+        }
+        if self.introduce(view.space, view.id)
+            && let Ok(stream) = self.stream(view.space, view.id)
+        {
+            stream.outbound.forks_due = true;
+            self.branches.told.insert(view.id, ends);
+            self.account(&view.id);
+            self.set_due(view.id);
+        }
+    }
+
+    pub(super) fn on_fork_hint(
+        &mut self,
+        catalog: &dyn Catalog,
+        log: LogRef,
+        seq: u64,
+        h: [u8; 32],
+    ) -> Result<(), SessionError> {
+        let Some((space, id)) = self.resolve(log)? else { return Ok(()) };
+        let view = self.view(catalog, &id);
+        let ends = view.as_ref().map(|(_, view)| view.ends()).unwrap_or_default();
+        if ends.contains(&(seq, h)) {
+            return Ok(());
+        }
+        if let Some((no, _)) = view {
+            self.hint_fork(catalog, no);
+        }
+        if !self.branches.heard.insert((id, (seq, h))) {
+            return Ok(());
+        }
+        if self.branches.wants.len() >= WANTS_MAX || self.branches.heard.len() > WANTS_MAX * 16 {
+            return Err(SessionError::TooMuch("histories of logs"));
+        }
+        let ours = ends.iter().map(|(seq, _)| seq + 1).max().unwrap_or(0).min(seq + 1);
+        let want = Want { from: ours.saturating_sub(STEP), step: STEP * 16, waits: false };
+        self.branches.wants.insert((id, (seq, h)), want);
+        self.stream(space, id)?.inbound.branches += 1;
+        self.account(&id);
+        self.set_due(id);
+        Ok(())
+    }
+
+    /// Builds the next question about a history, if none is open.
+    pub(super) fn next_branch_want(&mut self) -> Option<Message> {
+        if self.branches.asked.is_some() {
+            return None;
+        }
+        let (&(id, end), want) = self.branches.wants.iter().find(|(_, want)| !want.waits)?;
+        let log = self.handles.reference(&id)?;
+        self.branches.asked = Some((id, end));
+        Some(Message::BranchWant { log, seq: end.0, h: end.1, from: want.from })
+    }
+
+    pub(super) fn on_branch_run(&mut self, log: LogRef, card: Option<Bytes>, run: Run) -> Result<(), SessionError> {
+        let asked = self.branches.asked.map(|(id, _)| id);
+        let Some((_, id)) = self.resolve(log)?.filter(|(_, id)| asked == Some(*id)) else {
+            return Err(SessionError::Unexpected);
+        };
+        if card.as_ref().is_some_and(|card| card.len() > self.limits.card_bytes_max)
+            || run.entries.iter().any(|entry| entry.len() > self.limits.entry_bytes_max)
+        {
+            return Err(SessionError::TooMuch("a card or an entry"));
+        }
+        self.actions.push_back(Action::ReceivedBranch { log: id, card, run });
+        Ok(())
+    }
+
+    /// Answers [`Action::ReceivedBranch`] for a run of entries `start <= seq < end`.
+    pub fn handle_taken(&mut self, catalog: &dyn Catalog, start: u64, end: u64, taken: Taken) {
+        let Some(asked) = self.branches.asked.take() else { return };
+        let Some(want) = self.branches.wants.get_mut(&asked) else { return };
+        let is_over = match taken {
+            Taken::Yes => {
+                let ahead = end > want.from;
+                want.from = end;
+                end > asked.1.0 || !ahead
+            }
+            Taken::Detached => {
+                want.from = want.from.min(start).saturating_sub(want.step);
+                want.step = want.step.saturating_mul(16);
+                start == 0
+            }
+            Taken::Later => {
+                want.waits = true;
+                false
+            }
+            Taken::No => true,
+        };
+        if is_over {
+            self.end_branch(catalog, asked);
+        }
+    }
+
+    /// The store is ready for histories of a log that it was not ready for.
+    pub fn resume_branches(&mut self, catalog: &dyn Catalog, log: LogNo) {
+        let view = catalog.log(log);
+        for (_, want) in self.branches.wants.iter_mut().filter(|((id, _), _)| *id == view.id) {
+            want.waits = false;
+        }
+        self.settle_inbound(catalog, log);
+    }
+
+    fn end_branch(&mut self, catalog: &dyn Catalog, ended: (LogId, End)) {
+        self.branches.wants.remove(&ended);
+        if let Some(stream) = self.streams.get_mut(&ended.0) {
+            stream.inbound.branches -= 1;
+            let space = stream.space;
+            self.account(&ended.0);
+            self.check_settled(catalog, space);
+        }
+    }
+
+    /// The peer cannot serve a history that was asked for.
+    pub(super) fn on_branch_gone(&mut self, catalog: &dyn Catalog, id: LogId) {
+        if let Some(asked) = self.branches.asked.take_if(|(of, _)| *of == id) {
+            self.end_branch(catalog, asked);
+        }
+    }
+
+    pub(super) fn on_branch_want(
+        &mut self,
+        catalog: &dyn Catalog,
+        log: LogRef,
+        end: End,
+        from: u64,
+    ) -> Result<(), SessionError> {
+        let Some((space, id)) = self.resolve(log)? else { return Ok(()) };
+        if self.view(catalog, &id).is_none_or(|(_, view)| view.space != space) {
+            self.built.push_back(Message::Gone { log, from, to: from + 1, reason: GoneReason::Absent });
+            return Ok(());
+        }
+        if self.branches.queued.insert(id, (end, from)).is_some() || self.branches.queued.len() > WANTS_MAX {
+            return Err(SessionError::Unexpected);
+        }
+        self.serve_branch(catalog);
+        Ok(())
+    }
+
+    fn serve_branch(&mut self, catalog: &dyn Catalog) {
+        if self.branches.serving.is_some() {
+            return;
+        }
+        let Some((id, ((seq, h), from))) = self.branches.queued.pop_first() else { return };
+        let Some(log) = catalog.log_by_id(&id) else { return };
+        self.branches.serving = Some(id);
+        self.actions.push_back(Action::ReadBranch { log, seq, h, from, bytes_max: self.limits.run_bytes_max });
+    }
+
+    /// Answers [`Action::ReadBranch`]; `None` if nothing of it is held.
+    pub fn handle_branch(&mut self, catalog: &dyn Catalog, run: Option<Run>) {
+        let Some(id) = self.branches.serving.take() else { return };
+        if let Some((_, view)) = self.view(catalog, &id)
+            && let Some(log) = self.handles.reference(&id)
+        {
+            self.built.push_back(match run {
+                Some(run) => {
+                    let card = (run.start == 0).then_some(view.card);
+                    Message::BranchRun { log, card, run }
+                }
+                None => Message::Gone { log, from: 0, to: 1, reason: GoneReason::Absent },
+            });
+        }
+        self.serve_branch(catalog);
+    }
+
+    /// A run was not taken, because its log has another history here: what came for the log is let go.
+    pub fn handle_refused(&mut self, catalog: &dyn Catalog, log: LogNo) {
+        let id = catalog.log(log).id;
+        self.let_go(&id);
+        self.hint_fork(catalog, log);
+    }
+
+    /// Ends what is under way of a log as a stream: credit goes back, nothing is waited for.
+    pub(super) fn let_go(&mut self, id: &LogId) {
+        let Some(stream) = self.streams.get_mut(id) else { return };
+        for (class, bytes) in stream.inbound.let_go() {
+            self.credit_due[class.index()] += bytes;
+        }
+        stream.outbound.let_go();
+        self.account(id);
+    }
+}
