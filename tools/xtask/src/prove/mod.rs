@@ -6,6 +6,7 @@
 
 mod claims;
 mod client;
+mod clone;
 mod cost;
 mod crash;
 mod import;
@@ -23,8 +24,13 @@ use std::path::{Path, PathBuf};
 type Proof = fn(&Setting, &mut Report<'_>) -> Result<(), Failure>;
 
 /// The proofs, by the id of their claim.
-const PROOFS: &[(&str, Proof)] =
-    &[("import", import::prove), ("traces", traces::prove), ("cost", cost::prove), ("crash", crash::prove)];
+const PROOFS: &[(&str, Proof)] = &[
+    ("import", import::prove),
+    ("traces", traces::prove),
+    ("cost", cost::prove),
+    ("crash", crash::prove),
+    ("clone", clone::prove),
+];
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
