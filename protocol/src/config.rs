@@ -3,11 +3,16 @@
 //! Every queue and table of the core has its limit here. None of them decides whether an entry is valid: they delay,
 //! shed or end a link, so that replicas with other limits still converge (`spec/sync.md`, section 9).
 
+use crate::connection::transport::REKEY_MESSAGES;
+use crate::wire::hello::{Feature, VERSION, Versions};
+
 /// Bounds on one session's memory and traffic. The default suits a desktop or a small server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Largest logical message, in bytes. A protocol constant: both sides must agree.
     pub message_bytes_max: usize,
+    /// After how many messages each direction of a link takes a new key. A protocol constant: both sides must agree.
+    pub rekey_messages: u64,
     /// Largest chunk of a message while another class waits, in bytes.
     pub chunk_bytes_max: usize,
     /// How many bytes of entries one range carries at most, unless a single entry is larger.
@@ -40,6 +45,7 @@ impl Default for Limits {
         const MIB: u64 = 1024 * 1024;
         Self {
             message_bytes_max: 1024 * KIB,
+            rekey_messages: REKEY_MESSAGES,
             chunk_bytes_max: 16 * KIB,
             run_bytes_max: 256 * KIB,
             entry_bytes_max: 512 * KIB,
@@ -73,6 +79,10 @@ pub struct Config {
     pub idle_docs_max: usize,
     /// Bounds on each session.
     pub limits: Limits,
+    /// The versions of the protocol that this end offers.
+    pub versions: Versions,
+    /// What this end can do beyond the base protocol, ascending by id.
+    pub features: Vec<Feature>,
 }
 
 impl Default for Config {
@@ -86,6 +96,8 @@ impl Default for Config {
             recent_bytes_max: 8 * 1024 * 1024,
             idle_docs_max: 64,
             limits: Limits::default(),
+            versions: Versions { min: VERSION, max: VERSION },
+            features: Vec::new(),
         }
     }
 }

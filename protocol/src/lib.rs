@@ -1,6 +1,20 @@
 //! The sans-IO core of CosmicSync.
 #![forbid(unsafe_code)]
 
+#[cfg(all(planted, not(feature = "testkit")))]
+compile_error!("planted bugs are for the simulator alone: build with the feature `testkit`");
+
+/// Whether a planted bug is on: never, but under `--cfg planted`.
+macro_rules! planted {
+    ($id:literal) => {{
+        #[cfg(planted)]
+        let is_on = $crate::planted::is_on($id);
+        #[cfg(not(planted))]
+        let is_on = false;
+        is_on
+    }};
+}
+
 pub mod access;
 pub mod config;
 pub mod connection;
@@ -11,6 +25,8 @@ pub mod identity;
 pub mod ids;
 pub mod ledger;
 pub mod log;
+#[cfg(planted)]
+pub mod planted;
 pub mod pump;
 pub mod sealed;
 pub mod shelf;

@@ -96,3 +96,20 @@ fn a_silent_one_is_probed_and_then_ended() {
     }
     assert_eq!(closes(peer), [(link, CloseReason::Timeout)]);
 }
+
+#[test]
+fn one_on_which_no_message_is_ever_whole_is_ended() {
+    let mut net = Net::joined();
+    let keep_alive_us = Config::default().keep_alive_us;
+    let peer = &mut net.peers[0];
+    let link = peer.endpoint.links()[0];
+    peer.take_events();
+    // Something on the way left bytes out: what comes is taken for the length of a long message.
+    peer.endpoint.handle_bytes(peer.now, link, &[0xff, 0xff]);
+    for step in 1..=10 {
+        peer.pass(keep_alive_us / 2);
+        let over = step >= 8;
+        assert_eq!(closes(peer), if over { vec![(link, CloseReason::Timeout)] } else { Vec::new() }, "step {step}");
+        peer.endpoint.handle_bytes(peer.now, link, &[0]);
+    }
+}

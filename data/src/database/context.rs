@@ -313,10 +313,11 @@ impl Context<'_> {
         self.check_whole(doc).map(|()| found)
     }
 
-    /// Refuses a document of which something is known to be absent: it would be changed blindly.
+    /// Refuses a document of which something is known to be absent: it would be changed blindly. What its author sealed so
+    /// that nobody opens it is not absent: else any member could close any document.
     fn check_whole(&self, doc: DocRef) -> Result<(), RequestError> {
         let mut missing = self.endpoint.missing(doc);
-        missing.retain(|missing| matches!(missing, Missing::Body(_) | Missing::Sealed(_)));
+        missing.retain(|missing| matches!(missing, Missing::Body(_)));
         if missing.is_empty() { Ok(()) } else { Err(RequestError::Incomplete(missing)) }
     }
 

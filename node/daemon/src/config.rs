@@ -41,13 +41,20 @@ pub(crate) struct Net {
     pub(crate) listen: SocketAddr,
     /// Addresses to dial, beside those that `peer add` remembers.
     pub(crate) peers: Vec<String>,
-    /// Links open at once, dialled and accepted.
+    /// Links of known devices open at once, dialled and accepted.
     pub(crate) links_max: u32,
+    /// Accepted connections that are kept while nothing is known of them.
+    pub(crate) strangers_max: u32,
 }
 
 impl Default for Net {
     fn default() -> Self {
-        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, PORT)), peers: Vec::new(), links_max: 256 }
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, PORT)),
+            peers: Vec::new(),
+            links_max: 256,
+            strangers_max: 128,
+        }
     }
 }
 

@@ -14,6 +14,7 @@ pub(crate) async fn open(dir: &Path, config: &Config, links: bool) -> Result<Nod
         listen: links.then_some(config.net.listen),
         peers: config.net.peers.clone(),
         links_max: usize::try_from(config.net.links_max).unwrap_or(usize::MAX),
+        strangers_max: usize::try_from(config.net.strangers_max).unwrap_or(usize::MAX),
         bytes_max: config.store.bytes_max,
     };
     Node::open(dir, options).await

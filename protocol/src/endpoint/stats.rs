@@ -75,6 +75,11 @@ pub struct Stats {
 }
 
 impl Endpoint {
+    /// One link.
+    pub fn link(&self, link: LinkId) -> Option<LinkInfo> {
+        self.links.one_info(link)
+    }
+
     /// Figures for people and tests.
     pub fn stats(&self) -> Stats {
         Stats {

@@ -1,6 +1,6 @@
 //! Accepting others' entries: verify first, then stage.
 
-use super::book::SCATTERED_MAX;
+use super::book::SPANS_MAX;
 use super::forks::Taken;
 use super::recent::Held;
 use super::rows::{EntryRef, entry_key, put};
@@ -111,7 +111,7 @@ impl Ledger {
             self.suspect(no);
             return Err(refusal);
         }
-        if self.book.log(no).staged.held.len() >= SCATTERED_MAX && !self.book.log(no).touches(run.start, head.seq) {
+        if self.book.log(no).staged.held.len() >= SPANS_MAX / 2 && !self.book.log(no).touches(run.start, head.seq) {
             return Err(Refusal::Scattered);
         }
         if self.book.log(no).staged.held.contains_all(run.start..=head.seq) {
@@ -187,6 +187,10 @@ impl Ledger {
         }
         let log = self.book.log_mut(no);
         let tip_moved = log.staged.tip.as_ref().is_none_or(|tip| tip.seq < head.seq);
+        if fresh.is_empty() && !tip_moved {
+            // Telling sessions that the log grew would have two that both lack entries ask each other for ever.
+            return;
+        }
         log.stage_run(run.start, bytes, head, &mut batch.ops);
         batch.touch(no, tip_moved);
         self.read_entries(no, &fresh, batch);

@@ -20,10 +20,10 @@ pub(crate) const SEGMENT_ENTRIES_MAX: u64 = 64;
 /// A segment also ends once its entries reach this many bytes.
 pub(crate) const SEGMENT_BYTES_MIN: u64 = 256 * 1024;
 
-/// Most intervals of entries that the row of a log may name.
-const SPANS_MAX: usize = 4096;
-/// In how many intervals a log may be held before only entries that touch one are taken: each costs memory, and bytes
-/// of the log's row whenever it grows.
+/// Most intervals of entries that the row of a log may name. Well before, entries that touch none end the link.
+pub(crate) const SPANS_MAX: usize = 4096;
+/// Of a log held in so many intervals no more entries are asked for: each costs memory, and bytes of the log's row
+/// whenever it grows.
 pub(crate) const SCATTERED_MAX: usize = 256;
 
 /// How far a log goes, here.
@@ -87,6 +87,8 @@ pub(crate) struct Log {
     pub(crate) mine: bool,
     /// No more entries will come: it was closed by its writer, or given up by this store.
     pub(crate) closed: bool,
+    /// The card's admission has verified. A log may come before its epoch's key: it is held, and not read before.
+    pub(crate) admitted: bool,
     /// How many entries of it this store wrote itself, before it gave the log up or until now.
     pub(crate) wrote: u64,
     /// For a further history of a log: where it leaves the one that was known before.
@@ -232,6 +234,7 @@ impl Log {
             control: flags & 1 != 0,
             mine,
             closed: flags & 4 != 0,
+            admitted: false,
             wrote,
             branch,
             branches: Vec::new(),
@@ -363,6 +366,7 @@ impl Book {
             control,
             mine: false,
             closed: false,
+            admitted: false,
             wrote: 0,
             branch: None,
             branches: Vec::new(),
@@ -409,6 +413,7 @@ impl Book {
             control: main.control,
             mine: false,
             closed: true,
+            admitted: main.admitted,
             wrote: 0,
             branch: Some(branch),
             branches: Vec::new(),

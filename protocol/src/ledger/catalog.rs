@@ -1,7 +1,7 @@
 //! What a session may see of the ledger: durable state of the spaces that its peer shares.
 
 use super::Ledger;
-use super::book::{Summary, padded};
+use super::book::{SCATTERED_MAX, Summary, padded};
 use crate::ids::{DeviceId, Incarnation, LogId};
 use crate::log::Lane;
 use crate::sync::trie::{self, Trie};
@@ -158,7 +158,10 @@ impl Catalog for View<'_> {
     fn bodies(&self, space: SpaceNo, log: Option<LogNo>) -> Bodies {
         match log {
             // Several histories can be told apart only where they are held.
-            Some(log) if self.ledger.book.log(log).control || self.ledger.is_suspect(log) => Bodies::All,
+            Some(log) if self.ledger.is_suspect(log) => Bodies::All,
+            // A log of which only its author could leave out so much: others' links go on without it.
+            Some(log) if self.ledger.book.log(log).durable.held.len() >= SCATTERED_MAX => Bodies::HeadOnly,
+            Some(log) if self.ledger.book.log(log).control => Bodies::All,
             Some(_) | None => self.ledger.bodies(space),
         }
     }

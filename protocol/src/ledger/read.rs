@@ -139,6 +139,11 @@ impl Ledger {
         docs: &mut Vec<(DocRef, IndexRow)>,
         batch: &mut Batch,
     ) -> Reading {
+        match self.is_admitted(at.log) {
+            Some(true) => {}
+            Some(false) => return Reading::Done,
+            None => return Reading::Blocked,
+        }
         let log = self.book.log(at.log);
         let (space, control, owner, id) = (log.space, log.control, log.owner, log.id);
         let entry = &held.entry;
@@ -148,6 +153,10 @@ impl Ledger {
         let header = reader.open_header(&epoch.header_key, &mut self.codec);
         // An author who holds the key and writes what does not open harms only this entry: it says nothing.
         let Ok(header) = header else { return Reading::Done };
+        // Of kinds that later versions bring, and of those that have no place here, nothing is read.
+        if control != (header.kind == EntryKind::Control) {
+            return Reading::Done;
+        }
         if control {
             let section = if entry.flags() & FLAG_OPEN != 0 { 2 } else { 1 };
             let records = reader
@@ -167,12 +176,30 @@ impl Ledger {
             return Reading::Done;
         }
         let Some(owner) = owner else { return Reading::Blocked };
-        if header.kind == EntryKind::LogClose {
-            self.book.log_mut(at.log).closed = true;
-        }
         self.note_citations(at.log, &header);
-        self.index(at, held, owner.partition, &header, docs, batch);
+        match header.kind {
+            EntryKind::Update => self.index(at, held, owner.partition, &header, docs, batch),
+            EntryKind::LogClose => self.book.log_mut(at.log).closed = true,
+            EntryKind::Control
+            | EntryKind::Snapshot
+            | EntryKind::Adopt
+            | EntryKind::Erase
+            | EntryKind::Witness
+            | EntryKind::Audit
+            | EntryKind::Blob => {}
+        }
         Reading::Done
+    }
+
+    /// Whether a log's card was admitted by its epoch. `None` while that epoch's key is not known.
+    fn is_admitted(&mut self, no: LogNo) -> Option<bool> {
+        let log = self.book.log(no);
+        if !log.admitted {
+            let epoch = self.space(log.space).epochs.get(&log.card.epoch)?;
+            let admission_key = epoch.key.admission_key().verifying_key();
+            self.book.log_mut(no).admitted = log.card.verify_admission(&admission_key).is_ok();
+        }
+        Some(self.book.log(no).admitted)
     }
 
     /// Stages the rows by which an entry's documents are found.
@@ -195,6 +222,8 @@ impl Ledger {
             section_before = item.section;
             let key_at = match item.key {
                 KeyRef::Here { section } => (at, section),
+                // A key yet to come never comes: the document would wait for it for ever.
+                KeyRef::Own { seq, .. } if seq > at.seq => continue,
                 KeyRef::Own { seq, section } => (self.book.owner_of(EntryRef { log: at.log, seq }), section),
                 KeyRef::Other { log, seq, section } => {
                     let named = header.logs.get(log as usize).and_then(|id| self.book.by_id(id));
@@ -236,15 +265,17 @@ impl Ledger {
         reader.open_key_box(section, &epoch.key_box_key)
     }
 
-    /// Opens the body that an index row names with its data key; without one it is a records section.
+    /// Opens the body that an index row names with its data key, if it has at most `plain_max` bytes; without a key it is
+    /// a records section.
     pub(crate) fn open_body(
         &mut self,
         row: &IndexRow,
         held: &Held,
         seed: Option<&[u8; 16]>,
+        plain_max: usize,
     ) -> Result<Vec<u8>, OpenError> {
         let mut codec = core::mem::take(&mut self.codec);
-        let body = self.open_body_with(row, held, seed, &mut codec);
+        let body = self.open_body_with(row, held, seed, plain_max, &mut codec);
         self.codec = codec;
         body
     }
@@ -254,6 +285,7 @@ impl Ledger {
         row: &IndexRow,
         held: &Held,
         seed: Option<&[u8; 16]>,
+        plain_max: usize,
         codec: &mut Codec,
     ) -> Result<Vec<u8>, OpenError> {
         let reader = EntryReader::new(&held.entry, self.place(row.entry, &held.h_prev));
@@ -262,6 +294,7 @@ impl Ledger {
             Some(section) => Some(reader.open_records(section, &epoch.records_key, codec)?),
             None => None,
         };
+        let reader = reader.within(plain_max);
         match seed {
             Some(seed) => reader.open_body(row.section, seed, dictionary.as_deref(), codec),
             None => reader.open_records(row.section, &epoch.records_key, codec),

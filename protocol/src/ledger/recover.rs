@@ -289,6 +289,7 @@ impl Ledger {
 
     /// Takes up this store's own logs again, or gives them up where the lease does not hold.
     fn take_leases(&mut self, lease: Lease, found: &mut Found, batch: &mut Batch) {
+        let lease = if planted!("lease.ignored") { Lease::Continued } else { lease };
         let mine: Vec<LogNo> = self.book.iter().filter(|log| log.mine && !log.closed).map(|log| log.no).collect();
         for no in mine {
             let id = self.book.log(no).id;

@@ -3,7 +3,7 @@
 use super::entry::{Entry, Section};
 use super::write::{Aad, Place, Sealed, data_key, section_nonce};
 use crate::ids::EpochId;
-use crate::sealed::{TAG_BYTES, seal};
+use crate::sealed::{self, TAG_BYTES};
 use crate::wire::codec::CodecError;
 use bytes::Bytes;
 
@@ -37,18 +37,18 @@ pub fn forge(
 ) -> Result<Sealed, CodecError> {
     let flags = u8::from(epoch.is_some()) | if open { super::entry::FLAG_OPEN } else { 0 };
     let mut aad = Aad::new(place, flags, &epoch.unwrap_or(place.card_epoch));
-    let mut sealed = Vec::with_capacity(sections.len());
-    for (number, (how, plain)) in (0u32..).zip(sections) {
+    let mut built = Vec::with_capacity(sections.len());
+    for (number, (seal, plain)) in (0u32..).zip(sections) {
         let mut out = Vec::with_capacity(plain.len() + TAG_BYTES);
         let nonce = section_nonce(&nonce, number);
-        match how {
-            ForgedSeal::Key(key) => seal(key, &nonce, aad.section(number), plain, &mut out),
-            ForgedSeal::Seed(seed) => seal(&data_key(seed), &nonce, aad.section(number), plain, &mut out),
+        match seal {
+            ForgedSeal::Key(key) => sealed::seal(key, &nonce, aad.section(number), plain, &mut out),
+            ForgedSeal::Seed(seed) => sealed::seal(&data_key(seed), &nonce, aad.section(number), plain, &mut out),
             ForgedSeal::Open => out.extend_from_slice(plain),
         }
-        sealed.push(Section::Present(Bytes::from(out)));
+        built.push(Section::Present(Bytes::from(out)));
     }
-    let entry = Entry::new(place.seq, epoch, open, nonce, sealed)?;
+    let entry = Entry::new(place.seq, epoch, open, nonce, built)?;
     let h = entry.chain(&place.card_epoch, &place.h_prev);
     Ok(Sealed { bytes: entry.encode(), entry, h })
 }

@@ -32,12 +32,19 @@ pub enum OpenError {
 pub struct EntryReader<'a> {
     entry: &'a Entry,
     place: Place,
+    plain_max: usize,
 }
 
 impl<'a> EntryReader<'a> {
     /// Reads `entry` as the entry at `place`; only there does it open.
     pub const fn new(entry: &'a Entry, place: Place) -> Self {
-        Self { entry, place }
+        Self { entry, place, plain_max: BODY_BYTES_MAX }
+    }
+
+    /// Opens no records and no body of more plain bytes than this, which is less than what is accepted.
+    #[must_use]
+    pub const fn within(self, plain_max: usize) -> Self {
+        Self { plain_max: if plain_max < BODY_BYTES_MAX { plain_max } else { BODY_BYTES_MAX }, ..self }
     }
 
     /// The epoch that the entry is sealed under.
@@ -52,7 +59,7 @@ impl<'a> EntryReader<'a> {
 
     /// Opens a records section under the epoch's records key.
     pub fn open_records(&self, section: u32, records_key: &[u8; 32], codec: &mut Codec) -> Result<Vec<u8>, OpenError> {
-        Ok(codec.decompress(&self.open(section, records_key)?, None, BODY_BYTES_MAX)?)
+        Ok(codec.decompress(&self.open(section, records_key)?, None, self.plain_max)?)
     }
 
     /// Opens a key box under the epoch's key-box key; returns the data key's seed.
@@ -69,7 +76,7 @@ impl<'a> EntryReader<'a> {
         dictionary: Option<&[u8]>,
         codec: &mut Codec,
     ) -> Result<Vec<u8>, OpenError> {
-        Ok(codec.decompress(&self.open(section, &data_key(seed))?, dictionary, BODY_BYTES_MAX)?)
+        Ok(codec.decompress(&self.open(section, &data_key(seed))?, dictionary, self.plain_max)?)
     }
 
     fn open(&self, number: u32, key: &[u8; 32]) -> Result<Vec<u8>, OpenError> {

@@ -198,7 +198,7 @@ impl EntryBuilder {
         hasher.update(content.finalize().as_bytes());
         let mut nonce = [0; 24];
         hasher.finalize_xof().fill(&mut nonce);
-        nonce
+        if planted!("nonce.repeated") { [7; 24] } else { nonce }
     }
 }
 

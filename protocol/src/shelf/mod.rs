@@ -11,11 +11,12 @@ mod import;
 mod restate;
 
 use crate::access::Part;
-use crate::document::{Meta, Replica, Value};
+use crate::document::{Meta, Replica, UPDATE_BYTES_MAX, Value};
 use crate::endpoint::{CommitId, Event};
 use crate::ids::CollectionId;
 use crate::ledger::rows::{self, IndexRow, entry_key, scan_on, scan_prefix};
 use crate::ledger::{Batch, BodyKeys, DocRef, DocStep, Effect, EntryRef, Held, Ledger, Work};
+use crate::log::Section;
 use crate::storage::{Op, Row, Scan, Table};
 use crate::sync::LogNo;
 use crate::wire::codec::CodecError;
@@ -29,6 +30,12 @@ pub use edit::{Edit, EditError};
 const INDEX_BYTES_MAX: usize = 1024 * 1024;
 /// How many entries are asked for at a time.
 const ENTRIES_MAX: usize = 256;
+
+/// Up to so many times its sealed length a body may inflate to at no charge.
+const INFLATION: usize = 16;
+/// How many bytes the bodies of one open document may inflate to beyond that: what takes memory has to be sent. Bodies
+/// that inflate less are opened all the same, so nobody can keep others' out.
+const INFLATED_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Which entries of other logs an open document may take in: for replays and for people who type undisturbed.
 pub type Hold = BTreeMap<LogNo, u64>;
@@ -44,6 +51,8 @@ pub enum Missing {
     Excluded(EntryRef),
     /// The key to the body does not open it.
     Sealed(EntryRef),
+    /// The body inflates to far more than was sent, like too many of the document before it.
+    TooLarge(EntryRef),
 }
 
 /// One section that waits to be imported.
@@ -94,6 +103,8 @@ struct Doc {
     /// A materialised value of the present state stands in the store, or is about to.
     cached: bool,
     last_used_us: u64,
+    /// How many bytes its bodies inflated to, beyond what is free.
+    inflated: usize,
 }
 
 impl Doc {
@@ -121,6 +132,7 @@ impl Doc {
             careful: false,
             cached: false,
             last_used_us: 0,
+            inflated: 0,
         }
     }
 
@@ -158,6 +170,9 @@ pub(crate) struct Shelf {
     owing: BTreeSet<DocRef>,
     /// Unpinned documents, the one that was let go first in front.
     idle: VecDeque<DocRef>,
+    /// Documents that one commit changed and of which some are still being read: they are imported in one step, so that
+    /// a transaction is seen whole.
+    together: Vec<BTreeSet<DocRef>>,
 }
 
 /// A document as it stands: what it is called and its value.
@@ -185,9 +200,7 @@ impl Shelf {
             return;
         }
         // What was held back when it was let go comes in now.
-        if state.reading == 0 {
-            self.import(ledger, doc, events);
-        }
+        self.import_together(ledger, doc, events);
         if let Some(state) = self.docs.get(&doc).filter(|state| state.ready) {
             events.push_back(Event::Opened { doc, exists: state.exists() });
         }
@@ -265,8 +278,8 @@ impl Shelf {
     pub(crate) fn hold(&mut self, ledger: &mut Ledger, doc: DocRef, hold: Option<Hold>, events: &mut VecDeque<Event>) {
         let Some(state) = self.docs.get_mut(&doc) else { return };
         state.hold = hold;
-        if state.ready && state.reading == 0 {
-            self.import(ledger, doc, events);
+        if state.ready {
+            self.import_together(ledger, doc, events);
         }
     }
 
@@ -303,9 +316,7 @@ impl Shelf {
         if state.reading == 0 && core::mem::take(&mut state.grown) {
             fetch(ledger, doc, state);
         }
-        if state.reading == 0 {
-            self.import(ledger, doc, events);
-        }
+        self.import_together(ledger, doc, events);
     }
 
     /// Entries that were just indexed name these documents.
@@ -327,15 +338,49 @@ impl Shelf {
                 events.push_back(Event::Changed { doc });
             }
         }
-        for doc in touched {
-            let Some(state) = self.docs.get_mut(&doc) else { continue };
+        let mut shown = BTreeSet::new();
+        for doc in &touched {
+            let Some(state) = self.docs.get_mut(doc) else { continue };
             // Index rows still to come are merged with these by their place.
             if state.reading > 0 {
-                state.grown = true;
-                continue;
+                state.grown |= !planted!("doc.reads-behind");
+            } else {
+                fetch(ledger, *doc, state);
             }
-            fetch(ledger, doc, state);
-            if state.reading == 0 {
+            if state.ready {
+                shown.insert(*doc);
+            }
+        }
+        if shown.len() > 1 {
+            self.join(shown);
+        }
+        touched.into_iter().for_each(|doc| self.import_together(ledger, doc, events));
+    }
+
+    /// Has documents imported in one step, together with those that some of them wait for already.
+    fn join(&mut self, mut docs: BTreeSet<DocRef>) {
+        self.together.retain(|others| {
+            let apart = others.is_disjoint(&docs);
+            if !apart {
+                docs.extend(others);
+            }
+            apart
+        });
+        self.together.push(docs);
+    }
+
+    /// Imports a document once it is read, and once those are that it changed together with.
+    fn import_together(&mut self, ledger: &mut Ledger, doc: DocRef, events: &mut VecDeque<Event>) {
+        let is_read = |docs: &BTreeMap<DocRef, Doc>, doc: &DocRef| docs.get(doc).is_none_or(|state| state.reading == 0);
+        let Some(at) = self.together.iter().position(|docs| docs.contains(&doc) && !planted!("transaction.torn"))
+        else {
+            if is_read(&self.docs, &doc) {
+                self.import(ledger, doc, events);
+            }
+            return;
+        };
+        if self.together[at].iter().all(|doc| is_read(&self.docs, doc)) {
+            for doc in self.together.swap_remove(at) {
                 self.import(ledger, doc, events);
             }
         }
@@ -430,8 +475,17 @@ impl Doc {
             if seed.is_none() && !keyless && row.key.0 != at {
                 continue;
             }
-            *body = match ledger.open_body(row, held, seed) {
-                Ok(bytes) => Body::Plain(bytes, held.h),
+            let sealed_len = held.entry.sections().get(row.section as usize).map_or(0, Section::len);
+            let free = sealed_len.saturating_mul(INFLATION);
+            let plain_max = free.saturating_add(INFLATED_BYTES_MAX - self.inflated);
+            *body = match ledger.open_body(row, held, seed, plain_max) {
+                Ok(bytes) => {
+                    self.inflated += bytes.len().saturating_sub(free);
+                    Body::Plain(bytes, held.h)
+                }
+                Err(crate::log::OpenError::Content(_)) if plain_max < UPDATE_BYTES_MAX => {
+                    Body::Lost(Missing::TooLarge(at))
+                }
                 Err(crate::log::OpenError::Absent) => Body::Lost(Missing::Body(at)),
                 Err(_) => Body::Lost(Missing::Sealed(at)),
             };

@@ -93,6 +93,9 @@ impl Trie {
 
     /// Sets the item of a log; returns whether that changed anything.
     pub fn set(&mut self, log: LogId, item: ItemHash) -> bool {
+        if planted!("trie.stale-item") && item[0].is_multiple_of(4) {
+            return false;
+        }
         self.root.set(log, item, 0)
     }
 

@@ -35,6 +35,11 @@ impl Peer {
         Self::recover(MemStore::new(), Lease::Continued, seed)
     }
 
+    /// A peer with an empty store and a seed of full length.
+    pub fn seeded(seed: [u8; 32]) -> Self {
+        Self::start(MemStore::new(), Lease::Continued, seed, Config::default())
+    }
+
     /// A peer that starts from a store.
     ///
     /// # Panics
@@ -47,9 +52,13 @@ impl Peer {
     ///
     /// # Panics
     /// When the store cannot be read.
-    pub fn with_config(mut store: MemStore, lease: Lease, seed: u8, config: Config) -> Self {
+    pub fn with_config(store: MemStore, lease: Lease, seed: u8, config: Config) -> Self {
+        Self::start(store, lease, [seed; 32], config)
+    }
+
+    fn start(mut store: MemStore, lease: Lease, seed: [u8; 32], config: Config) -> Self {
         let now = Now { mono_us: 1, wall_ms: 1_700_000_000_000 };
-        let mut recovery = Box::new(Recovery::new(config, lease, [seed; 32]));
+        let mut recovery = Box::new(Recovery::new(config, lease, seed));
         let endpoint = loop {
             while let Some(request) = recovery.poll_store() {
                 store.submit(request);

@@ -11,6 +11,8 @@ use crate::wire::codec::{CodecError, Reader, Write};
 pub const HELLO_BYTES_MAX: usize = 2048;
 /// The major version of the protocol.
 pub const VERSION_MAJOR: u8 = 0;
+/// The version of the protocol that this code speaks, (major, minor).
+pub const VERSION: (u8, u8) = (VERSION_MAJOR, 0);
 
 const MAGIC: [u8; 4] = *b"CSYN";
 const FORMAT: u8 = 0;

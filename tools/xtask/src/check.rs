@@ -3,7 +3,7 @@
 //! All native steps share one profile and one set of features, so the dependency tree is compiled once for checking
 //! (clippy, rustdoc) and once for running (tests, examples, the binary); wasm has a target directory of its own.
 
-use crate::{Failure, deny, repo, step, step::Steps, tidy, toolbox, vectors, walkthrough, wasm};
+use crate::{Failure, deny, repo, step, step::Steps, tidy, toolbox, vectors, verify, walkthrough, wasm};
 
 /// One step: its name, its budget in seconds on two cores with nothing cached but downloads, and its work.
 type Step = (&'static str, u64, fn() -> Result<(), Failure>);
@@ -20,6 +20,7 @@ const FULL: &[Step] = &[
     ("rustdoc", 60, rustdoc),
     ("docs", 60, walkthrough::run),
     ("vectors", 30, vectors_check),
+    ("verify", 120, verify::check),
     ("wasm", 480, wasm::run),
 ];
 

@@ -15,6 +15,7 @@ mod step;
 mod tidy;
 mod toolbox;
 mod vectors;
+mod verify;
 mod walkthrough;
 mod wasm;
 
@@ -60,6 +61,8 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Runs the independent verifier of spec/verify: the vectors, and a live node
+    Verify(verify::Args),
     /// Builds the pure crates for wasm32-unknown-unknown and drives them in Node.js, installing what that needs
     Wasm,
     /// Lists the project's claims and runs the command behind each
@@ -77,6 +80,7 @@ fn main() -> ExitCode {
         Task::Test { steps } => check::test(&steps),
         Task::Ci => check::ci(),
         Task::Vectors { check } => vectors::run(check),
+        Task::Verify(args) => verify::run(&args),
         Task::Wasm => wasm::run(),
         Task::Prove(args) => prove::run(&args),
         Task::Bench { args } => bench::run(&args),

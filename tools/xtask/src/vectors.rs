@@ -16,7 +16,7 @@ pub(crate) fn run(check: bool) -> Result<(), Failure> {
         package.targets.iter().any(|target| target.name == EXAMPLE && target.kind.iter().any(|kind| kind == "example"))
     };
     if !repo::metadata()?.packages.iter().any(has_example) {
-        return Err("protocol/examples/vectors.rs is missing: it prints the vectors".into());
+        return Err("protocol/examples/vectors/ is missing: it prints the vectors".into());
     }
     // Built with the whole workspace: alone it would need other features of its dependencies, and compile them anew.
     repo::output(repo::cargo(&["build", "--quiet", "--workspace", "--example", EXAMPLE]))?;

@@ -22,7 +22,7 @@ struct Block {
     expected: Vec<String>,
 }
 
-/// Runs the blocks of README.md and of every page in docs/.
+/// Runs the blocks of README.md, of scenarios/README.md and of every page in docs/.
 pub(crate) fn run() -> Result<(), Failure> {
     let (mut passed, mut failures) = (0, Vec::new());
     for page in repo::files()?.iter().filter(|path| is_page(path)) {
@@ -43,7 +43,8 @@ pub(crate) fn run() -> Result<(), Failure> {
 }
 
 fn is_page(path: &Path) -> bool {
-    path == Path::new("README.md") || (path.starts_with("docs") && path.extension().is_some_and(|found| found == "md"))
+    [Path::new("README.md"), Path::new("scenarios/README.md")].contains(&path)
+        || (path.starts_with("docs") && path.extension().is_some_and(|found| found == "md"))
 }
 
 fn blocks(text: &str) -> Vec<Block> {

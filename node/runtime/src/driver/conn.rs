@@ -6,17 +6,21 @@
 use crate::clock::Clock;
 use bytes::{Bytes, BytesMut};
 use cosmicsync_protocol::endpoint::LinkId;
+use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{JoinHandle, spawn_local};
 
 use super::state::DialOrder;
 
 /// Buffers that wait to be written, besides the one being written.
 const QUEUED_MAX: usize = 2;
+/// Inputs of one connection that wait for the core.
+const TURNS_MAX: usize = 4;
 /// The least room that is offered to a read.
 const READ_BYTES_MIN: usize = 16 * 1024;
 /// How long the last bytes of a link may take, in microseconds.
@@ -29,10 +33,31 @@ pub(super) enum Input<S> {
     Accepted(S, SocketAddr),
     /// A connection was made, or not.
     Dialled(DialOrder, io::Result<S>),
-    /// Bytes came.
-    Bytes(LinkId, Bytes),
+    /// Bytes came. While the last part exists, it counts against what a connection may have waiting.
+    Bytes(LinkId, Bytes, OwnedSemaphorePermit),
     /// A connection ended.
     Lost(LinkId),
+}
+
+/// Where a connection's inputs go: strangers wait for those who are known.
+#[derive(Debug)]
+pub(super) struct Inputs<S> {
+    known: mpsc::Sender<Input<S>>,
+    strangers: mpsc::Sender<Input<S>>,
+    is_known: Rc<Cell<bool>>,
+    /// What may wait for the core at a time, so that one that floods delays only itself.
+    turns: Arc<Semaphore>,
+}
+
+impl<S> Inputs<S> {
+    pub(super) fn new(known: mpsc::Sender<Input<S>>, strangers: mpsc::Sender<Input<S>>, is_known: bool) -> Self {
+        let turns = Arc::new(Semaphore::new(TURNS_MAX));
+        Self { known, strangers, is_known: Rc::new(Cell::new(is_known)), turns }
+    }
+
+    fn sender(&self) -> &mpsc::Sender<Input<S>> {
+        if self.is_known.get() { &self.known } else { &self.strangers }
+    }
 }
 
 /// The core's end of a connection. Dropping it closes the connection at once.
@@ -40,6 +65,7 @@ pub(super) enum Input<S> {
 pub(super) struct Conn {
     /// None once nothing more is to be said.
     pub(super) outgoing: Option<mpsc::Sender<Vec<u8>>>,
+    is_known: Rc<Cell<bool>>,
     /// The link ends when the last bytes are written, or after a while without.
     pub(super) closing: bool,
     late: Option<JoinHandle<()>>,
@@ -52,19 +78,20 @@ impl Conn {
     pub(super) fn start<S: AsyncRead + AsyncWrite + Unpin + 'static>(
         stream: S,
         link: LinkId,
-        inputs: mpsc::Sender<Input<S>>,
+        inputs: Inputs<S>,
         room: Rc<Notify>,
     ) -> Self {
         let (read_half, write_half) = tokio::io::split(stream);
         let (outgoing, queue) = mpsc::channel(QUEUED_MAX);
-        let reader = spawn_local(read(read_half, link, inputs.clone()));
+        let (is_known, lost) = (Rc::clone(&inputs.is_known), inputs.known.clone());
+        let reader = spawn_local(read(read_half, link, inputs));
         let writer = spawn_local(async move {
             if write(write_half, queue, room).await.is_err() {
                 // The core may be gone, which is what this would tell it about the link.
-                drop(inputs.send(Input::Lost(link)).await);
+                drop(lost.send(Input::Lost(link)).await);
             }
         });
-        Self { outgoing: Some(outgoing), closing: false, late: None, reader, writer }
+        Self { is_known, outgoing: Some(outgoing), closing: false, late: None, reader, writer }
     }
 
     /// Whether the writer takes another buffer.
@@ -80,6 +107,11 @@ impl Conn {
             late.await;
             drop(inputs.send(Input::Lost(link)).await);
         }));
+    }
+
+    /// The other end has shown who it is.
+    pub(super) fn know(&self) {
+        self.is_known.set(true);
     }
 
     /// Lets the writer finish by itself, within its time.
@@ -107,16 +139,18 @@ impl Drop for Conn {
     }
 }
 
-async fn read<S: AsyncRead + Unpin, T>(mut stream: S, link: LinkId, inputs: mpsc::Sender<Input<T>>) {
+async fn read<S: AsyncRead + Unpin, T>(mut stream: S, link: LinkId, inputs: Inputs<T>) {
     let mut buffer = BytesMut::new();
     loop {
+        // The semaphore is never closed.
+        let Ok(turn) = Arc::clone(&inputs.turns).acquire_owned().await else { return };
         buffer.reserve(READ_BYTES_MIN);
         let input = match stream.read_buf(&mut buffer).await {
             Ok(0) | Err(_) => Input::Lost(link),
-            Ok(_) => Input::Bytes(link, buffer.split().freeze()),
+            Ok(_) => Input::Bytes(link, buffer.split().freeze(), turn),
         };
         let last = matches!(input, Input::Lost(_));
-        if inputs.send(input).await.is_err() || last {
+        if inputs.sender().send(input).await.is_err() || last {
             return;
         }
     }

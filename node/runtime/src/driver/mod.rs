@@ -9,6 +9,7 @@ mod peers;
 mod start;
 mod state;
 mod store;
+mod strangers;
 mod traffic;
 mod wait;
 mod watch;
@@ -28,11 +29,13 @@ use cosmicsync_protocol::endpoint::LinkId;
 use cosmicsync_protocol::ledger::Lease;
 use cosmicsync_protocol::storage::{StoreDone, StoreError};
 use cosmicsync_protocol::time::Deadline;
+use cosmicsync_protocol::wire::close::CloseCode;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 use store::Store;
+use strangers::Strangers;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::{JoinHandle, spawn_local};
@@ -44,6 +47,8 @@ pub(crate) type Call = Box<dyn FnOnce(&mut Core) + Send>;
 const INPUTS_QUEUED: usize = 32;
 /// Inputs and commands that are taken in one turn.
 const TURN_MAX: usize = 32;
+/// Inputs of strangers that are taken in one turn: a handshake is the dearest thing that one can ask for.
+const STRANGERS_TURN_MAX: usize = 4;
 /// How long a connection may take to be made, in microseconds.
 const DIAL_US: u64 = 10_000_000;
 /// How long links and the store may take to end, in microseconds.
@@ -63,8 +68,10 @@ pub(crate) struct Setup {
     pub(crate) listen: Option<SocketAddr>,
     /// Addresses to dial beside those that the store remembers.
     pub(crate) peers: Vec<String>,
-    /// Links open at once.
+    /// Links of known devices open at once.
     pub(crate) links_max: usize,
+    /// Accepted connections of whom nothing is known yet.
+    pub(crate) strangers_max: usize,
 }
 
 /// Runs a node until it is told to stop, or can't go on. `ready` is answered once commands are taken.
@@ -104,6 +111,9 @@ struct Driver<C, N: Net, S> {
     calls: mpsc::Receiver<Call>,
     inputs: mpsc::Receiver<Input<N::Stream>>,
     sender: mpsc::Sender<Input<N::Stream>>,
+    /// The same, of connections of whom nothing is known: they wait for all others.
+    stranger_inputs: mpsc::Receiver<Input<N::Stream>>,
+    stranger_sender: mpsc::Sender<Input<N::Stream>>,
     conns: BTreeMap<LinkId, Conn>,
     dialling: usize,
     room: Rc<Notify>,
@@ -125,6 +135,8 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
         (setup.renew)()?;
         let start::Started { store, completions, mut core, addresses } = started;
         let (sender, inputs) = mpsc::channel(INPUTS_QUEUED);
+        let (stranger_sender, stranger_inputs) = mpsc::channel(INPUTS_QUEUED);
+        core.strangers = Strangers::new(setup.strangers_max);
         let mut acceptor = None;
         if let Some(address) = setup.listen {
             let failed = |error: std::io::Error| {
@@ -133,7 +145,7 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
             };
             let listener = net.bind(address).await.map_err(failed)?;
             core.listen = Some(listener.local_addr().map_err(failed)?);
-            acceptor = Some(spawn_local(accept(listener, sender.clone())));
+            acceptor = Some(spawn_local(accept(listener, stranger_sender.clone())));
         } else {
             core.peers.pause();
         }
@@ -150,6 +162,8 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
             calls,
             inputs,
             sender,
+            stranger_inputs,
+            stranger_sender,
             conns: BTreeMap::new(),
             dialling: 0,
             room: Rc::new(Notify::new()),
@@ -190,6 +204,7 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
         let mut stored = None;
         let mut called = None;
         let mut input = None;
+        let mut stranger = None;
         tokio::select! {
             biased;
             completion = self.completions.recv() => stored = Some(completion.ok_or_else(start::gone)?),
@@ -199,6 +214,7 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
                 None => self.core.stop(),
             },
             Some(next) = self.inputs.recv() => input = Some(next),
+            Some(next) = self.stranger_inputs.recv() => stranger = Some(next),
             () = sleep, if wake_us.is_some() => {}
         }
         self.core.now = self.clock.now();
@@ -207,6 +223,10 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
         }
         for _ in 0..TURN_MAX {
             let Some(next) = input.take().or_else(|| self.inputs.try_recv().ok()) else { break };
+            self.handle_input(next);
+        }
+        for _ in 0..STRANGERS_TURN_MAX {
+            let Some(next) = stranger.take().or_else(|| self.stranger_inputs.try_recv().ok()) else { break };
             self.handle_input(next);
         }
         for _ in 0..TURN_MAX {
@@ -218,7 +238,7 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
 
     fn handle_input(&mut self, input: Input<N::Stream>) {
         match input {
-            Input::Bytes(link, bytes) => self.core.handle_bytes(link, &bytes),
+            Input::Bytes(link, bytes, _turn) => self.core.handle_bytes(link, &bytes),
             Input::Lost(link) => {
                 if self.conns.remove(&link).is_some() {
                     self.core.handle_link_lost(link);
@@ -226,9 +246,8 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
             }
             Input::Accepted(stream, from) => {
                 // A paused node closes what comes: its port stays its own, and the others see at once that it is away.
-                if !self.core.peers.is_paused() && self.has_room() {
-                    let link = self.core.handle_connected(from.to_string(), None);
-                    self.connect(link, stream);
+                if !self.core.peers.is_paused() {
+                    self.accept(stream, from);
                 }
             }
             Input::Dialled(order, made) => {
@@ -238,7 +257,7 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
                 match made.and_then(|stream| if self.core.peers.is_paused() { Err(paused()) } else { Ok(stream) }) {
                     Ok(stream) => {
                         let link = self.core.handle_connected(address, Some(purpose));
-                        self.connect(link, stream);
+                        self.connect(link, stream, true);
                     }
                     Err(error) => self.core.handle_dial_failed(&address, purpose, &error),
                 }
@@ -246,13 +265,37 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
         }
     }
 
-    fn connect(&mut self, link: LinkId, stream: N::Stream) {
-        let conn = Conn::start(stream, link, self.sender.clone(), Rc::clone(&self.room));
-        self.conns.insert(link, conn);
+    /// Someone connected: an older stranger makes room if there are too many.
+    fn accept(&mut self, stream: N::Stream, from: SocketAddr) {
+        if let Some(other) = self.core.strangers.in_the_way_of(from.ip()) {
+            self.core.handle_link_lost(other);
+            self.conns.remove(&other);
+        }
+        let link = self.core.handle_connected(from.to_string(), None);
+        self.core.strangers.insert(link, from.ip());
+        self.connect(link, stream, false);
     }
 
+    fn connect(&mut self, link: LinkId, stream: N::Stream, known: bool) {
+        let inputs = conn::Inputs::new(self.sender.clone(), self.stranger_sender.clone(), known);
+        self.conns.insert(link, Conn::start(stream, link, inputs, Rc::clone(&self.room)));
+    }
+
+    /// Whether there may be one more link of a known device.
     fn has_room(&self) -> bool {
-        self.core.links.len() + self.dialling < self.links_max
+        self.core.links.len() - self.core.strangers.len() + self.dialling < self.links_max
+    }
+
+    /// Strangers who have shown who they are wait for nobody any more, if there is room for them.
+    fn welcome(&mut self) {
+        for link in core::mem::take(&mut self.core.welcome) {
+            if let Some(conn) = self.conns.get(&link) {
+                conn.know();
+            }
+            if self.core.links.len() - self.core.strangers.len() + self.dialling > self.links_max {
+                self.core.db.endpoint_mut().close_link(self.core.now, link, CloseCode::Overloaded);
+            }
+        }
     }
 
     /// Carries out what the core wants, until it wants nothing more. Returns when it wants to be called again.
@@ -260,6 +303,7 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
         loop {
             let (mut any, deadline) = self.core.pump(self.store.as_ref(), &self.conns)?;
             self.core.look();
+            self.welcome();
             any |= self.close();
             self.dial();
             if !any {
@@ -361,6 +405,7 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
                     None => return Err(stopping()),
                 },
                 // Connections that are made meanwhile are dropped.
+                Some(_) = self.stranger_inputs.recv() => {}
                 Some(input) = self.inputs.recv() => if let Input::Dialled(order, _) = input {
                     self.dialling -= 1;
                     let error = std::io::Error::other("the store is full");

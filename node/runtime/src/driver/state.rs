@@ -4,6 +4,7 @@
 
 use super::peers::{Ending, Peers, Phase};
 use super::store::store_error;
+use super::strangers::Strangers;
 use super::traffic::Links;
 use super::wait::Wait;
 use super::watch::Watcher;
@@ -89,6 +90,10 @@ pub(crate) struct Core {
     pub(crate) outage: Option<ServiceError>,
     /// Connections to be made.
     pub(crate) dials: VecDeque<DialOrder>,
+    /// Accepted connections of whom nothing is known yet.
+    pub(crate) strangers: Strangers,
+    /// Links of strangers who have shown who they are.
+    pub(crate) welcome: Vec<LinkId>,
     /// Links to be closed once all they have to say is said.
     pub(crate) closing: Vec<LinkId>,
     /// The store failed and was not opened again.
@@ -118,6 +123,8 @@ impl Core {
             changes: 0,
             outage: None,
             dials: VecDeque::new(),
+            strangers: Strangers::new(usize::MAX),
+            welcome: Vec::new(),
             closing: Vec::new(),
             failure: None,
             stopping: false,
@@ -241,8 +248,8 @@ impl Core {
 
     /// The connection of a link is gone.
     pub(crate) fn handle_link_lost(&mut self, link: LinkId) {
-        let infos = self.db.endpoint().stats().links;
-        self.links.remove(link, infos.iter().find(|info| info.link == link));
+        self.strangers.remove(link);
+        self.links.remove(link, self.db.endpoint().link(link).as_ref());
         self.db.handle_link_lost(self.now, link);
     }
 
@@ -314,16 +321,22 @@ impl Core {
             Event::PeerUp { link, device } => self.handle_up(link, device),
             Event::Close { link, device, reason } => self.handle_closed(link, device, &reason),
             Event::Retired { log } => {
-                tracing::warn!(%log, "a log was given up: a peer knows more of it than this store");
-                self.troubles.insert(Trouble::Retired(log));
+                // Told once: what a peer says again and again must not fill the disk.
+                if self.troubles.insert(Trouble::Retired(log)) {
+                    tracing::warn!(%log, "a log was given up: a peer knows more of it than this store");
+                }
             }
             Event::Forked { log } => {
-                tracing::warn!(%log, "a log has two histories");
+                tracing::warn!(%log, "a log has several histories");
                 self.troubles.insert(Trouble::Forked(log));
             }
+            Event::Restated { doc, entries } => {
+                tracing::warn!(doc = %doc.doc, entries, "what stood in a history that does not count was written again");
+            }
             Event::Mismatch { space } => {
-                tracing::warn!(space = space.0, "repair did not make a space equal");
-                self.troubles.insert(Trouble::Mismatch(space.0));
+                if self.troubles.insert(Trouble::Mismatch(space.0)) {
+                    tracing::warn!(space = space.0, "repair did not make a space equal");
+                }
             }
             Event::StoreFailed { error } => {
                 tracing::error!(%error, "the store failed");
@@ -342,6 +355,9 @@ impl Core {
     fn handle_up(&mut self, link: LinkId, device: DeviceId) {
         let me = self.db.endpoint().device();
         self.links.handle_up(link, device);
+        if self.strangers.remove(link) {
+            self.welcome.push(link);
+        }
         if self.peers.handle_up(self.now.mono_us, link, device, me) {
             self.db.endpoint_mut().close_link(self.now, link, CloseCode::Done);
         } else {
@@ -351,12 +367,13 @@ impl Core {
 
     fn handle_closed(&mut self, link: LinkId, device: Option<DeviceId>, reason: &CloseReason) {
         let why = why(reason);
-        tracing::info!(
-            link = link.0,
-            reason = why.as_deref().unwrap_or("done"),
-            known = device.is_some(),
-            "a link ends"
-        );
+        let said = why.as_deref().unwrap_or("done");
+        // Whoever connects and says nothing must not fill the disk with lines about it.
+        if device.is_some() || self.links.is_dialled(link) {
+            tracing::info!(link = link.0, reason = said, "a link ends");
+        } else {
+            tracing::debug!(link = link.0, reason = said, "a stranger's link ends");
+        }
         let renew = [CloseReason::Ours(CloseCode::Renew), CloseReason::Theirs(CloseCode::Renew as u16)];
         let ending = if renew.contains(reason) { Ending::Renew } else { Ending::Later };
         if let Some(reply) = self.joins.remove(&link) {

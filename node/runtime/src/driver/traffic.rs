@@ -89,9 +89,14 @@ impl Links {
         }
     }
 
-    /// Whether a link still catches up.
+    /// Whether this side dialled a link.
+    pub(crate) fn is_dialled(&self, link: LinkId) -> bool {
+        self.records.get(&link).is_some_and(|record| record.dialled)
+    }
+
+    /// Whether a link still catches up. One that is not authenticated has nothing to catch up with.
     pub(crate) fn is_catching_up(&self, link: LinkId) -> bool {
-        self.records.get(&link).is_some_and(|record| !record.settled)
+        self.records.get(&link).is_some_and(|record| record.device.is_some() && !record.settled)
     }
 
     /// A link is gone; what went over it stays in the sums.

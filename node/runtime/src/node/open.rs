@@ -30,15 +30,17 @@ pub struct Options {
     pub listen: Option<SocketAddr>,
     /// Addresses to dial, beside those that the store remembers.
     pub peers: Vec<String>,
-    /// Links open at once.
+    /// Links of known devices open at once.
     pub links_max: usize,
+    /// Accepted connections that are kept while nothing is known of them; beyond, the oldest make room.
+    pub strangers_max: usize,
     /// Bytes that the store may grow to by what is written here.
     pub bytes_max: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { listen: None, peers: Vec::new(), links_max: 256, bytes_max: 64 << 30 }
+        Self { listen: None, peers: Vec::new(), links_max: 256, strangers_max: 128, bytes_max: 64 << 30 }
     }
 }
 
@@ -75,8 +77,11 @@ impl Node {
             shared: Shared::clone(&shared),
         };
         let daemon = options.listen.is_some();
+        // The driver keeps to its own limit; the core's is for runtimes that have none.
+        let mut config = Config::default();
+        config.handshakes_max = config.handshakes_max.max(options.strangers_max.saturating_mul(2));
         let setup = Setup {
-            config: Config::default(),
+            config,
             lease: if lease == Lease::Continued { ledger::Lease::Continued } else { ledger::Lease::Broken },
             renew: Box::new(move || match lease {
                 Lease::Continued => Ok(()),
@@ -85,6 +90,7 @@ impl Node {
             listen: options.listen,
             peers: options.peers,
             links_max: options.links_max,
+            strangers_max: options.strangers_max,
         };
         let (calls, receiver) = mpsc::channel(CALLS_QUEUED);
         let (ready, is_ready) = oneshot::channel();

@@ -243,8 +243,11 @@ fn trouble_finding(trouble: Trouble) -> Finding {
             finding(Level::Warning, "logs", message)
         }
         Trouble::Forked(log) => {
-            let message = format!("log {log} has two histories: a copy of that device's store was used");
-            finding(Level::Problem, "logs", message)
+            let message = format!(
+                "log {log} has several histories: a copy of that device's store was used. All replicas choose the same one, \
+                 and what its author wrote in the others is written again"
+            );
+            finding(Level::Warning, "logs", message)
         }
         Trouble::Mismatch(_) => {
             let message = "repair did not make a space equal with a peer: please report it with both logs".to_owned();
@@ -264,6 +267,9 @@ fn missing_text(endpoint: &Endpoint, missing: &Missing) -> (Level, String) {
         Missing::Excluded(at) => (Level::Problem, format!("{} breaks a rule and does not count", place(endpoint, *at))),
         Missing::Sealed(at) => {
             (Level::Warning, format!("{} is sealed with a key that is not here", place(endpoint, *at)))
+        }
+        Missing::TooLarge(at) => {
+            (Level::Warning, format!("{} inflates to far more than was sent and is not opened", place(endpoint, *at)))
         }
     }
 }

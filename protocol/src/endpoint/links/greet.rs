@@ -11,12 +11,9 @@ use crate::sync::SpaceNo;
 use crate::sync::session::{Link as SessionLink, Session};
 use crate::wire::close::CloseCode;
 use crate::wire::frame::CHANNELS;
-use crate::wire::hello::{Feature, Hello, HelloLimits, Pattern, Preamble, Role, Suite, Versions, negotiate};
+use crate::wire::hello::{Hello, HelloLimits, Pattern, Preamble, Role, Suite, negotiate};
 use std::collections::{BTreeMap, VecDeque};
 use zeroize::Zeroizing;
-
-/// The protocol version that this code speaks.
-const VERSION: (u8, u8) = (0, 0);
 
 /// How the peer turned out.
 enum Judged {
@@ -67,8 +64,8 @@ fn our_hello(ledger: &Ledger) -> Hello {
         None => Role::Joiner(ledger.me.keys.claim()),
     };
     Hello {
-        versions: Versions { min: VERSION, max: VERSION },
-        features: Vec::<Feature>::new(),
+        versions: ledger.config.versions,
+        features: ledger.config.features.clone(),
         limits: HelloLimits {
             message_bytes_max: limits.message_bytes_max as u64,
             channels_max: CHANNELS as u64,
@@ -104,7 +101,8 @@ impl Links {
         link.handshake_bytes += (link.outbox.len() - sent_before) as u64;
         let State::Greeting(greeting) = core::mem::replace(&mut link.state, State::Closed) else { return Ok(()) };
         let Greeting { handshake, dial, psks, .. } = *greeting;
-        let Some(done) = handshake.finish() else { return Err(CloseReason::Ours(CloseCode::HandshakeFailed)) };
+        let Some(mut done) = handshake.finish() else { return Err(CloseReason::Ours(CloseCode::HandshakeFailed)) };
+        done.transport = done.transport.with_rekey_messages(ledger.config.limits.rekey_messages);
         let deadline_us = ledger.now.mono_us.saturating_add(ledger.config.handshake_us_max);
         let leftover = done.leftover.clone();
         link.handshake_bytes = link.handshake_bytes.saturating_sub(leftover.len() as u64);

@@ -33,13 +33,20 @@ pub enum Dial {
     Join(Box<Invite>),
 }
 
+/// A link on which bytes come and no message is whole for this many keep-alives is dead: something on the way left out
+/// or added bytes, and what is taken for a length may ask for any number more.
+const MESSAGE_KEEP_ALIVES_MAX: u64 = 4;
+
 /// One connection.
 #[derive(Debug)]
 struct Link {
     state: State,
     /// Sealed bytes that go before anything else.
     outbox: Vec<u8>,
+    /// When bytes came.
     heard_us: u64,
+    /// When a message was whole.
+    whole_us: u64,
     probed: bool,
     bytes_in: u64,
     bytes_out: u64,
@@ -123,6 +130,7 @@ impl Links {
             state,
             outbox: Vec::new(),
             heard_us,
+            whole_us: heard_us,
             probed: false,
             bytes_in: 0,
             bytes_out: 0,
@@ -150,8 +158,10 @@ impl Links {
 
     pub(super) fn handle_bytes(&mut self, ledger: &mut Ledger, id: LinkId, bytes: &[u8], events: &mut VecDeque<Event>) {
         let Some(link) = self.links.get_mut(&id) else { return };
-        link.heard_us = ledger.now.mono_us;
+        let now_us = ledger.now.mono_us;
+        link.heard_us = now_us;
         link.probed = false;
+        let messages_in = link.messages_in();
         link.bytes_in += bytes.len() as u64;
         let outcome = match &mut link.state {
             State::Greeting(_) => self.greet(ledger, id, bytes, events),
@@ -159,6 +169,11 @@ impl Links {
             State::Open(_) => self.handle_session_bytes(ledger, id, bytes, events),
             State::Closed => Ok(()),
         };
+        if let Some(link) = self.links.get_mut(&id)
+            && (messages_in.is_none() || link.messages_in() != messages_in)
+        {
+            link.whole_us = now_us;
+        }
         if let Err(reason) = outcome {
             self.end(id, reason, events);
         }
@@ -245,7 +260,9 @@ impl Links {
                 }
                 State::Open(_) => {
                     let patience = ledger.config.keep_alive_us * if link.probed { 2 } else { 1 };
-                    Some(Deadline { at_us: link.heard_us.saturating_add(patience), reason: Reason::KeepAlive })
+                    let whole = link.whole_us.saturating_add(ledger.config.keep_alive_us * MESSAGE_KEEP_ALIVES_MAX);
+                    let at_us = link.heard_us.saturating_add(patience).min(whole);
+                    Some(Deadline { at_us, reason: Reason::KeepAlive })
                 }
                 State::Closed => None,
             })
@@ -264,7 +281,9 @@ impl Links {
                     if quiet_us >= ledger.config.keep_alive_us && !link.probed {
                         link.probed = open.session.ping(now_us).is_ok();
                     }
+                    let amid_us = now_us.saturating_sub(link.whole_us);
                     quiet_us >= ledger.config.keep_alive_us * 2
+                        || amid_us >= ledger.config.keep_alive_us * MESSAGE_KEEP_ALIVES_MAX
                 }
                 State::Closed => false,
             };
@@ -274,12 +293,21 @@ impl Links {
         }
     }
 
+    pub(super) fn one_info(&self, id: LinkId) -> Option<LinkInfo> {
+        self.links.get(&id).map(|link| link.info(id))
+    }
+
     pub(super) fn info(&self) -> Vec<LinkInfo> {
         self.links.iter().map(|(id, link)| link.info(*id)).collect()
     }
 }
 
 impl Link {
+    /// How many messages came, once there is a session.
+    fn messages_in(&self) -> Option<u64> {
+        if let State::Open(open) = &self.state { Some(open.messages_in) } else { None }
+    }
+
     fn device(&self) -> Option<DeviceId> {
         match &self.state {
             State::Open(open) => Some(open.device),

@@ -14,6 +14,8 @@ pub(super) struct Inbound {
     need: Option<u64>,
     /// Whether the peer said that it can't send entries: the head is enough.
     is_gone: bool,
+    /// Which entries it said that of: should they come after all, they were asked for.
+    gone: Option<(u64, u64)>,
     /// Up to where entries came, durable or not.
     next: u64,
     /// The most that came: of entries, and of heads without entries.
@@ -201,7 +203,8 @@ impl Session {
         }
         let held = self.view(catalog, &id).map(|(_, view)| view.entries_to);
         let inbound = &mut self.stream(space, id)?.inbound;
-        let is_wanted = inbound.wanted.is_some_and(|(from, to)| from <= start && start < to);
+        let asked = |range: Option<(u64, u64)>| range.is_some_and(|(from, to)| from <= start && start < to);
+        let is_wanted = asked(inbound.wanted) || (asked(inbound.gone) && !planted!("gap.not-filled"));
         let came = held.unwrap_or(0).max(inbound.next);
         let is_known = held.is_some_and(|held| end <= held) || end <= inbound.next;
         let is_rootless = held.is_none() && came == 0 && start > 0 && inbound.head_flight.is_none();
@@ -255,6 +258,10 @@ impl Session {
             self.settle_inbound(catalog, *log);
             return Ok(());
         }
+        if stream.inbound.head_flight.is_some_and(|flight| flight >= to) && !planted!("head.asked-again") {
+            // Asking again before it is durable would bring it again, and again.
+            return Ok(());
+        }
         let is_gone = stream.inbound.is_gone;
         if view.is_none() && head.card.is_none() && stream.inbound.head_flight.is_none() {
             stream.inbound.card_due = true;
@@ -280,7 +287,11 @@ impl Session {
         self.on_branch_gone(catalog, id);
         let inbound = &mut self.stream(space, id)?.inbound;
         inbound.is_gone = true;
-        inbound.wanted = inbound.wanted.and_then(|(from, end)| (to < end).then_some((from.max(to), end)));
+        inbound.gone = Some((from, to));
+        // What begins behind the next entry that is wanted was said of an earlier request: the two have crossed.
+        if let Some((next, end)) = inbound.wanted.filter(|(next, _)| from <= *next) {
+            inbound.wanted = (to < end).then_some((next.max(to), end));
+        }
         self.actions.push_back(Action::Gone { log: id, from, to, reason });
         if let Some(log) = catalog.log_by_id(&id) {
             self.settle_inbound(catalog, log);

@@ -23,6 +23,8 @@ pub(super) struct Outbound {
     state: State,
     head_due: Option<HeadDue>,
     gone_due: Option<(u64, u64, GoneReason)>,
+    /// What the peer asked for while it was not here: it is sent should it come.
+    absent: Option<(u64, u64)>,
     /// The ends of all histories that are held are to be told.
     pub(super) forks_due: bool,
 }
@@ -63,6 +65,7 @@ impl Default for Outbound {
             state: State::Idle,
             head_due: None,
             gone_due: None,
+            absent: None,
             forks_due: false,
         }
     }
@@ -121,11 +124,22 @@ impl Session {
         if view.entries_to < view.tip_to() {
             self.fetch_lagging(catalog, log);
         }
+        self.send_belated(catalog, log, &view);
         match self.streams.get(&view.id).and_then(|stream| stream.outbound.next) {
             Some(next) => self.offer(catalog, view.space, view.id, next),
             None => self.announce_or_offer(catalog, view.space, view.id, from),
         }
         self.pump(catalog);
+    }
+
+    /// Sends what the peer asked for in vain, once it is here.
+    fn send_belated(&mut self, catalog: &dyn Catalog, log: LogNo, view: &LogView) {
+        let Some(stream) = self.streams.get_mut(&view.id).filter(|_| !planted!("body.not-passed-on")) else { return };
+        let is_here = |(from, _): &mut (u64, u64)| *from < view.entries_to && catalog.first_lacking(log, *from) > *from;
+        let Some((from, to)) = stream.outbound.absent.take_if(is_here) else { return };
+        stream.outbound.start(from);
+        stream.outbound.asked = stream.outbound.asked.max(Some(to));
+        self.activate(view.id, view, view.class);
     }
 
     /// Answers [`Action::Read`]. A run that starts elsewhere than asked is dropped.
@@ -153,6 +167,7 @@ impl Session {
             self.refuse(id, next, to, reason);
             // Whoever asked knows now; what comes after the gap goes on.
             if let Some(stream) = self.streams.get_mut(&id) {
+                stream.outbound.absent = Some((next, to));
                 stream.outbound.start(to);
             }
         }
@@ -303,7 +318,7 @@ impl Session {
             return Ok(());
         }
         let Some((_, view)) = self.view(catalog, &id).filter(|(_, view)| from < view.entries_to) else {
-            self.stream(space, id)?;
+            self.stream(space, id)?.outbound.absent = Some((from, to));
             self.refuse(id, from, to, GoneReason::Absent);
             return Ok(());
         };

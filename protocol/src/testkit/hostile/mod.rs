@@ -4,8 +4,10 @@
 //! simulation and over sockets. A [`Member`] begins as an honest [`Peer`] that joined; an [`OwnLog`] is a log that it
 //! writes what it likes into; a [`Line`] is its end of one link. Nothing here decides when to send.
 
+mod lies;
 mod siege;
 
+pub use lies::{Liar, Lie};
 pub use siege::{NO_CODE, Siege};
 
 use crate::connection::{Established, Handshake, Opening, Transport};
@@ -124,9 +126,15 @@ impl Member {
         }
     }
 
-    /// A generator for the caller's own choices.
-    pub const fn dice(&mut self) -> &mut Entropy {
-        &mut self.entropy
+    /// Draws all that follows from another seed.
+    pub fn reseed(&mut self, seed: u64) {
+        self.entropy = self.entropy.child(&seed.to_string());
+    }
+
+    /// The document that a key of a collection names.
+    pub fn doc(&self, collection: &str, key: &str) -> crate::ids::DocId {
+        let collection = crate::identity::collection_id(&self.space, collection);
+        crate::identity::doc_id_for_key(&self.space, &collection, key.as_bytes())
     }
 
     /// What compresses the member's sections.

@@ -1,6 +1,6 @@
 //! Two honest peers, linked, and a hostile member with a line to the first: the setting of most attacks.
 
-use super::{Line, Member, OwnLog};
+use super::{Liar, Lie, Line, Member, OwnLog};
 use crate::config::Config;
 use crate::endpoint::{CloseReason, Event, LinkId};
 use crate::ids::DocId;
@@ -101,18 +101,15 @@ impl Siege {
 
     /// How the founder ended the hostile link, if it did.
     pub fn end(&self) -> Option<&CloseReason> {
-        self.net.peers[0].events.iter().find_map(|event| match event {
-            Event::Close { link, reason, .. } if *link == self.link => Some(reason),
-            _ => None,
+        self.net.peers[0].events.iter().find_map(|event| {
+            let Event::Close { link, reason, .. } = event else { return None };
+            (*link == self.link).then_some(reason)
         })
     }
 
     /// The code with which the founder ended the hostile link.
     pub fn code(&self) -> Option<CloseCode> {
-        match self.end() {
-            Some(CloseReason::Ours(code)) => Some(*code),
-            _ => None,
-        }
+        if let Some(CloseReason::Ours(code)) = self.end() { Some(*code) } else { None }
     }
 
     /// Dials again if the link was ended, and counts how.
@@ -153,6 +150,14 @@ impl Siege {
     pub fn send(&mut self, log: &OwnLog, start: u64, h_prev: [u8; 32], entries: Vec<Bytes>) {
         let message = self.member.range(&mut self.line, log, start, h_prev, entries);
         self.line.say(&message);
+    }
+
+    /// Lets a liar say one lie and carries it over, dialling again if the link ended.
+    pub fn endure(&mut self, liar: &mut Liar) -> Lie {
+        let lie = liar.lie(&mut self.member, &mut self.line);
+        self.press();
+        self.redial();
+        lie
     }
 
     /// Writes an update of a document into a log and sends it.

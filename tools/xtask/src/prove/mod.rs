@@ -9,10 +9,13 @@ mod client;
 mod clone;
 mod cost;
 mod crash;
+mod hostile;
 mod import;
 mod input;
 mod node;
 mod report;
+mod sim_core;
+mod spec;
 mod traces;
 
 use crate::{Failure, Output, glob, repo, step};
@@ -30,6 +33,9 @@ const PROOFS: &[(&str, Proof)] = &[
     ("cost", cost::prove),
     ("crash", crash::prove),
     ("clone", clone::prove),
+    ("sim-core", sim_core::prove),
+    ("spec", spec::prove),
+    ("hostile", hostile::prove),
 ];
 
 #[derive(Debug, clap::Args)]
@@ -93,6 +99,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     if !args.no_build && PROOFS.iter().any(|(id, _)| selected.contains(id)) {
         let packages = ["--package", "cosmicsync", "--package", "crash-images", "--package", "floor"];
         step::shown(repo::cargo(&[&["build", "--release", "--quiet"], &packages[..]].concat()))?;
+    }
+    if !args.no_build && selected.contains(&"hostile") {
+        // On its own, so that the program under attack is not built with what is for tests.
+        step::shown(repo::cargo(&["build", "--release", "--quiet", "--package", "hostile"]))?;
     }
     let setting = Setting { binary: built("cosmicsync")?, files };
     prove(&selected, PROOFS, &setting, &mut report)?;

@@ -115,6 +115,11 @@ impl Node {
         self.client.call(name, arguments, on_item)
     }
 
+    /// Its process.
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Another connection to the same node.
     pub(super) fn client(&self) -> Result<Client, CallError> {
         Client::connect(&self.device.dir)

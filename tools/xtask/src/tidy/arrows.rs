@@ -20,6 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cosmicsync-wasm", &["cosmicsync-data", "cosmicsync-protocol"]),
     ("crash-images", &["cosmicsync-node", "cosmicsync-protocol"]),
     ("floor", &[]),
+    ("hostile", &["cosmicsync-protocol"]),
     ("xtask", &[]),
 ];
 

@@ -3,6 +3,9 @@
 //! Everything is made from fixed seeds by the code that makes the real thing, so a change of a format changes a file.
 //! Run it by `cargo xtask vectors`.
 
+mod refused;
+mod show;
+
 use bytes::Bytes;
 use cosmicsync_protocol::connection::{Handshake, Opening};
 use cosmicsync_protocol::document::{TextPaths, Value as DocValue, encode_new};
@@ -10,7 +13,7 @@ use cosmicsync_protocol::entropy::Entropy;
 use cosmicsync_protocol::identity::{did_key, log_id, partition_token, peer_id, space_token};
 use cosmicsync_protocol::ids::{Incarnation, LogId};
 use cosmicsync_protocol::log::chain::section_hash;
-use cosmicsync_protocol::log::{Codec, EntryReader, Head, Lane};
+use cosmicsync_protocol::log::{Codec, EntryKind, EntryReader, Head, Header, KeyRef, Lane};
 use cosmicsync_protocol::sealed::EpochKey;
 use cosmicsync_protocol::space::record::{Record, encode_records};
 use cosmicsync_protocol::sync::trie::{self, NodeView, Trie};
@@ -20,6 +23,7 @@ use cosmicsync_protocol::wire::frame::Outgoing;
 use cosmicsync_protocol::wire::hello::{Feature, Hello, HelloLimits, Pattern, Preamble, Role, Suite, Versions};
 use cosmicsync_protocol::wire::message::{GoneReason, LogRef, Message, Node, Run};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 fn main() {
     let sample = Sample::new();
@@ -33,6 +37,7 @@ fn main() {
         "frames": frames(),
         "handshake": handshakes(&sample),
         "documents": documents(&sample),
+        "refused": refused::refused(&sample),
     });
     #[expect(clippy::print_stdout, reason = "this is what the program is for")]
     {
@@ -142,12 +147,56 @@ fn entry(sample: &Sample, log: &SampleLog, seq: usize) -> Value {
         "h_prev": hex(log.place(seq).h_prev),
         "bytes": hex(&sealed.bytes),
         "header": hex(plain),
+        "contents": contents(sample, log, seq, &header),
         "section_hashes": sealed.entry.sections().iter().filter_map(|s| s.present()).map(|s| hex(section_hash(s)))
             .collect::<Vec<_>>(),
         "body_hash": hex(sealed.entry.body_hash()),
         "h": hex(sealed.h),
         "head": hex(head_bytes(&log.heads[seq])),
     })
+}
+
+/// The plaintexts of the sections behind the header, in the order of their numbers.
+fn contents(sample: &Sample, log: &SampleLog, seq: usize, header: &Header) -> Value {
+    let of = |seq: usize| {
+        let reader = EntryReader::new(&log.entries[seq].entry, log.place(seq));
+        let key = sample.epochs.iter().find(|key| key.id() == reader.epoch()).expect("an epoch of the sample");
+        (reader, key)
+    };
+    let mut codec = Codec::new();
+    let mut found = BTreeMap::new();
+    let (reader, key) = of(seq);
+    if header.kind == EntryKind::Control {
+        let open = log.entries[seq].entry.sections()[1].present().expect("a whole entry");
+        let records = reader.open_records(2, &key.records_key(), &mut codec).expect("own records open");
+        found.insert(1, ("open", open.to_vec()));
+        found.insert(2, ("records", records));
+    }
+    for item in &header.items {
+        let dictionary = item.dictionary.map(|at| {
+            let records = reader.open_records(at, &key.records_key(), &mut codec).expect("own records open");
+            found.insert(at, ("records", records.clone()));
+            records
+        });
+        let seed = match item.key {
+            KeyRef::Here { section } => {
+                let seed = reader.open_key_box(section, &key.key_box_key()).expect("an own key box opens");
+                found.insert(section, ("key_box", seed.to_vec()));
+                seed
+            }
+            KeyRef::Own { seq, section } => {
+                let (reader, key) = of(seq as usize);
+                reader.open_key_box(section, &key.key_box_key()).expect("an own key box opens")
+            }
+            KeyRef::Other { .. } | KeyRef::Records => continue,
+        };
+        let body = reader.open_body(item.section, &seed, dictionary.as_deref(), &mut codec);
+        found.insert(item.section, ("body", body.expect("an own body opens")));
+    }
+    found
+        .iter()
+        .map(|(section, (kind, plain))| json!({ "section": section, "kind": kind, "plain": hex(plain) }))
+        .collect()
 }
 
 fn head_bytes(head: &Head) -> Vec<u8> {
@@ -165,7 +214,18 @@ fn control(sample: &Sample) -> Value {
         ("space_name", Record::SpaceName { name: "família".into() }),
         ("unknown", Record::Unknown { kind: 99, body: Bytes::from_static(b"of a later version") }),
     ];
-    let one = |(name, record): &(&str, Record)| json!({ "record": name, "list": hex(encode_records(core::slice::from_ref(record))) });
+    let one = |(name, record): &(&str, Record)| {
+        let mut vector = json!({ "record": name, "list": hex(encode_records(core::slice::from_ref(record))) });
+        match record {
+            Record::Partition { name } | Record::SpaceName { name } => vector["name"] = json!(name),
+            Record::Unknown { kind, body } => {
+                vector["kind"] = json!(kind);
+                vector["body"] = json!(hex(body));
+            }
+            Record::Device { .. } | Record::LogOpen { .. } => {}
+        }
+        vector
+    };
     let all: Vec<Record> = records.iter().map(|(_, record)| record.clone()).collect();
     json!({ "lists": records.iter().map(one).collect::<Vec<_>>(), "all": hex(encode_records(&all)) })
 }
@@ -183,7 +243,28 @@ fn tries() -> Value {
         };
         json!({ "logs": count, "root": hex(trie.root()), "top": children })
     });
-    json!({ "log_of": "at: id BLAKE3(at u8), seq at, h at repeated 32 times", "sets": sets })
+    json!({ "log_of": "at: id BLAKE3(at u8), seq at, h at repeated 32 times", "sets": sets, "space": space_trie() })
+}
+
+/// The root of a space with two partitions.
+fn space_trie() -> Value {
+    let mut space = Trie::new();
+    let pad = |short: [u8; 16]| {
+        let mut long = [0; 32];
+        long[..16].copy_from_slice(&short);
+        long
+    };
+    let partitions = [(0x0au8, 1u8), (0xb0, 2)].map(|(token, count)| {
+        let (token, mut trie, mut logs) = ([token; 16], Trie::new(), Vec::new());
+        for at in 1..=count {
+            let (log, seq, h) = (LogId([at; 32]), 300 * u64::from(at), [token[0] ^ at; 32]);
+            trie.set(log, trie::item(&log, seq, &h));
+            logs.push(json!({ "log": hex(log), "seq": seq, "h": hex(h) }));
+        }
+        space.set(LogId(pad(token)), pad(trie.root()));
+        json!({ "token": hex(token), "logs": logs, "root": hex(trie.root()) })
+    });
+    json!({ "partitions": partitions, "root": hex(space.root()) })
 }
 
 fn messages(sample: &Sample) -> Value {
@@ -220,7 +301,7 @@ fn messages(sample: &Sample) -> Value {
         ("app", Message::App { kind: 1, body: Bytes::from_static(b"body") }),
         ("close", Message::Close { code: 33, detail: 0 }),
     ];
-    let one = |(name, message): &(&str, Message)| json!({ "message": name, "bytes": hex(message.encode()) });
+    let one = |(name, message): &(&str, Message)| json!({ "message": name, "fields": show::fields(message), "bytes": hex(message.encode()) });
     Value::Array(list.iter().map(one).collect())
 }
 

@@ -1,0 +1,173 @@
+//! Failure bundles: everything that is needed to see a failure again.
+//!
+//! A bundle is one JSON file. It holds the plan itself, not only the seed, since seeds rot when generators change. What
+//! `scenarios/regressions/` holds is bundles too, shrunk and without a trace.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use cosmicsync_sim::report::Record;
+use cosmicsync_sim::scenario::Lane;
+use cosmicsync_sim::{Plan, Report, Violation};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Code, Failure};
+
+/// The version of the form of bundles.
+const FORMAT: u32 = 1;
+
+/// The largest bundle that is read, in bytes.
+const BYTES_MAX: u64 = 1 << 30;
+
+/// The lock file this program was built with.
+const LOCK_FILE: &[u8] = include_bytes!("../../Cargo.lock");
+
+/// A failure.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Bundle {
+    /// [`FORMAT`].
+    pub(crate) format: u32,
+    /// What the bug was and where it was mended, in a regression.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) about: String,
+    /// The program that saw it.
+    pub(crate) program: Program,
+    /// Where it ran.
+    pub(crate) lane: Lane,
+    /// The seed that was given.
+    pub(crate) seed: u64,
+    /// What was seen first.
+    pub(crate) violation: Violation,
+    /// What was seen after that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) also: Vec<Violation>,
+    /// The hash of the trace.
+    pub(crate) trace_hash: String,
+    /// What was run, spelled out.
+    pub(crate) plan: Plan,
+    /// What happened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) trace: Option<Vec<Record>>,
+}
+
+/// What a program was built from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Program {
+    /// Its version.
+    pub(crate) version: String,
+    /// Its commit, if whoever built it said so in `COSMICSYNC_COMMIT`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) commit: Option<String>,
+    /// The BLAKE3 hash of the lock file.
+    pub(crate) lock: String,
+}
+
+impl Program {
+    /// This program.
+    pub(crate) fn this() -> Self {
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            commit: option_env!("COSMICSYNC_COMMIT").map(str::to_owned),
+            lock: blake3::hash(LOCK_FILE).to_hex().to_string(),
+        }
+    }
+}
+
+impl Bundle {
+    /// A bundle of a run that failed; `None` if it did not.
+    pub(crate) fn of(seed: u64, plan: &Plan, report: &Report) -> Option<Self> {
+        let (violation, also) = report.violations.split_first()?;
+        Some(Self {
+            format: FORMAT,
+            about: String::new(),
+            program: Program::this(),
+            lane: Lane::Core,
+            seed,
+            violation: violation.clone(),
+            also: also.to_vec(),
+            trace_hash: report.trace_hash.clone(),
+            plan: plan.clone(),
+            trace: report.trace.clone(),
+        })
+    }
+
+    /// Writes it, making the directory if there is none.
+    pub(crate) fn write(&self, path: &Path) -> Result<(), Failure> {
+        let failed = |error| Failure::file("write", path, &error);
+        if let Some(dir) = path.parent() {
+            fs::create_dir_all(dir).map_err(failed)?;
+        }
+        let mut text = serde_json::to_string_pretty(self)
+            .map_err(|error| Failure::new(Code::Internal, format!("cannot spell out a bundle: {error}")))?;
+        text.push('\n');
+        fs::write(path, text).map_err(failed)
+    }
+
+    /// Where a bundle goes: named for its plan, its seed and its violation.
+    pub(crate) fn path(&self, dir: &Path) -> PathBuf {
+        let safe: String =
+            self.plan.name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' }).collect();
+        let trace: String = self.trace_hash.chars().take(8).collect();
+        dir.join(format!("{safe}-{}-{}-{trace}.json", self.seed, self.violation.oracle))
+    }
+}
+
+/// What can be replayed: a bundle, or a plan alone.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Input {
+    /// A failure.
+    Bundle(Box<Bundle>),
+    /// Only a plan.
+    Plan(Box<Plan>),
+}
+
+impl Input {
+    /// Reads a bundle or a plan.
+    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
+        let failed = |error| Failure::file("read", path, &error).next("cosmicsync-chaos campaign --seeds 100");
+        let wrong = |what: &str| {
+            Failure::new(Code::Usage, format!("{} is neither a bundle nor a plan: {what}", path.display()))
+                .next("cosmicsync-chaos replay --help")
+        };
+        if fs::metadata(path).map_err(failed)?.len() > BYTES_MAX {
+            return Err(wrong(&format!("it has more than {BYTES_MAX} bytes")));
+        }
+        let text = fs::read_to_string(path).map_err(failed)?;
+        let tree: serde_json::Value = serde_json::from_str(&text).map_err(|error| wrong(&error.to_string()))?;
+        if tree.get("plan").is_none() {
+            return match serde_json::from_value::<Plan>(tree) {
+                Ok(plan) => Ok(Self::Plan(Box::new(plan))),
+                Err(error) => Err(wrong(&error.to_string())),
+            };
+        }
+        if tree.get("format").and_then(serde_json::Value::as_u64) != Some(u64::from(FORMAT)) {
+            return Err(wrong(&format!("its format is not {FORMAT}")));
+        }
+        // From the text again, so that an error has its line.
+        let bundle: Bundle = serde_json::from_str(&text).map_err(|error| wrong(&error.to_string()))?;
+        Ok(Self::Bundle(Box::new(bundle)))
+    }
+
+    /// What to run.
+    pub(crate) const fn plan(&self) -> &Plan {
+        match self {
+            Self::Bundle(bundle) => &bundle.plan,
+            Self::Plan(plan) => plan,
+        }
+    }
+
+    /// The failure, if it is one.
+    pub(crate) fn bundle(&self) -> Option<&Bundle> {
+        match self {
+            Self::Bundle(bundle) => Some(bundle),
+            Self::Plan(_) => None,
+        }
+    }
+
+    /// The seed it was found with.
+    pub(crate) fn seed(&self) -> u64 {
+        self.bundle().map_or_else(|| self.plan().seed, |bundle| bundle.seed)
+    }
+}

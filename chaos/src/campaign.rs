@@ -1,0 +1,100 @@
+//! `campaign`: many seeds, each a plan of its own.
+
+use std::time::{Duration, Instant};
+
+use cosmicsync_sim::plan::Bounds;
+use cosmicsync_sim::{Plan, generate};
+use serde::Serialize;
+
+use crate::cli::{self, Campaign};
+use crate::error::Failure;
+use crate::pool::{self, Case};
+use crate::run::{self, Tally};
+use crate::{Stdout, Verdict, report};
+
+/// How a campaign came out.
+#[derive(Debug, Serialize)]
+struct Summary {
+    held: bool,
+    asked: u64,
+    cancelled: u64,
+    elapsed_ms: u64,
+    seeds_per_minute: u64,
+    virtual_per_second: u64,
+    tally: Tally,
+}
+
+/// Runs a campaign. It is red unless every seed that was asked for ran and held, and there was one.
+pub(crate) fn run(args: &Campaign, output: &mut Stdout) -> Result<Verdict, Failure> {
+    let start = Instant::now();
+    let deadline = args.time_limit.map(|limit| start + Duration::from_micros(limit.us));
+    let bar = output.bar(args.seeds, "seeds");
+    let mut tally = Tally::default();
+    let cases = (args.from..args.from.saturating_add(args.seeds)).map(|seed| case(seed, args));
+    pool::run(cases, run::how(&args.common, deadline), |case, report| {
+        tally.add(&report);
+        bar.inc(1);
+        if tally.violated > 0 {
+            bar.set_message(format!("{} violated", tally.violated));
+        }
+        let failed = !report.is_ok();
+        bar.suspend(|| run::finish(output, &case, report, &args.common))?;
+        Ok(!(failed && args.fail_fast))
+    })?;
+    bar.finish_and_clear();
+    let elapsed = start.elapsed();
+    let summary = Summary {
+        held: tally.violated == 0 && tally.runs == args.seeds && tally.runs > 0,
+        asked: args.seeds,
+        cancelled: args.seeds - tally.runs,
+        elapsed_ms: elapsed.as_millis() as u64,
+        seeds_per_minute: (tally.runs as f64 * 60.0 / elapsed.as_secs_f64()) as u64,
+        virtual_per_second: (tally.virtual_us as f64 / 1e6 / elapsed.as_secs_f64()) as u64,
+        tally,
+    };
+    tell(&summary, output)?;
+    Ok(if summary.held { Verdict::Held } else { Verdict::Red })
+}
+
+fn case(seed: u64, args: &Campaign) -> Case {
+    let swarm = args.profile == cli::Profile::Swarm;
+    let profile = cosmicsync_sim::Profile { swarm, forks: args.forks, ..cosmicsync_sim::Profile::default() };
+    let mut plan = generate(seed, &profile);
+    if args.canary {
+        plan = canary(plan);
+    }
+    Case { seed, event: None, plan }
+}
+
+/// Asks the impossible of a plan: to agree in no time at all over a link that takes a second.
+fn canary(mut plan: Plan) -> Plan {
+    plan.name = format!("canary-{}", plan.name);
+    plan.bounds = Bounds { converge_us: 0, round_trips: 0, ..plan.bounds };
+    plan
+}
+
+fn tell(summary: &Summary, output: &mut Stdout) -> Result<(), Failure> {
+    output.object(&serde_json::json!({ "summary": summary }))?;
+    let tally = &summary.tally;
+    let row = |name: &str, value: String| [name.to_owned(), value];
+    let mut rows = vec![
+        row("seeds", format!("{} of {}", tally.runs, summary.asked)),
+        row("violated", tally.violated.to_string()),
+        row("edits acknowledged", tally.acked.to_string()),
+        row("comparisons", tally.checks.to_string()),
+        row("faults", tally.faults.to_string()),
+        row("virtual time", report::time(tally.virtual_us)),
+        row("seeds a minute", summary.seeds_per_minute.to_string()),
+        row("virtual : real time", summary.virtual_per_second.to_string()),
+    ];
+    rows.extend(
+        tally.oracles.iter().map(|(oracle, times)| row(&format!("first violated {oracle}"), times.to_string())),
+    );
+    output.table(["", ""], &rows)?;
+    if summary.asked == 0 {
+        output.line("red: no seed was asked for, so nothing was shown")?;
+    } else if summary.cancelled > 0 {
+        output.line(&format!("red: {} seeds did not run", summary.cancelled))?;
+    }
+    Ok(())
+}

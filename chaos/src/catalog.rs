@@ -1,0 +1,86 @@
+//! Finding scenarios: by path, or by name in the scenarios directory.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use cosmicsync_sim::scenario::{Scenario, parse};
+
+use crate::cli::Global;
+use crate::error::{Code, Failure};
+
+/// The scenarios directory: what was named, or `scenarios` here or in a directory above.
+pub(crate) fn directory(global: &Global) -> Result<PathBuf, Failure> {
+    if let Some(dir) = &global.scenarios {
+        return Ok(dir.clone());
+    }
+    let here = std::env::current_dir().map_err(|error| Failure::file("find", Path::new("."), &error))?;
+    let has_some = |dir: &PathBuf| files(dir).is_ok_and(|files| !files.is_empty());
+    let found = here.ancestors().map(|dir| dir.join("scenarios")).find(has_some);
+    found.ok_or_else(|| {
+        Failure::new(Code::NotFound, "there is no directory `scenarios` with a scenario in it, here or above")
+            .next("cosmicsync-chaos --scenarios DIR list")
+    })
+}
+
+/// The files of a directory that hold scenarios, by name.
+pub(crate) fn files(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let entries = fs::read_dir(dir).map_err(|error| Failure::file("read", dir, &error))?;
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(|error| Failure::file("read", dir, &error))?.path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Reads a scenario, by path or by name.
+pub(crate) fn find(global: &Global, name: &str) -> Result<(PathBuf, Scenario), Failure> {
+    let path = PathBuf::from(name);
+    let path = if path.is_file() || name.contains(['/', '.']) {
+        path
+    } else {
+        let dir = directory(global)?;
+        let path = dir.join(name).with_extension("toml");
+        if !path.is_file() {
+            return Err(unknown(&dir, name));
+        }
+        path
+    };
+    let scenario = read(&path)?;
+    Ok((path, scenario))
+}
+
+/// Reads a scenario file.
+pub(crate) fn read(path: &Path) -> Result<Scenario, Failure> {
+    let text =
+        fs::read_to_string(path).map_err(|error| Failure::file("read", path, &error).next("cosmicsync-chaos list"))?;
+    parse(&text).map_err(|error| wrong(path, &error))
+}
+
+/// A scenario that was not understood.
+pub(crate) fn wrong(path: &Path, error: &cosmicsync_sim::scenario::ScenarioError) -> Failure {
+    Failure::new(Code::Usage, format!("{}: {error}", path.display())).next("cosmicsync-chaos schema")
+}
+
+fn unknown(dir: &Path, name: &str) -> Failure {
+    let names: Vec<String> = files(dir)
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned()))
+        .collect();
+    let alike: Vec<&String> = names.iter().filter(|known| known.contains(name) || shared(known, name)).collect();
+    let hint = match alike.as_slice() {
+        [] => String::new(),
+        [one] => format!("; did you mean {one}?"),
+        [first, second, ..] => format!("; did you mean {first} or {second}?"),
+    };
+    Failure::new(Code::NotFound, format!("no scenario is called {name}{hint}")).next("cosmicsync-chaos list")
+}
+
+/// Whether two names have a word in common.
+fn shared(a: &str, b: &str) -> bool {
+    a.split('-').any(|word| word.len() > 3 && b.split('-').any(|other| other == word))
+}

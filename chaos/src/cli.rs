@@ -1,0 +1,180 @@
+//! The grammar of the command line. It only parses: no environment, no terminal, no files.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use cosmicsync_sim::scenario::{Lane, Span};
+
+/// What the exit code of every command means.
+pub(crate) const EXIT_CODES: &str = "\
+Exit codes:
+  0   everything that was asked for ran, and held
+  1   a violation was found, or a seed did not run, or two traces differ
+  2   the command line, a scenario or a bundle was not understood
+  3   not found
+  4   refused: the lane cannot do what the scenario asks, or a bundle does not fail as it says
+  6   a file could not be read or written
+  70  a bug in this program";
+
+/// Breaks CosmicSync on purpose, and shows how.
+#[derive(Debug, Parser)]
+#[command(name = "cosmicsync-chaos", version, after_help = EXIT_CODES, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// Options that every command takes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// Results for people, or one JSON object a line
+    #[arg(short, long, global = true, value_enum, default_value_t = OutputFormat::Text, value_name = "text|json")]
+    #[arg(hide_possible_values = true)]
+    pub(crate) output: OutputFormat,
+    /// No progress and no notes
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    /// Where scenarios are found by name [default: scenarios/ here or above]
+    #[arg(long, global = true, value_name = "DIR", env = "COSMICSYNC_SCENARIOS")]
+    pub(crate) scenarios: Option<PathBuf>,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputFormat {
+    /// Tables on a terminal, tab-separated lines in a pipe
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Run a scenario
+    Run(Run),
+    /// Run many random fault plans
+    Campaign(Campaign),
+    /// Run a failure again
+    Replay(Replay),
+    /// Find the smallest plan that fails in the same way
+    Shrink(Shrink),
+    /// Find where two runs part, and what led there
+    Diff {
+        /// A bundle
+        a: PathBuf,
+        /// Another
+        b: PathBuf,
+    },
+    /// List the scenarios
+    List,
+    /// Print the JSON Schema of scenario files
+    Schema,
+    /// Print a completion script
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Run a plan from stdin and print its report
+    #[command(hide = true)]
+    ExecPlan {
+        /// With its trace
+        #[arg(long)]
+        trace: bool,
+    },
+}
+
+/// Options of `run`.
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// A file, or the name of one in the scenarios directory
+    pub(crate) scenario: String,
+    /// The first seed
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// How many seeds, counted from the first
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seeds: u64,
+    /// Where to run it
+    #[arg(long, default_value = "core")]
+    pub(crate) lane: Lane,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// Options of `campaign`.
+#[derive(Debug, Args)]
+pub(crate) struct Campaign {
+    /// How many seeds
+    #[arg(long, value_name = "N")]
+    pub(crate) seeds: u64,
+    /// The first seed
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    pub(crate) from: u64,
+    /// How plans are drawn: some kinds of fault often, or all of them evenly
+    #[arg(long, value_enum, default_value_t = Profile::Swarm)]
+    pub(crate) profile: Profile,
+    /// Begin no seed after this long; what is left counts as cancelled
+    #[arg(long, value_name = "TIME")]
+    pub(crate) time_limit: Option<Span>,
+    /// Stop at the first violation; what is left counts as cancelled
+    #[arg(long)]
+    pub(crate) fail_fast: bool,
+    /// Clone stores and roll them back too, so that logs fork
+    #[arg(long)]
+    pub(crate) forks: bool,
+    /// Demand the impossible, so that seeds must fail
+    #[arg(long)]
+    pub(crate) canary: bool,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// Options of whatever runs plans.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Common {
+    /// Where failure bundles go
+    #[arg(long, value_name = "DIR", default_value = "chaos-bundles")]
+    pub(crate) bundles: PathBuf,
+    /// Runs at a time [default: one for each core]
+    #[arg(long, value_name = "N")]
+    pub(crate) jobs: Option<NonZeroUsize>,
+    /// A process of its own for each run
+    #[arg(long)]
+    pub(crate) fresh_process: bool,
+}
+
+/// Options of `replay`.
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    /// A bundle or a plan
+    pub(crate) bundle: PathBuf,
+    /// Print the trace
+    #[arg(long)]
+    pub(crate) trace: bool,
+}
+
+/// Options of `shrink`.
+#[derive(Debug, Args)]
+pub(crate) struct Shrink {
+    /// A bundle or a plan
+    pub(crate) bundle: PathBuf,
+    /// Where the small bundle goes [default: beside the bundle, as *.shrunk.json]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) to: Option<PathBuf>,
+    /// Runs at most
+    #[arg(long, value_name = "N", default_value_t = 2000)]
+    pub(crate) runs_max: u64,
+}
+
+/// How plans are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Profile {
+    /// Each seed turns on some kinds of fault and not others
+    Swarm,
+    /// Each seed draws from all kinds of fault
+    Uniform,
+}

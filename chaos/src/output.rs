@@ -1,0 +1,131 @@
+//! Prints results: tables for people, tab-separated lines for pipes, one JSON object a line for programs.
+//!
+//! Results go to stdout; progress and notes go to stderr, and only there.
+
+use std::io::{self, IsTerminal as _, Write};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+use crate::cli::OutputFormat;
+
+/// Spaces between columns.
+const GAP: usize = 2;
+
+/// Writes results in the format that was asked for.
+#[derive(Debug)]
+pub(crate) struct Output<W> {
+    writer: W,
+    json: bool,
+    columns: bool,
+    quiet: bool,
+}
+
+impl Output<io::StdoutLock<'static>> {
+    /// An output to stdout.
+    pub(crate) fn stdout(format: OutputFormat, quiet: bool) -> Self {
+        let stdout = io::stdout();
+        Self { columns: stdout.is_terminal(), writer: stdout.lock(), json: format == OutputFormat::Json, quiet }
+    }
+}
+
+impl<W: Write> Output<W> {
+    /// Writes one value as a line of JSON if that was asked for.
+    pub(crate) fn object(&mut self, value: &impl Serialize) -> io::Result<()> {
+        if !self.json {
+            return Ok(());
+        }
+        serde_json::to_writer(&mut self.writer, value)?;
+        self.writer.write_all(b"\n")?;
+        self.writer.flush()
+    }
+
+    /// Writes a line for people, unless JSON was asked for.
+    pub(crate) fn line(&mut self, line: &str) -> io::Result<()> {
+        if self.json { Ok(()) } else { writeln!(self.writer, "{line}") }
+    }
+
+    /// Writes text whatever the format.
+    pub(crate) fn raw(&mut self, text: &str) -> io::Result<()> {
+        self.writer.write_all(text.as_bytes())
+    }
+
+    /// Writes rows under a header, unless JSON was asked for. A pipe gets tabs and no header.
+    pub(crate) fn table<const N: usize>(&mut self, header: [&str; N], rows: &[[String; N]]) -> io::Result<()> {
+        if self.json {
+            return Ok(());
+        }
+        let rows: Vec<[String; N]> = rows.iter().map(|row| row.each_ref().map(|cell| single_line(cell))).collect();
+        if !self.columns {
+            return rows.iter().try_for_each(|row| writeln!(self.writer, "{}", row.join("\t")));
+        }
+        let mut widths = header.map(|name| name.chars().count());
+        for row in &rows {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = (*width).max(cell.chars().count());
+            }
+        }
+        if header.iter().any(|name| !name.is_empty()) {
+            writeln!(self.writer, "{}", aligned(&header.map(str::to_owned), &widths))?;
+        }
+        rows.iter().try_for_each(|row| writeln!(self.writer, "{}", aligned(row, &widths)))
+    }
+
+    /// Writes a note to stderr, unless it was asked to be quiet.
+    pub(crate) fn note(&self, line: &str) {
+        if !self.quiet && !self.json {
+            complain(line);
+        }
+    }
+
+    /// A bar on stderr if that is a terminal and nobody asked for quiet.
+    pub(crate) fn bar(&self, total: u64, what: &'static str) -> ProgressBar {
+        let hidden = self.quiet || !io::stderr().is_terminal();
+        let target = if hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        let bar = ProgressBar::with_draw_target(Some(total), target);
+        let template = "{bar:30} {human_pos}/{human_len} {prefix} {per_sec} {eta} {msg}";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        bar.with_prefix(what)
+    }
+}
+
+/// Writes a line to stderr. A closed stderr is nobody's problem.
+pub(crate) fn complain(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+fn aligned<const N: usize>(cells: &[String; N], widths: &[usize; N]) -> String {
+    let mut line = String::new();
+    for (cell, full) in cells.iter().zip(widths) {
+        line.push_str(cell);
+        line.extend(core::iter::repeat_n(' ', full - cell.chars().count() + GAP));
+    }
+    line.trim_end().to_owned()
+}
+
+/// Keeps a cell on its line and what a file says from steering the terminal.
+fn single_line(cell: &str) -> String {
+    cell.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drawn(json: bool, columns: bool) -> String {
+        let mut output = Output { writer: Vec::new(), json, columns, quiet: true };
+        let row = ["clone".to_owned(), "a\nb".to_owned()];
+        output.table(["NAME", "ABOUT"], &[row]).unwrap();
+        output.object(&serde_json::json!({ "name": "clone" })).unwrap();
+        String::from_utf8(output.writer).unwrap()
+    }
+
+    #[test]
+    fn people_see_columns_pipes_tabs_and_programs_objects() {
+        assert_eq!(drawn(false, true), "NAME   ABOUT\nclone  a b\n");
+        assert_eq!(drawn(false, false), "clone\ta b\n");
+        assert_eq!(drawn(true, true), "{\"name\":\"clone\"}\n");
+    }
+}

@@ -1,0 +1,153 @@
+//! What a run found, as people and programs read it.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use cosmicsync_sim::report::{Record, Stats};
+use cosmicsync_sim::{Report, Violation};
+use serde::Serialize;
+
+use crate::bundle::Bundle;
+use crate::error::Failure;
+use crate::output::Output;
+
+/// One run, as a line of JSON.
+#[derive(Debug, Serialize)]
+pub(crate) struct RunLine<'a> {
+    /// The plan's name.
+    pub(crate) name: &'a str,
+    /// The seed.
+    pub(crate) seed: u64,
+    /// The event of a sweep.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) event: Option<u64>,
+    /// Whether nothing was violated.
+    pub(crate) held: bool,
+    /// What was seen first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) violation: Option<&'a Violation>,
+    /// Where the bundle is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) bundle: Option<String>,
+    /// The command that shows it again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) replay: Option<String>,
+    /// The hash of the trace.
+    pub(crate) trace_hash: &'a str,
+    /// Figures.
+    pub(crate) stats: &'a Stats,
+}
+
+/// The command that shows a bundle's failure again.
+pub(crate) fn replay_command(bundle: &Path) -> String {
+    let path = bundle.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-".contains(c);
+    if path.chars().all(plain) {
+        format!("cosmicsync-chaos replay {path}")
+    } else {
+        format!("cosmicsync-chaos replay '{}'", path.replace('\'', r"'\''"))
+    }
+}
+
+/// Writes the bundle of a failed run, with a trace, and tells of it. The command to replay it comes first and last.
+pub(crate) fn tell_failure<W: Write>(
+    output: &mut Output<W>,
+    bundle: &Bundle,
+    path: &Path,
+    event: Option<u64>,
+) -> Result<(), Failure> {
+    let command = replay_command(path);
+    output.line(&format!("replay: {command}"))?;
+    let event = event.map(|event| format!(", at event {event}")).unwrap_or_default();
+    output.line(&format!("{} failed with seed {}{event}", bundle.plan.name, bundle.seed))?;
+    violations(output, core::iter::once(&bundle.violation).chain(&bundle.also))?;
+    output.line(&format!("bundle: {}", path.display()))?;
+    output.line(&format!("replay: {command}"))?;
+    Ok(())
+}
+
+/// Writes what was violated, the first in full.
+pub(crate) fn violations<'a, W: Write>(
+    output: &mut Output<W>,
+    violations: impl Iterator<Item = &'a Violation>,
+) -> io::Result<()> {
+    const SHOWN: usize = 5;
+    let mut more = 0;
+    for (at, violation) in violations.enumerate() {
+        if at >= SHOWN {
+            more += 1;
+            continue;
+        }
+        let place = violation.peer.map(|peer| format!(" on peer {peer}")).unwrap_or_default();
+        let (oracle, text) = (violation.oracle, &violation.text);
+        let first = if at == 0 { "violated" } else { "    also" };
+        output.line(&format!("{first}: {oracle} at {}{place}: {text}", time(violation.at_us)))?;
+    }
+    if more > 0 {
+        output.line(&format!("    also: {more} more"))?;
+    }
+    Ok(())
+}
+
+/// Rows of a table of runs.
+pub(crate) fn row(case: &str, report: &Report) -> [String; 7] {
+    let verdict = report.first().map_or_else(|| "held".to_owned(), |oracle| oracle.to_string());
+    let stats = &report.stats;
+    [
+        case.to_owned(),
+        verdict,
+        time(stats.virtual_us),
+        stats.events.to_string(),
+        format!("{} of {}", stats.acked, stats.edits),
+        stats.faults.to_string(),
+        stats.converged_us.map(time).unwrap_or_default(),
+    ]
+}
+
+/// What [`row`] holds.
+pub(crate) const COLUMNS: [&str; 7] = ["SEED", "RESULT", "VIRTUAL", "EVENTS", "ACKED", "FAULTS", "CONVERGED"];
+
+/// Writes a trace: one record a line.
+pub(crate) fn trace<W: Write>(output: &mut Output<W>, records: &[Record]) -> io::Result<()> {
+    for record in records {
+        output.object(record)?;
+        output.line(&record_line(record))?;
+    }
+    Ok(())
+}
+
+/// A record as people read it.
+pub(crate) fn record_line(record: &Record) -> String {
+    let cause = record.cause.map(|(peer, index)| format!("  from {peer}#{index}")).unwrap_or_default();
+    let Record { peer, index, kind, hash, .. } = record;
+    format!("{:>12}  {peer}#{index}  {kind}  {hash:016x}{cause}", time(record.at_us))
+}
+
+/// A virtual time or span.
+pub(crate) fn time(us: u64) -> String {
+    match us {
+        0..1_000 => format!("{us} us"),
+        1_000..1_000_000 => format!("{}.{:03} ms", us / 1_000, us % 1_000),
+        1_000_000..600_000_000 => format!("{}.{:03} s", us / 1_000_000, us / 1_000 % 1_000),
+        600_000_000.. => format!("{} min", us / 60_000_000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_one_unit() {
+        assert_eq!(time(999), "999 us");
+        assert_eq!(time(20_500), "20.500 ms");
+        assert_eq!(time(61_250_000), "61.250 s");
+        assert_eq!(time(3_600_000_000), "60 min");
+    }
+
+    #[test]
+    fn a_command_can_be_pasted() {
+        assert_eq!(replay_command(Path::new("a/b-1.json")), "cosmicsync-chaos replay a/b-1.json");
+        assert_eq!(replay_command(Path::new("it's a.json")), r"cosmicsync-chaos replay 'it'\''s a.json'");
+    }
+}

@@ -1,0 +1,94 @@
+//! `shrink`: the smallest plan that fails in the same way, tried twice more in fresh processes.
+
+use std::path::PathBuf;
+
+use cosmicsync_sim::plan::Plan;
+use cosmicsync_sim::shrink::{ShrinkError, Signature, shrink};
+
+use crate::bundle::{Bundle, Input};
+use crate::cli::Shrink;
+use crate::error::{Code, Failure};
+use crate::{Stdout, Verdict, pool, report};
+
+/// Shrinks a bundle's plan and writes the small bundle beside it.
+pub(crate) fn run(args: &Shrink, output: &mut Stdout) -> Result<Verdict, Failure> {
+    let input = Input::read(&args.bundle)?;
+    let bar = output.bar(args.runs_max, "runs");
+    let shrunk = shrink(input.plan(), args.runs_max, |progress| {
+        bar.set_position(progress.runs);
+        bar.set_message(format!("{} actions, {} faults, {} peers", progress.actions, progress.faults, progress.peers));
+    });
+    bar.finish_and_clear();
+    let shrunk = shrunk.map_err(|error| match error {
+        ShrinkError::Plan(_) => Failure::new(Code::Usage, error.to_string()),
+        ShrinkError::Holds => Failure::new(Code::Refused, format!("{}: {error}", args.bundle.display()))
+            .next(report::replay_command(&args.bundle)),
+    })?;
+    if let Some(bundle) = input.bundle()
+        && shrunk.report.first() != Some(bundle.violation.oracle)
+    {
+        let message = format!("the bundle says {}, but its plan violates another oracle", bundle.violation.oracle);
+        return Err(Failure::new(Code::Refused, message).next(report::replay_command(&args.bundle)));
+    }
+    let mut small = Bundle::of(input.seed(), &shrunk.plan, &shrunk.report)
+        .ok_or_else(|| Failure::new(Code::Internal, "a shrunk plan does not fail"))?;
+    small.trace = None;
+    if let Some(bundle) = input.bundle() {
+        small.about.clone_from(&bundle.about);
+    }
+    verify(&small, &Signature::of(&shrunk.report))?;
+    let path = args.to.clone().unwrap_or_else(|| beside(&args.bundle));
+    small.write(&path)?;
+    output.object(&serde_json::json!({
+        "bundle": path.display().to_string(), "replay": report::replay_command(&path), "runs": shrunk.runs,
+        "finished": shrunk.finished, "before": size(input.plan()), "after": size(&small.plan),
+        "verified": 2, "violation": small.violation,
+    }))?;
+    let row = |name: &str, plan: &Plan| {
+        let size = size(plan);
+        [
+            name.to_owned(),
+            size.peers.to_string(),
+            size.links.to_string(),
+            size.faults.to_string(),
+            size.work.to_string(),
+        ]
+    };
+    output
+        .table(["", "PEERS", "LINKS", "FAULTS", "WORK"], &[row("before", input.plan()), row("after", &small.plan)])?;
+    output.line(&format!("{} runs; fails the same in two fresh processes", shrunk.runs))?;
+    if !shrunk.finished {
+        output.line("the runs that were allowed did not suffice: --runs-max allows more")?;
+    }
+    report::tell_failure(output, &small, &path, None)?;
+    Ok(Verdict::Held)
+}
+
+/// Runs the small plan in two fresh processes: both must give the very same run.
+fn verify(small: &Bundle, signature: &Option<Signature>) -> Result<(), Failure> {
+    for _ in 0..2 {
+        let again = pool::in_a_fresh_process(&small.plan, false)?;
+        if again.trace_hash != small.trace_hash || Signature::of(&again) != *signature {
+            let message = "the small plan does not run the same in a fresh process: the simulator is not deterministic";
+            return Err(Failure::new(Code::Internal, message));
+        }
+    }
+    Ok(())
+}
+
+#[derive(Debug, Clone, Copy, serde::Serialize)]
+struct Size {
+    peers: usize,
+    links: usize,
+    faults: usize,
+    work: usize,
+}
+
+fn size(plan: &Plan) -> Size {
+    let faults = plan.actions.iter().filter(|action| action.act.is_fault()).count();
+    Size { peers: plan.peers.len(), links: plan.links.len(), faults, work: plan.actions.len() - faults }
+}
+
+fn beside(bundle: &std::path::Path) -> PathBuf {
+    bundle.with_extension("shrunk.json")
+}

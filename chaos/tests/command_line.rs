@@ -1,0 +1,194 @@
+//! The command line does what `docs/chaos.md` says: exit codes, JSON lines, bundles that replay and shrink.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A directory to work in, and the program.
+struct Bench {
+    dir: TempDir,
+}
+
+/// What a command came to.
+struct Ran {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self { dir: TempDir::new().expect("a directory") }
+    }
+
+    fn run(&self, args: &[&str]) -> Ran {
+        let scenarios = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
+        let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_cosmicsync-chaos"))
+            .args(args)
+            .current_dir(self.dir.path())
+            .env("COSMICSYNC_SCENARIOS", scenarios)
+            .output()
+            .expect("the program runs");
+        let text = |bytes| String::from_utf8(bytes).expect("text");
+        Ran { code: status.code().expect("an exit code"), out: text(stdout), err: text(stderr) }
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.dir.path().join(name), text).expect("a file");
+    }
+
+    fn bundles(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.dir.path().join("chaos-bundles"));
+        let mut files: Vec<PathBuf> =
+            entries.into_iter().flatten().map(|entry| entry.expect("an entry").path()).collect();
+        files.sort();
+        files
+    }
+}
+
+impl Ran {
+    fn objects(&self) -> Vec<Value> {
+        self.out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    }
+}
+
+const SMALL: &str = r#"
+name = "small"
+about = "Two peers type while the link between them is down."
+[topology]
+peers = 2
+[[workload]]
+kind = "text-edits"
+peers = [0, 1]
+rate_hz = 5.0
+until = "2s"
+[[fault]]
+kind = "partition"
+at = "1s"
+heal = "1s"
+sides = [[0], [1]]
+"#;
+
+#[test]
+fn a_scenario_that_holds_is_green() {
+    let bench = Bench::new();
+    bench.write("small.toml", SMALL);
+    let ran = bench.run(&["run", "small.toml", "--seeds", "3", "-o", "json"]);
+    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
+    let objects = ran.objects();
+    assert_eq!(objects.len(), 4);
+    assert!(objects[..3].iter().all(|run| run["held"] == true && run["stats"]["checks"].as_u64() > Some(0)));
+    assert_eq!(objects[3]["summary"]["tally"]["runs"], 3);
+    assert!(bench.bundles().is_empty());
+    // A fresh process gives the same run.
+    let fresh = bench.run(&["run", "small.toml", "--seeds", "3", "-o", "json", "--fresh-process"]);
+    let hashes = |ran: &Ran| {
+        let mut hashes: Vec<_> =
+            ran.objects().iter().map(|run| (run["seed"].as_u64(), run["trace_hash"].clone())).collect();
+        hashes.sort_by_key(|(seed, _)| *seed);
+        hashes
+    };
+    assert_eq!(hashes(&ran), hashes(&fresh));
+}
+
+#[test]
+fn a_scenario_that_does_not_show_what_it_promises_is_red() {
+    let bench = Bench::new();
+    bench.write("small.toml", &format!("{SMALL}\n[oracle]\nsometimes = [\"store.cloned\"]\n"));
+    let ran = bench.run(&["run", "small.toml"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.out.contains("never met: store.cloned"), "{}", ran.out);
+}
+
+#[test]
+fn the_canary_turns_a_campaign_red_and_its_bundle_replays_shrinks_and_differs() {
+    let bench = Bench::new();
+    let ran = bench.run(&["campaign", "--seeds", "2", "--canary", "--jobs", "1"]);
+    assert_eq!(ran.code, 1, "{}", ran.out);
+    let bundles = bench.bundles();
+    assert!(!bundles.is_empty(), "{}", ran.out);
+    let lines: Vec<&str> = ran.out.lines().collect();
+    assert!(lines[0].starts_with("replay: cosmicsync-chaos replay chaos-bundles/canary-"), "{}", ran.out);
+    assert_eq!(lines.iter().filter(|line| **line == lines[0]).count(), 2, "first and last: {}", ran.out);
+
+    let bundle = bundles[0].to_str().unwrap();
+    let replayed = bench.run(&["replay", bundle]);
+    assert_eq!(replayed.code, 1);
+    assert!(replayed.out.contains("the same run as in the bundle, to the last event"), "{}", replayed.out);
+
+    let shrunk = bench.run(&["shrink", bundle, "--to", "small.json", "-o", "json", "--runs-max", "300"]);
+    assert_eq!(shrunk.code, 0, "{}{}", shrunk.out, shrunk.err);
+    let object = &shrunk.objects()[0];
+    let size = |when: &str| object[when]["faults"].as_u64().unwrap() + object[when]["work"].as_u64().unwrap();
+    assert!(size("after") < size("before"), "{object}");
+    assert_eq!(object["verified"], 2);
+    assert_eq!(bench.run(&["replay", "small.json"]).code, 1);
+
+    let same = bench.run(&["diff", bundle, bundle]);
+    assert_eq!((same.code, same.out.starts_with("the same run: ")), (0, true), "{}", same.out);
+    let differs = bench.run(&["diff", bundle, "small.json"]);
+    assert_eq!(differs.code, 1);
+    assert!(differs.out.starts_with("the runs part at record "), "{}", differs.out);
+}
+
+#[test]
+fn a_campaign_that_shows_nothing_is_red() {
+    let bench = Bench::new();
+    let none = bench.run(&["campaign", "--seeds", "0"]);
+    assert_eq!(none.code, 1);
+    assert!(none.out.contains("red: no seed was asked for"), "{}", none.out);
+    let cancelled = bench.run(&["campaign", "--seeds", "3", "--time-limit", "0s", "-o", "json"]);
+    assert_eq!(cancelled.code, 1);
+    let objects = cancelled.objects();
+    assert_eq!((&objects[0]["summary"]["cancelled"], &objects[0]["summary"]["held"]), (&3.into(), &false.into()));
+}
+
+#[test]
+fn mistakes_have_codes_and_name_what_to_do_next() {
+    let bench = Bench::new();
+    bench.write("wrong.toml", &SMALL.replacen("rate_hz", "rate", 1));
+    let wrong = bench.run(&["run", "wrong.toml"]);
+    assert_eq!(wrong.code, 2);
+    assert!(wrong.err.contains("wrong.toml: line 9, column 1: unknown key `rate`"), "{}", wrong.err);
+    assert!(wrong.err.contains("next: cosmicsync-chaos schema"), "{}", wrong.err);
+
+    let unknown = bench.run(&["run", "a-flapping-lnk"]);
+    assert_eq!(unknown.code, 3);
+    assert!(unknown.err.contains("did you mean a-flapping-link?"), "{}", unknown.err);
+
+    bench.write("small.toml", SMALL);
+    let lane = bench.run(&["run", "small.toml", "--lane", "process", "-o", "json"]);
+    assert_eq!(lane.code, 4);
+    let error: Value = serde_json::from_str(lane.err.trim()).unwrap();
+    assert_eq!(error["error"]["code"], "refused");
+
+    bench.write("bundle.json", "{\"plan\": 1}");
+    assert_eq!(bench.run(&["replay", "bundle.json"]).code, 2);
+    assert_eq!(bench.run(&["replay", "gone.json"]).code, 3);
+    assert_eq!(bench.run(&["run", "small.toml", "--seeds", "0"]).code, 2);
+    assert_eq!(bench.run(&["run", "small.toml", "--lane", "moon"]).code, 2);
+}
+
+#[test]
+fn what_holds_cannot_be_shrunk() {
+    let bench = Bench::new();
+    let plan = cosmicsync_sim::Plan::quiet(1, 2);
+    bench.write("plan.json", &serde_json::to_string(&plan).unwrap());
+    assert_eq!(bench.run(&["replay", "plan.json"]).code, 0);
+    let refused = bench.run(&["shrink", "plan.json"]);
+    assert_eq!(refused.code, 4);
+    assert!(refused.err.contains("the plan does not fail"), "{}", refused.err);
+}
+
+#[test]
+fn scenarios_and_their_schema_are_listed() {
+    let bench = Bench::new();
+    let list = bench.run(&["list", "-o", "json"]);
+    assert_eq!(list.code, 0, "{}", list.err);
+    assert!(list.objects().len() >= 20);
+    let schema: Value = serde_json::from_str(&bench.run(&["schema"]).out).unwrap();
+    assert_eq!(schema["title"], "Scenario");
+    assert!(bench.run(&["completions", "bash"]).out.contains("cosmicsync-chaos"));
+}

@@ -1,0 +1,190 @@
+//! Bytes that nobody may accept: spoiled versions of the other vectors, each refused by the code that printed them.
+
+use crate::{hello, hex};
+use bytes::Bytes;
+use cosmicsync_protocol::document::Value as DocValue;
+use cosmicsync_protocol::identity::{Credential, DeviceKeys, SpaceGenesis, UserGenesis};
+use cosmicsync_protocol::ids::UserId;
+use cosmicsync_protocol::log::{Entry, Header, LogCard};
+use cosmicsync_protocol::sealed::KeyEpoch;
+use cosmicsync_protocol::space::record::decode_records;
+use cosmicsync_protocol::testkit::sample::{Sample, row};
+use cosmicsync_protocol::wire::codec::Reader;
+use cosmicsync_protocol::wire::hello::{Hello, Role};
+use cosmicsync_protocol::wire::message::{LogRef, Message};
+use serde_json::{Value, json};
+
+/// Whether the code takes bytes for one thing.
+type Accepts = fn(&[u8]) -> bool;
+
+/// Every refusal: what the bytes are not, and why.
+pub(crate) fn refused(sample: &Sample) -> Value {
+    let mut found = Vec::new();
+    for (what, good, accepts) in things(sample) {
+        assert!(accepts(&good), "a whole {what} is refused");
+        let (mut longer, mut flipped) = (good.clone(), good.clone());
+        longer.push(0);
+        flipped[0] ^= 0x80;
+        for (why, bytes) in [("with a byte more", longer), ("of an unknown version or type", flipped)] {
+            push(&mut found, what, why, bytes, accepts);
+        }
+        push(&mut found, what, "with a byte less", good[..good.len() - 1].to_vec(), accepts);
+    }
+    for (why, bytes) in signatures(sample) {
+        push(&mut found, "user genesis", why, bytes, user_genesis);
+    }
+    for (why, bytes) in credentials(sample) {
+        push(&mut found, "credential", why, bytes, credential);
+    }
+    for (what, why, text, accepts) in by_hand() {
+        push(&mut found, what, why, text.to_vec(), accepts);
+    }
+    Value::Array(found)
+}
+
+fn push(found: &mut Vec<Value>, what: &str, why: &str, bytes: Vec<u8>, accepts: Accepts) {
+    assert!(!accepts(&bytes), "a {what} {why} is accepted");
+    found.push(json!({ "what": what, "why": why, "bytes": hex(bytes) }));
+}
+
+fn things(sample: &Sample) -> Vec<(&'static str, Vec<u8>, Accepts)> {
+    let live = sample.live_log();
+    let last = live.heads[1];
+    let (seq, h, signature) = (last.seq, last.h, last.signature);
+    let head = Message::Head { log: LogRef::Mine(0), card: None, seq, h, signature };
+    vec![
+        ("user genesis", sample.genesis.encode(), user_genesis),
+        ("credential", sample.credentials[0].encode(), credential),
+        ("space genesis", sample.space.encode(), space_genesis),
+        ("key epoch", sample.records[1].encode(), key_epoch),
+        ("card", live.card_bytes().to_vec(), card),
+        ("entry", live.entries[0].bytes.to_vec(), entry),
+        ("hello", hello(Role::Member(sample.credentials[0].encode())).encode(), is_hello),
+        ("message", head.encode().to_vec(), message),
+        ("value", row(501).encode(), value),
+    ]
+}
+
+/// Records whose signature a check that is not strict would take.
+fn signatures(sample: &Sample) -> [(&'static str, Vec<u8>); 2] {
+    // The order of the group, little-endian: adding it to S changes nothing in the equation.
+    const ORDER: [u8; 32] = [
+        0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0, 0, 0, 0,
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
+    ];
+    let mut malleable = sample.genesis.clone();
+    let mut carry = 0u16;
+    for (byte, order) in malleable.signature[32..].iter_mut().zip(ORDER) {
+        carry += u16::from(*byte) + u16::from(order);
+        *byte = carry as u8;
+        carry >>= 8;
+    }
+    // The neutral element as key and R with S = 0: the equation holds for every message.
+    let mut neutral = [0; 64];
+    neutral[0] = 1;
+    let mut small = sample.genesis.clone();
+    small.public.copy_from_slice(&neutral[..32]);
+    small.signature = neutral;
+    [("whose signature has a second form", malleable.encode()), ("under a key of small order", small.encode())]
+}
+
+/// Credentials that decode and do not verify.
+fn credentials(sample: &Sample) -> [(&'static str, Vec<u8>); 4] {
+    let (device, stranger) = (&sample.devices[0], &sample.devices[1]);
+    let claim = |noise: [u8; 32], signer: &DeviceKeys| {
+        let mut claim = device.claim();
+        claim.public.noise = noise;
+        claim.signature = signer.sign("cosmicsync device claim 1", &claim.encode()[..96]);
+        claim
+    };
+    let noise = device.public().noise;
+    let credential = |user, claim, not_before_ms, not_after_ms| {
+        let cert = sample.user.certify(user, claim, not_before_ms, not_after_ms);
+        Credential { genesis: sample.genesis.clone(), cert }.encode()
+    };
+    let user = sample.genesis.user_id();
+    [
+        ("whose claim another device signed", credential(user, claim(noise, stranger), 0, 1)),
+        ("with a Noise key of small order", credential(user, claim([0; 32], device), 0, 1)),
+        ("of another user than its genesis", credential(UserId([1; 32]), claim(noise, device), 0, 1)),
+        ("that ends before it begins", credential(user, claim(noise, device), 2, 1)),
+    ]
+}
+
+/// Small ones that spoil a single rule.
+fn by_hand() -> Vec<(&'static str, &'static str, &'static [u8], Accepts)> {
+    vec![
+        ("message", "with a number that is not minimal", b"\x0e\x81\x00", message),
+        ("message", "with a number of eleven bytes", b"\x0e\x81\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01", message),
+        ("message", "with a number above 64 bits", b"\x0e\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02", message),
+        ("message", "with an empty list", b"\x03\x00", message),
+        ("message", "with a list longer than the bytes", b"\x03\xff\x1f", message),
+        ("message", "with a flag of 2", b"\x06\x00\x02", message),
+        ("message", "with an empty span", b"\x05\x00\x02\x00\x00", message),
+        ("message", "with an unknown class", b"\x0a\x06\x01", message),
+        ("message", "with nodes that say nothing", b"\x04\x00\x00\x00", message),
+        ("message", "with an inner node without children", b"\x04\x00\x01\x01\x00\x00\x00\x00", message),
+        ("message", "with padding in a path", b"\x04\x00\x01\x01\x02\x01\x11\x00", message),
+        ("message", "with an unknown reason", b"\x0c\x00\x00\x01\x03", message),
+        ("message", "of no type", b"", message),
+        ("value", "that is infinite", b"\x04\x00\x00\x00\x00\x00\x00\xf0\x7f", value),
+        ("value", "that is not a number", b"\x04\x00\x00\x00\x00\x00\x00\xf8\x7f", value),
+        ("value", "with a key twice", b"\x08\x02\x01a\x00\x01a\x00", value),
+        ("value", "with keys out of order", b"\x08\x02\x01b\x00\x01a\x00", value),
+        ("value", "that is not UTF-8", b"\x05\x01\xff", value),
+        ("value", "of an unknown type", b"\x09", value),
+        ("value", "with a number that is not minimal", b"\x03\x80\x00", value),
+        ("records", "with a number that is not minimal", b"\x81\x00\x03\x00", records),
+        ("records", "with a name that is not UTF-8", b"\x01\x03\x01\xff", records),
+        ("records", "with a count beyond the limit", b"\x81\x08", records),
+        ("header", "of an unknown kind", b"\x00\x09\x00\x00\x00\x00\x00\x00\x00\x00", header),
+        ("header", "whose handle points nowhere", b"\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00", header),
+        ("entry", "without sections", b"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00", entry),
+        ("entry", "with an unknown flag", b"\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x01\x00", entry),
+    ]
+}
+
+fn user_genesis(bytes: &[u8]) -> bool {
+    UserGenesis::decode(bytes).is_ok()
+}
+
+fn credential(bytes: &[u8]) -> bool {
+    Credential::verify(bytes).is_ok()
+}
+
+fn space_genesis(bytes: &[u8]) -> bool {
+    SpaceGenesis::decode(bytes).is_ok()
+}
+
+fn key_epoch(bytes: &[u8]) -> bool {
+    KeyEpoch::decode(bytes).is_ok()
+}
+
+fn card(bytes: &[u8]) -> bool {
+    let mut reader = Reader::new(bytes);
+    LogCard::decode(&mut reader).is_ok() && reader.is_empty()
+}
+
+fn entry(bytes: &[u8]) -> bool {
+    Entry::decode(&Bytes::copy_from_slice(bytes)).is_ok()
+}
+
+fn header(bytes: &[u8]) -> bool {
+    Header::decode(bytes).is_ok()
+}
+
+fn records(bytes: &[u8]) -> bool {
+    decode_records(bytes).is_ok()
+}
+
+fn is_hello(bytes: &[u8]) -> bool {
+    Hello::decode(bytes).is_ok()
+}
+
+fn message(bytes: &[u8]) -> bool {
+    Message::decode(&Bytes::copy_from_slice(bytes)).is_ok()
+}
+
+fn value(bytes: &[u8]) -> bool {
+    DocValue::decode(bytes).is_ok()
+}

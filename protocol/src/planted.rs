@@ -1,0 +1,62 @@
+//! Planted bugs: deliberate mistakes that the simulator's oracles must find. They exist only under `--cfg planted`.
+//!
+//! One build holds all of them and [`choose`] turns one on, so that finding each costs no build of its own. Without the
+//! cfg the macro is the constant `false` and nothing of this is compiled in; with it, the crate builds only beside
+//! `testkit`, so no product can be made of it (`docs/decisions`, the ADR on planted bugs; `cargo xtask prove sim-core`).
+
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+/// A deliberate mistake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Planted {
+    /// Its name.
+    pub id: &'static str,
+    /// The part of the core that it is in.
+    pub region: &'static str,
+    /// What it gets wrong.
+    pub what: &'static str,
+}
+
+/// All of them.
+pub const CATALOGUE: &[Planted] = &[
+    Planted { id: "edit.told-early", region: "ack", what: "an edit is reported safe when it is taken" },
+    Planted { id: "commit.not-awaited", region: "ack", what: "a commit counts as durable when it is submitted" },
+    Planted {
+        id: "cursor.ahead",
+        region: "cursor",
+        what: "a cursor is saved before what it covers is here, unchecked",
+    },
+    Planted { id: "trie.stale-item", region: "trie", what: "some growth of a log does not reach its item" },
+    Planted { id: "chain.wrong-link", region: "chain", what: "now and then an entry is linked to the log's beginning" },
+    Planted { id: "lease.ignored", region: "lease", what: "a store that may be a copy goes on with its logs" },
+    Planted { id: "log.row-behind", region: "log", what: "some commits leave a log's row as it was" },
+    Planted { id: "timer.forgotten", region: "log", what: "nobody is told when gathered edits are to be written" },
+    Planted { id: "cache.stale", region: "documents", what: "a cached value outlives a change" },
+    Planted { id: "doc.reads-behind", region: "documents", what: "what is indexed while a document is read is missed" },
+    Planted { id: "body.not-passed-on", region: "sync", what: "a body that came late is not passed on" },
+    Planted { id: "head.asked-again", region: "sync", what: "a head is asked for again until it is durable" },
+    Planted { id: "gap.not-filled", region: "sync", what: "entries that came late are taken for known" },
+    Planted { id: "transaction.torn", region: "documents", what: "documents of one transaction change one by one" },
+    Planted { id: "nonce.repeated", region: "log", what: "all entries of an epoch share one nonce" },
+];
+
+/// One more than the index of the one that is on; 0 for none.
+static CHOSEN: AtomicUsize = AtomicUsize::new(0);
+
+/// Turns one on, for the whole process, or all off. Returns false if there is none of that name.
+pub fn choose(id: Option<&str>) -> bool {
+    let at = id.map(|id| CATALOGUE.iter().position(|planted| planted.id == id));
+    let chosen = match at {
+        None => 0,
+        Some(None) => return false,
+        Some(Some(at)) => at + 1,
+    };
+    CHOSEN.store(chosen, Ordering::Relaxed);
+    true
+}
+
+/// Whether one is on.
+pub(crate) fn is_on(id: &str) -> bool {
+    let chosen = CHOSEN.load(Ordering::Relaxed);
+    chosen > 0 && CATALOGUE[chosen - 1].id == id
+}

@@ -1,0 +1,24 @@
+//! Shows a swarm seed: its plan, its violations and the end of its trace.
+
+use cosmicsync_sim::{Profile, generate, plan::Plan, run_traced};
+use std::io::Write;
+
+fn main() {
+    let arg = std::env::args().nth(1).unwrap_or_default();
+    let plan = match arg.parse::<u64>() {
+        Ok(seed) => generate(seed, &Profile { forks: std::env::args().nth(2).is_some(), ..Profile::default() }),
+        Err(_) => serde_json::from_str::<Plan>(&std::fs::read_to_string(&arg).unwrap_or_default())
+            .unwrap_or_else(|_| Plan::quiet(0, 1)),
+    };
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{}", serde_json::to_string(&plan).unwrap_or_default().replace("{\"id\"", "\n{\"id\""));
+    let Ok(report) = run_traced(&plan) else { return };
+    for violation in &report.violations {
+        let _ = writeln!(out, "{violation:?}");
+    }
+    let _ = writeln!(out, "{:?}", report.stats);
+    let at = report.violations.first().map_or(u64::MAX, |first| first.at_us);
+    for record in report.trace.unwrap_or_default().iter().filter(|record| record.at_us <= at) {
+        let _ = writeln!(out, "{} p{} {} {} {:?}", record.at_us, record.peer, record.index, record.kind, record.cause);
+    }
+}

@@ -1,0 +1,96 @@
+//! Names of logical points and coverage marks, known at compile time.
+//!
+//! A point is something that happens on a peer: actions may wait for one, traces name them, and each counts as a mark.
+//! A mark is something worth having met at least sometimes, such as a fault that hit the right moment.
+
+macro_rules! names {
+    ($(#[$doc:meta])* $enum:ident, $all:ident, $($variant:ident = $name:literal,)+) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub(crate) enum $enum { $($variant,)+ }
+
+        impl $enum {
+            pub(crate) const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+        }
+
+        $(#[$doc])*
+        pub const $all: &[&str] = &[$($name,)+];
+    };
+}
+
+names! {
+    /// What can happen on a peer.
+    Point, POINTS,
+    Started = "peer.started",
+    Crashed = "peer.crashed",
+    TimedOut = "peer.timeout",
+    Dialled = "link.dialled",
+    Accepted = "link.accepted",
+    Refused = "link.refused",
+    Lost = "link.lost",
+    Received = "bytes.received",
+    Sent = "bytes.sent",
+    Shaken = "handshake.done",
+    Closed = "link.closed",
+    Submitted = "commit.submitted",
+    Durable = "commit.durable",
+    CommitFailed = "commit.failed",
+    ReadDone = "read.done",
+    EditTaken = "edit.taken",
+    EditRefused = "edit.refused",
+    EditAcked = "edit.acked",
+    EditFailed = "edit.failed",
+    EntryReceived = "entry.received",
+    DocOpened = "doc.opened",
+    DocChanged = "doc.changed",
+    Retired = "log.retired",
+    Forked = "log.forked",
+    SpaceChanged = "space.changed",
+    Mismatch = "space.mismatch",
+    Other = "event.other",
+}
+
+names! {
+    /// What a run may meet beside the points.
+    Mark, MARKS,
+    LostCommits = "crash.lost-commits",
+    KeptCommits = "crash.kept-commits",
+    CrashInHandshake = "crash.in-handshake",
+    CrashWithEdits = "crash.with-edits-open",
+    CrashSilent = "crash.half-open-links",
+    ResetMidFrame = "reset.mid-frame",
+    Tampered = "tamper.done",
+    TamperNoticed = "tamper.noticed",
+    Clogged = "clog.held-bytes",
+    Full = "link.full",
+    PartitionCut = "partition.cut-links",
+    DialRefused = "dial.refused",
+    DialUnanswered = "dial.unanswered",
+    Simultaneous = "links.simultaneous",
+    StoreFull = "store.full",
+    StoreNotDurable = "store.not-durable",
+    RolledBack = "store.rolled-back",
+    Wiped = "store.wiped",
+    Cloned = "store.cloned",
+    Concurrent = "edits.concurrent",
+    TransactionSeen = "transaction.seen",
+    Partial = "bodies.partial",
+    Resumed = "delta.resumed-after-crash",
+    Replayed = "replay.checked",
+    LateReplica = "late-replica.checked",
+    SmallerCore = "core.smaller",
+    Released = "write.released",
+}
+
+/// Whether there is such a point.
+pub fn is_point(name: &str) -> bool {
+    POINTS.contains(&name)
+}
+
+/// Whether there is such a point or mark.
+pub fn is_mark(name: &str) -> bool {
+    is_point(name) || MARKS.contains(&name)
+}

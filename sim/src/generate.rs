@@ -1,0 +1,372 @@
+//! The swarm generator: plans from seeds.
+//!
+//! Each seed switches a random subset of the kinds of work and faults on, so that rare combinations meet and a busy kind
+//! does not drown the others. Seeds rot when this file changes: keep plans, not seeds.
+
+use crate::plan::{Act, Action, After, Bodies, Disk, Link, Peer, Plan, Tampering, Way, When};
+use crate::random::{Keyed, purpose};
+
+/// What generated plans are like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profile {
+    /// At least and at most this many peers.
+    pub peers: (usize, usize),
+    /// At least and at most this many edits.
+    pub edits: (u32, u32),
+    /// At most this many faults.
+    pub faults: u32,
+    /// Each seed switches a random subset of the kinds of work and faults on; otherwise all are on.
+    pub swarm: bool,
+    /// Stores may be cloned and rolled back without anybody noticing, so that logs fork.
+    pub forks: bool,
+}
+
+impl Default for Profile {
+    fn default() -> Self {
+        Self { peers: (2, 5), edits: (5, 40), faults: 12, swarm: true, forks: false }
+    }
+}
+
+/// Draws, one after another.
+struct Draws {
+    keyed: Keyed,
+    count: u64,
+}
+
+impl Draws {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.count += 1;
+        self.keyed.below(&[purpose::GENERATE, self.count], bound)
+    }
+
+    fn within(&mut self, from: u64, to: u64) -> u64 {
+        from + self.below(to - from + 1)
+    }
+
+    fn once_in(&mut self, times: u64) -> bool {
+        self.below(times) == 0
+    }
+
+    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len() as u64) as usize]
+    }
+
+    /// A duration, short ones as likely as long ones.
+    fn span_us(&mut self, from: u64, to: u64) -> u64 {
+        let magnitude = self.within(u64::from(from.max(1).ilog2()), u64::from(to.ilog2()));
+        self.within(1 << magnitude, 2 << magnitude).clamp(from, to)
+    }
+}
+
+/// The kinds of work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Work {
+    Insert,
+    Large,
+    Scribble,
+    Set,
+    Both,
+    Delete,
+    Import,
+    Close,
+    Hold,
+    Create,
+}
+
+const WORK: [Work; 10] = [
+    Work::Insert,
+    Work::Large,
+    Work::Scribble,
+    Work::Set,
+    Work::Both,
+    Work::Delete,
+    Work::Import,
+    Work::Close,
+    Work::Hold,
+    Work::Create,
+];
+
+/// The kinds of faults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    Reset,
+    Clog,
+    Partition,
+    Quality,
+    Pieces,
+    Flap,
+    Dials,
+    Tamper,
+    Crash,
+    Stop,
+    Rollback,
+    Pause,
+    SlowStore,
+    FailStore,
+    Clock,
+    Bodies,
+    Fork,
+}
+
+const FAULTS: [Fault; 17] = [
+    Fault::Reset,
+    Fault::Clog,
+    Fault::Partition,
+    Fault::Quality,
+    Fault::Pieces,
+    Fault::Flap,
+    Fault::Dials,
+    Fault::Tamper,
+    Fault::Crash,
+    Fault::Stop,
+    Fault::Rollback,
+    Fault::Pause,
+    Fault::SlowStore,
+    Fault::FailStore,
+    Fault::Clock,
+    Fault::Bodies,
+    Fault::Fork,
+];
+
+/// Makes the plan of a seed. Equal arguments give equal plans, in this version.
+pub fn generate(seed: u64, profile: &Profile) -> Plan {
+    let seed = seed & (u64::MAX >> 1);
+    let mut draws = Draws { keyed: Keyed::new(seed), count: 0 };
+    let peers = draws.within(profile.peers.0 as u64, profile.peers.1 as u64) as usize;
+    let mut plan = Plan { name: format!("swarm-{seed}"), ..Plan::quiet(seed, peers) };
+    plan.links = topology(&mut draws, peers);
+    settings(&mut draws, &mut plan);
+    let end_us = draws.span_us(1_000_000, 30_000_000);
+    plan.bounds.phase_one_us = end_us;
+    work(&mut draws, &mut plan, profile, end_us);
+    faults(&mut draws, &mut plan, profile, end_us);
+    core(&mut draws, &mut plan);
+    plan
+}
+
+/// A tree, and perhaps more links: chains, stars, rings, and two peers that dial each other.
+fn topology(draws: &mut Draws, peers: usize) -> Vec<Link> {
+    let shape = draws.below(4);
+    let mut links: Vec<Link> = (1..peers)
+        .map(|peer| match shape {
+            0 => Link::new(peer, peer - 1),
+            1 => Link::new(peer, 0),
+            2 => Link::new(0, peer),
+            _ => Link::new(peer, draws.below(peer as u64) as usize),
+        })
+        .collect();
+    for _ in 0..draws.below(peers as u64) {
+        let (from, to) = (draws.below(peers as u64) as usize, draws.below(peers as u64) as usize);
+        if from != to {
+            links.push(Link::new(from, to));
+        }
+    }
+    for link in &mut links {
+        link.latency_us = draws.span_us(100, 300_000);
+        link.jitter_us = if draws.once_in(2) { draws.span_us(10, 100_000) } else { 0 };
+        link.bandwidth = if draws.once_in(6) { draws.span_us(20_000, 10_000_000) } else { 0 };
+    }
+    links
+}
+
+fn settings(draws: &mut Draws, plan: &mut Plan) {
+    let core = &mut plan.core;
+    core.coalesce_us = draws.pick(&[0, 20_000, 20_000, 200_000]);
+    core.recent_bytes = draws.pick(&[0, 2_000, 64 * 1024, 1 << 20]);
+    core.idle_docs = draws.pick(&[0, 1, 2, 8]);
+    core.run_bytes = draws.pick(&[1_000, 16 * 1024, 256 * 1024]);
+    core.reads = draws.pick(&[1, 2, 16]);
+    core.window_bytes = draws.pick(&[1 << 20, 2 << 20]);
+    core.acquainted = !draws.once_in(4);
+    core.late_us = draws.pick(&[0, 0, 1_000, 30_000]);
+    plan.partitions = draws.pick(&[0, 0, 0, 1, 2]) as u32;
+    for peer in 0..plan.peers.len() {
+        plan.peers[peer] = Peer {
+            commit_us: draws.span_us(50, 20_000),
+            skew_ms: if draws.once_in(5) { draws.within(0, 7_200_000) as i64 - 3_600_000 } else { 0 },
+            bodies: if draws.once_in(12) { Bodies::Newest(draws.within(1, 5)) } else { Bodies::All },
+            ..Peer::default()
+        };
+    }
+}
+
+fn push(plan: &mut Plan, when: When, act: Act) {
+    let id = plan.actions.len() as u32;
+    plan.actions.push(Action { id, when, act });
+}
+
+fn subset<T: Copy>(draws: &mut Draws, all: &[T], swarm: bool) -> Vec<T> {
+    let chosen: Vec<T> = all.iter().copied().filter(|_| !swarm || draws.once_in(2)).collect();
+    if chosen.is_empty() { vec![draws.pick(all)] } else { chosen }
+}
+
+fn work(draws: &mut Draws, plan: &mut Plan, profile: &Profile, end_us: u64) {
+    let mut kinds = subset(draws, &WORK, profile.swarm);
+    kinds.push(Work::Insert);
+    let peers = plan.peers.len() as u64;
+    let docs = draws.within(1, 6) as u32;
+    for doc in 0..docs {
+        let peer = draws.below(peers) as usize;
+        let at_us = draws.below(end_us / 4 + 1);
+        push(plan, When::AtUs(at_us), Act::Create { peer, doc });
+    }
+    // Bursts and pauses: edits near one another race, edits far apart see one another.
+    let mut at_us = 0;
+    for _ in 0..draws.within(u64::from(profile.edits.0), u64::from(profile.edits.1)) {
+        at_us = if draws.once_in(4) { draws.below(end_us) } else { (at_us + draws.span_us(100, 200_000)).min(end_us) };
+        let kind = draws.pick(&kinds);
+        let act = one_work(draws, kind, peers, docs, plan.partitions);
+        push(plan, When::AtUs(at_us), act);
+    }
+}
+
+fn one_work(draws: &mut Draws, kind: Work, peers: u64, docs: u32, partitions: u32) -> Act {
+    let peer = draws.below(peers) as usize;
+    let doc = draws.below(u64::from(docs)) as u32;
+    match kind {
+        Work::Insert => Act::Insert { peer, doc, urgent: draws.once_in(3), bytes: 0 },
+        Work::Large => Act::Insert { peer, doc, urgent: false, bytes: draws.span_us(100, 20_000) as u32 },
+        Work::Scribble => Act::Scribble { peer, doc, delete: draws.below(6) as u32, insert: draws.below(9) as u32 },
+        Work::Set => Act::Set { peer, doc, field: draws.below(3) as u32, value: draws.below(100) as i64 },
+        Work::Both => {
+            let step = partitions + 1;
+            let others: Vec<u32> = (0..docs).filter(|other| *other != doc && other % step == doc % step).collect();
+            if others.is_empty() {
+                return Act::Insert { peer, doc, urgent: true, bytes: 10 };
+            }
+            Act::Both { peer, docs: [doc, draws.pick(&others)] }
+        }
+        Work::Delete => Act::Delete { peer, doc, deleted: !draws.once_in(3) },
+        Work::Import => Act::Import { peer, docs: draws.within(1, 20) as u32, bytes: draws.below(300) as u32 },
+        Work::Close => Act::Close { peer, doc },
+        Work::Hold => Act::Hold { peer, doc, on: draws.once_in(2) },
+        Work::Create => Act::Create { peer, doc },
+    }
+}
+
+fn faults(draws: &mut Draws, plan: &mut Plan, profile: &Profile, end_us: u64) {
+    let all: Vec<Fault> = FAULTS.into_iter().filter(|fault| profile.forks || *fault != Fault::Fork).collect();
+    let kinds = subset(draws, &all, profile.swarm);
+    for _ in 0..draws.below(u64::from(profile.faults) + 1) {
+        let kind = draws.pick(&kinds);
+        let when = moment(draws, plan, end_us);
+        for act in one_fault(draws, kind, plan, end_us) {
+            push(plan, when.clone(), act);
+        }
+    }
+}
+
+/// A time, or a logical point at which something is under way.
+fn moment(draws: &mut Draws, plan: &Plan, end_us: u64) -> When {
+    const EVENTS: [&str; 9] = [
+        "commit.submitted",
+        "commit.durable",
+        "entry.received",
+        "handshake.done",
+        "link.dialled",
+        "edit.taken",
+        "bytes.received",
+        "bytes.sent",
+        "doc.changed",
+    ];
+    if draws.once_in(2) {
+        return When::AtUs(draws.below(end_us));
+    }
+    let event = draws.pick(&EVENTS).to_owned();
+    let peer = draws.below(plan.peers.len() as u64) as usize;
+    let delay_us = if draws.once_in(2) { 0 } else { draws.below(2_000) };
+    When::After(After { event, peer, nth: draws.within(1, 30), delay_us })
+}
+
+fn one_fault(draws: &mut Draws, kind: Fault, plan: &Plan, end_us: u64) -> Vec<Act> {
+    let peer = draws.below(plan.peers.len() as u64) as usize;
+    let for_us = draws.span_us(10_000, end_us);
+    if plan.links.is_empty() && !matches!(kind, Fault::Crash | Fault::Stop | Fault::SlowStore | Fault::FailStore) {
+        return Vec::new();
+    }
+    let link = draws.below(plan.links.len().max(1) as u64) as usize;
+    let way = draws.pick(&[Way::Both, Way::Forth, Way::Back]);
+    match kind {
+        Fault::Reset => {
+            vec![Act::Reset { link, after_bytes: if draws.once_in(3) { 0 } else { draws.span_us(1, 20_000) } }]
+        }
+        Fault::Clog => vec![Act::Clog { link, way, for_us }],
+        Fault::Partition => {
+            let sides = (0..plan.peers.len()).partition(|_| draws.once_in(2));
+            vec![Act::Partition { sides: vec![sides.0, sides.1], for_us, reset: draws.once_in(2) }]
+        }
+        Fault::Quality => {
+            let latency_us = draws.span_us(100, 2_000_000);
+            let bandwidth = if draws.once_in(3) { draws.span_us(2_000, 1_000_000) } else { 0 };
+            vec![Act::Quality { link, latency_us, jitter_us: draws.below(latency_us), bandwidth }]
+        }
+        Fault::Pieces if draws.once_in(3) => vec![Act::Gather { link, for_us: draws.span_us(1_000, 1_000_000) }],
+        Fault::Pieces => vec![Act::Split { link, bytes: draws.pick(&[1, 2, 3, 7, 16, 17, 100, 1_000]) }],
+        Fault::Flap => {
+            vec![Act::Flap { link, up_us: draws.span_us(1_000, 3_000_000), times: draws.within(2, 8) as u32 }]
+        }
+        Fault::Dials if draws.once_in(2) => vec![Act::Refuse { link, for_us }, Act::Reset { link, after_bytes: 0 }],
+        Fault::Dials => vec![Act::Unanswered { link, for_us }, Act::Reset { link, after_bytes: 0 }],
+        Fault::Tamper => {
+            let count = draws.within(1, 200) as u16;
+            let with = match draws.below(5) {
+                0 => Tampering::Drop(count),
+                1 => Tampering::Repeat(count),
+                2 => Tampering::Forge(count),
+                3 => Tampering::Swap(count),
+                _ => Tampering::Flip(draws.below(8) as u8),
+            };
+            vec![Act::Tamper { link, way, after_bytes: draws.span_us(1, 10_000), with }]
+        }
+        Fault::Crash => {
+            let restart_us = Some(draws.span_us(1_000, end_us));
+            let keep = draws.pick(&[0, 0, 1, 2, 100]);
+            vec![Act::Crash { peer, keep, restart_us, broken_lease: draws.once_in(4) }]
+        }
+        Fault::Stop => vec![Act::Stop { peer, restart_us: draws.span_us(1_000, end_us) }],
+        Fault::Rollback => match draws.below(3) {
+            0 => vec![Act::Snapshot { peer }],
+            1 => vec![Act::Restart { peer, store: Disk::Snapshot, broken_lease: true }],
+            _ => vec![Act::Restart { peer, store: Disk::Wiped, broken_lease: true }],
+        },
+        Fault::Pause => vec![Act::Pause { peer, for_us }],
+        Fault::SlowStore => vec![Act::SlowStore { peer, commit_us: draws.span_us(1_000, 2_000_000) }],
+        Fault::FailStore => {
+            let reopen_us = draws.span_us(1_000, 5_000_000);
+            vec![Act::FailStore { peer, nth: draws.below(4), full: draws.once_in(2), reopen_us }]
+        }
+        Fault::Clock => {
+            let jump_ms = draws.within(0, 86_400_000) as i64 - 43_200_000;
+            vec![Act::Clock { peer, jump_ms, rate: draws.pick(&[0, 500, 990, 1000, 1010, 3000]) }]
+        }
+        Fault::Bodies => {
+            let bodies = draws.pick(&[Bodies::All, Bodies::None, Bodies::Newest(1), Bodies::Newest(4)]);
+            vec![Act::Bodies { peer, bodies }]
+        }
+        Fault::Fork => {
+            let other = draws.below(plan.peers.len() as u64) as usize;
+            let store = if draws.once_in(2) { Disk::Snapshot } else { Disk::CloneOf(other) };
+            vec![Act::Snapshot { peer }, Act::Restart { peer, store, broken_lease: false }]
+        }
+    }
+}
+
+/// Now and then only some live on: those that hang together without the others.
+fn core(draws: &mut Draws, plan: &mut Plan) {
+    if plan.peers.len() < 3 || !draws.once_in(4) {
+        return;
+    }
+    let size = draws.within(2, plan.peers.len() as u64 - 1) as usize;
+    let mut core = vec![draws.below(plan.peers.len() as u64) as usize];
+    while core.len() < size {
+        let next = plan.links.iter().find_map(|link| match (core.contains(&link.from), core.contains(&link.to)) {
+            (true, false) => Some(link.to),
+            (false, true) => Some(link.from),
+            _ => None,
+        });
+        let Some(next) = next else { break };
+        core.push(next);
+    }
+    core.sort_unstable();
+    plan.bounds.core = core;
+}

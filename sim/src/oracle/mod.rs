@@ -1,0 +1,10 @@
+//! The oracles: what must hold whatever happens (`spec/invariants.md`, "under simulation").
+//!
+//! They share no code with what they judge: a model of tokens that edits typed, kept beside the peers, and comparisons
+//! of what peers show, of what their stores hold, and of what fresh replicas make of the same entries.
+
+mod finish;
+mod model;
+mod watch;
+
+pub(crate) use model::{Model, tokens_in};

@@ -1,0 +1,203 @@
+//! What is watched while a run goes on: documents as peers show them, restarts, and how links end.
+
+use super::model::Seen;
+use super::tokens_in;
+use crate::coverage::Mark;
+use crate::report::OracleId;
+use crate::world::{Alive, BODY, World};
+use cosmicsync_protocol::document::Value;
+use cosmicsync_protocol::endpoint::CloseReason;
+use cosmicsync_protocol::ids::LogId;
+use cosmicsync_protocol::shelf::Missing;
+use cosmicsync_protocol::wire::close::CloseCode;
+use std::collections::{BTreeMap, BTreeSet};
+
+impl World<'_> {
+    /// Looks at an open document (O3): versions never go back, nothing is seen before what it builds on, transactions
+    /// are seen whole.
+    pub(crate) fn watch(&mut self, peer: usize, doc: u64) {
+        let Some((version, tokens, held)) = self.shown(peer, doc) else { return };
+        self.stats.checks += 1;
+        if self.model.forks || self.model.is_contested(doc) {
+            return;
+        }
+        let mut wrong = Vec::new();
+        let before = self.model.seen.get(&(peer, doc));
+        for (author, end) in before.iter().flat_map(|seen| &seen.version) {
+            if version.get(author).is_none_or(|now| now < end) {
+                wrong.push(format!("the version of document {doc} went back"));
+            }
+        }
+        let fresh: Vec<u64> =
+            tokens.iter().copied().filter(|token| before.is_none_or(|seen| !seen.tokens.contains(token))).collect();
+        for token in &fresh {
+            let Some(known) = self.model.tokens.get(token) else {
+                wrong.push(format!("document {doc} shows token {token}, which nobody typed"));
+                continue;
+            };
+            if let Some(dep) = known.deps.iter().find(|dep| !tokens.contains(*dep)) {
+                wrong.push(format!("document {doc} shows token {token} without {dep}, which it was typed after"));
+            }
+        }
+        let pairs: Vec<(u64, u64)> = fresh
+            .iter()
+            .filter_map(|token| Some((*token, self.model.tokens.get(token)?.pair?)))
+            .filter(|_| !held)
+            .collect();
+        for (token, pair) in pairs {
+            wrong.extend(self.watch_pair(peer, token, pair));
+        }
+        self.model.seen.insert((peer, doc), Seen { version, tokens });
+        for text in wrong {
+            self.violation(OracleId::O3, Some(peer), text);
+        }
+    }
+
+    /// The other half of a transaction must be there too, if its document is open.
+    fn watch_pair(&mut self, peer: usize, token: u64, pair: u64) -> Option<String> {
+        let doc = self.model.tokens.get(&pair)?.doc;
+        if self.model.is_contested(doc) {
+            return None;
+        }
+        let (_, tokens, held) = self.shown(peer, doc)?;
+        self.mark(Mark::TransactionSeen);
+        // A document that waits for what its next entries build on says so, and promises nothing until it came.
+        let waits = self.waits(peer, doc) || self.waits(peer, self.model.tokens.get(&token)?.doc);
+        let missing = !held && !waits && !tokens.contains(&pair);
+        missing.then(|| {
+            let lacks = self.lacks(peer, doc);
+            format!("document {doc} does not show token {pair}, though {token} of its transaction is seen; {lacks:?}")
+        })
+    }
+
+    /// What a peer says that a document lacks.
+    fn lacks(&self, peer: usize, doc: u64) -> Vec<Missing> {
+        let alive = self.nodes[peer].alive.as_deref();
+        let open = alive.and_then(|alive| Some((alive, alive.docs.get(&doc)?)));
+        open.map(|(alive, open)| alive.endpoint.missing(open.doc)).unwrap_or_default()
+    }
+
+    /// Whether a document waits for what its next entries build on, or for bodies that its peer did not fetch.
+    fn waits(&self, peer: usize, doc: u64) -> bool {
+        let unfetched = self.nodes[peer].was_partial;
+        self.lacks(peer, doc).iter().any(|missing| unfetched || matches!(missing, Missing::Dependency(_)))
+    }
+
+    /// Version and tokens of a document that a peer has open, and whether it is held back.
+    fn shown(&mut self, peer: usize, doc: u64) -> Option<(BTreeMap<u64, u32>, BTreeSet<u64>, bool)> {
+        let open = self.nodes[peer].alive.as_deref()?.docs.get(&doc).filter(|open| open.opened)?.clone();
+        self.call(peer, |alive, _| {
+            let snapshot = alive.endpoint.view(open.doc)?;
+            let version = alive.endpoint.replica(open.doc)?.version().clone();
+            let text = snapshot.value.entry(BODY).and_then(Value::as_text).unwrap_or_default().to_owned();
+            Some((version, tokens_in(&text).into_iter().collect(), open.held))
+        })?
+    }
+
+    /// Keeps what a process held durably when it ended.
+    pub(crate) fn remember(&mut self, peer: usize, alive: &Alive) {
+        let logs = alive.endpoint.logs().map(|log| (log.id, (log.held, log.entries))).collect();
+        self.model.remembered.insert(peer, logs);
+        self.model.seen.retain(|(at, _), _| *at != peer);
+    }
+
+    /// O10: a peer that starts again holds all that was durable when it ended.
+    pub(crate) fn check_restart(&mut self, peer: usize) {
+        let Some(before) = self.model.remembered.remove(&peer) else { return };
+        self.stats.checks += 1;
+        let Some(alive) = self.nodes[peer].alive.as_deref() else { return };
+        let now: BTreeMap<LogId, (u64, u64)> =
+            alive.endpoint.logs().map(|log| (log.id, (log.held, log.entries))).collect();
+        let lost = before.iter().filter(|(_, (held, _))| *held > 0).any(|(log, (held, entries))| {
+            now.get(log).is_none_or(|(held_now, entries_now)| held_now < held || entries_now < entries)
+        });
+        if lost {
+            self.violation(OracleId::O10, Some(peer), "what was durable is not there after a restart".to_owned());
+        }
+    }
+
+    /// O10: a log has two histories, or is longer elsewhere, only where a store was cloned or rolled back.
+    pub(crate) fn check_retired(&mut self, peer: usize, text: &str) {
+        if !self.model.forks {
+            self.violation(OracleId::O10, Some(peer), format!("no store was copied, and a peer {text}"));
+        }
+    }
+
+    /// O8: honest peers on an honest line end no link in error.
+    pub(crate) fn check_close(&mut self, peer: usize, conn: u64, reason: &CloseReason) {
+        let honest = !self.is_tampered(conn) && !self.model.forks;
+        // Releases that have no version in common say so.
+        let mismatch = CloseCode::VersionMismatch;
+        let says_so = *reason == CloseReason::Ours(mismatch) || *reason == CloseReason::Theirs(mismatch as u16);
+        if says_so && self.plan.peers.iter().any(|peer| peer.minors.is_some() || peer.feature.is_some()) {
+            return;
+        }
+        let fault = match reason {
+            CloseReason::Ours(code) => is_fault(*code, self.model.clocks_wrong),
+            CloseReason::Theirs(number) => {
+                CloseCode::from_number(*number).is_none_or(|code| is_fault(code, self.model.clocks_wrong))
+            }
+            CloseReason::Handshake(_) | CloseReason::Join(_) | CloseReason::Admission(_) => true,
+            CloseReason::Lost | CloseReason::Timeout | CloseReason::Done => false,
+        };
+        if honest && fault {
+            let text = format!("a link of honest peers ended: {reason:?}");
+            self.violation(OracleId::O8, Some(peer), text);
+        }
+    }
+
+    /// A store was replaced: what only the old one held is nobody's any more.
+    pub(crate) fn replaced(&mut self, peer: usize) {
+        self.model.remembered.remove(&peer);
+        self.model.seen.retain(|(at, _), _| *at != peer);
+        self.release();
+    }
+
+    /// Releases the tokens that no store holds any more.
+    pub(crate) fn release(&mut self) {
+        self.model.losses |= self.phase < crate::world::Phase::Healing || self.core.contains(&false);
+        let stores: Vec<BTreeMap<LogId, (u64, u64)>> = (0..self.nodes.len())
+            .filter(|peer| self.phase < crate::world::Phase::Healing || self.core[*peer])
+            // How many entries are held says which only where none was left out.
+            .filter(|peer| !self.nodes[*peer].was_partial)
+            .map(|peer| self.holds(peer))
+            .collect();
+        let held = |within: &[(LogId, u64)]| {
+            stores.iter().any(|logs| {
+                let holds = |(log, entries): &(LogId, u64)| {
+                    *entries == 0 || logs.get(log).is_some_and(|(held, _)| held >= entries)
+                };
+                within.iter().all(holds)
+            })
+        };
+        let owed = self.model.tokens.values_mut().filter(|token| token.acked.is_some() && !token.released);
+        let mut released = 0;
+        for token in owed.filter(|token| !held(&token.within)) {
+            token.released = true;
+            released += 1;
+        }
+        (0..released).for_each(|_| self.mark(Mark::Released));
+    }
+
+    /// How much of each log a peer's store holds, and of how much it knows.
+    fn holds(&self, peer: usize) -> BTreeMap<LogId, (u64, u64)> {
+        match self.nodes[peer].alive.as_deref() {
+            Some(alive) => alive.endpoint.logs().map(|log| (log.id, (log.held, log.entries))).collect(),
+            None => self.model.remembered.get(&peer).cloned().unwrap_or_default(),
+        }
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "a code that is not known to be harmless is not")]
+fn is_fault(code: CloseCode, clocks_wrong: bool) -> bool {
+    match code {
+        CloseCode::Done
+        | CloseCode::ShuttingDown
+        | CloseCode::Replaced
+        | CloseCode::Renew
+        | CloseCode::Overloaded
+        | CloseCode::StoreFailed => false,
+        CloseCode::NotAdmitted => !clocks_wrong,
+        _ => true,
+    }
+}

@@ -1,0 +1,791 @@
+//! Plans: everything that a run does, spelled out.
+//!
+//! A [`Plan`] is self-contained: the same plan gives the same run, bit for bit, whatever generated it. It is what
+//! failure bundles and regressions store, because seeds rot when generators change. Every [`Action`] has an id of its
+//! own, and whatever is random about it depends on the plan's seed and that id alone, so removing one action leaves the
+//! others alone. Times are virtual microseconds.
+//!
+//! A plan never holds Rust state: it is plain data with a stable TOML and JSON form (`scenarios/README.md`).
+
+use serde::{Deserialize, Serialize};
+
+/// The version of the form of plans. A reader refuses another one.
+pub const FORMAT: u32 = 1;
+
+/// A run, spelled out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// What it is called, for people.
+    pub name: String,
+    /// Keys all randomness: latencies, jitter, peers' own seeds. At most 2^63 - 1, so that TOML can hold it.
+    pub seed: u64,
+    /// How the peers' core behaves.
+    #[serde(default)]
+    pub core: Core,
+    /// Further partitions beside `main`. Document `n` lives in partition `n % (partitions + 1)`, `main` being 0.
+    #[serde(default)]
+    pub partitions: u32,
+    /// The bounds.
+    #[serde(default)]
+    pub bounds: Bounds,
+    /// The coverage marks that this plan is expected to hit (see [`crate::coverage`]).
+    #[serde(default)]
+    pub sometimes: Vec<String>,
+    /// The peers, all devices of one user and members of one space, founded by peer 0.
+    pub peers: Vec<Peer>,
+    /// The connections that peers try to keep up.
+    pub links: Vec<Link>,
+    /// What happens.
+    #[serde(default)]
+    pub actions: Vec<Action>,
+}
+
+/// How the peers' core behaves: few of its settings matter to a run, and all have defaults that make runs eventful.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Core {
+    /// Edits are gathered for at most this long.
+    pub coalesce_us: u64,
+    /// A quiet link is probed after this long.
+    pub keep_alive_us: u64,
+    /// A handshake may take this long.
+    pub handshake_us: u64,
+    /// Entries kept in memory, in bytes.
+    pub recent_bytes: usize,
+    /// Documents that stay open after they were let go.
+    pub idle_docs: usize,
+    /// Messages that may wait for a link.
+    pub queued: usize,
+    /// Runs that may be on their way from the store for each class.
+    pub reads: usize,
+    /// Bytes that one run of entries carries at most.
+    pub run_bytes: usize,
+    /// Bytes of entries in flight, at least a mebibyte.
+    pub window_bytes: u64,
+    /// Every device knows of all others when the run begins; otherwise only of those that joined before it.
+    pub acquainted: bool,
+    /// Timers go off up to this much late, as on a busy machine.
+    pub late_us: u64,
+    /// Messages after which each direction of a link takes a new key.
+    pub rekey_messages: u64,
+}
+
+impl Default for Core {
+    fn default() -> Self {
+        Self {
+            coalesce_us: 20_000,
+            keep_alive_us: 15_000_000,
+            handshake_us: 10_000_000,
+            recent_bytes: 64 * 1024,
+            idle_docs: 2,
+            queued: 64,
+            reads: 16,
+            run_bytes: 256 * 1024,
+            window_bytes: 2 * 1024 * 1024,
+            acquainted: true,
+            late_us: 0,
+            rekey_messages: 65_536,
+        }
+    }
+}
+
+/// Where phases end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Bounds {
+    /// The end of phase one: from here on nothing fails any more, and only the core is alive.
+    pub phase_one_us: u64,
+    /// How long the core may take to converge, in virtual microseconds, beside [`Self::round_trips`].
+    pub converge_us: u64,
+    /// How many times the longest round trip of the core's network is added to [`Self::converge_us`].
+    pub round_trips: u32,
+    /// A run with more events than this is a livelock.
+    pub events: u64,
+    /// The peers that live on in phase two: they must be connected by links. Empty means all.
+    pub core: Vec<usize>,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            phase_one_us: 20_000_000,
+            converge_us: 60_000_000,
+            round_trips: 200,
+            events: 5_000_000,
+            core: Vec::new(),
+        }
+    }
+}
+
+/// One peer.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Peer {
+    /// What it is called, for people.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// Which bodies it fetches at first. In phase two all fetch all, unless [`Self::partial`].
+    pub bodies: Bodies,
+    /// It keeps its policy in phase two: what it lacks is not asked of it.
+    pub partial: bool,
+    /// It does not run until a `restart` or `clone` starts it.
+    pub absent: bool,
+    /// Its wall clock is off by this much, in milliseconds.
+    pub skew_ms: i64,
+    /// How long its store takes for a commit.
+    pub commit_us: u64,
+    /// The minor versions of the protocol that it speaks, from and to; without them, as shipped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub minors: Option<[u8; 2]>,
+    /// A feature beyond the base protocol that it has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub feature: Option<Feature>,
+}
+
+/// A feature beyond the base protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Feature {
+    /// Its id.
+    pub id: u16,
+    /// Whether it talks only to peers that have it too.
+    #[serde(default)]
+    pub critical: bool,
+}
+
+/// Which bodies a peer fetches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Bodies {
+    /// All.
+    #[default]
+    All,
+    /// None.
+    None,
+    /// This many of the newest of each log.
+    Newest(u64),
+}
+
+/// A connection that `from` dials, and dials again with growing pauses whenever it is down.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Link {
+    /// Who dials.
+    pub from: usize,
+    /// Whom.
+    pub to: usize,
+    /// How long a byte takes, one way.
+    #[serde(default = "Link::latency_us")]
+    pub latency_us: u64,
+    /// Up to how much longer it may take; bytes stay in order.
+    #[serde(default)]
+    pub jitter_us: u64,
+    /// Bytes a second in each direction; 0 means no limit.
+    #[serde(default)]
+    pub bandwidth: u64,
+    /// It is not dialled until an action says so.
+    #[serde(default)]
+    pub idle: bool,
+}
+
+impl Link {
+    const fn latency_us() -> u64 {
+        20_000
+    }
+
+    /// A link with the default latency.
+    pub const fn new(from: usize, to: usize) -> Self {
+        Self { from, to, latency_us: Self::latency_us(), jitter_us: 0, bandwidth: 0, idle: false }
+    }
+}
+
+/// Something that happens once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Action {
+    /// Unique in its plan; keys whatever is random about it.
+    pub id: u32,
+    /// When.
+    pub when: When,
+    /// What.
+    pub act: Act,
+}
+
+/// When an action happens. One that never comes due does not happen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum When {
+    /// At this virtual time.
+    AtUs(u64),
+    /// Some time after the nth happening of an event on a peer: such times survive changes of the code.
+    After(After),
+    /// Right after the nth event of the run: to crash at every one.
+    Event(u64),
+}
+
+/// A logical point of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct After {
+    /// A name of [`crate::coverage::POINTS`], such as `handshake.done`.
+    pub event: String,
+    /// On which peer.
+    pub peer: usize,
+    /// The how manieth time, from 1.
+    #[serde(default = "After::first")]
+    pub nth: u64,
+    /// How much later.
+    #[serde(default)]
+    pub delay_us: u64,
+}
+
+impl After {
+    const fn first() -> u64 {
+        1
+    }
+}
+
+/// A direction of a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Way {
+    /// Both.
+    #[default]
+    Both,
+    /// From the one who dials.
+    Forth,
+    /// To the one who dials.
+    Back,
+}
+
+/// What happens. Workload first, faults after. Actions on a peer that is down do nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Act {
+    /// Makes a document.
+    Create {
+        /// Where.
+        peer: usize,
+        /// Its number.
+        doc: u32,
+    },
+    /// Types a token of its own into a document's text. The token is what oracles look for.
+    Insert {
+        /// Where.
+        peer: usize,
+        /// The document's number.
+        doc: u32,
+        /// Whether somebody waits for it.
+        #[serde(default)]
+        urgent: bool,
+        /// How many characters beside the token.
+        #[serde(default)]
+        bytes: u32,
+    },
+    /// Types into, or deletes from, a second text that holds no tokens.
+    Scribble {
+        /// Where.
+        peer: usize,
+        /// The document's number.
+        doc: u32,
+        /// Up to how many characters to delete.
+        #[serde(default)]
+        delete: u32,
+        /// How many to insert.
+        #[serde(default)]
+        insert: u32,
+    },
+    /// Sets a field.
+    Set {
+        /// Where.
+        peer: usize,
+        /// The document's number.
+        doc: u32,
+        /// The field's number.
+        field: u32,
+        /// Its value.
+        value: i64,
+    },
+    /// Types one token into each of two documents, in one transaction.
+    Both {
+        /// Where.
+        peer: usize,
+        /// The documents' numbers, in one partition.
+        docs: [u32; 2],
+    },
+    /// Deletes a document, or brings it back.
+    Delete {
+        /// Where.
+        peer: usize,
+        /// The document's number.
+        doc: u32,
+        /// Whether it is to be deleted.
+        deleted: bool,
+    },
+    /// Imports documents with numbers of their own, from 1,000,000 times the action's id on.
+    Import {
+        /// Where.
+        peer: usize,
+        /// How many.
+        docs: u32,
+        /// How many characters each has beside its token.
+        #[serde(default)]
+        bytes: u32,
+    },
+    /// Opens a document, as a reader does.
+    Open {
+        /// Where.
+        peer: usize,
+        /// The document's number.
+        doc: u32,
+    },
+    /// Lets go what is open, so that it may be evicted.
+    Close {
+        /// Where.
+        peer: usize,
+        /// The document's number.
+        doc: u32,
+    },
+    /// Holds an open document back to what it shows, or lets everything in again.
+    Hold {
+        /// Where.
+        peer: usize,
+        /// The document's number.
+        doc: u32,
+        /// Whether to hold.
+        on: bool,
+    },
+    /// Fetches other bodies from now on.
+    Bodies {
+        /// Where.
+        peer: usize,
+        /// Which.
+        bodies: Bodies,
+    },
+
+    /// Starts to dial a link that was idle.
+    Dial {
+        /// The link's number.
+        link: usize,
+    },
+    /// Stops dialling a link and resets it.
+    Hang {
+        /// The link's number.
+        link: usize,
+    },
+    /// Resets a link's connection; it is dialled again.
+    Reset {
+        /// The link's number.
+        link: usize,
+        /// After this many more bytes to either side, so that it may fall amid a frame; what is in flight is lost.
+        #[serde(default)]
+        after_bytes: u64,
+    },
+    /// Holds bytes back, in order, and lets them go later: a stalled or one-way link.
+    Clog {
+        /// The link's number.
+        link: usize,
+        /// Which way.
+        #[serde(default)]
+        way: Way,
+        /// For how long.
+        for_us: u64,
+    },
+    /// Nothing passes between the sides for a while, in silence; dials between them hang.
+    Partition {
+        /// The peers on each side. Who stands nowhere talks to all.
+        sides: Vec<Vec<usize>>,
+        /// For how long.
+        for_us: u64,
+        /// Connections between the sides are reset at once.
+        #[serde(default)]
+        reset: bool,
+    },
+    /// Changes how a link carries bytes from now on.
+    Quality {
+        /// The link's number.
+        link: usize,
+        /// See [`Link::latency_us`].
+        latency_us: u64,
+        /// See [`Link::jitter_us`].
+        #[serde(default)]
+        jitter_us: u64,
+        /// See [`Link::bandwidth`].
+        #[serde(default)]
+        bandwidth: u64,
+    },
+    /// Cuts what a link delivers into pieces of at most this many bytes; 0 delivers as it comes.
+    Split {
+        /// The link's number.
+        link: usize,
+        /// The pieces' size.
+        bytes: u32,
+    },
+    /// Gathers what a link delivers for this long, then delivers it at once; 0 delivers as it comes.
+    Gather {
+        /// The link's number.
+        link: usize,
+        /// For how long.
+        for_us: u64,
+    },
+    /// Resets a link again and again.
+    Flap {
+        /// The link's number.
+        link: usize,
+        /// How long it is up each time.
+        up_us: u64,
+        /// How many times.
+        times: u32,
+    },
+    /// Dials of a link fail at once for a while.
+    Refuse {
+        /// The link's number.
+        link: usize,
+        /// For how long.
+        for_us: u64,
+    },
+    /// Dials of a link never answer for a while.
+    Unanswered {
+        /// The link's number.
+        link: usize,
+        /// For how long.
+        for_us: u64,
+    },
+    /// A box on the way changes bytes of a link's stream once.
+    Tamper {
+        /// The link's number.
+        link: usize,
+        /// Which way; `both` is read as `forth`.
+        #[serde(default)]
+        way: Way,
+        /// After this many more bytes.
+        after_bytes: u64,
+        /// How.
+        with: Tampering,
+    },
+    /// The process dies; what its store had not made durable is lost, but for the first `keep` commits of that.
+    Crash {
+        /// Which.
+        peer: usize,
+        /// How many volatile commits survive.
+        #[serde(default)]
+        keep: u32,
+        /// When it starts again; without it stays dead until a `restart`.
+        #[serde(default)]
+        restart_us: Option<u64>,
+        /// It cannot prove that it may go on with its logs.
+        #[serde(default)]
+        broken_lease: bool,
+    },
+    /// The process ends in good order and starts again.
+    Stop {
+        /// Which.
+        peer: usize,
+        /// When it starts again.
+        restart_us: u64,
+    },
+    /// Keeps a copy of what a peer's store holds durably.
+    Snapshot {
+        /// Whose.
+        peer: usize,
+    },
+    /// Starts a peer that is down, or crashes and starts one that is not, from some store.
+    Restart {
+        /// Which.
+        peer: usize,
+        /// From what.
+        store: Disk,
+        /// It cannot prove that it may go on with its logs, or the node noticed that the store is another's.
+        #[serde(default)]
+        broken_lease: bool,
+    },
+    /// The process stands still; its clock does not.
+    Pause {
+        /// Which.
+        peer: usize,
+        /// For how long.
+        for_us: u64,
+    },
+    /// Commits take this long from now on.
+    SlowStore {
+        /// Whose.
+        peer: usize,
+        /// How long.
+        commit_us: u64,
+    },
+    /// A commit fails, and all that follow until the store is opened anew, which happens after a while.
+    FailStore {
+        /// Whose.
+        peer: usize,
+        /// Which, counted from now; 0 is the next.
+        #[serde(default)]
+        nth: u64,
+        /// Whether the disk is full; otherwise it did not confirm a write.
+        #[serde(default)]
+        full: bool,
+        /// How long until it is opened anew.
+        reopen_us: u64,
+    },
+    /// The wall clock jumps, and runs faster or slower from now on.
+    Clock {
+        /// Whose.
+        peer: usize,
+        /// By how much it jumps, in milliseconds.
+        #[serde(default)]
+        jump_ms: i64,
+        /// How fast both clocks run, in thousandths: 1000 is right, 0 is frozen.
+        #[serde(default = "right")]
+        rate: u32,
+    },
+}
+
+const fn right() -> u32 {
+    1000
+}
+
+/// What a box on the way does to the stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tampering {
+    /// Flips this bit of one byte.
+    Flip(u8),
+    /// Leaves out this many bytes.
+    Drop(u16),
+    /// Sends the last so many bytes twice.
+    Repeat(u16),
+    /// Sends this many bytes of its own.
+    Forge(u16),
+    /// Swaps the next two stretches of this many bytes.
+    Swap(u16),
+}
+
+/// From what a peer starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Disk {
+    /// What its own store holds.
+    Same,
+    /// The newest copy kept by [`Act::Snapshot`]; its own if there is none.
+    Snapshot,
+    /// As it was when the run began.
+    Wiped,
+    /// A byte-for-byte copy of another peer's store, device and all.
+    CloneOf(usize),
+}
+
+/// Why a plan cannot be run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PlanError {
+    /// It is of another version.
+    Format(u32),
+    /// An action or link names a peer that is not there.
+    NoPeer(usize),
+    /// An action names a link that is not there.
+    NoLink(usize),
+    /// A link leads from a peer to itself.
+    SelfLink(usize),
+    /// Two actions have one id.
+    SameId(u32),
+    /// An action waits for a logical point that there is none of.
+    NoPoint(String),
+    /// A mark that is expected does not exist.
+    NoMark(String),
+    /// The documents of a transaction lie in two partitions.
+    TwoPartitions(u32),
+    /// There is no peer, or there are too many.
+    Peers(usize),
+    /// The peers that live on are not connected by links.
+    Core,
+}
+
+impl core::fmt::Display for PlanError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Format(found) => write!(f, "format {found}; this version reads format {FORMAT}"),
+            Self::NoPeer(peer) => write!(f, "there is no peer {peer}"),
+            Self::NoLink(link) => write!(f, "there is no link {link}"),
+            Self::SelfLink(link) => write!(f, "link {link} leads from a peer to itself"),
+            Self::SameId(id) => write!(f, "two actions have id {id}"),
+            Self::NoPoint(name) => write!(f, "there is no event `{name}` to wait for"),
+            Self::NoMark(name) => write!(f, "there is no mark `{name}`"),
+            Self::TwoPartitions(id) => write!(f, "action {id} edits documents of two partitions in one transaction"),
+            Self::Peers(count) => write!(f, "{count} peers: there must be 1 to {}", Plan::PEERS_MAX),
+            Self::Core => f.write_str("the peers that live on are not connected by links that stay"),
+        }
+    }
+}
+
+impl core::error::Error for PlanError {}
+
+impl Plan {
+    /// The most peers of a plan.
+    pub const PEERS_MAX: usize = 1_024;
+
+    /// A plan of peers in a chain, in which nothing happens.
+    pub fn quiet(seed: u64, peers: usize) -> Self {
+        Self {
+            format: FORMAT,
+            name: "quiet".to_owned(),
+            seed,
+            core: Core::default(),
+            partitions: 0,
+            bounds: Bounds::default(),
+            sometimes: Vec::new(),
+            peers: vec![Peer::default(); peers],
+            links: (1..peers).map(|peer| Link::new(peer, peer - 1)).collect(),
+            actions: Vec::new(),
+        }
+    }
+
+    /// Whether it can be run.
+    ///
+    /// # Errors
+    /// When something in it refers to what is not there.
+    pub fn check(&self) -> Result<(), PlanError> {
+        if self.format != FORMAT {
+            return Err(PlanError::Format(self.format));
+        }
+        if !(1..=Self::PEERS_MAX).contains(&self.peers.len()) {
+            return Err(PlanError::Peers(self.peers.len()));
+        }
+        let peer = |peer: usize| if peer < self.peers.len() { Ok(()) } else { Err(PlanError::NoPeer(peer)) };
+        for (at, link) in self.links.iter().enumerate() {
+            peer(link.from)?;
+            peer(link.to)?;
+            if link.from == link.to {
+                return Err(PlanError::SelfLink(at));
+            }
+        }
+        self.bounds.core.iter().try_for_each(|member| peer(*member))?;
+        if let Some(mark) = self.sometimes.iter().find(|mark| !crate::coverage::is_mark(mark)) {
+            return Err(PlanError::NoMark(mark.clone()));
+        }
+        let mut ids = std::collections::BTreeSet::new();
+        for action in &self.actions {
+            if !ids.insert(action.id) {
+                return Err(PlanError::SameId(action.id));
+            }
+            if let When::After(after) = &action.when {
+                peer(after.peer)?;
+                if !crate::coverage::is_point(&after.event) {
+                    return Err(PlanError::NoPoint(after.event.clone()));
+                }
+            }
+            action.act.peers().into_iter().try_for_each(peer)?;
+            if let Some(link) = action.act.link().filter(|link| *link >= self.links.len()) {
+                return Err(PlanError::NoLink(link));
+            }
+            if let Act::Both { docs: [a, b], .. } = &action.act
+                && self.partition(*a) != self.partition(*b)
+            {
+                return Err(PlanError::TwoPartitions(action.id));
+            }
+        }
+        Ok(())
+    }
+
+    /// The number of the partition in which a document lives.
+    pub const fn partition(&self, doc: u32) -> u32 {
+        doc % (self.partitions + 1)
+    }
+}
+
+impl Act {
+    /// The peers that it names.
+    pub fn peers(&self) -> Vec<usize> {
+        match self {
+            Self::Create { peer, .. }
+            | Self::Insert { peer, .. }
+            | Self::Scribble { peer, .. }
+            | Self::Set { peer, .. }
+            | Self::Both { peer, .. }
+            | Self::Delete { peer, .. }
+            | Self::Import { peer, .. }
+            | Self::Open { peer, .. }
+            | Self::Close { peer, .. }
+            | Self::Hold { peer, .. }
+            | Self::Bodies { peer, .. }
+            | Self::Crash { peer, .. }
+            | Self::Stop { peer, .. }
+            | Self::Snapshot { peer }
+            | Self::Pause { peer, .. }
+            | Self::SlowStore { peer, .. }
+            | Self::FailStore { peer, .. }
+            | Self::Clock { peer, .. } => vec![*peer],
+            Self::Restart { peer, store: Disk::CloneOf(other), .. } => vec![*peer, *other],
+            Self::Restart { peer, .. } => vec![*peer],
+            Self::Partition { sides, .. } => sides.iter().flatten().copied().collect(),
+            Self::Dial { .. }
+            | Self::Hang { .. }
+            | Self::Reset { .. }
+            | Self::Clog { .. }
+            | Self::Quality { .. }
+            | Self::Split { .. }
+            | Self::Gather { .. }
+            | Self::Flap { .. }
+            | Self::Refuse { .. }
+            | Self::Unanswered { .. }
+            | Self::Tamper { .. } => Vec::new(),
+        }
+    }
+
+    /// The link that it names.
+    pub const fn link(&self) -> Option<usize> {
+        match self {
+            Self::Dial { link }
+            | Self::Hang { link }
+            | Self::Reset { link, .. }
+            | Self::Clog { link, .. }
+            | Self::Quality { link, .. }
+            | Self::Split { link, .. }
+            | Self::Gather { link, .. }
+            | Self::Flap { link, .. }
+            | Self::Refuse { link, .. }
+            | Self::Unanswered { link, .. }
+            | Self::Tamper { link, .. } => Some(*link),
+            Self::Create { .. }
+            | Self::Insert { .. }
+            | Self::Scribble { .. }
+            | Self::Set { .. }
+            | Self::Both { .. }
+            | Self::Delete { .. }
+            | Self::Import { .. }
+            | Self::Open { .. }
+            | Self::Close { .. }
+            | Self::Hold { .. }
+            | Self::Bodies { .. }
+            | Self::Partition { .. }
+            | Self::Crash { .. }
+            | Self::Stop { .. }
+            | Self::Snapshot { .. }
+            | Self::Restart { .. }
+            | Self::Pause { .. }
+            | Self::SlowStore { .. }
+            | Self::FailStore { .. }
+            | Self::Clock { .. } => None,
+        }
+    }
+
+    /// Whether it is a fault, and not work that users do.
+    pub const fn is_fault(&self) -> bool {
+        !matches!(
+            self,
+            Self::Create { .. }
+                | Self::Insert { .. }
+                | Self::Scribble { .. }
+                | Self::Set { .. }
+                | Self::Both { .. }
+                | Self::Delete { .. }
+                | Self::Import { .. }
+                | Self::Open { .. }
+                | Self::Close { .. }
+                | Self::Hold { .. }
+                | Self::Bodies { .. }
+                | Self::Dial { .. }
+                | Self::Snapshot { .. }
+        )
+    }
+}

@@ -1,0 +1,124 @@
+//! What a run found.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The oracles, as numbered in `spec/invariants.md`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum OracleId {
+    /// Convergence: equal values and versions on all live, connected replicas.
+    O1,
+    /// No acknowledged write is lost.
+    O2,
+    /// Versions never go back; nothing is seen before what it builds on; transactions are seen whole.
+    O3,
+    /// The versions cover the union of entries, and a replay into a fresh replica gives the same value.
+    O4,
+    /// No plaintext in a frame or on a disk; no nonce twice.
+    O6,
+    /// Every queue under its limit; memory back to its baseline.
+    O7,
+    /// Liveness after heal; no livelock.
+    O8,
+    /// Duplicates and replays change nothing.
+    O9,
+    /// The state after a restart is a durable prefix.
+    O10,
+    /// Whoever has something to say has said when it wants to be woken.
+    O11,
+    /// No panic.
+    O12,
+    /// The same operations under another schedule give the same value.
+    O13,
+}
+
+impl core::fmt::Display for OracleId {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
+
+/// Something that must not be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Violation {
+    /// Who saw it.
+    pub oracle: OracleId,
+    /// When, in virtual microseconds.
+    pub at_us: u64,
+    /// On which peer, if on one.
+    pub peer: Option<usize>,
+    /// What, for people. It holds nothing that differs between runs of one plan.
+    pub text: String,
+}
+
+/// Figures about a run.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stats {
+    /// How long it took, in virtual microseconds.
+    pub virtual_us: u64,
+    /// How many events there were.
+    pub events: u64,
+    /// Edits that were taken.
+    pub edits: u64,
+    /// Edits that were reported durable.
+    pub acked: u64,
+    /// How often an oracle compared something.
+    pub checks: u64,
+    /// Bytes that peers sent.
+    pub bytes: u64,
+    /// Entries' signatures and handshakes that peers verified, as counted by entries and handshakes received.
+    pub verifications: u64,
+    /// Faults that took effect.
+    pub faults: u64,
+    /// How long convergence took after heal, in virtual microseconds; none if it did not come.
+    pub converged_us: Option<u64>,
+    /// How often each mark of [`crate::coverage`] was passed.
+    pub marks: BTreeMap<String, u64>,
+}
+
+/// One line of a trace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// When, in virtual microseconds.
+    pub at_us: u64,
+    /// On which peer.
+    pub peer: usize,
+    /// The how manieth record of that peer.
+    pub index: u64,
+    /// The (peer, index) of the record that caused it, if it came from another peer.
+    pub cause: Option<(usize, u64)>,
+    /// What: a point of [`crate::coverage::POINTS`], or an action.
+    pub kind: String,
+    /// A hash of what came along with it.
+    pub hash: u64,
+}
+
+/// What a run found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Report {
+    /// Over every record of the run: equal hashes, equal runs.
+    pub trace_hash: String,
+    /// What must not be, in the order in which it was seen. The first one names the failure.
+    pub violations: Vec<Violation>,
+    /// Figures.
+    pub stats: Stats,
+    /// The records, if they were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Vec<Record>>,
+}
+
+impl Report {
+    /// Whether nothing was violated.
+    pub fn is_ok(&self) -> bool {
+        self.violations.is_empty()
+    }
+
+    /// The oracle that was violated first.
+    pub fn first(&self) -> Option<OracleId> {
+        self.violations.first().map(|violation| violation.oracle)
+    }
+}

@@ -1,0 +1,389 @@
+//! From a scenario and a seed to a plan: every edit and fault spelled out.
+//!
+//! Whatever is drawn depends on the seed, the workload's place in the file, the peer and the number of the edit alone,
+//! so changing one workload leaves the others as they were.
+
+mod fault;
+
+use super::read::{Placed, listed};
+use super::{Fault, Lane, LinkQuality, Scenario, ScenarioError, Span, Workload};
+use crate::coverage;
+use crate::plan::{self, Act, Action, Bounds, Link, Peer, Plan};
+use std::collections::BTreeSet;
+
+/// The most actions that a scenario may expand to.
+const ACTIONS_MAX: usize = 200_000;
+
+/// Between the last edit or fault and the end of faults, unless the scenario says when that is.
+const TAIL_US: u64 = 1_000_000;
+
+/// The edits of a history follow each other this fast.
+const HISTORY_STEP_US: u64 = 1_000;
+
+/// A scenario with a seed, spelled out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expansion {
+    /// The plan without what happens at every event.
+    pub plan: Plan,
+    /// What happens at every event; empty for most scenarios.
+    pub at_every_event: Vec<Act>,
+}
+
+impl Expansion {
+    /// The plan in which it happens after the nth event of the run.
+    #[must_use]
+    pub fn at_event(&self, nth: u64) -> Plan {
+        let mut plan = self.plan.clone();
+        let next = plan.actions.iter().map(|action| action.id + 1).max().unwrap_or(0);
+        for (id, act) in (next..).zip(&self.at_every_event) {
+            plan.actions.push(Action { id, when: plan::When::Event(nth), act: act.clone() });
+        }
+        plan
+    }
+}
+
+impl Scenario {
+    /// Draws a plan.
+    ///
+    /// # Errors
+    /// When the lane cannot do it, or the file asks for peers, links or events that are not there; the error says where.
+    pub fn expand(&self, lane: Lane, seed: u64) -> Result<Expansion, ScenarioError> {
+        self.check_lane(lane)?;
+        let mut expander = Expander { scenario: self, seed, plan: self.frame(seed)?, sweep: Vec::new(), until_us: 0 };
+        expander.documents();
+        for (number, workload) in self.workloads.iter().enumerate() {
+            expander.workload(number as u64, workload)?;
+        }
+        for fault in &self.faults {
+            expander.fault(fault)?;
+        }
+        expander.finish()
+    }
+
+    fn error(&self, offset: usize, message: impl Into<String>) -> ScenarioError {
+        ScenarioError::at(&self.text, offset, message)
+    }
+
+    /// The error stands at the first line that begins with `key`, or at the top.
+    fn error_at_key(&self, key: &str, message: impl Into<String>) -> ScenarioError {
+        let starts = self.text.lines().scan(0, |offset, line| {
+            let start = *offset;
+            *offset += line.len() + 1;
+            Some((start, line))
+        });
+        let found = starts.into_iter().find(|(_, line)| line.trim_start().starts_with(key));
+        self.error(found.map_or(0, |(start, _)| start), message)
+    }
+
+    fn check_lane(&self, lane: Lane) -> Result<(), ScenarioError> {
+        if !self.head.lanes.contains(&lane) {
+            let lanes: Vec<String> = self.head.lanes.iter().map(ToString::to_string).collect();
+            let message = format!("this scenario does not run in the lane {lane}, but in {}", lanes.join(", "));
+            return Err(self.error_at_key("lanes", message));
+        }
+        if !lane.exists() {
+            return Err(self.error_at_key("lanes", format!("there is no lane {lane} yet: run it in the lane core")));
+        }
+        Ok(())
+    }
+
+    /// Peers, links and bounds, without anything that happens.
+    fn frame(&self, seed: u64) -> Result<Plan, ScenarioError> {
+        let head = &self.head;
+        let count = head.topology.peers;
+        if !(1..=Plan::PEERS_MAX).contains(&count) {
+            let message = format!("there are 1 to {} peers", Plan::PEERS_MAX);
+            return Err(self.error_at_key("peers", message));
+        }
+        if let Some(unknown) = head.oracle.sometimes.iter().find(|name| !coverage::is_mark(name)) {
+            let (points, marks) = (listed(coverage::POINTS), listed(coverage::MARKS));
+            let message = format!("there is no `{unknown}` to be met; there are {points}, {marks}");
+            return Err(self.error_at_key("sometimes", message));
+        }
+        let base = Bounds::default();
+        let bounds = Bounds {
+            phase_one_us: head.until.map_or(0, |until| until.us),
+            converge_us: head.oracle.converge_within.us,
+            round_trips: head.oracle.round_trips,
+            events: head.oracle.events_max,
+            core: head.oracle.alive.clone(),
+        };
+        debug_assert_eq!(base.events, 5_000_000, "the default of `events_max` is the plan's");
+        let mut plan = Plan {
+            format: plan::FORMAT,
+            name: head.name.clone(),
+            // A plan's seed fits into TOML.
+            seed: seed & (u64::MAX >> 1),
+            core: head.core.plan(),
+            partitions: head.topology.partitions,
+            bounds,
+            sometimes: head.oracle.sometimes.clone(),
+            peers: vec![Peer::default(); count],
+            links: Vec::new(),
+            actions: Vec::new(),
+        };
+        self.peers(&mut plan)?;
+        self.links(&mut plan)?;
+        Ok(plan)
+    }
+
+    fn peers(&self, plan: &mut Plan) -> Result<(), ScenarioError> {
+        for entry in &self.head.peers {
+            let count = plan.peers.len();
+            let peer = plan
+                .peers
+                .get_mut(entry.peer)
+                .ok_or_else(|| self.error_at_key("[[peer]]", no_peer(entry.peer, count)))?;
+            *peer = Peer {
+                name: entry.name.clone(),
+                bodies: entry.bodies.into(),
+                partial: entry.partial,
+                absent: entry.absent,
+                skew_ms: entry.skew_ms,
+                commit_us: entry.commit.us,
+                minors: entry.minors,
+                feature: entry.feature.map(|id| plan::Feature { id, critical: entry.critical }),
+            };
+        }
+        // What a clone starts as was not there before.
+        for fault in &self.faults {
+            if let Fault::Clone { to, .. } = fault.what
+                && let Some(peer) = plan.peers.get_mut(to)
+            {
+                peer.absent = true;
+            }
+        }
+        Ok(())
+    }
+
+    fn links(&self, plan: &mut Plan) -> Result<(), ScenarioError> {
+        let LinkQuality { latency, jitter, bandwidth } = self.head.topology.link;
+        let base = |from, to| {
+            let link = Link::new(from, to);
+            let latency_us = latency.map_or(link.latency_us, |latency| latency.us);
+            Link { latency_us, jitter_us: jitter.us, bandwidth, ..link }
+        };
+        let shaped = self.head.topology.shape.links(plan.peers.len());
+        plan.links = shaped.into_iter().map(|(from, to)| base(from, to)).collect();
+        for entry in &self.head.links {
+            let [from, to] = entry.between;
+            if let Some(peer) = [from, to].into_iter().find(|peer| *peer >= plan.peers.len()) {
+                return Err(self.error_at_key("[[link]]", no_peer(peer, plan.peers.len())));
+            }
+            if from == to {
+                return Err(self.error_at_key("[[link]]", "a link leads from one peer to another"));
+            }
+            let at = link_between(plan, from, to).unwrap_or_else(|| {
+                plan.links.push(base(from, to));
+                plan.links.len() - 1
+            });
+            let link = &mut plan.links[at];
+            link.idle = entry.idle;
+            link.latency_us = entry.latency.map_or(link.latency_us, |latency| latency.us);
+            link.jitter_us = entry.jitter.map_or(link.jitter_us, |jitter| jitter.us);
+            link.bandwidth = entry.bandwidth.unwrap_or(link.bandwidth);
+        }
+        Ok(())
+    }
+}
+
+fn no_peer(peer: usize, count: usize) -> String {
+    format!("there is no peer {peer}: the peers are 0 to {}", count.saturating_sub(1))
+}
+
+fn link_between(plan: &Plan, a: usize, b: usize) -> Option<usize> {
+    plan.links.iter().position(|link| [link.from, link.to] == [a, b] || [link.from, link.to] == [b, a])
+}
+
+struct Expander<'a> {
+    scenario: &'a Scenario,
+    seed: u64,
+    plan: Plan,
+    sweep: Vec<Act>,
+    /// When the last thing happens.
+    until_us: u64,
+}
+
+impl Expander<'_> {
+    fn push(&mut self, when: plan::When, act: Act) {
+        let id = self.plan.actions.len() as u32;
+        self.plan.actions.push(Action { id, when, act });
+    }
+
+    fn push_at(&mut self, at_us: u64, act: Act) {
+        self.until_us = self.until_us.max(at_us);
+        self.push(plan::When::AtUs(at_us), act);
+    }
+
+    /// Everything that is written to and that no `create` makes is made by peer 0 at the start.
+    fn documents(&mut self) {
+        let (mut named, mut made) = (BTreeSet::new(), BTreeSet::new());
+        for workload in &self.scenario.workloads {
+            match &workload.what {
+                Workload::Create { docs, .. } => made.extend(docs.iter().copied()),
+                Workload::TextEdits { docs, .. }
+                | Workload::Scribbles { docs, .. }
+                | Workload::Fields { docs, .. }
+                | Workload::Deletes { docs, .. }
+                | Workload::Reads { docs, .. } => named.extend(docs.iter().copied()),
+                Workload::Transactions { docs, .. } => named.extend(docs.iter().copied()),
+                Workload::History { doc, .. } => {
+                    named.insert(*doc);
+                }
+                Workload::Import { .. } => {}
+            }
+        }
+        for doc in named.difference(&made) {
+            self.push_at(0, Act::Create { peer: 0, doc: *doc });
+        }
+    }
+
+    fn workload(&mut self, number: u64, placed: &Placed<Workload>) -> Result<(), ScenarioError> {
+        match &placed.what {
+            Workload::Create { peer, docs, at } => {
+                self.check_peers(placed, "peer", &[*peer])?;
+                docs.iter().for_each(|doc| self.push_at(at.us, Act::Create { peer: *peer, doc: *doc }));
+            }
+            Workload::TextEdits { peers, docs, rate_hz, from, until, bytes, urgent } => {
+                let pace = Pace { peers, docs, rate_hz: *rate_hz, from: *from, until: *until };
+                let (bytes, urgent) = (*bytes, *urgent);
+                self.paced(number, placed, pace, |peer, doc, _| Act::Insert { peer, doc, urgent, bytes })?;
+            }
+            Workload::Scribbles { peers, docs, rate_hz, from, until } => {
+                let pace = Pace { peers, docs, rate_hz: *rate_hz, from: *from, until: *until };
+                self.paced(number, placed, pace, |peer, doc, draw| Act::Scribble {
+                    peer,
+                    doc,
+                    delete: (draw % 4) as u32,
+                    insert: (draw / 4 % 8) as u32,
+                })?;
+            }
+            Workload::Fields { peers, docs, rate_hz, from, until } => {
+                let pace = Pace { peers, docs, rate_hz: *rate_hz, from: *from, until: *until };
+                self.paced(number, placed, pace, |peer, doc, draw| Act::Set {
+                    peer,
+                    doc,
+                    field: (draw % 8) as u32,
+                    value: (draw / 8 % 1_000) as i64,
+                })?;
+            }
+            Workload::Transactions { peers, docs, rate_hz, from, until } => {
+                if self.plan.partition(docs[0]) != self.plan.partition(docs[1]) {
+                    return Err(self.refused(placed, "docs", "a transaction stays in one partition"));
+                }
+                let pace = Pace { peers, docs, rate_hz: *rate_hz, from: *from, until: *until };
+                self.paced(number, placed, pace, |peer, _, _| Act::Both { peer, docs: *docs })?;
+            }
+            Workload::Deletes { peers, docs, rate_hz, from, until } => {
+                let pace = Pace { peers, docs, rate_hz: *rate_hz, from: *from, until: *until };
+                self.paced(number, placed, pace, |peer, doc, draw| Act::Delete { peer, doc, deleted: draw % 2 == 0 })?;
+            }
+            Workload::Reads { peers, docs, rate_hz, from, until } => {
+                let pace = Pace { peers, docs, rate_hz: *rate_hz, from: *from, until: *until };
+                self.paced(number, placed, pace, |peer, doc, draw| {
+                    if draw % 2 == 0 { Act::Open { peer, doc } } else { Act::Close { peer, doc } }
+                })?;
+            }
+            Workload::History { peer, doc, entries, at } => {
+                self.check_peers(placed, "peer", &[*peer])?;
+                if *entries as usize > ACTIONS_MAX {
+                    return Err(self.refused(placed, "entries", format!("there are at most {ACTIONS_MAX} edits")));
+                }
+                for entry in 0..u64::from(*entries) {
+                    let at_us = at.us + HISTORY_STEP_US * (entry + 1);
+                    self.push_at(at_us, Act::Insert { peer: *peer, doc: *doc, urgent: true, bytes: 0 });
+                }
+            }
+            Workload::Import { peer, docs, bytes, at } => {
+                self.check_peers(placed, "peer", &[*peer])?;
+                self.push_at(at.us, Act::Import { peer: *peer, docs: *docs, bytes: *bytes });
+            }
+        }
+        Ok(())
+    }
+
+    fn paced(
+        &mut self,
+        number: u64,
+        placed: &Placed<Workload>,
+        pace: Pace<'_>,
+        act: impl Fn(usize, u32, u64) -> Act,
+    ) -> Result<(), ScenarioError> {
+        self.check_peers(placed, "peers", pace.peers)?;
+        if pace.docs.is_empty() {
+            return Err(self.refused(placed, "docs", "name at least one document"));
+        }
+        if !(pace.rate_hz > 0.0 && pace.rate_hz <= 10_000.0) {
+            return Err(self.refused(placed, "rate_hz", "a rate is above 0 and at most 10000 a second"));
+        }
+        if pace.until <= pace.from {
+            return Err(self.refused(placed, "until", format!("it ends before it begins, at {}", pace.from)));
+        }
+        let step_us = ((1_000_000.0 / pace.rate_hz) as u64).max(1);
+        let times = (pace.until.us - pace.from.us).div_ceil(step_us);
+        if times.saturating_mul(pace.peers.len() as u64) > ACTIONS_MAX as u64 {
+            return Err(self.refused(placed, "rate_hz", format!("that makes more than {ACTIONS_MAX} edits")));
+        }
+        for nth in 0..times {
+            for peer in pace.peers {
+                let draw = |what: u64| keyed(self.seed, [number, *peer as u64, nth, what]);
+                let at_us = pace.from.us + nth * step_us + draw(0) % step_us;
+                let doc = pace.docs[(draw(1) % pace.docs.len() as u64) as usize];
+                if at_us < pace.until.us {
+                    self.push_at(at_us, act(*peer, doc, draw(2)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn refused(&self, placed: &Placed<impl Sized>, key: &str, message: impl Into<String>) -> ScenarioError {
+        self.scenario.error(placed.offset_of(key), message)
+    }
+
+    fn check_peers(&self, placed: &Placed<impl Sized>, key: &str, peers: &[usize]) -> Result<(), ScenarioError> {
+        if peers.is_empty() {
+            return Err(self.refused(placed, key, "name at least one peer"));
+        }
+        match peers.iter().find(|peer| **peer >= self.plan.peers.len()) {
+            Some(peer) => Err(self.refused(placed, key, no_peer(*peer, self.plan.peers.len()))),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends the plan: when faults end, and whether it can be run.
+    fn finish(mut self) -> Result<Expansion, ScenarioError> {
+        if self.plan.actions.len() > ACTIONS_MAX {
+            return Err(self.scenario.error(0, format!("that makes more than {ACTIONS_MAX} edits and faults")));
+        }
+        if self.plan.bounds.phase_one_us == 0 {
+            self.plan.bounds.phase_one_us = self.until_us + TAIL_US;
+        } else if self.plan.bounds.phase_one_us < self.until_us {
+            let message = format!("faults end here, but the last edit or fault is at {}us", self.until_us);
+            return Err(self.scenario.error_at_key("until", message));
+        }
+        self.plan.check().map_err(|error| self.scenario.error(0, error.to_string()))?;
+        Ok(Expansion { plan: self.plan, at_every_event: self.sweep })
+    }
+}
+
+/// Who does something how often.
+struct Pace<'a> {
+    peers: &'a [usize],
+    docs: &'a [u32],
+    rate_hz: f64,
+    from: Span,
+    until: Span,
+}
+
+/// A number that depends on the seed and on what it is for, and on nothing else.
+fn keyed(seed: u64, what: [u64; 4]) -> u64 {
+    let mut hasher = blake3::Hasher::new_derive_key("cosmicsync scenario 1");
+    hasher.update(&seed.to_le_bytes());
+    for part in what {
+        hasher.update(&part.to_le_bytes());
+    }
+    let mut bytes = [0; 8];
+    hasher.finalize_xof().fill(&mut bytes);
+    u64::from_le_bytes(bytes)
+}

@@ -1,0 +1,312 @@
+//! What goes wrong in a scenario.
+
+use super::{Keep, Span};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// A logical point of a run: such times survive changes of the code.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct After {
+    /// What happened, such as `handshake.done`.
+    pub event: String,
+    /// On which peer.
+    pub peer: usize,
+    /// The how manieth time, from 1.
+    #[serde(default = "one")]
+    pub nth: u64,
+    /// How much later.
+    #[serde(default)]
+    pub delay: Span,
+}
+
+/// What goes wrong, or changes. Spans such as `heal`, `restart` and `for` count from the moment it happens.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(tag = "kind")]
+pub enum Fault {
+    /// Nothing passes between the sides.
+    Partition {
+        /// The peers of each side. Who stands nowhere talks to all.
+        sides: Vec<Vec<usize>>,
+        /// How long it lasts.
+        heal: Span,
+        /// Connections between the sides are reset at once, not left to time out.
+        #[serde(default)]
+        reset: bool,
+    },
+    /// What one peer sends to another is held back; what comes the other way passes.
+    OneWay {
+        /// Whose bytes are held back.
+        from: usize,
+        /// On the way to whom.
+        to: usize,
+        /// For how long.
+        #[serde(rename = "for")]
+        lasts: Span,
+    },
+    /// A link holds everything back.
+    Stall {
+        /// Which link.
+        between: [usize; 2],
+        /// For how long.
+        #[serde(rename = "for")]
+        lasts: Span,
+    },
+    /// A link's connection is reset; it is dialled again.
+    Reset {
+        /// Which link.
+        between: [usize; 2],
+        /// After this many more bytes, so that it may fall amid a frame.
+        #[serde(default)]
+        after_bytes: u64,
+    },
+    /// A link is reset again and again.
+    Flap {
+        /// Which link.
+        between: [usize; 2],
+        /// How long it is up each time.
+        up: Span,
+        /// How many times.
+        times: u32,
+    },
+    /// A link goes down and is not dialled any more.
+    HangUp {
+        /// Which link.
+        between: [usize; 2],
+        /// When it is dialled again. Without it, never.
+        #[serde(default)]
+        redial: Option<Span>,
+    },
+    /// A link that was idle is dialled from now on.
+    Dial {
+        /// Which link.
+        between: [usize; 2],
+    },
+    /// Dials fail at once.
+    Refuse {
+        /// Which link.
+        between: [usize; 2],
+        /// For how long.
+        #[serde(rename = "for")]
+        lasts: Span,
+    },
+    /// Dials are never answered.
+    Unanswered {
+        /// Which link.
+        between: [usize; 2],
+        /// For how long.
+        #[serde(rename = "for")]
+        lasts: Span,
+    },
+    /// A link becomes slower, or faster.
+    Slow {
+        /// Which link.
+        between: [usize; 2],
+        /// How long a byte takes, one way.
+        latency: Span,
+        /// Up to how much longer it may take.
+        #[serde(default)]
+        jitter: Span,
+        /// Bytes a second in each direction; 0 means no limit.
+        #[serde(default)]
+        bandwidth: u64,
+        /// For how long. Without it, to the end.
+        #[serde(default, rename = "for")]
+        lasts: Option<Span>,
+    },
+    /// A link delivers in pieces.
+    Split {
+        /// Which link.
+        between: [usize; 2],
+        /// The pieces' size, in bytes; 0 delivers as it comes.
+        bytes: u32,
+    },
+    /// A link gathers what it delivers.
+    Gather {
+        /// Which link.
+        between: [usize; 2],
+        /// For how long; `0s` delivers as it comes.
+        every: Span,
+    },
+    /// A box on the way changes bytes once.
+    Tamper {
+        /// Whose bytes.
+        from: usize,
+        /// On the way to whom.
+        to: usize,
+        /// How.
+        with: Tampering,
+        /// After this many more bytes.
+        #[serde(default)]
+        after_bytes: u64,
+    },
+    /// The process dies.
+    Crash {
+        /// Which.
+        peer: usize,
+        /// What the disk keeps of what it had not made durable.
+        #[serde(default)]
+        disk: Disk,
+        /// When it starts again. Without it, it stays dead.
+        #[serde(default)]
+        restart: Option<Span>,
+        /// Whether it may go on with its logs.
+        #[serde(default)]
+        lease: Lease,
+    },
+    /// The process ends in good order.
+    Stop {
+        /// Which.
+        peer: usize,
+        /// When it starts again.
+        restart: Span,
+    },
+    /// Keeps a copy of a peer's store.
+    Backup {
+        /// Whose.
+        peer: usize,
+    },
+    /// The peer starts again from its last backup without its key file: it begins new logs.
+    Restore {
+        /// Which.
+        peer: usize,
+    },
+    /// The peer starts again from its last backup and does not notice: it goes on with logs that others have more of.
+    Rollback {
+        /// Which.
+        peer: usize,
+    },
+    /// The peer starts again with the store it had when the run began.
+    Wipe {
+        /// Which.
+        peer: usize,
+        /// Whether it may go on with its logs.
+        #[serde(default = "broken")]
+        lease: Lease,
+    },
+    /// Another machine starts with a byte-for-byte copy of a peer's store, key file and all.
+    Clone {
+        /// Whose store.
+        of: usize,
+        /// Which peer starts with it; it must be absent until then.
+        #[serde(rename = "as")]
+        to: usize,
+    },
+    /// An absent peer, or one that crashed for good, starts.
+    Start {
+        /// Which.
+        peer: usize,
+    },
+    /// The process stands still; its clock does not.
+    Pause {
+        /// Which.
+        peer: usize,
+        /// For how long.
+        #[serde(rename = "for")]
+        lasts: Span,
+    },
+    /// Commits take long.
+    SlowDisk {
+        /// Whose.
+        peer: usize,
+        /// How long each takes.
+        commit: Span,
+        /// For how long. Without it, to the end.
+        #[serde(default, rename = "for")]
+        lasts: Option<Span>,
+    },
+    /// A commit fails; nothing is stored until the store is opened anew.
+    FailDisk {
+        /// Whose.
+        peer: usize,
+        /// Which commit, counted from now; 0 is the next.
+        #[serde(default)]
+        nth: u64,
+        /// Because the disk is full; otherwise it did not confirm a write.
+        #[serde(default)]
+        full: bool,
+        /// When the store is opened anew.
+        reopen: Span,
+    },
+    /// A wall clock jumps, or runs at another speed.
+    Clock {
+        /// Whose.
+        peer: usize,
+        /// By how much it jumps, in milliseconds.
+        #[serde(default)]
+        jump_ms: i64,
+        /// How fast it runs, in thousandths: 1000 is right, 0 is frozen.
+        #[serde(default = "right")]
+        rate: u32,
+    },
+    /// A peer keeps other bodies from now on.
+    Bodies {
+        /// Who.
+        peer: usize,
+        /// Which.
+        keep: Keep,
+    },
+    /// A reader holds a document at what it shows.
+    Hold {
+        /// Where.
+        peer: usize,
+        /// Which document.
+        doc: u32,
+        /// For how long.
+        #[serde(rename = "for")]
+        lasts: Span,
+    },
+}
+
+/// What a disk keeps of commits that it had not made durable when the process died.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Disk {
+    /// Nothing.
+    #[default]
+    LoseUnsynced,
+    /// The first so many.
+    Keep(u32),
+    /// Everything.
+    KeepUnsynced,
+}
+
+/// Whether a peer may go on with its logs after a start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lease {
+    /// It may.
+    #[default]
+    Continued,
+    /// It cannot prove that it may, so it begins new ones.
+    Broken,
+}
+
+/// What a box on the way does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tampering {
+    /// Flips this bit of one byte.
+    Flip(u8),
+    /// Leaves out this many bytes.
+    Drop(u16),
+    /// Sends the last so many bytes twice.
+    Repeat(u16),
+    /// Sends this many bytes of its own.
+    Forge(u16),
+    /// Swaps the next two stretches of this many bytes.
+    Swap(u16),
+}
+
+const fn one() -> u64 {
+    1
+}
+
+const fn right() -> u32 {
+    1000
+}
+
+const fn broken() -> Lease {
+    Lease::Broken
+}

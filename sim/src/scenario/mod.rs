@@ -1,0 +1,131 @@
+//! Scenarios: what happens to a few peers, as people write it down, in TOML.
+//!
+//! A scenario names a topology, workloads, faults and what must hold. [`parse`] reads one and points at the line and
+//! the key of whatever is wrong; [`Scenario::expand`] draws a [`Plan`](crate::plan::Plan) from it and a seed; [`schema`] is its JSON Schema, for
+//! editors. The same files serve every lane: one that cannot do what a file asks says so and drops nothing in silence
+//! (`scenarios/README.md`).
+
+mod expand;
+mod fault;
+mod oracle;
+mod read;
+mod schema;
+mod topology;
+mod units;
+mod workload;
+
+pub use expand::Expansion;
+pub use fault::{After, Disk, Fault, Lease, Tampering};
+pub use oracle::Oracle;
+pub use read::{Placed, ScenarioError, parse};
+pub use schema::schema;
+pub use topology::{CoreSettings, Keep, LinkEntry, LinkQuality, PeerEntry, Shape, Topology};
+pub use units::{Span, SpanError};
+pub use workload::Workload;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// A scenario as its file says it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scenario {
+    /// Everything but the workloads and faults.
+    pub head: Head,
+    /// What the peers do.
+    pub workloads: Vec<Placed<Workload>>,
+    /// What goes wrong.
+    pub faults: Vec<Placed<Fault>>,
+    pub(crate) text: String,
+}
+
+/// What stands at the top of a scenario file.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Scenario", rename = "Scenario")]
+pub struct Head {
+    /// What it is called: small letters, digits and hyphens.
+    pub name: String,
+    /// What it shows, in a sentence or two.
+    pub about: String,
+    /// What is played by the scenario because the core cannot do it yet. Without it, nothing is.
+    #[serde(default)]
+    pub scripted: Option<String>,
+    /// Where it may run.
+    #[serde(default = "Lane::only_core")]
+    pub lanes: Vec<Lane>,
+    /// When faults end and the peers must come to agree. Without it, a second after the last fault and edit.
+    #[serde(default)]
+    pub until: Option<Span>,
+    /// The peers and what connects them.
+    pub topology: Topology,
+    /// Links that differ from the others.
+    #[serde(default, rename = "link")]
+    pub links: Vec<LinkEntry>,
+    /// Peers that differ from the others.
+    #[serde(default, rename = "peer")]
+    pub peers: Vec<PeerEntry>,
+    /// How the core behaves on every peer.
+    #[serde(default)]
+    pub core: CoreSettings,
+    /// What must hold, beside what always must.
+    #[serde(default)]
+    pub oracle: Oracle,
+}
+
+/// Where a scenario runs. Only [`Lane::Core`] exists so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lane {
+    /// The core in virtual time, in one thread.
+    Core,
+    /// The runtime over a simulated network.
+    Turmoil,
+    /// The runtime under a scheduler that varies the order of its tasks.
+    Madsim,
+    /// Real processes.
+    Process,
+}
+
+impl Lane {
+    /// Every lane, the most deterministic first.
+    pub const ALL: [Self; 4] = [Self::Core, Self::Turmoil, Self::Madsim, Self::Process];
+
+    /// Whether it can run anything yet.
+    pub const fn exists(self) -> bool {
+        matches!(self, Self::Core)
+    }
+
+    fn only_core() -> Vec<Self> {
+        vec![Self::Core]
+    }
+}
+
+impl fmt::Display for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Core => "core",
+            Self::Turmoil => "turmoil",
+            Self::Madsim => "madsim",
+            Self::Process => "process",
+        })
+    }
+}
+
+/// There is no such lane.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no lane `{0}`; there are core, turmoil, madsim, process")]
+pub struct UnknownLane(String);
+
+impl FromStr for Lane {
+    type Err = UnknownLane;
+
+    fn from_str(name: &str) -> Result<Self, UnknownLane> {
+        let found = Self::ALL.into_iter().find(|lane| lane.to_string() == name);
+        found.ok_or_else(|| UnknownLane(name.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,270 @@
+//! Phase two: faults end, the core is connected, and must converge; then nothing may change any more.
+
+use super::node::Start;
+use super::{Phase, What, World};
+use crate::coverage::Mark;
+use crate::report::OracleId;
+use cosmicsync_protocol::ids::LogId;
+use cosmicsync_protocol::storage::{StoreError, Table};
+use std::collections::BTreeMap;
+
+/// How often to look whether all have converged.
+const LOOK_US: u64 = 100_000;
+/// For how long nothing may be said, beside two round trips, before all counts as said.
+const STILL_US: u64 = 500_000;
+/// What a quiet link may send in each keep-alive interval, both directions together.
+const KEEP_ALIVE_BYTES: u64 = 400;
+/// What connecting again may cost for each link: handshakes, space openings.
+const RECONNECT_US: u64 = 40_000_000;
+
+impl World<'_> {
+    /// Ends phase one.
+    pub(super) fn heal(&mut self) {
+        self.phase = Phase::Healing;
+        self.healed_us = self.now_us;
+        for peer in (0..self.nodes.len()).filter(|peer| !self.core[*peer]).collect::<Vec<_>>() {
+            self.mark(Mark::SmallerCore);
+            self.end(peer, 0, true);
+            // Whatever was to start it is void.
+            self.nodes[peer].life += 1;
+        }
+        for route in 0..self.routes.len() {
+            let link = &self.plan.links[route];
+            self.routes[route].heal(link);
+            self.routes[route].wanted = self.core[link.from] && self.core[link.to];
+            if !self.routes[route].wanted {
+                self.reset_route(route);
+            }
+        }
+        for peer in 0..self.nodes.len() {
+            if self.core[peer] {
+                self.heal_peer(peer);
+            }
+        }
+        for route in 0..self.routes.len() {
+            if self.routes[route].wanted && self.routes[route].conn.is_none() {
+                self.dial_later(route, 0);
+            }
+        }
+        self.release();
+        self.schedule(self.now_us + LOOK_US, usize::MAX, What::Look);
+    }
+
+    fn heal_peer(&mut self, peer: usize) {
+        let (now_us, plan) = (self.now_us, self.plan);
+        let node = &mut self.nodes[peer];
+        node.paused_until = 0;
+        node.commit_us = plan.peers[peer].commit_us;
+        node.clock.change(now_us, 0, 1000);
+        if !node.partial {
+            node.bodies = crate::plan::Bodies::All;
+        }
+        let Some(alive) = node.alive.as_deref_mut() else {
+            self.start(peer, Start::default());
+            return;
+        };
+        // A commit that was to fail and did not come never will.
+        alive.store.fail_commit(u64::MAX / 2, StoreError::Full);
+        alive.waiting.clear();
+        let held: Vec<u64> = alive.docs.iter().filter(|(_, open)| open.held).map(|(doc, _)| *doc).collect();
+        self.restore_bodies(peer);
+        for doc in held {
+            self.call(peer, |alive, now| {
+                if let Some(open) = alive.docs.get_mut(&doc) {
+                    open.held = false;
+                    alive.endpoint.hold(now, open.doc, None);
+                }
+            });
+        }
+        self.turn(peer);
+        self.set_wake_anew(peer);
+    }
+
+    /// How long the core may take.
+    fn patience_us(&self) -> u64 {
+        let links = || self.routes.iter().filter(|route| route.wanted).map(|route| &route.quality);
+        let round_trip = self.round_trip_us();
+        let slowest = links().map(|link| link.bandwidth).filter(|rate| *rate > 0).min();
+        let entry_bytes = |peer: usize| -> u64 {
+            let durable = self.nodes[peer].durable();
+            let entries = durable.rows().iter().filter(|((table, _), _)| *table == Table::Entry);
+            entries.map(|(_, value)| value.len() as u64).sum()
+        };
+        let bytes: u64 = (0..self.nodes.len()).filter(|peer| self.core[*peer]).map(entry_bytes).sum();
+        let carrying_us = slowest.map_or(0, |rate| 4 * bytes * 1_000_000 / rate);
+        let bounds = &self.plan.bounds;
+        bounds.converge_us + u64::from(bounds.round_trips) * round_trip + carrying_us
+    }
+
+    /// Looks whether the phase is over.
+    pub(super) fn look(&mut self) {
+        match self.phase {
+            Phase::Faults | Phase::Over => {}
+            Phase::Healing => self.look_healing(),
+            Phase::Quiet => self.look_quiet(),
+            Phase::Again => self.look_again(),
+        }
+    }
+
+    fn look_healing(&mut self) {
+        let converged = self.converged().and_then(|()| self.is_still());
+        let Err(why) = converged else {
+            self.stats.converged_us = Some(self.now_us - self.healed_us);
+            self.phase = Phase::Quiet;
+            self.quiet = self.summary();
+            self.schedule(self.now_us + 2 * self.plan.core.keep_alive_us, usize::MAX, What::Look);
+            return;
+        };
+        if self.now_us - self.healed_us > self.patience_us() {
+            self.violation(OracleId::O8, None, format!("no convergence: {why}"));
+            self.phase = Phase::Over;
+            self.check_stores();
+            return;
+        }
+        self.schedule(self.now_us + LOOK_US, usize::MAX, What::Look);
+    }
+
+    /// Whether nothing was said for a while: what was asked of two may still come from the slower one.
+    fn is_still(&mut self) -> Result<(), String> {
+        let bytes = self.stats.bytes;
+        if self.still.0 != bytes {
+            self.still = (bytes, self.now_us);
+        }
+        let while_us = 2 * self.round_trip_us() + STILL_US;
+        if self.now_us - self.still.1 >= while_us { Ok(()) } else { Err("something is still being said".to_owned()) }
+    }
+
+    /// The longest round trip of the core's links.
+    fn round_trip_us(&self) -> u64 {
+        let links = self.routes.iter().filter(|route| route.wanted).map(|route| &route.quality);
+        links.map(|link| 2 * (link.latency_us + link.jitter_us)).max().unwrap_or(0)
+    }
+
+    /// O8: who has everything says no more than that it lives.
+    fn look_quiet(&mut self) {
+        let links = self.conns.len() as u64;
+        let now = self.summary();
+        self.stats.checks += 1;
+        let said = now.bytes - self.quiet.bytes;
+        if said > KEEP_ALIVE_BYTES * 3 * (links + 1) {
+            let text = format!("{said} bytes went over {links} links though nothing was new");
+            self.violation(OracleId::O8, None, text);
+        }
+        if now.digest != self.quiet.digest {
+            self.violation(OracleId::O9, None, "something changed though nothing was new".to_owned());
+        }
+        // Everything is said again on new links.
+        for conn in self.conns_where(|_| true) {
+            self.reset(conn);
+        }
+        self.mark(Mark::Replayed);
+        self.phase = Phase::Again;
+        self.healed_us = self.now_us;
+        self.schedule(self.now_us + LOOK_US, usize::MAX, What::Look);
+    }
+
+    /// O9: connecting again changes nothing.
+    fn look_again(&mut self) {
+        let late = self.now_us - self.healed_us > self.patience_us() + RECONNECT_US;
+        match self.converged() {
+            Ok(()) => {
+                if self.summary().digest != self.quiet.digest {
+                    self.violation(OracleId::O9, None, "connecting again changed something".to_owned());
+                }
+                self.phase = Phase::Over;
+                self.finish();
+            }
+            Err(why) if late => {
+                self.violation(OracleId::O8, None, format!("no convergence after connecting again: {why}"));
+                self.phase = Phase::Over;
+            }
+            Err(_) => self.schedule(self.now_us + LOOK_US, usize::MAX, What::Look),
+        }
+    }
+
+    /// Whether everybody in the core has what everybody has; otherwise what is missing.
+    fn converged(&self) -> Result<(), String> {
+        let mut root = None;
+        let most = self.most_held();
+        for (peer, node) in self.nodes.iter().enumerate().filter(|(peer, _)| self.core[*peer]) {
+            let Some(alive) = node.alive.as_deref() else { return Err(format!("peer {peer} is down")) };
+            if !alive.edits.is_empty() {
+                return Err(format!("peer {peer} waits for {} edits to be safe", alive.edits.len()));
+            }
+            let space = alive.endpoint.spaces().next().map(|space| space.root);
+            if *root.get_or_insert(space) != space {
+                return Err(format!("peer {peer} has another root"));
+            }
+            for log in alive.endpoint.logs() {
+                // What nobody holds any more cannot be asked of anybody.
+                let entries = if self.model.losses { most.get(&log.id).copied().unwrap_or(0) } else { log.entries };
+                // Nor can an entry be read whose log's opening is gone.
+                if self.model.losses && log.partition.is_none() {
+                    continue;
+                }
+                if !node.partial && (log.held < entries || log.read < log.held) {
+                    let (held, read) = (log.held, log.read);
+                    return Err(format!("peer {peer} holds {held} and read {read} of {entries} entries of a log"));
+                }
+            }
+            let stats = alive.endpoint.stats();
+            if stats.store_requests > 0 {
+                return Err(format!("peer {peer} waits for its store"));
+            }
+            if alive.links.len() > alive.up.len() {
+                return Err(format!("peer {peer} shakes hands"));
+            }
+            if let Some(link) = stats.links.iter().find(|link| !link.settled) {
+                return Err(format!("peer {peer} has not settled link {} ({} queued)", link.link.0, link.queued));
+            }
+        }
+        // What a peer that does not live on sent before the end may still arrive.
+        let leaving = self.conns.values().any(|conn| {
+            let link = &self.plan.links[conn.route];
+            let ends = [link.from, link.to];
+            let lives = |end: usize| self.core[ends[end]] && conn.ends[end].link.is_some();
+            ends.iter().any(|peer| !self.core[*peer]) && (lives(0) || lives(1))
+        });
+        if leaving {
+            return Err("a link to a peer that does not live on is not yet gone".to_owned());
+        }
+        let linked = |route: &super::Route| self.are_up(route.quality.from, route.quality.to);
+        if self.routes.iter().any(|route| route.is_dialling()) {
+            Err("a link is being dialled".to_owned())
+        } else if self.routes.iter().filter(|route| route.wanted).all(linked) {
+            Ok(())
+        } else {
+            Err("a link is not up".to_owned())
+        }
+    }
+
+    /// How many entries of each log the peer of the core holds that holds most.
+    fn most_held(&self) -> BTreeMap<LogId, u64> {
+        let mut most = BTreeMap::new();
+        for log in self.nodes.iter().filter_map(|node| node.alive.as_deref()).flat_map(|alive| alive.endpoint.logs()) {
+            let held = most.entry(log.id).or_insert(0);
+            *held = log.held.max(*held);
+        }
+        most
+    }
+
+    /// What must not change once all have everything.
+    fn summary(&self) -> Summary {
+        let mut hasher = blake3::Hasher::new();
+        for node in self.nodes.iter().filter_map(|node| node.alive.as_deref()) {
+            for log in node.endpoint.logs() {
+                hasher.update(log.id.as_ref());
+                hasher.update(&log.entries.to_le_bytes());
+                hasher.update(&log.held.to_le_bytes());
+            }
+        }
+        Summary { bytes: self.stats.bytes, digest: *hasher.finalize().as_bytes() }
+    }
+}
+
+/// What is compared before and after a quiet while.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Summary {
+    bytes: u64,
+    digest: [u8; 32],
+}

@@ -1,0 +1,665 @@
+//! Nodes: a core, its store, its clock, and the runtime around them.
+
+use super::{Phase, What, World};
+use crate::coverage::{Mark, Point};
+use crate::plan;
+use crate::random::purpose;
+use crate::report::OracleId;
+use cosmicsync_protocol::Endpoint;
+use cosmicsync_protocol::config::{Config, Limits};
+use cosmicsync_protocol::document::TextPaths;
+use cosmicsync_protocol::endpoint::{CloseReason, Event, LinkId};
+use cosmicsync_protocol::ids::DeviceId;
+use cosmicsync_protocol::ledger::{Lease, Recovery, Step};
+use cosmicsync_protocol::pump::{Io, pump};
+use cosmicsync_protocol::storage::{Op, StoreDone, StoreError, StoreRequest, Table};
+use cosmicsync_protocol::sync::{self, LogNo};
+use cosmicsync_protocol::testkit::store::MemStore;
+use cosmicsync_protocol::time::{Deadline, Now};
+use cosmicsync_protocol::wire::close::CloseCode;
+use cosmicsync_protocol::wire::hello::{Feature, VERSION_MAJOR, Versions};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::work::{BODY, DRAFT, OpenDoc};
+
+/// When runs begin, on the wall, in milliseconds since 1970.
+const WALL_MS: u64 = 1_700_000_000_000;
+/// How long a read from the store takes.
+const READ_US: u64 = 30;
+/// How often a deadline may have passed already when the core names it, in one instant.
+const STALLS_MAX: u32 = 100;
+/// How soon a process starts again that died of a panic or a failing store.
+const RESTART_US: u64 = 1_000_000;
+
+/// How a peer starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Start {
+    /// It cannot prove that it may go on with its logs.
+    pub(crate) broken_lease: bool,
+}
+
+/// A clock that may be wrong. It is never asked for the time before its last change.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock {
+    since_us: u64,
+    mono_us: u64,
+    wall_ms: i64,
+    rate: u32,
+}
+
+impl Clock {
+    fn new(skew_ms: i64) -> Self {
+        Self { since_us: 0, mono_us: 0, wall_ms: WALL_MS as i64 + skew_ms, rate: 1000 }
+    }
+
+    pub(crate) fn now(&self, at_us: u64) -> Now {
+        let passed = (at_us - self.since_us) * u64::from(self.rate) / 1000;
+        let wall_ms = self.wall_ms + (passed / 1000) as i64;
+        Now { mono_us: self.mono_us + passed, wall_ms: wall_ms.max(0) as u64 }
+    }
+
+    /// When this clock will show a time; none if it stands still.
+    fn when(&self, mono_us: u64) -> Option<u64> {
+        let ahead = mono_us.saturating_sub(self.mono_us);
+        let after = ahead.checked_mul(1000)?.checked_add(u64::from(self.rate) - u64::from(self.rate > 0))?;
+        Some(self.since_us + after.checked_div(u64::from(self.rate))?)
+    }
+
+    pub(crate) fn change(&mut self, at_us: u64, jump_ms: i64, rate: u32) {
+        let now = self.now(at_us);
+        *self = Self { since_us: at_us, mono_us: now.mono_us, wall_ms: now.wall_ms as i64 + jump_ms, rate };
+    }
+
+    /// A process sees a monotonic clock of its own.
+    fn restart(&mut self, at_us: u64, mono_us: u64) {
+        self.change(at_us, 0, self.rate);
+        self.mono_us = mono_us;
+    }
+}
+
+/// A peer, running or not.
+#[derive(Debug)]
+pub(crate) struct Node {
+    /// Counts starts and ends; events of another life are void.
+    pub(crate) life: u32,
+    pub(crate) alive: Option<Box<Alive>>,
+    /// What is on its disk while it is down.
+    pub(crate) disk: MemStore,
+    /// What was on it when the run began.
+    pub(crate) origin: MemStore,
+    pub(crate) snapshot: Option<MemStore>,
+    pub(crate) clock: Clock,
+    pub(crate) paused_until: u64,
+    pub(crate) commit_us: u64,
+    pub(crate) bodies: plan::Bodies,
+    pub(crate) partial: bool,
+    /// It did not always fetch all bodies.
+    pub(crate) was_partial: bool,
+    /// How long until a store that failed is opened again.
+    pub(crate) reopen_us: u64,
+    /// It crashed, and no entry came since: what comes next resumes what the crash cut.
+    resumes: bool,
+}
+
+impl Node {
+    pub(crate) fn new(peer: &plan::Peer, store: MemStore) -> Self {
+        Self {
+            life: 0,
+            alive: None,
+            disk: store.clone(),
+            origin: store,
+            snapshot: None,
+            clock: Clock::new(peer.skew_ms),
+            paused_until: 0,
+            commit_us: peer.commit_us,
+            bodies: peer.bodies,
+            partial: peer.partial,
+            was_partial: false,
+            reopen_us: RESTART_US,
+            resumes: false,
+        }
+    }
+
+    /// What its disk holds durably.
+    pub(crate) fn durable(&self) -> MemStore {
+        self.alive.as_ref().map_or_else(|| self.disk.clone(), |alive| alive.store.crash(0))
+    }
+}
+
+/// What a running process has in memory, and the store that it has open.
+#[derive(Debug)]
+pub(crate) struct Alive {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) store: MemStore,
+    /// Requests that its store has not completed, oldest first: whether each is a commit.
+    store_queue: VecDeque<bool>,
+    store_requests: u64,
+    pub(crate) links: BTreeMap<LinkId, (u64, usize)>,
+    pub(crate) up: BTreeMap<LinkId, DeviceId>,
+    /// When the core is to be woken, and when it wanted to be.
+    wake_us: Option<u64>,
+    deadline: Option<Deadline>,
+    stalls: (u64, u32),
+    pub(crate) docs: BTreeMap<u64, OpenDoc>,
+    /// Actions that wait for a document to be there, and whether to look again.
+    pub(crate) waiting: Vec<usize>,
+    pub(crate) retry: bool,
+    /// Edits that were taken and not yet reported safe.
+    pub(crate) edits: BTreeMap<u64, Vec<u64>>,
+    pub(crate) texts: TextPaths,
+    failed: Option<StoreError>,
+}
+
+/// What the loop gave, to be carried out when it has returned.
+#[derive(Default)]
+struct Output {
+    rooms: Vec<(LinkId, usize)>,
+    full: BTreeSet<LinkId>,
+    requests: Vec<StoreRequest>,
+    sends: Vec<(LinkId, Vec<u8>)>,
+    events: Vec<Event>,
+}
+
+impl Io for Output {
+    fn store(&mut self, request: StoreRequest) {
+        self.requests.push(request);
+    }
+
+    fn has_room(&mut self, link: LinkId) -> bool {
+        let room = self.rooms.iter().find(|(other, _)| *other == link).map(|(_, room)| *room);
+        let has = room.is_some_and(|room| room > 0);
+        if room == Some(0) {
+            self.full.insert(link);
+        }
+        has
+    }
+
+    fn send(&mut self, link: LinkId, bytes: Vec<u8>) {
+        if let Some((_, room)) = self.rooms.iter_mut().find(|(other, _)| *other == link) {
+            *room = room.saturating_sub(bytes.len());
+        }
+        self.sends.push((link, bytes));
+    }
+
+    fn event(&mut self, event: Event) {
+        self.events.push(event);
+    }
+}
+
+/// The core's settings in a run.
+pub(crate) fn config(core: &plan::Core) -> Config {
+    Config {
+        coalesce_us: core.coalesce_us,
+        handshake_us_max: core.handshake_us,
+        keep_alive_us: core.keep_alive_us,
+        recent_bytes_max: core.recent_bytes,
+        idle_docs_max: core.idle_docs,
+        limits: Limits {
+            rekey_messages: core.rekey_messages,
+            run_bytes_max: core.run_bytes,
+            window_bytes: core.window_bytes,
+            queued_max: core.queued,
+            reads_max: core.reads,
+            ..Limits::default()
+        },
+        ..Config::default()
+    }
+}
+
+/// How one peer's core behaves, of its own release.
+fn config_of(plan: &plan::Plan, peer: usize) -> Config {
+    let mut config = config(&plan.core);
+    let plan::Peer { minors, feature, .. } = plan.peers[peer];
+    if let Some([min, max]) = minors {
+        config.versions = Versions { min: (VERSION_MAJOR, min), max: (VERSION_MAJOR, max) };
+    }
+    config.features.extend(feature.map(|feature| Feature { id: feature.id, critical: feature.critical }));
+    config
+}
+
+/// Reads a store back at once. `None` if it cannot be read.
+pub(crate) fn recover(
+    store: &mut MemStore,
+    config: Config,
+    lease: Lease,
+    seed: [u8; 32],
+    now: Now,
+) -> Option<Endpoint> {
+    let mut recovery = Box::new(Recovery::new(config, lease, seed));
+    loop {
+        while let Some(request) = recovery.poll_store() {
+            store.submit(request);
+        }
+        match recovery.step(now, store.complete_next()?).ok()? {
+            Step::More(more) => recovery = more,
+            Step::Ready(endpoint) => return Some(*endpoint),
+        }
+    }
+}
+
+/// Whether a commit holds entries that others wrote.
+fn brings_entries(endpoint: &Endpoint, request: &StoreRequest) -> bool {
+    let StoreRequest::Commit { ops, .. } = request else { return false };
+    ops.iter().any(|op| match op {
+        Op::Put { table: Table::Entry, key, .. } => {
+            let log = key.first_chunk().map_or(0, |log| u32::from_be_bytes(*log));
+            !endpoint.is_own_log(LogNo(log))
+        }
+        Op::Put { .. } | Op::Delete { .. } => false,
+    })
+}
+
+impl World<'_> {
+    /// Starts a peer from what is on its disk.
+    pub(super) fn start(&mut self, peer: usize, start: Start) {
+        let keyed = self.keyed;
+        let node = &mut self.nodes[peer];
+        node.life += 1;
+        let key = [purpose::CLOCK, peer as u64, u64::from(node.life)];
+        node.clock.restart(self.now_us, 1 + keyed.below(&key, 1 << 40));
+        let seed = keyed.seed(&[purpose::PEER, peer as u64, u64::from(node.life)]);
+        let lease = if start.broken_lease { Lease::Broken } else { Lease::Continued };
+        let (now, config) = (node.clock.now(self.now_us), config_of(self.plan, peer));
+        let mut store = core::mem::take(&mut node.disk);
+        let kept = store.clone();
+        let recovered = catch_unwind(AssertUnwindSafe(|| recover(&mut store, config, lease, seed, now)));
+        let Ok(Some(endpoint)) = recovered else {
+            self.nodes[peer].disk = kept;
+            let (oracle, text) = match recovered {
+                Ok(_) => (OracleId::O10, "a store that only crashed cannot be read back"),
+                Err(_) => (OracleId::O12, "recovery panicked"),
+            };
+            self.violation(oracle, Some(peer), text.to_owned());
+            return;
+        };
+        let alive = Alive {
+            endpoint,
+            store,
+            store_queue: VecDeque::new(),
+            store_requests: 0,
+            links: BTreeMap::new(),
+            up: BTreeMap::new(),
+            wake_us: None,
+            deadline: None,
+            stalls: (0, 0),
+            docs: BTreeMap::new(),
+            waiting: Vec::new(),
+            retry: false,
+            edits: BTreeMap::new(),
+            texts: [BODY, DRAFT].into_iter().collect(),
+            failed: None,
+        };
+        self.nodes[peer].alive = Some(Box::new(alive));
+        self.point(peer, Point::Started, None, &[u8::from(start.broken_lease)]);
+        self.check_restart(peer);
+        self.restore_bodies(peer);
+        self.turn(peer);
+        for route in 0..self.routes.len() {
+            if self.plan.links[route].from == peer && self.routes[route].wanted && self.routes[route].conn.is_none() {
+                self.dial_later(route, 0);
+            }
+        }
+    }
+
+    /// The policy is a setting of the runtime's: it tells the core if that has another.
+    pub(super) fn restore_bodies(&mut self, peer: usize) {
+        let bodies = match self.nodes[peer].bodies {
+            plan::Bodies::All => sync::Bodies::All,
+            plan::Bodies::None => sync::Bodies::HeadOnly,
+            plan::Bodies::Newest(count) => sync::Bodies::Newest(count),
+        };
+        if bodies != sync::Bodies::All {
+            self.mark(Mark::Partial);
+            self.nodes[peer].was_partial = true;
+        }
+        self.call(peer, |alive, now| {
+            let spaces: Vec<_> = alive.endpoint.spaces().filter(|space| space.bodies != bodies).collect();
+            for space in spaces {
+                alive.endpoint.set_bodies(now, space.no, bodies);
+            }
+        });
+    }
+
+    /// Calls a core, if it runs. A panic is a violation, and the end of the process.
+    pub(crate) fn call<R>(&mut self, peer: usize, work: impl FnOnce(&mut Alive, Now) -> R) -> Option<R> {
+        let node = &mut self.nodes[peer];
+        let now = node.clock.now(self.now_us);
+        let alive = node.alive.as_deref_mut()?;
+        match catch_unwind(AssertUnwindSafe(|| work(alive, now))) {
+            Ok(result) => Some(result),
+            Err(panic) => {
+                let text = panic.downcast_ref::<String>().cloned();
+                let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+                let text = format!("the core panicked: {}", text.unwrap_or_default());
+                self.violation(OracleId::O12, Some(peer), text);
+                self.end(peer, 0, false);
+                let life = self.nodes[peer].life;
+                let start = Start { broken_lease: true };
+                self.schedule(self.now_us + RESTART_US, peer, What::Start { peer, life, start });
+                None
+            }
+        }
+    }
+
+    /// One turn of a peer's runtime: the shipped loop, then what it gave, until there is nothing more.
+    pub(crate) fn turn(&mut self, peer: usize) {
+        loop {
+            let Some(alive) = self.nodes[peer].alive.as_ref() else { return };
+            let mut output = Output { rooms: self.rooms(alive), ..Output::default() };
+            let Some(deadline) = self.call(peer, |alive, now| pump(&mut alive.endpoint, now, &mut output)) else {
+                return;
+            };
+            let acted = self.carry_out(peer, output);
+            if !acted {
+                self.set_wake(peer, deadline);
+                return;
+            }
+        }
+    }
+
+    /// Returns whether the core was called.
+    fn carry_out(&mut self, peer: usize, output: Output) -> bool {
+        for request in output.requests {
+            self.submit(peer, request);
+        }
+        for (link, bytes) in output.sends {
+            let at = self.nodes[peer].alive.as_ref().and_then(|alive| alive.links.get(&link).copied());
+            let index = self.point(peer, Point::Sent, None, &bytes);
+            if let Some((conn, end)) = at {
+                self.send(conn, end, bytes, Some((peer, index)));
+            }
+        }
+        for link in output.full {
+            let at = self.nodes[peer].alive.as_ref().and_then(|alive| alive.links.get(&link).copied());
+            if let Some((conn, end)) = at {
+                self.is_full(conn, end);
+            }
+        }
+        let mut acted = false;
+        for event in output.events {
+            acted |= self.handle_event(peer, event);
+        }
+        if let Some(error) = self.nodes[peer].alive.as_mut().and_then(|alive| alive.failed.take()) {
+            self.store_failed(peer, &error);
+            return false;
+        }
+        acted | self.retry_work(peer)
+    }
+
+    fn submit(&mut self, peer: usize, request: StoreRequest) {
+        let Some(alive) = self.nodes[peer].alive.as_deref_mut() else { return };
+        let is_commit = matches!(request, StoreRequest::Commit { .. });
+        let received = brings_entries(&alive.endpoint, &request);
+        alive.store.submit(request);
+        alive.store_queue.push_back(is_commit);
+        if alive.store_queue.len() == 1 {
+            self.work_store(peer);
+        }
+        if is_commit {
+            self.point(peer, Point::Submitted, None, &[]);
+        }
+        if received {
+            self.point(peer, Point::EntryReceived, None, &[]);
+            if core::mem::take(&mut self.nodes[peer].resumes) {
+                self.mark(Mark::Resumed);
+            }
+        }
+    }
+
+    /// The store takes up its oldest request.
+    fn work_store(&mut self, peer: usize) {
+        let node = &mut self.nodes[peer];
+        let Some(alive) = node.alive.as_deref_mut() else { return };
+        let Some(is_commit) = alive.store_queue.front() else { return };
+        alive.store_requests += 1;
+        let key = [purpose::STORE, peer as u64, u64::from(node.life), alive.store_requests];
+        let commit_us = node.commit_us + self.keyed.below(&key, node.commit_us / 4 + 20);
+        let (at_us, life) = (self.now_us + if *is_commit { commit_us } else { READ_US }, node.life);
+        self.schedule(at_us, peer, What::Stored { peer, life });
+    }
+
+    pub(super) fn stored(&mut self, peer: usize, life: u32) {
+        let node = &mut self.nodes[peer];
+        if node.life != life {
+            return;
+        }
+        if node.paused_until > self.now_us {
+            let at_us = node.paused_until;
+            self.schedule(at_us, peer, What::Stored { peer, life });
+            return;
+        }
+        let Some(alive) = node.alive.as_deref_mut() else { return };
+        let before = alive.store.commits();
+        let Some(done) = alive.store.complete_next() else { return };
+        alive.store_queue.pop_front();
+        self.work_store(peer);
+        let Some(alive) = self.nodes[peer].alive.as_deref() else { return };
+        let point = match &done {
+            StoreDone::Committed { .. } => Point::Durable,
+            StoreDone::Failed { .. } if alive.store.commits() > before => Point::CommitFailed,
+            StoreDone::Got { .. } | StoreDone::Scanned { .. } | StoreDone::Failed { .. } => Point::ReadDone,
+        };
+        self.check_idle(peer);
+        self.point(peer, point, None, &[]);
+        self.call(peer, |alive, now| alive.endpoint.handle_stored(now, done));
+        self.turn(peer);
+    }
+
+    fn set_wake(&mut self, peer: usize, deadline: Option<Deadline>) {
+        let (keyed, now_us) = (self.keyed, self.now_us);
+        let node = &mut self.nodes[peer];
+        let (clock, life) = (node.clock, node.life);
+        let Some(alive) = node.alive.as_deref_mut() else { return };
+        if alive.deadline == deadline && alive.wake_us.is_some() {
+            return;
+        }
+        alive.deadline = deadline;
+        let Some(at_us) = deadline.and_then(|deadline| clock.when(deadline.at_us)) else {
+            alive.wake_us = None;
+            return;
+        };
+        if at_us <= now_us {
+            let stalls = if alive.stalls.0 == now_us { alive.stalls.1 + 1 } else { 1 };
+            alive.stalls = (now_us, stalls);
+            if stalls > STALLS_MAX {
+                let text = format!("the deadline {deadline:?} has passed and stays");
+                self.violation(OracleId::O11, Some(peer), text);
+                self.schedule(now_us + 1_000_000, peer, What::Wake { peer, life });
+                return;
+            }
+        }
+        let late = keyed.below(&[purpose::LATE, peer as u64, at_us], self.plan.core.late_us + 1);
+        let at_us = at_us.max(now_us) + late;
+        alive.wake_us = Some(at_us);
+        self.schedule(at_us, peer, What::Wake { peer, life });
+    }
+
+    /// After the clock changed, the time to wake is another.
+    pub(super) fn set_wake_anew(&mut self, peer: usize) {
+        let Some(alive) = self.nodes[peer].alive.as_deref_mut() else { return };
+        alive.wake_us = None;
+        let deadline = alive.deadline;
+        self.set_wake(peer, deadline);
+    }
+
+    pub(super) fn wake(&mut self, peer: usize, life: u32) {
+        let node = &mut self.nodes[peer];
+        if node.life != life {
+            return;
+        }
+        if node.paused_until > self.now_us {
+            let at_us = node.paused_until;
+            self.schedule(at_us, peer, What::Wake { peer, life });
+            return;
+        }
+        let Some(alive) = node.alive.as_deref_mut() else { return };
+        if alive.wake_us.is_none_or(|at_us| at_us > self.now_us) {
+            return;
+        }
+        alive.wake_us = None;
+        alive.deadline = None;
+        self.point(peer, Point::TimedOut, None, &[]);
+        self.turn(peer);
+    }
+
+    /// O11: before an input, the core must have nothing to say that it did not ask to be woken for.
+    pub(super) fn check_idle(&mut self, peer: usize) {
+        let keyed = self.keyed;
+        if !keyed.once_in(&[purpose::CHECK, peer as u64, self.stats.events], 8) {
+            return;
+        }
+        self.stats.checks += 1;
+        let Some(alive) = self.nodes[peer].alive.as_deref() else { return };
+        let due = alive.deadline;
+        let mut output = Output { rooms: self.rooms(alive), ..Output::default() };
+        let found = self.call(peer, |alive, now| {
+            // Timers are not fired here: only what is pending without one.
+            let now = due.map_or(now, |due| Now { mono_us: now.mono_us.min(due.at_us.saturating_sub(1)), ..now });
+            let mut bytes = Vec::new();
+            for (link, room) in output.rooms.clone() {
+                if room > 0 && alive.endpoint.poll_transmit(now, link, &mut bytes) {
+                    output.send(link, core::mem::take(&mut bytes));
+                }
+            }
+            output.requests.extend(alive.endpoint.poll_store());
+            output.events.extend(alive.endpoint.poll_event());
+        });
+        let pending = !(output.sends.is_empty() && output.requests.is_empty() && output.events.is_empty());
+        if found.is_some() && pending {
+            let (sends, requests, events) = (output.sends.len(), output.requests.len(), output.events.len());
+            let text = format!("pending without a wake-up: {sends} sends, {requests} requests, {events} events");
+            self.violation(OracleId::O11, Some(peer), text);
+            self.carry_out(peer, output);
+        }
+    }
+
+    /// Handles an event of a core. Returns whether the core was called.
+    fn handle_event(&mut self, peer: usize, event: Event) -> bool {
+        match event {
+            Event::PeerUp { link, device } => {
+                let alive = self.nodes[peer].alive.as_deref_mut();
+                let conn = alive.and_then(|alive| {
+                    alive.up.insert(link, device);
+                    alive.links.get(&link).copied()
+                });
+                if let Some((conn, _)) = conn {
+                    self.is_up(conn);
+                }
+                self.point(peer, Point::Shaken, None, device.as_ref());
+                false
+            }
+            Event::Close { link, reason, .. } => self.close(peer, link, &reason),
+            Event::Committed { commits } => {
+                commits.iter().for_each(|commit| self.acked(peer, commit.0));
+                false
+            }
+            Event::EditsFailed { commits } => {
+                commits.iter().for_each(|commit| self.edit_failed(peer, commit.0));
+                false
+            }
+            Event::Opened { doc, .. } => {
+                self.point(peer, Point::DocOpened, None, doc.doc.as_ref());
+                self.opened(peer, doc)
+            }
+            Event::Changed { doc } => {
+                self.point(peer, Point::DocChanged, None, doc.doc.as_ref());
+                self.changed(peer, doc)
+            }
+            Event::Retired { log } => {
+                self.point(peer, Point::Retired, None, log.as_ref());
+                self.check_retired(peer, "gave its log up");
+                false
+            }
+            Event::Forked { log } => {
+                self.point(peer, Point::Forked, None, log.as_ref());
+                self.check_retired(peer, "saw a log fork");
+                false
+            }
+            Event::Mismatch { .. } => {
+                self.point(peer, Point::Mismatch, None, &[]);
+                self.check_retired(peer, "could not repair its space");
+                false
+            }
+            Event::SpaceChanged { .. } => {
+                self.point(peer, Point::SpaceChanged, None, &[]);
+                if let Some(alive) = self.nodes[peer].alive.as_deref_mut() {
+                    alive.retry = true;
+                }
+                false
+            }
+            Event::StoreFailed { error } => {
+                if let Some(alive) = self.nodes[peer].alive.as_deref_mut() {
+                    alive.failed.get_or_insert(error);
+                }
+                false
+            }
+            Event::Joined { .. } | Event::Admitted { .. } | Event::Read { .. } | Event::Restated { .. } => {
+                self.point(peer, Point::Other, None, &[]);
+                false
+            }
+        }
+    }
+
+    fn close(&mut self, peer: usize, link: LinkId, reason: &CloseReason) -> bool {
+        self.point(peer, Point::Closed, None, format!("{reason:?}").as_bytes());
+        let Some(alive) = self.nodes[peer].alive.as_deref_mut() else { return false };
+        let Some((conn, end)) = alive.links.remove(&link) else { return false };
+        alive.up.remove(&link);
+        self.note_closed(conn);
+        self.check_close(peer, conn, reason);
+        let renews = [CloseReason::Ours(CloseCode::Renew), CloseReason::Theirs(CloseCode::Renew as u16)];
+        let route = self.conns.get(&conn).map(|conn| conn.route);
+        self.hang_up(conn, end);
+        if let Some(route) = route.filter(|route| renews.contains(reason) && self.plan.links[*route].from == peer) {
+            self.dial_later(route, 0);
+        }
+        self.call(peer, |alive, now| alive.endpoint.handle_link_lost(now, link));
+        true
+    }
+
+    fn store_failed(&mut self, peer: usize, error: &StoreError) {
+        let full = *error == StoreError::Full;
+        self.mark(if full { Mark::StoreFull } else { Mark::StoreNotDurable });
+        self.end(peer, 0, false);
+        let life = self.nodes[peer].life;
+        let after_us = self.nodes[peer].reopen_us;
+        self.schedule(self.now_us + after_us, peer, What::Start { peer, life, start: Start::default() });
+    }
+
+    /// A process ends without warning; the first `keep` volatile commits survive. If it ends in `silence`, as a machine
+    /// without power does, nobody hears of it.
+    pub(super) fn end(&mut self, peer: usize, keep: usize, silence: bool) {
+        let Some(alive) = self.nodes[peer].alive.take() else { return };
+        if alive.links.len() > alive.up.len() {
+            self.mark(Mark::CrashInHandshake);
+        }
+        if !alive.edits.is_empty() {
+            self.mark(Mark::CrashWithEdits);
+        }
+        if silence && !alive.links.is_empty() {
+            self.mark(Mark::CrashSilent);
+        }
+        let after = alive.store.crash(keep);
+        let kept = after.rows() != alive.store.rows();
+        self.mark(if kept { Mark::KeptCommits } else { Mark::LostCommits });
+        self.remember(peer, &alive);
+        let node = &mut self.nodes[peer];
+        node.disk = after;
+        node.resumes = true;
+        node.life += 1;
+        self.point(peer, Point::Crashed, None, &[]);
+        for (conn, end) in alive.links.values() {
+            if silence {
+                self.vanish(*conn, *end);
+            } else {
+                self.hang_up(*conn, *end);
+            }
+        }
+    }
+
+    /// Whether the run is in its second phase, in which nothing may fail any more.
+    pub(super) fn is_healing(&self) -> bool {
+        self.phase >= Phase::Healing
+    }
+}

@@ -1,0 +1,366 @@
+//! Work: what users do with documents. Documents are opened when an action needs them, as a runtime does for its users.
+
+use super::{World, partition_name};
+use crate::coverage::{Mark, Point};
+use crate::oracle::tokens_in;
+use crate::plan::Act;
+use crate::random::purpose;
+use cosmicsync_protocol::document::{Change, Meta, Step, Value};
+use cosmicsync_protocol::endpoint::NewDoc;
+use cosmicsync_protocol::ids::DocId;
+use cosmicsync_protocol::ledger::DocRef;
+use cosmicsync_protocol::shelf::Edit;
+use cosmicsync_protocol::sync::SpaceNo;
+
+/// The text that holds tokens, which are never deleted.
+pub(crate) const BODY: &str = "body";
+/// The text that anything may happen to.
+pub(crate) const DRAFT: &str = "draft";
+/// The collection of all documents.
+const COLLECTION: &str = "notes";
+/// Numbers of imported documents begin at this, times the action's id.
+const IMPORTED: u64 = 1_000_000;
+/// Most actions that wait for their documents on one peer.
+const WAITING_MAX: usize = 256;
+
+/// A document that somebody opened.
+#[derive(Debug, Clone)]
+pub(crate) struct OpenDoc {
+    pub(crate) doc: DocRef,
+    pub(crate) opened: bool,
+    pub(crate) held: bool,
+}
+
+/// What is to be written: edits, and the tokens that they bring.
+struct Draft {
+    edits: Vec<(DocRef, Edit)>,
+    tokens: Vec<(u64, u64)>,
+    urgent: bool,
+}
+
+/// The id of a numbered document.
+pub(crate) fn doc_id(number: u64) -> DocId {
+    let mut id = [7; 16];
+    id[..8].copy_from_slice(&number.to_be_bytes());
+    DocId(id)
+}
+
+/// The number of a document.
+pub(crate) fn number_of(doc: DocId) -> u64 {
+    doc.0.first_chunk().map_or(0, |number| u64::from_be_bytes(*number))
+}
+
+fn at(key: &str) -> Vec<Step> {
+    vec![Step::from(key)]
+}
+
+impl World<'_> {
+    /// Carries out an action of the plan. Phase two takes none.
+    pub(super) fn act(&mut self, action: usize) {
+        if self.is_healing() {
+            return;
+        }
+        let act = &self.plan.actions[action].act;
+        if act.is_fault() {
+            self.stats.faults += 1;
+            self.fault(action);
+        } else if let Some(peer) = act.peers().first() {
+            self.work(*peer, action);
+        } else {
+            self.fault(action);
+        }
+    }
+
+    fn work(&mut self, peer: usize, action: usize) {
+        if self.nodes[peer].alive.is_none() || self.nodes[peer].paused_until > self.now_us {
+            return;
+        }
+        self.check_idle(peer);
+        if !self.try_work(peer, action)
+            && let Some(alive) = self.nodes[peer].alive.as_deref_mut()
+            && alive.waiting.len() < WAITING_MAX
+        {
+            alive.waiting.push(action);
+        }
+        self.turn(peer);
+    }
+
+    /// Tries what waited, if something came that it may have waited for. Returns whether the core was called.
+    pub(super) fn retry_work(&mut self, peer: usize) -> bool {
+        let Some(alive) = self.nodes[peer].alive.as_deref_mut() else { return false };
+        if !core::mem::take(&mut alive.retry) || alive.waiting.is_empty() {
+            return false;
+        }
+        let waiting = core::mem::take(&mut alive.waiting);
+        let left: Vec<usize> = waiting.into_iter().filter(|action| !self.try_work(peer, *action)).collect();
+        if let Some(alive) = self.nodes[peer].alive.as_deref_mut() {
+            alive.waiting = left;
+        }
+        true
+    }
+
+    /// Returns whether the action is done with, one way or the other.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "each function looks at its own kinds of actions")]
+    fn try_work(&mut self, peer: usize, action: usize) -> bool {
+        let act = &self.plan.actions[action].act;
+        match act {
+            Act::Snapshot { .. } => {
+                self.nodes[peer].snapshot = Some(self.nodes[peer].durable());
+                true
+            }
+            Act::Bodies { bodies, .. } => {
+                self.nodes[peer].bodies = *bodies;
+                self.restore_bodies(peer);
+                true
+            }
+            Act::Import { docs, bytes, .. } => self.import(peer, action, *docs, *bytes),
+            Act::Open { doc, .. } => self.open(peer, u64::from(*doc)).is_some(),
+            Act::Close { doc, .. } => {
+                self.close_doc(peer, u64::from(*doc));
+                true
+            }
+            Act::Hold { doc, on, .. } => self.hold(peer, u64::from(*doc), *on),
+            _ => {
+                let Some(draft) = self.draft(peer, action) else { return false };
+                self.write(peer, draft);
+                true
+            }
+        }
+    }
+
+    /// What a document is to a peer; none if the peer does not know its partition yet.
+    pub(crate) fn doc_ref(&self, peer: usize, number: u64) -> Option<DocRef> {
+        let alive = self.nodes[peer].alive.as_deref()?;
+        let partition = (number % u64::from(self.plan.partitions + 1)) as u32;
+        let partition = alive.endpoint.partition(SpaceNo(0), &partition_name(partition))?;
+        Some(DocRef { partition, doc: doc_id(number) })
+    }
+
+    /// Opens a document. `None` until it is open.
+    fn open(&mut self, peer: usize, number: u64) -> Option<DocRef> {
+        let doc = self.doc_ref(peer, number)?;
+        let alive = self.nodes[peer].alive.as_deref_mut()?;
+        if let Some(open) = alive.docs.get(&number) {
+            return open.opened.then_some(doc);
+        }
+        alive.docs.insert(number, OpenDoc { doc, opened: false, held: false });
+        self.call(peer, |alive, now| alive.endpoint.open(now, doc));
+        None
+    }
+
+    fn close_doc(&mut self, peer: usize, number: u64) {
+        let Some(alive) = self.nodes[peer].alive.as_deref_mut() else { return };
+        if let Some(open) = alive.docs.remove(&number) {
+            self.model.forget(peer, number);
+            self.call(peer, |alive, now| alive.endpoint.close(now, open.doc));
+        }
+    }
+
+    fn hold(&mut self, peer: usize, number: u64, on: bool) -> bool {
+        let Some(doc) = self.open(peer, number) else { return false };
+        self.call(peer, |alive, now| {
+            let hold = on.then(|| alive.endpoint.seen(doc));
+            alive.endpoint.hold(now, doc, hold);
+            if let Some(open) = alive.docs.get_mut(&number) {
+                open.held = on;
+            }
+        });
+        true
+    }
+
+    /// The text of an open document; `None` if it does not exist.
+    fn text(&mut self, peer: usize, doc: DocRef, name: &str) -> Option<String> {
+        let snapshot = self.call(peer, |alive, _| alive.endpoint.view(doc))??;
+        Some(snapshot.value.entry(name).and_then(Value::as_text).unwrap_or_default().to_owned())
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "each function looks at its own kinds of actions")]
+    fn draft(&mut self, peer: usize, action: usize) -> Option<Draft> {
+        let plan = self.plan;
+        let id = u64::from(plan.actions[action].id);
+        let key = |part: u64| [purpose::PLACE, id, part];
+        let one = |edit: (DocRef, Edit)| Draft { edits: vec![edit], tokens: Vec::new(), urgent: false };
+        match &plan.actions[action].act {
+            Act::Create { doc: number, .. } => {
+                let number = u64::from(*number);
+                let doc = self.open(peer, number)?;
+                let token = id << 20;
+                let space = SpaceNo(0);
+                let collection = self.call(peer, |alive, _| alive.endpoint.collection_id(space, COLLECTION))?;
+                let edit = Edit::Create { collection, meta: meta(), value: self.note(token, 0) };
+                Some(Draft { tokens: vec![(number, token)], urgent: true, ..one((doc, edit)) })
+            }
+            Act::Insert { doc: number, urgent, bytes, .. } => {
+                let number = u64::from(*number);
+                let doc = self.open(peer, number)?;
+                let edit = self.insert(peer, doc, id << 20, *bytes)?;
+                Some(Draft { tokens: vec![(number, id << 20)], urgent: *urgent, ..one((doc, edit)) })
+            }
+            Act::Both { docs, .. } => {
+                let docs = docs.map(u64::from);
+                let [first, second] = docs.map(|number| self.open(peer, number));
+                let (first, second) = (first?, second?);
+                let edits = vec![
+                    (first, self.insert(peer, first, id << 20, 0)?),
+                    (second, self.insert(peer, second, (id << 20) + 1, 0)?),
+                ];
+                let tokens = vec![(docs[0], id << 20), (docs[1], (id << 20) + 1)];
+                Some(Draft { edits, tokens, urgent: false })
+            }
+            Act::Scribble { doc, delete, insert, .. } => {
+                let doc = self.open(peer, u64::from(*doc))?;
+                let len = self.text(peer, doc, DRAFT)?.chars().count();
+                let from = self.keyed.below(&key(0), len as u64 + 1) as usize;
+                let delete = (*delete as usize).min(len - from);
+                let insert = self.padding(id, *insert);
+                let change = Change::Splice { path: at(DRAFT), at: from, delete, insert };
+                Some(one((doc, Edit::Apply(vec![change]))))
+            }
+            Act::Set { doc, field, value, .. } => {
+                let doc = self.open(peer, u64::from(*doc))?;
+                self.text(peer, doc, BODY)?;
+                let change = Change::Set { path: at(&format!("field-{field}")), value: Value::from(*value) };
+                Some(one((doc, Edit::Apply(vec![change]))))
+            }
+            Act::Delete { doc, deleted, .. } => {
+                let doc = self.open(peer, u64::from(*doc))?;
+                self.text(peer, doc, BODY)?;
+                Some(Draft { urgent: true, ..one((doc, Edit::SetDeleted(*deleted))) })
+            }
+            _ => None,
+        }
+    }
+
+    /// Inserts a token between others.
+    fn insert(&mut self, peer: usize, doc: DocRef, token: u64, bytes: u32) -> Option<Edit> {
+        let text = self.text(peer, doc, BODY)?;
+        let places: Vec<usize> =
+            core::iter::once(0).chain(text.match_indices('>').map(|(place, _)| place + 1)).collect();
+        let place = self.keyed.below(&[purpose::PLACE, token], places.len() as u64) as usize;
+        let insert = format!("<SECRET-{token}:{}>", self.padding(token, bytes));
+        Some(Edit::Apply(vec![Change::Splice { path: at(BODY), at: places[place], delete: 0, insert }]))
+    }
+
+    fn note(&self, token: u64, bytes: u32) -> Value {
+        let body = format!("<SECRET-{token}:{}>", self.padding(token, bytes));
+        let draft = "a draft ";
+        [("title", Value::from("SECRET-title")), (BODY, Value::from(body)), (DRAFT, Value::from(draft))]
+            .into_iter()
+            .collect()
+    }
+
+    /// Letters that do not compress well.
+    fn padding(&self, key: u64, letters: u32) -> String {
+        let letter = |at| char::from(b'a' + self.keyed.below(&[purpose::PADDING, key, at], 26) as u8);
+        (0..u64::from(letters)).map(letter).collect()
+    }
+
+    fn write(&mut self, peer: usize, draft: Draft) {
+        let Draft { edits, tokens, urgent } = draft;
+        let mut deps = Vec::new();
+        for ((number, token), (doc, edit)) in tokens.iter().zip(&edits) {
+            let before = match edit {
+                Edit::Create { .. } => String::new(),
+                Edit::Apply(_) | Edit::SetDeleted(_) => self.text(peer, *doc, BODY).unwrap_or_default(),
+            };
+            deps.push((*number, *token, tokens_in(&before)));
+        }
+        let taken = self.call(peer, |alive, now| {
+            let texts = alive.texts.clone();
+            alive.endpoint.edit(now, &edits, &texts, urgent)
+        });
+        match taken {
+            Some(Ok(commit)) => {
+                self.stats.edits += 1;
+                self.point(peer, Point::EditTaken, None, &commit.0.to_le_bytes());
+                let creates = matches!(edits.first(), Some((_, Edit::Create { .. })));
+                self.taken(peer, commit.0, deps, creates);
+            }
+            Some(Err(error)) => {
+                self.point(peer, Point::EditRefused, None, error.to_string().as_bytes());
+            }
+            None => {}
+        }
+    }
+
+    fn taken(&mut self, peer: usize, commit: u64, tokens: Vec<(u64, u64, Vec<u64>)>, creates: bool) {
+        if self.model.note_edit(peer, tokens.iter().map(|(doc, ..)| *doc)) {
+            self.mark(Mark::Concurrent);
+        }
+        if let Some(alive) = self.nodes[peer].alive.as_deref_mut() {
+            alive.edits.insert(commit, tokens.iter().map(|(_, token, _)| *token).collect());
+        }
+        self.model.taken(tokens, creates);
+    }
+
+    fn import(&mut self, peer: usize, action: usize, docs: u32, bytes: u32) -> bool {
+        let id = u64::from(self.plan.actions[action].id);
+        let step = u64::from(self.plan.partitions + 1);
+        let number = |nth: u64| id * IMPORTED + nth * step;
+        let Some(partition) = self.doc_ref(peer, number(0)).map(|doc| doc.partition) else { return false };
+        let count = u64::from(docs);
+        let new = |nth| NewDoc { doc: doc_id(number(nth)), meta: meta(), value: self.note((id << 20) + nth, bytes) };
+        let new: Vec<NewDoc> = (0..count).map(new).collect();
+        let written = self.call(peer, |alive, now| {
+            let endpoint = &mut alive.endpoint;
+            let collection = endpoint.collection_id(SpaceNo(0), COLLECTION);
+            let log = endpoint.bulk_open(now, partition).ok()?;
+            let texts = alive.texts.clone();
+            let commit = endpoint.bulk_append(now, log, collection, &new, &texts, b"SECRET-title a draft", Vec::new());
+            endpoint.bulk_close(now, log);
+            commit.ok()
+        });
+        if let Some(Some(commit)) = written {
+            self.stats.edits += 1;
+            self.point(peer, Point::EditTaken, None, &commit.0.to_le_bytes());
+            let tokens = (0..count).map(|nth| (number(nth), (id << 20) + nth, Vec::new())).collect();
+            self.taken(peer, commit.0, tokens, true);
+        } else {
+            self.point(peer, Point::EditRefused, None, b"import");
+        }
+        true
+    }
+
+    /// A document is open. Returns whether the core was called.
+    pub(super) fn opened(&mut self, peer: usize, doc: DocRef) -> bool {
+        let number = number_of(doc.doc);
+        let Some(alive) = self.nodes[peer].alive.as_deref_mut() else { return false };
+        alive.retry = true;
+        if let Some(open) = alive.docs.get_mut(&number) {
+            open.opened = true;
+        }
+        self.watch(peer, number);
+        false
+    }
+
+    /// A document changed. Returns whether the core was called.
+    pub(super) fn changed(&mut self, peer: usize, doc: DocRef) -> bool {
+        if let Some(alive) = self.nodes[peer].alive.as_deref_mut() {
+            alive.retry = true;
+        }
+        self.watch(peer, number_of(doc.doc));
+        false
+    }
+
+    /// An edit was reported safe.
+    pub(super) fn acked(&mut self, peer: usize, commit: u64) {
+        let Some(alive) = self.nodes[peer].alive.as_deref_mut() else { return };
+        let Some(tokens) = alive.edits.remove(&commit) else { return };
+        let logs: Vec<_> = alive.endpoint.logs().map(|log| (log.id, log.held)).collect();
+        self.stats.acked += 1;
+        self.point(peer, Point::EditAcked, None, &commit.to_le_bytes());
+        self.model.acked(peer, &tokens, &logs);
+    }
+
+    /// An edit was reported lost.
+    pub(super) fn edit_failed(&mut self, peer: usize, commit: u64) {
+        let tokens = self.nodes[peer].alive.as_deref_mut().and_then(|alive| alive.edits.remove(&commit));
+        if tokens.is_some() {
+            self.point(peer, Point::EditFailed, None, &commit.to_le_bytes());
+        }
+    }
+}
+
+fn meta() -> Meta {
+    Meta { collection: Some(COLLECTION.to_owned()), ..Meta::default() }
+}

@@ -1,0 +1,416 @@
+"""Cards, entries, chain, heads, headers, compression and seals: log.md."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, field
+
+from . import crypto
+from .codec import Reader, Refused, le32, le64, need, prefixed, varint, zigzag
+from .crypto import derive
+from .identity import Epoch, data_key, log_id
+
+CARD_LENGTH = 146
+ENTRY_BYTES_MAX = 524_288
+SECTIONS_MAX = 16_384
+PLAIN_BYTES_MAX = 262_144
+HEADER_BYTES_MAX = 524_288
+TABLE_MAX = 4_096
+EPOCH, OPEN = 1, 2
+UPDATE, CONTROL, LOG_CLOSE = 0, 1, 2
+
+
+# 1. Log card
+
+
+@dataclass(frozen=True)
+class Card:
+    log_key: bytes
+    space_token: bytes
+    partition_token: bytes
+    lane: int
+    epoch_id: bytes
+    admission: bytes
+
+    @classmethod
+    def decode(cls, data: bytes) -> Card:
+        reader = Reader(data)
+        need(reader.u8() == 0, "an unknown version: update")
+        log_key, space, partition = reader.array(32), reader.array(16), reader.array(16)
+        lane = reader.u8()
+        need(lane < 2, "an unknown lane")
+        card = cls(log_key, space, partition, lane, reader.array(16), reader.array(64))
+        reader.finish()
+        return card
+
+    def fields(self) -> bytes:
+        return self.log_key + self.space_token + self.partition_token + bytes([self.lane]) + self.epoch_id
+
+    def encode(self) -> bytes:
+        return b"\0" + self.fields() + self.admission
+
+    def verify(self, admission_key: bytes) -> None:
+        crypto.verify(admission_key, b"cosmicsync card 1" + self.fields(), self.admission)
+
+    @property
+    def log_id(self) -> bytes:
+        return log_id(self.log_key, self.space_token, self.partition_token, self.lane)
+
+
+def make_card(log_key: bytes, space_token: bytes, partition_token: bytes, lane: int, epoch: Epoch) -> Card:
+    card = Card(log_key, space_token, partition_token, lane, epoch.id, b"")
+    signature = crypto.sign(epoch.admission_seed, b"cosmicsync card 1" + card.fields())
+    return Card(log_key, space_token, partition_token, lane, epoch.id, signature)
+
+
+# 2. Entry and 3. Hashes
+
+
+def section_hash(section: bytes) -> bytes:
+    return derive("cosmicsync section 1", section)
+
+
+@dataclass(frozen=True)
+class Entry:
+    flags: int
+    seq: int
+    named_epoch: bytes | None
+    nonce: bytes
+    lengths: list[int]
+    sections: list[bytes | None]
+    hashes: list[bytes]
+
+    @classmethod
+    def decode(cls, data: bytes) -> Entry:
+        reader = Reader(data)
+        form, flags = reader.u8(), reader.u8()
+        need(form < 2, "an unknown form: update")
+        need(flags < 4, "an unknown flag")
+        seq = reader.varint()
+        named = reader.array(16) if flags & EPOCH else None
+        nonce = reader.array(24)
+        count = reader.count(SECTIONS_MAX, least=2 if flags & OPEN else 1)
+        lengths = [reader.varint() for _ in range(count)]
+        need(reader.at + sum(lengths) <= ENTRY_BYTES_MAX, "an entry is too long")
+        present = [True] * count
+        if form == 1:
+            bitmap = reader.array((count + 7) // 8)
+            bits = [bitmap[i // 8] >> i % 8 & 1 for i in range(8 * len(bitmap))]
+            need(not any(bits[count:]), "a spare bit is set")
+            present = [bit == 1 for bit in bits[:count]]
+            need(not all(present), "a partial entry lacks nothing")
+        sections, hashes = [], []
+        for length, here in zip(lengths, present):
+            data_or_hash = reader.array(length if here else 32)
+            sections.append(data_or_hash if here else None)
+            hashes.append(section_hash(data_or_hash) if here else data_or_hash)
+        reader.finish()
+        return cls(flags, seq, named, nonce, lengths, sections, hashes)
+
+    def encode(self) -> bytes:
+        partial = any(section is None for section in self.sections)
+        out = bytes([partial, self.flags]) + varint(self.seq) + (self.named_epoch or b"") + self.nonce
+        out += varint(len(self.lengths)) + b"".join(varint(length) for length in self.lengths)
+        if partial:
+            bitmap = bytearray((len(self.sections) + 7) // 8)
+            for i, section in enumerate(self.sections):
+                bitmap[i // 8] |= (section is not None) << i % 8
+            out += bytes(bitmap)
+        return out + b"".join(h if s is None else s for s, h in zip(self.sections, self.hashes))
+
+    def epoch_id(self, card: Card) -> bytes:
+        return self.named_epoch or card.epoch_id
+
+    @property
+    def body_hash(self) -> bytes:
+        return derive("cosmicsync body 1", *self.hashes)
+
+    def chain(self, h_prev: bytes, card: Card) -> bytes:
+        lengths = b"".join(varint(length) for length in self.lengths)
+        return derive(
+            "cosmicsync chain 1",
+            h_prev,
+            bytes([self.flags]),
+            le64(self.seq),
+            self.epoch_id(card),
+            self.nonce,
+            varint(len(self.lengths)),
+            lengths,
+            self.body_hash,
+        )
+
+
+# 4. Head and verification
+
+
+@dataclass(frozen=True)
+class Head:
+    seq: int
+    h: bytes
+    signature: bytes
+
+    @classmethod
+    def decode(cls, data: bytes) -> Head:
+        reader = Reader(data)
+        head = cls(reader.varint(), reader.array(32), reader.array(64))
+        reader.finish()
+        return head
+
+    def encode(self) -> bytes:
+        return varint(self.seq) + self.h + self.signature
+
+    def verify(self, card: Card) -> None:
+        crypto.verify(card.log_key, head_message(card.log_id, self.seq, self.h), self.signature)
+
+
+def head_message(log: bytes, seq: int, h: bytes) -> bytes:
+    return b"cosmicsync head 1" + log + le64(seq) + h
+
+
+def verify_run(
+    card: Card, start: int, h_prev: bytes, entries: list[bytes], head: Head
+) -> list[tuple[Entry, bytes, bytes]]:
+    """Each entry with the chain hash before it and its own, once the whole run is shown to belong to the log."""
+    need(bool(entries), "a run is empty")
+    out, h = [], h_prev
+    for seq, data in enumerate(entries, start):
+        entry = Entry.decode(data)
+        need(entry.seq == seq, "sequence numbers are not contiguous")
+        need(entry.named_epoch != card.epoch_id, "an entry names the epoch of its card")
+        before, h = h, entry.chain(h, card)
+        out.append((entry, before, h))
+    need(head.seq == start + len(entries) - 1, "the head is not that of the last entry")
+    need(head.h == h, "the chain does not meet the head")
+    head.verify(card)
+    return out
+
+
+# 6. Compression
+
+
+def inflate(data: bytes, most: int, dictionary: bytes | None = None) -> bytes:
+    reader = Reader(data)
+    algorithm, length = reader.u8(), reader.varint(most)
+    body = reader.rest()
+    if algorithm == 0:
+        need(len(body) == length, "a plain length is wrong")
+        return body
+    need(algorithm in (1, 2), "an unknown compression")
+    need((algorithm == 2) == (dictionary is not None), "a dictionary is missing or not asked for")
+    inflater = zlib.decompressobj(-15, zdict=dictionary[-32_768:]) if dictionary else zlib.decompressobj(-15)
+    try:
+        plain = inflater.decompress(body, length + 1)
+    except zlib.error as error:
+        raise Refused("data does not inflate") from error
+    need(inflater.eof and not inflater.unused_data and len(plain) == length, "a plain length is wrong")
+    return plain
+
+
+def deflate(plain: bytes) -> bytes:
+    """The shorter of plain and raw deflate."""
+    deflater = zlib.compressobj(9, zlib.DEFLATED, -15)
+    packed = deflater.compress(plain) + deflater.flush()
+    if len(packed) < len(plain):
+        return b"\x01" + varint(len(plain)) + packed
+    return b"\0" + varint(len(plain)) + plain
+
+
+# 5. Header
+
+
+@dataclass(frozen=True)
+class Item:
+    document: bytes
+    new_in: int | None
+    section: int
+    key: tuple
+    dictionary: int | None
+
+
+@dataclass
+class Header:
+    kind: int
+    wall_ms: int
+    acl_ref: int = 0
+    actor: bytes | None = None
+    logs: list[bytes] = field(default_factory=list)
+    deps: list[tuple[int, int, bytes]] = field(default_factory=list)
+    collections: list[bytes] = field(default_factory=list)
+    items: list[Item] = field(default_factory=list)
+    extension: bytes = b""
+
+    @classmethod
+    def decode(cls, data: bytes) -> Header:
+        reader = Reader(data)
+        need(reader.u8() == 0, "an unknown version: update")
+        kind = reader.u8()
+        need(kind <= 8, "an unknown kind")
+        acl_ref, wall_ms = reader.varint(), reader.varint()
+        actor = reader.array(32) if reader.flag() else None
+        logs = [reader.array(32) for _ in range(reader.count(TABLE_MAX))]
+        deps = []
+        for _ in range(reader.count(TABLE_MAX)):
+            log = reader.varint()
+            need(log < len(logs), "a handle points outside its table")
+            deps.append((log, reader.varint(), reader.array(8)))
+        collections = [reader.array(16) for _ in range(reader.count(TABLE_MAX))]
+        header = cls(kind, wall_ms, acl_ref, actor, logs, deps, collections)
+        document, section = 0, 0
+        for _ in range(reader.count(SECTIONS_MAX)):
+            item = _item(reader, document, section, header)
+            header.items.append(item)
+            document, section = int.from_bytes(item.document), item.section
+        header.extension = reader.bytes(65_536)
+        reader.finish()
+        return header
+
+    def encode(self) -> bytes:
+        out = b"\0" + bytes([self.kind]) + varint(self.acl_ref) + varint(self.wall_ms)
+        out += b"\0" if self.actor is None else b"\x01" + self.actor
+        out += varint(len(self.logs)) + b"".join(self.logs)
+        out += varint(len(self.deps)) + b"".join(varint(log) + varint(seq) + h for log, seq, h in self.deps)
+        out += varint(len(self.collections)) + b"".join(self.collections)
+        out += varint(len(self.items))
+        document, section = 0, 0
+        for item in self.items:
+            number = int.from_bytes(item.document)
+            step = number - document
+            out += varint(step) if 0 < step < 2**32 else b"\0" + item.document
+            out += varint(0 if item.new_in is None else item.new_in + 1) + zigzag(item.section - section)
+            kind, *at = item.key
+            out += bytes([kind])
+            out += zigzag(at[0] - item.section) if kind == 0 else b"".join(varint(part) for part in at)
+            out += varint(item.dictionary or 0)
+            document, section = number, item.section
+        return out + prefixed(self.extension)
+
+
+def _item(reader: Reader, previous: int, section: int, header: Header) -> Item:
+    step = reader.varint()
+    need(step < 2**32, "a step is too large")
+    if step:
+        need(previous + step < 2**128, "a step leads past the last id")
+        document = (previous + step).to_bytes(16)
+    else:
+        document = reader.array(16)
+        difference = int.from_bytes(document) - previous
+        need(not 0 < difference < 2**32, "a document id that a step could have said")
+    new_in = reader.varint()
+    need(new_in <= len(header.collections), "a handle points outside its table")
+    section += reader.zigzag()
+    need(0 <= section < 2**32, "a section number is out of range")
+    kind = reader.u8()
+    need(kind < 4, "an unknown kind of key")
+    key: tuple = (kind,)
+    if kind == 0:
+        at = section + reader.zigzag()
+        need(0 <= at < 2**32, "a section number is out of range")
+        key = (0, at)
+    elif kind in (1, 2):
+        if kind == 2:
+            log = reader.varint()
+            need(log < len(header.logs), "a handle points outside its table")
+            key = (2, log)
+        key += (reader.varint(), reader.varint(2**32 - 1))
+    return Item(document, new_in - 1 if new_in else None, section, key, reader.varint(2**32) or None)
+
+
+def header_in(plaintext: bytes) -> bytes:
+    """The header's bytes in the plaintext of section 0, without padding and compression."""
+    reader = Reader(plaintext)
+    padding = reader.array(reader.varint(65_536))
+    need(not any(padding), "padding is not zero")
+    return inflate(reader.rest(), HEADER_BYTES_MAX)
+
+
+# 7. Seals
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an entry stands: what its sections' associated data say."""
+
+    log: bytes
+    seq: int
+    flags: int
+    epoch_id: bytes
+    h_prev: bytes
+
+    def associated(self, section: int) -> bytes:
+        return self.log + le64(self.seq) + bytes([self.flags]) + self.epoch_id + le32(section) + self.h_prev
+
+
+def section_nonce(nonce: bytes, section: int) -> bytes:
+    last = int.from_bytes(nonce[-4:], "little") ^ section
+    return nonce[:-4] + le32(last)
+
+
+@dataclass(frozen=True)
+class Opener:
+    """An entry, where it stands, and the key of its epoch."""
+
+    entry: Entry
+    place: Place
+    epoch: Epoch
+
+    @classmethod
+    def of(cls, entry: Entry, card: Card, h_prev: bytes, epoch: Epoch) -> Opener:
+        place = Place(card.log_id, entry.seq, entry.flags, entry.epoch_id(card), h_prev)
+        need(place.epoch_id == epoch.id, "the key of another epoch")
+        return cls(entry, place, epoch)
+
+    def _open(self, section: int, key: bytes) -> bytes:
+        need(section < len(self.entry.sections), "no such section")
+        sealed = self.entry.sections[section]
+        need(sealed is not None, "the section is absent")
+        return crypto.unseal(key, section_nonce(self.entry.nonce, section), self.place.associated(section), sealed)
+
+    def header_bytes(self) -> bytes:
+        return header_in(self._open(0, self.epoch.header_key))
+
+    def header(self) -> Header:
+        return Header.decode(self.header_bytes())
+
+    def open_section(self) -> bytes | None:
+        if not self.entry.flags & OPEN:
+            return None
+        section = self.entry.sections[1]
+        need(section is None or len(section) <= PLAIN_BYTES_MAX, "an open section is too long")
+        return section
+
+    def records(self, section: int) -> bytes:
+        return inflate(self._open(section, self.epoch.records_key), PLAIN_BYTES_MAX)
+
+    def key_box(self, section: int) -> bytes:
+        seed = self._open(section, self.epoch.key_box_key)
+        need(len(seed) == 16, "a key box does not hold a seed")
+        return seed
+
+    def body(self, item: Item, seed: bytes | None) -> bytes:
+        """An item's update. `seed` is the data key's; none for an item under the records key."""
+        dictionary = None if item.dictionary is None else self.records(item.dictionary - 1)
+        key = self.epoch.records_key if seed is None else data_key(seed)
+        return inflate(self._open(item.section, key), PLAIN_BYTES_MAX, dictionary)
+
+
+@dataclass(frozen=True)
+class Plain:
+    """What a section is to hold: plaintext, and its key; none for an open section."""
+
+    plaintext: bytes
+    key: bytes | None
+
+
+def seal_entry(place: Place, epoch: Epoch, header: Header, sections: list[Plain], randomness: bytes) -> Entry:
+    """Writes an entry the way section 7 asks of writers. `sections` follow the header."""
+    parts = [Plain(b"\0" + deflate(header.encode()), epoch.header_key), *sections]
+    content = crypto.plain_hash(*(le32(len(p.plaintext)) for p in parts), *(p.plaintext for p in parts))
+    nonce_key = derive("cosmicsync nonce key 1", epoch.header_key)
+    nonce = crypto.keyed(nonce_key, randomness, place.associated(0), content, length=24)
+    sealed = [
+        p.plaintext if p.key is None else crypto.seal(p.key, section_nonce(nonce, i), place.associated(i), p.plaintext)
+        for i, p in enumerate(parts)
+    ]
+    named = place.epoch_id if place.flags & EPOCH else None
+    lengths = [len(section) for section in sealed]
+    return Entry(place.flags, place.seq, named, nonce, lengths, list(sealed), [section_hash(s) for s in sealed])

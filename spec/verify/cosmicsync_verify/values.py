@@ -1,0 +1,78 @@
+"""Documents' values: documents.md 1 and 2."""
+
+from __future__ import annotations
+
+import math
+import struct
+from typing import Any
+
+from .codec import Reader, need, prefixed, varint, zigzag
+from .crypto import derive
+
+DEPTH_MAX = 64
+_MAX = 2**63 - 1
+
+
+def decode(data: bytes) -> Any:
+    """A value as Python's own; whole numbers are `int`, floats `float`."""
+    reader = Reader(data)
+    value = _value(reader, 0)
+    reader.finish()
+    return value
+
+
+def _value(reader: Reader, depth: int) -> Any:
+    kind = reader.u8()
+    need(kind <= 8, "an unknown type of value")
+    if kind < 3:
+        return (None, False, True)[kind]
+    if kind == 3:
+        return reader.zigzag()
+    if kind == 4:
+        number = struct.unpack("<d", reader.array(8))[0]
+        need(math.isfinite(number), "a float is not finite")
+        return number
+    if kind == 5:
+        return reader.text(reader.left)
+    if kind == 6:
+        return reader.bytes(reader.left)
+    need(depth < DEPTH_MAX, "a value nests too deep")
+    if kind == 7:
+        return [_value(reader, depth + 1) for _ in range(reader.count(reader.left))]
+    found: dict[str, Any] = {}
+    last: bytes | None = None
+    for _ in range(reader.count(reader.left)):
+        key = reader.text(reader.left)
+        raw = key.encode()
+        need(last is None or last < raw, "keys are not strictly ascending")
+        last = raw
+        found[key] = _value(reader, depth + 1)
+    return found
+
+
+def encode(value: Any) -> bytes:
+    match value:
+        case None:
+            return b"\0"
+        case bool():
+            return b"\2" if value else b"\1"
+        case int():
+            need(-_MAX - 1 <= value <= _MAX, "a whole number has more than 64 bits")
+            return b"\3" + zigzag(value)
+        case float():
+            need(math.isfinite(value), "a float is not finite")
+            return b"\4" + struct.pack("<d", value)
+        case str():
+            return b"\5" + prefixed(value.encode())
+        case bytes():
+            return b"\6" + prefixed(value)
+        case list():
+            return b"\7" + varint(len(value)) + b"".join(encode(item) for item in value)
+        case dict():
+            pairs = sorted(((key.encode(), item) for key, item in value.items()), key=lambda pair: pair[0])
+            return b"\x08" + varint(len(pairs)) + b"".join(prefixed(key) + encode(item) for key, item in pairs)
+    raise TypeError(f"{type(value)} is no value of a document")
+
+
+def digest(value: Any) -> bytes:
+    return derive("cosmicsync value 1", encode(value))

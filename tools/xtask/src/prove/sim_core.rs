@@ -1,0 +1,211 @@
+//! `sim-core`: the core under deterministic simulation, with real ciphers and documents.
+//!
+//! Seeds run in processes of their own, a chunk at a time: no violation may be left, and what two processes make of one
+//! seed must be the same to the last record. Then every planted bug must be found (`spec/invariants.md`).
+
+use super::{Report, Setting, built};
+use crate::{Failure, repo, step};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// How many seeds the swarm runs.
+const SEEDS: u64 = 20_000;
+/// How many of them run again, in other processes and in the opposite order.
+const PAIRS: u64 = 1_000;
+/// How many seeds one process runs.
+const CHUNK: u64 = 50;
+/// How many seeds each planted bug may survive.
+const PLANTED_SEEDS: u64 = 2_000;
+/// How long the star runs, in virtual seconds.
+const STAR_SECONDS: &str = "1200";
+/// How often progress is told.
+const TOLD_EVERY: Duration = Duration::from_secs(10);
+
+/// See the module's head.
+pub(super) fn prove(_: &Setting, report: &mut Report<'_>) -> Result<(), Failure> {
+    let scale = Scale::from_environment();
+    step::shown(repo::cargo(&["build", "--release", "--quiet", "--package", "cosmicsync-sim", "--example", "swarm"]))?;
+    let swarm = built("examples")?.join("swarm");
+    let began = Instant::now();
+    let first = run_all(&swarm, scale.seeds, &[])?;
+    let minutes = began.elapsed().as_secs_f64() / 60.0;
+    first.bad.iter().for_each(|line| eprintln!("sim-core: {line}"));
+    let count = first.seeds.len() as u64;
+    report.figure("swarm: seeds", count as f64, count);
+    report.figure("swarm: seeds with a violation", first.bad.len() as f64, count);
+    report.figure("swarm: seeds a minute, all processes", (count as f64 / minutes).round(), count);
+    report.figure("swarm: CPU time a seed (goal 43)", round(first.total(0) / 1_000.0 / count as f64), count);
+    report.figure("swarm: simulated time over CPU time", round(first.total(1) / first.total(0)), count);
+    report.figure("swarm: edits", first.total(3), count);
+    report.figure("swarm: edits reported durable", first.total(4), count);
+    report.figure("swarm: comparisons by oracles", first.total(5), count);
+    report.figure("swarm: faults", first.total(6), count);
+    let unmet = unmet(&first);
+    unmet.iter().for_each(|mark| eprintln!("sim-core: no seed met {mark}"));
+    report.figure("swarm: marks that no seed met", unmet.len() as f64, count);
+    let again = run_all(&swarm, scale.pairs, &["--backwards"])?;
+    let differ = again.seeds.iter().filter(|(seed, hash)| first.seeds.get(seed) != Some(hash)).count();
+    report.figure("pairs of processes: seeds", again.seeds.len() as f64, scale.pairs);
+    report.figure("pairs of processes: traces that differ", differ as f64, again.seeds.len() as u64);
+    let star = Run::of(&swarm, &["--star", STAR_SECONDS])?;
+    star.bad.iter().for_each(|line| eprintln!("sim-core: star: {line}"));
+    report.figure("star of 5, 1 edit/s: violations", star.bad.len() as f64, 1);
+    report.figure(
+        "star of 5, 1 edit/s: simulated time over CPU time (goal 1000)",
+        round(star.total(1) / star.total(0)),
+        1,
+    );
+    planted(report, scale.planted)
+}
+
+/// How much is run: all of it, unless `COSMICSYNC_SIM_SHARE` asks for one part in so many, which proves nothing.
+struct Scale {
+    seeds: u64,
+    pairs: u64,
+    planted: u64,
+}
+
+impl Scale {
+    fn from_environment() -> Self {
+        let share = std::env::var("COSMICSYNC_SIM_SHARE").ok().and_then(|share| share.parse().ok()).unwrap_or(1).max(1);
+        Self { seeds: SEEDS / share, pairs: PAIRS / share, planted: PLANTED_SEEDS }
+    }
+}
+
+/// Every mark that is never met is a fault that the generator does not reach. These need stores that fork.
+fn unmet(run: &Run) -> Vec<&'static str> {
+    const ELSEWHERE: &[&str] = &["store.cloned", "log.retired", "log.forked", "space.mismatch", "event.other"];
+    let known = cosmicsync_marks();
+    known.into_iter().filter(|mark| !run.marks.contains_key(*mark) && !ELSEWHERE.contains(mark)).collect()
+}
+
+fn cosmicsync_marks() -> Vec<&'static str> {
+    include_str!("../../../../sim/src/coverage.rs")
+        .lines()
+        .filter_map(|line| line.trim().strip_suffix("\",")?.split_once(" = \"").map(|(_, name)| name))
+        .collect()
+}
+
+/// What processes printed.
+#[derive(Debug, Default)]
+struct Run {
+    seeds: BTreeMap<u64, String>,
+    bad: Vec<String>,
+    marks: BTreeMap<String, u64>,
+    totals: [u64; 8],
+}
+
+impl Run {
+    fn of(program: &Path, args: &[&str]) -> Result<Self, Failure> {
+        let output = Command::new(program).args(args).output()?;
+        if !output.status.success() {
+            return Err(format!("{} {args:?} ended with {}", program.display(), output.status).into());
+        }
+        let mut run = Self::default();
+        for line in String::from_utf8(output.stdout)?.lines() {
+            run.take(line)?;
+        }
+        Ok(run)
+    }
+
+    fn take(&mut self, line: &str) -> Result<(), Failure> {
+        let words: Vec<&str> = line.split(' ').collect();
+        match words[..] {
+            ["seed", seed, hash] => drop(self.seeds.insert(seed.parse()?, hash.to_owned())),
+            ["mark", mark, times] => *self.marks.entry(mark.to_owned()).or_default() += times.parse::<u64>()?,
+            ["bad", ..] => self.bad.push(line.to_owned()),
+            ["done", _, ref totals @ ..] => {
+                for (sum, total) in self.totals.iter_mut().zip(totals) {
+                    *sum += total.parse::<u64>()?;
+                }
+            }
+            _ => return Err(format!("`{line}` is not what a run prints").into()),
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, other: Self) {
+        self.seeds.extend(other.seeds);
+        self.bad.extend(other.bad);
+        for (mark, times) in other.marks {
+            *self.marks.entry(mark).or_default() += times;
+        }
+        self.totals.iter_mut().zip(other.totals).for_each(|(sum, total)| *sum += total);
+    }
+
+    const fn total(&self, at: usize) -> f64 {
+        self.totals[at] as f64
+    }
+}
+
+/// Runs seeds from 0 on, as many processes at a time as there are processors.
+fn run_all(program: &Path, seeds: u64, flags: &[&str]) -> Result<Run, Failure> {
+    let jobs = std::thread::available_parallelism().map_or(1, usize::from);
+    let (next, done) = (AtomicU64::new(0), Mutex::new((Run::default(), Vec::new(), Instant::now())));
+    std::thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                loop {
+                    let from = next.fetch_add(CHUNK, Ordering::Relaxed);
+                    if from >= seeds {
+                        return;
+                    }
+                    let (start, count) = (from.to_string(), CHUNK.min(seeds - from).to_string());
+                    let result = Run::of(program, &[&[start.as_str(), count.as_str()], flags].concat());
+                    let Ok(mut done) = done.lock() else { return };
+                    match result {
+                        Ok(run) => done.0.add(run),
+                        Err(failure) => done.1.push(failure.to_string()),
+                    }
+                    if done.2.elapsed() >= TOLD_EVERY {
+                        done.2 = Instant::now();
+                        eprintln!("sim-core: {} of {seeds} seeds, {} bad", done.0.seeds.len(), done.0.bad.len());
+                    }
+                }
+            });
+        }
+    });
+    let (run, failures, _) = done.into_inner().map_err(|_| "a thread panicked")?;
+    if failures.is_empty() { Ok(run) } else { Err(failures.join("; ").into()) }
+}
+
+/// Every planted bug is found, and the seeds that it took are printed.
+fn planted(report: &mut Report<'_>, seeds_max: u64) -> Result<(), Failure> {
+    let mut build =
+        repo::cargo(&["build", "--release", "--quiet", "--package", "cosmicsync-sim", "--example", "planted"]);
+    build.env("RUSTC_WORKSPACE_WRAPPER", repo::root().join("tools/planted.sh"));
+    step::shown(build)?;
+    let program = built("examples")?.join("planted");
+    let bundles = tempfile::tempdir()?;
+    let output = Command::new(&program).arg(seeds_max.to_string()).arg(bundles.path()).output()?;
+    let text = String::from_utf8(output.stdout)?;
+    let mut replayed = 0u32;
+    let (mut found, mut missed) = (0u32, 0u32);
+    for line in text.lines() {
+        eprintln!("sim-core: planted: {line}");
+        let columns: Vec<&str> = line.split('\t').collect();
+        match columns.get(2).and_then(|seeds| seeds.parse::<f64>().ok()) {
+            Some(seeds) => {
+                found += 1;
+                let again = Command::new(&program).arg("--replay").arg(bundles.path()).arg(columns[0]).output()?;
+                let expected = format!("{}\t{}\t-\n", columns[0], columns[3]);
+                replayed += u32::from(again.stdout == expected.as_bytes());
+                report.figure(&format!("planted {} ({}): seeds to find", columns[0], columns[1]), seeds, 1);
+            }
+            None => missed += 1,
+        }
+    }
+    report.figure("planted bugs: found", f64::from(found), u64::from(found + missed));
+    report.figure("planted bugs: shrunk plans that a fresh process replays", f64::from(replayed), u64::from(found));
+    report.figure("planted bugs: shrunk plans that it does not", f64::from(found - replayed), u64::from(found));
+    report.figure("planted bugs: not found", f64::from(missed), u64::from(found + missed));
+    Ok(())
+}
+
+fn round(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
+}
