@@ -20,7 +20,7 @@ struct Ran {
 
 impl Bench {
     fn new() -> Self {
-        Self { dir: TempDir::new().unwrap() }
+        Self { dir: TempDir::new().expect("a directory") }
     }
 
     fn run(&self, args: &[&str]) -> Ran {
@@ -30,18 +30,19 @@ impl Bench {
             .current_dir(self.dir.path())
             .env("COSMICSYNC_SCENARIOS", scenarios)
             .output()
-            .unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        Ran { code: status.code().unwrap(), out: text(stdout), err: text(stderr) }
+            .expect("the program runs");
+        let text = |bytes| String::from_utf8(bytes).expect("text");
+        Ran { code: status.code().expect("an exit code"), out: text(stdout), err: text(stderr) }
     }
 
     fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.dir.path().join(name), text).unwrap();
+        std::fs::write(self.dir.path().join(name), text).expect("a file");
     }
 
     fn bundles(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.dir.path().join("chaos-bundles"));
-        let mut files: Vec<PathBuf> = entries.into_iter().flatten().map(|entry| entry.unwrap().path()).collect();
+        let mut files: Vec<PathBuf> =
+            entries.into_iter().flatten().map(|entry| entry.expect("an entry").path()).collect();
         files.sort();
         files
     }
@@ -49,7 +50,7 @@ impl Bench {
 
 impl Ran {
     fn objects(&self) -> Vec<Value> {
-        self.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        self.out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
     }
 }
 

@@ -377,6 +377,14 @@ impl World {
 
     fn check(&mut self) -> Result<(), TestCaseError> {
         let roots: Vec<_> = self.peers.iter().map(Peer::root).collect();
+        if !roots.iter().all(|root| *root == roots[0]) {
+            for peer in &self.peers {
+                eprintln!("PEER {:?}", peer.root());
+                peer.endpoint.logs().for_each(|log| {
+                    eprintln!("  {:?} {:?} {}/{}/{} mine {}", log.no, log.id, log.read, log.held, log.entries, log.mine)
+                });
+            }
+        }
         prop_assert!(roots.iter().all(|root| *root == roots[0]), "roots differ");
         for peer in &self.peers {
             let logs: Vec<_> =
@@ -409,12 +417,24 @@ impl World {
     }
 }
 
-#[expect(dead_code)]
 fn after(steps: impl IntoIterator<Item = Do>) {
     let mut world = World::new();
     steps.into_iter().for_each(|step| world.act(step));
     world.heal();
     world.check().expect("convergence");
+}
+
+#[test]
+fn two_copies_open_a_log_apart() {
+    after([
+        Do::Copy { peer: 0, keep: 0 },
+        Do::Copy { peer: 0, keep: 0 },
+        Do::Link { from: 4, to: 1 },
+        Do::Create { peer: 4, doc: 8 },
+        Do::Create { peer: 0, doc: 0 },
+        Do::Run { completions: 0, bytes: 1, rounds: 1 },
+        Do::Cut { from: 0, to: 1 },
+    ]);
 }
 
 proptest! {

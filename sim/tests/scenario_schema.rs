@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::path::Path;
 
 fn says_yes(text: &str) -> bool {
-    let value: Value = toml::from_str(text).unwrap();
+    let value: Value = toml::from_str(text).expect("TOML");
     jsonschema::is_valid(&schema(), &value)
 }
 

@@ -7,6 +7,7 @@
 //! It never stores, sends or orders updates, never reads a clock, and lets no operating-system randomness reach an
 //! output. Specified in `spec/documents.md`.
 
+mod carry;
 mod change;
 mod check;
 mod encode;
@@ -22,7 +23,7 @@ pub use change::{Change, ChangeError};
 pub use check::{CheckedUpdate, UpdateError, check};
 pub use encode::{Meta, encode_new};
 pub use path::{Step, TextPaths, TextStep};
-pub use replica::{Broken, ChangeRecord, ImportError, Imported, Replica, Update};
+pub use replica::{Broken, ChangeRecord, ImportError, Imported, Replica, RestateError, Update};
 pub use value::{Value, ValueError};
 
 /// The longest plain update, in bytes. An acceptance constant: equal everywhere (`spec/documents.md`, section 4).

@@ -17,6 +17,13 @@ impl Shelf {
         }
         let Some(state) = self.docs.get_mut(&doc) else { return };
         state.leave_out(ledger);
+        if let Some(live) = ledger.partition(doc.partition).live
+            && state.left_out.iter().any(|at| at.log == live)
+        {
+            // What follows in it, in this document, would not count either.
+            self.end_live_log(ledger, doc.partition);
+        }
+        let Some(state) = self.docs.get_mut(&doc).filter(|state| state.reading == 0) else { return };
         let ready = state.ready_updates(ledger);
         let changed = !ready.is_empty();
         if changed && state.take_in(ready).is_err() {

@@ -166,6 +166,8 @@ pub(crate) struct Shelf {
     under_way: usize,
     /// Documents that are looked at for what is to be restated.
     repairing: BTreeSet<DocRef>,
+    /// Documents in which something is to be restated that waits for what others restate.
+    owing: BTreeSet<DocRef>,
     /// Unpinned documents, the one that was let go first in front.
     idle: VecDeque<DocRef>,
     /// Documents that one commit changed and of which some are still being read: they are imported in one step, so that
@@ -326,6 +328,9 @@ impl Shelf {
     ) {
         let mut touched = BTreeSet::new();
         for (doc, row) in indexed {
+            if self.owing.remove(&doc) {
+                ledger.affected.insert(doc);
+            }
             if let Some(state) = self.docs.get_mut(&doc) {
                 state.wait_for(row);
                 touched.insert(doc);

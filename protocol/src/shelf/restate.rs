@@ -4,11 +4,11 @@
 
 use super::{Doc, Shelf, read_index};
 use crate::access::{At, Forks};
-use crate::document::{CheckedUpdate, Replica, Update, check};
+use crate::document::{CheckedUpdate, Update, check};
 use crate::endpoint::Event;
 use crate::identity::peer_id;
 use crate::ledger::rows::restated_row;
-use crate::ledger::{Batch, DocRef, EntryRef, Ledger, forks};
+use crate::ledger::{Batch, DocRef, EntryRef, Ledger, PartNo, forks};
 use crate::sync::LogNo;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -71,6 +71,8 @@ impl Shelf {
         let Some(state) = self.docs.get_mut(&doc) else { return false };
         let at = state.parts.get(&last).map(|part| part.at);
         let Some((updates, at)) = state.restated(ledger, own, peer).zip(at) else {
+            // Tried again when the document grows.
+            self.owing.insert(doc);
             ledger.submit(batch);
             return false;
         };
@@ -98,12 +100,20 @@ impl Shelf {
             return Some(peer);
         }
         ledger.submit(core::mem::take(batch));
-        self.flush(ledger);
-        ledger.finish_log(log);
-        batch.touch(log, false);
-        ledger.partitions[doc.partition.0 as usize].live = None;
+        self.end_live_log(ledger, doc.partition);
         let log = ledger.live_log(doc.partition, batch).ok()?;
         Some(peer_id(&ledger.book.log(log).id))
+    }
+
+    /// Has edits go on in a new log of a partition.
+    pub(super) fn end_live_log(&mut self, ledger: &mut Ledger, part: PartNo) {
+        self.flush(ledger);
+        if let Some(log) = ledger.partitions[part.0 as usize].live.take() {
+            ledger.finish_log(log);
+            let mut batch = Batch::default();
+            batch.touch(log, false);
+            ledger.submit(batch);
+        }
     }
 
     fn append_restated(
@@ -137,14 +147,16 @@ impl Doc {
 
     /// The updates that say own entries again, on top of what counts and they built on.
     /// `None` while some of what they built on is not here.
-    fn restated(&self, ledger: &Ledger, own: &[EntryRef], peer: u64) -> Option<Vec<Update>> {
+    fn restated(&mut self, ledger: &Ledger, own: &[EntryRef], peer: u64) -> Option<Vec<Update>> {
         let past = self.past(ledger, own);
         let (base, rest): (BTreeSet<EntryRef>, BTreeSet<EntryRef>) =
             past.into_iter().partition(|at| !self.left_out.contains(at));
         let mut ends = BTreeMap::new();
-        let base = self.in_order(ledger, &base, &mut ends)?;
+        let base = self.in_order(ledger, &base, &mut ends)?.into_iter().map(|(_, update)| update).collect::<Vec<_>>();
         let rest = self.in_order(ledger, &rest, &mut ends)?;
-        Replica::restate(&base, &rest, peer).ok()
+        let mine: BTreeSet<EntryRef> = own.iter().copied().collect();
+        let rest: Vec<_> = rest.into_iter().map(|(at, update)| (update, mine.contains(&at))).collect();
+        self.replica.restate(&base, &rest, peer).ok()
     }
 
     /// The entries that others build on, themselves included.
@@ -175,24 +187,24 @@ impl Doc {
         ledger: &Ledger,
         entries: &BTreeSet<EntryRef>,
         ends: &mut BTreeMap<u64, u32>,
-    ) -> Option<Vec<CheckedUpdate>> {
-        let mut left: Vec<(u64, &Vec<u8>)> = self
+    ) -> Option<Vec<(EntryRef, CheckedUpdate)>> {
+        let mut left: Vec<(EntryRef, u64, &Vec<u8>)> = self
             .opened
             .iter()
             .filter(|((at, _), _)| entries.contains(at))
-            .map(|((at, _), bytes)| (peer_of(ledger, at.log), bytes))
+            .map(|((at, _), bytes)| (*at, peer_of(ledger, at.log), bytes))
             .collect();
         let mut ordered = Vec::new();
         loop {
             let before = left.len();
-            left.retain(|(peer, bytes)| {
+            left.retain(|(at, peer, bytes)| {
                 let end = |peer: &u64| ends.get(peer).copied().unwrap_or(0);
                 let fits = check((*bytes).clone(), *peer, end(peer))
                     .ok()
                     .filter(|update| update.deps().iter().all(|(peer, counter)| *counter < end(peer)));
                 let Some(update) = fits else { return true };
                 ends.insert(*peer, update.end());
-                ordered.push(update);
+                ordered.push((*at, update));
                 false
             });
             if left.len() == before {

@@ -218,6 +218,16 @@ impl World<'_> {
                 return Err(format!("peer {peer} has not settled link {} ({} queued)", link.link.0, link.queued));
             }
         }
+        // What a peer that does not live on sent before the end may still arrive.
+        let leaving = self.conns.values().any(|conn| {
+            let link = &self.plan.links[conn.route];
+            let ends = [link.from, link.to];
+            let lives = |end: usize| self.core[ends[end]] && conn.ends[end].link.is_some();
+            ends.iter().any(|peer| !self.core[*peer]) && (lives(0) || lives(1))
+        });
+        if leaving {
+            return Err("a link to a peer that does not live on is not yet gone".to_owned());
+        }
         let linked = |route: &super::Route| self.are_up(route.quality.from, route.quality.to);
         if self.routes.iter().any(|route| route.is_dialling()) {
             Err("a link is being dialled".to_owned())

@@ -80,11 +80,12 @@ impl Session {
         let Some((space, id)) = self.resolve(log)? else { return Ok(()) };
         let view = self.view(catalog, &id);
         let ends = view.as_ref().map(|(_, view)| view.ends()).unwrap_or_default();
+        // The peer may lack what we hold, whether or not we hold this.
+        if let Some((no, _)) = view.filter(|_| ends != [(seq, h)]) {
+            self.hint_fork(catalog, no);
+        }
         if ends.contains(&(seq, h)) {
             return Ok(());
-        }
-        if let Some((no, _)) = view {
-            self.hint_fork(catalog, no);
         }
         if !self.branches.heard.insert((id, (seq, h))) {
             return Ok(());

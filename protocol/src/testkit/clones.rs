@@ -1,0 +1,179 @@
+//! Stores that are copied with their keys, and logs that fork: scenarios, and what became of every word in them.
+
+use crate::endpoint::Event;
+use crate::ledger::Lease;
+use crate::testkit::notes::{BODY, body, doc_id, insert, note};
+use crate::testkit::peer::{Net, Peer};
+use std::collections::BTreeMap;
+
+/// What became of what was written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Words that were reported safe.
+    pub words: usize,
+    /// Of those, missing on some replica.
+    pub lost: usize,
+    /// Of those, more than once in a value.
+    pub repeated: usize,
+    /// Documents whose values differ between replicas.
+    pub differing: usize,
+    /// Replicas whose root is not that of the first.
+    pub roots: usize,
+    /// Logs that some replica found to be forked.
+    pub forked: usize,
+}
+
+/// Peers, and what was written on them.
+struct Story {
+    net: Net,
+    words: BTreeMap<u32, Vec<String>>,
+}
+
+impl Story {
+    /// `peers` devices of one user, all in one space and in sync, and documents 1 to `docs` made by the first.
+    fn begin(peers: usize, docs: u32) -> Self {
+        let mut first = Peer::new(1);
+        first.found("home");
+        let mut all = vec![first];
+        all.extend((1..peers).map(|at| Peer::new(at as u8 + 1)));
+        let mut story = Self { net: Net::new(all), words: BTreeMap::new() };
+        (1..peers).for_each(|peer| story.net.join(peer, 0));
+        for doc in 1..=docs {
+            story.net.peers[0].create(doc_id(doc), note(""), BODY);
+        }
+        story.meet_all();
+        story
+    }
+
+    fn meet(&mut self, pairs: &[(usize, usize)]) {
+        for (from, to) in pairs {
+            self.net.dial(*from, *to);
+            self.net.run();
+            self.net.cut();
+        }
+    }
+
+    /// Everybody meets everybody, until nothing is new.
+    fn meet_all(&mut self) {
+        for _ in 0..3 {
+            for from in 1..self.net.peers.len() {
+                (0..from).for_each(|to| self.meet(&[(from, to)]));
+            }
+        }
+    }
+
+    /// A copy of a peer's store, byte for byte, starts. Returns its number.
+    fn copy(&mut self, peer: usize, lease: Lease) -> usize {
+        let store = self.net.peers[peer].store.crash(0);
+        let copy = self.net.peers.len();
+        self.net.peers.push(Peer::recover(store, lease, 100 + copy as u8));
+        self.net.sent.push(0);
+        copy
+    }
+
+    fn write(&mut self, peer: usize, doc: u32, word: &str) {
+        let word = format!("<{word}>");
+        let open = self.net.peers[peer].open(doc_id(doc));
+        let edited = self.net.peers[peer].edit(open, insert(0, &word), BODY);
+        assert!(edited.is_ok(), "the document is there: {edited:?}");
+        let state = &mut self.net.peers[peer];
+        state.endpoint.close(state.now, open);
+        self.words.entry(doc).or_default().push(word);
+    }
+
+    fn make(&mut self, peer: usize, doc: u32, word: &str) {
+        let word = format!("<{word}>");
+        self.net.peers[peer].create(doc_id(doc), note(&word), BODY);
+        self.words.entry(doc).or_default().push(word);
+    }
+
+    fn end(mut self) -> Outcome {
+        self.meet_all();
+        let mut outcome = Outcome::default();
+        let roots: Vec<_> = self.net.peers.iter().map(Peer::root).collect();
+        outcome.roots = roots.iter().filter(|root| **root != roots[0]).count();
+        let forks = self
+            .net
+            .peers
+            .iter()
+            .map(|peer| peer.events.iter().filter(|event| matches!(event, Event::Forked { .. })).count());
+        outcome.forked = forks.max().unwrap_or(0);
+        for (doc, words) in &self.words {
+            let values: Vec<_> = self.net.peers.iter_mut().map(|peer| peer.value(doc_id(*doc))).collect();
+            outcome.differing += usize::from(values.iter().any(|value| *value != values[0]));
+            outcome.words += words.len();
+            for word in words {
+                let found =
+                    |value: &Option<_>| value.as_ref().map_or(0, |value| body(value).matches(word.as_str()).count());
+                outcome.lost += usize::from(values.iter().any(|value| found(value) == 0));
+                outcome.repeated += usize::from(values.iter().any(|value| found(value) > 1));
+            }
+        }
+        outcome
+    }
+}
+
+/// A store restored from a backup, without its log keys, is edited beside the one that it was made of.
+pub fn restored() -> Outcome {
+    let mut story = Story::begin(2, 2);
+    story.write(0, 1, "before");
+    let copy = story.copy(0, Lease::Broken);
+    for (peer, name) in [(0, "first"), (copy, "restored")] {
+        for count in 0..5 {
+            story.write(peer, 1 + count % 2, &format!("{name} {count}"));
+        }
+    }
+    story.end()
+}
+
+/// A store is copied byte for byte, keys and all, `copies` times, and each goes on apart: in the same document, in
+/// different ones, in new ones. Another device hears `first` before the others, and writes on top of that.
+pub fn copied(copies: usize, first: usize) -> Outcome {
+    let mut story = Story::begin(2, 3);
+    story.write(0, 1, "before");
+    let mut copied = vec![0];
+    copied.extend((0..copies).map(|_| story.copy(0, Lease::Continued)));
+    for (number, peer) in copied.iter().copied().enumerate() {
+        for count in 0..4 {
+            story.write(peer, 1, &format!("copy {number} {count}"));
+        }
+        story.write(peer, 2 + number as u32 % 2, &format!("apart {number}"));
+        story.make(peer, 10 + number as u32, &format!("new {number}"));
+        story.write(peer, 10 + number as u32, &format!("newer {number}"));
+    }
+    let heard = copied[first % copied.len()];
+    story.meet(&[(1, heard)]);
+    story.write(1, 1, "on top");
+    story.write(1, 10 + (first % copied.len()) as u32, "on what is new");
+    story.end()
+}
+
+/// A writer's log of `entries` entries, which two others built on, gets another history from its second entry on. A
+/// fourth device hears that history first if `hears_other`, and builds on it; a fifth hears nothing until the end.
+pub fn forked_at_the_start(entries: u32, hears_other: bool) -> Outcome {
+    let mut story = Story::begin(5, 1);
+    let copy = story.copy(0, Lease::Continued);
+    for doc in 2..6 {
+        story.make(0, doc, &format!("made {doc}"));
+    }
+    for count in 0..entries.saturating_sub(5) {
+        story.write(0, 1 + count % 5, &format!("long {count}"));
+        // Texts that grow for ever make the work of a test, not of a log.
+        if count > 0 && count.is_multiple_of(1_000) {
+            story.meet(&[(1, 0), (2, 0)]);
+        }
+    }
+    story.meet(&[(1, 0), (2, 0)]);
+    for count in 0..5 {
+        story.write(1, 1 + count, &format!("second {count}"));
+        story.write(2, 1 + count, &format!("third {count}"));
+    }
+    story.write(copy, 1, "other history");
+    story.make(copy, 7, "other document");
+    if hears_other {
+        story.meet(&[(3, copy)]);
+        story.write(3, 1, "fourth");
+        story.write(3, 7, "fourth too");
+    }
+    story.end()
+}
