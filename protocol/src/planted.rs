@@ -34,6 +34,8 @@ pub const CATALOGUE: &[Planted] = &[
     Planted { id: "cache.stale", region: "documents", what: "a cached value outlives a change" },
     Planted { id: "doc.reads-behind", region: "documents", what: "what is indexed while a document is read is missed" },
     Planted { id: "body.not-passed-on", region: "sync", what: "a body that came late is not passed on" },
+    Planted { id: "head.asked-again", region: "sync", what: "a head is asked for again until it is durable" },
+    Planted { id: "gap.not-filled", region: "sync", what: "entries that came late are taken for known" },
     Planted { id: "transaction.torn", region: "documents", what: "documents of one transaction change one by one" },
     Planted { id: "nonce.repeated", region: "log", what: "all entries of an epoch share one nonce" },
 ];

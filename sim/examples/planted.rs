@@ -1,34 +1,76 @@
-//! How many swarm seeds it takes to find each planted bug: `planted MAX [ID]`. Built with `tools/planted.sh`.
+//! How many swarm seeds it takes to find each planted bug, and the smallest plan that shows it. Built with
+//! `tools/planted.sh`:
+//!
+//! `planted MAX DIR [ID]` prints `ID REGION SEEDS ORACLE TEXT`, tabs between, and leaves `DIR/ID.json`;
+//! `planted --replay DIR ID` runs that plan with the bug and without, and prints `ID ORACLE ORACLE`, `-` for none.
 
-use std::io::Write;
+use std::io::{Result, Write};
 
 #[cfg(planted)]
-fn main() {
-    use cosmicsync_protocol::planted::{CATALOGUE, choose};
-    use cosmicsync_sim::{Profile, generate, run};
-    let mut args = std::env::args().skip(1);
-    let max: u64 = args.next().and_then(|arg| arg.parse().ok()).unwrap_or(1_000);
-    let only = args.next();
-    let mut out = std::io::stdout().lock();
-    std::panic::set_hook(Box::new(|_| {}));
-    for planted in CATALOGUE.iter().filter(|planted| only.as_deref().is_none_or(|id| id == planted.id)) {
-        choose(Some(planted.id));
-        let found = (0..max).find_map(|seed| {
-            let report = run(&generate(seed, &Profile::default())).ok()?;
-            report.violations.first().map(|first| (seed, first.clone()))
-        });
-        choose(None);
-        let _ = match found {
-            Some((seed, first)) => {
-                writeln!(out, "{}\t{}\t{}\t{}\t{}", planted.id, planted.region, seed + 1, first.oracle, first.text)
-            }
-            None => writeln!(out, "{}\t{}\t-\tnot found in {max} seeds", planted.id, planted.region),
+mod with {
+    use cosmicsync_protocol::planted::{CATALOGUE, Planted, choose};
+    use cosmicsync_sim::shrink::shrink;
+    use cosmicsync_sim::{Plan, Profile, generate, run};
+    use std::io::{Error, Result, Write};
+    use std::path::Path;
+
+    /// How many runs shrinking one plan may take.
+    const SHRINK_RUNS: u64 = 250;
+
+    pub(crate) fn find(out: &mut impl Write, max: u64, dir: &Path, only: Option<&str>) -> Result<()> {
+        for planted in CATALOGUE.iter().filter(|planted| only.is_none_or(|id| id == planted.id)) {
+            choose(Some(planted.id));
+            find_one(out, planted, max, dir)?;
+            choose(None);
+        }
+        Ok(())
+    }
+
+    fn find_one(out: &mut impl Write, planted: &Planted, max: u64, dir: &Path) -> Result<()> {
+        let Planted { id, region, .. } = planted;
+        let bad = |seed: &u64| run(&generate(*seed, &Profile::default())).is_ok_and(|report| !report.is_ok());
+        let Some(seed) = (0..max).find(bad) else {
+            return writeln!(out, "{id}\t{region}\t-\tnot found in {max} seeds");
         };
+        let shrunk = shrink(&generate(seed, &Profile::default()), SHRINK_RUNS, |_| {}).map_err(Error::other)?;
+        let Some(first) = shrunk.report.violations.first() else { return Err(Error::other("nothing to keep")) };
+        std::fs::write(dir.join(format!("{id}.json")), serde_json::to_vec_pretty(&shrunk.plan)?)?;
+        let (faults, peers) =
+            (shrunk.plan.actions.iter().filter(|action| action.act.is_fault()).count(), shrunk.plan.peers.len());
+        writeln!(out, "{id}\t{region}\t{}\t{}\t{} ({faults} faults, {peers} peers)", seed + 1, first.oracle, first.text)
+    }
+
+    pub(crate) fn replay(out: &mut impl Write, dir: &Path, id: &str) -> Result<()> {
+        let plan: Plan = serde_json::from_slice(&std::fs::read(dir.join(format!("{id}.json")))?)?;
+        let mut oracles = Vec::new();
+        for chosen in [Some(id), None] {
+            choose(chosen);
+            let report = run(&plan).map_err(Error::other)?;
+            oracles.push(report.first().map_or_else(|| "-".to_owned(), |oracle| oracle.to_string()));
+        }
+        writeln!(out, "{id}\t{}\t{}", oracles[0], oracles[1])
+    }
+}
+
+#[cfg(planted)]
+fn main() -> Result<()> {
+    use std::path::PathBuf;
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let mut out = std::io::stdout().lock();
+    let dir = PathBuf::from(args.get(1).map_or(".", String::as_str));
+    // A planted panic is a finding, not a message.
+    std::panic::set_hook(Box::new(|_| {}));
+    match (args.first().map(String::as_str), args.get(2)) {
+        (Some("--replay"), Some(id)) => with::replay(&mut out, &dir, id),
+        (max, id) => {
+            let max = max.and_then(|max| max.parse().ok()).unwrap_or(1_000);
+            with::find(&mut out, max, &dir, id.map(String::as_str))
+        }
     }
 }
 
 #[cfg(not(planted))]
-fn main() {
-    let _ = writeln!(std::io::stderr(), "build it with RUSTC_WORKSPACE_WRAPPER=tools/planted.sh");
-    std::process::exit(2);
+fn main() -> Result<()> {
+    writeln!(std::io::stderr(), "build it with RUSTC_WORKSPACE_WRAPPER=tools/planted.sh")?;
+    std::process::exit(2)
 }

@@ -57,8 +57,7 @@ impl Transport {
         Self { noise, inbox: Vec::new(), start: 0, sent: 0, received: 0, rekey_messages: REKEY_MESSAGES, failed: false }
     }
 
-    /// Rekeys after another number of messages than [`REKEY_MESSAGES`]. Both ends must agree; for tests.
-    #[cfg(any(test, feature = "testkit"))]
+    /// Rekeys after another number of messages than [`REKEY_MESSAGES`]. Both ends must agree: for tests and simulations.
     #[must_use]
     pub const fn with_rekey_messages(mut self, messages: u64) -> Self {
         self.rekey_messages = messages;

@@ -59,7 +59,7 @@ pub fn forge(peer: u64, what: Forgery) -> Vec<u8> {
         Forgery::TwoPeers(other) => {
             drop(root.insert("mine", 1));
             doc.commit();
-            drop(doc.import(&simple(other)));
+            mix(&doc, other);
         }
         Forgery::OtherPeer(other) => return simple(other),
         Forgery::LateStart => {
@@ -79,7 +79,7 @@ pub fn forge(peer: u64, what: Forgery) -> Vec<u8> {
             return doc.export(ExportMode::Snapshot).unwrap_or_default();
         }
         Forgery::UnknownDependency(other) => {
-            drop(doc.import(&simple(other)));
+            mix(&doc, other);
             drop(root.insert("mine", 1));
             doc.commit();
             return export(&doc, &[IdSpan::new(peer, 0, 1)]);
@@ -108,6 +108,12 @@ pub fn nested_chain(peer: u64, step: usize, updates: usize) -> Vec<Vec<u8>> {
 
 fn nest_maps(root: LoroMap, depth: usize) -> Option<LoroMap> {
     (0..depth).try_fold(root, |map, _| map.insert_container("k", LoroMap::new()).ok())
+}
+
+/// Takes another's operations in.
+#[expect(clippy::disallowed_methods, reason = "a forger does not check what it imports")]
+fn mix(doc: &LoroDoc, other: u64) {
+    drop(doc.import(&simple(other)));
 }
 
 fn simple(peer: u64) -> Vec<u8> {

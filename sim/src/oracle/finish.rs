@@ -2,7 +2,7 @@
 
 use super::model::leaks;
 use super::tokens_in;
-use crate::coverage::Mark;
+use crate::coverage::{Mark, Point};
 use crate::random::purpose;
 use crate::report::OracleId;
 use crate::world::{BODY, World, config, doc_id, partition_name, recover};
@@ -24,6 +24,11 @@ use std::collections::{BTreeMap, BTreeSet};
 const OPEN_TABLES: [Table; 6] = [Table::Meta, Table::Log, Table::Entry, Table::Head, Table::Index, Table::Doc];
 /// One run in so many lets a replica come late and learn everything from the others.
 const LATE_ONE_IN: u64 = 4;
+
+/// How many commits a peer may make, and how many more for each entry, edit, link and document.
+const COMMITS_BASE: u64 = 100;
+/// See [`COMMITS_BASE`].
+const COMMITS_EACH: u64 = 10;
 
 /// A document as a replica shows it.
 #[derive(Debug, Clone, PartialEq)]
@@ -101,6 +106,7 @@ impl World<'_> {
     pub(crate) fn finish(&mut self) {
         self.check_stores();
         self.check_baseline();
+        self.check_effort();
         let docs: Vec<u64> = self.model.docs.keys().copied().collect();
         let mut first: BTreeMap<u64, Shown> = BTreeMap::new();
         for peer in self.full_core() {
@@ -215,6 +221,20 @@ impl World<'_> {
                 if *nonces.entry(*entry.nonce()).or_insert(hash) != hash && !self.model.forks {
                     self.violation(OracleId::O6, Some(peer), "two entries share a nonce".to_owned());
                 }
+            }
+        }
+    }
+
+    /// O8: how much a peer stores is in proportion to what it learns.
+    fn check_effort(&mut self) {
+        for peer in 0..self.nodes.len() {
+            let causes = [Point::EntryReceived, Point::EditTaken, Point::Shaken, Point::DocOpened, Point::Started];
+            let causes: u64 = causes.into_iter().map(|point| self.count(peer, point)).sum();
+            let commits = self.count(peer, Point::Submitted);
+            self.stats.checks += 1;
+            if commits > COMMITS_BASE + COMMITS_EACH * causes {
+                let text = format!("{commits} commits for {causes} things that happened");
+                self.violation(OracleId::O8, Some(peer), text);
             }
         }
     }

@@ -263,6 +263,11 @@ impl<'p> World<'p> {
         index
     }
 
+    /// How often something happened on a peer.
+    pub(crate) fn count(&self, peer: usize, point: Point) -> u64 {
+        self.points[peer][point as usize]
+    }
+
     pub(crate) fn mark(&mut self, mark: Mark) {
         *self.marks.entry(mark).or_default() += 1;
     }

@@ -11,6 +11,7 @@ from pathlib import Path
 from . import hosted, live, spoil, vectors
 from .codec import Refused, need
 from .node import Node
+from .peer import DEADLINE_S
 from .report import Report
 
 
@@ -45,7 +46,7 @@ def _live(program: Path, report: Report) -> None:
         report.figures = checks.figures()
         guest = Node(program, Path(folder) / "guest", has_user=False)
         with guest, socket.create_server(("127.0.0.1", 0)) as server:
-            server.settimeout(20)
+            server.settimeout(DEADLINE_S)
             for part, name, work in hosted.Hosted(guest, server).checks():
                 report.check(part, name, work)
 

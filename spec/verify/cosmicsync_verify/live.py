@@ -16,7 +16,7 @@ from .identity import DeviceKeys, Invite
 from .log import Card
 from .node import Node
 from .noise_link import REKEY_EVERY
-from .peer import Closed, Device, Link, Log
+from .peer import DEADLINE_S, Closed, Device, Link, Log
 from .session import LIVE_CHANNEL, HeadsSession, Session
 from .space import Space, Writer
 
@@ -361,11 +361,11 @@ class Live:
         device = self.device
         assert device
         with socket.create_server(("127.0.0.1", 0)) as server:
-            server.settimeout(20)
+            server.settimeout(DEADLINE_S)
             address = f"127.0.0.1:{server.getsockname()[1]}"
             self.node.run("peer", "add", address)
             stream, _ = server.accept()
-            stream.settimeout(20)
+            stream.settimeout(DEADLINE_S)
             with Link.answer(stream, device.keys, device.hello()) as link:
                 theirs = link.hello()
                 who = peer.judge(link, theirs, device.hello())

@@ -50,7 +50,7 @@ class Node:
         done = subprocess.run(
             self._command(*arguments),
             capture_output=True,
-            timeout=60,
+            timeout=120,
             check=False,
             env=_environment(),
             stdin=subprocess.DEVNULL,

@@ -13,7 +13,7 @@ from .identity import Credential, DeviceKeys, Invite, SpaceGenesis
 from .log import Card, Entry, Head
 from .noise_link import LATER_BYTES_MAX, Noise, framed
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 class Closed(Exception):

@@ -77,8 +77,11 @@ impl Node {
             shared: Shared::clone(&shared),
         };
         let daemon = options.listen.is_some();
+        // The driver keeps to its own limit; the core's is for runtimes that have none.
+        let mut config = Config::default();
+        config.handshakes_max = config.handshakes_max.max(options.strangers_max.saturating_mul(2));
         let setup = Setup {
-            config: Config::default(),
+            config,
             lease: if lease == Lease::Continued { ledger::Lease::Continued } else { ledger::Lease::Broken },
             renew: Box::new(move || match lease {
                 Lease::Continued => Ok(()),

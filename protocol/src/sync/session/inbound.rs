@@ -204,7 +204,7 @@ impl Session {
         let held = self.view(catalog, &id).map(|(_, view)| view.entries_to);
         let inbound = &mut self.stream(space, id)?.inbound;
         let asked = |range: Option<(u64, u64)>| range.is_some_and(|(from, to)| from <= start && start < to);
-        let is_wanted = asked(inbound.wanted) || asked(inbound.gone);
+        let is_wanted = asked(inbound.wanted) || (asked(inbound.gone) && !planted!("gap.not-filled"));
         let came = held.unwrap_or(0).max(inbound.next);
         let is_known = held.is_some_and(|held| end <= held) || end <= inbound.next;
         let is_rootless = held.is_none() && came == 0 && start > 0 && inbound.head_flight.is_none();
@@ -258,7 +258,7 @@ impl Session {
             self.settle_inbound(catalog, *log);
             return Ok(());
         }
-        if stream.inbound.head_flight.is_some_and(|flight| flight >= to) {
+        if stream.inbound.head_flight.is_some_and(|flight| flight >= to) && !planted!("head.asked-again") {
             // Asking again before it is durable would bring it again, and again.
             return Ok(());
         }

@@ -383,7 +383,7 @@ fn node(member: &mut Member, id: LogId) -> Node {
         Scope::Partition(_) if depth == 0 => {
             NodeView::Leaf(vec![LeafItem::Log { id, seq: u64::from(random[1]), h: [random[2]; 8] }])
         }
-        _ => NodeView::Inner(Box::new([Some(random); 16])),
+        Scope::Space | Scope::Partition(_) => NodeView::Inner(Box::new([Some(random); 16])),
     };
     Node { scope, prefix, view }
 }

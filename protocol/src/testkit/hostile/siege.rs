@@ -101,18 +101,15 @@ impl Siege {
 
     /// How the founder ended the hostile link, if it did.
     pub fn end(&self) -> Option<&CloseReason> {
-        self.net.peers[0].events.iter().find_map(|event| match event {
-            Event::Close { link, reason, .. } if *link == self.link => Some(reason),
-            _ => None,
+        self.net.peers[0].events.iter().find_map(|event| {
+            let Event::Close { link, reason, .. } = event else { return None };
+            (*link == self.link).then_some(reason)
         })
     }
 
     /// The code with which the founder ended the hostile link.
     pub fn code(&self) -> Option<CloseCode> {
-        match self.end() {
-            Some(CloseReason::Ours(code)) => Some(*code),
-            _ => None,
-        }
+        if let Some(CloseReason::Ours(code)) = self.end() { Some(*code) } else { None }
     }
 
     /// Dials again if the link was ended, and counts how.

@@ -180,8 +180,10 @@ fn planted(report: &mut Report<'_>, seeds_max: u64) -> Result<(), Failure> {
     build.env("RUSTC_WORKSPACE_WRAPPER", repo::root().join("tools/planted.sh"));
     step::shown(build)?;
     let program = built("examples")?.join("planted");
-    let output = Command::new(program).arg(seeds_max.to_string()).output()?;
+    let bundles = tempfile::tempdir()?;
+    let output = Command::new(&program).arg(seeds_max.to_string()).arg(bundles.path()).output()?;
     let text = String::from_utf8(output.stdout)?;
+    let mut replayed = 0u32;
     let (mut found, mut missed) = (0u32, 0u32);
     for line in text.lines() {
         eprintln!("sim-core: planted: {line}");
@@ -189,12 +191,17 @@ fn planted(report: &mut Report<'_>, seeds_max: u64) -> Result<(), Failure> {
         match columns.get(2).and_then(|seeds| seeds.parse::<f64>().ok()) {
             Some(seeds) => {
                 found += 1;
+                let again = Command::new(&program).arg("--replay").arg(bundles.path()).arg(columns[0]).output()?;
+                let expected = format!("{}\t{}\t-\n", columns[0], columns[3]);
+                replayed += u32::from(again.stdout == expected.as_bytes());
                 report.figure(&format!("planted {} ({}): seeds to find", columns[0], columns[1]), seeds, 1);
             }
             None => missed += 1,
         }
     }
     report.figure("planted bugs: found", f64::from(found), u64::from(found + missed));
+    report.figure("planted bugs: shrunk plans that a fresh process replays", f64::from(replayed), u64::from(found));
+    report.figure("planted bugs: shrunk plans that it does not", f64::from(found - replayed), u64::from(found));
     report.figure("planted bugs: not found", f64::from(missed), u64::from(found + missed));
     Ok(())
 }
