@@ -28,11 +28,19 @@ mod with {
 
     fn find_one(out: &mut impl Write, planted: &Planted, max: u64, dir: &Path) -> Result<()> {
         let Planted { id, region, .. } = planted;
-        let bad = |seed: &u64| run(&generate(*seed, &Profile::default())).is_ok_and(|report| !report.is_ok());
-        let Some(seed) = (0..max).find(bad) else {
+        // Exclusion has work only where logs fork.
+        let profile = Profile { forks: *region == "exclusion", ..Profile::default() };
+        let plan = |seed| generate(seed, &profile);
+        let holds = |seed, chosen| {
+            choose(chosen);
+            run(&plan(seed)).is_ok_and(|report| report.is_ok())
+        };
+        let found = (0..max).find(|seed| !holds(*seed, Some(*id)) && holds(*seed, None));
+        choose(Some(id));
+        let Some(seed) = found else {
             return writeln!(out, "{id}\t{region}\t-\tnot found in {max} seeds");
         };
-        let shrunk = shrink(&generate(seed, &Profile::default()), SHRINK_RUNS, |_| {}).map_err(Error::other)?;
+        let shrunk = shrink(&plan(seed), SHRINK_RUNS, |_| {}).map_err(Error::other)?;
         let Some(first) = shrunk.report.violations.first() else { return Err(Error::other("nothing to keep")) };
         std::fs::write(dir.join(format!("{id}.json")), serde_json::to_vec_pretty(&shrunk.plan)?)?;
         let (faults, peers) =

@@ -9,8 +9,9 @@ const CHILD: &str = "COSMICSYNC_SIM_CHILD";
 const SEEDS: u64 = 12;
 
 fn hashes(seeds: impl Iterator<Item = u64>) -> Vec<(u64, String)> {
-    let mut hashes: Vec<_> =
-        seeds.map(|seed| (seed, run(&generate(seed, &Profile::default())).unwrap().trace_hash)).collect();
+    let mut hashes: Vec<_> = seeds
+        .map(|seed| (seed, run(&generate(seed, &Profile::default())).expect("a plan that runs").trace_hash))
+        .collect();
     hashes.sort();
     hashes
 }

@@ -6,7 +6,7 @@ use cosmicsync_sim::{Profile, generate, run};
 fn hold(seeds: std::ops::Range<u64>) {
     let bad: Vec<String> = seeds
         .filter_map(|seed| {
-            let report = run(&generate(seed, &Profile::default())).unwrap();
+            let report = run(&generate(seed, &Profile::default())).expect("a plan that runs");
             let first = report.violations.first()?;
             Some(format!("seed {seed}: {} at {} us: {}", first.oracle, first.at_us, first.text))
         })
