@@ -25,7 +25,7 @@ pub(super) struct Device {
     pub(super) dir: PathBuf,
     /// Where the process's stderr goes.
     pub(super) log: PathBuf,
-    program: PathBuf,
+    pub(super) program: PathBuf,
 }
 
 /// A device whose node runs. Dropping it kills the process.

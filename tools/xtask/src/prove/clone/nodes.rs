@@ -21,7 +21,7 @@ pub(super) fn prove(setting: &Setting, report: &mut Report<'_>) -> Result<(), Fa
         let ends = play(&setting.binary, home.path(), put_back)?;
         let words = ["<start>", "<left>", "<right>"];
         let count = |found: fn(usize) -> bool| {
-            let wrong = |word: &&str| ends.iter().any(|end| found(end.shared.matches(**word).count()));
+            let wrong = |word: &&&str| ends.iter().any(|end| found(end.shared.matches(**word).count()));
             words.iter().filter(wrong).count() as f64
         };
         report.figure(&format!("{what}: words lost"), count(|times| times == 0), 3);
