@@ -225,10 +225,10 @@ impl Ledger {
                 // A key yet to come never comes: the document would wait for it for ever.
                 KeyRef::Own { seq, .. } if seq > at.seq => continue,
                 KeyRef::Own { seq, section } => (self.book.owner_of(EntryRef { log: at.log, seq }), section),
-                KeyRef::Other { log, seq, section } => {
-                    let named = header.logs.get(log as usize).and_then(|id| self.book.by_id(id));
-                    let Some(log) = named else { continue };
-                    (EntryRef { log, seq }, section)
+                KeyRef::Other { .. } => {
+                    // Nobody writes these in version 0, and one that names an entry which never comes would close the
+                    // document for good.
+                    continue;
                 }
                 KeyRef::Records => (at, item.section),
             };
