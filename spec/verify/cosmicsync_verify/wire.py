@@ -267,6 +267,11 @@ _DECODERS: dict[int, tuple[str, Any]] = {
     15: ("pong", lambda r: {"nonce": r.varint()}),
     16: ("app", lambda r: {"kind": r.u8(), "body": r.rest()}),
     17: ("close", lambda r: {"code": r.varint(2**16 - 1), "detail": r.varint(2**16 - 1)}),
+    18: (
+        "branch_want",
+        lambda r: {"log": _logref(r), "seq": r.varint(LOW), "h": r.array(32), "from": r.varint(LOW)},
+    ),
+    19: ("branch_run", _range),
 }
 
 

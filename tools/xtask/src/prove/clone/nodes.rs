@@ -20,9 +20,9 @@ pub(super) fn prove(setting: &Setting, report: &mut Report<'_>) -> Result<(), Fa
         let home = tempfile::tempdir()?;
         let ends = play(&setting.binary, home.path(), put_back)?;
         let words = ["<start>", "<left>", "<right>"];
-        let count = |found: fn(usize) -> bool| {
-            let wrong = |word: &&&str| ends.iter().any(|end| found(end.shared.matches(**word).count()));
-            words.iter().filter(wrong).count() as f64
+        let count = |wrong: fn(usize) -> bool| {
+            let times = |word: &str, end: &End| end.shared.matches(word).count();
+            words.iter().filter(|word| ends.iter().any(|end| wrong(times(word, end)))).count() as f64
         };
         report.figure(&format!("{what}: words lost"), count(|times| times == 0), 3);
         report.figure(&format!("{what}: words repeated"), count(|times| times > 1), 3);
@@ -109,7 +109,8 @@ fn end(node: &mut Node) -> Result<End, Failure> {
 
 /// Copies a data directory.
 fn copy(device: &Device, home: &Path) -> Result<Device, Failure> {
-    let copied = Device { dir: home.join("copy"), log: home.join("copy.log"), ..device.clone() };
+    let mut copied = device.clone();
+    (copied.dir, copied.log) = (home.join("copy"), home.join("copy.log"));
     fs::create_dir(&copied.dir)?;
     fs::set_permissions(&copied.dir, fs::metadata(&device.dir)?.permissions())?;
     for file in fs::read_dir(&device.dir)? {
