@@ -110,7 +110,25 @@ impl Plan {
                 return Err(PlanError::TwoPartitions(action.id));
             }
         }
-        Ok(())
+        if self.hangs_together() { Ok(()) } else { Err(PlanError::Core) }
+    }
+
+    /// Whether the peers that live on reach one another without the others: nothing less can converge.
+    fn hangs_together(&self) -> bool {
+        let lives = |peer: usize| self.bounds.core.is_empty() || self.bounds.core.contains(&peer);
+        let core: Vec<usize> = (0..self.peers.len()).filter(|peer| lives(*peer)).collect();
+        let mut reached = std::collections::BTreeSet::from_iter(core.first().copied());
+        let links = || self.links.iter().filter(|link| lives(link.from) && lives(link.to));
+        while let Some(next) =
+            links().find_map(|link| match (reached.contains(&link.from), reached.contains(&link.to)) {
+                (true, false) => Some(link.to),
+                (false, true) => Some(link.from),
+                (true, true) | (false, false) => None,
+            })
+        {
+            reached.insert(next);
+        }
+        reached.len() == core.len()
     }
 
     /// The number of the partition in which a document lives.
