@@ -2,6 +2,7 @@
 
 use super::Search;
 use crate::plan::{Act, Disk, Plan, When};
+use std::collections::BTreeSet;
 
 impl Search<'_> {
     /// Drops peers but the founder, and links, the last first.
@@ -16,6 +17,24 @@ impl Search<'_> {
         }
         for peer in 0..self.best.plan.peers.len() {
             self.change(|plan| plan.peers[peer] = crate::plan::Peer::default());
+        }
+    }
+}
+
+/// Whether the peers that live on are connected by links among themselves.
+pub(super) fn are_connected(plan: &Plan) -> bool {
+    let lives = |peer: usize| plan.bounds.core.is_empty() || plan.bounds.core.contains(&peer);
+    let all: BTreeSet<usize> = (0..plan.peers.len()).filter(|peer| lives(*peer)).collect();
+    let mut reached: BTreeSet<usize> = all.first().copied().into_iter().collect();
+    loop {
+        let before = reached.len();
+        for link in plan.links.iter().filter(|link| lives(link.from) && lives(link.to)) {
+            if reached.contains(&link.from) || reached.contains(&link.to) {
+                reached.extend([link.from, link.to]);
+            }
+        }
+        if reached.len() == before {
+            return reached == all;
         }
     }
 }

@@ -196,8 +196,9 @@ impl World<'_> {
                 return Err(format!("peer {peer} has another root"));
             }
             for log in alive.endpoint.logs() {
-                // What nobody holds any more cannot be asked of anybody.
-                let entries = if self.model.losses { most.get(&log.id).copied().unwrap_or(0) } else { log.entries };
+                // What nobody holds any more cannot be asked of anybody. A log may have several histories, some shorter.
+                let most = if self.model.losses { most.get(&log.id).copied().unwrap_or(0) } else { u64::MAX };
+                let entries = log.entries.min(most);
                 // Nor can an entry be read whose log's opening is gone.
                 if self.model.losses && log.partition.is_none() {
                     continue;
