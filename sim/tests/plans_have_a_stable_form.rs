@@ -1,6 +1,6 @@
 //! A plan survives its way to a file and back, and unknown fields are refused.
 
-use cosmicsync_sim::plan::{Act, Action, After, Disk, Plan, Tampering, Way, When};
+use cosmicsync_sim::plan::{Act, Action, After, Disk, Plan, PlanError, Tampering, Way, When};
 
 fn plan() -> Plan {
     let mut plan = Plan::quiet(7, 3);
@@ -43,4 +43,13 @@ fn what_is_not_there_is_noticed() {
     let mut wrong = plan();
     wrong.actions[0].act = Act::Create { peer: 3, doc: 1 };
     assert!(wrong.check().is_err());
+}
+
+#[test]
+fn a_core_that_falls_apart_is_refused() {
+    let mut chain = Plan::quiet(7, 3);
+    chain.bounds.core = vec![0, 1];
+    chain.check().unwrap();
+    chain.bounds.core = vec![0, 2];
+    assert_eq!(chain.check(), Err(PlanError::Core));
 }

@@ -8,6 +8,7 @@ mod found;
 mod heal;
 mod net;
 mod node;
+mod store;
 mod work;
 
 use crate::coverage::{Mark, POINTS, Point};

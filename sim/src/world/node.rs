@@ -12,8 +12,8 @@ use cosmicsync_protocol::endpoint::{CloseReason, Event, LinkId};
 use cosmicsync_protocol::ids::DeviceId;
 use cosmicsync_protocol::ledger::{Lease, Recovery, Step};
 use cosmicsync_protocol::pump::{Io, pump};
-use cosmicsync_protocol::storage::{Op, StoreDone, StoreError, StoreRequest, Table};
-use cosmicsync_protocol::sync::{self, LogNo};
+use cosmicsync_protocol::storage::{StoreError, StoreRequest};
+use cosmicsync_protocol::sync;
 use cosmicsync_protocol::testkit::store::MemStore;
 use cosmicsync_protocol::time::{Deadline, Now};
 use cosmicsync_protocol::wire::close::CloseCode;
@@ -25,8 +25,6 @@ use super::work::{BODY, DRAFT, OpenDoc};
 
 /// When runs begin, on the wall, in milliseconds since 1970.
 const WALL_MS: u64 = 1_700_000_000_000;
-/// How long a read from the store takes.
-const READ_US: u64 = 30;
 /// How often a deadline may have passed already when the core names it, in one instant.
 const STALLS_MAX: u32 = 100;
 /// How soon a process starts again that died of a panic or a failing store.
@@ -99,7 +97,7 @@ pub(crate) struct Node {
     /// How long until a store that failed is opened again.
     pub(crate) reopen_us: u64,
     /// It crashed, and no entry came since: what comes next resumes what the crash cut.
-    resumes: bool,
+    pub(super) resumes: bool,
 }
 
 impl Node {
@@ -133,8 +131,8 @@ pub(crate) struct Alive {
     pub(crate) endpoint: Endpoint,
     pub(crate) store: MemStore,
     /// Requests that its store has not completed, oldest first: whether each is a commit.
-    store_queue: VecDeque<bool>,
-    store_requests: u64,
+    pub(super) store_queue: VecDeque<bool>,
+    pub(super) store_requests: u64,
     pub(crate) links: BTreeMap<LinkId, (u64, usize)>,
     pub(crate) up: BTreeMap<LinkId, DeviceId>,
     /// When the core is to be woken, and when it wanted to be.
@@ -236,18 +234,6 @@ pub(crate) fn recover(
             Step::Ready(endpoint) => return Some(*endpoint),
         }
     }
-}
-
-/// Whether a commit holds entries that others wrote.
-fn brings_entries(endpoint: &Endpoint, request: &StoreRequest) -> bool {
-    let StoreRequest::Commit { ops, .. } = request else { return false };
-    ops.iter().any(|op| match op {
-        Op::Put { table: Table::Entry, key, .. } => {
-            let log = key.first_chunk().map_or(0, |log| u32::from_be_bytes(*log));
-            !endpoint.is_own_log(LogNo(log))
-        }
-        Op::Put { .. } | Op::Delete { .. } => false,
-    })
 }
 
 impl World<'_> {
@@ -385,65 +371,6 @@ impl World<'_> {
             return false;
         }
         acted | self.retry_work(peer)
-    }
-
-    fn submit(&mut self, peer: usize, request: StoreRequest) {
-        let Some(alive) = self.nodes[peer].alive.as_deref_mut() else { return };
-        let is_commit = matches!(request, StoreRequest::Commit { .. });
-        let received = brings_entries(&alive.endpoint, &request);
-        alive.store.submit(request);
-        alive.store_queue.push_back(is_commit);
-        if alive.store_queue.len() == 1 {
-            self.work_store(peer);
-        }
-        if is_commit {
-            self.point(peer, Point::Submitted, None, &[]);
-        }
-        if received {
-            self.point(peer, Point::EntryReceived, None, &[]);
-            if core::mem::take(&mut self.nodes[peer].resumes) {
-                self.mark(Mark::Resumed);
-            }
-        }
-    }
-
-    /// The store takes up its oldest request.
-    fn work_store(&mut self, peer: usize) {
-        let node = &mut self.nodes[peer];
-        let Some(alive) = node.alive.as_deref_mut() else { return };
-        let Some(is_commit) = alive.store_queue.front() else { return };
-        alive.store_requests += 1;
-        let key = [purpose::STORE, peer as u64, u64::from(node.life), alive.store_requests];
-        let commit_us = node.commit_us + self.keyed.below(&key, node.commit_us / 4 + 20);
-        let (at_us, life) = (self.now_us + if *is_commit { commit_us } else { READ_US }, node.life);
-        self.schedule(at_us, peer, What::Stored { peer, life });
-    }
-
-    pub(super) fn stored(&mut self, peer: usize, life: u32) {
-        let node = &mut self.nodes[peer];
-        if node.life != life {
-            return;
-        }
-        if node.paused_until > self.now_us {
-            let at_us = node.paused_until;
-            self.schedule(at_us, peer, What::Stored { peer, life });
-            return;
-        }
-        let Some(alive) = node.alive.as_deref_mut() else { return };
-        let before = alive.store.commits();
-        let Some(done) = alive.store.complete_next() else { return };
-        alive.store_queue.pop_front();
-        self.work_store(peer);
-        let Some(alive) = self.nodes[peer].alive.as_deref() else { return };
-        let point = match &done {
-            StoreDone::Committed { .. } => Point::Durable,
-            StoreDone::Failed { .. } if alive.store.commits() > before => Point::CommitFailed,
-            StoreDone::Got { .. } | StoreDone::Scanned { .. } | StoreDone::Failed { .. } => Point::ReadDone,
-        };
-        self.check_idle(peer);
-        self.point(peer, point, None, &[]);
-        self.call(peer, |alive, now| alive.endpoint.handle_stored(now, done));
-        self.turn(peer);
     }
 
     fn set_wake(&mut self, peer: usize, deadline: Option<Deadline>) {
@@ -616,15 +543,6 @@ impl World<'_> {
         }
         self.call(peer, |alive, now| alive.endpoint.handle_link_lost(now, link));
         true
-    }
-
-    fn store_failed(&mut self, peer: usize, error: &StoreError) {
-        let full = *error == StoreError::Full;
-        self.mark(if full { Mark::StoreFull } else { Mark::StoreNotDurable });
-        self.end(peer, 0, false);
-        let life = self.nodes[peer].life;
-        let after_us = self.nodes[peer].reopen_us;
-        self.schedule(self.now_us + after_us, peer, What::Start { peer, life, start: Start::default() });
     }
 
     /// A process ends without warning; the first `keep` volatile commits survive. If it ends in `silence`, as a machine

@@ -1,0 +1,235 @@
+//! Whether a plan can be run: everything that it refers to is there.
+
+use super::{Act, Bounds, Core, Disk, FORMAT, Link, Peer, Plan, When};
+
+/// Why a plan cannot be run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PlanError {
+    /// It is of another version.
+    Format(u32),
+    /// An action or link names a peer that is not there.
+    NoPeer(usize),
+    /// An action names a link that is not there.
+    NoLink(usize),
+    /// A link leads from a peer to itself.
+    SelfLink(usize),
+    /// Two actions have one id.
+    SameId(u32),
+    /// An action waits for a logical point that there is none of.
+    NoPoint(String),
+    /// A mark that is expected does not exist.
+    NoMark(String),
+    /// The documents of a transaction lie in two partitions.
+    TwoPartitions(u32),
+    /// There is no peer, or there are too many.
+    Peers(usize),
+    /// The peers that live on are not connected by links.
+    Core,
+}
+
+impl core::fmt::Display for PlanError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Format(found) => write!(f, "format {found}; this version reads format {FORMAT}"),
+            Self::NoPeer(peer) => write!(f, "there is no peer {peer}"),
+            Self::NoLink(link) => write!(f, "there is no link {link}"),
+            Self::SelfLink(link) => write!(f, "link {link} leads from a peer to itself"),
+            Self::SameId(id) => write!(f, "two actions have id {id}"),
+            Self::NoPoint(name) => write!(f, "there is no event `{name}` to wait for"),
+            Self::NoMark(name) => write!(f, "there is no mark `{name}`"),
+            Self::TwoPartitions(id) => write!(f, "action {id} edits documents of two partitions in one transaction"),
+            Self::Peers(count) => write!(f, "{count} peers: there must be 1 to {}", Plan::PEERS_MAX),
+            Self::Core => f.write_str("the peers that live on are not connected by links that stay"),
+        }
+    }
+}
+
+impl core::error::Error for PlanError {}
+
+impl Plan {
+    /// The most peers of a plan.
+    pub const PEERS_MAX: usize = 1_024;
+
+    /// A plan of peers in a chain, in which nothing happens.
+    pub fn quiet(seed: u64, peers: usize) -> Self {
+        Self {
+            format: FORMAT,
+            name: "quiet".to_owned(),
+            seed,
+            core: Core::default(),
+            partitions: 0,
+            bounds: Bounds::default(),
+            sometimes: Vec::new(),
+            peers: vec![Peer::default(); peers],
+            links: (1..peers).map(|peer| Link::new(peer, peer - 1)).collect(),
+            actions: Vec::new(),
+        }
+    }
+
+    /// Whether it can be run.
+    ///
+    /// # Errors
+    /// When something in it refers to what is not there.
+    pub fn check(&self) -> Result<(), PlanError> {
+        if self.format != FORMAT {
+            return Err(PlanError::Format(self.format));
+        }
+        if !(1..=Self::PEERS_MAX).contains(&self.peers.len()) {
+            return Err(PlanError::Peers(self.peers.len()));
+        }
+        let peer = |peer: usize| if peer < self.peers.len() { Ok(()) } else { Err(PlanError::NoPeer(peer)) };
+        for (at, link) in self.links.iter().enumerate() {
+            peer(link.from)?;
+            peer(link.to)?;
+            if link.from == link.to {
+                return Err(PlanError::SelfLink(at));
+            }
+        }
+        self.bounds.core.iter().try_for_each(|member| peer(*member))?;
+        if let Some(mark) = self.sometimes.iter().find(|mark| !crate::coverage::is_mark(mark)) {
+            return Err(PlanError::NoMark(mark.clone()));
+        }
+        let mut ids = std::collections::BTreeSet::new();
+        for action in &self.actions {
+            if !ids.insert(action.id) {
+                return Err(PlanError::SameId(action.id));
+            }
+            if let When::After(after) = &action.when {
+                peer(after.peer)?;
+                if !crate::coverage::is_point(&after.event) {
+                    return Err(PlanError::NoPoint(after.event.clone()));
+                }
+            }
+            action.act.peers().into_iter().try_for_each(peer)?;
+            if let Some(link) = action.act.link().filter(|link| *link >= self.links.len()) {
+                return Err(PlanError::NoLink(link));
+            }
+            if let Act::Both { docs: [a, b], .. } = &action.act
+                && self.partition(*a) != self.partition(*b)
+            {
+                return Err(PlanError::TwoPartitions(action.id));
+            }
+        }
+        if self.hangs_together() { Ok(()) } else { Err(PlanError::Core) }
+    }
+
+    /// Whether the peers that live on reach one another without the others: nothing less can converge.
+    fn hangs_together(&self) -> bool {
+        let lives = |peer: usize| self.bounds.core.is_empty() || self.bounds.core.contains(&peer);
+        let core: Vec<usize> = (0..self.peers.len()).filter(|peer| lives(*peer)).collect();
+        let mut reached = std::collections::BTreeSet::from_iter(core.first().copied());
+        let links = || self.links.iter().filter(|link| lives(link.from) && lives(link.to));
+        while let Some(next) =
+            links().find_map(|link| match (reached.contains(&link.from), reached.contains(&link.to)) {
+                (true, false) => Some(link.to),
+                (false, true) => Some(link.from),
+                (true, true) | (false, false) => None,
+            })
+        {
+            reached.insert(next);
+        }
+        reached.len() == core.len()
+    }
+
+    /// The number of the partition in which a document lives.
+    pub const fn partition(&self, doc: u32) -> u32 {
+        doc % (self.partitions + 1)
+    }
+}
+
+impl Act {
+    /// The peers that it names.
+    pub fn peers(&self) -> Vec<usize> {
+        match self {
+            Self::Create { peer, .. }
+            | Self::Insert { peer, .. }
+            | Self::Scribble { peer, .. }
+            | Self::Set { peer, .. }
+            | Self::Both { peer, .. }
+            | Self::Delete { peer, .. }
+            | Self::Import { peer, .. }
+            | Self::Open { peer, .. }
+            | Self::Close { peer, .. }
+            | Self::Hold { peer, .. }
+            | Self::Bodies { peer, .. }
+            | Self::Crash { peer, .. }
+            | Self::Stop { peer, .. }
+            | Self::Snapshot { peer }
+            | Self::Pause { peer, .. }
+            | Self::SlowStore { peer, .. }
+            | Self::FailStore { peer, .. }
+            | Self::Clock { peer, .. } => vec![*peer],
+            Self::Restart { peer, store: Disk::CloneOf(other), .. } => vec![*peer, *other],
+            Self::Restart { peer, .. } => vec![*peer],
+            Self::Partition { sides, .. } => sides.iter().flatten().copied().collect(),
+            Self::Dial { .. }
+            | Self::Hang { .. }
+            | Self::Reset { .. }
+            | Self::Clog { .. }
+            | Self::Quality { .. }
+            | Self::Split { .. }
+            | Self::Gather { .. }
+            | Self::Flap { .. }
+            | Self::Refuse { .. }
+            | Self::Unanswered { .. }
+            | Self::Tamper { .. } => Vec::new(),
+        }
+    }
+
+    /// The link that it names.
+    pub const fn link(&self) -> Option<usize> {
+        match self {
+            Self::Dial { link }
+            | Self::Hang { link }
+            | Self::Reset { link, .. }
+            | Self::Clog { link, .. }
+            | Self::Quality { link, .. }
+            | Self::Split { link, .. }
+            | Self::Gather { link, .. }
+            | Self::Flap { link, .. }
+            | Self::Refuse { link, .. }
+            | Self::Unanswered { link, .. }
+            | Self::Tamper { link, .. } => Some(*link),
+            Self::Create { .. }
+            | Self::Insert { .. }
+            | Self::Scribble { .. }
+            | Self::Set { .. }
+            | Self::Both { .. }
+            | Self::Delete { .. }
+            | Self::Import { .. }
+            | Self::Open { .. }
+            | Self::Close { .. }
+            | Self::Hold { .. }
+            | Self::Bodies { .. }
+            | Self::Partition { .. }
+            | Self::Crash { .. }
+            | Self::Stop { .. }
+            | Self::Snapshot { .. }
+            | Self::Restart { .. }
+            | Self::Pause { .. }
+            | Self::SlowStore { .. }
+            | Self::FailStore { .. }
+            | Self::Clock { .. } => None,
+        }
+    }
+
+    /// Whether it is a fault, and not work that users do.
+    pub const fn is_fault(&self) -> bool {
+        !matches!(
+            self,
+            Self::Create { .. }
+                | Self::Insert { .. }
+                | Self::Scribble { .. }
+                | Self::Set { .. }
+                | Self::Both { .. }
+                | Self::Delete { .. }
+                | Self::Import { .. }
+                | Self::Open { .. }
+                | Self::Close { .. }
+                | Self::Hold { .. }
+                | Self::Bodies { .. }
+                | Self::Dial { .. }
+                | Self::Snapshot { .. }
+        )
+    }
+}
