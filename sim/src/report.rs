@@ -68,7 +68,7 @@ pub struct Stats {
     pub checks: u64,
     /// Bytes that peers sent.
     pub bytes: u64,
-    /// Entries' signatures and handshakes that peers verified, as counted by entries and handshakes received.
+    /// Handshakes, and commits of others' entries, whose signatures peers verified.
     pub verifications: u64,
     /// Faults that took effect.
     pub faults: u64,

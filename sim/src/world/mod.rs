@@ -227,6 +227,8 @@ impl<'p> World<'p> {
 
     fn report(mut self) -> Report {
         self.stats.virtual_us = self.now_us;
+        let verified = |peer| self.count(peer, Point::EntryReceived) + self.count(peer, Point::Shaken);
+        self.stats.verifications = (0..self.nodes.len()).map(verified).sum();
         let mut marks: BTreeMap<String, u64> =
             self.marks.iter().map(|(mark, n)| (mark.name().to_owned(), *n)).collect();
         for (at, name) in POINTS.iter().enumerate() {

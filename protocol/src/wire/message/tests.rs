@@ -83,6 +83,12 @@ fn message() -> impl Strategy<Value = Message> {
             root
         }),
         gone,
+        (log_ref(), 0..=SEQ_MAX, any::<[u8; 32]>(), 0..=SEQ_MAX).prop_map(|(log, seq, h, from)| Message::BranchWant {
+            log,
+            seq,
+            h,
+            from
+        }),
         (log_ref(), 0..=SEQ_MAX, any::<[u8; 32]>()).prop_map(|(log, seq, h)| Message::ForkHint { log, seq, h }),
         any::<u64>().prop_map(|nonce| Message::Ping { nonce }),
         any::<u64>().prop_map(|nonce| Message::Pong { nonce }),

@@ -6,6 +6,7 @@
 
 mod claims;
 mod client;
+mod clone;
 mod cost;
 mod crash;
 mod hostile;
@@ -31,6 +32,7 @@ const PROOFS: &[(&str, Proof)] = &[
     ("traces", traces::prove),
     ("cost", cost::prove),
     ("crash", crash::prove),
+    ("clone", clone::prove),
     ("sim-core", sim_core::prove),
     ("spec", spec::prove),
     ("hostile", hostile::prove),
