@@ -412,7 +412,7 @@ pub enum Act {
     Quality {
         /// The link's number.
         link: usize,
-        /// See [`Link::latency_us`].
+        /// As in a link, in microseconds.
         latency_us: u64,
         /// See [`Link::jitter_us`].
         #[serde(default)]

@@ -1,7 +1,7 @@
 //! Scenarios: what happens to a few peers, as people write it down, in TOML.
 //!
 //! A scenario names a topology, workloads, faults and what must hold. [`parse`] reads one and points at the line and
-//! the key of whatever is wrong; [`Scenario::expand`] draws a [`Plan`](crate::plan::Plan) from it and a seed; [`schema`] is its JSON Schema, for
+//! the key of whatever is wrong; [`Scenario::expand`] draws a [`Plan`](crate::plan::Plan) from it and a seed; [`schema()`] is its JSON Schema, for
 //! editors. The same files serve every lane: one that cannot do what a file asks says so and drops nothing in silence
 //! (`scenarios/README.md`).
 
