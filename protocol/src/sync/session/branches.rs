@@ -198,8 +198,11 @@ impl Session {
         Ok(())
     }
 
-    fn serve_branch(&mut self, catalog: &dyn Catalog) {
-        if self.branches.serving.is_some() {
+    /// Has the next run read that the peer asked for, unless one still waits for the link: a peer that asks for the
+    /// histories of many logs and does not read costs the memory of one run.
+    pub(super) fn serve_branch(&mut self, catalog: &dyn Catalog) {
+        let waits = |message: &Message| matches!(message, Message::BranchRun { .. });
+        if self.branches.serving.is_some() || self.built.iter().any(waits) {
             return;
         }
         let Some((id, ((seq, h), from))) = self.branches.queued.pop_first() else { return };

@@ -453,6 +453,28 @@ fn a_peer_of_another_space_learns_nothing() {
     assert_eq!(session.tokens.values().next(), Some(&SPACE));
 }
 
+#[test]
+fn histories_are_read_one_by_one_as_the_link_takes_them() {
+    let (store, mut session) = met();
+    let view = View(&store, 1);
+    let want = |handle| Message::BranchWant { log: LogRef::Mine(handle), seq: 3, h: [1; 32], from: 0 };
+    let logs = Message::Logs { space: 0, ids: store.ids[..8].to_vec() };
+    let messages: Vec<_> = core::iter::once(logs).chain((0..8).map(want)).map(|message| (0, message)).collect();
+    session.handle_frame_bytes(&view, &frames(&messages)).unwrap();
+    let mut reads = 0;
+    for sent in 0..8 {
+        while let Some(action) = session.poll_action() {
+            assert!(matches!(action, Action::ReadBranch { .. }), "{action:?}");
+            reads += 1;
+            let run = Run { start: 1, h_prev: [0; 32], entries: vec![vec![7; 100].into()], signature: [0; 64] };
+            session.handle_branch(&view, Some(run));
+        }
+        assert_eq!(reads, sent + 1, "nothing is read while a run waits for the link");
+        assert!(session.poll_transmit(&view, &mut Vec::new(), 65_519));
+    }
+    assert_eq!(session.poll_action(), None);
+}
+
 proptest! {
     #[test]
     fn arbitrary_plaintext_never_panics(bytes: Vec<u8>) {

@@ -138,6 +138,9 @@ impl Session {
             return Some(Message::Logs { space: space.index, ids });
         }
         if let Some(message) = self.built.pop_front() {
+            if matches!(message, Message::BranchRun { .. }) {
+                self.serve_branch(catalog);
+            }
             return Some(message);
         }
         if let Some(nonce) = self.pong_due.take() {
