@@ -70,15 +70,16 @@ impl Shelf {
         };
         let Some(state) = self.docs.get_mut(&doc) else { return false };
         let at = state.parts.get(&last).map(|part| part.at);
-        let Some((updates, at)) = state.restated(ledger, own, peer).zip(at) else {
-            // Tried again when the document grows.
+        let restated = state.restated(ledger, own, peer).zip(at);
+        let said = restated.as_ref().is_some_and(|(updates, _)| !updates.is_empty());
+        let done = restated.is_some_and(|(updates, at)| {
+            updates.into_iter().all(|update| self.append_restated(ledger, doc, update, &at, peer, &mut batch))
+        });
+        if !done {
+            // Not noted as said, so tried again when the document grows.
             self.owing.insert(doc);
             ledger.submit(batch);
             return false;
-        };
-        let mut said = !updates.is_empty();
-        for update in updates {
-            said &= self.append_restated(ledger, doc, update, &at, peer, &mut batch);
         }
         for entry in own {
             let upto = ledger.restated.entry((doc, entry.log)).or_default();
