@@ -4,7 +4,7 @@
 //! `planted MAX DIR [ID]` prints `ID REGION SEEDS ORACLE TEXT`, tabs between, and leaves `DIR/ID.json`;
 //! `planted --replay DIR ID` runs that plan with the bug and without, and prints `ID ORACLE ORACLE`, `-` for none.
 
-use std::io::{Result, Write};
+use std::io::Result;
 
 #[cfg(planted)]
 mod with {
@@ -79,6 +79,7 @@ fn main() -> Result<()> {
 
 #[cfg(not(planted))]
 fn main() -> Result<()> {
+    use std::io::Write;
     writeln!(std::io::stderr(), "build it with RUSTC_WORKSPACE_WRAPPER=tools/planted.sh")?;
     std::process::exit(2)
 }
