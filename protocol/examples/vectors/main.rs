@@ -11,7 +11,7 @@ use cosmicsync_protocol::connection::{Handshake, Opening};
 use cosmicsync_protocol::document::{TextPaths, Value as DocValue, encode_new};
 use cosmicsync_protocol::entropy::Entropy;
 use cosmicsync_protocol::identity::{did_key, log_id, partition_token, peer_id, space_token};
-use cosmicsync_protocol::ids::{Incarnation, LogId};
+use cosmicsync_protocol::ids::{EpochId, Incarnation, LogId};
 use cosmicsync_protocol::log::chain::section_hash;
 use cosmicsync_protocol::log::{Codec, EntryKind, EntryReader, Head, Header, KeyRef, Lane};
 use cosmicsync_protocol::sealed::EpochKey;
@@ -212,12 +212,14 @@ fn control(sample: &Sample) -> Value {
         ("log_open", sample.log_open(&log, sample.main())),
         ("partition", Record::Partition { name: "photos".into() }),
         ("space_name", Record::SpaceName { name: "família".into() }),
+        ("epoch_want", Record::EpochWant { epoch: EpochId([4; 16]) }),
         ("unknown", Record::Unknown { kind: 99, body: Bytes::from_static(b"of a later version") }),
     ];
     let one = |(name, record): &(&str, Record)| {
         let mut vector = json!({ "record": name, "list": hex(encode_records(core::slice::from_ref(record))) });
         match record {
             Record::Partition { name } | Record::SpaceName { name } => vector["name"] = json!(name),
+            Record::EpochWant { epoch } => vector["epoch"] = json!(hex(epoch)),
             Record::Unknown { kind, body } => {
                 vector["kind"] = json!(kind);
                 vector["body"] = json!(hex(body));

@@ -250,6 +250,7 @@ impl Endpoint {
     /// What every input ends with: reads that were made possible are asked for, failures are told.
     fn settle(&mut self) {
         self.ledger.poll_unread();
+        self.ledger.poll_epochs();
         self.ledger.poll_survey();
         for log in core::mem::take(&mut self.ledger.retired) {
             self.events.push_back(Event::Retired { log });

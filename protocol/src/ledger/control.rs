@@ -2,25 +2,22 @@
 
 use super::append::LOG_OPEN_CONTEXT;
 use super::book::Owner;
-use super::rows::{PartNo, device_key, epoch_key, key, part_key, put, space_key};
+use super::rows::{PartNo, device_key, key, part_key, put, space_key};
 use super::{Batch, Effect, Ledger};
 use crate::identity::{
     Credential, DevicePublic, RecoveryKey, SpaceGenesis, UserKey, VerifiedCredential, partition_id, partition_token,
 };
-use crate::ids::{DeviceId, EpochId, PartitionId, SpaceId, UserId};
+use crate::ids::{DeviceId, PartitionId, SpaceId, UserId};
 use crate::ledger::me::Membership;
 use crate::log::card::LogCard;
 use crate::log::write::SealError;
-use crate::sealed::{EpochKey, InviteError, KeyEpoch, MintError};
+use crate::sealed::{InviteError, MintError};
 use crate::space::record::{NAME_BYTES_MAX, Record};
-use crate::space::{CONTROL, Epoch, MAIN, Partition, Space};
+use crate::space::{CONTROL, MAIN, Partition, Space};
 use crate::storage::Table;
 use crate::sync::SpaceNo;
 use crate::wire::codec::{Reader, Write};
 use bytes::Bytes;
-
-/// Most keys of epochs that a space keeps without knowing yet whether to trust their author.
-const UNTRUSTED_EPOCHS_MAX: usize = 1024;
 
 /// Most partitions of a space that are known here. They stay in memory, and a name takes few bytes to say.
 const PARTITIONS_MAX: usize = 32_768;
@@ -129,25 +126,6 @@ impl Ledger {
         Ok(no)
     }
 
-    /// Mints an epoch for all devices of the space and returns its record, to be appended.
-    pub(crate) fn mint_epoch(&mut self, no: SpaceNo, batch: &mut Batch) -> Result<Vec<u8>, SpaceError> {
-        let epoch_key = EpochKey::generate(&mut self.entropy);
-        let space = &self.spaces[no.0 as usize];
-        let recipients: Vec<_> = space.devices.values().map(|device| device.hpke).collect();
-        let previous = space.current_epoch();
-        let generation = previous.map_or(0, |(_, epoch)| epoch.generation.saturating_add(1));
-        let record = KeyEpoch::mint(
-            &space.id,
-            &epoch_key,
-            previous.map(|(_, epoch)| &epoch.key),
-            generation,
-            &recipients,
-            &mut self.entropy,
-        )?;
-        self.know_epoch(no, epoch_key, generation, true, batch);
-        Ok(record.encode())
-    }
-
     /// The devices of a user that any space here names.
     pub(crate) fn user_devices(&self, user: UserId) -> Vec<VerifiedCredential> {
         self.credentials.values().filter(|credential| credential.user() == user).cloned().collect()
@@ -205,58 +183,6 @@ impl Ledger {
         let row = key(&[&device_key(&device.device), &space.0.to_be_bytes()]);
         batch.ops.push(put(Table::Meta, row, credential.encode()));
         self.credentials.insert(device.device, credential.clone());
-    }
-
-    fn know_epoch(
-        &mut self,
-        space: SpaceNo,
-        epoch_key_secret: EpochKey,
-        generation: u32,
-        trusted: bool,
-        batch: &mut Batch,
-    ) {
-        let id = epoch_key_secret.id();
-        let mut row = vec![u8::from(trusted)];
-        row.varint(u64::from(generation));
-        row.raw(epoch_key_secret.as_bytes());
-        batch.ops.push(put(Table::Secret, epoch_key(space, &id), row));
-        self.spaces[space.0 as usize].epochs.insert(id, Epoch::new(epoch_key_secret, generation, trusted));
-    }
-
-    /// Takes the epoch key out of a KeyEpoch record, if a box in it is for this device. The key can open entries at
-    /// once; it seals nothing before an entry by a trusted author confirms it.
-    pub(super) fn learn_epoch(&mut self, space: SpaceNo, record: &[u8], batch: &mut Batch) -> bool {
-        let Ok(record) = KeyEpoch::decode(record) else { return false };
-        let state = self.space(space);
-        let untrusted = state.epochs.values().filter(|epoch| !epoch.trusted).count();
-        let known = state.epochs.get(&record.epoch).map(|epoch| epoch.key.clone());
-        if known.is_none() && untrusted >= UNTRUSTED_EPOCHS_MAX {
-            return false;
-        }
-        let mut learned = false;
-        let epoch_key = match known {
-            Some(epoch_key) => epoch_key,
-            None => {
-                let Some(epoch_key) = record.open(&state.id, &self.me.keys) else { return false };
-                self.know_epoch(space, epoch_key.clone(), record.generation, false, batch);
-                learned = true;
-                epoch_key
-            }
-        };
-        if let Some(previous) = record.open_previous(&self.space(space).id, &epoch_key)
-            && !self.space(space).epochs.contains_key(&previous.id())
-        {
-            self.know_epoch(space, previous, record.generation.saturating_sub(1), false, batch);
-            learned = true;
-        }
-        learned
-    }
-
-    /// Marks an epoch as one that new entries may be sealed under.
-    pub(super) fn trust_epoch(&mut self, space: SpaceNo, id: &EpochId, batch: &mut Batch) {
-        let Some(epoch) = self.space(space).epochs.get(id).filter(|epoch| !epoch.trusted) else { return };
-        let (epoch_key, generation) = (epoch.key.clone(), epoch.generation);
-        self.know_epoch(space, epoch_key, generation, true, batch);
     }
 
     /// Who wrote a control log, by the LogOpen in its first entry: a device that a member's credential names.
@@ -318,6 +244,7 @@ impl Ledger {
                 Record::LogOpen { card, partition, device, signature } if *device == author => {
                     self.apply_log_open(space, author, card, *partition, signature, batch);
                 }
+                Record::EpochWant { epoch } => self.owe_epoch(space, *epoch, author),
                 Record::Device { .. } | Record::LogOpen { .. } | Record::Unknown { .. } => {}
             }
         }

@@ -9,6 +9,7 @@ mod append;
 pub(crate) mod book;
 mod catalog;
 mod control;
+mod epochs;
 pub(crate) mod forks;
 mod join;
 mod me;
@@ -46,6 +47,7 @@ use crate::time::Now;
 use book::{Book, Progress};
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
+use epochs::Epochs;
 use forks::{Survey, SurveyStep};
 use recent::Recent;
 use rows::{IndexRow, bodies_row, delete, doc_key, encode_cursor, peer_key, put};
@@ -172,6 +174,7 @@ pub(crate) struct Ledger {
     reading: BTreeSet<LogNo>,
     /// Logs of which unread entries are to be asked for.
     waking: BTreeSet<LogNo>,
+    epochs: Epochs,
     /// How many logs were given up because a device said that there is more of them.
     words: BTreeMap<DeviceId, u32>,
     /// What tells the histories of forked logs apart.

@@ -7,6 +7,7 @@
 use super::recent::Held;
 use super::rows::{DocRef, EntryRef, IndexRow, PartNo, entry_key, listing_key, log_key, put};
 use super::{Batch, Ledger, Work};
+use crate::ids::EpochId;
 use crate::log::Codec;
 use crate::log::entry::FLAG_OPEN;
 use crate::log::header::{EntryKind, Header, KeyRef};
@@ -44,11 +45,8 @@ impl Ledger {
     pub(super) fn read_entries(&mut self, no: LogNo, fresh: &[(EntryRef, Held)], batch: &mut Batch) {
         let (space, control) = (self.book.log(no).space, self.book.log(no).control);
         if control {
-            // A later record may hold the key that opens the key before an earlier one: until nothing new is learned.
-            let records: Vec<_> = fresh.iter().filter_map(|(_, held)| held.entry.open_section()).collect();
-            while records.iter().filter(|record| self.learn_epoch(space, record, batch)).count() > 0 {
-                self.woken = true;
-            }
+            let records = fresh.iter().filter_map(|(_, held)| held.entry.open_section()).map(AsRef::as_ref).collect();
+            self.woken |= self.learn_epochs(space, records, batch);
         }
         let mut docs = Vec::new();
         for (at, held) in fresh {
@@ -142,14 +140,16 @@ impl Ledger {
         match self.is_admitted(at.log) {
             Some(true) => {}
             Some(false) => return Reading::Done,
-            None => return Reading::Blocked,
+            None => return self.blocked_by(at.log, self.book.log(at.log).card.epoch),
         }
         let log = self.book.log(at.log);
         let (space, control, owner, id) = (log.space, log.control, log.owner, log.id);
         let entry = &held.entry;
         let reader = EntryReader::new(entry, self.place(at, &held.h_prev));
         let epoch_id = reader.epoch();
-        let Some(epoch) = self.spaces[space.0 as usize].epochs.get(&epoch_id) else { return Reading::Blocked };
+        let Some(epoch) = self.spaces[space.0 as usize].epochs.get(&epoch_id) else {
+            return self.blocked_by(at.log, epoch_id);
+        };
         let header = reader.open_header(&epoch.header_key, &mut self.codec);
         // An author who holds the key and writes what does not open harms only this entry: it says nothing.
         let Ok(header) = header else { return Reading::Done };
@@ -189,6 +189,16 @@ impl Ledger {
             | EntryKind::Blob => {}
         }
         Reading::Done
+    }
+
+    /// A log's entries wait for a key. It is asked for where somebody is known to write there, or control itself waits.
+    fn blocked_by(&mut self, no: LogNo, epoch: EpochId) -> Reading {
+        let log = self.book.log(no);
+        let (space, owner) = (log.space, log.owner.map(|owner| owner.device));
+        if owner.is_some() || log.control {
+            self.lack_epoch(space, epoch, owner);
+        }
+        Reading::Blocked
     }
 
     /// Whether a log's card was admitted by its epoch. `None` while that epoch's key is not known.

@@ -7,8 +7,8 @@ use super::book::{Book, Log};
 use super::me::Me;
 use super::recent::Recent;
 use super::rows::{
-    self, META_BODIES, META_DEVICE, META_INCARNATION, META_RESTATED, SECRET_EPOCH, SECRET_IDENTITY, SECRET_INVITE,
-    SECRET_LOG, put,
+    self, META_BODIES, META_DEVICE, META_GIVEN, META_INCARNATION, META_RESTATED, META_WANTED, SECRET_EPOCH,
+    SECRET_IDENTITY, SECRET_INVITE, SECRET_LOG, put,
 };
 use super::store_queue::StoreQueue;
 use super::{Batch, Invited, Ledger, PartNo};
@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::endpoint::Endpoint;
 use crate::entropy::Entropy;
 use crate::identity::{Credential, DeviceKeys, SpaceGenesis, partition_token};
-use crate::ids::{DeviceId, Incarnation, LogId, PartitionId};
+use crate::ids::{DeviceId, EpochId, Incarnation, LogId, PartitionId};
 use crate::ledger::rows::scan_on;
 use crate::log::Codec;
 use crate::log::EntryBuilder;
@@ -177,6 +177,7 @@ impl Ledger {
             unread: BTreeSet::new(),
             reading: BTreeSet::new(),
             waking: BTreeSet::new(),
+            epochs: super::epochs::Epochs::default(),
             words: BTreeMap::new(),
             survey: super::forks::Survey::default(),
             judged: false,
@@ -226,6 +227,13 @@ impl Ledger {
         } else if row_key.starts_with(META_RESTATED) {
             let (doc, log, seq) = rows::decode_restated(row_key, row)?;
             self.restated.insert((doc, log), seq);
+        } else if let Some(rest) = row_key.strip_prefix(META_WANTED) {
+            let (space, epoch, _) = restore_epoch(rest)?;
+            let owner = if row.is_empty() { None } else { Some(DeviceId(Reader::new(row).array()?)) };
+            self.epochs.restore_wanted(space, epoch, owner);
+        } else if let Some(rest) = row_key.strip_prefix(META_GIVEN) {
+            let (space, epoch, mut reader) = restore_epoch(rest)?;
+            self.epochs.restore_given(space, epoch, DeviceId(reader.array()?));
         }
         Ok(())
     }
@@ -314,6 +322,11 @@ impl Ledger {
         let unread: Vec<_> = self.book.iter().filter(|log| log.durable.unread().is_some()).map(|log| log.no).collect();
         self.unread.extend(unread);
     }
+}
+
+fn restore_epoch(rest: &[u8]) -> Result<(SpaceNo, EpochId, Reader<'_>), CodecError> {
+    let mut reader = Reader::new(rest);
+    Ok((SpaceNo(u32::from_be_bytes(reader.array()?)), EpochId(reader.array()?), reader))
 }
 
 fn restore_device_row(row_key: &[u8]) -> Result<(DeviceId, SpaceNo), CodecError> {

@@ -48,6 +48,8 @@ pub(crate) const SECRET_LOG: &[u8] = b"log/";
 pub(crate) const SECRET_INVITE: &[u8] = b"invite/";
 pub(crate) const META_DEVICE: &[u8] = b"device/";
 pub(crate) const META_BODIES: &[u8] = b"bodies/";
+pub(crate) const META_WANTED: &[u8] = b"wanted/";
+pub(crate) const META_GIVEN: &[u8] = b"given/";
 
 pub(crate) const META_RESTATED: &[u8] = b"restated/";
 
@@ -134,6 +136,16 @@ pub(crate) fn entry_seq(key: &[u8]) -> Result<u64, CodecError> {
 
 pub(crate) fn epoch_key(space: SpaceNo, epoch: &EpochId) -> Bytes {
     key(&[SECRET_EPOCH, &space.0.to_be_bytes(), epoch.as_ref()])
+}
+
+/// Key of the row that says that this store asked for an epoch's key.
+pub(crate) fn wanted_key(space: SpaceNo, epoch: &EpochId) -> Bytes {
+    key(&[META_WANTED, &space.0.to_be_bytes(), epoch.as_ref()])
+}
+
+/// Key of the row that says that this store boxed an epoch's key to a device that had asked for it.
+pub(crate) fn given_key(space: SpaceNo, epoch: &EpochId, device: &DeviceId) -> Bytes {
+    key(&[META_GIVEN, &space.0.to_be_bytes(), epoch.as_ref(), device.as_ref()])
 }
 
 pub(crate) fn log_secret_key(log: &LogId) -> Bytes {

@@ -3,7 +3,7 @@
 //! A control entry carries a list of records, sealed under the epoch's records key. Records are statements, not
 //! commands: what they add up to is a pure function of their set (`spec/access.md`). This file only encodes them.
 
-use crate::ids::{DeviceId, PartitionId};
+use crate::ids::{DeviceId, EpochId, PartitionId};
 use crate::wire::codec::{CodecError, Reader, Write};
 use bytes::Bytes;
 
@@ -42,6 +42,11 @@ pub enum Record {
     SpaceName {
         /// At most [`NAME_BYTES_MAX`] bytes.
         name: String,
+    },
+    /// The device that says this holds entries that it cannot open: it asks for the key of their epoch.
+    EpochWant {
+        /// Which.
+        epoch: EpochId,
     },
     /// A record of a kind that this version does not know. Kept as it is, and ignored.
     Unknown {
@@ -103,6 +108,10 @@ impl Record {
                 body.raw(name.as_bytes());
                 4
             }
+            Self::EpochWant { epoch } => {
+                body.raw(epoch.as_ref());
+                5
+            }
             Self::Unknown { kind, body: rest } => {
                 body.raw(rest);
                 *kind
@@ -124,6 +133,7 @@ impl Record {
             },
             3 => Self::Partition { name: name(reader.take_rest())? },
             4 => Self::SpaceName { name: name(reader.take_rest())? },
+            5 => Self::EpochWant { epoch: EpochId(reader.array()?) },
             kind => Self::Unknown { kind, body: Bytes::copy_from_slice(reader.take_rest()) },
         };
         reader.finish()?;
@@ -155,6 +165,7 @@ mod tests {
             },
             Record::Partition { name: "main".into() },
             Record::SpaceName { name: "família".into() },
+            Record::EpochWant { epoch: EpochId([4; 16]) },
             Record::Unknown { kind: 99, body: Bytes::from_static(b"later") },
         ];
         assert_eq!(decode_records(&encode_records(&records)), Ok(records));

@@ -9,7 +9,7 @@ from .codec import Reader, Refused, need, prefixed, varint
 from .identity import Credential
 from .log import Card
 
-DEVICE, LOG_OPEN, PARTITION, SPACE_NAME = 1, 2, 3, 4
+DEVICE, LOG_OPEN, PARTITION, SPACE_NAME, EPOCH_WANT = 1, 2, 3, 4, 5
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,17 @@ class Named:
 
 
 @dataclass(frozen=True)
+class EpochWant:
+    epoch: bytes
+
+
+@dataclass(frozen=True)
 class Unknown:
     kind: int
     body: bytes
 
 
-Record = Device | LogOpen | Named | Unknown
+Record = Device | LogOpen | Named | EpochWant | Unknown
 
 
 def log_open_message(log: bytes) -> bytes:
@@ -82,6 +87,9 @@ def _record(kind: int, body: bytes) -> Record:
     if kind in (PARTITION, SPACE_NAME):
         need(len(body) <= 255, "a name is too long")
         return Named(kind, _utf8(body))
+    if kind == EPOCH_WANT:
+        need(len(body) == 16, "an epoch id has 16 bytes")
+        return EpochWant(body)
     return Unknown(kind, body)
 
 

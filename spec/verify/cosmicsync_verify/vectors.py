@@ -351,6 +351,9 @@ def _record(vector: dict, files: Files) -> None:
         case control.Named(kind, name):
             same(vector["record"], {control.PARTITION: "partition", control.SPACE_NAME: "space_name"}[kind], "record")
             same(name, vector["name"], "name")
+        case control.EpochWant(epoch):
+            same(vector["record"], "epoch_want", "record")
+            same(vector["epoch"], epoch.hex(), "epoch")
         case control.Unknown(kind, body):
             same(vector["record"], "unknown", "record")
             same((kind, body), (vector["kind"], raw(vector["body"])), "kind and body")

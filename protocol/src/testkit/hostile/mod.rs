@@ -19,7 +19,7 @@ use crate::log::forge::{ForgedSeal, forge};
 use crate::log::{
     Codec, EntryBuilder, EntryKind, EpochKeys, Head, Header, Item, KeyRef, Lane, LogCard, Place, Plain, chain,
 };
-use crate::sealed::EpochKey;
+use crate::sealed::{EpochKey, KeyEpoch};
 use crate::space::record::{Record, encode_records};
 use crate::space::{CONTROL, MAIN};
 use crate::sync::{Cursor, Follow, SpaceNo};
@@ -56,6 +56,12 @@ struct EpochSecrets {
     header: Zeroizing<[u8; 32]>,
     key_box: Zeroizing<[u8; 32]>,
     records: Zeroizing<[u8; 32]>,
+}
+
+impl EpochSecrets {
+    fn of(key: EpochKey) -> Self {
+        Self { header: key.header_key(), key_box: key.key_box_key(), records: key.records_key(), key }
+    }
 }
 
 impl core::fmt::Debug for EpochSecrets {
@@ -112,12 +118,7 @@ impl Member {
             space: space.id,
             token: space.token,
             epoch_id: *epoch_id,
-            epoch: EpochSecrets {
-                header: key.header_key(),
-                key_box: key.key_box_key(),
-                records: key.records_key(),
-                key,
-            },
+            epoch: EpochSecrets::of(key),
             incarnation: ledger.incarnation,
             entropy: Entropy::new([seed; 32]),
             builder: EntryBuilder::new(),
@@ -232,6 +233,19 @@ impl Member {
         let sealed = forge(&log.place(), None, false, nonce, &sections).expect("an entry in limits");
         (log.seq, log.h) = (log.seq + 1, sealed.h);
         sealed.bytes
+    }
+
+    /// Mints an epoch, boxed to the devices of `peers` alone, and seals under it from now on. Returns its record.
+    ///
+    /// # Panics
+    /// When the record cannot be made.
+    pub fn mint_for(&mut self, peers: &[&Peer], generation: u32) -> Vec<u8> {
+        let key = EpochKey::generate(&mut self.entropy);
+        let recipients: Vec<_> = peers.iter().map(|peer| peer.endpoint.ledger().me.keys.public().hpke).collect();
+        let record = KeyEpoch::mint(&self.space, &key, None, generation, &recipients, &mut self.entropy);
+        self.epoch_id = key.id();
+        self.epoch = EpochSecrets::of(key);
+        record.expect("few recipients with keys in order").encode()
     }
 
     /// Signs a head of an own log, true or not.

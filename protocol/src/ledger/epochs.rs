@@ -1,0 +1,225 @@
+//! Epochs: minting and learning their keys, and asking for those that were not given.
+//!
+//! Whoever mints an epoch boxes its key to the devices that it knows of, or that it cares to name. A device that holds
+//! entries of a known author and cannot open them for want of a key says so in control; every device that reads this and
+//! holds the key boxes it to the one that asked, once (`docs/decisions`, the ADR on keys that were not given).
+
+use super::control::SpaceError;
+use super::rows::{delete, epoch_key, given_key, put, wanted_key};
+use super::{Batch, Ledger};
+use crate::ids::{DeviceId, EpochId};
+use crate::sealed::{EpochKey, KeyEpoch};
+use crate::space::Epoch;
+use crate::space::record::Record;
+use crate::storage::Table;
+use crate::sync::SpaceNo;
+use crate::wire::codec::Write;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Most keys of epochs that a space keeps without knowing yet whether to trust their author. Beyond them only those are
+/// taken that entries of a known author wait for; each of these pushes another out.
+const UNTRUSTED_MAX: usize = 1024;
+/// How many generations an epoch may be ahead of all that are trusted, to be trusted itself. Without a limit, one epoch of
+/// the last generation could never be followed by another.
+const LEAP_MAX: u32 = 65_536;
+/// Most keys that are asked for at a time, of those that one device writes under.
+const WANTED_MAX: usize = 8;
+/// How often records that came together are gone through, for keys that open the keys before them.
+const PASSES_MAX: usize = 4;
+
+/// Keys that were asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Epochs {
+    /// Keys that this store asked for, and who writes under them, where that is known.
+    wanted: BTreeMap<(SpaceNo, EpochId), Option<DeviceId>>,
+    /// To be asked for.
+    lacking: BTreeMap<(SpaceNo, EpochId), Option<DeviceId>>,
+    /// What this store boxed to whom, having been asked.
+    given: BTreeSet<(SpaceNo, EpochId, DeviceId)>,
+    /// To be boxed.
+    owed: BTreeMap<(SpaceNo, EpochId), BTreeSet<DeviceId>>,
+}
+
+impl Epochs {
+    fn is_lacking(&self, space: SpaceNo, epoch: EpochId) -> bool {
+        self.wanted.contains_key(&(space, epoch)) || self.lacking.contains_key(&(space, epoch))
+    }
+
+    pub(super) fn restore_wanted(&mut self, space: SpaceNo, epoch: EpochId, owner: Option<DeviceId>) {
+        self.wanted.insert((space, epoch), owner);
+    }
+
+    pub(super) fn restore_given(&mut self, space: SpaceNo, epoch: EpochId, device: DeviceId) {
+        self.given.insert((space, epoch, device));
+    }
+}
+
+impl Ledger {
+    /// Mints an epoch for all devices of the space and returns its record, to be appended.
+    pub(crate) fn mint_epoch(&mut self, no: SpaceNo, batch: &mut Batch) -> Result<Vec<u8>, SpaceError> {
+        let epoch_key = EpochKey::generate(&mut self.entropy);
+        let space = &self.spaces[no.0 as usize];
+        let recipients: Vec<_> = space.devices.values().map(|device| device.hpke).collect();
+        let previous = space.current_epoch();
+        let generation = previous.map_or(0, |(_, epoch)| epoch.generation.saturating_add(1));
+        let record = KeyEpoch::mint(
+            &space.id,
+            &epoch_key,
+            previous.map(|(_, epoch)| &epoch.key),
+            generation,
+            &recipients,
+            &mut self.entropy,
+        )?;
+        self.know_epoch(no, epoch_key, generation, true, batch);
+        Ok(record.encode())
+    }
+
+    fn know_epoch(
+        &mut self,
+        space: SpaceNo,
+        epoch_key_secret: EpochKey,
+        generation: u32,
+        trusted: bool,
+        batch: &mut Batch,
+    ) {
+        let id = epoch_key_secret.id();
+        if !trusted {
+            self.make_room(space, batch);
+        }
+        if self.epochs.wanted.remove(&(space, id)).is_some() {
+            batch.ops.push(delete(Table::Meta, wanted_key(space, &id)));
+        }
+        let mut row = vec![u8::from(trusted)];
+        row.varint(u64::from(generation));
+        row.raw(epoch_key_secret.as_bytes());
+        batch.ops.push(put(Table::Secret, epoch_key(space, &id), row));
+        self.spaces[space.0 as usize].epochs.insert(id, Epoch::new(epoch_key_secret, generation, trusted));
+    }
+
+    /// Takes the epoch key out of a KeyEpoch record, if a box in it is for this device. The key can open entries at
+    /// once; it seals nothing before an entry by a trusted author confirms it.
+    fn learn_epoch(&mut self, space: SpaceNo, record: &[u8], batch: &mut Batch) -> bool {
+        let Ok(record) = KeyEpoch::decode(record) else { return false };
+        let state = self.space(space);
+        let known = state.epochs.get(&record.epoch).map(|epoch| epoch.key.clone());
+        let untrusted = state.epochs.values().filter(|epoch| !epoch.trusted).count();
+        if known.is_none() && untrusted >= UNTRUSTED_MAX && !self.epochs.is_lacking(space, record.epoch) {
+            return false;
+        }
+        let mut learned = false;
+        let epoch_key = match known {
+            Some(epoch_key) => epoch_key,
+            None => {
+                let Some(epoch_key) = record.open(&state.id, &self.me.keys) else { return false };
+                self.know_epoch(space, epoch_key.clone(), record.generation, false, batch);
+                learned = true;
+                epoch_key
+            }
+        };
+        if let Some(previous) = record.open_previous(&self.space(space).id, &epoch_key)
+            && !self.space(space).epochs.contains_key(&previous.id())
+            && (untrusted < UNTRUSTED_MAX || self.epochs.is_lacking(space, previous.id()))
+        {
+            self.know_epoch(space, previous, record.generation.saturating_sub(1), false, batch);
+            learned = true;
+        }
+        learned
+    }
+
+    /// Marks an epoch as one that new entries may be sealed under, unless it is too far ahead of all others.
+    pub(super) fn trust_epoch(&mut self, space: SpaceNo, id: &EpochId, batch: &mut Batch) {
+        let state = self.space(space);
+        let Some(epoch) = state.epochs.get(id).filter(|epoch| !epoch.trusted) else { return };
+        let leap = state.current_epoch().map(|(_, current)| current.generation.saturating_add(LEAP_MAX));
+        if leap.is_some_and(|leap| epoch.generation > leap) {
+            return;
+        }
+        let (epoch_key, generation) = (epoch.key.clone(), epoch.generation);
+        self.know_epoch(space, epoch_key, generation, true, batch);
+    }
+
+    /// Takes what keys it can out of KeyEpoch records that came together. Returns whether it learned any.
+    pub(super) fn learn_epochs(&mut self, space: SpaceNo, records: Vec<&[u8]>, batch: &mut Batch) -> bool {
+        let mut left = records;
+        for pass in 0..PASSES_MAX {
+            let before = left.len();
+            // The last first: each holds the key before it.
+            left = left.into_iter().rev().filter(|record| !self.learn_epoch(space, record, batch)).collect();
+            left.reverse();
+            if left.len() == before {
+                return pass > 0;
+            }
+        }
+        true
+    }
+
+    /// Makes room for one more key that is not trusted yet.
+    fn make_room(&mut self, space: SpaceNo, batch: &mut Batch) {
+        let epochs = &mut self.spaces[space.0 as usize].epochs;
+        let untrusted = || epochs.iter().filter(|(_, epoch)| !epoch.trusted).map(|(id, _)| *id);
+        if untrusted().count() >= UNTRUSTED_MAX
+            && let Some(id) = untrusted().next()
+        {
+            epochs.remove(&id);
+            batch.ops.push(delete(Table::Secret, epoch_key(space, &id)));
+        }
+    }
+
+    /// Notes that entries of `owner` cannot be opened for want of an epoch's key, to ask for it.
+    pub(super) fn lack_epoch(&mut self, space: SpaceNo, epoch: EpochId, owner: Option<DeviceId>) {
+        // Without a key to write under nothing can be said; whoever joins is given one.
+        if self.space(space).current_epoch().is_none() {
+            return;
+        }
+        let Epochs { wanted, lacking, .. } = &mut self.epochs;
+        let of_owner = |(at, who): &(&(SpaceNo, EpochId), &Option<DeviceId>)| at.0 == space && **who == owner;
+        let asked = wanted.iter().chain(lacking.iter()).filter(of_owner).count();
+        if !wanted.contains_key(&(space, epoch)) && asked < WANTED_MAX {
+            // It may have been passed over for want of room: what waits is read once more.
+            self.woken |= lacking.insert((space, epoch), owner).is_none();
+        }
+    }
+
+    /// Notes that a device asks for a key, to box it if it is here.
+    pub(super) fn owe_epoch(&mut self, space: SpaceNo, epoch: EpochId, device: DeviceId) {
+        let is_held = self.space(space).epochs.contains_key(&epoch);
+        if is_held && device != self.me.keys.device_id() && self.epochs.given.insert((space, epoch, device)) {
+            self.epochs.owed.entry((space, epoch)).or_default().insert(device);
+        }
+    }
+
+    /// Asks for keys that are lacking, and boxes those that others asked for.
+    pub(crate) fn poll_epochs(&mut self) {
+        let (lacking, owed) = (core::mem::take(&mut self.epochs.lacking), core::mem::take(&mut self.epochs.owed));
+        let mut batch = Batch::default();
+        for ((space, epoch), owner) in lacking {
+            if self.space(space).epochs.contains_key(&epoch) {
+                continue;
+            }
+            self.epochs.wanted.insert((space, epoch), owner);
+            if self.append_control(space, vec![Record::EpochWant { epoch }], None, &mut batch).is_ok() {
+                let owner = owner.map(|owner| owner.as_ref().to_vec()).unwrap_or_default();
+                batch.ops.push(put(Table::Meta, wanted_key(space, &epoch), owner));
+            }
+        }
+        for ((space, epoch), devices) in owed {
+            if let Some(record) = self.box_epoch(space, &epoch, &devices)
+                && self.append_control(space, Vec::new(), Some(record), &mut batch).is_ok()
+            {
+                let given = devices.iter().map(|device| given_key(space, &epoch, device));
+                batch.ops.extend(given.map(|key| put(Table::Meta, key, Vec::new())));
+            }
+        }
+        self.submit(batch);
+    }
+
+    /// One more record of an epoch, for these devices.
+    fn box_epoch(&mut self, space: SpaceNo, epoch: &EpochId, devices: &BTreeSet<DeviceId>) -> Option<Vec<u8>> {
+        let state = &self.spaces[space.0 as usize];
+        let held = state.epochs.get(epoch)?;
+        let recipients: Vec<_> = devices.iter().filter_map(|id| Some(state.devices.get(id)?.hpke)).collect();
+        let record =
+            KeyEpoch::mint(&state.id, &held.key, None, held.generation, &recipients, &mut self.entropy).ok()?;
+        Some(record.encode())
+    }
+}
