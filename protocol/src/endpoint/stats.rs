@@ -1,7 +1,7 @@
 //! Figures about an endpoint, for people and tests.
 
 use super::Endpoint;
-use super::event::LinkId;
+use super::event::{LinkId, Process};
 use crate::ids::{DeviceId, LogId};
 use crate::ledger::{DocRef, EntryRef, PartNo};
 use crate::log::read::EntryReader;
@@ -15,7 +15,7 @@ pub struct LinkInfo {
     /// Its number.
     pub link: LinkId,
     /// Who is at the other end, once authenticated.
-    pub device: Option<DeviceId>,
+    pub peer: Option<Process>,
     /// Whether this side dialled.
     pub dialled: bool,
     /// Bytes received, handshake included.

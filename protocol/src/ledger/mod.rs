@@ -37,7 +37,7 @@ use crate::config::Config;
 use crate::endpoint::{CommitId, LinkId, ReadId};
 use crate::entropy::Entropy;
 use crate::identity::VerifiedCredential;
-use crate::ids::{DeviceId, Incarnation, LogId};
+use crate::ids::{DeviceId, Incarnation, Instance, LogId};
 use crate::log::{Codec, EntryBuilder};
 use crate::space::{Partition, Space};
 use crate::storage::{Op, StoreRequest, Table};
@@ -154,6 +154,8 @@ pub(crate) struct Ledger {
     pub(crate) entropy: Entropy,
     pub(crate) me: Me,
     pub(crate) incarnation: Incarnation,
+    /// This start of the store.
+    pub(crate) instance: Instance,
     pub(crate) spaces: Vec<Space>,
     pub(crate) partitions: Vec<Partition>,
     /// Every device that any space names.

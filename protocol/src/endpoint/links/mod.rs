@@ -7,7 +7,7 @@ mod greet;
 mod run;
 mod serve;
 
-use super::event::{CloseReason, Event, LinkId};
+use super::event::{CloseReason, Event, LinkId, Process};
 use super::stats::LinkInfo;
 use crate::connection::{Handshake, Transport};
 use crate::entropy::Entropy;
@@ -37,10 +37,16 @@ pub enum Dial {
 /// or added bytes, and what is taken for a length may ask for any number more.
 const MESSAGE_KEEP_ALIVES_MAX: u64 = 4;
 
+/// A device has links with at most this many of its processes at a time: copies of its store that run, and those that
+/// ended without a word and were not missed yet.
+const PROCESSES_MAX: usize = 4;
+
 /// One connection.
 #[derive(Debug)]
 struct Link {
     state: State,
+    /// Who is at the other end, once that was judged.
+    peer: Option<Process>,
     /// Sealed bytes that go before anything else.
     outbox: Vec<u8>,
     /// When bytes came.
@@ -128,6 +134,7 @@ impl Links {
         let heard_us = ledger.now.mono_us;
         let link = Link {
             state,
+            peer: None,
             outbox: Vec::new(),
             heard_us,
             whole_us: heard_us,
@@ -309,17 +316,14 @@ impl Link {
     }
 
     fn device(&self) -> Option<DeviceId> {
-        match &self.state {
-            State::Open(open) => Some(open.device),
-            State::Greeting(_) | State::Joining(_) | State::Closed => None,
-        }
+        self.peer.map(|peer| peer.device)
     }
 
     fn info(&self, id: LinkId) -> LinkInfo {
         let open = if let State::Open(open) = &self.state { Some(&**open) } else { None };
         LinkInfo {
             link: id,
-            device: self.device(),
+            peer: self.peer,
             dialled: self.dialled,
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,
