@@ -149,8 +149,7 @@ impl Links {
         let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
         link.peer = Some(process);
         let dialled = link.dialled;
-        let me = Process { device: ledger.me.keys.device_id(), instance: ledger.instance };
-        self.make_room(me, process, id, dialled, events).map_err(CloseReason::Ours)?;
+        self.make_room(ledger, process, id, dialled, events).map_err(CloseReason::Ours)?;
         let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
         let session_link = SessionLink {
             initiator: dialled,
@@ -176,15 +175,16 @@ impl Links {
 
     /// Two links to one process are one too many: both ends keep the one that the lower of the two dialled, the newer
     /// one among equals. A device has links with several of its processes, up to a limit: the one that was silent for
-    /// longest makes room.
+    /// longest makes room. The others have to show that they are alive, for most devices that come twice started anew.
     fn make_room(
         &mut self,
-        me: Process,
+        ledger: &Ledger,
         peer: Process,
         newer: LinkId,
         newer_dialled: bool,
         events: &mut VecDeque<Event>,
     ) -> Result<(), CloseCode> {
+        let me = Process { device: ledger.me.keys.device_id(), instance: ledger.instance };
         if peer == me {
             return Err(CloseCode::Oneself);
         }
@@ -198,6 +198,13 @@ impl Links {
         others.sort_by_key(|(id, heard_us)| (*heard_us, *id));
         for (silent, _) in others.iter().rev().skip(PROCESSES_MAX - 1) {
             self.end(*silent, CloseReason::Ours(CloseCode::Replaced), events);
+        }
+        let now_us = ledger.now.mono_us;
+        for (other, _) in others {
+            if let Some(link) = self.links.get_mut(&other) {
+                link.doubted_us.get_or_insert(now_us);
+                link.probe(now_us);
+            }
         }
         Ok(())
     }
