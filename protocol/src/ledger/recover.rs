@@ -184,6 +184,7 @@ impl Ledger {
             affected: BTreeSet::new(),
             restated: BTreeMap::new(),
             retired: Vec::new(),
+            unproved: Vec::new(),
             forked: Vec::new(),
             woken: false,
             cached: BTreeMap::new(),
