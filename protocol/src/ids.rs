@@ -96,6 +96,10 @@ id!(
     /// One life of a store. A new one is drawn whenever a store may have lost or repeated writes.
     Incarnation, 8
 );
+id!(
+    /// One start of a store: drawn by the process that opens it, and forgotten with that process.
+    Instance, 8
+);
 
 fn parse_hex<const N: usize>(text: &str) -> Result<[u8; N], ParseIdError> {
     let error = ParseIdError { expected: N * 2 };

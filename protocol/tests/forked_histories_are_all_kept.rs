@@ -8,8 +8,16 @@ use cosmicsync_protocol::testkit::peer::{Net, Peer};
 
 /// Peer 0 and a byte-for-byte copy of it write `ours` and `theirs` entries apart.
 fn cloned(ours: usize, theirs: usize) -> Net {
+    cloned_after(0, ours, theirs)
+}
+
+/// The same, with `shared` entries that both have.
+fn cloned_after(shared: usize, ours: usize, theirs: usize) -> Net {
     let mut net = Net::joined();
-    net.peers[0].create(doc_id(1), note("x"), BODY);
+    let open = net.peers[0].create(doc_id(1), note("x"), BODY);
+    for _ in 0..shared {
+        net.peers[0].edit(open, insert(0, "s"), BODY).expect("an edit");
+    }
     net.run();
     net.cut();
     let copy = net.peers[0].store.crash(0);
@@ -48,6 +56,18 @@ fn whichever_is_longer() {
         assert_eq!((count('a'), count('b'), count('x')), (ours, theirs, 1), "{texts:?}");
         for peer in &net.peers {
             assert!(peer.events.iter().any(|event| matches!(event, Event::Forked { .. })), "{ours} {theirs}");
+        }
+    }
+}
+
+#[test]
+fn and_each_counts_as_held_whole() {
+    let mut net = cloned_after(100, 3, 4);
+    heal(&mut net);
+    for peer in &net.peers {
+        assert!(peer.endpoint.logs().count() > 3);
+        for log in peer.endpoint.logs() {
+            assert_eq!((log.held, log.read), (log.entries, log.entries), "{log:?}");
         }
     }
 }

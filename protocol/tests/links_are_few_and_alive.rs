@@ -1,7 +1,7 @@
-//! One link to a peer survives; half-open and silent ones are ended.
+//! One link to each process of a device survives; half-open and silent ones are ended.
 
 use cosmicsync_protocol::config::Config;
-use cosmicsync_protocol::endpoint::{CloseReason, Event, LinkId};
+use cosmicsync_protocol::endpoint::{CloseReason, Dial, Event, LinkId};
 use cosmicsync_protocol::ledger::Lease;
 use cosmicsync_protocol::testkit::notes::{BODY, doc_id, insert, note};
 use cosmicsync_protocol::testkit::peer::{Net, Peer};
@@ -112,4 +112,122 @@ fn one_on_which_no_message_is_ever_whole_is_ended() {
         assert_eq!(closes(peer), if over { vec![(link, CloseReason::Timeout)] } else { Vec::new() }, "step {step}");
         peer.endpoint.handle_bytes(peer.now, link, &[0]);
     }
+}
+
+/// A peer linked with another device, which starts anew `times` times from copies of its store, keys and all.
+fn with_copies(times: u8) -> Net {
+    let mut net = Net::joined();
+    for copy in 0..times {
+        let store = net.peers[1].store.crash(0);
+        net.peers.push(Peer::recover(store, Lease::Continued, 50 + copy));
+        net.sent.push(0);
+    }
+    net
+}
+
+#[test]
+fn copies_of_one_device_each_have_theirs() {
+    let mut net = with_copies(2);
+    for copy in [2, 3] {
+        net.dial(copy, 0);
+        net.run();
+    }
+    assert_eq!(net.peers[0].endpoint.links().len(), 3);
+    let open = net.peers[0].create(doc_id(1), note(""), BODY);
+    net.run();
+    net.peers[0].edit(open, insert(0, "x"), BODY).expect("an edit");
+    net.run();
+    for copy in 1..4 {
+        assert_eq!(net.peers[copy].value(doc_id(1)), Some(note("x")), "copy {copy}");
+    }
+}
+
+#[test]
+fn copies_of_one_device_have_one_with_each_other() {
+    for twice in [false, true] {
+        let mut net = with_copies(1);
+        net.cut();
+        net.dial(1, 2);
+        if twice {
+            net.dial(2, 1);
+        }
+        net.run();
+        assert_eq!([1, 2].map(|copy: usize| net.peers[copy].endpoint.links().len()), [1, 1]);
+        net.peers[2].create(doc_id(1), note("x"), BODY);
+        net.run();
+        assert_eq!(net.peers[1].value(doc_id(1)), Some(note("x")));
+    }
+}
+
+#[test]
+fn one_with_oneself_is_refused() {
+    let mut net = Net::joined();
+    net.cut();
+    net.peers[0].take_events();
+    let wire = net.dial(0, 0);
+    net.run();
+    let refused = (wire.ends[0].1, CloseReason::Ours(CloseCode::Oneself));
+    assert!(closes(&net.peers[0]).contains(&refused), "{:?}", closes(&net.peers[0]));
+    assert!(!net.peers[0].events.iter().any(|event| matches!(event, Event::PeerUp { .. })));
+    assert!(net.peers[0].endpoint.links().is_empty());
+}
+
+#[test]
+fn a_device_that_started_anew_is_not_waited_for_on_its_old_one() {
+    let mut net = with_copies(1);
+    let old = net.peers[0].endpoint.links()[0];
+    // The older process is gone without a word: nothing of it arrives any more.
+    let [link, dialled] = [(0, None), (2, Some(Dial::Sync))].map(|(at, dial): (usize, _)| {
+        let peer = &mut net.peers[at];
+        peer.endpoint.handle_link_up(peer.now, dial)
+    });
+    for _ in 0..10 {
+        for [(from, from_link), (to, to_link)] in [[(2, dialled), (0, link)], [(0, link), (2, dialled)]] {
+            let mut bytes = Vec::new();
+            let peer: &mut Peer = &mut net.peers[from];
+            while peer.endpoint.poll_transmit(peer.now, from_link, &mut bytes) {}
+            let peer = &mut net.peers[to];
+            peer.endpoint.handle_bytes(peer.now, to_link, &bytes);
+            peer.settle();
+        }
+    }
+    let peer = &mut net.peers[0];
+    peer.take_events();
+    assert_eq!(peer.endpoint.stats().links.iter().filter(|link| link.peer.is_some()).count(), 2);
+    let patience_us = Config::default().handshake_us_max;
+    assert!(patience_us < Config::default().keep_alive_us);
+    peer.pass(patience_us - 1);
+    assert!(closes(peer).is_empty());
+    peer.pass(1);
+    assert_eq!(closes(peer), [(old, CloseReason::Timeout)]);
+}
+
+#[test]
+fn a_copy_that_answers_keeps_its_own() {
+    let mut net = with_copies(1);
+    net.dial(2, 0);
+    for _ in 0..20 {
+        net.run();
+        net.peers.iter_mut().for_each(|peer| peer.pass(Config::default().handshake_us_max / 2));
+    }
+    assert_eq!(net.peers[0].endpoint.links().len(), 2);
+}
+
+#[test]
+fn one_device_has_no_more_than_four() {
+    let mut net = with_copies(6);
+    let first = net.peers[0].endpoint.links()[0];
+    net.peers[0].take_events();
+    for copy in 2..8 {
+        net.peers[0].pass(1);
+        net.dial(copy, 0);
+        net.run();
+        assert!(net.peers[0].endpoint.links().len() <= 4);
+    }
+    let replaced = closes(&net.peers[0]);
+    assert_eq!(replaced[0], (first, CloseReason::Ours(CloseCode::Replaced)), "the one that was silent for longest");
+    assert_eq!(replaced.len(), 3);
+    net.peers[0].create(doc_id(1), note("x"), BODY);
+    net.run();
+    assert_eq!(net.peers[7].value(doc_id(1)), Some(note("x")));
 }

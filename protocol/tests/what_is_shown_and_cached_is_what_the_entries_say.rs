@@ -11,6 +11,7 @@ use cosmicsync_protocol::testkit::peer::{Net, Peer};
 /// Peer 1 keeps no document that is not open, and nearly no entry in memory.
 fn linked() -> (Net, DocRef) {
     let mut net = Net::joined();
+    net.cut();
     let config = Config { idle_docs_max: 0, recent_bytes_max: 1, ..Config::default() };
     net.peers[1] = Peer::with_config(net.peers[1].store.crash(0), Lease::Continued, 5, config);
     net.dial(1, 0);

@@ -11,7 +11,7 @@ use cosmicsync_protocol::connection::{Handshake, Opening};
 use cosmicsync_protocol::document::{TextPaths, Value as DocValue, encode_new};
 use cosmicsync_protocol::entropy::Entropy;
 use cosmicsync_protocol::identity::{did_key, log_id, partition_token, peer_id, space_token};
-use cosmicsync_protocol::ids::{EpochId, Incarnation, LogId};
+use cosmicsync_protocol::ids::{EpochId, Incarnation, Instance, LogId};
 use cosmicsync_protocol::log::chain::section_hash;
 use cosmicsync_protocol::log::{Codec, EntryKind, EntryReader, Head, Header, KeyRef, Lane};
 use cosmicsync_protocol::sealed::EpochKey;
@@ -350,6 +350,7 @@ fn hello(role: Role) -> Hello {
         features: vec![Feature { id: 1, critical: false }, Feature { id: 300, critical: true }],
         limits: HelloLimits { message_bytes_max: 1 << 20, channels_max: 6, credit_bytes: 1 << 20 },
         incarnation: Incarnation([9; 8]),
+        instance: Instance([10; 8]),
         suites: vec![Suite::X25519_CHACHAPOLY_BLAKE2S],
         role,
     }

@@ -1,12 +1,22 @@
 //! What the endpoint tells its driver.
 
 use crate::connection::HandshakeError;
-use crate::ids::{DeviceId, LogId};
+use crate::ids::{DeviceId, Instance, LogId};
 use crate::ledger::{DocRef, JoinError, SpaceError};
 use crate::storage::{Row, StoreError};
 use crate::sync::SpaceNo;
 use crate::wire::close::CloseCode;
 use bytes::Bytes;
+
+/// Who is at the other end of a link: a device, and which start of its store. A store that is copied with its keys and
+/// started twice is one device in two processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Process {
+    /// Which device.
+    pub device: DeviceId,
+    /// Which start of its store.
+    pub instance: Instance,
+}
 
 /// A connection, numbered by the endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -86,8 +96,8 @@ pub enum Event {
     PeerUp {
         /// On which link.
         link: LinkId,
-        /// Which device.
-        device: DeviceId,
+        /// Who. Its device may be this one: a copy of this store runs elsewhere.
+        peer: Process,
     },
     /// The link must be closed once [`poll_transmit`](crate::Endpoint::poll_transmit) has nothing more for it.
     Close {

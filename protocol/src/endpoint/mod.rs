@@ -19,7 +19,7 @@ mod links;
 mod spaces;
 mod stats;
 
-pub use event::{CloseReason, CommitId, Event, LinkId, ReadId, ReadResult};
+pub use event::{CloseReason, CommitId, Event, LinkId, Process, ReadId, ReadResult};
 pub use links::Dial;
 pub use spaces::{NewDoc, PartitionInfo, SpaceInfo};
 pub use stats::{LinkInfo, LogInfo, Stats};

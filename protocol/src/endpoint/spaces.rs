@@ -1,7 +1,7 @@
 //! Commands about users, spaces, partitions and imports, and what is known of them.
 
 use super::Endpoint;
-use super::event::{CommitId, LinkId};
+use super::event::{CommitId, LinkId, Process};
 use crate::document::{Meta, TextPaths, Value};
 use crate::identity::{RecoveryKey, VerifiedCredential};
 use crate::ids::{CollectionId, DeviceId, DocId, Incarnation, PartitionId, SpaceId};
@@ -60,6 +60,11 @@ impl Endpoint {
     /// This device.
     pub fn device(&self) -> DeviceId {
         self.ledger.me.keys.device_id()
+    }
+
+    /// This device, and this start of its store.
+    pub fn process(&self) -> Process {
+        Process { device: self.device(), instance: self.ledger.instance }
     }
 
     /// The life of this endpoint's store.

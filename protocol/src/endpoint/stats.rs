@@ -1,7 +1,7 @@
 //! Figures about an endpoint, for people and tests.
 
 use super::Endpoint;
-use super::event::LinkId;
+use super::event::{LinkId, Process};
 use crate::ids::{DeviceId, LogId};
 use crate::ledger::{DocRef, EntryRef, PartNo};
 use crate::log::read::EntryReader;
@@ -15,7 +15,7 @@ pub struct LinkInfo {
     /// Its number.
     pub link: LinkId,
     /// Who is at the other end, once authenticated.
-    pub device: Option<DeviceId>,
+    pub peer: Option<Process>,
     /// Whether this side dialled.
     pub dialled: bool,
     /// Bytes received, handshake included.
@@ -36,7 +36,7 @@ pub struct LinkInfo {
     pub acked: BTreeMap<LogNo, u64>,
 }
 
-/// One log.
+/// One log; of one with several histories, one of those.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogInfo {
     /// Its local number.
@@ -93,8 +93,10 @@ impl Endpoint {
     /// Every log that is known here.
     pub fn logs(&self) -> impl Iterator<Item = LogInfo> {
         self.ledger.book.iter().map(|log| {
-            let count =
-                |spans: &crate::sync::spans::Spans| spans.iter().map(|range| range.end() - range.start() + 1).sum();
+            // What a history shares with the one that it leaves is held there.
+            let base = log.branch.map_or(0, |branch| branch.base);
+            let own = |range: core::ops::RangeInclusive<u64>| (range.end() + 1).saturating_sub(base.max(*range.start()));
+            let count = |spans: &crate::sync::spans::Spans| base + spans.iter().map(own).sum::<u64>();
             LogInfo {
                 no: log.no,
                 id: log.id,

@@ -129,7 +129,35 @@ impl Ledger {
     fn is_traced(&self, no: LogNo) -> bool {
         let (from, count) = self.traced(no);
         let log = self.book.log(no);
-        log.trace.is_some() && log.staged.tip.as_ref().is_none_or(|tip| from + count == tip.seq + 1)
+        let to = if self.is_bare(no) { self.held_to(no) } else { log.next_seq() };
+        log.trace.is_some() && (log.staged.tip.is_none() || from + count == to)
+    }
+
+    /// Up to where the entries of a history are held without a gap: the seq after.
+    fn held_to(&self, no: LogNo) -> u64 {
+        let log = self.book.log(no);
+        let from = log.branch.map_or(0, |branch| branch.base);
+        log.staged.held.first_gap_from(from).unwrap_or(u64::MAX)
+    }
+
+    /// Whether a head is known beyond the entries that are held, and nothing that leads to it.
+    fn is_bare(&self, no: LogNo) -> bool {
+        let log = self.book.log(no);
+        let newest = log.staged.held.iter().next_back().map_or(0, |range| range.end() + 1);
+        newest < log.next_seq() && newest == self.held_to(no)
+    }
+
+    /// Lets a head go of which nothing says that it belongs to the history that is held, before a run that goes on with
+    /// that history is staged. Unless the run leads to it, peers are asked for what does.
+    fn let_go_of_bare_head(&mut self, no: LogNo, start: u64, before: &[[u8; 32]]) {
+        if !self.is_bare(no) {
+            return;
+        }
+        let Some(tip) = self.book.log_mut(no).staged.tip.take() else { return };
+        let at = (tip.seq + 1).checked_sub(start).and_then(|at| before.get(usize::try_from(at).ok()?));
+        if at != Some(&tip.h) {
+            self.unproved.push((self.book.main_of(no), tip.seq, tip.h));
+        }
     }
 
     fn trace(&mut self, no: LogNo) {
@@ -315,7 +343,7 @@ impl Ledger {
             if run.start > 0 {
                 return Ok(Taken::Detached);
             }
-            self.book.log_mut(main).staged.tip = None;
+            self.let_go_of_bare_head(main, run.start, &before);
             self.stage_entries(main, run, entries, &before, head, batch);
             return Ok(Taken::Yes(main));
         }
@@ -330,10 +358,15 @@ impl Ledger {
             return Ok(Taken::Detached);
         };
         if shared == head.seq + 1 {
+            if self.held_to(no) == shared && self.is_end_elsewhere(no) {
+                self.book.log_mut(no).staged.tip = Some(head);
+                batch.touch(no, true);
+            }
             return Ok(Taken::Yes(no));
         }
-        if self.book.log(no).next_seq() == shared {
+        if self.held_to(no) == shared {
             self.retire_for(no);
+            self.let_go_of_bare_head(no, run.start, &before);
             let skip = (shared - run.start) as usize;
             let rest = Run {
                 log: run.log,
@@ -381,6 +414,13 @@ impl Ledger {
         self.judged = false;
         self.forked.push(self.book.log(main).id);
         Ok(Taken::Yes(no))
+    }
+
+    /// Whether a head that is known beyond a history's entries turned out to be the end of another one.
+    fn is_end_elsewhere(&self, no: LogNo) -> bool {
+        let tip = self.book.log(no).staged.tip;
+        let others = self.book.histories(self.book.main_of(no)).filter(|other| other.no != no);
+        self.is_bare(no) && others.map(|other| other.staged.tip).any(|other| other == tip)
     }
 
     /// Gives a log up of which others' entries came, if it is one that this store writes.
@@ -465,7 +505,7 @@ impl Histories for Chains<'_> {
 
     fn split(&self, a: usize, b: usize) -> u64 {
         // Hashes along a chain never agree again once they differ.
-        let (mut same, mut differ) = (0, self.ledger.book.log(self.histories[a]).next_seq());
+        let (mut same, mut differ) = (0, self.ledger.held_to(self.histories[a]));
         while same < differ {
             let middle = same + (differ - same) / 2;
             if self.hash(a, middle) == self.hash(b, middle) {

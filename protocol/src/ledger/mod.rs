@@ -38,7 +38,7 @@ use crate::config::Config;
 use crate::endpoint::{CommitId, LinkId, ReadId};
 use crate::entropy::Entropy;
 use crate::identity::VerifiedCredential;
-use crate::ids::{DeviceId, Incarnation, LogId};
+use crate::ids::{DeviceId, Incarnation, Instance, LogId};
 use crate::log::{Codec, EntryBuilder};
 use crate::space::{Partition, Space};
 use crate::storage::{Op, StoreRequest, Table};
@@ -156,6 +156,8 @@ pub(crate) struct Ledger {
     pub(crate) entropy: Entropy,
     pub(crate) me: Me,
     pub(crate) incarnation: Incarnation,
+    /// This start of the store.
+    pub(crate) instance: Instance,
     pub(crate) spaces: Vec<Space>,
     pub(crate) partitions: Vec<Partition>,
     /// Every device that any space names.
@@ -187,6 +189,8 @@ pub(crate) struct Ledger {
     pub(crate) restated: BTreeMap<(DocRef, LogNo), u64>,
     /// Logs that were given up because of what came, to be told.
     pub(crate) retired: Vec<LogId>,
+    /// Heads that were let go because nothing that is held leads to them: (log, seq, h).
+    pub(crate) unproved: Vec<(LogNo, u64, [u8; 32])>,
     /// Logs of which a further history was found, to be told.
     pub(crate) forked: Vec<LogId>,
     /// Something was learned that may let unread entries be read.

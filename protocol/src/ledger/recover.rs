@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::endpoint::Endpoint;
 use crate::entropy::Entropy;
 use crate::identity::{Credential, DeviceKeys, SpaceGenesis, partition_token};
-use crate::ids::{DeviceId, EpochId, Incarnation, LogId, PartitionId};
+use crate::ids::{DeviceId, EpochId, Incarnation, Instance, LogId, PartitionId};
 use crate::ledger::rows::scan_on;
 use crate::log::Codec;
 use crate::log::EntryBuilder;
@@ -164,6 +164,7 @@ impl Ledger {
             entropy: entropy.child("ledger"),
             me: Me { keys, user: None },
             incarnation: Incarnation::default(),
+            instance: Instance(entropy.child("instance").bytes()),
             spaces: Vec::new(),
             partitions: Vec::new(),
             credentials: BTreeMap::new(),
@@ -184,6 +185,7 @@ impl Ledger {
             affected: BTreeSet::new(),
             restated: BTreeMap::new(),
             retired: Vec::new(),
+            unproved: Vec::new(),
             forked: Vec::new(),
             woken: false,
             cached: BTreeMap::new(),

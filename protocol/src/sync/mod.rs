@@ -92,6 +92,12 @@ impl LogView {
         if self.is_forked() { self.leaves.clone() } else { self.tip.iter().map(|tip| (tip.seq, tip.h)).collect() }
     }
 
+    /// The same, without a head of which the entries are not held.
+    pub fn held_ends(&self) -> Vec<(u64, [u8; 32])> {
+        let bare = self.tip.as_ref().filter(|tip| self.entries_to <= tip.seq).map(|tip| (tip.seq, tip.h));
+        self.ends().into_iter().filter(|end| Some(*end) != bare).collect()
+    }
+
     /// The seq after the highest signed head; 0 if none is known.
     pub fn tip_to(&self) -> u64 {
         self.tip.as_ref().map_or(0, |tip| tip.seq + 1)

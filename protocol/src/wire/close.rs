@@ -46,8 +46,9 @@ close_codes! {
     Done = 0, None, "Nothing to do: the link was no longer needed.";
     ShuttingDown = 1, None, "Nothing to do: the peer stopped and the link comes back when it runs again.";
     Renew = 2, None, "Nothing to do: a new link takes over at once.";
-    Replaced = 3, None, "Nothing to do: a newer link to the same device took over.";
+    Replaced = 3, None, "Nothing to do: a newer link to the same device took over. If it goes on, run doctor: copies of one device may be running.";
     IdleTimeout = 4, None, "Check the network between the devices if it happens often.";
+    Oneself = 5, None, "Remove the address: it leads back to the node that dialled it.";
     Malformed = 16, Receiver, "Update both devices; if it stays, report a bug with both versions.";
     TooLong = 17, Receiver, "Update both devices; if it stays, report a bug with both versions.";
     UnexpectedMessage = 18, Receiver, "Update both devices; if it stays, report a bug with both versions.";

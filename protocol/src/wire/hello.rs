@@ -4,7 +4,7 @@
 //! (`spec/handshake.md`, sections 2 and 4).
 
 use crate::identity::{CREDENTIAL_BYTES_MAX, DeviceClaim};
-use crate::ids::Incarnation;
+use crate::ids::{Incarnation, Instance};
 use crate::wire::codec::{CodecError, Reader, Write};
 
 /// The most bytes of a Hello.
@@ -161,6 +161,8 @@ pub struct Hello {
     pub limits: HelloLimits,
     /// The life of the sender's store.
     pub incarnation: Incarnation,
+    /// The start of the sender's store: tells copies of a store apart that run at the same time.
+    pub instance: Instance,
     /// All suites that the sender knows, ascending; a higher number is preferred.
     pub suites: Vec<Suite>,
     /// As whom it speaks.
@@ -188,6 +190,7 @@ impl Hello {
         bytes.varint(self.limits.channels_max);
         bytes.varint(self.limits.credit_bytes);
         bytes.raw(self.incarnation.as_ref());
+        bytes.raw(self.instance.as_ref());
         bytes.varint(self.suites.len() as u64);
         for suite in &self.suites {
             bytes.byte(suite.0);
@@ -229,6 +232,7 @@ impl Hello {
             credit_bytes: reader.varint()?,
         };
         let incarnation = Incarnation(reader.array()?);
+        let instance = Instance(reader.array()?);
         let suites = reader.bytes(SUITES_MAX, "the number of suites")?;
         if !suites.is_sorted_by(|a, b| a < b) {
             return Err(CodecError::OutOfRange("the order of suites"));
@@ -240,7 +244,7 @@ impl Hello {
             _ => return Err(CodecError::OutOfRange("the role")),
         };
         reader.finish()?;
-        Ok(Self { versions, features, limits, incarnation, suites, role })
+        Ok(Self { versions, features, limits, incarnation, instance, suites, role })
     }
 }
 

@@ -271,7 +271,7 @@ impl World<'_> {
             Reader::new(store, &world.plan.core, lease, world.keyed.seed(&[purpose::LATE, tag]))
         };
         let Some(mut late) = read(self, self.nodes[slot].origin.clone(), Lease::Broken, 0) else { return };
-        // Whoever shares a device with the late one is no source: a device has no link with itself.
+        // What the late one began from is no source.
         for (tag, source) in sources.into_iter().filter(|source| *source != slot).take(2).enumerate() {
             let Some(mut source) = read(self, self.nodes[source].durable(), Lease::Continued, 1 + tag as u64) else {
                 continue;

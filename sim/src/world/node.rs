@@ -8,7 +8,7 @@ use crate::report::OracleId;
 use cosmicsync_protocol::Endpoint;
 use cosmicsync_protocol::config::{Config, Limits};
 use cosmicsync_protocol::document::TextPaths;
-use cosmicsync_protocol::endpoint::{CloseReason, Event, LinkId};
+use cosmicsync_protocol::endpoint::{CloseReason, Event, LinkId, Process};
 use cosmicsync_protocol::ids::DeviceId;
 use cosmicsync_protocol::ledger::{Lease, Recovery, Step};
 use cosmicsync_protocol::pump::{Io, pump};
@@ -464,7 +464,7 @@ impl World<'_> {
     /// Handles an event of a core. Returns whether the core was called.
     fn handle_event(&mut self, peer: usize, event: Event) -> bool {
         match event {
-            Event::PeerUp { link, device } => {
+            Event::PeerUp { link, peer: Process { device, .. } } => {
                 let alive = self.nodes[peer].alive.as_deref_mut();
                 let conn = alive.and_then(|alive| {
                     alive.up.insert(link, device);

@@ -72,7 +72,7 @@ class Founder:
     def admit(self, stream: socket.socket, invite: Invite) -> Claim:
         """The inviter's side of pattern 2, up to the joiner hanging up."""
         link = Link(stream, Noise(wire.XXPSK0, False, self.keys.noise, invite.psk), dialled=False)
-        mine = plain_hello(self.device.incarnation, self.device.credential, None)
+        mine = plain_hello(self.device.incarnation, self.device.instance, self.device.credential, None)
         link.expect_preamble()
         link.say_hello(mine)
         theirs = link.hello()

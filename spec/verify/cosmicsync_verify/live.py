@@ -444,7 +444,7 @@ class Live:
         """The node ends the handshake without a byte after message 3."""
         with Link.dial(self.node.address, wire.XX, keys) as link:
             link.hello()
-            link.say_hello(peer.plain_hello(os.urandom(8), credential, None))
+            link.say_hello(peer.plain_hello(os.urandom(8), os.urandom(8), credential, None))
             try:
                 link.plaintext()
             except (Closed, ConnectionError):

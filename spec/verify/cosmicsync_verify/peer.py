@@ -136,13 +136,14 @@ class Device:
     credential: bytes
     space: SpaceGenesis
     incarnation: bytes = field(default_factory=lambda: os.urandom(8))
+    instance: bytes = field(default_factory=lambda: os.urandom(8))
     logs: dict[bytes, Log] = field(default_factory=dict)
     position: int = 0
     journal: dict[bytes, int] = field(default_factory=dict)
     cursors: dict[bytes, tuple[bytes, int]] = field(default_factory=dict)
 
     def hello(self) -> wire.Hello:
-        return plain_hello(self.incarnation, self.credential, None)
+        return plain_hello(self.incarnation, self.instance, self.credential, None)
 
     def take(self, card: Card, start: int, h_prev: bytes, entries: list[bytes], signature: bytes) -> int:
         """Verifies a run and keeps what is new of it. Returns the seq behind the last entry held."""
@@ -190,9 +191,9 @@ def head_of(card: Card, start: int, h_prev: bytes, entries: list[bytes], signatu
     return Head(last, h, signature)
 
 
-def plain_hello(incarnation: bytes, credential: bytes | None, claim: bytes | None) -> wire.Hello:
+def plain_hello(incarnation: bytes, instance: bytes, credential: bytes | None, claim: bytes | None) -> wire.Hello:
     """The Hello of a device that knows version 0.0 and suite 1."""
-    return wire.Hello((0, 0), (0, 0), [], (1 << 20, 6, 1 << 21), incarnation, [1], credential, claim)
+    return wire.Hello((0, 0), (0, 0), [], (1 << 20, 6, 1 << 21), incarnation, instance, [1], credential, claim)
 
 
 def judge(link: Link, hello: wire.Hello, mine: wire.Hello) -> Credential:
@@ -210,7 +211,7 @@ def judge(link: Link, hello: wire.Hello, mine: wire.Hello) -> Credential:
 
 def join(address: tuple[str, int], invite: Invite, keys: DeviceKeys) -> Device:
     """Joins with an invite over XXpsk0: access.md 4."""
-    mine = plain_hello(os.urandom(8), None, keys.claim())
+    mine = plain_hello(os.urandom(8), os.urandom(8), None, keys.claim())
     with Link.dial(address, wire.XXPSK0, keys, invite.psk) as link:
         theirs = link.hello()
         need(link.noise.peer_static == invite.inviter, "somebody else than the inviter")

@@ -33,6 +33,7 @@ class Hello:
     features: list[tuple[int, bool]]
     limits: tuple[int, int, int]
     incarnation: bytes
+    instance: bytes
     suites: list[int]
     credential: bytes | None
     claim: bytes | None
@@ -51,19 +52,19 @@ class Hello:
         ids = [number for number, _ in features]
         need(all(a < b for a, b in zip(ids, ids[1:])), "features are not strictly ascending")
         limits = (reader.varint(), reader.varint(), reader.varint())
-        incarnation = reader.array(8)
+        incarnation, instance = reader.array(8), reader.array(8)
         suites = [reader.u8() for _ in range(reader.count(16))]
         need(all(a < b for a, b in zip(suites, suites[1:])), "suites are not strictly ascending")
         joins = reader.flag()
         credential = None if joins else reader.bytes(4096)
         claim = reader.array(160) if joins else None
         reader.finish()
-        return cls(oldest, newest, features, limits, incarnation, suites, credential, claim)
+        return cls(oldest, newest, features, limits, incarnation, instance, suites, credential, claim)
 
     def encode(self) -> bytes:
         out = bytes([0, *self.oldest, *self.newest]) + varint(len(self.features))
         out += b"".join(varint(number << 1 | critical) for number, critical in self.features)
-        out += b"".join(varint(limit) for limit in self.limits) + self.incarnation
+        out += b"".join(varint(limit) for limit in self.limits) + self.incarnation + self.instance
         out += varint(len(self.suites)) + bytes(self.suites)
         return out + (b"\0" + prefixed(self.credential) if self.claim is None else b"\1" + self.claim)
 

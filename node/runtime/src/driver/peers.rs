@@ -1,11 +1,11 @@
 //! The peer book: whom to dial, when, and how it went. Sans-IO: the driver dials and tells.
 //!
 //! Failed dials back off from a quarter of a second to half a minute, with jitter so that a node that comes back is not
-//! met by all its peers at once. A device that is connected already, by whichever side, is not dialled again.
+//! met by all its peers at once. Who is connected already, by whichever
+//! side, is not dialled again; a copy of the same device is somebody else.
 
-use cosmicsync_protocol::endpoint::LinkId;
+use cosmicsync_protocol::endpoint::{LinkId, Process};
 use cosmicsync_protocol::entropy::Entropy;
-use cosmicsync_protocol::ids::DeviceId;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The first pause after a failure, in microseconds.
@@ -37,7 +37,7 @@ pub(crate) struct Known {
     /// What is going on.
     pub(crate) phase: Phase,
     /// Who answered there the last time.
-    pub(crate) device: Option<DeviceId>,
+    pub(crate) peer: Option<Process>,
     /// Why the last attempt or link ended.
     pub(crate) error: Option<String>,
     failures: u32,
@@ -48,8 +48,8 @@ pub(crate) struct Known {
 #[derive(Debug)]
 pub(crate) struct Peers {
     known: BTreeMap<String, Known>,
-    /// Devices with a link, and how many.
-    up: BTreeMap<DeviceId, BTreeSet<LinkId>>,
+    /// Who has a link, and which.
+    up: BTreeMap<Process, BTreeSet<LinkId>>,
     paused: bool,
     entropy: Entropy,
 }
@@ -61,6 +61,8 @@ pub(crate) enum Ending {
     Renew,
     /// Try again in time.
     Later,
+    /// Never again: the address leads to this node itself.
+    Oneself,
 }
 
 impl Peers {
@@ -80,7 +82,7 @@ impl Peers {
             return false;
         }
         let fresh =
-            Known { phase: Phase::Waiting { at_us: 0 }, device: None, error: None, failures: 0, up_since_us: None };
+            Known { phase: Phase::Waiting { at_us: 0 }, peer: None, error: None, failures: 0, up_since_us: None };
         self.known.insert(address, fresh);
         true
     }
@@ -116,9 +118,9 @@ impl Peers {
         }
     }
 
-    /// Whether a device has a link.
-    pub(crate) fn is_up(&self, device: &DeviceId) -> bool {
-        self.up.contains_key(device)
+    /// Whether somebody has a link.
+    pub(crate) fn is_up(&self, peer: &Process) -> bool {
+        self.up.contains_key(peer)
     }
 
     /// An address that is to be dialled now. It counts as being dialled from then on.
@@ -156,31 +158,29 @@ impl Peers {
         }
     }
 
-    /// A link is authenticated. Returns true if the device is this one.
-    pub(crate) fn handle_up(&mut self, now_us: u64, link: LinkId, device: DeviceId, me: DeviceId) -> bool {
-        let known = self.known.values_mut().find(|known| known.phase == Phase::Linked(link));
-        if device == me {
-            if let Some(known) = known {
-                known.phase = Phase::Myself;
-                known.error = Some("this is the address of this node itself".to_owned());
-            }
-            return true;
-        }
-        if let Some(known) = known {
-            known.device = Some(device);
+    /// A link is authenticated.
+    pub(crate) fn handle_up(&mut self, now_us: u64, link: LinkId, peer: Process) {
+        if let Some(known) = self.known.values_mut().find(|known| known.phase == Phase::Linked(link)) {
+            known.peer = Some(peer);
             known.error = None;
             known.up_since_us = Some(now_us);
         }
-        self.up.entry(device).or_default().insert(link);
-        false
+        self.up.entry(peer).or_default().insert(link);
+    }
+
+    /// It turned out who is at the other end of a link that is not up, and may never be.
+    pub(crate) fn handle_known(&mut self, link: LinkId, peer: Process) {
+        if let Some(known) = self.known.values_mut().find(|known| known.phase == Phase::Linked(link)) {
+            known.peer = Some(peer);
+        }
     }
 
     /// A link ended.
     pub(crate) fn handle_closed(&mut self, now_us: u64, link: LinkId, ending: Ending, error: Option<String>) {
         let mut lost = None;
-        self.up.retain(|device, links| {
+        self.up.retain(|peer, links| {
             if links.remove(&link) && links.is_empty() {
-                lost = Some(*device);
+                lost = Some(*peer);
             }
             !links.is_empty()
         });
@@ -193,8 +193,11 @@ impl Peers {
                     known.failures = 0;
                 }
                 known.wait(now_us, &mut self.entropy);
+                if ending == Ending::Oneself {
+                    known.phase = Phase::Myself;
+                }
             }
-            let relied_on = lost.is_some() && known.device == lost;
+            let relied_on = lost.is_some() && known.peer == lost;
             if let (Ending::Renew, true, Phase::Waiting { at_us }) = (ending, ended || relied_on, &mut known.phase) {
                 *at_us = now_us;
             }
@@ -211,19 +214,20 @@ impl Known {
     }
 }
 
-/// When an address is to be dialled, unless it is busy or its device has a link by the other's doing.
-fn due_us(known: &Known, up: &BTreeMap<DeviceId, BTreeSet<LinkId>>) -> Option<u64> {
+/// When an address is to be dialled, unless it is busy or who answers there has a link by the other's doing.
+fn due_us(known: &Known, up: &BTreeMap<Process, BTreeSet<LinkId>>) -> Option<u64> {
     let Phase::Waiting { at_us } = known.phase else { return None };
-    let connected = known.device.is_some_and(|device| up.contains_key(&device));
+    let connected = known.peer.is_some_and(|peer| up.contains_key(&peer));
     (!connected).then_some(at_us)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cosmicsync_protocol::ids::{DeviceId, Instance};
 
-    const ME: DeviceId = DeviceId([0; 32]);
-    const PEER: DeviceId = DeviceId([1; 32]);
+    const PEER: Process = Process { device: DeviceId([1; 32]), instance: Instance([1; 8]) };
+    const COPY: Process = Process { device: DeviceId([1; 32]), instance: Instance([2; 8]) };
 
     fn book() -> Peers {
         Peers::new(["a:1".to_owned()], [7; 32])
@@ -256,8 +260,8 @@ mod tests {
         let mut peers = book();
         peers.poll_dial(0);
         peers.handle_dialled("a:1", LinkId(1));
-        assert!(!peers.handle_up(0, LinkId(1), PEER, ME));
-        assert!(!peers.handle_up(1, LinkId(2), PEER, ME));
+        peers.handle_up(0, LinkId(1), PEER);
+        peers.handle_up(1, LinkId(2), PEER);
         peers.handle_closed(2, LinkId(1), Ending::Later, None);
         assert_eq!(peers.poll_timeout(), None);
         assert!(peers.is_up(&PEER));
@@ -270,9 +274,34 @@ mod tests {
         let mut peers = book();
         peers.poll_dial(0);
         peers.handle_dialled("a:1", LinkId(1));
-        assert!(peers.handle_up(0, LinkId(1), ME, ME));
-        peers.handle_closed(1, LinkId(1), Ending::Later, None);
+        peers.handle_closed(1, LinkId(1), Ending::Oneself, None);
         assert_eq!(peers.poll_timeout(), None);
+    }
+
+    #[test]
+    fn a_copy_of_a_device_that_is_up_is_dialled_too() {
+        let mut peers = book();
+        peers.add("b:1".to_owned());
+        for (address, link, peer) in [("a:1", LinkId(1), PEER), ("b:1", LinkId(2), COPY)] {
+            assert_eq!(peers.poll_dial(0).as_deref(), Some(address));
+            peers.handle_dialled(address, link);
+            peers.handle_up(0, link, peer);
+        }
+        peers.handle_closed(1, LinkId(2), Ending::Renew, None);
+        assert_eq!(peers.poll_dial(1).as_deref(), Some("b:1"));
+    }
+
+    #[test]
+    fn an_address_whose_process_dialled_us_is_not_dialled_again_once_that_is_known() {
+        let mut peers = book();
+        peers.handle_up(0, LinkId(1), PEER);
+        peers.poll_dial(0);
+        peers.handle_dialled("a:1", LinkId(2));
+        peers.handle_known(LinkId(2), PEER);
+        peers.handle_closed(1, LinkId(2), Ending::Later, None);
+        assert_eq!(peers.poll_timeout(), None);
+        peers.handle_closed(2, LinkId(1), Ending::Later, None);
+        assert!(peers.poll_timeout().is_some());
     }
 
     #[test]

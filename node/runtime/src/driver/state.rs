@@ -12,7 +12,7 @@ use crate::service::{ErrorCode, ServiceError};
 use bytes::Bytes;
 use cosmicsync_data::database::Database;
 use cosmicsync_data::database::request::{Answer, Request, Ticket};
-use cosmicsync_protocol::endpoint::{CloseReason, CommitId, Dial, Event, LinkId};
+use cosmicsync_protocol::endpoint::{CloseReason, CommitId, Dial, Event, LinkId, Process};
 use cosmicsync_protocol::ids::{DeviceId, LogId};
 use cosmicsync_protocol::sealed::Invite;
 use cosmicsync_protocol::storage::{Op, StoreError, Table};
@@ -59,6 +59,8 @@ pub(crate) enum Trouble {
     Forked(LogId),
     /// Repair did not make a space equal.
     Mismatch(u32),
+    /// Two copies of a device run.
+    Copied(DeviceId),
 }
 
 /// See the module's head.
@@ -242,7 +244,9 @@ impl Core {
 
     /// Bytes came.
     pub(crate) fn handle_bytes(&mut self, link: LinkId, bytes: &[u8]) {
-        self.links.handle_received(link, self.now.wall_ms);
+        if let Some(device) = self.links.handle_received(self.now, link) {
+            self.note_copy(device);
+        }
         self.db.handle_bytes(self.now, link, bytes);
     }
 
@@ -318,7 +322,7 @@ impl Core {
                     }
                 }
             }
-            Event::PeerUp { link, device } => self.handle_up(link, device),
+            Event::PeerUp { link, peer } => self.handle_up(link, peer),
             Event::Close { link, device, reason } => self.handle_closed(link, device, &reason),
             Event::Retired { log } => {
                 // Told once: what a peer says again and again must not fill the disk.
@@ -352,16 +356,22 @@ impl Core {
         }
     }
 
-    fn handle_up(&mut self, link: LinkId, device: DeviceId) {
-        let me = self.db.endpoint().device();
-        self.links.handle_up(link, device);
+    fn handle_up(&mut self, link: LinkId, peer: Process) {
+        self.links.handle_up(self.now.mono_us, link, peer);
         if self.strangers.remove(link) {
             self.welcome.push(link);
         }
-        if self.peers.handle_up(self.now.mono_us, link, device, me) {
-            self.db.endpoint_mut().close_link(self.now, link, CloseCode::Done);
-        } else {
-            tracing::info!(%device, link = link.0, "a peer is connected");
+        self.peers.handle_up(self.now.mono_us, link, peer);
+        tracing::info!(device = %peer.device, link = link.0, "a peer is connected");
+        if peer.device == self.db.endpoint().device() {
+            self.note_copy(peer.device);
+        }
+    }
+
+    /// Two processes of a device run at the same time.
+    fn note_copy(&mut self, device: DeviceId) {
+        if self.troubles.insert(Trouble::Copied(device)) {
+            tracing::warn!(%device, "two copies of a device run: run doctor");
         }
     }
 
@@ -375,7 +385,14 @@ impl Core {
             tracing::debug!(link = link.0, reason = said, "a stranger's link ends");
         }
         let renew = [CloseReason::Ours(CloseCode::Renew), CloseReason::Theirs(CloseCode::Renew as u16)];
-        let ending = if renew.contains(reason) { Ending::Renew } else { Ending::Later };
+        let ending = match reason {
+            CloseReason::Ours(CloseCode::Oneself) => Ending::Oneself,
+            reason if renew.contains(reason) => Ending::Renew,
+            _ => Ending::Later,
+        };
+        if let Some(peer) = self.db.endpoint().link(link).and_then(|info| info.peer) {
+            self.peers.handle_known(link, peer);
+        }
         if let Some(reply) = self.joins.remove(&link) {
             let result = if *reason == CloseReason::Done { Ok(()) } else { Err(join_error(reason)) };
             drop(reply.send(result));

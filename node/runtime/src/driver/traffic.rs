@@ -1,9 +1,13 @@
 //! What went over links: of each link while it is up, of each device since the start.
 
 use crate::service::Traffic;
-use cosmicsync_protocol::endpoint::{LinkId, LinkInfo};
+use cosmicsync_protocol::endpoint::{LinkId, LinkInfo, Process};
 use cosmicsync_protocol::ids::DeviceId;
+use cosmicsync_protocol::time::Now;
 use std::collections::BTreeMap;
+
+/// What comes on a link so long after another process of its device got one, in microseconds, was not under way before.
+const OUTLIVED_US: u64 = 2_000_000;
 
 /// One link.
 #[derive(Debug, Clone)]
@@ -13,7 +17,9 @@ pub(crate) struct LinkRecord {
     /// Whether this side dialled.
     pub(crate) dialled: bool,
     /// Who is at the other end, once authenticated.
-    pub(crate) device: Option<DeviceId>,
+    pub(crate) peer: Option<Process>,
+    /// Another process of its device has had a link since this time, on the monotonic clock.
+    beside_us: Option<u64>,
     /// When something came, by the wall clock.
     pub(crate) seen_at: Option<u64>,
     /// Something was sent and nothing came since.
@@ -35,8 +41,16 @@ pub(crate) struct Links {
 impl Links {
     /// A link came up.
     pub(crate) fn insert(&mut self, link: LinkId, address: String, dialled: bool) {
-        let record =
-            LinkRecord { address, dialled, device: None, seen_at: None, asked: false, settled: false, round_trips: 0 };
+        let record = LinkRecord {
+            address,
+            dialled,
+            peer: None,
+            beside_us: None,
+            seen_at: None,
+            asked: false,
+            settled: false,
+            round_trips: 0,
+        };
         self.records.insert(link, record);
     }
 
@@ -56,23 +70,33 @@ impl Links {
     }
 
     /// A link is authenticated.
-    pub(crate) fn handle_up(&mut self, link: LinkId, device: DeviceId) {
+    pub(crate) fn handle_up(&mut self, now_us: u64, link: LinkId, peer: Process) {
+        for other in self.records.values_mut() {
+            if other.peer.is_some_and(|other| other.device == peer.device && other != peer) {
+                other.beside_us.get_or_insert(now_us);
+            }
+        }
         if let Some(record) = self.records.get_mut(&link) {
-            record.device = Some(device);
+            record.peer = Some(peer);
         }
     }
 
-    /// Something came.
-    pub(crate) fn handle_received(&mut self, link: LinkId, wall_ms: u64) {
-        let Some(record) = self.records.get_mut(&link) else { return };
-        record.seen_at = Some(wall_ms);
+    /// Something came. Returns the device if that shows that two of its processes run at the same time: one that
+    /// started anew is silent on its older link.
+    pub(crate) fn handle_received(&mut self, now: Now, link: LinkId) -> Option<DeviceId> {
+        let record = self.records.get_mut(&link)?;
+        record.seen_at = Some(now.wall_ms);
         // What comes before the other is authenticated belongs to the handshake.
-        if core::mem::take(&mut record.asked) && record.device.is_some() && !record.settled {
+        if core::mem::take(&mut record.asked) && record.peer.is_some() && !record.settled {
             record.round_trips += 1;
         }
-        if let Some(device) = record.device {
-            self.seen.insert(device, wall_ms);
-        }
+        let device = record.peer?.device;
+        self.seen.insert(device, now.wall_ms);
+        let outlived = record.beside_us.is_some_and(|since_us| now.mono_us >= since_us + OUTLIVED_US);
+        outlived.then(|| {
+            record.beside_us = None;
+            device
+        })
     }
 
     /// Something was sent.
@@ -96,7 +120,7 @@ impl Links {
 
     /// Whether a link still catches up. One that is not authenticated has nothing to catch up with.
     pub(crate) fn is_catching_up(&self, link: LinkId) -> bool {
-        self.records.get(&link).is_some_and(|record| record.device.is_some() && !record.settled)
+        self.records.get(&link).is_some_and(|record| record.peer.is_some() && !record.settled)
     }
 
     /// A link is gone; what went over it stays in the sums.
@@ -104,8 +128,8 @@ impl Links {
         let Some(record) = self.records.remove(&link) else { return };
         let traffic = of_link(&record, info);
         add(&mut self.total_ended, traffic);
-        if let Some(device) = record.device {
-            add(self.ended.entry(device).or_default(), traffic);
+        if let Some(peer) = record.peer {
+            add(self.ended.entry(peer.device).or_default(), traffic);
         }
     }
 
@@ -121,7 +145,7 @@ impl Links {
     /// What went over all links with a device.
     pub(crate) fn of_device(&self, device: &DeviceId, infos: &[LinkInfo]) -> Traffic {
         let mut total = self.ended.get(device).copied().unwrap_or_default();
-        for (link, record) in self.records.iter().filter(|(_, record)| record.device.as_ref() == Some(device)) {
+        for (link, record) in self.records.iter().filter(|(_, record)| record.peer.is_some_and(|peer| peer.device == *device)) {
             add(&mut total, of_link(record, info_of(infos, *link)));
         }
         total

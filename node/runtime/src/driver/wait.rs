@@ -68,7 +68,7 @@ impl Core {
             return;
         }
         let infos = self.db.endpoint().stats().links;
-        for info in infos.iter().filter(|info| info.device.is_some() && info.settled) {
+        for info in infos.iter().filter(|info| info.peer.is_some() && info.settled) {
             self.links.handle_settled(info.link);
         }
         let now_us = self.now.mono_us;
@@ -99,7 +99,7 @@ impl Core {
         };
         let members: Vec<_> = infos
             .iter()
-            .filter(|link| link.device.is_some_and(|device| goal == Goal::Readable || info.devices.contains(&device)))
+            .filter(|link| link.peer.is_some_and(|peer| goal == Goal::Readable || info.devices.contains(&peer.device)))
             .collect();
         if members.is_empty() {
             return Err(if self.peers.is_paused() { "links are paused" } else { "no peer is connected" }.to_owned());
@@ -108,7 +108,7 @@ impl Core {
             return Err("the keys of the space have not arrived yet".to_owned());
         }
         if let Some(link) = members.iter().find(|link| !link.settled) {
-            let device = link.device.map(|device| device.to_string()).unwrap_or_default();
+            let device = link.peer.map(|peer| peer.device.to_string()).unwrap_or_default();
             return Err(format!("the sync with {device} is still under way"));
         }
         let missing = self.missing(space);

@@ -3,8 +3,8 @@
 use super::Node;
 use crate::driver::{Core, Phase};
 use crate::service::{ErrorCode, Peer, PeerState, Reply, ServiceError, Text};
-use cosmicsync_protocol::endpoint::LinkInfo;
-use cosmicsync_protocol::ids::DeviceId;
+use cosmicsync_protocol::endpoint::{LinkInfo, Process};
+
 
 impl Node {
     pub(super) async fn peer_add(&self, address: String) -> Result<Reply, ServiceError> {
@@ -50,40 +50,35 @@ impl Node {
 /// Every address of the book, and every device that dialled us.
 pub(super) fn peers(core: &Core) -> Vec<Peer> {
     let infos = core.db.endpoint().stats().links;
-    let settled = |device: &DeviceId| infos.iter().any(|info| info.device.as_ref() == Some(device) && info.settled);
     let mut peers = Vec::new();
     let mut listed = Vec::new();
     for (address, known) in core.peers.iter() {
-        let up = known.device.is_some_and(|device| core.peers.is_up(&device));
+        let up = known.peer.is_some_and(|process| core.peers.is_up(&process));
         let state = match known.phase {
             _ if core.peers.is_paused() => PeerState::Paused,
             _ if up => PeerState::Connected,
             Phase::Waiting { .. } | Phase::Myself => PeerState::Waiting,
             Phase::Dialling | Phase::Linked(_) => PeerState::Connecting,
         };
-        let mut peer = peer(core, &infos, address.clone(), known.device, state);
+        let mut peer = peer(core, &infos, address.clone(), known.peer, state);
         peer.error.clone_from(&known.error);
         peers.push(peer);
-        listed.extend(known.device);
+        listed.extend(known.peer);
     }
     for (_, record) in core.links.iter() {
-        if let Some(device) = record.device.filter(|device| !record.dialled && !listed.contains(device)) {
-            listed.push(device);
-            let mut peer = peer(core, &infos, record.address.clone(), Some(device), PeerState::Connected);
+        if let Some(process) = record.peer.filter(|process| !record.dialled && !listed.contains(process)) {
+            listed.push(process);
+            let mut peer = peer(core, &infos, record.address.clone(), Some(process), PeerState::Connected);
             peer.dialled = false;
             peers.push(peer);
-        }
-    }
-    for peer in &mut peers {
-        if peer.device.is_some_and(|device| settled(&device.0)) {
-            (peer.behind, peer.ahead) = (0, 0);
         }
     }
     peers
 }
 
-fn peer(core: &Core, infos: &[LinkInfo], address: String, device: Option<DeviceId>, state: PeerState) -> Peer {
-    let (behind, ahead) = device.map_or((0, 0), |device| distance(core, infos, &device));
+fn peer(core: &Core, infos: &[LinkInfo], address: String, process: Option<Process>, state: PeerState) -> Peer {
+    let (behind, ahead) = process.map_or((0, 0), |process| distance(core, infos, process));
+    let device = process.map(|process| process.device);
     Peer {
         address,
         dialled: true,
@@ -98,9 +93,11 @@ fn peer(core: &Core, infos: &[LinkInfo], address: String, device: Option<DeviceI
     }
 }
 
-/// How many entries a device does not durably have, and how many are known and not here, as far as is known.
-fn distance(core: &Core, infos: &[LinkInfo], device: &DeviceId) -> (u64, u64) {
-    let Some(link) = infos.iter().find(|info| info.device.as_ref() == Some(device)) else { return (0, 0) };
+/// How many entries a process does not durably have, and how many are known and not here, as far as is known.
+fn distance(core: &Core, infos: &[LinkInfo], process: Process) -> (u64, u64) {
+    let mut links = infos.iter().filter(|info| info.peer == Some(process));
+    let Some(link) = links.clone().next().filter(|_| !links.any(|info| info.settled)) else { return (0, 0) };
+    let device = &process.device;
     let endpoint = core.db.endpoint();
     let shared: Vec<_> =
         endpoint.spaces().filter(|space| space.devices.contains(device)).map(|space| space.no).collect();

@@ -93,7 +93,7 @@ impl Node {
             findings.push(space_finding(space, *missing, *readable));
         }
         for trouble in &facts.troubles {
-            findings.push(trouble_finding(*trouble));
+            findings.push(trouble_finding(*trouble, facts.device));
         }
         Ok(Reply::Doctor(findings))
     }
@@ -235,7 +235,7 @@ fn space_finding(space: &str, missing: u64, readable: bool) -> Finding {
     finding(Level::Ok, &subject, "all that is known is here".to_owned())
 }
 
-fn trouble_finding(trouble: Trouble) -> Finding {
+fn trouble_finding(trouble: Trouble, me: DeviceId) -> Finding {
     match trouble {
         Trouble::Retired(log) => {
             let message =
@@ -248,6 +248,16 @@ fn trouble_finding(trouble: Trouble) -> Finding {
                  and what its author wrote in the others is written again"
             );
             finding(Level::Warning, "logs", message)
+        }
+        Trouble::Copied(device) => {
+            let whose = if device == me { "this device".to_owned() } else { format!("device {device}") };
+            let message = format!(
+                "{whose} runs twice: its directory was copied and both copies were started. They keep each other and \
+                 everybody else in sync, but their logs fork each time that both write. Stop one of them for good, and \
+                 give that machine a device of its own: join there, in a new directory, with an invite"
+            );
+            let next = Some("cosmicsync space invite".to_owned());
+            Finding { next, ..finding(Level::Warning, "copies", message) }
         }
         Trouble::Mismatch(_) => {
             let message = "repair did not make a space equal with a peer: please report it with both logs".to_owned();

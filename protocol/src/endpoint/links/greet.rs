@@ -1,11 +1,10 @@
 //! Greeting: the handshake, and judging who is at the other end.
 
-use super::{Dial, Greeting, Joining, Links, Open, State};
+use super::{Dial, Greeting, Joining, Link, Links, Open, PROCESSES_MAX, State};
 use crate::connection::{Established, Handshake, Opening};
-use crate::endpoint::event::{CloseReason, Event, LinkId};
+use crate::endpoint::event::{CloseReason, Event, LinkId, Process};
 use crate::entropy::Entropy;
 use crate::identity::{Credential, VerifiedCredential};
-use crate::ids::DeviceId;
 use crate::ledger::{Admission, JoinRefusal, Ledger, View};
 use crate::sync::SpaceNo;
 use crate::sync::session::{Link as SessionLink, Session};
@@ -72,6 +71,7 @@ fn our_hello(ledger: &Ledger) -> Hello {
             credit_bytes: limits.window_bytes,
         },
         incarnation: ledger.incarnation,
+        instance: ledger.instance,
         suites: vec![Suite::X25519_CHACHAPOLY_BLAKE2S],
         role,
     }
@@ -145,10 +145,11 @@ impl Links {
     ) -> Result<(), CloseReason> {
         let device = peer.device().device;
         let spaces = shared_spaces(ledger, peer);
-        let dialled = self.links.get(&id).is_some_and(|link| link.dialled);
-        if !self.replaces_others(ledger.me.keys.device_id(), device, id, dialled, events) {
-            return Err(CloseReason::Ours(CloseCode::Replaced));
-        }
+        let process = Process { device, instance: theirs.instance };
+        let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
+        link.peer = Some(process);
+        let dialled = link.dialled;
+        self.make_room(ledger, process, id, dialled, events).map_err(CloseReason::Ours)?;
         let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
         let session_link = SessionLink {
             initiator: dialled,
@@ -168,33 +169,56 @@ impl Links {
             messages_in: 0,
             messages_out: 0,
         }));
-        events.push_back(Event::PeerUp { link: id, device });
+        events.push_back(Event::PeerUp { link: id, peer: process });
         Ok(())
     }
 
-    /// Two links to one device are one too many: both ends keep the one that the device with the lower id dialled, the
-    /// newer one among equals.
-    fn replaces_others(
+    /// Two links to one process are one too many: both ends keep the one that the lower of the two dialled, the newer
+    /// one among equals. A device has links with several of its processes, up to a limit: the one that was silent for
+    /// longest makes room. The others have to show that they are alive, for most devices that come twice started anew.
+    fn make_room(
         &mut self,
-        me: DeviceId,
-        peer: DeviceId,
+        ledger: &Ledger,
+        peer: Process,
         newer: LinkId,
         newer_dialled: bool,
         events: &mut VecDeque<Event>,
-    ) -> bool {
-        let others: Vec<_> = self
-            .links
-            .iter()
-            .filter(|(id, link)| **id != newer && link.device() == Some(peer))
-            .map(|(id, link)| (*id, link.dialled))
-            .collect();
-        for (older, older_dialled) in others {
+    ) -> Result<(), CloseCode> {
+        let me = Process { device: ledger.me.keys.device_id(), instance: ledger.instance };
+        if peer == me {
+            return Err(CloseCode::Oneself);
+        }
+        for (older, older_dialled) in self.others(newer, |other| other == peer, |link| link.dialled) {
             if newer_dialled != older_dialled && newer_dialled != (me < peer) {
-                return false;
+                return Err(CloseCode::Replaced);
             }
             self.end(older, CloseReason::Ours(CloseCode::Replaced), events);
         }
-        true
+        let mut others = self.others(newer, |other| other.device == peer.device, |link| link.heard_us);
+        others.sort_by_key(|(id, heard_us)| (*heard_us, *id));
+        for (silent, _) in others.iter().rev().skip(PROCESSES_MAX - 1) {
+            self.end(*silent, CloseReason::Ours(CloseCode::Replaced), events);
+        }
+        let now_us = ledger.now.mono_us;
+        for (other, _) in others {
+            if let Some(link) = self.links.get_mut(&other) {
+                link.doubted_us.get_or_insert(now_us);
+                link.probe(now_us);
+            }
+        }
+        Ok(())
+    }
+
+    /// What there is to say of each open link but one, with the peers that are asked for.
+    fn others<T>(
+        &self,
+        but: LinkId,
+        wanted: impl Fn(Process) -> bool,
+        say: impl Fn(&Link) -> T,
+    ) -> Vec<(LinkId, T)> {
+        let is_open = |link: &Link| matches!(link.state, State::Open(_)) && link.peer.is_some_and(&wanted);
+        let others = self.links.iter().filter(|(id, link)| **id != but && is_open(link));
+        others.map(|(id, link)| (*id, say(link))).collect()
     }
 }
 

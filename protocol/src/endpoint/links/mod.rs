@@ -7,7 +7,7 @@ mod greet;
 mod run;
 mod serve;
 
-use super::event::{CloseReason, Event, LinkId};
+use super::event::{CloseReason, Event, LinkId, Process};
 use super::stats::LinkInfo;
 use crate::connection::{Handshake, Transport};
 use crate::entropy::Entropy;
@@ -37,10 +37,16 @@ pub enum Dial {
 /// or added bytes, and what is taken for a length may ask for any number more.
 const MESSAGE_KEEP_ALIVES_MAX: u64 = 4;
 
+/// A device has links with at most this many of its processes at a time: copies of its store that run, and those that
+/// ended without a word and were not missed yet.
+const PROCESSES_MAX: usize = 4;
+
 /// One connection.
 #[derive(Debug)]
 struct Link {
     state: State,
+    /// Who is at the other end, once that was judged.
+    peer: Option<Process>,
     /// Sealed bytes that go before anything else.
     outbox: Vec<u8>,
     /// When bytes came.
@@ -48,6 +54,9 @@ struct Link {
     /// When a message was whole.
     whole_us: u64,
     probed: bool,
+    /// Since when another process of the peer's device has had a link and nothing came on this one: the device may have
+    /// started anew.
+    doubted_us: Option<u64>,
     bytes_in: u64,
     bytes_out: u64,
     handshake_bytes: u64,
@@ -128,10 +137,12 @@ impl Links {
         let heard_us = ledger.now.mono_us;
         let link = Link {
             state,
+            peer: None,
             outbox: Vec::new(),
             heard_us,
             whole_us: heard_us,
             probed: false,
+            doubted_us: None,
             bytes_in: 0,
             bytes_out: 0,
             handshake_bytes: 0,
@@ -161,6 +172,7 @@ impl Links {
         let now_us = ledger.now.mono_us;
         link.heard_us = now_us;
         link.probed = false;
+        link.doubted_us = None;
         let messages_in = link.messages_in();
         link.bytes_in += bytes.len() as u64;
         let outcome = match &mut link.state {
@@ -261,7 +273,7 @@ impl Links {
                 State::Open(_) => {
                     let patience = ledger.config.keep_alive_us * if link.probed { 2 } else { 1 };
                     let whole = link.whole_us.saturating_add(ledger.config.keep_alive_us * MESSAGE_KEEP_ALIVES_MAX);
-                    let at_us = link.heard_us.saturating_add(patience).min(whole);
+                    let at_us = link.heard_us.saturating_add(patience).min(whole).min(link.given_up_us(ledger));
                     Some(Deadline { at_us, reason: Reason::KeepAlive })
                 }
                 State::Closed => None,
@@ -274,15 +286,17 @@ impl Links {
         for id in self.ids() {
             let Some(link) = self.links.get_mut(&id) else { continue };
             let quiet_us = now_us.saturating_sub(link.heard_us);
-            let over = match &mut link.state {
+            let given_up_us = link.given_up_us(ledger);
+            if quiet_us >= ledger.config.keep_alive_us && !planted!("keep-alive.unsaid") {
+                link.probe(now_us);
+            }
+            let over = match &link.state {
                 State::Greeting(greeting) => greeting.deadline_us <= now_us,
                 State::Joining(joining) => joining.deadline_us <= now_us,
-                State::Open(open) => {
-                    if quiet_us >= ledger.config.keep_alive_us && !link.probed && !planted!("keep-alive.unsaid") {
-                        link.probed = open.session.ping(now_us).is_ok();
-                    }
+                State::Open(_) => {
                     let amid_us = now_us.saturating_sub(link.whole_us);
                     quiet_us >= ledger.config.keep_alive_us * 2
+                        || given_up_us <= now_us
                         || amid_us >= ledger.config.keep_alive_us * MESSAGE_KEEP_ALIVES_MAX
                 }
                 State::Closed => false,
@@ -308,18 +322,27 @@ impl Link {
         if let State::Open(open) = &self.state { Some(open.messages_in) } else { None }
     }
 
-    fn device(&self) -> Option<DeviceId> {
-        match &self.state {
-            State::Open(open) => Some(open.device),
-            State::Greeting(_) | State::Joining(_) | State::Closed => None,
+    /// When one that is in doubt is taken for dead: a sign of life takes no longer than a handshake may.
+    fn given_up_us(&self, ledger: &Ledger) -> u64 {
+        self.doubted_us.map_or(u64::MAX, |since_us| since_us.saturating_add(ledger.config.handshake_us_max))
+    }
+
+    /// Asks for a sign of life.
+    fn probe(&mut self, now_us: u64) {
+        if let (State::Open(open), false) = (&mut self.state, self.probed) {
+            self.probed = open.session.ping(now_us).is_ok();
         }
+    }
+
+    fn device(&self) -> Option<DeviceId> {
+        self.peer.map(|peer| peer.device)
     }
 
     fn info(&self, id: LinkId) -> LinkInfo {
         let open = if let State::Open(open) = &self.state { Some(&**open) } else { None };
         LinkInfo {
             link: id,
-            device: self.device(),
+            peer: self.peer,
             dialled: self.dialled,
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,

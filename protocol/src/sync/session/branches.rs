@@ -4,7 +4,7 @@
 
 use super::{Action, Session, SessionError};
 use crate::ids::LogId;
-use crate::sync::{Catalog, LogNo};
+use crate::sync::{Catalog, LogNo, SpaceNo};
 use crate::wire::message::{GoneReason, LogRef, Message, Run};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,7 +56,7 @@ impl Session {
     /// Tells the peer which histories of a log are held, unless it was told that already.
     pub fn hint_fork(&mut self, catalog: &dyn Catalog, log: LogNo) {
         let view = catalog.log(log);
-        let ends = view.ends();
+        let ends = view.held_ends();
         if ends.is_empty() || self.branches.told.get(&view.id) == Some(&ends) {
             return;
         }
@@ -79,7 +79,7 @@ impl Session {
     ) -> Result<(), SessionError> {
         let Some((space, id)) = self.resolve(log)? else { return Ok(()) };
         let view = self.view(catalog, &id);
-        let ends = view.as_ref().map(|(_, view)| view.ends()).unwrap_or_default();
+        let ends = view.as_ref().map(|(_, view)| view.held_ends()).unwrap_or_default();
         // The peer may lack what we hold, whether or not we hold this.
         if let Some((no, _)) = view.filter(|_| ends != [(seq, h)]) {
             self.hint_fork(catalog, no);
@@ -93,10 +93,25 @@ impl Session {
         if self.branches.wants.len() >= WANTS_MAX || self.branches.heard.len() > WANTS_MAX * 16 {
             return Err(SessionError::TooMuch("histories of logs"));
         }
-        let ours = ends.iter().map(|(seq, _)| seq + 1).max().unwrap_or(0).min(seq + 1);
+        self.want_branch(space, id, &ends, (seq, h))
+    }
+
+    /// Asks the peer for a history with this end, which it did not name: its head was let go, and the peer may hold what
+    /// leads to it.
+    pub fn want_history(&mut self, catalog: &dyn Catalog, log: LogNo, end: End) {
+        let view = catalog.log(log);
+        let has_room = self.branches.wants.len() < WANTS_MAX && !self.branches.wants.contains_key(&(view.id, end));
+        if has_room && self.introduce(view.space, view.id) {
+            // Only a log of another space than its own is refused.
+            let _ = self.want_branch(view.space, view.id, &view.held_ends(), end);
+        }
+    }
+
+    fn want_branch(&mut self, space: SpaceNo, id: LogId, ends: &[End], end: End) -> Result<(), SessionError> {
+        let ours = ends.iter().map(|(seq, _)| seq + 1).max().unwrap_or(0).min(end.0 + 1);
         let want = Want { from: ours.saturating_sub(STEP), step: STEP * 16, waits: false };
-        self.branches.wants.insert((id, (seq, h)), want);
         self.stream(space, id)?.inbound.branches += 1;
+        self.branches.wants.insert((id, end), want);
         self.account(&id);
         self.set_due(id);
         Ok(())

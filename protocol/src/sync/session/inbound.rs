@@ -197,17 +197,19 @@ impl Session {
         };
         let (start, end) = (run.start, run.end());
         assert!(!planted!("run.too-long") || end != start + 3, "a planted panic");
-        if let Some((no, _)) = self.view(catalog, &id).filter(|(_, view)| view.is_forked()) {
+        let view = self.view(catalog, &id);
+        if let Some((no, _)) = view.as_ref().filter(|(_, view)| view.is_forked()) {
             self.credit_due[class.index()] += bytes;
-            self.hint_fork(catalog, no);
+            self.hint_fork(catalog, *no);
             return Ok(());
         }
-        let held = self.view(catalog, &id).map(|(_, view)| view.entries_to);
+        let is_other = view.as_ref().is_some_and(|(_, view)| is_other(view, &run));
+        let held = view.map(|(_, view)| view.entries_to);
         let inbound = &mut self.stream(space, id)?.inbound;
         let asked = |range: Option<(u64, u64)>| range.is_some_and(|(from, to)| from <= start && start < to);
         let is_wanted = asked(inbound.wanted) || (asked(inbound.gone) && !planted!("gap.not-filled"));
         let came = held.unwrap_or(0).max(inbound.next);
-        let is_known = held.is_some_and(|held| end <= held) || end <= inbound.next;
+        let is_known = !is_other && (held.is_some_and(|held| end <= held) || end <= inbound.next);
         let is_rootless = held.is_none() && came == 0 && start > 0 && inbound.head_flight.is_none();
         if is_rootless || (!is_wanted && (is_known || start > came)) {
             if is_known {
@@ -376,4 +378,10 @@ impl Session {
             self.built.push_back(Message::WantHead { log, card });
         }
     }
+}
+
+/// Whether a run that ends at the tip's seq ends at another head, as when two copies of a store wrote the same entry at
+/// once. By its numbers it seems to be held.
+fn is_other(view: &LogView, run: &Run) -> bool {
+    view.tip.as_ref().is_some_and(|tip| tip.seq + 1 == run.end() && tip.signature != run.signature)
 }

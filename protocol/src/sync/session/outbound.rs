@@ -385,7 +385,7 @@ impl Session {
     /// Builds what is due about a log that is ours to tell.
     pub(super) fn build_outbound(&mut self, catalog: &dyn Catalog, id: LogId) {
         let view = self.view(catalog, &id);
-        let ends = view.as_ref().map(|(_, view)| view.ends()).unwrap_or_default();
+        let ends = view.as_ref().map(|(_, view)| view.held_ends()).unwrap_or_default();
         let tip_and_card = view.and_then(|(_, view)| view.tip.zip(Some(view.card)));
         let Some(space) = self.streams.get(&id).map(|stream| stream.space) else { return };
         if !self.introduce(space, id) {

@@ -46,9 +46,11 @@ pub(super) struct Space {
     /// Logs of which something is still to come or to become durable here.
     pub(super) pending: usize,
     settled_sent: Option<u64>,
-    /// Whether we said once more that all is announced because roots differed.
-    resettled: bool,
+    /// The position at which we said once more that all is announced, because roots differed.
+    resettled: Option<u64>,
     settled: Option<Settled>,
+    /// The root in the peer's last such word.
+    their_root: Option<[u8; 16]>,
     cursor: Option<Cursor>,
 }
 
@@ -82,6 +84,12 @@ impl Space {
 
     pub(super) fn restart_settling(&mut self) {
         self.settled_sent = None;
+    }
+
+    /// Whether roots differ though nothing is under way in either direction.
+    fn is_in_doubt(&self, root: [u8; 16]) -> bool {
+        let is_still = self.is_quiet() && self.unacked == 0 && self.pending == 0;
+        is_still && self.their_root.is_some_and(|theirs| theirs != root)
     }
 }
 
@@ -251,12 +259,16 @@ impl Session {
     /// Tells the peer that all is announced, if that is so and news.
     pub(super) fn next_settled(&mut self, catalog: &dyn Catalog, no: SpaceNo) -> Option<Message> {
         let space = self.spaces.get_mut(&no).filter(|space| space.is_begun() && space.is_quiet())?;
-        let position = catalog.position(no);
+        let (position, root) = (catalog.position(no), catalog.root(no));
         if space.settled_sent == Some(position) {
-            return None;
+            // Our word may have come while the dialler was still busy: it is said once more, so that it can compare.
+            if self.link.initiator || space.resettled == Some(position) || !space.is_in_doubt(root) {
+                return None;
+            }
+            space.resettled = Some(position);
         }
         space.settled_sent = Some(position);
-        Some(Message::Settled { space: space.index, position, root: catalog.root(no) })
+        Some(Message::Settled { space: space.index, position, root })
     }
 
     pub(super) fn on_settled(
@@ -272,6 +284,8 @@ impl Session {
         };
         let is_comparable = space.is_quiet() && space.unacked == 0;
         space.settled = Some(Settled { position, root, is_comparable });
+        space.their_root = Some(root);
+        self.spaces_due.insert(no);
         self.check_settled(catalog, no);
         Ok(())
     }
@@ -292,12 +306,6 @@ impl Session {
             } else {
                 self.actions.push_back(Action::Mismatch { space: no });
             }
-        }
-        // Our word may have come while the dialler was still busy: it is said once more, so that it can compare.
-        if is_comparable && !self.link.initiator && catalog.root(no) != settled.root && !space.resettled {
-            space.resettled = true;
-            space.restart_settling();
-            self.spaces_due.insert(no);
         }
         let cursor = Cursor { incarnation: self.link.peer_incarnation, position: settled.position };
         self.save_cursor(no, cursor);

@@ -13,7 +13,7 @@ pub use siege::{NO_CODE, Siege};
 use crate::connection::{Established, Handshake, Opening, Transport};
 use crate::entropy::Entropy;
 use crate::identity::{DeviceKeys, partition_id, partition_token, peer_id};
-use crate::ids::{EpochId, Incarnation, LogId, PartitionId, SpaceId};
+use crate::ids::{EpochId, Incarnation, Instance, LogId, PartitionId, SpaceId};
 use crate::ledger::LOG_OPEN_CONTEXT;
 use crate::log::forge::{ForgedSeal, forge};
 use crate::log::{
@@ -44,6 +44,7 @@ pub struct Member {
     epoch_id: EpochId,
     epoch: EpochSecrets,
     incarnation: Incarnation,
+    instance: Instance,
     entropy: Entropy,
     builder: EntryBuilder,
     codec: Codec,
@@ -120,6 +121,7 @@ impl Member {
             epoch_id: *epoch_id,
             epoch: EpochSecrets::of(key),
             incarnation: ledger.incarnation,
+            instance: Instance(Entropy::new([seed; 32]).child("instance").bytes()),
             entropy: Entropy::new([seed; 32]),
             builder: EntryBuilder::new(),
             codec: Codec::new(),
@@ -267,6 +269,7 @@ impl Member {
             features: Vec::new(),
             limits: HelloLimits { message_bytes_max: 1 << 20, channels_max: CHANNELS as u64, credit_bytes: 2 << 20 },
             incarnation: self.incarnation,
+            instance: self.instance,
             suites: vec![Suite::X25519_CHACHAPOLY_BLAKE2S],
             role: Role::Member(self.credential.clone()),
         }

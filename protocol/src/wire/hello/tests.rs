@@ -11,6 +11,7 @@ fn hello(features: &[(u16, bool)]) -> Hello {
         features: features.iter().map(|&(id, critical)| Feature { id, critical }).collect(),
         limits: HelloLimits { message_bytes_max: 1 << 20, channels_max: 64, credit_bytes: 4 << 20 },
         incarnation: Incarnation([5; 8]),
+        instance: Instance([6; 8]),
         suites: vec![SUITE],
         role: Role::Member(vec![1, 2, 3]),
     }
@@ -99,14 +100,15 @@ fn any_hello() -> impl Strategy<Value = Hello> {
     ];
     let features = prop::collection::btree_map(any::<u16>(), any::<bool>(), 0..FEATURES_MAX);
     let suites = prop::collection::btree_set(any::<u8>(), 0..SUITES_MAX);
-    (any::<[(u8, u8); 2]>(), features, any::<[u64; 3]>(), any::<[u8; 8]>(), suites, role).prop_map(
-        |(mut versions, features, limits, incarnation, suites, role)| {
+    (any::<[(u8, u8); 2]>(), features, any::<[u64; 3]>(), any::<[[u8; 8]; 2]>(), suites, role).prop_map(
+        |(mut versions, features, limits, [incarnation, instance], suites, role)| {
             versions.sort_unstable();
             Hello {
                 versions: Versions { min: versions[0], max: versions[1] },
                 features: features.into_iter().map(|(id, critical)| Feature { id, critical }).collect(),
                 limits: HelloLimits { message_bytes_max: limits[0], channels_max: limits[1], credit_bytes: limits[2] },
                 incarnation: Incarnation(incarnation),
+                instance: Instance(instance),
                 suites: suites.into_iter().map(Suite).collect(),
                 role,
             }
