@@ -33,11 +33,11 @@ pub(crate) fn run(args: &Campaign, output: &mut Stdout) -> Result<Verdict, Failu
     let cases = (args.from..args.from.saturating_add(args.seeds)).map(|seed| case(seed, args));
     pool::run(cases, run::how(&args.common, deadline), |case, report| {
         tally.add(&report);
-        bar.inc(1);
-        if tally.violated > 0 {
-            bar.set_message(format!("{} violated", tally.violated));
-        }
         let failed = !report.is_ok();
+        if failed {
+            bar.set_message(format!(", {} violated", tally.violated));
+        }
+        bar.inc(1);
         bar.suspend(|| run::finish(output, &case, report, &args.common))?;
         Ok(!(failed && args.fail_fast))
     })?;

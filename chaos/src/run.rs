@@ -66,10 +66,13 @@ pub(crate) fn run(global: &Global, args: &Run, output: &mut Stdout) -> Result<Ve
     let mut rows = Vec::new();
     pool::run(cases.into_iter(), how(&args.common, None), |case, report| {
         tally.add(&report);
+        if !report.is_ok() {
+            bar.set_message(format!(", {} violated", tally.violated));
+        }
         bar.inc(1);
         let event = case.event.map(|event| format!(" event {event}")).unwrap_or_default();
         rows.push((case.seed, case.event, report::row(&format!("{}{event}", case.seed), &report)));
-        finish(output, &case, report, &args.common)?;
+        bar.suspend(|| finish(output, &case, report, &args.common))?;
         Ok(true)
     })?;
     bar.finish_and_clear();
@@ -142,7 +145,7 @@ pub(crate) fn finish(output: &mut Stdout, case: &Case, report: Report, common: &
         if let Some(bundle) = Bundle::of(case.seed, &case.plan, &traced) {
             let path = bundle.path(&common.bundles);
             bundle.write(&path)?;
-            report::tell_failure(output, &bundle, &path, case.event)?;
+            report::tell_failure(output, &bundle, &path, case.event, true)?;
             place = Some(path);
         }
     }
@@ -153,7 +156,7 @@ pub(crate) fn finish(output: &mut Stdout, case: &Case, report: Report, common: &
         held: report.is_ok(),
         violation: report.violations.first(),
         bundle: place.as_ref().map(|path| path.display().to_string()),
-        replay: place.as_ref().map(|path| report::replay_command(path)),
+        replay: place.as_ref().map(|path| report::command("replay", path)),
         trace_hash: &report.trace_hash,
         stats: &report.stats,
     })?;

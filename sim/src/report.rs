@@ -32,9 +32,47 @@ pub enum OracleId {
     O13,
 }
 
+impl OracleId {
+    /// Every oracle.
+    pub const ALL: [Self; 12] = [
+        Self::O1,
+        Self::O2,
+        Self::O3,
+        Self::O4,
+        Self::O6,
+        Self::O7,
+        Self::O8,
+        Self::O9,
+        Self::O10,
+        Self::O11,
+        Self::O12,
+        Self::O13,
+    ];
+
+    /// What it demands, in one sentence for people. `spec/invariants.md` says it in full.
+    pub const fn demands(self) -> &'static str {
+        match self {
+            Self::O1 => "peers that are connected and keep everything end with equal documents",
+            Self::O2 => "no edit is lost once it was reported safe",
+            Self::O3 => "what a peer shows never goes back, nor comes before what it builds on, nor shows half a transaction",
+            Self::O4 => "what a peer shows is what its stored entries say, no more and no less",
+            Self::O6 => "nothing readable goes over a wire or onto a disk, and no nonce is used twice",
+            Self::O7 => "a peer at rest keeps nothing queued, open or in memory that nobody asked for",
+            Self::O8 => {
+                "once faults have ended the peers agree in time and fall silent; honest links end without error, and every run ends"
+            }
+            Self::O9 => "connecting again, and time passing, change nothing once all have everything",
+            Self::O10 => "after a restart everything is there that was durable before",
+            Self::O11 => "a peer with something to do has said when it wants to be woken",
+            Self::O12 => "the core never panics",
+            Self::O13 => "a peer that joins late and learns all from two others shows the same as they do",
+        }
+    }
+}
+
 impl core::fmt::Display for OracleId {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "{self:?}")
+        f.pad(&format!("{self:?}"))
     }
 }
 
