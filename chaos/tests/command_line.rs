@@ -68,7 +68,7 @@ until = "2s"
 [[fault]]
 kind = "partition"
 at = "1s"
-heal = "1s"
+for = "1s"
 sides = [[0], [1]]
 "#;
 
@@ -142,7 +142,8 @@ fn a_failure_says_what_when_where_and_what_to_do() {
     let ran = bench.run(&["run", "hasty.toml"]);
     assert_eq!(ran.code, 1, "{}", ran.err);
     let bundle = bench.bundles()[0].file_name().unwrap().to_str().unwrap().to_owned();
-    let line = |start: &str| ran.out.lines().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("{}", ran.out));
+    let line =
+        |start: &str| ran.out.lines().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("{}", ran.out));
     assert!(line("violated: O8 at ").contains(" s of virtual time"), "{}", ran.out);
     assert!(line("      O8: once faults have ended the peers agree in time").ends_with("(spec/invariants.md)"));
     assert_eq!(line("shrink: "), format!("shrink: cosmicsync-chaos shrink chaos-bundles/{bundle}"));
@@ -150,7 +151,11 @@ fn a_failure_says_what_when_where_and_what_to_do() {
     assert_eq!(ran.out.matches("      O8: ").count(), 1, "{}", ran.out);
     let replayed = bench.run(&["replay", &format!("chaos-bundles/{bundle}")]);
     assert!(replayed.out.contains("      O8: once faults"), "{}", replayed.out);
-    assert!(replayed.out.contains(&format!("shrink: cosmicsync-chaos shrink chaos-bundles/{bundle}")), "{}", replayed.out);
+    assert!(
+        replayed.out.contains(&format!("shrink: cosmicsync-chaos shrink chaos-bundles/{bundle}")),
+        "{}",
+        replayed.out
+    );
     let shrunk = bench.run(&["shrink", &format!("chaos-bundles/{bundle}"), "--to", "small.json"]);
     assert!(shrunk.out.starts_with("peers\t2 -> 2\nlinks\t1 -> 1\nfaults\t1 -> "), "{}", shrunk.out);
 }

@@ -54,7 +54,9 @@ impl OracleId {
         match self {
             Self::O1 => "peers that are connected and keep everything end with equal documents",
             Self::O2 => "no edit is lost once it was reported safe",
-            Self::O3 => "what a peer shows never goes back, nor comes before what it builds on, nor shows half a transaction",
+            Self::O3 => {
+                "what a peer shows never goes back, nor comes before what it builds on, nor shows half a transaction"
+            }
             Self::O4 => "what a peer shows is what its stored entries say, no more and no less",
             Self::O6 => "nothing readable goes over a wire or onto a disk, and no nonce is used twice",
             Self::O7 => "a peer at rest keeps nothing queued, open or in memory that nobody asked for",
@@ -158,5 +160,19 @@ impl Report {
     /// The oracle that was violated first.
     pub fn first(&self) -> Option<OracleId> {
         self.violations.first().map(|violation| violation.oracle)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_oracle_is_in_the_specification() {
+        let table = include_str!("../../spec/invariants.md");
+        let numbered = table.lines().filter(|line| line.starts_with("| O")).count();
+        assert_eq!(numbered, OracleId::ALL.len());
+        assert!(OracleId::ALL.iter().all(|oracle| table.contains(&format!("\n| {oracle} | "))));
+        assert_eq!(format!("{:>4}", OracleId::O8), "  O8", "as wide as it is asked to be");
     }
 }
