@@ -197,8 +197,9 @@ fn mistakes_have_codes_and_name_what_to_do_next() {
     bench.write("wrong.toml", &SMALL.replacen("rate_hz", "rate", 1));
     let wrong = bench.run(&["run", "wrong.toml"]);
     assert_eq!(wrong.code, 2);
-    assert!(wrong.err.contains("wrong.toml: line 9, column 1: unknown key `rate`"), "{}", wrong.err);
-    assert!(wrong.err.contains("next: cosmicsync-chaos schema"), "{}", wrong.err);
+    let mistake = "wrong.toml has a mistake\nline 9, column 1: unknown key `rate`: did you mean `rate_hz`?";
+    assert!(wrong.err.contains(mistake), "{}", wrong.err);
+    assert!(wrong.err.contains("next: cosmicsync-chaos run wrong.toml"), "{}", wrong.err);
 
     let unknown = bench.run(&["run", "a-flapping-lnk"]);
     assert_eq!(unknown.code, 3);

@@ -50,6 +50,28 @@ pub(crate) struct Global {
     pub(crate) verbose: u8,
 }
 
+impl Global {
+    /// Makes a command that is shown to somebody one about the same data directory.
+    pub(crate) fn about_same_dir(&self, command: &str) -> String {
+        match (&self.dir, command.strip_prefix("cosmicsync ")) {
+            (Some(dir), Some(rest)) if !rest.starts_with("--") => {
+                format!("cosmicsync --dir {} {rest}", quoted(&dir.display().to_string()))
+            }
+            _ => command.to_owned(),
+        }
+    }
+}
+
+/// A word as a shell takes it.
+pub(crate) fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+,:@%=".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
 /// How results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OutputFormat {
@@ -466,6 +488,17 @@ mod tests {
         assert_eq!(parse_bodies("newest:7"), Ok(Bodies::Newest(7)));
         assert!(parse_bodies("newest:").is_err());
         assert!(parse_bodies("some").is_err());
+    }
+
+    #[test]
+    fn a_command_that_is_shown_is_about_the_same_directory() {
+        let global = |arguments: &[&str]| Cli::try_parse_from(arguments).expect("parses").global;
+        let named = global(&["cosmicsync", "--dir", "my data", "status"]);
+        assert_eq!(named.about_same_dir("cosmicsync up"), "cosmicsync --dir 'my data' up");
+        assert_eq!(named.about_same_dir("cosmicsync --dir NEW_DIR up"), "cosmicsync --dir NEW_DIR up");
+        assert_eq!(named.about_same_dir("df -h"), "df -h");
+        assert_eq!(global(&["cosmicsync", "status"]).about_same_dir("cosmicsync up"), "cosmicsync up");
+        assert_eq!((quoted("a/b-1"), quoted("it's"), quoted("")), ("a/b-1".into(), r"'it'\''s'".into(), "''".into()));
     }
 
     #[test]

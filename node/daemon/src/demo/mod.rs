@@ -16,6 +16,7 @@ use std::time::Instant;
 use cosmicsync_node::service::{ErrorCode, ServiceError};
 use serde_json::{Map, Value, json};
 
+use crate::cli::quoted;
 use crate::run::{Failure, Run};
 use crate::table::{Style, Table, bytes_text, duration_text};
 use acts::Act;
@@ -61,7 +62,7 @@ impl Teller<'_, '_> {
             let mut object = Map::new();
             object.insert("step".to_owned(), json!(step));
             object.insert("text".to_owned(), json!(text));
-            object.insert("elapsed_ms".to_owned(), json!(elapsed.as_secs_f64() * 1000.0));
+            object.insert("elapsed_ms".to_owned(), json!(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)));
             if let Value::Object(figures) = figures {
                 object.extend(figures);
             }
@@ -90,7 +91,7 @@ fn finish(run: &mut Run<'_>, root: &Path, summary: &Summary, elapsed: Duration) 
             "bytes_on_the_wire": summary.bytes,
             "round_trips": summary.round_trips,
             "acknowledged_writes": summary.acknowledged,
-            "elapsed_ms": elapsed.as_secs_f64() * 1000.0,
+            "elapsed_ms": u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
             "dir": root,
         }))?);
     }
@@ -109,13 +110,14 @@ fn finish(run: &mut Run<'_>, root: &Path, summary: &Summary, elapsed: Duration) 
     table.write(&mut run.output.writer, style)?;
     run.output.line("\nThe stores stay. Explore them:")?;
     let program = run.surroundings.program.display().to_string();
-    let laptop = format!("{program} --dir {}", root.join("laptop").display());
+    let laptop = format!("{} --dir {}", quoted(&program), quoted(&root.join("laptop").display().to_string()));
     for command in
         ["doc get notes/trip", "doc list zipcodes --limit 5 --values", "doc history notes/trip", "space digest", "up"]
     {
         run.output.line(&format!("  {laptop} {command}"))?;
     }
-    Ok(())
+    let root = quoted(&root.display().to_string());
+    Ok(run.output.line(&format!("\nThey take a few megabytes. Delete them when you are done:\n  rm -r {root}"))?)
 }
 
 /// Points at the stores and logs that a failed demo leaves.

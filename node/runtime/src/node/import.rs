@@ -144,7 +144,7 @@ fn parse(
         }
         while let Some(record) = next_record(&mut reader)? {
             let after = record.offset_after;
-            rows.push(row(record, id_column)?);
+            rows.push(row(record, id_column).map_err(|error| no_key(error, reader.columns()))?);
             if rows.len() >= BATCH_ROWS || after - batch_start >= BATCH_BYTES {
                 batch_start = after;
                 if !send(batches, &mut rows, reader.checkpoint()) {
@@ -175,22 +175,56 @@ fn send(batches: &mpsc::Sender<Batch>, rows: &mut Vec<Row>, checkpoint: &Checkpo
     batches.blocking_send(batch).is_ok()
 }
 
-fn row(record: Record, id_column: Option<&str>) -> Result<Row, ServiceError> {
-    let key = match id_column {
-        None => None,
-        Some(column) => Some(key(&record.value, column).ok_or_else(|| {
-            let message = format!("row {}: '{column}' is missing, empty or no text or whole number", record.row);
-            ServiceError::new(ErrorCode::Usage, message).next("cosmicsync import --help")
-        })?),
+/// A row that has no key where one was asked for.
+struct NoKey {
+    column: String,
+    record: Record,
+}
+
+fn row(record: Record, id_column: Option<&str>) -> Result<Row, NoKey> {
+    let Some(column) = id_column else { return Ok(Row { key: None, value: record.value }) };
+    match key(&record.value, column) {
+        Some(key) => Ok(Row { key: Some(key), value: record.value }),
+        None => Err(NoKey { column: column.to_owned(), record }),
+    }
+}
+
+/// Says whether there is no such column, or nothing in it that can be a key. The columns are those of the file, or of
+/// the row if it has no header.
+fn no_key(error: NoKey, columns: &[String]) -> ServiceError {
+    const SHOWN: usize = 20;
+    let NoKey { column, record } = error;
+    let (message, next) = if found(&record.value, &column).is_some() {
+        let message = format!(
+            "row {}: '{column}' is neither a whole number nor a text of one character or more, so it is no key",
+            record.row
+        );
+        (message, "correct the row, choose another column, or leave --id-column out: keys are made up then".to_owned())
+    } else {
+        let members = if let Value::Map(members) = &record.value {
+            members.iter().map(|(name, _)| name).collect()
+        } else {
+            Vec::new()
+        };
+        let known: Vec<&String> = if columns.is_empty() { members } else { columns.iter().collect() };
+        let shown = known.iter().take(SHOWN).map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
+        let more = if known.len() > SHOWN { format!(" and {} more", known.len() - SHOWN) } else { String::new() };
+        (
+            format!("row {}: there is no '{column}'; there are {shown}{more}", record.row),
+            "the same with --id-column and one of them, or without it: keys are made up then".to_owned(),
+        )
     };
-    let value = record.value;
-    Ok(Row { key, value })
+    ServiceError::new(ErrorCode::Usage, message).next(next)
+}
+
+/// The value of a column, or of a dotted path.
+fn found<'v>(value: &'v Value, column: &str) -> Option<&'v Value> {
+    value.entry(column).or_else(|| column.split('.').try_fold(value, Value::entry))
 }
 
 /// The value of a column, or of a dotted path, as a key.
 fn key(value: &Value, column: &str) -> Option<String> {
-    let found = value.entry(column).or_else(|| column.split('.').try_fold(value, Value::entry));
-    match found? {
+    match found(value, column)? {
         Value::Text(text) if !text.is_empty() => Some(text.clone()),
         number @ Value::Int(_) => Some(json::to_string(number)),
         Value::Null
