@@ -178,7 +178,7 @@ impl Output<'_> {
     }
 
     fn status(&mut self, status: &Status) -> io::Result<()> {
-        let user = || "none yet: init, or space join".to_owned();
+        let user = || "none yet: space join, or init on the first device".to_owned();
         let mut pairs = vec![
             ("name", status.name.clone()),
             ("device", status.device.to_string()),
@@ -194,7 +194,10 @@ impl Output<'_> {
             pairs.push(("daemon", "none runs here: the store was opened for this command alone".to_owned()));
         }
         pairs.push(("store", status.store.path.clone()));
-        pairs.push(("size", format!("{} of {}", bytes_text(status.store.bytes), bytes_text(status.store.bytes_max))));
+        pairs.push((
+            "size",
+            format!("{}, at most {}", bytes_text(status.store.bytes), bytes_text(status.store.bytes_max)),
+        ));
         pairs.push(("entries", format!("{} in {} logs", status.store.entries, status.store.logs)));
         if status.daemon {
             pairs.push(("sent", bytes_text(status.traffic.bytes_out)));
@@ -460,6 +463,48 @@ mod tests {
         assert_eq!(
             error_text(&error, true, false),
             r#"{"error":{"code":"unavailable","message":"no daemon","next":"cosmicsync up"}}"#
+        );
+    }
+
+    fn listed(style: Style) -> String {
+        let document = |collection: &str, key: &str| {
+            let doc = cosmicsync_node::service::Text(cosmicsync_node::service::DocId([0xab; 16]));
+            Item::Document(DocView { doc, collection: collection.into(), key: Some(key.into()), value: None })
+        };
+        let mut bytes = Vec::new();
+        let mut output = Output::new(&mut bytes, Format { json: false, style });
+        output.item(&document("a", "long key")).expect("memory");
+        output.item(&document("collection", "k")).expect("memory");
+        let end = cosmicsync_node::service::Listed { count: 2, next: None };
+        output.reply(&Reply::Listed(end)).expect("memory");
+        String::from_utf8(bytes).expect("text").replace(&"ab".repeat(16), "ID")
+    }
+
+    #[test]
+    fn a_list_is_aligned_for_people_and_not_for_pipes() {
+        assert_eq!(listed(Style::Tabs), "ID\ta\tlong key\t\nID\tcollection\tk\t\n");
+        let aligned = listed(Style::Columns);
+        let keys: Vec<_> =
+            aligned.lines().filter_map(|line| line.find("long key").or_else(|| line.find("k"))).collect();
+        assert!(aligned.starts_with("ID ") && aligned.lines().count() == 3, "{aligned}");
+        assert_eq!(keys[0], keys[1], "{aligned}");
+    }
+
+    #[test]
+    fn what_a_finding_asks_for_has_a_line_of_its_own_on_a_terminal() {
+        let next = Some("cosmicsync peer resume".to_owned());
+        let finding = Finding { level: Level::Warning, subject: "links".into(), message: "paused".into(), next };
+        let drawn = |style| {
+            let mut bytes = Vec::new();
+            let reply = Reply::Doctor(vec![finding.clone()]);
+            Output::new(&mut bytes, Format { json: false, style }).reply(&reply).expect("memory");
+            String::from_utf8(bytes).expect("text")
+        };
+        assert_eq!(drawn(Style::Tabs), "warning\tlinks\tpaused\tcosmicsync peer resume\n");
+        assert!(
+            drawn(Style::Columns).ends_with("\n                next: cosmicsync peer resume\n"),
+            "{}",
+            drawn(Style::Columns)
         );
     }
 

@@ -51,14 +51,12 @@ async fn serve(run: &mut Run<'_>, node: &Arc<Node>) -> Result<(), Failure> {
 fn what_next(run: &Run<'_>, status: &Status) -> String {
     let same = |command: &str| run.global.about_same_dir(command);
     if status.user.is_none() {
-        format!(
-            "{}, with a line that `cosmicsync space invite` printed on another device",
-            same("cosmicsync space join LINE")
-        )
+        let join = same("cosmicsync space join LINE");
+        format!("{join}  (with a line that `cosmicsync space invite` prints on another device)")
     } else if status.spaces.is_empty() {
-        format!("{} makes a space", same("cosmicsync space create NAME"))
+        format!("{}  (makes a space)", same("cosmicsync space create NAME"))
     } else {
-        format!("{} lets one more device in", same("cosmicsync space invite"))
+        format!("{}  (lets one more device in)", same("cosmicsync space invite"))
     }
 }
 
@@ -70,7 +68,7 @@ fn announce(run: &mut Run<'_>, reply: &Reply) -> Result<(), Failure> {
         let listen = status.listen.as_deref().unwrap_or("nowhere");
         run.output.line(&format!("{} listens on {listen}", status.name))?;
         if !run.global.quiet && run.surroundings.stderr_tty {
-            terminal::note(&format!("next: {}; Ctrl-C stops", what_next(run, status)));
+            terminal::note(&format!("next: {}\nCtrl-C stops it", what_next(run, status)));
         }
     }
     Ok(run.output.writer.flush()?)

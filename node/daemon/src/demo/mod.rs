@@ -62,7 +62,7 @@ impl Teller<'_, '_> {
             let mut object = Map::new();
             object.insert("step".to_owned(), json!(step));
             object.insert("text".to_owned(), json!(text));
-            object.insert("elapsed_ms".to_owned(), json!(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)));
+            object.insert("elapsed_ms".to_owned(), json!(ms(elapsed)));
             if let Value::Object(figures) = figures {
                 object.extend(figures);
             }
@@ -91,7 +91,7 @@ fn finish(run: &mut Run<'_>, root: &Path, summary: &Summary, elapsed: Duration) 
             "bytes_on_the_wire": summary.bytes,
             "round_trips": summary.round_trips,
             "acknowledged_writes": summary.acknowledged,
-            "elapsed_ms": u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+            "elapsed_ms": ms(elapsed),
             "dir": root,
         }))?);
     }
@@ -140,6 +140,16 @@ fn make_root(temporary: &Path) -> Result<PathBuf, ServiceError> {
         }
     }
     Err(ServiceError::new(ErrorCode::Conflict, format!("too many demos in {}", temporary.display())))
+}
+
+/// A duration in whole milliseconds.
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A duration in whole microseconds.
+fn us(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Returns a number with its thousands apart: `42,049`.

@@ -360,8 +360,11 @@ fn splice_error(error: &ChangeError, splice: &Splice<'_>) -> ServiceError {
     let (message, next) = match error {
         ChangeError::NoSuchPath(_) => (format!("{doc} has no '{path}'"), get),
         ChangeError::WrongKind(_) => {
-            let put = format!("cosmicsync doc put {doc} JSON --text {path}");
-            (format!("'{path}' of {doc} is no text to type into: only what was put with --text is"), put)
+            let message = format!("'{path}' of {doc} is no text to type into: only what was put with --text is");
+            // What stays equal stays what it is, so it has to go first.
+            let gone = path.rsplit('.').fold(serde_json::Value::Null, |inner, name| serde_json::json!({ name: inner }));
+            let again = format!("cosmicsync doc patch {doc} '{gone}', then doc put {doc} JSON --text {path}");
+            (message, again)
         }
         ChangeError::PastEnd(number) => {
             let length = text.map(|text| format!(", which has {} characters", text.chars().count()));

@@ -57,7 +57,10 @@ impl Node {
         let found = exists(KEY_FILE).and_then(|keys| Ok(keys || exists(DATA_FILE)?));
         let found = found.map_err(|error| ServiceError::io(format!("cannot look into {}", dir.display()), &error))?;
         if !found && options.listen.is_none() {
-            let message = format!("there is no node in {}", dir.display());
+            let message = format!(
+                "there is no node in {}: `init` makes a new user there; a device that is to join others starts with `up`",
+                dir.display()
+            );
             return Err(ServiceError::new(ErrorCode::NotFound, message).next("cosmicsync init"));
         }
         Self::open_or_create(dir, options).await

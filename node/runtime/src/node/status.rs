@@ -77,8 +77,13 @@ impl Node {
             finding(Level::Ok, "user", "this device belongs to a user".to_owned())
         } else {
             Finding {
-                next: Some("cosmicsync init".to_owned()),
-                ..finding(Level::Warning, "user", "this device has no user: init, or join a space".to_owned())
+                next: Some("cosmicsync space join LINE".to_owned()),
+                ..finding(
+                    Level::Warning,
+                    "user",
+                    "this device has no user yet: it gets one when it joins a space; `init` is for the first device"
+                        .to_owned(),
+                )
             }
         });
         if self.daemon {
