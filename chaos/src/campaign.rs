@@ -34,11 +34,8 @@ pub(crate) fn run(args: &Campaign, output: &mut Stdout) -> Result<Verdict, Failu
     pool::run(cases, run::how(&args.common, deadline), |case, report| {
         tally.add(&report);
         let failed = !report.is_ok();
-        if failed {
-            bar.set_message(format!(", {} violated", tally.violated));
-        }
-        bar.inc(1);
-        bar.suspend(|| run::finish(output, &case, report, &args.common))?;
+        run::advance(&bar, &tally, failed);
+        run::finish(output, &bar, &case, report, &args.common)?;
         Ok(!(failed && args.fail_fast))
     })?;
     bar.finish_and_clear();

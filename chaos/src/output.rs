@@ -42,6 +42,11 @@ impl<W: Write> Output<W> {
         self.writer.flush()
     }
 
+    /// Whether JSON was asked for.
+    pub(crate) const fn is_json(&self) -> bool {
+        self.json
+    }
+
     /// Writes a line for people, unless JSON was asked for.
     pub(crate) fn line(&mut self, line: &str) -> io::Result<()> {
         if self.json { Ok(()) } else { writeln!(self.writer, "{line}") }

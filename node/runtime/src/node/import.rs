@@ -201,11 +201,7 @@ fn no_key(error: NoKey, columns: &[String]) -> ServiceError {
         );
         (message, "correct the row, choose another column, or leave --id-column out: keys are made up then".to_owned())
     } else {
-        let members = if let Value::Map(members) = &record.value {
-            members.iter().map(|(name, _)| name).collect()
-        } else {
-            Vec::new()
-        };
+        let members = if let Value::Map(members) = &record.value { members.keys().collect() } else { Vec::new() };
         let known: Vec<&String> = if columns.is_empty() { members } else { columns.iter().collect() };
         let shown = known.iter().take(SHOWN).map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
         let more = if known.len() > SHOWN { format!(" and {} more", known.len() - SHOWN) } else { String::new() };
