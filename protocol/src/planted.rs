@@ -43,6 +43,14 @@ pub const CATALOGUE: &[Planted] = &[
         what: "the history that came first is the one that counts",
     },
     Planted { id: "exclusion.not-restated", region: "exclusion", what: "what does not count is not said again" },
+    Planted {
+        id: "import.by-number",
+        region: "documents",
+        what: "where a store numbers a log high, an entry does not count",
+    },
+    Planted { id: "doc.not-let-go", region: "documents", what: "documents that nobody has open stay in memory" },
+    Planted { id: "keep-alive.unsaid", region: "links", what: "a quiet link is not asked whether it lives" },
+    Planted { id: "run.too-long", region: "sync", what: "a run of eleven entries is more than was thought of" },
     Planted { id: "nonce.repeated", region: "log", what: "all entries of an epoch share one nonce" },
 ];
 

@@ -2,9 +2,10 @@
 //! `tools/planted.sh`:
 //!
 //! `planted MAX DIR [ID]` prints `ID REGION SEEDS ORACLE TEXT`, tabs between, and leaves `DIR/ID.json`;
+//! `planted --list` prints the ids;
 //! `planted --replay DIR ID` runs that plan with the bug and without, and prints `ID ORACLE ORACLE`, `-` for none.
 
-use std::io::{Result, Write};
+use std::io::Result;
 
 #[cfg(planted)]
 mod with {
@@ -16,6 +17,10 @@ mod with {
 
     /// How many runs shrinking one plan may take.
     const SHRINK_RUNS: u64 = 250;
+
+    pub(crate) fn list(out: &mut impl Write) -> Result<()> {
+        CATALOGUE.iter().try_for_each(|planted| writeln!(out, "{}", planted.id))
+    }
 
     pub(crate) fn find(out: &mut impl Write, max: u64, dir: &Path, only: Option<&str>) -> Result<()> {
         for planted in CATALOGUE.iter().filter(|planted| only.is_none_or(|id| id == planted.id)) {
@@ -69,6 +74,7 @@ fn main() -> Result<()> {
     // A planted panic is a finding, not a message.
     std::panic::set_hook(Box::new(|_| {}));
     match (args.first().map(String::as_str), args.get(2)) {
+        (Some("--list"), _) => with::list(&mut out),
         (Some("--replay"), Some(id)) => with::replay(&mut out, &dir, id),
         (max, id) => {
             let max = max.and_then(|max| max.parse().ok()).unwrap_or(1_000);
@@ -79,6 +85,7 @@ fn main() -> Result<()> {
 
 #[cfg(not(planted))]
 fn main() -> Result<()> {
+    use std::io::Write;
     writeln!(std::io::stderr(), "build it with RUSTC_WORKSPACE_WRAPPER=tools/planted.sh")?;
     std::process::exit(2)
 }

@@ -58,6 +58,9 @@ impl Draws {
     }
 }
 
+/// How many events a run may have: what converges takes a few thousand, and a livelock is one sooner than in a scenario.
+const EVENTS_MAX: u64 = 50_000;
+
 /// The kinds of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Work {
@@ -138,6 +141,7 @@ pub fn generate(seed: u64, profile: &Profile) -> Plan {
     settings(&mut draws, &mut plan);
     let end_us = draws.span_us(1_000_000, 30_000_000);
     plan.bounds.phase_one_us = end_us;
+    plan.bounds.events = EVENTS_MAX;
     work(&mut draws, &mut plan, profile, end_us);
     faults(&mut draws, &mut plan, profile, end_us);
     core(&mut draws, &mut plan);

@@ -278,7 +278,7 @@ impl Links {
                 State::Greeting(greeting) => greeting.deadline_us <= now_us,
                 State::Joining(joining) => joining.deadline_us <= now_us,
                 State::Open(open) => {
-                    if quiet_us >= ledger.config.keep_alive_us && !link.probed {
+                    if quiet_us >= ledger.config.keep_alive_us && !link.probed && !planted!("keep-alive.unsaid") {
                         link.probed = open.session.ping(now_us).is_ok();
                     }
                     let amid_us = now_us.saturating_sub(link.whole_us);

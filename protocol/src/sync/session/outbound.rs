@@ -139,7 +139,7 @@ impl Session {
         let Some((from, to)) = stream.outbound.absent.take_if(is_here) else { return };
         stream.outbound.start(from);
         stream.outbound.asked = stream.outbound.asked.max(Some(to));
-        self.activate(view.id, view, view.class);
+        self.activate(catalog, view.id, view, view.class);
     }
 
     /// Answers [`Action::Read`]. A run that starts elsewhere than asked is dropped.
@@ -198,10 +198,10 @@ impl Session {
         }
         let Ok(stream) = self.stream(space, id) else { return };
         stream.outbound.peer_has(next);
-        if !follows_all || (view.entries_to <= next && view.entries_to < view.tip_to()) {
+        if !follows_all {
             self.offer_head(catalog, space, id, next == 0);
         }
-        self.activate(id, &view, view.class);
+        self.activate(catalog, id, &view, view.class);
     }
 
     /// Sends the newest head if the peer doesn't know it.
@@ -221,23 +221,39 @@ impl Session {
         }
     }
 
-    /// Queues a log for reading if there is something to send.
-    fn activate(&mut self, id: LogId, view: &LogView, class: Class) {
+    /// Queues a log for reading if there is something to send, and says how it ends if there is not.
+    fn activate(&mut self, catalog: &dyn Catalog, id: LogId, view: &LogView, class: Class) {
         let follows_all = self.spaces.get(&view.space).is_some_and(|space| space.peer_follows_all());
         let Some(stream) = self.streams.get_mut(&id) else { return };
-        let outbound = &stream.outbound;
+        let (outbound, space) = (&mut stream.outbound, stream.space);
+        let Some(next) = outbound.next.filter(|_| matches!(outbound.state, State::Idle)) else { return };
         let limit = if follows_all { u64::MAX } else { outbound.asked.unwrap_or(0) };
-        let has_more = outbound.next.is_some_and(|next| next < view.entries_to.min(limit));
-        if !has_more || !matches!(outbound.state, State::Idle) {
+        if next >= view.entries_to.min(limit) {
+            self.end_stream(catalog, id, view, next);
             return;
         }
-        let space = stream.space;
         if self.introduce(space, id) {
             if let Some(stream) = self.streams.get_mut(&id) {
                 stream.outbound.state = State::Queued;
             }
             self.active[class.index()].push_back(id);
             self.account(&id);
+        }
+    }
+
+    /// Tells what lies beyond the last entry held here: to whoever asked that it does not come, to all others the
+    /// head.
+    fn end_stream(&mut self, catalog: &dyn Catalog, id: LogId, view: &LogView, next: u64) {
+        if next < view.entries_to {
+            return;
+        }
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        if let Some(to) = stream.outbound.asked.filter(|to| next < *to) {
+            stream.outbound.asked = Some(next);
+            stream.outbound.absent = Some((next, to));
+            self.refuse(id, next, to, GoneReason::Absent);
+        } else if view.entries_to < view.tip_to() {
+            self.offer_head(catalog, view.space, id, next == 0);
         }
     }
 
@@ -303,7 +319,7 @@ impl Session {
             // What did not fit into one run is catching up: it must not delay what others write now.
             let class =
                 if sent.is_some() && class != Class::Control { view.class.max(Class::Recent) } else { view.class };
-            self.activate(id, &view, class);
+            self.activate(catalog, id, &view, class);
         }
         self.account(&id);
         self.pump(catalog);
@@ -333,7 +349,7 @@ impl Session {
         }
         // What the peer says of its tip must not end a stream that it asked for.
         outbound.asked = if flows { outbound.asked.max(Some(to)) } else { Some(to) };
-        self.activate(id, &view, view.class);
+        self.activate(catalog, id, &view, view.class);
         Ok(())
     }
 

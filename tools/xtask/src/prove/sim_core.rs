@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// How many seeds the swarm runs.
@@ -101,12 +101,8 @@ struct Run {
 
 impl Run {
     fn of(program: &Path, args: &[&str]) -> Result<Self, Failure> {
-        let output = Command::new(program).args(args).output()?;
-        if !output.status.success() {
-            return Err(format!("{} {args:?} ended with {}", program.display(), output.status).into());
-        }
         let mut run = Self::default();
-        for line in String::from_utf8(output.stdout)?.lines() {
+        for line in printed(Command::new(program).args(args))?.lines() {
             run.take(line)?;
         }
         Ok(run)
@@ -142,35 +138,26 @@ impl Run {
     }
 }
 
-/// Runs seeds from 0 on, as many processes at a time as there are processors.
+/// Runs seeds from 0 on, in processes of their own.
 fn run_all(program: &Path, seeds: u64, flags: &[&str]) -> Result<Run, Failure> {
-    let jobs = std::thread::available_parallelism().map_or(1, usize::from);
-    let (next, done) = (AtomicU64::new(0), Mutex::new((Run::default(), Vec::new(), Instant::now())));
-    std::thread::scope(|scope| {
-        for _ in 0..jobs {
-            scope.spawn(|| {
-                loop {
-                    let from = next.fetch_add(CHUNK, Ordering::Relaxed);
-                    if from >= seeds {
-                        return;
-                    }
-                    let (start, count) = (from.to_string(), CHUNK.min(seeds - from).to_string());
-                    let result = Run::of(program, &[&[start.as_str(), count.as_str()], flags].concat());
-                    let Ok(mut done) = done.lock() else { return };
-                    match result {
-                        Ok(run) => done.0.add(run),
-                        Err(failure) => done.1.push(failure.to_string()),
-                    }
-                    if done.2.elapsed() >= TOLD_EVERY {
-                        done.2 = Instant::now();
-                        eprintln!("sim-core: {} of {seeds} seeds, {} bad", done.0.seeds.len(), done.0.bad.len());
-                    }
-                }
-            });
+    let told = Mutex::new((0, 0, Instant::now()));
+    let chunks = usize::try_from(seeds.div_ceil(CHUNK))?;
+    let runs = in_parallel(chunks, |at| {
+        let from = at as u64 * CHUNK;
+        let (start, count) = (from.to_string(), CHUNK.min(seeds - from).to_string());
+        let run = Run::of(program, &[&[start.as_str(), count.as_str()], flags].concat())?;
+        if let Ok(mut told) = told.lock() {
+            (told.0, told.1) = (told.0 + run.seeds.len(), told.1 + run.bad.len());
+            if told.2.elapsed() >= TOLD_EVERY {
+                told.2 = Instant::now();
+                eprintln!("sim-core: {} of {seeds} seeds, {} bad", told.0, told.1);
+            }
         }
-    });
-    let (run, failures, _) = done.into_inner().map_err(|_| "a thread panicked")?;
-    if failures.is_empty() { Ok(run) } else { Err(failures.join("; ").into()) }
+        Ok(run)
+    })?;
+    let mut all = Run::default();
+    runs.into_iter().for_each(|run| all.add(run));
+    Ok(all)
 }
 
 /// Every planted bug is found, and the seeds that it took are printed.
@@ -181,29 +168,60 @@ fn planted(report: &mut Report<'_>, seeds_max: u64) -> Result<(), Failure> {
     step::shown(build)?;
     let program = built("examples")?.join("planted");
     let bundles = tempfile::tempdir()?;
-    let output = Command::new(&program).arg(seeds_max.to_string()).arg(bundles.path()).output()?;
-    let text = String::from_utf8(output.stdout)?;
-    let mut replayed = 0u32;
-    let (mut found, mut missed) = (0u32, 0u32);
-    for line in text.lines() {
-        eprintln!("sim-core: planted: {line}");
-        let columns: Vec<&str> = line.split('\t').collect();
-        match columns.get(2).and_then(|seeds| seeds.parse::<f64>().ok()) {
-            Some(seeds) => {
-                found += 1;
-                let again = Command::new(&program).arg("--replay").arg(bundles.path()).arg(columns[0]).output()?;
-                let expected = format!("{}\t{}\t-\n", columns[0], columns[3]);
-                replayed += u32::from(again.stdout == expected.as_bytes());
-                report.figure(&format!("planted {} ({}): seeds to find", columns[0], columns[1]), seeds, 1);
-            }
-            None => missed += 1,
-        }
+    let ids = printed(Command::new(&program).arg("--list"))?;
+    let (mut replayed, mut found) = (0u32, 0u32);
+    let ids: Vec<&str> = ids.lines().collect();
+    for line in in_parallel(ids.len(), |at| {
+        let line = printed(Command::new(&program).arg(seeds_max.to_string()).arg(bundles.path()).arg(ids[at]))?;
+        eprint!("sim-core: planted: {line}");
+        Ok(line)
+    })? {
+        let columns: Vec<&str> = line.trim_end().split('\t').collect();
+        let [id, region, seeds, oracle, ..] = columns[..] else { continue };
+        let Ok(seeds) = seeds.parse::<f64>() else { continue };
+        found += 1;
+        let again = printed(Command::new(&program).arg("--replay").arg(bundles.path()).arg(id))?;
+        replayed += u32::from(again == format!("{id}\t{oracle}\t-\n"));
+        report.figure(&format!("planted {id} ({region}): seeds to find"), seeds, 1);
     }
-    report.figure("planted bugs: found", f64::from(found), u64::from(found + missed));
+    let planted = u32::try_from(ids.len())?;
+    report.figure("planted bugs: found", f64::from(found), u64::from(planted));
     report.figure("planted bugs: shrunk plans that a fresh process replays", f64::from(replayed), u64::from(found));
     report.figure("planted bugs: shrunk plans that it does not", f64::from(found - replayed), u64::from(found));
-    report.figure("planted bugs: not found", f64::from(missed), u64::from(found + missed));
+    report.figure("planted bugs: not found", f64::from(planted - found), u64::from(planted));
     Ok(())
+}
+
+/// What a program prints. Fails if it does.
+fn printed(command: &mut Command) -> Result<String, Failure> {
+    let output = command.stderr(std::process::Stdio::inherit()).output()?;
+    if !output.status.success() {
+        return Err(format!("{command:?} ended with {}", output.status).into());
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// Does a number of things, as many at a time as there are processors, and returns what came of them in their order.
+fn in_parallel<T: Send>(count: usize, work: impl Fn(usize) -> Result<T, Failure> + Sync) -> Result<Vec<T>, Failure> {
+    let jobs = std::thread::available_parallelism().map_or(1, usize::from);
+    let (next, results) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    if at >= count {
+                        return;
+                    }
+                    let result = work(at).map_err(|failure| failure.to_string());
+                    let Ok(mut results) = results.lock() else { return };
+                    results.insert(at, result);
+                }
+            });
+        }
+    });
+    let results = results.into_inner().map_err(|_| "a thread panicked")?;
+    Ok(results.into_values().collect::<Result<Vec<T>, String>>()?)
 }
 
 fn round(value: f64) -> f64 {
