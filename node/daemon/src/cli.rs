@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use cosmicsync_node::service::{Bodies, DocRef, Format};
+use cosmicsync_node::service::{Bodies, DocRef, Format, quoted};
 
 /// What the exit code of every command means.
 pub(crate) const EXIT_CODES: &str = "\
@@ -59,16 +59,6 @@ impl Global {
             }
             _ => command.to_owned(),
         }
-    }
-}
-
-/// A word as a shell takes it.
-pub(crate) fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "/._-+,:@%=".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
     }
 }
 
@@ -498,7 +488,6 @@ mod tests {
         assert_eq!(named.about_same_dir("cosmicsync --dir NEW_DIR up"), "cosmicsync --dir NEW_DIR up");
         assert_eq!(named.about_same_dir("df -h"), "df -h");
         assert_eq!(global(&["cosmicsync", "status"]).about_same_dir("cosmicsync up"), "cosmicsync up");
-        assert_eq!((quoted("a/b-1"), quoted("it's"), quoted("")), ("a/b-1".into(), r"'it'\''s'".into(), "''".into()));
     }
 
     #[test]

@@ -4,9 +4,9 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
-use cosmicsync_node::service::{Command, ErrorCode, Format, Item, Reply, ServiceError};
+use cosmicsync_node::service::{Command, ErrorCode, Format, Item, Reply, ServiceError, quoted};
 
-use crate::cli::{Export, format_of, quoted};
+use crate::cli::{Export, format_of};
 use crate::run::{Failure, Run, usage};
 
 /// Carries out the command.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use clap::CommandFactory as _;
 use cosmicsync_node::service::{
     Backend, Client, Command, DocList, DocPut, DocRef, DocSplice, ErrorCode, Finding, Item, Level, Patch, Reply,
-    Secret, ServiceError, Text, request,
+    Secret, ServiceError, Text, quoted, request,
 };
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -198,12 +198,12 @@ impl Run<'_> {
                     Some((collection, key)) => (collection.to_owned(), Some(key.to_owned())),
                     None => (target, None),
                 };
-                let value = json_argument(&value, &format!("doc put {shown}"))?;
+                let value = json_argument(&value, &format!("doc put {}", quoted(&shown)))?;
                 Command::DocPut(DocPut { space: space.space, collection, key, value, text })
             }
             DocVerb::Get { doc, space } => Command::DocGet { space: space.space, doc },
             DocVerb::Patch { doc, patch, space } => {
-                let patch = json_argument(&patch, &format!("doc patch {doc}"))?;
+                let patch = json_argument(&patch, &format!("doc patch {}", quoted(&doc.to_string())))?;
                 Command::DocPatch { space: space.space, doc, patch }
             }
             DocVerb::Delete { doc, space } => Command::DocDelete { space: space.space, doc },

@@ -169,6 +169,10 @@ fn an_import_without_its_key_lists_the_columns() {
     fs::write(&csv, "zip,city\n00501,Holtsville\n,Agawam\n").expect("written");
     assert_eq!(import(&csv, "code").0, "row 1: there is no 'code'; there are zip, city");
     assert!(import(&csv, "zip").0.starts_with("row 2: 'zip' is "));
+    let ragged = world.dir("ragged.csv");
+    fs::write(&ragged, "zip,city\n00501\n").expect("written");
+    let again = format!("import {} --collection cities --id-column zip --resume", ragged.display());
+    assert_eq!(import(&ragged, "zip").1, world.command("laptop", &again));
     let lines = world.dir("cities.ndjson");
     fs::write(&lines, "{\"name\": \"Agawam\", \"at\": {\"zip\": 1001}}\n").expect("written");
     assert_eq!(import(&lines, "zip").0, "row 1: there is no 'zip'; there are at, name");

@@ -13,10 +13,9 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use cosmicsync_node::service::{ErrorCode, ServiceError};
+use cosmicsync_node::service::{ErrorCode, ServiceError, quoted};
 use serde_json::{Map, Value, json};
 
-use crate::cli::quoted;
 use crate::run::{Failure, Run};
 use crate::table::{Style, Table, bytes_text, duration_text};
 use acts::Act;

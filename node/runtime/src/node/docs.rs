@@ -7,7 +7,7 @@ use crate::clock::wall_ms;
 use crate::driver::{Core, Watcher};
 use crate::service::{
     Change, Cut, DocList, DocPut, DocRef, DocSplice, DocView, ErrorCode, Item, Listed, Position, Progress, Reply,
-    Revision, ServiceError, SpaceRef, Text, Written,
+    Revision, ServiceError, SpaceRef, Text, Written, quoted,
 };
 use cosmicsync_data::collection::COLLECTIONS;
 use cosmicsync_data::database::request::{Answer, Found, Name, Place, Request, RequestError};
@@ -335,7 +335,7 @@ pub(super) fn name(doc: DocRef) -> Name {
 
 fn no_document(doc: &DocRef) -> ServiceError {
     let next = match doc {
-        DocRef::Key { collection, .. } => format!("cosmicsync doc list {collection}"),
+        DocRef::Key { collection, .. } => format!("cosmicsync doc list {}", quoted(collection)),
         DocRef::Id(_) => "cosmicsync doc list".to_owned(),
     };
     ServiceError::new(ErrorCode::NotFound, format!("there is no document {doc}")).next(next)
@@ -353,7 +353,8 @@ struct Splice<'a> {
 /// Says which edit does not fit, and why.
 fn splice_error(error: &ChangeError, splice: &Splice<'_>) -> ServiceError {
     let Splice { doc, path, text, patches } = splice;
-    let get = format!("cosmicsync doc get {doc}");
+    let name = quoted(&doc.to_string());
+    let get = format!("cosmicsync doc get {name}");
     let which = |number: &usize| {
         if *patches > 1 { format!("edit {} of {patches}", number + 1) } else { "the edit".to_owned() }
     };
@@ -363,7 +364,8 @@ fn splice_error(error: &ChangeError, splice: &Splice<'_>) -> ServiceError {
             let message = format!("'{path}' of {doc} is no text to type into: only what was put with --text is");
             // What stays equal stays what it is, so it has to go first.
             let gone = path.rsplit('.').fold(serde_json::Value::Null, |inner, name| serde_json::json!({ name: inner }));
-            let again = format!("cosmicsync doc patch {doc} '{gone}', then doc put {doc} JSON --text {path}");
+            let gone = quoted(&gone.to_string());
+            let again = format!("cosmicsync doc patch {name} {gone}, then doc put {name} JSON --text {}", quoted(path));
             (message, again)
         }
         ChangeError::PastEnd(number) => {

@@ -4,7 +4,7 @@ use super::Node;
 use super::docs::partition;
 use super::files::{CHECKPOINT_BYTES_MAX, decode, encode, format_of};
 use super::handle::unexpected;
-use crate::service::{ErrorCode, Import, Imported, Item, Progress, Reply, ServiceError};
+use crate::service::{ErrorCode, Import, Imported, Item, Progress, Reply, ServiceError, quoted};
 use cosmicsync_data::collection::CollectionMeta;
 use cosmicsync_data::database::request::{Answer, ImportId, Request, Row};
 use cosmicsync_data::import::{Checkpoint, Format, ImportError, Reader, Record};
@@ -71,10 +71,12 @@ impl Node {
             Some(checkpoint) => Reader::resume(checkpoint),
             None => Reader::new(format, import.rows.as_deref()),
         };
-        let id_column = import.id_column.clone();
+        let (id_column, again) = (import.id_column.clone(), again(&import));
         let (sender, mut batches) = mpsc::channel(BATCHES_AHEAD);
-        let parser: JoinHandle<Result<Learned, ServiceError>> =
-            spawn_blocking(move || parse(file, reader, id_column.as_deref(), &sender));
+        let parser: JoinHandle<Result<Learned, ServiceError>> = spawn_blocking(move || {
+            parse(file, reader, id_column.as_deref(), &sender)
+                .map_err(|error| if error.next.is_none() { error.next(format!("{again} --resume")) } else { error })
+        });
         let documents = self.write_batches(number, &mut batches, total, skipped, items).await?;
         // A stop of the runtime cancels the thread.
         let learned = parser.await.map_err(|_| crate::driver::stopping())??;
@@ -160,9 +162,7 @@ fn parse(
 }
 
 fn next_record(reader: &mut Reader) -> Result<Option<Record>, ServiceError> {
-    reader.next_record().map_err(|error: ImportError| {
-        ServiceError::new(ErrorCode::Usage, error.to_string()).next("cosmicsync import --resume FILE")
-    })
+    reader.next_record().map_err(|error: ImportError| ServiceError::new(ErrorCode::Usage, error.to_string()))
 }
 
 /// Hands a batch over; false when nobody takes it any more.
@@ -246,9 +246,20 @@ fn open(import: &Import) -> Result<(File, u64, Format), ServiceError> {
     let name = Path::new(&import.path).file_name().unwrap_or_default().to_string_lossy();
     let format = Format::detect(&name, &first).ok_or_else(|| {
         ServiceError::new(ErrorCode::Usage, "neither the name nor the contents of the file tell its format")
-            .next("cosmicsync import --format csv")
+            .next(format!("{} --format csv", again(import)))
     })?;
     Ok((file, total, format))
+}
+
+/// The command that was given, as far as it says what is imported.
+fn again(import: &Import) -> String {
+    let mut command = format!("cosmicsync import {} --collection {}", quoted(&import.path), quoted(&import.collection));
+    for (flag, value) in [("--space", &import.space), ("--id-column", &import.id_column), ("--rows", &import.rows)] {
+        if let Some(value) = value {
+            command = format!("{command} {flag} {}", quoted(value));
+        }
+    }
+    import.text.iter().fold(command, |command, path| format!("{command} --text {}", quoted(path)))
 }
 
 /// Names an import, so that an interrupted one is found again: the file and where it goes.
