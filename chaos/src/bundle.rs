@@ -128,8 +128,11 @@ impl Input {
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
         let failed = |error| Failure::file("read", path, &error).next("cosmicsync-chaos campaign --seeds 100");
         let wrong = |what: &str| {
-            Failure::new(Code::Usage, format!("{} is neither a bundle nor a plan: {what}", path.display()))
-                .next("cosmicsync-chaos replay --help")
+            let next = match path.extension() {
+                Some(ending) if ending == "toml" => format!("cosmicsync-chaos run {}", path.display()),
+                _ => "cosmicsync-chaos campaign --seeds 100, which makes bundles of what fails".to_owned(),
+            };
+            Failure::new(Code::Usage, format!("{} is neither a bundle nor a plan: {what}", path.display())).next(next)
         };
         if fs::metadata(path).map_err(failed)?.len() > BYTES_MAX {
             return Err(wrong(&format!("it has more than {BYTES_MAX} bytes")));

@@ -33,12 +33,9 @@ pub(crate) fn run(args: &Campaign, output: &mut Stdout) -> Result<Verdict, Failu
     let cases = (args.from..args.from.saturating_add(args.seeds)).map(|seed| case(seed, args));
     pool::run(cases, run::how(&args.common, deadline), |case, report| {
         tally.add(&report);
-        bar.inc(1);
-        if tally.violated > 0 {
-            bar.set_message(format!("{} violated", tally.violated));
-        }
         let failed = !report.is_ok();
-        bar.suspend(|| run::finish(output, &case, report, &args.common))?;
+        run::advance(&bar, &tally, failed);
+        run::finish(output, &bar, &case, report, &args.common)?;
         Ok(!(failed && args.fail_fast))
     })?;
     bar.finish_and_clear();

@@ -62,7 +62,12 @@ pub(crate) fn read(path: &Path) -> Result<Scenario, Failure> {
 
 /// A scenario that was not understood.
 pub(crate) fn wrong(path: &Path, error: &cosmicsync_sim::scenario::ScenarioError) -> Failure {
-    Failure::new(Code::Usage, format!("{}: {error}", path.display())).next("cosmicsync-chaos schema")
+    let mistakes = match error.problems.len() {
+        1 => "a mistake".to_owned(),
+        several => format!("{several} mistakes"),
+    };
+    let message = format!("{} has {mistakes}\n{error}", path.display());
+    Failure::new(Code::Usage, message).next(format!("cosmicsync-chaos run {}", path.display()))
 }
 
 fn unknown(dir: &Path, name: &str) -> Failure {

@@ -11,7 +11,7 @@ use cosmicsync_sim::scenario::{Lane, Span};
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0   everything that was asked for ran, and held
-  1   a violation was found, or a seed did not run, or two traces differ
+  1   a violation was found, or a seed did not run, or two traces differ, or nobody read on
   2   the command line, a scenario or a bundle was not understood
   3   not found
   4   refused: the lane cannot do what the scenario asks, or a bundle does not fail as it says
@@ -85,6 +85,16 @@ pub(crate) enum Verb {
         #[arg(long)]
         trace: bool,
     },
+}
+
+impl Verb {
+    /// Whether its exit code says that something holds, so that it may not be 0 before all was looked at.
+    pub(crate) const fn judges(&self) -> bool {
+        match self {
+            Self::Run(_) | Self::Campaign(_) | Self::Replay(_) | Self::Shrink(_) | Self::Diff { .. } => true,
+            Self::List | Self::Schema | Self::Completions { .. } | Self::ExecPlan { .. } => false,
+        }
+    }
 }
 
 /// Options of `run`.

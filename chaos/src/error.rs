@@ -17,6 +17,8 @@ pub(crate) enum Code {
     Refused,
     /// A file could not be read or written.
     Io,
+    /// Whoever read the output has enough. Nothing is said about it; see [`crate::Verb::judges`].
+    OutputClosed,
     /// A bug in this program.
     Internal,
 }
@@ -28,6 +30,7 @@ impl Code {
             Self::NotFound => 3,
             Self::Refused => 4,
             Self::Io => 6,
+            Self::OutputClosed => 0,
             Self::Internal => 70,
         }
     }
@@ -77,6 +80,9 @@ impl Failure {
 /// A result could not be written, or stdin not read.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Self::new(Code::OutputClosed, "nobody reads the output any more");
+        }
         Self::new(Code::Io, format!("cannot write the output: {error}"))
     }
 }

@@ -41,9 +41,12 @@ type Stdout = Output<io::StdoutLock<'static>>;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let json = cli.global.output == OutputFormat::Json;
+    let judges = cli.verb.judges();
     match execute(cli) {
         Ok(Verdict::Held) => ExitCode::SUCCESS,
         Ok(Verdict::Red) => ExitCode::from(1),
+        // Said quietly. What judges something has not come to its end, and that is never green.
+        Err(Failure { code: Code::OutputClosed, .. }) => ExitCode::from(u8::from(judges)),
         Err(failure) => {
             output::complain(&failure.text(json));
             ExitCode::from(failure.code.exit_code())

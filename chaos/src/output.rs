@@ -2,9 +2,11 @@
 //!
 //! Results go to stdout; progress and notes go to stderr, and only there.
 
+use core::time::Duration;
+use std::fmt;
 use std::io::{self, IsTerminal as _, Write};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use serde::Serialize;
 
 use crate::cli::OutputFormat;
@@ -38,6 +40,11 @@ impl<W: Write> Output<W> {
         serde_json::to_writer(&mut self.writer, value)?;
         self.writer.write_all(b"\n")?;
         self.writer.flush()
+    }
+
+    /// Whether JSON was asked for.
+    pub(crate) const fn is_json(&self) -> bool {
+        self.json
     }
 
     /// Writes a line for people, unless JSON was asked for.
@@ -78,16 +85,38 @@ impl<W: Write> Output<W> {
         }
     }
 
-    /// A bar on stderr if that is a terminal and nobody asked for quiet.
+    /// A bar on stderr, for so many of something.
     pub(crate) fn bar(&self, total: u64, what: &'static str) -> ProgressBar {
+        self.progress(Some(total), "{bar:30} {human_pos} of {human_len} {prefix}{rate}{msg}").with_prefix(what)
+    }
+
+    /// A line on stderr, for something whose end is not known.
+    pub(crate) fn spinner(&self) -> ProgressBar {
+        let bar = self.progress(None, "{spinner} {msg}");
+        if !bar.is_hidden() {
+            bar.enable_steady_tick(Duration::from_millis(100));
+        }
+        bar
+    }
+
+    /// Shows nothing unless stderr is a terminal and nobody asked for quiet.
+    fn progress(&self, total: Option<u64>, template: &str) -> ProgressBar {
         let hidden = self.quiet || !io::stderr().is_terminal();
         let target = if hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-        let bar = ProgressBar::with_draw_target(Some(total), target);
-        let template = "{bar:30} {human_pos}/{human_len} {prefix} {per_sec} {eta} {msg}";
+        let bar = ProgressBar::with_draw_target(total, target);
         if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
+            bar.set_style(style.with_key("rate", rate));
         }
-        bar.with_prefix(what)
+        bar
+    }
+}
+
+/// So many a minute since the beginning; nothing in the first second, which says little.
+fn rate(state: &ProgressState, text: &mut dyn fmt::Write) {
+    let elapsed = state.elapsed().as_secs_f64();
+    if elapsed >= 1.0 {
+        // A terminal that refuses it shows it the next time.
+        let _ = write!(text, ", {:.0} a minute", state.pos() as f64 * 60.0 / elapsed);
     }
 }
 

@@ -19,7 +19,7 @@ pub(crate) fn run(args: &Replay, output: &mut Stdout) -> Result<Verdict, Failure
         "violation": found.violations.first(), "trace_hash": found.trace_hash, "stats": found.stats,
     }))?;
     output.table(report::COLUMNS, &[report::row(&input.seed().to_string(), &found)])?;
-    report::violations(output, found.violations.iter())?;
+    report::violations(output, input.plan(), found.violations.iter())?;
     if let Some(bundle) = bundle {
         let (was, is) = (bundle.violation.oracle, found.first());
         let line = match (is, same == Some(true)) {
@@ -31,6 +31,9 @@ pub(crate) fn run(args: &Replay, output: &mut Stdout) -> Result<Verdict, Failure
             (None, _) => format!("{was} holds now{}", older(bundle)),
         };
         output.line(&line)?;
+    }
+    if !found.is_ok() {
+        output.line(&format!("shrink: {}", report::command("shrink", &args.bundle)))?;
     }
     Ok(if found.is_ok() { Verdict::Held } else { Verdict::Red })
 }

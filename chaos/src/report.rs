@@ -1,10 +1,11 @@
 //! What a run found, as people and programs read it.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::Path;
 
 use cosmicsync_sim::report::{Record, Stats};
-use cosmicsync_sim::{Report, Violation};
+use cosmicsync_sim::{Plan, Report, Violation};
 use serde::Serialize;
 
 use crate::bundle::Bundle;
@@ -38,55 +39,72 @@ pub(crate) struct RunLine<'a> {
     pub(crate) stats: &'a Stats,
 }
 
-/// The command that shows a bundle's failure again.
-pub(crate) fn replay_command(bundle: &Path) -> String {
+/// A command about a bundle, as it can be pasted.
+pub(crate) fn command(verb: &str, bundle: &Path) -> String {
     let path = bundle.display().to_string();
     let plain = |c: char| c.is_alphanumeric() || "/._-".contains(c);
     if path.chars().all(plain) {
-        format!("cosmicsync-chaos replay {path}")
+        format!("cosmicsync-chaos {verb} {path}")
     } else {
-        format!("cosmicsync-chaos replay '{}'", path.replace('\'', r"'\''"))
+        format!("cosmicsync-chaos {verb} '{}'", path.replace('\'', r"'\''"))
     }
 }
 
-/// Writes the bundle of a failed run, with a trace, and tells of it. The command to replay it comes first and last.
+/// Tells of a failure and what to do with its bundle. The command to replay it comes first and last.
 pub(crate) fn tell_failure<W: Write>(
     output: &mut Output<W>,
     bundle: &Bundle,
     path: &Path,
     event: Option<u64>,
+    shrinks: bool,
 ) -> Result<(), Failure> {
-    let command = replay_command(path);
-    output.line(&format!("replay: {command}"))?;
+    let replay = command("replay", path);
+    output.line(&format!("replay: {replay}"))?;
     let event = event.map(|event| format!(", at event {event}")).unwrap_or_default();
     output.line(&format!("{} failed with seed {}{event}", bundle.plan.name, bundle.seed))?;
-    violations(output, core::iter::once(&bundle.violation).chain(&bundle.also))?;
+    violations(output, &bundle.plan, core::iter::once(&bundle.violation).chain(&bundle.also))?;
     output.line(&format!("bundle: {}", path.display()))?;
-    output.line(&format!("replay: {command}"))?;
+    if shrinks {
+        output.line(&format!("shrink: {}", command("shrink", path)))?;
+    }
+    output.line(&format!("replay: {replay}"))?;
     Ok(())
 }
 
-/// Writes what was violated, the first in full.
+/// Writes what was violated, when and on which peer, and once for each oracle what it demands.
 pub(crate) fn violations<'a, W: Write>(
     output: &mut Output<W>,
+    plan: &Plan,
     violations: impl Iterator<Item = &'a Violation>,
 ) -> io::Result<()> {
     const SHOWN: usize = 5;
+    let mut explained = BTreeSet::new();
     let mut more = 0;
     for (at, violation) in violations.enumerate() {
         if at >= SHOWN {
             more += 1;
             continue;
         }
-        let place = violation.peer.map(|peer| format!(" on peer {peer}")).unwrap_or_default();
-        let (oracle, text) = (violation.oracle, &violation.text);
+        let Violation { oracle, at_us, peer, text } = violation;
+        let place = peer.map(|peer| format!(" on {}", peer_name(plan, peer))).unwrap_or_default();
         let first = if at == 0 { "violated" } else { "    also" };
-        output.line(&format!("{first}: {oracle} at {}{place}: {text}", time(violation.at_us)))?;
+        output.line(&format!("{first}: {oracle} at {} of virtual time{place}: {text}", time(*at_us)))?;
+        if explained.insert(*oracle) {
+            output.line(&format!("{oracle:>8}: {} (spec/invariants.md)", oracle.demands()))?;
+        }
     }
     if more > 0 {
-        output.line(&format!("    also: {more} more"))?;
+        output.line(&format!("    also: {more} more, in the bundle"))?;
     }
     Ok(())
+}
+
+/// A peer by its number, and its name if it has one.
+fn peer_name(plan: &Plan, peer: usize) -> String {
+    match plan.peers.get(peer) {
+        Some(found) if !found.name.is_empty() => format!("peer {peer} ({})", found.name),
+        _ => format!("peer {peer}"),
+    }
 }
 
 /// Rows of a table of runs.
@@ -147,7 +165,7 @@ mod tests {
 
     #[test]
     fn a_command_can_be_pasted() {
-        assert_eq!(replay_command(Path::new("a/b-1.json")), "cosmicsync-chaos replay a/b-1.json");
-        assert_eq!(replay_command(Path::new("it's a.json")), r"cosmicsync-chaos replay 'it'\''s a.json'");
+        assert_eq!(command("replay", Path::new("a/b-1.json")), "cosmicsync-chaos replay a/b-1.json");
+        assert_eq!(command("replay", Path::new("it's a.json")), r"cosmicsync-chaos replay 'it'\''s a.json'");
     }
 }

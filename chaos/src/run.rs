@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use cosmicsync_sim::Report;
 use cosmicsync_sim::scenario::{Lane, Scenario};
+use indicatif::ProgressBar;
 use serde::Serialize;
 
 use crate::bundle::Bundle;
@@ -56,7 +57,8 @@ impl Tally {
 /// Runs a scenario.
 pub(crate) fn run(global: &Global, args: &Run, output: &mut Stdout) -> Result<Verdict, Failure> {
     if args.seeds == 0 {
-        return Err(Failure::new(Code::Usage, "no seed was asked for").next("cosmicsync-chaos run --help"));
+        let next = format!("cosmicsync-chaos run {} --seeds 1", args.scenario);
+        return Err(Failure::new(Code::Usage, "no seed was asked for").next(next));
     }
     let (path, scenario) = catalog::find(global, &args.scenario)?;
     let cases = cases(&path, &scenario, args, output)?;
@@ -66,10 +68,10 @@ pub(crate) fn run(global: &Global, args: &Run, output: &mut Stdout) -> Result<Ve
     let mut rows = Vec::new();
     pool::run(cases.into_iter(), how(&args.common, None), |case, report| {
         tally.add(&report);
-        bar.inc(1);
+        advance(&bar, &tally, !report.is_ok());
         let event = case.event.map(|event| format!(" event {event}")).unwrap_or_default();
         rows.push((case.seed, case.event, report::row(&format!("{}{event}", case.seed), &report)));
-        finish(output, &case, report, &args.common)?;
+        finish(output, &bar, &case, report, &args.common)?;
         Ok(true)
     })?;
     bar.finish_and_clear();
@@ -129,8 +131,29 @@ pub(crate) fn how(common: &Common, deadline: Option<std::time::Instant>) -> How 
     How { jobs, fresh_process: common.fresh_process, deadline }
 }
 
-/// Prints a run; one that failed is run again with a trace and becomes a bundle.
-pub(crate) fn finish(output: &mut Stdout, case: &Case, report: Report, common: &Common) -> Result<(), Failure> {
+/// Draws that one more run has ended.
+pub(crate) fn advance(bar: &ProgressBar, tally: &Tally, failed: bool) {
+    bar.inc(1);
+    if failed {
+        bar.set_message(format!(", {} violated", tally.violated));
+    }
+}
+
+/// Prints a run, above the bar; one that failed is run again with a trace and becomes a bundle.
+pub(crate) fn finish(
+    output: &mut Stdout,
+    bar: &ProgressBar,
+    case: &Case,
+    report: Report,
+    common: &Common,
+) -> Result<(), Failure> {
+    if report.is_ok() && !output.is_json() {
+        return Ok(());
+    }
+    bar.suspend(|| print(output, case, report, common))
+}
+
+fn print(output: &mut Stdout, case: &Case, report: Report, common: &Common) -> Result<(), Failure> {
     let mut place = None;
     if !report.is_ok() {
         let traced = pool::execute(&case.plan, true, common.fresh_process)?;
@@ -142,7 +165,7 @@ pub(crate) fn finish(output: &mut Stdout, case: &Case, report: Report, common: &
         if let Some(bundle) = Bundle::of(case.seed, &case.plan, &traced) {
             let path = bundle.path(&common.bundles);
             bundle.write(&path)?;
-            report::tell_failure(output, &bundle, &path, case.event)?;
+            report::tell_failure(output, &bundle, &path, case.event, true)?;
             place = Some(path);
         }
     }
@@ -153,7 +176,7 @@ pub(crate) fn finish(output: &mut Stdout, case: &Case, report: Report, common: &
         held: report.is_ok(),
         violation: report.violations.first(),
         bundle: place.as_ref().map(|path| path.display().to_string()),
-        replay: place.as_ref().map(|path| report::replay_command(path)),
+        replay: place.as_ref().map(|path| report::command("replay", path)),
         trace_hash: &report.trace_hash,
         stats: &report.stats,
     })?;

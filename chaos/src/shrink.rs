@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use cosmicsync_sim::plan::Plan;
-use cosmicsync_sim::shrink::{ShrinkError, Signature, shrink};
+use cosmicsync_sim::shrink::{Progress, ShrinkError, Signature, shrink};
 
 use crate::bundle::{Bundle, Input};
 use crate::cli::Shrink;
@@ -13,22 +13,22 @@ use crate::{Stdout, Verdict, pool, report};
 /// Shrinks a bundle's plan and writes the small bundle beside it.
 pub(crate) fn run(args: &Shrink, output: &mut Stdout) -> Result<Verdict, Failure> {
     let input = Input::read(&args.bundle)?;
-    let bar = output.bar(args.runs_max, "runs");
+    let bar = output.spinner();
     let shrunk = shrink(input.plan(), args.runs_max, |progress| {
-        bar.set_position(progress.runs);
-        bar.set_message(format!("{} actions, {} faults, {} peers", progress.actions, progress.faults, progress.peers));
+        let Progress { runs, actions, faults, peers } = progress;
+        bar.set_message(format!("run {runs}: {actions} actions ({faults} faults) and {peers} peers are left"));
     });
     bar.finish_and_clear();
     let shrunk = shrunk.map_err(|error| match error {
         ShrinkError::Plan(_) => Failure::new(Code::Usage, error.to_string()),
         ShrinkError::Holds => Failure::new(Code::Refused, format!("{}: {error}", args.bundle.display()))
-            .next(report::replay_command(&args.bundle)),
+            .next(report::command("replay", &args.bundle)),
     })?;
     if let Some(bundle) = input.bundle()
         && shrunk.report.first() != Some(bundle.violation.oracle)
     {
         let message = format!("the bundle says {}, but its plan violates another oracle", bundle.violation.oracle);
-        return Err(Failure::new(Code::Refused, message).next(report::replay_command(&args.bundle)));
+        return Err(Failure::new(Code::Refused, message).next(report::command("replay", &args.bundle)));
     }
     let mut small = Bundle::of(input.seed(), &shrunk.plan, &shrunk.report)
         .ok_or_else(|| Failure::new(Code::Internal, "a shrunk plan does not fail"))?;
@@ -40,27 +40,24 @@ pub(crate) fn run(args: &Shrink, output: &mut Stdout) -> Result<Verdict, Failure
     let path = args.to.clone().unwrap_or_else(|| beside(&args.bundle));
     small.write(&path)?;
     output.object(&serde_json::json!({
-        "bundle": path.display().to_string(), "replay": report::replay_command(&path), "runs": shrunk.runs,
+        "bundle": path.display().to_string(), "replay": report::command("replay", &path), "runs": shrunk.runs,
         "finished": shrunk.finished, "before": size(input.plan()), "after": size(&small.plan),
         "verified": 2, "violation": small.violation,
     }))?;
-    let row = |name: &str, plan: &Plan| {
-        let size = size(plan);
-        [
-            name.to_owned(),
-            size.peers.to_string(),
-            size.links.to_string(),
-            size.faults.to_string(),
-            size.work.to_string(),
-        ]
-    };
-    output
-        .table(["", "PEERS", "LINKS", "FAULTS", "WORK"], &[row("before", input.plan()), row("after", &small.plan)])?;
+    let (before, after) = (size(input.plan()), size(&small.plan));
+    let row = |name: &str, before: usize, after: usize| [name.to_owned(), format!("{before} -> {after}")];
+    let rows = [
+        row("peers", before.peers, after.peers),
+        row("links", before.links, after.links),
+        row("faults", before.faults, after.faults),
+        row("other actions", before.work, after.work),
+    ];
+    output.table(["", ""], &rows)?;
     output.line(&format!("{} runs; fails the same in two fresh processes", shrunk.runs))?;
     if !shrunk.finished {
         output.line("the runs that were allowed did not suffice: --runs-max allows more")?;
     }
-    report::tell_failure(output, &small, &path, None)?;
+    report::tell_failure(output, &small, &path, None, false)?;
     Ok(Verdict::Held)
 }
 

@@ -1,7 +1,7 @@
 //! The command line does what `docs/chaos.md` says: exit codes, JSON lines, bundles that replay and shrink.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -23,14 +23,15 @@ impl Bench {
         Self { dir: TempDir::new().expect("a directory") }
     }
 
-    fn run(&self, args: &[&str]) -> Ran {
+    fn command(&self, args: &[&str]) -> Command {
         let scenarios = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
-        let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_cosmicsync-chaos"))
-            .args(args)
-            .current_dir(self.dir.path())
-            .env("COSMICSYNC_SCENARIOS", scenarios)
-            .output()
-            .expect("the program runs");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cosmicsync-chaos"));
+        command.args(args).current_dir(self.dir.path()).env("COSMICSYNC_SCENARIOS", scenarios);
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Ran {
+        let Output { status, stdout, stderr } = self.command(args).output().expect("the program runs");
         let text = |bytes| String::from_utf8(bytes).expect("text");
         Ran { code: status.code().expect("an exit code"), out: text(stdout), err: text(stderr) }
     }
@@ -67,7 +68,7 @@ until = "2s"
 [[fault]]
 kind = "partition"
 at = "1s"
-heal = "1s"
+for = "1s"
 sides = [[0], [1]]
 "#;
 
@@ -134,6 +135,51 @@ fn the_canary_turns_a_campaign_red_and_its_bundle_replays_shrinks_and_differs() 
 }
 
 #[test]
+fn a_failure_says_what_when_where_and_what_to_do() {
+    let bench = Bench::new();
+    let hasty = SMALL.replacen("[topology]", "[oracle]\nconverge_within = \"0s\"\nround_trips = 0\n[topology]", 1);
+    bench.write("hasty.toml", &hasty);
+    let ran = bench.run(&["run", "hasty.toml"]);
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    let bundle = bench.bundles()[0].file_name().unwrap().to_str().unwrap().to_owned();
+    let line =
+        |start: &str| ran.out.lines().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("{}", ran.out));
+    assert!(line("violated: O8 at ").contains(" s of virtual time"), "{}", ran.out);
+    assert!(line("      O8: once faults have ended the peers agree in time").ends_with("(spec/invariants.md)"));
+    assert_eq!(line("shrink: "), format!("shrink: cosmicsync-chaos shrink chaos-bundles/{bundle}"));
+    // What two oracles or one say again is not explained twice.
+    assert_eq!(ran.out.matches("      O8: ").count(), 1, "{}", ran.out);
+    let replayed = bench.run(&["replay", &format!("chaos-bundles/{bundle}")]);
+    assert!(replayed.out.contains("      O8: once faults"), "{}", replayed.out);
+    assert!(
+        replayed.out.contains(&format!("shrink: cosmicsync-chaos shrink chaos-bundles/{bundle}")),
+        "{}",
+        replayed.out
+    );
+    let shrunk = bench.run(&["shrink", &format!("chaos-bundles/{bundle}"), "--to", "small.json"]);
+    assert!(shrunk.out.starts_with("peers\t2 -> 2\nlinks\t1 -> 1\nfaults\t1 -> "), "{}", shrunk.out);
+}
+
+#[test]
+fn a_reader_that_has_enough_is_not_complained_about() {
+    let bench = Bench::new();
+    bench.write("small.toml", SMALL);
+    for (args, code) in [
+        (&["list"][..], 0),
+        (&["schema"], 0),
+        (&["completions", "bash"], 0),
+        // Nobody knows what came of it.
+        (&["run", "small.toml", "-o", "json"], 1),
+    ] {
+        let mut child = bench.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+        drop(child.stdout.take());
+        let output = child.wait_with_output().expect("it ends");
+        let said = String::from_utf8(output.stderr).expect("text");
+        assert_eq!((output.status.code(), said.as_str()), (Some(code), ""), "{args:?}");
+    }
+}
+
+#[test]
 fn a_campaign_that_shows_nothing_is_red() {
     let bench = Bench::new();
     let none = bench.run(&["campaign", "--seeds", "0"]);
@@ -151,8 +197,9 @@ fn mistakes_have_codes_and_name_what_to_do_next() {
     bench.write("wrong.toml", &SMALL.replacen("rate_hz", "rate", 1));
     let wrong = bench.run(&["run", "wrong.toml"]);
     assert_eq!(wrong.code, 2);
-    assert!(wrong.err.contains("wrong.toml: line 9, column 1: unknown key `rate`"), "{}", wrong.err);
-    assert!(wrong.err.contains("next: cosmicsync-chaos schema"), "{}", wrong.err);
+    let mistake = "wrong.toml has a mistake\nline 9, column 1: unknown key `rate`: did you mean `rate_hz`?";
+    assert!(wrong.err.contains(mistake), "{}", wrong.err);
+    assert!(wrong.err.contains("next: cosmicsync-chaos run wrong.toml"), "{}", wrong.err);
 
     let unknown = bench.run(&["run", "a-flapping-lnk"]);
     assert_eq!(unknown.code, 3);

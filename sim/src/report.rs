@@ -32,9 +32,49 @@ pub enum OracleId {
     O13,
 }
 
+impl OracleId {
+    /// Every oracle.
+    pub const ALL: [Self; 12] = [
+        Self::O1,
+        Self::O2,
+        Self::O3,
+        Self::O4,
+        Self::O6,
+        Self::O7,
+        Self::O8,
+        Self::O9,
+        Self::O10,
+        Self::O11,
+        Self::O12,
+        Self::O13,
+    ];
+
+    /// What it demands, in one sentence for people. `spec/invariants.md` says it in full.
+    pub const fn demands(self) -> &'static str {
+        match self {
+            Self::O1 => "peers that are connected and keep everything end with equal documents",
+            Self::O2 => "no edit is lost once it was reported safe",
+            Self::O3 => {
+                "what a peer shows never goes back, nor comes before what it builds on, nor shows half a transaction"
+            }
+            Self::O4 => "what a peer shows is what its stored entries say, no more and no less",
+            Self::O6 => "nothing readable goes over a wire or onto a disk, and no nonce is used twice",
+            Self::O7 => "a peer at rest keeps nothing queued, open or in memory that nobody asked for",
+            Self::O8 => {
+                "once faults have ended the peers agree in time and fall silent; honest links end without error, and every run ends"
+            }
+            Self::O9 => "connecting again, and time passing, change nothing once all have everything",
+            Self::O10 => "after a restart everything is there that was durable before",
+            Self::O11 => "a peer with something to do has said when it wants to be woken",
+            Self::O12 => "the core never panics",
+            Self::O13 => "a peer that joins late and learns all from two others shows the same as they do",
+        }
+    }
+}
+
 impl core::fmt::Display for OracleId {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "{self:?}")
+        f.pad(&format!("{self:?}"))
     }
 }
 
@@ -120,5 +160,19 @@ impl Report {
     /// The oracle that was violated first.
     pub fn first(&self) -> Option<OracleId> {
         self.violations.first().map(|violation| violation.oracle)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_oracle_is_in_the_specification() {
+        let table = include_str!("../../spec/invariants.md");
+        let numbered = table.lines().filter(|line| line.starts_with("| O")).count();
+        assert_eq!(numbered, OracleId::ALL.len());
+        assert!(OracleId::ALL.iter().all(|oracle| table.contains(&format!("\n| {oracle} | "))));
+        assert_eq!(format!("{:>4}", OracleId::O8), "  O8", "as wide as it is asked to be");
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use cosmicsync_node::service::{Bodies, DocRef, Format};
+use cosmicsync_node::service::{Bodies, DocRef, Format, quoted};
 
 /// What the exit code of every command means.
 pub(crate) const EXIT_CODES: &str = "\
@@ -48,6 +48,18 @@ pub(crate) struct Global {
     /// More log lines on stderr; twice for even more
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
+}
+
+impl Global {
+    /// Makes a command that is shown to somebody one about the same data directory.
+    pub(crate) fn about_same_dir(&self, command: &str) -> String {
+        match (&self.dir, command.strip_prefix("cosmicsync ")) {
+            (Some(dir), Some(rest)) if !rest.starts_with("--") => {
+                format!("cosmicsync --dir {} {rest}", quoted(&dir.display().to_string()))
+            }
+            _ => command.to_owned(),
+        }
+    }
 }
 
 /// How results are printed.
@@ -466,6 +478,16 @@ mod tests {
         assert_eq!(parse_bodies("newest:7"), Ok(Bodies::Newest(7)));
         assert!(parse_bodies("newest:").is_err());
         assert!(parse_bodies("some").is_err());
+    }
+
+    #[test]
+    fn a_command_that_is_shown_is_about_the_same_directory() {
+        let global = |arguments: &[&str]| Cli::try_parse_from(arguments).expect("parses").global;
+        let named = global(&["cosmicsync", "--dir", "my data", "status"]);
+        assert_eq!(named.about_same_dir("cosmicsync up"), "cosmicsync --dir 'my data' up");
+        assert_eq!(named.about_same_dir("cosmicsync --dir NEW_DIR up"), "cosmicsync --dir NEW_DIR up");
+        assert_eq!(named.about_same_dir("df -h"), "df -h");
+        assert_eq!(global(&["cosmicsync", "status"]).about_same_dir("cosmicsync up"), "cosmicsync up");
     }
 
     #[test]

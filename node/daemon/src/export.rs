@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
-use cosmicsync_node::service::{Command, ErrorCode, Format, Item, Reply, ServiceError};
+use cosmicsync_node::service::{Command, ErrorCode, Format, Item, Reply, ServiceError, quoted};
 
 use crate::cli::{Export, format_of};
 use crate::run::{Failure, Run, usage};
@@ -37,7 +37,8 @@ async fn to_file(
     let failed = |error: &io::Error| ServiceError::io(format!("cannot write {}", path.display()), error);
     if path.exists() && !force {
         let error = ServiceError::new(ErrorCode::Conflict, format!("{} exists", path.display()));
-        return Err(error.next("cosmicsync export --force …").into());
+        let file = quoted(&path.display().to_string());
+        return Err(error.next(format!("the same with --force, which replaces it, or: mv {file} {file}.old")).into());
     }
     let partial = Partial { path: partial_path(path) };
     let mut file = BufWriter::new(File::create(&partial.path).map_err(|error| failed(&error))?);
@@ -86,6 +87,8 @@ fn chosen_format(options: &Export) -> Result<Format, ServiceError> {
     }
     let ending = options.file.extension().and_then(|ending| ending.to_str());
     ending.and_then(format_of).ok_or_else(|| {
-        usage(format!("the ending of {} names no format: pass --format csv, ndjson or json", options.file.display()))
+        let file = options.file.display().to_string();
+        let next = format!("cosmicsync export {} {} --format ndjson", quoted(&options.collection), quoted(&file));
+        usage(format!("the ending of {file} names no format: pass --format csv, ndjson or json")).next(next)
     })
 }

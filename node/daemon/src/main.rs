@@ -33,15 +33,9 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let json = cli.global.output == OutputFormat::Json;
     let color = surroundings.colors(surroundings.stderr_tty, cli.global.no_color);
-    let dir_flag = cli.global.dir.as_ref().map(|dir| dir.display().to_string());
+    let global = cli.global.clone();
     let fail = |mut error: ServiceError| {
-        // The next command is about the same data directory.
-        if let (Some(dir), Some(next)) = (&dir_flag, &mut error.next)
-            && let Some(rest) = next.strip_prefix("cosmicsync ")
-            && !rest.starts_with("--")
-        {
-            *next = format!("cosmicsync --dir {dir} {rest}");
-        }
+        error.next = error.next.map(|next| global.about_same_dir(&next));
         terminal::note(&error_text(&error, json, color));
         ExitCode::from(error.code.exit_code())
     };
@@ -79,7 +73,7 @@ fn execute(cli: Cli, surroundings: &Surroundings) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| ServiceError::io("cannot start", &error))?;
-    let mut run = Run { global, surroundings, output: Output { writer: &mut writer, format }, dir };
+    let mut run = Run { global, surroundings, output: Output::new(&mut writer, format), dir };
     let result = runtime.block_on(run.verb(verb));
     // A thread that still reads stdin or a child's output must not keep the process.
     runtime.shutdown_background();

@@ -29,6 +29,19 @@ pub(crate) struct Output<'a> {
     pub(crate) writer: &'a mut dyn Write,
     /// How they are written.
     pub(crate) format: Format,
+    /// No daemon runs: the store was opened for this command alone.
+    pub(crate) alone: bool,
+    rows: Option<Table>,
+}
+
+/// Rows of a list that are aligned together on a terminal.
+const ROWS_TOGETHER: usize = 200;
+
+impl<'a> Output<'a> {
+    /// Makes an output to a writer.
+    pub(crate) fn new(writer: &'a mut dyn Write, format: Format) -> Self {
+        Self { writer, format, alone: false, rows: None }
+    }
 }
 
 impl Output<'_> {
@@ -56,8 +69,8 @@ impl Output<'_> {
             Item::Document(document) if self.format.json => self.json(document),
             Item::Revision(revision) if self.format.json => self.json(revision),
             Item::Change(change) if self.format.json => self.json(change),
-            Item::Document(document) => self.streamed(document_cells(document)),
-            Item::Revision(revision) => self.streamed(revision_cells(revision)),
+            Item::Document(document) => self.gathered(["ID", "COLLECTION", "KEY", "VALUE"], document_cells(document)),
+            Item::Revision(revision) => self.gathered(["WHEN", "DEVICE", "LOG", "ENTRY"], revision_cells(revision)),
             Item::Change(change) => self.streamed(change_cells(change)),
         }?;
         // A watcher wants to see it now, not when the buffer is full.
@@ -66,6 +79,7 @@ impl Output<'_> {
 
     /// Writes the final reply. Lists are one object a line in JSON.
     pub(crate) fn reply(&mut self, reply: &Reply) -> io::Result<()> {
+        self.write_rows()?;
         if self.format.json { self.json_reply(reply) } else { self.text_reply(reply) }
     }
 
@@ -102,8 +116,8 @@ impl Output<'_> {
             Reply::Done {} | Reply::Listed(_) => Ok(()),
             Reply::Status(status) => self.status(status),
             Reply::Doctor(findings) => self.findings(findings),
-            Reply::Peer(peer) => self.table(&peer_table([peer])),
-            Reply::Peers(peers) => self.table(&peer_table(peers)),
+            Reply::Peer(peer) => self.table(&peer_table([peer], self.alone)),
+            Reply::Peers(peers) => self.table(&peer_table(peers, self.alone)),
             Reply::Space(space) => self.table(&space_table([space])),
             Reply::Spaces(spaces) => self.table(&space_table(spaces)),
             Reply::Invite(invite) => self.line(&invite.invite),
@@ -135,12 +149,26 @@ impl Output<'_> {
         }
     }
 
-    fn pairs<const N: usize>(&mut self, pairs: [(&str, String); N]) -> io::Result<()> {
+    fn pairs<'p>(&mut self, pairs: impl IntoIterator<Item = (&'p str, String)>) -> io::Result<()> {
         let mut table = Table::new(&["", ""]);
         for (name, value) in pairs {
             table.row([name.to_owned(), value]);
         }
         self.table(&table)
+    }
+
+    /// Writes a row of a list: at once in a pipe, aligned with those around it on a terminal.
+    fn gathered<const N: usize>(&mut self, header: [&'static str; N], cells: [String; N]) -> io::Result<()> {
+        if self.format.style == Style::Tabs {
+            return self.streamed(cells);
+        }
+        let table = self.rows.get_or_insert_with(|| Table::new(&header));
+        table.row(cells);
+        if table.len() >= ROWS_TOGETHER { self.write_rows() } else { Ok(()) }
+    }
+
+    fn write_rows(&mut self) -> io::Result<()> {
+        self.rows.take().map_or(Ok(()), |table| self.table(&table))
     }
 
     fn streamed<const N: usize>(&mut self, cells: [String; N]) -> io::Result<()> {
@@ -150,27 +178,32 @@ impl Output<'_> {
     }
 
     fn status(&mut self, status: &Status) -> io::Result<()> {
-        let listen = status.listen.clone().unwrap_or_else(|| "nowhere".to_owned());
-        self.pairs([
+        let user = || "none yet: space join, or init on the first device".to_owned();
+        let mut pairs = vec![
             ("name", status.name.clone()),
             ("device", status.device.to_string()),
-            (
-                "user",
-                status.user.as_ref().map_or_else(|| "none yet: init, or space join".to_owned(), ToString::to_string),
-            ),
+            ("user", status.user.as_ref().map_or_else(user, ToString::to_string)),
             ("version", status.version.clone()),
-            (
-                "daemon",
-                if status.daemon { format!("runs as process {}", status.pid) } else { "does not run".to_owned() },
-            ),
-            ("listens", if status.paused { format!("{listen} (paused)") } else { listen }),
-            ("up", duration_text(Duration::from_millis(status.uptime_ms))),
-            ("store", status.store.path.clone()),
-            ("size", format!("{} of {}", bytes_text(status.store.bytes), bytes_text(status.store.bytes_max))),
-            ("entries", format!("{} in {} logs", status.store.entries, status.store.logs)),
-            ("sent", bytes_text(status.traffic.bytes_out)),
-            ("received", bytes_text(status.traffic.bytes_in)),
-        ])?;
+        ];
+        if status.daemon {
+            let listen = status.listen.clone().unwrap_or_else(|| "nowhere".to_owned());
+            pairs.push(("daemon", format!("runs as process {}", status.pid)));
+            pairs.push(("listens", if status.paused { format!("{listen} (paused)") } else { listen }));
+            pairs.push(("up", duration_text(Duration::from_millis(status.uptime_ms))));
+        } else {
+            pairs.push(("daemon", "none runs here: the store was opened for this command alone".to_owned()));
+        }
+        pairs.push(("store", status.store.path.clone()));
+        pairs.push((
+            "size",
+            format!("{}, at most {}", bytes_text(status.store.bytes), bytes_text(status.store.bytes_max)),
+        ));
+        pairs.push(("entries", format!("{} in {} logs", status.store.entries, status.store.logs)));
+        if status.daemon {
+            pairs.push(("sent", bytes_text(status.traffic.bytes_out)));
+            pairs.push(("received", bytes_text(status.traffic.bytes_in)));
+        }
+        self.pairs(pairs)?;
         if let Some(error) = &status.store.error {
             self.pairs([("trouble", error.clone())])?;
         }
@@ -187,21 +220,30 @@ impl Output<'_> {
         }
         if !status.peers.is_empty() {
             self.line("")?;
-            self.table(&peer_table(&status.peers))?;
+            self.table(&peer_table(&status.peers, !status.daemon))?;
         }
         Ok(())
     }
 
     fn findings(&mut self, findings: &[Finding]) -> io::Result<()> {
-        let mut table = Table::new(&["LEVEL", "WHAT", "FOUND", "NEXT"]);
+        let apart = self.format.style != Style::Tabs;
+        let mut table =
+            Table::new(if apart { &["LEVEL", "WHAT", "FOUND"] } else { &["LEVEL", "WHAT", "FOUND", "NEXT"] });
         for finding in findings {
             let level = match finding.level {
                 Level::Ok => "ok",
                 Level::Warning => "warning",
                 Level::Problem => "problem",
             };
-            let next = finding.next.clone().unwrap_or_default();
-            table.row([level.to_owned(), finding.subject.clone(), finding.message.clone(), next]);
+            let row = [level.to_owned(), finding.subject.clone(), finding.message.clone()];
+            if apart {
+                // A line of its own: with what was found it would not fit beside it.
+                table.row(row);
+                let next = finding.next.iter().map(|next| [String::new(), String::new(), format!("next: {next}")]);
+                next.for_each(|next| table.row(next));
+            } else {
+                table.row(row.into_iter().chain([finding.next.clone().unwrap_or_default()]));
+            }
         }
         self.table(&table)
     }
@@ -225,10 +267,12 @@ impl Output<'_> {
     }
 }
 
-fn peer_table<'a>(peers: impl IntoIterator<Item = &'a Peer>) -> Table {
-    let mut table = Table::new(&["ADDRESS", "NAME", "STATE", "BEHIND", "AHEAD", "SENT", "RECEIVED", "LAST ERROR"]);
+/// Peers; `alone` if no daemon runs that could talk to them.
+fn peer_table<'a>(peers: impl IntoIterator<Item = &'a Peer>, alone: bool) -> Table {
+    let mut table = Table::new(&["ADDRESS", "DEVICE", "STATE", "BEHIND", "AHEAD", "SENT", "RECEIVED", "LAST ERROR"]);
     for peer in peers {
         let state = match peer.state {
+            _ if alone => "no daemon",
             PeerState::Paused => "paused",
             PeerState::Waiting => "waiting",
             PeerState::Connecting => "connecting",
@@ -236,7 +280,7 @@ fn peer_table<'a>(peers: impl IntoIterator<Item = &'a Peer>) -> Table {
         };
         table.row([
             peer.address.clone(),
-            peer.name.clone().unwrap_or_default(),
+            peer.device.as_ref().map(short).unwrap_or_default(),
             state.to_owned(),
             peer.behind.to_string(),
             peer.ahead.to_string(),
@@ -356,21 +400,36 @@ impl Bar {
         if !self.shown {
             return;
         }
-        let bar = self.bar.get_or_insert_with(|| ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()));
         let template = match (progress.total, progress.unit.as_str()) {
-            (Some(_), "bytes") => "{bar:30} {bytes}/{total_bytes} {msg} {eta}",
-            (Some(_), _) => "{bar:30} {human_pos}/{human_len} {msg} {eta}",
-            (None, _) => "{spinner} {human_pos} {msg} {elapsed}",
+            (Some(_), "bytes") => "{bar:30} {bytes} of {total_bytes}, {msg}",
+            (Some(_), _) => "{bar:30} {human_pos} of {human_len}, {msg}",
+            // Steps that nobody counts: what is under way says more than a number.
+            (None, _) if progress.done == 0 => "{spinner} {msg}",
+            (None, _) => "{spinner} {human_pos} {msg}",
         };
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
-        }
-        if let Some(total) = progress.total {
+        let note = if progress.note.is_empty() { &progress.unit } else { &progress.note };
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let Some(bar) = &self.bar else {
+            // Drawn for the first time when it has everything.
+            let bar = ProgressBar::with_draw_target(progress.total, ProgressDrawTarget::stderr())
+                .with_style(style)
+                .with_message(note.clone())
+                .with_position(progress.done);
+            bar.enable_steady_tick(Duration::from_millis(100));
+            self.bar = Some(bar);
+            return;
+        };
+        bar.set_style(style);
+        if bar.length() != progress.total
+            && let Some(total) = progress.total
+        {
             bar.set_length(total);
         }
-        let note = if progress.note.is_empty() { &progress.unit } else { &progress.note };
-        bar.set_message(note.clone());
+        // Each of these draws; with a ticker, the position does not.
         bar.set_position(progress.done);
+        if bar.message() != *note {
+            bar.set_message(note.clone());
+        }
     }
 }
 
@@ -407,13 +466,55 @@ mod tests {
         );
     }
 
+    fn listed(style: Style) -> String {
+        let document = |collection: &str, key: &str| {
+            let doc = cosmicsync_node::service::Text(cosmicsync_node::service::DocId([0xab; 16]));
+            Item::Document(DocView { doc, collection: collection.into(), key: Some(key.into()), value: None })
+        };
+        let mut bytes = Vec::new();
+        let mut output = Output::new(&mut bytes, Format { json: false, style });
+        output.item(&document("a", "long key")).expect("memory");
+        output.item(&document("collection", "k")).expect("memory");
+        let end = cosmicsync_node::service::Listed { count: 2, next: None };
+        output.reply(&Reply::Listed(end)).expect("memory");
+        String::from_utf8(bytes).expect("text").replace(&"ab".repeat(16), "ID")
+    }
+
+    #[test]
+    fn a_list_is_aligned_for_people_and_not_for_pipes() {
+        assert_eq!(listed(Style::Tabs), "ID\ta\tlong key\t\nID\tcollection\tk\t\n");
+        let aligned = listed(Style::Columns);
+        let keys: Vec<_> =
+            aligned.lines().filter_map(|line| line.find("long key").or_else(|| line.find("k"))).collect();
+        assert!(aligned.starts_with("ID ") && aligned.lines().count() == 3, "{aligned}");
+        assert_eq!(keys[0], keys[1], "{aligned}");
+    }
+
+    #[test]
+    fn what_a_finding_asks_for_has_a_line_of_its_own_on_a_terminal() {
+        let next = Some("cosmicsync peer resume".to_owned());
+        let finding = Finding { level: Level::Warning, subject: "links".into(), message: "paused".into(), next };
+        let drawn = |style| {
+            let mut bytes = Vec::new();
+            let reply = Reply::Doctor(vec![finding.clone()]);
+            Output::new(&mut bytes, Format { json: false, style }).reply(&reply).expect("memory");
+            String::from_utf8(bytes).expect("text")
+        };
+        assert_eq!(drawn(Style::Tabs), "warning\tlinks\tpaused\tcosmicsync peer resume\n");
+        assert!(
+            drawn(Style::Columns).ends_with("\n                next: cosmicsync peer resume\n"),
+            "{}",
+            drawn(Style::Columns)
+        );
+    }
+
     #[test]
     fn a_list_is_one_object_a_line() {
         let finding = Finding { level: Level::Ok, subject: "a".into(), message: "b".into(), next: None };
         let mut bytes = Vec::new();
         let format = Format { json: true, style: Style::Tabs };
         let reply = Reply::Doctor(vec![finding.clone(), finding]);
-        Output { writer: &mut bytes, format }.reply(&reply).expect("memory");
+        Output::new(&mut bytes, format).reply(&reply).expect("memory");
         let line = r#"{"level":"ok","subject":"a","message":"b"}"#;
         assert_eq!(String::from_utf8_lossy(&bytes), format!("{line}\n{line}\n"));
     }

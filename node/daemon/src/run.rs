@@ -10,7 +10,7 @@ use std::sync::Arc;
 use clap::CommandFactory as _;
 use cosmicsync_node::service::{
     Backend, Client, Command, DocList, DocPut, DocRef, DocSplice, ErrorCode, Finding, Item, Level, Patch, Reply,
-    Secret, ServiceError, Text, request,
+    Secret, ServiceError, Text, quoted, request,
 };
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -106,6 +106,7 @@ impl Run<'_> {
     /// Sends a command, prints its items and returns its reply.
     async fn call(&mut self, command: Command) -> Result<Reply, Failure> {
         let door = self.door(command.needs_daemon()).await?;
+        self.output.alone = door.ours;
         let result = self.call_at(&*door.backend, command, |output, item| output.item(&item)).await;
         door.close().await;
         result
@@ -165,6 +166,9 @@ impl Run<'_> {
         if let Reply::Doctor(found) = self.call(Command::Doctor { space, doc }).await? {
             findings.extend(found);
         }
+        for finding in &mut findings {
+            finding.next = finding.next.take().map(|next| self.global.about_same_dir(&next));
+        }
         let healthy = findings.iter().all(|finding| finding.level != Level::Problem);
         self.output.reply(&Reply::Doctor(findings))?;
         if healthy { Ok(()) } else { Err(Failure::Check) }
@@ -189,15 +193,18 @@ impl Run<'_> {
     async fn doc(&mut self, verb: DocVerb) -> Result<(), Failure> {
         let command = match verb {
             DocVerb::Put { target, value, text, space } => {
+                let shown = target.clone();
                 let (collection, key) = match target.split_once('/') {
                     Some((collection, key)) => (collection.to_owned(), Some(key.to_owned())),
                     None => (target, None),
                 };
-                Command::DocPut(DocPut { space: space.space, collection, key, value: json_argument(&value)?, text })
+                let value = json_argument(&value, &format!("doc put {}", quoted(&shown)))?;
+                Command::DocPut(DocPut { space: space.space, collection, key, value, text })
             }
             DocVerb::Get { doc, space } => Command::DocGet { space: space.space, doc },
             DocVerb::Patch { doc, patch, space } => {
-                Command::DocPatch { space: space.space, doc, patch: json_argument(&patch)? }
+                let patch = json_argument(&patch, &format!("doc patch {}", quoted(&doc.to_string())))?;
+                Command::DocPatch { space: space.space, doc, patch }
             }
             DocVerb::Delete { doc, space } => Command::DocDelete { space: space.space, doc },
             DocVerb::List(options) => return self.doc_list(options).await,
@@ -219,7 +226,10 @@ impl Run<'_> {
         let after = match options.after.as_deref().map(str::parse) {
             None => None,
             Some(Ok(id)) => Some(Text(id)),
-            Some(Err(error)) => return Err(usage(format!("--after: {error}")).into()),
+            Some(Err(error)) => {
+                let error = usage(format!("--after: {error}"));
+                return Err(error.next("cosmicsync doc list, whose first column has the ids").into());
+            }
         };
         let (space, limit) = (options.space.space, options.limit);
         let list = DocList { space, collection: options.collection, after, limit, values: options.values };
@@ -281,7 +291,7 @@ impl Run<'_> {
                 .map_err(|error| ServiceError::io(format!("cannot read {}", file.display()), &error))?;
             let line = text.lines().next().unwrap_or_default();
             return if line.is_empty() {
-                Err(usage(format!("the first line of {} is empty", file.display())))
+                Err(usage(format!("the first line of {} is empty: write the passphrase there", file.display())))
             } else {
                 Ok(Secret(line.to_owned()))
             };
@@ -365,9 +375,29 @@ fn config_finding(dir: &Path, surroundings: &Surroundings) -> Finding {
     }
 }
 
-fn json_argument(text: &str) -> Result<Value, ServiceError> {
+/// Reads an argument, or stdin for `-`, as a JSON object. A mistake is shown where it stands, with an example.
+fn json_argument(text: &str, command: &str) -> Result<Value, ServiceError> {
     let piped = if text == "-" { Some(terminal::read_stdin()?) } else { None };
-    serde_json::from_str(piped.as_deref().unwrap_or(text)).map_err(|error| usage(format!("not JSON: {error}")))
+    let text = piped.as_deref().unwrap_or(text);
+    let example = format!(r#"cosmicsync {command} '{{"title": "a text", "count": 1}}'"#);
+    match serde_json::from_str(text) {
+        Ok(value @ Value::Object(_)) => Ok(value),
+        Ok(_) => Err(usage("a document is a JSON object, in braces".to_owned()).next(example)),
+        Err(error) => Err(usage(json_mistake(text, &error)).next(example)),
+    }
+}
+
+/// Says what is wrong with a text that is no JSON, and shows where.
+fn json_mistake(text: &str, error: &serde_json::Error) -> String {
+    const SHOWN: usize = 60;
+    let Some(line) = text.lines().nth(error.line().saturating_sub(1)).filter(|line| !line.trim().is_empty()) else {
+        return format!("not JSON: {error}");
+    };
+    // The column counts bytes.
+    let at = line.get(..error.column().saturating_sub(1)).map_or(0, |before| before.chars().count());
+    let from = at.saturating_sub(SHOWN / 2);
+    let part: String = line.chars().skip(from).take(SHOWN).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    format!("not JSON: {error}\n       {part}\n       {}^", " ".repeat(at - from))
 }
 
 type PatchLines = Box<dyn Iterator<Item = Result<Vec<Patch>, ServiceError>>>;
@@ -383,7 +413,10 @@ fn patch_lines(file: &Path) -> Result<PatchLines, ServiceError> {
     };
     Ok(Box::new(lines.enumerate().map(|(index, line)| {
         let line = line.map_err(|error| ServiceError::io("cannot read the patches", &error))?;
-        serde_json::from_str(&line).map_err(|error| usage(format!("patches, line {}: {error}", index + 1)))
+        serde_json::from_str(&line).map_err(|error| {
+            let message = format!("patches, line {}: {error}; write [[position, deleted, \"inserted\"]]", index + 1);
+            usage(message)
+        })
     })))
 }
 
@@ -396,5 +429,5 @@ fn absolute(path: &Path) -> Result<String, ServiceError> {
 
 /// Returns an error about the command line or its input.
 pub(crate) fn usage(message: String) -> ServiceError {
-    ServiceError::new(ErrorCode::Usage, message).next("cosmicsync --help")
+    ServiceError::new(ErrorCode::Usage, message)
 }

@@ -35,6 +35,11 @@ impl Table {
         self.rows.push(cells);
     }
 
+    /// How many rows there are.
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
     /// Writes all rows. A table without a header name in any column shows no header.
     pub(crate) fn write(&self, out: &mut impl Write, style: Style) -> io::Result<()> {
         if style == Style::Tabs {

@@ -88,8 +88,9 @@ pub(crate) fn ask_passphrase(new: bool) -> Result<Secret, ServiceError> {
     if !io::stdin().is_terminal() {
         return Err(ServiceError::new(
             ErrorCode::Usage,
-            "a passphrase is needed: --passphrase-file or COSMICSYNC_PASSPHRASE",
-        ));
+            "a passphrase is needed, and nobody is there to type it",
+        )
+        .next("the same with --passphrase-file FILE, whose first line is the passphrase, or with COSMICSYNC_PASSPHRASE set"));
     }
     let ask = |prompt: &str| {
         rpassword::prompt_password(prompt).map_err(|error| ServiceError::io("cannot read the passphrase", &error))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cosmicsync_node::Node;
-use cosmicsync_node::service::{Command, Reply, Server, ServiceError, request};
+use cosmicsync_node::service::{Command, Reply, Server, ServiceError, Status, request};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli;
@@ -47,6 +47,19 @@ async fn serve(run: &mut Run<'_>, node: &Arc<Node>) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What somebody most likely wants to do with a node that just started.
+fn what_next(run: &Run<'_>, status: &Status) -> String {
+    let same = |command: &str| run.global.about_same_dir(command);
+    if status.user.is_none() {
+        let join = same("cosmicsync space join LINE");
+        format!("{join}  (with a line that `cosmicsync space invite` prints on another device)")
+    } else if status.spaces.is_empty() {
+        format!("{}  (makes a space)", same("cosmicsync space create NAME"))
+    } else {
+        format!("{}  (lets one more device in)", same("cosmicsync space invite"))
+    }
+}
+
 /// Says on stdout that commands are served now: a line of JSON, or where it listens.
 fn announce(run: &mut Run<'_>, reply: &Reply) -> Result<(), Failure> {
     if run.output.format.json {
@@ -55,7 +68,7 @@ fn announce(run: &mut Run<'_>, reply: &Reply) -> Result<(), Failure> {
         let listen = status.listen.as_deref().unwrap_or("nowhere");
         run.output.line(&format!("{} listens on {listen}", status.name))?;
         if !run.global.quiet && run.surroundings.stderr_tty {
-            terminal::note("next: cosmicsync space create NAME, cosmicsync space invite; Ctrl-C stops");
+            terminal::note(&format!("next: {}\nCtrl-C stops it", what_next(run, status)));
         }
     }
     Ok(run.output.writer.flush()?)

@@ -157,6 +157,23 @@ fn errors_say_what_to_do_next() {
 }
 
 #[test]
+fn a_mistake_in_json_is_shown_where_it_stands_with_an_example() {
+    let nowhere = Path::new("/nonexistent");
+    let output = run(nowhere, &["doc", "put", "notes/a", r#"{"title": "x", count: 1}"#]);
+    assert_eq!(output.status.code(), Some(2));
+    let expected = "error: not JSON: key must be a string at line 1 column 16\n       {\"title\": \"x\", count: 1}\n                      ^\n \
+                    next: cosmicsync --dir /nonexistent doc put notes/a '{\"title\": \"a text\", \"count\": 1}'\n";
+    assert_eq!(stderr(&output), expected);
+    let output = run(nowhere, &["doc", "patch", "notes/a", "[1]"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stderr(&output).contains(
+            "a document is a JSON object, in braces\n next: cosmicsync --dir /nonexistent doc patch notes/a '{"
+        )
+    );
+}
+
+#[test]
 fn exit_codes_follow_the_table() {
     let world = world();
     let dir = world.dir.path();

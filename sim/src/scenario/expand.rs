@@ -5,7 +5,9 @@
 
 mod fault;
 
-use super::read::{Placed, listed};
+use super::keys::{listed, nearest};
+use super::problem::Problem;
+use super::read::{Placed, meant};
 use super::{Fault, Lane, LinkQuality, Scenario, ScenarioError, Span, Workload};
 use crate::coverage;
 use crate::plan::{self, Act, Action, Bounds, Link, Peer, Plan};
@@ -46,61 +48,44 @@ impl Scenario {
     /// Draws a plan.
     ///
     /// # Errors
-    /// When the lane cannot do it, or the file asks for peers, links or events that are not there; the error says where.
+    /// When the lane cannot do it, or the file asks for peers, links or events that are not there; the error says all that
+    /// was found, and where.
     pub fn expand(&self, lane: Lane, seed: u64) -> Result<Expansion, ScenarioError> {
         self.check_lane(lane)?;
-        let mut expander = Expander { scenario: self, seed, plan: self.frame(seed)?, sweep: Vec::new(), until_us: 0 };
-        expander.documents();
-        for (number, workload) in self.workloads.iter().enumerate() {
-            expander.workload(number as u64, workload)?;
-        }
-        for fault in &self.faults {
-            expander.fault(fault)?;
-        }
-        expander.finish()
+        let mut expander = self.expander(seed);
+        expander.everything();
+        let misfits = std::mem::take(&mut expander.problems);
+        ScenarioError::check(misfits)?;
+        Ok(expander.finish()?)
     }
 
-    fn error(&self, offset: usize, message: impl Into<String>) -> ScenarioError {
-        ScenarioError::at(&self.text, offset, message)
+    /// What does not fit together in a scenario that was only read in part.
+    pub(super) fn misfits(&self) -> Vec<Problem> {
+        let mut expander = self.expander(0);
+        expander.everything();
+        expander.problems
     }
 
-    /// The error stands at the first line that begins with `key`, or at the top.
-    fn error_at_key(&self, key: &str, message: impl Into<String>) -> ScenarioError {
-        let starts = self.text.lines().scan(0, |offset, line| {
-            let start = *offset;
-            *offset += line.len() + 1;
-            Some((start, line))
-        });
-        let found = starts.into_iter().find(|(_, line)| line.trim_start().starts_with(key));
-        self.error(found.map_or(0, |(start, _)| start), message)
+    fn problem(&self, path: &str, message: impl Into<String>) -> Problem {
+        Problem::at(&self.text, self.places.find(path), message)
     }
 
-    fn check_lane(&self, lane: Lane) -> Result<(), ScenarioError> {
+    fn check_lane(&self, lane: Lane) -> Result<(), Problem> {
         if !self.head.lanes.contains(&lane) {
             let lanes: Vec<String> = self.head.lanes.iter().map(ToString::to_string).collect();
             let message = format!("this scenario does not run in the lane {lane}, but in {}", lanes.join(", "));
-            return Err(self.error_at_key("lanes", message));
+            return Err(self.problem("lanes", message));
         }
         if !lane.exists() {
-            return Err(self.error_at_key("lanes", format!("there is no lane {lane} yet: run it in the lane core")));
+            return Err(self.problem("lanes", format!("there is no lane {lane} yet: run it in the lane core")));
         }
         Ok(())
     }
 
-    /// Peers, links and bounds, without anything that happens.
-    fn frame(&self, seed: u64) -> Result<Plan, ScenarioError> {
+    /// Bounds and nothing else.
+    fn expander(&self, seed: u64) -> Expander<'_> {
         let head = &self.head;
-        let count = head.topology.peers;
-        if !(1..=Plan::PEERS_MAX).contains(&count) {
-            let message = format!("there are 1 to {} peers", Plan::PEERS_MAX);
-            return Err(self.error_at_key("peers", message));
-        }
-        if let Some(unknown) = head.oracle.sometimes.iter().find(|name| !coverage::is_mark(name)) {
-            let (points, marks) = (listed(coverage::POINTS), listed(coverage::MARKS));
-            let message = format!("there is no `{unknown}` to be met; there are {points}, {marks}");
-            return Err(self.error_at_key("sometimes", message));
-        }
-        let base = Bounds::default();
+        debug_assert_eq!(Bounds::default().events, 5_000_000, "the default of `events_max` is the plan's");
         let bounds = Bounds {
             phase_one_us: head.until.map_or(0, |until| until.us),
             converge_us: head.oracle.converge_within.us,
@@ -108,8 +93,7 @@ impl Scenario {
             events: head.oracle.events_max,
             core: head.oracle.alive.clone(),
         };
-        debug_assert_eq!(base.events, 5_000_000, "the default of `events_max` is the plan's");
-        let mut plan = Plan {
+        let plan = Plan {
             format: plan::FORMAT,
             name: head.name.clone(),
             // A plan's seed fits into TOML.
@@ -118,77 +102,12 @@ impl Scenario {
             partitions: head.topology.partitions,
             bounds,
             sometimes: head.oracle.sometimes.clone(),
-            peers: vec![Peer::default(); count],
+            peers: Vec::new(),
             links: Vec::new(),
             actions: Vec::new(),
         };
-        self.peers(&mut plan)?;
-        self.links(&mut plan)?;
-        Ok(plan)
+        Expander { scenario: self, seed, plan, sweep: Vec::new(), until_us: 0, problems: Vec::new() }
     }
-
-    fn peers(&self, plan: &mut Plan) -> Result<(), ScenarioError> {
-        for entry in &self.head.peers {
-            let count = plan.peers.len();
-            let peer = plan
-                .peers
-                .get_mut(entry.peer)
-                .ok_or_else(|| self.error_at_key("[[peer]]", no_peer(entry.peer, count)))?;
-            *peer = Peer {
-                name: entry.name.clone(),
-                bodies: entry.bodies.into(),
-                partial: entry.partial,
-                absent: entry.absent,
-                skew_ms: entry.skew_ms,
-                commit_us: entry.commit.us,
-                minors: entry.minors,
-                feature: entry.feature.map(|id| plan::Feature { id, critical: entry.critical }),
-            };
-        }
-        // What a clone starts as was not there before.
-        for fault in &self.faults {
-            if let Fault::Clone { to, .. } = fault.what
-                && let Some(peer) = plan.peers.get_mut(to)
-            {
-                peer.absent = true;
-            }
-        }
-        Ok(())
-    }
-
-    fn links(&self, plan: &mut Plan) -> Result<(), ScenarioError> {
-        let LinkQuality { latency, jitter, bandwidth } = self.head.topology.link;
-        let base = |from, to| {
-            let link = Link::new(from, to);
-            let latency_us = latency.map_or(link.latency_us, |latency| latency.us);
-            Link { latency_us, jitter_us: jitter.us, bandwidth, ..link }
-        };
-        let shaped = self.head.topology.shape.links(plan.peers.len());
-        plan.links = shaped.into_iter().map(|(from, to)| base(from, to)).collect();
-        for entry in &self.head.links {
-            let [from, to] = entry.between;
-            if let Some(peer) = [from, to].into_iter().find(|peer| *peer >= plan.peers.len()) {
-                return Err(self.error_at_key("[[link]]", no_peer(peer, plan.peers.len())));
-            }
-            if from == to {
-                return Err(self.error_at_key("[[link]]", "a link leads from one peer to another"));
-            }
-            let at = link_between(plan, from, to).unwrap_or_else(|| {
-                plan.links.push(base(from, to));
-                plan.links.len() - 1
-            });
-            let link = &mut plan.links[at];
-            link.idle = entry.idle;
-            link.latency_us = entry.latency.map_or(link.latency_us, |latency| latency.us);
-            link.jitter_us = entry.jitter.map_or(link.jitter_us, |jitter| jitter.us);
-            link.bandwidth = entry.bandwidth.unwrap_or(link.bandwidth);
-        }
-        Ok(())
-    }
-}
-
-fn no_peer(peer: usize, count: usize) -> String {
-    format!("there is no peer {peer}: the peers are 0 to {}", count.saturating_sub(1))
 }
 
 fn link_between(plan: &Plan, a: usize, b: usize) -> Option<usize> {
@@ -202,9 +121,118 @@ struct Expander<'a> {
     sweep: Vec<Act>,
     /// When the last thing happens.
     until_us: u64,
+    problems: Vec<Problem>,
 }
 
-impl Expander<'_> {
+impl<'a> Expander<'a> {
+    /// All that the scenario asks for, as far as it fits together.
+    fn everything(&mut self) {
+        let (scenario, count) = (self.scenario, self.scenario.head.topology.peers);
+        for (at, name) in scenario.head.oracle.sometimes.iter().enumerate() {
+            if !coverage::is_mark(name) {
+                let known = || coverage::POINTS.iter().chain(coverage::MARKS).copied();
+                let message = format!("there is no `{name}` to be met{}", meant(nearest(name, known())));
+                let problem = scenario.problem(&format!("oracle.sometimes.{at}"), message);
+                self.problems.push(problem.help(format!("there are {}", listed(known()))));
+            }
+        }
+        if !(1..=Plan::PEERS_MAX).contains(&count) {
+            // Nothing that follows could be told.
+            return self.note("topology.peers", format!("there are 1 to {} peers", Plan::PEERS_MAX));
+        }
+        self.plan.peers = vec![Peer::default(); count];
+        self.check_peers("oracle.alive", &scenario.head.oracle.alive);
+        self.peers();
+        self.links();
+        self.documents();
+        for (number, workload) in scenario.workloads.iter().enumerate() {
+            self.workload(number as u64, workload);
+        }
+        for fault in &scenario.faults {
+            self.fault(fault);
+        }
+    }
+
+    fn note(&mut self, path: &str, message: impl Into<String>) {
+        self.problems.push(self.scenario.problem(path, message));
+    }
+
+    /// Notes that a key of something asks for what cannot be.
+    fn refuse(&mut self, placed: &Placed<impl Sized>, key: &str, message: impl Into<String>) {
+        self.note(&format!("{}.{key}", placed.path), message);
+    }
+
+    /// Whether all of these peers are there; whoever is not is noted.
+    fn check_peers(&mut self, path: &str, peers: &[usize]) -> bool {
+        let count = self.plan.peers.len();
+        let missing = peers.iter().find(|peer| **peer >= count);
+        if let Some(peer) = missing {
+            self.note(path, format!("there is no peer {peer}: the peers are 0 to {}", count.saturating_sub(1)));
+        }
+        missing.is_none()
+    }
+
+    fn check_peer(&mut self, placed: &Placed<impl Sized>, key: &str, peer: usize) -> bool {
+        self.check_peers(&format!("{}.{key}", placed.path), &[peer])
+    }
+
+    fn peers(&mut self) {
+        for placed in &self.scenario.peers {
+            let entry = &placed.what;
+            if !self.check_peer(placed, "peer", entry.peer) {
+                continue;
+            }
+            self.plan.peers[entry.peer] = Peer {
+                name: entry.name.clone(),
+                bodies: entry.bodies.into(),
+                partial: entry.partial,
+                absent: entry.absent,
+                skew_ms: entry.skew.ms,
+                commit_us: entry.commit.us,
+                minors: entry.minors,
+                feature: entry.feature.map(|id| plan::Feature { id, critical: entry.critical }),
+            };
+        }
+        // What a clone starts as was not there before.
+        for fault in &self.scenario.faults {
+            if let Fault::Clone { peer, .. } = fault.what
+                && let Some(peer) = self.plan.peers.get_mut(peer)
+            {
+                peer.absent = true;
+            }
+        }
+    }
+
+    fn links(&mut self) {
+        let LinkQuality { latency, jitter, bandwidth } = self.scenario.head.topology.link;
+        let base = |from, to| {
+            let link = Link::new(from, to);
+            let latency_us = latency.map_or(link.latency_us, |latency| latency.us);
+            Link { latency_us, jitter_us: jitter.us, bandwidth, ..link }
+        };
+        let shaped = self.scenario.head.topology.shape.links(self.plan.peers.len());
+        self.plan.links = shaped.into_iter().map(|(from, to)| base(from, to)).collect();
+        for placed in &self.scenario.links {
+            let (entry, [from, to]) = (&placed.what, placed.what.between);
+            if !self.check_peers(&format!("{}.between", placed.path), &[from, to]) {
+                continue;
+            }
+            if from == to {
+                self.refuse(placed, "between", "a link leads from one peer to another");
+                continue;
+            }
+            let at = link_between(&self.plan, from, to).unwrap_or_else(|| {
+                self.plan.links.push(base(from, to));
+                self.plan.links.len() - 1
+            });
+            let link = &mut self.plan.links[at];
+            link.idle = entry.idle;
+            link.latency_us = entry.latency.map_or(link.latency_us, |latency| latency.us);
+            link.jitter_us = entry.jitter.map_or(link.jitter_us, |jitter| jitter.us);
+            link.bandwidth = entry.bandwidth.unwrap_or(link.bandwidth);
+        }
+    }
+
     fn push(&mut self, when: plan::When, act: Act) {
         let id = self.plan.actions.len() as u32;
         self.plan.actions.push(Action { id, when, act });
@@ -238,131 +266,116 @@ impl Expander<'_> {
         }
     }
 
-    fn workload(&mut self, number: u64, placed: &Placed<Workload>) -> Result<(), ScenarioError> {
+    fn workload(&mut self, number: u64, placed: &Placed<Workload>) {
         match &placed.what {
             Workload::Create { peer, docs, at } => {
-                self.check_peers(placed, "peer", &[*peer])?;
+                self.check_peer(placed, "peer", *peer);
                 docs.iter().for_each(|doc| self.push_at(at.us, Act::Create { peer: *peer, doc: *doc }));
             }
-            Workload::TextEdits { peers, docs, rate_hz, from, until, bytes, urgent } => {
-                let pace = Pace { peers, docs, rate_hz: *rate_hz, from: *from, until: *until };
+            Workload::TextEdits { peers, docs, rate_hz, at, until, bytes, urgent } => {
+                let pace = Pace { peers, docs, rate_hz: *rate_hz, at: *at, until: *until };
                 let (bytes, urgent) = (*bytes, *urgent);
-                self.paced(number, placed, pace, |peer, doc, _| Act::Insert { peer, doc, urgent, bytes })?;
+                self.paced(number, placed, pace, |peer, doc, _| Act::Insert { peer, doc, urgent, bytes });
             }
-            Workload::Scribbles { peers, docs, rate_hz, from, until } => {
-                let pace = Pace { peers, docs, rate_hz: *rate_hz, from: *from, until: *until };
+            Workload::Scribbles { peers, docs, rate_hz, at, until } => {
+                let pace = Pace { peers, docs, rate_hz: *rate_hz, at: *at, until: *until };
                 self.paced(number, placed, pace, |peer, doc, draw| Act::Scribble {
                     peer,
                     doc,
                     delete: (draw % 4) as u32,
                     insert: (draw / 4 % 8) as u32,
-                })?;
+                });
             }
-            Workload::Fields { peers, docs, rate_hz, from, until } => {
-                let pace = Pace { peers, docs, rate_hz: *rate_hz, from: *from, until: *until };
+            Workload::Fields { peers, docs, rate_hz, at, until } => {
+                let pace = Pace { peers, docs, rate_hz: *rate_hz, at: *at, until: *until };
                 self.paced(number, placed, pace, |peer, doc, draw| Act::Set {
                     peer,
                     doc,
                     field: (draw % 8) as u32,
                     value: (draw / 8 % 1_000) as i64,
-                })?;
+                });
             }
-            Workload::Transactions { peers, docs, rate_hz, from, until } => {
+            Workload::Transactions { peers, docs, rate_hz, at, until } => {
                 if self.plan.partition(docs[0]) != self.plan.partition(docs[1]) {
-                    return Err(self.refused(placed, "docs", "a transaction stays in one partition"));
+                    self.refuse(placed, "docs", "a transaction stays in one partition");
                 }
-                let pace = Pace { peers, docs, rate_hz: *rate_hz, from: *from, until: *until };
-                self.paced(number, placed, pace, |peer, _, _| Act::Both { peer, docs: *docs })?;
+                let pace = Pace { peers, docs, rate_hz: *rate_hz, at: *at, until: *until };
+                self.paced(number, placed, pace, |peer, _, _| Act::Both { peer, docs: *docs });
             }
-            Workload::Deletes { peers, docs, rate_hz, from, until } => {
-                let pace = Pace { peers, docs, rate_hz: *rate_hz, from: *from, until: *until };
-                self.paced(number, placed, pace, |peer, doc, draw| Act::Delete { peer, doc, deleted: draw % 2 == 0 })?;
+            Workload::Deletes { peers, docs, rate_hz, at, until } => {
+                let pace = Pace { peers, docs, rate_hz: *rate_hz, at: *at, until: *until };
+                self.paced(number, placed, pace, |peer, doc, draw| Act::Delete { peer, doc, deleted: draw % 2 == 0 });
             }
-            Workload::Reads { peers, docs, rate_hz, from, until } => {
-                let pace = Pace { peers, docs, rate_hz: *rate_hz, from: *from, until: *until };
+            Workload::Reads { peers, docs, rate_hz, at, until } => {
+                let pace = Pace { peers, docs, rate_hz: *rate_hz, at: *at, until: *until };
                 self.paced(number, placed, pace, |peer, doc, draw| {
                     if draw % 2 == 0 { Act::Open { peer, doc } } else { Act::Close { peer, doc } }
-                })?;
+                });
             }
             Workload::History { peer, doc, entries, at } => {
-                self.check_peers(placed, "peer", &[*peer])?;
+                self.check_peer(placed, "peer", *peer);
                 if *entries as usize > ACTIONS_MAX {
-                    return Err(self.refused(placed, "entries", format!("there are at most {ACTIONS_MAX} edits")));
+                    return self.refuse(placed, "entries", format!("there are at most {ACTIONS_MAX} edits"));
                 }
                 for entry in 0..u64::from(*entries) {
                     let at_us = at.us + HISTORY_STEP_US * (entry + 1);
                     self.push_at(at_us, Act::Insert { peer: *peer, doc: *doc, urgent: true, bytes: 0 });
                 }
             }
-            Workload::Import { peer, docs, bytes, at } => {
-                self.check_peers(placed, "peer", &[*peer])?;
-                self.push_at(at.us, Act::Import { peer: *peer, docs: *docs, bytes: *bytes });
+            Workload::Import { peer, count, bytes, at } => {
+                self.check_peer(placed, "peer", *peer);
+                self.push_at(at.us, Act::Import { peer: *peer, docs: *count, bytes: *bytes });
             }
         }
-        Ok(())
     }
 
-    fn paced(
-        &mut self,
-        number: u64,
-        placed: &Placed<Workload>,
-        pace: Pace<'_>,
-        act: impl Fn(usize, u32, u64) -> Act,
-    ) -> Result<(), ScenarioError> {
-        self.check_peers(placed, "peers", pace.peers)?;
+    fn paced(&mut self, number: u64, placed: &Placed<Workload>, pace: Pace<'_>, act: impl Fn(usize, u32, u64) -> Act) {
+        let before = self.problems.len();
+        if pace.peers.is_empty() {
+            self.refuse(placed, "peers", "name at least one peer");
+        }
+        self.check_peers(&format!("{}.peers", placed.path), pace.peers);
         if pace.docs.is_empty() {
-            return Err(self.refused(placed, "docs", "name at least one document"));
+            self.refuse(placed, "docs", "name at least one document");
         }
         if !(pace.rate_hz > 0.0 && pace.rate_hz <= 10_000.0) {
-            return Err(self.refused(placed, "rate_hz", "a rate is above 0 and at most 10000 a second"));
+            self.refuse(placed, "rate_hz", "a rate is above 0 and at most 10000 a second");
         }
-        if pace.until <= pace.from {
-            return Err(self.refused(placed, "until", format!("it ends before it begins, at {}", pace.from)));
+        if pace.until <= pace.at {
+            self.refuse(placed, "until", format!("it ends before it begins, at {}", pace.at));
+        }
+        if self.problems.len() > before {
+            return;
         }
         let step_us = ((1_000_000.0 / pace.rate_hz) as u64).max(1);
-        let times = (pace.until.us - pace.from.us).div_ceil(step_us);
+        let times = (pace.until.us - pace.at.us).div_ceil(step_us);
         if times.saturating_mul(pace.peers.len() as u64) > ACTIONS_MAX as u64 {
-            return Err(self.refused(placed, "rate_hz", format!("that makes more than {ACTIONS_MAX} edits")));
+            return self.refuse(placed, "rate_hz", format!("that makes more than {ACTIONS_MAX} edits"));
         }
         for nth in 0..times {
             for peer in pace.peers {
                 let draw = |what: u64| keyed(self.seed, [number, *peer as u64, nth, what]);
-                let at_us = pace.from.us + nth * step_us + draw(0) % step_us;
+                let at_us = pace.at.us + nth * step_us + draw(0) % step_us;
                 let doc = pace.docs[(draw(1) % pace.docs.len() as u64) as usize];
                 if at_us < pace.until.us {
                     self.push_at(at_us, act(*peer, doc, draw(2)));
                 }
             }
         }
-        Ok(())
-    }
-
-    fn refused(&self, placed: &Placed<impl Sized>, key: &str, message: impl Into<String>) -> ScenarioError {
-        self.scenario.error(placed.offset_of(key), message)
-    }
-
-    fn check_peers(&self, placed: &Placed<impl Sized>, key: &str, peers: &[usize]) -> Result<(), ScenarioError> {
-        if peers.is_empty() {
-            return Err(self.refused(placed, key, "name at least one peer"));
-        }
-        match peers.iter().find(|peer| **peer >= self.plan.peers.len()) {
-            Some(peer) => Err(self.refused(placed, key, no_peer(*peer, self.plan.peers.len()))),
-            None => Ok(()),
-        }
     }
 
     /// Ends the plan: when faults end, and whether it can be run.
-    fn finish(mut self) -> Result<Expansion, ScenarioError> {
+    fn finish(mut self) -> Result<Expansion, Problem> {
         if self.plan.actions.len() > ACTIONS_MAX {
-            return Err(self.scenario.error(0, format!("that makes more than {ACTIONS_MAX} edits and faults")));
+            return Err(self.scenario.problem("", format!("that makes more than {ACTIONS_MAX} edits and faults")));
         }
         if self.plan.bounds.phase_one_us == 0 {
             self.plan.bounds.phase_one_us = self.until_us + TAIL_US;
         } else if self.plan.bounds.phase_one_us < self.until_us {
-            let message = format!("faults end here, but the last edit or fault is at {}us", self.until_us);
-            return Err(self.scenario.error_at_key("until", message));
+            let message = format!("faults end here, but the last edit or fault is at {}", Span { us: self.until_us });
+            return Err(self.scenario.problem("until", message));
         }
-        self.plan.check().map_err(|error| self.scenario.error(0, error.to_string()))?;
+        self.plan.check().map_err(|error| self.scenario.problem("", error.to_string()))?;
         Ok(Expansion { plan: self.plan, at_every_event: self.sweep })
     }
 }
@@ -372,7 +385,7 @@ struct Pace<'a> {
     peers: &'a [usize],
     docs: &'a [u32],
     rate_hz: f64,
-    from: Span,
+    at: Span,
     until: Span,
 }
 

@@ -1,6 +1,6 @@
 //! What goes wrong in a scenario.
 
-use super::{Keep, Span};
+use super::{Keep, Shift, Span};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -20,8 +20,9 @@ pub struct After {
     pub delay: Span,
 }
 
-/// What goes wrong, or changes. Spans such as `heal`, `restart` and `for` count from the moment it happens.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+/// What goes wrong, or changes. `for` says how long it lasts, `restart`, `redial` and `reopen` after how long that is
+/// done; both count from the moment it happens.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[schemars(tag = "kind")]
 pub enum Fault {
@@ -29,8 +30,9 @@ pub enum Fault {
     Partition {
         /// The peers of each side. Who stands nowhere talks to all.
         sides: Vec<Vec<usize>>,
-        /// How long it lasts.
-        heal: Span,
+        /// For how long.
+        #[serde(rename = "for")]
+        lasts: Span,
         /// Connections between the sides are reset at once, not left to time out.
         #[serde(default)]
         reset: bool,
@@ -66,7 +68,7 @@ pub enum Fault {
         /// Which link.
         between: [usize; 2],
         /// How long it is up each time.
-        up: Span,
+        every: Span,
         /// How many times.
         times: u32,
     },
@@ -126,7 +128,7 @@ pub enum Fault {
     Gather {
         /// Which link.
         between: [usize; 2],
-        /// For how long; `0s` delivers as it comes.
+        /// So often; `0s` delivers as it comes.
         every: Span,
     },
     /// A box on the way changes bytes once.
@@ -187,11 +189,10 @@ pub enum Fault {
     },
     /// Another machine starts with a byte-for-byte copy of a peer's store, key file and all.
     Clone {
+        /// Which peer starts with it; it is absent until then.
+        peer: usize,
         /// Whose store.
         of: usize,
-        /// Which peer starts with it; it must be absent until then.
-        #[serde(rename = "as")]
-        to: usize,
     },
     /// An absent peer, or one that crashed for good, starts.
     Start {
@@ -220,8 +221,8 @@ pub enum Fault {
     FailDisk {
         /// Whose.
         peer: usize,
-        /// Which commit, counted from now; 0 is the next.
-        #[serde(default)]
+        /// Which commit, counted from now: 1 is the next.
+        #[serde(default = "one")]
         nth: u64,
         /// Because the disk is full; otherwise it did not confirm a write.
         #[serde(default)]
@@ -233,12 +234,12 @@ pub enum Fault {
     Clock {
         /// Whose.
         peer: usize,
-        /// By how much it jumps, in milliseconds.
+        /// By how much it jumps.
         #[serde(default)]
-        jump_ms: i64,
-        /// How fast it runs, in thousandths: 1000 is right, 0 is frozen.
+        jump: Shift,
+        /// How fast it runs: 1.0 is right, 0.0 is frozen.
         #[serde(default = "right")]
-        rate: u32,
+        speed: f64,
     },
     /// A peer keeps other bodies from now on.
     Bodies {
@@ -303,8 +304,8 @@ const fn one() -> u64 {
     1
 }
 
-const fn right() -> u32 {
-    1000
+const fn right() -> f64 {
+    1.0
 }
 
 const fn broken() -> Lease {

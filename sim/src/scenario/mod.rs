@@ -1,13 +1,15 @@
 //! Scenarios: what happens to a few peers, as people write it down, in TOML.
 //!
-//! A scenario names a topology, workloads, faults and what must hold. [`parse`] reads one and points at the line and
-//! the key of whatever is wrong; [`Scenario::expand`] draws a [`Plan`](crate::plan::Plan) from it and a seed; [`schema()`] is its JSON Schema, for
+//! A scenario names a topology, workloads, faults and what must hold. [`parse`] reads one and points at the lines and
+//! keys of all that is wrong; [`Scenario::expand`] draws a [`Plan`](crate::plan::Plan) from it and a seed; [`schema()`] is its JSON Schema, for
 //! editors. The same files serve every lane: one that cannot do what a file asks says so and drops nothing in silence
 //! (`scenarios/README.md`).
 
 mod expand;
 mod fault;
+mod keys;
 mod oracle;
+mod problem;
 mod read;
 mod schema;
 mod topology;
@@ -17,12 +19,14 @@ mod workload;
 pub use expand::Expansion;
 pub use fault::{After, Disk, Fault, Lease, Tampering};
 pub use oracle::Oracle;
-pub use read::{Placed, ScenarioError, parse};
+pub use problem::{Problem, ScenarioError};
+pub use read::{Placed, When, parse};
 pub use schema::schema;
 pub use topology::{CoreSettings, Keep, LinkEntry, LinkQuality, PeerEntry, Shape, Topology};
-pub use units::{Span, SpanError};
+pub use units::{Shift, Span, SpanError};
 pub use workload::Workload;
 
+use problem::Places;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -31,13 +35,18 @@ use std::str::FromStr;
 /// A scenario as its file says it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scenario {
-    /// Everything but the workloads and faults.
+    /// Everything but the lists.
     pub head: Head,
+    /// Links that differ from the others.
+    pub links: Vec<Placed<LinkEntry>>,
+    /// Peers that differ from the others.
+    pub peers: Vec<Placed<PeerEntry>>,
     /// What the peers do.
     pub workloads: Vec<Placed<Workload>>,
     /// What goes wrong.
     pub faults: Vec<Placed<Fault>>,
-    pub(crate) text: String,
+    text: String,
+    places: Places,
 }
 
 /// What stands at the top of a scenario file.
@@ -60,12 +69,6 @@ pub struct Head {
     pub until: Option<Span>,
     /// The peers and what connects them.
     pub topology: Topology,
-    /// Links that differ from the others.
-    #[serde(default, rename = "link")]
-    pub links: Vec<LinkEntry>,
-    /// Peers that differ from the others.
-    #[serde(default, rename = "peer")]
-    pub peers: Vec<PeerEntry>,
     /// How the core behaves on every peer.
     #[serde(default)]
     pub core: CoreSettings,

@@ -1,7 +1,7 @@
 //! The JSON Schema of scenario files, for editors.
 
 use super::fault::After;
-use super::{Fault, Head, Span, Workload};
+use super::{Fault, Head, LinkEntry, PeerEntry, Span, Workload};
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
@@ -10,6 +10,8 @@ pub fn schema() -> Value {
     let mut generator = SchemaSettings::draft2020_12().into_generator();
     let faults = generator.subschema_for::<Fault>();
     let workloads = generator.subschema_for::<Workload>();
+    let links = generator.subschema_for::<LinkEntry>();
+    let peers = generator.subschema_for::<PeerEntry>();
     let when = json!({
         "at": generator.subschema_for::<Span>(),
         "after": generator.subschema_for::<After>(),
@@ -23,6 +25,8 @@ pub fn schema() -> Value {
     }
     if let Some(Value::Object(properties)) = root.pointer_mut("/properties") {
         let list = |items: Value, about: &str| json!({ "type": "array", "items": items, "description": about });
+        properties.insert("link".into(), list(links.to_value(), "Links that differ from the others."));
+        properties.insert("peer".into(), list(peers.to_value(), "Peers that differ from the others."));
         properties.insert("workload".into(), list(workloads.to_value(), "What the peers do."));
         properties.insert("fault".into(), list(faults.to_value(), "What goes wrong."));
     }

@@ -1,6 +1,6 @@
 //! The peers of a scenario and what connects them.
 
-use super::Span;
+use super::{Shift, Span};
 use crate::plan;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -106,9 +106,9 @@ pub struct PeerEntry {
     /// It does not run before a `start` or `clone`.
     #[serde(default)]
     pub absent: bool,
-    /// How far its wall clock is off, in milliseconds.
+    /// How far its wall clock is ahead; behind, with a minus.
     #[serde(default)]
-    pub skew_ms: i64,
+    pub skew: Shift,
     /// How long its store takes for a commit.
     #[serde(default)]
     pub commit: Span,

@@ -83,6 +83,50 @@ impl Serialize for Span {
     }
 }
 
+/// By how much a clock is off: ahead, or behind with a minus. Whole milliseconds, as far as a [`Span`] goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Shift {
+    /// In milliseconds.
+    pub ms: i64,
+}
+
+impl FromStr for Shift {
+    type Err = SpanError;
+
+    fn from_str(text: &str) -> Result<Self, SpanError> {
+        let (sign, span) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
+        let malformed = || SpanError::Malformed(text.to_owned());
+        let us = span.parse::<Span>().map_err(|_| malformed())?.us;
+        if us % 1_000 != 0 {
+            return Err(malformed());
+        }
+        // A span is far shorter than what fits.
+        Ok(Self { ms: sign * (us / 1_000) as i64 })
+    }
+}
+
+impl<'de> Deserialize<'de> for Shift {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(D::Error::custom)
+    }
+}
+
+impl JsonSchema for Shift {
+    fn schema_name() -> Cow<'static, str> {
+        "Shift".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "description": "By how much a clock is off: a number and a unit, with a minus for behind.",
+            "pattern": r"^-?[0-9]+(\.[0-9]+)? ?(us|ms|s|min|h|d)$",
+            "examples": ["90s", "-1h"],
+        })
+    }
+}
+
 impl JsonSchema for Span {
     fn schema_name() -> Cow<'static, str> {
         "Span".into()
@@ -114,6 +158,15 @@ mod tests {
             assert_eq!(us(wrong), Err(SpanError::Malformed(wrong.into())), "{wrong}");
         }
         assert_eq!(us("367d"), Err(SpanError::TooLong("367d".into())));
+    }
+
+    #[test]
+    fn clocks_are_ahead_or_behind() {
+        let ms = |text: &str| text.parse::<Shift>().map(|shift| shift.ms).ok();
+        assert_eq!((ms("90s"), ms("-1h"), ms("0s")), (Some(90_000), Some(-3_600_000), Some(0)));
+        for wrong in ["", "-", "--1s", "- 1s", "1us", "-367d", "+1s"] {
+            assert_eq!(ms(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub enum Workload {
         rate_hz: f64,
         /// From when.
         #[serde(default)]
-        from: Span,
+        at: Span,
         /// Until when.
         until: Span,
         /// How many characters beside the word.
@@ -51,7 +51,7 @@ pub enum Workload {
         rate_hz: f64,
         /// From when.
         #[serde(default)]
-        from: Span,
+        at: Span,
         /// Until when.
         until: Span,
     },
@@ -66,7 +66,7 @@ pub enum Workload {
         rate_hz: f64,
         /// From when.
         #[serde(default)]
-        from: Span,
+        at: Span,
         /// Until when.
         until: Span,
     },
@@ -80,7 +80,7 @@ pub enum Workload {
         rate_hz: f64,
         /// From when.
         #[serde(default)]
-        from: Span,
+        at: Span,
         /// Until when.
         until: Span,
     },
@@ -94,7 +94,7 @@ pub enum Workload {
         rate_hz: f64,
         /// From when.
         #[serde(default)]
-        from: Span,
+        at: Span,
         /// Until when.
         until: Span,
     },
@@ -108,7 +108,7 @@ pub enum Workload {
         rate_hz: f64,
         /// From when.
         #[serde(default)]
-        from: Span,
+        at: Span,
         /// Until when.
         until: Span,
     },
@@ -130,7 +130,7 @@ pub enum Workload {
         /// Where.
         peer: usize,
         /// How many.
-        docs: u32,
+        count: u32,
         /// How many characters each.
         #[serde(default)]
         bytes: u32,

@@ -33,7 +33,7 @@ fn big() -> Plan {
         [[fault]]
         kind = "partition"
         at = "1s"
-        heal = "1s"
+        for = "1s"
         sides = [[0, 1], [2, 3, 4]]
         [[fault]]
         kind = "one-way"

@@ -18,6 +18,7 @@ use tokio::time::timeout;
 
 use super::process::{Device, Running, ask, unexpected};
 use super::{Summary, Teller, grouped};
+use super::{ms, us};
 use crate::run::Failure;
 use crate::table::duration_text;
 
@@ -154,8 +155,8 @@ impl Act {
         );
         let figures = json!({
             "edits": LIVE_EDITS,
-            "median_ms": median.as_secs_f64() * 1000.0,
-            "worst_ms": worst.as_secs_f64() * 1000.0,
+            "median_us": us(median),
+            "worst_us": us(worst),
         });
         Ok(teller.step("live", &text, "doc watch live", figures)?)
     }
@@ -201,7 +202,7 @@ impl Act {
         check(both, "a patch was lost")?;
         let round_trips = after.round_trips.saturating_sub(before.round_trips);
         let text = format!("\"{TEXT_AFTER}\" on both after {}, {round_trips} round trips", duration_text(healed));
-        let figures = json!({ "healed_ms": healed.as_secs_f64() * 1000.0, "round_trips": round_trips });
+        let figures = json!({ "healed_ms": ms(healed), "round_trips": round_trips });
         teller.step("heal", &text, "peer resume", figures)?;
 
         let text = format!(
@@ -244,7 +245,7 @@ impl Act {
             "the phone is back after {}; every acknowledged write is on both, digests are equal",
             duration_text(back)
         );
-        let figures = json!({ "restart_ms": back.as_secs_f64() * 1000.0, "lost": 0, "digest": digest.digest });
+        let figures = json!({ "restart_ms": ms(back), "lost": 0, "digest": digest.digest });
         teller.step("recover", &text, "up", figures)?;
         Ok((act, acknowledged.len() as u64))
     }

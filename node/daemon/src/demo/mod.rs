@@ -13,7 +13,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use cosmicsync_node::service::{ErrorCode, ServiceError};
+use cosmicsync_node::service::{ErrorCode, ServiceError, quoted};
 use serde_json::{Map, Value, json};
 
 use crate::run::{Failure, Run};
@@ -61,7 +61,7 @@ impl Teller<'_, '_> {
             let mut object = Map::new();
             object.insert("step".to_owned(), json!(step));
             object.insert("text".to_owned(), json!(text));
-            object.insert("elapsed_ms".to_owned(), json!(elapsed.as_secs_f64() * 1000.0));
+            object.insert("elapsed_ms".to_owned(), json!(ms(elapsed)));
             if let Value::Object(figures) = figures {
                 object.extend(figures);
             }
@@ -90,7 +90,7 @@ fn finish(run: &mut Run<'_>, root: &Path, summary: &Summary, elapsed: Duration) 
             "bytes_on_the_wire": summary.bytes,
             "round_trips": summary.round_trips,
             "acknowledged_writes": summary.acknowledged,
-            "elapsed_ms": elapsed.as_secs_f64() * 1000.0,
+            "elapsed_ms": ms(elapsed),
             "dir": root,
         }))?);
     }
@@ -109,13 +109,14 @@ fn finish(run: &mut Run<'_>, root: &Path, summary: &Summary, elapsed: Duration) 
     table.write(&mut run.output.writer, style)?;
     run.output.line("\nThe stores stay. Explore them:")?;
     let program = run.surroundings.program.display().to_string();
-    let laptop = format!("{program} --dir {}", root.join("laptop").display());
+    let laptop = format!("{} --dir {}", quoted(&program), quoted(&root.join("laptop").display().to_string()));
     for command in
         ["doc get notes/trip", "doc list zipcodes --limit 5 --values", "doc history notes/trip", "space digest", "up"]
     {
         run.output.line(&format!("  {laptop} {command}"))?;
     }
-    Ok(())
+    let root = quoted(&root.display().to_string());
+    Ok(run.output.line(&format!("\nThey take a few megabytes. Delete them when you are done:\n  rm -r {root}"))?)
 }
 
 /// Points at the stores and logs that a failed demo leaves.
@@ -138,6 +139,16 @@ fn make_root(temporary: &Path) -> Result<PathBuf, ServiceError> {
         }
     }
     Err(ServiceError::new(ErrorCode::Conflict, format!("too many demos in {}", temporary.display())))
+}
+
+/// A duration in whole milliseconds.
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A duration in whole microseconds.
+fn us(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Returns a number with its thousands apart: `42,049`.

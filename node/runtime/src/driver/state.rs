@@ -429,11 +429,15 @@ fn why(reason: &CloseReason) -> Option<String> {
     }
 }
 
+/// What helps against an invite that is no good. Another device has to do it, so it is no command for this one.
+pub(crate) const INVITE_AGAIN: &str =
+    "on the device that invites: cosmicsync space invite; then here: cosmicsync space join with the new line";
+
 /// Why joining failed, and what to do next.
 fn join_error(reason: &CloseReason) -> ServiceError {
     use cosmicsync_protocol::connection::HandshakeError;
     use cosmicsync_protocol::ledger::JoinError;
-    let again = "cosmicsync space invite";
+    let again = INVITE_AGAIN;
     match reason {
         CloseReason::Join(JoinError::OtherUser) => other_user(),
         CloseReason::Handshake(error @ (HandshakeError::WrongPeer | HandshakeError::Refused)) => {

@@ -83,7 +83,7 @@ impl Core {
             match state {
                 Ok(peers) => wait.answer(Ok(peers)),
                 Err(why) if wait.deadline_us <= now_us => {
-                    let next = if self.peers.is_paused() { "cosmicsync peer resume" } else { "cosmicsync peer list" };
+                    let next = if self.peers.is_paused() { "cosmicsync peer resume" } else { "cosmicsync doctor" };
                     wait.answer(Err(ServiceError::new(ErrorCode::TimedOut, why).next(next)));
                 }
                 Err(_) => self.waits.push(wait),

@@ -12,8 +12,10 @@ use cosmicsync_protocol::shelf::{BulkError, EditError};
 pub(super) fn space_error(error: &SpaceError) -> ServiceError {
     let message = error.to_string();
     match error {
-        SpaceError::NoUser => ServiceError::new(ErrorCode::Conflict, message).next("cosmicsync init"),
-        SpaceError::HasUser | SpaceError::Name => ServiceError::new(ErrorCode::Conflict, message),
+        SpaceError::NoUser => ServiceError::new(ErrorCode::Conflict, message)
+            .next("cosmicsync space join LINE; or, on the first device, cosmicsync init"),
+        SpaceError::HasUser => ServiceError::new(ErrorCode::Conflict, message).next("cosmicsync status"),
+        SpaceError::Name => ServiceError::new(ErrorCode::Conflict, message).next("cosmicsync space list"),
         SpaceError::OtherUser => other_user(),
         SpaceError::UnknownSpace => ServiceError::new(ErrorCode::NotFound, message).next("cosmicsync space list"),
         SpaceError::NoKeys => ServiceError::new(ErrorCode::Unavailable, message).next("cosmicsync peer list"),

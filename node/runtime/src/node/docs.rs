@@ -7,15 +7,16 @@ use crate::clock::wall_ms;
 use crate::driver::{Core, Watcher};
 use crate::service::{
     Change, Cut, DocList, DocPut, DocRef, DocSplice, DocView, ErrorCode, Item, Listed, Position, Progress, Reply,
-    Revision, ServiceError, SpaceRef, Text, Written,
+    Revision, ServiceError, SpaceRef, Text, Written, quoted,
 };
 use cosmicsync_data::collection::COLLECTIONS;
-use cosmicsync_data::database::request::{Answer, Found, Name, Place, Request};
+use cosmicsync_data::database::request::{Answer, Found, Name, Place, Request, RequestError};
 use cosmicsync_data::json;
-use cosmicsync_protocol::document::{Change as Edit, Step, TextPaths, Value};
+use cosmicsync_protocol::document::{Change as Edit, ChangeError, Step, TextPaths, Value};
 use cosmicsync_protocol::ids::DocId;
 use cosmicsync_protocol::ledger;
 use cosmicsync_protocol::ledger::PartNo;
+use cosmicsync_protocol::shelf::EditError;
 use cosmicsync_protocol::sync::SpaceNo;
 use std::sync::PoisonError;
 use tokio::sync::mpsc;
@@ -55,18 +56,30 @@ impl Node {
     pub(super) async fn doc_splice(&self, splice: DocSplice) -> Result<Reply, ServiceError> {
         self.check_room()?;
         let DocSplice { space, doc, path, patches, seen } = splice;
-        let path: Vec<Step> = steps(&path)?;
-        let mut changes = Vec::new();
+        let way: Vec<Step> = steps(&path)?;
+        let (count, mut changes) = (patches.len(), Vec::new());
         for patch in patches {
             let place = |number: u64| {
                 usize::try_from(number).map_err(|_| ServiceError::new(ErrorCode::Usage, "a position is too large"))
             };
             let (at, delete) = (place(patch.0)?, place(patch.1)?);
-            changes.push(Edit::Splice { path: path.clone(), at, delete, insert: patch.2 });
+            changes.push(Edit::Splice { path: way.clone(), at, delete, insert: patch.2 });
         }
         let seen = seen.map(|cut| cut.0.into_iter().map(|at| (at.log.0, at.seq)).collect());
-        self.write(space, doc, move |partition, name| Request::Change { partition, name, changes, seen, durable: true })
-            .await
+        let (collection, key) = self.named(&space, &doc).await?;
+        let (of, asked) = (space.clone(), doc.clone());
+        let answer = self.handle()?.answer(move |core| {
+            let partition = partition(core, &of)?;
+            Ok(Request::Change { partition, name: name(asked), changes, seen, durable: true })
+        });
+        match answer.await? {
+            Answer::Failed(RequestError::NotFound) => Err(no_document(&doc)),
+            Answer::Failed(RequestError::Edit(EditError::Change(error))) => {
+                let text = self.find(space, doc.clone()).await.ok().and_then(|found| text_at(found.value?, &way));
+                Err(splice_error(&error, &Splice { doc: &doc, path: &path, text: text.as_deref(), patches: count }))
+            }
+            answer => written(answer, collection, key),
+        }
     }
 
     pub(super) async fn doc_hold(&self, space: SpaceRef, doc: DocRef, hold: bool) -> Result<Reply, ServiceError> {
@@ -246,21 +259,26 @@ impl Node {
 
     /// Reads a document that must be there.
     async fn find(&self, space: SpaceRef, doc: DocRef) -> Result<Found, ServiceError> {
-        let missing = match &doc {
-            DocRef::Key { collection, .. } => format!("cosmicsync doc list {collection}"),
-            DocRef::Id(_) => "cosmicsync doc list".to_owned(),
-        };
-        let said = doc.to_string();
+        let missing = no_document(&doc);
         let answer = self.handle()?.ask(move |core| {
             let partition = partition(core, &space)?;
             Ok(Request::Get { partition, name: name(doc) })
         });
         match answer.await? {
             Answer::Document(Some(found)) => Ok(found),
-            Answer::Document(None) => {
-                Err(ServiceError::new(ErrorCode::NotFound, format!("there is no document {said}")).next(missing))
-            }
+            Answer::Document(None) => Err(missing),
             _ => Err(unexpected()),
+        }
+    }
+
+    /// The collection and key of a document that is there.
+    async fn named(&self, space: &SpaceRef, doc: &DocRef) -> Result<(String, Option<String>), ServiceError> {
+        match doc {
+            DocRef::Key { collection, key } => Ok((collection.clone(), Some(key.clone()))),
+            DocRef::Id(_) => {
+                let found = self.find(space.clone(), doc.clone()).await?;
+                Ok((found.collection.unwrap_or_default(), found.key))
+            }
         }
     }
 
@@ -271,15 +289,13 @@ impl Node {
         doc: DocRef,
         request: impl FnOnce(PartNo, Name) -> Request + Send + 'static,
     ) -> Result<Reply, ServiceError> {
-        let (collection, key) = match &doc {
-            DocRef::Key { collection, key } => (collection.clone(), Some(key.clone())),
-            DocRef::Id(_) => {
-                let found = self.find(space.clone(), doc.clone()).await?;
-                (found.collection.unwrap_or_default(), found.key)
-            }
-        };
-        let answer = self.handle()?.ask(move |core| Ok(request(partition(core, &space)?, name(doc))));
-        written(answer.await?, collection, key)
+        let (collection, key) = self.named(&space, &doc).await?;
+        let missing = no_document(&doc);
+        let answer = self.handle()?.answer(move |core| Ok(request(partition(core, &space)?, name(doc))));
+        match answer.await? {
+            Answer::Failed(RequestError::NotFound) => Err(missing),
+            answer => written(answer, collection, key),
+        }
     }
 
     /// Refuses what would make the store larger than it may be.
@@ -315,6 +331,70 @@ pub(super) fn name(doc: DocRef) -> Name {
         DocRef::Id(id) => Name::Id(id),
         DocRef::Key { collection, key } => Name::Key { collection, key },
     }
+}
+
+fn no_document(doc: &DocRef) -> ServiceError {
+    let next = match doc {
+        DocRef::Key { collection, .. } => format!("cosmicsync doc list {}", quoted(collection)),
+        DocRef::Id(_) => "cosmicsync doc list".to_owned(),
+    };
+    ServiceError::new(ErrorCode::NotFound, format!("there is no document {doc}")).next(next)
+}
+
+/// Edits of a text that were refused.
+struct Splice<'a> {
+    doc: &'a DocRef,
+    path: &'a str,
+    /// The text, if it is one.
+    text: Option<&'a str>,
+    patches: usize,
+}
+
+/// Says which edit does not fit, and why.
+fn splice_error(error: &ChangeError, splice: &Splice<'_>) -> ServiceError {
+    let Splice { doc, path, text, patches } = splice;
+    let name = quoted(&doc.to_string());
+    let get = format!("cosmicsync doc get {name}");
+    let which = |number: &usize| {
+        if *patches > 1 { format!("edit {} of {patches}", number + 1) } else { "the edit".to_owned() }
+    };
+    let (message, next) = match error {
+        ChangeError::NoSuchPath(_) => (format!("{doc} has no '{path}'"), get),
+        ChangeError::WrongKind(_) => {
+            let message = format!("'{path}' of {doc} is no text to type into: only what was put with --text is");
+            // What stays equal stays what it is, so it has to go first.
+            let gone = path.rsplit('.').fold(serde_json::Value::Null, |inner, name| serde_json::json!({ name: inner }));
+            let gone = quoted(&gone.to_string());
+            let again = format!("cosmicsync doc patch {name} {gone}, then doc put {name} JSON --text {}", quoted(path));
+            (message, again)
+        }
+        ChangeError::PastEnd(number) => {
+            let length = text.map(|text| format!(", which has {} characters", text.chars().count()));
+            let length = length.unwrap_or_default();
+            (format!("{} reaches past the end of '{path}' of {doc}{length}", which(number)), get)
+        }
+        ChangeError::RootNotMap
+        | ChangeError::Root
+        | ChangeError::TooDeep
+        | ChangeError::NotFinite
+        | ChangeError::TooLarge
+        | ChangeError::Full
+        | ChangeError::Refused
+        | ChangeError::Broken(_) => return blame::request_error(&RequestError::Edit(EditError::Change(*error))),
+    };
+    ServiceError::new(ErrorCode::Refused, message).next(next)
+}
+
+/// The text at a path.
+fn text_at(value: Value, path: &[Step]) -> Option<String> {
+    let found = path.iter().try_fold(value, |value, step| match (value, step) {
+        (Value::Map(members), Step::Key(key)) => {
+            members.into_iter().find(|(name, _)| name == key).map(|(_, value)| value)
+        }
+        (Value::List(items), Step::Index(at)) => items.into_iter().nth(*at),
+        (_, Step::Key(_) | Step::Index(_)) => None,
+    })?;
+    if let Value::Text(text) = found { Some(text) } else { None }
 }
 
 fn value_of(json: &serde_json::Value) -> Result<Value, ServiceError> {

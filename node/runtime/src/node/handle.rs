@@ -60,6 +60,17 @@ impl Handle {
         &self,
         make: impl FnOnce(&mut Core) -> Result<Request, ServiceError> + Send + 'static,
     ) -> Result<Answer, ServiceError> {
+        match self.answer(make).await? {
+            Answer::Failed(error) => Err(request_error(&error)),
+            answer => Ok(answer),
+        }
+    }
+
+    /// As [`Self::ask`], for whoever can say more about why it failed.
+    pub(super) async fn answer(
+        &self,
+        make: impl FnOnce(&mut Core) -> Result<Request, ServiceError> + Send + 'static,
+    ) -> Result<Answer, ServiceError> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let (reply, result) = oneshot::channel();
         let call: Call = Box::new(move |core| match make(core) {
@@ -70,10 +81,7 @@ impl Handle {
         self.calls.send(call).await.map_err(|_| stopping())?;
         let answer = result.await;
         guard.armed = false;
-        match answer.map_err(|_| stopping())?? {
-            Answer::Failed(error) => Err(request_error(&error)),
-            answer => Ok(answer),
-        }
+        answer.map_err(|_| stopping())?
     }
 
     /// Asks the database without waiting: the answer comes through the channel, in the order of the asking.

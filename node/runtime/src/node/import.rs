@@ -4,7 +4,7 @@ use super::Node;
 use super::docs::partition;
 use super::files::{CHECKPOINT_BYTES_MAX, decode, encode, format_of};
 use super::handle::unexpected;
-use crate::service::{ErrorCode, Import, Imported, Item, Progress, Reply, ServiceError};
+use crate::service::{ErrorCode, Import, Imported, Item, Progress, Reply, ServiceError, quoted};
 use cosmicsync_data::collection::CollectionMeta;
 use cosmicsync_data::database::request::{Answer, ImportId, Request, Row};
 use cosmicsync_data::import::{Checkpoint, Format, ImportError, Reader, Record};
@@ -71,10 +71,12 @@ impl Node {
             Some(checkpoint) => Reader::resume(checkpoint),
             None => Reader::new(format, import.rows.as_deref()),
         };
-        let id_column = import.id_column.clone();
+        let (id_column, again) = (import.id_column.clone(), again(&import));
         let (sender, mut batches) = mpsc::channel(BATCHES_AHEAD);
-        let parser: JoinHandle<Result<Learned, ServiceError>> =
-            spawn_blocking(move || parse(file, reader, id_column.as_deref(), &sender));
+        let parser: JoinHandle<Result<Learned, ServiceError>> = spawn_blocking(move || {
+            parse(file, reader, id_column.as_deref(), &sender)
+                .map_err(|error| if error.next.is_none() { error.next(format!("{again} --resume")) } else { error })
+        });
         let documents = self.write_batches(number, &mut batches, total, skipped, items).await?;
         // A stop of the runtime cancels the thread.
         let learned = parser.await.map_err(|_| crate::driver::stopping())??;
@@ -144,7 +146,7 @@ fn parse(
         }
         while let Some(record) = next_record(&mut reader)? {
             let after = record.offset_after;
-            rows.push(row(record, id_column)?);
+            rows.push(row(record, id_column).map_err(|error| no_key(error, reader.columns()))?);
             if rows.len() >= BATCH_ROWS || after - batch_start >= BATCH_BYTES {
                 batch_start = after;
                 if !send(batches, &mut rows, reader.checkpoint()) {
@@ -160,9 +162,7 @@ fn parse(
 }
 
 fn next_record(reader: &mut Reader) -> Result<Option<Record>, ServiceError> {
-    reader.next_record().map_err(|error: ImportError| {
-        ServiceError::new(ErrorCode::Usage, error.to_string()).next("cosmicsync import --resume FILE")
-    })
+    reader.next_record().map_err(|error: ImportError| ServiceError::new(ErrorCode::Usage, error.to_string()))
 }
 
 /// Hands a batch over; false when nobody takes it any more.
@@ -175,22 +175,52 @@ fn send(batches: &mpsc::Sender<Batch>, rows: &mut Vec<Row>, checkpoint: &Checkpo
     batches.blocking_send(batch).is_ok()
 }
 
-fn row(record: Record, id_column: Option<&str>) -> Result<Row, ServiceError> {
-    let key = match id_column {
-        None => None,
-        Some(column) => Some(key(&record.value, column).ok_or_else(|| {
-            let message = format!("row {}: '{column}' is missing, empty or no text or whole number", record.row);
-            ServiceError::new(ErrorCode::Usage, message).next("cosmicsync import --help")
-        })?),
+/// A row that has no key where one was asked for.
+struct NoKey {
+    column: String,
+    record: Record,
+}
+
+fn row(record: Record, id_column: Option<&str>) -> Result<Row, NoKey> {
+    let Some(column) = id_column else { return Ok(Row { key: None, value: record.value }) };
+    match key(&record.value, column) {
+        Some(key) => Ok(Row { key: Some(key), value: record.value }),
+        None => Err(NoKey { column: column.to_owned(), record }),
+    }
+}
+
+/// Says whether there is no such column, or nothing in it that can be a key. The columns are those of the file, or of
+/// the row if it has no header.
+fn no_key(error: NoKey, columns: &[String]) -> ServiceError {
+    const SHOWN: usize = 20;
+    let NoKey { column, record } = error;
+    let (message, next) = if found(&record.value, &column).is_some() {
+        let message = format!(
+            "row {}: '{column}' is neither a whole number nor a text of one character or more, so it is no key",
+            record.row
+        );
+        (message, "correct the row, choose another column, or leave --id-column out: keys are made up then".to_owned())
+    } else {
+        let members = if let Value::Map(members) = &record.value { members.keys().collect() } else { Vec::new() };
+        let known: Vec<&String> = if columns.is_empty() { members } else { columns.iter().collect() };
+        let shown = known.iter().take(SHOWN).map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
+        let more = if known.len() > SHOWN { format!(" and {} more", known.len() - SHOWN) } else { String::new() };
+        (
+            format!("row {}: there is no '{column}'; there are {shown}{more}", record.row),
+            "the same with --id-column and one of them, or without it: keys are made up then".to_owned(),
+        )
     };
-    let value = record.value;
-    Ok(Row { key, value })
+    ServiceError::new(ErrorCode::Usage, message).next(next)
+}
+
+/// The value of a column, or of a dotted path.
+fn found<'v>(value: &'v Value, column: &str) -> Option<&'v Value> {
+    value.entry(column).or_else(|| column.split('.').try_fold(value, Value::entry))
 }
 
 /// The value of a column, or of a dotted path, as a key.
 fn key(value: &Value, column: &str) -> Option<String> {
-    let found = value.entry(column).or_else(|| column.split('.').try_fold(value, Value::entry));
-    match found? {
+    match found(value, column)? {
         Value::Text(text) if !text.is_empty() => Some(text.clone()),
         number @ Value::Int(_) => Some(json::to_string(number)),
         Value::Null
@@ -216,9 +246,20 @@ fn open(import: &Import) -> Result<(File, u64, Format), ServiceError> {
     let name = Path::new(&import.path).file_name().unwrap_or_default().to_string_lossy();
     let format = Format::detect(&name, &first).ok_or_else(|| {
         ServiceError::new(ErrorCode::Usage, "neither the name nor the contents of the file tell its format")
-            .next("cosmicsync import --format csv")
+            .next(format!("{} --format csv", again(import)))
     })?;
     Ok((file, total, format))
+}
+
+/// The command that was given, as far as it says what is imported.
+fn again(import: &Import) -> String {
+    let mut command = format!("cosmicsync import {} --collection {}", quoted(&import.path), quoted(&import.collection));
+    for (flag, value) in [("--space", &import.space), ("--id-column", &import.id_column), ("--rows", &import.rows)] {
+        if let Some(value) = value {
+            command = format!("{command} {flag} {}", quoted(value));
+        }
+    }
+    import.text.iter().fold(command, |command, path| format!("{command} --text {}", quoted(path)))
 }
 
 /// Names an import, so that an interrupted one is found again: the file and where it goes.

@@ -57,7 +57,10 @@ impl Node {
         let found = exists(KEY_FILE).and_then(|keys| Ok(keys || exists(DATA_FILE)?));
         let found = found.map_err(|error| ServiceError::io(format!("cannot look into {}", dir.display()), &error))?;
         if !found && options.listen.is_none() {
-            let message = format!("there is no node in {}", dir.display());
+            let message = format!(
+                "there is no node in {}: `init` makes a new user there; a device that is to join others starts with `up`",
+                dir.display()
+            );
             return Err(ServiceError::new(ErrorCode::NotFound, message).next("cosmicsync init"));
         }
         Self::open_or_create(dir, options).await
@@ -65,9 +68,8 @@ impl Node {
 
     async fn open_or_create(dir: &Path, options: Options) -> Result<Self, ServiceError> {
         let (mut keys, lease) = KeyFile::open_or_create(dir).map_err(|error| keyfile_error(&error))?;
-        if let Lease::Broken { why: why @ (LeaseBreak::Restored | LeaseBreak::Moved | LeaseBreak::SyncFailed) } = lease
-        {
-            tracing::warn!(?why, "this store may have a twin: it ends its logs and starts new ones");
+        if let Lease::Broken { why } = lease {
+            tell_of_new_logs(why);
         }
         let shared = Shared::default();
         let disk = LmdbDisk {
@@ -116,6 +118,23 @@ impl Node {
             Ok(Err(error)) => Err(error),
             Err(_) => Err(node.ended().await.err().unwrap_or_else(driver::stopping)),
         }
+    }
+}
+
+/// Says why the store goes on in new logs. That is what is wanted of a backup, and loses nothing in any case.
+fn tell_of_new_logs(why: LeaseBreak) {
+    match why {
+        LeaseBreak::New => {}
+        LeaseBreak::Restored => {
+            tracing::info!("restored from a backup: this device goes on in new logs, and nothing is lost");
+        }
+        LeaseBreak::Moved => tracing::warn!(
+            "this store is on another machine or in another directory than before: it goes on in new logs, and nothing is lost. \
+             If it is a copy and the first one is still in use, stop one of the two"
+        ),
+        LeaseBreak::SyncFailed => tracing::warn!(
+            "the disk failed to confirm a write the last time: this store goes on in new logs. Check the disk"
+        ),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::blame::space_error;
 use super::{Node, handle};
-use crate::driver::{Core, DialOrder, Goal, Purpose, bodies, other_user};
+use crate::driver::{Core, DialOrder, Goal, INVITE_AGAIN, Purpose, bodies, other_user};
 use crate::service::{
     Bodies, CollectionDigest, Digest, ErrorCode, Invite, Item, Partition, Progress, Reply, Secret, ServiceError, Space,
     SpaceRef, Synced, Text,
@@ -60,7 +60,7 @@ impl Node {
 
     pub(super) async fn space_join(&self, line: &Secret, items: &mpsc::Sender<Item>) -> Result<Reply, ServiceError> {
         let invite = sealed::Invite::parse(&line.0)
-            .map_err(|error| ServiceError::new(ErrorCode::Usage, error.to_string()).next("cosmicsync space invite"))?;
+            .map_err(|error| ServiceError::new(ErrorCode::Usage, error.to_string()).next(INVITE_AGAIN))?;
         let handle = self.handle()?;
         let (expected, inviter) = (invite.space(), *invite.inviter());
         let expires_ms = invite.expires_ms();
@@ -71,11 +71,14 @@ impl Node {
             }
             if core.now.wall_ms > expires_ms {
                 let error = ServiceError::new(ErrorCode::Refused, "the invite has expired");
-                return Err(error.next("cosmicsync space invite"));
+                return Err(error.next(INVITE_AGAIN));
             }
             let endpoint = core.db.endpoint();
             if endpoint.credential().is_some_and(|me| me.device().noise == inviter) {
-                return Err(ServiceError::new(ErrorCode::Conflict, "this device made the invite: use it on another"));
+                let error = ServiceError::new(ErrorCode::Conflict, "this device made the invite: use it on another");
+                return Err(
+                    error.next("on the other device: cosmicsync up, then cosmicsync space join with the same line")
+                );
             }
             // A user of its own is on this device: whoever made the invite is most likely another one.
             if endpoint.has_user_key() {
@@ -98,7 +101,8 @@ impl Node {
                 Err(error) => return Err(error),
             }
         }
-        Err(last.next("cosmicsync space join INVITE"))
+        Err(last
+            .next("on the device that invites: cosmicsync status; it must run and listen where this device reaches it"))
     }
 
     /// This device is one of the user's now: it syncs with the inviter until it can read the space.

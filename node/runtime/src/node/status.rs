@@ -27,6 +27,8 @@ struct Facts {
     entries: u64,
     traffic: Traffic,
     peers: Vec<Peer>,
+    /// Other devices that share a space with this one.
+    others: u64,
     outage: Option<ServiceError>,
     troubles: Vec<Trouble>,
     missing: Vec<(String, u64, bool)>,
@@ -75,8 +77,13 @@ impl Node {
             finding(Level::Ok, "user", "this device belongs to a user".to_owned())
         } else {
             Finding {
-                next: Some("cosmicsync init".to_owned()),
-                ..finding(Level::Warning, "user", "this device has no user: init, or join a space".to_owned())
+                next: Some("cosmicsync space join LINE".to_owned()),
+                ..finding(
+                    Level::Warning,
+                    "user",
+                    "this device has no user yet: it gets one when it joins a space; `init` is for the first device"
+                        .to_owned(),
+                )
             }
         });
         if self.daemon {
@@ -88,6 +95,12 @@ impl Node {
             let next = facts.paused.then(|| "cosmicsync peer resume".to_owned());
             findings.push(Finding { next, ..finding(level, "links", message) });
             findings.extend(facts.peers.iter().map(peer_finding));
+            if facts.others > 0 && facts.peers.is_empty() && !facts.paused {
+                let message =
+                    "no address of another device is known and none has dialled this one: add where one listens";
+                let next = Some("cosmicsync peer add HOST:PORT".to_owned());
+                findings.push(Finding { next, ..finding(Level::Warning, "peers", message.to_owned()) });
+            }
         }
         for (space, missing, readable) in &facts.missing {
             findings.push(space_finding(space, *missing, *readable));
@@ -112,15 +125,14 @@ impl Node {
         match self.store_stats().await {
             Ok(stats) => {
                 let file = std::fs::metadata(self.dir.join(DATA_FILE)).map(|metadata| metadata.len());
-                let mib = |bytes: u64| bytes.div_ceil(1 << 20);
                 let message = format!(
-                    "{} entries in {} logs, {} MiB used and {} MiB free in a file of {} MiB, of {} MiB at most",
+                    "{} entries in {} logs: {} in use, {} to reuse, in a file of {} that may grow to {}",
                     facts.entries,
                     facts.logs,
-                    mib(stats.used_pages * stats.page_bytes),
-                    mib(stats.free_pages * stats.page_bytes),
-                    mib(file.unwrap_or_default()),
-                    mib(self.bytes_max)
+                    size_text(stats.used_pages * stats.page_bytes),
+                    size_text(stats.free_pages * stats.page_bytes),
+                    size_text(file.unwrap_or_default()),
+                    size_text(self.bytes_max)
                 );
                 finding(Level::Ok, "store", message)
             }
@@ -192,10 +204,17 @@ fn facts(core: &Core) -> Facts {
         entries: endpoint.logs().map(|log| log.held).sum(),
         traffic: core.links.total(&infos),
         peers: peers(core),
+        others: endpoint.spaces().map(|space| (space.devices.len() as u64).saturating_sub(1)).sum(),
         outage: core.outage.clone(),
         troubles: core.troubles.iter().copied().collect(),
         missing: endpoint.spaces().map(missing).collect(),
     }
+}
+
+/// A size as people read it, in millions or thousands of millions of bytes.
+fn size_text(bytes: u64) -> String {
+    let mega = bytes as f64 / 1e6;
+    if mega < 999.95 { format!("{mega:.1} MB") } else { format!("{:.1} GB", mega / 1e3) }
 }
 
 fn finding(level: Level, subject: &str, message: String) -> Finding {
@@ -214,9 +233,16 @@ fn peer_finding(peer: &Peer) -> Finding {
         }
         (PeerState::Paused, _) => finding(Level::Ok, &subject, "paused".to_owned()),
         (PeerState::Waiting | PeerState::Connecting, error) => {
-            let why = error.clone().unwrap_or_else(|| "not connected yet".to_owned());
-            let next = Some("cosmicsync peer list".to_owned());
-            Finding { next, ..finding(Level::Warning, &subject, why) }
+            let Some(why) = error else {
+                return finding(Level::Warning, &subject, "not connected yet".to_owned());
+            };
+            let message = format!(
+                "{why}. It is dialled again and again; if that device listens elsewhere now, add the new address, and \
+                 `peer remove {}` forgets this one",
+                peer.address
+            );
+            let next = Some("cosmicsync peer add HOST:PORT".to_owned());
+            Finding { next, ..finding(Level::Warning, &subject, message) }
         }
     }
 }
@@ -287,4 +313,35 @@ fn missing_text(endpoint: &Endpoint, missing: &Missing) -> (Level, String) {
 fn place(endpoint: &Endpoint, at: EntryRef) -> String {
     let log = endpoint.log_id(at.log).map_or_else(|| "?".to_owned(), |log| log.to_string());
     format!("entry {} of log {log}", at.seq)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_for_people() {
+        assert_eq!(size_text(0), "0.0 MB");
+        assert_eq!(size_text(270_336), "0.3 MB");
+        assert_eq!(size_text(64 << 30), "68.7 GB");
+    }
+
+    #[test]
+    fn a_peer_that_cannot_be_reached_is_told_how_to_find_again() {
+        let peer = Peer {
+            address: "a:1".to_owned(),
+            dialled: true,
+            device: None,
+            name: None,
+            state: PeerState::Waiting,
+            behind: 0,
+            ahead: 0,
+            seen_at: None,
+            error: Some("Connection refused".to_owned()),
+            traffic: Traffic::default(),
+        };
+        let found = peer_finding(&peer);
+        assert!(found.message.starts_with("Connection refused. ") && found.message.contains("`peer remove a:1`"));
+        assert_eq!(found.next.as_deref(), Some("cosmicsync peer add HOST:PORT"));
+    }
 }

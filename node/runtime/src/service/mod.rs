@@ -22,7 +22,7 @@ pub use command::{
     Bodies, Command, Cut, DocList, DocPut, DocRef, DocSplice, Format, Import, Patch, Position, Secret, SpaceRef, Text,
 };
 pub use cosmicsync_protocol::ids::{DocId, SpaceId};
-pub use error::{ErrorCode, ServiceError};
+pub use error::{ErrorCode, ServiceError, quoted};
 pub use frame::{LINE_BYTES_MAX, PROTOCOL, SOCKET_NAME};
 pub use reply::{
     Backup, Change, CollectionDigest, Digest, DocView, Exported, Finding, Imported, Invite, Item, Level, Listed,

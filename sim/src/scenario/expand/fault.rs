@@ -2,19 +2,17 @@
 
 use super::{Expander, link_between};
 use crate::plan::{self, Act, Link, Way};
+use crate::scenario::Span;
 use crate::scenario::fault::{After, Disk, Fault, Lease, Tampering};
 use crate::scenario::read::{Placed, When};
-use crate::scenario::{ScenarioError, Span};
 
 impl Expander<'_> {
-    pub(super) fn fault(&mut self, placed: &Placed<Fault>) -> Result<(), ScenarioError> {
-        let (act, lasts_us) = match self.link_act(placed)? {
-            Some(found) => found,
-            None => self.peer_act(placed)?,
-        };
+    pub(super) fn fault(&mut self, placed: &Placed<Fault>) {
         if let When::After(after) = &placed.when {
-            self.check_peers(placed, "after", &[after.peer])?;
+            self.check_peers(&format!("{}.after.peer", placed.path), &[after.peer]);
         }
+        // What does not fit has been noted.
+        let Some((act, lasts_us)) = self.act(placed) else { return };
         let start_us = match &placed.when {
             When::At(at) => at.us,
             // When it comes is not known: it counts from the last thing whose time is.
@@ -22,17 +20,16 @@ impl Expander<'_> {
             When::EveryEvent => self.until_us,
         };
         self.until_us = self.until_us.max(start_us + lasts_us);
-        self.act_when(placed, act, Span::default())?;
-        match self.ending(placed)? {
-            Some((delay, act)) => self.act_when(placed, act, delay),
-            None => Ok(()),
+        self.act_when(placed, act, Span::default());
+        if let Some((delay, act)) = self.ending(placed) {
+            self.act_when(placed, act, delay);
         }
     }
 
     /// The end of a fault whose end is an action of its own.
-    fn ending(&self, placed: &Placed<Fault>) -> Result<Option<(Span, Act)>, ScenarioError> {
+    fn ending(&mut self, placed: &Placed<Fault>) -> Option<(Span, Act)> {
         let fault = &placed.what;
-        Ok(if let Fault::HangUp { between, redial: Some(redial) } = fault {
+        if let Fault::HangUp { between, redial: Some(redial) } = fault {
             Some((*redial, Act::Dial { link: self.link(placed, "between", *between)? }))
         } else if let Fault::Slow { between, lasts: Some(lasts), .. } = fault {
             let link = self.link(placed, "between", *between)?;
@@ -44,10 +41,10 @@ impl Expander<'_> {
             Some((*lasts, Act::Hold { peer: *peer, doc: *doc, on: false }))
         } else {
             None
-        })
+        }
     }
 
-    fn act_when(&mut self, placed: &Placed<Fault>, act: Act, delay: Span) -> Result<(), ScenarioError> {
+    fn act_when(&mut self, placed: &Placed<Fault>, act: Act, delay: Span) {
         match &placed.when {
             When::At(at) => self.push_at(at.us + delay.us, act),
             When::After(After { event, peer, nth, delay: first }) => {
@@ -57,33 +54,62 @@ impl Expander<'_> {
             When::EveryEvent if delay.us == 0 => self.sweep.push(act),
             When::EveryEvent => {
                 let message = "what has an end cannot happen at every event; a `crash` with `restart` can";
-                return Err(self.refused(placed, "at_every_event", message));
+                self.refuse(placed, "at_every_event", message);
             }
         }
-        Ok(())
     }
 
-    fn link(&self, placed: &Placed<Fault>, key: &str, [a, b]: [usize; 2]) -> Result<usize, ScenarioError> {
-        self.check_peers(placed, key, &[a, b])?;
-        link_between(&self.plan, a, b).ok_or_else(|| {
+    fn link(&mut self, placed: &Placed<Fault>, key: &str, [a, b]: [usize; 2]) -> Option<usize> {
+        if !self.check_peers(&format!("{}.{key}", placed.path), &[a, b]) {
+            return None;
+        }
+        let found = link_between(&self.plan, a, b);
+        if found.is_none() {
             let links: Vec<_> = self.plan.links.iter().map(|link| format!("[{}, {}]", link.from, link.to)).collect();
-            self.refused(placed, key, format!("there is no link between {a} and {b}; there are {}", links.join(", ")))
-        })
+            let message = format!("there is no link between {a} and {b}; there are {}", links.join(", "));
+            self.refuse(placed, key, message);
+        }
+        found
     }
 
     /// The link from one peer to another, and which way along it that is.
-    fn directed(&self, placed: &Placed<Fault>, from: usize, to: usize) -> Result<(usize, Way), ScenarioError> {
+    fn directed(&mut self, placed: &Placed<Fault>, from: usize, to: usize) -> Option<(usize, Way)> {
         let link = self.link(placed, "from", [from, to])?;
-        Ok((link, if self.plan.links[link].from == from { Way::Forth } else { Way::Back }))
+        Some((link, if self.plan.links[link].from == from { Way::Forth } else { Way::Back }))
+    }
+
+    /// What a fault does, and for how long; none if it does not fit.
+    fn act(&mut self, placed: &Placed<Fault>) -> Option<(Act, u64)> {
+        if let Some((act, lasts_us)) = peer_act(&placed.what) {
+            if let Fault::Clone { of, .. } = placed.what {
+                self.check_peer(placed, "of", of);
+            }
+            if let Fault::Clock { speed, .. } = placed.what
+                && !(0.0..=1000.0).contains(&speed)
+            {
+                self.refuse(placed, "speed", "a speed is 0.0 to 1000.0");
+            }
+            if let Fault::FailDisk { nth: 0, .. } = placed.what {
+                self.refuse(placed, "nth", "the next commit is 1");
+            }
+            let peers = act.peers();
+            let named = peers.first().is_none_or(|peer| self.check_peer(placed, "peer", *peer));
+            return named.then_some((act, lasts_us));
+        }
+        self.link_act(placed)
     }
 
     /// What a fault of the network does, and for how long.
-    fn link_act(&self, placed: &Placed<Fault>) -> Result<Option<(Act, u64)>, ScenarioError> {
-        let link = |between: &[usize; 2]| self.link(placed, "between", *between);
-        Ok(Some(match &placed.what {
-            Fault::Partition { sides, heal, reset } => {
-                sides.iter().try_for_each(|side| self.check_peers(placed, "sides", side))?;
-                (Act::Partition { sides: sides.clone(), for_us: heal.us, reset: *reset }, heal.us)
+    fn link_act(&mut self, placed: &Placed<Fault>) -> Option<(Act, u64)> {
+        let mut link = |between: &[usize; 2]| self.link(placed, "between", *between);
+        Some(match &placed.what {
+            Fault::Partition { sides, lasts, reset } => {
+                let everybody: Vec<usize> = sides.iter().flatten().copied().collect();
+                if sides.iter().any(Vec::is_empty) {
+                    self.refuse(placed, "sides", "name at least one peer on each side");
+                }
+                self.check_peers(&format!("{}.sides", placed.path), &everybody);
+                (Act::Partition { sides: sides.clone(), for_us: lasts.us, reset: *reset }, lasts.us)
             }
             Fault::OneWay { from, to, lasts } => {
                 let (link, way) = self.directed(placed, *from, *to)?;
@@ -95,8 +121,8 @@ impl Expander<'_> {
             Fault::Reset { between, after_bytes } => {
                 (Act::Reset { link: link(between)?, after_bytes: *after_bytes }, 0)
             }
-            Fault::Flap { between, up, times } => {
-                (Act::Flap { link: link(between)?, up_us: up.us, times: *times }, up.us * u64::from(*times))
+            Fault::Flap { between, every, times } => {
+                (Act::Flap { link: link(between)?, up_us: every.us, times: *times }, every.us * u64::from(*times))
             }
             Fault::HangUp { between, redial } => {
                 (Act::Hang { link: link(between)? }, redial.map_or(0, |redial| redial.us))
@@ -130,18 +156,8 @@ impl Expander<'_> {
             | Fault::FailDisk { .. }
             | Fault::Clock { .. }
             | Fault::Bodies { .. }
-            | Fault::Hold { .. } => return Ok(None),
-        }))
-    }
-
-    /// What a fault of a peer does, and for how long.
-    fn peer_act(&self, placed: &Placed<Fault>) -> Result<(Act, u64), ScenarioError> {
-        let found = peer_act(&placed.what);
-        let key = if matches!(placed.what, Fault::Clone { .. }) { "of" } else { "peer" };
-        if let Some((act, _)) = &found {
-            self.check_peers(placed, key, &act.peers())?;
-        }
-        found.ok_or_else(|| self.refused(placed, "kind", "the lane core cannot do this"))
+            | Fault::Hold { .. } => return None,
+        })
     }
 }
 
@@ -164,16 +180,19 @@ fn peer_act(fault: &Fault) -> Option<(Act, u64)> {
         Fault::Restore { peer } => restart(peer, plan::Disk::Snapshot, Lease::Broken),
         Fault::Rollback { peer } => restart(peer, plan::Disk::Snapshot, Lease::Continued),
         Fault::Wipe { peer, lease } => restart(peer, plan::Disk::Wiped, lease),
-        Fault::Clone { of, to } => restart(to, plan::Disk::CloneOf(of), Lease::Continued),
+        Fault::Clone { peer, of } => restart(peer, plan::Disk::CloneOf(of), Lease::Continued),
         Fault::Start { peer } => restart(peer, plan::Disk::Same, Lease::Continued),
         Fault::Pause { peer, lasts } => (Act::Pause { peer, for_us: lasts.us }, lasts.us),
         Fault::SlowDisk { peer, commit, lasts } => {
             (Act::SlowStore { peer, commit_us: commit.us }, lasts.map_or(0, |lasts| lasts.us))
         }
         Fault::FailDisk { peer, nth, full, reopen } => {
-            (Act::FailStore { peer, nth, full, reopen_us: reopen.us }, reopen.us)
+            // Plans count from 0.
+            (Act::FailStore { peer, nth: nth.saturating_sub(1), full, reopen_us: reopen.us }, reopen.us)
         }
-        Fault::Clock { peer, jump_ms, rate } => (Act::Clock { peer, jump_ms, rate }, 0),
+        Fault::Clock { peer, jump, speed } => {
+            (Act::Clock { peer, jump_ms: jump.ms, rate: (speed * 1000.0).round() as u32 }, 0)
+        }
         Fault::Bodies { peer, keep } => (Act::Bodies { peer, bodies: keep.into() }, 0),
         Fault::Hold { peer, doc, lasts } => (Act::Hold { peer, doc, on: true }, lasts.us),
         Fault::Partition { .. }

@@ -1,0 +1,212 @@
+//! What people stumble over says what to do: on which device, in which directory, with which words. Against real nodes.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command as Process, Output, Stdio};
+
+use tempfile::TempDir;
+
+/// A place for devices.
+struct World {
+    root: TempDir,
+}
+
+/// A node that runs until it is dropped.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have been told to stop.
+        let _ = self.0.kill().and_then(|()| self.0.wait().map(drop));
+    }
+}
+
+impl World {
+    fn new() -> Self {
+        Self { root: TempDir::new().expect("a directory") }
+    }
+
+    fn dir(&self, device: &str) -> PathBuf {
+        self.root.path().join(device)
+    }
+
+    fn process(&self, device: &str, arguments: &[&str]) -> Process {
+        let mut process = Process::new(env!("CARGO_BIN_EXE_cosmicsync"));
+        process.arg("--dir").arg(self.dir(device)).args(arguments).stdin(Stdio::null());
+        process
+    }
+
+    fn run(&self, device: &str, arguments: &[&str]) -> Output {
+        self.process(device, arguments).output().expect("it runs")
+    }
+
+    /// What a command printed that went well.
+    fn done(&self, device: &str, arguments: &[&str]) -> String {
+        let output = self.run(device, arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text").trim_end().to_owned()
+    }
+
+    /// The message and the next step of a command that did not.
+    fn error(&self, device: &str, arguments: &[&str]) -> (String, String) {
+        let output = self.run(device, arguments);
+        let text = String::from_utf8(output.stderr).expect("text");
+        assert!(!output.status.success(), "{arguments:?} went well");
+        let (message, next) =
+            text.trim_end().rsplit_once("\n next: ").unwrap_or_else(|| panic!("no next step: {text}"));
+        (message.strip_prefix("error: ").unwrap_or_else(|| panic!("{text}")).to_owned(), next.to_owned())
+    }
+
+    /// A command of this program about a device's directory.
+    fn command(&self, device: &str, rest: &str) -> String {
+        format!("cosmicsync --dir {} {rest}", self.dir(device).display())
+    }
+
+    /// A device with a user, a space and a document.
+    fn founder(&self, device: &str) {
+        self.done(device, &["init", "--name", device]);
+        self.done(device, &["space", "create", "home"]);
+        self.done(device, &["doc", "put", "notes/trip", r#"{"body":"tent","s":"plain","n":1}"#, "--text", "body"]);
+    }
+
+    fn up(&self, device: &str) -> Running {
+        let mut up = self.process(device, &["up", "--listen", "127.0.0.1:0", "-o", "json", "-q"]);
+        let mut child = up.stdout(Stdio::piped()).spawn().expect("it starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("it speaks");
+        assert!(line.starts_with('{'), "{line}");
+        Running(child)
+    }
+}
+
+const INVITE_AGAIN: &str =
+    "on the device that invites: cosmicsync space invite; then here: cosmicsync space join with the new line";
+
+#[test]
+fn an_invite_that_is_no_good_sends_people_to_the_device_that_invites() {
+    let world = World::new();
+    world.founder("laptop");
+    let _running = [world.up("laptop"), world.up("phone"), world.up("tablet")];
+    let (message, next) = world.error("phone", &["space", "join", "nonsense"]);
+    assert!(message.starts_with("this is not an invite"), "{message}");
+    assert_eq!(next, INVITE_AGAIN);
+
+    let invite = world.done("laptop", &["space", "invite"]);
+    let (message, next) = world.error("laptop", &["space", "join", &invite]);
+    assert_eq!(message, "this device made the invite: use it on another");
+    assert!(next.starts_with("on the other device: cosmicsync up"), "{next}");
+
+    world.done("phone", &["space", "join", &invite]);
+    let (message, next) = world.error("tablet", &["space", "join", &invite]);
+    assert!(message.contains("the invite was used by another device"), "{message}");
+    assert_eq!(next, INVITE_AGAIN);
+}
+
+#[test]
+fn an_unreachable_peer_is_told_by_doctor_with_its_cure() {
+    let world = World::new();
+    world.founder("laptop");
+    let (laptop, _phone) = (world.up("laptop"), world.up("phone"));
+    let invite = world.done("laptop", &["space", "invite"]);
+    world.done("phone", &["space", "join", &invite]);
+    drop(laptop);
+    // Each wait gives the phone a second to dial in vain.
+    let unreachable = (0..30).find_map(|_| {
+        let (message, next) = world.error("phone", &["space", "wait", "--timeout", "1s"]);
+        assert_eq!((message.as_str(), next), ("no peer is connected", world.command("phone", "doctor")));
+        let found = world.done("phone", &["doctor"]);
+        found.lines().find(|line| line.contains("refused")).map(str::to_owned)
+    });
+    let line = unreachable.expect("a finding");
+    let cells: Vec<&str> = line.split('\t').collect();
+    assert_eq!(cells[0], "warning");
+    assert!(cells[2].contains("if that device listens elsewhere now, add the new address"), "{line}");
+    assert_eq!(cells[3], world.command("phone", "peer add HOST:PORT"));
+
+    // On a new port nobody finds the laptop, and it knows nobody's.
+    let _laptop = world.up("laptop");
+    let found = world.done("laptop", &["doctor"]);
+    assert!(found.contains(&world.command("laptop", "peer add HOST:PORT")), "{found}");
+}
+
+#[test]
+fn typing_where_no_text_is_names_the_place_and_the_way() {
+    let world = World::new();
+    world.founder("laptop");
+    let error = |arguments: &[&str]| world.error("laptop", &[&["doc", "type"], arguments].concat());
+    let get = world.command("laptop", "doc get notes/trip");
+    assert_eq!(error(&["notes/trip", "bodi", "x"]), ("notes/trip has no 'bodi'".to_owned(), get.clone()));
+    let past = "the edit reaches past the end of 'body' of notes/trip, which has 4 characters".to_owned();
+    assert_eq!(error(&["notes/trip", "body", "x", "--at", "9"]), (past, get.clone()));
+    let patches = world.dir("patches");
+    fs::write(&patches, "[[0, 0, \"a\"], [99, 0, \"b\"]]\n").expect("written");
+    let (message, _) = error(&["notes/trip", "body", "--patches", patches.to_str().expect("text")]);
+    assert!(message.starts_with("edit 2 of 2 reaches past the end"), "{message}");
+    let list = world.command("laptop", "doc list notes");
+    assert_eq!(error(&["notes/trap", "body", "x"]), ("there is no document notes/trap".to_owned(), list));
+
+    // What is said to help does help.
+    let (message, next) = error(&["notes/trip", "s", "x"]);
+    assert!(message.starts_with("'s' of notes/trip is no text to type into"), "{message}");
+    let way = r#"doc patch notes/trip '{"s":null}', then doc put notes/trip JSON --text s"#;
+    assert_eq!(next, world.command("laptop", way));
+    world.done("laptop", &["doc", "patch", "notes/trip", r#"{"s":null}"#]);
+    world.done("laptop", &["doc", "put", "notes/trip", r#"{"s":"plain"}"#, "--text", "s"]);
+    world.done("laptop", &["doc", "type", "notes/trip", "s", "x"]);
+    assert!(world.done("laptop", &["doc", "get", "notes/trip"]).contains("xplain"));
+}
+
+#[test]
+fn an_import_without_its_key_lists_the_columns() {
+    let world = World::new();
+    world.founder("laptop");
+    let import = |file: &Path, column: &str| {
+        let file = file.to_str().expect("text");
+        world.error("laptop", &["import", file, "--collection", "cities", "--id-column", column])
+    };
+    let csv = world.dir("cities.csv");
+    fs::write(&csv, "zip,city\n00501,Holtsville\n,Agawam\n").expect("written");
+    assert_eq!(import(&csv, "code").0, "row 1: there is no 'code'; there are zip, city");
+    assert!(import(&csv, "zip").0.starts_with("row 2: 'zip' is "));
+    let ragged = world.dir("ragged.csv");
+    fs::write(&ragged, "zip,city\n00501\n").expect("written");
+    let again = format!("import {} --collection cities --id-column zip --resume", ragged.display());
+    assert_eq!(import(&ragged, "zip").1, world.command("laptop", &again));
+    let lines = world.dir("cities.ndjson");
+    fs::write(&lines, "{\"name\": \"Agawam\", \"at\": {\"zip\": 1001}}\n").expect("written");
+    assert_eq!(import(&lines, "zip").0, "row 1: there is no 'zip'; there are at, name");
+}
+
+#[test]
+fn without_a_daemon_status_says_so_and_nothing_of_links() {
+    let world = World::new();
+    world.founder("laptop");
+    let status = world.done("laptop", &["status"]);
+    assert!(status.contains("daemon\tnone runs here: the store was opened for this command alone"), "{status}");
+    assert!(!["\nup\t", "\nlistens\t", "paused"].iter().any(|word| status.contains(word)), "{status}");
+}
+
+#[test]
+fn a_restored_device_starts_without_a_warning() {
+    let world = World::new();
+    world.founder("laptop");
+    let (file, passphrase) = (world.dir("backup"), world.dir("passphrase"));
+    fs::write(&passphrase, "a long passphrase\n").expect("written");
+    let (file, passphrase) = (file.to_str().expect("text"), passphrase.to_str().expect("text"));
+    world.done("laptop", &["backup", "create", file, "--passphrase-file", passphrase]);
+    world.done("restored", &["backup", "restore", file, "--passphrase-file", passphrase]);
+    let output = world.run("restored", &["doc", "get", "notes/trip"]);
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_device_without_a_user_is_sent_to_join_before_it_is_sent_to_init() {
+    let world = World::new();
+    let _phone = world.up("phone");
+    let (message, next) = world.error("phone", &["space", "create", "home"]);
+    assert!(message.starts_with("this device has no user yet"), "{message}");
+    assert_eq!(next, world.command("phone", "space join LINE; or, on the first device, cosmicsync init"));
+    let found = world.done("phone", &["doctor"]);
+    assert!(found.contains(&world.command("phone", "space join LINE")), "{found}");
+}
