@@ -1,9 +1,9 @@
 //! How many swarm seeds it takes to find each planted bug, and the smallest plan that shows it. Built with
 //! `tools/planted.sh`:
 //!
-//! `planted MAX DIR [ID]` prints `ID REGION SEEDS ORACLE TEXT`, tabs between, and leaves `DIR/ID.json`;
+//! `planted MAX DIR [ID]` prints `ID REGION SEEDS ORACLE TEXT`, tabs between, and leaves the bundle `DIR/ID.json`;
 //! `planted --list` prints the ids;
-//! `planted --replay DIR ID` runs that plan with the bug and without, and prints `ID ORACLE ORACLE`, `-` for none.
+//! `planted --replay DIR ID` runs its plan with the bug and without, and prints `ID ORACLE ORACLE`, `-` for none.
 
 use std::io::Result;
 
@@ -12,8 +12,12 @@ mod with {
     use cosmicsync_protocol::planted::{CATALOGUE, Planted, choose};
     use cosmicsync_sim::shrink::shrink;
     use cosmicsync_sim::{Plan, Profile, generate, run};
+    use serde_json::{Value, json};
     use std::io::{Error, Result, Write};
     use std::path::Path;
+
+    /// What the program was built from, as bundles name it.
+    const LOCK_FILE: &[u8] = include_bytes!("../../Cargo.lock");
 
     /// How many runs shrinking one plan may take.
     const SHRINK_RUNS: u64 = 250;
@@ -47,14 +51,25 @@ mod with {
         };
         let shrunk = shrink(&plan(seed), SHRINK_RUNS, |_| {}).map_err(Error::other)?;
         let Some(first) = shrunk.report.violations.first() else { return Err(Error::other("nothing to keep")) };
-        std::fs::write(dir.join(format!("{id}.json")), serde_json::to_vec_pretty(&shrunk.plan)?)?;
+        let bundle = json!({
+            "format": 1,
+            "about": planted.what,
+            "program": { "version": env!("CARGO_PKG_VERSION"), "lock": blake3::hash(LOCK_FILE).to_hex().as_str() },
+            "lane": "core",
+            "seed": seed,
+            "violation": first,
+            "trace_hash": shrunk.report.trace_hash,
+            "plan": shrunk.plan,
+        });
+        std::fs::write(dir.join(format!("{id}.json")), serde_json::to_vec_pretty(&bundle)?)?;
         let (faults, peers) =
             (shrunk.plan.actions.iter().filter(|action| action.act.is_fault()).count(), shrunk.plan.peers.len());
         writeln!(out, "{id}\t{region}\t{}\t{}\t{} ({faults} faults, {peers} peers)", seed + 1, first.oracle, first.text)
     }
 
     pub(crate) fn replay(out: &mut impl Write, dir: &Path, id: &str) -> Result<()> {
-        let plan: Plan = serde_json::from_slice(&std::fs::read(dir.join(format!("{id}.json")))?)?;
+        let mut bundle: Value = serde_json::from_slice(&std::fs::read(dir.join(format!("{id}.json")))?)?;
+        let plan: Plan = serde_json::from_value(bundle["plan"].take())?;
         let mut oracles = Vec::new();
         for chosen in [Some(id), None] {
             choose(chosen);
