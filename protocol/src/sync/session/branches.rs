@@ -96,8 +96,7 @@ impl Session {
         self.want_branch(space, id, &ends, (seq, h))
     }
 
-    /// Asks the peer for a history with this end, which it did not name: its head was let go, and the peer may hold what
-    /// leads to it.
+    /// Asks the peer for the history with this end, which it may hold though it did not say so.
     pub fn want_history(&mut self, catalog: &dyn Catalog, log: LogNo, end: End) {
         let view = catalog.log(log);
         let has_room = self.branches.wants.len() < WANTS_MAX && !self.branches.wants.contains_key(&(view.id, end));
