@@ -288,3 +288,18 @@ fn place(endpoint: &Endpoint, at: EntryRef) -> String {
     let log = endpoint.log_id(at.log).map_or_else(|| "?".to_owned(), |log| log.to_string());
     format!("entry {} of log {log}", at.seq)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn doctor_names_the_device_that_runs_twice_and_what_to_do() {
+        let (me, other) = (DeviceId([1; 32]), DeviceId([2; 32]));
+        let finding = trouble_finding(Trouble::Copied(me), me);
+        assert!(finding.message.starts_with("this device runs twice"), "{}", finding.message);
+        assert_eq!(finding.next.as_deref(), Some("cosmicsync space invite"));
+        let finding = trouble_finding(Trouble::Copied(other), me);
+        assert!(finding.message.contains(&other.to_string()), "{}", finding.message);
+    }
+}
