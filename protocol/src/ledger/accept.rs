@@ -104,11 +104,15 @@ impl Ledger {
         if self.is_suspect(no) {
             return match self.accept_branch(run, batch)? {
                 Taken::Yes(_) => Ok(no),
-                Taken::Detached | Taken::Later => Err(Refusal::Forked),
+                Taken::Detached | Taken::Later => {
+                    self.want_refused(no, &head);
+                    Err(Refusal::Forked)
+                }
             };
         }
         if let Err(refusal) = self.refuse_fork(no, run.start, &before, &head) {
             self.suspect(no);
+            self.want_refused(no, &head);
             return Err(refusal);
         }
         if self.book.log(no).staged.held.len() >= SPANS_MAX / 2 && !self.book.log(no).touches(run.start, head.seq) {
@@ -144,6 +148,13 @@ impl Ledger {
         log.stage_tip(head);
         batch.touch(no, grows);
         Ok(no)
+    }
+
+    /// Has peers asked for a history of which a run was refused. Where one is held, telling its end does that.
+    fn want_refused(&mut self, no: LogNo, head: &Head) {
+        if self.is_bare(no) {
+            self.wanted.push((no, head.seq, head.h));
+        }
     }
 
     /// Compares a verified run with what is held of the same log.

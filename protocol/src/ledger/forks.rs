@@ -141,7 +141,7 @@ impl Ledger {
     }
 
     /// Whether a head is known beyond the entries that are held, and nothing that leads to it.
-    fn is_bare(&self, no: LogNo) -> bool {
+    pub(super) fn is_bare(&self, no: LogNo) -> bool {
         let log = self.book.log(no);
         let newest = log.staged.held.iter().next_back().map_or(0, |range| range.end() + 1);
         newest < log.next_seq() && newest == self.held_to(no)
@@ -156,7 +156,7 @@ impl Ledger {
         let Some(tip) = self.book.log_mut(no).staged.tip.take() else { return };
         let at = (tip.seq + 1).checked_sub(start).and_then(|at| before.get(usize::try_from(at).ok()?));
         if at != Some(&tip.h) {
-            self.unproved.push((self.book.main_of(no), tip.seq, tip.h));
+            self.wanted.push((self.book.main_of(no), tip.seq, tip.h));
         }
     }
 

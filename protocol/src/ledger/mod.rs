@@ -189,8 +189,8 @@ pub(crate) struct Ledger {
     pub(crate) restated: BTreeMap<(DocRef, LogNo), u64>,
     /// Logs that were given up because of what came, to be told.
     pub(crate) retired: Vec<LogId>,
-    /// Heads that were let go because nothing that is held leads to them: (log, seq, h).
-    pub(crate) unproved: Vec<(LogNo, u64, [u8; 32])>,
+    /// Histories that peers are to be asked for, by the head at their end: (log, seq, h).
+    pub(crate) wanted: Vec<(LogNo, u64, [u8; 32])>,
     /// Logs of which a further history was found, to be told.
     pub(crate) forked: Vec<LogId>,
     /// Something was learned that may let unread entries be read.

@@ -185,7 +185,7 @@ impl Ledger {
             affected: BTreeSet::new(),
             restated: BTreeMap::new(),
             retired: Vec::new(),
-            unproved: Vec::new(),
+            wanted: Vec::new(),
             forked: Vec::new(),
             woken: false,
             cached: BTreeMap::new(),

@@ -127,6 +127,8 @@ pub(crate) struct Conn {
     /// The dialler, and the other.
     pub(crate) ends: [End; 2],
     pipes: [Pipe; 2],
+    /// It was reset: nothing travels on it any more, though its ends may not know yet.
+    broken: bool,
 }
 
 impl Conn {
@@ -158,7 +160,7 @@ impl World<'_> {
     /// Sends bytes.
     pub(super) fn send(&mut self, conn: u64, end: usize, bytes: Vec<u8>, cause: Cause) {
         self.stats.bytes += bytes.len() as u64;
-        let Some(state) = self.conns.get_mut(&conn) else { return };
+        let Some(state) = self.conns.get_mut(&conn).filter(|state| !state.broken) else { return };
         let route = &self.routes[state.route];
         let pipe = &mut state.pipes[end];
         let quality = &route.quality;
@@ -206,6 +208,7 @@ impl World<'_> {
         if state.pipes.iter().any(|pipe| !pipe.chunks.is_empty()) {
             self.marks.entry(Mark::ResetMidFrame).and_modify(|count| *count += 1).or_insert(1);
         }
+        state.broken = true;
         let mut told = Vec::new();
         for end in 0..2 {
             state.pipes[end].chunks.clear();
@@ -516,7 +519,7 @@ impl World<'_> {
             self.mark(Mark::Simultaneous);
         }
         let end = |peer: usize| End { peer, link: None };
-        let state = Conn { route, ends: [end(from), end(to)], pipes: Default::default() };
+        let state = Conn { route, ends: [end(from), end(to)], pipes: Default::default(), broken: false };
         self.conns.insert(conn, state);
         self.routes[route].conn = Some(conn);
         for (at, peer) in [from, to].into_iter().enumerate() {

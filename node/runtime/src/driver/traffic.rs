@@ -178,3 +178,40 @@ fn add(sum: &mut Traffic, more: Traffic) {
     sum.bytes_handshake += more.bytes_handshake;
     sum.round_trips += more.round_trips;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cosmicsync_protocol::ids::Instance;
+
+    const DEVICE: DeviceId = DeviceId([1; 32]);
+
+    fn at(mono_us: u64) -> Now {
+        Now { mono_us, wall_ms: 0 }
+    }
+
+    /// A link with each of two processes of a device; the second came at one second.
+    fn two() -> Links {
+        let mut links = Links::default();
+        for (link, since_us) in [(1, 0), (2, 1_000_000)] {
+            links.insert(LinkId(link), "a:1".to_owned(), true);
+            let peer = Process { device: DEVICE, instance: Instance([link as u8; 8]) };
+            links.handle_up(since_us, LinkId(link), peer);
+        }
+        links
+    }
+
+    #[test]
+    fn an_older_process_that_still_speaks_is_a_copy_and_told_of_once() {
+        let mut links = two();
+        assert_eq!(links.handle_received(at(1_000_000 + OUTLIVED_US), LinkId(1)), Some(DEVICE));
+        assert_eq!(links.handle_received(at(2_000_000 + OUTLIVED_US), LinkId(1)), None);
+    }
+
+    #[test]
+    fn a_device_that_started_anew_is_not_a_copy() {
+        let mut links = two();
+        assert_eq!(links.handle_received(at(1_000_000 + OUTLIVED_US - 1), LinkId(1)), None, "it was under way");
+        assert_eq!(links.handle_received(at(9_000_000), LinkId(2)), None, "the newer one speaks");
+    }
+}

@@ -344,4 +344,14 @@ mod tests {
         assert!(found.message.starts_with("Connection refused. ") && found.message.contains("`peer remove a:1`"));
         assert_eq!(found.next.as_deref(), Some("cosmicsync peer add HOST:PORT"));
     }
+
+    #[test]
+    fn doctor_names_the_device_that_runs_twice_and_what_to_do() {
+        let (me, other) = (DeviceId([1; 32]), DeviceId([2; 32]));
+        let finding = trouble_finding(Trouble::Copied(me), me);
+        assert!(finding.message.starts_with("this device runs twice"), "{}", finding.message);
+        assert_eq!(finding.next.as_deref(), Some("cosmicsync space invite"));
+        let finding = trouble_finding(Trouble::Copied(other), me);
+        assert!(finding.message.contains(&other.to_string()), "{}", finding.message);
+    }
 }

@@ -49,7 +49,7 @@ impl Links {
                 }
             }
             ledger.submit(batch);
-            for (log, seq, h) in core::mem::take(&mut ledger.unproved) {
+            for (log, seq, h) in core::mem::take(&mut ledger.wanted) {
                 let space = ledger.book.log(log).space;
                 for open in self.sessions().filter(|open| open.spaces.contains(&space)) {
                     open.with(ledger, |session, view| session.want_history(view, log, (seq, h)));

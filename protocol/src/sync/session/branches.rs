@@ -96,18 +96,19 @@ impl Session {
         self.want_branch(space, id, &ends, (seq, h))
     }
 
-    /// Asks the peer for a history with this end, which it did not name: its head was let go, and the peer may hold what
-    /// leads to it.
+    /// Asks the peer for the history with this end, which it may hold though it did not say so.
     pub fn want_history(&mut self, catalog: &dyn Catalog, log: LogNo, end: End) {
         let view = catalog.log(log);
-        let has_room = self.branches.wants.len() < WANTS_MAX && !self.branches.wants.contains_key(&(view.id, end));
-        if has_room && self.introduce(view.space, view.id) {
+        if self.branches.wants.len() < WANTS_MAX && self.introduce(view.space, view.id) {
             // Only a log of another space than its own is refused.
             let _ = self.want_branch(view.space, view.id, &view.held_ends(), end);
         }
     }
 
     fn want_branch(&mut self, space: SpaceNo, id: LogId, ends: &[End], end: End) -> Result<(), SessionError> {
+        if self.branches.wants.contains_key(&(id, end)) {
+            return Ok(());
+        }
         let ours = ends.iter().map(|(seq, _)| seq + 1).max().unwrap_or(0).min(end.0 + 1);
         let want = Want { from: ours.saturating_sub(STEP), step: STEP * 16, waits: false };
         self.stream(space, id)?.inbound.branches += 1;

@@ -247,8 +247,11 @@ impl Session {
         let to = head.seq + 1;
         let view = self.view(catalog, &id);
         let contradicts = |view: &LogView| view.tip.as_ref().is_some_and(|tip| tip.seq == head.seq && tip.h != head.h);
-        if let Some((no, _)) = view.as_ref().filter(|(_, view)| view.is_forked() || contradicts(view)) {
+        if let Some((no, view)) = view.as_ref().filter(|(_, view)| view.is_forked() || contradicts(view)) {
             self.hint_fork(catalog, *no);
+            if view.held_ends().is_empty() {
+                self.want_history(catalog, *no, (head.seq, head.h));
+            }
             return Ok(());
         }
         let stream = self.stream(space, id)?;
