@@ -51,6 +51,11 @@ pub const CATALOGUE: &[Planted] = &[
     Planted { id: "doc.not-let-go", region: "documents", what: "documents that nobody has open stay in memory" },
     Planted { id: "keep-alive.unsaid", region: "links", what: "a quiet link is not asked whether it lives" },
     Planted { id: "run.too-long", region: "sync", what: "a run of three entries is more than was thought of" },
+    Planted {
+        id: "edge.not-compared",
+        region: "exclusion",
+        what: "what fills a gap need not fit what is held around it",
+    },
     Planted { id: "nonce.repeated", region: "log", what: "all entries of an epoch share one nonce" },
 ];
 

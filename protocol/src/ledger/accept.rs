@@ -159,6 +159,9 @@ impl Ledger {
 
     /// Compares a verified run with what is held of the same log.
     fn refuse_fork(&self, no: LogNo, start: u64, before: &[[u8; 32]], head: &Head) -> Result<(), Refusal> {
+        if !self.book.log(no).staged.agrees(start, before) && !planted!("edge.not-compared") {
+            return Err(Refusal::Forked);
+        }
         let Some(tip) = &self.book.log(no).staged.tip else { return Ok(()) };
         let same = if head.seq == tip.seq {
             head.h == tip.h
@@ -202,7 +205,7 @@ impl Ledger {
             // Telling sessions that the log grew would have two that both lack entries ask each other for ever.
             return;
         }
-        log.stage_run(run.start, bytes, head, &mut batch.ops);
+        log.stage_run(run.start, before[0], bytes, head, &mut batch.ops);
         batch.touch(no, tip_moved);
         self.read_entries(no, &fresh, batch);
     }

@@ -106,7 +106,7 @@ impl Ledger {
         self.recent.insert(at, held);
         let log = self.book.log_mut(no);
         log.wrote = seq + 1;
-        log.stage_run(seq, len, head, &mut batch.ops);
+        log.stage_run(seq, h_prev, len, head, &mut batch.ops);
         log.staged.indexed.insert(seq..=seq);
         batch.touch(no, true);
         self.note_citations(no, header);

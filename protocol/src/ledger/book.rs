@@ -26,6 +26,9 @@ pub(crate) const SPANS_MAX: usize = 4096;
 /// whenever it grows.
 pub(crate) const SCATTERED_MAX: usize = 256;
 
+/// Most chain hashes that are kept of the edges of what is held: each is 32 bytes of the log's row.
+const EDGES_MAX: usize = 16;
+
 /// How far a log goes, here.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Progress {
@@ -39,9 +42,52 @@ pub(crate) struct Progress {
     pub(crate) position: u64,
     /// First entry of the segment that is still open, and its bytes so far.
     segment: (u64, u64),
+    /// Chain hashes next to what is not held: by the seq that they come after, the newest [`EDGES_MAX`], without the tip's.
+    /// What fills a gap must fit them, or two histories would become one.
+    edges: BTreeMap<u64, Edge>,
+}
+
+/// A chain hash next to what is not held, and the signature that makes a head of it, if there is one.
+#[derive(Debug, Clone, Copy)]
+struct Edge {
+    h: [u8; 32],
+    signature: Option<[u8; 64]>,
+}
+
+impl Edge {
+    const fn of(head: &Head) -> Self {
+        Self { h: head.h, signature: Some(head.signature) }
+    }
 }
 
 impl Progress {
+    /// Whether chain hashes, the first of which comes before entry `start`, agree with what is held around.
+    pub(crate) fn agrees(&self, start: u64, hashes: &[[u8; 32]]) -> bool {
+        let known = |(seq, edge): (&u64, &Edge)| {
+            let at = (seq + 1).checked_sub(start).and_then(|at| hashes.get(usize::try_from(at).ok()?));
+            at.is_none_or(|other| *other == edge.h)
+        };
+        self.edges.iter().all(known)
+    }
+
+    /// Has the log end at an entry that is held, where the tip turned out to be that of another history. Returns whether
+    /// the head there is known.
+    pub(crate) fn fall_back(&mut self, seq: u64) -> bool {
+        let Some(Edge { h, signature: Some(signature) }) = self.edges.get(&seq).copied() else { return false };
+        self.tip = Some(Head { seq, h, signature });
+        self.trim_edges();
+        true
+    }
+
+    /// Keeps what is still an edge, and of those the newest.
+    fn trim_edges(&mut self) {
+        let (held, tip) = (&self.held, self.tip.as_ref().map(|tip| tip.seq));
+        self.edges.retain(|seq, _| Some(*seq) != tip && held.contains(*seq) != held.contains(seq + 1));
+        while self.edges.len() > EDGES_MAX {
+            self.edges.pop_first();
+        }
+    }
+
     /// First entry that is held but not yet read.
     pub(crate) fn unread(&self) -> Option<u64> {
         let mut from = 0;
@@ -109,7 +155,7 @@ impl Log {
     ///
     /// An inner head goes when a later one of the same segment comes; the ones at segment ends stay, so that any
     /// stretch of a log can be served with a head that proves it.
-    pub(crate) fn stage_run(&mut self, start: u64, bytes: u64, head: Head, ops: &mut Vec<Op>) {
+    pub(crate) fn stage_run(&mut self, start: u64, h_prev: [u8; 32], bytes: u64, head: Head, ops: &mut Vec<Op>) {
         let next = self.staged.tip.as_ref().map_or(0, |tip| tip.seq + 1);
         let (from, total) = (self.staged.segment.0, self.staged.segment.1 + bytes);
         let full = start != next || head.seq + 1 - from >= SEGMENT_ENTRIES_MAX || total >= SEGMENT_BYTES_MIN;
@@ -121,13 +167,20 @@ impl Log {
         row.raw(&head.signature);
         ops.push(put(Table::Head, entry_key(EntryRef { log: self.no, seq: head.seq }), row));
         self.staged.held.insert(start..=head.seq);
+        if let Some(before) = start.checked_sub(1) {
+            self.staged.edges.entry(before).or_insert(Edge { h: h_prev, signature: None });
+        }
+        self.staged.edges.insert(head.seq, Edge::of(&head));
         self.stage_tip(head);
+        self.staged.trim_edges();
     }
 
     /// Stages a head alone: the replica knows how far the log goes, not what is in it.
     pub(crate) fn stage_tip(&mut self, head: Head) {
         if self.staged.tip.as_ref().is_none_or(|tip| tip.seq < head.seq) {
-            self.staged.tip = Some(head);
+            let before = self.staged.tip.replace(head);
+            self.staged.edges.extend(before.map(|tip| (tip.seq, Edge::of(&tip))));
+            self.staged.trim_edges();
         }
     }
 
@@ -149,7 +202,9 @@ impl Log {
         out.varint(u64::from(self.space.0));
         let wrote = u8::from(self.wrote > 0) << 3;
         let branch = u8::from(self.branch.is_some()) << 4;
-        out.byte(u8::from(self.control) | u8::from(self.mine) << 1 | u8::from(self.closed) << 2 | wrote | branch);
+        let edges = u8::from(!self.staged.edges.is_empty()) << 5;
+        let flags = u8::from(self.control) | u8::from(self.mine) << 1 | u8::from(self.closed) << 2;
+        out.byte(flags | wrote | branch | edges);
         match &self.owner {
             Some(owner) => {
                 out.byte(1);
@@ -179,6 +234,15 @@ impl Log {
             out.varint(u64::from(main.0));
             out.varint(u64::from(parent.0));
             out.varint(base);
+        }
+        if edges > 0 {
+            out.varint(self.staged.edges.len() as u64);
+        }
+        for (seq, Edge { h, signature }) in &self.staged.edges {
+            out.varint(*seq);
+            out.raw(h);
+            out.byte(u8::from(signature.is_some()));
+            signature.iter().for_each(|signature| out.raw(signature));
         }
         put(Table::Log, log_key(self.no), out)
     }
@@ -223,8 +287,15 @@ impl Log {
                 base: reader.varint()?,
             }),
         };
+        let mut edges = BTreeMap::new();
+        let count = if flags & 32 == 0 { 0 } else { reader.count(EDGES_MAX, "edges of a log")? };
+        for _ in 0..count {
+            let (seq, h) = (reader.varint()?, reader.array()?);
+            let signature = if reader.u8()? == 0 { None } else { Some(reader.array()?) };
+            edges.insert(seq, Edge { h, signature });
+        }
         reader.finish()?;
-        let durable = Progress { tip, held, indexed, position, segment };
+        let durable = Progress { tip, held, indexed, position, segment, edges };
         Ok(Self {
             no,
             id: card.log_id(),

@@ -378,6 +378,7 @@ impl Ledger {
             };
             let entries = entries.into_iter().skip(skip).collect();
             self.stage_entries(no, &rest, entries, &before[skip..], head, batch);
+            self.fall_back(main, batch);
             return Ok(Taken::Yes(no));
         }
         self.add_history(main, no, shared, run, entries, &before, head, batch)
@@ -410,6 +411,7 @@ impl Ledger {
         }
         self.stage_entries(no, run, entries, before, head, batch);
         batch.touch(main, false);
+        self.fall_back(main, batch);
         self.survey.stale = true;
         self.judged = false;
         self.forked.push(self.book.log(main).id);
@@ -421,6 +423,17 @@ impl Ledger {
         let tip = self.book.log(no).staged.tip;
         let others = self.book.histories(self.book.main_of(no)).filter(|other| other.no != no);
         self.is_bare(no) && others.map(|other| other.staged.tip).any(|other| other == tip)
+    }
+
+    /// Has histories end where their entries do, if the heads known beyond those turned out to be the end of others.
+    fn fall_back(&mut self, main: LogNo, batch: &mut Batch) {
+        let histories: Vec<LogNo> = self.book.histories(main).map(|log| log.no).collect();
+        for no in histories {
+            let Some(last) = self.held_to(no).checked_sub(1).filter(|_| self.is_end_elsewhere(no)) else { continue };
+            if self.book.log_mut(no).staged.fall_back(last) {
+                batch.touch(no, true);
+            }
+        }
     }
 
     /// Gives a log up of which others' entries came, if it is one that this store writes.
