@@ -385,10 +385,12 @@ impl Core {
             tracing::debug!(link = link.0, reason = said, "a stranger's link ends");
         }
         let renew = [CloseReason::Ours(CloseCode::Renew), CloseReason::Theirs(CloseCode::Renew as u16)];
-        let ending = match reason {
-            CloseReason::Ours(CloseCode::Oneself) => Ending::Oneself,
-            reason if renew.contains(reason) => Ending::Renew,
-            _ => Ending::Later,
+        let ending = if *reason == CloseReason::Ours(CloseCode::Oneself) {
+            Ending::Oneself
+        } else if renew.contains(reason) {
+            Ending::Renew
+        } else {
+            Ending::Later
         };
         if let Some(peer) = self.db.endpoint().link(link).and_then(|info| info.peer) {
             self.peers.handle_known(link, peer);
