@@ -159,16 +159,14 @@ impl Ledger {
 
     /// Compares a verified run with what is held of the same log.
     fn refuse_fork(&self, no: LogNo, start: u64, before: &[[u8; 32]], head: &Head) -> Result<(), Refusal> {
-        let Some(tip) = &self.book.log(no).staged.tip else { return Ok(()) };
-        let same = if head.seq == tip.seq {
-            head.h == tip.h
-        } else {
-            (tip.seq + 1)
-                .checked_sub(start)
-                .and_then(|at| before.get(usize::try_from(at).ok()?))
-                .is_none_or(|h| *h == tip.h)
+        let log = self.book.log(no);
+        let fits = |known: &Head| {
+            let at = (known.seq + 1).checked_sub(start).and_then(|at| usize::try_from(at).ok());
+            at.and_then(|at| before.get(at)).is_none_or(|h| *h == known.h)
         };
-        if same { Ok(()) } else { Err(Refusal::Forked) }
+        let same =
+            log.staged.tip.as_ref().is_none_or(|tip| if head.seq == tip.seq { head.h == tip.h } else { fits(tip) });
+        if same && log.below.as_ref().is_none_or(fits) { Ok(()) } else { Err(Refusal::Forked) }
     }
 
     pub(super) fn stage_entries(

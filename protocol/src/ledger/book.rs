@@ -99,6 +99,8 @@ pub(crate) struct Log {
     pub(crate) cut: Option<u64>,
     /// The chain hashes from entry `base` on (0 for a first history), once they were collected.
     pub(crate) trace: Option<Vec<[u8; 32]>>,
+    /// The head at the end of the entries that are held, where one beyond them is known: what comes has to follow it.
+    pub(crate) below: Option<Head>,
     pub(crate) owner: Option<Owner>,
     pub(crate) staged: Progress,
     pub(crate) durable: Progress,
@@ -121,12 +123,20 @@ impl Log {
         row.raw(&head.signature);
         ops.push(put(Table::Head, entry_key(EntryRef { log: self.no, seq: head.seq }), row));
         self.staged.held.insert(start..=head.seq);
+        let goes_on = self.below.is_some_and(|below| below.seq + 1 == start);
         self.stage_tip(head);
+        if goes_on {
+            self.below = Some(head).filter(|head| head.seq < self.next_seq() - 1);
+        }
     }
 
     /// Stages a head alone: the replica knows how far the log goes, not what is in it.
     pub(crate) fn stage_tip(&mut self, head: Head) {
         if self.staged.tip.as_ref().is_none_or(|tip| tip.seq < head.seq) {
+            let held = |tip: &Head| self.staged.held.contains(tip.seq) && !self.staged.held.contains(head.seq);
+            if let Some(tip) = self.staged.tip.filter(held) {
+                self.below = Some(tip);
+            }
             self.staged.tip = Some(head);
         }
     }
@@ -240,6 +250,7 @@ impl Log {
             branches: Vec::new(),
             cut: None,
             trace: None,
+            below: None,
             owner,
             staged: durable.clone(),
             durable,
@@ -372,6 +383,7 @@ impl Book {
             branches: Vec::new(),
             cut: None,
             trace: None,
+            below: None,
             owner: None,
             staged: Progress::default(),
             durable: Progress::default(),
@@ -419,6 +431,7 @@ impl Book {
             branches: Vec::new(),
             cut: None,
             trace: Some(Vec::new()),
+            below: None,
             owner: main.owner,
             staged: Progress::default(),
             durable: Progress::default(),

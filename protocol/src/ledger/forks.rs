@@ -409,6 +409,10 @@ impl Ledger {
             self.book.log_mut(no).staged.indexed.insert(run.start..=base - 1);
         }
         self.stage_entries(no, run, entries, before, head, batch);
+        let below = self.book.log(main).below.filter(|below| below.seq + 1 == self.held_to(main));
+        if below.is_some() && self.is_end_elsewhere(main) {
+            self.book.log_mut(main).staged.tip = below;
+        }
         batch.touch(main, false);
         self.survey.stale = true;
         self.judged = false;
