@@ -1,6 +1,6 @@
 //! What is watched while a run goes on: documents as peers show them, restarts, and how links end.
 
-use super::model::Seen;
+use super::model::{Seen, Token};
 use super::tokens_in;
 use crate::coverage::Mark;
 use crate::report::OracleId;
@@ -9,6 +9,7 @@ use cosmicsync_protocol::document::Value;
 use cosmicsync_protocol::endpoint::CloseReason;
 use cosmicsync_protocol::ids::LogId;
 use cosmicsync_protocol::shelf::Missing;
+use cosmicsync_protocol::sync::LogNo;
 use cosmicsync_protocol::wire::close::CloseCode;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -77,10 +78,19 @@ impl World<'_> {
         open.map(|(alive, open)| alive.endpoint.missing(open.doc)).unwrap_or_default()
     }
 
-    /// Whether a document waits for what its next entries build on, or for bodies that its peer did not fetch.
+    /// Whether a document waits for what its next entries build on, or for bodies that its peer does not hold: one that
+    /// keeps all may still lack some that a partial neighbour passed over.
     fn waits(&self, peer: usize, doc: u64) -> bool {
-        let unfetched = self.nodes[peer].was_partial;
-        self.lacks(peer, doc).iter().any(|missing| unfetched || matches!(missing, Missing::Dependency(_)))
+        let Some(alive) = self.nodes[peer].alive.as_deref() else { return false };
+        let has_holes = |log: LogNo| {
+            let id = alive.endpoint.log_id(log);
+            alive.endpoint.logs().any(|log| Some(log.id) == id && log.held < log.entries)
+        };
+        self.lacks(peer, doc).iter().any(|missing| match missing {
+            Missing::Dependency(_) => true,
+            Missing::Body(at) => self.nodes[peer].was_partial || has_holes(at.log),
+            Missing::Excluded(_) | Missing::Sealed(_) | Missing::TooLarge(_) => self.nodes[peer].was_partial,
+        })
     }
 
     /// Version and tokens of a document that a peer has open, and whether it is held back.
@@ -171,8 +181,12 @@ impl World<'_> {
             })
         };
         let owed = self.model.tokens.values_mut().filter(|token| token.acked.is_some() && !token.released);
+        // Of copied stores, numbers of entries do not say which history they are of: what one reported safe that does not
+        // live on is asked of nobody.
+        let (forks, core) = (self.model.forks && self.phase >= crate::world::Phase::Healing, &self.core);
+        let is_gone = |token: &Token| forks && token.acked.is_some_and(|peer| !core[peer]);
         let mut released = 0;
-        for token in owed.filter(|token| !held(&token.within)) {
+        for token in owed.filter(|token| is_gone(token) || !held(&token.within)) {
             token.released = true;
             released += 1;
         }
