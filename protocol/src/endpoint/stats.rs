@@ -95,7 +95,8 @@ impl Endpoint {
         self.ledger.book.iter().map(|log| {
             // What a history shares with the one that it leaves is held there.
             let base = log.branch.map_or(0, |branch| branch.base);
-            let own = |range: core::ops::RangeInclusive<u64>| (range.end() + 1).saturating_sub(base.max(*range.start()));
+            let own =
+                |range: core::ops::RangeInclusive<u64>| (range.end() + 1).saturating_sub(base.max(*range.start()));
             let count = |spans: &crate::sync::spans::Spans| base + spans.iter().map(own).sum::<u64>();
             LogInfo {
                 no: log.no,

@@ -145,7 +145,9 @@ impl Links {
     /// What went over all links with a device.
     pub(crate) fn of_device(&self, device: &DeviceId, infos: &[LinkInfo]) -> Traffic {
         let mut total = self.ended.get(device).copied().unwrap_or_default();
-        for (link, record) in self.records.iter().filter(|(_, record)| record.peer.is_some_and(|peer| peer.device == *device)) {
+        for (link, record) in
+            self.records.iter().filter(|(_, record)| record.peer.is_some_and(|peer| peer.device == *device))
+        {
             add(&mut total, of_link(record, info_of(infos, *link)));
         }
         total

@@ -5,7 +5,6 @@ use crate::driver::{Core, Phase};
 use crate::service::{ErrorCode, Peer, PeerState, Reply, ServiceError, Text};
 use cosmicsync_protocol::endpoint::{LinkInfo, Process};
 
-
 impl Node {
     pub(super) async fn peer_add(&self, address: String) -> Result<Reply, ServiceError> {
         check_address(&address)?;

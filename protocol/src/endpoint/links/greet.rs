@@ -210,12 +210,7 @@ impl Links {
     }
 
     /// What there is to say of each open link but one, with the peers that are asked for.
-    fn others<T>(
-        &self,
-        but: LinkId,
-        wanted: impl Fn(Process) -> bool,
-        say: impl Fn(&Link) -> T,
-    ) -> Vec<(LinkId, T)> {
+    fn others<T>(&self, but: LinkId, wanted: impl Fn(Process) -> bool, say: impl Fn(&Link) -> T) -> Vec<(LinkId, T)> {
         let is_open = |link: &Link| matches!(link.state, State::Open(_)) && link.peer.is_some_and(&wanted);
         let others = self.links.iter().filter(|(id, link)| **id != but && is_open(link));
         others.map(|(id, link)| (*id, say(link))).collect()
