@@ -4,7 +4,7 @@
 //! their beginnings and ends share. A string is set as a whole here; where a text stands, setting it edits only the
 //! stretch that differs (`spec/documents.md`, section 5).
 
-use cosmicsync_protocol::document::{Change, Step, Value};
+use cosmicsync_protocol::document::{Change, Step, TextPaths, Value};
 use std::collections::BTreeMap;
 
 /// What was wanted is not a document.
@@ -15,13 +15,15 @@ pub enum PatchError {
     NotObject,
 }
 
-/// Finds the changes that make `current` equal to `wanted`.
+/// Finds the changes that make `current` equal to `wanted`, and texts of its strings at the paths in `texts`.
 ///
-/// A `current` that is no map counts as an empty one: the value of a document that does not exist yet is null.
-pub fn put(current: &Value, wanted: &Value) -> Result<Vec<Change>, PatchError> {
+/// A string at such a path is set even if it is equal: a value does not say whether it is a text yet, and setting a text
+/// to what it is changes nothing. A `current` that is no map counts as an empty one: the value of a document that does
+/// not exist yet is null.
+pub fn put(current: &Value, wanted: &Value, texts: &TextPaths) -> Result<Vec<Change>, PatchError> {
     let wanted = wanted.as_map().ok_or(PatchError::NotObject)?;
     let none = BTreeMap::new();
-    let mut diff = Diff { path: Vec::new(), changes: Vec::new() };
+    let mut diff = Diff { texts, path: Vec::new(), changes: Vec::new() };
     diff.maps(current.as_map().unwrap_or(&none), wanted);
     Ok(diff.changes)
 }
@@ -29,7 +31,7 @@ pub fn put(current: &Value, wanted: &Value) -> Result<Vec<Change>, PatchError> {
 /// Finds the changes that a JSON merge patch (RFC 7396) asks for: null removes an entry, objects merge, anything else
 /// replaces.
 pub fn merge_patch(current: &Value, patch: &Value) -> Result<Vec<Change>, PatchError> {
-    put(current, &merged(current, patch))
+    put(current, &merged(current, patch), &TextPaths::none())
 }
 
 /// The result of a merge patch.
@@ -48,12 +50,13 @@ fn merged(current: &Value, patch: &Value) -> Value {
 }
 
 /// Changes being collected, and where in the document.
-struct Diff {
+struct Diff<'a> {
+    texts: &'a TextPaths,
     path: Vec<Step>,
     changes: Vec<Change>,
 }
 
-impl Diff {
+impl Diff<'_> {
     fn maps(&mut self, current: &BTreeMap<String, Value>, wanted: &BTreeMap<String, Value>) {
         for key in current.keys().filter(|key| !wanted.contains_key(*key)) {
             let path = self.at(Step::Key(key.clone()));
@@ -66,31 +69,38 @@ impl Diff {
 
     fn lists(&mut self, current: &[Value], wanted: &[Value]) {
         let prefix = current.iter().zip(wanted).take_while(|(a, b)| a == b).count();
-        let (current, wanted) = (&current[prefix..], &wanted[prefix..]);
-        let suffix = current.iter().rev().zip(wanted.iter().rev()).take_while(|(a, b)| a == b).count();
-        let (current, wanted) = (&current[..current.len() - suffix], &wanted[..wanted.len() - suffix]);
-        if current.len() == wanted.len() {
-            for (index, (current, wanted)) in (prefix..).zip(current.iter().zip(wanted)) {
-                self.child(Step::Index(index), Some(current), wanted);
+        let (old, new) = (&current[prefix..], &wanted[prefix..]);
+        let suffix = old.iter().rev().zip(new.iter().rev()).take_while(|(a, b)| a == b).count();
+        let (old, new) = (&old[..old.len() - suffix], &new[..new.len() - suffix]);
+        if old.len() == new.len() {
+            for (index, (old, new)) in (prefix..).zip(old.iter().zip(new)) {
+                self.child(Step::Index(index), Some(old), new);
             }
-            return;
+        } else {
+            if !old.is_empty() {
+                self.changes.push(Change::Delete { path: self.path.clone(), index: prefix, len: old.len() });
+            }
+            if !new.is_empty() {
+                self.changes.push(Change::Insert { path: self.path.clone(), index: prefix, values: new.to_vec() });
+            }
         }
-        if !current.is_empty() {
-            self.changes.push(Change::Delete { path: self.path.clone(), index: prefix, len: current.len() });
-        }
-        if !wanted.is_empty() {
-            self.changes.push(Change::Insert { path: self.path.clone(), index: prefix, values: wanted.to_vec() });
+        for (index, same) in wanted.iter().enumerate() {
+            if !(prefix..wanted.len() - suffix).contains(&index) {
+                self.child(Step::Index(index), Some(same), same);
+            }
         }
     }
 
     fn child(&mut self, step: Step, current: Option<&Value>, wanted: &Value) {
-        if current == Some(wanted) {
+        let same = current == Some(wanted);
+        if same && self.texts.is_empty() {
             return;
         }
         self.path.push(step);
         match (current, wanted) {
             (Some(Value::Map(current)), Value::Map(wanted)) => self.maps(current, wanted),
             (Some(Value::List(current)), Value::List(wanted)) => self.lists(current, wanted),
+            _ if same && !(wanted.as_text().is_some() && self.texts.contains(&self.path)) => {}
             _ => self.changes.push(Change::Set { path: self.path.clone(), value: wanted.clone() }),
         }
         self.path.pop();
@@ -128,11 +138,13 @@ mod tests {
         #[test]
         fn a_put_makes_the_document_what_was_wanted(a in any_document(), b in any_document(), text: bool) {
             let texts: TextPaths = if text { ["a", "b.*"].into_iter().collect() } else { TextPaths::none() };
-            let mut replica = Replica::create(1, &Meta::default(), &a, &texts).unwrap();
+            let mut replica = Replica::create(1, &Meta::default(), &a, &TextPaths::none()).unwrap();
             prop_assert_eq!(replica.value().unwrap(), a.clone());
-            replica.apply(&put(&a, &b).unwrap(), &texts).unwrap();
+            replica.apply(&put(&a, &b, &texts).unwrap(), &texts).unwrap();
             prop_assert_eq!(replica.value().unwrap(), b.clone());
-            prop_assert_eq!(put(&b, &b).unwrap(), []);
+            prop_assert_eq!(put(&b, &b, &TextPaths::none()).unwrap(), []);
+            let text = b.entry("a").and_then(Value::as_text).filter(|_| text);
+            prop_assert_eq!(replica.text_at(&["a".into()]).unwrap(), text.map(str::to_owned));
         }
 
         #[test]
@@ -141,8 +153,8 @@ mod tests {
             let mut a = Replica::create(1, &Meta::default(), &base, &texts).unwrap();
             let mut b = Replica::new(2);
             send(&mut a, &mut b);
-            a.apply(&put(&base, &x).unwrap(), &texts).unwrap();
-            b.apply(&put(&base, &y).unwrap(), &texts).unwrap();
+            a.apply(&put(&base, &x, &texts).unwrap(), &texts).unwrap();
+            b.apply(&put(&base, &y, &texts).unwrap(), &texts).unwrap();
             let (from_a, from_b) = (a.take_update().unwrap(), b.take_update().unwrap());
             for (update, peer, to) in [(from_a, 1, &mut b), (from_b, 2, &mut a)] {
                 if let Some(update) = update {
@@ -164,7 +176,7 @@ mod tests {
     fn only_what_differs_is_touched() {
         let current = value(r#"{"a":{"x":1,"y":2},"l":[1,2,{"n":1},4],"gone":true}"#);
         let wanted = value(r#"{"a":{"x":1,"y":3},"l":[1,2,{"n":2},4]}"#);
-        let changes = put(&current, &wanted).unwrap();
+        let changes = put(&current, &wanted, &TextPaths::none()).unwrap();
         assert_eq!(
             changes,
             [
@@ -175,7 +187,27 @@ mod tests {
         );
         let longer = value(r#"{"a":{"x":1,"y":2},"l":[1,2,7,8,{"n":1},4],"gone":true}"#);
         let insert = Change::Insert { path: vec!["l".into()], index: 2, values: vec![7.into(), 8.into()] };
-        assert_eq!(put(&current, &longer).unwrap(), [insert]);
+        assert_eq!(put(&current, &longer, &TextPaths::none()).unwrap(), [insert]);
+    }
+
+    #[test]
+    fn an_equal_string_becomes_a_text_where_one_is_asked_for() {
+        let texts: TextPaths = ["s", "l.*.s"].into_iter().collect();
+        let current = value(r#"{"s":"a","t":"b","l":[{"s":"c"},{"s":"d"},{"s":"e"}]}"#);
+        let shorter = value(r#"{"s":"a","t":"b","l":[{"s":"c"},{"s":"e"}]}"#);
+        for wanted in [&current, &shorter] {
+            let mut replica = Replica::create(1, &Meta::default(), &current, &TextPaths::none()).unwrap();
+            replica.apply(&put(&current, wanted, &texts).unwrap(), &texts).unwrap();
+            assert_eq!(replica.value().unwrap(), *wanted);
+            assert_eq!(replica.text_at(&["s".into()]).unwrap().as_deref(), Some("a"));
+            assert_eq!(replica.text_at(&["t".into()]).unwrap(), None);
+            for index in 0..wanted.entry("l").and_then(Value::as_list).unwrap().len() {
+                assert!(replica.text_at(&["l".into(), index.into(), "s".into()]).unwrap().is_some(), "item {index}");
+            }
+            replica.take_update().unwrap();
+            replica.apply(&put(wanted, wanted, &texts).unwrap(), &texts).unwrap();
+            assert_eq!(replica.take_update().unwrap(), None, "texts are set to what they are for nothing");
+        }
     }
 
     #[test]

@@ -282,13 +282,14 @@ impl Context<'_> {
         Ok(Edit::Create { collection, meta: named, value: meta.to_value() })
     }
 
-    /// The edits that make a document this value, and whether they make the document.
+    /// The edits that make a document this value, with texts at these paths, and whether they make the document.
     pub(super) fn put_edits(
         &mut self,
         doc: DocRef,
         collection: &str,
         key: Option<&str>,
         value: &Value,
+        texts: &TextPaths,
     ) -> Result<(Vec<(DocRef, Edit)>, bool), RequestError> {
         let Some(found) = self.endpoint.view(doc) else {
             let meta = Meta { collection: Some(collection.to_owned()), key: key.map(str::to_owned), deleted: false };
@@ -296,7 +297,7 @@ impl Context<'_> {
             return Ok((vec![(doc, Edit::Create { collection, meta, value: value.clone() })], true));
         };
         self.check_whole(doc)?;
-        let changes = crate::patch::put(&found.value, value).map_err(|_| RequestError::NotObject)?;
+        let changes = crate::patch::put(&found.value, value, texts).map_err(|_| RequestError::NotObject)?;
         let mut edits = Vec::new();
         if found.meta.deleted {
             edits.push((doc, Edit::SetDeleted(false)));

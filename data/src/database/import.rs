@@ -300,7 +300,7 @@ impl Rows {
         let Some((key, value)) = self.opening.remove(&doc) else { return Ok(()) };
         let import = cx.desk.imports.get(&self.import).ok_or(RequestError::NoImport)?;
         let (collection, texts) = (import.collection.clone(), import.texts.clone());
-        let (edits, _) = cx.put_edits(doc, &collection, Some(&key), &value)?;
+        let (edits, _) = cx.put_edits(doc, &collection, Some(&key), &value, &texts)?;
         if !edits.is_empty() {
             cx.edit(&edits, &texts, false, true)?;
             self.commits += 1;
@@ -449,7 +449,7 @@ impl Closing {
                 None => vec![(at, cx.describe(at, &self.meta)?)],
                 Some(found) => {
                     let wanted = redescribed(&found.value, &self.meta);
-                    cx.put_edits(at, COLLECTIONS, Some(&collection), &wanted)?.0
+                    cx.put_edits(at, COLLECTIONS, Some(&collection), &wanted, &TextPaths::none())?.0
                 }
             };
             if !edits.is_empty() {

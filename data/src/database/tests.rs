@@ -179,6 +179,20 @@ fn declared_texts_stay_texts() {
     }
 }
 
+#[test]
+fn a_string_becomes_a_text_by_putting_it_again() {
+    let mut node = Node::new();
+    let partition = node.main();
+    node.put("a", r#"{"s":"same"}"#);
+    let (collection, texts) = ("notes".to_owned(), ["s"].into_iter().collect());
+    let again = value(r#"{"s":"same"}"#);
+    node.ask(Request::Put { partition, collection, key: Some("a".to_owned()), value: again, texts });
+    let splice = Change::Splice { path: vec!["s".into()], at: 4, delete: 0, insert: "!".to_owned() };
+    let change = Request::Change { partition, name: keyed("a"), changes: vec![splice], seen: None, durable: true };
+    assert!(matches!(node.ask(change), Answer::Written { .. }));
+    assert_eq!(node.get(keyed("a")), Some(value(r#"{"s":"same!"}"#)));
+}
+
 /// Imports a file with every row's key in `key`, or without keys.
 fn import(node: &mut Node, name: &str, format: Format, bytes: &[u8], key: Option<&str>, batch: usize) {
     let mut reader = Reader::new(format, None);

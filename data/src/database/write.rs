@@ -39,7 +39,10 @@ pub(super) struct Write {
     /// `None` for a new document without a key.
     name: Option<Name>,
     kind: Kind,
+    /// What the request says is a text; a put makes it one even where it changes nothing else.
     texts: TextPaths,
+    /// What the description of the collection says is a text.
+    declared: TextPaths,
     seen: Option<Cut>,
     durable: bool,
     doc: Option<DocRef>,
@@ -55,6 +58,7 @@ impl Write {
             name: Some(name),
             kind,
             texts: TextPaths::none(),
+            declared: TextPaths::none(),
             seen: None,
             durable: true,
             doc: None,
@@ -120,7 +124,7 @@ impl Write {
             && let Some(at) = cx.description_doc(self.partition, &name)?
         {
             match cx.description(at) {
-                Some(meta) => self.texts.extend(&meta.text_paths),
+                Some(meta) => self.declared = meta.text_paths,
                 None if !cx.endpoint.is_open(at) => {
                     cx.open(at);
                     return Ok(None);
@@ -144,7 +148,7 @@ impl Write {
         let mut created = false;
         let mut edits = match &self.kind {
             Kind::Put { collection, key, value } => {
-                let (edits, made) = cx.put_edits(doc, collection, key.as_deref(), value)?;
+                let (edits, made) = cx.put_edits(doc, collection, key.as_deref(), value, &self.texts)?;
                 created = made;
                 edits
             }
@@ -163,6 +167,7 @@ impl Write {
         let waits = if edits.is_empty() {
             self.durable && cx.wait_for(doc)
         } else {
+            self.texts.extend(&self.declared);
             cx.edit(&edits, &self.texts, self.durable, self.durable)?;
             self.durable
         };

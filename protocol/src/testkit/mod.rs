@@ -9,3 +9,4 @@ pub mod notes;
 pub mod peer;
 pub mod sample;
 pub mod store;
+pub mod world;
