@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 
 /// How many seeds the swarm runs.
 const SEEDS: u64 = 20_000;
-/// How many of them run again, in other processes and in the opposite order.
+/// How many more run in which stores are copied and both go on.
+const COPIED: u64 = 2_000;
+/// How many of the first run again, in other processes and in the opposite order.
 const PAIRS: u64 = 1_000;
 /// How many seeds one process runs.
 const CHUNK: u64 = 50;
@@ -47,6 +49,10 @@ pub(super) fn prove(_: &Setting, report: &mut Report<'_>) -> Result<(), Failure>
     let unmet = unmet(&first);
     unmet.iter().for_each(|mark| eprintln!("sim-core: no seed met {mark}"));
     report.figure("swarm: marks that no seed met", unmet.len() as f64, count);
+    let copied = run_all(&swarm, scale.copied, &["--forks"])?;
+    copied.bad.iter().for_each(|line| eprintln!("sim-core: copies: {line}"));
+    report.figure("swarm with copied stores: seeds", copied.seeds.len() as f64, scale.copied);
+    report.figure("swarm with copied stores: seeds with a violation", copied.bad.len() as f64, scale.copied);
     let again = run_all(&swarm, scale.pairs, &["--backwards"])?;
     let differ = again.seeds.iter().filter(|(seed, hash)| first.seeds.get(seed) != Some(hash)).count();
     report.figure("pairs of processes: seeds", again.seeds.len() as f64, scale.pairs);
@@ -65,6 +71,7 @@ pub(super) fn prove(_: &Setting, report: &mut Report<'_>) -> Result<(), Failure>
 /// How much is run: all of it, unless `COSMICSYNC_SIM_SHARE` asks for one part in so many, which proves nothing.
 struct Scale {
     seeds: u64,
+    copied: u64,
     pairs: u64,
     planted: u64,
 }
@@ -72,7 +79,7 @@ struct Scale {
 impl Scale {
     fn from_environment() -> Self {
         let share = std::env::var("COSMICSYNC_SIM_SHARE").ok().and_then(|share| share.parse().ok()).unwrap_or(1).max(1);
-        Self { seeds: SEEDS / share, pairs: PAIRS / share, planted: PLANTED_SEEDS }
+        Self { seeds: SEEDS / share, copied: COPIED / share, pairs: PAIRS / share, planted: PLANTED_SEEDS }
     }
 }
 
