@@ -146,8 +146,12 @@ impl Ledger {
         Ok(no)
     }
 
-    /// Compares a verified run with what is held of the same log.
+    /// Compares a verified run with what is held of the same log: with the head, and with the entries that it follows or
+    /// leads to. A head alone may be of another history than those.
     fn refuse_fork(&self, no: LogNo, start: u64, before: &[[u8; 32]], head: &Head) -> Result<(), Refusal> {
+        if (start..).zip(before).any(|(at, h)| self.book.log(no).edges.get(&at).is_some_and(|edge| edge != h)) {
+            return Err(Refusal::Forked);
+        }
         let Some(tip) = &self.book.log(no).staged.tip else { return Ok(()) };
         let same = if head.seq == tip.seq {
             head.h == tip.h
@@ -192,6 +196,9 @@ impl Ledger {
             return;
         }
         log.stage_run(run.start, bytes, head, &mut batch.ops);
+        if let (Some(first), Some(last)) = (before.first(), before.last()) {
+            log.note_edges(run.start, *first, head.seq + 1, *last);
+        }
         batch.touch(no, tip_moved);
         self.read_entries(no, &fresh, batch);
     }

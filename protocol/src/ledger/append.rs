@@ -107,6 +107,7 @@ impl Ledger {
         let log = self.book.log_mut(no);
         log.wrote = seq + 1;
         log.stage_run(seq, len, head, &mut batch.ops);
+        log.note_edges(seq, h_prev, seq + 1, sealed.h);
         log.staged.indexed.insert(seq..=seq);
         batch.touch(no, true);
         self.note_citations(no, header);

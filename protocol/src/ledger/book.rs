@@ -99,6 +99,9 @@ pub(crate) struct Log {
     pub(crate) cut: Option<u64>,
     /// The chain hashes from entry `base` on (0 for a first history), once they were collected.
     pub(crate) trace: Option<Vec<[u8; 32]>>,
+    /// The chain hashes where stretches of held entries begin and end, by the seq after, as far as they were seen since
+    /// the start: what comes has to fit them.
+    pub(crate) edges: BTreeMap<u64, [u8; 32]>,
     pub(crate) owner: Option<Owner>,
     pub(crate) staged: Progress,
     pub(crate) durable: Progress,
@@ -122,6 +125,18 @@ impl Log {
         ops.push(put(Table::Head, entry_key(EntryRef { log: self.no, seq: head.seq }), row));
         self.staged.held.insert(start..=head.seq);
         self.stage_tip(head);
+    }
+
+    /// Notes the chain hashes before and after a stretch of entries that is held now.
+    pub(crate) fn note_edges(&mut self, start: u64, before: [u8; 32], end: u64, after: [u8; 32]) {
+        self.edges.insert(start, before);
+        self.edges.insert(end, after);
+        let held = &self.staged.held;
+        let inside = |at: u64| held.contains(at) && at.checked_sub(1).is_none_or(|last| held.contains(last));
+        let past: Vec<u64> = self.edges.range(start..=end).map(|(at, _)| *at).filter(|at| inside(*at)).collect();
+        for at in past {
+            self.edges.remove(&at);
+        }
     }
 
     /// Stages a head alone: the replica knows how far the log goes, not what is in it.
@@ -224,6 +239,8 @@ impl Log {
             }),
         };
         reader.finish()?;
+        let whole = tip.as_ref().filter(|tip| held.contains(tip.seq));
+        let edges = whole.map(|tip| (tip.seq + 1, tip.h)).into_iter().collect();
         let durable = Progress { tip, held, indexed, position, segment };
         Ok(Self {
             no,
@@ -240,6 +257,7 @@ impl Log {
             branches: Vec::new(),
             cut: None,
             trace: None,
+            edges,
             owner,
             staged: durable.clone(),
             durable,
@@ -372,6 +390,7 @@ impl Book {
             branches: Vec::new(),
             cut: None,
             trace: None,
+            edges: BTreeMap::new(),
             owner: None,
             staged: Progress::default(),
             durable: Progress::default(),
@@ -419,6 +438,7 @@ impl Book {
             branches: Vec::new(),
             cut: None,
             trace: Some(Vec::new()),
+            edges: BTreeMap::new(),
             owner: main.owner,
             staged: Progress::default(),
             durable: Progress::default(),

@@ -121,6 +121,7 @@ impl Catalog for View<'_> {
             tip: log.durable.tip.as_ref().map(|tip| Tip { seq: tip.seq, h: tip.h, signature: tip.signature }),
             entries_to: log.durable.held.iter().next_back().map_or(0, |range| range.end() + 1),
             mine: log.mine,
+            stump: self.ledger.stump(log.no),
             leaves: self.ledger.book.leaves(log.no).iter().map(|leaf| (leaf.seq, leaf.h)).collect(),
         }
     }

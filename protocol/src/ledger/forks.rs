@@ -147,6 +147,16 @@ impl Ledger {
         newest < log.next_seq() && newest == self.held_to(no)
     }
 
+    /// The end of what is held of a log with one known history, if its head lies beyond and a run that led to that did not
+    /// fit.
+    pub(crate) fn stump(&self, main: LogNo) -> Option<(u64, [u8; 32])> {
+        let log = self.book.log(main);
+        let last = *log.durable.held.iter().next_back()?.end();
+        let is_one = self.survey.suspects.contains(&main) && log.branches.is_empty();
+        let is_bare = log.durable.tip.as_ref().is_some_and(|tip| tip.seq > last);
+        log.edges.get(&(last + 1)).filter(|_| is_one && is_bare).map(|h| (last, *h))
+    }
+
     /// Lets a head go of which nothing says that it belongs to the history that is held, before a run that goes on with
     /// that history is staged. Unless the run leads to it, peers are asked for what does.
     fn let_go_of_bare_head(&mut self, no: LogNo, start: u64, before: &[[u8; 32]]) {
@@ -358,7 +368,7 @@ impl Ledger {
             return Ok(Taken::Detached);
         };
         if shared == head.seq + 1 {
-            if self.held_to(no) == shared && self.is_end_elsewhere(no) {
+            if self.held_to(no) == shared && self.is_of_another(no) {
                 self.book.log_mut(no).staged.tip = Some(head);
                 batch.touch(no, true);
             }
@@ -416,11 +426,11 @@ impl Ledger {
         Ok(Taken::Yes(no))
     }
 
-    /// Whether a head that is known beyond a history's entries turned out to be the end of another one.
-    fn is_end_elsewhere(&self, no: LogNo) -> bool {
-        let tip = self.book.log(no).staged.tip;
-        let others = self.book.histories(self.book.main_of(no)).filter(|other| other.no != no);
-        self.is_bare(no) && others.map(|other| other.staged.tip).any(|other| other == tip)
+    /// Whether a head that is known beyond a history's entries turned out to be of another one.
+    fn is_of_another(&self, no: LogNo) -> bool {
+        let Some(tip) = self.book.log(no).staged.tip.filter(|_| self.is_bare(no)) else { return false };
+        let mut others = self.book.histories(self.book.main_of(no)).filter(|other| other.no != no);
+        others.any(|other| other.staged.tip == Some(tip) || self.book.hash(other.no, tip.seq) == Some(tip.h))
     }
 
     /// Gives a log up of which others' entries came, if it is one that this store writes.

@@ -79,6 +79,8 @@ pub struct LogView {
     /// The heads (seq, h) at the ends of its histories, ascending, if it has several. `tip` and `entries_to` then speak
     /// of the one that came first, and mean nothing to a peer.
     pub leaves: Vec<(u64, [u8; 32])>,
+    /// The end (seq, h) of what is held, if `tip` turned out to be a head beyond it that is of another history.
+    pub stump: Option<(u64, [u8; 32])>,
 }
 
 impl LogView {
@@ -92,10 +94,10 @@ impl LogView {
         if self.is_forked() { self.leaves.clone() } else { self.tip.iter().map(|tip| (tip.seq, tip.h)).collect() }
     }
 
-    /// The same, without a head of which the entries are not held.
+    /// The same, with the end of what is held in place of a head of which the entries are not held.
     pub fn held_ends(&self) -> Vec<(u64, [u8; 32])> {
         let bare = self.tip.as_ref().filter(|tip| self.entries_to <= tip.seq).map(|tip| (tip.seq, tip.h));
-        self.ends().into_iter().filter(|end| Some(*end) != bare).collect()
+        self.ends().into_iter().filter(|end| Some(*end) != bare).chain(self.stump).collect()
     }
 
     /// The seq after the highest signed head; 0 if none is known.
