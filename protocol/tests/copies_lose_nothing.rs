@@ -83,6 +83,24 @@ fn a_head_of_one_history_over_the_entries_of_another_leads_to_both() {
     ]);
 }
 
+#[test]
+fn such_a_head_is_known_for_one_after_a_crash() {
+    after([
+        Do::Bodies { peer: 1, bodies: Bodies::HeadOnly },
+        Do::Copy { peer: 0, keep: 0 },
+        Do::Set { peer: 1, doc: 0, value: 0 },
+        Do::Link { from: 3, to: 1 },
+        Do::Run { completions: 0, bytes: 550, rounds: 1 },
+        Do::Link { from: 1, to: 0 },
+        Do::Import { peer: 3, docs: 1, close: true },
+        Do::Copy { peer: 0, keep: 0 },
+        Do::Insert { peer: 3, doc: 0, urgent: false },
+        Do::Import { peer: 0, docs: 1, close: true },
+        Do::Interrupt { from: 0, to: 1, keep: 0 },
+        Do::Crash { peer: 0, keep: 0, broken: false },
+    ]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 6, max_shrink_iters: 4000, ..ProptestConfig::default() })]
     #[test]

@@ -139,6 +139,12 @@ impl Log {
         }
     }
 
+    /// The last entry (seq, h) that is held, where a head beyond it is known and the hash was seen.
+    pub(crate) fn stump(&self) -> Option<(u64, [u8; 32])> {
+        let last = *self.staged.held.iter().next_back()?.end();
+        self.edges.get(&(last + 1)).filter(|_| last + 1 < self.next_seq()).map(|h| (last, *h))
+    }
+
     /// Stages a head alone: the replica knows how far the log goes, not what is in it.
     pub(crate) fn stage_tip(&mut self, head: Head) {
         if self.staged.tip.as_ref().is_none_or(|tip| tip.seq < head.seq) {
@@ -164,7 +170,11 @@ impl Log {
         out.varint(u64::from(self.space.0));
         let wrote = u8::from(self.wrote > 0) << 3;
         let branch = u8::from(self.branch.is_some()) << 4;
-        out.byte(u8::from(self.control) | u8::from(self.mine) << 1 | u8::from(self.closed) << 2 | wrote | branch);
+        let stump = self.stump();
+        let bare = u8::from(stump.is_some()) << 5;
+        out.byte(
+            u8::from(self.control) | u8::from(self.mine) << 1 | u8::from(self.closed) << 2 | wrote | branch | bare,
+        );
         match &self.owner {
             Some(owner) => {
                 out.byte(1);
@@ -194,6 +204,9 @@ impl Log {
             out.varint(u64::from(main.0));
             out.varint(u64::from(parent.0));
             out.varint(base);
+        }
+        if let Some((_, h)) = stump {
+            out.raw(&h);
         }
         put(Table::Log, log_key(self.no), out)
     }
@@ -238,9 +251,12 @@ impl Log {
                 base: reader.varint()?,
             }),
         };
+        let h = match flags & 32 {
+            0 => tip.as_ref().filter(|tip| held.contains(tip.seq)).map(|tip| tip.h),
+            _ => Some(reader.array()?),
+        };
         reader.finish()?;
-        let whole = tip.as_ref().filter(|tip| held.contains(tip.seq));
-        let edges = whole.map(|tip| (tip.seq + 1, tip.h)).into_iter().collect();
+        let edges = held.iter().next_back().and_then(|range| Some((range.end() + 1, h?))).into_iter().collect();
         let durable = Progress { tip, held, indexed, position, segment };
         Ok(Self {
             no,

@@ -151,10 +151,8 @@ impl Ledger {
     /// fit.
     pub(crate) fn stump(&self, main: LogNo) -> Option<(u64, [u8; 32])> {
         let log = self.book.log(main);
-        let last = *log.durable.held.iter().next_back()?.end();
         let is_one = self.survey.suspects.contains(&main) && log.branches.is_empty();
-        let is_bare = log.durable.tip.as_ref().is_some_and(|tip| tip.seq > last);
-        log.edges.get(&(last + 1)).filter(|_| is_one && is_bare).map(|h| (last, *h))
+        log.stump().filter(|(last, _)| is_one && log.durable.held.contains(*last))
     }
 
     /// Lets a head go of which nothing says that it belongs to the history that is held, before a run that goes on with
