@@ -1,6 +1,7 @@
 //! Peers of which some are copied byte for byte, keys and all, and go on apart: once each has met each they are equal,
 //! and nothing that was reported safe on any of them is missing.
 
+use cosmicsync_protocol::sync::Bodies;
 use cosmicsync_protocol::testkit::world::{Do, PEERS_MAX, World};
 use proptest::prelude::*;
 
@@ -8,16 +9,19 @@ use proptest::prelude::*;
 const DOCS: u32 = 2;
 /// All of those, and one that any peer may make.
 const ALL: u32 = DOCS * PEERS_MAX as u32 + 1;
+/// And some that were imported.
+const KNOWN: u32 = ALL + 4;
 
 fn anything() -> impl Strategy<Value = Do> {
     let peer = || 0..PEERS_MAX;
-    let doc = || 0..ALL;
+    let doc = || 0..KNOWN;
+    let bodies = || prop_oneof![Just(Bodies::All), Just(Bodies::HeadOnly), (1..5u64).prop_map(Bodies::Newest)];
     let pair = || (0..PEERS_MAX, 1..PEERS_MAX).prop_map(|(from, step)| (from, (from + step) % PEERS_MAX));
     prop_oneof![
         4 => (peer(), 0..=DOCS).prop_map(|(peer, doc)| {
             Do::Create { peer, doc: if doc == DOCS { ALL - 1 } else { peer as u32 * DOCS + doc } }
         }),
-        1 => (peer(), 1..4usize).prop_map(|(peer, docs)| Do::Import { peer, docs, close: true }),
+        2 => (peer(), 1..4usize, any::<bool>()).prop_map(|(peer, docs, close)| Do::Import { peer, docs, close }),
         8 => (peer(), doc(), any::<bool>()).prop_map(|(peer, doc, urgent)| Do::Insert { peer, doc, urgent }),
         2 => (peer(), doc(), 0..9i64).prop_map(|(peer, doc, value)| Do::Set { peer, doc, value }),
         2 => (peer(), doc()).prop_map(|(peer, doc)| Do::Both { peer, doc }),
@@ -30,7 +34,9 @@ fn anything() -> impl Strategy<Value = Do> {
         2 => (peer(), 0..40u64).prop_map(|(peer, ms)| Do::Pass { peer, ms }),
         2 => (peer(), 0..3usize, prop::bool::weighted(0.3))
             .prop_map(|(peer, keep, broken)| Do::Crash { peer, keep, broken }),
+        2 => (pair(), 0..5usize).prop_map(|((from, to), keep)| Do::Interrupt { from, to, keep }),
         2 => (peer(), 0..3usize).prop_map(|(peer, keep)| Do::Copy { peer, keep }),
+        2 => (peer(), bodies()).prop_map(|(peer, bodies)| Do::Bodies { peer, bodies }),
         8 => (0..4usize, 1..3_000usize, 1..12usize)
             .prop_map(|(completions, bytes, rounds)| Do::Run { completions, bytes, rounds }),
     ]
@@ -59,6 +65,39 @@ fn two_copies_open_a_log_apart() {
         Do::Create { peer: 0, doc: 0 },
         Do::Run { completions: 0, bytes: 1, rounds: 1 },
         Do::Cut { from: 0, to: 1 },
+    ]);
+}
+
+#[test]
+fn a_head_of_one_history_over_the_entries_of_another_leads_to_both() {
+    after([
+        Do::Copy { peer: 0, keep: 0 },
+        Do::Copy { peer: 0, keep: 0 },
+        Do::Bodies { peer: 3, bodies: Bodies::HeadOnly },
+        Do::Link { from: 3, to: 4 },
+        Do::Set { peer: 3, doc: 0, value: 0 },
+        Do::Import { peer: 4, docs: 1, close: true },
+        Do::Import { peer: 4, docs: 1, close: false },
+        Do::Insert { peer: 4, doc: 0, urgent: false },
+        Do::Run { completions: 1, bytes: 550, rounds: 4 },
+    ]);
+}
+
+#[test]
+fn such_a_head_is_known_for_one_after_a_crash() {
+    after([
+        Do::Bodies { peer: 1, bodies: Bodies::HeadOnly },
+        Do::Copy { peer: 0, keep: 0 },
+        Do::Set { peer: 1, doc: 0, value: 0 },
+        Do::Link { from: 3, to: 1 },
+        Do::Run { completions: 0, bytes: 550, rounds: 1 },
+        Do::Link { from: 1, to: 0 },
+        Do::Import { peer: 3, docs: 1, close: true },
+        Do::Copy { peer: 0, keep: 0 },
+        Do::Insert { peer: 3, doc: 0, urgent: false },
+        Do::Import { peer: 0, docs: 1, close: true },
+        Do::Interrupt { from: 0, to: 1, keep: 0 },
+        Do::Crash { peer: 0, keep: 0, broken: false },
     ]);
 }
 

@@ -358,7 +358,7 @@ impl Ledger {
             return Ok(Taken::Detached);
         };
         if shared == head.seq + 1 {
-            if self.held_to(no) == shared && self.is_end_elsewhere(no) {
+            if self.held_to(no) == shared && self.is_of_another(no) {
                 self.book.log_mut(no).staged.tip = Some(head);
                 batch.touch(no, true);
             }
@@ -418,18 +418,18 @@ impl Ledger {
         Ok(Taken::Yes(no))
     }
 
-    /// Whether a head that is known beyond a history's entries turned out to be the end of another one.
-    fn is_end_elsewhere(&self, no: LogNo) -> bool {
-        let tip = self.book.log(no).staged.tip;
-        let others = self.book.histories(self.book.main_of(no)).filter(|other| other.no != no);
-        self.is_bare(no) && others.map(|other| other.staged.tip).any(|other| other == tip)
+    /// Whether a head that is known beyond a history's entries turned out to be of another one.
+    fn is_of_another(&self, no: LogNo) -> bool {
+        let Some(tip) = self.book.log(no).staged.tip.filter(|_| self.is_bare(no)) else { return false };
+        let mut others = self.book.histories(self.book.main_of(no)).filter(|other| other.no != no);
+        others.any(|other| other.staged.tip == Some(tip) || self.book.hash(other.no, tip.seq) == Some(tip.h))
     }
 
     /// Has histories end where their entries do, if the heads known beyond those turned out to be the end of others.
     fn fall_back(&mut self, main: LogNo, batch: &mut Batch) {
         let histories: Vec<LogNo> = self.book.histories(main).map(|log| log.no).collect();
         for no in histories {
-            let Some(last) = self.held_to(no).checked_sub(1).filter(|_| self.is_end_elsewhere(no)) else { continue };
+            let Some(last) = self.held_to(no).checked_sub(1).filter(|_| self.is_of_another(no)) else { continue };
             if self.book.log_mut(no).staged.fall_back(last) {
                 batch.touch(no, true);
             }

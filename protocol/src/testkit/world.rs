@@ -213,7 +213,7 @@ impl World {
     pub fn heal(&mut self) {
         for peer in 0..self.peers.len() {
             self.act(Do::Bodies { peer, bodies: Bodies::All });
-            (0..self.docs).for_each(|doc| self.act(Do::Hold { peer, doc, on: false }));
+            (0..self.next_import).for_each(|doc| self.act(Do::Hold { peer, doc, on: false }));
         }
         for _ in 0..2 {
             (0..self.peers.len()).for_each(|peer| self.act(Do::Pass { peer, ms: 1000 }));
