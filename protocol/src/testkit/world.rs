@@ -273,8 +273,9 @@ impl World {
         let texts: TextPaths = BODY.iter().copied().collect();
         // Only what is open can be edited.
         for (at, _) in &edits {
-            if !self.pins.contains_key(&(peer, at.doc)) {
-                self.pins.insert((peer, at.doc), 1);
+            let pins = self.pins.entry((peer, at.doc)).or_default();
+            if *pins == 0 {
+                *pins = 1;
                 let state = &mut self.peers[peer];
                 state.endpoint.open(state.now, *at);
                 state.settle();
