@@ -271,6 +271,16 @@ impl World {
 
     fn edit(&mut self, peer: usize, edits: Vec<(DocRef, Edit)>, tokens: Vec<(DocId, String)>, urgent: bool) {
         let texts: TextPaths = BODY.iter().copied().collect();
+        // Only what is open can be edited.
+        for (at, _) in &edits {
+            let pins = self.pins.entry((peer, at.doc)).or_default();
+            if *pins == 0 {
+                *pins = 1;
+                let state = &mut self.peers[peer];
+                state.endpoint.open(state.now, *at);
+                state.settle();
+            }
+        }
         let state = &mut self.peers[peer];
         if let Ok(commit) = state.endpoint.edit(state.now, &edits, &texts, urgent) {
             self.waiting.insert((peer, commit.0), tokens);
@@ -338,6 +348,8 @@ impl World {
 
     fn interrupt(&mut self, from: usize, to: usize, keep: usize) {
         self.restated.clear();
+        // What was typed has to be in entries for a fork to show.
+        [from, to].into_iter().for_each(|peer| self.act(Do::Pass { peer, ms: 1000 }));
         self.link(from, to);
         for _ in 0..1_000 {
             let moved = self.round(1, 100_000);
