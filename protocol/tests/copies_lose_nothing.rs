@@ -102,20 +102,41 @@ fn such_a_head_is_known_for_one_after_a_crash() {
     ]);
 }
 
+/// Two devices share a document with the first, and their logs have entries already.
+fn acquainted() -> [Do; 7] {
+    let run = || Do::Run { completions: 99, bytes: 100_000, rounds: 30 };
+    [
+        Do::Link { from: 1, to: 0 },
+        Do::Link { from: 2, to: 0 },
+        Do::Open { peer: 0, doc: 0 },
+        run(),
+        Do::Create { peer: 0, doc: 0 },
+        Do::Pass { peer: 0, ms: 1000 },
+        run(),
+    ]
+}
+
+#[test]
+fn what_was_typed_and_not_written_when_the_copies_were_made() {
+    let steps = [
+        Do::Insert { peer: 2, doc: 0, urgent: false },
+        Do::Run { completions: 0, bytes: 1, rounds: 1 },
+        Do::Copy { peer: 2, keep: 1 },
+        Do::Copy { peer: 2, keep: 1 },
+        Do::Delete { peer: 0, doc: 0, deleted: false },
+        Do::Insert { peer: 3, doc: 0, urgent: false },
+        Do::Set { peer: 4, doc: 0, value: 1 },
+        Do::Create { peer: 4, doc: 10 },
+        Do::Create { peer: 3, doc: 7 },
+    ];
+    after(acquainted().into_iter().chain(steps));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 6, max_shrink_iters: 4000, ..ProptestConfig::default() })]
     #[test]
     fn copies_lose_nothing(shared in prop::bool::weighted(0.8), steps in prop::collection::vec(anything(), 1..80)) {
         // Mostly the copies share a log that has entries already.
-        let before = [
-            Do::Link { from: 1, to: 0 },
-            Do::Link { from: 2, to: 0 },
-            Do::Open { peer: 0, doc: 0 },
-            Do::Run { completions: 99, bytes: 100_000, rounds: 30 },
-            Do::Create { peer: 0, doc: 0 },
-            Do::Pass { peer: 0, ms: 1000 },
-            Do::Run { completions: 99, bytes: 100_000, rounds: 30 },
-        ];
-        after(before.into_iter().filter(|_| shared).chain(steps));
+        after(acquainted().into_iter().filter(|_| shared).chain(steps));
     }
 }
