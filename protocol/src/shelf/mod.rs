@@ -168,6 +168,8 @@ pub(crate) struct Shelf {
     repairing: BTreeSet<DocRef>,
     /// Documents in which something is to be restated that waits for what others restate.
     owing: BTreeSet<DocRef>,
+    /// The last entry by which this store restated something in a document since it was opened.
+    said_at: BTreeMap<DocRef, EntryRef>,
     /// Unpinned documents, the one that was let go first in front.
     idle: VecDeque<DocRef>,
     /// Documents that one commit changed and of which some are still being read: they are imported in one step, so that

@@ -46,7 +46,11 @@ impl Shelf {
         state.repairing = false;
         self.repairing.remove(&doc);
         let unpinned = state.pins == 0;
-        let own = if planted!("exclusion.not-restated") { Vec::new() } else { state.to_restate(ledger, doc) };
+        let own = if planted!("exclusion.not-restated") {
+            Vec::new()
+        } else {
+            state.to_restate(ledger, doc, self.said_at.get(&doc))
+        };
         if let Some(last) = own.last().copied() {
             let said = self.say_again(ledger, doc, &own, last);
             if said {
@@ -131,6 +135,9 @@ impl Shelf {
         if self.append_saying(ledger, doc.partition, vec![(doc, update)], extension, batch).is_err() {
             return false;
         }
+        if let Some(log) = ledger.partition(doc.partition).live {
+            self.said_at.insert(doc, EntryRef { log, seq: ledger.book.log(log).next_seq().saturating_sub(1) });
+        }
         let Some(state) = self.docs.get_mut(&doc) else { return false };
         state.cached = false;
         state.replica.import(vec![checked]).is_ok()
@@ -138,12 +145,36 @@ impl Shelf {
 }
 
 impl Doc {
-    /// Entries of this store that do not count and were not restated, in the order of their logs.
-    fn to_restate(&self, ledger: &Ledger, doc: DocRef) -> Vec<EntryRef> {
-        let is_said = |at: &EntryRef| ledger.restated.get(&(doc, at.log)).is_some_and(|upto| at.seq < *upto);
+    /// Entries of this store that do not count and were not restated, or in vain, in the order of their logs. `said_at`:
+    /// the last entry by which this store restated any since it was opened.
+    fn to_restate(&self, ledger: &Ledger, doc: DocRef, said_at: Option<&EntryRef>) -> Vec<EntryRef> {
+        // What was appended just now is not among the parts before it is durable; it is judged then.
+        let is_judged = said_at.is_none_or(|at| self.parts.contains_key(at));
+        let sayings = self.sayings(ledger);
+        let is_said = |at: &EntryRef| {
+            let noted = ledger.restated.get(&(doc, at.log)).is_some_and(|upto| at.seq < *upto);
+            noted && !(is_judged && self.is_said_in_vain(ledger, at, &sayings))
+        };
         // What restates something that counts again, or what another entry restates as well, is not said once more.
         let says_again = |at: &EntryRef| self.parts.get(at).is_some_and(|part| part.restates.is_some());
         self.left_out.iter().copied().filter(|at| ledger.wrote(*at) && !is_said(at) && !says_again(at)).collect()
+    }
+
+    /// What the entries by which this store restated others name, and whether they count.
+    fn sayings(&self, ledger: &Ledger) -> Vec<(At, bool)> {
+        let own = self.parts.values().filter(|part| ledger.wrote(part.key));
+        own.filter_map(|part| Some((part.restates?, !self.left_out.contains(&part.key)))).collect()
+    }
+
+    /// Whether nothing that restates an own entry counts either: it rests on a history that was chosen then and is not
+    /// any more.
+    fn is_said_in_vain(&self, ledger: &Ledger, at: &EntryRef, sayings: &[(At, bool)]) -> bool {
+        let Some(of) = self.parts.get(at).map(|part| part.at) else { return false };
+        let is_of = |named: &At| named.log == of.log && of.seq <= named.seq && ledger.leads_to(&of, named);
+        // Entries of several logs that were restated at once are named by the last alone.
+        let by_name = sayings.iter().any(|(named, _)| is_of(named));
+        let mut meant = sayings.iter().filter(|(named, _)| !by_name || is_of(named)).peekable();
+        meant.peek().is_some() && !meant.any(|(_, counts)| *counts)
     }
 
     /// The updates that say own entries again, on top of what counts and they built on.
