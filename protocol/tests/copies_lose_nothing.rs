@@ -132,6 +132,23 @@ fn what_was_typed_and_not_written_when_the_copies_were_made() {
     after(acquainted().into_iter().chain(steps));
 }
 
+#[test]
+fn a_partial_replica_that_knows_the_end_of_one_of_two_histories() {
+    let steps = [
+        Do::Bodies { peer: 2, bodies: Bodies::Newest(1) },
+        Do::Copy { peer: 0, keep: 0 },
+        Do::Pass { peer: 3, ms: 20 },
+        Do::Insert { peer: 3, doc: 0, urgent: false },
+        Do::Run { completions: 1, bytes: 1, rounds: 1 },
+        Do::Insert { peer: 3, doc: 0, urgent: false },
+        Do::Copy { peer: 3, keep: 0 },
+        Do::Link { from: 2, to: 3 },
+        Do::Insert { peer: 4, doc: 0, urgent: false },
+        Do::Interrupt { from: 4, to: 3, keep: 0 },
+    ];
+    after(acquainted().into_iter().chain(steps));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 6, max_shrink_iters: 4000, ..ProptestConfig::default() })]
     #[test]
