@@ -158,7 +158,7 @@ impl Ledger {
     }
 
     /// Compares a verified run with what is held of the same log.
-    fn refuse_fork(&self, no: LogNo, start: u64, before: &[[u8; 32]], head: &Head) -> Result<(), Refusal> {
+    pub(super) fn refuse_fork(&self, no: LogNo, start: u64, before: &[[u8; 32]], head: &Head) -> Result<(), Refusal> {
         if !self.book.log(no).staged.agrees(start, before) && !planted!("edge.not-compared") {
             return Err(Refusal::Forked);
         }

@@ -140,6 +140,13 @@ impl Ledger {
         log.staged.held.first_gap_from(from).unwrap_or(u64::MAX)
     }
 
+    /// The first entry of a log that is not held while a later one is.
+    fn first_gap(&self, no: LogNo) -> Option<u64> {
+        let held = &self.book.log(no).staged.held;
+        let last = *held.iter().next_back()?.end();
+        held.first_gap_from(0).filter(|gap| *gap < last)
+    }
+
     /// Whether a head is known beyond the entries that are held, and nothing that leads to it.
     pub(super) fn is_bare(&self, no: LogNo) -> bool {
         let log = self.book.log(no);
@@ -348,6 +355,17 @@ impl Ledger {
             return Ok(Taken::Yes(main));
         }
         self.suspect(main);
+        if self.book.log(main).branches.is_empty()
+            && let Some(gap) = self.first_gap(main)
+        {
+            // Hashes can only be collected once the gap is filled, by what fits around it.
+            let fits = self.refuse_fork(main, run.start, &before, &head).is_ok();
+            if fits && run.start <= gap {
+                self.stage_entries(main, run, entries, &before, head, batch);
+                return Ok(Taken::Yes(main));
+            }
+            return Ok(if fits { Taken::Detached } else { Taken::Later });
+        }
         let histories: Vec<LogNo> = self.book.histories(main).map(|log| log.no).collect();
         if !histories.iter().all(|no| self.is_traced(*no)) {
             return Ok(Taken::Later);

@@ -4,7 +4,7 @@
 
 use super::{Action, Session, SessionError};
 use crate::ids::LogId;
-use crate::sync::{Catalog, LogNo, SpaceNo};
+use crate::sync::{Bodies, Catalog, LogNo, SpaceNo};
 use crate::wire::message::{GoneReason, LogRef, Message, Run};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,6 +52,11 @@ pub enum Taken {
     No,
 }
 
+/// The seq after the highest of some ends.
+fn past(ends: &[End]) -> Option<u64> {
+    ends.iter().map(|(seq, _)| seq + 1).max()
+}
+
 impl Session {
     /// Tells the peer which histories of a log are held, unless it was told that already.
     pub fn hint_fork(&mut self, catalog: &dyn Catalog, log: LogNo) {
@@ -80,11 +85,15 @@ impl Session {
         let Some((space, id)) = self.resolve(log)? else { return Ok(()) };
         let view = self.view(catalog, &id);
         let ends = view.as_ref().map(|(_, view)| view.held_ends()).unwrap_or_default();
+        let lacking = view.as_ref().and_then(|(no, view)| {
+            let first = catalog.first_lacking(*no, 0);
+            (first < view.entries_to && catalog.bodies(view.space, Some(*no)) == Bodies::All).then_some(first)
+        });
         // The peer may lack what we hold, whether or not we hold this.
         if let Some((no, _)) = view.filter(|_| ends != [(seq, h)]) {
             self.hint_fork(catalog, no);
         }
-        if ends.contains(&(seq, h)) {
+        if ends.contains(&(seq, h)) && lacking.is_none() {
             return Ok(());
         }
         if !self.branches.heard.insert((id, (seq, h))) {
@@ -93,7 +102,7 @@ impl Session {
         if self.branches.wants.len() >= WANTS_MAX || self.branches.heard.len() > WANTS_MAX * 16 {
             return Err(SessionError::TooMuch("histories of logs"));
         }
-        self.want_branch(space, id, &ends, (seq, h))
+        self.want_branch(space, id, lacking.or_else(|| past(&ends)), (seq, h))
     }
 
     /// Asks the peer for the history with this end, which it may hold though it did not say so.
@@ -101,15 +110,16 @@ impl Session {
         let view = catalog.log(log);
         if self.branches.wants.len() < WANTS_MAX && self.introduce(view.space, view.id) {
             // Only a log of another space than its own is refused.
-            let _ = self.want_branch(view.space, view.id, &view.held_ends(), end);
+            let _ = self.want_branch(view.space, view.id, past(&view.held_ends()), end);
         }
     }
 
-    fn want_branch(&mut self, space: SpaceNo, id: LogId, ends: &[End], end: End) -> Result<(), SessionError> {
+    /// `held`: up to where, and not further, what leads to `end` may be held.
+    fn want_branch(&mut self, space: SpaceNo, id: LogId, held: Option<u64>, end: End) -> Result<(), SessionError> {
         if self.branches.wants.contains_key(&(id, end)) {
             return Ok(());
         }
-        let ours = ends.iter().map(|(seq, _)| seq + 1).max().unwrap_or(0).min(end.0 + 1);
+        let ours = held.unwrap_or(0).min(end.0 + 1);
         let want = Want { from: ours.saturating_sub(STEP), step: STEP * 16, waits: false };
         self.stream(space, id)?.inbound.branches += 1;
         self.branches.wants.insert((id, end), want);
