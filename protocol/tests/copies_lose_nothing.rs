@@ -150,10 +150,8 @@ fn a_partial_replica_that_knows_the_end_of_one_of_two_histories() {
     after(acquainted().into_iter().chain(steps));
 }
 
-/// Known to fail: what the third wrote before the crash is missing.
 #[test]
-#[ignore = "not mended yet"]
-fn a_crash_while_the_first_or_third_of_three_restates() {
+fn words_that_rest_on_two_histories_of_one_log() {
     let insert = |peer, doc| Do::Insert { peer, doc, urgent: false };
     let steps = [
         Do::Copy { peer: 0, keep: 0 },

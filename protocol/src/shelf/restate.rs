@@ -51,11 +51,13 @@ impl Shelf {
         } else {
             state.to_restate(ledger, doc, self.said_at.get(&doc))
         };
-        if let Some(last) = own.last().copied() {
-            let said = self.say_again(ledger, doc, &own, last);
-            if said {
-                events.push_back(Event::Restated { doc, entries: own.len() });
-            }
+        let mut said = self.say_again(ledger, doc, &own);
+        if self.owing.remove(&doc) {
+            // Entries of several logs may rest on histories of one log that no document can hold together.
+            said = own.chunk_by(|a, b| a.log == b.log).fold(said, |said, own| self.say_again(ledger, doc, own) || said);
+        }
+        if said {
+            events.push_back(Event::Restated { doc, entries: own.len() });
         }
         if let Some(state) = self.docs.get_mut(&doc) {
             state.opened.clear();
@@ -66,7 +68,9 @@ impl Shelf {
         self.evict(ledger);
     }
 
-    fn say_again(&mut self, ledger: &mut Ledger, doc: DocRef, own: &[EntryRef], last: EntryRef) -> bool {
+    /// Restates entries together. Returns whether there was something to say and it was appended.
+    fn say_again(&mut self, ledger: &mut Ledger, doc: DocRef, own: &[EntryRef]) -> bool {
+        let Some(last) = own.last().copied() else { return false };
         let mut batch = Batch::default();
         let Some(peer) = self.fresh_writer(ledger, doc, &mut batch) else {
             ledger.submit(batch);
