@@ -6,6 +6,9 @@ use crate::ids::LogId;
 use crate::sync::{Catalog, Class, LogNo, LogView, SpaceNo};
 use crate::wire::message::{GoneReason, LogRef, Message, Run};
 
+/// How many ranges that a peer asked for in vain are told apart; more become one.
+const ABSENT_MAX: usize = 8;
+
 /// What is known of the peer's copy of a log, and what is under way to it. Positions are "the seq after".
 #[derive(Debug)]
 pub(super) struct Outbound {
@@ -22,9 +25,9 @@ pub(super) struct Outbound {
     acked: u64,
     state: State,
     head_due: Option<HeadDue>,
-    gone_due: Option<(u64, u64, GoneReason)>,
+    gone_due: Vec<(u64, u64, GoneReason)>,
     /// What the peer asked for while it was not here: it is sent should it come.
-    absent: Option<(u64, u64)>,
+    absent: Vec<(u64, u64)>,
     /// The ends of all histories that are held are to be told.
     pub(super) forks_due: bool,
 }
@@ -64,8 +67,8 @@ impl Default for Outbound {
             acked: 0,
             state: State::Idle,
             head_due: None,
-            gone_due: None,
-            absent: None,
+            gone_due: Vec::new(),
+            absent: Vec::new(),
             forks_due: false,
         }
     }
@@ -73,7 +76,7 @@ impl Default for Outbound {
 
 impl Outbound {
     pub(super) fn is_busy(&self) -> bool {
-        !matches!(self.state, State::Idle) || self.head_due.is_some() || self.gone_due.is_some() || self.forks_due
+        !matches!(self.state, State::Idle) || self.head_due.is_some() || !self.gone_due.is_empty() || self.forks_due
     }
 
     pub(super) fn is_unacked(&self) -> bool {
@@ -100,8 +103,20 @@ impl Outbound {
 
     /// Sends nothing more of the log, and waits for no ack.
     pub(super) fn let_go(&mut self) {
-        (self.next, self.asked, self.head_due, self.gone_due) = (None, None, None, None);
+        (self.next, self.asked, self.head_due) = (None, None, None);
+        self.gone_due.clear();
         self.acked = self.acked.max(self.sent);
+    }
+
+    /// Notes that the peer asked in vain for a range.
+    fn lacks(&mut self, from: u64, to: u64) {
+        let meets = |range: &mut (u64, u64)| range.0 <= to && from <= range.1;
+        let whole = |all: (u64, u64), range: (u64, u64)| (all.0.min(range.0), all.1.max(range.1));
+        let mut range = self.absent.extract_if(.., meets).fold((from, to), whole);
+        if self.absent.len() >= ABSENT_MAX {
+            range = self.absent.drain(..).fold(range, whole);
+        }
+        self.absent.push(range);
     }
 
     fn start(&mut self, at: u64) {
@@ -135,8 +150,9 @@ impl Session {
     /// Sends what the peer asked for in vain, once it is here.
     fn send_belated(&mut self, catalog: &dyn Catalog, log: LogNo, view: &LogView) {
         let Some(stream) = self.streams.get_mut(&view.id).filter(|_| !planted!("body.not-passed-on")) else { return };
-        let is_here = |(from, _): &mut (u64, u64)| *from < view.entries_to && catalog.first_lacking(log, *from) > *from;
-        let Some((from, to)) = stream.outbound.absent.take_if(is_here) else { return };
+        let is_here = |(from, _): &(u64, u64)| *from < view.entries_to && catalog.first_lacking(log, *from) > *from;
+        let absent = &mut stream.outbound.absent;
+        let Some((from, to)) = absent.iter().position(is_here).map(|at| absent.swap_remove(at)) else { return };
         stream.outbound.start(from);
         stream.outbound.asked = stream.outbound.asked.max(Some(to));
         self.activate(catalog, view.id, view, view.class);
@@ -167,7 +183,7 @@ impl Session {
             self.refuse(id, next, to, reason);
             // Whoever asked knows now; what comes after the gap goes on.
             if let Some(stream) = self.streams.get_mut(&id) {
-                stream.outbound.absent = Some((next, to));
+                stream.outbound.lacks(next, to);
                 stream.outbound.start(to);
             }
         }
@@ -179,7 +195,7 @@ impl Session {
     fn refuse(&mut self, id: LogId, from: u64, to: u64, reason: GoneReason) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         let outbound = &mut stream.outbound;
-        outbound.gone_due = Some((from, to, reason));
+        outbound.gone_due.push((from, to, reason));
         outbound.head_due = Some(HeadDue { with_card: from == 0 });
         if reason != GoneReason::Absent {
             outbound.start(to);
@@ -250,7 +266,7 @@ impl Session {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         if let Some(to) = stream.outbound.asked.filter(|to| next < *to) {
             stream.outbound.asked = Some(next);
-            stream.outbound.absent = Some((next, to));
+            stream.outbound.lacks(next, to);
             self.refuse(id, next, to, GoneReason::Absent);
         } else if view.entries_to < view.tip_to() {
             self.offer_head(catalog, view.space, id, next == 0);
@@ -334,7 +350,7 @@ impl Session {
             return Ok(());
         }
         let Some((_, view)) = self.view(catalog, &id).filter(|(_, view)| from < view.entries_to) else {
-            self.stream(space, id)?.outbound.absent = Some((from, to));
+            self.stream(space, id)?.outbound.lacks(from, to);
             self.refuse(id, from, to, GoneReason::Absent);
             return Ok(());
         };
@@ -393,9 +409,8 @@ impl Session {
         }
         let (Some(log), Some(stream)) = (self.handles.reference(&id), self.streams.get_mut(&id)) else { return };
         let outbound = &mut stream.outbound;
-        if let Some((from, to, reason)) = outbound.gone_due.take() {
-            self.built.push_back(Message::Gone { log, from, to, reason });
-        }
+        let gone = core::mem::take(&mut outbound.gone_due).into_iter();
+        self.built.extend(gone.map(|(from, to, reason)| Message::Gone { log, from, to, reason }));
         if core::mem::take(&mut outbound.forks_due) {
             self.built.extend(ends.into_iter().map(|(seq, h)| Message::ForkHint { log, seq, h }));
         }
