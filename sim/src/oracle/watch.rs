@@ -6,9 +6,12 @@ use crate::coverage::Mark;
 use crate::report::OracleId;
 use crate::world::{Alive, BODY, World};
 use cosmicsync_protocol::document::Value;
-use cosmicsync_protocol::endpoint::CloseReason;
+use cosmicsync_protocol::endpoint::{CloseReason, LogInfo};
 use cosmicsync_protocol::ids::LogId;
+use cosmicsync_protocol::ledger::EntryRef;
+use cosmicsync_protocol::ledger::rows::entry_key;
 use cosmicsync_protocol::shelf::Missing;
+use cosmicsync_protocol::storage::Table;
 use cosmicsync_protocol::sync::LogNo;
 use cosmicsync_protocol::wire::close::CloseCode;
 use std::collections::{BTreeMap, BTreeSet};
@@ -196,7 +199,18 @@ impl World<'_> {
     /// How much of each log a peer's store holds, and of how much it knows.
     fn holds(&self, peer: usize) -> BTreeMap<LogId, (u64, u64)> {
         match self.nodes[peer].alive.as_deref() {
-            Some(alive) => alive.endpoint.logs().map(|log| (log.id, (log.held, log.entries))).collect(),
+            Some(alive) => {
+                let store = self.nodes[peer].durable();
+                // What lies behind a gap says nothing of what lies before it.
+                let is_there = |log, seq| store.rows().contains_key(&(Table::Entry, entry_key(EntryRef { log, seq })));
+                let count = |log: &LogInfo| match alive.endpoint.log_no(&log.id) {
+                    Some(no) if log.held < log.entries => {
+                        (0..log.held).take_while(|seq| is_there(no, *seq)).count() as u64
+                    }
+                    _ => log.held,
+                };
+                alive.endpoint.logs().map(|log| (log.id, (count(&log), log.entries))).collect()
+            }
             None => self.model.remembered.get(&peer).cloned().unwrap_or_default(),
         }
     }

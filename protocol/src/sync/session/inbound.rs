@@ -1,5 +1,6 @@
 //! Receiving: which logs the peer is ahead in, what was asked for, and when it has become durable.
 
+use super::outbound::note_range;
 use super::{Action, Session, SessionError};
 use crate::ids::LogId;
 use crate::sync::{Bodies, Catalog, Class, LogNo, LogView, SpaceNo};
@@ -15,7 +16,7 @@ pub(super) struct Inbound {
     /// Whether the peer said that it can't send entries: the head is enough.
     is_gone: bool,
     /// Which entries it said that of: should they come after all, they were asked for.
-    gone: Option<(u64, u64)>,
+    gone: Vec<(u64, u64)>,
     /// Up to where entries came, durable or not.
     next: u64,
     /// The most that came: of entries, and of heads without entries.
@@ -207,7 +208,8 @@ impl Session {
         let held = view.map(|(_, view)| view.entries_to);
         let inbound = &mut self.stream(space, id)?.inbound;
         let asked = |range: Option<(u64, u64)>| range.is_some_and(|(from, to)| from <= start && start < to);
-        let is_wanted = asked(inbound.wanted) || (asked(inbound.gone) && !planted!("gap.not-filled"));
+        let is_wanted = asked(inbound.wanted)
+            || (inbound.gone.iter().any(|range| asked(Some(*range))) && !planted!("gap.not-filled"));
         let came = held.unwrap_or(0).max(inbound.next);
         let is_known = !is_other && (held.is_some_and(|held| end <= held) || end <= inbound.next);
         let is_rootless = held.is_none() && came == 0 && start > 0 && inbound.head_flight.is_none();
@@ -293,7 +295,7 @@ impl Session {
         self.on_branch_gone(catalog, id);
         let inbound = &mut self.stream(space, id)?.inbound;
         inbound.is_gone = true;
-        inbound.gone = Some((from, to));
+        note_range(&mut inbound.gone, from, to);
         // What begins behind the next entry that is wanted was said of an earlier request: the two have crossed.
         if let Some((next, end)) = inbound.wanted.filter(|(next, _)| from <= *next) {
             inbound.wanted = (to < end).then_some((next.max(to), end));

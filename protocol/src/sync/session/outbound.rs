@@ -6,8 +6,19 @@ use crate::ids::LogId;
 use crate::sync::{Catalog, Class, LogNo, LogView, SpaceNo};
 use crate::wire::message::{GoneReason, LogRef, Message, Run};
 
-/// How many ranges that a peer asked for in vain are told apart; more become one.
-const ABSENT_MAX: usize = 8;
+/// How many ranges that were asked for in vain are told apart; more become one.
+const RANGES_MAX: usize = 8;
+
+/// Adds a range to those that were asked for in vain.
+pub(super) fn note_range(ranges: &mut Vec<(u64, u64)>, from: u64, to: u64) {
+    let meets = |range: &mut (u64, u64)| range.0 <= to && from <= range.1;
+    let whole = |all: (u64, u64), range: (u64, u64)| (all.0.min(range.0), all.1.max(range.1));
+    let mut range = ranges.extract_if(.., meets).fold((from, to), whole);
+    if ranges.len() >= RANGES_MAX {
+        range = ranges.drain(..).fold(range, whole);
+    }
+    ranges.push(range);
+}
 
 /// What is known of the peer's copy of a log, and what is under way to it. Positions are "the seq after".
 #[derive(Debug)]
@@ -108,17 +119,6 @@ impl Outbound {
         self.acked = self.acked.max(self.sent);
     }
 
-    /// Notes that the peer asked in vain for a range.
-    fn lacks(&mut self, from: u64, to: u64) {
-        let meets = |range: &mut (u64, u64)| range.0 <= to && from <= range.1;
-        let whole = |all: (u64, u64), range: (u64, u64)| (all.0.min(range.0), all.1.max(range.1));
-        let mut range = self.absent.extract_if(.., meets).fold((from, to), whole);
-        if self.absent.len() >= ABSENT_MAX {
-            range = self.absent.drain(..).fold(range, whole);
-        }
-        self.absent.push(range);
-    }
-
     fn start(&mut self, at: u64) {
         self.next = Some(at);
         self.from = at;
@@ -183,7 +183,7 @@ impl Session {
             self.refuse(id, next, to, reason);
             // Whoever asked knows now; what comes after the gap goes on.
             if let Some(stream) = self.streams.get_mut(&id) {
-                stream.outbound.lacks(next, to);
+                note_range(&mut stream.outbound.absent, next, to);
                 stream.outbound.start(to);
             }
         }
@@ -266,7 +266,7 @@ impl Session {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         if let Some(to) = stream.outbound.asked.filter(|to| next < *to) {
             stream.outbound.asked = Some(next);
-            stream.outbound.lacks(next, to);
+            note_range(&mut stream.outbound.absent, next, to);
             self.refuse(id, next, to, GoneReason::Absent);
         } else if view.entries_to < view.tip_to() {
             self.offer_head(catalog, view.space, id, next == 0);
@@ -350,7 +350,7 @@ impl Session {
             return Ok(());
         }
         let Some((_, view)) = self.view(catalog, &id).filter(|(_, view)| from < view.entries_to) else {
-            self.stream(space, id)?.outbound.lacks(from, to);
+            note_range(&mut self.stream(space, id)?.outbound.absent, from, to);
             self.refuse(id, from, to, GoneReason::Absent);
             return Ok(());
         };
