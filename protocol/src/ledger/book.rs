@@ -26,7 +26,8 @@ pub(crate) const SPANS_MAX: usize = 4096;
 /// whenever it grows.
 pub(crate) const SCATTERED_MAX: usize = 256;
 
-/// Most chain hashes that are kept of the edges of what is held: each is 32 bytes of the log's row.
+/// Most chain hashes that are kept of the edges of what is held: each is about 100 bytes of the log's row, with the
+/// signature that makes a head of it.
 const EDGES_MAX: usize = 16;
 
 /// How far a log goes, here.

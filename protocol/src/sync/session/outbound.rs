@@ -36,7 +36,8 @@ pub(super) struct Outbound {
     acked: u64,
     state: State,
     head_due: Option<HeadDue>,
-    gone_due: Vec<(u64, u64, GoneReason)>,
+    /// Ranges to be refused, and why the last of them is.
+    gone_due: (Vec<(u64, u64)>, GoneReason),
     /// What the peer asked for while it was not here: it is sent should it come.
     absent: Vec<(u64, u64)>,
     /// The ends of all histories that are held are to be told.
@@ -78,7 +79,7 @@ impl Default for Outbound {
             acked: 0,
             state: State::Idle,
             head_due: None,
-            gone_due: Vec::new(),
+            gone_due: (Vec::new(), GoneReason::Absent),
             absent: Vec::new(),
             forks_due: false,
         }
@@ -87,7 +88,7 @@ impl Default for Outbound {
 
 impl Outbound {
     pub(super) fn is_busy(&self) -> bool {
-        !matches!(self.state, State::Idle) || self.head_due.is_some() || !self.gone_due.is_empty() || self.forks_due
+        !matches!(self.state, State::Idle) || self.head_due.is_some() || !self.gone_due.0.is_empty() || self.forks_due
     }
 
     pub(super) fn is_unacked(&self) -> bool {
@@ -115,7 +116,7 @@ impl Outbound {
     /// Sends nothing more of the log, and waits for no ack.
     pub(super) fn let_go(&mut self) {
         (self.next, self.asked, self.head_due) = (None, None, None);
-        self.gone_due.clear();
+        self.gone_due.0.clear();
         self.acked = self.acked.max(self.sent);
     }
 
@@ -195,7 +196,8 @@ impl Session {
     fn refuse(&mut self, id: LogId, from: u64, to: u64, reason: GoneReason) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         let outbound = &mut stream.outbound;
-        outbound.gone_due.push((from, to, reason));
+        note_range(&mut outbound.gone_due.0, from, to);
+        outbound.gone_due.1 = reason;
         outbound.head_due = Some(HeadDue { with_card: from == 0 });
         if reason != GoneReason::Absent {
             outbound.start(to);
@@ -409,8 +411,8 @@ impl Session {
         }
         let (Some(log), Some(stream)) = (self.handles.reference(&id), self.streams.get_mut(&id)) else { return };
         let outbound = &mut stream.outbound;
-        let gone = core::mem::take(&mut outbound.gone_due).into_iter();
-        self.built.extend(gone.map(|(from, to, reason)| Message::Gone { log, from, to, reason }));
+        let (ranges, reason) = (core::mem::take(&mut outbound.gone_due.0), outbound.gone_due.1);
+        self.built.extend(ranges.into_iter().map(|(from, to)| Message::Gone { log, from, to, reason }));
         if core::mem::take(&mut outbound.forks_due) {
             self.built.extend(ends.into_iter().map(|(seq, h)| Message::ForkHint { log, seq, h }));
         }

@@ -475,6 +475,21 @@ fn histories_are_read_one_by_one_as_the_link_takes_them() {
     assert_eq!(session.poll_action(), None);
 }
 
+#[test]
+fn ranges_that_are_asked_for_in_vain_are_few_answers() {
+    let (store, mut session) = met();
+    let view = View(&store, 1);
+    let logs = Message::Logs { space: 0, ids: store.ids[..1].to_vec() };
+    let want = |at| Message::Want { log: LogRef::Mine(0), from: 1_000 + 2 * at, to: 1_001 + 2 * at, again: true };
+    let messages: Vec<_> = core::iter::once(logs).chain((0..10_000u64).map(want)).map(|message| (0, message)).collect();
+    for message in messages {
+        session.handle_frame_bytes(&view, &frames(&[message])).unwrap();
+    }
+    let mut out = Vec::new();
+    while session.poll_transmit(&view, &mut out, 65_519) {}
+    assert!(out.len() < 1_000, "{} bytes of answers waited for a peer that did not read", out.len());
+}
+
 proptest! {
     #[test]
     fn arbitrary_plaintext_never_panics(bytes: Vec<u8>) {
