@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use cosmicsync_sim::plan::Bounds;
+use cosmicsync_sim::plan::{Bounds, Link};
 use cosmicsync_sim::{Plan, generate};
 use serde::Serialize;
 
@@ -63,9 +63,12 @@ fn case(seed: u64, args: &Campaign) -> Case {
     Case { seed, event: None, plan }
 }
 
-/// Asks the impossible of a plan: to agree in no time at all over a link that takes a second.
+/// Asks the impossible of a plan: to agree in no time at all over links that take a second.
 fn canary(mut plan: Plan) -> Plan {
     plan.name = format!("canary-{}", plan.name);
+    for link in &mut plan.links {
+        *link = Link { latency_us: 1_000_000, ..Link::new(link.from, link.to) };
+    }
     plan.bounds = Bounds { converge_us: 0, round_trips: 0, ..plan.bounds };
     plan
 }

@@ -5,6 +5,7 @@
 
 use crate::plan::{Act, Action, After, Bodies, Disk, Link, Peer, Plan, Tampering, Way, When};
 use crate::random::{Keyed, purpose};
+use std::num::NonZeroU64;
 
 /// What generated plans are like.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,6 +146,7 @@ pub fn generate(seed: u64, profile: &Profile) -> Plan {
     work(&mut draws, &mut plan, profile, end_us);
     faults(&mut draws, &mut plan, profile, end_us);
     core(&mut draws, &mut plan);
+    buffers(&mut draws, &mut plan);
     plan
 }
 
@@ -171,6 +173,15 @@ fn topology(draws: &mut Draws, peers: usize) -> Vec<Link> {
         link.bandwidth = if draws.once_in(6) { draws.span_us(20_000, 10_000_000) } else { 0 };
     }
     links
+}
+
+/// Some links have so little room on their way that senders have to wait.
+fn buffers(draws: &mut Draws, plan: &mut Plan) {
+    for link in &mut plan.links {
+        if draws.once_in(4) {
+            link.buffer = NonZeroU64::new(draws.span_us(1_000, 64 * 1024)).unwrap_or(link.buffer);
+        }
+    }
 }
 
 fn settings(draws: &mut Draws, plan: &mut Plan) {

@@ -12,6 +12,7 @@ mod check;
 pub use check::PlanError;
 
 use serde::{Deserialize, Serialize};
+use std::num::NonZeroU64;
 
 /// The version of the form of plans. A reader refuses another one.
 pub const FORMAT: u32 = 1;
@@ -190,6 +191,9 @@ pub struct Link {
     /// Bytes a second in each direction; 0 means no limit.
     #[serde(default)]
     pub bandwidth: u64,
+    /// Bytes that may be on their way in each direction before their sender finds no room, as in a socket's buffers.
+    #[serde(default = "Link::buffer")]
+    pub buffer: NonZeroU64,
     /// It is not dialled until an action says so.
     #[serde(default)]
     pub idle: bool,
@@ -200,9 +204,14 @@ impl Link {
         20_000
     }
 
-    /// A link with the default latency.
+    const fn buffer() -> NonZeroU64 {
+        NonZeroU64::MIN.saturating_add(256 * 1024 - 1)
+    }
+
+    /// A link with the default latency and buffer.
     pub const fn new(from: usize, to: usize) -> Self {
-        Self { from, to, latency_us: Self::latency_us(), jitter_us: 0, bandwidth: 0, idle: false }
+        let (latency_us, buffer) = (Self::latency_us(), Self::buffer());
+        Self { from, to, latency_us, jitter_us: 0, bandwidth: 0, buffer, idle: false }
     }
 }
 

@@ -204,11 +204,12 @@ impl<'a> Expander<'a> {
     }
 
     fn links(&mut self) {
-        let LinkQuality { latency, jitter, bandwidth } = self.scenario.head.topology.link;
+        let LinkQuality { latency, jitter, bandwidth, buffer } = self.scenario.head.topology.link;
         let base = |from, to| {
             let link = Link::new(from, to);
             let latency_us = latency.map_or(link.latency_us, |latency| latency.us);
-            Link { latency_us, jitter_us: jitter.us, bandwidth, ..link }
+            let buffer = buffer.unwrap_or(link.buffer);
+            Link { latency_us, jitter_us: jitter.us, bandwidth, buffer, ..link }
         };
         let shaped = self.scenario.head.topology.shape.links(self.plan.peers.len());
         self.plan.links = shaped.into_iter().map(|(from, to)| base(from, to)).collect();
@@ -230,6 +231,7 @@ impl<'a> Expander<'a> {
             link.latency_us = entry.latency.map_or(link.latency_us, |latency| latency.us);
             link.jitter_us = entry.jitter.map_or(link.jitter_us, |jitter| jitter.us);
             link.bandwidth = entry.bandwidth.unwrap_or(link.bandwidth);
+            link.buffer = entry.buffer.unwrap_or(link.buffer);
         }
     }
 

@@ -4,6 +4,7 @@ use super::{Shift, Span};
 use crate::plan;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use std::num::NonZeroU64;
 
 /// The peers and what connects them.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -66,6 +67,9 @@ pub struct LinkQuality {
     /// Bytes a second in each direction; 0 means no limit.
     #[serde(default)]
     pub bandwidth: u64,
+    /// Bytes that may be on their way in each direction before their sender finds no room. Without it, 262144.
+    #[serde(default)]
+    pub buffer: Option<NonZeroU64>,
 }
 
 /// A link that differs from the others, or one more.
@@ -83,6 +87,9 @@ pub struct LinkEntry {
     /// Bytes a second in each direction; 0 means no limit.
     #[serde(default)]
     pub bandwidth: Option<u64>,
+    /// Bytes that may be on their way in each direction before their sender finds no room.
+    #[serde(default)]
+    pub buffer: Option<NonZeroU64>,
     /// It is not dialled before a `dial`.
     #[serde(default)]
     pub idle: bool,

@@ -12,8 +12,6 @@ use crate::trace::Cause;
 use cosmicsync_protocol::endpoint::{Dial, LinkId};
 use std::collections::VecDeque;
 
-/// How many bytes a stream holds on their way before its sender has no room.
-const SOCKET_BYTES: usize = 256 * 1024;
 /// The first pause after a failed dial, and the longest, as the node's.
 const BACKOFF_US: (u64, u64) = (250_000, 30_000_000);
 /// A connection that lasted this long was a success.
@@ -113,8 +111,10 @@ struct Pipe {
     bytes: usize,
     last_us: u64,
     sent: u64,
-    /// The sender found no room.
+    /// The sender found no room and was not told yet that there is some.
     full: bool,
+    /// It is about to be told.
+    freed: bool,
     /// The sender ended it in good order: the receiver learns of it after the last byte.
     ended: bool,
     tampered: bool,
@@ -132,11 +132,6 @@ pub(crate) struct Conn {
 }
 
 impl Conn {
-    /// How many more bytes an end may send.
-    fn room(&self, end: usize) -> usize {
-        SOCKET_BYTES.saturating_sub(self.pipes[end].bytes)
-    }
-
     fn is_over(&self) -> bool {
         self.ends.iter().all(|end| end.link.is_none())
     }
@@ -145,8 +140,17 @@ impl Conn {
 impl World<'_> {
     /// How many bytes each link of a peer takes.
     pub(super) fn rooms(&self, alive: &Alive) -> Vec<(LinkId, usize)> {
-        let room = |conn: u64, end: usize| self.conns.get(&conn).map_or(0, |conn| conn.room(end));
+        let room = |conn: u64, end: usize| {
+            let Some(conn) = self.conns.get(&conn) else { return 0 };
+            let buffer = usize::try_from(self.routes[conn.route].quality.buffer.get()).unwrap_or(usize::MAX);
+            buffer.saturating_sub(conn.pipes[end].bytes)
+        };
         alive.links.iter().map(|(link, (conn, end))| (*link, room(*conn, *end))).collect()
+    }
+
+    /// Whether a link found no room and its sender was not told yet that there is some.
+    pub(super) fn awaits_room(&self, conn: u64, end: usize) -> bool {
+        self.conns.get(&conn).is_some_and(|conn| conn.pipes[end].full)
     }
 
     /// A link found no room; its sender is told when there is some again.
@@ -246,9 +250,10 @@ impl World<'_> {
             self.reset(conn);
         }
         if let Some(state) = self.conns.get_mut(&conn) {
-            let full = core::mem::take(&mut state.pipes[way].full);
+            let pipe = &mut state.pipes[way];
+            let tells = pipe.full && !core::mem::replace(&mut pipe.freed, true);
             let sender = state.ends[way].peer;
-            if full {
+            if tells {
                 self.schedule(self.now_us, sender, What::Room { conn, end: way });
             }
         }
@@ -405,7 +410,8 @@ impl World<'_> {
     }
 
     pub(super) fn give_room(&mut self, conn: u64, end: usize) {
-        let Some(state) = self.conns.get(&conn) else { return };
+        let Some(state) = self.conns.get_mut(&conn) else { return };
+        (state.pipes[end].full, state.pipes[end].freed) = (false, false);
         if state.ends[end].link.is_some() {
             let peer = state.ends[end].peer;
             self.turn(peer);

@@ -439,7 +439,9 @@ impl World<'_> {
         self.stats.checks += 1;
         let Some(alive) = self.nodes[peer].alive.as_deref() else { return };
         let due = alive.deadline;
-        let mut output = Output { rooms: self.rooms(alive), ..Output::default() };
+        let mut rooms = self.rooms(alive);
+        rooms.retain(|(link, _)| alive.links.get(link).is_some_and(|(conn, end)| !self.awaits_room(*conn, *end)));
+        let mut output = Output { rooms, ..Output::default() };
         let found = self.call(peer, |alive, now| {
             // Timers are not fired here: only what is pending without one.
             let now = due.map_or(now, |due| Now { mono_us: now.mono_us.min(due.at_us.saturating_sub(1)), ..now });

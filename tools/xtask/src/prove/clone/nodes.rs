@@ -15,19 +15,24 @@ const STORE: &str = "data.mdb";
 /// The document that all sides write into.
 const SHARED: &str = "notes/shared";
 
+/// What the sides write apart, and what they write while all three run.
+const WORDS: [&str; 5] = ["<start>", "<left>", "<right>", "<left again>", "<right again>"];
+
 pub(super) fn prove(setting: &Setting, report: &mut Report<'_>) -> Result<(), Failure> {
     for (what, put_back) in [("real nodes, restored", false), ("real nodes, copied", true)] {
         let home = tempfile::tempdir()?;
-        let ends = play(&setting.binary, home.path(), put_back)?;
-        let words = ["<start>", "<left>", "<right>"];
+        let (ends, named) = play(&setting.binary, home.path(), put_back)?;
         let count = |wrong: fn(usize) -> bool| {
             let times = |word: &str, end: &End| end.shared.matches(word).count();
-            words.iter().filter(|word| ends.iter().any(|end| wrong(times(word, end)))).count() as f64
+            WORDS.iter().filter(|word| ends.iter().any(|end| wrong(times(word, end)))).count() as f64
         };
-        report.figure(&format!("{what}: words lost"), count(|times| times == 0), 3);
-        report.figure(&format!("{what}: words repeated"), count(|times| times > 1), 3);
+        let (words, replicas) = (WORDS.len() as u64, ends.len() as u64);
+        report.figure(&format!("{what}: words lost"), count(|times| times == 0), words);
+        report.figure(&format!("{what}: words repeated"), count(|times| times > 1), words);
         let other = |end: &&End| end.digest != ends[0].digest || !end.has_both;
-        report.figure(&format!("{what}: differences between replicas"), ends.iter().filter(other).count() as f64, 3);
+        let differing = ends.iter().filter(other).count() as f64;
+        report.figure(&format!("{what}: differences between replicas"), differing, replicas);
+        report.figure(&format!("{what}: running twice and not named by doctor"), f64::from(u8::from(!named)), 1);
     }
     Ok(())
 }
@@ -40,15 +45,17 @@ struct End {
     has_both: bool,
 }
 
-/// Two devices share a space; one of them goes on twice, apart: as it was, and in a copy of its directory. With
-/// `put_back` the one that stays has not seen what the copy wrote, though its log goes on from the same entry.
-fn play(program: &Path, home: &Path, put_back: bool) -> Result<Vec<End>, Failure> {
+/// Two devices share a space; one of them goes on twice: as it was, and in a copy of its directory. Both write apart, then
+/// both run at once beside the other device, and write again. With `put_back` the one that stays has not seen what the
+/// copy wrote, though its log goes on from the same entry. Returns what each of the three shows, and whether the other
+/// device's `doctor` names the one that runs twice.
+fn play(program: &Path, home: &Path, put_back: bool) -> Result<(Vec<End>, bool), Failure> {
     let mut nodes = start_joined(program, home, 2)?;
     let (mut b, mut a) = (nodes.remove(1), nodes.remove(0));
     write(&mut a, SHARED, "<start>")?;
-    meet(&mut b, &mut a)?;
-    let b = b.stop()?;
-    let a = a.stop()?;
+    b.ask("peer_add", json!({ "address": a.listen }))?;
+    agree(&mut [&mut b, &mut a])?;
+    let (b, a) = (b.stop()?, a.stop()?);
     let before = fs::read(a.dir.join(STORE))?;
     let copy = if put_back {
         let a = wrote(&a, "left")?;
@@ -62,31 +69,50 @@ fn play(program: &Path, home: &Path, put_back: bool) -> Result<Vec<End>, Failure
         wrote(&a, "left")?;
         wrote(&copy, "right")?
     };
-    let mut ends = Vec::new();
-    // Both are one device to the other, which therefore meets them in turn.
-    for last in [false, false, true] {
-        for device in [&a, &copy] {
-            let (mut b, mut node) = (b.start(ANY_PORT)?, device.start(ANY_PORT)?);
-            meet(&mut node, &mut b)?;
-            if last {
-                ends.push(end(&mut node)?);
-            }
-            node.stop()?;
-            b.stop()?;
-        }
+    let (mut b, mut a, mut copy) = (b.start(ANY_PORT)?, a.start(ANY_PORT)?, copy.start(ANY_PORT)?);
+    for twin in [&mut a, &mut copy] {
+        twin.ask("peer_add", json!({ "address": b.listen }))?;
     }
-    let mut b = b.start(ANY_PORT)?;
-    ends.push(end(&mut b)?);
-    Ok(ends)
+    agree(&mut [&mut b, &mut a, &mut copy])?;
+    append(&mut a, "<left again>")?;
+    append(&mut copy, "<right again>")?;
+    agree(&mut [&mut b, &mut a, &mut copy])?;
+    let named = is_named(&mut b, &mut a, &mut copy)?;
+    agree(&mut [&mut b, &mut a, &mut copy])?;
+    Ok((vec![end(&mut a)?, end(&mut copy)?, end(&mut b)?], named))
+}
+
+/// Whether a node's `doctor` comes to name the device that runs twice, while both of its processes write.
+fn is_named(node: &mut Node, left: &mut Node, right: &mut Node) -> Result<bool, Failure> {
+    let until = Instant::now() + Duration::from_secs(30);
+    for round in 0.. {
+        let found = node.ask("doctor", json!({}))?;
+        let mut subjects = found.as_array().into_iter().flatten().filter_map(|finding| finding.get("subject"));
+        if subjects.any(|subject| subject == "copies") {
+            return Ok(true);
+        }
+        if Instant::now() > until {
+            break;
+        }
+        for twin in [&mut *left, &mut *right] {
+            write(twin, "notes/signs", &format!("of life {round}"))?;
+        }
+        thread::sleep(Duration::from_millis(200));
+    }
+    Ok(false)
 }
 
 /// Starts a node, has it write a word into the shared document and into one of its own, and stops it.
 fn wrote(device: &Device, word: &str) -> Result<Device, Failure> {
     let mut node = device.start(ANY_PORT)?;
-    let so_far = shared(&mut node)?;
-    write(&mut node, SHARED, &format!("{so_far}<{word}>"))?;
+    append(&mut node, &format!("<{word}>"))?;
     write(&mut node, &format!("notes/{word}"), word)?;
     node.stop()
+}
+
+fn append(node: &mut Node, word: &str) -> Result<(), Failure> {
+    let so_far = shared(node)?;
+    write(node, SHARED, &format!("{so_far}{word}"))
 }
 
 fn write(node: &mut Node, doc: &str, body: &str) -> Result<(), Failure> {
@@ -122,17 +148,18 @@ fn copy(device: &Device, home: &Path) -> Result<Device, Failure> {
     Ok(copied)
 }
 
-/// Connects a node to another and waits until both show the same for a while.
-fn meet(from: &mut Node, to: &mut Node) -> Result<(), Failure> {
-    from.ask("peer_add", json!({ "address": to.listen }))?;
+/// Waits until all nodes show the same for a while.
+fn agree(nodes: &mut [&mut Node]) -> Result<(), Failure> {
     let until = Instant::now() + Duration::from_millis(SYNC_MS / 5);
     let mut same = 0;
     while same < 10 {
-        let (here, there) = (from.digest()?, to.digest()?);
-        let roots = [from.figure("/spaces/0/documents")?, to.figure("/spaces/0/documents")?];
-        same = if here == there && roots[0] == roots[1] { same + 1 } else { 0 };
+        let mut shown = Vec::new();
+        for node in nodes.iter_mut() {
+            shown.push((node.digest()?, node.figure("/spaces/0/documents")?));
+        }
+        same = if shown.iter().all(|one| *one == shown[0]) { same + 1 } else { 0 };
         if Instant::now() > until {
-            return Err(from.device.failure("the nodes do not agree"));
+            return Err(nodes[0].device.failure("the nodes do not agree"));
         }
         thread::sleep(Duration::from_millis(100));
     }
