@@ -48,7 +48,7 @@ fn after(steps: impl IntoIterator<Item = Do>) {
     let mut world = World::new(ALL);
     steps.into_iter().for_each(|step| world.act(step));
     world.heal();
-    // Copies are one device to others, which talk with one of them at a time.
+    // What a meeting makes a device say again, others hear of later.
     for _ in 0..3 {
         for from in 0..world.peers.len() {
             (0..from).for_each(|to| world.meet(&[(from, to)]));
@@ -171,6 +171,24 @@ fn words_that_rest_on_two_histories_of_one_log() {
         insert(4, 0),
         Do::Interrupt { from: 0, to: 3, keep: 0 },
         insert(3, 0),
+    ];
+    after(acquainted().into_iter().chain(steps));
+}
+
+#[test]
+fn words_that_two_copies_wrote_under_the_same_ids() {
+    let steps = [
+        Do::Copy { peer: 0, keep: 0 },
+        Do::Create { peer: 1, doc: 2 },
+        Do::Delete { peer: 0, doc: 0, deleted: false },
+        Do::Bodies { peer: 0, bodies: Bodies::All },
+        Do::Run { completions: 0, bytes: 1, rounds: 1 },
+        Do::Copy { peer: 1, keep: 1 },
+        Do::Delete { peer: 3, doc: 0, deleted: false },
+        Do::Interrupt { from: 3, to: 1, keep: 0 },
+        Do::Insert { peer: 1, doc: 0, urgent: false },
+        Do::Interrupt { from: 4, to: 0, keep: 0 },
+        Do::Insert { peer: 4, doc: 0, urgent: false },
     ];
     after(acquainted().into_iter().chain(steps));
 }

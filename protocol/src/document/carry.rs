@@ -39,6 +39,7 @@ impl Authors {
         self.own.iter().any(|(peer, start, end)| *peer == id.peer && (*start..*end).contains(&counter))
     }
 
+    /// Whether an operation is one of both versions. What two histories of a log wrote apart bears the same ids.
     fn is_shared(&self, id: ID) -> bool {
         let counter = u32::try_from(id.counter).unwrap_or(u32::MAX);
         self.shared.get(&id.peer).is_some_and(|end| counter < *end)
@@ -168,7 +169,7 @@ impl Carrier<'_> {
         let mut next = 0;
         for (at, id) in ids(old.len(), |at| old.get_cursor(at, Side::Middle)).enumerate() {
             let Some(id) = id else { continue };
-            if let Some(there) = at_of.get(&(id.peer, id.counter)).copied() {
+            if let Some(there) = at_of.get(&(id.peer, id.counter)).copied().filter(|_| self.authors.is_shared(id)) {
                 if let (Some(child), Some(there)) = (container(old.get(at)), container(new.get(there))) {
                     self.fill(&child, &there)?;
                 }
@@ -202,7 +203,7 @@ impl Carrier<'_> {
         let mut next = 0;
         for (letter, id) in old.to_string().chars().zip(ids(old.len_unicode(), |at| old.get_cursor(at, Side::Middle))) {
             let Some(id) = id else { continue };
-            if let Some(there) = at_of.get(&(id.peer, id.counter)) {
+            if let Some(there) = at_of.get(&(id.peer, id.counter)).filter(|_| self.authors.is_shared(id)) {
                 next = there + 1;
             } else if self.authors.is_own(id) {
                 match inserts.last_mut().filter(|(at, _)| *at == next) {

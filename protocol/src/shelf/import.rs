@@ -86,10 +86,10 @@ impl Doc {
         let (opened, left_out, repairing) = (&mut self.opened, &self.left_out, self.repairing);
         self.waiting.retain(|place, (_, body)| {
             let counts = !left_out.contains(&place.0);
-            if let (false, true, Body::Plain(bytes, _)) = (counts, repairing, body) {
+            if let (false, true, Body::Plain(bytes, _)) = (counts, repairing, &mut *body) {
                 opened.insert(*place, core::mem::take(bytes));
             }
-            counts
+            counts || repairing && matches!(body, Body::Absent)
         });
     }
 

@@ -182,8 +182,12 @@ impl Doc {
     }
 
     /// The updates that say own entries again, on top of what counts and they built on.
-    /// `None` while some of what they built on is not here.
+    /// `None` while some of them, or of what they built on, is not here.
     fn restated(&mut self, ledger: &Ledger, own: &[EntryRef], peer: u64) -> Option<Vec<Update>> {
+        let is_opened = |at: &EntryRef| self.opened.range((*at, 0)..=(*at, u32::MAX)).next().is_some();
+        if !own.iter().all(is_opened) {
+            return None;
+        }
         let past = self.past(ledger, own);
         let (base, rest): (BTreeSet<EntryRef>, BTreeSet<EntryRef>) =
             past.into_iter().partition(|at| !self.left_out.contains(at));
