@@ -39,7 +39,6 @@ impl Authors {
         self.own.iter().any(|(peer, start, end)| *peer == id.peer && (*start..*end).contains(&counter))
     }
 
-    /// Whether an operation is one of both versions. What two histories of a log wrote apart bears the same ids.
     fn is_shared(&self, id: ID) -> bool {
         let counter = u32::try_from(id.counter).unwrap_or(u32::MAX);
         self.shared.get(&id.peer).is_some_and(|end| counter < *end)
@@ -55,6 +54,9 @@ pub(super) fn carry(old: &LoroDoc, base: &LoroDoc, new: &LoroDoc, authors: &Auth
     new.commit();
     Ok(())
 }
+
+/// Where each operation's character or item stands, by peer and counter.
+type Positions = BTreeMap<(u64, i32), usize>;
 
 struct Carrier<'a> {
     base: &'a LoroDoc,
@@ -164,12 +166,19 @@ impl Carrier<'_> {
         }
     }
 
+    /// Where something stands in the new version that both versions have. What two histories of a log wrote apart bears the
+    /// same ids, so an id alone says nothing.
+    fn there(&self, at_of: &Positions, id: ID) -> Option<usize> {
+        let is_same = self.authors.is_shared(id) || planted!("carry.by-id");
+        at_of.get(&(id.peer, id.counter)).copied().filter(|_| is_same)
+    }
+
     fn list(&self, old: &LoroList, new: &LoroList) -> Result<(), CarryError> {
         let mut at_of = positions(new.len(), |at| new.get_cursor(at, Side::Middle));
         let mut next = 0;
         for (at, id) in ids(old.len(), |at| old.get_cursor(at, Side::Middle)).enumerate() {
             let Some(id) = id else { continue };
-            if let Some(there) = at_of.get(&(id.peer, id.counter)).copied().filter(|_| self.authors.is_shared(id)) {
+            if let Some(there) = self.there(&at_of, id) {
                 if let (Some(child), Some(there)) = (container(old.get(at)), container(new.get(there))) {
                     self.fill(&child, &there)?;
                 }
@@ -203,7 +212,7 @@ impl Carrier<'_> {
         let mut next = 0;
         for (letter, id) in old.to_string().chars().zip(ids(old.len_unicode(), |at| old.get_cursor(at, Side::Middle))) {
             let Some(id) = id else { continue };
-            if let Some(there) = at_of.get(&(id.peer, id.counter)).filter(|_| self.authors.is_shared(id)) {
+            if let Some(there) = self.there(&at_of, id) {
                 next = there + 1;
             } else if self.authors.is_own(id) {
                 match inserts.last_mut().filter(|(at, _)| *at == next) {
@@ -237,6 +246,6 @@ fn ids(len: usize, cursor: impl Fn(usize) -> Option<Cursor>) -> impl Iterator<It
     (0..len).map(move |at| cursor(at).and_then(|cursor| cursor.id))
 }
 
-fn positions(len: usize, cursor: impl Fn(usize) -> Option<Cursor>) -> BTreeMap<(u64, i32), usize> {
+fn positions(len: usize, cursor: impl Fn(usize) -> Option<Cursor>) -> Positions {
     ids(len, cursor).enumerate().filter_map(|(at, id)| Some(((id?.peer, id?.counter), at))).collect()
 }
