@@ -269,6 +269,14 @@ fn faults(draws: &mut Draws, plan: &mut Plan, profile: &Profile, end_us: u64) {
             push(plan, when.clone(), act);
         }
     }
+    // It takes several forks for what is written on one history to be restated on another.
+    let forks = if profile.forks { draws.below(4) } else { 0 };
+    for _ in 0..forks {
+        let when = When::AtUs(draws.below(end_us));
+        for act in one_fault(draws, Fault::Fork, plan, end_us) {
+            push(plan, when.clone(), act);
+        }
+    }
 }
 
 /// A time, or a logical point at which something is under way.
