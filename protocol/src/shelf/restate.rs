@@ -7,6 +7,7 @@ use crate::access::{At, Forks};
 use crate::document::{CheckedUpdate, Update, check};
 use crate::endpoint::Event;
 use crate::identity::peer_id;
+use crate::ids::LogId;
 use crate::ledger::rows::restated_row;
 use crate::ledger::{Batch, DocRef, EntryRef, Ledger, PartNo, forks};
 use crate::sync::LogNo;
@@ -200,21 +201,33 @@ impl Doc {
     }
 
     /// The entries that others build on, themselves included.
+    ///
+    /// Of several histories of a log it takes the one that is named nearest: a document holds one at a time, but whoever is
+    /// cited may have held another.
     fn past(&self, ledger: &Ledger, of: &[EntryRef]) -> BTreeSet<EntryRef> {
         let mut past: BTreeSet<EntryRef> = of.iter().copied().collect();
-        let mut open: Vec<EntryRef> = of.to_vec();
-        while let Some(part) = open.pop().and_then(|at| self.parts.get(&at)) {
-            let before = |other: &At| {
-                let earlier = other.log == part.at.log && other.seq < part.at.seq && ledger.leads_to(other, &part.at);
-                earlier
-                    || part
-                        .deps
-                        .iter()
-                        .any(|dep| dep.log == other.log && other.seq <= dep.seq && ledger.leads_to(other, dep))
-            };
-            for other in self.parts.values().filter(|other| before(&other.at)) {
-                if past.insert(other.key) {
-                    open.push(other.key);
+        let mut ends: BTreeMap<LogId, At> = BTreeMap::new();
+        let mut open: VecDeque<EntryRef> = of.iter().rev().copied().collect();
+        while let Some(key) = open.pop_front() {
+            let Some(part) = self.parts.get(&key) else { continue };
+            for upto in core::iter::once(&part.at).chain(&part.deps) {
+                let end = ends.entry(upto.log).or_insert(*upto);
+                if !ledger.leads_to(upto, end) {
+                    continue;
+                }
+                if upto.seq > end.seq {
+                    *end = *upto;
+                }
+                let leads = |other: &At| other.log == upto.log && other.seq <= upto.seq && ledger.leads_to(other, upto);
+                for other in self.parts.values().filter(|other| leads(&other.at)) {
+                    if !past.insert(other.key) {
+                        continue;
+                    }
+                    if other.at.log == part.at.log {
+                        open.push_front(other.key);
+                    } else {
+                        open.push_back(other.key);
+                    }
                 }
             }
         }
