@@ -190,13 +190,18 @@ impl Doc {
             return None;
         }
         let past = self.past(ledger, own);
-        let (base, rest): (BTreeSet<EntryRef>, BTreeSet<EntryRef>) =
+        let (base, mut rest): (BTreeSet<EntryRef>, BTreeSet<EntryRef>) =
             past.into_iter().partition(|at| !self.left_out.contains(at));
         let mut ends = BTreeMap::new();
-        let base = self.in_order(ledger, &base, &mut ends)?.into_iter().map(|(_, update)| update).collect::<Vec<_>>();
-        let rest = self.in_order(ledger, &rest, &mut ends)?;
-        let mine: BTreeSet<EntryRef> = own.iter().copied().collect();
-        let rest: Vec<_> = rest.into_iter().map(|(at, update)| (update, mine.contains(&at))).collect();
+        let (base, unfit) = self.in_order(ledger, &base, &mut ends);
+        // What counts may build on what does not, where it was taken in before anybody knew of two histories.
+        rest.extend(unfit);
+        let (rest, unfit) = self.in_order(ledger, &rest, &mut ends);
+        if own.iter().any(|at| unfit.contains(at)) {
+            return None;
+        }
+        let base: Vec<_> = base.into_iter().map(|(_, update)| update).collect();
+        let rest: Vec<_> = rest.into_iter().map(|(at, update)| (update, own.contains(&at))).collect();
         self.replica.restate(&base, &rest, peer).ok()
     }
 
@@ -234,13 +239,14 @@ impl Doc {
         past
     }
 
-    /// The updates of some entries, in an order in which they can be imported.
+    /// The updates of some entries, in an order in which they can be imported after those before `ends`, and the entries
+    /// that cannot.
     fn in_order(
         &self,
         ledger: &Ledger,
         entries: &BTreeSet<EntryRef>,
         ends: &mut BTreeMap<u64, u32>,
-    ) -> Option<Vec<(EntryRef, CheckedUpdate)>> {
+    ) -> (Vec<(EntryRef, CheckedUpdate)>, BTreeSet<EntryRef>) {
         let mut left: Vec<(EntryRef, u64, &Vec<u8>)> = self
             .opened
             .iter()
@@ -261,7 +267,7 @@ impl Doc {
                 false
             });
             if left.len() == before {
-                return left.is_empty().then_some(ordered);
+                return (ordered, left.into_iter().map(|(at, ..)| at).collect());
             }
         }
     }
