@@ -1,5 +1,6 @@
 //! Appending to this store's own logs.
 
+use super::forks::short;
 use super::recent::Held;
 use super::rows::{EntryRef, PartNo, entry_key, log_secret_key, put};
 use super::{Batch, Ledger};
@@ -45,13 +46,9 @@ impl Writing {
 
     /// Names an entry of another log that must be imported first; `h` is the chain hash after it.
     pub(crate) fn depend(&mut self, log: LogId, seq: u64, h: &[u8; 32]) {
-        let log = self.log(log);
-        let mut short = [0; 8];
-        short.copy_from_slice(&h[..8]);
-        match self.header.deps.iter_mut().find(|dep| dep.log == log) {
-            Some(dep) if dep.seq >= seq => {}
-            Some(dep) => (dep.seq, dep.h) = (seq, short),
-            None => self.header.deps.push(Dep { log, seq, h: short }),
+        let dep = Dep { log: self.log(log), seq, h: short(h) };
+        if !self.header.deps.contains(&dep) {
+            self.header.deps.push(dep);
         }
     }
 }

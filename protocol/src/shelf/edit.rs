@@ -5,6 +5,7 @@ use crate::document::{Broken, Change, ChangeError, Meta, Replica, TextPaths, UPD
 use crate::endpoint::CommitId;
 use crate::identity::peer_id;
 use crate::ids::CollectionId;
+use crate::ledger::forks::short;
 use crate::ledger::rows::{IndexRow, listing_key, put};
 use crate::ledger::{Batch, DocRef, Effect, EntryRef, Ledger, PartNo, SpaceError, Writing};
 use crate::log::{EntryKind, Item, KeyRef, Plain, SealError};
@@ -308,6 +309,8 @@ impl Shelf {
             sections.push(Plain::Body { seed: &one.seed, bytes: &one.update.bytes, dictionary: None });
         }
         ledger.append(log, &writing.header, &sections, batch)?;
+        let written = ledger.book.log(log);
+        let brought = written.staged.tip.map(|tip| ((peer_id(&written.id), tip.seq), short(&tip.h)));
         for one in planned {
             batch.ops.push(one.row.op(one.doc));
             ledger.drop_cached(one.doc, batch);
@@ -316,6 +319,7 @@ impl Shelf {
             }
             if let Some(state) = self.docs.get_mut(&one.doc) {
                 state.imported.insert(log, here.seq + 1);
+                state.brought.extend(brought);
                 state.own_key = Some((one.row.key.0, one.row.key.1, one.seed));
             }
         }

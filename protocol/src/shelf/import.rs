@@ -1,10 +1,11 @@
 //! Importing into open documents: checked, in causal order, in batches.
 
 use super::{Body, Doc, Shelf, read_index};
-use crate::access::{Forks, Part, excluded};
+use crate::access::{At, Forks, Part, excluded};
 use crate::document::{CheckedUpdate, ImportError, Replica, UpdateError, check};
 use crate::endpoint::Event;
 use crate::identity::peer_id;
+use crate::ledger::forks::short;
 use crate::ledger::{DocRef, EntryRef, Ledger};
 use crate::sync::LogNo;
 use std::collections::{BTreeMap, VecDeque};
@@ -131,11 +132,16 @@ impl Doc {
         let h = *h;
         let end = |peer: &u64| ends.get(peer).copied().unwrap_or(0);
         match check(bytes.clone(), peer, end(&peer)) {
+            Ok(update) if !self.is_meant(at, peer, &update) => None,
             Ok(update) if update.deps().iter().all(|(peer, counter)| *counter < end(peer)) => {
                 if planted!("import.by-number") && log.0 % 8 == 7 && at.seq % 4 == 3 {
                     self.excluded.insert(log, at);
                 }
+                self.brought.insert((peer, at.seq), short(&h));
                 let taken = self.waiting.remove(&place);
+                if self.waiting.range((at, 0)..=(at, u32::MAX)).next().is_none() {
+                    self.cited.remove(&at);
+                }
                 if let (true, Some((_, Body::Plain(bytes, _)))) = (self.repairing, taken) {
                     self.opened.insert(place, bytes);
                 }
@@ -151,6 +157,17 @@ impl Doc {
                 None
             }
         }
+    }
+
+    /// Whether the operations that an update builds on are here, and not others under the same ids, which another history
+    /// of their log brought: where it cites entries of that log, one of them is here.
+    fn is_meant(&self, at: EntryRef, peer: u64, update: &CheckedUpdate) -> bool {
+        let cited = self.cited.get(&at).map_or(&[][..], Vec::as_slice);
+        let is_here = |dep: &At| self.brought.get(&(peer_id(&dep.log), dep.seq)) == Some(&dep.h);
+        update.deps().iter().filter(|(other, _)| *other != peer).all(|(other, _)| {
+            let mut of_log = cited.iter().filter(|dep| peer_id(&dep.log) == *other).peekable();
+            of_log.peek().is_none() || of_log.any(is_here)
+        })
     }
 
     fn take_in(&mut self, ready: Vec<Ready>) -> Result<(), ImportError> {

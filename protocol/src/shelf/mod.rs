@@ -10,7 +10,7 @@ mod edit;
 mod import;
 mod restate;
 
-use crate::access::Part;
+use crate::access::{At, Part, Short};
 use crate::document::{Meta, Replica, UPDATE_BYTES_MAX, Value};
 use crate::endpoint::{CommitId, Event};
 use crate::ids::CollectionId;
@@ -90,6 +90,10 @@ struct Doc {
     /// Others' entries that were imported since our last one: what our next one depends on.
     fresh: BTreeMap<LogNo, (u64, [u8; 32])>,
     hold: Option<Hold>,
+    /// Which entries those that wait cite.
+    cited: BTreeMap<EntryRef, Vec<At>>,
+    /// The entries that brought what is here: by Loro peer and seq, the first bytes of the chain hash.
+    brought: BTreeMap<(u64, u64), Short>,
     /// What exclusion knows of the document's entries, while some log is forked.
     parts: BTreeMap<EntryRef, Part<EntryRef>>,
     /// Entries that do not count.
@@ -125,6 +129,8 @@ impl Doc {
             own_key: None,
             fresh: BTreeMap::new(),
             hold: None,
+            cited: BTreeMap::new(),
+            brought: BTreeMap::new(),
             parts: BTreeMap::new(),
             left_out: BTreeSet::new(),
             repairing: false,
@@ -458,8 +464,12 @@ impl Doc {
 
     /// Opens what an entry brings: key boxes first, then the bodies whose keys are known.
     fn open_bodies(&mut self, ledger: &mut Ledger, at: EntryRef, held: &Held) {
-        if ledger.has_forks() && self.waiting.keys().any(|(entry, _)| *entry == at) {
-            self.parts.insert(at, ledger.part(at, held));
+        if self.waiting.range((at, 0)..=(at, u32::MAX)).next().is_some() {
+            let part = ledger.part(at, held);
+            self.cited.insert(at, part.deps.clone());
+            if ledger.has_forks() {
+                self.parts.insert(at, part);
+            }
         }
         for (row, _) in self.waiting.values().filter(|(row, _)| row.key.0 == at) {
             if row.key != (row.entry, row.section)
