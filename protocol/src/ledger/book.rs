@@ -536,6 +536,11 @@ impl Book {
         self.histories(self.main_of(no)).any(|log| log.branch.is_some_and(goes_on))
     }
 
+    /// Whether an entry is held under this number, and not only a row of it that is elsewhere too.
+    pub(crate) fn is_held(&self, at: EntryRef) -> bool {
+        self.log(at.log).staged.held.contains(at.seq)
+    }
+
     /// The history whose rows hold an entry of this one: itself, or one that it shares the entry with.
     pub(crate) fn owner_of(&self, mut at: EntryRef) -> EntryRef {
         while let Some(branch) = self.log(at.log).branch.filter(|branch| at.seq < branch.base) {

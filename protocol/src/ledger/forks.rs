@@ -463,6 +463,9 @@ impl Ledger {
             if log.staged.fall_back(to) {
                 log.torn |= torn;
                 batch.touch(no, true);
+                // What was read of the rows behind the end is read again where it belongs.
+                self.survey.stale |= torn;
+                self.judged &= !torn;
             }
         }
     }
