@@ -193,6 +193,25 @@ fn words_that_two_copies_wrote_under_the_same_ids() {
     after(acquainted().into_iter().chain(steps));
 }
 
+#[test]
+fn a_partial_replica_that_took_the_end_of_one_history_for_that_of_another() {
+    let steps = [
+        Do::Insert { peer: 1, doc: 0, urgent: false },
+        Do::Insert { peer: 1, doc: 1, urgent: false },
+        Do::Copy { peer: 1, keep: 0 },
+        Do::Copy { peer: 1, keep: 0 },
+        Do::Delete { peer: 4, doc: 0, deleted: false },
+        Do::Pass { peer: 4, ms: 20 },
+        Do::Create { peer: 4, doc: 8 },
+        Do::Insert { peer: 1, doc: 0, urgent: true },
+        Do::Insert { peer: 4, doc: 0, urgent: true },
+        Do::Bodies { peer: 1, bodies: Bodies::Newest(1) },
+        Do::Link { from: 4, to: 1 },
+        Do::Run { completions: 1, bytes: 292, rounds: 7 },
+    ];
+    after(acquainted().into_iter().chain(steps));
+}
+
 /// The same histories in every run, unless others are asked for: by `PROPTEST_CASES`, or `PROPTEST_RNG_SEED`.
 fn histories() -> ProptestConfig {
     let config = ProptestConfig::default();

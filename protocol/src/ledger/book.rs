@@ -71,11 +71,24 @@ impl Progress {
         self.edges.iter().all(known)
     }
 
-    /// Has the log end at an entry that is held, where the tip turned out to be that of another history. Returns whether
-    /// the head there is known.
-    pub(crate) fn fall_back(&mut self, seq: u64) -> bool {
-        let Some(Edge { h, signature: Some(signature) }) = self.edges.get(&seq).copied() else { return false };
-        self.tip = Some(Head { seq, h, signature });
+    /// Keeps a head at the edge of what is held.
+    pub(crate) fn know(&mut self, head: &Head) {
+        self.edges.insert(head.seq, Edge::of(head));
+        self.trim_edges();
+    }
+
+    /// Has the log end before entry `to`, up to which it is held without a gap: what is known beyond turned out to be of
+    /// another history. Returns whether the head there is known.
+    pub(crate) fn fall_back(&mut self, to: u64) -> bool {
+        self.tip = match to.checked_sub(1) {
+            Some(seq) => {
+                let Some(Edge { h, signature: Some(signature) }) = self.edges.get(&seq).copied() else { return false };
+                Some(Head { seq, h, signature })
+            }
+            None => None,
+        };
+        self.held.remove(to..=u64::MAX);
+        self.indexed.remove(to..=u64::MAX);
         self.trim_edges();
         true
     }
@@ -142,6 +155,9 @@ pub(crate) struct Log {
     pub(crate) branch: Option<Branch>,
     /// For a log's first history: its further ones. A log that has any is forked.
     pub(crate) branches: Vec<LogNo>,
+    /// Rows of another history's entries stand behind its end, as a partial replica took them in before it knew: it goes
+    /// on under a further number.
+    pub(crate) torn: bool,
     /// Where a history that is not kept leaves the kept one: its entries from here on are excluded.
     pub(crate) cut: Option<u64>,
     /// The chain hashes from entry `base` on (0 for a first history), once they were collected.
@@ -205,7 +221,8 @@ impl Log {
         let branch = u8::from(self.branch.is_some()) << 4;
         let edges = u8::from(!self.staged.edges.is_empty()) << 5;
         let flags = u8::from(self.control) | u8::from(self.mine) << 1 | u8::from(self.closed) << 2;
-        out.byte(flags | wrote | branch | edges);
+        let torn = u8::from(self.torn) << 6;
+        out.byte(flags | wrote | branch | edges | torn);
         match &self.owner {
             Some(owner) => {
                 out.byte(1);
@@ -310,6 +327,7 @@ impl Log {
             wrote,
             branch,
             branches: Vec::new(),
+            torn: flags & 64 != 0,
             cut: None,
             trace: None,
             owner,
@@ -442,6 +460,7 @@ impl Book {
             wrote: 0,
             branch: None,
             branches: Vec::new(),
+            torn: false,
             cut: None,
             trace: None,
             owner: None,
@@ -489,6 +508,7 @@ impl Book {
             wrote: 0,
             branch: Some(branch),
             branches: Vec::new(),
+            torn: false,
             cut: None,
             trace: Some(Vec::new()),
             owner: main.owner,
@@ -510,6 +530,17 @@ impl Book {
         core::iter::once(main).chain(self.log(main).branches.iter().copied()).map(|no| self.log(no))
     }
 
+    /// Whether a further history goes on where this one ends, before entry `end`: then it is none of its own.
+    pub(crate) fn is_outgrown(&self, no: LogNo, end: u64) -> bool {
+        let goes_on = |branch: Branch| branch.parent == no && branch.base == end;
+        self.histories(self.main_of(no)).any(|log| log.branch.is_some_and(goes_on))
+    }
+
+    /// Whether an entry is held under this number, and not only a row of it that is elsewhere too.
+    pub(crate) fn is_held(&self, at: EntryRef) -> bool {
+        self.log(at.log).staged.held.contains(at.seq)
+    }
+
     /// The history whose rows hold an entry of this one: itself, or one that it shares the entry with.
     pub(crate) fn owner_of(&self, mut at: EntryRef) -> EntryRef {
         while let Some(branch) = self.log(at.log).branch.filter(|branch| at.seq < branch.base) {
@@ -528,8 +559,10 @@ impl Book {
 
     /// The durable ends of all histories of a log that has several, in order; empty for any other.
     pub(crate) fn leaves(&self, main: LogNo) -> Vec<Head> {
-        let mut leaves: Vec<Head> = self.histories(main).filter_map(|log| log.durable.tip).collect();
+        let leaf = |log: &Log| log.durable.tip.filter(|tip| !self.is_outgrown(log.no, tip.seq + 1));
+        let mut leaves: Vec<Head> = self.histories(main).filter_map(leaf).collect();
         leaves.sort_by_key(|leaf| (leaf.seq, leaf.h));
+        leaves.dedup_by_key(|leaf| (leaf.seq, leaf.h));
         if leaves.len() > 1 { leaves } else { Vec::new() }
     }
 

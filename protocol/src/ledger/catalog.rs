@@ -50,11 +50,10 @@ impl View<'_> {
             }
             Scope::Partition(_) => {
                 let main = self.ledger.book.by_id(id)?;
-                let tip = self.ledger.book.log(main).durable.tip.as_ref()?;
-                let (mut seq, mut whole) = (tip.seq, tip.h);
-                if let Some(longest) = self.ledger.book.leaves(main).last() {
-                    (seq, whole) = (longest.seq, self.ledger.book.item(main)?);
-                }
+                let (seq, whole) = match self.ledger.book.leaves(main).last() {
+                    Some(longest) => (longest.seq, self.ledger.book.item(main)?),
+                    None => self.ledger.book.log(main).durable.tip.map(|tip| (tip.seq, tip.h))?,
+                };
                 let mut h = [0; 8];
                 h.copy_from_slice(&whole[..8]);
                 Some(LeafItem::Log { id: *id, seq, h })

@@ -128,9 +128,7 @@ impl Ledger {
 
     fn is_traced(&self, no: LogNo) -> bool {
         let (from, count) = self.traced(no);
-        let log = self.book.log(no);
-        let to = if self.is_bare(no) { self.held_to(no) } else { log.next_seq() };
-        log.trace.is_some() && (log.staged.tip.is_none() || from + count == to)
+        self.book.log(no).trace.is_some() && from + count == self.held_to(no)
     }
 
     /// Up to where the entries of a history are held without a gap: the seq after.
@@ -140,24 +138,29 @@ impl Ledger {
         log.staged.held.first_gap_from(from).unwrap_or(u64::MAX)
     }
 
-    /// The first entry of a log that is not held while a later one is.
+    /// The first entry of a history that is not held while a later one is.
     fn first_gap(&self, no: LogNo) -> Option<u64> {
-        let held = &self.book.log(no).staged.held;
-        let last = *held.iter().next_back()?.end();
-        held.first_gap_from(0).filter(|gap| *gap < last)
+        let last = *self.book.log(no).staged.held.iter().next_back()?.end();
+        Some(self.held_to(no)).filter(|gap| *gap < last)
     }
 
-    /// Whether a head is known beyond the entries that are held, and nothing that leads to it.
+    /// Whether more is known of a history than the entries that are held without a gap: whether it is of this history
+    /// at all is not known.
     pub(super) fn is_bare(&self, no: LogNo) -> bool {
-        let log = self.book.log(no);
-        let newest = log.staged.held.iter().next_back().map_or(0, |range| range.end() + 1);
-        newest < log.next_seq() && newest == self.held_to(no)
+        self.held_to(no) < self.book.log(no).next_seq()
+    }
+
+    /// Whether a run that goes on where a history is held to can stand under its number: not if what stands behind the
+    /// gap is of another one.
+    fn has_room(&self, no: LogNo, run: &Run, before: &[[u8; 32]], head: &Head) -> bool {
+        let fits = || self.refuse_fork(no, run.start, before, head).is_ok();
+        !self.book.log(no).torn && (self.first_gap(no).is_none() || fits())
     }
 
     /// Lets a head go of which nothing says that it belongs to the history that is held, before a run that goes on with
     /// that history is staged. Unless the run leads to it, peers are asked for what does.
     fn let_go_of_bare_head(&mut self, no: LogNo, start: u64, before: &[[u8; 32]]) {
-        if !self.is_bare(no) {
+        if !self.is_bare(no) || self.first_gap(no).is_some() {
             return;
         }
         let Some(tip) = self.book.log_mut(no).staged.tip.take() else { return };
@@ -319,18 +322,22 @@ impl Ledger {
         self.survey.stale = false;
         let mut changed = !core::mem::replace(&mut self.judged, true);
         for main in forked {
-            let histories: Vec<LogNo> = self.book.histories(main).map(|log| log.no).collect();
+            let all: Vec<LogNo> = self.book.histories(main).map(|log| log.no).collect();
+            let goes_on = |no: &LogNo| self.book.is_outgrown(*no, self.held_to(*no));
+            let histories: Vec<LogNo> = all.iter().copied().filter(|no| !goes_on(no)).collect();
             let log = self.book.log(main);
             let author = log.owner.and_then(|owner| {
                 self.credentials.get(&owner.device).map(|credential| (credential.user(), owner.device))
             });
             let cited = self.survey.cited.get(&log.id).cloned().unwrap_or_default();
             let view = Chains { ledger: self, histories: &histories };
-            let Some(kept) = access::keep(&view, author, &cited) else { continue };
-            let cuts: Vec<_> = (0..histories.len())
-                .map(|other| (other != kept && !view.ledger.book.log(main).control).then(|| view.split(kept, other)))
+            let Some(kept) = access::keep(&view, author, &cited).map(|kept| histories[kept]) else { continue };
+            let view = Chains { ledger: self, histories: &all };
+            let at = all.iter().position(|no| *no == kept).unwrap_or_default();
+            let cuts: Vec<_> = (0..all.len())
+                .map(|other| (other != at && !view.ledger.book.log(main).control).then(|| view.split(at, other)))
                 .collect();
-            for (no, cut) in histories.into_iter().zip(cuts) {
+            for (no, cut) in all.into_iter().zip(cuts) {
                 changed |= self.book.log(no).cut != cut;
                 self.book.log_mut(no).cut = cut;
             }
@@ -346,7 +353,7 @@ impl Ledger {
         let (no, entries, before, head) = self.verify(run)?;
         let main = self.book.main_of(no);
         // A head without entries says nothing about where another history leaves this one: entries come first.
-        if self.book.log(main).staged.held.is_empty() {
+        if self.book.log(main).staged.held.is_empty() && self.book.log(main).branches.is_empty() {
             if run.start > 0 {
                 return Ok(Taken::Detached);
             }
@@ -358,15 +365,18 @@ impl Ledger {
         if self.book.log(main).branches.is_empty()
             && let Some(gap) = self.first_gap(main)
         {
-            // Hashes can only be collected once the gap is filled, by what fits around it.
-            let fits = self.refuse_fork(main, run.start, &before, &head).is_ok();
-            if fits && run.start <= gap {
+            // What fits around the gap fills it. What does not shows that there are two histories, perhaps one on each
+            // side.
+            if self.refuse_fork(main, run.start, &before, &head).is_ok() {
+                if run.start > gap {
+                    return Ok(Taken::Detached);
+                }
                 self.stage_entries(main, run, entries, &before, head, batch);
                 return Ok(Taken::Yes(main));
             }
-            return Ok(if fits { Taken::Detached } else { Taken::Later });
         }
         let histories: Vec<LogNo> = self.book.histories(main).map(|log| log.no).collect();
+        histories.iter().for_each(|no| self.trace(*no));
         if !histories.iter().all(|no| self.is_traced(*no)) {
             return Ok(Taken::Later);
         }
@@ -376,13 +386,11 @@ impl Ledger {
             return Ok(Taken::Detached);
         };
         if shared == head.seq + 1 {
-            if self.held_to(no) == shared && self.is_of_another(no) {
-                self.book.log_mut(no).staged.tip = Some(head);
-                batch.touch(no, true);
-            }
+            self.book.log_mut(no).staged.know(&head);
+            self.fall_back(main, batch);
             return Ok(Taken::Yes(no));
         }
-        if self.held_to(no) == shared {
+        if self.held_to(no) == shared && self.has_room(no, run, &before, &head) {
             self.retire_for(no);
             self.let_go_of_bare_head(no, run.start, &before);
             let skip = (shared - run.start) as usize;
@@ -436,20 +444,28 @@ impl Ledger {
         Ok(Taken::Yes(no))
     }
 
-    /// Whether a head that is known beyond a history's entries turned out to be of another one.
+    /// Whether the head that is known beyond a history's entries turned out to be of another one.
     fn is_of_another(&self, no: LogNo) -> bool {
         let Some(tip) = self.book.log(no).staged.tip.filter(|_| self.is_bare(no)) else { return false };
         let mut others = self.book.histories(self.book.main_of(no)).filter(|other| other.no != no);
         others.any(|other| other.staged.tip == Some(tip) || self.book.hash(other.no, tip.seq) == Some(tip.h))
     }
 
-    /// Has histories end where their entries do, if the heads known beyond those turned out to be the end of others.
+    /// Has histories end where they are held to, if the heads known beyond those turned out to be the end of others.
     fn fall_back(&mut self, main: LogNo, batch: &mut Batch) {
         let histories: Vec<LogNo> = self.book.histories(main).map(|log| log.no).collect();
         for no in histories {
-            let Some(last) = self.held_to(no).checked_sub(1).filter(|_| self.is_of_another(no)) else { continue };
-            if self.book.log_mut(no).staged.fall_back(last) {
+            if !self.is_of_another(no) {
+                continue;
+            }
+            let (to, torn) = (self.held_to(no), self.first_gap(no).is_some());
+            let log = self.book.log_mut(no);
+            if log.staged.fall_back(to) {
+                log.torn |= torn;
                 batch.touch(no, true);
+                // What was read of the rows behind the end is read again where it belongs.
+                self.survey.stale |= torn;
+                self.judged &= !torn;
             }
         }
     }

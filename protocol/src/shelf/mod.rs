@@ -514,7 +514,10 @@ fn read_index(ledger: &mut Ledger, doc: DocRef, life: u64) {
 fn index_rows(ledger: &mut Ledger, doc: DocRef, state: &mut Doc, scan: Scan, found: Vec<Option<Row>>, more: bool) {
     let last = found.last().and_then(Option::as_ref).map(|(key, _)| key.clone());
     for (row_key, row) in found.into_iter().flatten() {
-        if let Ok(row) = IndexRow::decode(&row_key, &row) {
+        // Behind the end of a torn log stand rows that are elsewhere too.
+        if let Ok(row) = IndexRow::decode(&row_key, &row)
+            && ledger.book.is_held(row.entry)
+        {
             state.wait_for(row);
         }
     }
