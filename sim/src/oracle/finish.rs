@@ -7,8 +7,8 @@ use crate::random::purpose;
 use crate::report::OracleId;
 use crate::world::{World, partition_of};
 use cosmicsync_protocol::identity::peer_id;
-use cosmicsync_protocol::ledger::rows::{doc_key, index_place};
 use cosmicsync_protocol::ledger::Lease;
+use cosmicsync_protocol::ledger::rows::{doc_key, index_place};
 use cosmicsync_protocol::log::Entry;
 use cosmicsync_protocol::shelf::decode_snapshot;
 use cosmicsync_protocol::storage::Table;
@@ -110,8 +110,7 @@ impl World<'_> {
 
     /// O2: what was reported safe is there.
     fn check_owed(&mut self, shown: &BTreeMap<u64, Shown>) {
-        let tokens: BTreeMap<u64, BTreeSet<u64>> =
-            shown.iter().map(|(doc, shown)| (*doc, shown.tokens())).collect();
+        let tokens: BTreeMap<u64, BTreeSet<u64>> = shown.iter().map(|(doc, shown)| (*doc, shown.tokens())).collect();
         let owed: Vec<(u64, u64, usize)> =
             self.model.owed().map(|(number, token)| (number, token.doc, token.acked.unwrap_or_default())).collect();
         for (token, doc, peer) in owed {

@@ -5,15 +5,17 @@
 
 use super::reader::Reader;
 use crate::coverage::Mark;
+use crate::plan::{Core, Plan};
 use crate::random::purpose;
 use crate::world::{Alive, World, partition_name};
-use cosmicsync_protocol::ids::LogId;
-use cosmicsync_protocol::ledger::rows::entry_key;
+use bytes::Bytes;
+use cosmicsync_protocol::endpoint::LogInfo;
+use cosmicsync_protocol::ledger::rows::{entry_key, key};
 use cosmicsync_protocol::ledger::{EntryRef, Lease};
 use cosmicsync_protocol::log::chain::genesis;
 use cosmicsync_protocol::log::{Entry, LogCard};
 use cosmicsync_protocol::storage::Table;
-use cosmicsync_protocol::sync::{LogNo, SpaceNo};
+use cosmicsync_protocol::sync::SpaceNo;
 use cosmicsync_protocol::testkit::store::MemStore;
 use cosmicsync_protocol::wire::codec;
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,14 +39,14 @@ impl Kept {
         Self { whole: whole(&store), store, seed, reader: None, shown: BTreeMap::new() }
     }
 
-    fn reader(&mut self, core: &crate::plan::Core) -> Option<&mut Reader> {
+    fn reader(&mut self, core: &Core) -> Option<&mut Reader> {
         let (store, seed) = (&self.store, self.seed);
         let read = || Reader::new(store.clone(), core, Lease::Continued, seed).map(Box::new);
         self.reader.get_or_insert_with(read).as_deref_mut()
     }
 
     /// Whether it holds a token, with all that its author had, or shows it.
-    fn has(&mut self, plan: &crate::plan::Plan, word: &Word) -> bool {
+    fn has(&mut self, plan: &Plan, word: &Word) -> bool {
         if !word.within.is_empty() && word.within.iter().all(|h| self.whole.contains(h)) {
             return true;
         }
@@ -56,13 +58,13 @@ impl Kept {
         self.shown.get(&word.doc).is_some_and(|tokens| tokens.contains(&word.token))
     }
 
-    fn knows(&mut self, plan: &crate::plan::Plan, partition: u32) -> bool {
+    fn knows(&mut self, plan: &Plan, partition: u32) -> bool {
         let name = partition_name(partition);
         self.reader(&plan.core).is_some_and(|reader| reader.endpoint.partition(SpaceNo(0), &name).is_some())
     }
 }
 
-/// A token that was reported safe.
+/// A token that was reported safe, as the model has it.
 struct Word {
     token: u64,
     doc: u64,
@@ -122,40 +124,41 @@ impl World<'_> {
 pub(crate) fn ends(alive: &Alive) -> Vec<[u8; 32]> {
     let rows = alive.store.rows();
     let row = |log, seq| rows.get(&(Table::Entry, entry_key(EntryRef { log, seq })));
-    let end = |log: cosmicsync_protocol::endpoint::LogInfo| {
+    let end = |log: LogInfo| {
         let count = if log.held < log.entries {
             (0..log.held).take_while(|seq| row(log.no, *seq).is_some()).count() as u64
         } else {
             log.entries
         };
-        let card = card(&alive.store, log.no)?;
-        Some(link(&card, row(log.no, count.checked_sub(1)?)?)?.1)
+        let card = read_card(rows.get(&(Table::Log, key(&[&log.no.0.to_be_bytes()])))?)?;
+        Some(link(&card, row(log.no, count.checked_sub(1)?)?)?.after)
     };
     alive.endpoint.logs().filter_map(end).collect()
 }
 
-/// The card of a log.
-fn card(store: &MemStore, log: LogNo) -> Option<LogCard> {
-    let key = bytes::Bytes::copy_from_slice(&log.0.to_be_bytes());
-    read_card(store.rows().get(&(Table::Log, key))?)
-}
-
+/// The card in a log's row.
 fn read_card(row: &[u8]) -> Option<LogCard> {
     let mut reader = codec::Reader::new(row);
     reader.u8().ok()?;
     LogCard::decode(&mut codec::Reader::new(reader.bytes(CARD_BYTES_MAX, "card").ok()?)).ok()
 }
 
-/// The chain hashes before and after the entry of a row.
-fn link(card: &LogCard, row: &bytes::Bytes) -> Option<([u8; 32], [u8; 32])> {
+/// The chain hashes around an entry.
+struct Link {
+    before: [u8; 32],
+    after: [u8; 32],
+}
+
+/// Reads the row of an entry.
+fn link(card: &LogCard, row: &Bytes) -> Option<Link> {
     let before = *row.first_chunk::<32>()?;
     let entry = Entry::decode(&row.slice(32..)).ok()?;
-    Some((before, entry.chain(&card.epoch, &before)))
+    Some(Link { before, after: entry.chain(&card.epoch, &before) })
 }
 
 /// See [`Kept::whole`].
 fn whole(store: &MemStore) -> BTreeSet<[u8; 32]> {
-    let mut links: BTreeMap<u64, Vec<([u8; 32], [u8; 32])>> = BTreeMap::new();
+    let mut links: BTreeMap<u64, Vec<Link>> = BTreeMap::new();
     let mut cards: BTreeMap<[u8; 4], LogCard> = BTreeMap::new();
     let mut whole = BTreeSet::new();
     for ((table, key), value) in store.rows() {
@@ -163,8 +166,7 @@ fn whole(store: &MemStore) -> BTreeSet<[u8; 32]> {
         if *table == Table::Log
             && let Some(card) = read_card(value)
         {
-            let id: LogId = card.log_id();
-            whole.insert(genesis(&id));
+            whole.insert(genesis(&card.log_id()));
             cards.insert(*log, card);
         }
         if *table == Table::Entry
@@ -174,10 +176,108 @@ fn whole(store: &MemStore) -> BTreeSet<[u8; 32]> {
             links.entry(u64::from_be_bytes(*seq)).or_default().push(link);
         }
     }
-    for (before, after) in links.into_values().flatten() {
+    for Link { before, after } in links.into_values().flatten() {
         if whole.contains(&before) {
             whole.insert(after);
         }
     }
     whole
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKEN: u64 = 1 << 20;
+
+    /// A world in which peer 0 reported a token safe: what peer 1 holds too if they are `acquainted`.
+    fn world(plan: &mut Plan, acquainted: bool) -> World<'_> {
+        plan.core.acquainted = acquainted;
+        let mut world = World::new(plan, false);
+        let within = ends(world.nodes[0].alive.as_deref().unwrap());
+        assert!(!within.is_empty());
+        world.model.taken(vec![(0, TOKEN, Vec::new())], true);
+        world.model.acked(0, &[TOKEN], &within);
+        world
+    }
+
+    /// Peer 0's disk goes.
+    fn lose_the_first(world: &mut World<'_>) -> bool {
+        let gone = world.nodes[0].durable();
+        world.release(vec![gone], |peer| peer == 1);
+        world.model.tokens[&TOKEN].released
+    }
+
+    /// The store with every entry made another one under the same number.
+    fn other_history(store: &MemStore) -> MemStore {
+        let mut rows = store.rows().clone();
+        for (_, row) in rows.iter_mut().filter(|((table, _), _)| *table == Table::Entry) {
+            let entry = Entry::decode(&row.slice(32..)).unwrap();
+            let at = row.windows(24).position(|bytes| bytes == entry.nonce()).unwrap();
+            let mut changed = row.to_vec();
+            changed[at] ^= 1;
+            *row = changed.into();
+        }
+        MemStore::with_rows(rows)
+    }
+
+    #[test]
+    fn what_another_store_holds_is_still_owed() {
+        let mut plan = Plan::quiet(0, 2);
+        assert!(!lose_the_first(&mut world(&mut plan, true)));
+    }
+
+    #[test]
+    fn what_only_the_lost_store_held_is_released_and_asked_for_again_if_it_comes() {
+        let mut plan = Plan::quiet(0, 2);
+        let mut world = world(&mut plan, false);
+        assert!(lose_the_first(&mut world));
+        world.release(Vec::new(), |_| true);
+        assert!(!world.model.tokens[&TOKEN].released, "peer 0 has it");
+    }
+
+    #[test]
+    fn what_went_amiss_before_is_not_put_down_to_a_lost_store() {
+        let mut plan = Plan::quiet(0, 2);
+        let mut world = world(&mut plan, false);
+        world.model.acked(0, &[TOKEN], &[[7; 32]]);
+        assert!(!lose_the_first(&mut world), "it did not hold the token either");
+    }
+
+    #[test]
+    fn another_history_under_the_same_numbers_is_not_the_same() {
+        let mut plan = Plan::quiet(0, 2);
+        let world = world(&mut plan, true);
+        let store = world.nodes[0].durable();
+        let within = ends(world.nodes[0].alive.as_deref().unwrap());
+        let holds = |store: &MemStore| {
+            let whole = whole(store);
+            within.iter().filter(|h| whole.contains(*h)).count()
+        };
+        assert_eq!(holds(&store), within.len());
+        assert_eq!(holds(&other_history(&store)), 0);
+    }
+
+    #[test]
+    fn what_lies_behind_a_gap_is_not_held_whole() {
+        let mut plan = Plan::quiet(0, 2);
+        let store = world(&mut plan, true).nodes[0].durable();
+        let all = whole(&store).len();
+        let mut rows = store.rows().clone();
+        let first = rows.keys().find(|(table, _)| *table == Table::Entry).unwrap().clone();
+        rows.remove(&first);
+        let log = rows.keys().filter(|(table, key)| *table == Table::Entry && key[..4] == first.1[..4]).count();
+        assert!(log > 0, "there is something behind it");
+        assert_eq!(whole(&MemStore::with_rows(rows)).len(), all - log - 1);
+    }
+
+    #[test]
+    fn a_partition_is_lost_when_no_store_knows_it() {
+        for acquainted in [true, false] {
+            let mut plan = Plan { partitions: 1, ..Plan::quiet(0, 2) };
+            let mut world = world(&mut plan, acquainted);
+            lose_the_first(&mut world);
+            assert_eq!(world.model.lost_partitions.contains(&1), !acquainted);
+        }
+    }
 }
