@@ -60,6 +60,7 @@ pub(crate) mod purpose {
     pub(crate) const FORGE: u64 = 12;
     pub(crate) const CUT: u64 = 13;
     pub(crate) const GENERATE: u64 = 14;
+    pub(crate) const LOST: u64 = 15;
 }
 
 #[cfg(test)]

@@ -1,23 +1,19 @@
 //! What is checked at the end: values against each other, against fresh replicas, and against the model.
 
-use super::model::leaks;
-use super::tokens_in;
+use super::lost::holds;
+use super::model::{Token, leaks};
+use super::reader::{Reader, Shown, exchange};
 use crate::coverage::{Mark, Point};
 use crate::random::purpose;
 use crate::report::OracleId;
-use crate::world::{BODY, World, config, doc_id, partition_name, recover};
-use cosmicsync_protocol::document::{Value, Version};
-use cosmicsync_protocol::endpoint::{Dial, Endpoint, Event, LinkId};
+use crate::world::{World, partition_of};
 use cosmicsync_protocol::identity::peer_id;
+use cosmicsync_protocol::ledger::Lease;
 use cosmicsync_protocol::ledger::rows::{doc_key, index_place};
-use cosmicsync_protocol::ledger::{DocRef, Lease};
 use cosmicsync_protocol::log::Entry;
-use cosmicsync_protocol::pump::{Io, pump};
-use cosmicsync_protocol::shelf::{Snapshot, decode_snapshot};
-use cosmicsync_protocol::storage::{StoreRequest, Table};
-use cosmicsync_protocol::sync::SpaceNo;
+use cosmicsync_protocol::shelf::decode_snapshot;
+use cosmicsync_protocol::storage::Table;
 use cosmicsync_protocol::testkit::store::MemStore;
-use cosmicsync_protocol::time::Now;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The tables whose rows a store keeps as they are.
@@ -29,77 +25,6 @@ const LATE_ONE_IN: u64 = 4;
 const COMMITS_BASE: u64 = 100;
 /// See [`COMMITS_BASE`].
 const COMMITS_EACH: u64 = 10;
-
-/// A document as a replica shows it.
-#[derive(Debug, Clone, PartialEq)]
-struct Shown {
-    snapshot: Option<Snapshot>,
-    version: Version,
-    missing: usize,
-}
-
-/// A replica that only reads: made of a store's rows, apart from the run.
-struct Reader {
-    endpoint: Endpoint,
-    store: MemStore,
-    now: Now,
-    sent: BTreeMap<LinkId, Vec<u8>>,
-}
-
-struct ReaderIo<'a> {
-    store: &'a mut MemStore,
-    sent: &'a mut BTreeMap<LinkId, Vec<u8>>,
-}
-
-impl Io for ReaderIo<'_> {
-    fn store(&mut self, request: StoreRequest) {
-        self.store.submit(request);
-    }
-
-    fn has_room(&mut self, _: LinkId) -> bool {
-        true
-    }
-
-    fn send(&mut self, link: LinkId, bytes: Vec<u8>) {
-        self.sent.entry(link).or_default().extend(bytes);
-    }
-
-    fn event(&mut self, _: Event) {}
-}
-
-impl Reader {
-    fn new(mut store: MemStore, core: &crate::plan::Core, lease: Lease, seed: [u8; 32]) -> Option<Self> {
-        let now = Now { mono_us: 1, wall_ms: 1_700_000_000_000 };
-        let endpoint = recover(&mut store, config(core), lease, seed, now)?;
-        Some(Self { endpoint, store, now, sent: BTreeMap::new() })
-    }
-
-    fn settle(&mut self) {
-        loop {
-            let mut io = ReaderIo { store: &mut self.store, sent: &mut self.sent };
-            pump(&mut self.endpoint, self.now, &mut io);
-            let Some(done) = self.store.complete_next() else { return };
-            self.endpoint.handle_stored(self.now, done);
-        }
-    }
-
-    fn doc(&self, partitions: u32, number: u64) -> Option<DocRef> {
-        let name = partition_name((number % u64::from(partitions + 1)) as u32);
-        let partition = self.endpoint.partition(SpaceNo(0), &name)?;
-        Some(DocRef { partition, doc: doc_id(number) })
-    }
-
-    fn show(&mut self, doc: DocRef) -> Shown {
-        self.endpoint.open(self.now, doc);
-        self.settle();
-        let missing = self.endpoint.missing(doc).len();
-        let snapshot = self.endpoint.view(doc);
-        let version = self.endpoint.replica(doc).map(|replica| replica.version().clone()).unwrap_or_default();
-        self.endpoint.close(self.now, doc);
-        self.settle();
-        Shown { snapshot, version, missing }
-    }
-}
 
 impl World<'_> {
     /// The run has converged: everything is compared.
@@ -134,6 +59,9 @@ impl World<'_> {
     /// O1 and O4 for one document on one peer.
     fn check_doc(&mut self, peer: usize, doc: u64, fresh: &mut Reader, first: &mut BTreeMap<u64, Shown>) {
         let Some(at) = fresh.doc(self.plan.partitions, doc) else {
+            if self.model.lost_partitions.contains(&partition_of(self.plan.partitions, doc)) {
+                return;
+            }
             self.violation(OracleId::O1, Some(peer), format!("the partition of document {doc} is not known"));
             return;
         };
@@ -183,16 +111,17 @@ impl World<'_> {
 
     /// O2: what was reported safe is there.
     fn check_owed(&mut self, shown: &BTreeMap<u64, Shown>) {
-        let tokens: BTreeMap<u64, BTreeSet<u64>> =
-            shown.iter().map(|(doc, shown)| (*doc, tokens_of(shown.snapshot.as_ref()))).collect();
-        let owed: Vec<(u64, u64, usize)> =
-            self.model.owed().map(|(number, token)| (number, token.doc, token.acked.unwrap_or_default())).collect();
-        for (token, doc, peer) in owed {
+        let tokens: BTreeMap<u64, BTreeSet<u64>> = shown.iter().map(|(doc, shown)| (*doc, shown.tokens())).collect();
+        let owed: Vec<(u64, Token)> = self.model.owed().map(|(number, token)| (number, token.clone())).collect();
+        for (number, Token { doc, acked, orphaned, within, .. }) in owed {
             self.stats.checks += 1;
-            if !tokens.get(&doc).is_some_and(|tokens| tokens.contains(&token)) {
-                let text = format!("token {token} of document {doc} was reported safe and is gone");
-                self.violation(OracleId::O2, Some(peer), text);
+            let is_shown = tokens.get(&doc).is_some_and(|tokens| tokens.contains(&number));
+            if is_shown || orphaned && self.full_core().iter().all(|peer| holds(&self.nodes[*peer].durable(), &within))
+            {
+                continue;
             }
+            let text = format!("token {number} of document {doc} was reported safe and is gone");
+            self.violation(OracleId::O2, acked, text);
         }
     }
 
@@ -298,31 +227,4 @@ impl World<'_> {
             }
         }
     }
-}
-
-/// Carries everything between two replicas until they are done.
-fn exchange(a: &mut Reader, b: &mut Reader, a_dials: bool, piece: usize) {
-    let dial = |dials: bool| dials.then_some(Dial::Sync);
-    let links = [a.endpoint.handle_link_up(a.now, dial(a_dials)), b.endpoint.handle_link_up(b.now, dial(!a_dials))];
-    for _ in 0..100_000 {
-        a.settle();
-        b.settle();
-        let (to_b, to_a) = (a.sent.remove(&links[0]), b.sent.remove(&links[1]));
-        if to_a.is_none() && to_b.is_none() {
-            break;
-        }
-        for bytes in to_b.iter().flat_map(|bytes| bytes.chunks(piece)) {
-            b.endpoint.handle_bytes(b.now, links[1], bytes);
-        }
-        for bytes in to_a.iter().flat_map(|bytes| bytes.chunks(piece)) {
-            a.endpoint.handle_bytes(a.now, links[0], bytes);
-        }
-    }
-    a.endpoint.handle_link_lost(a.now, links[0]);
-    a.settle();
-}
-
-fn tokens_of(snapshot: Option<&Snapshot>) -> BTreeSet<u64> {
-    let text = snapshot.and_then(|snapshot| snapshot.value.entry(BODY)).and_then(Value::as_text);
-    tokens_in(text.unwrap_or_default()).into_iter().collect()
 }

@@ -4,7 +4,10 @@
 //! of what peers show, of what their stores hold, and of what fresh replicas make of the same entries.
 
 mod finish;
+mod lost;
 mod model;
+mod reader;
 mod watch;
 
+pub(crate) use lost::ends;
 pub(crate) use model::{Model, tokens_in};

@@ -19,9 +19,11 @@ pub(crate) struct Token {
     pub(crate) acked: Option<usize>,
     /// Every store that held it is gone: nobody can ask for it.
     pub(crate) released: bool,
-    /// How many entries of each log its author held when it was reported safe: whoever holds all of this holds the
-    /// token, and all that it builds on.
-    pub(crate) within: Vec<(LogId, u64)>,
+    /// It was reported safe by a copy of a store that stays dead, and held elsewhere: it stays held, but may not be shown.
+    pub(crate) orphaned: bool,
+    /// The chain hashes after what its author held of each log when it was reported safe: whoever holds all that leads
+    /// to these holds the token, and all that it builds on.
+    pub(crate) within: Vec<[u8; 32]>,
 }
 
 /// What a peer was seen to show of a document.
@@ -45,6 +47,8 @@ pub(crate) struct Model {
     editors: BTreeMap<u64, usize>,
     /// Plaintext went over a wire.
     pub(crate) leaks: u64,
+    /// Partitions that no store knows any more.
+    pub(crate) lost_partitions: BTreeSet<u32>,
     /// A store was cloned or rolled back in silence: logs may fork.
     pub(crate) forks: bool,
     /// A store was wiped, rolled back, or left behind: entries may be gone that others know the heads of.
@@ -85,17 +89,17 @@ impl Model {
             if creates {
                 *self.docs.entry(doc).or_default() += 1;
             }
-            let new = Token { doc, deps, pair, acked: None, released: false, within: Vec::new() };
+            let new = Token { doc, deps, pair, acked: None, released: false, orphaned: false, within: Vec::new() };
             self.tokens.insert(token, new);
         }
     }
 
     /// Tokens were reported safe.
-    pub(crate) fn acked(&mut self, peer: usize, tokens: &[u64], logs: &[(LogId, u64)]) {
+    pub(crate) fn acked(&mut self, peer: usize, tokens: &[u64], within: &[[u8; 32]]) {
         for token in tokens {
             if let Some(token) = self.tokens.get_mut(token) {
                 token.acked = Some(peer);
-                token.within = logs.to_vec();
+                token.within = within.to_vec();
             }
         }
     }

@@ -1,17 +1,14 @@
 //! What is watched while a run goes on: documents as peers show them, restarts, and how links end.
 
-use super::model::{Seen, Token};
+use super::model::Seen;
 use super::tokens_in;
 use crate::coverage::Mark;
 use crate::report::OracleId;
 use crate::world::{Alive, BODY, World};
 use cosmicsync_protocol::document::Value;
-use cosmicsync_protocol::endpoint::{CloseReason, LogInfo};
+use cosmicsync_protocol::endpoint::CloseReason;
 use cosmicsync_protocol::ids::LogId;
-use cosmicsync_protocol::ledger::EntryRef;
-use cosmicsync_protocol::ledger::rows::entry_key;
 use cosmicsync_protocol::shelf::Missing;
-use cosmicsync_protocol::storage::Table;
 use cosmicsync_protocol::sync::LogNo;
 use cosmicsync_protocol::wire::close::CloseCode;
 use std::collections::{BTreeMap, BTreeSet};
@@ -156,62 +153,6 @@ impl World<'_> {
         if honest && fault {
             let text = format!("a link of honest peers ended: {reason:?}");
             self.violation(OracleId::O8, Some(peer), text);
-        }
-    }
-
-    /// A store was replaced: what only the old one held is nobody's any more.
-    pub(crate) fn replaced(&mut self, peer: usize) {
-        self.model.remembered.remove(&peer);
-        self.model.seen.retain(|(at, _), _| *at != peer);
-        self.release();
-    }
-
-    /// Releases the tokens that no store holds any more.
-    pub(crate) fn release(&mut self) {
-        self.model.losses |= self.phase < crate::world::Phase::Healing || self.core.contains(&false);
-        let stores: Vec<BTreeMap<LogId, (u64, u64)>> = (0..self.nodes.len())
-            .filter(|peer| self.phase < crate::world::Phase::Healing || self.core[*peer])
-            // How many entries are held says which only where none was left out.
-            .filter(|peer| !self.nodes[*peer].was_partial)
-            .map(|peer| self.holds(peer))
-            .collect();
-        let held = |within: &[(LogId, u64)]| {
-            stores.iter().any(|logs| {
-                let holds = |(log, entries): &(LogId, u64)| {
-                    *entries == 0 || logs.get(log).is_some_and(|(held, _)| held >= entries)
-                };
-                within.iter().all(holds)
-            })
-        };
-        let owed = self.model.tokens.values_mut().filter(|token| token.acked.is_some() && !token.released);
-        // Of copied stores, numbers of entries do not say which history they are of: what one reported safe that does not
-        // live on is asked of nobody.
-        let (forks, core) = (self.model.forks && self.phase >= crate::world::Phase::Healing, &self.core);
-        let is_gone = |token: &Token| forks && token.acked.is_some_and(|peer| !core[peer]);
-        let mut released = 0;
-        for token in owed.filter(|token| is_gone(token) || !held(&token.within)) {
-            token.released = true;
-            released += 1;
-        }
-        (0..released).for_each(|_| self.mark(Mark::Released));
-    }
-
-    /// How much of each log a peer's store holds, and of how much it knows.
-    fn holds(&self, peer: usize) -> BTreeMap<LogId, (u64, u64)> {
-        match self.nodes[peer].alive.as_deref() {
-            Some(alive) => {
-                let store = self.nodes[peer].durable();
-                // What lies behind a gap says nothing of what lies before it.
-                let is_there = |log, seq| store.rows().contains_key(&(Table::Entry, entry_key(EntryRef { log, seq })));
-                let count = |log: &LogInfo| match alive.endpoint.log_no(&log.id) {
-                    Some(no) if log.held < log.entries => {
-                        (0..log.held).take_while(|seq| is_there(no, *seq)).count() as u64
-                    }
-                    _ => log.held,
-                };
-                alive.endpoint.logs().map(|log| (log.id, (count(&log), log.entries))).collect()
-            }
-            None => self.model.remembered.get(&peer).cloned().unwrap_or_default(),
         }
     }
 }

@@ -102,8 +102,8 @@ impl World<'_> {
         if !broken_lease {
             self.model.forks = true;
         }
-        self.nodes[peer].disk = replaced;
-        self.replaced(peer);
+        let gone = core::mem::replace(&mut self.nodes[peer].disk, replaced);
+        self.replaced(peer, gone);
     }
 
     fn partition(&mut self, sides: &[Vec<usize>], for_us: u64, reset: bool) {

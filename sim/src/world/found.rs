@@ -28,6 +28,11 @@ pub(crate) fn partition_name(number: u32) -> String {
     if number == 0 { "main".to_owned() } else { format!("part-{number}") }
 }
 
+/// The number of the partition that a document lives in, beside `main` and so many others.
+pub(crate) fn partition_of(partitions: u32, doc: u64) -> u32 {
+    (doc % u64::from(partitions + 1)) as u32
+}
+
 fn make(peers: usize, partitions: u32, acquainted: bool) -> Vec<MemStore> {
     let mut founder = Peer::new(0);
     founder.found("home");

@@ -46,7 +46,7 @@ impl World<'_> {
                 self.dial_later(route, 0);
             }
         }
-        self.release();
+        self.release_dead();
         self.schedule(self.now_us + LOOK_US, usize::MAX, What::Look);
     }
 

@@ -22,7 +22,7 @@ use node::{Node, Start};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-pub(crate) use found::partition_name;
+pub(crate) use found::{partition_name, partition_of};
 pub(crate) use node::Alive;
 pub(crate) use node::{config, recover};
 pub(crate) use work::{BODY, doc_id};

@@ -1,8 +1,8 @@
 //! Work: what users do with documents. Documents are opened when an action needs them, as a runtime does for its users.
 
-use super::{World, partition_name};
+use super::{World, partition_name, partition_of};
 use crate::coverage::{Mark, Point};
-use crate::oracle::tokens_in;
+use crate::oracle::{ends, tokens_in};
 use crate::plan::Act;
 use crate::random::purpose;
 use cosmicsync_protocol::document::{Change, Meta, Step, Value};
@@ -131,8 +131,8 @@ impl World<'_> {
     /// What a document is to a peer; none if the peer does not know its partition yet.
     pub(crate) fn doc_ref(&self, peer: usize, number: u64) -> Option<DocRef> {
         let alive = self.nodes[peer].alive.as_deref()?;
-        let partition = (number % u64::from(self.plan.partitions + 1)) as u32;
-        let partition = alive.endpoint.partition(SpaceNo(0), &partition_name(partition))?;
+        let name = partition_name(partition_of(self.plan.partitions, number));
+        let partition = alive.endpoint.partition(SpaceNo(0), &name)?;
         Some(DocRef { partition, doc: doc_id(number) })
     }
 
@@ -346,10 +346,10 @@ impl World<'_> {
     pub(super) fn acked(&mut self, peer: usize, commit: u64) {
         let Some(alive) = self.nodes[peer].alive.as_deref_mut() else { return };
         let Some(tokens) = alive.edits.remove(&commit) else { return };
-        let logs: Vec<_> = alive.endpoint.logs().map(|log| (log.id, log.held)).collect();
+        let within = ends(alive);
         self.stats.acked += 1;
         self.point(peer, Point::EditAcked, None, &commit.to_le_bytes());
-        self.model.acked(peer, &tokens, &logs);
+        self.model.acked(peer, &tokens, &within);
     }
 
     /// An edit was reported lost.

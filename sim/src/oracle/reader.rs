@@ -1,0 +1,119 @@
+//! A replica that only reads: made of a store's rows, apart from the run.
+
+use super::tokens_in;
+use crate::world::{BODY, config, doc_id, partition_name, partition_of, recover};
+use cosmicsync_protocol::document::{Value, Version};
+use cosmicsync_protocol::endpoint::{Dial, Endpoint, Event, LinkId};
+use cosmicsync_protocol::ledger::{DocRef, Lease};
+use cosmicsync_protocol::pump::{Io, pump};
+use cosmicsync_protocol::shelf::Snapshot;
+use cosmicsync_protocol::storage::StoreRequest;
+use cosmicsync_protocol::sync::SpaceNo;
+use cosmicsync_protocol::testkit::store::MemStore;
+use cosmicsync_protocol::time::Now;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A document as a replica shows it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Shown {
+    pub(super) snapshot: Option<Snapshot>,
+    pub(super) version: Version,
+    pub(super) missing: usize,
+}
+
+impl Shown {
+    /// The tokens in its text.
+    pub(super) fn tokens(&self) -> BTreeSet<u64> {
+        let text = self.snapshot.as_ref().and_then(|snapshot| snapshot.value.entry(BODY)).and_then(Value::as_text);
+        tokens_in(text.unwrap_or_default()).into_iter().collect()
+    }
+}
+
+/// A replica that only reads: made of a store's rows, apart from the run.
+pub(super) struct Reader {
+    pub(super) endpoint: Endpoint,
+    pub(super) store: MemStore,
+    now: Now,
+    sent: BTreeMap<LinkId, Vec<u8>>,
+}
+
+struct ReaderIo<'a> {
+    store: &'a mut MemStore,
+    sent: &'a mut BTreeMap<LinkId, Vec<u8>>,
+}
+
+impl Io for ReaderIo<'_> {
+    fn store(&mut self, request: StoreRequest) {
+        self.store.submit(request);
+    }
+
+    fn has_room(&mut self, _: LinkId) -> bool {
+        true
+    }
+
+    fn send(&mut self, link: LinkId, bytes: Vec<u8>) {
+        self.sent.entry(link).or_default().extend(bytes);
+    }
+
+    fn event(&mut self, _: Event) {}
+}
+
+impl Reader {
+    /// Reads a store back. `None` if it cannot be read.
+    pub(super) fn new(mut store: MemStore, core: &crate::plan::Core, lease: Lease, seed: [u8; 32]) -> Option<Self> {
+        let now = Now { mono_us: 1, wall_ms: 1_700_000_000_000 };
+        let endpoint = recover(&mut store, config(core), lease, seed, now)?;
+        Some(Self { endpoint, store, now, sent: BTreeMap::new() })
+    }
+
+    /// Works until nothing is left to do.
+    fn settle(&mut self) {
+        loop {
+            let mut io = ReaderIo { store: &mut self.store, sent: &mut self.sent };
+            pump(&mut self.endpoint, self.now, &mut io);
+            let Some(done) = self.store.complete_next() else { return };
+            self.endpoint.handle_stored(self.now, done);
+        }
+    }
+
+    /// The document of a number; `None` if its partition is not known.
+    pub(super) fn doc(&self, partitions: u32, number: u64) -> Option<DocRef> {
+        let name = partition_name(partition_of(partitions, number));
+        let partition = self.endpoint.partition(SpaceNo(0), &name)?;
+        Some(DocRef { partition, doc: doc_id(number) })
+    }
+
+    /// Reads a document and lets it go again.
+    pub(super) fn show(&mut self, doc: DocRef) -> Shown {
+        self.endpoint.open(self.now, doc);
+        self.settle();
+        let missing = self.endpoint.missing(doc).len();
+        let snapshot = self.endpoint.view(doc);
+        let version = self.endpoint.replica(doc).map(|replica| replica.version().clone()).unwrap_or_default();
+        self.endpoint.close(self.now, doc);
+        self.settle();
+        Shown { snapshot, version, missing }
+    }
+}
+
+/// Carries everything between two replicas until they are done.
+pub(super) fn exchange(a: &mut Reader, b: &mut Reader, a_dials: bool, piece: usize) {
+    let dial = |dials: bool| dials.then_some(Dial::Sync);
+    let links = [a.endpoint.handle_link_up(a.now, dial(a_dials)), b.endpoint.handle_link_up(b.now, dial(!a_dials))];
+    for _ in 0..100_000 {
+        a.settle();
+        b.settle();
+        let (to_b, to_a) = (a.sent.remove(&links[0]), b.sent.remove(&links[1]));
+        if to_a.is_none() && to_b.is_none() {
+            break;
+        }
+        for bytes in to_b.iter().flat_map(|bytes| bytes.chunks(piece)) {
+            b.endpoint.handle_bytes(b.now, links[1], bytes);
+        }
+        for bytes in to_a.iter().flat_map(|bytes| bytes.chunks(piece)) {
+            a.endpoint.handle_bytes(a.now, links[0], bytes);
+        }
+    }
+    a.endpoint.handle_link_lost(a.now, links[0]);
+    a.settle();
+}
