@@ -43,6 +43,8 @@ pub(crate) struct Survey {
     cited: BTreeMap<LogId, BTreeSet<Citation>>,
     /// Something changed on which the choice of histories rests.
     stale: bool,
+    /// What was asked for last: many documents may lie in one entry.
+    parted: Option<Part<EntryRef>>,
 }
 
 /// What came for the survey.
@@ -252,6 +254,9 @@ impl Ledger {
 
     /// What exclusion has to know of an entry.
     pub(crate) fn part(&mut self, at: EntryRef, held: &Held) -> Part<EntryRef> {
+        if let Some(last) = self.survey.parted.as_ref().filter(|last| last.key == at && last.at.h == short(&held.h)) {
+            return last.clone();
+        }
         let reader = EntryReader::new(&held.entry, self.place(at, &held.h_prev));
         let header = self.header_of(at, &reader);
         let mut part = Part { key: at, at: self.at(at, &held.h), deps: Vec::new(), restates: None };
@@ -260,6 +265,7 @@ impl Ledger {
                 |dep: &crate::log::Dep| Some(At { log: *header.logs.get(dep.log as usize)?, seq: dep.seq, h: dep.h });
             part.deps = header.deps.iter().filter_map(named).collect();
             part.restates = decode_restates(&header.extension).ok();
+            self.survey.parted = Some(part.clone());
         }
         part
     }
