@@ -1,9 +1,9 @@
 //! Appending to this store's own logs.
 
-use super::forks::short;
 use super::recent::Held;
 use super::rows::{EntryRef, PartNo, entry_key, log_secret_key, put};
 use super::{Batch, Ledger};
+use crate::access::Short;
 use crate::identity::partition_token;
 use crate::ids::{CollectionId, DocId, LogId};
 use crate::ledger::book::Owner;
@@ -44,9 +44,9 @@ impl Writing {
         handle(&mut self.header.collections, id)
     }
 
-    /// Names an entry of another log that must be imported first; `h` is the chain hash after it.
-    pub(crate) fn depend(&mut self, log: LogId, seq: u64, h: &[u8; 32]) {
-        let dep = Dep { log: self.log(log), seq, h: short(h) };
+    /// Names an entry of another log that must be imported first, by the first bytes of the chain hash after it.
+    pub(crate) fn depend(&mut self, log: LogId, seq: u64, h: Short) {
+        let dep = Dep { log: self.log(log), seq, h };
         if !self.header.deps.contains(&dep) {
             self.header.deps.push(dep);
         }

@@ -1,7 +1,7 @@
 //! Editing open documents: applied at once, gathered, and appended to the live log as one entry.
 
 use super::{Doc, Shelf};
-use crate::document::{Broken, Change, ChangeError, Meta, Replica, TextPaths, UPDATE_BYTES_MAX, Update, Value};
+use crate::document::{Broken, Change, ChangeError, Meta, Replica, TextPaths, UPDATE_BYTES_MAX, Update, Value, check};
 use crate::endpoint::CommitId;
 use crate::identity::peer_id;
 use crate::ids::CollectionId;
@@ -310,7 +310,7 @@ impl Shelf {
         }
         ledger.append(log, &writing.header, &sections, batch)?;
         let written = ledger.book.log(log);
-        let brought = written.staged.tip.map(|tip| ((peer_id(&written.id), tip.seq), short(&tip.h)));
+        let (peer, tip) = (peer_id(&written.id), written.staged.tip);
         for one in planned {
             batch.ops.push(one.row.op(one.doc));
             ledger.drop_cached(one.doc, batch);
@@ -319,7 +319,7 @@ impl Shelf {
             }
             if let Some(state) = self.docs.get_mut(&one.doc) {
                 state.imported.insert(log, here.seq + 1);
-                state.brought.extend(brought);
+                state.brought.extend(tip.map(|tip| ((peer, one.update.end), (here, short(&tip.h)))));
                 state.own_key = Some((one.row.key.0, one.row.key.1, one.seed));
             }
         }
@@ -339,7 +339,14 @@ impl Shelf {
         for (doc, update) in updates {
             let Some(state) = self.docs.get_mut(&doc) else { continue };
             for (other, (seq, h)) in core::mem::take(&mut state.fresh) {
-                writing.depend(ledger.book.log(other).id, seq, &h);
+                writing.depend(ledger.book.log(other).id, seq, short(&h));
+            }
+            // Readers look for the entries that brought what an update builds on; some may have been cited long ago.
+            let builds_on = check(update.bytes.clone(), peer_id(&ledger.book.log(here.log).id), update.start);
+            for (peer, counter) in builds_on.iter().flat_map(|update| update.deps()) {
+                if let Some((entry, h)) = state.brought(*peer, *counter).filter(|(entry, _)| entry.log != here.log) {
+                    writing.depend(ledger.book.log(entry.log).id, entry.seq, h);
+                }
             }
             let (key_at, key, seed) = match state.own_key.filter(|(at, ..)| at.log == here.log) {
                 Some((at, boxed_in, seed)) => ((at, boxed_in), KeyRef::Own { seq: at.seq, section: boxed_in }, seed),

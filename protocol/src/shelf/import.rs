@@ -1,7 +1,7 @@
 //! Importing into open documents: checked, in causal order, in batches.
 
 use super::{Body, Doc, Shelf, read_index};
-use crate::access::{At, Forks, Part, excluded};
+use crate::access::{Forks, Part, excluded};
 use crate::document::{CheckedUpdate, ImportError, Replica, UpdateError, check};
 use crate::endpoint::Event;
 use crate::identity::peer_id;
@@ -132,12 +132,14 @@ impl Doc {
         let h = *h;
         let end = |peer: &u64| ends.get(peer).copied().unwrap_or(0);
         match check(bytes.clone(), peer, end(&peer)) {
-            Ok(update) if !self.is_meant(at, peer, &update) => None,
             Ok(update) if update.deps().iter().all(|(peer, counter)| *counter < end(peer)) => {
+                if !self.is_meant(ledger, at, &update) {
+                    return None;
+                }
                 if planted!("import.by-number") && log.0 % 8 == 7 && at.seq % 4 == 3 {
                     self.excluded.insert(log, at);
                 }
-                self.brought.insert((peer, at.seq), short(&h));
+                self.brought.insert((peer, update.end()), (at, short(&h)));
                 let taken = self.waiting.remove(&place);
                 if self.waiting.range((at, 0)..=(at, u32::MAX)).next().is_none() {
                     self.cited.remove(&at);
@@ -159,14 +161,16 @@ impl Doc {
         }
     }
 
-    /// Whether the operations that an update builds on are here, and not others under the same ids, which another history
-    /// of their log brought: where it cites entries of that log, one of them is here.
-    fn is_meant(&self, at: EntryRef, peer: u64, update: &CheckedUpdate) -> bool {
+    /// Whether the operations that an update builds on are those here, and not others under the same ids, of another
+    /// history of their log: where it cites entries of that log, the one that brought them is among these.
+    fn is_meant(&self, ledger: &Ledger, at: EntryRef, update: &CheckedUpdate) -> bool {
         let cited = self.cited.get(&at).map_or(&[][..], Vec::as_slice);
-        let is_here = |dep: &At| self.brought.get(&(peer_id(&dep.log), dep.seq)) == Some(&dep.h);
-        update.deps().iter().filter(|(other, _)| *other != peer).all(|(other, _)| {
-            let mut of_log = cited.iter().filter(|dep| peer_id(&dep.log) == *other).peekable();
-            of_log.peek().is_none() || of_log.any(is_here)
+        update.deps().iter().filter_map(|(peer, counter)| self.brought(*peer, *counter)).all(|(brought, h)| {
+            let log = ledger.book.log(brought.log).id;
+            let mut of_log = cited.iter().filter(|dep| dep.log == log).peekable();
+            log == ledger.book.log(at.log).id
+                || of_log.peek().is_none()
+                || of_log.any(|dep| (dep.seq, dep.h) == (brought.seq, h))
         })
     }
 

@@ -92,8 +92,8 @@ struct Doc {
     hold: Option<Hold>,
     /// Which entries those that wait cite.
     cited: BTreeMap<EntryRef, Vec<At>>,
-    /// The entries that brought what is here: by Loro peer and seq, the first bytes of the chain hash.
-    brought: BTreeMap<(u64, u64), Short>,
+    /// Which entry brought which operations: by Loro peer and the counter after them, and the chain hash's first bytes.
+    brought: BTreeMap<(u64, u32), (EntryRef, Short)>,
     /// What exclusion knows of the document's entries, while some log is forked.
     parts: BTreeMap<EntryRef, Part<EntryRef>>,
     /// Entries that do not count.
@@ -449,6 +449,12 @@ impl Doc {
         if !done && !self.excluded.contains_key(&row.entry.log) {
             self.waiting.entry((row.entry, row.section)).or_insert((row, Body::Absent));
         }
+    }
+
+    /// The entry that brought an operation.
+    fn brought(&self, peer: u64, counter: u32) -> Option<(EntryRef, Short)> {
+        let ((of, _), entry) = self.brought.range((peer, counter.checked_add(1)?)..).next()?;
+        (*of == peer).then_some(*entry)
     }
 
     /// Entries that the waiting bodies need and that are not open yet.
