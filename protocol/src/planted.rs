@@ -56,11 +56,6 @@ pub const CATALOGUE: &[Planted] = &[
         region: "exclusion",
         what: "what fills a gap need not fit what is held around it",
     },
-    Planted {
-        id: "carry.by-id",
-        region: "exclusion",
-        what: "what two histories wrote under the same ids is taken for one",
-    },
     Planted { id: "nonce.repeated", region: "log", what: "all entries of an epoch share one nonce" },
 ];
 

@@ -55,7 +55,8 @@ impl Global {
     pub(crate) fn about_same_dir(&self, command: &str) -> String {
         match (&self.dir, command.strip_prefix("cosmicsync ")) {
             (Some(dir), Some(rest)) if !rest.starts_with("--") => {
-                format!("cosmicsync --dir {} {rest}", quoted(&dir.display().to_string()))
+                let program = format!("cosmicsync --dir {} ", quoted(&dir.display().to_string()));
+                format!("{program}{}", rest.replace("$(cosmicsync ", &format!("$({program}")))
             }
             _ => command.to_owned(),
         }

@@ -149,10 +149,10 @@ fn typing_where_no_text_is_names_the_place_and_the_way() {
     // What is said to help does help.
     let (message, next) = error(&["notes/trip", "s", "x"]);
     assert!(message.starts_with("'s' of notes/trip is no text to type into"), "{message}");
-    let way = r#"doc patch notes/trip '{"s":null}', then doc put notes/trip JSON --text s"#;
-    assert_eq!(next, world.command("laptop", way));
-    world.done("laptop", &["doc", "patch", "notes/trip", r#"{"s":null}"#]);
-    world.done("laptop", &["doc", "put", "notes/trip", r#"{"s":"plain"}"#, "--text", "s"]);
+    let get = world.command("laptop", "doc get notes/trip");
+    assert_eq!(next, world.command("laptop", &format!(r#"doc put notes/trip "$({get})" --text s"#)));
+    let whole = world.done("laptop", &["doc", "get", "notes/trip"]);
+    world.done("laptop", &["doc", "put", "notes/trip", &whole, "--text", "s"]);
     world.done("laptop", &["doc", "type", "notes/trip", "s", "x"]);
     assert!(world.done("laptop", &["doc", "get", "notes/trip"]).contains("xplain"));
 }

@@ -362,10 +362,10 @@ fn splice_error(error: &ChangeError, splice: &Splice<'_>) -> ServiceError {
         ChangeError::NoSuchPath(_) => (format!("{doc} has no '{path}'"), get),
         ChangeError::WrongKind(_) => {
             let message = format!("'{path}' of {doc} is no text to type into: only what was put with --text is");
-            // What stays equal stays what it is, so it has to go first.
-            let gone = path.rsplit('.').fold(serde_json::Value::Null, |inner, name| serde_json::json!({ name: inner }));
-            let gone = quoted(&gone.to_string());
-            let again = format!("cosmicsync doc patch {name} {gone}, then doc put {name} JSON --text {}", quoted(path));
+            // Putting the same again changes nothing but that; a path into a list stands for all its items.
+            let of_items = |step: &str| if step.parse::<usize>().is_ok() { "*".to_owned() } else { step.to_owned() };
+            let texts: Vec<String> = path.split('.').map(of_items).collect();
+            let again = format!(r#"cosmicsync doc put {name} "$({get})" --text {}"#, quoted(&texts.join(".")));
             (message, again)
         }
         ChangeError::PastEnd(number) => {
