@@ -21,6 +21,7 @@ scenarios! {
     a_b_c_where_a_and_c_never_meet
     a_box_on_the_way_changes_bytes
     a_bulk_import_under_typing
+    a_clone_at_the_end_of_a_line
     a_clone_started_twice
     a_flapping_link
     a_fork_at_the_start_of_a_long_log
