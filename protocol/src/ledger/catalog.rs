@@ -2,6 +2,7 @@
 
 use super::Ledger;
 use super::book::{SCATTERED_MAX, Summary, padded};
+use super::forks::short;
 use crate::ids::{DeviceId, Incarnation, LogId};
 use crate::log::Lane;
 use crate::sync::trie::{self, Trie};
@@ -54,9 +55,7 @@ impl View<'_> {
                     Some(longest) => (longest.seq, self.ledger.book.item(main)?),
                     None => self.ledger.book.log(main).durable.tip.map(|tip| (tip.seq, tip.h))?,
                 };
-                let mut h = [0; 8];
-                h.copy_from_slice(&whole[..8]);
-                Some(LeafItem::Log { id: *id, seq, h })
+                Some(LeafItem::Log { id: *id, seq, h: short(&whole) })
             }
         }
     }

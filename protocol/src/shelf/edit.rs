@@ -16,6 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Gathered edits of more plain bytes than this are flushed before another is taken: with a whole transaction on top,
 /// the entry stays within its limit.
 const GATHERED_BYTES_MAX: usize = 128 * 1024;
+/// Edits of this many documents are flushed as well: each cites what it builds on, and a header has room for so much.
+const GATHERED_DOCS_MAX: usize = 512;
 /// How many entries of gathered edits may be on their way to the store before edits gather for the next one.
 const ENTRIES_UNDER_WAY_MAX: usize = 2;
 
@@ -78,7 +80,8 @@ impl Shelf {
             return Err(EditError::SeveralPartitions);
         }
         // An entry holds one partition's edits, and a transaction lies whole in one entry.
-        if self.dirty.iter().any(|doc| doc.partition != part) || self.plain_bytes >= GATHERED_BYTES_MAX {
+        let is_full = self.plain_bytes >= GATHERED_BYTES_MAX || self.dirty.len() >= GATHERED_DOCS_MAX;
+        if is_full || self.dirty.iter().any(|doc| doc.partition != part) {
             self.flush(ledger);
         }
         let peer = self.writer(ledger, part)?;

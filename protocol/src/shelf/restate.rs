@@ -197,11 +197,12 @@ impl Doc {
         // What counts may build on what does not, where it was taken in before anybody knew of two histories.
         rest.extend(unfit);
         let (rest, unfit) = self.in_order(ledger, &rest, &mut ends);
-        if own.iter().any(|at| unfit.contains(at)) {
+        let mine: BTreeSet<EntryRef> = own.iter().copied().collect();
+        if !mine.is_disjoint(&unfit) {
             return None;
         }
         let base: Vec<_> = base.into_iter().map(|(_, update)| update).collect();
-        let rest: Vec<_> = rest.into_iter().map(|(at, update)| (update, own.contains(&at))).collect();
+        let rest: Vec<_> = rest.into_iter().map(|(at, update)| (update, mine.contains(&at))).collect();
         self.replica.restate(&base, &rest, peer).ok()
     }
 
@@ -216,13 +217,11 @@ impl Doc {
         while let Some(key) = open.pop_front() {
             let Some(part) = self.parts.get(&key) else { continue };
             for upto in core::iter::once(&part.at).chain(&part.deps) {
-                let end = ends.entry(upto.log).or_insert(*upto);
-                if !ledger.leads_to(upto, end) {
+                let end = ends.get(&upto.log);
+                if end.is_some_and(|end| upto.seq <= end.seq || !ledger.leads_to(end, upto)) {
                     continue;
                 }
-                if upto.seq > end.seq {
-                    *end = *upto;
-                }
+                ends.insert(upto.log, *upto);
                 let leads = |other: &At| other.log == upto.log && other.seq <= upto.seq && ledger.leads_to(other, upto);
                 for other in self.parts.values().filter(|other| leads(&other.at)) {
                     if !past.insert(other.key) {

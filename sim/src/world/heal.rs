@@ -93,7 +93,9 @@ impl World<'_> {
         let bytes: u64 = (0..self.nodes.len()).filter(|peer| self.core[*peer]).map(entry_bytes).sum();
         let carrying_us = slowest.map_or(0, |rate| 4 * bytes * 1_000_000 / rate);
         // What does not fit on a way at once goes in turns.
-        let turns_us = links().map(|link| 4 * bytes / link.buffer * (link.latency_us + link.jitter_us)).max();
+        let turns_us = links()
+            .map(|link| (4 * bytes / link.buffer).saturating_mul(link.latency_us.saturating_add(link.jitter_us)))
+            .max();
         let bounds = &self.plan.bounds;
         bounds.converge_us + u64::from(bounds.round_trips) * round_trip + carrying_us + turns_us.unwrap_or(0)
     }
