@@ -67,6 +67,9 @@ impl Default for Limits {
 pub struct Config {
     /// Edits are gathered for at most this long before they become an entry, in microseconds.
     pub coalesce_us: u64,
+    /// How long those have who come before this store to say again what does not count any more, each, in microseconds: the
+    /// store that wrote it may be gone for good.
+    pub take_over_us: u64,
     /// A handshake that takes longer is given up, in microseconds.
     pub handshake_us_max: u64,
     /// A link on which nothing came for this long is probed; twice as long and it is dead. In microseconds.
@@ -90,6 +93,7 @@ impl Default for Config {
         const SECOND_US: u64 = 1_000_000;
         Self {
             coalesce_us: 20_000,
+            take_over_us: 10 * SECOND_US,
             handshake_us_max: 10 * SECOND_US,
             keep_alive_us: 15 * SECOND_US,
             handshakes_max: 256,

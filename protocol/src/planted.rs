@@ -43,6 +43,12 @@ pub const CATALOGUE: &[Planted] = &[
         what: "the history that came first is the one that counts",
     },
     Planted { id: "exclusion.not-restated", region: "exclusion", what: "what does not count is not said again" },
+    Planted { id: "exclusion.twice", region: "exclusion", what: "what two restate counts twice" },
+    Planted {
+        id: "exclusion.own-alone",
+        region: "exclusion",
+        what: "nobody restates what a store wrote that is gone for good",
+    },
     Planted {
         id: "import.by-number",
         region: "documents",

@@ -40,6 +40,8 @@ pub enum Reason {
     KeepAlive,
     /// Acknowledgements that were held back to share a frame are due.
     Acks,
+    /// What others wrote and does not count any more is restated.
+    TakeOver,
     /// An idle document may be evicted.
     Evict,
 }

@@ -2,7 +2,7 @@
 //! and nothing that was reported safe on any of them is missing.
 
 use cosmicsync_protocol::sync::Bodies;
-use cosmicsync_protocol::testkit::world::{Do, PEERS_MAX, World};
+use cosmicsync_protocol::testkit::world::{Do, PEERS_MAX, World, config};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -44,8 +44,14 @@ fn anything() -> impl Strategy<Value = Do> {
     ]
 }
 
-fn after(steps: impl IntoIterator<Item = Do>) {
-    let mut world = World::new(ALL);
+/// At the end nothing is lost, whether the copies that wrote it say it again, or whoever comes first.
+fn after(steps: impl IntoIterator<Item = Do> + Clone) {
+    for take_over_us in [u64::MAX, 0] {
+        run(World::with_config(ALL, config(take_over_us)), steps.clone());
+    }
+}
+
+fn run(mut world: World, steps: impl IntoIterator<Item = Do>) {
     steps.into_iter().for_each(|step| world.act(step));
     world.heal();
     // What a meeting makes a device say again, others hear of later.
@@ -55,6 +61,24 @@ fn after(steps: impl IntoIterator<Item = Do>) {
         }
     }
     world.check();
+}
+
+#[test]
+fn what_two_copies_of_copies_wrote_before_they_parted() {
+    let steps = [
+        Do::Create { peer: 0, doc: 0 },
+        Do::Create { peer: 0, doc: 0 },
+        Do::Both { peer: 0, doc: 0 },
+        Do::Create { peer: 0, doc: 0 },
+        Do::Insert { peer: 0, doc: 0, urgent: true },
+        Do::Copy { peer: 0, keep: 0 },
+        Do::Run { completions: 0, bytes: 1, rounds: 1 },
+        Do::Create { peer: 0, doc: 0 },
+        Do::Import { peer: 0, docs: 1, close: false },
+        Do::Copy { peer: 0, keep: 1 },
+        Do::Insert { peer: 3, doc: 0, urgent: false },
+    ];
+    after(acquainted().into_iter().chain(steps));
 }
 
 #[test]

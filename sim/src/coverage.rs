@@ -50,6 +50,7 @@ names! {
     Forked = "log.forked",
     SpaceChanged = "space.changed",
     Mismatch = "space.mismatch",
+    Restated = "doc.restated",
     Other = "event.other",
 }
 
@@ -83,6 +84,7 @@ names! {
     LateReplica = "late-replica.checked",
     SmallerCore = "core.smaller",
     Released = "write.released",
+    TakenOver = "doc.taken-over",
 }
 
 /// Whether there is such a point.

@@ -269,9 +269,12 @@ fn faults(draws: &mut Draws, plan: &mut Plan, profile: &Profile, end_us: u64) {
             push(plan, when.clone(), act);
         }
     }
+    if !profile.forks {
+        return;
+    }
+    plan.core.take_over_us = draws.pick(&[0, 100_000, 10_000_000, 10_000_000]);
     // It takes several forks for what is written on one history to be restated on another.
-    let forks = if profile.forks { draws.below(4) } else { 0 };
-    for _ in 0..forks {
+    for _ in 0..draws.below(4) {
         let when = When::AtUs(draws.below(end_us));
         for act in one_fault(draws, Fault::Fork, plan, end_us) {
             push(plan, when.clone(), act);

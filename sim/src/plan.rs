@@ -54,6 +54,8 @@ pub struct Plan {
 pub struct Core {
     /// Edits are gathered for at most this long.
     pub coalesce_us: u64,
+    /// Before a peer restates what others wrote, those who come before it have this long, each.
+    pub take_over_us: u64,
     /// A quiet link is probed after this long.
     pub keep_alive_us: u64,
     /// A handshake may take this long.
@@ -82,6 +84,7 @@ impl Default for Core {
     fn default() -> Self {
         Self {
             coalesce_us: 20_000,
+            take_over_us: 10_000_000,
             keep_alive_us: 15_000_000,
             handshake_us: 10_000_000,
             recent_bytes: 64 * 1024,

@@ -24,6 +24,7 @@ scenarios! {
     a_clone_at_the_end_of_a_line
     a_clone_started_twice
     a_flapping_link
+    a_copy_that_is_lost
     a_fork_at_the_start_of_a_long_log
     a_member_gone_during_a_partition
     a_partial_replica_and_eviction

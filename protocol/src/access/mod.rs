@@ -6,6 +6,7 @@
 
 use crate::ids::{DeviceId, LogId, UserId};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// The first bytes of a chain hash: what a header's dependency says of the history that was meant.
 pub type Short = [u8; 8];
@@ -105,23 +106,52 @@ pub struct Part<K> {
     /// Which entry it is.
     pub at: At,
     /// What its author had taken in, the log's own earlier entries apart.
-    pub deps: Vec<At>,
-    /// The entry whose content, up to and with it, this one says again: it counts only while that one does not.
-    pub restates: Option<At>,
+    pub deps: Arc<[At]>,
+    /// Which entries' content this one says again: it counts only while none of them does.
+    pub restates: Vec<Span>,
+}
+
+/// Consecutive entries of one history of a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span {
+    /// The seq of the first.
+    pub first: u64,
+    /// The last.
+    pub last: At,
+}
+
+impl Span {
+    /// Whether an entry is one of them.
+    pub fn covers(&self, at: &At, forks: &impl Forks) -> bool {
+        at.log == self.last.log && (self.first..=self.last.seq).contains(&at.seq) && forks.leads_to(at, &self.last)
+    }
+
+    /// Whether some entry is one of both.
+    fn meets(&self, other: &Self, forks: &impl Forks) -> bool {
+        let first = self.first.max(other.first);
+        self.last.log == other.last.log
+            && first <= self.last.seq.min(other.last.seq)
+            && first < forks.shared(&self.last, &other.last)
+    }
 }
 
 /// What is known of a forked log.
 pub trait Forks {
     /// Whether an entry lies on the kept history of its log. `true` for a log that is not forked.
     fn is_kept(&self, at: &At) -> bool;
+    /// How many entries the histories that lead to two entries of one log have in common, those two included.
+    fn shared(&self, a: &At, b: &At) -> u64;
     /// Whether `earlier` lies on the history that leads to `later`, both of one log.
-    fn leads_to(&self, earlier: &At, later: &At) -> bool;
+    fn leads_to(&self, earlier: &At, later: &At) -> bool {
+        earlier.seq <= later.seq && self.shared(earlier, later) > earlier.seq
+    }
 }
 
 /// The entries of one document that do not count.
 ///
 /// An entry is excluded if it lies off the kept history of its log; if an earlier entry of the same history, in this
-/// document, is excluded; if it depends on such an entry, or on one after it; or if it restates what counts.
+/// document, is excluded; if it depends on such an entry, or on one after it; if it restates what counts; or if it
+/// restates what an entry of another log, judged before it, restates as well.
 pub fn excluded<K: Copy + Ord>(parts: &[Part<K>], forks: &impl Forks) -> BTreeSet<K> {
     let mut by_log: BTreeMap<LogId, Vec<usize>> = BTreeMap::new();
     for (index, part) in parts.iter().enumerate() {
@@ -130,8 +160,8 @@ pub fn excluded<K: Copy + Ord>(parts: &[Part<K>], forks: &impl Forks) -> BTreeSe
     for of_log in by_log.values_mut() {
         of_log.sort_by_key(|index| parts[*index].at);
     }
-    let mut judge = Judge { parts, forks, by_log, verdicts: vec![None; parts.len()] };
-    (0..parts.len()).for_each(|index| judge.settle(index));
+    let mut judge = Judge { parts, forks, by_log, verdicts: vec![None; parts.len()], restated: BTreeMap::new() };
+    judge.settle();
     parts.iter().zip(judge.verdicts).filter(|(_, verdict)| *verdict == Some(true)).map(|(part, _)| part.key).collect()
 }
 
@@ -140,39 +170,50 @@ struct Judge<'a, K, F> {
     forks: &'a F,
     by_log: BTreeMap<LogId, Vec<usize>>,
     verdicts: Vec<Option<bool>>,
+    /// What was restated by what counts: by the log that it lies in, and the log that restates it.
+    restated: BTreeMap<LogId, BTreeSet<(LogId, Span)>>,
 }
 
 impl<K, F: Forks> Judge<'_, K, F> {
-    /// Judges an entry after all that it rests on, without recursion.
-    fn settle(&mut self, index: usize) {
-        let mut open = vec![(index, false)];
-        let mut under_way = BTreeSet::new();
-        while let Some((index, ready)) = open.pop() {
-            if self.verdicts[index].is_some() {
-                continue;
+    /// Judges each entry after all that it names; of those whose turn it is, first that of the lowest log and seq.
+    fn settle(&mut self) {
+        let mut awaited_by: Vec<Vec<usize>> = vec![Vec::new(); self.parts.len()];
+        let mut awaits = vec![0; self.parts.len()];
+        for (index, awaits) in awaits.iter_mut().enumerate() {
+            for other in self.rests_on(index).chain(self.restates(index)) {
+                awaited_by[other].push(index);
+                *awaits += 1;
             }
-            if ready {
-                under_way.remove(&index);
-                self.verdicts[index] = Some(self.verdict(index));
-                continue;
+        }
+        let place = |index: usize| (self.parts[index].at, index);
+        let mut left: BTreeSet<(At, usize)> = (0..self.parts.len()).map(place).collect();
+        let mut next: BTreeSet<(At, usize)> = left.iter().copied().filter(|(_, index)| awaits[*index] == 0).collect();
+        // Hashes make a circle all but impossible. Should one be forged all the same, it is cut at its lowest entry.
+        while let Some(place) = next.pop_first().or_else(|| left.first().copied()) {
+            left.remove(&place);
+            let (at, index) = place;
+            let verdict = self.verdict(index);
+            self.verdicts[index] = Some(verdict);
+            if !verdict {
+                for span in &self.parts[index].restates {
+                    self.restated.entry(span.last.log).or_default().insert((at.log, *span));
+                }
             }
-            if !under_way.insert(index) {
-                continue;
+            for other in &awaited_by[index] {
+                awaits[*other] -= 1;
+                if awaits[*other] == 0 && self.verdicts[*other].is_none() {
+                    next.insert((self.parts[*other].at, *other));
+                }
             }
-            open.push((index, true));
-            let rests_on = self.rests_on(index).chain(self.restated(index));
-            // Hashes make a circle impossible; should one be made all the same, it is cut where it was entered.
-            let unsettled: Vec<usize> = rests_on.filter(|other| self.verdicts[*other].is_none()).collect();
-            open.extend(unsettled.into_iter().filter(|other| !under_way.contains(other)).map(|other| (other, false)));
         }
     }
 
     fn verdict(&self, index: usize) -> bool {
         let is_out = |other: usize| self.verdicts[other] == Some(true);
-        let mut restated = self.restated(index).peekable();
         !self.forks.is_kept(&self.parts[index].at)
             || self.rests_on(index).any(is_out)
-            || (restated.peek().is_some() && !restated.any(is_out))
+            || self.restates(index).any(|other| !is_out(other))
+            || (self.is_said(index) && !planted!("exclusion.twice"))
     }
 
     /// For each log, the newest entry here that leads to what an entry names: verdicts only get worse along a history.
@@ -182,9 +223,22 @@ impl<K, F: Forks> Judge<'_, K, F> {
         own.into_iter().chain(part.deps.iter().filter_map(|dep| self.newest(dep, |other| other.seq <= dep.seq)))
     }
 
-    fn restated(&self, index: usize) -> impl Iterator<Item = usize> {
-        let named = self.parts[index].restates;
-        named.and_then(|named| self.newest(&named, |other| other.seq <= named.seq)).into_iter()
+    /// Of each span that an entry restates the first entry, or the newest here before it: what follows is no better.
+    fn restates(&self, index: usize) -> impl Iterator<Item = usize> {
+        let spans = self.parts[index].restates.iter();
+        spans.filter_map(|span| self.newest(&span.last, |other| other.seq <= span.first))
+    }
+
+    /// Whether some of what an entry restates is restated already, in another log.
+    fn is_said(&self, index: usize) -> bool {
+        let part = &self.parts[index];
+        part.restates.iter().any(|span| {
+            self.restated
+                .get(&span.last.log)
+                .into_iter()
+                .flatten()
+                .any(|(log, other)| *log != part.at.log && span.meets(other, self.forks))
+        })
     }
 
     fn newest(&self, later: &At, is_before: impl Fn(&At) -> bool) -> Option<usize> {

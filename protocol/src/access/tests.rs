@@ -42,43 +42,60 @@ impl Forks for World {
         at.log != FORKED || self.tree.hash(self.kept, at.seq).is_some_and(|h| h[..8] == at.h)
     }
 
-    fn leads_to(&self, earlier: &At, later: &At) -> bool {
-        let on = |history, at: &At| self.tree.hash(history, at.seq).is_some_and(|h| h[..8] == at.h);
-        later.log != FORKED || (0..self.tree.count()).any(|history| on(history, earlier) && on(history, later))
+    fn shared(&self, a: &At, b: &At) -> u64 {
+        let path = |at: &At| {
+            let mut paths = self.tree.0.iter().filter_map(|path| path.get(..=usize::try_from(at.seq).ok()?));
+            paths.find(|path| short(path) == at.h)
+        };
+        match (path(a), path(b)) {
+            _ if a.log != FORKED => a.seq.min(b.seq) + 1,
+            (Some(a), Some(b)) => a.iter().zip(b).take_while(|(a, b)| a == b).count() as u64,
+            _ => 0,
+        }
     }
 }
 
-/// The rule as it is written, over all pairs, until nothing changes.
+/// The rule as it is written.
 fn model(parts: &[Part<usize>], world: &World) -> BTreeSet<usize> {
-    let mut out: BTreeSet<usize> = BTreeSet::new();
-    for _ in 0..=parts.len() {
-        let bad = |named: &At| {
-            parts.iter().any(|other| {
-                out.contains(&other.key)
-                    && other.at.log == named.log
-                    && other.at.seq <= named.seq
-                    && world.leads_to(&other.at, named)
-            })
+    let newest = |named: &At, to: u64| {
+        let leads =
+            |part: &&Part<usize>| part.at.log == named.log && part.at.seq <= to && world.leads_to(&part.at, named);
+        parts.iter().filter(leads).max_by_key(|part| part.at.seq).map(|part| part.key)
+    };
+    let rests_on = |part: &Part<usize>| -> Vec<usize> {
+        let own = part.at.seq.checked_sub(1).and_then(|last| newest(&part.at, last));
+        part.deps.iter().filter_map(|dep| newest(dep, dep.seq)).chain(own).collect()
+    };
+    let restates = |part: &Part<usize>| -> Vec<usize> {
+        part.restates.iter().filter_map(|span| newest(&span.last, span.first)).collect()
+    };
+    let mut judged: BTreeMap<usize, bool> = BTreeMap::new();
+    let mut left: Vec<&Part<usize>> = parts.iter().collect();
+    left.sort_by_key(|part| part.at);
+    while !left.is_empty() {
+        let is_judged = |key: &usize| judged.contains_key(key);
+        let is_next = |part: &&Part<usize>| rests_on(part).iter().chain(&restates(part)).all(is_judged);
+        let next = left.iter().position(is_next).unwrap_or(0);
+        let part = left.remove(next);
+        let is_out = |key: &usize| judged.get(key) == Some(&true);
+        let says = |other: &Part<usize>, seq: u64, last: &At| {
+            let said = |said: &Span| {
+                said.last.log == last.log
+                    && (said.first..=said.last.seq).contains(&seq)
+                    && seq < world.shared(&said.last, last)
+            };
+            judged.get(&other.key) == Some(&false) && other.at.log != part.at.log && other.restates.iter().any(said)
         };
-        let known = |named: &At| {
-            parts
-                .iter()
-                .any(|other| other.at.log == named.log && other.at.seq <= named.seq && world.leads_to(&other.at, named))
+        let is_said = |span: &Span| {
+            (span.first..=span.last.seq).any(|seq| parts.iter().any(|other| says(other, seq, &span.last)))
         };
-        let next = parts.iter().filter(|part| {
-            let before = part.at.seq.checked_sub(1).is_some()
-                && parts.iter().any(|other| {
-                    out.contains(&other.key)
-                        && other.at.log == part.at.log
-                        && other.at.seq < part.at.seq
-                        && world.leads_to(&other.at, &part.at)
-                });
-            let again = part.restates.as_ref().is_some_and(|named| known(named) && !bad(named));
-            !world.is_kept(&part.at) || before || part.deps.iter().any(bad) || again
-        });
-        out = next.map(|part| part.key).collect();
+        let out = !world.is_kept(&part.at)
+            || rests_on(part).iter().any(is_out)
+            || restates(part).iter().any(|key| !is_out(key))
+            || part.restates.iter().any(is_said);
+        judged.insert(part.key, out);
     }
-    out
+    judged.into_iter().filter(|(_, out)| *out).map(|(key, _)| key).collect()
 }
 
 /// Histories of which none is the beginning of another.
@@ -94,17 +111,21 @@ fn tree() -> impl Strategy<Value = Tree> {
 struct Spec {
     log: u8,
     deps: Vec<prop::sample::Index>,
-    restates: Option<prop::sample::Index>,
+    /// Names an entry of its document that is not there yet.
+    forged: Option<(u8, u8)>,
+    restates: Vec<(prop::sample::Index, u64)>,
 }
 
 fn specs() -> impl Strategy<Value = Vec<Spec>> {
     let one = (
-        2..5u8,
+        2..6u8,
         prop::collection::vec(any::<prop::sample::Index>(), 0..3),
-        prop::option::weighted(0.2, any::<prop::sample::Index>()),
+        prop::option::weighted(0.1, (2..6u8, 0..4u8)),
+        prop_oneof![3 => Just(0), 2 => 1..3usize]
+            .prop_flat_map(|count| prop::collection::vec((any::<prop::sample::Index>(), 0..3u64), count)),
     )
-        .prop_map(|(log, deps, restates)| Spec { log, deps, restates });
-    prop::collection::vec(one, 0..8)
+        .prop_map(|(log, deps, forged, restates)| Spec { log, deps, forged, restates });
+    prop::collection::vec(one, 0..10)
 }
 
 /// The entries of a document: those of the forked log that `touching` picks, then others that build on earlier ones.
@@ -117,15 +138,17 @@ fn parts(tree: &Tree, touching: u32, specs: &[Spec]) -> Vec<Part<usize>> {
         let at = At { log: FORKED, seq: path.len() as u64 - 1, h: short(&path) };
         seen.push(at);
         if touching >> (number % 32) & 1 == 1 {
-            parts.push(Part { key: parts.len(), at, deps: Vec::new(), restates: None });
+            parts.push(Part { key: parts.len(), at, deps: Arc::new([]), restates: Vec::new() });
         }
     }
     for spec in specs {
         let log = LogId([spec.log; 32]);
         let seq = seen.iter().filter(|at| at.log == log).count() as u64;
         let pick = |index: &prop::sample::Index| seen[index.index(seen.len())];
-        let deps: Vec<At> = spec.deps.iter().map(pick).collect();
-        let restates = spec.restates.as_ref().map(pick);
+        let forged = spec.forged.map(|(log, seq)| At { log: LogId([log; 32]), seq: seq.into(), h: [0; 8] });
+        let deps = spec.deps.iter().map(pick).chain(forged).collect();
+        let span = |last: At, more: u64| Span { first: last.seq.saturating_sub(more), last };
+        let restates = spec.restates.iter().map(|(index, more)| span(pick(index), *more)).collect();
         let at = At { log, seq, h: [0; 8] };
         parts.push(Part { key: parts.len(), at, deps, restates });
         seen.push(at);

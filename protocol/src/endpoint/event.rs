@@ -135,12 +135,14 @@ pub enum Event {
         /// Which.
         log: LogId,
     },
-    /// What this store wrote in a document and does not count any more was said again, in a log that counts.
+    /// What was written in a document and does not count any more was said again, in a log that counts.
     Restated {
         /// Which document.
         doc: DocRef,
         /// How many entries were.
         entries: usize,
+        /// How many of them another store wrote, which did not come by to do so itself.
+        others: usize,
     },
     /// Repair walks did not make a space equal.
     Mismatch {

@@ -123,7 +123,8 @@ impl Endpoint {
     /// When [`Self::handle_timeout`] is wanted.
     pub fn poll_timeout(&self) -> Option<Deadline> {
         let flush = self.shelf.deadline_us().map(|at_us| Deadline { at_us, reason: Reason::Flush });
-        [flush, self.links.deadline(&self.ledger)].into_iter().flatten().min()
+        let take_over = self.shelf.take_over_at_us().map(|at_us| Deadline { at_us, reason: Reason::TakeOver });
+        [flush, take_over, self.links.deadline(&self.ledger)].into_iter().flatten().min()
     }
 
     /// The links, in the order in which they were opened.

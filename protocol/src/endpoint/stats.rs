@@ -72,6 +72,8 @@ pub struct Stats {
     pub open_docs: usize,
     /// Store requests that have not completed.
     pub store_requests: usize,
+    /// Documents in which something is to be restated, or is looked for.
+    pub restating: usize,
 }
 
 impl Endpoint {
@@ -87,6 +89,7 @@ impl Endpoint {
             logs: self.ledger.book.len(),
             open_docs: self.shelf.len(),
             store_requests: self.ledger.store.under_way(),
+            restating: self.shelf.restating(&self.ledger),
         }
     }
 

@@ -16,8 +16,10 @@ mod me;
 mod read;
 mod recent;
 mod recover;
+pub(crate) mod restates;
 pub mod rows;
 mod store_queue;
+mod survey;
 
 pub use accept::Refusal;
 pub(crate) use accept::Run;
@@ -48,11 +50,11 @@ use book::{Book, Progress};
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 use epochs::Epochs;
-use forks::{Survey, SurveyStep};
 use recent::Recent;
 use rows::{IndexRow, bodies_row, delete, doc_key, encode_cursor, peer_key, put};
 use std::collections::{BTreeMap, BTreeSet};
 use store_queue::StoreQueue;
+use survey::{Survey, SurveyStep};
 
 /// Most materialised values that wait for a commit.
 const CACHED_MAX: usize = 512;
@@ -185,8 +187,9 @@ pub(crate) struct Ledger {
     judged: bool,
     /// Documents that entries touch which do not count, to be looked at by the shelf.
     pub(crate) affected: BTreeSet<DocRef>,
-    /// Up to which entry of a log what this store wrote in a document was restated.
-    pub(crate) restated: BTreeMap<(DocRef, LogNo), u64>,
+    /// Of documents with entries that do not count, for each log the first of those: what names it, or a later one, may not
+    /// count either.
+    pub(crate) off: BTreeMap<DocRef, BTreeMap<LogId, u64>>,
     /// Logs that were given up because of what came, to be told.
     pub(crate) retired: Vec<LogId>,
     /// Histories that peers are to be asked for, by the head at their end: (log, seq, h).

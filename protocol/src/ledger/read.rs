@@ -5,6 +5,7 @@
 //! brings what it lacks.
 
 use super::recent::Held;
+use super::restates;
 use super::rows::{DocRef, EntryRef, IndexRow, PartNo, entry_key, listing_key, log_key, put};
 use super::{Batch, Ledger, Work};
 use crate::ids::EpochId;
@@ -222,6 +223,9 @@ impl Ledger {
         docs: &mut Vec<(DocRef, IndexRow)>,
         batch: &mut Batch,
     ) {
+        // Beside what does not count itself, what is restated twice bears on what does, and what builds on that.
+        let is_cut = self.book.log(at.log).cut.is_some_and(|cut| cut <= at.seq);
+        let restates = self.has_forks() && restates::is_said_by(header);
         let mut section_before = 0;
         for item in &header.items {
             // Each names a section of its own, in order: else a few bytes of header would become any number of rows.
@@ -243,7 +247,7 @@ impl Ledger {
                 KeyRef::Records => (at, item.section),
             };
             let doc = DocRef { partition, doc: item.doc };
-            if self.book.log(at.log).cut.is_some_and(|cut| cut <= at.seq) {
+            if is_cut || restates || self.is_off(doc, at.log, header) {
                 self.affected.insert(doc);
             }
             let row = IndexRow { entry: at, section: item.section, key: key_at, dictionary: item.dictionary };

@@ -7,8 +7,8 @@ use super::book::{Book, Log};
 use super::me::Me;
 use super::recent::Recent;
 use super::rows::{
-    self, META_BODIES, META_DEVICE, META_GIVEN, META_INCARNATION, META_RESTATED, META_WANTED, SECRET_EPOCH,
-    SECRET_IDENTITY, SECRET_INVITE, SECRET_LOG, put,
+    self, META_BODIES, META_DEVICE, META_GIVEN, META_INCARNATION, META_WANTED, SECRET_EPOCH, SECRET_IDENTITY,
+    SECRET_INVITE, SECRET_LOG, put,
 };
 use super::store_queue::StoreQueue;
 use super::{Batch, Invited, Ledger, PartNo};
@@ -180,10 +180,10 @@ impl Ledger {
             waking: BTreeSet::new(),
             epochs: super::epochs::Epochs::default(),
             words: BTreeMap::new(),
-            survey: super::forks::Survey::default(),
+            survey: super::survey::Survey::default(),
             judged: false,
             affected: BTreeSet::new(),
-            restated: BTreeMap::new(),
+            off: BTreeMap::new(),
             retired: Vec::new(),
             wanted: Vec::new(),
             forked: Vec::new(),
@@ -226,9 +226,6 @@ impl Ledger {
         } else if let Some(rest) = row_key.strip_prefix(META_BODIES) {
             let space = SpaceNo(u32::from_be_bytes(Reader::new(rest).array()?));
             self.bodies.insert(space, rows::decode_bodies(row)?);
-        } else if row_key.starts_with(META_RESTATED) {
-            let (doc, log, seq) = rows::decode_restated(row_key, row)?;
-            self.restated.insert((doc, log), seq);
         } else if let Some(rest) = row_key.strip_prefix(META_WANTED) {
             let (space, epoch, _) = restore_epoch(rest)?;
             let owner = if row.is_empty() { None } else { Some(DeviceId(Reader::new(row).array()?)) };

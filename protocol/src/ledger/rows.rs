@@ -51,27 +51,6 @@ pub(crate) const META_BODIES: &[u8] = b"bodies/";
 pub(crate) const META_WANTED: &[u8] = b"wanted/";
 pub(crate) const META_GIVEN: &[u8] = b"given/";
 
-pub(crate) const META_RESTATED: &[u8] = b"restated/";
-
-/// The row that keeps up to which entry of a log this store restated what it wrote in a document.
-pub(crate) fn restated_row(doc: DocRef, log: LogNo, seq: u64) -> Op {
-    let row_key = key(&[META_RESTATED, &doc_key(doc), &log.0.to_be_bytes()]);
-    let mut row = Vec::new();
-    row.varint(seq);
-    put(Table::Meta, row_key, row)
-}
-
-pub(crate) fn decode_restated(row_key: &[u8], row: &[u8]) -> Result<(DocRef, LogNo, u64), CodecError> {
-    let mut reader = Reader::new(row_key);
-    reader.take(META_RESTATED.len())?;
-    let doc = DocRef { partition: PartNo(u32::from_be_bytes(reader.array()?)), doc: DocId(reader.array()?) };
-    let log = LogNo(u32::from_be_bytes(reader.array()?));
-    reader.finish()?;
-    let mut reader = Reader::new(row);
-    let seq = reader.varint()?;
-    reader.finish().map(|()| (doc, log, seq))
-}
-
 /// A write of one row.
 pub fn put(table: Table, key: impl Into<Bytes>, value: impl Into<Bytes>) -> Op {
     Op::Put { table, key: key.into(), value: value.into() }

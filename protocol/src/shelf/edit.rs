@@ -204,6 +204,7 @@ impl Shelf {
         if self.deadline_us().is_some_and(|at| at <= ledger.now.mono_us) {
             self.flush(ledger);
         }
+        self.look_again(ledger);
     }
 
     /// An entry of gathered edits became durable.

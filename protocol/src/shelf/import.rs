@@ -5,6 +5,7 @@ use crate::access::{Forks, Part, excluded};
 use crate::document::{CheckedUpdate, ImportError, Replica, UpdateError, check};
 use crate::endpoint::Event;
 use crate::identity::peer_id;
+use crate::ids::LogId;
 use crate::ledger::forks::short;
 use crate::ledger::{DocRef, EntryRef, Ledger};
 use crate::sync::LogNo;
@@ -18,6 +19,7 @@ impl Shelf {
         }
         let Some(state) = self.docs.get_mut(&doc) else { return };
         state.leave_out(ledger);
+        state.note_off(ledger, doc);
         if let Some(live) = ledger.partition(doc.partition).live
             && state.left_out.iter().any(|at| at.log == live)
         {
@@ -78,7 +80,7 @@ impl Shelf {
 impl Doc {
     /// Takes out of the waiting sections those that do not count.
     fn leave_out(&mut self, ledger: &Ledger) {
-        let bears = |part: &Part<EntryRef>| part.restates.is_some() || !ledger.is_kept(&part.at);
+        let bears = |part: &Part<EntryRef>| !part.restates.is_empty() || !ledger.is_kept(&part.at);
         if !self.parts.values().any(bears) || planted!("exclusion.by-arrival") {
             return;
         }
@@ -92,6 +94,20 @@ impl Doc {
             }
             counts || repairing && matches!(body, Body::Absent)
         });
+    }
+
+    /// Notes where what does not count begins, for what comes when the document is not in memory.
+    fn note_off(&self, ledger: &mut Ledger, doc: DocRef) {
+        let mut first: BTreeMap<LogId, u64> = BTreeMap::new();
+        for part in self.left_out.iter().filter_map(|at| self.parts.get(at)) {
+            let seq = first.entry(part.at.log).or_insert(part.at.seq);
+            *seq = part.at.seq.min(*seq);
+        }
+        if first.is_empty() {
+            ledger.off.remove(&doc);
+        } else {
+            ledger.off.insert(doc, first);
+        }
     }
 
     /// Takes out of the waiting sections those that can be imported, in an order in which they can.
@@ -164,7 +180,7 @@ impl Doc {
     /// Whether the operations that an update builds on are those here, and not others under the same ids, of another
     /// history of their log: where it cites entries of that log, the one that brought them is among these.
     fn is_meant(&self, ledger: &Ledger, at: EntryRef, update: &CheckedUpdate) -> bool {
-        let cited = self.cited.get(&at).map_or(&[][..], Vec::as_slice);
+        let cited = self.cited.get(&at).map_or(&[][..], |cited| cited);
         update.deps().iter().filter_map(|(peer, counter)| self.brought(*peer, *counter)).all(|(brought, h)| {
             let log = ledger.book.log(brought.log).id;
             let mut of_log = cited.iter().filter(|dep| dep.log == log).peekable();

@@ -6,12 +6,13 @@
 //! (`spec/documents.md`, "open documents").
 
 pub(crate) mod bulk;
+mod cache;
 mod edit;
 mod import;
 mod restate;
 
-use crate::access::{At, Part, Short};
-use crate::document::{Meta, Replica, UPDATE_BYTES_MAX, Value};
+use crate::access::{At, Part, Short, Span};
+use crate::document::{Replica, UPDATE_BYTES_MAX};
 use crate::endpoint::{CommitId, Event};
 use crate::ids::CollectionId;
 use crate::ledger::rows::{self, IndexRow, entry_key, scan_on, scan_prefix};
@@ -19,11 +20,11 @@ use crate::ledger::{Batch, BodyKeys, DocRef, DocStep, Effect, EntryRef, Held, Le
 use crate::log::Section;
 use crate::storage::{Op, Row, Scan, Table};
 use crate::sync::LogNo;
-use crate::wire::codec::CodecError;
-use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 pub use bulk::BulkError;
+pub use cache::{Snapshot, decode_snapshot};
 pub use edit::{Edit, EditError};
 
 /// How much of an index is read at a time.
@@ -91,7 +92,7 @@ struct Doc {
     fresh: BTreeMap<LogNo, (u64, [u8; 32])>,
     hold: Option<Hold>,
     /// Which entries those that wait cite.
-    cited: BTreeMap<EntryRef, Vec<At>>,
+    cited: BTreeMap<EntryRef, Arc<[At]>>,
     /// Which entry brought which operations: by Loro peer and the counter after them, and the chain hash's first bytes.
     brought: BTreeMap<(u64, u32), (EntryRef, Short)>,
     /// What exclusion knows of the document's entries, while some log is forked.
@@ -151,6 +152,14 @@ impl Doc {
 /// The peer id of a replica that has not been edited here. It never writes an operation.
 const READER: u64 = 1;
 
+/// Whose turn it is to restate what does not count in a document.
+#[derive(Debug)]
+struct Turns {
+    since_us: u64,
+    /// When it is this store's next, if it did not come yet.
+    at_us: Option<u64>,
+}
+
 /// The open documents.
 #[derive(Debug, Default)]
 pub(crate) struct Shelf {
@@ -174,22 +183,15 @@ pub(crate) struct Shelf {
     repairing: BTreeSet<DocRef>,
     /// Documents in which something is to be restated that waits for what others restate.
     owing: BTreeSet<DocRef>,
-    /// The last entry by which this store restated something in a document since it was opened.
-    said_at: BTreeMap<DocRef, EntryRef>,
+    /// Entries by which this store restated something in a document and that were not read back yet, and what they restate.
+    saying: BTreeMap<DocRef, Vec<(EntryRef, Vec<Span>)>>,
+    /// Documents in which something is to be restated, and others may come before this store.
+    turns: BTreeMap<DocRef, Turns>,
     /// Unpinned documents, the one that was let go first in front.
     idle: VecDeque<DocRef>,
     /// Documents that one commit changed and of which some are still being read: they are imported in one step, so that
     /// a transaction is seen whole.
     together: Vec<BTreeSet<DocRef>>,
-}
-
-/// A document as it stands: what it is called and its value.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Snapshot {
-    /// Collection, key, whether it is deleted.
-    pub meta: Meta,
-    /// Its value.
-    pub value: Value,
 }
 
 impl Shelf {
@@ -225,15 +227,17 @@ impl Shelf {
         self.evict(ledger);
     }
 
-    /// Drops the documents that were let go longest ago, beyond the limit. Edits are flushed before.
+    /// Drops the documents that were let go longest ago, beyond the limit, but none in which something may have to be
+    /// restated. Edits are flushed before.
     pub(super) fn evict(&mut self, ledger: &mut Ledger) {
         while self.idle.len() > ledger.config.idle_docs_max && !planted!("doc.not-let-go") {
-            let Some(doc) = self.idle.pop_front() else { break };
+            let done = self.idle.iter().position(|doc| !self.repairing.contains(doc));
+            let Some(doc) = done.and_then(|at| self.idle.remove(at)) else { break };
             if self.dirty.contains(&doc) {
                 self.flush(ledger);
             }
             if let Some(mut state) = self.docs.remove(&doc) {
-                cache(ledger, doc, &mut state);
+                cache::keep(ledger, doc, &mut state);
             }
         }
     }
@@ -414,7 +418,7 @@ impl Shelf {
     pub(crate) fn shut_down(&mut self, ledger: &mut Ledger) {
         self.flush(ledger);
         for (doc, state) in &mut self.docs {
-            cache(ledger, *doc, state);
+            cache::keep(ledger, *doc, state);
         }
         ledger.submit_unsaved();
     }
@@ -556,54 +560,4 @@ fn fetch(ledger: &mut Ledger, doc: DocRef, state: &mut Doc) {
         ledger.store.get(keys, Work::Doc { doc, life: state.life, step: DocStep::Entries(chunk.to_vec()) });
         state.reading += 1;
     }
-}
-
-/// Stages the materialised value of a document that leaves memory, if it is whole.
-fn cache(ledger: &mut Ledger, doc: DocRef, state: &mut Doc) {
-    let is_whole = state.ready && state.exists() && state.waiting.is_empty() && state.hold.is_none();
-    if state.cached || !is_whole || ledger.is_indexing(doc) {
-        return;
-    }
-    let (Ok(meta), Ok(value)) = (state.replica.meta(), state.replica.value()) else { return };
-    ledger.cache_value(doc, encode_snapshot(&Snapshot { meta, value }));
-    state.cached = true;
-}
-
-/// The row of [`Table::Value`].
-pub(crate) fn encode_snapshot(snapshot: &Snapshot) -> Bytes {
-    use crate::wire::codec::Write;
-    let mut out = vec![0, u8::from(snapshot.meta.deleted)];
-    for text in [&snapshot.meta.collection, &snapshot.meta.key] {
-        match text {
-            Some(text) => {
-                out.byte(1);
-                out.prefixed(text.as_bytes());
-            }
-            None => out.byte(0),
-        }
-    }
-    out.raw(&snapshot.value.encode());
-    Bytes::from(out)
-}
-
-/// Reads a row of [`Table::Value`].
-///
-/// # Errors
-/// When the row is not what this version writes.
-pub fn decode_snapshot(row: &[u8]) -> Result<Snapshot, CodecError> {
-    use crate::wire::codec::Reader;
-    let mut reader = Reader::new(row);
-    if reader.u8()? != 0 {
-        return Err(CodecError::OutOfRange("value row version"));
-    }
-    let deleted = reader.u8()? != 0;
-    let mut text = || -> Result<Option<String>, CodecError> {
-        Ok(match reader.u8()? {
-            0 => None,
-            _ => Some(reader.text(64 * 1024, "name")?.to_owned()),
-        })
-    };
-    let (collection, key) = (text()?, text()?);
-    let value = Value::decode(reader.take_rest()).map_err(|_| CodecError::OutOfRange("value"))?;
-    Ok(Snapshot { meta: Meta { collection, key, deleted }, value })
 }

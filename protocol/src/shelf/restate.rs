@@ -1,15 +1,15 @@
-//! Restating: what this store wrote and what does not count any more is said again, once, in a log that counts.
+//! Restating: what was written and does not count any more is said again, once, in a log that counts.
 //!
-//! Nobody restates what others wrote: each store does so for its own entries (`spec/exclusion.md`, section 5).
+//! A store does so at once for what it wrote itself. What others wrote it restates after a while, if nobody else has by
+//! then: whoever wrote it may be gone for good (`spec/exclusion.md`, section 5).
 
-use super::{Doc, Shelf, read_index};
-use crate::access::{At, Forks};
+use super::{Doc, Shelf, Turns, read_index};
+use crate::access::{At, Forks, Part, Span};
 use crate::document::{CheckedUpdate, Update, check};
 use crate::endpoint::Event;
 use crate::identity::peer_id;
 use crate::ids::LogId;
-use crate::ledger::rows::restated_row;
-use crate::ledger::{Batch, DocRef, EntryRef, Ledger, PartNo, forks};
+use crate::ledger::{Batch, DocRef, EntryRef, Ledger, PartNo, restates};
 use crate::sync::LogNo;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -41,24 +41,37 @@ impl Shelf {
         }
     }
 
-    /// Restates in a document that was just read what this store wrote in it and does not count.
+    /// Restates in a document that was just read what does not count in it, as far as it is this store's turn.
     pub(super) fn restate(&mut self, ledger: &mut Ledger, doc: DocRef, events: &mut VecDeque<Event>) {
         let Some(state) = self.docs.get_mut(&doc).filter(|state| state.repairing && state.ready) else { return };
         state.repairing = false;
         self.repairing.remove(&doc);
         let unpinned = state.pins == 0;
-        let own = if planted!("exclusion.not-restated") {
-            Vec::new()
-        } else {
-            state.to_restate(ledger, doc, self.said_at.get(&doc))
-        };
-        let mut said = self.say_again(ledger, doc, &own);
-        if self.owing.remove(&doc) {
-            // Entries of several logs may rest on histories of one log that no document can hold together.
-            said = own.chunk_by(|a, b| a.log == b.log).fold(said, |said, own| self.say_again(ledger, doc, own) || said);
+        let saying = self.saying.entry(doc).or_default();
+        saying.retain(|(at, _)| !state.parts.contains_key(at));
+        let unsaid = if planted!("exclusion.not-restated") { Vec::new() } else { state.unsaid(ledger, saying) };
+        if saying.is_empty() {
+            self.saying.remove(&doc);
+        }
+        let own = self.take_turn(ledger, doc, unsaid);
+        let mut said = false;
+        let runs: Vec<usize> =
+            self.docs.get(&doc).map_or(Vec::new(), |state| state.runs(&own).map(<[_]>::len).collect());
+        let mut rest = &own[..];
+        for runs in runs.chunks(restates::SPANS_MAX) {
+            let (own, more) = rest.split_at(runs.iter().sum());
+            rest = more;
+            said |= self.say_again(ledger, doc, own);
+            if self.owing.remove(&doc) {
+                // Entries of several logs may rest on histories of one log that no document can hold together.
+                for own in own.chunk_by(|a, b| a.log == b.log) {
+                    said |= self.say_again(ledger, doc, own);
+                }
+            }
         }
         if said {
-            events.push_back(Event::Restated { doc, entries: own.len() });
+            let others = own.iter().filter(|at| !ledger.wrote(**at)).count();
+            events.push_back(Event::Restated { doc, entries: own.len(), others });
         }
         if let Some(state) = self.docs.get_mut(&doc) {
             state.opened.clear();
@@ -69,34 +82,65 @@ impl Shelf {
         self.evict(ledger);
     }
 
+    /// Of what is to be restated in a document what it is this store's turn to restate. It comes back to the rest.
+    fn take_turn(&mut self, ledger: &Ledger, doc: DocRef, mut unsaid: Vec<EntryRef>) -> Vec<EntryRef> {
+        let now_us = ledger.now.mono_us;
+        if planted!("exclusion.own-alone") {
+            unsaid.retain(|at| ledger.wrote(*at));
+        }
+        let since_us = self.turns.get(&doc).map_or(now_us, |turns| turns.since_us);
+        let due_us = |at: &EntryRef| {
+            since_us.saturating_add(ledger.config.take_over_us.saturating_mul(ledger.turns_before(*at).into()))
+        };
+        match unsaid.iter().map(due_us).filter(|at_us| *at_us > now_us).min() {
+            Some(at_us) => drop(self.turns.insert(doc, Turns { since_us, at_us: Some(at_us) })),
+            None => drop(self.turns.remove(&doc)),
+        }
+        unsaid.retain(|at| due_us(at) <= now_us);
+        unsaid
+    }
+
+    /// Looks again at the documents in which it is this store's turn.
+    pub(super) fn look_again(&mut self, ledger: &mut Ledger) {
+        let now_us = ledger.now.mono_us;
+        for (doc, turns) in &mut self.turns {
+            if turns.at_us.is_some_and(|at_us| at_us <= now_us) {
+                turns.at_us = None;
+                ledger.affected.insert(*doc);
+            }
+        }
+    }
+
+    /// When [`Self::look_again`] is wanted.
+    pub(crate) fn take_over_at_us(&self) -> Option<u64> {
+        self.turns.values().filter_map(|turns| turns.at_us).min()
+    }
+
+    /// How many documents are looked at, or will be, for what is to be restated in them.
+    pub(crate) fn restating(&self, ledger: &Ledger) -> usize {
+        self.repairing.len() + ledger.affected.len() + self.turns.len()
+    }
+
     /// Restates entries together. Returns whether there was something to say and it was appended.
     fn say_again(&mut self, ledger: &mut Ledger, doc: DocRef, own: &[EntryRef]) -> bool {
-        let Some(last) = own.last().copied() else { return false };
         let mut batch = Batch::default();
         let Some(peer) = self.fresh_writer(ledger, doc, &mut batch) else {
             ledger.submit(batch);
             return false;
         };
         let Some(state) = self.docs.get_mut(&doc) else { return false };
-        let at = state.parts.get(&last).map(|part| part.at);
-        let restated = state.restated(ledger, own, peer).zip(at);
-        let said = restated.as_ref().is_some_and(|(updates, _)| !updates.is_empty());
-        let done = restated.is_some_and(|(updates, at)| {
-            updates.into_iter().all(|update| self.append_restated(ledger, doc, update, &at, peer, &mut batch))
+        let spans: Vec<Span> = state.runs(own).filter_map(|run| state.span(run)).collect();
+        let restated = state.restated(ledger, own, peer);
+        let said = restated.as_ref().is_some_and(|updates| !updates.is_empty());
+        let done = restated.is_some_and(|updates| {
+            updates.into_iter().all(|update| self.append_restated(ledger, doc, update, &spans, peer, &mut batch))
         });
         if !done {
-            // Not noted as said, so tried again when the document grows.
+            // Tried again when the document grows.
             self.owing.insert(doc);
-            ledger.submit(batch);
-            return false;
-        }
-        for entry in own {
-            let upto = ledger.restated.entry((doc, entry.log)).or_default();
-            *upto = (*upto).max(entry.seq + 1);
-            batch.ops.push(restated_row(doc, entry.log, *upto));
         }
         ledger.submit(batch);
-        said
+        done && said
     }
 
     /// The peer id of a live log that has no operation in a document yet: a new log if need be.
@@ -131,17 +175,18 @@ impl Shelf {
         ledger: &mut Ledger,
         doc: DocRef,
         update: Update,
-        at: &At,
+        spans: &[Span],
         peer: u64,
         batch: &mut Batch,
     ) -> bool {
         let Ok(checked) = check(update.bytes.clone(), peer, update.start) else { return false };
-        let extension = Bytes::from(forks::encode_restates(at));
+        let extension = Bytes::from(restates::encode(spans));
         if self.append_saying(ledger, doc.partition, vec![(doc, update)], extension, batch).is_err() {
             return false;
         }
         if let Some(log) = ledger.partition(doc.partition).live {
-            self.said_at.insert(doc, EntryRef { log, seq: ledger.book.log(log).next_seq().saturating_sub(1) });
+            let at = EntryRef { log, seq: ledger.book.log(log).next_seq().saturating_sub(1) };
+            self.saying.entry(doc).or_default().push((at, spans.to_vec()));
         }
         let Some(state) = self.docs.get_mut(&doc) else { return false };
         state.cached = false;
@@ -150,36 +195,35 @@ impl Shelf {
 }
 
 impl Doc {
-    /// Entries of this store that do not count and were not restated, or in vain, in the order of their logs. `said_at`:
-    /// the last entry by which this store restated any since it was opened.
-    fn to_restate(&self, ledger: &Ledger, doc: DocRef, said_at: Option<&EntryRef>) -> Vec<EntryRef> {
-        // What was appended just now is not among the parts before it is durable; it is judged then.
-        let is_judged = said_at.is_none_or(|at| self.parts.contains_key(at));
-        let sayings = self.sayings(ledger);
-        let is_said = |at: &EntryRef| {
-            let noted = ledger.restated.get(&(doc, at.log)).is_some_and(|upto| at.seq < *upto);
-            noted && !(is_judged && self.is_said_in_vain(ledger, at, &sayings))
+    /// Entries that do not count and that nothing which counts restates, in the order of their logs. `saying`: what this
+    /// store restates of them in entries that are not durable yet.
+    fn unsaid(&self, ledger: &Ledger, saying: &[(EntryRef, Vec<Span>)]) -> Vec<EntryRef> {
+        let count = self.parts.values().filter(|part| !self.left_out.contains(&part.key));
+        let appended = saying.iter().flat_map(|(_, spans)| spans);
+        let said: BTreeSet<&Span> = count.flat_map(|part| &part.restates).chain(appended).collect();
+        let is_unsaid = |part: &&Part<EntryRef>| !said.iter().any(|span| span.covers(&part.at, ledger));
+        // What restates others is not said once more: the others are.
+        let says = |part: &&Part<EntryRef>| part.restates.is_empty();
+        self.left_out
+            .iter()
+            .filter_map(|at| self.parts.get(at))
+            .filter(says)
+            .filter(is_unsaid)
+            .map(|part| part.key)
+            .collect()
+    }
+
+    /// Entries, in the order of their logs, cut where something else stands between two of them.
+    fn runs<'a>(&'a self, entries: &'a [EntryRef]) -> impl Iterator<Item = &'a [EntryRef]> {
+        let is_between = |after: &EntryRef, before: &EntryRef| {
+            let after = EntryRef { seq: after.seq + 1, ..*after };
+            self.parts.range(after..*before).any(|(_, part)| part.restates.is_empty())
         };
-        // What restates something that counts again, or what another entry restates as well, is not said once more.
-        let says_again = |at: &EntryRef| self.parts.get(at).is_some_and(|part| part.restates.is_some());
-        self.left_out.iter().copied().filter(|at| ledger.wrote(*at) && !is_said(at) && !says_again(at)).collect()
+        entries.chunk_by(move |a, b| a.log == b.log && !is_between(a, b))
     }
 
-    /// What the entries by which this store restated others name, and whether they count.
-    fn sayings(&self, ledger: &Ledger) -> Vec<(At, bool)> {
-        let own = self.parts.values().filter(|part| ledger.wrote(part.key));
-        own.filter_map(|part| Some((part.restates?, !self.left_out.contains(&part.key)))).collect()
-    }
-
-    /// Whether nothing that restates an own entry counts either: it rests on a history that was chosen then and is not
-    /// any more.
-    fn is_said_in_vain(&self, ledger: &Ledger, at: &EntryRef, sayings: &[(At, bool)]) -> bool {
-        let Some(of) = self.parts.get(at).map(|part| part.at) else { return false };
-        let is_of = |named: &At| named.log == of.log && of.seq <= named.seq && ledger.leads_to(&of, named);
-        // Entries of several logs that were restated at once are named by the last alone.
-        let by_name = sayings.iter().any(|(named, _)| is_of(named));
-        let mut meant = sayings.iter().filter(|(named, _)| !by_name || is_of(named)).peekable();
-        meant.peek().is_some() && !meant.any(|(_, counts)| *counts)
+    fn span(&self, run: &[EntryRef]) -> Option<Span> {
+        Some(Span { first: run.first()?.seq, last: self.parts.get(run.last()?)?.at })
     }
 
     /// The updates that say own entries again, on top of what counts and they built on.
@@ -216,7 +260,7 @@ impl Doc {
         let mut open: VecDeque<EntryRef> = of.iter().rev().copied().collect();
         while let Some(key) = open.pop_front() {
             let Some(part) = self.parts.get(&key) else { continue };
-            for upto in core::iter::once(&part.at).chain(&part.deps) {
+            for upto in core::iter::once(&part.at).chain(part.deps.iter()) {
                 let end = ends.get(&upto.log);
                 if end.is_some_and(|end| upto.seq <= end.seq || !ledger.leads_to(end, upto)) {
                     continue;

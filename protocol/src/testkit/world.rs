@@ -112,6 +112,7 @@ pub struct World {
     /// How often each peer has each document open.
     pins: BTreeMap<(usize, DocId), u32>,
     restated: BTreeSet<usize>,
+    config: Config,
 }
 
 fn founded() -> &'static [MemStore] {
@@ -126,15 +127,21 @@ fn founded() -> &'static [MemStore] {
     })
 }
 
-fn config() -> Config {
-    Config { recent_bytes_max: 4_000, idle_docs_max: 1, ..Config::default() }
+/// How a world's peers behave: `take_over_us` as in [`Config`].
+pub fn config(take_over_us: u64) -> Config {
+    Config { recent_bytes_max: 4_000, idle_docs_max: 1, take_over_us, ..Config::default() }
 }
 
 impl World {
     /// Three devices of one user that share a space, none linked. Steps may name documents below `docs`.
     pub fn new(docs: u32) -> Self {
+        Self::with_config(docs, config(Config::default().take_over_us))
+    }
+
+    /// The same, of peers that behave like this.
+    pub fn with_config(docs: u32, config: Config) -> Self {
         let stores = founded().iter().cloned();
-        let start = |(at, store)| Peer::with_config(store, Lease::Continued, at as u8 + 10, config());
+        let start = |(at, store)| Peer::with_config(store, Lease::Continued, at as u8 + 10, config.clone());
         Self {
             peers: stores.enumerate().map(start).collect(),
             alarms: Vec::new(),
@@ -148,6 +155,7 @@ impl World {
             safe: Vec::new(),
             pins: BTreeMap::new(),
             restated: BTreeSet::new(),
+            config,
         }
     }
 
@@ -240,11 +248,13 @@ impl World {
             assert!(!unread, "peer {at} did not read all: {:#?}", self.logs());
         }
         for doc in 0..self.next_import {
-            let values: Vec<_> = self.peers.iter_mut().map(|peer| checked(peer, doc)).collect();
+            let values: Vec<_> = self.peers.iter_mut().map(|peer| checked(peer, doc, &self.config)).collect();
             assert!(values.iter().all(|value| *value == values[0]), "document {doc} differs: {values:?}");
             let text = values[0].as_ref().map(|snapshot| body(&snapshot.value)).unwrap_or_default();
             for (_, token) in self.safe.iter().filter(|(at, _)| doc != self.docs - 1 && *at == doc_id(doc)) {
-                assert!(text.contains(token), "{token} was safe and is not in {text:?} of document {doc}");
+                let times = text.matches(token).count();
+                assert!(times > 0, "{token} was safe and is not in {text:?} of document {doc}");
+                assert!(times == 1, "{token} stands {times} times in {text:?} of document {doc}");
             }
         }
         assert!(self.waiting.is_empty(), "edits that nobody heard of: {:?}", self.waiting);
@@ -342,7 +352,7 @@ impl World {
             if let Some(id) = self.imports.get(&peer).copied() {
                 self.imports.insert(self.peers.len(), id);
             }
-            self.peers.push(Peer::with_config(store, Lease::Continued, self.seeds, config()));
+            self.peers.push(Peer::with_config(store, Lease::Continued, self.seeds, self.config.clone()));
         }
     }
 
@@ -389,7 +399,7 @@ impl World {
         self.cut(|ends| ends.iter().any(|(at, _)| *at == peer));
         self.seeds += 1;
         let lease = if broken { Lease::Broken } else { Lease::Continued };
-        self.peers[peer] = Peer::with_config(store, lease, self.seeds, config());
+        self.peers[peer] = Peer::with_config(store, lease, self.seeds, self.config.clone());
         self.peers[peer].now = now;
         self.waiting.retain(|(at, _), _| *at != peer);
         self.pins.retain(|(at, _), _| *at != peer);
@@ -465,12 +475,12 @@ impl World {
 }
 
 /// A document as it stands on a peer, which is what it holds in cache and what it would say after a new start.
-fn checked(peer: &mut Peer, doc: u32) -> Option<Snapshot> {
+fn checked(peer: &mut Peer, doc: u32, config: &Config) -> Option<Snapshot> {
     let at = peer.open(doc_id(doc));
     assert_eq!(peer.endpoint.missing(at), [], "of document {doc}");
     let live = peer.endpoint.view(at);
     let cached = peer.store.rows().get(&(Table::Value, doc_key(at))).cloned();
-    let afresh = Peer::with_config(peer.store.crash(0), Lease::Continued, 99, config()).snapshot(doc_id(doc));
+    let afresh = Peer::with_config(peer.store.crash(0), Lease::Continued, 99, config.clone()).snapshot(doc_id(doc));
     assert_eq!(live, afresh, "what is open of document {doc} is what the entries say");
     if let Some(row) = cached {
         assert_eq!(decode_snapshot(&row).ok(), live, "what is cached of document {doc} is what the entries say");

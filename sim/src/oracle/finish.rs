@@ -1,6 +1,5 @@
 //! What is checked at the end: values against each other, against fresh replicas, and against the model.
 
-use super::lost::holds;
 use super::model::{Token, leaks};
 use super::reader::{Reader, Shown, exchange};
 use crate::coverage::{Mark, Point};
@@ -109,15 +108,22 @@ impl World<'_> {
         }
     }
 
-    /// O2: what was reported safe is there.
+    /// O2: what was reported safe is there, and nothing twice.
     fn check_owed(&mut self, shown: &BTreeMap<u64, Shown>) {
         let tokens: BTreeMap<u64, BTreeSet<u64>> = shown.iter().map(|(doc, shown)| (*doc, shown.tokens())).collect();
-        let owed: Vec<(u64, Token)> = self.model.owed().map(|(number, token)| (number, token.clone())).collect();
-        for (number, Token { doc, acked, orphaned, within, .. }) in owed {
+        for (doc, shown) in shown {
             self.stats.checks += 1;
-            let is_shown = tokens.get(&doc).is_some_and(|tokens| tokens.contains(&number));
-            if is_shown || orphaned && self.full_core().iter().all(|peer| holds(&self.nodes[*peer].durable(), &within))
-            {
+            if self.model.is_contested(*doc) {
+                continue;
+            }
+            if let Some(token) = shown.twice() {
+                self.violation(OracleId::O2, None, format!("document {doc} shows token {token} twice"));
+            }
+        }
+        let owed: Vec<(u64, Token)> = self.model.owed().map(|(number, token)| (number, token.clone())).collect();
+        for (number, Token { doc, acked, .. }) in owed {
+            self.stats.checks += 1;
+            if tokens.get(&doc).is_some_and(|tokens| tokens.contains(&number)) {
                 continue;
             }
             let text = format!("token {number} of document {doc} was reported safe and is gone");

@@ -7,7 +7,7 @@ use super::reader::Reader;
 use crate::coverage::Mark;
 use crate::plan::{Core, Plan};
 use crate::random::purpose;
-use crate::world::{Alive, Phase, World, partition_name};
+use crate::world::{Alive, World, partition_name};
 use bytes::Bytes;
 use cosmicsync_protocol::endpoint::LogInfo;
 use cosmicsync_protocol::ledger::rows::{entry_key, key};
@@ -111,17 +111,10 @@ impl World<'_> {
                 self.model.lost_partitions.insert(partition);
             }
         }
-        let (forks, core) = (self.model.forks && self.phase >= Phase::Healing, &self.core);
         let mut released = 0;
         for (number, token) in self.model.tokens.iter_mut().filter(|(_, token)| token.acked.is_some()) {
             let word = Word { token: *number, doc: token.doc, within: token.within.clone() };
-            // Only the copy that wrote it says anew what another history of its log leaves out.
-            token.orphaned = forks && token.acked.is_some_and(|peer| !core[peer]);
-            let is_left = match token.orphaned {
-                true => left.iter().any(|store| store.holds(&word)),
-                false => left.iter_mut().any(|store| store.has(plan, &word)),
-            };
-            if is_left {
+            if left.iter_mut().any(|store| store.has(plan, &word)) {
                 token.released = false;
             } else if !token.released && gone.iter_mut().any(|store| store.has(plan, &word)) {
                 token.released = true;
@@ -130,12 +123,6 @@ impl World<'_> {
         }
         (0..released).for_each(|_| self.mark(Mark::Released));
     }
-}
-
-/// Whether a store holds all that leads to these chain hashes.
-pub(super) fn holds(store: &MemStore, within: &[[u8; 32]]) -> bool {
-    let whole = whole(store);
-    within.iter().all(|h| whole.contains(h))
 }
 
 /// The chain hashes after what a peer holds of each log without a gap.
@@ -287,21 +274,6 @@ mod tests {
         let log = rows.keys().filter(|(table, key)| *table == Table::Entry && key[..4] == first.1[..4]).count();
         assert!(log > 0, "there is something behind it");
         assert_eq!(whole(&MemStore::with_rows(rows)).len(), all - log - 1);
-    }
-
-    #[test]
-    fn what_a_dead_copy_wrote_has_to_be_held_where_it_was_held() {
-        for acquainted in [true, false] {
-            let mut plan = Plan::quiet(0, 2);
-            let mut world = world(&mut plan, acquainted);
-            world.phase = Phase::Healing;
-            world.model.forks = true;
-            world.core = vec![false, true];
-            world.release_dead();
-            let token = &world.model.tokens[&TOKEN];
-            assert!(token.orphaned);
-            assert_eq!(token.released, !acquainted);
-        }
     }
 
     #[test]

@@ -19,8 +19,6 @@ pub(crate) struct Token {
     pub(crate) acked: Option<usize>,
     /// Every store that held it is gone: nobody can ask for it.
     pub(crate) released: bool,
-    /// It was reported safe by a copy of a store that stays dead, and held elsewhere: it stays held, but may not be shown.
-    pub(crate) orphaned: bool,
     /// The chain hashes after what its author held of each log when it was reported safe: whoever holds all that leads
     /// to these holds the token, and all that it builds on.
     pub(crate) within: Vec<[u8; 32]>,
@@ -89,7 +87,7 @@ impl Model {
             if creates {
                 *self.docs.entry(doc).or_default() += 1;
             }
-            let new = Token { doc, deps, pair, acked: None, released: false, orphaned: false, within: Vec::new() };
+            let new = Token { doc, deps, pair, acked: None, released: false, within: Vec::new() };
             self.tokens.insert(token, new);
         }
     }

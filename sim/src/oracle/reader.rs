@@ -24,8 +24,18 @@ pub(super) struct Shown {
 impl Shown {
     /// The tokens in its text.
     pub(super) fn tokens(&self) -> BTreeSet<u64> {
+        tokens_in(self.text()).into_iter().collect()
+    }
+
+    /// A token that stands there twice.
+    pub(super) fn twice(&self) -> Option<u64> {
+        let mut seen = BTreeSet::new();
+        tokens_in(self.text()).into_iter().find(|token| !seen.insert(*token))
+    }
+
+    fn text(&self) -> &str {
         let text = self.snapshot.as_ref().and_then(|snapshot| snapshot.value.entry(BODY)).and_then(Value::as_text);
-        tokens_in(text.unwrap_or_default()).into_iter().collect()
+        text.unwrap_or_default()
     }
 }
 

@@ -97,7 +97,11 @@ impl World<'_> {
             .map(|link| (4 * bytes / link.buffer).saturating_mul(link.latency_us.saturating_add(link.jitter_us)))
             .max();
         let bounds = &self.plan.bounds;
-        bounds.converge_us + u64::from(bounds.round_trips) * round_trip + carrying_us + turns_us.unwrap_or(0)
+        // Those who restate what others wrote wait for all who come before them; what builds on it may wait again.
+        let turns = if self.model.forks { 2 * (2 + self.nodes.len() as u64) } else { 0 };
+        let restating_us = turns.saturating_mul(self.plan.core.take_over_us);
+        let waiting_us = u64::from(bounds.round_trips) * round_trip + carrying_us + turns_us.unwrap_or(0);
+        bounds.converge_us.saturating_add(waiting_us).saturating_add(restating_us)
     }
 
     /// Looks whether the phase is over.
@@ -215,6 +219,9 @@ impl World<'_> {
             let stats = alive.endpoint.stats();
             if stats.store_requests > 0 {
                 return Err(format!("peer {peer} waits for its store"));
+            }
+            if stats.restating > 0 {
+                return Err(format!("peer {peer} looks for what is to be restated in {} documents", stats.restating));
             }
             if alive.links.len() > alive.up.len() {
                 return Err(format!("peer {peer} shakes hands"));

@@ -189,6 +189,7 @@ impl Io for Output {
 pub(crate) fn config(core: &plan::Core) -> Config {
     Config {
         coalesce_us: core.coalesce_us,
+        take_over_us: core.take_over_us,
         handshake_us_max: core.handshake_us,
         keep_alive_us: core.keep_alive_us,
         recent_bytes_max: core.recent_bytes,
@@ -523,7 +524,14 @@ impl World<'_> {
                 }
                 false
             }
-            Event::Joined { .. } | Event::Admitted { .. } | Event::Read { .. } | Event::Restated { .. } => {
+            Event::Restated { doc, others, .. } => {
+                self.point(peer, Point::Restated, None, doc.doc.as_ref());
+                if others > 0 {
+                    self.mark(Mark::TakenOver);
+                }
+                false
+            }
+            Event::Joined { .. } | Event::Admitted { .. } | Event::Read { .. } => {
                 self.point(peer, Point::Other, None, &[]);
                 false
             }

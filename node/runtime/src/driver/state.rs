@@ -334,8 +334,8 @@ impl Core {
                 tracing::warn!(%log, "a log has several histories");
                 self.troubles.insert(Trouble::Forked(log));
             }
-            Event::Restated { doc, entries } => {
-                tracing::warn!(doc = %doc.doc, entries, "what stood in a history that does not count was written again");
+            Event::Restated { doc, entries, others } => {
+                tracing::warn!(doc = %doc.doc, entries, others, "what stood in a history that does not count was written again");
             }
             Event::Mismatch { space } => {
                 if self.troubles.insert(Trouble::Mismatch(space.0)) {

@@ -31,6 +31,8 @@ pub(super) struct Inbound {
     retired: bool,
     /// Whether a run was dropped because entries before it are lacking.
     dropped: bool,
+    /// Whether what came was let go unacknowledged, as of a log that seemed to have several histories.
+    let_go: bool,
     /// Runs handed to the endpoint and not yet durable.
     flights: VecDeque<Flight>,
     /// Whether a head without entries was handed to the endpoint.
@@ -64,7 +66,7 @@ impl Inbound {
     pub(super) fn let_go(&mut self) -> Vec<(Class, u64)> {
         (self.need, self.wanted, self.fetch, self.head_flight) = (None, None, None, None);
         (self.want_due, self.card_due, self.dropped) = (false, false, false);
-        self.next = 0;
+        (self.next, self.let_go) = (0, true);
         self.flights.drain(..).map(|flight| (flight.class, flight.bytes)).collect()
     }
 
@@ -326,6 +328,9 @@ impl Session {
             self.credit_due[flight.class.index()] += flight.bytes;
             is_news = true;
         }
+        // It was taken after all, and its log has one history: whoever sent it waits.
+        let all_is_here = view.entries_to >= inbound.entries_came && view.tip_to() >= inbound.head_came;
+        is_news |= all_is_here && core::mem::take(&mut inbound.let_go);
         if inbound.is_met(&view, bodies) {
             is_news |= inbound.need.take().is_some();
         } else if inbound.flights.is_empty() && inbound.head_flight.is_none() && !inbound.is_gone && is_news {

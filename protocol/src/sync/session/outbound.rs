@@ -283,9 +283,13 @@ impl Session {
                 && self.credit_out[at] > 0
                 && let Some(id) = self.active[at].pop_front()
             {
-                let Some(log) = catalog.log_by_id(&id) else { continue };
                 let Some(stream) = self.streams.get_mut(&id) else { continue };
-                let Some(from) = stream.outbound.next else { continue };
+                let Some((log, from)) = catalog.log_by_id(&id).zip(stream.outbound.next) else {
+                    // It was let go while it waited for its turn.
+                    stream.outbound.state = State::Idle;
+                    self.account(&id);
+                    continue;
+                };
                 stream.outbound.state = State::Reading(class);
                 self.reads[at] += 1;
                 let bytes_max =

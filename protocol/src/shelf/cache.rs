@@ -1,0 +1,64 @@
+//! Values of documents as they stand, kept so that showing a document costs no replay.
+
+use super::Doc;
+use crate::document::{Meta, Value};
+use crate::ledger::{DocRef, Ledger};
+use crate::wire::codec::{CodecError, Reader, Write};
+use bytes::Bytes;
+
+/// A document as it stands: what it is called and its value.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Snapshot {
+    /// Collection, key, whether it is deleted.
+    pub meta: Meta,
+    /// Its value.
+    pub value: Value,
+}
+
+/// Stages the materialised value of a document that leaves memory, if it is whole.
+pub(super) fn keep(ledger: &mut Ledger, doc: DocRef, state: &mut Doc) {
+    let is_whole = state.ready && state.exists() && state.waiting.is_empty() && state.hold.is_none();
+    if state.cached || !is_whole || ledger.is_indexing(doc) {
+        return;
+    }
+    let (Ok(meta), Ok(value)) = (state.replica.meta(), state.replica.value()) else { return };
+    ledger.cache_value(doc, encode_snapshot(&Snapshot { meta, value }));
+    state.cached = true;
+}
+
+/// The row of [`Table::Value`].
+pub(crate) fn encode_snapshot(snapshot: &Snapshot) -> Bytes {
+    let mut out = vec![0, u8::from(snapshot.meta.deleted)];
+    for text in [&snapshot.meta.collection, &snapshot.meta.key] {
+        match text {
+            Some(text) => {
+                out.byte(1);
+                out.prefixed(text.as_bytes());
+            }
+            None => out.byte(0),
+        }
+    }
+    out.raw(&snapshot.value.encode());
+    Bytes::from(out)
+}
+
+/// Reads a row of [`Table::Value`].
+///
+/// # Errors
+/// When the row is not what this version writes.
+pub fn decode_snapshot(row: &[u8]) -> Result<Snapshot, CodecError> {
+    let mut reader = Reader::new(row);
+    if reader.u8()? != 0 {
+        return Err(CodecError::OutOfRange("value row version"));
+    }
+    let deleted = reader.u8()? != 0;
+    let mut text = || -> Result<Option<String>, CodecError> {
+        Ok(match reader.u8()? {
+            0 => None,
+            _ => Some(reader.text(64 * 1024, "name")?.to_owned()),
+        })
+    };
+    let (collection, key) = (text()?, text()?);
+    let value = Value::decode(reader.take_rest()).map_err(|_| CodecError::OutOfRange("value"))?;
+    Ok(Snapshot { meta: Meta { collection, key, deleted }, value })
+}
