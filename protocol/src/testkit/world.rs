@@ -57,6 +57,8 @@ pub enum Do {
     Interrupt { from: usize, to: usize, keep: usize },
     /// A store is copied byte for byte, keys and all, as if it had crashed, and the copy starts as a further peer.
     Copy { peer: usize, keep: usize },
+    /// A peer meets another until nothing moves, and is gone for good.
+    Leave { peer: usize, to: usize },
     /// A peer chooses which bodies it fetches.
     Bodies { peer: usize, bodies: Bodies },
     /// Stores and links get on a little.
@@ -80,6 +82,7 @@ impl Do {
             | Self::Copy { peer, .. }
             | Self::Bodies { peer, .. } => vec![*peer],
             Self::Link { from, to } | Self::Cut { from, to } | Self::Interrupt { from, to, .. } => vec![*from, *to],
+            Self::Leave { peer, to } => vec![*peer, *to],
             Self::Run { .. } => Vec::new(),
         }
     }
@@ -112,6 +115,7 @@ pub struct World {
     /// How often each peer has each document open.
     pins: BTreeMap<(usize, DocId), u32>,
     restated: BTreeSet<usize>,
+    gone: BTreeSet<usize>,
     config: Config,
 }
 
@@ -155,6 +159,7 @@ impl World {
             safe: Vec::new(),
             pins: BTreeMap::new(),
             restated: BTreeSet::new(),
+            gone: BTreeSet::new(),
             config,
         }
     }
@@ -164,7 +169,7 @@ impl World {
     /// # Panics
     /// When a store fails.
     pub fn act(&mut self, step: Do) {
-        if !step.peers().iter().all(|peer| *peer < self.peers.len()) {
+        if !step.peers().iter().all(|peer| *peer < self.peers.len() && !self.gone.contains(peer)) {
             return;
         }
         match step {
@@ -205,6 +210,7 @@ impl World {
             Do::Crash { peer, keep, broken } => self.crash(peer, keep, broken),
             Do::Interrupt { from, to, keep } => self.interrupt(from, to, keep),
             Do::Copy { peer, keep } => self.copy(peer, keep),
+            Do::Leave { peer, to } => self.leave(peer, to),
             Do::Bodies { peer, bodies } => {
                 let state = &mut self.peers[peer];
                 state.endpoint.set_bodies(state.now, SpaceNo(0), bodies);
@@ -232,7 +238,9 @@ impl World {
     /// Breaks all links, brings these up, and has everything come to rest.
     pub fn meet(&mut self, pairs: &[(usize, usize)]) {
         self.cut(|_| true);
-        pairs.iter().for_each(|(from, to)| self.link(*from, *to));
+        let here = |(from, to): &&(usize, usize)| !self.gone.contains(from) && !self.gone.contains(to);
+        let pairs: Vec<(usize, usize)> = pairs.iter().filter(here).copied().collect();
+        pairs.into_iter().for_each(|(from, to)| self.link(from, to));
         self.rest();
     }
 
@@ -241,14 +249,16 @@ impl World {
     /// # Panics
     /// When they differ, lack something, or lost what was reported safe.
     pub fn check(&mut self) {
-        let roots: Vec<_> = self.peers.iter().map(Peer::root).collect();
+        let here = (0..self.peers.len()).filter(|peer| !self.gone.contains(peer));
+        let roots: Vec<_> = here.map(|peer| self.peers[peer].root()).collect();
         assert!(roots.iter().all(|root| *root == roots[0]), "roots differ: {:#?}", self.logs());
-        for (at, peer) in self.peers.iter().enumerate() {
+        for (at, peer) in self.peers.iter().enumerate().filter(|(at, _)| !self.gone.contains(at)) {
             let unread = peer.endpoint.logs().any(|log| log.held < log.entries || log.read < log.held);
             assert!(!unread, "peer {at} did not read all: {:#?}", self.logs());
         }
         for doc in 0..self.next_import {
-            let values: Vec<_> = self.peers.iter_mut().map(|peer| checked(peer, doc, &self.config)).collect();
+            let here = self.peers.iter_mut().enumerate().filter(|(at, _)| !self.gone.contains(at));
+            let values: Vec<_> = here.map(|(_, peer)| checked(peer, doc, &self.config)).collect();
             assert!(values.iter().all(|value| *value == values[0]), "document {doc} differs: {values:?}");
             let text = values[0].as_ref().map(|snapshot| body(&snapshot.value)).unwrap_or_default();
             for (_, token) in self.safe.iter().filter(|(at, _)| doc != self.docs - 1 && *at == doc_id(doc)) {
@@ -354,6 +364,22 @@ impl World {
             }
             self.peers.push(Peer::with_config(store, Lease::Continued, self.seeds, self.config.clone()));
         }
+    }
+
+    fn leave(&mut self, peer: usize, to: usize) {
+        if self.peers.len() - self.gone.len() < 3 {
+            return;
+        }
+        self.cut(|ends| ends.iter().any(|(at, _)| [peer, to].contains(at)));
+        for at in [peer, to] {
+            self.act(Do::Bodies { peer: at, bodies: Bodies::All });
+            self.act(Do::Pass { peer: at, ms: 1000 });
+        }
+        self.link(peer, to);
+        self.rest();
+        self.cut(|ends| ends.iter().any(|(at, _)| *at == peer));
+        self.waiting.retain(|(at, _), _| *at != peer);
+        self.gone.insert(peer);
     }
 
     fn interrupt(&mut self, from: usize, to: usize, keep: usize) {
