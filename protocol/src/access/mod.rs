@@ -125,14 +125,6 @@ impl Span {
     pub fn covers(&self, at: &At, forks: &impl Forks) -> bool {
         at.log == self.last.log && (self.first..=self.last.seq).contains(&at.seq) && forks.leads_to(at, &self.last)
     }
-
-    /// Whether some entry is one of both.
-    fn meets(&self, other: &Self, forks: &impl Forks) -> bool {
-        let first = self.first.max(other.first);
-        self.last.log == other.last.log
-            && first <= self.last.seq.min(other.last.seq)
-            && first < forks.shared(&self.last, &other.last)
-    }
 }
 
 /// What is known of a forked log.
@@ -170,8 +162,56 @@ struct Judge<'a, K, F> {
     forks: &'a F,
     by_log: BTreeMap<LogId, Vec<usize>>,
     verdicts: Vec<Option<bool>>,
-    /// What was restated by what counts: by the log that it lies in, and the log that restates it.
-    restated: BTreeMap<LogId, BTreeSet<(LogId, Span)>>,
+    /// What was restated of each log by what counts.
+    restated: BTreeMap<LogId, Restated>,
+}
+
+/// What was restated of one log, by history.
+#[derive(Default)]
+struct Restated(Vec<History>);
+
+struct History {
+    /// The last entry of it that was restated.
+    end: At,
+    /// Stretches that do not meet: by the seq of the first, the seq of the last and the log that restates them.
+    said: BTreeMap<u64, (u64, LogId)>,
+}
+
+impl Restated {
+    /// Whether another log than `by` restates some of a span.
+    fn is_by_another(&self, span: &Span, by: &LogId, forks: &impl Forks) -> bool {
+        self.0.iter().any(|History { end, said }| {
+            let shared = forks.shared(&span.last, end);
+            let begin_before = said.range(..shared.min(span.last.seq.saturating_add(1))).rev();
+            let mut met = begin_before.take_while(|(_, (last, _))| *last >= span.first);
+            shared > span.first && met.any(|(_, (_, other))| other != by)
+        })
+    }
+
+    fn add(&mut self, span: &Span, by: LogId, forks: &impl Forks) {
+        // Of a history that is not known here nothing is known to be restated.
+        if forks.shared(&span.last, &span.last) == 0 {
+            return;
+        }
+        let is_one = |end: &At| forks.leads_to(end, &span.last) || forks.leads_to(&span.last, end);
+        let at = self.0.iter().position(|history| is_one(&history.end)).unwrap_or_else(|| {
+            self.0.push(History { end: span.last, said: BTreeMap::new() });
+            self.0.len() - 1
+        });
+        let History { end, said } = &mut self.0[at];
+        if span.last.seq > end.seq {
+            *end = span.last;
+        }
+        // What one log restates in many pieces becomes one, so that looking stays cheap.
+        let (mut first, mut last) = (span.first, span.last.seq);
+        while let Some((start, (to, _))) = said.range(..=last).next_back().map(|(start, said)| (*start, *said))
+            && to >= first
+        {
+            said.remove(&start);
+            (first, last) = (first.min(start), last.max(to));
+        }
+        said.insert(first, (last, by));
+    }
 }
 
 impl<K, F: Forks> Judge<'_, K, F> {
@@ -196,7 +236,7 @@ impl<K, F: Forks> Judge<'_, K, F> {
             self.verdicts[index] = Some(verdict);
             if !verdict {
                 for span in &self.parts[index].restates {
-                    self.restated.entry(span.last.log).or_default().insert((at.log, *span));
+                    self.restated.entry(span.last.log).or_default().add(span, at.log, self.forks);
                 }
             }
             for other in &awaited_by[index] {
@@ -233,11 +273,8 @@ impl<K, F: Forks> Judge<'_, K, F> {
     fn is_said(&self, index: usize) -> bool {
         let part = &self.parts[index];
         part.restates.iter().any(|span| {
-            self.restated
-                .get(&span.last.log)
-                .into_iter()
-                .flatten()
-                .any(|(log, other)| *log != part.at.log && span.meets(other, self.forks))
+            let restated = self.restated.get(&span.last.log);
+            restated.is_some_and(|restated| restated.is_by_another(span, &part.at.log, self.forks))
         })
     }
 
