@@ -235,8 +235,9 @@ impl<K, F: Forks> Judge<'_, K, F> {
             let verdict = self.verdict(index);
             self.verdicts[index] = Some(verdict);
             if !verdict {
-                for span in &self.parts[index].restates {
-                    self.restated.entry(span.last.log).or_default().add(span, at.log, self.forks);
+                let spans: Vec<Span> = self.spans(index).copied().collect();
+                for span in spans {
+                    self.restated.entry(span.last.log).or_default().add(&span, at.log, self.forks);
                 }
             }
             for other in &awaited_by[index] {
@@ -265,21 +266,29 @@ impl<K, F: Forks> Judge<'_, K, F> {
 
     /// Of each span that an entry restates the first entry, or the newest here before it: what follows is no better.
     fn restates(&self, index: usize) -> impl Iterator<Item = usize> {
-        let spans = self.parts[index].restates.iter();
-        spans.filter_map(|span| self.newest(&span.last, |other| other.seq <= span.first))
+        self.spans(index).filter_map(|span| self.newest(&span.last, |other| other.seq <= span.first))
+    }
+
+    /// What an entry restates, as far as that is here: what is yet to come can be forged.
+    fn spans(&self, index: usize) -> impl Iterator<Item = &Span> {
+        let is_here = |at: &At| {
+            let of_log = self.by_log.get(&at.log);
+            of_log.is_some_and(|of_log| of_log.binary_search_by_key(at, |index| self.parts[*index].at).is_ok())
+        };
+        self.parts[index].restates.iter().filter(move |span| is_here(&span.last))
     }
 
     /// Whether some of what an entry restates is restated already, in another log.
     fn is_said(&self, index: usize) -> bool {
         let part = &self.parts[index];
-        part.restates.iter().any(|span| {
+        self.spans(index).any(|span| {
             let restated = self.restated.get(&span.last.log);
             restated.is_some_and(|restated| restated.is_by_another(span, &part.at.log, self.forks))
         })
     }
 
     fn newest(&self, later: &At, is_before: impl Fn(&At) -> bool) -> Option<usize> {
-        let of_log = self.by_log.get(&later.log)?;
+        let of_log = self.by_log.get(&later.log).filter(|_| self.forks.shared(later, later) > 0)?;
         let until = of_log.partition_point(|index| self.parts[*index].at.seq <= later.seq);
         let before = of_log[..until].iter().rev().copied();
         before

@@ -66,8 +66,11 @@ fn model(parts: &[Part<usize>], world: &World) -> BTreeSet<usize> {
         let own = part.at.seq.checked_sub(1).and_then(|last| newest(&part.at, last));
         part.deps.iter().filter_map(|dep| newest(dep, dep.seq)).chain(own).collect()
     };
+    let spans = |part: &Part<usize>| -> Vec<Span> {
+        part.restates.iter().filter(|span| parts.iter().any(|part| part.at == span.last)).copied().collect()
+    };
     let restates = |part: &Part<usize>| -> Vec<usize> {
-        part.restates.iter().filter_map(|span| newest(&span.last, span.first)).collect()
+        spans(part).iter().filter_map(|span| newest(&span.last, span.first)).collect()
     };
     let mut judged: BTreeMap<usize, bool> = BTreeMap::new();
     let mut left: Vec<&Part<usize>> = parts.iter().collect();
@@ -84,7 +87,7 @@ fn model(parts: &[Part<usize>], world: &World) -> BTreeSet<usize> {
                     && (said.first..=said.last.seq).contains(&seq)
                     && seq < world.shared(&said.last, last)
             };
-            judged.get(&other.key) == Some(&false) && other.at.log != part.at.log && other.restates.iter().any(said)
+            judged.get(&other.key) == Some(&false) && other.at.log != part.at.log && spans(other).iter().any(said)
         };
         let is_said = |span: &Span| {
             (span.first..=span.last.seq).any(|seq| parts.iter().any(|other| says(other, seq, &span.last)))
@@ -92,7 +95,7 @@ fn model(parts: &[Part<usize>], world: &World) -> BTreeSet<usize> {
         let out = !world.is_kept(&part.at)
             || rests_on(part).iter().any(is_out)
             || restates(part).iter().any(|key| !is_out(key))
-            || part.restates.iter().any(is_said);
+            || spans(part).iter().any(is_said);
         judged.insert(part.key, out);
     }
     judged.into_iter().filter(|(_, out)| *out).map(|(key, _)| key).collect()

@@ -187,6 +187,8 @@ pub(crate) struct Ledger {
     judged: bool,
     /// Documents that entries touch which do not count, to be looked at by the shelf.
     pub(crate) affected: BTreeSet<DocRef>,
+    /// Documents with entries that restate others: when the choice of histories changes, so may what they say.
+    pub(crate) restated_in: BTreeSet<DocRef>,
     /// Of documents with entries that do not count, for each log the first of those: what names it, or a later one, may not
     /// count either.
     pub(crate) off: BTreeMap<DocRef, BTreeMap<LogId, u64>>,

@@ -184,6 +184,7 @@ impl Ledger {
             judged: false,
             affected: BTreeSet::new(),
             off: BTreeMap::new(),
+            restated_in: BTreeSet::new(),
             retired: Vec::new(),
             wanted: Vec::new(),
             forked: Vec::new(),

@@ -25,7 +25,7 @@ pub(crate) fn encode(spans: &[Span]) -> Vec<u8> {
 
 /// Whether a header says that its entry restates others.
 pub(super) fn is_said_by(header: &Header) -> bool {
-    header.extension.first() == Some(&RESTATES)
+    decode(&header.extension).is_ok_and(|spans| !spans.is_empty())
 }
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Vec<Span>, CodecError> {

@@ -11,7 +11,7 @@ use crate::ledger::forks::short;
 use crate::log::header::{Dep, Header};
 use crate::log::read::EntryReader;
 use crate::storage::{Row, Scan, Table};
-use crate::sync::LogNo;
+use crate::sync::{LogNo, SpaceNo};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -66,6 +66,12 @@ impl Ledger {
     /// Whether it is not known yet which entries count.
     pub(crate) fn is_judging(&self) -> bool {
         !self.judged && self.has_forks()
+    }
+
+    /// Whether some log of a space has several histories.
+    pub(crate) fn is_forked(&self, space: SpaceNo) -> bool {
+        let forked = |no: &LogNo| !self.book.log(*no).branches.is_empty() && self.book.log(*no).space == space;
+        self.survey.suspects.iter().any(forked)
     }
 
     /// Whether some log has several histories.
@@ -174,6 +180,7 @@ impl Ledger {
 
     /// Has the documents found that entries touch which do not count.
     pub(super) fn find_affected(&mut self) {
+        self.affected.extend(&self.restated_in);
         let cuts: Vec<_> = self.book.iter().filter_map(|log| Some((log.no, log.cut?))).collect();
         for (no, cut) in cuts {
             let from = entry_key(EntryRef { log: no, seq: cut });
@@ -246,6 +253,10 @@ impl Ledger {
         let reader = EntryReader::new(&held.entry, self.place(at, &held.h_prev));
         if let Some(header) = self.header_of(at, &reader) {
             self.note_citations(no, &header);
+            if let Some(owner) = self.book.log(no).owner.filter(|_| restates::is_said_by(&header)) {
+                let docs = header.items.iter().map(|item| DocRef { partition: owner.partition, doc: item.doc });
+                self.restated_in.extend(docs);
+            }
         }
     }
 

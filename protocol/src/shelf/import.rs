@@ -39,12 +39,15 @@ impl Shelf {
         } else if changed {
             events.push_back(Event::Changed { doc });
         }
+        self.see_to(ledger, doc);
         self.restate(ledger, doc, events);
     }
 
     /// Other entries count than did: reads every document in memory again.
     pub(crate) fn rebuild(&mut self, ledger: &mut Ledger) {
         self.flush(ledger);
+        // What there was nothing to say of may be said now.
+        self.saying.values_mut().for_each(|saying| saying.retain(|saying| saying.at.is_some()));
         let docs: Vec<DocRef> = self.docs.keys().copied().collect();
         for doc in docs {
             self.start_over(ledger, doc);

@@ -152,10 +152,19 @@ impl Doc {
 /// The peer id of a replica that has not been edited here. It never writes an operation.
 const READER: u64 = 1;
 
+/// What this store restated.
+#[derive(Debug, Clone)]
+struct Saying {
+    /// By which entry; none if nothing was left to say.
+    at: Option<EntryRef>,
+    spans: Vec<Span>,
+}
+
 /// Whose turn it is to restate what does not count in a document.
 #[derive(Debug)]
 struct Turns {
-    since_us: u64,
+    /// Since when it waits.
+    since_us: BTreeMap<EntryRef, u64>,
     /// When it is this store's next, if it did not come yet.
     at_us: Option<u64>,
 }
@@ -183,8 +192,8 @@ pub(crate) struct Shelf {
     repairing: BTreeSet<DocRef>,
     /// Documents in which something is to be restated that waits for what others restate.
     owing: BTreeSet<DocRef>,
-    /// Entries by which this store restated something in a document and that were not read back yet, and what they restate.
-    saying: BTreeMap<DocRef, Vec<(EntryRef, Vec<Span>)>>,
+    /// What this store restated in a document by entries that were not read back yet.
+    saying: BTreeMap<DocRef, Vec<Saying>>,
     /// Documents in which something is to be restated, and others may come before this store.
     turns: BTreeMap<DocRef, Turns>,
     /// Unpinned documents, the one that was let go first in front.
@@ -307,7 +316,10 @@ impl Shelf {
     ) {
         let Some(state) = self.docs.get_mut(&doc).filter(|state| state.life == life) else { return };
         state.reading -= 1;
-        let Ok((found, more)) = result else { return };
+        let Ok((found, more)) = result else {
+            self.repairing.remove(&doc);
+            return;
+        };
         match step {
             DocStep::Index(scan) => {
                 index_rows(ledger, doc, state, scan, found, more);
@@ -477,7 +489,7 @@ impl Doc {
         if self.waiting.range((at, 0)..=(at, u32::MAX)).next().is_some() {
             let part = ledger.part(at, held);
             self.cited.insert(at, part.deps.clone());
-            if ledger.has_forks() {
+            if ledger.is_forked(ledger.book.log(at.log).space) {
                 self.parts.insert(at, part);
             }
         }

@@ -3,7 +3,7 @@
 //! A store does so at once for what it wrote itself. What others wrote it restates after a while, if nobody else has by
 //! then: whoever wrote it may be gone for good (`spec/exclusion.md`, section 5).
 
-use super::{Doc, Shelf, Turns, read_index};
+use super::{Doc, Saying, Shelf, Turns, read_index};
 use crate::access::{At, Forks, Part, Span};
 use crate::document::{CheckedUpdate, Update, check};
 use crate::endpoint::Event;
@@ -48,7 +48,7 @@ impl Shelf {
         self.repairing.remove(&doc);
         let unpinned = state.pins == 0;
         let saying = self.saying.entry(doc).or_default();
-        saying.retain(|(at, _)| !state.parts.contains_key(at));
+        saying.retain(|saying| saying.at.is_none_or(|at| !state.parts.contains_key(&at)));
         let unsaid = if planted!("exclusion.not-restated") { Vec::new() } else { state.unsaid(ledger, saying) };
         if saying.is_empty() {
             self.saying.remove(&doc);
@@ -88,16 +88,34 @@ impl Shelf {
         if planted!("exclusion.own-alone") {
             unsaid.retain(|at| ledger.wrote(*at));
         }
-        let since_us = self.turns.get(&doc).map_or(now_us, |turns| turns.since_us);
+        let before = self.turns.remove(&doc).map(|turns| turns.since_us).unwrap_or_default();
+        let since_us = |at: &EntryRef| before.get(at).copied().unwrap_or(now_us);
         let due_us = |at: &EntryRef| {
-            since_us.saturating_add(ledger.config.take_over_us.saturating_mul(ledger.turns_before(*at).into()))
+            let turns = u64::from(ledger.turns_before(*at));
+            since_us(at).saturating_add(ledger.config.take_over_us.saturating_mul(turns))
         };
-        match unsaid.iter().map(due_us).filter(|at_us| *at_us > now_us).min() {
-            Some(at_us) => drop(self.turns.insert(doc, Turns { since_us, at_us: Some(at_us) })),
-            None => drop(self.turns.remove(&doc)),
+        let (due, later): (Vec<EntryRef>, Vec<EntryRef>) = unsaid.into_iter().partition(|at| due_us(at) <= now_us);
+        if let Some(at_us) = later.iter().map(due_us).min() {
+            let since_us = later.iter().map(|at| (*at, since_us(at))).collect();
+            self.turns.insert(doc, Turns { since_us, at_us: Some(at_us) });
         }
-        unsaid.retain(|at| due_us(at) <= now_us);
-        unsaid
+        due
+    }
+
+    /// Has a document looked at if something in it is to be restated of which nothing was known when its entries came:
+    /// another history may have been chosen since.
+    pub(super) fn see_to(&mut self, ledger: &mut Ledger, doc: DocRef) {
+        let Some(state) = self.docs.get(&doc).filter(|state| !state.repairing && !state.left_out.is_empty()) else {
+            return;
+        };
+        if self.owing.contains(&doc) || self.turns.contains_key(&doc) {
+            return;
+        }
+        let mut saying = self.saying.get(&doc).cloned().unwrap_or_default();
+        saying.retain(|saying| saying.at.is_none_or(|at| !state.parts.contains_key(&at)));
+        if !state.unsaid(ledger, &saying).is_empty() {
+            ledger.affected.insert(doc);
+        }
     }
 
     /// Looks again at the documents in which it is this store's turn.
@@ -123,14 +141,19 @@ impl Shelf {
 
     /// Restates entries together. Returns whether there was something to say and it was appended.
     fn say_again(&mut self, ledger: &mut Ledger, doc: DocRef, own: &[EntryRef]) -> bool {
+        let Some(state) = self.docs.get(&doc) else { return false };
+        let spans: Vec<Span> = state.runs(own).filter_map(|run| state.span(run)).collect();
+        let Some((base, rest)) = state.base_and_rest(ledger, own) else {
+            self.owing.insert(doc);
+            return false;
+        };
         let mut batch = Batch::default();
         let Some(peer) = self.fresh_writer(ledger, doc, &mut batch) else {
             ledger.submit(batch);
             return false;
         };
         let Some(state) = self.docs.get_mut(&doc) else { return false };
-        let spans: Vec<Span> = state.runs(own).filter_map(|run| state.span(run)).collect();
-        let restated = state.restated(ledger, own, peer);
+        let restated = state.replica.restate(&base, &rest, peer).ok();
         let said = restated.as_ref().is_some_and(|updates| !updates.is_empty());
         let done = restated.is_some_and(|updates| {
             updates.into_iter().all(|update| self.append_restated(ledger, doc, update, &spans, peer, &mut batch))
@@ -138,6 +161,8 @@ impl Shelf {
         if !done {
             // Tried again when the document grows.
             self.owing.insert(doc);
+        } else if !said {
+            self.saying.entry(doc).or_default().push(Saying { at: None, spans });
         }
         ledger.submit(batch);
         done && said
@@ -186,7 +211,8 @@ impl Shelf {
         }
         if let Some(log) = ledger.partition(doc.partition).live {
             let at = EntryRef { log, seq: ledger.book.log(log).next_seq().saturating_sub(1) };
-            self.saying.entry(doc).or_default().push((at, spans.to_vec()));
+            self.saying.entry(doc).or_default().push(Saying { at: Some(at), spans: spans.to_vec() });
+            ledger.restated_in.insert(doc);
         }
         let Some(state) = self.docs.get_mut(&doc) else { return false };
         state.cached = false;
@@ -197,9 +223,9 @@ impl Shelf {
 impl Doc {
     /// Entries that do not count and that nothing which counts restates, in the order of their logs. `saying`: what this
     /// store restates of them in entries that are not durable yet.
-    fn unsaid(&self, ledger: &Ledger, saying: &[(EntryRef, Vec<Span>)]) -> Vec<EntryRef> {
+    fn unsaid(&self, ledger: &Ledger, saying: &[Saying]) -> Vec<EntryRef> {
         let count = self.parts.values().filter(|part| !self.left_out.contains(&part.key));
-        let appended = saying.iter().flat_map(|(_, spans)| spans);
+        let appended = saying.iter().flat_map(|saying| &saying.spans);
         let said: BTreeSet<&Span> = count.flat_map(|part| &part.restates).chain(appended).collect();
         let is_unsaid = |part: &&Part<EntryRef>| !said.iter().any(|span| span.covers(&part.at, ledger));
         // What restates others is not said once more: the others are.
@@ -226,9 +252,9 @@ impl Doc {
         Some(Span { first: run.first()?.seq, last: self.parts.get(run.last()?)?.at })
     }
 
-    /// The updates that say own entries again, on top of what counts and they built on.
-    /// `None` while some of them, or of what they built on, is not here.
-    fn restated(&mut self, ledger: &Ledger, own: &[EntryRef], peer: u64) -> Option<Vec<Update>> {
+    /// What entries that are to be restated built on and counts; and what of it does not, with them (`true`). `None` while
+    /// some of it is not here.
+    fn base_and_rest(&self, ledger: &Ledger, own: &[EntryRef]) -> Option<BaseAndRest> {
         let is_opened = |at: &EntryRef| self.opened.range((*at, 0)..=(*at, u32::MAX)).next().is_some();
         if !own.iter().all(is_opened) {
             return None;
@@ -245,9 +271,8 @@ impl Doc {
         if !mine.is_disjoint(&unfit) {
             return None;
         }
-        let base: Vec<_> = base.into_iter().map(|(_, update)| update).collect();
-        let rest: Vec<_> = rest.into_iter().map(|(at, update)| (update, mine.contains(&at))).collect();
-        self.replica.restate(&base, &rest, peer).ok()
+        let base = base.into_iter().map(|(_, update)| update).collect();
+        Some((base, rest.into_iter().map(|(at, update)| (update, mine.contains(&at))).collect()))
     }
 
     /// The entries that others build on, themselves included.
@@ -315,6 +340,8 @@ impl Doc {
         }
     }
 }
+
+type BaseAndRest = (Vec<CheckedUpdate>, Vec<(CheckedUpdate, bool)>);
 
 fn peer_of(ledger: &Ledger, log: LogNo) -> u64 {
     peer_id(&ledger.book.log(log).id)

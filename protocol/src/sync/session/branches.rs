@@ -175,6 +175,11 @@ impl Session {
             Taken::No => true,
         };
         if is_over {
+            if taken == Taken::Yes
+                && let Some(stream) = self.streams.get_mut(&asked.0)
+            {
+                stream.inbound.took(asked.1.0 + 1);
+            }
             self.end_branch(catalog, asked);
         }
     }

@@ -31,8 +31,8 @@ pub(super) struct Inbound {
     retired: bool,
     /// Whether a run was dropped because entries before it are lacking.
     dropped: bool,
-    /// Whether what came was let go unacknowledged, as of a log that seemed to have several histories.
-    let_go: bool,
+    /// Up to where the history was taken that the peer said it holds, after what came as a stream was let go.
+    taken: Option<u64>,
     /// Runs handed to the endpoint and not yet durable.
     flights: VecDeque<Flight>,
     /// Whether a head without entries was handed to the endpoint.
@@ -62,11 +62,16 @@ impl Inbound {
         self.need.is_some() || !self.flights.is_empty() || self.head_flight.is_some() || self.branches > 0
     }
 
+    /// Notes that a history which the peer holds was taken up to here.
+    pub(super) fn took(&mut self, to: u64) {
+        self.taken = Some(to);
+    }
+
     /// Waits for nothing any more but histories. Returns the credit that goes back.
     pub(super) fn let_go(&mut self) -> Vec<(Class, u64)> {
         (self.need, self.wanted, self.fetch, self.head_flight) = (None, None, None, None);
         (self.want_due, self.card_due, self.dropped) = (false, false, false);
-        (self.next, self.let_go) = (0, true);
+        self.next = 0;
         self.flights.drain(..).map(|flight| (flight.class, flight.bytes)).collect()
     }
 
@@ -328,9 +333,8 @@ impl Session {
             self.credit_due[flight.class.index()] += flight.bytes;
             is_news = true;
         }
-        // It was taken after all, and its log has one history: whoever sent it waits.
-        let all_is_here = view.entries_to >= inbound.entries_came && view.tip_to() >= inbound.head_came;
-        is_news |= all_is_here && core::mem::take(&mut inbound.let_go);
+        // The log seemed to have two histories and has the peer's alone: what came of that is waited for.
+        is_news |= inbound.taken.take_if(|to| *to <= view.entries_to).is_some();
         if inbound.is_met(&view, bodies) {
             is_news |= inbound.need.take().is_some();
         } else if inbound.flights.is_empty() && inbound.head_flight.is_none() && !inbound.is_gone && is_news {
