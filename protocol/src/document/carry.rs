@@ -49,7 +49,7 @@ impl Authors {
 pub(super) fn carry(old: &LoroDoc, base: &LoroDoc, new: &LoroDoc, authors: &Authors) -> Result<(), CarryError> {
     let carrier = Carrier { base, new, authors };
     for root in [super::ROOT_META, super::ROOT_DOC] {
-        carrier.map(&old.get_map(root), &new.get_map(root))?;
+        carrier.map(&old.get_map(root), &new.get_map(root), false)?;
     }
     new.commit();
     Ok(())
@@ -73,8 +73,9 @@ enum Place {
 }
 
 impl Carrier<'_> {
-    /// Finds where a container's content goes. `beside` is what stands at its place in the new version.
-    fn place(&self, old: &Container, beside: Option<Container>) -> Result<Place, CarryError> {
+    /// Finds where a container's content goes. `beside` is what stands at its place in the new version, and `ours` says
+    /// that nobody else will ever put anything there.
+    fn place(&self, old: &Container, beside: Option<Container>, ours: bool) -> Result<Place, CarryError> {
         match old.id() {
             ContainerID::Normal { peer, counter, .. } if self.authors.is_own(ID::new(peer, counter)) => Ok(Place::Own),
             ContainerID::Normal { peer, counter, .. } if self.authors.is_shared(ID::new(peer, counter)) => {
@@ -84,7 +85,7 @@ impl Carrier<'_> {
                 let same_kind = |other: &Container| other.get_type() == old.get_type();
                 match beside.filter(same_kind) {
                     Some(beside) => Ok(Place::Same(beside)),
-                    None if self.holds_own(old) => Err(CarryError::Waits),
+                    None if self.holds_own(old) && !ours => Err(CarryError::Waits),
                     None => Ok(Place::Own),
                 }
             }
@@ -123,16 +124,16 @@ impl Carrier<'_> {
         editor.is_some_and(|editor| self.authors.own.iter().any(|(peer, ..)| *peer == editor))
     }
 
-    fn fill(&self, old: &Container, new: &Container) -> Result<(), CarryError> {
+    fn fill(&self, old: &Container, new: &Container, ours: bool) -> Result<(), CarryError> {
         match (old, new) {
-            (Container::Map(old), Container::Map(new)) => self.map(old, new),
+            (Container::Map(old), Container::Map(new)) => self.map(old, new, ours),
             (Container::List(old), Container::List(new)) => self.list(old, new),
             (Container::Text(old), Container::Text(new)) => Ok(self.text(old, new)?),
             _ => Ok(()),
         }
     }
 
-    fn map(&self, old: &LoroMap, new: &LoroMap) -> Result<(), CarryError> {
+    fn map(&self, old: &LoroMap, new: &LoroMap, ours: bool) -> Result<(), CarryError> {
         let mut entries: Vec<(String, ValueOrContainer)> = Vec::new();
         old.for_each(|key, child| entries.push((key.to_owned(), child)));
         let base = self.base.has_container(&old.id()).then(|| self.base.get_map(old.id()));
@@ -147,11 +148,11 @@ impl Carrier<'_> {
                     continue;
                 }
             };
-            match self.place(&child, container(new.get(&key)))? {
-                Place::Same(there) => self.fill(&child, &there)?,
-                Place::Own if self.is_created_by_us(&child) => {
+            match self.place(&child, container(new.get(&key)), ours)? {
+                Place::Same(there) => self.fill(&child, &there, ours)?,
+                Place::Own if self.is_created_by_us(&child) || ours && self.holds_own(&child) => {
                     let made = new.insert_container(&key, like(&child)?)?;
-                    self.fill(&child, &made)?;
+                    self.fill(&child, &made, ours)?;
                 }
                 Place::Own => {}
             }
@@ -179,22 +180,21 @@ impl Carrier<'_> {
             let Some(id) = id else { continue };
             if let Some(there) = self.there(&at_of, id) {
                 if let (Some(child), Some(there)) = (container(old.get(at)), container(new.get(there))) {
-                    self.fill(&child, &there)?;
+                    self.fill(&child, &there, false)?;
                 }
                 next = there + 1;
                 continue;
             }
-            if !self.authors.is_own(id) {
-                if container(old.get(at)).is_some_and(|child| self.holds_own(&child)) {
-                    return Err(CarryError::Waits);
-                }
+            // A container of somebody else comes back as another item, which nothing tells from the rest: what is own in it
+            // gets an item of its own.
+            if !self.authors.is_own(id) && !container(old.get(at)).is_some_and(|child| self.holds_own(&child)) {
                 continue;
             }
             match old.get(at) {
                 Some(ValueOrContainer::Value(value)) => new.insert(next, value)?,
                 Some(ValueOrContainer::Container(child)) => {
                     let made = new.insert_container(next, like(&child)?)?;
-                    self.fill(&child, &made)?;
+                    self.fill(&child, &made, true)?;
                 }
                 None => continue,
             }

@@ -3,7 +3,7 @@
 use super::outbound::note_range;
 use super::{Action, Session, SessionError};
 use crate::ids::LogId;
-use crate::sync::{Bodies, Catalog, Class, LogNo, LogView, SpaceNo};
+use crate::sync::{Bodies, Catalog, Class, LogNo, LogView, SpaceNo, Tip};
 use crate::wire::message::{GoneReason, LogRef, Message, Run};
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -31,7 +31,11 @@ pub(super) struct Inbound {
     retired: bool,
     /// Whether a run was dropped because entries before it are lacking.
     dropped: bool,
-    /// Up to where the history was taken that the peer said it holds, after what came as a stream was let go.
+    /// The last head that came, as the seq after and its signature.
+    last: Option<(u64, [u8; 64])>,
+    /// Whether what came was let go unacknowledged, as of a log that seemed to have several histories.
+    let_go: bool,
+    /// Up to where the history was taken since that the peer said it holds.
     taken: Option<u64>,
     /// Runs handed to the endpoint and not yet durable.
     flights: VecDeque<Flight>,
@@ -62,6 +66,12 @@ impl Inbound {
         self.need.is_some() || !self.flights.is_empty() || self.head_flight.is_some() || self.branches > 0
     }
 
+    fn came(&mut self, head: (u64, [u8; 64])) {
+        if self.last.is_none_or(|last| last.0 <= head.0) {
+            self.last = Some(head);
+        }
+    }
+
     /// Notes that a history which the peer holds was taken up to here.
     pub(super) fn took(&mut self, to: u64) {
         self.taken = Some(to);
@@ -71,7 +81,7 @@ impl Inbound {
     pub(super) fn let_go(&mut self) -> Vec<(Class, u64)> {
         (self.need, self.wanted, self.fetch, self.head_flight) = (None, None, None, None);
         (self.want_due, self.card_due, self.dropped) = (false, false, false);
-        self.next = 0;
+        (self.next, self.let_go) = (0, true);
         self.flights.drain(..).map(|flight| (flight.class, flight.bytes)).collect()
     }
 
@@ -214,6 +224,7 @@ impl Session {
         let is_other = view.as_ref().is_some_and(|(_, view)| is_other(view, &run));
         let held = view.map(|(_, view)| view.entries_to);
         let inbound = &mut self.stream(space, id)?.inbound;
+        inbound.came((end, run.signature));
         let asked = |range: Option<(u64, u64)>| range.is_some_and(|(from, to)| from <= start && start < to);
         let is_wanted = asked(inbound.wanted)
             || (inbound.gone.iter().any(|range| asked(Some(*range))) && !planted!("gap.not-filled"));
@@ -266,6 +277,7 @@ impl Session {
         let stream = self.stream(space, id)?;
         stream.outbound.peer_has_head(to);
         stream.inbound.head_came = stream.inbound.head_came.max(to);
+        stream.inbound.came((to, head.signature));
         if let Some((log, view)) = &view
             && view.tip_to() >= to
         {
@@ -334,6 +346,10 @@ impl Session {
             is_news = true;
         }
         // The log seemed to have two histories and has the peer's alone: what came of that is waited for.
+        let is_last = |tip: &Tip| inbound.last == Some((tip.seq + 1, tip.signature)) && tip.seq < view.entries_to;
+        if inbound.let_go && view.tip.as_ref().is_some_and(is_last) {
+            (inbound.let_go, is_news) = (false, true);
+        }
         is_news |= inbound.taken.take_if(|to| *to <= view.entries_to).is_some();
         if inbound.is_met(&view, bodies) {
             is_news |= inbound.need.take().is_some();
