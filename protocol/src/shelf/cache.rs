@@ -26,7 +26,7 @@ pub(super) fn keep(ledger: &mut Ledger, doc: DocRef, state: &mut Doc) {
     state.cached = true;
 }
 
-/// The row of [`Table::Value`].
+/// The row of [`Table::Value`](crate::storage::Table::Value).
 pub(crate) fn encode_snapshot(snapshot: &Snapshot) -> Bytes {
     let mut out = vec![0, u8::from(snapshot.meta.deleted)];
     for text in [&snapshot.meta.collection, &snapshot.meta.key] {
@@ -42,7 +42,7 @@ pub(crate) fn encode_snapshot(snapshot: &Snapshot) -> Bytes {
     Bytes::from(out)
 }
 
-/// Reads a row of [`Table::Value`].
+/// Reads a row of [`Table::Value`](crate::storage::Table::Value).
 ///
 /// # Errors
 /// When the row is not what this version writes.
