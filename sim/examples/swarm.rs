@@ -40,7 +40,7 @@ fn star(seconds: u64) -> Plan {
         plan.actions.push(Action { id, when: When::AtUs(at_us), act });
     };
     for doc in 0..16 {
-        push(0, Act::Create { peer: doc as usize % 5, doc });
+        push(0, Act::Create { peer: doc as usize % 5, doc, items: false });
     }
     for second in 1..seconds {
         let (peer, doc) = (second as usize % 5, (second * 7 % 16) as u32);

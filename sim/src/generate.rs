@@ -75,9 +75,10 @@ enum Work {
     Close,
     Hold,
     Create,
+    Item,
 }
 
-const WORK: [Work; 10] = [
+const WORK: [Work; 11] = [
     Work::Insert,
     Work::Large,
     Work::Scribble,
@@ -88,6 +89,7 @@ const WORK: [Work; 10] = [
     Work::Close,
     Work::Hold,
     Work::Create,
+    Work::Item,
 ];
 
 /// The kinds of faults.
@@ -218,12 +220,14 @@ fn subset<T: Copy>(draws: &mut Draws, all: &[T], swarm: bool) -> Vec<T> {
 fn work(draws: &mut Draws, plan: &mut Plan, profile: &Profile, end_us: u64) {
     let mut kinds = subset(draws, &WORK, profile.swarm);
     kinds.push(Work::Insert);
+    let lists = kinds.contains(&Work::Item);
     let peers = plan.peers.len() as u64;
     let docs = draws.within(1, 6) as u32;
     for doc in 0..docs {
         let peer = draws.below(peers) as usize;
         let at_us = draws.below(end_us / 4 + 1);
-        push(plan, When::AtUs(at_us), Act::Create { peer, doc });
+        let items = lists && draws.once_in(2);
+        push(plan, When::AtUs(at_us), Act::Create { peer, doc, items });
     }
     // Bursts and pauses: edits near one another race, edits far apart see one another.
     let mut at_us = 0;
@@ -255,7 +259,8 @@ fn one_work(draws: &mut Draws, kind: Work, peers: u64, docs: u32, partitions: u3
         Work::Import => Act::Import { peer, docs: draws.within(1, 20) as u32, bytes: draws.below(300) as u32 },
         Work::Close => Act::Close { peer, doc },
         Work::Hold => Act::Hold { peer, doc, on: draws.once_in(2) },
-        Work::Create => Act::Create { peer, doc },
+        Work::Create => Act::Create { peer, doc, items: false },
+        Work::Item => Act::Item { peer, doc },
     }
 }
 

@@ -287,8 +287,11 @@ pub enum Act {
         peer: usize,
         /// Its number.
         doc: u32,
+        /// Whether it has a list of items.
+        #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+        items: bool,
     },
-    /// Types a token of its own into a document's text. The token is what oracles look for.
+    /// Types a token of its own into a document's text or an item's. The token is what oracles look for.
     Insert {
         /// Where.
         peer: usize,
@@ -300,6 +303,13 @@ pub enum Act {
         /// How many characters beside the token.
         #[serde(default)]
         bytes: u32,
+    },
+    /// Adds an item with a token of its own to a list of a document, which nest; to its text if it has none.
+    Item {
+        /// Where.
+        peer: usize,
+        /// The document's number.
+        doc: u32,
     },
     /// Types into, or deletes from, a second text that holds no tokens.
     Scribble {

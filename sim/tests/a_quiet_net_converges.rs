@@ -8,7 +8,7 @@ fn edits_reach_everybody() {
     let mut plan = Plan::quiet(1, 3);
     plan.bounds.phase_one_us = 5_000_000;
     let acts = [
-        Act::Create { peer: 0, doc: 1 },
+        Act::Create { peer: 0, doc: 1, items: true },
         Act::Insert { peer: 2, doc: 1, urgent: false, bytes: 5 },
         Act::Insert { peer: 1, doc: 1, urgent: true, bytes: 5 },
         Act::Import { peer: 1, docs: 3, bytes: 10 },

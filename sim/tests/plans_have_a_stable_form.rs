@@ -5,7 +5,9 @@ use cosmicsync_sim::plan::{Act, Action, After, Disk, Plan, PlanError, Tampering,
 fn plan() -> Plan {
     let mut plan = Plan::quiet(7, 3);
     let acts = [
-        Act::Create { peer: 0, doc: 1 },
+        Act::Create { peer: 0, doc: 1, items: false },
+        Act::Create { peer: 0, doc: 2, items: true },
+        Act::Item { peer: 1, doc: 2 },
         Act::Both { peer: 1, docs: [1, 2] },
         Act::Partition { sides: vec![vec![0], vec![1, 2]], for_us: 5, reset: true },
         Act::Tamper { link: 1, way: Way::Back, after_bytes: 3, with: Tampering::Flip(2) },
@@ -41,7 +43,7 @@ fn unknown_fields_are_refused() {
 fn what_is_not_there_is_noticed() {
     plan().check().unwrap();
     let mut wrong = plan();
-    wrong.actions[0].act = Act::Create { peer: 3, doc: 1 };
+    wrong.actions[0].act = Act::Create { peer: 3, doc: 1, items: false };
     assert!(wrong.check().is_err());
 }
 

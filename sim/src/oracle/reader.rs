@@ -1,8 +1,7 @@
 //! A replica that only reads: made of a store's rows, apart from the run.
 
-use super::tokens_in;
-use crate::world::{BODY, config, doc_id, partition_name, partition_of, recover};
-use cosmicsync_protocol::document::{Value, Version};
+use crate::world::{config, doc_id, partition_name, partition_of, recover, tokens_of};
+use cosmicsync_protocol::document::Version;
 use cosmicsync_protocol::endpoint::{Dial, Endpoint, Event, LinkId};
 use cosmicsync_protocol::ledger::{DocRef, Lease};
 use cosmicsync_protocol::pump::{Io, pump};
@@ -22,20 +21,19 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    /// The tokens in its text.
+    /// The tokens in it.
     pub(super) fn tokens(&self) -> BTreeSet<u64> {
-        tokens_in(self.text()).into_iter().collect()
+        self.all_tokens().into_iter().collect()
     }
 
     /// A token that stands there twice.
     pub(super) fn twice(&self) -> Option<u64> {
         let mut seen = BTreeSet::new();
-        tokens_in(self.text()).into_iter().find(|token| !seen.insert(*token))
+        self.all_tokens().into_iter().find(|token| !seen.insert(*token))
     }
 
-    fn text(&self) -> &str {
-        let text = self.snapshot.as_ref().and_then(|snapshot| snapshot.value.entry(BODY)).and_then(Value::as_text);
-        text.unwrap_or_default()
+    fn all_tokens(&self) -> Vec<u64> {
+        self.snapshot.as_ref().map(|snapshot| tokens_of(&snapshot.value)).unwrap_or_default()
     }
 }
 

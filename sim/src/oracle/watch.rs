@@ -1,11 +1,9 @@
 //! What is watched while a run goes on: documents as peers show them, restarts, and how links end.
 
 use super::model::Seen;
-use super::tokens_in;
 use crate::coverage::Mark;
 use crate::report::OracleId;
-use crate::world::{Alive, BODY, World};
-use cosmicsync_protocol::document::Value;
+use crate::world::{Alive, World, tokens_of};
 use cosmicsync_protocol::endpoint::CloseReason;
 use cosmicsync_protocol::ids::LogId;
 use cosmicsync_protocol::shelf::Missing;
@@ -99,8 +97,7 @@ impl World<'_> {
         self.call(peer, |alive, _| {
             let snapshot = alive.endpoint.view(open.doc)?;
             let version = alive.endpoint.replica(open.doc)?.version().clone();
-            let text = snapshot.value.entry(BODY).and_then(Value::as_text).unwrap_or_default().to_owned();
-            Some((version, tokens_in(&text).into_iter().collect(), open.held))
+            Some((version, tokens_of(&snapshot.value).into_iter().collect(), open.held))
         })?
     }
 

@@ -143,6 +143,7 @@ impl Act {
         match self {
             Self::Create { peer, .. }
             | Self::Insert { peer, .. }
+            | Self::Item { peer, .. }
             | Self::Scribble { peer, .. }
             | Self::Set { peer, .. }
             | Self::Both { peer, .. }
@@ -192,6 +193,7 @@ impl Act {
             | Self::Tamper { link, .. } => Some(*link),
             Self::Create { .. }
             | Self::Insert { .. }
+            | Self::Item { .. }
             | Self::Scribble { .. }
             | Self::Set { .. }
             | Self::Both { .. }
@@ -219,6 +221,7 @@ impl Act {
             self,
             Self::Create { .. }
                 | Self::Insert { .. }
+                | Self::Item { .. }
                 | Self::Scribble { .. }
                 | Self::Set { .. }
                 | Self::Both { .. }

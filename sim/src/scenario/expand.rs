@@ -245,6 +245,13 @@ impl<'a> Expander<'a> {
         self.push(plan::When::AtUs(at_us), act);
     }
 
+    /// Makes a document, with a list if any work adds items to it.
+    fn create(&mut self, at_us: u64, peer: usize, doc: u32) {
+        let adds = |work: &Placed<Workload>| matches!(&work.what, Workload::Items { docs, .. } if docs.contains(&doc));
+        let items = self.scenario.workloads.iter().any(adds);
+        self.push_at(at_us, Act::Create { peer, doc, items });
+    }
+
     /// Everything that is written to and that no `create` makes is made by peer 0 at the start.
     fn documents(&mut self) {
         let (mut named, mut made) = (BTreeSet::new(), BTreeSet::new());
@@ -253,6 +260,7 @@ impl<'a> Expander<'a> {
                 Workload::Create { docs, .. } => made.extend(docs.iter().copied()),
                 Workload::TextEdits { docs, .. }
                 | Workload::Scribbles { docs, .. }
+                | Workload::Items { docs, .. }
                 | Workload::Fields { docs, .. }
                 | Workload::Deletes { docs, .. }
                 | Workload::Reads { docs, .. } => named.extend(docs.iter().copied()),
@@ -264,7 +272,7 @@ impl<'a> Expander<'a> {
             }
         }
         for doc in named.difference(&made) {
-            self.push_at(0, Act::Create { peer: 0, doc: *doc });
+            self.create(0, 0, *doc);
         }
     }
 
@@ -272,7 +280,7 @@ impl<'a> Expander<'a> {
         match &placed.what {
             Workload::Create { peer, docs, at } => {
                 self.check_peer(placed, "peer", *peer);
-                docs.iter().for_each(|doc| self.push_at(at.us, Act::Create { peer: *peer, doc: *doc }));
+                docs.iter().for_each(|doc| self.create(at.us, *peer, *doc));
             }
             Workload::TextEdits { peers, docs, rate_hz, at, until, bytes, urgent } => {
                 let pace = Pace { peers, docs, rate_hz: *rate_hz, at: *at, until: *until };
@@ -287,6 +295,10 @@ impl<'a> Expander<'a> {
                     delete: (draw % 4) as u32,
                     insert: (draw / 4 % 8) as u32,
                 });
+            }
+            Workload::Items { peers, docs, rate_hz, at, until } => {
+                let pace = Pace { peers, docs, rate_hz: *rate_hz, at: *at, until: *until };
+                self.paced(number, placed, pace, |peer, doc, _| Act::Item { peer, doc });
             }
             Workload::Fields { peers, docs, rate_hz, at, until } => {
                 let pace = Pace { peers, docs, rate_hz: *rate_hz, at: *at, until: *until };

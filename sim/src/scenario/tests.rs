@@ -52,7 +52,7 @@ fn a_scenario_becomes_a_plan() {
     assert_eq!(plan.links[0].latency_us, 5_000);
     let edits = plan.actions.iter().filter(|action| matches!(action.act, Act::Insert { .. })).count();
     assert_eq!(edits, 40);
-    assert!(matches!(plan.actions[0].act, Act::Create { peer: 0, doc: 0 }));
+    assert!(matches!(plan.actions[0].act, Act::Create { peer: 0, doc: 0, items: false }));
     let last = plan.actions.last().unwrap();
     assert!(matches!(&last.when, plan::When::After(after) if after.event == "handshake.done" && after.nth == 1));
     assert!((2_900_000..3_200_000).contains(&plan.bounds.phase_one_us), "{}", plan.bounds.phase_one_us);

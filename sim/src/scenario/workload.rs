@@ -55,6 +55,21 @@ pub enum Workload {
         /// Until when.
         until: Span,
     },
+    /// Adds items to lists, which nest. Each bears a word that the oracles look for; `text-edits` type into items too.
+    Items {
+        /// Who.
+        peers: Vec<usize>,
+        /// In which documents.
+        #[serde(default = "first")]
+        docs: Vec<u32>,
+        /// How often each peer does, a second.
+        rate_hz: f64,
+        /// From when.
+        #[serde(default)]
+        at: Span,
+        /// Until when.
+        until: Span,
+    },
     /// Sets fields.
     Fields {
         /// Who.

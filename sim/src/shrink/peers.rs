@@ -90,6 +90,7 @@ fn peers_of(act: &mut Act) -> Vec<&mut usize> {
     match act {
         Act::Create { peer, .. }
         | Act::Insert { peer, .. }
+        | Act::Item { peer, .. }
         | Act::Scribble { peer, .. }
         | Act::Set { peer, .. }
         | Act::Both { peer, .. }
@@ -138,6 +139,7 @@ const fn link_of(act: &mut Act) -> Option<&mut usize> {
         | Act::Tamper { link, .. } => Some(link),
         Act::Create { .. }
         | Act::Insert { .. }
+        | Act::Item { .. }
         | Act::Scribble { .. }
         | Act::Set { .. }
         | Act::Both { .. }

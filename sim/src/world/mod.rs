@@ -3,6 +3,7 @@
 //! Ties are broken by (time, peer, sequence). The world carries bytes, rows and commands, as a node's runtime does, and
 //! drives each core with the shipped loop. It knows nothing of the protocol.
 
+mod content;
 mod fault;
 mod found;
 mod heal;
@@ -22,10 +23,11 @@ use node::{Node, Start};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
+pub(crate) use content::tokens_of;
 pub(crate) use found::{partition_name, partition_of};
 pub(crate) use node::Alive;
 pub(crate) use node::{config, recover};
-pub(crate) use work::{BODY, doc_id};
+pub(crate) use work::doc_id;
 
 /// The most violations that a report lists.
 const VIOLATIONS_MAX: usize = 64;

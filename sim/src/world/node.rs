@@ -21,7 +21,8 @@ use cosmicsync_protocol::wire::hello::{Feature, VERSION_MAJOR, Versions};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::work::{BODY, DRAFT, OpenDoc};
+use super::content::text_paths;
+use super::work::OpenDoc;
 
 /// When runs begin, on the wall, in milliseconds since 1970.
 const WALL_MS: u64 = 1_700_000_000_000;
@@ -274,7 +275,7 @@ impl World<'_> {
             waiting: Vec::new(),
             retry: false,
             edits: BTreeMap::new(),
-            texts: [BODY, DRAFT].into_iter().collect(),
+            texts: text_paths(),
             failed: None,
         };
         self.nodes[peer].alive = Some(Box::new(alive));

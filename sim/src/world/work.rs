@@ -1,8 +1,9 @@
 //! Work: what users do with documents. Documents are opened when an action needs them, as a runtime does for its users.
 
+use super::content::{BODY, DRAFT, ITEMS, Room, item, tokens_of};
 use super::{World, partition_name, partition_of};
 use crate::coverage::{Mark, Point};
-use crate::oracle::{ends, tokens_in};
+use crate::oracle::ends;
 use crate::plan::Act;
 use crate::random::purpose;
 use cosmicsync_protocol::document::{Change, Meta, Step, Value};
@@ -12,10 +13,6 @@ use cosmicsync_protocol::ledger::DocRef;
 use cosmicsync_protocol::shelf::Edit;
 use cosmicsync_protocol::sync::SpaceNo;
 
-/// The text that holds tokens, which are never deleted.
-pub(crate) const BODY: &str = "body";
-/// The text that anything may happen to.
-pub(crate) const DRAFT: &str = "draft";
 /// The collection of all documents.
 const COLLECTION: &str = "notes";
 /// Numbers of imported documents begin at this, times the action's id.
@@ -168,10 +165,9 @@ impl World<'_> {
         true
     }
 
-    /// The text of an open document; `None` if it does not exist.
-    fn text(&mut self, peer: usize, doc: DocRef, name: &str) -> Option<String> {
-        let snapshot = self.call(peer, |alive, _| alive.endpoint.view(doc))??;
-        Some(snapshot.value.entry(name).and_then(Value::as_text).unwrap_or_default().to_owned())
+    /// The value of an open document; `None` if it does not exist.
+    fn value(&mut self, peer: usize, doc: DocRef) -> Option<Value> {
+        Some(self.call(peer, |alive, _| alive.endpoint.view(doc))??.value)
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "each function looks at its own kinds of actions")]
@@ -181,13 +177,13 @@ impl World<'_> {
         let key = |part: u64| [purpose::PLACE, id, part];
         let one = |edit: (DocRef, Edit)| Draft { edits: vec![edit], tokens: Vec::new(), urgent: false };
         match &plan.actions[action].act {
-            Act::Create { doc: number, .. } => {
+            Act::Create { doc: number, items, .. } => {
                 let number = u64::from(*number);
                 let doc = self.open(peer, number)?;
                 let token = id << 20;
                 let space = SpaceNo(0);
                 let collection = self.call(peer, |alive, _| alive.endpoint.collection_id(space, COLLECTION))?;
-                let edit = Edit::Create { collection, meta: meta(), value: self.note(token, 0) };
+                let edit = Edit::Create { collection, meta: meta(), value: self.note(token, 0, *items) };
                 Some(Draft { tokens: vec![(number, token)], urgent: true, ..one((doc, edit)) })
             }
             Act::Insert { doc: number, urgent, bytes, .. } => {
@@ -195,6 +191,12 @@ impl World<'_> {
                 let doc = self.open(peer, number)?;
                 let edit = self.insert(peer, doc, id << 20, *bytes)?;
                 Some(Draft { tokens: vec![(number, id << 20)], urgent: *urgent, ..one((doc, edit)) })
+            }
+            Act::Item { doc: number, .. } => {
+                let number = u64::from(*number);
+                let doc = self.open(peer, number)?;
+                let edit = self.add_item(peer, doc, id << 20)?;
+                Some(Draft { tokens: vec![(number, id << 20)], ..one((doc, edit)) })
             }
             Act::Both { docs, .. } => {
                 let docs = docs.map(u64::from);
@@ -209,7 +211,8 @@ impl World<'_> {
             }
             Act::Scribble { doc, delete, insert, .. } => {
                 let doc = self.open(peer, u64::from(*doc))?;
-                let len = self.text(peer, doc, DRAFT)?.chars().count();
+                let value = self.value(peer, doc)?;
+                let len = value.entry(DRAFT).and_then(Value::as_text).map_or(0, |text| text.chars().count());
                 let from = self.keyed.below(&key(0), len as u64 + 1) as usize;
                 let delete = (*delete as usize).min(len - from);
                 let insert = self.padding(id, *insert);
@@ -218,35 +221,60 @@ impl World<'_> {
             }
             Act::Set { doc, field, value, .. } => {
                 let doc = self.open(peer, u64::from(*doc))?;
-                self.text(peer, doc, BODY)?;
+                self.value(peer, doc)?;
                 let change = Change::Set { path: at(&format!("field-{field}")), value: Value::from(*value) };
                 Some(one((doc, Edit::Apply(vec![change]))))
             }
             Act::Delete { doc, deleted, .. } => {
                 let doc = self.open(peer, u64::from(*doc))?;
-                self.text(peer, doc, BODY)?;
+                self.value(peer, doc)?;
                 Some(Draft { urgent: true, ..one((doc, Edit::SetDeleted(*deleted))) })
             }
             _ => None,
         }
     }
 
-    /// Inserts a token between others.
+    fn room(&mut self, peer: usize, doc: DocRef) -> Option<Room> {
+        let mut room = Room::default();
+        room.find(&self.value(peer, doc)?, &[]);
+        Some(room)
+    }
+
+    /// Inserts a token between others, in the document's text or an item's.
     fn insert(&mut self, peer: usize, doc: DocRef, token: u64, bytes: u32) -> Option<Edit> {
-        let text = self.text(peer, doc, BODY)?;
+        let mut room = self.room(peer, doc)?;
+        let text = self.keyed.below(&[purpose::PLACE, token, 1], room.texts.len() as u64) as usize;
+        let (path, text) = room.texts.swap_remove(text);
         let places: Vec<usize> =
             core::iter::once(0).chain(text.match_indices('>').map(|(place, _)| place + 1)).collect();
         let place = self.keyed.below(&[purpose::PLACE, token], places.len() as u64) as usize;
-        let insert = format!("<SECRET-{token}:{}>", self.padding(token, bytes));
-        Some(Edit::Apply(vec![Change::Splice { path: at(BODY), at: places[place], delete: 0, insert }]))
+        let insert = self.word(token, bytes);
+        Some(Edit::Apply(vec![Change::Splice { path, at: places[place], delete: 0, insert }]))
     }
 
-    fn note(&self, token: u64, bytes: u32) -> Value {
-        let body = format!("<SECRET-{token}:{}>", self.padding(token, bytes));
-        let draft = "a draft ";
-        [("title", Value::from("SECRET-title")), (BODY, Value::from(body)), (DRAFT, Value::from(draft))]
-            .into_iter()
-            .collect()
+    /// Adds an item with a token to a list; to a text, if there is no list.
+    fn add_item(&mut self, peer: usize, doc: DocRef, token: u64) -> Option<Edit> {
+        let mut room = self.room(peer, doc)?;
+        if room.lists.is_empty() {
+            return self.insert(peer, doc, token, 0);
+        }
+        let draw = |part, bound: usize| self.keyed.below(&[purpose::PLACE, token, part], bound as u64) as usize;
+        let (path, len) = room.lists.swap_remove(draw(1, room.lists.len()));
+        let (index, alone) = (draw(2, len + 1), draw(3, 3) == 0);
+        let values = vec![item(&path, self.word(token, 0), alone)];
+        Some(Edit::Apply(vec![Change::Insert { path, index, values }]))
+    }
+
+    fn note(&self, token: u64, bytes: u32, items: bool) -> Value {
+        let texts =
+            [("title", "SECRET-title".to_owned()), (BODY, self.word(token, bytes)), (DRAFT, "a draft ".to_owned())];
+        let items = items.then(|| (ITEMS, Value::List(Vec::new())));
+        texts.map(|(key, text)| (key, Value::from(text))).into_iter().chain(items).collect()
+    }
+
+    /// A token as it is typed.
+    fn word(&self, token: u64, bytes: u32) -> String {
+        format!("<SECRET-{token}:{}>", self.padding(token, bytes))
     }
 
     /// Letters that do not compress well.
@@ -260,10 +288,10 @@ impl World<'_> {
         let mut deps = Vec::new();
         for ((number, token), (doc, edit)) in tokens.iter().zip(&edits) {
             let before = match edit {
-                Edit::Create { .. } => String::new(),
-                Edit::Apply(_) | Edit::SetDeleted(_) => self.text(peer, *doc, BODY).unwrap_or_default(),
+                Edit::Create { .. } => None,
+                Edit::Apply(_) | Edit::SetDeleted(_) => self.value(peer, *doc),
             };
-            deps.push((*number, *token, tokens_in(&before)));
+            deps.push((*number, *token, before.as_ref().map(tokens_of).unwrap_or_default()));
         }
         let taken = self.call(peer, |alive, now| {
             let texts = alive.texts.clone();
@@ -299,7 +327,8 @@ impl World<'_> {
         let number = |nth: u64| id * IMPORTED + nth * step;
         let Some(partition) = self.doc_ref(peer, number(0)).map(|doc| doc.partition) else { return false };
         let count = u64::from(docs);
-        let new = |nth| NewDoc { doc: doc_id(number(nth)), meta: meta(), value: self.note((id << 20) + nth, bytes) };
+        let new =
+            |nth| NewDoc { doc: doc_id(number(nth)), meta: meta(), value: self.note((id << 20) + nth, bytes, false) };
         let new: Vec<NewDoc> = (0..count).map(new).collect();
         let written = self.call(peer, |alive, now| {
             let endpoint = &mut alive.endpoint;
