@@ -272,7 +272,7 @@ impl Doc {
             return None;
         }
         let base = base.into_iter().map(|(_, update)| update).collect();
-        Some((base, rest.into_iter().map(|(at, update)| (update, mine.contains(&at))).collect()))
+        Some((base, built_on(rest, &mine)))
     }
 
     /// The entries that others build on, themselves included.
@@ -339,6 +339,28 @@ impl Doc {
             }
         }
     }
+}
+
+/// Of updates, in an order in which they can be imported, `mine` (`true`) and what those build on.
+///
+/// What an entry cites may have been seen in another document, and may stand in this one on a history that `mine` do not.
+fn built_on(rest: Vec<(EntryRef, CheckedUpdate)>, mine: &BTreeSet<EntryRef>) -> Vec<(CheckedUpdate, bool)> {
+    let mut ends: BTreeMap<u64, u32> = BTreeMap::new();
+    let mut kept = Vec::new();
+    for (at, update) in rest.into_iter().rev() {
+        let is_mine = mine.contains(&at);
+        if !is_mine && ends.get(&update.peer()).is_none_or(|end| *end <= update.start()) {
+            continue;
+        }
+        let before = update.start().checked_sub(1).map(|last| (update.peer(), last));
+        for (peer, last) in update.deps().iter().copied().chain(before) {
+            let end = ends.entry(peer).or_default();
+            *end = (*end).max(last.saturating_add(1));
+        }
+        kept.push((update, is_mine));
+    }
+    kept.reverse();
+    kept
 }
 
 type BaseAndRest = (Vec<CheckedUpdate>, Vec<(CheckedUpdate, bool)>);
