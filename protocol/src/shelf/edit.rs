@@ -84,6 +84,9 @@ impl Shelf {
         if is_full || self.dirty.iter().any(|doc| doc.partition != part) {
             self.flush(ledger);
         }
+        if self.lacks_own(ledger, part, edits) {
+            self.end_live_log(ledger, part);
+        }
         let peer = self.writer(ledger, part)?;
         // A log that was given up in between takes the edits gathered for it along.
         if self.dirty.iter().any(|doc| self.docs.get(doc).is_some_and(|state| state.replica.peer() != peer)) {
@@ -109,6 +112,13 @@ impl Shelf {
         self.urgent |= urgent;
         self.schedule(ledger);
         Ok(commit)
+    }
+
+    /// Whether one of these documents lacks entries of the log that this store writes, as when it is held back from what
+    /// they build on: the next one would give its operations the ids of theirs.
+    fn lacks_own(&self, ledger: &Ledger, part: PartNo, edits: &[(DocRef, Edit)]) -> bool {
+        let docs = edits.iter().filter_map(|(doc, _)| self.docs.get(doc));
+        ledger.partition(part).live.is_some_and(|live| docs.into_iter().any(|state| state.lacks(live)))
     }
 
     /// The peer id of the live log that this store writes in a partition.

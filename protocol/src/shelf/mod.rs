@@ -467,6 +467,12 @@ impl Doc {
         }
     }
 
+    /// Whether entries of a log wait to be imported, or never will be.
+    fn lacks(&self, log: LogNo) -> bool {
+        let mut waiting = self.waiting.range((EntryRef { log, seq: 0 }, 0)..);
+        waiting.next().is_some_and(|((at, _), _)| at.log == log) || self.excluded.contains_key(&log)
+    }
+
     /// The entry that brought an operation.
     fn brought(&self, peer: u64, counter: u32) -> Option<(EntryRef, Short)> {
         let ((of, _), entry) = self.brought.range((peer, counter.checked_add(1)?)..).next()?;

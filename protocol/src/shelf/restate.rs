@@ -174,7 +174,8 @@ impl Shelf {
         ledger.space(space).current_epoch()?;
         let log = ledger.live_log(doc.partition, batch).ok()?;
         let peer = peer_id(&ledger.book.log(log).id);
-        let known = self.docs.get(&doc).is_some_and(|state| state.replica.version().contains_key(&peer));
+        let state = self.docs.get(&doc);
+        let known = state.is_some_and(|state| state.replica.version().contains_key(&peer) || state.lacks(log));
         if !known {
             return Some(peer);
         }

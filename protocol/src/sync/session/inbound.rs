@@ -249,8 +249,9 @@ impl Session {
         inbound.entries_came = inbound.entries_came.max(end);
         inbound.next = inbound.next.max(end);
         inbound.flights.push_back(Flight { end, class, bytes });
-        if let Some((_, to)) = inbound.wanted {
-            inbound.wanted = (end < to).then_some((end, to));
+        // What begins behind the next entry that is wanted was pushed before the peer heard of the request.
+        if let Some((next, to)) = inbound.wanted.filter(|(next, _)| start <= *next) {
+            inbound.wanted = (end < to).then_some((next.max(end), to));
         }
         self.retire_if_mine(catalog, &id, end);
         self.stream(space, id)?.outbound.peer_has(end);
