@@ -127,6 +127,10 @@ impl Catalog for View<'_> {
         self.ledger.book.log(log).durable.held.first_gap_from(from).unwrap_or(u64::MAX)
     }
 
+    fn first_held(&self, log: LogNo, from: u64) -> Option<u64> {
+        self.ledger.book.log(log).durable.held.first_from(from)
+    }
+
     fn log_by_id(&self, id: &LogId) -> Option<LogNo> {
         self.ledger.book.by_id(id)
     }

@@ -220,6 +220,10 @@ pub trait Catalog {
     fn first_lacking(&self, log: LogNo, from: u64) -> u64 {
         self.log(log).entries_to.max(from)
     }
+    /// The lowest seq, not below `from`, of an entry that is held.
+    fn first_held(&self, log: LogNo, from: u64) -> Option<u64> {
+        (from < self.log(log).entries_to).then_some(from)
+    }
     /// The number of a log, if this store knows it.
     fn log_by_id(&self, id: &LogId) -> Option<LogNo>;
     /// The node of a trie under a path of nibbles.

@@ -49,6 +49,12 @@ impl Spans {
         self.span_at(from).map_or(Some(from), |last| last.checked_add(1))
     }
 
+    /// The lowest number, not below `from`, that is in the set.
+    pub fn first_from(&self, from: u64) -> Option<u64> {
+        let next = || self.spans.range(from..).next().map(|(first, _)| *first);
+        self.span_at(from).map_or_else(next, |_| Some(from))
+    }
+
     /// The part of the first gap at or after the start of `range` that lies within it.
     pub fn first_gap_in(&self, range: RangeInclusive<u64>) -> Option<RangeInclusive<u64>> {
         let first = self.first_gap_from(*range.start()).filter(|first| first <= range.end())?;

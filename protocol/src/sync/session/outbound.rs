@@ -151,11 +151,16 @@ impl Session {
     /// Sends what the peer asked for in vain, once it is here.
     fn send_belated(&mut self, catalog: &dyn Catalog, log: LogNo, view: &LogView) {
         let Some(stream) = self.streams.get_mut(&view.id).filter(|_| !planted!("body.not-passed-on")) else { return };
-        let is_here = |(from, _): &(u64, u64)| *from < view.entries_to && catalog.first_lacking(log, *from) > *from;
-        let absent = &mut stream.outbound.absent;
-        let Some((from, to)) = absent.iter().position(is_here).map(|at| absent.swap_remove(at)) else { return };
-        stream.outbound.start(from);
-        stream.outbound.asked = stream.outbound.asked.max(Some(to));
+        let outbound = &mut stream.outbound;
+        let first = |(from, to): (u64, u64)| catalog.first_held(log, from).filter(|first| *first < to);
+        let here = outbound.absent.iter().enumerate().filter_map(|(at, range)| Some((first(*range)?, at)));
+        let Some((first, at)) = here.min() else { return };
+        let (from, to) = outbound.absent.swap_remove(at);
+        if from < first {
+            note_range(&mut outbound.absent, from, first);
+        }
+        outbound.start(first);
+        outbound.asked = outbound.asked.max(Some(to));
         self.activate(catalog, view.id, view, view.class);
     }
 
