@@ -269,11 +269,32 @@ impl Doc {
         rest.extend(unfit);
         let (rest, unfit) = self.in_order(ledger, &rest, &mut ends);
         let mine: BTreeSet<EntryRef> = own.iter().copied().collect();
-        if !mine.is_disjoint(&unfit) {
+        let of_several = own.first().map(|at| at.log) != own.last().map(|at| at.log);
+        if !mine.is_disjoint(&unfit) || of_several && self.are_rivals(base.iter().chain(&rest).map(|(at, _)| at)) {
             return None;
         }
         let base = base.into_iter().map(|(_, update)| update).collect();
         Some((base, built_on(rest, &mine)))
+    }
+
+    /// Whether entries of several logs say the same again: each makes its own containers, of which a document shows one.
+    fn are_rivals<'a>(&self, entries: impl Iterator<Item = &'a EntryRef>) -> bool {
+        let spans = entries
+            .filter_map(|at| self.parts.get(at))
+            .flat_map(|part| part.restates.iter().map(|span| (span.last.log, span.first, span.last.seq, part.key.log)));
+        let mut spans: Vec<(LogId, u64, u64, LogNo)> = spans.collect();
+        spans.sort_unstable();
+        let mut before: Option<(LogId, u64, LogNo)> = None;
+        spans.into_iter().any(|(log, first, last, by)| {
+            let Some((_, end, of)) = before.filter(|(of, end, _)| *of == log && first <= *end) else {
+                before = Some((log, last, by));
+                return false;
+            };
+            if end < last {
+                before = Some((log, last, by));
+            }
+            of != by
+        })
     }
 
     /// The entries that others build on, themselves included.

@@ -183,6 +183,8 @@ mod tests {
                 prop_assert_eq!(spans.contains(base + at), model.contains(&at));
                 let gap = (at..=TOP).find(|at| !model.contains(at));
                 prop_assert_eq!(spans.first_gap_from(base + at).filter(|gap| gap - base <= TOP), gap.map(|gap| base + gap));
+                let next = (at..=TOP).find(|at| model.contains(at));
+                prop_assert_eq!(spans.first_from(base + at), next.map(|next| base + next));
                 let gap = gap.map(|gap| {
                     let end = (gap..=TOP).take_while(|at| !model.contains(at)).last().unwrap();
                     base + gap..=base + end
