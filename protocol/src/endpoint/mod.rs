@@ -259,7 +259,7 @@ impl Endpoint {
         for log in core::mem::take(&mut self.ledger.forked) {
             self.events.push_back(Event::Forked { log });
         }
-        if self.ledger.judge() {
+        if self.ledger.judge() | self.ledger.begins_to_exclude() {
             self.shelf.rebuild(&mut self.ledger);
         }
         if !self.ledger.is_judging() {

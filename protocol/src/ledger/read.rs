@@ -225,10 +225,11 @@ impl Ledger {
     ) {
         // Beside what does not count itself, what is restated twice bears on what does, and what builds on that.
         let is_cut = self.book.log(at.log).cut.is_some_and(|cut| cut <= at.seq);
-        if restates::is_said_by(header) {
+        let restates = restates::is_said_by(header);
+        if restates {
+            self.note_restating(self.partition(partition).space);
             self.restated_in.extend(header.items.iter().map(|item| DocRef { partition, doc: item.doc }));
         }
-        let restates = self.is_forked(self.partition(partition).space) && restates::is_said_by(header);
         let mut section_before = 0;
         for item in &header.items {
             // Each names a section of its own, in order: else a few bytes of header would become any number of rows.

@@ -36,6 +36,10 @@ pub(crate) struct Survey {
     pub(super) stale: bool,
     /// What was asked for last: many documents may lie in one entry.
     parted: Option<Part<EntryRef>>,
+    /// Spaces in which something is restated, maybe of a history that never came here.
+    restating: BTreeSet<SpaceNo>,
+    /// One of them is new.
+    begins: bool,
 }
 
 /// What came for the survey.
@@ -68,10 +72,20 @@ impl Ledger {
         !self.judged && self.has_forks()
     }
 
-    /// Whether some log of a space has several histories.
-    pub(crate) fn is_forked(&self, space: SpaceNo) -> bool {
+    /// Whether entries of a space may not count: some log has several histories, or something is restated.
+    pub(crate) fn may_exclude(&self, space: SpaceNo) -> bool {
         let forked = |no: &LogNo| !self.book.log(*no).branches.is_empty() && self.book.log(*no).space == space;
-        self.survey.suspects.iter().any(forked)
+        self.survey.restating.contains(&space) || self.survey.suspects.iter().any(forked)
+    }
+
+    /// Notes that something is restated in a space.
+    pub(crate) fn note_restating(&mut self, space: SpaceNo) {
+        self.survey.begins |= self.survey.restating.insert(space);
+    }
+
+    /// Whether documents are in memory in which nothing is known of what does not count, and something is now.
+    pub(crate) fn begins_to_exclude(&mut self) -> bool {
+        core::mem::take(&mut self.survey.begins)
     }
 
     /// Whether some log has several histories.

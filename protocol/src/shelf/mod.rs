@@ -95,7 +95,7 @@ struct Doc {
     cited: BTreeMap<EntryRef, Arc<[At]>>,
     /// Which entry brought which operations: by Loro peer and the counter after them, and the chain hash's first bytes.
     brought: BTreeMap<(u64, u32), (EntryRef, Short)>,
-    /// What exclusion knows of the document's entries, while some log is forked.
+    /// What exclusion knows of the document's entries, where some may not count.
     parts: BTreeMap<EntryRef, Part<EntryRef>>,
     /// Entries that do not count.
     left_out: BTreeSet<EntryRef>,
@@ -495,7 +495,11 @@ impl Doc {
         if self.waiting.range((at, 0)..=(at, u32::MAX)).next().is_some() {
             let part = ledger.part(at, held);
             self.cited.insert(at, part.deps.clone());
-            if ledger.is_forked(ledger.book.log(at.log).space) {
+            let space = ledger.book.log(at.log).space;
+            if !part.restates.is_empty() {
+                ledger.note_restating(space);
+            }
+            if ledger.may_exclude(space) {
                 self.parts.insert(at, part);
             }
         }
