@@ -40,6 +40,7 @@ scenarios! {
     full_queues
     mixed_partitions
     much_in_flight_when_the_link_breaks
+    nested_items_on_two_histories
     partition_heal_crash
     rekey_in_mid_transfer
     restart_storm
