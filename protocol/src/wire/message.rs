@@ -76,6 +76,8 @@ pub enum GoneReason {
     Pruned = 1,
     /// They were erased everywhere.
     Erased = 2,
+    /// It holds nothing of the history that was asked for: the answer to a `BranchWant`, and to nothing else.
+    History = 3,
 }
 
 /// A logical message.
@@ -410,6 +412,7 @@ impl Message {
                     0 => GoneReason::Absent,
                     1 => GoneReason::Pruned,
                     2 => GoneReason::Erased,
+                    3 => GoneReason::History,
                     _ => return Err(CodecError::OutOfRange("a reason")),
                 };
                 Self::Gone { log, from, to, reason }

@@ -219,7 +219,7 @@ impl Session {
     ) -> Result<(), SessionError> {
         let Some((space, id)) = self.resolve(log)? else { return Ok(()) };
         if self.view(catalog, &id).is_none_or(|(_, view)| view.space != space) {
-            self.built.push_back(Message::Gone { log, from, to: from + 1, reason: GoneReason::Absent });
+            self.built.push_back(Message::Gone { log, from, to: from + 1, reason: GoneReason::History });
             return Ok(());
         }
         if self.branches.queued.insert(id, (end, from)).is_some() || self.branches.queued.len() > WANTS_MAX {
@@ -253,7 +253,7 @@ impl Session {
                     let card = (run.start == 0).then_some(view.card);
                     Message::BranchRun { log, card, run }
                 }
-                None => Message::Gone { log, from: 0, to: 1, reason: GoneReason::Absent },
+                None => Message::Gone { log, from: 0, to: 1, reason: GoneReason::History },
             });
         }
         self.serve_branch(catalog);

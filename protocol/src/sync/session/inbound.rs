@@ -312,7 +312,10 @@ impl Session {
         reason: GoneReason,
     ) -> Result<(), SessionError> {
         let Some((space, id)) = self.resolve(log)? else { return Ok(()) };
-        self.on_branch_gone(catalog, id);
+        if reason == GoneReason::History {
+            self.on_branch_gone(catalog, id);
+            return Ok(());
+        }
         let inbound = &mut self.stream(space, id)?.inbound;
         inbound.is_gone = true;
         note_range(&mut inbound.gone, from, to);

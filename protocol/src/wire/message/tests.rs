@@ -54,8 +54,9 @@ fn message() -> impl Strategy<Value = Message> {
     );
     let head = (log_ref(), prop::option::of(body(40)), 0..=SEQ_MAX, any::<[u8; 32]>())
         .prop_map(|(log, card, seq, h)| Message::Head { log, card, seq, h, signature: [7; 64] });
-    let gone = (log_ref(), 0u64..1 << 40, 1u64..1 << 40, 0u8..3).prop_map(|(log, from, len, reason)| {
-        let reason = [GoneReason::Absent, GoneReason::Pruned, GoneReason::Erased][usize::from(reason)];
+    let gone = (log_ref(), 0u64..1 << 40, 1u64..1 << 40, 0u8..4).prop_map(|(log, from, len, reason)| {
+        let reason =
+            [GoneReason::Absent, GoneReason::Pruned, GoneReason::Erased, GoneReason::History][usize::from(reason)];
         Message::Gone { log, from, to: from + len, reason }
     });
     prop_oneof![
