@@ -46,8 +46,8 @@ pub(super) struct Space {
     /// Logs of which something is still to come or to become durable here.
     pub(super) pending: usize,
     settled_sent: Option<u64>,
-    /// The position at which we said once more that all is announced, because roots differed.
-    resettled: Option<u64>,
+    /// The position at which we said once more that all is announced, because roots differed, and the peer's root.
+    resettled: Option<(u64, [u8; 16])>,
     settled: Option<Settled>,
     /// The root in the peer's last such word.
     their_root: Option<[u8; 16]>,
@@ -262,10 +262,11 @@ impl Session {
         let (position, root) = (catalog.position(no), catalog.root(no));
         if space.settled_sent == Some(position) {
             // Our word may have come while the dialler was still busy: it is said once more, so that it can compare.
-            if self.link.initiator || space.resettled == Some(position) || !space.is_in_doubt(root) {
+            let again = space.their_root.map(|theirs| (position, theirs));
+            if self.link.initiator || space.resettled == again || !space.is_in_doubt(root) {
                 return None;
             }
-            space.resettled = Some(position);
+            space.resettled = again;
         }
         space.settled_sent = Some(position);
         Some(Message::Settled { space: space.index, position, root })
