@@ -20,6 +20,14 @@ impl Shelf {
         let Some(state) = self.docs.get_mut(&doc) else { return };
         state.leave_out(ledger);
         state.note_off(ledger, doc);
+        if state.left_out.iter().any(|at| state.imported.get(&at.log).is_some_and(|next| at.seq < *next)) {
+            // It was taken in before that came which it restates.
+            if self.dirty.contains(&doc) {
+                self.flush(ledger);
+            }
+            self.start_over(ledger, doc);
+            return;
+        }
         if let Some(live) = ledger.partition(doc.partition).live
             && state.left_out.iter().any(|at| at.log == live)
         {
