@@ -37,6 +37,8 @@ struct Want {
     step: u64,
     /// The store is not ready for it.
     waits: bool,
+    /// What the peer keeps of it follows on what has to come first, with another history.
+    detached: bool,
 }
 
 /// What became of a run that was handed to the endpoint.
@@ -120,7 +122,7 @@ impl Session {
             return Ok(());
         }
         let ours = held.unwrap_or(0).min(end.0 + 1);
-        let want = Want { from: ours.saturating_sub(STEP), step: STEP * 16, waits: false };
+        let want = Want { from: ours.saturating_sub(STEP), step: STEP * 16, waits: false, detached: false };
         self.stream(space, id)?.inbound.branches += 1;
         self.branches.wants.insert((id, end), want);
         self.account(&id);
@@ -133,7 +135,7 @@ impl Session {
         if self.branches.asked.is_some() {
             return None;
         }
-        let (&(id, end), want) = self.branches.wants.iter().find(|(_, want)| !want.waits)?;
+        let (&(id, end), want) = self.branches.wants.iter().find(|(_, want)| !want.waits && !want.detached)?;
         let log = self.handles.reference(&id)?;
         self.branches.asked = Some((id, end));
         Some(Message::BranchWant { log, seq: end.0, h: end.1, from: want.from })
@@ -163,6 +165,10 @@ impl Session {
                 want.from = end;
                 end > asked.1.0 || !ahead
             }
+            Taken::Detached if start > want.from => {
+                want.detached = true;
+                false
+            }
             Taken::Detached => {
                 want.from = want.from.min(start).saturating_sub(want.step);
                 want.step = want.step.saturating_mul(16);
@@ -174,6 +180,9 @@ impl Session {
             }
             Taken::No => true,
         };
+        if taken == Taken::Yes {
+            self.wants_of(&asked.0).for_each(|want| want.detached = false);
+        }
         if is_over {
             if taken == Taken::Yes
                 && let Some(stream) = self.streams.get_mut(&asked.0)
@@ -182,14 +191,25 @@ impl Session {
             }
             self.end_branch(catalog, asked);
         }
+        self.end_detached(catalog, asked.0);
+    }
+
+    fn wants_of(&mut self, id: &LogId) -> impl Iterator<Item = &mut Want> {
+        self.branches.wants.iter_mut().filter(move |((of, _), _)| of == id).map(|(_, want)| want)
+    }
+
+    /// Gives up the histories of a log that follow on others, if none of these is still to come.
+    fn end_detached(&mut self, catalog: &dyn Catalog, id: LogId) {
+        if self.wants_of(&id).all(|want| want.detached) {
+            let ended: Vec<_> = self.branches.wants.keys().filter(|(of, _)| *of == id).copied().collect();
+            ended.into_iter().for_each(|ended| self.end_branch(catalog, ended));
+        }
     }
 
     /// The store is ready for histories of a log that it was not ready for.
     pub fn resume_branches(&mut self, catalog: &dyn Catalog, log: LogNo) {
         let view = catalog.log(log);
-        for (_, want) in self.branches.wants.iter_mut().filter(|((id, _), _)| *id == view.id) {
-            want.waits = false;
-        }
+        self.wants_of(&view.id).for_each(|want| want.waits = false);
         self.settle_inbound(catalog, log);
     }
 
@@ -207,6 +227,7 @@ impl Session {
     pub(super) fn on_branch_gone(&mut self, catalog: &dyn Catalog, id: LogId) {
         if let Some(asked) = self.branches.asked.take_if(|(of, _)| *of == id) {
             self.end_branch(catalog, asked);
+            self.end_detached(catalog, id);
         }
     }
 
