@@ -20,9 +20,11 @@ const REPAIRING_MAX: usize = 8;
 impl Shelf {
     /// Looks at the next documents that entries touch which do not count.
     pub(crate) fn repair(&mut self, ledger: &mut Ledger) {
+        let mut batch = Batch::default();
         while self.repairing.len() < REPAIRING_MAX
             && let Some(doc) = ledger.affected.pop_first()
         {
+            ledger.drop_cached(doc, &mut batch);
             self.repairing.insert(doc);
             if self.dirty.contains(&doc) {
                 self.flush(ledger);
@@ -39,6 +41,7 @@ impl Shelf {
                 }
             }
         }
+        ledger.submit(batch);
     }
 
     /// Restates in a document that was just read what does not count in it, as far as it is this store's turn.
