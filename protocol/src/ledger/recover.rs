@@ -81,7 +81,7 @@ pub enum Step {
 }
 
 impl Recovery {
-    /// Begins. `seed` is all the randomness that the endpoint will ever have.
+    /// Begins. `seed` is all the randomness that the endpoint will ever have: a fresh one for each start of a store.
     pub fn new(config: Config, lease: Lease, seed: [u8; 32]) -> Self {
         let mut store = StoreQueue::new();
         for (at, table) in TABLES.into_iter().enumerate() {

@@ -22,6 +22,8 @@ pub(super) struct Node {
     pub(super) now: Now,
     pub(super) answers: BTreeMap<Ticket, Answer>,
     pub(super) events: Vec<Event>,
+    /// What its entropy comes from: no two starts of a node share it.
+    seed: u8,
 }
 
 pub(super) fn value(json: &str) -> Value {
@@ -41,7 +43,7 @@ impl Node {
 
     pub(super) fn of(peer: Peer) -> Self {
         let Peer { endpoint, store, now, .. } = peer;
-        Self { db: Database::new(endpoint), store, now, answers: BTreeMap::new(), events: Vec::new() }
+        Self { db: Database::new(endpoint), store, now, answers: BTreeMap::new(), events: Vec::new(), seed: 9 }
     }
 
     /// Two nodes of one space, linked.
@@ -56,9 +58,9 @@ impl Node {
 
     /// Drops the database and recovers it from what the store holds.
     pub(super) fn restart(self, keep: usize) -> Self {
-        let peer = Peer::recover(self.store.crash(keep), Lease::Continued, 9);
-        let restarted = Self::of(peer);
-        Self { now: self.now, ..restarted }
+        let seed = self.seed + 1;
+        let peer = Peer::recover(self.store.crash(keep), Lease::Continued, seed);
+        Self { now: self.now, seed, ..Self::of(peer) }
     }
 
     /// Starts again from the same store without its materialised values.
