@@ -83,11 +83,10 @@ mod tests {
             deep += 1;
         }
         assert_eq!(deep, DEPTH);
-        list.extend([Step::from(0), Step::from(BODY)]);
-        assert!(!text_paths().contains(&list));
-        list.truncate(list.len() - 3);
-        list.extend([Step::from(0), Step::from(BODY)]);
-        assert!(text_paths().contains(&list));
+        let body_in = |list: &[Step]| [list, &[Step::from(0), Step::from(BODY)]].concat();
+        assert!(text_paths().contains(&body_in(&list)));
+        list.extend([Step::from(0), Step::from(ITEMS)]);
+        assert!(!text_paths().contains(&body_in(&list)));
     }
 
     #[test]
