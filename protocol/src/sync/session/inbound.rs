@@ -232,9 +232,9 @@ impl Session {
         let is_known = !is_other && (held.is_some_and(|held| end <= held) || end <= inbound.next);
         let is_rootless = held.is_none() && came == 0 && start > 0 && inbound.head_flight.is_none();
         if is_rootless || (!is_wanted && (is_known || start > came)) {
-            if is_known {
-                inbound.entries_came = inbound.entries_came.max(end);
-            } else {
+            // Also what is dropped is acknowledged once it is held, whoever it comes from then.
+            inbound.entries_came = inbound.entries_came.max(end);
+            if !is_known {
                 inbound.wanted = None;
                 inbound.dropped = true;
             }
