@@ -35,7 +35,7 @@ pub struct Limits {
     pub queued_max: usize,
     /// How many answers of a repair walk may wait for the link.
     pub walk_tasks_max: usize,
-    /// How many repair walks a session makes in one space before it reports that they don't help.
+    /// How many repair walks a session starts again for the same two roots before it reports that they don't help.
     pub walks_max: u32,
 }
 
@@ -57,7 +57,7 @@ impl Default for Limits {
             reads_max: 16,
             queued_max: 64,
             walk_tasks_max: 65_536,
-            walks_max: 2,
+            walks_max: 1,
         }
     }
 }

@@ -56,7 +56,7 @@ fn when_both_wrote_the_same_entry_at_once() {
 
 #[test]
 fn when_both_wrote_apart_and_their_cursors_hide_it() {
-    let mut net = copied(2);
+    let mut net = copied(1);
     for (from, to) in [(0, 2), (1, 0)] {
         net.dial(from, to);
         net.run();
@@ -74,7 +74,7 @@ fn when_both_wrote_apart_and_their_cursors_hide_it() {
 
 #[test]
 fn when_a_third_read_the_journal_of_one_and_meets_the_other() {
-    let mut net = copied(2);
+    let mut net = copied(1);
     for (word, peer) in [("first", 0), ("second", 2)] {
         for count in 0..3 {
             write(&mut net.peers[peer], 1 + count % 2, &format!("<{word}{count}>"));

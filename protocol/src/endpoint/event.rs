@@ -144,7 +144,7 @@ pub enum Event {
         /// How many of them another store wrote, which did not come by to do so itself.
         others: usize,
     },
-    /// Repair walks did not make a space equal.
+    /// A repair walk left a space as unequal as it was.
     Mismatch {
         /// Which space.
         space: SpaceNo,

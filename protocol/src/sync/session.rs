@@ -133,7 +133,7 @@ pub enum Action {
         /// The entries and the signature of the head at their end.
         run: Run,
     },
-    /// Repair walks did not make a space equal: a fork that is not resolved, or a damaged index.
+    /// A repair walk left a space as unequal as it was: a fork that is not resolved, or a damaged index.
     Mismatch {
         /// Which space.
         space: SpaceNo,

@@ -300,8 +300,9 @@ impl Session {
         let Some(settled) = space.settled.take() else { return };
         let is_comparable =
             !planted!("cursor.ahead") && settled.is_comparable && space.is_quiet() && space.unacked == 0;
-        if is_comparable && self.link.initiator && catalog.root(no) != settled.root {
-            if space.walk.begin_again(self.limits.walks_max) {
+        let roots = [catalog.root(no), settled.root];
+        if is_comparable && self.link.initiator && roots[0] != roots[1] {
+            if space.walk.begin_again(self.limits.walks_max, roots) {
                 space.restart_settling();
                 self.spaces_due.insert(no);
             } else {

@@ -23,7 +23,8 @@ pub(super) struct Walk {
     answered: u64,
     /// Whether the peer will start.
     is_awaited: bool,
-    started: u32,
+    /// How many walks were started again for which two roots, ours first.
+    again: Option<(u32, [[u8; 16]; 2])>,
 }
 
 /// What is to be done for the walk when the link can take it.
@@ -39,7 +40,6 @@ enum Task {
 
 impl Walk {
     pub(super) fn begin(&mut self, is_initiator: bool) {
-        self.started = 1;
         if is_initiator {
             self.tasks.push_back(Task::Send { scope: Scope::Space, prefix: Vec::new() });
         } else {
@@ -47,11 +47,12 @@ impl Walk {
         }
     }
 
-    /// Starts another walk, unless there were `max` already.
-    pub(super) fn begin_again(&mut self, max: u32) -> bool {
-        let may = self.started < max;
+    /// Starts another walk, unless these roots, ours first, were the reason of `max` already.
+    pub(super) fn begin_again(&mut self, max: u32, roots: [[u8; 16]; 2]) -> bool {
+        let started = self.again.filter(|(_, of)| *of == roots).map_or(0, |(started, _)| started);
+        let may = started < max;
         if may {
-            self.started += 1;
+            self.again = Some((started + 1, roots));
             self.tasks.push_back(Task::Send { scope: Scope::Space, prefix: Vec::new() });
         }
         may
