@@ -102,7 +102,7 @@ impl Ledger {
     pub(crate) fn accept(&mut self, run: &Run, batch: &mut Batch) -> Result<LogNo, Refusal> {
         let (no, entries, before, head) = self.verify(run)?;
         if self.is_suspect(no) {
-            return match self.accept_branch(run, batch)? {
+            return match self.accept_branch(run, None, batch)? {
                 Taken::Yes(_) => Ok(no),
                 Taken::Detached | Taken::Later => {
                     self.want_refused(no, &head);

@@ -80,8 +80,14 @@ impl Ledger {
         }
     }
 
-    /// Verifies a run of a log that may have several histories, and stages what is new in it where it belongs.
-    pub(crate) fn accept_branch(&mut self, run: &Run, batch: &mut Batch) -> Result<Taken, Refusal> {
+    /// Verifies a run of a log that may have several histories, and stages what is new in it where it belongs. `after`:
+    /// it goes on with a history that is held up to there, behind a gap that nobody can fill.
+    pub(crate) fn accept_branch(
+        &mut self,
+        run: &Run,
+        after: Option<u64>,
+        batch: &mut Batch,
+    ) -> Result<Taken, Refusal> {
         let (no, entries, before, head) = self.verify(run)?;
         let main = self.book.main_of(no);
         // A head without entries says nothing about where another history leaves this one: entries come first.
@@ -100,7 +106,7 @@ impl Ledger {
             // What fits around the gap fills it. What does not shows that there are two histories, perhaps one on each
             // side.
             if self.refuse_fork(main, run.start, &before, &head).is_ok() {
-                if run.start > gap {
+                if run.start > gap && after != Some(gap) {
                     return Ok(Taken::Detached);
                 }
                 self.stage_entries(main, run, entries, &before, head, batch);
@@ -115,7 +121,15 @@ impl Ledger {
         let fits = |no: LogNo| self.common(no, run.start, &before);
         let Some((no, shared)) = histories.iter().filter_map(|no| Some((*no, fits(*no)?))).max_by_key(|(_, to)| *to)
         else {
-            return Ok(Taken::Detached);
+            let mut ends = histories.into_iter().filter(|no| Some(self.held_to(*no)) == after);
+            let (Some(no), None) = (ends.next(), ends.next()) else { return Ok(Taken::Detached) };
+            if !self.has_room(no, run, &before, &head) || self.refuse_fork(no, run.start, &before, &head).is_err() {
+                return Ok(Taken::Detached);
+            }
+            self.retire_for(no);
+            self.stage_entries(no, run, entries, &before, head, batch);
+            self.fall_back(main, batch);
+            return Ok(Taken::Yes(no));
         };
         if shared == head.seq + 1 {
             self.book.log_mut(no).staged.know(&head);
@@ -230,11 +244,6 @@ impl Ledger {
                 || self.book.hash(no, seq).as_ref() == Some(h)
         };
         self.book.histories(main).map(|log| log.no).find(|no| has(*no)).unwrap_or(main)
-    }
-
-    /// The first entry of a log whose row stands under this number.
-    pub(crate) fn rows_from(&self, no: LogNo) -> u64 {
-        self.book.log(no).durable.held.iter().next().map_or(0, |range| *range.start())
     }
 
     /// How an entry is named beyond this store.

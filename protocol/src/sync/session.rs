@@ -132,6 +132,9 @@ pub enum Action {
         card: Option<Bytes>,
         /// The entries and the signature of the head at their end.
         run: Run,
+        /// The run stands behind a gap that the peer has too: what it holds before that is what is held here, and ends
+        /// at this seq.
+        after: Option<u64>,
     },
     /// A repair walk left a space as unequal as it was: a fork that is not resolved, or a damaged index.
     Mismatch {

@@ -157,7 +157,9 @@ impl Open {
                 let history = ledger.history_with(log, seq, &h);
                 self.serve_branch(ledger, id, history, from, bytes_max);
             }
-            Action::ReceivedBranch { log, card, run } => self.take_branch(ledger, log, card, run, batch)?,
+            Action::ReceivedBranch { log, card, run, after } => {
+                self.take_branch(ledger, log, card, run, after, batch)?;
+            }
             Action::Mismatch { space } => events.push_back(Event::Mismatch { space }),
             Action::Gone { .. } | Action::App { .. } | Action::Pong { .. } => {}
             Action::Renew => return Err(CloseReason::Ours(CloseCode::Renew)),
@@ -175,11 +177,12 @@ impl Open {
         log: LogId,
         card: Option<Bytes>,
         run: wire::Run,
+        after: Option<u64>,
         batch: &mut Batch,
     ) -> Result<(), CloseReason> {
         let (start, end) = (run.start, run.end());
         let run = Run { log, card, start, h_prev: run.h_prev, entries: run.entries, signature: run.signature };
-        let taken = match ledger.accept_branch(&run, batch) {
+        let taken = match ledger.accept_branch(&run, after, batch) {
             Ok(forks::Taken::Yes(_)) => Taken::Yes,
             Ok(forks::Taken::Detached) => Taken::Detached,
             Ok(forks::Taken::Later) => Taken::Later,

@@ -32,9 +32,9 @@ impl Open {
         self.read(ledger, link, log, (from, bytes_max), [ServePart::Entries, ServePart::Heads]);
     }
 
-    /// Reads a run of one history, from an entry at `from` or the first one that stands under its number.
+    /// Reads a run of one history, from an entry at `from` or the first one after it that stands under its number.
     pub(super) fn serve_branch(&mut self, ledger: &mut Ledger, link: LinkId, log: LogNo, from: u64, bytes_max: usize) {
-        let from = from.max(ledger.rows_from(log));
+        let from = ledger.book.log(log).durable.held.first_from(from).unwrap_or(from);
         match recent_run(ledger, log, from, bytes_max) {
             Some(run) => self.with(ledger, |session, view| session.handle_branch(view, Some(run))),
             None => {

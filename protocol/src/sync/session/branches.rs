@@ -39,6 +39,8 @@ struct Want {
     waits: bool,
     /// What the peer keeps of it follows on what has to come first, with another history.
     detached: bool,
+    /// No other history is to come: what it follows on is nowhere.
+    behind_gap: bool,
 }
 
 /// What became of a run that was handed to the endpoint.
@@ -122,7 +124,7 @@ impl Session {
             return Ok(());
         }
         let ours = held.unwrap_or(0).min(end.0 + 1);
-        let want = Want { from: ours.saturating_sub(STEP), step: STEP * 16, waits: false, detached: false };
+        let want = Want { from: ours.saturating_sub(STEP), step: STEP * 16, waits: false, detached: false, behind_gap: false };
         self.stream(space, id)?.inbound.branches += 1;
         self.branches.wants.insert((id, end), want);
         self.account(&id);
@@ -151,7 +153,9 @@ impl Session {
         {
             return Err(SessionError::TooMuch("a card or an entry"));
         }
-        self.actions.push_back(Action::ReceivedBranch { log: id, card, run });
+        let want = self.branches.asked.and_then(|asked| self.branches.wants.get(&asked));
+        let after = want.filter(|want| want.behind_gap).map(|want| want.from);
+        self.actions.push_back(Action::ReceivedBranch { log: id, card, run, after });
         Ok(())
     }
 
@@ -167,7 +171,7 @@ impl Session {
             }
             Taken::Detached if start > want.from => {
                 want.detached = true;
-                false
+                want.behind_gap
             }
             Taken::Detached => {
                 want.from = want.from.min(start).saturating_sub(want.step);
@@ -191,18 +195,22 @@ impl Session {
             }
             self.end_branch(catalog, asked);
         }
-        self.end_detached(catalog, asked.0);
+        self.end_detached(asked.0);
     }
 
     fn wants_of(&mut self, id: &LogId) -> impl Iterator<Item = &mut Want> {
         self.branches.wants.iter_mut().filter(move |((of, _), _)| of == id).map(|(_, want)| want)
     }
 
-    /// Gives up the histories of a log that follow on others, if none of these is still to come.
-    fn end_detached(&mut self, catalog: &dyn Catalog, id: LogId) {
-        if self.wants_of(&id).all(|want| want.detached) {
-            let ended: Vec<_> = self.branches.wants.keys().filter(|(of, _)| *of == id).copied().collect();
-            ended.into_iter().for_each(|ended| self.end_branch(catalog, ended));
+    /// If none of the histories of a log is still to come on which the others follow, asks for the first of these once
+    /// more.
+    fn end_detached(&mut self, id: LogId) {
+        if !self.wants_of(&id).all(|want| want.detached) {
+            return;
+        }
+        self.set_due(id);
+        if let Some(want) = self.wants_of(&id).next() {
+            (want.detached, want.behind_gap) = (false, true);
         }
     }
 
@@ -227,7 +235,7 @@ impl Session {
     pub(super) fn on_branch_gone(&mut self, catalog: &dyn Catalog, id: LogId) {
         if let Some(asked) = self.branches.asked.take_if(|(of, _)| *of == id) {
             self.end_branch(catalog, asked);
-            self.end_detached(catalog, id);
+            self.end_detached(id);
         }
     }
 
