@@ -100,18 +100,17 @@ impl Ledger {
             return Ok(Taken::Yes(main));
         }
         self.suspect(main);
+        // What begins behind a gap and fits there fills it. What does not shows that there are two histories, perhaps one
+        // on each side.
         if self.book.log(main).branches.is_empty()
-            && let Some(gap) = self.first_gap(main)
+            && let Some(gap) = self.first_gap(main).filter(|gap| run.start >= *gap)
+            && self.refuse_fork(main, run.start, &before, &head).is_ok()
         {
-            // What fits around the gap fills it. What does not shows that there are two histories, perhaps one on each
-            // side.
-            if self.refuse_fork(main, run.start, &before, &head).is_ok() {
-                if run.start > gap && after != Some(gap) {
-                    return Ok(Taken::Detached);
-                }
-                self.stage_entries(main, run, entries, &before, head, batch);
-                return Ok(Taken::Yes(main));
+            if run.start > gap && after != Some(gap) {
+                return Ok(Taken::Detached);
             }
+            self.stage_entries(main, run, entries, &before, head, batch);
+            return Ok(Taken::Yes(main));
         }
         let histories: Vec<LogNo> = self.book.histories(main).map(|log| log.no).collect();
         histories.iter().for_each(|no| self.trace(*no));
