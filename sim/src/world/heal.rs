@@ -22,6 +22,10 @@ impl World<'_> {
     pub(super) fn heal(&mut self) {
         self.phase = Phase::Healing;
         self.healed_us = self.now_us;
+        // What was put off comes when it was put off to.
+        let blocked = self.routes.iter().flat_map(|route| route.blocked_until);
+        let put_off_to = blocked.chain(self.nodes.iter().map(|node| node.paused_until)).max();
+        self.still = (self.stats.bytes, put_off_to.unwrap_or(0).max(self.now_us));
         for peer in (0..self.nodes.len()).filter(|peer| !self.core[*peer]).collect::<Vec<_>>() {
             self.mark(Mark::SmallerCore);
             self.end(peer, 0, true);
@@ -136,10 +140,10 @@ impl World<'_> {
     fn is_still(&mut self) -> Result<(), String> {
         let bytes = self.stats.bytes;
         if self.still.0 != bytes {
-            self.still = (bytes, self.now_us);
+            self.still = (bytes, self.still.1.max(self.now_us));
         }
         let while_us = 2 * self.round_trip_us() + STILL_US;
-        if self.now_us - self.still.1 >= while_us { Ok(()) } else { Err("something is still being said".to_owned()) }
+        if self.now_us.saturating_sub(self.still.1) >= while_us { Ok(()) } else { Err("something is still being said".to_owned()) }
     }
 
     /// The longest round trip of the core's links.
