@@ -29,7 +29,7 @@ pub(super) struct Inbound {
     want_due: bool,
     card_due: bool,
     retired: bool,
-    /// Whether a run was dropped because entries before it are lacking.
+    /// Whether a run was dropped, because entries before it are lacking or its log seemed to have several histories.
     dropped: bool,
     /// The last head that came, as the seq after and its signature.
     last: Option<(u64, [u8; 64])>,
@@ -80,7 +80,7 @@ impl Inbound {
     /// Waits for nothing any more but histories. Returns the credit that goes back.
     pub(super) fn let_go(&mut self) -> Vec<(Class, u64)> {
         (self.need, self.wanted, self.fetch, self.head_flight) = (None, None, None, None);
-        (self.want_due, self.card_due, self.dropped) = (false, false, false);
+        (self.want_due, self.card_due, self.dropped) = (false, false, true);
         (self.next, self.let_go) = (0, true);
         self.flights.drain(..).map(|flight| (flight.class, flight.bytes)).collect()
     }
