@@ -23,8 +23,8 @@ pub(super) struct Branches {
     wants: BTreeMap<(LogId, End), Want>,
     /// What was asked for and has not come.
     asked: Option<(LogId, End)>,
-    /// What the peer asked for.
-    serving: Option<LogId>,
+    /// What the peer asked for, and from where on.
+    serving: Option<(LogId, u64)>,
     queued: BTreeMap<LogId, (End, u64)>,
     told: BTreeMap<LogId, Vec<End>>,
     heard: BTreeSet<(LogId, End)>,
@@ -193,7 +193,7 @@ impl Session {
             {
                 stream.inbound.took(asked.1.0 + 1);
             }
-            self.end_branch(catalog, asked);
+            self.end_branch(catalog, asked, taken == Taken::Detached);
         }
         self.end_detached(asked.0);
     }
@@ -221,8 +221,12 @@ impl Session {
         self.settle_inbound(catalog, log);
     }
 
-    fn end_branch(&mut self, catalog: &dyn Catalog, ended: (LogId, End)) {
+    /// `lacks`: the peer could not serve it, and may tell of it again.
+    fn end_branch(&mut self, catalog: &dyn Catalog, ended: (LogId, End), lacks: bool) {
         self.branches.wants.remove(&ended);
+        if lacks {
+            self.branches.heard.remove(&ended);
+        }
         if let Some(stream) = self.streams.get_mut(&ended.0) {
             stream.inbound.branches -= 1;
             let space = stream.space;
@@ -234,7 +238,7 @@ impl Session {
     /// The peer cannot serve a history that was asked for.
     pub(super) fn on_branch_gone(&mut self, catalog: &dyn Catalog, id: LogId) {
         if let Some(asked) = self.branches.asked.take_if(|(of, _)| *of == id) {
-            self.end_branch(catalog, asked);
+            self.end_branch(catalog, asked, true);
             self.end_detached(id);
         }
     }
@@ -267,13 +271,17 @@ impl Session {
         }
         let Some((id, ((seq, h), from))) = self.branches.queued.pop_first() else { return };
         let Some(log) = catalog.log_by_id(&id) else { return };
-        self.branches.serving = Some(id);
+        self.branches.serving = Some((id, from));
         self.actions.push_back(Action::ReadBranch { log, seq, h, from, bytes_max: self.limits.run_bytes_max });
     }
 
     /// Answers [`Action::ReadBranch`]; `None` if nothing of it is held.
     pub fn handle_branch(&mut self, catalog: &dyn Catalog, run: Option<Run>) {
-        let Some(id) = self.branches.serving.take() else { return };
+        let Some((id, from)) = self.branches.serving.take() else { return };
+        if run.as_ref().is_none_or(|run| run.start > from) {
+            // Should the rest come, the peer may be able to take it.
+            self.branches.told.remove(&id);
+        }
         if let Some((_, view)) = self.view(catalog, &id)
             && let Some(log) = self.handles.reference(&id)
         {
