@@ -152,7 +152,8 @@ pub fn excluded<K: Copy + Ord>(parts: &[Part<K>], forks: &impl Forks) -> BTreeSe
     for of_log in by_log.values_mut() {
         of_log.sort_by_key(|index| parts[*index].at);
     }
-    let mut judge = Judge { parts, forks, by_log, verdicts: vec![None; parts.len()], restated: BTreeMap::new() };
+    let verdicts = vec![None; parts.len()];
+    let mut judge = Judge { parts, forks, by_log, verdicts, restated: BTreeMap::new(), unseen: BTreeMap::new() };
     judge.settle();
     parts.iter().zip(judge.verdicts).filter(|(_, verdict)| *verdict == Some(true)).map(|(part, _)| part.key).collect()
 }
@@ -164,6 +165,8 @@ struct Judge<'a, K, F> {
     verdicts: Vec<Option<bool>>,
     /// What was restated of each log by what counts.
     restated: BTreeMap<LogId, Restated>,
+    /// The ends of spans that are not here, and the log by which what counts restates up to there.
+    unseen: BTreeMap<At, LogId>,
 }
 
 /// What was restated of one log, by history.
@@ -235,9 +238,13 @@ impl<K, F: Forks> Judge<'_, K, F> {
             let verdict = self.verdict(index);
             self.verdicts[index] = Some(verdict);
             if !verdict {
-                let spans: Vec<Span> = self.spans(index).copied().collect();
-                for span in spans {
-                    self.restated.entry(span.last.log).or_default().add(&span, at.log, self.forks);
+                let parts = self.parts;
+                for span in &parts[index].restates {
+                    if self.is_here(&span.last) {
+                        self.restated.entry(span.last.log).or_default().add(span, at.log, self.forks);
+                    } else {
+                        self.unseen.entry(span.last).or_insert(at.log);
+                    }
                 }
             }
             for other in &awaited_by[index] {
@@ -271,20 +278,22 @@ impl<K, F: Forks> Judge<'_, K, F> {
 
     /// What an entry restates, as far as that is here: what is yet to come can be forged.
     fn spans(&self, index: usize) -> impl Iterator<Item = &Span> {
-        let is_here = |at: &At| {
-            let of_log = self.by_log.get(&at.log);
-            of_log.is_some_and(|of_log| of_log.binary_search_by_key(at, |index| self.parts[*index].at).is_ok())
-        };
-        self.parts[index].restates.iter().filter(move |span| is_here(&span.last))
+        self.parts[index].restates.iter().filter(|span| self.is_here(&span.last))
     }
 
-    /// Whether some of what an entry restates is restated already, in another log.
+    fn is_here(&self, at: &At) -> bool {
+        let of_log = self.by_log.get(&at.log);
+        of_log.is_some_and(|of_log| of_log.binary_search_by_key(at, |index| self.parts[*index].at).is_ok())
+    }
+
+    /// Whether some of what an entry restates is restated already, in another log. Of what is not here no more can be told
+    /// than that two end alike.
     fn is_said(&self, index: usize) -> bool {
         let part = &self.parts[index];
         self.spans(index).any(|span| {
             let restated = self.restated.get(&span.last.log);
             restated.is_some_and(|restated| restated.is_by_another(span, &part.at.log, self.forks))
-        })
+        }) || part.restates.iter().any(|span| self.unseen.get(&span.last).is_some_and(|by| *by != part.at.log))
     }
 
     fn newest(&self, later: &At, is_before: impl Fn(&At) -> bool) -> Option<usize> {

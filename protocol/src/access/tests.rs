@@ -92,10 +92,16 @@ fn model(parts: &[Part<usize>], world: &World) -> BTreeSet<usize> {
         let is_said = |span: &Span| {
             (span.first..=span.last.seq).any(|seq| parts.iter().any(|other| says(other, seq, &span.last)))
         };
+        let is_said_unseen = |span: &Span| {
+            let ends_there = |other: &&Part<usize>| other.restates.iter().any(|said| said.last == span.last);
+            let counts = |other: &Part<usize>| judged.get(&other.key) == Some(&false) && other.at.log != part.at.log;
+            !parts.iter().any(|part| part.at == span.last) && parts.iter().filter(ends_there).any(counts)
+        };
         let out = !world.is_kept(&part.at)
             || rests_on(part).iter().any(is_out)
             || restates(part).iter().any(|key| !is_out(key))
-            || spans(part).iter().any(is_said);
+            || spans(part).iter().any(is_said)
+            || part.restates.iter().any(is_said_unseen);
         judged.insert(part.key, out);
     }
     judged.into_iter().filter(|(_, out)| *out).map(|(key, _)| key).collect()
