@@ -82,12 +82,7 @@ impl Ledger {
 
     /// Verifies a run of a log that may have several histories, and stages what is new in it where it belongs. `after`:
     /// it goes on with a history that is held up to there, behind a gap that nobody can fill.
-    pub(crate) fn accept_branch(
-        &mut self,
-        run: &Run,
-        after: Option<u64>,
-        batch: &mut Batch,
-    ) -> Result<Taken, Refusal> {
+    pub(crate) fn accept_branch(&mut self, run: &Run, after: Option<u64>, batch: &mut Batch) -> Result<Taken, Refusal> {
         let (no, entries, before, head) = self.verify(run)?;
         let main = self.book.main_of(no);
         // A head without entries says nothing about where another history leaves this one: entries come first.

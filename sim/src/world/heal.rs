@@ -143,7 +143,11 @@ impl World<'_> {
             self.still = (bytes, self.still.1.max(self.now_us));
         }
         let while_us = 2 * self.round_trip_us() + STILL_US;
-        if self.now_us.saturating_sub(self.still.1) >= while_us { Ok(()) } else { Err("something is still being said".to_owned()) }
+        if self.now_us.saturating_sub(self.still.1) >= while_us {
+            Ok(())
+        } else {
+            Err("something is still being said".to_owned())
+        }
     }
 
     /// The longest round trip of the core's links.

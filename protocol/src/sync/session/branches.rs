@@ -124,7 +124,8 @@ impl Session {
             return Ok(());
         }
         let ours = held.unwrap_or(0).min(end.0 + 1);
-        let want = Want { from: ours.saturating_sub(STEP), step: STEP * 16, waits: false, detached: false, behind_gap: false };
+        let want =
+            Want { from: ours.saturating_sub(STEP), step: STEP * 16, waits: false, detached: false, behind_gap: false };
         self.stream(space, id)?.inbound.branches += 1;
         self.branches.wants.insert((id, end), want);
         self.account(&id);
