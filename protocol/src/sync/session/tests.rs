@@ -4,7 +4,7 @@ use self::world::{SPACE, Store, View, World};
 use super::*;
 use crate::entropy::Entropy;
 use crate::sync::{Bodies, Follow};
-use crate::wire::frame::Outgoing;
+use crate::wire::frame::{Outgoing, Reassembler};
 use proptest::prelude::*;
 
 const MAIN: [u8; 16] = [1; 16];
@@ -473,6 +473,37 @@ fn histories_are_read_one_by_one_as_the_link_takes_them() {
         assert!(session.poll_transmit(&view, &mut Vec::new(), 65_519));
     }
     assert_eq!(session.poll_action(), None);
+}
+
+#[test]
+fn what_a_stream_lacks_ends_no_question_about_a_history() {
+    let (store, mut session) = met();
+    let view = View(&store, 1);
+    let nothing: &[u64] = &[];
+    let mut asked_after = |message| {
+        session.handle_frame_bytes(&view, &frames(&[(0, message)])).unwrap();
+        let mut out = Vec::new();
+        while session.poll_transmit(&view, &mut out, 65_519) {}
+        let (mut reader, mut whole) = (Reader::new(&out), Reassembler::new(65_519));
+        let said = core::iter::from_fn(|| whole.read(&mut reader).ok().flatten());
+        let asked = said.filter_map(|(_, bytes)| match Message::decode(&bytes).unwrap() {
+            Message::BranchWant { seq, .. } => Some(seq),
+            _ => None,
+        });
+        asked.collect::<Vec<_>>()
+    };
+    let log = LogRef::Mine(0);
+    let gone = |reason| Message::Gone { log, from: 0, to: 1, reason };
+    assert_eq!(asked_after(Message::Logs { space: 0, ids: store.ids[..1].to_vec() }), nothing);
+    assert_eq!(asked_after(Message::ForkHint { log, seq: 3, h: [1; 32] }), &[3]);
+    assert_eq!(asked_after(Message::ForkHint { log, seq: 4, h: [1; 32] }), nothing);
+    for reason in [GoneReason::Absent, GoneReason::Pruned, GoneReason::Erased] {
+        assert_eq!(asked_after(gone(reason)), nothing, "{reason:?}");
+    }
+    assert_eq!(asked_after(gone(GoneReason::History)), &[4]);
+    // The peer may tell of one again that it could not serve.
+    assert_eq!(asked_after(Message::ForkHint { log, seq: 3, h: [1; 32] }), nothing);
+    assert_eq!(asked_after(gone(GoneReason::History)), &[3]);
 }
 
 #[test]
