@@ -25,7 +25,7 @@ impl World<'_> {
         // What was put off comes when it was put off to.
         let blocked = self.routes.iter().flat_map(|route| route.blocked_until);
         let put_off_to = blocked.chain(self.nodes.iter().map(|node| node.paused_until)).max();
-        self.still = (self.stats.bytes, put_off_to.unwrap_or(0).max(self.now_us));
+        self.still.1 = put_off_to.unwrap_or(0);
         for peer in (0..self.nodes.len()).filter(|peer| !self.core[*peer]).collect::<Vec<_>>() {
             self.mark(Mark::SmallerCore);
             self.end(peer, 0, true);
