@@ -151,6 +151,7 @@ impl Session {
         }
         let tip_to = view.map_or(0, |(_, view)| view.tip_to());
         if tip_to > seq + 1 {
+            self.stream(space, id)?.outbound.peer_ends(seq + 1);
             self.offer(catalog, space, id, seq + 1);
             return Ok(());
         }

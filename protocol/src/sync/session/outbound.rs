@@ -103,6 +103,13 @@ impl Outbound {
         }
     }
 
+    /// Notes that the peer says that its log ends at `to`: it lacks what comes then, if nothing of that was sent here.
+    pub(super) fn peer_ends(&mut self, to: u64) {
+        if self.sent <= to && self.next.is_some_and(|next| next > to) {
+            self.start(to);
+        }
+    }
+
     /// Notes that the peer was told of the head below `to`: it will ack when it holds that.
     pub(super) fn announced(&mut self, to: u64) {
         self.sent = self.sent.max(to);
