@@ -486,9 +486,9 @@ fn what_a_stream_lacks_ends_no_question_about_a_history() {
         while session.poll_transmit(&view, &mut out, 65_519) {}
         let (mut reader, mut whole) = (Reader::new(&out), Reassembler::new(65_519));
         let said = core::iter::from_fn(|| whole.read(&mut reader).ok().flatten());
-        let asked = said.filter_map(|(_, bytes)| match Message::decode(&bytes).unwrap() {
-            Message::BranchWant { seq, .. } => Some(seq),
-            _ => None,
+        let asked = said.filter_map(|(_, bytes)| {
+            let Message::BranchWant { seq, .. } = Message::decode(&bytes).unwrap() else { return None };
+            Some(seq)
         });
         asked.collect::<Vec<_>>()
     };
