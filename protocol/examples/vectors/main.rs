@@ -296,6 +296,7 @@ fn messages(sample: &Sample) -> Value {
         ("credit", Message::Credit { class: Class::Backfill, bytes: 1 << 20 }),
         ("settled", Message::Settled { space: 1, position: 9, root }),
         ("gone", Message::Gone { log: yours, from: 0, to: 5, reason: GoneReason::Erased }),
+        ("gone", Message::Gone { log: yours, from: 0, to: 1, reason: GoneReason::History }),
         ("branch_want", Message::BranchWant { log: mine, seq: 1, h: head.h, from: 0 }),
         ("fork_hint", Message::ForkHint { log: mine, seq: 1, h: head.h }),
         ("ping", Message::Ping { nonce: 1 }),

@@ -125,7 +125,7 @@ fn by_hand() -> Vec<(&'static str, &'static str, &'static [u8], Accepts)> {
         ("message", "with nodes that say nothing", b"\x04\x00\x00\x00", message),
         ("message", "with an inner node without children", b"\x04\x00\x01\x01\x00\x00\x00\x00", message),
         ("message", "with padding in a path", b"\x04\x00\x01\x01\x02\x01\x11\x00", message),
-        ("message", "with an unknown reason", b"\x0c\x00\x00\x01\x03", message),
+        ("message", "with an unknown reason", b"\x0c\x00\x00\x01\x04", message),
         ("message", "of no type", b"", message),
         ("value", "that is infinite", b"\x04\x00\x00\x00\x00\x00\x00\xf0\x7f", value),
         ("value", "that is not a number", b"\x04\x00\x00\x00\x00\x00\x00\xf8\x7f", value),

@@ -246,7 +246,7 @@ def _credit(r: Reader) -> dict:
 
 def _gone(r: Reader) -> dict:
     log, start, length, reason = _logref(r), r.varint(LOW), r.varint(LOW), r.u8()
-    need(length >= 1 and reason < 3, "an empty span or an unknown reason")
+    need(length >= 1 and reason < 4, "an empty span or an unknown reason")
     return {"log": log, "from": start, "to": start + length, "reason": reason}
 
 
