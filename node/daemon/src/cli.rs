@@ -233,7 +233,7 @@ pub(crate) enum DocVerb {
         /// A JSON object; - reads stdin
         #[arg(default_value = "-", value_name = "JSON")]
         value: String,
-        /// Dotted path of a member that several people may type into; repeatable
+        /// Dotted path of a member that several people may type into, * for each item of a list; repeatable
         #[arg(long, value_name = "PATH")]
         text: Vec<String>,
         #[command(flatten)]
@@ -345,7 +345,7 @@ pub(crate) struct Import {
     /// JSON: dotted path of the array that holds the rows
     #[arg(long, value_name = "MEMBER")]
     pub(crate) rows: Option<String>,
-    /// Dotted path of a member that several people may type into; repeatable
+    /// Dotted path of a member that several people may type into, * for each item of a list; repeatable
     #[arg(long, value_name = "PATH")]
     pub(crate) text: Vec<String>,
     /// Go on where an interrupted import of this file stopped

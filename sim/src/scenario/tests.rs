@@ -161,6 +161,12 @@ at = "1s"
 peer = 1
 speed = -1.0
 
+[[fault]]
+kind = "clone"
+at = "1s"
+peer = 1
+of = 1
+
 [oracle]
 sometimes = ["peer.crashed", "peer.crushed"]
 alive = [8]
@@ -193,8 +199,9 @@ alive = [8]
         (39, "unknown key `heal`"),
         (40, "invalid length 1"),
         (46, "a speed is 0.0 to 1000.0"),
-        (49, "there is no `peer.crushed` to be met"),
-        (50, "there is no peer 8"),
+        (52, "a clone is of another peer; `restore` and `rollback` put a peer's own store back"),
+        (55, "there is no `peer.crushed` to be met"),
+        (56, "there is no peer 8"),
     ];
     assert_eq!(said, expected.map(|(line, message)| (line, message.to_owned())).into(), "{found:#?}");
 }

@@ -81,8 +81,12 @@ impl Expander<'_> {
     /// What a fault does, and for how long; none if it does not fit.
     fn act(&mut self, placed: &Placed<Fault>) -> Option<(Act, u64)> {
         if let Some((act, lasts_us)) = peer_act(&placed.what) {
-            if let Fault::Clone { of, .. } = placed.what {
-                self.check_peer(placed, "of", of);
+            if let Fault::Clone { peer, of } = placed.what
+                && self.check_peer(placed, "of", of)
+                && peer == of
+            {
+                let message = "a clone is of another peer; `restore` and `rollback` put a peer's own store back";
+                self.refuse(placed, "of", message);
             }
             if let Fault::Clock { speed, .. } = placed.what
                 && !(0.0..=1000.0).contains(&speed)
