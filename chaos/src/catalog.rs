@@ -53,6 +53,15 @@ pub(crate) fn find(global: &Global, name: &str) -> Result<(PathBuf, Scenario), F
     Ok((path, scenario))
 }
 
+/// The bundle that is kept under a name; none if that is no bare name, or the name of a file that is here.
+pub(crate) fn regression(global: &Global, name: &Path) -> Option<PathBuf> {
+    if name.is_file() || name.components().count() != 1 || name.extension().is_some() {
+        return None;
+    }
+    let path = directory(global).ok()?.join("regressions").join(name).with_extension("json");
+    path.is_file().then_some(path)
+}
+
 /// Reads a scenario file.
 pub(crate) fn read(path: &Path) -> Result<Scenario, Failure> {
     let text =

@@ -160,7 +160,7 @@ pub(crate) struct Common {
 /// Options of `replay`.
 #[derive(Debug, Args)]
 pub(crate) struct Replay {
-    /// A bundle or a plan
+    /// A bundle, a plan, or the name of one that the scenarios directory keeps in `regressions`
     pub(crate) bundle: PathBuf,
     /// Print the trace
     #[arg(long)]

@@ -60,7 +60,7 @@ fn execute(cli: Cli) -> Result<Verdict, Failure> {
     match verb {
         Verb::Run(args) => run::run(&global, &args, &mut output),
         Verb::Campaign(args) => campaign::run(&args, &mut output),
-        Verb::Replay(args) => replay::run(&args, &mut output),
+        Verb::Replay(args) => replay::run(&global, &args, &mut output),
         Verb::Shrink(args) => shrink::run(&args, &mut output),
         Verb::Diff { a, b } => diff::run(&a, &b, &mut output),
         Verb::List => run::list(&global, &mut output),

@@ -219,6 +219,15 @@ fn mistakes_have_codes_and_name_what_to_do_next() {
 }
 
 #[test]
+fn a_kept_bundle_replays_by_its_name() {
+    let bench = Bench::new();
+    let replayed = bench.run(&["replay", "a-root-compared-once-too-few"]);
+    assert_eq!(replayed.code, 0, "{}", replayed.err);
+    assert!(replayed.out.contains("holds now"), "{}", replayed.out);
+    assert_eq!(bench.run(&["replay", "a-root-compared-once-too-many"]).code, 3);
+}
+
+#[test]
 fn what_holds_cannot_be_shrunk() {
     let bench = Bench::new();
     let plan = cosmicsync_sim::Plan::quiet(1, 2);

@@ -43,7 +43,10 @@ fn two_processes_agree() {
     }
     assert_eq!(here, trace(), "twice in one process");
     let test = std::env::current_exe().expect("the test's own path");
-    let child = Command::new(test).args(["--exact", "same_seed_same_outputs::two_processes_agree", "--nocapture"]).env(CHILD, "1").output();
+    let child = Command::new(test)
+        .args(["--exact", "same_seed_same_outputs::two_processes_agree", "--nocapture"])
+        .env(CHILD, "1")
+        .output();
     let output = String::from_utf8(child.expect("a child process").stdout).expect("text");
     assert!(output.contains(&format!("trace {here}")), "{here} is not in {output}");
 }
