@@ -51,6 +51,8 @@ pub struct LogInfo {
     pub device: Option<DeviceId>,
     /// How many entries it has, as far as is known here.
     pub entries: u64,
+    /// The chain hash at its highest signed head, likewise: tells histories of one log apart.
+    pub h: Option<[u8; 32]>,
     /// How many of them are held.
     pub held: u64,
     /// How many of those were read.
@@ -108,6 +110,7 @@ impl Endpoint {
                 partition: log.owner.map(|owner| owner.partition),
                 device: log.owner.map(|owner| owner.device),
                 entries: log.durable.tip.as_ref().map_or(0, |tip| tip.seq + 1),
+                h: log.durable.tip.as_ref().map(|tip| tip.h),
                 held: count(&log.durable.held),
                 read: count(&log.durable.indexed),
                 mine: log.mine,

@@ -71,6 +71,12 @@ impl Progress {
         self.edges.iter().all(known)
     }
 
+    /// Whether this head and its entry are held at the end, or at the edge of a gap.
+    pub(crate) fn ends_at(&self, head: &Head) -> bool {
+        let at_edge = || self.edges.get(&head.seq).is_some_and(|edge| edge.h == head.h);
+        self.held.contains(head.seq) && (self.tip.as_ref().is_some_and(|tip| tip == head) || at_edge())
+    }
+
     /// Keeps a head at the edge of what is held.
     pub(crate) fn know(&mut self, head: &Head) {
         self.edges.insert(head.seq, Edge::of(head));
@@ -168,6 +174,13 @@ pub(crate) struct Log {
 }
 
 impl Log {
+    /// The first entry that is durably lacking while a later one of the same history is held.
+    pub(crate) fn gap(&self) -> Option<u64> {
+        let held = &self.durable.held;
+        let last = *held.iter().next_back()?.end();
+        held.first_gap_from(self.branch.map_or(0, |branch| branch.base)).filter(|gap| *gap < last)
+    }
+
     /// Stages the head of a run that was just appended or accepted, and the rows that keep it.
     ///
     /// An inner head goes when a later one of the same segment comes; the ones at segment ends stay, so that any

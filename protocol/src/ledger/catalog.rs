@@ -1,7 +1,7 @@
 //! What a session may see of the ledger: durable state of the spaces that its peer shares.
 
 use super::Ledger;
-use super::book::{SCATTERED_MAX, Summary, padded};
+use super::book::{Log, SCATTERED_MAX, Summary, padded};
 use super::forks::short;
 use crate::ids::{DeviceId, Incarnation, LogId};
 use crate::log::Lane;
@@ -119,6 +119,7 @@ impl Catalog for View<'_> {
             tip: log.durable.tip.as_ref().map(|tip| Tip { seq: tip.seq, h: tip.h, signature: tip.signature }),
             entries_to: log.durable.held.iter().next_back().map_or(0, |range| range.end() + 1),
             mine: log.mine,
+            gap: self.ledger.book.histories(log.no).filter_map(Log::gap).min(),
             leaves: self.ledger.book.leaves(log.no).iter().map(|leaf| (leaf.seq, leaf.h)).collect(),
         }
     }

@@ -61,10 +61,18 @@ impl Ledger {
     }
 
     /// Whether a run that goes on where a history is held to can stand under its number: not if what stands behind the
-    /// gap is of another one.
-    fn has_room(&self, no: LogNo, run: &Run, before: &[[u8; 32]], head: &Head) -> bool {
-        let fits = || self.refuse_fork(no, run.start, before, head).is_ok();
-        !self.book.log(no).torn && (self.first_gap(no).is_none() || fits())
+    /// gap is of another one. A head alone, behind that, makes room.
+    fn has_room(&mut self, no: LogNo, run: &Run, before: &[[u8; 32]], head: &Head, batch: &mut Batch) -> bool {
+        if self.book.log(no).torn {
+            return false;
+        }
+        let fits = |ledger: &Self| ledger.refuse_fork(no, run.start, before, head).is_ok();
+        self.first_gap(no).is_none()
+            || fits(self)
+            || (self.book.log(no).staged.agrees(run.start, before) && {
+                self.let_go_of_unheld_head(no, batch);
+                fits(self)
+            })
     }
 
     /// Lets a head go of which nothing says that it belongs to the history that is held, before a run that goes on with
@@ -99,7 +107,7 @@ impl Ledger {
         // on each side.
         if self.book.log(main).branches.is_empty()
             && let Some(gap) = self.first_gap(main).filter(|gap| run.start >= *gap)
-            && self.refuse_fork(main, run.start, &before, &head).is_ok()
+            && self.has_room(main, run, &before, &head, batch)
         {
             if run.start > gap && after != Some(gap) {
                 return Ok(Taken::Detached);
@@ -115,22 +123,14 @@ impl Ledger {
         let fits = |no: LogNo| self.common(no, run.start, &before);
         let Some((no, shared)) = histories.iter().filter_map(|no| Some((*no, fits(*no)?))).max_by_key(|(_, to)| *to)
         else {
-            let mut ends = histories.into_iter().filter(|no| Some(self.held_to(*no)) == after);
-            let (Some(no), None) = (ends.next(), ends.next()) else { return Ok(Taken::Detached) };
-            if !self.has_room(no, run, &before, &head) || self.refuse_fork(no, run.start, &before, &head).is_err() {
-                return Ok(Taken::Detached);
-            }
-            self.retire_for(no);
-            self.stage_entries(no, run, entries, &before, head, batch);
-            self.fall_back(main, batch);
-            return Ok(Taken::Yes(no));
+            return self.accept_behind_gap(main, run, after, entries, &before, head, batch);
         };
         if shared == head.seq + 1 {
             self.book.log_mut(no).staged.know(&head);
             self.fall_back(main, batch);
             return Ok(Taken::Yes(no));
         }
-        if self.held_to(no) == shared && self.has_room(no, run, &before, &head) {
+        if self.held_to(no) == shared && self.has_room(no, run, &before, &head, batch) {
             self.retire_for(no);
             self.let_go_of_bare_head(no, run.start, &before);
             let skip = (shared - run.start) as usize;
@@ -148,6 +148,37 @@ impl Ledger {
             return Ok(Taken::Yes(no));
         }
         self.add_history(main, no, shared, run, entries, &before, head, batch)
+    }
+
+    /// Stages a run of which nobody has what it follows: in the history that is held up to `after`, if it can be of that
+    /// one, else as all that there is of a further one.
+    #[expect(clippy::too_many_arguments, reason = "what was verified, passed on once")]
+    fn accept_behind_gap(
+        &mut self,
+        main: LogNo,
+        run: &Run,
+        after: Option<u64>,
+        entries: Vec<Entry>,
+        before: &[[u8; 32]],
+        head: Head,
+        batch: &mut Batch,
+    ) -> Result<Taken, Refusal> {
+        let Some(after) = after else { return Ok(Taken::Detached) };
+        let histories: Vec<LogNo> = self.book.histories(main).map(|log| log.no).collect();
+        if let Some(no) = histories.iter().find(|no| self.book.log(**no).staged.ends_at(&head)) {
+            return Ok(Taken::Yes(*no));
+        }
+        let mut ends = histories.into_iter().filter(|no| self.held_to(*no) == after);
+        let (Some(no), None) = (ends.next(), ends.next()) else {
+            return self.add_history(main, main, 0, run, entries, before, head, batch);
+        };
+        if !self.has_room(no, run, before, &head, batch) || self.refuse_fork(no, run.start, before, &head).is_err() {
+            return self.add_history(main, main, 0, run, entries, before, head, batch);
+        }
+        self.retire_for(no);
+        self.stage_entries(no, run, entries, before, head, batch);
+        self.fall_back(main, batch);
+        Ok(Taken::Yes(no))
     }
 
     #[expect(clippy::too_many_arguments, reason = "what was verified, passed on once")]
@@ -188,13 +219,17 @@ impl Ledger {
     fn is_of_another(&self, no: LogNo) -> bool {
         let Some(tip) = self.book.log(no).staged.tip.filter(|_| self.is_bare(no)) else { return false };
         let mut others = self.book.histories(self.book.main_of(no)).filter(|other| other.no != no);
-        others.any(|other| other.staged.tip == Some(tip) || self.book.hash(other.no, tip.seq) == Some(tip.h))
+        others.any(|other| other.staged.ends_at(&tip) || self.book.hash(other.no, tip.seq) == Some(tip.h))
     }
 
     /// Has histories end where they are held to, if the heads known beyond those turned out to be the end of others.
+    /// Where there are several, any head without entries is let go and asked for: peers are told the ends that are held.
     fn fall_back(&mut self, main: LogNo, batch: &mut Batch) {
         let histories: Vec<LogNo> = self.book.histories(main).map(|log| log.no).collect();
-        for no in histories {
+        for &no in &histories {
+            if histories.len() > 1 && !self.is_of_another(no) {
+                self.let_go_of_unheld_head(no, batch);
+            }
             if !self.is_of_another(no) {
                 continue;
             }
@@ -207,6 +242,18 @@ impl Ledger {
                 self.survey.stale |= torn;
                 self.judged &= !torn;
             }
+        }
+    }
+
+    /// Has a history end at its last entry if only a head is known beyond it, and asks peers for that.
+    fn let_go_of_unheld_head(&mut self, no: LogNo, batch: &mut Batch) {
+        let main = self.book.main_of(no);
+        let staged = &mut self.book.log_mut(no).staged;
+        let Some(tip) = staged.tip.filter(|tip| !staged.held.contains(tip.seq)) else { return };
+        let to = staged.held.iter().next_back().map_or(0, |range| range.end() + 1);
+        if staged.fall_back(to) {
+            batch.touch(no, true);
+            self.wanted.push((main, tip.seq, tip.h));
         }
     }
 

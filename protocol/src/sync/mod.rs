@@ -76,6 +76,8 @@ pub struct LogView {
     pub entries_to: u64,
     /// Whether this store writes it.
     pub mine: bool,
+    /// The first entry that is lacking in one of its histories while a later one of that is held.
+    pub gap: Option<u64>,
     /// The heads (seq, h) at the ends of its histories, ascending, if it has several. `tip` and `entries_to` then speak
     /// of the one that came first, and mean nothing to a peer.
     pub leaves: Vec<(u64, [u8; 32])>,

@@ -212,8 +212,8 @@ impl World<'_> {
                 return Err(format!("peer {peer} has another root"));
             }
             for log in alive.endpoint.logs() {
-                // What nobody holds any more cannot be asked of anybody. A log may have several histories, some shorter.
-                let most = if self.model.losses { most.get(&log.id).copied().unwrap_or(0) } else { u64::MAX };
+                // What nobody holds any more of a history cannot be asked of anybody.
+                let most = if self.model.losses { most.get(&(log.id, log.h)).copied().unwrap_or(0) } else { u64::MAX };
                 let entries = log.entries.min(most);
                 // Nor can an entry be read whose log's opening is gone.
                 if self.model.losses && log.partition.is_none() {
@@ -258,11 +258,11 @@ impl World<'_> {
         }
     }
 
-    /// How many entries of each log the peer of the core holds that holds most.
-    fn most_held(&self) -> BTreeMap<LogId, u64> {
+    /// How many entries of each history, told apart by its end, the peer of the core holds that holds most.
+    fn most_held(&self) -> BTreeMap<(LogId, Option<[u8; 32]>), u64> {
         let mut most = BTreeMap::new();
         for log in self.nodes.iter().filter_map(|node| node.alive.as_deref()).flat_map(|alive| alive.endpoint.logs()) {
-            let held = most.entry(log.id).or_insert(0);
+            let held = most.entry((log.id, log.h)).or_insert(0);
             *held = log.held.max(*held);
         }
         most

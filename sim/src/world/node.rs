@@ -218,7 +218,8 @@ fn config_of(plan: &plan::Plan, peer: usize) -> Config {
     config
 }
 
-/// Reads a store back at once. `None` if it cannot be read.
+/// Reads a store back at once, and makes durable what that ends, as the node does before it does anything else: from
+/// then on its lease is whole. `None` if the store cannot be read.
 pub(crate) fn recover(
     store: &mut MemStore,
     config: Config,
@@ -233,8 +234,22 @@ pub(crate) fn recover(
         }
         match recovery.step(now, store.complete_next()?).ok()? {
             Step::More(more) => recovery = more,
-            Step::Ready(endpoint) => return Some(*endpoint),
+            Step::Ready(mut endpoint) => {
+                settle(&mut endpoint, store, now);
+                return Some(*endpoint);
+            }
         }
+    }
+}
+
+/// Carries out what recovery itself wants to write and read.
+fn settle(endpoint: &mut Endpoint, store: &mut MemStore, now: Now) {
+    loop {
+        while let Some(request) = endpoint.poll_store() {
+            store.submit(request);
+        }
+        let Some(done) = store.complete_next() else { return };
+        endpoint.handle_stored(now, done);
     }
 }
 

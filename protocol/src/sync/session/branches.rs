@@ -7,12 +7,15 @@ use crate::ids::LogId;
 use crate::sync::{Bodies, Catalog, LogNo, SpaceNo};
 use crate::wire::message::{GoneReason, LogRef, Message, Run};
 use bytes::Bytes;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Most histories that a peer may have us ask for at a time.
 const WANTS_MAX: usize = 1024;
 /// How far before our own end the first question begins; each further one begins sixteen times as far back.
 const STEP: u64 = 64;
+/// How often a history is asked for on one link of which the peer lacks something: the rest may have come to it, or
+/// here what that follows.
+const ASKS_MAX: u32 = 8;
 
 /// A head at the end of a history.
 pub(super) type End = (u64, [u8; 32]);
@@ -27,7 +30,8 @@ pub(super) struct Branches {
     serving: Option<(LogId, u64)>,
     queued: BTreeMap<LogId, (End, u64)>,
     told: BTreeMap<LogId, Vec<End>>,
-    heard: BTreeSet<(LogId, End)>,
+    /// How often each end was asked for that the peer told.
+    heard: BTreeMap<(LogId, End), u32>,
 }
 
 /// A history that is to be fetched.
@@ -41,6 +45,8 @@ struct Want {
     detached: bool,
     /// No other history is to come: what it follows on is nowhere.
     behind_gap: bool,
+    /// The peer keeps less of it than was asked for.
+    lacks: bool,
 }
 
 /// What became of a run that was handed to the endpoint.
@@ -89,10 +95,9 @@ impl Session {
         let Some((space, id)) = self.resolve(log)? else { return Ok(()) };
         let view = self.view(catalog, &id);
         let ends = view.as_ref().map(|(_, view)| view.held_ends()).unwrap_or_default();
-        let lacking = view.as_ref().and_then(|(no, view)| {
-            let first = catalog.first_lacking(*no, 0);
-            (first < view.entries_to && catalog.bodies(view.space, Some(*no)) == Bodies::All).then_some(first)
-        });
+        let lacking = view
+            .as_ref()
+            .and_then(|(no, view)| view.gap.filter(|_| catalog.bodies(view.space, Some(*no)) == Bodies::All));
         // The peer may lack what we hold, whether or not we hold this.
         if let Some((no, _)) = view.filter(|_| ends != [(seq, h)]) {
             self.hint_fork(catalog, no);
@@ -100,9 +105,12 @@ impl Session {
         if ends.contains(&(seq, h)) && lacking.is_none() {
             return Ok(());
         }
-        if !self.branches.heard.insert((id, (seq, h))) {
+        let key = (id, (seq, h));
+        let asks = self.branches.heard.entry(key).or_default();
+        if *asks >= ASKS_MAX || self.branches.wants.contains_key(&key) {
             return Ok(());
         }
+        *asks += 1;
         if self.branches.wants.len() >= WANTS_MAX || self.branches.heard.len() > WANTS_MAX * 16 {
             return Err(SessionError::TooMuch("histories of logs"));
         }
@@ -124,8 +132,14 @@ impl Session {
             return Ok(());
         }
         let ours = held.unwrap_or(0).min(end.0 + 1);
-        let want =
-            Want { from: ours.saturating_sub(STEP), step: STEP * 16, waits: false, detached: false, behind_gap: false };
+        let want = Want {
+            from: ours.saturating_sub(STEP),
+            step: STEP * 16,
+            waits: false,
+            detached: false,
+            behind_gap: false,
+            lacks: false,
+        };
         self.stream(space, id)?.inbound.branches += 1;
         self.branches.wants.insert((id, end), want);
         self.account(&id);
@@ -164,6 +178,8 @@ impl Session {
     pub fn handle_taken(&mut self, catalog: &dyn Catalog, start: u64, end: u64, taken: Taken) {
         let Some(asked) = self.branches.asked.take() else { return };
         let Some(want) = self.branches.wants.get_mut(&asked) else { return };
+        want.lacks |= taken == Taken::Detached || start > want.from;
+        let lacks = want.lacks;
         let is_over = match taken {
             Taken::Yes => {
                 let ahead = end > want.from;
@@ -194,7 +210,7 @@ impl Session {
             {
                 stream.inbound.took(asked.1.0 + 1);
             }
-            self.end_branch(catalog, asked, taken == Taken::Detached);
+            self.end_branch(catalog, asked, lacks);
         }
         self.end_detached(asked.0);
     }
@@ -222,11 +238,11 @@ impl Session {
         self.settle_inbound(catalog, log);
     }
 
-    /// `lacks`: the peer could not serve it, and may tell of it again.
+    /// `lacks`: the peer could not serve all of it, and may tell of it again.
     fn end_branch(&mut self, catalog: &dyn Catalog, ended: (LogId, End), lacks: bool) {
         self.branches.wants.remove(&ended);
-        if lacks {
-            self.branches.heard.remove(&ended);
+        if let Some(asks) = self.branches.heard.get_mut(&ended).filter(|_| !lacks) {
+            *asks = ASKS_MAX;
         }
         if let Some(stream) = self.streams.get_mut(&ended.0) {
             stream.inbound.branches -= 1;
