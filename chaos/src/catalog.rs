@@ -24,11 +24,15 @@ pub(crate) fn directory(global: &Global) -> Result<PathBuf, Failure> {
 
 /// The files of a directory that hold scenarios, by name.
 pub(crate) fn files(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
+    files_of(dir, "toml")
+}
+
+fn files_of(dir: &Path, kind: &str) -> Result<Vec<PathBuf>, Failure> {
     let entries = fs::read_dir(dir).map_err(|error| Failure::file("read", dir, &error))?;
     let mut files = Vec::new();
     for entry in entries {
         let path = entry.map_err(|error| Failure::file("read", dir, &error))?.path();
-        if path.extension().is_some_and(|extension| extension == "toml") {
+        if path.extension().is_some_and(|extension| extension == kind) {
             files.push(path);
         }
     }
@@ -53,13 +57,20 @@ pub(crate) fn find(global: &Global, name: &str) -> Result<(PathBuf, Scenario), F
     Ok((path, scenario))
 }
 
-/// The bundle that is kept under a name; none if that is no bare name, or the name of a file that is here.
-pub(crate) fn regression(global: &Global, name: &Path) -> Option<PathBuf> {
-    if name.is_file() || name.components().count() != 1 || name.extension().is_some() {
-        return None;
+/// Where a bundle is: at this path, or, if that is a bare name, among those that are kept.
+pub(crate) fn bundle(global: &Global, name: &Path) -> Result<PathBuf, Failure> {
+    if name.exists() || name.components().count() != 1 {
+        return Ok(name.to_owned());
     }
-    let path = directory(global).ok()?.join("regressions").join(name).with_extension("json");
-    path.is_file().then_some(path)
+    let dir = directory(global)?.join("regressions");
+    let path = dir.join(name).with_extension("json");
+    if path.is_file() {
+        return Ok(path);
+    }
+    let named = path.file_stem().unwrap_or_default().to_string_lossy();
+    let hint = hint(&names(&dir, "json"), &named);
+    let message = format!("there is no file {} here, and no kept bundle of that name{hint}", name.display());
+    Err(Failure::new(Code::NotFound, message).next("cosmicsync-chaos campaign --seeds 100"))
 }
 
 /// Reads a scenario file.
@@ -79,18 +90,24 @@ pub(crate) fn wrong(path: &Path, error: &cosmicsync_sim::scenario::ScenarioError
     Failure::new(Code::Usage, message).next(format!("cosmicsync-chaos run {}", path.display()))
 }
 
-fn unknown(dir: &Path, name: &str) -> Failure {
-    let names: Vec<String> = files(dir)
-        .unwrap_or_default()
-        .iter()
-        .filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned()))
-        .collect();
+/// What the files of a directory are called, without their ending.
+fn names(dir: &Path, kind: &str) -> Vec<String> {
+    let files = files_of(dir, kind).unwrap_or_default();
+    files.iter().filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned())).collect()
+}
+
+/// Which known name may have been meant.
+fn hint(names: &[String], name: &str) -> String {
     let alike: Vec<&String> = names.iter().filter(|known| known.contains(name) || shared(known, name)).collect();
-    let hint = match alike.as_slice() {
+    match alike.as_slice() {
         [] => String::new(),
         [one] => format!("; did you mean {one}?"),
         [first, second, ..] => format!("; did you mean {first} or {second}?"),
-    };
+    }
+}
+
+fn unknown(dir: &Path, name: &str) -> Failure {
+    let hint = hint(&names(dir, "toml"), name);
     Failure::new(Code::NotFound, format!("no scenario is called {name}{hint}")).next("cosmicsync-chaos list")
 }
 

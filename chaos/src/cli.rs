@@ -64,7 +64,7 @@ pub(crate) enum Verb {
     Shrink(Shrink),
     /// Find where two runs part, and what led there
     Diff {
-        /// A bundle
+        /// A bundle, a plan, or the name of a kept one
         a: PathBuf,
         /// Another
         b: PathBuf,
@@ -160,7 +160,7 @@ pub(crate) struct Common {
 /// Options of `replay`.
 #[derive(Debug, Args)]
 pub(crate) struct Replay {
-    /// A bundle, a plan, or the name of one that the scenarios directory keeps in `regressions`
+    /// A bundle, a plan, or the name of a kept one: of a file in the scenarios directory's `regressions`
     pub(crate) bundle: PathBuf,
     /// Print the trace
     #[arg(long)]
@@ -170,7 +170,7 @@ pub(crate) struct Replay {
 /// Options of `shrink`.
 #[derive(Debug, Args)]
 pub(crate) struct Shrink {
-    /// A bundle or a plan
+    /// A bundle, a plan, or the name of a kept one
     pub(crate) bundle: PathBuf,
     /// Where the small bundle goes [default: beside the bundle, as *.shrunk.json]
     #[arg(long, value_name = "FILE")]

@@ -1,14 +1,13 @@
 //! `replay`: a failure, again.
 
 use crate::bundle::{Input, Program};
-use crate::cli::{Global, Replay};
+use crate::cli::Replay;
 use crate::error::Failure;
-use crate::{Stdout, Verdict, catalog, pool, report};
+use crate::{Stdout, Verdict, pool, report};
 
 /// Runs a bundle's plan again and says whether the same comes of it.
-pub(crate) fn run(global: &Global, args: &Replay, output: &mut Stdout) -> Result<Verdict, Failure> {
-    let path = catalog::regression(global, &args.bundle).unwrap_or_else(|| args.bundle.clone());
-    let input = Input::read(&path)?;
+pub(crate) fn run(args: &Replay, output: &mut Stdout) -> Result<Verdict, Failure> {
+    let input = Input::read(&args.bundle)?;
     let found = pool::execute(input.plan(), args.trace, false)?;
     if let Some(trace) = &found.trace {
         report::trace(output, trace)?;
@@ -34,7 +33,7 @@ pub(crate) fn run(global: &Global, args: &Replay, output: &mut Stdout) -> Result
         output.line(&line)?;
     }
     if !found.is_ok() {
-        output.line(&format!("shrink: {}", report::command("shrink", &path)))?;
+        output.line(&format!("shrink: {}", report::command("shrink", &args.bundle)))?;
     }
     Ok(if found.is_ok() { Verdict::Held } else { Verdict::Red })
 }

@@ -224,7 +224,11 @@ fn a_kept_bundle_replays_by_its_name() {
     let replayed = bench.run(&["replay", "a-root-compared-once-too-few"]);
     assert_eq!(replayed.code, 0, "{}", replayed.err);
     assert!(replayed.out.contains("holds now"), "{}", replayed.out);
-    assert_eq!(bench.run(&["replay", "a-root-compared-once-too-many"]).code, 3);
+    let same = bench.run(&["diff", "a-root-compared-once-too-few.json", "a-root-compared-once-too-few"]);
+    assert_eq!(same.code, 0, "{}", same.err);
+    let unknown = bench.run(&["replay", "a-root-compared-once-too-many"]);
+    assert_eq!(unknown.code, 3);
+    assert!(unknown.err.contains("did you mean a-root-compared-once-too-few"), "{}", unknown.err);
 }
 
 #[test]

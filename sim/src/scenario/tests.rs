@@ -167,6 +167,12 @@ at = "1s"
 peer = 1
 of = 1
 
+[[fault]]
+kind = "partition"
+at = "1s"
+sides = [[0], [1, 0]]
+for = "1s"
+
 [oracle]
 sometimes = ["peer.crashed", "peer.crushed"]
 alive = [8]
@@ -200,8 +206,9 @@ alive = [8]
         (40, "invalid length 1"),
         (46, "a speed is 0.0 to 1000.0"),
         (52, "a clone is of another peer; `restore` and `rollback` put a peer's own store back"),
-        (55, "there is no `peer.crushed` to be met"),
-        (56, "there is no peer 8"),
+        (57, "peer 0 stands twice"),
+        (61, "there is no `peer.crushed` to be met"),
+        (62, "there is no peer 8"),
     ];
     assert_eq!(said, expected.map(|(line, message)| (line, message.to_owned())).into(), "{found:#?}");
 }

@@ -9,6 +9,7 @@ mod found;
 mod heal;
 mod net;
 mod node;
+mod start;
 mod store;
 mod work;
 
@@ -26,7 +27,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 pub(crate) use content::tokens_of;
 pub(crate) use found::{partition_name, partition_of};
 pub(crate) use node::Alive;
-pub(crate) use node::{config, recover};
+pub(crate) use start::{config, recover};
 pub(crate) use work::doc_id;
 
 /// The most violations that a report lists.

@@ -6,22 +6,21 @@ use crate::plan;
 use crate::random::purpose;
 use crate::report::OracleId;
 use cosmicsync_protocol::Endpoint;
-use cosmicsync_protocol::config::{Config, Limits};
 use cosmicsync_protocol::document::TextPaths;
 use cosmicsync_protocol::endpoint::{CloseReason, Event, LinkId, Process};
 use cosmicsync_protocol::ids::DeviceId;
-use cosmicsync_protocol::ledger::{Lease, Recovery, Step};
+use cosmicsync_protocol::ledger::Lease;
 use cosmicsync_protocol::pump::{Io, pump};
 use cosmicsync_protocol::storage::{StoreError, StoreRequest};
 use cosmicsync_protocol::sync;
 use cosmicsync_protocol::testkit::store::MemStore;
 use cosmicsync_protocol::time::{Deadline, Now};
 use cosmicsync_protocol::wire::close::CloseCode;
-use cosmicsync_protocol::wire::hello::{Feature, VERSION_MAJOR, Versions};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::content::text_paths;
+use super::start::{config_of, recover};
 use super::work::OpenDoc;
 
 /// When runs begin, on the wall, in milliseconds since 1970.
@@ -183,73 +182,6 @@ impl Io for Output {
 
     fn event(&mut self, event: Event) {
         self.events.push(event);
-    }
-}
-
-/// The core's settings in a run.
-pub(crate) fn config(core: &plan::Core) -> Config {
-    Config {
-        coalesce_us: core.coalesce_us,
-        take_over_us: core.take_over_us,
-        handshake_us_max: core.handshake_us,
-        keep_alive_us: core.keep_alive_us,
-        recent_bytes_max: core.recent_bytes,
-        idle_docs_max: core.idle_docs,
-        limits: Limits {
-            rekey_messages: core.rekey_messages,
-            run_bytes_max: core.run_bytes,
-            window_bytes: core.window_bytes,
-            queued_max: core.queued,
-            reads_max: core.reads,
-            ..Limits::default()
-        },
-        ..Config::default()
-    }
-}
-
-/// How one peer's core behaves, of its own release.
-fn config_of(plan: &plan::Plan, peer: usize) -> Config {
-    let mut config = config(&plan.core);
-    let plan::Peer { minors, feature, .. } = plan.peers[peer];
-    if let Some([min, max]) = minors {
-        config.versions = Versions { min: (VERSION_MAJOR, min), max: (VERSION_MAJOR, max) };
-    }
-    config.features.extend(feature.map(|feature| Feature { id: feature.id, critical: feature.critical }));
-    config
-}
-
-/// Reads a store back at once, and makes durable what that ends, as the node does before it does anything else: from
-/// then on its lease is whole. `None` if the store cannot be read.
-pub(crate) fn recover(
-    store: &mut MemStore,
-    config: Config,
-    lease: Lease,
-    seed: [u8; 32],
-    now: Now,
-) -> Option<Endpoint> {
-    let mut recovery = Box::new(Recovery::new(config, lease, seed));
-    loop {
-        while let Some(request) = recovery.poll_store() {
-            store.submit(request);
-        }
-        match recovery.step(now, store.complete_next()?).ok()? {
-            Step::More(more) => recovery = more,
-            Step::Ready(mut endpoint) => {
-                settle(&mut endpoint, store, now);
-                return Some(*endpoint);
-            }
-        }
-    }
-}
-
-/// Carries out what recovery itself wants to write and read.
-fn settle(endpoint: &mut Endpoint, store: &mut MemStore, now: Now) {
-    loop {
-        while let Some(request) = endpoint.poll_store() {
-            store.submit(request);
-        }
-        let Some(done) = store.complete_next() else { return };
-        endpoint.handle_stored(now, done);
     }
 }
 

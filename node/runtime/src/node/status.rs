@@ -237,8 +237,9 @@ fn peer_finding(peer: &Peer) -> Finding {
                 return finding(Level::Warning, &subject, "not connected yet".to_owned());
             };
             let message = format!(
-                "{why}. It is dialled again and again; if that device listens elsewhere now, add the new address, and \
+                "{}. It is dialled again and again; if that device listens elsewhere now, add the new address, and \
                  `peer remove {}` forgets this one",
+                why.trim_end_matches('.'),
                 peer.address
             );
             let next = Some("cosmicsync peer add HOST:PORT".to_owned());
@@ -279,7 +280,7 @@ fn trouble_finding(trouble: Trouble, me: DeviceId) -> Finding {
             let whose = if device == me { "this device".to_owned() } else { format!("device {device}") };
             let message = format!(
                 "{whose} runs twice: its directory was copied and both copies were started. They keep each other and \
-                 everybody else in sync, but their logs fork each time that both write. Stop one of them for good, and \
+                 everybody else in sync, but where the copy was not noticed at its start, their logs fork. Stop one of them for good, and \
                  give that machine a device of its own: join there, in a new directory, with an invite"
             );
             let next = Some("cosmicsync space invite".to_owned());

@@ -113,6 +113,9 @@ impl Expander<'_> {
                     self.refuse(placed, "sides", "name at least one peer on each side");
                 }
                 self.check_peers(&format!("{}.sides", placed.path), &everybody);
+                if let Some(twice) = (1..everybody.len()).find(|at| everybody[..*at].contains(&everybody[*at])) {
+                    self.refuse(placed, "sides", format!("peer {} stands twice", everybody[twice]));
+                }
                 (Act::Partition { sides: sides.clone(), for_us: lasts.us, reset: *reset }, lasts.us)
             }
             Fault::OneWay { from, to, lasts } => {

@@ -1,0 +1,76 @@
+//! How a core starts: its settings, and what is on its disk.
+
+use crate::plan;
+use cosmicsync_protocol::Endpoint;
+use cosmicsync_protocol::config::{Config, Limits};
+use cosmicsync_protocol::ledger::{Lease, Recovery, Step};
+use cosmicsync_protocol::testkit::store::MemStore;
+use cosmicsync_protocol::time::Now;
+use cosmicsync_protocol::wire::hello::{Feature, VERSION_MAJOR, Versions};
+
+/// The core's settings in a run.
+pub(crate) fn config(core: &plan::Core) -> Config {
+    Config {
+        coalesce_us: core.coalesce_us,
+        take_over_us: core.take_over_us,
+        handshake_us_max: core.handshake_us,
+        keep_alive_us: core.keep_alive_us,
+        recent_bytes_max: core.recent_bytes,
+        idle_docs_max: core.idle_docs,
+        limits: Limits {
+            rekey_messages: core.rekey_messages,
+            run_bytes_max: core.run_bytes,
+            window_bytes: core.window_bytes,
+            queued_max: core.queued,
+            reads_max: core.reads,
+            ..Limits::default()
+        },
+        ..Config::default()
+    }
+}
+
+/// How one peer's core behaves, of its own release.
+pub(super) fn config_of(plan: &plan::Plan, peer: usize) -> Config {
+    let mut config = config(&plan.core);
+    let plan::Peer { minors, feature, .. } = plan.peers[peer];
+    if let Some([min, max]) = minors {
+        config.versions = Versions { min: (VERSION_MAJOR, min), max: (VERSION_MAJOR, max) };
+    }
+    config.features.extend(feature.map(|feature| Feature { id: feature.id, critical: feature.critical }));
+    config
+}
+
+/// Reads a store back at once, and makes durable what that ends, as the node does before it does anything else: from
+/// then on its lease is whole. `None` if the store cannot be read.
+pub(crate) fn recover(
+    store: &mut MemStore,
+    config: Config,
+    lease: Lease,
+    seed: [u8; 32],
+    now: Now,
+) -> Option<Endpoint> {
+    let mut recovery = Box::new(Recovery::new(config, lease, seed));
+    loop {
+        while let Some(request) = recovery.poll_store() {
+            store.submit(request);
+        }
+        match recovery.step(now, store.complete_next()?).ok()? {
+            Step::More(more) => recovery = more,
+            Step::Ready(mut endpoint) => {
+                settle(&mut endpoint, store, now);
+                return Some(*endpoint);
+            }
+        }
+    }
+}
+
+/// Carries out what recovery itself wants to write and read.
+fn settle(endpoint: &mut Endpoint, store: &mut MemStore, now: Now) {
+    loop {
+        while let Some(request) = endpoint.poll_store() {
+            store.submit(request);
+        }
+        let Some(done) = store.complete_next() else { return };
+        endpoint.handle_stored(now, done);
+    }
+}
