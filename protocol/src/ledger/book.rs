@@ -73,8 +73,9 @@ impl Progress {
 
     /// Whether this head and its entry are held at the end, or at the edge of a gap.
     pub(crate) fn ends_at(&self, head: &Head) -> bool {
+        let at_tip = || self.tip.as_ref().is_some_and(|tip| tip.seq == head.seq && tip.h == head.h);
         let at_edge = || self.edges.get(&head.seq).is_some_and(|edge| edge.h == head.h);
-        self.held.contains(head.seq) && (self.tip.as_ref().is_some_and(|tip| tip == head) || at_edge())
+        self.held.contains(head.seq) && (at_tip() || at_edge())
     }
 
     /// Keeps a head at the edge of what is held.

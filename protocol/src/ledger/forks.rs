@@ -165,16 +165,14 @@ impl Ledger {
     ) -> Result<Taken, Refusal> {
         let Some(after) = after else { return Ok(Taken::Detached) };
         let histories: Vec<LogNo> = self.book.histories(main).map(|log| log.no).collect();
-        if let Some(no) = histories.iter().find(|no| self.book.log(**no).staged.ends_at(&head)) {
-            return Ok(Taken::Yes(*no));
-        }
+        let ends_alike = histories.iter().copied().find(|no| self.book.log(*no).staged.ends_at(&head));
         let mut ends = histories.into_iter().filter(|no| self.held_to(*no) == after);
-        let (Some(no), None) = (ends.next(), ends.next()) else {
+        let goes_on = ends.next().filter(|_| ends.next().is_none());
+        let Some(no) = ends_alike.or(goes_on).filter(|no| {
+            self.has_room(*no, run, before, &head, batch) && self.refuse_fork(*no, run.start, before, &head).is_ok()
+        }) else {
             return self.add_history(main, main, 0, run, entries, before, head, batch);
         };
-        if !self.has_room(no, run, before, &head, batch) || self.refuse_fork(no, run.start, before, &head).is_err() {
-            return self.add_history(main, main, 0, run, entries, before, head, batch);
-        }
         self.retire_for(no);
         self.stage_entries(no, run, entries, before, head, batch);
         self.fall_back(main, batch);
