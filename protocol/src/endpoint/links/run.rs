@@ -187,6 +187,8 @@ impl Open {
             Ok(forks::Taken::Detached) => Taken::Detached,
             Ok(forks::Taken::Later) => Taken::Later,
             Err(Refusal::Forked) => Taken::No,
+            // The card comes with the log's start, which another history may have.
+            Err(Refusal::NoCard) if start > 0 => Taken::Detached,
             Err(refusal) => return Err(CloseReason::Ours(close_code(refusal))),
         };
         self.with(ledger, |session, view| session.handle_taken(view, start, end, taken));
