@@ -14,6 +14,8 @@ use crate::sync::LogNo;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+/// How long what cites a history that is not here is left alone: it may come yet.
+const MAY_COME_US: u64 = 10_000_000;
 /// How many documents are looked at at a time.
 const REPAIRING_MAX: usize = 8;
 
@@ -95,7 +97,9 @@ impl Shelf {
         let since_us = |at: &EntryRef| before.get(at).copied().unwrap_or(now_us);
         let due_us = |at: &EntryRef| {
             let turns = u64::from(ledger.turns_before(*at));
-            since_us(at).saturating_add(ledger.config.take_over_us.saturating_mul(turns))
+            let may_come = self.docs.get(&doc).is_some_and(|state| state.cites_another_history(at));
+            let waits_us = if may_come { MAY_COME_US } else { 0 };
+            since_us(at).saturating_add(waits_us).saturating_add(ledger.config.take_over_us.saturating_mul(turns))
         };
         let (due, later): (Vec<EntryRef>, Vec<EntryRef>) = unsaid.into_iter().partition(|at| due_us(at) <= now_us);
         if let Some(at_us) = later.iter().map(due_us).min() {
@@ -241,6 +245,18 @@ impl Doc {
             .filter(is_unsaid)
             .map(|part| part.key)
             .collect()
+    }
+
+    /// Whether an entry, or one before it in its log, cites an entry that is not here, in the place of which the document
+    /// has one of another history.
+    fn cites_another_history(&self, at: &EntryRef) -> bool {
+        let first = EntryRef { seq: 0, ..*at };
+        let is_other = |dep: &At| {
+            let mut there =
+                self.parts.values().filter(|part| part.at.log == dep.log && part.at.seq == dep.seq).peekable();
+            there.peek().is_some() && there.all(|part| part.at != *dep)
+        };
+        self.parts.range(first..=*at).any(|(_, part)| part.deps.iter().any(is_other))
     }
 
     /// Entries, in the order of their logs, cut where something else stands between two of them.
