@@ -7,7 +7,7 @@ use crate::ids::LogId;
 use crate::sync::{Bodies, Catalog, LogNo, SpaceNo};
 use crate::wire::message::{GoneReason, LogRef, Message, Run};
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Most histories that a peer may have us ask for at a time.
 const WANTS_MAX: usize = 1024;
@@ -30,6 +30,8 @@ pub(super) struct Branches {
     serving: Option<(LogId, u64)>,
     queued: BTreeMap<LogId, (End, u64)>,
     told: BTreeMap<LogId, Vec<End>>,
+    /// Logs of which the peer is to be told the ends once there are any.
+    untold: BTreeSet<LogId>,
     /// How often each end was asked for that the peer told.
     heard: BTreeMap<(LogId, End), u32>,
 }
@@ -72,7 +74,12 @@ impl Session {
     pub fn hint_fork(&mut self, catalog: &dyn Catalog, log: LogNo) {
         let view = catalog.log(log);
         let ends = view.held_ends();
-        if ends.is_empty() || self.branches.told.get(&view.id) == Some(&ends) {
+        if ends.is_empty() {
+            // What came is not durable yet.
+            self.branches.untold.insert(view.id);
+            return;
+        }
+        if self.branches.told.get(&view.id) == Some(&ends) {
             return;
         }
         if self.introduce(view.space, view.id)
@@ -82,6 +89,13 @@ impl Session {
             self.branches.told.insert(view.id, ends);
             self.account(&view.id);
             self.set_due(view.id);
+        }
+    }
+
+    /// Tells the peer what was to be told when there was nothing to tell.
+    pub(super) fn hint_untold(&mut self, catalog: &dyn Catalog, log: LogNo, id: &LogId) {
+        if self.branches.untold.remove(id) {
+            self.hint_fork(catalog, log);
         }
     }
 

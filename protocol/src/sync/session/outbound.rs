@@ -139,6 +139,7 @@ impl Session {
     pub fn handle_grown(&mut self, catalog: &dyn Catalog, log: LogNo, from: u64) {
         self.settle_inbound(catalog, log);
         let view = catalog.log(log);
+        self.hint_untold(catalog, log, &view.id);
         if view.is_forked() {
             self.hint_fork(catalog, log);
             self.pump(catalog);
