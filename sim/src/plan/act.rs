@@ -162,10 +162,10 @@ pub enum Act {
         link: usize,
         /// As in a link, in microseconds.
         latency_us: u64,
-        /// See [`Link::jitter_us`].
+        /// See [`jitter_us`](super::Link::jitter_us).
         #[serde(default)]
         jitter_us: u64,
-        /// See [`Link::bandwidth`].
+        /// See [`bandwidth`](super::Link::bandwidth).
         #[serde(default)]
         bandwidth: u64,
     },
