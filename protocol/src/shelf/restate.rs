@@ -95,9 +95,11 @@ impl Shelf {
         }
         let before = self.turns.remove(&doc).map(|turns| turns.since_us).unwrap_or_default();
         let since_us = |at: &EntryRef| before.get(at).copied().unwrap_or(now_us);
+        let citing = if unsaid.is_empty() { None } else { self.docs.get(&doc).map(Doc::citing_another_history) };
+        let citing = citing.unwrap_or_default();
         let due_us = |at: &EntryRef| {
             let turns = u64::from(ledger.turns_before(*at));
-            let may_come = self.docs.get(&doc).is_some_and(|state| state.cites_another_history(at));
+            let may_come = citing.get(&at.log).is_some_and(|first| *first <= at.seq);
             let waits_us = if may_come { MAY_COME_US } else { 0 };
             since_us(at).saturating_add(waits_us).saturating_add(ledger.config.take_over_us.saturating_mul(turns))
         };
@@ -247,16 +249,19 @@ impl Doc {
             .collect()
     }
 
-    /// Whether an entry, or one before it in its log, cites an entry that is not here, in the place of which the document
+    /// From which entry on logs cite, or follow what cites, an entry that is not here, in the place of which the document
     /// has one of another history.
-    fn cites_another_history(&self, at: &EntryRef) -> bool {
-        let first = EntryRef { seq: 0, ..*at };
+    fn citing_another_history(&self) -> BTreeMap<LogNo, u64> {
+        let here: BTreeSet<At> = self.parts.values().map(|part| part.at).collect();
         let is_other = |dep: &At| {
-            let mut there =
-                self.parts.values().filter(|part| part.at.log == dep.log && part.at.seq == dep.seq).peekable();
-            there.peek().is_some() && there.all(|part| part.at != *dep)
+            let place = At { h: [0; 8], ..*dep }..=At { h: [u8::MAX; 8], ..*dep };
+            !here.contains(dep) && here.range(place).next().is_some()
         };
-        self.parts.range(first..=*at).any(|(_, part)| part.deps.iter().any(is_other))
+        let mut first = BTreeMap::new();
+        for (key, _) in self.parts.iter().filter(|(_, part)| part.deps.iter().any(is_other)) {
+            first.entry(key.log).or_insert(key.seq);
+        }
+        first
     }
 
     /// Entries, in the order of their logs, cut where something else stands between two of them.
