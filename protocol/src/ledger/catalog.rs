@@ -119,13 +119,16 @@ impl Catalog for View<'_> {
             tip: log.durable.tip.as_ref().map(|tip| Tip { seq: tip.seq, h: tip.h, signature: tip.signature }),
             entries_to: log.durable.held.iter().next_back().map_or(0, |range| range.end() + 1),
             mine: log.mine,
-            gap: self.ledger.book.histories(log.no).filter_map(Log::gap).min(),
             leaves: self.ledger.book.leaves(log.no).iter().map(|leaf| (leaf.seq, leaf.h)).collect(),
         }
     }
 
     fn first_lacking(&self, log: LogNo, from: u64) -> u64 {
         self.ledger.book.log(log).durable.held.first_gap_from(from).unwrap_or(u64::MAX)
+    }
+
+    fn gap(&self, log: LogNo) -> Option<u64> {
+        self.ledger.book.histories(self.ledger.book.main_of(log)).filter_map(Log::gap).min()
     }
 
     fn first_held(&self, log: LogNo, from: u64) -> Option<u64> {

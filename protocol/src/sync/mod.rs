@@ -76,8 +76,6 @@ pub struct LogView {
     pub entries_to: u64,
     /// Whether this store writes it.
     pub mine: bool,
-    /// The first entry that is lacking in one of its histories while a later one of that is held.
-    pub gap: Option<u64>,
     /// The heads (seq, h) at the ends of its histories, ascending, if it has several. `tip` and `entries_to` then speak
     /// of the one that came first, and mean nothing to a peer.
     pub leaves: Vec<(u64, [u8; 32])>,
@@ -221,6 +219,10 @@ pub trait Catalog {
     /// older entries were left out when newer ones were fetched.
     fn first_lacking(&self, log: LogNo, from: u64) -> u64 {
         self.log(log).entries_to.max(from)
+    }
+    /// The first entry that is lacking in one of a log's histories while a later one of that is held.
+    fn gap(&self, _log: LogNo) -> Option<u64> {
+        None
     }
     /// The lowest seq, not below `from`, of an entry that is held.
     fn first_held(&self, log: LogNo, from: u64) -> Option<u64> {

@@ -79,6 +79,7 @@ impl Session {
             self.branches.untold.insert(view.id);
             return;
         }
+        self.branches.untold.remove(&view.id);
         if self.branches.told.get(&view.id) == Some(&ends) {
             return;
         }
@@ -92,11 +93,9 @@ impl Session {
         }
     }
 
-    /// Tells the peer what was to be told when there was nothing to tell.
-    pub(super) fn hint_untold(&mut self, catalog: &dyn Catalog, log: LogNo, id: &LogId) {
-        if self.branches.untold.remove(id) {
-            self.hint_fork(catalog, log);
-        }
+    /// Whether the peer was to be told of a log's histories when there was nothing to tell.
+    pub(super) fn owes_hint(&self, id: &LogId) -> bool {
+        self.branches.untold.contains(id)
     }
 
     pub(super) fn on_fork_hint(
@@ -111,7 +110,7 @@ impl Session {
         let ends = view.as_ref().map(|(_, view)| view.held_ends()).unwrap_or_default();
         let lacking = view
             .as_ref()
-            .and_then(|(no, view)| view.gap.filter(|_| catalog.bodies(view.space, Some(*no)) == Bodies::All));
+            .and_then(|(no, view)| catalog.gap(*no).filter(|_| catalog.bodies(view.space, Some(*no)) == Bodies::All));
         // The peer may lack what we hold, whether or not we hold this.
         if let Some((no, _)) = view.filter(|_| ends != [(seq, h)]) {
             self.hint_fork(catalog, no);

@@ -139,9 +139,10 @@ impl Session {
     pub fn handle_grown(&mut self, catalog: &dyn Catalog, log: LogNo, from: u64) {
         self.settle_inbound(catalog, log);
         let view = catalog.log(log);
-        self.hint_untold(catalog, log, &view.id);
-        if view.is_forked() {
+        if view.is_forked() || self.owes_hint(&view.id) {
             self.hint_fork(catalog, log);
+        }
+        if view.is_forked() {
             self.pump(catalog);
             return;
         }

@@ -272,7 +272,7 @@ impl Catalog for View<'_> {
             Tip { seq, h, signature: sign(&id, seq, &h) }
         });
         let (class, entries_to, mine) = (log.class, log.entries_to, log.mine);
-        LogView { id, space: SPACE, class, card: card(log, &id), tip, entries_to, mine, gap: None, leaves: Vec::new() }
+        LogView { id, space: SPACE, class, card: card(log, &id), tip, entries_to, mine, leaves: Vec::new() }
     }
     fn log_by_id(&self, id: &LogId) -> Option<LogNo> {
         self.0.numbers.get(id).copied()
