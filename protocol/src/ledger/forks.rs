@@ -60,9 +60,9 @@ impl Ledger {
         self.held_to(no) < self.book.log(no).next_seq()
     }
 
-    /// Whether a run that goes on where a history is held to can stand under its number: not if what stands behind the
-    /// gap is of another one. A head alone, behind that, makes room.
-    fn has_room(&mut self, no: LogNo, run: &Run, before: &[[u8; 32]], head: &Head, batch: &mut Batch) -> bool {
+    /// Returns whether a run that goes on where a history is held to can stand under its number: not if what stands behind
+    /// the gap is of another one. A head alone, behind that, is let go for it.
+    fn make_way(&mut self, no: LogNo, run: &Run, before: &[[u8; 32]], head: &Head, batch: &mut Batch) -> bool {
         if self.book.log(no).torn {
             return false;
         }
@@ -107,7 +107,7 @@ impl Ledger {
         // on each side.
         if self.book.log(main).branches.is_empty()
             && let Some(gap) = self.first_gap(main).filter(|gap| run.start >= *gap)
-            && self.has_room(main, run, &before, &head, batch)
+            && self.make_way(main, run, &before, &head, batch)
         {
             if run.start > gap && after != Some(gap) {
                 return Ok(Taken::Detached);
@@ -130,7 +130,7 @@ impl Ledger {
             self.fall_back(main, batch);
             return Ok(Taken::Yes(no));
         }
-        if self.held_to(no) == shared && self.has_room(no, run, &before, &head, batch) {
+        if self.held_to(no) == shared && self.make_way(no, run, &before, &head, batch) {
             self.retire_for(no);
             self.let_go_of_bare_head(no, run.start, &before);
             let skip = (shared - run.start) as usize;
@@ -169,7 +169,7 @@ impl Ledger {
         let mut ends = histories.into_iter().filter(|no| self.held_to(*no) == after);
         let goes_on = ends.next().filter(|_| ends.next().is_none());
         let Some(no) = ends_alike.or(goes_on).filter(|no| {
-            self.has_room(*no, run, before, &head, batch) && self.refuse_fork(*no, run.start, before, &head).is_ok()
+            self.make_way(*no, run, before, &head, batch) && self.refuse_fork(*no, run.start, before, &head).is_ok()
         }) else {
             return self.add_history(main, main, 0, run, entries, before, head, batch);
         };
