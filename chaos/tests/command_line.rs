@@ -229,6 +229,9 @@ fn a_kept_bundle_replays_by_its_name() {
     let unknown = bench.run(&["replay", "a-root-compared-once-too-many"]);
     assert_eq!(unknown.code, 3);
     assert!(unknown.err.contains("did you mean a-root-compared-once-too-few"), "{}", unknown.err);
+    let elsewhere = bench.command(&["replay", "gone.json"]).env_remove("COSMICSYNC_SCENARIOS").output().unwrap();
+    let said = String::from_utf8(elsewhere.stderr).unwrap();
+    assert!(said.contains("cannot read gone.json"), "{said}");
 }
 
 #[test]
