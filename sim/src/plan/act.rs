@@ -1,6 +1,7 @@
 //! What can happen in a run: work, faults, and what each is about.
 
 use super::Bodies;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What happens. Workload first, faults after. Actions on a peer that is down do nothing.
@@ -298,8 +299,8 @@ const fn right() -> u32 {
     1000
 }
 
-/// What a box on the way does to the stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What a box on the way does to the stream, in plans and in scenarios.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Tampering {
     /// Flips this bit of one byte.

@@ -1,6 +1,7 @@
 //! What goes wrong in a scenario.
 
 use super::{Keep, Shift, Span};
+use crate::plan::Tampering;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -282,22 +283,6 @@ pub enum Lease {
     Continued,
     /// It cannot prove that it may, so it begins new ones.
     Broken,
-}
-
-/// What a box on the way does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Tampering {
-    /// Flips this bit of one byte.
-    Flip(u8),
-    /// Leaves out this many bytes.
-    Drop(u16),
-    /// Sends the last so many bytes twice.
-    Repeat(u16),
-    /// Sends this many bytes of its own.
-    Forge(u16),
-    /// Swaps the next two stretches of this many bytes.
-    Swap(u16),
 }
 
 const fn one() -> u64 {

@@ -3,7 +3,7 @@
 use super::{Expander, link_between};
 use crate::plan::{self, Act, Link, Way};
 use crate::scenario::Span;
-use crate::scenario::fault::{After, Disk, Fault, Lease, Tampering};
+use crate::scenario::fault::{After, Disk, Fault, Lease};
 use crate::scenario::read::{Placed, When};
 
 impl Expander<'_> {
@@ -148,7 +148,7 @@ impl Expander<'_> {
             Fault::Gather { between, every } => (Act::Gather { link: link(between)?, for_us: every.us }, 0),
             Fault::Tamper { from, to, with, after_bytes } => {
                 let (link, way) = self.directed(placed, *from, *to)?;
-                (Act::Tamper { link, way, after_bytes: *after_bytes, with: (*with).into() }, 0)
+                (Act::Tamper { link, way, after_bytes: *after_bytes, with: *with }, 0)
             }
             Fault::Crash { .. }
             | Fault::Stop { .. }
@@ -216,16 +216,4 @@ fn peer_act(fault: &Fault) -> Option<(Act, u64)> {
         | Fault::Gather { .. }
         | Fault::Tamper { .. } => return None,
     })
-}
-
-impl From<Tampering> for plan::Tampering {
-    fn from(tampering: Tampering) -> Self {
-        match tampering {
-            Tampering::Flip(bit) => Self::Flip(bit),
-            Tampering::Drop(bytes) => Self::Drop(bytes),
-            Tampering::Repeat(bytes) => Self::Repeat(bytes),
-            Tampering::Forge(bytes) => Self::Forge(bytes),
-            Tampering::Swap(bytes) => Self::Swap(bytes),
-        }
-    }
 }
