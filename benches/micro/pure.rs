@@ -63,7 +63,7 @@ pub(crate) fn live_entry(c: &mut Criterion) {
     let log = sample.log(&sample.main(), Lane::Live, 15);
     let keys = OwnedKeys::of(&sample.epochs[0]);
     let seed = [7; 16];
-    let mut header = Header::new(EntryKind::Update, 1, WALL_MS);
+    let mut header = Header::new(EntryKind::Update, WALL_MS);
     let key = KeyRef::Here { section: 1 };
     header.items.push(Item { doc: sample.doc("a"), new_in: None, section: 2, key, dictionary: None });
     let update = vec![b'u'; 120];

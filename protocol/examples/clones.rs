@@ -1,6 +1,6 @@
 //! Runs the clone scenarios and prints what became of every word, as one JSON object: the core of `prove clone`.
 
-use cosmicsync_protocol::testkit::clones::{Outcome, copied, forked_at_the_start, restored};
+use cosmicsync_protocol::testkit::clones::{Outcome, copied, forked_at_the_start, resumed};
 use serde_json::{Value, json};
 
 /// Entries of the log that gets another history.
@@ -8,10 +8,15 @@ const ENTRIES: u32 = 10_000;
 
 fn main() {
     let entries = std::env::args().nth(1).and_then(|count| count.parse().ok()).unwrap_or(ENTRIES);
-    let copies: Vec<Outcome> =
-        (1..=2).flat_map(|copies| (0..=copies).map(move |first| copied(copies, first))).collect();
+    let stories = |copies_max, story: fn(usize, usize) -> Outcome| -> Vec<Outcome> {
+        (1..=copies_max).flat_map(|copies| (0..=copies).map(move |first| story(copies, first))).collect()
+    };
     let forks = [false, true].map(|hears_other| forked_at_the_start(entries, hears_other));
-    let told = json!({ "restored": sum(&[restored()]), "copied": sum(&copies), "forked": sum(&forks) });
+    let told = json!({
+        "copied": sum(&stories(4, copied)),
+        "resumed": sum(&stories(2, resumed)),
+        "forked": sum(&forks),
+    });
     #[expect(clippy::print_stdout, reason = "this is what the program is for")]
     {
         println!("{told}");

@@ -49,7 +49,7 @@ impl Default for Limits {
             chunk_bytes_max: 16 * KIB,
             run_bytes_max: 256 * KIB,
             entry_bytes_max: 512 * KIB,
-            card_bytes_max: KIB,
+            card_bytes_max: 4 * KIB,
             app_bytes_max: 64 * KIB,
             window_bytes: 2 * MIB,
             handles_max: 65_536,
@@ -67,9 +67,6 @@ impl Default for Limits {
 pub struct Config {
     /// Edits are gathered for at most this long before they become an entry, in microseconds.
     pub coalesce_us: u64,
-    /// How long those have who come before this store to say again what does not count any more, each, in microseconds: the
-    /// store that wrote it may be gone for good.
-    pub take_over_us: u64,
     /// A handshake that takes longer is given up, in microseconds.
     pub handshake_us_max: u64,
     /// A link on which nothing came for this long is probed; twice as long and it is dead. In microseconds.
@@ -93,7 +90,6 @@ impl Default for Config {
         const SECOND_US: u64 = 1_000_000;
         Self {
             coalesce_us: 20_000,
-            take_over_us: 10 * SECOND_US,
             handshake_us_max: 10 * SECOND_US,
             keep_alive_us: 15 * SECOND_US,
             handshakes_max: 256,

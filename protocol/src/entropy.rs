@@ -38,6 +38,14 @@ impl Entropy {
         bytes
     }
 
+    /// Mixes in fresh bytes: what is drawn from here on follows from them and from all that was before.
+    pub fn stir(&mut self, fresh: &[u8; 32]) {
+        let mut hasher = blake3::Hasher::new_derive_key("cosmicsync entropy stirred 1");
+        hasher.update(&self.bytes::<32>());
+        hasher.update(fresh);
+        *self = Self::new(*hasher.finalize().as_bytes());
+    }
+
     /// Draws a number below `bound`, which must not be zero. The bias is below 2^-32 for bounds up to 2^32.
     pub fn below(&mut self, bound: u64) -> u64 {
         self.rng.next_u64() % bound
@@ -72,6 +80,18 @@ impl fmt::Debug for Entropy {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn equal_states_part_when_they_are_stirred_with_other_bytes() {
+        let mut first = Entropy::new([7; 32]);
+        let mut second = first.clone();
+        first.stir(&[1; 32]);
+        second.stir(&[2; 32]);
+        assert_ne!(first.bytes::<32>(), second.bytes::<32>());
+        let mut third = Entropy::new([8; 32]);
+        third.stir(&[1; 32]);
+        assert_ne!(first.bytes::<32>(), third.bytes::<32>());
+    }
 
     #[test]
     fn children_depend_on_the_label_alone() {

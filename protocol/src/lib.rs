@@ -15,7 +15,7 @@ macro_rules! planted {
     }};
 }
 
-pub mod access;
+pub mod branch;
 pub mod config;
 pub mod connection;
 pub mod document;

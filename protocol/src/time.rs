@@ -17,6 +17,12 @@ impl Now {
     pub const fn after_us(self, us: u64) -> Self {
         Self { mono_us: self.mono_us.saturating_add(us), wall_ms: self.wall_ms.saturating_add(us / 1000) }
     }
+
+    /// By how many milliseconds the two clocks drift apart from this reading to a later one.
+    pub(crate) const fn drift_ms(self, later: &Self) -> u64 {
+        let mono_ms = later.mono_us.saturating_sub(self.mono_us) / 1000;
+        self.wall_ms.saturating_add(mono_ms).abs_diff(later.wall_ms)
+    }
 }
 
 /// When the endpoint wants `handle_timeout`, and why.
@@ -38,10 +44,4 @@ pub enum Reason {
     HandshakeTimeout,
     /// A quiet link is probed, or found dead.
     KeepAlive,
-    /// Acknowledgements that were held back to share a frame are due.
-    Acks,
-    /// What others wrote and does not count any more is restated.
-    TakeOver,
-    /// An idle document may be evicted.
-    Evict,
 }

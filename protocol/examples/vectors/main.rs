@@ -13,7 +13,7 @@ use cosmicsync_protocol::entropy::Entropy;
 use cosmicsync_protocol::identity::{did_key, log_id, partition_token, peer_id, space_token};
 use cosmicsync_protocol::ids::{EpochId, Incarnation, Instance, LogId};
 use cosmicsync_protocol::log::chain::section_hash;
-use cosmicsync_protocol::log::{Codec, EntryKind, EntryReader, Head, Header, KeyRef, Lane};
+use cosmicsync_protocol::log::{Codec, EntryKind, EntryReader, Head, Header, KeyRef, OpenedOwner, Prev};
 use cosmicsync_protocol::sealed::EpochKey;
 use cosmicsync_protocol::space::record::{Record, encode_records};
 use cosmicsync_protocol::sync::trie::{self, NodeView, Trie};
@@ -64,7 +64,7 @@ fn identity(sample: &Sample) -> Value {
             "credential": hex(sample.credentials[at].encode()),
         })
     };
-    let log = log_id(&[2; 32], &space_token(&space), &partition_token(&space, &sample.main()), 1);
+    let log = log_id(&[2; 32], &space_token(&space), &partition_token(&space, &sample.main()), 1, b"an owner box");
     json!({
         "user": {
             "secret": hex(&sample.user.to_bytes()[..]),
@@ -104,6 +104,7 @@ fn keys(sample: &Sample) -> Value {
             "header_key": hex(&key.header_key()[..]),
             "records_key": hex(&key.records_key()[..]),
             "key_box_key": hex(&key.key_box_key()[..]),
+            "owner_key": hex(&key.owner_key()[..]),
             "admission_public": hex(key.admission_key().verifying_key().as_bytes()),
             "erase_public": hex(key.erase_key().verifying_key().as_bytes()),
             "generation": sample.records[at].generation,
@@ -124,14 +125,27 @@ fn logs(sample: &Sample) -> Value {
         "pruned": {
             "of": "bulk, entry 0, without sections 4 and later",
             "bytes": hex(pruned.encode()),
-            "h": hex(pruned.chain(&bulk.card.epoch, bulk.id.as_bytes())),
+            "h": hex(pruned.chain(&bulk.card.place.epoch, bulk.id.as_bytes())),
         },
     })
 }
 
 fn log(sample: &Sample, log: &SampleLog) -> Value {
     let entries: Vec<Value> = (0..log.entries.len()).map(|seq| entry(sample, log, seq)).collect();
-    json!({ "secret": hex(log.key.to_bytes()), "card": hex(log.card_bytes()), "log_id": hex(log.id), "entries": entries })
+    let opened = OpenedOwner::open(&log.card.place, &log.card.owner_box, &sample.epochs[0].owner_key());
+    let owner = opened.ok().and_then(|opened| opened.verify(&sample.devices[0].public())).expect("a sample card opens");
+    let prev = |prev: &Prev| json!({ "log": hex(prev.log), "seq": prev.seq, "h": hex(prev.h) });
+    json!({
+        "secret": hex(log.key.to_bytes()),
+        "card": hex(log.card_bytes()),
+        "log_id": hex(log.id),
+        "owner": {
+            "device": hex(owner.device),
+            "grant": hex(owner.grant),
+            "prev": owner.prev.iter().map(prev).collect::<Vec<_>>(),
+        },
+        "entries": entries,
+    })
 }
 
 fn entry(sample: &Sample, log: &SampleLog, seq: usize) -> Value {
@@ -206,10 +220,8 @@ fn head_bytes(head: &Head) -> Vec<u8> {
 }
 
 fn control(sample: &Sample) -> Value {
-    let log = sample.log(&sample.main(), Lane::Live, 12);
     let records = [
         ("device", Record::Device { credential: Bytes::from(sample.credentials[1].encode()) }),
-        ("log_open", sample.log_open(&log, sample.main())),
         ("partition", Record::Partition { name: "photos".into() }),
         ("space_name", Record::SpaceName { name: "família".into() }),
         ("epoch_want", Record::EpochWant { epoch: EpochId([4; 16]) }),
@@ -224,7 +236,7 @@ fn control(sample: &Sample) -> Value {
                 vector["kind"] = json!(kind);
                 vector["body"] = json!(hex(body));
             }
-            Record::Device { .. } | Record::LogOpen { .. } => {}
+            Record::Device { .. } => {}
         }
         vector
     };
@@ -323,7 +335,7 @@ fn nodes(live: &SampleLog) -> Vec<Node> {
             view: MessageView::Leaf(vec![LeafItem::Partition { token: [1; 16], root: [2; 16] }]),
         },
         Node {
-            scope: Scope::Partition(live.card.partition_token),
+            scope: Scope::Partition(live.card.place.partition_token),
             prefix: vec![nibble],
             view: MessageView::Leaf(vec![LeafItem::Log { id: live.id, seq: 1, h }]),
         },

@@ -7,7 +7,6 @@
 //! It never stores, sends or orders updates, never reads a clock, and lets no operating-system randomness reach an
 //! output. Specified in `spec/documents.md`.
 
-mod carry;
 mod change;
 mod check;
 mod encode;

@@ -4,7 +4,6 @@
 //! it was given happens inside a guard: after a panic the Loro document is leaked, every later call fails with
 //! [`Broken`], and the caller rebuilds from the updates (`spec/documents.md`, section 6).
 
-use super::carry::{Authors, CarryError, carry};
 use super::change::{Splice, splice_between};
 use super::encode::{Writer, export, fresh, ops_of};
 use super::shape::{Cost, dry_run};
@@ -18,8 +17,6 @@ use loro::{Container, LoroDoc, LoroError, LoroList, LoroMap, LoroResult, LoroTex
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Whom a replica reads as that never writes.
-const READER: u64 = 1;
 /// The longest update that is made where what is to be said can be cut anywhere: half of what is accepted.
 const PIECE_BYTES_MAX: usize = UPDATE_BYTES_MAX / 2;
 
@@ -87,16 +84,13 @@ pub enum ImportError {
     Broken(#[from] Broken),
 }
 
-/// Why updates could not be said again.
+/// Why updates could not be restated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RestateError {
-    /// They stand in something that another author has to say again first.
-    #[error("they stand in what another author has to restate first")]
-    Waits,
     /// They cannot be imported any more.
     #[error(transparent)]
     Import(#[from] ImportError),
-    /// The engine refused, or panicked on a copy of the document.
+    /// The engine refused to apply them.
     #[error("the document engine refused to restate updates")]
     Refused,
     /// The engine panicked.
@@ -172,66 +166,33 @@ impl Replica {
         Ok(())
     }
 
-    /// Says again, as operations of `peer`, what own updates among `rest` add to `base`: for updates that do not count
-    /// any more.
+    /// Restates what `rest` adds to `base` as operations of `peer`, for updates that are excluded.
     ///
-    /// `base` is what they built on and counts, `rest` what they built on and does not count, they themselves (`true`)
-    /// included; both are in causal order. If all of `rest` is own, positions are those in `base`, so that the result
-    /// merges with whatever else builds on it. Else what others wrote is left out, and the rest placed in `self`, by the
-    /// characters and items around it. The updates returned follow each other; they fit `self`.
+    /// `base` is what they build on and is not excluded; both are in causal order. Positions are those in `base`, so the
+    /// result merges with whatever else builds on it. The updates returned follow each other.
     pub fn restate(
-        &mut self,
-        base: &[CheckedUpdate],
-        rest: &[(CheckedUpdate, bool)],
+        base: Vec<CheckedUpdate>,
+        rest: Vec<CheckedUpdate>,
         peer: u64,
     ) -> Result<Vec<Update>, RestateError> {
-        let mut old = Self::new(READER);
-        old.import(base.to_vec())?;
-        let before = old.guarded(LoroDoc::oplog_frontiers)?;
-        old.import(rest.iter().map(|(update, _)| update.clone()).collect())?;
-        let mut new = if rest.iter().all(|(_, own)| *own) {
-            let diff =
-                old.guarded(|doc| doc.diff(&before, &doc.oplog_frontiers()))?.map_err(|_| RestateError::Refused)?;
-            let mut new = Self::new(peer);
-            new.import(base.to_vec())?;
-            new.guarded(|doc| {
-                let applied = doc.apply_diff(diff);
-                doc.commit();
-                applied
-            })?
-            .map_err(|_| RestateError::Refused)?;
-            new
-        } else {
-            self.carry(&mut old, base, rest, peer)?
-        };
+        let mut new = Self::new(peer);
+        new.import(base.clone())?;
+        let before = new.guarded(LoroDoc::oplog_frontiers)?;
+        let mut old = Self::new(peer);
+        old.import(base)?;
+        old.import(rest)?;
+        let diff = old.guarded(|doc| doc.diff(&before, &doc.oplog_frontiers()))?.map_err(|_| RestateError::Refused)?;
+        new.guarded(|doc| {
+            let applied = doc.apply_diff(diff);
+            doc.commit();
+            applied
+        })?
+        .map_err(|_| RestateError::Refused)?;
         new.see_own_end()?;
         let mut updates = Vec::new();
         let end = new.end_of(peer);
         new.take_pieces(0, end, &mut updates)?;
         Ok(updates)
-    }
-
-    fn carry(
-        &mut self,
-        old: &mut Self,
-        base: &[CheckedUpdate],
-        rest: &[(CheckedUpdate, bool)],
-        peer: u64,
-    ) -> Result<Self, RestateError> {
-        let mut shared = Self::new(READER);
-        shared.import(base.to_vec())?;
-        let own = rest.iter().filter(|(_, own)| *own).map(|(update, _)| (update.peer, update.start, update.end));
-        let authors = Authors { own: own.collect(), shared: shared.version.clone() };
-        let fork = self.guarded(LoroDoc::fork)?;
-        fork.set_peer_id(peer).map_err(|_| RestateError::Refused)?;
-        let mut new = Self { doc: Some(fork), peer, taken: 0, untaken: Cost::default(), version: self.version.clone() };
-        let carried =
-            old.guarded(|old| shared.guarded(|shared| new.guarded(|new| carry(old, shared, new, &authors))))???;
-        carried.map_err(|error| match error {
-            CarryError::Waits => RestateError::Waits,
-            CarryError::Refused => RestateError::Refused,
-        })?;
-        Ok(new)
     }
 
     /// Exports own operations in as many updates as their limits ask for.

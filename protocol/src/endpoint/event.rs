@@ -125,24 +125,23 @@ pub enum Event {
         /// Which.
         space: SpaceNo,
     },
-    /// A log of this store was given up, because a peer knows a continuation that this store does not.
+    /// A log that this process wrote has ended, because a peer has entries of it that this process did not write: memory
+    /// was copied, or the key was stolen. The next write opens another log.
     Retired {
         /// Which.
         log: LogId,
     },
-    /// A further history of a log was found and is kept. Which one counts follows from all entries.
+    /// A further history of a log was found and is kept. All entries together decide which one is excluded.
     Forked {
         /// Which.
         log: LogId,
     },
-    /// What was written in a document and does not count any more was said again, in a log that counts.
-    Restated {
+    /// Excluded entries of a document were written again, in a log that is not excluded.
+    Republished {
         /// Which document.
         doc: DocRef,
-        /// How many entries were.
+        /// How many entries.
         entries: usize,
-        /// How many of them another store wrote, which did not come by to do so itself.
-        others: usize,
     },
     /// A repair walk left a space as unequal as it was.
     Mismatch {

@@ -34,6 +34,9 @@ use bytes::Bytes;
 use links::Links;
 use std::collections::{BTreeMap, VecDeque};
 
+/// By how many milliseconds the wall clock and the monotonic clock may drift apart from one input to the next.
+const DRIFT_MS_MAX: u64 = 60_000;
+
 /// See the module's head.
 #[derive(Debug)]
 pub struct Endpoint {
@@ -123,8 +126,7 @@ impl Endpoint {
     /// When [`Self::handle_timeout`] is wanted.
     pub fn poll_timeout(&self) -> Option<Deadline> {
         let flush = self.shelf.deadline_us().map(|at_us| Deadline { at_us, reason: Reason::Flush });
-        let take_over = self.shelf.take_over_at_us().map(|at_us| Deadline { at_us, reason: Reason::TakeOver });
-        [flush, take_over, self.links.deadline(&self.ledger)].into_iter().flatten().min()
+        [flush, self.links.deadline(&self.ledger)].into_iter().flatten().min()
     }
 
     /// The links, in the order in which they were opened.
@@ -200,10 +202,18 @@ impl Endpoint {
         self.shelf.seen(doc)
     }
 
-    /// Entries of an open document that do not count: they belong to a history of their log that is not kept, build on
-    /// one, or restate what counts.
+    /// Entries of an open document that are excluded: they belong to a history of their log that is not kept, or build on
+    /// one.
     pub fn left_out(&self, doc: DocRef) -> Vec<crate::ledger::EntryRef> {
         self.shelf.left_out(doc)
+    }
+
+    /// Writes all excluded entries of a document again as this process's own, whoever wrote them.
+    /// [`Event::Republished`] follows if there are any.
+    pub fn publish_excluded(&mut self, now: Now, doc: DocRef) {
+        self.advance(now);
+        self.shelf.publish_excluded(&mut self.ledger, doc);
+        self.settle();
     }
 
     /// What an open document lacks, and why.
@@ -243,9 +253,22 @@ impl Endpoint {
         id
     }
 
+    /// Mixes fresh randomness of the operating system into all keys to come. Drivers call it whenever they wake up, before
+    /// the inputs that woke them: memory that was copied then leads to other keys in each copy.
+    pub fn stir(&mut self, fresh: &[u8; 32]) {
+        self.ledger.entropy.stir(fresh);
+    }
+
+    /// Takes the time. Clocks that drift apart tell of a sleep or of memory that was resumed, perhaps more than once: the
+    /// live logs end.
     fn advance(&mut self, now: Now) {
         let mono_us = now.mono_us.max(self.ledger.now.mono_us);
-        self.ledger.now = Now { mono_us, ..now };
+        let now = Now { mono_us, ..now };
+        let drifted = self.ledger.now.drift_ms(&now) > DRIFT_MS_MAX;
+        self.ledger.now = now;
+        if drifted && !planted!("clock.drift-ignored") {
+            self.shelf.end_live_logs(&mut self.ledger);
+        }
     }
 
     /// What every input ends with: reads that were made possible are asked for, failures are told.
@@ -253,17 +276,17 @@ impl Endpoint {
         self.ledger.poll_unread();
         self.ledger.poll_epochs();
         self.ledger.poll_survey();
-        for log in core::mem::take(&mut self.ledger.retired) {
+        for log in core::mem::take(&mut self.ledger.ended) {
             self.events.push_back(Event::Retired { log });
         }
         for log in core::mem::take(&mut self.ledger.forked) {
             self.events.push_back(Event::Forked { log });
         }
-        if self.ledger.judge() | self.ledger.begins_to_exclude() {
+        if self.ledger.judge() {
             self.shelf.rebuild(&mut self.ledger);
         }
         if !self.ledger.is_judging() {
-            self.shelf.repair(&mut self.ledger);
+            self.shelf.examine(&mut self.ledger);
         }
         self.shelf.tell_failed(&mut self.events);
     }

@@ -45,7 +45,7 @@ pub struct LogInfo {
     pub id: LogId,
     /// Its space.
     pub space: SpaceNo,
-    /// Its partition, once its LogOpen record is here.
+    /// Its partition, once its owner is known.
     pub partition: Option<PartNo>,
     /// Its writer, likewise.
     pub device: Option<DeviceId>,
@@ -74,8 +74,8 @@ pub struct Stats {
     pub open_docs: usize,
     /// Store requests that have not completed.
     pub store_requests: usize,
-    /// Documents in which something is to be restated, or is looked for.
-    pub restating: usize,
+    /// Documents that are read, or will be, for what is to be republished in them.
+    pub examining: usize,
 }
 
 impl Endpoint {
@@ -91,7 +91,7 @@ impl Endpoint {
             logs: self.ledger.book.len(),
             open_docs: self.shelf.len(),
             store_requests: self.ledger.store.under_way(),
-            restating: self.shelf.restating(&self.ledger),
+            examining: self.shelf.examining(&self.ledger),
         }
     }
 
@@ -99,7 +99,7 @@ impl Endpoint {
     pub fn logs(&self) -> impl Iterator<Item = LogInfo> {
         self.ledger.book.iter().map(|log| {
             // What a history shares with the one that it leaves is held there.
-            let base = log.branch.map_or(0, |branch| branch.base);
+            let base = log.branch().map_or(0, |branch| branch.base);
             let own =
                 |range: core::ops::RangeInclusive<u64>| (range.end() + 1).saturating_sub(base.max(*range.start()));
             let count = |spans: &crate::sync::spans::Spans| base + spans.iter().map(own).sum::<u64>();
@@ -107,8 +107,8 @@ impl Endpoint {
                 no: log.no,
                 id: log.id,
                 space: log.space,
-                partition: log.owner.map(|owner| owner.partition),
-                device: log.owner.map(|owner| owner.device),
+                partition: log.owner().map(|owner| owner.partition),
+                device: log.owner().map(|owner| owner.device),
                 entries: log.durable.tip.as_ref().map_or(0, |tip| tip.seq + 1),
                 h: log.durable.tip.as_ref().map(|tip| tip.h),
                 held: count(&log.durable.held),

@@ -12,7 +12,7 @@ use crate::testkit::peer::{Net, Peer};
 fn forge(peer: &mut Peer, doc: DocRef, update: impl FnOnce(u64) -> Vec<u8>) {
     let ledger = &mut peer.endpoint.ledger;
     let mut batch = Batch::default();
-    let log = ledger.live_log(doc.partition, &mut batch).unwrap();
+    let log = ledger.live_log(doc.partition, &mut batch);
     let bytes = update(peer_id(&ledger.book.log(log).id));
     let mut writing = Writing::new(EntryKind::Update, 0);
     let key = KeyRef::Here { section: 1 };

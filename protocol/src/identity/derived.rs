@@ -43,9 +43,21 @@ pub fn partition_token(space: &SpaceId, partition: &PartitionId) -> [u8; 16] {
     derive_cut("cosmicsync partition token 1", &[space.as_ref(), partition.as_ref()])
 }
 
-/// Names a log by its key and its place. The lane is 0 for live and 1 for bulk.
-pub fn log_id(log_pk: &[u8; 32], space_token: &[u8; 16], partition_token: &[u8; 16], lane: u8) -> LogId {
-    LogId(derive("cosmicsync log 1", &[log_pk, space_token, partition_token, &[lane]]))
+/// Names a log by its key, its place and the box that says who opened it. The lane is 0 for live and 1 for bulk.
+pub fn log_id(
+    log_pk: &[u8; 32],
+    space_token: &[u8; 16],
+    partition_token: &[u8; 16],
+    lane: u8,
+    owner_box: &[u8],
+) -> LogId {
+    let owner = owner_box_hash(owner_box);
+    LogId(derive("cosmicsync log 1", &[log_pk, space_token, partition_token, &[lane], &owner]))
+}
+
+/// Stands for an owner box in a log's id and in its admission.
+pub(crate) fn owner_box_hash(owner_box: &[u8]) -> [u8; 32] {
+    derive("cosmicsync owner box 1", &[owner_box])
 }
 
 /// The Loro peer that a log writes as, so that nobody can write under the peer of another log.

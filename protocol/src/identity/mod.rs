@@ -18,7 +18,7 @@ pub use certificate::{CREDENTIAL_BYTES_MAX, Credential, DeviceCert, VerifiedCred
 pub use derived::{
     collection_id, doc_id_for_key, log_id, partition_id, partition_token, peer_id, recovery_commitment, space_token,
 };
-pub(crate) use derived::{derive, derive_cut};
+pub(crate) use derived::{derive, derive_cut, owner_box_hash};
 pub use device::{DeviceClaim, DeviceKeys, DevicePublic};
 pub use did::{DidError, did_key, parse_did_key};
 pub use space::SpaceGenesis;

@@ -137,7 +137,7 @@ fn derived_ids_stay_what_they_are() {
     let partition = partition_id(&space, "main");
     let collection = collection_id(&space, "cities");
     let (space_token, partition_token) = (space_token(&space), partition_token(&space, &partition));
-    let log = log_id(&[2; 32], &space_token, &partition_token, 0);
+    let log = log_id(&[2; 32], &space_token, &partition_token, 0, b"box");
     let hex = |bytes: [u8; 16]| DocId(bytes).to_string();
     let found = [
         partition.to_string(),
@@ -159,7 +159,8 @@ fn derived_ids_stay_what_they_are() {
     ];
     assert_eq!(found, expected);
     assert_ne!(partition_id(&space, "control"), partition);
-    assert_ne!(log_id(&[2; 32], &space_token, &partition_token, 1), log);
+    assert_ne!(log_id(&[2; 32], &space_token, &partition_token, 1, b"box"), log);
+    assert_ne!(log_id(&[2; 32], &space_token, &partition_token, 0, b"other"), log);
     assert_ne!(PartitionId(collection.0), partition_id(&space, "cities"));
 }
 

@@ -5,7 +5,7 @@ use super::forks::Taken;
 use super::recent::Held;
 use super::rows::{EntryRef, entry_key, put};
 use super::{Batch, Ledger};
-use crate::ids::{DeviceId, LogId};
+use crate::ids::LogId;
 use crate::log::card::LogCard;
 use crate::log::chain::ChainError;
 use crate::log::entry::Entry;
@@ -15,9 +15,6 @@ use crate::sync::{LogNo, SpaceNo};
 use crate::wire::codec::{CodecError, Reader};
 use bytes::Bytes;
 use std::sync::Arc;
-
-/// How many logs of this store one device may have it give up without a proof, from one start to the next.
-const WORDS_MAX: u32 = 8;
 
 /// Consecutive entries of a log as a peer sent them, up to a signed head.
 #[derive(Debug)]
@@ -62,7 +59,7 @@ impl Ledger {
     /// The card of the log that a run belongs to: the one that is known, or the one that came, which is checked.
     pub(super) fn card_for(&self, id: LogId, card: Option<&Bytes>) -> Result<LogCard, Refusal> {
         if let Some(no) = self.book.by_id(&id) {
-            return Ok(self.book.log(no).card);
+            return Ok(self.book.log(no).card());
         }
         let mut reader = Reader::new(card.ok_or(Refusal::NoCard)?);
         let card = LogCard::decode(&mut reader)?;
@@ -72,30 +69,26 @@ impl Ledger {
 
     /// The number of a log of which something verified. A new one is numbered only now: numbers have no gaps, so the
     /// row of each must be written.
-    pub(super) fn number(&mut self, id: LogId, card: LogCard, card_bytes: Option<&Bytes>) -> Result<LogNo, Refusal> {
-        match self.book.by_id(&id) {
-            Some(no) => Ok(no),
-            None => self.know_log(id, card, card_bytes.ok_or(Refusal::NoCard)?.clone()),
+    pub(super) fn number(&mut self, id: LogId, card: &LogCard, card_bytes: Option<&Bytes>) -> Result<LogNo, Refusal> {
+        if let Some(no) = self.book.by_id(&id) {
+            return Ok(no);
         }
-    }
-
-    /// Adds a log by its card, which is checked. The caller must touch the log in its batch.
-    pub(crate) fn know_log(&mut self, id: LogId, card: LogCard, card_bytes: Bytes) -> Result<LogNo, Refusal> {
-        let (space, control) = self.check_card(id, &card)?;
+        let card_bytes = card_bytes.ok_or(Refusal::NoCard)?.clone();
+        let (space, control) = self.check_card(id, card)?;
         Ok(self.book.add(card, card_bytes, space, control))
     }
 
     /// Checks a card against its id, its space and, where the epoch is known, its admission. Returns the space, and
     /// whether the log is one of control.
     fn check_card(&self, id: LogId, card: &LogCard) -> Result<(SpaceNo, bool), Refusal> {
-        let space = self.spaces.iter().find(|space| space.token == card.space_token).ok_or(Refusal::WrongCard)?;
+        let space = self.spaces.iter().find(|space| space.token == card.place.space_token).ok_or(Refusal::WrongCard)?;
         if card.log_id() != id {
             return Err(Refusal::WrongCard);
         }
-        if let Some(epoch) = space.epochs.get(&card.epoch) {
+        if let Some(epoch) = space.epochs.get(&card.place.epoch) {
             card.verify_admission(&epoch.key.admission_key().verifying_key()).map_err(|_| Refusal::WrongCard)?;
         }
-        Ok((space.no, space.control_token() == card.partition_token))
+        Ok((space.no, space.control_token() == card.place.partition_token))
     }
 
     /// Verifies a run and stages what is new in it. At a log's start `h_prev` says nothing: the card takes its place.
@@ -115,15 +108,13 @@ impl Ledger {
             self.want_refused(no, &head);
             return Err(refusal);
         }
-        if self.book.log(no).staged.held.len() >= SPANS_MAX / 2 && !self.book.log(no).touches(run.start, head.seq) {
+        if self.book.log(no).staged().held.len() >= SPANS_MAX / 2 && !self.book.log(no).touches(run.start, head.seq) {
             return Err(Refusal::Scattered);
         }
-        if self.book.log(no).staged.held.contains_all(run.start..=head.seq) {
+        if self.book.log(no).staged().held.contains_all(run.start..=head.seq) {
             return Ok(no);
         }
-        if self.book.log(no).mine {
-            self.retire(no);
-        }
+        self.end_if_mine(no);
         self.stage_entries(no, run, entries, &before, head, batch);
         Ok(no)
     }
@@ -139,12 +130,13 @@ impl Ledger {
         let known = self.card_for(id, card)?;
         let key = known.log_key().map_err(|_| ChainError::BadHead)?;
         head.verify(&key, &id).map_err(|_| ChainError::BadHead)?;
-        let no = self.number(id, known, card)?;
-        if self.book.log(no).mine && head.seq >= self.book.log(no).next_seq() {
-            self.retire(no);
+        let no = self.number(id, &known, card)?;
+        if head.seq >= self.book.log(no).next_seq() {
+            self.end_if_mine(no);
         }
+        self.resolve(no, &[], batch);
         let log = self.book.log_mut(no);
-        let grows = log.staged.tip.as_ref().is_none_or(|tip| tip.seq < head.seq);
+        let grows = log.staged().tip.as_ref().is_none_or(|tip| tip.seq < head.seq);
         log.stage_tip(head);
         batch.touch(no, grows);
         Ok(no)
@@ -159,10 +151,10 @@ impl Ledger {
 
     /// Compares a verified run with what is held of the same log.
     pub(super) fn refuse_fork(&self, no: LogNo, start: u64, before: &[[u8; 32]], head: &Head) -> Result<(), Refusal> {
-        if !self.book.log(no).staged.agrees(start, before) && !planted!("edge.not-compared") {
+        if !self.book.log(no).staged().agrees(start, before) && !planted!("edge.not-compared") {
             return Err(Refusal::Forked);
         }
-        let Some(tip) = &self.book.log(no).staged.tip else { return Ok(()) };
+        let Some(tip) = &self.book.log(no).staged().tip else { return Ok(()) };
         let same = if head.seq == tip.seq {
             head.h == tip.h
         } else {
@@ -188,19 +180,19 @@ impl Ledger {
         for ((entry, hashes), raw) in entries.into_iter().zip(before.windows(2)).zip(&run.entries) {
             let at = EntryRef { log: no, seq: entry.seq() };
             bytes += raw.len() as u64;
-            if self.book.log(no).staged.held.contains(at.seq) {
+            if self.book.log(no).staged().held.contains(at.seq) {
                 continue;
             }
             let held = Held { h_prev: hashes[0], h: hashes[1], entry: Arc::new(entry), bytes: raw.clone() };
             self.note_hash(no, at.seq, held.h);
             batch.ops.push(put(Table::Entry, entry_key(at), held.row()));
             self.recent.insert(at, held.clone());
-            if !self.book.log(no).staged.indexed.contains(at.seq) {
+            if !self.book.log(no).staged().indexed.contains(at.seq) {
                 fresh.push((at, held));
             }
         }
         let log = self.book.log_mut(no);
-        let tip_moved = log.staged.tip.as_ref().is_none_or(|tip| tip.seq < head.seq);
+        let tip_moved = log.staged().tip.as_ref().is_none_or(|tip| tip.seq < head.seq);
         if fresh.is_empty() && !tip_moved {
             // Telling sessions that the log grew would have two that both lack entries ask each other for ever.
             return;
@@ -210,29 +202,11 @@ impl Ledger {
         self.read_entries(no, &fresh, batch);
     }
 
-    /// Whether a log of this store is given up because a device says that there is more of it. A restored store needs
-    /// that before it has seen any of it; one that cries wolf would have this store open a log for each edit, so after
-    /// [`WORDS_MAX`] a device has to show a signed head.
-    pub(crate) fn takes_word_of(&mut self, device: DeviceId) -> bool {
-        let words = self.words.entry(device).or_default();
-        *words = words.saturating_add(1);
-        *words <= WORDS_MAX
-    }
-
-    /// Gives up a log of this store that a peer knows more of: it went on elsewhere, so going on here would fork it.
-    pub(crate) fn retire(&mut self, no: LogNo) {
-        let log = self.book.log_mut(no);
-        log.mine = false;
-        log.closed = true;
-        let space = log.space;
-        self.signing.remove(&no);
-        if self.control_logs.get(&space) == Some(&no) {
-            self.control_logs.remove(&space);
-        }
-        for partition in &mut self.partitions {
-            if partition.live == Some(no) {
-                partition.live = None;
-            }
+    /// Ends a log that this process writes, once somebody shows more of it under its key: memory was copied.
+    pub(super) fn end_if_mine(&mut self, no: LogNo) {
+        if self.book.log(no).mine {
+            self.end_log(no);
+            self.ended.push(self.book.log(no).id);
         }
     }
 }

@@ -1,27 +1,25 @@
 //! Appending to this store's own logs.
 
+use super::book::{Owner, Standing};
 use super::recent::Held;
-use super::rows::{EntryRef, PartNo, entry_key, log_secret_key, put};
+use super::rows::{EntryRef, PartNo, entry_key, put};
 use super::{Batch, Ledger};
-use crate::access::Short;
-use crate::identity::partition_token;
+use crate::branch::Short;
+use crate::identity::{derive, partition_token};
 use crate::ids::{CollectionId, DocId, LogId};
-use crate::ledger::book::Owner;
-use crate::log::card::{Lane, LogCard};
+use crate::log::card::{CardPlace, Lane, LogCard};
 use crate::log::chain;
 use crate::log::head::Head;
 use crate::log::header::{Dep, EntryKind, Header};
+use crate::log::owner::{FOUNDER_GRANT, LogOwner, PREV_MAX, Prev};
 use crate::log::write::{Place, Plain, SealError};
 use crate::space::record::{Record, encode_records};
 use crate::storage::Table;
 use crate::sync::{LogNo, SpaceNo};
-use crate::wire::codec::Write;
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 use std::sync::Arc;
-
-/// Signs that a device opened a log.
-pub(crate) const LOG_OPEN_CONTEXT: &str = "cosmicsync log open 1";
+use zeroize::Zeroizing;
 
 /// What a writer of content needs to fill a header: handles for logs and collections.
 #[derive(Debug)]
@@ -31,7 +29,7 @@ pub(crate) struct Writing {
 
 impl Writing {
     pub(crate) fn new(kind: EntryKind, wall_ms: u64) -> Self {
-        Self { header: Header::new(kind, 0, wall_ms) }
+        Self { header: Header::new(kind, wall_ms) }
     }
 
     /// The handle of a log that `deps` or items name.
@@ -73,6 +71,11 @@ pub(crate) fn mint_doc_id(wall_ms: u64, random: [u8; 10]) -> DocId {
     DocId(id)
 }
 
+/// Mixes the end of one more own log into what stands for all of them.
+pub(super) fn next_tips(tips: &[u8; 32], log: &LogId, seq: u64, h: &[u8; 32]) -> [u8; 32] {
+    derive("cosmicsync own tips 1", &[tips, log.as_ref(), &seq.to_le_bytes(), h])
+}
+
 impl Ledger {
     /// Seals an entry and stages it at the end of an own log. Returns its place.
     pub(crate) fn append(
@@ -83,12 +86,12 @@ impl Ledger {
         batch: &mut Batch,
     ) -> Result<EntryRef, SealError> {
         let log = self.book.log(no);
-        let (seq, h_prev) = match &log.staged.tip {
+        let (seq, h_prev) = match &log.staged().tip {
             Some(tip) if planted!("chain.wrong-link") && tip.seq % 8 == 7 => (tip.seq + 1, chain::genesis(&log.id)),
             Some(tip) => (tip.seq + 1, tip.h),
             None => (0, chain::genesis(&log.id)),
         };
-        let place = Place { log: log.id, card_epoch: log.card.epoch, seq, h_prev };
+        let place = Place { log: log.id, card_epoch: log.place().epoch, seq, h_prev };
         let randomness = self.entropy.bytes();
         let space = &self.spaces[log.space.0 as usize];
         let (_, epoch) = space.current_epoch().expect("a space that is written to has an epoch");
@@ -100,21 +103,22 @@ impl Ledger {
         let held = Held { h_prev, h: sealed.h, entry: Arc::new(sealed.entry), bytes: sealed.bytes };
         batch.ops.push(put(Table::Entry, entry_key(at), held.row()));
         self.note_hash(no, seq, held.h);
+        self.mix_tip(&place.log, seq, &held.h);
         self.recent.insert(at, held);
         let log = self.book.log_mut(no);
         log.wrote = seq + 1;
         log.stage_run(seq, h_prev, len, head, &mut batch.ops);
-        log.staged.indexed.insert(seq..=seq);
+        log.staged_mut().indexed.insert(seq..=seq);
         batch.touch(no, true);
         self.note_citations(no, header);
         Ok(at)
     }
 
-    /// Appends records to this store's control log of a space, which is opened if there is none.
+    /// Appends records to this process's control log of a space, which is opened if there is none.
     pub(crate) fn append_control(
         &mut self,
         space: SpaceNo,
-        mut records: Vec<Record>,
+        records: &[Record],
         open: Option<Vec<u8>>,
         batch: &mut Batch,
     ) -> Result<(), SealError> {
@@ -122,76 +126,115 @@ impl Ledger {
             Some(no) => *no,
             None => {
                 let control = self.spaces[space.0 as usize].control().expect("every space has its control partition");
-                let (no, record) = self.open_log(control, Lane::Live, batch);
+                let no = self.open_log(control, Lane::Live, batch);
                 self.control_logs.insert(space, no);
-                records.insert(0, record);
                 no
             }
         };
-        let header = Header::new(EntryKind::Control, 0, self.now.wall_ms);
-        let body = encode_records(&records);
+        let header = Header::new(EntryKind::Control, self.now.wall_ms);
+        let body = encode_records(records);
         let mut sections = Vec::new();
         sections.extend(open.as_deref().map(Plain::Open));
         sections.push(Plain::Records(&body));
         self.append(no, &header, &sections, batch).map(|_| ())
     }
 
-    /// The live log of this store in a partition, opened and announced in control if there is none.
-    pub(crate) fn live_log(&mut self, part: PartNo, batch: &mut Batch) -> Result<LogNo, SealError> {
+    /// The live log of this process in a partition, opened if there is none.
+    pub(crate) fn live_log(&mut self, part: PartNo, batch: &mut Batch) -> LogNo {
         if let Some(no) = self.partitions[part.0 as usize].live {
-            return Ok(no);
+            return no;
         }
-        let no = self.content_log(part, Lane::Live, batch)?;
+        let no = self.open_log(part, Lane::Live, batch);
         self.partitions[part.0 as usize].live = Some(no);
-        Ok(no)
+        no
     }
 
-    /// Opens a content log and announces it in control.
-    pub(crate) fn content_log(&mut self, part: PartNo, lane: Lane, batch: &mut Batch) -> Result<LogNo, SealError> {
-        let space = self.partitions[part.0 as usize].space;
-        let (no, record) = self.open_log(part, lane, batch);
-        self.append_control(space, vec![record], None, batch)?;
-        Ok(no)
-    }
-
-    /// Appends nothing to a log any more.
-    pub(crate) fn finish_log(&mut self, no: LogNo) {
-        self.book.log_mut(no).closed = true;
+    /// Forgets the key of an own log: nothing is appended to it any more.
+    pub(crate) fn end_log(&mut self, no: LogNo) {
+        let log = self.book.log_mut(no);
+        (log.mine, log.closed) = (false, true);
+        let space = log.space;
+        let owner = log.owner();
         self.signing.remove(&no);
+        if self.control_logs.get(&space) == Some(&no) {
+            self.control_logs.remove(&space);
+        }
+        for partition in &mut self.partitions {
+            partition.live.take_if(|live| *live == no);
+        }
+        self.unnamed.extend(owner.map(|owner| (owner.partition, no)));
     }
 
-    /// Draws a log key, makes the card, and stages the log's rows. The LogOpen record is the caller's to append.
-    fn open_log(&mut self, part: PartNo, lane: Lane, batch: &mut Batch) -> (LogNo, Record) {
+    /// Ends every live log, of content and of control: the next write opens another.
+    pub(crate) fn end_live_logs(&mut self) {
+        let content = self.partitions.iter().filter_map(|partition| partition.live);
+        let live: Vec<LogNo> = content.chain(self.control_logs.values().copied()).collect();
+        live.into_iter().for_each(|no| self.end_log(no));
+    }
+
+    /// Opens a log: makes its key and its card, and stages its row.
+    ///
+    /// The key is kept in memory alone and dies with the process.
+    pub(crate) fn open_log(&mut self, part: PartNo, lane: Lane, batch: &mut Batch) -> LogNo {
+        let signing = self.next_log_key();
+        let prev = self.take_unnamed(part, batch);
         let partition = &self.partitions[part.0 as usize];
         let space = &self.spaces[partition.space.0 as usize];
         let (epoch_id, epoch) = space.current_epoch().expect("a space that is written to has an epoch");
-        let secret: [u8; 32] = self.entropy.bytes();
-        let signing = SigningKey::from_bytes(&secret);
-        let card = LogCard::admit(
-            &signing.verifying_key(),
-            space.token,
-            partition_token(&space.id, &partition.id),
+        let place = CardPlace {
+            log_pk: signing.verifying_key().to_bytes(),
+            space_token: space.token,
+            partition_token: partition_token(&space.id, &partition.id),
             lane,
-            *epoch_id,
-            &epoch.key.admission_key(),
-        );
-        let id = card.log_id();
-        let mut card_bytes = Vec::with_capacity(LogCard::LEN);
-        card.encode(&mut card_bytes);
-        let card_bytes = Bytes::from(card_bytes);
-        let control = space.control() == Some(part);
-        let (space_no, partition_id) = (space.no, partition.id);
-        let no = self.book.add(card, card_bytes.clone(), space_no, control);
+            epoch: *epoch_id,
+        };
         let device = self.me.keys.device_id();
+        let owner = LogOwner { device, grant: FOUNDER_GRANT, prev: prev.iter().map(|(_, prev)| *prev).collect() };
+        let owner_box = owner.seal(&place, &self.me.keys, &epoch.owner_key);
+        let card = LogCard::admit(place, owner_box, &epoch.key.admission_key());
+        let mut card_bytes = Vec::with_capacity(LogCard::LEN_MAX.min(256 + prev.len() * 44));
+        card.encode(&mut card_bytes);
+        let (control, space_no) = (space.control() == Some(part), space.no);
+        let no = self.book.add(&card, Bytes::from(card_bytes), space_no, control);
         let log = self.book.log_mut(no);
         log.mine = true;
-        log.owner = Some(Owner { device, partition: part });
+        log.standing = Standing::Owned(Owner { device, partition: part });
         self.signing.insert(no, signing);
-        batch.ops.push(put(Table::Secret, log_secret_key(&id), secret.to_vec()));
+        for (before, _) in prev {
+            self.book.log_mut(before).next = Some(no);
+        }
         batch.touch(no, false);
-        let mut signed = Vec::with_capacity(LogId::LEN);
-        signed.raw(id.as_ref());
-        let signature = self.me.keys.sign(LOG_OPEN_CONTEXT, &signed);
-        (no, Record::LogOpen { card: card_bytes, partition: partition_id, device, signature })
+        no
+    }
+
+    /// Makes the key of the next log from fresh randomness, the clock and all that this device wrote, so that memory
+    /// which was copied does not lead to the same key twice.
+    fn next_log_key(&mut self) -> SigningKey {
+        let drawn = Zeroizing::new(self.entropy.bytes::<32>());
+        let wall = self.now.wall_ms.to_le_bytes();
+        let parts: [&[u8]; 3] = [&self.tips, &wall, &*drawn];
+        let used = if planted!("log.key-repeats") { 1 } else { parts.len() };
+        SigningKey::from_bytes(&Zeroizing::new(derive("cosmicsync log key 1", &parts[..used])))
+    }
+
+    /// Mixes the end of an own log into what the next log key is made from.
+    pub(super) fn mix_tip(&mut self, log: &LogId, seq: u64, h: &[u8; 32]) {
+        self.tips = next_tips(&self.tips, log, seq, h);
+    }
+
+    /// The ends of this device's earlier logs of a partition that no card names yet, for the card that names them now.
+    fn take_unnamed(&mut self, part: PartNo, batch: &mut Batch) -> Vec<(LogNo, Prev)> {
+        let of_part = self.unnamed.range((part, LogNo(0))..=(part, LogNo(u32::MAX))).map(|(_, no)| *no);
+        let ended = |no: LogNo| {
+            let tip = self.book.log(no).staged().tip?;
+            Some((no, Prev { log: self.book.log(no).id, seq: tip.seq, h: super::forks::short(&tip.h) }))
+        };
+        let prev: Vec<(LogNo, Prev)> = of_part.filter_map(ended).take(PREV_MAX).collect();
+        for (no, _) in &prev {
+            self.unnamed.remove(&(part, *no));
+            self.book.log_mut(*no).named = true;
+            batch.touch(*no, false);
+        }
+        prev
     }
 }

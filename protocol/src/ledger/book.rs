@@ -5,7 +5,7 @@
 
 use super::rows::{EntryRef, PartNo, delete, entry_key, log_key, number, put};
 use crate::ids::{DeviceId, LogId};
-use crate::log::card::LogCard;
+use crate::log::card::{CardPlace, Lane, LogCard};
 use crate::log::head::Head;
 use crate::storage::{Op, Table};
 use crate::sync::spans::Spans;
@@ -31,7 +31,7 @@ pub(crate) const SCATTERED_MAX: usize = 256;
 const EDGES_MAX: usize = 16;
 
 /// How far a log goes, here.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Progress {
     /// The highest signed head known.
     pub(crate) tip: Option<Head>,
@@ -49,7 +49,7 @@ pub(crate) struct Progress {
 }
 
 /// A chain hash next to what is not held, and the signature that makes a head of it, if there is one.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 struct Edge {
     h: [u8; 32],
     signature: Option<[u8; 64]>,
@@ -122,7 +122,7 @@ impl Progress {
     }
 }
 
-/// Who writes a log, by its LogOpen.
+/// Who writes a log, by the owner box of its card, and where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Owner {
     pub(crate) device: DeviceId,
@@ -141,23 +141,20 @@ pub(crate) struct Branch {
     pub(crate) base: u64,
 }
 
-/// One log, or a further history of one.
-#[derive(Debug)]
-pub(crate) struct Log {
-    pub(crate) no: LogNo,
-    pub(crate) id: LogId,
-    pub(crate) card: LogCard,
-    pub(crate) card_bytes: Bytes,
-    pub(crate) space: SpaceNo,
-    pub(crate) control: bool,
-    /// This store holds the log's key and the lease to go on with it.
-    pub(crate) mine: bool,
-    /// No more entries will come: it was closed by its writer, or given up by this store.
-    pub(crate) closed: bool,
-    /// The card's admission has verified. A log may come before its epoch's key: it is held, and not read before.
-    pub(crate) admitted: bool,
-    /// How many entries of it this store wrote itself, before it gave the log up or until now.
-    pub(crate) wrote: u64,
+/// Whether entries of a log may be read, by its card.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Nothing is known yet: the epoch's key, the device or the partition has not arrived.
+    Unknown,
+    /// The card was admitted, and its owner box names this owner.
+    Owned(Owner),
+    /// The card was not admitted or its owner box says nothing: entries are kept and never read.
+    Refused,
+}
+
+/// What is known of a log with several histories, or of one history of it.
+#[derive(Debug, Default)]
+pub(crate) struct Fork {
     /// For a further history of a log: where it leaves the one that was known before.
     pub(crate) branch: Option<Branch>,
     /// For a log's first history: its further ones. A log that has any is forked.
@@ -169,17 +166,125 @@ pub(crate) struct Log {
     pub(crate) cut: Option<u64>,
     /// The chain hashes from entry `base` on (0 for a first history), once they were collected.
     pub(crate) trace: Option<Vec<[u8; 32]>>,
-    pub(crate) owner: Option<Owner>,
-    pub(crate) staged: Progress,
+}
+
+/// One log, or a further history of one.
+///
+/// A space has one for each process that ever wrote there, so a closed log is kept small: one allocation for its card, and
+/// nothing else unless it is forked, scattered or growing.
+#[derive(Debug)]
+pub(crate) struct Log {
+    pub(crate) no: LogNo,
+    pub(crate) id: LogId,
+    card_bytes: Bytes,
+    pub(crate) space: SpaceNo,
+    pub(crate) control: bool,
+    pub(crate) lane: Lane,
+    /// This process opened the log and may append to it.
+    pub(crate) mine: bool,
+    /// No more entries will come from its writer, as far as is known here.
+    pub(crate) closed: bool,
+    /// Another card of the same device and partition names this log's end.
+    pub(crate) named: bool,
+    pub(crate) standing: Standing,
+    /// How many entries this process appended to it.
+    pub(crate) wrote: u64,
+    /// The log that names this one as its device's log before it.
+    pub(crate) next: Option<LogNo>,
+    fork: Option<Box<Fork>>,
+    staged: Option<Box<Progress>>,
     pub(crate) durable: Progress,
 }
 
 impl Log {
+    fn new(no: LogNo, id: LogId, card: &LogCard, card_bytes: Bytes, space: SpaceNo, control: bool) -> Self {
+        Self {
+            no,
+            id,
+            card_bytes,
+            space,
+            control,
+            lane: card.place.lane,
+            mine: false,
+            closed: false,
+            named: false,
+            standing: Standing::Unknown,
+            wrote: 0,
+            next: None,
+            fork: None,
+            staged: None,
+            durable: Progress::default(),
+        }
+    }
+
+    /// The card as it came.
+    pub(crate) const fn card_bytes(&self) -> &Bytes {
+        &self.card_bytes
+    }
+
+    /// The card, decoded. It was checked before the log was numbered.
+    pub(crate) fn card(&self) -> LogCard {
+        LogCard::decode(&mut Reader::new(&self.card_bytes)).expect("a known log has a card that decodes")
+    }
+
+    /// The public part of the card.
+    pub(crate) fn place(&self) -> CardPlace {
+        CardPlace::read(&mut Reader::new(&self.card_bytes)).expect("a known log has a card that decodes")
+    }
+
+    /// Who writes it and where, once that is known.
+    pub(crate) const fn owner(&self) -> Option<Owner> {
+        match self.standing {
+            Standing::Owned(owner) => Some(owner),
+            Standing::Unknown | Standing::Refused => None,
+        }
+    }
+
+    /// The progress that the commits under way will make durable.
+    pub(crate) fn staged(&self) -> &Progress {
+        self.staged.as_deref().unwrap_or(&self.durable)
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn staged_mut(&mut self) -> &mut Progress {
+        self.staged.get_or_insert_with(|| Box::new(self.durable.clone()))
+    }
+
+    /// Where this history leaves the one that was known before; `None` for a log's first.
+    pub(crate) fn branch(&self) -> Option<Branch> {
+        self.fork.as_ref().and_then(|fork| fork.branch)
+    }
+
+    /// A log's further histories, in the order in which they were found.
+    pub(crate) fn branches(&self) -> &[LogNo] {
+        self.fork.as_ref().map_or(&[], |fork| &fork.branches)
+    }
+
+    /// Whether rows of another history stand behind its end.
+    pub(crate) fn is_torn(&self) -> bool {
+        self.fork.as_ref().is_some_and(|fork| fork.torn)
+    }
+
+    /// From where on its entries are excluded.
+    pub(crate) fn cut(&self) -> Option<u64> {
+        self.fork.as_ref().and_then(|fork| fork.cut)
+    }
+
+    /// The chain hashes that were collected.
+    pub(crate) fn trace(&self) -> Option<&Vec<[u8; 32]>> {
+        self.fork.as_ref().and_then(|fork| fork.trace.as_ref())
+    }
+
+    /// What is known of its histories, to be changed.
+    pub(crate) fn fork_mut(&mut self) -> &mut Fork {
+        self.fork.get_or_insert_default()
+    }
+
     /// The first entry that is durably lacking while a later one of the same history is held.
     pub(crate) fn gap(&self) -> Option<u64> {
         let held = &self.durable.held;
         let last = *held.iter().next_back()?.end();
-        held.first_gap_from(self.branch.map_or(0, |branch| branch.base)).filter(|gap| *gap < last)
+        held.first_gap_from(self.branch().map_or(0, |branch| branch.base)).filter(|gap| *gap < last)
     }
 
     /// Stages the head of a run that was just appended or accepted, and the rows that keep it.
@@ -187,65 +292,75 @@ impl Log {
     /// An inner head goes when a later one of the same segment comes; the ones at segment ends stay, so that any
     /// stretch of a log can be served with a head that proves it.
     pub(crate) fn stage_run(&mut self, start: u64, h_prev: [u8; 32], bytes: u64, head: Head, ops: &mut Vec<Op>) {
-        let next = self.staged.tip.as_ref().map_or(0, |tip| tip.seq + 1);
-        let (from, total) = (self.staged.segment.0, self.staged.segment.1 + bytes);
+        let no = self.no;
+        let staged = self.staged_mut();
+        let next = staged.tip.as_ref().map_or(0, |tip| tip.seq + 1);
+        let (from, total) = (staged.segment.0, staged.segment.1 + bytes);
         let full = start != next || head.seq + 1 - from >= SEGMENT_ENTRIES_MAX || total >= SEGMENT_BYTES_MIN;
         if start == next && next > from {
-            ops.push(delete(Table::Head, entry_key(EntryRef { log: self.no, seq: next - 1 })));
+            ops.push(delete(Table::Head, entry_key(EntryRef { log: no, seq: next - 1 })));
         }
-        self.staged.segment = if full { (head.seq + 1, 0) } else { (from, total) };
+        staged.segment = if full { (head.seq + 1, 0) } else { (from, total) };
         let mut row = head.h.to_vec();
         row.raw(&head.signature);
-        ops.push(put(Table::Head, entry_key(EntryRef { log: self.no, seq: head.seq }), row));
-        self.staged.held.insert(start..=head.seq);
+        ops.push(put(Table::Head, entry_key(EntryRef { log: no, seq: head.seq }), row));
+        staged.held.insert(start..=head.seq);
         if let Some(before) = start.checked_sub(1) {
-            self.staged.edges.entry(before).or_insert(Edge { h: h_prev, signature: None });
+            staged.edges.entry(before).or_insert(Edge { h: h_prev, signature: None });
         }
-        self.staged.edges.insert(head.seq, Edge::of(&head));
+        staged.edges.insert(head.seq, Edge::of(&head));
         self.stage_tip(head);
-        self.staged.trim_edges();
+        self.staged_mut().trim_edges();
     }
 
     /// Stages a head alone: the replica knows how far the log goes, not what is in it.
     pub(crate) fn stage_tip(&mut self, head: Head) {
-        if self.staged.tip.as_ref().is_none_or(|tip| tip.seq < head.seq) {
-            let before = self.staged.tip.replace(head);
-            self.staged.edges.extend(before.map(|tip| (tip.seq, Edge::of(&tip))));
-            self.staged.trim_edges();
+        if self.staged().tip.as_ref().is_none_or(|tip| tip.seq < head.seq) {
+            let staged = self.staged_mut();
+            let before = staged.tip.replace(head);
+            staged.edges.extend(before.map(|tip| (tip.seq, Edge::of(&tip))));
+            staged.trim_edges();
         }
     }
 
     /// Whether entries from `first` to `last` meet or overlap some that are held.
     pub(crate) fn touches(&self, first: u64, last: u64) -> bool {
         let around = first.saturating_sub(1)..=last.saturating_add(1);
-        self.staged.held.first_gap_in(around.clone()) != Some(around)
+        self.staged().held.first_gap_in(around.clone()) != Some(around)
     }
 
     /// The seq of the next entry.
     pub(crate) fn next_seq(&self) -> u64 {
-        self.staged.tip.as_ref().map_or(0, |tip| tip.seq + 1)
+        self.staged().tip.as_ref().map_or(0, |tip| tip.seq + 1)
     }
 
     /// The row that makes the staged progress durable.
     pub(crate) fn row(&self) -> Op {
-        let mut out = vec![0];
+        let staged = self.staged();
+        let mut out = vec![ROW_VERSION];
         out.prefixed(&self.card_bytes);
         out.varint(u64::from(self.space.0));
-        let wrote = u8::from(self.wrote > 0) << 3;
-        let branch = u8::from(self.branch.is_some()) << 4;
-        let edges = u8::from(!self.staged.edges.is_empty()) << 5;
-        let flags = u8::from(self.control) | u8::from(self.mine) << 1 | u8::from(self.closed) << 2;
-        let torn = u8::from(self.torn) << 6;
-        out.byte(flags | wrote | branch | edges | torn);
-        match &self.owner {
-            Some(owner) => {
+        let flag = |set: bool, bit: u8| if set { bit } else { 0 };
+        let branch = self.branch();
+        out.byte(
+            flag(self.control, flags::CONTROL)
+                | flag(self.closed, flags::CLOSED)
+                | flag(self.named, flags::NAMED)
+                | flag(branch.is_some(), flags::BRANCH)
+                | flag(!staged.edges.is_empty(), flags::EDGES)
+                | flag(self.is_torn(), flags::TORN),
+        );
+        match self.standing {
+            Standing::Unknown => out.byte(0),
+            Standing::Owned(owner) => {
                 out.byte(1);
                 out.raw(owner.device.as_ref());
                 out.varint(u64::from(owner.partition.0));
+                out.varint(self.next.map_or(0, |next| u64::from(next.0) + 1));
             }
-            None => out.byte(0),
+            Standing::Refused => out.byte(2),
         }
-        match &self.staged.tip {
+        match &staged.tip {
             Some(tip) => {
                 out.byte(1);
                 out.varint(tip.seq);
@@ -254,23 +369,20 @@ impl Log {
             }
             None => out.byte(0),
         }
-        self.staged.held.encode(&mut out);
-        self.staged.indexed.encode(&mut out);
-        out.varint(self.staged.position);
-        out.varint(self.staged.segment.0);
-        out.varint(self.staged.segment.1);
-        if self.wrote > 0 {
-            out.varint(self.wrote);
-        }
-        if let Some(Branch { main, parent, base }) = self.branch {
+        staged.held.encode(&mut out);
+        staged.indexed.encode(&mut out);
+        out.varint(staged.position);
+        out.varint(staged.segment.0);
+        out.varint(staged.segment.1);
+        if let Some(Branch { main, parent, base }) = branch {
             out.varint(u64::from(main.0));
             out.varint(u64::from(parent.0));
             out.varint(base);
         }
-        if edges > 0 {
-            out.varint(self.staged.edges.len() as u64);
+        if !staged.edges.is_empty() {
+            out.varint(staged.edges.len() as u64);
         }
-        for (seq, Edge { h, signature }) in &self.staged.edges {
+        for (seq, Edge { h, signature }) in &staged.edges {
             out.varint(*seq);
             out.raw(h);
             out.byte(u8::from(signature.is_some()));
@@ -285,16 +397,23 @@ impl Log {
         let no = LogNo(u32::from_be_bytes(reader.array()?));
         reader.finish()?;
         let mut reader = Reader::new(value);
-        if reader.u8()? != 0 {
+        if reader.u8()? != ROW_VERSION {
             return Err(CodecError::OutOfRange("log row version"));
         }
-        let card_bytes = Bytes::copy_from_slice(reader.bytes(4096, "card")?);
+        let card_bytes = Bytes::copy_from_slice(reader.bytes(LogCard::LEN_MAX, "card")?);
         let card = LogCard::decode(&mut Reader::new(&card_bytes))?;
         let space = SpaceNo(number(&mut reader)?);
-        let flags = reader.u8()?;
-        let owner = match reader.u8()? {
-            0 => None,
-            _ => Some(Owner { device: DeviceId(reader.array()?), partition: PartNo(number(&mut reader)?) }),
+        let set = reader.u8()?;
+        let mut log = Self::new(no, card.log_id(), &card, card_bytes, space, set & flags::CONTROL != 0);
+        (log.closed, log.named) = (set & flags::CLOSED != 0, set & flags::NAMED != 0);
+        log.standing = match reader.u8()? {
+            0 => Standing::Unknown,
+            1 => {
+                let owner = Owner { device: DeviceId(reader.array()?), partition: PartNo(number(&mut reader)?) };
+                log.next = number(&mut reader)?.checked_sub(1).map(LogNo);
+                Standing::Owned(owner)
+            }
+            _ => Standing::Refused,
         };
         let tip = match reader.u8()? {
             0 => None,
@@ -304,51 +423,37 @@ impl Log {
         let indexed = Spans::decode(&mut reader, SPANS_MAX)?;
         let position = reader.varint()?;
         let segment = (reader.varint()?, reader.varint()?);
-        let mine = flags & 2 != 0;
-        // A row of before this was counted: what is held of an own log was written here.
-        let wrote = match flags & 8 {
-            0 if mine => tip.as_ref().map_or(0, |tip| tip.seq + 1),
-            0 => 0,
-            _ => reader.varint()?,
-        };
-        let branch = match flags & 16 {
-            0 => None,
-            _ => Some(Branch {
-                main: LogNo(number(&mut reader)?),
-                parent: LogNo(number(&mut reader)?),
-                base: reader.varint()?,
-            }),
-        };
+        if set & flags::BRANCH != 0 {
+            let (main, parent) = (LogNo(number(&mut reader)?), LogNo(number(&mut reader)?));
+            log.fork_mut().branch = Some(Branch { main, parent, base: reader.varint()? });
+        }
+        if set & flags::TORN != 0 {
+            log.fork_mut().torn = true;
+        }
         let mut edges = BTreeMap::new();
-        let count = if flags & 32 == 0 { 0 } else { reader.count(EDGES_MAX, "edges of a log")? };
+        let count = if set & flags::EDGES == 0 { 0 } else { reader.count(EDGES_MAX, "edges of a log")? };
         for _ in 0..count {
             let (seq, h) = (reader.varint()?, reader.array()?);
             let signature = if reader.u8()? == 0 { None } else { Some(reader.array()?) };
             edges.insert(seq, Edge { h, signature });
         }
         reader.finish()?;
-        let durable = Progress { tip, held, indexed, position, segment, edges };
-        Ok(Self {
-            no,
-            id: card.log_id(),
-            card,
-            card_bytes,
-            space,
-            control: flags & 1 != 0,
-            mine,
-            closed: flags & 4 != 0,
-            admitted: false,
-            wrote,
-            branch,
-            branches: Vec::new(),
-            torn: flags & 64 != 0,
-            cut: None,
-            trace: None,
-            owner,
-            staged: durable.clone(),
-            durable,
-        })
+        log.durable = Progress { tip, held, indexed, position, segment, edges };
+        Ok(log)
     }
+}
+
+/// First byte of a log's row.
+const ROW_VERSION: u8 = 1;
+
+/// Bits of the row's flag byte.
+mod flags {
+    pub(super) const CONTROL: u8 = 1;
+    pub(super) const CLOSED: u8 = 1 << 1;
+    pub(super) const NAMED: u8 = 1 << 2;
+    pub(super) const BRANCH: u8 = 1 << 3;
+    pub(super) const EDGES: u8 = 1 << 4;
+    pub(super) const TORN: u8 = 1 << 5;
 }
 
 /// What peers compare: one trie of logs for each partition, one trie of partitions for the space, and the journal.
@@ -388,15 +493,16 @@ impl Summary {
         }
         self.next_position = self.next_position.max(now);
         let (Some(tip), Some(item)) = (&log.durable.tip, item) else { return };
-        if log.branch.is_some() || log.durable.held.contains_all(0..=tip.seq) {
+        if log.branch().is_some() || log.durable.held.contains_all(0..=tip.seq) {
             self.behind.remove(&log.no);
         } else {
             self.behind.insert(log.no);
         }
-        let trie = self.partitions.entry(log.card.partition_token).or_default();
+        let token = log.place().partition_token;
+        let trie = self.partitions.entry(token).or_default();
         trie.set(log.id, item);
         let root = trie.root();
-        self.space.set(LogId(padded(log.card.partition_token)), padded(root));
+        self.space.set(LogId(padded(token)), padded(root));
     }
 }
 
@@ -443,13 +549,13 @@ impl Book {
     /// Adds a log that was read from the store; numbers come in order.
     pub(crate) fn restore(&mut self, log: Log) -> Result<(), CodecError> {
         let no = log.no;
-        let main = log.branch.map(|branch| branch.main);
+        let main = log.branch().map(|branch| branch.main);
         if no.0 as usize != self.logs.len() || self.by_id.get(&log.id).copied() != main {
             return Err(CodecError::OutOfRange("log number"));
         }
         self.logs.push(log);
         match main {
-            Some(main) => self.log_mut(main).branches.push(no),
+            Some(main) => self.log_mut(main).fork_mut().branches.push(no),
             None => drop(self.by_id.insert(self.log(no).id, no)),
         }
         self.tell(no, 0);
@@ -457,37 +563,19 @@ impl Book {
     }
 
     /// Adds a new log; its row follows with its first run.
-    pub(crate) fn add(&mut self, card: LogCard, card_bytes: Bytes, space: SpaceNo, control: bool) -> LogNo {
+    pub(crate) fn add(&mut self, card: &LogCard, card_bytes: Bytes, space: SpaceNo, control: bool) -> LogNo {
         let no = LogNo(self.logs.len() as u32);
-        let id = card.log_id();
-        self.by_id.insert(id, no);
-        self.logs.push(Log {
-            no,
-            id,
-            card,
-            card_bytes,
-            space,
-            control,
-            mine: false,
-            closed: false,
-            admitted: false,
-            wrote: 0,
-            branch: None,
-            branches: Vec::new(),
-            torn: false,
-            cut: None,
-            trace: None,
-            owner: None,
-            staged: Progress::default(),
-            durable: Progress::default(),
-        });
+        let log = Log::new(no, card.log_id(), card, card_bytes, space, control);
+        self.by_id.insert(log.id, no);
+        self.logs.push(log);
         no
     }
 
     /// Gives a log that grows its place at the end of the journal.
     pub(crate) fn assign_position(&mut self, no: LogNo) {
         let log = &mut self.logs[no.0 as usize];
-        log.staged.position = self.summaries.entry(log.space).or_default().assign_position();
+        let position = self.summaries.entry(log.space).or_default().assign_position();
+        log.staged_mut().position = position;
     }
 
     /// Makes a staged progress the durable one.
@@ -495,6 +583,7 @@ impl Book {
         let log = &mut self.logs[no.0 as usize];
         let before = log.durable.position;
         log.durable = progress;
+        log.staged.take_if(|staged| **staged == log.durable);
         self.tell(no, before);
     }
 
@@ -509,55 +598,38 @@ impl Book {
     pub(crate) fn add_branch(&mut self, branch: Branch) -> LogNo {
         let no = LogNo(self.logs.len() as u32);
         let main = self.log(branch.main);
-        let log = Log {
-            no,
-            id: main.id,
-            card: main.card,
-            card_bytes: main.card_bytes.clone(),
-            space: main.space,
-            control: main.control,
-            mine: false,
-            closed: true,
-            admitted: main.admitted,
-            wrote: 0,
-            branch: Some(branch),
-            branches: Vec::new(),
-            torn: false,
-            cut: None,
-            trace: Some(Vec::new()),
-            owner: main.owner,
-            staged: Progress::default(),
-            durable: Progress::default(),
-        };
+        let mut log = Log::new(no, main.id, &main.card(), main.card_bytes.clone(), main.space, main.control);
+        (log.closed, log.standing) = (true, main.standing);
+        *log.fork_mut() = Fork { branch: Some(branch), trace: Some(Vec::new()), ..Fork::default() };
         self.logs.push(log);
-        self.log_mut(branch.main).branches.push(no);
+        self.log_mut(branch.main).fork_mut().branches.push(no);
         no
     }
 
     /// The first history of the log that this one belongs to.
     pub(crate) fn main_of(&self, no: LogNo) -> LogNo {
-        self.log(no).branch.map_or(no, |branch| branch.main)
+        self.log(no).branch().map_or(no, |branch| branch.main)
     }
 
     /// All histories of a log, the first one first.
     pub(crate) fn histories(&self, main: LogNo) -> impl Iterator<Item = &Log> {
-        core::iter::once(main).chain(self.log(main).branches.iter().copied()).map(|no| self.log(no))
+        core::iter::once(main).chain(self.log(main).branches().iter().copied()).map(|no| self.log(no))
     }
 
     /// Whether a further history goes on where this one ends, before entry `end`: then it is none of its own.
     pub(crate) fn is_outgrown(&self, no: LogNo, end: u64) -> bool {
         let goes_on = |branch: Branch| branch.parent == no && branch.base == end;
-        self.histories(self.main_of(no)).any(|log| log.branch.is_some_and(goes_on))
+        self.histories(self.main_of(no)).any(|log| log.branch().is_some_and(goes_on))
     }
 
     /// Whether an entry is held under this number, and not only a row of it that is elsewhere too.
     pub(crate) fn is_held(&self, at: EntryRef) -> bool {
-        self.log(at.log).staged.held.contains(at.seq)
+        self.log(at.log).staged().held.contains(at.seq)
     }
 
     /// The history whose rows hold an entry of this one: itself, or one that it shares the entry with.
     pub(crate) fn owner_of(&self, mut at: EntryRef) -> EntryRef {
-        while let Some(branch) = self.log(at.log).branch.filter(|branch| at.seq < branch.base) {
+        while let Some(branch) = self.log(at.log).branch().filter(|branch| at.seq < branch.base) {
             at.log = branch.parent;
         }
         at
@@ -567,8 +639,8 @@ impl Book {
     pub(crate) fn hash(&self, no: LogNo, seq: u64) -> Option<[u8; 32]> {
         let at = self.owner_of(EntryRef { log: no, seq });
         let log = self.log(at.log);
-        let from = log.branch.map_or(0, |branch| branch.base);
-        log.trace.as_ref()?.get(usize::try_from(seq - from).ok()?).copied()
+        let from = log.branch().map_or(0, |branch| branch.base);
+        log.trace()?.get(usize::try_from(seq - from).ok()?).copied()
     }
 
     /// The durable ends of all histories of a log that has several, in order; empty for any other.

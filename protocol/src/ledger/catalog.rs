@@ -106,7 +106,7 @@ impl Catalog for View<'_> {
 
     fn log(&self, log: LogNo) -> LogView {
         let log = self.ledger.book.log(self.ledger.book.main_of(log));
-        let class = match (log.control, log.card.lane) {
+        let class = match (log.control, log.lane) {
             (true, _) => Class::Control,
             (false, Lane::Live) => Class::Live,
             (false, Lane::Bulk) => Class::Backfill,
@@ -115,10 +115,9 @@ impl Catalog for View<'_> {
             id: log.id,
             space: log.space,
             class,
-            card: log.card_bytes.clone(),
+            card: log.card_bytes().clone(),
             tip: log.durable.tip.as_ref().map(|tip| Tip { seq: tip.seq, h: tip.h, signature: tip.signature }),
             entries_to: log.durable.held.iter().next_back().map_or(0, |range| range.end() + 1),
-            mine: log.mine,
             leaves: self.ledger.book.leaves(log.no).iter().map(|leaf| (leaf.seq, leaf.h)).collect(),
         }
     }

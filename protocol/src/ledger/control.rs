@@ -1,7 +1,6 @@
 //! Control: founding spaces, and applying the records of trusted authors.
 
-use super::append::LOG_OPEN_CONTEXT;
-use super::book::Owner;
+use super::book::{Owner, Standing};
 use super::rows::{PartNo, device_key, key, part_key, put, space_key};
 use super::{Batch, Effect, Ledger};
 use crate::identity::{
@@ -9,14 +8,14 @@ use crate::identity::{
 };
 use crate::ids::{DeviceId, PartitionId, SpaceId, UserId};
 use crate::ledger::me::Membership;
-use crate::log::card::LogCard;
+use crate::log::owner::{FOUNDER_GRANT, LogOwner, OpenedOwner};
 use crate::log::write::SealError;
 use crate::sealed::{InviteError, MintError};
 use crate::space::record::{NAME_BYTES_MAX, Record};
 use crate::space::{CONTROL, MAIN, Partition, Space};
 use crate::storage::Table;
-use crate::sync::SpaceNo;
-use crate::wire::codec::{Reader, Write};
+use crate::sync::{LogNo, SpaceNo};
+use crate::wire::codec::Write;
 use bytes::Bytes;
 
 /// Most partitions of a space that are known here. They stay in memory, and a name takes few bytes to say.
@@ -102,7 +101,7 @@ impl Ledger {
             records.push(Record::Device { credential: Bytes::from(credential.encode()) });
         }
         let record = self.mint_epoch(no, batch)?;
-        self.append_control(no, records, Some(record), batch)?;
+        self.append_control(no, &records, Some(record), batch)?;
         Ok(no)
     }
 
@@ -122,7 +121,7 @@ impl Ledger {
             return Err(SpaceError::Name);
         }
         let no = self.know_partition(space, id, name, batch);
-        self.append_control(space, vec![Record::Partition { name: name.into() }], None, batch)?;
+        self.append_control(space, &[Record::Partition { name: name.into() }], None, batch)?;
         Ok(no)
     }
 
@@ -185,19 +184,76 @@ impl Ledger {
         self.credentials.insert(device.device, credential.clone());
     }
 
-    /// Who wrote a control log, by the LogOpen in its first entry: a device that a member's credential names.
-    pub(super) fn control_author(
-        &self,
-        space: SpaceNo,
-        log: &crate::ids::LogId,
-        records: &[Record],
-    ) -> Option<DeviceId> {
-        let (device, signature) = records.iter().find_map(|record| {
-            let Record::LogOpen { card, device, signature, .. } = record else { return None };
-            (decode_card(card)?.log_id() == *log).then_some((*device, *signature))
-        })?;
-        let public = self.known_device(space, &device, records)?;
-        public.verify(LOG_OPEN_CONTEXT, log.as_ref(), &signature).then_some(device)
+    /// Finds out who writes a log, by its card. `records` are those of the control entry at hand, which may introduce the
+    /// device. What is not known yet stays unknown and is tried again when control brings something.
+    pub(super) fn resolve(&mut self, no: LogNo, records: &[Record], batch: &mut Batch) -> Standing {
+        let log = self.book.log(no);
+        if log.standing != Standing::Unknown {
+            return log.standing;
+        }
+        let card = log.card();
+        let space = self.space(log.space);
+        let Some(epoch) = space.epochs.get(&card.place.epoch) else { return Standing::Unknown };
+        if card.verify_admission(&epoch.key.admission_key().verifying_key()).is_err() {
+            return self.refuse(no, batch);
+        }
+        let Ok(opened) = OpenedOwner::open(&card.place, &card.owner_box, &epoch.owner_key) else {
+            return self.refuse(no, batch);
+        };
+        let Some(partition) = space.tokens.get(&card.place.partition_token).copied() else { return Standing::Unknown };
+        let Some(device) = self.known_device(space.no, &opened.device(), records) else { return Standing::Unknown };
+        match opened.verify(&device).filter(|owner| owner.grant == FOUNDER_GRANT) {
+            Some(owner) => self.own(no, &owner, partition, batch),
+            None => self.refuse(no, batch),
+        }
+    }
+
+    fn refuse(&mut self, no: LogNo, batch: &mut Batch) -> Standing {
+        self.stand(no, Standing::Refused, batch)
+    }
+
+    /// Notes the owner of a log, and which earlier logs of that device and partition its card names.
+    fn own(&mut self, no: LogNo, owner: &LogOwner, partition: PartNo, batch: &mut Batch) -> Standing {
+        let here = Owner { device: owner.device, partition };
+        for prev in &owner.prev {
+            match self.book.by_id(&prev.log) {
+                Some(before) if self.book.log(before).owner() == Some(here) => self.name(before, no, batch),
+                Some(before) if self.book.log(before).standing != Standing::Unknown => {}
+                Some(_) | None => drop(self.expected.insert(prev.log, no)),
+            }
+        }
+        let standing = self.stand(no, Standing::Owned(here), batch);
+        let id = self.book.log(no).id;
+        if let Some(next) = self.expected.remove(&id)
+            && self.book.log(next).owner() == Some(here)
+        {
+            self.name(no, next, batch);
+        }
+        if owner.device == self.me.keys.device_id() && !self.book.log(no).named {
+            self.unnamed.insert((partition, no));
+        }
+        standing
+    }
+
+    /// Notes that the card of `next` names a log as the one before it. The first that does so counts.
+    fn name(&mut self, before: LogNo, next: LogNo, batch: &mut Batch) {
+        let log = self.book.log_mut(before);
+        log.named = true;
+        log.next.get_or_insert(next);
+        let part = log.owner().map(|owner| owner.partition);
+        if let Some(part) = part {
+            self.unnamed.remove(&(part, before));
+        }
+        batch.touch(before, false);
+    }
+
+    fn stand(&mut self, no: LogNo, standing: Standing, batch: &mut Batch) -> Standing {
+        let histories: Vec<LogNo> = self.book.histories(self.book.main_of(no)).map(|log| log.no).collect();
+        for no in histories {
+            self.book.log_mut(no).standing = standing;
+            batch.touch(no, false);
+        }
+        standing
     }
 
     fn known_device(&self, space: SpaceNo, device: &DeviceId, records: &[Record]) -> Option<DevicePublic> {
@@ -241,56 +297,12 @@ impl Ledger {
                         batch.ops.push(self.space_row(space));
                     }
                 }
-                Record::LogOpen { card, partition, device, signature } if *device == author => {
-                    self.apply_log_open(space, author, card, *partition, signature, batch);
-                }
                 Record::EpochWant { epoch } => self.owe_epoch(space, *epoch, author),
-                Record::Device { .. } | Record::LogOpen { .. } | Record::Unknown { .. } => {}
+                Record::Device { .. } | Record::Unknown { .. } => {}
             }
         }
         batch.effects.push(Effect::SpaceChanged(space));
     }
-
-    fn apply_log_open(
-        &mut self,
-        space: SpaceNo,
-        author: DeviceId,
-        card_bytes: &Bytes,
-        partition: PartitionId,
-        signature: &[u8; 64],
-        batch: &mut Batch,
-    ) {
-        let state = self.space(space);
-        let (Some(card), Some(public)) = (decode_card(card_bytes), state.devices.get(&author)) else { return };
-        let id = card.log_id();
-        if card.space_token != state.token
-            || card.partition_token != partition_token(&state.id, &partition)
-            || !public.verify(LOG_OPEN_CONTEXT, id.as_ref(), signature)
-            || !self.may_know_partition(space, &partition)
-        {
-            return;
-        }
-        let known = match self.book.by_id(&id) {
-            Some(no) => Ok(no),
-            None => self.know_log(id, card, card_bytes.clone()),
-        };
-        let Ok(no) = known else { return };
-        let partition = self.know_partition(space, partition, "", batch);
-        if self.book.log(no).owner.is_none() {
-            let histories: Vec<_> = self.book.histories(no).map(|log| log.no).collect();
-            for no in histories {
-                self.book.log_mut(no).owner = Some(Owner { device: author, partition });
-                batch.touch(no, false);
-            }
-        }
-    }
-}
-
-fn decode_card(bytes: &[u8]) -> Option<LogCard> {
-    let mut reader = Reader::new(bytes);
-    let card = LogCard::decode(&mut reader).ok()?;
-    reader.finish().ok()?;
-    Some(card)
 }
 
 fn check_name(name: &str) -> Result<(), SpaceError> {

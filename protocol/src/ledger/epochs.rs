@@ -197,14 +197,14 @@ impl Ledger {
                 continue;
             }
             self.epochs.wanted.insert((space, epoch), owner);
-            if self.append_control(space, vec![Record::EpochWant { epoch }], None, &mut batch).is_ok() {
+            if self.append_control(space, &[Record::EpochWant { epoch }], None, &mut batch).is_ok() {
                 let owner = owner.map(|owner| owner.as_ref().to_vec()).unwrap_or_default();
                 batch.ops.push(put(Table::Meta, wanted_key(space, &epoch), owner));
             }
         }
         for ((space, epoch), devices) in owed {
             if let Some(record) = self.box_epoch(space, &epoch, &devices)
-                && self.append_control(space, Vec::new(), Some(record), &mut batch).is_ok()
+                && self.append_control(space, &[], Some(record), &mut batch).is_ok()
             {
                 let given = devices.iter().map(|device| given_key(space, &epoch, device));
                 batch.ops.extend(given.map(|key| put(Table::Meta, key, Vec::new())));

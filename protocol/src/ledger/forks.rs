@@ -9,7 +9,7 @@ use super::accept::{Refusal, Run};
 use super::book::Branch;
 use super::rows::EntryRef;
 use super::{Batch, Ledger};
-use crate::access::{At, Short};
+use crate::branch::{At, Short};
 use crate::log::chain::{self, ChainError};
 use crate::log::entry::Entry;
 use crate::log::head::Head;
@@ -33,7 +33,7 @@ impl Ledger {
     /// Whether all entries of a log are wanted, because it may have several histories.
     pub(crate) fn is_suspect(&self, no: LogNo) -> bool {
         let main = self.book.main_of(no);
-        self.survey.suspects.contains(&main) || !self.book.log(main).branches.is_empty()
+        self.survey.suspects.contains(&main) || !self.book.log(main).branches().is_empty()
     }
 
     /// Notes that a log may have several histories.
@@ -44,13 +44,13 @@ impl Ledger {
     /// Up to where the entries of a history are held without a gap: the seq after.
     pub(super) fn held_to(&self, no: LogNo) -> u64 {
         let log = self.book.log(no);
-        let from = log.branch.map_or(0, |branch| branch.base);
-        log.staged.held.first_gap_from(from).unwrap_or(u64::MAX)
+        let from = log.branch().map_or(0, |branch| branch.base);
+        log.staged().held.first_gap_from(from).unwrap_or(u64::MAX)
     }
 
     /// The first entry of a history that is not held while a later one is.
     fn first_gap(&self, no: LogNo) -> Option<u64> {
-        let last = *self.book.log(no).staged.held.iter().next_back()?.end();
+        let last = *self.book.log(no).staged().held.iter().next_back()?.end();
         Some(self.held_to(no)).filter(|gap| *gap < last)
     }
 
@@ -63,13 +63,13 @@ impl Ledger {
     /// Returns whether a run that goes on where a history is held to can stand under its number: not if what stands behind
     /// the gap is of another one. A head alone, behind that, is let go for it.
     fn make_way(&mut self, no: LogNo, run: &Run, before: &[[u8; 32]], head: &Head, batch: &mut Batch) -> bool {
-        if self.book.log(no).torn {
+        if self.book.log(no).is_torn() {
             return false;
         }
         let fits = |ledger: &Self| ledger.refuse_fork(no, run.start, before, head).is_ok();
         self.first_gap(no).is_none()
             || fits(self)
-            || (self.book.log(no).staged.agrees(run.start, before) && {
+            || (self.book.log(no).staged().agrees(run.start, before) && {
                 self.let_go_of_unheld_head(no, batch);
                 fits(self)
             })
@@ -81,7 +81,7 @@ impl Ledger {
         if !self.is_bare(no) || self.first_gap(no).is_some() {
             return;
         }
-        let Some(tip) = self.book.log_mut(no).staged.tip.take() else { return };
+        let Some(tip) = self.book.log_mut(no).staged_mut().tip.take() else { return };
         let at = (tip.seq + 1).checked_sub(start).and_then(|at| before.get(usize::try_from(at).ok()?));
         if at != Some(&tip.h) {
             self.wanted.push((self.book.main_of(no), tip.seq, tip.h));
@@ -94,7 +94,7 @@ impl Ledger {
         let (no, entries, before, head) = self.verify(run)?;
         let main = self.book.main_of(no);
         // A head without entries says nothing about where another history leaves this one: entries come first.
-        if self.book.log(main).staged.held.is_empty() && self.book.log(main).branches.is_empty() {
+        if self.book.log(main).staged().held.is_empty() && self.book.log(main).branches().is_empty() {
             if run.start > 0 {
                 return Ok(Taken::Detached);
             }
@@ -105,7 +105,7 @@ impl Ledger {
         self.suspect(main);
         // What begins behind a gap and fits there fills it. What does not shows that there are two histories, perhaps one
         // on each side.
-        if self.book.log(main).branches.is_empty()
+        if self.book.log(main).branches().is_empty()
             && let Some(gap) = self.first_gap(main).filter(|gap| run.start >= *gap)
             && self.make_way(main, run, &before, &head, batch)
         {
@@ -126,12 +126,12 @@ impl Ledger {
             return self.accept_behind_gap(main, run, after, entries, &before, head, batch);
         };
         if shared == head.seq + 1 {
-            self.book.log_mut(no).staged.know(&head);
+            self.book.log_mut(no).staged_mut().know(&head);
             self.fall_back(main, batch);
             return Ok(Taken::Yes(no));
         }
         if self.held_to(no) == shared && self.make_way(no, run, &before, &head, batch) {
-            self.retire_for(no);
+            self.end_if_mine(no);
             self.let_go_of_bare_head(no, run.start, &before);
             let skip = (shared - run.start) as usize;
             let rest = Run {
@@ -165,7 +165,7 @@ impl Ledger {
     ) -> Result<Taken, Refusal> {
         let Some(after) = after else { return Ok(Taken::Detached) };
         let histories: Vec<LogNo> = self.book.histories(main).map(|log| log.no).collect();
-        let ends_alike = histories.iter().copied().find(|no| self.book.log(*no).staged.ends_at(&head));
+        let ends_alike = histories.iter().copied().find(|no| self.book.log(*no).staged().ends_at(&head));
         let mut ends = histories.into_iter().filter(|no| self.held_to(*no) == after);
         let goes_on = ends.next().filter(|_| ends.next().is_none());
         let Some(no) = ends_alike.or(goes_on).filter(|no| {
@@ -173,7 +173,7 @@ impl Ledger {
         }) else {
             return self.add_history(main, main, 0, run, entries, before, head, batch);
         };
-        self.retire_for(no);
+        self.end_if_mine(no);
         self.stage_entries(no, run, entries, before, head, batch);
         self.fall_back(main, batch);
         Ok(Taken::Yes(no))
@@ -191,10 +191,10 @@ impl Ledger {
         head: Head,
         batch: &mut Batch,
     ) -> Result<Taken, Refusal> {
-        if self.book.log(main).branches.len() + 1 >= HISTORIES_MAX {
+        if self.book.log(main).branches().len() + 1 >= HISTORIES_MAX {
             return Err(Refusal::Forked);
         }
-        self.retire_for(main);
+        self.end_if_mine(main);
         let parent = match base.checked_sub(1) {
             Some(last) => self.book.owner_of(EntryRef { log: beside, seq: last }).log,
             None => main,
@@ -202,7 +202,7 @@ impl Ledger {
         let no = self.book.add_branch(Branch { main, parent, base });
         if base > run.start {
             // They are there to be served with the head that proves them; they were read where they were first held.
-            self.book.log_mut(no).staged.indexed.insert(run.start..=base - 1);
+            self.book.log_mut(no).staged_mut().indexed.insert(run.start..=base - 1);
         }
         self.stage_entries(no, run, entries, before, head, batch);
         batch.touch(main, false);
@@ -215,9 +215,9 @@ impl Ledger {
 
     /// Whether the head that is known beyond a history's entries turned out to be of another one.
     fn is_of_another(&self, no: LogNo) -> bool {
-        let Some(tip) = self.book.log(no).staged.tip.filter(|_| self.is_bare(no)) else { return false };
+        let Some(tip) = self.book.log(no).staged().tip.filter(|_| self.is_bare(no)) else { return false };
         let mut others = self.book.histories(self.book.main_of(no)).filter(|other| other.no != no);
-        others.any(|other| other.staged.ends_at(&tip) || self.book.hash(other.no, tip.seq) == Some(tip.h))
+        others.any(|other| other.staged().ends_at(&tip) || self.book.hash(other.no, tip.seq) == Some(tip.h))
     }
 
     /// Has histories end where they are held to, if the heads known beyond those turned out to be the end of others.
@@ -233,8 +233,8 @@ impl Ledger {
             }
             let (to, torn) = (self.held_to(no), self.first_gap(no).is_some());
             let log = self.book.log_mut(no);
-            if log.staged.fall_back(to) {
-                log.torn |= torn;
+            if log.staged_mut().fall_back(to) {
+                log.fork_mut().torn |= torn;
                 batch.touch(no, true);
                 // What was read of the rows behind the end is read again where it belongs.
                 self.survey.stale |= torn;
@@ -246,20 +246,12 @@ impl Ledger {
     /// Has a history end at its last entry if only a head is known beyond it, and asks peers for that.
     fn let_go_of_unheld_head(&mut self, no: LogNo, batch: &mut Batch) {
         let main = self.book.main_of(no);
-        let staged = &mut self.book.log_mut(no).staged;
+        let staged = self.book.log_mut(no).staged_mut();
         let Some(tip) = staged.tip.filter(|tip| !staged.held.contains(tip.seq)) else { return };
         let to = staged.held.iter().next_back().map_or(0, |range| range.end() + 1);
         if staged.fall_back(to) {
             batch.touch(no, true);
             self.wanted.push((main, tip.seq, tip.h));
-        }
-    }
-
-    /// Gives a log up of which others' entries came, if it is one that this store writes.
-    fn retire_for(&mut self, no: LogNo) {
-        if self.book.log(no).mine {
-            self.retire(no);
-            self.retired.push(self.book.log(no).id);
         }
     }
 
@@ -304,13 +296,13 @@ impl Ledger {
         let mut before = Vec::with_capacity(entries.len() + 1);
         for entry in &entries {
             before.push(h);
-            h = entry.chain(&card.epoch, &h);
+            h = entry.chain(&card.place.epoch, &h);
         }
         let seq = (run.start + entries.len() as u64).checked_sub(1).ok_or(ChainError::Empty)?;
         let head = Head { seq, h, signature: run.signature };
         chain::verify_run(&card, &run.log, &h_first, run.start, &entries, &head)?;
         before.push(h);
-        let no = self.number(run.log, card, run.card.as_ref())?;
+        let no = self.number(run.log, &card, run.card.as_ref())?;
         Ok((no, entries, before, head))
     }
 }

@@ -184,7 +184,7 @@ impl Ledger {
             self.know_device(space, &credential, &mut batch);
             let record = self.mint_epoch(space, &mut batch)?;
             let records = vec![Record::Device { credential: accept.credential.clone() }];
-            self.append_control(space, records, Some(record), &mut batch)?;
+            self.append_control(space, &records, Some(record), &mut batch)?;
         }
         self.invited[at].used_by = Some(device);
         batch.ops.push(self.invited[at].row());

@@ -11,29 +11,30 @@ mod catalog;
 mod control;
 mod epochs;
 pub(crate) mod forks;
+#[cfg(feature = "testkit")]
+mod image;
 mod join;
 mod me;
 mod read;
 mod recent;
 mod recover;
-pub(crate) mod restates;
 pub mod rows;
 mod store_queue;
 mod survey;
 
 pub use accept::Refusal;
 pub(crate) use accept::Run;
-#[cfg(feature = "testkit")]
-pub(crate) use append::LOG_OPEN_CONTEXT;
 pub(crate) use append::{Writing, mint_doc_id};
 pub(crate) use catalog::View;
 pub use control::SpaceError;
+#[cfg(feature = "testkit")]
+pub use image::Image;
 pub(crate) use join::Admission;
 pub use join::{JoinError, JoinRefusal};
 pub(crate) use me::Me;
 pub(crate) use read::BodyKeys;
 pub(crate) use recent::Held;
-pub use recover::{Lease, RecoverError, Recovery, Step};
+pub use recover::{RecoverError, Recovery, Step};
 pub use rows::{DocRef, EntryRef, PartNo};
 
 use crate::config::Config;
@@ -168,7 +169,7 @@ pub(crate) struct Ledger {
     bodies: BTreeMap<SpaceNo, Bodies>,
     pub(crate) book: Book,
     signing: BTreeMap<LogNo, SigningKey>,
-    /// This store's own control log in each space.
+    /// The control log that this process writes in each space.
     control_logs: BTreeMap<SpaceNo, LogNo>,
     cursors: BTreeMap<(DeviceId, SpaceNo), Cursor>,
     invited: Vec<Invited>,
@@ -179,21 +180,20 @@ pub(crate) struct Ledger {
     /// Logs of which unread entries are to be asked for.
     waking: BTreeSet<LogNo>,
     epochs: Epochs,
-    /// How many logs were given up because a device said that there is more of them.
-    words: BTreeMap<DeviceId, u32>,
+    /// Stands for the ends of all logs that this device wrote; goes into the next log key.
+    tips: [u8; 32],
+    /// This device's earlier logs, by partition, that no card names yet.
+    unnamed: BTreeSet<(PartNo, LogNo)>,
+    /// Logs that a card names as earlier ones and that are not known yet, with the log whose card that is.
+    expected: BTreeMap<LogId, LogNo>,
     /// What tells the histories of forked logs apart.
     survey: Survey,
     /// Which entries count was found out since the start.
     judged: bool,
-    /// Documents that entries touch which do not count, to be looked at by the shelf.
+    /// Documents that excluded entries touch, to be looked at by the shelf.
     pub(crate) affected: BTreeSet<DocRef>,
-    /// Documents with entries that restate others: when the choice of histories changes, so may what they say.
-    pub(crate) restated_in: BTreeSet<DocRef>,
-    /// Of documents with entries that do not count, for each log the first of those: what names it, or a later one, may not
-    /// count either.
-    pub(crate) off: BTreeMap<DocRef, BTreeMap<LogId, u64>>,
-    /// Logs that were given up because of what came, to be told.
-    pub(crate) retired: Vec<LogId>,
+    /// Logs of this process that ended because somebody else signs with their key.
+    pub(crate) ended: Vec<LogId>,
     /// Histories that peers are to be asked for, by the head at their end: (log, seq, h).
     pub(crate) wanted: Vec<(LogNo, u64, [u8; 32])>,
     /// Logs of which a further history was found, to be told.
@@ -237,7 +237,7 @@ impl Ledger {
             if !(planted!("log.row-behind") && log.next_seq() % 8 == 5) {
                 batch.ops.push(log.row());
             }
-            batch.effects.push(Effect::Grown { log: no, progress: Box::new(log.staged.clone()) });
+            batch.effects.push(Effect::Grown { log: no, progress: Box::new(log.staged().clone()) });
         }
         self.add_unsaved(&mut batch.ops);
         self.store.commit(batch.ops, Work::Commit(batch.effects));

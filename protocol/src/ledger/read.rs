@@ -5,8 +5,8 @@
 //! brings what it lacks.
 
 use super::recent::Held;
-use super::restates;
 use super::rows::{DocRef, EntryRef, IndexRow, PartNo, entry_key, listing_key, log_key, put};
+use super::book::Standing;
 use super::{Batch, Ledger, Work};
 use crate::ids::EpochId;
 use crate::log::Codec;
@@ -51,13 +51,13 @@ impl Ledger {
         }
         let mut docs = Vec::new();
         for (at, held) in fresh {
-            let unread_before = self.book.log(no).staged.unread().is_some_and(|seq| seq < at.seq);
+            let unread_before = self.book.log(no).staged().unread().is_some_and(|seq| seq < at.seq);
             if (unread_before && control) || docs.len() >= INDEXED_MAX {
                 break;
             }
             match self.read_entry(*at, held, &mut docs, batch) {
                 Reading::Done => {
-                    self.book.log_mut(no).staged.indexed.insert(at.seq..=at.seq);
+                    self.book.log_mut(no).staged_mut().indexed.insert(at.seq..=at.seq);
                     batch.touch(no, false);
                     // What control says may be what other logs wait for.
                     self.woken |= control;
@@ -68,7 +68,7 @@ impl Ledger {
         if !docs.is_empty() {
             batch.effects.push(self.indexing(docs));
         }
-        if self.book.log(no).staged.unread().is_some() {
+        if self.book.log(no).staged().unread().is_some() {
             self.unread.insert(no);
         }
     }
@@ -96,12 +96,12 @@ impl Ledger {
 
     fn read_on(&mut self, no: LogNo) {
         let log = self.book.log(no);
-        let Some(seq) = log.staged.unread() else {
+        let Some(seq) = log.staged().unread() else {
             self.unread.remove(&no);
             return;
         };
         // What is not durable yet cannot be read back yet: its commit will wake the log.
-        if !log.durable.held.contains(seq) || (!log.control && log.owner.is_none()) {
+        if !log.durable.held.contains(seq) || !self.may_read(no) {
             return;
         }
         self.reading.insert(no);
@@ -117,7 +117,7 @@ impl Ledger {
         for (row_key, row) in rows {
             let Ok(seq) = super::rows::entry_seq(row_key) else { continue };
             let at = EntryRef { log: no, seq };
-            if self.book.log(no).staged.indexed.contains(seq) {
+            if self.book.log(no).staged().indexed.contains(seq) {
                 continue;
             }
             fresh.extend(self.held_from_row(at, row).ok().map(|held| (at, held)));
@@ -126,7 +126,7 @@ impl Ledger {
         self.read_entries(no, &fresh, &mut batch);
         self.submit(batch);
         // What was read is durable before more is: its commit wakes the log again.
-        if self.book.log(no).staged.unread().is_none() {
+        if self.book.log(no).staged().unread().is_none() {
             self.unread.remove(&no);
         }
     }
@@ -138,13 +138,18 @@ impl Ledger {
         docs: &mut Vec<(DocRef, IndexRow)>,
         batch: &mut Batch,
     ) -> Reading {
-        match self.is_admitted(at.log) {
-            Some(true) => {}
-            Some(false) => return Reading::Done,
-            None => return self.blocked_by(at.log, self.book.log(at.log).card.epoch),
-        }
         let log = self.book.log(at.log);
-        let (space, control, owner, id) = (log.space, log.control, log.owner, log.id);
+        let (space, control, card_epoch) = (log.space, log.control, log.place().epoch);
+        if !self.space(space).epochs.contains_key(&card_epoch) {
+            return self.blocked_by(at.log, card_epoch);
+        }
+        let owner = match self.resolve(at.log, &[], batch) {
+            Standing::Refused => return Reading::Done,
+            Standing::Owned(owner) => Some(owner),
+            // The first entry of a control log may introduce the device that writes it.
+            Standing::Unknown if control => None,
+            Standing::Unknown => return Reading::Blocked,
+        };
         let entry = &held.entry;
         let reader = EntryReader::new(entry, self.place(at, &held.h_prev));
         let epoch_id = reader.epoch();
@@ -165,12 +170,10 @@ impl Ledger {
                 .ok()
                 .and_then(|bytes| decode_records(&bytes).ok())
                 .unwrap_or_default();
-            let author = match owner {
-                Some(owner) => owner.device,
-                None => match self.control_author(space, &id, &records) {
-                    Some(device) => device,
-                    None => return Reading::Blocked,
-                },
+            let author = match owner.map_or_else(|| self.resolve(at.log, &records, batch), Standing::Owned) {
+                Standing::Owned(owner) => owner.device,
+                Standing::Refused => return Reading::Done,
+                Standing::Unknown => return Reading::Blocked,
             };
             self.trust_epoch(space, &epoch_id, batch);
             self.apply_records(space, author, &records, batch);
@@ -195,22 +198,28 @@ impl Ledger {
     /// A log's entries wait for a key. It is asked for where somebody is known to write there, or control itself waits.
     fn blocked_by(&mut self, no: LogNo, epoch: EpochId) -> Reading {
         let log = self.book.log(no);
-        let (space, owner) = (log.space, log.owner.map(|owner| owner.device));
+        let (space, owner) = (log.space, log.owner().map(|owner| owner.device));
         if owner.is_some() || log.control {
             self.lack_epoch(space, epoch, owner);
         }
         Reading::Blocked
     }
 
-    /// Whether a log's card was admitted by its epoch. `None` while that epoch's key is not known.
-    fn is_admitted(&mut self, no: LogNo) -> Option<bool> {
-        let log = self.book.log(no);
-        if !log.admitted {
-            let epoch = self.space(log.space).epochs.get(&log.card.epoch)?;
-            let admission_key = epoch.key.admission_key().verifying_key();
-            self.book.log_mut(no).admitted = log.card.verify_admission(&admission_key).is_ok();
+    /// Whether entries of a log could be read now: its epoch's key is here, and so is its owner.
+    fn may_read(&mut self, no: LogNo) -> bool {
+        if self.book.log(no).control || self.book.log(no).standing == Standing::Refused {
+            return true;
         }
-        Some(self.book.log(no).admitted)
+        let mut batch = Batch::default();
+        let standing = self.resolve(no, &[], &mut batch);
+        self.submit(batch);
+        if standing == Standing::Unknown {
+            let epoch = self.book.log(no).place().epoch;
+            if !self.space(self.book.log(no).space).epochs.contains_key(&epoch) {
+                self.blocked_by(no, epoch);
+            }
+        }
+        standing != Standing::Unknown
     }
 
     /// Stages the rows by which an entry's documents are found.
@@ -223,13 +232,6 @@ impl Ledger {
         docs: &mut Vec<(DocRef, IndexRow)>,
         batch: &mut Batch,
     ) {
-        // Beside what does not count itself, what is restated twice bears on what does, and what builds on that.
-        let is_cut = self.book.log(at.log).cut.is_some_and(|cut| cut <= at.seq);
-        let restates = restates::is_said_by(header);
-        if restates {
-            self.note_restating(self.partition(partition).space);
-            self.restated_in.extend(header.items.iter().map(|item| DocRef { partition, doc: item.doc }));
-        }
         let mut section_before = 0;
         for item in &header.items {
             // Each names a section of its own, in order: else a few bytes of header would become any number of rows.
@@ -251,9 +253,6 @@ impl Ledger {
                 KeyRef::Records => (at, item.section),
             };
             let doc = DocRef { partition, doc: item.doc };
-            if is_cut || restates || self.is_off(doc, at.log, header) {
-                self.affected.insert(doc);
-            }
             let row = IndexRow { entry: at, section: item.section, key: key_at, dictionary: item.dictionary };
             batch.ops.push(row.op(doc));
             if let Some(collection) = item.new_in.and_then(|handle| header.collections.get(handle as usize)) {
@@ -268,12 +267,12 @@ impl Ledger {
     /// Where an entry is, for its seals.
     pub(crate) fn place(&self, at: EntryRef, h_prev: &[u8; 32]) -> Place {
         let log = self.book.log(at.log);
-        Place { log: log.id, card_epoch: log.card.epoch, seq: at.seq, h_prev: *h_prev }
+        Place { log: log.id, card_epoch: log.place().epoch, seq: at.seq, h_prev: *h_prev }
     }
 
     /// Reads a stored entry.
     pub(crate) fn held_from_row(&self, at: EntryRef, row: &Bytes) -> Result<Held, CodecError> {
-        Held::from_row(row, &self.book.log(at.log).card.epoch)
+        Held::from_row(row, &self.book.log(at.log).place().epoch)
     }
 
     /// Opens a key box of an entry.

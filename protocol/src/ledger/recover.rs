@@ -3,12 +3,13 @@
 //! It reads what is O(logs): counters, keys, spaces, partitions, log rows, cursors. No entry and no document is
 //! touched (`spec/storage.md`, "recovery").
 
+use super::append::next_tips;
 use super::book::{Book, Log};
 use super::me::Me;
 use super::recent::Recent;
 use super::rows::{
     self, META_BODIES, META_DEVICE, META_GIVEN, META_INCARNATION, META_WANTED, SECRET_EPOCH, SECRET_IDENTITY,
-    SECRET_INVITE, SECRET_LOG, put,
+    SECRET_INVITE, put,
 };
 use super::store_queue::StoreQueue;
 use super::{Batch, Invited, Ledger, PartNo};
@@ -16,18 +17,17 @@ use crate::config::Config;
 use crate::endpoint::Endpoint;
 use crate::entropy::Entropy;
 use crate::identity::{Credential, DeviceKeys, SpaceGenesis, partition_token};
-use crate::ids::{DeviceId, EpochId, Incarnation, Instance, LogId, PartitionId};
+use crate::ids::{DeviceId, EpochId, Incarnation, Instance, PartitionId};
 use crate::ledger::rows::scan_on;
 use crate::log::Codec;
 use crate::log::EntryBuilder;
 use crate::sealed::EpochKey;
 use crate::space::{Epoch, Partition, Space};
 use crate::storage::{Row, Scan, StoreDone, StoreError, StoreRequest, Table};
-use crate::sync::{Cursor, LogNo, SpaceNo};
+use crate::sync::{Cursor, SpaceNo};
 use crate::time::Now;
 use crate::wire::codec::{CodecError, Reader};
 use bytes::Bytes;
-use ed25519_dalek::SigningKey;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How much is read at a time.
@@ -49,15 +49,6 @@ pub enum RecoverError {
     },
 }
 
-/// Whether this store may go on with the logs it was writing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lease {
-    /// It is surely the same store in the same place, and every commit it reported is in it.
-    Continued,
-    /// It may be a copy, or restored: logs are started anew, and peers are told that it is another life.
-    Broken,
-}
-
 /// What start-up reads, in this order: later tables refer to earlier ones.
 const TABLES: [Table; 6] = [Table::Meta, Table::Secret, Table::Space, Table::Partition, Table::Log, Table::Peer];
 
@@ -66,9 +57,10 @@ const TABLES: [Table; 6] = [Table::Meta, Table::Secret, Table::Space, Table::Par
 pub struct Recovery {
     config: Config,
     entropy: Entropy,
-    lease: Lease,
     store: StoreQueue<(usize, Scan)>,
     rows: BTreeMap<usize, Vec<Row>>,
+    #[cfg(feature = "testkit")]
+    pub(super) image: Option<super::Image>,
 }
 
 /// Where a recovery is after a step.
@@ -82,13 +74,20 @@ pub enum Step {
 
 impl Recovery {
     /// Begins. `seed` is all the randomness that the endpoint will ever have: a fresh one for each start of a store.
-    pub fn new(config: Config, lease: Lease, seed: [u8; 32]) -> Self {
+    pub fn new(config: Config, seed: [u8; 32]) -> Self {
         let mut store = StoreQueue::new();
         for (at, table) in TABLES.into_iter().enumerate() {
             let scan = Scan { table, from: Bytes::new(), to: Bytes::new(), bytes_max: READ_BYTES_MAX };
             store.scan(scan.clone(), (at, scan));
         }
-        Self { config, entropy: Entropy::new(seed), lease, store, rows: BTreeMap::new() }
+        Self {
+            config,
+            entropy: Entropy::new(seed),
+            store,
+            rows: BTreeMap::new(),
+            #[cfg(feature = "testkit")]
+            image: None,
+        }
     }
 
     /// The next request for the store.
@@ -134,12 +133,16 @@ impl Recovery {
         if fresh {
             batch.ops.push(ledger.me.row());
         }
-        if fresh || self.lease == Lease::Broken {
+        if ledger.incarnation == Incarnation::default() {
             ledger.incarnation = Incarnation(ledger.entropy.bytes());
             batch.ops.push(put(Table::Meta, META_INCARNATION, ledger.incarnation.0.to_vec()));
         }
-        ledger.take_leases(self.lease, &mut found, &mut batch);
         ledger.submit(batch);
+        ledger.restore_own_logs();
+        #[cfg(feature = "testkit")]
+        if let Some(image) = self.image.take() {
+            ledger.take_up(image);
+        }
         ledger.restore_forks();
         ledger.woken = true;
         Ok(Endpoint::start(ledger, now))
@@ -151,7 +154,6 @@ impl Recovery {
 struct Found {
     devices: Vec<(DeviceId, SpaceNo)>,
     epochs: Vec<(SpaceNo, Epoch)>,
-    secrets: BTreeMap<LogId, SigningKey>,
 }
 
 impl Ledger {
@@ -179,13 +181,13 @@ impl Ledger {
             reading: BTreeSet::new(),
             waking: BTreeSet::new(),
             epochs: super::epochs::Epochs::default(),
-            words: BTreeMap::new(),
+            tips: [0; 32],
+            unnamed: BTreeSet::new(),
+            expected: BTreeMap::new(),
             survey: super::survey::Survey::default(),
             judged: false,
             affected: BTreeSet::new(),
-            off: BTreeMap::new(),
-            restated_in: BTreeSet::new(),
-            retired: Vec::new(),
+            ended: Vec::new(),
             wanted: Vec::new(),
             forked: Vec::new(),
             woken: false,
@@ -248,9 +250,6 @@ impl Ledger {
             let generation = rows::number(&mut reader)?;
             let epoch_key = EpochKey::from_bytes(reader.array()?);
             found.epochs.push((space, Epoch::new(epoch_key, generation, trusted)));
-        } else if let Some(rest) = row_key.strip_prefix(SECRET_LOG) {
-            let id = LogId(Reader::new(rest).array()?);
-            found.secrets.insert(id, SigningKey::from_bytes(&Reader::new(row).array()?));
         } else if row_key.starts_with(SECRET_INVITE) {
             self.invited.push(Invited::from_row(row)?);
         }
@@ -295,30 +294,23 @@ impl Ledger {
         Ok(())
     }
 
-    /// Takes up this store's own logs again, or gives them up where the lease does not hold.
-    fn take_leases(&mut self, lease: Lease, found: &mut Found, batch: &mut Batch) {
-        let lease = if planted!("lease.ignored") { Lease::Continued } else { lease };
-        let mine: Vec<LogNo> = self.book.iter().filter(|log| log.mine && !log.closed).map(|log| log.no).collect();
-        for no in mine {
-            let id = self.book.log(no).id;
-            match (lease, found.secrets.remove(&id)) {
-                (Lease::Continued, Some(secret)) => {
-                    let log = self.book.log(no);
-                    let (control, space, owner, lane) = (log.control, log.space, log.owner, log.card.lane);
-                    self.signing.insert(no, secret);
-                    if control {
-                        self.control_logs.insert(space, no);
-                    } else if let (crate::log::Lane::Live, Some(owner)) = (lane, owner) {
-                        self.partitions[owner.partition.0 as usize].live = Some(no);
-                    }
-                }
-                _ => {
-                    self.retire(no);
-                    batch.ops.push(rows::delete(Table::Secret, rows::log_secret_key(&id)));
-                    batch.touch(no, false);
-                }
+    /// Notes the logs of this device that earlier processes opened: all of them ended with their process, and the next
+    /// card of their partition names those that no card names yet.
+    fn restore_own_logs(&mut self) {
+        let device = self.me.keys.device_id();
+        let own = self.book.iter().filter(|log| log.branch().is_none());
+        let own: Vec<_> = own.filter(|log| log.owner().is_some_and(|owner| owner.device == device)).collect();
+        let mut tips = self.tips;
+        for log in own {
+            let (Some(tip), Some(owner)) = (&log.durable.tip, log.owner()) else { continue };
+            tips = next_tips(&tips, &log.id, tip.seq, &tip.h);
+            // A card that travels nowhere names nothing: its process ended before its first entry was durable.
+            let is_named = log.named && log.next.is_none_or(|next| self.book.log(next).durable.tip.is_some());
+            if !is_named {
+                self.unnamed.insert((owner.partition, log.no));
             }
         }
+        self.tips = tips;
         let unread: Vec<_> = self.book.iter().filter(|log| log.durable.unread().is_some()).map(|log| log.no).collect();
         self.unread.extend(unread);
     }

@@ -2,7 +2,7 @@
 //!
 //! Numbers in keys are big-endian, so that rows which belong together are neighbours and grow at the end.
 
-use crate::ids::{CollectionId, DeviceId, DocId, EpochId, Incarnation, LogId};
+use crate::ids::{CollectionId, DeviceId, DocId, EpochId, Incarnation};
 use crate::storage::{Op, Scan, Table};
 use crate::sync::{Bodies, LogNo, SpaceNo};
 use crate::wire::codec::{CodecError, Reader, Write};
@@ -43,8 +43,6 @@ pub(crate) struct IndexRow {
 pub(crate) const META_INCARNATION: &[u8] = b"incarnation";
 pub(crate) const SECRET_IDENTITY: &[u8] = b"identity";
 pub(crate) const SECRET_EPOCH: &[u8] = b"epoch/";
-/// Rows under this prefix never enter a backup.
-pub(crate) const SECRET_LOG: &[u8] = b"log/";
 pub(crate) const SECRET_INVITE: &[u8] = b"invite/";
 pub(crate) const META_DEVICE: &[u8] = b"device/";
 pub(crate) const META_BODIES: &[u8] = b"bodies/";
@@ -125,10 +123,6 @@ pub(crate) fn wanted_key(space: SpaceNo, epoch: &EpochId) -> Bytes {
 /// Key of the row that says that this store boxed an epoch's key to a device that had asked for it.
 pub(crate) fn given_key(space: SpaceNo, epoch: &EpochId, device: &DeviceId) -> Bytes {
     key(&[META_GIVEN, &space.0.to_be_bytes(), epoch.as_ref(), device.as_ref()])
-}
-
-pub(crate) fn log_secret_key(log: &LogId) -> Bytes {
-    key(&[SECRET_LOG, log.as_ref()])
 }
 
 pub(crate) fn device_key(device: &DeviceId) -> Bytes {

@@ -1,11 +1,11 @@
 //! What is collected of all entries once some log has several histories: chain hashes, and what entries cite. From it
 //! follows which history counts (`spec/exclusion.md`).
 
+use super::book::Log;
 use super::recent::Held;
-use super::restates;
-use super::rows::{DocRef, EntryRef, entry_key, entry_seq, log_key};
+use super::rows::{DocRef, EntryRef, PartNo, entry_key, entry_seq, log_key};
 use super::{Ledger, Work};
-use crate::access::{self, At, Citation, Forks, Histories, Part};
+use crate::branch::{self, At, Citation, Forks, Histories, Part};
 use crate::ids::LogId;
 use crate::ledger::forks::short;
 use crate::log::header::{Dep, Header};
@@ -16,8 +16,6 @@ use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// So many devices have a turn each to restate what is not theirs; the others share the last.
-const TURNS_MAX: usize = 16;
 /// How much is read at a time when hashes and citations are collected.
 const SURVEY_BYTES_MAX: usize = 1024 * 1024;
 
@@ -36,10 +34,6 @@ pub(crate) struct Survey {
     pub(super) stale: bool,
     /// What was asked for last: many documents may lie in one entry.
     parted: Option<Part<EntryRef>>,
-    /// Spaces in which something is restated, maybe of a history that never came here.
-    restating: BTreeSet<SpaceNo>,
-    /// One of them is new.
-    begins: bool,
 }
 
 /// What came for the survey.
@@ -56,11 +50,11 @@ pub(crate) enum SurveyStep {
 impl Ledger {
     /// Notes the forks that were known when the store was opened.
     pub(super) fn restore_forks(&mut self) {
-        let forked: Vec<LogNo> = self.book.iter().filter_map(|log| log.branch).map(|branch| branch.main).collect();
+        let forked: Vec<LogNo> = self.book.iter().filter_map(Log::branch).map(|branch| branch.main).collect();
         for main in forked {
             let histories: Vec<LogNo> = self.book.histories(main).map(|log| log.no).collect();
             for no in histories {
-                self.book.log_mut(no).trace = None;
+                self.book.log_mut(no).fork_mut().trace = None;
             }
             self.suspect(main);
             self.survey.stale = true;
@@ -72,25 +66,15 @@ impl Ledger {
         !self.judged && self.has_forks()
     }
 
-    /// Whether entries of a space may not count: some log has several histories, or something is restated.
+    /// Whether entries of a space may be excluded: some log of it has several histories.
     pub(crate) fn may_exclude(&self, space: SpaceNo) -> bool {
-        let forked = |no: &LogNo| !self.book.log(*no).branches.is_empty() && self.book.log(*no).space == space;
-        self.survey.restating.contains(&space) || self.survey.suspects.iter().any(forked)
-    }
-
-    /// Notes that something is restated in a space.
-    pub(crate) fn note_restating(&mut self, space: SpaceNo) {
-        self.survey.begins |= self.survey.restating.insert(space);
-    }
-
-    /// Whether documents are in memory in which nothing is known of what does not count, and something is now.
-    pub(crate) fn begins_to_exclude(&mut self) -> bool {
-        core::mem::take(&mut self.survey.begins)
+        let forked = |no: &LogNo| !self.book.log(*no).branches().is_empty() && self.book.log(*no).space == space;
+        self.survey.suspects.iter().any(forked)
     }
 
     /// Whether some log has several histories.
     pub(crate) fn has_forks(&self) -> bool {
-        self.survey.suspects.iter().any(|no| !self.book.log(*no).branches.is_empty())
+        self.survey.suspects.iter().any(|no| !self.book.log(*no).branches().is_empty())
     }
 
     /// Asks for what the survey lacks.
@@ -114,12 +98,12 @@ impl Ledger {
     /// Where the chain hashes of a log that were collected begin, and how many there are.
     pub(super) fn traced(&self, no: LogNo) -> (u64, u64) {
         let log = self.book.log(no);
-        (log.branch.map_or(0, |branch| branch.base), log.trace.as_ref().map_or(0, Vec::len) as u64)
+        (log.branch().map_or(0, |branch| branch.base), log.trace().map_or(0, Vec::len) as u64)
     }
 
     pub(super) fn is_traced(&self, no: LogNo) -> bool {
         let (from, count) = self.traced(no);
-        self.book.log(no).trace.is_some() && from + count == self.held_to(no)
+        self.book.log(no).trace().is_some() && from + count == self.held_to(no)
     }
 
     pub(super) fn trace(&mut self, no: LogNo) {
@@ -128,7 +112,7 @@ impl Ledger {
         }
         let (from, count) = self.traced(no);
         let log = self.book.log_mut(no);
-        log.trace.get_or_insert_default();
+        log.fork_mut().trace.get_or_insert_default();
         let next = from + count;
         // What is not held has to be fetched first; what is not durable yet comes with its commit.
         let Some(tip) = &log.durable.tip else { return };
@@ -184,7 +168,7 @@ impl Ledger {
     pub(super) fn read_affected(&mut self, no: LogNo, row_key: &[u8], row: &Bytes) {
         let Ok(seq) = entry_seq(row_key) else { return };
         let at = EntryRef { log: no, seq };
-        let (Some(owner), Ok(held)) = (self.book.log(no).owner, self.held_from_row(at, row)) else { return };
+        let (Some(owner), Ok(held)) = (self.book.log(no).owner(), self.held_from_row(at, row)) else { return };
         let reader = EntryReader::new(&held.entry, self.place(at, &held.h_prev));
         if let Some(header) = self.header_of(at, &reader) {
             let docs = header.items.iter().map(|item| DocRef { partition: owner.partition, doc: item.doc });
@@ -194,8 +178,7 @@ impl Ledger {
 
     /// Has the documents found that entries touch which do not count.
     pub(super) fn find_affected(&mut self) {
-        self.affected.extend(&self.restated_in);
-        let cuts: Vec<_> = self.book.iter().filter_map(|log| Some((log.no, log.cut?))).collect();
+        let cuts: Vec<_> = self.book.iter().filter_map(|log| Some((log.no, log.cut()?))).collect();
         for (no, cut) in cuts {
             let from = entry_key(EntryRef { log: no, seq: cut });
             let scan = Scan { table: Table::Entry, from, to: log_key(LogNo(no.0 + 1)), bytes_max: SURVEY_BYTES_MAX };
@@ -210,48 +193,31 @@ impl Ledger {
         }
         let reader = EntryReader::new(&held.entry, self.place(at, &held.h_prev));
         let header = self.header_of(at, &reader);
-        let mut part = Part { key: at, at: self.at(at, &held.h), deps: Arc::new([]), restates: Vec::new() };
+        let mut part = Part { key: at, at: self.at(at, &held.h), deps: Arc::new([]) };
         if let Some(header) = header {
             let named = |dep: &Dep| Some(At { log: *header.logs.get(dep.log as usize)?, seq: dep.seq, h: dep.h });
             part.deps = header.deps.iter().filter_map(named).collect();
-            part.restates = restates::decode(&header.extension).unwrap_or_default();
             self.survey.parted = Some(part.clone());
         }
         part
     }
 
-    /// How many turns this store leaves others to restate an entry: none if it wrote it, then the other stores of the
-    /// device that wrote it have theirs, then the devices that are known here, one after another.
-    pub(crate) fn turns_before(&self, at: EntryRef) -> u32 {
-        let me = self.me.keys.device_id();
-        let is_ours = self.book.log(at.log).owner.is_some_and(|owner| owner.device == me);
-        match (self.wrote(at), is_ours) {
-            (true, _) => 0,
-            (_, true) => 1,
-            _ => 2 + self.credentials.range(..me).take(TURNS_MAX).count() as u32,
-        }
-    }
-
-    /// Whether an entry may rest on what does not count in a document.
-    pub(super) fn is_off(&self, doc: DocRef, no: LogNo, header: &Header) -> bool {
-        let Some(off) = self.off.get(&doc) else { return false };
-        let named = |dep: &Dep| header.logs.get(dep.log as usize).and_then(|log| off.get(log));
-        off.contains_key(&self.book.log(no).id)
-            || header.deps.iter().any(|dep| named(dep).is_some_and(|first| dep.seq >= *first))
-    }
-
-    /// Whether this store wrote an entry itself.
+    /// Whether this process appended an entry.
     pub(crate) fn wrote(&self, at: EntryRef) -> bool {
         self.book.log(at.log).wrote > at.seq
+    }
+
+    /// Whether this process appended anything in a partition.
+    pub(crate) fn wrote_in(&self, part: PartNo) -> bool {
+        let in_part = |log: &Log| log.wrote > 0 && log.owner().is_some_and(|owner| owner.partition == part);
+        self.book.iter().any(in_part)
     }
 
     /// Notes the chain hash after an entry, if those before it were collected.
     pub(super) fn note_hash(&mut self, no: LogNo, seq: u64, h: [u8; 32]) {
         let (from, count) = self.traced(no);
-        if let Some(trace) = &mut self.book.log_mut(no).trace
-            && seq == from + count
-        {
-            trace.push(h);
+        if self.book.log(no).trace().is_some() && seq == from + count {
+            self.book.log_mut(no).fork_mut().trace.get_or_insert_default().push(h);
             self.survey.stale = true;
         }
     }
@@ -267,10 +233,6 @@ impl Ledger {
         let reader = EntryReader::new(&held.entry, self.place(at, &held.h_prev));
         if let Some(header) = self.header_of(at, &reader) {
             self.note_citations(no, &header);
-            if let Some(owner) = self.book.log(no).owner.filter(|_| restates::is_said_by(&header)) {
-                let docs = header.items.iter().map(|item| DocRef { partition: owner.partition, doc: item.doc });
-                self.restated_in.extend(docs);
-            }
         }
     }
 
@@ -279,7 +241,7 @@ impl Ledger {
         if !self.survey.asked || header.deps.is_empty() {
             return;
         }
-        let Some(owner) = self.book.log(no).owner else { return };
+        let Some(owner) = self.book.log(no).owner() else { return };
         let Some(user) = self.credentials.get(&owner.device).map(|credential| credential.user()) else { return };
         for dep in &header.deps {
             let Some(log) = header.logs.get(dep.log as usize) else { continue };
@@ -294,7 +256,7 @@ impl Ledger {
     /// counts changed, or became known.
     pub(crate) fn judge(&mut self) -> bool {
         let forked: Vec<LogNo> =
-            self.survey.suspects.iter().copied().filter(|no| !self.book.log(*no).branches.is_empty()).collect();
+            self.survey.suspects.iter().copied().filter(|no| !self.book.log(*no).branches().is_empty()).collect();
         let known = |no: &LogNo| self.book.histories(*no).all(|log| self.is_traced(log.no));
         if !self.survey.stale || !self.survey.done || forked.is_empty() || !forked.iter().all(known) {
             return false;
@@ -306,20 +268,20 @@ impl Ledger {
             let goes_on = |no: &LogNo| self.book.is_outgrown(*no, self.held_to(*no));
             let histories: Vec<LogNo> = all.iter().copied().filter(|no| !goes_on(no)).collect();
             let log = self.book.log(main);
-            let author = log.owner.and_then(|owner| {
+            let author = log.owner().and_then(|owner| {
                 self.credentials.get(&owner.device).map(|credential| (credential.user(), owner.device))
             });
             let cited = self.survey.cited.get(&log.id).cloned().unwrap_or_default();
             let view = Chains { ledger: self, histories: &histories };
-            let Some(kept) = access::keep(&view, author, &cited).map(|kept| histories[kept]) else { continue };
+            let Some(kept) = branch::keep(&view, author, &cited).map(|kept| histories[kept]) else { continue };
             let view = Chains { ledger: self, histories: &all };
             let at = all.iter().position(|no| *no == kept).unwrap_or_default();
             let cuts: Vec<_> = (0..all.len())
                 .map(|other| (other != at && !view.ledger.book.log(main).control).then(|| view.split(at, other)))
                 .collect();
             for (no, cut) in all.into_iter().zip(cuts) {
-                changed |= self.book.log(no).cut != cut;
-                self.book.log_mut(no).cut = cut;
+                changed |= self.book.log(no).cut() != cut;
+                self.book.log_mut(no).fork_mut().cut = cut;
             }
         }
         if changed {
@@ -329,7 +291,7 @@ impl Ledger {
     }
 }
 
-/// The histories of one log, as [`access`] sees them.
+/// The histories of one log, as [`branch`] sees them.
 struct Chains<'a> {
     ledger: &'a Ledger,
     histories: &'a [LogNo],
@@ -362,12 +324,12 @@ impl Histories for Chains<'_> {
 impl Forks for Ledger {
     fn is_kept(&self, at: &At) -> bool {
         let Some(main) = self.book.by_id(&at.log) else { return true };
-        if self.book.log(main).branches.is_empty() {
+        if self.book.log(main).branches().is_empty() {
             return true;
         }
         self.book
             .histories(main)
-            .find(|log| log.cut.is_none())
+            .find(|log| log.cut().is_none())
             .and_then(|kept| self.book.hash(kept.no, at.seq))
             .is_some_and(|h| short(&h) == at.h)
     }
@@ -375,7 +337,7 @@ impl Forks for Ledger {
     fn shared(&self, a: &At, b: &At) -> u64 {
         let main = self.book.by_id(&a.log).filter(|_| a.log == b.log);
         let Some(main) = main else { return 0 };
-        if self.book.log(main).branches.is_empty() {
+        if self.book.log(main).branches().is_empty() {
             return a.seq.min(b.seq).saturating_add(1);
         }
         let all: Vec<LogNo> = self.book.histories(main).map(|log| log.no).collect();

@@ -1,14 +1,18 @@
 //! Log cards: the public record that precedes entry 0 and lets anyone verify a log.
 //!
 //! A card names the log's key and, blinded, where the log belongs; the admission signature shows that its author
-//! knew the current epoch of that partition. It says nothing about who the author is (`spec/log.md`, section 1).
+//! knew the current epoch of that partition. Who that is stands in a box that only members open (`spec/log.md`,
+//! section 1).
 
+use super::owner::OWNER_BOX_MAX;
+use crate::identity::{log_id, owner_box_hash};
 use crate::ids::{EpochId, LogId};
 use crate::wire::codec::{CodecError, Reader, Write};
+use bytes::Bytes;
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 
 /// First byte of an encoded card.
-const VERSION: u8 = 0;
+const VERSION: u8 = 1;
 const DOMAIN: &[u8] = b"cosmicsync card 1";
 
 /// What a log is for.
@@ -32,9 +36,9 @@ pub enum CardError {
     NotAdmitted,
 }
 
-/// The public facts of one log.
+/// Where a log belongs, in clear: its key, the blinded space and partition, its lane and its epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LogCard {
+pub struct CardPlace {
     /// The key that signs the log's heads.
     pub log_pk: [u8; 32],
     /// The space, blinded.
@@ -45,60 +49,13 @@ pub struct LogCard {
     pub lane: Lane,
     /// The epoch that admitted the log, and the one its entries are sealed under unless they name another.
     pub epoch: EpochId,
-    /// By the epoch's admission key, over all the other fields.
-    pub admission: [u8; 64],
 }
 
-impl LogCard {
-    /// Encoded length in bytes; every card has the same.
-    pub const LEN: usize = 1 + 32 + 16 + 16 + 1 + 16 + 64;
+impl CardPlace {
+    const LEN: usize = 32 + 16 + 16 + 1 + 16;
 
-    /// Makes the card of a new log and signs it with the epoch's admission key.
-    pub fn admit(
-        log_key: &VerifyingKey,
-        space_token: [u8; 16],
-        partition_token: [u8; 16],
-        lane: Lane,
-        epoch: EpochId,
-        admission_key: &SigningKey,
-    ) -> Self {
-        let log_pk = log_key.to_bytes();
-        let mut card = Self { log_pk, space_token, partition_token, lane, epoch, admission: [0; 64] };
-        card.admission = admission_key.sign(&card.signed_bytes()).to_bytes();
-        card
-    }
-
-    /// The log's id: a hash of its key, its place and its lane, not of the epoch.
-    pub fn log_id(&self) -> LogId {
-        let mut hasher = blake3::Hasher::new_derive_key("cosmicsync log 1");
-        hasher.raw(&self.log_pk);
-        hasher.raw(&self.space_token);
-        hasher.raw(&self.partition_token);
-        hasher.byte(self.lane as u8);
-        LogId(*hasher.finalize().as_bytes())
-    }
-
-    /// The key that heads must be signed with.
-    pub fn log_key(&self) -> Result<VerifyingKey, CardError> {
-        VerifyingKey::from_bytes(&self.log_pk).map_err(|_| CardError::BadKey)
-    }
-
-    /// Checks that the holder of the epoch's admission key admitted this log.
-    pub fn verify_admission(&self, admission_key: &VerifyingKey) -> Result<(), CardError> {
-        admission_key
-            .verify_strict(&self.signed_bytes(), &Signature::from_bytes(&self.admission))
-            .map_err(|_| CardError::NotAdmitted)
-    }
-
-    /// Appends the canonical form: [`Self::LEN`] bytes.
-    pub fn encode(&self, out: &mut impl Write) {
-        out.byte(VERSION);
-        self.write_fields(out);
-        out.raw(&self.admission);
-    }
-
-    /// Reads what [`Self::encode`] wrote. Checks no signature.
-    pub fn decode(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
+    /// Reads the place from the beginning of a card.
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
         if reader.u8()? != VERSION {
             return Err(CodecError::OutOfRange("card version"));
         }
@@ -112,22 +69,78 @@ impl LogCard {
                 _ => return Err(CodecError::OutOfRange("lane")),
             },
             epoch: EpochId(reader.array()?),
-            admission: reader.array()?,
         })
     }
 
-    fn write_fields(&self, out: &mut impl Write) {
-        out.raw(&self.log_pk);
-        out.raw(&self.space_token);
-        out.raw(&self.partition_token);
-        out.byte(self.lane as u8);
-        out.raw(self.epoch.as_bytes());
+    /// The bytes that are signed and sealed against.
+    pub(super) fn bytes(&self) -> [u8; Self::LEN] {
+        let mut bytes = [0; Self::LEN];
+        bytes[..32].copy_from_slice(&self.log_pk);
+        bytes[32..48].copy_from_slice(&self.space_token);
+        bytes[48..64].copy_from_slice(&self.partition_token);
+        bytes[64] = self.lane as u8;
+        bytes[65..].copy_from_slice(self.epoch.as_bytes());
+        bytes
+    }
+}
+
+/// The public record of one log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogCard {
+    /// Where the log belongs.
+    pub place: CardPlace,
+    /// Who opened the log, sealed ([`super::LogOwner`]).
+    pub owner_box: Bytes,
+    /// By the epoch's admission key, over all the other fields.
+    pub admission: [u8; 64],
+}
+
+impl LogCard {
+    /// Longest card, in bytes.
+    pub const LEN_MAX: usize = 1 + CardPlace::LEN + 2 + OWNER_BOX_MAX + 64;
+
+    /// Makes the card of a new log and signs it with the epoch's admission key.
+    pub fn admit(place: CardPlace, owner_box: Bytes, admission_key: &SigningKey) -> Self {
+        let mut card = Self { place, owner_box, admission: [0; 64] };
+        card.admission = admission_key.sign(&card.signed_bytes()).to_bytes();
+        card
+    }
+
+    /// The log's id: a hash of its key, its place, its lane and its owner box, not of the epoch.
+    pub fn log_id(&self) -> LogId {
+        let CardPlace { log_pk, space_token, partition_token, lane, .. } = &self.place;
+        log_id(log_pk, space_token, partition_token, *lane as u8, &self.owner_box)
+    }
+
+    /// The key that heads must be signed with.
+    pub fn log_key(&self) -> Result<VerifyingKey, CardError> {
+        VerifyingKey::from_bytes(&self.place.log_pk).map_err(|_| CardError::BadKey)
+    }
+
+    /// Checks that the holder of the epoch's admission key admitted this log.
+    pub fn verify_admission(&self, admission_key: &VerifyingKey) -> Result<(), CardError> {
+        admission_key
+            .verify_strict(&self.signed_bytes(), &Signature::from_bytes(&self.admission))
+            .map_err(|_| CardError::NotAdmitted)
+    }
+
+    /// Appends the canonical form: at most [`Self::LEN_MAX`] bytes.
+    pub fn encode(&self, out: &mut impl Write) {
+        out.byte(VERSION);
+        out.raw(&self.place.bytes());
+        out.prefixed(&self.owner_box);
+        out.raw(&self.admission);
+    }
+
+    /// Reads what [`Self::encode`] wrote. Checks no signature.
+    pub fn decode(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let place = CardPlace::read(reader)?;
+        let owner_box = Bytes::copy_from_slice(reader.bytes(OWNER_BOX_MAX, "owner box")?);
+        Ok(Self { place, owner_box, admission: reader.array()? })
     }
 
     fn signed_bytes(&self) -> Vec<u8> {
-        let mut bytes = DOMAIN.to_vec();
-        self.write_fields(&mut bytes);
-        bytes
+        [DOMAIN, &self.place.bytes(), &owner_box_hash(&self.owner_box)].concat()
     }
 }
 
@@ -138,19 +151,29 @@ mod tests {
 
     fn card() -> (LogCard, VerifyingKey) {
         let admission = SigningKey::from_bytes(&[1; 32]);
-        let log = SigningKey::from_bytes(&[2; 32]).verifying_key();
-        let card = LogCard::admit(&log, [3; 16], [4; 16], Lane::Bulk, EpochId([5; 16]), &admission);
-        (card, admission.verifying_key())
+        let place = CardPlace {
+            log_pk: SigningKey::from_bytes(&[2; 32]).verifying_key().to_bytes(),
+            space_token: [3; 16],
+            partition_token: [4; 16],
+            lane: Lane::Bulk,
+            epoch: EpochId([5; 16]),
+        };
+        (LogCard::admit(place, Bytes::from_static(&[6; 130]), &admission), admission.verifying_key())
+    }
+
+    fn encoded(card: &LogCard) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        card.encode(&mut bytes);
+        bytes
     }
 
     #[test]
     fn a_card_round_trips_and_its_admission_verifies() {
         let (card, admission) = card();
-        let mut bytes = Vec::new();
-        card.encode(&mut bytes);
-        assert_eq!(bytes.len(), LogCard::LEN);
+        let bytes = encoded(&card);
+        assert!(bytes.len() <= LogCard::LEN_MAX);
         let mut reader = Reader::new(&bytes);
-        assert_eq!(LogCard::decode(&mut reader), Ok(card));
+        assert_eq!(LogCard::decode(&mut reader).as_ref(), Ok(&card));
         assert_eq!(reader.finish(), Ok(()));
         assert_eq!(card.verify_admission(&admission), Ok(()));
     }
@@ -158,8 +181,7 @@ mod tests {
     #[test]
     fn any_other_byte_is_another_card_that_is_not_admitted() {
         let (card, admission) = card();
-        let mut bytes = Vec::new();
-        card.encode(&mut bytes);
+        let bytes = encoded(&card);
         for at in 0..bytes.len() {
             let mut bad = bytes.clone();
             bad[at] ^= 1;
@@ -170,27 +192,28 @@ mod tests {
     }
 
     #[test]
-    fn the_log_id_names_key_place_and_lane() {
+    fn the_log_id_names_key_place_lane_and_owner() {
         let (card, _) = card();
         let id = card.log_id();
-        assert_ne!(LogCard { lane: Lane::Live, ..card }.log_id(), id);
-        assert_ne!(LogCard { log_pk: [9; 32], ..card }.log_id(), id);
-        assert_ne!(LogCard { space_token: [9; 16], ..card }.log_id(), id);
-        assert_ne!(LogCard { partition_token: [9; 16], ..card }.log_id(), id);
-        assert_eq!(LogCard { epoch: EpochId([9; 16]), ..card }.log_id(), id);
+        let at = |place: CardPlace| LogCard { place, ..card.clone() }.log_id();
+        assert_ne!(at(CardPlace { lane: Lane::Live, ..card.place }), id);
+        assert_ne!(at(CardPlace { log_pk: [9; 32], ..card.place }), id);
+        assert_ne!(at(CardPlace { space_token: [9; 16], ..card.place }), id);
+        assert_ne!(at(CardPlace { partition_token: [9; 16], ..card.place }), id);
+        assert_ne!(LogCard { owner_box: Bytes::new(), ..card.clone() }.log_id(), id);
+        assert_eq!(at(CardPlace { epoch: EpochId([9; 16]), ..card.place }), id);
     }
 
     proptest! {
         #[test]
-        fn what_decodes_encodes_to_the_same_bytes(mut bytes in prop::collection::vec(any::<u8>(), 146), lane in 0u8..3) {
-            bytes[0] = 0;
+        fn what_decodes_encodes_to_the_same_bytes(mut bytes in prop::collection::vec(any::<u8>(), 200), lane in 0u8..3) {
+            bytes[0] = VERSION;
             bytes[65] = lane;
+            bytes[82] = (200 - 147) as u8;
             let decoded = LogCard::decode(&mut Reader::new(&bytes));
             prop_assert_eq!(decoded.is_ok(), lane < 2);
             if let Ok(card) = decoded {
-                let mut again = Vec::new();
-                card.encode(&mut again);
-                prop_assert_eq!(again, bytes);
+                prop_assert_eq!(encoded(&card), bytes);
             }
         }
     }

@@ -98,11 +98,11 @@ pub fn verify_run(
         if expected != Some(entry.seq()) {
             return Err(ChainError::Gap);
         }
-        if entry.epoch() == Some(card.epoch) {
+        if entry.epoch() == Some(card.place.epoch) {
             return Err(ChainError::RedundantEpoch);
         }
         expected = entry.seq().checked_add(1);
-        h = entry.chain(&card.epoch, &h);
+        h = entry.chain(&card.place.epoch, &h);
         hashes.push(h);
     }
     if h != head.h {
@@ -116,7 +116,7 @@ pub fn verify_run(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::Lane;
+    use crate::log::{CardPlace, Lane};
     use bytes::Bytes;
     use ed25519_dalek::SigningKey;
     use proptest::prelude::*;
@@ -130,7 +130,14 @@ mod tests {
     fn log() -> Log {
         let key = SigningKey::from_bytes(&[2; 32]);
         let admission = SigningKey::from_bytes(&[1; 32]);
-        let card = LogCard::admit(&key.verifying_key(), [3; 16], [4; 16], Lane::Live, EpochId([5; 16]), &admission);
+        let place = CardPlace {
+            log_pk: key.verifying_key().to_bytes(),
+            space_token: [3; 16],
+            partition_token: [4; 16],
+            lane: Lane::Live,
+            epoch: EpochId([5; 16]),
+        };
+        let card = LogCard::admit(place, Bytes::from_static(b"owner"), &admission);
         Log { key, id: card.log_id(), card }
     }
 
@@ -144,7 +151,7 @@ mod tests {
     }
 
     fn signed(log: &Log, entries: &[Entry]) -> Head {
-        let h = entries.iter().fold(genesis(&log.id), |h, entry| entry.chain(&log.card.epoch, &h));
+        let h = entries.iter().fold(genesis(&log.id), |h, entry| entry.chain(&log.card.place.epoch, &h));
         Head::sign(&log.key, &log.id, entries.len() as u64 - 1, h)
     }
 
@@ -210,7 +217,7 @@ mod tests {
         assert_eq!(verify(&log, &[run[0].clone(), run[2].clone()], &head), Err(ChainError::Gap));
         assert_eq!(verify(&log, &run, &Head { h: [0; 32], ..head }), Err(ChainError::Diverges));
         assert_eq!(verify(&log, &run, &Head { signature: [0; 64], ..head }), Err(ChainError::BadHead));
-        let redundant = Entry::new(2, Some(log.card.epoch), false, [2; 24], run[2].sections().to_vec()).unwrap();
+        let redundant = Entry::new(2, Some(log.card.place.epoch), false, [2; 24], run[2].sections().to_vec()).unwrap();
         let run = [run[0].clone(), run[1].clone(), redundant];
         assert_eq!(verify(&log, &run, &head), Err(ChainError::RedundantEpoch));
     }
@@ -221,8 +228,8 @@ mod tests {
         let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let log = log();
         let run = entries(&[vec![3], vec![4, 200]]);
-        let h0 = run[0].chain(&log.card.epoch, &genesis(&log.id));
-        let h1 = run[1].without(|number| number == 1).chain(&log.card.epoch, &h0);
+        let h0 = run[0].chain(&log.card.place.epoch, &genesis(&log.id));
+        let h1 = run[1].without(|number| number == 1).chain(&log.card.place.epoch, &h0);
         let pinned = [hex(log.id.as_bytes()), hex(&h0), hex(&h1), hex(&run[0].encode())];
         assert_eq!(
             pinned,

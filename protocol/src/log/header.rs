@@ -25,7 +25,7 @@ pub const PADDING_MAX: usize = 64 * 1024;
 pub const EXTENSION_MAX: usize = 64 * 1024;
 
 /// First byte of an encoded header.
-const VERSION: u8 = 0;
+const VERSION: u8 = 1;
 /// A document at most this far after the previous one is written as the distance.
 const DOC_STEP_MAX: u64 = u32::MAX as u64;
 
@@ -127,8 +127,6 @@ pub struct Item {
 pub struct Header {
     /// What the entry is.
     pub kind: EntryKind,
-    /// How many access records its author had applied. Never falls within a log.
-    pub acl_ref: u64,
     /// The author's wall clock, in milliseconds since the Unix epoch. A hint for people.
     pub wall_ms: u64,
     /// Who acted, as the author says; `None` for the user whose device it is.
@@ -149,10 +147,9 @@ pub struct Header {
 
 impl Header {
     /// A header without tables.
-    pub const fn new(kind: EntryKind, acl_ref: u64, wall_ms: u64) -> Self {
+    pub const fn new(kind: EntryKind, wall_ms: u64) -> Self {
         Self {
             kind,
-            acl_ref,
             wall_ms,
             actor: None,
             logs: Vec::new(),
@@ -221,7 +218,6 @@ impl Header {
     pub fn encode(&self, out: &mut impl Write) {
         out.byte(VERSION);
         out.byte(self.kind as u8);
-        out.varint(self.acl_ref);
         out.varint(self.wall_ms);
         match &self.actor {
             Some(actor) => {
@@ -254,7 +250,7 @@ impl Header {
         }
         let kind = usize::from(reader.u8()?);
         let kind = *EntryKind::ALL.get(kind).ok_or(CodecError::OutOfRange("entry kind"))?;
-        let mut header = Self::new(kind, reader.varint()?, reader.varint()?);
+        let mut header = Self::new(kind, reader.varint()?);
         header.actor = match reader.u8()? {
             0 => None,
             1 => Some(UserId(reader.array()?)),

@@ -11,15 +11,17 @@ pub mod entry;
 pub mod forge;
 pub mod head;
 pub mod header;
+pub mod owner;
 pub mod read;
 pub mod write;
 
-pub use card::{Lane, LogCard};
+pub use card::{CardPlace, Lane, LogCard};
 pub use chain::{ChainError, verify_run};
 pub use compress::Codec;
 pub use entry::{Entry, Section};
 pub use head::Head;
 pub use header::{Dep, EntryKind, Header, Item, KeyRef};
+pub use owner::{LogOwner, OpenedOwner, Prev};
 pub use read::{EntryReader, OpenError};
 pub use write::{EntryBuilder, Place, Plain, SealError, Sealed};
 

@@ -47,6 +47,11 @@ impl EpochKey {
         Zeroizing::new(derive("cosmicsync epoch key box 1", &[&self.0]))
     }
 
+    /// Seals who opened a log, in its card.
+    pub fn owner_key(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(derive("cosmicsync epoch owner 1", &[&self.0]))
+    }
+
     /// Seals the key of the epoch before this one.
     pub(super) fn previous_key(&self) -> Zeroizing<[u8; 32]> {
         Zeroizing::new(derive("cosmicsync epoch previous 1", &[&self.0]))

@@ -53,17 +53,17 @@ pub(crate) fn open(ledger: &mut Ledger, partition: PartNo, batch: &mut Batch) ->
     if ledger.space(space).current_epoch().is_none() {
         return Err(SpaceError::NoKeys);
     }
-    Ok(ledger.content_log(partition, Lane::Bulk, batch)?)
+    Ok(ledger.open_log(partition, Lane::Bulk, batch))
 }
 
 pub(crate) fn close(ledger: &mut Ledger, log: LogNo, batch: &mut Batch) {
     if !ledger.can_append(log) {
         return;
     }
-    let header = Header::new(EntryKind::LogClose, 0, ledger.now.wall_ms);
+    let header = Header::new(EntryKind::LogClose, ledger.now.wall_ms);
     let closed = ledger.append(log, &header, &[], batch);
     debug_assert!(closed.is_ok(), "an empty entry is small");
-    ledger.finish_log(log);
+    ledger.end_log(log);
 }
 
 /// Encodes all documents, then writes them: an error writes nothing. Returns where they were written.
@@ -126,7 +126,7 @@ fn append_entry(
 ) -> Result<(), SealError> {
     let log = import.log;
     let here = EntryRef { log, seq: ledger.book.log(log).next_seq() };
-    let Some(partition) = ledger.book.log(log).owner.map(|owner| owner.partition) else { return Ok(()) };
+    let Some(partition) = ledger.book.log(log).owner().map(|owner| owner.partition) else { return Ok(()) };
     let seeds: Vec<[u8; 16]> = docs.iter().map(|_| ledger.entropy.bytes()).collect();
     let mut writing = Writing::new(EntryKind::Update, ledger.now.wall_ms);
     let new_in = Some(writing.collection(import.collection));

@@ -10,7 +10,6 @@ use crate::ledger::rows::{IndexRow, listing_key, put};
 use crate::ledger::{Batch, DocRef, Effect, EntryRef, Ledger, PartNo, SpaceError, Writing};
 use crate::log::{EntryKind, Item, KeyRef, Plain, SealError};
 use crate::storage::Table;
-use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Gathered edits of more plain bytes than this are flushed before another is taken: with a whole transaction on top,
@@ -128,7 +127,7 @@ impl Shelf {
             return Err(SpaceError::NoKeys.into());
         }
         let mut batch = Batch::default();
-        let log = ledger.live_log(part, &mut batch).map_err(SpaceError::Seal)?;
+        let log = ledger.live_log(part, &mut batch);
         ledger.submit(batch);
         Ok(peer_id(&ledger.book.log(log).id))
     }
@@ -214,7 +213,6 @@ impl Shelf {
         if self.deadline_us().is_some_and(|at| at <= ledger.now.mono_us) {
             self.flush(ledger);
         }
-        self.look_again(ledger);
     }
 
     /// An entry of gathered edits became durable.
@@ -276,7 +274,7 @@ impl Shelf {
     /// Takes the gathered operations. `None` if some of them cannot be written: a document broke, or the log they were
     /// made for was given up.
     fn take_updates(&mut self, ledger: &mut Ledger, part: PartNo, batch: &mut Batch) -> Option<Vec<(DocRef, Update)>> {
-        let log = ledger.live_log(part, batch).ok()?;
+        let log = ledger.live_log(part, batch);
         let peer = peer_id(&ledger.book.log(log).id);
         let mut updates = Vec::new();
         for doc in &self.dirty {
@@ -291,29 +289,17 @@ impl Shelf {
         Some(updates)
     }
 
-    fn append(
+    /// Appends an entry with these updates to the live log.
+    pub(super) fn append(
         &mut self,
         ledger: &mut Ledger,
         part: PartNo,
         updates: Vec<(DocRef, Update)>,
         batch: &mut Batch,
     ) -> Result<(), SealError> {
-        self.append_saying(ledger, part, updates, Bytes::new(), batch)
-    }
-
-    /// Appends an entry whose header carries an extension.
-    pub(super) fn append_saying(
-        &mut self,
-        ledger: &mut Ledger,
-        part: PartNo,
-        updates: Vec<(DocRef, Update)>,
-        extension: Bytes,
-        batch: &mut Batch,
-    ) -> Result<(), SealError> {
-        let log = ledger.live_log(part, batch)?;
+        let log = ledger.live_log(part, batch);
         let here = EntryRef { log, seq: ledger.book.log(log).next_seq() };
         let mut writing = Writing::new(EntryKind::Update, ledger.now.wall_ms);
-        writing.header.extension = extension;
         let planned = self.plan(ledger, here, updates, &mut writing);
         let mut sections = Vec::with_capacity(planned.len() * 2);
         for one in &planned {
@@ -324,7 +310,7 @@ impl Shelf {
         }
         ledger.append(log, &writing.header, &sections, batch)?;
         let written = ledger.book.log(log);
-        let (peer, tip) = (peer_id(&written.id), written.staged.tip);
+        let (peer, tip) = (peer_id(&written.id), written.staged().tip);
         for one in planned {
             batch.ops.push(one.row.op(one.doc));
             ledger.drop_cached(one.doc, batch);
@@ -352,10 +338,7 @@ impl Shelf {
         let mut planned = Vec::with_capacity(updates.len());
         for (doc, update) in updates {
             let Some(state) = self.docs.get_mut(&doc) else { continue };
-            for (other, (seq, h)) in core::mem::take(&mut state.fresh) {
-                writing.depend(ledger.book.log(other).id, seq, short(&h));
-            }
-            // Readers look for the entries that brought what an update builds on; some may have been cited long ago.
+            // The entries that brought what the update directly builds on: the frontier of the document.
             let builds_on = check(update.bytes.clone(), peer_id(&ledger.book.log(here.log).id), update.start);
             for (peer, counter) in builds_on.iter().flat_map(|update| update.deps()) {
                 if let Some((entry, h)) = state.brought(*peer, *counter).filter(|(entry, _)| entry.log != here.log) {

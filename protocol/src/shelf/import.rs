@@ -1,15 +1,14 @@
 //! Importing into open documents: checked, in causal order, in batches.
 
 use super::{Body, Doc, Shelf, read_index};
-use crate::access::{Forks, Part, excluded};
-use crate::document::{CheckedUpdate, ImportError, Replica, UpdateError, check};
+use crate::branch::{Forks, Part, excluded};
+use crate::document::{CheckedUpdate, ImportError, Replica, UpdateError, Version, check};
 use crate::endpoint::Event;
 use crate::identity::peer_id;
-use crate::ids::LogId;
 use crate::ledger::forks::short;
 use crate::ledger::{DocRef, EntryRef, Ledger};
 use crate::sync::LogNo;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 impl Shelf {
     /// Imports what waits and can be imported, and tells of it.
@@ -19,9 +18,8 @@ impl Shelf {
         }
         let Some(state) = self.docs.get_mut(&doc) else { return };
         state.leave_out(ledger);
-        state.note_off(ledger, doc);
         if state.left_out.iter().any(|at| state.imported.get(&at.log).is_some_and(|next| at.seq < *next)) {
-            // It was taken in before that came which it restates.
+            // It was imported before the choice of histories changed.
             if self.dirty.contains(&doc) {
                 self.flush(ledger);
             }
@@ -31,7 +29,7 @@ impl Shelf {
         if let Some(live) = ledger.partition(doc.partition).live
             && state.left_out.iter().any(|at| at.log == live)
         {
-            // What follows in it, in this document, would not count either.
+            // Later entries of the log would be excluded in this document, too.
             self.end_live_log(ledger, doc.partition);
         }
         let Some(state) = self.docs.get_mut(&doc).filter(|state| state.reading == 0) else { return };
@@ -47,15 +45,12 @@ impl Shelf {
         } else if changed {
             events.push_back(Event::Changed { doc });
         }
-        self.see_to(ledger, doc);
-        self.restate(ledger, doc, events);
+        self.republish(ledger, doc, events);
     }
 
-    /// Other entries count than did: reads every document in memory again.
+    /// Other entries are excluded than were: reads every document in memory again.
     pub(crate) fn rebuild(&mut self, ledger: &mut Ledger) {
         self.flush(ledger);
-        // What there was nothing to say of may be said now.
-        self.saying.values_mut().for_each(|saying| saying.retain(|saying| saying.at.is_some()));
         let docs: Vec<DocRef> = self.docs.keys().copied().collect();
         for doc in docs {
             self.start_over(ledger, doc);
@@ -83,70 +78,54 @@ impl Shelf {
         let life = self.new_life();
         let Some(state) = self.docs.get_mut(&doc) else { return };
         read_index(ledger, doc, life);
-        let (pins, careful, repairing) = (state.pins, state.careful || state.replica.is_broken(), state.repairing);
-        *state = Doc { pins, hold: state.hold.take(), careful, repairing, ..Doc::new(life) };
+        let (pins, careful, examined) = (state.pins, state.careful || state.replica.is_broken(), state.examined);
+        *state = Doc { pins, hold: state.hold.take(), careful, examined, ..Doc::new(life) };
     }
 }
 
 impl Doc {
-    /// Takes out of the waiting sections those that do not count.
+    /// Takes out of the waiting sections those that are excluded.
     fn leave_out(&mut self, ledger: &Ledger) {
-        let bears = |part: &Part<EntryRef>| !part.restates.is_empty() || !ledger.is_kept(&part.at);
-        if !self.parts.values().any(bears) || planted!("exclusion.by-arrival") {
+        let is_kept = |part: &Part<EntryRef>| ledger.is_kept(&part.at);
+        if self.parts.values().all(is_kept) || planted!("exclusion.by-arrival") {
             return;
         }
         let parts: Vec<Part<EntryRef>> = self.parts.values().cloned().collect();
         self.left_out = excluded(&parts, ledger);
-        let (opened, left_out, repairing) = (&mut self.opened, &self.left_out, self.repairing);
+        let (opened, left_out, examined) = (&mut self.opened, &self.left_out, self.examined);
         self.waiting.retain(|place, (_, body)| {
-            let counts = !left_out.contains(&place.0);
-            if let (false, true, Body::Plain(bytes, _)) = (counts, repairing, &mut *body) {
+            let is_excluded = left_out.contains(&place.0);
+            if let (true, true, Body::Plain(bytes, _)) = (is_excluded, examined, &mut *body) {
                 opened.insert(*place, core::mem::take(bytes));
             }
-            counts || repairing && matches!(body, Body::Absent)
+            !is_excluded || examined && matches!(body, Body::Absent)
         });
     }
 
-    /// Notes where what does not count begins, for what comes when the document is not in memory.
-    fn note_off(&self, ledger: &mut Ledger, doc: DocRef) {
-        let mut first: BTreeMap<LogId, u64> = BTreeMap::new();
-        for part in self.left_out.iter().filter_map(|at| self.parts.get(at)) {
-            let seq = first.entry(part.at.log).or_insert(part.at.seq);
-            *seq = part.at.seq.min(*seq);
-        }
-        if first.is_empty() {
-            ledger.off.remove(&doc);
-        } else {
-            ledger.off.insert(doc, first);
-        }
-    }
-
     /// Takes out of the waiting sections those that can be imported, in an order in which they can.
+    ///
+    /// A section that builds on an operation which is not here waits under that operation, so the work grows with what can
+    /// be imported, not with all that waits.
     fn ready_updates(&mut self, ledger: &Ledger) -> Vec<Ready> {
-        let mut ends = self.replica.version().clone();
+        let mut ahead = Version::new();
         let mut ready = Vec::new();
-        loop {
-            let before = ready.len();
-            for (log, peer) in self.waiting_logs(ledger) {
-                while let Some(update) = self.next_of(ledger, log, peer, &ends) {
-                    ends.insert(peer, update.update.end());
-                    ready.push(update);
-                }
-            }
-            if ready.len() == before {
-                return ready;
+        let mut runnable = core::mem::take(&mut self.runnable);
+        while let Some(log) = runnable.pop_first() {
+            let peer = peer_id(&ledger.book.log(log).id);
+            while let Some(update) = self.next_of(ledger, log, peer, &ahead) {
+                let (start, end) = (update.update.start(), update.update.end());
+                ahead.insert(peer, end);
+                ready.push(update);
+                // Those that wait for an operation of this update; none waits for an earlier one.
+                let woken: Vec<(u64, u32)> = self.blocked.range((peer, start)..(peer, end)).map(|(at, _)| *at).collect();
+                runnable.extend(woken.iter().filter_map(|at| self.blocked.remove(at)).flatten());
             }
         }
-    }
-
-    fn waiting_logs(&self, ledger: &Ledger) -> Vec<(LogNo, u64)> {
-        let mut logs: Vec<LogNo> = self.waiting.keys().map(|(entry, _)| entry.log).collect();
-        logs.dedup();
-        logs.into_iter().map(|log| (log, peer_id(&ledger.book.log(log).id))).collect()
+        ready
     }
 
     /// The first waiting section of a log, if its turn has come. What breaks a rule excludes the rest of its log.
-    fn next_of(&mut self, ledger: &Ledger, log: LogNo, peer: u64, ends: &BTreeMap<u64, u32>) -> Option<Ready> {
+    fn next_of(&mut self, ledger: &Ledger, log: LogNo, peer: u64, ahead: &Version) -> Option<Ready> {
         let first = EntryRef { log, seq: 0 };
         let (&place, (row, body)) =
             self.waiting.range((first, 0)..).next().filter(|((entry, _), _)| entry.log == log)?;
@@ -157,9 +136,15 @@ impl Doc {
         }
         let Body::Plain(bytes, h) = body else { return None };
         let h = *h;
-        let end = |peer: &u64| ends.get(peer).copied().unwrap_or(0);
+        let version = self.replica.version();
+        let end = |peer: &u64| ahead.get(peer).or_else(|| version.get(peer)).copied().unwrap_or(0);
         match check(bytes.clone(), peer, end(&peer)) {
-            Ok(update) if update.deps().iter().all(|(peer, counter)| *counter < end(peer)) => {
+            Ok(update) => {
+                let lacks = |(peer, counter): &&(u64, u32)| *counter >= end(peer);
+                if let Some(lacking) = update.deps().iter().find(lacks) {
+                    self.blocked.entry(*lacking).or_default().insert(log);
+                    return None;
+                }
                 if !self.is_meant(ledger, at, &update) {
                     return None;
                 }
@@ -171,13 +156,11 @@ impl Doc {
                 if self.waiting.range((at, 0)..=(at, u32::MAX)).next().is_none() {
                     self.cited.remove(&at);
                 }
-                if let (true, Some((_, Body::Plain(bytes, _)))) = (self.repairing, taken) {
+                if let (true, Some((_, Body::Plain(bytes, _)))) = (self.examined, taken) {
                     self.opened.insert(place, bytes);
                 }
-                Some(Ready { at, h, update })
+                Some(Ready { at, update })
             }
-            // It builds on what is not here yet.
-            Ok(_) => None,
             // A body between is missing on this replica.
             Err(UpdateError::WrongStart { expected, found }) if found > expected.into() => None,
             Err(_) => {
@@ -203,7 +186,7 @@ impl Doc {
 
     fn take_in(&mut self, ready: Vec<Ready>) -> Result<(), ImportError> {
         self.cached = false;
-        let (places, updates): (Vec<_>, Vec<_>) = ready.into_iter().map(|one| ((one.at, one.h), one.update)).unzip();
+        let (places, updates): (Vec<_>, Vec<_>) = ready.into_iter().map(|one| (one.at, one.update)).unzip();
         let mut excluded = Vec::new();
         if self.careful && self.imported.is_empty() {
             let peer = self.replica.peer();
@@ -211,13 +194,12 @@ impl Doc {
         } else {
             self.replica.import(updates)?;
         }
-        for (index, (at, h)) in places.into_iter().enumerate() {
+        for (index, at) in places.into_iter().enumerate() {
             if excluded.contains(&index) {
                 self.excluded.entry(at.log).or_insert(at);
                 continue;
             }
             self.imported.insert(at.log, at.seq + 1);
-            self.fresh.insert(at.log, (at.seq, h));
         }
         Ok(())
     }
@@ -227,6 +209,5 @@ impl Doc {
 #[derive(Debug)]
 struct Ready {
     at: EntryRef,
-    h: [u8; 32],
     update: CheckedUpdate,
 }

@@ -9,9 +9,9 @@ pub(crate) mod bulk;
 mod cache;
 mod edit;
 mod import;
-mod restate;
+mod republish;
 
-use crate::access::{At, Part, Short, Span};
+use crate::branch::{At, Part, Short};
 use crate::document::{Replica, UPDATE_BYTES_MAX};
 use crate::endpoint::{CommitId, Event};
 use crate::ids::CollectionId;
@@ -82,25 +82,27 @@ struct Doc {
     ready: bool,
     /// What is not imported yet, by its place.
     waiting: BTreeMap<(EntryRef, u32), (IndexRow, Body)>,
+    /// Logs whose first waiting section may be importable now.
+    runnable: BTreeSet<LogNo>,
+    /// Logs whose first waiting section builds on an operation that is not here: by its Loro peer and counter.
+    blocked: BTreeMap<(u64, u32), BTreeSet<LogNo>>,
     /// The next entry of each log that could bring something new.
     imported: BTreeMap<LogNo, u64>,
     excluded: BTreeMap<LogNo, EntryRef>,
     keys: BodyKeys,
     /// The data key that this store's own sections of the document are sealed under, and where it is boxed.
     own_key: Option<(EntryRef, u32, [u8; 16])>,
-    /// Others' entries that were imported since our last one: what our next one depends on.
-    fresh: BTreeMap<LogNo, (u64, [u8; 32])>,
     hold: Option<Hold>,
     /// Which entries those that wait cite.
     cited: BTreeMap<EntryRef, Arc<[At]>>,
     /// Which entry brought which operations: by Loro peer and the counter after them, and the chain hash's first bytes.
     brought: BTreeMap<(u64, u32), (EntryRef, Short)>,
-    /// What exclusion knows of the document's entries, where some may not count.
+    /// What exclusion knows of the document's entries, where some may be excluded.
     parts: BTreeMap<EntryRef, Part<EntryRef>>,
-    /// Entries that do not count.
+    /// Entries that are excluded.
     left_out: BTreeSet<EntryRef>,
-    /// The document is looked at for what this store wrote and does not count any more.
-    repairing: bool,
+    /// The document is read for what is to be republished in it.
+    examined: bool,
     /// While it is: every section that was opened.
     opened: BTreeMap<(EntryRef, u32), Vec<u8>>,
     /// An import broke the replica once: updates are imported one by one from then on.
@@ -124,17 +126,18 @@ impl Doc {
             grown: false,
             ready: false,
             waiting: BTreeMap::new(),
+            runnable: BTreeSet::new(),
+            blocked: BTreeMap::new(),
             imported: BTreeMap::new(),
             excluded: BTreeMap::new(),
             keys: BodyKeys::new(),
             own_key: None,
-            fresh: BTreeMap::new(),
             hold: None,
             cited: BTreeMap::new(),
             brought: BTreeMap::new(),
             parts: BTreeMap::new(),
             left_out: BTreeSet::new(),
-            repairing: false,
+            examined: false,
             opened: BTreeMap::new(),
             careful: false,
             cached: false,
@@ -151,23 +154,6 @@ impl Doc {
 
 /// The peer id of a replica that has not been edited here. It never writes an operation.
 const READER: u64 = 1;
-
-/// What this store restated.
-#[derive(Debug, Clone)]
-struct Saying {
-    /// By which entry; none if nothing was left to say.
-    at: Option<EntryRef>,
-    spans: Vec<Span>,
-}
-
-/// Whose turn it is to restate what does not count in a document.
-#[derive(Debug)]
-struct Turns {
-    /// Since when it waits.
-    since_us: BTreeMap<EntryRef, u64>,
-    /// When it is this store's next, if it did not come yet.
-    at_us: Option<u64>,
-}
 
 /// The open documents.
 #[derive(Debug, Default)]
@@ -188,14 +174,14 @@ pub(crate) struct Shelf {
     failed: Vec<CommitId>,
     /// Entries under way to the store.
     under_way: usize,
-    /// Documents that are looked at for what is to be restated.
-    repairing: BTreeSet<DocRef>,
-    /// Documents in which something is to be restated that waits for what others restate.
-    owing: BTreeSet<DocRef>,
-    /// What this store restated in a document by entries that were not read back yet.
-    saying: BTreeMap<DocRef, Vec<Saying>>,
-    /// Documents in which something is to be restated, and others may come before this store.
-    turns: BTreeMap<DocRef, Turns>,
+    /// Documents that are read for what is to be republished in them.
+    examined: BTreeSet<DocRef>,
+    /// Those in which a person asked for all of it.
+    asked: BTreeSet<DocRef>,
+    /// Documents in which something is to be republished once what it builds on is here.
+    pending: BTreeSet<DocRef>,
+    /// Entries that this process republished, by document.
+    republished: BTreeSet<(DocRef, EntryRef)>,
     /// Unpinned documents, the one that was let go first in front.
     idle: VecDeque<DocRef>,
     /// Documents that one commit changed and of which some are still being read: they are imported in one step, so that
@@ -230,17 +216,19 @@ impl Shelf {
         let Some(state) = self.docs.get_mut(&doc) else { return };
         state.pins = state.pins.saturating_sub(1);
         if state.pins == 0 {
-            state.hold = None;
+            if state.hold.take().is_some() {
+                state.runnable.extend(state.waiting.keys().map(|(entry, _)| entry.log));
+            }
             self.idle.push_back(doc);
         }
         self.evict(ledger);
     }
 
-    /// Drops the documents that were let go longest ago, beyond the limit, but none in which something may have to be
-    /// restated. Edits are flushed before.
+    /// Drops the documents that were let go longest ago, beyond the limit, but none that is examined.
+    /// Edits are flushed before.
     pub(super) fn evict(&mut self, ledger: &mut Ledger) {
         while self.idle.len() > ledger.config.idle_docs_max && !planted!("doc.not-let-go") {
-            let done = self.idle.iter().position(|doc| !self.repairing.contains(doc));
+            let done = self.idle.iter().position(|doc| !self.examined.contains(doc));
             let Some(doc) = done.and_then(|at| self.idle.remove(at)) else { break };
             if self.dirty.contains(&doc) {
                 self.flush(ledger);
@@ -299,6 +287,7 @@ impl Shelf {
     pub(crate) fn hold(&mut self, ledger: &mut Ledger, doc: DocRef, hold: Option<Hold>, events: &mut VecDeque<Event>) {
         let Some(state) = self.docs.get_mut(&doc) else { return };
         state.hold = hold;
+        state.runnable.extend(state.waiting.keys().map(|(entry, _)| entry.log));
         if state.ready {
             self.import_together(ledger, doc, events);
         }
@@ -317,7 +306,7 @@ impl Shelf {
         let Some(state) = self.docs.get_mut(&doc).filter(|state| state.life == life) else { return };
         state.reading -= 1;
         let Ok((found, more)) = result else {
-            self.repairing.remove(&doc);
+            self.examined.remove(&doc);
             return;
         };
         match step {
@@ -352,7 +341,7 @@ impl Shelf {
     ) {
         let mut touched = BTreeSet::new();
         for (doc, row) in indexed {
-            if self.owing.remove(&doc) {
+            if self.pending.remove(&doc) {
                 ledger.affected.insert(doc);
             }
             if let Some(state) = self.docs.get_mut(&doc) {
@@ -495,11 +484,7 @@ impl Doc {
         if self.waiting.range((at, 0)..=(at, u32::MAX)).next().is_some() {
             let part = ledger.part(at, held);
             self.cited.insert(at, part.deps.clone());
-            let space = ledger.book.log(at.log).space;
-            if !part.restates.is_empty() {
-                ledger.note_restating(space);
-            }
-            if ledger.may_exclude(space) {
+            if ledger.may_exclude(ledger.book.log(at.log).space) {
                 self.parts.insert(at, part);
             }
         }
@@ -524,6 +509,7 @@ impl Doc {
             let plain_max = free.saturating_add(INFLATED_BYTES_MAX - self.inflated);
             *body = match ledger.open_body(row, held, seed, plain_max) {
                 Ok(bytes) => {
+                    self.runnable.insert(at.log);
                     self.inflated += bytes.len().saturating_sub(free);
                     Body::Plain(bytes, held.h)
                 }

@@ -32,6 +32,7 @@ pub(crate) struct Epoch {
     pub(crate) header_key: Zeroizing<[u8; 32]>,
     pub(crate) records_key: Zeroizing<[u8; 32]>,
     pub(crate) key_box_key: Zeroizing<[u8; 32]>,
+    pub(crate) owner_key: Zeroizing<[u8; 32]>,
 }
 
 impl Epoch {
@@ -41,6 +42,7 @@ impl Epoch {
             header_key: key.header_key(),
             records_key: key.records_key(),
             key_box_key: key.key_box_key(),
+            owner_key: key.owner_key(),
             key,
             generation,
             trusted,
@@ -65,7 +67,7 @@ pub(crate) struct Partition {
     pub(crate) space: SpaceNo,
     pub(crate) id: PartitionId,
     pub(crate) name: String,
-    /// The live log that this store writes into.
+    /// The live log that this process writes into.
     pub(crate) live: Option<LogNo>,
 }
 

@@ -3,7 +3,7 @@
 //! A control entry carries a list of records, sealed under the epoch's records key. Records are statements, not
 //! commands: what they add up to is a pure function of their set (`spec/access.md`). This file only encodes them.
 
-use crate::ids::{DeviceId, EpochId, PartitionId};
+use crate::ids::EpochId;
 use crate::wire::codec::{CodecError, Reader, Write};
 use bytes::Bytes;
 
@@ -11,7 +11,7 @@ use bytes::Bytes;
 pub const RECORDS_MAX: usize = 1024;
 /// Longest name of a space or partition, in bytes.
 pub const NAME_BYTES_MAX: usize = 255;
-/// Longest credential or card, in bytes.
+/// Longest credential, in bytes.
 const BLOB_BYTES_MAX: usize = 4096;
 
 /// One statement in control.
@@ -21,17 +21,6 @@ pub enum Record {
     Device {
         /// An encoded `Credential`.
         credential: Bytes,
-    },
-    /// A log that a device opened.
-    LogOpen {
-        /// The encoded log card.
-        card: Bytes,
-        /// The partition behind the card's token.
-        partition: PartitionId,
-        /// Who writes it.
-        device: DeviceId,
-        /// The device's signature over the log's id.
-        signature: [u8; 64],
     },
     /// A partition and its name.
     Partition {
@@ -48,7 +37,7 @@ pub enum Record {
         /// Which.
         epoch: EpochId,
     },
-    /// A record of a kind that this version does not know. Kept as it is, and ignored.
+    /// A record of a kind that this version does not know, or that was retired (2). Kept as it is, and ignored.
     Unknown {
         /// The kind.
         kind: u64,
@@ -93,13 +82,6 @@ impl Record {
                 body.raw(credential);
                 1
             }
-            Self::LogOpen { card, partition, device, signature } => {
-                body.prefixed(card);
-                body.raw(partition.as_ref());
-                body.raw(device.as_ref());
-                body.raw(signature);
-                2
-            }
             Self::Partition { name } => {
                 body.raw(name.as_bytes());
                 3
@@ -125,12 +107,6 @@ impl Record {
         let record = match kind {
             1 if body.len() > BLOB_BYTES_MAX => return Err(CodecError::OutOfRange("credential")),
             1 => Self::Device { credential: Bytes::copy_from_slice(reader.take_rest()) },
-            2 => Self::LogOpen {
-                card: Bytes::copy_from_slice(reader.bytes(BLOB_BYTES_MAX, "card")?),
-                partition: PartitionId(reader.array()?),
-                device: DeviceId(reader.array()?),
-                signature: reader.array()?,
-            },
             3 => Self::Partition { name: name(reader.take_rest())? },
             4 => Self::SpaceName { name: name(reader.take_rest())? },
             5 => Self::EpochWant { epoch: EpochId(reader.array()?) },
@@ -157,15 +133,10 @@ mod tests {
     fn records_round_trip_and_unknown_ones_survive() {
         let records = vec![
             Record::Device { credential: Bytes::from_static(b"credential") },
-            Record::LogOpen {
-                card: Bytes::from_static(b"card"),
-                partition: PartitionId([1; 16]),
-                device: DeviceId([2; 32]),
-                signature: [3; 64],
-            },
             Record::Partition { name: "main".into() },
             Record::SpaceName { name: "família".into() },
             Record::EpochWant { epoch: EpochId([4; 16]) },
+            Record::Unknown { kind: 2, body: Bytes::from_static(b"retired") },
             Record::Unknown { kind: 99, body: Bytes::from_static(b"later") },
         ];
         assert_eq!(decode_records(&encode_records(&records)), Ok(records));

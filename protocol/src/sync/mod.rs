@@ -74,8 +74,6 @@ pub struct LogView {
     pub tip: Option<Tip>,
     /// The seq after the newest entry held. At most one past the tip; less where only the head is known.
     pub entries_to: u64,
-    /// Whether this store writes it.
-    pub mine: bool,
     /// The heads (seq, h) at the ends of its histories, ascending, if it has several. `tip` and `entries_to` then speak
     /// of the one that came first, and mean nothing to a peer.
     pub leaves: Vec<(u64, [u8; 32])>,

@@ -105,11 +105,6 @@ pub enum Action {
         /// Into the peer's journal.
         cursor: Cursor,
     },
-    /// The peer holds more of a log of this store than this store does: never write to that log again.
-    Retire {
-        /// Which log.
-        log: LogNo,
-    },
     /// Read a run of one history of a log, from an entry at `from` or near it, and answer with
     /// [`Session::handle_branch`].
     ReadBranch {

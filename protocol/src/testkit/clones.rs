@@ -1,7 +1,8 @@
-//! Stores that are copied with their keys, and logs that fork: scenarios, and what became of every word in them.
+//! Stores that are copied, processes that are resumed twice, and logs that fork: stories, and what became of every word
+//! in them.
 
+use crate::config::Config;
 use crate::endpoint::Event;
-use crate::ledger::Lease;
 use crate::testkit::notes::{BODY, body, doc_id, insert, note, set};
 use crate::testkit::peer::{Net, Peer};
 use std::collections::BTreeMap;
@@ -63,12 +64,23 @@ impl Story {
     }
 
     /// A copy of a peer's store, byte for byte, starts. Returns its number.
-    fn copy(&mut self, peer: usize, lease: Lease) -> usize {
+    fn copy(&mut self, peer: usize) -> usize {
         let store = self.net.peers[peer].store.crash(0);
-        let copy = self.net.peers.len();
-        self.net.peers.push(Peer::recover(store, lease, 100 + copy as u8));
+        self.add(|seed| Peer::recover(store, seed))
+    }
+
+    /// A copy of a peer's store and memory goes on beside it. Returns its number.
+    fn resume(&mut self, peer: usize) -> usize {
+        let store = self.net.peers[peer].store.crash(0);
+        let image = self.net.peers[peer].endpoint.image();
+        self.add(|seed| Peer::resume(store, image, seed, Config::default()))
+    }
+
+    fn add(&mut self, start: impl FnOnce(u8) -> Peer) -> usize {
+        let number = self.net.peers.len();
+        self.net.peers.push(start(100 + number as u8));
         self.net.sent.push(0);
-        copy
+        number
     }
 
     fn write(&mut self, peer: usize, doc: u32, word: &str) {
@@ -94,6 +106,21 @@ impl Story {
         let word = format!("<{word}>");
         self.net.peers[peer].create(doc_id(doc), note(&word), BODY);
         self.words.entry(doc).or_default().push(word);
+    }
+
+    /// Has the first device publish again what is excluded in any document, once everybody met.
+    fn publish_excluded(&mut self) {
+        self.meet_all();
+        let docs: Vec<u32> = self.words.keys().copied().collect();
+        for doc in docs {
+            let at = self.net.peers[0].open(doc_id(doc));
+            let first = &mut self.net.peers[0];
+            if !first.endpoint.left_out(at).is_empty() {
+                first.endpoint.publish_excluded(first.now, at);
+                first.settle();
+            }
+            first.endpoint.close(first.now, at);
+        }
     }
 
     fn end(mut self) -> Outcome {
@@ -122,26 +149,22 @@ impl Story {
     }
 }
 
-/// A store restored from a backup, without its log keys, is edited beside the one that it was made of.
-pub fn restored() -> Outcome {
-    let mut story = Story::begin(2, 2);
-    story.write(0, 1, "before");
-    let copy = story.copy(0, Lease::Broken);
-    for (peer, name) in [(0, "first"), (copy, "restored")] {
-        for count in 0..5 {
-            story.write(peer, 1 + count % 2, &format!("{name} {count}"));
-        }
-    }
-    story.end()
+/// A store is copied byte for byte `copies` times while it runs, and each copy starts and goes on apart: in the same
+/// document, in different ones, in new ones. Another device hears `first` before the others, and writes on top of that.
+pub fn copied(copies: usize, first: usize) -> Outcome {
+    go_apart(copies, first, Story::copy)
 }
 
-/// A store is copied byte for byte, keys and all, `copies` times, and each goes on apart: in the same document, in
-/// different ones, in new ones. Another device hears `first` before the others, and writes on top of that.
-pub fn copied(copies: usize, first: usize) -> Outcome {
+/// As [`copied`], with the memory of the process, keys and all: logs fork.
+pub fn resumed(copies: usize, first: usize) -> Outcome {
+    go_apart(copies, first, Story::resume)
+}
+
+fn go_apart(copies: usize, first: usize, another: impl Fn(&mut Story, usize) -> usize) -> Outcome {
     let mut story = Story::begin(2, 3);
     story.write(0, 1, "before");
     let mut copied = vec![0];
-    copied.extend((0..copies).map(|_| story.copy(0, Lease::Continued)));
+    copied.extend((0..copies).map(|_| another(&mut story, 0)));
     for (number, peer) in copied.iter().copied().enumerate() {
         for count in 0..4 {
             story.write(peer, 1, &format!("copy {number} {count}"));
@@ -161,7 +184,7 @@ pub fn copied(copies: usize, first: usize) -> Outcome {
 /// fourth device hears that history first if `hears_other`, and builds on it; a fifth hears nothing until the end.
 pub fn forked_at_the_start(entries: u32, hears_other: bool) -> Outcome {
     let mut story = Story::begin(5, 1);
-    let copy = story.copy(0, Lease::Continued);
+    let copy = story.resume(0);
     for doc in 2..6 {
         story.make(0, doc, &format!("made {doc}"));
     }
@@ -188,5 +211,6 @@ pub fn forked_at_the_start(entries: u32, hears_other: bool) -> Outcome {
         story.write(3, 1, "fourth");
         story.write(3, 7, "fourth too");
     }
+    story.publish_excluded();
     story.end()
 }

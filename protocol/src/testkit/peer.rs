@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::document::{Meta, TextPaths, Value};
 use crate::endpoint::{CommitId, Dial, Endpoint, Event, LinkId};
 use crate::ids::{DocId, LogId};
-use crate::ledger::{DocRef, Lease, PartNo, Recovery, Step};
+use crate::ledger::{DocRef, Image, PartNo, Recovery, Step};
 use crate::pump::{Io, pump};
 use crate::sealed::Invite;
 use crate::shelf::{Edit, EditError, Snapshot};
@@ -32,33 +32,45 @@ pub struct Peer {
 impl Peer {
     /// A peer with an empty store.
     pub fn new(seed: u8) -> Self {
-        Self::recover(MemStore::new(), Lease::Continued, seed)
+        Self::recover(MemStore::new(), seed)
     }
 
     /// A peer with an empty store and a seed of full length.
     pub fn seeded(seed: [u8; 32]) -> Self {
-        Self::start(MemStore::new(), Lease::Continued, seed, Config::default())
+        Self::start(MemStore::new(), None, seed, Config::default())
     }
 
     /// A peer that starts from a store.
     ///
     /// # Panics
     /// When the store cannot be read.
-    pub fn recover(store: MemStore, lease: Lease, seed: u8) -> Self {
-        Self::with_config(store, lease, seed, Config::default())
+    pub fn recover(store: MemStore, seed: u8) -> Self {
+        Self::with_config(store, seed, Config::default())
     }
 
     /// A peer that starts from a store with a configuration of its own.
     ///
     /// # Panics
     /// When the store cannot be read.
-    pub fn with_config(store: MemStore, lease: Lease, seed: u8, config: Config) -> Self {
-        Self::start(store, lease, [seed; 32], config)
+    pub fn with_config(store: MemStore, seed: u8, config: Config) -> Self {
+        Self::start(store, None, [seed; 32], config)
     }
 
-    fn start(mut store: MemStore, lease: Lease, seed: [u8; 32], config: Config) -> Self {
+    /// A peer that goes on as a copy of another process, memory and all.
+    ///
+    /// # Panics
+    /// When the store cannot be read.
+    pub fn resume(store: MemStore, image: Image, seed: u8, config: Config) -> Self {
+        Self::start(store, Some(image), [seed; 32], config)
+    }
+
+    fn start(mut store: MemStore, image: Option<Image>, seed: [u8; 32], config: Config) -> Self {
         let now = Now { mono_us: 1, wall_ms: 1_700_000_000_000 };
-        let mut recovery = Box::new(Recovery::new(config, lease, seed));
+        let recovery = Recovery::new(config, seed);
+        let mut recovery = Box::new(match image {
+            Some(image) => recovery.resume(image),
+            None => recovery,
+        });
         let endpoint = loop {
             while let Some(request) = recovery.poll_store() {
                 store.submit(request);

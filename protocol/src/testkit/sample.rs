@@ -9,7 +9,11 @@ use crate::identity::{
 };
 use crate::ids::{CollectionId, DocId, LogId, PartitionId, SpaceId};
 use crate::log::chain::genesis;
-use crate::log::{EntryBuilder, EntryKind, EpochKeys, Head, Header, Item, KeyRef, Lane, LogCard, Place, Plain, Sealed};
+use crate::log::owner::FOUNDER_GRANT;
+use crate::log::{
+    CardPlace, EntryBuilder, EntryKind, EpochKeys, Head, Header, Item, KeyRef, Lane, LogCard, LogOwner, Place, Plain, Prev,
+    Sealed,
+};
 use crate::sealed::{EpochKey, Invite, KeyEpoch};
 use crate::space::record::{Record, encode_records};
 use crate::space::{CONTROL, MAIN};
@@ -19,8 +23,6 @@ use zeroize::Zeroizing;
 
 /// The wall clock in this world, in milliseconds since the Unix epoch.
 pub const WALL_MS: u64 = 1_700_000_000_000;
-/// What a device signs when it opens a log.
-const LOG_OPEN_CONTEXT: &str = "cosmicsync log open 1";
 
 /// A user with two devices, a space with two epochs, and the keys of its logs.
 #[derive(Debug)]
@@ -85,12 +87,12 @@ impl SampleLog {
     /// Where an entry is.
     pub fn place(&self, seq: usize) -> Place {
         let h_prev = seq.checked_sub(1).map_or_else(|| genesis(&self.id), |before| self.entries[before].h);
-        Place { log: self.id, card_epoch: self.card.epoch, seq: seq as u64, h_prev }
+        Place { log: self.id, card_epoch: self.card.place.epoch, seq: seq as u64, h_prev }
     }
 
     /// The card as it travels.
     pub fn card_bytes(&self) -> Bytes {
-        let mut bytes = Vec::with_capacity(LogCard::LEN);
+        let mut bytes = Vec::new();
         self.card.encode(&mut bytes);
         bytes.into()
     }
@@ -169,36 +171,31 @@ impl Sample {
         doc_id_for_key(&self.space_id(), &self.collection(), key.as_bytes())
     }
 
-    /// An empty log of the first epoch, whose key is `seed` repeated.
+    /// An empty log of the first device in the first epoch, whose key is `seed` repeated.
     pub fn log(&self, partition: &PartitionId, lane: Lane, seed: u8) -> SampleLog {
         let key = SigningKey::from_bytes(&[seed; 32]);
         let space = self.space_id();
-        let card = LogCard::admit(
-            &key.verifying_key(),
-            space_token(&space),
-            partition_token(&space, partition),
+        let place = CardPlace {
+            log_pk: key.verifying_key().to_bytes(),
+            space_token: space_token(&space),
+            partition_token: partition_token(&space, partition),
             lane,
-            self.epochs[0].id(),
-            &self.epochs[0].admission_key(),
-        );
+            epoch: self.epochs[0].id(),
+        };
+        let prev = Prev { log: LogId([seed; 32]), seq: u64::from(seed), h: [seed; 8] };
+        let owner = LogOwner { device: self.devices[0].device_id(), grant: FOUNDER_GRANT, prev: vec![prev] };
+        let owner_box = owner.seal(&place, &self.devices[0], &self.epochs[0].owner_key());
+        let card = LogCard::admit(place, owner_box, &self.epochs[0].admission_key());
         SampleLog { id: card.log_id(), key, card, entries: Vec::new(), heads: Vec::new() }
-    }
-
-    /// What the first device says of a log that it opened.
-    pub fn log_open(&self, log: &SampleLog, partition: PartitionId) -> Record {
-        let device = &self.devices[0];
-        let signature = device.sign(LOG_OPEN_CONTEXT, log.id.as_ref());
-        Record::LogOpen { card: log.card_bytes(), partition, device: device.device_id(), signature }
     }
 
     /// The control log: the space's first records beside the first KeyEpoch, then a second device and epoch.
     pub fn control_log(&self) -> SampleLog {
         let mut log = self.log(&self.control(), Lane::Live, 11);
         let mut builder = EntryBuilder::new();
-        let header = Header::new(EntryKind::Control, 0, WALL_MS);
+        let header = Header::new(EntryKind::Control, WALL_MS);
         let credential = |at: usize| Record::Device { credential: Bytes::from(self.credentials[at].encode()) };
         let first = [
-            self.log_open(&log, self.control()),
             Record::SpaceName { name: "home".into() },
             Record::Partition { name: MAIN.into() },
             credential(0),
@@ -221,7 +218,7 @@ impl Sample {
         let mut builder = EntryBuilder::new();
         let seed = [7; 16];
         let update = encode_new(peer_id(&log.id), &meta("00501"), &row(501), &TextPaths::none()).expect("a small row");
-        let mut header = Header::new(EntryKind::Update, 1, WALL_MS);
+        let mut header = Header::new(EntryKind::Update, WALL_MS);
         header.collections.push(self.collection());
         let item = Item {
             doc: self.doc("00501"),
@@ -233,7 +230,7 @@ impl Sample {
         header.items.push(item);
         let body = |bytes| Plain::Body { seed: &seed, bytes, dictionary: None };
         log.push(&mut builder, &OwnedKeys::of(&self.epochs[0]), &header, &[Plain::KeyBox(&seed), body(&update.bytes)]);
-        let mut header = Header::new(EntryKind::Update, 2, WALL_MS + 5);
+        let mut header = Header::new(EntryKind::Update, WALL_MS + 5);
         header.items.push(Item { new_in: None, section: 1, key: KeyRef::Own { seq: 0, section: 1 }, ..item });
         let bytes = b"what an update holds is no matter of the log";
         log.push(&mut builder, &OwnedKeys::of(&self.epochs[1]), &header, &[body(bytes)]);
@@ -251,7 +248,7 @@ impl Sample {
         let updates = self.updates(&log.id, docs);
         let (header, seeds) = self.bulk_header(&updates);
         log.push(&mut builder, &keys, &header, &bulk_sections(&updates, &seeds));
-        log.push(&mut builder, &keys, &Header::new(EntryKind::LogClose, 1, WALL_MS), &[]);
+        log.push(&mut builder, &keys, &Header::new(EntryKind::LogClose, WALL_MS), &[]);
         log
     }
 
@@ -267,7 +264,7 @@ impl Sample {
 
     /// The header of a bulk entry with these documents, and the seeds of their data keys.
     pub fn bulk_header(&self, updates: &[Vec<u8>]) -> (Header, Vec<[u8; 16]>) {
-        let mut header = Header::new(EntryKind::Update, 1, WALL_MS);
+        let mut header = Header::new(EntryKind::Update, WALL_MS);
         header.collections.push(self.collection());
         for at in 0..updates.len() as u32 {
             header.items.push(Item {

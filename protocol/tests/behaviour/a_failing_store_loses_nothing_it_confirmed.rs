@@ -1,7 +1,6 @@
 //! After a failed commit nothing is acknowledged any more, and the store that is left goes on without a fork.
 
 use cosmicsync_protocol::endpoint::Event;
-use cosmicsync_protocol::ledger::Lease;
 use cosmicsync_protocol::storage::StoreError;
 use cosmicsync_protocol::testkit::notes::{BODY, body, doc_id, insert, note};
 use cosmicsync_protocol::testkit::peer::{Net, Peer};
@@ -40,7 +39,7 @@ fn failing(nth: u64, error: &StoreError) {
     }
     assert!(tokens.is_empty(), "failing commit {nth}: nobody heard of {tokens:?}");
     net.cut();
-    net.peers[0] = Peer::recover(net.peers[0].store.crash(0), Lease::Continued, 9);
+    net.peers[0] = Peer::recover(net.peers[0].store.crash(0), 9);
     net.dial(1, 0);
     net.run();
     let open = net.peers[0].open(doc_id(1));

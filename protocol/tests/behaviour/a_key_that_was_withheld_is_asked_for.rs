@@ -1,6 +1,5 @@
 //! Whoever is not given the key of an epoch that others write under asks for it, and gets it from whoever holds it.
 
-use cosmicsync_protocol::ledger::Lease;
 use cosmicsync_protocol::log::{EntryKind, Header, Lane, Plain};
 use cosmicsync_protocol::space::record::encode_records;
 use cosmicsync_protocol::testkit::hostile::Siege;
@@ -11,9 +10,9 @@ use cosmicsync_protocol::testkit::peer::{Net, Peer};
 fn mint_for_the_founder(siege: &mut Siege, generation: u32) {
     let control = siege.member.control();
     let mut opening = siege.member.new_log(control, Lane::Live);
-    let records = encode_records(&[siege.member.log_open(&opening), siege.member.device()]);
+    let records = encode_records(&[siege.member.device()]);
     let record = siege.member.mint_for(&[&siege.net.peers[0]], generation);
-    let header = Header::new(EntryKind::Control, 0, 0);
+    let header = Header::new(EntryKind::Control, 0);
     let entry = siege.member.entry(&mut opening, &header, &[Plain::Open(&record), Plain::Records(&records)]);
     siege.send(&opening, 0, [0; 32], vec![entry]);
     siege.press();
@@ -44,7 +43,7 @@ fn again_after_a_restart_and_only_once() {
     let before = entries(&siege);
     for round in 0..3 {
         let store = siege.net.peers[1].store.crash(0);
-        siege.net.peers[1] = Peer::recover(store, Lease::Continued, 20 + round);
+        siege.net.peers[1] = Peer::recover(store, 20 + round);
         siege.net.dial(1, 0);
         siege.net.run();
         siege.net.cut();
@@ -75,7 +74,7 @@ fn many_keys_that_nobody_uses_keep_none_out_that_is_used() {
         let (seq, h) = (opening.seq, opening.h);
         // Boxed to the other device alone, and said in entries that nobody can read.
         let record = siege.member.mint_for(&[&siege.net.peers[1]], 2 + count);
-        let header = Header::new(EntryKind::Control, 0, 0);
+        let header = Header::new(EntryKind::Control, 0);
         let entry = siege.member.entry(&mut opening, &header, &[Plain::Open(&record)]);
         siege.send(&opening, seq, h, vec![entry]);
         if count % 50 == 0 {
@@ -97,7 +96,7 @@ fn many_keys_that_nobody_uses_keep_none_out_that_is_used() {
 fn by_devices_that_two_copies_of_one_invited_apart() {
     let mut founder = Peer::new(1);
     founder.found("home");
-    let copy = Peer::recover(founder.store.crash(0), Lease::Continued, 50);
+    let copy = Peer::recover(founder.store.crash(0), 50);
     let mut net = Net::new(vec![founder, copy, Peer::new(2), Peer::new(3)]);
     net.join(2, 0);
     net.join(3, 1);

@@ -1,7 +1,6 @@
 //! An author may sign a head far ahead and then give out entries here and there. Those who hold the pieces come to
 //! rest all the same, and start again from their stores.
 
-use cosmicsync_protocol::ledger::Lease;
 use cosmicsync_protocol::log::{EntryKind, Header, Lane};
 use cosmicsync_protocol::testkit::hostile::Siege;
 use cosmicsync_protocol::testkit::peer::Peer;
@@ -21,7 +20,7 @@ fn scatter(siege: &mut Siege, pieces: u64) {
     for piece in 0..pieces {
         (log.seq, log.h) = (10 + piece * 2, [7; 32]);
         let start = log.seq;
-        let entry = siege.member.entry(&mut log, &Header::new(EntryKind::Update, 0, 0), &[]);
+        let entry = siege.member.entry(&mut log, &Header::new(EntryKind::Update, 0), &[]);
         siege.send(&log, start, [7; 32], vec![entry]);
         siege.strike();
         if siege.end().is_some() {
@@ -45,6 +44,6 @@ fn a_store_starts_again_whatever_the_pieces() {
     scatter(&mut siege, 5_000);
     assert_eq!(siege.code(), Some(CloseCode::TooMuch));
     let root = siege.net.peers[0].root();
-    let again = Peer::recover(siege.net.peers[0].store.crash(0), Lease::Continued, 9);
+    let again = Peer::recover(siege.net.peers[0].store.crash(0), 9);
     assert_eq!(again.root(), root);
 }

@@ -2,7 +2,6 @@
 
 use cosmicsync_protocol::config::Config;
 use cosmicsync_protocol::document::Value;
-use cosmicsync_protocol::ledger::Lease;
 use cosmicsync_protocol::testkit::notes::{doc_id, note, set};
 use cosmicsync_protocol::testkit::peer::{Net, Peer};
 use cosmicsync_protocol::testkit::store::MemStore;
@@ -26,7 +25,7 @@ fn noise(at: usize, len: usize) -> Value {
 
 /// Nothing is served from memory.
 fn peer(seed: u8) -> Peer {
-    Peer::with_config(MemStore::new(), Lease::Continued, seed, Config { recent_bytes_max: 1, ..Config::default() })
+    Peer::with_config(MemStore::new(), seed, Config { recent_bytes_max: 1, ..Config::default() })
 }
 
 /// The first peer writes entries of these sizes, the second takes them `step` at a time; then each catches up with the

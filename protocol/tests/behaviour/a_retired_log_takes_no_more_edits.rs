@@ -1,21 +1,21 @@
-//! A store that was put back to an earlier state gives its log up as soon as a peer knows more of it.
+//! A process that was resumed from an earlier image ends its log as soon as a peer shows more of it.
 
+use cosmicsync_protocol::config::Config;
 use cosmicsync_protocol::endpoint::Event;
-use cosmicsync_protocol::ledger::Lease;
 use cosmicsync_protocol::testkit::notes::{BODY, body, doc_id, insert, note};
 use cosmicsync_protocol::testkit::peer::{Net, Peer};
 
-/// Peer 0 was put back to before its last edit, which peer 1 has.
+/// Peer 0 goes on from an image of its memory and its store that was taken before its last edit, which peer 1 has.
 fn put_back() -> Net {
     let mut net = Net::joined();
     let open = net.peers[0].create(doc_id(1), note("."), BODY);
     net.peers[0].create(doc_id(2), note("other"), BODY);
     net.run();
-    let before = net.peers[0].store.crash(0);
+    let (before, image) = (net.peers[0].store.crash(0), net.peers[0].endpoint.image());
     net.peers[0].edit(open, insert(0, "later"), BODY).expect("an edit");
     net.run();
     net.cut();
-    net.peers[0] = Peer::recover(before, Lease::Continued, 9);
+    net.peers[0] = Peer::resume(before, image, 9, Config::default());
     net.peers[1].take_events();
     net
 }
@@ -36,12 +36,6 @@ fn it_goes_on_in_a_new_log() {
     net.run();
     assert!(net.peers[0].events.iter().any(|event| matches!(event, Event::Retired { .. })));
     let open = net.peers[0].open(doc_id(1));
-    eprintln!(
-        "{:?} {:?} {:?}",
-        net.peers[0].endpoint.view(open),
-        net.peers[0].endpoint.missing(open),
-        net.peers[0].endpoint.logs().collect::<Vec<_>>()
-    );
     net.peers[0].edit(open, insert(5, "!"), BODY).expect("an edit");
     assert_eq!(converges(&mut net), "later!.");
     assert_ne!(net.peers[0].own_logs(), old);
@@ -90,7 +84,7 @@ fn edits_gathered_after_the_log_was_given_up_open_a_new_one() {
     converges(&mut net);
     let store = net.peers[0].store.crash(0);
     net.cut();
-    net.peers[0] = Peer::recover(store, Lease::Continued, 10);
+    net.peers[0] = Peer::recover(store, 10);
     net.dial(1, 0);
     converges(&mut net);
 }

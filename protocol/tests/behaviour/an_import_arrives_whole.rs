@@ -2,7 +2,6 @@
 
 use cosmicsync_protocol::document::{Meta, TextPaths, Value};
 use cosmicsync_protocol::endpoint::NewDoc;
-use cosmicsync_protocol::ledger::Lease;
 use cosmicsync_protocol::sync::SpaceNo;
 use cosmicsync_protocol::testkit::notes::doc_id;
 use cosmicsync_protocol::testkit::peer::{Net, Peer};
@@ -37,7 +36,7 @@ fn five_thousand_documents() {
     peer.endpoint.bulk_close(peer.now, log);
     net.run();
     assert_eq!(net.peers[0].root(), net.peers[1].root());
-    let mut other = Peer::recover(net.peers[1].store.crash(0), Lease::Continued, 8);
+    let mut other = Peer::recover(net.peers[1].store.crash(0), 8);
     for (at, doc) in docs.iter().enumerate().step_by(61) {
         assert_eq!(other.value(doc.doc), Some(row(at as i64)));
         assert_eq!(net.peers[0].value(doc.doc), Some(row(at as i64)));

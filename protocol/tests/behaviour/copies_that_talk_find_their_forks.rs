@@ -1,12 +1,11 @@
-//! Copies of one device that are linked, with each other or by a third, find that their logs fork, however what they
-//! say crosses.
+//! Processes resumed from one image that are linked, with each other or by a third, find that their logs fork, however
+//! their messages cross.
 
 use cosmicsync_protocol::config::{Config, Limits};
-use cosmicsync_protocol::ledger::Lease;
 use cosmicsync_protocol::testkit::notes::{BODY, body, doc_id, insert, note};
 use cosmicsync_protocol::testkit::peer::{Net, Peer};
 
-/// Peers 0 and 1 are two devices, peer 2 is a copy of peer 0 with its keys. Nobody is linked.
+/// Peers 0 and 1 are two devices; peers 0 and 2 were resumed from one image. Nobody is linked.
 fn copied(walks_max: u32) -> Net {
     let limits = Limits { walks_max, ..Limits::default() };
     let config = Config { limits, ..Config::default() };
@@ -17,8 +16,9 @@ fn copied(walks_max: u32) -> Net {
     net.run();
     net.cut();
     let stores = [0, 1, 0].map(|of: usize| net.peers[of].store.crash(0));
-    let start = |(store, seed)| Peer::with_config(store, Lease::Continued, seed, config.clone());
-    Net::new(stores.into_iter().zip(50..).map(start).collect())
+    let images = [0, 1, 0].map(|of: usize| net.peers[of].endpoint.image());
+    let start = |((store, image), seed)| Peer::resume(store, image, seed, config.clone());
+    Net::new(stores.into_iter().zip(images).zip(50..).map(start).collect())
 }
 
 fn write(peer: &mut Peer, doc: u32, word: &str) {

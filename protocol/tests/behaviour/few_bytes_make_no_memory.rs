@@ -24,7 +24,7 @@ fn items_that_share_a_section_or_have_none_say_nothing() {
     let shared = (0..16_384).map(|number| item(1, number));
     let missing = (0..16_384).map(|number| item(2 + number, number));
     for items in [shared.collect::<Vec<_>>(), missing.collect()] {
-        let header = Header { items, ..Header::new(EntryKind::Update, 0, 0) };
+        let header = Header { items, ..Header::new(EntryKind::Update, 0) };
         let (start, h_prev) = (log.seq, log.h);
         let entry = siege.member.entry(&mut log, &header, &[Plain::Records(b"x")]);
         siege.send(&log, start, h_prev, vec![entry]);
@@ -46,7 +46,7 @@ fn many_items_are_indexed_in_many_commits() {
         key: KeyRef::Records,
         dictionary: None,
     });
-    let header = Header { items: items.collect(), ..Header::new(EntryKind::Update, 0, 0) };
+    let header = Header { items: items.collect(), ..Header::new(EntryKind::Update, 0) };
     let sections = [Plain::Records(b"x"); 3_000];
     let entries = (0..6).map(|_| siege.member.entry(&mut log, &header, &sections)).collect();
     siege.send(&log, 0, [0; 32], entries);
@@ -62,7 +62,7 @@ fn partitions_of_a_space_have_a_limit() {
     let mut siege = Siege::lay();
     let control = siege.member.control();
     let mut log = siege.member.new_log(control, Lane::Live);
-    let mut records = vec![siege.member.log_open(&log), siege.member.device()];
+    let mut records = vec![siege.member.device()];
     for number in 0..40u32 {
         records.extend((0..1_000).map(|at| Record::Partition { name: format!("{number}.{at}") }));
         let (start, h_prev) = (log.seq, log.h);

@@ -1,12 +1,12 @@
-//! A store that was cloned with its keys and written to on both sides has forked its log: every replica comes to hold
-//! all histories, and roots are equal again.
+//! A process that was resumed twice and written to on both sides has forked its log: every replica comes to hold all
+//! histories, and roots are equal again.
 
+use cosmicsync_protocol::config::Config;
 use cosmicsync_protocol::endpoint::Event;
-use cosmicsync_protocol::ledger::Lease;
 use cosmicsync_protocol::testkit::notes::{BODY, body, doc_id, insert, note};
 use cosmicsync_protocol::testkit::peer::{Net, Peer};
 
-/// Peer 0 and a byte-for-byte copy of it write `ours` and `theirs` entries apart.
+/// Peer 0 and a copy of it, memory and all, write `ours` and `theirs` entries apart.
 fn cloned(ours: usize, theirs: usize) -> Net {
     cloned_after(0, ours, theirs)
 }
@@ -20,8 +20,8 @@ fn cloned_after(shared: usize, ours: usize, theirs: usize) -> Net {
     }
     net.run();
     net.cut();
-    let copy = net.peers[0].store.crash(0);
-    net.peers.push(Peer::recover(copy, Lease::Continued, 9));
+    let (copy, image) = (net.peers[0].store.crash(0), net.peers[0].endpoint.image());
+    net.peers.push(Peer::resume(copy, image, 9, Config::default()));
     net.sent.push(0);
     for (at, text, count) in [(0, "a", ours), (2, "b", theirs)] {
         let open = net.peers[at].open(doc_id(1));

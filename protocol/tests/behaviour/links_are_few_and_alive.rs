@@ -2,7 +2,6 @@
 
 use cosmicsync_protocol::config::Config;
 use cosmicsync_protocol::endpoint::{CloseReason, Dial, Event, LinkId};
-use cosmicsync_protocol::ledger::Lease;
 use cosmicsync_protocol::testkit::notes::{BODY, doc_id, insert, note};
 use cosmicsync_protocol::testkit::peer::{Net, Peer};
 use cosmicsync_protocol::testkit::store::MemStore;
@@ -54,7 +53,7 @@ fn a_newer_one_of_the_same_side_replaces_the_older() {
 #[test]
 fn half_open_ones_have_a_limit() {
     let config = Config { handshakes_max: 3, ..Config::default() };
-    let mut peer = Peer::with_config(MemStore::new(), Lease::Continued, 1, config);
+    let mut peer = Peer::with_config(MemStore::new(), 1, config);
     peer.found("home");
     let links: Vec<_> = (0..5).map(|_| peer.endpoint.handle_link_up(peer.now, None)).collect();
     peer.settle();
@@ -119,7 +118,7 @@ fn with_copies(times: u8) -> Net {
     let mut net = Net::joined();
     for copy in 0..times {
         let store = net.peers[1].store.crash(0);
-        net.peers.push(Peer::recover(store, Lease::Continued, 50 + copy));
+        net.peers.push(Peer::recover(store, 50 + copy));
         net.sent.push(0);
     }
     net

@@ -5,7 +5,6 @@ mod a_bomb_in_an_open_document_stays_small;
 mod a_clone_loses_nothing;
 mod a_device_that_cries_wolf_is_not_believed;
 mod a_failing_store_loses_nothing_it_confirmed;
-mod a_forked_log_is_given_up;
 mod a_hostile_member_is_endured;
 mod a_key_that_was_withheld_is_asked_for;
 mod a_log_full_of_holes_brings_no_unrest;

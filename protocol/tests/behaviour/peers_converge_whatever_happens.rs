@@ -29,8 +29,7 @@ fn anything() -> impl Strategy<Value = Do> {
         4 => pair().prop_map(|(from, to)| Do::Link { from, to }),
         2 => pair().prop_map(|(from, to)| Do::Cut { from, to }),
         2 => (peer(), 0..40u64).prop_map(|(peer, ms)| Do::Pass { peer, ms }),
-        2 => (peer(), 0..3usize, prop::bool::weighted(0.3))
-            .prop_map(|(peer, keep, broken)| Do::Crash { peer, keep, broken }),
+        2 => (peer(), 0..3usize).prop_map(|(peer, keep)| Do::Crash { peer, keep }),
         1 => (peer(), 0..3usize).prop_map(|(peer, at)| {
             Do::Bodies { peer, bodies: [Bodies::All, Bodies::HeadOnly, Bodies::Newest(3)][at] }
         }),

@@ -7,18 +7,13 @@ use cosmicsync_protocol::log::{EntryKind, Header, Item, KeyRef, Lane, Plain};
 use cosmicsync_protocol::testkit::hostile::{OwnLog, Siege};
 use cosmicsync_protocol::testkit::notes::doc_id;
 
-/// Announces a log that `change` has spoiled, and sends an entry of `kind` with an update of a document.
+/// Makes a log that `change` has spoiled, and sends an entry of `kind` with an update of a document.
 fn send(siege: &mut Siege, change: impl FnOnce(&mut OwnLog), kind: EntryKind) {
     let main = siege.member.main();
     let mut log = siege.member.new_log(main, Lane::Live);
     change(&mut log);
-    let control = siege.member.control();
-    let mut opening = siege.member.new_log(control, Lane::Live);
-    let records = [siege.member.log_open(&opening), siege.member.log_open(&log)];
-    let entry = siege.member.control_entry(&mut opening, &records);
-    siege.send(&opening, 0, [0; 32], vec![entry]);
     let item = Item { doc: doc_id(5), new_in: None, section: 2, key: KeyRef::Here { section: 1 }, dictionary: None };
-    let header = Header { items: vec![item], ..Header::new(kind, 0, 0) };
+    let header = Header { items: vec![item], ..Header::new(kind, 0) };
     let (seed, update) = ([7; 16], forge(log.peer(), Forgery::ManyKeys(3)));
     let body = Plain::Body { seed: &seed, bytes: &update, dictionary: None };
     let entry = siege.member.entry(&mut log, &header, &[Plain::KeyBox(&seed), body]);
@@ -42,13 +37,32 @@ fn an_honest_log_is_read() {
 fn a_card_of_an_epoch_that_nobody_knows_admits_nothing() {
     let mut siege = Siege::lay();
     let forge_card = |log: &mut OwnLog| {
-        log.card.epoch = EpochId([9; 16]);
+        log.card.place.epoch = EpochId([9; 16]);
         log.card.admission = [0; 64];
         let mut bytes = Vec::new();
         log.card.encode(&mut bytes);
         log.card_bytes = bytes.into();
     };
     send(&mut siege, forge_card, EntryKind::Update);
+    assert!(!is_read(&mut siege));
+}
+
+#[test]
+fn a_log_in_the_name_of_another_device_is_not_read() {
+    let mut siege = Siege::lay();
+    let founder = siege.net.peers[0].endpoint.device();
+    let main = siege.member.main();
+    let claimed = siege.member.new_log_as(main, Lane::Live, founder);
+    send(&mut siege, |log| *log = claimed, EntryKind::Update);
+    assert!(!is_read(&mut siege));
+}
+
+#[test]
+fn a_log_of_nobody_is_not_read() {
+    let mut siege = Siege::lay();
+    let main = siege.member.main();
+    let nobody = siege.member.new_log_of_nobody(main);
+    send(&mut siege, |log| *log = nobody, EntryKind::Update);
     assert!(!is_read(&mut siege));
 }
 

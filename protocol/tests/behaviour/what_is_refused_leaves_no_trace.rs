@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use cosmicsync_protocol::endpoint::{CloseReason, Event};
-use cosmicsync_protocol::ledger::Lease;
 use cosmicsync_protocol::storage::Table;
 use cosmicsync_protocol::testkit::notes::{BODY, doc_id, note};
 use cosmicsync_protocol::testkit::peer::{Net, Peer};
@@ -19,7 +18,7 @@ fn a_log_that_does_not_verify_is_not_numbered() {
     let mut forged = row.to_vec();
     *forged.last_mut().expect("a byte") ^= 1;
     *row = Bytes::from(forged);
-    net.peers[1] = Peer::recover(MemStore::with_rows(rows), Lease::Continued, 5);
+    net.peers[1] = Peer::recover(MemStore::with_rows(rows), 5);
     net.dial(1, 0);
     net.run();
     let refused = |event: &Event| {
@@ -27,6 +26,6 @@ fn a_log_that_does_not_verify_is_not_numbered() {
     };
     assert!(net.peers[0].events.iter().any(refused), "{:?}", net.peers[0].events);
     net.peers[0].create(doc_id(2), note("honest"), BODY);
-    let mut again = Peer::recover(net.peers[0].store.crash(0), Lease::Continued, 6);
+    let mut again = Peer::recover(net.peers[0].store.crash(0), 6);
     assert_eq!(again.value(doc_id(2)), Some(note("honest")));
 }

@@ -2,7 +2,7 @@
 
 use cosmicsync_protocol::config::Config;
 use cosmicsync_protocol::ledger::rows::doc_key;
-use cosmicsync_protocol::ledger::{DocRef, Lease};
+use cosmicsync_protocol::ledger::DocRef;
 use cosmicsync_protocol::shelf::decode_snapshot;
 use cosmicsync_protocol::storage::Table;
 use cosmicsync_protocol::testkit::notes::{BODY, doc_id, insert, note};
@@ -13,7 +13,7 @@ fn linked() -> (Net, DocRef) {
     let mut net = Net::joined();
     net.cut();
     let config = Config { idle_docs_max: 0, recent_bytes_max: 1, ..Config::default() };
-    net.peers[1] = Peer::with_config(net.peers[1].store.crash(0), Lease::Continued, 5, config);
+    net.peers[1] = Peer::with_config(net.peers[1].store.crash(0), 5, config);
     net.dial(1, 0);
     net.run();
     let open = net.peers[0].create(doc_id(1), note("."), BODY);
@@ -59,7 +59,7 @@ fn a_value_that_was_kept_while_an_entry_was_stored_is_not_kept() {
     peer.settle();
     let kept = peer.store.rows().get(&(Table::Value, doc_key(open))).cloned();
     let kept = kept.map(|row| decode_snapshot(&row).expect("a value row").value);
-    let afresh = shown(&mut Peer::recover(peer.store.crash(0), Lease::Continued, 6));
+    let afresh = shown(&mut Peer::recover(peer.store.crash(0), 6));
     assert_eq!(afresh, Some(note("new .")));
     assert!(kept.is_none() || kept == afresh, "{kept:?}");
 }

@@ -2,7 +2,7 @@
 
 use super::{Links, Open, State};
 use crate::endpoint::event::{CloseReason, Event, LinkId};
-use crate::ids::{DeviceId, LogId};
+use crate::ids::LogId;
 use crate::ledger::{Batch, Effect, Ledger, Refusal, Run, forks};
 use crate::log::{ChainError, Head};
 use crate::sync::session::{Action, Taken};
@@ -150,9 +150,6 @@ impl Open {
                 self.acked.insert(log, seq);
             }
             Action::SaveCursor { space, cursor } => ledger.save_cursor(self.device, space, cursor),
-            Action::Retire { log } => {
-                retire(ledger, self.device, log, batch, events);
-            }
             Action::ReadBranch { log, seq, h, from, bytes_max } => {
                 let history = ledger.history_with(log, seq, &h);
                 self.serve_branch(ledger, id, history, from, bytes_max);
@@ -202,15 +199,6 @@ impl Links {
         for open in self.sessions() {
             open.with(ledger, |session, view| session.resume_branches(view, log));
         }
-    }
-}
-
-/// Gives a log up, if it is one that this store writes, on the word of a device that there is more of it.
-fn retire(ledger: &mut Ledger, device: DeviceId, log: LogNo, batch: &mut Batch, events: &mut VecDeque<Event>) {
-    if ledger.book.log(log).mine && ledger.takes_word_of(device) {
-        ledger.retire(log);
-        batch.touch(log, false);
-        events.push_back(Event::Retired { log: ledger.book.log(log).id });
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::State;
 use crate::endpoint::{Dial, Event, LinkId};
-use crate::ledger::{Lease, View};
+use crate::ledger::View;
 use crate::testkit::notes::{BODY, doc_id, insert, note};
 use crate::testkit::peer::{Net, Peer};
 use crate::wire::frame::PLAINTEXT_MAX;
@@ -98,7 +98,7 @@ fn spoiled_messages_end_the_link_at_worst() {
     }
     assert!(closed > 50, "{closed}");
     let store = net.peers[0].store.crash(0);
-    net.peers[0] = Peer::recover(store, Lease::Continued, 9);
+    net.peers[0] = Peer::recover(store, 9);
     net.dial(1, 0);
     net.run();
     assert_eq!(net.peers[0].value(doc_id(1)), net.peers[1].value(doc_id(1)));

@@ -24,7 +24,7 @@ fn header() -> impl Strategy<Value = Header> {
     let dep = (0u32..3, any::<u64>(), any::<[u8; 8]>()).prop_map(|(log, seq, h)| Dep { log, seq, h });
     (
         prop::sample::select(&EntryKind::ALL[..]),
-        any::<[u64; 2]>(),
+        any::<u64>(),
         prop::option::of(any::<[u8; 32]>().prop_map(UserId)),
         any::<[[u8; 32]; 3]>(),
         prop::collection::vec(dep, 0..4),
@@ -33,9 +33,8 @@ fn header() -> impl Strategy<Value = Header> {
         prop::collection::vec(any::<u8>(), 0..20),
         0usize..100,
     )
-        .prop_map(|(kind, [acl_ref, wall_ms], actor, logs, deps, collections, items, extension, padding)| Header {
+        .prop_map(|(kind, wall_ms, actor, logs, deps, collections, items, extension, padding)| Header {
             kind,
-            acl_ref,
             wall_ms,
             actor,
             logs: logs.into_iter().map(LogId).collect(),
@@ -78,7 +77,7 @@ proptest! {
 
 #[test]
 fn an_imported_document_takes_few_bytes() {
-    let mut header = Header::new(EntryKind::Update, 3, 1_700_000_000_000);
+    let mut header = Header::new(EntryKind::Update, 1_700_000_000_000);
     header.collections.push(CollectionId([7; 16]));
     let first = u128::from_be_bytes([9; 16]);
     header.items = (0..1000u32)
@@ -99,7 +98,7 @@ fn an_imported_document_takes_few_bytes() {
 #[test]
 fn handles_that_point_nowhere_and_long_tables_are_refused() {
     let mut codec = Codec::new();
-    let fine = Header::new(EntryKind::Update, 0, 0);
+    let fine = Header::new(EntryKind::Update, 0);
     let item = Item { doc: DocId([1; 16]), new_in: None, section: 1, key: KeyRef::Records, dictionary: None };
     let other = KeyRef::Other { log: 0, seq: 0, section: 1 };
     let bad = [
@@ -132,7 +131,7 @@ fn kinds_keep_their_numbers() {
 
 #[test]
 fn handles_are_shared_and_keys_are_found() {
-    let mut header = Header::new(EntryKind::Update, 0, 0);
+    let mut header = Header::new(EntryKind::Update, 0);
     let (a, b, own) = (LogId([1; 32]), LogId([2; 32]), (LogId([3; 32]), 9));
     assert_eq!([header.log_handle(a), header.log_handle(b), header.log_handle(a)], [0, 1, 0]);
     assert_eq!(

@@ -14,7 +14,7 @@ fn place() -> Place {
 }
 
 fn header() -> Header {
-    let mut header = Header::new(EntryKind::Update, 4, 1_700_000_000_000);
+    let mut header = Header::new(EntryKind::Update, 1_700_000_000_000);
     header.actor = Some(UserId([8; 32]));
     header.items.push(Item {
         doc: DocId([9; 16]),

@@ -28,7 +28,6 @@ pub(super) struct Inbound {
     fetch: Option<(u64, u64)>,
     want_due: bool,
     card_due: bool,
-    retired: bool,
     /// Whether a run was dropped, because entries before it are lacking or its log seemed to have several histories.
     dropped: bool,
     /// The last head that came, as the seq after and its signature.
@@ -157,20 +156,13 @@ impl Session {
         }
         self.stream(space, id)?.outbound.peer_has(seq + 1);
         if tip_to <= seq {
-            self.need(catalog, space, id, seq + 1)?;
+            self.need(space, id, seq + 1)?;
         }
         Ok(())
     }
 
     /// Notes that the peer has the log up to `to`, and asks for what is missing unless it already comes.
-    pub(super) fn need(
-        &mut self,
-        catalog: &dyn Catalog,
-        space: SpaceNo,
-        id: LogId,
-        to: u64,
-    ) -> Result<(), SessionError> {
-        self.retire_if_mine(catalog, &id, to);
+    pub(super) fn need(&mut self, space: SpaceNo, id: LogId, to: u64) -> Result<(), SessionError> {
         let inbound = &mut self.stream(space, id)?.inbound;
         inbound.need = Some(inbound.need.map_or(to, |need| need.max(to)));
         inbound.is_gone = false;
@@ -180,18 +172,6 @@ impl Session {
         }
         self.account(&id);
         Ok(())
-    }
-
-    fn retire_if_mine(&mut self, catalog: &dyn Catalog, id: &LogId, to: u64) {
-        let Some((log, view)) = self.view(catalog, id) else { return };
-        if !view.mine || to <= view.entries_to {
-            return;
-        }
-        if let Ok(stream) = self.stream(view.space, *id)
-            && !core::mem::replace(&mut stream.inbound.retired, true)
-        {
-            self.actions.push_back(Action::Retire { log });
-        }
     }
 
     pub(super) fn on_range(
@@ -241,7 +221,7 @@ impl Session {
             }
             self.credit_due[class.index()] += bytes;
             if !is_known {
-                return self.need(catalog, space, id, end);
+                return self.need(space, id, end);
             }
             self.stream(space, id)?.outbound.peer_has(end);
             self.acks_due.insert(id);
@@ -254,7 +234,6 @@ impl Session {
         if let Some((next, to)) = inbound.wanted.filter(|(next, _)| start <= *next) {
             inbound.wanted = (end < to).then_some((next.max(end), to));
         }
-        self.retire_if_mine(catalog, &id, end);
         self.stream(space, id)?.outbound.peer_has(end);
         self.account(&id);
         self.actions.push_back(Action::Received { space, log: id, card, run });
@@ -294,10 +273,10 @@ impl Session {
         let is_gone = stream.inbound.is_gone;
         if view.is_none() && head.card.is_none() && stream.inbound.head_flight.is_none() {
             stream.inbound.card_due = true;
-            return self.need(catalog, space, id, to);
+            return self.need(space, id, to);
         }
         stream.inbound.head_flight = Some(stream.inbound.head_flight.map_or(to, |flight| flight.max(to)));
-        self.need(catalog, space, id, to)?;
+        self.need(space, id, to)?;
         self.stream(space, id)?.inbound.is_gone = is_gone;
         let Head { card, seq, h, signature } = head;
         self.actions.push_back(Action::ReceivedHead { space, log: id, card, seq, h, signature });

@@ -20,7 +20,7 @@ fn twins(count: usize, partitions: usize) -> (World, Vec<LogId>) {
     let tokens: Vec<[u8; 16]> = (0..partitions).map(|_| entropy.bytes()).collect();
     let ids: Vec<_> = (0..count).map(|_| id(&mut entropy)).collect();
     for (at, id) in ids.iter().enumerate() {
-        a.create(*id, tokens[at % partitions], Class::Live, false);
+        a.create(*id, tokens[at % partitions], Class::Live);
         a.append(id, vec![at as u8; 40].into());
     }
     let mut b = a.clone();
@@ -122,7 +122,7 @@ fn a_log_born_in_the_session_needs_no_request() {
     world.connect(0, 1);
     world.settle(|_| true);
     let new = LogId([77; 32]);
-    world.stores[0].create(new, MAIN, Class::Live, true);
+    world.stores[0].create(new, MAIN, Class::Live);
     world.append(0, &new, vec![1; 150].into());
     assert_eq!(world.settle(equal), Some(1));
 }
@@ -134,8 +134,8 @@ fn a_relay_passes_on_what_the_ends_never_exchange() {
     world.connect(0, 1);
     world.connect(2, 1);
     let (from_a, from_c) = (LogId([5; 32]), LogId([6; 32]));
-    world.stores[0].create(from_a, MAIN, Class::Control, true);
-    world.stores[2].create(from_c, MAIN, Class::Live, true);
+    world.stores[0].create(from_a, MAIN, Class::Control);
+    world.stores[2].create(from_c, MAIN, Class::Live);
     for at in 0..20 {
         world.append(0, &from_a, vec![at; 100].into());
         world.append(2, &from_c, vec![at; 100].into());
@@ -150,7 +150,7 @@ fn a_relay_passes_on_what_the_ends_never_exchange() {
 fn a_long_log_streams_within_its_credit() {
     let mut world = World::new(vec![Store::new(1), Store::new(2)]);
     let log = LogId([5; 32]);
-    world.stores[0].create(log, MAIN, Class::Backfill, true);
+    world.stores[0].create(log, MAIN, Class::Backfill);
     for at in 0..200u32 {
         let mut entry = vec![0; 60_000];
         entry[..4].copy_from_slice(&at.to_le_bytes());
@@ -165,8 +165,8 @@ fn a_long_log_streams_within_its_credit() {
 fn an_urgent_entry_overtakes_a_backfill() {
     let mut world = World::new(vec![Store::new(1), Store::new(2)]);
     let (bulk, live) = (LogId([5; 32]), LogId([6; 32]));
-    world.stores[0].create(bulk, MAIN, Class::Backfill, true);
-    world.stores[0].create(live, MAIN, Class::Foreground, true);
+    world.stores[0].create(bulk, MAIN, Class::Backfill);
+    world.stores[0].create(live, MAIN, Class::Foreground);
     for _ in 0..100 {
         world.stores[0].append(&bulk, vec![7; 60_000].into());
     }
@@ -230,24 +230,6 @@ fn entries_that_a_peer_lacks_are_reported_gone() {
 }
 
 #[test]
-fn a_store_that_lost_its_tail_retires_its_log() {
-    let (mut world, ids) = twins(3, 1);
-    let before = world.stores[0].clone();
-    world.stores[0].append(&ids[0], vec![1; 10].into());
-    world.connect(0, 1);
-    world.settle(equal);
-    world.disconnect(0, 1);
-    world.stores[0] = before;
-    world.stores[0].incarnation = Incarnation([8; 8]);
-    world.stores[0].logs.get_mut(&ids[0]).unwrap().mine = true;
-    world.connect(0, 1);
-    assert!(world.settle(equal).is_some());
-    let no = world.stores[0].numbers[&ids[0]];
-    let retired = world.actions.iter().filter(|(at, action)| *at == 0 && *action == Action::Retire { log: no });
-    assert_eq!(retired.count(), 1);
-}
-
-#[test]
 fn both_sides_ask_for_the_history_that_the_other_has() {
     let (mut world, ids) = twins(30, 1);
     world.stores[0].append(&ids[0], vec![1; 10].into());
@@ -297,7 +279,7 @@ fn replay(steps: &[Step], seed: u8, partial: bool) {
             Step::Append { at, log, len } if !(partial && at == 2) => {
                 let id = LogId(*blake3::hash(&[at as u8, log as u8]).as_bytes());
                 if !world.stores[at].logs.contains_key(&id) {
-                    world.stores[at].create(id, [log as u8 % 2; 16], Class::ALL[log], true);
+                    world.stores[at].create(id, [log as u8 % 2; 16], Class::ALL[log]);
                 }
                 let entry = Bytes::from(vec![count as u8; len]);
                 model.insert((id, world.stores[at].logs[&id].entries_to), entry.clone());
@@ -336,7 +318,7 @@ fn replay(steps: &[Step], seed: u8, partial: bool) {
     for ((at, peer), session) in &world.sessions {
         assert!(session.is_settled(), "{at} with {peer}: {:?}", session.streams);
     }
-    assert!(!world.actions.iter().any(|(_, action)| matches!(action, Action::Mismatch { .. } | Action::Retire { .. })));
+    assert!(!world.actions.iter().any(|(_, action)| matches!(action, Action::Mismatch { .. })));
     world.bytes = 0;
     world.disconnect(0, 1);
     world.connect(0, 1);

@@ -97,7 +97,7 @@ impl Liar {
         lie
     }
 
-    /// Opens another log and announces it, as an honest device would.
+    /// Opens another log and says in control which device this is, as an honest one would.
     fn renew(&mut self, member: &mut Member, line: &mut Line) {
         if self.log.seq < LOG_ENTRIES {
             return;
@@ -105,8 +105,7 @@ impl Liar {
         let (main, control) = (member.main(), member.control());
         self.log = member.new_log(main, Lane::Live);
         let mut opening = member.new_log(control, Lane::Live);
-        let records = [member.log_open(&opening), member.device(), member.log_open(&self.log)];
-        let entry = member.control_entry(&mut opening, &records);
+        let entry = member.control_entry(&mut opening, &[member.device()]);
         let message = member.range(line, &opening, 0, [0; 32], vec![entry]);
         line.say(&message);
     }
@@ -164,7 +163,7 @@ impl Liar {
             _ => {
                 // Another's log, carried on by somebody without its key.
                 let (card, seq, h) = other.and_then(|id| member.known.get(&id).cloned()).unwrap_or_default();
-                let header = Header::new(EntryKind::Update, 0, 0);
+                let header = Header::new(EntryKind::Update, 0);
                 let mut forged = OwnLog { id, seq: seq + 1, h, ..self.log.clone() };
                 let entries = vec![member.entry(&mut forged, &header, &[])];
                 let run = Run { start: seq + 1, h_prev: h, entries, signature: [hash[0]; 64] };
@@ -215,7 +214,7 @@ impl Liar {
         let (doc, other) = (self.doc(), member.known.keys().next().copied().unwrap_or(LogId([3; 32])));
         let huge = 1u64 << (20 + member.entropy.below(42));
         let kind = EntryKind::ALL[member.entropy.below(9) as usize];
-        let mut header = Header::new(kind, huge, u64::MAX);
+        let mut header = Header::new(kind, u64::MAX);
         let item = |section, key| Item { doc, new_in: None, section, key, dictionary: None };
         match how {
             5 => {
@@ -239,33 +238,25 @@ impl Liar {
         let control = member.control();
         let lane = if member.entropy.below(4) == 0 { Lane::Bulk } else { Lane::Live };
         let mut log = member.new_log(control, lane);
-        let other = member.new_log(control, Lane::Live);
         let random: [u8; 32] = member.entropy.bytes();
-        let mut records = vec![member.log_open(&log), member.device()];
+        let mut records = vec![member.device()];
         match member.entropy.below(7) {
-            0 => {
-                // A log of another device.
-                let Record::LogOpen { card, partition, signature, .. } = member.log_open(&other) else { return };
-                let device = crate::ids::DeviceId(random);
-                records.push(Record::LogOpen { card, partition, device, signature });
-            }
+            // In the name of another device.
+            0 => log = member.new_log_as(control, lane, crate::ids::DeviceId(random)),
             1 => {
-                let card = LogCard { admission: [random[0]; 64], ..log.card };
-                let mut bytes = Vec::new();
-                card.encode(&mut bytes);
-                log.card_bytes = bytes.into();
+                log.card.admission = [random[0]; 64];
+                log.card_bytes = encoded(&log.card);
             }
             2 => {
-                let card = LogCard { space_token: [random[0]; 16], ..log.card };
-                let mut bytes = Vec::new();
-                card.encode(&mut bytes);
-                log.card_bytes = bytes.into();
+                log.card.place.space_token = [random[0]; 16];
+                log.card_bytes = encoded(&log.card);
             }
             3 => records.push(Record::Device { credential: noise(member, 600).into() }),
             4 => records.push(Record::Unknown { kind: 99, body: noise(member, 600).into() }),
             5 => records.extend((0..100).map(|at| Record::Partition { name: format!("{at} {}", random[0]) })),
             _ => {
-                // Nobody opened it: its author stays unknown.
+                // Nobody opened it: its records say nothing.
+                log = member.new_log_of_nobody(control);
                 records.clear();
                 records.push(Record::SpaceName { name: "hostile".into() });
             }
@@ -318,7 +309,7 @@ impl Liar {
             body = lying;
         }
         let items = vec![Item { doc, new_in: None, section: 2, key: KeyRef::Here { section: 1 }, dictionary: None }];
-        let header = Header { items, ..Header::new(EntryKind::Update, 0, 0) };
+        let header = Header { items, ..Header::new(EntryKind::Update, 0) };
         let packed = header.pack(&mut member.codec).unwrap_or_default();
         let seed = member.entropy.bytes();
         member.forged(&mut self.log, &Bodies { header: packed, bodies: vec![(seed, body)] })
@@ -406,4 +397,10 @@ fn spoil(member: &mut Member, bytes: &mut Vec<u8>) {
 fn noise(member: &mut Member, len_max: u64) -> Vec<u8> {
     let len = 1 + member.entropy.below(len_max);
     (0..len).map(|_| member.entropy.below(256) as u8).collect()
+}
+
+fn encoded(card: &LogCard) -> Bytes {
+    let mut bytes = Vec::new();
+    card.encode(&mut bytes);
+    bytes.into()
 }

@@ -13,11 +13,12 @@ pub use siege::{NO_CODE, Siege};
 use crate::connection::{Established, Handshake, Opening, Transport};
 use crate::entropy::Entropy;
 use crate::identity::{DeviceKeys, partition_id, partition_token, peer_id};
-use crate::ids::{EpochId, Incarnation, Instance, LogId, PartitionId, SpaceId};
-use crate::ledger::LOG_OPEN_CONTEXT;
+use crate::ids::{DeviceId, EpochId, Incarnation, Instance, LogId, PartitionId, SpaceId};
 use crate::log::forge::{ForgedSeal, forge};
+use crate::log::owner::FOUNDER_GRANT;
 use crate::log::{
-    Codec, EntryBuilder, EntryKind, EpochKeys, Head, Header, Item, KeyRef, Lane, LogCard, Place, Plain, chain,
+    CardPlace, Codec, EntryBuilder, EntryKind, EpochKeys, Head, Header, Item, KeyRef, Lane, LogCard, LogOwner, Place,
+    Plain, chain,
 };
 use crate::sealed::{EpochKey, KeyEpoch};
 use crate::space::record::{Record, encode_records};
@@ -111,7 +112,7 @@ impl Member {
         let key = epoch.key.clone();
         let known = ledger.book.iter().filter(|log| !log.mine).filter_map(|log| {
             let tip = log.durable.tip.as_ref()?;
-            Some((log.id, (log.card_bytes.clone(), tip.seq, tip.h)))
+            Some((log.id, (log.card_bytes().clone(), tip.seq, tip.h)))
         });
         Self {
             keys: DeviceKeys::from_bytes(&ledger.me.keys.to_bytes()[..]).expect("keys round trip"),
@@ -155,26 +156,44 @@ impl Member {
         partition_id(&self.space, MAIN)
     }
 
-    /// A new log, properly admitted; who writes it nobody knows until a LogOpen says so.
+    /// A new log, properly admitted and owned.
     pub fn new_log(&mut self, partition: PartitionId, lane: Lane) -> OwnLog {
+        self.new_log_as(partition, lane, self.keys.device_id())
+    }
+
+    /// A new log whose owner box names a device, and is signed by this one.
+    pub fn new_log_as(&mut self, partition: PartitionId, lane: Lane, device: DeviceId) -> OwnLog {
+        self.new_log_with(partition, lane, |member, place| {
+            let owner = LogOwner { device, grant: FOUNDER_GRANT, prev: Vec::new() };
+            owner.seal(place, &member.keys, &member.epoch.key.owner_key())
+        })
+    }
+
+    /// A new log whose owner box is noise.
+    pub fn new_log_of_nobody(&mut self, partition: PartitionId) -> OwnLog {
+        self.new_log_with(partition, Lane::Live, |member, _| Bytes::from(member.entropy.bytes::<150>().to_vec()))
+    }
+
+    fn new_log_with(
+        &mut self,
+        partition: PartitionId,
+        lane: Lane,
+        owner_box: impl FnOnce(&mut Self, &CardPlace) -> Bytes,
+    ) -> OwnLog {
         let key = SigningKey::from_bytes(&self.entropy.bytes());
-        let token = partition_token(&self.space, &partition);
-        let admission = self.epoch.key.admission_key();
-        let card = LogCard::admit(&key.verifying_key(), self.token, token, lane, self.epoch_id, &admission);
+        let place = CardPlace {
+            log_pk: key.verifying_key().to_bytes(),
+            space_token: self.token,
+            partition_token: partition_token(&self.space, &partition),
+            lane,
+            epoch: self.epoch_id,
+        };
+        let owner_box = owner_box(self, &place);
+        let card = LogCard::admit(place, owner_box, &self.epoch.key.admission_key());
         let mut card_bytes = Vec::new();
         card.encode(&mut card_bytes);
         let id = card.log_id();
         OwnLog { key, card, card_bytes: card_bytes.into(), id, partition, seq: 0, h: chain::genesis(&id) }
-    }
-
-    /// The record that says who writes a log.
-    pub fn log_open(&self, log: &OwnLog) -> Record {
-        Record::LogOpen {
-            card: log.card_bytes.clone(),
-            partition: log.partition,
-            device: self.keys.device_id(),
-            signature: self.keys.sign(LOG_OPEN_CONTEXT, log.id.as_ref()),
-        }
     }
 
     /// The record that names this device.
@@ -187,7 +206,7 @@ impl Member {
     /// # Panics
     /// When they are too large for an entry.
     pub fn control_entry(&mut self, log: &mut OwnLog, records: &[Record]) -> Bytes {
-        let header = Header::new(EntryKind::Control, 0, 0);
+        let header = Header::new(EntryKind::Control, 0);
         let body = encode_records(records);
         self.entry(log, &header, &[Plain::Records(&body)])
     }
@@ -215,7 +234,7 @@ impl Member {
         let compressed = self.codec.compress(update, None);
         let header = Header {
             items: vec![Item { doc, new_in: None, section: 2, key: KeyRef::Here { section: 1 }, dictionary: None }],
-            ..Header::new(EntryKind::Update, 0, 0)
+            ..Header::new(EntryKind::Update, 0)
         };
         let packed = header.pack(&mut self.codec).expect("a small header");
         self.forged(log, &Bodies { header: packed, bodies: vec![(seed, compressed)] })
@@ -279,7 +298,7 @@ impl Member {
 
 impl OwnLog {
     fn place(&self) -> Place {
-        Place { log: self.id, card_epoch: self.card.epoch, seq: self.seq, h_prev: self.h }
+        Place { log: self.id, card_epoch: self.card.place.epoch, seq: self.seq, h_prev: self.h }
     }
 
     /// The only peer whose operations belong into this log.

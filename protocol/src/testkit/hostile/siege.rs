@@ -4,7 +4,6 @@ use super::{Liar, Lie, Line, Member, OwnLog};
 use crate::config::Config;
 use crate::endpoint::{CloseReason, Event, LinkId};
 use crate::ids::DocId;
-use crate::ledger::Lease;
 use crate::log::Lane;
 use crate::testkit::peer::{Net, Peer};
 use crate::testkit::store::MemStore;
@@ -41,7 +40,7 @@ impl Siege {
     /// # Panics
     /// When the peers cannot be set up.
     pub fn lay_to(config: Config) -> Self {
-        let peer = |seed| Peer::with_config(MemStore::new(), Lease::Continued, seed, config.clone());
+        let peer = |seed| Peer::with_config(MemStore::new(), seed, config.clone());
         let mut founder = peer(1);
         founder.found("home");
         let mut net = Net::new(vec![founder, peer(2), peer(3)]);
@@ -139,7 +138,7 @@ impl Siege {
         let log = self.member.new_log(main, lane);
         let control = self.member.control();
         let mut opening = self.member.new_log(control, Lane::Live);
-        let records = [self.member.log_open(&opening), self.member.device(), self.member.log_open(&log)];
+        let records = [self.member.device()];
         let entry = self.member.control_entry(&mut opening, &records);
         self.send(&opening, 0, [0; 32], vec![entry]);
         self.press();

@@ -15,7 +15,6 @@ pub(super) struct FakeLog {
     pub(super) hashes: BTreeMap<u64, [u8; 32]>,
     pub(super) entries_to: u64,
     pub(super) tip_to: u64,
-    pub(super) mine: bool,
 }
 
 /// Hashes of trie nodes, until the store changes.
@@ -79,11 +78,11 @@ impl Store {
         }
     }
 
-    pub(super) fn create(&mut self, id: LogId, partition: [u8; 16], class: Class, mine: bool) {
+    pub(super) fn create(&mut self, id: LogId, partition: [u8; 16], class: Class) {
         self.numbers.insert(id, LogNo(self.ids.len() as u32));
         self.ids.push(id);
         let (entries, hashes) = Default::default();
-        self.logs.insert(id, FakeLog { partition, class, entries, hashes, entries_to: 0, tip_to: 0, mine });
+        self.logs.insert(id, FakeLog { partition, class, entries, hashes, entries_to: 0, tip_to: 0 });
     }
 
     fn journal(&mut self, id: &LogId) {
@@ -149,7 +148,7 @@ impl Store {
             let card = card.expect("an unknown log comes with its card");
             assert_eq!(&card[17..49], &id.0);
             let class = Class::from_channel(card[16]).unwrap();
-            self.create(*id, card[..16].try_into().unwrap(), class, false);
+            self.create(*id, card[..16].try_into().unwrap(), class);
         }
     }
 
@@ -271,8 +270,8 @@ impl Catalog for View<'_> {
             let h = log.hashes[&seq];
             Tip { seq, h, signature: sign(&id, seq, &h) }
         });
-        let (class, entries_to, mine) = (log.class, log.entries_to, log.mine);
-        LogView { id, space: SPACE, class, card: card(log, &id), tip, entries_to, mine, leaves: Vec::new() }
+        let (class, entries_to) = (log.class, log.entries_to);
+        LogView { id, space: SPACE, class, card: card(log, &id), tip, entries_to, leaves: Vec::new() }
     }
     fn log_by_id(&self, id: &LogId) -> Option<LogNo> {
         self.0.numbers.get(id).copied()
@@ -391,7 +390,6 @@ impl World {
                     }
                     other @ (Action::Acked { .. }
                     | Action::Gone { .. }
-                    | Action::Retire { .. }
                     | Action::ReceivedBranch { .. }
                     | Action::Mismatch { .. }
                     | Action::App { .. }

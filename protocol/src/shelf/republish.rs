@@ -1,0 +1,223 @@
+//! Republishing: what is excluded is written again, in a log that is not.
+//!
+//! The process that appended an excluded entry does so at once. What others wrote is republished only when a person asks
+//! for it (`spec/exclusion.md`, section 4).
+
+use super::{Doc, Shelf, read_index};
+use crate::branch::{At, Forks};
+use crate::document::{CheckedUpdate, Replica, Update, check};
+use crate::endpoint::Event;
+use crate::identity::peer_id;
+use crate::ids::LogId;
+use crate::ledger::{Batch, DocRef, EntryRef, Ledger, PartNo};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// How many documents are examined at a time.
+const EXAMINED_MAX: usize = 8;
+
+/// Updates in an order in which they can be imported.
+type Ordered = Vec<(EntryRef, CheckedUpdate)>;
+
+impl Shelf {
+    /// Drops the cached values of the next documents that excluded entries touch, and reads those in which this process
+    /// may have something to republish.
+    pub(crate) fn examine(&mut self, ledger: &mut Ledger) {
+        let mut batch = Batch::default();
+        while self.examined.len() < EXAMINED_MAX
+            && let Some(doc) = ledger.affected.pop_first()
+        {
+            ledger.drop_cached(doc, &mut batch);
+            if !self.asked.contains(&doc) && (planted!("exclusion.not-republished") || !ledger.wrote_in(doc.partition)) {
+                continue;
+            }
+            self.examined.insert(doc);
+            if self.dirty.contains(&doc) {
+                self.flush(ledger);
+            }
+            let life = self.new_life();
+            match self.docs.get_mut(&doc) {
+                Some(state) => {
+                    state.examined = true;
+                    self.start_over(ledger, doc);
+                }
+                None => {
+                    read_index(ledger, doc, life);
+                    self.docs.insert(doc, Doc { examined: true, ..Doc::new(life) });
+                }
+            }
+        }
+        ledger.submit(batch);
+    }
+
+    /// Has all excluded entries of a document republished by this process, whoever wrote them.
+    pub(crate) fn publish_excluded(&mut self, ledger: &mut Ledger, doc: DocRef) {
+        self.asked.insert(doc);
+        ledger.affected.insert(doc);
+    }
+
+    /// How many documents are examined, or will be.
+    pub(crate) fn examining(&self, ledger: &Ledger) -> usize {
+        self.examined.len() + ledger.affected.len()
+    }
+
+    /// Republishes what is excluded in a document that was just read for that, as far as it is this process's to do.
+    pub(super) fn republish(&mut self, ledger: &mut Ledger, doc: DocRef, events: &mut VecDeque<Event>) {
+        let Some(state) = self.docs.get_mut(&doc).filter(|state| state.examined && state.ready) else { return };
+        state.examined = false;
+        self.examined.remove(&doc);
+        let unpinned = state.pins == 0;
+        let is_asked = self.asked.remove(&doc);
+        let is_due = |at: &&EntryRef| (is_asked || ledger.wrote(**at)) && !self.republished.contains(&(doc, **at));
+        let mut due: BTreeSet<EntryRef> = state.left_out.iter().filter(is_due).copied().collect();
+        let mut entries = 0;
+        while !due.is_empty() {
+            let done = self.publish(ledger, doc, &due);
+            if done.is_empty() {
+                // A body that it builds on is missing: tried again when the document grows.
+                self.pending.insert(doc);
+                break;
+            }
+            entries += done.len();
+            due.retain(|at| !done.contains(at));
+            self.republished.extend(done.into_iter().map(|at| (doc, at)));
+        }
+        if entries > 0 {
+            events.push_back(Event::Republished { doc, entries });
+        }
+        if let Some(state) = self.docs.get_mut(&doc) {
+            state.opened.clear();
+            if unpinned && !self.idle.contains(&doc) {
+                self.idle.push_back(doc);
+            }
+        }
+        self.evict(ledger);
+    }
+
+    /// Writes what excluded entries added to a document as operations of a new log. Returns those that are done: of
+    /// several histories of one log a document holds one at a time.
+    fn publish(&mut self, ledger: &mut Ledger, doc: DocRef, due: &BTreeSet<EntryRef>) -> BTreeSet<EntryRef> {
+        let none = BTreeSet::new();
+        let Some(state) = self.docs.get(&doc) else { return none };
+        let (base, rest) = state.base_and_rest(ledger, due);
+        let done: BTreeSet<EntryRef> = rest.iter().map(|(at, _)| *at).filter(|at| due.contains(at)).collect();
+        if done.is_empty() {
+            return none;
+        }
+        let mut batch = Batch::default();
+        let Some(peer) = self.fresh_writer(ledger, doc, &mut batch) else { return none };
+        let updates = |ordered: Ordered| ordered.into_iter().map(|(_, update)| update).collect();
+        let restated = Replica::restate(updates(base), updates(rest), peer);
+        let written = restated.is_ok_and(|restated| {
+            restated.into_iter().all(|update| self.append_republished(ledger, doc, update, peer, &mut batch))
+        });
+        ledger.submit(batch);
+        if written { done } else { none }
+    }
+
+    /// The peer id of a live log that has no operation in a document yet.
+    fn fresh_writer(&mut self, ledger: &mut Ledger, doc: DocRef, batch: &mut Batch) -> Option<u64> {
+        let space = ledger.partition(doc.partition).space;
+        ledger.space(space).current_epoch()?;
+        let log = ledger.live_log(doc.partition, batch);
+        let peer = peer_id(&ledger.book.log(log).id);
+        let state = self.docs.get(&doc);
+        if !state.is_some_and(|state| state.replica.version().contains_key(&peer) || state.lacks(log)) {
+            return Some(peer);
+        }
+        ledger.submit(core::mem::take(batch));
+        self.end_live_log(ledger, doc.partition);
+        let log = ledger.live_log(doc.partition, batch);
+        Some(peer_id(&ledger.book.log(log).id))
+    }
+
+    /// Has edits go on in a new log of a partition.
+    pub(super) fn end_live_log(&mut self, ledger: &mut Ledger, part: PartNo) {
+        self.flush(ledger);
+        if let Some(log) = ledger.partition(part).live {
+            ledger.end_log(log);
+        }
+    }
+
+    /// Has edits and records go on in new logs everywhere.
+    pub(crate) fn end_live_logs(&mut self, ledger: &mut Ledger) {
+        self.flush(ledger);
+        ledger.end_live_logs();
+    }
+
+    fn append_republished(
+        &mut self,
+        ledger: &mut Ledger,
+        doc: DocRef,
+        update: Update,
+        peer: u64,
+        batch: &mut Batch,
+    ) -> bool {
+        let Ok(checked) = check(update.bytes.clone(), peer, update.start) else { return false };
+        if self.append(ledger, doc.partition, vec![(doc, update)], batch).is_err() {
+            return false;
+        }
+        let Some(state) = self.docs.get_mut(&doc) else { return false };
+        state.cached = false;
+        state.replica.import(vec![checked]).is_ok()
+    }
+}
+
+impl Doc {
+    /// What excluded entries build on: first what is not excluded, then what is, they themselves among it. Entries that
+    /// fit nothing here are left out.
+    fn base_and_rest(&self, ledger: &Ledger, due: &BTreeSet<EntryRef>) -> (Ordered, Ordered) {
+        let past = self.past(ledger, due);
+        let (base, rest): (BTreeSet<EntryRef>, BTreeSet<EntryRef>) =
+            past.into_iter().partition(|at| !self.left_out.contains(at));
+        let mut ends = BTreeMap::new();
+        let base = self.in_order(ledger, &base, &mut ends);
+        let rest = self.in_order(ledger, &rest, &mut ends);
+        (base, rest)
+    }
+
+    /// The entries that others build on, themselves included; of several histories of a log the one that is named first.
+    fn past(&self, ledger: &Ledger, of: &BTreeSet<EntryRef>) -> BTreeSet<EntryRef> {
+        let mut past: BTreeSet<EntryRef> = BTreeSet::new();
+        let mut ends: BTreeMap<LogId, At> = BTreeMap::new();
+        let mut open: VecDeque<At> = of.iter().filter_map(|at| self.parts.get(at)).map(|part| part.at).collect();
+        while let Some(upto) = open.pop_front() {
+            let end = ends.get(&upto.log);
+            if end.is_some_and(|end| upto.seq <= end.seq || !ledger.leads_to(end, &upto)) {
+                continue;
+            }
+            ends.insert(upto.log, upto);
+            let leads = |other: &At| other.log == upto.log && other.seq <= upto.seq && ledger.leads_to(other, &upto);
+            for part in self.parts.values().filter(|part| leads(&part.at)) {
+                if past.insert(part.key) {
+                    open.extend(part.deps.iter());
+                }
+            }
+        }
+        past
+    }
+
+    /// The updates of entries, in an order in which they can be imported after what ends at `ends`.
+    fn in_order(&self, ledger: &Ledger, entries: &BTreeSet<EntryRef>, ends: &mut BTreeMap<u64, u32>) -> Ordered {
+        let peer_of = |at: &EntryRef| peer_id(&ledger.book.log(at.log).id);
+        let opened = self.opened.iter().filter(|((at, _), _)| entries.contains(at));
+        let mut left: Vec<(EntryRef, u64, &Vec<u8>)> =
+            opened.map(|((at, _), bytes)| (*at, peer_of(at), bytes)).collect();
+        let mut ordered = Vec::new();
+        loop {
+            let before = left.len();
+            left.retain(|(at, peer, bytes)| {
+                let end = |peer: &u64| ends.get(peer).copied().unwrap_or(0);
+                let fits = check((*bytes).clone(), *peer, end(peer))
+                    .ok()
+                    .filter(|update| update.deps().iter().all(|(peer, counter)| *counter < end(peer)));
+                let Some(update) = fits else { return true };
+                ends.insert(*peer, update.end());
+                ordered.push((*at, update));
+                false
+            });
+            if left.len() == before {
+                return ordered;
+            }
+        }
+    }
+}
