@@ -69,9 +69,8 @@ fn model(parts: &[Part<usize>], world: &World) -> BTreeSet<usize> {
     let mut out: BTreeSet<usize> = BTreeSet::new();
     loop {
         let before = out.len();
-        let is_out = |part: &&Part<usize>| {
-            !world.is_kept(&part.at) || rests_on(part).iter().any(|key| out.contains(key))
-        };
+        let is_out =
+            |part: &&Part<usize>| !world.is_kept(&part.at) || rests_on(part).iter().any(|key| out.contains(key));
         out = parts.iter().filter(is_out).map(|part| part.key).collect();
         if out.len() == before {
             return out;

@@ -170,11 +170,7 @@ impl Replica {
     ///
     /// `base` is what they build on and is not excluded; both are in causal order. Positions are those in `base`, so the
     /// result merges with whatever else builds on it. The updates returned follow each other.
-    pub fn restate(
-        base: Vec<CheckedUpdate>,
-        rest: Vec<CheckedUpdate>,
-        peer: u64,
-    ) -> Result<Vec<Update>, RestateError> {
+    pub fn restate(base: Vec<CheckedUpdate>, rest: Vec<CheckedUpdate>, peer: u64) -> Result<Vec<Update>, RestateError> {
         let mut new = Self::new(peer);
         new.import(base.clone())?;
         let before = new.guarded(LoroDoc::oplog_frontiers)?;

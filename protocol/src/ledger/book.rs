@@ -111,14 +111,10 @@ impl Progress {
 
     /// First entry that is held but not yet read.
     pub(crate) fn unread(&self) -> Option<u64> {
-        let mut from = 0;
-        loop {
-            from = self.indexed.first_gap_from(from)?;
-            if self.held.contains(from) {
-                return Some(from);
-            }
-            from = self.held.iter().map(|range| *range.start()).find(|start| *start > from)?;
+        if self.held == self.indexed {
+            return None;
         }
+        self.held.iter().find_map(|range| self.indexed.first_gap_in(range).map(|gap| *gap.start()))
     }
 }
 

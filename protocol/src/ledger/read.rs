@@ -4,9 +4,9 @@
 //! otherwise. Entries of a log are read in order; one that cannot be read yet holds up those behind it, until control
 //! brings what it lacks.
 
+use super::book::Standing;
 use super::recent::Held;
 use super::rows::{DocRef, EntryRef, IndexRow, PartNo, entry_key, listing_key, log_key, put};
-use super::book::Standing;
 use super::{Batch, Ledger, Work};
 use crate::ids::EpochId;
 use crate::log::Codec;

@@ -117,7 +117,8 @@ impl Doc {
                 ahead.insert(peer, end);
                 ready.push(update);
                 // Those that wait for an operation of this update; none waits for an earlier one.
-                let woken: Vec<(u64, u32)> = self.blocked.range((peer, start)..(peer, end)).map(|(at, _)| *at).collect();
+                let woken: Vec<(u64, u32)> =
+                    self.blocked.range((peer, start)..(peer, end)).map(|(at, _)| *at).collect();
                 runnable.extend(woken.iter().filter_map(|at| self.blocked.remove(at)).flatten());
             }
         }

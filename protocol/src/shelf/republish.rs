@@ -27,7 +27,8 @@ impl Shelf {
             && let Some(doc) = ledger.affected.pop_first()
         {
             ledger.drop_cached(doc, &mut batch);
-            if !self.asked.contains(&doc) && (planted!("exclusion.not-republished") || !ledger.wrote_in(doc.partition)) {
+            if !self.asked.contains(&doc) && (planted!("exclusion.not-republished") || !ledger.wrote_in(doc.partition))
+            {
                 continue;
             }
             self.examined.insert(doc);

@@ -3,35 +3,45 @@
 //! The cost follows the number of gaps, never the number of entries (`spec/sync.md`).
 
 use crate::wire::codec::{CodecError, Reader, Write};
-use core::ops::RangeInclusive;
-use std::collections::BTreeMap;
+use core::ops::{Range, RangeInclusive};
 
-/// A set of `u64`, held as disjoint spans that do not touch.
+/// First and last number.
+type Span = (u64, u64);
+
+/// A set of `u64`, held as disjoint spans that do not touch. Most logs are held whole, so one span takes no allocation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Spans {
-    /// First number of a span -> last one.
-    spans: BTreeMap<u64, u64>,
+    kept: Kept,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+enum Kept {
+    #[default]
+    None,
+    One(Span),
+    /// At least two, ascending.
+    Many(Vec<Span>),
 }
 
 impl Spans {
     /// The empty set.
     pub const fn new() -> Self {
-        Self { spans: BTreeMap::new() }
+        Self { kept: Kept::None }
     }
 
     /// Whether nothing is in the set.
-    pub fn is_empty(&self) -> bool {
-        self.spans.is_empty()
+    pub const fn is_empty(&self) -> bool {
+        matches!(self.kept, Kept::None)
     }
 
     /// How many spans there are.
     pub fn len(&self) -> usize {
-        self.spans.len()
+        self.spans().len()
     }
 
     /// The spans, ascending.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = RangeInclusive<u64>> + '_ {
-        self.spans.iter().map(|(&first, &last)| first..=last)
+        self.spans().iter().map(|&(first, last)| first..=last)
     }
 
     /// Whether `seq` is in the set.
@@ -51,14 +61,13 @@ impl Spans {
 
     /// The lowest number, not below `from`, that is in the set.
     pub fn first_from(&self, from: u64) -> Option<u64> {
-        let next = || self.spans.range(from..).next().map(|(first, _)| *first);
-        self.span_at(from).map_or_else(next, |_| Some(from))
+        self.span_at(from).map_or_else(|| self.first_start_from(from), |_| Some(from))
     }
 
     /// The part of the first gap at or after the start of `range` that lies within it.
     pub fn first_gap_in(&self, range: RangeInclusive<u64>) -> Option<RangeInclusive<u64>> {
         let first = self.first_gap_from(*range.start()).filter(|first| first <= range.end())?;
-        let next = self.spans.range(first..).next().map_or(u64::MAX, |(&next, _)| next - 1);
+        let next = self.first_start_from(first).map_or(u64::MAX, |next| next - 1);
         Some(first..=next.min(*range.end()))
     }
 
@@ -67,19 +76,15 @@ impl Spans {
         if range.is_empty() {
             return;
         }
-        let (mut first, mut last) = range.into_inner();
-        // The span before, if it overlaps or touches, then all that start within or right after.
-        if let Some((&before, &end)) = self.spans.range(..first).next_back()
-            && end >= first - 1
-        {
-            first = before;
-            last = last.max(end);
-        }
-        while let Some((&next, &end)) = self.spans.range(first..=last.saturating_add(1)).next() {
-            self.spans.remove(&next);
-            last = last.max(end);
-        }
-        self.spans.insert(first, last);
+        let (first, last) = range.into_inner();
+        let spans = self.spans();
+        // All that overlap or touch become one.
+        let from = spans.partition_point(|(_, end)| end.saturating_add(1) < first);
+        let to = spans.partition_point(|(start, _)| *start <= last.saturating_add(1));
+        let met = &spans[from..to];
+        let first = met.first().map_or(first, |met| met.0.min(first));
+        let last = met.last().map_or(last, |met| met.1.max(last));
+        self.splice(from..to, &[(first, last)]);
     }
 
     /// Takes a range out.
@@ -88,28 +93,22 @@ impl Spans {
             return;
         }
         let (first, last) = range.into_inner();
-        if let Some((&before, &end)) = self.spans.range(..first).next_back()
-            && end >= first
-        {
-            self.spans.insert(before, first - 1);
-            if end > last {
-                self.spans.insert(last + 1, end);
-            }
-        }
-        while let Some((&next, &end)) = self.spans.range(first..=last).next() {
-            self.spans.remove(&next);
-            if end > last {
-                self.spans.insert(last + 1, end);
-            }
-        }
+        let spans = self.spans();
+        let from = spans.partition_point(|(_, end)| *end < first);
+        let to = spans.partition_point(|(start, _)| *start <= last);
+        let met = &spans[from..to];
+        let before = met.first().filter(|met| met.0 < first).map(|met| (met.0, first - 1));
+        let after = met.last().filter(|met| met.1 > last).map(|met| (last + 1, met.1));
+        let left: Vec<Span> = before.into_iter().chain(after).collect();
+        self.splice(from..to, &left);
     }
 
     /// Appends the canonical form: the number of spans, then of each the distance from the end of the one before
     /// and its length, both less what they are at least.
     pub fn encode(&self, out: &mut impl Write) {
-        out.varint(self.spans.len() as u64);
+        out.varint(self.len() as u64);
         let mut free = 0;
-        for (&first, &last) in &self.spans {
+        for &(first, last) in self.spans() {
             out.varint(first - free);
             out.varint(last - first);
             free = last.saturating_add(2);
@@ -120,21 +119,57 @@ impl Spans {
     pub fn decode(reader: &mut Reader<'_>, spans_max: usize) -> Result<Self, CodecError> {
         let overflow = CodecError::OutOfRange("span");
         let count = reader.count(spans_max, "span count")?;
-        let mut spans = BTreeMap::new();
+        let mut spans = Self::new();
         let mut free = Some(0u64);
         for _ in 0..count {
             let distance = reader.varint()?;
             let first = free.and_then(|free| free.checked_add(distance)).ok_or(overflow)?;
             let last = first.checked_add(reader.varint()?).ok_or(overflow)?;
-            spans.insert(first, last);
+            let end = spans.len();
+            spans.splice(end..end, &[(first, last)]);
             free = last.checked_add(2);
         }
-        Ok(Self { spans })
+        Ok(spans)
+    }
+
+    fn spans(&self) -> &[Span] {
+        match &self.kept {
+            Kept::None => &[],
+            Kept::One(span) => core::slice::from_ref(span),
+            Kept::Many(spans) => spans,
+        }
+    }
+
+    /// Puts `new` in the place of some spans.
+    fn splice(&mut self, range: Range<usize>, new: &[Span]) {
+        if let Kept::Many(spans) = &mut self.kept {
+            spans.splice(range, new.iter().copied());
+            match spans[..] {
+                [] => self.kept = Kept::None,
+                [span] => self.kept = Kept::One(span),
+                [..] => {}
+            }
+            return;
+        }
+        let old = self.spans();
+        self.kept = match *[&old[..range.start], new, &old[range.end..]].concat() {
+            [] => Kept::None,
+            [span] => Kept::One(span),
+            [ref spans @ ..] => Kept::Many(spans.to_vec()),
+        };
+    }
+
+    /// The first number of the first span that starts at `from` or later.
+    fn first_start_from(&self, from: u64) -> Option<u64> {
+        let spans = self.spans();
+        spans.get(spans.partition_point(|(start, _)| *start < from)).map(|span| span.0)
     }
 
     /// The last number of the span that `seq` is in.
     fn span_at(&self, seq: u64) -> Option<u64> {
-        self.spans.range(..=seq).next_back().map(|(_, &last)| last).filter(|&last| last >= seq)
+        let spans = self.spans();
+        let before = spans.partition_point(|(start, _)| *start <= seq).checked_sub(1)?;
+        Some(spans[before].1).filter(|last| *last >= seq)
     }
 }
 

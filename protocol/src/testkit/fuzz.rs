@@ -197,7 +197,11 @@ pub fn entry(data: &[u8]) {
     let mut codec = Codec::new();
     for log in LOGS.iter() {
         let h_prev = log.id.as_bytes();
-        assert_eq!(entry.chain(&log.card.place.epoch, h_prev), pruned.chain(&log.card.place.epoch, h_prev), "and folds the same");
+        assert_eq!(
+            entry.chain(&log.card.place.epoch, h_prev),
+            pruned.chain(&log.card.place.epoch, h_prev),
+            "and folds the same"
+        );
         let seq = usize::try_from(entry.seq()).unwrap_or(usize::MAX).min(log.entries.len());
         let reader = EntryReader::new(&entry, log.place(seq));
         for key in &SAMPLE.epochs {

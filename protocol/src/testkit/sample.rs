@@ -11,8 +11,8 @@ use crate::ids::{CollectionId, DocId, LogId, PartitionId, SpaceId};
 use crate::log::chain::genesis;
 use crate::log::owner::FOUNDER_GRANT;
 use crate::log::{
-    CardPlace, EntryBuilder, EntryKind, EpochKeys, Head, Header, Item, KeyRef, Lane, LogCard, LogOwner, Place, Plain, Prev,
-    Sealed,
+    CardPlace, EntryBuilder, EntryKind, EpochKeys, Head, Header, Item, KeyRef, Lane, LogCard, LogOwner, Place, Plain,
+    Prev, Sealed,
 };
 use crate::sealed::{EpochKey, Invite, KeyEpoch};
 use crate::space::record::{Record, encode_records};
@@ -195,11 +195,7 @@ impl Sample {
         let mut builder = EntryBuilder::new();
         let header = Header::new(EntryKind::Control, WALL_MS);
         let credential = |at: usize| Record::Device { credential: Bytes::from(self.credentials[at].encode()) };
-        let first = [
-            Record::SpaceName { name: "home".into() },
-            Record::Partition { name: MAIN.into() },
-            credential(0),
-        ];
+        let first = [Record::SpaceName { name: "home".into() }, Record::Partition { name: MAIN.into() }, credential(0)];
         for (at, records) in [first.to_vec(), vec![credential(1)]].into_iter().enumerate() {
             let open = self.records[at].encode();
             let body = encode_records(&records);

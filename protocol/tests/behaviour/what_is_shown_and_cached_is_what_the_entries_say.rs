@@ -1,8 +1,8 @@
 //! An open document, a reopened one and a materialised value never lag behind the entries for good.
 
 use cosmicsync_protocol::config::Config;
-use cosmicsync_protocol::ledger::rows::doc_key;
 use cosmicsync_protocol::ledger::DocRef;
+use cosmicsync_protocol::ledger::rows::doc_key;
 use cosmicsync_protocol::shelf::decode_snapshot;
 use cosmicsync_protocol::storage::Table;
 use cosmicsync_protocol::testkit::notes::{BODY, doc_id, insert, note};

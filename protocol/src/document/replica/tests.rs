@@ -471,7 +471,8 @@ fn excluded_updates_are_restated_on_their_base() {
         replica.import(vec![base.clone()]).unwrap();
         replica
     };
-    let splice = |at, insert: &str| Change::Splice { path: vec!["body".into()], at, delete: 0, insert: insert.to_owned() };
+    let splice =
+        |at, insert: &str| Change::Splice { path: vec!["body".into()], at, delete: 0, insert: insert.to_owned() };
     let (mut other, mut own) = (replica(2), replica(3));
     other.apply(&[splice(0, "theirs ")], &texts).unwrap();
     counts.import(vec![take(&mut other).unwrap()]).unwrap();
