@@ -154,8 +154,8 @@ fn derived_ids_stay_what_they_are() {
         "4300176de7f6cee6c35cc474b120bdcf",
         "b57c06d069be78af98875b1d6478fb28",
         "712004ecfe6e6e845b49a6970c7d7de1",
-        "a882b1c6d41e905f0087014be9960d6700b6bff5399efcd37b632dad3d146dd6",
-        "12925586567815657468",
+        "6e4802e6066420837aa19b7bcfe39425d740f32d509cd450504ffbfe61ee85ad",
+        "14846534443246712439",
     ];
     assert_eq!(found, expected);
     assert_ne!(partition_id(&space, "control"), partition);

@@ -155,7 +155,7 @@ impl Spans {
         self.kept = match *[&old[..range.start], new, &old[range.end..]].concat() {
             [] => Kept::None,
             [span] => Kept::One(span),
-            [ref spans @ ..] => Kept::Many(spans.to_vec()),
+            ref spans => Kept::Many(spans.to_vec()),
         };
     }
 

@@ -53,10 +53,9 @@ pub enum Do {
     Pass { peer: usize, ms: u64 },
     /// A peer starts again, with the first `keep` of the commits that were under way.
     Crash { peer: usize, keep: usize },
-    /// A store is copied byte for byte, as if it had crashed, and the copy starts as a further peer.
-    Copy { peer: usize, keep: usize },
-    /// A store and the memory of its process are copied, and the copy goes on as a further peer: logs fork.
-    Resume { peer: usize, keep: usize },
+    /// A store is copied byte for byte, as if it had crashed, and the copy starts as a further peer. With the memory of its
+    /// process it goes on where that is: logs fork.
+    Copy { peer: usize, keep: usize, memory: bool },
     /// A peer meets another until nothing moves, and is gone for good.
     Leave { peer: usize, to: usize },
     /// A peer chooses which bodies it fetches.
@@ -80,7 +79,6 @@ impl Do {
             | Self::Pass { peer, .. }
             | Self::Crash { peer, .. }
             | Self::Copy { peer, .. }
-            | Self::Resume { peer, .. }
             | Self::Bodies { peer, .. } => vec![*peer],
             Self::Link { from, to } | Self::Cut { from, to } => vec![*from, *to],
             Self::Leave { peer, to } => vec![*peer, *to],
@@ -210,8 +208,7 @@ impl World {
                 state.endpoint.handle_timeout(state.now);
             }
             Do::Crash { peer, keep } => self.crash(peer, keep),
-            Do::Copy { peer, keep } => self.copy(peer, keep, false),
-            Do::Resume { peer, keep } => self.copy(peer, keep, true),
+            Do::Copy { peer, keep, memory } => self.copy(peer, keep, memory),
             Do::Leave { peer, to } => self.leave(peer, to),
             Do::Bodies { peer, bodies } => {
                 let state = &mut self.peers[peer];
@@ -371,12 +368,12 @@ impl World {
         }
     }
 
-    fn copy(&mut self, peer: usize, keep: usize, with_memory: bool) {
+    fn copy(&mut self, peer: usize, keep: usize, memory: bool) {
         if self.peers.len() < PEERS_MAX {
             let (store, image) = (self.peers[peer].store.crash(keep), self.peers[peer].endpoint.image());
             self.seeds += 1;
-            self.resumed |= with_memory;
-            self.peers.push(match with_memory {
+            self.resumed |= memory;
+            self.peers.push(match memory {
                 true => Peer::resume(store, image, self.seeds, self.config.clone()),
                 false => Peer::with_config(store, self.seeds, self.config.clone()),
             });

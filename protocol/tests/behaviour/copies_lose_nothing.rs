@@ -36,7 +36,7 @@ fn anything() -> impl Strategy<Value = Do> {
         2 => pair().prop_map(|(from, to)| Do::Cut { from, to }),
         2 => (peer(), 0..40u64).prop_map(|(peer, ms)| Do::Pass { peer, ms }),
         2 => (peer(), 0..3usize).prop_map(|(peer, keep)| Do::Crash { peer, keep }),
-        3 => (peer(), 0..3usize).prop_map(|(peer, keep)| Do::Copy { peer, keep }),
+        3 => (peer(), 0..3usize).prop_map(|(peer, keep)| Do::Copy { peer, keep, memory: false }),
         1 => pair().prop_map(|(peer, to)| Do::Leave { peer, to }),
         2 => (peer(), bodies()).prop_map(|(peer, bodies)| Do::Bodies { peer, bodies }),
         8 => (0..4usize, 1..3_000usize, 1..12usize)
@@ -46,17 +46,15 @@ fn anything() -> impl Strategy<Value = Do> {
 
 /// At the end nothing is lost: where stores were copied alone, and where memory was copied with them.
 fn after(steps: impl IntoIterator<Item = Do> + Clone) {
-    let alone = |step| match step {
-        Do::Resume { peer, keep } => Do::Copy { peer, keep },
-        step => step,
+    let copied_with = |with: bool, mut step: Do| {
+        if let Do::Copy { memory, .. } = &mut step {
+            *memory = with;
+        }
+        step
     };
-    let world = run(steps.clone().into_iter().map(alone));
+    let world = run(steps.clone().into_iter().map(|step| copied_with(false, step)));
     assert_eq!(world.alarms, [], "a copied store forks nothing");
-    let with_memory = |step| match step {
-        Do::Copy { peer, keep } => Do::Resume { peer, keep },
-        step => step,
-    };
-    run(steps.into_iter().map(with_memory));
+    run(steps.into_iter().map(|step| copied_with(true, step)));
 }
 
 fn run(steps: impl IntoIterator<Item = Do>) -> World {
@@ -85,7 +83,7 @@ fn what_a_copy_wrote_that_left_before_it_met_its_twin() {
     let steps = [
         insert(1),
         run(),
-        Do::Copy { peer: 1, keep: 9 },
+        Do::Copy { peer: 1, keep: 9, memory: false },
         Do::Cut { from: 1, to: 0 },
         Do::Cut { from: 2, to: 0 },
         insert(1),
@@ -107,11 +105,11 @@ fn what_two_copies_of_copies_wrote_before_they_parted() {
         Do::Both { peer: 0, doc: 0 },
         Do::Create { peer: 0, doc: 0 },
         Do::Insert { peer: 0, doc: 0, urgent: true },
-        Do::Copy { peer: 0, keep: 0 },
+        Do::Copy { peer: 0, keep: 0, memory: false },
         Do::Run { completions: 0, bytes: 1, rounds: 1 },
         Do::Create { peer: 0, doc: 0 },
         Do::Import { peer: 0, docs: 1, close: false },
-        Do::Copy { peer: 0, keep: 1 },
+        Do::Copy { peer: 0, keep: 1, memory: false },
         Do::Insert { peer: 3, doc: 0, urgent: false },
     ];
     after(acquainted().into_iter().chain(steps));
@@ -120,8 +118,8 @@ fn what_two_copies_of_copies_wrote_before_they_parted() {
 #[test]
 fn two_copies_open_a_log_apart() {
     after([
-        Do::Copy { peer: 0, keep: 0 },
-        Do::Copy { peer: 0, keep: 0 },
+        Do::Copy { peer: 0, keep: 0, memory: false },
+        Do::Copy { peer: 0, keep: 0, memory: false },
         Do::Link { from: 4, to: 1 },
         Do::Create { peer: 4, doc: 8 },
         Do::Create { peer: 0, doc: 0 },
@@ -133,8 +131,8 @@ fn two_copies_open_a_log_apart() {
 #[test]
 fn a_head_of_one_history_over_the_entries_of_another_leads_to_both() {
     after([
-        Do::Copy { peer: 0, keep: 0 },
-        Do::Copy { peer: 0, keep: 0 },
+        Do::Copy { peer: 0, keep: 0, memory: false },
+        Do::Copy { peer: 0, keep: 0, memory: false },
         Do::Bodies { peer: 3, bodies: Bodies::HeadOnly },
         Do::Link { from: 3, to: 4 },
         Do::Set { peer: 3, doc: 0, value: 0 },
@@ -149,13 +147,13 @@ fn a_head_of_one_history_over_the_entries_of_another_leads_to_both() {
 fn such_a_head_is_known_for_one_after_a_crash() {
     after([
         Do::Bodies { peer: 1, bodies: Bodies::HeadOnly },
-        Do::Copy { peer: 0, keep: 0 },
+        Do::Copy { peer: 0, keep: 0, memory: false },
         Do::Set { peer: 1, doc: 0, value: 0 },
         Do::Link { from: 3, to: 1 },
         Do::Run { completions: 0, bytes: 550, rounds: 1 },
         Do::Link { from: 1, to: 0 },
         Do::Import { peer: 3, docs: 1, close: true },
-        Do::Copy { peer: 0, keep: 0 },
+        Do::Copy { peer: 0, keep: 0, memory: false },
         Do::Insert { peer: 3, doc: 0, urgent: false },
         Do::Import { peer: 0, docs: 1, close: true },
         Do::Link { from: 0, to: 1 },
@@ -184,8 +182,8 @@ fn what_was_typed_and_not_written_when_the_copies_were_made() {
     let steps = [
         Do::Insert { peer: 2, doc: 0, urgent: false },
         Do::Run { completions: 0, bytes: 1, rounds: 1 },
-        Do::Copy { peer: 2, keep: 1 },
-        Do::Copy { peer: 2, keep: 1 },
+        Do::Copy { peer: 2, keep: 1, memory: false },
+        Do::Copy { peer: 2, keep: 1, memory: false },
         Do::Delete { peer: 0, doc: 0, deleted: false },
         Do::Insert { peer: 3, doc: 0, urgent: false },
         Do::Set { peer: 4, doc: 0, value: 1 },
@@ -199,12 +197,12 @@ fn what_was_typed_and_not_written_when_the_copies_were_made() {
 fn a_partial_replica_that_knows_the_end_of_one_of_two_histories() {
     let steps = [
         Do::Bodies { peer: 2, bodies: Bodies::Newest(1) },
-        Do::Copy { peer: 0, keep: 0 },
+        Do::Copy { peer: 0, keep: 0, memory: false },
         Do::Pass { peer: 3, ms: 20 },
         Do::Insert { peer: 3, doc: 0, urgent: false },
         Do::Run { completions: 1, bytes: 1, rounds: 1 },
         Do::Insert { peer: 3, doc: 0, urgent: false },
-        Do::Copy { peer: 3, keep: 0 },
+        Do::Copy { peer: 3, keep: 0, memory: false },
         Do::Link { from: 2, to: 3 },
         Do::Insert { peer: 4, doc: 0, urgent: false },
         Do::Link { from: 4, to: 3 },
@@ -218,9 +216,9 @@ fn a_partial_replica_that_knows_the_end_of_one_of_two_histories() {
 fn words_that_rest_on_two_histories_of_one_log() {
     let insert = |peer, doc| Do::Insert { peer, doc, urgent: false };
     let steps = [
-        Do::Copy { peer: 0, keep: 0 },
+        Do::Copy { peer: 0, keep: 0, memory: false },
         insert(0, 0),
-        Do::Copy { peer: 3, keep: 0 },
+        Do::Copy { peer: 3, keep: 0, memory: false },
         insert(3, 0),
         Do::Create { peer: 1, doc: 2 },
         insert(0, 0),
@@ -244,12 +242,12 @@ fn words_that_rest_on_two_histories_of_one_log() {
 #[test]
 fn words_that_two_copies_wrote_under_the_same_ids() {
     let steps = [
-        Do::Copy { peer: 0, keep: 0 },
+        Do::Copy { peer: 0, keep: 0, memory: false },
         Do::Create { peer: 1, doc: 2 },
         Do::Delete { peer: 0, doc: 0, deleted: false },
         Do::Bodies { peer: 0, bodies: Bodies::All },
         Do::Run { completions: 0, bytes: 1, rounds: 1 },
-        Do::Copy { peer: 1, keep: 1 },
+        Do::Copy { peer: 1, keep: 1, memory: false },
         Do::Delete { peer: 3, doc: 0, deleted: false },
         Do::Link { from: 3, to: 1 },
         Do::Run { completions: 1, bytes: 100_000, rounds: 30 },
@@ -268,8 +266,8 @@ fn a_partial_replica_that_took_the_end_of_one_history_for_that_of_another() {
     let steps = [
         Do::Insert { peer: 1, doc: 0, urgent: false },
         Do::Insert { peer: 1, doc: 1, urgent: false },
-        Do::Copy { peer: 1, keep: 0 },
-        Do::Copy { peer: 1, keep: 0 },
+        Do::Copy { peer: 1, keep: 0, memory: false },
+        Do::Copy { peer: 1, keep: 0, memory: false },
         Do::Delete { peer: 4, doc: 0, deleted: false },
         Do::Pass { peer: 4, ms: 20 },
         Do::Create { peer: 4, doc: 8 },
