@@ -216,7 +216,7 @@ impl Database {
             | Event::SpaceChanged { .. }
             | Event::Retired { .. }
             | Event::Forked { .. }
-            | Event::Restated { .. }
+            | Event::Republished { .. }
             | Event::Mismatch { .. }) => self.events.push_back(event),
         }
     }

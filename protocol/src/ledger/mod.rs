@@ -229,6 +229,10 @@ impl Ledger {
         if batch.is_empty() {
             return;
         }
+        if planted!("head.not-in-commit") {
+            let (ops, effects) = (core::mem::take(&mut batch.ops), core::mem::take(&mut batch.effects));
+            self.store.commit(ops, Work::Commit(effects));
+        }
         for (no, tip_moved) in core::mem::take(&mut batch.touched) {
             if tip_moved {
                 self.book.assign_position(no);

@@ -341,6 +341,9 @@ impl Shelf {
             // The entries that brought what the update directly builds on: the frontier of the document.
             let builds_on = check(update.bytes.clone(), peer_id(&ledger.book.log(here.log).id), update.start);
             for (peer, counter) in builds_on.iter().flat_map(|update| update.deps()) {
+                if planted!("deps.first-uncited") && here.seq == 0 {
+                    continue;
+                }
                 if let Some((entry, h)) = state.brought(*peer, *counter).filter(|(entry, _)| entry.log != here.log) {
                     writing.depend(ledger.book.log(entry.log).id, entry.seq, h);
                 }
