@@ -40,11 +40,7 @@ pub const CATALOGUE: &[Planted] = &[
     Planted { id: "head.asked-again", region: "sync", what: "a head is asked for again until it is durable" },
     Planted { id: "gap.not-filled", region: "sync", what: "entries that came late are taken for known" },
     Planted { id: "transaction.torn", region: "documents", what: "documents of one transaction change one by one" },
-    Planted {
-        id: "exclusion.by-arrival",
-        region: "exclusion",
-        what: "the history that came first is kept",
-    },
+    Planted { id: "exclusion.by-arrival", region: "exclusion", what: "the history that came first is kept" },
     Planted {
         id: "exclusion.not-republished",
         region: "exclusion",

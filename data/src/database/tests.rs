@@ -344,13 +344,13 @@ fn an_interrupted_import_goes_on_where_its_store_stands() {
 }
 
 #[test]
-fn a_broken_lease_starts_a_new_log_for_the_rest() {
+fn a_restart_starts_a_new_log_for_the_rest() {
     let mut node = Node::new();
     let row = |n: usize| Row { key: Some(format!("{n}")), value: value(&format!("{{\"n\":{n}}}")) };
     let (import, ..) = node.import("f", "notes", false);
     node.rows(import, (0..10).map(row).collect(), b"x");
     let store = node.store.crash(0);
-    let peer = cosmicsync_protocol::testkit::peer::Peer::recover(store, cosmicsync_protocol::ledger::Lease::Broken, 5);
+    let peer = cosmicsync_protocol::testkit::peer::Peer::recover(store, 5);
     let mut node = Node::of(peer);
     let (import, checkpoint, rows) = node.import("f", "notes", true);
     assert_eq!((checkpoint.as_deref(), rows), (Some(&b"x"[..]), 10));

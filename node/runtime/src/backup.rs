@@ -3,8 +3,8 @@
 //! The file is a header (magic, version, Argon2id parameters, salt, key check, nonce prefix) and 64 KiB chunks sealed
 //! with XChaCha20-Poly1305 in the STREAM construction: the nonce counts the chunks and marks the last, so chunks
 //! can't be dropped, repeated or reordered, nor the end cut off. Rows come in the order of table and key.
-//! It never holds log keys or temporary rows, and never the key file: a restored store has a key and lineage of its
-//! own and can't go on with the logs of the one it came from (`spec/storage.md`).
+//! It never holds the store's incarnation, temporary rows or the key file: a restored store draws an incarnation and a
+//! key of its own (`spec/storage.md`).
 
 mod stream;
 #[cfg(test)]
@@ -15,6 +15,7 @@ pub use stream::KdfCost;
 use crate::keyfile::{KeyFile, KeyFileError};
 use crate::store::{LmdbStore, OpenError, Snapshot, SnapshotError, StoreOptions, StoreStopped, sync_dir};
 use bytes::Bytes;
+use cosmicsync_protocol::ledger::rows::META_INCARNATION;
 use cosmicsync_protocol::storage::{KEY_BYTES_MAX, Op, StoreDone, StoreError, StoreId, StoreRequest, Table};
 use std::fs::{self, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, ErrorKind, Write};
@@ -205,7 +206,7 @@ pub fn open_file(path: &Path) -> Result<BufReader<fs::File>, BackupError> {
     Ok(BufReader::new(fs::File::open(path)?))
 }
 
-/// Makes a store in `dir` from a backup, with a key file of its own whose lease is broken. `dir` must be empty or
+/// Makes a store in `dir` from a backup, with a key file of its own. `dir` must be empty or
 /// not exist; it appears only when all is restored and durable.
 ///
 /// # Errors
@@ -253,7 +254,7 @@ fn fill(
 ) -> Result<Summary, BackupError> {
     let mut rows = RowReader::new(input, passphrase)?;
     crate::store::make_dir(dir)?;
-    let keys = KeyFile::create_restored(dir)?;
+    let keys = KeyFile::create(dir)?;
     let (sender, done): (_, Receiver<StoreDone>) = channel();
     let store = LmdbStore::open(dir, keys.store_key(), StoreOptions::default(), move |one| {
         // Nobody listens any more once an earlier batch failed.
@@ -270,9 +271,10 @@ fn fill(
     Ok(rows.summary)
 }
 
-/// Whether a row never enters a backup: keys that would fork a log, and what is temporary anyway.
+/// Returns whether a row never enters a backup: peers' positions in the journal do not hold in a restored store, and
+/// what is temporary is of no use there.
 fn stays_out(table: Table, key: &[u8]) -> bool {
-    (table == Table::Secret && key.starts_with(b"log/")) || (table == Table::App && key.starts_with(b"tmp/"))
+    (table == Table::Meta && key == META_INCARNATION) || (table == Table::App && key.starts_with(b"tmp/"))
 }
 
 fn parent(path: &Path) -> &Path {

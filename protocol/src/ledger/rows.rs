@@ -40,7 +40,8 @@ pub(crate) struct IndexRow {
     pub(crate) dictionary: Option<u32>,
 }
 
-pub(crate) const META_INCARNATION: &[u8] = b"incarnation";
+/// Key of the row that names this life of the store. It stays out of backups: a restored store draws another.
+pub const META_INCARNATION: &[u8] = b"incarnation";
 pub(crate) const SECRET_IDENTITY: &[u8] = b"identity";
 pub(crate) const SECRET_EPOCH: &[u8] = b"epoch/";
 pub(crate) const SECRET_INVITE: &[u8] = b"invite/";

@@ -7,7 +7,7 @@ use crate::json::parse;
 use cosmicsync_protocol::document::{TextPaths, Value};
 use cosmicsync_protocol::endpoint::{Dial, Event, LinkId};
 use cosmicsync_protocol::ids::DocId;
-use cosmicsync_protocol::ledger::{Lease, PartNo};
+use cosmicsync_protocol::ledger::PartNo;
 use cosmicsync_protocol::pump::pump;
 use cosmicsync_protocol::storage::Table;
 use cosmicsync_protocol::sync::SpaceNo;
@@ -59,7 +59,7 @@ impl Node {
     /// Drops the database and recovers it from what the store holds.
     pub(super) fn restart(self, keep: usize) -> Self {
         let seed = self.seed + 1;
-        let peer = Peer::recover(self.store.crash(keep), Lease::Continued, seed);
+        let peer = Peer::recover(self.store.crash(keep), seed);
         Self { now: self.now, seed, ..Self::of(peer) }
     }
 

@@ -1,5 +1,4 @@
 use super::*;
-use crate::keyfile::{Lease, LeaseBreak};
 use std::collections::BTreeMap;
 use tempfile::TempDir;
 
@@ -7,12 +6,12 @@ const CHEAP: KdfCost = KdfCost { memory_kib: 8, passes: 1, lanes: 1 };
 
 type Rows = BTreeMap<(Table, Bytes), Bytes>;
 
-fn open(dir: &Path) -> (LmdbStore, Receiver<StoreDone>, Lease) {
-    let (keys, lease) = KeyFile::open_or_create(dir).unwrap();
+fn open(dir: &Path) -> (LmdbStore, Receiver<StoreDone>) {
+    let keys = KeyFile::open_or_create(dir).unwrap();
     let (sender, done) = channel();
     let store =
         LmdbStore::open(dir, keys.store_key(), StoreOptions::default(), move |one| drop(sender.send(one))).unwrap();
-    (store, done, lease)
+    (store, done)
 }
 
 fn put(rows: &Rows, store: &LmdbStore, done: &Receiver<StoreDone>) {
@@ -41,14 +40,14 @@ fn sample() -> (Rows, Rows) {
     kept.insert((Table::Secret, "device".into()), "canary".into());
     kept.insert((Table::App, "tmp".into()), "kept".into());
     let mut all = kept.clone();
-    all.insert((Table::Secret, "log/7".into()), "log key".into());
+    all.insert((Table::Meta, "incarnation".into()), "of one life".into());
     all.insert((Table::App, "tmp/7".into()), "scratch".into());
     (all, kept)
 }
 
 fn backup_of(all: &Rows) -> (Vec<u8>, Summary, TempDir) {
     let dir = tempfile::tempdir().unwrap();
-    let (store, done, _) = open(dir.path());
+    let (store, done) = open(dir.path());
     put(all, &store, &done);
     let mut file = Vec::new();
     let mut last = 0;
@@ -63,7 +62,7 @@ fn backup_of(all: &Rows) -> (Vec<u8>, Summary, TempDir) {
 }
 
 #[test]
-fn a_restored_store_holds_the_same_rows_but_for_log_keys() {
+fn a_restored_store_holds_the_same_rows_but_for_the_incarnation() {
     let (all, kept) = sample();
     let (file, made, _dir) = backup_of(&all);
     assert_eq!(made.rows_total(), kept.len() as u64);
@@ -73,8 +72,7 @@ fn a_restored_store_holds_the_same_rows_but_for_log_keys() {
     let home = tempfile::tempdir().unwrap();
     let target = home.path().join("new");
     assert_eq!(restore(&file[..], "pass", &target, |_| {}).unwrap(), made);
-    let (store, _done, lease) = open(&target);
-    assert_eq!(lease, Lease::Broken { why: LeaseBreak::Restored });
+    let (store, _done) = open(&target);
     assert_eq!(rows_of(&store.snapshot().unwrap()), kept);
     assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
 }
@@ -82,7 +80,7 @@ fn a_restored_store_holds_the_same_rows_but_for_log_keys() {
 #[test]
 fn a_backup_is_of_one_moment_though_the_node_goes_on() {
     let dir = tempfile::tempdir().unwrap();
-    let (store, done, _) = open(dir.path());
+    let (store, done) = open(dir.path());
     let before = Rows::from([((Table::Meta, "a".into()), "old".into())]);
     put(&before, &store, &done);
     let snapshot = store.snapshot().unwrap();
@@ -96,7 +94,7 @@ fn a_backup_is_of_one_moment_though_the_node_goes_on() {
 fn a_backup_of_the_real_cost_is_a_private_file_that_is_never_replaced() {
     use std::os::unix::fs::PermissionsExt as _;
     let dir = tempfile::tempdir().unwrap();
-    let (store, done, _) = open(dir.path());
+    let (store, done) = open(dir.path());
     put(&Rows::from([((Table::Meta, "a".into()), "b".into())]), &store, &done);
     let (snapshot, path) = (store.snapshot().unwrap(), dir.path().join("backup"));
     let made = create_file(&snapshot, "pass", &path, |_| {}).unwrap();

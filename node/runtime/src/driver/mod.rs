@@ -26,7 +26,6 @@ use crate::service::{ErrorCode, ServiceError};
 use conn::{Conn, Input};
 use cosmicsync_protocol::config::Config;
 use cosmicsync_protocol::endpoint::LinkId;
-use cosmicsync_protocol::ledger::Lease;
 use cosmicsync_protocol::storage::{StoreDone, StoreError};
 use cosmicsync_protocol::time::Deadline;
 use cosmicsync_protocol::wire::close::CloseCode;
@@ -60,10 +59,6 @@ const REOPEN_US: (u64, u64) = (1_000_000, 60_000_000);
 pub(crate) struct Setup {
     /// How the core behaves.
     pub(crate) config: Config,
-    /// Whether the store may go on with its logs.
-    pub(crate) lease: Lease,
-    /// Called once what a broken lease forbids has durably ended.
-    pub(crate) renew: Box<dyn FnOnce() -> Result<(), ServiceError> + Send>,
     /// Where to listen; none for a node without links.
     pub(crate) listen: Option<SocketAddr>,
     /// Addresses to dial beside those that the store remembers.
@@ -131,8 +126,7 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
         setup: Setup,
         calls: mpsc::Receiver<Call>,
     ) -> Result<Self, ServiceError> {
-        let started = start::start(&clock, disk, &setup.config, setup.lease).await?;
-        (setup.renew)()?;
+        let started = start::start(&clock, disk, &setup.config).await?;
         let start::Started { store, completions, mut core, addresses } = started;
         let (sender, inputs) = mpsc::channel(INPUTS_QUEUED);
         let (stranger_sender, stranger_inputs) = mpsc::channel(INPUTS_QUEUED);
@@ -218,6 +212,8 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
             () = sleep, if wake_us.is_some() => {}
         }
         self.core.now = self.clock.now();
+        // Whatever woke the process, its memory may have been copied meanwhile.
+        self.core.db.endpoint_mut().stir(&start::seed()?);
         while let Some(completion) = stored.take().or_else(|| self.completions.try_recv().ok()) {
             self.core.db.handle_stored(self.core.now, completion);
         }
@@ -377,7 +373,7 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
             self.reopen_us = (self.reopen_us * 2).min(REOPEN_US.1);
             self.refuse_until(until_us).await?;
             self.core.now = self.clock.now();
-            match start::start(&self.clock, disk, &self.config, Lease::Continued).await {
+            match start::start(&self.clock, disk, &self.config).await {
                 Ok(started) => {
                     self.store = Some(started.store);
                     self.completions = started.completions;

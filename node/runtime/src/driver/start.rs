@@ -1,4 +1,4 @@
-//! Start-up: opens the store, reads it back, and hands over a core whose lease holds.
+//! Start-up: opens the store, reads it back, and hands over the core.
 
 use super::peers::Peers;
 use super::state::{Core, NAME_ROW, PEER_ROWS};
@@ -8,7 +8,7 @@ use crate::service::{ErrorCode, ServiceError};
 use cosmicsync_data::database::Database;
 use cosmicsync_protocol::Recovery;
 use cosmicsync_protocol::config::Config;
-use cosmicsync_protocol::ledger::{Lease, RecoverError, Step};
+use cosmicsync_protocol::ledger::{RecoverError, Step};
 use cosmicsync_protocol::storage::{Row, Scan, StoreDone, StoreId, StoreRequest, Table};
 use std::collections::BTreeMap;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -25,18 +25,16 @@ pub(super) struct Started<S> {
     pub(super) addresses: Vec<String>,
 }
 
-/// Opens the store and recovers the core. After a broken lease, all that it forbids to go on with is durably ended
-/// when this returns.
+/// Opens the store and recovers the core.
 pub(super) async fn start<C: Clock, D: Disk>(
     clock: &C,
     disk: &mut D,
     config: &Config,
-    lease: Lease,
 ) -> Result<Started<D::Store>, ServiceError> {
     let (done, mut completions) = unbounded_channel();
     let store = disk.open(done)?;
     let own = own_rows(&store, &mut completions).await?;
-    let mut recovery = Box::new(Recovery::new(config.clone(), lease, seed()?));
+    let mut recovery = Box::new(Recovery::new(config.clone(), seed()?));
     let endpoint = loop {
         while let Some(request) = recovery.poll_store() {
             submit(&store, request)?;
@@ -129,7 +127,7 @@ fn recover_error(error: &RecoverError) -> ServiceError {
 }
 
 /// Randomness of the operating system.
-fn seed() -> Result<[u8; 32], ServiceError> {
+pub(super) fn seed() -> Result<[u8; 32], ServiceError> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed)
         .map_err(|_| ServiceError::new(ErrorCode::Io, "the operating system gave no randomness: start again"))?;

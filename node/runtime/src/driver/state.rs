@@ -327,15 +327,15 @@ impl Core {
             Event::Retired { log } => {
                 // Told once: what a peer says again and again must not fill the disk.
                 if self.troubles.insert(Trouble::Retired(log)) {
-                    tracing::warn!(%log, "a log was given up: a peer knows more of it than this store");
+                    tracing::warn!(%log, "a log ended: another process writes it too");
                 }
             }
             Event::Forked { log } => {
-                tracing::warn!(%log, "a log has several histories");
+                tracing::warn!(%log, "a log has several branches");
                 self.troubles.insert(Trouble::Forked(log));
             }
-            Event::Restated { doc, entries, others } => {
-                tracing::warn!(doc = %doc.doc, entries, others, "what stood in a history that does not count was written again");
+            Event::Republished { doc, entries } => {
+                tracing::warn!(doc = %doc.doc, entries, "excluded entries were published again");
             }
             Event::Mismatch { space } => {
                 if self.troubles.insert(Trouble::Mismatch(space.0)) {

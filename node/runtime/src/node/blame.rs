@@ -57,7 +57,7 @@ pub(super) fn keyfile_error(error: &KeyFileError) -> ServiceError {
         KeyFileError::Missing { .. } | KeyFileError::Damaged { .. } => {
             ServiceError::new(ErrorCode::StoreDamaged, message).next("cosmicsync --dir NEW_DIR backup restore FILE")
         }
-        KeyFileError::Newer { .. } => ServiceError::new(ErrorCode::StoreNewer, message),
+        KeyFileError::Newer { .. } | KeyFileError::Older { .. } => ServiceError::new(ErrorCode::StoreNewer, message),
         KeyFileError::Disk { error, .. } => {
             let code = ServiceError::io("", error).code;
             ServiceError::new(if code == ErrorCode::NotFound { ErrorCode::Io } else { code }, message)

@@ -5,13 +5,14 @@ use super::handle::{CALLS_QUEUED, Handle};
 use super::{Ended, Node};
 use crate::clock::SystemClock;
 use crate::driver::{self, LmdbDisk, NAME_ROW, Setup, Shared};
-use crate::keyfile::{KEY_FILE, KeyFile, Lease, LeaseBreak};
+use crate::keyfile::{KEY_FILE, KeyFile};
 use crate::net::Tcp;
 use crate::service::{ErrorCode, Reply, ServiceError, Status};
-use crate::store::{DATA_FILE, StoreOptions};
+use crate::store::{DATA_FILE, SYNC_FAILED_FILE, StoreOptions};
 use bytes::Bytes;
 use cosmicsync_protocol::config::Config;
-use cosmicsync_protocol::ledger;
+use cosmicsync_protocol::ledger::SpaceError;
+
 use cosmicsync_protocol::storage::{Op, Table};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -67,10 +68,7 @@ impl Node {
     }
 
     async fn open_or_create(dir: &Path, options: Options) -> Result<Self, ServiceError> {
-        let (mut keys, lease) = KeyFile::open_or_create(dir).map_err(|error| keyfile_error(&error))?;
-        if let Lease::Broken { why } = lease {
-            tell_of_new_logs(why);
-        }
+        let keys = KeyFile::open_or_create(dir).map_err(|error| keyfile_error(&error))?;
         let shared = Shared::default();
         let disk = LmdbDisk {
             dir: dir.to_owned(),
@@ -84,11 +82,6 @@ impl Node {
         config.handshakes_max = config.handshakes_max.max(options.strangers_max.saturating_mul(2));
         let setup = Setup {
             config,
-            lease: if lease == Lease::Continued { ledger::Lease::Continued } else { ledger::Lease::Broken },
-            renew: Box::new(move || match lease {
-                Lease::Continued => Ok(()),
-                Lease::Broken { .. } => keys.renew().map_err(|error| keyfile_error(&error)),
-            }),
             listen: options.listen,
             peers: options.peers,
             links_max: options.links_max,
@@ -114,28 +107,21 @@ impl Node {
             documents: std::sync::Mutex::default(),
         };
         match is_ready.await {
-            Ok(Ok(())) => Ok(node),
+            Ok(Ok(())) => clear_sync_failure(dir).map(|()| node),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(node.ended().await.err().unwrap_or_else(driver::stopping)),
         }
     }
 }
 
-/// Says why the store goes on in new logs. That is what is wanted of a backup, and loses nothing in any case.
-fn tell_of_new_logs(why: LeaseBreak) {
-    match why {
-        LeaseBreak::New => {}
-        LeaseBreak::Restored => {
-            tracing::info!("restored from a backup: this device goes on in new logs, and nothing is lost");
-        }
-        LeaseBreak::Moved => tracing::warn!(
-            "this store is on another machine or in another directory than before: it goes on in new logs, and nothing is lost. \
-             If it is a copy and the first one is still in use, stop one of the two"
-        ),
-        LeaseBreak::SyncFailed => tracing::warn!(
-            "the disk failed to confirm a write the last time: this store goes on in new logs. Check the disk"
-        ),
+/// Says that the disk failed the last time, once the store was read back.
+fn clear_sync_failure(dir: &Path) -> Result<(), ServiceError> {
+    match std::fs::remove_file(dir.join(SYNC_FAILED_FILE)) {
+        Ok(()) => tracing::warn!("the disk failed to confirm a write the last time: check the disk"),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(ServiceError::io("cannot remove the mark of a failed disk", &error)),
     }
+    Ok(())
 }
 
 fn core_thread(
@@ -190,7 +176,7 @@ impl Node {
             made
         });
         let recovery = made.await?.map_err(|error| {
-            if error == ledger::SpaceError::HasUser {
+            if error == SpaceError::HasUser {
                 ServiceError::new(ErrorCode::Conflict, format!("{} belongs to a user already", self.dir.display()))
                     .next("cosmicsync status")
             } else {

@@ -72,7 +72,8 @@ impl Node {
             return self.explain(space, doc).await.map(Reply::Doctor);
         }
         let facts = self.handle()?.with(|core| facts(core)).await?;
-        let mut findings = vec![self.store_finding(&facts).await, self.lease_finding(&facts)];
+        let mut findings = vec![self.store_finding(&facts).await];
+        findings.extend(self.disk_finding());
         findings.push(if facts.user.is_some() {
             finding(Level::Ok, "user", "this device belongs to a user".to_owned())
         } else {
@@ -140,17 +141,9 @@ impl Node {
         }
     }
 
-    fn lease_finding(&self, facts: &Facts) -> Finding {
-        if self.dir.join(SYNC_FAILED_FILE).exists() {
-            let message = "the disk failed to confirm a write: check it, then start the node again".to_owned();
-            return finding(Level::Problem, "lease", message);
-        }
-        let retired = facts.troubles.iter().any(|trouble| matches!(trouble, Trouble::Retired(_)));
-        if retired {
-            let message = "a peer knew more of this store's logs than the store: it was a copy, or lost writes";
-            return finding(Level::Warning, "lease", message.to_owned());
-        }
-        finding(Level::Ok, "lease", "the store is where its logs were written".to_owned())
+    fn disk_finding(&self) -> Option<Finding> {
+        let message = "the disk failed to confirm a write: check it, then start the node again".to_owned();
+        self.dir.join(SYNC_FAILED_FILE).exists().then(|| finding(Level::Problem, "disk", message))
     }
 
     /// Why a document is not, or not wholly, here.
@@ -265,14 +258,16 @@ fn space_finding(space: &str, missing: u64, readable: bool) -> Finding {
 fn trouble_finding(trouble: Trouble, me: DeviceId) -> Finding {
     match trouble {
         Trouble::Retired(log) => {
-            let message =
-                format!("log {log} was ended here and a new one started; nothing that was acknowledged is lost");
+            let message = format!(
+                "log {log} ended here: another process writes it too, as when a machine image is resumed twice with its \
+                 memory. This process goes on in a new log; nothing that was acknowledged is lost"
+            );
             finding(Level::Warning, "logs", message)
         }
         Trouble::Forked(log) => {
             let message = format!(
-                "log {log} has several histories: a copy of that device's store was used. All replicas choose the same one, \
-                 and what its author wrote in the others is written again"
+                "log {log} has several branches: its device was resumed twice from one image, or is malicious. All \
+                 replicas keep the same branch; the processes that wrote the others publish their entries again"
             );
             finding(Level::Warning, "logs", message)
         }
