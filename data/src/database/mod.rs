@@ -6,6 +6,7 @@
 //! leaves users, spaces and partitions to the endpoint's own commands. Specified in `spec/documents.md`, section 10.
 
 mod context;
+mod excluded;
 mod explain;
 mod import;
 mod list;
@@ -276,6 +277,7 @@ fn task_of(request: Request) -> Box<dyn Task> {
         Request::Page { partition, collection, after, limit, values } => {
             Box::new(list::Page::new(partition, collection, after, limit, values))
         }
+        Request::Excluded { partition, name, publish } => Box::new(excluded::Excluded::new(partition, name, publish)),
         Request::History { partition, name, limit } => Box::new(explain::History::new(partition, name, limit)),
         Request::Explain { partition, name } => Box::new(explain::Explain::new(partition, name)),
         Request::ImportOpen { partition, source, meta, resume } => {

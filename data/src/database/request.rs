@@ -113,6 +113,15 @@ pub enum Request {
         /// Whether values are read too.
         values: bool,
     },
+    /// Lists the entries of a document that are excluded with a branch of a forked log, newest first.
+    Excluded {
+        /// Where.
+        partition: PartNo,
+        /// Which document.
+        name: Name,
+        /// Whether this device writes them again, as its own.
+        publish: bool,
+    },
     /// Lists the entries that made a document, newest first.
     History {
         /// Where.
@@ -230,6 +239,8 @@ pub enum Answer {
     },
     /// A document's history.
     History(Vec<Revision>),
+    /// Which entries are excluded; with `publish` they were written again and are durable.
+    Excluded(Vec<Revision>),
     /// What a document lacks. Empty if it is whole.
     Explained {
         /// Whether there is any content.

@@ -275,6 +275,16 @@ pub(crate) enum DocVerb {
         #[arg(long, default_value_t = 50, value_name = "N")]
         limit: u64,
     },
+    /// List entries that are excluded with a branch of a forked log
+    Excluded {
+        /// COLLECTION/KEY or a document id
+        doc: DocRef,
+        #[command(flatten)]
+        space: SpaceOption,
+        /// Write them again as this device's own
+        #[arg(long)]
+        publish: bool,
+    },
     /// Print changes as they happen
     Watch {
         /// A collection, COLLECTION/KEY or a document id [default: the whole space]

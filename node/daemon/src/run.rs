@@ -209,6 +209,7 @@ impl Run<'_> {
             DocVerb::Delete { doc, space } => Command::DocDelete { space: space.space, doc },
             DocVerb::List(options) => return self.doc_list(options).await,
             DocVerb::History { doc, space, limit } => Command::DocHistory { space: space.space, doc, limit },
+            DocVerb::Excluded { doc, space, publish } => Command::DocExcluded { space: space.space, doc, publish },
             DocVerb::Watch { target, space } => {
                 let (collection, doc) = match target.map(|target| (target.parse::<DocRef>(), target)) {
                     None => (None, None),

@@ -216,6 +216,11 @@ impl Endpoint {
         self.settle();
     }
 
+    /// Whether [`Self::publish_excluded`] was called for a document and is not done.
+    pub fn is_publishing(&self, doc: DocRef) -> bool {
+        self.shelf.is_publishing(doc)
+    }
+
     /// What an open document lacks, and why.
     pub fn missing(&self, doc: DocRef) -> Vec<Missing> {
         self.shelf.missing(doc)

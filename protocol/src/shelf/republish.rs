@@ -56,6 +56,11 @@ impl Shelf {
         ledger.affected.insert(doc);
     }
 
+    /// Whether a document waits for that.
+    pub(crate) fn is_publishing(&self, doc: DocRef) -> bool {
+        self.asked.contains(&doc)
+    }
+
     /// How many documents are examined, or will be.
     pub(crate) fn examining(&self, ledger: &Ledger) -> usize {
         self.examined.len() + ledger.affected.len()

@@ -159,7 +159,30 @@ impl Node {
             .ask(move |core| Ok(Request::History { partition: partition(core, &space)?, name: name(doc), limit }))
             .await?;
         let Answer::History(revisions) = answer else { return Err(unexpected()) };
-        let devices: std::collections::BTreeMap<_, _> = handle
+        self.list_revisions(revisions, items).await
+    }
+
+    pub(super) async fn doc_excluded(
+        &self,
+        space: SpaceRef,
+        doc: DocRef,
+        publish: bool,
+        items: &mpsc::Sender<Item>,
+    ) -> Result<Reply, ServiceError> {
+        let request = move |core: &mut crate::driver::Core| {
+            Ok(Request::Excluded { partition: partition(core, &space)?, name: name(doc), publish })
+        };
+        let Answer::Excluded(revisions) = self.handle()?.ask(request).await? else { return Err(unexpected()) };
+        self.list_revisions(revisions, items).await
+    }
+
+    async fn list_revisions(
+        &self,
+        revisions: Vec<cosmicsync_data::database::request::Revision>,
+        items: &mpsc::Sender<Item>,
+    ) -> Result<Reply, ServiceError> {
+        let devices: std::collections::BTreeMap<_, _> = self
+            .handle()?
             .with(|core| core.db.endpoint().logs().filter_map(|log| Some((log.id, log.device?))).collect())
             .await?;
         let count = revisions.len() as u64;

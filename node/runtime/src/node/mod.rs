@@ -93,6 +93,7 @@ impl Node {
             Command::DocGet { space, doc } => self.doc_get(space, doc).await,
             Command::DocDelete { space, doc } => self.doc_delete(space, doc).await,
             Command::DocList(list) => self.doc_list(list, &items).await,
+            Command::DocExcluded { space, doc, publish } => self.doc_excluded(space, doc, publish, &items).await,
             Command::DocHistory { space, doc, limit } => self.doc_history(space, doc, limit, &items).await,
             Command::DocWatch { space, collection, doc } => self.doc_watch(space, collection, doc, &items).await,
             Command::DocSplice(splice) => self.doc_splice(splice).await,

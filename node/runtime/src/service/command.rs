@@ -336,6 +336,19 @@ pub enum Command {
         /// At most so many.
         limit: u64,
     },
+    /// Lists entries of a document that are excluded, newest first: streams
+    /// [`Item::Revision`](super::Item::Revision), then [`Reply::Listed`](super::Reply::Listed).
+    DocExcluded {
+        /// The space.
+        #[serde(default)]
+        space: SpaceRef,
+        /// The document.
+        #[serde(with = "doc_ref")]
+        doc: DocRef,
+        /// Whether to write them again as this device's own.
+        #[serde(default)]
+        publish: bool,
+    },
     /// Streams one [`Item::Progress`](super::Item::Progress) once it watches, then [`Item::Change`](super::Item::Change)
     /// for every change after that, until the caller goes away.
     DocWatch {
