@@ -6,8 +6,10 @@ use crate::collection::{COLLECTIONS, CollectionMeta};
 use crate::export::Writer;
 use crate::import::{Format, Reader};
 use crate::trace::{Causality, Patch, TraceReader, Txn};
+use cosmicsync_protocol::config::Config;
 use cosmicsync_protocol::document::{Change, TextPaths, Value};
 use cosmicsync_protocol::sync::Bodies;
+use cosmicsync_protocol::testkit::peer::Peer;
 use node::{Node, Wire, keyed, value};
 
 const ZIPCODES: &[u8] = include_bytes!("../../fixtures/zipcodes-200.csv");
@@ -359,6 +361,36 @@ fn a_restart_starts_a_new_log_for_the_rest() {
     // Opening it again takes it from whoever had it.
     node.import("f", "notes", false);
     assert_eq!(node.rows(import, Vec::new(), b""), Answer::Failed(RequestError::NoImport));
+}
+
+#[test]
+fn excluded_entries_are_listed_and_published_by_hand() {
+    let ([mut a, mut b], _) = Node::pair();
+    let partition = a.main();
+    a.put("a", r#"{"first":1}"#);
+    // A process is resumed twice from one image, and its twin ends before anybody hears of its entry.
+    let (store, image) = (a.store.crash(0), a.db.endpoint().image());
+    let mut twin = Node::of(Peer::resume(store, image, 40, Config::default()));
+    twin.put("a", r#"{"first":1,"twin":2}"#);
+    let twin = twin.restart(0);
+    a.put("a", r#"{"first":1,"here":3}"#);
+    let mut nodes = [a, b];
+    Wire::connect(&mut nodes);
+    [a, b] = nodes;
+    // Another device builds on the one branch, so that it is kept.
+    b.put("a", r#"{"first":1,"here":3,"on-top":4}"#);
+    let mut nodes = [twin, b];
+    Wire::connect(&mut nodes);
+    [_, b] = nodes;
+    let excluded = |publish| Request::Excluded { partition, name: keyed("a"), publish };
+    assert_eq!(b.get(keyed("a")), Some(value(r#"{"first":1,"here":3,"on-top":4}"#)));
+    let Answer::Excluded(found) = b.ask(excluded(false)) else { panic!("a list") };
+    assert_eq!(found.len(), 1);
+    assert_eq!(b.ask(excluded(true)), Answer::Excluded(found));
+    let whole = value(r#"{"first":1,"here":3,"on-top":4,"twin":2}"#);
+    assert_eq!(b.get(keyed("a")), Some(whole.clone()));
+    assert_eq!(b.restart(0).get(keyed("a")), Some(whole), "what was published is durable");
+    drop(a);
 }
 
 #[test]
