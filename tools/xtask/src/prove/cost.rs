@@ -103,7 +103,7 @@ fn reconnect(
 }
 
 /// Reconnects without changes a few times and reports the worst.
-fn report_idle(nodes: &mut [Node], workload: &str, report: &mut Report<'_>) -> Result<(), Failure> {
+pub(super) fn report_idle(nodes: &mut [Node], workload: &str, report: &mut Report<'_>) -> Result<(), Failure> {
     let mut worst = 0;
     for _ in 0..RECONNECTS {
         let (traffic, _) = reconnect(nodes, |_| Ok(()))?;

@@ -14,6 +14,7 @@ mod import;
 mod input;
 mod node;
 mod report;
+mod sessions;
 mod sim_core;
 mod spec;
 mod traces;
@@ -33,6 +34,7 @@ const PROOFS: &[(&str, Proof)] = &[
     ("cost", cost::prove),
     ("crash", crash::prove),
     ("clone", clone::prove),
+    ("sessions", sessions::prove),
     ("sim-core", sim_core::prove),
     ("spec", spec::prove),
     ("hostile", hostile::prove),
