@@ -481,19 +481,25 @@ impl Summary {
         self.next_position
     }
 
-    fn publish(&mut self, log: &Log, before: u64, item: Option<ItemHash>) {
+    /// Notes where a log stands in the journal, and whether entries of it are lacking.
+    fn note(&mut self, log: &Log, before: u64) {
         let now = log.durable.position;
         if before != now {
             self.journal.remove(&before);
             self.journal.insert(now, log.no);
         }
         self.next_position = self.next_position.max(now);
-        let (Some(tip), Some(item)) = (&log.durable.tip, item) else { return };
+        let Some(tip) = &log.durable.tip else { return };
         if log.branch().is_some() || log.durable.held.contains_all(0..=tip.seq) {
             self.behind.remove(&log.no);
         } else {
             self.behind.insert(log.no);
         }
+    }
+
+    fn publish(&mut self, log: &Log, before: u64, item: Option<ItemHash>) {
+        self.note(log, before);
+        let Some(item) = item.filter(|_| log.durable.tip.is_some()) else { return };
         let token = log.place().partition_token;
         let trie = self.partitions.entry(token).or_default();
         trie.set(log.id, item);
@@ -542,6 +548,24 @@ impl Book {
         self.summaries.get(&space)
     }
 
+    /// Brings the summaries in line with all logs that were read from the store: at once, for that is far cheaper than one
+    /// by one.
+    pub(crate) fn sum_up(&mut self) {
+        let mut items: BTreeMap<(SpaceNo, [u8; 16]), Vec<(LogId, ItemHash)>> = BTreeMap::new();
+        for log in &self.logs {
+            self.summaries.entry(log.space).or_default().note(log, 0);
+            if let Some(item) = self.item(log.no).filter(|_| log.branch().is_none()) {
+                items.entry((log.space, log.place().partition_token)).or_default().push((log.id, item));
+            }
+        }
+        for ((space, token), items) in items {
+            let summary = self.summaries.entry(space).or_default();
+            let trie = Trie::of(items);
+            summary.space.set(LogId(padded(token)), padded(trie.root()));
+            summary.partitions.insert(token, trie);
+        }
+    }
+
     /// Adds a log that was read from the store; numbers come in order.
     pub(crate) fn restore(&mut self, log: Log) -> Result<(), CodecError> {
         let no = log.no;
@@ -554,7 +578,6 @@ impl Book {
             Some(main) => self.log_mut(main).fork_mut().branches.push(no),
             None => drop(self.by_id.insert(self.log(no).id, no)),
         }
-        self.tell(no, 0);
         Ok(())
     }
 

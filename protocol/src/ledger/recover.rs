@@ -23,7 +23,7 @@ use crate::log::Codec;
 use crate::log::EntryBuilder;
 use crate::sealed::EpochKey;
 use crate::space::{Epoch, Partition, Space};
-use crate::storage::{Row, Scan, StoreDone, StoreError, StoreRequest, Table};
+use crate::storage::{Scan, StoreDone, StoreError, StoreRequest, Table};
 use crate::sync::{Cursor, SpaceNo};
 use crate::time::Now;
 use crate::wire::codec::{CodecError, Reader};
@@ -53,12 +53,16 @@ pub enum RecoverError {
 const TABLES: [Table; 6] = [Table::Meta, Table::Secret, Table::Space, Table::Partition, Table::Log, Table::Peer];
 
 /// Reads a store back. Drive it like an endpoint: [`poll_store`](Self::poll_store), then [`step`](Self::step).
+///
+/// Tables are read one after the other, and rows are taken in as they come, so that start-up never holds more than a page
+/// of them.
 #[derive(Debug)]
 pub struct Recovery {
-    config: Config,
-    entropy: Entropy,
+    ledger: Ledger,
+    found: Found,
     store: StoreQueue<(usize, Scan)>,
-    rows: BTreeMap<usize, Vec<Row>>,
+    /// No row has come yet: the store is new.
+    fresh: bool,
     #[cfg(feature = "testkit")]
     pub(super) image: Option<super::Image>,
 }
@@ -75,19 +79,21 @@ pub enum Step {
 impl Recovery {
     /// Begins. `seed` is all the randomness that the endpoint will ever have: a fresh one for each start of a store.
     pub fn new(config: Config, seed: [u8; 32]) -> Self {
-        let mut store = StoreQueue::new();
-        for (at, table) in TABLES.into_iter().enumerate() {
-            let scan = Scan { table, from: Bytes::new(), to: Bytes::new(), bytes_max: READ_BYTES_MAX };
-            store.scan(scan.clone(), (at, scan));
-        }
-        Self {
-            config,
-            entropy: Entropy::new(seed),
-            store,
-            rows: BTreeMap::new(),
+        let mut recovery = Self {
+            ledger: Ledger::empty(config, Now::default(), &Entropy::new(seed)),
+            found: Found::default(),
+            store: StoreQueue::new(),
+            fresh: true,
             #[cfg(feature = "testkit")]
             image: None,
-        }
+        };
+        recovery.read_table(0);
+        recovery
+    }
+
+    fn read_table(&mut self, at: usize) {
+        let scan = Scan { table: TABLES[at], from: Bytes::new(), to: Bytes::new(), bytes_max: READ_BYTES_MAX };
+        self.store.scan(scan.clone(), (at, scan));
     }
 
     /// The next request for the store.
@@ -101,34 +107,32 @@ impl Recovery {
     /// When the store failed, or holds what this version cannot read.
     pub fn step(mut self: Box<Self>, now: Now, done: StoreDone) -> Result<Step, RecoverError> {
         let Some((at, scan)) = self.store.complete(&done) else { return Ok(Step::More(self)) };
-        match done {
-            StoreDone::Scanned { rows, more, .. } => {
-                if let (true, Some((last, _))) = (more, rows.last()) {
-                    let scan = scan_on(&scan, last);
-                    self.store.scan(scan.clone(), (at, scan));
-                }
-                self.rows.entry(at).or_default().extend(rows);
-            }
+        let (rows, more) = match done {
+            StoreDone::Scanned { rows, more, .. } => (rows, more),
             StoreDone::Failed { error, .. } => return Err(error.into()),
-            StoreDone::Committed { .. } | StoreDone::Got { .. } => {}
+            StoreDone::Committed { .. } | StoreDone::Got { .. } => (Vec::new(), false),
+        };
+        self.fresh &= rows.is_empty();
+        for (row_key, row) in &rows {
+            self.ledger
+                .restore_row(TABLES[at], row_key, row, &mut self.found)
+                .map_err(|error| RecoverError::Row { table: TABLES[at].name(), error })?;
         }
-        if self.store.under_way() > 0 {
-            return Ok(Step::More(self));
+        if let (true, Some((last, _))) = (more, rows.last()) {
+            let scan = scan_on(&scan, last);
+            self.store.scan(scan.clone(), (at, scan));
+        } else if at + 1 < TABLES.len() {
+            self.read_table(at + 1);
+        } else {
+            return Ok(Step::Ready(Box::new(self.finish(now))));
         }
-        self.finish(now).map(|endpoint| Step::Ready(Box::new(endpoint)))
+        Ok(Step::More(self))
     }
 
-    fn finish(mut self, now: Now) -> Result<Endpoint, RecoverError> {
-        let fresh = self.rows.values().all(Vec::is_empty);
-        let mut ledger = Ledger::empty(self.config.clone(), now, &self.entropy);
-        let mut found = Found::default();
-        for (at, table) in TABLES.into_iter().enumerate() {
-            for (row_key, row) in self.rows.remove(&at).unwrap_or_default() {
-                ledger
-                    .restore_row(table, &row_key, &row, &mut found)
-                    .map_err(|error| RecoverError::Row { table: table.name(), error })?;
-            }
-        }
+    fn finish(self, now: Now) -> Endpoint {
+        let Self { mut ledger, fresh, .. } = self;
+        ledger.now = now;
+        ledger.book.sum_up();
         let mut batch = Batch::default();
         if fresh {
             batch.ops.push(ledger.me.row());
@@ -140,12 +144,12 @@ impl Recovery {
         ledger.submit(batch);
         ledger.restore_own_logs();
         #[cfg(feature = "testkit")]
-        if let Some(image) = self.image.take() {
+        if let Some(image) = self.image {
             ledger.take_up(image);
         }
         ledger.restore_forks();
         ledger.woken = true;
-        Ok(Endpoint::start(ledger, now))
+        Endpoint::start(ledger, now)
     }
 }
 

@@ -61,6 +61,12 @@ impl Trie {
         Self { root: Node::EMPTY }
     }
 
+    /// The trie of these items, each id once. Hashes each node once.
+    pub fn of(mut items: Vec<(LogId, ItemHash)>) -> Self {
+        items.sort_unstable_by_key(|(log, _)| *log);
+        Self { root: Node::of(&items, 0) }
+    }
+
     /// The hash of all that is in the trie.
     pub const fn root(&self) -> NodeHash {
         self.root.hash
@@ -155,6 +161,14 @@ impl Default for Node {
 impl Node {
     const EMPTY: Self = Self { hash: EMPTY_ROOT, len: 0, kind: Kind::Leaf(Vec::new()) };
 
+    /// The node at `depth` that holds these items, ascending.
+    fn of(items: &[(LogId, ItemHash)], depth: usize) -> Self {
+        let kind = if items.len() <= LEAF_MAX { Kind::Leaf(items.to_vec()) } else { split(items, depth) };
+        let mut node = Self { kind, ..Self::EMPTY };
+        node.refresh();
+        node
+    }
+
     fn set(&mut self, log: LogId, item: ItemHash, depth: usize) -> bool {
         match &mut self.kind {
             Kind::Leaf(items) => match items.binary_search_by_key(&log, |(id, _)| *id) {
@@ -163,7 +177,7 @@ impl Node {
                 Err(at) => {
                     items.insert(at, (log, item));
                     if items.len() > LEAF_MAX {
-                        self.kind = split(mem::take(items), depth);
+                        self.kind = split(&mem::take(items), depth);
                     }
                 }
             },
@@ -243,11 +257,11 @@ impl Node {
     }
 }
 
-/// The node at `depth` that holds more than [`LEAF_MAX`] `items`.
-fn split(items: Vec<(LogId, ItemHash)>, depth: usize) -> Kind {
+/// What a node at `depth` holds that has more than [`LEAF_MAX`] `items`, ascending.
+fn split(items: &[(LogId, ItemHash)], depth: usize) -> Kind {
     let mut children: Box<[Option<Box<Node>>; 16]> = Box::default();
-    for (log, item) in items {
-        children[nibble(&log, depth)].get_or_insert_default().set(log, item, depth + 1);
+    for below in items.chunk_by(|(a, _), (b, _)| nibble(a, depth) == nibble(b, depth)) {
+        children[nibble(&below[0].0, depth)] = Some(Box::new(Node::of(below, depth + 1)));
     }
     Kind::Inner(children)
 }
@@ -320,6 +334,9 @@ mod tests {
             }
             prop_assert_eq!(trie.root(), build(&model).root());
             prop_assert_eq!(trie.root(), build(model.iter().rev()).root());
+            let at_once = Trie::of(model.iter().rev().map(|(log, item)| (*log, *item)).collect());
+            prop_assert_eq!(trie.root(), at_once.root());
+            prop_assert_eq!(trie.len(), at_once.len());
             prop_assert_eq!(trie.len(), model.len());
             let mut found = BTreeMap::new();
             walk(&trie, &mut Vec::new(), &mut found);
