@@ -130,7 +130,7 @@ impl Input {
         let wrong = |what: &str| {
             let next = match path.extension() {
                 Some(ending) if ending == "toml" => format!("cosmicsync-chaos run {}", path.display()),
-                _ => "cosmicsync-chaos campaign --seeds 100, which makes bundles of what fails".to_owned(),
+                _ => "to make bundles of what fails: cosmicsync-chaos campaign --seeds 100".to_owned(),
             };
             Failure::new(Code::Usage, format!("{} is neither a bundle nor a plan: {what}", path.display())).next(next)
         };

@@ -35,7 +35,8 @@ pub(crate) fn run(args: &Campaign, output: &mut Stdout) -> Result<Verdict, Failu
         tally.add(&report);
         let failed = !report.is_ok();
         run::advance(&bar, &tally, failed);
-        run::finish(output, &bar, &case, report, &args.common)?;
+        let again = format!("campaign --seeds 1 --from {}", case.seed);
+        run::finish(output, &bar, &case, report, &args.common, &again)?;
         Ok(!(failed && args.fail_fast))
     })?;
     bar.finish_and_clear();

@@ -7,6 +7,7 @@ use cosmicsync_sim::scenario::{Scenario, parse};
 
 use crate::cli::Global;
 use crate::error::{Code, Failure};
+use crate::report::shell_word;
 
 /// The scenarios directory: what was named, or `scenarios` here or in a directory above.
 pub(crate) fn directory(global: &Global) -> Result<PathBuf, Failure> {
@@ -88,7 +89,8 @@ pub(crate) fn wrong(path: &Path, error: &cosmicsync_sim::scenario::ScenarioError
         several => format!("{several} mistakes"),
     };
     let message = format!("{} has {mistakes}\n{error}", path.display());
-    Failure::new(Code::Usage, message).next(format!("cosmicsync-chaos run {}", path.display()))
+    let file = shell_word(&path.display().to_string());
+    Failure::new(Code::Usage, message).next(format!("correct {file}, then: cosmicsync-chaos run {file}"))
 }
 
 /// What the files of a directory are called, without their ending.

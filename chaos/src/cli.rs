@@ -1,4 +1,4 @@
-//! The grammar of the command line. It only parses: no environment, no terminal, no files.
+//! The grammar of the command line. It only parses: no terminal, no files.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use cosmicsync_sim::scenario::{Lane, Span};
+
+use crate::report::shell_word;
 
 /// What the exit code of every command means.
 pub(crate) const EXIT_CODES: &str = "\
@@ -17,6 +19,9 @@ Exit codes:
   4   refused: the lane cannot do what the scenario asks, or a bundle does not fail as it says
   6   a file could not be read or written
   70  a bug in this program";
+
+/// The variable that names the scenarios directory.
+const SCENARIOS: &str = "COSMICSYNC_SCENARIOS";
 
 /// Breaks CosmicSync on purpose, and shows how.
 #[derive(Debug, Parser)]
@@ -39,8 +44,22 @@ pub(crate) struct Global {
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
     /// Where scenarios are found by name [default: scenarios/ here or above]
-    #[arg(long, global = true, value_name = "DIR", env = "COSMICSYNC_SCENARIOS")]
+    #[arg(long, global = true, value_name = "DIR", env = SCENARIOS)]
     pub(crate) scenarios: Option<PathBuf>,
+}
+
+impl Global {
+    /// Makes a command that is shown to somebody one about the same scenarios, unless they are those of the environment.
+    pub(crate) fn about_same(&self, next: &str) -> String {
+        let ours = |dir: &&PathBuf| std::env::var_os(SCENARIOS).is_none_or(|variable| variable != dir.as_os_str());
+        match self.scenarios.as_ref().filter(ours) {
+            Some(dir) if !next.contains("--scenarios") => {
+                let command = format!("cosmicsync-chaos --scenarios {} ", shell_word(&dir.display().to_string()));
+                next.replacen("cosmicsync-chaos ", &command, 1)
+            }
+            _ => next.to_owned(),
+        }
+    }
 }
 
 /// How results are printed.

@@ -42,12 +42,15 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let json = cli.global.output == OutputFormat::Json;
     let judges = cli.verb.judges();
+    let global = cli.global.clone();
     match execute(cli) {
         Ok(Verdict::Held) => ExitCode::SUCCESS,
         Ok(Verdict::Red) => ExitCode::from(1),
         // Said quietly. What judges something has not come to its end, and that is never green.
         Err(Failure { code: Code::OutputClosed, .. }) => ExitCode::from(u8::from(judges)),
         Err(failure) => {
+            let next = failure.next.as_ref().map(|next| global.about_same(next));
+            let failure = Failure { next, ..failure };
             output::complain(&failure.text(json));
             ExitCode::from(failure.code.exit_code())
         }

@@ -41,13 +41,13 @@ pub(crate) struct RunLine<'a> {
 
 /// A command about a bundle, as it can be pasted.
 pub(crate) fn command(verb: &str, bundle: &Path) -> String {
-    let path = bundle.display().to_string();
+    format!("cosmicsync-chaos {verb} {}", shell_word(&bundle.display().to_string()))
+}
+
+/// A word as a shell takes it.
+pub(crate) fn shell_word(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/._-".contains(c);
-    if path.chars().all(plain) {
-        format!("cosmicsync-chaos {verb} {path}")
-    } else {
-        format!("cosmicsync-chaos {verb} '{}'", path.replace('\'', r"'\''"))
-    }
+    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 /// Tells of a failure and what to do with its bundle. The command to replay it comes first and last.

@@ -71,7 +71,8 @@ pub(crate) fn run(global: &Global, args: &Run, output: &mut Stdout) -> Result<Ve
         advance(&bar, &tally, !report.is_ok());
         let event = case.event.map(|event| format!(" event {event}")).unwrap_or_default();
         rows.push((case.seed, case.event, report::row(&format!("{}{event}", case.seed), &report)));
-        finish(output, &bar, &case, report, &args.common)?;
+        let again = format!("run {} --seed {}", args.scenario, case.seed);
+        finish(output, &bar, &case, report, &args.common, &again)?;
         Ok(true)
     })?;
     bar.finish_and_clear();
@@ -122,7 +123,12 @@ fn refused(
     if lane.exists() && scenario.head.lanes.contains(&lane) {
         return failure;
     }
-    Failure { code: Code::Refused, next: Some(format!("cosmicsync-chaos run {}", path.display())), ..failure }
+    let failure = Failure { code: Code::Refused, ..failure };
+    if scenario.head.lanes.iter().any(|lane| lane.exists()) {
+        failure.next(format!("cosmicsync-chaos run {}", path.display()))
+    } else {
+        failure
+    }
 }
 
 pub(crate) fn how(common: &Common, deadline: Option<std::time::Instant>) -> How {
@@ -139,28 +145,31 @@ pub(crate) fn advance(bar: &ProgressBar, tally: &Tally, failed: bool) {
     }
 }
 
-/// Prints a run, above the bar; one that failed is run again with a trace and becomes a bundle.
+/// Prints a run, above the bar; one that failed is run again with a trace and becomes a bundle. `again` is the command
+/// that runs it once more.
 pub(crate) fn finish(
     output: &mut Stdout,
     bar: &ProgressBar,
     case: &Case,
     report: Report,
     common: &Common,
+    again: &str,
 ) -> Result<(), Failure> {
     if report.is_ok() && !output.is_json() {
         return Ok(());
     }
-    bar.suspend(|| print(output, case, report, common))
+    bar.suspend(|| print(output, case, report, common, again))
 }
 
-fn print(output: &mut Stdout, case: &Case, report: Report, common: &Common) -> Result<(), Failure> {
+fn print(output: &mut Stdout, case: &Case, report: Report, common: &Common, again: &str) -> Result<(), Failure> {
     let mut place = None;
     if !report.is_ok() {
         let traced = pool::execute(&case.plan, true, common.fresh_process)?;
         if traced.trace_hash != report.trace_hash {
             let message =
                 format!("seed {} ran twice and gave two traces: the simulator is not deterministic", case.seed);
-            return Err(Failure::new(Code::Internal, message).next("cosmicsync-chaos run --fresh-process"));
+            let next = format!("in a process of its own: cosmicsync-chaos {again} --fresh-process");
+            return Err(Failure::new(Code::Internal, message).next(next));
         }
         if let Some(bundle) = Bundle::of(case.seed, &case.plan, &traced) {
             let path = bundle.path(&common.bundles);
@@ -188,7 +197,8 @@ pub(crate) fn list(global: &Global, output: &mut Stdout) -> Result<Verdict, Fail
     let dir = catalog::directory(global)?;
     let files = catalog::files(&dir)?;
     if files.is_empty() {
-        return Err(Failure::new(Code::NotFound, format!("no scenario in {}", dir.display())));
+        let failure = Failure::new(Code::NotFound, format!("no scenario in {}", dir.display()));
+        return Err(failure.next("cosmicsync-chaos --scenarios DIR list"));
     }
     let mut rows = Vec::new();
     for path in files {

@@ -199,7 +199,7 @@ fn mistakes_have_codes_and_name_what_to_do_next() {
     assert_eq!(wrong.code, 2);
     let mistake = "wrong.toml has a mistake\nline 9, column 1: unknown key `rate`: did you mean `rate_hz`?";
     assert!(wrong.err.contains(mistake), "{}", wrong.err);
-    assert!(wrong.err.contains("next: cosmicsync-chaos run wrong.toml"), "{}", wrong.err);
+    assert!(wrong.err.contains("next: correct wrong.toml, then: cosmicsync-chaos run wrong.toml"), "{}", wrong.err);
 
     let unknown = bench.run(&["run", "a-flapping-lnk"]);
     assert_eq!(unknown.code, 3);
@@ -216,6 +216,48 @@ fn mistakes_have_codes_and_name_what_to_do_next() {
     assert_eq!(bench.run(&["replay", "gone.json"]).code, 3);
     assert_eq!(bench.run(&["run", "small.toml", "--seeds", "0"]).code, 2);
     assert_eq!(bench.run(&["run", "small.toml", "--lane", "moon"]).code, 2);
+}
+
+#[test]
+fn every_next_step_runs_and_does_not_fail_in_the_same_way() {
+    let bench = Bench::new();
+    bench.write("small.toml", SMALL);
+    bench.write("bundle.json", "{\"plan\": 1}");
+    bench.write("plan.json", &serde_json::to_string(&cosmicsync_sim::Plan::quiet(1, 2)).unwrap());
+    std::fs::create_dir(bench.dir.path().join("none")).unwrap();
+    std::fs::create_dir(bench.dir.path().join("some")).unwrap();
+    bench.write("some/small.toml", SMALL);
+    for arguments in [
+        &["run", "wrong.toml"][..],
+        &["run", "a-flapping-lnk"],
+        &["--scenarios", "some", "run", "smal"],
+        &["--scenarios", "none", "list"],
+        &["run", "small.toml", "--seeds", "0"],
+        &["run", "small.toml", "--lane", "process"],
+        &["run", "elsewhere.toml"],
+        &["run", "none.toml"],
+        &["replay", "bundle.json"],
+        &["replay", "small.toml"],
+        &["replay", "gone.json"],
+        &["replay", "a-root-compared-once-too-many"],
+        &["shrink", "plan.json"],
+    ] {
+        bench.write("wrong.toml", &SMALL.replacen("rate_hz", "rate", 1));
+        bench.write("elsewhere.toml", &SMALL.replacen("about", "lanes = [\"process\"]\nabout", 1));
+        let failed = bench.run(arguments);
+        let (message, next) =
+            failed.err.trim_end().rsplit_once("\n next: ").unwrap_or_else(|| panic!("{}", failed.err));
+        // What comes before the command is done by hand.
+        bench.write("wrong.toml", SMALL);
+        bench.write("elsewhere.toml", SMALL);
+        let command = next.rsplit_once(": ").map_or(next, |(_, command)| command);
+        let command = command.replace("DIR", "some").replace("--seeds 100", "--seeds 1");
+        let words: Vec<&str> = command.strip_prefix("cosmicsync-chaos ").expect(next).split(' ').collect();
+        let ran = bench.run(&words);
+        assert!(!ran.err.contains("Usage:") && ran.code != 2, "'{next}' does not run: {}", ran.err);
+        let first = message.lines().next().expect("a line");
+        assert!(!ran.err.contains(first), "{arguments:?}: '{next}' says the same again: {}", ran.err);
+    }
 }
 
 #[test]

@@ -140,9 +140,10 @@ impl Task for Explain {
         match wake {
             Wake::Start => cx.open(cx.named(self.partition, &self.name)?),
             Wake::Opened(doc) => {
-                let exists = cx.endpoint.view(doc).is_some();
+                let snapshot = cx.endpoint.view(doc);
+                let (exists, deleted) = (snapshot.is_some(), snapshot.is_some_and(|snapshot| snapshot.meta.deleted));
                 let (missing, unread) = (cx.endpoint.missing(doc), self.unread(cx)?);
-                return Ok(Some(Answer::Explained { exists, missing, unread }));
+                return Ok(Some(Answer::Explained { exists, deleted, missing, unread }));
             }
             Wake::Read(_) | Wake::Committed | Wake::Lost | Wake::Again => {}
         }

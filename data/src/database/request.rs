@@ -245,6 +245,8 @@ pub enum Answer {
     Explained {
         /// Whether there is any content.
         exists: bool,
+        /// Whether it is deleted.
+        deleted: bool,
         /// What is missing, and why.
         missing: Vec<Missing>,
         /// Entries of unread logs that may concern it: (entry, why it was not read).

@@ -82,7 +82,10 @@ fn what_cannot_be_is_refused() {
     let close = Request::ImportClose { import: ImportId(3), meta: CollectionMeta::new("c") };
     assert_eq!(node.ask(close), failed(RequestError::NoImport));
     let explain = Request::Explain { partition, name: name() };
-    assert_eq!(node.ask(explain), Answer::Explained { exists: false, missing: Vec::new(), unread: Vec::new() });
+    assert_eq!(
+        node.ask(explain),
+        Answer::Explained { exists: false, deleted: false, missing: Vec::new(), unread: Vec::new() }
+    );
 }
 
 #[test]

@@ -21,7 +21,7 @@ Exit codes:
 
 /// Keeps data on your devices, in sync and sealed.
 #[derive(Debug, Parser)]
-#[command(name = "cosmicsync", version, after_help = EXIT_CODES, propagate_version = true)]
+#[command(name = "cosmicsync", version, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -51,15 +51,74 @@ pub(crate) struct Global {
 }
 
 impl Global {
-    /// Makes a command that is shown to somebody one about the same data directory.
-    pub(crate) fn about_same_dir(&self, command: &str) -> String {
-        match (&self.dir, command.strip_prefix("cosmicsync ")) {
-            (Some(dir), Some(rest)) if !rest.starts_with("--") => {
-                let program = format!("cosmicsync --dir {} ", quoted(&dir.display().to_string()));
-                format!("{program}{}", rest.replace("$(cosmicsync ", &format!("$({program}")))
-            }
-            _ => command.to_owned(),
+    /// Makes a command that is shown to somebody one about the same data directory and space. What another device has
+    /// to do, and what comes with a directory of its own, stays as it is.
+    pub(crate) fn about_same(&self, space: Option<&str>, next: &str) -> String {
+        if next.starts_with("on ") {
+            return next.to_owned();
         }
+        let dir = self.dir.as_ref().map(|dir| format!("--dir {} ", quoted(&dir.display().to_string())));
+        let mut parts = next.split("cosmicsync ");
+        let mut shown = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            // Elsewhere it is a word of a sentence.
+            let begins = shown.is_empty() || shown.ends_with(": ") || shown.ends_with("$(");
+            shown.push_str("cosmicsync ");
+            if begins && !part.starts_with("--") {
+                shown.push_str(dir.as_deref().unwrap_or_default());
+                shown.push_str(&space.map_or_else(|| part.to_owned(), |space| with_space(part, space)));
+            } else {
+                shown.push_str(part);
+            }
+        }
+        shown
+    }
+}
+
+/// Adds the space to a command that takes one.
+fn with_space(command: &str, space: &str) -> String {
+    const OF_SPACE: [&str; 4] = ["space invite", "space wait", "space digest", "partition list"];
+    const OF_PARTITION: [&str; 7] = ["doc list", "doc get", "doc put", "doc patch", "doc history", "export", "doctor"];
+    let split = |verbs: &[&'static str]| {
+        let found = verbs.iter().find(|verb| command == **verb || command.starts_with(&format!("{verb} ")));
+        found.map(|verb| command.split_at(verb.len()))
+    };
+    let (found, space) = match (split(&OF_PARTITION), split(&OF_SPACE)) {
+        (Some(found), _) => (found, space),
+        (None, Some(found)) => (found, space.rsplit_once(':').map_or(space, |(space, _)| space)),
+        (None, None) => return command.to_owned(),
+    };
+    let ((verb, rest), taken) = (found, command.contains(" --space "));
+    if space.is_empty() || taken { command.to_owned() } else { format!("{verb} --space {}{rest}", quoted(space)) }
+}
+
+impl Verb {
+    /// The space that was named.
+    pub(crate) fn space(&self) -> Option<&str> {
+        let option = match self {
+            Self::Doctor { space, .. } => space,
+            Self::Space(
+                SpaceVerb::Invite { space, .. }
+                | SpaceVerb::Fetch { space, .. }
+                | SpaceVerb::Digest { space }
+                | SpaceVerb::Wait { space, .. },
+            ) => space,
+            Self::Partition(PartitionVerb::Create { space, .. } | PartitionVerb::List { space }) => space,
+            Self::Doc(
+                DocVerb::Put { space, .. }
+                | DocVerb::Get { space, .. }
+                | DocVerb::Patch { space, .. }
+                | DocVerb::Delete { space, .. }
+                | DocVerb::History { space, .. }
+                | DocVerb::Watch { space, .. },
+            ) => space,
+            Self::Doc(DocVerb::List(list)) => &list.space,
+            Self::Doc(DocVerb::Type(options)) => &options.space,
+            Self::Import(import) => &import.space,
+            Self::Export(export) => &export.space,
+            _ => return None,
+        };
+        option.space.as_deref()
     }
 }
 
@@ -495,10 +554,26 @@ mod tests {
     fn a_command_that_is_shown_is_about_the_same_directory() {
         let global = |arguments: &[&str]| Cli::try_parse_from(arguments).expect("parses").global;
         let named = global(&["cosmicsync", "--dir", "my data", "status"]);
-        assert_eq!(named.about_same_dir("cosmicsync up"), "cosmicsync --dir 'my data' up");
-        assert_eq!(named.about_same_dir("cosmicsync --dir NEW_DIR up"), "cosmicsync --dir NEW_DIR up");
-        assert_eq!(named.about_same_dir("df -h"), "df -h");
-        assert_eq!(global(&["cosmicsync", "status"]).about_same_dir("cosmicsync up"), "cosmicsync up");
+        let shown = |next: &str| named.about_same(None, next);
+        assert_eq!(shown("cosmicsync up"), "cosmicsync --dir 'my data' up");
+        assert_eq!(shown("cosmicsync --dir NEW_DIR up"), "cosmicsync --dir NEW_DIR up");
+        assert_eq!(shown("correct it, then: cosmicsync up"), "correct it, then: cosmicsync --dir 'my data' up");
+        assert_eq!(shown("on the other device: cosmicsync up"), "on the other device: cosmicsync up");
+        assert_eq!(shown("df -h"), "df -h");
+        assert_eq!(global(&["cosmicsync", "status"]).about_same(None, "cosmicsync up"), "cosmicsync up");
+    }
+
+    #[test]
+    fn a_command_that_is_shown_is_about_the_same_space() {
+        let global = Cli::try_parse_from(["cosmicsync", "status"]).expect("parses").global;
+        let shown = |next: &str| global.about_same(Some("home:work"), next);
+        assert_eq!(shown("cosmicsync doc list notes"), "cosmicsync doc list --space home:work notes");
+        assert_eq!(shown("cosmicsync partition list"), "cosmicsync partition list --space home");
+        assert_eq!(shown("cosmicsync peer list"), "cosmicsync peer list");
+        let put = "cosmicsync doc put a/1 \"$(cosmicsync doc get a/1)\"";
+        let named = "cosmicsync doc put --space home:work a/1 \"$(cosmicsync doc get --space home:work a/1)\"";
+        assert_eq!(shown(put), named);
+        assert_eq!(global.about_same(Some(":work"), "cosmicsync space wait"), "cosmicsync space wait");
     }
 
     #[test]

@@ -9,9 +9,9 @@ use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-use cosmicsync_node::service::{ErrorCode, ServiceError};
+use cosmicsync_node::service::{ErrorCode, ServiceError, quoted};
 use serde::{Deserialize, Serialize};
-use toml::{Table, Value};
+use toml::{Spanned, Table, Value};
 
 /// The file's name within the data directory.
 pub(crate) const FILE_NAME: &str = "config.toml";
@@ -178,17 +178,78 @@ impl Loaded {
 
     fn merge(path: &Path, text: &str, variables: &BTreeMap<String, String>) -> Result<Self, ServiceError> {
         let mut loaded = Self { config: Config::default(), origins: BTreeMap::new() };
-        loaded.config = toml::from_str(text).map_err(|error| file_error(path, text, &error))?;
-        for (key, line) in lines_of_keys(text) {
-            loaded.origins.insert(key, Origin::File { line });
-        }
+        let mut mistakes = loaded.take_file(path, text);
+        let in_file = !mistakes.is_empty();
         for (variable, value) in variables {
             let Some((section, key)) = variable.strip_prefix(PREFIX).and_then(|name| name.split_once("__")) else {
                 continue;
             };
-            loaded.set_from_variable(variable, &section.to_ascii_lowercase(), &key.to_ascii_lowercase(), value)?;
+            let (section, key) = (section.to_ascii_lowercase(), key.to_ascii_lowercase());
+            let value = known(&loaded.config, &section, &key).and_then(|slot| like(&slot, value));
+            match value.and_then(|value| loaded.set(&section, &key, value)) {
+                Ok(()) => drop(
+                    loaded
+                        .origins
+                        .insert(format!("{section}.{key}"), Origin::Environment { variable: variable.to_owned() }),
+                ),
+                Err(why) => mistakes.push(format!("environment variable {variable}: {why}")),
+            }
         }
-        Ok(loaded)
+        if mistakes.is_empty() {
+            return Ok(loaded);
+        }
+        let mend = if in_file {
+            format!("correct {}", quoted(&path.display().to_string()))
+        } else {
+            "correct or unset it".to_owned()
+        };
+        Err(ServiceError::new(ErrorCode::Usage, mistakes.join("\n       "))
+            .next(format!("{mend}, then: cosmicsync config check")))
+    }
+
+    /// Takes in every setting of the file that is right; returns what is wrong, with the line where it stands.
+    fn take_file(&mut self, path: &Path, text: &str) -> Vec<String> {
+        let at = |offset: usize, why: &str| format!("{}:{}: {}", path.display(), line_at(text, offset), why.trim_end());
+        let table: BTreeMap<String, Spanned<Value>> = match toml::from_str(text) {
+            Ok(table) => table,
+            Err(error) => return vec![at(error.span().map_or(0, |span| span.start), error.message())],
+        };
+        let mut mistakes = Vec::new();
+        let places: BTreeMap<(String, String), usize> = places_of_keys(text).into_iter().collect();
+        for (section, keys) in table {
+            let offset = keys.span().start;
+            if let Err(why) = keys_of(&self.config, &section) {
+                mistakes.push((offset, why));
+                continue;
+            }
+            let Value::Table(keys) = keys.into_inner() else {
+                mistakes.push((offset, format!("`{section}` is no section: write [{section}] and its keys below")));
+                continue;
+            };
+            for (key, value) in keys {
+                let place = (section.clone(), key.clone());
+                let offset = places.get(&place).copied().unwrap_or(offset);
+                match known(&self.config, &section, &key).and_then(|_| self.set(&section, &key, value)) {
+                    Ok(()) => {
+                        let line = line_at(text, offset);
+                        self.origins.insert(format!("{section}.{key}"), Origin::File { line });
+                    }
+                    Err(why) => mistakes.push((offset, why)),
+                }
+            }
+        }
+        mistakes.sort();
+        mistakes.iter().map(|(offset, why)| at(*offset, why)).collect()
+    }
+
+    /// Sets one setting that there is.
+    fn set(&mut self, section: &str, key: &str, value: Value) -> Result<(), String> {
+        let mut all = Table::try_from(&self.config).map_err(|error| error.to_string())?;
+        if let Some(slot) = all.get_mut(section).and_then(|keys| keys.get_mut(key)) {
+            *slot = value;
+        }
+        self.config = all.try_into().map_err(|error: toml::de::Error| error.message().trim_end().to_owned())?;
+        Ok(())
     }
 
     /// Lays a flag over everything else.
@@ -214,49 +275,52 @@ impl Loaded {
         }
         settings
     }
-
-    fn set_from_variable(&mut self, variable: &str, section: &str, key: &str, value: &str) -> Result<(), ServiceError> {
-        let wrong = |message: &str| {
-            ServiceError::new(ErrorCode::Usage, format!("environment variable {variable}: {message}"))
-                .next("cosmicsync config show")
-        };
-        let mut all = Table::try_from(&self.config).map_err(|error| wrong(&error.to_string()))?;
-        let known = all.get_mut(section).and_then(Value::as_table_mut).and_then(|keys| keys.get_mut(key));
-        let slot = known.ok_or_else(|| wrong(&format!("there is no setting {section}.{key}")))?;
-        *slot = match slot {
-            Value::Integer(_) => Value::Integer(value.parse().map_err(|_| wrong("not a whole number"))?),
-            Value::Array(_) => {
-                let parts = value.split(',').map(str::trim).filter(|part| !part.is_empty());
-                Value::Array(parts.map(|part| Value::String(part.to_owned())).collect())
-            }
-            Value::String(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) | Value::Table(_) => {
-                Value::String(value.to_owned())
-            }
-        };
-        self.config = all.try_into().map_err(|error: toml::de::Error| wrong(error.message()))?;
-        self.origins.insert(format!("{section}.{key}"), Origin::Environment { variable: variable.to_owned() });
-        Ok(())
-    }
 }
 
-fn file_error(path: &Path, text: &str, error: &toml::de::Error) -> ServiceError {
-    let line = error.span().map_or(1, |span| line_at(text, span.start));
-    ServiceError::new(ErrorCode::Usage, format!("{}:{line}: {}", path.display(), error.message()))
-        .next("cosmicsync config show")
+/// Returns the settings of a section, or says that there is no such section.
+fn keys_of(config: &Config, section: &str) -> Result<Table, String> {
+    let all = Table::try_from(config).map_err(|error| error.to_string())?;
+    let keys = all.get(section).and_then(Value::as_table);
+    keys.cloned().ok_or_else(|| format!("unknown field `{section}`, expected {}", either(all.keys())))
+}
+
+/// Returns the value that a setting has, or says that there is no such setting.
+fn known(config: &Config, section: &str, key: &str) -> Result<Value, String> {
+    let keys = keys_of(config, section)?;
+    keys.get(key).cloned().ok_or_else(|| format!("unknown field `{key}`, expected {}", either(keys.keys())))
+}
+
+fn either<'k>(keys: impl Iterator<Item = &'k String>) -> String {
+    let keys: Vec<String> = keys.map(|key| format!("`{key}`")).collect();
+    keys.join(" or ")
+}
+
+/// Reads a variable as a value of the same kind as another one.
+fn like(slot: &Value, value: &str) -> Result<Value, String> {
+    Ok(match slot {
+        Value::Integer(_) => Value::Integer(value.parse().map_err(|_| "not a whole number".to_owned())?),
+        Value::Array(_) => {
+            let parts = value.split(',').map(str::trim).filter(|part| !part.is_empty());
+            Value::Array(parts.map(|part| Value::String(part.to_owned())).collect())
+        }
+        Value::String(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) | Value::Table(_) => {
+            Value::String(value.to_owned())
+        }
+    })
 }
 
 fn line_at(text: &str, offset: usize) -> usize {
     text.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count() + 1
 }
 
-/// Returns `section.key` and the line of every key in the file, which has been checked before.
-fn lines_of_keys(text: &str) -> Vec<(String, usize)> {
-    type Sections = BTreeMap<String, BTreeMap<String, toml::Spanned<Value>>>;
+/// Returns section, key and place of every setting in the file.
+fn places_of_keys(text: &str) -> Vec<((String, String), usize)> {
+    type Sections = BTreeMap<String, BTreeMap<String, Spanned<Value>>>;
     let sections: Sections = toml::from_str(text).unwrap_or_default();
     let keys = sections.into_iter().flat_map(|(section, keys)| {
-        keys.into_iter().map(move |(key, value)| (format!("{section}.{key}"), value.span().start))
+        keys.into_iter().map(move |(key, value)| ((section.clone(), key), value.span().start))
     });
-    keys.map(|(key, offset)| (key, line_at(text, offset))).collect()
+    keys.collect()
 }
 
 #[cfg(test)]
@@ -304,6 +368,18 @@ mod tests {
         let broken = merged("[net\n", &[]).expect_err("no TOML");
         assert!(broken.message.starts_with("config.toml:1: "), "{broken}");
         assert_eq!(broken.code, ErrorCode::Usage);
+    }
+
+    #[test]
+    fn all_mistakes_are_named_at_once() {
+        let text = "[net]\nlinks = 7\nlisten = \"x\"\n[disk]\na = 1\n";
+        let error = merged(text, &[("COSMICSYNC_LOG__LEVEL", "loud")]).expect_err("four mistakes");
+        let places: Vec<_> =
+            error.message.lines().map(|line| line.trim_start().split_once(": ").map(|at| at.0)).collect();
+        let expected =
+            ["config.toml:2", "config.toml:3", "config.toml:4", "environment variable COSMICSYNC_LOG__LEVEL"];
+        assert_eq!(places, expected.map(Some));
+        assert_eq!(error.next.as_deref(), Some("correct config.toml, then: cosmicsync config check"));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::io::{self, BufWriter, LineWriter, Write};
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 use cosmicsync_node::service::{ErrorCode, ServiceError};
 
 use crate::cli::{Cli, OutputFormat, Verb};
@@ -30,12 +30,15 @@ mod up;
 
 fn main() -> ExitCode {
     let surroundings = Surroundings::read();
-    let cli = Cli::parse();
+    let matches = Cli::command().get_matches();
+    let help = help_of(&matches);
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let json = cli.global.output == OutputFormat::Json;
     let color = surroundings.colors(surroundings.stderr_tty, cli.global.no_color);
-    let global = cli.global.clone();
+    let (global, space) = (cli.global.clone(), cli.verb.space().map(str::to_owned));
     let fail = |mut error: ServiceError| {
-        error.next = error.next.map(|next| global.about_same_dir(&next));
+        let help = (error.code == ErrorCode::Usage).then_some(help);
+        error.next = error.next.or(help).map(|next| global.about_same(space.as_deref(), &next));
         terminal::note(&error_text(&error, json, color));
         ExitCode::from(error.code.exit_code())
     };
@@ -47,6 +50,17 @@ fn main() -> ExitCode {
         Err(Failure::Service(error)) => fail(error),
         Err(Failure::Check) => ExitCode::from(ErrorCode::CheckFailed.exit_code()),
     }
+}
+
+/// The command that explains the one that was given.
+fn help_of(matches: &ArgMatches) -> String {
+    let mut command = "cosmicsync".to_owned();
+    let mut verb = matches.subcommand();
+    while let Some((name, inner)) = verb {
+        command = format!("{command} {name}");
+        verb = inner.subcommand();
+    }
+    format!("{command} --help")
 }
 
 fn execute(cli: Cli, surroundings: &Surroundings) -> Result<(), Failure> {

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use cosmicsync_node::service::ServiceError;
+use cosmicsync_node::service::{Client, ErrorCode, ServiceError, Status};
 use cosmicsync_node::{Node, Options};
-pub(crate) use cosmicsync_node::{init, restore_backup, verify_backup};
+pub(crate) use cosmicsync_node::{restore_backup, verify_backup};
 
 use crate::config::Config;
 
@@ -17,5 +17,24 @@ pub(crate) async fn open(dir: &Path, config: &Config, links: bool) -> Result<Nod
         strangers_max: usize::try_from(config.net.strangers_max).unwrap_or(usize::MAX),
         bytes_max: config.store.bytes_max,
     };
-    Node::open(dir, options).await
+    match Node::open(dir, options).await {
+        Ok(node) => Ok(node),
+        Err(error) => Err(who_holds(dir, error).await),
+    }
+}
+
+/// Makes a user and its first device.
+pub(crate) async fn init(dir: &Path, name: &str) -> Result<Status, ServiceError> {
+    match cosmicsync_node::init(dir, name).await {
+        Ok(status) => Ok(status),
+        Err(error) => Err(who_holds(dir, error).await),
+    }
+}
+
+/// Adds to a store that is in use what helps: a daemon can be asked, another command only waited for.
+async fn who_holds(dir: &Path, error: ServiceError) -> ServiceError {
+    if error.code != ErrorCode::StoreLocked || matches!(Client::find(dir).await, Ok(Some(_))) {
+        return error;
+    }
+    error.next("when that process has ended: cosmicsync status")
 }

@@ -159,15 +159,25 @@ impl Run<'_> {
     }
 
     async fn doctor(&mut self, doc: Option<DocRef>, space: Option<String>) -> Result<(), Failure> {
+        let (whole, named) = (doc.is_none(), space.clone());
         let mut findings = Vec::new();
-        if doc.is_none() {
+        if whole {
             findings.push(config_finding(&self.dir, self.surroundings));
         }
-        if let Reply::Doctor(found) = self.call(Command::Doctor { space, doc }).await? {
-            findings.extend(found);
+        match self.call(Command::Doctor { space, doc }).await {
+            Ok(Reply::Doctor(found)) => findings.extend(found),
+            Ok(_) => {}
+            // Broken settings keep a node from being opened here, and are a finding already.
+            Err(Failure::Service(_)) if findings.iter().any(|finding| finding.level == Level::Problem) => {}
+            // A store that does not open is what doctor is asked about.
+            Err(Failure::Service(error)) if whole && error.code.exit_code() != ErrorCode::NotFound.exit_code() => {
+                let ServiceError { message, next, .. } = error;
+                findings.push(Finding { level: Level::Problem, subject: "store".to_owned(), message, next });
+            }
+            Err(failure) => return Err(failure),
         }
         for finding in &mut findings {
-            finding.next = finding.next.take().map(|next| self.global.about_same_dir(&next));
+            finding.next = finding.next.take().map(|next| self.global.about_same(named.as_deref(), &next));
         }
         let healthy = findings.iter().all(|finding| finding.level != Level::Problem);
         self.output.reply(&Reply::Doctor(findings))?;
@@ -229,7 +239,7 @@ impl Run<'_> {
             Some(Ok(id)) => Some(Text(id)),
             Some(Err(error)) => {
                 let error = usage(format!("--after: {error}"));
-                return Err(error.next("cosmicsync doc list, whose first column has the ids").into());
+                return Err(error.next("with an id of its first column: cosmicsync doc list").into());
             }
         };
         let (space, limit) = (options.space.space, options.limit);

@@ -49,7 +49,7 @@ async fn serve(run: &mut Run<'_>, node: &Arc<Node>) -> Result<(), Failure> {
 
 /// What somebody most likely wants to do with a node that just started.
 fn what_next(run: &Run<'_>, status: &Status) -> String {
-    let same = |command: &str| run.global.about_same_dir(command);
+    let same = |command: &str| run.global.about_same(None, command);
     if status.user.is_none() {
         let join = same("cosmicsync space join LINE");
         format!("{join}  (with a line that `cosmicsync space invite` prints on another device)")

@@ -7,6 +7,9 @@ use std::process::{Child, Command as Process, Output, Stdio};
 
 use tempfile::TempDir;
 
+#[path = "errors_name_the_way_out/next_steps.rs"]
+mod next_steps;
+
 /// A place for devices.
 struct World {
     root: TempDir,
@@ -172,7 +175,8 @@ fn an_import_without_its_key_lists_the_columns() {
     let ragged = world.dir("ragged.csv");
     fs::write(&ragged, "zip,city\n00501\n").expect("written");
     let again = format!("import {} --collection cities --id-column zip --resume", ragged.display());
-    assert_eq!(import(&ragged, "zip").1, world.command("laptop", &again));
+    let mended = format!("correct {}, then: {}", ragged.display(), world.command("laptop", &again));
+    assert_eq!(import(&ragged, "zip").1, mended);
     let lines = world.dir("cities.ndjson");
     fs::write(&lines, "{\"name\": \"Agawam\", \"at\": {\"zip\": 1001}}\n").expect("written");
     assert_eq!(import(&lines, "zip").0, "row 1: there is no 'zip'; there are at, name");

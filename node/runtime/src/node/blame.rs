@@ -3,11 +3,23 @@
 use crate::backup::BackupError;
 use crate::driver::{other_user, store_error};
 use crate::keyfile::KeyFileError;
-use crate::service::{ErrorCode, ServiceError};
+use crate::service::{ErrorCode, ServiceError, quoted};
 use crate::store::SnapshotError;
 use cosmicsync_data::database::request::RequestError;
 use cosmicsync_protocol::ledger::SpaceError;
 use cosmicsync_protocol::shelf::{BulkError, EditError};
+
+/// What needs the user key, which stays on the device that made the user.
+pub(super) const ON_FIRST_DEVICE: &str = "on the device where `init` was run: cosmicsync space invite";
+
+/// The answer to a command that needs the user key; `command` does the same where the key is.
+pub(super) fn founder_error(error: &SpaceError, command: &str) -> ServiceError {
+    let answer = space_error(error);
+    match error {
+        SpaceError::NoUserKey => answer.next(format!("on the device where `init` was run: {command}")),
+        _ => answer,
+    }
+}
 
 pub(super) fn space_error(error: &SpaceError) -> ServiceError {
     let message = error.to_string();
@@ -19,9 +31,8 @@ pub(super) fn space_error(error: &SpaceError) -> ServiceError {
         SpaceError::OtherUser => other_user(),
         SpaceError::UnknownSpace => ServiceError::new(ErrorCode::NotFound, message).next("cosmicsync space list"),
         SpaceError::NoKeys => ServiceError::new(ErrorCode::Unavailable, message).next("cosmicsync peer list"),
-        SpaceError::NoUserKey | SpaceError::TooManyInvites | SpaceError::InviteUsed => {
-            ServiceError::new(ErrorCode::Refused, message)
-        }
+        SpaceError::NoUserKey => ServiceError::new(ErrorCode::Refused, message).next(ON_FIRST_DEVICE),
+        SpaceError::TooManyInvites | SpaceError::InviteUsed => ServiceError::new(ErrorCode::Refused, message),
         SpaceError::Invite(_) => ServiceError::new(ErrorCode::Usage, message),
         SpaceError::Mint(_) | SpaceError::Seal(_) => ServiceError::new(ErrorCode::Refused, message),
     }
@@ -33,7 +44,7 @@ pub(super) fn request_error(error: &RequestError) -> ServiceError {
         RequestError::NotFound => ServiceError::new(ErrorCode::NotFound, message).next("cosmicsync doc list"),
         RequestError::Incomplete(_) => ServiceError::new(ErrorCode::Unavailable, message).next("cosmicsync doctor"),
         RequestError::BadName(_) | RequestError::NotObject => ServiceError::new(ErrorCode::Usage, message),
-        RequestError::NoImport => ServiceError::new(ErrorCode::NotFound, message),
+        RequestError::NoImport => ServiceError::new(ErrorCode::NotFound, message).next("cosmicsync doctor"),
         RequestError::Edit(EditError::Space(error)) | RequestError::Space(error) => space_error(error),
         RequestError::Edit(EditError::Exists | EditError::NotOpen | EditError::Broken(_)) => {
             ServiceError::new(ErrorCode::Conflict, message)
@@ -44,7 +55,7 @@ pub(super) fn request_error(error: &RequestError) -> ServiceError {
         }
         RequestError::Bulk(BulkError::NotOpen) => ServiceError::new(ErrorCode::NotFound, message),
         RequestError::Store(error) => store_error(error),
-        RequestError::Lost => ServiceError::new(ErrorCode::Unavailable, message),
+        RequestError::Lost => ServiceError::new(ErrorCode::Unavailable, message).next("cosmicsync doctor"),
     }
 }
 
@@ -52,7 +63,8 @@ pub(super) fn keyfile_error(error: &KeyFileError) -> ServiceError {
     let message = error.to_string();
     match error {
         KeyFileError::TooOpen { path } => {
-            ServiceError::new(ErrorCode::Refused, message).next(format!("chmod 600 {}", path.display()))
+            let path = quoted(&path.display().to_string());
+            ServiceError::new(ErrorCode::Refused, message).next(format!("chmod 600 {path}"))
         }
         KeyFileError::Missing { .. } | KeyFileError::Damaged { .. } => {
             ServiceError::new(ErrorCode::StoreDamaged, message).next("cosmicsync --dir NEW_DIR backup restore FILE")
@@ -81,7 +93,9 @@ pub(super) fn backup_error(error: &BackupError) -> ServiceError {
             ServiceError::new(ErrorCode::CheckFailed, message)
         }
         BackupError::Newer { .. } => ServiceError::new(ErrorCode::StoreNewer, message),
-        BackupError::NotEmpty { .. } => ServiceError::new(ErrorCode::Conflict, message),
+        BackupError::NotEmpty { .. } => {
+            ServiceError::new(ErrorCode::Conflict, message).next("cosmicsync --dir NEW_DIR backup restore FILE")
+        }
         BackupError::Snapshot(error) => snapshot_error(error),
         BackupError::Open(error) => crate::driver::open_error(error),
         BackupError::KeyFile(error) => keyfile_error(error),
@@ -89,6 +103,7 @@ pub(super) fn backup_error(error: &BackupError) -> ServiceError {
         BackupError::Stopped(_) => ServiceError::new(ErrorCode::Internal, message),
         BackupError::Io(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
             ServiceError::new(ErrorCode::Conflict, "the backup file exists already: choose another name")
+                .next("cosmicsync backup create NEW_FILE")
         }
         BackupError::Io(error) => ServiceError::io("cannot read or write the backup", error),
         BackupError::NoEntropy => ServiceError::new(ErrorCode::Io, message),

@@ -73,7 +73,7 @@ impl Node {
             Ok(Request::Change { partition, name: name(asked), changes, seen, durable: true })
         });
         match answer.await? {
-            Answer::Failed(RequestError::NotFound) => Err(no_document(&doc)),
+            Answer::Failed(RequestError::NotFound) => Err(self.no_document(space, &doc).await),
             Answer::Failed(RequestError::Edit(EditError::Change(error))) => {
                 let text = self.find(space, doc.clone()).await.ok().and_then(|found| text_at(found.value?, &way));
                 Err(splice_error(&error, &Splice { doc: &doc, path: &path, text: text.as_deref(), patches: count }))
@@ -282,14 +282,14 @@ impl Node {
 
     /// Reads a document that must be there.
     async fn find(&self, space: SpaceRef, doc: DocRef) -> Result<Found, ServiceError> {
-        let missing = no_document(&doc);
+        let (of, asked) = (space.clone(), doc.clone());
         let answer = self.handle()?.ask(move |core| {
-            let partition = partition(core, &space)?;
-            Ok(Request::Get { partition, name: name(doc) })
+            let partition = partition(core, &of)?;
+            Ok(Request::Get { partition, name: name(asked) })
         });
         match answer.await? {
             Answer::Document(Some(found)) => Ok(found),
-            Answer::Document(None) => Err(missing),
+            Answer::Document(None) => Err(self.no_document(space, &doc).await),
             _ => Err(unexpected()),
         }
     }
@@ -305,6 +305,23 @@ impl Node {
         }
     }
 
+    /// The answer to whoever names a document that is not there: it never was, or it was deleted.
+    async fn no_document(&self, space: SpaceRef, doc: &DocRef) -> ServiceError {
+        let deleted = match self.explained(space, doc.clone()).await {
+            Ok(explained) => explained.deleted,
+            Err(error) => return error,
+        };
+        let named = quoted(&doc.to_string());
+        let (message, next) = match doc {
+            _ if deleted => (format!("{doc} was deleted"), format!("cosmicsync doc history {named}")),
+            DocRef::Key { collection, .. } => {
+                (format!("there is no document {doc}"), format!("cosmicsync doc list {}", quoted(collection)))
+            }
+            DocRef::Id(_) => (format!("there is no document {doc}"), "cosmicsync doc list".to_owned()),
+        };
+        ServiceError::new(ErrorCode::NotFound, message).next(next)
+    }
+
     /// Writes to a document that is there.
     async fn write(
         &self,
@@ -313,10 +330,10 @@ impl Node {
         request: impl FnOnce(PartNo, Name) -> Request + Send + 'static,
     ) -> Result<Reply, ServiceError> {
         let (collection, key) = self.named(&space, &doc).await?;
-        let missing = no_document(&doc);
-        let answer = self.handle()?.answer(move |core| Ok(request(partition(core, &space)?, name(doc))));
+        let (of, asked) = (space.clone(), doc.clone());
+        let answer = self.handle()?.answer(move |core| Ok(request(partition(core, &of)?, name(asked))));
         match answer.await? {
-            Answer::Failed(RequestError::NotFound) => Err(missing),
+            Answer::Failed(RequestError::NotFound) => Err(self.no_document(space, &doc).await),
             answer => written(answer, collection, key),
         }
     }
@@ -354,14 +371,6 @@ pub(super) fn name(doc: DocRef) -> Name {
         DocRef::Id(id) => Name::Id(id),
         DocRef::Key { collection, key } => Name::Key { collection, key },
     }
-}
-
-fn no_document(doc: &DocRef) -> ServiceError {
-    let next = match doc {
-        DocRef::Key { collection, .. } => format!("cosmicsync doc list {}", quoted(collection)),
-        DocRef::Id(_) => "cosmicsync doc list".to_owned(),
-    };
-    ServiceError::new(ErrorCode::NotFound, format!("there is no document {doc}")).next(next)
 }
 
 /// Edits of a text that were refused.

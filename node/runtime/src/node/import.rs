@@ -71,11 +71,12 @@ impl Node {
             Some(checkpoint) => Reader::resume(checkpoint),
             None => Reader::new(format, import.rows.as_deref()),
         };
-        let (id_column, again) = (import.id_column.clone(), again(&import));
+        let id_column = import.id_column.clone();
+        let mended = format!("correct {}, then: {} --resume", quoted(&import.path), again(&import));
         let (sender, mut batches) = mpsc::channel(BATCHES_AHEAD);
         let parser: JoinHandle<Result<Learned, ServiceError>> = spawn_blocking(move || {
             parse(file, reader, id_column.as_deref(), &sender)
-                .map_err(|error| if error.next.is_none() { error.next(format!("{again} --resume")) } else { error })
+                .map_err(|error| if error.next.is_none() { error.next(mended) } else { error })
         });
         let documents = self.write_batches(number, &mut batches, total, skipped, items).await?;
         // A stop of the runtime cancels the thread.

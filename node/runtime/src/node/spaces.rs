@@ -1,6 +1,6 @@
 //! Commands about spaces, partitions, invites, and waiting for the others.
 
-use super::blame::space_error;
+use super::blame::{founder_error, space_error};
 use super::{Node, handle};
 use crate::driver::{Core, DialOrder, Goal, INVITE_AGAIN, Purpose, bodies, other_user};
 use crate::service::{
@@ -29,7 +29,8 @@ impl Node {
             .with(move |core| {
                 core.available()?;
                 let now = core.now;
-                core.db.endpoint_mut().create_space(now, &name).map_err(|error| space_error(&error))
+                let made = core.db.endpoint_mut().create_space(now, &name);
+                made.map_err(|error| founder_error(&error, "cosmicsync space create NAME"))
             })
             .await??;
         self.durable().await?;
@@ -50,7 +51,7 @@ impl Node {
                 let expires_at = core.now.wall_ms.saturating_add(expires_ms);
                 let now = core.now;
                 let invite = core.db.endpoint_mut().invite(now, space, addresses, expires_at);
-                invite.map_err(|error| space_error(&error))
+                invite.map_err(|error| founder_error(&error, "cosmicsync space invite"))
             })
             .await??;
         self.durable().await?;
@@ -76,9 +77,7 @@ impl Node {
             let endpoint = core.db.endpoint();
             if endpoint.credential().is_some_and(|me| me.device().noise == inviter) {
                 let error = ServiceError::new(ErrorCode::Conflict, "this device made the invite: use it on another");
-                return Err(
-                    error.next("on the other device: cosmicsync up, then cosmicsync space join with the same line")
-                );
+                return Err(error.next("on the other device: cosmicsync up; then there: cosmicsync space join LINE"));
             }
             // A user of its own is on this device: whoever made the invite is most likely another one.
             if endpoint.has_user_key() {
@@ -333,7 +332,8 @@ fn own_addresses(core: &Core) -> Result<Vec<String>, ServiceError> {
     }
     outward(listen).map(|ip| vec![SocketAddr::new(ip, listen.port()).to_string()]).ok_or_else(|| {
         let message = "this node listens on every address and can't tell which of them others reach";
-        ServiceError::new(ErrorCode::Refused, message).next("cosmicsync up --listen ADDRESS:PORT")
+        ServiceError::new(ErrorCode::Refused, message)
+            .next("after cosmicsync down: cosmicsync up --listen ADDRESS:PORT")
     })
 }
 

@@ -1,12 +1,14 @@
 //! How the node is, and what is wrong with it.
 
 use super::Node;
+use super::blame::ON_FIRST_DEVICE;
 use super::docs::{name, partition};
 use super::handle::unexpected;
 use super::peers::peers;
 use crate::driver::{Core, Trouble};
 use crate::service::{
     DocRef, ErrorCode, Finding, Level, Peer, PeerState, Reply, ServiceError, SpaceRef, Status, Store, Text, Traffic,
+    quoted,
 };
 use crate::store::{DATA_FILE, SYNC_FAILED_FILE, StoreStats};
 use cosmicsync_data::database::request::{Answer, Request};
@@ -21,6 +23,8 @@ struct Facts {
     name: String,
     device: DeviceId,
     user: Option<UserId>,
+    /// Whether the user key is here, which invites need.
+    founder: bool,
     listen: Option<String>,
     paused: bool,
     logs: u64,
@@ -32,6 +36,15 @@ struct Facts {
     outage: Option<ServiceError>,
     troubles: Vec<Trouble>,
     missing: Vec<(String, u64, bool)>,
+}
+
+/// What a document lacks.
+pub(super) struct Explained {
+    exists: bool,
+    /// It is here, and deleted.
+    pub(super) deleted: bool,
+    missing: Vec<Missing>,
+    unread: Vec<EntryRef>,
 }
 
 impl Node {
@@ -95,7 +108,7 @@ impl Node {
             let level = if facts.paused { Level::Warning } else { Level::Ok };
             let next = facts.paused.then(|| "cosmicsync peer resume".to_owned());
             findings.push(Finding { next, ..finding(level, "links", message) });
-            findings.extend(facts.peers.iter().map(peer_finding));
+            findings.extend(facts.peers.iter().map(|peer| peer_finding(peer, &facts.peers)));
             if facts.others > 0 && facts.peers.is_empty() && !facts.paused {
                 let message =
                     "no address of another device is known and none has dialled this one: add where one listens";
@@ -107,7 +120,7 @@ impl Node {
             findings.push(space_finding(space, *missing, *readable));
         }
         for trouble in &facts.troubles {
-            findings.push(trouble_finding(*trouble, facts.device));
+            findings.push(trouble_finding(*trouble, facts.device, facts.founder));
         }
         Ok(Reply::Doctor(findings))
     }
@@ -146,14 +159,21 @@ impl Node {
         self.dir.join(SYNC_FAILED_FILE).exists().then(|| finding(Level::Problem, "disk", message))
     }
 
+    /// Looks for what a document lacks.
+    pub(super) async fn explained(&self, space: SpaceRef, doc: DocRef) -> Result<Explained, ServiceError> {
+        let answer = self
+            .handle()?
+            .ask(move |core| Ok(Request::Explain { partition: partition(core, &space)?, name: name(doc) }))
+            .await?;
+        let Answer::Explained { exists, deleted, missing, unread } = answer else { return Err(unexpected()) };
+        Ok(Explained { exists, deleted, missing, unread })
+    }
+
     /// Why a document is not, or not wholly, here.
     async fn explain(&self, space: SpaceRef, doc: DocRef) -> Result<Vec<Finding>, ServiceError> {
         let subject = doc.to_string();
         let handle = self.handle()?;
-        let answer = handle
-            .ask(move |core| Ok(Request::Explain { partition: partition(core, &space)?, name: name(doc) }))
-            .await?;
-        let Answer::Explained { exists, missing, unread } = answer else { return Err(unexpected()) };
+        let Explained { exists, missing, unread, .. } = self.explained(space, doc).await?;
         let lines = handle
             .with(move |core| {
                 let endpoint = core.db.endpoint();
@@ -191,6 +211,7 @@ fn facts(core: &Core) -> Facts {
         name: core.name.clone(),
         device: endpoint.device(),
         user: endpoint.credential().map(cosmicsync_protocol::identity::VerifiedCredential::user),
+        founder: endpoint.has_user_key(),
         listen: core.listen.map(|address| address.to_string()),
         paused: core.peers.is_paused(),
         logs: endpoint.logs().count() as u64,
@@ -214,7 +235,7 @@ fn finding(level: Level, subject: &str, message: String) -> Finding {
     Finding { level, subject: subject.to_owned(), message, next: None }
 }
 
-fn peer_finding(peer: &Peer) -> Finding {
+fn peer_finding(peer: &Peer, all: &[Peer]) -> Finding {
     let subject = format!("peer {}", peer.address);
     match (peer.state, &peer.error) {
         (PeerState::Connected, _) if peer.behind + peer.ahead == 0 => {
@@ -229,6 +250,16 @@ fn peer_finding(peer: &Peer) -> Finding {
             let Some(why) = error else {
                 return finding(Level::Warning, &subject, "not connected yet".to_owned());
             };
+            let elsewhere = |other: &&Peer| other.state == PeerState::Connected && other.device == peer.device;
+            if let Some(other) = all.iter().find(elsewhere).filter(|_| peer.device.is_some()) {
+                let message = format!(
+                    "{}. The device that was there is connected as {}: this address is of no use any more",
+                    why.trim_end_matches('.'),
+                    other.address
+                );
+                let next = Some(format!("cosmicsync peer remove {}", quoted(&peer.address)));
+                return Finding { next, ..finding(Level::Warning, &subject, message) };
+            }
             let message = format!(
                 "{}. It is dialled again and again; if that device listens elsewhere now, add the new address, and \
                  `peer remove {}` forgets this one",
@@ -255,7 +286,7 @@ fn space_finding(space: &str, missing: u64, readable: bool) -> Finding {
     finding(Level::Ok, &subject, "all that is known is here".to_owned())
 }
 
-fn trouble_finding(trouble: Trouble, me: DeviceId) -> Finding {
+fn trouble_finding(trouble: Trouble, me: DeviceId, founder: bool) -> Finding {
     match trouble {
         Trouble::Retired(log) => {
             let message = format!(
@@ -278,8 +309,8 @@ fn trouble_finding(trouble: Trouble, me: DeviceId) -> Finding {
                  everybody else in sync, but where the copy was not noticed at its start, their logs fork. Stop one of them for good, and \
                  give that machine a device of its own: join there, in a new directory, with an invite"
             );
-            let next = Some("cosmicsync space invite".to_owned());
-            Finding { next, ..finding(Level::Warning, "copies", message) }
+            let invite = if founder { "cosmicsync space invite" } else { ON_FIRST_DEVICE };
+            Finding { next: Some(invite.to_owned()), ..finding(Level::Warning, "copies", message) }
         }
         Trouble::Mismatch(_) => {
             let message = "repair did not make a space equal with a peer: please report it with both logs".to_owned();
@@ -336,18 +367,26 @@ mod tests {
             error: Some("Connection refused".to_owned()),
             traffic: Traffic::default(),
         };
-        let found = peer_finding(&peer);
+        let found = peer_finding(&peer, &[]);
         assert!(found.message.starts_with("Connection refused. ") && found.message.contains("`peer remove a:1`"));
         assert_eq!(found.next.as_deref(), Some("cosmicsync peer add HOST:PORT"));
+
+        let device = Some(Text(DeviceId([1; 32])));
+        let there = Peer { address: "b:1".to_owned(), device, state: PeerState::Connected, ..peer.clone() };
+        let gone = Peer { device, ..peer.clone() };
+        let found = peer_finding(&gone, &[gone.clone(), there.clone()]);
+        assert_eq!(found.next.as_deref(), Some("cosmicsync peer remove a:1"));
+        assert_eq!(peer_finding(&peer, &[there]).next.as_deref(), Some("cosmicsync peer add HOST:PORT"));
     }
 
     #[test]
     fn doctor_names_the_device_that_runs_twice_and_what_to_do() {
         let (me, other) = (DeviceId([1; 32]), DeviceId([2; 32]));
-        let finding = trouble_finding(Trouble::Copied(me), me);
+        let finding = trouble_finding(Trouble::Copied(me), me, true);
         assert!(finding.message.starts_with("this device runs twice"), "{}", finding.message);
         assert_eq!(finding.next.as_deref(), Some("cosmicsync space invite"));
-        let finding = trouble_finding(Trouble::Copied(other), me);
+        let finding = trouble_finding(Trouble::Copied(other), me, false);
         assert!(finding.message.contains(&other.to_string()), "{}", finding.message);
+        assert_eq!(finding.next.as_deref(), Some(ON_FIRST_DEVICE));
     }
 }
