@@ -322,7 +322,7 @@ pub(crate) enum DocVerb {
         #[command(flatten)]
         space: SpaceOption,
     },
-    /// List documents
+    /// List documents by collection and key
     List(List),
     /// Print who changed a document and when, newest first
     History {
@@ -361,12 +361,12 @@ pub(crate) enum DocVerb {
 pub(crate) struct List {
     /// Only this collection
     pub(crate) collection: Option<String>,
-    /// Only documents after this id
-    #[arg(long, value_name = "ID")]
-    pub(crate) after: Option<String>,
-    /// At most so many
-    #[arg(long, default_value_t = 100, value_name = "N")]
-    pub(crate) limit: u64,
+    /// Only documents that come after this one
+    #[arg(long, value_name = "DOC")]
+    pub(crate) after: Option<DocRef>,
+    /// At most so many [default: all; 100 on a terminal]
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
     /// With their values
     #[arg(long)]
     pub(crate) values: bool,

@@ -97,8 +97,12 @@ impl Output<'_> {
             Reply::Partitions(partitions) => self.json_lines(partitions),
             Reply::Written(written) => self.json(written),
             Reply::Document(document) => self.json(document),
-            // The items were the result.
-            Reply::Listed(_) => Ok(()),
+            // The items were the result, unless some were left out.
+            Reply::Listed(listed) if listed.more == 0 => Ok(()),
+            Reply::Listed(listed) => {
+                let (count, after) = (listed.more, &listed.next);
+                self.json(&serde_json::json!({ "more": { "count": count, "after": after } }))
+            }
             Reply::Imported(imported) => self.json(imported),
             Reply::Exported(exported) => self.json(exported),
             Reply::Digest(digest) => self.json(digest),
@@ -211,7 +215,8 @@ impl Output<'_> {
             self.line("")?;
             self.pairs([("recovery key", key.clone())])?;
             self.line(
-                "Write it down and keep it off this device: it is shown only now, and it alone recovers the user.",
+                "It is shown only now: write it down and keep it off this device, for a coming version. Until then only a \
+                 backup of this device (`cosmicsync backup create FILE`) brings back what it alone can do: invite.",
             )?;
         }
         if !status.spaces.is_empty() {
@@ -475,7 +480,7 @@ mod tests {
         let mut output = Output::new(&mut bytes, Format { json: false, style });
         output.item(&document("a", "long key")).expect("memory");
         output.item(&document("collection", "k")).expect("memory");
-        let end = cosmicsync_node::service::Listed { count: 2, next: None };
+        let end = cosmicsync_node::service::Listed { count: 2, more: 0, next: None };
         output.reply(&Reply::Listed(end)).expect("memory");
         String::from_utf8(bytes).expect("text").replace(&"ab".repeat(16), "ID")
     }

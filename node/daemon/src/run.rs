@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use clap::CommandFactory as _;
 use cosmicsync_node::service::{
-    Backend, Client, Command, DocList, DocPut, DocRef, DocSplice, ErrorCode, Finding, Item, Level, Patch, Reply,
-    Secret, ServiceError, Text, quoted, request,
+    Backend, Client, Command, DocList, DocPut, DocRef, DocSplice, ErrorCode, Finding, Item, Level, Listed, Patch,
+    Reply, Secret, ServiceError, quoted, request,
 };
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -24,6 +24,8 @@ use crate::output::{Bar, Output};
 use crate::terminal::{self, Surroundings};
 use crate::{demo, export, node, up};
 
+/// Documents of a list on a terminal, unless another number is asked for.
+const LISTED: u64 = 100;
 /// Items that wait while one is printed.
 const ITEMS_QUEUED: usize = 64;
 
@@ -234,24 +236,41 @@ impl Run<'_> {
     }
 
     async fn doc_list(&mut self, options: List) -> Result<(), Failure> {
-        let after = match options.after.as_deref().map(str::parse) {
-            None => None,
-            Some(Ok(id)) => Some(Text(id)),
-            Some(Err(error)) => {
-                let error = usage(format!("--after: {error}"));
-                return Err(error.next("with an id of its first column: cosmicsync doc list").into());
-            }
-        };
-        let (space, limit) = (options.space.space, options.limit);
-        let list = DocList { space, collection: options.collection, after, limit, values: options.values };
-        let reply = self.call(Command::DocList(list)).await?;
-        if let Reply::Listed(listed) = &reply
-            && let Some(next) = &listed.next
-            && !self.global.quiet
-        {
-            terminal::note(&format!("more follow: --after {next}"));
+        let List { collection, after, limit, values, space } = options;
+        let mut again = "cosmicsync doc list".to_owned();
+        for (before, word) in [(" ", collection.clone()), (" --limit ", limit.map(|limit| limit.to_string()))] {
+            again.extend(word.map(|word| format!("{before}{}", quoted(&word))));
         }
-        Ok(self.output.reply(&reply)?)
+        if values {
+            again.push_str(" --values");
+        }
+        let asked = limit.is_some();
+        let limit = limit.or_else(|| self.page(LISTED));
+        let list = DocList { space: space.space.clone(), collection, after, limit, values };
+        let reply = self.call(Command::DocList(list)).await?;
+        if let Reply::Listed(Listed { next: Some(next), .. }) = &reply {
+            again = self.global.about_same(space.space.as_deref(), &format!("{again} --after {}", quoted(next)));
+        }
+        self.listed(&reply, asked, &again)
+    }
+
+    /// How many lines a list has that nobody gave a limit, where a person reads it.
+    fn page(&self, lines: u64) -> Option<u64> {
+        (self.surroundings.stdout_tty && !self.output.format.json).then_some(lines)
+    }
+
+    /// Ends a list: behind its rows it says how many more there are, unless a limit was asked for and quiet, too.
+    fn listed(&mut self, reply: &Reply, asked: bool, again: &str) -> Result<(), Failure> {
+        self.output.reply(reply)?;
+        if let Reply::Listed(Listed { more, .. }) = reply
+            && *more > 0
+            && !self.output.format.json
+            && !(self.global.quiet && asked)
+        {
+            self.output.writer.flush()?;
+            terminal::note(&format!("{more} more: {again}"));
+        }
+        Ok(())
     }
 
     async fn doc_type(&mut self, options: Type) -> Result<(), Failure> {

@@ -33,10 +33,12 @@ impl Pretended {
             };
         }
         if let Command::DocList(list) = command {
-            for index in 0..list.limit {
+            let (count, more) = (list.limit.unwrap_or(5), list.limit.map_or(0, |limit| 5_u64.saturating_sub(limit)));
+            for index in 0..count {
                 let _ = items.send(Item::Document(document(&index.to_string(), json!({ "n": index })))).await;
             }
-            return Ok(Reply::Listed(Listed { count: list.limit, next: None }));
+            let next = (more > 0).then(|| "zip/2".to_owned());
+            return Ok(Reply::Listed(Listed { count, more, next }));
         }
         if let Command::Export { collection, .. } = command {
             let _ = items.send(Item::Chunk("a,b\n".to_owned())).await;
@@ -203,7 +205,17 @@ fn a_pipe_gets_tabs_and_json_gets_objects() {
         serde_json::from_str(&stdout(&run(dir, &["space", "list", "-o", "json"]))).expect("one object");
     assert_eq!((&object["name"], &object["bodies"]), (&json!("home"), &json!({ "newest": 5 })));
     assert_eq!(stdout(&run(dir, &["doc", "get", "zip/00501"])), "{\n  \"city\": \"Holtsville\"\n}\n");
-    assert_eq!(stdout(&run(dir, &["-o", "json", "doc", "list", "--limit", "3"])).lines().count(), 3);
+    // All, unless a limit is asked for; then the last object says what was left out.
+    assert_eq!(stdout(&run(dir, &["-o", "json", "doc", "list"])).lines().count(), 5);
+    let limited = stdout(&run(dir, &["-o", "json", "doc", "list", "--limit", "3"]));
+    let last: serde_json::Value = serde_json::from_str(limited.lines().last().expect("lines")).expect("one object");
+    assert_eq!((limited.lines().count(), &last), (4, &json!({ "more": { "count": 2, "after": "zip/2" } })));
+    let limited = run(dir, &["doc", "list", "zip", "--limit", "3", "-s", "home"]);
+    assert_eq!(stdout(&limited).lines().count(), 3);
+    let next =
+        format!("2 more: cosmicsync --dir {} doc list --space home zip --limit 3 --after zip/2\n", dir.display());
+    assert_eq!(stderr(&limited), next);
+    assert_eq!(stderr(&run(dir, &["doc", "list", "--limit", "3", "-q"])), "");
 }
 
 #[test]

@@ -205,6 +205,58 @@ fn a_restored_device_starts_without_a_warning() {
 }
 
 #[test]
+fn a_backup_of_the_first_device_brings_back_that_it_can_invite() {
+    let world = World::new();
+    let said = world.done("laptop", &["init", "--name", "laptop"]);
+    assert!(said.contains("Until then only a backup of this device (`cosmicsync backup create FILE`)"), "{said}");
+    world.done("laptop", &["space", "create", "home"]);
+    world.done("laptop", &["doc", "put", "notes/a", "{\"n\":1}"]);
+    let (file, passphrase) = (world.dir("backup"), world.dir("passphrase"));
+    fs::write(&passphrase, "a long passphrase\n").expect("written");
+    let (file, passphrase) = (file.to_str().expect("text"), passphrase.to_str().expect("text"));
+    world.done("laptop", &["backup", "create", file, "--passphrase-file", passphrase]);
+    fs::remove_dir_all(world.dir("laptop")).expect("the laptop is lost");
+
+    world.done("restored", &["backup", "restore", file, "--passphrase-file", passphrase]);
+    let _running = [world.up("restored"), world.up("phone")];
+    let invite = world.done("restored", &["space", "invite"]);
+    world.done("phone", &["space", "join", &invite]);
+    world.done("phone", &["space", "wait"]);
+    assert!(world.done("phone", &["doc", "get", "notes/a"]).contains("\"n\": 1"));
+    world.done("restored", &["space", "create", "another"]);
+}
+
+#[test]
+fn lists_are_by_key_and_whole_unless_a_limit_is_asked_for() {
+    let world = World::new();
+    world.founder("laptop");
+    let rows: String = (0..300).rev().map(|number| format!("k{number:03},{number}\n")).collect();
+    let csv = world.dir("rows.csv");
+    fs::write(&csv, format!("key,n\n{rows}")).expect("written");
+    world.done("laptop", &["import", csv.to_str().expect("text"), "--collection", "big", "--id-column", "key"]);
+    world.done("laptop", &["doc", "put", "big", "{\"n\":-1}"]);
+    let keys = |arguments: &[&str]| -> Vec<String> {
+        let text = world.done("laptop", &[&["doc", "list"], arguments].concat());
+        text.lines().map(|line| line.split('\t').nth(2).unwrap_or_default().to_owned()).collect()
+    };
+    let mut all: Vec<String> = (0..300).map(|number| format!("k{number:03}")).collect();
+    // What has no key comes last.
+    all.push(String::new());
+    assert_eq!(keys(&["big"]), all);
+    assert_eq!(keys(&["big", "--values"]), all);
+    assert_eq!(keys(&["big", "--limit", "2", "--after", "big/k100"]), ["k101", "k102"]);
+    assert_eq!(keys(&["big", "--after", "big/k299"]), [""]);
+    // The document that a page ended with may be gone when the next one is asked for.
+    world.done("laptop", &["doc", "delete", "big/k100"]);
+    assert_eq!(keys(&["big", "--limit", "1", "--after", "big/k100"]), ["k101"]);
+    assert_eq!(keys(&[]).len(), 301);
+    let page = world.done("laptop", &["-o", "json", "doc", "list", "--limit", "1"]);
+    let lines: Vec<serde_json::Value> =
+        page.lines().map(|line| serde_json::from_str(line).expect("an object")).collect();
+    assert_eq!(lines[1], serde_json::json!({ "more": { "count": 300, "after": "big/k000" } }));
+}
+
+#[test]
 fn a_device_without_a_user_is_sent_to_join_before_it_is_sent_to_init() {
     let world = World::new();
     let _phone = world.up("phone");

@@ -6,9 +6,8 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command as Process, Stdio};
 
-use cosmicsync_node::service::DocId;
 use cosmicsync_node::service::{
-    Backend as _, Client, Command, DocView, ErrorCode, Item, Reply, ServiceError, Status, Text, request,
+    Backend as _, Client, Command, DocView, ErrorCode, Item, Reply, ServiceError, Status, request,
 };
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
@@ -132,31 +131,18 @@ impl Running {
     /// Reads all documents of a collection with their values.
     pub(super) async fn documents(&self, collection: &str) -> Result<Vec<DocView>, ServiceError> {
         let mut documents = Vec::new();
-        let mut after: Option<Text<DocId>> = None;
-        loop {
-            let list = cosmicsync_node::service::DocList {
-                collection: Some(collection.to_owned()),
-                after,
-                limit: 1_000,
-                values: true,
-                ..Default::default()
-            };
-            let (sender, mut items) = mpsc::channel(64);
-            let collect = async {
-                while let Some(item) = items.recv().await {
-                    if let Item::Document(document) = item {
-                        documents.push(document);
-                    }
+        let collection = Some(collection.to_owned());
+        let list = cosmicsync_node::service::DocList { collection, values: true, ..Default::default() };
+        let (sender, mut items) = mpsc::channel(64);
+        let collect = async {
+            while let Some(item) = items.recv().await {
+                if let Item::Document(document) = item {
+                    documents.push(document);
                 }
-            };
-            let (reply, ()) = tokio::join!(self.client.call(Command::DocList(list), sender), collect);
-            let Reply::Listed(listed) = reply? else { return Err(unexpected()) };
-            match listed.next.as_deref().map(str::parse) {
-                Some(Ok(id)) => after = Some(Text(id)),
-                Some(Err(_)) => return Err(unexpected()),
-                None => return Ok(documents),
             }
-        }
+        };
+        let (reply, ()) = tokio::join!(self.client.call(Command::DocList(list), sender), collect);
+        reply.map(|_| documents)
     }
 
     /// Kills the process at once, as a power cut would.

@@ -160,7 +160,7 @@ fn of_documents_and_spaces_that_are_not_there() {
         &["doc", "get", "00000000000000000000000000000000"],
         &["doc", "patch", "notes/none", "{}"],
         &["doc", "history", "notes/none"],
-        &["doc", "list", "--after", "nonsense"],
+        &["doc", "list", "--after", "00000000000000000000000000000000"],
         &["doc", "list", "-s", ":none"],
         &["doc", "list", "-s", "none"],
         &["doc", "put", "notes/x", "[1]"],

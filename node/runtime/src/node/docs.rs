@@ -6,11 +6,11 @@ use super::{Node, blame};
 use crate::clock::wall_ms;
 use crate::driver::{Core, Watcher};
 use crate::service::{
-    Change, Cut, DocList, DocPut, DocRef, DocSplice, DocView, ErrorCode, Item, Listed, Position, Progress, Reply,
-    Revision, ServiceError, SpaceRef, Text, Written, quoted,
+    Change, Cut, DocPut, DocRef, DocSplice, DocView, ErrorCode, Item, Listed, Position, Progress, Reply, Revision,
+    ServiceError, SpaceRef, Text, Written, quoted,
 };
 use cosmicsync_data::collection::COLLECTIONS;
-use cosmicsync_data::database::request::{Answer, Found, Name, Place, Request, RequestError};
+use cosmicsync_data::database::request::{Answer, Found, Name, Request, RequestError};
 use cosmicsync_data::json;
 use cosmicsync_protocol::document::{Change as Edit, ChangeError, Step, TextPaths, Value};
 use cosmicsync_protocol::ids::DocId;
@@ -20,9 +20,6 @@ use cosmicsync_protocol::shelf::EditError;
 use cosmicsync_protocol::sync::SpaceNo;
 use std::sync::PoisonError;
 use tokio::sync::mpsc;
-
-/// Documents that are asked for at a time while a list is streamed.
-const PAGE_DOCS: usize = 512;
 
 impl Node {
     pub(super) async fn doc_put(&self, put: DocPut) -> Result<Reply, ServiceError> {
@@ -94,58 +91,6 @@ impl Node {
         self.find(space, doc).await.map(|found| Reply::Document(view(found)))
     }
 
-    pub(super) async fn doc_list(&self, list: DocList, items: &mpsc::Sender<Item>) -> Result<Reply, ServiceError> {
-        let DocList { space, collection, after, limit, values } = list;
-        let only = collection.clone();
-        let (space, partition, of) = self
-            .handle()?
-            .with(move |core| {
-                let (found, partition) = find_partition(core, &space)?;
-                let of = only.map(|name| core.db.endpoint().collection_id(found.no, &name));
-                Ok::<_, ServiceError>((found.no, partition, of))
-            })
-            .await??;
-        let mut after = match (after, of) {
-            (None, _) => None,
-            (Some(doc), Some(of)) => Some(Place { collection: *of.as_bytes(), doc: doc.0 }),
-            (Some(doc), None) => Some(self.place_of(space, partition, doc.0).await?),
-        };
-        let mut count = 0;
-        loop {
-            let wanted = usize::try_from(limit - count).unwrap_or(usize::MAX).min(PAGE_DOCS);
-            if wanted == 0 {
-                break;
-            }
-            let (collection, from) = (collection.clone(), after.clone());
-            let request = Request::Page { partition, collection, after: from, limit: wanted, values };
-            let Answer::Page { docs, next } = self.handle()?.ask(move |_| Ok(request)).await? else {
-                return Err(unexpected());
-            };
-            for found in docs {
-                count += 1;
-                // Whoever is gone wants no items; the list goes on for its reply.
-                drop(items.send(Item::Document(view(found))).await);
-            }
-            after = next;
-            if after.is_none() {
-                break;
-            }
-        }
-        Ok(Reply::Listed(Listed { count, next: after.map(|place| place.doc.to_string()) }))
-    }
-
-    /// Where a document stands in a list of all collections.
-    async fn place_of(&self, space: SpaceNo, partition: PartNo, doc: DocId) -> Result<Place, ServiceError> {
-        let handle = self.handle()?;
-        let answer = handle.ask(move |_| Ok(Request::Get { partition, name: Name::Id(doc) })).await?;
-        let Answer::Document(Some(Found { collection: Some(collection), .. })) = answer else {
-            let error = ServiceError::new(ErrorCode::NotFound, format!("there is no document {doc} to go on after"));
-            return Err(error.next("cosmicsync doc list"));
-        };
-        let id = handle.with(move |core| core.db.endpoint().collection_id(space, &collection)).await?;
-        Ok(Place { collection: *id.as_bytes(), doc })
-    }
-
     pub(super) async fn doc_history(
         &self,
         space: SpaceRef,
@@ -191,7 +136,7 @@ impl Node {
             let revision = Revision { log: Text(found.log), seq: found.seq, device, at: found.wall_ms };
             drop(items.send(Item::Revision(revision)).await);
         }
-        Ok(Reply::Listed(Listed { count, next: None }))
+        Ok(Reply::Listed(Listed { count, more: 0, next: None }))
     }
 
     pub(super) async fn doc_watch(
@@ -441,7 +386,7 @@ fn steps(path: &str) -> Result<Vec<Step>, ServiceError> {
     Ok(path.split('.').map(|part| part.parse().map_or_else(|_| Step::Key(part.to_owned()), Step::Index)).collect())
 }
 
-fn view(found: Found) -> DocView {
+pub(super) fn view(found: Found) -> DocView {
     let value = found.value.as_ref().map(json::to_json);
     DocView { doc: Text(found.doc), collection: found.collection.unwrap_or_default(), key: found.key, value }
 }

@@ -14,6 +14,7 @@ mod export;
 mod files;
 mod handle;
 mod import;
+mod list;
 mod open;
 mod peers;
 mod spaces;

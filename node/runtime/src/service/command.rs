@@ -150,7 +150,7 @@ pub struct DocPut {
     pub text: Vec<String>,
 }
 
-/// Lists the documents of a space or collection in id order.
+/// Lists the documents of a space or collection by collection and key; those without a key follow, by id.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DocList {
@@ -160,11 +160,12 @@ pub struct DocList {
     /// Only this collection.
     #[serde(default)]
     pub collection: Option<String>,
-    /// Only documents after this id.
+    /// Only documents that come after this one.
+    #[serde(default, with = "doc_ref_option")]
+    pub after: Option<DocRef>,
+    /// At most so many; none means all.
     #[serde(default)]
-    pub after: Option<Text<DocId>>,
-    /// At most so many.
-    pub limit: u64,
+    pub limit: Option<u64>,
     /// Whether each document comes with its value.
     #[serde(default)]
     pub values: bool,

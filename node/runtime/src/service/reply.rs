@@ -89,7 +89,8 @@ pub struct Status {
     pub device: Text<DeviceId>,
     /// The user who owns it; none until one was made or joined.
     pub user: Option<Text<UserId>>,
-    /// The key that recovers the user when all devices are lost: told once, by `init`, and kept nowhere.
+    /// The key with which a coming version recovers the user when all devices are lost: told once, by `init`, and kept
+    /// nowhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery_key: Option<String>,
     /// The program's version.
@@ -315,7 +316,10 @@ pub struct Change {
 pub struct Listed {
     /// Items that were sent.
     pub count: u64,
-    /// Pass it as `after` to go on; none at the end.
+    /// How many the limit left out.
+    #[serde(default)]
+    pub more: u64,
+    /// Of documents: pass it as `after` to go on; none at the end.
     pub next: Option<String>,
 }
 

@@ -157,21 +157,15 @@ impl Node {
         self.ask("digest", json!({}))
     }
 
-    /// Calls `on_document` with each document of a collection, in id order.
+    /// Calls `on_document` with each document of a collection, by key.
     pub(super) fn documents(&mut self, collection: &str, on_document: &mut dyn FnMut(Value)) -> Result<(), Failure> {
-        let mut after = Value::Null;
-        loop {
-            let list = json!({ "collection": collection, "after": after, "limit": 1_000, "values": true });
-            let listed = self.ask_items("doc_list", list, &mut |item| {
-                if let Some(document) = item.get("document") {
-                    on_document(document.clone());
-                }
-            })?;
-            after = listed.get("next").cloned().unwrap_or_default();
-            if after.is_null() {
-                return Ok(());
+        let list = json!({ "collection": collection, "values": true });
+        self.ask_items("doc_list", list, &mut |item| {
+            if let Some(document) = item.get("document") {
+                on_document(document.clone());
             }
-        }
+        })?;
+        Ok(())
     }
 
     /// Kills the process at once.

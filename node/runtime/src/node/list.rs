@@ -1,0 +1,143 @@
+//! Lists of documents and of what was done to one.
+//!
+//! Documents come by collection and key; those without a key follow theirs, by id. The index is in the order of ids, so all
+//! names that a list is about are read first; values only of what is printed.
+
+use super::Node;
+use super::docs::{name, partition, view};
+use super::handle::unexpected;
+use crate::driver::stopping;
+use crate::service::{DocList, DocRef, ErrorCode, Item, Listed, Reply, ServiceError};
+use cosmicsync_data::database::request::{Answer, Found, Name, Request};
+use cosmicsync_protocol::ids::DocId;
+use cosmicsync_protocol::ledger::PartNo;
+use std::collections::{BTreeSet, VecDeque};
+use tokio::sync::mpsc;
+
+/// Names that are asked for at a time.
+const PAGE_DOCS: usize = 4096;
+/// Values that are read ahead of the one that is sent.
+const AHEAD: usize = 16;
+
+/// Where a document stands in a list. A key sorts before none.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Row {
+    collection: String,
+    unkeyed: bool,
+    key: String,
+    doc: DocId,
+}
+
+impl Row {
+    fn of(found: Found) -> Self {
+        let Found { doc, collection, key, .. } = found;
+        Self { collection: collection.unwrap_or_default(), unkeyed: key.is_none(), key: key.unwrap_or_default(), doc }
+    }
+
+    fn found(self) -> Found {
+        let key = (!self.unkeyed).then_some(self.key);
+        Found { doc: self.doc, collection: Some(self.collection), key, value: None }
+    }
+
+    /// How it is named in `after`.
+    fn named(&self) -> String {
+        if self.unkeyed { self.doc.to_string() } else { format!("{}/{}", self.collection, self.key) }
+    }
+}
+
+impl Node {
+    pub(super) async fn doc_list(&self, list: DocList, items: &mpsc::Sender<Item>) -> Result<Reply, ServiceError> {
+        let DocList { space, collection, after, limit, values } = list;
+        let partition = self.handle()?.with(move |core| partition(core, &space)).await??;
+        let after = match after {
+            None => None,
+            Some(doc) => Some(self.place_of(partition, doc).await?),
+        };
+        let mut last = after.as_ref().map(Row::named);
+        let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        let (rows, more) = self.first_rows(partition, collection, after, limit).await?;
+        let mut count = 0;
+        let mut ahead = VecDeque::new();
+        let mut rows = rows.into_iter().fuse();
+        loop {
+            if let Some(row) = rows.next() {
+                let asked = if values {
+                    let request = Request::Get { partition, name: Name::Id(row.doc) };
+                    Some(self.handle()?.start(request).await?)
+                } else {
+                    None
+                };
+                ahead.push_back((row, asked));
+                if ahead.len() < AHEAD {
+                    continue;
+                }
+            }
+            let Some((row, asked)) = ahead.pop_front() else { break };
+            last = Some(row.named());
+            let found = match asked {
+                None => row.found(),
+                Some(answer) => match answer.await.map_err(|_| stopping())?? {
+                    Answer::Document(Some(found)) => found,
+                    // It was deleted since.
+                    Answer::Document(None) => continue,
+                    Answer::Failed(error) => return Err(super::blame::request_error(&error)),
+                    _ => return Err(unexpected()),
+                },
+            };
+            count += 1;
+            // Whoever is gone wants no items; the list goes on for its reply.
+            drop(items.send(Item::Document(view(found))).await);
+        }
+        Ok(Reply::Listed(Listed { count, more, next: last.filter(|_| more > 0) }))
+    }
+
+    /// The first rows behind a place, at most `limit` of them, and how many more there are.
+    async fn first_rows(
+        &self,
+        partition: PartNo,
+        collection: Option<String>,
+        after: Option<Row>,
+        limit: usize,
+    ) -> Result<(BTreeSet<Row>, u64), ServiceError> {
+        let (mut rows, mut more, mut from) = (BTreeSet::new(), 0, None);
+        loop {
+            let (only, place) = (collection.clone(), from.take());
+            let request = Request::Page { partition, collection: only, after: place, limit: PAGE_DOCS, values: false };
+            let Answer::Page { docs, next } = self.handle()?.ask(move |_| Ok(request)).await? else {
+                return Err(unexpected());
+            };
+            for row in docs.into_iter().map(Row::of) {
+                if after.as_ref().is_some_and(|after| row <= *after) {
+                    continue;
+                }
+                rows.insert(row);
+                if rows.len() > limit {
+                    rows.pop_last();
+                    more += 1;
+                }
+            }
+            from = next;
+            if from.is_none() {
+                return Ok((rows, more));
+            }
+        }
+    }
+
+    /// Where a document stands, or would stand, in a list. One that is named by its key need not be there any more.
+    async fn place_of(&self, partition: PartNo, doc: DocRef) -> Result<Row, ServiceError> {
+        let id = match doc {
+            DocRef::Key { collection, key } => {
+                return Ok(Row { collection, unkeyed: false, key, doc: DocId([0xff; 16]) });
+            }
+            DocRef::Id(id) => id,
+        };
+        let handle = self.handle()?;
+        match handle.ask(move |_| Ok(Request::Get { partition, name: name(DocRef::Id(id)) })).await? {
+            Answer::Document(Some(found)) => Ok(Row::of(found)),
+            _ => {
+                let error = ServiceError::new(ErrorCode::NotFound, format!("there is no document {id} to go on after"));
+                Err(error.next("cosmicsync doc list"))
+            }
+        }
+    }
+}
