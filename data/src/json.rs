@@ -13,7 +13,7 @@ use std::fmt;
 #[derive(Debug, thiserror::Error)]
 pub enum JsonError {
     /// Not JSON, or an object with a key twice.
-    #[error("not valid JSON: {0}")]
+    #[error("not valid JSON: {}", place(.0))]
     Syntax(#[from] serde_json::Error),
     /// A whole number that 64 bits can't hold.
     #[error("the whole number at byte {offset} does not fit in 64 bits; write it as a string to keep its digits")]
@@ -24,6 +24,16 @@ pub enum JsonError {
     /// Lists and objects nest deeper than [`DEPTH_MAX`].
     #[error("the value nests deeper than {DEPTH_MAX} levels; flatten it")]
     TooDeep,
+}
+
+/// What is wrong, and where in this text: it may be one record of a file, whose lines are others.
+fn place(error: &serde_json::Error) -> String {
+    let (text, line, column) = (error.to_string(), error.line(), error.column());
+    match (text.strip_suffix(&format!(" at line {line} column {column}")), line) {
+        (Some(what), 0..=1) => format!("{what} at byte {column}"),
+        (Some(what), _) => format!("{what} at byte {column} of its line {line}"),
+        (None, _) => text,
+    }
 }
 
 /// The key of the wrapper that asks for a text: `{"$text": "…"}`.

@@ -87,6 +87,7 @@ fn ndjson_lines() {
     assert!(error("{}\n[1]\n").starts_with("line 2 (row 2): not an object"));
     assert!(error("{}\n\n{\"n\":99999999999999999999}").starts_with("line 3 (row 2): the whole number at byte 5"));
     assert!(error("{}\n{").starts_with("line 2 (row 2): not valid JSON"));
+    assert_eq!(error("{}\n{\"a\": }\n"), "line 2 (row 2): not valid JSON: expected value at byte 7");
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! The grammar of the command line. It only parses: no environment, no terminal, no files.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -186,9 +185,10 @@ pub(crate) enum Verb {
 /// Options of `up`.
 #[derive(Debug, Args)]
 pub(crate) struct Up {
-    /// Address to listen on; port 0 takes a free one [default: net.listen of the settings]
+    /// Address or name to listen on; :PORT changes only the port, and port 0 takes a free one [default: net.listen of
+    /// the settings]
     #[arg(long, value_name = "ADDRESS:PORT")]
-    pub(crate) listen: Option<SocketAddr>,
+    pub(crate) listen: Option<String>,
 }
 
 /// The space a command is about.

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -89,7 +90,7 @@ impl Run<'_> {
             Verb::Export(options) => export::export(self, options).await,
             Verb::Backup(verb) => self.backup(verb).await,
             Verb::Demo => demo::demo(self).await,
-            Verb::Config(verb) => self.config(verb),
+            Verb::Config(verb) => self.config(verb).await,
             Verb::Completions { shell } => {
                 // Generated in memory: the generator panics when its writer fails, which a closed pipe does.
                 let mut script = Vec::new();
@@ -332,7 +333,7 @@ impl Run<'_> {
         }
     }
 
-    fn config(&mut self, verb: ConfigVerb) -> Result<(), Failure> {
+    async fn config(&mut self, verb: ConfigVerb) -> Result<(), Failure> {
         let loaded = Loaded::load(&self.dir, &self.surroundings.variables)?;
         match verb {
             ConfigVerb::Check => self.output.reply(&Reply::Done {})?,
@@ -348,7 +349,23 @@ impl Run<'_> {
                         (false, false) => self.output.line(&format!("{key} = {value}"))?,
                     }
                 }
+                self.note_other_address(loaded.config.net.listen).await?;
             }
+        }
+        Ok(())
+    }
+}
+
+impl Run<'_> {
+    /// Says that a running node listens elsewhere than its settings say now: by a flag, or since they were changed.
+    async fn note_other_address(&mut self, setting: SocketAddr) -> Result<(), Failure> {
+        let Ok(Some(client)) = Client::find(&self.dir).await else { return Ok(()) };
+        let Ok(Reply::Status(status)) = request(&client, Command::Status {}).await else { return Ok(()) };
+        let listen = status.listen.as_deref().and_then(|listen| listen.parse::<SocketAddr>().ok());
+        let same = |listen: &SocketAddr| listen.ip() == setting.ip() && [listen.port(), 0].contains(&setting.port());
+        if let Some(listen) = listen.filter(|listen| !same(listen) && !self.global.quiet) {
+            self.output.writer.flush()?;
+            terminal::note(&format!("the node that runs here listens on {listen}: it was started with other settings"));
         }
         Ok(())
     }

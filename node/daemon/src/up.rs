@@ -1,9 +1,10 @@
 //! `up`: the node as a long-running process.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use cosmicsync_node::Node;
-use cosmicsync_node::service::{Command, Reply, Server, ServiceError, Status, request};
+use cosmicsync_node::service::{Command, ErrorCode, Reply, Server, ServiceError, Status, request};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli;
@@ -16,7 +17,9 @@ use crate::terminal;
 /// Runs until a signal or `cosmicsync down`; prints the status once it serves.
 pub(crate) async fn up(run: &mut Run<'_>, options: &cli::Up) -> Result<(), Failure> {
     let mut loaded = Loaded::load(&run.dir, &run.surroundings.variables)?;
-    loaded.listen_flag(options.listen);
+    if let Some(listen) = &options.listen {
+        loaded.listen_flag(Some(address(listen, loaded.config.net.listen).await?));
+    }
     logging::start(&loaded.config.log, &run.global);
     let node = Arc::new(node::open(&run.dir, &loaded.config, true).await?);
     let served = serve(run, &node).await;
@@ -24,6 +27,25 @@ pub(crate) async fn up(run: &mut Run<'_>, options: &cli::Up) -> Result<(), Failu
     served?;
     closed?;
     Ok(())
+}
+
+/// Finds the address that a flag means.
+async fn address(text: &str, setting: SocketAddr) -> Result<SocketAddr, ServiceError> {
+    let wrong = |why: &str| {
+        let message = format!("cannot listen on '{text}': {why}; write ADDRESS:PORT, HOST:PORT or :PORT");
+        ServiceError::new(ErrorCode::Usage, message)
+    };
+    if let Some(port) = text.strip_prefix(':') {
+        let port = port.parse().map_err(|_| wrong("the port is no number up to 65535"))?;
+        return Ok(SocketAddr::new(setting.ip(), port));
+    }
+    let found: Vec<SocketAddr> = match tokio::net::lookup_host(text).await {
+        Ok(found) => found.collect(),
+        Err(error) => return Err(wrong(&error.to_string())),
+    };
+    // What others dial by a name of two kinds of addresses is most often the older one.
+    let first = found.iter().find(|address| address.is_ipv4()).or_else(|| found.first());
+    first.copied().ok_or_else(|| wrong("the name has no address"))
 }
 
 async fn serve(run: &mut Run<'_>, node: &Arc<Node>) -> Result<(), Failure> {

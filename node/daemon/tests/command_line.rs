@@ -184,6 +184,7 @@ fn exit_codes_follow_the_table() {
         (&["doctor"], 1),
         (&["frobnicate"], 2),
         (&["doc", "get", "neither"], 2),
+        (&["doc", "get", "zip/00501", "--version", "3"], 2),
         (&["doc", "put", "zip/1", "{"], 2),
         (&["doc", "get", "zip/none"], 3),
         (&["peer", "add", "a:1"], 4),

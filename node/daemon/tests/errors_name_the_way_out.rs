@@ -257,6 +257,106 @@ fn lists_are_by_key_and_whole_unless_a_limit_is_asked_for() {
 }
 
 #[test]
+fn a_command_that_fails_leaves_nothing_behind() {
+    let world = World::new();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    world.error("phone", &["up", "--listen", &address]);
+    assert!(!world.dir("phone").exists());
+
+    world.founder("laptop");
+    let (file, passphrase, wrong) = (world.dir("backup"), world.dir("passphrase"), world.dir("wrong"));
+    fs::write(&passphrase, "a long passphrase\n").expect("written");
+    fs::write(&wrong, "another passphrase\n").expect("written");
+    let path = |file: &Path| file.to_str().expect("text").to_owned();
+    let of = |verb: &'static str, by: &Path| {
+        ["backup".to_owned(), verb.to_owned(), path(&file), "--passphrase-file".to_owned(), path(by)]
+    };
+    let run = |device: &str, arguments: &[String]| {
+        world.run(device, &arguments.iter().map(String::as_str).collect::<Vec<_>>()).status.code()
+    };
+    assert_eq!(run("laptop", &of("create", &passphrase)), Some(0));
+    assert_eq!(run("restored", &of("restore", &wrong)), Some(1));
+    assert!(!world.dir("restored").exists());
+}
+
+#[test]
+fn a_backup_wants_a_passphrase_that_is_not_guessed_at_once() {
+    let world = World::new();
+    world.founder("laptop");
+    let (file, passphrase) = (world.dir("backup"), world.dir("passphrase"));
+    fs::write(&passphrase, "ab\n").expect("written");
+    let arguments = ["backup", "create", file.to_str().expect("text"), "--passphrase-file"];
+    let (message, _) = world.error("laptop", &[&arguments[..], &[passphrase.to_str().expect("text")]].concat());
+    assert!(message.starts_with("a passphrase has 8 characters or more"), "{message}");
+    assert!(!file.exists());
+}
+
+#[test]
+fn a_text_path_that_leads_nowhere_is_refused() {
+    let world = World::new();
+    world.founder("laptop");
+    let put = |value: &str, path: &str| world.run("laptop", &["doc", "put", "notes/a", value, "--text", path]);
+    for (value, path, why) in [
+        (r#"{"a":"x"}"#, "b", "the text path 'b' is not in the document"),
+        (r#"{"a":[{"b":"x"}]}"#, "a.b", "the text path 'a.b' is not in the document"),
+        (r#"{"a":1}"#, "a", "the text path 'a' is no string"),
+    ] {
+        let output = put(value, path);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(String::from_utf8_lossy(&output.stderr).contains(why), "{value}");
+    }
+    for (value, path) in [(r#"{"a":[]}"#, "a.*.b"), (r#"{"a":[1,{"b":"x"}]}"#, "a.*.b"), (r#"{"a":"x"}"#, "a")] {
+        assert!(put(value, path).status.success(), "{value} {path}");
+    }
+}
+
+#[test]
+fn a_node_listens_where_a_name_or_a_port_alone_says() {
+    let world = World::new();
+    let up = |address: &str| {
+        let mut up = world.process("laptop", &["up", "--listen", address, "-q"]);
+        let mut node = Running(up.stdout(Stdio::piped()).spawn().expect("it starts"));
+        let mut line = String::new();
+        BufReader::new(node.0.stdout.take().expect("piped")).read_line(&mut line).expect("it speaks");
+        (node, line.trim_end().rsplit_once(' ').expect("an address").1.to_owned())
+    };
+    for address in ["localhost:0", ":0"] {
+        let (_node, listens) = up(address);
+        assert!(listens.starts_with("127.0.0.1:") || listens.starts_with("[::1]:"), "{listens}");
+        // The settings say something else, and whoever reads them is told.
+        let shown = world.run("laptop", &["config", "show"]);
+        let said = String::from_utf8(shown.stderr).expect("text");
+        assert!(said.contains(&format!("listens on {listens}")), "{said}");
+    }
+    assert_eq!(world.run("laptop", &["up", "--listen", "nonsense"]).status.code(), Some(2));
+    assert_eq!(world.run("laptop", &["up", "--listen", ":70000"]).status.code(), Some(2));
+}
+
+#[test]
+fn a_device_under_two_addresses_is_counted_once() {
+    let world = World::new();
+    world.founder("laptop");
+    let _running = [world.up("laptop"), world.up("phone")];
+    let invite = world.done("laptop", &["space", "invite"]);
+    world.done("phone", &["space", "join", &invite]);
+    let status = world.done("laptop", &["status", "-o", "json"]);
+    let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
+    let port = status["listen"].as_str().and_then(|listen| listen.rsplit_once(':')).expect("an address").1;
+    world.done("phone", &["peer", "add", &format!("localhost:{port}")]);
+    let peers = || -> Vec<serde_json::Value> {
+        let text = world.done("phone", &["peer", "list", "-o", "json"]);
+        text.lines().map(|line| serde_json::from_str(line).expect("an object")).collect()
+    };
+    let both = (0..500).map(|_| peers()).find(|peers| peers.iter().all(|peer| peer["state"] == "connected"));
+    let both = both.expect("both addresses lead to the laptop");
+    assert_eq!(both.len(), 2);
+    let counted = both.iter().filter(|peer| peer["traffic"]["bytes_in"].as_u64() > Some(0)).count();
+    assert_eq!(counted, 1, "{both:?}");
+    assert!(both.iter().all(|peer| peer["error"].is_null()), "{both:?}");
+}
+
+#[test]
 fn a_device_without_a_user_is_sent_to_join_before_it_is_sent_to_init() {
     let world = World::new();
     let _phone = world.up("phone");

@@ -118,6 +118,12 @@ struct Driver<C, N: Net, S> {
     reopen_us: u64,
 }
 
+/// The answer to a person whose address cannot be listened on.
+pub(crate) fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> ServiceError {
+    ServiceError::new(ErrorCode::Io, format!("cannot listen on {address}: {error}"))
+        .next("cosmicsync up --listen ADDRESS:PORT")
+}
+
 impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
     async fn open<D: Disk<Store = S>>(
         clock: C,
@@ -133,10 +139,7 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
         core.strangers = Strangers::new(setup.strangers_max);
         let mut acceptor = None;
         if let Some(address) = setup.listen {
-            let failed = |error: std::io::Error| {
-                ServiceError::new(ErrorCode::Io, format!("cannot listen on {address}: {error}"))
-                    .next("cosmicsync up --listen ADDRESS:PORT")
-            };
+            let failed = |error: std::io::Error| cannot_listen(address, &error);
             let listener = net.bind(address).await.map_err(failed)?;
             core.listen = Some(listener.local_addr().map_err(failed)?);
             acceptor = Some(spawn_local(accept(listener, stranger_sender.clone())));

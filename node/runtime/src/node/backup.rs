@@ -5,7 +5,7 @@ use super::blame::{backup_error, snapshot_error};
 use crate::backup;
 use crate::backup::{BackupError, Summary};
 use crate::clock::wall_ms;
-use crate::service::{Backup, Item, Progress, Reply, Secret, ServiceError};
+use crate::service::{Backup, ErrorCode, Item, Progress, Reply, Secret, ServiceError};
 use cosmicsync_protocol::storage::Table;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,9 @@ use std::time::UNIX_EPOCH;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
+/// Characters of a passphrase that seals a backup, at least.
+const PASSPHRASE_CHARS_MIN: usize = 8;
+
 impl Node {
     pub(super) async fn backup_create(
         &self,
@@ -21,6 +24,12 @@ impl Node {
         passphrase: Secret,
         items: &mpsc::Sender<Item>,
     ) -> Result<Reply, ServiceError> {
+        if passphrase.0.chars().count() < PASSPHRASE_CHARS_MIN {
+            let message = format!(
+                "a passphrase has {PASSPHRASE_CHARS_MIN} characters or more: whoever has the file can try any number of them"
+            );
+            return Err(ServiceError::new(ErrorCode::Refused, message).next("the same with a longer passphrase"));
+        }
         self.handle()?.with(|core| core.available()).await??;
         // What was written before the command is in the backup.
         self.durable().await?;
@@ -58,7 +67,19 @@ pub async fn verify_backup(path: &Path, passphrase: &Secret) -> Result<Backup, S
 /// As [`verify_backup`]; and if the directory is not empty, or the disk refuses.
 pub async fn restore_backup(path: &Path, passphrase: &Secret, dir: &Path) -> Result<Backup, ServiceError> {
     let dir = dir.to_owned();
-    read(path, passphrase, move |file, passphrase| backup::restore(file, passphrase, &dir, |_| {})).await
+    let restore = move |file: std::io::BufReader<fs::File>, passphrase: &str| {
+        let new = !dir.exists();
+        if new {
+            crate::store::make_dir(&dir)?;
+        }
+        let restored = backup::restore(file, passphrase, &dir, |_| {});
+        if new && restored.is_err() {
+            // Only if it is empty, and the first error is the one to tell.
+            drop(fs::remove_dir(&dir));
+        }
+        restored
+    };
+    read(path, passphrase, restore).await
 }
 
 async fn read(

@@ -64,6 +64,10 @@ impl Node {
             );
             return Err(ServiceError::new(ErrorCode::NotFound, message).next("cosmicsync init"));
         }
+        if let (false, Some(address)) = (found, options.listen) {
+            // An address that is taken must not leave a new device behind.
+            std::net::TcpListener::bind(address).map_err(|error| driver::cannot_listen(address, &error))?;
+        }
         Self::open_or_create(dir, options).await
     }
 

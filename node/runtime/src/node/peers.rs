@@ -2,7 +2,7 @@
 
 use super::Node;
 use crate::driver::{Core, Phase};
-use crate::service::{ErrorCode, Peer, PeerState, Reply, ServiceError, Text};
+use crate::service::{ErrorCode, Peer, PeerState, Reply, ServiceError, Text, Traffic};
 use cosmicsync_protocol::endpoint::{LinkInfo, Process};
 
 impl Node {
@@ -60,14 +60,25 @@ pub(super) fn peers(core: &Core) -> Vec<Peer> {
             Phase::Dialling | Phase::Linked(_) => PeerState::Connecting,
         };
         let mut peer = peer(core, &infos, address.clone(), known.peer, state);
-        peer.error.clone_from(&known.error);
+        if state != PeerState::Connected {
+            // One that is connected under another address is well, however the link to this one ended.
+            peer.error.clone_from(&known.error);
+        }
+        if known.peer.is_some_and(|known| listed.iter().any(|other: &Process| other.device == known.device)) {
+            // A device is listed under each of its addresses, and what went to it counted once.
+            peer.traffic = Traffic::default();
+        }
         peers.push(peer);
         listed.extend(known.peer);
     }
     for (_, record) in core.links.iter() {
         if let Some(process) = record.peer.filter(|process| !record.dialled && !listed.contains(process)) {
+            let counted = listed.iter().any(|other| other.device == process.device);
             listed.push(process);
             let mut peer = peer(core, &infos, record.address.clone(), Some(process), PeerState::Connected);
+            if counted {
+                peer.traffic = Traffic::default();
+            }
             peer.dialled = false;
             peers.push(peer);
         }

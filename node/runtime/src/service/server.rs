@@ -166,6 +166,12 @@ impl Connection {
             let command = match line {
                 Ok(command) => command,
                 Err(LineError::Closed) => return Ok(()),
+                Err(error @ LineError::Malformed(_)) => {
+                    // The line is read to its end: the next command begins after it.
+                    let refusal = ServiceError::new(ErrorCode::Usage, error.to_string());
+                    write_line(&mut writer, &Frame::Error(refusal)).await?;
+                    continue;
+                }
                 Err(error) => {
                     let refusal = ServiceError::new(ErrorCode::Usage, error.to_string());
                     write_line(&mut writer, &Frame::Error(refusal)).await?;

@@ -241,6 +241,19 @@ async fn garbage_ends_the_connection_with_a_reason() {
 }
 
 #[tokio::test]
+async fn a_command_that_is_not_understood_is_refused_and_the_next_one_answered() {
+    let world = world();
+    let mut stream = raw(world.dir.path()).await;
+    send(&mut stream, HELLO).await;
+    for wrong in ["{\"peer_lst\":{}}\n", "{\"peer_list\":{\"all\":true}}\n", "nonsense\n", "\n"] {
+        send(&mut stream, wrong).await;
+        assert_eq!(line(&mut stream).await["error"]["code"], json!("usage"), "{wrong}");
+    }
+    send(&mut stream, "{\"peer_list\":{}}\n").await;
+    assert_eq!(line(&mut stream).await, json!({ "reply": { "peers": [] } }));
+}
+
+#[tokio::test]
 async fn a_line_beyond_the_limit_is_refused_while_it_arrives() {
     let world = world();
     let mut stream = raw(world.dir.path()).await;
