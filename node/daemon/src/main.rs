@@ -26,6 +26,7 @@ mod output;
 mod run;
 mod table;
 mod terminal;
+mod text_path;
 mod up;
 
 fn main() -> ExitCode {

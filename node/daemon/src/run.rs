@@ -23,7 +23,7 @@ use crate::cli::{
 use crate::config::Loaded;
 use crate::output::{Bar, Output};
 use crate::terminal::{self, Surroundings};
-use crate::{demo, export, node, up};
+use crate::{demo, export, node, text_path, up};
 
 /// Documents of a list on a terminal, unless another number is asked for.
 const LISTED: u64 = 100;
@@ -212,6 +212,7 @@ impl Run<'_> {
                     None => (target, None),
                 };
                 let value = json_argument(&value, &format!("doc put {}", quoted(&shown)))?;
+                text.iter().try_for_each(|path| text_path::check(&value, path))?;
                 Command::DocPut(DocPut { space: space.space, collection, key, value, text })
             }
             DocVerb::Get { doc, space } => Command::DocGet { space: space.space, doc },

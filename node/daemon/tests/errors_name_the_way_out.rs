@@ -300,7 +300,7 @@ fn a_text_path_that_leads_nowhere_is_refused() {
     for (value, path, why) in [
         (r#"{"a":"x"}"#, "b", "the text path 'b' is not in the document"),
         (r#"{"a":[{"b":"x"}]}"#, "a.b", "the text path 'a.b' is not in the document"),
-        (r#"{"a":1}"#, "a", "the text path 'a' is no string"),
+        (r#"{"a":1}"#, "a", "the text path 'a' leads to no string"),
     ] {
         let output = put(value, path);
         assert_eq!(output.status.code(), Some(2));

@@ -26,9 +26,6 @@ impl Node {
         self.check_room()?;
         let DocPut { space, collection, key, value, text } = put;
         let (value, mut texts) = json::unwrap_texts(value_of(&value)?);
-        for path in &text {
-            check_text(&value, path)?;
-        }
         texts.extend(&text.iter().collect::<TextPaths>());
         let (named, keyed) = (collection.clone(), key.clone());
         let answer = self.handle()?.ask(move |core| {
@@ -318,29 +315,6 @@ pub(super) fn name(doc: DocRef) -> Name {
     match doc {
         DocRef::Id(id) => Name::Id(id),
         DocRef::Key { collection, key } => Name::Key { collection, key },
-    }
-}
-
-/// Fails unless a declared path leads to a string, or to lists that have no item yet.
-fn check_text(value: &Value, path: &str) -> Result<(), ServiceError> {
-    let steps: Vec<&str> = path.split('.').collect();
-    let why = match leads_to(value, &steps) {
-        Some(true) => return Ok(()),
-        Some(false) => "is no string",
-        None => "is not in the document",
-    };
-    Err(ServiceError::new(ErrorCode::Usage, format!("the text path '{path}' {why}")))
-}
-
-/// Whether a path leads to a string; `None` if it leads nowhere.
-fn leads_to(value: &Value, steps: &[&str]) -> Option<bool> {
-    match (steps, value) {
-        ([], Value::Text(_)) => Some(true),
-        ([], _) => Some(false),
-        (["*", ..], Value::List(items)) if items.is_empty() => Some(true),
-        (["*", rest @ ..], Value::List(items)) => items.iter().filter_map(|item| leads_to(item, rest)).max(),
-        ([key, rest @ ..], Value::Map(_)) => leads_to(value.entry(key)?, rest),
-        _ => None,
     }
 }
 

@@ -166,9 +166,9 @@ impl Connection {
             let command = match line {
                 Ok(command) => command,
                 Err(LineError::Closed) => return Ok(()),
-                Err(error @ LineError::Malformed(_)) => {
-                    // The line is read to its end: the next command begins after it.
-                    let refusal = ServiceError::new(ErrorCode::Usage, error.to_string());
+                // JSON, but no command: whoever sent it speaks the exchange, and may go on with another one.
+                Err(LineError::Malformed(error)) if error.is_data() => {
+                    let refusal = ServiceError::new(ErrorCode::Usage, LineError::Malformed(error).to_string());
                     write_line(&mut writer, &Frame::Error(refusal)).await?;
                     continue;
                 }

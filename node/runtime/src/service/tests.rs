@@ -227,9 +227,7 @@ async fn pipelined_commands_are_answered_in_order() {
 #[tokio::test]
 async fn garbage_ends_the_connection_with_a_reason() {
     let world = world();
-    for garbage in
-        ["\n", "nonsense\n", "{\"format_disk\":{}}\n", "{\"peer_list\":{\"x\":1}}\n", "\u{0}\u{0}\n", "[[[[\n"]
-    {
+    for garbage in ["\n", "nonsense\n", "\u{0}\u{0}\n", "[[[[\n"] {
         let mut stream = raw(world.dir.path()).await;
         send(&mut stream, HELLO).await;
         send(&mut stream, garbage).await;
@@ -245,7 +243,7 @@ async fn a_command_that_is_not_understood_is_refused_and_the_next_one_answered()
     let world = world();
     let mut stream = raw(world.dir.path()).await;
     send(&mut stream, HELLO).await;
-    for wrong in ["{\"peer_lst\":{}}\n", "{\"peer_list\":{\"all\":true}}\n", "nonsense\n", "\n"] {
+    for wrong in ["{\"format_disk\":{}}\n", "{\"peer_list\":{\"x\":1}}\n", "{\"doc_get\":{}}\n"] {
         send(&mut stream, wrong).await;
         assert_eq!(line(&mut stream).await["error"]["code"], json!("usage"), "{wrong}");
     }
