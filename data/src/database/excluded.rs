@@ -1,7 +1,7 @@
 //! Entries of a document that are excluded with a branch of a forked log: listed, and written again when asked.
 
 use super::context::{Context, Task, Wake};
-use super::request::{Answer, Name, RequestError, Revision};
+use super::request::{Answer, Name, RequestError, Revision, RevisionKind};
 use cosmicsync_protocol::endpoint::ReadResult;
 use cosmicsync_protocol::ledger::rows::entry_key;
 use cosmicsync_protocol::ledger::{DocRef, EntryRef, PartNo};
@@ -68,7 +68,7 @@ impl Task for Excluded {
                     let wall_ms = row.and_then(|row| cx.endpoint.entry_wall_ms(at, &row)).unwrap_or(0);
                     let Some(log) = cx.endpoint.log_id(at.log) else { continue };
                     let mine = cx.endpoint.is_own_log(at.log);
-                    self.found.push(Revision { log, seq: at.seq, wall_ms, mine });
+                    self.found.push(Revision { log, seq: at.seq, wall_ms, mine, kind: RevisionKind::Excluded, standing: None });
                 }
                 return self.go_on(cx);
             }

@@ -1,13 +1,14 @@
 //! Where a document comes from, and what it lacks.
 
 use super::context::{Context, Task, Wake};
-use super::request::{Answer, Name, RequestError, Revision};
+use super::request::{Answer, Name, RequestError, Revision, RevisionKind};
 use cosmicsync_protocol::endpoint::{LogInfo, ReadResult};
 use cosmicsync_protocol::ledger::rows::{doc_key, index_place, scan_on, scan_prefix};
-use cosmicsync_protocol::ledger::{EntryRef, PartNo};
+use cosmicsync_protocol::ledger::{DocRef, EntryRef, PartNo};
+use cosmicsync_protocol::shelf::EntryDeed;
 use cosmicsync_protocol::storage::{Row, Scan, Table};
 use cosmicsync_protocol::sync::LogNo;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// How much of an index is read at a time.
 const INDEX_BYTES_MAX: usize = 256 * 1024;
@@ -26,6 +27,10 @@ pub(super) struct History {
     wanted: VecDeque<EntryRef>,
     asked: Vec<EntryRef>,
     revisions: Vec<Revision>,
+    doc: Option<DocRef>,
+    deeds: BTreeMap<EntryRef, EntryDeed>,
+    excluded: BTreeSet<EntryRef>,
+    total: usize,
 }
 
 impl History {
@@ -39,6 +44,10 @@ impl History {
             wanted: VecDeque::new(),
             asked: Vec::new(),
             revisions: Vec::new(),
+            doc: None,
+            deeds: BTreeMap::new(),
+            excluded: BTreeSet::new(),
+            total: 0,
         }
     }
 
@@ -48,6 +57,7 @@ impl History {
             let seqs = self.newest.entry(at.log).or_default();
             if seqs.back() != Some(&at.seq) {
                 seqs.push_back(at.seq);
+                self.total += 1;
             }
             if seqs.len() > self.limit {
                 seqs.pop_front();
@@ -62,7 +72,9 @@ impl History {
             let order = |one: &Revision| (core::cmp::Reverse(one.wall_ms), one.log, core::cmp::Reverse(one.seq));
             self.revisions.sort_by_key(order);
             self.revisions.truncate(self.limit);
-            return Some(Answer::History(core::mem::take(&mut self.revisions)));
+            let revisions = core::mem::take(&mut self.revisions);
+            let more = self.total.saturating_sub(revisions.len());
+            return Some(Answer::History { revisions, more });
         }
         let keys = self.asked.iter().map(|at| (Table::Entry, cosmicsync_protocol::ledger::rows::entry_key(*at)));
         let keys = keys.collect();
@@ -76,6 +88,12 @@ impl Task for History {
         match wake {
             Wake::Start => {
                 let doc = cx.named(self.partition, &self.name)?;
+                self.doc = Some(doc);
+                cx.open(doc);
+            }
+            Wake::Opened(doc) => {
+                self.deeds = cx.endpoint.deeds(doc).into_iter().map(|deed| (deed.at, deed)).collect();
+                self.excluded = cx.endpoint.left_out(doc).into_iter().collect();
                 let scan = scan_prefix(Table::Index, &doc_key(doc), INDEX_BYTES_MAX);
                 cx.scan(scan.clone());
                 self.scan = Some(scan);
@@ -101,14 +119,30 @@ impl Task for History {
                     let wall_ms = row.and_then(|row| cx.endpoint.entry_wall_ms(at, &row)).unwrap_or(0);
                     let Some(log) = cx.endpoint.log_id(at.log) else { continue };
                     let mine = cx.endpoint.is_own_log(at.log);
-                    self.revisions.push(Revision { log, seq: at.seq, wall_ms, mine });
+                    let deed = self.deeds.get(&at);
+                    let kind = kind(deed, self.excluded.contains(&at));
+                    let standing = deed.and_then(|deed| deed.standing);
+                    self.revisions.push(Revision { log, seq: at.seq, wall_ms, mine, kind, standing });
                 }
                 return Ok(self.ask(cx));
             }
             Wake::Read(ReadResult::Failed(error)) => return Err(error.into()),
-            Wake::Opened(_) | Wake::Committed | Wake::Lost | Wake::Again => {}
+            Wake::Committed | Wake::Lost | Wake::Again => {}
         }
         Ok(None)
+    }
+}
+
+/// What an entry did, in a word.
+fn kind(deed: Option<&EntryDeed>, excluded: bool) -> RevisionKind {
+    let Some(EntryDeed { deed, .. }) = deed else {
+        return if excluded { RevisionKind::Excluded } else { RevisionKind::Missing };
+    };
+    match deed.mark.map(|mark| mark.deleted) {
+        Some(true) => RevisionKind::Deleted,
+        _ if deed.begins => RevisionKind::Created,
+        Some(false) => RevisionKind::Undeleted,
+        None => RevisionKind::Edited,
     }
 }
 

@@ -4,7 +4,7 @@ use crate::collection::CollectionMeta;
 use cosmicsync_protocol::document::{Change, TextPaths, Value};
 use cosmicsync_protocol::ids::{DocId, LogId};
 use cosmicsync_protocol::ledger::{EntryRef, PartNo, SpaceError};
-use cosmicsync_protocol::shelf::{BulkError, EditError, Missing};
+use cosmicsync_protocol::shelf::{BulkError, EditError, Missing, Standing};
 use cosmicsync_protocol::storage::StoreError;
 use cosmicsync_protocol::sync::SpaceNo;
 use std::collections::BTreeMap;
@@ -214,6 +214,27 @@ pub struct Revision {
     pub wall_ms: u64,
     /// Whether this store wrote it.
     pub mine: bool,
+    /// What it did.
+    pub kind: RevisionKind,
+    /// How it stands to the deletion, if the document is deleted.
+    pub standing: Option<Standing>,
+}
+
+/// What an entry did to a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RevisionKind {
+    /// The document begins with it.
+    Created,
+    /// It changed what the document holds.
+    Edited,
+    /// It deleted the document.
+    Deleted,
+    /// It brought a deleted document back.
+    Undeleted,
+    /// It is excluded, because its log has another history.
+    Excluded,
+    /// It is known and not in the document: its body, or what it builds on, is not here.
+    Missing,
 }
 
 /// What became of a request. The last answer of a ticket is its only one.
@@ -238,7 +259,12 @@ pub enum Answer {
         next: Option<Place>,
     },
     /// A document's history.
-    History(Vec<Revision>),
+    History {
+        /// The newest first.
+        revisions: Vec<Revision>,
+        /// How many the limit left out.
+        more: usize,
+    },
     /// Which entries are excluded; with `publish` they were written again and are durable.
     Excluded(Vec<Revision>),
     /// What a document lacks. Empty if it is whole.

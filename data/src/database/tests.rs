@@ -143,11 +143,11 @@ fn history_is_newest_first() {
         node.now = node.now.after_us(1_000_000);
     }
     let history = |limit| Request::History { partition, name: keyed("a"), limit };
-    let Answer::History(all) = node.ask(history(100)) else { panic!("a history") };
+    let Answer::History { revisions: all, more: 0 } = node.ask(history(100)) else { panic!("a history") };
     assert_eq!(all.len(), 30);
     assert!(all.iter().all(|revision| revision.mine && revision.wall_ms > 0));
     assert!(all.is_sorted_by(|a, b| a.wall_ms > b.wall_ms && a.seq > b.seq));
-    assert_eq!(node.ask(history(4)), Answer::History(all[..4].to_vec()));
+    assert_eq!(node.ask(history(4)), Answer::History { revisions: all[..4].to_vec(), more: all.len() - 4 });
 }
 
 #[test]
@@ -284,7 +284,7 @@ fn an_import_again_updates_what_changed() {
     let mut node = node.restart(0);
     assert_eq!(node.all(None, 10).len(), 4);
     let history = Request::History { partition, name: keyed("a"), limit: 10 };
-    let Answer::History(history) = node.ask(history) else { panic!("a history") };
+    let Answer::History { revisions: history, .. } = node.ask(history) else { panic!("a history") };
     assert_eq!(history.len(), 1, "nothing changed in it");
 }
 

@@ -324,15 +324,15 @@ pub(crate) enum DocVerb {
     },
     /// List documents by collection and key
     List(List),
-    /// Print who changed a document and when, newest first
+    /// Print what was done to a document, when and by which device, newest first
     History {
         /// COLLECTION/KEY or a document id
         doc: DocRef,
         #[command(flatten)]
         space: SpaceOption,
-        /// At most so many
-        #[arg(long, default_value_t = 50, value_name = "N")]
-        limit: u64,
+        /// At most so many [default: all; 50 on a terminal]
+        #[arg(long, value_name = "N")]
+        limit: Option<u64>,
     },
     /// List entries that are excluded with a branch of a forked log
     Excluded {

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 
 use cosmicsync_node::service::{
     Backup, Bodies, Change, Digest, DocView, Finding, Item, Level, Partition, Peer, PeerState, Progress, Reply,
-    Revision, ServiceError, Space, Status, Written,
+    Revision, RevisionKind, ServiceError, Space, Status, Written, utc_text,
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
@@ -70,7 +70,9 @@ impl Output<'_> {
             Item::Revision(revision) if self.format.json => self.json(revision),
             Item::Change(change) if self.format.json => self.json(change),
             Item::Document(document) => self.gathered(["ID", "COLLECTION", "KEY", "VALUE"], document_cells(document)),
-            Item::Revision(revision) => self.gathered(["WHEN", "DEVICE", "LOG", "ENTRY"], revision_cells(revision)),
+            Item::Revision(revision) => {
+                self.gathered(["WHEN", "CHANGE", "DEVICE", "LOG", "ENTRY"], revision_cells(revision))
+            }
             Item::Change(change) => self.streamed(change_cells(change)),
         }?;
         // A watcher wants to see it now, not when the buffer is full.
@@ -100,8 +102,11 @@ impl Output<'_> {
             // The items were the result, unless some were left out.
             Reply::Listed(listed) if listed.more == 0 => Ok(()),
             Reply::Listed(listed) => {
-                let (count, after) = (listed.more, &listed.next);
-                self.json(&serde_json::json!({ "more": { "count": count, "after": after } }))
+                let mut more = serde_json::json!({ "count": listed.more });
+                if let Some(after) = &listed.next {
+                    more["after"] = after.as_str().into();
+                }
+                self.json(&serde_json::json!({ "more": more }))
             }
             Reply::Imported(imported) => self.json(imported),
             Reply::Exported(exported) => self.json(exported),
@@ -332,13 +337,26 @@ fn document_cells(document: &DocView) -> [String; 4] {
     [document.doc.to_string(), document.collection.clone(), document.key.clone().unwrap_or_default(), value]
 }
 
-fn revision_cells(revision: &Revision) -> [String; 4] {
+fn revision_cells(revision: &Revision) -> [String; 5] {
+    let device = revision.device.as_ref().map(short).unwrap_or_default();
     [
         utc_text(revision.at),
-        revision.device.as_ref().map(short).unwrap_or_default(),
+        kind_text(revision.kind).to_owned(),
+        revision.name.clone().unwrap_or(device),
         short(&revision.log),
         revision.seq.to_string(),
     ]
+}
+
+const fn kind_text(kind: RevisionKind) -> &'static str {
+    match kind {
+        RevisionKind::Created => "created",
+        RevisionKind::Edited => "edited",
+        RevisionKind::Deleted => "deleted",
+        RevisionKind::Undeleted => "undeleted",
+        RevisionKind::Excluded => "excluded",
+        RevisionKind::Missing => "not here",
+    }
 }
 
 fn change_cells(change: &Change) -> [String; 4] {
@@ -355,23 +373,6 @@ pub(crate) fn written_name(written: &Written) -> String {
 
 fn short(id: &impl ToString) -> String {
     id.to_string().chars().take(12).collect()
-}
-
-/// Returns a time as `2026-08-21T09:30:00.123Z`.
-fn utc_text(unix_ms: u64) -> String {
-    let (seconds, ms) = (unix_ms / 1000, unix_ms % 1000);
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    // Days since 0000-03-01 in the proleptic Gregorian calendar; years start in March so that leap days come last.
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
 }
 
 /// Writes an error as two lines, or as one JSON object.
@@ -451,15 +452,6 @@ mod tests {
     use cosmicsync_node::service::ErrorCode;
 
     use super::*;
-
-    #[test]
-    fn times_follow_the_calendar() {
-        assert_eq!(utc_text(0), "1970-01-01T00:00:00.000Z");
-        assert_eq!(utc_text(951_782_399_999), "2000-02-28T23:59:59.999Z");
-        assert_eq!(utc_text(951_782_400_000), "2000-02-29T00:00:00.000Z");
-        assert_eq!(utc_text(1_767_225_599_000), "2025-12-31T23:59:59.000Z");
-        assert_eq!(utc_text(1_787_304_600_123), "2026-08-21T09:30:00.123Z");
-    }
 
     #[test]
     fn an_error_is_two_lines_or_one_object() {

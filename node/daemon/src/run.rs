@@ -27,6 +27,8 @@ use crate::{demo, export, node, text_path, up};
 
 /// Documents of a list on a terminal, unless another number is asked for.
 const LISTED: u64 = 100;
+/// Entries of a history on a terminal, in the same way.
+const REVISIONS: u64 = 50;
 /// Items that wait while one is printed.
 const ITEMS_QUEUED: usize = 64;
 
@@ -222,7 +224,13 @@ impl Run<'_> {
             }
             DocVerb::Delete { doc, space } => Command::DocDelete { space: space.space, doc },
             DocVerb::List(options) => return self.doc_list(options).await,
-            DocVerb::History { doc, space, limit } => Command::DocHistory { space: space.space, doc, limit },
+            DocVerb::History { doc, space, limit } => {
+                let (asked, shown) = (limit.is_some(), limit.or_else(|| self.page(REVISIONS)));
+                let again = format!("cosmicsync doc history {} --limit N", quoted(&doc.to_string()));
+                let again = self.global.about_same(space.space.as_deref(), &again);
+                let reply = self.call(Command::DocHistory { space: space.space, doc, limit: shown }).await?;
+                return self.listed(&reply, asked, &again);
+            }
             DocVerb::Excluded { doc, space, publish } => Command::DocExcluded { space: space.space, doc, publish },
             DocVerb::Watch { target, space } => {
                 let (collection, doc) = match target.map(|target| (target.parse::<DocRef>(), target)) {

@@ -366,3 +366,56 @@ fn a_device_without_a_user_is_sent_to_join_before_it_is_sent_to_init() {
     let found = world.done("phone", &["doctor"]);
     assert!(found.contains(&world.command("phone", "space join LINE")), "{found}");
 }
+
+#[test]
+fn a_history_says_what_each_change_did_and_doctor_what_a_deletion_hides() {
+    let world = World::new();
+    world.founder("laptop");
+    let (_laptop, _phone) = (world.up("laptop"), world.up("phone"));
+    let invite = world.done("laptop", &["space", "invite"]);
+    world.done("phone", &["space", "join", &invite]);
+    world.done("phone", &["space", "wait"]);
+    world.done("phone", &["peer", "pause"]);
+    world.done("laptop", &["doc", "delete", "notes/trip"]);
+    world.done("phone", &["doc", "type", "notes/trip", "body", "two hours of it"]);
+    world.done("phone", &["peer", "resume"]);
+    let deleted = (0..500).any(|_| !world.run("phone", &["doc", "get", "notes/trip"]).status.success());
+    assert!(deleted, "the deletion reaches the phone");
+    world.done("laptop", &["space", "wait"]);
+
+    let changes = |device: &str| {
+        let history = world.done(device, &["doc", "history", "notes/trip"]);
+        let mut kinds: Vec<String> =
+            history.lines().map(|line| line.split('\t').nth(1).expect("a change").to_owned()).collect();
+        kinds.sort();
+        kinds
+    };
+    assert_eq!(changes("laptop"), ["created", "deleted", "edited"]);
+    assert_eq!(changes("phone"), changes("laptop"));
+    let limited = world.done("laptop", &["-o", "json", "doc", "history", "notes/trip", "--limit", "1"]);
+    assert_eq!(limited.lines().last(), Some(r#"{"more":{"count":2}}"#));
+    for device in ["laptop", "phone"] {
+        let told = world.done(device, &["doctor", "notes/trip"]);
+        assert!(
+            told.starts_with("warning\tnotes/trip\tdeleted at 20") && !told.contains("all of it is here"),
+            "{told}"
+        );
+        assert!(told.contains("; 1 entry written by a device that had not seen that"), "{told}");
+    }
+    assert!(world.done("laptop", &["doctor", "notes/trip"]).contains(" by laptop; "));
+
+    // Nothing was lost of one that was only deleted.
+    world.done("laptop", &["doc", "put", "notes/old", "{\"n\":1}"]);
+    world.done("laptop", &["doc", "delete", "notes/old"]);
+    let told = world.done("laptop", &["doctor", "notes/old"]);
+    assert!(told.starts_with("ok\tnotes/old\tdeleted at 20") && !told.contains("written"), "{told}");
+    world.done("laptop", &["doc", "put", "notes/old", "{\"n\":2}"]);
+    assert_eq!(changes_of(&world, "notes/old"), ["undeleted", "deleted", "created"]);
+    assert!(world.done("laptop", &["doctor", "notes/old"]).contains("all of it is here"));
+}
+
+/// What was done to a document, newest first.
+fn changes_of(world: &World, doc: &str) -> Vec<String> {
+    let history = world.done("laptop", &["doc", "history", doc]);
+    history.lines().map(|line| line.split('\t').nth(1).expect("a change").to_owned()).collect()
+}

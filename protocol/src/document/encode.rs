@@ -19,7 +19,7 @@ pub struct Meta {
     pub deleted: bool,
 }
 
-const META_DELETED: &str = "deleted";
+pub(super) const META_DELETED: &str = "deleted";
 const META_COLLECTION: &str = "collection";
 const META_KEY: &str = "key";
 

@@ -9,6 +9,7 @@
 
 mod change;
 mod check;
+mod deed;
 mod encode;
 #[cfg(feature = "testkit")]
 pub mod forge;
@@ -20,6 +21,7 @@ mod value;
 
 pub use change::{Change, ChangeError};
 pub use check::{CheckedUpdate, UpdateError, check};
+pub use deed::{Deed, Mark};
 pub use encode::{Meta, encode_new};
 pub use path::{Step, TextPaths, TextStep};
 pub use replica::{Broken, ChangeRecord, ImportError, Imported, Replica, RestateError, Update};

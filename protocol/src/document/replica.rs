@@ -421,7 +421,7 @@ impl Replica {
     }
 
     /// Runs `work` on the document; on a panic leaks the document, for its state can't be trusted even to be dropped.
-    fn guarded<R>(&mut self, work: impl FnOnce(&LoroDoc) -> R) -> Result<R, Broken> {
+    pub(super) fn guarded<R>(&mut self, work: impl FnOnce(&LoroDoc) -> R) -> Result<R, Broken> {
         let doc = ManuallyDrop::new(self.doc.take().ok_or(Broken)?);
         let result = catch_unwind(AssertUnwindSafe(|| work(&doc)));
         // Dropping a panic's payload may panic again.

@@ -202,6 +202,12 @@ impl Endpoint {
         self.shelf.seen(doc)
     }
 
+    /// What each entry did that an open document has taken in.
+    pub fn deeds(&mut self, doc: DocRef) -> Vec<crate::shelf::EntryDeed> {
+        self.shelf.mend(&mut self.ledger, doc);
+        self.shelf.deeds(doc)
+    }
+
     /// Entries of an open document that are excluded: they belong to a history of their log that is not kept, or build on
     /// one.
     pub fn left_out(&self, doc: DocRef) -> Vec<crate::ledger::EntryRef> {

@@ -7,6 +7,7 @@
 
 pub(crate) mod bulk;
 mod cache;
+mod deeds;
 mod edit;
 mod import;
 mod republish;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 
 pub use bulk::BulkError;
 pub use cache::{Snapshot, decode_snapshot};
+pub use deeds::{EntryDeed, Standing};
 pub use edit::{Edit, EditError};
 
 /// How much of an index is read at a time.

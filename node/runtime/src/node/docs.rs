@@ -6,8 +6,8 @@ use super::{Node, blame};
 use crate::clock::wall_ms;
 use crate::driver::{Core, Watcher};
 use crate::service::{
-    Change, Cut, DocPut, DocRef, DocSplice, DocView, ErrorCode, Item, Listed, Position, Progress, Reply, Revision,
-    ServiceError, SpaceRef, Text, Written, quoted,
+    Change, Cut, DocPut, DocRef, DocSplice, DocView, ErrorCode, Item, Position, Progress, Reply, ServiceError,
+    SpaceRef, Text, Written, quoted,
 };
 use cosmicsync_data::collection::COLLECTIONS;
 use cosmicsync_data::database::request::{Answer, Found, Name, Request, RequestError};
@@ -89,54 +89,6 @@ impl Node {
 
     pub(super) async fn doc_get(&self, space: SpaceRef, doc: DocRef) -> Result<Reply, ServiceError> {
         self.find(space, doc).await.map(|found| Reply::Document(view(found)))
-    }
-
-    pub(super) async fn doc_history(
-        &self,
-        space: SpaceRef,
-        doc: DocRef,
-        limit: u64,
-        items: &mpsc::Sender<Item>,
-    ) -> Result<Reply, ServiceError> {
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let handle = self.handle()?;
-        let answer = handle
-            .ask(move |core| Ok(Request::History { partition: partition(core, &space)?, name: name(doc), limit }))
-            .await?;
-        let Answer::History(revisions) = answer else { return Err(unexpected()) };
-        self.list_revisions(revisions, items).await
-    }
-
-    pub(super) async fn doc_excluded(
-        &self,
-        space: SpaceRef,
-        doc: DocRef,
-        publish: bool,
-        items: &mpsc::Sender<Item>,
-    ) -> Result<Reply, ServiceError> {
-        let request = move |core: &mut crate::driver::Core| {
-            Ok(Request::Excluded { partition: partition(core, &space)?, name: name(doc), publish })
-        };
-        let Answer::Excluded(revisions) = self.handle()?.ask(request).await? else { return Err(unexpected()) };
-        self.list_revisions(revisions, items).await
-    }
-
-    async fn list_revisions(
-        &self,
-        revisions: Vec<cosmicsync_data::database::request::Revision>,
-        items: &mpsc::Sender<Item>,
-    ) -> Result<Reply, ServiceError> {
-        let devices: std::collections::BTreeMap<_, _> = self
-            .handle()?
-            .with(|core| core.db.endpoint().logs().filter_map(|log| Some((log.id, log.device?))).collect())
-            .await?;
-        let count = revisions.len() as u64;
-        for found in revisions {
-            let device = devices.get(&found.log).copied().map(Text);
-            let revision = Revision { log: Text(found.log), seq: found.seq, device, at: found.wall_ms };
-            drop(items.send(Item::Revision(revision)).await);
-        }
-        Ok(Reply::Listed(Listed { count, more: 0, next: None }))
     }
 
     pub(super) async fn doc_watch(

@@ -7,11 +7,14 @@ use super::Node;
 use super::docs::{name, partition, view};
 use super::handle::unexpected;
 use crate::driver::stopping;
-use crate::service::{DocList, DocRef, ErrorCode, Item, Listed, Reply, ServiceError};
-use cosmicsync_data::database::request::{Answer, Found, Name, Request};
+use crate::service::{
+    DocList, DocRef, ErrorCode, Item, Listed, Reply, Revision, RevisionKind, ServiceError, SpaceRef, Text,
+};
+use cosmicsync_data::database::request::{self, Answer, Found, Name, Request};
 use cosmicsync_protocol::ids::DocId;
 use cosmicsync_protocol::ledger::PartNo;
-use std::collections::{BTreeSet, VecDeque};
+use cosmicsync_protocol::shelf::Standing;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tokio::sync::mpsc;
 
 /// Names that are asked for at a time.
@@ -91,6 +94,83 @@ impl Node {
         Ok(Reply::Listed(Listed { count, more, next: last.filter(|_| more > 0) }))
     }
 
+    pub(super) async fn doc_history(
+        &self,
+        space: SpaceRef,
+        doc: DocRef,
+        limit: Option<u64>,
+        items: &mpsc::Sender<Item>,
+    ) -> Result<Reply, ServiceError> {
+        let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        let (revisions, more) = self.history(space, doc, limit).await?;
+        let count = revisions.len() as u64;
+        for (revision, _) in revisions {
+            drop(items.send(Item::Revision(revision)).await);
+        }
+        Ok(Reply::Listed(Listed { count, more, next: None }))
+    }
+
+    /// What was done to a document, newest first, how it stands to its deletion, and how many more entries there are.
+    pub(super) async fn history(
+        &self,
+        space: SpaceRef,
+        doc: DocRef,
+        limit: usize,
+    ) -> Result<(Vec<(Revision, Option<Standing>)>, u64), ServiceError> {
+        let handle = self.handle()?;
+        let answer = handle
+            .ask(move |core| Ok(Request::History { partition: partition(core, &space)?, name: name(doc), limit }))
+            .await?;
+        let Answer::History { revisions, more } = answer else { return Err(unexpected()) };
+        Ok((self.told(revisions).await?, more as u64))
+    }
+
+    pub(super) async fn doc_excluded(
+        &self,
+        space: SpaceRef,
+        doc: DocRef,
+        publish: bool,
+        items: &mpsc::Sender<Item>,
+    ) -> Result<Reply, ServiceError> {
+        let asked = self.handle()?.ask(move |core| {
+            Ok(Request::Excluded { partition: partition(core, &space)?, name: name(doc), publish })
+        });
+        let Answer::Excluded(revisions) = asked.await? else { return Err(unexpected()) };
+        let count = revisions.len() as u64;
+        for (revision, _) in self.told(revisions).await? {
+            drop(items.send(Item::Revision(revision)).await);
+        }
+        Ok(Reply::Listed(Listed { count, more: 0, next: None }))
+    }
+
+    /// Entries as people read them: with the device that wrote each.
+    async fn told(
+        &self,
+        revisions: Vec<request::Revision>,
+    ) -> Result<Vec<(Revision, Option<Standing>)>, ServiceError> {
+        let (devices, me, called): (BTreeMap<_, _>, _, _) = self
+            .handle()?
+            .with(|core| {
+                let endpoint = core.db.endpoint();
+                let devices = endpoint.logs().filter_map(|log| Some((log.id, log.device?))).collect();
+                (devices, endpoint.device(), core.name.clone())
+            })
+            .await?;
+        let told = revisions.into_iter().map(|found| {
+            let device = devices.get(&found.log).copied();
+            let revision = Revision {
+                log: Text(found.log),
+                seq: found.seq,
+                device: device.map(Text),
+                name: (device == Some(me)).then(|| called.clone()),
+                kind: kind(found.kind),
+                at: found.wall_ms,
+            };
+            (revision, found.standing)
+        });
+        Ok(told.collect())
+    }
+
     /// The first rows behind a place, at most `limit` of them, and how many more there are.
     async fn first_rows(
         &self,
@@ -139,5 +219,16 @@ impl Node {
                 Err(error.next("cosmicsync doc list"))
             }
         }
+    }
+}
+
+const fn kind(of: request::RevisionKind) -> RevisionKind {
+    match of {
+        request::RevisionKind::Created => RevisionKind::Created,
+        request::RevisionKind::Edited => RevisionKind::Edited,
+        request::RevisionKind::Deleted => RevisionKind::Deleted,
+        request::RevisionKind::Undeleted => RevisionKind::Undeleted,
+        request::RevisionKind::Excluded => RevisionKind::Excluded,
+        request::RevisionKind::Missing => RevisionKind::Missing,
     }
 }

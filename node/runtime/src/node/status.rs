@@ -6,16 +6,17 @@ use super::docs::{name, partition};
 use super::handle::unexpected;
 use super::peers::peers;
 use crate::driver::{Core, Trouble};
+use crate::service::utc_text;
 use crate::service::{
-    DocRef, ErrorCode, Finding, Level, Peer, PeerState, Reply, ServiceError, SpaceRef, Status, Store, Text, Traffic,
-    quoted,
+    DocRef, ErrorCode, Finding, Level, Peer, PeerState, Reply, Revision, ServiceError, SpaceRef, Status, Store, Text,
+    Traffic, quoted,
 };
 use crate::store::{DATA_FILE, SYNC_FAILED_FILE, StoreStats};
 use cosmicsync_data::database::request::{Answer, Request};
 use cosmicsync_protocol::endpoint::Endpoint;
 use cosmicsync_protocol::ids::{DeviceId, UserId};
 use cosmicsync_protocol::ledger::EntryRef;
-use cosmicsync_protocol::shelf::Missing;
+use cosmicsync_protocol::shelf::{Missing, Standing};
 use std::sync::{Arc, PoisonError};
 
 /// What the core knows at one moment.
@@ -173,7 +174,7 @@ impl Node {
     async fn explain(&self, space: SpaceRef, doc: DocRef) -> Result<Vec<Finding>, ServiceError> {
         let subject = doc.to_string();
         let handle = self.handle()?;
-        let Explained { exists, missing, unread, .. } = self.explained(space, doc).await?;
+        let Explained { exists, deleted, missing, unread } = self.explained(space.clone(), doc.clone()).await?;
         let lines = handle
             .with(move |core| {
                 let endpoint = core.db.endpoint();
@@ -193,10 +194,41 @@ impl Node {
             let next = Some("cosmicsync space wait".to_owned());
             let message = "no entry that is known here mentions it".to_owned();
             findings.push(Finding { next, ..finding(Level::Warning, &subject, message) });
+        } else if deleted {
+            findings.insert(0, self.deletion(space, doc).await?);
         } else if findings.is_empty() {
             findings.push(finding(Level::Ok, &subject, "all of it is here".to_owned()));
         }
         Ok(findings)
+    }
+
+    /// Tells of a deletion: when, by which device, and what was written without it in sight.
+    async fn deletion(&self, space: SpaceRef, doc: DocRef) -> Result<Finding, ServiceError> {
+        let subject = doc.to_string();
+        let (revisions, _) = self.history(space, doc, usize::MAX).await?;
+        let is = |standing| move |(_, found): &&(Revision, Option<Standing>)| *found == Some(standing);
+        let mut message = "deleted".to_owned();
+        if let Some((by, _)) = revisions.iter().find(is(Standing::Deletion)) {
+            let device = by.device.as_ref().map(ToString::to_string);
+            let who = by.name.clone().or(device).unwrap_or_else(|| "a device that is not known".to_owned());
+            message = format!("deleted at {} by {who}", utc_text(by.at));
+        }
+        let mut level = Level::Ok;
+        for (standing, when) in
+            [(Standing::Beside, "by a device that had not seen that"), (Standing::After, "after it")]
+        {
+            let found: Vec<_> = revisions.iter().filter(is(standing)).collect();
+            if let Some((newest, _)) = found.first() {
+                level = Level::Warning;
+                let entries = if found.len() == 1 { "1 entry".to_owned() } else { format!("{} entries", found.len()) };
+                message = format!("{message}; {entries} written {when}, the last at {}", utc_text(newest.at));
+            }
+        }
+        if level == Level::Warning {
+            message.push_str(": what they say is kept and not shown");
+        }
+        let next = Some(format!("cosmicsync doc history {}", quoted(&subject)));
+        Ok(Finding { next, ..finding(level, &subject, message) })
     }
 }
 

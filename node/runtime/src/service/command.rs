@@ -334,8 +334,9 @@ pub enum Command {
         /// The document.
         #[serde(with = "doc_ref")]
         doc: DocRef,
-        /// At most so many.
-        limit: u64,
+        /// At most so many; none means all.
+        #[serde(default)]
+        limit: Option<u64>,
     },
     /// Lists entries of a document that are excluded, newest first: streams
     /// [`Item::Revision`](super::Item::Revision), then [`Reply::Listed`](super::Reply::Listed).

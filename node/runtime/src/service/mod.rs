@@ -10,6 +10,7 @@ mod error;
 mod frame;
 mod reply;
 mod server;
+mod time;
 
 use core::fmt;
 use core::future::Future;
@@ -26,9 +27,11 @@ pub use error::{ErrorCode, ServiceError, quoted};
 pub use frame::{LINE_BYTES_MAX, PROTOCOL, SOCKET_NAME};
 pub use reply::{
     Backup, Change, CollectionDigest, Digest, DocView, Exported, Finding, Imported, Invite, Item, Level, Listed,
-    Partition, Peer, PeerState, Progress, Reply, Revision, Space, Status, Store, Synced, Traffic, Written,
+    Partition, Peer, PeerState, Progress, Reply, Revision, RevisionKind, Space, Status, Store, Synced, Traffic,
+    Written,
 };
 pub use server::Server;
+pub use time::utc_text;
 
 /// A command under way. Dropping it cancels the command: what is already acknowledged stays, nothing else happens.
 pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Reply, ServiceError>> + Send + 'a>>;

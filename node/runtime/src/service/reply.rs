@@ -281,6 +281,24 @@ pub struct DocView {
     pub value: Option<Value>,
 }
 
+/// What an entry did to a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RevisionKind {
+    /// The document begins with it.
+    Created,
+    /// It changed what the document holds.
+    Edited,
+    /// It deleted the document.
+    Deleted,
+    /// It brought a deleted document back.
+    Undeleted,
+    /// It does not count, because its log has another history.
+    Excluded,
+    /// It is known, and its body or what it builds on is not here.
+    Missing,
+}
+
 /// One entry that touched a document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revision {
@@ -290,6 +308,11 @@ pub struct Revision {
     pub seq: u64,
     /// The device that wrote it.
     pub device: Option<Text<DeviceId>>,
+    /// The device's name, as far as it is known: of this device, so far.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// What it did.
+    pub kind: RevisionKind,
     /// The writer's clock; a hint, never trusted.
     pub at: u64,
 }
