@@ -34,7 +34,7 @@ pub(crate) struct Global {
     /// Data directory [default: $COSMICSYNC_DIR, else cosmicsync in the XDG data directory]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
-    /// Results for people, or one JSON object a line
+    /// Output format: text or JSON lines
     #[arg(short, long, global = true, value_enum, default_value_t = OutputFormat::Text, value_name = "text|json")]
     #[arg(hide_possible_values = true)]
     pub(crate) output: OutputFormat,
@@ -95,7 +95,7 @@ impl Verb {
     /// The space that was named.
     pub(crate) fn space(&self) -> Option<&str> {
         let option = match self {
-            Self::Doctor { space, .. } => space,
+            Self::Doctor { space, .. } | Self::Device(DeviceVerb::List { space }) => space,
             Self::Space(
                 SpaceVerb::Invite { space, .. }
                 | SpaceVerb::Fetch { space, .. }
@@ -134,7 +134,7 @@ pub(crate) enum OutputFormat {
 pub(crate) enum Verb {
     /// Make a new user and device in the data directory
     Init {
-        /// What other devices call this one
+        /// Name of this device
         #[arg(long, default_value = "device", value_name = "NAME")]
         name: String,
     },
@@ -142,7 +142,7 @@ pub(crate) enum Verb {
     Up(Up),
     /// Stop the running node
     Down,
-    /// Show how the node is
+    /// Show node, spaces and peers
     Status,
     /// Find out what is wrong, or why a document is not here yet
     Doctor {
@@ -154,6 +154,9 @@ pub(crate) enum Verb {
     /// The nodes this one talks to
     #[command(subcommand)]
     Peer(PeerVerb),
+    /// The devices of a space
+    #[command(subcommand)]
+    Device(DeviceVerb),
     /// Spaces: who shares what
     #[command(subcommand)]
     Space(SpaceVerb),
@@ -189,6 +192,9 @@ pub(crate) struct Up {
     /// the settings]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) listen: Option<String>,
+    /// Name of this device from now on [default: as before; of a new one the host name]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
 }
 
 /// The space a command is about.
@@ -222,10 +228,24 @@ pub(crate) enum PeerVerb {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum DeviceVerb {
+    /// List the devices of a space
+    List {
+        #[command(flatten)]
+        space: SpaceOption,
+    },
+    /// Give this device another name
+    Rename {
+        /// Name of this device
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum SpaceVerb {
     /// Make a space
     Create {
-        /// A name for you
+        /// Name of the space
         name: String,
     },
     /// List spaces
@@ -243,7 +263,7 @@ pub(crate) enum SpaceVerb {
         /// The line; - reads it from stdin
         invite: String,
     },
-    /// Choose which bodies this device fetches
+    /// Choose how much content this device downloads (all, none, newest)
     Fetch {
         /// all, none or newest:N (entries of each log)
         #[arg(value_parser = parse_bodies)]
@@ -251,12 +271,12 @@ pub(crate) enum SpaceVerb {
         #[command(flatten)]
         space: SpaceOption,
     },
-    /// Print a hash that is equal on devices that agree
+    /// Print a hash of all documents, to compare devices
     Digest {
         #[command(flatten)]
         space: SpaceOption,
     },
-    /// Wait until the connected peers and this node have the same
+    /// Wait until all connected peers are in sync
     Wait {
         #[command(flatten)]
         space: SpaceOption,
@@ -270,7 +290,7 @@ pub(crate) enum SpaceVerb {
 pub(crate) enum PartitionVerb {
     /// Make a partition
     Create {
-        /// Its name
+        /// Name of the partition
         name: String,
         #[command(flatten)]
         space: SpaceOption,
@@ -451,7 +471,7 @@ pub(crate) struct Passphrase {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BackupVerb {
-    /// Write a backup: all history, sealed; a restored device writes under new keys
+    /// Write a backup: all history, sealed
     Create {
         /// A new file
         file: PathBuf,
@@ -465,7 +485,7 @@ pub(crate) enum BackupVerb {
         #[command(flatten)]
         passphrase: Passphrase,
     },
-    /// Make a data directory from a backup
+    /// Make a data directory from a backup; restore replaces the device: stop the old one
     Restore {
         /// The file
         file: PathBuf,

@@ -6,7 +6,7 @@ use core::time::Duration;
 use std::io::{self, Write};
 
 use cosmicsync_node::service::{
-    Backup, Bodies, Change, Digest, DocView, Finding, Item, Level, Partition, Peer, PeerState, Progress, Reply,
+    Backup, Bodies, Change, Device, Digest, DocView, Finding, Item, Level, Partition, Peer, PeerState, Progress, Reply,
     Revision, RevisionKind, ServiceError, Space, Status, Written, utc_text,
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -92,6 +92,7 @@ impl Output<'_> {
             Reply::Doctor(findings) => self.json_lines(findings),
             Reply::Peer(peer) => self.json(peer),
             Reply::Peers(peers) => self.json_lines(peers),
+            Reply::Devices(devices) => self.json_lines(devices),
             Reply::Space(space) => self.json(space),
             Reply::Spaces(spaces) => self.json_lines(spaces),
             Reply::Invite(invite) => self.json(invite),
@@ -127,6 +128,7 @@ impl Output<'_> {
             Reply::Doctor(findings) => self.findings(findings),
             Reply::Peer(peer) => self.table(&peer_table([peer], self.alone)),
             Reply::Peers(peers) => self.table(&peer_table(peers, self.alone)),
+            Reply::Devices(devices) => self.table(&device_table(devices)),
             Reply::Space(space) => self.table(&space_table([space])),
             Reply::Spaces(spaces) => self.table(&space_table(spaces)),
             Reply::Invite(invite) => self.line(&invite.invite),
@@ -200,7 +202,7 @@ impl Output<'_> {
             pairs.push(("listens", if status.paused { format!("{listen} (paused)") } else { listen }));
             pairs.push(("up", duration_text(Duration::from_millis(status.uptime_ms))));
         } else {
-            pairs.push(("daemon", "none runs here: the store was opened for this command alone".to_owned()));
+            pairs.push(("daemon", "not running".to_owned()));
         }
         pairs.push(("store", status.store.path.clone()));
         pairs.push((
@@ -279,12 +281,14 @@ impl Output<'_> {
 
 /// Peers; `alone` if no daemon runs that could talk to them.
 fn peer_table<'a>(peers: impl IntoIterator<Item = &'a Peer>, alone: bool) -> Table {
-    let mut table = Table::new(&["ADDRESS", "DEVICE", "STATE", "BEHIND", "AHEAD", "SENT", "RECEIVED", "LAST ERROR"]);
+    let mut table =
+        Table::new(&["ADDRESS", "DEVICE", "STATE", "BEHIND", "AHEAD", "SENT", "RECEIVED", "LAST SEEN", "LAST ERROR"]);
     for peer in peers {
         let state = match peer.state {
             _ if alone => "no daemon",
             PeerState::Paused => "paused",
             PeerState::Waiting => "waiting",
+            PeerState::Away => "away",
             PeerState::Connecting => "connecting",
             PeerState::Connected => "connected",
         };
@@ -296,7 +300,26 @@ fn peer_table<'a>(peers: impl IntoIterator<Item = &'a Peer>, alone: bool) -> Tab
             peer.ahead.to_string(),
             bytes_text(peer.traffic.bytes_out),
             bytes_text(peer.traffic.bytes_in),
+            peer.seen_at.map(utc_text).unwrap_or_default(),
             peer.error.clone().unwrap_or_default(),
+        ]);
+    }
+    table
+}
+
+fn device_table(devices: &[Device]) -> Table {
+    let mut table = Table::new(&["DEVICE", "NAME", "", "LAST SEEN"]);
+    for device in devices {
+        let how = match (device.this, device.connected) {
+            (true, _) => "this device",
+            (false, true) => "connected",
+            (false, false) => "",
+        };
+        table.row([
+            device.device.to_string(),
+            device.name.clone().unwrap_or_default(),
+            how.to_owned(),
+            device.seen_at.map(utc_text).unwrap_or_default(),
         ]);
     }
     table

@@ -17,8 +17,8 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use crate::cli::{
-    BackupVerb, Cli, ConfigVerb, DocVerb, Global, Import, List, PartitionVerb, Passphrase, PeerVerb, SpaceVerb, Type,
-    Verb,
+    BackupVerb, Cli, ConfigVerb, DeviceVerb, DocVerb, Global, Import, List, PartitionVerb, Passphrase, PeerVerb,
+    SpaceVerb, Type, Verb,
 };
 use crate::config::Loaded;
 use crate::output::{Bar, Output};
@@ -80,6 +80,8 @@ impl Run<'_> {
             Verb::Status => self.print(Command::Status {}).await,
             Verb::Doctor { doc, space } => self.doctor(doc, space.space).await,
             Verb::Peer(verb) => self.print(peer(verb)).await,
+            Verb::Device(DeviceVerb::List { space }) => self.print(Command::DeviceList { space: space.space }).await,
+            Verb::Device(DeviceVerb::Rename { name }) => self.print(Command::DeviceRename { name }).await,
             Verb::Space(verb) => self.space(verb).await,
             Verb::Partition(PartitionVerb::Create { name, space }) => {
                 self.print(Command::PartitionCreate { space: space.space, name }).await

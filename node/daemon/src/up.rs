@@ -22,6 +22,12 @@ pub(crate) async fn up(run: &mut Run<'_>, options: &cli::Up) -> Result<(), Failu
     }
     logging::start(&loaded.config.log, &run.global);
     let node = Arc::new(node::open(&run.dir, &loaded.config, true).await?);
+    if let Some(name) = &options.name
+        && let Err(error) = request(&*node, Command::DeviceRename { name: name.clone() }).await
+    {
+        request(&*node, Command::Shutdown {}).await?;
+        return Err(error.into());
+    }
     let served = serve(run, &node).await;
     let closed = request(&*node, Command::Shutdown {}).await;
     served?;

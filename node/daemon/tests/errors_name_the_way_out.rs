@@ -187,7 +187,7 @@ fn without_a_daemon_status_says_so_and_nothing_of_links() {
     let world = World::new();
     world.founder("laptop");
     let status = world.done("laptop", &["status"]);
-    assert!(status.contains("daemon\tnone runs here: the store was opened for this command alone"), "{status}");
+    assert!(status.contains("daemon\tnot running\n"), "{status}");
     assert!(!["\nup\t", "\nlistens\t", "paused"].iter().any(|word| status.contains(word)), "{status}");
 }
 
@@ -418,4 +418,34 @@ fn a_history_says_what_each_change_did_and_doctor_what_a_deletion_hides() {
 fn changes_of(world: &World, doc: &str) -> Vec<String> {
     let history = world.done("laptop", &["doc", "history", doc]);
     history.lines().map(|line| line.split('\t').nth(1).expect("a change").to_owned()).collect()
+}
+
+#[test]
+fn a_device_has_a_name_and_one_that_dialled_in_is_remembered() {
+    let world = World::new();
+    world.founder("laptop");
+    let _laptop = world.up("laptop");
+    let mut up = world.process("phone", &["up", "--listen", "127.0.0.1:0", "--name", "my phone", "-q"]);
+    let mut phone = Running(up.stdout(Stdio::piped()).spawn().expect("it starts"));
+    let mut line = String::new();
+    BufReader::new(phone.0.stdout.take().expect("piped")).read_line(&mut line).expect("it speaks");
+    assert!(line.starts_with("my phone listens on "), "{line}");
+    let invite = world.done("laptop", &["space", "invite"]);
+    world.done("phone", &["space", "join", &invite]);
+    assert!(world.done("phone", &["device", "rename", "phone"]).starts_with("name\tphone\n"));
+    for wrong in ["", "a\u{7}", &"n".repeat(65)] {
+        assert_eq!(world.run("phone", &["device", "rename", wrong]).status.code(), Some(2), "{wrong:?}");
+    }
+    let devices = world.done("phone", &["device", "list"]);
+    assert_eq!(devices.lines().count(), 2, "{devices}");
+    assert!(devices.lines().any(|line| line.contains("\tphone\tthis device")), "{devices}");
+    assert!(devices.lines().any(|line| line.contains("\t\tconnected\t20")), "{devices}");
+
+    drop(phone);
+    let away = (0..500).map(|_| world.done("laptop", &["peer", "list"])).find(|peers| peers.contains("\taway\t"));
+    assert!(away.is_some_and(|peers| peers.lines().count() == 1 && peers.contains("Z")), "the phone is remembered");
+    assert!(world.done("laptop", &["doctor"]).contains("not connected, last seen 20"));
+    // The name stays.
+    let status = world.done("phone", &["status"]);
+    assert!(status.starts_with("name\tphone\n"), "{status}");
 }

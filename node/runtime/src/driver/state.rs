@@ -420,6 +420,9 @@ fn why(reason: &CloseReason) -> Option<String> {
         CloseReason::Done | CloseReason::Ours(CloseCode::Done) | CloseReason::Theirs(0) => None,
         CloseReason::Lost => Some("the connection broke".to_owned()),
         CloseReason::Timeout => Some("the peer did not answer in time".to_owned()),
+        CloseReason::Ours(CloseCode::NotAdmitted) => {
+            Some("that device is in none of our spaces. Invite it: `cosmicsync space invite`".to_owned())
+        }
         CloseReason::Ours(code) => Some(format!("this node ended the link ({code:?}). {}", code.advice())),
         CloseReason::Theirs(number) => Some(match CloseCode::from_number(*number) {
             Some(code) => format!("the peer ended the link ({code:?}). {}", code.advice()),

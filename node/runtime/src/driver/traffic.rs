@@ -36,6 +36,8 @@ pub(crate) struct Links {
     ended: BTreeMap<DeviceId, Traffic>,
     total_ended: Traffic,
     seen: BTreeMap<DeviceId, u64>,
+    /// Where devices dialled from whose links have ended.
+    away: BTreeMap<DeviceId, String>,
 }
 
 impl Links {
@@ -130,6 +132,9 @@ impl Links {
         add(&mut self.total_ended, traffic);
         if let Some(peer) = record.peer {
             add(self.ended.entry(peer.device).or_default(), traffic);
+            if !record.dialled {
+                self.away.insert(peer.device, record.address);
+            }
         }
     }
 
@@ -151,6 +156,11 @@ impl Links {
             add(&mut total, of_link(record, info_of(infos, *link)));
         }
         total
+    }
+
+    /// Devices that dialled this one before, and from where the last time.
+    pub(crate) fn dialled_before(&self) -> impl Iterator<Item = (&DeviceId, &String)> {
+        self.away.iter()
     }
 
     /// When a device was heard the last time.

@@ -9,6 +9,7 @@
 
 mod backup;
 mod blame;
+mod devices;
 mod docs;
 mod export;
 mod files;
@@ -82,6 +83,8 @@ impl Node {
             Command::PeerRemove { address } => self.peer_remove(address).await,
             Command::PeerPause {} => self.peer_pause().await,
             Command::PeerResume {} => self.peer_resume().await,
+            Command::DeviceRename { name } => self.device_rename(name).await,
+            Command::DeviceList { space } => self.device_list(space).await,
             Command::SpaceCreate { name } => self.space_create(name).await,
             Command::SpaceList {} => self.space_list().await,
             Command::SpaceInvite { space, expires_ms } => self.space_invite(space, expires_ms).await,

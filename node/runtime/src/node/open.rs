@@ -4,16 +4,13 @@ use super::blame::{keyfile_error, space_error};
 use super::handle::{CALLS_QUEUED, Handle};
 use super::{Ended, Node};
 use crate::clock::SystemClock;
-use crate::driver::{self, LmdbDisk, NAME_ROW, Setup, Shared};
+use crate::driver::{self, LmdbDisk, Setup, Shared};
 use crate::keyfile::{KEY_FILE, KeyFile};
 use crate::net::Tcp;
 use crate::service::{ErrorCode, Reply, ServiceError, Status};
 use crate::store::{DATA_FILE, SYNC_FAILED_FILE, StoreOptions};
-use bytes::Bytes;
 use cosmicsync_protocol::config::Config;
 use cosmicsync_protocol::ledger::SpaceError;
-
-use cosmicsync_protocol::storage::{Op, Table};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Instant;
@@ -155,9 +152,7 @@ fn core_thread(
 /// # Errors
 /// As [`Node::open`]; and `conflict` if the device has a user.
 pub async fn init(dir: &Path, name: &str) -> Result<Status, ServiceError> {
-    if name.is_empty() || name.len() > 255 {
-        return Err(ServiceError::new(ErrorCode::Usage, "a name must have 1 to 255 bytes"));
-    }
+    super::devices::check_name(name)?;
     let node = Node::open_or_create(dir, Options::default()).await?;
     let made = node.create_user(name.to_owned()).await;
     let status = node.status().await;
@@ -171,14 +166,7 @@ pub async fn init(dir: &Path, name: &str) -> Result<Status, ServiceError> {
 impl Node {
     /// Makes a user and returns the recovery key as groups of hex digits.
     async fn create_user(&self, name: String) -> Result<String, ServiceError> {
-        let handle = self.handle()?;
-        let made = handle.with(move |core| {
-            let made = core.db.endpoint_mut().create_user(core.now);
-            if made.is_ok() {
-                core.name = name;
-            }
-            made
-        });
+        let made = self.handle()?.with(|core| core.db.endpoint_mut().create_user(core.now));
         let recovery = made.await?.map_err(|error| {
             if error == SpaceError::HasUser {
                 ServiceError::new(ErrorCode::Conflict, format!("{} belongs to a user already", self.dir.display()))
@@ -187,12 +175,7 @@ impl Node {
                 space_error(&error)
             }
         })?;
-        handle
-            .later(|core, reply| {
-                let value = Bytes::from(core.name.clone());
-                core.write(vec![Op::Put { table: Table::App, key: Bytes::from_static(NAME_ROW), value }], reply);
-            })
-            .await?;
+        self.rename(name).await?;
         let digits: String = recovery.secret().iter().map(|byte| format!("{byte:02x}")).collect();
         let groups: Vec<_> = digits.as_bytes().chunks(8).map(String::from_utf8_lossy).collect();
         Ok(groups.join("-"))

@@ -83,6 +83,17 @@ pub(super) fn peers(core: &Core) -> Vec<Peer> {
             peers.push(peer);
         }
     }
+    let members: Vec<_> = core.db.endpoint().spaces().flat_map(|space| space.devices).collect();
+    for (device, address) in core.links.dialled_before().filter(|(device, _)| members.contains(device)) {
+        if !listed.iter().any(|process| process.device == *device) {
+            let state = if core.peers.is_paused() { PeerState::Paused } else { PeerState::Away };
+            let mut peer = peer(core, &infos, address.clone(), None, state);
+            (peer.dialled, peer.device) = (false, Some(Text(*device)));
+            peer.seen_at = core.links.seen_at(device);
+            peer.traffic = core.links.of_device(device, &infos);
+            peers.push(peer);
+        }
+    }
     peers
 }
 

@@ -277,6 +277,10 @@ fn peer_finding(peer: &Peer, all: &[Peer]) -> Finding {
             let message = format!("connected, {} entries behind and {} ahead", peer.behind, peer.ahead);
             finding(Level::Ok, &subject, message)
         }
+        (PeerState::Away, _) => {
+            let seen = peer.seen_at.map_or_else(|| "never".to_owned(), utc_text);
+            finding(Level::Ok, &subject, format!("not connected, last seen {seen}; it dials this device"))
+        }
         (PeerState::Paused, _) => finding(Level::Ok, &subject, "paused".to_owned()),
         (PeerState::Waiting | PeerState::Connecting, error) => {
             let Some(why) = error else {
@@ -315,7 +319,7 @@ fn space_finding(space: &str, missing: u64, readable: bool) -> Finding {
         let next = Some("cosmicsync space wait".to_owned());
         return Finding { next, ..finding(Level::Warning, &subject, message) };
     }
-    finding(Level::Ok, &subject, "all that is known is here".to_owned())
+    finding(Level::Ok, &subject, "complete, as far as connected peers know".to_owned())
 }
 
 fn trouble_finding(trouble: Trouble, me: DeviceId, founder: bool) -> Finding {

@@ -251,6 +251,17 @@ pub enum Command {
     PeerPause {},
     /// Undoes a pause and dials at once: [`Reply::Done`](super::Reply::Done).
     PeerResume {},
+    /// Gives this device another name: [`Reply::Status`](super::Reply::Status).
+    DeviceRename {
+        /// The name: 1 to 64 bytes without control characters.
+        name: String,
+    },
+    /// The devices of a space: [`Reply::Devices`](super::Reply::Devices).
+    DeviceList {
+        /// The space.
+        #[serde(default)]
+        space: SpaceRef,
+    },
     /// [`Reply::Space`](super::Reply::Space).
     SpaceCreate {
         /// A name for people; unique on this device.

@@ -26,8 +26,8 @@ pub use cosmicsync_protocol::ids::{DocId, SpaceId};
 pub use error::{ErrorCode, ServiceError, quoted};
 pub use frame::{LINE_BYTES_MAX, PROTOCOL, SOCKET_NAME};
 pub use reply::{
-    Backup, Change, CollectionDigest, Digest, DocView, Exported, Finding, Imported, Invite, Item, Level, Listed,
-    Partition, Peer, PeerState, Progress, Reply, Revision, RevisionKind, Space, Status, Store, Synced, Traffic,
+    Backup, Change, CollectionDigest, Device, Digest, DocView, Exported, Finding, Imported, Invite, Item, Level,
+    Listed, Partition, Peer, PeerState, Progress, Reply, Revision, RevisionKind, Space, Status, Store, Synced, Traffic,
     Written,
 };
 pub use server::Server;

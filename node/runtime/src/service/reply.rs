@@ -38,6 +38,8 @@ pub enum Reply {
     Peer(Peer),
     /// To `peer_list`.
     Peers(Vec<Peer>),
+    /// To `device_list`.
+    Devices(Vec<Device>),
     /// To commands about one space.
     Space(Space),
     /// To `space_list`.
@@ -182,6 +184,8 @@ pub enum PeerState {
     Paused,
     /// Not connected; tried again later.
     Waiting,
+    /// Not connected; it dialled us before, and no address of it is known.
+    Away,
     /// A connection or its handshake is under way.
     Connecting,
     /// Connected.
@@ -211,6 +215,21 @@ pub struct Peer {
     pub error: Option<String>,
     /// What went over links with it.
     pub traffic: Traffic,
+}
+
+/// One device of a space.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// The device.
+    pub device: Text<DeviceId>,
+    /// Its name, as far as it is known: of this device, so far.
+    pub name: Option<String>,
+    /// Whether it is this one.
+    pub this: bool,
+    /// Whether a link to it is up.
+    pub connected: bool,
+    /// The last time it sent anything since this node started.
+    pub seen_at: Option<u64>,
 }
 
 /// One space.
