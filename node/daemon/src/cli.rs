@@ -115,7 +115,17 @@ impl Verb {
             Self::Doc(DocVerb::Type(options)) => &options.space,
             Self::Import(import) => &import.space,
             Self::Export(export) => &export.space,
-            _ => return None,
+            Self::Init { .. }
+            | Self::Up(_)
+            | Self::Down
+            | Self::Status
+            | Self::Peer(_)
+            | Self::Device(DeviceVerb::Rename { .. })
+            | Self::Space(SpaceVerb::Create { .. } | SpaceVerb::List | SpaceVerb::Join { .. })
+            | Self::Backup(_)
+            | Self::Demo
+            | Self::Config(_)
+            | Self::Completions { .. } => return None,
         };
         option.space.as_deref()
     }
