@@ -109,6 +109,7 @@ impl Verb {
                 | DocVerb::Patch { space, .. }
                 | DocVerb::Delete { space, .. }
                 | DocVerb::History { space, .. }
+                | DocVerb::Excluded { space, .. }
                 | DocVerb::Watch { space, .. },
             ) => space,
             Self::Doc(DocVerb::List(list)) => &list.space,

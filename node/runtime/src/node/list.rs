@@ -132,9 +132,9 @@ impl Node {
         publish: bool,
         items: &mpsc::Sender<Item>,
     ) -> Result<Reply, ServiceError> {
-        let asked = self.handle()?.ask(move |core| {
-            Ok(Request::Excluded { partition: partition(core, &space)?, name: name(doc), publish })
-        });
+        let asked = self
+            .handle()?
+            .ask(move |core| Ok(Request::Excluded { partition: partition(core, &space)?, name: name(doc), publish }));
         let Answer::Excluded(revisions) = asked.await? else { return Err(unexpected()) };
         let count = revisions.len() as u64;
         for (revision, _) in self.told(revisions).await? {
@@ -144,10 +144,7 @@ impl Node {
     }
 
     /// Entries as people read them: with the device that wrote each.
-    async fn told(
-        &self,
-        revisions: Vec<request::Revision>,
-    ) -> Result<Vec<(Revision, Option<Standing>)>, ServiceError> {
+    async fn told(&self, revisions: Vec<request::Revision>) -> Result<Vec<(Revision, Option<Standing>)>, ServiceError> {
         let (devices, me, called): (BTreeMap<_, _>, _, _) = self
             .handle()?
             .with(|core| {
