@@ -12,10 +12,8 @@ const JUMP_MS: u64 = 120_000;
 const RUNS: usize = 3;
 
 fn main() {
-    let told = json!({
-        "sessions": [1_000, 10_000].map(measure),
-        "many": editable(20_000),
-    });
+    let sessions: Vec<Value> = [1_000, 10_000].into_iter().map(measure).collect();
+    let told = json!({ "sessions": sessions, "many": editable(20_000) });
     #[expect(clippy::print_stdout, reason = "this is what the program is for")]
     {
         println!("{told}");
