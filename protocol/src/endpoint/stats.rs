@@ -30,10 +30,18 @@ pub struct LinkInfo {
     pub messages_out: u64,
     /// How many messages, runs and notes wait for the link.
     pub queued: usize,
-    /// Whether all that is known was sent, received and acknowledged.
-    pub settled: bool,
+    /// The spaces that both ends have opened on it, and whether all that is known of each was sent, received and
+    /// acknowledged.
+    pub spaces: BTreeMap<SpaceNo, bool>,
     /// For each log, up to and including which entry the peer holds it durably, as far as it said so on this link.
     pub acked: BTreeMap<LogNo, u64>,
+}
+
+impl LinkInfo {
+    /// Whether all that is known of what both ends share was sent, received and acknowledged.
+    pub fn is_settled(&self) -> bool {
+        !self.spaces.is_empty() && self.spaces.values().all(|settled| *settled)
+    }
 }
 
 /// One log; of one with several histories, one of those.

@@ -6,7 +6,7 @@ use super::{Batch, Effect, Ledger};
 use crate::identity::{
     Credential, DevicePublic, RecoveryKey, SpaceGenesis, UserKey, VerifiedCredential, partition_id, partition_token,
 };
-use crate::ids::{DeviceId, PartitionId, SpaceId, UserId};
+use crate::ids::{DeviceId, PartitionId, SpaceId};
 use crate::ledger::me::Membership;
 use crate::log::owner::{FOUNDER_GRANT, LogOwner, OpenedOwner};
 use crate::log::write::SealError;
@@ -79,7 +79,7 @@ impl Ledger {
         Ok(recovery)
     }
 
-    /// Founds a space, with an epoch key boxed to every device of the user that is known here.
+    /// Founds a space with this device alone: others are invited.
     pub(crate) fn create_space(&mut self, name: &str, batch: &mut Batch) -> Result<SpaceNo, SpaceError> {
         check_name(name)?;
         let me = self.me.user.as_ref().ok_or(SpaceError::NoUser)?;
@@ -87,19 +87,18 @@ impl Ledger {
         if self.spaces.iter().any(|space| space.name == name) {
             return Err(SpaceError::Name);
         }
-        let mut credentials = self.user_devices(me.credential.user());
-        credentials.retain(|other| other.device().device != me.credential.device().device);
-        credentials.insert(0, me.credential.clone());
+        let credential = me.credential.clone();
         let genesis = SpaceGenesis::create(user_key, me.credential.genesis().clone(), &mut self.entropy);
         let no = self.know_space(&genesis, name, batch);
         for name in [CONTROL, MAIN] {
             self.know_partition(no, partition_id(&self.space(no).id, name), name, batch);
         }
-        let mut records = vec![Record::SpaceName { name: name.into() }, Record::Partition { name: MAIN.into() }];
-        for credential in &credentials {
-            self.know_device(no, credential, batch);
-            records.push(Record::Device { credential: Bytes::from(credential.encode()) });
-        }
+        self.know_device(no, &credential, batch);
+        let records = vec![
+            Record::SpaceName { name: name.into() },
+            Record::Partition { name: MAIN.into() },
+            Record::Device { credential: Bytes::from(credential.encode()) },
+        ];
         let record = self.mint_epoch(no, batch)?;
         self.append_control(no, &records, Some(record), batch)?;
         Ok(no)
@@ -123,11 +122,6 @@ impl Ledger {
         let no = self.know_partition(space, id, name, batch);
         self.append_control(space, &[Record::Partition { name: name.into() }], None, batch)?;
         Ok(no)
-    }
-
-    /// The devices of a user that any space here names.
-    pub(crate) fn user_devices(&self, user: UserId) -> Vec<VerifiedCredential> {
-        self.credentials.values().filter(|credential| credential.user() == user).cloned().collect()
     }
 
     pub(crate) fn space_by_id(&self, id: &SpaceId) -> Option<SpaceNo> {

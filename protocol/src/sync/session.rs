@@ -16,7 +16,7 @@ mod walk;
 use self::branches::Branches;
 pub use self::branches::Taken;
 use self::handles::Handles;
-use self::space::Space;
+use self::space::{Space, TheirSpace};
 use self::transmit::Sending;
 use super::{Catalog, Class, Cursor, LogNo, LogView, SpaceNo};
 use crate::config::Limits;
@@ -215,8 +215,8 @@ pub struct Session {
     /// What the peer would call our spaces on this link.
     tokens: BTreeMap<[u8; 16], SpaceNo>,
     spaces: BTreeMap<SpaceNo, Space>,
-    /// Spaces by the peer's index; `None` where we don't share one.
-    their_spaces: Vec<Option<SpaceNo>>,
+    /// Spaces by the peer's index.
+    their_spaces: Vec<TheirSpace>,
     spaces_opened: u32,
     handles: Handles,
     streams: BTreeMap<LogId, Stream>,
@@ -335,11 +335,10 @@ impl Session {
         self.app_due.push_back(Message::Close { code: code as u16, detail });
     }
 
-    /// Whether nothing is under way in either direction: all that is known was sent, acked and stored.
-    pub fn is_settled(&self) -> bool {
-        self.spaces
-            .values()
-            .all(|space| space.is_begun() && space.is_quiet() && space.unacked == 0 && space.pending == 0)
+    /// The spaces that both sides have opened, and whether nothing is under way there in either direction: all that is
+    /// known was sent, acked and stored.
+    pub fn shared(&self) -> impl Iterator<Item = (SpaceNo, bool)> {
+        self.spaces.iter().filter(|(_, space)| space.is_begun()).map(|(no, space)| (*no, space.is_settled()))
     }
 
     /// How many things wait in the session's queues: bounded by the logs that are active, never by their entries.

@@ -14,6 +14,7 @@ mod a_partial_replica_has_all_heads;
 mod a_relay_passes_on_what_it_never_opened;
 mod a_restart_goes_on_where_the_store_ended;
 mod a_retired_log_takes_no_more_edits;
+mod a_space_is_shared_once_both_know_it;
 mod a_transaction_is_seen_whole;
 mod an_entry_without_its_sections_is_refused;
 mod an_import_arrives_whole;

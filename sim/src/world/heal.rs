@@ -234,7 +234,7 @@ impl World<'_> {
             if alive.links.len() > alive.up.len() {
                 return Err(format!("peer {peer} shakes hands"));
             }
-            if let Some(link) = stats.links.iter().find(|link| !link.settled) {
+            if let Some(link) = stats.links.iter().find(|link| !link.is_settled()) {
                 return Err(format!("peer {peer} has not settled link {} ({} queued)", link.link.0, link.queued));
             }
         }

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 pub(crate) enum Goal {
     /// Every connected peer has all of a space durably and nothing known is missing here; there is at least one.
     Synced,
-    /// The same, and the keys of the space are here.
+    /// The keys of the space are here, and all that connected peers have of it.
     Readable,
 }
 
@@ -68,7 +68,7 @@ impl Core {
             return;
         }
         let infos = self.db.endpoint().stats().links;
-        for info in infos.iter().filter(|info| info.peer.is_some() && info.settled) {
+        for info in infos.iter().filter(|info| info.is_settled()) {
             self.links.handle_settled(info.link);
         }
         let now_us = self.now.mono_us;
@@ -97,17 +97,25 @@ impl Core {
         let Some(info) = endpoint.spaces().find(|info| info.no == space) else {
             return Err("the space is gone".to_owned());
         };
-        let members: Vec<_> = infos
-            .iter()
-            .filter(|link| link.peer.is_some_and(|peer| goal == Goal::Readable || info.devices.contains(&peer.device)))
-            .collect();
+        let of_space = |link: &&LinkInfo| match goal {
+            Goal::Synced => link.peer.is_some_and(|peer| info.devices.contains(&peer.device)),
+            Goal::Readable => link.spaces.contains_key(&space),
+        };
+        let members: Vec<_> = infos.iter().filter(of_space).collect();
         if members.is_empty() {
-            return Err(if self.peers.is_paused() { "links are paused" } else { "no peer is connected" }.to_owned());
+            let nobody = if self.peers.is_paused() {
+                "links are paused"
+            } else if infos.iter().any(|link| link.peer.is_some()) {
+                "no connected peer has the space"
+            } else {
+                "no peer is connected"
+            };
+            return Err(nobody.to_owned());
         }
         if goal == Goal::Readable && !info.readable {
             return Err("the keys of the space have not arrived yet".to_owned());
         }
-        if let Some(link) = members.iter().find(|link| !link.settled) {
+        if let Some(link) = members.iter().find(|link| link.spaces.get(&space) != Some(&true)) {
             let device = link.peer.map(|peer| peer.device.to_string()).unwrap_or_default();
             return Err(format!("the sync with {device} is still under way"));
         }

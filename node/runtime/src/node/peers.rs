@@ -117,7 +117,7 @@ fn peer(core: &Core, infos: &[LinkInfo], address: String, process: Option<Proces
 /// How many entries a process does not durably have, and how many are known and not here, as far as is known.
 fn distance(core: &Core, infos: &[LinkInfo], process: Process) -> (u64, u64) {
     let mut links = infos.iter().filter(|info| info.peer == Some(process));
-    let Some(link) = links.clone().next().filter(|_| !links.any(|info| info.settled)) else { return (0, 0) };
+    let Some(link) = links.clone().next().filter(|_| !links.any(LinkInfo::is_settled)) else { return (0, 0) };
     let device = &process.device;
     let endpoint = core.db.endpoint();
     let shared: Vec<_> =

@@ -163,6 +163,7 @@ impl Links {
             transport: done.transport,
             session,
             device,
+            user: peer.user(),
             spaces,
             serving: BTreeMap::new(),
             acked: BTreeMap::new(),

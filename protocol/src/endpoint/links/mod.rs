@@ -11,7 +11,7 @@ use super::event::{CloseReason, Event, LinkId, Process};
 use super::stats::LinkInfo;
 use crate::connection::{Handshake, Transport};
 use crate::entropy::Entropy;
-use crate::ids::DeviceId;
+use crate::ids::{DeviceId, UserId};
 use crate::ledger::{Ledger, View};
 use crate::sealed::Invite;
 use crate::sync::session::Session;
@@ -99,6 +99,7 @@ struct Open {
     transport: Transport,
     session: Session,
     device: DeviceId,
+    user: UserId,
     spaces: Vec<SpaceNo>,
     serving: BTreeMap<(LogNo, bool), Serving>,
     acked: BTreeMap<LogNo, u64>,
@@ -350,7 +351,7 @@ impl Link {
             messages_in: open.map_or(0, |open| open.messages_in),
             messages_out: open.map_or(0, |open| open.messages_out),
             queued: open.map_or(0, |open| open.session.queued() + open.serving.len()),
-            settled: open.is_some_and(|open| open.session.is_settled()),
+            spaces: open.map_or_else(BTreeMap::new, |open| open.session.shared().collect()),
             acked: open.map_or_else(BTreeMap::new, |open| open.acked.clone()),
         }
     }

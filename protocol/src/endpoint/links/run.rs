@@ -76,9 +76,7 @@ impl Links {
     /// A space was made, joined or changed: sessions with a member open it.
     pub(in crate::endpoint) fn handle_space(&mut self, ledger: &Ledger, space: SpaceNo) {
         for open in self.sessions() {
-            let member =
-                ledger.credentials.get(&open.device).is_some_and(|peer| ledger.space(space).is_member(&peer.user()));
-            if member && !open.spaces.contains(&space) {
+            if ledger.space(space).is_member(&open.user) && !open.spaces.contains(&space) {
                 open.spaces.push(space);
                 open.with(ledger, |session, view| session.open_space(view, space));
             }

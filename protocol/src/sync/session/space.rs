@@ -19,6 +19,15 @@ pub(super) struct Opened {
     pub(super) follow: Follow,
 }
 
+/// A space that the peer opened.
+#[derive(Debug)]
+pub(super) enum TheirSpace {
+    /// One that is open here too.
+    Shared(SpaceNo),
+    /// One that is not, by its name on this link. It may come to be: the peer opens it only once.
+    Other([u8; 16], Opened),
+}
+
 /// The peer's last word that it has announced everything.
 #[derive(Debug, Clone, Copy)]
 struct Settled {
@@ -86,10 +95,14 @@ impl Space {
         self.settled_sent = None;
     }
 
+    /// Whether nothing is under way in either direction.
+    pub(super) fn is_settled(&self) -> bool {
+        self.is_quiet() && self.unacked == 0 && self.pending == 0
+    }
+
     /// Whether roots differ though nothing is under way in either direction.
     fn is_in_doubt(&self, root: [u8; 16]) -> bool {
-        let is_still = self.is_quiet() && self.unacked == 0 && self.pending == 0;
-        is_still && self.their_root.is_some_and(|theirs| theirs != root)
+        self.is_settled() && self.their_root.is_some_and(|theirs| theirs != root)
     }
 }
 
@@ -101,7 +114,17 @@ impl Session {
         }
         let token = self.blind(!self.link.initiator, catalog.space_token(space));
         self.tokens.insert(token, space);
-        self.spaces.insert(space, Space::default());
+        let mut state = Space::default();
+        for theirs in &mut self.their_spaces {
+            if let TheirSpace::Other(name, opened) = theirs
+                && *name == token
+            {
+                state.theirs = Some(opened.clone());
+                *theirs = TheirSpace::Shared(space);
+                break;
+            }
+        }
+        self.spaces.insert(space, state);
         self.opens_due.push_back(space);
     }
 
@@ -116,7 +139,10 @@ impl Session {
     }
 
     pub(super) fn their_space(&self, index: u32) -> Result<Option<SpaceNo>, SessionError> {
-        self.their_spaces.get(index as usize).copied().ok_or(SessionError::UnknownHandle)
+        match self.their_spaces.get(index as usize).ok_or(SessionError::UnknownHandle)? {
+            TheirSpace::Shared(no) => Ok(Some(*no)),
+            TheirSpace::Other(..) => Ok(None),
+        }
     }
 
     pub(super) fn next_open(&mut self, catalog: &dyn Catalog) -> Option<Message> {
@@ -145,12 +171,15 @@ impl Session {
             return Err(SessionError::TooMuch("spaces on one link"));
         }
         let no = self.tokens.get(&token).copied();
-        self.their_spaces.push(no);
-        let Some((no, space)) = no.and_then(|no| Some((no, self.spaces.get_mut(&no)?))) else { return Ok(()) };
+        let Some((no, space)) = no.and_then(|no| Some((no, self.spaces.get_mut(&no)?))) else {
+            self.their_spaces.push(TheirSpace::Other(token, theirs));
+            return Ok(());
+        };
         if space.theirs.is_some() {
             return Err(SessionError::Unexpected);
         }
         space.theirs = Some(theirs);
+        self.their_spaces.push(TheirSpace::Shared(no));
         self.begin(catalog, no);
         Ok(())
     }
