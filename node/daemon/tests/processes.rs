@@ -1,7 +1,8 @@
-//! Real processes: a daemon that is killed keeps what it acknowledged, and the demo holds what it says.
+//! Real processes: a daemon that is killed keeps what it acknowledged, devices join one space after another, and the demo
+//! holds what it says.
 
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command as Process, Output, Stdio};
 
 use serde_json::Value;
@@ -50,6 +51,71 @@ fn a_killed_daemon_keeps_what_it_acknowledged() {
     value(&run(&dir, &["down"]));
     assert!(daemon.wait().expect("it ends").success());
     assert_eq!(value(&run(&dir, &["doc", "get", "c/k"]))["value"]["n"], 1, "without a daemon too");
+}
+
+/// A device with a user of its own, or without one.
+struct Device {
+    dir: PathBuf,
+    daemon: Child,
+}
+
+impl Device {
+    fn new(root: &Path, name: &str) -> Self {
+        let dir = root.join(name);
+        let daemon = up(&dir);
+        Self { dir, daemon }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Value {
+        value(&run(&self.dir, arguments))
+    }
+
+    fn found(&self, space: &str) {
+        assert_eq!(self.run(&["space", "create", space])["devices"], 1);
+        self.run(&["doc", "put", "c/k", &format!(r#"{{"of":"{space}"}}"#), "-s", space]);
+    }
+
+    /// The next one is joined as soon as this one was: its link is up.
+    fn join(&self, founder: &Self, space: &str) {
+        let invite = founder.run(&["space", "invite", "-s", space]);
+        let joined = self.run(&["space", "join", invite["invite"].as_str().expect("a line")]);
+        assert_eq!((&joined["name"], &joined["devices"]), (&Value::from(space), &Value::from(2)));
+        assert_eq!(self.run(&["doc", "get", "c/k", "-s", space])["value"]["of"], space);
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        // It may have died with the test.
+        let _ = self.daemon.kill().and_then(|()| self.daemon.wait().map(drop));
+    }
+}
+
+#[test]
+fn two_spaces_are_joined_in_any_order() {
+    let root = tempfile::tempdir().expect("a directory");
+    for (at, (before, after, order)) in [
+        (&["one", "two"][..], &[][..], ["one", "two"]),
+        (&["one", "two"], &[], ["two", "one"]),
+        (&["one"], &["two"], ["one", "two"]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        value(&run(&root.path().join(format!("a{at}")), &["init", "--name", "a"]));
+        let (a, c) = (Device::new(root.path(), &format!("a{at}")), Device::new(root.path(), &format!("c{at}")));
+        before.iter().for_each(|space| a.found(space));
+        c.join(&a, order[0]);
+        after.iter().for_each(|space| a.found(space));
+        c.join(&a, order[1]);
+        for space in order {
+            c.run(&["doc", "put", "c/back", r#"{"n":1}"#, "-s", space]);
+            c.run(&["space", "wait", "-s", space]);
+            assert_eq!(a.run(&["doc", "get", "c/back", "-s", space])["value"]["n"], 1);
+            let digest = |device: &Device| device.run(&["space", "digest", "-s", space])["digest"].clone();
+            assert_eq!(digest(&a), digest(&c));
+        }
+    }
 }
 
 #[test]
