@@ -234,7 +234,7 @@ pub enum StoreDone {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// The disk or the map is full; nothing of the commit was applied.
-    #[error("the disk is full: free some space, then start the node again")]
+    #[error("the disk is full: free some space")]
     Full,
     /// The disk did not confirm that the data is safe.
     #[error("the disk failed to confirm a write ({0}): check the disk, then start the node again")]

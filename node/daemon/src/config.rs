@@ -275,6 +275,16 @@ impl Loaded {
         }
         settings
     }
+
+    /// Where a setting is changed: the line of the file or the variable that sets it, else the file.
+    pub(crate) fn place(&self, dir: &Path, key: &str) -> String {
+        let file = dir.join(FILE_NAME);
+        match self.origins.get(key) {
+            Some(Origin::File { line }) => format!("{}:{line}", file.display()),
+            Some(origin @ (Origin::Environment { .. } | Origin::Flag { .. })) => origin.to_string(),
+            Some(Origin::Default) | None => file.display().to_string(),
+        }
+    }
 }
 
 /// Returns the settings of a section, or says that there is no such section.
@@ -357,6 +367,16 @@ mod tests {
             merged("", &[("COSMICSYNC_NET__PEERS", "a:1, b:2"), ("COSMICSYNC_STORE__BYTES_MAX", "9")]).expect("valid");
         assert_eq!(loaded.config.net.peers, ["a:1", "b:2"]);
         assert_eq!(loaded.config.store.bytes_max, 9);
+    }
+
+    #[test]
+    fn a_place_is_where_a_setting_is_changed() {
+        let file = "[store]\nbytes_max = 9\n";
+        let place = |loaded: Loaded| loaded.place(Path::new("d"), "store.bytes_max");
+        assert_eq!(place(merged(file, &[]).expect("valid")), "d/config.toml:2");
+        assert_eq!(place(merged("", &[]).expect("valid")), "d/config.toml");
+        let variable = "COSMICSYNC_STORE__BYTES_MAX";
+        assert_eq!(place(merged(file, &[(variable, "7")]).expect("valid")), variable);
     }
 
     #[test]

@@ -6,16 +6,18 @@ use cosmicsync_node::service::{Client, ErrorCode, ServiceError, Status};
 use cosmicsync_node::{Node, Options};
 pub(crate) use cosmicsync_node::{restore_backup, verify_backup};
 
-use crate::config::Config;
+use crate::config::Loaded;
 
 /// Opens the node of a directory and takes its lock. It listens and dials only if `links`.
-pub(crate) async fn open(dir: &Path, config: &Config, links: bool) -> Result<Node, ServiceError> {
+pub(crate) async fn open(dir: &Path, loaded: &Loaded, links: bool) -> Result<Node, ServiceError> {
+    let config = &loaded.config;
     let options = Options {
         listen: links.then_some(config.net.listen),
         peers: config.net.peers.clone(),
         links_max: usize::try_from(config.net.links_max).unwrap_or(usize::MAX),
         strangers_max: usize::try_from(config.net.strangers_max).unwrap_or(usize::MAX),
         bytes_max: config.store.bytes_max,
+        bytes_max_place: loaded.place(dir, "store.bytes_max"),
     };
     match Node::open(dir, options).await {
         Ok(node) => Ok(node),

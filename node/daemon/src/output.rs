@@ -7,12 +7,12 @@ use std::io::{self, Write};
 
 use cosmicsync_node::service::{
     Backup, Bodies, Change, Device, Digest, DocView, Finding, Item, Level, Partition, Peer, PeerState, Progress, Reply,
-    Revision, RevisionKind, ServiceError, Space, Status, Written, utc_text,
+    Revision, RevisionKind, ServiceError, Space, Status, Written, bytes_text, utc_text,
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
-use crate::table::{Style, Table, bytes_text, duration_text};
+use crate::table::{Style, Table, duration_text};
 
 /// How results are written.
 #[derive(Debug, Clone, Copy)]

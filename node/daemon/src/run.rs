@@ -77,7 +77,7 @@ impl Run<'_> {
             }
             Verb::Up(options) => up::up(self, &options).await,
             Verb::Down => self.print(Command::Shutdown {}).await,
-            Verb::Status => self.print(Command::Status {}).await,
+            Verb::Status => self.status().await,
             Verb::Doctor { doc, space } => self.doctor(doc, space.space).await,
             Verb::Peer(verb) => self.print(peer(verb)).await,
             Verb::Device(DeviceVerb::List { space }) => self.print(Command::DeviceList { space: space.space }).await,
@@ -102,6 +102,18 @@ impl Run<'_> {
                 Ok(self.output.writer.write_all(&script)?)
             }
         }
+    }
+
+    /// Prints how the node is, and fails if its store takes nothing.
+    async fn status(&mut self) -> Result<(), Failure> {
+        let reply = self.call(Command::Status {}).await?;
+        self.output.reply(&reply)?;
+        if let Reply::Status(status) = reply
+            && let Some(error) = status.store.error
+        {
+            return Err(ServiceError::new(ErrorCode::StoreFull, error).next("cosmicsync doctor").into());
+        }
+        Ok(())
     }
 
     /// Sends a command and prints what comes.
@@ -161,7 +173,7 @@ impl Run<'_> {
             return Ok(Door { backend: Arc::new(client), ours: false });
         }
         let loaded = Loaded::load(&self.dir, &self.surroundings.variables)?;
-        let backend = Arc::new(node::open(&self.dir, &loaded.config, false).await?);
+        let backend = Arc::new(node::open(&self.dir, &loaded, false).await?);
         Ok(Door { backend, ours: true })
     }
 

@@ -80,22 +80,6 @@ fn single_line(cell: &str) -> String {
     cell.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// Returns a size as people read it: `999 B`, `1.2 kB`, `3.4 MB`.
-pub(crate) fn bytes_text(bytes: u64) -> String {
-    if bytes < 1000 {
-        return format!("{bytes} B");
-    }
-    let mut value = bytes as f64 / 1000.0;
-    let mut units = ["kB", "MB", "GB", "TB"].iter();
-    let mut unit = units.next();
-    while value >= 999.95 {
-        let Some(next) = units.next() else { break };
-        value /= 1000.0;
-        unit = Some(next);
-    }
-    format!("{value:.1} {}", unit.copied().unwrap_or("PB"))
-}
-
 /// Returns a duration as people read it: `850 µs`, `12 ms`, `3.4 s`, `5 min`, `7 h`, `2 d`.
 pub(crate) fn duration_text(duration: core::time::Duration) -> String {
     let (us, seconds) = (duration.as_micros(), duration.as_secs());
@@ -146,11 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_and_times_round_like_people_do() {
-        assert_eq!(bytes_text(999), "999 B");
-        assert_eq!(bytes_text(1_234), "1.2 kB");
-        assert_eq!(bytes_text(999_999), "1.0 MB");
-        assert_eq!(bytes_text(u64::MAX), "18446744.1 TB");
+    fn times_round_like_people_do() {
         assert_eq!(duration_text(Duration::from_micros(850)), "850 µs");
         assert_eq!(duration_text(Duration::from_micros(1_850)), "1.8 ms");
         assert_eq!(duration_text(Duration::from_millis(12)), "12 ms");

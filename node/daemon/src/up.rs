@@ -21,7 +21,7 @@ pub(crate) async fn up(run: &mut Run<'_>, options: &cli::Up) -> Result<(), Failu
         loaded.listen_flag(Some(address(listen, loaded.config.net.listen).await?));
     }
     logging::start(&loaded.config.log, &run.global);
-    let node = Arc::new(node::open(&run.dir, &loaded.config, true).await?);
+    let node = Arc::new(node::open(&run.dir, &loaded, true).await?);
     if let Some(name) = &options.name
         && let Err(error) = request(&*node, Command::DeviceRename { name: name.clone() }).await
     {

@@ -7,12 +7,23 @@ use std::process::{Child, Command as Process, Output, Stdio};
 
 use tempfile::TempDir;
 
+#[path = "errors_name_the_way_out/full.rs"]
+mod full;
 #[path = "errors_name_the_way_out/next_steps.rs"]
 mod next_steps;
 
+/// The message and the next step of a command that did not go well.
+fn said(output: &Output) -> (String, String) {
+    let text = String::from_utf8_lossy(&output.stderr);
+    let (message, next) = text.trim_end().rsplit_once("\n next: ").unwrap_or_else(|| panic!("no next step: {text}"));
+    (message.strip_prefix("error: ").unwrap_or_else(|| panic!("{text}")).to_owned(), next.to_owned())
+}
+
 /// A place for devices.
 struct World {
-    root: TempDir,
+    temporary: TempDir,
+    /// A small disk that holds them, instead of the directory.
+    disk: Option<full::Disk>,
 }
 
 /// A node that runs until it is dropped.
@@ -27,15 +38,19 @@ impl Drop for Running {
 
 impl World {
     fn new() -> Self {
-        Self { root: TempDir::new().expect("a directory") }
+        Self { temporary: TempDir::new().expect("a directory"), disk: None }
     }
 
     fn dir(&self, device: &str) -> PathBuf {
-        self.root.path().join(device)
+        self.disk.as_ref().map_or(self.temporary.path(), |disk| &disk.place).join(device)
+    }
+
+    fn program(&self, program: &str) -> Process {
+        self.disk.as_ref().map_or_else(|| Process::new(program), |disk| disk.process(program))
     }
 
     fn process(&self, device: &str, arguments: &[&str]) -> Process {
-        let mut process = Process::new(env!("CARGO_BIN_EXE_cosmicsync"));
+        let mut process = self.program(env!("CARGO_BIN_EXE_cosmicsync"));
         process.arg("--dir").arg(self.dir(device)).args(arguments).stdin(Stdio::null());
         process
     }
@@ -54,11 +69,8 @@ impl World {
     /// The message and the next step of a command that did not.
     fn error(&self, device: &str, arguments: &[&str]) -> (String, String) {
         let output = self.run(device, arguments);
-        let text = String::from_utf8(output.stderr).expect("text");
         assert!(!output.status.success(), "{arguments:?} went well");
-        let (message, next) =
-            text.trim_end().rsplit_once("\n next: ").unwrap_or_else(|| panic!("no next step: {text}"));
-        (message.strip_prefix("error: ").unwrap_or_else(|| panic!("{text}")).to_owned(), next.to_owned())
+        said(&output)
     }
 
     /// A command of this program about a device's directory.

@@ -13,11 +13,11 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use cosmicsync_node::service::{ErrorCode, ServiceError, quoted};
+use cosmicsync_node::service::{ErrorCode, ServiceError, bytes_text, quoted};
 use serde_json::{Map, Value, json};
 
 use crate::run::{Failure, Run};
-use crate::table::{Style, Table, bytes_text, duration_text};
+use crate::table::{Style, Table, duration_text};
 use acts::Act;
 
 /// Tells the reader what happened.

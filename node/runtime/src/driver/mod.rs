@@ -53,7 +53,7 @@ const DIAL_US: u64 = 10_000_000;
 /// How long links and the store may take to end, in microseconds.
 const STOP_US: u64 = 10_000_000;
 /// How long to wait before a full store is tried again, in microseconds: from, and up to.
-const REOPEN_US: (u64, u64) = (1_000_000, 60_000_000);
+const REOPEN_US: (u64, u64) = (250_000, 4_000_000);
 
 /// What a node is opened with.
 pub(crate) struct Setup {
@@ -177,6 +177,9 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
             let deadline = self.settle()?;
             if let Some(error) = self.core.failure.take() {
                 self.recover(disk, error).await?;
+                if self.core.stopping {
+                    return Ok(());
+                }
                 continue;
             }
             if self.core.stopping {
@@ -360,22 +363,26 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
     }
 
     /// After a failed commit the memory is ahead of the store. A full store is opened again, which frees what the commit
-    /// had taken; anything else ends the node, because only a person can tell what the disk did.
+    /// had taken, once there is room; anything else ends the node, because only a person can tell what the disk did.
+    /// Returns with the store closed if the node is to stop: what was not stored was told.
     async fn recover<D: Disk<Store = S>>(&mut self, disk: &mut D, error: StoreError) -> Result<(), ServiceError> {
         let said = store_error(&error);
         self.core.fail_all(&said);
         self.conns.clear();
         self.core.forget_links();
-        if error != StoreError::Full || self.core.stopping {
+        if error != StoreError::Full {
             return Err(said);
         }
         self.store = None;
         disk.release();
-        loop {
+        while !self.core.stopping {
             let until_us = self.core.now.mono_us.saturating_add(self.reopen_us);
             self.reopen_us = (self.reopen_us * 2).min(REOPEN_US.1);
-            self.refuse_until(until_us).await?;
+            self.refuse_until(until_us).await;
             self.core.now = self.clock.now();
+            if self.core.stopping || disk.is_full() {
+                continue;
+            }
             match start::start(&self.clock, disk, &self.config).await {
                 Ok(started) => {
                     self.store = Some(started.store);
@@ -389,19 +396,20 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
                 Err(error) => return Err(error),
             }
         }
+        Ok(())
     }
 
     /// Answers commands, all of which fail, while the store rests.
-    async fn refuse_until(&mut self, until_us: u64) -> Result<(), ServiceError> {
+    async fn refuse_until(&mut self, until_us: u64) {
         let sleep = self.clock.sleep_until(until_us);
         tokio::pin!(sleep);
-        loop {
+        while !self.core.stopping {
             tokio::select! {
                 biased;
-                () = &mut sleep => return Ok(()),
+                () = &mut sleep => return,
                 call = self.calls.recv() => match call {
                     Some(call) => call(&mut self.core),
-                    None => return Err(stopping()),
+                    None => self.core.stop(),
                 },
                 // Connections that are made meanwhile are dropped.
                 Some(_) = self.stranger_inputs.recv() => {}
@@ -410,9 +418,6 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
                     let error = std::io::Error::other("the store is full");
                     self.core.handle_dial_failed(&order.address, order.purpose, &error);
                 },
-            }
-            if self.core.stopping {
-                return Err(self.core.outage.clone().unwrap_or_else(stopping));
             }
         }
     }

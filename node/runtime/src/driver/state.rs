@@ -11,7 +11,7 @@ use super::watch::Watcher;
 use crate::service::{ErrorCode, ServiceError};
 use bytes::Bytes;
 use cosmicsync_data::database::Database;
-use cosmicsync_data::database::request::{Answer, Request, Ticket};
+use cosmicsync_data::database::request::{Answer, Request, RequestError, Ticket};
 use cosmicsync_protocol::endpoint::{CloseReason, CommitId, Dial, Event, LinkId, Process};
 use cosmicsync_protocol::ids::{DeviceId, LogId};
 use cosmicsync_protocol::sealed::Invite;
@@ -260,7 +260,12 @@ impl Core {
     /// All connections are gone, and the database with them.
     pub(crate) fn forget_links(&mut self) {
         for link in self.links.ids() {
-            self.peers.handle_closed(self.now.mono_us, link, Ending::Later, Some("the store failed".to_owned()));
+            self.peers.handle_closed(
+                self.now.mono_us,
+                link,
+                Ending::Later,
+                Some("this node's store failed".to_owned()),
+            );
             self.handle_link_lost(link);
         }
         self.closing.clear();
@@ -269,6 +274,12 @@ impl Core {
     /// Delivers what the database has to say: these events, answers, changes. Returns whether there was anything.
     pub(crate) fn deliver(&mut self, events: Vec<Event>) -> bool {
         let mut any = !events.is_empty();
+        // Whoever loses something by it is to learn why.
+        for event in &events {
+            if let Event::StoreFailed { error } = event {
+                self.outage.get_or_insert_with(|| store_error(error));
+            }
+        }
         for event in events {
             self.handle_event(event);
         }
@@ -276,7 +287,11 @@ impl Core {
             any = true;
             if let Some((number, reply)) = self.answers.remove(&ticket) {
                 self.tickets.remove(&number);
-                drop(reply.send(Ok(answer)));
+                let result = match (&self.outage, answer) {
+                    (Some(error), Answer::Failed(RequestError::Lost | RequestError::Store(_))) => Err(error.clone()),
+                    (_, answer) => Ok(answer),
+                };
+                drop(reply.send(result));
             }
         }
         while let Some(changed) = self.db.poll_changed() {
@@ -315,7 +330,8 @@ impl Core {
                 }
             }
             Event::EditsFailed { commits } => {
-                let error = ServiceError::new(ErrorCode::Unavailable, "the write was lost before it was durable");
+                let lost = || ServiceError::new(ErrorCode::Unavailable, "the write was lost before it was durable");
+                let error = self.outage.clone().unwrap_or_else(lost);
                 for commit in commits {
                     if let Some(reply) = self.commits.remove(&commit) {
                         drop(reply.send(Err(error.clone())));
@@ -343,9 +359,11 @@ impl Core {
                 }
             }
             Event::StoreFailed { error } => {
-                tracing::error!(%error, "the store failed");
-                self.outage.get_or_insert_with(|| store_error(&error));
-                self.failure.get_or_insert(error);
+                // What fails behind the first is its consequence.
+                if self.failure.is_none() {
+                    tracing::error!(%error, "the store failed");
+                    self.failure = Some(error);
+                }
             }
             Event::Admitted { device, .. } => tracing::info!(%device, "a device was admitted"),
             Event::Opened { .. }
@@ -423,6 +441,15 @@ fn why(reason: &CloseReason) -> Option<String> {
         CloseReason::Ours(CloseCode::NotAdmitted) => {
             Some("that device is in none of our spaces. Invite it: `cosmicsync space invite`".to_owned())
         }
+        CloseReason::Ours(CloseCode::StoreFailed) => Some(
+            "this node ended the link: its store failed. The link comes back when the store works again".to_owned(),
+        ),
+        CloseReason::Ours(CloseCode::Overloaded) => {
+            Some("this node ended the link: it has as many as net.links_max allows".to_owned())
+        }
+        CloseReason::Ours(CloseCode::Internal) => {
+            Some("this node ended the link: that is a bug here. Report it with this node's log".to_owned())
+        }
         CloseReason::Ours(code) => Some(format!("this node ended the link ({code:?}). {}", code.advice())),
         CloseReason::Theirs(number) => Some(match CloseCode::from_number(*number) {
             Some(code) => format!("the peer ended the link ({code:?}). {}", code.advice()),
@@ -468,4 +495,20 @@ fn join_error(reason: &CloseReason) -> ServiceError {
 pub(crate) fn other_user() -> ServiceError {
     let message = "this device belongs to another user: join with a data directory on which `init` was never run";
     ServiceError::new(ErrorCode::Conflict, message).next("cosmicsync --dir NEW_DIR up")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cosmicsync_protocol::wire::close::Blame;
+
+    #[test]
+    fn a_link_that_ends_for_want_of_this_node_blames_no_peer() {
+        for code in CloseCode::ALL.iter().filter(|code| code.blame() == Blame::Sender) {
+            let ours = why(&CloseReason::Ours(*code)).expect("a reason");
+            assert!(ours.starts_with("this node ended the link: ") && !ours.contains("peer"), "{ours}");
+            let theirs = why(&CloseReason::Theirs(*code as u16)).expect("a reason");
+            assert!(theirs.starts_with("the peer ended the link (") && theirs.contains("the peer"), "{theirs}");
+        }
+    }
 }

@@ -1,11 +1,14 @@
 //! The store, as the driver takes it: requests in, completions through a channel.
 
 use crate::service::{ErrorCode, ServiceError};
-use crate::store::{LmdbStore, OpenError, StoreKey, StoreOptions, StoreStopped};
+use crate::store::{LmdbStore, OpenError, StoreKey, StoreOptions, StoreStopped, is_full_for};
 use cosmicsync_protocol::storage::{StoreDone, StoreError, StoreRequest};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc::UnboundedSender;
+
+/// Room without which a store that was full is not tried again: a few commits take as much.
+const ROOM_BYTES: u64 = 1 << 20;
 
 /// An open store. Each request that it takes completes once, in order, on the channel it was opened with.
 pub(crate) trait Store: 'static {
@@ -23,6 +26,9 @@ pub(crate) trait Disk: 'static {
 
     /// Lets go of the store, so that it can be closed.
     fn release(&mut self);
+
+    /// Whether there is no room for what a store needs to go on.
+    fn is_full(&self) -> bool;
 }
 
 /// The open LMDB store of a node, for its snapshots and figures; empty while it is closed.
@@ -54,6 +60,10 @@ impl Disk for LmdbDisk {
 
     fn release(&mut self) {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    fn is_full(&self) -> bool {
+        is_full_for(&self.dir, ROOM_BYTES)
     }
 }
 

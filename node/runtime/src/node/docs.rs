@@ -234,17 +234,6 @@ impl Node {
             answer => written(answer, collection, key),
         }
     }
-
-    /// Refuses what would make the store larger than it may be.
-    pub(super) fn check_room(&self) -> Result<(), ServiceError> {
-        let path = self.dir.join(crate::store::DATA_FILE);
-        let bytes = std::fs::metadata(path).map(|metadata| metadata.len()).unwrap_or_default();
-        if bytes < self.bytes_max {
-            return Ok(());
-        }
-        let message = format!("the store has {bytes} bytes and may have {}: raise store.bytes_max", self.bytes_max);
-        Err(ServiceError::new(ErrorCode::StoreFull, message).next("cosmicsync config show --origin"))
-    }
 }
 
 /// The partition that a person means.

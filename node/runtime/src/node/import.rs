@@ -24,6 +24,8 @@ const BATCH_ROWS: usize = 1_000;
 const BATCH_BYTES: u64 = 256 * 1024;
 /// Batches that are written at a time: they share the store's syncs.
 const BATCHES_UNDER_WAY: usize = 4;
+/// What a row takes in the store beside its bytes, roughly, and how many times those.
+const ROW_COST: (u64, u64) = (512, 4);
 /// Batches that are parsed ahead.
 const BATCHES_AHEAD: usize = 2;
 /// How much of the file is read at a time.
@@ -34,7 +36,46 @@ const CHUNK_BYTES: usize = 256 * 1024;
 struct Batch {
     rows: Vec<Row>,
     checkpoint: Vec<u8>,
+    /// Where it ends in the file.
     offset: u64,
+    /// Bytes of the store that it takes, roughly.
+    cost: u64,
+}
+
+/// How large a batch becomes.
+#[derive(Debug, Clone, Copy)]
+struct BatchLimits {
+    rows: usize,
+    bytes: u64,
+}
+
+impl BatchLimits {
+    /// The batches with which a store is filled to its limit without going far beyond.
+    fn within(room: u64) -> Self {
+        let part = room / 16;
+        let rows = usize::try_from(part / ROW_COST.0).unwrap_or(BATCH_ROWS);
+        Self { rows: rows.clamp(1, BATCH_ROWS), bytes: (part / ROW_COST.1).min(BATCH_BYTES) }
+    }
+}
+
+/// A batch that is being written.
+#[derive(Debug)]
+struct UnderWay {
+    answer: oneshot::Receiver<Result<Answer, ServiceError>>,
+    offset: u64,
+    cost: u64,
+}
+
+/// Writes the batches of one import.
+struct Writer<'a> {
+    node: &'a Node,
+    import: ImportId,
+    /// Size of the file.
+    total: u64,
+    under_way: VecDeque<UnderWay>,
+    /// Rows of the file that are durable.
+    stored: u64,
+    items: &'a mpsc::Sender<Item>,
 }
 
 /// What the file as a whole taught.
@@ -64,7 +105,9 @@ impl Node {
             let partition = partition(core, &space)?;
             Ok(Request::ImportOpen { partition, source, meta: described, resume })
         });
-        let Answer::ImportOpened { import: number, checkpoint, rows } = opened.await? else { return Err(unexpected()) };
+        let given = format!("{}{}", again(&import), if resume { " --resume" } else { "" });
+        let opened = opened.await.map_err(|error| self.cut_off(error, None, &given))?;
+        let Answer::ImportOpened { import: number, checkpoint, rows } = opened else { return Err(unexpected()) };
         let from = checkpoint.filter(|bytes| !bytes.is_empty()).and_then(|bytes| decode(&bytes).ok());
         let skipped = if from.is_some() { rows } else { 0 };
         let reader = match from {
@@ -72,52 +115,75 @@ impl Node {
             None => Reader::new(format, import.rows.as_deref()),
         };
         let id_column = import.id_column.clone();
-        let mended = format!("correct {}, then: {} --resume", quoted(&import.path), again(&import));
+        let resume = format!("{} --resume", again(&import));
+        let mended = format!("correct {}, then: {resume}", quoted(&import.path));
         let (sender, mut batches) = mpsc::channel(BATCHES_AHEAD);
+        let limits = BatchLimits::within(self.room());
         let parser: JoinHandle<Result<Learned, ServiceError>> = spawn_blocking(move || {
-            parse(file, reader, id_column.as_deref(), &sender)
+            parse(file, reader, id_column.as_deref(), limits, &sender)
                 .map_err(|error| if error.next.is_none() { error.next(mended) } else { error })
         });
-        let documents = self.write_batches(number, &mut batches, total, skipped, items).await?;
+        let mut writer =
+            Writer { node: self, import: number, total, under_way: VecDeque::new(), stored: skipped, items };
+        let written = writer.write(&mut batches).await;
+        let documents = written.map_err(|error| self.cut_off(error, Some(writer.stored), &resume))?;
         // A stop of the runtime cancels the thread.
         let learned = parser.await.map_err(|_| crate::driver::stopping())??;
         (meta.columns, meta.envelope) = (learned.columns, learned.envelope);
-        handle.ask(move |_| Ok(Request::ImportClose { import: number, meta })).await?;
+        let closed = handle.ask(move |_| Ok(Request::ImportClose { import: number, meta })).await;
+        closed.map_err(|error| self.cut_off(error, Some(writer.stored), &resume))?;
         let elapsed_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         let collection = import.collection;
         Ok(Reply::Imported(Imported { collection, documents, skipped, bytes: learned.bytes, elapsed_ms }))
     }
 
+    /// Says how far an import came that the store could not take, if it began, and how it goes on.
+    fn cut_off(&self, error: ServiceError, stored: Option<u64>, again: &str) -> ServiceError {
+        if error.code != ErrorCode::StoreFull {
+            return error;
+        }
+        let stored = stored.map_or_else(String::new, |rows| format!(". {rows} rows of the file are stored"));
+        let message = format!("{}{stored}", error.message);
+        let next = if self.room() == 0 { self.raise(again) } else { format!("free some space, then: {again}") };
+        ServiceError::new(error.code, message).next(next)
+    }
+}
+
+impl Writer<'_> {
     /// Writes batches in order, a few at a time. Returns how many documents that were.
-    async fn write_batches(
-        &self,
-        import: ImportId,
-        batches: &mut mpsc::Receiver<Batch>,
-        total: u64,
-        skipped: u64,
-        items: &mpsc::Sender<Item>,
-    ) -> Result<u64, ServiceError> {
-        let mut under_way: VecDeque<(oneshot::Receiver<Result<Answer, ServiceError>>, u64)> = VecDeque::new();
+    async fn write(&mut self, batches: &mut mpsc::Receiver<Batch>) -> Result<u64, ServiceError> {
         let mut documents = 0;
         loop {
-            let next = if under_way.len() < BATCHES_UNDER_WAY { batches.recv().await } else { None };
-            if let Some(Batch { rows, checkpoint, offset }) = next {
-                documents += rows.len() as u64;
-                let request = Request::ImportRows { import, rows, checkpoint };
-                under_way.push_back((self.handle()?.start(request).await?, offset));
-                continue;
+            let next = if self.under_way.len() < BATCHES_UNDER_WAY { batches.recv().await } else { None };
+            let Some(Batch { rows, checkpoint, offset, cost }) = next else {
+                if self.finish_oldest().await? { continue } else { return Ok(documents) }
+            };
+            // What is under way is not in the file yet: near the limit it is waited for.
+            while self.under_way.iter().map(|batch| batch.cost).sum::<u64>() >= self.node.room()
+                && self.finish_oldest().await?
+            {}
+            self.node.check_room()?;
+            documents += rows.len() as u64;
+            let request = Request::ImportRows { import: self.import, rows, checkpoint };
+            let answer = self.node.handle()?.start(request).await?;
+            self.under_way.push_back(UnderWay { answer, offset, cost });
+        }
+    }
+
+    /// Waits until the batch that was begun first is durable. False if there is none.
+    async fn finish_oldest(&mut self) -> Result<bool, ServiceError> {
+        let Some(UnderWay { answer, offset, .. }) = self.under_way.pop_front() else { return Ok(false) };
+        match answer.await.map_err(|_| crate::driver::stopping())?? {
+            Answer::Failed(error) => Err(super::blame::request_error(&error)),
+            Answer::Imported { rows } => {
+                self.stored = self.stored.max(rows);
+                let note = format!("{} documents", self.stored);
+                let progress = Progress { done: offset, total: Some(self.total), unit: "bytes".to_owned(), note };
+                // A slow reader of progress does not slow the import down.
+                drop(self.items.try_send(Item::Progress(progress)));
+                Ok(true)
             }
-            let Some((answer, offset)) = under_way.pop_front() else { return Ok(documents) };
-            match answer.await.map_err(|_| crate::driver::stopping())?? {
-                Answer::Failed(error) => return Err(super::blame::request_error(&error)),
-                Answer::Imported { rows } => {
-                    let note = format!("{} documents", rows.max(skipped));
-                    let progress = Progress { done: offset, total: Some(total), unit: "bytes".to_owned(), note };
-                    // A slow reader of progress does not slow the import down.
-                    drop(items.try_send(Item::Progress(progress)));
-                }
-                _ => return Err(unexpected()),
-            }
+            _ => Err(unexpected()),
         }
     }
 }
@@ -127,6 +193,7 @@ fn parse(
     mut file: File,
     mut reader: Reader,
     id_column: Option<&str>,
+    limits: BatchLimits,
     batches: &mpsc::Sender<Batch>,
 ) -> Result<Learned, ServiceError> {
     let failed = |error: &io::Error| ServiceError::io("cannot read the file", error);
@@ -148,15 +215,15 @@ fn parse(
         while let Some(record) = next_record(&mut reader)? {
             let after = record.offset_after;
             rows.push(row(record, id_column).map_err(|error| no_key(error, reader.columns()))?);
-            if rows.len() >= BATCH_ROWS || after - batch_start >= BATCH_BYTES {
-                batch_start = after;
-                if !send(batches, &mut rows, reader.checkpoint()) {
+            if rows.len() >= limits.rows || after - batch_start >= limits.bytes {
+                if !send(batches, &mut rows, after - batch_start, reader.checkpoint()) {
                     return Err(crate::driver::stopping());
                 }
+                batch_start = after;
             }
         }
     }
-    if !rows.is_empty() && !send(batches, &mut rows, reader.checkpoint()) {
+    if !rows.is_empty() && !send(batches, &mut rows, offset - batch_start, reader.checkpoint()) {
         return Err(crate::driver::stopping());
     }
     Ok(Learned { columns: reader.columns().to_vec(), envelope: reader.envelope(), bytes: offset })
@@ -166,13 +233,14 @@ fn next_record(reader: &mut Reader) -> Result<Option<Record>, ServiceError> {
     reader.next_record().map_err(|error: ImportError| ServiceError::new(ErrorCode::Usage, error.to_string()))
 }
 
-/// Hands a batch over; false when nobody takes it any more.
-fn send(batches: &mpsc::Sender<Batch>, rows: &mut Vec<Row>, checkpoint: &Checkpoint) -> bool {
+/// Hands over a batch that covers so many bytes of the file; false when nobody takes it any more.
+fn send(batches: &mpsc::Sender<Batch>, rows: &mut Vec<Row>, covered: u64, checkpoint: &Checkpoint) -> bool {
+    let cost = rows.len() as u64 * ROW_COST.0 + covered * ROW_COST.1;
     let mut bytes = encode(checkpoint);
     if bytes.len() > CHECKPOINT_BYTES_MAX {
         bytes.clear();
     }
-    let batch = Batch { rows: core::mem::take(rows), checkpoint: bytes, offset: checkpoint.offset };
+    let batch = Batch { rows: core::mem::take(rows), checkpoint: bytes, offset: checkpoint.offset, cost };
     batches.blocking_send(batch).is_ok()
 }
 

@@ -18,6 +18,7 @@ mod import;
 mod list;
 mod open;
 mod peers;
+mod room;
 mod spaces;
 mod status;
 #[cfg(test)]
@@ -30,6 +31,7 @@ use crate::driver::Shared;
 use crate::service::{Answer, Backend, Command, ErrorCode, Item, Reply, ServiceError};
 use cosmicsync_protocol::sync::SpaceNo;
 use handle::Handle;
+use room::Limit;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -51,7 +53,7 @@ pub struct Node {
     dir: PathBuf,
     started: Instant,
     daemon: bool,
-    bytes_max: u64,
+    limit: Limit,
     /// How many documents a space had after how many changes.
     documents: Mutex<BTreeMap<SpaceNo, (u64, u64)>>,
 }

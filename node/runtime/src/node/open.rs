@@ -2,6 +2,7 @@
 
 use super::blame::{keyfile_error, space_error};
 use super::handle::{CALLS_QUEUED, Handle};
+use super::room::Limit;
 use super::{Ended, Node};
 use crate::clock::SystemClock;
 use crate::driver::{self, LmdbDisk, Setup, Shared};
@@ -32,13 +33,22 @@ pub struct Options {
     pub links_max: usize,
     /// Accepted connections that are kept while nothing is known of them; beyond, the oldest make room.
     pub strangers_max: usize,
-    /// Bytes that the store may grow to by what is written here.
+    /// Size of the store from which on nothing more is written here, in bytes.
     pub bytes_max: u64,
+    /// Where that is set, for people: a file and a line.
+    pub bytes_max_place: String,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { listen: None, peers: Vec::new(), links_max: 256, strangers_max: 128, bytes_max: 64 << 30 }
+        Self {
+            listen: None,
+            peers: Vec::new(),
+            links_max: 256,
+            strangers_max: 128,
+            bytes_max: 64 << 30,
+            bytes_max_place: "the settings".to_owned(),
+        }
     }
 }
 
@@ -104,7 +114,7 @@ impl Node {
             dir: dir.to_owned(),
             started: Instant::now(),
             daemon,
-            bytes_max: options.bytes_max,
+            limit: Limit { bytes: options.bytes_max, place: options.bytes_max_place },
             documents: std::sync::Mutex::default(),
         };
         match is_ready.await {

@@ -15,6 +15,7 @@ use cosmicsync_protocol::sealed;
 use cosmicsync_protocol::space::MAIN;
 use cosmicsync_protocol::sync::{self, SpaceNo};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::PoisonError;
 use std::time::Instant;
 use tokio::sync::mpsc;
 
@@ -226,31 +227,42 @@ impl Node {
         Ok(spaces)
     }
 
+    /// The spaces whose documents were counted, as they were then: for while the store takes no requests.
+    pub(super) async fn remembered_spaces(&self) -> Result<Vec<Space>, ServiceError> {
+        let counts = self.documents.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let described = self
+            .handle()?
+            .with(move |core| {
+                let counted = counts.into_iter().map(|(no, (_, documents))| (no, documents));
+                counted.filter_map(|(no, documents)| describe(core, no, documents)).collect()
+            })
+            .await?;
+        Ok(described)
+    }
+
     async fn space_reply(&self, space: SpaceNo) -> Result<Reply, ServiceError> {
         self.space(space).await.map(Reply::Space)
     }
 
     async fn space(&self, no: SpaceNo) -> Result<Space, ServiceError> {
-        let found = self
-            .handle()?
-            .with(move |core| {
-                let info = core.db.endpoint().spaces().find(|info| info.no == no)?;
-                let logs = core.db.endpoint().logs().filter(|log| log.space == no).count() as u64;
-                Some((info, logs, core.missing(no)))
-            })
-            .await?;
-        let (info, logs, missing) = found.ok_or_else(handle::unexpected)?;
         let documents = self.count_documents(no).await?;
-        Ok(Space {
-            space: Text(info.id),
-            name: info.name,
-            documents,
-            logs,
-            devices: info.devices.len() as u64,
-            bodies: bodies(info.bodies),
-            missing,
-        })
+        self.handle()?.with(move |core| describe(core, no, documents)).await?.ok_or_else(handle::unexpected)
     }
+}
+
+/// What is known of a space; `None` if there is no such one.
+fn describe(core: &Core, no: SpaceNo, documents: u64) -> Option<Space> {
+    let endpoint = core.db.endpoint();
+    let info = endpoint.spaces().find(|info| info.no == no)?;
+    Some(Space {
+        space: Text(info.id),
+        name: info.name,
+        documents,
+        logs: endpoint.logs().filter(|log| log.space == no).count() as u64,
+        devices: info.devices.len() as u64,
+        bodies: bodies(info.bodies),
+        missing: core.missing(no),
+    })
 }
 
 /// The space that a person means.

@@ -9,9 +9,9 @@ use crate::driver::{Core, Trouble};
 use crate::service::utc_text;
 use crate::service::{
     DocRef, ErrorCode, Finding, Level, Peer, PeerState, Reply, Revision, ServiceError, SpaceRef, Status, Store, Text,
-    Traffic, quoted,
+    Traffic, bytes_text, quoted,
 };
-use crate::store::{DATA_FILE, SYNC_FAILED_FILE, StoreStats};
+use crate::store::{SYNC_FAILED_FILE, StoreStats};
 use cosmicsync_data::database::request::{Answer, Request};
 use cosmicsync_protocol::endpoint::Endpoint;
 use cosmicsync_protocol::ids::{DeviceId, UserId};
@@ -50,15 +50,16 @@ pub(super) struct Explained {
 
 impl Node {
     pub(super) async fn status(&self) -> Result<Reply, ServiceError> {
+        let spaces = match self.spaces().await {
+            Err(error) if error.code == ErrorCode::StoreFull => self.remembered_spaces().await?,
+            spaces => spaces?,
+        };
         let facts = self.handle()?.with(|core| facts(core)).await?;
-        let stats = self.store_stats().await?;
-        // What stands in the store cannot be had while it takes no requests; the rest is worth telling.
-        let spaces = if facts.outage.is_some() { Vec::new() } else { self.spaces().await? };
         let store = Store {
             path: self.dir.display().to_string(),
             format: 1,
-            bytes: stats.used_pages * stats.page_bytes,
-            bytes_max: self.bytes_max,
+            bytes: self.store_bytes(),
+            bytes_max: self.limit.bytes,
             logs: facts.logs,
             entries: facts.entries,
             error: facts.outage.map(|error| error.message),
@@ -109,7 +110,8 @@ impl Node {
             let level = if facts.paused { Level::Warning } else { Level::Ok };
             let next = facts.paused.then(|| "cosmicsync peer resume".to_owned());
             findings.push(Finding { next, ..finding(level, "links", message) });
-            findings.extend(facts.peers.iter().map(|peer| peer_finding(peer, &facts.peers)));
+            let outage = facts.outage.is_some();
+            findings.extend(facts.peers.iter().map(|peer| peer_finding(peer, &facts.peers, outage)));
             if facts.others > 0 && facts.peers.is_empty() && !facts.paused {
                 let message =
                     "no address of another device is known and none has dialled this one: add where one listens";
@@ -135,23 +137,27 @@ impl Node {
 
     async fn store_finding(&self, facts: &Facts) -> Finding {
         if let Some(error) = &facts.outage {
-            return Finding { next: error.next.clone(), ..finding(Level::Problem, "store", error.message.clone()) };
+            let message = format!("{}. The node goes on by itself once there is room", error.message);
+            return Finding { next: error.next.clone(), ..finding(Level::Problem, "store", message) };
+        }
+        let problem =
+            |error: ServiceError| Finding { next: error.next, ..finding(Level::Problem, "store", error.message) };
+        if let Err(error) = self.check_room() {
+            return problem(error);
         }
         match self.store_stats().await {
             Ok(stats) => {
-                let file = std::fs::metadata(self.dir.join(DATA_FILE)).map(|metadata| metadata.len());
                 let message = format!(
-                    "{} entries in {} logs: {} in use, {} to reuse, in a file of {} that may grow to {}",
+                    "{} entries in {} logs; {} of at most {}, of which {} are free to be used again",
                     facts.entries,
                     facts.logs,
-                    size_text(stats.used_pages * stats.page_bytes),
-                    size_text(stats.free_pages * stats.page_bytes),
-                    size_text(file.unwrap_or_default()),
-                    size_text(self.bytes_max)
+                    bytes_text(self.store_bytes()),
+                    bytes_text(self.limit.bytes),
+                    bytes_text(stats.free_pages * stats.page_bytes),
                 );
                 finding(Level::Ok, "store", message)
             }
-            Err(error) => Finding { next: error.next, ..finding(Level::Problem, "store", error.message) },
+            Err(error) => problem(error),
         }
     }
 
@@ -257,17 +263,11 @@ fn facts(core: &Core) -> Facts {
     }
 }
 
-/// A size as people read it, in millions or thousands of millions of bytes.
-fn size_text(bytes: u64) -> String {
-    let mega = bytes as f64 / 1e6;
-    if mega < 999.95 { format!("{mega:.1} MB") } else { format!("{:.1} GB", mega / 1e3) }
-}
-
 fn finding(level: Level, subject: &str, message: String) -> Finding {
     Finding { level, subject: subject.to_owned(), message, next: None }
 }
 
-fn peer_finding(peer: &Peer, all: &[Peer]) -> Finding {
+fn peer_finding(peer: &Peer, all: &[Peer], outage: bool) -> Finding {
     let subject = format!("peer {}", peer.address);
     match (peer.state, &peer.error) {
         (PeerState::Connected, _) if peer.behind + peer.ahead == 0 => {
@@ -282,6 +282,9 @@ fn peer_finding(peer: &Peer, all: &[Peer]) -> Finding {
             finding(Level::Ok, &subject, format!("not connected, last seen {seen}; it dials this device"))
         }
         (PeerState::Paused, _) => finding(Level::Ok, &subject, "paused".to_owned()),
+        (PeerState::Waiting | PeerState::Connecting, _) if outage => {
+            finding(Level::Warning, &subject, "not connected: this node's store takes nothing".to_owned())
+        }
         (PeerState::Waiting | PeerState::Connecting, error) => {
             let Some(why) = error else {
                 return finding(Level::Warning, &subject, "not connected yet".to_owned());
@@ -383,13 +386,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_for_people() {
-        assert_eq!(size_text(0), "0.0 MB");
-        assert_eq!(size_text(270_336), "0.3 MB");
-        assert_eq!(size_text(64 << 30), "68.7 GB");
-    }
-
-    #[test]
     fn a_peer_that_cannot_be_reached_is_told_how_to_find_again() {
         let peer = Peer {
             address: "a:1".to_owned(),
@@ -403,16 +399,18 @@ mod tests {
             error: Some("Connection refused".to_owned()),
             traffic: Traffic::default(),
         };
-        let found = peer_finding(&peer, &[]);
+        let found = peer_finding(&peer, &[], false);
         assert!(found.message.starts_with("Connection refused. ") && found.message.contains("`peer remove a:1`"));
         assert_eq!(found.next.as_deref(), Some("cosmicsync peer add HOST:PORT"));
 
         let device = Some(Text(DeviceId([1; 32])));
         let there = Peer { address: "b:1".to_owned(), device, state: PeerState::Connected, ..peer.clone() };
         let gone = Peer { device, ..peer.clone() };
-        let found = peer_finding(&gone, &[gone.clone(), there.clone()]);
+        let found = peer_finding(&gone, &[gone.clone(), there.clone()], false);
         assert_eq!(found.next.as_deref(), Some("cosmicsync peer remove a:1"));
-        assert_eq!(peer_finding(&peer, &[there]).next.as_deref(), Some("cosmicsync peer add HOST:PORT"));
+        assert_eq!(peer_finding(&peer, &[there], false).next.as_deref(), Some("cosmicsync peer add HOST:PORT"));
+        let found = peer_finding(&peer, &[], true);
+        assert_eq!((found.message.contains("this node's store"), found.next), (true, None));
     }
 
     #[test]

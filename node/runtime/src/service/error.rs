@@ -93,26 +93,3 @@ impl ServiceError {
         Self::new(code, format!("{what}: {error}"))
     }
 }
-
-/// Returns a word as a shell takes it, for commands that people copy.
-pub fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "/._-+,:@%=".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::quoted;
-
-    #[test]
-    fn a_word_can_be_pasted() {
-        assert_eq!(
-            (quoted("a/b-1").as_str(), quoted("it's").as_str(), quoted("").as_str()),
-            ("a/b-1", r"'it'\''s'", "''")
-        );
-    }
-}

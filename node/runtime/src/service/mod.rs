@@ -10,6 +10,7 @@ mod error;
 mod frame;
 mod reply;
 mod server;
+mod text;
 mod time;
 
 use core::fmt;
@@ -23,7 +24,7 @@ pub use command::{
     Bodies, Command, Cut, DocList, DocPut, DocRef, DocSplice, Format, Import, Patch, Position, Secret, SpaceRef, Text,
 };
 pub use cosmicsync_protocol::ids::{DocId, SpaceId};
-pub use error::{ErrorCode, ServiceError, quoted};
+pub use error::{ErrorCode, ServiceError};
 pub use frame::{LINE_BYTES_MAX, PROTOCOL, SOCKET_NAME};
 pub use reply::{
     Backup, Change, CollectionDigest, Device, Digest, DocView, Exported, Finding, Imported, Invite, Item, Level,
@@ -31,6 +32,7 @@ pub use reply::{
     Written,
 };
 pub use server::Server;
+pub use text::{bytes_text, quoted};
 pub use time::utc_text;
 
 /// A command under way. Dropping it cancels the command: what is already acknowledged stays, nothing else happens.

@@ -124,9 +124,9 @@ pub struct Store {
     pub path: String,
     /// Its format version.
     pub format: u32,
-    /// Bytes in use.
+    /// Its size: that of its data file, which does not shrink.
     pub bytes: u64,
-    /// Bytes it may use.
+    /// Size from which on nothing more is written here.
     pub bytes_max: u64,
     /// Logs it holds.
     pub logs: u64,

@@ -320,7 +320,7 @@ fn is_full(error: &io::Error) -> bool {
 }
 
 /// Whether the disk that holds `dir` has no room for `bytes` more, by trying.
-fn is_full_for(dir: &Path, bytes: u64) -> bool {
+pub(crate) fn is_full_for(dir: &Path, bytes: u64) -> bool {
     let path = dir.join("probe");
     let try_writing = || -> io::Result<()> {
         let mut file = File::create(&path)?;

@@ -19,6 +19,7 @@ pub use open::{OpenError, StoreOptions};
 pub use seal::StoreKey;
 pub use snapshot::{Snapshot, SnapshotError};
 
+pub(crate) use engine::is_full_for;
 pub(crate) use lock::sync_dir;
 pub(crate) use open::make_dir;
 
