@@ -211,6 +211,7 @@ impl Database {
                 self.events.push_back(Event::StoreFailed { error });
             }
             event @ (Event::PeerUp { .. }
+            | Event::Twice { .. }
             | Event::Close { .. }
             | Event::Joined { .. }
             | Event::Admitted { .. }

@@ -4,6 +4,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command as Process, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -115,6 +116,39 @@ fn two_spaces_are_joined_in_any_order() {
             let digest = |device: &Device| device.run(&["space", "digest", "-s", space])["digest"].clone();
             assert_eq!(digest(&a), digest(&c));
         }
+    }
+}
+
+#[test]
+fn copies_of_a_device_that_only_catch_up_are_named() {
+    let root = tempfile::tempdir().expect("a directory");
+    let [a, b, copy] = ["a", "b", "copy"].map(|name| root.path().join(name));
+    value(&run(&a, &["init", "--name", "a"]));
+    let a = Device::new(root.path(), "a");
+    a.found("home");
+    let joiner = Device::new(root.path(), "b");
+    joiner.join(&a, "home");
+    joiner.run(&["down"]);
+    drop(joiner);
+    assert!(Process::new("cp").arg("-a").args([&b, &copy]).status().expect("it runs").success());
+    for (dir, key) in [(&b, "c/b"), (&copy, "c/copy")] {
+        value(&run(dir, &["doc", "put", key, r#"{"n":1}"#]));
+    }
+    // Each dials the founder as soon as it is up, says what it has, and writes nothing more.
+    let _twins = ["b", "copy"].map(|name| Device::new(root.path(), name));
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let found = |subject: &str| {
+        let output = run(&a.dir, &["doctor"]);
+        String::from_utf8(output.stdout).expect("text").contains(&format!(r#""subject":"{subject}""#))
+    };
+    let has = |key: &str| run(&a.dir, &["doc", "get", key]).status.success();
+    while !(has("c/b") && has("c/copy")) {
+        assert!(Instant::now() < deadline, "b {} copy {}", has("c/b"), has("c/copy"));
+    }
+    // Sooner than anything is said to keep the links alive.
+    let deadline = Instant::now() + Duration::from_secs(8);
+    while !found("copies") {
+        assert!(Instant::now() < deadline, "nothing is said of copies");
     }
 }
 

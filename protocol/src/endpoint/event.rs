@@ -99,6 +99,11 @@ pub enum Event {
         /// Who. Its device may be this one: a copy of this store runs elsewhere.
         peer: Process,
     },
+    /// Two processes of a device run at the same time: its store was copied, or a backup of it was restored elsewhere.
+    Twice {
+        /// Which. It may be this one.
+        device: DeviceId,
+    },
     /// The link must be closed once [`poll_transmit`](crate::Endpoint::poll_transmit) has nothing more for it.
     Close {
         /// Which.

@@ -16,6 +16,11 @@ fn closes(peer: &Peer) -> Vec<(LinkId, CloseReason)> {
     peer.events.iter().filter_map(close).collect()
 }
 
+/// Whether a peer was told that a device runs twice.
+fn names_twins(peer: &Peer) -> bool {
+    peer.events.iter().any(|event| matches!(event, Event::Twice { .. }))
+}
+
 #[test]
 fn of_two_that_are_dialled_at_once_one_survives() {
     for first in [0, 1] {
@@ -132,6 +137,7 @@ fn copies_of_one_device_each_have_theirs() {
         net.run();
     }
     assert_eq!(net.peers[0].endpoint.links().len(), 3);
+    assert!(names_twins(&net.peers[0]), "though nobody wrote");
     let open = net.peers[0].create(doc_id(1), note(""), BODY);
     net.run();
     net.peers[0].edit(open, insert(0, "x"), BODY).expect("an edit");
@@ -152,6 +158,7 @@ fn copies_of_one_device_have_one_with_each_other() {
         }
         net.run();
         assert_eq!([1, 2].map(|copy: usize| net.peers[copy].endpoint.links().len()), [1, 1]);
+        assert!(names_twins(&net.peers[1]) && names_twins(&net.peers[2]) && !names_twins(&net.peers[0]));
         net.peers[2].create(doc_id(1), note("x"), BODY);
         net.run();
         assert_eq!(net.peers[1].value(doc_id(1)), Some(note("x")));
@@ -199,6 +206,25 @@ fn a_device_that_started_anew_is_not_waited_for_on_its_old_one() {
     assert!(closes(peer).is_empty());
     peer.pass(1);
     assert_eq!(closes(peer), [(old, CloseReason::Timeout)]);
+    assert!(!names_twins(peer));
+}
+
+#[test]
+fn a_device_that_starts_anew_again_and_again_does_not_run_twice() {
+    let mut net = with_copies(3);
+    for start in 1..=4 {
+        net.cut();
+        net.peers.iter_mut().for_each(|peer| peer.pass(1));
+        net.dial(start, 0);
+        net.run();
+    }
+    assert!(!names_twins(&net.peers[0]));
+    // One that had been taken for dead comes back.
+    net.cut();
+    net.peers.iter_mut().for_each(|peer| peer.pass(1));
+    net.dial(2, 0);
+    net.run();
+    assert!(names_twins(&net.peers[0]));
 }
 
 #[test]

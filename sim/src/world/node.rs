@@ -479,6 +479,7 @@ impl World<'_> {
                 }
                 false
             }
+            Event::Twice { .. } => false,
             Event::Joined { .. } | Event::Admitted { .. } | Event::Read { .. } => {
                 self.point(peer, Point::Other, None, &[]);
                 false

@@ -59,8 +59,8 @@ pub(crate) enum Trouble {
     Forked(LogId),
     /// Repair did not make a space equal.
     Mismatch(u32),
-    /// Two copies of a device run.
-    Copied(DeviceId),
+    /// A device runs twice.
+    Twice(DeviceId),
 }
 
 /// See the module's head.
@@ -244,9 +244,7 @@ impl Core {
 
     /// Bytes came.
     pub(crate) fn handle_bytes(&mut self, link: LinkId, bytes: &[u8]) {
-        if let Some(device) = self.links.handle_received(self.now, link) {
-            self.note_copy(device);
-        }
+        self.links.handle_received(self.now, link);
         self.db.handle_bytes(self.now, link, bytes);
     }
 
@@ -339,6 +337,11 @@ impl Core {
                 }
             }
             Event::PeerUp { link, peer } => self.handle_up(link, peer),
+            Event::Twice { device } => {
+                if self.troubles.insert(Trouble::Twice(device)) {
+                    tracing::warn!(%device, "a device runs twice: run doctor");
+                }
+            }
             Event::Close { link, device, reason } => self.handle_closed(link, device, &reason),
             Event::Retired { log } => {
                 // Told once: what a peer says again and again must not fill the disk.
@@ -375,22 +378,12 @@ impl Core {
     }
 
     fn handle_up(&mut self, link: LinkId, peer: Process) {
-        self.links.handle_up(self.now.mono_us, link, peer);
+        self.links.handle_up(link, peer);
         if self.strangers.remove(link) {
             self.welcome.push(link);
         }
         self.peers.handle_up(self.now.mono_us, link, peer);
         tracing::info!(device = %peer.device, link = link.0, "a peer is connected");
-        if peer.device == self.db.endpoint().device() {
-            self.note_copy(peer.device);
-        }
-    }
-
-    /// Two processes of a device run at the same time.
-    fn note_copy(&mut self, device: DeviceId) {
-        if self.troubles.insert(Trouble::Copied(device)) {
-            tracing::warn!(%device, "two copies of a device run: run doctor");
-        }
     }
 
     fn handle_closed(&mut self, link: LinkId, device: Option<DeviceId>, reason: &CloseReason) {

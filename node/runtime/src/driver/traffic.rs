@@ -6,9 +6,6 @@ use cosmicsync_protocol::ids::DeviceId;
 use cosmicsync_protocol::time::Now;
 use std::collections::BTreeMap;
 
-/// What comes on a link so long after another process of its device got one, in microseconds, was not under way before.
-const OUTLIVED_US: u64 = 2_000_000;
-
 /// One link.
 #[derive(Debug, Clone)]
 pub(crate) struct LinkRecord {
@@ -18,8 +15,6 @@ pub(crate) struct LinkRecord {
     pub(crate) dialled: bool,
     /// Who is at the other end, once authenticated.
     pub(crate) peer: Option<Process>,
-    /// Another process of its device has had a link since this time, on the monotonic clock.
-    beside_us: Option<u64>,
     /// When something came, by the wall clock.
     pub(crate) seen_at: Option<u64>,
     /// Something was sent and nothing came since.
@@ -43,16 +38,8 @@ pub(crate) struct Links {
 impl Links {
     /// A link came up.
     pub(crate) fn insert(&mut self, link: LinkId, address: String, dialled: bool) {
-        let record = LinkRecord {
-            address,
-            dialled,
-            peer: None,
-            beside_us: None,
-            seen_at: None,
-            asked: false,
-            settled: false,
-            round_trips: 0,
-        };
+        let record =
+            LinkRecord { address, dialled, peer: None, seen_at: None, asked: false, settled: false, round_trips: 0 };
         self.records.insert(link, record);
     }
 
@@ -72,33 +59,23 @@ impl Links {
     }
 
     /// A link is authenticated.
-    pub(crate) fn handle_up(&mut self, now_us: u64, link: LinkId, peer: Process) {
-        for other in self.records.values_mut() {
-            if other.peer.is_some_and(|other| other.device == peer.device && other != peer) {
-                other.beside_us.get_or_insert(now_us);
-            }
-        }
+    pub(crate) fn handle_up(&mut self, link: LinkId, peer: Process) {
         if let Some(record) = self.records.get_mut(&link) {
             record.peer = Some(peer);
         }
     }
 
-    /// Something came. Returns the device if that shows that two of its processes run at the same time: one that
-    /// started anew is silent on its older link.
-    pub(crate) fn handle_received(&mut self, now: Now, link: LinkId) -> Option<DeviceId> {
-        let record = self.records.get_mut(&link)?;
+    /// Something came.
+    pub(crate) fn handle_received(&mut self, now: Now, link: LinkId) {
+        let Some(record) = self.records.get_mut(&link) else { return };
         record.seen_at = Some(now.wall_ms);
         // What comes before the other is authenticated belongs to the handshake.
         if core::mem::take(&mut record.asked) && record.peer.is_some() && !record.settled {
             record.round_trips += 1;
         }
-        let device = record.peer?.device;
-        self.seen.insert(device, now.wall_ms);
-        let outlived = record.beside_us.is_some_and(|since_us| now.mono_us >= since_us + OUTLIVED_US);
-        outlived.then(|| {
-            record.beside_us = None;
-            device
-        })
+        if let Some(peer) = record.peer {
+            self.seen.insert(peer.device, now.wall_ms);
+        }
     }
 
     /// Something was sent.
@@ -187,41 +164,4 @@ fn add(sum: &mut Traffic, more: Traffic) {
     sum.bytes_in += more.bytes_in;
     sum.bytes_handshake += more.bytes_handshake;
     sum.round_trips += more.round_trips;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use cosmicsync_protocol::ids::Instance;
-
-    const DEVICE: DeviceId = DeviceId([1; 32]);
-
-    fn at(mono_us: u64) -> Now {
-        Now { mono_us, wall_ms: 0 }
-    }
-
-    /// A link with each of two processes of a device; the second came at one second.
-    fn two() -> Links {
-        let mut links = Links::default();
-        for (link, since_us) in [(1, 0), (2, 1_000_000)] {
-            links.insert(LinkId(link), "a:1".to_owned(), true);
-            let peer = Process { device: DEVICE, instance: Instance([link as u8; 8]) };
-            links.handle_up(since_us, LinkId(link), peer);
-        }
-        links
-    }
-
-    #[test]
-    fn an_older_process_that_still_speaks_is_a_copy_and_told_of_once() {
-        let mut links = two();
-        assert_eq!(links.handle_received(at(1_000_000 + OUTLIVED_US), LinkId(1)), Some(DEVICE));
-        assert_eq!(links.handle_received(at(2_000_000 + OUTLIVED_US), LinkId(1)), None);
-    }
-
-    #[test]
-    fn a_device_that_started_anew_is_not_a_copy() {
-        let mut links = two();
-        assert_eq!(links.handle_received(at(1_000_000 + OUTLIVED_US - 1), LinkId(1)), None, "it was under way");
-        assert_eq!(links.handle_received(at(9_000_000), LinkId(2)), None, "the newer one speaks");
-    }
 }

@@ -341,12 +341,12 @@ fn trouble_finding(trouble: Trouble, me: DeviceId, founder: bool) -> Finding {
             );
             finding(Level::Warning, "logs", message)
         }
-        Trouble::Copied(device) => {
+        Trouble::Twice(device) => {
             let whose = if device == me { "this device".to_owned() } else { format!("device {device}") };
             let message = format!(
-                "{whose} runs twice: its directory was copied and both copies were started. They keep each other and \
-                 everybody else in sync, but where the copy was not noticed at its start, their logs fork. Stop one of them for good, and \
-                 give that machine a device of its own: join there, in a new directory, with an invite"
+                "{whose} runs twice: its directory was copied, or a backup of it was restored, and the first one still runs. \
+                 Everybody stays in sync, but the two count as one device. Stop one of them for good, and give that \
+                 machine a device of its own: join there, in a new directory, with an invite"
             );
             let invite = if founder { "cosmicsync space invite" } else { ON_FIRST_DEVICE };
             Finding { next: Some(invite.to_owned()), ..finding(Level::Warning, "copies", message) }
@@ -416,10 +416,10 @@ mod tests {
     #[test]
     fn doctor_names_the_device_that_runs_twice_and_what_to_do() {
         let (me, other) = (DeviceId([1; 32]), DeviceId([2; 32]));
-        let finding = trouble_finding(Trouble::Copied(me), me, true);
+        let finding = trouble_finding(Trouble::Twice(me), me, true);
         assert!(finding.message.starts_with("this device runs twice"), "{}", finding.message);
         assert_eq!(finding.next.as_deref(), Some("cosmicsync space invite"));
-        let finding = trouble_finding(Trouble::Copied(other), me, false);
+        let finding = trouble_finding(Trouble::Twice(other), me, false);
         assert!(finding.message.contains(&other.to_string()), "{}", finding.message);
         assert_eq!(finding.next.as_deref(), Some(ON_FIRST_DEVICE));
     }

@@ -164,6 +164,8 @@ impl Links {
             session,
             device,
             user: peer.user(),
+            up_us: ledger.now.mono_us,
+            alive_us: 0,
             spaces,
             serving: BTreeMap::new(),
             acked: BTreeMap::new(),
@@ -171,6 +173,7 @@ impl Links {
             messages_out: 0,
         }));
         events.push_back(Event::PeerUp { link: id, peer: process });
+        self.meet(ledger.me.keys.device_id(), id, process, ledger.now.mono_us, events);
         Ok(())
     }
 
@@ -204,7 +207,6 @@ impl Links {
         for (other, _) in others {
             if let Some(link) = self.links.get_mut(&other) {
                 link.doubted_us.get_or_insert(now_us);
-                link.probe(now_us);
             }
         }
         Ok(())

@@ -6,6 +6,7 @@
 mod greet;
 mod run;
 mod serve;
+mod twins;
 
 use super::event::{CloseReason, Event, LinkId, Process};
 use super::stats::LinkInfo;
@@ -23,6 +24,7 @@ use crate::wire::hello::Hello;
 use crate::wire::message::Message;
 use serve::Serving;
 use std::collections::{BTreeMap, VecDeque};
+use twins::Meetings;
 
 /// What a connection is dialled for.
 #[derive(Debug)]
@@ -49,6 +51,8 @@ struct Link {
     peer: Option<Process>,
     /// Sealed bytes that go before anything else.
     outbox: Vec<u8>,
+    /// When the connection was made.
+    opened_us: u64,
     /// When bytes came.
     heard_us: u64,
     /// When a message was whole.
@@ -100,6 +104,10 @@ struct Open {
     session: Session,
     device: DeviceId,
     user: UserId,
+    /// When the peer had shown who it is.
+    up_us: u64,
+    /// The peer answered a question that was put at this time.
+    alive_us: u64,
     spaces: Vec<SpaceNo>,
     serving: BTreeMap<(LogNo, bool), Serving>,
     acked: BTreeMap<LogNo, u64>,
@@ -121,11 +129,12 @@ pub(super) struct Links {
     links: BTreeMap<LinkId, Link>,
     next: u64,
     entropy: Entropy,
+    meetings: Meetings,
 }
 
 impl Links {
     pub(super) fn new(ledger: &Ledger) -> Self {
-        Self { links: BTreeMap::new(), next: 0, entropy: ledger.entropy.child("links") }
+        Self { links: BTreeMap::new(), next: 0, entropy: ledger.entropy.child("links"), meetings: Meetings::default() }
     }
 
     pub(super) fn open(&mut self, ledger: &mut Ledger, dial: Option<Dial>, events: &mut VecDeque<Event>) -> LinkId {
@@ -140,6 +149,7 @@ impl Links {
             state,
             peer: None,
             outbox: Vec::new(),
+            opened_us: heard_us,
             heard_us,
             whole_us: heard_us,
             probed: false,

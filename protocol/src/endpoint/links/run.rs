@@ -44,7 +44,9 @@ impl Links {
             while let Some(State::Open(open)) = self.links.get_mut(&id).map(|link| &mut link.state)
                 && let Some(action) = open.session.poll_action()
             {
-                if let Err(reason) = open.carry_out(ledger, id, action, &mut batch, events) {
+                if let Action::Pong { nonce } = action {
+                    self.handle_alive(id, nonce.min(ledger.now.mono_us), events);
+                } else if let Err(reason) = open.carry_out(ledger, id, action, &mut batch, events) {
                     self.end(id, reason, events);
                 }
             }
