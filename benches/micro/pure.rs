@@ -64,8 +64,8 @@ pub(crate) fn live_entry(c: &mut Criterion) {
     let keys = OwnedKeys::of(&sample.epochs[0]);
     let seed = [7; 16];
     let mut header = Header::new(EntryKind::Update, WALL_MS);
-    let key = KeyRef::Here { section: 1 };
-    header.items.push(Item { doc: sample.doc("a"), new_in: None, section: 2, key, dictionary: None });
+    let key = KeyRef::here(1);
+    header.items.push(Item { doc: sample.doc("a"), new_in: None, section: 2, part: None, key, dictionary: None });
     let update = vec![b'u'; 120];
     let sections = [Plain::KeyBox(&seed), Plain::Body { seed: &seed, bytes: &update, dictionary: None }];
     let place = log.place(0);

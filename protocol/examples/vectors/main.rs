@@ -14,11 +14,11 @@ use cosmicsync_protocol::identity::{did_key, log_id, partition_token, peer_id, s
 use cosmicsync_protocol::ids::{EpochId, Incarnation, Instance, LogId};
 use cosmicsync_protocol::log::chain::section_hash;
 use cosmicsync_protocol::log::{Codec, EntryKind, EntryReader, Head, Header, KeyRef, OpenedOwner, Prev};
-use cosmicsync_protocol::sealed::EpochKey;
+use cosmicsync_protocol::sealed::{EpochKey, node_seed};
 use cosmicsync_protocol::space::record::{Record, encode_records};
 use cosmicsync_protocol::sync::trie::{self, NodeView, Trie};
 use cosmicsync_protocol::sync::{Class, Cursor, Follow, LeafItem, NodeView as MessageView, Scope};
-use cosmicsync_protocol::testkit::sample::{Sample, SampleLog, meta, row};
+use cosmicsync_protocol::testkit::sample::{BULK_DOCS, Sample, SampleLog, TOGETHER_DOCS, meta, row};
 use cosmicsync_protocol::wire::frame::Outgoing;
 use cosmicsync_protocol::wire::hello::{Feature, Hello, HelloLimits, Pattern, Preamble, Role, Suite, Versions};
 use cosmicsync_protocol::wire::message::{GoneReason, LogRef, Message, Node, Run};
@@ -116,11 +116,13 @@ fn keys(sample: &Sample) -> Value {
 }
 
 fn logs(sample: &Sample) -> Value {
-    let (live, bulk, control) = (sample.live_log(), sample.bulk_log(4), sample.control_log());
+    let (live, bulk, control) = (sample.live_log(), sample.bulk_log(BULK_DOCS), sample.control_log());
+    let together = sample.together_log(TOGETHER_DOCS);
     let pruned = bulk.entries[0].entry.without(|section| section >= 4);
     json!({
         "live": log(sample, &live),
         "bulk": log(sample, &bulk),
+        "together": log(sample, &together),
         "control": log(sample, &control),
         "pruned": {
             "of": "bulk, entry 0, without sections 4 and later",
@@ -193,18 +195,19 @@ fn contents(sample: &Sample, log: &SampleLog, seq: usize, header: &Header) -> Va
             records
         });
         let seed = match item.key {
-            KeyRef::Here { section } => {
+            KeyRef::Here { section, .. } => {
                 let seed = reader.open_key_box(section, &key.key_box_key()).expect("an own key box opens");
                 found.insert(section, ("key_box", seed.to_vec()));
                 seed
             }
-            KeyRef::Own { seq, section } => {
+            KeyRef::Own { seq, section, .. } => {
                 let (reader, key) = of(seq as usize);
                 reader.open_key_box(section, &key.key_box_key()).expect("an own key box opens")
             }
             KeyRef::Other { .. } | KeyRef::Records => continue,
         };
-        let body = reader.open_body(item.section, &seed, dictionary.as_deref(), &mut codec);
+        let body =
+            reader.open_body(item.section, &node_seed(&seed, item.key.node()), dictionary.as_deref(), &mut codec);
         found.insert(item.section, ("body", body.expect("an own body opens")));
     }
     found

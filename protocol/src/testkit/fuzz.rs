@@ -4,14 +4,15 @@
 //! functions as ordinary tests, so a finding stays fixed on machines that have no fuzzer. Where a checksum or a seal
 //! would stop the fuzzer at the door, the target makes a right one: attackers can too.
 
-use super::sample::{OwnedKeys, Sample, SampleLog, meta, row};
+use super::sample::{BULK_DOCS, OwnedKeys, Sample, SampleLog, TOGETHER_DOCS, meta, row};
 use crate::connection::{Handshake, HandshakeError, Opening};
 use crate::document::{DEPTH_MAX, Replica, TextPaths, UPDATE_BYTES_MAX, Value, check, encode_new};
 use crate::entropy::Entropy;
 use crate::identity::{Credential, SpaceGenesis, UserGenesis, parse_did_key};
 use crate::log::entry::ENTRY_BYTES_MAX;
+use crate::log::read::part_of;
 use crate::log::{Codec, Entry, EntryReader, Head, Header, LogCard};
-use crate::sealed::{INVITE_PREFIX, Invite, KeyEpoch};
+use crate::sealed::{INVITE_PREFIX, Invite, KeyEpoch, node_seed};
 use crate::space::record::{decode_records, encode_records};
 use crate::wire::codec::{CodecError, Reader, Write, varint_len};
 use crate::wire::frame::{CHANNELS, Outgoing, PLAINTEXT_MAX, Reassembler};
@@ -41,7 +42,9 @@ pub const TARGETS: &[(&str, Target)] = &[
 ];
 
 static SAMPLE: LazyLock<Sample> = LazyLock::new(Sample::new);
-static LOGS: LazyLock<[SampleLog; 3]> = LazyLock::new(|| [SAMPLE.live_log(), SAMPLE.bulk_log(4), SAMPLE.control_log()]);
+static LOGS: LazyLock<[SampleLog; 4]> = LazyLock::new(|| {
+    [SAMPLE.live_log(), SAMPLE.bulk_log(BULK_DOCS), SAMPLE.together_log(TOGETHER_DOCS), SAMPLE.control_log()]
+});
 
 /// Reads fields as the input's own first bytes command, and writes back what was read: the encoding is canonical, so
 /// the bytes must be the same (`spec/wire.md`, section 2).
@@ -219,8 +222,12 @@ fn open_all(reader: &EntryReader<'_>, keys: &OwnedKeys, codec: &mut Codec) {
             && let Ok(seed) = reader.open_key_box(section, keys.key_box)
         {
             // Whatever it says, the plain length stays within its limit or the body does not open.
-            let body = reader.open_body(item.section, &seed, dictionary.as_deref(), codec);
-            assert!(body.map_or(0, |body| body.len()) <= crate::log::write::BODY_BYTES_MAX);
+            let seed = node_seed(&seed, item.key.node());
+            let Ok(body) = reader.open_body(item.section, &seed, dictionary.as_deref(), codec) else { continue };
+            assert!(body.len() <= crate::log::write::BODY_BYTES_MAX);
+            if let Some(Ok(part)) = item.part.map(|part| part_of(&body, part)) {
+                assert!(part.len() < body.len(), "a part has its length before it");
+            }
         }
     }
 }
