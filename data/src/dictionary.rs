@@ -21,6 +21,9 @@ const TEXT_BYTES_MAX: usize = 64;
 /// How many different values are counted: what comes after is hardly frequent.
 const VALUES_MAX: usize = 65_536;
 
+/// How many words may make a phrase; a text's longest runs of frequent ones are phrases too.
+const PHRASE_WORDS: [usize; 4] = [1, 2, 3, 5];
+
 /// How much of each text is searched for phrases, in bytes.
 const SEARCHED_BYTES_MAX: usize = 1024;
 
@@ -137,16 +140,12 @@ fn phrases<'a>(records: &[&'a Value]) -> BTreeMap<&'a str, usize> {
     let counts = count(records, |text, found| found.extend(words(text).map(|word| &text[word])));
     let is_frequent = |word: &str| counts.get(word).is_some_and(|count| *count >= RECORDS_MIN);
     count(records, |text, found| {
-        let mut run = 0..0;
-        for word in words(text) {
-            if is_frequent(&text[word.clone()]) {
-                run.end = word.end;
-            } else {
-                found.insert(&text[run]);
-                run = word.end..word.end;
-            }
+        let words: Vec<Range<usize>> = words(text).collect();
+        for run in words.split(|word| !is_frequent(&text[word.clone()])).filter(|run| !run.is_empty()) {
+            let phrase = |words: &[Range<usize>]| &text[words[0].start..words[words.len() - 1].end];
+            found.insert(phrase(run));
+            found.extend(PHRASE_WORDS.iter().flat_map(|count| run.windows(*count)).map(phrase));
         }
-        found.insert(&text[run]);
     })
 }
 

@@ -22,8 +22,8 @@ use std::borrow::Cow;
 const ENTRY_PLAIN_BYTES: usize = 384 * 1024;
 /// Documents of one entry.
 const ENTRY_DOCS_MAX: usize = 4096;
-/// Plain bytes of one section of several documents: what is inflated to read one of them, and as far as deflate looks back.
-const SECTION_PLAIN_BYTES: usize = 32 * 1024;
+/// Plain bytes of one section of several documents: what is inflated to read one of them.
+const SECTION_PLAIN_BYTES: usize = 64 * 1024;
 /// So many documents are worth a dictionary though it has no text: they share codes.
 const SHARING_MIN: usize = 8;
 

@@ -340,7 +340,7 @@ impl Shelf {
         for (doc, update) in updates {
             let Some(state) = self.docs.get_mut(&doc) else { continue };
             // The entries that brought what the update directly builds on: the frontier of the document.
-            let builds_on = check(update.bytes.clone(), peer_id(&ledger.book.log(here.log).id), update.start);
+            let builds_on = check(&update.bytes, peer_id(&ledger.book.log(here.log).id), update.start);
             for (peer, counter) in builds_on.iter().flat_map(|update| update.deps()) {
                 if planted!("deps.first-uncited") && here.seq == 0 {
                     continue;
