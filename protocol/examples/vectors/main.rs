@@ -14,7 +14,7 @@ use cosmicsync_protocol::identity::{did_key, log_id, partition_token, peer_id, s
 use cosmicsync_protocol::ids::{EpochId, Incarnation, Instance, LogId};
 use cosmicsync_protocol::log::chain::section_hash;
 use cosmicsync_protocol::log::{Codec, EntryKind, EntryReader, Head, Header, KeyRef, OpenedOwner, Prev};
-use cosmicsync_protocol::sealed::{EpochKey, node_seed};
+use cosmicsync_protocol::sealed::{EpochKey, KeyNode, Seeds, node_seed};
 use cosmicsync_protocol::space::record::{Record, encode_records};
 use cosmicsync_protocol::sync::trie::{self, NodeView, Trie};
 use cosmicsync_protocol::sync::{Class, Cursor, Follow, LeafItem, NodeView as MessageView, Scope};
@@ -112,7 +112,26 @@ fn keys(sample: &Sample) -> Value {
             "recipients": sample.records[at].boxes.len(),
         })
     };
-    json!({ "space_id": hex(sample.space_id()), "epochs": [epoch(0), epoch(1)] })
+    json!({ "space_id": hex(sample.space_id()), "epochs": [epoch(0), epoch(1)], "tree": key_tree() })
+}
+
+/// A key tree of five leaves, and what is left of it when the fourth, and then the first, is erased.
+fn key_tree() -> Value {
+    let root = [9; 16];
+    let nodes: Vec<KeyNode> = (0..5).map(|at| KeyNode::leaf(at, 5)).collect();
+    let seeds = |left: &Seeds| -> Vec<Value> {
+        left.iter().map(|(node, seed)| json!({ "node": node.number(), "seed": hex(seed) })).collect()
+    };
+    let leaf = |node: &KeyNode| json!({ "node": node.number(), "seed": hex(node_seed(&root, *node)) });
+    let once = Seeds::whole(root).puncture(nodes[3]);
+    json!({
+        "root": hex(root),
+        "leaves": nodes.iter().map(leaf).collect::<Vec<_>>(),
+        "erased": [
+            { "node": nodes[3].number(), "left": seeds(&once) },
+            { "node": nodes[0].number(), "left": seeds(&once.puncture(nodes[0])) },
+        ],
+    })
 }
 
 fn logs(sample: &Sample) -> Value {
@@ -191,7 +210,7 @@ fn contents(sample: &Sample, log: &SampleLog, seq: usize, header: &Header) -> Va
     for item in &header.items {
         let dictionary = item.dictionary.map(|at| {
             let records = reader.open_records(at, &key.records_key(), &mut codec).expect("own records open");
-            found.insert(at, ("records", records.clone()));
+            found.insert(at, ("dictionary", records.clone()));
             records
         });
         let seed = match item.key {

@@ -255,7 +255,7 @@ impl Sample {
         log
     }
 
-    /// A bulk log of one entry, in which all documents share a section and a data key.
+    /// A bulk log of one entry, in which all documents share a section and a data key, and a LogClose.
     ///
     /// # Panics
     /// When there are more documents than one section holds.
@@ -276,7 +276,9 @@ impl Sample {
             .collect();
         let bytes = join_parts(updates.iter().map(Vec::as_slice));
         let sections = [Plain::KeyBox(&BULK_SEED), Plain::Body { seed: &BULK_SEED, bytes: &bytes, dictionary: None }];
-        log.push(&mut EntryBuilder::new(), &OwnedKeys::of(&self.epochs[0]), &header, &sections);
+        let (mut builder, keys) = (EntryBuilder::new(), OwnedKeys::of(&self.epochs[0]));
+        log.push(&mut builder, &keys, &header, &sections);
+        log.push(&mut builder, &keys, &Header::new(EntryKind::LogClose, WALL_MS), &[]);
         log
     }
 
