@@ -139,8 +139,8 @@ pub(crate) fn documents(c: &mut Criterion) {
     let made = encode_new(9, &meta("a"), &row(1), &none).expect("a small row");
     let mut group = c.benchmark_group("document");
     group.bench_function("encode a row", |b| b.iter(|| encode_new(9, &meta("a"), &row(1), &none).expect("small")));
-    group.bench_function("check a row", |b| b.iter(|| check(made.bytes.clone(), 9, 0).expect("acceptable")));
-    let update = check(made.bytes, 9, 0).expect("acceptable");
+    group.bench_function("check a row", |b| b.iter(|| check(&made.bytes, 9, 0).expect("acceptable")));
+    let update = check(&made.bytes, 9, 0).expect("acceptable");
     group.bench_function("import a row and read it", |b| {
         b.iter_batched(
             || vec![update.clone()],
