@@ -11,6 +11,7 @@ use cosmicsync_protocol::document::TextPaths;
 use cosmicsync_protocol::endpoint::NewDoc;
 use cosmicsync_protocol::ids::DocId;
 use cosmicsync_protocol::log::{Codec, EntryBuilder};
+use cosmicsync_protocol::shelf::{Bulk, Erasable};
 use cosmicsync_protocol::sync::SpaceNo;
 use cosmicsync_protocol::testkit::peer::{Net, Peer};
 use cosmicsync_protocol::testkit::sample::{Sample, meta, row};
@@ -110,9 +111,9 @@ fn sync_once(times: &mut Times, rows: &[NewDoc], dictionary: &[u8]) {
     let start = Instant::now();
     let log = a.endpoint.bulk_open(a.now, a.main()).expect("a log");
     for rows in rows.chunks(2_000) {
-        a.endpoint
-            .bulk_append(a.now, log, collection, rows, &TextPaths::none(), dictionary, Vec::new())
-            .expect("rows are small");
+        let texts = &TextPaths::none();
+        let bulk = Bulk { collection, docs: rows, texts, dictionary, erasable: Erasable::Alone };
+        a.endpoint.bulk_append(a.now, log, &bulk, Vec::new()).expect("rows are small");
         a.settle();
     }
     a.endpoint.bulk_close(a.now, log);

@@ -5,6 +5,7 @@ use cosmicsync_protocol::log::chain::genesis;
 use cosmicsync_protocol::log::{
     Codec, Entry, EntryBuilder, EntryReader, Head, Header, KeyRef, Lane, Place, SealError, verify_run,
 };
+use cosmicsync_protocol::sealed::node_seed;
 use cosmicsync_protocol::testkit::sample::{OwnedKeys, Sample, SampleLog, bulk_sections};
 
 /// A bulk log in memory: its keys, and the updates that go into it.
@@ -76,8 +77,9 @@ impl Floor {
             let Ok(header) = reader.open_header(keys.header, codec) else { continue };
             let Ok(dictionary) = reader.open_records(1, keys.records, codec) else { continue };
             for item in &header.items {
-                let KeyRef::Here { section } = item.key else { continue };
+                let KeyRef::Here { section, node } = item.key else { continue };
                 let Ok(seed) = reader.open_key_box(section, keys.key_box) else { continue };
+                let seed = node_seed(&seed, node);
                 bytes += reader.open_body(item.section, &seed, Some(&dictionary), codec).map_or(0, |body| body.len());
             }
         }

@@ -64,8 +64,8 @@ pub(crate) fn live_entry(c: &mut Criterion) {
     let keys = OwnedKeys::of(&sample.epochs[0]);
     let seed = [7; 16];
     let mut header = Header::new(EntryKind::Update, WALL_MS);
-    let key = KeyRef::Here { section: 1 };
-    header.items.push(Item { doc: sample.doc("a"), new_in: None, section: 2, key, dictionary: None });
+    let key = KeyRef::here(1);
+    header.items.push(Item { doc: sample.doc("a"), new_in: None, section: 2, part: None, key, dictionary: None });
     let update = vec![b'u'; 120];
     let sections = [Plain::KeyBox(&seed), Plain::Body { seed: &seed, bytes: &update, dictionary: None }];
     let place = log.place(0);
@@ -139,8 +139,8 @@ pub(crate) fn documents(c: &mut Criterion) {
     let made = encode_new(9, &meta("a"), &row(1), &none).expect("a small row");
     let mut group = c.benchmark_group("document");
     group.bench_function("encode a row", |b| b.iter(|| encode_new(9, &meta("a"), &row(1), &none).expect("small")));
-    group.bench_function("check a row", |b| b.iter(|| check(made.bytes.clone(), 9, 0).expect("acceptable")));
-    let update = check(made.bytes, 9, 0).expect("acceptable");
+    group.bench_function("check a row", |b| b.iter(|| check(&made.bytes, 9, 0).expect("acceptable")));
+    let update = check(&made.bytes, 9, 0).expect("acceptable");
     group.bench_function("import a row and read it", |b| {
         b.iter_batched(
             || vec![update.clone()],

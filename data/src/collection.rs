@@ -5,9 +5,13 @@
 
 use crate::import::{Envelope, Format};
 use cosmicsync_protocol::document::{TextPaths, Value};
+use cosmicsync_protocol::shelf::Erasable;
 
 /// Name of the reserved collection that describes the others.
 pub const COLLECTIONS: &str = "_collections";
+
+const ERASABLE: &str = "erasable";
+const TOGETHER: &str = "together";
 
 /// What is known of one collection beside its documents.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +28,8 @@ pub struct CollectionMeta {
     pub text_paths: TextPaths,
     /// The field whose value is a document's key, if one was chosen.
     pub id_column: Option<String>,
+    /// What can be erased of the documents that imports bring: declared once, it holds for later imports too.
+    pub erasable: Erasable,
 }
 
 /// Why a value does not describe a collection.
@@ -41,6 +47,15 @@ impl CollectionMeta {
             envelope: None,
             text_paths: TextPaths::none(),
             id_column: None,
+            erasable: Erasable::Alone,
+        }
+    }
+
+    /// Takes over what a stored description declares once and for all.
+    pub fn adopt(&mut self, known: &Self) {
+        self.text_paths.extend(&known.text_paths);
+        if known.erasable == Erasable::Together {
+            self.erasable = Erasable::Together;
         }
     }
 
@@ -62,6 +77,9 @@ impl CollectionMeta {
         }
         if let Some(column) = &self.id_column {
             entries.push(("id_column", column.as_str().into()));
+        }
+        if self.erasable == Erasable::Together {
+            entries.push((ERASABLE, TOGETHER.into()));
         }
         entries.into_iter().collect()
     }
@@ -86,6 +104,8 @@ impl CollectionMeta {
             envelope,
             text_paths: texts(value, "text_paths")?.into_iter().collect(),
             id_column: text(value, "id_column")?.map(str::to_owned),
+            // Another word would be a later version's: what that means must not be guessed to mean less.
+            erasable: if text(value, ERASABLE)? == Some(TOGETHER) { Erasable::Together } else { Erasable::Alone },
         })
     }
 }
@@ -116,6 +136,7 @@ mod tests {
             }),
             text_paths: ["body", "notes.*.text"].into_iter().collect(),
             id_column: Some("a".to_owned()),
+            erasable: Erasable::Together,
             ..CollectionMeta::new("c")
         };
         assert_eq!(CollectionMeta::from_value(&meta.to_value()), Ok(meta));

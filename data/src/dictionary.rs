@@ -1,11 +1,13 @@
 //! What many records have in common, for a compressor.
 //!
-//! Records of one import repeat field names and values. A dictionary of what is frequent lets each be compressed, and
-//! erased, by itself. It outlives an erased record, so it may hold nothing that is particular to a few: only names and
-//! values that occur in at least [`RECORDS_MIN`] records of the batch (`spec/documents.md`, section 9).
+//! Records of one import repeat field names, values and phrases. A dictionary of what is frequent lets each be compressed,
+//! and erased, by itself. It outlives an erased record, so it may hold nothing that is particular to a few: only names,
+//! values and phrases that occur, as a whole, in at least [`RECORDS_MIN`] records of the batch (`spec/documents.md`,
+//! section 9).
 
+use core::ops::Range;
 use cosmicsync_protocol::document::{Meta, TextPaths, Value, encode_new};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// In how many records of the batch something must occur to enter the dictionary.
 pub const RECORDS_MIN: usize = 8;
@@ -19,6 +21,12 @@ const TEXT_BYTES_MAX: usize = 64;
 /// How many different values are counted: what comes after is hardly frequent.
 const VALUES_MAX: usize = 65_536;
 
+/// How many words may make a phrase; a text's longest runs of frequent ones are phrases too.
+const PHRASE_WORDS: [usize; 4] = [1, 2, 3, 5];
+
+/// How much of each text is searched for phrases, in bytes.
+const SEARCHED_BYTES_MAX: usize = 1024;
+
 /// Builds the dictionary of a batch that is written by `peer` with `meta` (without a key: that is particular).
 ///
 /// Empty when nothing is frequent. A function of its arguments alone; the order of the records does not matter as long
@@ -29,16 +37,16 @@ pub fn dictionary<'a>(
     meta: &Meta,
     texts: &TextPaths,
 ) -> Vec<u8> {
+    let records: Vec<&Value> = records.into_iter().collect();
     let mut counts = Counts::default();
-    for record in records {
-        counts.see(record);
-    }
+    records.iter().for_each(|record| counts.see(record));
+    let phrases = phrases(&records);
     let mut parts: Vec<u8> = Vec::new();
     let mut template = counts.template(peer, meta, texts);
     if template.len() > DICTIONARY_BYTES_MAX {
         template.clear();
     }
-    for text in counts.frequent_texts(DICTIONARY_BYTES_MAX - template.len()).into_iter().rev() {
+    for text in counts.frequent_texts(&phrases, DICTIONARY_BYTES_MAX - template.len()).into_iter().rev() {
         parts.extend_from_slice(text.as_bytes());
     }
     // Compressors reach the end of a dictionary at the least cost.
@@ -57,7 +65,7 @@ struct Counts<'a> {
 
 impl<'a> Counts<'a> {
     fn see(&mut self, record: &'a Value) {
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         let mut rest = vec![record];
         while let Some(value) = rest.pop() {
             match value {
@@ -86,20 +94,23 @@ impl<'a> Counts<'a> {
     }
 
     /// The frequent texts that save the most, best first, as many as fit.
-    fn frequent_texts(&self, mut room: usize) -> Vec<&'a str> {
-        let mut texts: Vec<(&str, usize)> = self
-            .texts
-            .iter()
-            .filter(|(text, count)| **count >= RECORDS_MIN && text.len() > 2)
-            .map(|(t, c)| (*t, *c))
-            .collect();
+    fn frequent_texts(&self, phrases: &BTreeMap<&'a str, usize>, mut room: usize) -> Vec<&'a str> {
+        let of_use = |text: &str, count: usize| count >= RECORDS_MIN && text.len() > 2 && text.len() <= TEXT_BYTES_MAX;
+        let mut counted: BTreeMap<&str, usize> = BTreeMap::new();
+        for (text, count) in self.texts.iter().chain(phrases).filter(|(text, count)| of_use(text, **count)) {
+            let most = counted.entry(text).or_default();
+            *most = (*most).max(*count);
+        }
+        let mut texts: Vec<(&str, usize)> = counted.into_iter().collect();
         texts.sort_by_key(|(text, count)| (core::cmp::Reverse(count * text.len()), *text));
-        let fits = |text: &&str| {
-            let fits = text.len() <= room;
-            room -= if fits { text.len() } else { 0 };
-            fits
-        };
-        texts.into_iter().map(|(text, _)| text).filter(fits).collect()
+        let mut chosen: Vec<&str> = Vec::new();
+        for (text, _) in texts {
+            if text.len() <= room && !chosen.iter().any(|other| other.contains(text)) {
+                room -= text.len();
+                chosen.push(text);
+            }
+        }
+        chosen
     }
 
     /// The update of a made-up record that has every frequent field, each with its most frequent value, or with null
@@ -122,6 +133,59 @@ impl<'a> Counts<'a> {
         let meta = Meta { collection: meta.collection.clone(), key: None, deleted: false };
         encode_new(peer, &meta, &Value::Map(record), texts).map(|update| update.bytes).unwrap_or_default()
     }
+}
+
+/// Runs of frequent words within texts, and in how many records each run occurs.
+fn phrases<'a>(records: &[&'a Value]) -> BTreeMap<&'a str, usize> {
+    let counts = count(records, |text, found| found.extend(words(text).map(|word| &text[word])));
+    let is_frequent = |word: &str| counts.get(word).is_some_and(|count| *count >= RECORDS_MIN);
+    count(records, |text, found| {
+        let words: Vec<Range<usize>> = words(text).collect();
+        for run in words.split(|word| !is_frequent(&text[word.clone()])).filter(|run| !run.is_empty()) {
+            let phrase = |words: &[Range<usize>]| &text[words[0].start..words[words.len() - 1].end];
+            found.insert(phrase(run));
+            found.extend(PHRASE_WORDS.iter().flat_map(|count| run.windows(*count)).map(phrase));
+        }
+    })
+}
+
+/// In how many records occurs what `find` finds in their texts.
+fn count<'a>(records: &[&'a Value], find: impl Fn(&'a str, &mut BTreeSet<&'a str>)) -> BTreeMap<&'a str, usize> {
+    let mut counts = BTreeMap::new();
+    for record in records {
+        let mut found = BTreeSet::new();
+        let mut rest = vec![*record];
+        while let Some(value) = rest.pop() {
+            match value {
+                Value::Text(text) => find(&text[..text.floor_char_boundary(SEARCHED_BYTES_MAX)], &mut found),
+                Value::List(items) => rest.extend(items),
+                Value::Map(entries) => rest.extend(entries.values()),
+                Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Bytes(_) => {}
+            }
+        }
+        for text in found {
+            if counts.len() < VALUES_MAX || counts.contains_key(text) {
+                *counts.entry(text).or_default() += 1;
+            }
+        }
+    }
+    counts
+}
+
+/// Letters in a row, digits in a row, and everything else one by one.
+fn words(text: &str) -> impl Iterator<Item = Range<usize>> {
+    let kind = |char: char| if char.is_alphabetic() { 0 } else { 1 + u8::from(!char.is_numeric()) };
+    let mut from = 0;
+    core::iter::from_fn(move || {
+        let rest = &text[from..];
+        let first = rest.chars().next()?;
+        let len = match kind(first) {
+            2 => first.len_utf8(),
+            same => rest.find(|char| kind(char) != same).unwrap_or(rest.len()),
+        };
+        from += len;
+        Some(from - len..from)
+    })
 }
 
 #[cfg(test)]
@@ -157,6 +221,29 @@ mod tests {
         reversed.reverse();
         assert_eq!(dictionary(&reversed, 7, &meta, &TextPaths::none()), made);
         assert!(dictionary(&records[..RECORDS_MIN - 1], 7, &meta, &TextPaths::none()).is_empty());
+    }
+
+    #[test]
+    fn phrases_enter_that_many_records_share_as_a_whole() {
+        let note = |n: usize| {
+            let text = match n {
+                // Each word is frequent; in this order they stand once.
+                7 => "gate open blue sea door".to_owned(),
+                n if n.is_multiple_of(2) => format!("code {n}x: the blue door is open {n}y"),
+                n => format!("at sea {n}, the gate"),
+            };
+            [("note", Value::from(text))].into_iter().collect::<Value>()
+        };
+        let records: Vec<Value> = (0..60).map(note).collect();
+        let made = dictionary(&records, 7, &Meta::default(), &TextPaths::none());
+        for text in ["x: the blue door is open ", "at sea ", ", the gate"] {
+            assert!(holds(&made, text), "{text} is frequent");
+        }
+        for text in ["gate open", "blue sea", "sea door", " 24"] {
+            assert!(!holds(&made, text), "{text} is particular");
+        }
+        let found: Vec<&str> = words("a1é!? x").map(|word| &"a1é!? x"[word]).collect();
+        assert_eq!(found, ["a", "1", "é", "!", "?", " ", "x"]);
     }
 
     #[test]

@@ -130,7 +130,7 @@ mod tests {
 
     fn send(from: &mut Replica, to: &mut Replica) {
         if let Some(update) = from.take_update().unwrap() {
-            to.import(vec![check(update.bytes, from.peer(), update.start).unwrap()]).unwrap();
+            to.import(vec![check(&update.bytes, from.peer(), update.start).unwrap()]).unwrap();
         }
     }
 
@@ -158,7 +158,7 @@ mod tests {
             let (from_a, from_b) = (a.take_update().unwrap(), b.take_update().unwrap());
             for (update, peer, to) in [(from_a, 1, &mut b), (from_b, 2, &mut a)] {
                 if let Some(update) = update {
-                    to.import(vec![check(update.bytes, peer, update.start).unwrap()]).unwrap();
+                    to.import(vec![check(&update.bytes, peer, update.start).unwrap()]).unwrap();
                 }
             }
             prop_assert_eq!(a.value().unwrap(), b.value().unwrap());

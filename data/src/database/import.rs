@@ -15,7 +15,7 @@ use cosmicsync_protocol::identity::peer_id;
 use cosmicsync_protocol::ids::DocId;
 use cosmicsync_protocol::ledger::rows::{delete, listing_key, put};
 use cosmicsync_protocol::ledger::{DocRef, PartNo};
-use cosmicsync_protocol::shelf::BulkError;
+use cosmicsync_protocol::shelf::{Bulk, BulkError, Erasable};
 use cosmicsync_protocol::storage::{GET_ROWS_MAX, Table};
 use cosmicsync_protocol::sync::LogNo;
 use cosmicsync_protocol::wire::codec::{CodecError, Reader, Write};
@@ -34,6 +34,7 @@ pub(super) struct Import {
     partition: PartNo,
     collection: String,
     texts: TextPaths,
+    erasable: Erasable,
     /// Of its row.
     key: Bytes,
     progress: Progress,
@@ -137,7 +138,7 @@ impl Opening {
     fn describe(&mut self, cx: &mut Context<'_>) -> Result<Option<Answer>, RequestError> {
         if let Some(at) = cx.description_doc(self.partition, &self.meta.name)? {
             if let Some(known) = cx.description(at) {
-                self.meta.text_paths.extend(&known.text_paths);
+                self.meta.adopt(&known);
             } else if !cx.endpoint.is_open(at) {
                 cx.open(at);
                 return Ok(None);
@@ -163,6 +164,7 @@ impl Opening {
             partition: self.partition,
             collection: self.meta.name.clone(),
             texts: self.meta.text_paths.clone(),
+            erasable: self.meta.erasable,
             key: row_key(self.partition, &self.source),
             progress,
             turns: VecDeque::new(),
@@ -364,7 +366,8 @@ fn bulk_append(cx: &mut Context<'_>, import: &mut Import, docs: &[NewDoc]) -> Re
         let peer = cx.endpoint.log_id(log).map_or(0, |id| peer_id(&id));
         let shared = dictionary(docs.iter().map(|doc| &doc.value), peer, &import.named(), &import.texts);
         let row = put(Table::App, import.key.clone(), import.progress.encode());
-        match cx.endpoint.bulk_append(cx.now, log, collection, docs, &import.texts, &shared, vec![row]) {
+        let bulk = Bulk { collection, docs, texts: &import.texts, dictionary: &shared, erasable: import.erasable };
+        match cx.endpoint.bulk_append(cx.now, log, &bulk, vec![row]) {
             Err(BulkError::NotOpen) => import.progress.log = None,
             result => return Ok(result?),
         }
@@ -443,7 +446,7 @@ impl Closing {
             }
             cx.open(at);
             if let Some(known) = cx.description(at) {
-                self.meta.text_paths.extend(&known.text_paths);
+                self.meta.adopt(&known);
             }
             let edits = match cx.endpoint.view(at) {
                 None => vec![(at, cx.describe(at, &self.meta)?)],
@@ -493,7 +496,7 @@ impl Task for Closing {
 
 /// A description in place of the stored one. Fields that a later version added stay.
 fn redescribed(stored: &Value, meta: &CollectionMeta) -> Value {
-    let ours = ["format", "columns", "envelope", "text_paths", "id_column"];
+    let ours = ["format", "columns", "envelope", "text_paths", "id_column", "erasable"];
     let stored = stored.as_map().into_iter().flatten().filter(|(name, _)| !ours.contains(&name.as_str()));
     let mut fields: BTreeMap<String, Value> = stored.map(|(name, value)| (name.clone(), value.clone())).collect();
     if let Value::Map(new) = meta.to_value() {

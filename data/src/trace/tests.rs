@@ -42,7 +42,7 @@ fn replay(txns: &[Txn], summary: &Summary) -> Vec<String> {
     let start = [("body", summary.start_content.as_str())].into_iter().collect();
     let mut origin = Replica::create(1000, &Meta::default(), &start, &texts()).unwrap();
     let origin = origin.take_update().unwrap().unwrap();
-    let origin = check(origin.bytes, 1000, 0).unwrap();
+    let origin = check(&origin.bytes, 1000, 0).unwrap();
     let mut replicas: Vec<Replica> = (0..summary.agents).map(|agent| Replica::new(agent as u64)).collect();
     for replica in &mut replicas {
         replica.import(vec![origin.clone()]).unwrap();
@@ -60,7 +60,7 @@ fn replay(txns: &[Txn], summary: &Summary) -> Vec<String> {
         replica.import(news.into_iter().map(|(_, update)| update).collect()).unwrap();
         replica.apply(&typed(txn), &texts()).unwrap();
         let update = replica.take_update().unwrap().unwrap();
-        sent[txn.agent].push((number, check(update.bytes, txn.agent as u64, update.start).unwrap()));
+        sent[txn.agent].push((number, check(&update.bytes, txn.agent as u64, update.start).unwrap()));
     }
     let mut all: Vec<(usize, CheckedUpdate)> = sent.into_iter().flatten().collect();
     all.sort_by_key(|(number, _)| *number);

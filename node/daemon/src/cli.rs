@@ -448,6 +448,9 @@ pub(crate) struct Import {
     /// Dotted path of a member that several people may type into, * for each item of a list; repeatable
     #[arg(long, value_name = "PATH")]
     pub(crate) text: Vec<String>,
+    /// Declare that documents of this collection can be erased some hundred together, not one by one: they take fewer bytes
+    #[arg(long)]
+    pub(crate) erasable_together: bool,
     /// Go on where an interrupted import of this file stopped
     #[arg(long)]
     pub(crate) resume: bool,

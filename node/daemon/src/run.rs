@@ -433,6 +433,7 @@ fn import(options: Import) -> Result<Command, ServiceError> {
         id_column: options.id_column,
         rows: options.rows,
         text: options.text,
+        erasable_together: options.erasable_together,
         resume: options.resume,
     }))
 }

@@ -152,6 +152,47 @@ fn copies_of_a_device_that_only_catch_up_are_named() {
     }
 }
 
+/// Imports rows into a collection and returns for how many bytes of entries.
+fn import(dir: &Path, rows: std::ops::Range<usize>, collection: &str, flags: &[&str]) -> u64 {
+    let bytes = || {
+        let written = &value(&run(dir, &["status"]))["store"]["written"];
+        let parts = written.as_object().expect("an object").iter();
+        parts
+            .filter(|(part, _)| !["entries", "items"].contains(&part.as_str()))
+            .map(|(_, of)| of.as_u64().unwrap())
+            .sum()
+    };
+    let row = |at: usize| format!("{{\"name\":\"row {at}\",\"mixed\":\"{:x}\"}}\n", at.wrapping_mul(0x9e37_79b9_7f4a));
+    let file = dir.with_extension("ndjson");
+    std::fs::write(&file, rows.map(row).collect::<String>()).expect("a file");
+    let before: u64 = bytes();
+    let file = file.display().to_string();
+    value(&run(dir, &[&["import", &file, "--collection", collection], flags].concat()));
+    bytes() - before
+}
+
+#[test]
+fn documents_that_are_erasable_together_take_fewer_bytes_and_read_the_same() {
+    let root = tempfile::tempdir().expect("a directory");
+    let dir = root.path().join("n");
+    value(&run(&dir, &["init", "--name", "n"]));
+    let mut daemon = up(&dir);
+    value(&run(&dir, &["space", "create", "home"]));
+    let alone = import(&dir, 0..300, "alone", &[]);
+    let declared = import(&dir, 0..300, "together", &["--erasable-together"]);
+    let later = import(&dir, 300..600, "together", &[]);
+    assert!(declared * 3 < alone * 2 && later * 3 < alone * 2, "{alone} {declared} {later}");
+    value(&run(&dir, &["down"]));
+    assert!(daemon.wait().expect("it ends").success());
+    let export = |collection: &str| {
+        let output = run(&dir, &["export", collection, "-", "--format", "ndjson"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    };
+    assert!(export("together").starts_with(&export("alone")));
+    assert_eq!(export("together").lines().count(), 600);
+}
+
 #[test]
 fn the_demo_holds_what_it_says() {
     let root = tempfile::tempdir().expect("a directory");

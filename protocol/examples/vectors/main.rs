@@ -14,11 +14,11 @@ use cosmicsync_protocol::identity::{did_key, log_id, partition_token, peer_id, s
 use cosmicsync_protocol::ids::{EpochId, Incarnation, Instance, LogId};
 use cosmicsync_protocol::log::chain::section_hash;
 use cosmicsync_protocol::log::{Codec, EntryKind, EntryReader, Head, Header, KeyRef, OpenedOwner, Prev};
-use cosmicsync_protocol::sealed::EpochKey;
+use cosmicsync_protocol::sealed::{EpochKey, KeyNode, Seeds, node_seed};
 use cosmicsync_protocol::space::record::{Record, encode_records};
 use cosmicsync_protocol::sync::trie::{self, NodeView, Trie};
 use cosmicsync_protocol::sync::{Class, Cursor, Follow, LeafItem, NodeView as MessageView, Scope};
-use cosmicsync_protocol::testkit::sample::{Sample, SampleLog, meta, row};
+use cosmicsync_protocol::testkit::sample::{BULK_DOCS, Sample, SampleLog, TOGETHER_DOCS, meta, row};
 use cosmicsync_protocol::wire::frame::Outgoing;
 use cosmicsync_protocol::wire::hello::{Feature, Hello, HelloLimits, Pattern, Preamble, Role, Suite, Versions};
 use cosmicsync_protocol::wire::message::{GoneReason, LogRef, Message, Node, Run};
@@ -112,15 +112,36 @@ fn keys(sample: &Sample) -> Value {
             "recipients": sample.records[at].boxes.len(),
         })
     };
-    json!({ "space_id": hex(sample.space_id()), "epochs": [epoch(0), epoch(1)] })
+    json!({ "space_id": hex(sample.space_id()), "epochs": [epoch(0), epoch(1)], "tree": key_tree() })
+}
+
+/// A key tree of five leaves, and what is left of it when the fourth, and then the first, is erased.
+fn key_tree() -> Value {
+    let root = [9; 16];
+    let nodes: Vec<KeyNode> = (0..5).map(|at| KeyNode::leaf(at, 5)).collect();
+    let seeds = |left: &Seeds| -> Vec<Value> {
+        left.iter().map(|(node, seed)| json!({ "node": node.number(), "seed": hex(seed) })).collect()
+    };
+    let leaf = |node: &KeyNode| json!({ "node": node.number(), "seed": hex(node_seed(&root, *node)) });
+    let once = Seeds::whole(root).puncture(nodes[3]);
+    json!({
+        "root": hex(root),
+        "leaves": nodes.iter().map(leaf).collect::<Vec<_>>(),
+        "erased": [
+            { "node": nodes[3].number(), "left": seeds(&once) },
+            { "node": nodes[0].number(), "left": seeds(&once.puncture(nodes[0])) },
+        ],
+    })
 }
 
 fn logs(sample: &Sample) -> Value {
-    let (live, bulk, control) = (sample.live_log(), sample.bulk_log(4), sample.control_log());
+    let (live, bulk, control) = (sample.live_log(), sample.bulk_log(BULK_DOCS), sample.control_log());
+    let together = sample.together_log(TOGETHER_DOCS);
     let pruned = bulk.entries[0].entry.without(|section| section >= 4);
     json!({
         "live": log(sample, &live),
         "bulk": log(sample, &bulk),
+        "together": log(sample, &together),
         "control": log(sample, &control),
         "pruned": {
             "of": "bulk, entry 0, without sections 4 and later",
@@ -189,22 +210,23 @@ fn contents(sample: &Sample, log: &SampleLog, seq: usize, header: &Header) -> Va
     for item in &header.items {
         let dictionary = item.dictionary.map(|at| {
             let records = reader.open_records(at, &key.records_key(), &mut codec).expect("own records open");
-            found.insert(at, ("records", records.clone()));
+            found.insert(at, ("dictionary", records.clone()));
             records
         });
         let seed = match item.key {
-            KeyRef::Here { section } => {
+            KeyRef::Here { section, .. } => {
                 let seed = reader.open_key_box(section, &key.key_box_key()).expect("an own key box opens");
                 found.insert(section, ("key_box", seed.to_vec()));
                 seed
             }
-            KeyRef::Own { seq, section } => {
+            KeyRef::Own { seq, section, .. } => {
                 let (reader, key) = of(seq as usize);
                 reader.open_key_box(section, &key.key_box_key()).expect("an own key box opens")
             }
             KeyRef::Other { .. } | KeyRef::Records => continue,
         };
-        let body = reader.open_body(item.section, &seed, dictionary.as_deref(), &mut codec);
+        let body =
+            reader.open_body(item.section, &node_seed(&seed, item.key.node()), dictionary.as_deref(), &mut codec);
         found.insert(item.section, ("body", body.expect("an own body opens")));
     }
     found

@@ -3,13 +3,14 @@
 //! Loro does not authenticate its peers, so this does: an update holds the operations of exactly the peer that its log
 //! stands for, starting exactly where that peer's last update in this document ended (`spec/documents.md`, section 4).
 
-use super::{UPDATE_BYTES_MAX, UPDATE_OPS_MAX};
+use super::{UPDATE_BYTES_MAX, UPDATE_OPS_MAX, envelope};
 use loro::{EncodedBlobMode, LoroDoc};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// An update that passed [`check`]: the only thing a replica imports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckedUpdate {
+    /// In Loro's envelope.
     pub(super) bytes: Vec<u8>,
     pub(super) peer: u64,
     pub(super) start: u32,
@@ -46,12 +47,9 @@ pub enum UpdateError {
     /// Longer than [`UPDATE_BYTES_MAX`].
     #[error("the update is longer than {UPDATE_BYTES_MAX} bytes")]
     TooLong,
-    /// Not a Loro update, or damaged.
+    /// Not a Loro update.
     #[error("the update cannot be decoded")]
     Undecodable,
-    /// A Loro snapshot or an outdated format.
-    #[error("the bytes are not an update")]
-    NotUpdates,
     /// No operation, or operations of more than one peer.
     #[error("the update holds the operations of {0} peers, not of one")]
     Peers(usize),
@@ -78,17 +76,16 @@ pub enum UpdateError {
 ///
 /// A pure function of its arguments. Nothing is imported, and a panic of the decoder is an
 /// [`UpdateError::Undecodable`].
-pub fn check(bytes: Vec<u8>, peer: u64, start: u32) -> Result<CheckedUpdate, UpdateError> {
-    if bytes.len() > UPDATE_BYTES_MAX {
+pub fn check(update: &[u8], peer: u64, start: u32) -> Result<CheckedUpdate, UpdateError> {
+    if update.len() > UPDATE_BYTES_MAX {
         return Err(UpdateError::TooLong);
     }
+    let bytes = envelope::within(update);
     let meta = catch_unwind(AssertUnwindSafe(|| LoroDoc::decode_import_blob_meta(&bytes, true)))
         .map_err(core::mem::forget)
         .and_then(|decoded| decoded.map_err(drop))
         .map_err(|()| UpdateError::Undecodable)?;
-    if meta.mode != EncodedBlobMode::Updates {
-        return Err(UpdateError::NotUpdates);
-    }
+    debug_assert_eq!(meta.mode, EncodedBlobMode::Updates, "the envelope says so");
     let mut peers = meta.partial_end_vv.iter();
     let (Some((&found, &end)), None) = (peers.next(), peers.next()) else {
         return Err(UpdateError::Peers(meta.partial_end_vv.len()));

@@ -4,6 +4,7 @@
 //! a declared text path a text container, anything else a plain value.
 
 use super::change::ChangeError;
+use super::envelope;
 use super::replica::Update;
 use super::{DEPTH_MAX, ROOT_DOC, ROOT_META, Step, TextPaths, UPDATE_BYTES_MAX, UPDATE_OPS_MAX, Value};
 use loro::{ExportMode, IdSpan, LoroDoc, LoroList, LoroMap, LoroResult, LoroText, LoroValue};
@@ -92,10 +93,10 @@ pub(super) fn ops_of(doc: &LoroDoc, peer: u64) -> u32 {
     doc.oplog_vv().get(&peer).and_then(|end| u32::try_from(*end).ok()).unwrap_or(0)
 }
 
-/// Exports one peer's operations from `start` to `end`.
+/// Exports one peer's operations from `start` to `end`, as an update.
 pub(super) fn export(doc: &LoroDoc, peer: u64, start: u32, end: u32) -> Option<Vec<u8>> {
     let span = IdSpan::new(peer, i32::try_from(start).ok()?, i32::try_from(end).ok()?);
-    doc.export(ExportMode::updates_in_range(vec![span])).ok()
+    envelope::without(&doc.export(ExportMode::updates_in_range(vec![span])).ok()?)
 }
 
 /// Writes values into containers. `path` is where the writer stands, kept for the text paths.

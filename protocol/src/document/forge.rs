@@ -1,7 +1,8 @@
-//! Updates that no honest replica writes, in Loro's own encoding and with right checksums. For tests alone.
+//! Updates that no honest replica writes, in Loro's own encoding. For tests alone.
 
 use super::ROOT_DOC;
 use super::encode::fresh;
+use super::envelope;
 use loro::{ExportMode, IdSpan, LoroDoc, LoroList, LoroMap, LoroText};
 
 /// The updates that [`forge`] makes.
@@ -76,7 +77,8 @@ pub fn forge(peer: u64, what: Forgery) -> Vec<u8> {
         Forgery::Snapshot => {
             drop(root.insert("mine", 1));
             doc.commit();
-            return doc.export(ExportMode::Snapshot).unwrap_or_default();
+            // Behind an envelope of updates, for there is no other.
+            return doc.export(ExportMode::Snapshot).unwrap_or_default().split_off(22);
         }
         Forgery::UnknownDependency(other) => {
             mix(&doc, other);
@@ -86,7 +88,7 @@ pub fn forge(peer: u64, what: Forgery) -> Vec<u8> {
         }
     }
     doc.commit();
-    doc.export(ExportMode::all_updates()).unwrap_or_default()
+    whole(&doc)
 }
 
 /// A chain of nested maps, cut into updates of `step` levels each, to be sent one after the other.
@@ -113,16 +115,21 @@ fn nest_maps(root: LoroMap, depth: usize) -> Option<LoroMap> {
 /// Takes another's operations in.
 #[expect(clippy::disallowed_methods, reason = "a forger does not check what it imports")]
 fn mix(doc: &LoroDoc, other: u64) {
-    drop(doc.import(&simple(other)));
+    drop(doc.import(&envelope::within(&simple(other))));
 }
 
 fn simple(peer: u64) -> Vec<u8> {
     let doc = fresh(peer);
     drop(doc.get_map(ROOT_DOC).insert("theirs", 1));
     doc.commit();
-    doc.export(ExportMode::all_updates()).unwrap_or_default()
+    whole(&doc)
 }
 
 fn export(doc: &LoroDoc, spans: &[IdSpan]) -> Vec<u8> {
-    doc.export(ExportMode::updates_in_range(spans.to_vec())).unwrap_or_default()
+    let export = doc.export(ExportMode::updates_in_range(spans.to_vec())).unwrap_or_default();
+    envelope::without(&export).unwrap_or_default()
+}
+
+fn whole(doc: &LoroDoc) -> Vec<u8> {
+    envelope::without(&doc.export(ExportMode::all_updates()).unwrap_or_default()).unwrap_or_default()
 }

@@ -11,6 +11,7 @@ mod change;
 mod check;
 mod deed;
 mod encode;
+mod envelope;
 #[cfg(feature = "testkit")]
 pub mod forge;
 mod path;

@@ -2,12 +2,12 @@
 
 use super::Endpoint;
 use super::event::{CommitId, LinkId, Process};
-use crate::document::{Meta, TextPaths, Value};
+use crate::document::{Meta, Value};
 use crate::identity::{RecoveryKey, VerifiedCredential};
 use crate::ids::{CollectionId, DeviceId, DocId, Incarnation, PartitionId, SpaceId};
 use crate::ledger::{Batch, Ledger, PartNo, SpaceError, mint_doc_id};
 use crate::sealed::Invite;
-use crate::shelf::bulk::{self, BulkError};
+use crate::shelf::bulk::{self, Bulk, BulkError};
 use crate::storage::Op;
 use crate::sync::{Bodies, LogNo, SpaceNo};
 use crate::time::Now;
@@ -136,26 +136,14 @@ impl Endpoint {
         self.command(now, |ledger, batch| bulk::open(ledger, partition, batch))
     }
 
-    /// Appends new documents of one collection to an import's log, in as few entries as they fit, together with rows of
-    /// the layer above. `dictionary` holds what many of them share, and nothing that is not to outlive them.
+    /// Appends new documents to an import's log, in as few entries as they fit, together with rows of the layer above.
     ///
     /// # Errors
     /// When a document is too large or is no object; nothing was written then.
-    #[expect(clippy::too_many_arguments, reason = "one call, one entry: a struct would be used here alone")]
-    pub fn bulk_append(
-        &mut self,
-        now: Now,
-        log: LogNo,
-        collection: CollectionId,
-        docs: &[NewDoc],
-        texts: &TextPaths,
-        dictionary: &[u8],
-        rows: Vec<Op>,
-    ) -> Result<CommitId, BulkError> {
+    pub fn bulk_append(&mut self, now: Now, log: LogNo, docs: &Bulk<'_>, rows: Vec<Op>) -> Result<CommitId, BulkError> {
         self.advance(now);
-        let import = bulk::Import { log, collection, docs, texts, dictionary };
         let mut batch = Batch::default();
-        let written = bulk::append(&mut self.ledger, &import, &mut batch);
+        let written = bulk::append(&mut self.ledger, log, docs, &mut batch);
         batch.ops.extend(rows);
         let mut written = written?;
         // A document that was looked for before it existed is open, and empty.

@@ -5,6 +5,7 @@ use super::event::{LinkId, Process};
 use crate::ids::{DeviceId, LogId};
 use crate::ledger::{DocRef, EntryRef, PartNo};
 use crate::log::read::EntryReader;
+use crate::log::weight::Weight;
 use crate::sync::{LogNo, SpaceNo};
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -84,6 +85,8 @@ pub struct Stats {
     pub store_requests: usize,
     /// Documents that are read, or will be, for what is to be republished in them.
     pub examining: usize,
+    /// Where the bytes of the entries went that this store wrote since its start, whether or not they are durable yet.
+    pub written: Weight,
 }
 
 impl Endpoint {
@@ -100,6 +103,7 @@ impl Endpoint {
             open_docs: self.shelf.len(),
             store_requests: self.ledger.store.under_way(),
             examining: self.shelf.examining(&self.ledger),
+            written: self.ledger.written,
         }
     }
 

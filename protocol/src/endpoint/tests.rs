@@ -15,8 +15,8 @@ fn forge(peer: &mut Peer, doc: DocRef, update: impl FnOnce(u64) -> Vec<u8>) {
     let log = ledger.live_log(doc.partition, &mut batch);
     let bytes = update(peer_id(&ledger.book.log(log).id));
     let mut writing = Writing::new(EntryKind::Update, 0);
-    let key = KeyRef::Here { section: 1 };
-    writing.header.items.push(Item { doc: doc.doc, new_in: None, section: 2, key, dictionary: None });
+    let key = KeyRef::here(1);
+    writing.header.items.push(Item { doc: doc.doc, new_in: None, section: 2, part: None, key, dictionary: None });
     let seed = [3; 16];
     let sections = [Plain::KeyBox(&seed), Plain::Body { seed: &seed, bytes: &bytes, dictionary: None }];
     ledger.append(log, &writing.header, &sections, &mut batch).unwrap();

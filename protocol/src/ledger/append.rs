@@ -96,6 +96,7 @@ impl Ledger {
         let space = &self.spaces[log.space.0 as usize];
         let (_, epoch) = space.current_epoch().expect("a space that is written to has an epoch");
         let sealed = self.builder.seal(&place, &epoch.keys(), &randomness, header, sections)?;
+        self.written += sealed.weight;
         let signing = self.signing.get(&no).expect("an own log has its key");
         let head = Head::sign(signing, &log.id, seq, sealed.h);
         let at = EntryRef { log: no, seq };

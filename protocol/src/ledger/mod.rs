@@ -43,7 +43,7 @@ use crate::endpoint::{CommitId, LinkId, ReadId};
 use crate::entropy::Entropy;
 use crate::identity::VerifiedCredential;
 use crate::ids::{DeviceId, Incarnation, Instance, LogId};
-use crate::log::{Codec, EntryBuilder};
+use crate::log::{Codec, EntryBuilder, Weight};
 use crate::space::{Partition, Space};
 use crate::storage::{Op, StoreRequest, Table};
 use crate::sync::{Bodies, Cursor, LogNo, SpaceNo};
@@ -209,7 +209,11 @@ pub(crate) struct Ledger {
     /// Cursors likewise: a lost one only costs its peer a longer list of changes.
     cursors_unsaved: BTreeSet<(DeviceId, SpaceNo)>,
     builder: EntryBuilder,
+    /// Where the bytes went that this store wrote since its start.
+    pub(crate) written: Weight,
     codec: Codec,
+    /// The section with parts of several documents that was opened last, and what opened it.
+    shared: Option<(IndexRow, Vec<u8>)>,
     pub(crate) store: StoreQueue<Work>,
 }
 

@@ -10,11 +10,12 @@ use super::rows::{DocRef, EntryRef, IndexRow, PartNo, entry_key, listing_key, lo
 use super::{Batch, Ledger, Work};
 use crate::ids::EpochId;
 use crate::log::Codec;
-use crate::log::entry::FLAG_OPEN;
-use crate::log::header::{EntryKind, Header, KeyRef};
-use crate::log::read::{EntryReader, OpenError};
-use crate::log::write::Place;
-use crate::sealed::TAG_BYTES;
+use crate::log::compress::DecompressError;
+use crate::log::entry::{Entry, FLAG_OPEN};
+use crate::log::header::{EntryKind, Header, Item, KeyRef};
+use crate::log::read::{EntryReader, OpenError, part_of};
+use crate::log::write::{BODY_BYTES_MAX, Place};
+use crate::sealed::{Seed, TAG_BYTES, node_seed};
 use crate::space::Epoch;
 use crate::space::record::decode_records;
 use crate::storage::{Row, Scan, Table};
@@ -39,7 +40,7 @@ enum Reading {
 }
 
 /// A data key as an index row names it.
-pub(crate) type BodyKeys = BTreeMap<(EntryRef, u32), [u8; 16]>;
+pub(crate) type BodyKeys = BTreeMap<(EntryRef, u32), Seed>;
 
 impl Ledger {
     /// Reads freshly staged entries in the same batch, as far as they can be read now.
@@ -232,19 +233,17 @@ impl Ledger {
         docs: &mut Vec<(DocRef, IndexRow)>,
         batch: &mut Batch,
     ) {
-        let mut section_before = 0;
+        let mut before = None;
         for item in &header.items {
-            // Each names a section of its own, in order: else a few bytes of header would become any number of rows.
-            let section = held.entry.sections().get(item.section as usize);
-            if item.section <= section_before || section.is_none_or(|section| section.len() < TAG_BYTES) {
+            if !is_in_order(item, before, &held.entry) {
                 continue;
             }
-            section_before = item.section;
+            before = Some(item);
             let key_at = match item.key {
-                KeyRef::Here { section } => (at, section),
+                KeyRef::Here { section, .. } => (at, section),
                 // A key yet to come never comes: the document would wait for it for ever.
                 KeyRef::Own { seq, .. } if seq > at.seq => continue,
-                KeyRef::Own { seq, section } => (self.book.owner_of(EntryRef { log: at.log, seq }), section),
+                KeyRef::Own { seq, section, .. } => (self.book.owner_of(EntryRef { log: at.log, seq }), section),
                 KeyRef::Other { .. } => {
                     // Nobody writes these in version 0, and one that names an entry which never comes would close the
                     // document for good.
@@ -253,7 +252,14 @@ impl Ledger {
                 KeyRef::Records => (at, item.section),
             };
             let doc = DocRef { partition, doc: item.doc };
-            let row = IndexRow { entry: at, section: item.section, key: key_at, dictionary: item.dictionary };
+            let row = IndexRow {
+                entry: at,
+                section: item.section,
+                part: item.part,
+                key: key_at,
+                node: item.key.node(),
+                dictionary: item.dictionary,
+            };
             batch.ops.push(row.op(doc));
             if let Some(collection) = item.new_in.and_then(|handle| header.collections.get(handle as usize)) {
                 batch.ops.push(put(Table::Doc, listing_key(doc, collection), Vec::new()));
@@ -282,26 +288,55 @@ impl Ledger {
         reader.open_key_box(section, &epoch.key_box_key)
     }
 
-    /// Opens the body that an index row names with its data key, if it has at most `plain_max` bytes; without a key it is
-    /// a records section.
+    /// Opens the body that an index row names, if it has at most `plain_max` bytes, with the seed of its key box; without
+    /// one it is a records section.
     pub(crate) fn open_body(
         &mut self,
         row: &IndexRow,
         held: &Held,
-        seed: Option<&[u8; 16]>,
+        boxed: Option<&Seed>,
         plain_max: usize,
     ) -> Result<Vec<u8>, OpenError> {
         let mut codec = core::mem::take(&mut self.codec);
-        let body = self.open_body_with(row, held, seed, plain_max, &mut codec);
+        let body = match row.part {
+            None => self.open_section(row, held, boxed, plain_max, &mut codec),
+            Some(part) => self.open_part(row, part, held, boxed, plain_max, &mut codec),
+        };
         self.codec = codec;
         body
     }
 
-    fn open_body_with(
+    /// Opens a part of a section that several documents share. The last such section stays open: its other documents are
+    /// often read next.
+    fn open_part(
+        &mut self,
+        row: &IndexRow,
+        part: u32,
+        held: &Held,
+        boxed: Option<&Seed>,
+        plain_max: usize,
+        codec: &mut Codec,
+    ) -> Result<Vec<u8>, OpenError> {
+        // What opens a section is all of its row but the part.
+        let of = IndexRow { part: None, ..*row };
+        let section = match self.shared.take() {
+            Some((open, section)) if open == of && held.entry.sections()[row.section as usize].present().is_some() => {
+                section
+            }
+            _ => self.open_section(&of, held, boxed, BODY_BYTES_MAX, codec)?,
+        };
+        let body = part_of(&section, part).map(<[u8]>::to_vec).map_err(DecompressError::Frame);
+        self.shared = Some((of, section));
+        let body = body?;
+        let too_long = DecompressError::Frame(CodecError::OutOfRange("part length"));
+        if body.len() > plain_max { Err(too_long.into()) } else { Ok(body) }
+    }
+
+    fn open_section(
         &self,
         row: &IndexRow,
         held: &Held,
-        seed: Option<&[u8; 16]>,
+        boxed: Option<&Seed>,
         plain_max: usize,
         codec: &mut Codec,
     ) -> Result<Vec<u8>, OpenError> {
@@ -312,8 +347,8 @@ impl Ledger {
             None => None,
         };
         let reader = reader.within(plain_max);
-        match seed {
-            Some(seed) => reader.open_body(row.section, seed, dictionary.as_deref(), codec),
+        match boxed {
+            Some(boxed) => reader.open_body(row.section, &node_seed(boxed, row.node), dictionary.as_deref(), codec),
             None => reader.open_records(row.section, &epoch.records_key, codec),
         }
     }
@@ -329,4 +364,16 @@ impl Ledger {
         let space = self.book.log(at.log).space;
         self.space(space).epochs.get(&reader.epoch()).ok_or(OpenError::Sealed)
     }
+}
+
+/// Whether an item comes after the one before and names bytes of its own: else a few bytes of header would become any
+/// number of rows. Documents that share a section are in ascending order, in parts of which each has a byte at least.
+fn is_in_order(item: &Item, before: Option<&Item>, entry: &Entry) -> bool {
+    let Some(section) = entry.sections().get(item.section as usize) else { return false };
+    if section.len() < TAG_BYTES || item.part.is_some_and(|part| part as usize >= section.len()) {
+        return false;
+    }
+    let Some(before) = before else { return item.section > 0 };
+    let shares = before.part.is_some() && before.part < item.part && before.doc < item.doc;
+    item.section > before.section || (item.section == before.section && shares)
 }

@@ -20,7 +20,7 @@ use crate::identity::{Credential, DeviceKeys, SpaceGenesis, partition_token};
 use crate::ids::{DeviceId, EpochId, Incarnation, Instance, PartitionId};
 use crate::ledger::rows::scan_on;
 use crate::log::Codec;
-use crate::log::EntryBuilder;
+use crate::log::{EntryBuilder, Weight};
 use crate::sealed::EpochKey;
 use crate::space::{Epoch, Partition, Space};
 use crate::storage::{Scan, StoreDone, StoreError, StoreRequest, Table};
@@ -199,7 +199,9 @@ impl Ledger {
             indexing: BTreeMap::new(),
             cursors_unsaved: BTreeSet::new(),
             builder: EntryBuilder::new(),
+            written: Weight::default(),
             codec: Codec::new(),
+            shared: None,
             store: StoreQueue::new(),
         }
     }

@@ -3,6 +3,7 @@
 //! Numbers in keys are big-endian, so that rows which belong together are neighbours and grow at the end.
 
 use crate::ids::{CollectionId, DeviceId, DocId, EpochId, Incarnation};
+use crate::sealed::KeyNode;
 use crate::storage::{Op, Scan, Table};
 use crate::sync::{Bodies, LogNo, SpaceNo};
 use crate::wire::codec::{CodecError, Reader, Write};
@@ -35,8 +36,12 @@ pub struct EntryRef {
 pub(crate) struct IndexRow {
     pub(crate) entry: EntryRef,
     pub(crate) section: u32,
+    /// Where several documents share the section: which part of it.
+    pub(crate) part: Option<u32>,
     /// The key box: entry and section.
     pub(crate) key: (EntryRef, u32),
+    /// Which seed of the box's key tree.
+    pub(crate) node: KeyNode,
     pub(crate) dictionary: Option<u32>,
 }
 
@@ -176,6 +181,8 @@ impl IndexRow {
         value.varint(self.key.0.seq);
         value.varint(u64::from(self.key.1));
         value.varint(self.dictionary.map_or(0, |section| u64::from(section) + 1));
+        value.varint(u64::from(self.node.number()));
+        value.varint(self.part.map_or(0, |part| u64::from(part) + 1));
         put(Table::Index, row_key, value)
     }
 
@@ -190,8 +197,10 @@ impl IndexRow {
         let log = LogNo(number(&mut reader)?);
         let key = (EntryRef { log, seq: reader.varint()? }, number(&mut reader)?);
         let dictionary = number(&mut reader)?.checked_sub(1);
+        let node = KeyNode::new(number(&mut reader)?).ok_or(CodecError::OutOfRange("key node"))?;
+        let part = number(&mut reader)?.checked_sub(1);
         reader.finish()?;
-        Ok(Self { entry, section, key, dictionary })
+        Ok(Self { entry, section, part, key, node, dictionary })
     }
 }
 
@@ -257,7 +266,9 @@ mod tests {
         let row = IndexRow {
             entry: EntryRef { log: LogNo(7), seq: 1 << 40 },
             section: 5,
+            part: Some(300),
             key: (EntryRef { log: LogNo(7), seq: 2 }, 4),
+            node: KeyNode::leaf(5, 900),
             dictionary: Some(0),
         };
         let Op::Put { key, value, .. } = row.op(doc) else { panic!("a put") };

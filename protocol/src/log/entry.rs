@@ -218,7 +218,7 @@ impl Entry {
     }
 
     /// How many bytes come before the lengths, the form byte included.
-    fn head_len(&self) -> usize {
+    pub(super) fn head_len(&self) -> usize {
         let epoch = if self.epoch.is_some() { EpochId::LEN } else { 0 };
         2 + varint_len(self.seq) + epoch + 24 + varint_len(self.sections.len() as u64)
     }

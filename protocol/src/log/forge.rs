@@ -1,6 +1,7 @@
 //! Entries that no honest writer makes: any plaintext, sealed and chained as if it were right. For tests alone.
 
 use super::entry::{Entry, Section};
+use super::weight::Weight;
 use super::write::{Aad, Place, Sealed, data_key, section_nonce};
 use crate::ids::EpochId;
 use crate::sealed::{self, TAG_BYTES};
@@ -50,5 +51,5 @@ pub fn forge(
     }
     let entry = Entry::new(place.seq, epoch, open, nonce, built)?;
     let h = entry.chain(&place.card_epoch, &place.h_prev);
-    Ok(Sealed { bytes: entry.encode(), entry, h })
+    Ok(Sealed { bytes: entry.encode(), entry, h, weight: Weight::default() })
 }

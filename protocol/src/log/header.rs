@@ -6,6 +6,7 @@
 
 use super::compress::{Codec, DecompressError};
 use crate::ids::{CollectionId, DocId, LogId, UserId};
+use crate::sealed::KeyNode;
 use crate::wire::codec::{CodecError, Reader, Write};
 use bytes::Bytes;
 
@@ -86,6 +87,8 @@ pub enum KeyRef {
     Here {
         /// The key box.
         section: u32,
+        /// Which seed of the box's key tree.
+        node: KeyNode,
     },
     /// In an earlier entry of this log.
     Own {
@@ -93,6 +96,8 @@ pub enum KeyRef {
         seq: u64,
         /// The key box.
         section: u32,
+        /// Which seed of the box's key tree.
+        node: KeyNode,
     },
     /// In an entry of another log.
     Other {
@@ -102,12 +107,29 @@ pub enum KeyRef {
         seq: u64,
         /// The key box.
         section: u32,
+        /// Which seed of the box's key tree.
+        node: KeyNode,
     },
     /// Nowhere: the section is sealed under the epoch's records key.
     Records,
 }
 
-/// One document in one section.
+impl KeyRef {
+    /// A box of this entry that serves one document.
+    pub const fn here(section: u32) -> Self {
+        Self::Here { section, node: KeyNode::ROOT }
+    }
+
+    /// Which seed of the box's key tree it means.
+    pub const fn node(self) -> KeyNode {
+        match self {
+            Self::Here { node, .. } | Self::Own { node, .. } | Self::Other { node, .. } => node,
+            Self::Records => KeyNode::ROOT,
+        }
+    }
+}
+
+/// One document in one section, or in a part of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Item {
     /// Which document.
@@ -116,6 +138,8 @@ pub struct Item {
     pub new_in: Option<u32>,
     /// The section with the document's data.
     pub section: u32,
+    /// Which part of it, where several documents share the section.
+    pub part: Option<u32>,
     /// What opens that section.
     pub key: KeyRef,
     /// The records section that the data was compressed against.
@@ -174,9 +198,9 @@ impl Header {
     /// Where the key box that `key` names is: log, seq and section. `own` is the entry whose header this is.
     pub fn key_box(&self, key: KeyRef, own: (LogId, u64)) -> Option<(LogId, u64, u32)> {
         match key {
-            KeyRef::Here { section } => Some((own.0, own.1, section)),
-            KeyRef::Own { seq, section } => Some((own.0, seq, section)),
-            KeyRef::Other { log, seq, section } => Some((*self.logs.get(log as usize)?, seq, section)),
+            KeyRef::Here { section, .. } => Some((own.0, own.1, section)),
+            KeyRef::Own { seq, section, .. } => Some((own.0, seq, section)),
+            KeyRef::Other { log, seq, section, .. } => Some((*self.logs.get(log as usize)?, seq, section)),
             KeyRef::Records => None,
         }
     }
@@ -270,6 +294,18 @@ impl Header {
         Ok(header)
     }
 
+    /// How many items write their document's id out, rather than its distance from the one before.
+    pub(super) fn ids_written(&self) -> usize {
+        let mut last = Last::default();
+        let mut is_far = |item: &Item| {
+            let doc = u128::from_be_bytes(item.doc.0);
+            let is_far = last.step_to(doc).is_none();
+            last.doc = doc;
+            is_far
+        };
+        self.items.iter().filter(|item| is_far(item)).count()
+    }
+
     /// Tables are within their limits and handles point into them.
     fn check(&self) -> Result<(), CodecError> {
         let fail = |what| Err(CodecError::OutOfRange(what));
@@ -312,14 +348,23 @@ fn handle_of<T: PartialEq>(table: &mut Vec<T>, id: T) -> u32 {
 struct Last {
     doc: u128,
     section: u32,
+    part: Option<u32>,
+    boxed_in: u32,
+    node: u32,
 }
 
-/// First byte of a key reference.
+/// First byte of a key reference: where the box is, and what else is said.
 mod key_tag {
     pub(super) const HERE: u8 = 0;
     pub(super) const OWN: u8 = 1;
     pub(super) const OTHER: u8 = 2;
     pub(super) const RECORDS: u8 = 3;
+    pub(super) const PLACE: u8 = 3;
+    /// A node other than the root.
+    pub(super) const NODE: u8 = 4;
+    /// A part of the section.
+    pub(super) const PART: u8 = 8;
+    pub(super) const KNOWN: u8 = PLACE | NODE | PART;
 }
 
 impl Last {
@@ -334,26 +379,40 @@ impl Last {
         }
         out.varint(item.new_in.map_or(0, |handle| u64::from(handle) + 1));
         write_near(out, self.section, item.section);
+        let place = match item.key {
+            KeyRef::Here { .. } => key_tag::HERE,
+            KeyRef::Own { .. } => key_tag::OWN,
+            KeyRef::Other { .. } => key_tag::OTHER,
+            KeyRef::Records => key_tag::RECORDS,
+        };
+        let node = item.key.node();
+        let said_node = if node == KeyNode::ROOT { 0 } else { key_tag::NODE };
+        out.byte(place | said_node | if item.part.is_some() { key_tag::PART } else { 0 });
+        if let Some(part) = item.part {
+            write_near(out, self.part_after(item.section), part);
+        }
+        let mut boxed_in = self.boxed_in;
         match item.key {
-            KeyRef::Here { section } => {
-                out.byte(key_tag::HERE);
-                write_near(out, item.section, section);
+            KeyRef::Here { section, .. } => {
+                write_near(out, self.boxed_in, section);
+                boxed_in = section;
             }
-            KeyRef::Own { seq, section } => {
-                out.byte(key_tag::OWN);
+            KeyRef::Own { seq, section, .. } => {
                 out.varint(seq);
                 out.varint(u64::from(section));
             }
-            KeyRef::Other { log, seq, section } => {
-                out.byte(key_tag::OTHER);
+            KeyRef::Other { log, seq, section, .. } => {
                 out.varint(u64::from(log));
                 out.varint(seq);
                 out.varint(u64::from(section));
             }
-            KeyRef::Records => out.byte(key_tag::RECORDS),
+            KeyRef::Records => {}
+        }
+        if said_node != 0 {
+            write_near(out, self.node.wrapping_add(1), node.number());
         }
         out.varint(item.dictionary.map_or(0, |section| u64::from(section) + 1));
-        *self = Self { doc, section: item.section };
+        *self = Self { doc, section: item.section, part: item.part, boxed_in, node: node.number() };
     }
 
     fn read(&mut self, reader: &mut Reader<'_>) -> Result<Item, CodecError> {
@@ -368,21 +427,52 @@ impl Last {
             step => self.doc.checked_add(u128::from(step)).ok_or(CodecError::OutOfRange("document step"))?,
         };
         let new_in = read_option(reader, "collection handle")?;
-        let section = read_near(reader, self.section)?;
-        let key = match reader.u8()? {
-            key_tag::HERE => KeyRef::Here { section: read_near(reader, section)? },
-            key_tag::OWN => KeyRef::Own { seq: reader.varint()?, section: u32_from(reader, "section")? },
+        let section = read_near(reader, self.section, "section")?;
+        let tag = reader.u8()?;
+        if tag & !key_tag::KNOWN != 0 {
+            return Err(CodecError::OutOfRange("key reference"));
+        }
+        let part = match tag & key_tag::PART {
+            0 => None,
+            _ => Some(read_near(reader, self.part_after(section), "part")?),
+        };
+        let mut boxed_in = self.boxed_in;
+        let mut node = KeyNode::ROOT;
+        let mut key = match tag & key_tag::PLACE {
+            key_tag::HERE => {
+                boxed_in = read_near(reader, self.boxed_in, "section")?;
+                KeyRef::Here { section: boxed_in, node }
+            }
+            key_tag::OWN => KeyRef::Own { seq: reader.varint()?, section: u32_from(reader, "section")?, node },
             key_tag::OTHER => KeyRef::Other {
                 log: u32_from(reader, "log handle")?,
                 seq: reader.varint()?,
                 section: u32_from(reader, "section")?,
+                node,
             },
-            key_tag::RECORDS => KeyRef::Records,
-            _ => return Err(CodecError::OutOfRange("key reference")),
+            _ => KeyRef::Records,
         };
+        if tag & key_tag::NODE != 0 {
+            let number = read_near(reader, self.node.wrapping_add(1), "key node")?;
+            node = KeyNode::new(number).ok_or(CodecError::OutOfRange("key node"))?;
+            if node == KeyNode::ROOT {
+                return Err(CodecError::NotMinimal);
+            }
+            match &mut key {
+                KeyRef::Here { node: of, .. } | KeyRef::Own { node: of, .. } | KeyRef::Other { node: of, .. } => {
+                    *of = node;
+                }
+                KeyRef::Records => return Err(CodecError::OutOfRange("key reference")),
+            }
+        }
         let dictionary = read_option(reader, "dictionary")?;
-        *self = Self { doc, section };
-        Ok(Item { doc: DocId(doc.to_be_bytes()), new_in, section, key, dictionary })
+        *self = Self { doc, section, part, boxed_in, node: node.number() };
+        Ok(Item { doc: DocId(doc.to_be_bytes()), new_in, section, part, key, dictionary })
+    }
+
+    /// The part that follows that of the item before, or the first of another section.
+    fn part_after(&self, section: u32) -> u32 {
+        self.part.filter(|_| section == self.section).map_or(0, |part| part.wrapping_add(1))
     }
 
     /// How far `doc` is after the last one, if that can be written as a step.
@@ -425,10 +515,10 @@ fn write_near(out: &mut impl Write, from: u32, to: u32) {
     out.varint(((distance << 1) ^ (distance >> 63)) as u64);
 }
 
-fn read_near(reader: &mut Reader<'_>, from: u32) -> Result<u32, CodecError> {
-    let zigzag = reader.varint_max(u64::from(u32::MAX) * 2 + 1, "section")?;
+fn read_near(reader: &mut Reader<'_>, from: u32, what: &'static str) -> Result<u32, CodecError> {
+    let zigzag = reader.varint_max(u64::from(u32::MAX) * 2 + 1, what)?;
     let distance = (zigzag >> 1) as i64 ^ -((zigzag & 1) as i64);
-    u32::try_from(i64::from(from) + distance).map_err(|_| CodecError::OutOfRange("section"))
+    u32::try_from(i64::from(from) + distance).map_err(|_| CodecError::OutOfRange(what))
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ pub mod head;
 pub mod header;
 pub mod owner;
 pub mod read;
+pub mod weight;
 pub mod write;
 
 pub use card::{CardPlace, Lane, LogCard};
@@ -23,6 +24,7 @@ pub use head::Head;
 pub use header::{Dep, EntryKind, Header, Item, KeyRef};
 pub use owner::{LogOwner, OpenedOwner, Prev};
 pub use read::{EntryReader, OpenError};
+pub use weight::Weight;
 pub use write::{EntryBuilder, Place, Plain, SealError, Sealed};
 
 /// The three keys of an epoch that entries are sealed under, each derived from the epoch key.

@@ -3,12 +3,13 @@
 //! Opens only what a verified chain covers: callers run [`super::verify_run`] first. Opening never decides whether
 //! an entry counts (`spec/log.md`, section 7).
 
-use super::compress::{Codec, DecompressError};
+use super::compress::{Codec, DecompressError, Dictionary};
 use super::entry::{Entry, FLAG_OPEN};
 use super::header::Header;
 use super::write::{Aad, BODY_BYTES_MAX, Place, data_key, section_nonce};
 use crate::ids::EpochId;
 use crate::sealed;
+use crate::wire::codec::{CodecError, Reader, Write};
 
 /// Why a section cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -76,6 +77,7 @@ impl<'a> EntryReader<'a> {
         dictionary: Option<&[u8]>,
         codec: &mut Codec,
     ) -> Result<Vec<u8>, OpenError> {
+        let dictionary = dictionary.map(Dictionary::decode).transpose().map_err(DecompressError::Frame)?;
         Ok(codec.decompress(&self.open(section, &data_key(seed))?, dictionary, self.plain_max)?)
     }
 
@@ -89,4 +91,20 @@ impl<'a> EntryReader<'a> {
         let nonce = section_nonce(self.entry.nonce(), number);
         sealed::open(key, &nonce, aad.section(number), sealed).map_err(|_| OpenError::Sealed)
     }
+}
+
+/// Puts the parts of a section that several documents share one behind another: each `length varint | bytes`.
+pub fn join_parts<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
+    let mut out = Vec::new();
+    parts.into_iter().for_each(|part| out.prefixed(part));
+    out
+}
+
+/// The part of such a section with this number, from 0.
+pub fn part_of(section: &[u8], number: u32) -> Result<&[u8], CodecError> {
+    let mut reader = Reader::new(section);
+    for _ in 0..number {
+        reader.bytes(section.len(), "part length")?;
+    }
+    reader.bytes(section.len(), "part length")
 }

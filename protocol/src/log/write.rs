@@ -7,6 +7,7 @@ use super::EpochKeys;
 use super::compress::Codec;
 use super::entry::{ENTRY_BYTES_MAX, Entry, FLAG_EPOCH, FLAG_OPEN, SECTIONS_MAX, Section};
 use super::header::Header;
+use super::weight::Weight;
 use crate::ids::{EpochId, LogId};
 use crate::sealed::{TAG_BYTES, seal};
 use crate::wire::codec::{CodecError, Write};
@@ -14,6 +15,7 @@ use blake3::Hasher;
 use blake3::hazmat::{HasherExt, hash_derive_key_context};
 use bytes::Bytes;
 use core::ops::Range;
+use std::collections::BTreeMap;
 
 /// Most plain bytes of one records or body section. An acceptance constant: equal on every replica.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
@@ -36,13 +38,15 @@ pub struct Place {
 pub enum Plain<'a> {
     /// Compressed, sealed under the epoch's records key. Not erasable by document.
     Records(&'a [u8]),
+    /// The text that bodies of this entry are compressed against; sealed like records.
+    Dictionary(&'a [u8]),
     /// Compressed, sealed under a data key.
     Body {
         /// Expands to the data key.
         seed: &'a [u8; 16],
         /// The data.
         bytes: &'a [u8],
-        /// Number of the records section of this entry to compress against.
+        /// Number of the dictionary of this entry to compress against.
         dictionary: Option<u32>,
     },
     /// A data key, sealed under the epoch's key-box key.
@@ -51,10 +55,23 @@ pub enum Plain<'a> {
     Open(&'a [u8]),
 }
 
+impl Plain<'_> {
+    /// How long it is before it is compressed.
+    const fn plain_len(&self) -> usize {
+        match self {
+            Self::Records(bytes) | Self::Dictionary(bytes) | Self::Body { bytes, .. } | Self::Open(bytes) => {
+                bytes.len()
+            }
+            Self::KeyBox(seed) => seed.len(),
+        }
+    }
+}
+
 impl core::fmt::Debug for Plain<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(match self {
             Self::Records(_) => "Records(…)",
+            Self::Dictionary(_) => "Dictionary(…)",
             Self::Body { .. } => "Body(…)",
             Self::KeyBox(_) => "KeyBox(…)",
             Self::Open(_) => "Open(…)",
@@ -71,7 +88,7 @@ pub enum SealError {
     /// A section has more than [`BODY_BYTES_MAX`] bytes, or the entry too many sections or bytes.
     #[error("the entry is too large")]
     TooLarge,
-    /// A dictionary is no records section of the entry, or the open section is not the first after the header.
+    /// A dictionary is none of the entry's, or the open section is not the first after the header.
     #[error("a section refers to one of the wrong kind or stands in the wrong place")]
     Misplaced,
 }
@@ -85,6 +102,8 @@ pub struct Sealed {
     pub bytes: Bytes,
     /// The chain hash after it.
     pub h: [u8; 32],
+    /// Where its bytes went.
+    pub weight: Weight,
 }
 
 /// Builds entries, keeping its working memory from one to the next.
@@ -129,7 +148,7 @@ impl EntryBuilder {
             let expanded;
             let key = match (number as usize).checked_sub(1).map(|at| &sections[at]) {
                 None => Some(keys.header),
-                Some(Plain::Records(_)) => Some(keys.records),
+                Some(Plain::Records(_) | Plain::Dictionary(_)) => Some(keys.records),
                 Some(Plain::KeyBox(_)) => Some(keys.key_box),
                 Some(Plain::Body { seed, .. }) => {
                     expanded = *Hasher::new_from_context_key(&context).update(*seed).finalize().as_bytes();
@@ -146,11 +165,10 @@ impl EntryBuilder {
 
         let sealed = Bytes::from(out);
         let mut start = 0;
-        let sections =
-            ends.into_iter().map(|end| Section::Present(sealed.slice(core::mem::replace(&mut start, end)..end)));
-        let entry = Entry::new(place.seq, epoch, open, nonce, sections.collect()).map_err(|_| SealError::TooLarge)?;
+        let cut = ends.into_iter().map(|end| Section::Present(sealed.slice(core::mem::replace(&mut start, end)..end)));
+        let entry = Entry::new(place.seq, epoch, open, nonce, cut.collect()).map_err(|_| SealError::TooLarge)?;
         let h = entry.chain(&place.card_epoch, &place.h_prev);
-        Ok(Sealed { bytes: entry.encode(), entry, h })
+        Ok(Sealed { bytes: entry.encode(), weight: Weight::of(header, sections, &entry), entry, h })
     }
 
     /// Fills the payload; returns where each section's part of it is.
@@ -158,21 +176,22 @@ impl EntryBuilder {
         self.payload = header.pack(&mut self.codec).map_err(SealError::Header)?;
         let mut ranges = Vec::with_capacity(sections.len() + 1);
         ranges.push(0..self.payload.len());
+        if sections.iter().any(|section| section.plain_len() > BODY_BYTES_MAX) {
+            return Err(SealError::TooLarge);
+        }
+        let mut batched = self.compress_batches(sections)?;
         for (at, section) in sections.iter().enumerate() {
             let start = self.payload.len();
             match *section {
-                Plain::Records(bytes) | Plain::Body { bytes, .. } | Plain::Open(bytes)
-                    if bytes.len() > BODY_BYTES_MAX =>
-                {
-                    return Err(SealError::TooLarge);
-                }
                 Plain::Open(_) if at != 0 => return Err(SealError::Misplaced),
                 Plain::Open(bytes) => self.payload.raw(bytes),
                 Plain::KeyBox(seed) => self.payload.raw(seed),
                 Plain::Records(bytes) => self.codec.compress_into(&mut self.payload, bytes, None),
-                Plain::Body { bytes, dictionary, .. } => {
-                    let dictionary = dictionary.map(|number| dictionary_at(sections, number)).transpose()?;
-                    self.codec.compress_into(&mut self.payload, bytes, dictionary);
+                Plain::Dictionary(_) | Plain::Body { dictionary: Some(_), .. } => {
+                    self.payload.raw(&batched.remove(&at).unwrap_or_default());
+                }
+                Plain::Body { bytes, dictionary: None, .. } => {
+                    self.codec.compress_into(&mut self.payload, bytes, None);
                 }
             }
             ranges.push(start..self.payload.len());
@@ -181,6 +200,30 @@ impl EntryBuilder {
             }
         }
         Ok(ranges)
+    }
+
+    /// The compressed forms of the dictionaries and of all bodies that are compressed against them, by their place.
+    fn compress_batches(&mut self, sections: &[Plain<'_>]) -> Result<BTreeMap<usize, Vec<u8>>, SealError> {
+        let mut users: BTreeMap<usize, Vec<(usize, &[u8])>> = BTreeMap::new();
+        for (at, section) in sections.iter().enumerate() {
+            match *section {
+                Plain::Dictionary(_) => drop(users.entry(at).or_default()),
+                Plain::Body { bytes, dictionary: Some(number), .. } => {
+                    let dictionary = (number as usize).checked_sub(1).ok_or(SealError::Misplaced)?;
+                    users.entry(dictionary).or_default().push((at, bytes));
+                }
+                Plain::Records(_) | Plain::Body { .. } | Plain::KeyBox(_) | Plain::Open(_) => {}
+            }
+        }
+        let mut compressed = BTreeMap::new();
+        for (dictionary, bodies) in users {
+            let Some(Plain::Dictionary(window)) = sections.get(dictionary) else { return Err(SealError::Misplaced) };
+            let texts: Vec<&[u8]> = bodies.iter().map(|(_, bytes)| *bytes).collect();
+            let (shared, each) = self.codec.compress_batch(&texts, window);
+            compressed.insert(dictionary, self.codec.compress(&shared, None));
+            compressed.extend(bodies.iter().map(|(at, _)| *at).zip(each));
+        }
+        Ok(compressed)
     }
 
     /// The entry's nonce depends on fresh randomness, on the place and on all that is sealed, under a secret key:
@@ -245,14 +288,6 @@ impl Aad {
 
 const fn flags(epoch: Option<EpochId>, open: bool) -> u8 {
     (if epoch.is_some() { FLAG_EPOCH } else { 0 }) | (if open { FLAG_OPEN } else { 0 })
-}
-
-/// The plain bytes of the records section with this number.
-fn dictionary_at<'a>(sections: &[Plain<'a>], number: u32) -> Result<&'a [u8], SealError> {
-    match (number as usize).checked_sub(1).and_then(|at| sections.get(at)) {
-        Some(Plain::Records(bytes)) => Ok(bytes),
-        _ => Err(SealError::Misplaced),
-    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 mod aead;
 mod invite;
 mod key_epoch;
+mod key_tree;
 mod keys;
 #[cfg(test)]
 mod tests;
@@ -14,4 +15,5 @@ mod tests;
 pub use aead::{KEY_BYTES, NONCE_BYTES, OpenError, TAG_BYTES, open, seal};
 pub use invite::{INVITE_PREFIX, Invite, InviteError};
 pub use key_epoch::{BOXES_MAX, KeyBox, KeyEpoch, MintError, Previous};
+pub use key_tree::{KeyNode, Seed, Seeds, leaf_seeds, node_seed};
 pub use keys::EpochKey;

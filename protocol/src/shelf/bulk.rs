@@ -1,23 +1,31 @@
 //! Imports: many new documents in few entries of a log of their own, none of them opened.
 //!
 //! Each document is a section of its own under a data key of its own, so that it can be erased alone, and compressed
-//! against a dictionary of what many documents share.
+//! against a dictionary of what many documents share. The keys are leaves of one tree, whose root is boxed once. Where
+//! documents need not be erasable alone, many of them share a section and a key.
 
 use crate::document::{ChangeError, TextPaths, encode_new};
 use crate::endpoint::NewDoc;
 use crate::identity::peer_id;
-use crate::ids::CollectionId;
+use crate::ids::{CollectionId, DocId};
 use crate::ledger::rows::{DocRef, IndexRow, listing_key, put};
 use crate::ledger::{Batch, EntryRef, Ledger, PartNo, SpaceError, Writing};
 use crate::log::header::Header;
+use crate::log::read::join_parts;
 use crate::log::{EntryKind, Item, KeyRef, Lane, Plain, SealError};
+use crate::sealed::{KeyNode, Seed, leaf_seeds};
 use crate::storage::Table;
 use crate::sync::LogNo;
+use std::borrow::Cow;
 
 /// Plain bytes of one entry. Compressed they come to about 240 KB at most.
 const ENTRY_PLAIN_BYTES: usize = 384 * 1024;
 /// Documents of one entry.
 const ENTRY_DOCS_MAX: usize = 4096;
+/// Plain bytes of one section of several documents: what is inflated to read one of them.
+const SECTION_PLAIN_BYTES: usize = 64 * 1024;
+/// So many documents are worth a dictionary though it has no text: they share codes.
+const SHARING_MIN: usize = 8;
 
 /// Why documents were not imported. Nothing was written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,14 +46,29 @@ pub enum BulkError {
     Seal(#[from] SealError),
 }
 
-/// What is to be appended.
-#[derive(Debug)]
-pub(crate) struct Import<'a> {
-    pub(crate) log: LogNo,
-    pub(crate) collection: CollectionId,
-    pub(crate) docs: &'a [NewDoc],
-    pub(crate) texts: &'a TextPaths,
-    pub(crate) dictionary: &'a [u8],
+/// What can be destroyed without the rest.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Erasable {
+    /// Each document.
+    #[default]
+    Alone,
+    /// Some hundred documents at a time: they share a key, and take fewer bytes.
+    Together,
+}
+
+/// New documents of one collection.
+#[derive(Debug, Clone, Copy)]
+pub struct Bulk<'a> {
+    /// The collection.
+    pub collection: CollectionId,
+    /// The documents, each once.
+    pub docs: &'a [NewDoc],
+    /// Which of their texts merge.
+    pub texts: &'a TextPaths,
+    /// What many of them share, and nothing that is not to outlive them.
+    pub dictionary: &'a [u8],
+    /// What of them can be erased.
+    pub erasable: Erasable,
 }
 
 pub(crate) fn open(ledger: &mut Ledger, partition: PartNo, batch: &mut Batch) -> Result<LogNo, SpaceError> {
@@ -69,48 +92,62 @@ pub(crate) fn close(ledger: &mut Ledger, log: LogNo, batch: &mut Batch) {
 /// Encodes all documents, then writes them: an error writes nothing. Returns where they were written.
 pub(crate) fn append(
     ledger: &mut Ledger,
-    import: &Import<'_>,
+    log: LogNo,
+    bulk: &Bulk<'_>,
     batch: &mut Batch,
 ) -> Result<Vec<(DocRef, IndexRow)>, BulkError> {
-    if !ledger.can_append(import.log) {
+    if !ledger.can_append(log) {
         return Err(BulkError::NotOpen);
     }
-    let peer = peer_id(&ledger.book.log(import.log).id);
-    let mut updates = Vec::with_capacity(import.docs.len());
-    for (index, doc) in import.docs.iter().enumerate() {
+    let peer = peer_id(&ledger.book.log(log).id);
+    let mut updates = Vec::with_capacity(bulk.docs.len());
+    for (index, doc) in bulk.docs.iter().enumerate() {
         let update =
-            encode_new(peer, &doc.meta, &doc.value, import.texts).map_err(|error| BulkError::Doc { index, error })?;
-        updates.push((doc, update.bytes));
+            encode_new(peer, &doc.meta, &doc.value, bulk.texts).map_err(|error| BulkError::Doc { index, error })?;
+        updates.push((doc.doc, update.bytes));
     }
+    // Ids in ascending order take least space, and documents that share a section have to be.
+    updates.sort_by_key(|(doc, _)| *doc);
     let mut written = Vec::with_capacity(updates.len());
-    let mut rest = &updates[..];
-    while !rest.is_empty() {
-        let mut bytes = 0;
-        let fits = rest.iter().take(ENTRY_DOCS_MAX).take_while(|(_, update)| {
-            bytes += update.len();
-            bytes <= ENTRY_PLAIN_BYTES
-        });
-        let (now, later) = rest.split_at(fits.count().max(1));
-        append_entries(ledger, import, now, batch, &mut written)?;
-        rest = later;
+    for now in in_runs(&updates, ENTRY_DOCS_MAX, ENTRY_PLAIN_BYTES) {
+        append_entries(ledger, log, bulk, now, batch, &mut written)?;
     }
     Ok(written)
 }
 
-/// Writes documents into one entry, or into more where they hardly compress and are so many that their keys and seals
-/// count.
+/// Cuts updates into runs of at most so many, of at most so many bytes together unless one alone has more.
+fn in_runs(
+    updates: &[(DocId, Vec<u8>)],
+    docs_max: usize,
+    bytes_max: usize,
+) -> impl Iterator<Item = &[(DocId, Vec<u8>)]> {
+    let mut rest = updates;
+    core::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fits = rest.iter().take(docs_max).take_while(|(_, update)| {
+            bytes += update.len();
+            bytes <= bytes_max
+        });
+        let (now, later) = rest.split_at_checked(fits.count().max(1))?;
+        rest = later;
+        Some(now)
+    })
+}
+
+/// Writes documents into one entry, or into more where they hardly compress and are so many that their seals count.
 fn append_entries(
     ledger: &mut Ledger,
-    import: &Import<'_>,
-    docs: &[(&NewDoc, Vec<u8>)],
+    log: LogNo,
+    bulk: &Bulk<'_>,
+    docs: &[(DocId, Vec<u8>)],
     batch: &mut Batch,
     written: &mut Vec<(DocRef, IndexRow)>,
 ) -> Result<(), SealError> {
-    match append_entry(ledger, import, docs, batch, written) {
+    match append_entry(ledger, log, bulk, docs, batch, written) {
         Err(SealError::TooLarge) if docs.len() > 1 => {
             let (first, second) = docs.split_at(docs.len() / 2);
-            append_entries(ledger, import, first, batch, written)?;
-            append_entries(ledger, import, second, batch, written)
+            append_entries(ledger, log, bulk, first, batch, written)?;
+            append_entries(ledger, log, bulk, second, batch, written)
         }
         done => done,
     }
@@ -119,39 +156,65 @@ fn append_entries(
 /// An error leaves everything as it was.
 fn append_entry(
     ledger: &mut Ledger,
-    import: &Import<'_>,
-    docs: &[(&NewDoc, Vec<u8>)],
+    log: LogNo,
+    bulk: &Bulk<'_>,
+    docs: &[(DocId, Vec<u8>)],
     batch: &mut Batch,
     written: &mut Vec<(DocRef, IndexRow)>,
 ) -> Result<(), SealError> {
-    let log = import.log;
     let here = EntryRef { log, seq: ledger.book.log(log).next_seq() };
     let Some(partition) = ledger.book.log(log).owner().map(|owner| owner.partition) else { return Ok(()) };
-    let seeds: Vec<[u8; 16]> = docs.iter().map(|_| ledger.entropy.bytes()).collect();
+    let bodies = bodies(docs, bulk.erasable);
+    let count = bodies.len() as u32;
+    let root: Seed = ledger.entropy.bytes();
+    let seeds = leaf_seeds(&root, count);
     let mut writing = Writing::new(EntryKind::Update, ledger.now.wall_ms);
-    let new_in = Some(writing.collection(import.collection));
-    let shared = !import.dictionary.is_empty() && docs.len() > 1;
-    let mut sections = Vec::with_capacity(docs.len() * 2 + 1);
+    let new_in = Some(writing.collection(bulk.collection));
+    let mut sections = Vec::with_capacity(bodies.len() + 2);
+    let dictionary = (!bulk.dictionary.is_empty() || docs.len() >= SHARING_MIN).then(|| {
+        sections.push(Plain::Dictionary(bulk.dictionary));
+        sections.len() as u32
+    });
+    sections.push(Plain::KeyBox(&root));
+    let boxed_in = sections.len() as u32;
     let mut rows = Vec::with_capacity(docs.len());
-    if shared {
-        sections.push(Plain::Records(import.dictionary));
-    }
-    let dictionary = shared.then_some(1);
-    for ((doc, update), seed) in docs.iter().zip(&seeds) {
-        sections.push(Plain::KeyBox(seed));
-        let boxed_in = sections.len() as u32;
-        sections.push(Plain::Body { seed, bytes: update, dictionary });
+    for (at, (body, seed)) in (0..).zip(bodies.iter().zip(&seeds)) {
+        sections.push(Plain::Body { seed, bytes: &body.bytes, dictionary });
         let section = sections.len() as u32;
-        let key = KeyRef::Here { section: boxed_in };
-        writing.header.items.push(Item { doc: doc.doc, new_in, section, key, dictionary });
-        let row = IndexRow { entry: here, section, key: (here, boxed_in), dictionary };
-        rows.push((DocRef { partition, doc: doc.doc }, row));
+        let node = KeyNode::leaf(at, count);
+        for (doc, part) in &body.docs {
+            let (doc, part) = (*doc, *part);
+            let key = KeyRef::Here { section: boxed_in, node };
+            writing.header.items.push(Item { doc, new_in, section, part, key, dictionary });
+            let row = IndexRow { entry: here, section, part, key: (here, boxed_in), node, dictionary };
+            rows.push((DocRef { partition, doc }, row));
+        }
     }
     ledger.append(log, &writing.header, &sections, batch)?;
     for (doc, row) in &rows {
         batch.ops.push(row.op(*doc));
-        batch.ops.push(put(Table::Doc, listing_key(*doc, &import.collection), Vec::new()));
+        batch.ops.push(put(Table::Doc, listing_key(*doc, &bulk.collection), Vec::new()));
     }
     written.append(&mut rows);
     Ok(())
+}
+
+/// What goes into a section, and which documents it brings, each with its part.
+struct Body<'a> {
+    bytes: Cow<'a, [u8]>,
+    docs: Vec<(DocId, Option<u32>)>,
+}
+
+fn bodies(docs: &[(DocId, Vec<u8>)], erasable: Erasable) -> Vec<Body<'_>> {
+    match erasable {
+        Erasable::Alone => {
+            docs.iter().map(|(doc, update)| Body { bytes: update.into(), docs: vec![(*doc, None)] }).collect()
+        }
+        Erasable::Together => in_runs(docs, ENTRY_DOCS_MAX, SECTION_PLAIN_BYTES)
+            .map(|run| Body {
+                bytes: join_parts(run.iter().map(|(_, update)| &update[..])).into(),
+                docs: (0..).map(Some).zip(run).map(|(part, (doc, _))| (*doc, part)).collect(),
+            })
+            .collect(),
+    }
 }

@@ -9,6 +9,7 @@ use crate::ledger::forks::short;
 use crate::ledger::rows::{IndexRow, listing_key, put};
 use crate::ledger::{Batch, DocRef, Effect, EntryRef, Ledger, PartNo, SpaceError, Writing};
 use crate::log::{EntryKind, Item, KeyRef, Plain, SealError};
+use crate::sealed::KeyNode;
 use crate::storage::Table;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -339,7 +340,7 @@ impl Shelf {
         for (doc, update) in updates {
             let Some(state) = self.docs.get_mut(&doc) else { continue };
             // The entries that brought what the update directly builds on: the frontier of the document.
-            let builds_on = check(update.bytes.clone(), peer_id(&ledger.book.log(here.log).id), update.start);
+            let builds_on = check(&update.bytes, peer_id(&ledger.book.log(here.log).id), update.start);
             for (peer, counter) in builds_on.iter().flat_map(|update| update.deps()) {
                 if planted!("deps.first-uncited") && here.seq == 0 {
                     continue;
@@ -349,17 +350,20 @@ impl Shelf {
                 }
             }
             let (key_at, key, seed) = match state.own_key.filter(|(at, ..)| at.log == here.log) {
-                Some((at, boxed_in, seed)) => ((at, boxed_in), KeyRef::Own { seq: at.seq, section: boxed_in }, seed),
+                Some((at, boxed_in, seed)) => {
+                    ((at, boxed_in), KeyRef::Own { seq: at.seq, section: boxed_in, node: KeyNode::ROOT }, seed)
+                }
                 None => {
                     section += 1;
-                    ((here, section), KeyRef::Here { section }, ledger.entropy.bytes())
+                    ((here, section), KeyRef::here(section), ledger.entropy.bytes())
                 }
             };
             section += 1;
             let collection = state.collection.take();
             let new_in = collection.map(|collection| writing.collection(collection));
-            writing.header.items.push(Item { doc: doc.doc, new_in, section, key, dictionary: None });
-            let row = IndexRow { entry: here, section, key: key_at, dictionary: None };
+            writing.header.items.push(Item { doc: doc.doc, new_in, section, part: None, key, dictionary: None });
+            let node = KeyNode::ROOT;
+            let row = IndexRow { entry: here, section, part: None, key: key_at, node, dictionary: None };
             planned.push(Planned { doc, update, collection, row, seed });
         }
         planned

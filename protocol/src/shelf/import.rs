@@ -139,7 +139,7 @@ impl Doc {
         let h = *h;
         let version = self.replica.version();
         let end = |peer: &u64| ahead.get(peer).or_else(|| version.get(peer)).copied().unwrap_or(0);
-        match check(bytes.clone(), peer, end(&peer)) {
+        match check(bytes, peer, end(&peer)) {
             Ok(update) => {
                 let lacks = |(peer, counter): &&(u64, u32)| *counter >= end(peer);
                 if let Some(lacking) = update.deps().iter().find(lacks) {

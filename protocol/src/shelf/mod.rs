@@ -24,7 +24,7 @@ use crate::sync::LogNo;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-pub use bulk::BulkError;
+pub use bulk::{Bulk, BulkError, Erasable};
 pub use cache::{Snapshot, decode_snapshot};
 pub use deeds::{EntryDeed, Standing};
 pub use edit::{Edit, EditError};

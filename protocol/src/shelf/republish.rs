@@ -158,7 +158,7 @@ impl Shelf {
         peer: u64,
         batch: &mut Batch,
     ) -> bool {
-        let Ok(checked) = check(update.bytes.clone(), peer, update.start) else { return false };
+        let Ok(checked) = check(&update.bytes, peer, update.start) else { return false };
         if self.append(ledger, doc.partition, vec![(doc, update)], batch).is_err() {
             return false;
         }
@@ -213,7 +213,7 @@ impl Doc {
             let before = left.len();
             left.retain(|(at, peer, bytes)| {
                 let end = |peer: &u64| ends.get(peer).copied().unwrap_or(0);
-                let fits = check((*bytes).clone(), *peer, end(peer))
+                let fits = check(bytes, *peer, end(peer))
                     .ok()
                     .filter(|update| update.deps().iter().all(|(peer, counter)| *counter < end(peer)));
                 let Some(update) = fits else { return true };

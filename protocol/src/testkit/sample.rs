@@ -10,11 +10,12 @@ use crate::identity::{
 use crate::ids::{CollectionId, DocId, LogId, PartitionId, SpaceId};
 use crate::log::chain::genesis;
 use crate::log::owner::FOUNDER_GRANT;
+use crate::log::read::join_parts;
 use crate::log::{
     CardPlace, EntryBuilder, EntryKind, EpochKeys, Head, Header, Item, KeyRef, Lane, LogCard, LogOwner, Place, Plain,
     Prev, Sealed,
 };
-use crate::sealed::{EpochKey, Invite, KeyEpoch};
+use crate::sealed::{EpochKey, Invite, KeyEpoch, KeyNode, Seed, leaf_seeds};
 use crate::space::record::{Record, encode_records};
 use crate::space::{CONTROL, MAIN};
 use bytes::Bytes;
@@ -23,6 +24,10 @@ use zeroize::Zeroizing;
 
 /// The wall clock in this world, in milliseconds since the Unix epoch.
 pub const WALL_MS: u64 = 1_700_000_000_000;
+/// Documents of the bulk log: enough that they get codes of their own.
+pub const BULK_DOCS: usize = 9;
+/// Documents of the log in which they share a section.
+pub const TOGETHER_DOCS: usize = 4;
 
 /// A user with two devices, a space with two epochs, and the keys of its logs.
 #[derive(Debug)]
@@ -220,14 +225,16 @@ impl Sample {
             doc: self.doc("00501"),
             new_in: Some(0),
             section: 2,
-            key: KeyRef::Here { section: 1 },
+            part: None,
+            key: KeyRef::here(1),
             dictionary: None,
         };
         header.items.push(item);
         let body = |bytes| Plain::Body { seed: &seed, bytes, dictionary: None };
         log.push(&mut builder, &OwnedKeys::of(&self.epochs[0]), &header, &[Plain::KeyBox(&seed), body(&update.bytes)]);
         let mut header = Header::new(EntryKind::Update, WALL_MS + 5);
-        header.items.push(Item { new_in: None, section: 1, key: KeyRef::Own { seq: 0, section: 1 }, ..item });
+        let key = KeyRef::Own { seq: 0, section: 1, node: KeyNode::ROOT };
+        header.items.push(Item { new_in: None, section: 1, key, ..item });
         let bytes = b"what an update holds is no matter of the log";
         log.push(&mut builder, &OwnedKeys::of(&self.epochs[1]), &header, &[body(bytes)]);
         log
@@ -248,6 +255,33 @@ impl Sample {
         log
     }
 
+    /// A bulk log of one entry, in which all documents share a section and a data key, and a LogClose.
+    ///
+    /// # Panics
+    /// When there are more documents than one section holds.
+    pub fn together_log(&self, docs: usize) -> SampleLog {
+        let mut log = self.log(&self.main(), Lane::Bulk, 14);
+        let updates = self.updates(&log.id, docs);
+        let mut header = Header::new(EntryKind::Update, WALL_MS);
+        header.collections.push(self.collection());
+        header.items = (0..docs as u32)
+            .map(|at| Item {
+                doc: bulk_doc(at),
+                new_in: Some(0),
+                section: 2,
+                part: Some(at),
+                key: KeyRef::here(1),
+                dictionary: None,
+            })
+            .collect();
+        let bytes = join_parts(updates.iter().map(Vec::as_slice));
+        let sections = [Plain::KeyBox(&BULK_SEED), Plain::Body { seed: &BULK_SEED, bytes: &bytes, dictionary: None }];
+        let (mut builder, keys) = (EntryBuilder::new(), OwnedKeys::of(&self.epochs[0]));
+        log.push(&mut builder, &keys, &header, &sections);
+        log.push(&mut builder, &keys, &Header::new(EntryKind::LogClose, WALL_MS), &[]);
+        log
+    }
+
     /// The first updates of so many documents, as a log writes them.
     ///
     /// # Panics
@@ -259,30 +293,36 @@ impl Sample {
     }
 
     /// The header of a bulk entry with these documents, and the seeds of their data keys.
-    pub fn bulk_header(&self, updates: &[Vec<u8>]) -> (Header, Vec<[u8; 16]>) {
+    pub fn bulk_header(&self, updates: &[Vec<u8>]) -> (Header, Vec<Seed>) {
         let mut header = Header::new(EntryKind::Update, WALL_MS);
         header.collections.push(self.collection());
-        for at in 0..updates.len() as u32 {
-            header.items.push(Item {
-                doc: DocId((u128::from(WALL_MS) << 80 | u128::from(at)).to_be_bytes()),
+        let count = updates.len() as u32;
+        header.items = (0..count)
+            .map(|at| Item {
+                doc: bulk_doc(at),
                 new_in: Some(0),
-                section: 3 + 2 * at,
-                key: KeyRef::Here { section: 2 + 2 * at },
+                section: 3 + at,
+                part: None,
+                key: KeyRef::Here { section: 2, node: KeyNode::leaf(at, count) },
                 dictionary: Some(1),
-            });
-        }
-        let seeds = (0..updates.len()).map(|at| Entropy::new([2; 32]).child(&at.to_string()).bytes()).collect();
-        (header, seeds)
+            })
+            .collect();
+        (header, leaf_seeds(&BULK_SEED, count))
     }
 }
 
-/// The sections of a bulk entry: the dictionary, which is the first document, then a key box and a body each.
-pub fn bulk_sections<'a>(updates: &'a [Vec<u8>], seeds: &'a [[u8; 16]]) -> Vec<Plain<'a>> {
-    let mut sections = vec![Plain::Records(updates.first().map_or(&[], Vec::as_slice))];
-    for (bytes, seed) in updates.iter().zip(seeds) {
-        sections.push(Plain::KeyBox(seed));
-        sections.push(Plain::Body { seed, bytes, dictionary: Some(1) });
-    }
+/// The seed in the key box of a bulk entry.
+const BULK_SEED: Seed = [6; 16];
+
+fn bulk_doc(at: u32) -> DocId {
+    DocId((u128::from(WALL_MS) << 80 | u128::from(at)).to_be_bytes())
+}
+
+/// The sections of a bulk entry: the dictionary, whose text is the first document, a key box, then a body each.
+pub fn bulk_sections<'a>(updates: &'a [Vec<u8>], seeds: &'a [Seed]) -> Vec<Plain<'a>> {
+    let mut sections = vec![Plain::Dictionary(updates.first().map_or(&[], Vec::as_slice)), Plain::KeyBox(&BULK_SEED)];
+    let bodies = updates.iter().zip(seeds);
+    sections.extend(bodies.map(|(bytes, seed)| Plain::Body { seed, bytes, dictionary: Some(1) }));
     sections
 }
 
@@ -315,7 +355,7 @@ mod tests {
     #[test]
     fn the_sample_logs_verify_and_open() {
         let sample = Sample::new();
-        for log in [sample.control_log(), sample.live_log(), sample.bulk_log(5)] {
+        for log in [sample.control_log(), sample.live_log(), sample.bulk_log(9), sample.together_log(5)] {
             let entries: Vec<_> = log.entries.iter().map(|sealed| sealed.entry.clone()).collect();
             let head = log.heads.last().unwrap();
             let hashes = verify_run(&log.card, &log.id, &genesis(&log.id), 0, &entries, head).unwrap();

@@ -9,7 +9,7 @@ use crate::endpoint::{Dial, Event, LinkId, NewDoc};
 use crate::ids::{DocId, LogId};
 use crate::ledger::DocRef;
 use crate::ledger::rows::doc_key;
-use crate::shelf::{Edit, Snapshot, decode_snapshot};
+use crate::shelf::{Bulk, Edit, Erasable, Snapshot, decode_snapshot};
 use crate::storage::Table;
 use crate::sync::{Bodies, SpaceNo};
 use crate::testkit::notes::{BODY, body, doc_id, insert, note, set};
@@ -355,7 +355,9 @@ impl World {
         let new = |number| NewDoc { doc: doc_id(number), meta: Meta::default(), value: note(&word(number)) };
         let docs: Vec<NewDoc> = numbers.clone().map(new).collect();
         let texts = BODY.iter().copied().collect();
-        let commit = state.endpoint.bulk_append(state.now, log, collection, &docs, &texts, b"a note", Vec::new());
+        let erasable = if docs.len() % 2 == 0 { Erasable::Together } else { Erasable::Alone };
+        let bulk = Bulk { collection, docs: &docs, texts: &texts, dictionary: b"a note", erasable };
+        let commit = state.endpoint.bulk_append(state.now, log, &bulk, Vec::new());
         match state.endpoint.log_id(log).filter(|_| commit.is_ok() && !close) {
             Some(id) => drop(self.imports.insert(peer, id)),
             None => {

@@ -2,6 +2,7 @@
 
 use cosmicsync_protocol::document::{Meta, TextPaths, Value};
 use cosmicsync_protocol::endpoint::NewDoc;
+use cosmicsync_protocol::shelf::{Bulk, Erasable};
 use cosmicsync_protocol::sync::SpaceNo;
 use cosmicsync_protocol::testkit::notes::doc_id;
 use cosmicsync_protocol::testkit::peer::{Net, Peer};
@@ -14,6 +15,12 @@ fn row(number: i64) -> Value {
 
 #[test]
 fn five_thousand_documents() {
+    for erasable in [Erasable::Alone, Erasable::Together] {
+        arrives_whole(erasable);
+    }
+}
+
+fn arrives_whole(erasable: Erasable) {
     let mut net = Net::joined();
     let peer = &mut net.peers[0];
     let main = peer.main();
@@ -28,10 +35,9 @@ fn five_thousand_documents() {
         .collect();
     let log = peer.endpoint.bulk_open(peer.now, main).expect("an import");
     for chunk in docs.chunks(1_700) {
-        let texts = TextPaths::default();
-        peer.endpoint
-            .bulk_append(peer.now, log, collection, chunk, &texts, b"zipcitya citypeople", Vec::new())
-            .expect("an entry");
+        let texts = &TextPaths::default();
+        let bulk = Bulk { collection, docs: chunk, texts, dictionary: b"zipcitya citypeople", erasable };
+        peer.endpoint.bulk_append(peer.now, log, &bulk, Vec::new()).expect("an entry");
     }
     peer.endpoint.bulk_close(peer.now, log);
     net.run();
@@ -65,8 +71,9 @@ fn small_documents_that_do_not_compress() {
         };
         let docs: Vec<NewDoc> = (0..count).map(new).collect();
         let log = peer.endpoint.bulk_open(peer.now, main).expect("an import");
-        let texts = TextPaths::default();
-        peer.endpoint.bulk_append(peer.now, log, collection, &docs, &texts, b"", Vec::new()).expect("entries");
+        let texts = &TextPaths::default();
+        let bulk = Bulk { collection, docs: &docs, texts, dictionary: b"", erasable: Erasable::Alone };
+        peer.endpoint.bulk_append(peer.now, log, &bulk, Vec::new()).expect("entries");
         peer.endpoint.bulk_close(peer.now, log);
         net.run();
         assert_eq!(net.peers[0].root(), net.peers[1].root());

@@ -3,6 +3,7 @@
 use cosmicsync_protocol::document::{Meta, TextPaths, Value};
 use cosmicsync_protocol::endpoint::NewDoc;
 use cosmicsync_protocol::ids::DocId;
+use cosmicsync_protocol::shelf::{Bulk, Erasable};
 use cosmicsync_protocol::sync::SpaceNo;
 use cosmicsync_protocol::testkit::peer::Net;
 
@@ -29,7 +30,9 @@ fn an_import_larger_than_the_credit_window_arrives() {
             value: [("text", Value::from(noise().as_str()))].into_iter().collect(),
         })
         .collect();
-    peer.endpoint.bulk_append(peer.now, log, collection, &docs, &TextPaths::none(), &[], Vec::new()).expect("rows");
+    let texts = &TextPaths::none();
+    let bulk = Bulk { collection, docs: &docs, texts, dictionary: &[], erasable: Erasable::Alone };
+    peer.endpoint.bulk_append(peer.now, log, &bulk, Vec::new()).expect("rows");
     peer.endpoint.bulk_close(peer.now, log);
     net.run();
     assert!(net.sent[0] > 4 * 1024 * 1024, "the test sends more than a window: {}", net.sent[0]);

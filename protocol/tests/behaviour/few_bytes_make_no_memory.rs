@@ -19,8 +19,14 @@ fn items_that_share_a_section_or_have_none_say_nothing() {
     let mut siege = Siege::lay();
     let mut log = siege.announced_log(Lane::Live);
     let before = index_rows(&siege);
-    let item =
-        |section, number| Item { doc: doc_id(number), new_in: None, section, key: KeyRef::Records, dictionary: None };
+    let item = |section, number| Item {
+        doc: doc_id(number),
+        new_in: None,
+        section,
+        part: None,
+        key: KeyRef::Records,
+        dictionary: None,
+    };
     let shared = (0..16_384).map(|number| item(1, number));
     let missing = (0..16_384).map(|number| item(2 + number, number));
     for items in [shared.collect::<Vec<_>>(), missing.collect()] {
@@ -43,6 +49,7 @@ fn many_items_are_indexed_in_many_commits() {
         doc: doc_id(section),
         new_in: None,
         section,
+        part: None,
         key: KeyRef::Records,
         dictionary: None,
     });

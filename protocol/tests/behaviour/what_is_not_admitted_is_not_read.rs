@@ -12,7 +12,7 @@ fn send(siege: &mut Siege, change: impl FnOnce(&mut OwnLog), kind: EntryKind) {
     let main = siege.member.main();
     let mut log = siege.member.new_log(main, Lane::Live);
     change(&mut log);
-    let item = Item { doc: doc_id(5), new_in: None, section: 2, key: KeyRef::Here { section: 1 }, dictionary: None };
+    let item = Item { doc: doc_id(5), new_in: None, section: 2, part: None, key: KeyRef::here(1), dictionary: None };
     let header = Header { items: vec![item], ..Header::new(kind, 0) };
     let (seed, update) = ([7; 16], forge(log.peer(), Forgery::ManyKeys(3)));
     let body = Plain::Body { seed: &seed, bytes: &update, dictionary: None };

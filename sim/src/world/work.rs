@@ -10,7 +10,7 @@ use cosmicsync_protocol::document::{Change, Meta, Step, Value};
 use cosmicsync_protocol::endpoint::NewDoc;
 use cosmicsync_protocol::ids::DocId;
 use cosmicsync_protocol::ledger::DocRef;
-use cosmicsync_protocol::shelf::Edit;
+use cosmicsync_protocol::shelf::{Bulk, Edit, Erasable};
 use cosmicsync_protocol::sync::SpaceNo;
 
 /// The collection of all documents.
@@ -335,7 +335,9 @@ impl World<'_> {
             let collection = endpoint.collection_id(SpaceNo(0), COLLECTION);
             let log = endpoint.bulk_open(now, partition).ok()?;
             let texts = alive.texts.clone();
-            let commit = endpoint.bulk_append(now, log, collection, &new, &texts, b"SECRET-title a draft", Vec::new());
+            let erasable = if count % 2 == 0 { Erasable::Together } else { Erasable::Alone };
+            let bulk = Bulk { collection, docs: &new, texts: &texts, dictionary: b"SECRET-title a draft", erasable };
+            let commit = endpoint.bulk_append(now, log, &bulk, Vec::new());
             endpoint.bulk_close(now, log);
             commit.ok()
         });

@@ -218,6 +218,37 @@ def data_key(seed: bytes) -> bytes:
     return derive("cosmicsync data key 1", seed)
 
 
+def node_seed(root: bytes, node: int) -> bytes:
+    """The seed of a key node, from the one in the key box: encryption.md 5."""
+    return _down(root, 1, node)
+
+
+def _down(seed: bytes, above: int, node: int) -> bytes:
+    for bit in f"{node:b}"[above.bit_length() :]:
+        both = derive("cosmicsync key tree 1", seed)
+        seed = both[16:] if bit == "1" else both[:16]
+    return seed
+
+
+def _is_under(node: int, above: int) -> bool:
+    return f"{node:b}".startswith(f"{above:b}")
+
+
+def seed_from(left: dict[int, bytes], node: int) -> bytes | None:
+    """The seed of a key node, from those of others."""
+    return next((_down(seed, above, node) for above, seed in left.items() if _is_under(node, above)), None)
+
+
+def puncture(left: dict[int, bytes], node: int) -> dict[int, bytes]:
+    """The seeds to keep when a key node is erased."""
+    kept = {at: seed for at, seed in left.items() if not _is_under(node, at) and not _is_under(at, node)}
+    for above, seed in left.items():
+        if _is_under(node, above):
+            way = [node >> up for up in range(node.bit_length() - above.bit_length())]
+            kept |= {at ^ 1: _down(seed, above, at ^ 1) for at in way}
+    return kept
+
+
 # 5. Key epoch record
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from . import crypto
 from .codec import Reader, Refused, le32, le64, need, prefixed, varint, zigzag
 from .crypto import derive
-from .identity import Epoch, data_key, log_id
+from .identity import Epoch, data_key, log_id, node_seed
 
 CARD_LENGTH = 146
 ENTRY_BYTES_MAX = 524_288
@@ -16,8 +16,10 @@ SECTIONS_MAX = 16_384
 PLAIN_BYTES_MAX = 262_144
 HEADER_BYTES_MAX = 524_288
 TABLE_MAX = 4_096
+START_BYTES_MAX = 1_024
 EPOCH, OPEN = 1, 2
 UPDATE, CONTROL, LOG_CLOSE = 0, 1, 2
+NODE, PART = 4, 8
 
 
 # 1. Log card
@@ -188,16 +190,31 @@ def verify_run(
 # 6. Compression
 
 
-def inflate(data: bytes, most: int, dictionary: bytes | None = None) -> bytes:
+@dataclass(frozen=True)
+class Dictionary:
+    start: bytes
+    window: bytes
+
+    @classmethod
+    def decode(cls, data: bytes) -> Dictionary:
+        reader = Reader(data)
+        return cls(reader.bytes(START_BYTES_MAX), reader.rest())
+
+
+def inflate(data: bytes, most: int, dictionary: Dictionary | None = None) -> bytes:
     reader = Reader(data)
     algorithm, length = reader.u8(), reader.varint(most)
     body = reader.rest()
     if algorithm == 0:
         need(len(body) == length, "a plain length is wrong")
         return body
-    need(algorithm in (1, 2), "an unknown compression")
-    need((algorithm == 2) == (dictionary is not None), "a dictionary is missing or not asked for")
-    inflater = zlib.decompressobj(-15, zdict=dictionary[-32_768:]) if dictionary else zlib.decompressobj(-15)
+    need(algorithm in (1, 2, 3), "an unknown compression")
+    window = b""
+    if algorithm > 1:
+        need(dictionary is not None, "a dictionary is missing")
+        window = dictionary.window[-32_768:]
+        body = dictionary.start + body if algorithm == 3 else body
+    inflater = zlib.decompressobj(-15, zdict=window) if window else zlib.decompressobj(-15)
     try:
         plain = inflater.decompress(body, length + 1)
     except zlib.error as error:
@@ -225,6 +242,32 @@ class Item:
     section: int
     key: tuple
     dictionary: int | None
+    node: int = 1
+    part: int | None = None
+
+
+@dataclass
+class _Last:
+    """What an item is written against: those before it."""
+
+    document: int = 0
+    section: int = 0
+    part: int | None = None
+    box: int = 0
+    node: int = 0
+
+    def part_after(self, section: int) -> int:
+        return 0 if self.part is None or section != self.section else (self.part + 1) % 2**32
+
+    @property
+    def node_after(self) -> int:
+        return (self.node + 1) % 2**32
+
+    def move(self, item: Item) -> None:
+        self.document, self.section = int.from_bytes(item.document), item.section
+        self.part, self.node = item.part, item.node
+        if item.key[0] == 0:
+            self.box = item.key[1]
 
 
 @dataclass
@@ -255,11 +298,10 @@ class Header:
             deps.append((log, reader.varint(), reader.array(8)))
         collections = [reader.array(16) for _ in range(reader.count(TABLE_MAX))]
         header = cls(kind, wall_ms, acl_ref, actor, logs, deps, collections)
-        document, section = 0, 0
+        last = _Last()
         for _ in range(reader.count(SECTIONS_MAX)):
-            item = _item(reader, document, section, header)
-            header.items.append(item)
-            document, section = int.from_bytes(item.document), item.section
+            header.items.append(_item(reader, last, header))
+            last.move(header.items[-1])
         header.extension = reader.bytes(65_536)
         reader.finish()
         return header
@@ -271,48 +313,62 @@ class Header:
         out += varint(len(self.deps)) + b"".join(varint(log) + varint(seq) + h for log, seq, h in self.deps)
         out += varint(len(self.collections)) + b"".join(self.collections)
         out += varint(len(self.items))
-        document, section = 0, 0
+        last = _Last()
         for item in self.items:
-            number = int.from_bytes(item.document)
-            step = number - document
+            step = int.from_bytes(item.document) - last.document
             out += varint(step) if 0 < step < 2**32 else b"\0" + item.document
-            out += varint(0 if item.new_in is None else item.new_in + 1) + zigzag(item.section - section)
+            out += varint(0 if item.new_in is None else item.new_in + 1) + zigzag(item.section - last.section)
             kind, *at = item.key
-            out += bytes([kind])
-            out += zigzag(at[0] - item.section) if kind == 0 else b"".join(varint(part) for part in at)
+            out += bytes([kind | NODE * (item.node != 1) | PART * (item.part is not None)])
+            if item.part is not None:
+                out += zigzag(item.part - last.part_after(item.section))
+            out += zigzag(at[0] - last.box) if kind == 0 else b"".join(varint(part) for part in at)
+            if item.node != 1:
+                out += zigzag(item.node - last.node_after)
             out += varint(item.dictionary or 0)
-            document, section = number, item.section
+            last.move(item)
         return out + prefixed(self.extension)
 
 
-def _item(reader: Reader, previous: int, section: int, header: Header) -> Item:
+def _item(reader: Reader, last: _Last, header: Header) -> Item:
     step = reader.varint()
     need(step < 2**32, "a step is too large")
     if step:
-        need(previous + step < 2**128, "a step leads past the last id")
-        document = (previous + step).to_bytes(16)
+        need(last.document + step < 2**128, "a step leads past the last id")
+        document = (last.document + step).to_bytes(16)
     else:
         document = reader.array(16)
-        difference = int.from_bytes(document) - previous
+        difference = int.from_bytes(document) - last.document
         need(not 0 < difference < 2**32, "a document id that a step could have said")
     new_in = reader.varint()
     need(new_in <= len(header.collections), "a handle points outside its table")
-    section += reader.zigzag()
-    need(0 <= section < 2**32, "a section number is out of range")
-    kind = reader.u8()
-    need(kind < 4, "an unknown kind of key")
+    section = _near(reader, last.section)
+    tag = reader.u8()
+    need(tag < 16, "an unknown kind of key")
+    kind, part, node = tag & 3, None, 1
+    if tag & PART:
+        part = _near(reader, last.part_after(section))
     key: tuple = (kind,)
     if kind == 0:
-        at = section + reader.zigzag()
-        need(0 <= at < 2**32, "a section number is out of range")
-        key = (0, at)
+        key = (0, _near(reader, last.box))
     elif kind in (1, 2):
         if kind == 2:
             log = reader.varint()
             need(log < len(header.logs), "a handle points outside its table")
             key = (2, log)
         key += (reader.varint(), reader.varint(2**32 - 1))
-    return Item(document, new_in - 1 if new_in else None, section, key, reader.varint(2**32) or None)
+    if tag & NODE:
+        need(kind < 3, "a node of no key box")
+        node = _near(reader, last.node_after)
+        need(node > 1, "a key node that is the root's, or none")
+    dictionary = reader.varint(2**32) or None
+    return Item(document, new_in - 1 if new_in else None, section, key, dictionary, node, part)
+
+
+def _near(reader: Reader, before: int) -> int:
+    number = before + reader.zigzag()
+    need(0 <= number < 2**32, "a section, part or node is out of range")
+    return number
 
 
 def header_in(plaintext: bytes) -> bytes:
@@ -386,11 +442,37 @@ class Opener:
         need(len(seed) == 16, "a key box does not hold a seed")
         return seed
 
-    def body(self, item: Item, seed: bytes | None) -> bytes:
-        """An item's update. `seed` is the data key's; none for an item under the records key."""
-        dictionary = None if item.dictionary is None else self.records(item.dictionary - 1)
-        key = self.epoch.records_key if seed is None else data_key(seed)
+    def section(self, item: Item, seed: bytes | None) -> bytes:
+        """The body section of an item. `seed` is that of its key box; none for an item under the records key."""
+        dictionary = None if item.dictionary is None else Dictionary.decode(self.records(item.dictionary - 1))
+        key = self.epoch.records_key if seed is None else data_key(node_seed(seed, item.node))
         return inflate(self._open(item.section, key), PLAIN_BYTES_MAX, dictionary)
+
+    def body(self, item: Item, seed: bytes | None) -> bytes:
+        """An item's update."""
+        section = self.section(item, seed)
+        if item.part is None:
+            return section
+        reader = Reader(section)
+        for _ in range(item.part):
+            reader.bytes(len(section))
+        return reader.bytes(len(section))
+
+    def items(self) -> list[Item]:
+        """The items that say something: section 8, 4."""
+        found: list[Item] = []
+        for item in self.header().items:
+            lengths = self.entry.lengths
+            if item.section >= len(lengths) or lengths[item.section] < 16:
+                continue
+            if item.part is not None and item.part >= lengths[item.section]:
+                continue
+            last = found[-1] if found else None
+            above = item.section > (last.section if last else 0)
+            parts = last is not None and last.part is not None and item.part is not None and item.part > last.part
+            if above or (parts and item.section == last.section and item.document > last.document):
+                found.append(item)
+        return found
 
 
 @dataclass(frozen=True)

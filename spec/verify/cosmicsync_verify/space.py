@@ -143,7 +143,7 @@ class Space:
                 header = opener.header()
                 if header.kind != log.UPDATE:
                     continue
-                for item in header.items:
+                for item in opener.items():
                     data = opener.body(item, self._seed(header, item, opener, openers))
                     found.append(Update(name, opener.place.seq, item.document, data))
         return found
@@ -186,10 +186,10 @@ class Space:
         """Imports the updates of a document, in any order."""
         engine = loro.LoroDoc()
         for update in sorted(found, key=lambda update: (update.log, update.seq)):
-            meta = loro.LoroDoc.decode_import_blob_meta(update.data, True)
+            meta = loro.LoroDoc.decode_import_blob_meta(values.within_envelope(update.data), True)
             peers = list(meta.partial_end_vv.sub_vec(meta.partial_start_vv).inner())
             need(peers == [identity.peer_id(update.log)], "operations of another peer")
-        engine.import_batch([update.data for update in found])
+        engine.import_batch([values.within_envelope(update.data) for update in found])
         return engine.get_deep_value()
 
     def current(self) -> Epoch:
@@ -244,12 +244,12 @@ class Space:
         found = [update for update in self.updates() if update.document == document]
         engine = loro.LoroDoc()
         engine.peer_id = identity.peer_id(content.card.log_id)
-        engine.import_batch([update.data for update in found])
+        engine.import_batch([values.within_envelope(update.data) for update in found])
         before = engine.oplog_vv
         for name, item in changes.items():
             engine.get_map("doc").insert(name, item)
         engine.commit()
-        update = engine.export(loro.ExportMode.Updates(before))
+        update = values.without_envelope(engine.export(loro.ExportMode.Updates(before)))
         header = Header(log.UPDATE, now_ms(), items=[Item(document, None, 2, (0, 1), None)])
         for name in sorted({update.log for update in found} - {content.card.log_id}):
             last = max(update.seq for update in found if update.log == name)
@@ -293,7 +293,7 @@ def make_update(peer: int, collection: str, key: str, value: dict) -> bytes:
     for name, item in value.items():
         doc.insert(name, item)
     engine.commit()
-    return engine.export(loro.ExportMode.Updates(loro.VersionVector()))
+    return values.without_envelope(engine.export(loro.ExportMode.Updates(loro.VersionVector())))
 
 
 def now_ms() -> int:

@@ -76,3 +76,49 @@ def encode(value: Any) -> bytes:
 
 def digest(value: Any) -> bytes:
     return derive("cosmicsync value 1", encode(value))
+
+
+# 4. Updates
+
+
+def within_envelope(update: bytes) -> bytes:
+    """An update with the envelope that Loro's own encoding has before it."""
+    checked = b"\0\4" + update
+    return b"loro" + bytes(12) + struct.pack("<I", xxh32(checked, int.from_bytes(b"LORO", "little"))) + checked
+
+
+def without_envelope(export: bytes) -> bytes:
+    """What an export of updates holds behind its envelope."""
+    need(export[20:22] == b"\0\4", "no export of updates")
+    return export[22:]
+
+
+_PRIMES = (2_654_435_761, 2_246_822_519, 3_266_489_917, 668_265_263, 374_761_393)
+
+
+def xxh32(data: bytes, seed: int) -> int:
+    """XXH32, as its specification says."""
+    p1, p2, p3, p4, p5 = _PRIMES
+    at, found = 0, seed + p5
+    if len(data) >= 16:
+        lanes = [seed + p1 + p2, seed + p2, seed, seed - p1]
+        while at + 16 <= len(data):
+            words = struct.unpack_from("<4I", data, at)
+            lanes = [_rotated(lane + word * p2, 13) * p1 for lane, word in zip(lanes, words)]
+            at += 16
+        found = sum(_rotated(lane, by) for lane, by in zip(lanes, (1, 7, 12, 18)))
+    found += len(data)
+    while at + 4 <= len(data):
+        found = _rotated(found + struct.unpack_from("<I", data, at)[0] * p3, 17) * p4
+        at += 4
+    for byte in data[at:]:
+        found = _rotated(found + byte * p5, 11) * p1
+    found &= 0xFFFF_FFFF
+    found = (found ^ found >> 15) * p2 & 0xFFFF_FFFF
+    found = (found ^ found >> 13) * p3 & 0xFFFF_FFFF
+    return found ^ found >> 16
+
+
+def _rotated(number: int, by: int) -> int:
+    number &= 0xFFFF_FFFF
+    return (number << by | number >> (32 - by)) & 0xFFFF_FFFF

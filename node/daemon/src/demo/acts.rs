@@ -102,6 +102,7 @@ impl Act {
                 id_column: Some(id_column.to_owned()),
                 rows: rows.map(str::to_owned),
                 text: Vec::new(),
+                erasable_together: false,
                 resume: false,
             };
             let Reply::Imported(imported) = self.laptop.ask(Command::Import(import)).await? else {

@@ -10,6 +10,7 @@ use cosmicsync_data::database::request::{Answer, ImportId, Request, Row};
 use cosmicsync_data::import::{Checkpoint, Format, ImportError, Reader, Record};
 use cosmicsync_data::json;
 use cosmicsync_protocol::document::{TextPaths, Value};
+use cosmicsync_protocol::shelf::Erasable;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
@@ -96,6 +97,7 @@ impl Node {
             format: Some(format),
             text_paths: texts,
             id_column: import.id_column.clone(),
+            erasable: if import.erasable_together { Erasable::Together } else { Erasable::Alone },
             ..CollectionMeta::new(&import.collection)
         };
         let handle = self.handle()?;
@@ -327,6 +329,9 @@ fn again(import: &Import) -> String {
         if let Some(value) = value {
             command = format!("{command} {flag} {}", quoted(value));
         }
+    }
+    if import.erasable_together {
+        command.push_str(" --erasable-together");
     }
     import.text.iter().fold(command, |command, path| format!("{command} --text {}", quoted(path)))
 }

@@ -8,14 +8,15 @@ use super::peers::peers;
 use crate::driver::{Core, Trouble};
 use crate::service::utc_text;
 use crate::service::{
-    DocRef, ErrorCode, Finding, Level, Peer, PeerState, Reply, Revision, ServiceError, SpaceRef, Status, Store, Text,
-    Traffic, bytes_text, quoted,
+    DocRef, EntryBytes, ErrorCode, Finding, Level, Peer, PeerState, Reply, Revision, ServiceError, SpaceRef, Status,
+    Store, Text, Traffic, bytes_text, quoted,
 };
 use crate::store::{SYNC_FAILED_FILE, StoreStats};
 use cosmicsync_data::database::request::{Answer, Request};
 use cosmicsync_protocol::endpoint::Endpoint;
 use cosmicsync_protocol::ids::{DeviceId, UserId};
 use cosmicsync_protocol::ledger::EntryRef;
+use cosmicsync_protocol::log::Weight;
 use cosmicsync_protocol::shelf::{Missing, Standing};
 use std::sync::{Arc, PoisonError};
 
@@ -30,6 +31,7 @@ struct Facts {
     paused: bool,
     logs: u64,
     entries: u64,
+    written: EntryBytes,
     traffic: Traffic,
     peers: Vec<Peer>,
     /// Other devices that share a space with this one.
@@ -62,6 +64,7 @@ impl Node {
             bytes_max: self.limit.bytes,
             logs: facts.logs,
             entries: facts.entries,
+            written: facts.written,
             error: facts.outage.map(|error| error.message),
         };
         Ok(Reply::Status(Box::new(Status {
@@ -240,7 +243,8 @@ impl Node {
 
 fn facts(core: &Core) -> Facts {
     let endpoint = core.db.endpoint();
-    let infos = endpoint.stats().links;
+    let stats = endpoint.stats();
+    let infos = stats.links;
     let missing = |space: cosmicsync_protocol::endpoint::SpaceInfo| {
         let name = if space.name.is_empty() { space.id.to_string() } else { space.name };
         (name, core.missing(space.no), space.readable)
@@ -254,12 +258,29 @@ fn facts(core: &Core) -> Facts {
         paused: core.peers.is_paused(),
         logs: endpoint.logs().count() as u64,
         entries: endpoint.logs().map(|log| log.held).sum(),
+        written: written(&stats.written),
         traffic: core.links.total(&infos),
         peers: peers(core),
         others: endpoint.spaces().map(|space| (space.devices.len() as u64).saturating_sub(1)).sum(),
         outage: core.outage.clone(),
         troubles: core.troubles.iter().copied().collect(),
         missing: endpoint.spaces().map(missing).collect(),
+    }
+}
+
+const fn written(weight: &Weight) -> EntryBytes {
+    EntryBytes {
+        entries: weight.entries,
+        items: weight.items,
+        fields: weight.fields,
+        lengths: weight.lengths,
+        tags: weight.tags,
+        ids: weight.ids,
+        headers: weight.headers,
+        key_boxes: weight.key_boxes,
+        records: weight.records,
+        bodies: weight.bodies,
+        open: weight.open,
     }
 }
 

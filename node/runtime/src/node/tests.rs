@@ -128,6 +128,7 @@ async fn a_file_comes_out_as_it_went_in() {
         id_column: None,
         rows: None,
         text: Vec::new(),
+        erasable_together: false,
         resume: false,
     };
     let Reply::Imported(imported) = ask(&one, Command::Import(import)).await else { panic!("not imported") };

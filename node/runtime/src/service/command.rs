@@ -213,6 +213,10 @@ pub struct Import {
     /// Members (dotted paths) that become collaborative text.
     #[serde(default)]
     pub text: Vec<String>,
+    /// Declare that the collection's documents need not be erasable one by one: they take fewer bytes, and can be erased
+    /// some hundred at a time. It holds for later imports into the collection too.
+    #[serde(default)]
+    pub erasable_together: bool,
     /// Continue where an interrupted import of the same file stopped.
     #[serde(default)]
     pub resume: bool,

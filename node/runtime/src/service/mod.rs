@@ -27,9 +27,9 @@ pub use cosmicsync_protocol::ids::{DocId, SpaceId};
 pub use error::{ErrorCode, ServiceError};
 pub use frame::{LINE_BYTES_MAX, PROTOCOL, SOCKET_NAME};
 pub use reply::{
-    Backup, Change, CollectionDigest, Device, Digest, DocView, Exported, Finding, Imported, Invite, Item, Level,
-    Listed, Partition, Peer, PeerState, Progress, Reply, Revision, RevisionKind, Space, Status, Store, Synced, Traffic,
-    Written,
+    Backup, Change, CollectionDigest, Device, Digest, DocView, EntryBytes, Exported, Finding, Imported, Invite, Item,
+    Level, Listed, Partition, Peer, PeerState, Progress, Reply, Revision, RevisionKind, Space, Status, Store, Synced,
+    Traffic, Written,
 };
 pub use server::Server;
 pub use text::{bytes_text, quoted};

@@ -132,9 +132,39 @@ pub struct Store {
     pub logs: u64,
     /// Entries it holds.
     pub entries: u64,
+    /// Where the bytes of the entries went that it wrote since its start.
+    #[serde(default)]
+    pub written: EntryBytes,
     /// Why it takes no requests at the moment; the node tries again by itself, and `doctor` says more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+/// Bytes of entries, by what they are for; sealed as they are stored and sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntryBytes {
+    /// Entries.
+    pub entries: u64,
+    /// Parts of documents in them.
+    pub items: u64,
+    /// What stands before the sections.
+    pub fields: u64,
+    /// The sections' lengths.
+    pub lengths: u64,
+    /// The tags of the seals.
+    pub tags: u64,
+    /// Ids of documents that are written out.
+    pub ids: u64,
+    /// The rest of the headers: the item table above all.
+    pub headers: u64,
+    /// Seeds of data keys.
+    pub key_boxes: u64,
+    /// Dictionaries and control records.
+    pub records: u64,
+    /// Updates of documents, compressed.
+    pub bodies: u64,
+    /// Open sections.
+    pub open: u64,
 }
 
 /// What went over links.

@@ -3,11 +3,20 @@ use proptest::prelude::*;
 
 fn key(logs: u32) -> impl Strategy<Value = KeyRef> {
     prop_oneof![
-        any::<u32>().prop_map(|section| KeyRef::Here { section }),
-        (any::<u64>(), any::<u32>()).prop_map(|(seq, section)| KeyRef::Own { seq, section }),
-        (0..logs, any::<u64>(), any::<u32>()).prop_map(|(log, seq, section)| KeyRef::Other { log, seq, section }),
+        (any::<u32>(), node()).prop_map(|(section, node)| KeyRef::Here { section, node }),
+        (any::<u64>(), any::<u32>(), node()).prop_map(|(seq, section, node)| KeyRef::Own { seq, section, node }),
+        (0..logs, any::<u64>(), any::<u32>(), node()).prop_map(|(log, seq, section, node)| KeyRef::Other {
+            log,
+            seq,
+            section,
+            node
+        }),
         Just(KeyRef::Records),
     ]
+}
+
+fn node() -> impl Strategy<Value = KeyNode> {
+    prop_oneof![Just(1), 1..9u32, 1..=u32::MAX].prop_map(|number| KeyNode::new(number).unwrap())
 }
 
 fn doc() -> impl Strategy<Value = DocId> {
@@ -16,8 +25,9 @@ fn doc() -> impl Strategy<Value = DocId> {
 }
 
 fn item() -> impl Strategy<Value = Item> {
-    (doc(), prop::option::of(0u32..2), any::<u32>(), key(3), prop::option::of(any::<u32>()))
-        .prop_map(|(doc, new_in, section, key, dictionary)| Item { doc, new_in, section, key, dictionary })
+    let part = prop::option::of(prop_oneof![0..3u32, any::<u32>()]);
+    (doc(), prop::option::of(0u32..2), prop_oneof![0..3u32, any::<u32>()], part, key(3), prop::option::of(any::<u32>()))
+        .prop_map(|(doc, new_in, section, part, key, dictionary)| Item { doc, new_in, section, part, key, dictionary })
 }
 
 fn header() -> impl Strategy<Value = Header> {
@@ -84,14 +94,15 @@ fn an_imported_document_takes_few_bytes() {
         .map(|at| Item {
             doc: DocId((first + u128::from(at)).to_be_bytes()),
             new_in: Some(0),
-            section: 2 + 2 * at,
-            key: KeyRef::Here { section: 3 + 2 * at },
+            section: 3 + at,
+            part: None,
+            key: KeyRef::Here { section: 2, node: KeyNode::leaf(at, 1000) },
             dictionary: Some(1),
         })
         .collect();
     let mut plain = Vec::new();
     header.encode(&mut plain);
-    assert!(plain.len() < 6 * 1000 + 60, "{}", plain.len());
+    assert!(plain.len() < 7 * 1000 + 60, "{}", plain.len());
     assert!(header.pack(&mut Codec::new()).unwrap().len() < 150);
 }
 
@@ -99,8 +110,9 @@ fn an_imported_document_takes_few_bytes() {
 fn handles_that_point_nowhere_and_long_tables_are_refused() {
     let mut codec = Codec::new();
     let fine = Header::new(EntryKind::Update, 0);
-    let item = Item { doc: DocId([1; 16]), new_in: None, section: 1, key: KeyRef::Records, dictionary: None };
-    let other = KeyRef::Other { log: 0, seq: 0, section: 1 };
+    let item =
+        Item { doc: DocId([1; 16]), new_in: None, section: 1, part: None, key: KeyRef::Records, dictionary: None };
+    let other = KeyRef::Other { log: 0, seq: 0, section: 1, node: KeyNode::ROOT };
     let bad = [
         Header { deps: vec![Dep { log: 0, seq: 0, h: [0; 8] }], ..fine.clone() },
         Header { items: vec![Item { new_in: Some(0), ..item }], ..fine.clone() },
@@ -138,9 +150,9 @@ fn handles_are_shared_and_keys_are_found() {
         [header.collection_handle(CollectionId([1; 16])), header.collection_handle(CollectionId([1; 16]))],
         [0, 0]
     );
-    assert_eq!(header.key_box(KeyRef::Here { section: 4 }, own), Some((own.0, 9, 4)));
-    assert_eq!(header.key_box(KeyRef::Own { seq: 5, section: 4 }, own), Some((own.0, 5, 4)));
-    assert_eq!(header.key_box(KeyRef::Other { log: 1, seq: 5, section: 4 }, own), Some((b, 5, 4)));
-    assert_eq!(header.key_box(KeyRef::Other { log: 2, seq: 5, section: 4 }, own), None);
+    assert_eq!(header.key_box(KeyRef::here(4), own), Some((own.0, 9, 4)));
+    assert_eq!(header.key_box(KeyRef::Own { seq: 5, section: 4, node: KeyNode::ROOT }, own), Some((own.0, 5, 4)));
+    assert_eq!(header.key_box(KeyRef::Other { log: 1, seq: 5, section: 4, node: KeyNode::ROOT }, own), Some((b, 5, 4)));
+    assert_eq!(header.key_box(KeyRef::Other { log: 2, seq: 5, section: 4, node: KeyNode::ROOT }, own), None);
     assert_eq!(header.key_box(KeyRef::Records, own), None);
 }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::ids::{DocId, UserId};
+use crate::log::compress::Dictionary;
 use crate::log::{EntryKind, EntryReader, Item, KeyRef, OpenError};
 use proptest::prelude::*;
 
@@ -20,7 +21,8 @@ fn header() -> Header {
         doc: DocId([9; 16]),
         new_in: None,
         section: 2,
-        key: KeyRef::Here { section: 3 },
+        part: None,
+        key: KeyRef::here(3),
         dictionary: Some(1),
     });
     header
@@ -34,7 +36,7 @@ fn seal(sections: &[Plain<'_>]) -> Sealed {
 fn what_is_sealed_opens_and_carries_its_bytes_and_hash() {
     let (dictionary, body) = (b"a dictionary of field names".repeat(3), b"field names and more of the names".to_vec());
     let plain = [
-        Plain::Records(&dictionary),
+        Plain::Dictionary(&dictionary),
         Plain::Body { seed: &[6; 16], bytes: &body, dictionary: Some(1) },
         Plain::KeyBox(&[6; 16]),
     ];
@@ -47,6 +49,7 @@ fn what_is_sealed_opens_and_carries_its_bytes_and_hash() {
     let reader = EntryReader::new(&sealed.entry, place());
     let keys = keys(EPOCH);
     assert_eq!(reader.open_header(keys.header, &mut codec), Ok(header()));
+    let dictionary = Dictionary::of_window(&dictionary).encode();
     assert_eq!(reader.open_records(1, keys.records, &mut codec), Ok(dictionary.clone()));
     assert_eq!(reader.open_key_box(3, keys.key_box), Ok([6; 16]));
     assert_eq!(reader.open_body(2, &[6; 16], Some(&dictionary), &mut codec), Ok(body));

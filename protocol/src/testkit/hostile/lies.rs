@@ -5,9 +5,9 @@ use super::{Bodies, Line, Member, OwnLog};
 use crate::document::forge::{Forgery, forge};
 use crate::ids::{DocId, LogId};
 use crate::log::{Dep, Entry, EntryKind, Header, Item, KeyRef, Lane, LogCard, Plain};
+use crate::sealed::KeyNode;
 use crate::space::record::Record;
 use crate::sync::{Class, Cursor, Follow, LeafItem, NodeView, Scope};
-use crate::testkit::fuzz::mend_checksum;
 use crate::wire::codec::Write;
 use crate::wire::frame::PLAINTEXT_MAX;
 use crate::wire::message::{GoneReason, LogRef, Message, Node, Run};
@@ -215,20 +215,20 @@ impl Liar {
         let huge = 1u64 << (20 + member.entropy.below(42));
         let kind = EntryKind::ALL[member.entropy.below(9) as usize];
         let mut header = Header::new(kind, u64::MAX);
-        let item = |section, key| Item { doc, new_in: None, section, key, dictionary: None };
+        let item = |section, key| Item { doc, new_in: None, section, part: None, key, dictionary: None };
         match how {
             5 => {
                 header.logs = vec![other, LogId([9; 32])];
                 header.deps = vec![Dep { log: 0, seq: huge, h: [1; 8] }, Dep { log: 1, seq: 0, h: [2; 8] }];
-                header.items = vec![item(2, KeyRef::Other { log: 0, seq: huge, section: 1 })];
+                header.items = vec![item(2, KeyRef::Other { log: 0, seq: huge, section: 1, node: KeyNode::ROOT })];
             }
-            6 => header.items = vec![item(2, KeyRef::Own { seq: huge, section: 9 }); 100],
-            7 => header.items = (0..2_000).map(|at| item(at, KeyRef::Here { section: at })).collect(),
+            6 => header.items = vec![item(2, KeyRef::Own { seq: huge, section: 9, node: KeyNode::ROOT }); 100],
+            7 => header.items = (0..2_000).map(|at| item(at, KeyRef::here(at))).collect(),
             8 => {
                 header.items = vec![Item { dictionary: Some(7), ..item(2, KeyRef::Records) }];
                 header.padding = 60_000;
             }
-            _ => header.items = vec![item(2, KeyRef::Here { section: 1 })],
+            _ => header.items = vec![item(2, KeyRef::here(1))],
         }
         header
     }
@@ -288,7 +288,6 @@ impl Liar {
         let mut update = forge(peer, what);
         if member.entropy.below(4) > 0 {
             spoil(member, &mut update);
-            mend_checksum(&mut update);
         }
         let before = (self.log.seq, self.log.h);
         let entry = match member.entropy.below(8) {
@@ -308,7 +307,7 @@ impl Liar {
             lying.extend_from_slice(&body[4.min(body.len())..]);
             body = lying;
         }
-        let items = vec![Item { doc, new_in: None, section: 2, key: KeyRef::Here { section: 1 }, dictionary: None }];
+        let items = vec![Item { doc, new_in: None, section: 2, part: None, key: KeyRef::here(1), dictionary: None }];
         let header = Header { items, ..Header::new(EntryKind::Update, 0) };
         let packed = header.pack(&mut member.codec).unwrap_or_default();
         let seed = member.entropy.bytes();

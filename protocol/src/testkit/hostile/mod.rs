@@ -233,7 +233,7 @@ impl Member {
         let seed = self.entropy.bytes();
         let compressed = self.codec.compress(update, None);
         let header = Header {
-            items: vec![Item { doc, new_in: None, section: 2, key: KeyRef::Here { section: 1 }, dictionary: None }],
+            items: vec![Item { doc, new_in: None, section: 2, part: None, key: KeyRef::here(1), dictionary: None }],
             ..Header::new(EntryKind::Update, 0)
         };
         let packed = header.pack(&mut self.codec).expect("a small header");

@@ -2,14 +2,13 @@
 //!
 //! Bytes are those of both directions, TCP payload as the nodes count it, from `status`.
 
-use super::import::{import, small_documents};
+use super::import::import;
 use super::input::Input;
 use super::node::{Node, number, start_joined, start_owner};
-use super::{Report, Setting, built};
-use crate::{Failure, repo};
+use super::{Report, Setting, cold};
+use crate::Failure;
 use serde_json::{Value, json};
 use std::path::Path;
-use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -29,7 +28,7 @@ pub(super) fn prove(setting: &Setting, report: &mut Report<'_>) -> Result<(), Fa
         ("42,049 documents", large),
         ("5,000 partitions", partitions),
         ("1% of the bodies", partial),
-        ("cold sync", cold),
+        ("cold sync", cold::prove),
         ("growth on disk", growth),
     ];
     let mut failures = Vec::new();
@@ -49,9 +48,9 @@ type Part = fn(&Setting, &Path, &mut Report<'_>) -> Result<(), Failure>;
 
 /// What went over all links of a node since its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Traffic {
-    bytes: u64,
-    round_trips: u64,
+pub(super) struct Traffic {
+    pub(super) bytes: u64,
+    pub(super) round_trips: u64,
 }
 
 impl Traffic {
@@ -63,13 +62,13 @@ impl Traffic {
         Ok(Self { bytes, round_trips: number(traffic, "round_trips")? })
     }
 
-    fn since(self, before: Self) -> Self {
+    pub(super) fn since(self, before: Self) -> Self {
         Self { bytes: self.bytes - before.bytes, round_trips: self.round_trips - before.round_trips }
     }
 }
 
 /// Waits until nothing has moved for a while.
-fn settled(node: &mut Node) -> Result<Traffic, Failure> {
+pub(super) fn settled(node: &mut Node) -> Result<Traffic, Failure> {
     let until = Instant::now() + QUIET_MAX;
     let mut last = (Traffic::of(node)?, Instant::now());
     while last.1.elapsed() < QUIET {
@@ -117,7 +116,7 @@ pub(super) fn report_idle(nodes: &mut [Node], workload: &str, report: &mut Repor
 }
 
 /// Makes both agree, and says how many documents the second one has.
-fn agree(nodes: &mut [Node]) -> Result<u64, Failure> {
+pub(super) fn agree(nodes: &mut [Node]) -> Result<u64, Failure> {
     for node in nodes.iter_mut() {
         node.wait_sync()?;
     }
@@ -230,46 +229,6 @@ fn partial(setting: &Setting, home: &Path, report: &mut Report<'_>) -> Result<()
     report_idle(&mut nodes, "replica with 1% of the bodies", report)
 }
 
-fn cold(setting: &Setting, home: &Path, report: &mut Report<'_>) -> Result<(), Failure> {
-    const DOCUMENTS: u64 = 10_000;
-    let file = home.join("small.ndjson");
-    small_documents(&file, DOCUMENTS)?;
-    let mut nodes = start_joined(&setting.binary, home, 2)?;
-    let (traffic, _) = {
-        let [a, b] = nodes.as_mut_slice() else { return Err("two nodes were to start".into()) };
-        b.ask("peer_pause", json!({}))?;
-        import(a, &file, "small", None)?;
-        let before = settled(b)?;
-        let began = Instant::now();
-        b.ask("peer_resume", json!({}))?;
-        b.wait_sync()?;
-        let took = began.elapsed();
-        let (theirs, here) = (a.figure("/store/entries")?, b.figure("/store/entries")?);
-        if here < theirs || b.figure("/spaces/0/documents")? != DOCUMENTS {
-            return Err(format!("the sync counts as done with {here} of {theirs} entries").into());
-        }
-        let ms = took.as_secs_f64() * 1_000.0;
-        report.figure("cold sync, 10000 small documents: time", ms.round(), DOCUMENTS);
-        let floor = floor(&file)?;
-        report.figure("cold sync, 10000 small documents: floor", round(floor), DOCUMENTS);
-        report.figure("cold sync, 10000 small documents: time over floor", round(ms / floor), DOCUMENTS);
-        (settled(b)?.since(before), took)
-    };
-    agree(&mut nodes)?;
-    let each = round(traffic.bytes as f64 / DOCUMENTS as f64);
-    report.figure("cold sync, 10000 small documents: bytes a document", each, DOCUMENTS);
-    eprintln!("  {} round trips", traffic.round_trips);
-    Ok(())
-}
-
-/// The bare work of the same documents, in milliseconds, from `tools/floor`.
-fn floor(file: &Path) -> Result<f64, Failure> {
-    let mut command = Command::new(built("floor")?);
-    command.arg(file);
-    let measured: Value = serde_json::from_str(&repo::output(command)?)?;
-    measured.get("ms").and_then(Value::as_f64).ok_or_else(|| "the floor has no figure".into())
-}
-
 fn growth(setting: &Setting, home: &Path, report: &mut Report<'_>) -> Result<(), Failure> {
     const EDITS: u64 = 10_000;
     const NOTES: u64 = 100;
@@ -301,9 +260,4 @@ fn growth(setting: &Setting, home: &Path, report: &mut Report<'_>) -> Result<(),
     let prunable = grown.saturating_sub(needed);
     report.figure("growth on disk, 10000 live edits: could be pruned", prunable as f64, EDITS);
     Ok(())
-}
-
-/// To a tenth.
-fn round(value: f64) -> f64 {
-    (value * 10.0).round() / 10.0
 }

@@ -7,7 +7,6 @@ use crate::Failure;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write as _;
 use std::path::Path;
 
 /// The samples, beside the repository.
@@ -225,25 +224,6 @@ fn nested_and_nulls(value: &Value, depth: usize) -> usize {
     let members = value.as_object().into_iter().flat_map(Map::values);
     let below: usize = items.chain(members).map(|value| nested_and_nulls(value, depth + 1)).sum();
     own + below
-}
-
-/// Writes small documents, always the same, one a line: seven members, about 215 bytes.
-pub(super) fn small_documents(path: &Path, count: u64) -> Result<(), Failure> {
-    let mut file = super::node::create(path)?;
-    for at in 0..count {
-        let mixed = at.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let document = json!({
-            "title": format!("Note {at} of {:x}", mixed >> 40),
-            "author": format!("person-{}@example.org", mixed % 977),
-            "tags": ["inbox", format!("t{}", mixed % 31)],
-            "done": mixed.is_multiple_of(3),
-            "rank": mixed % 10_000,
-            "created": 1_700_000_000_000_u64 + at * 1_000,
-            "body": format!("{mixed:016x} {:016x} and some words that say little", mixed.rotate_left(17)),
-        });
-        writeln!(file, "{document}")?;
-    }
-    Ok(file.flush()?)
 }
 
 #[cfg(test)]

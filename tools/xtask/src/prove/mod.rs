@@ -7,12 +7,14 @@
 mod claims;
 mod client;
 mod clone;
+mod cold;
 mod cost;
 mod crash;
 mod hostile;
 mod import;
 mod input;
 mod node;
+mod records;
 mod report;
 mod sessions;
 mod sim_core;

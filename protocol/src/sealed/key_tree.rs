@@ -1,0 +1,222 @@
+//! Many data keys from one seed, each of which can be destroyed alone.
+//!
+//! A binary tree of seeds: the root's is boxed, a node's gives its two children's, and nothing leads back up. Whoever has
+//! the seeds beside the path from the root to a node derives every other leaf and not that one ([`puncture`]). So one
+//! box serves all documents of an entry, and one of them is erased by destroying the box and keeping those few seeds
+//! (`spec/encryption.md`, section 5).
+
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+/// What the children's seeds are derived with.
+const CONTEXT: &str = "cosmicsync key tree 1";
+
+/// A seed of a key tree.
+pub type Seed = [u8; 16];
+
+/// A place in a key tree: the root is 1, the children of n are 2n and 2n + 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyNode(u32);
+
+impl KeyNode {
+    /// The root, whose seed is the one in the box.
+    pub const ROOT: Self = Self(1);
+
+    /// The node with this number; there is none with 0.
+    pub const fn new(number: u32) -> Option<Self> {
+        if number == 0 { None } else { Some(Self(number)) }
+    }
+
+    /// The leaf at `at` of a tree that is just deep enough for `count` leaves.
+    ///
+    /// # Panics
+    /// If `at` is not below `count`, or `count` is above 2^31.
+    pub const fn leaf(at: u32, count: u32) -> Self {
+        assert!(at < count && count <= 1 << 31, "a leaf is one of those that the tree has");
+        Self(count.next_power_of_two() + at)
+    }
+
+    /// Its number.
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+
+    /// How many steps lie between the root and it.
+    const fn depth(self) -> u32 {
+        31 - self.0.leading_zeros()
+    }
+
+    /// The node on the way to it that is `depth` steps below the root, of at most its own depth.
+    const fn above(self, depth: u32) -> Self {
+        Self(self.0 >> (self.depth() - depth))
+    }
+
+    /// Whether it is `other` or lies below it.
+    const fn is_under(self, other: Self) -> bool {
+        self.depth() >= other.depth() && self.above(other.depth()).0 == other.0
+    }
+
+    /// The other child of its parent.
+    const fn sibling(self) -> Self {
+        Self(self.0 ^ 1)
+    }
+}
+
+/// Seeds of a tree, no one above another: what they lead to can be opened, nothing else.
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+pub struct Seeds(#[zeroize(skip)] Vec<KeyNode>, Vec<Seed>);
+
+impl Seeds {
+    /// All of a tree, from the seed in its box.
+    pub fn whole(root: Seed) -> Self {
+        Self(vec![KeyNode::ROOT], vec![root])
+    }
+
+    /// The nodes whose seeds these are, with the seeds, in ascending order of the nodes.
+    pub fn iter(&self) -> impl Iterator<Item = (KeyNode, &Seed)> {
+        self.0.iter().copied().zip(&self.1)
+    }
+
+    /// The seed of a node; `None` if these do not lead to it.
+    pub fn seed(&self, node: KeyNode) -> Option<Seed> {
+        let (from, seed) = self.iter().find(|(from, _)| node.is_under(*from))?;
+        Some(descend(*seed, from, node))
+    }
+
+    /// What is left when a node is erased: the same, without a way to it or to anything under it.
+    #[must_use]
+    pub fn puncture(&self, node: KeyNode) -> Self {
+        let mut left: Vec<(KeyNode, Seed)> = Vec::new();
+        for (from, seed) in self.iter() {
+            if from.is_under(node) {
+                continue;
+            }
+            if !node.is_under(from) {
+                left.push((from, *seed));
+                continue;
+            }
+            for depth in from.depth() + 1..=node.depth() {
+                let beside = node.above(depth).sibling();
+                left.push((beside, descend(*seed, from, beside)));
+            }
+        }
+        left.sort_unstable_by_key(|(node, _)| *node);
+        let (nodes, seeds) = left.into_iter().unzip();
+        Self(nodes, seeds)
+    }
+}
+
+impl core::fmt::Debug for Seeds {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_tuple("Seeds").field(&self.0).finish()
+    }
+}
+
+/// The seed of a node, from the one in the box.
+pub fn node_seed(root: &Seed, node: KeyNode) -> Seed {
+    descend(*root, KeyNode::ROOT, node)
+}
+
+/// The seeds of the leaves of a tree that is just deep enough for `count` of them, in their order.
+pub fn leaf_seeds(root: &Seed, count: u32) -> Vec<Seed> {
+    let mut seeds = vec![*root];
+    while (seeds.len() as u32) < count {
+        seeds = seeds.iter().flat_map(children).collect();
+    }
+    seeds.truncate(count as usize);
+    seeds
+}
+
+/// From a node's seed to that of a node under it.
+fn descend(mut seed: Seed, from: KeyNode, to: KeyNode) -> Seed {
+    for depth in from.depth() + 1..=to.depth() {
+        seed = children(&seed)[(to.above(depth).0 & 1) as usize];
+    }
+    seed
+}
+
+/// The seeds of a node's two children.
+fn children(seed: &Seed) -> [Seed; 2] {
+    let both = blake3::derive_key(CONTEXT, seed);
+    let (left, right) = both.split_at(16);
+    let half = |bytes: &[u8]| bytes.try_into().expect("half of 32 bytes");
+    [half(left), half(right)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    const ROOT: Seed = [9; 16];
+
+    fn leaf(at: u32, count: u32) -> KeyNode {
+        KeyNode::leaf(at, count)
+    }
+
+    #[test]
+    fn a_tree_of_one_leaf_is_its_root() {
+        assert_eq!(leaf(0, 1), KeyNode::ROOT);
+        assert_eq!(node_seed(&ROOT, KeyNode::ROOT), ROOT);
+        assert_eq!(leaf_seeds(&ROOT, 1), [ROOT]);
+        assert!(Seeds::whole(ROOT).puncture(KeyNode::ROOT).iter().next().is_none());
+    }
+
+    #[test]
+    fn leaves_are_all_different_and_found_one_by_one() {
+        for count in [2, 3, 8, 1000] {
+            let all = leaf_seeds(&ROOT, count);
+            assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), count as usize);
+            let each: Vec<Seed> = (0..count).map(|at| node_seed(&ROOT, leaf(at, count))).collect();
+            assert_eq!(all, each);
+        }
+        assert_ne!(leaf_seeds(&ROOT, 4), leaf_seeds(&[8; 16], 4));
+    }
+
+    #[test]
+    fn an_erased_leaf_takes_no_other_with_it() {
+        const COUNT: u32 = 1000;
+        let all = leaf_seeds(&ROOT, COUNT);
+        for erased in [0, 1, 511, 512, 999] {
+            let left = Seeds::whole(ROOT).puncture(leaf(erased, COUNT));
+            assert_eq!(left.iter().count(), 10, "one seed a level");
+            for at in 0..COUNT {
+                let expected = (at != erased).then_some(all[at as usize]);
+                assert_eq!(left.seed(leaf(at, COUNT)), expected, "{at} after {erased}");
+            }
+            // Neither what lies above the erased leaf nor its own seed is among what is left, and nothing leads back up.
+            assert!(left.iter().all(|(node, _)| !leaf(erased, COUNT).is_under(node)));
+        }
+    }
+
+    /// Pins the format: these change only with a new version.
+    #[test]
+    fn seeds_are_those_of_version_0() {
+        let hex = |seed: &Seed| seed.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let seeds: Vec<String> = leaf_seeds(&ROOT, 3).iter().map(hex).collect();
+        let pinned = [
+            "2de263bf27d36c07cdfcd83c8b7fc5fa",
+            "9fd058212f7cecb860c8451231aa334f",
+            "cd119ad66a150b458ad2cf612aa0cc94",
+        ];
+        assert_eq!(seeds, pinned);
+    }
+
+    proptest! {
+        #[test]
+        fn any_erasures_in_any_order_leave_just_the_rest(
+            count in 1u32..70,
+            erased in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
+        ) {
+            let erased: Vec<u32> = erased.iter().map(|at| at.index(count as usize) as u32).collect();
+            let forwards = erased.iter().fold(Seeds::whole(ROOT), |left, at| left.puncture(leaf(*at, count)));
+            let backwards = erased.iter().rev().fold(Seeds::whole(ROOT), |left, at| left.puncture(leaf(*at, count)));
+            prop_assert_eq!(&forwards, &backwards);
+            let all = leaf_seeds(&ROOT, count);
+            for at in 0..count {
+                let expected = (!erased.contains(&at)).then_some(all[at as usize]);
+                prop_assert_eq!(forwards.seed(leaf(at, count)), expected);
+            }
+        }
+    }
+}
