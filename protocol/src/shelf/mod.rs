@@ -92,6 +92,8 @@ struct Doc {
     imported: BTreeMap<LogNo, u64>,
     excluded: BTreeMap<LogNo, EntryRef>,
     keys: BodyKeys,
+    /// Key boxes that waiting sections need and that are not open yet, by their place.
+    boxes: BTreeSet<(EntryRef, u32)>,
     /// The data key that this store's own sections of the document are sealed under, and where it is boxed.
     own_key: Option<(EntryRef, u32, [u8; 16])>,
     hold: Option<Hold>,
@@ -133,6 +135,7 @@ impl Doc {
             imported: BTreeMap::new(),
             excluded: BTreeMap::new(),
             keys: BodyKeys::new(),
+            boxes: BTreeSet::new(),
             own_key: None,
             hold: None,
             cited: BTreeMap::new(),
@@ -454,6 +457,10 @@ impl Doc {
     fn wait_for(&mut self, row: IndexRow) {
         let done = self.imported.get(&row.entry.log).is_some_and(|next| *next > row.entry.seq);
         if !done && !self.excluded.contains_key(&row.entry.log) {
+            let keyless = row.key == (row.entry, row.section);
+            if !keyless && !self.keys.contains_key(&row.key) {
+                self.boxes.insert(row.key);
+            }
             self.waiting.entry((row.entry, row.section)).or_insert((row, Body::Absent));
         }
     }
@@ -490,17 +497,15 @@ impl Doc {
                 self.parts.insert(at, part);
             }
         }
-        for (row, _) in self.waiting.values().filter(|(row, _)| row.key.0 == at) {
-            if row.key != (row.entry, row.section)
-                && let std::collections::btree_map::Entry::Vacant(slot) = self.keys.entry(row.key)
-                && let Ok(seed) = ledger.open_key_box(at, row.key.1, held)
-            {
-                slot.insert(seed);
+        let boxes: Vec<(EntryRef, u32)> = self.boxes.range((at, 0)..=(at, u32::MAX)).copied().collect();
+        for place in boxes {
+            if let Ok(seed) = ledger.open_key_box(at, place.1, held) {
+                self.keys.insert(place, seed);
+                self.boxes.remove(&place);
             }
         }
-        for (row, body) in
-            self.waiting.values_mut().filter(|(row, body)| row.entry == at && matches!(body, Body::Absent))
-        {
+        let of_entry = self.waiting.range_mut((at, 0)..=(at, u32::MAX));
+        for (row, body) in of_entry.map(|(_, waits)| waits).filter(|(_, body)| matches!(body, Body::Absent)) {
             let seed = self.keys.get(&row.key);
             let keyless = row.key == (row.entry, row.section);
             if seed.is_none() && !keyless && row.key.0 != at {
