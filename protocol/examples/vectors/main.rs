@@ -64,7 +64,8 @@ fn identity(sample: &Sample) -> Value {
             "credential": hex(sample.credentials[at].encode()),
         })
     };
-    let log = log_id(&[2; 32], &space_token(&space), &partition_token(&space, &sample.main()), 1, b"an owner box");
+    let owner_box = b"an owner box";
+    let log = log_id(&[2; 32], &space_token(&space), &partition_token(&space, &sample.main()), 1, owner_box);
     json!({
         "user": {
             "secret": hex(&sample.user.to_bytes()[..]),
@@ -82,6 +83,7 @@ fn identity(sample: &Sample) -> Value {
             "collection_cities": hex(sample.collection()),
             "document_cities_00501": hex(sample.doc("00501")),
             "log_key": hex([2; 32]),
+            "owner_box": hex(owner_box),
             "log_bulk": hex(log),
             "peer": peer_id(&log).to_string(),
         },
