@@ -27,6 +27,9 @@ pub(crate) const SPANS_MAX: usize = 4096;
 /// whenever it grows.
 pub(crate) const SCATTERED_MAX: usize = 256;
 
+/// How many logs that follow one another are looked at: each costs a step whenever it is asked what is wanted of one before.
+const FOLLOWED_MAX: usize = 1024;
+
 /// Who writes a log, by the owner box of its card, and where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Owner {
@@ -94,7 +97,7 @@ pub(crate) struct Log {
     pub(crate) standing: Standing,
     /// How many entries this process appended to it.
     pub(crate) wrote: u64,
-    /// The log that names this one as its device's log before it.
+    /// The log that names this one as its device's log before it; of several the nearest.
     pub(crate) next: Option<LogNo>,
     fork: Option<Box<Fork>>,
     staged: Option<Box<Progress>>,
@@ -537,6 +540,24 @@ impl Book {
     /// The first history of the log that this one belongs to.
     pub(crate) fn main_of(&self, no: LogNo) -> LogNo {
         self.log(no).branch().map_or(no, |branch| branch.main)
+    }
+
+    /// The logs that follow one on its device, in their order, as far as is known and no further than [`FOLLOWED_MAX`].
+    pub(crate) fn after(&self, no: LogNo) -> impl Iterator<Item = LogNo> {
+        core::iter::successors(self.log(no).next, |no| self.log(*no).next).take(FOLLOWED_MAX)
+    }
+
+    /// How many of the newest entries of a log are among the `newest` of its device in the partition: those of the logs
+    /// after it come first.
+    pub(crate) fn newest_in(&self, no: LogNo, newest: u64) -> u64 {
+        let mut left = newest;
+        let mut after = self.after(no);
+        while left > 0
+            && let Some(next) = after.next()
+        {
+            left = left.saturating_sub(self.log(next).next_seq());
+        }
+        left
     }
 
     /// All histories of a log, the first one first.
