@@ -23,6 +23,7 @@ mod an_invite_admits_one_device;
 mod copies_lose_nothing;
 mod copies_that_talk_find_their_forks;
 mod edits_that_change_nothing_cost_nothing;
+mod entries_cite_what_they_build_on;
 mod few_bytes_make_no_memory;
 mod forked_histories_are_all_kept;
 mod fuzz_corpus;
