@@ -3,6 +3,7 @@
 //! Everything is made from fixed seeds by the code that makes the real thing, so a change of a format changes a file.
 //! Run it by `cargo xtask vectors`.
 
+mod exclusion;
 mod refused;
 mod show;
 
@@ -37,6 +38,7 @@ fn main() {
         "frames": frames(),
         "handshake": handshakes(&sample),
         "documents": documents(&sample),
+        "exclusion": exclusion::exclusion(),
         "refused": refused::refused(&sample),
     });
     #[expect(clippy::print_stdout, reason = "this is what the program is for")]
