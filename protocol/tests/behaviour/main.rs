@@ -11,6 +11,7 @@ mod a_log_full_of_holes_brings_no_unrest;
 mod a_log_is_served_on_hop_after_hop;
 mod a_malicious_middle_changes_nothing;
 mod a_partial_replica_has_all_heads;
+mod a_process_writes_logs_of_its_own;
 mod a_relay_passes_on_what_it_never_opened;
 mod a_restart_goes_on_where_the_store_ended;
 mod a_retired_log_takes_no_more_edits;
