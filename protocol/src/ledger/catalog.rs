@@ -172,7 +172,7 @@ impl Catalog for View<'_> {
                     0 => Bodies::HeadOnly,
                     left => Bodies::Newest(left),
                 },
-                other => other,
+                other @ (Bodies::All | Bodies::HeadOnly) => other,
             },
             None => self.ledger.bodies(space),
         }
