@@ -24,7 +24,7 @@ fn edit(peer: &mut Peer) -> BTreeSet<LogId> {
 }
 
 /// Lets the wall clock get ahead of the other.
-fn sleep(peer: &mut Peer, ms: u64) {
+fn pause(peer: &mut Peer, ms: u64) {
     peer.now.wall_ms += ms;
     peer.endpoint.handle_timeout(peer.now);
     peer.settle();
@@ -34,9 +34,9 @@ fn sleep(peer: &mut Peer, ms: u64) {
 fn one_that_slept_for_more_than_a_minute_opens_new_ones() {
     let mut peer = writer();
     let before = edit(&mut peer);
-    sleep(&mut peer, 59_000);
+    pause(&mut peer, 59_000);
     assert_eq!(edit(&mut peer), before);
-    sleep(&mut peer, 61_000);
+    pause(&mut peer, 61_000);
     assert!(edit(&mut peer).is_disjoint(&before));
 }
 
@@ -50,7 +50,7 @@ fn memory_that_was_copied_leads_to_other_logs_once_it_is_stirred() {
         .map(|fresh| {
             let mut copy = Peer::resume(store.crash(0), image.clone(), 7, Config::default());
             copy.endpoint.stir(&[fresh; 32]);
-            sleep(&mut copy, 61_000);
+            pause(&mut copy, 61_000);
             edit(&mut copy)
         })
         .collect();
