@@ -5,13 +5,12 @@
 
 mod row;
 
-use super::progress::{EDGES_MAX, Edge, Progress};
-use super::rows::{EntryRef, PartNo, delete, entry_key, log_key, number, put};
+use super::progress::{Edge, Progress};
+use super::rows::{EntryRef, PartNo, delete, entry_key, put};
 use crate::ids::{DeviceId, LogId};
 use crate::log::card::{CardPlace, Lane, LogCard};
 use crate::log::head::Head;
 use crate::storage::{Op, Table};
-use crate::sync::spans::Spans;
 use crate::sync::trie::{self, ItemHash, Trie};
 use crate::sync::{LogNo, SpaceNo};
 use crate::wire::codec::{CodecError, Reader, Write};
