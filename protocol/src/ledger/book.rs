@@ -300,6 +300,9 @@ impl Summary {
     }
 }
 
+/// Logs and what stands for them in a trie.
+type Items = Vec<(LogId, ItemHash)>;
+
 /// A partition's token, or its root, as the space's trie holds them.
 pub(crate) fn padded(token: [u8; 16]) -> [u8; 32] {
     let mut id = [0; 32];
@@ -343,7 +346,7 @@ impl Book {
     /// Brings the summaries in line with all logs that were read from the store: at once, for that is far cheaper than one
     /// by one.
     pub(crate) fn sum_up(&mut self) {
-        let mut items: BTreeMap<(SpaceNo, [u8; 16]), Vec<(LogId, ItemHash)>> = BTreeMap::new();
+        let mut items: BTreeMap<(SpaceNo, [u8; 16]), Items> = BTreeMap::new();
         for log in &self.logs {
             self.summaries.entry(log.space).or_default().note(log, 0);
             if let Some(item) = self.item(log.no).filter(|_| log.branch().is_none()) {
