@@ -15,7 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Cited {
     /// Which.
     pub entry: EntryRef,
-    /// The entries of other logs that brought the operations which its updates directly build on.
+    /// The entries of other logs that brought the operations which its updates directly build on: for each update and log
+    /// the last.
     pub builds_on: BTreeSet<At>,
     /// The entries that its header cites.
     pub cites: BTreeSet<At>,
@@ -37,11 +38,20 @@ pub fn citations(peer: &Peer, docs: impl IntoIterator<Item = DocId>) -> Vec<Cite
             assert_eq!(*of, peer, "an entry brought it");
             *found
         };
+        // Of what an update builds on in one log, the last stands for what is before it.
+        let mut newest: BTreeMap<(EntryRef, u64), u32> = BTreeMap::new();
         for ChangeRecord { peer, start, deps, .. } in history {
-            let on = builds_on.entry(by(peer, start).0).or_default();
-            for (entry, h) in deps.into_iter().filter(|(other, _)| *other != peer).map(|(peer, at)| by(peer, at)) {
-                on.insert(At { log: reader.endpoint.ledger().book.log(entry.log).id, seq: entry.seq, h });
+            let update = by(peer, start).0;
+            builds_on.entry(update).or_default();
+            for (other, at) in deps.into_iter().filter(|(other, _)| *other != peer) {
+                let last = newest.entry((update, other)).or_default();
+                *last = at.max(*last);
             }
+        }
+        for ((update, peer), at) in newest {
+            let (entry, h) = by(peer, at);
+            let log = reader.endpoint.ledger().book.log(entry.log).id;
+            builds_on.entry(update).or_default().insert(At { log, seq: entry.seq, h });
         }
     }
     let cited = |(entry, builds_on)| Cited { entry, builds_on, cites: cites(&reader, entry) };

@@ -71,6 +71,18 @@ fn one_that_changes_two_documents_cites_for_both() {
 }
 
 #[test]
+fn one_that_grew_while_another_arrived_cites_the_later() {
+    let run = |completions| Do::Run { completions, bytes: 100_000, rounds: 30 };
+    check([
+        Do::Insert { peer: 2, doc: 1, urgent: false },
+        Do::Insert { peer: 0, doc: 1, urgent: true },
+        run(1),
+        Do::Set { peer: 2, doc: 1, value: 0 },
+        run(99),
+    ]);
+}
+
+#[test]
 fn the_first_of_a_process_cites_the_end_of_a_long_past_alone() {
     let mut peer = Peer::new(1);
     peer.found("home");

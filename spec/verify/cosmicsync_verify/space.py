@@ -234,11 +234,17 @@ class Space:
         builds_on: dict[tuple[bytes, int], set[Cite]] = {}
         for found in by_document.values():
             spans = [(update, *update.span()) for update in found]
+            # Of what an update builds on in one log, the last stands for what is before it.
+            newest: dict[tuple[bytes, int], dict[int, int]] = {}
             for change in changes_of(replay(found)):
                 update = entry_of(spans, change.peer, change.start)
-                on = [entry_of(spans, *dep) for dep in change.deps if dep[0] != change.peer]
-                cites = builds_on.setdefault((update.log, update.seq), set())
-                cites |= {self.cite(other.log, other.seq) for other in on}
+                last = newest.setdefault((update.log, update.seq), {})
+                for peer, counter in change.deps:
+                    if peer != change.peer:
+                        last[peer] = max(counter, last.get(peer, 0))
+            for at, last in newest.items():
+                on = [entry_of(spans, peer, counter) for peer, counter in last.items()]
+                builds_on.setdefault(at, set()).update(self.cite(other.log, other.seq) for other in on)
         for update in self.updates():
             expected = builds_on.get((update.log, update.seq), set())
             need(update.cites == expected, f"entry {update.seq} cites {len(update.cites)} others, not {len(expected)}")
