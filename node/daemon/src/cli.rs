@@ -276,7 +276,7 @@ pub(crate) enum SpaceVerb {
     },
     /// Choose how much content this device downloads (all, none, newest)
     Fetch {
-        /// all, none or newest:N (entries of each log)
+        /// all, none or newest:N (entries of each device)
         #[arg(value_parser = parse_bodies)]
         bodies: Bodies,
         #[command(flatten)]

@@ -3,6 +3,7 @@
 //! Everything is made from fixed seeds by the code that makes the real thing, so a change of a format changes a file.
 //! Run it by `cargo xtask vectors`.
 
+mod exclusion;
 mod refused;
 mod show;
 
@@ -37,6 +38,7 @@ fn main() {
         "frames": frames(),
         "handshake": handshakes(&sample),
         "documents": documents(&sample),
+        "exclusion": exclusion::exclusion(),
         "refused": refused::refused(&sample),
     });
     #[expect(clippy::print_stdout, reason = "this is what the program is for")]
@@ -64,7 +66,8 @@ fn identity(sample: &Sample) -> Value {
             "credential": hex(sample.credentials[at].encode()),
         })
     };
-    let log = log_id(&[2; 32], &space_token(&space), &partition_token(&space, &sample.main()), 1, b"an owner box");
+    let owner_box = b"an owner box";
+    let log = log_id(&[2; 32], &space_token(&space), &partition_token(&space, &sample.main()), 1, owner_box);
     json!({
         "user": {
             "secret": hex(&sample.user.to_bytes()[..]),
@@ -82,6 +85,7 @@ fn identity(sample: &Sample) -> Value {
             "collection_cities": hex(sample.collection()),
             "document_cities_00501": hex(sample.doc("00501")),
             "log_key": hex([2; 32]),
+            "owner_box": hex(owner_box),
             "log_bulk": hex(log),
             "peer": peer_id(&log).to_string(),
         },

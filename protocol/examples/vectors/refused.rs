@@ -4,9 +4,10 @@ use crate::{hello, hex};
 use bytes::Bytes;
 use cosmicsync_protocol::document::Value as DocValue;
 use cosmicsync_protocol::identity::{Credential, DeviceKeys, SpaceGenesis, UserGenesis};
-use cosmicsync_protocol::ids::UserId;
-use cosmicsync_protocol::log::{Entry, Header, LogCard};
-use cosmicsync_protocol::sealed::KeyEpoch;
+use cosmicsync_protocol::ids::{LogId, UserId};
+use cosmicsync_protocol::log::owner::{FOUNDER_GRANT, PREV_MAX};
+use cosmicsync_protocol::log::{CardPlace, Entry, Header, Lane, LogCard, LogOwner, OpenedOwner, Prev};
+use cosmicsync_protocol::sealed::{KeyEpoch, seal};
 use cosmicsync_protocol::space::record::decode_records;
 use cosmicsync_protocol::testkit::sample::{Sample, row};
 use cosmicsync_protocol::wire::codec::Reader;
@@ -35,6 +36,9 @@ pub(crate) fn refused(sample: &Sample) -> Value {
     }
     for (why, bytes) in credentials(sample) {
         push(&mut found, "credential", why, bytes, credential);
+    }
+    for (why, bytes) in owner_boxes(sample) {
+        push(&mut found, "owner box", why, bytes, owner_box);
     }
     for (what, why, text, accepts) in by_hand() {
         push(&mut found, what, why, text.to_vec(), accepts);
@@ -111,6 +115,53 @@ fn credentials(sample: &Sample) -> [(&'static str, Vec<u8>); 4] {
     ]
 }
 
+/// Admitted cards of the first epoch whose owner box says nothing.
+fn owner_boxes(sample: &Sample) -> Vec<(&'static str, Vec<u8>)> {
+    let place = sample.live_log().card.place;
+    let (device, other) = (&sample.devices[0], &sample.devices[1]);
+    let (owner_key, admission) = (sample.epochs[0].owner_key(), sample.epochs[0].admission_key());
+    let prev = |count: usize| (0..count).map(|at| Prev { log: LogId([at as u8; 32]), seq: 0, h: [0; 8] }).collect();
+    let owner = |prev| LogOwner { device: device.device_id(), grant: FOUNDER_GRANT, prev };
+    let card = |owner_box: Bytes| {
+        let mut bytes = Vec::new();
+        LogCard::admit(place, owner_box, &admission).encode(&mut bytes);
+        bytes
+    };
+    let whole = owner(Vec::new()).seal(&place, device, &owner_key);
+    assert!(owner_box(&card(whole.clone())), "a whole owner box is refused");
+    let plain = |count: &[u8]| [device.device_id().as_bytes(), &FOUNDER_GRANT[..], count].concat();
+    let by_hand = |count, more| sealed_by_hand(&place, device, &owner_key, &plain(count), more);
+    assert_eq!(by_hand(b"\x00", b""), whole, "what is sealed by hand is what the code seals");
+    let elsewhere = CardPlace { lane: Lane::Bulk, ..place };
+    let granted = LogOwner { grant: [1; 16], ..owner(Vec::new()) };
+    [
+        ("of another place", owner(Vec::new()).seal(&elsewhere, device, &owner_key)),
+        ("of another epoch", owner(Vec::new()).seal(&place, device, &sample.epochs[1].owner_key())),
+        ("that its device did not sign", owner(Vec::new()).seal(&place, other, &owner_key)),
+        ("under a grant that nobody gave", granted.seal(&place, device, &owner_key)),
+        ("with too many earlier logs", owner(prev(PREV_MAX + 1)).seal(&place, device, &owner_key)),
+        ("with a number that is not minimal", by_hand(b"\x80\x00", b"")),
+        ("with a byte more inside", by_hand(b"\x00", b"\x00")),
+        ("with a byte less", whole.slice(..whole.len() - 1)),
+        ("that is empty", Bytes::new()),
+    ]
+    .map(|(why, owner_box)| (why, card(owner_box)))
+    .into()
+}
+
+/// A box that a device signed over a plaintext of any form, with more behind the signature.
+fn sealed_by_hand(place: &CardPlace, device: &DeviceKeys, owner_key: &[u8; 32], plain: &[u8], more: &[u8]) -> Bytes {
+    let mut nonce = [0; 24];
+    nonce.copy_from_slice(&blake3::derive_key("cosmicsync owner nonce 1", &place.log_pk)[..24]);
+    let mut card = Vec::new();
+    LogCard { place: *place, owner_box: Bytes::new(), admission: [0; 64] }.encode(&mut card);
+    let place = &card[1..82];
+    let signature = device.sign("cosmicsync owner 1", &[place, plain].concat());
+    let mut sealed = Vec::new();
+    seal(owner_key, &nonce, place, &[plain, &signature, more].concat(), &mut sealed);
+    sealed.into()
+}
+
 /// Small ones that spoil a single rule.
 fn by_hand() -> Vec<(&'static str, &'static str, &'static [u8], Accepts)> {
     vec![
@@ -137,8 +188,9 @@ fn by_hand() -> Vec<(&'static str, &'static str, &'static [u8], Accepts)> {
         ("records", "with a number that is not minimal", b"\x81\x00\x03\x00", records),
         ("records", "with a name that is not UTF-8", b"\x01\x03\x01\xff", records),
         ("records", "with a count beyond the limit", b"\x81\x08", records),
-        ("header", "of an unknown kind", b"\x00\x09\x00\x00\x00\x00\x00\x00\x00\x00", header),
-        ("header", "whose handle points nowhere", b"\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00", header),
+        ("header", "of version 0", b"\x00\x00\x00\x00\x00\x00\x00\x00\x00", header),
+        ("header", "of an unknown kind", b"\x01\x09\x00\x00\x00\x00\x00\x00\x00", header),
+        ("header", "whose handle points nowhere", b"\x01\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00", header),
         ("entry", "without sections", b"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00", entry),
         ("entry", "with an unknown flag", b"\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x01\x00", entry),
     ]
@@ -163,6 +215,19 @@ fn key_epoch(bytes: &[u8]) -> bool {
 fn card(bytes: &[u8]) -> bool {
     let mut reader = Reader::new(bytes);
     LogCard::decode(&mut reader).is_ok() && reader.is_empty()
+}
+
+/// Whether a card of the first epoch was admitted and names a device of the sample as its owner.
+fn owner_box(bytes: &[u8]) -> bool {
+    let (sample, mut reader) = (Sample::new(), Reader::new(bytes));
+    let Ok(card) = LogCard::decode(&mut reader) else { return false };
+    let admission = sample.epochs[0].admission_key().verifying_key();
+    assert!(reader.is_empty() && card.verify_admission(&admission).is_ok(), "the card itself is sound");
+    let Ok(opened) = OpenedOwner::open(&card.place, &card.owner_box, &sample.epochs[0].owner_key()) else {
+        return false;
+    };
+    let device = sample.devices.iter().find(|device| device.device_id() == opened.device());
+    device.and_then(|device| opened.verify(&device.public())).is_some_and(|owner| owner.grant == FOUNDER_GRANT)
 }
 
 fn entry(bytes: &[u8]) -> bool {

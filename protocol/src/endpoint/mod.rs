@@ -258,6 +258,12 @@ impl Endpoint {
         &self.ledger
     }
 
+    /// The open documents, for tests that compare them with what entries say.
+    #[cfg(feature = "testkit")]
+    pub(crate) const fn shelf(&self) -> &Shelf {
+        &self.shelf
+    }
+
     fn next_read(&mut self) -> ReadId {
         let id = ReadId(self.next_read);
         self.next_read += 1;

@@ -70,6 +70,8 @@ pub struct LogInfo {
     pub mine: bool,
     /// Whether no more entries will come.
     pub closed: bool,
+    /// The log that its writer opened next in the partition, if its card is here.
+    pub next: Option<LogNo>,
 }
 
 /// Figures about an endpoint.
@@ -127,6 +129,7 @@ impl Endpoint {
                 read: count(&log.durable.indexed),
                 mine: log.mine,
                 closed: log.closed,
+                next: log.next,
             }
         })
     }

@@ -1,6 +1,6 @@
 //! Accepting others' entries: verify first, then stage.
 
-use super::book::SPANS_MAX;
+use super::book::{SPANS_MAX, Standing};
 use super::forks::Taken;
 use super::recent::Held;
 use super::rows::{EntryRef, entry_key, put};
@@ -134,7 +134,9 @@ impl Ledger {
         if head.seq >= self.book.log(no).next_seq() {
             self.end_if_mine(no);
         }
-        self.resolve(no, &[], batch);
+        if self.resolve(no, &[], batch) == Standing::Unknown {
+            self.unread.insert(no);
+        }
         let log = self.book.log_mut(no);
         let grows = log.staged().tip.as_ref().is_none_or(|tip| tip.seq < head.seq);
         log.stage_tip(head);

@@ -3,13 +3,14 @@
 //! A log's [`Progress`] exists twice: *staged*, what the commits under way will make it, and *durable*, what the
 //! store has confirmed. Everything a peer is told, every root and every position, comes from the durable one.
 
-use super::progress::{EDGES_MAX, Edge, Progress};
-use super::rows::{EntryRef, PartNo, delete, entry_key, log_key, number, put};
+mod row;
+
+use super::progress::{Edge, Progress};
+use super::rows::{EntryRef, PartNo, delete, entry_key, put};
 use crate::ids::{DeviceId, LogId};
 use crate::log::card::{CardPlace, Lane, LogCard};
 use crate::log::head::Head;
 use crate::storage::{Op, Table};
-use crate::sync::spans::Spans;
 use crate::sync::trie::{self, ItemHash, Trie};
 use crate::sync::{LogNo, SpaceNo};
 use crate::wire::codec::{CodecError, Reader, Write};
@@ -26,6 +27,9 @@ pub(crate) const SPANS_MAX: usize = 4096;
 /// Of a log held in so many intervals no more entries are asked for: each costs memory, and bytes of the log's row
 /// whenever it grows.
 pub(crate) const SCATTERED_MAX: usize = 256;
+
+/// How many logs that follow one another are looked at: each costs a step whenever it is asked what is wanted of one before.
+const FOLLOWED_MAX: usize = 1024;
 
 /// Who writes a log, by the owner box of its card, and where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +98,7 @@ pub(crate) struct Log {
     pub(crate) standing: Standing,
     /// How many entries this process appended to it.
     pub(crate) wrote: u64,
-    /// The log that names this one as its device's log before it.
+    /// The log that names this one as its device's log before it; of several the nearest.
     pub(crate) next: Option<LogNo>,
     fork: Option<Box<Fork>>,
     staged: Option<Box<Progress>>,
@@ -238,127 +242,6 @@ impl Log {
     pub(crate) fn next_seq(&self) -> u64 {
         self.staged().tip.as_ref().map_or(0, |tip| tip.seq + 1)
     }
-
-    /// The row that makes the staged progress durable.
-    pub(crate) fn row(&self) -> Op {
-        let staged = self.staged();
-        let mut out = vec![ROW_VERSION];
-        out.prefixed(&self.card_bytes);
-        out.varint(u64::from(self.space.0));
-        let flag = |set: bool, bit: u8| if set { bit } else { 0 };
-        let branch = self.branch();
-        out.byte(
-            flag(self.control, flags::CONTROL)
-                | flag(self.closed, flags::CLOSED)
-                | flag(self.named, flags::NAMED)
-                | flag(branch.is_some(), flags::BRANCH)
-                | flag(!staged.edges.is_empty(), flags::EDGES)
-                | flag(self.is_torn(), flags::TORN),
-        );
-        match self.standing {
-            Standing::Unknown => out.byte(0),
-            Standing::Owned(owner) => {
-                out.byte(1);
-                out.raw(owner.device.as_ref());
-                out.varint(u64::from(owner.partition.0));
-                out.varint(self.next.map_or(0, |next| u64::from(next.0) + 1));
-            }
-            Standing::Refused => out.byte(2),
-        }
-        match &staged.tip {
-            Some(tip) => {
-                out.byte(1);
-                out.varint(tip.seq);
-                out.raw(&tip.h);
-                out.raw(&tip.signature);
-            }
-            None => out.byte(0),
-        }
-        staged.held.encode(&mut out);
-        staged.indexed.encode(&mut out);
-        out.varint(staged.position);
-        out.varint(staged.segment.0);
-        out.varint(staged.segment.1);
-        if let Some(Branch { main, parent, base }) = branch {
-            out.varint(u64::from(main.0));
-            out.varint(u64::from(parent.0));
-            out.varint(base);
-        }
-        if !staged.edges.is_empty() {
-            out.varint(staged.edges.len() as u64);
-        }
-        for (seq, Edge { h, signature }) in &staged.edges {
-            out.varint(*seq);
-            out.raw(h);
-            out.byte(u8::from(signature.is_some()));
-            signature.iter().for_each(|signature| out.raw(signature));
-        }
-        put(Table::Log, log_key(self.no), out)
-    }
-
-    /// Reads a row back; what it says is durable.
-    pub(crate) fn from_row(row_key: &[u8], value: &[u8]) -> Result<Self, CodecError> {
-        let mut reader = Reader::new(row_key);
-        let no = LogNo(u32::from_be_bytes(reader.array()?));
-        reader.finish()?;
-        let mut reader = Reader::new(value);
-        if reader.u8()? != ROW_VERSION {
-            return Err(CodecError::OutOfRange("log row version"));
-        }
-        let card_bytes = Bytes::copy_from_slice(reader.bytes(LogCard::LEN_MAX, "card")?);
-        let card = LogCard::decode(&mut Reader::new(&card_bytes))?;
-        let space = SpaceNo(number(&mut reader)?);
-        let set = reader.u8()?;
-        let mut log = Self::new(no, card.log_id(), &card, card_bytes, space, set & flags::CONTROL != 0);
-        (log.closed, log.named) = (set & flags::CLOSED != 0, set & flags::NAMED != 0);
-        log.standing = match reader.u8()? {
-            0 => Standing::Unknown,
-            1 => {
-                let owner = Owner { device: DeviceId(reader.array()?), partition: PartNo(number(&mut reader)?) };
-                log.next = number(&mut reader)?.checked_sub(1).map(LogNo);
-                Standing::Owned(owner)
-            }
-            _ => Standing::Refused,
-        };
-        let tip = match reader.u8()? {
-            0 => None,
-            _ => Some(Head { seq: reader.varint()?, h: reader.array()?, signature: reader.array()? }),
-        };
-        let held = Spans::decode(&mut reader, SPANS_MAX)?;
-        let indexed = Spans::decode(&mut reader, SPANS_MAX)?;
-        let position = reader.varint()?;
-        let segment = (reader.varint()?, reader.varint()?);
-        if set & flags::BRANCH != 0 {
-            let (main, parent) = (LogNo(number(&mut reader)?), LogNo(number(&mut reader)?));
-            log.fork_mut().branch = Some(Branch { main, parent, base: reader.varint()? });
-        }
-        if set & flags::TORN != 0 {
-            log.fork_mut().torn = true;
-        }
-        let mut edges = BTreeMap::new();
-        let count = if set & flags::EDGES == 0 { 0 } else { reader.count(EDGES_MAX, "edges of a log")? };
-        for _ in 0..count {
-            let (seq, h) = (reader.varint()?, reader.array()?);
-            let signature = if reader.u8()? == 0 { None } else { Some(reader.array()?) };
-            edges.insert(seq, Edge { h, signature });
-        }
-        reader.finish()?;
-        log.durable = Progress { tip, held, indexed, position, segment, edges };
-        Ok(log)
-    }
-}
-
-/// First byte of a log's row.
-const ROW_VERSION: u8 = 1;
-
-/// Bits of the row's flag byte.
-mod flags {
-    pub(super) const CONTROL: u8 = 1;
-    pub(super) const CLOSED: u8 = 1 << 1;
-    pub(super) const NAMED: u8 = 1 << 2;
-    pub(super) const BRANCH: u8 = 1 << 3;
-    pub(super) const EDGES: u8 = 1 << 4;
-    pub(super) const TORN: u8 = 1 << 5;
 }
 
 /// What peers compare: one trie of logs for each partition, one trie of partitions for the space, and the journal.
@@ -417,6 +300,9 @@ impl Summary {
     }
 }
 
+/// Logs and what stands for them in a trie.
+type Items = Vec<(LogId, ItemHash)>;
+
 /// A partition's token, or its root, as the space's trie holds them.
 pub(crate) fn padded(token: [u8; 16]) -> [u8; 32] {
     let mut id = [0; 32];
@@ -460,7 +346,7 @@ impl Book {
     /// Brings the summaries in line with all logs that were read from the store: at once, for that is far cheaper than one
     /// by one.
     pub(crate) fn sum_up(&mut self) {
-        let mut items: BTreeMap<(SpaceNo, [u8; 16]), Vec<(LogId, ItemHash)>> = BTreeMap::new();
+        let mut items: BTreeMap<(SpaceNo, [u8; 16]), Items> = BTreeMap::new();
         for log in &self.logs {
             self.summaries.entry(log.space).or_default().note(log, 0);
             if let Some(item) = self.item(log.no).filter(|_| log.branch().is_none()) {
@@ -537,6 +423,24 @@ impl Book {
     /// The first history of the log that this one belongs to.
     pub(crate) fn main_of(&self, no: LogNo) -> LogNo {
         self.log(no).branch().map_or(no, |branch| branch.main)
+    }
+
+    /// The logs that follow one on its device, in their order, as far as is known and no further than [`FOLLOWED_MAX`].
+    pub(crate) fn after(&self, no: LogNo) -> impl Iterator<Item = LogNo> {
+        core::iter::successors(self.log(no).next, |no| self.log(*no).next).take(FOLLOWED_MAX)
+    }
+
+    /// How many of the newest entries of a log are among the `newest` of its device in the partition: those of the logs
+    /// after it come first.
+    pub(crate) fn newest_in(&self, no: LogNo, newest: u64) -> u64 {
+        let mut left = newest;
+        let mut after = self.after(no);
+        while left > 0
+            && let Some(next) = after.next()
+        {
+            left = left.saturating_sub(self.log(next).next_seq());
+        }
+        left
     }
 
     /// All histories of a log, the first one first.

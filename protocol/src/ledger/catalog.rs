@@ -167,7 +167,14 @@ impl Catalog for View<'_> {
             // A log of which only its author could leave out so much: others' links go on without it.
             Some(log) if self.ledger.book.log(log).durable.held.len() >= SCATTERED_MAX => Bodies::HeadOnly,
             Some(log) if self.ledger.book.log(log).control => Bodies::All,
-            Some(_) | None => self.ledger.bodies(space),
+            Some(log) => match self.ledger.bodies(space) {
+                Bodies::Newest(newest) => match self.ledger.book.newest_in(log, newest) {
+                    0 => Bodies::HeadOnly,
+                    left => Bodies::Newest(left),
+                },
+                other @ (Bodies::All | Bodies::HeadOnly) => other,
+            },
+            None => self.ledger.bodies(space),
         }
     }
 }

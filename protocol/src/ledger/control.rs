@@ -206,22 +206,25 @@ impl Ledger {
         self.stand(no, Standing::Refused, batch)
     }
 
-    /// Notes the owner of a log, and which earlier logs of that device and partition its card names.
+    /// Notes the owner of a log, and which logs of that device and partition come before and after it. Whatever other logs
+    /// its card names, and whatever others' cards name it, says nothing.
     fn own(&mut self, no: LogNo, owner: &LogOwner, partition: PartNo, batch: &mut Batch) -> Standing {
         let here = Owner { device: owner.device, partition };
+        let standing = self.stand(no, Standing::Owned(here), batch);
+        let id = self.book.log(no).id;
+        let naming: Vec<_> = self.expected.range((id, LogNo(0))..=(id, LogNo(u32::MAX))).copied().collect();
+        for (id, next) in naming {
+            self.expected.remove(&(id, next));
+            if self.book.log(next).owner() == Some(here) {
+                self.name(no, next, batch);
+            }
+        }
         for prev in &owner.prev {
             match self.book.by_id(&prev.log) {
                 Some(before) if self.book.log(before).owner() == Some(here) => self.name(before, no, batch),
                 Some(before) if self.book.log(before).standing != Standing::Unknown => {}
-                Some(_) | None => drop(self.expected.insert(prev.log, no)),
+                Some(_) | None => drop(self.expected.insert((prev.log, no))),
             }
-        }
-        let standing = self.stand(no, Standing::Owned(here), batch);
-        let id = self.book.log(no).id;
-        if let Some(next) = self.expected.remove(&id)
-            && self.book.log(next).owner() == Some(here)
-        {
-            self.name(no, next, batch);
         }
         if owner.device == self.me.keys.device_id() && !self.book.log(no).named {
             self.unnamed.insert((partition, no));
@@ -229,11 +232,15 @@ impl Ledger {
         standing
     }
 
-    /// Notes that the card of `next` names a log as the one before it. The first that does so counts.
+    /// Notes that the card of `next` names a log as one before it. Where several do, the nearest counts: the one that leads
+    /// to the others; else the first that did.
     fn name(&mut self, before: LogNo, next: LogNo, batch: &mut Batch) {
+        let is_nearer = self.book.log(before).next.is_none_or(|known| self.book.after(next).any(|no| no == known));
         let log = self.book.log_mut(before);
         log.named = true;
-        log.next.get_or_insert(next);
+        if is_nearer {
+            log.next = Some(next);
+        }
         let part = log.owner().map(|owner| owner.partition);
         if let Some(part) = part {
             self.unnamed.remove(&(part, before));

@@ -186,8 +186,8 @@ pub(crate) struct Ledger {
     tips: [u8; 32],
     /// This device's earlier logs, by partition, that no card names yet.
     unnamed: BTreeSet<(PartNo, LogNo)>,
-    /// Logs that a card names as earlier ones and that are not known yet, with the log whose card that is.
-    expected: BTreeMap<LogId, LogNo>,
+    /// Logs that cards name as earlier ones and whose owner is not known yet, each with a log whose card that is.
+    expected: BTreeSet<(LogId, LogNo)>,
     /// What tells the histories of forked logs apart.
     survey: Survey,
     /// Which entries count was found out since the start.

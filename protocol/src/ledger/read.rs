@@ -98,7 +98,10 @@ impl Ledger {
     fn read_on(&mut self, no: LogNo) {
         let log = self.book.log(no);
         let Some(seq) = log.staged().unread() else {
-            self.unread.remove(&no);
+            // Of a head alone the owner is wanted: from it follows which of a device's entries are its newest.
+            if self.may_read(no) {
+                self.unread.remove(&no);
+            }
             return;
         };
         // What is not durable yet cannot be read back yet: its commit will wake the log.

@@ -4,7 +4,7 @@
 //! touched (`spec/storage.md`, "recovery").
 
 use super::append::next_tips;
-use super::book::{Book, Log};
+use super::book::{Book, Log, Standing};
 use super::me::Me;
 use super::recent::Recent;
 use super::rows::{
@@ -187,7 +187,7 @@ impl Ledger {
             epochs: super::epochs::Epochs::default(),
             tips: [0; 32],
             unnamed: BTreeSet::new(),
-            expected: BTreeMap::new(),
+            expected: BTreeSet::new(),
             survey: super::survey::Survey::default(),
             judged: false,
             affected: BTreeSet::new(),
@@ -317,7 +317,8 @@ impl Ledger {
             }
         }
         self.tips = tips;
-        let unread: Vec<_> = self.book.iter().filter(|log| log.durable.unread().is_some()).map(|log| log.no).collect();
+        let is_unread = |log: &&Log| log.durable.unread().is_some() || log.standing == Standing::Unknown;
+        let unread: Vec<_> = self.book.iter().filter(is_unread).map(|log| log.no).collect();
         self.unread.extend(unread);
     }
 }

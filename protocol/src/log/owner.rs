@@ -65,11 +65,7 @@ impl LogOwner {
     pub fn seal(&self, place: &CardPlace, device: &DeviceKeys, owner_key: &[u8; 32]) -> Bytes {
         let mut plain = Vec::with_capacity(128 + self.prev.len() * 44);
         self.encode(&mut plain);
-        let signature = device.sign(CONTEXT, &[&place.bytes()[..], &plain].concat());
-        plain.raw(&signature);
-        let mut sealed = Vec::new();
-        seal(owner_key, &nonce(&place.log_pk), &place.bytes(), &plain, &mut sealed);
-        sealed.into()
+        seal_signed(plain, place, device, owner_key)
     }
 
     fn encode(&self, out: &mut impl Write) {
@@ -119,6 +115,15 @@ impl OpenedOwner {
         let is_signed = device.device == self.owner.device && device.verify(CONTEXT, &self.signed, &self.signature);
         is_signed.then_some(self.owner)
     }
+}
+
+/// Signs a plaintext, whatever it says, and seals it.
+pub(crate) fn seal_signed(mut plain: Vec<u8>, place: &CardPlace, device: &DeviceKeys, owner_key: &[u8; 32]) -> Bytes {
+    let signature = device.sign(CONTEXT, &[&place.bytes()[..], &plain].concat());
+    plain.raw(&signature);
+    let mut sealed = Vec::new();
+    seal(owner_key, &nonce(&place.log_pk), &place.bytes(), &plain, &mut sealed);
+    sealed.into()
 }
 
 /// A log key signs one card, so the nonce never repeats under one owner key.

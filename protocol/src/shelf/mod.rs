@@ -446,6 +446,12 @@ impl Shelf {
         commit
     }
 
+    /// Which entry of an open document brought which operations: by Loro peer and the counter after them.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn brought(&self, doc: DocRef) -> BTreeMap<(u64, u32), (EntryRef, Short)> {
+        self.docs.get(&doc).map(|state| state.brought.clone()).unwrap_or_default()
+    }
+
     /// How many documents are in memory.
     pub(crate) fn len(&self) -> usize {
         self.docs.len()

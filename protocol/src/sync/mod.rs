@@ -179,14 +179,14 @@ pub enum Follow {
     Heads,
 }
 
-/// Which entries of a log a replica holds.
+/// Which entries of a log a replica wants to hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bodies {
     /// All of them.
     All,
     /// None: the signed head is enough.
     HeadOnly,
-    /// At least this many of the newest.
+    /// At least this many of the newest that its device wrote in its partition, in this log and those after it.
     Newest(u64),
 }
 

@@ -10,8 +10,9 @@ use crate::document::{DEPTH_MAX, Replica, TextPaths, Value, check, encode_new};
 use crate::entropy::Entropy;
 use crate::identity::{Credential, SpaceGenesis, UserGenesis, parse_did_key};
 use crate::log::entry::ENTRY_BYTES_MAX;
+use crate::log::owner::{OWNER_BOX_MAX, PREV_MAX, seal_signed};
 use crate::log::read::part_of;
-use crate::log::{Codec, Entry, EntryReader, Head, Header, LogCard};
+use crate::log::{Codec, Entry, EntryReader, Head, Header, LogCard, OpenedOwner};
 use crate::sealed::{INVITE_PREFIX, Invite, KeyEpoch, node_seed};
 use crate::space::record::{decode_records, encode_records};
 use crate::wire::codec::{CodecError, Reader, Write, varint_len};
@@ -26,6 +27,7 @@ pub type Target = fn(&[u8]);
 
 /// Every target by name. `fuzz/corpus/NAME` holds its corpus, `fuzz/fuzz_targets/NAME.rs` its program.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("card", card),
     ("codec", codec),
     ("document", document),
     ("entry", entry),
@@ -183,6 +185,31 @@ fn sealed_stream(mut a: Handshake, mut b: Handshake, first: &[u8], piece: usize,
                 assert!(transport.receive(&[0]).is_err() && transport.seal(b"x", &mut Vec::new()).is_err());
                 return;
             }
+        }
+    }
+}
+
+/// Reads a card and opens its owner box; also signs and seals the input itself, as what a box holds (`spec/log.md`, 1).
+pub fn card(data: &[u8]) {
+    one_encoding(data, LogCard::decode, LogCard::encode);
+    let made = seal_signed(data.to_vec(), &LOGS[0].card.place, &SAMPLE.devices[0], &SAMPLE.epochs[0].owner_key());
+    owner(&LogCard { owner_box: made, ..LOGS[0].card.clone() });
+    let mut reader = Reader::new(data);
+    if let Ok(card) = LogCard::decode(&mut reader) {
+        assert!(card.owner_box.len() <= OWNER_BOX_MAX, "a limit is kept");
+        let is_admitted = card.verify_admission(&SAMPLE.epochs[0].admission_key().verifying_key()).is_ok();
+        assert!(!is_admitted || card.place.epoch == SAMPLE.epochs[0].id(), "only its own epoch admits a log");
+        owner(&card);
+    }
+}
+
+fn owner(card: &LogCard) {
+    for epoch in &SAMPLE.epochs {
+        let Ok(opened) = OpenedOwner::open(&card.place, &card.owner_box, &epoch.owner_key()) else { continue };
+        for device in &SAMPLE.devices {
+            let Some(owner) = opened.clone().verify(&device.public()) else { continue };
+            assert!(owner.device == device.device_id() && owner.prev.len() <= PREV_MAX, "limits are kept");
+            assert_eq!(owner.seal(&card.place, device, &epoch.owner_key()), card.owner_box, "an owner has one box");
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Nothing here is part of the product; all of it keeps the core's rules (no clock, no threads, no files).
 
+pub mod cited;
 pub mod clones;
 pub mod fuzz;
 pub mod hostile;

@@ -355,7 +355,7 @@ impl World {
         let new = |number| NewDoc { doc: doc_id(number), meta: Meta::default(), value: note(&word(number)) };
         let docs: Vec<NewDoc> = numbers.clone().map(new).collect();
         let texts = BODY.iter().copied().collect();
-        let erasable = if docs.len() % 2 == 0 { Erasable::Together } else { Erasable::Alone };
+        let erasable = if docs.len().is_multiple_of(2) { Erasable::Together } else { Erasable::Alone };
         let bulk = Bulk { collection, docs: &docs, texts: &texts, dictionary: b"a note", erasable };
         let commit = state.endpoint.bulk_append(state.now, log, &bulk, Vec::new());
         match state.endpoint.log_id(log).filter(|_| commit.is_ok() && !close) {

@@ -45,13 +45,8 @@ class Founder:
     def found(self, name: str) -> Writer:
         """Writes the space's first control entry."""
         epoch, space = Epoch(os.urandom(32)), self.device.space.space_id
-        token, partition = identity.space_token(space), identity.partition_id(space, "control")
-        seed = os.urandom(32)
-        place = identity.partition_token(space, partition)
-        card = log.make_card(crypto.ed25519_public(seed), token, place, identity.LIVE, epoch)
-        self.control = Writer(self.device, card, seed, epoch)
+        self.control = Space(self.device).open_log("control", epoch)
         records = [
-            control.log_open(card, partition, self.keys.device, self.keys.seed),
             (control.SPACE_NAME, name.encode()),
             (control.PARTITION, b"main"),
             (control.DEVICE, self.device.credential),

@@ -77,6 +77,7 @@ class Hosted:
             count, digest = Space.read(device).digest(collection["collection"])
             need((count, digest.hex()) == (collection["documents"], collection["digest"]), "digests differ")
         session.leave()
+        need(Space.read(device).check_cites() > 0, "the node's entry cites nothing")
         return f"root {device.root().hex()}"
 
     def _osaka(self) -> Any:

@@ -35,9 +35,13 @@ def partition_token(space: bytes, partition: bytes) -> bytes:
     return derive("cosmicsync partition token 1", space, partition, length=16)
 
 
-def log_id(log_key: bytes, space: bytes, partition: bytes, lane: int) -> bytes:
+def log_id(log_key: bytes, space: bytes, partition: bytes, lane: int, owner_box: bytes) -> bytes:
     """Takes the tokens of space and partition."""
-    return derive("cosmicsync log 1", log_key, space, partition, bytes([lane]))
+    return derive("cosmicsync log 1", log_key, space, partition, bytes([lane]), owner_box_hash(owner_box))
+
+
+def owner_box_hash(owner_box: bytes) -> bytes:
+    return derive("cosmicsync owner box 1", owner_box)
 
 
 def peer_id(log: bytes) -> int:
@@ -200,6 +204,10 @@ class Epoch:
     @property
     def key_box_key(self) -> bytes:
         return derive("cosmicsync epoch key box 1", self.key)
+
+    @property
+    def owner_key(self) -> bytes:
+        return derive("cosmicsync epoch owner 1", self.key)
 
     @property
     def previous_key(self) -> bytes:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import socket
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from . import crypto, identity, log, peer, values, wire
 from .codec import Refused, need, prefixed, varint
 from .identity import DeviceKeys, Invite
-from .log import Card
+from .log import Card, Owner
 from .node import Node
 from .noise_link import REKEY_EVERY
 from .peer import DEADLINE_S, Closed, Device, Link, Log
@@ -49,7 +49,7 @@ class Live:
         self.device: Device | None = None
         self.session: Session | None = None
         self.space: Space | None = None
-        self.own: tuple[Writer, Writer] | None = None
+        self.own: Writer | None = None
         self.handshakes: set[str] = set()
         self.entries_opened = self.entries_written = 0
 
@@ -69,7 +69,11 @@ class Live:
         yield "entry", "an import opens: a dictionary, and a data key for each document", self.read_import
         yield "entry", "collections have the digest that the node gives them", self.digest
         yield "sync", "a replica of heads is told every tip, and gets the entries that it asks for", self.heads
+        yield "entry", "a node that starts again writes a new log, whose card names those before it", self.restart
+        yield "entry", "entries cite those that their updates directly build on, and no others", self.cites
         yield "entry", "a log whose card nobody admitted is held and not read", self.unadmitted_log
+        yield "entry", "a log in the name of a device that did not sign is held and not read", self.claimed_log
+        yield "entry", "a log whose owner box does not open is held and not read", self.log_of_nobody
         yield "entry", "an entry of a later version's kind is held and not read", self.later_kind
         yield "handshake", "both directions rekey after 65,536 messages", self.rekey
         yield "handshake", "XX dialled by the node", self.answer
@@ -177,25 +181,24 @@ class Live:
         assert session and device
         self.space = Space.read(device)
         self.own = self.space.write_document("cities", "osaka", OWN)
-        names = [writer.card.log_id for writer in self.own]
-        for name in names:
-            session.push(name)
+        name = self.own.card.log_id
+        session.push(name)
         session.settle()
-        done = session.run(lambda: all(session.acked.get(name) == 1 for name in names) and session.agrees())
+        done = session.run(lambda: session.acked.get(name) == 1 and session.agrees())
         need(done, f"not acknowledged: {state(session)}")
         shown = self.get("osaka")
         need(value_in(shown) == OWN, f"`doc get` shows {shown}")
         need(Space.read(device).document(document_of(self.space, "osaka"))["doc"] == OWN, "its own value differs")
         session.leave()
-        self.entries_written = 2
-        return f"log {names[1].hex()[:16]}"
+        self.entries_written = 1
+        return f"log {name.hex()[:16]}"
 
     def edit(self) -> str:
         device = self.device
         assert device and self.own
-        name = self.own[1].card.log_id
+        name = self.own.card.log_id
         space = Space.read(device)
-        space.edit_document(self.own[1], document_of(space, "agawam"), {"mayor": "N. N."})
+        space.edit_document(self.own, document_of(space, "agawam"), {"mayor": "N. N."})
         session = Session.dial(self.node.address, device)
         done = session.run(lambda: session.acked.get(name) == 2)
         need(done and session.nodes_received == 0, f"not announced: {state(session)}")
@@ -217,7 +220,7 @@ class Live:
         need(session.run(lambda: shared <= set(session.acked)), f"not announced: {state(session)}")
         session.settle()
         session.leave()
-        content = self.own[1]
+        content = self.own
         space = Space.read(device)
         space.edit_document(content, document_of(space, "osaka"), {"open": True})
         fresh = self._new_logs(3)
@@ -244,7 +247,7 @@ class Live:
         return f"{session.nodes_sent} nodes sent, {session.nodes_received} received"
 
     def _new_logs(self, count: int) -> set[bytes]:
-        """Logs of an empty entry each, of which nobody says who writes them: they are held and passed on."""
+        """Logs of an empty entry each."""
         assert self.device
         space = Space.read(self.device)
         writers = [space.open_log("main", space.current()) for _ in range(count)]
@@ -322,21 +325,60 @@ class Live:
         session.leave()
         return f"{len(session.heads)} heads"
 
+    def restart(self) -> str:
+        device, mayor = self.device, {"mayor": "M. M."}
+        assert device
+        before, known = Space.read(device), set(device.logs)
+        self.node.restart()
+        self.put("osaka", OWN | {"open": True} | mayor)
+        session = Session.dial(self.node.address, device)
+        need(session.run(lambda: set(device.logs) > known and session.agrees()), state(session))
+        session.settle()
+        session.leave()
+        after = Space.read(device)
+        (fresh,) = set(device.logs) - known
+        owner, token = after.boxes[fresh], device.logs[fresh].card.partition_token
+        earlier = {
+            name
+            for name, of in before.boxes.items()
+            if of.device == owner.device and device.logs[name].card.partition_token == token
+        }
+        named = {name for held in earlier for name, _, _ in before.boxes[held].prev}
+        expected = {after.cite(name, len(device.logs[name].entries) - 1) for name in earlier - named}
+        need(set(owner.prev) == expected and expected, f"the card names {len(owner.prev)} logs, not {len(expected)}")
+        need(after.document(document_of(after, "osaka"))["doc"]["mayor"] == mayor["mayor"], "the entry does not open")
+        return f"{len(expected)} logs named"
+
+    def cites(self) -> str:
+        assert self.device
+        count = Space.read(self.device).check_cites()
+        need(count > 1, "nothing builds on another log")
+        return f"{count} entries cited"
+
     def unadmitted_log(self) -> str:
-        return self._unread(
-            "nowhere", lambda card: dataclasses.replace(card, epoch_id=os.urandom(16), admission=bytes(64)), log.UPDATE
-        )
+        return self._unread("nowhere", lambda card: replace(card, epoch_id=os.urandom(16), admission=bytes(64)))
+
+    def claimed_log(self) -> str:
+        assert self.device and self.space
+        node = next(device for device in self.space.devices if device != self.keys.device)
+        epoch = Space.read(self.device).current()
+        return self._unread("claimed", lambda card: log.make_card(card, Owner(node), self.keys.seed, epoch))
+
+    def log_of_nobody(self) -> str:
+        assert self.device
+        epoch = Space.read(self.device).current()
+        return self._unread("nobody", lambda card: replace(card, owner_box=os.urandom(150)).admit(epoch))
 
     def later_kind(self) -> str:
         return self._unread("later", lambda card: card, SNAPSHOT)
 
-    def _unread(self, key: str, change: Callable[[Card], Card], kind: int) -> str:
+    def _unread(self, key: str, change: Callable[[Card], Card], kind: int = log.UPDATE) -> str:
         device = self.device
-        assert device and self.own
+        assert device
         space = Space.read(device)
-        blank = space.open_log("main", space.current())
-        card = change(blank.card)
-        space.write_unread(self.own[0], card, blank.seed, key, kind)
+        writer = space.open_log("main", space.current())
+        card = writer.card = change(writer.card)
+        writer.write(space, "cities", key, {}, kind)
         session = Session.dial(self.node.address, device)
         need(session.run(lambda: session.acked.get(card.log_id) == 1 and session.agrees()), state(session))
         session.settle()
@@ -389,11 +431,11 @@ class Live:
         return self._refused_run(session, held.card, entry, signature, code)
 
     def unadmitted_card(self) -> str:
-        session, held = self._new_log(lambda card: dataclasses.replace(card, admission=bytes(64)))
+        session, held = self._new_log(lambda card: replace(card, admission=bytes(64)))
         return self._refused_run(session, held.card, held.raw[0], held.signature, 32)
 
     def foreign_card(self) -> str:
-        session, held = self._new_log(lambda card: dataclasses.replace(card, space_token=bytes(16)))
+        session, held = self._new_log(lambda card: replace(card, space_token=bytes(16)))
         return self._refused_run(session, held.card, held.raw[0], held.signature, 32)
 
     def _new_log(self, change: Callable[[Card], Card]) -> tuple[Session, Log]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from . import crypto
 from .codec import Reader, Refused, le32, le64, need, prefixed, varint, zigzag
 from .crypto import derive
-from .identity import Epoch, data_key, log_id, node_seed
+from .identity import Epoch, data_key, log_id, node_seed, owner_box_hash
 
-CARD_LENGTH = 146
+OWNER_BOX_MAX = 3_584
+PREV_MAX = 64
+FOUNDER_GRANT = bytes(16)
 ENTRY_BYTES_MAX = 524_288
 SECTIONS_MAX = 16_384
 PLAIN_BYTES_MAX = 262_144
@@ -32,37 +34,82 @@ class Card:
     partition_token: bytes
     lane: int
     epoch_id: bytes
-    admission: bytes
+    owner_box: bytes = b""
+    admission: bytes = b""
 
     @classmethod
     def decode(cls, data: bytes) -> Card:
         reader = Reader(data)
-        need(reader.u8() == 0, "an unknown version: update")
+        need(reader.u8() == 1, "an unknown version: update")
         log_key, space, partition = reader.array(32), reader.array(16), reader.array(16)
         lane = reader.u8()
         need(lane < 2, "an unknown lane")
-        card = cls(log_key, space, partition, lane, reader.array(16), reader.array(64))
+        epoch_id, owner_box = reader.array(16), reader.bytes(OWNER_BOX_MAX)
+        card = cls(log_key, space, partition, lane, epoch_id, owner_box, reader.array(64))
         reader.finish()
         return card
 
-    def fields(self) -> bytes:
+    def place(self) -> bytes:
+        """The five fields that say where the log belongs."""
         return self.log_key + self.space_token + self.partition_token + bytes([self.lane]) + self.epoch_id
 
     def encode(self) -> bytes:
-        return b"\0" + self.fields() + self.admission
+        return b"\1" + self.place() + prefixed(self.owner_box) + self.admission
+
+    def _admitted(self) -> bytes:
+        return b"cosmicsync card 1" + self.place() + owner_box_hash(self.owner_box)
+
+    def admit(self, epoch: Epoch) -> Card:
+        return replace(self, admission=crypto.sign(epoch.admission_seed, self._admitted()))
 
     def verify(self, admission_key: bytes) -> None:
-        crypto.verify(admission_key, b"cosmicsync card 1" + self.fields(), self.admission)
+        crypto.verify(admission_key, self._admitted(), self.admission)
 
     @property
     def log_id(self) -> bytes:
-        return log_id(self.log_key, self.space_token, self.partition_token, self.lane)
+        return log_id(self.log_key, self.space_token, self.partition_token, self.lane, self.owner_box)
 
 
-def make_card(log_key: bytes, space_token: bytes, partition_token: bytes, lane: int, epoch: Epoch) -> Card:
-    card = Card(log_key, space_token, partition_token, lane, epoch.id, b"")
-    signature = crypto.sign(epoch.admission_seed, b"cosmicsync card 1" + card.fields())
-    return Card(log_key, space_token, partition_token, lane, epoch.id, signature)
+@dataclass(frozen=True)
+class Owner:
+    """What an owner box says, once its device's signature verified."""
+
+    device: bytes
+    grant: bytes = FOUNDER_GRANT
+    prev: tuple[tuple[bytes, int, bytes], ...] = ()
+
+    def encode(self) -> bytes:
+        ends = b"".join(name + varint(seq) + h for name, seq, h in self.prev)
+        return self.device + self.grant + varint(len(self.prev)) + ends
+
+    @classmethod
+    def open(cls, card: Card, epoch: Epoch) -> Owner:
+        """The owner of a card that this epoch admitted. The device's id is its key; who it is, control says."""
+        plain = crypto.unseal(epoch.owner_key, owner_nonce(card), card.place(), card.owner_box)
+        reader = Reader(plain)
+        device, grant = reader.array(32), reader.array(16)
+        prev = tuple((reader.array(32), reader.varint(), reader.array(8)) for _ in range(reader.count(PREV_MAX)))
+        signature = reader.array(64)
+        reader.finish()
+        crypto.verify(device, owner_message(card, plain[:-64]), signature)
+        need(grant == FOUNDER_GRANT, "a grant that nobody gave")
+        return cls(device, grant, prev)
+
+
+def owner_nonce(card: Card) -> bytes:
+    return derive("cosmicsync owner nonce 1", card.log_key, length=24)
+
+
+def owner_message(card: Card, plain: bytes) -> bytes:
+    return crypto.in_context("cosmicsync owner 1", card.place() + plain)
+
+
+def make_card(place: Card, owner: Owner, device_seed: bytes, epoch: Epoch) -> Card:
+    """The card of a new log at a place: `place` is a card without a box yet."""
+    plain = owner.encode()
+    plain += crypto.sign(device_seed, owner_message(place, plain))
+    sealed = crypto.seal(epoch.owner_key, owner_nonce(place), place.place(), plain)
+    return replace(place, owner_box=sealed).admit(epoch)
 
 
 # 2. Entry and 3. Hashes
@@ -274,7 +321,6 @@ class _Last:
 class Header:
     kind: int
     wall_ms: int
-    acl_ref: int = 0
     actor: bytes | None = None
     logs: list[bytes] = field(default_factory=list)
     deps: list[tuple[int, int, bytes]] = field(default_factory=list)
@@ -285,10 +331,10 @@ class Header:
     @classmethod
     def decode(cls, data: bytes) -> Header:
         reader = Reader(data)
-        need(reader.u8() == 0, "an unknown version: update")
+        need(reader.u8() == 1, "an unknown version: update")
         kind = reader.u8()
         need(kind <= 8, "an unknown kind")
-        acl_ref, wall_ms = reader.varint(), reader.varint()
+        wall_ms = reader.varint()
         actor = reader.array(32) if reader.flag() else None
         logs = [reader.array(32) for _ in range(reader.count(TABLE_MAX))]
         deps = []
@@ -297,7 +343,7 @@ class Header:
             need(log < len(logs), "a handle points outside its table")
             deps.append((log, reader.varint(), reader.array(8)))
         collections = [reader.array(16) for _ in range(reader.count(TABLE_MAX))]
-        header = cls(kind, wall_ms, acl_ref, actor, logs, deps, collections)
+        header = cls(kind, wall_ms, actor, logs, deps, collections)
         last = _Last()
         for _ in range(reader.count(SECTIONS_MAX)):
             header.items.append(_item(reader, last, header))
@@ -307,7 +353,7 @@ class Header:
         return header
 
     def encode(self) -> bytes:
-        out = b"\0" + bytes([self.kind]) + varint(self.acl_ref) + varint(self.wall_ms)
+        out = b"\1" + bytes([self.kind]) + varint(self.wall_ms)
         out += b"\0" if self.actor is None else b"\x01" + self.actor
         out += varint(len(self.logs)) + b"".join(self.logs)
         out += varint(len(self.deps)) + b"".join(varint(log) + varint(seq) + h for log, seq, h in self.deps)

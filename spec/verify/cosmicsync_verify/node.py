@@ -22,8 +22,11 @@ class Node:
     def __enter__(self) -> Node:
         if self.has_user:
             self.run("init", "--name", "node")
+        return self._start()
+
+    def _start(self) -> Node:
         command = self._command("up", "--listen", "127.0.0.1:0")
-        log = open(self.folder.with_suffix(".log"), "wb")
+        log = open(self.folder.with_suffix(".log"), "ab")
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL, env=_environment()
         )
@@ -34,7 +37,15 @@ class Node:
         self.address = (host, int(port))
         return self
 
+    def restart(self) -> None:
+        """Ends the process and starts another on the same directory."""
+        self._stop()
+        self._start()
+
     def __exit__(self, *_: object) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
         if self.process:
             self.process.terminate()
             try:

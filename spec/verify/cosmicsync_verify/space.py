@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from dataclasses import dataclass, field
@@ -10,10 +11,14 @@ from typing import Any
 import loro
 
 from . import control, crypto, identity, log, values
-from .codec import need
+from .codec import Refused, need
 from .identity import Credential, Epoch, KeyEpoch
-from .log import Card, Header, Item, Opener, Place, Plain
+from .log import Card, Header, Item, Opener, Owner, Place, Plain
 from .peer import Device, Log
+
+
+#: A log, a seq, and the first bytes of the chain hash there.
+Cite = tuple[bytes, int, bytes]
 
 
 @dataclass
@@ -24,6 +29,15 @@ class Update:
     seq: int
     document: bytes
     data: bytes
+    cites: frozenset[Cite]
+
+    def span(self) -> tuple[int, int, int]:
+        """Its peer, and its first counter and the one behind its last."""
+        meta = loro.LoroDoc.decode_import_blob_meta(values.within_envelope(self.data), True)
+        spans = meta.partial_end_vv.sub_vec(meta.partial_start_vv).inner()
+        need(list(spans) == [identity.peer_id(self.log)], "operations of another peer")
+        ((peer, (start, end)),) = spans.items()
+        return peer, start, end
 
 
 @dataclass
@@ -34,8 +48,9 @@ class Space:
     epochs: dict[bytes, Epoch] = field(default_factory=dict)
     generations: dict[bytes, int] = field(default_factory=dict)
     devices: dict[bytes, Credential] = field(default_factory=dict)
-    owners: dict[bytes, bytes] = field(default_factory=dict)
+    boxes: dict[bytes, Owner] = field(default_factory=dict)
     names: list[str] = field(default_factory=list)
+    partitions: list[str] = field(default_factory=list)
     admitted: set[bytes] = field(default_factory=set)
     trusted: set[bytes] = field(default_factory=set)
     records: int = 0
@@ -45,7 +60,7 @@ class Space:
         space = cls(device)
         space._read_epochs()
         space._verify_cards()
-        space._read_records()
+        space._read_owners()
         return space
 
     @property
@@ -94,25 +109,35 @@ class Space:
             for entry, before in held.entries
         ]
 
-    def _read_records(self) -> None:
-        """Finds out who wrote what: the devices first, then the authors of control logs, then what they say."""
-        lists = {name: self._control_entries(name) for name in self.admitted & set(self._control())}
-        member = self.device.space.creator.user_id
-        for _, records in [entry for entries in lists.values() for entry in entries]:
-            self.records += len(records)
-            for record in records:
-                credential = record.credential() if isinstance(record, control.Device) else None
-                if credential and credential.genesis.user_id == member:
-                    self.devices[credential.claim.device] = credential
-        for name, entries in lists.items():
-            first = [record for record in entries[0][1] if isinstance(record, control.LogOpen)] if entries else []
-            author = next((r.device for r in first if r.card.log_id == name and self._is_signed(r)), None)
-            if author is None:
+    def _read_owners(self) -> None:
+        """Opens the owner boxes of admitted cards, and reads control: its logs first, each once its device is known."""
+        boxes: dict[bytes, Owner] = {}
+        for name in self.admitted:
+            card = self.device.logs[name].card
+            try:
+                boxes[name] = Owner.open(card, self.epochs[card.epoch_id])
+            except Refused:
                 continue
-            self.owners[name] = author
-            for epoch, records in entries:
-                self.trusted.add(epoch)
-                self._apply(records, author)
+        waiting = {name: self._control_entries(name) for name in boxes.keys() & self._control().keys()}
+        while True:
+            # The first entry of a control log may introduce its own device.
+            known = {
+                name: entries
+                for name, entries in waiting.items()
+                if entries and boxes[name].device in self.devices.keys() | self._devices_in(entries[0][1]).keys()
+            }
+            if not known:
+                break
+            for name, entries in known.items():
+                self.boxes[name] = boxes[name]
+                del waiting[name]
+                for epoch, records in entries:
+                    self.trusted.add(epoch)
+                    self._apply(records)
+        tokens = {self.partition(name)[1] for name in {"control", "main", *self.partitions}}
+        for name in boxes.keys() - self._control().keys():
+            if boxes[name].device in self.devices and self.device.logs[name].card.partition_token in tokens:
+                self.boxes[name] = boxes[name]
 
     def _control_entries(self, name: bytes) -> list[tuple[bytes, list[control.Record]]]:
         """The epoch and the records of each control entry of a log."""
@@ -123,16 +148,23 @@ class Space:
                 found.append((opener.epoch.id, control.decode_records(opener.records(section))))
         return found
 
-    def _apply(self, records: list[control.Record], author: bytes) -> None:
-        for record in records:
-            if isinstance(record, control.LogOpen) and record.device == author and self._is_signed(record):
-                self.owners[record.card.log_id] = author
-            if isinstance(record, control.Named) and record.kind == control.SPACE_NAME:
-                self.names.append(record.name)
+    def _devices_in(self, records: list[control.Record]) -> dict[bytes, Credential]:
+        """The member's devices that records introduce."""
+        found = [record.credential() for record in records if isinstance(record, control.Device)]
+        member = self.device.space.creator.user_id
+        return {one.claim.device: one for one in found if one and one.genesis.user_id == member}
 
-    def _is_signed(self, record: control.LogOpen) -> bool:
-        token = identity.partition_token(self.id, record.partition)
-        return record.device in self.devices and record.card.partition_token == token and record.is_signed()
+    def _apply(self, records: list[control.Record]) -> None:
+        self.records += len(records)
+        self.devices |= self._devices_in(records)
+        for record in records:
+            if isinstance(record, control.Named):
+                (self.names if record.kind == control.SPACE_NAME else self.partitions).append(record.name)
+
+    @property
+    def owners(self) -> dict[bytes, bytes]:
+        """The device that writes each log that may be read."""
+        return {name: owner.device for name, owner in self.boxes.items()}
 
     def updates(self) -> list[Update]:
         """Every update in the logs that have an owner, opened."""
@@ -145,7 +177,8 @@ class Space:
                     continue
                 for item in opener.items():
                     data = opener.body(item, self._seed(header, item, opener, openers))
-                    found.append(Update(name, opener.place.seq, item.document, data))
+                    cites = frozenset((header.logs[of], seq, h) for of, seq, h in header.deps)
+                    found.append(Update(name, opener.place.seq, item.document, data, cites))
         return found
 
     def _seed(self, header: Header, item: Item, here: Opener, own: list[Opener]) -> bytes | None:
@@ -183,14 +216,39 @@ class Space:
 
     @staticmethod
     def _materialise(found: list[Update]) -> Any:
-        """Imports the updates of a document, in any order."""
-        engine = loro.LoroDoc()
-        for update in sorted(found, key=lambda update: (update.log, update.seq)):
-            meta = loro.LoroDoc.decode_import_blob_meta(values.within_envelope(update.data), True)
-            peers = list(meta.partial_end_vv.sub_vec(meta.partial_start_vv).inner())
-            need(peers == [identity.peer_id(update.log)], "operations of another peer")
-        engine.import_batch([values.within_envelope(update.data) for update in found])
-        return engine.get_deep_value()
+        return replay(found).get_deep_value()
+
+    def cite(self, name: bytes, seq: int) -> Cite:
+        """How a header names an entry."""
+        held = self.device.logs[name]
+        h = held.entries[seq + 1][1] if seq + 1 < len(held.entries) else held.h
+        return name, seq, h[:8]
+
+    def check_cites(self) -> int:
+        """Headers cite the entries of other logs that their updates directly build on, and no others: log.md 5.
+
+        Returns how many are cited."""
+        by_document: dict[bytes, list[Update]] = {}
+        for update in self.updates():
+            by_document.setdefault(update.document, []).append(update)
+        builds_on: dict[tuple[bytes, int], set[Cite]] = {}
+        for found in by_document.values():
+            spans = [(update, *update.span()) for update in found]
+            # Of what an update builds on in one log, the last stands for what is before it.
+            newest: dict[tuple[bytes, int], dict[int, int]] = {}
+            for change in changes_of(replay(found)):
+                update = entry_of(spans, change.peer, change.start)
+                last = newest.setdefault((update.log, update.seq), {})
+                for peer, counter in change.deps:
+                    if peer != change.peer:
+                        last[peer] = max(counter, last.get(peer, 0))
+            for at, last in newest.items():
+                on = [entry_of(spans, peer, counter) for peer, counter in last.items()]
+                builds_on.setdefault(at, set()).update(self.cite(other.log, other.seq) for other in on)
+        for update in self.updates():
+            expected = builds_on.get((update.log, update.seq), set())
+            need(update.cites == expected, f"entry {update.seq} cites {len(update.cites)} others, not {len(expected)}")
+        return sum(len(cites) for cites in builds_on.values())
 
     def current(self) -> Epoch:
         """The epoch that new entries are sealed under."""
@@ -199,67 +257,79 @@ class Space:
 
     # Writing
 
-    def open_log(self, partition: str, epoch: Epoch) -> Writer:
-        """A new log of this device, with nothing in it yet."""
-        seed = os.urandom(32)
-        token = identity.space_token(self.id)
-        card = log.make_card(crypto.ed25519_public(seed), token, self.partition(partition)[1], identity.LIVE, epoch)
-        return Writer(self.device, card, seed, epoch)
+    def open_log(self, partition: str, epoch: Epoch, owner: Owner | None = None) -> Writer:
+        """A new log of this device, or of one that it names, with nothing in it yet."""
+        seed, keys = os.urandom(32), self.device.keys
+        space, place = identity.space_token(self.id), self.partition(partition)[1]
+        blank = Card(crypto.ed25519_public(seed), space, place, identity.LIVE, epoch.id)
+        return Writer(self.device, log.make_card(blank, owner or Owner(keys.device), keys.seed, epoch), seed, epoch)
 
-    def write_document(self, collection: str, key: str, value: dict) -> tuple[Writer, Writer]:
-        """Opens a control log and a live log, and makes a document in the latter."""
-        epoch, device = self.current(), self.device.keys
-        records, content = self.open_log("control", epoch), self.open_log("main", epoch)
-        statements = [
-            control.log_open(records.card, self.partition("control")[0], device.device, device.seed),
-            control.log_open(content.card, self.partition("main")[0], device.device, device.seed),
-        ]
-        plain = log.deflate(control.encode_records(statements))
-        records.append(Header(log.CONTROL, now_ms()), [Plain(plain, epoch.records_key)])
-        collection_id = identity.collection_id(self.id, collection)
-        document = identity.document_id(self.id, collection_id, key)
-        update = make_update(identity.peer_id(content.card.log_id), collection, key, value)
-        data_seed = os.urandom(16)
-        header = Header(log.UPDATE, now_ms(), collections=[collection_id], items=[Item(document, 0, 2, (0, 1), None)])
-        box = Plain(data_seed, epoch.key_box_key)
-        content.append(header, [box, Plain(log.deflate(update), identity.data_key(data_seed))])
-        return records, content
-
-    def write_unread(self, records: Writer, card: Card, seed: bytes, key: str, kind: int) -> None:
-        """Announces a log in an own control log, and writes an entry of some kind with a document in it."""
-        device, epoch = self.device.keys, self.current()
-        statement = control.log_open(card, self.partition("main")[0], device.device, device.seed)
-        plain = log.deflate(control.encode_records([statement]))
-        records.append(Header(log.CONTROL, now_ms()), [Plain(plain, epoch.records_key)])
-        collection = identity.collection_id(self.id, "cities")
-        item = Item(identity.document_id(self.id, collection, key), 0, 2, (0, 1), None)
-        update = make_update(identity.peer_id(card.log_id), "cities", key, {})
-        box, body = os.urandom(16), log.deflate(update)
-        header = Header(kind, now_ms(), collections=[collection], items=[item])
-        sections = [Plain(box, epoch.key_box_key), Plain(body, identity.data_key(box))]
-        Writer(self.device, card, seed, epoch).append(header, sections)
+    def write_document(self, collection: str, key: str, value: dict) -> Writer:
+        """Opens a live log, and makes a document in it."""
+        content = self.open_log("main", self.current())
+        content.write(self, collection, key, value, log.UPDATE)
+        return content
 
     def edit_document(self, content: Writer, document: bytes, changes: dict) -> None:
         """Sets members of a document that others wrote, in an entry of an own log."""
         found = [update for update in self.updates() if update.document == document]
-        engine = loro.LoroDoc()
-        engine.peer_id = identity.peer_id(content.card.log_id)
-        engine.import_batch([values.within_envelope(update.data) for update in found])
+        engine, peer = replay(found), identity.peer_id(content.card.log_id)
+        engine.peer_id = peer
         before = engine.oplog_vv
         for name, item in changes.items():
             engine.get_map("doc").insert(name, item)
         engine.commit()
         update = values.without_envelope(engine.export(loro.ExportMode.Updates(before)))
         header = Header(log.UPDATE, now_ms(), items=[Item(document, None, 2, (0, 1), None)])
-        for name in sorted({update.log for update in found} - {content.card.log_id}):
-            last = max(update.seq for update in found if update.log == name)
-            held = self.device.logs[name]
-            h = held.entries[last + 1][1] if last + 1 < len(held.entries) else held.h
-            header.deps.append((len(header.logs), last, h[:8]))
+        # The frontier: the operations that the new ones directly build on, as the engine says.
+        spans = [(update, *update.span()) for update in found]
+        newest = max((c for c in changes_of(engine) if c.peer == peer), key=lambda change: change.start)
+        builds_on = [entry_of(spans, *dep) for dep in newest.deps if dep[0] != peer]
+        for name, seq, h in sorted({self.cite(other.log, other.seq) for other in builds_on}):
+            header.deps.append((len(header.logs), seq, h))
             header.logs.append(name)
         seed = os.urandom(16)
         box = Plain(seed, content.epoch.key_box_key)
         content.append(header, [box, Plain(log.deflate(update), identity.data_key(seed))])
+
+
+@dataclass(frozen=True)
+class Change:
+    """A stretch of one peer's operations, and what the first of them directly builds on: (peer, counter)."""
+
+    peer: int
+    start: int
+    deps: list[tuple[int, int]]
+
+
+def replay(found: list[Update]) -> loro.LoroDoc:
+    """Imports the updates of a document, in any order."""
+    engine = loro.LoroDoc()
+    for update in found:
+        update.span()
+    if found:
+        status = engine.import_batch([values.within_envelope(update.data) for update in found])
+        need(status.pending is None, "an update builds on operations that are not here")
+    return engine
+
+
+def changes_of(engine: loro.LoroDoc) -> list[Change]:
+    """Every change of a document, from the engine's export to JSON."""
+    told = json.loads(engine.export_json_updates(loro.VersionVector(), engine.oplog_vv))
+    peers = [int(peer) for peer in told["peers"]]
+
+    def parse(name: str) -> tuple[int, int]:
+        counter, peer = name.split("@")
+        return peers[int(peer)], int(counter)
+
+    return [Change(*parse(change["id"]), [parse(dep) for dep in change["deps"]]) for change in told["changes"]]
+
+
+def entry_of(spans: list[tuple[Update, int, int, int]], peer: int, counter: int) -> Update:
+    """The update that brought an operation."""
+    found = [update for update, of, start, end in spans if of == peer and start <= counter < end]
+    need(len(found) == 1, "an operation that no entry brought")
+    return found[0]
 
 
 @dataclass
@@ -281,6 +351,16 @@ class Writer:
         h = entry.chain(h_prev, self.card)
         signature = crypto.sign(self.seed, log.head_message(name, seq, h))
         self.device.take(self.card, seq, h_prev, [entry.encode()], signature)
+
+    def write(self, space: Space, collection: str, key: str, value: dict, kind: int) -> None:
+        """An entry of some kind that makes a document."""
+        collection_id = identity.collection_id(space.id, collection)
+        document = identity.document_id(space.id, collection_id, key)
+        update = make_update(identity.peer_id(self.card.log_id), collection, key, value)
+        seed = os.urandom(16)
+        header = Header(kind, now_ms(), collections=[collection_id], items=[Item(document, 0, 2, (0, 1), None)])
+        box = Plain(seed, self.epoch.key_box_key)
+        self.append(header, [box, Plain(log.deflate(update), identity.data_key(seed))])
 
 
 def make_update(peer: int, collection: str, key: str, value: dict) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any
 
 import loro
 
-from . import control, crypto, identity, log, trie, values, wire
+from . import control, crypto, exclusion, identity, log, trie, values, wire
 from .codec import Reader, Refused, need
 from .identity import Claim, Credential, DeviceKeys, Epoch, Invite, KeyEpoch, SpaceGenesis, UserGenesis
 from .noise_link import Noise, framed, unframed
@@ -49,6 +49,7 @@ def checks(files: Files) -> Iterator[Check]:
         "frames": frame_checks,
         "handshake": handshake_checks,
         "documents": document_checks,
+        "exclusion": exclusion_checks,
         "refused": refused_checks,
     }
     need(set(files) == set(topics), f"files and topics differ: {sorted(set(files) ^ set(topics))}")
@@ -112,7 +113,8 @@ def _derived(derived: dict, space: bytes) -> None:
     main = identity.partition_id(space, "main")
     cities = identity.collection_id(space, "cities")
     token = identity.partition_token(space, main)
-    bulk = identity.log_id(raw(derived["log_key"]), identity.space_token(space), token, identity.BULK)
+    box = raw(derived["owner_box"])
+    bulk = identity.log_id(raw(derived["log_key"]), identity.space_token(space), token, identity.BULK, box)
     expected = {
         "partition_control": identity.partition_id(space, "control"),
         "partition_main": main,
@@ -155,6 +157,7 @@ def _epoch_keys(vector: dict) -> None:
     same(epoch.header_key, raw(vector["header_key"]), "header key")
     same(epoch.records_key, raw(vector["records_key"]), "records key")
     same(epoch.key_box_key, raw(vector["key_box_key"]), "key box key")
+    same(epoch.owner_key, raw(vector["owner_key"]), "owner key")
     same(crypto.ed25519_public(epoch.admission_seed), raw(vector["admission_public"]), "admission key")
     same(crypto.ed25519_public(epoch.erase_seed), raw(vector["erase_public"]), "erase key")
 
@@ -226,6 +229,12 @@ def _card(vector: dict, files: Files) -> None:
     same(card.space_token, identity.space_token(space), "space token")
     tokens = [identity.partition_token(space, identity.partition_id(space, name)) for name in ("control", "main")]
     need(card.partition_token in tokens, "the card names no partition of the space")
+    owner = log.Owner.open(card, _epochs(files)[card.epoch_id])
+    prev = [{"h": h.hex(), "log": name.hex(), "seq": seq} for name, seq, h in owner.prev]
+    same({"device": owner.device.hex(), "grant": owner.grant.hex(), "prev": prev}, vector["owner"], "owner")
+    same(owner.device, raw(files["identity"]["devices"][0]["device_id"]), "device")
+    seed = DeviceKeys.decode(raw(files["identity"]["devices"][0]["secrets"])).seed
+    same(log.make_card(card, owner, seed, _epochs(files)[card.epoch_id]).encode(), data, "card written anew")
 
 
 def _entry(vector: dict, entry: dict, files: Files) -> None:
@@ -354,17 +363,11 @@ def _record(vector: dict, files: Files) -> None:
     records = control.decode_records(raw(vector["list"]))
     canonical(control.decode_records, raw(vector["list"]))
     same(len(records), 1, "records")
-    space = raw(files["identity"]["space"]["space_id"])
     match records[0]:
         case control.Device(data) as record:
             same(vector["record"], "device", "record")
             need(record.credential() is not None, "the credential does not verify")
             same(data, raw(files["identity"]["devices"][1]["credential"]), "credential")
-        case control.LogOpen() as record:
-            same(vector["record"], "log_open", "record")
-            need(record.is_signed(), "the device's signature does not verify")
-            same(record.card.partition_token, identity.partition_token(space, record.partition), "partition")
-            same(record.card.encode(), raw(files["log"]["live"]["card"]), "card")
         case control.Named(kind, name):
             same(vector["record"], {control.PARTITION: "partition", control.SPACE_NAME: "space_name"}[kind], "record")
             same(name, vector["name"], "name")
@@ -568,12 +571,47 @@ def import_updates(updates: list[bytes], of_log: bytes, span: tuple[int, int] | 
     return {"doc": found.get("doc", {}), "meta": found.get("meta", {})}
 
 
+# exclusion.json
+
+
+def exclusion_checks(files: Files) -> Iterator[Check]:
+    for at, vector in enumerate(files["exclusion"]["kept"]):
+        yield f"kept {at}", lambda vector=vector: _kept(vector)
+    for at, vector in enumerate(files["exclusion"]["excluded"]):
+        yield f"excluded {at}", lambda vector=vector: _excluded(vector)
+
+
+def _summed(vector: dict) -> None:
+    case = {name: value for name, value in vector.items() if name != "sum"}
+    text = json.dumps(case, sort_keys=True, separators=(",", ":"))
+    same(crypto.plain_hash(text.encode()), raw(vector["sum"]), "sum")
+
+
+def _kept(vector: dict) -> None:
+    _summed(vector)
+    histories = [[raw(h) for h in chain] for chain in vector["histories"]]
+    author = vector["author"] and (raw(vector["author"]["user"]), raw(vector["author"]["device"]))
+    citations = [(raw(c["user"]), raw(c["device"]), c["seq"], raw(c["h"])) for c in vector["citations"]]
+    same(exclusion.kept(histories, author, citations), vector["kept"], "the history that is kept")
+
+
+def _excluded(vector: dict) -> None:
+    _summed(vector)
+    logs = {raw(of["log"]): ([[raw(h) for h in chain] for chain in of["histories"]], of["kept"]) for of in vector["logs"]}
+    entries = [(_at(entry["at"]), [_at(dep) for dep in entry["deps"]]) for entry in vector["entries"]]
+    same(sorted(exclusion.excluded(entries, logs)), vector["excluded"], "excluded entries")
+
+
+def _at(vector: dict) -> exclusion.At:
+    return exclusion.At(raw(vector["log"]), vector["seq"], raw(vector["h"]))
+
+
 # refused.json
 
 
 def refused_checks(files: Files) -> Iterator[Check]:
     for at, vector in enumerate(files["refused"]):
-        yield f"{at}: {vector['what']} {vector['why']}", lambda vector=vector: _refused(vector)
+        yield f"{at}: {vector['what']} {vector['why']}", lambda vector=vector: _refused(vector, files)
 
 
 DECODERS: dict[str, Callable[[bytes], Any]] = {
@@ -593,10 +631,23 @@ DECODERS: dict[str, Callable[[bytes], Any]] = {
 }
 
 
-def _refused(vector: dict) -> None:
+def _refused(vector: dict, files: Files) -> None:
+    if vector["what"] == "owner box":
+        return _refused_owner(raw(vector["bytes"]), files)
     decode = DECODERS[vector["what"]]
     try:
         decode(raw(vector["bytes"]))
+    except Refused:
+        return
+    raise Refused("it was accepted")
+
+
+def _refused_owner(data: bytes, files: Files) -> None:
+    """An admitted card whose owner box says nothing."""
+    card, epoch = log.Card.decode(data), Epoch(raw(files["keys"]["epochs"][0]["key"]))
+    card.verify(crypto.ed25519_public(epoch.admission_seed))
+    try:
+        log.Owner.open(card, epoch)
     except Refused:
         return
     raise Refused("it was accepted")

@@ -18,7 +18,7 @@ use crate::log::forge::{ForgedSeal, forge};
 use crate::log::owner::FOUNDER_GRANT;
 use crate::log::{
     CardPlace, Codec, EntryBuilder, EntryKind, EpochKeys, Head, Header, Item, KeyRef, Lane, LogCard, LogOwner, Place,
-    Plain, chain,
+    Plain, Prev, chain,
 };
 use crate::sealed::{EpochKey, KeyEpoch};
 use crate::space::record::{Record, encode_records};
@@ -165,6 +165,14 @@ impl Member {
     pub fn new_log_as(&mut self, partition: PartitionId, lane: Lane, device: DeviceId) -> OwnLog {
         self.new_log_with(partition, lane, |member, place| {
             let owner = LogOwner { device, grant: FOUNDER_GRANT, prev: Vec::new() };
+            owner.seal(place, &member.keys, &member.epoch.key.owner_key())
+        })
+    }
+
+    /// A new log whose owner box names earlier logs, whatever they are.
+    pub fn new_log_after(&mut self, partition: PartitionId, prev: Vec<Prev>) -> OwnLog {
+        self.new_log_with(partition, Lane::Live, |member, place| {
+            let owner = LogOwner { device: member.keys.device_id(), grant: FOUNDER_GRANT, prev };
             owner.seal(place, &member.keys, &member.epoch.key.owner_key())
         })
     }

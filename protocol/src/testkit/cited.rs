@@ -1,0 +1,70 @@
+//! Which entries the updates of documents build on, by the engine's own account, and which ones their headers cite.
+
+use super::peer::Peer;
+use crate::branch::At;
+use crate::document::ChangeRecord;
+use crate::ids::DocId;
+use crate::ledger::rows::entry_key;
+use crate::ledger::{EntryRef, Ledger};
+use crate::log::{Codec, EntryReader};
+use crate::storage::Table;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// An entry that changes documents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cited {
+    /// Which.
+    pub entry: EntryRef,
+    /// The entries of other logs that brought the operations which its updates directly build on: for each update and log
+    /// the last.
+    pub builds_on: BTreeSet<At>,
+    /// The entries that its header cites.
+    pub cites: BTreeSet<At>,
+}
+
+/// Reads documents of a peer's store afresh. Returns each entry that changes one of them.
+///
+/// # Panics
+/// When a document cannot be read, or an update builds on an operation that no entry brought.
+pub fn citations(peer: &Peer, docs: impl IntoIterator<Item = DocId>) -> Vec<Cited> {
+    let mut reader = Peer::recover(peer.store.crash(0), 98);
+    let mut builds_on: BTreeMap<EntryRef, BTreeSet<At>> = BTreeMap::new();
+    for doc in docs {
+        let open = reader.open(doc);
+        let brought = reader.endpoint.shelf().brought(open);
+        let history = reader.endpoint.replica(open).map_or_else(Vec::new, |replica| replica.history().expect("whole"));
+        let by = |peer: u64, counter: u32| {
+            let ((of, _), found) = brought.range((peer, counter + 1)..).next().expect("an entry brought it");
+            assert_eq!(*of, peer, "an entry brought it");
+            *found
+        };
+        // Of what an update builds on in one log, the last stands for what is before it.
+        let mut newest: BTreeMap<(EntryRef, u64), u32> = BTreeMap::new();
+        for ChangeRecord { peer, start, deps, .. } in history {
+            let update = by(peer, start).0;
+            builds_on.entry(update).or_default();
+            for (other, at) in deps.into_iter().filter(|(other, _)| *other != peer) {
+                let last = newest.entry((update, other)).or_default();
+                *last = at.max(*last);
+            }
+        }
+        for ((update, peer), at) in newest {
+            let (entry, h) = by(peer, at);
+            let log = reader.endpoint.ledger().book.log(entry.log).id;
+            builds_on.entry(update).or_default().insert(At { log, seq: entry.seq, h });
+        }
+    }
+    let cited = |(entry, builds_on)| Cited { entry, builds_on, cites: cites(&reader, entry) };
+    builds_on.into_iter().map(cited).collect()
+}
+
+/// The entries that a stored entry's header cites.
+fn cites(peer: &Peer, at: EntryRef) -> BTreeSet<At> {
+    let ledger: &Ledger = peer.endpoint.ledger();
+    let row = &peer.store.rows()[&(Table::Entry, entry_key(at))];
+    let held = ledger.held_from_row(at, row).expect("a stored entry");
+    let reader = EntryReader::new(&held.entry, ledger.place(at, &held.h_prev));
+    let epoch = &ledger.space(ledger.book.log(at.log).space).epochs[&reader.epoch()];
+    let header = reader.open_header(&epoch.header_key, &mut Codec::new()).expect("a header of an entry that was read");
+    header.deps.iter().map(|dep| At { log: header.logs[dep.log as usize], seq: dep.seq, h: dep.h }).collect()
+}
