@@ -32,11 +32,35 @@ pub(super) fn within(update: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// Several updates, each in its envelope, as one. The engine takes time for each import that grows with all writers of
+/// the document, so many updates are imported at once.
+pub(super) fn join<'a>(updates: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+    within(&updates.flat_map(|update| &update[LEN..]).copied().collect::<Vec<u8>>())
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::{Meta, TextPaths, encode::fresh, encode_new};
     use super::*;
     use loro::ExportMode;
+
+    #[test]
+    fn joined_updates_are_imported_as_if_one_by_one() {
+        let doc = fresh(9);
+        let mut exports = Vec::new();
+        for writer in 1..40 {
+            doc.set_peer_id(writer).unwrap();
+            let before = doc.oplog_vv();
+            doc.get_text("body").insert(0, "word ").unwrap();
+            doc.commit();
+            exports.push(doc.export(ExportMode::updates(&before)).unwrap());
+        }
+        let joined = fresh(50);
+        let status = joined.import(&join(exports.iter().map(Vec::as_slice))).unwrap();
+        assert_eq!(status.pending, None);
+        assert_eq!(joined.oplog_vv(), doc.oplog_vv());
+        assert_eq!(joined.get_text("body").to_string(), doc.get_text("body").to_string());
+    }
 
     #[test]
     fn the_envelope_is_the_one_that_loro_writes() {

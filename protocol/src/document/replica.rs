@@ -6,6 +6,7 @@
 
 use super::change::{Splice, splice_between};
 use super::encode::{Writer, export, fresh, ops_of};
+use super::envelope;
 use super::shape::{Cost, dry_run};
 use super::{
     Change, ChangeError, CheckedUpdate, Meta, ROOT_DOC, Step, TextPaths, UPDATE_BYTES_MAX, UPDATE_OPS_MAX, Value,
@@ -308,8 +309,11 @@ impl Replica {
         }
         let ends = self.in_causal_order(&updates)?;
         let ops = updates.iter().map(|update| u64::from(update.end - update.start)).sum();
-        let blobs: Vec<Vec<u8>> = updates.into_iter().map(|update| update.bytes).collect();
-        let status = self.guarded(|doc| doc.import_batch(&blobs)).map_err(|_| ImportError::Panicked)?;
+        if updates.is_empty() {
+            return Ok(Imported { ops });
+        }
+        let joined = envelope::join(updates.iter().map(|update| update.bytes.as_slice()));
+        let status = self.guarded(|doc| doc.import(&joined)).map_err(|_| ImportError::Panicked)?;
         let failure = match status {
             Ok(status) if status.pending.is_none() => {
                 // Our own operations may come back from the store; those are not to be sent again.
