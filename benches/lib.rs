@@ -45,7 +45,7 @@ impl Floor {
     /// # Errors
     /// When an entry would be too large.
     pub fn seal(&self, builder: &mut EntryBuilder) -> Result<(Vec<Entry>, Head), SealError> {
-        let card_epoch: EpochId = self.log.card.epoch;
+        let card_epoch: EpochId = self.log.card.place.epoch;
         let (mut entries, mut h_prev) = (Vec::new(), genesis(&self.log.id));
         for (seq, part) in (0..).zip(&self.parts) {
             let place = Place { log: self.log.id, card_epoch, seq, h_prev };
@@ -94,7 +94,7 @@ impl Floor {
         let first = genesis(&self.log.id);
         entries.iter().enumerate().map(move |(at, entry)| {
             let h_prev = at.checked_sub(1).map_or(first, |before| hashes[before]);
-            EntryReader::new(entry, Place { log: self.log.id, card_epoch: self.log.card.epoch, seq: at as u64, h_prev })
+            EntryReader::new(entry, Place { log: self.log.id, card_epoch: self.log.card.place.epoch, seq: at as u64, h_prev })
         })
     }
 }
