@@ -1,6 +1,8 @@
 //! Measures documents that many processes wrote to, each in a log of its own, and prints one JSON object: the part of
 //! `prove sessions` that needs no disk.
 
+#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "it measures time")]
+
 use cosmicsync_protocol::testkit::notes::{BODY, doc_id, insert, note};
 use cosmicsync_protocol::testkit::peer::{Net, Peer};
 use serde_json::{Value, json};

@@ -56,7 +56,7 @@ mod tests {
             exports.push(doc.export(ExportMode::updates(&before)).unwrap());
         }
         let joined = fresh(50);
-        let status = joined.import(&join(exports.iter().map(Vec::as_slice))).unwrap();
+        let status = joined.import_batch(&[join(exports.iter().map(Vec::as_slice))]).unwrap();
         assert_eq!(status.pending, None);
         assert_eq!(joined.oplog_vv(), doc.oplog_vv());
         assert_eq!(joined.get_text("body").to_string(), doc.get_text("body").to_string());

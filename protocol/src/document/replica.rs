@@ -312,8 +312,8 @@ impl Replica {
         if updates.is_empty() {
             return Ok(Imported { ops });
         }
-        let joined = envelope::join(updates.iter().map(|update| update.bytes.as_slice()));
-        let status = self.guarded(|doc| doc.import(&joined)).map_err(|_| ImportError::Panicked)?;
+        let joined: Vec<u8> = envelope::join(updates.iter().map(|update| update.bytes.as_slice()));
+        let status = self.guarded(|doc| doc.import_batch(&[joined])).map_err(|_| ImportError::Panicked)?;
         let failure = match status {
             Ok(status) if status.pending.is_none() => {
                 // Our own operations may come back from the store; those are not to be sent again.

@@ -209,7 +209,7 @@ pub fn forked_at_the_start(entries: u32, hears_other: bool) -> Outcome {
     if hears_other {
         story.meet(&[(3, copy)]);
         story.write(3, 1, "fourth");
-        story.write(3, 7, "fourth too");
+        story.write(3, 1, "fourth too");
     }
     story.publish_excluded();
     story.end()
