@@ -265,8 +265,7 @@ impl Ledger {
         let mut changed = !core::mem::replace(&mut self.judged, true);
         for main in forked {
             let all: Vec<LogNo> = self.book.histories(main).map(|log| log.no).collect();
-            let goes_on = |no: &LogNo| self.book.is_outgrown(*no, self.held_to(*no));
-            let histories: Vec<LogNo> = all.iter().copied().filter(|no| !goes_on(no)).collect();
+            let histories: Vec<LogNo> = all.iter().copied().filter(|no| !self.is_beginning(*no, &all)).collect();
             let log = self.book.log(main);
             let author = log.owner().and_then(|owner| {
                 self.credentials.get(&owner.device).map(|credential| (credential.user(), owner.device))
@@ -288,6 +287,15 @@ impl Ledger {
             self.find_affected();
         }
         changed
+    }
+
+    /// Whether what is held of a history without a gap is the beginning of another one, or the same as one that has a lower
+    /// number: then it is none of its own.
+    fn is_beginning(&self, no: LogNo, all: &[LogNo]) -> bool {
+        let to = self.held_to(no);
+        let last = |other: LogNo| to.checked_sub(1).and_then(|last| self.book.hash(other, last));
+        let is_further = |other: LogNo| (self.held_to(other), no) > (to, other);
+        all.iter().any(|other| is_further(*other) && last(*other) == last(no))
     }
 }
 
