@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use cosmicsync_sim::plan::{Bounds, Link};
-use cosmicsync_sim::{Plan, generate};
+use cosmicsync_sim::{Plan, Profile, generate};
 use serde::Serialize;
 
 use crate::cli::{self, Campaign};
@@ -56,7 +56,8 @@ pub(crate) fn run(args: &Campaign, output: &mut Stdout) -> Result<Verdict, Failu
 
 fn case(seed: u64, args: &Campaign) -> Case {
     let swarm = args.profile == cli::Profile::Swarm;
-    let profile = cosmicsync_sim::Profile { swarm, forks: args.forks, ..cosmicsync_sim::Profile::default() };
+    let profile = if args.copies { Profile::of_copies() } else { Profile::default() };
+    let profile = Profile { swarm, ..profile };
     let mut plan = generate(seed, &profile);
     if args.canary {
         plan = canary(plan);

@@ -152,9 +152,9 @@ pub(crate) struct Campaign {
     /// Stop at the first violation; what is left counts as cancelled
     #[arg(long)]
     pub(crate) fail_fast: bool,
-    /// Clone stores and roll them back too, so that logs fork
+    /// Have a process go on two to five times: copied, restored, or resumed with its memory
     #[arg(long)]
-    pub(crate) forks: bool,
+    pub(crate) copies: bool,
     /// Demand the impossible, so that seeds must fail
     #[arg(long)]
     pub(crate) canary: bool,

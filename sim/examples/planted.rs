@@ -37,8 +37,9 @@ mod with {
 
     fn find_one(out: &mut impl Write, planted: &Planted, max: u64, dir: &Path) -> Result<()> {
         let Planted { id, region, .. } = planted;
-        // Exclusion has work only where logs fork.
-        let profile = Profile { forks: *region == "exclusion", ..Profile::default() };
+        // Exclusion has work only where logs fork, and the life of logs where processes are copied.
+        let of_copies = ["exclusion", "log"].contains(region);
+        let profile = if of_copies { Profile::of_copies() } else { Profile::default() };
         let plan = |seed| generate(seed, &profile);
         let holds = |seed, chosen| {
             choose(chosen);

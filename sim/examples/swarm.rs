@@ -1,4 +1,4 @@
-//! Runs swarm seeds, one line for each and one for all: `swarm FROM COUNT [--backwards] [--forks] | swarm --star SECONDS`.
+//! Runs swarm seeds, one line for each and one for all: `swarm FROM COUNT [--backwards] [--copies] | swarm --star SECONDS`.
 //!
 //! `cargo xtask prove sim-core` runs it in processes of their own and compares what they print:
 //! `seed N HASH`, `bad N ORACLE TEXT`, `done COUNT CPU_US VIRTUAL_US EVENTS EDITS ACKED CHECKS FAULTS BYTES`.
@@ -21,7 +21,7 @@ fn main() -> Result<()> {
         total.run(&mut out, 0, &plan)?;
     } else {
         let (from, count) = (numbers.first().copied().unwrap_or(0), numbers.get(1).copied().unwrap_or(100));
-        let profile = Profile { forks: has("--forks"), ..Profile::default() };
+        let profile = if has("--copies") { Profile::of_copies() } else { Profile::default() };
         for nth in 0..count {
             let seed = from + if has("--backwards") { count - 1 - nth } else { nth };
             total.run(&mut out, seed, &generate(seed, &profile))?;
@@ -53,7 +53,7 @@ fn star(seconds: u64) -> Plan {
         if second % 10 == 0 {
             let (peer, link) = (second as usize / 10 % 5, second as usize / 10 % 4);
             let fault = match second / 10 % 4 {
-                0 => Act::Crash { peer, keep: 1, restart_us: Some(500_000), broken_lease: false },
+                0 => Act::Crash { peer, keep: 1, restart_us: Some(500_000) },
                 1 => Act::Reset { link, after_bytes: 100 },
                 2 => Act::Partition { sides: vec![vec![0, 1], vec![2, 3, 4]], for_us: 3_000_000, reset: false },
                 _ => Act::Clog { link, way: Default::default(), for_us: 2_000_000 },

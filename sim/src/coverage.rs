@@ -50,7 +50,7 @@ names! {
     Forked = "log.forked",
     SpaceChanged = "space.changed",
     Mismatch = "space.mismatch",
-    Restated = "doc.restated",
+    Republished = "doc.republished",
     Other = "event.other",
 }
 
@@ -76,6 +76,8 @@ names! {
     RolledBack = "store.rolled-back",
     Wiped = "store.wiped",
     Cloned = "store.cloned",
+    FromMemory = "process.resumed",
+    Slept = "process.slept",
     Concurrent = "edits.concurrent",
     TransactionSeen = "transaction.seen",
     Partial = "bodies.partial",
@@ -84,7 +86,7 @@ names! {
     LateReplica = "late-replica.checked",
     SmallerCore = "core.smaller",
     Released = "write.released",
-    TakenOver = "doc.taken-over",
+    Asked = "excluded.published",
 }
 
 /// Whether there is such a point.

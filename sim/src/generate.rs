@@ -3,7 +3,7 @@
 //! Each seed switches a random subset of the kinds of work and faults on, so that rare combinations meet and a busy kind
 //! does not drown the others. Seeds rot when this file changes: keep plans, not seeds.
 
-use crate::plan::{Act, Action, After, Bodies, Disk, Link, Peer, Plan, Tampering, Way, When};
+use crate::plan::{Act, Action, After, Bodies, Disk, Image, Link, Peer, Plan, Tampering, Way, When};
 use crate::random::{Keyed, purpose};
 use std::num::NonZeroU64;
 
@@ -18,13 +18,20 @@ pub struct Profile {
     pub faults: u32,
     /// Each seed switches a random subset of the kinds of work and faults on; otherwise all are on.
     pub swarm: bool,
-    /// Stores may be cloned and rolled back without anybody noticing, so that logs fork.
-    pub forks: bool,
+    /// Some process goes on two to five times: copied while it runs, restored from a copy, resumed with its memory.
+    pub copies: bool,
 }
 
 impl Default for Profile {
     fn default() -> Self {
-        Self { peers: (2, 5), edits: (5, 40), faults: 12, swarm: true, forks: false }
+        Self { peers: (2, 5), edits: (5, 40), faults: 12, swarm: true, copies: false }
+    }
+}
+
+impl Profile {
+    /// What plans are like in which a process goes on several times.
+    pub fn of_copies() -> Self {
+        Self { peers: (2, 6), copies: true, ..Self::default() }
     }
 }
 
@@ -111,7 +118,7 @@ enum Fault {
     FailStore,
     Clock,
     Bodies,
-    Fork,
+    Copy,
 }
 
 const FAULTS: [Fault; 17] = [
@@ -131,7 +138,7 @@ const FAULTS: [Fault; 17] = [
     Fault::FailStore,
     Fault::Clock,
     Fault::Bodies,
-    Fault::Fork,
+    Fault::Copy,
 ];
 
 /// Makes the plan of a seed. Equal arguments give equal plans, in this version.
@@ -265,8 +272,7 @@ fn one_work(draws: &mut Draws, kind: Work, peers: u64, docs: u32, partitions: u3
 }
 
 fn faults(draws: &mut Draws, plan: &mut Plan, profile: &Profile, end_us: u64) {
-    let all: Vec<Fault> = FAULTS.into_iter().filter(|fault| profile.forks || *fault != Fault::Fork).collect();
-    let kinds = subset(draws, &all, profile.swarm);
+    let kinds = subset(draws, &FAULTS, profile.swarm);
     for _ in 0..draws.below(u64::from(profile.faults) + 1) {
         let kind = draws.pick(&kinds);
         let when = moment(draws, plan, end_us);
@@ -274,16 +280,43 @@ fn faults(draws: &mut Draws, plan: &mut Plan, profile: &Profile, end_us: u64) {
             push(plan, when.clone(), act);
         }
     }
-    if !profile.forks {
-        return;
+    if profile.copies {
+        twins(draws, plan, end_us);
     }
-    plan.core.take_over_us = draws.pick(&[0, 100_000, 10_000_000, 10_000_000]);
-    // It takes several forks for what is written on one history to be restated on another.
-    for _ in 0..draws.below(4) {
-        let when = When::AtUs(draws.below(end_us));
-        for act in one_fault(draws, Fault::Fork, plan, end_us) {
-            push(plan, when.clone(), act);
-        }
+}
+
+/// How the copies of a plan come to be: of stores alone no log forks, nor of memory that slept for hours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Copies {
+    Bytes,
+    Slept,
+    Memory,
+}
+
+/// One process goes on two to five times, and copies of it may be copied.
+fn twins(draws: &mut Draws, plan: &mut Plan, end_us: u64) {
+    use Copies::{Bytes, Memory, Slept};
+    let copies = draws.pick(&[Bytes, Bytes, Slept, Memory, Memory, Memory]);
+    let peers = plan.peers.len();
+    let mut twins = vec![draws.below(peers as u64) as usize];
+    let count = draws.within(2, 5);
+    push(plan, When::AtUs(draws.below(end_us)), Act::Snapshot { peer: twins[0] });
+    for _ in 1..count {
+        // Who is a twin already is put back, or becomes a copy of another.
+        let (of, peer) = (draws.pick(&twins), draws.below(peers as u64) as usize);
+        let is_kept = draws.once_in(4);
+        let peer = if is_kept { twins[0] } else { peer };
+        let act = match copies {
+            Bytes => Act::Restart { peer, store: if is_kept { Disk::Snapshot } else { Disk::CloneOf(of) } },
+            Slept | Memory => {
+                let of = if is_kept { Image::Snapshot } else { Image::Now(of) };
+                let has_slept = copies == Slept || draws.once_in(8);
+                let slept_ms = if has_slept { draws.within(3_600_000, 86_400_000) } else { 0 };
+                Act::Resume { peer, of, slept_ms }
+            }
+        };
+        push(plan, moment(draws, plan, end_us), act);
+        twins.push(peer);
     }
 }
 
@@ -352,13 +385,13 @@ fn one_fault(draws: &mut Draws, kind: Fault, plan: &Plan, end_us: u64) -> Vec<Ac
         Fault::Crash => {
             let restart_us = Some(draws.span_us(1_000, end_us));
             let keep = draws.pick(&[0, 0, 1, 2, 100]);
-            vec![Act::Crash { peer, keep, restart_us, broken_lease: draws.once_in(4) }]
+            vec![Act::Crash { peer, keep, restart_us }]
         }
         Fault::Stop => vec![Act::Stop { peer, restart_us: draws.span_us(1_000, end_us) }],
         Fault::Rollback => match draws.below(3) {
             0 => vec![Act::Snapshot { peer }],
-            1 => vec![Act::Restart { peer, store: Disk::Snapshot, broken_lease: true }],
-            _ => vec![Act::Restart { peer, store: Disk::Wiped, broken_lease: true }],
+            1 => vec![Act::Restart { peer, store: Disk::Snapshot }],
+            _ => vec![Act::Restart { peer, store: Disk::Wiped }],
         },
         Fault::Pause => vec![Act::Pause { peer, for_us }],
         Fault::SlowStore => vec![Act::SlowStore { peer, commit_us: draws.span_us(1_000, 2_000_000) }],
@@ -374,10 +407,8 @@ fn one_fault(draws: &mut Draws, kind: Fault, plan: &Plan, end_us: u64) -> Vec<Ac
             let bodies = draws.pick(&[Bodies::All, Bodies::None, Bodies::Newest(1), Bodies::Newest(4)]);
             vec![Act::Bodies { peer, bodies }]
         }
-        Fault::Fork => {
-            let other = draws.below(plan.peers.len() as u64) as usize;
-            let store = if draws.once_in(2) { Disk::Snapshot } else { Disk::CloneOf(other) };
-            vec![Act::Snapshot { peer }, Act::Restart { peer, store, broken_lease: false }]
+        Fault::Copy => {
+            vec![Act::Restart { peer, store: Disk::CloneOf(draws.below(plan.peers.len() as u64) as usize) }]
         }
     }
 }

@@ -10,14 +10,14 @@
 mod act;
 mod check;
 
-pub use act::{Act, Disk, Tampering, Way};
+pub use act::{Act, Disk, Image, Tampering, Way};
 pub use check::PlanError;
 
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroU64;
 
 /// The version of the form of plans. A reader refuses another one.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// A run, spelled out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,8 +56,6 @@ pub struct Plan {
 pub struct Core {
     /// Edits are gathered for at most this long.
     pub coalesce_us: u64,
-    /// Before a peer restates what others wrote, those who come before it have this long, each.
-    pub take_over_us: u64,
     /// A quiet link is probed after this long.
     pub keep_alive_us: u64,
     /// A handshake may take this long.
@@ -86,7 +84,6 @@ impl Default for Core {
     fn default() -> Self {
         Self {
             coalesce_us: 20_000,
-            take_over_us: 10_000_000,
             keep_alive_us: 15_000_000,
             handshake_us: 10_000_000,
             recent_bytes: 64 * 1024,
@@ -141,7 +138,7 @@ pub struct Peer {
     pub bodies: Bodies,
     /// It keeps its policy in phase two: what it lacks is not asked of it.
     pub partial: bool,
-    /// It does not run until a `restart` or `clone` starts it.
+    /// It does not run until a `restart` or `resume` starts it.
     pub absent: bool,
     /// Its wall clock is off by this much, in milliseconds.
     pub skew_ms: i64,

@@ -61,6 +61,7 @@ pub(crate) mod purpose {
     pub(crate) const CUT: u64 = 13;
     pub(crate) const GENERATE: u64 = 14;
     pub(crate) const LOST: u64 = 15;
+    pub(crate) const STIR: u64 = 16;
 }
 
 #[cfg(test)]

@@ -11,8 +11,8 @@ fn plan() -> Plan {
         Act::Both { peer: 1, docs: [1, 2] },
         Act::Partition { sides: vec![vec![0], vec![1, 2]], for_us: 5, reset: true },
         Act::Tamper { link: 1, way: Way::Back, after_bytes: 3, with: Tampering::Flip(2) },
-        Act::Restart { peer: 2, store: Disk::CloneOf(1), broken_lease: false },
-        Act::Crash { peer: 2, keep: 1, restart_us: None, broken_lease: true },
+        Act::Restart { peer: 2, store: Disk::CloneOf(1) },
+        Act::Crash { peer: 2, keep: 1, restart_us: None },
     ];
     let after = After { event: "handshake.done".to_owned(), peer: 1, nth: 2, delay_us: 0 };
     let whens = [When::AtUs(5), When::Event(9), When::After(after)];
@@ -26,10 +26,7 @@ fn plan() -> Plan {
 fn json_and_back() {
     let text = serde_json::to_string(&plan()).unwrap();
     assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan());
-    assert!(
-        text.contains(r#""act":{"kind":"restart","peer":2,"store":{"clone-of":1},"broken_lease":false}"#),
-        "{text}"
-    );
+    assert!(text.contains(r#""act":{"kind":"restart","peer":2,"store":{"clone-of":1}}"#), "{text}");
 }
 
 #[test]

@@ -21,18 +21,14 @@ scenarios! {
     a_b_c_where_a_and_c_never_meet
     a_box_on_the_way_changes_bytes
     a_bulk_import_under_typing
-    a_clone_at_the_end_of_a_line
-    a_clone_started_twice
     a_flapping_link
-    a_copy_that_is_lost
-    a_fork_at_the_start_of_a_long_log
     a_member_gone_during_a_partition
     a_partial_replica_and_eviction
     a_relay_that_knows_heads_alone
     a_relay_that_opens_nothing
-    a_restored_backup
     a_stale_peer_after_a_delete
     an_ack_from_before_a_crash
+    clone_started_twice
     crash_at_every_event
     deep_history
     failover_to_another_bootstrap_peer
@@ -40,10 +36,14 @@ scenarios! {
     full_queues
     mixed_partitions
     much_in_flight_when_the_link_breaks
-    nested_items_on_two_histories
     partition_heal_crash
     rekey_in_mid_transfer
     restart_storm
+    restore_old_backup
+    resume_at_line_end
+    resume_from_first_entry
+    resume_nested_items
+    resume_then_lost
     satellite_latency
     slow_and_one_way_links
     version_skew

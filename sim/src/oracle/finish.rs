@@ -7,7 +7,6 @@ use crate::random::purpose;
 use crate::report::OracleId;
 use crate::world::{World, partition_of};
 use cosmicsync_protocol::identity::peer_id;
-use cosmicsync_protocol::ledger::Lease;
 use cosmicsync_protocol::ledger::rows::{doc_key, index_place};
 use cosmicsync_protocol::log::Entry;
 use cosmicsync_protocol::shelf::decode_snapshot;
@@ -36,7 +35,7 @@ impl World<'_> {
         for peer in self.full_core() {
             let seed = self.keyed.seed(&[purpose::CHECK, peer as u64]);
             let store = self.nodes[peer].durable();
-            let Some(mut fresh) = Reader::new(store, &self.plan.core, Lease::Continued, seed) else {
+            let Some(mut fresh) = Reader::new(store, &self.plan.core, seed) else {
                 self.violation(OracleId::O10, Some(peer), "the store cannot be read back".to_owned());
                 continue;
             };
@@ -108,26 +107,65 @@ impl World<'_> {
         }
     }
 
-    /// O2: what was reported safe is there, and nothing twice.
+    /// O2: what was reported safe is there, and nothing twice. Where logs fork, what is excluded is there once somebody
+    /// publishes it again, which a process that wrote it and lives on has done.
     fn check_owed(&mut self, shown: &BTreeMap<u64, Shown>) {
         let tokens: BTreeMap<u64, BTreeSet<u64>> = shown.iter().map(|(doc, shown)| (*doc, shown.tokens())).collect();
         for (doc, shown) in shown {
             self.stats.checks += 1;
-            if self.model.is_contested(*doc) {
+            // Who publishes again what comes to count after all has it stand twice.
+            if self.model.is_contested(*doc) || self.model.forks {
                 continue;
             }
             if let Some(token) = shown.twice() {
                 self.violation(OracleId::O2, None, format!("document {doc} shows token {token} twice"));
             }
         }
-        let owed: Vec<(u64, Token)> = self.model.owed().map(|(number, token)| (number, token.clone())).collect();
-        for (number, Token { doc, acked, .. }) in owed {
-            self.stats.checks += 1;
-            if tokens.get(&doc).is_some_and(|tokens| tokens.contains(&number)) {
-                continue;
-            }
+        self.stats.checks += self.model.owed().count() as u64;
+        let is_shown =
+            |number: u64, token: &Token| tokens.get(&token.doc).is_some_and(|tokens| tokens.contains(&number));
+        let missing = self.model.owed().filter(|(number, token)| !is_shown(*number, token));
+        let mut missing: BTreeMap<u64, Token> = missing.map(|(number, token)| (number, token.clone())).collect();
+        if self.model.forks {
+            self.publish_excluded(&mut missing);
+        }
+        for (number, Token { doc, acked, .. }) in missing {
             let text = format!("token {number} of document {doc} was reported safe and is gone");
             self.violation(OracleId::O2, acked, text);
+        }
+    }
+
+    /// Takes out of what is missing what no living process had to publish again and what a person can have published
+    /// again, by one command for each document. Others that hear of it show it too.
+    fn publish_excluded(&mut self, missing: &mut BTreeMap<u64, Token>) {
+        let lives = |token: &Token| token.acked.is_some_and(|peer| self.nodes[peer].life == token.life);
+        let mut left: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+        for (number, token) in missing.iter().filter(|(_, token)| !lives(token)) {
+            left.entry(token.doc).or_default().push(*number);
+        }
+        let readers = self.full_core().into_iter().take(2).map(|peer| {
+            let seed = self.keyed.seed(&[purpose::LOST, u64::MAX, peer as u64]);
+            Reader::new(self.nodes[peer].durable(), &self.plan.core, seed)
+        });
+        let mut readers: Vec<Reader> = readers.flatten().collect();
+        let Some((first, others)) = readers.split_first_mut().filter(|_| !left.is_empty()) else { return };
+        let partitions = self.plan.partitions;
+        for doc in left.keys() {
+            first.doc(partitions, *doc).map(|at| first.publish(at));
+        }
+        others.iter_mut().for_each(|other| exchange(first, other, true, usize::MAX));
+        for (doc, numbers) in left {
+            let shown: Vec<Shown> =
+                readers.iter_mut().filter_map(|reader| Some(reader.show(reader.doc(partitions, doc)?))).collect();
+            if shown.iter().any(|other| other.snapshot != shown[0].snapshot) {
+                let text = format!("document {doc} differs after what was excluded was published again");
+                self.violation(OracleId::O1, None, text);
+            }
+            let is_shown = |number: &&u64| shown.iter().all(|shown| shown.tokens().contains(number));
+            for number in numbers.iter().filter(is_shown) {
+                missing.remove(number);
+                self.mark(Mark::Asked);
+            }
         }
     }
 
@@ -153,7 +191,7 @@ impl World<'_> {
                     continue;
                 };
                 let hash = blake3::hash(&value[32..]);
-                if *nonces.entry(*entry.nonce()).or_insert(hash) != hash && !self.model.forks {
+                if *nonces.entry(*entry.nonce()).or_insert(hash) != hash {
                     self.violation(OracleId::O6, Some(peer), "two entries share a nonce".to_owned());
                 }
             }
@@ -202,13 +240,13 @@ impl World<'_> {
     fn check_late(&mut self, shown: &BTreeMap<u64, Shown>) {
         let sources = self.full_core();
         let Some(slot) = sources.first().copied() else { return };
-        let read = |world: &Self, store: MemStore, lease, tag: u64| {
-            Reader::new(store, &world.plan.core, lease, world.keyed.seed(&[purpose::LATE, tag]))
+        let read = |world: &Self, store: MemStore, tag: u64| {
+            Reader::new(store, &world.plan.core, world.keyed.seed(&[purpose::LATE, tag]))
         };
-        let Some(mut late) = read(self, self.nodes[slot].origin.clone(), Lease::Broken, 0) else { return };
+        let Some(mut late) = read(self, self.nodes[slot].origin.clone(), 0) else { return };
         // What the late one began from is no source.
         for (tag, source) in sources.into_iter().filter(|source| *source != slot).take(2).enumerate() {
-            let Some(mut source) = read(self, self.nodes[source].durable(), Lease::Continued, 1 + tag as u64) else {
+            let Some(mut source) = read(self, self.nodes[source].durable(), 1 + tag as u64) else {
                 continue;
             };
             let piece = 1 + self.keyed.below(&[purpose::CUT, tag as u64], 2_000) as usize;

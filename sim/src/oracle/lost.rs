@@ -1,7 +1,7 @@
 //! What the plan itself destroyed: words and partitions that only stores held which are gone.
 //!
-//! Entries are told apart by their chain hashes, for copies of a store write other entries under the same numbers. What
-//! was restated stands in another log than it was written to: so it counts as well what a store's replica shows.
+//! Entries are told apart by their chain hashes, for copies of a process write other entries under the same numbers. What
+//! was republished stands in another log than it was written to: so it counts as well what a store's replica shows.
 
 use super::reader::Reader;
 use crate::coverage::Mark;
@@ -10,8 +10,8 @@ use crate::random::purpose;
 use crate::world::{Alive, World, partition_name};
 use bytes::Bytes;
 use cosmicsync_protocol::endpoint::LogInfo;
+use cosmicsync_protocol::ledger::EntryRef;
 use cosmicsync_protocol::ledger::rows::{entry_key, key};
-use cosmicsync_protocol::ledger::{EntryRef, Lease};
 use cosmicsync_protocol::log::chain::genesis;
 use cosmicsync_protocol::log::{Entry, LogCard};
 use cosmicsync_protocol::storage::Table;
@@ -41,7 +41,7 @@ impl Kept {
 
     fn reader(&mut self, core: &Core) -> Option<&mut Reader> {
         let (store, seed) = (&self.store, self.seed);
-        let read = || Reader::new(store.clone(), core, Lease::Continued, seed).map(Box::new);
+        let read = || Reader::new(store.clone(), core, seed).map(Box::new);
         self.reader.get_or_insert_with(read).as_deref_mut()
     }
 
@@ -158,7 +158,7 @@ struct Link {
 fn link(card: &LogCard, row: &Bytes) -> Option<Link> {
     let before = *row.first_chunk::<32>()?;
     let entry = Entry::decode(&row.slice(32..)).ok()?;
-    Some(Link { before, after: entry.chain(&card.epoch, &before) })
+    Some(Link { before, after: entry.chain(&card.place.epoch, &before) })
 }
 
 /// See [`Kept::whole`].
@@ -202,7 +202,7 @@ mod tests {
         let within = ends(world.nodes[0].alive.as_deref().unwrap());
         assert!(!within.is_empty());
         world.model.taken(vec![(0, TOKEN, Vec::new())], true);
-        world.model.acked(0, &[TOKEN], &within);
+        world.model.acked((0, 1), &[TOKEN], &within);
         world
     }
 
@@ -245,7 +245,7 @@ mod tests {
     fn what_went_amiss_before_is_not_put_down_to_a_lost_store() {
         let mut plan = Plan::quiet(0, 2);
         let mut world = world(&mut plan, false);
-        world.model.acked(0, &[TOKEN], &[[7; 32]]);
+        world.model.acked((0, 1), &[TOKEN], &[[7; 32]]);
         assert!(!lose_the_first(&mut world), "it did not hold the token either");
     }
 

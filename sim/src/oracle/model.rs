@@ -17,6 +17,8 @@ pub(crate) struct Token {
     pub(crate) pair: Option<u64>,
     /// It was reported safe on this peer.
     pub(crate) acked: Option<usize>,
+    /// In which of its lives: a process that lives on says again what is excluded.
+    pub(crate) life: u32,
     /// Every store that held it is gone: nobody can ask for it.
     pub(crate) released: bool,
     /// The chain hashes after what its author held of each log when it was reported safe: whoever holds all that leads
@@ -47,7 +49,7 @@ pub(crate) struct Model {
     pub(crate) leaks: u64,
     /// Partitions that no store knows any more.
     pub(crate) lost_partitions: BTreeSet<u32>,
-    /// A store was cloned or rolled back in silence: logs may fork.
+    /// A process was resumed beside itself, or again: logs may fork.
     pub(crate) forks: bool,
     /// A store was wiped, rolled back, or left behind: entries may be gone that others know the heads of.
     pub(crate) losses: bool,
@@ -87,16 +89,16 @@ impl Model {
             if creates {
                 *self.docs.entry(doc).or_default() += 1;
             }
-            let new = Token { doc, deps, pair, acked: None, released: false, within: Vec::new() };
+            let new = Token { doc, deps, pair, acked: None, life: 0, released: false, within: Vec::new() };
             self.tokens.insert(token, new);
         }
     }
 
     /// Tokens were reported safe.
-    pub(crate) fn acked(&mut self, peer: usize, tokens: &[u64], within: &[[u8; 32]]) {
+    pub(crate) fn acked(&mut self, (peer, life): (usize, u32), tokens: &[u64], within: &[[u8; 32]]) {
         for token in tokens {
             if let Some(token) = self.tokens.get_mut(token) {
-                token.acked = Some(peer);
+                (token.acked, token.life) = (Some(peer), life);
                 token.within = within.to_vec();
             }
         }

@@ -3,7 +3,7 @@
 use crate::world::{config, doc_id, partition_name, partition_of, recover, tokens_of};
 use cosmicsync_protocol::document::Version;
 use cosmicsync_protocol::endpoint::{Dial, Endpoint, Event, LinkId};
-use cosmicsync_protocol::ledger::{DocRef, Lease};
+use cosmicsync_protocol::ledger::DocRef;
 use cosmicsync_protocol::pump::{Io, pump};
 use cosmicsync_protocol::shelf::Snapshot;
 use cosmicsync_protocol::storage::StoreRequest;
@@ -68,9 +68,9 @@ impl Io for ReaderIo<'_> {
 
 impl Reader {
     /// Reads a store back. `None` if it cannot be read.
-    pub(super) fn new(mut store: MemStore, core: &crate::plan::Core, lease: Lease, seed: [u8; 32]) -> Option<Self> {
+    pub(super) fn new(mut store: MemStore, core: &crate::plan::Core, seed: [u8; 32]) -> Option<Self> {
         let now = Now { mono_us: 1, wall_ms: 1_700_000_000_000 };
-        let endpoint = recover(&mut store, config(core), lease, seed, now)?;
+        let endpoint = recover(&mut store, config(core), seed, None, now)?;
         Some(Self { endpoint, store, now, sent: BTreeMap::new() })
     }
 
@@ -93,8 +93,21 @@ impl Reader {
 
     /// Reads a document and lets it go again.
     pub(super) fn show(&mut self, doc: DocRef) -> Shown {
+        self.read(doc, false)
+    }
+
+    /// Publishes again what is excluded in a document, as a person would, and reads it.
+    pub(super) fn publish(&mut self, doc: DocRef) -> Shown {
+        self.read(doc, true)
+    }
+
+    fn read(&mut self, doc: DocRef, publish: bool) -> Shown {
         self.endpoint.open(self.now, doc);
         self.settle();
+        if publish && !self.endpoint.left_out(doc).is_empty() {
+            self.endpoint.publish_excluded(self.now, doc);
+            self.settle();
+        }
         let missing = self.endpoint.missing(doc).len();
         let snapshot = self.endpoint.view(doc);
         let version = self.endpoint.replica(doc).map(|replica| replica.version().clone()).unwrap_or_default();

@@ -123,10 +123,10 @@ impl World<'_> {
         }
     }
 
-    /// O10: a log has two histories, or is longer elsewhere, only where a store was cloned or rolled back.
+    /// O10: a log has two histories, or is longer elsewhere, only where a process was resumed beside itself or again.
     pub(crate) fn check_retired(&mut self, peer: usize, text: &str) {
         if !self.model.forks {
-            self.violation(OracleId::O10, Some(peer), format!("no store was copied, and a peer {text}"));
+            self.violation(OracleId::O10, Some(peer), format!("no process was resumed twice, and a peer {text}"));
         }
     }
 

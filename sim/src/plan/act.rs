@@ -229,9 +229,6 @@ pub enum Act {
         /// When it starts again; without it stays dead until a `restart`.
         #[serde(default)]
         restart_us: Option<u64>,
-        /// It cannot prove that it may go on with its logs.
-        #[serde(default)]
-        broken_lease: bool,
     },
     /// The process ends in good order and starts again.
     Stop {
@@ -240,7 +237,7 @@ pub enum Act {
         /// When it starts again.
         restart_us: u64,
     },
-    /// Keeps a copy of what a peer's store holds durably.
+    /// Keeps a copy of what a peer's store holds durably, and of its process's memory.
     Snapshot {
         /// Whose.
         peer: usize,
@@ -251,9 +248,17 @@ pub enum Act {
         peer: usize,
         /// From what.
         store: Disk,
-        /// It cannot prove that it may go on with its logs, or the node noticed that the store is another's.
+    },
+    /// A copy of a process goes on as a peer, with its store, its memory and its randomness, as a machine does that was
+    /// suspended. Whatever the peer was before is gone. Where the process does not run, its store alone is copied.
+    Resume {
+        /// Which.
+        peer: usize,
+        /// A copy of what.
+        of: Image,
+        /// How far its wall clock is ahead of the moment of the copy, in milliseconds; its other clock stood still.
         #[serde(default)]
-        broken_lease: bool,
+        slept_ms: u64,
     },
     /// The process stands still; its clock does not.
     Pause {
@@ -327,6 +332,16 @@ pub enum Disk {
     Wiped,
     /// A byte-for-byte copy of another peer's store, device and all.
     CloneOf(usize),
+}
+
+/// Of what a process goes on as a copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Image {
+    /// The process of a peer, this one or another, as it is.
+    Now(usize),
+    /// The peer's own, as the newest [`Act::Snapshot`] kept it; as it is, if there is none.
+    Snapshot,
 }
 
 /// A direction of a link.

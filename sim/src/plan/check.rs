@@ -1,6 +1,6 @@
 //! Whether a plan can be run: everything that it refers to is there.
 
-use super::{Act, Bounds, Core, Disk, FORMAT, Link, Peer, Plan, When};
+use super::{Act, Bounds, Core, Disk, FORMAT, Image, Link, Peer, Plan, When};
 
 /// Why a plan cannot be run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -160,8 +160,10 @@ impl Act {
             | Self::SlowStore { peer, .. }
             | Self::FailStore { peer, .. }
             | Self::Clock { peer, .. } => vec![*peer],
-            Self::Restart { peer, store: Disk::CloneOf(other), .. } => vec![*peer, *other],
-            Self::Restart { peer, .. } => vec![*peer],
+            Self::Restart { peer, store: Disk::CloneOf(other) } | Self::Resume { peer, of: Image::Now(other), .. } => {
+                vec![*peer, *other]
+            }
+            Self::Restart { peer, .. } | Self::Resume { peer, .. } => vec![*peer],
             Self::Partition { sides, .. } => sides.iter().flatten().copied().collect(),
             Self::Dial { .. }
             | Self::Hang { .. }
@@ -208,6 +210,7 @@ impl Act {
             | Self::Stop { .. }
             | Self::Snapshot { .. }
             | Self::Restart { .. }
+            | Self::Resume { .. }
             | Self::Pause { .. }
             | Self::SlowStore { .. }
             | Self::FailStore { .. }

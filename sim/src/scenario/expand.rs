@@ -193,9 +193,10 @@ impl<'a> Expander<'a> {
                 feature: entry.feature.map(|id| plan::Feature { id, critical: entry.critical }),
             };
         }
-        // What a clone starts as was not there before.
+        // What the copy of another starts as was not there before.
         for fault in &self.scenario.faults {
-            if let Fault::Clone { peer, .. } = fault.what
+            if let Fault::Clone { peer, of } | Fault::Resume { peer, of: Some(of), .. } = fault.what
+                && peer != of
                 && let Some(peer) = self.plan.peers.get_mut(peer)
             {
                 peer.absent = true;

@@ -154,9 +154,6 @@ pub enum Fault {
         /// When it starts again. Without it, it stays dead.
         #[serde(default)]
         restart: Option<Span>,
-        /// Whether it may go on with its logs.
-        #[serde(default)]
-        lease: Lease,
     },
     /// The process ends in good order.
     Stop {
@@ -165,18 +162,13 @@ pub enum Fault {
         /// When it starts again.
         restart: Span,
     },
-    /// Keeps a copy of a peer's store.
+    /// Keeps a copy of a peer's store, and of its process's memory.
     Backup {
         /// Whose.
         peer: usize,
     },
-    /// The peer starts again from its last backup without its key file: it begins new logs.
+    /// The peer starts again from the store in its last backup.
     Restore {
-        /// Which.
-        peer: usize,
-    },
-    /// The peer starts again from its last backup and does not notice: it goes on with logs that others have more of.
-    Rollback {
         /// Which.
         peer: usize,
     },
@@ -184,9 +176,6 @@ pub enum Fault {
     Wipe {
         /// Which.
         peer: usize,
-        /// Whether it may go on with its logs.
-        #[serde(default = "broken")]
-        lease: Lease,
     },
     /// Another machine starts with a byte-for-byte copy of a peer's store, key file and all.
     Clone {
@@ -194,6 +183,17 @@ pub enum Fault {
         peer: usize,
         /// Whose store.
         of: usize,
+    },
+    /// A copy of a process goes on: its store, its memory and its randomness.
+    Resume {
+        /// Which peer goes on as it. If the process is another peer's, it is absent until then.
+        peer: usize,
+        /// Whose process, as it is. Without it the peer's own, as its last backup kept it.
+        #[serde(default)]
+        of: Option<usize>,
+        /// How far its wall clock is ahead when it goes on; its other clock stood still.
+        #[serde(default)]
+        slept: Span,
     },
     /// An absent peer, or one that crashed for good, starts.
     Start {
@@ -274,25 +274,10 @@ pub enum Disk {
     KeepUnsynced,
 }
 
-/// Whether a peer may go on with its logs after a start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Lease {
-    /// It may.
-    #[default]
-    Continued,
-    /// It cannot prove that it may, so it begins new ones.
-    Broken,
-}
-
 const fn one() -> u64 {
     1
 }
 
 const fn right() -> f64 {
     1.0
-}
-
-const fn broken() -> Lease {
-    Lease::Broken
 }

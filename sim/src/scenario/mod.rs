@@ -17,7 +17,7 @@ mod units;
 mod workload;
 
 pub use expand::Expansion;
-pub use fault::{After, Disk, Fault, Lease};
+pub use fault::{After, Disk, Fault};
 pub use oracle::Oracle;
 pub use problem::{Problem, ScenarioError};
 pub use read::{Placed, When, parse};

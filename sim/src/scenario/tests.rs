@@ -205,7 +205,7 @@ alive = [8]
         (39, "unknown key `heal`"),
         (40, "invalid length 1"),
         (46, "a speed is 0.0 to 1000.0"),
-        (52, "a clone is of another peer; `restore` and `rollback` put a peer's own store back"),
+        (52, "a clone is of another peer; `restore` puts a peer's own store back"),
         (57, "peer 0 stands twice"),
         (61, "there is no `peer.crushed` to be met"),
         (62, "there is no peer 8"),

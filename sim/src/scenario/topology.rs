@@ -180,8 +180,6 @@ pub struct CoreSettings {
     pub acquainted: Option<bool>,
     /// Timers go off up to this much late, as on a busy machine.
     pub late: Option<Span>,
-    /// Before a peer restates what others wrote, those who come before it have this long, each.
-    pub take_over: Option<Span>,
     /// Messages after which each direction of a link takes a new key.
     pub rekey_messages: Option<u64>,
 }
@@ -192,7 +190,6 @@ impl CoreSettings {
         let us = |span: Option<Span>, base: u64| span.map_or(base, |span| span.us);
         plan::Core {
             coalesce_us: us(self.coalesce, base.coalesce_us),
-            take_over_us: us(self.take_over, base.take_over_us),
             keep_alive_us: us(self.keep_alive, base.keep_alive_us),
             handshake_us: us(self.handshake, base.handshake_us),
             recent_bytes: self.recent_bytes.unwrap_or(base.recent_bytes),

@@ -1,7 +1,7 @@
 //! Leaving out peers and links, and numbering the rest anew.
 
 use super::Search;
-use crate::plan::{Act, Disk, Plan, When};
+use crate::plan::{Act, Disk, Image, Plan, When};
 use std::collections::BTreeSet;
 
 impl Search<'_> {
@@ -107,8 +107,10 @@ fn peers_of(act: &mut Act) -> Vec<&mut usize> {
         | Act::SlowStore { peer, .. }
         | Act::FailStore { peer, .. }
         | Act::Clock { peer, .. } => vec![peer],
-        Act::Restart { peer, store: Disk::CloneOf(other), .. } => vec![peer, other],
-        Act::Restart { peer, .. } => vec![peer],
+        Act::Restart { peer, store: Disk::CloneOf(other) } | Act::Resume { peer, of: Image::Now(other), .. } => {
+            vec![peer, other]
+        }
+        Act::Restart { peer, .. } | Act::Resume { peer, .. } => vec![peer],
         Act::Partition { sides, .. } => sides.iter_mut().flatten().collect(),
         Act::Dial { .. }
         | Act::Hang { .. }
@@ -154,6 +156,7 @@ const fn link_of(act: &mut Act) -> Option<&mut usize> {
         | Act::Stop { .. }
         | Act::Snapshot { .. }
         | Act::Restart { .. }
+        | Act::Resume { .. }
         | Act::Pause { .. }
         | Act::SlowStore { .. }
         | Act::FailStore { .. }

@@ -110,7 +110,7 @@ fn numbers_and_hashes_do_not_tell_failures_apart() {
 #[test]
 fn peers_that_go_take_their_links_and_number_the_rest_anew() {
     let mut plan = big();
-    let clone = Act::Restart { peer: 4, store: Disk::CloneOf(3), broken_lease: false };
+    let clone = Act::Restart { peer: 4, store: Disk::CloneOf(3) };
     plan.actions.push(Action { id: 900, when: When::AtUs(5), act: clone });
     plan.actions.push(Action { id: 901, when: When::AtUs(5), act: Act::Clog { link: 9, way: Way::Both, for_us: 1 } });
     let failing = |plan: &Plan| {
@@ -124,5 +124,5 @@ fn peers_that_go_take_their_links_and_number_the_rest_anew() {
     let shrunk = shrink_with(&plan, 10_000, |_| (), failing).unwrap().plan;
     assert_eq!((shrunk.peers.len(), shrunk.links.len(), shrunk.actions.len()), (3, 2, 2));
     assert_eq!((shrunk.links[1].from, shrunk.links[1].to), (2, 1));
-    assert_eq!(shrunk.actions[0].act, Act::Restart { peer: 2, store: Disk::CloneOf(1), broken_lease: false });
+    assert_eq!(shrunk.actions[0].act, Act::Restart { peer: 2, store: Disk::CloneOf(1) });
 }

@@ -7,10 +7,10 @@ use super::Search;
 use crate::plan::Plan;
 use serde_json::Value;
 
-/// Members that name things: another number there would be another thing. A lease that is not broken lets logs fork,
-/// which is another failure altogether, and through a buffer of a few bytes no handshake comes in time.
+/// Members that name things: another number there would be another thing. Through a buffer of a few bytes no handshake
+/// comes in time.
 const NAMES: [&str; 13] =
-    ["id", "peer", "doc", "docs", "link", "sides", "field", "from", "to", "clone-of", "flip", "broken_lease", "buffer"];
+    ["id", "peer", "doc", "docs", "link", "sides", "field", "from", "to", "clone-of", "flip", "now", "buffer"];
 
 /// Round times, in microseconds, the coarsest first.
 const ROUND_US: [u64; 5] = [10_000_000, 1_000_000, 100_000, 10_000, 1_000];

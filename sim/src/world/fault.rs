@@ -1,11 +1,13 @@
 //! Faults, as the plan has them.
 
-use super::node::Start;
 use super::{What, World};
 use crate::coverage::Mark;
-use crate::plan::{Act, Disk, Way};
+use crate::plan::{Act, Disk, Image, Way};
 use crate::random::purpose;
 use cosmicsync_protocol::storage::StoreError;
+
+/// A clock that jumps by more than this is noticed by the process.
+const NOTICED_MS: u64 = 60_000;
 
 impl World<'_> {
     /// Carries out a fault, or the dialling of a link.
@@ -16,6 +18,7 @@ impl World<'_> {
             Act::Crash { .. }
             | Act::Stop { .. }
             | Act::Restart { .. }
+            | Act::Resume { .. }
             | Act::Pause { .. }
             | Act::SlowStore { .. }
             | Act::FailStore { .. }
@@ -30,18 +33,19 @@ impl World<'_> {
         let plan = self.plan;
         let now_us = self.now_us;
         match &plan.actions[action].act {
-            Act::Crash { peer, keep, restart_us, broken_lease } => {
+            Act::Crash { peer, keep, restart_us } => {
                 let silence = self.keyed.once_in(&[purpose::CRASH, u64::from(plan.actions[action].id)], 4);
                 let was_alive = self.nodes[*peer].alive.is_some();
                 self.end(*peer, *keep as usize, silence);
-                self.start_after(*peer, restart_us.filter(|_| was_alive), *broken_lease);
+                self.start_after(*peer, restart_us.filter(|_| was_alive));
             }
             Act::Stop { peer, restart_us } => self.stop(*peer, *restart_us),
-            Act::Restart { peer, store, broken_lease } => {
+            Act::Restart { peer, store } => {
                 self.end(*peer, 0, false);
-                self.replace_disk(*peer, *store, *broken_lease);
-                self.start_after(*peer, Some(0), *broken_lease);
+                self.replace_disk(*peer, *store);
+                self.start_after(*peer, Some(0));
             }
+            Act::Resume { peer, of, slept_ms } => self.resume(*peer, *of, *slept_ms),
             Act::Pause { peer, for_us } => {
                 let node = &mut self.nodes[*peer];
                 node.paused_until = node.paused_until.max(now_us + for_us);
@@ -64,10 +68,10 @@ impl World<'_> {
         }
     }
 
-    fn start_after(&mut self, peer: usize, after_us: Option<u64>, broken_lease: bool) {
+    fn start_after(&mut self, peer: usize, after_us: Option<u64>) {
         if let Some(after_us) = after_us {
             let life = self.nodes[peer].life;
-            self.schedule(self.now_us + after_us, peer, What::Start { peer, life, start: Start { broken_lease } });
+            self.schedule(self.now_us + after_us, peer, What::Start { peer, life });
         }
     }
 
@@ -79,16 +83,17 @@ impl World<'_> {
         self.turn(peer);
         // The runtime waits for the store before it ends.
         self.end(peer, usize::MAX, false);
-        self.start_after(peer, Some(restart_us), false);
+        self.start_after(peer, Some(restart_us));
     }
 
-    fn replace_disk(&mut self, peer: usize, store: Disk, broken_lease: bool) {
+    fn replace_disk(&mut self, peer: usize, store: Disk) {
         let replaced = match store {
             Disk::Same => return,
             Disk::Snapshot => {
-                let Some(snapshot) = self.nodes[peer].snapshot.clone() else { return };
+                let Some(snapshot) = &self.nodes[peer].snapshot else { return };
+                let store = snapshot.store.clone();
                 self.mark(Mark::RolledBack);
-                snapshot
+                store
             }
             Disk::Wiped => {
                 self.mark(Mark::Wiped);
@@ -99,11 +104,28 @@ impl World<'_> {
                 self.nodes[other].durable()
             }
         };
-        if !broken_lease {
-            self.model.forks = true;
-        }
         let gone = core::mem::replace(&mut self.nodes[peer].disk, replaced);
         self.replaced(peer, gone);
+    }
+
+    /// A copy of a process goes on as a peer.
+    fn resume(&mut self, peer: usize, of: Image, slept_ms: u64) {
+        let snapshot = self.nodes[peer].snapshot.clone().filter(|_| of == Image::Snapshot);
+        let is_kept = snapshot.is_some();
+        let source = if let Image::Now(other) = of { other } else { peer };
+        let copy = snapshot.unwrap_or_else(|| self.copy(source));
+        self.end(peer, 0, false);
+        if is_kept || source != peer {
+            self.mark(if is_kept { Mark::RolledBack } else { Mark::Cloned });
+            let gone = core::mem::replace(&mut self.nodes[peer].disk, copy.store);
+            self.replaced(peer, gone);
+        }
+        if copy.memory.is_some() {
+            self.mark(if slept_ms > 0 { Mark::Slept } else { Mark::FromMemory });
+            // Who slept for long ends its logs before it writes.
+            self.model.forks |= slept_ms <= NOTICED_MS && (is_kept || source != peer);
+        }
+        self.start(peer, copy.memory.map(|memory| memory.wake(slept_ms)));
     }
 
     fn partition(&mut self, sides: &[Vec<usize>], for_us: u64, reset: bool) {

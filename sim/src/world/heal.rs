@@ -1,6 +1,5 @@
 //! Phase two: faults end, the core is connected, and must converge; then nothing may change any more.
 
-use super::node::Start;
 use super::{Phase, What, World};
 use crate::coverage::Mark;
 use crate::report::OracleId;
@@ -64,7 +63,7 @@ impl World<'_> {
             node.bodies = crate::plan::Bodies::All;
         }
         let Some(alive) = node.alive.as_deref_mut() else {
-            self.start(peer, Start::default());
+            self.start(peer, None);
             return;
         };
         // A commit that was to fail and did not come never will.
@@ -101,11 +100,8 @@ impl World<'_> {
             .map(|link| (4 * bytes / link.buffer).saturating_mul(link.latency_us.saturating_add(link.jitter_us)))
             .max();
         let bounds = &self.plan.bounds;
-        // Those who restate what others wrote wait for all who come before them; what builds on it may wait again.
-        let turns = if self.model.forks { 2 * (2 + self.nodes.len() as u64) } else { 0 };
-        let restating_us = turns.saturating_mul(self.plan.core.take_over_us);
         let waiting_us = u64::from(bounds.round_trips) * round_trip + carrying_us + turns_us.unwrap_or(0);
-        bounds.converge_us.saturating_add(waiting_us).saturating_add(restating_us)
+        bounds.converge_us.saturating_add(waiting_us)
     }
 
     /// Looks whether the phase is over.
@@ -228,8 +224,11 @@ impl World<'_> {
             if stats.store_requests > 0 {
                 return Err(format!("peer {peer} waits for its store"));
             }
-            if stats.restating > 0 {
-                return Err(format!("peer {peer} looks for what is to be restated in {} documents", stats.restating));
+            if stats.examining > 0 {
+                return Err(format!(
+                    "peer {peer} looks for what is to be republished in {} documents",
+                    stats.examining
+                ));
             }
             if alive.links.len() > alive.up.len() {
                 return Err(format!("peer {peer} shakes hands"));

@@ -20,7 +20,7 @@ use crate::random::Keyed;
 use crate::report::{OracleId, Report, Stats, Violation};
 use crate::trace::{Cause, Tracer};
 use net::{Conn, Route};
-use node::{Node, Start};
+use node::Node;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
@@ -53,7 +53,7 @@ pub(crate) enum What {
     /// An action of the plan.
     Act(usize),
     /// A peer starts.
-    Start { peer: usize, life: u32, start: Start },
+    Start { peer: usize, life: u32 },
     /// A link is reset again.
     Flap { route: usize, up_us: u64, left: u32 },
     /// Phase one ends.
@@ -178,7 +178,7 @@ impl<'p> World<'p> {
         }
         for peer in 0..self.nodes.len() {
             if !self.plan.peers[peer].absent {
-                self.start(peer, Start::default());
+                self.start(peer, None);
             }
         }
         for route in 0..self.routes.len() {
@@ -218,9 +218,9 @@ impl<'p> World<'p> {
             What::Dial { route, attempt } => self.dial(route, attempt),
             What::Dialled { route, attempt, reached } => self.dialled(route, attempt, reached),
             What::Act(action) => self.act(action),
-            What::Start { peer, life, start } => {
+            What::Start { peer, life } => {
                 if self.nodes[peer].life == life && self.nodes[peer].alive.is_none() {
-                    self.start(peer, start);
+                    self.start(peer, None);
                 }
             }
             What::Flap { route, up_us, left } => self.flap(route, up_us, left),

@@ -9,7 +9,7 @@ use cosmicsync_protocol::Endpoint;
 use cosmicsync_protocol::document::TextPaths;
 use cosmicsync_protocol::endpoint::{CloseReason, Event, LinkId, Process};
 use cosmicsync_protocol::ids::DeviceId;
-use cosmicsync_protocol::ledger::Lease;
+use cosmicsync_protocol::ledger::Image;
 use cosmicsync_protocol::pump::{Io, pump};
 use cosmicsync_protocol::storage::{StoreError, StoreRequest};
 use cosmicsync_protocol::sync;
@@ -30,11 +30,25 @@ const STALLS_MAX: u32 = 100;
 /// How soon a process starts again that died of a panic or a failing store.
 const RESTART_US: u64 = 1_000_000;
 
-/// How a peer starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Start {
-    /// It cannot prove that it may go on with its logs.
-    pub(crate) broken_lease: bool,
+/// A store and, if a process ran on it, what that had in memory: byte for byte.
+#[derive(Debug, Clone)]
+pub(super) struct Copy {
+    pub(super) store: MemStore,
+    pub(super) memory: Option<Memory>,
+}
+
+/// What a process had in memory, and what its clocks showed.
+#[derive(Debug, Clone)]
+pub(crate) struct Memory {
+    image: Image,
+    now: Now,
+    slept_ms: u64,
+}
+
+impl Memory {
+    pub(super) fn wake(self, slept_ms: u64) -> Self {
+        Self { slept_ms, ..self }
+    }
 }
 
 /// A clock that may be wrong. It is never asked for the time before its last change.
@@ -74,6 +88,11 @@ impl Clock {
         self.change(at_us, 0, self.rate);
         self.mono_us = mono_us;
     }
+
+    /// A process goes on that saw other clocks.
+    const fn resume(&mut self, at_us: u64, Now { mono_us, wall_ms }: Now) {
+        (self.since_us, self.mono_us, self.wall_ms) = (at_us, mono_us, wall_ms as i64);
+    }
 }
 
 /// A peer, running or not.
@@ -86,7 +105,7 @@ pub(crate) struct Node {
     pub(crate) disk: MemStore,
     /// What was on it when the run began.
     pub(crate) origin: MemStore,
-    pub(crate) snapshot: Option<MemStore>,
+    pub(super) snapshot: Option<Copy>,
     pub(crate) clock: Clock,
     pub(crate) paused_until: u64,
     pub(crate) commit_us: u64,
@@ -147,6 +166,8 @@ pub(crate) struct Alive {
     pub(crate) edits: BTreeMap<u64, Vec<u64>>,
     pub(crate) texts: TextPaths,
     failed: Option<StoreError>,
+    /// When it was last given fresh randomness.
+    stirred_us: Option<u64>,
 }
 
 /// What the loop gave, to be carried out when it has returned.
@@ -186,19 +207,35 @@ impl Io for Output {
 }
 
 impl World<'_> {
-    /// Starts a peer from what is on its disk.
-    pub(super) fn start(&mut self, peer: usize, start: Start) {
+    /// What can be copied of a peer as it is.
+    pub(super) fn copy(&self, peer: usize) -> Copy {
+        let node = &self.nodes[peer];
+        let now = node.clock.now(self.now_us);
+        let memory = node.alive.as_deref().map(|alive| Memory { image: alive.endpoint.image(), now, slept_ms: 0 });
+        Copy { store: node.durable(), memory }
+    }
+
+    /// Starts a peer from what is on its disk: a new process, or the copy of one.
+    pub(super) fn start(&mut self, peer: usize, memory: Option<Memory>) {
         let keyed = self.keyed;
         let node = &mut self.nodes[peer];
         node.life += 1;
-        let key = [purpose::CLOCK, peer as u64, u64::from(node.life)];
-        node.clock.restart(self.now_us, 1 + keyed.below(&key, 1 << 40));
+        match &memory {
+            Some(memory) => node.clock.resume(self.now_us, memory.now),
+            None => {
+                let key = [purpose::CLOCK, peer as u64, u64::from(node.life)];
+                node.clock.restart(self.now_us, 1 + keyed.below(&key, 1 << 40));
+            }
+        }
         let seed = keyed.seed(&[purpose::PEER, peer as u64, u64::from(node.life)]);
-        let lease = if start.broken_lease { Lease::Broken } else { Lease::Continued };
         let (now, config) = (node.clock.now(self.now_us), config_of(self.plan, peer));
+        let is_copy = memory.is_some();
+        let (image, slept_ms) = memory.map_or((None, 0), |memory| (Some(memory.image), memory.slept_ms));
+        // What it runs on from here shows how long it slept.
+        node.clock.change(self.now_us, slept_ms as i64, node.clock.rate);
         let mut store = core::mem::take(&mut node.disk);
         let kept = store.clone();
-        let recovered = catch_unwind(AssertUnwindSafe(|| recover(&mut store, config, lease, seed, now)));
+        let recovered = catch_unwind(AssertUnwindSafe(|| recover(&mut store, config, seed, image, now)));
         let Ok(Some(endpoint)) = recovered else {
             self.nodes[peer].disk = kept;
             let (oracle, text) = match recovered {
@@ -224,9 +261,10 @@ impl World<'_> {
             edits: BTreeMap::new(),
             texts: text_paths(),
             failed: None,
+            stirred_us: None,
         };
         self.nodes[peer].alive = Some(Box::new(alive));
-        self.point(peer, Point::Started, None, &[u8::from(start.broken_lease)]);
+        self.point(peer, Point::Started, None, &[u8::from(is_copy)]);
         self.check_restart(peer);
         self.restore_bodies(peer);
         self.turn(peer);
@@ -258,9 +296,14 @@ impl World<'_> {
 
     /// Calls a core, if it runs. A panic is a violation, and the end of the process.
     pub(crate) fn call<R>(&mut self, peer: usize, work: impl FnOnce(&mut Alive, Now) -> R) -> Option<R> {
+        let (keyed, now_us) = (self.keyed, self.now_us);
         let node = &mut self.nodes[peer];
-        let now = node.clock.now(self.now_us);
+        let (now, life) = (node.clock.now(now_us), node.life);
         let alive = node.alive.as_deref_mut()?;
+        // It woke up.
+        if alive.stirred_us.replace(now_us) != Some(now_us) {
+            alive.endpoint.stir(&keyed.seed(&[purpose::STIR, peer as u64, u64::from(life), now_us]));
+        }
         match catch_unwind(AssertUnwindSafe(|| work(alive, now))) {
             Ok(result) => Some(result),
             Err(panic) => {
@@ -270,8 +313,7 @@ impl World<'_> {
                 self.violation(OracleId::O12, Some(peer), text);
                 self.end(peer, 0, false);
                 let life = self.nodes[peer].life;
-                let start = Start { broken_lease: true };
-                self.schedule(self.now_us + RESTART_US, peer, What::Start { peer, life, start });
+                self.schedule(self.now_us + RESTART_US, peer, What::Start { peer, life });
                 None
             }
         }
@@ -393,7 +435,8 @@ impl World<'_> {
         let mut output = Output { rooms, ..Output::default() };
         let found = self.call(peer, |alive, now| {
             // Timers are not fired here: only what is pending without one.
-            let now = due.map_or(now, |due| Now { mono_us: now.mono_us.min(due.at_us.saturating_sub(1)), ..now });
+            let early_us = due.map_or(0, |due| (now.mono_us + 1).saturating_sub(due.at_us));
+            let now = Now { mono_us: now.mono_us - early_us, wall_ms: now.wall_ms - early_us / 1000 };
             let mut bytes = Vec::new();
             for (link, room) in output.rooms.clone() {
                 if room > 0 && alive.endpoint.poll_transmit(now, link, &mut bytes) {
@@ -472,11 +515,8 @@ impl World<'_> {
                 }
                 false
             }
-            Event::Restated { doc, others, .. } => {
-                self.point(peer, Point::Restated, None, doc.doc.as_ref());
-                if others > 0 {
-                    self.mark(Mark::TakenOver);
-                }
+            Event::Republished { doc, .. } => {
+                self.point(peer, Point::Republished, None, doc.doc.as_ref());
                 false
             }
             Event::Twice { .. } => false,

@@ -3,7 +3,7 @@
 use crate::plan;
 use cosmicsync_protocol::Endpoint;
 use cosmicsync_protocol::config::{Config, Limits};
-use cosmicsync_protocol::ledger::{Lease, Recovery, Step};
+use cosmicsync_protocol::ledger::{Image, Recovery, Step};
 use cosmicsync_protocol::testkit::store::MemStore;
 use cosmicsync_protocol::time::Now;
 use cosmicsync_protocol::wire::hello::{Feature, VERSION_MAJOR, Versions};
@@ -12,7 +12,6 @@ use cosmicsync_protocol::wire::hello::{Feature, VERSION_MAJOR, Versions};
 pub(crate) fn config(core: &plan::Core) -> Config {
     Config {
         coalesce_us: core.coalesce_us,
-        take_over_us: core.take_over_us,
         handshake_us_max: core.handshake_us,
         keep_alive_us: core.keep_alive_us,
         recent_bytes_max: core.recent_bytes,
@@ -40,16 +39,19 @@ pub(super) fn config_of(plan: &plan::Plan, peer: usize) -> Config {
     config
 }
 
-/// Reads a store back at once, and makes durable what that ends, as the node does before it does anything else: from
-/// then on its lease is whole. `None` if the store cannot be read.
+/// Reads a store back at once, as a new process or as the one of which there is an image. `None` if it cannot be read.
 pub(crate) fn recover(
     store: &mut MemStore,
     config: Config,
-    lease: Lease,
     seed: [u8; 32],
+    image: Option<Image>,
     now: Now,
 ) -> Option<Endpoint> {
-    let mut recovery = Box::new(Recovery::new(config, lease, seed));
+    let recovery = Recovery::new(config, seed);
+    let mut recovery = Box::new(match image {
+        Some(image) => recovery.resume(image),
+        None => recovery,
+    });
     loop {
         while let Some(request) = recovery.poll_store() {
             store.submit(request);

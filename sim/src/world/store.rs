@@ -3,7 +3,6 @@
 //! What a crash leaves is the store's own matter ([`MemStore::crash`](cosmicsync_protocol::testkit::store::MemStore)):
 //! everything durable, and a prefix of the rest.
 
-use super::node::Start;
 use super::{What, World};
 use crate::coverage::{Mark, Point};
 use crate::random::purpose;
@@ -92,6 +91,6 @@ impl World<'_> {
         self.end(peer, 0, false);
         let life = self.nodes[peer].life;
         let after_us = self.nodes[peer].reopen_us;
-        self.schedule(self.now_us + after_us, peer, What::Start { peer, life, start: Start::default() });
+        self.schedule(self.now_us + after_us, peer, What::Start { peer, life });
     }
 }

@@ -102,7 +102,7 @@ impl World<'_> {
         let act = &self.plan.actions[action].act;
         match act {
             Act::Snapshot { .. } => {
-                self.nodes[peer].snapshot = Some(self.nodes[peer].durable());
+                self.nodes[peer].snapshot = Some(self.copy(peer));
                 true
             }
             Act::Bodies { bodies, .. } => {
@@ -375,12 +375,13 @@ impl World<'_> {
 
     /// An edit was reported safe.
     pub(super) fn acked(&mut self, peer: usize, commit: u64) {
+        let life = self.nodes[peer].life;
         let Some(alive) = self.nodes[peer].alive.as_deref_mut() else { return };
         let Some(tokens) = alive.edits.remove(&commit) else { return };
         let within = ends(alive);
         self.stats.acked += 1;
         self.point(peer, Point::EditAcked, None, &commit.to_le_bytes());
-        self.model.acked(peer, &tokens, &within);
+        self.model.acked((peer, life), &tokens, &within);
     }
 
     /// An edit was reported lost.

@@ -3,7 +3,7 @@
 use super::{Expander, link_between};
 use crate::plan::{self, Act, Link, Way};
 use crate::scenario::Span;
-use crate::scenario::fault::{After, Disk, Fault, Lease};
+use crate::scenario::fault::{After, Disk, Fault};
 use crate::scenario::read::{Placed, When};
 
 impl Expander<'_> {
@@ -81,11 +81,14 @@ impl Expander<'_> {
     /// What a fault does, and for how long; none if it does not fit.
     fn act(&mut self, placed: &Placed<Fault>) -> Option<(Act, u64)> {
         if let Some((act, lasts_us)) = peer_act(&placed.what) {
+            if let Fault::Resume { of: Some(of), .. } = placed.what {
+                self.check_peer(placed, "of", of);
+            }
             if let Fault::Clone { peer, of } = placed.what
                 && self.check_peer(placed, "of", of)
                 && peer == of
             {
-                let message = "a clone is of another peer; `restore` and `rollback` put a peer's own store back";
+                let message = "a clone is of another peer; `restore` puts a peer's own store back";
                 self.refuse(placed, "of", message);
             }
             if let Fault::Clock { speed, .. } = placed.what
@@ -154,9 +157,9 @@ impl Expander<'_> {
             | Fault::Stop { .. }
             | Fault::Backup { .. }
             | Fault::Restore { .. }
-            | Fault::Rollback { .. }
             | Fault::Wipe { .. }
             | Fault::Clone { .. }
+            | Fault::Resume { .. }
             | Fault::Start { .. }
             | Fault::Pause { .. }
             | Fault::SlowDisk { .. }
@@ -169,26 +172,27 @@ impl Expander<'_> {
 }
 
 fn peer_act(fault: &Fault) -> Option<(Act, u64)> {
-    let restart = |peer: usize, store: plan::Disk, lease: Lease| {
-        (Act::Restart { peer, store, broken_lease: lease == Lease::Broken }, 0)
-    };
+    let restart = |peer: usize, store: plan::Disk| (Act::Restart { peer, store }, 0);
     Some(match *fault {
-        Fault::Crash { peer, disk, restart, lease } => {
-            let (restart_us, broken_lease) = (restart.map(|restart| restart.us), lease == Lease::Broken);
+        Fault::Crash { peer, disk, restart } => {
+            let restart_us = restart.map(|restart| restart.us);
             let keep = match disk {
                 Disk::LoseUnsynced => 0,
                 Disk::Keep(commits) => commits,
                 Disk::KeepUnsynced => u32::MAX,
             };
-            (Act::Crash { peer, keep, restart_us, broken_lease }, restart_us.unwrap_or(0))
+            (Act::Crash { peer, keep, restart_us }, restart_us.unwrap_or(0))
         }
         Fault::Stop { peer, restart } => (Act::Stop { peer, restart_us: restart.us }, restart.us),
         Fault::Backup { peer } => (Act::Snapshot { peer }, 0),
-        Fault::Restore { peer } => restart(peer, plan::Disk::Snapshot, Lease::Broken),
-        Fault::Rollback { peer } => restart(peer, plan::Disk::Snapshot, Lease::Continued),
-        Fault::Wipe { peer, lease } => restart(peer, plan::Disk::Wiped, lease),
-        Fault::Clone { peer, of } => restart(peer, plan::Disk::CloneOf(of), Lease::Continued),
-        Fault::Start { peer } => restart(peer, plan::Disk::Same, Lease::Continued),
+        Fault::Restore { peer } => restart(peer, plan::Disk::Snapshot),
+        Fault::Wipe { peer } => restart(peer, plan::Disk::Wiped),
+        Fault::Clone { peer, of } => restart(peer, plan::Disk::CloneOf(of)),
+        Fault::Resume { peer, of, slept } => {
+            let of = of.map_or(plan::Image::Snapshot, plan::Image::Now);
+            (Act::Resume { peer, of, slept_ms: slept.us / 1000 }, 0)
+        }
+        Fault::Start { peer } => restart(peer, plan::Disk::Same),
         Fault::Pause { peer, lasts } => (Act::Pause { peer, for_us: lasts.us }, lasts.us),
         Fault::SlowDisk { peer, commit, lasts } => {
             (Act::SlowStore { peer, commit_us: commit.us }, lasts.map_or(0, |lasts| lasts.us))
