@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use cosmicsync_sim::plan::{Bounds, Link};
-use cosmicsync_sim::{Plan, Profile, generate};
+use cosmicsync_sim::{Copies, Plan, Profile, generate};
 use serde::Serialize;
 
 use crate::cli::{self, Campaign};
@@ -56,7 +56,7 @@ pub(crate) fn run(args: &Campaign, output: &mut Stdout) -> Result<Verdict, Failu
 
 fn case(seed: u64, args: &Campaign) -> Case {
     let swarm = args.profile == cli::Profile::Swarm;
-    let profile = if args.copies { Profile::of_copies() } else { Profile::default() };
+    let profile = if args.copies { Profile::of(Copies::Processes) } else { Profile::default() };
     let profile = Profile { swarm, ..profile };
     let mut plan = generate(seed, &profile);
     if args.canary {

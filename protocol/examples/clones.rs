@@ -32,5 +32,6 @@ fn sum(outcomes: &[Outcome]) -> Value {
         "repeated": all(|outcome| outcome.repeated),
         "differing": all(|outcome| outcome.differing + outcome.roots),
         "forked": all(|outcome| outcome.forked),
+        "unfound": outcomes.iter().filter(|outcome| outcome.forked == 0).count(),
     })
 }

@@ -1,11 +1,11 @@
-//! Runs swarm seeds, one line for each and one for all: `swarm FROM COUNT [--backwards] [--copies] | swarm --star SECONDS`.
+//! Runs swarm seeds, one line for each and one for all: `swarm FROM COUNT [--backwards] [--copies|--stores] | swarm --star SECONDS`.
 //!
 //! `cargo xtask prove sim-core` runs it in processes of their own and compares what they print:
 //! `seed N HASH`, `bad N ORACLE TEXT`, `done COUNT CPU_US VIRTUAL_US EVENTS EDITS ACKED CHECKS FAULTS BYTES`.
 
 use cosmicsync_sim::plan::{Act, Action, Link, Plan, When};
 use cosmicsync_sim::report::Stats;
-use cosmicsync_sim::{Profile, generate, run};
+use cosmicsync_sim::{Copies, Profile, generate, run};
 use std::collections::BTreeMap;
 use std::io::{Result, Write};
 use std::time::Instant;
@@ -21,7 +21,11 @@ fn main() -> Result<()> {
         total.run(&mut out, 0, &plan)?;
     } else {
         let (from, count) = (numbers.first().copied().unwrap_or(0), numbers.get(1).copied().unwrap_or(100));
-        let profile = if has("--copies") { Profile::of_copies() } else { Profile::default() };
+        let profile = match (has("--copies"), has("--stores")) {
+            (true, _) => Profile::of(Copies::Processes),
+            (false, true) => Profile::of(Copies::Stores),
+            (false, false) => Profile::default(),
+        };
         for nth in 0..count {
             let seed = from + if has("--backwards") { count - 1 - nth } else { nth };
             total.run(&mut out, seed, &generate(seed, &profile))?;

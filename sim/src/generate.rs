@@ -18,20 +18,31 @@ pub struct Profile {
     pub faults: u32,
     /// Each seed switches a random subset of the kinds of work and faults on; otherwise all are on.
     pub swarm: bool,
-    /// Some process goes on two to five times: copied while it runs, restored from a copy, resumed with its memory.
-    pub copies: bool,
+    /// What goes on two to five times.
+    pub copies: Copies,
+}
+
+/// What goes on two to five times in a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Copies {
+    /// Nothing, but for a store that chance may copy.
+    None,
+    /// A store: copied while its process runs, or restored from a copy.
+    Stores,
+    /// That, or in other plans a process: resumed with its memory, at once or after hours of sleep.
+    Processes,
 }
 
 impl Default for Profile {
     fn default() -> Self {
-        Self { peers: (2, 5), edits: (5, 40), faults: 12, swarm: true, copies: false }
+        Self { peers: (2, 5), edits: (5, 40), faults: 12, swarm: true, copies: Copies::None }
     }
 }
 
 impl Profile {
-    /// What plans are like in which a process goes on several times.
-    pub fn of_copies() -> Self {
-        Self { peers: (2, 6), copies: true, ..Self::default() }
+    /// What plans are like in which something goes on several times.
+    pub fn of(copies: Copies) -> Self {
+        Self { peers: (2, 6), copies, ..Self::default() }
     }
 }
 
@@ -280,55 +291,76 @@ fn faults(draws: &mut Draws, plan: &mut Plan, profile: &Profile, end_us: u64) {
             push(plan, when.clone(), act);
         }
     }
-    if profile.copies {
-        twins(draws, plan, end_us);
-    }
+    let ways: &[Twin] = match profile.copies {
+        Copies::None => return,
+        Copies::Stores => &[Twin::Stored],
+        Copies::Processes => &[Twin::Stored, Twin::Stored, Twin::Slept, Twin::Resumed, Twin::Resumed, Twin::Resumed],
+    };
+    let way = draws.pick(ways);
+    twins(draws, plan, way, end_us);
 }
 
-/// How the copies of a plan come to be: of stores alone no log forks, nor of memory that slept for hours.
+/// What the twins of a plan are copies of: of a store alone, or of a process that slept for hours, no log forks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Copies {
-    Bytes,
+enum Twin {
+    Stored,
     Slept,
-    Memory,
+    Resumed,
 }
 
-/// One process goes on two to five times, and copies of it may be copied.
-fn twins(draws: &mut Draws, plan: &mut Plan, end_us: u64) {
-    use Copies::{Bytes, Memory, Slept};
-    let copies = draws.pick(&[Bytes, Bytes, Slept, Memory, Memory, Memory]);
-    let peers = plan.peers.len();
-    let mut twins = vec![draws.below(peers as u64) as usize];
+/// One process goes on two to five times, and copies of it may be copied. Mostly it writes shortly before, and both do
+/// shortly after.
+fn twins(draws: &mut Draws, plan: &mut Plan, way: Twin, end_us: u64) {
+    let peers = plan.peers.len() as u64;
+    let mut twins = vec![draws.below(peers) as usize];
     let count = draws.within(2, 5);
-    push(plan, When::AtUs(draws.below(end_us)), Act::Snapshot { peer: twins[0] });
+    push(plan, When::AtUs(draws.below(end_us / 2)), Act::Snapshot { peer: twins[0] });
     for _ in 1..count {
+        let at_us = draws.within(end_us / 8, end_us);
         // Who is a twin already is put back, or becomes a copy of another.
-        let (of, peer) = (draws.pick(&twins), draws.below(peers as u64) as usize);
+        let (of, peer) = (draws.pick(&twins), draws.below(peers) as usize);
         let is_kept = draws.once_in(4);
         let peer = if is_kept { twins[0] } else { peer };
-        let act = match copies {
-            Bytes => Act::Restart { peer, store: if is_kept { Disk::Snapshot } else { Disk::CloneOf(of) } },
-            Slept | Memory => {
+        let act = match way {
+            Twin::Stored => Act::Restart { peer, store: if is_kept { Disk::Snapshot } else { Disk::CloneOf(of) } },
+            Twin::Slept | Twin::Resumed => {
                 let of = if is_kept { Image::Snapshot } else { Image::Now(of) };
-                let has_slept = copies == Slept || draws.once_in(8);
+                let has_slept = way == Twin::Slept || draws.once_in(8);
                 let slept_ms = if has_slept { draws.within(3_600_000, 86_400_000) } else { 0 };
                 Act::Resume { peer, of, slept_ms }
             }
         };
-        push(plan, moment(draws, plan, end_us), act);
+        if draws.once_in(4) {
+            push(plan, moment(draws, plan, end_us), act);
+        } else {
+            let near_us = [0; 3].map(|_| draws.span_us(1_000, 1_000_000));
+            one_word(draws, plan, of, at_us.saturating_sub(near_us[0]));
+            push(plan, When::AtUs(at_us), act);
+            one_word(draws, plan, of, at_us + near_us[1]);
+            one_word(draws, plan, peer, at_us + near_us[2]);
+        }
         twins.push(peer);
     }
 }
 
+/// A word is typed into some document.
+fn one_word(draws: &mut Draws, plan: &mut Plan, peer: usize, at_us: u64) {
+    let doc = |action: &Action| if let Act::Create { doc, .. } = action.act { Some(doc) } else { None };
+    let docs: Vec<u32> = plan.actions.iter().filter_map(doc).collect();
+    let (doc, urgent) = (draws.pick(&docs), draws.once_in(3));
+    push(plan, When::AtUs(at_us), Act::Insert { peer, doc, urgent, bytes: 0 });
+}
+
 /// A time, or a logical point at which something is under way.
 fn moment(draws: &mut Draws, plan: &Plan, end_us: u64) -> When {
-    const EVENTS: [&str; 9] = [
+    const EVENTS: [&str; 10] = [
         "commit.submitted",
         "commit.durable",
         "entry.received",
         "handshake.done",
         "link.dialled",
         "edit.taken",
+        "edit.acked",
         "bytes.received",
         "bytes.sent",
         "doc.changed",

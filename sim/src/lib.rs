@@ -17,7 +17,7 @@ pub mod shrink;
 mod trace;
 mod world;
 
-pub use generate::{Profile, generate};
+pub use generate::{Copies, Profile, generate};
 pub use plan::{Plan, PlanError};
 pub use report::{OracleId, Report, Violation};
 pub use run::{run, run_traced};

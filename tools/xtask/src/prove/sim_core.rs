@@ -6,7 +6,7 @@
 use super::{Report, Setting, built};
 use crate::{Failure, repo, step};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 /// How many seeds the swarm runs.
 const SEEDS: u64 = 20_000;
-/// How many more run in which stores are copied and both go on.
+/// How many more run in which a process goes on several times.
 const COPIED: u64 = 2_000;
 /// How many of the first run again, in other processes and in the opposite order.
 const PAIRS: u64 = 1_000;
@@ -22,9 +22,9 @@ const PAIRS: u64 = 1_000;
 const CHUNK: u64 = 50;
 /// How many seeds each planted bug may survive.
 const PLANTED_SEEDS: u64 = 2_000;
-/// Marks that only runs meet in which stores are copied.
+/// Marks that only runs meet in which processes are copied.
 const OF_COPIES: &[&str] =
-    &["store.cloned", "log.retired", "log.forked", "space.mismatch", "doc.restated", "doc.taken-over"];
+    &["process.resumed", "process.slept", "log.retired", "log.forked", "space.mismatch", "doc.republished", "excluded.published"];
 /// How long the star runs, in virtual seconds.
 const STAR_SECONDS: &str = "1200";
 /// How often progress is told.
@@ -33,8 +33,7 @@ const TOLD_EVERY: Duration = Duration::from_secs(10);
 /// See the module's head.
 pub(super) fn prove(_: &Setting, report: &mut Report<'_>) -> Result<(), Failure> {
     let scale = Scale::from_environment();
-    step::shown(repo::cargo(&["build", "--release", "--quiet", "--package", "cosmicsync-sim", "--example", "swarm"]))?;
-    let swarm = built("examples")?.join("swarm");
+    let swarm = swarm()?;
     let began = Instant::now();
     let first = run_all(&swarm, scale.seeds, &[])?;
     let minutes = began.elapsed().as_secs_f64() / 60.0;
@@ -51,12 +50,12 @@ pub(super) fn prove(_: &Setting, report: &mut Report<'_>) -> Result<(), Failure>
     report.figure("swarm: faults", first.total(6), count);
     let unmet = unmet(&first, |mark| !OF_COPIES.contains(&mark));
     report.figure("swarm: marks that no seed met", unmet as f64, count);
-    let copied = run_all(&swarm, scale.copied, &["--forks"])?;
+    let copied = run_all(&swarm, scale.copied, &["--copies"])?;
     copied.bad.iter().for_each(|line| eprintln!("sim-core: copies: {line}"));
-    report.figure("swarm with copied stores: seeds", copied.seeds.len() as f64, scale.copied);
-    report.figure("swarm with copied stores: seeds with a violation", copied.bad.len() as f64, scale.copied);
+    report.figure("swarm with copied processes: seeds", copied.seeds.len() as f64, scale.copied);
+    report.figure("swarm with copied processes: seeds with a violation", copied.bad.len() as f64, scale.copied);
     let unmet = self::unmet(&copied, |mark| OF_COPIES.contains(&mark));
-    report.figure("swarm with copied stores: marks of theirs that no seed met", unmet as f64, scale.copied);
+    report.figure("swarm with copied processes: marks of theirs that no seed met", unmet as f64, scale.copied);
     let again = run_all(&swarm, scale.pairs, &["--backwards"])?;
     let differ = again.seeds.iter().filter(|(seed, hash)| first.seeds.get(seed) != Some(hash)).count();
     report.figure("pairs of processes: seeds", again.seeds.len() as f64, scale.pairs);
@@ -70,6 +69,12 @@ pub(super) fn prove(_: &Setting, report: &mut Report<'_>) -> Result<(), Failure>
         1,
     );
     planted(report, scale.planted)
+}
+
+/// Builds the program that runs seeds.
+pub(super) fn swarm() -> Result<PathBuf, Failure> {
+    step::shown(repo::cargo(&["build", "--release", "--quiet", "--package", "cosmicsync-sim", "--example", "swarm"]))?;
+    Ok(built("examples")?.join("swarm"))
 }
 
 /// How much is run: all of it, unless `COSMICSYNC_SIM_SHARE` asks for one part in so many, which proves nothing.
@@ -105,10 +110,10 @@ fn cosmicsync_marks() -> Vec<&'static str> {
 
 /// What processes printed.
 #[derive(Debug, Default)]
-struct Run {
-    seeds: BTreeMap<u64, String>,
-    bad: Vec<String>,
-    marks: BTreeMap<String, u64>,
+pub(super) struct Run {
+    pub(super) seeds: BTreeMap<u64, String>,
+    pub(super) bad: Vec<String>,
+    pub(super) marks: BTreeMap<String, u64>,
     totals: [u64; 8],
 }
 
@@ -152,7 +157,7 @@ impl Run {
 }
 
 /// Runs seeds from 0 on, in processes of their own.
-fn run_all(program: &Path, seeds: u64, flags: &[&str]) -> Result<Run, Failure> {
+pub(super) fn run_all(program: &Path, seeds: u64, flags: &[&str]) -> Result<Run, Failure> {
     let told = Mutex::new((0, 0, Instant::now()));
     let chunks = usize::try_from(seeds.div_ceil(CHUNK))?;
     let runs = in_parallel(chunks, |at| {
