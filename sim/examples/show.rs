@@ -6,7 +6,9 @@ use std::io::Write;
 fn main() {
     let arg = std::env::args().nth(1).unwrap_or_default();
     let plan = match arg.parse::<u64>() {
-        Ok(seed) => generate(seed, &std::env::args().nth(2).map_or_else(Profile::default, |_| Profile::of(Copies::Processes))),
+        Ok(seed) => {
+            generate(seed, &std::env::args().nth(2).map_or_else(Profile::default, |_| Profile::of(Copies::Processes)))
+        }
         Err(_) => serde_json::from_str::<Plan>(&std::fs::read_to_string(&arg).unwrap_or_default())
             .unwrap_or_else(|_| Plan::quiet(0, 1)),
     };

@@ -23,8 +23,15 @@ const CHUNK: u64 = 50;
 /// How many seeds each planted bug may survive.
 const PLANTED_SEEDS: u64 = 2_000;
 /// Marks that only runs meet in which processes are copied.
-const OF_COPIES: &[&str] =
-    &["process.resumed", "process.slept", "log.retired", "log.forked", "space.mismatch", "doc.republished", "excluded.published"];
+const OF_COPIES: &[&str] = &[
+    "process.resumed",
+    "process.slept",
+    "log.retired",
+    "log.forked",
+    "space.mismatch",
+    "doc.republished",
+    "excluded.published",
+];
 /// How long the star runs, in virtual seconds.
 const STAR_SECONDS: &str = "1200";
 /// How often progress is told.
