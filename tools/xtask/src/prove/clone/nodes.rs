@@ -1,5 +1,5 @@
-//! The same with real nodes: one whose directory was copied, and one whose store was put back under it, so that both
-//! believe to be the only one.
+//! The same with real nodes: one whose directory was copied with all in it, and one whose store was put back to an
+//! older state under it. Either runs beside its copy.
 
 use super::super::node::{ANY_PORT, Device, Node, SYNC_MS, start_joined, text};
 use super::super::{Report, Setting};
@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 /// The file of a data directory that holds the store (`docs/cli.md`).
 const STORE: &str = "data.mdb";
+/// Lines of a node's log that tell of a fork.
+const FORKED: [&str; 2] = ["a log ended: another process writes it too", "a log has several branches"];
 /// The document that all sides write into.
 const SHARED: &str = "notes/shared";
 
@@ -19,7 +21,7 @@ const SHARED: &str = "notes/shared";
 const WORDS: [&str; 5] = ["<start>", "<left>", "<right>", "<left again>", "<right again>"];
 
 pub(super) fn prove(setting: &Setting, report: &mut Report<'_>) -> Result<(), Failure> {
-    for (what, put_back) in [("real nodes, restored", false), ("real nodes, copied", true)] {
+    for (what, put_back) in [("real nodes, copied", false), ("real nodes, restored", true)] {
         let home = tempfile::tempdir()?;
         let (ends, named) = play(&setting.binary, home.path(), put_back)?;
         let count = |wrong: fn(usize) -> bool| {
@@ -32,6 +34,8 @@ pub(super) fn prove(setting: &Setting, report: &mut Report<'_>) -> Result<(), Fa
         let other = |end: &&End| end.digest != ends[0].digest || !end.has_both;
         let differing = ends.iter().filter(other).count() as f64;
         report.figure(&format!("{what}: differences between replicas"), differing, replicas);
+        let forks = ends.iter().map(|end| end.forks).sum::<usize>();
+        report.figure(&format!("{what}: logs forked"), forks as f64, replicas);
         report.figure(&format!("{what}: running twice and not named by doctor"), f64::from(u8::from(!named)), 1);
     }
     Ok(())
@@ -43,11 +47,13 @@ struct End {
     digest: Value,
     /// Whether the documents that each side made are there.
     has_both: bool,
+    /// How often it told of a log that another process writes too, or that has several branches.
+    forks: usize,
 }
 
 /// Two devices share a space; one of them goes on twice: as it was, and in a copy of its directory. Both write apart, then
 /// both run at once beside the other device, and write again. With `put_back` the one that stays has not seen what the
-/// copy wrote, though its log goes on from the same entry. Returns what each of the three shows, and whether the other
+/// copy wrote, though both began from the same entry. Returns what each of the three shows, and whether the other
 /// device's `doctor` names the one that runs twice.
 fn play(program: &Path, home: &Path, put_back: bool) -> Result<(Vec<End>, bool), Failure> {
     let mut nodes = start_joined(program, home, 2)?;
@@ -130,7 +136,9 @@ fn shared(node: &mut Node) -> Result<String, Failure> {
 fn end(node: &mut Node) -> Result<End, Failure> {
     let mut own = ["left", "right"].iter().map(|word| node.ask("doc_get", json!({ "doc": format!("notes/{word}") })));
     let has_both = own.all(|found| found.is_ok());
-    Ok(End { shared: shared(node)?, digest: node.digest()?, has_both })
+    let log = fs::read_to_string(&node.device.log)?;
+    let forks = log.lines().filter(|line| FORKED.iter().any(|told| line.contains(told))).count();
+    Ok(End { shared: shared(node)?, digest: node.digest()?, has_both, forks })
 }
 
 /// Copies a data directory.
