@@ -159,7 +159,7 @@ pub fn generate(seed: u64, profile: &Profile) -> Plan {
     let peers = draws.within(profile.peers.0 as u64, profile.peers.1 as u64) as usize;
     let mut plan = Plan { name: format!("swarm-{seed}"), ..Plan::quiet(seed, peers) };
     plan.links = topology(&mut draws, peers);
-    settings(&mut draws, &mut plan);
+    settings(&mut draws, &mut plan, profile);
     let end_us = draws.span_us(1_000_000, 30_000_000);
     plan.bounds.phase_one_us = end_us;
     plan.bounds.events = EVENTS_MAX;
@@ -204,7 +204,9 @@ fn buffers(draws: &mut Draws, plan: &mut Plan) {
     }
 }
 
-fn settings(draws: &mut Draws, plan: &mut Plan) {
+fn settings(draws: &mut Draws, plan: &mut Plan, profile: &Profile) {
+    // Partial replicas know ends of histories whose beginnings they lack.
+    let partial_in = if profile.copies == Copies::None { 12 } else { 4 };
     let core = &mut plan.core;
     core.coalesce_us = draws.pick(&[0, 20_000, 20_000, 200_000]);
     core.recent_bytes = draws.pick(&[0, 2_000, 64 * 1024, 1 << 20]);
@@ -219,7 +221,7 @@ fn settings(draws: &mut Draws, plan: &mut Plan) {
         plan.peers[peer] = Peer {
             commit_us: draws.span_us(50, 20_000),
             skew_ms: if draws.once_in(5) { draws.within(0, 7_200_000) as i64 - 3_600_000 } else { 0 },
-            bodies: if draws.once_in(12) { Bodies::Newest(draws.within(1, 5)) } else { Bodies::All },
+            bodies: if draws.once_in(partial_in) { Bodies::Newest(draws.within(1, 5)) } else { Bodies::All },
             ..Peer::default()
         };
     }
