@@ -159,7 +159,7 @@ fn import(dir: &Path, rows: std::ops::Range<usize>, collection: &str, flags: &[&
         let parts = written.as_object().expect("an object").iter();
         parts
             .filter(|(part, _)| !["entries", "items"].contains(&part.as_str()))
-            .map(|(_, of)| of.as_u64().unwrap())
+            .map(|(_, of)| of.as_u64().expect("a number"))
             .sum()
     };
     let row = |at: usize| format!("{{\"name\":\"row {at}\",\"mixed\":\"{:x}\"}}\n", at.wrapping_mul(0x9e37_79b9_7f4a));
