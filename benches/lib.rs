@@ -94,7 +94,10 @@ impl Floor {
         let first = genesis(&self.log.id);
         entries.iter().enumerate().map(move |(at, entry)| {
             let h_prev = at.checked_sub(1).map_or(first, |before| hashes[before]);
-            EntryReader::new(entry, Place { log: self.log.id, card_epoch: self.log.card.place.epoch, seq: at as u64, h_prev })
+            EntryReader::new(
+                entry,
+                Place { log: self.log.id, card_epoch: self.log.card.place.epoch, seq: at as u64, h_prev },
+            )
         })
     }
 }

@@ -108,3 +108,20 @@ pub fn part_of(section: &[u8], number: u32) -> Result<&[u8], CodecError> {
     }
     reader.bytes(section.len(), "part length")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_come_back_by_number() {
+        let parts: [&[u8]; 3] = [b"one", b"", &[7; 300]];
+        let section = join_parts(parts);
+        for (number, part) in (0..).zip(parts) {
+            assert_eq!(part_of(&section, number), Ok(part));
+        }
+        assert_eq!(part_of(&section, 3), Err(CodecError::Truncated));
+        assert_eq!(part_of(&section, u32::MAX), Err(CodecError::Truncated));
+        assert!(part_of(&section[..100], 2).is_err());
+    }
+}

@@ -2,7 +2,7 @@
 //! partitions and logs named on a link have their limits.
 
 use cosmicsync_protocol::ids::LogId;
-use cosmicsync_protocol::log::{EntryKind, Header, Item, KeyRef, Lane, Plain};
+use cosmicsync_protocol::log::{Entry, EntryKind, Header, Item, KeyRef, Lane, Plain};
 use cosmicsync_protocol::space::record::Record;
 use cosmicsync_protocol::storage::Table;
 use cosmicsync_protocol::testkit::hostile::Siege;
@@ -38,6 +38,35 @@ fn items_that_share_a_section_or_have_none_say_nothing() {
     }
     assert_eq!(siege.end(), None);
     assert_eq!(index_rows(&siege) - before, 1);
+}
+
+#[test]
+fn parts_of_a_section_are_as_many_as_it_has_bytes_and_in_order() {
+    let mut siege = Siege::lay();
+    let mut log = siege.announced_log(Lane::Live);
+    let before = index_rows(&siege);
+    let item = |part, number| Item {
+        doc: doc_id(number),
+        new_in: None,
+        section: 1,
+        part: Some(part),
+        key: KeyRef::Records,
+        dictionary: None,
+    };
+    let many = (0..16_384).map(|number| item(number, number));
+    let same_part = (0..100).map(|number| item(0, 20_000 + number));
+    let falling = (0..10).map(|number| item(number, 30_000 - number));
+    let mut sealed_len = 0;
+    for items in [many.collect::<Vec<_>>(), same_part.collect(), falling.collect()] {
+        let header = Header { items, ..Header::new(EntryKind::Update, 0) };
+        let (start, h_prev) = (log.seq, log.h);
+        let entry = siege.member.entry(&mut log, &header, &[Plain::Records(b"x")]);
+        sealed_len = Entry::decode(&entry).map_or(0, |entry| entry.sections()[1].len());
+        siege.send(&log, start, h_prev, vec![entry]);
+        siege.press();
+    }
+    assert_eq!(siege.end(), None);
+    assert_eq!(index_rows(&siege) - before, sealed_len + 1 + 1);
 }
 
 #[test]

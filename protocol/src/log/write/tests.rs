@@ -2,6 +2,7 @@ use super::*;
 use crate::ids::{DocId, UserId};
 use crate::log::compress::Dictionary;
 use crate::log::{EntryKind, EntryReader, Item, KeyRef, OpenError};
+use crate::sealed::{KeyNode, Seeds, leaf_seeds};
 use proptest::prelude::*;
 
 const EPOCH: EpochId = EpochId([5; 16]);
@@ -97,6 +98,55 @@ fn absent_sections_are_told_from_missing_ones() {
     let pruned = sealed.entry.without(|number| number == 1);
     assert_eq!(EntryReader::new(&pruned, place()).open_key_box(1, &[12; 32]), Err(OpenError::Absent));
     assert_eq!(pruned.chain(&EPOCH, &place().h_prev), sealed.h);
+}
+
+#[test]
+fn one_document_of_an_entry_is_erased_without_the_others() {
+    const COUNT: u32 = 20;
+    let root = [6; 16];
+    let texts: Vec<Vec<u8>> = (0..COUNT).map(|at| format!("the text of document {at}").into_bytes()).collect();
+    let seeds = leaf_seeds(&root, COUNT);
+    let mut plain = vec![Plain::Dictionary(b"the text of document"), Plain::KeyBox(&root)];
+    let bodies = texts.iter().zip(&seeds);
+    plain.extend(bodies.map(|(bytes, seed)| Plain::Body { seed, bytes, dictionary: Some(1) }));
+    let sealed = seal(&plain);
+    let mut codec = Codec::new();
+    for erased in 0..COUNT {
+        // The box and the section are destroyed; what stays are the seeds beside the way to the erased one.
+        let left = Seeds::whole(root).puncture(KeyNode::leaf(erased, COUNT));
+        let entry = sealed.entry.without(|number| number == 2 || number == 3 + erased as usize);
+        assert_eq!(entry.chain(&EPOCH, &place().h_prev), sealed.h);
+        let reader = EntryReader::new(&entry, place());
+        assert_eq!(reader.open_key_box(2, &[12; 32]), Err(OpenError::Absent));
+        let dictionary = reader.open_records(1, &[13; 32], &mut codec).unwrap();
+        for (at, text) in (0..).zip(&texts) {
+            let seed = left.seed(KeyNode::leaf(at, COUNT));
+            let opened = seed.map(|seed| reader.open_body(3 + at, &seed, Some(&dictionary), &mut codec));
+            assert_eq!(opened, (at != erased).then(|| Ok(text.clone())));
+        }
+        // Also where a copy of the erased section was kept, nothing that stays opens it.
+        let kept = EntryReader::new(&sealed.entry, place());
+        for (_, seed) in left.iter() {
+            let opened = kept.open_body(3 + erased, seed, Some(&dictionary), &mut codec);
+            assert_eq!(opened, Err(OpenError::Sealed));
+        }
+    }
+}
+
+#[test]
+fn a_live_entry_pays_nothing_for_key_trees() {
+    let sealed = seal(&[Plain::Records(b""), Plain::Body { seed: &[6; 16], bytes: b"text", dictionary: None }]);
+    let weight = sealed.weight;
+    assert_eq!(weight.total(), sealed.bytes.len() as u64);
+    assert_eq!((weight.entries, weight.items, weight.key_boxes), (1, 1, 0));
+    let mut item = Vec::new();
+    header().encode(&mut item);
+    let bare = Header { items: Vec::new(), ..header() };
+    let mut without = Vec::new();
+    bare.encode(&mut without);
+    // A document's id with the byte that says that it follows, and one byte each: collection, section, key, box and
+    // dictionary.
+    assert_eq!(item.len() - without.len(), 17 + 5);
 }
 
 #[test]

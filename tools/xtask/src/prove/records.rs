@@ -25,7 +25,7 @@ pub(super) fn small_documents(path: &Path, count: u64) -> Result<(), Failure> {
     )
 }
 
-/// Writes records of seven fields as people keep them, about 213 bytes each: an id and digits that are random, a name, a
+/// Writes records of seven fields as people keep them, about 212 bytes each: an id and digits that are random, a name, a
 /// time, a sum, two tags of many, and a note in words.
 pub(super) fn records(path: &Path, count: u64) -> Result<(), Failure> {
     let mut dice = Dice(7);
