@@ -1,28 +1,12 @@
-//! A store that the first version wrote is opened by this one, whole; being a copy, it goes on under new logs.
+//! A store of format 0 is refused with the way out, and left as it is.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command as Process, Stdio};
 
-use serde_json::{Value, json};
-
-fn run(dir: &Path, arguments: &[&str]) -> Value {
-    let mut process = Process::new(env!("CARGO_BIN_EXE_cosmicsync"));
-    let output = process
-        .arg("--dir")
-        .arg(dir)
-        .args(["-o", "json"])
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .expect("it runs");
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).expect("one object")
-}
-
 #[test]
-fn a_store_of_the_first_version_is_read_and_written() {
+fn a_store_of_format_0_is_refused_with_the_way_out() {
     let root = tempfile::tempdir().expect("a directory");
     let dir = root.path().join("old");
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/store-v0");
@@ -32,9 +16,13 @@ fn a_store_of_the_first_version_is_read_and_written() {
         fs::copy(fixture.join(from), dir.join(to)).expect("a copy");
         fs::set_permissions(dir.join(to), fs::Permissions::from_mode(0o600)).expect("a mode");
     }
-    let trip = json!({ "body": "Pack: tent, stove", "n": 1, "nested": { "list": [1, 2.5, null, true] } });
-    assert_eq!(run(&dir, &["doc", "get", "notes/trip"])["value"], trip);
-    assert_eq!(run(&dir, &["doc", "get", "cities/00501"])["value"], json!({ "zip": "00501", "city": "Holtsville" }));
-    run(&dir, &["doc", "type", "notes/trip", "body", "!", "--at", "17"]);
-    assert_eq!(run(&dir, &["doc", "get", "notes/trip"])["value"]["body"], "Pack: tent, stove!");
+    let before = ["data.mdb", "keys"].map(|name| fs::read(dir.join(name)).expect("a file"));
+    let mut process = Process::new(env!("CARGO_BIN_EXE_cosmicsync"));
+    process.arg("--dir").arg(&dir).args(["-o", "json", "doc", "get", "notes/trip"]).stdin(Stdio::null());
+    let output = process.output().expect("it runs");
+    assert_eq!(output.status.code(), Some(6));
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text);
+    assert!(text.contains("export the documents with that version"), "{text}");
+    assert_eq!(before, ["data.mdb", "keys"].map(|name| fs::read(dir.join(name)).expect("a file")));
 }

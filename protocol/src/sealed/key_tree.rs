@@ -1,7 +1,7 @@
 //! Many data keys from one seed, each of which can be destroyed alone.
 //!
 //! A binary tree of seeds: the root's is boxed, a node's gives its two children's, and nothing leads back up. Whoever has
-//! the seeds beside the path from the root to a node derives every other leaf and not that one ([`puncture`]). So one
+//! the seeds beside the path from the root to a node derives every other leaf and not that one ([`Seeds::puncture`]). So one
 //! box serves all documents of an entry, and one of them is erased by destroying the box and keeping those few seeds
 //! (`spec/encryption.md`, section 5).
 
