@@ -187,15 +187,16 @@ impl Ledger {
         }
         let card = log.card();
         let space = self.space(log.space);
+        // The cheap checks come first: a log that stays unknown is tried again and again.
         let Some(epoch) = space.epochs.get(&card.place.epoch) else { return Standing::Unknown };
-        if card.verify_admission(&epoch.key.admission_key().verifying_key()).is_err() {
-            return self.refuse(no, batch);
-        }
+        let Some(partition) = space.tokens.get(&card.place.partition_token).copied() else { return Standing::Unknown };
         let Ok(opened) = OpenedOwner::open(&card.place, &card.owner_box, &epoch.owner_key) else {
             return self.refuse(no, batch);
         };
-        let Some(partition) = space.tokens.get(&card.place.partition_token).copied() else { return Standing::Unknown };
         let Some(device) = self.known_device(space.no, &opened.device(), records) else { return Standing::Unknown };
+        if card.verify_admission(&epoch.key.admission_key().verifying_key()).is_err() {
+            return self.refuse(no, batch);
+        }
         match opened.verify(&device).filter(|owner| owner.grant == FOUNDER_GRANT) {
             Some(owner) => self.own(no, &owner, partition, batch),
             None => self.refuse(no, batch),
