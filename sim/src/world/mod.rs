@@ -23,6 +23,7 @@ use net::{Conn, Route};
 use node::Node;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub(crate) use content::tokens_of;
 pub(crate) use found::{partition_name, partition_of};
@@ -200,7 +201,11 @@ impl<'p> World<'p> {
                 self.violation(OracleId::O8, None, text);
                 break;
             }
-            self.handle(next.what);
+            // What a peer does is guarded where it is called; this is for the replicas that oracles make of stores.
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.handle(next.what))) {
+                self.violation(OracleId::O12, None, format!("a fresh replica panicked: {}", node::said(&*panic)));
+                break;
+            }
             if let Some(actions) = self.at_event.remove(&self.stats.events) {
                 actions.into_iter().for_each(|action| self.act(action));
             }

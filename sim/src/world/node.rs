@@ -16,6 +16,7 @@ use cosmicsync_protocol::sync;
 use cosmicsync_protocol::testkit::store::MemStore;
 use cosmicsync_protocol::time::{Deadline, Now};
 use cosmicsync_protocol::wire::close::CloseCode;
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -206,6 +207,12 @@ impl Io for Output {
     }
 }
 
+/// What a panic said.
+pub(super) fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
+}
+
 impl World<'_> {
     /// What can be copied of a peer as it is.
     pub(super) fn copy(&self, peer: usize) -> Copy {
@@ -307,10 +314,7 @@ impl World<'_> {
         match catch_unwind(AssertUnwindSafe(|| work(alive, now))) {
             Ok(result) => Some(result),
             Err(panic) => {
-                let text = panic.downcast_ref::<String>().cloned();
-                let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-                let text = format!("the core panicked: {}", text.unwrap_or_default());
-                self.violation(OracleId::O12, Some(peer), text);
+                self.violation(OracleId::O12, Some(peer), format!("the core panicked: {}", said(&*panic)));
                 self.end(peer, 0, false);
                 let life = self.nodes[peer].life;
                 self.schedule(self.now_us + RESTART_US, peer, What::Start { peer, life });
