@@ -84,10 +84,12 @@ fn sync(setting: &Setting, home: &Path, file: &Path, together: bool) -> Result<R
     Ok(Run { ms, bytes: traffic.bytes, written })
 }
 
-/// Reports the fastest of some syncs, as the floor is the fastest of some runs, and the most bytes.
+/// Reports the median time of some syncs, for one alone was reported before, and the most bytes.
 fn tell(name: &str, runs: &[Run], floor: f64, report: &mut Report<'_>) {
     let Some(most) = runs.iter().max_by_key(|run| run.bytes) else { return };
-    let ms = runs.iter().map(|run| run.ms).fold(f64::INFINITY, f64::min);
+    let mut times: Vec<f64> = runs.iter().map(|run| run.ms).collect();
+    times.sort_by(f64::total_cmp);
+    let ms = times[times.len() / 2];
     let mut figure = |what: &str, value| report.figure(&format!("cold sync, {name}: {what}"), value, DOCUMENTS);
     figure("time", ms.round());
     figure("floor", round(floor));
