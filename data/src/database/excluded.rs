@@ -74,7 +74,6 @@ impl Task for Excluded {
                         wall_ms,
                         mine,
                         kind: RevisionKind::Excluded,
-                        standing: None,
                     });
                 }
                 return self.go_on(cx);

@@ -119,10 +119,8 @@ impl Task for History {
                     let wall_ms = row.and_then(|row| cx.endpoint.entry_wall_ms(at, &row)).unwrap_or(0);
                     let Some(log) = cx.endpoint.log_id(at.log) else { continue };
                     let mine = cx.endpoint.is_own_log(at.log);
-                    let deed = self.deeds.get(&at);
-                    let kind = kind(deed, self.excluded.contains(&at));
-                    let standing = deed.and_then(|deed| deed.standing);
-                    self.revisions.push(Revision { log, seq: at.seq, wall_ms, mine, kind, standing });
+                    let kind = kind(self.deeds.get(&at), self.excluded.contains(&at));
+                    self.revisions.push(Revision { log, seq: at.seq, wall_ms, mine, kind });
                 }
                 return Ok(self.ask(cx));
             }
@@ -133,12 +131,12 @@ impl Task for History {
     }
 }
 
-/// What an entry did, in a word.
+/// Returns the kind of what an entry did.
 fn kind(deed: Option<&EntryDeed>, excluded: bool) -> RevisionKind {
     let Some(EntryDeed { deed, .. }) = deed else {
         return if excluded { RevisionKind::Excluded } else { RevisionKind::Missing };
     };
-    match deed.mark.map(|mark| mark.deleted) {
+    match deed.deletes {
         Some(true) => RevisionKind::Deleted,
         _ if deed.begins => RevisionKind::Created,
         Some(false) => RevisionKind::Undeleted,

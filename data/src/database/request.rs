@@ -4,7 +4,7 @@ use crate::collection::CollectionMeta;
 use cosmicsync_protocol::document::{Change, TextPaths, Value};
 use cosmicsync_protocol::ids::{DocId, LogId};
 use cosmicsync_protocol::ledger::{EntryRef, PartNo, SpaceError};
-use cosmicsync_protocol::shelf::{BulkError, EditError, Missing, Standing};
+use cosmicsync_protocol::shelf::{BulkError, EditError, Missing};
 use cosmicsync_protocol::storage::StoreError;
 use cosmicsync_protocol::sync::SpaceNo;
 use std::collections::BTreeMap;
@@ -216,8 +216,6 @@ pub struct Revision {
     pub mine: bool,
     /// What it did.
     pub kind: RevisionKind,
-    /// How it stands to the deletion, if the document is deleted.
-    pub standing: Option<Standing>,
 }
 
 /// What an entry did to a document.

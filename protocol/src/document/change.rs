@@ -49,6 +49,13 @@ pub enum Change {
         /// What to insert in their place.
         insert: String,
     },
+    /// Adds to a counter, which is made if nothing stands there. A whole number becomes one.
+    Add {
+        /// An entry of a map.
+        path: Vec<Step>,
+        /// How much; less than 0 takes away.
+        by: i64,
+    },
 }
 
 /// Why changes were refused. Nothing was changed, unless it says that the document broke.

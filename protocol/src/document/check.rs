@@ -3,7 +3,7 @@
 //! Loro does not authenticate its peers, so this does: an update holds the operations of exactly the peer that its log
 //! stands for, starting exactly where that peer's last update in this document ended (`spec/documents.md`, section 4).
 
-use super::{UPDATE_BYTES_MAX, UPDATE_OPS_MAX, envelope};
+use super::{UPDATE_BYTES_MAX, UPDATE_OPS_MAX, envelope, roots};
 use loro::{EncodedBlobMode, LoroDoc};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -50,6 +50,9 @@ pub enum UpdateError {
     /// Not a Loro update.
     #[error("the update cannot be decoded")]
     Undecodable,
+    /// A root container has a name that nobody writes here.
+    #[error("the update names a root container that no document has")]
+    RootName,
     /// No operation, or operations of more than one peer.
     #[error("the update holds the operations of {0} peers, not of one")]
     Peers(usize),
@@ -79,6 +82,9 @@ pub enum UpdateError {
 pub fn check(update: &[u8], peer: u64, start: u32) -> Result<CheckedUpdate, UpdateError> {
     if update.len() > UPDATE_BYTES_MAX {
         return Err(UpdateError::TooLong);
+    }
+    if !roots::are_ours(update).ok_or(UpdateError::Undecodable)? {
+        return Err(UpdateError::RootName);
     }
     let bytes = envelope::within(update);
     let meta = catch_unwind(AssertUnwindSafe(|| LoroDoc::decode_import_blob_meta(&bytes, true)))

@@ -1,8 +1,7 @@
-//! What an update did to a document, told from its operations.
+//! Tells from its operations what an update did to a document.
 
-use super::encode::META_DELETED;
-use super::{Broken, ROOT_META, Replica};
-use loro::{ContainerID, Frontiers, ID, IdSpan, JsonChange, JsonMapOp, JsonOpContent, LoroValue};
+use super::{Broken, ROOT_GONE, ROOT_META, Replica};
+use loro::{ContainerID, IdSpan, JsonChange, JsonMapOp, JsonOpContent, LoroValue};
 
 /// What a stretch of one peer's operations did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -11,19 +10,8 @@ pub struct Deed {
     pub begins: bool,
     /// It changed more than what the document is called and whether it is deleted.
     pub edits: bool,
-    /// The last mark that it set.
-    pub mark: Option<Mark>,
-}
-
-/// A document was marked as deleted, or as not deleted any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mark {
-    /// Which of both.
-    pub deleted: bool,
-    /// Logical time and peer: of several marks the greatest is the one that stands.
-    pub order: (u32, u64),
-    /// The operation, by peer and counter.
-    pub op: (u64, u32),
+    /// It deleted the document, or brought it back: the last of both.
+    pub deletes: Option<bool>,
 }
 
 impl Replica {
@@ -39,35 +27,19 @@ impl Replica {
         changes.iter().for_each(|change| deed.note(change));
         Ok(deed)
     }
-
-    /// Whether one operation was made with another one in sight. Both are given by peer and counter.
-    ///
-    /// # Errors
-    /// If the document broke.
-    pub fn builds_on(&mut self, later: (u64, u32), earlier: (u64, u32)) -> Result<bool, Broken> {
-        let id = |(peer, counter)| ID::new(peer, i32::try_from(counter).unwrap_or(i32::MAX));
-        self.guarded(|doc| {
-            let seen = doc.frontiers_to_vv(&Frontiers::from(id(later)));
-            seen.is_some_and(|seen| seen.includes_id(id(earlier)))
-        })
-    }
 }
 
 impl Deed {
     fn note(&mut self, change: &JsonChange) {
         for op in &change.ops {
-            if !matches!(&op.container, ContainerID::Root { name, .. } if &**name == ROOT_META) {
-                self.edits = true;
-                continue;
-            }
-            let JsonOpContent::Map(JsonMapOp::Insert { key, value: LoroValue::Bool(deleted) }) = &op.content else {
-                continue;
-            };
-            if key == META_DELETED {
-                let peer = change.id.peer;
-                let lamport = change.lamport + u32::try_from(op.counter - change.id.counter).unwrap_or(0);
-                let counter = u32::try_from(op.counter).unwrap_or(0);
-                self.mark = Some(Mark { deleted: *deleted, order: (lamport, peer), op: (peer, counter) });
+            match &op.container {
+                ContainerID::Root { name, .. } if &**name == ROOT_META => {}
+                ContainerID::Root { name, .. } if &**name == ROOT_GONE => {
+                    if let JsonOpContent::Map(JsonMapOp::Insert { value: LoroValue::I64(counter), .. }) = &op.content {
+                        self.deletes = Some(*counter >= 0);
+                    }
+                }
+                _ => self.edits = true,
             }
         }
     }
@@ -76,6 +48,6 @@ impl Deed {
     pub(crate) fn extend(&mut self, later: Self) {
         self.begins |= later.begins;
         self.edits |= later.edits;
-        self.mark = later.mark.or(self.mark);
+        self.deletes = later.deletes.or(self.deletes);
     }
 }

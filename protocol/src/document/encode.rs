@@ -1,13 +1,17 @@
 //! From values to Loro containers, and the one place that makes a Loro document.
 //!
 //! The rule (`spec/documents.md`, section 3): an object becomes a map container, an array a list container, a string at
-//! a declared text path a text container, anything else a plain value.
+//! a declared text path a text container, anything else a plain value. Below a map a container is the one that everybody
+//! makes there ([`super::slot`]).
 
-use super::change::ChangeError;
-use super::envelope;
+use super::change::{ChangeError, Splice, splice_between};
+use super::read::Reader;
 use super::replica::Update;
+use super::slot::{Children, Kind, Look, Node, Slot, keys, mark, tombstone};
 use super::{DEPTH_MAX, ROOT_DOC, ROOT_META, Step, TextPaths, UPDATE_BYTES_MAX, UPDATE_OPS_MAX, Value};
+use super::{envelope, gone};
 use loro::{ExportMode, IdSpan, LoroDoc, LoroList, LoroMap, LoroResult, LoroText, LoroValue};
+use std::collections::BTreeMap;
 
 /// What a document is called. It travels inside the document, in a root map of its own, and is no part of the value.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,11 +20,10 @@ pub struct Meta {
     pub collection: Option<String>,
     /// The key from which the document's id was derived, if it was.
     pub key: Option<String>,
-    /// Deleted documents keep their history and can come back.
+    /// Deleted documents keep their history; any edit that a deletion has not seen brings them back.
     pub deleted: bool,
 }
 
-pub(super) const META_DELETED: &str = "deleted";
 const META_COLLECTION: &str = "collection";
 const META_KEY: &str = "key";
 
@@ -38,14 +41,7 @@ impl Meta {
     pub(super) fn read(doc: &LoroDoc) -> Self {
         let map = doc.get_map(ROOT_META);
         let text = |name| Some(map.get(name)?.into_value().ok()?.into_string().ok()?.to_string());
-        let deleted = map.get(META_DELETED).and_then(|value| value.into_value().ok()?.into_bool().ok());
-        Self { collection: text(META_COLLECTION), key: text(META_KEY), deleted: deleted.unwrap_or(false) }
-    }
-
-    pub(super) fn write_deleted(doc: &LoroDoc, deleted: bool) -> LoroResult<()> {
-        doc.get_map(ROOT_META).insert(META_DELETED, deleted)?;
-        doc.commit();
-        Ok(())
+        Self { collection: text(META_COLLECTION), key: text(META_KEY), deleted: gone::is_gone(doc) }
     }
 
     pub(super) fn cost(&self) -> usize {
@@ -74,9 +70,8 @@ pub fn encode_new(peer: u64, meta: &Meta, value: &Value, texts: &TextPaths) -> R
     }
     let doc = fresh(peer);
     let written = meta.write(&doc).and_then(|()| {
-        let mut writer = Writer { texts, path: Vec::new() };
-        let root = doc.get_map(ROOT_DOC);
-        entries.iter().try_for_each(|(key, value)| writer.entry(&root, key, value))
+        let mut writer = Writer { is_new: true, ..Writer::new(&doc, texts, Vec::new()) };
+        writer.fill_map(&doc.get_map(ROOT_DOC), entries)
     });
     written.map_err(|_| ChangeError::Refused)?;
     doc.commit();
@@ -101,70 +96,190 @@ pub(super) fn export(doc: &LoroDoc, peer: u64, start: u32, end: u32) -> Option<V
 
 /// Writes values into containers. `path` is where the writer stands, kept for the text paths.
 pub(super) struct Writer<'a> {
-    pub(super) texts: &'a TextPaths,
-    pub(super) path: Vec<Step>,
+    doc: &'a LoroDoc,
+    texts: &'a TextPaths,
+    path: Vec<Step>,
+    /// Nothing stands there yet, so nothing is looked up.
+    is_new: bool,
 }
 
-impl Writer<'_> {
-    /// Writes one entry of a map.
-    pub(super) fn entry(&mut self, map: &LoroMap, key: &str, value: &Value) -> LoroResult<()> {
-        if let Some(plain) = self.plain(value, || Step::Key(key.to_owned())) {
-            return map.insert(key, plain);
-        }
+impl<'a> Writer<'a> {
+    pub(super) const fn new(doc: &'a LoroDoc, texts: &'a TextPaths, path: Vec<Step>) -> Self {
+        Self { doc, texts, path, is_new: false }
+    }
+
+    /// Makes an entry of a map equal to a value. What is there is changed, never replaced: a container keeps its
+    /// identity, so that what others write in it at the same time stands.
+    pub(super) fn put(&mut self, map: &LoroMap, key: &str, value: &Value) -> LoroResult<()> {
+        let slot = if self.is_new { Slot::Absent } else { Slot::of(map, key) };
+        let stands = match slot {
+            Slot::Absent => None,
+            _ => Look::new(self.doc).entry(map, key, self.path.len()),
+        };
         self.path.push(Step::Key(key.to_owned()));
-        match value {
-            Value::Map(entries) => self.fill_map(&map.insert_container(key, LoroMap::new())?, entries)?,
-            Value::List(items) => self.fill_list(&map.insert_container(key, LoroList::new())?, 0, items)?,
-            Value::Text(text) => map.insert_container(key, LoroText::new())?.insert(0, text)?,
-            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Bytes(_) => {}
-        }
+        let written = match (value, &stands) {
+            (Value::Text(text), Some(Node::Text(stands))) => {
+                self.clear(map, key, Some(Kind::Text), self.path.len())?;
+                mark(map, key, Kind::Text)?;
+                splice(stands, &splice_between(&stands.to_string(), text))
+            }
+            (Value::Int(number), Some(Node::Counter(counter))) => {
+                self.clear(map, key, Some(Kind::Counter), self.path.len())?;
+                mark(map, key, Kind::Counter)?;
+                counter.add(self.doc.peer_id(), number.saturating_sub(counter.value()))
+            }
+            _ => self.write(map, key, value, &slot),
+        };
         self.path.pop();
-        Ok(())
+        written
     }
 
-    /// Inserts items into a list, the first at `index`.
-    pub(super) fn fill_list(&mut self, list: &LoroList, index: usize, items: &[Value]) -> LoroResult<()> {
-        for (at, value) in (index..).zip(items) {
-            if let Some(plain) = self.plain(value, || Step::Index(at)) {
-                list.insert(at, plain)?;
-                continue;
-            }
-            self.path.push(Step::Index(at));
-            match value {
-                Value::Map(entries) => self.fill_map(&list.insert_container(at, LoroMap::new())?, entries)?,
-                Value::List(items) => self.fill_list(&list.insert_container(at, LoroList::new())?, 0, items)?,
-                Value::Text(text) => list.insert_container(at, LoroText::new())?.insert(0, text)?,
-                Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Bytes(_) => {}
-            }
-            self.path.pop();
+    fn write(&mut self, map: &LoroMap, key: &str, value: &Value, slot: &Slot) -> LoroResult<()> {
+        let kind = match value {
+            Value::Map(_) => Some(Kind::Map),
+            Value::List(_) => Some(Kind::List),
+            Value::Text(_) if self.texts.contains(&self.path) => Some(Kind::Text),
+            _ => None,
+        };
+        if *slot != Slot::Absent {
+            self.clear(map, key, kind, self.path.len())?;
         }
-        Ok(())
-    }
-
-    fn fill_map(&mut self, map: &LoroMap, entries: &std::collections::BTreeMap<String, Value>) -> LoroResult<()> {
-        entries.iter().try_for_each(|(key, value)| self.entry(map, key, value))
-    }
-
-    /// The plain Loro value, or `None` for what becomes a container.
-    fn plain(&mut self, value: &Value, step: impl FnOnce() -> Step) -> Option<LoroValue> {
-        Some(match value {
-            Value::Null => LoroValue::Null,
-            Value::Bool(flag) => LoroValue::Bool(*flag),
-            Value::Int(number) => LoroValue::I64(*number),
-            Value::Float(number) => LoroValue::Double(*number),
-            Value::Bytes(bytes) => LoroValue::Binary(bytes.clone().into()),
+        let Some(kind) = kind else {
+            let plain = plain(value);
+            return if is_same(slot, &plain) { Ok(()) } else { map.insert(key, plain) };
+        };
+        if *slot != Slot::Marker(kind) {
+            map.insert(key, kind.marker())?;
+        }
+        let children = Children::of(map, key);
+        match value {
+            Value::Map(entries) => self.fill_map(&children.map(self.doc), entries),
+            Value::List(items) => self.fill_list(&children.list(self.doc), items),
             Value::Text(text) => {
-                if !self.texts.is_empty() {
-                    self.path.push(step());
-                    let declared = self.texts.contains(&self.path);
-                    self.path.pop();
-                    if declared {
-                        return None;
+                let stands = children.text(self.doc);
+                splice(&stands, &splice_between(&stands.to_string(), text))
+            }
+            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Bytes(_) => Ok(()),
+        }
+    }
+
+    /// Deletes an entry of a map: clears what is seen and leaves a tombstone.
+    pub(super) fn remove(&self, map: &LoroMap, key: &str, depth: usize) -> LoroResult<()> {
+        if Slot::of(map, key) == Slot::Absent {
+            return Ok(());
+        }
+        self.clear(map, key, None, depth)?;
+        map.insert(key, tombstone())
+    }
+
+    /// Clears the containers under a key, but for that of a kind.
+    pub(super) fn clear_but(&self, map: &LoroMap, key: &str, kind: Kind, depth: usize) -> LoroResult<()> {
+        if Slot::of(map, key) == Slot::Absent { Ok(()) } else { self.clear(map, key, Some(kind), depth) }
+    }
+
+    fn clear(&self, map: &LoroMap, key: &str, but: Option<Kind>, depth: usize) -> LoroResult<()> {
+        if depth > DEPTH_MAX {
+            return Ok(());
+        }
+        let children = Children::of(map, key);
+        for kind in Kind::ALL.into_iter().filter(|kind| Some(*kind) != but) {
+            match kind {
+                Kind::Map => {
+                    let child = children.map(self.doc);
+                    for key in keys(&child) {
+                        self.remove(&child, &key, depth + 1)?;
                     }
                 }
-                LoroValue::String(text.as_str().into())
+                Kind::List => {
+                    let child = children.list(self.doc);
+                    child.delete(0, child.len())?;
+                }
+                Kind::Text => {
+                    let child = children.text(self.doc);
+                    child.delete(0, child.len_unicode())?;
+                }
+                Kind::Counter => children.counter(self.doc).clear()?,
             }
-            Value::List(_) | Value::Map(_) => return None,
-        })
+        }
+        Ok(())
+    }
+
+    fn fill_map(&mut self, map: &LoroMap, entries: &BTreeMap<String, Value>) -> LoroResult<()> {
+        if !self.is_new {
+            for key in keys(map).iter().filter(|key| !entries.contains_key(*key)) {
+                self.remove(map, key, self.path.len())?;
+            }
+        }
+        entries.iter().try_for_each(|(key, value)| self.put(map, key, value))
+    }
+
+    /// Makes a list equal to items, by what its beginning and end share with them.
+    fn fill_list(&mut self, list: &LoroList, items: &[Value]) -> LoroResult<()> {
+        if list.is_empty() {
+            return self.insert(list, 0, items);
+        }
+        let stands = match Reader::new(self.doc).node(&Node::List(list.clone()), self.path.len()) {
+            Value::List(stands) => stands,
+            _ => Vec::new(),
+        };
+        let prefix = stands.iter().zip(items).take_while(|(a, b)| a == b).count();
+        let (old, new) = (&stands[prefix..], &items[prefix..]);
+        let suffix = old.iter().rev().zip(new.iter().rev()).take_while(|(a, b)| a == b).count();
+        list.delete(prefix, old.len() - suffix)?;
+        self.insert(list, prefix, &new[..new.len() - suffix])
+    }
+
+    /// Inserts items into a list, the first at `index`. Their containers are ordinary ones.
+    pub(super) fn insert(&mut self, list: &LoroList, index: usize, items: &[Value]) -> LoroResult<()> {
+        for (at, value) in (index..).zip(items) {
+            self.path.push(Step::Index(at));
+            let is_text = value.as_text().is_some() && self.texts.contains(&self.path);
+            let inserted = match value {
+                Value::Map(entries) => {
+                    let map = list.insert_container(at, LoroMap::new())?;
+                    let was_new = core::mem::replace(&mut self.is_new, true);
+                    let filled = self.fill_map(&map, entries);
+                    self.is_new = was_new;
+                    filled
+                }
+                Value::List(items) => {
+                    let list = list.insert_container(at, LoroList::new())?;
+                    self.insert(&list, 0, items)
+                }
+                Value::Text(text) if is_text => list.insert_container(at, LoroText::new())?.insert(0, text),
+                value => list.insert(at, plain(value)),
+            };
+            self.path.pop();
+            inserted?;
+        }
+        Ok(())
+    }
+}
+
+/// Replaces a stretch of a text.
+pub(super) fn splice(text: &LoroText, edit: &Splice<'_>) -> LoroResult<()> {
+    if edit.delete > 0 {
+        text.delete(edit.at, edit.delete)?;
+    }
+    if edit.insert.is_empty() { Ok(()) } else { text.insert(edit.at, edit.insert) }
+}
+
+fn plain(value: &Value) -> LoroValue {
+    match value {
+        Value::Null | Value::List(_) | Value::Map(_) => LoroValue::Null,
+        Value::Bool(flag) => LoroValue::Bool(*flag),
+        Value::Int(number) => LoroValue::I64(*number),
+        Value::Float(number) => LoroValue::Double(*number),
+        Value::Bytes(bytes) => LoroValue::Binary(bytes.clone().into()),
+        Value::Text(text) => LoroValue::String(text.as_str().into()),
+    }
+}
+
+/// Returns whether a slot holds a plain value to the bit: `0.0` and `-0.0` differ.
+fn is_same(slot: &Slot, value: &LoroValue) -> bool {
+    match (slot, value) {
+        (Slot::Plain(LoroValue::Double(a)), LoroValue::Double(b)) => a.to_bits() == b.to_bits(),
+        (Slot::Plain(a), b) => a == b,
+        _ => false,
     }
 }

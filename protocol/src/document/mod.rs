@@ -8,23 +8,29 @@
 //! output. Specified in `spec/documents.md`.
 
 mod change;
+mod carry;
 mod check;
+mod counter;
 mod deed;
 mod encode;
 mod envelope;
 #[cfg(feature = "testkit")]
 pub mod forge;
+mod gone;
 mod path;
 mod read;
 mod replica;
+mod roots;
 mod shape;
+mod slot;
 mod value;
 
 pub use change::{Change, ChangeError};
 pub use check::{CheckedUpdate, UpdateError, check};
-pub use deed::{Deed, Mark};
+pub use deed::Deed;
 pub use encode::{Meta, encode_new};
 pub use path::{Step, TextPaths, TextStep};
+pub use read::Hidden;
 pub use replica::{Broken, ChangeRecord, ImportError, Imported, Replica, RestateError, Update};
 pub use value::{Value, ValueError};
 
@@ -46,3 +52,6 @@ const ROOT_DOC: &str = "doc";
 
 /// Name of the root map that says what the document is called.
 const ROOT_META: &str = "meta";
+
+/// Name of the root map that says who deleted the document, and when.
+const ROOT_GONE: &str = "gone";

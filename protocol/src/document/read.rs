@@ -1,67 +1,150 @@
-//! From Loro containers to values.
+//! From containers to values.
 //!
-//! Recursion is bounded by [`DEPTH_MAX`]: what lies deeper reads as null, as does what values can't say (trees,
-//! counters, movable lists, numbers that are not finite). So the reading is a function of the merged state alone.
+//! Reading goes down from the root by keys and enumerates nothing else. Recursion is bounded by [`DEPTH_MAX`]: a list or
+//! map that lies deeper reads as null, as does what values can't say (trees, movable lists, numbers that are not finite).
+//! So the reading is a function of the merged state alone.
 
-use super::{DEPTH_MAX, Step, Value};
-use loro::{Container, LoroList, LoroMap, LoroValue, ValueOrContainer};
+use super::slot::{Kind, Look, Node, Slot};
+use super::{DEPTH_MAX, ROOT_DOC, Step, Value};
+use loro::{LoroDoc, LoroList, LoroMap, LoroValue};
 use std::collections::BTreeMap;
 
-/// Reads a map container that stands `depth` levels below the document.
-pub(super) fn map(map: &LoroMap, depth: usize) -> Value {
-    let mut entries = BTreeMap::new();
-    map.for_each(|key, child| {
-        entries.insert(key.to_owned(), any(child, depth + 1));
-    });
-    Value::Map(entries)
+/// A container that a concurrent write keeps from being seen: another writer put something else under its key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hidden {
+    /// Where it stands.
+    pub path: Vec<Step>,
+    /// What it holds.
+    pub value: Value,
 }
 
-fn list(list: &LoroList, depth: usize) -> Value {
-    let mut items = Vec::with_capacity(list.len());
-    list.for_each(|child| items.push(any(child, depth + 1)));
-    Value::List(items)
+/// Reads a document, and what else is asked for.
+pub(super) struct Reader<'a> {
+    look: Look<'a>,
+    path: Vec<Step>,
+    /// Filled with what is hidden, if that is asked for.
+    pub(super) hidden: Option<Vec<Hidden>>,
+    /// Filled with the places of texts, if they are asked for.
+    pub(super) texts: Option<Vec<Vec<Step>>>,
 }
 
-/// Reads what a container holds.
-pub(super) fn any(child: ValueOrContainer, depth: usize) -> Value {
-    match child {
-        ValueOrContainer::Value(value) => plain(&value, depth),
-        ValueOrContainer::Container(Container::Text(text)) => Value::Text(text.to_string()),
-        ValueOrContainer::Container(_) if depth >= DEPTH_MAX => Value::Null,
-        ValueOrContainer::Container(Container::Map(child)) => map(&child, depth),
-        ValueOrContainer::Container(Container::List(child)) => list(&child, depth),
-        ValueOrContainer::Container(
-            Container::Tree(_) | Container::MovableList(_) | Container::Counter(_) | Container::Unknown(_),
-        ) => Value::Null,
+impl<'a> Reader<'a> {
+    pub(super) const fn new(doc: &'a LoroDoc) -> Self {
+        Self { look: Look::new(doc), path: Vec::new(), hidden: None, texts: None }
+    }
+
+    /// The value of the whole document.
+    pub(super) fn document(&mut self) -> Value {
+        let root = self.look.doc.get_map(ROOT_DOC);
+        self.look.enter(&root);
+        Value::Map(self.map(&root, 0))
+    }
+
+    /// The value of what stands `depth` levels below the document.
+    pub(super) fn node(&mut self, node: &Node, depth: usize) -> Value {
+        match node {
+            Node::Plain(value) => plain(value),
+            Node::Counter(counter) => Value::Int(counter.value()),
+            Node::Text(text) => {
+                if let Some(texts) = &mut self.texts {
+                    texts.push(self.path.clone());
+                }
+                Value::Text(text.to_string())
+            }
+            Node::Map(_) | Node::List(_) if depth >= DEPTH_MAX => Value::Null,
+            Node::Map(map) if self.look.enter(map) => Value::Map(self.map(map, depth)),
+            Node::List(list) if self.look.enter(list) => Value::List(self.list(list, depth)),
+            Node::Map(_) | Node::List(_) => Value::Null,
+        }
+    }
+
+    fn map(&mut self, map: &LoroMap, depth: usize) -> BTreeMap<String, Value> {
+        let mut slots: Vec<(String, Slot)> = Vec::with_capacity(map.len());
+        map.for_each(|key, entry| slots.push((key.to_owned(), entry.into())));
+        if slots.iter().any(|(_, slot)| !matches!(slot, Slot::Plain(_))) {
+            slots.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        }
+        let mut entries = BTreeMap::new();
+        for (key, slot) in slots {
+            if self.hidden.is_some() {
+                self.list_hidden(map, &key, depth);
+            }
+            let node = match slot {
+                Slot::Plain(value) => Node::Plain(value),
+                slot => match self.look.slot(map, &key, slot, depth) {
+                    Some(node) => node,
+                    None => continue,
+                },
+            };
+            self.path.push(Step::Key(key.clone()));
+            let value = self.node(&node, depth + 1);
+            self.path.pop();
+            entries.insert(key, value);
+        }
+        entries
+    }
+
+    fn list(&mut self, list: &LoroList, depth: usize) -> Vec<Value> {
+        let mut nodes = Vec::with_capacity(list.len());
+        list.for_each(|item| nodes.push(Node::item(item)));
+        let mut items = Vec::with_capacity(nodes.len());
+        for (index, node) in nodes.iter().enumerate() {
+            self.path.push(Step::Index(index));
+            items.push(self.node(node, depth + 1));
+            self.path.pop();
+        }
+        items
+    }
+
+    fn list_hidden(&mut self, map: &LoroMap, key: &str, depth: usize) {
+        let shown = self.look.entry(map, key, depth).and_then(|node| node.kind());
+        for node in self.look.hidden(map, key, shown, depth) {
+            let mut path = self.path.clone();
+            path.push(Step::Key(key.to_owned()));
+            let value = Reader::new(self.look.doc).node(&node, depth + 1);
+            self.hidden.iter_mut().for_each(|hidden| hidden.push(Hidden { path: path.clone(), value: value.clone() }));
+        }
     }
 }
 
-fn plain(value: &LoroValue, depth: usize) -> Value {
+fn plain(value: &LoroValue) -> Value {
     match value {
         LoroValue::Bool(flag) => Value::Bool(*flag),
         LoroValue::I64(number) => Value::Int(*number),
         LoroValue::Double(number) if number.is_finite() => Value::Float(*number),
         LoroValue::Binary(bytes) => Value::Bytes(bytes.to_vec()),
         LoroValue::String(text) => Value::Text(text.to_string()),
-        LoroValue::List(items) if depth < DEPTH_MAX => {
-            Value::List(items.iter().map(|item| plain(item, depth + 1)).collect())
-        }
-        LoroValue::Map(entries) if depth < DEPTH_MAX => {
-            Value::Map(entries.iter().map(|(key, item)| (key.clone(), plain(item, depth + 1))).collect())
-        }
-        LoroValue::Null | LoroValue::Double(_) | LoroValue::List(_) | LoroValue::Map(_) | LoroValue::Container(_) => {
-            Value::Null
-        }
+        LoroValue::Null
+        | LoroValue::Double(_)
+        | LoroValue::List(_)
+        | LoroValue::Map(_)
+        | LoroValue::Container(_) => Value::Null,
     }
 }
 
-/// Goes down `path` from `root`. `None` when a step leads nowhere; a step into a plain value does.
-pub(super) fn find(root: &LoroMap, path: &[Step]) -> Option<ValueOrContainer> {
-    let mut here = ValueOrContainer::Container(Container::Map(root.clone()));
-    for step in path {
+/// Goes down `path` from the root. `None` when a step leads nowhere; a step into a plain value does.
+pub(super) fn find(doc: &LoroDoc, path: &[Step]) -> Option<Node> {
+    descend(doc, path, |_, _, _| Some(()))
+}
+
+/// As [`find`], and calls `at` for each entry on the way: with the map, its key, and the kind of what stands there.
+pub(super) fn descend(
+    doc: &LoroDoc,
+    path: &[Step],
+    mut at: impl FnMut(&LoroMap, &str, Kind) -> Option<()>,
+) -> Option<Node> {
+    let mut look = Look::new(doc);
+    let mut here = Node::Map(doc.get_map(ROOT_DOC));
+    for (depth, step) in path.iter().enumerate() {
         here = match (here, step) {
-            (ValueOrContainer::Container(Container::Map(map)), Step::Key(key)) => map.get(key)?,
-            (ValueOrContainer::Container(Container::List(list)), Step::Index(index)) => list.get(*index)?,
+            (Node::Map(map), Step::Key(key)) => {
+                let node = look.entry(&map, key, depth)?;
+                if let Some(kind) = node.kind() {
+                    at(&map, key, kind)?;
+                }
+                node
+            }
+            (Node::List(list), Step::Index(index)) => Node::item(list.get(*index)?),
             _ => return None,
         };
     }

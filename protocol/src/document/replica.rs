@@ -4,17 +4,19 @@
 //! it was given happens inside a guard: after a panic the Loro document is leaked, every later call fails with
 //! [`Broken`], and the caller rebuilds from the updates (`spec/documents.md`, section 6).
 
-use super::change::{Splice, splice_between};
-use super::encode::{Writer, export, fresh, ops_of};
-use super::envelope;
+use super::change::Splice;
+use super::encode::{Writer, export, fresh, ops_of, splice};
+use super::read::{Hidden, Reader};
 use super::shape::{Cost, dry_run};
+use super::slot::{Children, Kind, Node, Slot, mark};
 use super::{
-    Change, ChangeError, CheckedUpdate, Meta, ROOT_DOC, Step, TextPaths, UPDATE_BYTES_MAX, UPDATE_OPS_MAX, Value,
-    Version, read,
+    Change, ChangeError, CheckedUpdate, Meta, Step, TextPaths, UPDATE_BYTES_MAX, UPDATE_OPS_MAX, Value, Version, carry,
+    read,
 };
+use super::{envelope, gone};
 use core::fmt;
 use core::mem::ManuallyDrop;
-use loro::{Container, LoroDoc, LoroError, LoroList, LoroMap, LoroResult, LoroText, ValueOrContainer, VersionVector};
+use loro::{ExportMode, IdSpan, LoroDoc, LoroError, LoroList, LoroResult, LoroValue};
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -178,13 +180,14 @@ impl Replica {
         let mut old = Self::new(peer);
         old.import(base)?;
         old.import(rest)?;
-        let diff = old.guarded(|doc| doc.diff(&before, &doc.oplog_frontiers()))?.map_err(|_| RestateError::Refused)?;
-        new.guarded(|doc| {
-            let applied = doc.apply_diff(diff);
-            doc.commit();
-            applied
-        })?
-        .map_err(|_| RestateError::Refused)?;
+        let carried = old.guarded(|from| {
+            new.guarded(|to| {
+                let carried = carry::carry(from, &before, to);
+                to.commit();
+                carried
+            })
+        })??;
+        carried.map_err(|_| RestateError::Refused)?;
         new.see_own_end()?;
         let mut updates = Vec::new();
         let end = new.end_of(peer);
@@ -239,8 +242,7 @@ impl Replica {
             return Err(ChangeError::Full);
         }
         let applied = self.guarded(|doc| {
-            let root = doc.get_map(ROOT_DOC);
-            let applied = changes.iter().try_for_each(|change| edit(&root, change, texts));
+            let applied = changes.iter().try_for_each(|change| edit(doc, change, texts));
             doc.commit();
             applied
         })?;
@@ -278,10 +280,12 @@ impl Replica {
         self.untaken.bytes
     }
 
-    /// Marks the document as deleted, or as not deleted any more. The last writer wins; the content stays.
+    /// Deletes the document, or brings it back. Its content stays, and any edit that the deletion has not seen brings it
+    /// back, too.
     pub fn set_deleted(&mut self, deleted: bool) -> Result<(), ChangeError> {
         self.untaken = self.untaken.plus(Cost { bytes: 64, ops: 1 });
-        self.guarded(|doc| Meta::write_deleted(doc, deleted))?.map_err(|_| ChangeError::Refused)?;
+        let peer = self.peer;
+        self.guarded(|doc| gone::write(doc, peer, deleted))?.map_err(|_| ChangeError::Refused)?;
         self.see_own_end()?;
         Ok(())
     }
@@ -349,19 +353,39 @@ impl Replica {
 
     /// Reads the value.
     pub fn value(&mut self) -> Result<Value, Broken> {
-        self.guarded(|doc| read::map(&doc.get_map(ROOT_DOC), 0))
+        self.guarded(|doc| Reader::new(doc).document())
     }
 
     /// Reads what stands at a path. `None` when nothing does.
     pub fn value_in(&mut self, path: &[Step]) -> Result<Option<Value>, Broken> {
-        self.guarded(|doc| Some(read::any(read::find(&doc.get_map(ROOT_DOC), path)?, path.len())))
+        self.guarded(|doc| Some(Reader::new(doc).node(&read::find(doc, path)?, path.len())))
     }
 
     /// Reads the text container at a path. `None` when none is there: a plain string isn't one.
     pub fn text_at(&mut self, path: &[Step]) -> Result<Option<String>, Broken> {
-        self.guarded(|doc| match read::find(&doc.get_map(ROOT_DOC), path) {
-            Some(ValueOrContainer::Container(Container::Text(text))) => Some(text.to_string()),
+        self.guarded(|doc| match read::find(doc, path) {
+            Some(Node::Text(text)) => Some(text.to_string()),
             _ => None,
+        })
+    }
+
+    /// Returns the places of all texts.
+    pub fn texts(&mut self) -> Result<Vec<Vec<Step>>, Broken> {
+        self.guarded(|doc| {
+            let mut reader = Reader::new(doc);
+            reader.texts = Some(Vec::new());
+            reader.document();
+            reader.texts.unwrap_or_default()
+        })
+    }
+
+    /// Returns what concurrent writes of another kind under the same key keep from being seen.
+    pub fn hidden(&mut self) -> Result<Vec<Hidden>, Broken> {
+        self.guarded(|doc| {
+            let mut reader = Reader::new(doc);
+            reader.hidden = Some(Vec::new());
+            reader.document();
+            reader.hidden.unwrap_or_default()
         })
     }
 
@@ -390,17 +414,29 @@ impl Replica {
         Ok(records)
     }
 
-    /// Reads the value as of a version. `None` when the version holds operations that are not here.
-    pub fn value_at(&mut self, version: &Version) -> Result<Option<Value>, Broken> {
+    /// Returns the document as of a version. `None` when the version holds operations that are not here.
+    ///
+    /// It is built from its operations, in time that grows with them. Edits of it are nobody's.
+    pub fn at(&mut self, version: &Version) -> Result<Option<Self>, Broken> {
         if version.iter().any(|(peer, end)| *end > self.end_of(*peer)) {
             return Ok(None);
         }
-        let ends = version.iter().filter(|(_, end)| **end > 0);
-        let ends: VersionVector = ends.map(|(peer, end)| (*peer, i32::try_from(*end).unwrap_or(i32::MAX))).collect();
-        self.guarded(|doc| {
-            let then = doc.fork_at(&doc.vv_to_frontiers(&ends)).map_err(|_| Broken)?;
-            Ok(Some(read::map(&then.get_map(ROOT_DOC), 0)))
-        })?
+        let span = |(peer, end): (&u64, &u32)| IdSpan::new(*peer, 0, i32::try_from(*end).unwrap_or(i32::MAX));
+        let spans: Vec<IdSpan> = version.iter().filter(|(_, end)| **end > 0).map(span).collect();
+        let reader = self.peer;
+        let then = self.guarded(|doc| {
+            let then = fresh(reader);
+            let updates = doc.export(ExportMode::updates_in_range(spans)).map_err(|_| Broken)?;
+            let imported = then.import_batch(&[updates]).map_err(|_| Broken)?;
+            if imported.pending.is_none() { Ok(then) } else { Err(Broken) }
+        })??;
+        let taken = version.get(&reader).copied().unwrap_or(0);
+        Ok(Some(Self { doc: Some(then), peer: reader, taken, untaken: Cost::default(), version: version.clone() }))
+    }
+
+    /// Reads the value as of a version. `None` when the version holds operations that are not here.
+    pub fn value_at(&mut self, version: &Version) -> Result<Option<Value>, Broken> {
+        self.at(version)?.map(|mut then| then.value()).transpose()
     }
 
     /// Whether the replica broke and must be rebuilt.
@@ -450,65 +486,73 @@ fn record(change: &loro::ChangeMeta) -> ChangeRecord {
 }
 
 /// Applies one change that the dry run found valid.
-fn edit(root: &LoroMap, change: &Change, texts: &TextPaths) -> LoroResult<()> {
+fn edit(doc: &LoroDoc, change: &Change, texts: &TextPaths) -> LoroResult<()> {
     match change {
-        Change::Set { path, value } => set(root, path, value, texts),
-        Change::Remove { path } => match parent(root, path)? {
-            (Container::Map(map), Step::Key(key)) => map.delete(key),
-            (Container::List(list), Step::Index(index)) => list.delete(*index, 1),
+        Change::Set { path, value } => {
+            let (parent, last, above) = parent(doc, path)?;
+            let mut writer = Writer::new(doc, texts, above.to_vec());
+            match (parent, last) {
+                (Node::Map(map), Step::Key(key)) => writer.put(&map, key, value),
+                (Node::List(list), Step::Index(index)) => set_item(&mut writer, &list, *index, value),
+                _ => Err(misplaced()),
+            }
+        }
+        Change::Remove { path } => match parent(doc, path)? {
+            (Node::Map(map), Step::Key(key), above) => Writer::new(doc, texts, Vec::new()).remove(&map, key, above.len()),
+            (Node::List(list), Step::Index(index), _) => list.delete(*index, 1),
             _ => Err(misplaced()),
         },
         Change::Insert { path, index, values } => {
-            Writer { texts, path: path.clone() }.fill_list(&list(root, path)?, *index, values)
+            Writer::new(doc, texts, path.clone()).insert(&list(doc, path)?, *index, values)
         }
-        Change::Delete { path, index, len } => list(root, path)?.delete(*index, *len),
-        Change::Splice { path, at, delete, insert } => {
-            let text = container(root, path)?.into_text().map_err(|_| misplaced())?;
-            splice(&text, &Splice { at: *at, delete: *delete, insert })
-        }
+        Change::Delete { path, index, len } => list(doc, path)?.delete(*index, *len),
+        Change::Splice { path, at, delete, insert } => match stand(doc, path)? {
+            Node::Text(text) => splice(&text, &Splice { at: *at, delete: *delete, insert }),
+            _ => Err(misplaced()),
+        },
+        Change::Add { path, by } => match parent(doc, path)? {
+            (Node::Map(map), Step::Key(key), above) => {
+                let counter = Children::of(&map, key).counter(doc);
+                let stands = Slot::of(&map, key);
+                if stands != Slot::Marker(Kind::Counter) {
+                    Writer::new(doc, texts, Vec::new()).clear_but(&map, key, Kind::Counter, above.len())?;
+                    mark(&map, key, Kind::Counter)?;
+                }
+                if let Slot::Plain(LoroValue::I64(number)) = stands {
+                    counter.begin(number)?;
+                }
+                counter.add(doc.peer_id(), *by)
+            }
+            _ => Err(misplaced()),
+        },
     }
 }
 
-fn list(root: &LoroMap, path: &[Step]) -> LoroResult<LoroList> {
-    container(root, path)?.into_list().map_err(|_| misplaced())
+/// Replaces an item of a list, or edits it if it is a text.
+fn set_item(writer: &mut Writer<'_>, list: &LoroList, index: usize, value: &Value) -> LoroResult<()> {
+    let stands = list.get(index).map(Node::item);
+    if let (Some(Node::Text(text)), Value::Text(new)) = (stands, value) {
+        return splice(&text, &super::change::splice_between(&text.to_string(), new));
+    }
+    list.delete(index, 1)?;
+    writer.insert(list, index, core::slice::from_ref(value))
 }
 
-fn set(root: &LoroMap, path: &[Step], value: &Value, texts: &TextPaths) -> LoroResult<()> {
-    if let (Some(ValueOrContainer::Container(Container::Text(text))), Value::Text(new)) =
-        (read::find(root, path), value)
-    {
-        return splice(&text, &splice_between(&text.to_string(), new));
-    }
-    let (container, last) = parent(root, path)?;
-    let above = path.split_last().map(|(_, above)| above.to_vec()).unwrap_or_default();
-    let mut writer = Writer { texts, path: above };
-    match (container, last) {
-        (Container::Map(map), Step::Key(key)) => writer.entry(&map, key, value),
-        (Container::List(list), Step::Index(index)) => {
-            list.delete(*index, 1)?;
-            writer.fill_list(&list, *index, core::slice::from_ref(value))
-        }
+/// Goes to what is to be edited. Where only its content holds up what is on the way, that comes to stand again.
+fn stand(doc: &LoroDoc, path: &[Step]) -> LoroResult<Node> {
+    read::descend(doc, path, |map, key, kind| mark(map, key, kind).ok()).ok_or_else(misplaced)
+}
+
+fn list(doc: &LoroDoc, path: &[Step]) -> LoroResult<LoroList> {
+    match stand(doc, path)? {
+        Node::List(list) => Ok(list),
         _ => Err(misplaced()),
     }
 }
 
-fn splice(text: &LoroText, edit: &Splice<'_>) -> LoroResult<()> {
-    if edit.delete > 0 {
-        text.delete(edit.at, edit.delete)?;
-    }
-    if edit.insert.is_empty() { Ok(()) } else { text.insert(edit.at, edit.insert) }
-}
-
-fn container(root: &LoroMap, path: &[Step]) -> LoroResult<Container> {
-    match read::find(root, path) {
-        Some(ValueOrContainer::Container(container)) => Ok(container),
-        _ => Err(misplaced()),
-    }
-}
-
-fn parent<'a>(root: &LoroMap, path: &'a [Step]) -> LoroResult<(Container, &'a Step)> {
+fn parent<'a>(doc: &LoroDoc, path: &'a [Step]) -> LoroResult<(Node, &'a Step, &'a [Step])> {
     let (last, above) = path.split_last().ok_or_else(misplaced)?;
-    Ok((container(root, above)?, last))
+    Ok((stand(doc, above)?, last, above))
 }
 
 fn misplaced() -> LoroError {

@@ -4,8 +4,9 @@
 //! changes of the batch did there, so that a batch is refused before Loro is touched. Text contents are never copied.
 
 use super::change::{Splice, admissible, splice_between};
-use super::{Change, ChangeError, Step, TextPaths, UPDATE_BYTES_MAX, UPDATE_OPS_MAX, Value};
-use loro::{Container, LoroDoc, LoroList, LoroMap, LoroText, ValueOrContainer};
+use super::slot::{Children, Look, NAME_LEN, Node, Slot, keys};
+use super::{Change, ChangeError, DEPTH_MAX, Step, TextPaths, UPDATE_BYTES_MAX, UPDATE_OPS_MAX, Value};
+use loro::{LoroDoc, LoroList, LoroMap, LoroText, LoroValue};
 use std::collections::BTreeMap;
 
 /// An upper bound of what changes add to an update.
@@ -47,18 +48,27 @@ enum Shape {
     Map { live: Option<LoroMap>, over: BTreeMap<String, Option<Shape>> },
     List { live: Option<LoroList>, items: Vec<Shape> },
     Text { len: usize, live: Option<LoroText> },
-    Leaf,
+    Counter,
+    /// A plain value; whether it is a whole number.
+    Leaf { is_int: bool },
 }
 
 /// Checks changes against a document and returns what they cost.
 pub(super) fn dry_run(doc: &LoroDoc, changes: &[Change], texts: &TextPaths) -> Result<Cost, ChangeError> {
     let mut root = Shape::Map { live: Some(doc.get_map(super::ROOT_DOC)), over: BTreeMap::new() };
-    let mut cost = Cost::default();
+    let mut dry = Dry { doc, texts, cost: Cost::default() };
     for (number, change) in changes.iter().enumerate() {
-        let added = root.change(change, texts).map_err(|misfit| misfit.at(number))?;
-        cost = cost.plus(added);
+        let added = dry.change(&mut root, change).map_err(|misfit| misfit.at(number))?;
+        dry.cost = dry.cost.plus(added);
     }
-    Ok(cost)
+    Ok(dry.cost)
+}
+
+/// What a dry run looks at and adds up.
+struct Dry<'a> {
+    doc: &'a LoroDoc,
+    texts: &'a TextPaths,
+    cost: Cost,
 }
 
 enum Misfit {
@@ -80,24 +90,75 @@ impl Misfit {
 }
 
 impl Shape {
-    fn live(child: ValueOrContainer) -> Self {
-        let ValueOrContainer::Container(container) = child else { return Self::Leaf };
-        match container {
-            Container::Map(map) => Self::Map { live: Some(map), over: BTreeMap::new() },
-            Container::List(list) => Self::List { live: Some(list), items: Vec::new() },
-            Container::Text(text) => Self::Text { len: text.len_unicode(), live: Some(text) },
-            Container::Tree(_) | Container::MovableList(_) | Container::Counter(_) | Container::Unknown(_) => {
-                Self::Leaf
-            }
+    /// What stands in the document.
+    fn live(node: Node) -> Self {
+        match node {
+            Node::Map(map) => Self::Map { live: Some(map), over: BTreeMap::new() },
+            Node::List(list) => Self::List { live: Some(list), items: Vec::new() },
+            Node::Text(text) => Self::Text { len: text.len_unicode(), live: Some(text) },
+            Node::Counter(_) => Self::Counter,
+            Node::Plain(value) => Self::Leaf { is_int: matches!(value, LoroValue::I64(_)) },
         }
     }
 
+    /// The items of a list, opened on first use.
+    fn items(&mut self) -> Option<&mut Vec<Self>> {
+        let Self::List { live, items } = self else { return None };
+        if let Some(list) = live.take() {
+            list.for_each(|item| items.push(Self::live(Node::item(item))));
+        }
+        Some(items)
+    }
+
+    /// What it costs to clear what this batch put here.
+    fn clearing(&self) -> Cost {
+        match self {
+            Self::Map { over, .. } => over.iter().fold(Cost::default(), |cost, (key, shape)| {
+                let below = shape.as_ref().map_or_else(Cost::default, Self::clearing);
+                cost.plus(below).plus(Cost::run(1, NAME_LEN + key.len()))
+            }),
+            Self::List { items, .. } => Cost { bytes: 80 + items.len().saturating_mul(8), ops: items.len() },
+            Self::Text { len, .. } => Cost::text(*len, 0, ""),
+            Self::Counter => Cost::run(2, 2 * NAME_LEN),
+            Self::Leaf { .. } => Cost::default(),
+        }
+    }
+}
+
+/// What it costs to clear a container of the document, with all that is below.
+fn clearing(doc: &LoroDoc, node: &Node, depth: usize) -> Cost {
+    match node {
+        Node::Map(map) if depth <= DEPTH_MAX => keys(map).iter().fold(Cost::default(), |cost, key| {
+            cost.plus(clearing_below(doc, map, key, depth)).plus(Cost::run(1, NAME_LEN + key.len()))
+        }),
+        Node::List(list) if !list.is_empty() => {
+            Cost { bytes: 80 + list.len().saturating_mul(8), ops: list.len() }
+        }
+        Node::Text(text) if !text.is_empty() => Cost::text(text.len_unicode(), 0, ""),
+        Node::Counter(counter) => {
+            let entries = counter.len();
+            Cost { bytes: entries.saturating_mul(40 + NAME_LEN), ops: entries }
+        }
+        Node::Map(_) | Node::List(_) | Node::Text(_) | Node::Plain(_) => Cost::default(),
+    }
+}
+
+/// What it costs to clear all that stands under a key, seen or hidden.
+fn clearing_below(doc: &LoroDoc, map: &LoroMap, key: &str, depth: usize) -> Cost {
+    if Slot::of(map, key) == Slot::Absent {
+        return Cost::default();
+    }
+    let nodes = Children::of(map, key).nodes(doc);
+    nodes.iter().fold(Cost::default(), |cost, node| cost.plus(clearing(doc, node, depth + 1)))
+}
+
+impl Dry<'_> {
     /// What a new value at `path` becomes, and what it costs.
-    fn new(value: &Value, texts: &TextPaths, path: &mut Vec<Step>) -> (Self, Cost) {
+    fn new_shape(&self, value: &Value, path: &mut Vec<Step>) -> (Shape, Cost) {
         let mut cost = Cost::run(1, 0);
         let mut child = |step: Step, value: &Value| {
             path.push(step);
-            let new = Self::new(value, texts, path);
+            let new = self.new_shape(value, path);
             path.pop();
             new
         };
@@ -106,10 +167,10 @@ impl Shape {
                 let mut over = BTreeMap::new();
                 for (key, value) in entries {
                     let (shape, added) = child(Step::Key(key.clone()), value);
-                    cost = cost.plus(added).plus(Cost { bytes: key.len(), ops: 0 });
+                    cost = cost.plus(added).plus(Cost { bytes: NAME_LEN + key.len(), ops: 1 });
                     over.insert(key.clone(), Some(shape));
                 }
-                Self::Map { live: None, over }
+                Shape::Map { live: None, over }
             }
             Value::List(values) => {
                 let mut items = Vec::with_capacity(values.len());
@@ -118,69 +179,72 @@ impl Shape {
                     cost = cost.plus(added.in_list());
                     items.push(shape);
                 }
-                Self::List { live: None, items }
+                Shape::List { live: None, items }
             }
-            Value::Text(text) if texts.contains(path) => {
+            Value::Text(text) if self.texts.contains(path) => {
                 let len = text.chars().count();
                 cost = cost.plus(Cost::text(0, len, text));
-                Self::Text { len, live: None }
+                Shape::Text { len, live: None }
             }
             Value::Text(text) => {
                 cost = Cost::run(1, text.len());
-                Self::Leaf
+                Shape::Leaf { is_int: false }
             }
             Value::Bytes(bytes) => {
                 cost = Cost::run(1, bytes.len());
-                Self::Leaf
+                Shape::Leaf { is_int: false }
             }
-            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) => Self::Leaf,
+            Value::Int(_) => Shape::Leaf { is_int: true },
+            Value::Null | Value::Bool(_) | Value::Float(_) => Shape::Leaf { is_int: false },
         };
         (shape, cost)
     }
 
-    /// The items of a list, opened on first use.
-    fn items(&mut self) -> Option<&mut Vec<Self>> {
-        let Self::List { live, items } = self else { return None };
-        if let Some(list) = live.take() {
-            list.for_each(|child| items.push(Self::live(child)));
-        }
-        Some(items)
-    }
-
-    fn step(&mut self, step: &Step) -> Result<&mut Self, Misfit> {
-        match (self, step) {
-            (Self::Map { live, over }, Step::Key(key)) => over
-                .entry(key.clone())
-                .or_insert_with(|| live.as_ref().and_then(|map| map.get(key)).map(Self::live))
-                .as_mut()
-                .ok_or(Misfit::NoSuchPath),
-            (list @ Self::List { .. }, Step::Index(index)) => {
+    fn step<'s>(&mut self, shape: &'s mut Shape, step: &Step, depth: usize) -> Result<&'s mut Shape, Misfit> {
+        match (shape, step) {
+            (Shape::Map { live, over }, Step::Key(key)) => {
+                let entry = over.entry(key.clone()).or_insert_with(|| {
+                    let map = live.as_ref()?;
+                    let node = Look::new(self.doc).entry(map, key, depth)?;
+                    if Slot::of(map, key) == Slot::Tombstone {
+                        // What is changed below comes to stand again.
+                        self.cost = self.cost.plus(Cost::run(1, NAME_LEN + key.len()));
+                    }
+                    Some(Shape::live(node))
+                });
+                entry.as_mut().ok_or(Misfit::NoSuchPath)
+            }
+            (list @ Shape::List { .. }, Step::Index(index)) => {
                 list.items().and_then(|items| items.get_mut(*index)).ok_or(Misfit::NoSuchPath)
             }
             _ => Err(Misfit::WrongKind),
         }
     }
 
-    fn find(&mut self, path: &[Step]) -> Result<&mut Self, Misfit> {
-        path.iter().try_fold(self, |here, step| here.step(step))
+    fn find<'s>(&mut self, root: &'s mut Shape, path: &[Step]) -> Result<&'s mut Shape, Misfit> {
+        path.iter().enumerate().try_fold(root, |here, (depth, step)| self.step(here, step, depth))
     }
 
-    fn change(&mut self, change: &Change, texts: &TextPaths) -> Result<Cost, Misfit> {
+    fn change(&mut self, root: &mut Shape, change: &Change) -> Result<Cost, Misfit> {
         match change {
-            Change::Set { path, value } => self.set(path, value, texts),
+            Change::Set { path, value } => self.set(root, path, value),
             Change::Remove { path } => {
-                let (last, parent) = path.split_last().ok_or(Misfit::Refused(ChangeError::Root))?;
-                let parent = self.find(parent)?;
-                parent.step(last)?;
+                let (last, above) = path.split_last().ok_or(Misfit::Refused(ChangeError::Root))?;
+                let parent = self.find(root, above)?;
+                self.step(parent, last, above.len())?;
+                let mut cost = Cost::run(1, NAME_LEN + last.to_string().len());
                 match (parent, last) {
-                    (Self::Map { over, .. }, Step::Key(key)) => drop(over.insert(key.clone(), None)),
-                    (Self::List { items, .. }, Step::Index(index)) => drop(items.remove(*index)),
+                    (Shape::Map { live, over }, Step::Key(key)) => {
+                        cost = cost.plus(self.clearing(live.as_ref(), over, key, above.len()));
+                        over.insert(key.clone(), None);
+                    }
+                    (Shape::List { items, .. }, Step::Index(index)) => drop(items.remove(*index)),
                     _ => return Err(Misfit::WrongKind),
                 }
-                Ok(Cost::run(1, last.to_string().len()))
+                Ok(cost)
             }
             Change::Insert { path, index, values } => {
-                let items = self.find(path)?.items().ok_or(Misfit::WrongKind)?;
+                let items = self.find(root, path)?.items().ok_or(Misfit::WrongKind)?;
                 if *index > items.len() {
                     return Err(Misfit::PastEnd);
                 }
@@ -190,7 +254,7 @@ impl Shape {
                 for (offset, value) in values.iter().enumerate() {
                     admissible(value, path.len() + 1).map_err(Misfit::Refused)?;
                     at.push(Step::Index(index + offset));
-                    let (shape, added) = Self::new(value, texts, &mut at);
+                    let (shape, added) = self.new_shape(value, &mut at);
                     at.pop();
                     shapes.push(shape);
                     cost = cost.plus(added.in_list());
@@ -199,45 +263,76 @@ impl Shape {
                 Ok(cost)
             }
             Change::Delete { path, index, len } => {
-                let items = self.find(path)?.items().ok_or(Misfit::WrongKind)?;
+                let items = self.find(root, path)?.items().ok_or(Misfit::WrongKind)?;
                 let end = index.checked_add(*len).filter(|end| *end <= items.len()).ok_or(Misfit::PastEnd)?;
                 items.drain(index..&end);
                 Ok(Cost { bytes: len.saturating_mul(40), ops: *len })
             }
             Change::Splice { path, at, delete, insert } => {
-                let Self::Text { len, live } = self.find(path)? else { return Err(Misfit::WrongKind) };
+                let Shape::Text { len, live } = self.find(root, path)? else { return Err(Misfit::WrongKind) };
                 let left = at.checked_add(*delete).and_then(|end| len.checked_sub(end)).ok_or(Misfit::PastEnd)?;
                 *live = None;
                 let inserted = insert.chars().count();
                 *len = at + inserted + left;
                 Ok(Cost::text(*delete, inserted, insert))
             }
+            Change::Add { path, .. } => {
+                let (last, above) = path.split_last().ok_or(Misfit::Refused(ChangeError::Root))?;
+                let parent = self.find(root, above)?;
+                match self.step(parent, last, above.len()) {
+                    Ok(Shape::Counter | Shape::Leaf { is_int: true }) | Err(Misfit::NoSuchPath) => {}
+                    _ => return Err(Misfit::WrongKind),
+                }
+                let (Shape::Map { live, over }, Step::Key(key)) = (parent, last) else { return Err(Misfit::WrongKind) };
+                let cost = self.clearing(live.as_ref(), over, key, above.len());
+                over.insert(key.clone(), Some(Shape::Counter));
+                Ok(cost.plus(Cost { bytes: 3 * (40 + NAME_LEN) + key.len(), ops: 3 }))
+            }
         }
     }
 
-    fn set(&mut self, path: &[Step], value: &Value, texts: &TextPaths) -> Result<Cost, Misfit> {
-        let (last, parent) = path.split_last().ok_or(Misfit::Refused(ChangeError::Root))?;
+    /// What it costs to clear all that stands under a key of a map, by what is in the document and by this batch.
+    fn clearing(
+        &self,
+        live: Option<&LoroMap>,
+        over: &BTreeMap<String, Option<Shape>>,
+        key: &str,
+        depth: usize,
+    ) -> Cost {
+        let new = over.get(key).and_then(Option::as_ref).map_or_else(Cost::default, Shape::clearing);
+        new.plus(live.map_or_else(Cost::default, |map| clearing_below(self.doc, map, key, depth)))
+    }
+
+    fn set(&mut self, root: &mut Shape, path: &[Step], value: &Value) -> Result<Cost, Misfit> {
+        let (last, above) = path.split_last().ok_or(Misfit::Refused(ChangeError::Root))?;
         admissible(value, path.len()).map_err(Misfit::Refused)?;
-        let parent = self.find(parent)?;
-        if let (Ok(Self::Text { len, live }), Value::Text(new)) = (parent.step(last), value) {
+        let parent = self.find(root, above)?;
+        let mut cost = Cost::run(1, NAME_LEN + last.to_string().len());
+        let stands = self.step(parent, last, above.len());
+        if let (Ok(Shape::Text { len, live }), Value::Text(new)) = (stands, value) {
             let old_len = core::mem::replace(len, new.chars().count());
-            return Ok(match live.take() {
+            let text = match live.take() {
                 Some(text) => {
                     let old = text.to_string();
                     let Splice { delete, insert, .. } = splice_between(&old, new);
                     Cost::text(delete, insert.chars().count(), insert)
                 }
                 None => Cost::text(old_len, *len, new),
-            });
+            };
+            return Ok(cost.plus(text));
         }
-        let (shape, cost) = Self::new(value, texts, &mut path.to_vec());
+        let (shape, added) = self.new_shape(value, &mut path.to_vec());
+        cost = cost.plus(added);
         match (parent, last) {
-            (Self::Map { over, .. }, Step::Key(key)) => drop(over.insert(key.clone(), Some(shape))),
-            (list @ Self::List { .. }, Step::Index(index)) => {
+            (Shape::Map { live, over }, Step::Key(key)) => {
+                cost = cost.plus(self.clearing(live.as_ref(), over, key, above.len()));
+                over.insert(key.clone(), Some(shape));
+            }
+            (list @ Shape::List { .. }, Step::Index(index)) => {
                 *list.items().and_then(|items| items.get_mut(*index)).ok_or(Misfit::PastEnd)? = shape;
             }
             _ => return Err(Misfit::WrongKind),
         }
-        Ok(cost.plus(Cost::run(1, last.to_string().len())))
+        Ok(cost)
     }
 }

@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 pub use bulk::{Bulk, BulkError, Erasable};
 pub use cache::{Snapshot, decode_snapshot};
-pub use deeds::{EntryDeed, Standing};
+pub use deeds::EntryDeed;
 pub use edit::{Edit, EditError};
 
 /// How much of an index is read at a time.

@@ -13,7 +13,6 @@ use crate::service::{
 use cosmicsync_data::database::request::{self, Answer, Found, Name, Request};
 use cosmicsync_protocol::ids::DocId;
 use cosmicsync_protocol::ledger::PartNo;
-use cosmicsync_protocol::shelf::Standing;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tokio::sync::mpsc;
 
@@ -104,19 +103,19 @@ impl Node {
         let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
         let (revisions, more) = self.history(space, doc, limit).await?;
         let count = revisions.len() as u64;
-        for (revision, _) in revisions {
+        for revision in revisions {
             drop(items.send(Item::Revision(revision)).await);
         }
         Ok(Reply::Listed(Listed { count, more, next: None }))
     }
 
-    /// What was done to a document, newest first, how it stands to its deletion, and how many more entries there are.
+    /// Returns what was done to a document, newest first, and how many more entries there are.
     pub(super) async fn history(
         &self,
         space: SpaceRef,
         doc: DocRef,
         limit: usize,
-    ) -> Result<(Vec<(Revision, Option<Standing>)>, u64), ServiceError> {
+    ) -> Result<(Vec<Revision>, u64), ServiceError> {
         let handle = self.handle()?;
         let answer = handle
             .ask(move |core| Ok(Request::History { partition: partition(core, &space)?, name: name(doc), limit }))
@@ -137,14 +136,14 @@ impl Node {
             .ask(move |core| Ok(Request::Excluded { partition: partition(core, &space)?, name: name(doc), publish }));
         let Answer::Excluded(revisions) = asked.await? else { return Err(unexpected()) };
         let count = revisions.len() as u64;
-        for (revision, _) in self.told(revisions).await? {
+        for revision in self.told(revisions).await? {
             drop(items.send(Item::Revision(revision)).await);
         }
         Ok(Reply::Listed(Listed { count, more: 0, next: None }))
     }
 
     /// Entries as people read them: with the device that wrote each.
-    async fn told(&self, revisions: Vec<request::Revision>) -> Result<Vec<(Revision, Option<Standing>)>, ServiceError> {
+    async fn told(&self, revisions: Vec<request::Revision>) -> Result<Vec<Revision>, ServiceError> {
         let (devices, me, called): (BTreeMap<_, _>, _, _) = self
             .handle()?
             .with(|core| {
@@ -155,15 +154,14 @@ impl Node {
             .await?;
         let told = revisions.into_iter().map(|found| {
             let device = devices.get(&found.log).copied();
-            let revision = Revision {
+            Revision {
                 log: Text(found.log),
                 seq: found.seq,
                 device: device.map(Text),
                 name: (device == Some(me)).then(|| called.clone()),
                 kind: kind(found.kind),
                 at: found.wall_ms,
-            };
-            (revision, found.standing)
+            }
         });
         Ok(told.collect())
     }

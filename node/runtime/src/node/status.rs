@@ -8,7 +8,7 @@ use super::peers::peers;
 use crate::driver::{Core, Trouble};
 use crate::service::utc_text;
 use crate::service::{
-    DocRef, EntryBytes, ErrorCode, Finding, Level, Peer, PeerState, Reply, Revision, ServiceError, SpaceRef, Status,
+    DocRef, EntryBytes, ErrorCode, Finding, Level, Peer, PeerState, Reply, RevisionKind, ServiceError, SpaceRef, Status,
     Store, Text, Traffic, bytes_text, quoted,
 };
 use crate::store::{SYNC_FAILED_FILE, StoreStats};
@@ -17,7 +17,7 @@ use cosmicsync_protocol::endpoint::Endpoint;
 use cosmicsync_protocol::ids::{DeviceId, UserId};
 use cosmicsync_protocol::ledger::EntryRef;
 use cosmicsync_protocol::log::Weight;
-use cosmicsync_protocol::shelf::{Missing, Standing};
+use cosmicsync_protocol::shelf::Missing;
 use std::sync::{Arc, PoisonError};
 
 /// What the core knows at one moment.
@@ -211,33 +211,18 @@ impl Node {
         Ok(findings)
     }
 
-    /// Tells of a deletion: when, by which device, and what was written without it in sight.
+    /// Tells of a deletion: when, and by which device.
     async fn deletion(&self, space: SpaceRef, doc: DocRef) -> Result<Finding, ServiceError> {
         let subject = doc.to_string();
         let (revisions, _) = self.history(space, doc, usize::MAX).await?;
-        let is = |standing| move |(_, found): &&(Revision, Option<Standing>)| *found == Some(standing);
         let mut message = "deleted".to_owned();
-        if let Some((by, _)) = revisions.iter().find(is(Standing::Deletion)) {
+        if let Some(by) = revisions.iter().find(|revision| revision.kind == RevisionKind::Deleted) {
             let device = by.device.as_ref().map(ToString::to_string);
             let who = by.name.clone().or(device).unwrap_or_else(|| "a device that is not known".to_owned());
             message = format!("deleted at {} by {who}", utc_text(by.at));
         }
-        let mut level = Level::Ok;
-        for (standing, when) in
-            [(Standing::Beside, "by a device that had not seen that"), (Standing::After, "after it")]
-        {
-            let found: Vec<_> = revisions.iter().filter(is(standing)).collect();
-            if let Some((newest, _)) = found.first() {
-                level = Level::Warning;
-                let entries = if found.len() == 1 { "1 entry".to_owned() } else { format!("{} entries", found.len()) };
-                message = format!("{message}; {entries} written {when}, the last at {}", utc_text(newest.at));
-            }
-        }
-        if level == Level::Warning {
-            message.push_str(": what they say is kept and not shown");
-        }
         let next = Some(format!("cosmicsync doc history {}", quoted(&subject)));
-        Ok(Finding { next, ..finding(level, &subject, message) })
+        Ok(Finding { next, ..finding(Level::Ok, &subject, message) })
     }
 }
 

@@ -1,7 +1,7 @@
 use super::*;
 use crate::document::value::tests::any_value;
-use crate::document::{DEPTH_MAX, UPDATE_BYTES_MAX, UpdateError, check, encode_new};
-use loro::ExportMode;
+use crate::document::{DEPTH_MAX, ROOT_DOC, UPDATE_BYTES_MAX, UpdateError, check, encode_new};
+use loro::LoroText;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -233,11 +233,11 @@ fn forged_updates_are_refused() {
     assert_eq!(check(&vec![0; UPDATE_BYTES_MAX + 1], 1, 0), UpdateError::TooLong);
     let engine = fresh(1);
     assert_eq!(check(&behind(&engine, ExportMode::all_updates()), 1, 0), UpdateError::Peers(0));
-    engine.get_text("t").insert(0, &"x".repeat(50_001)).unwrap();
+    engine.get_text("tttttttttttttttt").insert(0, &"x".repeat(50_001)).unwrap();
     assert_eq!(check(&behind(&engine, ExportMode::all_updates()), 1, 0), UpdateError::TooManyOps);
     assert_eq!(check(&behind(&engine, ExportMode::Snapshot), 1, 0), UpdateError::Undecodable);
     engine.set_peer_id(2).unwrap();
-    engine.get_text("t").insert(0, "y").unwrap();
+    engine.get_text("tttttttttttttttt").insert(0, "y").unwrap();
     assert_eq!(check(&behind(&engine, ExportMode::all_updates()), 1, 0), UpdateError::Peers(2));
 }
 
@@ -280,12 +280,14 @@ fn hostile_nesting_reads_as_null_and_is_never_written() {
     let worker = std::thread::Builder::new().stack_size(64 << 20);
     let work = || {
         let engine = fresh(1);
-        let mut map = engine.get_map(ROOT_DOC);
+        let root = engine.get_map(ROOT_DOC);
+        root.insert("k", Kind::List.marker()).unwrap();
+        let mut list = Children::of(&root, "k").list(&engine);
         let mut updates = Vec::new();
         let mut start = 0;
         for _ in 0..6 {
             for _ in 0..500 {
-                map = map.insert_container("k", LoroMap::new()).unwrap();
+                list = list.insert_container(0, LoroList::new()).unwrap();
             }
             engine.commit();
             let end = ops_of(&engine, 1);
@@ -313,12 +315,13 @@ fn what_a_value_cannot_say_reads_as_null() {
     let map = engine.get_map(ROOT_DOC);
     map.insert("nan", f64::NAN).unwrap();
     map.insert_container("tree", loro::LoroTree::new()).unwrap();
-    map.insert_container("movable", loro::LoroMovableList::new()).unwrap();
+    map.insert_container("map", loro::LoroMap::new()).unwrap();
+    map.insert("list", LoroValue::List(vec![LoroValue::I64(9)].into())).unwrap();
     engine.commit();
     let mut replica = Replica::new(2);
     let bytes = export(&engine, 1, 0, ops_of(&engine, 1)).unwrap();
     replica.import(vec![check(&bytes, 1, 0).unwrap()]).unwrap();
-    let nulls = ["movable", "nan", "tree"].into_iter().map(|key| (key, Value::Null)).collect();
+    let nulls = ["list", "map", "nan", "tree"].into_iter().map(|key| (key, Value::Null)).collect();
     assert_eq!(replica.value(), Ok(nulls));
 }
 
