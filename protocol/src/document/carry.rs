@@ -8,8 +8,7 @@ use super::slot::{Children, Kind, Look, Node, Slot, keys};
 use super::{DEPTH_MAX, ROOT_DOC, ROOT_META, gone};
 use loro::event::{Diff, DiffBatch, ListDiffItem};
 use loro::{
-    Container, ContainerTrait, Frontiers, LoroDoc, LoroList, LoroMap, LoroResult, LoroText, LoroValue,
-    ValueOrContainer,
+    Container, ContainerTrait, Frontiers, LoroDoc, LoroList, LoroMap, LoroResult, LoroText, LoroValue, ValueOrContainer,
 };
 use std::collections::BTreeMap;
 

@@ -13,10 +13,12 @@ pub(super) fn is_gone(doc: &LoroDoc) -> bool {
     if gone.is_empty() {
         return false;
     }
+    let version = doc.oplog_vv();
     let mut ends = Vec::new();
     gone.for_each(|writer, entry| {
         if let (Ok(peer), ValueOrContainer::Value(LoroValue::I64(counter))) = (u64::from_str_radix(writer, 16), entry)
             && let Ok(counter) = i32::try_from(counter)
+            && version.get(&peer).is_some_and(|end| (0..*end).contains(&counter))
         {
             ends.push((writer.to_owned(), ID::new(peer, counter)));
         }
@@ -30,7 +32,7 @@ pub(super) fn is_gone(doc: &LoroDoc) -> bool {
             seen.merge(&past);
         }
     }
-    doc.oplog_vv().iter().all(|(peer, end)| seen.get(peer).is_some_and(|seen| seen >= end))
+    version.iter().all(|(peer, end)| seen.get(peer).is_some_and(|seen| seen >= end))
 }
 
 /// Deletes a document as `peer`, or brings it back: any operation does.

@@ -7,8 +7,8 @@
 //! It never stores, sends or orders updates, never reads a clock, and lets no operating-system randomness reach an
 //! output. Specified in `spec/documents.md`.
 
-mod change;
 mod carry;
+mod change;
 mod check;
 mod counter;
 mod deed;

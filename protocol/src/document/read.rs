@@ -101,8 +101,15 @@ impl<'a> Reader<'a> {
         for node in self.look.hidden(map, key, shown, depth) {
             let mut path = self.path.clone();
             path.push(Step::Key(key.to_owned()));
-            let value = Reader::new(self.look.doc).node(&node, depth + 1);
-            self.hidden.iter_mut().for_each(|hidden| hidden.push(Hidden { path: path.clone(), value: value.clone() }));
+            let fresh = Look::new(self.look.doc);
+            let look = core::mem::replace(&mut self.look, fresh);
+            let mut below = Reader { look, path: path.clone(), hidden: Some(Vec::new()), texts: None };
+            let value = below.node(&node, depth + 1);
+            self.look = below.look;
+            if let Some(hidden) = &mut self.hidden {
+                hidden.push(Hidden { path, value });
+                hidden.extend(below.hidden.unwrap_or_default());
+            }
         }
     }
 }
@@ -114,11 +121,9 @@ fn plain(value: &LoroValue) -> Value {
         LoroValue::Double(number) if number.is_finite() => Value::Float(*number),
         LoroValue::Binary(bytes) => Value::Bytes(bytes.to_vec()),
         LoroValue::String(text) => Value::Text(text.to_string()),
-        LoroValue::Null
-        | LoroValue::Double(_)
-        | LoroValue::List(_)
-        | LoroValue::Map(_)
-        | LoroValue::Container(_) => Value::Null,
+        LoroValue::Null | LoroValue::Double(_) | LoroValue::List(_) | LoroValue::Map(_) | LoroValue::Container(_) => {
+            Value::Null
+        }
     }
 }
 

@@ -498,7 +498,9 @@ fn edit(doc: &LoroDoc, change: &Change, texts: &TextPaths) -> LoroResult<()> {
             }
         }
         Change::Remove { path } => match parent(doc, path)? {
-            (Node::Map(map), Step::Key(key), above) => Writer::new(doc, texts, Vec::new()).remove(&map, key, above.len()),
+            (Node::Map(map), Step::Key(key), above) => {
+                Writer::new(doc, texts, Vec::new()).remove(&map, key, above.len())
+            }
             (Node::List(list), Step::Index(index), _) => list.delete(*index, 1),
             _ => Err(misplaced()),
         },

@@ -45,12 +45,23 @@ impl Cost {
 }
 
 enum Shape {
-    Map { live: Option<LoroMap>, over: BTreeMap<String, Option<Shape>> },
-    List { live: Option<LoroList>, items: Vec<Shape> },
-    Text { len: usize, live: Option<LoroText> },
+    Map {
+        live: Option<LoroMap>,
+        over: BTreeMap<String, Option<Shape>>,
+    },
+    List {
+        live: Option<LoroList>,
+        items: Vec<Shape>,
+    },
+    Text {
+        len: usize,
+        live: Option<LoroText>,
+    },
     Counter,
     /// A plain value; whether it is a whole number.
-    Leaf { is_int: bool },
+    Leaf {
+        is_int: bool,
+    },
 }
 
 /// Checks changes against a document and returns what they cost.
@@ -131,9 +142,7 @@ fn clearing(doc: &LoroDoc, node: &Node, depth: usize) -> Cost {
         Node::Map(map) if depth <= DEPTH_MAX => keys(map).iter().fold(Cost::default(), |cost, key| {
             cost.plus(clearing_below(doc, map, key, depth)).plus(Cost::run(1, NAME_LEN + key.len()))
         }),
-        Node::List(list) if !list.is_empty() => {
-            Cost { bytes: 80 + list.len().saturating_mul(8), ops: list.len() }
-        }
+        Node::List(list) if !list.is_empty() => Cost { bytes: 80 + list.len().saturating_mul(8), ops: list.len() },
         Node::Text(text) if !text.is_empty() => Cost::text(text.len_unicode(), 0, ""),
         Node::Counter(counter) => {
             let entries = counter.len();

@@ -6,7 +6,10 @@
 
 use super::DEPTH_MAX;
 use super::counter::Counter;
-use loro::{Container, ContainerID, ContainerTrait, LoroDoc, LoroList, LoroMap, LoroResult, LoroText, LoroValue, ValueOrContainer};
+use loro::{
+    Container, ContainerID, ContainerTrait, LoroDoc, LoroList, LoroMap, LoroResult, LoroText, LoroValue,
+    ValueOrContainer,
+};
 use std::collections::BTreeSet;
 
 /// Characters of a derived root name.
@@ -228,15 +231,17 @@ impl<'a> Look<'a> {
     pub(super) fn has_content(&mut self, node: &Node, depth: usize) -> bool {
         match node {
             Node::Map(map) => {
-                depth < DEPTH_MAX && self.enter(map) && keys(map).iter().any(|key| match Slot::of(map, key) {
-                    Slot::Tombstone => {
-                        let children = Children::of(map, key);
-                        let mut kinds = Kind::ALL.into_iter().map(|kind| Node::child(self.doc, &children, kind));
-                        kinds.any(|node| self.has_content(&node, depth + 1))
-                    }
-                    Slot::Absent => false,
-                    Slot::Plain(_) | Slot::Marker(_) | Slot::Foreign => true,
-                })
+                depth < DEPTH_MAX
+                    && self.enter(map)
+                    && keys(map).iter().any(|key| match Slot::of(map, key) {
+                        Slot::Tombstone => {
+                            let children = Children::of(map, key);
+                            let mut kinds = Kind::ALL.into_iter().map(|kind| Node::child(self.doc, &children, kind));
+                            kinds.any(|node| self.has_content(&node, depth + 1))
+                        }
+                        Slot::Absent => false,
+                        Slot::Plain(_) | Slot::Marker(_) | Slot::Foreign => true,
+                    })
             }
             Node::List(list) => !list.is_empty(),
             Node::Text(text) => !text.is_empty(),

@@ -32,6 +32,7 @@ mod hostile_bytes_end_the_link;
 mod inputs_come_in_any_rhythm;
 mod links_are_few_and_alive;
 mod logs_follow_one_another;
+mod nothing_is_hidden_that_nobody_deleted;
 mod nothing_leaves_before_it_is_stored;
 mod one_drive_loop_serves_every_runtime;
 mod peers_converge_whatever_happens;

@@ -8,8 +8,8 @@ use super::peers::peers;
 use crate::driver::{Core, Trouble};
 use crate::service::utc_text;
 use crate::service::{
-    DocRef, EntryBytes, ErrorCode, Finding, Level, Peer, PeerState, Reply, RevisionKind, ServiceError, SpaceRef, Status,
-    Store, Text, Traffic, bytes_text, quoted,
+    DocRef, EntryBytes, ErrorCode, Finding, Level, Peer, PeerState, Reply, RevisionKind, ServiceError, SpaceRef,
+    Status, Store, Text, Traffic, bytes_text, quoted,
 };
 use crate::store::{SYNC_FAILED_FILE, StoreStats};
 use cosmicsync_data::database::request::{Answer, Request};
