@@ -24,6 +24,7 @@ mod roots;
 mod shape;
 mod slot;
 mod value;
+mod version;
 
 pub use change::{Change, ChangeError};
 pub use check::{CheckedUpdate, UpdateError, check};
@@ -33,6 +34,7 @@ pub use path::{Step, TextPaths, TextStep};
 pub use read::Hidden;
 pub use replica::{Broken, ChangeRecord, ImportError, Imported, Replica, RestateError, Update};
 pub use value::{Value, ValueError};
+pub use version::{Conflict, Seen, VersionId};
 
 /// The longest plain update, in bytes. An acceptance constant: equal everywhere (`spec/documents.md`, section 4).
 pub const UPDATE_BYTES_MAX: usize = 256 * 1024;

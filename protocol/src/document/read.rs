@@ -6,7 +6,7 @@
 
 use super::slot::{Kind, Look, Node, Slot};
 use super::{DEPTH_MAX, ROOT_DOC, Step, Value};
-use loro::{LoroDoc, LoroList, LoroMap, LoroValue};
+use loro::{ContainerTrait as _, LoroDoc, LoroList, LoroMap, LoroValue};
 use std::collections::BTreeMap;
 
 /// A container that a concurrent write keeps from being seen: another writer put something else under its key.
@@ -26,11 +26,13 @@ pub(super) struct Reader<'a> {
     pub(super) hidden: Option<Vec<Hidden>>,
     /// Filled with the places of texts, if they are asked for.
     pub(super) texts: Option<Vec<Vec<Step>>>,
+    /// Filled with the places of maps, by the ids of their containers, if they are asked for.
+    pub(super) maps: Option<BTreeMap<String, Vec<Step>>>,
 }
 
 impl<'a> Reader<'a> {
     pub(super) const fn new(doc: &'a LoroDoc) -> Self {
-        Self { look: Look::new(doc), path: Vec::new(), hidden: None, texts: None }
+        Self { look: Look::new(doc), path: Vec::new(), hidden: None, texts: None, maps: None }
     }
 
     /// The value of the whole document.
@@ -59,6 +61,9 @@ impl<'a> Reader<'a> {
     }
 
     fn map(&mut self, map: &LoroMap, depth: usize) -> BTreeMap<String, Value> {
+        if let Some(maps) = &mut self.maps {
+            maps.insert(map.id().to_string(), self.path.clone());
+        }
         let mut slots: Vec<(String, Slot)> = Vec::with_capacity(map.len());
         map.for_each(|key, entry| slots.push((key.to_owned(), entry.into())));
         if slots.iter().any(|(_, slot)| !matches!(slot, Slot::Plain(_))) {
@@ -103,7 +108,7 @@ impl<'a> Reader<'a> {
             path.push(Step::Key(key.to_owned()));
             let fresh = Look::new(self.look.doc);
             let look = core::mem::replace(&mut self.look, fresh);
-            let mut below = Reader { look, path: path.clone(), hidden: Some(Vec::new()), texts: None };
+            let mut below = Reader { look, path: path.clone(), hidden: Some(Vec::new()), texts: None, maps: None };
             let value = below.node(&node, depth + 1);
             self.look = below.look;
             if let Some(hidden) = &mut self.hidden {
@@ -114,7 +119,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn plain(value: &LoroValue) -> Value {
+pub(super) fn plain(value: &LoroValue) -> Value {
     match value {
         LoroValue::Bool(flag) => Value::Bool(*flag),
         LoroValue::I64(number) => Value::Int(*number),

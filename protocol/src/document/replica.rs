@@ -255,6 +255,12 @@ impl Replica {
         Ok(())
     }
 
+    /// Notes own operations that were made, and what they cost at most.
+    pub(super) fn note_own(&mut self, cost: Cost) -> Result<(), Broken> {
+        self.untaken = self.untaken.plus(cost);
+        self.see_own_end()
+    }
+
     fn see_own_end(&mut self) -> Result<(), Broken> {
         let peer = self.peer;
         let end = self.guarded(|doc| ops_of(doc, peer))?;

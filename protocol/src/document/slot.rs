@@ -6,6 +6,8 @@
 
 use super::DEPTH_MAX;
 use super::counter::Counter;
+use super::read::plain;
+use super::Value;
 use loro::{
     Container, ContainerID, ContainerTrait, LoroDoc, LoroList, LoroMap, LoroResult, LoroText, LoroValue,
     ValueOrContainer,
@@ -264,6 +266,14 @@ pub(super) fn keys(map: &LoroMap) -> Vec<String> {
     let mut keys: Vec<String> = map.keys().map(|key| key.to_string()).collect();
     keys.sort_unstable();
     keys
+}
+
+/// The value that a slot shows by itself; `None` for a marker, a tombstone, and what we don't write.
+pub(super) fn plain_value(slot: &LoroValue) -> Option<Value> {
+    match Slot::from(ValueOrContainer::Value(slot.clone())) {
+        Slot::Plain(value) => Some(plain(&value)),
+        Slot::Absent | Slot::Marker(_) | Slot::Tombstone | Slot::Foreign => None,
+    }
 }
 
 /// Says in a slot of which kind the container is that stands there, unless it does.
