@@ -6,6 +6,8 @@
 //! * [`json`]: JSON text and values, exactly.
 //! * [`import`] and [`export`]: CSV, NDJSON and JSON, streaming and resumable.
 //! * [`patch`]: from what someone wants a document to be, to the changes that get it there.
+//! * [`json_patch`]: the same for JSON Patch (RFC 6902), and its inverse.
+//! * [`split`]: cuts edits that are larger than one update may be.
 //! * [`collection`]: what a collection remembers of the file it came from.
 //! * [`dictionary`]: what many records have in common, for a compressor.
 //! * [`trace`]: recorded editing sessions.
@@ -19,7 +21,9 @@ pub mod export;
 pub mod fuzz;
 pub mod import;
 pub mod json;
+pub mod json_patch;
 pub mod patch;
+pub mod split;
 pub mod trace;
 
 pub use cosmicsync_protocol::document::{Change, Step, TextPaths, TextStep, Value};

@@ -187,15 +187,16 @@ impl Context<'_> {
         self.desk.reading.insert(id, self.ticket);
     }
 
-    /// Applies edits. With `wait`, [`Wake::Committed`] or [`Wake::Lost`] follows.
+    /// Applies edits, and writes rows with them. With `wait`, [`Wake::Committed`] or [`Wake::Lost`] follows.
     pub(super) fn edit(
         &mut self,
         edits: &[(DocRef, Edit)],
         texts: &TextPaths,
         urgent: bool,
         wait: bool,
+        rows: Vec<Op>,
     ) -> Result<(), RequestError> {
-        let commit = self.endpoint.edit(self.now, edits, texts, urgent)?;
+        let commit = self.endpoint.edit_with(self.now, edits, texts, urgent, rows)?;
         let docs: Vec<DocRef> = edits.iter().map(|(doc, _)| *doc).collect();
         for doc in &docs {
             self.desk.described.remove(doc);

@@ -68,7 +68,8 @@ impl Task for Excluded {
                     let wall_ms = row.and_then(|row| cx.endpoint.entry_wall_ms(at, &row)).unwrap_or(0);
                     let Some(log) = cx.endpoint.log_id(at.log) else { continue };
                     let mine = cx.endpoint.is_own_log(at.log);
-                    self.found.push(Revision { log, seq: at.seq, wall_ms, mine, kind: RevisionKind::Excluded });
+                    let kind = RevisionKind::Excluded;
+                    self.found.push(Revision { log, seq: at.seq, wall_ms, mine, kind, version: None });
                 }
                 return self.go_on(cx);
             }

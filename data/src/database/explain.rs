@@ -2,6 +2,8 @@
 
 use super::context::{Context, Task, Wake};
 use super::request::{Answer, Name, RequestError, Revision, RevisionKind};
+use core::cmp::Reverse;
+use cosmicsync_protocol::document::VersionId;
 use cosmicsync_protocol::endpoint::{LogInfo, ReadResult};
 use cosmicsync_protocol::ledger::rows::{doc_key, index_place, scan_on, scan_prefix};
 use cosmicsync_protocol::ledger::{DocRef, EntryRef, PartNo};
@@ -26,9 +28,12 @@ pub(super) struct History {
     newest: BTreeMap<LogNo, VecDeque<u64>>,
     wanted: VecDeque<EntryRef>,
     asked: Vec<EntryRef>,
-    revisions: Vec<Revision>,
+    /// With the logical times of their last operations.
+    revisions: Vec<(u32, Revision)>,
     doc: Option<DocRef>,
     deeds: BTreeMap<EntryRef, EntryDeed>,
+    /// The logical time and the version of each.
+    versions: BTreeMap<EntryRef, (u32, Option<VersionId>)>,
     excluded: BTreeSet<EntryRef>,
     total: usize,
 }
@@ -46,6 +51,7 @@ impl History {
             revisions: Vec::new(),
             doc: None,
             deeds: BTreeMap::new(),
+            versions: BTreeMap::new(),
             excluded: BTreeSet::new(),
             total: 0,
         }
@@ -69,10 +75,12 @@ impl History {
         let count = ENTRIES_MAX.min(self.wanted.len());
         self.asked = self.wanted.drain(..count).collect();
         if self.asked.is_empty() {
-            let order = |one: &Revision| (core::cmp::Reverse(one.wall_ms), one.log, core::cmp::Reverse(one.seq));
+            let order = |(lamport, one): &(u32, Revision)| {
+                (Reverse(*lamport), Reverse(one.wall_ms), one.log, Reverse(one.seq))
+            };
             self.revisions.sort_by_key(order);
             self.revisions.truncate(self.limit);
-            let revisions = core::mem::take(&mut self.revisions);
+            let revisions: Vec<Revision> = core::mem::take(&mut self.revisions).into_iter().map(|(_, one)| one).collect();
             let more = self.total.saturating_sub(revisions.len());
             return Some(Answer::History { revisions, more });
         }
@@ -93,6 +101,13 @@ impl Task for History {
             }
             Wake::Opened(doc) => {
                 self.deeds = cx.endpoint.deeds(doc).into_iter().map(|deed| (deed.at, deed)).collect();
+                for (at, deed) in &self.deeds {
+                    let Some(replica) = cx.endpoint.replica(doc) else { continue };
+                    let (peer, _, end) = deed.ops;
+                    let order = replica.lamport(peer, end.saturating_sub(1)).unwrap_or(0);
+                    let version = replica.version_after(peer, end).ok().flatten().map(|seen| seen.id);
+                    self.versions.insert(*at, (order, version));
+                }
                 self.excluded = cx.endpoint.left_out(doc).into_iter().collect();
                 let scan = scan_prefix(Table::Index, &doc_key(doc), INDEX_BYTES_MAX);
                 cx.scan(scan.clone());
@@ -120,7 +135,8 @@ impl Task for History {
                     let Some(log) = cx.endpoint.log_id(at.log) else { continue };
                     let mine = cx.endpoint.is_own_log(at.log);
                     let kind = kind(self.deeds.get(&at), self.excluded.contains(&at));
-                    self.revisions.push(Revision { log, seq: at.seq, wall_ms, mine, kind });
+                    let (order, version) = self.versions.get(&at).copied().unwrap_or((u32::MAX, None));
+                    self.revisions.push((order, Revision { log, seq: at.seq, wall_ms, mine, kind, version }));
                 }
                 return Ok(self.ask(cx));
             }

@@ -145,7 +145,7 @@ impl Opening {
             } else if cx.endpoint.view(at).is_none() {
                 cx.open(at);
                 let edit = cx.describe(at, &self.meta)?;
-                cx.edit(&[(at, edit)], &TextPaths::none(), true, true)?;
+                cx.edit(&[(at, edit)], &TextPaths::none(), true, true, Vec::new())?;
                 self.committing = true;
                 return Ok(None);
             }
@@ -304,7 +304,7 @@ impl Rows {
         let (collection, texts) = (import.collection.clone(), import.texts.clone());
         let (edits, _) = cx.put_edits(doc, &collection, Some(&key), &value, &texts)?;
         if !edits.is_empty() {
-            cx.edit(&edits, &texts, false, true)?;
+            cx.edit(&edits, &texts, false, true, Vec::new())?;
             self.commits += 1;
         }
         cx.close(doc);
@@ -456,7 +456,7 @@ impl Closing {
                 }
             };
             if !edits.is_empty() {
-                cx.edit(&edits, &TextPaths::none(), true, true)?;
+                cx.edit(&edits, &TextPaths::none(), true, true, Vec::new())?;
                 self.commits += 1;
             }
         }

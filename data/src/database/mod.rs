@@ -8,10 +8,12 @@
 mod context;
 mod excluded;
 mod explain;
+pub mod idempotency;
 mod import;
 mod list;
 mod read;
 pub mod request;
+mod versions;
 mod walk;
 mod write;
 
@@ -22,7 +24,7 @@ use cosmicsync_protocol::endpoint::{Dial, Event, LinkId};
 use cosmicsync_protocol::pump::Driven;
 use cosmicsync_protocol::storage::{StoreDone, StoreError, StoreRequest};
 use cosmicsync_protocol::time::{Deadline, Now};
-use request::{Answer, Changed, Request, RequestError, Ticket};
+use request::{Action, Answer, Changed, Condition, Name, Request, RequestError, Target, Ticket};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Requests under way at a time.
@@ -263,16 +265,36 @@ impl Driven for Database {
 
 fn task_of(request: Request) -> Box<dyn Task> {
     match request {
+        Request::Write { partition, intents, once } => Box::new(write::Write::new(partition, intents).once(once)),
+        Request::WriteOne { partition, intent, once } => {
+            let write = write::Write::one(partition, intent.target, intent.action, intent.condition);
+            Box::new(write.once(once))
+        }
         Request::Put { partition, collection, key, value, texts } => {
-            Box::new(write::Write::put(partition, collection, key, value, texts))
+            let target = match key {
+                Some(key) => Target::Named(Name::Key { collection, key }),
+                None => Target::New { collection },
+            };
+            Box::new(write::Write::one(partition, target, Action::Put { value, texts }, Condition::None))
         }
         Request::Patch { partition, name, patch } => {
-            Box::new(write::Write::new(partition, name, write::Kind::Patch(patch)))
+            Box::new(write::Write::one(partition, Target::Named(name), Action::Patch(patch), Condition::None))
         }
         Request::Change { partition, name, changes, seen, durable } => {
             Box::new(write::Write::change(partition, name, changes, seen, durable))
         }
-        Request::Delete { partition, name } => Box::new(write::Write::new(partition, name, write::Kind::Delete)),
+        Request::Delete { partition, name } => {
+            Box::new(write::Write::one(partition, Target::Named(name), Action::Delete, Condition::None))
+        }
+        Request::At { partition, name, version } => {
+            Box::new(versions::Versions::new(partition, name, versions::Question::At(version)))
+        }
+        Request::Diff { partition, name, from, to } => {
+            Box::new(versions::Versions::new(partition, name, versions::Question::Diff(from, to)))
+        }
+        Request::Conflicts { partition, name } => {
+            Box::new(versions::Versions::new(partition, name, versions::Question::Conflicts))
+        }
         Request::Hold { partition, name, hold } => Box::new(read::Holding::new(partition, name, hold)),
         Request::Get { partition, name } => Box::new(read::Get::new(partition, name)),
         Request::Page { partition, collection, after, limit, values } => {

@@ -11,8 +11,8 @@ use cosmicsync_protocol::storage::Table;
 
 /// What is told of a document; `None` if it is deleted.
 pub(super) fn found(doc: DocId, snapshot: Snapshot, value: bool) -> Option<Found> {
-    let Snapshot { meta, value: content } = snapshot;
-    let found = Found { doc, collection: meta.collection, key: meta.key, value: value.then_some(content) };
+    let Snapshot { meta, value: content, version } = snapshot;
+    let found = Found { doc, collection: meta.collection, key: meta.key, value: value.then_some(content), version };
     (!meta.deleted).then_some(found)
 }
 

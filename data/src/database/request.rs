@@ -1,7 +1,9 @@
 //! What can be asked of a [`Database`](super::Database), and what it answers.
 
 use crate::collection::CollectionMeta;
-use cosmicsync_protocol::document::{Change, TextPaths, Value};
+use super::idempotency::Once;
+use crate::json_patch::{JsonPatchError, Operation};
+use cosmicsync_protocol::document::{Change, Conflict, TextPaths, Value, VersionId};
 use cosmicsync_protocol::ids::{DocId, LogId};
 use cosmicsync_protocol::ledger::{EntryRef, PartNo, SpaceError};
 use cosmicsync_protocol::shelf::{BulkError, EditError, Missing};
@@ -39,9 +41,153 @@ pub struct Row {
     pub value: Value,
 }
 
+/// Which document a write is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// This one.
+    Named(Name),
+    /// A new one without a key.
+    New {
+        /// The collection's name; made if it is new.
+        collection: String,
+    },
+}
+
+/// What is to become of a document.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// It becomes this value, by the least change; it is made if it is new.
+    Put {
+        /// The value, a map.
+        value: Value,
+        /// Which strings merge character by character.
+        texts: TextPaths,
+    },
+    /// It takes a merge patch (RFC 7396).
+    Patch(Value),
+    /// It takes a JSON patch (RFC 6902).
+    JsonPatch(Vec<Operation>),
+    /// It takes changes.
+    Change(Vec<Change>),
+    /// An item of a list moves. It is written anew: what others write in it at the same time stays with the old one.
+    Move {
+        /// The list.
+        path: Vec<cosmicsync_protocol::document::Step>,
+        /// Which item.
+        from: usize,
+        /// Where it stands afterwards.
+        to: usize,
+    },
+    /// It is deleted. Its history stays.
+    Delete,
+    /// It comes back, if it is deleted.
+    Undelete,
+    /// Its value becomes again that of the version with this name.
+    Revert(String),
+    /// The newest change that this device made is taken back; what others wrote meanwhile stands.
+    Undo,
+}
+
+impl Action {
+    /// What it says is a text.
+    pub(super) fn texts(&self) -> TextPaths {
+        if let Self::Put { texts, .. } = self { texts.clone() } else { TextPaths::none() }
+    }
+}
+
+/// What must hold for a write to be made.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Condition {
+    /// Nothing.
+    #[default]
+    None,
+    /// The document is not there.
+    Absent,
+    /// The document is there.
+    Exists,
+    /// Its version has this name, or one that begins so.
+    Version(String),
+}
+
+/// One write of a transaction.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Intent {
+    /// Which document.
+    pub target: Target,
+    /// What is to become of it.
+    pub action: Action,
+    /// If what holds.
+    pub condition: Condition,
+}
+
+/// What became of one document of a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wrote {
+    /// The document.
+    pub doc: DocId,
+    /// Whether it was made.
+    pub created: bool,
+    /// Its version after the write, as far as it is known.
+    pub version: Option<VersionId>,
+}
+
+/// A version and its value.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Version {
+    /// Its name.
+    pub id: VersionId,
+    /// The value.
+    pub value: Value,
+}
+
 /// What can be asked.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Request {
+    /// Changes documents of one partition, all or none: [`Answer::Wrote`].
+    Write {
+        /// Where.
+        partition: PartNo,
+        /// At most 256, each about another document.
+        intents: Vec<Intent>,
+        /// Under this name it is carried out once.
+        once: Option<Once>,
+    },
+    /// Changes one document: [`Answer::Written`].
+    WriteOne {
+        /// Where.
+        partition: PartNo,
+        /// What.
+        intent: Intent,
+        /// Under this name it is carried out once.
+        once: Option<Once>,
+    },
+    /// Reads a document as of a version.
+    At {
+        /// Where.
+        partition: PartNo,
+        /// Which document.
+        name: Name,
+        /// The version: 4 or more digits of its name.
+        version: String,
+    },
+    /// Reads two versions.
+    Diff {
+        /// Where.
+        partition: PartNo,
+        /// Which document.
+        name: Name,
+        /// The earlier.
+        from: String,
+        /// The later; the present one if it is not named.
+        to: Option<String>,
+    },
+    /// Reads what does not show, because somebody wrote something else there at the same time.
+    Conflicts {
+        /// Where.
+        partition: PartNo,
+        /// Which document.
+        name: Name,
+    },
     /// Stores a whole document: made if it is new, otherwise the least change that leads to this value.
     Put {
         /// Where.
@@ -201,6 +347,8 @@ pub struct Found {
     pub key: Option<String>,
     /// Its value, if it was asked for.
     pub value: Option<Value>,
+    /// Its version.
+    pub version: VersionId,
 }
 
 /// One entry of a document's history.
@@ -216,6 +364,8 @@ pub struct Revision {
     pub mine: bool,
     /// What it did.
     pub kind: RevisionKind,
+    /// The version that its writer saw after it; none where it is not in the document.
+    pub version: Option<VersionId>,
 }
 
 /// What an entry did to a document.
@@ -244,9 +394,29 @@ pub enum Answer {
         doc: DocId,
         /// Whether it was made by this.
         created: bool,
+        /// Its version after the write.
+        version: Option<VersionId>,
         /// What the document had taken in when the answer was made, this write included once it is durable.
         cut: Cut,
     },
+    /// All of a transaction is durable.
+    Wrote {
+        /// In the order of the intents.
+        docs: Vec<Wrote>,
+        /// What these documents had taken in when the answer was made.
+        cut: Cut,
+    },
+    /// A version.
+    Version(Version),
+    /// Two versions.
+    Diff {
+        /// The earlier.
+        from: Version,
+        /// The later.
+        to: Version,
+    },
+    /// What does not show, and the entry that wrote it, where one did.
+    Conflicts(Vec<(Option<(LogId, u64)>, Conflict)>),
     /// A document, or `None` if there is none.
     Document(Option<Found>),
     /// A page of documents.
@@ -323,6 +493,36 @@ pub enum RequestError {
     /// A name, key or source is empty or too long.
     #[error("{0} must have 1 to 255 bytes")]
     BadName(&'static str),
+    /// The document of write number `.0` of a transaction.
+    #[error("write {}: {}", .0 + 1, .1)]
+    At(usize, #[source] Box<Self>),
+    /// The document exists, and the write was to make it.
+    #[error("the document exists already")]
+    Exists,
+    /// The document has another version than the write was for.
+    #[error("the document has version {now} now")]
+    VersionMismatch {
+        /// Its version.
+        now: VersionId,
+    },
+    /// No version has this name.
+    #[error("the document has no such version")]
+    NoVersion,
+    /// Several versions have names that begin so.
+    #[error("several versions begin so: give more digits")]
+    AmbiguousVersion,
+    /// This device changed nothing that could be taken back.
+    #[error("this device wrote nothing here that could be undone")]
+    NothingToUndo,
+    /// A transaction holds too many writes.
+    #[error("a transaction holds at most {0} writes")]
+    TooMany(usize),
+    /// Another request was carried out under this name.
+    #[error("another request was carried out under this idempotency key")]
+    OnceMismatch,
+    /// A JSON patch was refused.
+    #[error(transparent)]
+    JsonPatch(#[from] JsonPatchError),
     /// A patch or value is no object.
     #[error("a document must be an object")]
     NotObject,

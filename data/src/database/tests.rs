@@ -1,4 +1,5 @@
 mod model;
+mod writes;
 mod node;
 
 use super::request::{Answer, Cut, ImportId, Name, Request, RequestError, Row};

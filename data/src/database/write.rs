@@ -1,83 +1,78 @@
-//! Changing one document: put, patch, change, delete.
+//! Changing documents: one, or several of one partition that change together or not at all.
 
 use super::context::{Context, Task, Wake, check_name};
-use super::request::{Answer, Cut, Name, RequestError};
+use super::idempotency::{self, Once};
+use super::request::{Action, Answer, Condition, Cut, Intent, Name, RequestError, Target, Wrote};
+use super::versions;
 use crate::collection::CollectionMeta;
-use crate::patch;
-use cosmicsync_protocol::document::{Change, TextPaths, Value};
+use crate::{json_patch, patch, split};
+use cosmicsync_protocol::document::{Change, ChangeError, Step, TextPaths, Value};
+use cosmicsync_protocol::endpoint::ReadResult;
 use cosmicsync_protocol::ids::LogId;
 use cosmicsync_protocol::ledger::{DocRef, PartNo};
-use cosmicsync_protocol::shelf::{Edit, Hold};
-use std::collections::BTreeMap;
+use cosmicsync_protocol::shelf::{Edit, EditError, Hold};
+use cosmicsync_protocol::storage::Op;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// What is to become of the document.
-#[derive(Debug)]
-pub(super) enum Kind {
-    /// It becomes this value.
-    Put { collection: String, key: Option<String>, value: Value },
-    /// It takes a merge patch.
-    Patch(Value),
-    /// It takes changes.
-    Change(Vec<Change>),
-    /// It is deleted.
-    Delete,
-}
+/// Documents of one transaction.
+pub(super) const INTENTS_MAX: usize = 256;
 
 /// How far a write has come.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 enum Stage {
-    /// The document, and then the description of its collection, are being opened.
+    /// Documents, and then the descriptions of their collections, are being opened.
     Opening,
-    /// The edit is made; its commit is not durable yet.
-    Committing { created: bool },
+    /// So many commits are not durable yet.
+    Committing { left: usize, wrote: Vec<Wrote> },
 }
 
-/// A change of one document.
+/// A change of documents.
 #[derive(Debug)]
 pub(super) struct Write {
     partition: PartNo,
-    /// `None` for a new document without a key.
-    name: Option<Name>,
-    kind: Kind,
-    /// What the request says is a text; a put makes it one even where it changes nothing else.
+    intents: Vec<Intent>,
+    /// What the descriptions of the collections and the request say is a text.
     texts: TextPaths,
-    /// What the description of the collection says is a text.
-    declared: TextPaths,
     seen: Option<Cut>,
     durable: bool,
-    doc: Option<DocRef>,
+    /// Whether the answer tells of one document.
+    alone: bool,
+    /// What keeps the request from being carried out twice.
+    once: Option<Once>,
+    /// Reads that are under way for that.
+    looking: usize,
+    /// What it wrote before, if it did.
+    before: Option<Vec<Wrote>>,
+    /// Rows of other requests that are too old to matter.
+    old: Vec<Op>,
+    docs: Vec<DocRef>,
     /// How many logs of `seen` were let in so far.
     let_in: Option<usize>,
     stage: Stage,
 }
 
 impl Write {
-    pub(super) fn new(partition: PartNo, name: Name, kind: Kind) -> Self {
+    pub(super) const fn new(partition: PartNo, intents: Vec<Intent>) -> Self {
         Self {
             partition,
-            name: Some(name),
-            kind,
+            intents,
             texts: TextPaths::none(),
-            declared: TextPaths::none(),
             seen: None,
             durable: true,
-            doc: None,
+            alone: false,
+            once: None,
+            looking: 0,
+            before: None,
+            old: Vec::new(),
+            docs: Vec::new(),
             let_in: None,
             stage: Stage::Opening,
         }
     }
 
-    pub(super) fn put(
-        partition: PartNo,
-        collection: String,
-        key: Option<String>,
-        value: Value,
-        texts: TextPaths,
-    ) -> Self {
-        let name = key.clone().map(|key| Name::Key { collection: collection.clone(), key });
-        let placeholder = Name::Id(cosmicsync_protocol::ids::DocId::default());
-        let write = Self::new(partition, placeholder, Kind::Put { collection, key, value });
-        Self { name, texts, ..write }
+    /// A change of one document.
+    pub(super) fn one(partition: PartNo, target: Target, action: Action, condition: Condition) -> Self {
+        Self { alone: true, ..Self::new(partition, vec![Intent { target, action, condition }]) }
     }
 
     pub(super) fn change(
@@ -87,96 +82,130 @@ impl Write {
         seen: Option<Cut>,
         durable: bool,
     ) -> Self {
-        Self { seen, durable, ..Self::new(partition, name, Kind::Change(changes)) }
+        let write = Self::one(partition, Target::Named(name), Action::Change(changes), Condition::None);
+        Self { seen, durable, ..write }
+    }
+
+    /// Is carried out once, however often it is asked for under this name.
+    pub(super) fn once(self, once: Option<Once>) -> Self {
+        Self { looking: if once.is_some() { 2 } else { 0 }, once, ..self }
     }
 
     fn start(&mut self, cx: &mut Context<'_>) -> Result<(), RequestError> {
-        if let Kind::Put { value, .. } | Kind::Patch(value) = &self.kind
-            && value.as_map().is_none()
-        {
-            return Err(RequestError::NotObject);
-        }
-        if let Kind::Put { collection, .. } = &self.kind {
-            check_name("the collection", collection)?;
-        }
         cx.space(self.partition)?;
-        let doc = match &self.name {
-            Some(name) => cx.named(self.partition, name)?,
-            None => DocRef { partition: self.partition, doc: cx.endpoint.mint_doc_id(cx.now) },
-        };
-        self.doc = Some(doc);
-        cx.open(doc);
+        if self.intents.len() > INTENTS_MAX {
+            return Err(RequestError::TooMany(INTENTS_MAX));
+        }
+        let mut seen = BTreeSet::new();
+        for (at, intent) in self.intents.iter().enumerate() {
+            let doc = intent_doc(cx, self.partition, intent).map_err(|error| self.at(at, error))?;
+            if !seen.insert(doc) {
+                return Err(self.at(at, EditError::Repeated.into()));
+            }
+            self.docs.push(doc);
+        }
+        if let Some(once) = &self.once {
+            cx.read(once.rows(cx.now));
+            cx.scan(idempotency::oldest());
+        }
+        self.docs.iter().for_each(|doc| cx.open(*doc));
         Ok(())
     }
 
+    /// Says which document of several an error is about.
+    fn at(&self, at: usize, error: RequestError) -> RequestError {
+        if self.alone { error } else { RequestError::At(at, Box::new(error)) }
+    }
+
     /// Goes on as far as what is open allows.
-    fn go_on(&mut self, cx: &mut Context<'_>, doc: DocRef) -> Result<Option<Answer>, RequestError> {
-        if !cx.endpoint.is_open(doc) || !self.has_arrived(cx, doc) {
+    fn go_on(&mut self, cx: &mut Context<'_>) -> Result<Option<Answer>, RequestError> {
+        if self.looking > 0 || !self.docs.iter().all(|doc| cx.endpoint.is_open(*doc)) || !self.has_arrived(cx) {
             return Ok(None);
         }
-        let collection = match &self.kind {
-            Kind::Put { collection, .. } => Some(collection.clone()),
-            Kind::Patch(_) | Kind::Change(_) => cx.endpoint.view(doc).and_then(|found| found.meta.collection),
-            Kind::Delete => None,
-        };
-        let mut description = None;
-        if let Some(name) = collection.filter(|name| check_name("the collection", name).is_ok())
-            && let Some(at) = cx.description_doc(self.partition, &name)?
-        {
-            match cx.description(at) {
-                Some(meta) => self.declared = meta.text_paths,
-                None if !cx.endpoint.is_open(at) => {
-                    cx.open(at);
-                    return Ok(None);
+        if let Some(before) = self.before.take() {
+            return Ok(Some(self.wrote(cx, before)));
+        }
+        let mut descriptions: BTreeMap<String, (DocRef, CollectionMeta)> = BTreeMap::new();
+        let mut is_waiting = false;
+        for (at, intent) in self.intents.iter().enumerate() {
+            let Some(name) = collection_of(cx, intent, self.docs[at]) else { continue };
+            if descriptions.contains_key(&name) || check_name("the collection", &name).is_err() {
+                continue;
+            }
+            let Some(described) = cx.description_doc(self.partition, &name)? else { continue };
+            match cx.description(described) {
+                Some(meta) => self.texts.extend(&meta.text_paths),
+                None if !cx.endpoint.is_open(described) => {
+                    cx.open(described);
+                    is_waiting = true;
                 }
-                None if cx.endpoint.view(at).is_none() => {
-                    let meta = CollectionMeta { text_paths: self.texts.clone(), ..CollectionMeta::new(&name) };
-                    description = Some((at, meta));
+                None if cx.endpoint.view(described).is_none() => {
+                    let text_paths = intent.action.texts();
+                    let meta = CollectionMeta { text_paths, ..CollectionMeta::new(&name) };
+                    if matches!(intent.action, Action::Put { .. }) {
+                        descriptions.insert(name, (described, meta));
+                    }
                 }
                 None => {}
             }
         }
-        self.edit(cx, doc, description)
+        if is_waiting {
+            return Ok(None);
+        }
+        self.edit(cx, descriptions)
     }
 
     fn edit(
         &mut self,
         cx: &mut Context<'_>,
-        doc: DocRef,
-        description: Option<(DocRef, CollectionMeta)>,
+        descriptions: BTreeMap<String, (DocRef, CollectionMeta)>,
     ) -> Result<Option<Answer>, RequestError> {
-        let mut created = false;
-        let mut edits = match &self.kind {
-            Kind::Put { collection, key, value } => {
-                let (edits, made) = cx.put_edits(doc, collection, key.as_deref(), value, &self.texts)?;
-                created = made;
-                edits
-            }
-            Kind::Patch(patch) => {
-                let found = cx.whole(doc)?;
-                apply(doc, patch::merge_patch(&found.value, patch).map_err(|_| RequestError::NotObject)?)
-            }
-            Kind::Change(changes) => cx.whole(doc).map(|_| apply(doc, changes.clone()))?,
-            Kind::Delete => cx.whole(doc).map(|_| vec![(doc, Edit::SetDeleted(true))])?,
-        };
-        if let (Kind::Put { .. }, Some((at, meta))) = (&self.kind, description) {
-            cx.open(at);
-            edits.insert(0, (at, cx.describe(at, &meta)?));
+        let mut edits = Vec::new();
+        let mut wrote = Vec::with_capacity(self.docs.len());
+        for (at, (intent, doc)) in self.intents.iter().zip(&self.docs).enumerate() {
+            let made = edits_of(cx, *doc, intent).map_err(|error| self.at(at, error))?;
+            self.texts.extend(&intent.action.texts());
+            self.texts.extend(&made.texts);
+            edits.extend(made.edits);
+            wrote.push(Wrote { doc: doc.doc, created: made.created, version: None });
         }
-        self.stage = Stage::Committing { created };
-        let waits = if edits.is_empty() {
-            self.durable && cx.wait_for(doc)
-        } else {
-            self.texts.extend(&self.declared);
-            cx.edit(&edits, &self.texts, self.durable, self.durable)?;
-            self.durable
-        };
-        Ok((!waits).then(|| written(cx, doc, created)))
+        for (doc, meta) in descriptions.into_values() {
+            cx.open(doc);
+            edits.insert(0, (doc, cx.describe(doc, &meta)?));
+        }
+        let mut rows = core::mem::take(&mut self.old);
+        rows.extend(self.once.iter().flat_map(|once| once.keep(cx.now, &wrote)));
+        let left = self.make(cx, &edits, rows)?;
+        if left == 0 || !self.durable {
+            return Ok(Some(self.wrote(cx, wrote)));
+        }
+        self.stage = Stage::Committing { left, wrote };
+        Ok(None)
+    }
+
+    /// Makes edits; returns for how many commits to wait.
+    fn make(&self, cx: &mut Context<'_>, edits: &[(DocRef, Edit)], rows: Vec<Op>) -> Result<usize, RequestError> {
+        if edits.is_empty() {
+            let waits = self.docs.iter().filter(|doc| self.durable && cx.wait_for(**doc)).count();
+            return Ok(waits);
+        }
+        match cx.edit(edits, &self.texts, self.durable, self.durable, rows) {
+            Err(RequestError::Edit(EditError::Change(ChangeError::TooLarge))) if self.docs.len() == 1 => {
+                // More than one update holds: the value is written piece by piece, which is no transaction any more.
+                let pieces = split::pieces(edits, &self.texts).ok_or(EditError::Change(ChangeError::TooLarge))?;
+                let count = pieces.len();
+                for piece in pieces {
+                    cx.edit(&piece, &self.texts, self.durable, self.durable, Vec::new())?;
+                }
+                Ok(count)
+            }
+            made => made.map(|()| usize::from(self.durable)),
+        }
     }
 
     /// Lets in what the edit is to build on, if the document is held, and says whether it is there.
-    fn has_arrived(&mut self, cx: &mut Context<'_>, doc: DocRef) -> bool {
-        let Some(cut) = &self.seen else { return true };
+    fn has_arrived(&mut self, cx: &mut Context<'_>) -> bool {
+        let (Some(cut), Some(doc)) = (&self.seen, self.docs.first().copied()) else { return true };
         let known: Hold = cut.iter().filter_map(|(log, seq)| Some((cx.endpoint.log_no(log)?, *seq))).collect();
         if cx.desk.held.contains(&doc) && self.let_in != Some(known.len()) {
             self.let_in = Some(known.len());
@@ -188,26 +217,178 @@ impl Write {
         }
         here
     }
+
+    fn wrote(&self, cx: &mut Context<'_>, mut wrote: Vec<Wrote>) -> Answer {
+        let mut cut = Cut::new();
+        for (doc, wrote) in self.docs.iter().zip(&mut wrote) {
+            wrote.version = cx.endpoint.replica(*doc).and_then(|replica| replica.version_id().ok());
+            cut.extend(cx.cut(*doc));
+        }
+        match &wrote[..] {
+            [one] if self.alone => Answer::Written { doc: one.doc, created: one.created, version: one.version, cut },
+            _ => Answer::Wrote { docs: wrote, cut },
+        }
+    }
 }
 
 impl Task for Write {
     fn run(&mut self, cx: &mut Context<'_>, wake: Wake) -> Result<Option<Answer>, RequestError> {
-        match (self.stage, wake, self.doc) {
-            (Stage::Opening, Wake::Start, _) => self.start(cx).map(|()| None),
-            (Stage::Opening, Wake::Opened(_) | Wake::Again, Some(doc)) => self.go_on(cx, doc),
-            (Stage::Committing { created }, Wake::Committed, Some(doc)) => Ok(Some(written(cx, doc, created))),
-            (Stage::Committing { .. }, Wake::Lost, _) => Err(RequestError::Lost),
+        match (&mut self.stage, wake) {
+            (Stage::Opening, Wake::Start) => self.start(cx).and_then(|()| {
+                if self.docs.is_empty() { Ok(Some(self.wrote(cx, Vec::new()))) } else { Ok(None) }
+            }),
+            (Stage::Opening, Wake::Read(ReadResult::Values(rows))) => {
+                self.looking -= 1;
+                if let Some(once) = &self.once {
+                    self.before = idempotency::before(once, rows)?;
+                }
+                self.go_on(cx)
+            }
+            (Stage::Opening, Wake::Read(ReadResult::Rows { rows, .. })) => {
+                self.looking -= 1;
+                self.old = idempotency::forget(cx.now, &rows);
+                self.go_on(cx)
+            }
+            (_, Wake::Read(ReadResult::Failed(error))) => Err(error.into()),
+            (Stage::Opening, Wake::Opened(_) | Wake::Again) => self.go_on(cx),
+            (Stage::Committing { left, wrote }, Wake::Committed) => {
+                *left -= 1;
+                if *left > 0 {
+                    return Ok(None);
+                }
+                let wrote = core::mem::take(wrote);
+                Ok(Some(self.wrote(cx, wrote)))
+            }
+            (Stage::Committing { .. }, Wake::Lost) => Err(RequestError::Lost),
             _ => Ok(None),
         }
     }
 }
 
-fn apply(doc: DocRef, changes: Vec<Change>) -> Vec<(DocRef, Edit)> {
-    if changes.is_empty() { Vec::new() } else { vec![(doc, Edit::Apply(changes))] }
+/// What an intent comes to.
+#[derive(Debug, Default)]
+struct Made {
+    edits: Vec<(DocRef, Edit)>,
+    created: bool,
+    texts: TextPaths,
 }
 
-fn written(cx: &Context<'_>, doc: DocRef, created: bool) -> Answer {
-    Answer::Written { doc: doc.doc, created, cut: cx.cut(doc) }
+impl Made {
+    fn changes(doc: DocRef, changes: Vec<Change>) -> Self {
+        let edits = if changes.is_empty() { Vec::new() } else { vec![(doc, Edit::Apply(changes))] };
+        Self { edits, ..Self::default() }
+    }
+}
+
+/// The edits that carry out an intent on an open document.
+fn edits_of(cx: &mut Context<'_>, doc: DocRef, intent: &Intent) -> Result<Made, RequestError> {
+    check_condition(cx, doc, &intent.condition)?;
+    Ok(match &intent.action {
+        Action::Put { value, texts } => {
+            let (collection, key) = match &intent.target {
+                Target::Named(Name::Key { collection, key }) => (collection.clone(), Some(key.clone())),
+                Target::New { collection } => (collection.clone(), None),
+                Target::Named(Name::Id(_)) => {
+                    let meta = cx.whole(doc)?.meta;
+                    (meta.collection.unwrap_or_default(), meta.key)
+                }
+            };
+            let (edits, created) = cx.put_edits(doc, &collection, key.as_deref(), value, texts)?;
+            Made { edits, created, ..Made::default() }
+        }
+        Action::Patch(patch) => {
+            let found = cx.whole(doc)?;
+            Made::changes(doc, patch::merge_patch(&found.value, patch).map_err(|_| RequestError::NotObject)?)
+        }
+        Action::JsonPatch(operations) => {
+            let found = cx.whole(doc)?;
+            Made::changes(doc, json_patch::changes(&found.value, operations)?)
+        }
+        Action::Change(changes) => cx.whole(doc).map(|_| Made::changes(doc, changes.clone()))?,
+        Action::Move { path, from, to } => {
+            let found = cx.whole(doc)?;
+            Made::changes(doc, moved(&found.value, path, *from, *to)?)
+        }
+        Action::Delete => cx.whole(doc).map(|_| vec![(doc, Edit::SetDeleted(true))]).map(|edits| Made { edits, ..Made::default() })?,
+        Action::Undelete => {
+            let found = cx.endpoint.view(doc).ok_or(RequestError::NotFound)?;
+            let edits = if found.meta.deleted { vec![(doc, Edit::SetDeleted(false))] } else { Vec::new() };
+            Made { edits, ..Made::default() }
+        }
+        Action::Revert(version) => {
+            let found = cx.endpoint.view(doc).ok_or(RequestError::NotFound)?;
+            let then = versions::find(cx, doc, version)?;
+            let (value, texts) = versions::value_of(cx, doc, &then.version)?;
+            let changes = patch::put(&found.value, &value, &TextPaths::none()).map_err(|_| RequestError::NotObject)?;
+            let mut made = Made { texts, ..Made::changes(doc, changes) };
+            if found.meta.deleted {
+                made.edits.insert(0, (doc, Edit::SetDeleted(false)));
+            }
+            made
+        }
+        Action::Undo => {
+            let undo = versions::last_of_ours(cx, doc)?;
+            Made { edits: vec![(doc, undo)], ..Made::default() }
+        }
+    })
+}
+
+/// The changes that move an item of a list.
+fn moved(value: &Value, path: &[Step], from: usize, to: usize) -> Result<Vec<Change>, RequestError> {
+    let refused = |error| RequestError::from(EditError::Change(error));
+    let list = path.iter().try_fold(value, |here, step| match (here, step) {
+        (Value::Map(entries), Step::Key(key)) => entries.get(key),
+        (Value::List(items), Step::Index(index)) => items.get(*index),
+        _ => None,
+    });
+    let items = list.ok_or_else(|| refused(ChangeError::NoSuchPath(0)))?;
+    let items = items.as_list().ok_or_else(|| refused(ChangeError::WrongKind(0)))?;
+    let item = items.get(from).filter(|_| to < items.len()).ok_or_else(|| refused(ChangeError::PastEnd(0)))?;
+    Ok(vec![
+        Change::Delete { path: path.to_vec(), index: from, len: 1 },
+        Change::Insert { path: path.to_vec(), index: to, values: vec![item.clone()] },
+    ])
+}
+
+fn check_condition(cx: &mut Context<'_>, doc: DocRef, condition: &Condition) -> Result<(), RequestError> {
+    let stands = cx.endpoint.view(doc).is_some_and(|found| !found.meta.deleted);
+    match condition {
+        Condition::None => Ok(()),
+        Condition::Absent if stands => Err(RequestError::Exists),
+        Condition::Absent => Ok(()),
+        Condition::Exists if stands => Ok(()),
+        Condition::Exists => Err(RequestError::NotFound),
+        Condition::Version(_) if !stands => Err(RequestError::NotFound),
+        Condition::Version(wanted) => {
+            let now = cx.endpoint.replica(doc).and_then(|replica| replica.version_id().ok());
+            let now = now.ok_or(RequestError::NotFound)?;
+            if versions::is_named(&now, wanted) { Ok(()) } else { Err(RequestError::VersionMismatch { now }) }
+        }
+    }
+}
+
+fn intent_doc(cx: &mut Context<'_>, partition: PartNo, intent: &Intent) -> Result<DocRef, RequestError> {
+    if let Action::Put { value, .. } | Action::Patch(value) = &intent.action
+        && !matches!(value, Value::Map(_))
+    {
+        return Err(RequestError::NotObject);
+    }
+    match &intent.target {
+        Target::Named(name) => cx.named(partition, name),
+        Target::New { collection } => {
+            check_name("the collection", collection)?;
+            Ok(DocRef { partition, doc: cx.endpoint.mint_doc_id(cx.now) })
+        }
+    }
+}
+
+/// The collection whose description says which texts merge.
+fn collection_of(cx: &mut Context<'_>, intent: &Intent, doc: DocRef) -> Option<String> {
+    match (&intent.target, &intent.action) {
+        (_, Action::Delete | Action::Undelete) => None,
+        (Target::New { collection } | Target::Named(Name::Key { collection, .. }), _) => Some(collection.clone()),
+        (Target::Named(Name::Id(_)), _) => cx.endpoint.view(doc).and_then(|found| found.meta.collection),
+    }
 }
 
 /// Whether all of a cut lies within another.

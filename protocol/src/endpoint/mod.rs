@@ -161,8 +161,23 @@ impl Endpoint {
         texts: &TextPaths,
         urgent: bool,
     ) -> Result<CommitId, EditError> {
+        self.edit_with(now, edits, texts, urgent, Vec::new())
+    }
+
+    /// As [`Self::edit`], and writes rows of the layer above in the same commit.
+    ///
+    /// # Errors
+    /// When nothing was applied; the error says why.
+    pub fn edit_with(
+        &mut self,
+        now: Now,
+        edits: &[(DocRef, Edit)],
+        texts: &TextPaths,
+        urgent: bool,
+        rows: Vec<Op>,
+    ) -> Result<CommitId, EditError> {
         self.advance(now);
-        let result = self.shelf.edit(&mut self.ledger, edits, texts, urgent);
+        let result = self.shelf.edit(&mut self.ledger, edits, texts, urgent, rows);
         if let (true, Ok(commit)) = (planted!("edit.told-early"), &result) {
             self.events.push_back(Event::Committed { commits: vec![*commit] });
         }

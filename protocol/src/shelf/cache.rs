@@ -1,7 +1,7 @@
 //! Values of documents as they stand, kept so that showing a document costs no replay.
 
 use super::Doc;
-use crate::document::{Meta, Value};
+use crate::document::{Broken, Meta, Replica, Value, VersionId};
 use crate::ledger::{DocRef, Ledger};
 use crate::wire::codec::{CodecError, Reader, Write};
 use bytes::Bytes;
@@ -13,6 +13,8 @@ pub struct Snapshot {
     pub meta: Meta,
     /// Its value.
     pub value: Value,
+    /// The name of the version that this is.
+    pub version: VersionId,
 }
 
 /// Stages the materialised value of a document that leaves memory, if it is whole.
@@ -21,14 +23,20 @@ pub(super) fn keep(ledger: &mut Ledger, doc: DocRef, state: &mut Doc) {
     if state.cached || !is_whole || ledger.is_indexing(doc) {
         return;
     }
-    let (Ok(meta), Ok(value)) = (state.replica.meta(), state.replica.value()) else { return };
-    ledger.cache_value(doc, encode_snapshot(&Snapshot { meta, value }));
+    let Ok(snapshot) = snapshot_of(&mut state.replica) else { return };
+    ledger.cache_value(doc, encode_snapshot(&snapshot));
     state.cached = true;
+}
+
+/// A document as it stands in memory.
+pub(super) fn snapshot_of(replica: &mut Replica) -> Result<Snapshot, Broken> {
+    Ok(Snapshot { meta: replica.meta()?, value: replica.value()?, version: replica.version_id()? })
 }
 
 /// The row of [`Table::Value`](crate::storage::Table::Value).
 pub(crate) fn encode_snapshot(snapshot: &Snapshot) -> Bytes {
-    let mut out = vec![0, u8::from(snapshot.meta.deleted)];
+    let mut out = vec![1, u8::from(snapshot.meta.deleted)];
+    out.raw(&snapshot.version.0);
     for text in [&snapshot.meta.collection, &snapshot.meta.key] {
         match text {
             Some(text) => {
@@ -48,10 +56,11 @@ pub(crate) fn encode_snapshot(snapshot: &Snapshot) -> Bytes {
 /// When the row is not what this version writes.
 pub fn decode_snapshot(row: &[u8]) -> Result<Snapshot, CodecError> {
     let mut reader = Reader::new(row);
-    if reader.u8()? != 0 {
+    if reader.u8()? != 1 {
         return Err(CodecError::OutOfRange("value row version"));
     }
     let deleted = reader.u8()? != 0;
+    let version = VersionId(reader.array()?);
     let mut text = || -> Result<Option<String>, CodecError> {
         Ok(match reader.u8()? {
             0 => None,
@@ -60,5 +69,5 @@ pub fn decode_snapshot(row: &[u8]) -> Result<Snapshot, CodecError> {
     };
     let (collection, key) = (text()?, text()?);
     let value = Value::decode(reader.take_rest()).map_err(|_| CodecError::OutOfRange("value"))?;
-    Ok(Snapshot { meta: Meta { collection, key, deleted }, value })
+    Ok(Snapshot { meta: Meta { collection, key, deleted }, value, version })
 }

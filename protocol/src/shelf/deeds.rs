@@ -12,20 +12,24 @@ pub struct EntryDeed {
     pub at: EntryRef,
     /// What it did.
     pub deed: Deed,
+    /// The operations that it brought: peer, first counter, and the counter after the last.
+    pub ops: (u64, u32, u32),
 }
 
 impl Shelf {
     /// Returns what the entries did that an open document has taken in. Empty if it is not open, or broken.
     pub(crate) fn deeds(&mut self, doc: DocRef) -> Vec<EntryDeed> {
         let Some(state) = self.docs.get_mut(&doc).filter(|state| state.ready) else { return Vec::new() };
-        let mut found: BTreeMap<EntryRef, Deed> = BTreeMap::new();
+        let mut found: BTreeMap<EntryRef, (Deed, (u64, u32, u32))> = BTreeMap::new();
         let mut last = None;
         for ((peer, end), (at, _)) in &state.brought {
             let start = last.filter(|(of, _)| of == peer).map_or(0, |(_, end)| end);
             last = Some((*peer, *end));
             let Ok(deed) = state.replica.deed(*peer, start, *end) else { return Vec::new() };
-            found.entry(*at).or_default().extend(deed);
+            let (sum, ops) = found.entry(*at).or_insert((deed, (*peer, start, *end)));
+            sum.extend(deed);
+            ops.2 = *end;
         }
-        found.into_iter().map(|(at, deed)| EntryDeed { at, deed }).collect()
+        found.into_iter().map(|(at, (deed, ops))| EntryDeed { at, deed, ops }).collect()
     }
 }

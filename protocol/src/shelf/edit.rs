@@ -1,7 +1,9 @@
 //! Editing open documents: applied at once, gathered, and appended to the live log as one entry.
 
 use super::{Doc, Shelf};
-use crate::document::{Broken, Change, ChangeError, Meta, Replica, TextPaths, UPDATE_BYTES_MAX, Update, Value, check};
+use crate::document::{
+    Broken, Change, ChangeError, Meta, Replica, TextPaths, UPDATE_BYTES_MAX, Update, Value, Version, check,
+};
 use crate::endpoint::CommitId;
 use crate::identity::peer_id;
 use crate::ids::CollectionId;
@@ -10,7 +12,7 @@ use crate::ledger::rows::{IndexRow, listing_key, put};
 use crate::ledger::{Batch, DocRef, Effect, EntryRef, Ledger, PartNo, SpaceError, Writing};
 use crate::log::{EntryKind, Item, KeyRef, Plain, SealError};
 use crate::sealed::KeyNode;
-use crate::storage::Table;
+use crate::storage::{Op, Table};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Gathered edits of more plain bytes than this are flushed before another is taken: with a whole transaction on top,
@@ -63,10 +65,19 @@ pub enum Edit {
     Apply(Vec<Change>),
     /// Deletes a document, or brings a deleted one back.
     SetDeleted(bool),
+    /// Takes an update back: these changes, made on the version after it. What was written meanwhile stands.
+    Undo {
+        /// The version after the update.
+        after: Version,
+        /// What makes its value that of the version before it.
+        changes: Vec<Change>,
+        /// Which of its strings are texts.
+        texts: TextPaths,
+    },
 }
 
 impl Shelf {
-    /// Applies edits to open documents of one partition, all or none. They are safe once
+    /// Applies edits to open documents of one partition, all or none; `rows` are written with them. They are safe once
     /// [`Event::Committed`](crate::endpoint::Event::Committed) tells of the returned id.
     pub(crate) fn edit(
         &mut self,
@@ -74,13 +85,15 @@ impl Shelf {
         edits: &[(DocRef, Edit)],
         texts: &TextPaths,
         urgent: bool,
+        rows: Vec<Op>,
     ) -> Result<CommitId, EditError> {
         let part = edits.first().map(|(doc, _)| doc.partition).ok_or(EditError::NotOpen)?;
         if edits.iter().any(|(doc, _)| doc.partition != part) {
             return Err(EditError::SeveralPartitions);
         }
         // An entry holds one partition's edits, and a transaction lies whole in one entry.
-        let is_full = self.plain_bytes >= GATHERED_BYTES_MAX || self.dirty.len() >= GATHERED_DOCS_MAX;
+        let has_undo = edits.iter().any(|(_, edit)| matches!(edit, Edit::Undo { .. }));
+        let is_full = has_undo || self.plain_bytes >= GATHERED_BYTES_MAX || self.dirty.len() >= GATHERED_DOCS_MAX;
         if is_full || self.dirty.iter().any(|doc| doc.partition != part) {
             self.flush(ledger);
         }
@@ -109,6 +122,7 @@ impl Shelf {
         self.plain_bytes += bytes;
         let commit = self.number();
         self.gathered.push(commit);
+        self.rows.extend(rows);
         self.urgent |= urgent;
         self.schedule(ledger);
         Ok(commit)
@@ -151,9 +165,9 @@ impl Shelf {
                     created.insert(*doc, replica);
                 }
                 Edit::Create { .. } => return Err(EditError::Exists),
-                Edit::Apply(_) | Edit::SetDeleted(_) if !state.exists() => return Err(EditError::NotOpen),
+                Edit::Apply(_) | Edit::SetDeleted(_) | Edit::Undo { .. } if !state.exists() => return Err(EditError::NotOpen),
                 Edit::Apply(changes) => bytes += state.replica.check(changes, texts)?,
-                Edit::SetDeleted(_) => bytes += state.replica.check(&[], texts)?,
+                Edit::SetDeleted(_) | Edit::Undo { .. } => bytes += state.replica.check(&[], texts)?,
             }
         }
         if bytes > UPDATE_BYTES_MAX {
@@ -182,6 +196,10 @@ impl Shelf {
                 Edit::Apply(changes) => {
                     state.edit_as(peer)?;
                     state.replica.apply(changes, texts)?;
+                }
+                Edit::Undo { after, changes, texts } => {
+                    state.edit_as(peer)?;
+                    state.replica.undo(after, changes, texts)?;
                 }
                 Edit::SetDeleted(deleted) => {
                     state.edit_as(peer)?;
@@ -237,6 +255,7 @@ impl Shelf {
         let written = part.is_none_or(|part| self.write_gathered(ledger, part, &mut batch));
         if written {
             batch.effects.push(Effect::Committed(core::mem::take(&mut self.gathered)));
+            batch.ops.append(&mut self.rows);
             self.under_way += 1;
             self.dirty.clear();
             self.plain_bytes = 0;
@@ -258,6 +277,7 @@ impl Shelf {
     /// their documents are read again without them.
     pub(super) fn give_up(&mut self, ledger: &mut Ledger) {
         self.failed.append(&mut self.gathered);
+        self.rows.clear();
         (self.flush_at_us, self.urgent, self.plain_bytes) = (None, false, 0);
         for doc in core::mem::take(&mut self.dirty) {
             self.start_over(ledger, doc);
@@ -268,6 +288,7 @@ impl Shelf {
     pub(crate) fn handle_failed(&mut self) {
         self.under_way = self.under_way.saturating_sub(1);
         self.failed.append(&mut self.gathered);
+        self.rows.clear();
         (self.flush_at_us, self.urgent, self.plain_bytes) = (None, false, 0);
         self.dirty.clear();
     }

@@ -167,6 +167,8 @@ pub(crate) struct Shelf {
     dirty: BTreeSet<DocRef>,
     /// Edits that the next entry will carry.
     gathered: Vec<CommitId>,
+    /// Rows of the layer above that are written with them.
+    rows: Vec<Op>,
     next_commit: u64,
     lives: u64,
     flush_at_us: Option<u64>,
@@ -247,7 +249,7 @@ impl Shelf {
     /// The value and name of an open document. `None` if it is not open, broken, or empty.
     pub(crate) fn snapshot(&mut self, doc: DocRef) -> Option<Snapshot> {
         let state = self.docs.get_mut(&doc).filter(|state| state.ready && state.exists())?;
-        Some(Snapshot { meta: state.replica.meta().ok()?, value: state.replica.value().ok()? })
+        cache::snapshot_of(&mut state.replica).ok()
     }
 
     /// The replica of an open document, for reading.

@@ -108,7 +108,7 @@ impl Node {
         let (partition, collection) = (self.main(), "notes".to_owned());
         let (key, texts) = (Some(key.to_owned()), TextPaths::none());
         let answer = self.ask(Request::Put { partition, collection, key, value: value(json), texts });
-        let Answer::Written { doc, created, cut } = answer else { panic!("{answer:?}") };
+        let Answer::Written { doc, created, cut, .. } = answer else { panic!("{answer:?}") };
         (doc, created, cut)
     }
 
