@@ -3,7 +3,7 @@
 use crate::collection::CollectionMeta;
 use super::idempotency::Once;
 use crate::json_patch::{JsonPatchError, Operation};
-use cosmicsync_protocol::document::{Change, Conflict, TextPaths, Value, VersionId};
+use cosmicsync_protocol::document::{Change, Conflict, Step, TextPaths, Value, VersionId};
 use cosmicsync_protocol::ids::{DocId, LogId};
 use cosmicsync_protocol::ledger::{EntryRef, PartNo, SpaceError};
 use cosmicsync_protocol::shelf::{BulkError, EditError, Missing};
@@ -69,10 +69,19 @@ pub enum Action {
     JsonPatch(Vec<Operation>),
     /// It takes changes.
     Change(Vec<Change>),
+    /// Items are inserted into a list; before which, or at the end.
+    Insert {
+        /// The list.
+        path: Vec<Step>,
+        /// Before which item; none means at the end.
+        index: Option<usize>,
+        /// The items.
+        values: Vec<Value>,
+    },
     /// An item of a list moves. It is written anew: what others write in it at the same time stays with the old one.
     Move {
         /// The list.
-        path: Vec<cosmicsync_protocol::document::Step>,
+        path: Vec<Step>,
         /// Which item.
         from: usize,
         /// Where it stands afterwards.

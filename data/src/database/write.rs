@@ -305,6 +305,11 @@ fn edits_of(cx: &mut Context<'_>, doc: DocRef, intent: &Intent) -> Result<Made, 
             Made::changes(doc, json_patch::changes(&found.value, operations)?)
         }
         Action::Change(changes) => cx.whole(doc).map(|_| Made::changes(doc, changes.clone()))?,
+        Action::Insert { path, index, values } => {
+            let found = cx.whole(doc)?;
+            let index = index.map_or_else(|| items(&found.value, path).map(Vec::len), Ok)?;
+            Made::changes(doc, vec![Change::Insert { path: path.clone(), index, values: values.clone() }])
+        }
         Action::Move { path, from, to } => {
             let found = cx.whole(doc)?;
             Made::changes(doc, moved(&found.value, path, *from, *to)?)
@@ -333,17 +338,25 @@ fn edits_of(cx: &mut Context<'_>, doc: DocRef, intent: &Intent) -> Result<Made, 
     })
 }
 
-/// The changes that move an item of a list.
-fn moved(value: &Value, path: &[Step], from: usize, to: usize) -> Result<Vec<Change>, RequestError> {
-    let refused = |error| RequestError::from(EditError::Change(error));
+/// The items of the list at a path.
+fn items<'a>(value: &'a Value, path: &[Step]) -> Result<&'a Vec<Value>, RequestError> {
     let list = path.iter().try_fold(value, |here, step| match (here, step) {
         (Value::Map(entries), Step::Key(key)) => entries.get(key),
         (Value::List(items), Step::Index(index)) => items.get(*index),
         _ => None,
     });
-    let items = list.ok_or_else(|| refused(ChangeError::NoSuchPath(0)))?;
-    let items = items.as_list().ok_or_else(|| refused(ChangeError::WrongKind(0)))?;
-    let item = items.get(from).filter(|_| to < items.len()).ok_or_else(|| refused(ChangeError::PastEnd(0)))?;
+    let list = list.ok_or(ChangeError::NoSuchPath(0)).map_err(EditError::from)?;
+    list.as_list().ok_or_else(|| EditError::from(ChangeError::WrongKind(0)).into())
+}
+
+/// The changes that move an item of a list.
+fn moved(value: &Value, path: &[Step], from: usize, to: usize) -> Result<Vec<Change>, RequestError> {
+    let items = items(value, path)?;
+    let item = items.get(from).filter(|_| to < items.len());
+    let item = item.ok_or(ChangeError::PastEnd(0)).map_err(EditError::from)?;
+    if from == to {
+        return Ok(Vec::new());
+    }
     Ok(vec![
         Change::Delete { path: path.to_vec(), index: from, len: 1 },
         Change::Insert { path: path.to_vec(), index: to, values: vec![item.clone()] },

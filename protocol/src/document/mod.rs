@@ -34,7 +34,7 @@ pub use path::{Step, TextPaths, TextStep};
 pub use read::Hidden;
 pub use replica::{Broken, ChangeRecord, ImportError, Imported, Replica, RestateError, Update};
 pub use value::{Value, ValueError};
-pub use version::{Conflict, Seen, VersionId};
+pub use version::{BadVersionId, Conflict, Seen, VersionId};
 
 /// The longest plain update, in bytes. An acceptance constant: equal everywhere (`spec/documents.md`, section 4).
 pub const UPDATE_BYTES_MAX: usize = 256 * 1024;

@@ -21,6 +21,27 @@ impl fmt::Display for VersionId {
     }
 }
 
+/// A text is not the name of a version: 32 hex digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the name of a version has 32 hex digits")]
+pub struct BadVersionId;
+
+impl core::str::FromStr for VersionId {
+    type Err = BadVersionId;
+
+    fn from_str(text: &str) -> Result<Self, BadVersionId> {
+        let mut id = [0; 16];
+        let digits = text.as_bytes();
+        if digits.len() != 2 * id.len() || !digits.iter().all(u8::is_ascii_hexdigit) {
+            return Err(BadVersionId);
+        }
+        for (byte, at) in id.iter_mut().zip((0..).step_by(2)) {
+            *byte = u8::from_str_radix(&text[at..at + 2], 16).map_err(|_| BadVersionId)?;
+        }
+        Ok(Self(id))
+    }
+}
+
 impl VersionId {
     fn of(frontiers: &Frontiers) -> Self {
         let mut ends: Vec<(u64, i32)> = frontiers.iter().map(|id| (id.peer, id.counter)).collect();

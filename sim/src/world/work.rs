@@ -289,7 +289,7 @@ impl World<'_> {
         for ((number, token), (doc, edit)) in tokens.iter().zip(&edits) {
             let before = match edit {
                 Edit::Create { .. } => None,
-                Edit::Apply(_) | Edit::SetDeleted(_) => self.value(peer, *doc),
+                Edit::Apply(_) | Edit::SetDeleted(_) | Edit::Undo { .. } => self.value(peer, *doc),
             };
             deps.push((*number, *token, before.as_ref().map(tokens_of).unwrap_or_default()));
         }

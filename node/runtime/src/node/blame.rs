@@ -43,7 +43,17 @@ pub(super) fn request_error(error: &RequestError) -> ServiceError {
     match error {
         RequestError::NotFound => ServiceError::new(ErrorCode::NotFound, message).next("cosmicsync doc list"),
         RequestError::Incomplete(_) => ServiceError::new(ErrorCode::Unavailable, message).next("cosmicsync doctor"),
-        RequestError::BadName(_) | RequestError::NotObject => ServiceError::new(ErrorCode::Usage, message),
+        RequestError::BadName(_) | RequestError::NotObject | RequestError::TooMany(_) => {
+            ServiceError::new(ErrorCode::Usage, message)
+        }
+        RequestError::At(_, error) => ServiceError { message, ..request_error(error) },
+        RequestError::Exists | RequestError::VersionMismatch { .. } | RequestError::OnceMismatch => {
+            ServiceError::new(ErrorCode::Conflict, message)
+        }
+        RequestError::NoVersion | RequestError::AmbiguousVersion | RequestError::NothingToUndo => {
+            ServiceError::new(ErrorCode::NotFound, message)
+        }
+        RequestError::JsonPatch(_) => ServiceError::new(ErrorCode::Refused, message),
         RequestError::NoImport => ServiceError::new(ErrorCode::NotFound, message).next("cosmicsync doctor"),
         RequestError::Edit(EditError::Space(error)) | RequestError::Space(error) => space_error(error),
         RequestError::Edit(EditError::Exists | EditError::NotOpen | EditError::Broken(_)) => {

@@ -202,8 +202,16 @@ impl Node {
         }
     }
 
+    /// The same, of one that may be deleted or not there yet: then it is called by its id alone.
+    pub(super) async fn known(&self, space: &SpaceRef, doc: &DocRef) -> Result<(String, Option<String>), ServiceError> {
+        match self.named(space, doc).await {
+            Err(error) if error.code == ErrorCode::NotFound => Ok((String::new(), None)),
+            known => known,
+        }
+    }
+
     /// The answer to whoever names a document that is not there: it never was, or it was deleted.
-    async fn no_document(&self, space: SpaceRef, doc: &DocRef) -> ServiceError {
+    pub(super) async fn no_document(&self, space: SpaceRef, doc: &DocRef) -> ServiceError {
         let deleted = match self.explained(space, doc.clone()).await {
             Ok(explained) => explained.deleted,
             Err(error) => return error,
@@ -256,6 +264,14 @@ pub(super) fn name(doc: DocRef) -> Name {
     match doc {
         DocRef::Id(id) => Name::Id(id),
         DocRef::Key { collection, key } => Name::Key { collection, key },
+    }
+}
+
+/// How a person names what a request does.
+pub(super) fn doc_of(name: Name) -> DocRef {
+    match name {
+        Name::Id(id) => DocRef::Id(id),
+        Name::Key { collection, key } => DocRef::Key { collection, key },
     }
 }
 
@@ -315,12 +331,12 @@ fn text_at(value: Value, path: &[Step]) -> Option<String> {
     if let Value::Text(text) = found { Some(text) } else { None }
 }
 
-fn value_of(json: &serde_json::Value) -> Result<Value, ServiceError> {
+pub(super) fn value_of(json: &serde_json::Value) -> Result<Value, ServiceError> {
     json::from_json(json).map_err(|error| ServiceError::new(ErrorCode::Usage, error.to_string()))
 }
 
 /// The steps of a dotted path: whole numbers lead into lists.
-fn steps(path: &str) -> Result<Vec<Step>, ServiceError> {
+pub(super) fn steps(path: &str) -> Result<Vec<Step>, ServiceError> {
     if path.is_empty() || path.split('.').any(str::is_empty) {
         return Err(ServiceError::new(ErrorCode::Usage, format!("'{path}' is no path: write member.member")));
     }
@@ -329,15 +345,16 @@ fn steps(path: &str) -> Result<Vec<Step>, ServiceError> {
 
 pub(super) fn view(found: Found) -> DocView {
     let value = found.value.as_ref().map(json::to_json);
-    DocView { doc: Text(found.doc), collection: found.collection.unwrap_or_default(), key: found.key, value }
+    let version = Some(Text(found.version));
+    DocView { doc: Text(found.doc), collection: found.collection.unwrap_or_default(), key: found.key, version, value }
 }
 
 fn written(answer: Answer, collection: String, key: Option<String>) -> Result<Reply, ServiceError> {
-    let (doc, cut) = match answer {
-        Answer::Written { doc, cut, .. } => (doc, cut),
+    let (doc, created, version, cut) = match answer {
+        Answer::Written { doc, created, version, cut } => (doc, created, version, cut),
         Answer::Failed(error) => return Err(blame::request_error(&error)),
         _ => return Err(unexpected()),
     };
     let cut = Cut(cut.into_iter().map(|(log, seq)| Position { log: Text(log), seq }).collect());
-    Ok(Reply::Written(Written { doc: Text(doc), collection, key, cut }))
+    Ok(Reply::Written(Written { doc: Text(doc), collection, key, created, version: version.map(Text), cut }))
 }

@@ -11,6 +11,7 @@ use crate::service::{
     DocList, DocRef, ErrorCode, Item, Listed, Reply, Revision, RevisionKind, ServiceError, SpaceRef, Text,
 };
 use cosmicsync_data::database::request::{self, Answer, Found, Name, Request};
+use cosmicsync_protocol::document::VersionId;
 use cosmicsync_protocol::ids::DocId;
 use cosmicsync_protocol::ledger::PartNo;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -28,17 +29,19 @@ struct Row {
     unkeyed: bool,
     key: String,
     doc: DocId,
+    version: VersionId,
 }
 
 impl Row {
     fn of(found: Found) -> Self {
-        let Found { doc, collection, key, .. } = found;
-        Self { collection: collection.unwrap_or_default(), unkeyed: key.is_none(), key: key.unwrap_or_default(), doc }
+        let Found { doc, collection, key, version, .. } = found;
+        let (unkeyed, key) = (key.is_none(), key.unwrap_or_default());
+        Self { collection: collection.unwrap_or_default(), unkeyed, key, doc, version }
     }
 
     fn found(self) -> Found {
         let key = (!self.unkeyed).then_some(self.key);
-        Found { doc: self.doc, collection: Some(self.collection), key, value: None }
+        Found { doc: self.doc, collection: Some(self.collection), key, value: None, version: self.version }
     }
 
     /// How it is named in `after`.
@@ -160,6 +163,7 @@ impl Node {
                 device: device.map(Text),
                 name: (device == Some(me)).then(|| called.clone()),
                 kind: kind(found.kind),
+                version: found.version.map(Text),
                 at: found.wall_ms,
             }
         });
@@ -202,7 +206,8 @@ impl Node {
     async fn place_of(&self, partition: PartNo, doc: DocRef) -> Result<Row, ServiceError> {
         let id = match doc {
             DocRef::Key { collection, key } => {
-                return Ok(Row { collection, unkeyed: false, key, doc: DocId([0xff; 16]) });
+                let (doc, version) = (DocId([0xff; 16]), VersionId([0xff; 16]));
+                return Ok(Row { collection, unkeyed: false, key, doc, version });
             }
             DocRef::Id(id) => id,
         };

@@ -21,6 +21,7 @@ mod peers;
 mod room;
 mod spaces;
 mod status;
+mod write;
 #[cfg(test)]
 mod tests;
 
@@ -96,6 +97,10 @@ impl Node {
             Command::PartitionList { space } => self.partition_list(space).await,
             Command::DocPut(put) => self.doc_put(put).await,
             Command::DocPatch { space, doc, patch } => self.doc_patch(space, doc, patch).await,
+            Command::DocWrite(write) => self.doc_write(write).await,
+            Command::DocAt(at) => self.doc_at(at).await,
+            Command::DocDiff(diff) => self.doc_diff(diff).await,
+            Command::DocConflicts { space, doc } => self.doc_conflicts(space, doc, &items).await,
             Command::DocGet { space, doc } => self.doc_get(space, doc).await,
             Command::DocDelete { space, doc } => self.doc_delete(space, doc).await,
             Command::DocList(list) => self.doc_list(list, &items).await,

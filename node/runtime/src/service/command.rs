@@ -321,6 +321,22 @@ pub enum Command {
         /// The patch.
         patch: Value,
     },
+    /// Changes documents, all or none: [`Reply::Wrote`](super::Reply::Wrote).
+    DocWrite(super::DocWrite),
+    /// Reads a document as of a version: [`Reply::Version`](super::Reply::Version).
+    DocAt(super::DocAt),
+    /// Compares two versions of a document: [`Reply::Diff`](super::Reply::Diff).
+    DocDiff(super::DocDiff),
+    /// Lists what does not show in a document: streams [`Item::Conflict`](super::Item::Conflict), then
+    /// [`Reply::Listed`](super::Reply::Listed).
+    DocConflicts {
+        /// The space.
+        #[serde(default)]
+        space: SpaceRef,
+        /// The document.
+        #[serde(with = "doc_ref")]
+        doc: DocRef,
+    },
     /// [`Reply::Document`](super::Reply::Document).
     DocGet {
         /// The space.
@@ -450,14 +466,14 @@ impl Command {
 }
 
 /// [`DocRef`] as its text.
-mod doc_ref {
+pub(super) mod doc_ref {
     use super::{Deserialize, Deserializer, DocRef, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(doc: &DocRef, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::service) fn serialize<S: Serializer>(doc: &DocRef, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(doc)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DocRef, D::Error> {
+    pub(in crate::service) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DocRef, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }

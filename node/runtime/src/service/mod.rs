@@ -12,6 +12,7 @@ mod reply;
 mod server;
 mod text;
 mod time;
+mod write;
 
 use core::fmt;
 use core::future::Future;
@@ -27,13 +28,14 @@ pub use cosmicsync_protocol::ids::{DocId, SpaceId};
 pub use error::{ErrorCode, ServiceError};
 pub use frame::{LINE_BYTES_MAX, PROTOCOL, SOCKET_NAME};
 pub use reply::{
-    Backup, Change, CollectionDigest, Device, Digest, DocView, EntryBytes, Exported, Finding, Imported, Invite, Item,
+    Backup, Change, CollectionDigest, Conflict, Device, Diff, Digest, DocView, EntryBytes, Exported, Finding, Imported, Invite, Item,
     Level, Listed, Partition, Peer, PeerState, Progress, Reply, Revision, RevisionKind, Space, Status, Store, Synced,
-    Traffic, Written,
+    Traffic, VersionView, Written, Wrote,
 };
 pub use server::Server;
 pub use text::{bytes_text, quoted};
 pub use time::utc_text;
+pub use write::{DocAt, DocDiff, DocOp, DocWrite};
 
 /// A command under way. Dropping it cancels the command: what is already acknowledged stays, nothing else happens.
 pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Reply, ServiceError>> + Send + 'a>>;

@@ -2,11 +2,12 @@
 //!
 //! Times are milliseconds since the Unix epoch (`*_ms` alone are durations), sizes are bytes.
 
+use cosmicsync_protocol::document::VersionId;
 use cosmicsync_protocol::ids::{DeviceId, DocId, LogId, PartitionId, SpaceId, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::command::{Bodies, Cut, Text};
+use super::command::{Bodies, Cut, Position, Text};
 
 /// Something that arrives before the final reply.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,6 +21,8 @@ pub enum Item {
     Revision(Revision),
     /// One change that a watch saw.
     Change(Change),
+    /// One thing that does not show in a document.
+    Conflict(Conflict),
     /// The next piece of an exported file, at most 64 KiB of UTF-8.
     Chunk(String),
 }
@@ -52,6 +55,12 @@ pub enum Reply {
     Partitions(Vec<Partition>),
     /// To commands that write one document.
     Written(Written),
+    /// To `doc_write`.
+    Wrote(Wrote),
+    /// To `doc_at`.
+    Version(VersionView),
+    /// To `doc_diff`.
+    Diff(Diff),
     /// To `doc_get`.
     Document(DocView),
     /// To `doc_list` and `doc_history`, after their items.
@@ -312,8 +321,58 @@ pub struct Written {
     pub collection: String,
     /// Its key, if it has one.
     pub key: Option<String>,
+    /// Whether the write made it.
+    #[serde(default)]
+    pub created: bool,
+    /// Its version after the write.
+    #[serde(default)]
+    pub version: Option<Text<VersionId>>,
     /// Everything that the document's writer had seen, this write included.
     pub cut: Cut,
+}
+
+/// A durable transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wrote {
+    /// Its documents, in the order of the writes.
+    pub documents: Vec<Written>,
+    /// Everything that their writer had seen, these writes included.
+    pub cut: Cut,
+}
+
+/// A document as of a version.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VersionView {
+    /// The version.
+    pub version: Text<VersionId>,
+    /// The value.
+    pub value: Value,
+}
+
+/// What lies between two versions of a document.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Diff {
+    /// The earlier version.
+    pub from: Text<VersionId>,
+    /// The later version.
+    pub to: Text<VersionId>,
+    /// The value of the earlier.
+    pub before: Value,
+    /// A JSON patch (RFC 6902) that makes the later of it.
+    pub patch: Vec<Value>,
+}
+
+/// What does not show in a document, because somebody wrote something else there at the same time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Conflict {
+    /// Where, as a JSON pointer (RFC 6901).
+    pub path: String,
+    /// What was written.
+    pub value: Value,
+    /// The device that wrote it; none where several may have, or it is not known.
+    pub device: Option<Text<DeviceId>>,
+    /// The entry that wrote it; none where several may have.
+    pub entry: Option<Position>,
 }
 
 /// One document.
@@ -325,6 +384,9 @@ pub struct DocView {
     pub collection: String,
     /// Its key, if it has one.
     pub key: Option<String>,
+    /// Its version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<Text<VersionId>>,
     /// Its value; none when a list was asked for without values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<Value>,
@@ -362,6 +424,9 @@ pub struct Revision {
     pub name: Option<String>,
     /// What it did.
     pub kind: RevisionKind,
+    /// The version that its writer saw after it; none where it is not in the document.
+    #[serde(default)]
+    pub version: Option<Text<VersionId>>,
     /// The writer's clock; a hint, never trusted.
     pub at: u64,
 }

@@ -1,0 +1,258 @@
+//! Writes with intent, and questions about versions and conflicts.
+
+use super::docs::{doc_of, name, partition, steps, value_of};
+use super::handle::unexpected;
+use super::{Node, blame};
+use crate::service::{
+    Conflict, Cut, Diff, DocAt, DocDiff, DocOp, DocRef, DocWrite, ErrorCode, Item, Listed, Position, Reply,
+    ServiceError, SpaceRef, Text, VersionView, Written, Wrote, quoted,
+};
+use cosmicsync_data::database::idempotency::Once;
+use cosmicsync_data::database::request::{Action, Answer, Condition, Intent, Request, RequestError, Target};
+use cosmicsync_data::{json, json_patch};
+use cosmicsync_protocol::document::{Change, ChangeError, TextPaths};
+use cosmicsync_protocol::shelf::EditError;
+use tokio::sync::mpsc;
+
+/// Names requests of the control socket.
+const SCOPE: &[u8] = b"control";
+
+impl Node {
+    pub(super) async fn doc_write(&self, write: DocWrite) -> Result<Reply, ServiceError> {
+        self.check_room()?;
+        let once = write.idempotency_key.as_ref().map(|key| {
+            let request = serde_json::to_vec(&(&write.space, &write.writes)).unwrap_or_default();
+            Once::new(SCOPE, key, &request)
+        });
+        let mut intents = Vec::with_capacity(write.writes.len());
+        let mut named = Vec::with_capacity(write.writes.len());
+        for (at, op) in write.writes.iter().enumerate() {
+            let intent = intent(op).map_err(|error| which(at, write.writes.len(), error))?;
+            named.push(self.called(&write.space, &intent.target).await.map_err(|error| which(at, write.writes.len(), error))?);
+            intents.push(intent);
+        }
+        let space = write.space.clone();
+        let answer = self.handle()?.answer(move |core| {
+            let partition = partition(core, &space)?;
+            Ok(Request::Write { partition, intents, once })
+        });
+        match answer.await? {
+            Answer::Wrote { docs, cut } => {
+                let docs = docs.into_iter().zip(named).map(|(one, (collection, key))| Written {
+                    doc: Text(one.doc),
+                    collection,
+                    key,
+                    created: one.created,
+                    version: one.version.map(Text),
+                    cut: Cut::default(),
+                });
+                let cut = Cut(cut.into_iter().map(|(log, seq)| Position { log: Text(log), seq }).collect());
+                Ok(Reply::Wrote(Wrote { documents: docs.collect(), cut }))
+            }
+            Answer::Failed(error) => Err(self.refused(&write, error).await),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// What a write is about, as a person calls it.
+    async fn called(&self, space: &SpaceRef, target: &Target) -> Result<(String, Option<String>), ServiceError> {
+        match target {
+            Target::New { collection } => Ok((collection.clone(), None)),
+            Target::Named(name) => self.known(space, &doc_of(name.clone())).await,
+        }
+    }
+
+    /// Says which write was refused, why, and what to do.
+    async fn refused(&self, write: &DocWrite, error: RequestError) -> ServiceError {
+        let (at, error) = match error {
+            RequestError::At(at, error) => (at, *error),
+            error => (0, error),
+        };
+        let Some(op) = write.writes.get(at) else { return blame::request_error(&error) };
+        let (doc, _) = op.parts();
+        let shown = quoted(&doc);
+        let get = format!("cosmicsync doc get {shown}");
+        let told = match &error {
+            RequestError::NotFound => match doc.parse::<DocRef>() {
+                Ok(doc) => self.no_document(write.space.clone(), &doc).await,
+                Err(error) => error,
+            },
+            RequestError::Exists => {
+                ServiceError::new(ErrorCode::Conflict, format!("{doc} exists already")).next(get)
+            }
+            RequestError::VersionMismatch { now } => {
+                let message = format!("{doc} has version {now} now: somebody changed it");
+                ServiceError::new(ErrorCode::Conflict, message).next(get)
+            }
+            RequestError::NoVersion | RequestError::AmbiguousVersion => {
+                let next = format!("cosmicsync doc history {shown}");
+                ServiceError::new(ErrorCode::NotFound, format!("{doc}: {error}")).next(next)
+            }
+            RequestError::NothingToUndo => {
+                let next = format!("cosmicsync doc history {shown}");
+                ServiceError::new(ErrorCode::NotFound, format!("{doc}: {error}")).next(next)
+            }
+            RequestError::Edit(EditError::Change(
+                ChangeError::NoSuchPath(_) | ChangeError::WrongKind(_) | ChangeError::PastEnd(_),
+            ))
+            | RequestError::JsonPatch(_) => {
+                ServiceError::new(ErrorCode::Refused, format!("{doc}: {error}")).next(get)
+            }
+            error => blame::request_error(error),
+        };
+        which(at, write.writes.len(), told)
+    }
+
+    pub(super) async fn doc_at(&self, at: DocAt) -> Result<Reply, ServiceError> {
+        let DocAt { space, doc, version } = at;
+        let named = doc.clone();
+        let request = move |partition| Request::At { partition, name: name(named), version };
+        match self.asked_of(space.clone(), &doc, request).await? {
+            Answer::Version(version) => Ok(Reply::Version(VersionView {
+                version: Text(version.id),
+                value: json::to_json(&version.value),
+            })),
+            _ => Err(unexpected()),
+        }
+    }
+
+    pub(super) async fn doc_diff(&self, diff: DocDiff) -> Result<Reply, ServiceError> {
+        let DocDiff { space, doc, from, to } = diff;
+        let named = doc.clone();
+        let request = move |partition| Request::Diff { partition, name: name(named), from, to };
+        match self.asked_of(space, &doc, request).await? {
+            Answer::Diff { from, to } => {
+                let operations = json_patch::diff(&from.value, &to.value);
+                let patch = operations.iter().map(|one| json::to_json(&json_patch::to_value(one))).collect();
+                Ok(Reply::Diff(Diff { from: Text(from.id), to: Text(to.id), before: json::to_json(&from.value), patch }))
+            }
+            _ => Err(unexpected()),
+        }
+    }
+
+    pub(super) async fn doc_conflicts(
+        &self,
+        space: SpaceRef,
+        doc: DocRef,
+        items: &mpsc::Sender<Item>,
+    ) -> Result<Reply, ServiceError> {
+        let named = doc.clone();
+        let request = move |partition| Request::Conflicts { partition, name: name(named) };
+        let Answer::Conflicts(found) = self.asked_of(space, &doc, request).await? else { return Err(unexpected()) };
+        let devices = self.handle()?.with(|core| {
+            let logs = core.db.endpoint().logs();
+            logs.filter_map(|log| Some((log.id, log.device?))).collect::<std::collections::BTreeMap<_, _>>()
+        });
+        let devices = devices.await?;
+        let count = found.len() as u64;
+        for (by, conflict) in found {
+            let pointer: Vec<String> = conflict.path.iter().map(ToString::to_string).collect();
+            let item = Conflict {
+                path: json_patch::show(&pointer),
+                value: json::to_json(&conflict.value),
+                device: by.and_then(|(log, _)| devices.get(&log).copied()).map(Text),
+                entry: by.map(|(log, seq)| Position { log: Text(log), seq }),
+            };
+            drop(items.send(Item::Conflict(item)).await);
+        }
+        Ok(Reply::Listed(Listed { count, more: 0, next: None }))
+    }
+
+    /// Asks something of a document that must be there.
+    async fn asked_of(
+        &self,
+        space: SpaceRef,
+        doc: &DocRef,
+        request: impl FnOnce(cosmicsync_protocol::ledger::PartNo) -> Request + Send + 'static,
+    ) -> Result<Answer, ServiceError> {
+        let of = space.clone();
+        let answer = self.handle()?.answer(move |core| Ok(request(partition(core, &of)?)));
+        match answer.await? {
+            Answer::Failed(RequestError::NotFound) => Err(self.no_document(space, doc).await),
+            Answer::Failed(error @ (RequestError::NoVersion | RequestError::AmbiguousVersion)) => {
+                let next = format!("cosmicsync doc history {}", quoted(&doc.to_string()));
+                Err(ServiceError::new(ErrorCode::NotFound, format!("{doc}: {error}")).next(next))
+            }
+            Answer::Failed(error) => Err(blame::request_error(&error)),
+            answer => Ok(answer),
+        }
+    }
+}
+
+/// Says which of several writes an error is about.
+fn which(at: usize, of: usize, mut error: ServiceError) -> ServiceError {
+    if of > 1 {
+        error.message = format!("write {} of {of}: {}. Nothing was written", at + 1, error.message);
+    }
+    error
+}
+
+fn intent(op: &DocOp) -> Result<Intent, ServiceError> {
+    let place = |number: &u64| {
+        usize::try_from(*number).map_err(|_| ServiceError::new(ErrorCode::Usage, "a position is too large"))
+    };
+    let (named, condition) = op.parts();
+    let condition = match condition {
+        None => Condition::None,
+        Some("absent") => Condition::Absent,
+        Some("exists") => Condition::Exists,
+        Some(version) if version.len() >= 4 && version.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+            Condition::Version(version.to_owned())
+        }
+        Some(other) => {
+            let message = format!("'{other}' is no condition: write absent, exists, or 4 or more digits of a version");
+            return Err(ServiceError::new(ErrorCode::Usage, message));
+        }
+    };
+    let named_target = |doc: &DocRef| Target::Named(name(doc.clone()));
+    let (target, action) = match op {
+        DocOp::Put { value, text, .. } => {
+            let (value, mut texts) = json::unwrap_texts(value_of(value)?);
+            texts.extend(&text.iter().collect::<TextPaths>());
+            let target = match named.parse::<DocRef>() {
+                Ok(doc) => named_target(&doc),
+                Err(_) if !named.is_empty() && !named.contains('/') => Target::New { collection: named.clone() },
+                Err(error) => return Err(error),
+            };
+            (target, Action::Put { value, texts })
+        }
+        DocOp::Patch { doc, patch, .. } => {
+            let patch = value_of(patch)?;
+            let action = if patch.as_list().is_some() {
+                let operations = json_patch::parse(&patch);
+                Action::JsonPatch(operations.map_err(|error| ServiceError::new(ErrorCode::Usage, error.to_string()))?)
+            } else {
+                Action::Patch(patch)
+            };
+            (named_target(doc), action)
+        }
+        DocOp::Type { doc, path, patches, .. } => {
+            let way = steps(path)?;
+            let mut changes = Vec::with_capacity(patches.len());
+            for patch in patches {
+                let (at, delete) = (place(&patch.0)?, place(&patch.1)?);
+                changes.push(Change::Splice { path: way.clone(), at, delete, insert: patch.2.clone() });
+            }
+            (named_target(doc), Action::Change(changes))
+        }
+        DocOp::Add { doc, path, by, .. } => {
+            (named_target(doc), Action::Change(vec![Change::Add { path: steps(path)?, by: *by }]))
+        }
+        DocOp::Insert { doc, path, index, values, .. } => {
+            let values = values.iter().map(value_of).collect::<Result<_, _>>()?;
+            let index = index.as_ref().map(place).transpose()?;
+            (named_target(doc), Action::Insert { path: steps(path)?, index, values })
+        }
+        DocOp::Move { doc, path, from, to, .. } => {
+            (named_target(doc), Action::Move { path: steps(path)?, from: place(from)?, to: place(to)? })
+        }
+        DocOp::Remove { doc, path, .. } => {
+            (named_target(doc), Action::Change(vec![Change::Remove { path: steps(path)? }]))
+        }
+        DocOp::Delete { doc, .. } => (named_target(doc), Action::Delete),
+        DocOp::Undelete { doc, .. } => (named_target(doc), Action::Undelete),
+        DocOp::Revert { doc, version, .. } => (named_target(doc), Action::Revert(version.clone())),
+        DocOp::Undo { doc, .. } => (named_target(doc), Action::Undo),
+    };
+    Ok(Intent { target, action, condition })
+}
