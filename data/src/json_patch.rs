@@ -98,6 +98,20 @@ pub fn changes(value: &Value, operations: &[Operation]) -> Result<Vec<Change>, J
     Ok(work.changes)
 }
 
+/// What stands at the place of each operation just before it.
+pub fn replaced(before: &Value, operations: &[Operation]) -> Result<Vec<Option<Value>>, JsonPatchError> {
+    let mut work = Work { value: before.clone(), changes: Vec::new() };
+    let mut stood = Vec::with_capacity(operations.len());
+    for (at, operation) in operations.iter().enumerate() {
+        stood.push(match operation {
+            Operation::Remove(path) | Operation::Replace(path, _) => work.find(path).cloned(),
+            Operation::Add(..) | Operation::Move(..) | Operation::Copy(..) | Operation::Test(..) => None,
+        });
+        work.run(at, operation)?;
+    }
+    Ok(stood)
+}
+
 struct Work {
     value: Value,
     changes: Vec<Change>,
@@ -354,7 +368,12 @@ mod tests {
         ] {
             assert!(changes(&before, &parse(&value(patch)).unwrap()).is_err(), "{patch}");
         }
-        for patch in [r#"{}"#, r#"[{"op":"add","path":"/a"}]"#, r#"[{"op":"grow","path":"/a"}]"#, r#"[{"op":"remove","path":"a"}]"#] {
+        for patch in [
+            r#"{}"#,
+            r#"[{"op":"add","path":"/a"}]"#,
+            r#"[{"op":"grow","path":"/a"}]"#,
+            r#"[{"op":"remove","path":"a"}]"#,
+        ] {
             assert!(parse(&value(patch)).is_err(), "{patch}");
         }
     }

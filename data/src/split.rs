@@ -206,10 +206,9 @@ fn size(value: &Value) -> (usize, usize) {
         Value::Text(text) => (HEAD + text.len(), text.chars().count() + 1),
         Value::Bytes(bytes) => (HEAD + bytes.len(), 1),
         Value::List(items) => items.iter().map(size).fold((HEAD, 1), sum),
-        Value::Map(entries) => entries
-            .iter()
-            .map(|(key, value)| sum((HEAD + key.len(), 1), size(value)))
-            .fold((HEAD, 1), sum),
+        Value::Map(entries) => {
+            entries.iter().map(|(key, value)| sum((HEAD + key.len(), 1), size(value))).fold((HEAD, 1), sum)
+        }
     }
 }
 

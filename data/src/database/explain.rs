@@ -75,12 +75,12 @@ impl History {
         let count = ENTRIES_MAX.min(self.wanted.len());
         self.asked = self.wanted.drain(..count).collect();
         if self.asked.is_empty() {
-            let order = |(lamport, one): &(u32, Revision)| {
-                (Reverse(*lamport), Reverse(one.wall_ms), one.log, Reverse(one.seq))
-            };
+            let order =
+                |(lamport, one): &(u32, Revision)| (Reverse(*lamport), Reverse(one.wall_ms), one.log, Reverse(one.seq));
             self.revisions.sort_by_key(order);
             self.revisions.truncate(self.limit);
-            let revisions: Vec<Revision> = core::mem::take(&mut self.revisions).into_iter().map(|(_, one)| one).collect();
+            let revisions: Vec<Revision> =
+                core::mem::take(&mut self.revisions).into_iter().map(|(_, one)| one).collect();
             let more = self.total.saturating_sub(revisions.len());
             return Some(Answer::History { revisions, more });
         }

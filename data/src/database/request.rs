@@ -1,7 +1,7 @@
 //! What can be asked of a [`Database`](super::Database), and what it answers.
 
-use crate::collection::CollectionMeta;
 use super::idempotency::Once;
+use crate::collection::CollectionMeta;
 use crate::json_patch::{JsonPatchError, Operation};
 use cosmicsync_protocol::document::{Change, Conflict, Step, TextPaths, Value, VersionId};
 use cosmicsync_protocol::ids::{DocId, LogId};

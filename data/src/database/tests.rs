@@ -1,6 +1,6 @@
 mod model;
-mod writes;
 mod node;
+mod writes;
 
 use super::request::{Answer, Cut, ImportId, Name, Request, RequestError, Row};
 use crate::collection::{COLLECTIONS, CollectionMeta};

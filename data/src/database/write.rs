@@ -234,9 +234,9 @@ impl Write {
 impl Task for Write {
     fn run(&mut self, cx: &mut Context<'_>, wake: Wake) -> Result<Option<Answer>, RequestError> {
         match (&mut self.stage, wake) {
-            (Stage::Opening, Wake::Start) => self.start(cx).and_then(|()| {
-                if self.docs.is_empty() { Ok(Some(self.wrote(cx, Vec::new()))) } else { Ok(None) }
-            }),
+            (Stage::Opening, Wake::Start) => self
+                .start(cx)
+                .and_then(|()| if self.docs.is_empty() { Ok(Some(self.wrote(cx, Vec::new()))) } else { Ok(None) }),
             (Stage::Opening, Wake::Read(ReadResult::Values(rows))) => {
                 self.looking -= 1;
                 if let Some(once) = &self.once {
@@ -314,7 +314,9 @@ fn edits_of(cx: &mut Context<'_>, doc: DocRef, intent: &Intent) -> Result<Made, 
             let found = cx.whole(doc)?;
             Made::changes(doc, moved(&found.value, path, *from, *to)?)
         }
-        Action::Delete => cx.whole(doc).map(|_| vec![(doc, Edit::SetDeleted(true))]).map(|edits| Made { edits, ..Made::default() })?,
+        Action::Delete => {
+            cx.whole(doc).map(|_| vec![(doc, Edit::SetDeleted(true))]).map(|edits| Made { edits, ..Made::default() })?
+        }
         Action::Undelete => {
             let found = cx.endpoint.view(doc).ok_or(RequestError::NotFound)?;
             let edits = if found.meta.deleted { vec![(doc, Edit::SetDeleted(false))] } else { Vec::new() };

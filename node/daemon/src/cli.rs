@@ -6,6 +6,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use cosmicsync_node::service::{Bodies, DocRef, Format, quoted};
 
+use crate::intents::IntentVerb;
+
 /// What the exit code of every command means.
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
@@ -114,6 +116,7 @@ impl Verb {
             ) => space,
             Self::Doc(DocVerb::List(list)) => &list.space,
             Self::Doc(DocVerb::Type(options)) => &options.space,
+            Self::Doc(DocVerb::Intent(verb)) => verb.space(),
             Self::Import(import) => &import.space,
             Self::Export(export) => &export.space,
             Self::Init { .. }
@@ -385,6 +388,8 @@ pub(crate) enum DocVerb {
     },
     /// Type into a text of a document
     Type(Type),
+    #[command(flatten)]
+    Intent(IntentVerb),
 }
 
 /// Options of `doc list`.

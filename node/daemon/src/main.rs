@@ -20,6 +20,7 @@ mod cli;
 mod config;
 mod demo;
 mod export;
+mod intents;
 mod logging;
 mod node;
 mod output;

@@ -6,8 +6,8 @@ use core::time::Duration;
 use std::io::{self, Write};
 
 use cosmicsync_node::service::{
-    Backup, Bodies, Change, Device, Digest, DocView, Finding, Item, Level, Partition, Peer, PeerState, Progress, Reply,
-    Revision, RevisionKind, ServiceError, Space, Status, Written, bytes_text, utc_text,
+    Backup, Bodies, Change, Conflict, Device, Diff, Digest, DocView, Finding, Item, Level, Partition, Peer, PeerState,
+    Progress, Reply, Revision, RevisionKind, ServiceError, Space, Status, Written, bytes_text, utc_text,
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
@@ -69,10 +69,12 @@ impl Output<'_> {
             Item::Document(document) if self.format.json => self.json(document),
             Item::Revision(revision) if self.format.json => self.json(revision),
             Item::Change(change) if self.format.json => self.json(change),
+            Item::Conflict(conflict) if self.format.json => self.json(conflict),
             Item::Document(document) => self.gathered(["ID", "COLLECTION", "KEY", "VALUE"], document_cells(document)),
             Item::Revision(revision) => {
-                self.gathered(["WHEN", "CHANGE", "DEVICE", "LOG", "ENTRY"], revision_cells(revision))
+                self.gathered(["WHEN", "CHANGE", "DEVICE", "VERSION", "LOG", "ENTRY"], revision_cells(revision))
             }
+            Item::Conflict(conflict) => self.gathered(["PATH", "NOT SHOWN", "DEVICE"], conflict_cells(conflict)),
             Item::Change(change) => self.streamed(change_cells(change)),
         }?;
         // A watcher wants to see it now, not when the buffer is full.
@@ -99,6 +101,9 @@ impl Output<'_> {
             Reply::Partition(partition) => self.json(partition),
             Reply::Partitions(partitions) => self.json_lines(partitions),
             Reply::Written(written) => self.json(written),
+            Reply::Wrote(wrote) => self.json_lines(&wrote.documents),
+            Reply::Version(version) => self.json(version),
+            Reply::Diff(diff) => self.json(diff),
             Reply::Document(document) => self.json(document),
             // The items were the result, unless some were left out.
             Reply::Listed(listed) if listed.more == 0 => Ok(()),
@@ -135,6 +140,9 @@ impl Output<'_> {
             Reply::Partition(partition) => self.table(&partition_table([partition])),
             Reply::Partitions(partitions) => self.table(&partition_table(partitions)),
             Reply::Written(written) => self.line(&written_name(written)),
+            Reply::Wrote(wrote) => wrote.documents.iter().try_for_each(|one| self.line(&written_name(one))),
+            Reply::Version(version) => self.line(&serde_json::to_string_pretty(&version.value)?),
+            Reply::Diff(diff) => self.diff(diff),
             Reply::Document(document) => {
                 let value = document.value.as_ref().unwrap_or(&serde_json::Value::Null);
                 self.line(&serde_json::to_string_pretty(value)?)
@@ -158,6 +166,19 @@ impl Output<'_> {
             ]),
             Reply::Backup(backup) => self.backup(backup),
         }
+    }
+
+    /// Writes what changed, a line for each operation of the patch.
+    fn diff(&mut self, diff: &Diff) -> io::Result<()> {
+        let mut table = Table::new(&["CHANGE", "PATH", "BEFORE", "AFTER"]);
+        for (operation, before) in diff.patch.iter().zip(&diff.before) {
+            let text = |member: &str| operation.get(member).and_then(serde_json::Value::as_str).unwrap_or_default();
+            let (op, path) = (text("op"), text("path"));
+            let before = before.as_ref().map(ToString::to_string);
+            let after = operation.get("value").map(ToString::to_string);
+            table.row([op.to_owned(), path.to_owned(), before.unwrap_or_default(), after.unwrap_or_default()]);
+        }
+        self.table(&table)
     }
 
     fn pairs<'p>(&mut self, pairs: impl IntoIterator<Item = (&'p str, String)>) -> io::Result<()> {
@@ -360,15 +381,21 @@ fn document_cells(document: &DocView) -> [String; 4] {
     [document.doc.to_string(), document.collection.clone(), document.key.clone().unwrap_or_default(), value]
 }
 
-fn revision_cells(revision: &Revision) -> [String; 5] {
+fn revision_cells(revision: &Revision) -> [String; 6] {
     let device = revision.device.as_ref().map(short).unwrap_or_default();
     [
         utc_text(revision.at),
         kind_text(revision.kind).to_owned(),
         revision.name.clone().unwrap_or(device),
+        revision.version.as_ref().map(short).unwrap_or_default(),
         short(&revision.log),
         revision.seq.to_string(),
     ]
+}
+
+fn conflict_cells(conflict: &Conflict) -> [String; 3] {
+    let device = conflict.device.as_ref().map(short).unwrap_or_default();
+    [conflict.path.clone(), conflict.value.to_string(), device]
 }
 
 const fn kind_text(kind: RevisionKind) -> &'static str {
@@ -489,7 +516,13 @@ mod tests {
     fn listed(style: Style) -> String {
         let document = |collection: &str, key: &str| {
             let doc = cosmicsync_node::service::Text(cosmicsync_node::service::DocId([0xab; 16]));
-            Item::Document(DocView { doc, collection: collection.into(), key: Some(key.into()), value: None })
+            Item::Document(DocView {
+                doc,
+                collection: collection.into(),
+                key: Some(key.into()),
+                version: None,
+                value: None,
+            })
         };
         let mut bytes = Vec::new();
         let mut output = Output::new(&mut bytes, Format { json: false, style });

@@ -117,7 +117,7 @@ impl Run<'_> {
     }
 
     /// Sends a command and prints what comes.
-    async fn print(&mut self, command: Command) -> Result<(), Failure> {
+    pub(crate) async fn print(&mut self, command: Command) -> Result<(), Failure> {
         let reply = self.call(command).await?;
         Ok(self.output.reply(&reply)?)
     }
@@ -147,7 +147,7 @@ impl Run<'_> {
                 biased;
                 Some(item) = items.recv() => match item {
                     Item::Progress(progress) => bar.update(&progress),
-                    item @ (Item::Document(_) | Item::Revision(_) | Item::Change(_) | Item::Chunk(_)) => {
+                    item => {
                         print(&mut self.output, item)?;
                     }
                 },
@@ -255,6 +255,7 @@ impl Run<'_> {
                 Command::DocWatch { space: space.space, collection, doc }
             }
             DocVerb::Type(options) => return self.doc_type(options).await,
+            DocVerb::Intent(verb) => return self.intent(verb).await,
         };
         self.print(command).await
     }

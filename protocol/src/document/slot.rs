@@ -5,9 +5,9 @@
 //! container is, or a tombstone (`spec/documents.md`, section 3).
 
 use super::DEPTH_MAX;
+use super::Value;
 use super::counter::Counter;
 use super::read::plain;
-use super::Value;
 use loro::{
     Container, ContainerID, ContainerTrait, LoroDoc, LoroList, LoroMap, LoroResult, LoroText, LoroValue,
     ValueOrContainer,

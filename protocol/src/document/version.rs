@@ -103,9 +103,8 @@ impl Replica {
     pub fn lamport(&mut self, peer: u64, counter: u32) -> Result<u32, Broken> {
         self.guarded(|doc| {
             let at = id(peer, counter);
-            doc.get_change(at).map_or(0, |change| {
-                change.lamport + u32::try_from(at.counter - change.id.counter).unwrap_or(0)
-            })
+            doc.get_change(at)
+                .map_or(0, |change| change.lamport + u32::try_from(at.counter - change.id.counter).unwrap_or(0))
         })
     }
 
@@ -126,7 +125,10 @@ impl Replica {
         let Some(mut scratch) = self.at(&now)? else { return Ok(false) };
         let base = self.guarded(LoroDoc::oplog_frontiers)?;
         scratch.import(vec![checked]).map_err(|_| super::ChangeError::Refused)?;
-        let cost = super::shape::Cost { bytes: update.bytes.len().saturating_mul(2) + 4096, ops: (update.end - update.start) as usize };
+        let cost = super::shape::Cost {
+            bytes: update.bytes.len().saturating_mul(2) + 4096,
+            ops: (update.end - update.start) as usize,
+        };
         let carried = scratch.guarded(|from| {
             self.guarded(|to| {
                 let carried = carry::carry(from, &base, to);
@@ -168,7 +170,8 @@ impl Replica {
     /// # Errors
     /// If the document broke.
     pub fn conflicts(&mut self) -> Result<Vec<Conflict>, Broken> {
-        let hidden = self.hidden()?.into_iter().map(|hidden| Conflict { path: hidden.path, value: hidden.value, by: None });
+        let hidden =
+            self.hidden()?.into_iter().map(|hidden| Conflict { path: hidden.path, value: hidden.value, by: None });
         let mut conflicts: Vec<Conflict> = hidden.collect();
         conflicts.extend(self.guarded(lost)?);
         conflicts.sort_by(|a, b| a.path.cmp(&b.path));

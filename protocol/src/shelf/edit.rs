@@ -165,7 +165,9 @@ impl Shelf {
                     created.insert(*doc, replica);
                 }
                 Edit::Create { .. } => return Err(EditError::Exists),
-                Edit::Apply(_) | Edit::SetDeleted(_) | Edit::Undo { .. } if !state.exists() => return Err(EditError::NotOpen),
+                Edit::Apply(_) | Edit::SetDeleted(_) | Edit::Undo { .. } if !state.exists() => {
+                    return Err(EditError::NotOpen);
+                }
                 Edit::Apply(changes) => bytes += state.replica.check(changes, texts)?,
                 Edit::SetDeleted(_) | Edit::Undo { .. } => bytes += state.replica.check(&[], texts)?,
             }

@@ -93,6 +93,25 @@ struct History {
 /// # Panics
 /// If an edit that fits the value is refused, or an update cannot be imported.
 pub fn run(seed: u64) -> Outcome {
+    let mut history = written(seed);
+    history.finish();
+    history.outcome
+}
+
+/// The replica that has all of a history, and versions that replicas had on the way, with their values.
+///
+/// # Panics
+/// As [`run`].
+pub fn versions(seed: u64) -> (Replica, Vec<(Version, Value)>) {
+    let mut history = written(seed);
+    let all: Vec<usize> = (0..history.updates.len()).filter(|at| !history.devices[0].seen.contains(at)).collect();
+    history.take_in(0, &all);
+    let versions = core::mem::take(&mut history.versions);
+    (history.devices.swap_remove(0).replica, versions)
+}
+
+/// A history before its devices all met.
+fn written(seed: u64) -> History {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let mut entropy = Entropy::new(bytes);
@@ -119,8 +138,7 @@ pub fn run(seed: u64) -> Outcome {
             _ => history.edit(at),
         }
     }
-    history.finish();
-    history.outcome
+    history
 }
 
 fn all_texts() -> TextPaths {

@@ -115,8 +115,7 @@ fn earlier_versions_are_read_compared_and_gone_back_to() {
     assert_eq!(node.get(keyed("a")), Some(value(r#"{"body":"one","n":1}"#)));
     let none = Request::At { partition, name: keyed("a"), version: "ffffffff".to_owned() };
     assert_eq!(node.ask(none), Answer::Failed(RequestError::NoVersion));
-    let Answer::History { revisions, .. } =
-        node.ask(Request::History { partition, name: keyed("a"), limit: 99 })
+    let Answer::History { revisions, .. } = node.ask(Request::History { partition, name: keyed("a"), limit: 99 })
     else {
         panic!("a history")
     };

@@ -21,9 +21,9 @@ mod peers;
 mod room;
 mod spaces;
 mod status;
-mod write;
 #[cfg(test)]
 mod tests;
+mod write;
 
 pub use backup::{restore_backup, verify_backup};
 pub use open::{Options, init};

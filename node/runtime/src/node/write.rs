@@ -28,7 +28,11 @@ impl Node {
         let mut named = Vec::with_capacity(write.writes.len());
         for (at, op) in write.writes.iter().enumerate() {
             let intent = intent(op).map_err(|error| which(at, write.writes.len(), error))?;
-            named.push(self.called(&write.space, &intent.target).await.map_err(|error| which(at, write.writes.len(), error))?);
+            named.push(
+                self.called(&write.space, &intent.target)
+                    .await
+                    .map_err(|error| which(at, write.writes.len(), error))?,
+            );
             intents.push(intent);
         }
         let space = write.space.clone();
@@ -77,9 +81,7 @@ impl Node {
                 Ok(doc) => self.no_document(write.space.clone(), &doc).await,
                 Err(error) => error,
             },
-            RequestError::Exists => {
-                ServiceError::new(ErrorCode::Conflict, format!("{doc} exists already")).next(get)
-            }
+            RequestError::Exists => ServiceError::new(ErrorCode::Conflict, format!("{doc} exists already")).next(get),
             RequestError::VersionMismatch { now } => {
                 let message = format!("{doc} has version {now} now: somebody changed it");
                 ServiceError::new(ErrorCode::Conflict, message).next(get)
@@ -95,9 +97,7 @@ impl Node {
             RequestError::Edit(EditError::Change(
                 ChangeError::NoSuchPath(_) | ChangeError::WrongKind(_) | ChangeError::PastEnd(_),
             ))
-            | RequestError::JsonPatch(_) => {
-                ServiceError::new(ErrorCode::Refused, format!("{doc}: {error}")).next(get)
-            }
+            | RequestError::JsonPatch(_) => ServiceError::new(ErrorCode::Refused, format!("{doc}: {error}")).next(get),
             error => blame::request_error(error),
         };
         which(at, write.writes.len(), told)
@@ -108,10 +108,9 @@ impl Node {
         let named = doc.clone();
         let request = move |partition| Request::At { partition, name: name(named), version };
         match self.asked_of(space.clone(), &doc, request).await? {
-            Answer::Version(version) => Ok(Reply::Version(VersionView {
-                version: Text(version.id),
-                value: json::to_json(&version.value),
-            })),
+            Answer::Version(version) => {
+                Ok(Reply::Version(VersionView { version: Text(version.id), value: json::to_json(&version.value) }))
+            }
             _ => Err(unexpected()),
         }
     }
@@ -124,7 +123,9 @@ impl Node {
             Answer::Diff { from, to } => {
                 let operations = json_patch::diff(&from.value, &to.value);
                 let patch = operations.iter().map(|one| json::to_json(&json_patch::to_value(one))).collect();
-                Ok(Reply::Diff(Diff { from: Text(from.id), to: Text(to.id), before: json::to_json(&from.value), patch }))
+                let before = json_patch::replaced(&from.value, &operations).unwrap_or_default();
+                let before = before.iter().map(|value| value.as_ref().map(json::to_json)).collect();
+                Ok(Reply::Diff(Diff { from: Text(from.id), to: Text(to.id), patch, before }))
             }
             _ => Err(unexpected()),
         }

@@ -28,9 +28,9 @@ pub use cosmicsync_protocol::ids::{DocId, SpaceId};
 pub use error::{ErrorCode, ServiceError};
 pub use frame::{LINE_BYTES_MAX, PROTOCOL, SOCKET_NAME};
 pub use reply::{
-    Backup, Change, CollectionDigest, Conflict, Device, Diff, Digest, DocView, EntryBytes, Exported, Finding, Imported, Invite, Item,
-    Level, Listed, Partition, Peer, PeerState, Progress, Reply, Revision, RevisionKind, Space, Status, Store, Synced,
-    Traffic, VersionView, Written, Wrote,
+    Backup, Change, CollectionDigest, Conflict, Device, Diff, Digest, DocView, EntryBytes, Exported, Finding, Imported,
+    Invite, Item, Level, Listed, Partition, Peer, PeerState, Progress, Reply, Revision, RevisionKind, Space, Status,
+    Store, Synced, Traffic, VersionView, Written, Wrote,
 };
 pub use server::Server;
 pub use text::{bytes_text, quoted};

@@ -356,10 +356,10 @@ pub struct Diff {
     pub from: Text<VersionId>,
     /// The later version.
     pub to: Text<VersionId>,
-    /// The value of the earlier.
-    pub before: Value,
-    /// A JSON patch (RFC 6902) that makes the later of it.
+    /// A JSON patch (RFC 6902) that makes the later of the earlier.
     pub patch: Vec<Value>,
+    /// What each operation of it replaces or removes; null where it adds.
+    pub before: Vec<Option<Value>>,
 }
 
 /// What does not show in a document, because somebody wrote something else there at the same time.

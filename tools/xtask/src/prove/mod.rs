@@ -10,6 +10,7 @@ mod clone;
 mod cold;
 mod cost;
 mod crash;
+mod documents;
 mod hostile;
 mod import;
 mod input;
@@ -35,6 +36,8 @@ const PROOFS: &[(&str, Proof)] = &[
     ("traces", traces::prove),
     ("cost", cost::prove),
     ("crash", crash::prove),
+    ("doc-merge", documents::merge),
+    ("doc-versions", documents::versions),
     ("clone", clone::prove),
     ("sessions", sessions::prove),
     ("sim-core", sim_core::prove),
