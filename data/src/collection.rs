@@ -6,6 +6,7 @@
 use crate::import::{Envelope, Format};
 use cosmicsync_protocol::document::{TextPaths, Value};
 use cosmicsync_protocol::shelf::Erasable;
+use std::collections::BTreeSet;
 
 /// Name of the reserved collection that describes the others.
 pub const COLLECTIONS: &str = "_collections";
@@ -100,7 +101,7 @@ impl CollectionMeta {
         Ok(Self {
             name: text(value, "name")?.ok_or(CollectionError("name"))?.to_owned(),
             format,
-            columns: texts(value, "columns")?.into_iter().map(str::to_owned).collect(),
+            columns: unique(texts(value, "columns")?),
             envelope,
             text_paths: texts(value, "text_paths")?.into_iter().collect(),
             id_column: text(value, "id_column")?.map(str::to_owned),
@@ -108,6 +109,12 @@ impl CollectionMeta {
             erasable: if text(value, ERASABLE)? == Some(TOGETHER) { Erasable::Together } else { Erasable::Alone },
         })
     }
+}
+
+/// The names in their order, each once: two devices that import one file make its list together.
+fn unique(names: Vec<&str>) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    names.into_iter().filter(|name| seen.insert(*name)).map(str::to_owned).collect()
 }
 
 fn text<'a>(value: &'a Value, name: &'static str) -> Result<Option<&'a str>, CollectionError> {
