@@ -496,7 +496,7 @@ impl Task for Closing {
 
 /// A description in place of the stored one. Fields that a later version added stay.
 fn redescribed(stored: &Value, meta: &CollectionMeta) -> Value {
-    let ours = ["format", "columns", "envelope", "text_paths", "id_column", "erasable"];
+    let ours = ["format", "columns", "delimiter", "envelope", "text_paths", "id_column", "erasable"];
     let stored = stored.as_map().into_iter().flatten().filter(|(name, _)| !ours.contains(&name.as_str()));
     let mut fields: BTreeMap<String, Value> = stored.map(|(name, value)| (name.clone(), value.clone())).collect();
     if let Value::Map(new) = meta.to_value() {
