@@ -37,6 +37,17 @@ pub struct Row {
     pub key: Option<String>,
     /// What it holds.
     pub value: Value,
+    /// Where it stands in the file.
+    pub at: RowPlace,
+}
+
+/// Where a row stands in a file, for errors.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RowPlace {
+    /// The line where it begins; the first is 1.
+    pub line: u64,
+    /// Its number; the first is 1.
+    pub row: u64,
 }
 
 /// What can be asked.
@@ -149,7 +160,8 @@ pub enum Request {
         /// Whether to take up an interrupted import.
         resume: bool,
     },
-    /// Adds documents to an import. Those whose key exists already are updated like [`Request::Put`].
+    /// Adds documents to an import. Those whose key exists already are updated like [`Request::Put`]. Of an import of
+    /// which rows were refused nothing more is taken: what follows would leave a gap.
     ImportRows {
         /// From [`Answer::ImportOpened`].
         import: ImportId,
@@ -162,6 +174,9 @@ pub enum Request {
     ImportClose {
         /// From [`Answer::ImportOpened`].
         import: ImportId,
+        /// Says that the whole file was read; kept, so that whoever takes the import up again learns it. An empty one
+        /// is not kept.
+        checkpoint: Vec<u8>,
         /// The description.
         meta: CollectionMeta,
     },
@@ -291,6 +306,8 @@ pub enum Answer {
     Imported {
         /// How many so far.
         rows: u64,
+        /// What became of those of this request.
+        counts: ImportCounts,
     },
     /// The descriptions of the collections, by name.
     Collections(Vec<CollectionMeta>),
@@ -300,6 +317,17 @@ pub enum Answer {
     Done,
     /// It failed; nothing was written.
     Failed(RequestError),
+}
+
+/// What became of rows of an import.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ImportCounts {
+    /// Documents that were not there before.
+    pub stored: u64,
+    /// Rows that took the place of another value under their key: of an earlier row, or of what was there.
+    pub replaced: u64,
+    /// Rows whose document was just so already.
+    pub unchanged: u64,
 }
 
 /// Count and digest of one collection: equal on two replicas exactly if they hold equal documents.
@@ -325,6 +353,22 @@ pub enum RequestError {
     /// A name, key or source is empty or too long.
     #[error("{0} must have 1 to 255 bytes")]
     BadName(&'static str),
+    /// A name that commands could not say.
+    #[error("{what} has {character}, which no name may have")]
+    BadCharacter {
+        /// What is named.
+        what: &'static str,
+        /// What is wrong with it.
+        character: &'static str,
+    },
+    /// A row of an import was refused.
+    #[error("line {} (row {}): {error}", at.line, at.row)]
+    Row {
+        /// Where it stands.
+        at: RowPlace,
+        /// Why.
+        error: Box<RequestError>,
+    },
     /// A patch or value is no object.
     #[error("a document must be an object")]
     NotObject,

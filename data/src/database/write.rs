@@ -1,6 +1,6 @@
 //! Changing one document: put, patch, change, delete.
 
-use super::context::{Context, Task, Wake, check_name};
+use super::context::{Context, Task, Wake, check_collection};
 use super::request::{Answer, Cut, Name, RequestError};
 use crate::collection::CollectionMeta;
 use crate::patch;
@@ -97,7 +97,7 @@ impl Write {
             return Err(RequestError::NotObject);
         }
         if let Kind::Put { collection, .. } = &self.kind {
-            check_name("the collection", collection)?;
+            check_collection(collection)?;
         }
         cx.space(self.partition)?;
         let doc = match &self.name {
@@ -120,7 +120,7 @@ impl Write {
             Kind::Delete => None,
         };
         let mut description = None;
-        if let Some(name) = collection.filter(|name| check_name("the collection", name).is_ok())
+        if let Some(name) = collection.filter(|name| check_collection(name).is_ok())
             && let Some(at) = cx.description_doc(self.partition, &name)?
         {
             match cx.description(at) {
