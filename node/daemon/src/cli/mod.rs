@@ -1,10 +1,18 @@
 //! The grammar of the command line. It only parses: no environment, no terminal, no files.
 
+mod doc;
+mod files;
+mod spaces;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use cosmicsync_node::service::{Bodies, DocRef, Format, quoted};
+use cosmicsync_node::service::{DocRef, quoted};
+
+pub(crate) use doc::{DocVerb, List, Type};
+pub(crate) use files::{BackupVerb, Export, Import, Passphrase, format_of};
+pub(crate) use spaces::{DeviceVerb, PartitionVerb, PeerVerb, SpaceVerb};
 
 /// What the exit code of every command means.
 pub(crate) const EXIT_CODES: &str = "\
@@ -177,7 +185,7 @@ pub(crate) enum Verb {
     /// Documents
     #[command(subcommand)]
     Doc(DocVerb),
-    /// Read a CSV, NDJSON or JSON file into a collection
+    /// Read a CSV, NDJSON, JSON or XML file into a collection
     Import(Import),
     /// Write a collection to a file
     Export(Export),
@@ -217,298 +225,6 @@ pub(crate) struct SpaceOption {
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum PeerVerb {
-    /// Dial an address from now on
-    Add {
-        /// Where the other node listens
-        #[arg(value_name = "HOST:PORT")]
-        address: String,
-    },
-    /// List peers
-    List,
-    /// Forget an address
-    Remove {
-        /// As it was added
-        #[arg(value_name = "HOST:PORT")]
-        address: String,
-    },
-    /// Go offline: close all links, open none
-    Pause,
-    /// Go online again
-    Resume,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum DeviceVerb {
-    /// List the devices of a space
-    List {
-        #[command(flatten)]
-        space: SpaceOption,
-    },
-    /// Give this device another name
-    Rename {
-        /// Name of this device
-        name: String,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum SpaceVerb {
-    /// Make a space
-    Create {
-        /// Name of the space
-        name: String,
-    },
-    /// List spaces
-    List,
-    /// Print one line that lets one more device in, once
-    Invite {
-        #[command(flatten)]
-        space: SpaceOption,
-        /// How long it may be used, such as 90s, 10m, 2h, 1d
-        #[arg(long, default_value = "10m", value_parser = parse_duration_ms, value_name = "TIME")]
-        expires: u64,
-    },
-    /// Join with such a line
-    Join {
-        /// The line; - reads it from stdin
-        invite: String,
-    },
-    /// Choose how much content this device downloads (all, none, newest)
-    Fetch {
-        /// all, none or newest:N (entries of each device)
-        #[arg(value_parser = parse_bodies)]
-        bodies: Bodies,
-        #[command(flatten)]
-        space: SpaceOption,
-    },
-    /// Print a hash of all documents, to compare devices
-    Digest {
-        #[command(flatten)]
-        space: SpaceOption,
-    },
-    /// Wait until all connected peers are in sync
-    Wait {
-        #[command(flatten)]
-        space: SpaceOption,
-        /// How long, such as 90s, 10m, 2h, 1d
-        #[arg(long, default_value = "30s", value_parser = parse_duration_ms, value_name = "TIME")]
-        timeout: u64,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum PartitionVerb {
-    /// Make a partition
-    Create {
-        /// Name of the partition
-        name: String,
-        #[command(flatten)]
-        space: SpaceOption,
-    },
-    /// List partitions
-    List {
-        #[command(flatten)]
-        space: SpaceOption,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum DocVerb {
-    /// Store a document
-    Put {
-        /// Where; without a key it gets a fresh id
-        #[arg(value_name = "COLLECTION[/KEY]")]
-        target: String,
-        /// A JSON object; - reads stdin
-        #[arg(default_value = "-", value_name = "JSON")]
-        value: String,
-        /// Dotted path of a member that several people may type into, * for each item of a list; repeatable
-        #[arg(long, value_name = "PATH")]
-        text: Vec<String>,
-        #[command(flatten)]
-        space: SpaceOption,
-    },
-    /// Print a document
-    Get {
-        /// COLLECTION/KEY or a document id
-        doc: DocRef,
-        #[command(flatten)]
-        space: SpaceOption,
-    },
-    /// Change members by a JSON merge patch (RFC 7396)
-    Patch {
-        /// COLLECTION/KEY or a document id
-        doc: DocRef,
-        /// The patch; - reads stdin
-        #[arg(default_value = "-", value_name = "JSON")]
-        patch: String,
-        #[command(flatten)]
-        space: SpaceOption,
-    },
-    /// Delete a document
-    Delete {
-        /// COLLECTION/KEY or a document id
-        doc: DocRef,
-        #[command(flatten)]
-        space: SpaceOption,
-    },
-    /// List documents by collection and key
-    List(List),
-    /// Print what was done to a document, when and by which device, newest first
-    History {
-        /// COLLECTION/KEY or a document id
-        doc: DocRef,
-        #[command(flatten)]
-        space: SpaceOption,
-        /// At most so many [default: all; 50 on a terminal]
-        #[arg(long, value_name = "N")]
-        limit: Option<u64>,
-    },
-    /// List entries that are excluded with a branch of a forked log
-    Excluded {
-        /// COLLECTION/KEY or a document id
-        doc: DocRef,
-        #[command(flatten)]
-        space: SpaceOption,
-        /// Write them again as this device's own
-        #[arg(long)]
-        publish: bool,
-    },
-    /// Print changes as they happen
-    Watch {
-        /// A collection, COLLECTION/KEY or a document id [default: the whole space]
-        #[arg(value_name = "COLLECTION|DOC")]
-        target: Option<String>,
-        #[command(flatten)]
-        space: SpaceOption,
-    },
-    /// Type into a text of a document
-    Type(Type),
-}
-
-/// Options of `doc list`.
-#[derive(Debug, Args)]
-pub(crate) struct List {
-    /// Only this collection
-    pub(crate) collection: Option<String>,
-    /// Only documents that come after this one
-    #[arg(long, value_name = "DOC")]
-    pub(crate) after: Option<DocRef>,
-    /// At most so many [default: all; 100 on a terminal]
-    #[arg(long, value_name = "N")]
-    pub(crate) limit: Option<u64>,
-    /// With their values
-    #[arg(long)]
-    pub(crate) values: bool,
-    #[command(flatten)]
-    pub(crate) space: SpaceOption,
-}
-
-/// Options of `doc type`.
-#[derive(Debug, Args)]
-pub(crate) struct Type {
-    /// COLLECTION/KEY or a document id
-    pub(crate) doc: DocRef,
-    /// Dotted path of the text
-    pub(crate) path: String,
-    /// What to type
-    #[arg(default_value = "", value_name = "TEXT")]
-    pub(crate) insert: String,
-    /// Where, in characters
-    #[arg(long, default_value_t = 0, value_name = "N")]
-    pub(crate) at: u64,
-    /// Characters to delete there first
-    #[arg(long, default_value_t = 0, value_name = "N")]
-    pub(crate) delete: u64,
-    /// Many edits: a JSON array of [position, deleted, "inserted"] a line, each line one write; - reads stdin
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["insert", "at", "delete"])]
-    pub(crate) patches: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) space: SpaceOption,
-}
-
-/// Options of `import`.
-#[derive(Debug, Args)]
-pub(crate) struct Import {
-    /// The file
-    pub(crate) file: PathBuf,
-    /// The collection
-    #[arg(short, long, value_name = "NAME")]
-    pub(crate) collection: String,
-    /// Its format [default: by the file's ending]
-    #[arg(long, value_parser = parse_format, value_name = "csv|ndjson|json")]
-    pub(crate) format: Option<Format>,
-    /// Column or member that becomes the key
-    #[arg(long, value_name = "NAME")]
-    pub(crate) id_column: Option<String>,
-    /// JSON: dotted path of the array that holds the rows
-    #[arg(long, value_name = "MEMBER")]
-    pub(crate) rows: Option<String>,
-    /// Dotted path of a member that several people may type into, * for each item of a list; repeatable
-    #[arg(long, value_name = "PATH")]
-    pub(crate) text: Vec<String>,
-    /// Declare that documents of this collection can be erased some hundred together, not one by one: they take fewer bytes
-    #[arg(long)]
-    pub(crate) erasable_together: bool,
-    /// Go on where an interrupted import of this file stopped
-    #[arg(long)]
-    pub(crate) resume: bool,
-    #[command(flatten)]
-    pub(crate) space: SpaceOption,
-}
-
-/// Options of `export`.
-#[derive(Debug, Args)]
-pub(crate) struct Export {
-    /// The collection
-    pub(crate) collection: String,
-    /// The file; - is stdout
-    pub(crate) file: PathBuf,
-    /// Its format [default: by the file's ending, ndjson for -]
-    #[arg(long, value_parser = parse_format, value_name = "csv|ndjson|json")]
-    pub(crate) format: Option<Format>,
-    /// Replace the file if it exists
-    #[arg(long)]
-    pub(crate) force: bool,
-    #[command(flatten)]
-    pub(crate) space: SpaceOption,
-}
-
-/// Where a backup's passphrase comes from.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct Passphrase {
-    /// File whose first line is the passphrase [default: $COSMICSYNC_PASSPHRASE, else asked for]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) passphrase_file: Option<PathBuf>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum BackupVerb {
-    /// Write a backup: all history, sealed
-    Create {
-        /// A new file
-        file: PathBuf,
-        #[command(flatten)]
-        passphrase: Passphrase,
-    },
-    /// Check every byte of a backup
-    Verify {
-        /// The file
-        file: PathBuf,
-        #[command(flatten)]
-        passphrase: Passphrase,
-    },
-    /// Make a data directory from a backup; restore replaces the device: stop the old one
-    Restore {
-        /// The file
-        file: PathBuf,
-        #[command(flatten)]
-        passphrase: Passphrase,
-    },
-}
-
-#[derive(Debug, Subcommand)]
 pub(crate) enum ConfigVerb {
     /// Print all settings
     Show {
@@ -520,43 +236,6 @@ pub(crate) enum ConfigVerb {
     Check,
 }
 
-/// Parses `90s`, `10m`, `2h` or `1d` into milliseconds.
-fn parse_duration_ms(text: &str) -> Result<u64, String> {
-    let hint = || format!("'{text}' is not a time such as 90s, 10m, 2h or 1d");
-    let unit_ms = match text.chars().last() {
-        Some('s') => 1_000,
-        Some('m') => 60_000,
-        Some('h') => 3_600_000,
-        Some('d') => 86_400_000,
-        _ => return Err(hint()),
-    };
-    let count: u64 = text[..text.len() - 1].parse().map_err(|_| hint())?;
-    count.checked_mul(unit_ms).ok_or_else(hint)
-}
-
-fn parse_bodies(text: &str) -> Result<Bodies, String> {
-    let newest = || text.strip_prefix("newest:")?.parse().ok().map(Bodies::Newest);
-    match text {
-        "all" => Ok(Bodies::All),
-        "none" => Ok(Bodies::None),
-        _ => newest().ok_or_else(|| format!("'{text}' is none of all, none, newest:N")),
-    }
-}
-
-fn parse_format(text: &str) -> Result<Format, String> {
-    format_of(text).ok_or_else(|| format!("'{text}' is none of csv, ndjson, json"))
-}
-
-/// Returns the format that a file ending stands for.
-pub(crate) fn format_of(ending: &str) -> Option<Format> {
-    match ending.to_ascii_lowercase().as_str() {
-        "csv" => Some(Format::Csv),
-        "ndjson" | "jsonl" => Some(Format::Ndjson),
-        "json" | "geojson" => Some(Format::Json),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -566,22 +245,6 @@ mod tests {
     #[test]
     fn the_grammar_is_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn durations_need_a_unit_and_may_not_overflow() {
-        assert_eq!(parse_duration_ms("90s"), Ok(90_000));
-        assert_eq!(parse_duration_ms("1d"), Ok(86_400_000));
-        for wrong in ["", "s", "5", "1.5h", "-1s", "10µ", "99999999999999999d"] {
-            assert!(parse_duration_ms(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn bodies_are_all_none_or_a_number() {
-        assert_eq!(parse_bodies("newest:7"), Ok(Bodies::Newest(7)));
-        assert!(parse_bodies("newest:").is_err());
-        assert!(parse_bodies("some").is_err());
     }
 
     #[test]
