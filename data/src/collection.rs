@@ -3,7 +3,7 @@
 //! A [`CollectionMeta`] is a value like any other, kept in a document of the reserved collection [`COLLECTIONS`] under
 //! the collection's name. It travels with the documents, so an export elsewhere makes the same file again.
 
-use crate::import::{Envelope, Format};
+use crate::import::{Envelope, Format, Kind};
 use cosmicsync_protocol::document::{TextPaths, Value};
 use cosmicsync_protocol::shelf::Erasable;
 use std::collections::BTreeSet;
@@ -13,6 +13,7 @@ pub const COLLECTIONS: &str = "_collections";
 
 const ERASABLE: &str = "erasable";
 const TOGETHER: &str = "together";
+const DELIMITER: &str = "delimiter";
 
 /// What is known of one collection beside its documents.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,9 +22,11 @@ pub struct CollectionMeta {
     pub name: String,
     /// The format it was imported from, and is exported to unless asked otherwise.
     pub format: Option<Format>,
-    /// CSV: the columns in order.
+    /// CSV: the columns in order. XML: the names of elements in their order.
     pub columns: Vec<String>,
-    /// JSON: what surrounded the rows.
+    /// CSV: what separates the cells.
+    pub delimiter: u8,
+    /// JSON and XML: what surrounded the rows.
     pub envelope: Option<Envelope>,
     /// Which strings of a document merge character by character.
     pub text_paths: TextPaths,
@@ -45,6 +48,7 @@ impl CollectionMeta {
             name: name.to_owned(),
             format: None,
             columns: Vec::new(),
+            delimiter: b',',
             envelope: None,
             text_paths: TextPaths::none(),
             id_column: None,
@@ -68,6 +72,9 @@ impl CollectionMeta {
         }
         if !self.columns.is_empty() {
             entries.push(("columns", Value::List(self.columns.iter().map(|name| name.as_str().into()).collect())));
+        }
+        if self.delimiter != b',' {
+            entries.push((DELIMITER, char::from(self.delimiter).to_string().into()));
         }
         if let Some(Envelope { head, tail, rows_member }) = &self.envelope {
             let parts = [("head", head), ("tail", tail), ("rows_member", rows_member)];
@@ -98,7 +105,13 @@ impl CollectionMeta {
                 Some(Envelope { head: part("head")?, tail: part("tail")?, rows_member: part("rows_member")? })
             }
         };
+        let delimiter = match text(value, DELIMITER)?.map(str::as_bytes) {
+            None => b',',
+            Some(&[byte]) if Kind::separates(char::from(byte)) => byte,
+            Some(_) => return Err(CollectionError(DELIMITER)),
+        };
         Ok(Self {
+            delimiter,
             name: text(value, "name")?.ok_or(CollectionError("name"))?.to_owned(),
             format,
             columns: unique(texts(value, "columns")?),
@@ -136,6 +149,7 @@ mod tests {
         let meta = CollectionMeta {
             format: Some(Format::Json),
             columns: vec!["b".to_owned(), "a".to_owned()],
+            delimiter: b'\t',
             envelope: Some(Envelope {
                 head: "{\"rows\":[".to_owned(),
                 tail: "]}".to_owned(),

@@ -17,6 +17,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("import_json", import_json),
     ("import_ndjson", import_ndjson),
     ("import_trace", import_trace),
+    ("import_xml", import_xml),
     ("json", json_text),
 ];
 
@@ -33,6 +34,11 @@ pub fn import_ndjson(data: &[u8]) {
 /// Reads a JSON file likewise.
 pub fn import_json(data: &[u8]) {
     import(Format::Json, data);
+}
+
+/// Reads an XML file likewise.
+pub fn import_xml(data: &[u8]) {
+    import(Format::Xml, data);
 }
 
 /// Reads JSON text: what was read is written and read again as it was.

@@ -1,7 +1,8 @@
 //! JSON text and values, exactly (`spec/documents.md`, section 2).
 //!
-//! A whole number stays whole and `2.0` stays a float. What can't be kept exactly is refused rather than rounded: whole
-//! numbers beyond 64 bits, keys that appear twice, nesting deeper than a document may have.
+//! It is the one reader of JSON: of files, of the command line and of the control socket. A whole number stays whole and
+//! `2.0` stays a float. What can't be kept exactly is refused rather than rounded: whole numbers beyond 64 bits, numbers
+//! beyond a double, keys that appear twice, nesting deeper than a document may have.
 
 use cosmicsync_protocol::document::{DEPTH_MAX, TextPaths, TextStep, Value};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
@@ -18,6 +19,12 @@ pub enum JsonError {
     /// A whole number that 64 bits can't hold.
     #[error("the whole number at byte {offset} does not fit in 64 bits; write it as a string to keep its digits")]
     BigInteger {
+        /// Where it starts.
+        offset: usize,
+    },
+    /// A number that a double can't hold: too large, or so small that it would become zero.
+    #[error("the number at byte {offset} is beyond what a double can hold; write it as a string to keep its digits")]
+    BeyondDouble {
         /// Where it starts.
         offset: usize,
     },
@@ -41,8 +48,16 @@ const TEXT_WRAPPER: &str = "$text";
 
 /// Reads one JSON text.
 pub fn parse(text: &[u8]) -> Result<Value, JsonError> {
-    scan(text)?;
+    scan(text, DEPTH_MAX)?;
     Ok(serde_json::from_slice::<Parsed>(text)?.0)
+}
+
+/// Checks a JSON text by the rules of [`parse`], where values may lie inside at most `around` further levels: a message
+/// that carries documents.
+pub fn check(text: &[u8], around: usize) -> Result<(), JsonError> {
+    scan(text, DEPTH_MAX + around)?;
+    serde_json::from_slice::<Parsed>(text)?;
+    Ok(())
 }
 
 /// Appends the value as JSON on one line. Bytes, which JSON lacks, become `{"$bytes": "<hex>"}`.
@@ -119,7 +134,7 @@ fn unwrap(value: Value, path: &mut Vec<TextStep>, texts: &mut TextPaths) -> Valu
 }
 
 /// Finds what a JSON parser would silently round or recurse into, in one pass over the bytes.
-fn scan(text: &[u8]) -> Result<(), JsonError> {
+fn scan(text: &[u8], depth_max: usize) -> Result<(), JsonError> {
     let mut depth = 0usize;
     let mut at = 0;
     while let Some(&byte) = text.get(at) {
@@ -127,7 +142,7 @@ fn scan(text: &[u8]) -> Result<(), JsonError> {
             b'"' => at = end_of_string(text, at),
             b'{' | b'[' => {
                 depth += 1;
-                if depth > DEPTH_MAX {
+                if depth > depth_max {
                     return Err(JsonError::TooDeep);
                 }
             }
@@ -138,6 +153,9 @@ fn scan(text: &[u8]) -> Result<(), JsonError> {
                 let number = &rest[..len.unwrap_or(rest.len())];
                 if number.len() > 18 && is_whole(number) && !fits(number) {
                     return Err(JsonError::BigInteger { offset: at });
+                }
+                if !is_whole(number) && beyond_double(number) {
+                    return Err(JsonError::BeyondDouble { offset: at });
                 }
                 at += number.len();
                 continue;
@@ -163,6 +181,15 @@ fn end_of_string(text: &[u8], mut at: usize) -> usize {
 
 fn is_whole(number: &[u8]) -> bool {
     !number.iter().any(|byte| matches!(byte, b'.' | b'e' | b'E'))
+}
+
+/// Returns whether a number becomes infinite, or zero though it is none. What is no number at all is left to the parser.
+fn beyond_double(number: &[u8]) -> bool {
+    let Some(double) = core::str::from_utf8(number).ok().and_then(|digits| digits.parse::<f64>().ok()) else {
+        return false;
+    };
+    let mantissa = number.iter().take_while(|byte| !matches!(byte, b'e' | b'E'));
+    double.is_infinite() || (double == 0.0 && mantissa.into_iter().any(|byte| matches!(byte, b'1'..=b'9')))
 }
 
 fn fits(number: &[u8]) -> bool {
@@ -331,8 +358,22 @@ pub(crate) mod tests {
         assert!(parse(br#"{"a":1,"a":2}"#).unwrap_err().to_string().contains("twice"));
         assert!(parse("[".repeat(65).as_bytes()).is_err_and(|error| matches!(error, JsonError::TooDeep)));
         assert!(parse(&[b"[".repeat(64), b"]".repeat(64)].concat()).is_ok());
-        assert!(parse(b"1e999").is_err());
+        for text in ["1e999", "[-1e999]", "1e-999", "[0.0001e-400]"] {
+            let error = parse(text.as_bytes()).unwrap_err();
+            assert!(matches!(error, JsonError::BeyondDouble { .. }), "{text}: {error}");
+        }
+        assert_eq!(parse(b"[0e999,0.0,5e-324]").unwrap().as_list().unwrap().len(), 3);
+        assert!(parse(b"NaN").is_err() && parse(b"[Infinity]").is_err());
+        assert!(parse(br#""\ud800""#).is_err() && parse(br#"{"\udc00":1}"#).is_err());
         assert!(from_json(&serde_json::json!(u64::MAX)).is_err());
+    }
+
+    #[test]
+    fn a_message_that_carries_values_is_checked_alike() {
+        assert!(check(br#"{"a":{"b":1,"b":2}}"#, 1).unwrap_err().to_string().contains("twice"));
+        assert!(check(br#"{"a":18446744073709551616}"#, 1).is_err());
+        let nested = [b"{\"a\":".as_slice(), &b"[".repeat(64), &b"]".repeat(64), b"}"].concat();
+        assert!(check(&nested, 1).is_ok() && check(&nested, 0).is_err());
     }
 
     #[test]

@@ -236,13 +236,20 @@ impl Context<'_> {
         }
     }
 
+    /// Gives an import up: whoever waits for a turn in it is told.
+    pub(super) fn drop_import(&mut self, import: ImportId) {
+        let Some(state) = self.desk.imports.remove(&import) else { return };
+        let waiting = state.turns.into_iter().filter(|ticket| *ticket != self.ticket);
+        self.desk.ready.extend(waiting.map(|ticket| (ticket, Wake::Again)));
+    }
+
     pub(super) fn space(&self, partition: PartNo) -> Result<SpaceNo, RequestError> {
         self.endpoint.space_of(partition).ok_or(RequestError::NotFound)
     }
 
     /// The document of a key.
     pub(super) fn keyed(&self, partition: PartNo, collection: &str, key: &str) -> Result<DocRef, RequestError> {
-        check_name("the collection", collection)?;
+        check_name("the collection's name", collection)?;
         check_name("the key", key)?;
         let space = self.space(partition)?;
         let collection = self.endpoint.collection_id(space, collection);
@@ -330,7 +337,18 @@ impl Context<'_> {
     }
 }
 
-/// Checks the length of a name.
+/// Checks a name: its length, and that every command can say it. No argument holds a NUL.
 pub(super) fn check_name(what: &'static str, name: &str) -> Result<(), RequestError> {
-    if (1..=NAME_BYTES_MAX).contains(&name.len()) { Ok(()) } else { Err(RequestError::BadName(what)) }
+    if !(1..=NAME_BYTES_MAX).contains(&name.len()) {
+        return Err(RequestError::BadName(what));
+    }
+    if name.contains('\0') { Err(RequestError::BadCharacter { what, character: "a NUL character" }) } else { Ok(()) }
+}
+
+/// Checks the name of a collection that something is written to. A document is named COLLECTION/KEY, so a slash would
+/// make it the key of another.
+pub(super) fn check_collection(name: &str) -> Result<(), RequestError> {
+    check_name("the collection's name", name)?;
+    let refused = |character| Err(RequestError::BadCharacter { what: "the collection's name", character });
+    if name.contains('/') { refused("a slash") } else { Ok(()) }
 }

@@ -4,8 +4,8 @@
 //! on exactly behind what is stored. The requests of one import take turns, from looking up keys to handing over the
 //! commit; they don't wait for each other's commits.
 
-use super::context::{Context, Task, Wake, check_name};
-use super::request::{Answer, ImportId, RequestError, Row, Ticket};
+use super::context::{Context, Task, Wake, check_collection, check_name};
+use super::request::{Answer, ImportCounts, ImportId, RequestError, Row, RowPlace, Ticket};
 use crate::collection::{COLLECTIONS, CollectionMeta};
 use crate::dictionary::dictionary;
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use cosmicsync_protocol::identity::peer_id;
 use cosmicsync_protocol::ids::DocId;
 use cosmicsync_protocol::ledger::rows::{delete, listing_key, put};
 use cosmicsync_protocol::ledger::{DocRef, PartNo};
-use cosmicsync_protocol::shelf::{Bulk, BulkError, Erasable};
+use cosmicsync_protocol::shelf::{Bulk, BulkError, EditError, Erasable};
 use cosmicsync_protocol::storage::{GET_ROWS_MAX, Table};
 use cosmicsync_protocol::sync::LogNo;
 use cosmicsync_protocol::wire::codec::{CodecError, Reader, Write};
@@ -114,11 +114,13 @@ impl Opening {
 
     fn start(&self, cx: &mut Context<'_>) -> Result<(), RequestError> {
         check_name("the source", &self.source)?;
-        check_name("the collection", &self.meta.name)?;
+        check_collection(&self.meta.name)?;
         cx.space(self.partition)?;
         let key = row_key(self.partition, &self.source);
         // Whoever had this import open lost it, so what is read now is where it stands.
-        cx.desk.imports.retain(|_, import| import.key != key);
+        let lost: Vec<ImportId> =
+            cx.desk.imports.iter().filter(|(_, import)| import.key == key).map(|(id, _)| *id).collect();
+        lost.into_iter().for_each(|id| cx.drop_import(id));
         cx.read(vec![(Table::App, key)]);
         Ok(())
     }
@@ -198,19 +200,39 @@ pub(super) struct Rows {
     rows: Vec<Row>,
     checkpoint: Vec<u8>,
     count: u64,
+    counts: ImportCounts,
     /// Those with a key, the last of each key, in the order of the file.
-    keyed: Vec<(DocRef, String, Value)>,
-    keyless: Vec<Value>,
+    keyed: Vec<(DocRef, Keyed)>,
+    keyless: Vec<(Value, RowPlace)>,
     /// Rows of the listing, of the first of them.
     listed: Vec<bool>,
     /// Those that exist.
-    updates: VecDeque<(DocRef, String, Value)>,
-    opening: BTreeMap<DocRef, (String, Value)>,
+    updates: VecDeque<(DocRef, Keyed)>,
+    opening: BTreeMap<DocRef, Keyed>,
     /// Commits that are not durable yet.
     commits: usize,
     /// How many rows the import has after these.
     total: u64,
     stage: Stage,
+}
+
+/// A row with a key.
+#[derive(Debug)]
+struct Keyed {
+    key: String,
+    value: Value,
+    at: RowPlace,
+}
+
+/// Says which row an error is about.
+fn of_row(at: RowPlace) -> impl FnOnce(RequestError) -> RequestError {
+    move |error| match error {
+        // Not about the row, but about the store or the space.
+        error @ (RequestError::Store(_) | RequestError::Lost | RequestError::NoImport | RequestError::Space(_)) => {
+            error
+        }
+        error => RequestError::Row { at, error: Box::new(error) },
+    }
 }
 
 /// How far a request of an import has come.
@@ -225,12 +247,13 @@ enum Stage {
 }
 
 impl Rows {
-    pub(super) const fn new(import: ImportId, rows: Vec<Row>, checkpoint: Vec<u8>) -> Self {
+    pub(super) fn new(import: ImportId, rows: Vec<Row>, checkpoint: Vec<u8>) -> Self {
         Self {
             import,
             rows,
             checkpoint,
             count: 0,
+            counts: ImportCounts::default(),
             keyed: Vec::new(),
             keyless: Vec::new(),
             listed: Vec::new(),
@@ -248,17 +271,21 @@ impl Rows {
         let (partition, collection) = place(cx, self.import)?;
         let mut last: BTreeMap<DocRef, usize> = BTreeMap::new();
         self.count = self.rows.len() as u64;
-        for Row { key, value } in core::mem::take(&mut self.rows) {
+        for Row { key, value, at } in core::mem::take(&mut self.rows) {
             let Some(key) = key else {
-                self.keyless.push(value);
+                self.keyless.push((value, at));
                 continue;
             };
-            let doc = cx.keyed(partition, &collection, &key)?;
-            if let Some(at) = last.get(&doc) {
-                self.keyed[*at].2 = value;
+            let doc = cx.keyed(partition, &collection, &key).map_err(of_row(at))?;
+            if let Some(before) = last.get(&doc) {
+                let before = &mut self.keyed[*before].1;
+                let same = before.value == value;
+                self.counts.unchanged += u64::from(same);
+                self.counts.replaced += u64::from(!same);
+                (before.value, before.at) = (value, at);
             } else {
                 last.insert(doc, self.keyed.len());
-                self.keyed.push((doc, key, value));
+                self.keyed.push((doc, Keyed { key, value, at }));
             }
         }
         self.look_on(cx)
@@ -292,20 +319,24 @@ impl Rows {
 
     fn open_more(&mut self, cx: &mut Context<'_>) {
         while self.opening.len() < OPENING_MAX {
-            let Some((doc, key, value)) = self.updates.pop_front() else { break };
-            self.opening.insert(doc, (key, value));
+            let Some((doc, row)) = self.updates.pop_front() else { break };
+            self.opening.insert(doc, row);
             cx.open(doc);
         }
     }
 
     fn update(&mut self, cx: &mut Context<'_>, doc: DocRef) -> Result<(), RequestError> {
-        let Some((key, value)) = self.opening.remove(&doc) else { return Ok(()) };
+        let Some(Keyed { key, value, at }) = self.opening.remove(&doc) else { return Ok(()) };
         let import = cx.desk.imports.get(&self.import).ok_or(RequestError::NoImport)?;
         let (collection, texts) = (import.collection.clone(), import.texts.clone());
-        let (edits, _) = cx.put_edits(doc, &collection, Some(&key), &value, &texts)?;
-        if !edits.is_empty() {
-            cx.edit(&edits, &texts, false, true, Vec::new())?;
+        let (edits, new) = cx.put_edits(doc, &collection, Some(&key), &value, &texts).map_err(of_row(at))?;
+        let counts = &mut self.counts;
+        if edits.is_empty() {
+            counts.unchanged += 1;
+        } else {
+            cx.edit(&edits, &texts, false, true, Vec::new()).map_err(of_row(at))?;
             self.commits += 1;
+            *(if new { &mut counts.stored } else { &mut counts.replaced }) += 1;
         }
         cx.close(doc);
         Ok(())
@@ -327,13 +358,18 @@ impl Rows {
     fn write(&mut self, cx: &mut Context<'_>, import: &mut Import) -> Result<(), RequestError> {
         let before = import.progress.clone();
         let keyed = core::mem::take(&mut self.keyed).into_iter();
-        let mut docs: Vec<NewDoc> = keyed
-            .map(|(doc, key, value)| NewDoc { doc: doc.doc, meta: Meta { key: Some(key), ..import.named() }, value })
-            .collect();
-        for value in core::mem::take(&mut self.keyless) {
+        let mut places = Vec::with_capacity(self.keyed.len() + self.keyless.len());
+        let mut docs: Vec<NewDoc> = Vec::with_capacity(places.capacity());
+        for (doc, Keyed { key, value, at }) in keyed {
+            docs.push(NewDoc { doc: doc.doc, meta: Meta { key: Some(key), ..import.named() }, value });
+            places.push(at);
+        }
+        for (value, at) in core::mem::take(&mut self.keyless) {
             let doc = import.mint(|| cx.endpoint.mint_doc_id(cx.now));
             docs.push(NewDoc { doc, meta: import.named(), value });
+            places.push(at);
         }
+        self.counts.stored += docs.len() as u64;
         import.progress.rows += self.count;
         import.progress.checkpoint = core::mem::take(&mut self.checkpoint);
         if docs.is_empty() {
@@ -349,7 +385,13 @@ impl Rows {
             }
             Err(error) => {
                 import.progress = Progress { log: import.progress.log, ..before };
-                Err(error)
+                match error {
+                    RequestError::Bulk(BulkError::Doc { index, error }) => {
+                        let at = places.get(index).copied().unwrap_or_default();
+                        Err(of_row(at)(RequestError::Edit(EditError::Change(error))))
+                    }
+                    error => Err(error),
+                }
             }
         }
     }
@@ -392,6 +434,17 @@ fn take_turn(cx: &mut Context<'_>, import: ImportId) -> Result<bool, RequestErro
 
 impl Task for Rows {
     fn run(&mut self, cx: &mut Context<'_>, wake: Wake) -> Result<Option<Answer>, RequestError> {
+        let done = self.step(cx, wake);
+        if done.is_err() {
+            // What comes behind these rows must not be stored as if they were.
+            cx.drop_import(self.import);
+        }
+        done
+    }
+}
+
+impl Rows {
+    fn step(&mut self, cx: &mut Context<'_>, wake: Wake) -> Result<Option<Answer>, RequestError> {
         match (self.stage, wake) {
             (Stage::Waiting, _) => {
                 if self.checkpoint.len() > CHECKPOINT_BYTES_MAX {
@@ -411,7 +464,7 @@ impl Task for Rows {
             (_, Wake::Committed) => {
                 self.commits -= 1;
                 let done = self.commits == 0 && self.stage == Stage::Committing;
-                Ok(done.then_some(Answer::Imported { rows: self.total }))
+                Ok(done.then_some(Answer::Imported { rows: self.total, counts: self.counts }))
             }
             (_, Wake::Lost) => Err(RequestError::Lost),
             _ => Ok(None),
@@ -423,6 +476,7 @@ impl Task for Rows {
 #[derive(Debug)]
 pub(super) struct Closing {
     import: ImportId,
+    checkpoint: Vec<u8>,
     meta: CollectionMeta,
     /// Commits that are not durable yet.
     commits: usize,
@@ -430,8 +484,8 @@ pub(super) struct Closing {
 }
 
 impl Closing {
-    pub(super) const fn new(import: ImportId, meta: CollectionMeta) -> Self {
-        Self { import, meta, commits: 0, stage: Stage::Waiting }
+    pub(super) const fn new(import: ImportId, checkpoint: Vec<u8>, meta: CollectionMeta) -> Self {
+        Self { import, checkpoint, meta, commits: 0, stage: Stage::Waiting }
     }
 
     /// Opens the description, then writes all.
@@ -465,7 +519,13 @@ impl Closing {
             if let Some(log) = import.progress.log {
                 cx.endpoint.bulk_close(cx.now, log);
             }
-            cx.write(vec![delete(Table::App, import.key)]);
+            let checkpoint = core::mem::take(&mut self.checkpoint);
+            let ended = Progress { log: None, rows: import.progress.rows, next_id: None, checkpoint };
+            cx.write(vec![if ended.checkpoint.is_empty() {
+                delete(Table::App, import.key)
+            } else {
+                put(Table::App, import.key, ended.encode())
+            }]);
             self.commits += 1;
         }
         self.stage = Stage::Committing;
@@ -476,6 +536,9 @@ impl Closing {
 impl Task for Closing {
     fn run(&mut self, cx: &mut Context<'_>, wake: Wake) -> Result<Option<Answer>, RequestError> {
         match (self.stage, wake) {
+            (Stage::Waiting, _) if self.checkpoint.len() > CHECKPOINT_BYTES_MAX => {
+                Err(RequestError::BadName("the checkpoint"))
+            }
             (Stage::Waiting, _) => {
                 if take_turn(cx, self.import)? {
                     self.go_on(cx)
@@ -496,7 +559,7 @@ impl Task for Closing {
 
 /// A description in place of the stored one. Fields that a later version added stay.
 fn redescribed(stored: &Value, meta: &CollectionMeta) -> Value {
-    let ours = ["format", "columns", "envelope", "text_paths", "id_column", "erasable"];
+    let ours = ["format", "columns", "delimiter", "envelope", "text_paths", "id_column", "erasable"];
     let stored = stored.as_map().into_iter().flatten().filter(|(name, _)| !ours.contains(&name.as_str()));
     let mut fields: BTreeMap<String, Value> = stored.map(|(name, value)| (name.clone(), value.clone())).collect();
     if let Value::Map(new) = meta.to_value() {

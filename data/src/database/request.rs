@@ -39,6 +39,17 @@ pub struct Row {
     pub key: Option<String>,
     /// What it holds.
     pub value: Value,
+    /// Where it stands in the file.
+    pub at: RowPlace,
+}
+
+/// Where a row stands in a file, for errors.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RowPlace {
+    /// The line where it begins; the first is 1.
+    pub line: u64,
+    /// Its number; the first is 1.
+    pub row: u64,
 }
 
 /// Which document a write is about.
@@ -304,7 +315,8 @@ pub enum Request {
         /// Whether to take up an interrupted import.
         resume: bool,
     },
-    /// Adds documents to an import. Those whose key exists already are updated like [`Request::Put`].
+    /// Adds documents to an import. Those whose key exists already are updated like [`Request::Put`]. Of an import of
+    /// which rows were refused nothing more is taken: what follows would leave a gap.
     ImportRows {
         /// From [`Answer::ImportOpened`].
         import: ImportId,
@@ -317,6 +329,9 @@ pub enum Request {
     ImportClose {
         /// From [`Answer::ImportOpened`].
         import: ImportId,
+        /// Says that the whole file was read; kept, so that whoever takes the import up again learns it. An empty one
+        /// is not kept.
+        checkpoint: Vec<u8>,
         /// The description.
         meta: CollectionMeta,
     },
@@ -468,6 +483,8 @@ pub enum Answer {
     Imported {
         /// How many so far.
         rows: u64,
+        /// What became of those of this request.
+        counts: ImportCounts,
     },
     /// The descriptions of the collections, by name.
     Collections(Vec<CollectionMeta>),
@@ -477,6 +494,17 @@ pub enum Answer {
     Done,
     /// It failed; nothing was written.
     Failed(RequestError),
+}
+
+/// What became of rows of an import.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ImportCounts {
+    /// Documents that were not there before.
+    pub stored: u64,
+    /// Rows that took the place of another value under their key: of an earlier row, or of what was there.
+    pub replaced: u64,
+    /// Rows whose document was just so already.
+    pub unchanged: u64,
 }
 
 /// Count and digest of one collection: equal on two replicas exactly if they hold equal documents.
@@ -532,6 +560,22 @@ pub enum RequestError {
     /// A JSON patch was refused.
     #[error(transparent)]
     JsonPatch(#[from] JsonPatchError),
+    /// A name that commands could not say.
+    #[error("{what} has {character}, which no name may have")]
+    BadCharacter {
+        /// What is named.
+        what: &'static str,
+        /// What is wrong with it.
+        character: &'static str,
+    },
+    /// A row of an import was refused.
+    #[error("line {} (row {}): {error}", at.line, at.row)]
+    Row {
+        /// Where it stands.
+        at: RowPlace,
+        /// Why.
+        error: Box<RequestError>,
+    },
     /// A patch or value is no object.
     #[error("a document must be an object")]
     NotObject,

@@ -2,7 +2,7 @@ mod model;
 mod node;
 mod writes;
 
-use super::request::{Answer, Cut, ImportId, Name, Request, RequestError, Row};
+use super::request::{Answer, Cut, ImportId, Name, Request, RequestError, Row, RowPlace};
 use crate::collection::{COLLECTIONS, CollectionMeta};
 use crate::export::Writer;
 use crate::import::{Format, Reader};
@@ -80,7 +80,7 @@ fn what_cannot_be_is_refused() {
     }
     let rows = Request::ImportRows { import: ImportId(3), rows: Vec::new(), checkpoint: Vec::new() };
     assert_eq!(node.ask(rows), failed(RequestError::NoImport));
-    let close = Request::ImportClose { import: ImportId(3), meta: CollectionMeta::new("c") };
+    let close = Request::ImportClose { import: ImportId(3), checkpoint: Vec::new(), meta: CollectionMeta::new("c") };
     assert_eq!(node.ask(close), failed(RequestError::NoImport));
     let explain = Request::Explain { partition, name: name() };
     assert_eq!(
@@ -212,12 +212,12 @@ fn import(node: &mut Node, name: &str, format: Format, bytes: &[u8], key: Option
         let more = record.is_some();
         rows.extend(record.map(|record| {
             let key = key.map(|key| record.value.entry(key).and_then(Value::as_text).unwrap().to_owned());
-            Row { key, value: record.value }
+            Row { key, value: record.value, at: RowPlace::default() }
         }));
         if rows.len() == batch || !more {
             done += rows.len() as u64;
             let answer = node.rows(import, core::mem::take(&mut rows), b"here");
-            assert_eq!(answer, Answer::Imported { rows: done });
+            assert!(matches!(answer, Answer::Imported { rows, .. } if rows == done));
         }
         if !more {
             break;
@@ -229,7 +229,7 @@ fn import(node: &mut Node, name: &str, format: Format, bytes: &[u8], key: Option
         envelope: reader.envelope(),
         ..CollectionMeta::new(name)
     };
-    assert_eq!(node.ask(Request::ImportClose { import, meta }), Answer::Done);
+    assert_eq!(node.ask(Request::ImportClose { import, checkpoint: Vec::new(), meta }), Answer::Done);
 }
 
 fn export(node: &mut Node, name: &str) -> Vec<u8> {
@@ -319,12 +319,14 @@ fn what_was_not_fetched_is_explained() {
 
 #[test]
 fn an_interrupted_import_goes_on_where_its_store_stands() {
-    let row = |n: usize| Row { key: None, value: value(&format!("{{\"n\":{n}}}")) };
+    let row = |n: usize| Row { key: None, value: value(&format!("{{\"n\":{n}}}")), at: place(n) };
     for keep in 0..8 {
         let mut node = Node::new();
         let (import, checkpoint, rows) = node.import("f", "notes", true);
         assert_eq!((checkpoint, rows), (None, 0));
-        assert_eq!(node.rows(import, (0..50).map(row).collect(), &[50]), Answer::Imported { rows: 50 });
+        assert!(
+            matches!(node.rows(import, (0..50).map(row).collect(), &[50]), Answer::Imported { rows, .. } if rows == 50)
+        );
         // Two more batches are under way when the lights go out.
         for batch in [50..80, 80..120] {
             let checkpoint = vec![batch.end as u8];
@@ -338,9 +340,9 @@ fn an_interrupted_import_goes_on_where_its_store_stands() {
         assert_eq!(checkpoint, Some(vec![rows as u8]));
         assert_eq!(rows, [50, 80, 120][keep.min(2)]);
         let rest = node.rows(import, (rows as usize..150).map(row).collect(), &[150]);
-        assert_eq!(rest, Answer::Imported { rows: 150 });
+        assert!(matches!(rest, Answer::Imported { rows, .. } if rows == 150));
         let meta = CollectionMeta::new("notes");
-        assert_eq!(node.ask(Request::ImportClose { import, meta }), Answer::Done);
+        assert_eq!(node.ask(Request::ImportClose { import, checkpoint: Vec::new(), meta }), Answer::Done);
         let all = node.all(None, 40);
         assert_eq!(all.len(), 150);
         let order = |found: &crate::database::request::Found| found.value.as_ref()?.entry("n")?.as_int();
@@ -349,10 +351,78 @@ fn an_interrupted_import_goes_on_where_its_store_stands() {
     }
 }
 
+const fn place(n: usize) -> RowPlace {
+    RowPlace { line: n as u64 + 2, row: n as u64 + 1 }
+}
+
+#[test]
+fn nothing_is_taken_behind_a_row_that_was_refused() {
+    let row = |key: &str, n: usize| Row { key: Some(key.to_owned()), value: value("{}"), at: place(n) };
+    let long = "x".repeat(300_000);
+    let refused = [
+        (row(&"k".repeat(256), 7), "line 9 (row 8): the key must have 1 to 255 bytes"),
+        (row("nul\0", 7), "line 9 (row 8): the key has a NUL character, which no name may have"),
+        (Row { value: value(&format!("{{\"t\":{long:?}}}")), ..row("k", 7) }, "line 9 (row 8): "),
+        (Row { value: value(&format!("{{\"t\":{long:?}}}")), ..row("0", 7) }, "line 9 (row 8): "),
+    ];
+    for (refused, why) in refused {
+        let mut node = Node::new();
+        let (import, ..) = node.import("f", "notes", false);
+        assert!(matches!(node.rows(import, vec![row("0", 0)], &[1]), Answer::Imported { rows: 1, .. }));
+        let batches = [vec![row("1", 1)], vec![row("2", 2), refused], vec![row("3", 3)], vec![row("4", 4)]];
+        let tickets: Vec<_> = batches
+            .into_iter()
+            .zip([2, 3, 4, 5])
+            .map(|(rows, at)| node.start(Request::ImportRows { import, rows, checkpoint: vec![at] }))
+            .collect();
+        node.settle();
+        let answers: Vec<Answer> =
+            tickets.iter().map(|ticket| node.answers.remove(ticket).expect("all are answered")).collect();
+        assert!(matches!(answers[0], Answer::Imported { rows: 2, .. }), "{answers:?}");
+        let Answer::Failed(error) = &answers[1] else { panic!("{answers:?}") };
+        assert!(error.to_string().starts_with(why), "{error}");
+        assert_eq!(answers[2..], [const { Answer::Failed(RequestError::NoImport) }; 2]);
+        assert_eq!(node.import("f", "notes", true).1, Some(vec![2]), "where it stands is what is stored");
+    }
+}
+
+#[test]
+fn an_import_that_ended_is_remembered_with_its_last_checkpoint() {
+    let mut node = Node::new();
+    let (import, ..) = node.import("f", "notes", false);
+    let rows = vec![Row { key: None, value: value("{}"), at: place(0) }];
+    node.rows(import, rows, b"x");
+    let meta = CollectionMeta::new("notes");
+    let close = Request::ImportClose { import, checkpoint: b"end".to_vec(), meta };
+    assert_eq!(node.ask(close), Answer::Done);
+    let (_, checkpoint, rows) = node.import("f", "notes", true);
+    assert_eq!((checkpoint, rows), (Some(b"end".to_vec()), 1));
+}
+
+#[test]
+fn no_door_takes_a_collection_that_others_cannot_name() {
+    let mut node = Node::new();
+    let partition = node.main();
+    let put = |collection: &str, key: Option<&str>| Request::Put {
+        partition,
+        collection: collection.to_owned(),
+        key: key.map(str::to_owned),
+        value: value("{}"),
+        texts: TextPaths::none(),
+    };
+    let meta = CollectionMeta::new("a/b");
+    let open = Request::ImportOpen { partition, source: "f".to_owned(), meta, resume: false };
+    for request in [put("a/b", Some("k")), put("a/b", None), put("a\0", None), put("", Some("k")), open] {
+        let Answer::Failed(error) = node.ask(request.clone()) else { panic!("{request:?} was taken") };
+        assert!(error.to_string().starts_with("the collection's name "), "{error}");
+    }
+    assert!(matches!(node.ask(put("a", Some("b/c"))), Answer::Written { .. }));
+}
+
 #[test]
 fn a_restart_starts_a_new_log_for_the_rest() {
     let mut node = Node::new();
-    let row = |n: usize| Row { key: Some(format!("{n}")), value: value(&format!("{{\"n\":{n}}}")) };
+    let row = |n: usize| Row { key: Some(format!("{n}")), value: value(&format!("{{\"n\":{n}}}")), at: place(n) };
     let (import, ..) = node.import("f", "notes", false);
     node.rows(import, (0..10).map(row).collect(), b"x");
     let store = node.store.crash(0);
@@ -360,7 +430,7 @@ fn a_restart_starts_a_new_log_for_the_rest() {
     let mut node = Node::of(peer);
     let (import, checkpoint, rows) = node.import("f", "notes", true);
     assert_eq!((checkpoint.as_deref(), rows), (Some(&b"x"[..]), 10));
-    assert_eq!(node.rows(import, (5..20).map(row).collect(), b"y"), Answer::Imported { rows: 25 });
+    assert!(matches!(node.rows(import, (5..20).map(row).collect(), b"y"), Answer::Imported { rows, .. } if rows == 25));
     assert_eq!(node.all(None, 100).len(), 20);
     // Opening it again takes it from whoever had it.
     node.import("f", "notes", false);

@@ -1,6 +1,6 @@
 //! Changing documents: one, or several of one partition that change together or not at all.
 
-use super::context::{Context, Task, Wake, check_name};
+use super::context::{Context, Task, Wake, check_collection};
 use super::idempotency::{self, Once};
 use super::request::{Action, Answer, Condition, Cut, Intent, Name, RequestError, Target, Wrote};
 use super::versions;
@@ -129,7 +129,7 @@ impl Write {
         let mut is_waiting = false;
         for (at, intent) in self.intents.iter().enumerate() {
             let Some(name) = collection_of(cx, intent, self.docs[at]) else { continue };
-            if descriptions.contains_key(&name) || check_name("the collection", &name).is_err() {
+            if descriptions.contains_key(&name) || check_collection(&name).is_err() {
                 continue;
             }
             let Some(described) = cx.description_doc(self.partition, &name)? else { continue };
@@ -391,7 +391,7 @@ fn intent_doc(cx: &mut Context<'_>, partition: PartNo, intent: &Intent) -> Resul
     match &intent.target {
         Target::Named(name) => cx.named(partition, name),
         Target::New { collection } => {
-            check_name("the collection", collection)?;
+            check_collection(collection)?;
             Ok(DocRef { partition, doc: cx.endpoint.mint_doc_id(cx.now) })
         }
     }

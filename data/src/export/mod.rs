@@ -1,12 +1,15 @@
-//! Writing files of records: CSV, NDJSON and JSON, one record at a time.
+//! Writing files of records: CSV, NDJSON, JSON and XML, one record at a time.
 //!
 //! A [`Writer`] appends to a buffer that the caller empties as it likes. What was imported is exported again row for
 //! row: the same columns in the same order, the same text around the rows (`spec/documents.md`, section 8).
+
+mod xml;
 
 use crate::collection::CollectionMeta;
 use crate::import::{Envelope, Format};
 use cosmicsync_protocol::document::Value;
 use csv_core::WriteResult;
+use std::collections::BTreeMap;
 
 /// Why a record can't be written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -24,6 +27,30 @@ pub enum ExportError {
     NotObject {
         /// Number of the row.
         row: u64,
+    },
+    /// XML: a name that no element or attribute can have, or something that has no place there.
+    #[error("row {row}: the member {field:?} can be no element or attribute; rename it, or export as ndjson")]
+    NoElement {
+        /// Number of the row.
+        row: u64,
+        /// Name of the member.
+        field: String,
+    },
+    /// XML: a list directly in a list.
+    #[error("row {row}: the member {field:?} holds a list in a list, which XML has no form for; export as ndjson")]
+    ListInList {
+        /// Number of the row.
+        row: u64,
+        /// Name of the member.
+        field: String,
+    },
+    /// XML: a character that it can't hold.
+    #[error("row {row}: the member {field:?} holds a control character, which XML can't hold; export as ndjson")]
+    NoCharacter {
+        /// Number of the row.
+        row: u64,
+        /// Name of the member.
+        field: String,
     },
     /// CSV without columns.
     #[error("there are no columns to write")]
@@ -50,18 +77,24 @@ pub struct Writer {
     rows: u64,
     started: bool,
     csv: csv_core::Writer,
+    /// XML: where each member stands among the others.
+    places: BTreeMap<String, usize>,
 }
 
 impl Writer {
     /// Starts a file with the columns and the envelope of a collection.
     pub fn new(format: Format, meta: &CollectionMeta) -> Self {
+        // One that surrounds rows of the other format surrounds none of these.
+        let of_xml = |envelope: &&Envelope| envelope.head.trim_start().starts_with('<');
+        let envelope = meta.envelope.as_ref().filter(|envelope| of_xml(envelope) == (format == Format::Xml));
         Self {
             format,
             columns: meta.columns.clone(),
-            envelope: meta.envelope.clone(),
+            envelope: envelope.cloned(),
             rows: 0,
             started: false,
-            csv: csv_core::Writer::new(),
+            csv: csv_core::WriterBuilder::new().delimiter(meta.delimiter).build(),
+            places: meta.columns.iter().cloned().zip(0..).collect(),
         }
     }
 
@@ -73,7 +106,7 @@ impl Writer {
         self
     }
 
-    /// Appends one record. On an error nothing of it is appended.
+    /// Appends one record. On an error nothing of it is appended but, before the first, what stands before the rows.
     pub fn write_record(&mut self, record: &Value, out: &mut Vec<u8>) -> Result<(), ExportError> {
         let row = self.rows + 1;
         let Value::Map(entries) = record else { return Err(ExportError::NotObject { row }) };
@@ -102,6 +135,16 @@ impl Writer {
                 }
                 crate::json::write(record, out);
             }
+            Format::Xml => {
+                let mut text = String::new();
+                if self.rows > 0 {
+                    text.push('\n');
+                }
+                let member = self.envelope.as_ref().map(|envelope| envelope.rows_member.as_str());
+                let name = member.and_then(|path| path.rsplit('/').next()).unwrap_or(xml::ROW);
+                xml::Element { places: &self.places, row }.write(name, record, &mut text)?;
+                out.extend_from_slice(text.as_bytes());
+            }
         }
         self.rows = row;
         Ok(())
@@ -110,10 +153,13 @@ impl Writer {
     /// Appends what follows the last record.
     pub fn finish(mut self, out: &mut Vec<u8>) {
         self.start(out);
-        if self.format == Format::Json {
-            let tail = self.envelope.as_ref().map_or("\n]\n", |envelope| envelope.tail.as_str());
-            out.extend_from_slice(tail.as_bytes());
-        }
+        let tail = match self.format {
+            Format::Json => "\n]\n",
+            Format::Xml => xml::TAIL,
+            Format::Csv | Format::Ndjson => return,
+        };
+        let tail = self.envelope.as_ref().map_or(tail, |envelope| envelope.tail.as_str());
+        out.extend_from_slice(tail.as_bytes());
     }
 
     fn start(&mut self, out: &mut Vec<u8>) {
@@ -126,8 +172,9 @@ impl Writer {
                 self.csv_row(columns.iter().map(|column| Cell::Borrowed(column)), out);
                 self.columns = columns;
             }
-            Format::Json => {
-                let head = self.envelope.as_ref().map_or("[\n", |envelope| envelope.head.as_str());
+            Format::Json | Format::Xml => {
+                let head = if self.format == Format::Json { "[\n" } else { xml::HEAD };
+                let head = self.envelope.as_ref().map_or(head, |envelope| envelope.head.as_str());
                 out.extend_from_slice(head.as_bytes());
             }
             Format::Csv | Format::Ndjson => {}

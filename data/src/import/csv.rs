@@ -1,4 +1,4 @@
-//! Comma-separated values with a header row. Every cell is a string, so leading zeros survive.
+//! Cells separated by commas or another character, with a header row. Every cell is a string, so leading zeros survive.
 
 use super::{ImportError, Place, Pulled, RECORD_BYTES_MAX};
 use cosmicsync_protocol::document::Value;
@@ -18,9 +18,25 @@ pub(super) struct Rows {
     ends_len: usize,
     /// Line where the record being read starts.
     line: u64,
-    /// How many bytes and quote characters it has so far.
+    /// How many bytes it has so far.
     bytes: usize,
-    quotes: usize,
+    delimiter: u8,
+    quoting: Quoting,
+    /// Text followed the quote that closed a cell.
+    text_after_quote: bool,
+}
+
+/// Where in a cell the reader is. The parser knows too, but does not tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Quoting {
+    /// At the beginning of a cell.
+    Start,
+    /// In a cell without quotes.
+    Plain,
+    /// Between quotes.
+    Quoted,
+    /// Behind a quote that closes the cell, or is doubled.
+    Closing,
 }
 
 impl core::fmt::Debug for Rows {
@@ -30,8 +46,8 @@ impl core::fmt::Debug for Rows {
 }
 
 impl Rows {
-    pub(super) fn new(header: Vec<String>, line: u64) -> Self {
-        let mut parser = csv_core::Reader::new();
+    pub(super) fn new(header: Vec<String>, line: u64, delimiter: u8) -> Self {
+        let mut parser = csv_core::ReaderBuilder::new().delimiter(delimiter).build();
         parser.set_line(line);
         Self {
             parser,
@@ -42,7 +58,9 @@ impl Rows {
             ends_len: 0,
             line,
             bytes: 0,
-            quotes: 0,
+            delimiter,
+            quoting: Quoting::Start,
+            text_after_quote: false,
         }
     }
 
@@ -76,11 +94,14 @@ impl Rows {
                 self.parser.read_record(rest, &mut self.cells[self.cells_len..], &mut self.ends[self.ends_len..]);
             used += read;
             self.bytes += read;
-            self.quotes += rest[..read].iter().filter(|byte| **byte == b'"').count();
+            rest[..read].iter().for_each(|byte| self.follow_quotes(*byte));
             self.cells_len += cells;
             self.ends_len += ends;
             let (line, row) = (self.line, place.row());
             match result {
+                _ if self.bytes > RECORD_BYTES_MAX && self.quoting == Quoting::Quoted => {
+                    return Err(ImportError::UnclosedQuote { line, row });
+                }
                 _ if self.bytes > RECORD_BYTES_MAX => return Err(ImportError::RecordTooLong { line, row }),
                 ReadRecordResult::InputEmpty => {}
                 ReadRecordResult::OutputFull => self.cells.resize(self.cells.len() * 2, 0),
@@ -90,12 +111,11 @@ impl Rows {
                 ReadRecordResult::OutputEndsFull => self.ends.resize(self.ends.len() * 2, 0),
                 ReadRecordResult::End => return Ok((used, self.end()?)),
                 ReadRecordResult::Record => {
-                    let at_end = rest.len() == read && finished;
-                    let value = self.record(row, at_end)?;
+                    let value = self.record(row)?;
                     self.start_over();
                     place.line = self.line;
                     if let Some(value) = value {
-                        return Ok((used, Pulled::Record(value)));
+                        return Ok((used, Pulled::Record(value, line)));
                     }
                 }
             }
@@ -108,15 +128,33 @@ impl Rows {
 
     fn start_over(&mut self) {
         self.line = self.parser.line();
-        (self.cells_len, self.ends_len, self.bytes, self.quotes) = (0, 0, 0, 0);
+        (self.cells_len, self.ends_len, self.bytes) = (0, 0, 0);
+        self.quoting = Quoting::Start;
+    }
+
+    fn follow_quotes(&mut self, byte: u8) {
+        self.quoting = match (self.quoting, byte) {
+            (Quoting::Quoted, b'"') => Quoting::Closing,
+            (Quoting::Quoted, _) | (Quoting::Start | Quoting::Closing, b'"') => Quoting::Quoted,
+            (_, b'\r' | b'\n') => Quoting::Start,
+            (_, byte) if byte == self.delimiter => Quoting::Start,
+            (Quoting::Closing, _) => {
+                self.text_after_quote = true;
+                Quoting::Plain
+            }
+            (Quoting::Start | Quoting::Plain, _) => Quoting::Plain,
+        };
     }
 
     /// Makes a value of the record just read; the first one becomes the header instead.
-    fn record(&mut self, row: u64, at_end: bool) -> Result<Option<Value>, ImportError> {
+    fn record(&mut self, row: u64) -> Result<Option<Value>, ImportError> {
         let line = self.line;
         let text = core::str::from_utf8(&self.cells[..self.cells_len]).map_err(|_| ImportError::NotUtf8 { line })?;
-        if at_end && self.quotes % 2 == 1 && text.contains('\n') {
+        if self.quoting == Quoting::Quoted {
             return Err(ImportError::UnclosedQuote { line, row });
+        }
+        if self.text_after_quote {
+            return Err(ImportError::TextAfterQuote { line, row });
         }
         let ends = &self.ends[..self.ends_len];
         let mut cells = Vec::with_capacity(ends.len());

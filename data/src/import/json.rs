@@ -14,7 +14,7 @@ pub struct Envelope {
     pub head: String,
     /// From the `]` that closes the rows to the file's last byte.
     pub tail: String,
-    /// The member that holds the rows.
+    /// The member that holds the rows, as a dotted path; in XML the path of the rows' elements.
     pub rows_member: String,
 }
 
@@ -31,8 +31,8 @@ pub(super) struct Rows {
     /// Line where the row starts.
     row_line: u64,
     nesting: Nesting,
-    /// The last string directly inside the outer object, quotes and all.
-    key: Vec<u8>,
+    /// Where in the head the reader is.
+    outline: Outline,
     is_object: bool,
 }
 
@@ -83,6 +83,66 @@ impl Nesting {
     }
 }
 
+/// What is open at a place of the text before the rows, and under which keys.
+#[derive(Debug, Default)]
+struct Outline {
+    open: Vec<Level>,
+    strings: Nesting,
+    /// The string being read, if it is a key, quotes and all.
+    key: Vec<u8>,
+}
+
+/// One open object or array.
+#[derive(Debug)]
+struct Level {
+    is_object: bool,
+    /// The last key.
+    key: Option<String>,
+    /// A string is a key now.
+    key_next: bool,
+}
+
+impl Outline {
+    fn depth(&self) -> usize {
+        self.open.len()
+    }
+
+    const fn in_string(&self) -> bool {
+        self.strings.in_string
+    }
+
+    /// The keys that lead here, joined by dots. `None` where an array lies between, which no path leads into.
+    fn path(&self) -> Option<String> {
+        let keys: Option<Vec<&str>> = self.open.iter().map(|level| level.key.as_deref()).collect();
+        keys.map(|keys| keys.join("."))
+    }
+
+    fn see(&mut self, byte: u8) {
+        let was_string = self.strings.in_string;
+        self.strings.see(byte);
+        let is_key = self.open.last().is_some_and(|level| level.key_next);
+        if was_string || self.strings.in_string {
+            if is_key {
+                self.key.push(byte);
+            }
+            if was_string && !self.strings.in_string && is_key {
+                let key = serde_json::from_slice(&core::mem::take(&mut self.key)).ok();
+                if let Some(level) = self.open.last_mut() {
+                    (level.key, level.key_next) = (key, false);
+                }
+            }
+            return;
+        }
+        match (byte, self.open.last_mut()) {
+            (b'{', _) => self.open.push(Level { is_object: true, key: None, key_next: true }),
+            (b'[', _) => self.open.push(Level { is_object: false, key: None, key_next: false }),
+            (b'}' | b']', _) => drop(self.open.pop()),
+            (b',', Some(level)) if level.is_object => level.key_next = true,
+            _ => {}
+        }
+    }
+}
+
 impl Rows {
     /// Starts a file, or goes on after row `rows` when `head` is not empty.
     pub(super) fn new(member: Option<String>, head: &str, rows: u64) -> Self {
@@ -100,7 +160,7 @@ impl Rows {
             row: Vec::new(),
             row_line: 1,
             nesting: Nesting::default(),
-            key: Vec::new(),
+            outline: Outline::default(),
             is_object: head.trim_start().starts_with('{'),
         }
     }
@@ -128,7 +188,7 @@ impl Rows {
             let row_done = self.see(byte, place)?;
             place.line += u64::from(byte == b'\n');
             if row_done {
-                return Ok((at + 1, Pulled::Record(self.parse_row(place.row())?)));
+                return Ok((at + 1, Pulled::Record(self.parse_row(place.row())?, self.row_line)));
             }
         }
         if finished {
@@ -212,46 +272,47 @@ impl Rows {
             }
             Phase::Start if byte == b'{' => {
                 self.is_object = true;
-                self.nesting.see(byte);
+                self.outline.see(byte);
                 self.phase = Phase::Head;
             }
-            Phase::Start => return Err(ImportError::NoRows),
+            Phase::Start => return Err(self.no_rows()),
             Phase::Candidate if white => {}
             Phase::Candidate => {
-                let key: Option<String> = serde_json::from_slice(&self.key).ok();
+                let path = self.outline.path();
                 let rows = match &self.member {
-                    Some(member) => key.as_ref() == Some(member),
-                    None => byte == b'{' && key.is_some(),
+                    Some(member) => path.as_ref() == Some(member),
+                    None => byte == b'{' && self.outline.depth() == 1 && path.is_some(),
                 };
                 if rows {
-                    self.member = key;
+                    self.member = path;
                     self.close_head()?;
                     self.phase = Phase::First;
                     self.between(byte, place)?;
                     return Ok(true);
                 }
+                self.outline.see(b'[');
                 self.phase = Phase::Head;
                 return self.in_head(byte, place);
             }
             Phase::Head | Phase::First | Phase::Row | Phase::AfterRow | Phase::AfterComma | Phase::Tail => {
-                let outer = self.nesting.depth == 1;
-                if outer && (self.nesting.in_string || byte == b'"') {
-                    if !self.nesting.in_string {
-                        self.key.clear();
-                    }
-                    self.key.push(byte);
-                }
-                let candidate = outer && !self.nesting.in_string && byte == b'[';
-                self.nesting.see(byte);
-                if candidate {
+                if byte == b'[' && !self.outline.in_string() {
                     self.phase = Phase::Candidate;
+                    return Ok(false);
                 }
-                if self.nesting.depth == 0 {
-                    return Err(ImportError::NoRows);
+                self.outline.see(byte);
+                if self.outline.depth() == 0 {
+                    return Err(self.no_rows());
                 }
             }
         }
         Ok(false)
+    }
+
+    fn no_rows(&self) -> ImportError {
+        match &self.member {
+            Some(member) => ImportError::NoRowsAt { member: member.clone() },
+            None => ImportError::NoRows,
+        }
     }
 
     fn close_head(&mut self) -> Result<(), ImportError> {
@@ -279,7 +340,7 @@ impl Rows {
                 Ok(())
             }
             Phase::Tail => Ok(()),
-            Phase::Start => Err(ImportError::NoRows),
+            Phase::Start => Err(self.no_rows()),
             Phase::Head | Phase::Candidate | Phase::First | Phase::Row | Phase::AfterRow | Phase::AfterComma => {
                 Err(ImportError::Truncated { row: place.row() })
             }

@@ -1,18 +1,21 @@
-//! Reading files of records: CSV, NDJSON and JSON, streaming and resumable.
+//! Reading files of records: CSV, NDJSON, JSON and XML, streaming and resumable.
 //!
 //! A caller feeds chunks of any size and takes records until there are no more, then feeds again. Memory stays bounded:
-//! one chunk, one record of at most [`RECORD_BYTES_MAX`], and for JSON what surrounds the rows. After any record the
+//! one chunk, one record of at most [`RECORD_BYTES_MAX`], and for JSON and XML what surrounds the rows. After any record the
 //! reader's [`Checkpoint`] says how to go on from there in another process.
 //!
 //! Every error names a line or row and what to do (`spec/documents.md`, section 8).
 
 mod csv;
+mod detect;
 mod json;
 mod ndjson;
+pub(crate) mod xml;
 
 use crate::json::JsonError;
 use cosmicsync_protocol::document::Value;
 
+pub use detect::Detected;
 pub use json::Envelope;
 
 /// The longest record, in bytes as it stands in the file.
@@ -24,12 +27,14 @@ pub const ENVELOPE_BYTES_MAX: usize = 1 << 20;
 /// A kind of file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Format {
-    /// Comma-separated values (RFC 4180) with a header row.
+    /// Cells separated by commas (RFC 4180) or another character, with a header row.
     Csv,
     /// One JSON object a line.
     Ndjson,
     /// An array of objects, or an object with one member that is such an array.
     Json,
+    /// Elements that stand together in another element.
+    Xml,
 }
 
 impl Format {
@@ -39,43 +44,43 @@ impl Format {
             Self::Csv => "csv",
             Self::Ndjson => "ndjson",
             Self::Json => "json",
+            Self::Xml => "xml",
         }
     }
 
-    /// The format of that name.
+    /// The format of that name, or of files with that ending.
     pub fn named(name: &str) -> Option<Self> {
         match name {
-            "csv" => Some(Self::Csv),
+            "csv" | "tsv" | "tab" => Some(Self::Csv),
             "ndjson" | "jsonl" => Some(Self::Ndjson),
             "json" | "geojson" => Some(Self::Json),
+            "xml" => Some(Self::Xml),
             _ => None,
         }
     }
+}
 
-    /// Guesses from a file's name and its first bytes (a few kilobytes do).
-    ///
-    /// Contents that start with `{` decide between JSON and NDJSON whatever the name says. `None` when neither the
-    /// name nor the bytes tell.
-    pub fn detect(name: &str, first: &[u8]) -> Option<Self> {
-        let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
-        let named = extension.as_deref().and_then(Self::named);
-        if named == Some(Self::Csv) {
-            return named;
-        }
-        let text = first.strip_prefix(BOM).unwrap_or(first).trim_ascii_start();
-        match text.first() {
-            Some(b'[') => Some(Self::Json),
-            Some(b'{') => {
-                let mut lines =
-                    text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
-                let whole = lines.next().is_some_and(|line| crate::json::parse(line).is_ok());
-                let another = lines.next().is_some_and(|line| line.starts_with(b"{"));
-                if whole && (another || named == Some(Self::Ndjson)) { Some(Self::Ndjson) } else { Some(Self::Json) }
-            }
-            _ if named.is_some() => named,
-            Some(_) => text.split(|byte| *byte == b'\n').next().filter(|line| line.contains(&b',')).map(|_| Self::Csv),
-            None => None,
-        }
+/// A format, and of tables what separates their cells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kind {
+    /// The format.
+    pub format: Format,
+    /// CSV: what separates the cells. A comma in other formats, where it means nothing.
+    pub delimiter: u8,
+}
+
+impl Kind {
+    /// Tab-separated values.
+    pub const TSV: Self = Self { format: Format::Csv, delimiter: b'\t' };
+
+    /// A format, with a comma between the cells.
+    pub const fn of(format: Format) -> Self {
+        Self { format, delimiter: b',' }
+    }
+
+    /// Returns whether a character can separate cells: one byte, and none that has another meaning in a table.
+    pub const fn separates(character: char) -> bool {
+        character.is_ascii() && !matches!(character, '"' | '\r' | '\n' | '\0')
     }
 }
 
@@ -88,24 +93,27 @@ pub struct Record {
     pub offset_after: u64,
     /// Its number; the first is 1.
     pub row: u64,
+    /// On which line it starts; the first is 1.
+    pub line: u64,
 }
 
 /// Where a reader stands after a record: all that another needs to go on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkpoint {
     /// The file's format.
-    pub format: Format,
+    pub kind: Kind,
     /// Feed the file from this byte on.
     pub offset: u64,
     /// How many records were read.
     pub rows: u64,
     /// On which line the offset lies; the first is 1.
     pub line: u64,
-    /// CSV: the header, empty while it was not read.
+    /// CSV: the header, empty while it was not read. XML: the names of elements in their order.
     pub header: Vec<String>,
-    /// JSON: the text before the rows and in it the last `[`, empty while they were not found.
+    /// JSON: the text before the rows and in it the last `[`, empty while they were not found. XML: the text before the
+    /// first row.
     pub head: String,
-    /// JSON: the member that holds the rows, as asked for or found.
+    /// JSON: the member that holds the rows, as asked for or found. XML: the path of the rows' elements.
     pub rows_member: Option<String>,
 }
 
@@ -155,6 +163,16 @@ pub enum ImportError {
         /// Its number.
         row: u64,
     },
+    /// Text behind the quote that closes a cell.
+    #[error(
+        "line {line} (row {row}): text follows the quote that closes a cell; double the quotes that are part of the text"
+    )]
+    TextAfterQuote {
+        /// The line where the row starts.
+        line: u64,
+        /// Its number.
+        row: u64,
+    },
     /// A record above the limit.
     #[error("line {line} (row {row}): the record is longer than {RECORD_BYTES_MAX} bytes; split it")]
     RecordTooLong {
@@ -192,6 +210,12 @@ pub enum ImportError {
     /// A JSON file without rows.
     #[error("no array of objects was found; name the member that holds the rows, or use NDJSON for single objects")]
     NoRows,
+    /// A JSON file without rows where they were said to be.
+    #[error("no array of objects was found at '{member}'; write the names of the members that lead to it, with dots")]
+    NoRowsAt {
+        /// Where they were said to be.
+        member: String,
+    },
     /// Too much around the rows.
     #[error(
         "line {line}: more than {ENVELOPE_BYTES_MAX} bytes stand outside the rows; name the member that holds them"
@@ -205,6 +229,14 @@ pub enum ImportError {
     Truncated {
         /// The row's number.
         row: u64,
+    },
+    /// Something that XML does not allow, or that has no place in a record.
+    #[error("line {line}: {what}")]
+    Xml {
+        /// The line.
+        line: u64,
+        /// What is wrong, and what to do.
+        what: String,
     },
     /// What surrounds the rows is not valid JSON.
     #[error("the text around the rows is not valid JSON: {0}")]
@@ -230,6 +262,7 @@ enum Source {
     Csv(Box<csv::Rows>),
     Ndjson(ndjson::Rows),
     Json(json::Rows),
+    Xml(Box<xml::Rows>),
 }
 
 /// Where in the file a reader is.
@@ -251,16 +284,22 @@ impl Place {
 enum Pulled {
     /// Nothing: it needs more input, or there is no more record.
     Nothing,
-    /// A record that ends after so many bytes.
-    Record(Value),
+    /// A record, and the line where it starts.
+    Record(Value, u64),
 }
 
 impl Reader {
-    /// Starts at the beginning of a file. `rows_member` names the member of a JSON object that holds the rows; without
-    /// it the first member that is an array of objects does.
+    /// Starts at the beginning of a file. `rows_member` is the dotted path of the member of a JSON object that holds the
+    /// rows; without it the first member that is an array of objects does. In XML it is the path of the rows' elements;
+    /// without it the first element within the outermost that holds others is a row, and so are those beside it.
     pub fn new(format: Format, rows_member: Option<&str>) -> Self {
+        Self::of(Kind::of(format), rows_member)
+    }
+
+    /// As [`Reader::new`], of a table with another character between its cells.
+    pub fn of(kind: Kind, rows_member: Option<&str>) -> Self {
         Self::resume(Checkpoint {
-            format,
+            kind,
             offset: 0,
             rows: 0,
             line: 1,
@@ -272,8 +311,12 @@ impl Reader {
 
     /// Goes on from a checkpoint. The caller feeds the file from [`Checkpoint::offset`] on.
     pub fn resume(checkpoint: Checkpoint) -> Self {
-        let source = match checkpoint.format {
-            Format::Csv => Source::Csv(Box::new(csv::Rows::new(checkpoint.header.clone(), checkpoint.line))),
+        let source = match checkpoint.kind.format {
+            Format::Csv => {
+                let header = checkpoint.header.clone();
+                Source::Csv(Box::new(csv::Rows::new(header, checkpoint.line, checkpoint.kind.delimiter)))
+            }
+            Format::Xml => Source::Xml(Box::new(xml::Rows::new(&checkpoint))),
             Format::Ndjson => Source::Ndjson(ndjson::Rows),
             Format::Json => {
                 Source::Json(json::Rows::new(checkpoint.rows_member.clone(), &checkpoint.head, checkpoint.rows))
@@ -307,14 +350,15 @@ impl Reader {
             Source::Csv(rows) => rows.pull(input, self.finished, &mut place)?,
             Source::Ndjson(rows) => rows.pull(input, self.finished, &mut place)?,
             Source::Json(rows) => rows.pull(input, self.finished, &mut place)?,
+            Source::Xml(rows) => rows.pull(input, self.finished, &mut place)?,
         };
         self.read += used;
         place.offset += used as u64;
         self.place = place;
-        let Pulled::Record(value) = pulled else { return Ok(None) };
+        let Pulled::Record(value, line) = pulled else { return Ok(None) };
         self.place.rows += 1;
         self.note_checkpoint();
-        Ok(Some(Record { value, offset_after: self.place.offset, row: self.place.rows }))
+        Ok(Some(Record { value, offset_after: self.place.offset, row: self.place.rows, line }))
     }
 
     /// Where to go on after the last record taken.
@@ -322,14 +366,22 @@ impl Reader {
         &self.checkpoint
     }
 
-    /// CSV: the column names in order. Empty before the first record and in other formats.
+    /// CSV: the column names in order. Empty before the first record. XML: the names of the elements in their order.
     pub fn columns(&self) -> &[String] {
-        if let Source::Csv(rows) = &self.source { rows.header() } else { &[] }
+        match &self.source {
+            Source::Csv(rows) => rows.header(),
+            Source::Xml(rows) => rows.names(),
+            Source::Ndjson(_) | Source::Json(_) => &[],
+        }
     }
 
-    /// JSON: what surrounds the rows. `None` before the end of the file and for a bare array.
+    /// JSON and XML: what surrounds the rows. `None` before the end of the file and for a bare array.
     pub fn envelope(&self) -> Option<Envelope> {
-        if let Source::Json(rows) = &self.source { rows.envelope() } else { None }
+        match &self.source {
+            Source::Json(rows) => rows.envelope(),
+            Source::Xml(rows) => rows.envelope(),
+            Source::Csv(_) | Source::Ndjson(_) => None,
+        }
     }
 
     fn note_checkpoint(&mut self) {
@@ -340,6 +392,14 @@ impl Reader {
             Source::Json(rows) if checkpoint.head.is_empty() => {
                 checkpoint.head = rows.head().to_owned();
                 checkpoint.rows_member = rows.member().map(str::to_owned);
+            }
+            Source::Xml(rows) => {
+                if checkpoint.head.is_empty() {
+                    rows.head().clone_into(&mut checkpoint.head);
+                    checkpoint.rows_member = rows.path();
+                }
+                // Names are only ever added.
+                checkpoint.header.extend_from_slice(&rows.names()[checkpoint.header.len()..]);
             }
             Source::Csv(_) | Source::Ndjson(_) | Source::Json(_) => {}
         }

@@ -38,7 +38,7 @@ impl Rows {
             if value.as_map().is_none() {
                 return Err(ImportError::NotObject { line, row });
             }
-            return Ok((used, Pulled::Record(value)));
+            return Ok((used, Pulled::Record(value, line)));
         }
     }
 }

@@ -104,6 +104,26 @@ fn json_arrays_and_their_members() {
 }
 
 #[test]
+fn a_dotted_path_leads_to_the_rows() {
+    let at = |member, text: &str| {
+        let whole = read(Reader::new(Format::Json, Some(member)), text.as_bytes(), usize::MAX);
+        let cut = read(Reader::new(Format::Json, Some(member)), text.as_bytes(), 1);
+        assert_eq!(whole.as_ref().ok().map(|read| &read.0), cut.as_ref().ok().map(|read| &read.0));
+        whole.map(|(records, reader)| (records.len(), reader.envelope().unwrap()))
+    };
+    let text = r#"{"x":[{"items":[{}]}],"data":{"a":[1,{"items":[{}]}],"n":{"items":{}},"items":[{"id":1},{"id":2}],"z":1},"k":"{"}"#;
+    let (rows, envelope) = at("data.items", text).unwrap();
+    assert_eq!((rows, envelope.rows_member.as_str()), (2, "data.items"));
+    assert_eq!(envelope.tail, r#"],"z":1},"k":"{"}"#);
+    assert_eq!(at("a.b", r#"{"a.b":[{}]}"#).unwrap().0, 1);
+    assert_eq!(at("a.b", r#"{"a":{"b":[ ]}}"#).unwrap().0, 0);
+    for wrong in ["items", "data", "data.n.items", "x.items", "data.items.id", "k"] {
+        assert!(matches!(at(wrong, text), Err(ImportError::NoRowsAt { .. })), "{wrong}");
+    }
+    assert!(matches!(at("data", "[{}]"), Err(ImportError::NoRowsAt { .. })));
+}
+
+#[test]
 fn json_errors_name_the_row() {
     let error = |text: &str| rows(Format::Json, text).unwrap_err().to_string();
     assert!(error("{\"a\":[1]}").contains("no array of objects"));
@@ -170,26 +190,32 @@ fn a_reader_resumes_after_any_record() {
 }
 
 #[test]
-fn formats_are_told_by_name_and_bytes() {
-    let detect = |name, first: &str| Format::detect(name, first.as_bytes());
-    assert_eq!(detect("a.csv", "[]"), Some(Format::Csv));
-    assert_eq!(detect("a.JSONL", "{}"), Some(Format::Ndjson));
-    assert_eq!(detect("a.geojson", "{\"type\":1,\n\"features\":["), Some(Format::Json));
-    assert_eq!(detect("a.json", "{\"a\":1}\n{\"a\":2}\n{\"a"), Some(Format::Ndjson));
-    assert_eq!(detect("-", "\u{feff} [{"), Some(Format::Json));
-    assert_eq!(detect("-", "a,b\n1,2"), Some(Format::Csv));
-    assert_eq!(detect("-", "hello"), None);
-    assert_eq!(detect("a.json", ""), Some(Format::Json));
-    assert_eq!(detect("-", ""), None);
-    for format in [Format::Csv, Format::Ndjson, Format::Json] {
+fn formats_have_names() {
+    for format in [Format::Csv, Format::Ndjson, Format::Json, Format::Xml] {
         assert_eq!(Format::named(format.name()), Some(format));
     }
+}
+
+#[test]
+fn cells_may_be_separated_by_other_characters() {
+    let (records, _) = read(Reader::of(Kind::TSV, None), b"a\tb,c\n1,5\t\"x\ty\"\n", 3).unwrap();
+    assert_eq!(records[0].value, parse(br#"{"a":"1,5","b,c":"x\ty"}"#).unwrap());
+}
+
+#[test]
+fn a_cell_that_never_closes_is_no_cell() {
+    let error = |text: &str| rows(Format::Csv, text).unwrap_err().to_string();
+    for text in ["id,note\n1,fine\n2,\"cut off he", "id,note\n1,fine\n2,\"", "id,note\n1,\"a\"\"", "\"id,note"] {
+        assert!(error(text).contains("a quote is never closed"), "{text}");
+    }
+    assert!(error("a,b\n\"x\"y,2\n").starts_with("line 2 (row 1): text follows the quote"));
+    assert_eq!(rows(Format::Csv, "a\n\"x\"\"y\"\n\"\"\"\"\n x\"\"\n\"\"").unwrap().len(), 4);
 }
 
 proptest! {
     #[test]
     fn no_bytes_panic(bytes: Vec<u8>, text in "[\\[\\]{}\",:0-9 a\n\r\\\\]{0,48}", chunk in 1usize..9) {
-        for format in [Format::Csv, Format::Ndjson, Format::Json] {
+        for format in [Format::Csv, Format::Ndjson, Format::Json, Format::Xml] {
             let _ = read(Reader::new(format, None), &bytes, chunk);
             let _ = read(Reader::new(format, Some("a")), text.as_bytes(), chunk);
         }

@@ -16,10 +16,10 @@ use crate::run::{Failure, Run};
 use crate::table::Style;
 use crate::terminal::Surroundings;
 
+mod clean;
 mod cli;
 mod config;
 mod demo;
-mod export;
 mod intents;
 mod logging;
 mod node;

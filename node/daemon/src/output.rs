@@ -6,12 +6,13 @@ use core::time::Duration;
 use std::io::{self, Write};
 
 use cosmicsync_node::service::{
-    Backup, Bodies, Change, Conflict, Device, Diff, Digest, DocView, Finding, Item, Level, Partition, Peer, PeerState,
-    Progress, Reply, Revision, RevisionKind, ServiceError, Space, Status, Written, bytes_text, utc_text,
+    Backup, Bodies, Change, Conflict, Device, Diff, Digest, DocView, Finding, Imported, Item, Level, Partition, Peer,
+    PeerState, Progress, Reply, Revision, RevisionKind, ServiceError, Space, Status, Written, bytes_text, utc_text,
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
+use crate::clean;
 use crate::table::{Style, Table, duration_text};
 
 /// How results are written.
@@ -47,13 +48,23 @@ impl<'a> Output<'a> {
 impl Output<'_> {
     /// Writes one value as a line of JSON.
     pub(crate) fn json(&mut self, value: &impl Serialize) -> io::Result<()> {
-        serde_json::to_writer(&mut self.writer, value)?;
-        self.writer.write_all(b"\n")
+        let line = serde_json::to_string(value)?;
+        // Programs get it as it is, a person as it does no harm.
+        let line = if self.format.style == Style::Tabs { line } else { clean::json(&line) };
+        writeln!(self.writer, "{line}")
+    }
+
+    /// Writes a piece of an exported file.
+    fn chunk(&mut self, text: &str) -> io::Result<()> {
+        if self.format.style == Style::Tabs {
+            return self.writer.write_all(text.as_bytes());
+        }
+        self.writer.write_all(clean::cells(text).as_bytes())
     }
 
     /// Writes a line of text.
     pub(crate) fn line(&mut self, line: &str) -> io::Result<()> {
-        writeln!(self.writer, "{line}")
+        writeln!(self.writer, "{}", clean::lines(line))
     }
 
     /// Writes a table.
@@ -65,7 +76,8 @@ impl Output<'_> {
     pub(crate) fn item(&mut self, item: &Item) -> io::Result<()> {
         match item {
             Item::Progress(_) => Ok(()),
-            Item::Chunk(text) => self.writer.write_all(text.as_bytes()),
+            Item::Chunk(text) => self.chunk(text),
+            Item::Bytes(bytes) => self.writer.write_all(bytes),
             Item::Document(document) if self.format.json => self.json(document),
             Item::Revision(revision) if self.format.json => self.json(revision),
             Item::Change(change) if self.format.json => self.json(change),
@@ -139,21 +151,17 @@ impl Output<'_> {
             Reply::Invite(invite) => self.line(&invite.invite),
             Reply::Partition(partition) => self.table(&partition_table([partition])),
             Reply::Partitions(partitions) => self.table(&partition_table(partitions)),
-            Reply::Written(written) => self.line(&written_name(written)),
-            Reply::Wrote(wrote) => wrote.documents.iter().try_for_each(|one| self.line(&written_name(one))),
+            Reply::Written(written) => self.line(&clean::single_line(&written_name(written))),
+            Reply::Wrote(wrote) => {
+                wrote.documents.iter().try_for_each(|one| self.line(&clean::single_line(&written_name(one))))
+            }
             Reply::Version(version) => self.line(&serde_json::to_string_pretty(&version.value)?),
             Reply::Diff(diff) => self.diff(diff),
             Reply::Document(document) => {
                 let value = document.value.as_ref().unwrap_or(&serde_json::Value::Null);
-                self.line(&serde_json::to_string_pretty(value)?)
+                self.line(&clean::json(&serde_json::to_string_pretty(value)?))
             }
-            Reply::Imported(imported) => self.pairs([
-                ("collection", imported.collection.clone()),
-                ("documents", imported.documents.to_string()),
-                ("skipped", imported.skipped.to_string()),
-                ("read", bytes_text(imported.bytes)),
-                ("time", duration_text(Duration::from_millis(imported.elapsed_ms))),
-            ]),
+            Reply::Imported(imported) => self.imported(imported),
             Reply::Exported(exported) => self.pairs([
                 ("collection", exported.collection.clone()),
                 ("documents", exported.documents.to_string()),
@@ -279,6 +287,25 @@ impl Output<'_> {
             }
         }
         self.table(&table)
+    }
+
+    fn imported(&mut self, imported: &Imported) -> io::Result<()> {
+        let mut pairs = vec![("collection", imported.collection.clone())];
+        if imported.dry_run {
+            let delimiter = imported.delimiter.map(|delimiter| format!(", cells separated by {delimiter}"));
+            pairs.push(("format", imported.format.name().to_owned() + &delimiter.unwrap_or_default()));
+        }
+        pairs.push(("documents", imported.documents.to_string()));
+        pairs.push(("replaced", imported.replaced.to_string()));
+        pairs.push(("unchanged", imported.unchanged.to_string()));
+        pairs.push(("skipped", imported.skipped.to_string()));
+        if !imported.columns.is_empty() {
+            pairs.push(("columns", imported.columns.join(", ")));
+        }
+        pairs.push(("read", bytes_text(imported.bytes)));
+        pairs.push(("time", duration_text(Duration::from_millis(imported.elapsed_ms))));
+        pairs.extend(imported.note.as_ref().map(|note| ("note", note.clone())));
+        self.pairs(pairs)
     }
 
     fn digest(&mut self, digest: &Digest) -> io::Result<()> {
@@ -425,15 +452,25 @@ fn short(id: &impl ToString) -> String {
     id.to_string().chars().take(12).collect()
 }
 
+/// What begins a line of a message beside the first.
+const INDENTED: &str = "\n       ";
+
+/// Returns a text with everything spelled out that would not stay on its line.
+fn clean_line(text: &str) -> String {
+    clean::lines(text).replace('\n', "\\n")
+}
+
 /// Writes an error as two lines, or as one JSON object.
 pub(crate) fn error_text(error: &ServiceError, json: bool, color: bool) -> String {
     if json {
         return serde_json::json!({ "error": error }).to_string();
     }
     let (red, bold, end) = if color { ("\x1b[1;31m", "\x1b[1m", "\x1b[0m") } else { ("", "", "") };
-    let first = format!("{red}error:{end} {}", error.message);
+    // Lines that are indented are our own: they show a mistake where it stands.
+    let message: Vec<String> = error.message.split(INDENTED).map(clean_line).collect();
+    let first = format!("{red}error:{end} {}", message.join(INDENTED));
     match &error.next {
-        Some(next) => format!("{first}\n{bold} next:{end} {next}"),
+        Some(next) => format!("{first}\n{bold} next:{end} {}", clean_line(next)),
         None => first,
     }
 }
@@ -511,6 +548,12 @@ mod tests {
             error_text(&error, true, false),
             r#"{"error":{"code":"unavailable","message":"no daemon","next":"cosmicsync up"}}"#
         );
+    }
+
+    #[test]
+    fn an_error_says_names_without_what_steers_a_terminal() {
+        let error = ServiceError::new(ErrorCode::NotFound, "no a\x1b[2J\n next: b\n       ^").next("c\nd");
+        assert_eq!(error_text(&error, false, false), "error: no a\\u{1b}[2J\\n next: b\n       ^\n next: c\\nd");
     }
 
     fn listed(style: Style) -> String {

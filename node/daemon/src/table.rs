@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use crate::clean::single_line;
+
 /// Spaces between columns.
 const GAP: usize = 2;
 
@@ -73,11 +75,6 @@ fn aligned<'a>(cells: impl Iterator<Item = &'a str>, widths: &[usize]) -> String
 /// Counts characters. Wide ones make a column ragged, which is no reason for a table of the Unicode database.
 fn width(cell: &str) -> usize {
     cell.chars().count()
-}
-
-/// Keeps a cell on its line and a hostile name from steering the terminal: control characters become spaces.
-fn single_line(cell: &str) -> String {
-    cell.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// Returns a duration as people read it: `850 µs`, `12 ms`, `3.4 s`, `5 min`, `7 h`, `2 d`.

@@ -112,13 +112,15 @@ fn a_write_is_made_if_what_it_asks_for_holds() {
 #[test]
 fn many_writes_come_as_lines() {
     let device = Device::new();
-    let lines: String = (0..600).map(|at| format!("{{\"op\":\"put\",\"doc\":\"rows/{at}\",\"value\":{{\"n\":{at}}}}}\n")).collect();
+    let lines: String =
+        (0..600).map(|at| format!("{{\"op\":\"put\",\"doc\":\"rows/{at}\",\"value\":{{\"n\":{at}}}}}\n")).collect();
     let output = device.run_with(&["doc", "apply"], Some(&lines));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 600);
     assert_eq!(device.value("rows/599")["n"], 599);
 
-    let both = "{\"op\":\"add\",\"doc\":\"rows/1\",\"path\":\"n\",\"by\":1}\n{\"op\":\"delete\",\"doc\":\"rows/none\"}\n";
+    let both =
+        "{\"op\":\"add\",\"doc\":\"rows/1\",\"path\":\"n\",\"by\":1}\n{\"op\":\"delete\",\"doc\":\"rows/none\"}\n";
     let output = device.run_with(&["doc", "apply", "--atomic"], Some(both));
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.code() == Some(3) && told.contains("write 2 of 2"), "{told}");

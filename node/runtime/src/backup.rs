@@ -17,9 +17,8 @@ use crate::store::{LmdbStore, OpenError, Snapshot, SnapshotError, StoreOptions, 
 use bytes::Bytes;
 use cosmicsync_protocol::ledger::rows::META_INCARNATION;
 use cosmicsync_protocol::storage::{KEY_BYTES_MAX, Op, StoreDone, StoreError, StoreId, StoreRequest, Table};
-use std::fs::{self, OpenOptions};
-use std::io::{self, BufRead, BufReader, BufWriter, ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs;
+use std::io::{self, BufRead, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
 use stream::{OpenReader, SealWriter};
@@ -105,42 +104,10 @@ pub enum BackupError {
     NoEntropy,
 }
 
-/// Writes all rows of `snapshot` to a new file at `path`, readable by its owner only. An existing file is never
-/// replaced, and the file appears only when it is whole and durable.
-///
-/// # Errors
-/// [`BackupError::Snapshot`] if the store outgrew the snapshot: take another and try again.
-pub fn create_file(
-    snapshot: &Snapshot,
-    passphrase: &str,
-    path: &Path,
-    progress: impl FnMut(&Summary),
-) -> Result<Summary, BackupError> {
-    if path.try_exists()? {
-        return Err(io::Error::from(ErrorKind::AlreadyExists).into());
-    }
-    let mut making = path.as_os_str().to_owned();
-    making.push(".part");
-    let making = PathBuf::from(making);
-    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&making)?;
-    let write = || -> Result<Summary, BackupError> {
-        let mut out = BufWriter::new(file);
-        let summary = create(snapshot, passphrase, &mut out, progress)?;
-        out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-        fs::hard_link(&making, path)?;
-        sync_dir(parent(path))?;
-        Ok(summary)
-    };
-    let written = write();
-    // Half a backup is of no use; if removing it fails too, the first error is the one to tell.
-    drop(fs::remove_file(&making));
-    written
-}
-
 /// Writes all rows of `snapshot` to `out`, sealed under `passphrase`. Tells `progress` of every batch.
 ///
 /// # Errors
-/// As [`create_file`].
+/// [`BackupError::Snapshot`] if the store outgrew the snapshot: take another and try again.
 pub fn create(
     snapshot: &Snapshot,
     passphrase: &str,
@@ -153,7 +120,7 @@ pub fn create(
 /// Like [`create`], at another cost of the key. Anything below [`KdfCost::STRONG`] is for tests.
 ///
 /// # Errors
-/// As [`create_file`].
+/// As [`create`].
 pub fn create_with(
     snapshot: &Snapshot,
     passphrase: &str,
@@ -196,14 +163,6 @@ pub fn verify(
         progress(&rows.summary);
     }
     Ok(rows.summary)
-}
-
-/// Opens a backup file for [`verify`] or [`restore`].
-///
-/// # Errors
-/// If there is no such file, or it can't be read.
-pub fn open_file(path: &Path) -> Result<BufReader<fs::File>, BackupError> {
-    Ok(BufReader::new(fs::File::open(path)?))
 }
 
 /// Makes a store in `dir` from a backup, with a key file of its own. `dir` must be empty or

@@ -11,4 +11,4 @@ mod node;
 pub mod service;
 pub mod store;
 
-pub use node::{Node, Options, init, restore_backup, verify_backup};
+pub use node::{BackupSource, Node, Options, init, restore_backup, verify_backup};

@@ -1,13 +1,13 @@
 //! Random requests against a map, with restarts and a second device.
 
-use super::super::request::{Answer, Request, Row};
+use super::super::request::{Answer, Request, Row, RowPlace};
 use super::node::{Node, keyed, value};
 use crate::collection::CollectionMeta;
 use crate::json::tests::any_json;
 use crate::patch;
 use cosmicsync_protocol::document::{TextPaths, Value};
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -75,14 +75,20 @@ fn run(node: &mut Node, model: &mut BTreeMap<usize, Value>, step: &Step) {
         Step::Get(at) => assert_eq!(node.get(keyed(&key(*at))), model.get(at).cloned()),
         Step::Import(rows) => {
             let (import, ..) = node.import("f", "notes", false);
-            let row = |(at, value): &(usize, Value)| Row { key: Some(key(*at)), value: value.clone() };
-            assert_eq!(
-                node.rows(import, rows.iter().map(row).collect(), b""),
-                Answer::Imported { rows: rows.len() as u64 }
-            );
+            let row = |(at, value): &(usize, Value)| Row {
+                key: Some(key(*at)),
+                value: value.clone(),
+                at: RowPlace::default(),
+            };
+            let answer = node.rows(import, rows.iter().map(row).collect(), b"");
+            let Answer::Imported { rows: taken, counts } = answer else { panic!("{answer:?}") };
+            assert_eq!(taken, rows.len() as u64);
+            assert_eq!(counts.stored + counts.replaced + counts.unchanged, taken, "each row is counted once");
+            let new: BTreeSet<usize> = rows.iter().map(|(at, _)| *at).filter(|at| !model.contains_key(at)).collect();
+            assert_eq!(counts.stored, new.len() as u64);
             model.extend(rows.iter().cloned());
             let meta = CollectionMeta::new("notes");
-            assert_eq!(node.ask(Request::ImportClose { import, meta }), Answer::Done);
+            assert_eq!(node.ask(Request::ImportClose { import, checkpoint: Vec::new(), meta }), Answer::Done);
         }
         Step::List => {
             let mut found: BTreeMap<String, Value> = BTreeMap::new();

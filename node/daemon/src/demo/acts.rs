@@ -98,14 +98,11 @@ impl Act {
                 space: None,
                 collection: collection.to_owned(),
                 path,
-                format: None,
                 id_column: Some(id_column.to_owned()),
                 rows: rows.map(str::to_owned),
-                text: Vec::new(),
-                erasable_together: false,
-                resume: false,
+                ..Import::default()
             };
-            let Reply::Imported(imported) = self.laptop.ask(Command::Import(import)).await? else {
+            let Reply::Imported(imported) = self.laptop.import(import).await? else {
                 return Err(unexpected().into());
             };
             documents += imported.documents;

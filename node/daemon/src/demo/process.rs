@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command as Process, Stdio};
 
 use cosmicsync_node::service::{
-    Backend as _, Client, Command, DocView, ErrorCode, Item, Reply, ServiceError, Status, request,
+    Backend as _, Client, Command, DocView, ErrorCode, Import, Input, Item, Reply, ServiceError, Status, request,
 };
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
@@ -123,6 +123,17 @@ impl Running {
         ask(&self.client, command).await
     }
 
+    /// Imports a file.
+    pub(super) async fn import(&self, import: Import) -> Result<Reply, ServiceError> {
+        let file = fs::File::open(&import.path).map_err(|error| self.device.io("cannot read the sample", &error))?;
+        let (input, _) = Input::of(file)?;
+        let (items, _) = mpsc::channel(1);
+        match timeout(ANSWER_TIMEOUT, self.client.call_reading(Command::Import(import), input, items)).await {
+            Ok(result) => result,
+            Err(_) => Err(late()),
+        }
+    }
+
     /// Opens another connection to the same node.
     pub(super) async fn client(&self) -> Result<Client, ServiceError> {
         Client::connect(&self.device.dir).await
@@ -183,8 +194,12 @@ impl Drop for Running {
 pub(super) async fn ask(client: &Client, command: Command) -> Result<Reply, ServiceError> {
     match timeout(ANSWER_TIMEOUT, request(client, command)).await {
         Ok(result) => result,
-        Err(_) => Err(ServiceError::new(ErrorCode::TimedOut, "a node did not answer in time")),
+        Err(_) => Err(late()),
     }
+}
+
+fn late() -> ServiceError {
+    ServiceError::new(ErrorCode::TimedOut, "a node did not answer in time")
 }
 
 /// Returns the error for a reply that does not belong to its command.

@@ -5,12 +5,12 @@ use super::blame::{backup_error, snapshot_error};
 use crate::backup;
 use crate::backup::{BackupError, Summary};
 use crate::clock::wall_ms;
-use crate::service::{Backup, ErrorCode, Item, Progress, Reply, Secret, ServiceError};
+use crate::service::{Backup, ErrorCode, Item, PIECE_BYTES_MAX, Progress, Reply, Secret, ServiceError};
 use cosmicsync_protocol::storage::Table;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::io::{self, BufReader, Read, Write};
+use std::path::Path;
 use std::sync::{Arc, PoisonError};
-use std::time::UNIX_EPOCH;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
@@ -20,7 +20,6 @@ const PASSPHRASE_CHARS_MIN: usize = 8;
 impl Node {
     pub(super) async fn backup_create(
         &self,
-        path: String,
         passphrase: Secret,
         items: &mpsc::Sender<Item>,
     ) -> Result<Reply, ServiceError> {
@@ -35,7 +34,7 @@ impl Node {
         self.durable().await?;
         let store = self.store.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Arc::clone);
         let store = store.ok_or_else(crate::driver::stopping)?;
-        let (items, path) = (items.clone(), PathBuf::from(path));
+        let items = items.clone();
         let written = spawn_blocking(move || {
             let snapshot = store.snapshot().map_err(|error| snapshot_error(&error))?;
             drop(store);
@@ -45,11 +44,55 @@ impl Node {
                 // Whoever reads progress slowly misses some of it.
                 drop(items.try_send(Item::Progress(progress)));
             };
-            let summary = backup::create_file(&snapshot, &passphrase.0, &path, tell);
+            let mut out = Pieces { items: &items, piece: Vec::new(), bytes: 0 };
+            let summary = backup::create(&snapshot, &passphrase.0, &mut out, tell);
             let summary = summary.map_err(|error| backup_error(&error))?;
-            Ok(described(&path, &summary, wall_ms()))
+            out.flush().map_err(|error| backup_error(&BackupError::Io(error)))?;
+            Ok(described(String::new(), &summary, out.bytes, wall_ms()))
         });
         written.await.map_err(|_| crate::driver::stopping())?.map(Reply::Backup)
+    }
+}
+
+/// Hands a backup on in pieces. It waits while nobody takes them, and ends when nobody is there to.
+struct Pieces<'a> {
+    items: &'a mpsc::Sender<Item>,
+    piece: Vec<u8>,
+    bytes: u64,
+}
+
+impl Write for Pieces<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.piece.extend_from_slice(bytes);
+        self.bytes += bytes.len() as u64;
+        if self.piece.len() >= PIECE_BYTES_MAX / 2 {
+            self.flush()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.piece.is_empty() {
+            return Ok(());
+        }
+        let piece = Item::Bytes(core::mem::take(&mut self.piece));
+        self.items.blocking_send(piece).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
+    }
+}
+
+/// A backup to read: a file, or a stream that can be read once.
+pub struct BackupSource {
+    /// What it is called.
+    pub name: String,
+    /// Its bytes.
+    pub input: Box<dyn Read + Send>,
+    /// When it was made, in milliseconds since 1970.
+    pub made_ms: u64,
+}
+
+impl core::fmt::Debug for BackupSource {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("BackupSource").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -57,17 +100,17 @@ impl Node {
 ///
 /// # Errors
 /// If it is damaged, or the passphrase is not its own.
-pub async fn verify_backup(path: &Path, passphrase: &Secret) -> Result<Backup, ServiceError> {
-    read(path, passphrase, |file, passphrase| backup::verify(file, passphrase, |_| {})).await
+pub async fn verify_backup(source: BackupSource, passphrase: &Secret) -> Result<Backup, ServiceError> {
+    read(source, passphrase, |file, passphrase| backup::verify(file, passphrase, |_| {})).await
 }
 
 /// Makes a data directory from a backup.
 ///
 /// # Errors
 /// As [`verify_backup`]; and if the directory is not empty, or the disk refuses.
-pub async fn restore_backup(path: &Path, passphrase: &Secret, dir: &Path) -> Result<Backup, ServiceError> {
+pub async fn restore_backup(source: BackupSource, passphrase: &Secret, dir: &Path) -> Result<Backup, ServiceError> {
     let dir = dir.to_owned();
-    let restore = move |file: std::io::BufReader<fs::File>, passphrase: &str| {
+    let restore = move |file: &mut Counted, passphrase: &str| {
         let new = !dir.exists();
         if new {
             crate::store::make_dir(&dir)?;
@@ -79,32 +122,41 @@ pub async fn restore_backup(path: &Path, passphrase: &Secret, dir: &Path) -> Res
         }
         restored
     };
-    read(path, passphrase, restore).await
+    read(source, passphrase, restore).await
+}
+
+/// Counts the bytes of a backup as they are read.
+type Counted = BufReader<Counter>;
+
+struct Counter {
+    input: Box<dyn Read + Send>,
+    bytes: u64,
+}
+
+impl Read for Counter {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.input.read(buffer)?;
+        self.bytes += count as u64;
+        Ok(count)
+    }
 }
 
 async fn read(
-    path: &Path,
+    source: BackupSource,
     passphrase: &Secret,
-    work: impl FnOnce(std::io::BufReader<fs::File>, &str) -> Result<Summary, BackupError> + Send + 'static,
+    work: impl FnOnce(&mut Counted, &str) -> Result<Summary, BackupError> + Send + 'static,
 ) -> Result<Backup, ServiceError> {
-    let (path, passphrase) = (path.to_owned(), passphrase.clone());
+    let passphrase = passphrase.clone();
     let done = spawn_blocking(move || {
-        let failed = |error: &std::io::Error| ServiceError::io(format!("cannot read {}", path.display()), error);
-        let made = fs::metadata(&path).and_then(|metadata| metadata.modified()).map_err(|error| failed(&error))?;
-        let made_ms = made.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        let file = backup::open_file(&path).map_err(|error| backup_error(&error))?;
-        let summary = work(file, &passphrase.0).map_err(|error| backup_error(&error))?;
-        Ok(described(&path, &summary, u64::try_from(made_ms).unwrap_or_default()))
+        let mut file = BufReader::new(Counter { input: source.input, bytes: 0 });
+        let summary = work(&mut file, &passphrase.0).map_err(|error| backup_error(&error))?;
+        let bytes = file.get_ref().bytes - file.buffer().len() as u64;
+        Ok(described(source.name, &summary, bytes, source.made_ms))
     });
     done.await.map_err(|_| crate::driver::stopping())?
 }
 
-fn described(path: &Path, summary: &Summary, created_at: u64) -> Backup {
-    Backup {
-        path: path.display().to_string(),
-        bytes: fs::metadata(path).map(|metadata| metadata.len()).unwrap_or_default(),
-        spaces: summary.rows[Table::Space as usize],
-        entries: summary.rows[Table::Entry as usize],
-        created_at,
-    }
+fn described(path: String, summary: &Summary, bytes: u64, created_at: u64) -> Backup {
+    let (spaces, entries) = (summary.rows[Table::Space as usize], summary.rows[Table::Entry as usize]);
+    Backup { path, bytes, spaces, entries, created_at }
 }

@@ -6,6 +6,7 @@ use crate::keyfile::KeyFileError;
 use crate::service::{ErrorCode, ServiceError, quoted};
 use crate::store::SnapshotError;
 use cosmicsync_data::database::request::RequestError;
+use cosmicsync_protocol::document::{ChangeError, UPDATE_BYTES_MAX, UPDATE_OPS_MAX};
 use cosmicsync_protocol::ledger::SpaceError;
 use cosmicsync_protocol::shelf::{BulkError, EditError};
 
@@ -43,8 +44,21 @@ pub(super) fn request_error(error: &RequestError) -> ServiceError {
     match error {
         RequestError::NotFound => ServiceError::new(ErrorCode::NotFound, message).next("cosmicsync doc list"),
         RequestError::Incomplete(_) => ServiceError::new(ErrorCode::Unavailable, message).next("cosmicsync doctor"),
-        RequestError::BadName(_) | RequestError::NotObject | RequestError::TooMany(_) => {
-            ServiceError::new(ErrorCode::Usage, message)
+        RequestError::BadName(_)
+        | RequestError::BadCharacter { .. }
+        | RequestError::NotObject
+        | RequestError::TooMany(_) => ServiceError::new(ErrorCode::Usage, message),
+        RequestError::Row { at, error } => {
+            let said = request_error(error);
+            let message = format!("line {} (row {}): {}", at.line, at.row, said.message);
+            ServiceError { message, next: None, ..said }
+        }
+        RequestError::Edit(EditError::Change(ChangeError::TooLarge)) => {
+            let message = format!(
+                "{message}: it holds at most {UPDATE_OPS_MAX} changes, each character of a text that merges counted, and \
+                 {UPDATE_BYTES_MAX} bytes"
+            );
+            ServiceError::new(ErrorCode::Refused, message).next("shorten it, or write it as several documents")
         }
         RequestError::At(_, error) => ServiceError { message, ..request_error(error) },
         RequestError::Exists | RequestError::VersionMismatch { .. } | RequestError::OnceMismatch => {

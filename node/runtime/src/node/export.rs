@@ -2,12 +2,13 @@
 
 use super::Node;
 use super::docs::partition;
-use super::files::format_of;
+use super::files::{delimiter, format_of};
 use super::handle::unexpected;
-use crate::service::{ErrorCode, Exported, Format, Item, Reply, ServiceError, SpaceRef};
+use crate::service::{ErrorCode, Export, Exported, Format, Item, Reply, ServiceError};
 use cosmicsync_data::collection::CollectionMeta;
 use cosmicsync_data::database::request::{Answer, Found, Place, Request};
 use cosmicsync_data::export::{Writer, add_columns};
+use cosmicsync_data::import;
 use cosmicsync_protocol::ledger::PartNo;
 use tokio::sync::mpsc;
 
@@ -17,13 +18,9 @@ const CHUNK_BYTES: usize = 64 * 1024;
 const PAGE_DOCS: usize = 1024;
 
 impl Node {
-    pub(super) async fn export(
-        &self,
-        space: SpaceRef,
-        collection: String,
-        format: Format,
-        items: &mpsc::Sender<Item>,
-    ) -> Result<Reply, ServiceError> {
+    pub(super) async fn export(&self, export: Export, items: &mpsc::Sender<Item>) -> Result<Reply, ServiceError> {
+        let separator = delimiter(Some(export.format), export.delimiter)?;
+        let Export { space, collection, format, .. } = export;
         let handle = self.handle()?;
         let partition = handle.with(move |core| partition(core, &space)).await??;
         let Answer::Collections(metas) = handle.ask(move |_| Ok(Request::Collections { partition })).await? else {
@@ -32,7 +29,12 @@ impl Node {
         let described = metas.into_iter().find(|meta| meta.name == collection);
         let known = described.is_some();
         let mut meta = described.unwrap_or_else(|| CollectionMeta::new(&collection));
-        if format == Format::Csv {
+        if matches!(format, Format::Csv | Format::Tsv) {
+            meta.delimiter = separator.unwrap_or(meta.delimiter);
+            if meta.format == Some(import::Format::Xml) {
+                // The names of elements are no columns.
+                meta.columns.clear();
+            }
             // The header comes before the rows, so every row is looked at twice.
             let mut columns = core::mem::take(&mut meta.columns);
             let mut pages = Pages::new(partition, &collection);

@@ -1,7 +1,7 @@
 //! The node: a store, its core thread, and the commands that the service room speaks.
 //!
 //! One thread named `core` owns the database and its tokio runtime; commands reach it as closures and never block it.
-//! Files are read and written on the caller's side. What a command acknowledges is durable.
+//! Files are opened, read and written on the caller's side: bytes come in and go out piece by piece. What a command acknowledges is durable.
 #![expect(
     clippy::wildcard_enum_match_arm,
     reason = "an answer of another kind than the request's is our own bug, whichever kind it is"
@@ -25,11 +25,11 @@ mod status;
 mod tests;
 mod write;
 
-pub use backup::{restore_backup, verify_backup};
+pub use backup::{BackupSource, restore_backup, verify_backup};
 pub use open::{Options, init};
 
 use crate::driver::Shared;
-use crate::service::{Answer, Backend, Command, ErrorCode, Item, Reply, ServiceError};
+use crate::service::{Answer, Backend, Command, ErrorCode, Input, Item, Reply, ServiceError};
 use cosmicsync_protocol::sync::SpaceNo;
 use handle::Handle;
 use room::Limit;
@@ -77,7 +77,12 @@ impl Node {
         self.handle.as_ref().ok_or_else(crate::driver::stopping)
     }
 
-    async fn carry_out(&self, command: Command, items: mpsc::Sender<Item>) -> Result<Reply, ServiceError> {
+    async fn carry_out(
+        &self,
+        command: Command,
+        input: Option<Input>,
+        items: mpsc::Sender<Item>,
+    ) -> Result<Reply, ServiceError> {
         match command {
             Command::Status {} => self.status().await,
             Command::Doctor { space, doc } => self.doctor(space, doc).await,
@@ -109,11 +114,14 @@ impl Node {
             Command::DocWatch { space, collection, doc } => self.doc_watch(space, collection, doc, &items).await,
             Command::DocSplice(splice) => self.doc_splice(splice).await,
             Command::DocHold { space, doc, hold } => self.doc_hold(space, doc, hold).await,
-            Command::Import(import) => self.import(import, &items).await,
-            Command::Export { space, collection, format } => self.export(space, collection, format, &items).await,
+            Command::Import(import) => match input {
+                Some(input) => self.import(import, input, &items).await,
+                None => Err(ServiceError::new(ErrorCode::Usage, "an import needs the bytes of its file")),
+            },
+            Command::Export(export) => self.export(export, &items).await,
             Command::Digest { space } => self.digest(space).await,
             Command::WaitSync { space, timeout_ms } => self.wait_sync(space, timeout_ms).await,
-            Command::BackupCreate { path, passphrase } => self.backup_create(path, passphrase, &items).await,
+            Command::BackupCreate { passphrase } => self.backup_create(passphrase, &items).await,
             Command::Shutdown {} => self.shut_down().await,
         }
     }
@@ -125,18 +133,30 @@ impl Node {
     }
 }
 
+impl Node {
+    async fn answer(
+        &self,
+        command: Command,
+        input: Option<Input>,
+        items: mpsc::Sender<Item>,
+    ) -> Result<Reply, ServiceError> {
+        match self.carry_out(command, input, items).await {
+            // The core is gone, or goes: why, is what the caller should know.
+            Err(error) if error.code == ErrorCode::Unavailable && self.is_over() => {
+                Err(self.ended().await.err().unwrap_or(error))
+            }
+            result => result,
+        }
+    }
+}
+
 impl Backend for Node {
     fn call(&self, command: Command, items: mpsc::Sender<Item>) -> Answer<'_> {
-        Box::pin(async {
-            let result = self.carry_out(command, items).await;
-            match result {
-                // The core is gone, or goes: why, is what the caller should know.
-                Err(error) if error.code == ErrorCode::Unavailable && self.is_over() => {
-                    Err(self.ended().await.err().unwrap_or(error))
-                }
-                result => result,
-            }
-        })
+        Box::pin(self.answer(command, None, items))
+    }
+
+    fn call_reading(&self, command: Command, input: Input, items: mpsc::Sender<Item>) -> Answer<'_> {
+        Box::pin(self.answer(command, Some(input), items))
     }
 }
 

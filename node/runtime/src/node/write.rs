@@ -42,16 +42,16 @@ impl Node {
         });
         match answer.await? {
             Answer::Wrote { docs, cut } => {
+                let cut = Cut(cut.into_iter().map(|(log, seq)| Position { log: Text(log), seq }).collect());
                 let docs = docs.into_iter().zip(named).map(|(one, (collection, key))| Written {
                     doc: Text(one.doc),
                     collection,
                     key,
                     created: one.created,
                     version: one.version.map(Text),
-                    cut: Cut::default(),
+                    cut: cut.clone(),
                 });
-                let cut = Cut(cut.into_iter().map(|(log, seq)| Position { log: Text(log), seq }).collect());
-                Ok(Reply::Wrote(Wrote { documents: docs.collect(), cut }))
+                Ok(Reply::Wrote(Wrote { documents: docs.collect() }))
             }
             Answer::Failed(error) => Err(self.refused(&write, error).await),
             _ => Err(unexpected()),

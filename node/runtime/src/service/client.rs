@@ -10,7 +10,10 @@ use tokio::sync::{Mutex, mpsc};
 
 use super::command::Command;
 use super::error::{ErrorCode, ServiceError};
-use super::frame::{Frame, Hello, LineError, PROTOCOL, SOCKET_NAME, read_line, write_line};
+use super::frame::{
+    Frame, Hello, LineError, PROTOCOL, SOCKET_NAME, read_line, read_piece, write_end, write_line, write_piece,
+};
+use super::input::Input;
 use super::{Answer, Backend, Item, Reply};
 
 /// How connecting fails when no daemon runs. Invalid: the path is too long for any socket, so none can be there.
@@ -51,22 +54,38 @@ impl Client {
         Ok(wire.map(|wire| Self { path, wire: Mutex::new(Some(wire)) }))
     }
 
-    async fn exchange(&self, command: Command, items: mpsc::Sender<Item>) -> Result<Reply, ServiceError> {
+    async fn exchange(
+        &self,
+        command: Command,
+        input: Option<Input>,
+        items: mpsc::Sender<Item>,
+    ) -> Result<Reply, ServiceError> {
         let mut slot = self.wire.lock().await;
         // Taken out, so that a call dropped half-way leaves none behind and closes it.
         let mut wire = match slot.take() {
             Some(wire) => wire,
             None => Wire::open(&self.path).await?.ok_or_else(|| line_error(&LineError::Closed))?,
         };
-        let result = wire.call(&command, &items).await.map_err(|error| line_error(&error))?;
-        *slot = Some(wire);
+        let (result, whole) = match input {
+            None => (wire.call(&command, &items).await, true),
+            Some(input) => wire.call_reading(&command, input, &items).await,
+        };
+        let result = result.map_err(|error| line_error(&error))?;
+        // Where a part of an input is still to come, the next command cannot follow.
+        if whole {
+            *slot = Some(wire);
+        }
         result
     }
 }
 
 impl Backend for Client {
     fn call(&self, command: Command, items: mpsc::Sender<Item>) -> Answer<'_> {
-        Box::pin(self.exchange(command, items))
+        Box::pin(self.exchange(command, None, items))
+    }
+
+    fn call_reading(&self, command: Command, input: Input, items: mpsc::Sender<Item>) -> Answer<'_> {
+        Box::pin(self.exchange(command, Some(input), items))
     }
 }
 
@@ -107,13 +126,59 @@ impl Wire {
         if let Err(error @ (LineError::TooLong | LineError::Malformed(_))) = sent {
             return Err(error);
         }
-        loop {
-            match read_line(&mut self.reader, &mut self.buffer).await? {
-                // Nobody wants the items: they are discarded and the command goes on.
-                Frame::Item(item) => drop(items.send(item).await),
-                Frame::Reply(reply) => return Ok(Ok(reply)),
-                Frame::Error(error) => return Ok(Err(error)),
+        replied(&mut self.reader, &mut self.buffer, items).await
+    }
+
+    /// Sends an input behind the command while it waits for the reply. Says too whether all of the input was sent.
+    async fn call_reading(
+        &mut self,
+        command: &Command,
+        mut input: Input,
+        items: &mpsc::Sender<Item>,
+    ) -> (Result<Result<Reply, ServiceError>, LineError>, bool) {
+        if let Err(error @ (LineError::TooLong | LineError::Malformed(_))) = write_line(&mut self.writer, command).await
+        {
+            return (Err(error), false);
+        }
+        let Self { reader, writer, buffer } = self;
+        let feeding = async move {
+            while let Some(piece) = input.next().await? {
+                if write_piece(writer, &piece).await.is_err() {
+                    // The daemon closed, and may have said why.
+                    return Ok(false);
+                }
             }
+            Ok::<_, ServiceError>(write_end(writer).await.is_ok())
+        };
+        let replied = replied(reader, buffer, items);
+        tokio::pin!(feeding, replied);
+        let whole = tokio::select! {
+            biased;
+            result = &mut replied => return (result, false),
+            fed = &mut feeding => match fed {
+                Ok(whole) => whole,
+                Err(broken) => return (Ok(Err(broken)), false),
+            },
+        };
+        (replied.await, whole)
+    }
+}
+
+/// Reads up to the reply. Items that nobody wants are discarded, and the command goes on.
+async fn replied(
+    reader: &mut BufReader<OwnedReadHalf>,
+    buffer: &mut Vec<u8>,
+    items: &mpsc::Sender<Item>,
+) -> Result<Result<Reply, ServiceError>, LineError> {
+    loop {
+        match read_line(reader, buffer).await? {
+            Frame::Item(item) => drop(items.send(item).await),
+            Frame::Bytes(bytes) => {
+                let piece = read_piece(reader, bytes).await?;
+                drop(items.send(Item::Bytes(piece)).await);
+            }
+            Frame::Reply(reply) => return Ok(Ok(reply)),
+            Frame::Error(error) => return Ok(Err(error)),
         }
     }
 }
@@ -125,7 +190,7 @@ fn line_error(error: &LineError) -> ServiceError {
                 .next("cosmicsync status")
         }
         LineError::TooLong => ServiceError::new(ErrorCode::Refused, error.to_string()),
-        LineError::Malformed(_) => ServiceError::new(ErrorCode::Internal, error.to_string()),
+        LineError::Malformed(_) | LineError::Json(_) => ServiceError::new(ErrorCode::Internal, error.to_string()),
         LineError::Io(_) => ServiceError::new(ErrorCode::Unavailable, error.to_string()).next("cosmicsync status"),
     }
 }

@@ -104,12 +104,32 @@ pub enum Bodies {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
-    /// Comma-separated values, the first line names the columns; values stay text.
+    /// Values separated by commas or another character, the first line names the columns; values stay text.
     Csv,
+    /// The same, separated by tabs.
+    Tsv,
     /// One JSON value a line.
     Ndjson,
     /// One JSON array, or an object whose member (`rows`) is one.
     Json,
+    /// Elements that stand together in another one.
+    Xml,
+}
+
+impl Format {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Csv, Self::Tsv, Self::Ndjson, Self::Json, Self::Xml];
+
+    /// Returns its name, as people write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::Tsv => "tsv",
+            Self::Ndjson => "ndjson",
+            Self::Json => "json",
+            Self::Xml => "xml",
+        }
+    }
 }
 
 /// A position in one log: the entry `seq` and everything before it.
@@ -190,8 +210,8 @@ pub struct DocSplice {
     pub seen: Option<Cut>,
 }
 
-/// Reads a file into a collection. The node opens the file, so the path is absolute.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Reads a file into a collection. The caller opens the file and sends its bytes behind the command.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Import {
     /// The space.
@@ -199,15 +219,21 @@ pub struct Import {
     pub space: SpaceRef,
     /// The collection's name; made if it is new.
     pub collection: String,
-    /// Absolute path of the file.
+    /// The file's name: an absolute path, or `-`. Messages name it, and an interrupted import is found by it.
     pub path: String,
-    /// Its format; none means by its ending.
+    /// How many bytes it has, where that is known: for progress.
+    #[serde(default)]
+    pub bytes: Option<u64>,
+    /// Its format; none means by its name and first record.
     #[serde(default)]
     pub format: Option<Format>,
+    /// For tables: what separates the cells; none means by the first record.
+    #[serde(default)]
+    pub delimiter: Option<char>,
     /// The column or member that is the document's key; none means fresh ids in the file's order.
     #[serde(default)]
     pub id_column: Option<String>,
-    /// For JSON: the dotted path of the array that holds the rows.
+    /// For JSON: the dotted path of the array that holds the rows. For XML: the path of the elements that are rows.
     #[serde(default)]
     pub rows: Option<String>,
     /// Members (dotted paths) that become collaborative text.
@@ -220,6 +246,25 @@ pub struct Import {
     /// Continue where an interrupted import of the same file stopped.
     #[serde(default)]
     pub resume: bool,
+    /// Read the whole file and tell what is in it, but store nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// Writes a collection as a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Export {
+    /// The space.
+    #[serde(default)]
+    pub space: SpaceRef,
+    /// The collection's name.
+    pub collection: String,
+    /// The format.
+    pub format: Format,
+    /// For CSV: what separates the cells; none means as it was imported.
+    #[serde(default)]
+    pub delimiter: Option<char>,
 }
 
 /// Everything a node can be asked for.
@@ -409,18 +454,10 @@ pub enum Command {
         /// True holds, false releases (and shows everything).
         hold: bool,
     },
-    /// Streams progress, then [`Reply::Imported`](super::Reply::Imported).
+    /// Reads its input; streams progress, then [`Reply::Imported`](super::Reply::Imported).
     Import(Import),
     /// Streams [`Item::Chunk`](super::Item::Chunk) and progress, then [`Reply::Exported`](super::Reply::Exported).
-    Export {
-        /// The space.
-        #[serde(default)]
-        space: SpaceRef,
-        /// The collection's name.
-        collection: String,
-        /// The format.
-        format: Format,
-    },
+    Export(Export),
     /// A hash of everything that converged replicas agree on: [`Reply::Digest`](super::Reply::Digest).
     Digest {
         /// The space.
@@ -436,11 +473,9 @@ pub enum Command {
         /// How long to wait, in milliseconds.
         timeout_ms: u64,
     },
-    /// Writes a sealed copy of the store with its history, without log keys: streams progress, then
-    /// [`Reply::Backup`](super::Reply::Backup).
+    /// Makes a sealed copy of the store with its history, without log keys: streams [`Item::Bytes`](super::Item::Bytes) and
+    /// progress, then [`Reply::Backup`](super::Reply::Backup).
     BackupCreate {
-        /// Absolute path; must not exist.
-        path: String,
         /// What seals it.
         passphrase: Secret,
     },
@@ -449,6 +484,11 @@ pub enum Command {
 }
 
 impl Command {
+    /// Says whether the command reads an input, which the caller sends behind it.
+    pub const fn reads(&self) -> bool {
+        matches!(self, Self::Import(_))
+    }
+
     /// Says whether the command only makes sense in a running daemon, because it needs links or outlives a call.
     pub const fn needs_daemon(&self) -> bool {
         matches!(

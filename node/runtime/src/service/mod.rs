@@ -8,6 +8,8 @@ mod client;
 mod command;
 mod error;
 mod frame;
+mod input;
+mod json;
 mod reply;
 mod server;
 mod text;
@@ -22,11 +24,14 @@ use tokio::sync::mpsc;
 
 pub use client::Client;
 pub use command::{
-    Bodies, Command, Cut, DocList, DocPut, DocRef, DocSplice, Format, Import, Patch, Position, Secret, SpaceRef, Text,
+    Bodies, Command, Cut, DocList, DocPut, DocRef, DocSplice, Export, Format, Import, Patch, Position, Secret,
+    SpaceRef, Text,
 };
 pub use cosmicsync_protocol::ids::{DocId, SpaceId};
 pub use error::{ErrorCode, ServiceError};
 pub use frame::{LINE_BYTES_MAX, PROTOCOL, SOCKET_NAME};
+pub use input::{Feed, Input, PIECE_BYTES_MAX};
+pub use json::{JsonMistake, parse_json};
 pub use reply::{
     Backup, Change, CollectionDigest, Conflict, Device, Diff, Digest, DocView, EntryBytes, Exported, Finding, Imported,
     Invite, Item, Level, Listed, Partition, Peer, PeerState, Progress, Reply, Revision, RevisionKind, Space, Status,
@@ -47,6 +52,11 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// Items that come before the reply go into `items`; a command waits while that channel is full. When its receiver is gone,
     /// items are discarded and the command goes on: only dropping the answer cancels it.
     fn call(&self, command: Command, items: mpsc::Sender<Item>) -> Answer<'_>;
+
+    /// Carries out a command that reads: one of which [`Command::reads`] says so. Whoever offers none gives no input on.
+    fn call_reading(&self, command: Command, _input: Input, items: mpsc::Sender<Item>) -> Answer<'_> {
+        self.call(command, items)
+    }
 }
 
 /// Carries out one command whose items do not matter.

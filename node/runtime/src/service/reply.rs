@@ -7,7 +7,7 @@ use cosmicsync_protocol::ids::{DeviceId, DocId, LogId, PartitionId, SpaceId, Use
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::command::{Bodies, Cut, Position, Text};
+use super::command::{Bodies, Cut, Format, Position, Text};
 
 /// Something that arrives before the final reply.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,6 +25,9 @@ pub enum Item {
     Conflict(Conflict),
     /// The next piece of an exported file, at most 64 KiB of UTF-8.
     Chunk(String),
+    /// The next piece of a backup, at most 256 KiB. On the socket it is no JSON, but `{"bytes":N}` and so many bytes.
+    #[serde(skip)]
+    Bytes(Vec<u8>),
 }
 
 /// The final answer to a command; each command names its own.
@@ -336,8 +339,6 @@ pub struct Written {
 pub struct Wrote {
     /// Its documents, in the order of the writes.
     pub documents: Vec<Written>,
-    /// Everything that their writer had seen, these writes included.
-    pub cut: Cut,
 }
 
 /// A document as of a version.
@@ -465,14 +466,32 @@ pub struct Listed {
 pub struct Imported {
     /// The collection.
     pub collection: String,
-    /// Documents written now.
+    /// The file's format.
+    pub format: Format,
+    /// What separated the cells of a table that is no CSV with commas.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delimiter: Option<char>,
+    /// Documents stored that were not there before.
     pub documents: u64,
-    /// Rows skipped because an earlier run had written them.
+    /// Rows that took the place of another value under their key: of an earlier row, or of what was there.
+    pub replaced: u64,
+    /// Rows whose document was just so already.
+    pub unchanged: u64,
+    /// Rows skipped because an earlier run had stored them.
     pub skipped: u64,
     /// Bytes read.
     pub bytes: u64,
     /// How long it took.
     pub elapsed_ms: u64,
+    /// Nothing was stored: it was only asked what is in the file.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub dry_run: bool,
+    /// The columns of a table, or the names of the elements of XML. Only of a dry run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<String>,
+    /// What else there is to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// The end of an export.
@@ -524,7 +543,7 @@ pub struct Synced {
 /// A backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backup {
-    /// The file.
+    /// The file; empty while only its bytes are known.
     pub path: String,
     /// Its size.
     pub bytes: u64,

@@ -18,7 +18,10 @@ use tokio::task::JoinSet;
 
 use super::command::Command;
 use super::error::{ErrorCode, ServiceError};
-use super::frame::{Frame, Hello, LineError, PROTOCOL, SOCKET_NAME, read_line, write_line};
+use super::frame::{
+    Frame, Hello, LineError, PROTOCOL, SOCKET_NAME, read_command, read_input, read_line, write_item, write_line,
+};
+use super::input::Input;
 use super::{Backend, Item};
 
 /// Connections served at once; one more is told to come back later.
@@ -161,7 +164,7 @@ impl Connection {
             let line = tokio::select! {
                 biased;
                 () = until_set(&mut stopped) => return Ok(()),
-                line = read_line::<Command>(&mut reader, &mut buffer) => line,
+                line = read_command::<Command>(&mut reader, &mut buffer) => line,
             };
             let command = match line {
                 Ok(command) => command,
@@ -169,6 +172,11 @@ impl Connection {
                 // JSON, but no command: whoever sent it speaks the exchange, and may go on with another one.
                 Err(LineError::Malformed(error)) if error.is_data() => {
                     let refusal = ServiceError::new(ErrorCode::Usage, LineError::Malformed(error).to_string());
+                    write_line(&mut writer, &Frame::Error(refusal)).await?;
+                    continue;
+                }
+                Err(error @ LineError::Json(_)) => {
+                    let refusal = ServiceError::new(ErrorCode::Usage, error.to_string());
                     write_line(&mut writer, &Frame::Error(refusal)).await?;
                     continue;
                 }
@@ -192,29 +200,38 @@ impl Connection {
         let shutdown = matches!(command, Command::Shutdown {});
         let (sender, mut items) = mpsc::channel::<Item>(ITEMS_QUEUED);
         let mut stopped = self.stopping.subscribe();
-        let mut call = self.backend.call(command, sender);
+        let (feed, input) = Input::new();
+        let reads = command.reads();
+        let mut call =
+            if reads { self.backend.call_reading(command, input, sender) } else { self.backend.call(command, sender) };
+        // The input first, then whether the client is still there. Nothing else is consumed: bytes that are there are the
+        // next command, no bytes are a client that left.
+        let ahead = async {
+            if reads {
+                read_input(reader, feed).await?;
+            }
+            if reader.fill_buf().await?.is_empty() { Err(LineError::Closed) } else { Ok(()) }
+        };
+        tokio::pin!(ahead);
         let mut watching = true;
         let result = loop {
             tokio::select! {
                 biased;
-                Some(item) = items.recv() => write_line(writer, &Frame::Item(item)).await?,
+                Some(item) = items.recv() => write_item(writer, item).await?,
                 // Before the end of the server: what ended both tells its cause here.
                 result = &mut call => break result,
                 () = until_set(&mut stopped), if !shutdown => {
                     break Err(ServiceError::new(ErrorCode::Unavailable, "the daemon is stopping").next("cosmicsync up"));
                 }
-                // Nothing is consumed: bytes that are there are the next command, no bytes are a client that left.
-                ahead = reader.fill_buf(), if watching => {
-                    if ahead?.is_empty() {
-                        return Err(LineError::Closed);
-                    }
+                ahead = &mut ahead, if watching => {
+                    ahead?;
                     watching = false;
                 }
             }
         };
         drop(call);
         while let Ok(item) = items.try_recv() {
-            write_line(writer, &Frame::Item(item)).await?;
+            write_item(writer, item).await?;
         }
         let done = result.is_ok();
         let frame = match result {
@@ -232,7 +249,15 @@ impl Connection {
         if shutdown && done {
             self.stopping.send_replace(true);
         }
-        Ok(())
+        // What is left of an input that was not wanted to its end is no command.
+        if !(reads && watching) {
+            return Ok(());
+        }
+        tokio::select! {
+            biased;
+            () = until_set(&mut stopped) => Ok(()),
+            ahead = &mut ahead => ahead,
+        }
     }
 }
 

@@ -3,6 +3,17 @@
 /// Returns a word as a shell takes it, for commands that people copy.
 pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/._-+,:@%=".contains(c);
+    if word.chars().any(char::is_control) {
+        // Spelled out: nothing is to reach the terminal as it is.
+        let spelled = |c: char| match c {
+            '\'' | '\\' => format!("\\{c}"),
+            '\n' => "\\n".to_owned(),
+            '\t' => "\\t".to_owned(),
+            c if c.is_control() => format!("\\u{:04x}", u32::from(c)),
+            c => c.to_string(),
+        };
+        return format!("$'{}'", word.chars().map(spelled).collect::<String>());
+    }
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()
     } else {
@@ -36,6 +47,7 @@ mod tests {
             (quoted("a/b-1").as_str(), quoted("it's").as_str(), quoted("").as_str()),
             ("a/b-1", r"'it'\''s'", "''")
         );
+        assert_eq!(quoted("c/\x1b[31m'\n"), r"$'c/\u001b[31m\'\n'");
     }
 
     #[test]

@@ -2,7 +2,12 @@
 //!
 //! Commands go to the daemon of the data directory, or to a node opened for just this command when none runs.
 
-use std::fs;
+mod backup;
+mod doc;
+mod export;
+mod import;
+mod target;
+
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,25 +15,16 @@ use std::sync::Arc;
 
 use clap::CommandFactory as _;
 use cosmicsync_node::service::{
-    Backend, Client, Command, DocList, DocPut, DocRef, DocSplice, ErrorCode, Finding, Item, Level, Listed, Patch,
-    Reply, Secret, ServiceError, quoted, request,
+    Backend, Client, Command, DocRef, ErrorCode, Finding, Input, Item, Level, Reply, Secret, ServiceError, request,
 };
-use serde_json::Value;
 use tokio::sync::mpsc;
 
-use crate::cli::{
-    BackupVerb, Cli, ConfigVerb, DeviceVerb, DocVerb, Global, Import, List, PartitionVerb, Passphrase, PeerVerb,
-    SpaceVerb, Type, Verb,
-};
+use crate::cli::{Cli, ConfigVerb, DeviceVerb, Global, PartitionVerb, PeerVerb, SpaceVerb, Verb};
 use crate::config::Loaded;
 use crate::output::{Bar, Output};
 use crate::terminal::{self, Surroundings};
-use crate::{demo, export, node, text_path, up};
+use crate::{demo, node, up};
 
-/// Documents of a list on a terminal, unless another number is asked for.
-const LISTED: u64 = 100;
-/// Entries of a history on a terminal, in the same way.
-const REVISIONS: u64 = 50;
 /// Items that wait while one is printed.
 const ITEMS_QUEUED: usize = 64;
 
@@ -89,10 +85,10 @@ impl Run<'_> {
             Verb::Partition(PartitionVerb::List { space }) => {
                 self.print(Command::PartitionList { space: space.space }).await
             }
-            Verb::Doc(verb) => self.doc(verb).await,
-            Verb::Import(options) => self.print(import(options)?).await,
+            Verb::Doc(verb) => doc::doc(self, verb).await,
+            Verb::Import(options) => import::import(self, options).await,
             Verb::Export(options) => export::export(self, options).await,
-            Verb::Backup(verb) => self.backup(verb).await,
+            Verb::Backup(verb) => backup::backup(self, verb).await,
             Verb::Demo => demo::demo(self).await,
             Verb::Config(verb) => self.config(verb).await,
             Verb::Completions { shell } => {
@@ -123,10 +119,10 @@ impl Run<'_> {
     }
 
     /// Sends a command, prints its items and returns its reply.
-    async fn call(&mut self, command: Command) -> Result<Reply, Failure> {
+    pub(crate) async fn call(&mut self, command: Command) -> Result<Reply, Failure> {
         let door = self.door(command.needs_daemon()).await?;
         self.output.alone = door.ours;
-        let result = self.call_at(&*door.backend, command, |output, item| output.item(&item)).await;
+        let result = self.call_at(&*door.backend, command, None, |output, item| output.item(&item)).await;
         door.close().await;
         result
     }
@@ -136,12 +132,16 @@ impl Run<'_> {
         &mut self,
         backend: &dyn Backend,
         command: Command,
+        input: Option<Input>,
         mut print: impl FnMut(&mut Output<'_>, Item) -> io::Result<()>,
     ) -> Result<Reply, Failure> {
         let shown = self.surroundings.stderr_tty && !self.global.quiet && !self.output.format.json;
         let mut bar = Bar::new(shown);
         let (sender, mut items) = mpsc::channel(ITEMS_QUEUED);
-        let mut call = backend.call(command, sender);
+        let mut call = match input {
+            Some(input) => backend.call_reading(command, input, sender),
+            None => backend.call(command, sender),
+        };
         let result = loop {
             tokio::select! {
                 biased;
@@ -219,144 +219,6 @@ impl Run<'_> {
         self.print(command).await
     }
 
-    async fn doc(&mut self, verb: DocVerb) -> Result<(), Failure> {
-        let command = match verb {
-            DocVerb::Put { target, value, text, space } => {
-                let shown = target.clone();
-                let (collection, key) = match target.split_once('/') {
-                    Some((collection, key)) => (collection.to_owned(), Some(key.to_owned())),
-                    None => (target, None),
-                };
-                let value = json_argument(&value, &format!("doc put {}", quoted(&shown)))?;
-                text.iter().try_for_each(|path| text_path::check(&value, path))?;
-                Command::DocPut(DocPut { space: space.space, collection, key, value, text })
-            }
-            DocVerb::Get { doc, space } => Command::DocGet { space: space.space, doc },
-            DocVerb::Patch { doc, patch, space } => {
-                let patch = json_argument(&patch, &format!("doc patch {}", quoted(&doc.to_string())))?;
-                Command::DocPatch { space: space.space, doc, patch }
-            }
-            DocVerb::Delete { doc, space } => Command::DocDelete { space: space.space, doc },
-            DocVerb::List(options) => return self.doc_list(options).await,
-            DocVerb::History { doc, space, limit } => {
-                let (asked, shown) = (limit.is_some(), limit.or_else(|| self.page(REVISIONS)));
-                let again = format!("cosmicsync doc history {} --limit N", quoted(&doc.to_string()));
-                let again = self.global.about_same(space.space.as_deref(), &again);
-                let reply = self.call(Command::DocHistory { space: space.space, doc, limit: shown }).await?;
-                return self.listed(&reply, asked, &again);
-            }
-            DocVerb::Excluded { doc, space, publish } => Command::DocExcluded { space: space.space, doc, publish },
-            DocVerb::Watch { target, space } => {
-                let (collection, doc) = match target.map(|target| (target.parse::<DocRef>(), target)) {
-                    None => (None, None),
-                    Some((Ok(doc), _)) => (None, Some(doc)),
-                    Some((Err(_), collection)) => (Some(collection), None),
-                };
-                Command::DocWatch { space: space.space, collection, doc }
-            }
-            DocVerb::Type(options) => return self.doc_type(options).await,
-            DocVerb::Intent(verb) => return self.intent(verb).await,
-        };
-        self.print(command).await
-    }
-
-    async fn doc_list(&mut self, options: List) -> Result<(), Failure> {
-        let List { collection, after, limit, values, space } = options;
-        let mut again = "cosmicsync doc list".to_owned();
-        for (before, word) in [(" ", collection.clone()), (" --limit ", limit.map(|limit| limit.to_string()))] {
-            again.extend(word.map(|word| format!("{before}{}", quoted(&word))));
-        }
-        if values {
-            again.push_str(" --values");
-        }
-        let asked = limit.is_some();
-        let limit = limit.or_else(|| self.page(LISTED));
-        let list = DocList { space: space.space.clone(), collection, after, limit, values };
-        let reply = self.call(Command::DocList(list)).await?;
-        if let Reply::Listed(Listed { next: Some(next), .. }) = &reply {
-            again = self.global.about_same(space.space.as_deref(), &format!("{again} --after {}", quoted(next)));
-        }
-        self.listed(&reply, asked, &again)
-    }
-
-    /// How many lines a list has that nobody gave a limit, where a person reads it.
-    fn page(&self, lines: u64) -> Option<u64> {
-        (self.surroundings.stdout_tty && !self.output.format.json).then_some(lines)
-    }
-
-    /// Ends a list: behind its rows it says how many more there are, unless a limit was asked for and quiet, too.
-    fn listed(&mut self, reply: &Reply, asked: bool, again: &str) -> Result<(), Failure> {
-        self.output.reply(reply)?;
-        if let Reply::Listed(Listed { more, .. }) = reply
-            && *more > 0
-            && !self.output.format.json
-            && !(self.global.quiet && asked)
-        {
-            self.output.writer.flush()?;
-            terminal::note(&format!("{more} more: {again}"));
-        }
-        Ok(())
-    }
-
-    async fn doc_type(&mut self, options: Type) -> Result<(), Failure> {
-        let splice = |patches| DocSplice {
-            space: options.space.space.clone(),
-            doc: options.doc.clone(),
-            path: options.path.clone(),
-            patches,
-            seen: None,
-        };
-        let Some(file) = &options.patches else {
-            let patch = Patch(options.at, options.delete, options.insert.clone());
-            return self.print(Command::DocSplice(splice(vec![patch]))).await;
-        };
-        let door = self.door(false).await?;
-        let mut last = None;
-        for line in patch_lines(file)? {
-            let patches = line?;
-            last = Some(request(&*door.backend, Command::DocSplice(splice(patches))).await?);
-        }
-        door.close().await;
-        Ok(last.map_or(Ok(()), |reply| self.output.reply(&reply))?)
-    }
-
-    async fn backup(&mut self, verb: BackupVerb) -> Result<(), Failure> {
-        match verb {
-            BackupVerb::Create { file, passphrase } => {
-                let passphrase = self.passphrase(&passphrase, true)?;
-                let path = absolute(&file)?;
-                self.print(Command::BackupCreate { path, passphrase }).await
-            }
-            BackupVerb::Verify { file, passphrase } => {
-                let passphrase = self.passphrase(&passphrase, false)?;
-                let backup = node::verify_backup(&file, &passphrase).await?;
-                Ok(self.output.reply(&Reply::Backup(backup))?)
-            }
-            BackupVerb::Restore { file, passphrase } => {
-                let passphrase = self.passphrase(&passphrase, false)?;
-                let backup = node::restore_backup(&file, &passphrase, &self.dir).await?;
-                Ok(self.output.reply(&Reply::Backup(backup))?)
-            }
-        }
-    }
-
-    fn passphrase(&self, source: &Passphrase, new: bool) -> Result<Secret, ServiceError> {
-        if let Some(file) = &source.passphrase_file {
-            let text = fs::read_to_string(file)
-                .map_err(|error| ServiceError::io(format!("cannot read {}", file.display()), &error))?;
-            let line = text.lines().next().unwrap_or_default();
-            return if line.is_empty() {
-                Err(usage(format!("the first line of {} is empty: write the passphrase there", file.display())))
-            } else {
-                Ok(Secret(line.to_owned()))
-            };
-        }
-        match self.surroundings.variable("COSMICSYNC_PASSPHRASE") {
-            Some(passphrase) => Ok(Secret(passphrase.to_owned())),
-            None => terminal::ask_passphrase(new),
-        }
-    }
-
     async fn config(&mut self, verb: ConfigVerb) -> Result<(), Failure> {
         let loaded = Loaded::load(&self.dir, &self.surroundings.variables)?;
         match verb {
@@ -423,80 +285,12 @@ fn peer(verb: PeerVerb) -> Command {
     }
 }
 
-fn import(options: Import) -> Result<Command, ServiceError> {
-    let path = absolute(&options.file)?;
-    fs::File::open(&path).map_err(|error| ServiceError::io(format!("cannot read {path}"), &error))?;
-    Ok(Command::Import(cosmicsync_node::service::Import {
-        space: options.space.space,
-        collection: options.collection,
-        path,
-        format: options.format,
-        id_column: options.id_column,
-        rows: options.rows,
-        text: options.text,
-        erasable_together: options.erasable_together,
-        resume: options.resume,
-    }))
-}
-
 fn config_finding(dir: &Path, surroundings: &Surroundings) -> Finding {
     let subject = "settings".to_owned();
     match Loaded::load(dir, &surroundings.variables) {
         Ok(_) => Finding { level: Level::Ok, subject, message: "valid".to_owned(), next: None },
         Err(error) => Finding { level: Level::Problem, subject, message: error.message, next: error.next },
     }
-}
-
-/// Reads an argument, or stdin for `-`, as a JSON object. A mistake is shown where it stands, with an example.
-fn json_argument(text: &str, command: &str) -> Result<Value, ServiceError> {
-    let piped = if text == "-" { Some(terminal::read_stdin()?) } else { None };
-    let text = piped.as_deref().unwrap_or(text);
-    let example = format!(r#"cosmicsync {command} '{{"title": "a text", "count": 1}}'"#);
-    match serde_json::from_str(text) {
-        Ok(value @ Value::Object(_)) => Ok(value),
-        Ok(_) => Err(usage("a document is a JSON object, in braces".to_owned()).next(example)),
-        Err(error) => Err(usage(json_mistake(text, &error)).next(example)),
-    }
-}
-
-/// Says what is wrong with a text that is no JSON, and shows where.
-fn json_mistake(text: &str, error: &serde_json::Error) -> String {
-    const SHOWN: usize = 60;
-    let Some(line) = text.lines().nth(error.line().saturating_sub(1)).filter(|line| !line.trim().is_empty()) else {
-        return format!("not JSON: {error}");
-    };
-    // The column counts bytes.
-    let at = line.get(..error.column().saturating_sub(1)).map_or(0, |before| before.chars().count());
-    let from = at.saturating_sub(SHOWN / 2);
-    let part: String = line.chars().skip(from).take(SHOWN).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    format!("not JSON: {error}\n       {part}\n       {}^", " ".repeat(at - from))
-}
-
-type PatchLines = Box<dyn Iterator<Item = Result<Vec<Patch>, ServiceError>>>;
-
-/// Reads batches of patches, one JSON array a line.
-fn patch_lines(file: &Path) -> Result<PatchLines, ServiceError> {
-    let lines: Box<dyn Iterator<Item = io::Result<String>>> = if file == Path::new("-") {
-        Box::new(terminal::stdin_lines())
-    } else {
-        let file = fs::File::open(file)
-            .map_err(|error| ServiceError::io(format!("cannot read {}", file.display()), &error))?;
-        Box::new(io::BufRead::lines(io::BufReader::new(file)))
-    };
-    Ok(Box::new(lines.enumerate().map(|(index, line)| {
-        let line = line.map_err(|error| ServiceError::io("cannot read the patches", &error))?;
-        serde_json::from_str(&line).map_err(|error| {
-            let message = format!("patches, line {}: {error}; write [[position, deleted, \"inserted\"]]", index + 1);
-            usage(message)
-        })
-    })))
-}
-
-/// Makes a path absolute: the node may run elsewhere.
-fn absolute(path: &Path) -> Result<String, ServiceError> {
-    let failed = |error: io::Error| ServiceError::io(format!("cannot use the path {}", path.display()), &error);
-    let path = std::path::absolute(path).map_err(failed)?;
-    path.into_os_string().into_string().map_err(|path| usage(format!("the path {} is not Unicode", path.display())))
 }
 
 /// Returns an error about the command line or its input.

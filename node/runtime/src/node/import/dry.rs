@@ -1,0 +1,61 @@
+//! An import that stores nothing: it reads the file as one would that does, and tells what is in it.
+
+use super::parse::{BatchLimits, Parser, Plan, Source, options_of};
+use super::{BATCHES_AHEAD, blamed, has_columns, named};
+use crate::service::{Import, Imported, Reply, ServiceError};
+use cosmicsync_data::import::{Kind, Reader};
+use std::collections::BTreeSet;
+use std::time::Instant;
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+
+/// Columns that are told, at most.
+const COLUMNS_SHOWN: usize = 100;
+
+pub(super) async fn import(
+    import: Import,
+    kind: Kind,
+    mut source: Source,
+    begun: Instant,
+) -> Result<Reply, ServiceError> {
+    let plan = Plan {
+        id_column: import.id_column.clone(),
+        options: options_of(&import),
+        limits: BatchLimits::within(u64::MAX),
+    };
+    let rows_at = import.rows.clone();
+    let (sender, mut batches) = mpsc::channel(BATCHES_AHEAD);
+    let parser =
+        spawn_blocking(move || Parser::new(Reader::of(kind, rows_at.as_deref()), plan, &sender).run(&mut source, None));
+    let (mut keys, mut documents, mut replaced) = (BTreeSet::<[u8; 16]>::new(), 0, 0);
+    while let Some(batch) = batches.recv().await {
+        for row in batch.rows {
+            let again = row.key.is_some_and(|key| {
+                let mut hash = [0; 16];
+                hash.copy_from_slice(&blake3::hash(key.as_bytes()).as_bytes()[..16]);
+                !keys.insert(hash)
+            });
+            documents += u64::from(!again);
+            replaced += u64::from(again);
+        }
+    }
+    let learned = parser.await.map_err(|_| crate::driver::stopping())?;
+    let learned = learned.map_err(|failed| blamed(failed, &Import { dry_run: false, ..import.clone() }, 0))?;
+    let (format, delimiter) = named(kind);
+    let mut columns = if has_columns(kind.format) { learned.columns } else { Vec::new() };
+    columns.truncate(COLUMNS_SHOWN);
+    Ok(Reply::Imported(Imported {
+        collection: import.collection,
+        format,
+        delimiter,
+        documents,
+        replaced,
+        unchanged: 0,
+        skipped: 0,
+        bytes: learned.bytes,
+        elapsed_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+        dry_run: true,
+        columns,
+        note: Some("a dry run: nothing was stored".to_owned()),
+    }))
+}

@@ -1,0 +1,350 @@
+//! Importing files: a thread parses what the caller sends, batches become durable a few at a time.
+
+mod dry;
+mod parse;
+
+use super::Node;
+use super::docs::partition;
+use super::files::{Stage, Stand, delimiter, format_of, named};
+use super::handle::unexpected;
+use crate::service::{ErrorCode, Import, Imported, Input, Item, Progress, Reply, ServiceError, quoted};
+use cosmicsync_data::collection::CollectionMeta;
+use cosmicsync_data::database::request::{Answer, ImportCounts, ImportId, Request, RequestError};
+use cosmicsync_data::import::{Detected, Format, Kind, Reader};
+use cosmicsync_protocol::document::TextPaths;
+use cosmicsync_protocol::shelf::Erasable;
+use parse::{Batch, BatchLimits, Failed, Learned, Parser, Plan, Source, options_of};
+use std::collections::VecDeque;
+use std::path::Path;
+use std::time::Instant;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinHandle, spawn_blocking};
+
+/// Batches that are written at a time: they share the store's syncs.
+const BATCHES_UNDER_WAY: usize = 4;
+/// Batches that are parsed ahead.
+const BATCHES_AHEAD: usize = 2;
+
+/// A batch that is being written.
+#[derive(Debug)]
+struct UnderWay {
+    answer: oneshot::Receiver<Result<Answer, ServiceError>>,
+    offset: u64,
+    cost: u64,
+}
+
+/// Writes the batches of one import.
+struct Writer<'a> {
+    node: &'a Node,
+    import: ImportId,
+    /// Size of the file, where it is known.
+    total: Option<u64>,
+    under_way: VecDeque<UnderWay>,
+    /// Rows of the file that are durable.
+    stored: u64,
+    counts: ImportCounts,
+    items: &'a mpsc::Sender<Item>,
+}
+
+impl Node {
+    pub(super) async fn import(
+        &self,
+        import: Import,
+        mut input: Input,
+        items: &mpsc::Sender<Item>,
+    ) -> Result<Reply, ServiceError> {
+        if !import.dry_run {
+            self.check_room()?;
+        }
+        let begun = Instant::now();
+        let (kind, first, whole) = find_kind(&import, &mut input).await?;
+        let source = Source { first, whole, input };
+        if import.dry_run {
+            let space = import.space.clone();
+            self.handle()?.with(move |core| partition(core, &space).map(drop)).await??;
+            return dry::import(import, kind, source, begun).await;
+        }
+        let mut meta = CollectionMeta {
+            format: Some(kind.format),
+            delimiter: kind.delimiter,
+            text_paths: import.text.iter().collect::<TextPaths>(),
+            id_column: import.id_column.clone(),
+            erasable: if import.erasable_together { Erasable::Together } else { Erasable::Alone },
+            ..CollectionMeta::new(&import.collection)
+        };
+        let handle = self.handle()?;
+        let (space, source_name, described, resume) =
+            (import.space.clone(), source_of(&import), meta.clone(), import.resume);
+        let opened = handle.ask(move |core| {
+            let partition = partition(core, &space)?;
+            Ok(Request::ImportOpen { partition, source: source_name, meta: described, resume })
+        });
+        let given = format!("{}{}", again(&import), if resume { " --resume" } else { "" });
+        let opened = opened.await.map_err(|error| self.cut_off(error, None, &given))?;
+        let Answer::ImportOpened { import: number, checkpoint, rows } = opened else { return Err(unexpected()) };
+        let stand = checkpoint.map(|bytes| taken_up(&import, kind, &bytes)).transpose()?;
+        let skipped = if stand.is_some() { rows } else { 0 };
+
+        let (sender, mut batches) = mpsc::channel(BATCHES_AHEAD);
+        let parser = self.parse(&import, kind, source, stand, sender);
+        let mut writer = Writer {
+            node: self,
+            import: number,
+            total: import.bytes,
+            under_way: VecDeque::new(),
+            stored: skipped,
+            counts: ImportCounts::default(),
+            items,
+        };
+        let written = writer.write(&mut batches).await;
+        drop(batches);
+        let resume = format!("{} --resume", again(&import));
+        written.map_err(|error| self.cut_off(mended(error, &import), Some(writer.stored), &resume))?;
+        // A stop of the runtime cancels the thread.
+        let learned = parser.await.map_err(|_| crate::driver::stopping())?;
+        let learned = learned.map_err(|failed| blamed(failed, &import, writer.stored))?;
+        let (format, delimiter) = named(kind);
+        let mut imported = Imported {
+            collection: import.collection.clone(),
+            format,
+            delimiter,
+            documents: writer.counts.stored,
+            replaced: writer.counts.replaced,
+            unchanged: writer.counts.unchanged,
+            skipped,
+            bytes: learned.bytes,
+            elapsed_ms: 0,
+            dry_run: false,
+            columns: Vec::new(),
+            note: None,
+        };
+        if learned.nothing_new {
+            imported.note = Some("nothing to go on with: all rows of this file were stored before".to_owned());
+        } else {
+            (meta.columns, meta.envelope) = (learned.columns, learned.envelope);
+            let close = Request::ImportClose { import: number, checkpoint: learned.ended, meta };
+            let closed = handle.ask(move |_| Ok(close)).await;
+            closed.map_err(|error| self.cut_off(error, Some(writer.stored), &resume))?;
+        }
+        imported.elapsed_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Ok(Reply::Imported(imported))
+    }
+
+    /// Starts the thread that parses.
+    fn parse(
+        &self,
+        import: &Import,
+        kind: Kind,
+        mut source: Source,
+        stand: Option<Stand>,
+        batches: mpsc::Sender<Batch>,
+    ) -> JoinHandle<Result<Learned, Failed>> {
+        let reader = match &stand {
+            Some(stand) => Reader::resume(stand.checkpoint.clone()),
+            None => Reader::of(kind, import.rows.as_deref()),
+        };
+        let plan = Plan {
+            id_column: import.id_column.clone(),
+            options: options_of(import),
+            limits: BatchLimits::within(self.room()),
+        };
+        spawn_blocking(move || Parser::new(reader, plan, &batches).run(&mut source, stand.as_ref()))
+    }
+
+    /// Says how far an import came that the store could not take, if it began, and how it goes on.
+    fn cut_off(&self, error: ServiceError, stored: Option<u64>, again: &str) -> ServiceError {
+        if error.code != ErrorCode::StoreFull {
+            return error;
+        }
+        let stored = stored.map_or_else(String::new, |rows| format!(". {rows} rows of the file are stored"));
+        let message = format!("{}{stored}", error.message);
+        let next = if self.room() == 0 { self.raise(again) } else { format!("free some space, then: {again}") };
+        ServiceError::new(error.code, message).next(next)
+    }
+}
+
+impl Writer<'_> {
+    /// Writes batches in order, a few at a time.
+    async fn write(&mut self, batches: &mut mpsc::Receiver<Batch>) -> Result<(), ServiceError> {
+        loop {
+            let next = if self.under_way.len() < BATCHES_UNDER_WAY { batches.recv().await } else { None };
+            let Some(Batch { rows, checkpoint, offset, cost }) = next else {
+                if self.finish_oldest().await? { continue } else { return Ok(()) }
+            };
+            // What is under way is not in the file yet: near the limit it is waited for.
+            while self.under_way.iter().map(|batch| batch.cost).sum::<u64>() >= self.node.room()
+                && self.finish_oldest().await?
+            {}
+            self.node.check_room()?;
+            let request = Request::ImportRows { import: self.import, rows, checkpoint };
+            let answer = self.node.handle()?.start(request).await?;
+            self.under_way.push_back(UnderWay { answer, offset, cost });
+        }
+    }
+
+    /// Waits until the batch that was begun first is durable. False if there is none.
+    async fn finish_oldest(&mut self) -> Result<bool, ServiceError> {
+        let Some(UnderWay { answer, offset, .. }) = self.under_way.pop_front() else { return Ok(false) };
+        match answer.await.map_err(|_| crate::driver::stopping())?? {
+            Answer::Failed(error) => {
+                let refused = matches!(error, RequestError::Row { .. });
+                let mut said = super::blame::request_error(&error);
+                if refused {
+                    said.message = with_stored(&said.message, self.stored);
+                }
+                Err(said)
+            }
+            Answer::Imported { rows, counts } => {
+                self.stored = self.stored.max(rows);
+                self.counts.stored += counts.stored;
+                self.counts.replaced += counts.replaced;
+                self.counts.unchanged += counts.unchanged;
+                let note = format!("{} rows", self.stored);
+                let progress = Progress { done: offset, total: self.total, unit: "bytes".to_owned(), note };
+                // A slow reader of progress does not slow the import down.
+                drop(self.items.try_send(Item::Progress(progress)));
+                Ok(true)
+            }
+            _ => Err(unexpected()),
+        }
+    }
+}
+
+/// Says how many rows are stored though one was refused.
+fn with_stored(message: &str, stored: u64) -> String {
+    let end = if message.ends_with('?') { "" } else { "." };
+    match stored {
+        0 => message.to_owned(),
+        1 => format!("{message}{end} 1 row before it is stored"),
+        rows => format!("{message}{end} {rows} rows before it are stored"),
+    }
+}
+
+/// The next step where a row has to be corrected.
+fn correct(import: &Import) -> String {
+    let what = if import.path == "-" { "the input".to_owned() } else { quoted(&import.path) };
+    format!("correct {what}, then: {} --resume", again(import))
+}
+
+/// Adds what to do to the refusal of a row.
+fn mended(error: ServiceError, import: &Import) -> ServiceError {
+    let of_row = matches!(error.code, ErrorCode::Usage | ErrorCode::Refused) && error.message.starts_with("line ");
+    if error.next.is_none() && of_row { error.next(correct(import)) } else { error }
+}
+
+fn blamed(failed: Failed, import: &Import, stored: u64) -> ServiceError {
+    match failed {
+        Failed::Other(error) => error,
+        Failed::File(error) => {
+            let message = with_stored(&error.message, stored);
+            ServiceError { message, ..error }.next(correct(import))
+        }
+        Failed::Changed(how) => {
+            let what = if import.path == "-" { "the input" } else { import.path.as_str() };
+            ServiceError::new(ErrorCode::Conflict, format!("{what} {how}")).next(from_the_start(import))
+        }
+    }
+}
+
+/// The command that imports a file that is another one now. With keys every row finds its document; without, those that
+/// are stored would be stored once more.
+fn from_the_start(import: &Import) -> String {
+    if import.id_column.is_some() {
+        return again(import);
+    }
+    again(&Import { collection: "NEW_COLLECTION".to_owned(), ..import.clone() })
+}
+
+/// Finds out what the file is: reads as much of it as that takes. Returns what was read, and whether that is all.
+async fn find_kind(import: &Import, input: &mut Input) -> Result<(Kind, Vec<u8>, bool), ServiceError> {
+    let said = (import.format.map(format_of), delimiter(import.format, import.delimiter)?);
+    let name = Path::new(&import.path).file_name().unwrap_or_default().to_string_lossy();
+    let (mut first, mut whole) = (Vec::new(), false);
+    loop {
+        let detected = Kind::detect(&name, said, &first, whole);
+        let message = match detected {
+            Detected::Kind(kind) => return Ok((kind, first, whole)),
+            Detected::More => match input.next().await? {
+                Some(piece) => {
+                    first.extend_from_slice(&piece);
+                    continue;
+                }
+                None if whole => "neither the name nor the contents of the file tell its format",
+                None => {
+                    whole = true;
+                    continue;
+                }
+            },
+            Detected::Unknown => "neither the name nor the contents of the file tell its format",
+            Detected::JsonOrNdjson => {
+                "the file is one object that holds others: with ndjson it is a record, with json it holds the records"
+            }
+        };
+        let format = if detected == Detected::JsonOrNdjson { "json" } else { "csv" };
+        let next = format!("{} --format {format}", again(import));
+        return Err(ServiceError::new(ErrorCode::Usage, message).next(next));
+    }
+}
+
+/// Where an import goes on, if it is taken up as it was begun.
+fn taken_up(import: &Import, kind: Kind, bytes: &[u8]) -> Result<Stand, ServiceError> {
+    let conflict = |why: &str| {
+        let message = format!("the import of {} {why}", quoted(&import.path));
+        Err(ServiceError::new(ErrorCode::Conflict, message).next(from_the_start(import)))
+    };
+    let Ok(stand) = Stand::decode(bytes) else {
+        return conflict(if bytes.is_empty() {
+            "cannot be taken up: its columns, or what stands before its rows, have more than 64 KiB"
+        } else {
+            "was begun by another version of the program and cannot be taken up"
+        });
+    };
+    let (format, begun) = (named(kind), named(stand.checkpoint.kind));
+    if format != begun {
+        let delimiter = begun.1.map(|delimiter| format!(" with the delimiter {delimiter:?}")).unwrap_or_default();
+        return conflict(&format!("was begun as {}{delimiter} and goes on only so", begun.0.name()));
+    }
+    if stand.options != options_of(import) {
+        return conflict("was begun with other options: --id-column, --rows and --text have to be the same");
+    }
+    debug_assert!(stand.stage != Stage::Rows || stand.checkpoint.offset > 0, "it stands behind a row");
+    Ok(stand)
+}
+
+/// The command that was given, as far as it says what is imported.
+fn again(import: &Import) -> String {
+    let mut command = format!("cosmicsync import {} --collection {}", quoted(&import.path), quoted(&import.collection));
+    let format = import.format.map(|format| format.name().to_owned());
+    let delimiter =
+        import.delimiter.map(|delimiter| if delimiter == '\t' { "tab".to_owned() } else { delimiter.to_string() });
+    let options = [
+        ("--space", &import.space),
+        ("--format", &format),
+        ("--delimiter", &delimiter),
+        ("--id-column", &import.id_column),
+        ("--rows", &import.rows),
+    ];
+    for (flag, value) in options {
+        if let Some(value) = value {
+            command = format!("{command} {flag} {}", quoted(value));
+        }
+    }
+    if import.erasable_together {
+        command.push_str(" --erasable-together");
+    }
+    import.text.iter().fold(command, |command, path| format!("{command} --text {}", quoted(path)))
+}
+
+/// Names an import, so that an interrupted one is found again: the file and where it goes.
+fn source_of(import: &Import) -> String {
+    let mut hasher = blake3::Hasher::new_derive_key("cosmicsync import source 1");
+    for text in [&import.path, &import.collection] {
+        hasher.update(&(text.len() as u64).to_be_bytes()).update(text.as_bytes());
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+/// Whether a format has columns, or names in an order.
+const fn has_columns(format: Format) -> bool {
+    matches!(format, Format::Csv | Format::Xml)
+}

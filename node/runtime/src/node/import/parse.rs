@@ -1,0 +1,361 @@
+//! The reading half of an import: bytes become batches of rows, on a thread of its own.
+
+use crate::driver::stopping;
+use crate::node::files::{CHECKPOINT_BYTES_MAX, Stage, Stand};
+use crate::service::{ErrorCode, Input, ServiceError};
+use cosmicsync_data::database::request::{Row, RowPlace};
+use cosmicsync_data::import::{Checkpoint, Envelope, ImportError, Reader, Record};
+use cosmicsync_data::json;
+use cosmicsync_protocol::document::Value;
+use tokio::sync::mpsc;
+
+/// Rows of a batch, at most.
+const BATCH_ROWS: usize = 1_000;
+/// Bytes of the file that a batch covers, unless one row is longer.
+const BATCH_BYTES: u64 = 256 * 1024;
+/// What a row takes in the store beside its bytes, roughly, and how many times those.
+const ROW_COST: (u64, u64) = (512, 4);
+/// The longest key, in bytes.
+const KEY_BYTES_MAX: usize = 255;
+
+/// Rows that become durable together.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub(super) rows: Vec<Row>,
+    pub(super) checkpoint: Vec<u8>,
+    /// Where it ends in the file.
+    pub(super) offset: u64,
+    /// Bytes of the store that it takes, roughly.
+    pub(super) cost: u64,
+}
+
+/// How large a batch becomes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BatchLimits {
+    rows: usize,
+    bytes: u64,
+}
+
+impl BatchLimits {
+    /// The batches with which a store is filled to its limit without going far beyond.
+    pub(super) fn within(room: u64) -> Self {
+        let part = room / 16;
+        let rows = usize::try_from(part / ROW_COST.0).unwrap_or(BATCH_ROWS);
+        Self { rows: rows.clamp(1, BATCH_ROWS), bytes: (part / ROW_COST.1).min(BATCH_BYTES) }
+    }
+}
+
+/// What the file as a whole taught.
+#[derive(Debug)]
+pub(super) struct Learned {
+    pub(super) columns: Vec<String>,
+    pub(super) envelope: Option<Envelope>,
+    pub(super) bytes: u64,
+    /// For the end of the import; empty if too long to be kept.
+    pub(super) ended: Vec<u8>,
+    /// The import had ended before, and nothing was to be done.
+    pub(super) nothing_new: bool,
+}
+
+/// The file: what was read of it to find out its format, then the rest.
+#[derive(Debug)]
+pub(super) struct Source {
+    /// What was read already.
+    pub(super) first: Vec<u8>,
+    /// That is all there is.
+    pub(super) whole: bool,
+    pub(super) input: Input,
+}
+
+impl Source {
+    fn next(&mut self) -> Result<Option<Vec<u8>>, ServiceError> {
+        if !self.first.is_empty() {
+            return Ok(Some(core::mem::take(&mut self.first)));
+        }
+        if self.whole { Ok(None) } else { self.input.next_blocking() }
+    }
+}
+
+/// Knows the bytes of the file up to any place again.
+#[derive(Debug, Default)]
+struct Hashed {
+    hasher: blake3::Hasher,
+    at: u64,
+    /// Bytes that were read and not hashed yet.
+    ahead: Vec<u8>,
+}
+
+impl Hashed {
+    fn read(&mut self, bytes: &[u8]) {
+        self.ahead.extend_from_slice(bytes);
+    }
+
+    /// The hash of what stands before an offset.
+    fn up_to(&mut self, offset: u64) -> [u8; 32] {
+        let count = usize::try_from(offset.saturating_sub(self.at)).unwrap_or(usize::MAX).min(self.ahead.len());
+        self.hasher.update(&self.ahead[..count]);
+        self.ahead.drain(..count);
+        self.at += count as u64;
+        self.hasher.finalize().into()
+    }
+}
+
+/// How an import is read.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) id_column: Option<String>,
+    pub(super) options: [u8; 32],
+    pub(super) limits: BatchLimits,
+}
+
+/// Why a file is not read on, and with which next step.
+#[derive(Debug)]
+pub(super) enum Failed {
+    /// The file has to be corrected.
+    File(ServiceError),
+    /// It is no longer the file of which a part is stored.
+    Changed(String),
+    /// Anything else.
+    Other(ServiceError),
+}
+
+/// Reads a file, of which a part may be stored, to its end.
+pub(super) struct Parser<'a> {
+    reader: Reader,
+    hashed: Hashed,
+    plan: Plan,
+    batches: &'a mpsc::Sender<Batch>,
+    rows: Vec<Row>,
+    /// Where the batch begins.
+    batch_start: u64,
+    /// Bytes of the file that were read.
+    total: u64,
+}
+
+impl<'a> Parser<'a> {
+    pub(super) fn new(reader: Reader, plan: Plan, batches: &'a mpsc::Sender<Batch>) -> Self {
+        let batch_start = reader.checkpoint().offset;
+        Self { reader, hashed: Hashed::default(), plan, batches, rows: Vec::new(), batch_start, total: 0 }
+    }
+
+    /// Reads the file from its beginning; what is stored of it is only compared.
+    pub(super) fn run(mut self, source: &mut Source, stand: Option<&Stand>) -> Result<Learned, Failed> {
+        let offset = stand.map_or(0, |stand| stand.checkpoint.offset);
+        let ended = matches!(stand, Some(Stand { stage: Stage::Ended(_), .. }));
+        let mut checked = stand.is_none_or(|stand| stand.stage != Stage::Rows);
+        while let Some(chunk) = source.next().map_err(Failed::Other)? {
+            self.hashed.read(&chunk);
+            let known = usize::try_from(offset.saturating_sub(self.total)).unwrap_or(usize::MAX).min(chunk.len());
+            self.total += chunk.len() as u64;
+            if let Some(stand) = stand {
+                // Bit by bit: what was stored before is not kept in memory.
+                self.hashed.up_to(self.total.min(stand.hashed()));
+            }
+            if let Some(stand) = stand.filter(|_| !checked && self.total >= offset) {
+                checked = true;
+                self.compare(stand)?;
+            }
+            if known < chunk.len() && !ended {
+                self.reader.feed(&chunk[known..]);
+                self.take_records(stand)?;
+            }
+        }
+        if let Some(stand) = stand
+            && (!checked || self.total < offset || stand.stage != Stage::Rows)
+        {
+            self.compare(stand)?;
+        }
+        self.reader.finish();
+        if !ended {
+            self.take_records(stand)?;
+        }
+        let stage = Stage::Whole(self.total);
+        if !self.rows.is_empty() {
+            self.send(stage).map_err(Failed::Other)?;
+        }
+        let last = self.stand(Stage::Ended(self.total)).encode();
+        Ok(Learned {
+            columns: self.reader.columns().to_vec(),
+            envelope: self.reader.envelope(),
+            bytes: self.total,
+            ended: if last.len() > CHECKPOINT_BYTES_MAX { Vec::new() } else { last },
+            nothing_new: ended,
+        })
+    }
+
+    /// Compares what was read with the file of which a part is stored.
+    fn compare(&mut self, stand: &Stand) -> Result<(), Failed> {
+        let hashed = stand.hashed();
+        let rows = stand.checkpoint.rows;
+        if self.total < hashed {
+            return Err(Failed::Changed(format!(
+                "has {} bytes, but {hashed} were read of it before, of which {rows} rows are stored",
+                self.total
+            )));
+        }
+        if stand.stage != Stage::Rows && self.total > hashed {
+            return Err(Failed::Changed(format!("has grown since all of its {rows} rows were stored")));
+        }
+        if self.hashed.up_to(hashed) != stand.hash {
+            return Err(Failed::Changed(format!(
+                "has changed within its first {hashed} bytes, of which {rows} rows are stored"
+            )));
+        }
+        Ok(())
+    }
+
+    fn take_records(&mut self, stand: Option<&Stand>) -> Result<(), Failed> {
+        loop {
+            let Checkpoint { offset, rows, line, .. } = *self.reader.checkpoint();
+            let record = match self.reader.next_record() {
+                Ok(Some(record)) => record,
+                Ok(None) => return Ok(()),
+                Err(error) => {
+                    self.send_up_to(offset, rows, line).map_err(Failed::Other)?;
+                    return Err(import_error(&error));
+                }
+            };
+            if let Some(Stand { stage: Stage::Whole(_) | Stage::Ended(_), checkpoint, .. }) = stand {
+                return Err(Failed::Changed(format!("has more rows than the {} that are stored", checkpoint.rows)));
+            }
+            let after = record.offset_after;
+            let row = match row(record, self.plan.id_column.as_deref(), self.reader.columns()) {
+                Ok(row) => row,
+                Err(error) => {
+                    self.send_up_to(offset, rows, line).map_err(Failed::Other)?;
+                    return Err(error);
+                }
+            };
+            self.rows.push(row);
+            let full = self.rows.len() >= self.plan.limits.rows || after - self.batch_start >= self.plan.limits.bytes;
+            // A record that the end of the file ended may go on in a longer file.
+            if full && after < self.total {
+                self.send(Stage::Rows).map_err(Failed::Other)?;
+            }
+        }
+    }
+
+    /// Hands over the rows before one that is refused, which stands at this place.
+    fn send_up_to(&mut self, offset: u64, rows: u64, line: u64) -> Result<(), ServiceError> {
+        if self.rows.is_empty() {
+            return Ok(());
+        }
+        let checkpoint = Checkpoint { offset, rows, line, ..self.reader.checkpoint().clone() };
+        let stand = self.stand_at(checkpoint, Stage::Rows);
+        self.send_with(&stand)
+    }
+
+    fn stand(&mut self, stage: Stage) -> Stand {
+        let checkpoint = self.reader.checkpoint().clone();
+        self.stand_at(checkpoint, stage)
+    }
+
+    fn stand_at(&mut self, checkpoint: Checkpoint, stage: Stage) -> Stand {
+        let hashed = if stage == Stage::Rows { checkpoint.offset } else { self.total };
+        let hash = self.hashed.up_to(hashed);
+        Stand { checkpoint, options: self.plan.options, stage, hash }
+    }
+
+    /// Hands over the rows up to the reader's checkpoint.
+    fn send(&mut self, stage: Stage) -> Result<(), ServiceError> {
+        let stand = self.stand(stage);
+        self.send_with(&stand)
+    }
+
+    fn send_with(&mut self, stand: &Stand) -> Result<(), ServiceError> {
+        let offset = stand.checkpoint.offset;
+        let cost = self.rows.len() as u64 * ROW_COST.0 + (offset - self.batch_start) * ROW_COST.1;
+        let mut checkpoint = stand.encode();
+        if checkpoint.len() > CHECKPOINT_BYTES_MAX {
+            checkpoint.clear();
+        }
+        let batch = Batch { rows: core::mem::take(&mut self.rows), checkpoint, offset, cost };
+        self.batch_start = offset;
+        self.batches.blocking_send(batch).map_err(|_| stopping())
+    }
+}
+
+/// Names an import's options, so that it is not taken up with others.
+pub(super) fn options_of(import: &crate::service::Import) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_derive_key("cosmicsync import options 1");
+    let mut add = |text: Option<&str>| {
+        hasher.update(&text.map_or(0, |text| text.len() as u64 + 1).to_be_bytes());
+        hasher.update(text.unwrap_or_default().as_bytes());
+    };
+    add(import.id_column.as_deref());
+    add(import.rows.as_deref());
+    import.text.iter().for_each(|path| add(Some(path)));
+    hasher.finalize().into()
+}
+
+fn import_error(error: &ImportError) -> Failed {
+    let said = ServiceError::new(ErrorCode::Usage, error.to_string());
+    match error {
+        ImportError::NoRows | ImportError::NoRowsAt { .. } => {
+            Failed::Other(said.next("the same with --rows PATH, the names that lead to the rows"))
+        }
+        _ => Failed::File(said),
+    }
+}
+
+/// A record as a row, with the key that it was asked to have. The columns are those of the file, or of the row if it has
+/// no header.
+fn row(record: Record, id_column: Option<&str>, columns: &[String]) -> Result<Row, Failed> {
+    let at = RowPlace { line: record.line, row: record.row };
+    let Some(column) = id_column else { return Ok(Row { key: None, value: record.value, at }) };
+    let place = format!("line {} (row {})", at.line, at.row);
+    let usage = |message: String| ServiceError::new(ErrorCode::Usage, message);
+    match key(&record.value, column) {
+        Some(key) if key.len() > KEY_BYTES_MAX => {
+            let message = format!("{place}: the key '{column}' has {} bytes; it may have {KEY_BYTES_MAX}", key.len());
+            Err(Failed::File(usage(message)))
+        }
+        Some(key) if key.contains('\0') => {
+            Err(Failed::File(usage(format!("{place}: the key '{column}' has a NUL character, which no name may have"))))
+        }
+        Some(key) => Ok(Row { key: Some(key), value: record.value, at }),
+        None => Err(Failed::Other(no_key(&place, column, &record.value, columns))),
+    }
+}
+
+/// Says whether there is no such column, or nothing in it that can be a key.
+fn no_key(place: &str, column: &str, value: &Value, columns: &[String]) -> ServiceError {
+    const SHOWN: usize = 20;
+    let (message, next) = if found(value, column).is_some() {
+        let message = format!(
+            "{place}: '{column}' is neither a whole number nor a text of one character or more, so it is no key"
+        );
+        (message, "correct the row, choose another column, or leave --id-column out: keys are made up then".to_owned())
+    } else {
+        let members = if let Value::Map(members) = value { members.keys().collect() } else { Vec::new() };
+        // A row without some of the members of others has its own; the columns of a table are the same in all.
+        let known: Vec<&String> = if members.is_empty() { columns.iter().collect() } else { members };
+        let shown = known.iter().take(SHOWN).map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
+        let more = if known.len() > SHOWN { format!(" and {} more", known.len() - SHOWN) } else { String::new() };
+        (
+            format!("{place}: there is no '{column}'; there are {shown}{more}"),
+            "the same with --id-column and one of them, or without it: keys are made up then".to_owned(),
+        )
+    };
+    ServiceError::new(ErrorCode::Usage, message).next(next)
+}
+
+/// The value of a column, or of a dotted path.
+fn found<'v>(value: &'v Value, column: &str) -> Option<&'v Value> {
+    value.entry(column).or_else(|| column.split('.').try_fold(value, Value::entry))
+}
+
+/// The value of a column, or of a dotted path, as a key.
+fn key(value: &Value, column: &str) -> Option<String> {
+    match found(value, column)? {
+        Value::Text(text) if !text.is_empty() => Some(text.clone()),
+        number @ Value::Int(_) => Some(json::to_string(number)),
+        Value::Null
+        | Value::Bool(_)
+        | Value::Float(_)
+        | Value::Text(_)
+        | Value::Bytes(_)
+        | Value::List(_)
+        | Value::Map(_) => None,
+    }
+}

@@ -1,0 +1,63 @@
+//! JSON that a person writes, read by the rules of every other door.
+
+use cosmicsync_data::json::{self, JsonError};
+
+/// What is wrong with a text that is no JSON, or none that can be kept as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JsonMistake {
+    /// What is wrong, without the place.
+    pub message: String,
+    /// The place where that is known: line and column in bytes, both from 1.
+    pub place: Option<(usize, usize)>,
+}
+
+/// Reads one JSON text. What could not be kept is refused: whole numbers beyond 64 bits, numbers beyond a double, keys that
+/// stand twice.
+///
+/// # Errors
+/// What is wrong with it, and where.
+pub fn parse_json(text: &str) -> Result<serde_json::Value, JsonMistake> {
+    let mistake = |error: JsonError| match error {
+        JsonError::Syntax(error) => {
+            let (shown, line, column) = (error.to_string(), error.line(), error.column());
+            let what = shown.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&shown);
+            JsonMistake { message: format!("not JSON: {what}"), place: (line > 0).then_some((line, column.max(1))) }
+        }
+        JsonError::BigInteger { offset } => JsonMistake {
+            message: "the whole number does not fit in 64 bits; write it as a string to keep its digits".to_owned(),
+            place: Some(place(text, offset)),
+        },
+        JsonError::BeyondDouble { offset } => JsonMistake {
+            message: "the number is beyond what a double can hold; write it as a string to keep its digits".to_owned(),
+            place: Some(place(text, offset)),
+        },
+        JsonError::TooDeep => JsonMistake { message: error.to_string(), place: None },
+    };
+    json::parse(text.as_bytes()).map(|value| json::to_json(&value)).map_err(mistake)
+}
+
+fn place(text: &str, offset: usize) -> (usize, usize) {
+    let before = &text.as_bytes()[..offset.min(text.len())];
+    let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    (before.iter().filter(|byte| **byte == b'\n').count() + 1, before.len() - line_start + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_json;
+
+    #[test]
+    fn a_mistake_has_a_place() {
+        assert_eq!(parse_json("{\"a\": 2.0}").map(|value| value.to_string()), Ok("{\"a\":2.0}".to_owned()));
+        for (text, why, place) in [
+            ("{\"a\": }", "not JSON: expected value", Some((1, 7))),
+            ("{\"a\":1,\n \"a\":2}", "not JSON: the key \"a\" appears twice", Some((2, 7))),
+            ("{\n\"n\": 99999999999999999999}", "the whole number does not fit", Some((2, 6))),
+            ("[1e999]", "the number is beyond", Some((1, 2))),
+            (&"[".repeat(70), "the value nests deeper", None),
+        ] {
+            let mistake = parse_json(text).expect_err(text);
+            assert!(mistake.message.starts_with(why) && mistake.place == place, "{text}: {mistake:?}");
+        }
+    }
+}
