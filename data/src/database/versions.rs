@@ -7,6 +7,8 @@ use cosmicsync_protocol::document::{
 };
 use cosmicsync_protocol::ledger::{DocRef, PartNo};
 use cosmicsync_protocol::shelf::{Edit, EditError};
+use cosmicsync_protocol::sync::LogNo;
+use std::collections::BTreeSet;
 
 /// The fewest digits that name a version.
 const NAME_MIN: usize = 4;
@@ -71,9 +73,11 @@ pub(super) fn last_of_ours(cx: &mut Context<'_>, doc: DocRef) -> Result<Edit, Re
     cx.endpoint.view(doc).ok_or(RequestError::NotFound)?;
     let deeds = cx.endpoint.deeds(doc);
     let broke = |broken| RequestError::from(EditError::from(broken));
+    let me = cx.endpoint.device();
+    let ours: BTreeSet<LogNo> = cx.endpoint.logs().filter(|log| log.device == Some(me)).map(|log| log.no).collect();
     let mut newest: Option<((u32, u64), (u64, u32, u32), Option<bool>)> = None;
     for deed in deeds.iter().filter(|deed| deed.deed.edits || deed.deed.deletes.is_some()) {
-        if !cx.endpoint.is_own_log(deed.at.log) {
+        if !ours.contains(&deed.at.log) {
             continue;
         }
         let replica = cx.endpoint.replica(doc).ok_or(RequestError::NotFound)?;

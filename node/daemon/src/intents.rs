@@ -257,7 +257,10 @@ impl Run<'_> {
             }
             let count = writes.len() as u64;
             let command = DocWrite { space: space.space.clone(), writes, idempotency_key: idempotency_key.clone() };
-            match self.call_at(&*door.backend, Command::DocWrite(command), |output, item| output.item(&item)).await {
+            match self
+                .call_at(&*door.backend, Command::DocWrite(command), None, |output, item| output.item(&item))
+                .await
+            {
                 Ok(reply @ Reply::Wrote(_)) => {
                     done += count;
                     self.output.reply(&reply)?;
