@@ -104,12 +104,15 @@ pub(super) struct Opening {
     meta: CollectionMeta,
     resume: bool,
     progress: Option<Progress>,
-    committing: bool,
+    /// The collection is described, or will be once its commit is durable.
+    described: bool,
+    /// Commits that are not durable yet.
+    commits: usize,
 }
 
 impl Opening {
     pub(super) const fn new(partition: PartNo, source: String, meta: CollectionMeta, resume: bool) -> Self {
-        Self { partition, source, meta, resume, progress: None, committing: false }
+        Self { partition, source, meta, resume, progress: None, described: false, commits: 0 }
     }
 
     fn start(&self, cx: &mut Context<'_>) -> Result<(), RequestError> {
@@ -126,6 +129,11 @@ impl Opening {
     }
 
     fn take_row(&mut self, cx: &mut Context<'_>, row: Option<Bytes>) {
+        if row.is_some() && !self.resume {
+            // What an earlier import of the source stored is no part of this one.
+            cx.write(vec![delete(Table::App, row_key(self.partition, &self.source))]);
+            self.commits += 1;
+        }
         let found = row.and_then(|row| Progress::decode(&row).ok());
         self.progress = match found {
             Some(found) if self.resume => Some(found),
@@ -137,7 +145,11 @@ impl Opening {
         };
     }
 
+    /// Describes the collection, and opens the import once all is durable.
     fn describe(&mut self, cx: &mut Context<'_>) -> Result<Option<Answer>, RequestError> {
+        if self.described {
+            return Ok((self.commits == 0).then(|| self.open(cx)));
+        }
         if let Some(at) = cx.description_doc(self.partition, &self.meta.name)? {
             if let Some(known) = cx.description(at) {
                 self.meta.adopt(&known);
@@ -148,11 +160,11 @@ impl Opening {
                 cx.open(at);
                 let edit = cx.describe(at, &self.meta)?;
                 cx.edit(&[(at, edit)], &TextPaths::none(), true, true, Vec::new())?;
-                self.committing = true;
-                return Ok(None);
+                self.commits += 1;
             }
         }
-        Ok(Some(self.open(cx)))
+        self.described = true;
+        Ok((self.commits == 0).then(|| self.open(cx)))
     }
 
     fn open(&mut self, cx: &mut Context<'_>) -> Answer {
@@ -185,8 +197,11 @@ impl Task for Opening {
                 self.take_row(cx, values.into_iter().next().flatten());
                 self.describe(cx)
             }
-            Wake::Opened(_) if !self.committing => self.describe(cx),
-            Wake::Committed => Ok(Some(self.open(cx))),
+            Wake::Opened(_) if !self.described => self.describe(cx),
+            Wake::Committed => {
+                self.commits -= 1;
+                if self.described { self.describe(cx) } else { Ok(None) }
+            }
             Wake::Lost => Err(RequestError::Lost),
             Wake::Opened(_) | Wake::Read(ReadResult::Rows { .. }) | Wake::Again => Ok(None),
         }

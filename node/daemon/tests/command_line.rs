@@ -8,7 +8,7 @@ use std::sync::{Arc, mpsc as std_mpsc};
 use std::thread;
 
 use cosmicsync_node::service::{
-    Answer, Backend, Bodies, Command, DocView, ErrorCode, Exported, Finding, Item, Level, Listed, Reply, Server,
+    Answer, Backend, Bodies, Command, DocView, ErrorCode, Export, Exported, Finding, Item, Level, Listed, Reply, Server,
     ServiceError, Space, Text,
 };
 use cosmicsync_node::service::{DocId, SpaceId};
@@ -40,7 +40,7 @@ impl Pretended {
             let next = (more > 0).then(|| "zip/2".to_owned());
             return Ok(Reply::Listed(Listed { count, more, next }));
         }
-        if let Command::Export { collection, .. } = command {
+        if let Command::Export(Export { collection, .. }) = command {
             let _ = items.send(Item::Chunk("a,b\n".to_owned())).await;
             if collection == "broken" {
                 return Err(ServiceError::new(ErrorCode::StoreDamaged, "a page is damaged"));

@@ -157,7 +157,7 @@ fn typing_where_no_text_is_names_the_place_and_the_way() {
     let patches = world.dir("patches");
     fs::write(&patches, "[[0, 0, \"a\"], [99, 0, \"b\"]]\n").expect("written");
     let (message, _) = error(&["notes/trip", "body", "--patches", patches.to_str().expect("text")]);
-    assert!(message.starts_with("edit 2 of 2 reaches past the end"), "{message}");
+    assert!(message.starts_with("line 1 of the patches: edit 2 of 2 reaches past the end"), "{message}");
     let list = world.command("laptop", "doc list notes");
     assert_eq!(error(&["notes/trap", "body", "x"]), ("there is no document notes/trap".to_owned(), list));
 
@@ -182,8 +182,8 @@ fn an_import_without_its_key_lists_the_columns() {
     };
     let csv = world.dir("cities.csv");
     fs::write(&csv, "zip,city\n00501,Holtsville\n,Agawam\n").expect("written");
-    assert_eq!(import(&csv, "code").0, "row 1: there is no 'code'; there are zip, city");
-    assert!(import(&csv, "zip").0.starts_with("row 2: 'zip' is "));
+    assert_eq!(import(&csv, "code").0, "line 2 (row 1): there is no 'code'; there are zip, city");
+    assert!(import(&csv, "zip").0.starts_with("line 3 (row 2): 'zip' is "));
     let ragged = world.dir("ragged.csv");
     fs::write(&ragged, "zip,city\n00501\n").expect("written");
     let again = format!("import {} --collection cities --id-column zip --resume", ragged.display());
@@ -191,7 +191,7 @@ fn an_import_without_its_key_lists_the_columns() {
     assert_eq!(import(&ragged, "zip").1, mended);
     let lines = world.dir("cities.ndjson");
     fs::write(&lines, "{\"name\": \"Agawam\", \"at\": {\"zip\": 1001}}\n").expect("written");
-    assert_eq!(import(&lines, "zip").0, "row 1: there is no 'zip'; there are at, name");
+    assert_eq!(import(&lines, "zip").0, "line 1 (row 1): there is no 'zip'; there are at, name");
 }
 
 #[test]

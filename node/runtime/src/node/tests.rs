@@ -3,7 +3,8 @@
 use super::{Node, Options, init};
 use crate::service::{Backend as _, Digest};
 use crate::service::{
-    Command, DocPut, DocRef, DocSplice, ErrorCode, Format, Import, Item, Patch, Reply, Secret, ServiceError, request,
+    Command, DocPut, DocRef, DocSplice, ErrorCode, Export, Format, Import, Imported, Input, Item, Patch, Reply, Secret,
+    ServiceError, request,
 };
 use serde_json::{Value, json};
 use std::fs;
@@ -112,6 +113,88 @@ async fn edits_made_apart_converge_after_a_resume() {
     assert_eq!(get(&one, "text").await, Ok(json!({ "body": "start middle end" })));
 }
 
+/// Imports a text as a file.
+async fn import_of(node: &Node, import: Import, text: &str) -> Result<Imported, ServiceError> {
+    let (input, _) = Input::of(std::io::Cursor::new(text.to_owned().into_bytes())).unwrap();
+    let (items, _) = mpsc::channel(1);
+    match node.call_reading(Command::Import(import), input, items).await? {
+        Reply::Imported(imported) => Ok(imported),
+        reply => panic!("{reply:?}"),
+    }
+}
+
+#[tokio::test]
+async fn an_import_goes_on_only_with_the_file_that_it_began_with() {
+    let root = tempfile::tempdir().unwrap();
+    init(&root.path().join("a"), "a").await.unwrap();
+    let node = open(&root.path().join("a")).await;
+    ask(&node, Command::SpaceCreate { name: "home".to_owned() }).await;
+    let rows = |range: core::ops::Range<u32>| range.map(|row| format!("{row},{}\n", row * 7)).collect::<String>();
+    let import = |collection: &str, resume| Import {
+        collection: collection.to_owned(),
+        path: "/f.csv".to_owned(),
+        resume,
+        ..Import::default()
+    };
+    let good = format!("n,v\n{}", rows(0..3_000));
+    for (name, changed, fits) in [
+        ("same", good.clone(), true),
+        ("longer", format!("{good}{}", rows(3_000..3_500)), true),
+        ("other row stored", good.replacen("5,35", "5,36", 1), false),
+        ("other column", good.replacen("n,v", "n,w", 1), false),
+        ("shorter", good[..2_000].to_owned(), false),
+        ("nothing", String::new(), false),
+    ] {
+        let broken = good.replacen("2500,17500\n", "2500\n", 1);
+        let error = import_of(&node, import(name, false), &broken).await.unwrap_err();
+        assert!(error.message.starts_with("line 2502 (row 2501): 1 cells"), "{error}");
+        assert!(error.message.ends_with("? 2500 rows before it are stored"), "{error}");
+        assert!(error.next.unwrap().ends_with(" --resume"));
+        let resumed = import_of(&node, import(name, true), &changed).await;
+        if fits {
+            let imported = resumed.unwrap();
+            assert_eq!(imported.skipped, 2_500, "{name}");
+            assert_eq!(imported.documents + 2_500, changed.lines().count() as u64 - 1, "{name}");
+        } else {
+            let error = resumed.unwrap_err();
+            assert!(matches!(error.code, ErrorCode::Conflict | ErrorCode::Usage), "{name}: {error}");
+        }
+        // Whatever was tried, the file as it was goes on where it stood, or is known to have ended.
+        let again = import_of(&node, import(name, true), if fits { &changed } else { &good }).await.unwrap();
+        assert_eq!(again.documents, if fits { 0 } else { 500 }, "{name}");
+        assert_eq!(again.note.is_some(), fits, "{name}");
+    }
+    // A file that grew since it was imported is another one.
+    let error = import_of(&node, import("same", true), &format!("{good}3000,0\n")).await.unwrap_err();
+    assert!(error.message.contains("has grown"), "{error}");
+    let other = Import { id_column: Some("n".to_owned()), ..import("same", true) };
+    let error = import_of(&node, other, &good).await.unwrap_err();
+    assert!(error.message.contains("other options"), "{error}");
+    let other = Import { format: Some(Format::Tsv), ..import("same", true) };
+    assert!(import_of(&node, other, &good).await.unwrap_err().message.contains("was begun as csv"));
+}
+
+#[tokio::test]
+async fn a_dry_run_tells_what_is_in_a_file_and_stores_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    init(&root.path().join("a"), "a").await.unwrap();
+    let node = open(&root.path().join("a")).await;
+    ask(&node, Command::SpaceCreate { name: "home".to_owned() }).await;
+    let dry = Import {
+        collection: "c".to_owned(),
+        path: "-".to_owned(),
+        id_column: Some("id".to_owned()),
+        dry_run: true,
+        ..Import::default()
+    };
+    let told = import_of(&node, dry.clone(), "id;x\n1;a\n2;b\n1;c\n").await.unwrap();
+    assert_eq!((told.documents, told.replaced, told.delimiter), (2, 1, Some(';')));
+    assert_eq!((told.columns, told.dry_run), (vec!["id".to_owned(), "x".to_owned()], true));
+    let error = import_of(&node, dry, "id;x\n1;a\n2\n").await.unwrap_err();
+    assert!(error.message.starts_with("line 3 (row 2)") && !error.message.contains("stored"), "{error}");
+    assert_eq!(digest(&node).await.documents, 0);
+}
+
 #[tokio::test]
 async fn a_file_comes_out_as_it_went_in() {
     let root = tempfile::tempdir().unwrap();
@@ -120,22 +203,18 @@ async fn a_file_comes_out_as_it_went_in() {
     (0..3_000).for_each(|row| text.push_str(&format!("{row:05},\"city, {row}\"\n")));
     let path = root.path().join("in.csv");
     fs::write(&path, &text).unwrap();
-    let import = Import {
-        space: None,
-        collection: "zips".to_owned(),
-        path: path.to_str().unwrap().to_owned(),
-        format: None,
-        id_column: None,
-        rows: None,
-        text: Vec::new(),
-        erasable_together: false,
-        resume: false,
-    };
-    let Reply::Imported(imported) = ask(&one, Command::Import(import)).await else { panic!("not imported") };
+    let path = path.to_str().unwrap().to_owned();
+    let import = Import { collection: "zips".to_owned(), path: path.clone(), ..Import::default() };
+    let imported = import_of(&one, import, &text).await.unwrap();
     assert_eq!((imported.documents, imported.skipped), (3_000, 0));
     agree(&one, &other).await;
     let (sender, mut items) = mpsc::channel(8);
-    let export = Command::Export { space: None, collection: "zips".to_owned(), format: Format::Csv };
+    let export = Command::Export(Export {
+        space: None,
+        collection: "zips".to_owned(),
+        format: Format::Csv,
+        delimiter: None,
+    });
     let collect = async {
         let mut out = String::new();
         while let Some(item) = items.recv().await {

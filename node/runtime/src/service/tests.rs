@@ -26,7 +26,7 @@ struct Fake {
 impl Fake {
     async fn answer(&self, command: Command, items: mpsc::Sender<Item>) -> Result<Reply, ServiceError> {
         let _guard = Guard::new(&self.under_way);
-        if let Command::Export { collection, .. } = command {
+        if let Command::Export(Export { collection, .. }) = command {
             for index in 0..1_000 {
                 let _ = items.send(Item::Chunk(format!("row {index}\n"))).await;
             }
@@ -61,6 +61,97 @@ impl Backend for Fake {
     fn call(&self, command: Command, items: mpsc::Sender<Item>) -> Answer<'_> {
         Box::pin(self.answer(command, items))
     }
+
+    /// Gives back what it reads, up to a byte 0, at which it refuses the rest.
+    fn call_reading(&self, _: Command, mut input: Input, items: mpsc::Sender<Item>) -> Answer<'_> {
+        Box::pin(async move {
+            let _guard = Guard::new(&self.under_way);
+            while let Some(piece) = input.next().await? {
+                if piece.contains(&0) {
+                    return Err(ServiceError::new(ErrorCode::Refused, "a zero"));
+                }
+                let _ = items.send(Item::Bytes(piece)).await;
+            }
+            Ok(Reply::Done {})
+        })
+    }
+}
+
+fn import() -> Command {
+    Command::Import(Import { collection: "c".to_owned(), path: "-".to_owned(), ..Import::default() })
+}
+
+#[tokio::test]
+async fn bytes_go_in_and_come_out_as_they_are() {
+    let world = world();
+    let client = Client::connect(world.dir.path()).await.expect("connects");
+    // More than the socket and all queues hold, so that either side waits for the other.
+    let bytes: Vec<u8> = (0..4_000_000_u32).map(|at| (at % 255) as u8 + 1).collect();
+    for bytes in [bytes, b"{\"input\":\"x\"}\n\n".to_vec(), Vec::new()] {
+        let (input, failed) = Input::of(std::io::Cursor::new(bytes.clone())).expect("a thread");
+        let (sender, mut items) = mpsc::channel(1);
+        let collect = async {
+            let mut back = Vec::new();
+            while let Some(Item::Bytes(piece)) = items.recv().await {
+                back.extend(piece);
+            }
+            back
+        };
+        let (result, back) = tokio::join!(client.call_reading(import(), input, sender), collect);
+        assert_eq!(result, Ok(Reply::Done {}));
+        assert!(back == bytes && failed.try_recv().is_err());
+        // The connection is as it was.
+        assert_eq!(request(&client, Command::PeerList {}).await, Ok(Reply::Peers(Vec::new())));
+    }
+}
+
+#[tokio::test]
+async fn an_input_that_is_refused_or_breaks_off_ends_its_command_alone() {
+    struct Broken(usize);
+    impl std::io::Read for Broken {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            self.0 = self.0.checked_sub(1).ok_or_else(|| std::io::Error::other("broken"))?;
+            buffer.fill(b'x');
+            Ok(buffer.len())
+        }
+    }
+    let world = world();
+    let client = Client::connect(world.dir.path()).await.expect("connects");
+    let (items, _) = mpsc::channel(1);
+    let zeros = std::io::Read::take(std::io::repeat(0), 8_000_000);
+    let (input, _) = Input::of(zeros).expect("a thread");
+    let refused = client.call_reading(import(), input, items.clone()).await.expect_err("refused");
+    assert_eq!(refused.code, ErrorCode::Refused);
+    assert_eq!(request(&client, Command::PeerList {}).await, Ok(Reply::Peers(Vec::new())));
+    let (input, failed) = Input::of(Broken(5)).expect("a thread");
+    let broken = client.call_reading(import(), input, items).await.expect_err("it broke off");
+    assert_eq!((broken.code, failed.recv().expect("an error").to_string().as_str()), (ErrorCode::Io, "broken"));
+    assert_eq!(request(&client, Command::PeerList {}).await, Ok(Reply::Peers(Vec::new())));
+    while world.fake.under_way.load(Ordering::SeqCst) > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_command_is_read_by_the_rules_of_every_other_door() {
+    let world = world();
+    let mut stream = raw(world.dir.path()).await;
+    let hello = json!({ "cosmicsync": "x", "protocol": PROTOCOL, "pid": 1 });
+    stream.write_all(format!("{hello}\n").as_bytes()).await.expect("written");
+    for (value, why) in [
+        (r#"{"a":1,"a":2}"#, "appears twice"),
+        (r#"{"n":123456789012345678901234567890}"#, "64 bits"),
+        (r#"{"n":-9223372036854775809}"#, "64 bits"),
+        (r#"{"n":1e999}"#, "double"),
+    ] {
+        let put = format!(r#"{{"doc_put":{{"collection":"c","key":"k","value":{value}}}}}"#);
+        stream.write_all(format!("{put}\n").as_bytes()).await.expect("written");
+        let answer = line(&mut stream).await;
+        assert_eq!(answer["error"]["code"], "usage", "{answer}");
+        assert!(answer["error"]["message"].as_str().expect("a text").contains(why), "{answer}");
+    }
+    stream.write_all(b"{\"peer_list\":{}}\n").await.expect("written");
+    assert_eq!(line(&mut stream).await, json!({ "reply": { "peers": [] } }));
 }
 
 struct Guard<'a>(&'a AtomicUsize);
@@ -141,7 +232,7 @@ async fn idle(fake: &Fake) {
     timeout(Duration::from_secs(5), wait).await.expect("the command was cancelled");
 }
 
-const HELLO: &str = "{\"cosmicsync\":\"0\",\"protocol\":1,\"pid\":1}\n";
+const HELLO: &str = "{\"cosmicsync\":\"0\",\"protocol\":2,\"pid\":1}\n";
 
 #[tokio::test]
 async fn commands_errors_and_items_pass_through() {
@@ -153,7 +244,7 @@ async fn commands_errors_and_items_pass_through() {
     assert_eq!(error.next.as_deref(), Some("cosmicsync peer list"));
 
     let (sender, mut items) = mpsc::channel(1);
-    let export = Command::Export { space: None, collection: "c".to_owned(), format: Format::Csv };
+    let export = Command::Export(Export { space: None, collection: "c".to_owned(), format: Format::Csv, delimiter: None });
     let count = async {
         let mut count = 0;
         while items.recv().await.is_some() {

@@ -328,8 +328,8 @@ fn no_key(place: &str, column: &str, value: &Value, columns: &[String]) -> Servi
         (message, "correct the row, choose another column, or leave --id-column out: keys are made up then".to_owned())
     } else {
         let members = if let Value::Map(members) = value { members.keys().collect() } else { Vec::new() };
-        // A row without some of the members of others has its own; the columns of a table are the same in all.
-        let known: Vec<&String> = if members.is_empty() { columns.iter().collect() } else { members };
+        // The columns of a table are the members of every row, in their order.
+        let known: Vec<&String> = if members.len() == columns.len() { columns.iter().collect() } else { members };
         let shown = known.iter().take(SHOWN).map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
         let more = if known.len() > SHOWN { format!(" and {} more", known.len() - SHOWN) } else { String::new() };
         (
