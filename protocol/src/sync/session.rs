@@ -307,6 +307,11 @@ impl Session {
         Ok(())
     }
 
+    /// Whether there are actions for the endpoint.
+    pub fn has_actions(&self) -> bool {
+        !self.actions.is_empty()
+    }
+
     /// Takes the next action for the endpoint.
     pub fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
