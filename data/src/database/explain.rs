@@ -10,7 +10,7 @@ use cosmicsync_protocol::storage::{Row, Scan, Table};
 use cosmicsync_protocol::sync::LogNo;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// How much of an index is read at a time.
+/// The bytes of an index that are read at a time.
 const INDEX_BYTES_MAX: usize = 256 * 1024;
 /// Entries that are read at a time: each may have half a mebibyte.
 const ENTRIES_MAX: usize = 16;
@@ -133,7 +133,7 @@ impl Task for History {
     }
 }
 
-/// What an entry did, in a word.
+/// Returns the kind of revision that an entry made.
 fn kind(deed: Option<&EntryDeed>, excluded: bool) -> RevisionKind {
     let Some(EntryDeed { deed, .. }) = deed else {
         return if excluded { RevisionKind::Excluded } else { RevisionKind::Missing };

@@ -10,7 +10,7 @@ use cosmicsync_protocol::ledger::{DocRef, PartNo};
 use cosmicsync_protocol::shelf::{Edit, Hold};
 use std::collections::BTreeMap;
 
-/// What is to become of the document.
+/// The change that a write makes of the document.
 #[derive(Debug)]
 pub(super) enum Kind {
     /// It becomes this value.
@@ -23,7 +23,7 @@ pub(super) enum Kind {
     Delete,
 }
 
-/// How far a write has come.
+/// The progress of a write.
 #[derive(Debug, Clone, Copy)]
 enum Stage {
     /// The document, and then the description of its collection, are being opened.
@@ -39,14 +39,14 @@ pub(super) struct Write {
     /// `None` for a new document without a key.
     name: Option<Name>,
     kind: Kind,
-    /// What the request says is a text; a put makes it one even where it changes nothing else.
+    /// The paths that the request says are texts; a put makes them such even where it changes nothing else.
     texts: TextPaths,
-    /// What the description of the collection says is a text.
+    /// The paths that the description of the collection says are texts.
     declared: TextPaths,
     seen: Option<Cut>,
     durable: bool,
     doc: Option<DocRef>,
-    /// How many logs of `seen` were let in so far.
+    /// The number of logs of `seen` let in so far.
     let_in: Option<usize>,
     stage: Stage,
 }
@@ -210,7 +210,7 @@ fn written(cx: &Context<'_>, doc: DocRef, created: bool) -> Answer {
     Answer::Written { doc: doc.doc, created, cut: cx.cut(doc) }
 }
 
-/// Whether all of a cut lies within another.
+/// Returns whether all of a cut lies within another.
 fn covers(seen: &BTreeMap<LogId, u64>, cut: &Cut) -> bool {
     cut.iter().all(|(log, seq)| seen.get(log).is_some_and(|seen| seen >= seq))
 }

@@ -1,11 +1,11 @@
-//! What each entry did to an open document.
+//! Tells what each entry did to an open document.
 
 use super::Shelf;
 use crate::document::{Deed, Replica};
 use crate::ledger::{DocRef, EntryRef};
 use std::collections::BTreeMap;
 
-/// How an entry stands to the deletion of its document.
+/// The place of an entry before, at or after the deletion of its document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     /// The deletion was made with it in sight.
@@ -18,19 +18,19 @@ pub enum Standing {
     After,
 }
 
-/// What an entry did to a document.
+/// The effect of an entry on a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EntryDeed {
     /// The entry.
     pub at: EntryRef,
-    /// What it did.
+    /// Its effect.
     pub deed: Deed,
-    /// How it stands to the deletion, if the document is deleted.
+    /// Its place beside the deletion, if the document is deleted.
     pub standing: Option<Standing>,
 }
 
 impl Shelf {
-    /// What the entries did that an open document has taken in. Empty if it is not open, or broken.
+    /// Returns the effects of the entries that an open document has taken in: none if it is not open, or broken.
     pub(crate) fn deeds(&mut self, doc: DocRef) -> Vec<EntryDeed> {
         let Some(state) = self.docs.get_mut(&doc).filter(|state| state.ready) else { return Vec::new() };
         let mut found: BTreeMap<EntryRef, (Deed, (u64, u32))> = BTreeMap::new();
