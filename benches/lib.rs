@@ -66,7 +66,9 @@ impl Floor {
     /// Opens the headers, as a replica does that stores documents without looking into them.
     pub fn open_headers(&self, entries: &[Entry], hashes: &[[u8; 32]], codec: &mut Codec) -> usize {
         let readers = self.readers(entries, hashes);
-        readers.filter_map(|reader| Some(reader.open_header(self.keys.keys().header, codec).ok()?.items.len())).sum()
+        readers
+            .filter_map(|reader| Some(reader.open_header(self.keys.keys().header, &[], codec).ok()?.items.len()))
+            .sum()
     }
 
     /// Opens every document. Returns the plain bytes.
@@ -74,7 +76,7 @@ impl Floor {
         let keys = self.keys.keys();
         let mut bytes = 0;
         for reader in self.readers(entries, hashes) {
-            let Ok(header) = reader.open_header(keys.header, codec) else { continue };
+            let Ok(header) = reader.open_header(keys.header, &[], codec) else { continue };
             let Ok(dictionary) = reader.open_records(1, keys.records, codec) else { continue };
             for item in &header.items {
                 let KeyRef::Here { section, node } = item.key else { continue };

@@ -84,7 +84,7 @@ pub(crate) fn live_entry(c: &mut Criterion) {
         b.iter(|| {
             let entry = Entry::decode(&sealed.bytes).expect("is one");
             let reader = EntryReader::new(&entry, place);
-            reader.open_header(keys.keys().header, &mut codec).expect("opens");
+            reader.open_header(keys.keys().header, &[], &mut codec).expect("opens");
             let seed = reader.open_key_box(1, keys.keys().key_box).expect("opens");
             reader.open_body(2, &seed, None, &mut codec).expect("opens")
         });

@@ -1,4 +1,4 @@
-//! What a collection remembers of the file it came from.
+//! The memory that a collection keeps of the file it came from.
 //!
 //! A [`CollectionMeta`] is a value like any other, kept in a document of the reserved collection [`COLLECTIONS`] under
 //! the collection's name. It travels with the documents, so an export elsewhere makes the same file again.
@@ -15,7 +15,7 @@ const ERASABLE: &str = "erasable";
 const TOGETHER: &str = "together";
 const DELIMITER: &str = "delimiter";
 
-/// What is known of one collection beside its documents.
+/// The description of one collection, beside its documents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CollectionMeta {
     /// Its name.
@@ -32,7 +32,7 @@ pub struct CollectionMeta {
     pub text_paths: TextPaths,
     /// The field whose value is a document's key, if one was chosen.
     pub id_column: Option<String>,
-    /// What can be erased of the documents that imports bring: declared once, it holds for later imports too.
+    /// The unit of erasure in documents that imports bring: declared once, it holds for later imports too.
     pub erasable: Erasable,
 }
 

@@ -1,4 +1,4 @@
-//! What many records have in common, for a compressor.
+//! Finds what many records have in common, for a compressor.
 //!
 //! Records of one import repeat field names, values and phrases. A dictionary of what is frequent lets each be compressed,
 //! and erased, by itself. It outlives an erased record, so it may hold nothing that is particular to a few: only names,
@@ -18,13 +18,13 @@ pub const DICTIONARY_BYTES_MAX: usize = 8 * 1024;
 /// The longest text taken up: longer ones are content, not vocabulary.
 const TEXT_BYTES_MAX: usize = 64;
 
-/// How many different values are counted: what comes after is hardly frequent.
+/// The number of different values that are counted: later ones are hardly frequent.
 const VALUES_MAX: usize = 65_536;
 
-/// How many words may make a phrase; a text's longest runs of frequent ones are phrases too.
+/// The most words of a phrase; a text's longest runs of frequent ones are phrases too.
 const PHRASE_WORDS: [usize; 4] = [1, 2, 3, 5];
 
-/// How much of each text is searched for phrases, in bytes.
+/// The bytes of each text that are searched for phrases.
 const SEARCHED_BYTES_MAX: usize = 1024;
 
 /// Builds the dictionary of a batch that is written by `peer` with `meta` (without a key: that is particular).

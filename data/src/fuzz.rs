@@ -1,5 +1,5 @@
-//! What the fuzzer runs of this crate, in the manner of `cosmicsync_protocol::testkit::fuzz`: files of any bytes, read
-//! whole and in pieces.
+//! The functions of this crate that the fuzzer runs, in the manner of `cosmicsync_protocol::testkit::fuzz`: files of any
+//! bytes, read whole and in pieces.
 
 use crate::collection::CollectionMeta;
 use crate::export::Writer;
@@ -111,7 +111,7 @@ fn resumes(format: Format, data: &[u8], records: &[Record]) {
     assert_eq!(rest, records[1..], "a reader can stop and resume");
 }
 
-/// What was imported is exported, and that reads as the same records.
+/// Exports the records that were imported, and checks that the file reads as the same records.
 fn exports(format: Format, reader: &Reader, records: &[Record]) {
     let meta = CollectionMeta {
         format: Some(format),

@@ -33,7 +33,7 @@ pub enum JsonError {
     TooDeep,
 }
 
-/// What is wrong, and where in this text: it may be one record of a file, whose lines are others.
+/// A mistake, and its place in this text: it may be one record of a file, whose lines are others.
 fn place(error: &serde_json::Error) -> String {
     let (text, line, column) = (error.to_string(), error.line(), error.column());
     match (text.strip_suffix(&format!(" at line {line} column {column}")), line) {

@@ -7,7 +7,7 @@
 use cosmicsync_protocol::document::{Change, Step, TextPaths, Value};
 use std::collections::BTreeMap;
 
-/// What was wanted is not a document.
+/// The wanted result is not a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PatchError {
     /// A document is an object.

@@ -15,9 +15,9 @@ use cosmicsync_protocol::document::Value;
 pub struct Patch {
     /// Where, in Unicode scalar values.
     pub at: usize,
-    /// How many Unicode scalar values are deleted.
+    /// The number of Unicode scalar values that are deleted.
     pub delete: usize,
-    /// What is inserted in their place.
+    /// The text that is inserted in their place.
     pub insert: String,
 }
 
@@ -26,20 +26,20 @@ pub struct Patch {
 pub struct Txn {
     /// The transactions it directly follows; those and all before them had been seen.
     pub parents: Vec<usize>,
-    /// Who typed it.
+    /// The author.
     pub agent: usize,
-    /// What was typed, in order.
+    /// The patches, in order.
     pub patches: Vec<Patch>,
 }
 
-/// What stands around the transactions.
+/// The members of the file around the transactions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
     /// The text before the first transaction.
     pub start_content: String,
     /// The text after all.
     pub end_content: String,
-    /// How many authors there are.
+    /// The number of authors.
     pub agents: usize,
 }
 
@@ -110,7 +110,7 @@ impl TraceReader {
         known.entry("startContent")?.as_text().map(str::to_owned)
     }
 
-    /// What stands around the transactions: known at the end of the file.
+    /// The members of the file around the transactions: known at the end of the file.
     pub fn summary(&self) -> Result<Summary, TraceError> {
         let around = self.reader.envelope().ok_or(TraceError::Member("txns"))?;
         let around = crate::json::parse([around.head, around.tail].concat().as_bytes());
@@ -128,7 +128,8 @@ impl TraceReader {
     }
 }
 
-/// Who must have received what before each transaction, for a replay in which every author is a replica.
+/// The transactions that each author must have received before the next one, for a replay in which every author is a
+/// replica.
 #[derive(Debug, Default)]
 pub struct Causality {
     /// For each transaction, how many of each author's transactions it follows, itself counted.
@@ -137,10 +138,10 @@ pub struct Causality {
     seen: Vec<Vec<usize>>,
 }
 
-/// What an author must receive: the transactions of another, by their place among that one's.
+/// A thing that an author must receive: the transactions of another, by their place among that one's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receive {
-    /// Of whom.
+    /// The author of those.
     pub agent: usize,
     /// Which: the first transaction of that author is 0.
     pub txns: core::ops::Range<usize>,

@@ -56,10 +56,7 @@ pub fn pump<C: Driven + ?Sized>(core: &mut C, now: Now, io: &mut (impl Io + ?Siz
     }
     loop {
         let mut any = false;
-        while let Some(request) = core.poll_store() {
-            io.store(request);
-            any = true;
-        }
+        any |= pass_requests(core, io);
         for link in core.links() {
             while io.has_room(link) {
                 let mut bytes = Vec::new();
@@ -75,10 +72,22 @@ pub fn pump<C: Driven + ?Sized>(core: &mut C, now: Now, io: &mut (impl Io + ?Siz
             io.event(event);
             any = true;
         }
+        // Looking for something to send may have led to a request.
+        any |= pass_requests(core, io);
         if !any {
             return core.poll_timeout();
         }
     }
+}
+
+/// Hands the store what is asked of it. Returns whether that was anything.
+fn pass_requests<C: Driven + ?Sized>(core: &mut C, io: &mut (impl Io + ?Sized)) -> bool {
+    let mut any = false;
+    while let Some(request) = core.poll_store() {
+        io.store(request);
+        any = true;
+    }
+    any
 }
 
 impl Driven for Endpoint {

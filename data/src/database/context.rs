@@ -1,4 +1,4 @@
-//! What requests share: who waits for what, which documents are pinned for whom, and what is cached.
+//! The state that requests share: who waits for what, which documents are pinned for whom, and what is cached.
 
 use super::is_described;
 use super::request::{Answer, Cut, ImportId, Name, RequestError, Ticket};
@@ -36,7 +36,7 @@ pub(super) enum Wake {
     Committed,
     /// A commit that it waits for was lost.
     Lost,
-    /// What it watches may have changed, or its turn has come.
+    /// The things it watches may have changed, or its turn has come.
     Again,
 }
 
@@ -53,7 +53,7 @@ struct Commit {
     tickets: Vec<Ticket>,
 }
 
-/// What all requests share.
+/// The state that all requests share.
 #[derive(Debug, Default)]
 pub(super) struct Desk {
     pub(super) ready: VecDeque<(Ticket, Wake)>,
@@ -125,7 +125,7 @@ impl Desk {
     }
 }
 
-/// What a request works with while it runs.
+/// The tools of a request while it runs.
 #[derive(Debug)]
 pub(super) struct Context<'a> {
     pub(super) endpoint: &'a mut Endpoint,
@@ -330,7 +330,7 @@ impl Context<'_> {
         if missing.is_empty() { Ok(()) } else { Err(RequestError::Incomplete(missing)) }
     }
 
-    /// What an open document has taken in.
+    /// Returns what an open document has taken in.
     pub(super) fn cut(&self, doc: DocRef) -> Cut {
         let seen = self.endpoint.seen(doc).into_iter();
         seen.filter_map(|(log, seq)| Some((self.endpoint.log_id(log)?, seq))).collect()

@@ -12,7 +12,7 @@ use cosmicsync_protocol::storage::{Row, Scan, Table};
 use cosmicsync_protocol::sync::LogNo;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// How much of an index is read at a time.
+/// The bytes of an index that are read at a time.
 const INDEX_BYTES_MAX: usize = 256 * 1024;
 /// Entries that are read at a time: each may have half a mebibyte.
 const ENTRIES_MAX: usize = 16;

@@ -313,7 +313,7 @@ fn task_of(request: Request) -> Box<dyn Task> {
     }
 }
 
-/// Whether a collection is described by a document of the reserved one.
+/// Returns whether a document of the reserved collection describes a collection.
 fn is_described(collection: &str) -> bool {
     collection != COLLECTIONS
 }

@@ -9,7 +9,7 @@ use cosmicsync_protocol::ledger::{DocRef, PartNo};
 use cosmicsync_protocol::shelf::{Snapshot, decode_snapshot};
 use cosmicsync_protocol::storage::Table;
 
-/// What is told of a document; `None` if it is deleted.
+/// Returns what is told of a document; `None` if it is deleted.
 pub(super) fn found(doc: DocId, snapshot: Snapshot, value: bool) -> Option<Found> {
     let Snapshot { meta, value: content, version } = snapshot;
     let found = Found { doc, collection: meta.collection, key: meta.key, value: value.then_some(content), version };

@@ -1,4 +1,4 @@
-//! What can be asked of a [`Database`](super::Database), and what it answers.
+//! The requests that a [`Database`](super::Database) takes, and its answers.
 
 use super::idempotency::Once;
 use crate::collection::CollectionMeta;
@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 
-/// How a document is named.
+/// The name of a document.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Name {
     /// By its id.
@@ -37,7 +37,7 @@ pub type Cut = BTreeMap<LogId, u64>;
 pub struct Row {
     /// The key; without one the document gets an id that sorts by time.
     pub key: Option<String>,
-    /// What it holds.
+    /// Its content.
     pub value: Value,
     /// Where it stands in the file.
     pub at: RowPlace,
@@ -160,7 +160,7 @@ pub struct Version {
     pub value: Value,
 }
 
-/// What can be asked.
+/// A request.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Request {
     /// Changes documents of one partition, all or none: [`Answer::Wrote`].
@@ -249,7 +249,7 @@ pub enum Request {
         partition: PartNo,
         /// Which document.
         name: Name,
-        /// Whether to hold.
+        /// True to hold, false to let go.
         hold: bool,
     },
     /// Deletes a document. Its history stays.
@@ -276,7 +276,7 @@ pub enum Request {
         after: Option<Place>,
         /// At most so many.
         limit: usize,
-        /// Whether values are read too.
+        /// True if values are read too.
         values: bool,
     },
     /// Lists the entries of a document that are excluded with a branch of a forked log, newest first.
@@ -285,7 +285,7 @@ pub enum Request {
         partition: PartNo,
         /// Which document.
         name: Name,
-        /// Whether this device writes them again, as its own.
+        /// True if this device writes them again, as its own.
         publish: bool,
     },
     /// Lists the entries that made a document, newest first.
@@ -310,9 +310,9 @@ pub enum Request {
         partition: PartNo,
         /// Names the file; an import of the same source can be resumed.
         source: String,
-        /// What the collection is; kept with it, so that an export elsewhere makes the same file again.
+        /// The description of the collection; kept with it, so that an export elsewhere makes the same file again.
         meta: CollectionMeta,
-        /// Whether to take up an interrupted import.
+        /// True to take up an interrupted import.
         resume: bool,
     },
     /// Adds documents to an import. Those whose key exists already are updated like [`Request::Put`]. Of an import of
@@ -384,15 +384,15 @@ pub struct Revision {
     pub seq: u64,
     /// The author's wall clock, a hint.
     pub wall_ms: u64,
-    /// Whether this store wrote it.
+    /// True if this store wrote it.
     pub mine: bool,
-    /// What it did.
+    /// Its effect.
     pub kind: RevisionKind,
     /// The version that its writer saw after it; none where it is not in the document.
     pub version: Option<VersionId>,
 }
 
-/// What an entry did to a document.
+/// The effect of an entry on a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RevisionKind {
     /// The document begins with it.
@@ -409,18 +409,18 @@ pub enum RevisionKind {
     Missing,
 }
 
-/// What became of a request. The last answer of a ticket is its only one.
+/// The outcome of a request. The last answer of a ticket is its only one.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
     /// Written and durable (or applied, where that was asked for).
     Written {
         /// Which document.
         doc: DocId,
-        /// Whether it was made by this.
+        /// True if this request made it.
         created: bool,
         /// Its version after the write.
         version: Option<VersionId>,
-        /// What the document had taken in when the answer was made, this write included once it is durable.
+        /// The entries that the document had taken in when the answer was made, this write included once it is durable.
         cut: Cut,
     },
     /// All of a transaction is durable.
@@ -454,18 +454,18 @@ pub enum Answer {
     History {
         /// The newest first.
         revisions: Vec<Revision>,
-        /// How many the limit left out.
+        /// The number that the limit left out.
         more: usize,
     },
     /// Which entries are excluded; with `publish` they were written again and are durable.
     Excluded(Vec<Revision>),
-    /// What a document lacks. Empty if it is whole.
+    /// The parts that a document lacks: none if it is whole.
     Explained {
-        /// Whether there is any content.
+        /// True if there is any content.
         exists: bool,
-        /// Whether it is deleted.
+        /// True if it is deleted.
         deleted: bool,
-        /// What is missing, and why.
+        /// The missing parts, each with its reason.
         missing: Vec<Missing>,
         /// Entries of unread logs that may concern it: (entry, why it was not read).
         unread: Vec<EntryRef>,
@@ -476,12 +476,12 @@ pub enum Answer {
         import: ImportId,
         /// Where an interrupted import stood, as its last [`Request::ImportRows`] said.
         checkpoint: Option<Vec<u8>>,
-        /// How many rows it had stored.
+        /// The number of rows that it had stored.
         rows: u64,
     },
     /// Rows are durable.
     Imported {
-        /// How many so far.
+        /// The number so far.
         rows: u64,
         /// What became of those of this request.
         counts: ImportCounts,
@@ -512,7 +512,7 @@ pub struct ImportCounts {
 pub struct CollectionDigest {
     /// The collection's name.
     pub collection: String,
-    /// How many documents it has.
+    /// The number of its documents.
     pub count: u64,
     /// Over ids and values, in the order of the ids.
     pub digest: [u8; 32],
@@ -599,7 +599,7 @@ pub enum RequestError {
     Lost,
 }
 
-/// What changed, for watchers.
+/// A change, for watchers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changed {
     /// Where.
@@ -608,6 +608,6 @@ pub struct Changed {
     pub space: SpaceNo,
     /// Which document.
     pub doc: DocId,
-    /// Whether this store changed it.
+    /// True if this store changed it.
     pub here: bool,
 }

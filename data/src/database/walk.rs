@@ -37,7 +37,7 @@ enum State {
     Read(Option<Snapshot>),
 }
 
-/// What a walk brings next.
+/// The next step of a walk.
 #[derive(Debug)]
 pub(super) enum Walked {
     /// A document that is not deleted.

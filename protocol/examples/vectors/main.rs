@@ -13,6 +13,7 @@ use cosmicsync_protocol::document::{TextPaths, Value as DocValue, encode_new};
 use cosmicsync_protocol::entropy::Entropy;
 use cosmicsync_protocol::identity::{did_key, log_id, partition_token, peer_id, space_token};
 use cosmicsync_protocol::ids::{EpochId, Incarnation, Instance, LogId};
+use cosmicsync_protocol::log::card::short_card;
 use cosmicsync_protocol::log::chain::section_hash;
 use cosmicsync_protocol::log::{Codec, EntryKind, EntryReader, Head, Header, KeyRef, OpenedOwner, Prev};
 use cosmicsync_protocol::sealed::{EpochKey, KeyNode, Seeds, node_seed};
@@ -166,7 +167,7 @@ fn log(sample: &Sample, log: &SampleLog) -> Value {
         "log_id": hex(log.id),
         "owner": {
             "device": hex(owner.device),
-            "grant": hex(owner.grant),
+            "grant": owner.grant,
             "prev": owner.prev.iter().map(prev).collect::<Vec<_>>(),
         },
         "entries": entries,
@@ -177,7 +178,7 @@ fn entry(sample: &Sample, log: &SampleLog, seq: usize) -> Value {
     let sealed = &log.entries[seq];
     let reader = EntryReader::new(&sealed.entry, log.place(seq));
     let key = sample.epochs.iter().find(|key| key.id() == reader.epoch()).expect("an epoch of the sample");
-    let header = reader.open_header(&key.header_key(), &mut Codec::new()).expect("an own header opens");
+    let header = reader.open_header(&key.header_key(), &log.earlier, &mut Codec::new()).expect("an own header opens");
     let mut plain = Vec::new();
     header.encode(&mut plain);
     json!({
@@ -322,13 +323,20 @@ fn messages(sample: &Sample) -> Value {
     let list = [
         ("space_open", Message::SpaceOpen { token, position: 7, cursor: None, root, follow: Follow::All }),
         ("space_open_cursor", Message::SpaceOpen { token, position: 7, cursor, root, follow: Follow::Heads }),
-        ("logs", Message::Logs { space: 0, ids: vec![live.id, LogId([4; 32])] }),
+        ("logs", Message::Logs { space: 0, first: 5, ids: vec![live.id, LogId([4; 32])] }),
         ("changes", Message::Changes { logs: vec![(mine, 1), (yours, 0)] }),
         ("nodes", Message::Nodes { space: 0, answered: 1, nodes: nodes(&live) }),
         ("want", Message::Want { log: mine, from: 2, to: 9, again: true }),
         ("want_head", Message::WantHead { log: yours, card: true }),
-        ("range_card", Message::Range { log: mine, card: Some(live.card_bytes()), run: run(0) }),
-        ("range", Message::Range { log: mine, card: None, run: run(1) }),
+        (
+            "range_opens",
+            Message::Range { log: mine, opens: Some(0), card: Some(short_card(&live.card_bytes())), run: run(0) },
+        ),
+        (
+            "range_card",
+            Message::Range { log: yours, opens: None, card: Some(short_card(&live.card_bytes())), run: run(0) },
+        ),
+        ("range", Message::Range { log: mine, opens: None, card: None, run: run(1) }),
         ("head", Message::Head { log: mine, card: None, seq: head.seq, h: head.h, signature: head.signature }),
         ("ack", Message::Ack { logs: vec![(yours, 1 << 40)] }),
         ("credit", Message::Credit { class: Class::Backfill, bytes: 1 << 20 }),

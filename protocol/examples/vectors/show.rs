@@ -12,7 +12,9 @@ pub(crate) fn fields(message: &Message) -> Value {
             "token": hex(token), "position": position, "root": hex(root), "heads": *follow == Follow::Heads,
             "cursor": cursor.map(|cursor| json!([hex(cursor.incarnation), cursor.position])),
         }),
-        Message::Logs { space, ids } => json!({ "space": space, "ids": ids.iter().map(hex).collect::<Vec<_>>() }),
+        Message::Logs { space, first, ids } => {
+            json!({ "space": space, "first": first, "ids": ids.iter().map(hex).collect::<Vec<_>>() })
+        }
         Message::Changes { logs } | Message::Ack { logs } => {
             json!({ "logs": logs.iter().map(|(of, seq)| json!([log(*of), seq])).collect::<Vec<_>>() })
         }
@@ -23,9 +25,12 @@ pub(crate) fn fields(message: &Message) -> Value {
             json!({ "log": log(*of), "from": from, "to": to, "again": again })
         }
         Message::WantHead { log: of, card } => json!({ "log": log(*of), "card": card }),
-        Message::Range { log: of, card, run } | Message::BranchRun { log: of, card, run } => {
-            range(*of, card.as_ref().map(hex), run)
+        Message::Range { log: of, opens, card, run } => {
+            let mut range = range(*of, card.as_ref().map(hex), run);
+            range["opens"] = json!(opens);
+            range
         }
+        Message::BranchRun { log: of, card, run } => range(*of, card.as_ref().map(hex), run),
         Message::BranchWant { log: of, seq, h, from } => {
             json!({ "log": log(*of), "seq": seq, "h": hex(h), "from": from })
         }

@@ -168,6 +168,8 @@ impl Ledger {
         if same { Ok(()) } else { Err(Refusal::Forked) }
     }
 
+    /// Stages what is new in a run. Returns whether all of it is known to be of the history that is held: where it ends
+    /// amid entries that are held, only what comes before those is, by the chain hash that they follow.
     pub(super) fn stage_entries(
         &mut self,
         no: LogNo,
@@ -176,7 +178,10 @@ impl Ledger {
         before: &[[u8; 32]],
         head: Head,
         batch: &mut Batch,
-    ) {
+    ) -> bool {
+        let is_known = |held: &Held| held.h == head.h;
+        let end = EntryRef { log: no, seq: head.seq };
+        let fits = !self.book.log(no).staged().is_amid(head.seq) || self.recent.get(end).is_some_and(is_known);
         let mut fresh = Vec::new();
         let mut bytes = 0;
         for ((entry, hashes), raw) in entries.into_iter().zip(before.windows(2)).zip(&run.entries) {
@@ -197,11 +202,16 @@ impl Ledger {
         let tip_moved = log.staged().tip.as_ref().is_none_or(|tip| tip.seq < head.seq);
         if fresh.is_empty() && !tip_moved {
             // Telling sessions that the log grew would have two that both lack entries ask each other for ever.
-            return;
+            return fits;
         }
-        log.stage_run(run.start, before[0], bytes, head, &mut batch.ops);
+        if fits {
+            log.stage_run(run.start, before[0], bytes, head, &mut batch.ops);
+        } else {
+            log.stage_fill(run.start, before[0], head.seq);
+        }
         batch.touch(no, tip_moved);
         self.read_entries(no, &fresh, batch);
+        fits
     }
 
     /// Ends a log that this process writes, once somebody shows more of it under its key: memory was copied.

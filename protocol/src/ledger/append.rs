@@ -28,8 +28,9 @@ pub(crate) struct Writing {
 }
 
 impl Writing {
-    pub(crate) fn new(kind: EntryKind, wall_ms: u64) -> Self {
-        Self { header: Header::new(kind, wall_ms) }
+    /// Begins the header of an entry in a log whose card names these earlier ones ([`Ledger::earlier`]).
+    pub(crate) fn new(kind: EntryKind, wall_ms: u64, earlier: &[LogId]) -> Self {
+        Self { header: Header::after(kind, wall_ms, earlier) }
     }
 
     /// The handle of a log that `deps` or items name.
@@ -85,6 +86,11 @@ impl Ledger {
         sections: &[Plain<'_>],
         batch: &mut Batch,
     ) -> Result<EntryRef, SealError> {
+        let earlier = self.own_earlier(no);
+        assert!(
+            header.logs.is_empty() || header.logs[..header.known] == *earlier,
+            "handles count from the card's logs"
+        );
         let log = self.book.log(no);
         let (seq, h_prev) = match &log.staged().tip {
             Some(tip) if planted!("chain.wrong-link") && tip.seq % 8 == 7 => (tip.seq + 1, chain::genesis(&log.id)),
@@ -113,6 +119,11 @@ impl Ledger {
         batch.touch(no, true);
         self.note_citations(no, header);
         Ok(at)
+    }
+
+    /// The logs that the card of an own log names.
+    pub(crate) fn own_earlier(&mut self, no: LogNo) -> Arc<[LogId]> {
+        self.earlier(no).expect("an own log's card opens")
     }
 
     /// Appends records to this process's control log of a space, which is opened if there is none.

@@ -222,6 +222,16 @@ impl Log {
         self.staged_mut().trim_edges();
     }
 
+    /// Stages entries that fill a gap, of a run whose head says nothing: it may be of another history.
+    pub(crate) fn stage_fill(&mut self, start: u64, h_prev: [u8; 32], last: u64) {
+        let staged = self.staged_mut();
+        staged.held.insert(start..=last);
+        if let Some(before) = start.checked_sub(1) {
+            staged.edges.entry(before).or_insert(Edge { h: h_prev, signature: None });
+        }
+        staged.trim_edges();
+    }
+
     /// Stages a head alone: the replica knows how far the log goes, not what is in it.
     pub(crate) fn stage_tip(&mut self, head: Head) {
         if self.staged().tip.as_ref().is_none_or(|tip| tip.seq < head.seq) {

@@ -4,9 +4,10 @@ use super::Ledger;
 use super::book::{Log, SCATTERED_MAX, Summary, padded};
 use super::forks::short;
 use crate::ids::{DeviceId, Incarnation, LogId};
-use crate::log::Lane;
+use crate::log::{Lane, LogCard};
 use crate::sync::trie::{self, Trie};
 use crate::sync::{Bodies, Catalog, Class, Cursor, Follow, LeafItem, LogNo, LogView, NodeView, Scope, SpaceNo, Tip};
+use crate::wire::codec::Reader;
 
 /// The ledger, through the eyes of one session.
 #[derive(Debug)]
@@ -136,6 +137,12 @@ impl Catalog for View<'_> {
 
     fn log_by_id(&self, id: &LogId) -> Option<LogNo> {
         self.ledger.book.by_id(id)
+    }
+
+    fn log_of_card(&self, card: &[u8]) -> Option<LogId> {
+        let mut reader = Reader::new(card);
+        let card = LogCard::decode(&mut reader).ok()?;
+        reader.finish().is_ok().then(|| card.log_id())
     }
 
     fn node(&self, space: SpaceNo, scope: Scope, prefix: &[u8]) -> NodeView {

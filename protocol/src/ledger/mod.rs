@@ -56,6 +56,7 @@ use progress::Progress;
 use recent::Recent;
 use rows::{IndexRow, bodies_row, delete, doc_key, encode_cursor, peer_key, put};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use store_queue::StoreQueue;
 use survey::{Survey, SurveyStep};
 
@@ -188,6 +189,8 @@ pub(crate) struct Ledger {
     unnamed: BTreeSet<(PartNo, LogNo)>,
     /// Logs that cards name as earlier ones and whose owner is not known yet, each with a log whose card that is.
     expected: BTreeSet<(LogId, LogNo)>,
+    /// The logs that a card names, of the card that was opened last.
+    opened: Option<(LogNo, Arc<[LogId]>)>,
     /// What tells the histories of forked logs apart.
     survey: Survey,
     /// Which entries count was found out since the start.

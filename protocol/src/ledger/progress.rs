@@ -56,6 +56,12 @@ impl Progress {
         self.held.contains(head.seq) && (at_tip() || at_edge())
     }
 
+    /// Whether an entry is held that lies amid others, so that the chain hash after it is not at hand.
+    pub(crate) fn is_amid(&self, seq: u64) -> bool {
+        let is_tip = self.tip.as_ref().is_some_and(|tip| tip.seq == seq);
+        self.held.contains(seq) && !is_tip && !self.edges.contains_key(&seq)
+    }
+
     /// Keeps a head at the edge of what is held.
     pub(crate) fn know(&mut self, head: &Head) {
         self.edges.insert(head.seq, Edge::of(head));

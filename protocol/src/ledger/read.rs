@@ -8,11 +8,12 @@ use super::book::Standing;
 use super::recent::Held;
 use super::rows::{DocRef, EntryRef, IndexRow, PartNo, entry_key, listing_key, log_key, put};
 use super::{Batch, Ledger, Work};
-use crate::ids::EpochId;
+use crate::ids::{EpochId, LogId};
 use crate::log::Codec;
 use crate::log::compress::DecompressError;
 use crate::log::entry::{Entry, FLAG_OPEN};
 use crate::log::header::{EntryKind, Header, Item, KeyRef};
+use crate::log::owner::OpenedOwner;
 use crate::log::read::{EntryReader, OpenError, part_of};
 use crate::log::write::{BODY_BYTES_MAX, Place};
 use crate::sealed::{Seed, TAG_BYTES, node_seed};
@@ -23,6 +24,7 @@ use crate::sync::LogNo;
 use crate::wire::codec::CodecError;
 use bytes::Bytes;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// How much of a log is read back at a time.
 const READ_BYTES_MAX: usize = 1024 * 1024;
@@ -157,10 +159,11 @@ impl Ledger {
         let entry = &held.entry;
         let reader = EntryReader::new(entry, self.place(at, &held.h_prev));
         let epoch_id = reader.epoch();
+        let Some(earlier) = self.earlier(at.log) else { return Reading::Blocked };
         let Some(epoch) = self.spaces[space.0 as usize].epochs.get(&epoch_id) else {
             return self.blocked_by(at.log, epoch_id);
         };
-        let header = reader.open_header(&epoch.header_key, &mut self.codec);
+        let header = reader.open_header(&epoch.header_key, &earlier, &mut self.codec);
         // An author who holds the key and writes what does not open harms only this entry: it says nothing.
         let Ok(header) = header else { return Reading::Done };
         // Of kinds that later versions bring, and of those that have no place here, nothing is read.
@@ -359,8 +362,28 @@ impl Ledger {
     /// Opens the header of a stored entry.
     pub(crate) fn header_of(&mut self, at: EntryRef, reader: &EntryReader<'_>) -> Option<Header> {
         let space = self.book.log(at.log).space;
+        let earlier = self.earlier(at.log)?;
         let epoch = self.spaces[space.0 as usize].epochs.get(&reader.epoch())?;
-        reader.open_header(&epoch.header_key, &mut self.codec).ok()
+        reader.open_header(&epoch.header_key, &earlier, &mut self.codec).ok()
+    }
+
+    /// The logs that a log's card names: headers in the log number them first. `None` while its owner box is closed.
+    pub(crate) fn earlier(&mut self, no: LogNo) -> Option<Arc<[LogId]>> {
+        if let Some((_, earlier)) = self.opened.as_ref().filter(|(of, _)| *of == no) {
+            return Some(Arc::clone(earlier));
+        }
+        let earlier = self.named_by_card(no)?;
+        self.opened = Some((no, Arc::clone(&earlier)));
+        Some(earlier)
+    }
+
+    /// The same, read from the card.
+    pub(crate) fn named_by_card(&self, no: LogNo) -> Option<Arc<[LogId]>> {
+        let log = self.book.log(no);
+        let card = log.card();
+        let epoch = self.space(log.space).epochs.get(&card.place.epoch)?;
+        let opened = OpenedOwner::open(&card.place, &card.owner_box, &epoch.owner_key).ok()?;
+        Some(opened.earlier().collect())
     }
 
     fn epoch_of(&self, at: EntryRef, reader: &EntryReader<'_>) -> Result<&Epoch, OpenError> {

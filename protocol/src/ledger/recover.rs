@@ -189,6 +189,7 @@ impl Ledger {
             unnamed: BTreeSet::new(),
             expected: BTreeSet::new(),
             survey: super::survey::Survey::default(),
+            opened: None,
             judged: false,
             affected: BTreeSet::new(),
             ended: Vec::new(),

@@ -144,6 +144,22 @@ impl LogCard {
     }
 }
 
+/// Where the space token stands in an encoded card.
+const TOKEN: core::ops::Range<usize> = 33..49;
+
+/// An encoded card as it travels: without its space token, for both sides know the log's space.
+pub fn short_card(card: &[u8]) -> Bytes {
+    [&card[..TOKEN.start], &card[TOKEN.end..]].concat().into()
+}
+
+/// The encoded card of a log in the space with this token. What is too short stays no card.
+pub fn restored_card(short: &[u8], token: &[u8; 16]) -> Bytes {
+    match short.split_at_checked(TOKEN.start) {
+        Some((before, after)) => [before, token, after].concat().into(),
+        None => Bytes::copy_from_slice(short),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,6 +205,16 @@ mod tests {
                 LogCard::decode(&mut Reader::new(&bad)).is_ok_and(|c| c.verify_admission(&admission).is_ok());
             assert!(!admitted, "byte {at}");
         }
+    }
+
+    #[test]
+    fn a_card_travels_without_its_space_token() {
+        let bytes = encoded(&card().0);
+        let short = short_card(&bytes);
+        assert_eq!(short.len(), bytes.len() - 16);
+        assert_eq!(restored_card(&short, &[3; 16]), bytes);
+        assert_ne!(restored_card(&short, &[4; 16]), bytes);
+        assert_eq!(restored_card(&short[..32], &[3; 16]), short[..32]);
     }
 
     #[test]

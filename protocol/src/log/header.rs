@@ -1,7 +1,7 @@
 //! The header of an entry, which is sealed as section 0: what the entry is, whom it depends on, which documents it
 //! touches and which keys open their sections.
 //!
-//! A header is self-contained: its handles point into its own tables. It outlives an erase of the sections that it
+//! Its handles point into its own tables, but for those of the logs that the log's card names. It outlives an erase of the sections that it
 //! describes. Whether what it says is allowed is not judged here (`spec/log.md`, section 5).
 
 use super::compress::{Codec, DecompressError};
@@ -155,8 +155,10 @@ pub struct Header {
     pub wall_ms: u64,
     /// Who acted, as the author says; `None` for the user whose device it is.
     pub actor: Option<UserId>,
-    /// The logs that `deps` and `items` name.
+    /// The logs that `deps` and `items` name, after those that the log's card names.
     pub logs: Vec<LogId>,
+    /// How many of `logs`, from the first on, the log's card names: they are not written out.
+    pub known: usize,
     /// What the documents of this entry depend on, beyond this log's own earlier entries.
     pub deps: Vec<Dep>,
     /// The collections that `items` name.
@@ -177,12 +179,18 @@ impl Header {
             wall_ms,
             actor: None,
             logs: Vec::new(),
+            known: 0,
             deps: Vec::new(),
             collections: Vec::new(),
             items: Vec::new(),
             extension: Bytes::new(),
             padding: 0,
         }
+    }
+
+    /// A header without tables, of an entry in a log whose card names these earlier ones, in this order.
+    pub fn after(kind: EntryKind, wall_ms: u64, earlier: &[LogId]) -> Self {
+        Self { logs: earlier.to_vec(), known: earlier.len(), ..Self::new(kind, wall_ms) }
     }
 
     /// The handle of a log, which joins the table if it is not there yet.
@@ -225,15 +233,15 @@ impl Header {
         Ok(out)
     }
 
-    /// Reads what [`Self::pack`] made.
-    pub fn unpack(bytes: &[u8], codec: &mut Codec) -> Result<Self, DecompressError> {
+    /// Reads what [`Self::pack`] made. `earlier` are the logs that the card of the entry's log names.
+    pub fn unpack(bytes: &[u8], earlier: &[LogId], codec: &mut Codec) -> Result<Self, DecompressError> {
         let mut reader = Reader::new(bytes);
         let padding = reader.bytes(PADDING_MAX, "padding")?;
         if padding.iter().any(|&byte| byte != 0) {
             return Err(CodecError::OutOfRange("padding").into());
         }
         let plain = codec.decompress(reader.take_rest(), None, HEADER_BYTES_MAX)?;
-        let mut header = Self::decode(&plain)?;
+        let mut header = Self::decode(&plain, earlier)?;
         header.padding = padding.len();
         Ok(header)
     }
@@ -250,8 +258,9 @@ impl Header {
             }
             None => out.byte(0),
         }
-        out.varint(self.logs.len() as u64);
-        self.logs.iter().for_each(|log| out.raw(log.as_bytes()));
+        let logs = self.written_logs();
+        out.varint(logs.len() as u64);
+        logs.iter().for_each(|log| out.raw(log.as_bytes()));
         out.varint(self.deps.len() as u64);
         for dep in &self.deps {
             out.varint(u64::from(dep.log));
@@ -266,21 +275,21 @@ impl Header {
         out.prefixed(&self.extension);
     }
 
-    /// Reads what [`Self::encode`] wrote.
-    pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
+    /// Reads what [`Self::encode`] wrote. `earlier` are the logs that the card of the entry's log names.
+    pub fn decode(bytes: &[u8], earlier: &[LogId]) -> Result<Self, CodecError> {
         let mut reader = Reader::new(bytes);
         if reader.u8()? != VERSION {
             return Err(CodecError::OutOfRange("header version"));
         }
         let kind = usize::from(reader.u8()?);
         let kind = *EntryKind::ALL.get(kind).ok_or(CodecError::OutOfRange("entry kind"))?;
-        let mut header = Self::new(kind, reader.varint()?);
+        let mut header = Self::after(kind, reader.varint()?, earlier);
         header.actor = match reader.u8()? {
             0 => None,
             1 => Some(UserId(reader.array()?)),
             _ => return Err(CodecError::OutOfRange("actor")),
         };
-        header.logs = table(&mut reader, LOGS_MAX, "log count", 32, |r| Ok(LogId(r.array()?)))?;
+        header.logs.extend(table(&mut reader, LOGS_MAX, "log count", 32, |r| Ok(LogId(r.array()?)))?);
         header.deps = table(&mut reader, DEPS_MAX, "dependency count", 10, |r| {
             Ok(Dep { log: u32_from(r, "log handle")?, seq: r.varint()?, h: r.array()? })
         })?;
@@ -306,11 +315,16 @@ impl Header {
         self.items.iter().filter(|item| is_far(item)).count()
     }
 
+    /// The logs that the header itself names.
+    fn written_logs(&self) -> &[LogId] {
+        self.logs.get(self.known..).unwrap_or_default()
+    }
+
     /// Tables are within their limits and handles point into them.
     fn check(&self) -> Result<(), CodecError> {
         let fail = |what| Err(CodecError::OutOfRange(what));
         let points = |handle: u32, len: usize| (handle as usize) < len;
-        if self.logs.len() > LOGS_MAX || self.deps.len() > DEPS_MAX {
+        if self.known > self.logs.len() || self.written_logs().len() > LOGS_MAX || self.deps.len() > DEPS_MAX {
             return fail("log count");
         }
         if self.collections.len() > COLLECTIONS_MAX || self.items.len() > ITEMS_MAX {

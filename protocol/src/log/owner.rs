@@ -15,7 +15,7 @@ pub const PREV_MAX: usize = 64;
 /// Longest owner box, in bytes.
 pub const OWNER_BOX_MAX: usize = 4096 - 512;
 /// The right under which the founder's devices open logs. Version 1 knows no other.
-pub const FOUNDER_GRANT: [u8; 16] = [0; 16];
+pub const FOUNDER_GRANT: u8 = 0;
 
 const CONTEXT: &str = "cosmicsync owner 1";
 
@@ -36,7 +36,7 @@ pub struct LogOwner {
     /// The device that writes the log.
     pub device: DeviceId,
     /// The right under which it was opened.
-    pub grant: [u8; 16],
+    pub grant: u8,
     /// The ends of earlier logs of this device and partition that no card named before.
     pub prev: Vec<Prev>,
 }
@@ -70,7 +70,7 @@ impl LogOwner {
 
     fn encode(&self, out: &mut impl Write) {
         out.raw(self.device.as_bytes());
-        out.raw(&self.grant);
+        out.byte(self.grant);
         out.varint(self.prev.len() as u64);
         for prev in &self.prev {
             out.raw(prev.log.as_bytes());
@@ -80,7 +80,7 @@ impl LogOwner {
     }
 
     fn decode(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
-        let (device, grant) = (DeviceId(reader.array()?), reader.array()?);
+        let (device, grant) = (DeviceId(reader.array()?), reader.u8()?);
         let count = reader.count(PREV_MAX, "earlier logs")?;
         let prev = (0..count)
             .map(|_| Ok(Prev { log: LogId(reader.array()?), seq: reader.varint()?, h: reader.array()? }))
@@ -108,6 +108,11 @@ impl OpenedOwner {
     /// The device that the box names. Nothing shows yet that it agrees.
     pub const fn device(&self) -> DeviceId {
         self.owner.device
+    }
+
+    /// The earlier logs that the box names, in its order.
+    pub fn earlier(&self) -> impl Iterator<Item = LogId> {
+        self.owner.prev.iter().map(|prev| prev.log)
     }
 
     /// Checks the signature with the device's key. Returns the owner.

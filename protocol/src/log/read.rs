@@ -7,7 +7,7 @@ use super::compress::{Codec, DecompressError, Dictionary};
 use super::entry::{Entry, FLAG_OPEN};
 use super::header::Header;
 use super::write::{Aad, BODY_BYTES_MAX, Place, data_key, section_nonce};
-use crate::ids::EpochId;
+use crate::ids::{EpochId, LogId};
 use crate::sealed;
 use crate::wire::codec::{CodecError, Reader, Write};
 
@@ -53,9 +53,14 @@ impl<'a> EntryReader<'a> {
         self.entry.epoch().unwrap_or(self.place.card_epoch)
     }
 
-    /// Opens section 0 under the epoch's header key.
-    pub fn open_header(&self, header_key: &[u8; 32], codec: &mut Codec) -> Result<Header, OpenError> {
-        Ok(Header::unpack(&self.open(0, header_key)?, codec)?)
+    /// Opens section 0 under the epoch's header key. `earlier` are the logs that the card of the entry's log names.
+    pub fn open_header(
+        &self,
+        header_key: &[u8; 32],
+        earlier: &[LogId],
+        codec: &mut Codec,
+    ) -> Result<Header, OpenError> {
+        Ok(Header::unpack(&self.open(0, header_key)?, earlier, codec)?)
     }
 
     /// Opens a records section under the epoch's records key.

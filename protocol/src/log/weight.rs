@@ -11,11 +11,11 @@ use core::ops::AddAssign;
 /// Bytes of entries, by what they are for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Weight {
-    /// How many entries were weighed.
+    /// The number of entries weighed.
     pub entries: u64,
-    /// How many parts of documents they bring.
+    /// The number of parts of documents that they bring.
     pub items: u64,
-    /// What stands before the sections: form, flags, seq, epoch, nonce and count.
+    /// The fields before the sections: form, flags, seq, epoch, nonce and count.
     pub fields: u64,
     /// The sections' lengths.
     pub lengths: u64,

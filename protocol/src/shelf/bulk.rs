@@ -168,7 +168,7 @@ fn append_entry(
     let count = bodies.len() as u32;
     let root: Seed = ledger.entropy.bytes();
     let seeds = leaf_seeds(&root, count);
-    let mut writing = Writing::new(EntryKind::Update, ledger.now.wall_ms);
+    let mut writing = Writing::new(EntryKind::Update, ledger.now.wall_ms, &ledger.own_earlier(log));
     let new_in = Some(writing.collection(bulk.collection));
     let mut sections = Vec::with_capacity(bodies.len() + 2);
     let dictionary = (!bulk.dictionary.is_empty() || docs.len() >= SHARING_MIN).then(|| {

@@ -323,7 +323,7 @@ impl Shelf {
     ) -> Result<(), SealError> {
         let log = ledger.live_log(part, batch);
         let here = EntryRef { log, seq: ledger.book.log(log).next_seq() };
-        let mut writing = Writing::new(EntryKind::Update, ledger.now.wall_ms);
+        let mut writing = Writing::new(EntryKind::Update, ledger.now.wall_ms, &ledger.own_earlier(log));
         let planned = self.plan(ledger, here, updates, &mut writing);
         let mut sections = Vec::with_capacity(planned.len() * 2);
         for one in &planned {

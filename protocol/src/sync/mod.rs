@@ -228,6 +228,8 @@ pub trait Catalog {
     }
     /// The number of a log, if this store knows it.
     fn log_by_id(&self, id: &LogId) -> Option<LogNo>;
+    /// The id of the log whose card this is; `None` for bytes that are no card.
+    fn log_of_card(&self, card: &[u8]) -> Option<LogId>;
     /// The node of a trie under a path of nibbles.
     fn node(&self, space: SpaceNo, scope: Scope, prefix: &[u8]) -> NodeView;
     /// At most `max` items under a path, ascending by key, all with a key greater than `after`.

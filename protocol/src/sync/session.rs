@@ -180,6 +180,9 @@ pub enum SessionError {
     /// A table or list would grow beyond its limit.
     #[error("too much was sent: {0}")]
     TooMuch(&'static str),
+    /// What introduces a log is no card.
+    #[error("what should introduce a log is no card")]
+    BadCard,
     /// A log was announced in a space to which it doesn't belong.
     #[error("a log was announced in another space than its own")]
     WrongSpace,
@@ -195,6 +198,7 @@ impl SessionError {
             Self::UnknownHandle => CloseCode::UnknownHandle,
             Self::CreditOverrun => CloseCode::CreditOverrun,
             Self::TooMuch(_) => CloseCode::TooMuch,
+            Self::BadCard => CloseCode::BadCard,
             Self::WrongSpace => CloseCode::WrongSpace,
         }
     }
@@ -307,6 +311,11 @@ impl Session {
         Ok(())
     }
 
+    /// Whether there are actions for the endpoint.
+    pub fn has_actions(&self) -> bool {
+        !self.actions.is_empty()
+    }
+
     /// Takes the next action for the endpoint.
     pub fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
@@ -349,8 +358,8 @@ impl Session {
     }
 
     fn handle_message(&mut self, catalog: &dyn Catalog, class: Class, message: Message) -> Result<(), SessionError> {
-        if let Message::Range { log, card, run } = message {
-            return self.on_range(catalog, class, log, card, run);
+        if let Message::Range { log, opens, card, run } = message {
+            return self.on_range(catalog, class, log, (opens, card), run);
         }
         if class != Class::Control {
             return Err(SessionError::Unexpected);
@@ -359,7 +368,7 @@ impl Session {
             Message::SpaceOpen { token, position, cursor, root, follow } => {
                 self.on_space_open(catalog, token, space::Opened { position, cursor, root, follow })?;
             }
-            Message::Logs { space, ids } => self.on_logs(catalog, space, ids)?,
+            Message::Logs { space, first, ids } => self.on_logs(catalog, space, first, ids)?,
             Message::Changes { logs } => {
                 for (log, seq) in logs {
                     if let Some((space, id)) = self.resolve(log)? {
@@ -390,7 +399,7 @@ impl Session {
             Message::Gone { log, from, to, reason } => self.on_gone(catalog, log, from, to, reason)?,
             Message::ForkHint { log, seq, h } => self.on_fork_hint(catalog, log, seq, h)?,
             Message::BranchWant { log, seq, h, from } => self.on_branch_want(catalog, log, (seq, h), from)?,
-            Message::BranchRun { log, card, run } => self.on_branch_run(log, card, run)?,
+            Message::BranchRun { log, card, run } => self.on_branch_run(catalog, log, card, run)?,
             Message::Ping { nonce } => self.pong_due = Some(nonce),
             Message::Pong { nonce } => self.actions.push_back(Action::Pong { nonce }),
             Message::App { kind, body } => {
@@ -453,7 +462,18 @@ impl Session {
 
     /// Makes sure that messages can name a log; if handles are used up, asks once to be renewed.
     fn introduce(&mut self, space: SpaceNo, id: LogId) -> bool {
-        match self.handles.introduce(space, id) {
+        let introduced = self.handles.introduce(space, id);
+        self.may_name(introduced)
+    }
+
+    /// The same for a log whose card is to be sent.
+    fn open(&mut self, space: SpaceNo, id: LogId) -> bool {
+        let introduced = self.handles.open(space, id);
+        self.may_name(introduced)
+    }
+
+    fn may_name(&mut self, introduced: handles::Introduced) -> bool {
+        match introduced {
             handles::Introduced::Yes => true,
             handles::Introduced::No => false,
             handles::Introduced::JustFull => {

@@ -242,7 +242,7 @@ pub fn entry(data: &[u8]) {
 
 fn open_all(reader: &EntryReader<'_>, keys: &OwnedKeys, codec: &mut Codec) {
     let keys = keys.keys();
-    let Ok(header) = reader.open_header(keys.header, codec) else { return };
+    let Ok(header) = reader.open_header(keys.header, &[], codec) else { return };
     for item in &header.items {
         let dictionary = item.dictionary.and_then(|at| reader.open_records(at, keys.records, codec).ok());
         if let Some((_, _, section)) = header.key_box(item.key, (crate::ids::LogId::default(), 0))
@@ -274,16 +274,16 @@ fn one_encoding<T>(
 /// Reads what stands behind the seal of section 0: padding, compression and the header (`spec/log.md`, section 5).
 pub fn header(data: &[u8]) {
     let mut codec = Codec::new();
-    if let Ok(header) = Header::decode(data) {
+    if let Ok(header) = Header::decode(data, &[]) {
         let mut out = Vec::new();
         header.encode(&mut out);
         assert_eq!(out, data, "a header has one encoding");
         let packed = header.pack(&mut codec).expect("what was read is within the limits");
-        assert_eq!(Header::unpack(&packed, &mut codec), Ok(header), "a header comes back");
+        assert_eq!(Header::unpack(&packed, &[], &mut codec), Ok(header), "a header comes back");
     }
-    if let Ok(header) = Header::unpack(data, &mut codec) {
+    if let Ok(header) = Header::unpack(data, &[], &mut codec) {
         let packed = header.pack(&mut codec).expect("what was read is within the limits");
-        assert_eq!(Header::unpack(&packed, &mut codec), Ok(header), "a header comes back");
+        assert_eq!(Header::unpack(&packed, &[], &mut codec), Ok(header), "a header comes back");
     }
 }
 

@@ -12,8 +12,8 @@ use crate::log::chain::genesis;
 use crate::log::owner::FOUNDER_GRANT;
 use crate::log::read::join_parts;
 use crate::log::{
-    CardPlace, EntryBuilder, EntryKind, EpochKeys, Head, Header, Item, KeyRef, Lane, LogCard, LogOwner, Place, Plain,
-    Prev, Sealed,
+    CardPlace, Dep, EntryBuilder, EntryKind, EpochKeys, Head, Header, Item, KeyRef, Lane, LogCard, LogOwner, Place,
+    Plain, Prev, Sealed,
 };
 use crate::sealed::{EpochKey, Invite, KeyEpoch, KeyNode, Seed, leaf_seeds};
 use crate::space::record::{Record, encode_records};
@@ -82,6 +82,8 @@ pub struct SampleLog {
     pub card: LogCard,
     /// The id.
     pub id: LogId,
+    /// The earlier logs that the card names.
+    pub earlier: Vec<LogId>,
     /// The entries, from 0.
     pub entries: Vec<Sealed>,
     /// The head at each entry.
@@ -191,7 +193,7 @@ impl Sample {
         let owner = LogOwner { device: self.devices[0].device_id(), grant: FOUNDER_GRANT, prev: vec![prev] };
         let owner_box = owner.seal(&place, &self.devices[0], &self.epochs[0].owner_key());
         let card = LogCard::admit(place, owner_box, &self.epochs[0].admission_key());
-        SampleLog { id: card.log_id(), key, card, entries: Vec::new(), heads: Vec::new() }
+        SampleLog { id: card.log_id(), earlier: vec![prev.log], key, card, entries: Vec::new(), heads: Vec::new() }
     }
 
     /// The control log: the space's first records beside the first KeyEpoch, then a second device and epoch.
@@ -232,7 +234,9 @@ impl Sample {
         header.items.push(item);
         let body = |bytes| Plain::Body { seed: &seed, bytes, dictionary: None };
         log.push(&mut builder, &OwnedKeys::of(&self.epochs[0]), &header, &[Plain::KeyBox(&seed), body(&update.bytes)]);
-        let mut header = Header::new(EntryKind::Update, WALL_MS + 5);
+        let mut header = Header::after(EntryKind::Update, WALL_MS + 5, &log.earlier);
+        let other = header.log_handle(LogId([4; 32]));
+        header.deps = vec![Dep { log: 0, seq: 12, h: [12; 8] }, Dep { log: other, seq: 2, h: [5; 8] }];
         let key = KeyRef::Own { seq: 0, section: 1, node: KeyNode::ROOT };
         header.items.push(Item { new_in: None, section: 1, key, ..item });
         let bytes = b"what an update holds is no matter of the log";
@@ -363,7 +367,7 @@ mod tests {
             for (seq, entry) in entries.iter().enumerate() {
                 let reader = EntryReader::new(entry, log.place(seq));
                 let epoch = sample.epochs.iter().find(|key| key.id() == reader.epoch()).unwrap();
-                assert!(reader.open_header(&epoch.header_key(), &mut Codec::new()).is_ok());
+                assert!(reader.open_header(&epoch.header_key(), &log.earlier, &mut Codec::new()).is_ok());
             }
         }
         assert!(sample.records[1].open(&sample.space_id(), &sample.devices[1]).is_some());

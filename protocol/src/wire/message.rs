@@ -96,10 +96,12 @@ pub enum Message {
         /// What the sender wants without asking.
         follow: Follow,
     },
-    /// Introduces logs; each gets the sender's next handle.
+    /// Introduces logs under handles of the sender that follow each other.
     Logs {
         /// The sender's index of their space.
         space: u32,
+        /// The handle of the first.
+        first: u32,
         /// Their ids.
         ids: Vec<LogId>,
     },
@@ -139,7 +141,9 @@ pub enum Message {
     Range {
         /// Which log.
         log: LogRef,
-        /// The card, exactly when the run starts at 0.
+        /// For a card that introduces the log under this handle: the sender's index of its space.
+        opens: Option<u32>,
+        /// The card without its space token, exactly when the run starts at 0.
         card: Option<Bytes>,
         /// The entries.
         run: Run,
@@ -148,7 +152,7 @@ pub enum Message {
     Head {
         /// Which log.
         log: LogRef,
-        /// The card, if it was asked for or the log is new.
+        /// The card without its space token, if it was asked for or the log is new.
         card: Option<Bytes>,
         /// Of the head.
         seq: u64,
@@ -213,7 +217,7 @@ pub enum Message {
     BranchRun {
         /// Which log.
         log: LogRef,
-        /// The card, exactly when the run starts at 0.
+        /// The card without its space token, exactly when the run starts at 0.
         card: Option<Bytes>,
         /// The entries.
         run: Run,
@@ -281,9 +285,10 @@ impl Message {
                 }
                 out.raw(root);
             }
-            Self::Logs { space, ids } => {
+            Self::Logs { space, first, ids } => {
                 out.byte(LOGS);
                 out.varint(u64::from(*space));
+                out.varint(u64::from(*first));
                 out.varint(ids.len() as u64);
                 ids.iter().for_each(|id| out.raw(id.as_bytes()));
             }
@@ -306,8 +311,23 @@ impl Message {
                 write_ref(&mut out, *log);
                 out.byte(u8::from(*card));
             }
-            Self::Range { log, card, run } => write_range(&mut out, RANGE, *log, card.as_ref(), run),
-            Self::BranchRun { log, card, run } => write_range(&mut out, BRANCH_RUN, *log, card.as_ref(), run),
+            Self::Range { log, opens, card, run } => {
+                out.reserve(run.bytes() as usize + 512);
+                out.byte(RANGE);
+                write_ref(&mut out, *log);
+                out.varint(run.start);
+                if card.is_some() {
+                    out.varint(opens.map_or(0, |space| u64::from(space) + 1));
+                }
+                write_run(&mut out, card.as_ref(), run);
+            }
+            Self::BranchRun { log, card, run } => {
+                out.reserve(run.bytes() as usize + 512);
+                out.byte(BRANCH_RUN);
+                write_ref(&mut out, *log);
+                out.varint(run.start);
+                write_run(&mut out, card.as_ref(), run);
+            }
             Self::BranchWant { log, seq, h, from } => {
                 out.byte(BRANCH_WANT);
                 write_ref(&mut out, *log);
@@ -376,7 +396,11 @@ impl Message {
         let r = &mut reader;
         let message = match r.u8()? {
             SPACE_OPEN => read_space_open(r)?,
-            LOGS => Self::Logs { space: read_index(r)?, ids: read_list(r, |r| Ok(LogId(r.array()?)))? },
+            LOGS => Self::Logs {
+                space: read_index(r)?,
+                first: read_index(r)?,
+                ids: read_list(r, |r| Ok(LogId(r.array()?)))?,
+            },
             CHANGES => Self::Changes { logs: read_list(r, |r| Ok((read_ref(r)?, read_seq(r)?)))? },
             NODES => read_nodes(r)?,
             WANT => {
@@ -385,11 +409,14 @@ impl Message {
             }
             WANT_HEAD => Self::WantHead { log: read_ref(r)?, card: read_bool(r)? },
             RANGE => {
-                let (log, card, run) = read_range(r, bytes)?;
-                Self::Range { log, card, run }
+                let (log, start) = (read_ref(r)?, read_seq(r)?);
+                let opens = if start == 0 { r.varint_max(INDEX_MAX + 1, "an index")?.checked_sub(1) } else { None };
+                let (card, run) = read_run(r, bytes, start)?;
+                Self::Range { log, opens: opens.map(|space| space as u32), card, run }
             }
             BRANCH_RUN => {
-                let (log, card, run) = read_range(r, bytes)?;
+                let (log, start) = (read_ref(r)?, read_seq(r)?);
+                let (card, run) = read_run(r, bytes, start)?;
                 Self::BranchRun { log, card, run }
             }
             BRANCH_WANT => Self::BranchWant { log: read_ref(r)?, seq: read_seq(r)?, h: r.array()?, from: read_seq(r)? },
@@ -451,11 +478,8 @@ fn write_span(out: &mut Vec<u8>, log: LogRef, from: u64, to: u64) {
     out.varint(to - from);
 }
 
-fn write_range(out: &mut Vec<u8>, kind: u8, log: LogRef, card: Option<&Bytes>, run: &Run) {
-    out.reserve(run.bytes() as usize + 256);
-    out.byte(kind);
-    write_ref(out, log);
-    out.varint(run.start);
+/// The rest of a run, behind its start.
+fn write_run(out: &mut Vec<u8>, card: Option<&Bytes>, run: &Run) {
     match card {
         Some(card) => out.prefixed(card),
         None => out.raw(&run.h_prev),
@@ -527,13 +551,12 @@ fn read_space_open(r: &mut Reader<'_>) -> Result<Message, CodecError> {
     Ok(Message::SpaceOpen { token, position, cursor, root: r.array()?, follow })
 }
 
-fn read_range(r: &mut Reader<'_>, bytes: &Bytes) -> Result<(LogRef, Option<Bytes>, Run), CodecError> {
-    let (log, start) = (read_ref(r)?, read_seq(r)?);
+fn read_run(r: &mut Reader<'_>, bytes: &Bytes, start: u64) -> Result<(Option<Bytes>, Run), CodecError> {
     let (card, h_prev) =
         if start == 0 { (Some(bytes.slice_ref(r.bytes(BYTES_MAX, "a card")?)), [0; 32]) } else { (None, r.array()?) };
     let entries = read_list_long(r, bytes)?;
     let signature = r.array()?;
-    Ok((log, card, Run { start, h_prev, entries, signature }))
+    Ok((card, Run { start, h_prev, entries, signature }))
 }
 
 /// Entries are many in a run of tiny ones, so their count is bounded by the message alone.

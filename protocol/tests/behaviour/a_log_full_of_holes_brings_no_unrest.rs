@@ -1,6 +1,7 @@
 //! An author may sign a head far ahead and then give out entries here and there. Those who hold the pieces come to
 //! rest all the same, and start again from their stores.
 
+use cosmicsync_protocol::log::card::short_card;
 use cosmicsync_protocol::log::{EntryKind, Header, Lane};
 use cosmicsync_protocol::testkit::hostile::Siege;
 use cosmicsync_protocol::testkit::peer::Peer;
@@ -15,7 +16,7 @@ fn scatter(siege: &mut Siege, pieces: u64) {
     let mut log = siege.member.new_log(main, Lane::Live);
     let name = siege.line.name(log.id);
     let (h, signature) = ([5; 32], siege.member.head(&log, FAR, [5; 32]).signature);
-    siege.line.say(&Message::Head { log: name, card: Some(log.card_bytes.clone()), seq: FAR, h, signature });
+    siege.line.say(&Message::Head { log: name, card: Some(short_card(&log.card_bytes)), seq: FAR, h, signature });
     siege.press();
     for piece in 0..pieces {
         (log.seq, log.h) = (10 + piece * 2, [7; 32]);

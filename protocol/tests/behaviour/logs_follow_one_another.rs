@@ -5,6 +5,7 @@ use bytes::Bytes;
 use cosmicsync_protocol::ids::{LogId, PartitionId};
 use cosmicsync_protocol::ledger::EntryRef;
 use cosmicsync_protocol::ledger::rows::entry_key;
+use cosmicsync_protocol::log::card::short_card;
 use cosmicsync_protocol::log::{EntryKind, Header, Lane, Prev};
 use cosmicsync_protocol::storage::Table;
 use cosmicsync_protocol::sync::{Bodies, LogNo, SpaceNo};
@@ -40,7 +41,7 @@ fn whole(siege: &mut Siege, writer: &Peer, id: LogId) -> Message {
     let (entry, head) = (row(Table::Entry, at.clone()), row(Table::Head, at));
     let signature = head[32..].try_into().expect("a hash, then a signature");
     let run = Run { start: 0, h_prev: [0; 32], entries: vec![entry.slice(32..)], signature };
-    Message::Range { log: siege.line.name(id), card: Some(card), run }
+    Message::Range { log: siege.line.name(id), opens: None, card: Some(short_card(&card)), run }
 }
 
 /// The logs that lead from one to the end, by the cards.

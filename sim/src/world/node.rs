@@ -169,6 +169,8 @@ pub(crate) struct Alive {
     failed: Option<StoreError>,
     /// When it was last given fresh randomness.
     stirred_us: Option<u64>,
+    /// What its clocks said when it was called last.
+    told: Now,
 }
 
 /// What the loop gave, to be carried out when it has returned.
@@ -269,6 +271,7 @@ impl World<'_> {
             texts: text_paths(),
             failed: None,
             stirred_us: None,
+            told: now,
         };
         self.nodes[peer].alive = Some(Box::new(alive));
         self.point(peer, Point::Started, None, &[u8::from(is_copy)]);
@@ -311,6 +314,7 @@ impl World<'_> {
         if alive.stirred_us.replace(now_us) != Some(now_us) {
             alive.endpoint.stir(&keyed.seed(&[purpose::STIR, peer as u64, u64::from(life), now_us]));
         }
+        alive.told = now;
         match catch_unwind(AssertUnwindSafe(|| work(alive, now))) {
             Ok(result) => Some(result),
             Err(panic) => {
@@ -433,14 +437,18 @@ impl World<'_> {
         }
         self.stats.checks += 1;
         let Some(alive) = self.nodes[peer].alive.as_deref() else { return };
-        let due = alive.deadline;
+        let (due, told) = (alive.deadline, alive.told);
         let mut rooms = self.rooms(alive);
         rooms.retain(|(link, _)| alive.links.get(link).is_some_and(|(conn, end)| !self.awaits_room(*conn, *end)));
         let mut output = Output { rooms, ..Output::default() };
         let found = self.call(peer, |alive, now| {
             // Timers are not fired here: only what is pending without one.
             let early_us = due.map_or(0, |due| (now.mono_us + 1).saturating_sub(due.at_us));
-            let now = Now { mono_us: now.mono_us - early_us, wall_ms: now.wall_ms - early_us / 1000 };
+            let mono_us = now.mono_us - early_us;
+            // Nor does it learn that its clock jumped: it looks for that when something comes.
+            let wall_ms = told.wall_ms + mono_us.saturating_sub(told.mono_us) / 1000;
+            let now = Now { mono_us, wall_ms };
+            alive.told = now;
             let mut bytes = Vec::new();
             for (link, room) in output.rooms.clone() {
                 if room > 0 && alive.endpoint.poll_transmit(now, link, &mut bytes) {

@@ -453,8 +453,8 @@ class Live:
         return session, held
 
     def _refused_run(self, session: Session, card: Card, entry: bytes, signature: bytes, code: int) -> str:
-        run = wire.range_from_zero((0, 0), card.encode(), [entry], signature)
-        session.link.send((0, wire.logs(0, [card.log_id])), (LIVE_CHANNEL, run))
+        run = wire.range_from_zero((0, 0), None, card.short(), [entry], signature)
+        session.link.send((0, wire.logs(0, 0, [card.log_id])), (LIVE_CHANNEL, run))
         return self._closed(session, code)
 
     def _closed(self, session: Session, code: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from . import crypto
@@ -12,7 +13,7 @@ from .identity import Epoch, data_key, log_id, node_seed, owner_box_hash
 
 OWNER_BOX_MAX = 3_584
 PREV_MAX = 64
-FOUNDER_GRANT = bytes(16)
+FOUNDER_GRANT = 0
 ENTRY_BYTES_MAX = 524_288
 SECTIONS_MAX = 16_384
 PLAIN_BYTES_MAX = 262_144
@@ -56,6 +57,15 @@ class Card:
     def encode(self) -> bytes:
         return b"\1" + self.place() + prefixed(self.owner_box) + self.admission
 
+    def short(self) -> bytes:
+        """As it travels: without the space token."""
+        data = self.encode()
+        return data[:33] + data[49:]
+
+    @classmethod
+    def of_short(cls, data: bytes, space_token: bytes) -> Card:
+        return cls.decode(data[:33] + space_token + data[33:])
+
     def _admitted(self) -> bytes:
         return b"cosmicsync card 1" + self.place() + owner_box_hash(self.owner_box)
 
@@ -75,19 +85,24 @@ class Owner:
     """What an owner box says, once its device's signature verified."""
 
     device: bytes
-    grant: bytes = FOUNDER_GRANT
+    grant: int = FOUNDER_GRANT
     prev: tuple[tuple[bytes, int, bytes], ...] = ()
 
     def encode(self) -> bytes:
         ends = b"".join(name + varint(seq) + h for name, seq, h in self.prev)
-        return self.device + self.grant + varint(len(self.prev)) + ends
+        return self.device + bytes([self.grant]) + varint(len(self.prev)) + ends
+
+    @property
+    def earlier(self) -> list[bytes]:
+        """The logs that the card names: headers number them first."""
+        return [name for name, _, _ in self.prev]
 
     @classmethod
     def open(cls, card: Card, epoch: Epoch) -> Owner:
         """The owner of a card that this epoch admitted. The device's id is its key; who it is, control says."""
         plain = crypto.unseal(epoch.owner_key, owner_nonce(card), card.place(), card.owner_box)
         reader = Reader(plain)
-        device, grant = reader.array(32), reader.array(16)
+        device, grant = reader.array(32), reader.u8()
         prev = tuple((reader.array(32), reader.varint(), reader.array(8)) for _ in range(reader.count(PREV_MAX)))
         signature = reader.array(64)
         reader.finish()
@@ -327,23 +342,25 @@ class Header:
     collections: list[bytes] = field(default_factory=list)
     items: list[Item] = field(default_factory=list)
     extension: bytes = b""
+    #: How many of `logs`, from the first on, the log's card names: they are not written out.
+    known: int = 0
 
     @classmethod
-    def decode(cls, data: bytes) -> Header:
+    def decode(cls, data: bytes, earlier: Sequence[bytes] = ()) -> Header:
         reader = Reader(data)
         need(reader.u8() == 1, "an unknown version: update")
         kind = reader.u8()
         need(kind <= 8, "an unknown kind")
         wall_ms = reader.varint()
         actor = reader.array(32) if reader.flag() else None
-        logs = [reader.array(32) for _ in range(reader.count(TABLE_MAX))]
+        logs = [*earlier, *(reader.array(32) for _ in range(reader.count(TABLE_MAX)))]
         deps = []
         for _ in range(reader.count(TABLE_MAX)):
             log = reader.varint()
             need(log < len(logs), "a handle points outside its table")
             deps.append((log, reader.varint(), reader.array(8)))
         collections = [reader.array(16) for _ in range(reader.count(TABLE_MAX))]
-        header = cls(kind, wall_ms, actor, logs, deps, collections)
+        header = cls(kind, wall_ms, actor, logs, deps, collections, known=len(earlier))
         last = _Last()
         for _ in range(reader.count(SECTIONS_MAX)):
             header.items.append(_item(reader, last, header))
@@ -355,7 +372,8 @@ class Header:
     def encode(self) -> bytes:
         out = b"\1" + bytes([self.kind]) + varint(self.wall_ms)
         out += b"\0" if self.actor is None else b"\x01" + self.actor
-        out += varint(len(self.logs)) + b"".join(self.logs)
+        written = self.logs[self.known :]
+        out += varint(len(written)) + b"".join(written)
         out += varint(len(self.deps)) + b"".join(varint(log) + varint(seq) + h for log, seq, h in self.deps)
         out += varint(len(self.collections)) + b"".join(self.collections)
         out += varint(len(self.items))
@@ -454,12 +472,14 @@ class Opener:
     entry: Entry
     place: Place
     epoch: Epoch
+    #: The logs that the card of the entry's log names.
+    earlier: Sequence[bytes]
 
     @classmethod
-    def of(cls, entry: Entry, card: Card, h_prev: bytes, epoch: Epoch) -> Opener:
+    def of(cls, entry: Entry, card: Card, h_prev: bytes, epoch: Epoch, earlier: Sequence[bytes]) -> Opener:
         place = Place(card.log_id, entry.seq, entry.flags, entry.epoch_id(card), h_prev)
         need(place.epoch_id == epoch.id, "the key of another epoch")
-        return cls(entry, place, epoch)
+        return cls(entry, place, epoch, earlier)
 
     def _open(self, section: int, key: bytes) -> bytes:
         need(section < len(self.entry.sections), "no such section")
@@ -471,7 +491,7 @@ class Opener:
         return header_in(self._open(0, self.epoch.header_key))
 
     def header(self) -> Header:
-        return Header.decode(self.header_bytes())
+        return Header.decode(self.header_bytes(), self.earlier)
 
     def open_section(self) -> bytes | None:
         if not self.entry.flags & OPEN:

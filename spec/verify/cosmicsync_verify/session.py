@@ -24,7 +24,7 @@ class Session:
         self.link, self.device, self.peer, self.incarnation = link, device, peer, incarnation
         self.token = identity.space_token(device.space.space_id)
         self.mine: list[bytes] = []
-        self.theirs: list[bytes] = []
+        self.theirs: dict[int, bytes] = {}
         self.spaces: list[bytes] = []
         self.opened: wire.Message | None = None
         self.settled: wire.Message | None = None
@@ -116,17 +116,23 @@ class Session:
 
     def _introduced(self, name: bytes) -> tuple[int, int]:
         """How to name a log, introduced first where neither side has done so."""
-        if name in self.theirs:
-            return self.theirs.index(name), 1
-        if name not in self.mine:
+        known = self._known(name)
+        if known is None:
+            known = len(self.mine), 0
             self.mine.append(name)
-            self.link.send((0, wire.logs(0, [name])))
-        return self.mine.index(name), 0
+            self.link.send((0, wire.logs(0, known[0], [name])))
+        return known
+
+    def _known(self, name: bytes) -> tuple[int, int] | None:
+        for handle, of in self.theirs.items():
+            if of == name:
+                return handle, 1
+        return (self.mine.index(name), 0) if name in self.mine else None
 
     def _log_of(self, reference: tuple[int, int]) -> bytes:
         handle, whose = reference
-        known = self.mine if whose else self.theirs
-        need(handle < len(known), "an unknown handle")
+        known = dict(enumerate(self.mine)) if whose else self.theirs
+        need(handle in known, "an unknown handle")
         return known[handle]
 
     def _held(self, name: bytes) -> int:
@@ -138,29 +144,45 @@ class Session:
 
     def push(self, name: bytes, start: int = 0) -> None:
         """Streams a log from an entry on."""
-        held, reference = self.device.logs[name], self._introduced(name)
+        held = self.device.logs[name]
         control = identity.partition_token(
             self.device.space.space_id, identity.partition_id(self.device.space.space_id, "control")
         )
         channel = CONTROL_CHANNEL if held.card.partition_token == control else LIVE_CHANNEL
         if start == 0:
-            run = wire.range_from_zero(reference, held.card.encode(), held.raw, held.signature)
+            known = self._known(name)
+            reference = known or (len(self.mine), 0)
+            if known is None:
+                self.mine.append(name)
+            opens = 0 if known is None else None
+            run = wire.range_from_zero(reference, opens, held.card.short(), held.raw, held.signature)
         else:
+            reference = self._introduced(name)
             run = wire.range_from(reference, start, held.entries[start][1], held.raw[start:], held.signature)
         self.link.send((channel, run))
 
     def _logs(self, message: wire.Message) -> None:
-        self.theirs += message.ids
+        for handle, name in enumerate(message.ids, message.first):
+            need(self.theirs.setdefault(handle, name) == name, "a handle of two logs")
+
+    def _opened(self, message: wire.Message) -> None:
+        """Takes a card that introduces its log."""
+        handle, whose = message.log
+        need(whose == 0 and message.opens < len(self.spaces), "what introduces a log names no handle or space")
+        name = Card.of_short(message.card, self.token).log_id
+        need(self.theirs.setdefault(handle, name) == name, "a handle of two logs")
 
     def _range(self, message: wire.Message) -> None:
+        if message.opens is not None:
+            self._opened(message)
         name = self._log_of(message.log)
         held = self.device.logs.get(name)
         if message.start == 0:
-            card = Card.decode(message.card)
+            card = Card.of_short(message.card, self.token)
         else:
             need(held is not None, "a run of an unknown log")
             card = held.card
-        need(card.log_id == name and card.space_token == self.token, "the card of another log or space")
+        need(card.log_id == name, "the card of another log")
         h_prev = name if message.start == 0 else message.h_prev
         end = self.device.take(card, message.start, h_prev, message.entries, message.signature)
         self.ranges += 1
@@ -330,8 +352,8 @@ class HeadsSession(Session):
         name = self._log_of(message.log)
         known = self.heads.get(name)
         need(message.card is not None or known is not None, "a head of a log without its card")
-        card = Card.decode(message.card) if message.card is not None else known[0]
-        need(card.log_id == name and card.space_token == self.token, "the card of another log or space")
+        card = Card.of_short(message.card, self.token) if message.card is not None else known[0]
+        need(card.log_id == name, "the card of another log")
         head = Head(message.seq, message.h, message.signature)
         head.verify(card)
         if known is None or known[1].seq < head.seq:
@@ -343,6 +365,8 @@ class HeadsSession(Session):
         self.link.send((0, wire.want(self._introduced(name), start, length, True)))
 
     def _range(self, message: wire.Message) -> None:
+        if message.opens is not None:
+            self._opened(message)
         name = self._log_of(message.log)
         card = self.heads[name][0]
         h_prev = name if message.start == 0 else message.h_prev

@@ -104,8 +104,9 @@ class Space:
 
     def openers(self, name: bytes) -> list[Opener]:
         held = self.device.logs[name]
+        earlier = Owner.open(held.card, self.epochs[held.card.epoch_id]).earlier
         return [
-            Opener.of(entry, held.card, before, self.epochs[entry.epoch_id(held.card)])
+            Opener.of(entry, held.card, before, self.epochs[entry.epoch_id(held.card)], earlier)
             for entry, before in held.entries
         ]
 

@@ -231,10 +231,14 @@ def _card(vector: dict, files: Files) -> None:
     need(card.partition_token in tokens, "the card names no partition of the space")
     owner = log.Owner.open(card, _epochs(files)[card.epoch_id])
     prev = [{"h": h.hex(), "log": name.hex(), "seq": seq} for name, seq, h in owner.prev]
-    same({"device": owner.device.hex(), "grant": owner.grant.hex(), "prev": prev}, vector["owner"], "owner")
+    same({"device": owner.device.hex(), "grant": owner.grant, "prev": prev}, vector["owner"], "owner")
     same(owner.device, raw(files["identity"]["devices"][0]["device_id"]), "device")
     seed = DeviceKeys.decode(raw(files["identity"]["devices"][0]["secrets"])).seed
     same(log.make_card(card, owner, seed, _epochs(files)[card.epoch_id]).encode(), data, "card written anew")
+
+
+def _earlier(card: log.Card, files: Files) -> list[bytes]:
+    return log.Owner.open(card, _epochs(files)[card.epoch_id]).earlier
 
 
 def _entry(vector: dict, entry: dict, files: Files) -> None:
@@ -252,10 +256,11 @@ def _entry(vector: dict, entry: dict, files: Files) -> None:
     same((head.seq, head.h), (found.seq, raw(entry["h"])), "head")
     head.verify(card)
     epoch = _epochs(files)[found.epoch_id(card)]
-    opener = log.Opener.of(found, card, raw(entry["h_prev"]), epoch)
+    earlier = _earlier(card, files)
+    opener = log.Opener.of(found, card, raw(entry["h_prev"]), epoch, earlier)
     same(opener.header_bytes(), raw(entry["header"]), "header")
     same(opener.header().encode(), raw(entry["header"]), "header written anew")
-    canonical(log.Header.decode, raw(entry["header"]))
+    canonical(lambda data: log.Header.decode(data, earlier), raw(entry["header"]))
     _contents(vector, entry, opener, files)
 
 
@@ -277,7 +282,7 @@ def _contents(vector: dict, entry: dict, opener: log.Opener, files: Files) -> No
             card = log.Card.decode(raw(vector["card"]))
             whole = log.Entry.decode(raw(earlier["bytes"]))
             epoch = _epochs(files)[whole.epoch_id(card)]
-            seed = log.Opener.of(whole, card, raw(earlier["h_prev"]), epoch).key_box(at[1])
+            seed = log.Opener.of(whole, card, raw(earlier["h_prev"]), epoch, _earlier(card, files)).key_box(at[1])
         found[item.section] = ("body", opener.section(item, seed))
     shown_now = [{"kind": kind, "plain": plain.hex(), "section": at} for at, (kind, plain) in sorted(found.items())]
     same(shown_now, entry["contents"], "contents")
@@ -296,7 +301,10 @@ def _run(vector: dict) -> list[tuple[log.Entry, bytes, bytes]]:
 def _openers(name: str, files: Files) -> list[log.Opener]:
     vector, epochs = files["log"][name], _epochs(files)
     card = log.Card.decode(raw(vector["card"]))
-    return [log.Opener.of(entry, card, before, epochs[entry.epoch_id(card)]) for entry, before, _ in _run(vector)]
+    earlier = _earlier(card, files)
+    return [
+        log.Opener.of(entry, card, before, epochs[entry.epoch_id(card)], earlier) for entry, before, _ in _run(vector)
+    ]
 
 
 def bodies(openers: list[log.Opener]) -> Iterator[tuple[log.Item, bytes]]:
@@ -431,7 +439,9 @@ def _message(vector: dict) -> None:
     message = wire.decode(data)
     if message.name != "app":  # its body is whatever follows
         canonical(wire.decode, data)
-    case = "_cursor" if message.fields.get("cursor") else "_card" if message.name == "range" and message.card else ""
+    case = "_cursor" if message.fields.get("cursor") else ""
+    if message.name == "range" and message.card:
+        case = "_card" if message.opens is None else "_opens"
     same(message.name + case, vector["message"], "message")
     same(shown(message.fields), vector["fields"], "fields")
 

@@ -175,7 +175,7 @@ def _space_open(r: Reader) -> dict:
 
 
 def _logs(r: Reader) -> dict:
-    return {"space": r.varint(INDEX), "ids": _many(r, lambda r: r.array(32))}
+    return {"space": r.varint(INDEX), "first": r.varint(INDEX), "ids": _many(r, lambda r: r.array(32))}
 
 
 def _tips(r: Reader) -> dict:
@@ -225,6 +225,11 @@ def _want(r: Reader) -> dict:
 
 def _range(r: Reader) -> dict:
     log, start = _logref(r), r.varint(LOW)
+    opens = r.varint(INDEX + 1) if start == 0 else 0
+    return {"opens": opens - 1 if opens else None, **_run(r, log, start)}
+
+
+def _run(r: Reader, log: tuple[int, int], start: int) -> dict:
     card = r.bytes(4096) if start == 0 else None
     h_prev = r.array(32) if start else None
     entries = [r.bytes(r.left) for _ in range(r.count(r.left, least=1))]
@@ -272,7 +277,7 @@ _DECODERS: dict[int, tuple[str, Any]] = {
         "branch_want",
         lambda r: {"log": _logref(r), "seq": r.varint(LOW), "h": r.array(32), "from": r.varint(LOW)},
     ),
-    19: ("branch_run", _range),
+    19: ("branch_run", lambda r: _run(r, _logref(r), r.varint(LOW))),
 }
 
 
@@ -288,17 +293,20 @@ def space_open(token: bytes, position: int, cursor: tuple[bytes, int] | None, ro
     return b"\1" + token + varint(position) + flags + (cursor[0] + varint(cursor[1]) if cursor else b"") + root
 
 
-def logs(space: int, ids: list[bytes]) -> bytes:
-    return b"\2" + varint(space) + varint(len(ids)) + b"".join(ids)
+def logs(space: int, first: int, ids: list[bytes]) -> bytes:
+    return b"\2" + varint(space) + varint(first) + varint(len(ids)) + b"".join(ids)
 
 
 def want(log: tuple[int, int], start: int, length: int, again: bool) -> bytes:
     return b"\5" + _ref(log) + varint(start) + varint(length) + bytes([again])
 
 
-def range_from_zero(log: tuple[int, int], card: bytes, entries: list[bytes], signature: bytes) -> bytes:
+def range_from_zero(
+    log: tuple[int, int], opens: int | None, card: bytes, entries: list[bytes], signature: bytes
+) -> bytes:
+    """A run from a log's start. `opens`: the sender's index of the space, where the card introduces the log."""
     packed = b"".join(prefixed(entry) for entry in entries)
-    return b"\7" + _ref(log) + b"\0" + prefixed(card) + varint(len(entries)) + packed + signature
+    return b"\7" + _ref(log) + b"\0" + varint(0 if opens is None else opens + 1) + prefixed(card) + varint(len(entries)) + packed + signature
 
 
 def range_from(log: tuple[int, int], start: int, h_prev: bytes, entries: list[bytes], signature: bytes) -> bytes:

@@ -1,4 +1,4 @@
-//! What a node answers. `-o json` prints these members, so their names are part of the interface.
+//! The answers of a node. `-o json` prints these members, so their names are part of the interface.
 //!
 //! Times are milliseconds since the Unix epoch (`*_ms` alone are durations), sizes are bytes.
 
@@ -13,7 +13,7 @@ use super::command::{Bodies, Cut, Format, Position, Text};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Item {
-    /// How far a long command is.
+    /// The progress of a long command.
     Progress(Progress),
     /// One document of a list.
     Document(DocView),
@@ -80,21 +80,21 @@ pub enum Reply {
     Backup(Backup),
 }
 
-/// How far a long command is.
+/// The progress of a long command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     /// Units done.
     pub done: u64,
     /// Units in all, where known.
     pub total: Option<u64>,
-    /// What a unit is: `documents`, `bytes`, `entries`.
+    /// The unit: `documents`, `bytes`, `entries`.
     pub unit: String,
-    /// What happens right now; may be empty.
+    /// The step under way; may be empty.
     #[serde(default)]
     pub note: String,
 }
 
-/// How a node is.
+/// The state of a node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     /// The device's name.
@@ -111,13 +111,13 @@ pub struct Status {
     pub version: String,
     /// The process that answers.
     pub pid: u32,
-    /// Whether a daemon answers (true) or the command opened the store itself (false).
+    /// True if a daemon answers, false if the command opened the store itself.
     pub daemon: bool,
     /// The address it listens on, with the real port.
     pub listen: Option<String>,
-    /// Whether links are paused.
+    /// True while links are paused.
     pub paused: bool,
-    /// How long it runs.
+    /// The time since it started.
     pub uptime_ms: u64,
     /// The store.
     pub store: Store,
@@ -129,7 +129,7 @@ pub struct Status {
     pub peers: Vec<Peer>,
 }
 
-/// How a store is.
+/// The state of a store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Store {
     /// Its directory.
@@ -159,7 +159,7 @@ pub struct EntryBytes {
     pub entries: u64,
     /// Parts of documents in them.
     pub items: u64,
-    /// What stands before the sections.
+    /// The fields before the sections.
     pub fields: u64,
     /// The sections' lengths.
     pub lengths: u64,
@@ -179,20 +179,20 @@ pub struct EntryBytes {
     pub open: u64,
 }
 
-/// What went over links.
+/// The traffic of links.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Traffic {
     /// Bytes sent, handshakes included.
     pub bytes_out: u64,
     /// Bytes received, handshakes included.
     pub bytes_in: u64,
-    /// Of both, the bytes of preambles and handshakes.
+    /// The bytes of preambles and handshakes, in both directions.
     pub bytes_handshake: u64,
     /// Request and answer pairs of synchronisation; live pushes cost none.
     pub round_trips: u64,
 }
 
-/// What a finding means for the user.
+/// The meaning of a finding for the user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
@@ -207,18 +207,18 @@ pub enum Level {
 /// One thing that doctor looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
-    /// How it is.
+    /// Its state.
     pub level: Level,
-    /// What was looked at.
+    /// The thing examined.
     pub subject: String,
-    /// What was found.
+    /// The finding, in words.
     pub message: String,
     /// The command line to run next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
 
-/// How the link to a peer is.
+/// The state of the link to a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PeerState {
@@ -239,13 +239,13 @@ pub enum PeerState {
 pub struct Peer {
     /// The address to dial, or the one it came from.
     pub address: String,
-    /// Whether we dial it (true) or it dialled us.
+    /// True if this node dials the peer, false if the peer dialled this node.
     pub dialled: bool,
     /// The device, once known.
     pub device: Option<Text<DeviceId>>,
     /// The device's name, once known.
     pub name: Option<String>,
-    /// How the link is.
+    /// The state of the link.
     pub state: PeerState,
     /// Entries that it does not durably have yet, as far as is known.
     pub behind: u64,
@@ -255,7 +255,7 @@ pub struct Peer {
     pub seen_at: Option<u64>,
     /// Why the last link ended.
     pub error: Option<String>,
-    /// What went over links with it.
+    /// The traffic of its links.
     pub traffic: Traffic,
 }
 
@@ -266,9 +266,9 @@ pub struct Device {
     pub device: Text<DeviceId>,
     /// Its name, as far as it is known: of this device, so far.
     pub name: Option<String>,
-    /// Whether it is this one.
+    /// True for this device.
     pub this: bool,
-    /// Whether a link to it is up.
+    /// True while a link to it is up.
     pub connected: bool,
     /// The last time it sent anything since this node started.
     pub seen_at: Option<u64>,
@@ -393,7 +393,7 @@ pub struct DocView {
     pub value: Option<Value>,
 }
 
-/// What an entry did to a document.
+/// The effect of an entry on a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RevisionKind {
@@ -423,7 +423,7 @@ pub struct Revision {
     /// The device's name, as far as it is known: of this device, so far.
     #[serde(default)]
     pub name: Option<String>,
-    /// What it did.
+    /// Its effect.
     pub kind: RevisionKind,
     /// The version that its writer saw after it; none where it is not in the document.
     #[serde(default)]
@@ -443,7 +443,7 @@ pub struct Change {
     pub key: Option<String>,
     /// Its value now; none when it was deleted.
     pub value: Option<Value>,
-    /// Whether it was written on this node.
+    /// True if this node wrote it.
     pub local: bool,
     /// When this node saw it.
     pub at: u64,
@@ -454,10 +454,10 @@ pub struct Change {
 pub struct Listed {
     /// Items that were sent.
     pub count: u64,
-    /// How many the limit left out.
+    /// The number that the limit left out.
     #[serde(default)]
     pub more: u64,
-    /// Of documents: pass it as `after` to go on; none at the end.
+    /// The last document: pass it as `after` to go on; none at the end.
     pub next: Option<String>,
 }
 
@@ -481,7 +481,7 @@ pub struct Imported {
     pub skipped: u64,
     /// Bytes read.
     pub bytes: u64,
-    /// How long it took.
+    /// The time that it took.
     pub elapsed_ms: u64,
     /// Nothing was stored: it was only asked what is in the file.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
@@ -505,7 +505,7 @@ pub struct Exported {
     pub bytes: u64,
 }
 
-/// What converged replicas agree on.
+/// The digest on which converged replicas agree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Digest {
     /// The space.
@@ -536,7 +536,7 @@ pub struct Synced {
     pub space: Text<SpaceId>,
     /// Connected peers that have everything.
     pub peers: u64,
-    /// How long the wait was, in microseconds.
+    /// The length of the wait, in microseconds.
     pub waited_us: u64,
 }
 

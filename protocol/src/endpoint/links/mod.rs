@@ -237,8 +237,28 @@ impl Links {
         out: &mut Vec<u8>,
         events: &mut VecDeque<Event>,
     ) -> bool {
-        let Some(link) = self.links.get_mut(&id) else { return false };
-        let start = out.len();
+        loop {
+            let (written, asks) = self.transmit(ledger, id, out, events);
+            if written || asks {
+                self.run(ledger, events);
+            }
+            // What was asked for may be here already, and make something to send.
+            if written || !asks {
+                return written;
+            }
+        }
+    }
+
+    /// Returns whether there were bytes, and whether the session has something to ask for.
+    fn transmit(
+        &mut self,
+        ledger: &Ledger,
+        id: LinkId,
+        out: &mut Vec<u8>,
+        events: &mut VecDeque<Event>,
+    ) -> (bool, bool) {
+        let Some(link) = self.links.get_mut(&id) else { return (false, false) };
+        let (start, mut asks) = (out.len(), false);
         out.append(&mut link.outbox);
         match &mut link.state {
             State::Greeting(greeting) if greeting.may_speak() => {
@@ -250,10 +270,11 @@ impl Links {
                 if open.session.poll_transmit(&view, &mut plain, PLAINTEXT_MAX) {
                     if open.transport.seal(&plain, out).is_err() {
                         self.end(id, CloseReason::Ours(CloseCode::Internal), events);
-                        return false;
+                        return (false, false);
                     }
                     open.messages_out += 1;
                 }
+                asks = open.session.has_actions();
             }
             State::Greeting(_) | State::Joining(_) | State::Open(_) | State::Closed => {}
         }
@@ -264,10 +285,7 @@ impl Links {
                 link.handshake_bytes += written;
             }
         }
-        if written > 0 {
-            self.run(ledger, events);
-        }
-        written > 0
+        (written > 0, asks)
     }
 
     /// When the next link times out or wants to be probed.

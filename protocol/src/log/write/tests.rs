@@ -49,7 +49,7 @@ fn what_is_sealed_opens_and_carries_its_bytes_and_hash() {
     let mut codec = Codec::new();
     let reader = EntryReader::new(&sealed.entry, place());
     let keys = keys(EPOCH);
-    assert_eq!(reader.open_header(keys.header, &mut codec), Ok(header()));
+    assert_eq!(reader.open_header(keys.header, &[], &mut codec), Ok(header()));
     let dictionary = Dictionary::of_window(&dictionary).encode();
     assert_eq!(reader.open_records(1, keys.records, &mut codec), Ok(dictionary.clone()));
     assert_eq!(reader.open_key_box(3, keys.key_box), Ok([6; 16]));
@@ -83,7 +83,7 @@ fn a_section_opens_only_in_its_own_place_and_number() {
     ];
     for place in places {
         let reader = EntryReader::new(&sealed.entry, place);
-        assert_eq!(reader.open_header(&[11; 32], &mut Codec::new()), Err(OpenError::Sealed));
+        assert_eq!(reader.open_header(&[11; 32], &[], &mut Codec::new()), Err(OpenError::Sealed));
     }
     let [header, first, second] = sealed.entry.sections() else { panic!("three sections") };
     assert_ne!(first, second);
@@ -203,7 +203,7 @@ proptest! {
                 assert_eq!(&reader.open_body(number, &[6; 16], None, &mut codec)?, bytes);
                 assert_eq!(&reader.open_records(number + 1, &[13; 32], &mut codec)?, bytes);
             }
-            reader.open_header(&[11; 32], &mut codec)
+            reader.open_header(&[11; 32], &[], &mut codec)
         };
         prop_assert_eq!(open_all(&sealed.entry), Ok(header()));
         let mut bytes = sealed.bytes.to_vec();

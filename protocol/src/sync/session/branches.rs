@@ -2,8 +2,10 @@
 //! that it lacks, one run at a time. Nothing of such a log is streamed, announced or acknowledged (`spec/sync.md`,
 //! section 10).
 
+use super::handles::whole_card;
 use super::{Action, Session, SessionError};
 use crate::ids::LogId;
+use crate::log::card::short_card;
 use crate::sync::{Bodies, Catalog, LogNo, SpaceNo};
 use crate::wire::message::{GoneReason, LogRef, Message, Run};
 use bytes::Bytes;
@@ -171,9 +173,15 @@ impl Session {
         Some(Message::BranchWant { log, seq: end.0, h: end.1, from: want.from })
     }
 
-    pub(super) fn on_branch_run(&mut self, log: LogRef, card: Option<Bytes>, run: Run) -> Result<(), SessionError> {
+    pub(super) fn on_branch_run(
+        &mut self,
+        catalog: &dyn Catalog,
+        log: LogRef,
+        card: Option<Bytes>,
+        run: Run,
+    ) -> Result<(), SessionError> {
         let asked = self.branches.asked.map(|(id, _)| id);
-        let Some((_, id)) = self.resolve(log)?.filter(|(_, id)| asked == Some(*id)) else {
+        let Some((space, id)) = self.resolve(log)?.filter(|(_, id)| asked == Some(*id)) else {
             return Err(SessionError::Unexpected);
         };
         if card.as_ref().is_some_and(|card| card.len() > self.limits.card_bytes_max)
@@ -183,6 +191,7 @@ impl Session {
         }
         let want = self.branches.asked.and_then(|asked| self.branches.wants.get(&asked));
         let after = want.filter(|want| want.behind_gap).map(|want| want.from);
+        let card = whole_card(catalog, space, card);
         self.actions.push_back(Action::ReceivedBranch { log: id, card, run, after });
         Ok(())
     }
@@ -317,7 +326,7 @@ impl Session {
         {
             self.built.push_back(match run {
                 Some(run) => {
-                    let card = (run.start == 0).then_some(view.card);
+                    let card = (run.start == 0).then(|| short_card(&view.card));
                     Message::BranchRun { log, card, run }
                 }
                 None => Message::Gone { log, from: 0, to: 1, reason: GoneReason::History },

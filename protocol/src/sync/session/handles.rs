@@ -1,9 +1,14 @@
 //! Short names for logs on one link: each side numbers those that it introduces.
+//!
+//! A log whose card goes to the peer needs no introduction of its own: the run that brings the card says the handle, and
+//! the log's id follows from the card. Until that run is out nothing else may use the handle.
 
 use super::{Session, SessionError};
 use crate::ids::LogId;
+use crate::log::card::restored_card;
 use crate::sync::{Catalog, SpaceNo};
 use crate::wire::message::LogRef;
+use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 
 /// The two handle tables of a link.
@@ -11,10 +16,13 @@ use std::collections::{BTreeMap, VecDeque};
 pub(super) struct Handles {
     mine: Vec<(SpaceNo, LogId)>,
     mine_by_id: BTreeMap<LogId, u32>,
-    theirs: Vec<Option<(SpaceNo, LogId)>>,
+    /// Handles of this side that a run with the log's card is to introduce.
+    opening: BTreeMap<LogId, u32>,
+    /// By handle. `None` in it: in a space that isn't shared.
+    theirs: BTreeMap<u32, Option<(SpaceNo, LogId)>>,
     theirs_by_id: BTreeMap<LogId, u32>,
     /// Introduced here, not yet told to the peer.
-    due: VecDeque<(SpaceNo, LogId)>,
+    due: VecDeque<(u32, SpaceNo, LogId)>,
     max: usize,
     is_full: bool,
 }
@@ -32,7 +40,8 @@ impl Handles {
         Self {
             mine: Vec::new(),
             mine_by_id: BTreeMap::new(),
-            theirs: Vec::new(),
+            opening: BTreeMap::new(),
+            theirs: BTreeMap::new(),
             theirs_by_id: BTreeMap::new(),
             due: VecDeque::new(),
             max,
@@ -50,49 +59,171 @@ impl Handles {
         if self.reference(&id).is_some() {
             return Introduced::Yes;
         }
-        if self.mine.len() >= self.max {
-            return if core::mem::replace(&mut self.is_full, true) { Introduced::No } else { Introduced::JustFull };
-        }
-        self.mine_by_id.insert(id, self.mine.len() as u32);
-        self.mine.push((space, id));
-        self.due.push_back((space, id));
+        let handle = match self.opening.remove(&id) {
+            Some(handle) => handle,
+            None => match self.number(space, id) {
+                Ok(handle) => handle,
+                Err(full) => return full,
+            },
+        };
+        self.mine_by_id.insert(id, handle);
+        self.due.push_back((handle, space, id));
         Introduced::Yes
     }
 
-    /// The introductions that must go next: at most `max`, all of one space.
-    pub(super) fn take_due(&mut self, max: usize) -> Option<(SpaceNo, Vec<LogId>)> {
-        let space = self.due.front()?.0;
-        let count = self.due.iter().take(max).take_while(|(of, _)| *of == space).count();
-        Some((space, self.due.drain(..count).map(|(_, id)| id).collect()))
+    /// Numbers a log that a run with its card will introduce, unless it can be named already.
+    pub(super) fn open(&mut self, space: SpaceNo, id: LogId) -> Introduced {
+        if self.reference(&id).is_some() || self.opening.contains_key(&id) {
+            return Introduced::Yes;
+        }
+        match self.number(space, id) {
+            Ok(handle) => {
+                self.opening.insert(id, handle);
+                Introduced::Yes
+            }
+            Err(full) => full,
+        }
+    }
+
+    /// How a run with the log's card names it, and whether it introduces the log thereby.
+    pub(super) fn opening(&self, id: &LogId) -> Option<(LogRef, bool)> {
+        let known = self.reference(id).map(|log| (log, false));
+        known.or_else(|| self.opening.get(id).map(|handle| (LogRef::Mine(*handle), true)))
+    }
+
+    /// Notes that a run with the log's card is out.
+    pub(super) fn opened(&mut self, id: &LogId) {
+        if let Some(handle) = self.opening.remove(id) {
+            self.mine_by_id.insert(*id, handle);
+        }
+    }
+
+    fn number(&mut self, space: SpaceNo, id: LogId) -> Result<u32, Introduced> {
+        if self.mine.len() >= self.max {
+            let was_full = core::mem::replace(&mut self.is_full, true);
+            return Err(if was_full { Introduced::No } else { Introduced::JustFull });
+        }
+        self.mine.push((space, id));
+        Ok(self.mine.len() as u32 - 1)
+    }
+
+    /// The introductions that must go next: at most `max`, all of one space, and the handle of the first.
+    pub(super) fn take_due(&mut self, max: usize) -> Option<(SpaceNo, u32, Vec<LogId>)> {
+        let (first, space, _) = *self.due.front()?;
+        let follows = |(handle, due): &(u32, &(u32, SpaceNo, LogId))| (due.0, due.1) == (*handle, space);
+        let count = (first..).zip(self.due.iter().take(max)).take_while(follows).count();
+        Some((space, first, self.due.drain(..count).map(|(_, _, id)| id).collect()))
     }
 }
 
 impl Session {
-    pub(super) fn on_logs(&mut self, catalog: &dyn Catalog, index: u32, ids: Vec<LogId>) -> Result<(), SessionError> {
+    pub(super) fn on_logs(
+        &mut self,
+        catalog: &dyn Catalog,
+        index: u32,
+        first: u32,
+        ids: Vec<LogId>,
+    ) -> Result<(), SessionError> {
         let space = self.their_space(index)?;
-        if self.handles.theirs.len() + ids.len() > self.limits.handles_max {
+        (first..)
+            .zip(ids)
+            .try_for_each(|(handle, id)| self.on_introduced(catalog, handle, space.map(|space| (space, id))))
+    }
+
+    /// Notes which log a handle of the peer stands for. `None`: one in a space that isn't shared.
+    fn on_introduced(
+        &mut self,
+        catalog: &dyn Catalog,
+        handle: u32,
+        log: Option<(SpaceNo, LogId)>,
+    ) -> Result<(), SessionError> {
+        if handle as usize >= self.limits.handles_max {
             return Err(SessionError::TooMuch("logs on one link"));
         }
-        for id in ids {
-            if let Some(space) = space {
-                let seen = self.streams.get(&id).map(|stream| stream.space);
-                let stored = self.view(catalog, &id).map(|(_, view)| view.space);
-                if seen.or(stored).is_some_and(|known| known != space) {
-                    return Err(SessionError::WrongSpace);
-                }
-                self.handles.theirs_by_id.insert(id, self.handles.theirs.len() as u32);
-            }
-            self.handles.theirs.push(space.map(|space| (space, id)));
+        // A log may be introduced while the run that does so too is on its way.
+        if let Some(known) = self.handles.theirs.get(&handle) {
+            let agrees = known.zip(log).is_none_or(|(known, log)| known == log);
+            return if agrees { Ok(()) } else { Err(SessionError::Unexpected) };
         }
+        if let Some((space, id)) = log {
+            let seen = self.streams.get(&id).map(|stream| stream.space);
+            let stored = self.view(catalog, &id).map(|(_, view)| view.space);
+            if seen.or(stored).is_some_and(|known| known != space) {
+                return Err(SessionError::WrongSpace);
+            }
+            self.handles.theirs_by_id.insert(id, handle);
+        }
+        self.handles.theirs.insert(handle, log);
         Ok(())
+    }
+
+    /// Takes a card that introduces its log under a handle of the peer.
+    pub(super) fn on_opened(
+        &mut self,
+        catalog: &dyn Catalog,
+        log: LogRef,
+        index: u32,
+        card: &[u8],
+    ) -> Result<(), SessionError> {
+        let LogRef::Mine(handle) = log else { return Err(SessionError::Unexpected) };
+        let log = match self.their_space(index)? {
+            Some(space) => {
+                let card = restored_card(card, &catalog.space_token(space));
+                Some((space, catalog.log_of_card(&card).ok_or(SessionError::BadCard)?))
+            }
+            None => None,
+        };
+        self.on_introduced(catalog, handle, log)
     }
 
     /// Which log a peer's message names; `None` if it is in a space that isn't shared.
     pub(super) fn resolve(&self, log: LogRef) -> Result<Option<(SpaceNo, LogId)>, SessionError> {
         let entry = match log {
-            LogRef::Mine(handle) => self.handles.theirs.get(handle as usize).copied(),
+            LogRef::Mine(handle) => self.handles.theirs.get(&handle).copied(),
             LogRef::Yours(handle) => self.handles.mine.get(handle as usize).copied().map(Some),
         };
         entry.ok_or(SessionError::UnknownHandle)
+    }
+}
+
+/// A card that came for a log of a space, with the space's token.
+pub(super) fn whole_card(catalog: &dyn Catalog, space: SpaceNo, card: Option<Bytes>) -> Option<Bytes> {
+    card.map(|card| restored_card(&card, &catalog.space_token(space)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SPACE: SpaceNo = SpaceNo(3);
+    const ID: LogId = LogId([1; 32]);
+
+    #[test]
+    fn a_log_that_its_card_introduces_has_no_other_name_until_the_card_is_out() {
+        let mut handles = Handles::new(9);
+        assert!(matches!(handles.open(SPACE, ID), Introduced::Yes));
+        assert_eq!((handles.reference(&ID), handles.opening(&ID)), (None, Some((LogRef::Mine(0), true))));
+        assert_eq!(handles.take_due(9), None);
+        handles.opened(&ID);
+        assert_eq!(
+            (handles.reference(&ID), handles.opening(&ID)),
+            (Some(LogRef::Mine(0)), Some((LogRef::Mine(0), false)))
+        );
+    }
+
+    #[test]
+    fn one_that_has_to_be_named_earlier_keeps_its_handle() {
+        let mut handles = Handles::new(9);
+        let others = [LogId([2; 32]), LogId([3; 32]), LogId([4; 32])];
+        handles.introduce(SPACE, others[0]);
+        handles.open(SPACE, ID);
+        handles.introduce(SPACE, others[1]);
+        handles.introduce(SPACE, others[2]);
+        handles.introduce(SPACE, ID);
+        handles.opened(&ID);
+        assert_eq!(handles.reference(&ID), Some(LogRef::Mine(1)));
+        let due: Vec<_> = core::iter::from_fn(|| handles.take_due(9)).collect();
+        let expected = [(SPACE, 0, vec![others[0]]), (SPACE, 2, vec![others[1], others[2]]), (SPACE, 1, vec![ID])];
+        assert_eq!(due, expected);
     }
 }

@@ -1,5 +1,6 @@
 //! Receiving: which logs the peer is ahead in, what was asked for, and when it has become durable.
 
+use super::handles::whole_card;
 use super::outbound::note_range;
 use super::{Action, Session, SessionError};
 use crate::ids::LogId;
@@ -179,7 +180,7 @@ impl Session {
         catalog: &dyn Catalog,
         class: Class,
         log: LogRef,
-        card: Option<Bytes>,
+        (opens, card): (Option<u32>, Option<Bytes>),
         run: Run,
     ) -> Result<(), SessionError> {
         let bytes = run.bytes();
@@ -189,6 +190,9 @@ impl Session {
             || run.entries.iter().any(|entry| entry.len() > self.limits.entry_bytes_max)
         {
             return Err(SessionError::TooMuch("a card or an entry"));
+        }
+        if let Some((index, card)) = opens.zip(card.as_ref()) {
+            self.on_opened(catalog, log, index, card)?;
         }
         let Some((space, id)) = self.resolve(log)? else {
             self.credit_due[class.index()] += bytes;
@@ -236,6 +240,7 @@ impl Session {
         }
         self.stream(space, id)?.outbound.peer_has(end);
         self.account(&id);
+        let card = whole_card(catalog, space, card);
         self.actions.push_back(Action::Received { space, log: id, card, run });
         Ok(())
     }
@@ -279,6 +284,7 @@ impl Session {
         self.need(space, id, to)?;
         self.stream(space, id)?.inbound.is_gone = is_gone;
         let Head { card, seq, h, signature } = head;
+        let card = whole_card(catalog, space, card);
         self.actions.push_back(Action::ReceivedHead { space, log: id, card, seq, h, signature });
         Ok(())
     }

@@ -3,6 +3,7 @@
 
 use super::{Action, Session, SessionError};
 use crate::ids::LogId;
+use crate::log::card::short_card;
 use crate::sync::{Catalog, Class, LogNo, LogView, SpaceNo};
 use crate::wire::message::{GoneReason, LogRef, Message, Run};
 
@@ -181,7 +182,11 @@ impl Session {
         if run.entries.is_empty() || stream.outbound.next != Some(run.start) {
             self.end_run(catalog, id, class, None);
         } else {
+            let (space, start) = (stream.space, run.start);
             stream.outbound.state = State::Ready(run);
+            if start > 0 {
+                self.introduce(space, id);
+            }
             self.ready[class.index()].push_back(id);
         }
         self.pump(catalog);
@@ -264,7 +269,9 @@ impl Session {
             self.end_stream(catalog, id, view, next);
             return;
         }
-        if self.introduce(space, id) {
+        // The card that goes with a log's start introduces it.
+        let is_named = if next == 0 { self.open(space, id) } else { self.introduce(space, id) };
+        if is_named {
             if let Some(stream) = self.streams.get_mut(&id) {
                 stream.outbound.state = State::Queued;
             }
@@ -338,9 +345,15 @@ impl Session {
             outbound.head_to = outbound.head_to.max(end);
             self.credit_out[at] -= bytes;
             self.account(&id);
-            let card = if run.start == 0 { self.view(catalog, &id).map(|(_, view)| view.card) } else { None };
-            let log = self.handles.reference(&id)?;
-            return Some((id, end, Message::Range { log, card, run }));
+            let space = self.streams.get(&id).and_then(|stream| self.spaces.get(&stream.space));
+            let (log, opens, card) = if run.start == 0 {
+                let (log, opens) = self.handles.opening(&id)?;
+                let (_, view) = self.view(catalog, &id)?;
+                (log, space.filter(|_| opens).map(|space| space.index), Some(short_card(&view.card)))
+            } else {
+                (self.handles.reference(&id)?, None, None)
+            };
+            return Some((id, end, Message::Range { log, opens, card, run }));
         }
         None
     }
@@ -348,6 +361,9 @@ impl Session {
     /// Ends a run, sent whole or given up, and goes on with the log if there is more.
     pub(super) fn end_run(&mut self, catalog: &dyn Catalog, id: LogId, class: Class, sent: Option<u64>) {
         self.reads[class.index()] -= 1;
+        if sent.is_some() {
+            self.handles.opened(&id);
+        }
         if let Some(stream) = self.streams.get_mut(&id) {
             stream.outbound.state = State::Idle;
         }
@@ -437,7 +453,7 @@ impl Session {
         if let (Some(due), Some((tip, card))) = (outbound.head_due.take(), tip_and_card) {
             outbound.head_to = tip.seq + 1;
             outbound.sent = outbound.sent.max(tip.seq + 1);
-            let card = due.with_card.then_some(card);
+            let card = due.with_card.then(|| short_card(&card));
             self.built.push_back(Message::Head { log, card, seq: tip.seq, h: tip.h, signature: tip.signature });
         }
         self.account(&id);

@@ -369,14 +369,14 @@ fn feed(messages: &[(u8, Message)]) -> Result<Vec<Action>, SessionError> {
 
 fn big_range(log: LogRef, start: u64) -> Message {
     let run = Run { start, h_prev: [0; 32], entries: vec![vec![0; 400_000].into()], signature: [0; 64] };
-    Message::Range { log, card: (start == 0).then(|| vec![1; 50].into()), run }
+    Message::Range { log, opens: None, card: (start == 0).then(|| vec![1; 50].into()), run }
 }
 
 use crate::wire::message::LogRef;
 
 #[test]
 fn rules_that_a_peer_breaks_end_the_link() {
-    let logs = Message::Logs { space: 0, ids: vec![LogId([200; 32])] };
+    let logs = Message::Logs { space: 0, first: 0, ids: vec![LogId([200; 32])] };
     let known = LogRef::Mine(0);
     let cases = [
         (vec![(0, Message::Want { log: LogRef::Yours(9), from: 0, to: 1, again: false })], CloseCode::UnknownHandle),
@@ -389,6 +389,18 @@ fn rules_that_a_peer_breaks_end_the_link() {
             CloseCode::CreditOverrun,
         ),
     ];
+    let opens = |log, opens, card: &[u8]| {
+        let run = Run { start: 0, h_prev: [0; 32], entries: vec![vec![0; 9].into()], signature: [0; 64] };
+        (2, Message::Range { log, opens: Some(opens), card: Some(card.to_vec().into()), run })
+    };
+    let introduced = Message::Logs { space: 0, first: 0, ids: vec![LogId([200; 32])] };
+    let cases = cases.into_iter().chain([
+        (vec![opens(known, 0, &[1; 9])], CloseCode::BadCard),
+        (vec![opens(known, 4, &[1; 80])], CloseCode::UnknownHandle),
+        (vec![opens(LogRef::Yours(0), 0, &[1; 80])], CloseCode::UnexpectedMessage),
+        (vec![opens(LogRef::Mine(1 << 20), 0, &[1; 80])], CloseCode::TooMuch),
+        (vec![(0, introduced), opens(known, 0, &[1; 80])], CloseCode::UnexpectedMessage),
+    ]);
     for (messages, code) in cases {
         assert_eq!(feed(&messages).unwrap_err().close_code(), code, "{messages:?}");
     }
@@ -412,8 +424,8 @@ fn what_is_held_already_is_not_handed_on_again() {
     let (store, _) = met();
     let held = store.ids[0];
     let run = store.read(LogNo(0), 0, 1_000).unwrap();
-    let range = Message::Range { log: LogRef::Mine(0), card: Some(vec![1; 50].into()), run };
-    let logs = Message::Logs { space: 0, ids: vec![held] };
+    let range = Message::Range { log: LogRef::Mine(0), opens: None, card: Some(vec![1; 50].into()), run };
+    let logs = Message::Logs { space: 0, first: 0, ids: vec![held] };
     let actions = feed(&[(0, logs), (2, range.clone()), (2, range)]).unwrap();
     assert_eq!(actions, []);
 }
@@ -429,7 +441,7 @@ fn a_peer_of_another_space_learns_nothing() {
     session.handle_frame_bytes(&View(&world.stores[1], 0), &open).unwrap();
     let store = &world.stores[1];
     let messages = [
-        (0, Message::Logs { space: 0, ids: vec![store.ids[0]] }),
+        (0, Message::Logs { space: 0, first: 0, ids: vec![store.ids[0]] }),
         (0, Message::Want { log: LogRef::Mine(0), from: 0, to: 1, again: false }),
         (0, Message::WantHead { log: LogRef::Mine(0), card: true }),
     ];
@@ -444,7 +456,7 @@ fn histories_are_read_one_by_one_as_the_link_takes_them() {
     let (store, mut session) = met();
     let view = View(&store, 1);
     let want = |handle| Message::BranchWant { log: LogRef::Mine(handle), seq: 3, h: [1; 32], from: 0 };
-    let logs = Message::Logs { space: 0, ids: store.ids[..8].to_vec() };
+    let logs = Message::Logs { space: 0, first: 0, ids: store.ids[..8].to_vec() };
     let messages: Vec<_> = core::iter::once(logs).chain((0..8).map(want)).map(|message| (0, message)).collect();
     session.handle_frame_bytes(&view, &frames(&messages)).unwrap();
     let mut reads = 0;
@@ -480,7 +492,7 @@ fn what_a_stream_lacks_ends_no_question_about_a_history() {
     };
     let log = LogRef::Mine(0);
     let gone = |reason| Message::Gone { log, from: 0, to: 1, reason };
-    assert_eq!(asked_after(Message::Logs { space: 0, ids: store.ids[..1].to_vec() }), nothing);
+    assert_eq!(asked_after(Message::Logs { space: 0, first: 0, ids: store.ids[..1].to_vec() }), nothing);
     assert_eq!(asked_after(Message::ForkHint { log, seq: 3, h: [1; 32] }), &[3]);
     assert_eq!(asked_after(Message::ForkHint { log, seq: 4, h: [1; 32] }), nothing);
     for reason in [GoneReason::Absent, GoneReason::Pruned, GoneReason::Erased] {
@@ -496,7 +508,7 @@ fn what_a_stream_lacks_ends_no_question_about_a_history() {
 fn ranges_that_are_asked_for_in_vain_are_few_answers() {
     let (store, mut session) = met();
     let view = View(&store, 1);
-    let logs = Message::Logs { space: 0, ids: store.ids[..1].to_vec() };
+    let logs = Message::Logs { space: 0, first: 0, ids: store.ids[..1].to_vec() };
     let want = |at| Message::Want { log: LogRef::Mine(0), from: 1_000 + 2 * at, to: 1_001 + 2 * at, again: true };
     let messages: Vec<_> = core::iter::once(logs).chain((0..10_000u64).map(want)).map(|message| (0, message)).collect();
     for message in messages {
@@ -522,7 +534,7 @@ proptest! {
         world.connect(0, 1);
         let log = LogRef::Mine(0);
         let script = [
-            Message::Logs { space: 0, ids: vec![ids[1], ids[3], LogId([9; 32])] },
+            Message::Logs { space: 0, first: 0, ids: vec![ids[1], ids[3], LogId([9; 32])] },
             Message::Changes { logs: vec![(log, 7), (LogRef::Mine(2), 1)] },
             Message::Want { log, from: 0, to: 9, again: false },
             Message::Want { log: LogRef::Mine(1), from: 0, to: 1, again: false },

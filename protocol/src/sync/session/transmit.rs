@@ -132,10 +132,10 @@ impl Session {
         if let Some(message) = self.next_open(catalog) {
             return Some(message);
         }
-        if let Some((no, ids)) = self.handles.take_due(LOGS_MAX)
+        if let Some((no, first, ids)) = self.handles.take_due(LOGS_MAX)
             && let Some(space) = self.spaces.get(&no)
         {
-            return Some(Message::Logs { space: space.index, ids });
+            return Some(Message::Logs { space: space.index, first, ids });
         }
         if let Some(message) = self.built.pop_front() {
             if matches!(message, Message::BranchRun { .. }) {

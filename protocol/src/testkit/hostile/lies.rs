@@ -4,6 +4,7 @@
 use super::{Bodies, Line, Member, OwnLog};
 use crate::document::forge::{Forgery, forge};
 use crate::ids::{DocId, LogId};
+use crate::log::card::short_card;
 use crate::log::{Dep, Entry, EntryKind, Header, Item, KeyRef, Lane, LogCard, Plain};
 use crate::sealed::KeyNode;
 use crate::space::record::Record;
@@ -153,12 +154,16 @@ impl Liar {
             11 => {
                 let own = line.name(self.log.id);
                 let head = member.head(&self.log, huge - 1, hash);
-                let card = Some(self.log.card_bytes.clone());
+                let card = Some(short_card(&self.log.card_bytes));
                 Message::Head { log: own, card, seq: huge - 1, h: hash, signature: head.signature }
             }
             12 => Message::App { kind: hash[0], body: vec![7; 1 << member.entropy.below(17)].into() },
             13 => Message::WantHead { log: LogRef::Mine((huge >> 31) as u32 & 0x7fff_ffff), card: false },
-            14 => Message::Logs { space: 0, ids: (0..=hash[0]).map(|at| LogId([at; 32])).collect() },
+            14 => Message::Logs {
+                space: 0,
+                first: hash[1].into(),
+                ids: (0..=hash[0]).map(|at| LogId([at; 32])).collect(),
+            },
             15 => Message::Ping { nonce: huge },
             _ => {
                 // Another's log, carried on by somebody without its key.
@@ -167,7 +172,7 @@ impl Liar {
                 let mut forged = OwnLog { id, seq: seq + 1, h, ..self.log.clone() };
                 let entries = vec![member.entry(&mut forged, &header, &[])];
                 let run = Run { start: seq + 1, h_prev: h, entries, signature: [hash[0]; 64] };
-                Message::Range { log, card: (card.is_empty()).then_some(card), run }
+                Message::Range { log, opens: None, card: (card.is_empty()).then_some(card), run }
             }
         }
     }
@@ -327,11 +332,11 @@ impl Liar {
             return;
         }
         let seq = Entry::decode(&entry).map_or(0, |entry| entry.seq());
-        let card = (seq == 0).then(|| self.log.card_bytes.clone());
+        let card = (seq == 0).then(|| short_card(&self.log.card_bytes));
         let signature = member.head(&self.log, seq, self.log.h).signature;
         let run =
             Run { start: seq, h_prev: if seq == 0 { [0; 32] } else { self.log.h }, entries: vec![entry], signature };
-        line.say(&Message::Range { log, card, run });
+        line.say(&Message::Range { log, opens: None, card, run });
     }
 }
 

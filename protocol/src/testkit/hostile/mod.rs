@@ -14,6 +14,7 @@ use crate::connection::{Established, Handshake, Opening, Transport};
 use crate::entropy::Entropy;
 use crate::identity::{DeviceKeys, partition_id, partition_token, peer_id};
 use crate::ids::{DeviceId, EpochId, Incarnation, Instance, LogId, PartitionId, SpaceId};
+use crate::log::card::{restored_card, short_card};
 use crate::log::forge::{ForgedSeal, forge};
 use crate::log::owner::FOUNDER_GRANT;
 use crate::log::{
@@ -285,9 +286,9 @@ impl Member {
     /// The message that brings entries of an own log, the last of which was just appended.
     pub fn range(&self, line: &mut Line, log: &OwnLog, start: u64, h_prev: [u8; 32], entries: Vec<Bytes>) -> Message {
         let signature = self.head(log, log.seq.wrapping_sub(1), log.h).signature;
-        let card = (start == 0).then(|| log.card_bytes.clone());
+        let card = (start == 0).then(|| short_card(&log.card_bytes));
         let h_prev = if start == 0 { [0; 32] } else { h_prev };
-        Message::Range { log: line.name(log.id), card, run: Run { start, h_prev, entries, signature } }
+        Message::Range { log: line.name(log.id), opens: None, card, run: Run { start, h_prev, entries, signature } }
     }
 
     fn hello(&self) -> Vec<u8> {
@@ -323,7 +324,10 @@ pub struct Line {
     hash: [u8; 32],
     reassembler: Reassembler,
     mine: Vec<LogId>,
-    theirs: Vec<LogId>,
+    /// Their logs, by handle.
+    theirs: BTreeMap<u32, LogId>,
+    /// The space's token.
+    token: [u8; 16],
     out: Vec<u8>,
     /// What the other side said and nobody took.
     pub heard: Vec<Message>,
@@ -344,7 +348,8 @@ impl Line {
             hash: [0; 32],
             reassembler: Reassembler::new(1 << 20),
             mine: Vec::new(),
-            theirs: Vec::new(),
+            theirs: BTreeMap::new(),
+            token: member.token,
             out: Vec::new(),
             heard: Vec::new(),
             closed: None,
@@ -386,7 +391,12 @@ impl Line {
             while let Ok(read) = self.reassembler.read(&mut reader) {
                 let message = read.and_then(|(_, bytes)| Message::decode(&bytes).ok());
                 match &message {
-                    Some(Message::Logs { ids, .. }) => self.theirs.extend(ids),
+                    Some(Message::Logs { first, ids, .. }) => self.theirs.extend((*first..).zip(ids.iter().copied())),
+                    Some(Message::Range { log: LogRef::Mine(handle), opens: Some(_), card: Some(card), .. }) => {
+                        let card = restored_card(card, &self.token);
+                        let card = LogCard::decode(&mut Reader::new(&card)).expect("a node sends cards");
+                        self.theirs.insert(*handle, card.log_id());
+                    }
                     Some(Message::Close { code, .. }) => self.closed = Some(*code),
                     _ => {}
                 }
@@ -419,8 +429,8 @@ impl Line {
 
     /// The name of a log on this link; introduces it if it has none.
     pub fn name(&mut self, id: LogId) -> LogRef {
-        if let Some(at) = self.theirs.iter().position(|known| *known == id) {
-            return LogRef::Yours(at as u32);
+        if let Some((handle, _)) = self.theirs.iter().find(|(_, known)| **known == id) {
+            return LogRef::Yours(*handle);
         }
         if let Some(at) = self.mine.iter().rposition(|known| *known == id) {
             return LogRef::Mine(at as u32);
@@ -431,8 +441,9 @@ impl Line {
 
     /// Introduces logs.
     pub fn introduce(&mut self, ids: Vec<LogId>) {
+        let first = self.mine.len() as u32;
         self.mine.extend(&ids);
-        self.say(&Message::Logs { space: 0, ids });
+        self.say(&Message::Logs { space: 0, first, ids });
     }
 
     /// Says a message on the channel where it belongs; a range, on that of live entries.

@@ -34,13 +34,17 @@ fn node() -> impl Strategy<Value = Node> {
 }
 
 fn range() -> impl Strategy<Value = Message> {
-    (log_ref(), 0u64..9, body(40), any::<[u8; 32]>(), prop::collection::vec(body(60), 1..20), any::<[u8; 32]>())
-        .prop_map(|(log, start, card, h_prev, entries, half)| {
+    let opens = prop::option::of(0u32..1 << 31);
+    let log = (log_ref(), opens);
+    (log, 0u64..9, body(40), any::<[u8; 32]>(), prop::collection::vec(body(60), 1..20), any::<[u8; 32]>()).prop_map(
+        |((log, opens), start, card, h_prev, entries, half)| {
             let mut signature = [0; 64];
             signature[..32].copy_from_slice(&half);
             let (card, h_prev) = if start == 0 { (Some(card), [0; 32]) } else { (None, h_prev) };
-            Message::Range { log, card, run: Run { start, h_prev, entries, signature } }
-        })
+            let opens = opens.filter(|_| start == 0);
+            Message::Range { log, opens, card, run: Run { start, h_prev, entries, signature } }
+        },
+    )
 }
 
 fn message() -> impl Strategy<Value = Message> {
@@ -61,8 +65,8 @@ fn message() -> impl Strategy<Value = Message> {
     });
     prop_oneof![
         open,
-        (0u32..1 << 31, prop::collection::vec(any::<[u8; 32]>().prop_map(LogId), 1..20))
-            .prop_map(|(space, ids)| Message::Logs { space, ids }),
+        (0u32..1 << 31, 0u32..1 << 31, prop::collection::vec(any::<[u8; 32]>().prop_map(LogId), 1..20))
+            .prop_map(|(space, first, ids)| Message::Logs { space, first, ids }),
         pairs().prop_map(|logs| Message::Changes { logs }),
         (0u32..1 << 31, 1..=SEQ_MAX, prop::collection::vec(node(), 0..5))
             .prop_map(|(space, answered, nodes)| Message::Nodes { space, answered, nodes }),

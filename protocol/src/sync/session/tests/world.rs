@@ -6,6 +6,7 @@ use crate::sync::{Bodies, Follow, LeafItem, NodeView, Scope, Tip};
 use std::cell::RefCell;
 
 pub(super) const SPACE: SpaceNo = SpaceNo(7);
+const TOKEN: [u8; 16] = [9; 16];
 
 #[derive(Debug, Clone)]
 pub(super) struct FakeLog {
@@ -55,7 +56,9 @@ pub(super) fn sign(id: &LogId, seq: u64, h: &[u8; 32]) -> [u8; 64] {
 
 fn card(log: &FakeLog, id: &LogId) -> Bytes {
     let mut card = log.partition.to_vec();
+    card.resize(32, 0);
     card.push(log.class as u8);
+    card.extend_from_slice(&TOKEN);
     card.extend_from_slice(&id.0);
     card.resize(190, 0);
     card.into()
@@ -146,8 +149,8 @@ impl Store {
     fn learn(&mut self, id: &LogId, card: Option<&Bytes>) {
         if !self.logs.contains_key(id) {
             let card = card.expect("an unknown log comes with its card");
-            assert_eq!(&card[17..49], &id.0);
-            let class = Class::from_channel(card[16]).unwrap();
+            assert_eq!((&card[33..49], &card[49..81]), (&TOKEN[..], &id.0[..]));
+            let class = Class::from_channel(card[32]).unwrap();
             self.create(*id, card[..16].try_into().unwrap(), class);
         }
     }
@@ -240,7 +243,7 @@ impl Catalog for View<'_> {
         vec![SPACE]
     }
     fn space_token(&self, _: SpaceNo) -> [u8; 16] {
-        [9; 16]
+        TOKEN
     }
     fn follow(&self, _: SpaceNo) -> Follow {
         self.0.follow
@@ -275,6 +278,9 @@ impl Catalog for View<'_> {
     }
     fn log_by_id(&self, id: &LogId) -> Option<LogNo> {
         self.0.numbers.get(id).copied()
+    }
+    fn log_of_card(&self, card: &[u8]) -> Option<LogId> {
+        Some(LogId(card.get(49..81)?.try_into().unwrap()))
     }
     fn node(&self, _: SpaceNo, scope: Scope, prefix: &[u8]) -> NodeView {
         self.0.view_node(scope, prefix)
