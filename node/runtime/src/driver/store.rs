@@ -79,7 +79,7 @@ pub(crate) fn open_error(error: &OpenError) -> ServiceError {
     match error {
         OpenError::Locked { .. } => ServiceError::new(ErrorCode::StoreLocked, message).next("cosmicsync status"),
         OpenError::Newer { .. } => ServiceError::new(ErrorCode::StoreNewer, message),
-        OpenError::NotAStore { .. } | OpenError::WrongKey { .. } => {
+        OpenError::NotAStore { .. } | OpenError::Damaged { .. } | OpenError::WrongKey { .. } => {
             ServiceError::new(ErrorCode::StoreDamaged, message).next("cosmicsync --dir NEW_DIR backup restore FILE")
         }
         OpenError::Disk { error, .. } => {

@@ -24,7 +24,6 @@ const JOIN_US: u64 = 30_000_000;
 
 impl Node {
     pub(super) async fn space_create(&self, name: String) -> Result<Reply, ServiceError> {
-        check_sayable("a space", &name)?;
         self.check_room()?;
         let handle = self.handle()?;
         let made = handle
@@ -145,7 +144,6 @@ impl Node {
     }
 
     pub(super) async fn partition_create(&self, space: SpaceRef, name: String) -> Result<Reply, ServiceError> {
-        check_sayable("a partition", &name)?;
         self.check_room()?;
         let made = self
             .handle()?
@@ -368,13 +366,4 @@ async fn progress(items: &mpsc::Sender<Item>, note: String) {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Refuses a name that `-s SPACE:PARTITION` could not say.
-fn check_sayable(what: &str, name: &str) -> Result<(), ServiceError> {
-    if !name.contains(':') && !name.contains('\0') {
-        return Ok(());
-    }
-    let message = format!("the name of {what} has no colon: SPACE:PARTITION names a partition");
-    Err(ServiceError::new(ErrorCode::Usage, message))
 }

@@ -5,7 +5,7 @@
 use super::lock::DirLock;
 use super::seal::Sealer;
 use super::snapshot::{SharedTxn, Snapshot, SnapshotError};
-use super::{SYNC_FAILED_FILE, StoreStats};
+use super::{SYNC_FAILED_FILE, StoreStats, mark};
 use bytes::Bytes;
 use cosmicsync_protocol::entropy::Entropy;
 use cosmicsync_protocol::storage::{Op, Row, Scan, StoreDone, StoreError, StoreRequest, Table};
@@ -34,6 +34,12 @@ pub(super) struct Engine {
     entropy: Entropy,
     snapshots: Vec<Weak<SharedTxn>>,
     lock: Arc<DirLock>,
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        mark::leave(self.env.path());
+    }
 }
 
 /// Why a group did not commit.

@@ -6,8 +6,10 @@
 //! It never turns LMDB's syncs off, never reports a commit before it is durable, and after a failed commit never
 //! does anything until it is reopened (`spec/storage.md`).
 
+mod check;
 mod engine;
 mod lock;
+mod mark;
 mod open;
 mod seal;
 mod snapshot;

@@ -1,9 +1,10 @@
 //! Opening and creating a store: lock, format, key, tables; in this order, and nothing written before the first three.
 
-use super::DATA_FILE;
+use super::check::{self, Damage, Root};
 use super::engine::{Db, Engine};
 use super::lock::{DirLock, sync_dir};
 use super::seal::{Sealer, StoreKey};
+use super::{DATA_FILE, mark};
 use cosmicsync_protocol::entropy::Entropy;
 use cosmicsync_protocol::storage::Table;
 use heed::types::Bytes as RawBytes;
@@ -26,6 +27,9 @@ const CHECK_KEY: &[u8] = b"key";
 const CREATING_DIR: &str = "creating";
 
 const DBS_MAX: u32 = 16;
+
+/// Up to which size all pages of a file are checked that was not left by a store that closed: it takes about a second.
+const CHECKED_BYTES_MAX: u64 = 1 << 30;
 
 /// The smallest map: room for the empty tables and one page of each.
 const MAP_BYTES_MIN: usize = 1 << 20;
@@ -84,6 +88,14 @@ pub enum OpenError {
         /// The data file.
         path: PathBuf,
     },
+    /// Pages of the data file are missing or not as they were written.
+    #[error("{} is damaged ({what}): restore a backup", path.display())]
+    Damaged {
+        /// The data file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
     /// The key file is not the one with which the store was made.
     #[error("the key file in {} does not belong to the store there: put back the one that was made with it, or restore a backup", dir.display())]
     WrongKey {
@@ -116,11 +128,32 @@ pub(super) fn open(dir: &Path, key: &StoreKey, options: &StoreOptions) -> Result
     if !path.try_exists().map_err(disk)? {
         create(dir, key)?;
     }
-    let file_bytes = fs::metadata(&path).map_err(disk)?.len();
+    let file_bytes = check_file(dir, &path)?;
     let map_bytes = map_bytes(options.map_bytes, usize::try_from(file_bytes).unwrap_or(usize::MAX / 4));
     let env = open_env(dir, map_bytes).map_err(|error| blame(dir, error))?;
     let tables = open_tables(dir, key, &env)?;
     Ok(Engine::new(env, tables, Sealer::new(key), Entropy::new(seed), lock))
+}
+
+/// Checks the data file before it is mapped, unless it is just as the store left it. Returns its size.
+fn check_file(dir: &Path, path: &Path) -> Result<u64, OpenError> {
+    let disk = |error| OpenError::Disk { path: path.into(), error };
+    let blame = |damage| match damage {
+        Damage::Io(error) => disk(error),
+        damage @ Damage::Page { .. } => OpenError::Damaged { path: path.into(), what: damage.to_string() },
+    };
+    let left_so = mark::take(dir);
+    let file = fs::File::open(path).map_err(disk)?;
+    let bytes = file.metadata().map_err(disk)?.len();
+    let root = Root::newest(&file).map_err(|damage| match damage {
+        Damage::Io(error) => disk(error),
+        Damage::Page { .. } => OpenError::NotAStore { path: path.into() },
+    })?;
+    // The pages of a large file are left to `doctor`, unless some are known to be missing.
+    if !left_so && (bytes <= CHECKED_BYTES_MAX || !root.fits(bytes)) {
+        check::check(&file).map_err(blame)?;
+    }
+    Ok(bytes)
 }
 
 /// Makes the directory if it isn't there, and durable in its parent.
