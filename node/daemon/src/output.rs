@@ -6,8 +6,9 @@ use core::time::Duration;
 use std::io::{self, Write};
 
 use cosmicsync_node::service::{
-    Backup, Bodies, Change, Conflict, Device, Diff, Digest, DocView, Finding, Imported, Item, Level, Partition, Peer,
-    PeerState, Progress, Reply, Revision, RevisionKind, ServiceError, Space, Status, Written, bytes_text, utc_text,
+    Backup, Bodies, Change, Collection, Conflict, Device, Diff, Digest, DocView, Finding, Imported, Item, Level,
+    Partition, Peer, PeerState, Progress, Reply, Revision, RevisionKind, ServiceError, Space, Status, Written,
+    bytes_text, utc_text,
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
@@ -112,6 +113,8 @@ impl Output<'_> {
             Reply::Invite(invite) => self.json(invite),
             Reply::Partition(partition) => self.json(partition),
             Reply::Partitions(partitions) => self.json_lines(partitions),
+            Reply::Collections(collections) => self.json_lines(collections),
+            Reply::Collection(collection) => self.json(collection),
             Reply::Written(written) => self.json(written),
             Reply::Wrote(wrote) => self.json_lines(&wrote.documents),
             Reply::Version(version) => self.json(version),
@@ -151,6 +154,15 @@ impl Output<'_> {
             Reply::Invite(invite) => self.line(&invite.invite),
             Reply::Partition(partition) => self.table(&partition_table([partition])),
             Reply::Partitions(partitions) => self.table(&partition_table(partitions)),
+            Reply::Collections(collections) => self.table(&collection_table(collections)),
+            Reply::Collection(one) => self.pairs([
+                ("collection", one.collection.clone()),
+                ("documents", one.documents.to_string()),
+                ("format", one.format.clone().unwrap_or_default()),
+                ("key", one.id_column.clone().unwrap_or_default()),
+                ("texts", one.text.join(" ")),
+                ("erasable", if one.erasable_together { "together" } else { "alone" }.to_owned()),
+            ]),
             Reply::Written(written) => self.line(&clean::single_line(&written_name(written))),
             Reply::Wrote(wrote) => {
                 wrote.documents.iter().try_for_each(|one| self.line(&clean::single_line(&written_name(one))))
@@ -418,6 +430,16 @@ fn revision_cells(revision: &Revision) -> [String; 6] {
         short(&revision.log),
         revision.seq.to_string(),
     ]
+}
+
+fn collection_table(collections: &[Collection]) -> Table {
+    let mut table = Table::new(&["COLLECTION", "DOCUMENTS", "FORMAT", "KEY", "TEXTS"]);
+    for one in collections {
+        let format = one.format.clone().unwrap_or_default();
+        let key = one.id_column.clone().unwrap_or_default();
+        table.row([one.collection.clone(), one.documents.to_string(), format, key, one.text.join(" ")]);
+    }
+    table
 }
 
 fn conflict_cells(conflict: &Conflict) -> [String; 3] {

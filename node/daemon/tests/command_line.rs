@@ -166,7 +166,7 @@ fn a_mistake_in_json_is_shown_where_it_stands_with_an_example() {
     let expected = "error: not JSON: key must be a string at line 1 column 16\n       {\"title\": \"x\", count: 1}\n                      ^\n \
                     next: cosmicsync --dir /nonexistent doc put notes/a '{\"title\": \"a text\", \"count\": 1}'\n";
     assert_eq!(stderr(&output), expected);
-    let output = run(nowhere, &["doc", "patch", "notes/a", "[1]"]);
+    let output = run(nowhere, &["doc", "patch", "notes/a", "1"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(
         stderr(&output).contains(
@@ -239,8 +239,10 @@ fn commands_carry_what_was_typed() {
     };
     assert_eq!(
         sent(&["doc", "put", "notes/a/b", r#"{"t":"x"}"#, "--text", "t", "-s", "home"]),
-        json!({ "doc_put": {
-            "space": "home", "collection": "notes", "key": "a/b", "value": { "t": "x" }, "text": ["t"]
+        json!({ "doc_write": {
+            "space": "home",
+            "writes": [{ "op": "put", "doc": "notes/a/b", "value": { "t": "x" }, "text": ["t"], "if": null }],
+            "idempotency_key": null
         } })
     );
     assert_eq!(

@@ -146,3 +146,20 @@ fn a_text_takes_thousands_of_edits_and_more_than_an_update_holds() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(device.value("notes/a")["body"].as_str().map(str::len), Some(600_000));
 }
+
+#[test]
+fn collections_are_listed_shown_and_dropped() {
+    let device = Device::new();
+    device.done(&["doc", "put", "notes/a", r#"{"body":"x"}"#, "--text", "body"]);
+    device.done(&["doc", "put", "notes/b", "{}"]);
+    device.done(&["doc", "put", "other/a", "{}"]);
+    assert_eq!(device.done(&["collection", "list"]), "notes\t2\t\t\tbody\nother\t1\t\t\t");
+    assert!(device.done(&["collection", "show", "notes"]).contains("documents\t2"));
+    device.done(&["collection", "drop", "notes"]);
+    assert_eq!(device.done(&["collection", "list"]), "other\t1\t\t\t");
+    assert_eq!(device.done(&["doc", "list", "notes"]), "");
+    let (code, told) = device.refused(&["collection", "drop", "notes"]);
+    assert!(code == 3 && told.contains("next: cosmicsync"), "{told}");
+    device.done(&["doc", "undelete", "notes/a"]);
+    assert_eq!(device.done(&["doc", "list", "notes"]).lines().count(), 1);
+}

@@ -9,6 +9,29 @@ use super::SpaceOption;
 use crate::intents::{IntentVerb, WriteOptions};
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum CollectionVerb {
+    /// List collections
+    List {
+        #[command(flatten)]
+        space: SpaceOption,
+    },
+    /// Show one collection
+    Show {
+        /// Its name
+        collection: String,
+        #[command(flatten)]
+        space: SpaceOption,
+    },
+    /// Delete all documents of a collection
+    Drop {
+        /// Its name
+        collection: String,
+        #[command(flatten)]
+        space: SpaceOption,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum DocVerb {
     /// Store a document
     Put {

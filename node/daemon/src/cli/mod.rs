@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use cosmicsync_node::service::{DocRef, quoted};
 
-pub(crate) use doc::{DocVerb, List, Type};
+pub(crate) use doc::{CollectionVerb, DocVerb, List, Type};
 pub(crate) use files::{BackupVerb, Export, Import, Passphrase, format_of};
 pub(crate) use spaces::{DeviceVerb, PartitionVerb, PeerVerb, SpaceVerb};
 
@@ -85,7 +85,18 @@ impl Global {
 /// Adds the space to a command that takes one.
 fn with_space(command: &str, space: &str) -> String {
     const OF_SPACE: [&str; 4] = ["space invite", "space wait", "space digest", "partition list"];
-    const OF_PARTITION: [&str; 7] = ["doc list", "doc get", "doc put", "doc patch", "doc history", "export", "doctor"];
+    const OF_PARTITION: [&str; 10] = [
+        "doc list",
+        "doc get",
+        "doc put",
+        "doc patch",
+        "doc history",
+        "doc undelete",
+        "collection list",
+        "collection show",
+        "export",
+        "doctor",
+    ];
     let split = |verbs: &[&'static str]| {
         let found = verbs.iter().find(|verb| command == **verb || command.starts_with(&format!("{verb} ")));
         found.map(|verb| command.split_at(verb.len()))
@@ -120,6 +131,11 @@ impl Verb {
             Self::Doc(
                 DocVerb::Put { options, .. } | DocVerb::Patch { options, .. } | DocVerb::Delete { options, .. },
             ) => &options.space,
+            Self::Collection(
+                CollectionVerb::List { space }
+                | CollectionVerb::Show { space, .. }
+                | CollectionVerb::Drop { space, .. },
+            ) => space,
             Self::Doc(DocVerb::Intent(verb)) => verb.space(),
             Self::Doc(DocVerb::List(list)) => &list.space,
             Self::Doc(DocVerb::Type(options)) => &options.space,
@@ -183,6 +199,9 @@ pub(crate) enum Verb {
     /// Partitions of a space
     #[command(subcommand)]
     Partition(PartitionVerb),
+    /// Collections: where documents are listed
+    #[command(subcommand)]
+    Collection(CollectionVerb),
     /// Documents
     #[command(subcommand)]
     Doc(DocVerb),

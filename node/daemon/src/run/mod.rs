@@ -19,7 +19,7 @@ use cosmicsync_node::service::{
 };
 use tokio::sync::mpsc;
 
-use crate::cli::{Cli, ConfigVerb, DeviceVerb, Global, PartitionVerb, PeerVerb, SpaceVerb, Verb};
+use crate::cli::{Cli, CollectionVerb, ConfigVerb, DeviceVerb, Global, PartitionVerb, PeerVerb, SpaceVerb, Verb};
 use crate::config::Loaded;
 use crate::output::{Bar, Output};
 use crate::terminal::{self, Surroundings};
@@ -84,6 +84,18 @@ impl Run<'_> {
             }
             Verb::Partition(PartitionVerb::List { space }) => {
                 self.print(Command::PartitionList { space: space.space }).await
+            }
+            Verb::Collection(verb) => {
+                let command = match verb {
+                    CollectionVerb::List { space } => Command::CollectionList { space: space.space },
+                    CollectionVerb::Show { collection, space } => {
+                        Command::CollectionShow { space: space.space, collection }
+                    }
+                    CollectionVerb::Drop { collection, space } => {
+                        Command::CollectionDrop { space: space.space, collection }
+                    }
+                };
+                self.print(command).await
             }
             Verb::Doc(verb) => doc::doc(self, verb).await,
             Verb::Import(options) => import::import(self, options).await,

@@ -9,6 +9,7 @@
 
 mod backup;
 mod blame;
+mod collections;
 mod devices;
 mod docs;
 mod export;
@@ -100,6 +101,9 @@ impl Node {
             Command::SpaceFetch { space, bodies } => self.space_fetch(space, bodies).await,
             Command::PartitionCreate { space, name } => self.partition_create(space, name).await,
             Command::PartitionList { space } => self.partition_list(space).await,
+            Command::CollectionList { space } => self.collection_list(space).await,
+            Command::CollectionShow { space, collection } => self.collection_show(space, collection).await,
+            Command::CollectionDrop { space, collection } => self.collection_drop(space, collection, &items).await,
             Command::DocPut(put) => self.doc_put(put).await,
             Command::DocPatch { space, doc, patch } => self.doc_patch(space, doc, patch).await,
             Command::DocWrite(write) => self.doc_write(write).await,

@@ -353,6 +353,29 @@ pub enum Command {
         #[serde(default)]
         space: SpaceRef,
     },
+    /// [`Reply::Collections`](super::Reply::Collections).
+    CollectionList {
+        /// The space.
+        #[serde(default)]
+        space: SpaceRef,
+    },
+    /// [`Reply::Collection`](super::Reply::Collection).
+    CollectionShow {
+        /// The space.
+        #[serde(default)]
+        space: SpaceRef,
+        /// Its name.
+        collection: String,
+    },
+    /// Deletes all documents of a collection and its description: streams progress, then
+    /// [`Reply::Done`](super::Reply::Done).
+    CollectionDrop {
+        /// The space.
+        #[serde(default)]
+        space: SpaceRef,
+        /// Its name.
+        collection: String,
+    },
     /// [`Reply::Written`](super::Reply::Written).
     DocPut(DocPut),
     /// Applies a JSON merge patch (RFC 7396): [`Reply::Written`](super::Reply::Written).

@@ -33,9 +33,9 @@ pub use frame::{LINE_BYTES_MAX, PROTOCOL, SOCKET_NAME};
 pub use input::{Feed, Input, PIECE_BYTES_MAX};
 pub use json::{JsonMistake, parse_json};
 pub use reply::{
-    Backup, Change, CollectionDigest, Conflict, Device, Diff, Digest, DocView, EntryBytes, Exported, Finding, Imported,
-    Invite, Item, Level, Listed, Partition, Peer, PeerState, Progress, Reply, Revision, RevisionKind, Space, Status,
-    Store, Synced, Traffic, VersionView, Written, Wrote,
+    Backup, Change, Collection, CollectionDigest, Conflict, Device, Diff, Digest, DocView, EntryBytes, Exported,
+    Finding, Imported, Invite, Item, Level, Listed, Partition, Peer, PeerState, Progress, Reply, Revision,
+    RevisionKind, Space, Status, Store, Synced, Traffic, VersionView, Written, Wrote,
 };
 pub use server::Server;
 pub use text::{bytes_text, quoted};

@@ -56,6 +56,10 @@ pub enum Reply {
     Partition(Partition),
     /// To `partition_list`.
     Partitions(Vec<Partition>),
+    /// To `collection_list`.
+    Collections(Vec<Collection>),
+    /// To `collection_show`.
+    Collection(Collection),
     /// To commands that write one document.
     Written(Written),
     /// To `doc_write`.
@@ -313,6 +317,23 @@ pub struct Invite {
     pub invite: String,
     /// When it ends.
     pub expires_at: u64,
+}
+
+/// One collection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Collection {
+    /// Its name.
+    pub collection: String,
+    /// Documents that are here and not deleted.
+    pub documents: u64,
+    /// The format that it was imported from.
+    pub format: Option<String>,
+    /// The member of a row that became its key.
+    pub id_column: Option<String>,
+    /// Dotted paths of texts that merge.
+    pub text: Vec<String>,
+    /// Whether documents that imports bring can be erased only together.
+    pub erasable_together: bool,
 }
 
 /// A durable write.

@@ -1,0 +1,130 @@
+//! Commands about collections.
+
+use super::docs::partition;
+use super::handle::unexpected;
+use super::{Node, blame};
+use crate::service::{Collection, ErrorCode, Item, Progress, Reply, ServiceError, SpaceRef, quoted};
+use cosmicsync_data::collection::{COLLECTIONS, CollectionMeta};
+use cosmicsync_data::database::request::{
+    Action, Answer, Condition, Intent, Name, Place, Request, RequestError, Target,
+};
+use cosmicsync_protocol::ids::DocId;
+use cosmicsync_protocol::ledger::PartNo;
+use cosmicsync_protocol::shelf::Erasable;
+use tokio::sync::mpsc;
+
+/// Documents that are deleted as one.
+const TOGETHER: usize = 256;
+
+impl Node {
+    pub(super) async fn collection_list(&self, space: SpaceRef) -> Result<Reply, ServiceError> {
+        let partition = self.handle()?.with(move |core| partition(core, &space)).await??;
+        let Answer::Collections(metas) = self.handle()?.ask(move |_| Ok(Request::Collections { partition })).await?
+        else {
+            return Err(unexpected());
+        };
+        let mut collections = Vec::with_capacity(metas.len());
+        for meta in metas {
+            let documents = self.count_of(partition, &meta.name).await?;
+            collections.push(described(meta, documents));
+        }
+        Ok(Reply::Collections(collections))
+    }
+
+    pub(super) async fn collection_show(&self, space: SpaceRef, collection: String) -> Result<Reply, ServiceError> {
+        let Reply::Collections(all) = self.collection_list(space).await? else { return Err(unexpected()) };
+        match all.into_iter().find(|one| one.collection == collection) {
+            Some(one) => Ok(Reply::Collection(one)),
+            None => Err(no_collection(&collection)),
+        }
+    }
+
+    /// Deletes all documents of a collection, then its description.
+    pub(super) async fn collection_drop(
+        &self,
+        space: SpaceRef,
+        collection: String,
+        items: &mpsc::Sender<Item>,
+    ) -> Result<Reply, ServiceError> {
+        if collection == COLLECTIONS {
+            let message = format!("'{COLLECTIONS}' describes the others: drop these");
+            return Err(ServiceError::new(ErrorCode::Refused, message).next("cosmicsync collection list"));
+        }
+        let partition = self.handle()?.with(move |core| partition(core, &space)).await??;
+        let mut done = 0;
+        loop {
+            // From the start each time: what is deleted is passed over.
+            let (docs, _) = self.page(partition, &collection, None, TOGETHER).await?;
+            if docs.is_empty() {
+                break;
+            }
+            let count = docs.len() as u64;
+            self.delete_all(partition, docs.into_iter().map(Name::Id)).await?;
+            done += count;
+            let note = format!("dropping {collection}");
+            let progress = Progress { done, total: None, unit: "documents".to_owned(), note };
+            drop(items.send(Item::Progress(progress)).await);
+        }
+        let description = Name::Key { collection: COLLECTIONS.to_owned(), key: collection.clone() };
+        match self.delete_all(partition, [description]).await {
+            Err(error) if error.code == ErrorCode::NotFound && done == 0 => Err(no_collection(&collection)),
+            Err(error) if error.code == ErrorCode::NotFound => Ok(Reply::Done {}),
+            dropped => dropped.map(|()| Reply::Done {}),
+        }
+    }
+
+    async fn delete_all(&self, partition: PartNo, names: impl IntoIterator<Item = Name>) -> Result<(), ServiceError> {
+        let delete = |name| Intent { target: Target::Named(name), action: Action::Delete, condition: Condition::None };
+        let intents: Vec<Intent> = names.into_iter().map(delete).collect();
+        match self.handle()?.answer(move |_| Ok(Request::Write { partition, intents, once: None })).await? {
+            Answer::Wrote { .. } => Ok(()),
+            Answer::Failed(RequestError::At(_, error)) => Err(blame::request_error(&error)),
+            Answer::Failed(error) => Err(blame::request_error(&error)),
+            _ => Err(unexpected()),
+        }
+    }
+
+    async fn count_of(&self, partition: PartNo, collection: &str) -> Result<u64, ServiceError> {
+        let (mut count, mut after) = (0, None);
+        loop {
+            let (docs, next) = self.page(partition, collection, after, usize::MAX).await?;
+            count += docs.len() as u64;
+            match next {
+                Some(place) => after = Some(place),
+                None => return Ok(count),
+            }
+        }
+    }
+
+    async fn page(
+        &self,
+        partition: PartNo,
+        collection: &str,
+        after: Option<Place>,
+        limit: usize,
+    ) -> Result<(Vec<DocId>, Option<Place>), ServiceError> {
+        let collection = Some(collection.to_owned());
+        let page =
+            self.handle()?.ask(move |_| Ok(Request::Page { partition, collection, after, limit, values: false }));
+        match page.await? {
+            Answer::Page { docs, next } => Ok((docs.into_iter().map(|found| found.doc).collect(), next)),
+            _ => Err(unexpected()),
+        }
+    }
+}
+
+fn no_collection(name: &str) -> ServiceError {
+    let message = format!("there is no collection {}", quoted(name));
+    ServiceError::new(ErrorCode::NotFound, message).next("cosmicsync collection list")
+}
+
+fn described(meta: CollectionMeta, documents: u64) -> Collection {
+    Collection {
+        collection: meta.name,
+        documents,
+        format: meta.format.map(|format| format.name().to_owned()),
+        id_column: meta.id_column,
+        text: meta.text_paths.dotted().collect(),
+        erasable_together: meta.erasable == Erasable::Together,
+    }
+}
