@@ -48,11 +48,13 @@ pub enum Table {
     Peer = 11,
     /// Rows of the layer above: import progress, index entries. Sealed at rest.
     App = 12,
+    /// Number of a change -> partition number, document, whether it was made here. It stays out of backups.
+    Feed = 13,
 }
 
 impl Table {
     /// All tables, in the order of their numbers.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Meta,
         Self::Secret,
         Self::Space,
@@ -66,6 +68,7 @@ impl Table {
         Self::Journal,
         Self::Peer,
         Self::App,
+        Self::Feed,
     ];
 
     /// The name on disk.
@@ -84,6 +87,7 @@ impl Table {
             Self::Journal => "journal",
             Self::Peer => "peer",
             Self::App => "app",
+            Self::Feed => "feed",
         }
     }
 

@@ -296,7 +296,9 @@ fn task_of(request: Request) -> Box<dyn Task> {
             Box::new(versions::Versions::new(partition, name, versions::Question::Conflicts))
         }
         Request::Hold { partition, name, hold } => Box::new(read::Holding::new(partition, name, hold)),
-        Request::Get { partition, name } => Box::new(read::Get::new(partition, name)),
+        Request::Get { partition, name } => Box::new(read::Get::new(partition, name, false)),
+        Request::Look { partition, name } => Box::new(read::Get::new(partition, name, true)),
+        Request::Changes { after, limit } => Box::new(read::Changes::new(after, limit)),
         Request::Page { partition, collection, after, limit, values } => {
             Box::new(list::Page::new(partition, collection, after, limit, values))
         }

@@ -2,12 +2,13 @@
 
 use super::context::{Context, Task, Wake};
 use super::request::{Answer, Found, Name, RequestError};
+use bytes::Bytes;
 use cosmicsync_protocol::endpoint::ReadResult;
 use cosmicsync_protocol::ids::DocId;
-use cosmicsync_protocol::ledger::rows::doc_key;
+use cosmicsync_protocol::ledger::rows::{FeedRow, doc_key, scan_on};
 use cosmicsync_protocol::ledger::{DocRef, PartNo};
 use cosmicsync_protocol::shelf::{Snapshot, decode_snapshot};
-use cosmicsync_protocol::storage::Table;
+use cosmicsync_protocol::storage::{Scan, Table};
 
 /// Returns what is told of a document; `None` if it is deleted.
 pub(super) fn found(doc: DocId, snapshot: Snapshot, value: bool) -> Option<Found> {
@@ -21,12 +22,21 @@ pub(super) fn found(doc: DocId, snapshot: Snapshot, value: bool) -> Option<Found
 pub(super) struct Get {
     partition: PartNo,
     name: Name,
+    /// Also if it is deleted.
+    deleted: bool,
     doc: Option<DocRef>,
 }
 
 impl Get {
-    pub(super) const fn new(partition: PartNo, name: Name) -> Self {
-        Self { partition, name, doc: None }
+    pub(super) const fn new(partition: PartNo, name: Name, deleted: bool) -> Self {
+        Self { partition, name, deleted, doc: None }
+    }
+
+    fn told(&self, doc: DocRef, snapshot: Option<Snapshot>) -> Answer {
+        if self.deleted {
+            return Answer::Snapshot(snapshot);
+        }
+        Answer::Document(snapshot.and_then(|snapshot| found(doc.doc, snapshot, true)))
     }
 }
 
@@ -36,9 +46,9 @@ impl Task for Get {
             Some(doc) => doc,
             None => *self.doc.insert(cx.named(self.partition, &self.name)?),
         };
-        let told = |snapshot| Ok(Some(Answer::Document(found(doc.doc, snapshot, true))));
         if cx.endpoint.is_open(doc) {
-            return cx.endpoint.view(doc).map_or(Ok(Some(Answer::Document(None))), told);
+            let snapshot = cx.endpoint.view(doc);
+            return Ok(Some(self.told(doc, snapshot)));
         }
         match wake {
             Wake::Start => cx.read(vec![(Table::Value, doc_key(doc))]),
@@ -46,10 +56,60 @@ impl Task for Get {
             Wake::Read(ReadResult::Values(values)) => {
                 let row = values.into_iter().next().flatten();
                 match row.and_then(|row| decode_snapshot(&row).ok()) {
-                    Some(snapshot) => return told(snapshot),
+                    Some(snapshot) => return Ok(Some(self.told(doc, Some(snapshot)))),
                     None => cx.open(doc),
                 }
             }
+            Wake::Read(_) | Wake::Opened(_) | Wake::Committed | Wake::Lost | Wake::Again => {}
+        }
+        Ok(None)
+    }
+}
+
+/// Changes that are read at a time.
+const CHANGES_MAX: usize = 4096;
+/// Bytes of a row of a change.
+const FEED_ROW_BYTES: usize = 29;
+
+/// Reads numbered changes.
+#[derive(Debug)]
+pub(super) struct Changes {
+    after: u64,
+    limit: usize,
+    rows: Vec<FeedRow>,
+    scan: Option<Scan>,
+}
+
+impl Changes {
+    pub(super) const fn new(after: u64, limit: usize) -> Self {
+        Self { after, limit, rows: Vec::new(), scan: None }
+    }
+}
+
+impl Task for Changes {
+    fn run(&mut self, cx: &mut Context<'_>, wake: Wake) -> Result<Option<Answer>, RequestError> {
+        match wake {
+            Wake::Start => {
+                let from = FeedRow::key(self.after.saturating_add(1));
+                let bytes_max = self.limit.min(CHANGES_MAX) * FEED_ROW_BYTES;
+                let scan = Scan { table: Table::Feed, from, to: Bytes::new(), bytes_max };
+                cx.scan(scan.clone());
+                self.scan = Some(scan);
+            }
+            Wake::Read(ReadResult::Rows { rows, more }) => {
+                self.rows.extend(rows.iter().filter_map(|(key, row)| FeedRow::decode(key, row).ok()));
+                if let (true, Some((last, _)), Some(scan)) =
+                    (more && self.rows.len() < self.limit, rows.last(), &self.scan)
+                {
+                    cx.scan(scan_on(scan, last));
+                    return Ok(None);
+                }
+                self.rows.truncate(self.limit);
+                // Numbers have no gaps but where the oldest were forgotten.
+                let is_whole = self.rows.first().is_none_or(|row| row.number <= self.after.saturating_add(1));
+                return Ok(Some(Answer::Changes(is_whole.then(|| core::mem::take(&mut self.rows)))));
+            }
+            Wake::Read(ReadResult::Failed(error)) => return Err(error.into()),
             Wake::Read(_) | Wake::Opened(_) | Wake::Committed | Wake::Lost | Wake::Again => {}
         }
         Ok(None)

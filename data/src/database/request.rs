@@ -5,8 +5,9 @@ use crate::collection::CollectionMeta;
 use crate::json_patch::{JsonPatchError, Operation};
 use cosmicsync_protocol::document::{Change, Conflict, Step, TextPaths, Value, VersionId};
 use cosmicsync_protocol::ids::{DocId, LogId};
+use cosmicsync_protocol::ledger::rows::FeedRow;
 use cosmicsync_protocol::ledger::{EntryRef, PartNo, SpaceError};
-use cosmicsync_protocol::shelf::{BulkError, EditError, Missing};
+use cosmicsync_protocol::shelf::{BulkError, EditError, Missing, Snapshot};
 use cosmicsync_protocol::storage::StoreError;
 use cosmicsync_protocol::sync::SpaceNo;
 use std::collections::BTreeMap;
@@ -266,6 +267,20 @@ pub enum Request {
         /// Which document.
         name: Name,
     },
+    /// Reads a document, also one that is deleted.
+    Look {
+        /// Where.
+        partition: PartNo,
+        /// Which document.
+        name: Name,
+    },
+    /// Reads the changes behind a number, of all partitions, oldest first.
+    Changes {
+        /// The number of the last change that is known.
+        after: u64,
+        /// At most so many.
+        limit: usize,
+    },
     /// Reads a page of documents, ascending by id within each collection; deleted ones are passed over.
     Page {
         /// Where.
@@ -443,6 +458,10 @@ pub enum Answer {
     Conflicts(Vec<(Option<(LogId, u64)>, Conflict)>),
     /// A document, or `None` if there is none.
     Document(Option<Found>),
+    /// A document, also one that is deleted; `None` if there is none.
+    Snapshot(Option<Snapshot>),
+    /// Changes; `None` if some behind that number are not kept any more.
+    Changes(Option<Vec<FeedRow>>),
     /// A page of documents.
     Page {
         /// The documents.

@@ -163,3 +163,75 @@ fn collections_are_listed_shown_and_dropped() {
     device.done(&["doc", "undelete", "notes/a"]);
     assert_eq!(device.done(&["doc", "list", "notes"]).lines().count(), 1);
 }
+
+/// A running node, stopped when it is dropped.
+struct Running(std::process::Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill().and_then(|()| self.0.wait().map(drop));
+    }
+}
+
+impl Device {
+    fn spawn(&self, arguments: &[&str]) -> std::process::Child {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_cosmicsync"));
+        process.arg("--dir").arg(self.dir().join("data")).args(arguments);
+        process.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts")
+    }
+
+    fn up(&self) -> Running {
+        let mut node = self.spawn(&["up", "--listen", "127.0.0.1:0"]);
+        let mut line = String::new();
+        let out = node.stdout.as_mut().expect("piped");
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(out), &mut line).expect("it speaks");
+        Running(node)
+    }
+
+    /// The next changes behind a cursor.
+    fn changes(&self, since: Option<&str>, count: usize) -> Vec<serde_json::Value> {
+        let mut arguments = vec!["doc", "watch", "-o", "json"];
+        arguments.extend(since.iter().flat_map(|cursor| ["--since", cursor]));
+        let mut watch = Running(self.spawn(&arguments));
+        let out = std::io::BufReader::new(watch.0.stdout.take().expect("piped"));
+        let lines = std::io::BufRead::lines(out).take(count);
+        lines.map(|line| serde_json::from_str(&line.expect("text")).expect("JSON")).collect()
+    }
+}
+
+#[test]
+fn a_watch_goes_on_behind_a_cursor_after_a_restart() {
+    let device = Device::new();
+    let node = device.up();
+    let mut first = Running(device.spawn(&["doc", "watch", "-o", "json"]));
+    // A watch that began is behind all that was written before.
+    let out = std::io::BufReader::new(first.0.stdout.take().expect("piped"));
+    let mut lines = std::io::BufRead::lines(out);
+    let (seen, waits) = std::sync::mpsc::channel();
+    let reader = std::thread::spawn(move || drop(seen.send(lines.next())));
+    let mut put = 0;
+    let change = loop {
+        device.done(&["doc", "put", "notes/first", &format!("{{\"n\":{put}}}")]);
+        put += 1;
+        if let Ok(line) = waits.try_recv() {
+            break line.expect("a change").expect("text");
+        }
+    };
+    reader.join().expect("it ends");
+    drop(first);
+    let change: serde_json::Value = serde_json::from_str(&change).expect("JSON");
+    let cursor = change["cursor"].as_str().expect("a cursor").to_owned();
+    device.done(&["doc", "put", "notes/b", "{}"]);
+    device.done(&["doc", "delete", "notes/first"]);
+    drop(node);
+    device.done(&["doc", "put", "notes/c", "{}"]);
+    let _node = device.up();
+    let told = device.changes(Some(&cursor), 3);
+    let keys: Vec<_> = told.iter().map(|change| (change["key"].as_str(), change["value"].is_null())).collect();
+    let last = &keys[keys.len() - 3..];
+    assert_eq!(last, [(Some("b"), false), (Some("first"), true), (Some("c"), false)], "{told:?}");
+    let (code, said) = device.refused(&["doc", "watch", "--since", "0000000000000000.7"]);
+    assert!(code == 3 && said.contains("another store"), "{said}");
+    let (code, _) = device.refused(&["doc", "watch", "--since", "yesterday"]);
+    assert_eq!(code, 2);
+}

@@ -15,7 +15,7 @@ pub use stream::KdfCost;
 use crate::keyfile::{KeyFile, KeyFileError};
 use crate::store::{LmdbStore, OpenError, Snapshot, SnapshotError, StoreOptions, StoreStopped, sync_dir};
 use bytes::Bytes;
-use cosmicsync_protocol::ledger::rows::META_INCARNATION;
+use cosmicsync_protocol::ledger::rows::{META_FEED, META_INCARNATION};
 use cosmicsync_protocol::storage::{KEY_BYTES_MAX, Op, StoreDone, StoreError, StoreId, StoreRequest, Table};
 use std::fs;
 use std::io::{self, BufRead, ErrorKind, Write};
@@ -233,7 +233,12 @@ fn fill(
 /// Returns whether a row never enters a backup: peers' positions in the journal do not hold in a restored store, and
 /// what is temporary is of no use there.
 fn stays_out(table: Table, key: &[u8]) -> bool {
-    (table == Table::Meta && key == META_INCARNATION) || (table == Table::App && key.starts_with(b"tmp/"))
+    match table {
+        Table::Meta => key == META_INCARNATION || key == META_FEED,
+        Table::App => key.starts_with(b"tmp/"),
+        Table::Feed => true,
+        _ => false,
+    }
 }
 
 fn parent(path: &Path) -> &Path {

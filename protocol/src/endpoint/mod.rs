@@ -25,6 +25,7 @@ pub use spaces::{NewDoc, PartitionInfo, SpaceInfo};
 pub use stats::{LinkInfo, LogInfo, Stats};
 
 use crate::document::{Replica, TextPaths};
+use crate::ids::Incarnation;
 use crate::ledger::{DocRef, DocStep, Effect, Ledger, ServePart, Work};
 use crate::shelf::{Edit, EditError, Hold, Missing, Shelf, Snapshot};
 use crate::storage::{Op, Scan, StoreDone, StoreRequest, Table};
@@ -183,6 +184,11 @@ impl Endpoint {
         }
         self.settle();
         result
+    }
+
+    /// The number of the next change of a document, and the life of the store that numbers them.
+    pub fn next_change(&self) -> (Incarnation, u64) {
+        (self.ledger.incarnation, self.ledger.next_change)
     }
 
     /// Makes an entry of the edits gathered so far without waiting for the window to end.

@@ -54,7 +54,7 @@ use ed25519_dalek::SigningKey;
 use epochs::Epochs;
 use progress::Progress;
 use recent::Recent;
-use rows::{IndexRow, bodies_row, delete, doc_key, encode_cursor, peer_key, put};
+use rows::{FeedRow, IndexRow, META_FEED, bodies_row, delete, doc_key, encode_cursor, peer_key, put};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use store_queue::StoreQueue;
@@ -79,6 +79,9 @@ pub(crate) enum Work {
     /// Rows came that the layer above asked for.
     App(ReadId),
 }
+
+/// So many changes are kept, for whoever asks what changed since.
+const CHANGES_KEPT: u64 = 1_000_000;
 
 /// Which half of a stretch of a log came.
 #[derive(Debug, Clone, Copy)]
@@ -131,11 +134,18 @@ pub(crate) struct Batch {
     pub(crate) effects: Vec<Effect>,
     /// Logs whose row must be written; whether their tip moved.
     touched: BTreeMap<LogNo, bool>,
+    /// Documents that it changes, and whether this store does.
+    changed: BTreeMap<DocRef, bool>,
 }
 
 impl Batch {
     pub(crate) fn is_empty(&self) -> bool {
         self.ops.is_empty() && self.effects.is_empty() && self.touched.is_empty()
+    }
+
+    /// Notes that a document changes with this batch.
+    pub(crate) fn change(&mut self, doc: DocRef, here: bool) {
+        *self.changed.entry(doc).or_insert(here) &= here;
     }
 
     /// Has the log's row written with this batch; `tip_moved` if it grew.
@@ -209,6 +219,8 @@ pub(crate) struct Ledger {
     cached: BTreeMap<DocRef, Bytes>,
     /// Documents that a commit under way indexes, and how many do: what is in memory is not their newest value.
     indexing: BTreeMap<DocRef, usize>,
+    /// The number of the next change of a document.
+    pub(crate) next_change: u64,
     /// Cursors likewise: a lost one only costs its peer a longer list of changes.
     cursors_unsaved: BTreeSet<(DeviceId, SpaceNo)>,
     builder: EntryBuilder,
@@ -252,8 +264,24 @@ impl Ledger {
             }
             batch.effects.push(Effect::Grown { log: no, progress: Box::new(log.staged().clone()) });
         }
+        self.number_changes(&mut batch);
         self.add_unsaved(&mut batch.ops);
         self.store.commit(batch.ops, Work::Commit(batch.effects));
+    }
+
+    /// Numbers the changes of a batch, and forgets the oldest.
+    fn number_changes(&mut self, batch: &mut Batch) {
+        if batch.changed.is_empty() {
+            return;
+        }
+        for (doc, here) in core::mem::take(&mut batch.changed) {
+            batch.ops.push(FeedRow { number: self.next_change, doc, here }.op());
+            if let Some(old) = self.next_change.checked_sub(CHANGES_KEPT) {
+                batch.ops.push(delete(Table::Feed, FeedRow::key(old)));
+            }
+            self.next_change += 1;
+        }
+        batch.ops.push(put(Table::Meta, META_FEED, self.next_change.to_be_bytes().to_vec()));
     }
 
     /// Adds what was kept back for a commit that happens anyway.
@@ -287,7 +315,8 @@ impl Ledger {
     }
 
     /// Drops a materialised value that is out of date.
-    pub(crate) fn drop_cached(&mut self, doc: DocRef, batch: &mut Batch) {
+    pub(crate) fn drop_cached(&mut self, doc: DocRef, here: bool, batch: &mut Batch) {
+        batch.change(doc, here);
         if planted!("cache.stale") {
             return;
         }

@@ -271,7 +271,7 @@ impl Ledger {
                 batch.ops.push(put(Table::Doc, listing_key(doc, collection), Vec::new()));
             }
             // Also where it is new: another log may have made the same document before.
-            self.drop_cached(doc, batch);
+            self.drop_cached(doc, false, batch);
             docs.push((doc, row));
         }
     }

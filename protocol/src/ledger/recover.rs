@@ -8,8 +8,8 @@ use super::book::{Book, Log, Standing};
 use super::me::Me;
 use super::recent::Recent;
 use super::rows::{
-    self, META_BODIES, META_DEVICE, META_GIVEN, META_INCARNATION, META_WANTED, SECRET_EPOCH, SECRET_IDENTITY,
-    SECRET_INVITE, put,
+    self, META_BODIES, META_DEVICE, META_FEED, META_GIVEN, META_INCARNATION, META_WANTED, SECRET_EPOCH,
+    SECRET_IDENTITY, SECRET_INVITE, put,
 };
 use super::store_queue::StoreQueue;
 use super::{Batch, Invited, Ledger, PartNo};
@@ -198,6 +198,7 @@ impl Ledger {
             woken: false,
             cached: BTreeMap::new(),
             indexing: BTreeMap::new(),
+            next_change: 1,
             cursors_unsaved: BTreeSet::new(),
             builder: EntryBuilder::new(),
             written: Weight::default(),
@@ -220,15 +221,22 @@ impl Ledger {
                 self.cursors.insert(at, Cursor { incarnation, position });
                 Ok(())
             }
-            Table::Entry | Table::Head | Table::Index | Table::Doc | Table::Value | Table::Journal | Table::App => {
-                Ok(())
-            }
+            Table::Entry
+            | Table::Head
+            | Table::Index
+            | Table::Doc
+            | Table::Value
+            | Table::Journal
+            | Table::App
+            | Table::Feed => Ok(()),
         }
     }
 
     fn restore_meta(&mut self, row_key: &[u8], row: &[u8], found: &mut Found) -> Result<(), CodecError> {
         if row_key == META_INCARNATION {
             self.incarnation = Incarnation(Reader::new(row).array()?);
+        } else if row_key == META_FEED {
+            self.next_change = u64::from_be_bytes(Reader::new(row).array()?);
         } else if row_key.starts_with(META_DEVICE) {
             let credential = Credential::verify(row).map_err(|_| CodecError::OutOfRange("credential"))?;
             self.credentials.insert(credential.device().device, credential);

@@ -47,6 +47,8 @@ pub(crate) struct IndexRow {
 
 /// Key of the row that names this life of the store. It stays out of backups: a restored store draws another.
 pub const META_INCARNATION: &[u8] = b"incarnation";
+/// Key of the row that numbers the next change. It stays out of backups with [`Table::Feed`].
+pub const META_FEED: &[u8] = b"feed";
 pub(crate) const SECRET_IDENTITY: &[u8] = b"identity";
 pub(crate) const SECRET_EPOCH: &[u8] = b"epoch/";
 pub(crate) const SECRET_INVITE: &[u8] = b"invite/";
@@ -133,6 +135,42 @@ pub(crate) fn given_key(space: SpaceNo, epoch: &EpochId, device: &DeviceId) -> B
 
 pub(crate) fn device_key(device: &DeviceId) -> Bytes {
     key(&[META_DEVICE, device.as_ref()])
+}
+
+/// One change of a document, as [`Table::Feed`] numbers it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FeedRow {
+    /// Its number; changes are numbered without gaps.
+    pub number: u64,
+    /// The document.
+    pub doc: DocRef,
+    /// Whether it was made by this store.
+    pub here: bool,
+}
+
+impl FeedRow {
+    /// The key of the change of this number.
+    pub fn key(number: u64) -> Bytes {
+        key(&[&number.to_be_bytes()])
+    }
+
+    pub(crate) fn op(&self) -> Op {
+        let Self { number, doc, here } = self;
+        let value = [&doc.partition.0.to_be_bytes(), doc.doc.as_ref(), &[u8::from(*here)]].concat();
+        put(Table::Feed, Self::key(*number), value)
+    }
+
+    /// Reads a row.
+    ///
+    /// # Errors
+    /// When the row is none.
+    pub fn decode(row_key: &[u8], row: &[u8]) -> Result<Self, CodecError> {
+        let number = u64::from_be_bytes(Reader::new(row_key).array()?);
+        let mut reader = Reader::new(row);
+        let partition = PartNo(u32::from_be_bytes(reader.array()?));
+        let doc = DocRef { partition, doc: DocId(reader.array()?) };
+        Ok(Self { number, doc, here: reader.u8()? == 1 })
+    }
 }
 
 /// Key of a document's row in [`Table::Value`], and what the keys of its index rows begin with.

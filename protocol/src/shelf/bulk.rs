@@ -192,6 +192,7 @@ fn append_entry(
     }
     ledger.append(log, &writing.header, &sections, batch)?;
     for (doc, row) in &rows {
+        batch.change(*doc, true);
         batch.ops.push(row.op(*doc));
         batch.ops.push(put(Table::Doc, listing_key(*doc, &bulk.collection), Vec::new()));
     }

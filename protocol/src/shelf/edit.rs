@@ -337,7 +337,7 @@ impl Shelf {
         let (peer, tip) = (peer_id(&written.id), written.staged().tip);
         for one in planned {
             batch.ops.push(one.row.op(one.doc));
-            ledger.drop_cached(one.doc, batch);
+            ledger.drop_cached(one.doc, true, batch);
             if let Some(collection) = one.collection {
                 batch.ops.push(put(Table::Doc, listing_key(one.doc, &collection), Vec::new()));
             }

@@ -26,7 +26,7 @@ impl Shelf {
         while self.examined.len() < EXAMINED_MAX
             && let Some(doc) = ledger.affected.pop_first()
         {
-            ledger.drop_cached(doc, &mut batch);
+            ledger.drop_cached(doc, false, &mut batch);
             if !self.asked.contains(&doc) && (planted!("exclusion.not-republished") || !ledger.wrote_in(doc.partition))
             {
                 continue;

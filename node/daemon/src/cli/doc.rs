@@ -98,6 +98,9 @@ pub(crate) enum DocVerb {
         /// A collection, COLLECTION/KEY or a document id [default: the whole space]
         #[arg(value_name = "COLLECTION|DOC")]
         target: Option<String>,
+        /// Only changes behind this one: the cursor that a watch printed with -o json
+        #[arg(long, value_name = "CURSOR")]
+        since: Option<String>,
         #[command(flatten)]
         space: SpaceOption,
     },

@@ -125,7 +125,7 @@ impl Act {
     async fn live(&self, teller: &mut Teller<'_, '_>) -> Result<(), Failure> {
         let watcher = self.phone.client().await?;
         let (sender, mut items) = mpsc::channel(64);
-        let watch = Command::DocWatch { space: None, collection: Some("live".to_owned()), doc: None };
+        let watch = Command::DocWatch { space: None, collection: Some("live".to_owned()), doc: None, since: None };
         let watching = tokio::spawn(async move { watcher.call(watch, sender).await });
         // The first item says that the watch has begun.
         expect_item(&mut items).await?;

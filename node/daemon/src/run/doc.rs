@@ -53,13 +53,13 @@ impl Run<'_> {
                 return self.listed(&reply, asked, &again);
             }
             DocVerb::Excluded { doc, space, publish } => Command::DocExcluded { space: space.space, doc, publish },
-            DocVerb::Watch { target, space } => {
+            DocVerb::Watch { target, since, space } => {
                 let (collection, doc) = match target.map(|target| (target.parse::<DocRef>(), target)) {
                     None => (None, None),
                     Some((Ok(doc), _)) => (None, Some(doc)),
                     Some((Err(_), collection)) => (Some(collection), None),
                 };
-                Command::DocWatch { space: space.space, collection, doc }
+                Command::DocWatch { space: space.space, collection, doc, since }
             }
             DocVerb::Type(options) => return self.doc_type(options).await,
         };

@@ -1,25 +1,20 @@
 //! Commands about documents.
 
 use super::handle::unexpected;
-use super::spaces::{data_partitions, find_partition, find_space};
+use super::spaces::{data_partitions, find_partition};
 use super::{Node, blame};
-use crate::clock::wall_ms;
-use crate::driver::{Core, Watcher};
+use crate::driver::Core;
 use crate::service::{
-    Change, Cut, DocPut, DocRef, DocSplice, DocView, ErrorCode, Item, Position, Progress, Reply, ServiceError,
-    SpaceRef, Text, Written, quoted,
+    Cut, DocPut, DocRef, DocSplice, DocView, ErrorCode, Position, Reply, ServiceError, SpaceRef, Text, Written, quoted,
 };
-use cosmicsync_data::collection::COLLECTIONS;
 use cosmicsync_data::database::request::{Answer, Found, Name, Request, RequestError};
 use cosmicsync_data::json;
 use cosmicsync_protocol::document::{Change as Edit, ChangeError, Step, TextPaths, Value};
 use cosmicsync_protocol::ids::DocId;
-use cosmicsync_protocol::ledger;
 use cosmicsync_protocol::ledger::PartNo;
 use cosmicsync_protocol::shelf::EditError;
 use cosmicsync_protocol::sync::SpaceNo;
 use std::sync::PoisonError;
-use tokio::sync::mpsc;
 
 impl Node {
     pub(super) async fn doc_put(&self, put: DocPut) -> Result<Reply, ServiceError> {
@@ -89,64 +84,6 @@ impl Node {
 
     pub(super) async fn doc_get(&self, space: SpaceRef, doc: DocRef) -> Result<Reply, ServiceError> {
         self.find(space, doc).await.map(|found| Reply::Document(view(found)))
-    }
-
-    pub(super) async fn doc_watch(
-        &self,
-        space: SpaceRef,
-        collection: Option<String>,
-        doc: Option<DocRef>,
-        items: &mpsc::Sender<Item>,
-    ) -> Result<Reply, ServiceError> {
-        let handle = self.handle()?;
-        let pending = handle
-            .with(move |core| {
-                core.available()?;
-                let space = find_space(core, &space)?.no;
-                let doc = doc.map(|doc| doc_id(core, space, &doc));
-                let (watcher, pending) = Watcher::new(space, doc);
-                core.watchers.push(watcher);
-                Ok::<_, ServiceError>(pending)
-            })
-            .await??;
-        let watching = Progress { done: 0, total: None, unit: "changes".to_owned(), note: "watching".to_owned() };
-        drop(items.send(Item::Progress(watching)).await);
-        loop {
-            let (partition, doc, local) = tokio::select! {
-                biased;
-                changed = pending.next() => changed,
-                () = items.closed() => return Ok(Reply::Done {}),
-                ended = self.ended() => return Err(ended.err().unwrap_or_else(crate::driver::stopping)),
-            };
-            if let Some(change) = self.change(partition, doc, local).await?
-                && change.collection != COLLECTIONS
-                && collection.as_ref().is_none_or(|name| *name == change.collection)
-            {
-                drop(items.send(Item::Change(change)).await);
-            }
-        }
-    }
-
-    /// A changed document as a watcher sees it; none if there is nothing to see yet.
-    async fn change(&self, partition: PartNo, doc: DocId, local: bool) -> Result<Option<Change>, ServiceError> {
-        let handle = self.handle()?;
-        let at = wall_ms();
-        let change = |collection, key, value| Change { doc: Text(doc), collection, key, value, local, at };
-        match handle.ask(move |_| Ok(Request::Get { partition, name: Name::Id(doc) })).await? {
-            Answer::Document(Some(found)) => {
-                let value = found.value.as_ref().map(json::to_json);
-                Ok(Some(change(found.collection.unwrap_or_default(), found.key, value)))
-            }
-            Answer::Document(None) => {
-                // Deleted: what it was called still stands in it.
-                let at = ledger::DocRef { partition, doc };
-                let snapshot = handle.with(move |core| core.db.endpoint_mut().view(at)).await?;
-                Ok(snapshot
-                    .filter(|snapshot| snapshot.meta.deleted)
-                    .map(|snapshot| change(snapshot.meta.collection.unwrap_or_default(), snapshot.meta.key, None)))
-            }
-            _ => Err(unexpected()),
-        }
     }
 
     /// How many documents a space has: counted again only after something changed.

@@ -24,6 +24,7 @@ mod spaces;
 mod status;
 #[cfg(test)]
 mod tests;
+mod watching;
 mod write;
 
 pub use backup::{BackupSource, restore_backup, verify_backup};
@@ -115,7 +116,9 @@ impl Node {
             Command::DocList(list) => self.doc_list(list, &items).await,
             Command::DocExcluded { space, doc, publish } => self.doc_excluded(space, doc, publish, &items).await,
             Command::DocHistory { space, doc, limit } => self.doc_history(space, doc, limit, &items).await,
-            Command::DocWatch { space, collection, doc } => self.doc_watch(space, collection, doc, &items).await,
+            Command::DocWatch { space, collection, doc, since } => {
+                self.doc_watch(space, collection, doc, since, &items).await
+            }
             Command::DocSplice(splice) => self.doc_splice(splice).await,
             Command::DocHold { space, doc, hold } => self.doc_hold(space, doc, hold).await,
             Command::Import(import) => match input {

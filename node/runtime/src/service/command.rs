@@ -462,6 +462,9 @@ pub enum Command {
         /// Only this document.
         #[serde(default, with = "doc_ref_option")]
         doc: Option<DocRef>,
+        /// Only changes behind the one with this cursor; none means from now on.
+        #[serde(default)]
+        since: Option<String>,
     },
     /// [`Reply::Written`](super::Reply::Written).
     DocSplice(DocSplice),

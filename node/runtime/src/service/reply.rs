@@ -468,6 +468,10 @@ pub struct Change {
     pub local: bool,
     /// When this node saw it.
     pub at: u64,
+    /// Its version now.
+    pub version: Text<VersionId>,
+    /// Names the change, for a later watch to go on behind it.
+    pub cursor: String,
 }
 
 /// The end of a list.

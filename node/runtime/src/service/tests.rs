@@ -279,7 +279,7 @@ async fn a_client_that_leaves_cancels_its_command() {
     let world = world();
     let client = Client::connect(world.dir.path()).await.expect("connects");
     let (sender, mut items) = mpsc::channel(1);
-    let watch = Command::DocWatch { space: None, collection: None, doc: None };
+    let watch = Command::DocWatch { space: None, collection: None, doc: None, since: None };
     let mut call = client.call(watch, sender);
     tokio::select! {
         _ = &mut call => panic!("a watch never ends"),
@@ -420,10 +420,9 @@ async fn a_socket_left_by_a_dead_process_is_replaced() {
 async fn shutdown_stops_the_server_and_commands_under_way() {
     let world = world();
     let watcher = Client::connect(world.dir.path()).await.expect("connects");
-    let watching =
-        tokio::spawn(
-            async move { request(&watcher, Command::DocWatch { space: None, collection: None, doc: None }).await },
-        );
+    let watching = tokio::spawn(async move {
+        request(&watcher, Command::DocWatch { space: None, collection: None, doc: None, since: None }).await
+    });
     let client = Client::connect(world.dir.path()).await.expect("connects");
     assert_eq!(request(&client, Command::Shutdown {}).await, Ok(Reply::Done {}));
     timeout(Duration::from_secs(5), world.server).await.expect("in time").expect("no panic");

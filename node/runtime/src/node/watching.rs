@@ -1,0 +1,127 @@
+//! Watching documents: changes come from the store, by their numbers, so a watcher goes on where it was, and one that is
+//! slow makes nothing wait and misses nothing.
+
+use super::Node;
+use super::docs::doc_id;
+use super::handle::unexpected;
+use super::spaces::{data_partitions, find_space};
+use crate::clock::wall_ms;
+use crate::driver::Watcher;
+use crate::service::{Change, DocRef, ErrorCode, Item, Progress, Reply, ServiceError, SpaceRef, Text};
+use cosmicsync_data::collection::COLLECTIONS;
+use cosmicsync_data::database::request::{Answer, Name, Request};
+use cosmicsync_data::json;
+use cosmicsync_protocol::ids::Incarnation;
+use cosmicsync_protocol::ledger::PartNo;
+use cosmicsync_protocol::ledger::rows::FeedRow;
+use std::collections::BTreeMap;
+use tokio::sync::mpsc;
+
+/// Changes that are read at a time. Of several of one document among them the last is told.
+const TOGETHER: usize = 256;
+
+impl Node {
+    pub(super) async fn doc_watch(
+        &self,
+        space: SpaceRef,
+        collection: Option<String>,
+        doc: Option<DocRef>,
+        since: Option<String>,
+        items: &mpsc::Sender<Item>,
+    ) -> Result<Reply, ServiceError> {
+        let handle = self.handle()?;
+        let (woken, doc, space, life, next) = handle
+            .with(move |core| {
+                core.available()?;
+                let space = find_space(core, &space)?.no;
+                let doc = doc.map(|doc| doc_id(core, space, &doc));
+                let (watcher, woken) = Watcher::new(space, doc);
+                core.watchers.push(watcher);
+                let (life, next) = core.db.endpoint().next_change();
+                Ok::<_, ServiceError>((woken, doc, space, life, next))
+            })
+            .await??;
+        let mut after = match since {
+            Some(cursor) => number_of(&cursor, life, next)?,
+            None => next - 1,
+        };
+        let watching = Progress { done: 0, total: None, unit: "changes".to_owned(), note: "watching".to_owned() };
+        drop(items.send(Item::Progress(watching)).await);
+        loop {
+            let limit = TOGETHER;
+            let Answer::Changes(rows) = handle.ask(move |_| Ok(Request::Changes { after, limit })).await? else {
+                return Err(unexpected());
+            };
+            let rows = rows.ok_or_else(forgotten)?;
+            let Some(last) = rows.last() else {
+                tokio::select! {
+                    biased;
+                    () = woken.notified() => continue,
+                    () = items.closed() => return Ok(Reply::Done {}),
+                    ended = self.ended() => return Err(ended.err().unwrap_or_else(crate::driver::stopping)),
+                }
+            };
+            after = last.number;
+            // Partitions may have been made meanwhile.
+            let partitions = handle.with(move |core| data_partitions(core, space)).await?;
+            let is_wanted = |row: &&FeedRow| {
+                partitions.iter().any(|(_, partition)| *partition == row.doc.partition)
+                    && doc.is_none_or(|doc| doc == row.doc.doc)
+            };
+            let newest: BTreeMap<_, FeedRow> = rows.iter().filter(is_wanted).map(|row| (row.doc, *row)).collect();
+            let mut newest: Vec<FeedRow> = newest.into_values().collect();
+            newest.sort_by_key(|row| row.number);
+            for row in newest {
+                if let Some(change) = self.change(&row, life).await?
+                    && change.collection != COLLECTIONS
+                    && collection.as_ref().is_none_or(|name| *name == change.collection)
+                    && items.send(Item::Change(change)).await.is_err()
+                {
+                    return Ok(Reply::Done {});
+                }
+            }
+        }
+    }
+
+    /// A changed document as a watcher sees it; none if there is nothing to see yet.
+    async fn change(&self, row: &FeedRow, life: Incarnation) -> Result<Option<Change>, ServiceError> {
+        let (partition, doc): (PartNo, _) = (row.doc.partition, row.doc.doc);
+        let answer = self.handle()?.ask(move |_| Ok(Request::Look { partition, name: Name::Id(doc) })).await?;
+        let Answer::Snapshot(snapshot) = answer else { return Err(unexpected()) };
+        Ok(snapshot.map(|snapshot| Change {
+            doc: Text(doc),
+            collection: snapshot.meta.collection.unwrap_or_default(),
+            key: snapshot.meta.key,
+            value: (!snapshot.meta.deleted).then(|| json::to_json(&snapshot.value)),
+            version: Text(snapshot.version),
+            local: row.here,
+            at: wall_ms(),
+            cursor: cursor(life, row.number),
+        }))
+    }
+}
+
+/// Names a change: the life of the store that numbered it, and its number.
+fn cursor(life: Incarnation, number: u64) -> String {
+    let life: String = life.0.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!("{life}.{number}")
+}
+
+/// The number that a cursor names.
+fn number_of(text: &str, life: Incarnation, next: u64) -> Result<u64, ServiceError> {
+    let number = text.split_once('.').and_then(|(_, number)| number.parse::<u64>().ok());
+    let Some(number) = number else {
+        let message = format!("'{text}' is no cursor: pass the cursor of a change that a watch printed");
+        return Err(ServiceError::new(ErrorCode::Usage, message).next("cosmicsync doc watch -o json"));
+    };
+    if cursor(life, number) != text || number >= next {
+        let message = "the cursor is of another store, or of one before a restore";
+        return Err(ServiceError::new(ErrorCode::NotFound, message).next("cosmicsync doc list"));
+    }
+    Ok(number)
+}
+
+fn forgotten() -> ServiceError {
+    let message = "changes since that cursor are not kept any more: read the documents, then watch without --since";
+    ServiceError::new(ErrorCode::NotFound, message).next("cosmicsync doc list")
+}
