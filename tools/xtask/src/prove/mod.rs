@@ -10,6 +10,7 @@ mod clone;
 mod cold;
 mod cost;
 mod crash;
+mod damaged;
 mod hostile;
 mod import;
 mod input;
@@ -20,6 +21,7 @@ mod sessions;
 mod sim_core;
 mod spec;
 mod traces;
+mod xml;
 
 use crate::{Failure, Output, glob, repo, step};
 use claims::Claims;
@@ -40,6 +42,7 @@ const PROOFS: &[(&str, Proof)] = &[
     ("sim-core", sim_core::prove),
     ("spec", spec::prove),
     ("hostile", hostile::prove),
+    ("doc-damaged", damaged::prove),
 ];
 
 #[derive(Debug, clap::Args)]
