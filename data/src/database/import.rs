@@ -243,7 +243,9 @@ struct Keyed {
 fn of_row(at: RowPlace) -> impl FnOnce(RequestError) -> RequestError {
     move |error| match error {
         // Not about the row, but about the store or the space.
-        error @ (RequestError::Store(_) | RequestError::Lost | RequestError::NoImport | RequestError::Space(_)) => error,
+        error @ (RequestError::Store(_) | RequestError::Lost | RequestError::NoImport | RequestError::Space(_)) => {
+            error
+        }
         error => RequestError::Row { at, error: Box::new(error) },
     }
 }

@@ -285,9 +285,7 @@ fn task_of(request: Request) -> Box<dyn Task> {
             Box::new(import::Opening::new(partition, source, meta, resume))
         }
         Request::ImportRows { import, rows, checkpoint } => Box::new(import::Rows::new(import, rows, checkpoint)),
-        Request::ImportClose { import, checkpoint, meta } => {
-            Box::new(import::Closing::new(import, checkpoint, meta))
-        }
+        Request::ImportClose { import, checkpoint, meta } => Box::new(import::Closing::new(import, checkpoint, meta)),
         Request::Collections { partition } => Box::new(list::Collections::new(partition)),
         Request::Digest { partition } => Box::new(list::Digest::new(partition)),
     }

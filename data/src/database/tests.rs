@@ -323,7 +323,9 @@ fn an_interrupted_import_goes_on_where_its_store_stands() {
         let mut node = Node::new();
         let (import, checkpoint, rows) = node.import("f", "notes", true);
         assert_eq!((checkpoint, rows), (None, 0));
-        assert!(matches!(node.rows(import, (0..50).map(row).collect(), &[50]), Answer::Imported { rows, .. } if rows == 50));
+        assert!(
+            matches!(node.rows(import, (0..50).map(row).collect(), &[50]), Answer::Imported { rows, .. } if rows == 50)
+        );
         // Two more batches are under way when the lights go out.
         for batch in [50..80, 80..120] {
             let checkpoint = vec![batch.end as u8];

@@ -2,8 +2,7 @@
 
 /// Returns whether a character moves the cursor, changes colours or turns the direction of writing.
 pub(crate) fn steers(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Returns a text on one line, with a space in place of each such character.

@@ -14,7 +14,8 @@ static JSON: AtomicBool = AtomicBool::new(false);
 
 const TEXT: &[u8] = b"error: the store's file is damaged, or its disk failed while it was read\n \
     next: cosmicsync doctor; or restore a backup: cosmicsync --dir NEW_DIR backup restore FILE\n";
-const OBJECT: &[u8] = b"{\"error\":{\"code\":\"store_damaged\",\"message\":\"the store's file is damaged, or its disk failed \
+const OBJECT: &[u8] =
+    b"{\"error\":{\"code\":\"store_damaged\",\"message\":\"the store's file is damaged, or its disk failed \
     while it was read\",\"next\":\"cosmicsync doctor\"}}\n";
 
 /// Handles faults of memory from now on.

@@ -6,8 +6,8 @@ use core::time::Duration;
 use std::io::{self, Write};
 
 use cosmicsync_node::service::{
-    Backup, Bodies, Change, Device, Digest, DocView, Finding, Imported, Item, Level, Partition, Peer, PeerState, Progress, Reply,
-    Revision, RevisionKind, ServiceError, Space, Status, Written, bytes_text, utc_text,
+    Backup, Bodies, Change, Device, Digest, DocView, Finding, Imported, Item, Level, Partition, Peer, PeerState,
+    Progress, Reply, Revision, RevisionKind, ServiceError, Space, Status, Written, bytes_text, utc_text,
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
@@ -524,10 +524,7 @@ mod tests {
     #[test]
     fn an_error_says_names_without_what_steers_a_terminal() {
         let error = ServiceError::new(ErrorCode::NotFound, "no a\x1b[2J\n next: b\n       ^").next("c\nd");
-        assert_eq!(
-            error_text(&error, false, false),
-            "error: no a\\u{1b}[2J\\n next: b\n       ^\n next: c\\nd"
-        );
+        assert_eq!(error_text(&error, false, false), "error: no a\\u{1b}[2J\\n next: b\n       ^\n next: c\\nd");
     }
 
     fn listed(style: Style) -> String {

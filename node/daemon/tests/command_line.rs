@@ -8,8 +8,8 @@ use std::sync::{Arc, mpsc as std_mpsc};
 use std::thread;
 
 use cosmicsync_node::service::{
-    Answer, Backend, Bodies, Command, DocView, ErrorCode, Export, Exported, Finding, Item, Level, Listed, Reply, Server,
-    ServiceError, Space, Text,
+    Answer, Backend, Bodies, Command, DocView, ErrorCode, Export, Exported, Finding, Item, Level, Listed, Reply,
+    Server, ServiceError, Space, Text,
 };
 use cosmicsync_node::service::{DocId, SpaceId};
 use serde_json::json;

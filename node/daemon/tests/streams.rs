@@ -118,7 +118,9 @@ fn count(printed: &str, name: &str) -> u64 {
 fn a_name_that_no_command_can_say_is_taken_by_none() {
     let world = World::new();
     let file = world.file("in.csv", "id,x\n1,a\n");
-    for import in [["import", &file, "-c", "a/b", "--id-column", "id"], ["import", &file, "-c", "", "--id-column", "id"]] {
+    for import in
+        [["import", &file, "-c", "a/b", "--id-column", "id"], ["import", &file, "-c", "", "--id-column", "id"]]
+    {
         let (code, said) = world.refused(&import);
         assert!(code == 2 && said.contains("the collection's name"), "{said}");
     }
@@ -184,7 +186,8 @@ fn a_row_that_is_too_large_is_named_with_its_limit() {
 fn patches_that_do_not_fit_are_named_by_their_line() {
     let world = World::new();
     world.done(&["doc", "put", "n/q", r#"{"body":""}"#, "--text", "body"]);
-    let patches = |text: &str| world.refused(&["doc", "type", "n/q", "body", "--patches", &world.file("p.txt", text)]).1;
+    let patches =
+        |text: &str| world.refused(&["doc", "type", "n/q", "body", "--patches", &world.file("p.txt", text)]).1;
     let said = patches("[[0,0,\"one\"]]\n[[99,0,\"two\"]]\n[[0,0,\"three\"]]\n");
     assert!(said.contains("line 2 of the patches") && said.contains("line 1 is written"), "{said}");
     assert!(patches("[[0,0,\"a\"]]\n[[0,0,\"b\"]]\n[1]\n").contains("line 3 of the patches"));
@@ -218,7 +221,8 @@ fn nothing_that_is_printed_steers_a_terminal() {
 #[test]
 fn a_file_is_told_by_its_whole_first_record() {
     let world = World::new();
-    let lines: String = (0..200).map(|line| format!("{{\"id\":\"line-{line}\",\"article\":\"{}\"}},", "x".repeat(60))).collect();
+    let lines: String =
+        (0..200).map(|line| format!("{{\"id\":\"line-{line}\",\"article\":\"{}\"}},", "x".repeat(60))).collect();
     let order = |id: u32| format!("{{\"id\":\"order-{id}\",\"lines\":[{}]}}\n", lines.trim_end_matches(','));
     let import = |name: &str, text: &str| {
         let file = world.file(name, text);

@@ -75,7 +75,11 @@ fn run(node: &mut Node, model: &mut BTreeMap<usize, Value>, step: &Step) {
         Step::Get(at) => assert_eq!(node.get(keyed(&key(*at))), model.get(at).cloned()),
         Step::Import(rows) => {
             let (import, ..) = node.import("f", "notes", false);
-            let row = |(at, value): &(usize, Value)| Row { key: Some(key(*at)), value: value.clone(), at: RowPlace::default() };
+            let row = |(at, value): &(usize, Value)| Row {
+                key: Some(key(*at)),
+                value: value.clone(),
+                at: RowPlace::default(),
+            };
             let answer = node.rows(import, rows.iter().map(row).collect(), b"");
             let Answer::Imported { rows: taken, counts } = answer else { panic!("{answer:?}") };
             assert_eq!(taken, rows.len() as u64);

@@ -61,7 +61,10 @@ struct Markup {
 
 /// What a whole piece of markup is.
 enum Piece {
-    Open { name: String, closed: bool },
+    Open {
+        name: String,
+        closed: bool,
+    },
     Close,
     /// A comment, an instruction, a declaration, a document type.
     Aside,

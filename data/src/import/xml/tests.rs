@@ -85,7 +85,8 @@ fn what_members_cannot_order_stays_in_its_order() {
 #[test]
 fn an_export_has_the_elements_of_the_import_in_their_order() {
     assert_eq!(again(None, CATALOG), CATALOG.replace("</book>\n  <book", "</book>\n<book").replace("&#233;", "é"));
-    let rss = "<rss><channel><title>T</title><item><z>1</z><a>2</a></item><item><z>3</z></item><x>y</x></channel></rss>";
+    let rss =
+        "<rss><channel><title>T</title><item><z>1</z><a>2</a></item><item><z>3</z></item><x>y</x></channel></rss>";
     assert_eq!(again(Some("channel.item"), rss).replace('\n', ""), rss);
     let cdata = "<r><a><![CDATA[<x> & ]]></a><a q=\"&quot;&#10;\">&#13;\t</a></r>";
     assert_eq!(
@@ -100,7 +101,10 @@ fn records_are_named_where_it_is_not_clear_what_they_are() {
     assert!(error(None, feed).contains("<entry> stands beside <title>: name the elements"), "{}", error(None, feed));
     assert_eq!(values(Some("entry"), feed), [r#"{"id":"1"}"#, r#"{"id":"2"}"#]);
     let apart = "<r><a/>\n<b/><a/></r>";
-    assert_eq!(error(Some("a"), apart), "line 2: <b> stands between two records; records have to stand together in one element");
+    assert_eq!(
+        error(Some("a"), apart),
+        "line 2: <b> stands between two records; records have to stand together in one element"
+    );
     assert!(error(Some("s/a"), "<r><s><a/></s><s><a/></s></r>").contains("<s> stands between"));
     assert!(error(None, "<r><a/>text<a/></r>").contains("text stands between"));
     assert!(error(Some("x.y"), feed).contains("'x/y'"));
@@ -165,9 +169,12 @@ fn any_document_that_xml_can_hold_is_written() {
 /// An element of a few levels, as text.
 fn element() -> impl Strategy<Value = String> {
     let name = || "[a-c]";
-    let attributes = prop_oneof![Just(String::new()), "[x&<\"é]{0,3}".prop_map(|value| {
-        format!(" k=\"{}\"", value.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;"))
-    })];
+    let attributes = prop_oneof![
+        Just(String::new()),
+        "[x&<\"é]{0,3}".prop_map(|value| {
+            format!(" k=\"{}\"", value.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;"))
+        })
+    ];
     let leaf = (name(), attributes.clone(), "( |x|&lt;|\n|é){0,3}");
     let leaf = leaf.prop_map(|(name, attributes, text)| format!("<{name}{attributes}>{text}</{name}>"));
     leaf.prop_recursive(3, 12, 4, move |inner| {

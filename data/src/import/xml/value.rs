@@ -204,7 +204,10 @@ fn value_of(element: Open, names: &Names) -> Value {
     let Open { mut attributes, content, .. } = element;
     let plain = content.iter().all(|node| matches!(node, Node::Text(_)));
     if plain {
-        let text: String = content.into_iter().filter_map(|node| if let Node::Text(text) = node { Some(text) } else { None }).collect();
+        let text: String = content
+            .into_iter()
+            .filter_map(|node| if let Node::Text(text) = node { Some(text) } else { None })
+            .collect();
         if attributes.is_empty() {
             return Value::Text(text);
         }
@@ -216,7 +219,8 @@ fn value_of(element: Open, names: &Names) -> Value {
     let blank = |node: &Node| matches!(node, Node::Text(text) if text.trim_ascii().is_empty());
     let mixed = content.iter().any(|node| matches!(node, Node::Text(_)) && !blank(node));
     let aside = content.iter().any(|node| matches!(node, Node::Aside(..)));
-    let elements = content.iter().filter_map(|node| if let Node::Element(name, _) = node { Some(name.as_str()) } else { None });
+    let elements =
+        content.iter().filter_map(|node| if let Node::Element(name, _) = node { Some(name.as_str()) } else { None });
     if mixed || aside || !names.keep_order(elements) {
         let kept = content.into_iter().filter(|node| mixed || !blank(node)).map(|node| match node {
             Node::Text(text) => Value::Text(text),

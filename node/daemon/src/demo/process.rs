@@ -6,7 +6,9 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command as Process, Stdio};
 
-use cosmicsync_node::service::{Backend as _, Client, Command, DocView, ErrorCode, Import, Input, Item, Reply, ServiceError, Status, request};
+use cosmicsync_node::service::{
+    Backend as _, Client, Command, DocView, ErrorCode, Import, Input, Item, Reply, ServiceError, Status, request,
+};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};

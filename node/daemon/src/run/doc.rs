@@ -5,8 +5,8 @@ use std::io;
 use std::path::Path;
 
 use cosmicsync_node::service::{
-    Command, DocList, DocPut, DocRef, DocSplice, JsonMistake, Listed, Patch, Reply, ServiceError,
-    parse_json, quoted, request,
+    Command, DocList, DocPut, DocRef, DocSplice, JsonMistake, Listed, Patch, Reply, ServiceError, parse_json, quoted,
+    request,
 };
 use serde_json::Value;
 

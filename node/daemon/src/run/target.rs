@@ -122,7 +122,10 @@ fn exists(name: &str) -> ServiceError {
 
 /// Returns whether a path names what the process has open already, such as `/dev/stdout`.
 fn is_descriptor(path: &Path) -> bool {
-    path.starts_with("/dev/fd") || path.starts_with("/proc/self/fd") || path == Path::new("/dev/stdout") || path == Path::new("/dev/stderr")
+    path.starts_with("/dev/fd")
+        || path.starts_with("/proc/self/fd")
+        || path == Path::new("/dev/stdout")
+        || path == Path::new("/dev/stderr")
 }
 
 /// Follows links to the file that is, or shall be, at their end.

@@ -113,6 +113,9 @@ fn two_exports_at_once_are_both_whole() {
     }
     let names = fs::read_dir(world.root.path()).expect("a directory").map(|entry| entry.expect("an entry").file_name());
     let partial: Vec<_> = names.filter(|name| name.to_string_lossy().contains("partial")).collect();
-    assert_eq!((partial.len(), fs::read_to_string(world.path("o.csv.partial")).expect("there")), (1, "mine\n".to_owned()));
+    assert_eq!(
+        (partial.len(), fs::read_to_string(world.path("o.csv.partial")).expect("there")),
+        (1, "mine\n".to_owned())
+    );
     assert_eq!(world.refused(&["export", "small", "o.csv"]).0, 4);
 }

@@ -39,9 +39,9 @@ pub(super) fn delimiter(format: Option<Format>, asked: Option<char>) -> Result<O
         (Some(format @ (Format::Ndjson | Format::Json | Format::Xml)), Some(_)) => {
             usage(format!("a delimiter separates the cells of tables, and {} is none", format.name()))
         }
-        (_, Some(asked)) if !Kind::separates(asked) => {
-            usage(format!("{asked:?} cannot separate cells: a delimiter is one ASCII character, no quote and no line break"))
-        }
+        (_, Some(asked)) if !Kind::separates(asked) => usage(format!(
+            "{asked:?} cannot separate cells: a delimiter is one ASCII character, no quote and no line break"
+        )),
         (Some(Format::Tsv), None) => Ok(Some(b'\t')),
         (_, asked) => Ok(asked.and_then(|asked| u8::try_from(asked).ok())),
     }
@@ -140,7 +140,12 @@ impl Stand {
         };
         let hash = reader.array()?;
         reader.finish()?;
-        Ok(Self { checkpoint: Checkpoint { kind, offset, rows, line, header, head, rows_member }, options, stage, hash })
+        Ok(Self {
+            checkpoint: Checkpoint { kind, offset, rows, line, header, head, rows_member },
+            options,
+            stage,
+            hash,
+        })
     }
 }
 
@@ -166,7 +171,8 @@ mod tests {
             rows_member: Some("rows".to_owned()),
             ..bare.clone()
         };
-        for (checkpoint, stage) in [(bare, Stage::Rows), (full.clone(), Stage::Whole(1 << 41)), (full, Stage::Ended(3))] {
+        for (checkpoint, stage) in [(bare, Stage::Rows), (full.clone(), Stage::Whole(1 << 41)), (full, Stage::Ended(3))]
+        {
             let stand = Stand { checkpoint, options: [1; 32], stage, hash: [2; 32] };
             let bytes = stand.encode();
             assert_eq!(Stand::decode(&bytes), Ok(stand));

@@ -65,7 +65,8 @@ impl Node {
         let found = exists(KEY_FILE).and_then(|keys| Ok((keys, exists(DATA_FILE)?)));
         let found = found.map_err(|error| ServiceError::io(format!("cannot look into {}", dir.display()), &error))?;
         if found == (true, false) {
-            let message = format!("{} is not there, though its key file is: it was lost", dir.join(DATA_FILE).display());
+            let message =
+                format!("{} is not there, though its key file is: it was lost", dir.join(DATA_FILE).display());
             let next = "cosmicsync --dir NEW_DIR backup restore FILE";
             return Err(ServiceError::new(ErrorCode::StoreDamaged, message).next(next));
         }

@@ -209,12 +209,8 @@ async fn a_file_comes_out_as_it_went_in() {
     assert_eq!((imported.documents, imported.skipped), (3_000, 0));
     agree(&one, &other).await;
     let (sender, mut items) = mpsc::channel(8);
-    let export = Command::Export(Export {
-        space: None,
-        collection: "zips".to_owned(),
-        format: Format::Csv,
-        delimiter: None,
-    });
+    let export =
+        Command::Export(Export { space: None, collection: "zips".to_owned(), format: Format::Csv, delimiter: None });
     let collect = async {
         let mut out = String::new();
         while let Some(item) = items.recv().await {

@@ -136,7 +136,8 @@ impl Wire {
         mut input: Input,
         items: &mpsc::Sender<Item>,
     ) -> (Result<Result<Reply, ServiceError>, LineError>, bool) {
-        if let Err(error @ (LineError::TooLong | LineError::Malformed(_))) = write_line(&mut self.writer, command).await {
+        if let Err(error @ (LineError::TooLong | LineError::Malformed(_))) = write_line(&mut self.writer, command).await
+        {
             return (Err(error), false);
         }
         let Self { reader, writer, buffer } = self;

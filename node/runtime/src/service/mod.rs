@@ -23,13 +23,14 @@ use tokio::sync::mpsc;
 
 pub use client::Client;
 pub use command::{
-    Bodies, Command, Cut, DocList, DocPut, DocRef, DocSplice, Export, Format, Import, Patch, Position, Secret, SpaceRef, Text,
+    Bodies, Command, Cut, DocList, DocPut, DocRef, DocSplice, Export, Format, Import, Patch, Position, Secret,
+    SpaceRef, Text,
 };
 pub use cosmicsync_protocol::ids::{DocId, SpaceId};
 pub use error::{ErrorCode, ServiceError};
 pub use frame::{LINE_BYTES_MAX, PROTOCOL, SOCKET_NAME};
-pub use json::{JsonMistake, parse_json};
 pub use input::{Feed, Input, PIECE_BYTES_MAX};
+pub use json::{JsonMistake, parse_json};
 pub use reply::{
     Backup, Change, CollectionDigest, Device, Digest, DocView, EntryBytes, Exported, Finding, Imported, Invite, Item,
     Level, Listed, Partition, Peer, PeerState, Progress, Reply, Revision, RevisionKind, Space, Status, Store, Synced,

@@ -244,7 +244,8 @@ async fn commands_errors_and_items_pass_through() {
     assert_eq!(error.next.as_deref(), Some("cosmicsync peer list"));
 
     let (sender, mut items) = mpsc::channel(1);
-    let export = Command::Export(Export { space: None, collection: "c".to_owned(), format: Format::Csv, delimiter: None });
+    let export =
+        Command::Export(Export { space: None, collection: "c".to_owned(), format: Format::Csv, delimiter: None });
     let count = async {
         let mut count = 0;
         while items.recv().await.is_some() {

@@ -36,7 +36,8 @@ fn catalog() -> Input {
     let mut text = "<?xml version=\"1.0\"?>\n<!-- a catalog -->\n<catalog xmlns:x=\"urn:x\"><title>All &amp; more</title><books>\n".to_owned();
     for number in 0..3_000 {
         let authors: String = (0..number % 4).map(|author| format!("<author>A{author}</author>")).collect();
-        let note = if number % 3 == 0 { "<note>see <x:b k=\"&lt;&#10;\">it</x:b> &#233; <i/>now</note>" } else { "<note/>" };
+        let note =
+            if number % 3 == 0 { "<note>see <x:b k=\"&lt;&#10;\">it</x:b> &#233; <i/>now</note>" } else { "<note/>" };
         text.push_str(&format!("  <book id=\"{number:05}\"><title>T {number}</title>{authors}{note}</book>\n"));
     }
     text.push_str("</books><end>1</end></catalog>\n");

@@ -55,7 +55,8 @@ type Open = (String, Map<String, Value>, Vec<Value>);
 /// Ends an element. Returns it if it is the outermost.
 fn close(open: &mut [Open], name: String, attributes: Map<String, Value>, content: Vec<Value>) -> Option<Value> {
     let blank = |value: &Value| value.as_str().is_some_and(|text| text.trim().is_empty());
-    let (elements, texts) = (content.iter().any(Value::is_object), content.iter().any(|value| value.is_string() && !blank(value)));
+    let (elements, texts) =
+        (content.iter().any(Value::is_object), content.iter().any(|value| value.is_string() && !blank(value)));
     let content: Vec<Value> = content.into_iter().filter(|value| !elements || texts || !blank(value)).collect();
     let element = json!({ "name": name, "attributes": attributes, "content": content });
     match open.last_mut() {

@@ -25,9 +25,8 @@ pub(super) async fn import(
     };
     let rows_at = import.rows.clone();
     let (sender, mut batches) = mpsc::channel(BATCHES_AHEAD);
-    let parser = spawn_blocking(move || {
-        Parser::new(Reader::of(kind, rows_at.as_deref()), plan, &sender).run(&mut source, None)
-    });
+    let parser =
+        spawn_blocking(move || Parser::new(Reader::of(kind, rows_at.as_deref()), plan, &sender).run(&mut source, None));
     let (mut keys, mut documents, mut replaced) = (BTreeSet::<[u8; 16]>::new(), 0, 0);
     while let Some(batch) = batches.recv().await {
         for row in batch.rows {

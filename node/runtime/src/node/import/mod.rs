@@ -315,7 +315,8 @@ fn taken_up(import: &Import, kind: Kind, bytes: &[u8]) -> Result<Stand, ServiceE
 fn again(import: &Import) -> String {
     let mut command = format!("cosmicsync import {} --collection {}", quoted(&import.path), quoted(&import.collection));
     let format = import.format.map(|format| format.name().to_owned());
-    let delimiter = import.delimiter.map(|delimiter| if delimiter == '\t' { "tab".to_owned() } else { delimiter.to_string() });
+    let delimiter =
+        import.delimiter.map(|delimiter| if delimiter == '\t' { "tab".to_owned() } else { delimiter.to_string() });
     let options = [
         ("--space", &import.space),
         ("--format", &format),

@@ -12,7 +12,8 @@ type Rows = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
 
 fn open(dir: &Path) -> Result<(LmdbStore, Receiver<StoreDone>), OpenError> {
     let (sender, done) = channel();
-    let store = LmdbStore::open(dir, &StoreKey::new([7; 32]), StoreOptions::default(), move |one| drop(sender.send(one)));
+    let store =
+        LmdbStore::open(dir, &StoreKey::new([7; 32]), StoreOptions::default(), move |one| drop(sender.send(one)));
     store.map(|store| (store, done))
 }
 
@@ -94,7 +95,12 @@ fn a_damaged_store_is_refused_or_shows_what_was_written() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join(DATA_FILE), &bad).unwrap();
         match open(dir.path()) {
-            Err(OpenError::Damaged { .. } | OpenError::NotAStore { .. } | OpenError::WrongKey { .. } | OpenError::Newer { .. }) => refused += 1,
+            Err(
+                OpenError::Damaged { .. }
+                | OpenError::NotAStore { .. }
+                | OpenError::WrongKey { .. }
+                | OpenError::Newer { .. },
+            ) => refused += 1,
             Err(error) => panic!("round {round}: {error}"),
             Ok((store, _)) => match all(&store) {
                 Ok(found) => {
