@@ -20,6 +20,7 @@ mod clean;
 mod cli;
 mod config;
 mod demo;
+mod fault;
 mod intents;
 mod logging;
 mod node;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
     let help = help_of(&matches);
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let json = cli.global.output == OutputFormat::Json;
+    fault::handle(json);
     let color = surroundings.colors(surroundings.stderr_tty, cli.global.no_color);
     let (global, space) = (cli.global.clone(), cli.verb.space().map(str::to_owned));
     let fail = |mut error: ServiceError| {

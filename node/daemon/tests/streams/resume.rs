@@ -62,9 +62,14 @@ fn rows_of_a_killed_import_are_stored_once() {
     let rows: String = (0..8_000).map(|row| format!("{row},{}\n", row * 7)).collect();
     let file = world.file("in.csv", format!("n,v\n{rows}"));
     let mut import = vec!["import", &file, "-c", "c"];
-    for wait_ms in [150, 300, 450] {
+    let size = || fs::metadata(world.path("d/data.mdb")).expect("there").len();
+    for _ in 0..3 {
+        let before = size();
         let mut child = world.process(&import).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it runs");
-        std::thread::sleep(std::time::Duration::from_millis(wait_ms));
+        // Killed as soon as some of it is stored.
+        while size() == before && child.try_wait().expect("it can be asked").is_none() {
+            std::thread::yield_now();
+        }
         child.kill().and_then(|()| child.wait().map(drop)).expect("killed");
         import = vec!["import", &file, "-c", "c", "--resume"];
     }

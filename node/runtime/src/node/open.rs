@@ -62,8 +62,15 @@ impl Node {
     /// If another process has it, if it is damaged, newer, or not readable, or the address can't be bound.
     pub async fn open(dir: &Path, options: Options) -> Result<Self, ServiceError> {
         let exists = |name| dir.join(name).try_exists();
-        let found = exists(KEY_FILE).and_then(|keys| Ok(keys || exists(DATA_FILE)?));
+        let found = exists(KEY_FILE).and_then(|keys| Ok((keys, exists(DATA_FILE)?)));
         let found = found.map_err(|error| ServiceError::io(format!("cannot look into {}", dir.display()), &error))?;
+        if found == (true, false) {
+            let message =
+                format!("{} is not there, though its key file is: it was lost", dir.join(DATA_FILE).display());
+            let next = "cosmicsync --dir NEW_DIR backup restore FILE";
+            return Err(ServiceError::new(ErrorCode::StoreDamaged, message).next(next));
+        }
+        let found = found.1 || found.0;
         if !found && options.listen.is_none() {
             let message = format!(
                 "there is no node in {}: `init` makes a new user there; a device that is to join others starts with `up`",

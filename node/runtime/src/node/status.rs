@@ -1,7 +1,7 @@
 //! How the node is, and what is wrong with it.
 
 use super::Node;
-use super::blame::ON_FIRST_DEVICE;
+use super::blame::{ON_FIRST_DEVICE, snapshot_error};
 use super::docs::{name, partition};
 use super::handle::unexpected;
 use super::peers::peers;
@@ -18,7 +18,11 @@ use cosmicsync_protocol::ids::{DeviceId, UserId};
 use cosmicsync_protocol::ledger::EntryRef;
 use cosmicsync_protocol::log::Weight;
 use cosmicsync_protocol::shelf::Missing;
+use cosmicsync_protocol::storage::Table;
 use std::sync::{Arc, PoisonError};
+
+/// Bytes of rows that `doctor` reads at a time.
+const ROWS_BYTES: usize = 4 << 20;
 
 /// What the core knows at one moment.
 struct Facts {
@@ -91,6 +95,7 @@ impl Node {
         }
         let facts = self.handle()?.with(|core| facts(core)).await?;
         let mut findings = vec![self.store_finding(&facts).await];
+        findings.push(self.rows_finding().await);
         findings.extend(self.disk_finding());
         findings.push(if facts.user.is_some() {
             finding(Level::Ok, "user", "this device belongs to a user".to_owned())
@@ -129,6 +134,35 @@ impl Node {
             findings.push(trouble_finding(*trouble, facts.device, facts.founder));
         }
         Ok(Reply::Doctor(findings))
+    }
+
+    /// Reads every row of the store and verifies its seal or checksum.
+    async fn rows_finding(&self) -> Finding {
+        let store = self.store.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Arc::clone);
+        let read = tokio::task::spawn_blocking(move || {
+            let store = store.ok_or_else(crate::driver::stopping)?;
+            let snapshot = store.snapshot().map_err(|error| snapshot_error(&error))?;
+            drop(store);
+            let mut rows = 0u64;
+            for table in Table::ALL {
+                let mut after: Option<bytes::Bytes> = None;
+                loop {
+                    let found = snapshot.rows(table, after.as_deref(), ROWS_BYTES);
+                    let found = found.map_err(|error| snapshot_error(&error))?;
+                    let Some((last, _)) = found.last() else { break };
+                    after = Some(last.clone());
+                    rows += found.len() as u64;
+                }
+            }
+            Ok::<_, ServiceError>(rows)
+        });
+        match read.await.unwrap_or_else(|_| Err(crate::driver::stopping())) {
+            Ok(rows) => finding(Level::Ok, "rows", format!("{rows} read, and all are as they were written")),
+            Err(error) if error.code == ErrorCode::StoreDamaged => {
+                Finding { next: error.next, ..finding(Level::Problem, "rows", error.message) }
+            }
+            Err(error) => Finding { next: error.next, ..finding(Level::Warning, "rows", error.message) },
+        }
     }
 
     async fn store_stats(&self) -> Result<StoreStats, ServiceError> {

@@ -1,4 +1,5 @@
-//! The control socket's side of a caller, by its documentation alone (`docs/cli.md`): one JSON object a line.
+//! The control socket's side of a caller, by its documentation alone (`docs/cli.md`): one JSON object a line, and the bytes
+//! that some announce.
 
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -8,6 +9,9 @@ use std::time::Duration;
 
 /// How long a node may be silent; the longest commands wait for a sync.
 const SILENCE: Duration = Duration::from_secs(600);
+
+/// Bytes of a piece of an input.
+const PIECE_BYTES: usize = 256 * 1024;
 
 /// A connection. Calls on it run one after the other.
 #[derive(Debug)]
@@ -64,10 +68,10 @@ impl Client {
         stream.set_read_timeout(Some(SILENCE))?;
         let mut client = Self { reader: BufReader::new(stream.try_clone()?), writer: stream };
         let hello = client.line()?;
-        if hello.get("protocol") != Some(&json!(1)) {
+        if hello.get("protocol") != Some(&json!(2)) {
             return Err(CallError::Lost(format!("the node greets with {hello}")));
         }
-        client.send(&json!({ "cosmicsync": env!("CARGO_PKG_VERSION"), "protocol": 1, "pid": std::process::id() }))?;
+        client.send(&json!({ "cosmicsync": env!("CARGO_PKG_VERSION"), "protocol": 2, "pid": std::process::id() }))?;
         Ok(client)
     }
 
@@ -79,6 +83,29 @@ impl Client {
         on_item: &mut dyn FnMut(Value),
     ) -> Result<Value, CallError> {
         self.send(&json!({ name: arguments }))?;
+        self.replied(on_item)
+    }
+
+    /// Sends a command with an input behind it.
+    pub(super) fn call_with(&mut self, name: &str, arguments: Value, input: &[u8]) -> Result<Value, CallError> {
+        self.send(&json!({ name: arguments }))?;
+        let mut writer = self.writer.try_clone()?;
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let pieces = input.chunks(PIECE_BYTES).chain([&[][..]]);
+                for piece in pieces {
+                    let line = format!("{}\n", json!({ "bytes": piece.len() }));
+                    // The answer says why, if the node takes no more.
+                    if writer.write_all(line.as_bytes()).and_then(|()| writer.write_all(piece)).is_err() {
+                        return;
+                    }
+                }
+            });
+            self.replied(&mut |_| ())
+        })
+    }
+
+    fn replied(&mut self, on_item: &mut dyn FnMut(Value)) -> Result<Value, CallError> {
         loop {
             let Value::Object(mut frame) = self.line()? else { return Err(CallError::Lost("no frame".into())) };
             if let Some(item) = frame.remove("item") {

@@ -66,7 +66,8 @@ fn sync(setting: &Setting, home: &Path, file: &Path, together: bool) -> Result<R
     let [a, b] = nodes.as_mut_slice() else { return Err("two nodes were to start".into()) };
     b.ask("peer_pause", json!({}))?;
     let before = Written::of(a)?;
-    let imported = a.ask("import", json!({ "collection": "small", "path": file, "erasable_together": together }))?;
+    let arguments = json!({ "collection": "small", "path": file, "erasable_together": together });
+    let imported = a.ask_with("import", arguments, &std::fs::read(file)?)?;
     let written = Written::of(a)?.since(&before);
     let before = settled(b)?;
     let began = Instant::now();

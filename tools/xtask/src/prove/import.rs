@@ -1,8 +1,10 @@
 //! `import`: a file imported on A is on B, and B exports it as it was.
 
+mod resume;
+
 use super::input::Input;
 use super::node::{Node, number, start_joined, text};
-use super::{Report, Setting};
+use super::{Report, Setting, xml};
 use crate::Failure;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -21,7 +23,25 @@ pub(super) fn prove(setting: &Setting, report: &mut Report<'_>) -> Result<(), Fa
         eprintln!("import: {} ({} bytes)", path.display(), input.bytes.len());
         prove_file(setting, &input, report)?;
     }
+    if setting.files.is_empty() {
+        prove_file(setting, &catalog(), report)?;
+        let home = tempfile::tempdir()?;
+        resume::prove(setting, home.path(), report)?;
+    }
     Ok(())
+}
+
+/// A sample of XML with attributes, lists, mixed content and much around the records.
+fn catalog() -> Input {
+    let mut text = "<?xml version=\"1.0\"?>\n<!-- a catalog -->\n<catalog xmlns:x=\"urn:x\"><title>All &amp; more</title><books>\n".to_owned();
+    for number in 0..3_000 {
+        let authors: String = (0..number % 4).map(|author| format!("<author>A{author}</author>")).collect();
+        let note =
+            if number % 3 == 0 { "<note>see <x:b k=\"&lt;&#10;\">it</x:b> &#233; <i/>now</note>" } else { "<note/>" };
+        text.push_str(&format!("  <book id=\"{number:05}\"><title>T {number}</title>{authors}{note}</book>\n"));
+    }
+    text.push_str("</books><end>1</end></catalog>\n");
+    Input { name: "catalog.xml".to_owned(), bytes: text.into_bytes() }
 }
 
 fn prove_file(setting: &Setting, input: &Input, report: &mut Report<'_>) -> Result<(), Failure> {
@@ -85,7 +105,7 @@ fn report_sample(name: &str, before: &Records, after: &Records, on_b: u64, repor
 /// Imports a file into a collection and returns how many documents that made.
 pub(super) fn import(node: &mut Node, file: &Path, collection: &str, rows: Option<&str>) -> Result<u64, Failure> {
     let arguments = json!({ "collection": collection, "path": file, "rows": rows });
-    let imported = node.ask("import", arguments)?;
+    let imported = node.ask_with("import", arguments, &fs::read(file)?)?;
     let (documents, ms) = (number(&imported, "documents")?, number(&imported, "elapsed_ms")?);
     eprintln!("  {documents} documents imported in {ms} ms");
     Ok(documents)
@@ -117,6 +137,8 @@ impl Input {
     fn format(&self) -> &str {
         match self.name.rsplit_once('.') {
             Some((_, "csv")) => "csv",
+            Some((_, "tsv")) => "tsv",
+            Some((_, "xml")) => "xml",
             Some((_, "ndjson" | "jsonl")) => "ndjson",
             _ => "json",
         }
@@ -136,8 +158,13 @@ struct Records {
 impl Records {
     fn parse(input: &Input, text: &str) -> Result<Self, Failure> {
         match input.format() {
-            "csv" => {
-                let mut rows = csv(text);
+            "xml" => {
+                let mut around = xml::parse(text)?;
+                let (rows, path) = xml::take_records(&mut around).ok_or("the XML has no records")?;
+                Ok(Self { rows, rows_path: Some(path), around })
+            }
+            kind @ ("csv" | "tsv") => {
+                let mut rows = csv(text, if kind == "csv" { ',' } else { '\t' });
                 let around = if rows.is_empty() { Value::Null } else { rows.remove(0) };
                 Ok(Self { rows, rows_path: None, around })
             }
@@ -183,15 +210,15 @@ fn longest_array(members: &Map<String, Value>, depth: usize) -> Option<(String, 
     members.iter().filter_map(inside).max_by_key(|(_, len)| *len)
 }
 
-/// Reads comma-separated values by RFC 4180: a record is a list of texts.
-fn csv(text: &str) -> Vec<Value> {
+/// Reads values separated by a character by RFC 4180: a record is a list of texts.
+fn csv(text: &str, delimiter: char) -> Vec<Value> {
     let (mut records, mut record, mut field, mut quoted) = (Vec::new(), Vec::new(), String::new(), false);
     let mut chars = text.strip_prefix('\u{feff}').unwrap_or(text).chars().peekable();
     while let Some(char) = chars.next() {
         match char {
             '"' if quoted && chars.peek() == Some(&'"') => field.extend(chars.next()),
             '"' if quoted || field.is_empty() => quoted = !quoted,
-            ',' if !quoted => record.push(Value::String(std::mem::take(&mut field))),
+            char if char == delimiter && !quoted => record.push(Value::String(std::mem::take(&mut field))),
             '\r' if !quoted && chars.peek() == Some(&'\n') => {}
             '\n' if !quoted => {
                 record.push(Value::String(std::mem::take(&mut field)));

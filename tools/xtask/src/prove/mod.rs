@@ -10,6 +10,7 @@ mod clone;
 mod cold;
 mod cost;
 mod crash;
+mod damaged;
 mod documents;
 mod hostile;
 mod import;
@@ -21,6 +22,7 @@ mod sessions;
 mod sim_core;
 mod spec;
 mod traces;
+mod xml;
 
 use crate::{Failure, Output, glob, repo, step};
 use claims::Claims;
@@ -43,6 +45,7 @@ const PROOFS: &[(&str, Proof)] = &[
     ("sim-core", sim_core::prove),
     ("spec", spec::prove),
     ("hostile", hostile::prove),
+    ("doc-damaged", damaged::prove),
 ];
 
 #[derive(Debug, clap::Args)]

@@ -105,6 +105,11 @@ impl Node {
         self.client.call(name, arguments, &mut |_| ())
     }
 
+    /// The same, with an input behind the command.
+    pub(super) fn ask_with(&mut self, name: &str, arguments: Value, input: &[u8]) -> Result<Value, CallError> {
+        self.client.call_with(name, arguments, input)
+    }
+
     /// The same, with what comes before the reply.
     pub(super) fn ask_items(
         &mut self,
