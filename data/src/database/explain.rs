@@ -147,7 +147,7 @@ impl Task for History {
     }
 }
 
-/// Returns the kind of what an entry did.
+/// Returns the kind of revision that an entry made.
 fn kind(deed: Option<&EntryDeed>, excluded: bool) -> RevisionKind {
     let Some(EntryDeed { deed, .. }) = deed else {
         return if excluded { RevisionKind::Excluded } else { RevisionKind::Missing };

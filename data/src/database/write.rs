@@ -406,7 +406,7 @@ fn collection_of(cx: &mut Context<'_>, intent: &Intent, doc: DocRef) -> Option<S
     }
 }
 
-/// Whether all of a cut lies within another.
+/// Returns whether all of a cut lies within another.
 fn covers(seen: &BTreeMap<LogId, u64>, cut: &Cut) -> bool {
     cut.iter().all(|(log, seq)| seen.get(log).is_some_and(|seen| seen >= seq))
 }

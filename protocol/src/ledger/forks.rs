@@ -112,10 +112,11 @@ impl Ledger {
             if run.start > gap && after != Some(gap) {
                 return Ok(Taken::Detached);
             }
-            // Where the run ends amid what is held, the hashes there say whether it is of another history.
+            // Where the run ends amid what is held, the hashes there say whether it is of another history. They are
+            // collected as far as there is no gap.
             self.trace(main);
             let fits = self.stage_entries(main, run, entries, &before, head, batch);
-            return Ok(if fits { Taken::Yes(main) } else { Taken::Later });
+            return Ok(if fits || run.start > gap { Taken::Yes(main) } else { Taken::Later });
         }
         let histories: Vec<LogNo> = self.book.histories(main).map(|log| log.no).collect();
         histories.iter().for_each(|no| self.trace(*no));

@@ -5,12 +5,12 @@ use crate::document::Deed;
 use crate::ledger::{DocRef, EntryRef};
 use std::collections::BTreeMap;
 
-/// What an entry did to a document.
+/// The effect of an entry on a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EntryDeed {
     /// The entry.
     pub at: EntryRef,
-    /// What it did.
+    /// Its effect.
     pub deed: Deed,
     /// The operations that it brought: peer, first counter, and the counter after the last.
     pub ops: (u64, u32, u32),
