@@ -41,7 +41,7 @@ impl Carrier<'_> {
         }
         if let Some(Diff::Map(changed)) = self.diffs.remove(&from.id().to_string()) {
             let mut changed: Vec<_> = changed.updated.iter().collect();
-            changed.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+            changed.sort_unstable_by_key(|(key, _)| key.to_string());
             for (key, entry) in changed {
                 // Nobody here deletes a key of a map, or puts a container there.
                 if let Some(ValueOrContainer::Value(value)) = entry {

@@ -39,7 +39,7 @@ impl Deed {
                         self.deletes = Some(*counter >= 0);
                     }
                 }
-                _ => self.edits = true,
+                ContainerID::Root { .. } | ContainerID::Normal { .. } => self.edits = true,
             }
         }
     }

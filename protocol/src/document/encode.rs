@@ -114,7 +114,9 @@ impl<'a> Writer<'a> {
         let slot = if self.is_new { Slot::Absent } else { Slot::of(map, key) };
         let stands = match slot {
             Slot::Absent => None,
-            _ => Look::new(self.doc).entry(map, key, self.path.len()),
+            Slot::Plain(_) | Slot::Marker(_) | Slot::Tombstone | Slot::Foreign => {
+                Look::new(self.doc).entry(map, key, self.path.len())
+            }
         };
         self.path.push(Step::Key(key.to_owned()));
         let written = match (value, &stands) {
@@ -139,7 +141,7 @@ impl<'a> Writer<'a> {
             Value::Map(_) => Some(Kind::Map),
             Value::List(_) => Some(Kind::List),
             Value::Text(_) if self.texts.contains(&self.path) => Some(Kind::Text),
-            _ => None,
+            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) | Value::Bytes(_) => None,
         };
         if *slot != Slot::Absent {
             self.clear(map, key, kind, self.path.len())?;
@@ -218,10 +220,8 @@ impl<'a> Writer<'a> {
         if list.is_empty() {
             return self.insert(list, 0, items);
         }
-        let stands = match Reader::new(self.doc).node(&Node::List(list.clone()), self.path.len()) {
-            Value::List(stands) => stands,
-            _ => Vec::new(),
-        };
+        let stands = Reader::new(self.doc).node(&Node::List(list.clone()), self.path.len());
+        let stands = stands.as_list().cloned().unwrap_or_default();
         let prefix = stands.iter().zip(items).take_while(|(a, b)| a == b).count();
         let (old, new) = (&stands[prefix..], &items[prefix..]);
         let suffix = old.iter().rev().zip(new.iter().rev()).take_while(|(a, b)| a == b).count();
@@ -247,7 +247,9 @@ impl<'a> Writer<'a> {
                     self.insert(&list, 0, items)
                 }
                 Value::Text(text) if is_text => list.insert_container(at, LoroText::new())?.insert(0, text),
-                value => list.insert(at, plain(value)),
+                Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) | Value::Bytes(_) => {
+                    list.insert(at, plain(value))
+                }
             };
             self.path.pop();
             inserted?;

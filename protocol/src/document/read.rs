@@ -76,10 +76,12 @@ impl<'a> Reader<'a> {
             }
             let node = match slot {
                 Slot::Plain(value) => Node::Plain(value),
-                slot => match self.look.slot(map, &key, slot, depth) {
-                    Some(node) => node,
-                    None => continue,
-                },
+                slot @ (Slot::Absent | Slot::Marker(_) | Slot::Tombstone | Slot::Foreign) => {
+                    match self.look.slot(map, &key, slot, depth) {
+                        Some(node) => node,
+                        None => continue,
+                    }
+                }
             };
             self.path.push(Step::Key(key.clone()));
             let value = self.node(&node, depth + 1);

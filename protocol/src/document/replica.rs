@@ -516,7 +516,7 @@ fn edit(doc: &LoroDoc, change: &Change, texts: &TextPaths) -> LoroResult<()> {
         Change::Delete { path, index, len } => list(doc, path)?.delete(*index, *len),
         Change::Splice { path, at, delete, insert } => match stand(doc, path)? {
             Node::Text(text) => splice(&text, &Splice { at: *at, delete: *delete, insert }),
-            _ => Err(misplaced()),
+            Node::Map(_) | Node::List(_) | Node::Counter(_) | Node::Plain(_) => Err(misplaced()),
         },
         Change::Add { path, by } => match parent(doc, path)? {
             (Node::Map(map), Step::Key(key), above) => {
@@ -554,7 +554,7 @@ fn stand(doc: &LoroDoc, path: &[Step]) -> LoroResult<Node> {
 fn list(doc: &LoroDoc, path: &[Step]) -> LoroResult<LoroList> {
     match stand(doc, path)? {
         Node::List(list) => Ok(list),
-        _ => Err(misplaced()),
+        Node::Map(_) | Node::Text(_) | Node::Counter(_) | Node::Plain(_) => Err(misplaced()),
     }
 }
 

@@ -64,7 +64,7 @@ impl Slot {
 impl From<ValueOrContainer> for Slot {
     fn from(entry: ValueOrContainer) -> Self {
         let ValueOrContainer::Value(value) = entry else { return Self::Foreign };
-        match value {
+        match &value {
             LoroValue::List(items) => match items.as_slice() {
                 [] => Self::Tombstone,
                 [LoroValue::I64(kind)] => {
@@ -73,7 +73,12 @@ impl From<ValueOrContainer> for Slot {
                 _ => Self::Foreign,
             },
             LoroValue::Map(_) | LoroValue::Container(_) => Self::Foreign,
-            plain => Self::Plain(plain),
+            LoroValue::Null
+            | LoroValue::Bool(_)
+            | LoroValue::Double(_)
+            | LoroValue::I64(_)
+            | LoroValue::Binary(_)
+            | LoroValue::String(_) => Self::Plain(value),
         }
     }
 }
@@ -209,7 +214,9 @@ impl<'a> Look<'a> {
     pub(super) fn entry(&mut self, map: &LoroMap, key: &str, depth: usize) -> Option<Node> {
         match Slot::of(map, key) {
             Slot::Absent => None,
-            slot => self.slot(map, key, slot, depth),
+            slot @ (Slot::Plain(_) | Slot::Marker(_) | Slot::Tombstone | Slot::Foreign) => {
+                self.slot(map, key, slot, depth)
+            }
         }
     }
 

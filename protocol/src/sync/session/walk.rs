@@ -189,7 +189,13 @@ impl Session {
                     space.walk.tasks.push_back(Task::Rest { scope, prefix: Vec::new(), after: Vec::new() });
                 }
             }
-            LeafItem::Log { id, .. } => self.offer(catalog, no, *id, 0),
+            LeafItem::Log { id, .. } => {
+                // Its cursor may say more than it holds, as where copies of a store share an incarnation.
+                if let Some(stream) = self.streams.get_mut(id) {
+                    stream.outbound.peer_ends(0);
+                }
+                self.offer(catalog, no, *id, 0);
+            }
         }
     }
 
@@ -249,10 +255,12 @@ impl Session {
     fn hand_over_page(&mut self, catalog: &dyn Catalog, no: SpaceNo, scope: Scope, prefix: Vec<u8>, after: &[u8]) {
         let page = catalog.items(no, scope, &prefix, Some(after).filter(|after| !after.is_empty()), ITEMS_PAGE);
         for item in &page {
-            // What the peer is known to have, from its leaf or otherwise, is not handed over again.
+            // Behind a page that was compared with a leaf, what the peer is known to have is not handed over again.
             let is_known = match item {
-                LeafItem::Log { id, .. } => self.streams.get(id).is_some_and(|stream| stream.outbound.next.is_some()),
-                LeafItem::Partition { .. } => false,
+                LeafItem::Log { id, .. } if !after.is_empty() => {
+                    self.streams.get(id).is_some_and(|stream| stream.outbound.next.is_some())
+                }
+                LeafItem::Log { .. } | LeafItem::Partition { .. } => false,
             };
             if !is_known {
                 self.hand_over(catalog, no, item);

@@ -74,7 +74,9 @@ fn add_text(content: &mut Vec<Value>, more: &str) {
 }
 
 /// Reads a tag: its name, its attributes, whether it is closed, and what follows.
-fn tag(text: &str) -> Result<(String, Map<String, Value>, bool, &str), Failure> {
+type Tag<'a> = (String, Map<String, Value>, bool, &'a str);
+
+fn tag(text: &str) -> Result<Tag<'_>, Failure> {
     let mut rest = &text[1..];
     let end = rest.find(|c: char| c.is_whitespace() || c == '/' || c == '>').ok_or("a tag has no end")?;
     let (name, mut attributes) = (rest[..end].to_owned(), Map::new());
