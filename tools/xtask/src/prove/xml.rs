@@ -73,8 +73,11 @@ fn add_text(content: &mut Vec<Value>, more: &str) {
     }
 }
 
+/// A tag: its name, its attributes, whether it is closed, and what follows.
+type Tag<'t> = (String, Map<String, Value>, bool, &'t str);
+
 /// Reads a tag: its name, its attributes, whether it is closed, and what follows.
-fn tag(text: &str) -> Result<(String, Map<String, Value>, bool, &str), Failure> {
+fn tag(text: &str) -> Result<Tag<'_>, Failure> {
     let mut rest = &text[1..];
     let end = rest.find(|c: char| c.is_whitespace() || c == '/' || c == '>').ok_or("a tag has no end")?;
     let (name, mut attributes) = (rest[..end].to_owned(), Map::new());
