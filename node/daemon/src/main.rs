@@ -24,6 +24,7 @@ mod fault;
 mod logging;
 mod node;
 mod output;
+mod read_only;
 mod run;
 mod table;
 mod terminal;
