@@ -147,10 +147,8 @@ impl Work {
     }
 
     fn find(&self, pointer: &[String]) -> Option<&Value> {
-        pointer.iter().try_fold(&self.value, |here, name| match here {
-            Value::Map(entries) => entries.get(name),
-            Value::List(items) => items.get(index(name)?),
-            _ => None,
+        pointer.iter().try_fold(&self.value, |here, name| {
+            here.entry(name).or_else(|| here.as_list().and_then(|items| items.get(index(name)?)))
         })
     }
 
@@ -170,7 +168,9 @@ impl Work {
                     path.push(Step::Index(index));
                     items.get_mut(index)?
                 }
-                _ => return None,
+                Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) | Value::Bytes(_) => {
+                    return None;
+                }
             };
         }
         Some((here, path, last))
@@ -192,7 +192,9 @@ impl Work {
                 items.insert(index, value.clone());
                 self.changes.push(Change::Insert { path, index, values: vec![value] });
             }
-            _ => return None,
+            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) | Value::Bytes(_) => {
+                return None;
+            }
         }
         Some(())
     }
@@ -205,7 +207,9 @@ impl Work {
                 let index = index(last).filter(|at| *at < items.len())?;
                 (items.remove(index), Step::Index(index))
             }
-            _ => return None,
+            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) | Value::Bytes(_) => {
+                return None;
+            }
         };
         path.push(step);
         self.changes.push(Change::Remove { path });
@@ -223,7 +227,9 @@ impl Work {
                 let index = index(last)?;
                 (items.get_mut(index)?, Step::Index(index))
             }
-            _ => return None,
+            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) | Value::Bytes(_) => {
+                return None;
+            }
         };
         *stands = value.clone();
         path.push(step);

@@ -78,12 +78,13 @@ impl Cutter<'_> {
                 self.delete(&path, index, len, |path, index, len| Change::Delete { path, index, len });
                 Some(())
             }
-            change => {
-                let size = match &change {
-                    Change::Set { value, .. } => size(value),
-                    _ => (HEAD, 1),
-                };
-                self.push(change, size);
+            Change::Set { path, value } => {
+                let size = size(&value);
+                self.push(set(path, value), size);
+                Some(())
+            }
+            change @ (Change::Remove { .. } | Change::Add { .. }) => {
+                self.push(change, (HEAD, 1));
                 Some(())
             }
         }
@@ -155,7 +156,7 @@ impl Cutter<'_> {
                 self.text(at, 0, &text);
                 Some(())
             }
-            _ => None,
+            Value::Text(_) | Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Bytes(_) => None,
         }
     }
 

@@ -241,12 +241,11 @@ struct Keyed {
 
 /// Says which row an error is about.
 fn of_row(at: RowPlace) -> impl FnOnce(RequestError) -> RequestError {
-    move |error| match error {
+    move |error| {
+        use RequestError::{Lost, NoImport, Space, Store};
         // Not about the row, but about the store or the space.
-        error @ (RequestError::Store(_) | RequestError::Lost | RequestError::NoImport | RequestError::Space(_)) => {
-            error
-        }
-        error => RequestError::Row { at, error: Box::new(error) },
+        let of_all = matches!(error, Store(_) | Lost | NoImport | Space(_));
+        if of_all { error } else { RequestError::Row { at, error: Box::new(error) } }
     }
 }
 
@@ -400,13 +399,9 @@ impl Rows {
             }
             Err(error) => {
                 import.progress = Progress { log: import.progress.log, ..before };
-                match error {
-                    RequestError::Bulk(BulkError::Doc { index, error }) => {
-                        let at = places.get(index).copied().unwrap_or_default();
-                        Err(of_row(at)(RequestError::Edit(EditError::Change(error))))
-                    }
-                    error => Err(error),
-                }
+                let RequestError::Bulk(BulkError::Doc { index, error }) = error else { return Err(error) };
+                let at = places.get(index).copied().unwrap_or_default();
+                Err(of_row(at)(RequestError::Edit(EditError::Change(error))))
             }
         }
     }

@@ -68,6 +68,9 @@ fn texts_of(replica: &mut Replica) -> Result<TextPaths, document::Broken> {
     Ok(texts)
 }
 
+/// The newest of some updates: its logical time and writer, its operations, and whether it deleted the document.
+type Newest = ((u32, u64), (u64, u32, u32), Option<bool>);
+
 /// The edit that takes back the newest update that this device wrote.
 pub(super) fn last_of_ours(cx: &mut Context<'_>, doc: DocRef) -> Result<Edit, RequestError> {
     cx.endpoint.view(doc).ok_or(RequestError::NotFound)?;
@@ -75,7 +78,7 @@ pub(super) fn last_of_ours(cx: &mut Context<'_>, doc: DocRef) -> Result<Edit, Re
     let broke = |broken| RequestError::from(EditError::from(broken));
     let me = cx.endpoint.device();
     let ours: BTreeSet<LogNo> = cx.endpoint.logs().filter(|log| log.device == Some(me)).map(|log| log.no).collect();
-    let mut newest: Option<((u32, u64), (u64, u32, u32), Option<bool>)> = None;
+    let mut newest: Option<Newest> = None;
     for deed in deeds.iter().filter(|deed| deed.deed.edits || deed.deed.deletes.is_some()) {
         if !ours.contains(&deed.at.log) {
             continue;

@@ -234,9 +234,10 @@ impl Write {
 impl Task for Write {
     fn run(&mut self, cx: &mut Context<'_>, wake: Wake) -> Result<Option<Answer>, RequestError> {
         match (&mut self.stage, wake) {
-            (Stage::Opening, Wake::Start) => self
-                .start(cx)
-                .and_then(|()| if self.docs.is_empty() { Ok(Some(self.wrote(cx, Vec::new()))) } else { Ok(None) }),
+            (Stage::Opening, Wake::Start) => {
+                self.start(cx)?;
+                Ok(self.docs.is_empty().then(|| self.wrote(cx, Vec::new())))
+            }
             (Stage::Opening, Wake::Read(ReadResult::Values(rows))) => {
                 self.looking -= 1;
                 if let Some(once) = &self.once {

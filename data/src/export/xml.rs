@@ -44,7 +44,12 @@ impl Element<'_> {
                 }
             }
             Value::List(_) => return Err(ExportError::ListInList { row: self.row, field: name.to_owned() }),
-            scalar => {
+            scalar @ (Value::Null
+            | Value::Bool(_)
+            | Value::Int(_)
+            | Value::Float(_)
+            | Value::Text(_)
+            | Value::Bytes(_)) => {
                 let text = super::cell(Some(scalar));
                 if text.is_empty() {
                     out.push_str("/>");
@@ -90,10 +95,8 @@ impl Element<'_> {
         let mut elements: Vec<_> = members.iter().filter(|(key, _)| !key.starts_with(['@', '#'])).collect();
         elements.sort_by_key(|(key, _)| self.places.get(*key).copied().unwrap_or(usize::MAX));
         for (name, value) in elements {
-            match value {
-                Value::List(items) => items.iter().try_for_each(|item| self.write(name, item, out))?,
-                value => self.write(name, value, out)?,
-            }
+            let items = if let Value::List(items) = value { items.as_slice() } else { core::slice::from_ref(value) };
+            items.iter().try_for_each(|item| self.write(name, item, out))?;
         }
         let unknown = members.keys().find(|key| key.starts_with('#') && ![TEXT, CONTENT].contains(&key.as_str()));
         if let Some(key) = unknown {
@@ -102,10 +105,12 @@ impl Element<'_> {
         let items = members.get(CONTENT).map(|content| content.as_list().ok_or(content)).transpose();
         let wrong = || ExportError::NoElement { row: self.row, field: CONTENT.to_owned() };
         for item in items.map_err(|_| wrong())?.into_iter().flatten() {
-            match item {
-                Value::Map(one) => self.one(one, out)?,
-                Value::List(_) => return Err(wrong()),
-                text => self.text(CONTENT, &super::cell(Some(text)), out)?,
+            if let Value::Map(one) = item {
+                self.one(one, out)?;
+            } else if item.as_list().is_some() {
+                return Err(wrong());
+            } else {
+                self.text(CONTENT, &super::cell(Some(item)), out)?;
             }
         }
         Ok(())

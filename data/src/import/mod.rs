@@ -261,7 +261,7 @@ pub struct Reader {
 enum Source {
     Csv(Box<csv::Rows>),
     Ndjson(ndjson::Rows),
-    Json(json::Rows),
+    Json(Box<json::Rows>),
     Xml(Box<xml::Rows>),
 }
 
@@ -319,7 +319,8 @@ impl Reader {
             Format::Xml => Source::Xml(Box::new(xml::Rows::new(&checkpoint))),
             Format::Ndjson => Source::Ndjson(ndjson::Rows),
             Format::Json => {
-                Source::Json(json::Rows::new(checkpoint.rows_member.clone(), &checkpoint.head, checkpoint.rows))
+                let rows = json::Rows::new(checkpoint.rows_member.clone(), &checkpoint.head, checkpoint.rows);
+                Source::Json(Box::new(rows))
             }
         };
         let place = Place { offset: checkpoint.offset, rows: checkpoint.rows, line: checkpoint.line };

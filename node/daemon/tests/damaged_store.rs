@@ -132,3 +132,33 @@ fn a_store_without_its_end_is_a_problem_that_doctor_finds() {
     let said = String::from_utf8_lossy(&status.stderr).into_owned();
     assert!(status.status.code() == Some(6) && said.contains("data.mdb is not there"), "{said}");
 }
+
+/// Runs a script in which `$0` is the program, `$1` a data directory that is mounted read only.
+fn on_read_only(dir: &Path, script: &str) -> Output {
+    let script = format!("mount --bind \"$1\" \"$1\" && mount -o remount,bind,ro \"$1\" && {script}");
+    let mut process = Process::new("unshare");
+    process.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script, env!("CARGO_BIN_EXE_cosmicsync")]);
+    process.arg(dir).stdin(Stdio::null()).output().expect("it runs")
+}
+
+#[test]
+fn a_directory_that_is_read_only_can_be_read() {
+    let root = tempfile::tempdir().expect("a directory");
+    let dir = root.path().join("whole");
+    store(&dir);
+    let names = || {
+        let entries = fs::read_dir(&dir).expect("a directory").map(|entry| entry.expect("an entry").file_name());
+        entries.collect::<std::collections::BTreeSet<_>>()
+    };
+    let (before, listed) = (names(), done(&dir, &["doc", "list", "w", "--values"]));
+    for _ in 0..2 {
+        let read = on_read_only(&dir, r#"$0 --dir "$1" doc list w --values"#);
+        assert!(read.status.success() && read.stdout == listed, "{}", String::from_utf8_lossy(&read.stderr));
+    }
+    let read = on_read_only(&dir, r#"$0 --dir "$1" status && $0 --dir "$1" doctor && $0 --dir "$1" export w -"#);
+    assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
+    let written = on_read_only(&dir, r#"$0 --dir "$1" doc put w/new '{}'"#);
+    let said = String::from_utf8_lossy(&written.stderr);
+    assert!(written.status.code() == Some(6) && said.contains("is read only"), "{said}");
+    assert_eq!(names(), before);
+}

@@ -233,12 +233,9 @@ fn fill(
 /// Returns whether a row never enters a backup: peers' positions in the journal do not hold in a restored store, and
 /// what is temporary is of no use there.
 fn stays_out(table: Table, key: &[u8]) -> bool {
-    match table {
-        Table::Meta => key == META_INCARNATION || key == META_FEED,
-        Table::App => key.starts_with(b"tmp/"),
-        Table::Feed => true,
-        _ => false,
-    }
+    (table == Table::Meta && (key == META_INCARNATION || key == META_FEED))
+        || (table == Table::App && key.starts_with(b"tmp/"))
+        || table == Table::Feed
 }
 
 fn parent(path: &Path) -> &Path {

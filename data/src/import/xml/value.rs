@@ -126,10 +126,10 @@ pub(super) fn parse(bytes: &[u8], at: At, names: &mut Names) -> Result<Value, Im
             around.content.push(Node::Element(name, value));
             continue;
         }
-        let row = match value {
-            Value::Text(text) if text.is_empty() => Value::Map(BTreeMap::new()),
-            Value::Text(text) => [(TEXT, text)].into_iter().collect(),
-            value => value,
+        let row = match value.as_text() {
+            Some("") => Value::Map(BTreeMap::new()),
+            Some(text) => [(TEXT, text)].into_iter().collect(),
+            None => value,
         };
         let deep = row.depth() > DEPTH_MAX;
         return if deep { Err(wrong(at, "elements nest too deep; flatten them")) } else { Ok(row) };

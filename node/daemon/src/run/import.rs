@@ -37,8 +37,11 @@ pub(super) async fn import(run: &mut Run<'_>, options: Import) -> Result<(), Fai
     }
 }
 
+/// A name, the bytes, and how many they are.
+type Opened = (String, Box<dyn Read + Send>, Option<u64>);
+
 /// Opens the file: its name for the node, its bytes, and how many they are where that is known.
-fn open(path: &Path) -> Result<(String, Box<dyn Read + Send>, Option<u64>), ServiceError> {
+fn open(path: &Path) -> Result<Opened, ServiceError> {
     if path == Path::new("-") {
         return Ok(("-".to_owned(), Box::new(io::stdin()), None));
     }

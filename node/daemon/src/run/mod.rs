@@ -22,6 +22,7 @@ use tokio::sync::mpsc;
 use crate::cli::{Cli, CollectionVerb, ConfigVerb, DeviceVerb, Global, PartitionVerb, PeerVerb, SpaceVerb, Verb};
 use crate::config::Loaded;
 use crate::output::{Bar, Output};
+use crate::read_only::{self, Copy, ReadOnly};
 use crate::terminal::{self, Surroundings};
 use crate::{demo, node, up};
 
@@ -185,6 +186,11 @@ impl Run<'_> {
             return Ok(Door { backend: Arc::new(client), ours: false });
         }
         let loaded = Loaded::load(&self.dir, &self.surroundings.variables)?;
+        if read_only::is_read_only(&self.dir) {
+            let copy = Copy::of(&self.dir, &self.surroundings.temporary)?;
+            let node = node::open(&copy.dir, &loaded, false).await?;
+            return Ok(Door { backend: Arc::new(ReadOnly::new(node, &self.dir, copy)), ours: true });
+        }
         let backend = Arc::new(node::open(&self.dir, &loaded, false).await?);
         Ok(Door { backend, ours: true })
     }

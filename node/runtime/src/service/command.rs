@@ -515,6 +515,51 @@ impl Command {
         matches!(self, Self::Import(_))
     }
 
+    /// Says whether the command changes what the store holds, or what the node does.
+    pub const fn writes(&self) -> bool {
+        match self {
+            Self::Import(import) => !import.dry_run,
+            Self::DocExcluded { publish, .. } => *publish,
+            Self::PeerAdd { .. }
+            | Self::PeerRemove { .. }
+            | Self::PeerPause {}
+            | Self::PeerResume {}
+            | Self::DeviceRename { .. }
+            | Self::SpaceCreate { .. }
+            | Self::SpaceInvite { .. }
+            | Self::SpaceJoin { .. }
+            | Self::SpaceFetch { .. }
+            | Self::PartitionCreate { .. }
+            | Self::CollectionDrop { .. }
+            | Self::DocPut(_)
+            | Self::DocPatch { .. }
+            | Self::DocDelete { .. }
+            | Self::DocWrite(_)
+            | Self::DocSplice(_)
+            | Self::DocHold { .. } => true,
+            Self::Status {}
+            | Self::Doctor { .. }
+            | Self::PeerList {}
+            | Self::DeviceList { .. }
+            | Self::SpaceList {}
+            | Self::PartitionList { .. }
+            | Self::CollectionList { .. }
+            | Self::CollectionShow { .. }
+            | Self::DocGet { .. }
+            | Self::DocAt(_)
+            | Self::DocDiff(_)
+            | Self::DocConflicts { .. }
+            | Self::DocList(_)
+            | Self::DocHistory { .. }
+            | Self::DocWatch { .. }
+            | Self::Export(_)
+            | Self::Digest { .. }
+            | Self::WaitSync { .. }
+            | Self::BackupCreate { .. }
+            | Self::Shutdown {} => false,
+        }
+    }
+
     /// Says whether the command only makes sense in a running daemon, because it needs links or outlives a call.
     pub const fn needs_daemon(&self) -> bool {
         matches!(

@@ -102,7 +102,9 @@ pub(super) async fn read_command<T: DeserializeOwned>(
     take_line(reader, buffer).await?;
     json::check(buffer, LEVELS_AROUND).map_err(|error| match error {
         JsonError::Syntax(error) => LineError::Malformed(error),
-        error => LineError::Json(error),
+        error @ (JsonError::BigInteger { .. } | JsonError::BeyondDouble { .. } | JsonError::TooDeep) => {
+            LineError::Json(error)
+        }
     })?;
     Ok(serde_json::from_slice(buffer)?)
 }
@@ -162,10 +164,10 @@ pub(super) async fn write_end(writer: &mut (impl AsyncWrite + Unpin)) -> Result<
 
 /// Writes an item.
 pub(super) async fn write_item(writer: &mut (impl AsyncWrite + Unpin), item: Item) -> Result<(), LineError> {
-    match item {
-        Item::Bytes(piece) => write_piece(writer, &piece).await,
-        item => write_line(writer, &Frame::Item(item)).await,
+    if let Item::Bytes(piece) = item {
+        return write_piece(writer, &piece).await;
     }
+    write_line(writer, &Frame::Item(item)).await
 }
 
 /// Writes one value as a line.

@@ -322,7 +322,7 @@ impl Walk<'_> {
     /// Marks free pages: none of them may be in use. The list counts itself, and descends.
     fn free_list(&mut self, list: &[u8]) -> Result<(), Damage> {
         let wrong = || damaged(0, "a list of free pages is none");
-        if list.len() < 8 || list.len() % 8 != 0 || u64_at(list, 0) != (list.len() / 8 - 1) as u64 {
+        if list.len() < 8 || !list.len().is_multiple_of(8) || u64_at(list, 0) != (list.len() / 8 - 1) as u64 {
             return Err(wrong());
         }
         let mut before = NO_PAGE;
@@ -396,9 +396,9 @@ fn damaged(page: u64, what: &'static str) -> Damage {
 }
 
 fn read_at(file: &File, bytes: &mut [u8], offset: u64, page: u64) -> Result<(), Damage> {
-    file.read_exact_at(bytes, offset).map_err(|error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => damaged(page, "it lies behind the end of the file"),
-        _ => Damage::Io(error),
+    file.read_exact_at(bytes, offset).map_err(|error| {
+        let cut_off = error.kind() == io::ErrorKind::UnexpectedEof;
+        if cut_off { damaged(page, "it lies behind the end of the file") } else { Damage::Io(error) }
     })
 }
 

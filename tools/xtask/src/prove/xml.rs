@@ -73,9 +73,10 @@ fn add_text(content: &mut Vec<Value>, more: &str) {
     }
 }
 
-/// Reads a tag: its name, its attributes, whether it is closed, and what follows.
-type Tag<'a> = (String, Map<String, Value>, bool, &'a str);
+/// A tag: its name, its attributes, whether it is closed, and what follows.
+type Tag<'t> = (String, Map<String, Value>, bool, &'t str);
 
+/// Reads a tag: its name, its attributes, whether it is closed, and what follows.
 fn tag(text: &str) -> Result<Tag<'_>, Failure> {
     let mut rest = &text[1..];
     let end = rest.find(|c: char| c.is_whitespace() || c == '/' || c == '>').ok_or("a tag has no end")?;
