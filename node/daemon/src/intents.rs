@@ -223,7 +223,7 @@ impl Run<'_> {
             Box::new(terminal::stdin_lines())
         } else {
             let opened = std::fs::File::open(file)
-                .map_err(|error| ServiceError::io(&format!("cannot read {}", file.display()), &error))?;
+                .map_err(|error| ServiceError::io(format!("cannot read {}", file.display()), &error))?;
             Box::new(std::io::BufRead::lines(std::io::BufReader::new(opened)))
         };
         let door = self.door(false).await?;

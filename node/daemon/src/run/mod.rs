@@ -160,7 +160,12 @@ impl Run<'_> {
                 biased;
                 Some(item) = items.recv() => match item {
                     Item::Progress(progress) => bar.update(&progress),
-                    item => {
+                    item @ (Item::Document(_)
+                    | Item::Revision(_)
+                    | Item::Change(_)
+                    | Item::Conflict(_)
+                    | Item::Chunk(_)
+                    | Item::Bytes(_)) => {
                         print(&mut self.output, item)?;
                     }
                 },
