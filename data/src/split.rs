@@ -226,7 +226,7 @@ mod tests {
             match edit {
                 Edit::Create { meta, value, .. } => replica = Replica::create(1, meta, value, texts).unwrap(),
                 Edit::Apply(changes) => replica.apply(changes, texts).unwrap(),
-                other => panic!("{other:?}"),
+                other @ (Edit::SetDeleted(_) | Edit::Undo { .. }) => panic!("{other:?}"),
             }
             replica.take_update().unwrap();
         }
