@@ -193,6 +193,11 @@ impl Cutter<'_> {
     }
 }
 
+/// Returns whether a value may be more than one update holds.
+pub fn may_be_large(value: &Value) -> bool {
+    !fits(size(value))
+}
+
 fn fits((bytes, ops): (usize, usize)) -> bool {
     bytes <= PIECE_BYTES && ops <= PIECE_OPS
 }

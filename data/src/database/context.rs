@@ -3,14 +3,15 @@
 use super::is_described;
 use super::request::{Answer, Cut, ImportId, Name, RequestError, Ticket};
 use crate::collection::{COLLECTIONS, CollectionMeta};
+use crate::split;
 use bytes::Bytes;
 use core::fmt;
 use cosmicsync_protocol::Endpoint;
-use cosmicsync_protocol::document::{Meta, TextPaths, Value};
+use cosmicsync_protocol::document::{ChangeError, Meta, TextPaths, Value};
 use cosmicsync_protocol::endpoint::{CommitId, ReadId, ReadResult};
 use cosmicsync_protocol::ids::DocId;
 use cosmicsync_protocol::ledger::{DocRef, PartNo};
-use cosmicsync_protocol::shelf::{Edit, Missing, Snapshot};
+use cosmicsync_protocol::shelf::{Edit, EditError, Missing, Snapshot};
 use cosmicsync_protocol::storage::{Op, Scan, Table};
 use cosmicsync_protocol::sync::SpaceNo;
 use cosmicsync_protocol::time::Now;
@@ -203,6 +204,31 @@ impl Context<'_> {
         }
         self.expect(commit, docs, wait);
         Ok(())
+    }
+
+    /// As [`Self::edit`] for what need not be one transaction: cuts what one update cannot hold into several. Returns how
+    /// many commits there are.
+    pub(super) fn edit_in_pieces(
+        &mut self,
+        edits: &[(DocRef, Edit)],
+        texts: &TextPaths,
+        urgent: bool,
+        wait: bool,
+        rows: Vec<Op>,
+    ) -> Result<usize, RequestError> {
+        let kept = rows.clone();
+        match self.edit(edits, texts, urgent, wait, rows) {
+            Err(RequestError::Edit(EditError::Change(ChangeError::TooLarge))) => {
+                let pieces = split::pieces(edits, texts).ok_or(EditError::Change(ChangeError::TooLarge))?;
+                let count = pieces.len();
+                for (at, piece) in pieces.iter().enumerate() {
+                    let rows = if at + 1 == count { kept.clone() } else { Vec::new() };
+                    self.edit(piece, texts, urgent, wait, rows)?;
+                }
+                Ok(count)
+            }
+            made => made.map(|()| 1),
+        }
     }
 
     /// Writes rows; [`Wake::Committed`] or [`Wake::Lost`] follows.

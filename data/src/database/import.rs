@@ -8,6 +8,7 @@ use super::context::{Context, Task, Wake, check_collection, check_name};
 use super::request::{Answer, ImportCounts, ImportId, RequestError, Row, RowPlace, Ticket};
 use crate::collection::{COLLECTIONS, CollectionMeta};
 use crate::dictionary::dictionary;
+use crate::split::may_be_large;
 use bytes::Bytes;
 use cosmicsync_protocol::document::{Meta, TextPaths, Value};
 use cosmicsync_protocol::endpoint::{CommitId, NewDoc, ReadResult};
@@ -234,7 +235,8 @@ pub(super) struct Rows {
 /// A row with a key.
 #[derive(Debug)]
 struct Keyed {
-    key: String,
+    /// None of a large one that has none.
+    key: Option<String>,
     value: Value,
     at: RowPlace,
 }
@@ -287,7 +289,13 @@ impl Rows {
         self.count = self.rows.len() as u64;
         for Row { key, value, at } in core::mem::take(&mut self.rows) {
             let Some(key) = key else {
-                self.keyless.push((value, at));
+                if may_be_large(&value) {
+                    // It is written like a document of its own, in pieces.
+                    let doc = DocRef { partition, doc: cx.endpoint.mint_doc_id(cx.now) };
+                    self.updates.push_back((doc, Keyed { key: None, value, at }));
+                } else {
+                    self.keyless.push((value, at));
+                }
                 continue;
             };
             let doc = cx.keyed(partition, &collection, &key).map_err(of_row(at))?;
@@ -299,7 +307,7 @@ impl Rows {
                 (before.value, before.at) = (value, at);
             } else {
                 last.insert(doc, self.keyed.len());
-                self.keyed.push((doc, Keyed { key, value, at }));
+                self.keyed.push((doc, Keyed { key: Some(key), value, at }));
             }
         }
         self.look_on(cx)
@@ -318,10 +326,11 @@ impl Rows {
         // What is in memory may exist in a moment, so it is updated too.
         let mut listed = core::mem::take(&mut self.listed).into_iter();
         let keyed = core::mem::take(&mut self.keyed).into_iter();
-        let (existing, new): (Vec<_>, Vec<_>) =
-            keyed.partition(|(doc, ..)| listed.next() == Some(true) || cx.endpoint.is_open(*doc));
+        let (existing, new): (Vec<_>, Vec<_>) = keyed.partition(|(doc, row)| {
+            listed.next() == Some(true) || cx.endpoint.is_open(*doc) || may_be_large(&row.value)
+        });
         self.keyed = new;
-        self.updates = existing.into();
+        self.updates.extend(existing);
         self.go_on(cx)
     }
 
@@ -343,13 +352,12 @@ impl Rows {
         let Some(Keyed { key, value, at }) = self.opening.remove(&doc) else { return Ok(()) };
         let import = cx.desk.imports.get(&self.import).ok_or(RequestError::NoImport)?;
         let (collection, texts) = (import.collection.clone(), import.texts.clone());
-        let (edits, new) = cx.put_edits(doc, &collection, Some(&key), &value, &texts).map_err(of_row(at))?;
+        let (edits, new) = cx.put_edits(doc, &collection, key.as_deref(), &value, &texts).map_err(of_row(at))?;
         let counts = &mut self.counts;
         if edits.is_empty() {
             counts.unchanged += 1;
         } else {
-            cx.edit(&edits, &texts, false, true, Vec::new()).map_err(of_row(at))?;
-            self.commits += 1;
+            self.commits += cx.edit_in_pieces(&edits, &texts, false, true, Vec::new()).map_err(of_row(at))?;
             *(if new { &mut counts.stored } else { &mut counts.replaced }) += 1;
         }
         cx.close(doc);
@@ -375,7 +383,7 @@ impl Rows {
         let mut places = Vec::with_capacity(self.keyed.len() + self.keyless.len());
         let mut docs: Vec<NewDoc> = Vec::with_capacity(places.capacity());
         for (doc, Keyed { key, value, at }) in keyed {
-            docs.push(NewDoc { doc: doc.doc, meta: Meta { key: Some(key), ..import.named() }, value });
+            docs.push(NewDoc { doc: doc.doc, meta: Meta { key, ..import.named() }, value });
             places.push(at);
         }
         for (value, at) in core::mem::take(&mut self.keyless) {

@@ -5,7 +5,7 @@ use super::idempotency::{self, Once};
 use super::request::{Action, Answer, Condition, Cut, Intent, Name, RequestError, Target, Wrote};
 use super::versions;
 use crate::collection::CollectionMeta;
-use crate::{json_patch, patch, split};
+use crate::{json_patch, patch};
 use cosmicsync_protocol::document::{Change, ChangeError, Step, TextPaths, Value};
 use cosmicsync_protocol::endpoint::ReadResult;
 use cosmicsync_protocol::ids::LogId;
@@ -189,18 +189,12 @@ impl Write {
             let waits = self.docs.iter().filter(|doc| self.durable && cx.wait_for(**doc)).count();
             return Ok(waits);
         }
-        match cx.edit(edits, &self.texts, self.durable, self.durable, rows) {
-            Err(RequestError::Edit(EditError::Change(ChangeError::TooLarge))) if self.docs.len() == 1 => {
-                // More than one update holds: the value is written piece by piece, which is no transaction any more.
-                let pieces = split::pieces(edits, &self.texts).ok_or(EditError::Change(ChangeError::TooLarge))?;
-                let count = pieces.len();
-                for piece in pieces {
-                    cx.edit(&piece, &self.texts, self.durable, self.durable, Vec::new())?;
-                }
-                Ok(count)
-            }
-            made => made.map(|()| usize::from(self.durable)),
-        }
+        let commits = if self.docs.len() == 1 {
+            cx.edit_in_pieces(edits, &self.texts, self.durable, self.durable, rows)?
+        } else {
+            cx.edit(edits, &self.texts, self.durable, self.durable, rows).map(|()| 1)?
+        };
+        Ok(if self.durable { commits } else { 0 })
     }
 
     /// Lets in what the edit is to build on, if the document is held, and says whether it is there.
@@ -390,7 +384,12 @@ fn intent_doc(cx: &mut Context<'_>, partition: PartNo, intent: &Intent) -> Resul
         return Err(RequestError::NotObject);
     }
     match &intent.target {
-        Target::Named(name) => cx.named(partition, name),
+        Target::Named(name) => {
+            if let (Name::Key { collection, .. }, Action::Put { .. }) = (name, &intent.action) {
+                check_collection(collection)?;
+            }
+            cx.named(partition, name)
+        }
         Target::New { collection } => {
             check_collection(collection)?;
             Ok(DocRef { partition, doc: cx.endpoint.mint_doc_id(cx.now) })

@@ -1,8 +1,10 @@
 //! Writes with intent, versions, and documents that two devices make.
 
 use super::super::idempotency::Once;
+use super::super::request::Row;
 use super::super::request::{Action, Answer, Condition, Intent, Request, RequestError, Target, Version};
 use super::node::{Node, keyed, value};
+use crate::collection::CollectionMeta;
 use crate::json_patch;
 use cosmicsync_protocol::document::{Change, TextPaths, Value, VersionId};
 use cosmicsync_protocol::shelf::EditError;
@@ -217,4 +219,28 @@ fn a_value_larger_than_an_update_is_written_in_pieces() {
     let plain = value(&json.replace("body", "plain"));
     let refused = nodes[0].one(intent("b", Action::Put { value: plain, texts: TextPaths::none() }));
     assert!(matches!(refused, Answer::Failed(RequestError::Edit(EditError::Change(_)))), "{refused:?}");
+}
+
+#[test]
+fn an_import_takes_rows_larger_than_an_update() {
+    let mut node = Node::new();
+    let partition = node.main();
+    let meta = CollectionMeta { text_paths: ["body"].into_iter().collect(), ..CollectionMeta::new("notes") };
+    let open = Request::ImportOpen { partition, source: "file".to_owned(), meta: meta.clone(), resume: false };
+    let Answer::ImportOpened { import, .. } = node.ask(open) else { panic!("an import") };
+    let json = |at: usize, len: usize| format!(r#"{{"body":"{}","n":{at}}}"#, "z".repeat(len));
+    let row = |at: usize, len: usize, key: Option<&str>| Row {
+        key: key.map(str::to_owned),
+        value: value(&json(at, len)),
+        at: Default::default(),
+    };
+    let rows = vec![row(1, 10, Some("a")), row(2, 300_000, Some("b")), row(3, 5, None), row(4, 60_000, None)];
+    assert!(matches!(node.rows(import, rows, b"there"), Answer::Imported { .. }));
+    node.ask(Request::ImportClose { import, meta, checkpoint: Vec::new() });
+    let mut node = node.restart(0);
+    assert_eq!(node.get(keyed("b")), Some(value(&json(2, 300_000))));
+    let mut found: Vec<i64> =
+        node.all(Some("notes"), 10).iter().filter_map(|found| found.value.as_ref()?.entry("n")?.as_int()).collect();
+    found.sort_unstable();
+    assert_eq!(found, [1, 2, 3, 4]);
 }
