@@ -51,10 +51,9 @@ impl Node {
             return Err(ServiceError::new(ErrorCode::Refused, message).next("cosmicsync collection list"));
         }
         let partition = self.handle()?.with(move |core| partition(core, &space)).await??;
-        let mut done = 0;
+        let (mut done, mut after) = (0, None);
         loop {
-            // From the start each time: what is deleted is passed over.
-            let (docs, _) = self.page(partition, &collection, None, TOGETHER).await?;
+            let (docs, next) = self.page(partition, &collection, after, TOGETHER).await?;
             if docs.is_empty() {
                 break;
             }
@@ -64,6 +63,10 @@ impl Node {
             let note = format!("dropping {collection}");
             let progress = Progress { done, total: None, unit: "documents".to_owned(), note };
             drop(items.send(Item::Progress(progress)).await);
+            after = next;
+            if after.is_none() {
+                break;
+            }
         }
         let description = Name::Key { collection: COLLECTIONS.to_owned(), key: collection.clone() };
         match self.delete_all(partition, [description]).await {
