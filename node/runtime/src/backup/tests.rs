@@ -40,6 +40,7 @@ fn sample() -> (Rows, Rows) {
     kept.insert((Table::Secret, "device".into()), "canary".into());
     kept.insert((Table::App, "tmp".into()), "kept".into());
     let mut all = kept.clone();
+    kept.retain(|(table, _), _| *table != Table::Feed);
     all.insert((Table::Meta, "incarnation".into()), "of one life".into());
     all.insert((Table::App, "tmp/7".into()), "scratch".into());
     (all, kept)
