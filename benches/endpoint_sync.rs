@@ -112,7 +112,7 @@ fn sync_once(times: &mut Times, rows: &[NewDoc], dictionary: &[u8]) {
     let log = a.endpoint.bulk_open(a.now, a.main()).expect("a log");
     for rows in rows.chunks(2_000) {
         let texts = &TextPaths::none();
-        let bulk = Bulk { collection, docs: rows, texts, dictionary, erasable: Erasable::Alone };
+        let bulk = Bulk { collection, docs: rows, texts, dictionary, erasable: Erasable::Alone, unknown: None };
         a.endpoint.bulk_append(a.now, log, &bulk, Vec::new()).expect("rows are small");
         a.settle();
     }

@@ -77,6 +77,8 @@ pub struct Config {
     pub recent_bytes_max: usize,
     /// Documents that stay in memory after they were let go.
     pub idle_docs_max: usize,
+    /// So many documents that others brought have their values made without being asked for.
+    pub values_min: usize,
     /// Bounds on each session.
     pub limits: Limits,
     /// The versions of the protocol that this end offers.
@@ -95,6 +97,7 @@ impl Default for Config {
             handshakes_max: 256,
             recent_bytes_max: 8 * 1024 * 1024,
             idle_docs_max: 64,
+            values_min: 128,
             limits: Limits::default(),
             versions: Versions { min: VERSION, max: VERSION },
             features: Vec::new(),

@@ -50,11 +50,14 @@ pub enum Table {
     App = 12,
     /// Number of a change -> partition number, document, whether it was made here. It stays out of backups.
     Feed = 13,
+    /// (partition number, 0, collection) -> how many documents of it are listed; (partition number, 1, document) -> that it
+    /// may be deleted, or is.
+    Tally = 14,
 }
 
 impl Table {
     /// All tables, in the order of their numbers.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Meta,
         Self::Secret,
         Self::Space,
@@ -69,6 +72,7 @@ impl Table {
         Self::Peer,
         Self::App,
         Self::Feed,
+        Self::Tally,
     ];
 
     /// The name on disk.
@@ -88,6 +92,7 @@ impl Table {
             Self::Peer => "peer",
             Self::App => "app",
             Self::Feed => "feed",
+            Self::Tally => "tally",
         }
     }
 
@@ -120,15 +125,42 @@ pub enum Op {
         /// The row's key.
         key: Bytes,
     },
+    /// Inserts an empty row if there is none, and then adds one to the number at `counter` in [`Table::Tally`]: 8 bytes,
+    /// the highest first; none is 0.
+    Insert {
+        /// Where.
+        table: Table,
+        /// The row's key, as of [`Op::Put`].
+        key: Bytes,
+        /// The number's key.
+        counter: Bytes,
+    },
+    /// Replaces a row; fine if there is none.
+    Replace {
+        /// Where.
+        table: Table,
+        /// The row's key.
+        key: Bytes,
+        /// The row's value.
+        value: Bytes,
+    },
 }
 
 impl Op {
     /// The row that this writes.
     pub const fn key(&self) -> &Bytes {
         match self {
-            Self::Put { key, .. } | Self::Delete { key, .. } => key,
+            Self::Put { key, .. } | Self::Delete { key, .. } | Self::Insert { key, .. } | Self::Replace { key, .. } => {
+                key
+            }
         }
     }
+}
+
+/// A number of [`Table::Tally`] after `more` were added. What is no number counts as 0.
+pub fn counted(number: &[u8], more: u64) -> Bytes {
+    let before = number.try_into().map_or(0, u64::from_be_bytes);
+    Bytes::copy_from_slice(&before.saturating_add(more).to_be_bytes())
 }
 
 /// A bounded read of consecutive rows, `from <= key < to`, ascending.
@@ -181,7 +213,10 @@ impl StoreRequest {
     pub fn check(&self) -> Result<(), StoreError> {
         let key_fits = |key: &Bytes| (1..=KEY_BYTES_MAX).contains(&key.len());
         let fits = match self {
-            Self::Commit { ops, .. } => ops.iter().all(|op| key_fits(op.key())),
+            Self::Commit { ops, .. } => ops.iter().all(|op| {
+                let counter = if let Op::Insert { counter, .. } = op { counter } else { op.key() };
+                key_fits(op.key()) && key_fits(counter)
+            }),
             Self::Get { keys, .. } => {
                 if keys.len() > GET_ROWS_MAX {
                     return Err(StoreError::Invalid("too many rows at once"));

@@ -44,4 +44,6 @@ pub enum Reason {
     HandshakeTimeout,
     /// A quiet link is probed, or found dead.
     KeepAlive,
+    /// Values of documents are to be made.
+    Values,
 }

@@ -188,6 +188,12 @@ impl Context<'_> {
         self.desk.reading.insert(id, self.ticket);
     }
 
+    /// Has the values made that documents of a partition lack; [`ReadResult::Made`] follows.
+    pub(super) fn make_values(&mut self, partition: PartNo) {
+        let id = self.endpoint.make_values(partition);
+        self.desk.reading.insert(id, self.ticket);
+    }
+
     /// Applies edits, and writes rows with them. With `wait`, [`Wake::Committed`] or [`Wake::Lost`] follows.
     pub(super) fn edit(
         &mut self,

@@ -82,7 +82,7 @@ impl Task for Excluded {
             Wake::Committed => return Ok(Some(self.answer())),
             Wake::Lost => return Err(RequestError::Lost),
             Wake::Read(ReadResult::Failed(error)) => return Err(error.into()),
-            Wake::Read(ReadResult::Rows { .. }) => {}
+            Wake::Read(ReadResult::Rows { .. } | ReadResult::Made) => {}
         }
         Ok(None)
     }

@@ -141,7 +141,7 @@ impl Task for History {
                 return Ok(self.ask(cx));
             }
             Wake::Read(ReadResult::Failed(error)) => return Err(error.into()),
-            Wake::Committed | Wake::Lost | Wake::Again => {}
+            Wake::Read(ReadResult::Made) | Wake::Committed | Wake::Lost | Wake::Again => {}
         }
         Ok(None)
     }

@@ -15,7 +15,7 @@ use cosmicsync_protocol::endpoint::{CommitId, NewDoc, ReadResult};
 use cosmicsync_protocol::identity::peer_id;
 use cosmicsync_protocol::ids::DocId;
 use cosmicsync_protocol::ledger::rows::{delete, listing_key, put};
-use cosmicsync_protocol::ledger::{DocRef, PartNo};
+use cosmicsync_protocol::ledger::{DocRef, Moment, PartNo};
 use cosmicsync_protocol::shelf::{Bulk, BulkError, EditError, Erasable};
 use cosmicsync_protocol::storage::{GET_ROWS_MAX, Table};
 use cosmicsync_protocol::sync::LogNo;
@@ -204,7 +204,7 @@ impl Task for Opening {
                 if self.described { self.describe(cx) } else { Ok(None) }
             }
             Wake::Lost => Err(RequestError::Lost),
-            Wake::Opened(_) | Wake::Read(ReadResult::Rows { .. }) | Wake::Again => Ok(None),
+            Wake::Opened(_) | Wake::Read(ReadResult::Rows { .. } | ReadResult::Made) | Wake::Again => Ok(None),
         }
     }
 }
@@ -220,6 +220,8 @@ pub(super) struct Rows {
     /// Those with a key, the last of each key, in the order of the file.
     keyed: Vec<(DocRef, Keyed)>,
     keyless: Vec<(Value, RowPlace)>,
+    /// When it began to ask which of them exist.
+    asked: Option<Moment>,
     /// Rows of the listing, of the first of them.
     listed: Vec<bool>,
     /// Those that exist.
@@ -272,6 +274,7 @@ impl Rows {
             counts: ImportCounts::default(),
             keyed: Vec::new(),
             keyless: Vec::new(),
+            asked: None,
             listed: Vec::new(),
             updates: VecDeque::new(),
             opening: BTreeMap::new(),
@@ -284,6 +287,7 @@ impl Rows {
     /// Sorts the rows and asks which keys exist.
     fn look_up(&mut self, cx: &mut Context<'_>) -> Result<Option<Answer>, RequestError> {
         self.stage = Stage::Turn;
+        self.asked = Some(cx.endpoint.moment());
         let (partition, collection) = place(cx, self.import)?;
         let mut last: BTreeMap<DocRef, usize> = BTreeMap::new();
         self.count = self.rows.len() as u64;
@@ -398,7 +402,7 @@ impl Rows {
             cx.write(vec![put(Table::App, import.key.clone(), import.progress.encode())]);
             return Ok(());
         }
-        let commit = bulk_append(cx, import, &docs);
+        let commit = bulk_append(cx, import, &docs, self.asked);
         match commit {
             Ok(commit) => {
                 let docs = docs.iter().map(|doc| DocRef { partition: import.partition, doc: doc.doc }).collect();
@@ -416,7 +420,12 @@ impl Rows {
 }
 
 /// Appends to the import's log; one that this store may not write any more is replaced by a new one.
-fn bulk_append(cx: &mut Context<'_>, import: &mut Import, docs: &[NewDoc]) -> Result<CommitId, RequestError> {
+fn bulk_append(
+    cx: &mut Context<'_>,
+    import: &mut Import,
+    docs: &[NewDoc],
+    unknown: Option<Moment>,
+) -> Result<CommitId, RequestError> {
     let collection = cx.endpoint.collection_id(cx.space(import.partition)?, &import.collection);
     for _ in 0..2 {
         let log = match import.progress.log {
@@ -426,7 +435,8 @@ fn bulk_append(cx: &mut Context<'_>, import: &mut Import, docs: &[NewDoc]) -> Re
         let peer = cx.endpoint.log_id(log).map_or(0, |id| peer_id(&id));
         let shared = dictionary(docs.iter().map(|doc| &doc.value), peer, &import.named(), &import.texts);
         let row = put(Table::App, import.key.clone(), import.progress.encode());
-        let bulk = Bulk { collection, docs, texts: &import.texts, dictionary: &shared, erasable: import.erasable };
+        let (texts, erasable) = (&import.texts, import.erasable);
+        let bulk = Bulk { collection, docs, texts, dictionary: &shared, erasable, unknown };
         match cx.endpoint.bulk_append(cx.now, log, &bulk, vec![row]) {
             Err(BulkError::NotOpen) => import.progress.log = None,
             result => return Ok(result?),

@@ -6,6 +6,7 @@
 //! leaves users, spaces and partitions to the endpoint's own commands. Specified in `spec/documents.md`, section 10.
 
 mod context;
+mod count;
 mod excluded;
 mod explain;
 pub mod idempotency;
@@ -311,6 +312,7 @@ fn task_of(request: Request) -> Box<dyn Task> {
         Request::ImportRows { import, rows, checkpoint } => Box::new(import::Rows::new(import, rows, checkpoint)),
         Request::ImportClose { import, checkpoint, meta } => Box::new(import::Closing::new(import, checkpoint, meta)),
         Request::Collections { partition } => Box::new(list::Collections::new(partition)),
+        Request::Count { partition, collection, after } => Box::new(count::Count::new(partition, collection, after)),
         Request::Digest { partition } => Box::new(list::Digest::new(partition)),
     }
 }

@@ -355,6 +355,15 @@ pub enum Request {
         /// Where.
         partition: PartNo,
     },
+    /// Counts documents without reading them.
+    Count {
+        /// Where.
+        partition: PartNo,
+        /// Of this collection; without it of all but the descriptions of collections.
+        collection: Option<String>,
+        /// Those behind this place, as [`Request::Page`] tells of it.
+        after: Option<Place>,
+    },
     /// Counts and digests every document of a partition, collection by collection.
     Digest {
         /// Where.
@@ -507,6 +516,8 @@ pub enum Answer {
     },
     /// The descriptions of the collections, by name.
     Collections(Vec<CollectionMeta>),
+    /// How many documents there are.
+    Count(u64),
     /// Counts and digests.
     Digest(Vec<CollectionDigest>),
     /// Done, with nothing to tell.

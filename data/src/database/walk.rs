@@ -1,7 +1,8 @@
 //! Reading many documents in the order of their listing, in bounded memory.
 //!
-//! Stored values are read in batches. Documents without one, such as those of an import that nobody looked at yet, are
-//! opened in order, a few at a time: neighbours share an entry, which is in memory then.
+//! Stored values are read in batches. Documents without one are opened in order, a few at a time. Where they are many, as
+//! after a sync that nobody looked at yet, the values of the whole partition are made first: by entry, which is far less
+//! work than by document.
 
 use super::context::{Context, Wake};
 use super::request::{Place, RequestError};
@@ -17,6 +18,8 @@ use std::collections::VecDeque;
 const BATCH_MAX: usize = 128;
 /// Documents that are opened at a time.
 const OPENING_MAX: usize = 32;
+/// Documents that a walk opens before it has all values made.
+const OPENED_MAX: usize = 128;
 /// Bytes of a listing row.
 const LISTING_BYTES: usize = 36;
 
@@ -31,7 +34,7 @@ struct Slot {
 enum State {
     /// Its stored value is asked for.
     Asked,
-    /// It has to be opened.
+    /// It has no stored value.
     Closed,
     Opening,
     Read(Option<Snapshot>),
@@ -58,6 +61,18 @@ pub(super) struct Walk {
     scanning: bool,
     slots: VecDeque<Slot>,
     opening: usize,
+    /// Documents that were or are to be opened.
+    opened: usize,
+    making: Making,
+}
+
+/// How far the making of values has come that a walk asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Making {
+    /// It was not asked for.
+    Not,
+    UnderWay,
+    Done,
 }
 
 impl Walk {
@@ -77,7 +92,8 @@ impl Walk {
             let from = scan_on(&scan, &listing_key(doc_ref(partition, place), &CollectionId(place.collection)));
             scan.from = scan.from.max(from.from);
         }
-        Self { partition, skip, scan: Some(scan), scanning: false, slots: VecDeque::new(), opening: 0 }
+        let slots = VecDeque::new();
+        Self { partition, skip, scan: Some(scan), scanning: false, slots, opening: 0, opened: 0, making: Making::Not }
     }
 
     /// Takes what the request was woken for.
@@ -95,7 +111,18 @@ impl Walk {
                         None => State::Closed,
                     };
                 }
-                self.open_more(cx);
+                self.read_closed(cx);
+            }
+            Wake::Read(ReadResult::Made) => {
+                self.making = Making::Done;
+                let closed = self.slots.iter_mut().filter(|slot| matches!(slot.state, State::Closed));
+                let wanted: Vec<_> = closed
+                    .map(|slot| {
+                        slot.state = State::Asked;
+                        (Table::Value, doc_key(doc_ref(self.partition, &slot.place)))
+                    })
+                    .collect();
+                cx.read(wanted);
             }
             Wake::Read(ReadResult::Failed(error)) => return Err(error.into()),
             Wake::Opened(doc) => {
@@ -156,6 +183,17 @@ impl Walk {
         }
         if !wanted.is_empty() {
             cx.read(wanted);
+        }
+    }
+
+    /// Sees to those that have no stored value: they are opened while they are few.
+    fn read_closed(&mut self, cx: &mut Context<'_>) {
+        self.opened += self.slots.iter().filter(|slot| matches!(slot.state, State::Closed)).count();
+        if self.making == Making::Not && self.opened > OPENED_MAX {
+            self.making = Making::UnderWay;
+            cx.make_values(self.partition);
+        } else {
+            self.open_more(cx);
         }
     }
 

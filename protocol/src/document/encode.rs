@@ -8,7 +8,7 @@ use super::change::{ChangeError, Splice, splice_between};
 use super::read::Reader;
 use super::replica::Update;
 use super::slot::{Children, Kind, Look, Node, Slot, keys, mark, tombstone};
-use super::{DEPTH_MAX, ROOT_DOC, ROOT_META, Step, TextPaths, UPDATE_BYTES_MAX, UPDATE_OPS_MAX, Value};
+use super::{DEPTH_MAX, ROOT_DOC, ROOT_META, Step, TextPaths, UPDATE_BYTES_MAX, UPDATE_OPS_MAX, Value, VersionId};
 use super::{envelope, gone};
 use loro::{ExportMode, IdSpan, LoroDoc, LoroList, LoroMap, LoroResult, LoroText, LoroValue};
 use std::collections::BTreeMap;
@@ -64,6 +64,21 @@ pub(super) fn fresh(peer: u64) -> LoroDoc {
 /// Fails as [`super::Replica::create`] does; a value whose update would exceed the acceptance constants is
 /// [`ChangeError::TooLarge`].
 pub fn encode_new(peer: u64, meta: &Meta, value: &Value, texts: &TextPaths) -> Result<Update, ChangeError> {
+    new_doc(peer, meta, value, texts).map(|(update, _)| update)
+}
+
+/// As [`encode_new`]; reads as well what the update makes.
+pub(crate) fn encode_and_read(
+    peer: u64,
+    meta: &Meta,
+    value: &Value,
+    texts: &TextPaths,
+) -> Result<(Update, Meta, Value, VersionId), ChangeError> {
+    let (update, doc) = new_doc(peer, meta, value, texts)?;
+    Ok((update, Meta::read(&doc), Reader::new(&doc).document(), VersionId::of(&doc.oplog_frontiers())))
+}
+
+fn new_doc(peer: u64, meta: &Meta, value: &Value, texts: &TextPaths) -> Result<(Update, LoroDoc), ChangeError> {
     let Value::Map(entries) = value else { return Err(ChangeError::RootNotMap) };
     if value.depth() > DEPTH_MAX {
         return Err(ChangeError::TooDeep);
@@ -80,7 +95,7 @@ pub fn encode_new(peer: u64, meta: &Meta, value: &Value, texts: &TextPaths) -> R
     if bytes.len() > UPDATE_BYTES_MAX || end > UPDATE_OPS_MAX {
         return Err(ChangeError::TooLarge);
     }
-    Ok(Update { bytes, start: 0, end })
+    Ok((Update { bytes, start: 0, end }, doc))
 }
 
 /// Where the committed operations of `peer` end.

@@ -29,6 +29,7 @@ mod version;
 pub use change::{Change, ChangeError};
 pub use check::{CheckedUpdate, UpdateError, check};
 pub use deed::Deed;
+pub(crate) use encode::encode_and_read;
 pub use encode::{Meta, encode_new};
 pub use path::{Step, TextPaths, TextStep};
 pub use read::Hidden;

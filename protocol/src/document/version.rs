@@ -43,7 +43,7 @@ impl core::str::FromStr for VersionId {
 }
 
 impl VersionId {
-    fn of(frontiers: &Frontiers) -> Self {
+    pub(super) fn of(frontiers: &Frontiers) -> Self {
         let mut ends: Vec<(u64, i32)> = frontiers.iter().map(|id| (id.peer, id.counter)).collect();
         ends.sort_unstable();
         let mut hasher = blake3::Hasher::new_derive_key("cosmicsync version 1");

@@ -42,6 +42,8 @@ pub enum ReadResult {
         /// Whether to go on.
         more: bool,
     },
+    /// The values that were asked for are made, as far as they can be.
+    Made,
     /// The store failed.
     Failed(StoreError),
 }

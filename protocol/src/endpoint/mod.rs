@@ -26,11 +26,11 @@ pub use stats::{LinkInfo, LogInfo, Stats};
 
 use crate::document::{Replica, TextPaths};
 use crate::ids::Incarnation;
-use crate::ledger::{DocRef, DocStep, Effect, Ledger, ServePart, Work};
+use crate::ledger::{DocRef, DocStep, Effect, Ledger, MakeStep, Moment, PartNo, ServePart, Work};
 use crate::shelf::{Edit, EditError, Hold, Missing, Shelf, Snapshot};
 use crate::storage::{Op, Scan, StoreDone, StoreRequest, Table};
 use crate::sync::LogNo;
-use crate::time::{Deadline, Now, Reason};
+use crate::time::{Deadline, Now};
 use bytes::Bytes;
 use links::Links;
 use std::collections::{BTreeMap, VecDeque};
@@ -96,7 +96,7 @@ impl Endpoint {
     /// A deadline passed. Early or late calls do no harm.
     pub fn handle_timeout(&mut self, now: Now) {
         self.advance(now);
-        self.shelf.handle_timeout(&mut self.ledger);
+        self.shelf.handle_timeout(&mut self.ledger, &mut self.events);
         self.links.handle_timeout(&self.ledger, &mut self.events);
         self.settle();
     }
@@ -126,8 +126,7 @@ impl Endpoint {
 
     /// When [`Self::handle_timeout`] is wanted.
     pub fn poll_timeout(&self) -> Option<Deadline> {
-        let flush = self.shelf.deadline_us().map(|at_us| Deadline { at_us, reason: Reason::Flush });
-        [flush, self.links.deadline(&self.ledger)].into_iter().flatten().min()
+        [self.shelf.deadline(&self.ledger), self.links.deadline(&self.ledger)].into_iter().flatten().min()
     }
 
     /// The links, in the order in which they were opened.
@@ -267,6 +266,19 @@ impl Endpoint {
         id
     }
 
+    /// Makes and stores the values of all documents of a partition that have none; [`Event::Read`] follows with
+    /// [`ReadResult::Made`]. Values that cannot be made, or of what is open, are left out.
+    pub fn make_values(&mut self, partition: PartNo) -> ReadId {
+        let id = self.next_read();
+        self.shelf.make_values(partition, id);
+        id
+    }
+
+    /// The present moment: what is read from here on is as new as all that was written until now.
+    pub const fn moment(&self) -> Moment {
+        self.ledger.touched.now()
+    }
+
     /// Adds writes of the layer above to the next commit, or makes one for them.
     pub fn write(&mut self, now: Now, ops: Vec<Op>) -> CommitId {
         self.advance(now);
@@ -356,6 +368,18 @@ impl Endpoint {
             (Work::App(id), StoreDone::Got { values, .. }) => {
                 self.events.push_back(Event::Read { id, result: ReadResult::Values(values) });
             }
+            (Work::Make { pass, step }, StoreDone::Scanned { rows, more, .. }) => {
+                let found = Ok((rows.into_iter().map(Some).collect(), more));
+                self.shelf.handle_made(&mut self.ledger, pass, step, found, &mut self.events);
+            }
+            (Work::Make { pass, step }, StoreDone::Got { values, .. }) => {
+                let found = values.into_iter().map(|value| Some((Bytes::new(), value?))).collect();
+                self.shelf.handle_made(&mut self.ledger, pass, step, Ok((found, false)), &mut self.events);
+            }
+            (Work::Make { pass, step }, _) => {
+                let stored = Ok((Vec::new(), false));
+                self.shelf.handle_made(&mut self.ledger, pass, step, stored, &mut self.events);
+            }
             // A driver that answers a request with another kind of completion: there is nothing to go on with.
             (Work::Entries(_) | Work::Survey(_) | Work::Serve { .. } | Work::Doc { .. } | Work::App(_), _) => {}
         }
@@ -385,6 +409,14 @@ impl Endpoint {
                 self.events.push_back(Event::StoreFailed { error });
             }
             Work::App(id) => self.events.push_back(Event::Read { id, result: ReadResult::Failed(error) }),
+            Work::Make { pass, step } => {
+                if matches!(step, MakeStep::Stored) {
+                    self.failed = true;
+                    self.links.close_all(crate::wire::close::CloseCode::StoreFailed, &mut self.events);
+                }
+                self.shelf.handle_made(&mut self.ledger, pass, step, Err(error.clone()), &mut self.events);
+                self.events.push_back(Event::StoreFailed { error });
+            }
             Work::Survey(_) => self.events.push_back(Event::StoreFailed { error }),
             Work::Serve { link, log, part } => {
                 let entries = if part.is_branch() { ServePart::BranchEntries } else { ServePart::Entries };

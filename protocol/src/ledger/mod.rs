@@ -14,7 +14,9 @@ pub(crate) mod forks;
 #[cfg(feature = "testkit")]
 mod image;
 mod join;
+mod making;
 mod me;
+mod opened;
 mod progress;
 mod read;
 mod recent;
@@ -32,6 +34,8 @@ pub use control::SpaceError;
 pub use image::Image;
 pub(crate) use join::Admission;
 pub use join::{JoinError, JoinRefusal};
+pub use making::Moment;
+pub(crate) use making::{MakeStep, Touch, Touched};
 pub(crate) use me::Me;
 pub(crate) use read::BodyKeys;
 pub(crate) use recent::Held;
@@ -42,7 +46,7 @@ use crate::config::Config;
 use crate::endpoint::{CommitId, LinkId, ReadId};
 use crate::entropy::Entropy;
 use crate::identity::VerifiedCredential;
-use crate::ids::{DeviceId, Incarnation, Instance, LogId};
+use crate::ids::{CollectionId, DeviceId, Incarnation, Instance, LogId};
 use crate::log::{Codec, EntryBuilder, Weight};
 use crate::space::{Partition, Space};
 use crate::storage::{Op, StoreRequest, Table};
@@ -52,9 +56,10 @@ use book::Book;
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 use epochs::Epochs;
+use opened::Opened;
 use progress::Progress;
 use recent::Recent;
-use rows::{FeedRow, IndexRow, META_FEED, bodies_row, delete, doc_key, encode_cursor, peer_key, put};
+use rows::{Doubt, FeedRow, IndexRow, META_FEED, bodies_row, delete, doc_key, doubt_key, encode_cursor, peer_key, put};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use store_queue::StoreQueue;
@@ -78,6 +83,8 @@ pub(crate) enum Work {
     Doc { doc: DocRef, life: u64, step: DocStep },
     /// Rows came that the layer above asked for.
     App(ReadId),
+    /// Something came, or was stored, for a pass that makes values.
+    Make { pass: u64, step: MakeStep },
 }
 
 /// So many changes are kept, for whoever asks what changed since.
@@ -215,8 +222,9 @@ pub(crate) struct Ledger {
     pub(crate) forked: Vec<LogId>,
     /// Something was learned that may let unread entries be read.
     woken: bool,
-    /// Materialised values that go with the next commit: a cache, so they are worth no commit of their own.
-    cached: BTreeMap<DocRef, Bytes>,
+    /// Materialised values that go with the next commit, with the collection of those that are deleted: a cache, so they
+    /// are worth no commit of their own.
+    cached: BTreeMap<DocRef, (Bytes, Option<CollectionId>)>,
     /// Documents that a commit under way indexes, and how many do: what is in memory is not their newest value.
     indexing: BTreeMap<DocRef, usize>,
     /// The number of the next change of a document.
@@ -227,8 +235,8 @@ pub(crate) struct Ledger {
     /// Where the bytes went that this store wrote since its start.
     pub(crate) written: Weight,
     codec: Codec,
-    /// The section with parts of several documents that was opened last, and what opened it.
-    shared: Option<(IndexRow, Vec<u8>)>,
+    kept: Opened,
+    pub(crate) touched: Touched,
     pub(crate) store: StoreQueue<Work>,
 }
 
@@ -286,8 +294,12 @@ impl Ledger {
 
     /// Adds what was kept back for a commit that happens anyway.
     fn add_unsaved(&mut self, ops: &mut Vec<Op>) {
-        for (doc, row) in core::mem::take(&mut self.cached) {
+        for (doc, (row, deleted)) in core::mem::take(&mut self.cached) {
             ops.push(put(Table::Value, doc_key(doc), row));
+            ops.push(match deleted {
+                Some(collection) => put(Table::Tally, doubt_key(doc), Doubt::Deleted(collection).encode()),
+                None => delete(Table::Tally, doubt_key(doc)),
+            });
         }
         for at in core::mem::take(&mut self.cursors_unsaved) {
             if let Some(cursor) = self.cursors.get(&at) {
@@ -297,9 +309,11 @@ impl Ledger {
         }
     }
 
-    /// Keeps a materialised value for the next commit.
-    pub(crate) fn cache_value(&mut self, doc: DocRef, row: Bytes) {
-        self.cached.insert(doc, row);
+    /// Keeps a materialised value for the next commit; of a deleted document with the name of its collection.
+    pub(crate) fn cache_value(&mut self, doc: DocRef, row: Bytes, deleted: Option<&str>) {
+        let space = self.space(self.partition(doc.partition).space);
+        let deleted = deleted.map(|name| space.collection(name));
+        self.cached.insert(doc, (row, deleted));
         if self.cached.len() >= CACHED_MAX {
             self.submit_unsaved();
         }
@@ -307,20 +321,34 @@ impl Ledger {
 
     /// Commits what was kept back.
     pub(crate) fn submit_unsaved(&mut self) {
-        let mut ops = Vec::new();
-        self.add_unsaved(&mut ops);
-        if !ops.is_empty() {
-            self.store.commit(ops, Work::Commit(Vec::new()));
-        }
+        self.submit_unsaved_for(Work::Commit(Vec::new()));
     }
 
-    /// Drops a materialised value that is out of date.
-    pub(crate) fn drop_cached(&mut self, doc: DocRef, here: bool, batch: &mut Batch) {
-        batch.change(doc, here);
+    /// Commits what was kept back, if anything was, and returns whether that is so.
+    pub(crate) fn submit_unsaved_for(&mut self, then: Work) -> bool {
+        let mut ops = Vec::new();
+        self.add_unsaved(&mut ops);
+        let any = !ops.is_empty();
+        if any {
+            self.store.commit(ops, then);
+        }
+        any
+    }
+
+    /// Drops a materialised value that is out of date. Where the change may delete the document, it is doubted from now on;
+    /// where not, only one that is doubted stays so.
+    pub(crate) fn drop_cached(&mut self, doc: DocRef, touch: Touch, batch: &mut Batch) {
+        batch.change(doc, touch.here);
+        let (table, key, value) = (Table::Tally, doubt_key(doc), Doubt::Unknown.encode());
+        batch.ops.push(match touch.may_delete {
+            true => Op::Put { table, key, value },
+            false => Op::Replace { table, key, value },
+        });
         if planted!("cache.stale") {
             return;
         }
         self.cached.remove(&doc);
+        self.touched.note(doc);
         batch.ops.push(delete(Table::Value, doc_key(doc)));
     }
 

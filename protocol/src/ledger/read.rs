@@ -5,18 +5,20 @@
 //! brings what it lacks.
 
 use super::book::Standing;
+use super::forks::short;
+use super::opened::Opened;
 use super::recent::Held;
-use super::rows::{DocRef, EntryRef, IndexRow, PartNo, entry_key, listing_key, log_key, put};
-use super::{Batch, Ledger, Work};
+use super::rows::{DocRef, EntryRef, IndexRow, PartNo, entry_key, list, log_key};
+use super::{Batch, Ledger, Touch, Work};
 use crate::ids::{EpochId, LogId};
-use crate::log::Codec;
 use crate::log::compress::DecompressError;
 use crate::log::entry::{Entry, FLAG_OPEN};
 use crate::log::header::{EntryKind, Header, Item, KeyRef};
 use crate::log::owner::OpenedOwner;
 use crate::log::read::{EntryReader, OpenError, part_of};
 use crate::log::write::{BODY_BYTES_MAX, Place};
-use crate::sealed::{Seed, TAG_BYTES, node_seed};
+use crate::log::{Codec, Lane};
+use crate::sealed::{Seed, TAG_BYTES};
 use crate::space::Epoch;
 use crate::space::record::decode_records;
 use crate::storage::{Row, Scan, Table};
@@ -268,10 +270,13 @@ impl Ledger {
             };
             batch.ops.push(row.op(doc));
             if let Some(collection) = item.new_in.and_then(|handle| header.collections.get(handle as usize)) {
-                batch.ops.push(put(Table::Doc, listing_key(doc, collection), Vec::new()));
+                batch.ops.push(list(doc, collection));
             }
-            // Also where it is new: another log may have made the same document before.
-            self.drop_cached(doc, false, batch);
+            // An import deletes nothing. A value is dropped also where it is new: another log may have made the same
+            // document before.
+            let is_here = held.entry.sections().get(item.section as usize).is_some_and(|body| body.present().is_some());
+            let imported = is_here && item.new_in.is_some() && self.book.log(at.log).lane == Lane::Bulk;
+            self.drop_cached(doc, Touch { here: false, may_delete: !imported }, batch);
             docs.push((doc, row));
         }
     }
@@ -303,36 +308,36 @@ impl Ledger {
         boxed: Option<&Seed>,
         plain_max: usize,
     ) -> Result<Vec<u8>, OpenError> {
-        let mut codec = core::mem::take(&mut self.codec);
+        let (mut codec, mut opened) = (core::mem::take(&mut self.codec), core::mem::take(&mut self.kept));
         let body = match row.part {
-            None => self.open_section(row, held, boxed, plain_max, &mut codec),
-            Some(part) => self.open_part(row, part, held, boxed, plain_max, &mut codec),
+            None => self.open_section(row, held, boxed, plain_max, &mut codec, &mut opened),
+            Some(_) => self.open_part(row, held, boxed, plain_max, &mut codec, &mut opened),
         };
-        self.codec = codec;
+        (self.codec, self.kept) = (codec, opened);
         body
     }
 
     /// Opens a part of a section that several documents share. The last such section stays open: its other documents are
     /// often read next.
     fn open_part(
-        &mut self,
+        &self,
         row: &IndexRow,
-        part: u32,
         held: &Held,
         boxed: Option<&Seed>,
         plain_max: usize,
         codec: &mut Codec,
+        opened: &mut Opened,
     ) -> Result<Vec<u8>, OpenError> {
         // What opens a section is all of its row but the part.
         let of = IndexRow { part: None, ..*row };
-        let section = match self.shared.take() {
+        let section = match opened.shared.take() {
             Some((open, section)) if open == of && held.entry.sections()[row.section as usize].present().is_some() => {
                 section
             }
-            _ => self.open_section(&of, held, boxed, BODY_BYTES_MAX, codec)?,
+            _ => self.open_section(&of, held, boxed, BODY_BYTES_MAX, codec, opened)?,
         };
-        let body = part_of(&section, part).map(<[u8]>::to_vec).map_err(DecompressError::Frame);
-        self.shared = Some((of, section));
+        let body = part_of(&section, row.part.unwrap_or_default()).map(<[u8]>::to_vec).map_err(DecompressError::Frame);
+        opened.shared = Some((of, section));
         let body = body?;
         let too_long = DecompressError::Frame(CodecError::OutOfRange("part length"));
         if body.len() > plain_max { Err(too_long.into()) } else { Ok(body) }
@@ -345,16 +350,24 @@ impl Ledger {
         boxed: Option<&Seed>,
         plain_max: usize,
         codec: &mut Codec,
+        opened: &mut Opened,
     ) -> Result<Vec<u8>, OpenError> {
         let reader = EntryReader::new(&held.entry, self.place(row.entry, &held.h_prev));
         let epoch = self.epoch_of(row.entry, &reader)?;
+        let of = (row.entry, short(&held.h));
         let dictionary = match row.dictionary {
-            Some(section) => Some(reader.open_records(section, &epoch.records_key, codec)?),
             None => None,
+            Some(section) => Some(match opened.dictionary(of, section) {
+                Some(dictionary) => dictionary,
+                None => {
+                    let bytes = reader.open_records(section, &epoch.records_key, codec)?;
+                    opened.keep_dictionary(of, section, bytes)
+                }
+            }),
         };
         let reader = reader.within(plain_max);
         match boxed {
-            Some(boxed) => reader.open_body(row.section, &node_seed(boxed, row.node), dictionary.as_deref(), codec),
+            Some(boxed) => reader.open_body(row.section, &opened.seed(boxed, row.node), dictionary.as_deref(), codec),
             None => reader.open_records(row.section, &epoch.records_key, codec),
         }
     }

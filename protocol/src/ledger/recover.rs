@@ -203,7 +203,8 @@ impl Ledger {
             builder: EntryBuilder::new(),
             written: Weight::default(),
             codec: Codec::new(),
-            shared: None,
+            kept: super::opened::Opened::default(),
+            touched: super::Touched::default(),
             store: StoreQueue::new(),
         }
     }
@@ -228,7 +229,8 @@ impl Ledger {
             | Table::Value
             | Table::Journal
             | Table::App
-            | Table::Feed => Ok(()),
+            | Table::Feed
+            | Table::Tally => Ok(()),
         }
     }
 

@@ -57,6 +57,10 @@ pub(crate) const META_BODIES: &[u8] = b"bodies/";
 pub(crate) const META_WANTED: &[u8] = b"wanted/";
 pub(crate) const META_GIVEN: &[u8] = b"given/";
 
+/// What stands behind the partition in keys of [`Table::Tally`].
+const COUNT: u8 = 0;
+const DOUBT: u8 = 1;
+
 /// A write of one row.
 pub fn put(table: Table, key: impl Into<Bytes>, value: impl Into<Bytes>) -> Op {
     Op::Put { table, key: key.into(), value: value.into() }
@@ -81,6 +85,11 @@ pub fn scan_prefix(table: Table, prefix: &[u8], bytes_max: usize) -> Scan {
 pub fn scan_on(scan: &Scan, last: &[u8]) -> Scan {
     let from = key(&[last, &[0]]);
     Scan { from, ..scan.clone() }
+}
+
+/// The same scan from behind all keys that begin with `prefix`.
+pub(crate) fn scan_behind(scan: &Scan, prefix: &[u8]) -> Scan {
+    Scan { from: after_prefix(prefix), ..scan.clone() }
 }
 
 /// The least key that no key with this prefix reaches; empty if there is none.
@@ -181,6 +190,75 @@ pub fn doc_key(doc: DocRef) -> Bytes {
 /// Key of a document's row in [`Table::Doc`].
 pub fn listing_key(doc: DocRef, collection: &CollectionId) -> Bytes {
     key(&[&doc.partition.0.to_be_bytes(), collection.as_ref(), doc.doc.as_ref()])
+}
+
+/// Lists a document, and counts it if it was not listed before.
+pub(crate) fn list(doc: DocRef, collection: &CollectionId) -> Op {
+    Op::Insert { table: Table::Doc, key: listing_key(doc, collection), counter: count_key(doc.partition, collection) }
+}
+
+/// Key of the row of [`Table::Tally`] that counts the listed documents of a collection.
+pub fn count_key(partition: PartNo, collection: &CollectionId) -> Bytes {
+    key(&[&partition.0.to_be_bytes(), &[COUNT], collection.as_ref()])
+}
+
+/// Key of the row of [`Table::Tally`] that says what [`Doubt`] there is of a document.
+pub fn doubt_key(doc: DocRef) -> Bytes {
+    key(&[&doc.partition.0.to_be_bytes(), &[DOUBT], doc.doc.as_ref()])
+}
+
+/// A scan of the counts of a partition's collections.
+pub fn counts_scan(partition: PartNo, bytes_max: usize) -> Scan {
+    scan_prefix(Table::Tally, &key(&[&partition.0.to_be_bytes(), &[COUNT]]), bytes_max)
+}
+
+/// A scan of the documents of a partition that may not count.
+pub fn doubts_scan(partition: PartNo, bytes_max: usize) -> Scan {
+    scan_prefix(Table::Tally, &key(&[&partition.0.to_be_bytes(), &[DOUBT]]), bytes_max)
+}
+
+/// Collection, or document, of the key of a row of [`Table::Tally`].
+///
+/// # Errors
+/// When the key is none.
+pub fn tally_id(key: &[u8]) -> Result<[u8; 16], CodecError> {
+    let mut reader = Reader::new(key);
+    reader.take(5)?;
+    let id = reader.array()?;
+    reader.finish().map(|()| id)
+}
+
+/// Why a listed document may not count among the documents. Of one without such a row nothing is known that deletes it:
+/// it is as the import that brought it made it, or its value was made and is not deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doubt {
+    /// It changed since its value was made: it may be deleted, or not be here.
+    Unknown,
+    /// It is deleted, and in this collection.
+    Deleted(CollectionId),
+}
+
+impl Doubt {
+    pub(crate) fn encode(self) -> Bytes {
+        match self {
+            Self::Unknown => Bytes::from_static(&[0]),
+            Self::Deleted(collection) => key(&[&[1], collection.as_ref()]),
+        }
+    }
+
+    /// Reads such a row.
+    ///
+    /// # Errors
+    /// When the row is not what this version writes.
+    pub fn decode(row: &[u8]) -> Result<Self, CodecError> {
+        let mut reader = Reader::new(row);
+        let doubt = match reader.u8()? {
+            0 => Self::Unknown,
+            1 => Self::Deleted(CollectionId(reader.array()?)),
+            _ => return Err(CodecError::OutOfRange("doubt")),
+        };
+        reader.finish().map(|()| doubt)
+    }
 }
 
 /// Collection and document of the key of a row of [`Table::Doc`].
@@ -311,6 +389,14 @@ mod tests {
         };
         let Op::Put { key, value, .. } = row.op(doc) else { panic!("a put") };
         assert_eq!(IndexRow::decode(&key, &value), Ok(row));
+    }
+
+    #[test]
+    fn doubts_round_trip() {
+        for doubt in [Doubt::Unknown, Doubt::Deleted(CollectionId([7; 16]))] {
+            assert_eq!(Doubt::decode(&doubt.encode()), Ok(doubt));
+        }
+        assert!(Doubt::decode(&[2]).is_err() && Doubt::decode(&[0, 0]).is_err() && Doubt::decode(&[]).is_err());
     }
 
     #[test]

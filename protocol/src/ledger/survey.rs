@@ -32,8 +32,6 @@ pub(crate) struct Survey {
     cited: BTreeMap<LogId, BTreeSet<Citation>>,
     /// Something changed on which the choice of histories rests.
     pub(super) stale: bool,
-    /// What was asked for last: many documents may lie in one entry.
-    parted: Option<Part<EntryRef>>,
 }
 
 /// What came for the survey.
@@ -188,8 +186,9 @@ impl Ledger {
 
     /// What exclusion has to know of an entry.
     pub(crate) fn part(&mut self, at: EntryRef, held: &Held) -> Part<EntryRef> {
-        if let Some(last) = self.survey.parted.as_ref().filter(|last| last.key == at && last.at.h == short(&held.h)) {
-            return last.clone();
+        let of = (at, short(&held.h));
+        if let Some(part) = self.kept.part(of) {
+            return part;
         }
         let reader = EntryReader::new(&held.entry, self.place(at, &held.h_prev));
         let header = self.header_of(at, &reader);
@@ -197,7 +196,7 @@ impl Ledger {
         if let Some(header) = header {
             let named = |dep: &Dep| Some(At { log: *header.logs.get(dep.log as usize)?, seq: dep.seq, h: dep.h });
             part.deps = header.deps.iter().filter_map(named).collect();
-            self.survey.parted = Some(part.clone());
+            self.kept.keep_part(of, part.clone());
         }
         part
     }

@@ -116,6 +116,36 @@ pub fn node_seed(root: &Seed, node: KeyNode) -> Seed {
     descend(*root, KeyNode::ROOT, node)
 }
 
+/// Derives seeds of one tree and keeps those on the way to the last one: neighbours share most of it.
+#[derive(Debug)]
+pub struct SeedWalk(Vec<(KeyNode, Seed)>);
+
+impl SeedWalk {
+    /// Begins at the seed in the box.
+    pub fn new(root: Seed) -> Self {
+        Self(vec![(KeyNode::ROOT, root)])
+    }
+
+    /// Whether it walks the tree under this seed.
+    pub fn is_under(&self, root: &Seed) -> bool {
+        self.0.first().is_some_and(|(_, first)| first == root)
+    }
+
+    /// The seed of a node, as [`node_seed`] gives it.
+    pub fn seed(&mut self, node: KeyNode) -> Seed {
+        while self.0.len() > 1 && self.0.last().is_some_and(|(last, _)| !node.is_under(*last)) {
+            self.0.pop();
+        }
+        let Some((mut at, mut seed)) = self.0.last().copied() else { return Seed::default() };
+        while at.depth() < node.depth() {
+            at = node.above(at.depth() + 1);
+            seed = children(&seed)[(at.0 & 1) as usize];
+            self.0.push((at, seed));
+        }
+        seed
+    }
+}
+
 /// The seeds of the leaves of a tree that is just deep enough for `count` of them, in their order.
 pub fn leaf_seeds(root: &Seed, count: u32) -> Vec<Seed> {
     let mut seeds = vec![*root];
@@ -169,6 +199,12 @@ mod tests {
             assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), count as usize);
             let each: Vec<Seed> = (0..count).map(|at| node_seed(&ROOT, leaf(at, count))).collect();
             assert_eq!(all, each);
+            for step in [1, 7, 999] {
+                let mut walk = SeedWalk::new(ROOT);
+                let walked = (0..count).map(|at| at * step % count).map(|at| (at, walk.seed(leaf(at, count))));
+                walked.for_each(|(at, seed)| assert_eq!(seed, all[at as usize], "{at} by {step}"));
+                assert_eq!(walk.seed(KeyNode::ROOT), ROOT);
+            }
         }
         assert_ne!(leaf_seeds(&ROOT, 4), leaf_seeds(&[8; 16], 4));
     }

@@ -15,5 +15,5 @@ mod tests;
 pub use aead::{KEY_BYTES, NONCE_BYTES, OpenError, TAG_BYTES, open, seal};
 pub use invite::{INVITE_PREFIX, Invite, InviteError};
 pub use key_epoch::{BOXES_MAX, KeyBox, KeyEpoch, MintError, Previous};
-pub use key_tree::{KeyNode, Seed, Seeds, leaf_seeds, node_seed};
+pub use key_tree::{KeyNode, Seed, SeedWalk, Seeds, leaf_seeds, node_seed};
 pub use keys::EpochKey;

@@ -4,12 +4,13 @@
 //! against a dictionary of what many documents share. The keys are leaves of one tree, whose root is boxed once. Where
 //! documents need not be erasable alone, many of them share a section and a key.
 
-use crate::document::{ChangeError, TextPaths, encode_new};
+use super::cache::{Snapshot, encode_snapshot};
+use crate::document::{ChangeError, TextPaths, encode_and_read, encode_new};
 use crate::endpoint::NewDoc;
 use crate::identity::peer_id;
 use crate::ids::{CollectionId, DocId};
-use crate::ledger::rows::{DocRef, IndexRow, listing_key, put};
-use crate::ledger::{Batch, EntryRef, Ledger, PartNo, SpaceError, Writing};
+use crate::ledger::rows::{DocRef, IndexRow, delete, doc_key, doubt_key, list, put};
+use crate::ledger::{Batch, EntryRef, Ledger, Moment, PartNo, SpaceError, Touch, Writing};
 use crate::log::header::Header;
 use crate::log::read::join_parts;
 use crate::log::{EntryKind, Item, KeyRef, Lane, Plain, SealError};
@@ -69,6 +70,9 @@ pub struct Bulk<'a> {
     pub dictionary: &'a [u8],
     /// What of them can be erased.
     pub erasable: Erasable,
+    /// When the store was asked and said that none of them exists: their values are stored with them, but for those that
+    /// came meanwhile. Without it they are made when they are wanted.
+    pub unknown: Option<Moment>,
 }
 
 pub(crate) fn open(ledger: &mut Ledger, partition: PartNo, batch: &mut Batch) -> Result<LogNo, SpaceError> {
@@ -99,18 +103,38 @@ pub(crate) fn append(
     if !ledger.can_append(log) {
         return Err(BulkError::NotOpen);
     }
+    let Some(partition) = ledger.book.log(log).owner().map(|owner| owner.partition) else {
+        return Err(BulkError::NotOpen);
+    };
     let peer = peer_id(&ledger.book.log(log).id);
     let mut updates = Vec::with_capacity(bulk.docs.len());
-    for (index, doc) in bulk.docs.iter().enumerate() {
-        let update =
-            encode_new(peer, &doc.meta, &doc.value, bulk.texts).map_err(|error| BulkError::Doc { index, error })?;
-        updates.push((doc.doc, update.bytes));
+    let mut values = Vec::new();
+    for (index, NewDoc { doc, meta, value }) in bulk.docs.iter().enumerate() {
+        let failed = |error| BulkError::Doc { index, error };
+        let at = DocRef { partition, doc: *doc };
+        let update = if bulk.unknown.is_some_and(|moment| !ledger.touched.since(moment, &at)) {
+            let (update, meta, value, version) = encode_and_read(peer, meta, value, bulk.texts).map_err(failed)?;
+            values.push((at, Some(encode_snapshot(&Snapshot { meta, value, version }))));
+            update
+        } else {
+            values.push((at, None));
+            encode_new(peer, meta, value, bulk.texts).map_err(failed)?
+        };
+        updates.push((*doc, update.bytes));
     }
     // Ids in ascending order take least space, and documents that share a section have to be.
     updates.sort_by_key(|(doc, _)| *doc);
     let mut written = Vec::with_capacity(updates.len());
     for now in in_runs(&updates, ENTRY_DOCS_MAX, ENTRY_PLAIN_BYTES) {
         append_entries(ledger, log, bulk, now, batch, &mut written)?;
+    }
+    for (doc, row) in values {
+        // Also where it is new: another log may make the same document at the same time.
+        ledger.drop_cached(doc, Touch { here: true, may_delete: false }, batch);
+        if let Some(row) = row {
+            batch.ops.push(put(Table::Value, doc_key(doc), row));
+            batch.ops.push(delete(Table::Tally, doubt_key(doc)));
+        }
     }
     Ok(written)
 }
@@ -192,9 +216,8 @@ fn append_entry(
     }
     ledger.append(log, &writing.header, &sections, batch)?;
     for (doc, row) in &rows {
-        batch.change(*doc, true);
         batch.ops.push(row.op(*doc));
-        batch.ops.push(put(Table::Doc, listing_key(*doc, &bulk.collection), Vec::new()));
+        batch.ops.push(list(*doc, &bulk.collection));
     }
     written.append(&mut rows);
     Ok(())

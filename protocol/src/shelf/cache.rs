@@ -24,13 +24,19 @@ pub(super) fn keep(ledger: &mut Ledger, doc: DocRef, state: &mut Doc) {
         return;
     }
     let Ok(snapshot) = snapshot_of(&mut state.replica) else { return };
-    ledger.cache_value(doc, encode_snapshot(&snapshot));
+    stage(ledger, doc, &snapshot);
     state.cached = true;
 }
 
 /// A document as it stands in memory.
 pub(super) fn snapshot_of(replica: &mut Replica) -> Result<Snapshot, Broken> {
     Ok(Snapshot { meta: replica.meta()?, value: replica.value()?, version: replica.version_id()? })
+}
+
+/// Stages the value of a document that is whole.
+pub(super) fn stage(ledger: &mut Ledger, doc: DocRef, snapshot: &Snapshot) {
+    let deleted = snapshot.meta.deleted.then(|| snapshot.meta.collection.as_deref().unwrap_or_default());
+    ledger.cache_value(doc, encode_snapshot(snapshot), deleted);
 }
 
 /// The row of [`Table::Value`](crate::storage::Table::Value).

@@ -4,16 +4,17 @@ use super::{Doc, Shelf};
 use crate::document::{
     Broken, Change, ChangeError, Meta, Replica, TextPaths, UPDATE_BYTES_MAX, Update, Value, Version, check,
 };
-use crate::endpoint::CommitId;
+use crate::endpoint::{CommitId, Event};
 use crate::identity::peer_id;
 use crate::ids::CollectionId;
 use crate::ledger::forks::short;
-use crate::ledger::rows::{IndexRow, listing_key, put};
-use crate::ledger::{Batch, DocRef, Effect, EntryRef, Ledger, PartNo, SpaceError, Writing};
+use crate::ledger::rows::{IndexRow, list};
+use crate::ledger::{Batch, DocRef, Effect, EntryRef, Ledger, PartNo, SpaceError, Touch, Writing};
 use crate::log::{EntryKind, Item, KeyRef, Plain, SealError};
 use crate::sealed::KeyNode;
-use crate::storage::{Op, Table};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::storage::Op;
+use crate::time::{Deadline, Reason};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Gathered edits of more plain bytes than this are flushed before another is taken: with a whole transaction on top,
 /// the entry stays within its limit.
@@ -226,14 +227,22 @@ impl Shelf {
     }
 
     /// When edits that were gathered want to be flushed.
-    pub(crate) fn deadline_us(&self) -> Option<u64> {
+    fn flush_deadline_us(&self) -> Option<u64> {
         self.flush_at_us.filter(|_| self.under_way < ENTRIES_UNDER_WAY_MAX && !planted!("timer.forgotten"))
     }
 
-    pub(crate) fn handle_timeout(&mut self, ledger: &mut Ledger) {
-        if self.deadline_us().is_some_and(|at| at <= ledger.now.mono_us) {
+    /// When a timeout is wanted, and why.
+    pub(crate) fn deadline(&self, ledger: &Ledger) -> Option<Deadline> {
+        let flush = self.flush_deadline_us().map(|at_us| Deadline { at_us, reason: Reason::Flush });
+        let values = self.values_deadline_us(ledger).map(|at_us| Deadline { at_us, reason: Reason::Values });
+        [flush, values].into_iter().flatten().min()
+    }
+
+    pub(crate) fn handle_timeout(&mut self, ledger: &mut Ledger, events: &mut VecDeque<Event>) {
+        if self.flush_deadline_us().is_some_and(|at| at <= ledger.now.mono_us) {
             self.flush(ledger);
         }
+        self.step_values(ledger, events);
     }
 
     /// An entry of gathered edits became durable.
@@ -337,9 +346,9 @@ impl Shelf {
         let (peer, tip) = (peer_id(&written.id), written.staged().tip);
         for one in planned {
             batch.ops.push(one.row.op(one.doc));
-            ledger.drop_cached(one.doc, true, batch);
+            ledger.drop_cached(one.doc, Touch { here: true, may_delete: true }, batch);
             if let Some(collection) = one.collection {
-                batch.ops.push(put(Table::Doc, listing_key(one.doc, &collection), Vec::new()));
+                batch.ops.push(list(one.doc, &collection));
             }
             if let Some(state) = self.docs.get_mut(&one.doc) {
                 state.imported.insert(log, here.seq + 1);

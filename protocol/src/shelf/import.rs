@@ -40,9 +40,10 @@ impl Shelf {
             return;
         }
         let was_ready = core::mem::replace(&mut state.ready, true);
+        let unseen = core::mem::take(&mut state.unseen);
         if !was_ready && state.pins > 0 {
             events.push_back(Event::Opened { doc, exists: state.exists() });
-        } else if changed {
+        } else if changed && !unseen {
             events.push_back(Event::Changed { doc });
         }
         self.republish(ledger, doc, events);

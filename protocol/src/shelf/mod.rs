@@ -10,6 +10,7 @@ mod cache;
 mod deeds;
 mod edit;
 mod import;
+mod make;
 mod republish;
 
 use crate::branch::{At, Part, Short};
@@ -113,6 +114,8 @@ struct Doc {
     careful: bool,
     /// A materialised value of the present state stands in the store, or is about to.
     cached: bool,
+    /// It is read for its value alone: nobody is told that it is open.
+    unseen: bool,
     last_used_us: u64,
     /// How many bytes its bodies inflated to, beyond what is free.
     inflated: usize,
@@ -146,6 +149,7 @@ impl Doc {
             opened: BTreeMap::new(),
             careful: false,
             cached: false,
+            unseen: false,
             last_used_us: 0,
             inflated: 0,
         }
@@ -194,6 +198,7 @@ pub(crate) struct Shelf {
     /// Documents that one commit changed and of which some are still being read: they are imported in one step, so that
     /// a transaction is seen whole.
     together: Vec<BTreeSet<DocRef>>,
+    maker: make::Maker,
 }
 
 impl Shelf {
@@ -354,7 +359,11 @@ impl Shelf {
             if let Some(state) = self.docs.get_mut(&doc) {
                 state.wait_for(row);
                 touched.insert(doc);
+                if state.unseen && state.pins == 0 {
+                    events.push_back(Event::Changed { doc });
+                }
             } else {
+                self.maker.note(ledger, doc.partition);
                 events.push_back(Event::Changed { doc });
             }
         }

@@ -9,7 +9,7 @@ use crate::document::{CheckedUpdate, Replica, Update, check};
 use crate::endpoint::Event;
 use crate::identity::peer_id;
 use crate::ids::LogId;
-use crate::ledger::{Batch, DocRef, EntryRef, Ledger, PartNo};
+use crate::ledger::{Batch, DocRef, EntryRef, Ledger, PartNo, Touch};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// How many documents are examined at a time.
@@ -26,7 +26,7 @@ impl Shelf {
         while self.examined.len() < EXAMINED_MAX
             && let Some(doc) = ledger.affected.pop_first()
         {
-            ledger.drop_cached(doc, false, &mut batch);
+            ledger.drop_cached(doc, Touch { here: false, may_delete: true }, &mut batch);
             if !self.asked.contains(&doc) && (planted!("exclusion.not-republished") || !ledger.wrote_in(doc.partition))
             {
                 continue;

@@ -11,4 +11,5 @@ pub mod notes;
 pub mod peer;
 pub mod sample;
 pub mod store;
+pub mod tally;
 pub mod world;

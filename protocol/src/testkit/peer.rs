@@ -93,9 +93,12 @@ impl Peer {
     pub fn settle(&mut self) {
         for _ in 0..1_000_000 {
             let mut io = Kept { store: &mut self.store, events: &mut self.events, trace: self.trace.as_deref_mut() };
-            pump(&mut self.endpoint, self.now, &mut io);
-            let Some(done) = self.store.complete_next() else { return };
-            self.endpoint.handle_stored(self.now, done);
+            let deadline = pump(&mut self.endpoint, self.now, &mut io);
+            match self.store.complete_next() {
+                Some(done) => self.endpoint.handle_stored(self.now, done),
+                None if deadline.is_some_and(|deadline| deadline.at_us <= self.now.mono_us) => {}
+                None => return,
+            }
         }
         panic!("the endpoint asks its store for ever");
     }

@@ -8,8 +8,9 @@ mod conformance;
 
 pub use conformance::{Subject, conformance};
 
-use crate::storage::{Op, Row, Scan, StoreDone, StoreError, StoreId, StoreRequest, Table};
+use crate::storage::{Op, Row, Scan, StoreDone, StoreError, StoreId, StoreRequest, Table, counted};
 use bytes::Bytes;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 
@@ -111,9 +112,21 @@ impl MemStore {
         }
         for op in ops {
             match op {
-                Op::Put { table, key, value } => self.rows.insert((table, key), value),
-                Op::Delete { table, key } => self.rows.remove(&(table, key)),
-            };
+                Op::Put { table, key, value } => drop(self.rows.insert((table, key), value)),
+                Op::Delete { table, key } => drop(self.rows.remove(&(table, key))),
+                Op::Insert { table, key, counter } => {
+                    if let Entry::Vacant(row) = self.rows.entry((table, key)) {
+                        row.insert(Bytes::new());
+                        let number = self.rows.entry((Table::Tally, counter)).or_default();
+                        *number = counted(number, 1);
+                    }
+                }
+                Op::Replace { table, key, value } => {
+                    if let Some(row) = self.rows.get_mut(&(table, key)) {
+                        *row = value;
+                    }
+                }
+            }
         }
         Ok(StoreDone::Committed { id })
     }

@@ -15,6 +15,7 @@ use crate::sync::{Bodies, SpaceNo};
 use crate::testkit::notes::{BODY, body, doc_id, insert, note, set};
 use crate::testkit::peer::{Net, Peer};
 use crate::testkit::store::MemStore;
+use crate::testkit::tally::{wrong_count, wrong_doubt};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::OnceLock;
 
@@ -133,7 +134,7 @@ fn founded() -> &'static [MemStore] {
 
 /// How a world's peers behave: with little memory, so that much is read back.
 pub fn config() -> Config {
-    Config { recent_bytes_max: 4_000, idle_docs_max: 1, ..Config::default() }
+    Config { recent_bytes_max: 4_000, idle_docs_max: 1, values_min: 1, ..Config::default() }
 }
 
 impl World {
@@ -356,7 +357,8 @@ impl World {
         let docs: Vec<NewDoc> = numbers.clone().map(new).collect();
         let texts = BODY.iter().copied().collect();
         let erasable = if docs.len().is_multiple_of(2) { Erasable::Together } else { Erasable::Alone };
-        let bulk = Bulk { collection, docs: &docs, texts: &texts, dictionary: b"a note", erasable };
+        let unknown = (!docs.len().is_multiple_of(3)).then(|| state.endpoint.moment());
+        let bulk = Bulk { collection, docs: &docs, texts: &texts, dictionary: b"a note", erasable, unknown };
         let commit = state.endpoint.bulk_append(state.now, log, &bulk, Vec::new());
         match state.endpoint.log_id(log).filter(|_| commit.is_ok() && !close) {
             Some(id) => drop(self.imports.insert(peer, id)),
@@ -507,6 +509,12 @@ fn checked(peer: &mut Peer, doc: u32, config: &Config) -> Option<Snapshot> {
     assert_eq!(live, afresh, "what is open of document {doc} is what the entries say");
     if let Some(row) = cached {
         assert_eq!(decode_snapshot(&row).ok(), live, "what is cached of document {doc} is what the entries say");
+    }
+    assert_eq!(wrong_count(peer.store.rows()), None);
+    for name in ["notes", "imported"] {
+        let collection = peer.endpoint.collection_id(SpaceNo(0), name);
+        let wrong = wrong_doubt(peer.store.rows(), at, &collection, live.as_ref());
+        assert_eq!(wrong, None, "of document {doc}");
     }
     live
 }

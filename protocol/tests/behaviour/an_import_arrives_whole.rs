@@ -36,7 +36,7 @@ fn arrives_whole(erasable: Erasable) {
     let log = peer.endpoint.bulk_open(peer.now, main).expect("an import");
     for chunk in docs.chunks(1_700) {
         let texts = &TextPaths::default();
-        let bulk = Bulk { collection, docs: chunk, texts, dictionary: b"zipcitya citypeople", erasable };
+        let bulk = Bulk { collection, docs: chunk, texts, dictionary: b"zipcitya citypeople", erasable, unknown: None };
         peer.endpoint.bulk_append(peer.now, log, &bulk, Vec::new()).expect("an entry");
     }
     peer.endpoint.bulk_close(peer.now, log);
@@ -72,7 +72,7 @@ fn small_documents_that_do_not_compress() {
         let docs: Vec<NewDoc> = (0..count).map(new).collect();
         let log = peer.endpoint.bulk_open(peer.now, main).expect("an import");
         let texts = &TextPaths::default();
-        let bulk = Bulk { collection, docs: &docs, texts, dictionary: b"", erasable: Erasable::Alone };
+        let bulk = Bulk { collection, docs: &docs, texts, dictionary: b"", erasable: Erasable::Alone, unknown: None };
         peer.endpoint.bulk_append(peer.now, log, &bulk, Vec::new()).expect("entries");
         peer.endpoint.bulk_close(peer.now, log);
         net.run();

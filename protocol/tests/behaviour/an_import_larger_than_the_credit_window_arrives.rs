@@ -31,7 +31,7 @@ fn an_import_larger_than_the_credit_window_arrives() {
         })
         .collect();
     let texts = &TextPaths::none();
-    let bulk = Bulk { collection, docs: &docs, texts, dictionary: &[], erasable: Erasable::Alone };
+    let bulk = Bulk { collection, docs: &docs, texts, dictionary: &[], erasable: Erasable::Alone, unknown: None };
     peer.endpoint.bulk_append(peer.now, log, &bulk, Vec::new()).expect("rows");
     peer.endpoint.bulk_close(peer.now, log);
     net.run();

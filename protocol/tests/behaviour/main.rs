@@ -39,6 +39,7 @@ mod peers_converge_whatever_happens;
 mod queues_stay_bounded;
 mod same_seed_same_outputs;
 mod two_devices_converge;
+mod values_made_at_once_are_what_the_entries_say;
 mod what_is_not_admitted_is_not_read;
 mod what_is_refused_leaves_no_trace;
 mod what_is_shown_and_cached_is_what_the_entries_say;

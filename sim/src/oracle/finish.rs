@@ -5,17 +5,20 @@ use super::reader::{Reader, Shown, exchange};
 use crate::coverage::{Mark, Point};
 use crate::random::purpose;
 use crate::report::OracleId;
-use crate::world::{World, partition_of};
+use crate::world::{COLLECTION, World, partition_of};
 use cosmicsync_protocol::identity::peer_id;
 use cosmicsync_protocol::ledger::rows::{doc_key, index_place};
 use cosmicsync_protocol::log::Entry;
 use cosmicsync_protocol::shelf::decode_snapshot;
 use cosmicsync_protocol::storage::Table;
+use cosmicsync_protocol::sync::SpaceNo;
 use cosmicsync_protocol::testkit::store::MemStore;
+use cosmicsync_protocol::testkit::tally::{wrong_count, wrong_doubt};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The tables whose rows a store keeps as they are.
-const OPEN_TABLES: [Table; 6] = [Table::Meta, Table::Log, Table::Entry, Table::Head, Table::Index, Table::Doc];
+const OPEN_TABLES: [Table; 7] =
+    [Table::Meta, Table::Log, Table::Entry, Table::Head, Table::Index, Table::Doc, Table::Tally];
 /// One run in so many lets a replica come late and learn everything from the others.
 const LATE_ONE_IN: u64 = 4;
 
@@ -86,6 +89,10 @@ impl World<'_> {
             && decode_snapshot(row).ok() != shown.snapshot
         {
             self.violation(OracleId::O4, Some(peer), format!("what is cached of document {doc} is out of date"));
+        }
+        let collection = fresh.endpoint.collection_id(SpaceNo(0), COLLECTION);
+        if let Some(wrong) = wrong_doubt(fresh.store.rows(), at, &collection, shown.snapshot.as_ref()) {
+            self.violation(OracleId::O4, Some(peer), format!("of document {doc} the store holds that {wrong}"));
         }
         let open = self.nodes[peer].alive.as_deref().and_then(|alive| alive.docs.get(&doc).cloned());
         if let Some(open) = open.filter(|open| open.opened) {
@@ -179,6 +186,9 @@ impl World<'_> {
         for peer in 0..self.nodes.len() {
             let store = self.nodes[peer].durable();
             self.stats.checks += 1;
+            if let Some(wrong) = wrong_count(store.rows()) {
+                self.violation(OracleId::O4, Some(peer), wrong);
+            }
             for ((table, key), value) in store.rows() {
                 if OPEN_TABLES.contains(table) && (leaks(key) || leaks(value)) {
                     self.violation(OracleId::O6, Some(peer), format!("plaintext in table {}", table.name()));

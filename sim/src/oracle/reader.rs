@@ -78,9 +78,12 @@ impl Reader {
     fn settle(&mut self) {
         loop {
             let mut io = ReaderIo { store: &mut self.store, sent: &mut self.sent };
-            pump(&mut self.endpoint, self.now, &mut io);
-            let Some(done) = self.store.complete_next() else { return };
-            self.endpoint.handle_stored(self.now, done);
+            let deadline = pump(&mut self.endpoint, self.now, &mut io);
+            match self.store.complete_next() {
+                Some(done) => self.endpoint.handle_stored(self.now, done),
+                None if deadline.is_some_and(|deadline| deadline.at_us <= self.now.mono_us) => {}
+                None => return,
+            }
         }
     }
 

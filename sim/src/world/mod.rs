@@ -29,7 +29,7 @@ pub(crate) use content::tokens_of;
 pub(crate) use found::{partition_name, partition_of};
 pub(crate) use node::Alive;
 pub(crate) use start::{config, recover};
-pub(crate) use work::doc_id;
+pub(crate) use work::{COLLECTION, doc_id};
 
 /// The most violations that a report lists.
 const VIOLATIONS_MAX: usize = 64;

@@ -16,6 +16,7 @@ pub(crate) fn config(core: &plan::Core) -> Config {
         keep_alive_us: core.keep_alive_us,
         recent_bytes_max: core.recent_bytes,
         idle_docs_max: core.idle_docs,
+        values_min: 2,
         limits: Limits {
             rekey_messages: core.rekey_messages,
             run_bytes_max: core.run_bytes,

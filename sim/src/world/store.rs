@@ -21,7 +21,7 @@ fn brings_entries(endpoint: &Endpoint, request: &StoreRequest) -> bool {
             let log = key.first_chunk().map_or(0, |log| u32::from_be_bytes(*log));
             !endpoint.is_own_log(LogNo(log))
         }
-        Op::Put { .. } | Op::Delete { .. } => false,
+        Op::Put { .. } | Op::Delete { .. } | Op::Insert { .. } | Op::Replace { .. } => false,
     })
 }
 

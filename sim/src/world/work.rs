@@ -14,7 +14,7 @@ use cosmicsync_protocol::shelf::{Bulk, Edit, Erasable};
 use cosmicsync_protocol::sync::SpaceNo;
 
 /// The collection of all documents.
-const COLLECTION: &str = "notes";
+pub(crate) const COLLECTION: &str = "notes";
 /// Numbers of imported documents begin at this, times the action's id.
 const IMPORTED: u64 = 1_000_000;
 /// Most actions that wait for their documents on one peer.
@@ -336,7 +336,9 @@ impl World<'_> {
             let log = endpoint.bulk_open(now, partition).ok()?;
             let texts = alive.texts.clone();
             let erasable = if count % 2 == 0 { Erasable::Together } else { Erasable::Alone };
-            let bulk = Bulk { collection, docs: &new, texts: &texts, dictionary: b"SECRET-title a draft", erasable };
+            let unknown = (count % 3 > 0).then(|| endpoint.moment());
+            let dictionary = b"SECRET-title a draft";
+            let bulk = Bulk { collection, docs: &new, texts: &texts, dictionary, erasable, unknown };
             let commit = endpoint.bulk_append(now, log, &bulk, Vec::new());
             endpoint.bulk_close(now, log);
             commit.ok()

@@ -119,18 +119,24 @@ impl Node {
         found.and_then(|found| found.value)
     }
 
-    /// All documents, page by page.
+    /// All documents, page by page. They are as many as are counted.
     pub(super) fn all(&mut self, collection: Option<&str>, limit: usize) -> Vec<Found> {
         let (partition, collection) = (self.main(), collection.map(str::to_owned));
         let mut all = Vec::new();
-        let mut after: Option<Place> = None;
+        let (mut after, mut places): (Option<Place>, Vec<(Place, usize)>) = (None, Vec::new());
         loop {
             let request = Request::Page { partition, collection: collection.clone(), after, limit, values: true };
             let Answer::Page { docs, next } = self.ask(request) else { panic!("a page") };
             assert!(docs.len() <= limit);
             all.extend(docs);
             after = next;
+            places.extend(after.clone().map(|after| (after, all.len())));
             if after.is_none() {
+                let count = |after| Request::Count { partition, collection: collection.clone(), after };
+                assert_eq!(self.ask(count(None)), Answer::Count(all.len() as u64));
+                for (place, left) in places {
+                    assert_eq!(self.ask(count(Some(place))), Answer::Count((all.len() - left) as u64));
+                }
                 return all;
             }
         }

@@ -96,19 +96,12 @@ impl Node {
         }
         let mut count = 0;
         for (_, partition) in partitions {
-            let mut after = None;
-            loop {
-                let from = after.take();
-                let page = handle.ask(move |_| {
-                    Ok(Request::Page { partition, collection: None, after: from, limit: usize::MAX, values: false })
-                });
-                let Answer::Page { docs, next } = page.await? else { return Err(unexpected()) };
-                count += docs.len() as u64;
-                after = next;
-                if after.is_none() {
-                    break;
-                }
-            }
+            let Answer::Count(found) =
+                handle.ask(move |_| Ok(Request::Count { partition, collection: None, after: None })).await?
+            else {
+                return Err(unexpected());
+            };
+            count += found;
         }
         self.documents.lock().unwrap_or_else(PoisonError::into_inner).insert(space, (changes, count));
         Ok(count)

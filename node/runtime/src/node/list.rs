@@ -1,7 +1,8 @@
 //! Lists of documents and of what was done to one.
 //!
-//! Documents come by collection and key; those without a key follow theirs, by id. The index is in the order of ids, so all
-//! names that a list is about are read first; values only of what is printed.
+//! A few thousand documents come by collection and key; those without a key follow theirs, by id. The index is in the order
+//! of ids, so all names that such a list is about are read first; values only of what is printed. More documents come in the
+//! order of the index, so that the first of them need not wait for the last.
 
 use super::Node;
 use super::docs::{name, partition, view};
@@ -10,7 +11,7 @@ use crate::driver::stopping;
 use crate::service::{
     DocList, DocRef, ErrorCode, Item, Listed, Reply, Revision, RevisionKind, ServiceError, SpaceRef, Text,
 };
-use cosmicsync_data::database::request::{self, Answer, Found, Name, Request};
+use cosmicsync_data::database::request::{self, Answer, Found, Name, Place, Request};
 use cosmicsync_protocol::document::VersionId;
 use cosmicsync_protocol::ids::DocId;
 use cosmicsync_protocol::ledger::PartNo;
@@ -19,6 +20,10 @@ use tokio::sync::mpsc;
 
 /// Names that are asked for at a time.
 const PAGE_DOCS: usize = 4096;
+/// So many documents are sorted by collection and key.
+const SORTED_MAX: u64 = 4096;
+/// Documents of a page that is sent as it is read.
+const SENT_DOCS: usize = 1024;
 /// Values that are read ahead of the one that is sent.
 const AHEAD: usize = 16;
 
@@ -46,7 +51,15 @@ impl Row {
 
     /// How it is named in `after`.
     fn named(&self) -> String {
-        if self.unkeyed { self.doc.to_string() } else { format!("{}/{}", self.collection, self.key) }
+        named(Some(&self.collection), (!self.unkeyed).then_some(&self.key), self.doc)
+    }
+}
+
+/// How a document is named in `after`.
+fn named(collection: Option<&str>, key: Option<&str>, doc: DocId) -> String {
+    match key {
+        Some(key) => format!("{}/{key}", collection.unwrap_or_default()),
+        None => doc.to_string(),
     }
 }
 
@@ -54,6 +67,11 @@ impl Node {
     pub(super) async fn doc_list(&self, list: DocList, items: &mpsc::Sender<Item>) -> Result<Reply, ServiceError> {
         let DocList { space, collection, after, limit, values } = list;
         let partition = self.handle()?.with(move |core| partition(core, &space)).await??;
+        let total = self.count_behind(partition, collection.clone(), None).await?;
+        if total > SORTED_MAX {
+            let list = DocList { space: SpaceRef::default(), collection, after, limit, values };
+            return self.doc_list_by_id(partition, list, total, items).await;
+        }
         let after = match after {
             None => None,
             Some(doc) => Some(self.place_of(partition, doc).await?),
@@ -94,6 +112,77 @@ impl Node {
             drop(items.send(Item::Document(view(found))).await);
         }
         Ok(Reply::Listed(Listed { count, more, next: last.filter(|_| more > 0) }))
+    }
+
+    /// Sends documents in the order of the index, page by page.
+    async fn doc_list_by_id(
+        &self,
+        partition: PartNo,
+        list: DocList,
+        total: u64,
+        items: &mpsc::Sender<Item>,
+    ) -> Result<Reply, ServiceError> {
+        let DocList { collection, after, limit, values, .. } = list;
+        let handle = self.handle()?;
+        let mut left = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        let (is_first, mut last) = (after.is_none(), None);
+        let mut from = match after {
+            None => None,
+            Some(doc) => {
+                let row = self.place_of(partition, doc.clone()).await?;
+                last = Some(row.named());
+                let place = handle.with(move |core| {
+                    let endpoint = core.db.endpoint();
+                    let space = endpoint.space_of(partition)?;
+                    let collection = endpoint.collection_id(space, &row.collection);
+                    let doc = match doc {
+                        DocRef::Id(doc) => doc,
+                        DocRef::Key { key, .. } => endpoint.doc_id_for_key(space, &collection, &key),
+                    };
+                    Some(Place { collection: collection.0, doc })
+                });
+                place.await?
+            }
+        };
+        let mut count = 0;
+        let more = loop {
+            if left == 0 {
+                break match from {
+                    _ if is_first => total.saturating_sub(count),
+                    Some(place) => self.count_behind(partition, collection.clone(), Some(place)).await?,
+                    None => total,
+                };
+            }
+            let (only, after, limit) = (collection.clone(), from.take(), left.min(SENT_DOCS));
+            let request = Request::Page { partition, collection: only, after, limit, values };
+            let Answer::Page { docs, next } = handle.ask(move |_| Ok(request)).await? else {
+                return Err(unexpected());
+            };
+            for found in docs {
+                (left, count) = (left - 1, count + 1);
+                last = Some(named(found.collection.as_deref(), found.key.as_deref(), found.doc));
+                // Whoever is gone wants no items; the list goes on for its reply.
+                drop(items.send(Item::Document(view(found))).await);
+            }
+            from = next;
+            if from.is_none() {
+                break 0;
+            }
+        };
+        Ok(Reply::Listed(Listed { count, more, next: last.filter(|_| more > 0) }))
+    }
+
+    /// How many documents there are behind a place.
+    async fn count_behind(
+        &self,
+        partition: PartNo,
+        collection: Option<String>,
+        after: Option<Place>,
+    ) -> Result<u64, ServiceError> {
+        match self.handle()?.ask(move |_| Ok(Request::Count { partition, collection, after })).await? {
+            Answer::Count(count) => Ok(count),
+            _ => Err(unexpected()),
+        }
     }
 
     pub(super) async fn doc_history(

@@ -170,7 +170,8 @@ pub struct DocPut {
     pub text: Vec<String>,
 }
 
-/// Lists the documents of a space or collection by collection and key; those without a key follow, by id.
+/// Lists the documents of a space or collection by collection and key; those without a key follow, by id. More than 4,096
+/// come in an order of their own, which stays the same.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DocList {

@@ -8,9 +8,10 @@ use super::snapshot::{SharedTxn, Snapshot, SnapshotError};
 use super::{SYNC_FAILED_FILE, StoreStats, mark};
 use bytes::Bytes;
 use cosmicsync_protocol::entropy::Entropy;
-use cosmicsync_protocol::storage::{Op, Row, Scan, StoreDone, StoreError, StoreRequest, Table};
+use cosmicsync_protocol::storage::{Op, Row, Scan, StoreDone, StoreError, StoreRequest, Table, counted};
 use heed::types::Bytes as RawBytes;
 use heed::{Database, Env, MdbError, RoTxn, RwTxn, WithoutTls};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::ops::Bound;
@@ -114,9 +115,11 @@ impl Engine {
                 }
                 (Err(error), _) => Err(error),
                 (Ok(()), StoreRequest::Commit { ops, .. }) => {
+                    let mut writing = Writing { tables, sealer, entropy, stored: &mut stored, added: BTreeMap::new() };
                     for op in ops {
-                        apply(tables, sealer, entropy, &mut wtxn, op, &mut stored)?;
+                        writing.apply(&mut wtxn, op)?;
                     }
+                    writing.count(&mut wtxn)?;
                     Ok(StoreDone::Committed { id })
                 }
                 (Ok(()), read) => reader.answer(&wtxn, read, scan_bytes_max),
@@ -277,22 +280,57 @@ impl Reader {
     }
 }
 
-fn apply(
-    tables: &[Db],
-    sealer: &Sealer,
-    entropy: &mut Entropy,
-    wtxn: &mut RwTxn<'_>,
-    op: &Op,
-    stored: &mut Vec<u8>,
-) -> Result<(), Abort> {
-    match op {
-        Op::Put { table, key, value } => {
-            sealer.seal(entropy, (*table, key), value, stored);
-            tables[*table as usize].put(wtxn, key, stored).map_err(|error| write_abort(*table, error))
+/// Writes the rows of one commit.
+struct Writing<'a> {
+    tables: &'a [Db],
+    sealer: &'a Sealer,
+    entropy: &'a mut Entropy,
+    stored: &'a mut Vec<u8>,
+    /// How many rows were inserted, by their counter.
+    added: BTreeMap<&'a Bytes, u64>,
+}
+
+impl<'a> Writing<'a> {
+    fn apply(&mut self, wtxn: &mut RwTxn<'_>, op: &'a Op) -> Result<(), Abort> {
+        match op {
+            Op::Put { table, key, value } => self.put(wtxn, *table, key, value),
+            Op::Delete { table, key } => {
+                self.tables[*table as usize].delete(wtxn, key).map(drop).map_err(|error| write_abort(*table, error))
+            }
+            Op::Insert { table, key, counter } => {
+                self.sealer.seal(self.entropy, (*table, key), &[], self.stored);
+                let found = self.tables[*table as usize].get_or_put(wtxn, key, self.stored);
+                if found.map_err(|error| write_abort(*table, error))?.is_none() {
+                    *self.added.entry(counter).or_default() += 1;
+                }
+                Ok(())
+            }
+            Op::Replace { table, key, value } => {
+                let found = self.tables[*table as usize].get(wtxn, key).map(|found| found.is_some());
+                if found.map_err(|error| write_abort(*table, error))? {
+                    self.put(wtxn, *table, key, value)?;
+                }
+                Ok(())
+            }
         }
-        Op::Delete { table, key } => {
-            tables[*table as usize].delete(wtxn, key).map(drop).map_err(|error| write_abort(*table, error))
+    }
+
+    fn put(&mut self, wtxn: &mut RwTxn<'_>, table: Table, key: &[u8], value: &[u8]) -> Result<(), Abort> {
+        self.sealer.seal(self.entropy, (table, key), value, self.stored);
+        self.tables[table as usize].put(wtxn, key, self.stored).map_err(|error| write_abort(table, error))
+    }
+
+    /// Adds up what was inserted.
+    fn count(&mut self, wtxn: &mut RwTxn<'_>) -> Result<(), Abort> {
+        for (key, more) in core::mem::take(&mut self.added) {
+            let table = Table::Tally;
+            let found = self.tables[table as usize].get(wtxn, key).map_err(|error| write_abort(table, error))?;
+            let before =
+                found.map(|stored| self.sealer.open((table, key), stored)).transpose().map_err(Abort::Corrupt)?;
+            let number = counted(&before.unwrap_or_default(), more);
+            self.put(wtxn, table, key, &number)?;
         }
+        Ok(())
     }
 }
 
@@ -314,7 +352,7 @@ fn read_failure(table: &'static str, error: &heed::Error) -> StoreError {
 fn dirty_bytes(request: &StoreRequest) -> u64 {
     let StoreRequest::Commit { ops, .. } = request else { return 0 };
     let of_op = |op: &Op| {
-        let value = if let Op::Put { value, .. } = op { value.len() as u64 } else { 0 };
+        let value = if let Op::Put { value, .. } | Op::Replace { value, .. } = op { value.len() as u64 } else { 0 };
         DIRTY_PAGES_PER_OP * 4096 + value + value / 8
     };
     ops.iter().map(of_op).sum()

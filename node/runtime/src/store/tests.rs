@@ -257,9 +257,13 @@ fn step() -> impl Strategy<Value = Step> {
         4 => proptest::collection::vec(any::<u8>(), 0..60),
         1 => (1000..20_000usize).prop_map(|len| vec![5; len]),
     ];
-    let op = (table.clone(), key.clone(), proptest::option::of(value)).prop_map(|(table, key, value)| match value {
-        Some(value) => Op::Put { table, key, value: value.into() },
-        None => Op::Delete { table, key },
+    let counter = Bytes::from_static(b"counter");
+    let op = (table.clone(), key.clone(), proptest::option::of(value), 0..3u8);
+    let op = op.prop_map(move |(table, key, value, kind)| match (value, kind) {
+        (Some(value), 0) => Op::Replace { table, key, value: value.into() },
+        (Some(value), _) => Op::Put { table, key, value: value.into() },
+        (None, 0) => Op::Insert { table, key, counter: counter.clone() },
+        (None, _) => Op::Delete { table, key },
     });
     let keys = proptest::collection::vec((table.clone(), key.clone()), 0..5);
     let scan = (table, key.clone(), key, 0..200usize);

@@ -162,8 +162,8 @@ impl<F: FnMut(StoreDone)> Writer<'_, F> {
 fn payload_bytes(request: &StoreRequest) -> u64 {
     let StoreRequest::Commit { ops, .. } = request else { return 0 };
     let of_op = |op: &Op| match op {
-        Op::Put { key, value, .. } => key.len() + value.len(),
-        Op::Delete { key, .. } => key.len(),
+        Op::Put { key, value, .. } | Op::Replace { key, value, .. } => key.len() + value.len(),
+        Op::Delete { key, .. } | Op::Insert { key, .. } => key.len(),
     };
     ops.iter().map(of_op).sum::<usize>() as u64
 }

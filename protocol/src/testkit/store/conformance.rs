@@ -20,6 +20,7 @@ pub fn conformance(store: &mut dyn Subject) {
     a_read_sees_every_earlier_commit(store);
     a_scan_is_ordered_and_bounded(store);
     later_writes_win_and_all_survive(store);
+    inserted_rows_are_counted_once_and_absent_ones_not_replaced(store);
     a_bad_request_fails_alone_when_it_reads_and_ends_the_store_when_it_writes(store);
 }
 
@@ -118,6 +119,30 @@ fn later_writes_win_and_all_survive(store: &mut dyn Subject) {
     let rows = [(Table::App, "x"), (Table::App, "y"), (Table::Doc, "empty"), (Table::Secret, "k")];
     let done = store.run(vec![read(21, &rows)]);
     assert_eq!(done, [got(21, &[Some("last"), None, Some(""), Some("two")])]);
+}
+
+fn inserted_rows_are_counted_once_and_absent_ones_not_replaced(store: &mut dyn Subject) {
+    let insert = |key: &str| Op::Insert {
+        table: Table::Doc,
+        key: Bytes::copy_from_slice(key.as_bytes()),
+        counter: Bytes::from_static(b"n"),
+    };
+    let replace = |key: &str, value: &'static str| Op::Replace {
+        table: Table::App,
+        key: Bytes::copy_from_slice(key.as_bytes()),
+        value: Bytes::from_static(value.as_bytes()),
+    };
+    let first = vec![insert("i1"), insert("i2"), insert("i1"), replace("r1", "no"), put(Table::App, "r2", "old")];
+    let second = vec![insert("i2"), insert("i3"), replace("r2", "new"), delete(Table::Doc, "i1")];
+    let number = |id| read(id, &[(Table::Tally, "n")]);
+    let done = store.run(vec![commit(25, first), number(26), commit(27, second), number(28)]);
+    let is = |number: u8| Some(Bytes::copy_from_slice(&[0, 0, 0, 0, 0, 0, 0, number]));
+    let counted = |id, number| StoreDone::Got { id: StoreId(id), values: vec![is(number)] };
+    assert_eq!(done, [committed(25), counted(26, 2), committed(27), counted(28, 3)]);
+    store.reopen();
+    let rows = [(Table::App, "r1"), (Table::App, "r2"), (Table::Doc, "i1"), (Table::Doc, "i2"), (Table::Doc, "i3")];
+    let done = store.run(vec![number(29), read(24, &rows)]);
+    assert_eq!(done, [counted(29, 3), got(24, &[None, Some("new"), None, Some(""), Some("")])]);
 }
 
 fn a_bad_request_fails_alone_when_it_reads_and_ends_the_store_when_it_writes(store: &mut dyn Subject) {

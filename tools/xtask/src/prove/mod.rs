@@ -11,6 +11,7 @@ mod cold;
 mod cost;
 mod crash;
 mod damaged;
+mod doc_fast;
 mod documents;
 mod hostile;
 mod import;
@@ -40,6 +41,7 @@ const PROOFS: &[(&str, Proof)] = &[
     ("crash", crash::prove),
     ("doc-merge", documents::merge),
     ("doc-versions", documents::versions),
+    ("doc-fast", doc_fast::prove),
     ("clone", clone::prove),
     ("sessions", sessions::prove),
     ("sim-core", sim_core::prove),

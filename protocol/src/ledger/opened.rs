@@ -1,0 +1,66 @@
+//! What was opened of the last entries and is wanted again by the next document in them.
+//!
+//! Many documents lie in one entry of an import: its dictionary is opened, what it cites is read, and the way down its key
+//! tree is gone once for all of them.
+
+use super::rows::{EntryRef, IndexRow};
+use crate::branch::{Part, Short};
+use crate::sealed::{KeyNode, Seed, SeedWalk, node_seed};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Entries of which something is kept.
+const ENTRIES_MAX: usize = 16;
+
+/// An entry: its place, and its chain hash, as another history may have another there.
+type Of = (EntryRef, Short);
+
+/// A dictionary, by the section that it is in.
+type Dictionary = ((Of, u32), Arc<[u8]>);
+
+#[derive(Debug, Default)]
+pub(super) struct Opened {
+    dictionaries: VecDeque<Dictionary>,
+    parts: VecDeque<(Of, Part<EntryRef>)>,
+    seeds: Option<SeedWalk>,
+    /// The section with parts of several documents that was opened last, and what opened it.
+    pub(super) shared: Option<(IndexRow, Vec<u8>)>,
+}
+
+impl Opened {
+    pub(super) fn dictionary(&self, of: Of, section: u32) -> Option<Arc<[u8]>> {
+        self.dictionaries.iter().find(|(key, _)| *key == (of, section)).map(|(_, bytes)| bytes.clone())
+    }
+
+    pub(super) fn keep_dictionary(&mut self, of: Of, section: u32, bytes: Vec<u8>) -> Arc<[u8]> {
+        let bytes: Arc<[u8]> = bytes.into();
+        keep(&mut self.dictionaries, ((of, section), bytes.clone()));
+        bytes
+    }
+
+    pub(super) fn part(&self, of: Of) -> Option<Part<EntryRef>> {
+        self.parts.iter().find(|(key, _)| *key == of).map(|(_, part)| part.clone())
+    }
+
+    pub(super) fn keep_part(&mut self, of: Of, part: Part<EntryRef>) {
+        keep(&mut self.parts, (of, part));
+    }
+
+    /// The seed of a node of the tree under `root`.
+    pub(super) fn seed(&mut self, root: &Seed, node: KeyNode) -> Seed {
+        if node == KeyNode::ROOT {
+            return node_seed(root, node);
+        }
+        if self.seeds.as_ref().is_none_or(|walk| !walk.is_under(root)) {
+            self.seeds = Some(SeedWalk::new(*root));
+        }
+        self.seeds.as_mut().map_or_else(|| node_seed(root, node), |walk| walk.seed(node))
+    }
+}
+
+fn keep<T>(all: &mut VecDeque<T>, one: T) {
+    if all.len() >= ENTRIES_MAX {
+        all.pop_back();
+    }
+    all.push_front(one);
+}

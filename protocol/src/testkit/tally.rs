@@ -1,0 +1,43 @@
+//! Checks that what a store counts is what it lists, and that a document which is not doubted is there.
+
+use crate::ids::CollectionId;
+use crate::ledger::DocRef;
+use crate::ledger::rows::{Doubt, count_key, doubt_key, listing_parts};
+use crate::shelf::Snapshot;
+use crate::storage::Table;
+use crate::testkit::store::Rows;
+use std::collections::BTreeMap;
+
+/// Says what is wrong with the counts of a store.
+pub fn wrong_count(rows: &Rows) -> Option<String> {
+    let mut listed: BTreeMap<bytes::Bytes, u64> = BTreeMap::new();
+    for (table, key) in rows.keys() {
+        let (Table::Doc, Some(partition), Ok((collection, _))) = (table, key.first_chunk(), listing_parts(key)) else {
+            continue;
+        };
+        let partition = crate::ledger::PartNo(u32::from_be_bytes(*partition));
+        *listed.entry(count_key(partition, &collection)).or_default() += 1;
+    }
+    let counted = |key: &bytes::Bytes| {
+        let number = rows.get(&(Table::Tally, key.clone())).and_then(|row| row.first_chunk().copied());
+        number.map_or(0, u64::from_be_bytes)
+    };
+    let wrong = listed.iter().find(|(key, count)| counted(key) != **count);
+    wrong.map(|(key, count)| format!("{count} documents are listed and {} are counted", counted(key)))
+}
+
+/// Says what is wrong with what a store believes of a listed document; `found` is what opening it says.
+pub fn wrong_doubt(rows: &Rows, doc: DocRef, collection: &CollectionId, found: Option<&Snapshot>) -> Option<String> {
+    if !rows.contains_key(&(Table::Doc, crate::ledger::rows::listing_key(doc, collection))) {
+        return None;
+    }
+    let doubt = rows.get(&(Table::Tally, doubt_key(doc))).map(|row| Doubt::decode(row));
+    let deleted = found.map(|found| found.meta.deleted);
+    let right = match doubt {
+        None => deleted == Some(false),
+        Some(Ok(Doubt::Unknown)) => true,
+        Some(Ok(Doubt::Deleted(_))) => deleted == Some(true),
+        Some(Err(_)) => false,
+    };
+    (!right).then(|| format!("it is {doubt:?} and deleted: {deleted:?}"))
+}
