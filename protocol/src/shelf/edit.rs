@@ -79,7 +79,7 @@ pub enum Edit {
 
 impl Shelf {
     /// Applies edits to open documents of one partition, all or none; `rows` are written with them. They are safe once
-    /// [`Event::Committed`](crate::endpoint::Event::Committed) tells of the returned id.
+    /// [`Event::Committed`] tells of the returned id.
     pub(crate) fn edit(
         &mut self,
         ledger: &mut Ledger,
