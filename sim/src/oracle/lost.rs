@@ -3,7 +3,8 @@
 //! Entries are told apart by their chain hashes, for copies of a process write other entries under the same numbers. What
 //! was republished stands in another log than it was written to: so it counts as well what a store's replica shows.
 
-use super::reader::Reader;
+use super::model::Deed;
+use super::reader::{Reader, Shown};
 use crate::coverage::Mark;
 use crate::plan::{Core, Plan};
 use crate::random::purpose;
@@ -31,7 +32,7 @@ struct Kept {
     seed: [u8; 32],
     /// Read back when first asked. `None` inside if it cannot be.
     reader: Option<Option<Box<Reader>>>,
-    shown: BTreeMap<u64, BTreeSet<u64>>,
+    shown: BTreeMap<u64, Option<Shown>>,
 }
 
 impl Kept {
@@ -56,11 +57,12 @@ impl Kept {
             return true;
         }
         if !self.shown.contains_key(&word.doc) {
-            let show = |reader: &mut Reader| reader.doc(plan.partitions, word.doc).map(|at| reader.show(at).tokens());
-            let tokens = self.reader(&plan.core).and_then(show).unwrap_or_default();
-            self.shown.insert(word.doc, tokens);
+            let show = |reader: &mut Reader| reader.doc(plan.partitions, word.doc).map(|at| reader.show(at));
+            let shown = self.reader(&plan.core).and_then(show);
+            self.shown.insert(word.doc, shown);
         }
-        self.shown.get(&word.doc).is_some_and(|tokens| tokens.contains(&word.token))
+        let Some(Some(shown)) = self.shown.get(&word.doc) else { return false };
+        word.deed.as_ref().map_or_else(|| shown.tokens().contains(&word.token), |deed| deed.is_in(&shown.version))
     }
 
     fn knows(&mut self, plan: &Plan, partition: u32) -> bool {
@@ -74,6 +76,7 @@ struct Word {
     token: u64,
     doc: u64,
     within: Vec<[u8; 32]>,
+    deed: Option<Deed>,
 }
 
 impl World<'_> {
@@ -113,7 +116,8 @@ impl World<'_> {
         }
         let mut released = 0;
         for (number, token) in self.model.tokens.iter_mut().filter(|(_, token)| token.acked.is_some()) {
-            let word = Word { token: *number, doc: token.doc, within: token.within.clone() };
+            let (within, deed) = (token.within.clone(), token.deed.clone());
+            let word = Word { token: *number, doc: token.doc, within, deed };
             if left.iter_mut().any(|store| store.has(plan, &word)) {
                 token.released = false;
             } else if !token.released && gone.iter_mut().any(|store| store.has(plan, &word)) {
