@@ -56,11 +56,8 @@ pub(crate) fn run(args: &Campaign, output: &mut Stdout) -> Result<Verdict, Failu
 
 fn case(seed: u64, args: &Campaign) -> Case {
     let swarm = args.profile == cli::Profile::Swarm;
-    let profile = match (args.apart, args.copies) {
-        (true, copies) => Profile::apart(if copies { Copies::Processes } else { Copies::None }),
-        (false, true) => Profile::of(Copies::Processes),
-        (false, false) => Profile::default(),
-    };
+    let copies = if args.copies { Copies::Processes } else { Copies::None };
+    let profile = Profile::named(copies, args.apart);
     let profile = Profile { swarm, ..profile };
     let mut plan = generate(seed, &profile);
     if args.canary {

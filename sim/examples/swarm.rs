@@ -26,11 +26,7 @@ fn main() -> Result<()> {
             (false, true) => Copies::Stores,
             (false, false) => Copies::None,
         };
-        let profile = match copies {
-            copies if has("--apart") => Profile::apart(copies),
-            Copies::None => Profile::default(),
-            copies => Profile::of(copies),
-        };
+        let profile = Profile::named(copies, has("--apart"));
         for nth in 0..count {
             let seed = from + if has("--backwards") { count - 1 - nth } else { nth };
             total.run(&mut out, seed, &generate(seed, &profile))?;

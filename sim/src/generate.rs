@@ -47,9 +47,10 @@ impl Profile {
         Self { peers: (2, 6), copies, ..Self::default() }
     }
 
-    /// What plans are like in which all make the same documents.
-    pub fn apart(copies: Copies) -> Self {
-        Self { edits: (15, 60), copies, apart: true, ..Self::default() }
+    /// What plans are like in which something goes on several times, or in which all make the same documents, or both.
+    pub fn named(copies: Copies, apart: bool) -> Self {
+        let profile = if copies == Copies::None { Self::default() } else { Self::of(copies) };
+        if apart { Self { edits: (15, 60), apart, ..profile } } else { profile }
     }
 }
 

@@ -7,7 +7,7 @@ use super::model::{Model, Token};
 use super::reader::Shown;
 use crate::coverage::Mark;
 use crate::report::OracleId;
-use crate::world::{Piece, World};
+use crate::world::{Piece, Pieces, World};
 use cosmicsync_protocol::document::Version;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,6 +46,15 @@ impl Model {
 }
 
 impl World<'_> {
+    /// What an edit replaces is gone for its author: it hides nothing that was shown.
+    pub(crate) fn check_replaced(&mut self, peer: usize, doc: u64, before: &Pieces, after: &Pieces) {
+        self.stats.checks += 1;
+        if let Some(piece) = after.hidden.iter().find(|piece| !before.hidden.contains(piece)) {
+            let text = format!("an edit of document {doc} hides {piece} instead of deleting it");
+            self.violation(OracleId::O14, Some(peer), text);
+        }
+    }
+
     /// See the module's head.
     pub(super) fn check_members(&mut self, shown: &BTreeMap<u64, Shown>) {
         for (doc, shown) in shown {

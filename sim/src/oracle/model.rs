@@ -48,7 +48,7 @@ pub(crate) struct Deed {
 impl Deed {
     /// Whether a version has it.
     pub(crate) fn is_in(&self, version: &Version) -> bool {
-        version.get(&self.by).is_some_and(|end| *end >= self.end)
+        version.get(&self.by).copied().unwrap_or(0) >= self.end
     }
 }
 

@@ -30,7 +30,7 @@ impl Shown {
 
     /// The pieces that it shows or lists.
     pub(super) fn pieces(&self) -> BTreeSet<Piece> {
-        self.snapshot.as_ref().map(|snapshot| pieces_of(&snapshot.value, &self.hidden)).unwrap_or_default()
+        self.snapshot.as_ref().map(|snapshot| pieces_of(&snapshot.value, &self.hidden).all).unwrap_or_default()
     }
 
     /// A token that stands there twice.

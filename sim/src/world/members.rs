@@ -27,6 +27,15 @@ pub(crate) enum Piece {
     Bit(String, u8),
 }
 
+/// The pieces of a document.
+#[derive(Debug, Default)]
+pub(crate) struct Pieces {
+    /// All of them.
+    pub(crate) all: BTreeSet<Piece>,
+    /// Those that are only listed as hidden.
+    pub(crate) hidden: BTreeSet<Piece>,
+}
+
 impl core::fmt::Display for Piece {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
@@ -68,12 +77,9 @@ pub(super) fn paths() -> Vec<String> {
 }
 
 /// The pieces of a document's value and of what is listed as hidden.
-pub(crate) fn pieces_of(value: &Value, hidden: &[Hidden]) -> BTreeSet<Piece> {
+pub(crate) fn pieces_of(value: &Value, hidden: &[Hidden]) -> Pieces {
     let mut found = BTreeSet::new();
     let is_member = |key: &str| Key::ALL.iter().any(|known| known.name() == key);
-    for (key, value) in value.as_map().into_iter().flatten().filter(|(key, _)| is_member(key)) {
-        find(value, key, &mut found);
-    }
     for Hidden { path, value } in hidden {
         let keys: Vec<&str> =
             path.iter().filter_map(|step| if let Step::Key(key) = step { Some(key.as_str()) } else { None }).collect();
@@ -81,7 +87,11 @@ pub(crate) fn pieces_of(value: &Value, hidden: &[Hidden]) -> BTreeSet<Piece> {
             find(value, &keys.join("."), &mut found);
         }
     }
-    found
+    let mut all = found.clone();
+    for (key, value) in value.as_map().into_iter().flatten().filter(|(key, _)| is_member(key)) {
+        find(value, key, &mut all);
+    }
+    Pieces { all, hidden: found }
 }
 
 fn find(value: &Value, at: &str, found: &mut BTreeSet<Piece>) {
@@ -215,7 +225,7 @@ impl World<'_> {
     }
 
     /// The pieces that a peer shows or lists of an open document.
-    pub(super) fn pieces(&mut self, peer: usize, doc: DocRef) -> BTreeSet<Piece> {
+    pub(super) fn pieces(&mut self, peer: usize, doc: DocRef) -> Pieces {
         let found = self.call(peer, |alive, _| {
             let replica = alive.endpoint.replica(doc)?;
             Some(pieces_of(&replica.value().ok()?, &replica.hidden().ok()?))
@@ -243,7 +253,9 @@ mod tests {
             Piece::Bit("a.b".to_owned(), 2),
             Piece::Bit("a.c".to_owned(), 1),
         ];
-        assert_eq!(pieces_of(&value, &hidden).into_iter().collect::<Vec<_>>(), expected);
+        let pieces = pieces_of(&value, &hidden);
+        assert_eq!(pieces.all.into_iter().collect::<Vec<_>>(), expected);
+        assert_eq!(pieces.hidden.into_iter().collect::<Vec<_>>(), expected[4..]);
     }
 
     #[test]

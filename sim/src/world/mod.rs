@@ -28,7 +28,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub(crate) use content::tokens_of;
 pub(crate) use found::{partition_name, partition_of};
-pub(crate) use members::{Piece, Supply, pieces_of};
+pub(crate) use members::{Piece, Pieces, Supply, pieces_of};
 pub(crate) use node::Alive;
 pub(crate) use start::{config, recover};
 pub(crate) use work::doc_id;

@@ -3,7 +3,7 @@
 use super::content::{BODY, DRAFT, ITEMS, Room, item, tokens_of};
 use super::{World, partition_name, partition_of};
 use crate::coverage::{Mark, Point};
-use super::members::Piece;
+use super::members::Pieces;
 use crate::oracle::{Deed, ends};
 use crate::plan::Act;
 use crate::random::purpose;
@@ -13,7 +13,6 @@ use cosmicsync_protocol::ids::DocId;
 use cosmicsync_protocol::ledger::DocRef;
 use cosmicsync_protocol::shelf::{Bulk, Edit, Erasable};
 use cosmicsync_protocol::sync::SpaceNo;
-use std::collections::BTreeSet;
 
 /// The collection of all documents.
 const COLLECTION: &str = "notes";
@@ -369,9 +368,10 @@ impl World<'_> {
         commit: u64,
         (number, token): (u64, u64),
         (doc, edit): &(DocRef, Edit),
-        before: &BTreeSet<Piece>,
+        before: &Pieces,
     ) {
         let after = self.pieces(peer, *doc);
+        self.check_replaced(peer, number, before, &after);
         let written = self.call(peer, |alive, _| {
             let replica = alive.endpoint.replica(*doc)?;
             Some((replica.peer(), replica.version().clone()))
@@ -380,8 +380,8 @@ impl World<'_> {
         let deed = Deed {
             by,
             end: version.get(&by).copied().unwrap_or(0),
-            added: after.difference(before).cloned().collect(),
-            removed: before.difference(&after).cloned().collect(),
+            added: after.all.difference(&before.all).cloned().collect(),
+            removed: before.all.difference(&after.all).cloned().collect(),
             makes: matches!(edit, Edit::Create { .. }),
             deletes: (*edit == Edit::SetDeleted(true)).then_some(version),
         };
