@@ -41,6 +41,8 @@ pub(crate) struct Deed {
     pub(crate) removed: BTreeSet<Piece>,
     /// It made the document.
     pub(crate) makes: bool,
+    /// Its process went on as it was kept, perhaps without it, and then gave its numbers to other operations.
+    pub(crate) is_unsure: bool,
     /// It deleted the document, having seen this.
     pub(crate) deletes: Option<Version>,
 }
@@ -125,6 +127,15 @@ impl Model {
     /// An edit was taken that did something to members or to the whole document.
     pub(crate) fn done(&mut self, number: u64, doc: u64, deed: Deed) {
         self.tokens.insert(number, Token { doc, deed: Some(deed), ..Token::default() });
+    }
+
+    /// A process goes on from what its store holds, with its memory: these edits are there, or their numbers are used again.
+    pub(crate) fn unsure(&mut self, tokens: impl Iterator<Item = u64>) {
+        for token in tokens {
+            if let Some(deed) = self.tokens.get_mut(&token).and_then(|token| token.deed.as_mut()) {
+                deed.is_unsure = true;
+            }
+        }
     }
 
     /// What was done to a document.

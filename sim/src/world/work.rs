@@ -382,6 +382,7 @@ impl World<'_> {
             end: version.get(&by).copied().unwrap_or(0),
             added: after.all.difference(&before.all).cloned().collect(),
             removed: before.all.difference(&after.all).cloned().collect(),
+            is_unsure: false,
             makes: matches!(edit, Edit::Create { .. }),
             deletes: (*edit == Edit::SetDeleted(true)).then_some(version),
         };
