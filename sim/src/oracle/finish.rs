@@ -130,7 +130,7 @@ impl World<'_> {
         let undone = self.model.undone();
         let forks = self.model.forks;
         let is_shown = |number: u64, token: &Token| {
-            seen.get(&token.doc).is_some_and(|seen| seen.has(number, token, forks.then_some(&undone)))
+            seen.get(&token.doc).is_some_and(|seen| seen.has(number, token.deed.as_ref(), forks.then_some(&undone)))
         };
         let missing = self.model.owed().filter(|(number, token)| !is_shown(*number, token));
         let mut missing: BTreeMap<u64, Token> = missing.map(|(number, token)| (number, token.clone())).collect();
@@ -171,7 +171,7 @@ impl World<'_> {
                 self.violation(OracleId::O1, None, text);
             }
             let seen: Vec<Seen> = shown.iter().map(Seen::new).collect();
-            let is_shown = |number: &&u64| seen.iter().all(|seen| seen.has(**number, &missing[*number], Some(undone)));
+            let is_shown = |number: &&u64| seen.iter().all(|seen| seen.has(**number, missing[*number].deed.as_ref(), Some(undone)));
             let back: Vec<u64> = numbers.iter().filter(is_shown).copied().collect();
             for number in back {
                 missing.remove(&number);

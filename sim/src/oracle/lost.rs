@@ -3,12 +3,13 @@
 //! Entries are told apart by their chain hashes, for copies of a process write other entries under the same numbers. What
 //! was republished stands in another log than it was written to: so it counts as well what a store's replica shows.
 
+use super::members::Seen;
 use super::model::Deed;
 use super::reader::{Reader, Shown};
 use crate::coverage::Mark;
 use crate::plan::{Core, Plan};
 use crate::random::purpose;
-use crate::world::{Alive, World, partition_name};
+use crate::world::{Alive, Piece, World, partition_name};
 use bytes::Bytes;
 use cosmicsync_protocol::endpoint::LogInfo;
 use cosmicsync_protocol::ledger::EntryRef;
@@ -52,7 +53,7 @@ impl Kept {
     }
 
     /// Whether it holds a token or shows it.
-    fn has(&mut self, plan: &Plan, word: &Word) -> bool {
+    fn has(&mut self, plan: &Plan, word: &Word, undone: Option<&BTreeSet<Piece>>) -> bool {
         if self.holds(word) {
             return true;
         }
@@ -62,7 +63,7 @@ impl Kept {
             self.shown.insert(word.doc, shown);
         }
         let Some(Some(shown)) = self.shown.get(&word.doc) else { return false };
-        word.deed.as_ref().map_or_else(|| shown.tokens().contains(&word.token), |deed| deed.is_in(&shown.version))
+        Seen::new(shown).has(word.token, word.deed.as_ref(), undone)
     }
 
     fn knows(&mut self, plan: &Plan, partition: u32) -> bool {
@@ -114,13 +115,15 @@ impl World<'_> {
                 self.model.lost_partitions.insert(partition);
             }
         }
+        let undone = self.model.undone();
+        let undone = self.model.forks.then_some(&undone);
         let mut released = 0;
         for (number, token) in self.model.tokens.iter_mut().filter(|(_, token)| token.acked.is_some()) {
             let (within, deed) = (token.within.clone(), token.deed.clone());
             let word = Word { token: *number, doc: token.doc, within, deed };
-            if left.iter_mut().any(|store| store.has(plan, &word)) {
+            if left.iter_mut().any(|store| store.has(plan, &word, undone)) {
                 token.released = false;
-            } else if !token.released && gone.iter_mut().any(|store| store.has(plan, &word)) {
+            } else if !token.released && gone.iter_mut().any(|store| store.has(plan, &word, undone)) {
                 token.released = true;
                 released += 1;
             }

@@ -3,7 +3,7 @@
 //! The model says what each edit added and removed, as its author saw it. Which edits count is told by the version that
 //! all came to agree on: logs number their operations, and where none forked a number stands for one operation.
 
-use super::model::{Model, Token};
+use super::model::{Deed, Model};
 use super::reader::Shown;
 use crate::coverage::Mark;
 use crate::report::OracleId;
@@ -25,8 +25,8 @@ impl Seen {
 
     /// Whether a word is there, or what an edit did. Where logs fork, numbers of operations say nothing, and edits may
     /// stand twice: there the pieces must be there that it added and that are not among `undone`, but for counters.
-    pub(super) fn has(&self, number: u64, token: &Token, undone: Option<&BTreeSet<Piece>>) -> bool {
-        match (&token.deed, undone) {
+    pub(super) fn has(&self, number: u64, deed: Option<&Deed>, undone: Option<&BTreeSet<Piece>>) -> bool {
+        match (deed, undone) {
             (None, _) => self.tokens.contains(&number),
             (Some(deed), None) => deed.is_in(&self.version),
             (Some(deed), Some(undone)) => deed
