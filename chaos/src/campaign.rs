@@ -56,7 +56,8 @@ pub(crate) fn run(args: &Campaign, output: &mut Stdout) -> Result<Verdict, Failu
 
 fn case(seed: u64, args: &Campaign) -> Case {
     let swarm = args.profile == cli::Profile::Swarm;
-    let profile = if args.copies { Profile::of(Copies::Processes) } else { Profile::default() };
+    let copies = if args.copies { Copies::Processes } else { Copies::None };
+    let profile = Profile::named(copies, args.apart);
     let profile = Profile { swarm, ..profile };
     let mut plan = generate(seed, &profile);
     if args.canary {

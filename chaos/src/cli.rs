@@ -155,6 +155,9 @@ pub(crate) struct Campaign {
     /// Have a process go on two to five times: copied, restored, or resumed with its memory
     #[arg(long)]
     pub(crate) copies: bool,
+    /// Have all peers make the same few documents, apart from each other
+    #[arg(long)]
+    pub(crate) apart: bool,
     /// Demand the impossible, so that seeds must fail
     #[arg(long)]
     pub(crate) canary: bool,

@@ -59,6 +59,11 @@ pub const CATALOGUE: &[Planted] = &[
         region: "exclusion",
         what: "what fills a gap need not fit what is held around it",
     },
+    Planted { id: "slot.not-cleared", region: "documents", what: "what a value replaces is left under it" },
+    Planted { id: "slot.really-deleted", region: "documents", what: "a deleted member leaves nothing in its slot" },
+    Planted { id: "name.without-parent", region: "documents", what: "members of one key share containers" },
+    Planted { id: "gone.for-good", region: "documents", what: "a deletion counts whatever it has not seen" },
+    Planted { id: "counter.one-total", region: "documents", what: "all writers of a counter keep one total" },
     Planted { id: "nonce.repeated", region: "log", what: "all entries of an epoch share one nonce" },
 ];
 

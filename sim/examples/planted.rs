@@ -37,9 +37,12 @@ mod with {
 
     fn find_one(out: &mut impl Write, planted: &Planted, max: u64, dir: &Path) -> Result<()> {
         let Planted { id, region, .. } = planted;
-        // Some mistakes show only where processes are copied.
-        let profiles = [Profile::default(), Profile::of(Copies::Processes)];
-        let plan = |seed: u64| generate(seed, &profiles[(seed % 2) as usize]);
+        // Some mistakes show only where processes are copied, others where documents are made apart.
+        let profiles = [(Copies::None, false), (Copies::Processes, false), (Copies::None, true)];
+        let plan = |seed: u64| {
+            let (copies, apart) = profiles[(seed % 3) as usize];
+            generate(seed, &Profile::named(copies, apart))
+        };
         let holds = |seed, chosen| {
             choose(chosen);
             run(&plan(seed)).is_ok_and(|report| report.is_ok())

@@ -1,4 +1,4 @@
-//! Shows a swarm seed: its plan, its violations and the end of its trace.
+//! Shows a swarm seed: its plan, its violations and the end of its trace. `show SEED|PLAN [--copies] [--apart]`
 
 use cosmicsync_sim::{Copies, Profile, generate, plan::Plan, run_traced};
 use std::io::Write;
@@ -7,10 +7,17 @@ fn main() {
     let arg = std::env::args().nth(1).unwrap_or_default();
     let plan = match arg.parse::<u64>() {
         Ok(seed) => {
-            generate(seed, &std::env::args().nth(2).map_or_else(Profile::default, |_| Profile::of(Copies::Processes)))
+            let has = |flag: &str| std::env::args().any(|arg| arg == flag);
+            let copies = if has("--copies") { Copies::Processes } else { Copies::None };
+            generate(seed, &Profile::named(copies, has("--apart")))
         }
-        Err(_) => serde_json::from_str::<Plan>(&std::fs::read_to_string(&arg).unwrap_or_default())
-            .unwrap_or_else(|_| Plan::quiet(0, 1)),
+        Err(_) => {
+            let mut file: serde_json::Value =
+                serde_json::from_str(&std::fs::read_to_string(&arg).unwrap_or_default()).unwrap_or_default();
+            // A bundle holds a plan.
+            let plan = if file["plan"].is_object() { file["plan"].take() } else { file };
+            serde_json::from_value(plan).unwrap_or_else(|_| Plan::quiet(0, 1))
+        }
     };
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{}", serde_json::to_string(&plan).unwrap_or_default().replace("{\"id\"", "\n{\"id\""));

@@ -1,4 +1,4 @@
-//! Runs swarm seeds, one line for each and one for all: `swarm FROM COUNT [--backwards] [--copies|--stores] | swarm --star SECONDS`.
+//! Runs swarm seeds, one line for each and one for all: `swarm FROM COUNT [--backwards] [--copies|--stores] [--apart] | swarm --star SECONDS`.
 //!
 //! `cargo xtask prove sim-core` runs it in processes of their own and compares what they print:
 //! `seed N HASH`, `bad N ORACLE TEXT`, `done COUNT CPU_US VIRTUAL_US EVENTS EDITS ACKED CHECKS FAULTS BYTES`.
@@ -21,11 +21,12 @@ fn main() -> Result<()> {
         total.run(&mut out, 0, &plan)?;
     } else {
         let (from, count) = (numbers.first().copied().unwrap_or(0), numbers.get(1).copied().unwrap_or(100));
-        let profile = match (has("--copies"), has("--stores")) {
-            (true, _) => Profile::of(Copies::Processes),
-            (false, true) => Profile::of(Copies::Stores),
-            (false, false) => Profile::default(),
+        let copies = match (has("--copies"), has("--stores")) {
+            (true, _) => Copies::Processes,
+            (false, true) => Copies::Stores,
+            (false, false) => Copies::None,
         };
+        let profile = Profile::named(copies, has("--apart"));
         for nth in 0..count {
             let seed = from + if has("--backwards") { count - 1 - nth } else { nth };
             total.run(&mut out, seed, &generate(seed, &profile))?;

@@ -87,6 +87,10 @@ names! {
     SmallerCore = "core.smaller",
     Released = "write.released",
     Asked = "excluded.published",
+    MadeApart = "document.made-apart",
+    Hides = "document.hides",
+    Deleted = "document.deleted",
+    CameBack = "document.came-back",
 }
 
 /// Whether there is such a point.

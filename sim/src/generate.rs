@@ -3,7 +3,7 @@
 //! Each seed switches a random subset of the kinds of work and faults on, so that rare combinations meet and a busy kind
 //! does not drown the others. Seeds rot when this file changes: keep plans, not seeds.
 
-use crate::plan::{Act, Action, After, Bodies, Disk, Image, Link, Peer, Plan, Tampering, Way, When};
+use crate::plan::{Act, Action, After, Bodies, Disk, How, Image, Key, Link, Peer, Plan, Tampering, Way, When};
 use crate::random::{Keyed, purpose};
 use std::num::NonZeroU64;
 
@@ -20,6 +20,8 @@ pub struct Profile {
     pub swarm: bool,
     /// What goes on two to five times.
     pub copies: Copies,
+    /// All peers make the same few documents, apart from each other, and change their members.
+    pub apart: bool,
 }
 
 /// What goes on two to five times in a plan.
@@ -35,7 +37,7 @@ pub enum Copies {
 
 impl Default for Profile {
     fn default() -> Self {
-        Self { peers: (2, 5), edits: (5, 40), faults: 12, swarm: true, copies: Copies::None }
+        Self { peers: (2, 5), edits: (5, 40), faults: 12, swarm: true, copies: Copies::None, apart: false }
     }
 }
 
@@ -43,6 +45,12 @@ impl Profile {
     /// What plans are like in which something goes on several times.
     pub fn of(copies: Copies) -> Self {
         Self { peers: (2, 6), copies, ..Self::default() }
+    }
+
+    /// What plans are like in which something goes on several times, or in which all make the same documents, or both.
+    pub fn named(copies: Copies, apart: bool) -> Self {
+        let profile = if copies == Copies::None { Self::default() } else { Self::of(copies) };
+        if apart { Self { edits: (15, 60), apart, ..profile } } else { profile }
     }
 }
 
@@ -94,9 +102,11 @@ enum Work {
     Hold,
     Create,
     Item,
+    Make,
+    Member,
 }
 
-const WORK: [Work; 11] = [
+const WORK: [Work; 13] = [
     Work::Insert,
     Work::Large,
     Work::Scribble,
@@ -108,7 +118,12 @@ const WORK: [Work; 11] = [
     Work::Hold,
     Work::Create,
     Work::Item,
+    Work::Make,
+    Work::Member,
 ];
+
+/// The kinds of work where documents are made apart.
+const APART: [Work; 6] = [Work::Insert, Work::Delete, Work::Close, Work::Hold, Work::Item, Work::Scribble];
 
 /// The kinds of faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -238,12 +253,19 @@ fn subset<T: Copy>(draws: &mut Draws, all: &[T], swarm: bool) -> Vec<T> {
 }
 
 fn work(draws: &mut Draws, plan: &mut Plan, profile: &Profile, end_us: u64) {
-    let mut kinds = subset(draws, &WORK, profile.swarm);
+    let mut kinds = subset(draws, if profile.apart { &APART } else { &WORK }, profile.swarm);
     kinds.push(Work::Insert);
+    if profile.apart {
+        kinds.extend([Work::Member; 6]);
+    }
     let lists = kinds.contains(&Work::Item);
     let peers = plan.peers.len() as u64;
-    let docs = draws.within(1, 6) as u32;
+    let docs = draws.within(1, if profile.apart { 2 } else { 6 }) as u32;
     for doc in 0..docs {
+        if profile.apart {
+            made_apart(draws, plan, doc, end_us);
+            continue;
+        }
         let peer = draws.below(peers) as usize;
         let at_us = draws.below(end_us / 4 + 1);
         let items = lists && draws.once_in(2);
@@ -256,6 +278,17 @@ fn work(draws: &mut Draws, plan: &mut Plan, profile: &Profile, end_us: u64) {
         let kind = draws.pick(&kinds);
         let act = one_work(draws, kind, peers, docs, plan.partitions);
         push(plan, When::AtUs(at_us), act);
+    }
+}
+
+/// Most peers make a document, soon or late.
+fn made_apart(draws: &mut Draws, plan: &mut Plan, doc: u32, end_us: u64) {
+    let first = draws.below(plan.peers.len() as u64) as usize;
+    for peer in 0..plan.peers.len() {
+        if peer == first || !draws.once_in(3) {
+            let at_us = draws.span_us(1, end_us / 2 + 1);
+            push(plan, When::AtUs(at_us), Act::Make { peer, doc });
+        }
     }
 }
 
@@ -281,6 +314,24 @@ fn one_work(draws: &mut Draws, kind: Work, peers: u64, docs: u32, partitions: u3
         Work::Hold => Act::Hold { peer, doc, on: draws.once_in(2) },
         Work::Create => Act::Create { peer, doc, items: false },
         Work::Item => Act::Item { peer, doc },
+        Work::Make => Act::Make { peer, doc },
+        Work::Member => {
+            let path = (0..draws.within(1, 3)).map(|_| draws.pick(&[Key::A, Key::B, Key::C])).collect();
+            let how = draws.pick(&[
+                How::Remove,
+                How::Remove,
+                How::Edit,
+                How::Edit,
+                How::Edit,
+                How::Scalar,
+                How::Text,
+                How::List,
+                How::Map,
+                How::Map,
+                How::Add,
+            ]);
+            Act::Member { peer, doc, path, how }
+        }
     }
 }
 
@@ -347,7 +398,10 @@ fn twins(draws: &mut Draws, plan: &mut Plan, way: Twin, end_us: u64) {
 
 /// A word is typed into some document.
 fn one_word(draws: &mut Draws, plan: &mut Plan, peer: usize, at_us: u64) {
-    let doc = |action: &Action| if let Act::Create { doc, .. } = action.act { Some(doc) } else { None };
+    let doc = |action: &Action| match action.act {
+        Act::Create { doc, .. } | Act::Make { doc, .. } => Some(doc),
+        _ => None,
+    };
     let docs: Vec<u32> = plan.actions.iter().filter_map(doc).collect();
     let (doc, urgent) = (draws.pick(&docs), draws.once_in(3));
     push(plan, When::AtUs(at_us), Act::Insert { peer, doc, urgent, bytes: 0 });

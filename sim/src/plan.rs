@@ -10,7 +10,7 @@
 mod act;
 mod check;
 
-pub use act::{Act, Disk, Image, Tampering, Way};
+pub use act::{Act, Disk, How, Image, Key, Tampering, Way};
 pub use check::PlanError;
 
 use serde::{Deserialize, Serialize};

@@ -62,6 +62,7 @@ pub(crate) mod purpose {
     pub(crate) const GENERATE: u64 = 14;
     pub(crate) const LOST: u64 = 15;
     pub(crate) const STIR: u64 = 16;
+    pub(crate) const MEMBER: u64 = 17;
 }
 
 #[cfg(test)]

@@ -30,11 +30,13 @@ pub enum OracleId {
     O12,
     /// The same operations under another schedule give the same value.
     O13,
+    /// Nothing is hidden or gone that nobody deleted who saw it, and nothing else is shown.
+    O14,
 }
 
 impl OracleId {
     /// Every oracle.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::O1,
         Self::O2,
         Self::O3,
@@ -47,6 +49,7 @@ impl OracleId {
         Self::O11,
         Self::O12,
         Self::O13,
+        Self::O14,
     ];
 
     /// What it demands, in one sentence for people. `spec/invariants.md` says it in full.
@@ -68,6 +71,9 @@ impl OracleId {
             Self::O11 => "a peer with something to do has said when it wants to be woken",
             Self::O12 => "the core never panics",
             Self::O13 => "a peer that joins late and learns all from two others shows the same as they do",
+            Self::O14 => {
+                "what nobody deleted who saw it is shown or listed, what somebody did is neither, and documents are deleted only by those who saw all of them"
+            }
         }
     }
 }

@@ -1,16 +1,20 @@
 //! Counters: numbers to which several devices add at once.
 //!
-//! A counter is a map. Under its own peer a writer keeps the total of what it added; a deletion notes, for each writer,
-//! the total that it saw. The value is what was added and not seen by a deletion (`spec/documents.md`, section 3).
+//! A counter is a map. A writer keeps two totals under its own peer: of what it added and of what it took away. Totals
+//! only grow, so of several deletions that saw one, the one that saw most has seen all of the others' part. The value is
+//! what was counted and not seen by a deletion (`spec/documents.md`, section 3).
 
 use loro::{LoroMap, LoroResult, LoroValue, ValueOrContainer};
 use std::collections::BTreeMap;
 
-/// So many writers of a counter are read: the first by their names.
-const WRITERS_MAX: usize = 65_536;
+/// So many totals of a counter are read: the first by their names.
+const TOTALS_MAX: usize = 65_536;
 
-/// What stands before a writer's name for what a deletion saw of it.
-const SEEN: char = '-';
+/// What stands behind the name of a total and before that of who deleted what it saw of it.
+const SEEN: char = '/';
+
+/// What stands behind a writer's name for what it took away.
+const TAKEN: char = '-';
 
 /// The writer of the number with which a counter began.
 const FIRST: &str = "first";
@@ -19,15 +23,33 @@ const FIRST: &str = "first";
 #[derive(Debug, Clone)]
 pub(super) struct Counter(pub(super) LoroMap);
 
+/// A sum that only grows, and how much of it was deleted.
+#[derive(Debug, Clone, Default)]
+struct Total {
+    sum: i64,
+    /// What deletions saw, each for itself.
+    seen: Vec<i64>,
+}
+
+impl Total {
+    /// Nobody sees more than there is: such a claim is none.
+    fn deleted(&self) -> i64 {
+        self.seen.iter().copied().filter(|seen| (0..=self.sum).contains(seen)).max().unwrap_or(0)
+    }
+
+    fn left(&self) -> i64 {
+        self.sum.saturating_sub(self.deleted())
+    }
+}
+
 impl Counter {
-    /// For each writer what it added and what a deletion saw of it.
-    fn totals(&self) -> BTreeMap<String, (i64, i64)> {
-        let mut totals: BTreeMap<String, (i64, i64)> = BTreeMap::new();
+    fn totals(&self) -> BTreeMap<String, Total> {
+        let mut totals: BTreeMap<String, Total> = BTreeMap::new();
         self.0.for_each(|key, value| {
             let ValueOrContainer::Value(LoroValue::I64(number)) = value else { return };
-            match key.strip_prefix(SEEN) {
-                Some(writer) => totals.entry(writer.to_owned()).or_default().1 = number,
-                None => totals.entry(key.to_owned()).or_default().0 = number,
+            match key.split_once(SEEN) {
+                Some((name, _)) => totals.entry(name.to_owned()).or_default().seen.push(number),
+                None => totals.entry(key.to_owned()).or_default().sum = number,
             }
         });
         totals
@@ -35,13 +57,17 @@ impl Counter {
 
     /// The number, within 64 bits.
     pub(super) fn value(&self) -> i64 {
-        let counted = self.totals().into_values().take(WRITERS_MAX);
-        let sum: i128 = counted.map(|(total, seen)| i128::from(total) - i128::from(seen)).sum();
+        let counted = self.totals().into_iter().take(TOTALS_MAX);
+        let signed = |(name, total): (String, Total)| {
+            let left = i128::from(total.left());
+            if name.ends_with(TAKEN) { -left } else { left }
+        };
+        let sum: i128 = counted.map(signed).sum();
         i64::try_from(sum).unwrap_or(if sum < 0 { i64::MIN } else { i64::MAX })
     }
 
     pub(super) fn has_content(&self) -> bool {
-        self.totals().into_values().take(WRITERS_MAX).any(|(total, seen)| total != seen)
+        self.totals().into_values().take(TOTALS_MAX).any(|total| total.left() != 0)
     }
 
     /// How many entries there are.
@@ -51,24 +77,103 @@ impl Counter {
 
     /// Adds to the number as `peer`. A total stays within 64 bits.
     pub(super) fn add(&self, peer: u64, by: i64) -> LoroResult<()> {
-        let key = format!("{peer:x}");
-        let total = self.totals().get(&key).map_or(0, |(total, _)| *total);
-        self.0.insert(&key, total.saturating_add(by))
+        self.count(&format!("{:x}", if planted!("counter.one-total") { 1 } else { peer }), by)
     }
 
     /// Begins with a number that stood here as a plain value. Who begins concurrently writes the same.
     pub(super) fn begin(&self, number: i64) -> LoroResult<()> {
-        let total = self.totals().get(FIRST).map_or(0, |(total, _)| *total);
-        self.0.insert(FIRST, total.saturating_add(number))
+        self.count(FIRST, number)
     }
 
-    /// Deletes what is seen.
-    pub(super) fn clear(&self) -> LoroResult<()> {
-        for (writer, (total, seen)) in self.totals() {
-            if total != seen {
-                self.0.insert(&format!("{SEEN}{writer}"), total)?;
+    fn count(&self, writer: &str, by: i64) -> LoroResult<()> {
+        let name = if by < 0 { format!("{writer}{TAKEN}") } else { writer.to_owned() };
+        let sum = match self.0.get(&name) {
+            Some(ValueOrContainer::Value(LoroValue::I64(sum))) => sum,
+            _ => 0,
+        };
+        self.0.insert(&name, sum.saturating_add(by.saturating_abs()))
+    }
+
+    /// Deletes what is seen, as `peer`.
+    pub(super) fn clear(&self, peer: u64) -> LoroResult<()> {
+        for (name, total) in self.totals() {
+            if total.left() != 0 {
+                self.0.insert(&format!("{name}{SEEN}{peer:x}"), total.sum)?;
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::document::{Change, Replica, Step, TextPaths, Value, check};
+
+    fn at() -> Vec<Step> {
+        vec![Step::from("n")]
+    }
+
+    fn add(replica: &mut Replica, by: i64) {
+        replica.apply(&[Change::Add { path: at(), by }], &TextPaths::none()).unwrap();
+    }
+
+    fn remove(replica: &mut Replica) {
+        replica.apply(&[Change::Remove { path: at() }], &TextPaths::none()).unwrap();
+    }
+
+    /// Says what one wrote to the others.
+    fn tell(replicas: &mut [Replica], from: usize, to: &[usize]) {
+        let update = replicas[from].take_update().unwrap().unwrap();
+        let update = check(&update.bytes, replicas[from].peer(), update.start).unwrap();
+        to.iter().for_each(|to| drop(replicas[*to].import(vec![update.clone()]).unwrap()));
+    }
+
+    fn value(replica: &mut Replica) -> Option<Value> {
+        replica.value().unwrap().entry("n").cloned()
+    }
+
+    #[test]
+    fn what_a_deletion_saw_stays_deleted_whatever_another_saw() {
+        // Peers 7 and 9: whose deletion is later must not matter.
+        for (first, second) in [(7, 9), (9, 7)] {
+            let mut all = [Replica::new(1), Replica::new(first), Replica::new(second)];
+            add(&mut all[0], 1);
+            tell(&mut all, 0, &[1, 2]);
+            remove(&mut all[1]);
+            add(&mut all[0], 2);
+            tell(&mut all, 0, &[2]);
+            remove(&mut all[2]);
+            tell(&mut all, 2, &[0]);
+            tell(&mut all, 1, &[0]);
+            assert_eq!(value(&mut all[0]), None, "all of it was deleted by {second}");
+        }
+    }
+
+    #[test]
+    fn what_no_deletion_saw_stands() {
+        let mut all = [Replica::new(1), Replica::new(2)];
+        add(&mut all[0], 5);
+        add(&mut all[0], -2);
+        tell(&mut all, 0, &[1]);
+        remove(&mut all[1]);
+        add(&mut all[0], 10);
+        add(&mut all[0], -1);
+        tell(&mut all, 0, &[1]);
+        tell(&mut all, 1, &[0]);
+        assert_eq!(value(&mut all[0]), Some(Value::Int(9)));
+        assert_eq!(value(&mut all[1]), Some(Value::Int(9)));
+    }
+
+    #[test]
+    fn a_number_becomes_a_counter_and_goes_below_zero() {
+        let mut one = Replica::new(1);
+        let set = |number: i64| Change::Set { path: at(), value: Value::Int(number) };
+        one.apply(&[set(-4)], &TextPaths::none()).unwrap();
+        add(&mut one, 1);
+        assert_eq!(value(&mut one), Some(Value::Int(-3)));
+        one.apply(&[set(2)], &TextPaths::none()).unwrap();
+        assert_eq!(value(&mut one), Some(Value::Int(2)));
+        remove(&mut one);
+        assert_eq!(value(&mut one), None);
     }
 }

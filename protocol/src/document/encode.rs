@@ -158,7 +158,7 @@ impl<'a> Writer<'a> {
             Value::Text(_) if self.texts.contains(&self.path) => Some(Kind::Text),
             Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) | Value::Bytes(_) => None,
         };
-        if *slot != Slot::Absent {
+        if *slot != Slot::Absent && !planted!("slot.not-cleared") {
             self.clear(map, key, kind, self.path.len())?;
         }
         let Some(kind) = kind else {
@@ -186,7 +186,7 @@ impl<'a> Writer<'a> {
             return Ok(());
         }
         self.clear(map, key, None, depth)?;
-        map.insert(key, tombstone())
+        if planted!("slot.really-deleted") { map.delete(key) } else { map.insert(key, tombstone()) }
     }
 
     /// Clears the containers under a key, but for that of a kind.
@@ -215,7 +215,7 @@ impl<'a> Writer<'a> {
                     let child = children.text(self.doc);
                     child.delete(0, child.len_unicode())?;
                 }
-                Kind::Counter => children.counter(self.doc).clear()?,
+                Kind::Counter => children.counter(self.doc).clear(self.doc.peer_id())?,
             }
         }
         Ok(())

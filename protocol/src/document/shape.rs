@@ -146,7 +146,7 @@ fn clearing(doc: &LoroDoc, node: &Node, depth: usize) -> Cost {
         Node::Text(text) if !text.is_empty() => Cost::text(text.len_unicode(), 0, ""),
         Node::Counter(counter) => {
             let entries = counter.len();
-            Cost { bytes: entries.saturating_mul(40 + NAME_LEN), ops: entries }
+            Cost { bytes: entries.saturating_mul(60 + NAME_LEN), ops: entries }
         }
         Node::Map(_) | Node::List(_) | Node::Text(_) | Node::Plain(_) => Cost::default(),
     }

@@ -1,11 +1,12 @@
 //! What is checked at the end: values against each other, against fresh replicas, and against the model.
 
+use super::members::Seen;
 use super::model::{Token, leaks};
 use super::reader::{Reader, Shown, exchange};
 use crate::coverage::{Mark, Point};
 use crate::random::purpose;
 use crate::report::OracleId;
-use crate::world::{COLLECTION, World, partition_of};
+use crate::world::{COLLECTION, Piece, World, partition_of};
 use cosmicsync_protocol::identity::peer_id;
 use cosmicsync_protocol::ledger::rows::{doc_key, index_place};
 use cosmicsync_protocol::log::Entry;
@@ -33,7 +34,7 @@ impl World<'_> {
         self.check_stores();
         self.check_baseline();
         self.check_effort();
-        let docs: Vec<u64> = self.model.docs.keys().copied().collect();
+        let docs: Vec<u64> = self.model.docs.iter().copied().collect();
         let mut first: BTreeMap<u64, Shown> = BTreeMap::new();
         for peer in self.full_core() {
             let seed = self.keyed.seed(&[purpose::CHECK, peer as u64]);
@@ -46,6 +47,7 @@ impl World<'_> {
                 self.check_doc(peer, *doc, &mut fresh, &mut first);
             }
         }
+        self.check_members(&first);
         self.check_owed(&first);
         if self.keyed.once_in(&[purpose::CHECK, u64::MAX], LATE_ONE_IN) {
             self.check_late(&first);
@@ -110,6 +112,9 @@ impl World<'_> {
             Some(other) if other.version != shown.version => {
                 self.violation(OracleId::O1, Some(peer), format!("document {doc} has another version than elsewhere"));
             }
+            Some(other) if other.hidden != shown.hidden => {
+                self.violation(OracleId::O14, Some(peer), format!("document {doc} hides something else than elsewhere"));
+            }
             Some(_) => {}
         }
     }
@@ -117,11 +122,11 @@ impl World<'_> {
     /// O2: what was reported safe is there, and nothing twice. Where logs fork, what is excluded is there once somebody
     /// publishes it again, which a process that wrote it and lives on has done.
     fn check_owed(&mut self, shown: &BTreeMap<u64, Shown>) {
-        let tokens: BTreeMap<u64, BTreeSet<u64>> = shown.iter().map(|(doc, shown)| (*doc, shown.tokens())).collect();
+        let seen: BTreeMap<u64, Seen> = shown.iter().map(|(doc, shown)| (*doc, Seen::new(shown))).collect();
         for (doc, shown) in shown {
             self.stats.checks += 1;
             // Who publishes again what comes to count after all has it stand twice.
-            if self.model.is_contested(*doc) || self.model.forks {
+            if self.model.forks {
                 continue;
             }
             if let Some(token) = shown.twice() {
@@ -129,22 +134,26 @@ impl World<'_> {
             }
         }
         self.stats.checks += self.model.owed().count() as u64;
-        let is_shown =
-            |number: u64, token: &Token| tokens.get(&token.doc).is_some_and(|tokens| tokens.contains(&number));
+        let undone = self.model.undone();
+        let forks = self.model.forks;
+        let is_shown = |number: u64, token: &Token| {
+            seen.get(&token.doc).is_some_and(|seen| seen.has(number, token.deed.as_ref(), forks.then_some(&undone)))
+        };
         let missing = self.model.owed().filter(|(number, token)| !is_shown(*number, token));
         let mut missing: BTreeMap<u64, Token> = missing.map(|(number, token)| (number, token.clone())).collect();
         if self.model.forks {
-            self.publish_excluded(&mut missing);
+            self.publish_excluded(&mut missing, &undone);
         }
-        for (number, Token { doc, acked, .. }) in missing {
-            let text = format!("token {number} of document {doc} was reported safe and is gone");
+        for (number, Token { doc, acked, deed, .. }) in missing {
+            let what = if deed.is_some() { "edit" } else { "token" };
+            let text = format!("{what} {number} of document {doc} was reported safe and is gone");
             self.violation(OracleId::O2, acked, text);
         }
     }
 
     /// Takes out of what is missing what no living process had to publish again and what a person can have published
     /// again, by one command for each document. Others that hear of it show it too.
-    fn publish_excluded(&mut self, missing: &mut BTreeMap<u64, Token>) {
+    fn publish_excluded(&mut self, missing: &mut BTreeMap<u64, Token>, undone: &BTreeSet<Piece>) {
         let lives = |token: &Token| token.acked.is_some_and(|peer| self.nodes[peer].life == token.life);
         let mut left: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
         for (number, token) in missing.iter().filter(|(_, token)| !lives(token)) {
@@ -168,9 +177,11 @@ impl World<'_> {
                 let text = format!("document {doc} differs after what was excluded was published again");
                 self.violation(OracleId::O1, None, text);
             }
-            let is_shown = |number: &&u64| shown.iter().all(|shown| shown.tokens().contains(number));
-            for number in numbers.iter().filter(is_shown) {
-                missing.remove(number);
+            let seen: Vec<Seen> = shown.iter().map(Seen::new).collect();
+            let is_shown = |number: &&u64| seen.iter().all(|seen| seen.has(**number, missing[*number].deed.as_ref(), Some(undone)));
+            let back: Vec<u64> = numbers.iter().filter(is_shown).copied().collect();
+            for number in back {
+                missing.remove(&number);
                 self.mark(Mark::Asked);
             }
         }
@@ -272,7 +283,8 @@ impl World<'_> {
             self.stats.checks += 1;
             let found = late.show(at);
             // A late one that found no source to tell it of a document has nothing to compare.
-            if found.missing == 0 && found.version == other.version && found.snapshot != other.snapshot {
+            let differs = found.snapshot != other.snapshot || found.hidden != other.hidden;
+            if found.missing == 0 && found.version == other.version && differs {
                 let text = format!("document {doc} has another value on a replica that came late");
                 self.violation(OracleId::O13, Some(slot), text);
             } else if found.version != other.version && self.full_core().len() > 1 && !self.model.forks {

@@ -3,11 +3,13 @@
 //! Entries are told apart by their chain hashes, for copies of a process write other entries under the same numbers. What
 //! was republished stands in another log than it was written to: so it counts as well what a store's replica shows.
 
-use super::reader::Reader;
+use super::members::Seen;
+use super::model::Deed;
+use super::reader::{Reader, Shown};
 use crate::coverage::Mark;
 use crate::plan::{Core, Plan};
 use crate::random::purpose;
-use crate::world::{Alive, World, partition_name};
+use crate::world::{Alive, Piece, World, partition_name};
 use bytes::Bytes;
 use cosmicsync_protocol::endpoint::LogInfo;
 use cosmicsync_protocol::ledger::EntryRef;
@@ -31,7 +33,7 @@ struct Kept {
     seed: [u8; 32],
     /// Read back when first asked. `None` inside if it cannot be.
     reader: Option<Option<Box<Reader>>>,
-    shown: BTreeMap<u64, BTreeSet<u64>>,
+    shown: BTreeMap<u64, Option<Shown>>,
 }
 
 impl Kept {
@@ -51,16 +53,17 @@ impl Kept {
     }
 
     /// Whether it holds a token or shows it.
-    fn has(&mut self, plan: &Plan, word: &Word) -> bool {
+    fn has(&mut self, plan: &Plan, word: &Word, undone: Option<&BTreeSet<Piece>>) -> bool {
         if self.holds(word) {
             return true;
         }
         if !self.shown.contains_key(&word.doc) {
-            let show = |reader: &mut Reader| reader.doc(plan.partitions, word.doc).map(|at| reader.show(at).tokens());
-            let tokens = self.reader(&plan.core).and_then(show).unwrap_or_default();
-            self.shown.insert(word.doc, tokens);
+            let show = |reader: &mut Reader| reader.doc(plan.partitions, word.doc).map(|at| reader.show(at));
+            let shown = self.reader(&plan.core).and_then(show);
+            self.shown.insert(word.doc, shown);
         }
-        self.shown.get(&word.doc).is_some_and(|tokens| tokens.contains(&word.token))
+        let Some(Some(shown)) = self.shown.get(&word.doc) else { return false };
+        Seen::new(shown).has(word.token, word.deed.as_ref(), undone)
     }
 
     fn knows(&mut self, plan: &Plan, partition: u32) -> bool {
@@ -74,6 +77,7 @@ struct Word {
     token: u64,
     doc: u64,
     within: Vec<[u8; 32]>,
+    deed: Option<Deed>,
 }
 
 impl World<'_> {
@@ -111,12 +115,15 @@ impl World<'_> {
                 self.model.lost_partitions.insert(partition);
             }
         }
+        let undone = self.model.undone();
+        let undone = self.model.forks.then_some(&undone);
         let mut released = 0;
         for (number, token) in self.model.tokens.iter_mut().filter(|(_, token)| token.acked.is_some()) {
-            let word = Word { token: *number, doc: token.doc, within: token.within.clone() };
-            if left.iter_mut().any(|store| store.has(plan, &word)) {
+            let (within, deed) = (token.within.clone(), token.deed.clone());
+            let word = Word { token: *number, doc: token.doc, within, deed };
+            if left.iter_mut().any(|store| store.has(plan, &word, undone)) {
                 token.released = false;
-            } else if !token.released && gone.iter_mut().any(|store| store.has(plan, &word)) {
+            } else if !token.released && gone.iter_mut().any(|store| store.has(plan, &word, undone)) {
                 token.released = true;
                 released += 1;
             }

@@ -5,9 +5,10 @@
 
 mod finish;
 mod lost;
+mod members;
 mod model;
 mod reader;
 mod watch;
 
 pub(crate) use lost::ends;
-pub(crate) use model::{Model, tokens_in};
+pub(crate) use model::{Deed, Model, tokens_in};

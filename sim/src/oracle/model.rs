@@ -1,5 +1,7 @@
 //! The model: which tokens were typed, what they were typed after, and which of them were reported safe.
 
+use crate::world::{Piece, Supply};
+use cosmicsync_protocol::document::Version;
 use cosmicsync_protocol::ids::LogId;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) const NEEDLE: &[u8] = b"SECRET-";
 
 /// A token that an edit typed.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Token {
     /// The number of its document.
     pub(crate) doc: u64,
@@ -24,6 +26,32 @@ pub(crate) struct Token {
     /// The chain hashes after what its author held of each log when it was reported safe: whoever holds all that leads
     /// to these holds the token, and all that it builds on.
     pub(crate) within: Vec<[u8; 32]>,
+    /// It is no word, or not only, but what an edit did to members or to the whole document.
+    pub(crate) deed: Option<Deed>,
+}
+
+/// What an edit did to a document's members, or to the whole of it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Deed {
+    /// Under which peer, and where its operations end: a replica whose version reaches there has it.
+    pub(crate) by: u64,
+    pub(crate) end: u32,
+    /// The pieces that its author was shown after it and not before, and before it and not after.
+    pub(crate) added: BTreeSet<Piece>,
+    pub(crate) removed: BTreeSet<Piece>,
+    /// It made the document.
+    pub(crate) makes: bool,
+    /// Its process went on as it was kept, perhaps without it, and then gave its numbers to other operations.
+    pub(crate) is_unsure: bool,
+    /// It deleted the document, having seen this.
+    pub(crate) deletes: Option<Version>,
+}
+
+impl Deed {
+    /// Whether a version has it.
+    pub(crate) fn is_in(&self, version: &Version) -> bool {
+        version.get(&self.by).copied().unwrap_or(0) >= self.end
+    }
 }
 
 /// What a peer was seen to show of a document.
@@ -37,8 +65,10 @@ pub(crate) struct Seen {
 #[derive(Debug, Default)]
 pub(crate) struct Model {
     pub(crate) tokens: BTreeMap<u64, Token>,
-    /// Documents that somebody made, and how many did.
-    pub(crate) docs: BTreeMap<u64, u32>,
+    /// Documents that somebody made.
+    pub(crate) docs: BTreeSet<u64>,
+    /// Where pieces of members come from.
+    pub(crate) supply: Supply,
     /// What is shown of open documents, by peer and document.
     pub(crate) seen: BTreeMap<(usize, u64), Seen>,
     /// What a store held when its process ended: for each log how many entries, and of how many it knew.
@@ -87,11 +117,31 @@ impl Model {
         let pairs: Vec<Option<u64>> = (0..tokens.len()).map(pair).collect();
         for ((doc, token, deps), pair) in tokens.into_iter().zip(pairs) {
             if creates {
-                *self.docs.entry(doc).or_default() += 1;
+                self.docs.insert(doc);
             }
-            let new = Token { doc, deps, pair, acked: None, life: 0, released: false, within: Vec::new() };
-            self.tokens.insert(token, new);
+            let token = self.tokens.entry(token).or_default();
+            *token = Token { doc, deps, pair, ..Token::default() };
         }
+    }
+
+    /// An edit was taken that did something to members or to the whole document.
+    pub(crate) fn done(&mut self, number: u64, doc: u64, deed: Deed) {
+        self.tokens.insert(number, Token { doc, deed: Some(deed), ..Token::default() });
+    }
+
+    /// A process goes on from what its store holds, with its memory: these edits are there, or their numbers are used again.
+    pub(crate) fn unsure(&mut self, tokens: impl Iterator<Item = u64>) {
+        for token in tokens {
+            if let Some(deed) = self.tokens.get_mut(&token).and_then(|token| token.deed.as_mut()) {
+                deed.is_unsure = true;
+            }
+        }
+    }
+
+    /// What was done to a document.
+    pub(crate) fn deeds(&self, doc: u64) -> impl Iterator<Item = (u64, &Token, &Deed)> {
+        let tokens = self.tokens.iter().filter(move |(_, token)| token.doc == doc);
+        tokens.filter_map(|(number, token)| Some((*number, token, token.deed.as_ref()?)))
     }
 
     /// Tokens were reported safe.
@@ -114,11 +164,6 @@ impl Model {
         docs.fold(false, |other, doc| self.editors.insert(doc, peer).is_some_and(|last| last != peer) | other)
     }
 
-    /// Whether several made a document: of what they typed when they made it, one wins.
-    pub(crate) fn is_contested(&self, doc: u64) -> bool {
-        self.docs.get(&doc).is_some_and(|makers| *makers > 1)
-    }
-
     /// Looks at bytes on a wire.
     pub(crate) fn watch_wire(&mut self, bytes: &[u8]) {
         self.leaks += u64::from(leaks(bytes));
@@ -126,7 +171,7 @@ impl Model {
 
     /// Tokens that must be everywhere in the end.
     pub(crate) fn owed(&self) -> impl Iterator<Item = (u64, &Token)> {
-        let owed = |token: &Token| token.acked.is_some() && !token.released && !self.is_contested(token.doc);
+        let owed = |token: &Token| token.acked.is_some() && !token.released;
         self.tokens.iter().filter(move |(_, token)| owed(token)).map(|(number, token)| (*number, token))
     }
 }

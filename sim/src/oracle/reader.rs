@@ -1,7 +1,7 @@
 //! A replica that only reads: made of a store's rows, apart from the run.
 
-use crate::world::{config, doc_id, partition_name, partition_of, recover, tokens_of};
-use cosmicsync_protocol::document::Version;
+use crate::world::{Piece, config, doc_id, partition_name, partition_of, pieces_of, recover, tokens_of};
+use cosmicsync_protocol::document::{Hidden, Version};
 use cosmicsync_protocol::endpoint::{Dial, Endpoint, Event, LinkId};
 use cosmicsync_protocol::ledger::DocRef;
 use cosmicsync_protocol::pump::{Io, pump};
@@ -18,12 +18,19 @@ pub(super) struct Shown {
     pub(super) snapshot: Option<Snapshot>,
     pub(super) version: Version,
     pub(super) missing: usize,
+    /// What concurrent writes of another kind keep from being seen.
+    pub(super) hidden: Vec<Hidden>,
 }
 
 impl Shown {
     /// The tokens in it.
     pub(super) fn tokens(&self) -> BTreeSet<u64> {
         self.all_tokens().into_iter().collect()
+    }
+
+    /// The pieces that it shows or lists.
+    pub(super) fn pieces(&self) -> BTreeSet<Piece> {
+        self.snapshot.as_ref().map(|snapshot| pieces_of(&snapshot.value, &self.hidden).all).unwrap_or_default()
     }
 
     /// A token that stands there twice.
@@ -113,10 +120,12 @@ impl Reader {
         }
         let missing = self.endpoint.missing(doc).len();
         let snapshot = self.endpoint.view(doc);
-        let version = self.endpoint.replica(doc).map(|replica| replica.version().clone()).unwrap_or_default();
+        let mut replica = self.endpoint.replica(doc);
+        let version = replica.as_ref().map(|replica| replica.version().clone()).unwrap_or_default();
+        let hidden = replica.as_mut().and_then(|replica| replica.hidden().ok()).unwrap_or_default();
         self.endpoint.close(self.now, doc);
         self.settle();
-        Shown { snapshot, version, missing }
+        Shown { snapshot, version, missing, hidden }
     }
 }
 

@@ -17,7 +17,7 @@ impl World<'_> {
     pub(crate) fn watch(&mut self, peer: usize, doc: u64) {
         let Some((version, tokens, held)) = self.shown(peer, doc) else { return };
         self.stats.checks += 1;
-        if self.model.forks || self.model.is_contested(doc) {
+        if self.model.forks {
             return;
         }
         let mut wrong = Vec::new();
@@ -55,9 +55,6 @@ impl World<'_> {
     /// The other half of a transaction must be there too, if its document is open.
     fn watch_pair(&mut self, peer: usize, token: u64, pair: u64) -> Option<String> {
         let doc = self.model.tokens.get(&pair)?.doc;
-        if self.model.is_contested(doc) {
-            return None;
-        }
         let (_, tokens, held) = self.shown(peer, doc)?;
         self.mark(Mark::TransactionSeen);
         // A document that waits for what its next entries build on says so, and promises nothing until it came.

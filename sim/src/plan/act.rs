@@ -38,6 +38,24 @@ pub enum Act {
         /// The document's number.
         doc: u32,
     },
+    /// Makes a document with members that are drawn, unless the peer has it: several may make one, apart from each other.
+    Make {
+        /// Where.
+        peer: usize,
+        /// The document's number.
+        doc: u32,
+    },
+    /// Changes a member of a document. Members nest, and hold pieces that oracles look for.
+    Member {
+        /// Where.
+        peer: usize,
+        /// The document's number.
+        doc: u32,
+        /// Which: it leads down as far as there are maps.
+        path: Vec<Key>,
+        /// How.
+        how: How,
+    },
     /// Types into, or deletes from, a second text that holds no tokens.
     Scribble {
         /// Where.
@@ -302,6 +320,36 @@ pub enum Act {
 
 const fn right() -> u32 {
     1000
+}
+
+/// A key of a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "they are what they are called")]
+pub enum Key {
+    A,
+    B,
+    C,
+}
+
+/// What becomes of a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum How {
+    /// It is set to a plain value.
+    Scalar,
+    /// It is set to a text.
+    Text,
+    /// It is set to a list.
+    List,
+    /// It is set to a map, or to a list where maps nest no deeper.
+    Map,
+    /// It is added to, as a counter, unless something else stands there.
+    Add,
+    /// A text is typed into, a list gains or loses an item, a counter is added to; anything else is set to a text.
+    Edit,
+    /// It is removed.
+    Remove,
 }
 
 /// What a box on the way does to the stream, in plans and in scenarios.

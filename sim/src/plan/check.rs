@@ -144,6 +144,8 @@ impl Act {
             Self::Create { peer, .. }
             | Self::Insert { peer, .. }
             | Self::Item { peer, .. }
+            | Self::Make { peer, .. }
+            | Self::Member { peer, .. }
             | Self::Scribble { peer, .. }
             | Self::Set { peer, .. }
             | Self::Both { peer, .. }
@@ -196,6 +198,8 @@ impl Act {
             Self::Create { .. }
             | Self::Insert { .. }
             | Self::Item { .. }
+            | Self::Make { .. }
+            | Self::Member { .. }
             | Self::Scribble { .. }
             | Self::Set { .. }
             | Self::Both { .. }
@@ -225,6 +229,8 @@ impl Act {
             Self::Create { .. }
                 | Self::Insert { .. }
                 | Self::Item { .. }
+                | Self::Make { .. }
+                | Self::Member { .. }
                 | Self::Scribble { .. }
                 | Self::Set { .. }
                 | Self::Both { .. }

@@ -91,6 +91,8 @@ fn peers_of(act: &mut Act) -> Vec<&mut usize> {
         Act::Create { peer, .. }
         | Act::Insert { peer, .. }
         | Act::Item { peer, .. }
+        | Act::Make { peer, .. }
+        | Act::Member { peer, .. }
         | Act::Scribble { peer, .. }
         | Act::Set { peer, .. }
         | Act::Both { peer, .. }
@@ -142,6 +144,8 @@ const fn link_of(act: &mut Act) -> Option<&mut usize> {
         Act::Create { .. }
         | Act::Insert { .. }
         | Act::Item { .. }
+        | Act::Make { .. }
+        | Act::Member { .. }
         | Act::Scribble { .. }
         | Act::Set { .. }
         | Act::Both { .. }

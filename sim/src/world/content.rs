@@ -1,7 +1,9 @@
-//! What documents hold: a text of tokens, a text for anything, fields, and perhaps a list of items that nests.
+//! What documents hold: a text of tokens, a text for anything, fields, perhaps a list of items that nests, and members
+//! ([`super::members`]).
 //!
 //! An item is a token alone or `{ body, items }`: it has a text of tokens and, unless it lies deep, a list of its own.
 
+use super::members;
 use crate::oracle::tokens_in;
 use cosmicsync_protocol::document::{Step, TextPaths, Value};
 
@@ -17,7 +19,7 @@ const DEPTH: usize = 3;
 /// The texts that merge.
 pub(crate) fn text_paths() -> TextPaths {
     let body = |depth| format!("{}{BODY}", format!("{ITEMS}.*.").repeat(depth));
-    (0..=DEPTH).map(body).chain([DRAFT.to_owned()]).collect()
+    (0..=DEPTH).map(body).chain([DRAFT.to_owned()]).chain(members::paths()).collect()
 }
 
 /// Where tokens can go.

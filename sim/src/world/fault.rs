@@ -114,6 +114,9 @@ impl World<'_> {
         let is_kept = snapshot.is_some();
         let source = if let Image::Now(other) = of { other } else { peer };
         let copy = snapshot.unwrap_or_else(|| self.copy(source));
+        if let Some(alive) = self.nodes[peer].alive.as_deref() {
+            self.model.unsure(alive.edits.values().flatten().copied());
+        }
         self.end(peer, 0, false);
         if is_kept || source != peer {
             self.mark(if is_kept { Mark::RolledBack } else { Mark::Cloned });

@@ -7,6 +7,7 @@ mod content;
 mod fault;
 mod found;
 mod heal;
+mod members;
 mod net;
 mod node;
 mod start;
@@ -27,6 +28,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub(crate) use content::tokens_of;
 pub(crate) use found::{partition_name, partition_of};
+pub(crate) use members::{Piece, Pieces, Supply, pieces_of};
 pub(crate) use node::Alive;
 pub(crate) use start::{config, recover};
 pub(crate) use work::{COLLECTION, doc_id};

@@ -3,7 +3,8 @@
 use super::content::{BODY, DRAFT, ITEMS, Room, item, tokens_of};
 use super::{World, partition_name, partition_of};
 use crate::coverage::{Mark, Point};
-use crate::oracle::ends;
+use super::members::Pieces;
+use crate::oracle::{Deed, ends};
 use crate::plan::Act;
 use crate::random::purpose;
 use cosmicsync_protocol::document::{Change, Meta, Step, Value};
@@ -17,6 +18,8 @@ use cosmicsync_protocol::sync::SpaceNo;
 pub(crate) const COLLECTION: &str = "notes";
 /// Numbers of imported documents begin at this, times the action's id.
 const IMPORTED: u64 = 1_000_000;
+/// What an edit did to members is noted under its first token and this.
+const DEED: u64 = (1 << 20) - 1;
 /// Most actions that wait for their documents on one peer.
 const WAITING_MAX: usize = 256;
 
@@ -29,10 +32,13 @@ pub(crate) struct OpenDoc {
 }
 
 /// What is to be written: edits, and the tokens that they bring.
+#[derive(Default)]
 struct Draft {
     edits: Vec<(DocRef, Edit)>,
     tokens: Vec<(u64, u64)>,
     urgent: bool,
+    /// The document whose members it changes, or which it deletes.
+    deed: Option<(u64, u64)>,
 }
 
 /// The id of a numbered document.
@@ -175,7 +181,7 @@ impl World<'_> {
         let plan = self.plan;
         let id = u64::from(plan.actions[action].id);
         let key = |part: u64| [purpose::PLACE, id, part];
-        let one = |edit: (DocRef, Edit)| Draft { edits: vec![edit], tokens: Vec::new(), urgent: false };
+        let one = |edit: (DocRef, Edit)| Draft { edits: vec![edit], ..Draft::default() };
         match &plan.actions[action].act {
             Act::Create { doc: number, items, .. } => {
                 let number = u64::from(*number);
@@ -207,7 +213,7 @@ impl World<'_> {
                     (second, self.insert(peer, second, (id << 20) + 1, 0)?),
                 ];
                 let tokens = vec![(docs[0], id << 20), (docs[1], (id << 20) + 1)];
-                Some(Draft { edits, tokens, urgent: false })
+                Some(Draft { edits, tokens, ..Draft::default() })
             }
             Act::Scribble { doc, delete, insert, .. } => {
                 let doc = self.open(peer, u64::from(*doc))?;
@@ -225,10 +231,37 @@ impl World<'_> {
                 let change = Change::Set { path: at(&format!("field-{field}")), value: Value::from(*value) };
                 Some(one((doc, Edit::Apply(vec![change]))))
             }
-            Act::Delete { doc, deleted, .. } => {
-                let doc = self.open(peer, u64::from(*doc))?;
+            Act::Delete { doc: number, deleted, .. } => {
+                let number = u64::from(*number);
+                let doc = self.open(peer, number)?;
                 self.value(peer, doc)?;
-                Some(Draft { urgent: true, ..one((doc, Edit::SetDeleted(*deleted))) })
+                let deed = Some((number, (id << 20) + DEED));
+                Some(Draft { urgent: true, deed, ..one((doc, Edit::SetDeleted(*deleted))) })
+            }
+            Act::Make { doc: number, .. } => {
+                let number = u64::from(*number);
+                let doc = self.open(peer, number)?;
+                if self.value(peer, doc).is_some() {
+                    return Some(Draft::default());
+                }
+                let (token, space) = (id << 20, SpaceNo(0));
+                let collection = self.call(peer, |alive, _| alive.endpoint.collection_id(space, COLLECTION))?;
+                let members = self.new_members(id).into_iter().map(|(key, value)| (key.to_owned(), value));
+                let note = self.note(token, 0, false);
+                let value = Value::Map(note.as_map().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).chain(members).collect());
+                let edit = Edit::Create { collection, meta: meta(), value };
+                let deed = Some((number, token + DEED));
+                Some(Draft { tokens: vec![(number, token)], urgent: true, deed, ..one((doc, edit)) })
+            }
+            Act::Member { doc: number, path, how, .. } => {
+                let number = u64::from(*number);
+                let doc = self.open(peer, number)?;
+                let value = self.value(peer, doc)?;
+                let Some(change) = self.change_member(id, number, &value, path, *how) else {
+                    return Some(Draft::default());
+                };
+                let deed = Some((number, (id << 20) + DEED));
+                Some(Draft { deed, ..one((doc, Edit::Apply(vec![change]))) })
             }
             _ => None,
         }
@@ -284,7 +317,10 @@ impl World<'_> {
     }
 
     fn write(&mut self, peer: usize, draft: Draft) {
-        let Draft { edits, tokens, urgent } = draft;
+        let Draft { edits, tokens, urgent, deed } = draft;
+        if edits.is_empty() {
+            return;
+        }
         let mut deps = Vec::new();
         for ((number, token), (doc, edit)) in tokens.iter().zip(&edits) {
             let before = match edit {
@@ -293,6 +329,7 @@ impl World<'_> {
             };
             deps.push((*number, *token, before.as_ref().map(tokens_of).unwrap_or_default()));
         }
+        let before = deed.map(|_| self.pieces(peer, edits[0].0)).unwrap_or_default();
         let taken = self.call(peer, |alive, now| {
             let texts = alive.texts.clone();
             alive.endpoint.edit(now, &edits, &texts, urgent)
@@ -303,6 +340,9 @@ impl World<'_> {
                 self.point(peer, Point::EditTaken, None, &commit.0.to_le_bytes());
                 let creates = matches!(edits.first(), Some((_, Edit::Create { .. })));
                 self.taken(peer, commit.0, deps, creates);
+                if let Some(deed) = deed {
+                    self.done(peer, commit.0, deed, &edits[0], &before);
+                }
             }
             Some(Err(error)) => {
                 self.point(peer, Point::EditRefused, None, error.to_string().as_bytes());
@@ -319,6 +359,37 @@ impl World<'_> {
             alive.edits.insert(commit, tokens.iter().map(|(_, token, _)| *token).collect());
         }
         self.model.taken(tokens, creates);
+    }
+
+    /// An edit was taken that did something to members or to the whole document.
+    fn done(
+        &mut self,
+        peer: usize,
+        commit: u64,
+        (number, token): (u64, u64),
+        (doc, edit): &(DocRef, Edit),
+        before: &Pieces,
+    ) {
+        let after = self.pieces(peer, *doc);
+        self.check_replaced(peer, number, before, &after);
+        let written = self.call(peer, |alive, _| {
+            let replica = alive.endpoint.replica(*doc)?;
+            Some((replica.peer(), replica.version().clone()))
+        });
+        let Some(Some((by, version))) = written else { return };
+        let deed = Deed {
+            by,
+            end: version.get(&by).copied().unwrap_or(0),
+            added: after.all.difference(&before.all).cloned().collect(),
+            removed: before.all.difference(&after.all).cloned().collect(),
+            is_unsure: false,
+            makes: matches!(edit, Edit::Create { .. }),
+            deletes: (*edit == Edit::SetDeleted(true)).then_some(version),
+        };
+        self.model.done(token, number, deed);
+        if let Some(alive) = self.nodes[peer].alive.as_deref_mut() {
+            alive.edits.entry(commit).or_default().push(token);
+        }
     }
 
     fn import(&mut self, peer: usize, action: usize, docs: u32, bytes: u32) -> bool {

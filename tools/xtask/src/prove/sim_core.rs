@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 const SEEDS: u64 = 20_000;
 /// How many more run in which a process goes on several times.
 const COPIED: u64 = 2_000;
+/// How many more run in which all peers make the same documents.
+const APART: u64 = 5_000;
 /// How many of the first run again, in other processes and in the opposite order.
 const PAIRS: u64 = 1_000;
 /// How many seeds one process runs.
@@ -63,6 +65,11 @@ pub(super) fn prove(_: &Setting, report: &mut Report<'_>) -> Result<(), Failure>
     report.figure("swarm with copied processes: seeds with a violation", copied.bad.len() as f64, scale.copied);
     let unmet = self::unmet(&copied, |mark| OF_COPIES.contains(&mark));
     report.figure("swarm with copied processes: marks of theirs that no seed met", unmet as f64, scale.copied);
+    let apart = run_all(&swarm, scale.apart, &["--apart"])?;
+    apart.bad.iter().for_each(|line| eprintln!("sim-core: apart: {line}"));
+    report.figure("swarm of documents made apart: seeds", apart.seeds.len() as f64, scale.apart);
+    report.figure("swarm of documents made apart: edits", apart.total(3), scale.apart);
+    report.figure("swarm of documents made apart: seeds with a violation", apart.bad.len() as f64, scale.apart);
     let again = run_all(&swarm, scale.pairs, &["--backwards"])?;
     let differ = again.seeds.iter().filter(|(seed, hash)| first.seeds.get(seed) != Some(hash)).count();
     report.figure("pairs of processes: seeds", again.seeds.len() as f64, scale.pairs);
@@ -88,6 +95,7 @@ pub(super) fn swarm() -> Result<PathBuf, Failure> {
 struct Scale {
     seeds: u64,
     copied: u64,
+    apart: u64,
     pairs: u64,
     planted: u64,
 }
@@ -95,7 +103,7 @@ struct Scale {
 impl Scale {
     fn from_environment() -> Self {
         let share = std::env::var("COSMICSYNC_SIM_SHARE").ok().and_then(|share| share.parse().ok()).unwrap_or(1).max(1);
-        Self { seeds: SEEDS / share, copied: COPIED / share, pairs: PAIRS / share, planted: PLANTED_SEEDS }
+        Self { seeds: SEEDS / share, copied: COPIED / share, apart: APART / share, pairs: PAIRS / share, planted: PLANTED_SEEDS }
     }
 }
 
