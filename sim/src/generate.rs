@@ -398,9 +398,8 @@ fn twins(draws: &mut Draws, plan: &mut Plan, way: Twin, end_us: u64) {
 
 /// A word is typed into some document.
 fn one_word(draws: &mut Draws, plan: &mut Plan, peer: usize, at_us: u64) {
-    let doc = |action: &Action| match action.act {
-        Act::Create { doc, .. } | Act::Make { doc, .. } => Some(doc),
-        _ => None,
+    let doc = |action: &Action| {
+        if let Act::Create { doc, .. } | Act::Make { doc, .. } = action.act { Some(doc) } else { None }
     };
     let docs: Vec<u32> = plan.actions.iter().filter_map(doc).collect();
     let (doc, urgent) = (draws.pick(&docs), draws.once_in(3));

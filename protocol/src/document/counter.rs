@@ -125,7 +125,9 @@ mod tests {
     fn tell(replicas: &mut [Replica], from: usize, to: &[usize]) {
         let update = replicas[from].take_update().unwrap().unwrap();
         let update = check(&update.bytes, replicas[from].peer(), update.start).unwrap();
-        to.iter().for_each(|to| drop(replicas[*to].import(vec![update.clone()]).unwrap()));
+        for to in to {
+            replicas[*to].import(vec![update.clone()]).unwrap();
+        }
     }
 
     fn value(replica: &mut Replica) -> Option<Value> {

@@ -113,7 +113,11 @@ impl World<'_> {
                 self.violation(OracleId::O1, Some(peer), format!("document {doc} has another version than elsewhere"));
             }
             Some(other) if other.hidden != shown.hidden => {
-                self.violation(OracleId::O14, Some(peer), format!("document {doc} hides something else than elsewhere"));
+                self.violation(
+                    OracleId::O14,
+                    Some(peer),
+                    format!("document {doc} hides something else than elsewhere"),
+                );
             }
             Some(_) => {}
         }
@@ -178,7 +182,9 @@ impl World<'_> {
                 self.violation(OracleId::O1, None, text);
             }
             let seen: Vec<Seen> = shown.iter().map(Seen::new).collect();
-            let is_shown = |number: &&u64| seen.iter().all(|seen| seen.has(**number, missing[*number].deed.as_ref(), Some(undone)));
+            let is_shown = |number: &&u64| {
+                seen.iter().all(|seen| seen.has(**number, missing[*number].deed.as_ref(), Some(undone)))
+            };
             let back: Vec<u64> = numbers.iter().filter(is_shown).copied().collect();
             for number in back {
                 missing.remove(&number);

@@ -104,20 +104,27 @@ impl World<'_> {
         }
         let mut past = Version::new();
         let mut deletions = 0;
-        for saw in self.model.deeds(doc).filter(|(.., deed)| deed.is_in(&shown.version)).filter_map(|(.., deed)| deed.deletes.as_ref()) {
+        for saw in self
+            .model
+            .deeds(doc)
+            .filter(|(.., deed)| deed.is_in(&shown.version))
+            .filter_map(|(.., deed)| deed.deletes.as_ref())
+        {
             deletions += 1;
             for (peer, end) in saw {
                 let seen = past.entry(*peer).or_default();
                 *seen = (*seen).max(*end);
             }
         }
-        let should = deletions > 0 && shown.version.iter().all(|(peer, end)| past.get(peer).is_some_and(|seen| seen >= end));
+        let should =
+            deletions > 0 && shown.version.iter().all(|(peer, end)| past.get(peer).is_some_and(|seen| seen >= end));
         self.stats.checks += 1;
         if deletions > 0 && !should {
             self.mark(Mark::CameBack);
         }
         if gone && !should {
-            let text = format!("document {doc} is deleted, though somebody wrote who saw no deletion, or nobody deleted it");
+            let text =
+                format!("document {doc} is deleted, though somebody wrote who saw no deletion, or nobody deleted it");
             self.violation(OracleId::O14, None, text);
         }
         if should && !gone {

@@ -98,7 +98,8 @@ fn find(value: &Value, at: &str, found: &mut BTreeSet<Piece>) {
     match value {
         Value::Text(text) => found.extend(text.chars().map(u32::from).filter(|c| *c >= FIRST).map(Piece::Token)),
         Value::List(items) => {
-            let numbers = items.iter().filter_map(|item| if let Value::Int(number) = item { Some(*number) } else { None });
+            let numbers =
+                items.iter().filter_map(|item| if let Value::Int(number) = item { Some(*number) } else { None });
             found.extend(numbers.filter_map(|number| u32::try_from(number).ok()).map(Piece::Token));
         }
         Value::Int(sum) => {
@@ -220,7 +221,14 @@ impl World<'_> {
     }
 
     /// A change of a member; `None` if there is nothing to change.
-    pub(super) fn change_member(&mut self, id: u64, number: u64, value: &Value, keys: &[Key], how: How) -> Option<Change> {
+    pub(super) fn change_member(
+        &mut self,
+        id: u64,
+        number: u64,
+        value: &Value,
+        keys: &[Key],
+        how: How,
+    ) -> Option<Change> {
         self.draws(id).change(value, number, keys, how)
     }
 

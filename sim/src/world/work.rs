@@ -1,9 +1,9 @@
 //! Work: what users do with documents. Documents are opened when an action needs them, as a runtime does for its users.
 
 use super::content::{BODY, DRAFT, ITEMS, Room, item, tokens_of};
+use super::members::Pieces;
 use super::{World, partition_name, partition_of};
 use crate::coverage::{Mark, Point};
-use super::members::Pieces;
 use crate::oracle::{Deed, ends};
 use crate::plan::Act;
 use crate::random::purpose;
@@ -248,7 +248,9 @@ impl World<'_> {
                 let collection = self.call(peer, |alive, _| alive.endpoint.collection_id(space, COLLECTION))?;
                 let members = self.new_members(id).into_iter().map(|(key, value)| (key.to_owned(), value));
                 let note = self.note(token, 0, false);
-                let value = Value::Map(note.as_map().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).chain(members).collect());
+                let value = Value::Map(
+                    note.as_map().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).chain(members).collect(),
+                );
                 let edit = Edit::Create { collection, meta: meta(), value };
                 let deed = Some((number, token + DEED));
                 Some(Draft { tokens: vec![(number, token)], urgent: true, deed, ..one((doc, edit)) })

@@ -103,7 +103,13 @@ struct Scale {
 impl Scale {
     fn from_environment() -> Self {
         let share = std::env::var("COSMICSYNC_SIM_SHARE").ok().and_then(|share| share.parse().ok()).unwrap_or(1).max(1);
-        Self { seeds: SEEDS / share, copied: COPIED / share, apart: APART / share, pairs: PAIRS / share, planted: PLANTED_SEEDS }
+        Self {
+            seeds: SEEDS / share,
+            copied: COPIED / share,
+            apart: APART / share,
+            pairs: PAIRS / share,
+            planted: PLANTED_SEEDS,
+        }
     }
 }
 
