@@ -25,6 +25,7 @@ fn main() {
     for violation in &report.violations {
         let _ = writeln!(out, "{violation:?}");
     }
+    let _ = writeln!(out, "trace {}", report.trace_hash);
     let _ = writeln!(out, "{:?}", report.stats);
     let at = report.violations.first().map_or(u64::MAX, |first| first.at_us);
     for record in report.trace.unwrap_or_default().iter().filter(|record| record.at_us <= at) {

@@ -163,8 +163,13 @@ impl Doc {
                 }
                 Some(Ready { at, update })
             }
-            // A body between is missing on this replica.
-            Err(UpdateError::WrongStart { expected, found }) if found > expected.into() => None,
+            // What is between is missing on this replica, or comes from another history of the log.
+            Err(UpdateError::WrongStart { expected, found }) if found > expected.into() => {
+                if let Ok(before) = u32::try_from(found - 1) {
+                    self.blocked.entry((peer, before)).or_default().insert(log);
+                }
+                None
+            }
             Err(_) => {
                 self.excluded.insert(log, at);
                 self.waiting.retain(|(entry, _), _| entry.log != log);
