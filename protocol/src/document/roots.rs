@@ -8,8 +8,8 @@ use super::{ROOT_DOC, ROOT_GONE, ROOT_META};
 
 /// Returns whether every root container that an update names is one of ours. `None` if the update cannot be read.
 ///
-/// `update` is Loro's encoding without its envelope: blocks behind their lengths, each a header and columns, of which the
-/// seventh... ninth say the containers and the keys.
+/// `update` is Loro's encoding without its envelope: blocks behind their lengths. A block begins with five numbers, then
+/// come slices: two of headers, the containers, and the keys that name them.
 pub(super) fn are_ours(update: &[u8]) -> Option<bool> {
     let mut rest = Bytes(update);
     while !rest.0.is_empty() {
