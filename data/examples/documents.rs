@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 const READ: u64 = 100;
 /// Versions of each.
 const EACH: usize = 10;
-/// Who goes back to versions.
+/// The peer that goes back to versions.
 const REVERTER: u64 = 77;
 
 fn main() {

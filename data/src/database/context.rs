@@ -1,5 +1,6 @@
 //! The state that requests share: who waits for what, which documents are pinned for whom, and what is cached.
 
+use super::idempotency::Once;
 use super::is_described;
 use super::request::{Answer, Cut, ImportId, Name, RequestError, Ticket};
 use crate::collection::{COLLECTIONS, CollectionMeta};
@@ -67,6 +68,8 @@ pub(super) struct Desk {
     /// Requests that look again whenever the store made something true.
     watching: BTreeSet<Ticket>,
     pub(super) held: BTreeSet<DocRef>,
+    /// Requests under way that are carried out once.
+    pub(super) under_way: BTreeMap<Ticket, Once>,
     described: BTreeMap<DocRef, CollectionMeta>,
     pub(super) imports: BTreeMap<ImportId, super::import::Import>,
     pub(super) next_import: u64,
@@ -167,6 +170,7 @@ impl Context<'_> {
             self.close(doc);
         }
         self.desk.watching.remove(&self.ticket);
+        self.desk.under_way.remove(&self.ticket);
         let imports: Vec<ImportId> = self.desk.imports.keys().copied().collect();
         for import in imports {
             self.end_turn(import);

@@ -1,6 +1,6 @@
 //! Requests that are carried out once, however often they are asked for.
 //!
-//! What a request wrote is kept for a day, in the commit of its edits, under a name that the caller chose.
+//! The writes of a request are kept for a day, in the commit of its edits, under a name that the caller chose.
 
 use super::request::{RequestError, Wrote};
 use bytes::Bytes;
@@ -14,7 +14,7 @@ const PREFIX: &[u8] = b"once/";
 /// The hours that a row stands.
 const HOURS: u64 = 24;
 const HOUR_MS: u64 = 3_600_000;
-/// How much of the oldest rows a request looks at, to remove them.
+/// The bytes of the oldest rows that a request reads, to remove them.
 const SWEEP_BYTES: usize = 4 * 1024;
 
 /// The name of a request, and a hash of what it asks for.
@@ -31,6 +31,11 @@ impl Once {
         hasher.update(&(scope.len() as u64).to_le_bytes()).update(scope).update(name.as_bytes());
         let request = blake3::derive_key("cosmicsync once request 1", request);
         Self { name: *hasher.finalize().as_bytes(), request }
+    }
+
+    /// Returns whether both are asked for under one name.
+    pub(super) fn is_same_name(&self, other: &Self) -> bool {
+        self.name == other.name
     }
 
     /// The rows in which it may stand.

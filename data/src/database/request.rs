@@ -587,6 +587,9 @@ pub enum RequestError {
     /// Another request was carried out under this name.
     #[error("another request was carried out under this idempotency key")]
     OnceMismatch,
+    /// The same request, or another under its name, is under way.
+    #[error("a request under this idempotency key is under way: ask again once it is done")]
+    OnceBusy,
     /// A JSON patch was refused.
     #[error(transparent)]
     JsonPatch(#[from] JsonPatchError),

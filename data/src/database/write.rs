@@ -105,6 +105,10 @@ impl Write {
             self.docs.push(doc);
         }
         if let Some(once) = &self.once {
+            if cx.desk.under_way.values().any(|other| other.is_same_name(once)) {
+                return Err(RequestError::OnceBusy);
+            }
+            cx.desk.under_way.insert(cx.ticket, *once);
             cx.read(once.rows(cx.now));
             cx.scan(idempotency::oldest());
         }
@@ -187,7 +191,12 @@ impl Write {
     fn make(&self, cx: &mut Context<'_>, edits: &[(DocRef, Edit)], rows: Vec<Op>) -> Result<usize, RequestError> {
         if edits.is_empty() {
             let waits = self.docs.iter().filter(|doc| self.durable && cx.wait_for(**doc)).count();
-            return Ok(waits);
+            if rows.is_empty() {
+                return Ok(waits);
+            }
+            // Nothing changes, and that is what the request did: asked again, it does nothing again.
+            cx.write(rows);
+            return Ok(waits + 1);
         }
         let commits = if self.docs.len() == 1 {
             cx.edit_in_pieces(edits, &self.texts, self.durable, self.durable, rows)?

@@ -95,6 +95,33 @@ fn a_request_is_carried_out_once_under_its_key() {
 }
 
 #[test]
+fn two_requests_under_one_key_are_not_both_carried_out() {
+    let mut node = Node::new();
+    let partition = node.main();
+    node.put("a", r#"{"n":1}"#);
+    let add = || Request::Write {
+        partition,
+        intents: vec![intent("a", Action::Change(vec![Change::Add { path: vec!["n".into()], by: 1 }]))],
+        once: Some(Once::new(b"cli", "key", b"add")),
+    };
+    let (first, second) = (node.start(add()), node.start(add()));
+    node.settle();
+    assert!(matches!(node.answers.remove(&first), Some(Answer::Wrote { .. })));
+    assert_eq!(node.answers.remove(&second), Some(Answer::Failed(RequestError::OnceBusy)));
+    assert_eq!(node.get(keyed("a")), Some(value(r#"{"n":2}"#)));
+    // What changed nothing changes nothing when it is asked for again.
+    let same = || Request::Write {
+        partition,
+        intents: vec![put("a", r#"{"n":2}"#)],
+        once: Some(Once::new(b"cli", "same", b"put")),
+    };
+    node.ask(same());
+    node.put("a", r#"{"n":7}"#);
+    node.ask(same());
+    assert_eq!(node.get(keyed("a")), Some(value(r#"{"n":7}"#)));
+}
+
+#[test]
 fn earlier_versions_are_read_compared_and_gone_back_to() {
     let mut node = Node::new();
     let partition = node.main();

@@ -61,9 +61,10 @@ pub(super) fn request_error(error: &RequestError) -> ServiceError {
             ServiceError::new(ErrorCode::Refused, message).next("shorten it, or write it as several documents")
         }
         RequestError::At(_, error) => ServiceError { message, ..request_error(error) },
-        RequestError::Exists | RequestError::VersionMismatch { .. } | RequestError::OnceMismatch => {
-            ServiceError::new(ErrorCode::Conflict, message)
-        }
+        RequestError::Exists
+        | RequestError::VersionMismatch { .. }
+        | RequestError::OnceMismatch
+        | RequestError::OnceBusy => ServiceError::new(ErrorCode::Conflict, message),
         RequestError::NoVersion | RequestError::AmbiguousVersion | RequestError::NothingToUndo => {
             ServiceError::new(ErrorCode::NotFound, message)
         }
