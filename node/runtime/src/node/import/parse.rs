@@ -14,7 +14,7 @@ const BATCH_ROWS: usize = 1_000;
 /// Bytes of the file that a batch covers, unless one row is longer.
 const BATCH_BYTES: u64 = 256 * 1024;
 /// What a row takes in the store beside its bytes, roughly, and how many times those.
-const ROW_COST: (u64, u64) = (512, 4);
+const ROW_COST: (u64, u64) = (1_152, 4);
 /// The longest key, in bytes.
 const KEY_BYTES_MAX: usize = 255;
 
