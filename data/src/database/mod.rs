@@ -10,6 +10,7 @@ mod count;
 mod excluded;
 mod explain;
 pub mod idempotency;
+mod fetch;
 mod import;
 mod list;
 mod read;
