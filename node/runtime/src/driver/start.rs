@@ -9,7 +9,7 @@ use cosmicsync_data::database::Database;
 use cosmicsync_protocol::Recovery;
 use cosmicsync_protocol::config::Config;
 use cosmicsync_protocol::ledger::{RecoverError, Step};
-use cosmicsync_protocol::storage::{Row, Scan, StoreDone, StoreId, StoreRequest, Table};
+use cosmicsync_protocol::storage::{Read, Row, Scan, StoreDone, StoreId, StoreRequest, Table};
 use std::collections::BTreeMap;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -88,9 +88,8 @@ async fn own_rows<S: Store>(
         let mut to = prefix.to_vec();
         to.push(0xff);
         loop {
-            let scan =
-                Scan { table: Table::App, from: from.clone().into(), to: to.clone().into(), bytes_max: OWN_ROWS_BYTES };
-            submit(store, StoreRequest::Scan { id: StoreId(u64::MAX), scan })?;
+            let scan = Scan::of(Table::App, from.clone().into(), to.clone().into(), OWN_ROWS_BYTES);
+            submit(store, StoreRequest::Scan { id: StoreId(u64::MAX), scan, read: Read::Ordered })?;
             let (rows, more) = match completions.recv().await.ok_or_else(gone)? {
                 StoreDone::Scanned { rows, more, .. } => (rows, more),
                 StoreDone::Failed { error, .. } => return Err(store_error(&error)),

@@ -3,18 +3,18 @@
 //! It never reports a group as done before LMDB's commit returned, which is after its sync (`spec/storage.md`).
 
 use super::lock::DirLock;
+use super::reader::{Reader, bounds};
 use super::seal::Sealer;
 use super::snapshot::{SharedTxn, Snapshot, SnapshotError};
 use super::{SYNC_FAILED_FILE, StoreStats, mark};
 use bytes::Bytes;
 use cosmicsync_protocol::entropy::Entropy;
-use cosmicsync_protocol::storage::{Op, Row, Scan, StoreDone, StoreError, StoreRequest, Table, counted};
+use cosmicsync_protocol::storage::{Op, StoreDone, StoreError, StoreRequest, Table, counted};
 use heed::types::Bytes as RawBytes;
-use heed::{Database, Env, MdbError, RoTxn, RwTxn, WithoutTls};
+use heed::{Database, Env, MdbError, RwTxn, WithoutTls};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::ops::Bound;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -221,65 +221,6 @@ impl Engine {
     }
 }
 
-/// Reads and decodes rows in any transaction.
-#[derive(Debug, Clone)]
-pub(super) struct Reader {
-    tables: Arc<[Db]>,
-    sealer: Sealer,
-}
-
-impl Reader {
-    fn answer(
-        &self,
-        txn: &RoTxn<'_, WithoutTls>,
-        request: &StoreRequest,
-        bytes_max: usize,
-    ) -> Result<StoreDone, StoreError> {
-        match request {
-            StoreRequest::Get { id, keys } => {
-                let values = keys.iter().map(|(table, key)| self.get(txn, *table, key)).collect::<Result<_, _>>()?;
-                Ok(StoreDone::Got { id: *id, values })
-            }
-            StoreRequest::Scan { id, scan } => {
-                let from = if scan.from.is_empty() { Bound::Unbounded } else { Bound::Included(&scan.from[..]) };
-                let (rows, more) = self.scan(txn, scan, from, scan.bytes_max.min(bytes_max))?;
-                Ok(StoreDone::Scanned { id: *id, rows, more })
-            }
-            StoreRequest::Commit { .. } => unreachable!("commits are applied, not answered"),
-        }
-    }
-
-    fn get(&self, txn: &RoTxn<'_, WithoutTls>, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        let stored = self.tables[table as usize].get(txn, key).map_err(|error| read_failure(table.name(), &error))?;
-        stored.map(|stored| self.sealer.open((table, key), stored)).transpose()
-    }
-
-    /// Reads rows of `scan.table` from `from` to `scan.to`.
-    pub(super) fn scan(
-        &self,
-        txn: &RoTxn<'_, WithoutTls>,
-        scan: &Scan,
-        from: Bound<&[u8]>,
-        bytes_max: usize,
-    ) -> Result<(Vec<Row>, bool), StoreError> {
-        let table = scan.table;
-        let failure = |error| read_failure(table.name(), &error);
-        let to = if scan.to.is_empty() { Bound::Unbounded } else { Bound::Excluded(&scan.to[..]) };
-        let mut rows = Vec::new();
-        let mut bytes = 0usize;
-        for row in self.tables[table as usize].range(txn, &(from, to)).map_err(failure)? {
-            let (key, stored) = row.map_err(failure)?;
-            let value = self.sealer.open((table, key), stored)?;
-            bytes = bytes.saturating_add(key.len() + value.len());
-            if bytes > bytes_max && !rows.is_empty() {
-                return Ok((rows, true));
-            }
-            rows.push((Bytes::copy_from_slice(key), value));
-        }
-        Ok((rows, false))
-    }
-}
-
 /// Writes the rows of one commit.
 struct Writing<'a> {
     tables: &'a [Db],
@@ -312,6 +253,13 @@ impl<'a> Writing<'a> {
                 }
                 Ok(())
             }
+            Op::DeleteRange { table, from, to } => {
+                if *table == Table::Tally {
+                    self.count(wtxn)?;
+                }
+                let deleted = self.tables[*table as usize].delete_range(wtxn, &bounds(from, to));
+                deleted.map(drop).map_err(|error| write_abort(*table, error))
+            }
         }
     }
 
@@ -341,7 +289,7 @@ fn write_abort(table: Table, error: heed::Error) -> Abort {
     Abort::Heed(error)
 }
 
-fn read_failure(table: &'static str, error: &heed::Error) -> StoreError {
+pub(super) fn read_failure(table: &'static str, error: &heed::Error) -> StoreError {
     if matches!(error, heed::Error::Io(_) | heed::Error::Mdb(MdbError::Panic)) {
         return StoreError::NotDurable("a read");
     }

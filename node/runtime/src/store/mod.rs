@@ -11,6 +11,7 @@ mod engine;
 mod lock;
 mod mark;
 mod open;
+mod reader;
 mod seal;
 mod snapshot;
 #[cfg(test)]

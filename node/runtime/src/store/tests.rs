@@ -1,6 +1,6 @@
 use super::*;
 use bytes::Bytes;
-use cosmicsync_protocol::storage::{Op, Scan, StoreError, StoreId, Table};
+use cosmicsync_protocol::storage::{Op, Read, Scan, StoreError, StoreId, Table};
 use cosmicsync_protocol::testkit::store::{MemStore, Subject, conformance};
 use proptest::prelude::*;
 use std::fs;
@@ -71,7 +71,11 @@ const fn commit(id: u64, ops: Vec<Op>) -> StoreRequest {
 }
 
 fn read(id: u64, table: Table, key: impl Into<Bytes>) -> StoreRequest {
-    StoreRequest::Get { id: StoreId(id), keys: vec![(table, key.into())] }
+    StoreRequest::Get { id: StoreId(id), keys: vec![(table, key.into())], read: Read::Ordered }
+}
+
+const fn scan_of(id: u64, scan: Scan) -> StoreRequest {
+    StoreRequest::Scan { id: StoreId(id), scan, read: Read::Ordered }
 }
 
 fn failed(id: u64, error: StoreError) -> StoreDone {
@@ -147,9 +151,26 @@ fn a_newer_format_is_refused_and_left_alone() {
     let before = fs::read(path.join(DATA_FILE)).unwrap();
     let error = open_in(path, opened.options).unwrap_err();
     let text = error.to_string();
-    assert!(text.contains("format 9") && text.contains("up to 1"), "{text}");
+    assert!(text.contains("format 9") && text.contains("up to 2"), "{text}");
     assert_eq!(fs::read(path.join(DATA_FILE)).unwrap(), before);
     assert_eq!(fs::read(path.join("stranger")).unwrap(), b"x");
+}
+
+#[test]
+fn an_older_format_gets_the_tables_that_it_lacks() {
+    let dir = tempfile::tempdir().unwrap();
+    open::tests_create_oldest(dir.path(), &KEY);
+    let mut opened = {
+        let (store, done) = open_in(dir.path(), StoreOptions::default()).unwrap();
+        Opened { store: Some(store), done, dir, options: StoreOptions::default() }
+    };
+    let rows = [Table::Term, Table::Keys, Table::Meta].map(|table| put(table, "0001k", "v"));
+    assert_eq!(opened.one(commit(1, rows.to_vec())), StoreDone::Committed { id: StoreId(1) });
+    opened.reopen();
+    for table in [Table::Term, Table::Keys, Table::Meta] {
+        let got = StoreDone::Got { id: StoreId(2), values: vec![Some("v".into())] };
+        assert_eq!(opened.one(read(2, table, "0001k")), got);
+    }
 }
 
 #[test]
@@ -204,10 +225,8 @@ fn a_scan_returns_no_more_than_the_store_allows() {
     let opened = Opened::new(StoreOptions { scan_bytes_max: 100, ..StoreOptions::default() });
     let rows = (0..10u8).map(|key| put(Table::Doc, vec![key], vec![0; 39]));
     opened.one(commit(1, rows.collect()));
-    let scan = Scan { table: Table::Doc, from: Bytes::new(), to: Bytes::new(), bytes_max: usize::MAX };
-    let StoreDone::Scanned { rows, more, .. } = opened.one(StoreRequest::Scan { id: StoreId(2), scan }) else {
-        panic!()
-    };
+    let scan = Scan::of(Table::Doc, Bytes::new(), Bytes::new(), usize::MAX);
+    let StoreDone::Scanned { rows, more, .. } = opened.one(scan_of(2, scan)) else { panic!() };
     assert_eq!((rows.len(), more), (2, true));
 }
 
@@ -258,22 +277,23 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (1000..20_000usize).prop_map(|len| vec![5; len]),
     ];
     let counter = Bytes::from_static(b"counter");
-    let op = (table.clone(), key.clone(), proptest::option::of(value), 0..3u8);
-    let op = op.prop_map(move |(table, key, value, kind)| match (value, kind) {
+    let op = (table.clone(), key.clone(), key.clone(), proptest::option::of(value), 0..4u8);
+    let op = op.prop_map(move |(table, key, to, value, kind)| match (value, kind) {
         (Some(value), 0) => Op::Replace { table, key, value: value.into() },
         (Some(value), _) => Op::Put { table, key, value: value.into() },
         (None, 0) => Op::Insert { table, key, counter: counter.clone() },
+        (None, 1) => Op::DeleteRange { table, from: key, to },
         (None, _) => Op::Delete { table, key },
     });
     let keys = proptest::collection::vec((table.clone(), key.clone()), 0..5);
-    let scan = (table, key.clone(), key, 0..200usize);
+    let limits = (0..200usize, prop_oneof![0..4usize, Just(usize::MAX)], any::<bool>());
+    let scan = (table, key.clone(), key, limits).prop_map(|(table, from, to, (bytes_max, rows_max, reverse))| {
+        scan_of(0, Scan { reverse, ..Scan::of(table, from, to, bytes_max).limit(rows_max) })
+    });
     let request = prop_oneof![
         3 => proptest::collection::vec(op, 0..8).prop_map(|ops| commit(0, ops)),
-        1 => keys.prop_map(|keys| StoreRequest::Get { id: StoreId(0), keys }),
-        1 => scan.prop_map(|(table, from, to, bytes_max)| StoreRequest::Scan {
-            id: StoreId(0),
-            scan: Scan { table, from, to, bytes_max },
-        }),
+        1 => keys.prop_map(|keys| StoreRequest::Get { id: StoreId(0), keys, read: Read::Ordered }),
+        1 => scan,
     ];
     prop_oneof![8 => proptest::collection::vec(request, 1..20).prop_map(Step::Run), 1 => Just(Step::Reopen)]
 }

@@ -164,6 +164,7 @@ fn payload_bytes(request: &StoreRequest) -> u64 {
     let of_op = |op: &Op| match op {
         Op::Put { key, value, .. } | Op::Replace { key, value, .. } => key.len() + value.len(),
         Op::Delete { key, .. } | Op::Insert { key, .. } => key.len(),
+        Op::DeleteRange { from, to, .. } => from.len() + to.len(),
     };
     ops.iter().map(of_op).sum::<usize>() as u64
 }
