@@ -240,13 +240,13 @@ impl Scan {
 
     /// The same scan of at most `rows_max` rows.
     #[must_use]
-    pub const fn limit(self, rows_max: usize) -> Self {
+    pub fn limit(self, rows_max: usize) -> Self {
         Self { rows_max, ..self }
     }
 
     /// The same scan in descending order.
     #[must_use]
-    pub const fn descending(self) -> Self {
+    pub fn descending(self) -> Self {
         Self { reverse: true, ..self }
     }
 }

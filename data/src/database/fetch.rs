@@ -10,7 +10,7 @@ use cosmicsync_protocol::endpoint::ReadResult;
 use cosmicsync_protocol::ledger::DocRef;
 use cosmicsync_protocol::ledger::rows::doc_key;
 use cosmicsync_protocol::shelf::{Snapshot, decode_snapshot};
-use cosmicsync_protocol::storage::Table;
+use cosmicsync_protocol::storage::{Read, Table};
 use std::collections::VecDeque;
 
 /// Documents that are opened at a time.
@@ -67,23 +67,25 @@ pub(super) struct Fetch<T> {
     /// Documents that were or are to be opened.
     opened: usize,
     making: Making,
+    /// Of which state stored values are.
+    of: Read,
 }
 
 impl<T> Default for Fetch<T> {
     fn default() -> Self {
-        Self { slots: VecDeque::new(), opening: 0, opened: 0, making: Making::Not }
+        Self::of(Read::Ordered)
     }
 }
 
 impl<T> Fetch<T> {
+    /// Nothing yet; stored values will be those of this state.
+    pub(super) const fn of(of: Read) -> Self {
+        Self { slots: VecDeque::new(), opening: 0, opened: 0, making: Making::Not, of }
+    }
+
     /// Adds a document; [`Self::read`] follows.
     pub(super) fn push(&mut self, doc: DocRef, about: T) {
         self.slots.push_back(Slot { doc, about, state: State::New });
-    }
-
-    /// How many documents are not taken yet.
-    pub(super) fn len(&self) -> usize {
-        self.slots.len()
     }
 
     /// Begins to read what was added.
@@ -102,7 +104,7 @@ impl<T> Fetch<T> {
             };
         }
         if !wanted.is_empty() {
-            cx.read(wanted);
+            cx.read_of(self.of, wanted);
         }
     }
 

@@ -118,7 +118,7 @@ impl Indexer {
         let registry = &cx.desk.indexes;
         if !registry.loaded {
             let (from, to) = registry_range();
-            let scan = Scan { table: Table::Keys, from, to, bytes_max: SCAN_BYTES_MAX };
+            let scan = Scan::of(Table::Keys, from, to, SCAN_BYTES_MAX);
             cx.scan(scan.clone());
             self.stage = Stage::Loading(scan);
             return;
@@ -136,7 +136,7 @@ impl Indexer {
         if registry.is_behind() {
             self.followed = true;
             let from = FeedRow::key(registry.position + 1);
-            cx.scan(Scan { table: Table::Feed, from, to: Bytes::new(), bytes_max: CHANGES_MAX * FEED_ROW_BYTES });
+            cx.scan(Scan::of(Table::Feed, from, Bytes::new(), CHANGES_MAX * FEED_ROW_BYTES));
             self.stage = Stage::Following;
             return;
         }
@@ -177,36 +177,36 @@ impl Indexer {
         self.read_keys(cx, docs, vec![collection]);
     }
 
-    /// Takes changes: which documents they are about.
+    /// Takes numbered changes, and documents of one partition that they or others are about.
     fn follow(&mut self, cx: &mut Context<'_>, rows: &[Row]) {
         let rows: Vec<FeedRow> = rows.iter().filter_map(|(key, row)| FeedRow::decode(key, row).ok()).collect();
-        let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
-            cx.desk.indexes.all_caught_up();
-            cx.desk.wake_watching();
-            return self.choose(cx);
-        };
-        if first.number > cx.desk.indexes.position + 1 {
+        let registry = &mut cx.desk.indexes;
+        match rows.first() {
+            None => registry.all_caught_up(),
             // The oldest changes are forgotten: which documents they were about is not known.
-            cx.desk.indexes.rebuild_all();
+            Some(first) if first.number > registry.position + 1 => registry.rebuild_all(),
+            Some(_) => {}
         }
-        self.batch.position = Some(last.number);
-        let mut docs: BTreeMap<PartNo, BTreeSet<DocRef>> = BTreeMap::new();
-        rows.iter().for_each(|row| drop(docs.entry(row.doc.partition).or_default().insert(row.doc)));
-        docs.retain(|partition, _| cx.desk.indexes.all.values().any(|index| index.partition == *partition));
-        // One partition at a time; the others follow with the rest of the changes.
-        let Some((partition, of)) = docs.pop_first() else { return self.commit(cx) };
-        if let Some(other) = rows.iter().find(|row| docs.contains_key(&row.doc.partition)) {
-            self.batch.position = Some(other.number.saturating_sub(1));
-            let before = rows.iter().take_while(|row| row.number < other.number);
-            let of: BTreeSet<DocRef> =
-                before.filter(|row| row.doc.partition == partition).map(|row| row.doc).collect();
-            return self.read_changed(cx, partition, of);
+        let is_indexed = |partition: PartNo| registry.all.values().any(|index| index.partition == partition);
+        let mut rows = rows.into_iter().peekable();
+        let mut docs = BTreeSet::new();
+        let mut partition = None;
+        while let Some(row) = rows.next_if(|row| {
+            let other = partition.is_some_and(|partition| partition != row.doc.partition);
+            !(other && is_indexed(row.doc.partition))
+        }) {
+            if is_indexed(row.doc.partition) {
+                partition = Some(row.doc.partition);
+                docs.insert(row.doc);
+            }
+            self.batch.position = Some(row.number);
         }
-        self.read_changed(cx, partition, of);
-    }
-
-    fn read_changed(&mut self, cx: &mut Context<'_>, partition: PartNo, docs: BTreeSet<DocRef>) {
-        let of = cx.desk.indexes.all.values().filter(|index| index.partition == partition);
+        let Some(partition) = partition.or_else(|| registry.todo()) else {
+            cx.desk.wake_watching();
+            return if self.batch.position.is_some() { self.commit(cx) } else { self.choose(cx) };
+        };
+        docs.extend(registry.take_todo(partition, CHANGES_MAX));
+        let of = registry.all.values().filter(|index| index.partition == partition);
         let collections: BTreeSet<CollectionId> = of.map(|index| index.collection).collect();
         self.read_keys(cx, docs.into_iter().collect(), collections.into_iter().collect());
     }
@@ -243,8 +243,13 @@ impl Indexer {
         loop {
             match self.batch.fetch.next() {
                 Fetched::Doc(doc, keys, snapshot) => {
+                    // What is not wholly in memory yet is taken once it is.
+                    let owed = !cx.endpoint.is_current(doc);
+                    self.batch.ops.extend(cx.desk.indexes.owe(doc, owed));
                     self.batch.docs.push((doc, cx.desk.indexes.noted(doc)));
-                    self.take(cx, doc, &keys, snapshot.as_ref());
+                    if !owed {
+                        self.take(cx, doc, &keys, snapshot.as_ref());
+                    }
                 }
                 Fetched::Wait => return,
                 Fetched::Empty => return self.commit(cx),
@@ -321,6 +326,9 @@ fn rows_of(cx: &mut Context<'_>, doc: DocRef, snapshot: Option<&Snapshot>) -> BT
             index.unsaved |= list && !*known;
             *known |= list;
         }
+        let is_cut = tuples.iter().any(|(_, cut)| *cut);
+        index.unsaved |= is_cut && !index.cut;
+        index.cut |= is_cut;
         rows.extend(tuples.into_iter().map(|(tuple, cut)| (term_key(*no, &tuple, doc.doc), cut)));
     }
     rows

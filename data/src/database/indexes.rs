@@ -1,23 +1,26 @@
 //! The indexes that this store keeps: which there are, how far they are, and which documents they are behind for.
 
-use super::request::{IndexInfo, IndexState};
+use super::ask::{IndexInfo, IndexState};
+use crate::query::plan::Candidate;
 use crate::index::define::{Fields, Indexes as Definitions};
 use bytes::Bytes;
 use cosmicsync_protocol::ids::{CollectionId, DocId};
 use cosmicsync_protocol::ledger::{DocRef, PartNo};
 use cosmicsync_protocol::storage::{Op, Row, Table};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Documents that may be behind before their numbers alone are kept.
 const BEHIND_MAX: usize = 65_536;
 
-/// Begins the key of the row that says how far the indexes have followed the changes.
+/// Begins the key of the row that says how far the indexes have followed the changes, and the next index's number.
 const TAG_POSITION: u8 = 0;
 /// Begins the key of the row of an index.
 const TAG_INDEX: u8 = 1;
+/// Begins the key of the row that says that the indexes owe a document what changed in it.
+const TAG_OWED: u8 = 2;
 /// Begins the key of the row that says under which keys a document stands.
-const TAG_DOC: u8 = 2;
+const TAG_DOC: u8 = 3;
 
 /// One index of one collection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +32,8 @@ pub(super) struct Index {
     pub(super) state: State,
     /// Which fields have led to a list in any document so far.
     pub(super) lists: Vec<bool>,
+    /// Whether some tuple is cut.
+    pub(super) cut: bool,
     /// Whether its row must be written.
     pub(super) unsaved: bool,
 }
@@ -53,19 +58,26 @@ struct Kept {
     fields: String,
     state: State,
     lists: Vec<bool>,
+    cut: bool,
 }
 
-/// All indexes of a store. Numbers are not used again.
+/// All indexes of a store. Numbers are not used again: rows of documents may name them long after.
 #[derive(Debug, Default)]
 pub(super) struct Registry {
+    /// Whether anybody asked for an index since the start.
+    pub(super) started: bool,
     /// False until the rows were read.
     pub(super) loaded: bool,
     pub(super) all: BTreeMap<u32, Index>,
     next: u32,
-    /// The last change that the indexes took in.
+    /// The last change that the indexes took in, but for what is owed.
     pub(super) position: u64,
-    /// Documents that changed since, and the number of times they did.
+    /// Documents that the indexes are behind for, and how many changes there were when they changed last.
     behind: BTreeMap<DocRef, u64>,
+    /// Those of them that are to be looked at.
+    todo: BTreeSet<DocRef>,
+    /// Those of them that a row names, because they were not wholly read when they were looked at.
+    owed: BTreeSet<DocRef>,
     /// More are behind than are known.
     lost_count: bool,
     changes: u64,
@@ -78,7 +90,10 @@ impl Registry {
         for (key, row) in rows {
             match (key.split_first(), serde_json::from_slice::<Kept>(row)) {
                 (Some((&TAG_POSITION, _)), _) => {
-                    self.position = row.as_ref().try_into().map_or(0, u64::from_be_bytes);
+                    if let Some((position, next)) = row.split_first_chunk() {
+                        self.position = u64::from_be_bytes(*position);
+                        self.next = next.try_into().map_or(0, u32::from_be_bytes);
+                    }
                 }
                 (Some((&TAG_INDEX, no)), Ok(kept)) => {
                     let (Ok(no), Ok(fields)) = (no.try_into().map(u32::from_be_bytes), Fields::from_text(&kept.fields))
@@ -86,9 +101,18 @@ impl Registry {
                         continue;
                     };
                     self.next = self.next.max(no.saturating_add(1));
-                    let Kept { partition, collection, name, state, lists, .. } = kept;
+                    let Kept { partition, collection, name, state, lists, cut, .. } = kept;
                     let (partition, collection) = (PartNo(partition), CollectionId(collection));
-                    self.all.insert(no, Index { partition, collection, name, fields, state, lists, unsaved: false });
+                    let index = Index { partition, collection, name, fields, state, lists, cut, unsaved: false };
+                    self.all.insert(no, index);
+                }
+                (Some((&TAG_OWED, doc)), _) => {
+                    if let Some((partition, doc)) = doc.split_first_chunk() {
+                        let doc = DocId(doc.try_into().unwrap_or_default());
+                        let doc = DocRef { partition: PartNo(u32::from_be_bytes(*partition)), doc };
+                        self.owed.insert(doc);
+                        self.note(doc);
+                    }
                 }
                 _ => {}
             }
@@ -99,9 +123,19 @@ impl Registry {
     }
 
     /// Makes the indexes of a collection those that its description defines. Returns whether any is new or goes.
-    pub(super) fn adopt(&mut self, partition: PartNo, collection: CollectionId, defined: &Definitions) -> bool {
+    pub(super) fn adopt(
+        &mut self,
+        partition: PartNo,
+        collection: CollectionId,
+        defined: &Definitions,
+        next_change: u64,
+    ) -> bool {
         let mut known = BTreeMap::new();
         let mut changed = false;
+        if self.all.is_empty() {
+            // Nothing followed the changes: what was changed before is found when the collection is read.
+            self.position = next_change.saturating_sub(1);
+        }
         for index in self.all.values_mut() {
             let here = index.partition == partition && index.collection == collection;
             if !here || index.state == State::Dropping {
@@ -117,7 +151,8 @@ impl Registry {
             let lists = vec![false; fields.paths().len()];
             let state = State::Building { after: None, done: 0 };
             let (name, fields) = (name.clone(), fields.clone());
-            self.all.insert(self.next, Index { partition, collection, name, fields, state, lists, unsaved: true });
+            let index = Index { partition, collection, name, fields, state, lists, cut: false, unsaved: true };
+            self.all.insert(self.next, index);
             self.next += 1;
             changed = true;
         }
@@ -135,6 +170,7 @@ impl Registry {
         let fresh = Index {
             state: State::Building { after: None, done: 0 },
             lists: vec![false; index.fields.paths().len()],
+            cut: false,
             unsaved: true,
             ..index.clone()
         };
@@ -169,6 +205,19 @@ impl Registry {
         kept.map(|(no, index)| (*no, index))
     }
 
+    /// The indexes of a collection, for a planner.
+    pub(super) fn candidates(&self, partition: PartNo, collection: CollectionId) -> Vec<Candidate> {
+        let candidate = |(no, index): (u32, &Index)| Candidate {
+            no,
+            name: index.name.clone(),
+            fields: index.fields.clone(),
+            ready: index.state == State::Ready,
+            lists: index.lists.clone(),
+            cut: index.cut,
+        };
+        self.of(partition, collection).map(candidate).collect()
+    }
+
     /// Tells of an index.
     pub(super) fn info(index: &Index) -> IndexInfo {
         let state = match index.state {
@@ -181,7 +230,7 @@ impl Registry {
 
     /// A document changed.
     pub(super) fn note(&mut self, doc: DocRef) {
-        if self.loaded && !self.all.values().any(|index| index.partition == doc.partition) {
+        if !self.started || self.loaded && !self.all.values().any(|index| index.partition == doc.partition) {
             return;
         }
         self.changes += 1;
@@ -190,6 +239,7 @@ impl Registry {
             return;
         }
         self.behind.insert(doc, self.changes);
+        self.todo.insert(doc);
     }
 
     /// When a document changed last, among those that are behind.
@@ -197,16 +247,50 @@ impl Registry {
         self.behind.get(&doc).copied()
     }
 
+    /// Takes documents of one partition that are to be looked at, at most so many.
+    pub(super) fn take_todo(&mut self, partition: PartNo, max: usize) -> Vec<DocRef> {
+        let first = DocRef { partition, doc: DocId::default() };
+        let mut taken = Vec::new();
+        while let Some(doc) = self.todo.range(first..).next().copied() {
+            if doc.partition != partition || taken.len() >= max {
+                break;
+            }
+            self.todo.remove(&doc);
+            taken.push(doc);
+        }
+        taken
+    }
+
+    /// A partition of which documents are to be looked at.
+    pub(super) fn todo(&self) -> Option<PartNo> {
+        self.todo.first().map(|doc| doc.partition)
+    }
+
+    /// What is to be written when a document is looked at: whether it is owed from now on.
+    pub(super) fn owe(&mut self, doc: DocRef, owed: bool) -> Option<Op> {
+        let (table, key) = (Table::Keys, owed_key(doc));
+        if owed {
+            self.behind.entry(doc).or_insert(self.changes);
+            return self.owed.insert(doc).then(|| Op::Put { table, key, value: Bytes::new() });
+        }
+        self.owed.remove(&doc).then_some(Op::Delete { table, key })
+    }
+
     /// The indexes stand for a document as it was when it had changed so.
     pub(super) fn caught_up(&mut self, doc: DocRef, noted: Option<u64>) {
-        if self.behind.get(&doc).copied() == noted {
+        if self.behind.get(&doc).copied() == noted && !self.owed.contains(&doc) {
             self.behind.remove(&doc);
         }
     }
 
     /// All changes are taken in.
-    pub(super) fn all_caught_up(&mut self) {
+    pub(super) const fn all_caught_up(&mut self) {
         self.lost_count = false;
+    }
+
+    /// Whether there may be changes that are not taken in.
+    pub(super) fn is_behind(&self) -> bool {
+        self.lost_count || !self.todo.is_empty()
     }
 
     /// The documents of a partition that the indexes are behind for; `None` if there are more than are known.
@@ -216,9 +300,10 @@ impl Registry {
         (self.loaded && !self.lost_count).then(|| docs.take_while(move |doc| doc.partition == partition))
     }
 
-    /// Whether any document is behind.
-    pub(super) fn is_behind(&self) -> bool {
-        self.lost_count || !self.behind.is_empty()
+    /// Whether the worker has something to do.
+    pub(super) fn is_wanting(&self) -> bool {
+        let wants = |index: &Index| index.unsaved || index.state != State::Ready;
+        self.is_behind() || self.all.values().any(wants)
     }
 
     /// The writes that keep what is to be kept of the indexes, and how far they are.
@@ -234,12 +319,13 @@ impl Registry {
                     fields: index.fields.to_text(),
                     state: index.state,
                     lists: index.lists.clone(),
+                    cut: index.cut,
                 };
                 let value = serde_json::to_vec(&kept).unwrap_or_default().into();
                 Op::Put { table: Table::Keys, key: index_key(*no), value }
             })
             .collect();
-        let value = Bytes::copy_from_slice(&self.position.to_be_bytes());
+        let value = [self.position.to_be_bytes().as_slice(), &self.next.to_be_bytes()].concat().into();
         ops.push(Op::Put { table: Table::Keys, key: Bytes::from_static(&[TAG_POSITION]), value });
         ops
     }
@@ -251,11 +337,15 @@ impl Registry {
     }
 }
 
+fn owed_key(doc: DocRef) -> Bytes {
+    [&[TAG_OWED], doc.partition.0.to_be_bytes().as_slice(), doc.doc.as_ref()].concat().into()
+}
+
 fn index_key(no: u32) -> Bytes {
     [&[TAG_INDEX], no.to_be_bytes().as_slice()].concat().into()
 }
 
-/// From where to where the rows of indexes and of their position stand.
+/// From where to where the rows stand that are read at the start.
 pub(super) fn registry_range() -> (Bytes, Bytes) {
     (Bytes::from_static(&[TAG_POSITION]), Bytes::from_static(&[TAG_DOC]))
 }

@@ -18,7 +18,7 @@ const CUT_BYTES: usize = 384;
 pub fn push_field(value: Option<&Value>, out: &mut Vec<u8>) {
     let mut elements = Vec::with_capacity(3);
     push_elements(value, &mut elements);
-    elements.iter().for_each(|element| out.extend(pack(element)));
+    out.extend(pack(&Element::Tuple(elements)));
 }
 
 /// Appends what every field of this rank begins with.
@@ -47,6 +47,14 @@ pub fn cut(mut tuple: Vec<u8>) -> (Vec<u8>, bool) {
     tuple.truncate(CUT_BYTES);
     tuple.extend(&hash[..16]);
     (tuple, true)
+}
+
+/// The end of a range as it stands among keys, and whether it lost its own end because keys keep no more: it is as wide as
+/// need be then.
+pub fn bound(mut tuple: Vec<u8>) -> (Vec<u8>, bool) {
+    let is_cut = tuple.len() > CUT_BYTES;
+    tuple.truncate(CUT_BYTES);
+    (tuple, is_cut)
 }
 
 const fn number_of(rank: Rank) -> i64 {

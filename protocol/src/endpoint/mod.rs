@@ -217,6 +217,12 @@ impl Endpoint {
         self.shelf.replica(doc)
     }
 
+    /// Whether what [`Self::view`] shows of a document, if it is open, is all that is stored of it: nothing is on its way
+    /// into memory or held back.
+    pub fn is_current(&self, doc: DocRef) -> bool {
+        !self.ledger.is_indexing(doc) && self.shelf.is_current(doc)
+    }
+
     /// Which entries an open document has taken in: for each log, up to and including which.
     pub fn seen(&self, doc: DocRef) -> BTreeMap<LogNo, u64> {
         self.shelf.seen(doc)
