@@ -83,9 +83,10 @@ impl Fields {
         if names.len() > FIELDS_MAX {
             return Err(FieldsError::TooMany(names.len()));
         }
-        let fields = names.iter().zip(1..).map(|(name, number)| {
-            Field::parse(name).map_err(|error| FieldsError::Field { number, error })
-        });
+        let fields = names
+            .iter()
+            .zip(1..)
+            .map(|(name, number)| Field::parse(name).map_err(|error| FieldsError::Field { number, error }));
         Ok(Self::new(fields.collect::<Result<Vec<_>, _>>()?))
     }
 

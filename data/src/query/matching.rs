@@ -96,9 +96,9 @@ impl Selector {
             Self::Any(parts) => parts.iter().any(|part| part.holds(about, unbound)),
             Self::Not(inner) => !inner.holds(about, !unbound),
             Self::Field(field, test) => match (about, field) {
-                (About::Document(subject), field) => subject.with(field, |reached| {
-                    test.passes(&Seen { reached, alone: false }, unbound)
-                }),
+                (About::Document(subject), field) => {
+                    subject.with(field, |reached| test.passes(&Seen { reached, alone: false }, unbound))
+                }
                 (About::Element(value), Field::Member(path)) => test.passes(&Seen::at(path, value), unbound),
                 (About::Element(_), Field::Virtual(_)) => test.passes(&Seen::NOTHING, unbound),
             },
@@ -146,9 +146,8 @@ impl<'a> Seen<'a> {
     }
 
     fn equals_one_of(&self, choice: &Choice) -> bool {
-        let among = |value: &Value| {
-            choice.values.binary_search_by(|operand| compare(Some(operand), Some(value))).is_ok()
-        };
+        let among =
+            |value: &Value| choice.values.binary_search_by(|operand| compare(Some(operand), Some(value))).is_ok();
         let missing = self.values().is_empty() && among(&Value::Null);
         missing || self.any(among)
     }
@@ -174,14 +173,17 @@ impl Test {
             Self::Exists(flag) => seen.values().is_empty() != *flag,
             Self::Type(types) => seen.any(|value| types.iter().any(|kind| kind.is_of(value))),
             Self::Mod { divisor, remainder } => seen.any(|value| remainder_of(value, *divisor) == Some(*remainder)),
-            Self::Size(length) => seen.values().iter().any(|value| {
-                value.as_list().is_some_and(|items| u64::try_from(items.len()) == Ok(*length))
-            }),
+            Self::Size(length) => seen
+                .values()
+                .iter()
+                .any(|value| value.as_list().is_some_and(|items| u64::try_from(items.len()) == Ok(*length))),
             Self::Every(parts) => {
                 let elements = seen.elements();
                 !parts.is_empty() && !elements.is_empty() && parts.iter().all(|each| each.is_among(&elements, unbound))
             }
-            Self::Elem(elem) => seen.values().iter().any(|list| items(list).iter().any(|item| elem.fits(item, unbound))),
+            Self::Elem(elem) => {
+                seen.values().iter().any(|list| items(list).iter().any(|item| elem.fits(item, unbound)))
+            }
             Self::Regex(pattern) => seen.any(|value| value.as_text().is_some_and(|text| pattern.is_in(text))),
             Self::Not(tests) => !tests.iter().all(|test| test.passes(seen, !unbound)),
         }
@@ -263,13 +265,14 @@ impl Type {
 
 /// The remainder of a whole number, with its sign. `None` of anything else, and by 0.
 fn remainder_of(value: &Value, divisor: i64) -> Option<i64> {
-    match value {
-        _ if divisor == 0 => None,
-        // Only the least number by -1 overflows, and it leaves nothing.
-        Value::Int(number) => Some(number.checked_rem(divisor).unwrap_or(0)),
-        Value::Float(number) if number.fract() == 0.0 => whole_remainder(*number, divisor),
-        _ => None,
+    if divisor == 0 {
+        return None;
     }
+    if let Value::Float(number) = value {
+        return (number.fract() == 0.0).then(|| whole_remainder(*number, divisor)).flatten();
+    }
+    // Only the least number by -1 overflows, and it leaves nothing.
+    Some(value.as_int()?.checked_rem(divisor).unwrap_or(0))
 }
 
 /// The remainder of a float without a fraction: exact, however large it is.

@@ -1,8 +1,8 @@
 //! Paths into documents: `address.city`, `tags.0` (`spec/query.md`, section 2).
 
 use super::{PATH_BYTES_MAX, PATH_STEPS_MAX};
-use cosmicsync_protocol::document::Value;
 use core::fmt;
+use cosmicsync_protocol::document::Value;
 
 /// One step from a container to what it holds.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,9 +89,9 @@ impl<'a> Reached<'a> {
     pub fn keys(&self) -> Vec<Option<&'a Value>> {
         let mut keys = Vec::new();
         for value in self.values() {
-            match value {
-                Value::List(items) if !items.is_empty() => keys.extend(items.iter().map(Some)),
-                whole => keys.push(Some(*whole)),
+            match items(value) {
+                [] => keys.push(Some(*value)),
+                items => keys.extend(items.iter().map(Some)),
             }
         }
         if keys.is_empty() { vec![None] } else { keys }

@@ -6,10 +6,10 @@ use super::matching::Subject;
 use super::order::compare;
 use super::path::Reached;
 use crate::json::{self, JsonError};
-use cosmicsync_protocol::document::Value;
-use cosmicsync_protocol::ids::DocId;
 use core::cmp::Ordering;
 use core::fmt;
+use cosmicsync_protocol::document::Value;
+use cosmicsync_protocol::ids::DocId;
 
 /// Which end comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -141,9 +141,8 @@ impl Sort {
     /// Compares two documents by what they are sorted by.
     pub fn compare_keys(&self, a: &SortKey, b: &SortKey) -> Ordering {
         let values = a.values.iter().zip(&b.values);
-        let mut orders = self.0.iter().zip(values).map(|((_, direction), (a, b))| {
-            direction.apply(compare(a.as_ref(), b.as_ref()))
-        });
+        let mut orders =
+            self.0.iter().zip(values).map(|((_, direction), (a, b))| direction.apply(compare(a.as_ref(), b.as_ref())));
         orders.find(|order| order.is_ne()).unwrap_or_else(|| self.direction().apply(a.id.cmp(&b.id)))
     }
 
@@ -179,16 +178,13 @@ fn sorted_by(reached: &Reached<'_>) -> Option<Value> {
 
 /// A field's name and direction.
 fn named(item: &Value) -> Option<(&str, Direction)> {
-    match item {
-        Value::Text(name) => Some((name, Direction::Ascending)),
-        Value::Map(entries) if entries.len() == 1 => {
-            let (name, direction) = entries.first_key_value()?;
-            match direction.as_text()? {
-                "asc" => Some((name, Direction::Ascending)),
-                "desc" => Some((name, Direction::Descending)),
-                _ => None,
-            }
-        }
+    if let Value::Text(name) = item {
+        return Some((name, Direction::Ascending));
+    }
+    let (name, direction) = item.as_map().filter(|entries| entries.len() == 1)?.first_key_value()?;
+    match direction.as_text()? {
+        "asc" => Some((name, Direction::Ascending)),
+        "desc" => Some((name, Direction::Descending)),
         _ => None,
     }
 }

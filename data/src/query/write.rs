@@ -3,16 +3,16 @@
 use super::ast::{Choice, Each, Elem, Operand, Selector, Test, Type};
 use super::pattern::Pattern;
 use crate::json;
-use cosmicsync_protocol::document::Value;
 use core::fmt;
+use cosmicsync_protocol::document::Value;
 
 impl Selector {
     /// Returns the selector as a value that [`super::parse::from_value`] reads as the same selector.
     pub fn to_value(&self) -> Value {
         match self {
             Self::All(parts) if parts.is_empty() => Value::Map(Default::default()),
-            Self::All(parts) => one("$and", Value::List(parts.iter().map(Self::to_value).collect())),
-            Self::Any(parts) => one("$or", Value::List(parts.iter().map(Self::to_value).collect())),
+            Self::All(parts) => one("$and", selectors(parts)),
+            Self::Any(parts) => one("$or", selectors(parts)),
             Self::Not(inner) => one("$nor", Value::List(vec![inner.to_value()])),
             Self::Field(field, test) => one(&field.to_string(), tests(core::slice::from_ref(test))),
         }
@@ -27,6 +27,10 @@ impl fmt::Display for Selector {
 
 fn one(name: &str, value: Value) -> Value {
     Value::from_iter([(name, value)])
+}
+
+fn selectors(parts: &[Selector]) -> Value {
+    Value::List(parts.iter().map(Selector::to_value).collect())
 }
 
 fn text(text: &str) -> Value {
@@ -47,9 +51,7 @@ fn members(test: &Test) -> Vec<(&'static str, Value)> {
         Test::Nin(choice) => ("$nin", choice.to_value()),
         Test::Exists(flag) => ("$exists", Value::Bool(*flag)),
         Test::Type(types) => ("$type", Value::List(types.iter().map(|kind| text(name_of(*kind))).collect())),
-        Test::Mod { divisor, remainder } => {
-            ("$mod", Value::List(vec![Value::Int(*divisor), Value::Int(*remainder)]))
-        }
+        Test::Mod { divisor, remainder } => ("$mod", Value::List(vec![Value::Int(*divisor), Value::Int(*remainder)])),
         Test::Size(length) => ("$size", Value::Int(i64::try_from(*length).unwrap_or(i64::MAX))),
         Test::Every(parts) => ("$all", Value::List(parts.iter().map(Each::to_value).collect())),
         Test::Elem(elem) => ("$elemMatch", elem.to_value()),
@@ -61,7 +63,7 @@ fn members(test: &Test) -> Vec<(&'static str, Value)> {
 
 fn regex(pattern: &Pattern) -> Vec<(&'static str, Value)> {
     let options = pattern.options();
-    let options = (!options.is_empty()).then(|| ("$options", Value::Text(options)));
+    let options = (!options.is_empty()).then_some(("$options", Value::Text(options)));
     [("$regex", text(pattern.source()))].into_iter().chain(options).collect()
 }
 

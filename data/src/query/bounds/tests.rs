@@ -18,7 +18,8 @@ fn range(selector: &str, field: &str, multikey: bool) -> Option<String> {
     let end = |end: &Option<End>| end.as_ref().map(|end| (json::to_string(&end.value), end.inclusive));
     let (lower, upper) = (end(&range.lower).unwrap_or_default(), end(&range.upper).unwrap_or_default());
     let (open, close) = (if lower.1 { "[" } else { "(" }, if upper.1 { "]" } else { ")" });
-    let ranks = if range.ranks.start() == range.ranks.end() { format!("{:?}", range.ranks.start()) } else { "any".into() };
+    let ranks =
+        if range.ranks.start() == range.ranks.end() { format!("{:?}", range.ranks.start()) } else { "any".into() };
     Some(format!("{ranks} {open}{},{}{close}", lower.0, upper.0))
 }
 

@@ -57,7 +57,9 @@ fn an_error_says_where_what_and_what_would_be_right() {
 #[test]
 fn limits_hold_and_hostile_input_costs_little() {
     let problem = |json: &str| parse(json.as_bytes()).unwrap_err().problem;
-    let nested = |open: &str, middle: &str, close: &str, times| [open.repeat(times), middle.into(), close.repeat(times)].concat();
+    let nested = |open: &str, middle: &str, close: &str, times| {
+        [open.repeat(times), middle.into(), close.repeat(times)].concat()
+    };
     assert!(matches!(problem(&nested(r#"{"$not":"#, "{}", "}", 10_000)), Problem::TooLong { .. }));
     assert!(matches!(problem(&nested(r#"{"$not":"#, "{}", "}", 5_000)), Problem::TooDeep));
     assert!(parse(nested(r#"{"$not":"#, "{}", "}", 15).as_bytes()).is_ok());
