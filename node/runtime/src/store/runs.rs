@@ -33,6 +33,9 @@ const SEAL_BYTES: usize = 40;
 /// Below this, neighbours become one.
 const SMALL_BYTES: usize = RUN_BYTES_MAX / 4;
 
+/// How many hints are tried that turn out wrong.
+const HINTS_MAX: usize = 4;
+
 /// Rows to write, by key; `None` deletes. A group gathers them, so that it writes each run once.
 pub(super) type Changes = BTreeMap<Bytes, Option<Bytes>>;
 
@@ -215,15 +218,12 @@ impl Runs {
     /// Finds the last run that begins at `key` or before it.
     fn locate(&self, txn: &RoTxn<'_, WithoutTls>, key: &[u8]) -> Result<Option<Found>, Fault> {
         let no = index_no(key);
-        let (before, behind) = self.cache.hints(key);
-        let mut found = self.hinted(txn, key, before)?;
+        let mut found = self.hinted(txn, no, key)?;
         // The labels from one to the other are still to be looked at.
         let mut low = found.as_ref().map_or(0, |found| found.label.saturating_add(1));
         let mut high = u64::MAX;
-        if let Some((no_of, label)) = behind.and_then(|id| parts(&id.key))
-            && let (true, true, Some(id)) = (no_of == no, label >= low, behind)
-            && let Some(stored) = self.at(txn, no, label)?
-            && run_id(&id.key, stored)? == id
+        if found.as_ref().is_none_or(|found| found.run.last() < key)
+            && let Some(label) = self.hinted_behind(txn, no, key)?
         {
             high = label.saturating_sub(1);
         }
@@ -250,13 +250,30 @@ impl Runs {
         Ok(found)
     }
 
-    /// What stands where a run was seen, if it begins at `key` or before it.
-    fn hinted(&self, txn: &RoTxn<'_, WithoutTls>, key: &[u8], hint: Option<RunId>) -> Result<Option<Found>, Fault> {
-        let no = index_no(key);
-        let Some((_, label)) = hint.and_then(|id| parts(&id.key)).filter(|(of, _)| *of == no) else { return Ok(None) };
+    /// A run that begins at `key` or before it, by what was seen before.
+    fn hinted(&self, txn: &RoTxn<'_, WithoutTls>, no: [u8; 4], key: &[u8]) -> Result<Option<Found>, Fault> {
+        for _ in 0..HINTS_MAX {
+            let hint = self.cache.hint_before(key).and_then(|id| parts(&id.key));
+            let Some((_, label)) = hint.filter(|(of, _)| *of == no) else { break };
+            if let Some(stored) = self.at(txn, no, label)? {
+                let run = self.open(&row_key(no, label), stored)?;
+                if run.first() <= key {
+                    return Ok(Some(Found { label, run }));
+                }
+            }
+            self.cache.forget_before(key);
+        }
+        Ok(None)
+    }
+
+    /// The label of a run that begins behind `key`, by what was seen before.
+    fn hinted_behind(&self, txn: &RoTxn<'_, WithoutTls>, no: [u8; 4], key: &[u8]) -> Result<Option<u64>, Fault> {
+        let Some(hint) = self.cache.hint_behind(key) else { return Ok(None) };
+        let Some((_, label)) = parts(&hint.key).filter(|(of, _)| *of == no) else { return Ok(None) };
         let Some(stored) = self.at(txn, no, label)? else { return Ok(None) };
-        let run = self.open(&row_key(no, label), stored)?;
-        Ok((run.first() <= key).then_some(Found { label, run }))
+        // Where the very run stands that was seen there is nothing to open.
+        let is_behind = run_id(&hint.key, stored)? == hint || self.open(&hint.key, stored)?.first() > key;
+        Ok(is_behind.then_some(label))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::engine::{Abort, write_abort};
 use super::reader::{Reader, bounds};
-use super::runs::{Changes, Rewriting};
+use super::runs::{Changes, Fault, Rewriting};
 use bytes::Bytes;
 use cosmicsync_protocol::entropy::Entropy;
 use cosmicsync_protocol::storage::{Op, Table, counted};
@@ -81,7 +81,7 @@ impl<'a> Writing<'a> {
             if let Some(value) = self.changes.get(key) {
                 return Ok(value.is_some());
             }
-            return Ok(self.reader.runs.get(wtxn, key).map_err(|fault| fault.into_write())?.is_some());
+            return Ok(self.reader.runs.get(wtxn, key).map_err(Fault::into_write)?.is_some());
         }
         let found = self.reader.tables[table as usize].get(wtxn, key).map(|found| found.is_some());
         found.map_err(|error| write_abort(table, error))
@@ -96,7 +96,7 @@ impl<'a> Writing<'a> {
             let gone: Vec<Bytes> = self.changes.range::<[u8], _>((first, last)).map(|(key, _)| key.clone()).collect();
             gone.iter().for_each(|key| drop(self.changes.remove(key)));
             let mut rewriting = Rewriting::new(&self.reader.runs, self.entropy, &mut self.stored);
-            return rewriting.delete_range(wtxn, from, to).map_err(|fault| fault.into_write());
+            return rewriting.delete_range(wtxn, from, to).map_err(Fault::into_write);
         }
         if table == Table::Tally {
             self.count(wtxn)?;
@@ -119,6 +119,6 @@ impl<'a> Writing<'a> {
     pub(super) fn finish(&mut self, wtxn: &mut RwTxn<'_>) -> Result<(), Abort> {
         let changes = core::mem::take(&mut self.changes);
         let mut rewriting = Rewriting::new(&self.reader.runs, self.entropy, &mut self.stored);
-        rewriting.write(wtxn, changes).map_err(|fault| fault.into_write())
+        rewriting.write(wtxn, changes).map_err(Fault::into_write)
     }
 }

@@ -60,12 +60,28 @@ impl Cache {
         inner.hint(run.first(), id);
     }
 
-    /// The hints to either side of `key`: the last run that was seen to begin at it or before, and the first behind it.
-    pub(super) fn hints(&self, key: &[u8]) -> (Option<RunId>, Option<RunId>) {
+    /// The last run that was seen to begin at `key` or before it.
+    pub(super) fn hint_before(&self, key: &[u8]) -> Option<RunId> {
         let inner = self.lock();
         let before = inner.hints.range::<[u8], _>((Bound::Unbounded, Bound::Included(key))).next_back();
+        before.map(|(_, id)| *id)
+    }
+
+    /// The first run that was seen to begin behind `key`.
+    pub(super) fn hint_behind(&self, key: &[u8]) -> Option<RunId> {
+        let inner = self.lock();
         let behind = inner.hints.range::<[u8], _>((Bound::Excluded(key), Bound::Unbounded)).next();
-        (before.map(|(_, id)| *id), behind.map(|(_, id)| *id))
+        behind.map(|(_, id)| *id)
+    }
+
+    /// Forgets what [`Self::hint_before`] says of `key`.
+    pub(super) fn forget_before(&self, key: &[u8]) {
+        let mut inner = self.lock();
+        let before = inner.hints.range::<[u8], _>((Bound::Unbounded, Bound::Included(key))).next_back();
+        if let Some(first) = before.map(|(first, _)| first.clone()) {
+            inner.hints.remove(&first);
+            inner.hints_bytes -= first.len() + HINT_BYTES;
+        }
     }
 }
 

@@ -12,7 +12,7 @@ const STEP: u64 = 1 << 32;
 const ROOM_MIN: u64 = 1 << 16;
 
 /// How many neighbours to each side are spread at first.
-const REACH: usize = 16;
+pub(super) const REACH: usize = 16;
 
 /// A run as it stands: label, and encoded rows.
 type Standing = (u64, Bytes);
