@@ -240,14 +240,16 @@ impl Scan {
 
     /// The same scan of at most `rows_max` rows.
     #[must_use]
-    pub fn limit(self, rows_max: usize) -> Self {
-        Self { rows_max, ..self }
+    pub const fn limit(mut self, rows_max: usize) -> Self {
+        self.rows_max = rows_max;
+        self
     }
 
     /// The same scan in descending order.
     #[must_use]
-    pub fn descending(self) -> Self {
-        Self { reverse: true, ..self }
+    pub const fn descending(mut self) -> Self {
+        self.reverse = true;
+        self
     }
 }
 

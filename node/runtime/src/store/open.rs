@@ -234,19 +234,21 @@ fn check_own_rows(dir: &Path, key: &StoreKey, env: &Env<WithoutTls>) -> Result<u
     let rtxn = env.read_txn().map_err(|error| blame(dir, error))?;
     let found = env.open_databases_and_commit(rtxn, |opener, rtxn| {
         let Some(own) = opener.open_database::<RawBytes, RawBytes>(rtxn, Some(OWN_NAME))? else {
-            return Ok(CommitOrAbort::Abort(()));
+            return Ok(CommitOrAbort::Abort(None));
         };
         let format = own.get(rtxn, FORMAT_KEY)?.and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes);
         let fits = own.get(rtxn, CHECK_KEY)? == Some(&key.check_value());
-        Ok::<_, heed::Error>(format.map_or(CommitOrAbort::Abort(()), |format| CommitOrAbort::Commit((format, fits))))
+        Ok::<_, heed::Error>(CommitOrAbort::<(), _>::Abort(format.map(|format| (format, fits))))
     });
-    match found.map_err(|error| blame(dir, error))? {
-        CommitOrAbort::Commit((found, _)) if found > FORMAT => {
-            Err(OpenError::Newer { dir: dir.into(), found, known: FORMAT })
-        }
-        CommitOrAbort::Commit((found, true)) if found >= FORMAT_MIN => Ok(found),
-        CommitOrAbort::Commit((found, false)) if found >= FORMAT_MIN => Err(OpenError::WrongKey { dir: dir.into() }),
-        CommitOrAbort::Commit(_) | CommitOrAbort::Abort(()) => Err(OpenError::NotAStore { path: dir.join(DATA_FILE) }),
+    let found = match found.map_err(|error| blame(dir, error))? {
+        CommitOrAbort::Commit(()) => None,
+        CommitOrAbort::Abort(found) => found,
+    };
+    match found {
+        Some((found, _)) if found > FORMAT => Err(OpenError::Newer { dir: dir.into(), found, known: FORMAT }),
+        Some((found, true)) if found >= FORMAT_MIN => Ok(found),
+        Some((found, false)) if found >= FORMAT_MIN => Err(OpenError::WrongKey { dir: dir.into() }),
+        Some(_) | None => Err(OpenError::NotAStore { path: dir.join(DATA_FILE) }),
     }
 }
 

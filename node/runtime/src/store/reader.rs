@@ -1,6 +1,7 @@
 //! Reads and decodes rows in any transaction.
 
 use super::engine::{Db, read_failure};
+use super::runs::{Fault, Runs};
 use super::seal::Sealer;
 use bytes::Bytes;
 use cosmicsync_protocol::storage::{Row, Scan, StoreDone, StoreError, StoreRequest, Table};
@@ -13,9 +14,21 @@ use std::sync::Arc;
 pub(super) struct Reader {
     pub(super) tables: Arc<[Db]>,
     pub(super) sealer: Sealer,
+    /// The rows of the table whose keys are sealed.
+    pub(super) runs: Runs,
 }
 
 impl Reader {
+    pub(super) fn new(tables: Vec<Db>, sealer: Sealer) -> Self {
+        let runs = Runs::new(tables[Table::Term as usize], sealer.clone());
+        Self { tables: tables.into(), sealer, runs }
+    }
+
+    /// The same tables, read from the disk without what others read of them.
+    pub(super) fn apart(&self) -> Self {
+        Self { runs: self.runs.apart(), ..self.clone() }
+    }
+
     /// Answers a read. A scan returns at most `bytes_max` bytes, whatever it asks for, but for its first row.
     pub(super) fn answer(
         &self,
@@ -42,6 +55,9 @@ impl Reader {
         table: Table,
         key: &[u8],
     ) -> Result<Option<Bytes>, StoreError> {
+        if table.keys_sealed() {
+            return self.runs.get(txn, key).map_err(Fault::into_read);
+        }
         let stored = self.tables[table as usize].get(txn, key).map_err(|error| read_failure(table.name(), &error))?;
         stored.map(|stored| self.sealer.open((table, key), stored)).transpose()
     }
@@ -54,6 +70,10 @@ impl Reader {
         bytes_max: usize,
     ) -> Result<(Vec<Row>, bool), StoreError> {
         let mut page = Page::new(scan, bytes_max);
+        if scan.table.keys_sealed() {
+            self.runs.scan(txn, scan, &mut page).map_err(Fault::into_read)?;
+            return Ok(page.into_rows());
+        }
         let (table, bounds) = (self.tables[scan.table as usize], bounds(&scan.from, &scan.to));
         let failure = |error| read_failure(scan.table.name(), &error);
         if scan.reverse {

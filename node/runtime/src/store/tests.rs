@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::mpsc::channel;
+use std::time::Duration;
 use tempfile::TempDir;
 
 const KEY: StoreKey = StoreKey::new([7; 32]);
@@ -218,6 +219,106 @@ fn values_with_plaintext_are_not_in_the_file() {
     opened.store = None;
     let file = fs::read(opened.dir.path().join(DATA_FILE)).unwrap();
     assert!(!file.windows(16).any(|window| window == b"canary in a mine"));
+}
+
+#[test]
+fn keys_of_indexes_are_not_in_the_file() {
+    let mut opened = Opened::small();
+    let key = |n: u32| [&1u32.to_be_bytes()[..], b"canary in a mine ", &n.to_be_bytes()].concat();
+    for hundred in 0..20 {
+        let rows = (0..100).map(|n| put(Table::Term, key(n * 20 + hundred), "singing aloud"));
+        opened.one(commit(1, rows.collect()));
+    }
+    let some = (0..2000).step_by(3).map(|n| Op::Delete { table: Table::Term, key: key(n).into() });
+    opened.one(commit(2, some.collect()));
+    opened.one(commit(3, vec![Op::DeleteRange { table: Table::Term, from: key(500).into(), to: key(700).into() }]));
+    opened.store = None;
+    let file = fs::read(opened.dir.path().join(DATA_FILE)).unwrap();
+    assert!(file.len() > 40_000);
+    for plain in [&b"canary"[..], b"in a mine", b"singing", b"aloud"] {
+        assert!(!file.windows(plain.len()).any(|window| window == plain));
+    }
+    opened.reopen();
+    assert_eq!(opened.one(read(4, Table::Term, key(1))), {
+        StoreDone::Got { id: StoreId(4), values: vec![Some("singing aloud".into())] }
+    });
+}
+
+fn durable(id: u64, table: Table, key: impl Into<Bytes>) -> StoreRequest {
+    StoreRequest::Get { id: StoreId(id), keys: vec![(table, key.into())], read: Read::Durable }
+}
+
+#[test]
+fn a_durable_read_waits_for_no_writer() {
+    let dir = tempfile::tempdir().unwrap();
+    let (sender, done) = channel();
+    let (answered, wait) = channel();
+    let wait = std::sync::Mutex::new(wait);
+    // The writer goes on only once the read that was submitted behind its commit is answered.
+    let on_done = move |one: StoreDone| {
+        match &one {
+            StoreDone::Committed { .. } => wait.lock().unwrap().recv_timeout(Duration::from_secs(60)).unwrap(),
+            _ => answered.send(()).unwrap(),
+        }
+        drop(sender.send(one));
+    };
+    let store = LmdbStore::open(dir.path(), &KEY, StoreOptions::default(), on_done).unwrap();
+    store.submit(commit(1, vec![put(Table::Term, "0001k", "v")])).unwrap();
+    store.submit(durable(2, Table::Log, "k")).unwrap();
+    let got = StoreDone::Got { id: StoreId(2), values: vec![None] };
+    assert_eq!(done.iter().take(2).collect::<Vec<_>>(), [got, StoreDone::Committed { id: StoreId(1) }]);
+    assert_eq!(store.stats().unwrap().reads, 1);
+}
+
+#[test]
+fn a_durable_read_is_never_older_than_what_was_reported() {
+    let opened = Opened::small();
+    let tables = [Table::Meta, Table::Term, Table::Value];
+    for n in 1..150u64 {
+        let rows = tables.map(|table| put(table, "0001n", n.to_be_bytes().to_vec()));
+        assert_eq!(opened.one(commit(n, rows.to_vec())), StoreDone::Committed { id: StoreId(n) });
+        // What comes next is under way beside the read.
+        let next = tables.map(|table| put(table, "0001n", (n + 1).to_be_bytes().to_vec()));
+        opened.store().submit(commit(0, next.to_vec())).unwrap();
+        let keys = tables.map(|table| (table, Bytes::from("0001n"))).to_vec();
+        opened.store().submit(StoreRequest::Get { id: StoreId(1), keys, read: Read::Durable }).unwrap();
+        for one in opened.done.iter().take(2) {
+            if let StoreDone::Got { values, .. } = one {
+                let seen: Vec<u64> = values
+                    .iter()
+                    .map(|value| u64::from_be_bytes(value.as_ref().unwrap()[..].try_into().unwrap()))
+                    .collect();
+                assert!(seen == [n; 3] || seen == [n + 1; 3], "{seen:?} after {n}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_map_moves_beside_readers() {
+    let opened = Opened::new(StoreOptions { map_bytes: 1 << 20, group_commits_max: 1, ..StoreOptions::default() });
+    let value = vec![9; 200_000];
+    opened.one(commit(0, vec![put(Table::Entry, "k", value.clone()), put(Table::Term, "0001k", value.clone())]));
+    for id in 1..60 {
+        opened.store().submit(commit(id, vec![put(Table::Entry, id.to_be_bytes().to_vec(), value.clone())])).unwrap();
+        for table in [Table::Entry, Table::Term] {
+            for _ in 0..4 {
+                let scan = Scan::of(table, Bytes::from("0001k"), Bytes::new(), usize::MAX);
+                opened.store().submit(StoreRequest::Scan { id: StoreId(0), scan, read: Read::Durable }).unwrap();
+            }
+        }
+    }
+    let mut commits = 0;
+    for one in opened.done.iter().take(59 * 9) {
+        match one {
+            StoreDone::Committed { .. } => commits += 1,
+            StoreDone::Scanned { rows, .. } => assert_eq!(rows[0].1, value),
+            other => panic!("{other:?}"),
+        }
+    }
+    let stats = opened.store().stats().unwrap();
+    assert_eq!((commits, stats.reads), (59, 59 * 8));
+    assert!(stats.map_bytes > 2 * 60 * 200_000);
 }
 
 #[test]
