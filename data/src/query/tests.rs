@@ -7,7 +7,7 @@ use cosmicsync_protocol::ids::DocId;
 use proptest::prelude::*;
 
 /// Any value of a few dozen nodes, often equal to another one.
-pub(super) fn any_value() -> impl Strategy<Value = Value> {
+pub(crate) fn any_value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::Bool),

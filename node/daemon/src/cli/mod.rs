@@ -2,6 +2,7 @@
 
 mod doc;
 mod files;
+mod query;
 mod spaces;
 
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use cosmicsync_node::service::{DocRef, quoted};
 
+pub(crate) use query::{Count, IndexVerb, Query};
 pub(crate) use doc::{CollectionVerb, DocVerb, List, Type};
 pub(crate) use files::{BackupVerb, Export, Import, Passphrase, format_of};
 pub(crate) use spaces::{DeviceVerb, PartitionVerb, PeerVerb, SpaceVerb};
@@ -85,7 +87,7 @@ impl Global {
 /// Adds the space to a command that takes one.
 fn with_space(command: &str, space: &str) -> String {
     const OF_SPACE: [&str; 4] = ["space invite", "space wait", "space digest", "partition list"];
-    const OF_PARTITION: [&str; 10] = [
+    const OF_PARTITION: [&str; 15] = [
         "doc list",
         "doc get",
         "doc put",
@@ -94,6 +96,11 @@ fn with_space(command: &str, space: &str) -> String {
         "doc undelete",
         "collection list",
         "collection show",
+        "query",
+        "count",
+        "index create",
+        "index list",
+        "index rebuild",
         "export",
         "doctor",
     ];
@@ -139,6 +146,9 @@ impl Verb {
             Self::Doc(DocVerb::Intent(verb)) => verb.space(),
             Self::Doc(DocVerb::List(list)) => &list.space,
             Self::Doc(DocVerb::Type(options)) => &options.space,
+            Self::Query(query) => &query.space,
+            Self::Count(count) => &count.space,
+            Self::Index(verb) => verb.space(),
             Self::Import(import) => &import.space,
             Self::Export(export) => &export.space,
             Self::Init { .. }
@@ -202,6 +212,13 @@ pub(crate) enum Verb {
     /// Collections: where documents are listed
     #[command(subcommand)]
     Collection(CollectionVerb),
+    /// Find documents of a collection
+    Query(Query),
+    /// Count documents, or put values of theirs together
+    Count(Count),
+    /// Indexes: what makes queries fast
+    #[command(subcommand)]
+    Index(IndexVerb),
     /// Documents
     #[command(subcommand)]
     Doc(DocVerb),

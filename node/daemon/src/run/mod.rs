@@ -6,6 +6,7 @@ mod backup;
 mod doc;
 mod export;
 mod import;
+mod query;
 mod target;
 
 use std::io;
@@ -98,6 +99,9 @@ impl Run<'_> {
                 };
                 self.print(command).await
             }
+            Verb::Query(options) => query::query(self, options).await,
+            Verb::Count(options) => query::count(self, options).await,
+            Verb::Index(verb) => query::index(self, verb).await,
             Verb::Doc(verb) => doc::doc(self, verb).await,
             Verb::Import(options) => import::import(self, options).await,
             Verb::Export(options) => export::export(self, options).await,

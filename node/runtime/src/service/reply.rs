@@ -60,6 +60,23 @@ pub enum Reply {
     Collections(Vec<Collection>),
     /// To `collection_show`.
     Collection(Collection),
+    /// To `query`, after its items.
+    Queried(super::Queried),
+    /// To `query_plan`.
+    Plan(super::Plan),
+    /// To `count`.
+    Counted {
+        /// How many documents there are.
+        count: u64,
+    },
+    /// To `count` with a field or measures, in the order of what groups have in common.
+    Groups(Vec<super::Group>),
+    /// To `index_create` and `index_rebuild`.
+    Index(super::Index),
+    /// To `index_list`.
+    Indexes(Vec<super::Index>),
+    /// To `index_check`.
+    IndexCheck(super::IndexCheck),
     /// To commands that write one document.
     Written(Written),
     /// To `doc_write`.
