@@ -5,6 +5,7 @@ use crate::index::define::Fields;
 use crate::query::plan::Plan;
 use crate::query::{Field, Selector, Sort};
 use cosmicsync_protocol::document::Value;
+use cosmicsync_protocol::ids::DocId;
 use cosmicsync_protocol::ledger::PartNo;
 
 /// Documents that a page has, at most.
@@ -31,6 +32,14 @@ pub struct Query {
     pub bookmark: Option<String>,
     /// Only with this index.
     pub use_index: Option<String>,
+}
+
+impl Query {
+    /// A query for all documents of a collection.
+    pub fn all(partition: PartNo, collection: String) -> Self {
+        let (selector, sort) = (Selector::All(Vec::new()), Sort::by_id());
+        Self { partition, collection, selector, sort, limit: None, bookmark: None, use_index: None }
+    }
 }
 
 /// What becomes of the documents that match.
@@ -104,6 +113,52 @@ pub struct Cost {
     pub docs: u64,
     /// Whether every document of the collection had to be looked at, because no index helps.
     pub no_index: bool,
+}
+
+/// A live query that is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LiveId(pub u64);
+
+/// What changed in the answer of a live query.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LiveBatch {
+    /// Which.
+    pub id: LiveId,
+    /// The number of the last change that is in it.
+    pub cursor: u64,
+    /// The answer begins anew: what was told before does not count.
+    pub reset: bool,
+    /// In this order they make the answer before into the answer now.
+    pub events: Vec<LiveEvent>,
+}
+
+/// A change of an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum LiveEvent {
+    /// A document is in the answer now.
+    Added {
+        /// The document.
+        found: Found,
+        /// Behind which other it stands; `None` is first.
+        after: Option<DocId>,
+    },
+    /// A document changed and stands where it stood.
+    Changed {
+        /// The document.
+        found: Found,
+    },
+    /// A document stands elsewhere; it may have changed, too.
+    Moved {
+        /// The document.
+        found: Found,
+        /// Behind which other it stands; `None` is first.
+        after: Option<DocId>,
+    },
+    /// A document is not in the answer any more.
+    Removed {
+        /// Which.
+        doc: DocId,
+    },
 }
 
 /// A change of the indexes of a collection.
@@ -196,6 +251,9 @@ pub enum QueryError {
     /// The index cannot answer the query, or not yet.
     #[error("the index {0:?} is still being built")]
     IndexBuilding(String),
+    /// There is no such live query, or it ended.
+    #[error("there is no such live query: open it again")]
+    NotLive,
     /// Too many groups.
     #[error("there are more than {GROUPS_MAX} groups: select fewer documents, or group by another field")]
     TooManyGroups,

@@ -3,6 +3,8 @@
 use super::idempotency::Once;
 use super::indexer::INDEXER;
 use super::indexes::Registry;
+use super::live::Live;
+use super::ask::LiveId;
 use super::is_described;
 use super::request::{Answer, Cut, ImportId, Name, RequestError, Ticket};
 use crate::collection::{COLLECTIONS, CollectionMeta};
@@ -73,6 +75,11 @@ pub(super) struct Desk {
     /// Requests under way that are carried out once.
     pub(super) under_way: BTreeMap<Ticket, Once>,
     described: BTreeMap<DocRef, CollectionMeta>,
+    /// Live queries that are open and wait for whoever asks for more.
+    pub(super) live: BTreeMap<LiveId, Box<Live>>,
+    next_live: u64,
+    /// Requests that look again whenever a document changed.
+    following: BTreeSet<Ticket>,
     pub(super) indexes: Registry,
     /// The worker that follows changes has nothing to do.
     pub(super) indexer_idle: bool,
@@ -115,6 +122,7 @@ impl Desk {
         self.described.remove(&doc);
         self.indexes.note(doc);
         self.wake_indexer();
+        self.ready.extend(self.following.iter().map(|ticket| (*ticket, Wake::Again)));
         if let Some(all_here) = self.changed.get_mut(&doc) {
             *all_here &= here;
             return;
@@ -129,6 +137,12 @@ impl Desk {
     pub(super) fn pop_changed(&mut self) -> Option<(DocRef, bool)> {
         let doc = self.changed_order.pop_front()?;
         Some((doc, self.changed.remove(&doc)?))
+    }
+
+    /// A name for a live query.
+    pub(super) fn new_live(&mut self) -> LiveId {
+        self.next_live += 1;
+        LiveId(self.next_live)
     }
 
     /// Has the indexes follow what is new.
@@ -185,6 +199,7 @@ impl Context<'_> {
             self.close(doc);
         }
         self.desk.watching.remove(&self.ticket);
+        self.desk.following.remove(&self.ticket);
         self.desk.under_way.remove(&self.ticket);
         let imports: Vec<ImportId> = self.desk.imports.keys().copied().collect();
         for import in imports {
@@ -203,6 +218,11 @@ impl Context<'_> {
 
     pub(super) fn scan(&mut self, scan: Scan) {
         self.scan_of(Read::Ordered, scan);
+    }
+
+    /// Has the request looked at again whenever a document changed.
+    pub(super) fn follow_changes(&mut self) {
+        self.desk.following.insert(self.ticket);
     }
 
     /// Ends what [`Self::watch`] began.

@@ -12,6 +12,7 @@ use super::source::{IndexSource, Next, Source, place_of};
 use super::walk::Walk;
 use crate::collection::INDEXES;
 use crate::index::define;
+use crate::index::project::project;
 use crate::json;
 use crate::query::plan::{Access, Named, Order, Plan, plan};
 use crate::query::Subject;
@@ -185,7 +186,15 @@ impl Find {
                         continue;
                     }
                     let place = match &reading.source {
-                        Source::Index(source) => source.place(doc.doc, &snapshot.value),
+                        Source::Index(source) => {
+                            let projected = project(&source.part().fields, &snapshot.value);
+                            cx.desk.indexes.note_shape(source.part().no, &projected);
+                            if !cx.desk.indexes.holds(source.part()) {
+                                // The index may not bring documents in the order that it was chosen for.
+                                return self.plan(cx);
+                            }
+                            source.place(doc.doc, &snapshot.value)
+                        }
                         _ => Some(Vec::new()),
                     };
                     if let Some(place) = place {
@@ -341,13 +350,13 @@ fn subject<'a>(doc: DocId, snapshot: &'a Snapshot, version: &'a str) -> Subject<
     Subject { key: snapshot.meta.key.as_deref(), version: Some(version), ..Subject::new(&snapshot.value, doc) }
 }
 
-fn matches(query: &Query, doc: DocId, snapshot: &Snapshot) -> bool {
+pub(super) fn matches(query: &Query, doc: DocId, snapshot: &Snapshot) -> bool {
     let here = !snapshot.meta.deleted && snapshot.meta.collection.as_deref() == Some(query.collection.as_str());
     let version = snapshot.version.to_string();
     here && query.selector.matches(&subject(doc, snapshot, &version))
 }
 
-fn found(doc: DocId, snapshot: &Snapshot) -> Found {
+pub(super) fn found(doc: DocId, snapshot: &Snapshot) -> Found {
     let meta = &snapshot.meta;
     let (collection, key) = (meta.collection.clone(), meta.key.clone());
     Found { doc, collection, key, value: Some(snapshot.value.clone()), version: snapshot.version }

@@ -7,9 +7,9 @@
 
 use super::context::{Context, Task, Wake};
 use super::fetch::{Fetch, Fetched};
-use super::indexes::{Registry, State, decode_keys, doc_keys_key, encode_keys, registry_range};
+use super::indexes::{State, decode_keys, doc_keys_key, encode_keys, registry_range};
 use super::request::{Answer, RequestError, Ticket};
-use crate::index::project::{Projected, project, term_key};
+use crate::index::project::{project, term_key};
 use bytes::Bytes;
 use cosmicsync_protocol::endpoint::ReadResult;
 use cosmicsync_protocol::ids::CollectionId;
@@ -316,20 +316,11 @@ fn rows_of(cx: &mut Context<'_>, doc: DocRef, snapshot: Option<&Snapshot>) -> BT
     let Ok(space) = cx.space(doc.partition) else { return rows };
     let name = snapshot.meta.collection.as_deref().unwrap_or_default();
     let collection = cx.endpoint.collection_id(space, name);
-    let registry: &mut Registry = &mut cx.desk.indexes;
-    for (no, index) in &mut registry.all {
-        if index.partition != doc.partition || index.collection != collection || index.state == State::Dropping {
-            continue;
-        }
-        let Projected { tuples, lists } = project(&index.fields, &snapshot.value);
-        for (known, list) in index.lists.iter_mut().zip(lists) {
-            index.unsaved |= list && !*known;
-            *known |= list;
-        }
-        let is_cut = tuples.iter().any(|(_, cut)| *cut);
-        index.unsaved |= is_cut && !index.cut;
-        index.cut |= is_cut;
-        rows.extend(tuples.into_iter().map(|(tuple, cut)| (term_key(*no, &tuple, doc.doc), cut)));
+    let of = cx.desk.indexes.of(doc.partition, collection).map(|(no, index)| (no, index.fields.clone()));
+    for (no, fields) in of.collect::<Vec<_>>() {
+        let projected = project(&fields, &snapshot.value);
+        cx.desk.indexes.note_shape(no, &projected);
+        rows.extend(projected.tuples.into_iter().map(|(tuple, cut)| (term_key(no, &tuple, doc.doc), cut)));
     }
     rows
 }

@@ -1,7 +1,8 @@
 //! The indexes that this store keeps: which there are, how far they are, and which documents they are behind for.
 
 use super::ask::{IndexInfo, IndexState};
-use crate::query::plan::Candidate;
+use crate::index::project::Projected;
+use crate::query::plan::{Candidate, IndexPart};
 use crate::index::define::{Fields, Indexes as Definitions};
 use bytes::Bytes;
 use cosmicsync_protocol::ids::{CollectionId, DocId};
@@ -178,6 +179,23 @@ impl Registry {
         self.all.insert(self.next, fresh);
         self.next += 1;
         true
+    }
+
+    /// Whether a plan for an index still holds: it is the same as when it was planned.
+    pub(super) fn holds(&self, part: &IndexPart) -> bool {
+        self.all.get(&part.no).is_some_and(|index| index.lists == part.lists && index.cut == part.cut)
+    }
+
+    /// Notes what a document is in an index: whether fields lead to lists, and whether some tuple is cut.
+    pub(super) fn note_shape(&mut self, no: u32, projected: &Projected) {
+        let Some(index) = self.all.get_mut(&no) else { return };
+        let mut is_new = projected.is_cut() && !index.cut;
+        index.cut |= is_new;
+        for (known, list) in index.lists.iter_mut().zip(&projected.lists) {
+            is_new |= *list && !*known;
+            *known |= *list;
+        }
+        index.unsaved |= is_new;
     }
 
     /// Has all indexes built anew.

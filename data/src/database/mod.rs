@@ -18,6 +18,7 @@ mod index_ops;
 mod indexer;
 mod indexes;
 mod list;
+mod live;
 mod read;
 pub mod request;
 mod sink;
@@ -335,6 +336,9 @@ fn task_of(request: Request) -> Box<dyn Task> {
         Request::Collections { partition } => Box::new(list::Collections::new(partition)),
         Request::Count { partition, collection, after } => Box::new(count::Count::new(partition, collection, after)),
         Request::Find { query, want } => Box::new(find::Find::new(query, want)),
+        Request::Live { query } => Box::new(live::Watching::open(*query)),
+        Request::LiveNext { id } => Box::new(live::Watching::next(id)),
+        Request::LiveEnd { id } => Box::new(live::Ending(id)),
         Request::IndexChange { partition, collection, change } => {
             Box::new(index_ops::Changing::new(partition, collection, change))
         }

@@ -1,6 +1,6 @@
 //! The requests that a [`Database`](super::Database) takes, and its answers.
 
-use super::ask::{Explained, Group, IndexChange, IndexCheck, IndexInfo, Matches, Query, QueryError, Want};
+use super::ask::{Explained, Group, IndexChange, IndexCheck, IndexInfo, LiveBatch, LiveId, Matches, Query, QueryError, Want};
 use super::idempotency::Once;
 use crate::collection::CollectionMeta;
 use crate::index::define::IndexError;
@@ -373,6 +373,21 @@ pub enum Request {
         /// What becomes of the documents that match.
         want: Want,
     },
+    /// Opens a live query: [`Answer::Live`] with its whole answer.
+    Live {
+        /// What is asked. A bookmark does not count.
+        query: Box<Query>,
+    },
+    /// Waits until the answer of a live query changes: [`Answer::Live`]. Cancelled, it ends the live query.
+    LiveNext {
+        /// Which.
+        id: LiveId,
+    },
+    /// Ends a live query.
+    LiveEnd {
+        /// Which.
+        id: LiveId,
+    },
     /// Changes the indexes of a collection: [`Answer::Done`] once that is durable; they are built later.
     IndexChange {
         /// Where.
@@ -509,6 +524,8 @@ pub enum Answer {
     Matches(Matches),
     /// Groups of documents that match, in the order of what they have in common.
     Groups(Vec<Group>),
+    /// What changed in the answer of a live query.
+    Live(LiveBatch),
     /// How a query would be answered.
     Plan(Box<Explained>),
     /// The indexes of a collection, by name.

@@ -127,6 +127,10 @@ impl IndexSource {
         self.after.as_ref().is_none_or(is_behind).then_some(place)
     }
 
+    pub(super) const fn part(&self) -> &IndexPart {
+        &self.part
+    }
+
     pub(super) const fn is_reverse(&self) -> bool {
         self.part.reverse
     }
@@ -209,7 +213,7 @@ impl IndexSource {
 }
 
 /// The tuple at which a part of an index brings a value.
-fn first_tuple(part: &IndexPart, value: &Value) -> Option<Vec<u8>> {
+pub(super) fn first_tuple(part: &IndexPart, value: &Value) -> Option<Vec<u8>> {
     let tuples = project(&part.fields, value).tuples;
     let mut tuples = tuples.into_iter().map(|(tuple, _)| tuple);
     let is_within = |tuple: &Vec<u8>| part.ranges.iter().any(|range| range.contains(tuple));

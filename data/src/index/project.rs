@@ -2,7 +2,7 @@
 
 use super::define::Fields;
 use super::key::{cut, push_field};
-use crate::query::path::{Path, Reached};
+use crate::query::path::Reached;
 use cosmicsync_protocol::document::Value;
 use cosmicsync_protocol::ids::DocId;
 use std::collections::BTreeSet;
@@ -22,12 +22,19 @@ pub struct Projected {
     pub lists: Vec<bool>,
 }
 
+impl Projected {
+    /// Whether some tuple is cut.
+    pub fn is_cut(&self) -> bool {
+        self.tuples.iter().any(|(_, cut)| *cut)
+    }
+}
+
 /// Returns the tuples under which an index holds a value.
 ///
 /// A field that leads to a list gives a tuple for each of its items. With too many, or with two such fields, the document
 /// stands in the overflow, which every scan of the index reads as well.
 pub fn project(fields: &Fields, value: &Value) -> Projected {
-    let reached: Vec<Reached<'_>> = fields.paths().iter().map(|path| reach(path, value)).collect();
+    let reached: Vec<Reached<'_>> = fields.paths().iter().map(|path| path.reach(value)).collect();
     let lists: Vec<bool> = reached.iter().map(Reached::is_multikey).collect();
     let keys: Vec<Vec<Option<&Value>>> = reached.iter().map(Reached::keys).collect();
     let several = keys.iter().filter(|keys| keys.len() > 1).count();
@@ -60,10 +67,6 @@ pub fn term_key(index: u32, tuple: &[u8], doc: DocId) -> Vec<u8> {
 pub fn term_parts(key: &[u8]) -> Option<(&[u8], DocId)> {
     let (rest, doc) = key.split_last_chunk::<16>()?;
     Some((rest.get(4..)?, DocId(*doc)))
-}
-
-fn reach<'a>(path: &Path, value: &'a Value) -> Reached<'a> {
-    path.reach(value)
 }
 
 #[cfg(test)]

@@ -56,6 +56,10 @@ pub struct IndexPart {
     pub name: String,
     /// Its fields.
     pub fields: Fields,
+    /// Which fields led to a list in some document when it was planned.
+    pub lists: Vec<bool>,
+    /// Whether some tuple was cut then.
+    pub cut: bool,
     /// Ascending, and no two have a tuple in common.
     pub ranges: Vec<TupleRange>,
     /// From the last range and tuple to the first.
@@ -239,7 +243,8 @@ fn part_of(selector: &Selector, candidate: &Candidate) -> IndexPart {
         ranges.push(exactly(overflow().0));
     }
     let (no, name, fields) = (candidate.no, candidate.name.clone(), candidate.fields.clone());
-    IndexPart { no, name, fields, ranges: disjoint(ranges), reverse: false, equal, bounded: range.is_some() }
+    let (lists, cut, ranges) = (candidate.lists.clone(), candidate.cut, disjoint(ranges));
+    IndexPart { no, name, fields, lists, cut, ranges, reverse: false, equal, bounded: range.is_some() }
 }
 
 fn crossed(prefixes: &[Vec<u8>], points: &[Option<Value>]) -> Vec<Vec<u8>> {

@@ -1,12 +1,15 @@
 //! Queries: an index brings what a look at every document would, whatever happened meanwhile.
 
 use super::node::{Node, Wire, keyed, value};
-use crate::database::ask::{Group, IndexChange, IndexCheck, IndexState, Matches, Measure, MeasureKind, Query, QueryError, Want};
+use crate::database::ask::{
+    Group, IndexChange, IndexCheck, IndexState, LiveBatch, LiveEvent, Matches, Measure, MeasureKind, Query, QueryError, Want,
+};
 use crate::database::request::{Answer, Request, RequestError, Row, RowPlace};
 use crate::index::define::Fields;
 use crate::query::plan::Access;
 use crate::query::{Field, Selector, Sort, parse};
 use cosmicsync_protocol::document::Value;
+use cosmicsync_protocol::ids::DocId;
 use proptest::prelude::*;
 
 fn query(node: &Node, selector: &str, sort: &str) -> Query {
@@ -204,6 +207,145 @@ fn an_import_stands_in_the_index_that_was_there_before() {
     assert_eq!(node.check("by_n"), IndexCheck { docs: 3_001, rows: 3_001, missing: 0, extra: 0 });
     let mut node = node.restart(0);
     assert_eq!(node.keys(r#"{"n":7}"#, "").len(), 30);
+}
+
+/// An answer that follows what it is told, as a client's does.
+#[derive(Debug, Default)]
+struct Followed(Vec<(DocId, Value)>);
+
+impl Followed {
+    fn take(&mut self, batch: LiveBatch) {
+        if batch.reset {
+            self.0.clear();
+        }
+        for event in batch.events {
+            match event {
+                LiveEvent::Removed { doc } => {
+                    let before = self.0.len();
+                    self.0.retain(|(known, _)| *known != doc);
+                    assert_eq!(self.0.len() + 1, before, "what goes was there");
+                }
+                LiveEvent::Changed { found } => {
+                    let known = self.0.iter_mut().find(|(doc, _)| *doc == found.doc);
+                    known.expect("what changes was there").1 = found.value.unwrap();
+                }
+                LiveEvent::Added { found, after } | LiveEvent::Moved { found, after } => {
+                    self.0.retain(|(doc, _)| *doc != found.doc);
+                    let at = after.map_or(0, |after| {
+                        1 + self.0.iter().position(|(doc, _)| *doc == after).expect("it stands behind one that is there")
+                    });
+                    self.0.insert(at, (found.doc, found.value.unwrap()));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_live_query_tells_what_changes_in_its_answer() {
+    let mut node = Node::new();
+    for number in 0..40 {
+        node.put(&format!("{number:02}"), &format!(r#"{{"n":{number}}}"#));
+    }
+    node.create("by_n", &["n"]);
+    let query = Query { limit: Some(5), ..query(&node, r#"{"n":{"$gte":10}}"#, "n") };
+    let Answer::Live(first) = node.ask(Request::Live { query: Box::new(query) }) else { panic!() };
+    let id = first.id;
+    assert!(first.reset && first.events.len() == 5);
+    let mut followed = Followed::default();
+    followed.take(first);
+    let numbers = |followed: &Followed| -> Vec<i64> {
+        followed.0.iter().map(|(_, value)| if let Some(Value::Int(n)) = value.entry("n") { *n } else { -1 }).collect()
+    };
+    assert_eq!(numbers(&followed), [10, 11, 12, 13, 14]);
+    // Outside of the window nothing is told; a change in it is one event, one that leaves is two.
+    let next = node.start(Request::LiveNext { id });
+    node.put("30", r#"{"n":30,"more":1}"#);
+    assert!(!node.answers.contains_key(&next));
+    node.put("11", r#"{"n":11,"more":1}"#);
+    let Some(Answer::Live(batch)) = node.answers.remove(&next) else { panic!() };
+    assert!(matches!(&batch.events[..], [LiveEvent::Changed { .. }]), "{batch:?}");
+    followed.take(batch);
+    node.put("12", r#"{"n":1}"#);
+    let Answer::Live(batch) = node.ask(Request::LiveNext { id }) else { panic!() };
+    assert!(matches!(&batch.events[..], [LiveEvent::Removed { .. }, LiveEvent::Added { .. }]), "{batch:?}");
+    followed.take(batch);
+    assert_eq!(numbers(&followed), [10, 11, 13, 14, 15]);
+    // More leave than it holds beyond its limit.
+    for number in 10..38 {
+        node.put(&format!("{number:02}"), r#"{"n":2}"#);
+    }
+    let Answer::Live(batch) = node.ask(Request::LiveNext { id }) else { panic!() };
+    followed.take(batch);
+    assert_eq!(numbers(&followed), [38, 39]);
+    assert_eq!(node.ask(Request::LiveEnd { id }), Answer::Done);
+    assert_eq!(node.ask(Request::LiveNext { id }), Answer::Failed(QueryError::NotLive.into()));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_live_query_is_the_query_run_again(
+        steps in prop::collection::vec(step(), 1..40),
+        selector in selector(),
+        sort in prop_oneof![Just(""), Just("a"), Just("-a,-b"), Just("b,-a")],
+        limit in prop::option::of(1..6usize),
+        index in prop::option::of(0..4usize),
+    ) {
+        let mut node = Node::new();
+        if let Some(at) = index {
+            node.create(INDEXES[at].0, INDEXES[at].1);
+        }
+        let asked = Query { limit, ..query(&node, &selector, sort) };
+        let open = Request::Live { query: Box::new(asked.clone()) };
+        let Answer::Live(first) = node.ask(open) else { panic!() };
+        let id = first.id;
+        let mut followed = Followed::default();
+        followed.take(first);
+        let mut next = node.start(Request::LiveNext { id });
+        for (at, step) in steps.into_iter().enumerate() {
+            match step {
+                Step::Put(key, json) => drop(node.put(&key.to_string(), &json)),
+                Step::Delete(key) => {
+                    let partition = node.main();
+                    node.ask(Request::Delete { partition, name: keyed(&key.to_string()) });
+                }
+                _ => continue,
+            }
+            // A slow reader is told of several changes at once.
+            if at % 3 == 0 && let Some(Answer::Live(batch)) = node.answers.remove(&next) {
+                followed.take(batch);
+                next = node.start(Request::LiveNext { id });
+                node.settle();
+            }
+        }
+        for _ in 0..3 {
+            if let Some(Answer::Live(batch)) = node.answers.remove(&next) {
+                followed.take(batch);
+                next = node.start(Request::LiveNext { id });
+                node.settle();
+            }
+        }
+        let subject = |doc: DocId, value: &Value| asked.sort.key(&crate::query::Subject::new(value, doc)).values;
+        let all: Vec<_> = expected(&mut node, &asked.selector, &asked.sort);
+        let shown: Vec<_> = followed.0.iter().map(|(doc, value)| subject(*doc, value)).collect();
+        let wanted: Vec<_> = all.iter().take(limit.unwrap_or(usize::MAX)).map(|(_, value)| subject(DocId::default(), value)).collect();
+        let encoded = |keys: &[Vec<Option<Value>>]| -> Vec<Vec<u8>> {
+            keys.iter().map(|key| {
+                let mut bytes = Vec::new();
+                key.iter().for_each(|value| crate::index::key::push_field(value.as_ref(), &mut bytes));
+                bytes
+            }).collect()
+        };
+        if sort.is_empty() {
+            prop_assert_eq!(followed.0.len(), wanted.len());
+        } else {
+            prop_assert_eq!(encoded(&shown), encoded(&wanted), "{} {:?}", selector, followed);
+        }
+        let known: Vec<&Value> = all.iter().map(|(_, value)| value).collect();
+        prop_assert!(followed.0.iter().all(|(_, value)| known.contains(&value)));
+    }
 }
 
 #[derive(Debug, Clone)]

@@ -56,6 +56,7 @@ pub(super) async fn start<C: Clock, D: Disk>(
     }
     let mut core = Core::new(Database::new(endpoint), clock.now(), Peers::new(Vec::new(), seed()?));
     core.name = name.unwrap_or_else(host_name);
+    core.db.follow_indexes(clock.now());
     let mut started = Started { store, completions, core, addresses };
     settle(clock, &mut started).await?;
     Ok(started)
