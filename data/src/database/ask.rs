@@ -237,7 +237,9 @@ pub enum QueryError {
     #[error("more than {PAGE_MAX} documents match, and no index sorts them: make an index on {0}, or ask for fewer")]
     SortNeedsIndex(String),
     /// Too many documents would have to be read.
-    #[error("no index helps, and the collection has more than {SCANNED_MAX} documents: make an index on a field of the selector")]
+    #[error(
+        "no index helps, and the collection has more than {SCANNED_MAX} documents: make an index on a field of the selector"
+    )]
     ScanLimit,
     /// Not a bookmark, or of another query.
     #[error("the bookmark is none of this query: begin without one")]

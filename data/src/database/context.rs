@@ -1,11 +1,11 @@
 //! The state that requests share: who waits for what, which documents are pinned for whom, and what is cached.
 
+use super::ask::LiveId;
 use super::idempotency::Once;
 use super::indexer::INDEXER;
 use super::indexes::Registry;
-use super::live::Live;
-use super::ask::LiveId;
 use super::is_described;
+use super::live::Live;
 use super::request::{Answer, Cut, ImportId, Name, RequestError, Ticket};
 use crate::collection::{COLLECTIONS, CollectionMeta};
 use crate::split;

@@ -14,8 +14,8 @@ use crate::collection::INDEXES;
 use crate::index::define;
 use crate::index::project::project;
 use crate::json;
-use crate::query::plan::{Access, Named, Order, Plan, plan};
 use crate::query::Subject;
+use crate::query::plan::{Access, Named, Order, Plan, plan};
 use cosmicsync_protocol::ids::{CollectionId, DocId};
 use cosmicsync_protocol::ledger::DocRef;
 use cosmicsync_protocol::shelf::Snapshot;
@@ -374,7 +374,9 @@ fn after_of(text: &str, hash: [u8; 8]) -> Result<Vec<u8>, QueryError> {
     let bytes: Option<Vec<u8>> = pairs.map(byte).collect();
     let bytes = bytes.filter(|_| text.len() % 2 == 0).ok_or(QueryError::Bookmark)?;
     match bytes.split_first() {
-        Some((&BOOKMARK_VERSION, rest)) if rest.starts_with(&hash) => Ok(rest.get(hash.len()..).unwrap_or(&[]).to_vec()),
+        Some((&BOOKMARK_VERSION, rest)) if rest.starts_with(&hash) => {
+            Ok(rest.get(hash.len()..).unwrap_or(&[]).to_vec())
+        }
         _ => Err(QueryError::Bookmark),
     }
 }

@@ -123,9 +123,8 @@ impl Indexer {
             self.stage = Stage::Loading(scan);
             return;
         }
-        let state_is = |wanted: fn(&State) -> bool| {
-            registry.all.iter().find(|(_, index)| wanted(&index.state)).map(|(no, _)| *no)
-        };
+        let state_is =
+            |wanted: fn(&State) -> bool| registry.all.iter().find(|(_, index)| wanted(&index.state)).map(|(no, _)| *no);
         if let Some(no) = state_is(|state| *state == State::Dropping) {
             return self.drop_index(cx, no);
         }

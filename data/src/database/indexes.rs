@@ -1,9 +1,9 @@
 //! The indexes that this store keeps: which there are, how far they are, and which documents they are behind for.
 
 use super::ask::{IndexInfo, IndexState};
+use crate::index::define::{Fields, Indexes as Definitions};
 use crate::index::project::Projected;
 use crate::query::plan::{Candidate, IndexPart};
-use crate::index::define::{Fields, Indexes as Definitions};
 use bytes::Bytes;
 use cosmicsync_protocol::ids::{CollectionId, DocId};
 use cosmicsync_protocol::ledger::{DocRef, PartNo};
@@ -162,9 +162,8 @@ impl Registry {
 
     /// Has an index built anew, under another number.
     pub(super) fn rebuild(&mut self, partition: PartNo, collection: CollectionId, name: &str) -> bool {
-        let is_it = |index: &&mut Index| {
-            index.partition == partition && index.collection == collection && index.name == name
-        };
+        let is_it =
+            |index: &&mut Index| index.partition == partition && index.collection == collection && index.name == name;
         let Some(index) = self.all.values_mut().filter(|index| index.state != State::Dropping).find(is_it) else {
             return false;
         };

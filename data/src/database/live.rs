@@ -18,14 +18,16 @@ use bytes::Bytes;
 use cosmicsync_protocol::document::VersionId;
 use cosmicsync_protocol::endpoint::ReadResult;
 use cosmicsync_protocol::ids::DocId;
-use cosmicsync_protocol::ledger::{DocRef, PartNo};
 use cosmicsync_protocol::ledger::rows::FeedRow;
+use cosmicsync_protocol::ledger::{DocRef, PartNo};
 use cosmicsync_protocol::shelf::Snapshot;
 use cosmicsync_protocol::storage::{Read, Row, Scan, Table};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Changed documents that are looked at one by one; where more changed, the query is answered again.
 const CHANGES_MAX: usize = 256;
+/// Changes that are looked through for whoever opens a query again; where there are more, it is told all of it.
+const RESUMED_MAX: usize = 16_384;
 /// Bytes of a row of a change.
 const FEED_ROW_BYTES: usize = 29;
 /// Documents that an answer with a limit holds beyond it, at least.
@@ -166,6 +168,8 @@ pub(super) struct Watching {
     changed: BTreeSet<DocId>,
     /// The change behind which the query is answered.
     cursor: u64,
+    /// The change up to which whoever opens it knows the answer.
+    since: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -177,6 +181,8 @@ enum Stage {
     Planning(Box<Find>),
     /// It is answered.
     Filling(Box<Find>, Box<Plan>, Vec<Found>),
+    /// Changes behind this one are read, for whoever knows the answer up to it.
+    Resuming(u64),
     /// Changes are read.
     Following,
     /// Changed documents are read.
@@ -186,12 +192,14 @@ enum Stage {
 }
 
 impl Watching {
-    pub(super) const fn open(query: Query) -> Self {
-        Self { id: None, query, live: None, stage: Stage::Start, changed: BTreeSet::new(), cursor: 0 }
+    /// Opens a live query. Whoever knows its answer up to a change is told the rest; with a limit, all of it.
+    pub(super) fn open(query: Query, since: Option<u64>) -> Self {
+        let since = since.filter(|_| query.limit.is_none());
+        Self { id: None, query, live: None, stage: Stage::Start, changed: BTreeSet::new(), cursor: 0, since }
     }
 
     pub(super) fn next(id: LiveId) -> Self {
-        Self { id: Some(id), ..Self::open(Query::all(PartNo(0), String::new())) }
+        Self { id: Some(id), ..Self::open(Query::all(PartNo(0), String::new()), None) }
     }
 
     fn number(&mut self, cx: &mut Context<'_>) {
@@ -268,10 +276,37 @@ impl Watching {
         self.changed.extend(live.told.keys().chain(live.places.keys()).copied());
         self.live = Some(live);
         if self.id.is_none() {
-            return Ok(Some(self.answer(cx, true)));
+            let Some(since) = self.since.filter(|since| *since <= self.cursor) else {
+                return Ok(Some(self.answer(cx, true)));
+            };
+            let (from, to) = (FeedRow::key(since + 1), FeedRow::key(self.cursor + 1));
+            cx.scan_of(Read::Durable, Scan::of(Table::Feed, from, to, usize::MAX).limit(RESUMED_MAX + 1));
+            self.stage = Stage::Resuming(since);
+            return Ok(None);
         }
         self.follow(cx);
         Ok(None)
+    }
+
+    /// Tells what changed since a change, of which these are the numbers behind it.
+    fn resume(&mut self, cx: &mut Context<'_>, since: u64, rows: &[Row]) -> Answer {
+        let rows: Vec<FeedRow> = rows.iter().filter_map(|(key, row)| FeedRow::decode(key, row).ok()).collect();
+        let is_whole = match rows.first() {
+            None => since == self.cursor,
+            Some(first) => first.number == since + 1 && rows.len() <= RESUMED_MAX,
+        };
+        let Some(live) = self.live.as_mut().filter(|_| is_whole) else { return self.answer(cx, true) };
+        let here = rows.iter().filter(|row| row.doc.partition == self.query.partition);
+        let changed: BTreeSet<DocId> = here.map(|row| row.doc.doc).collect();
+        for (place, found) in live.window.iter().filter(|(_, found)| !changed.contains(&found.doc)) {
+            live.told.insert(found.doc, (place.clone(), found.version));
+        }
+        // What changed and is not in the answer may have been.
+        for doc in changed.iter().filter(|doc| !live.places.contains_key(*doc)) {
+            live.told.insert(*doc, (Vec::new(), VersionId([0; 16])));
+        }
+        self.changed = changed;
+        self.answer(cx, false)
     }
 
     fn follow(&mut self, cx: &mut Context<'_>) {
@@ -376,6 +411,10 @@ impl Watching {
             (Stage::Filling(find, ..), wake) => {
                 let answer = find.run(cx, wake)?;
                 self.filled(cx, answer)
+            }
+            (Stage::Resuming(since), Wake::Read(ReadResult::Rows { rows, .. })) => {
+                let since = *since;
+                Ok(Some(self.resume(cx, since, &rows)))
             }
             (Stage::Following, Wake::Read(ReadResult::Rows { rows, .. })) => self.take_changes(cx, &rows),
             (Stage::Fetching(fetch), wake) => {

@@ -10,9 +10,9 @@ mod context;
 mod count;
 mod excluded;
 mod explain;
-pub mod idempotency;
 mod fetch;
 mod find;
+pub mod idempotency;
 mod import;
 mod index_ops;
 mod indexer;
@@ -336,7 +336,7 @@ fn task_of(request: Request) -> Box<dyn Task> {
         Request::Collections { partition } => Box::new(list::Collections::new(partition)),
         Request::Count { partition, collection, after } => Box::new(count::Count::new(partition, collection, after)),
         Request::Find { query, want } => Box::new(find::Find::new(query, want)),
-        Request::Live { query } => Box::new(live::Watching::open(*query)),
+        Request::Live { query, since } => Box::new(live::Watching::open(*query, since)),
         Request::LiveNext { id } => Box::new(live::Watching::next(id)),
         Request::LiveEnd { id } => Box::new(live::Ending(id)),
         Request::IndexChange { partition, collection, change } => {

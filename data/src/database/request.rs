@@ -1,6 +1,8 @@
 //! The requests that a [`Database`](super::Database) takes, and its answers.
 
-use super::ask::{Explained, Group, IndexChange, IndexCheck, IndexInfo, LiveBatch, LiveId, Matches, Query, QueryError, Want};
+use super::ask::{
+    Explained, Group, IndexChange, IndexCheck, IndexInfo, LiveBatch, LiveId, Matches, Query, QueryError, Want,
+};
 use super::idempotency::Once;
 use crate::collection::CollectionMeta;
 use crate::index::define::IndexError;
@@ -377,6 +379,9 @@ pub enum Request {
     Live {
         /// What is asked. A bookmark does not count.
         query: Box<Query>,
+        /// The last change that whoever asks knows the answer with, as a former batch said. They are told what changed
+        /// since, where that is known; of what is not in the answer any more they may be told although they never had it.
+        since: Option<u64>,
     },
     /// Waits until the answer of a live query changes: [`Answer::Live`]. Cancelled, it ends the live query.
     LiveNext {

@@ -200,9 +200,11 @@ impl IndexSource {
         self.rows_max = ROWS_MAX;
         let last = rows.last().map(|(key, _)| key).filter(|_| more);
         let rows_max = self.rows_max;
-        self.scan = self.scan.take().zip(last).map(|(scan, last)| {
-            cosmicsync_protocol::ledger::rows::scan_on(&scan, last).limit(rows_max)
-        });
+        self.scan = self
+            .scan
+            .take()
+            .zip(last)
+            .map(|(scan, last)| cosmicsync_protocol::ledger::rows::scan_on(&scan, last).limit(rows_max));
         for (tuple, doc) in rows.iter().filter_map(|(key, _)| term_parts(key)) {
             if !self.behind.contains(&doc) {
                 self.fetch.push(DocRef { partition: self.partition, doc }, tuple.to_vec());

@@ -198,15 +198,16 @@ pub fn plan(selector: &Selector, sort: &Sort, candidates: &[Candidate], only: Op
 
 /// The documents that a selector names by their keys or ids.
 fn named(selector: &Selector) -> Option<Vec<Named>> {
-    for (field, make) in [
-        (Virtual::Id, Named::Id as fn(String) -> Named),
-        (Virtual::Key, Named::Key as fn(String) -> Named),
-    ] {
+    for (field, make) in
+        [(Virtual::Id, Named::Id as fn(String) -> Named), (Virtual::Key, Named::Key as fn(String) -> Named)]
+    {
         let bounds = Bounds::of(selector, &Field::Virtual(field));
         let points = bounds.points().filter(|points| points.len() <= RANGES_MAX);
         let names = points.map(|points| points.iter().filter_map(|point| point.as_ref()?.as_text()));
         // Missing or null names no document of its own.
-        if points.is_some_and(|points| points.iter().all(|point| point.as_ref().is_some_and(|it| it.as_text().is_some()))) {
+        if points
+            .is_some_and(|points| points.iter().all(|point| point.as_ref().is_some_and(|it| it.as_text().is_some())))
+        {
             return names.map(|names| names.map(|name| make(name.to_owned())).collect());
         }
     }

@@ -84,6 +84,8 @@ impl Output<'_> {
             Item::Revision(revision) if self.format.json => self.json(revision),
             Item::Change(change) if self.format.json => self.json(change),
             Item::Conflict(conflict) if self.format.json => self.json(conflict),
+            Item::Live(batch) if self.format.json => self.json(batch),
+            Item::Live(batch) => queried::live(batch).into_iter().try_for_each(|cells| self.streamed(cells)),
             Item::Document(document) => self.gathered(["ID", "COLLECTION", "KEY", "VALUE"], document_cells(document)),
             Item::Revision(revision) => {
                 self.gathered(["WHEN", "CHANGE", "DEVICE", "VERSION", "LOG", "ENTRY"], revision_cells(revision))
@@ -92,7 +94,7 @@ impl Output<'_> {
             Item::Change(change) => self.streamed(change_cells(change)),
         }?;
         // A watcher wants to see it now, not when the buffer is full.
-        if matches!(item, Item::Change(_)) { self.writer.flush() } else { Ok(()) }
+        if matches!(item, Item::Change(_) | Item::Live(_)) { self.writer.flush() } else { Ok(()) }
     }
 
     /// Writes the final reply. Lists are one object a line in JSON.

@@ -1,6 +1,6 @@
 //! Answers about queries and indexes, as people read them.
 
-use cosmicsync_node::service::{Index, IndexCheck, Plan};
+use cosmicsync_node::service::{DocView, Index, IndexCheck, LiveBatch, LiveEvent, Plan};
 
 use crate::table::Table;
 
@@ -40,4 +40,20 @@ pub(crate) fn check(check: &IndexCheck) -> [(&'static str, String); 4] {
         ("missing", check.missing.to_string()),
         ("extra", check.extra.to_string()),
     ]
+}
+
+/// What changed in an answer: how, which document, its value.
+pub(crate) fn live(batch: &LiveBatch) -> Vec<[String; 3]> {
+    let cells = |what: &str, document: &DocView| {
+        let key = document.key.clone().unwrap_or_else(|| document.doc.to_string());
+        [what.to_owned(), key, document.value.as_ref().map(ToString::to_string).unwrap_or_default()]
+    };
+    let reset = batch.reset.then(|| ["answer".to_owned(), format!("{} documents", batch.events.len()), String::new()]);
+    let events = batch.events.iter().map(|event| match event {
+        LiveEvent::Added { document, .. } => cells("added", document),
+        LiveEvent::Changed { document } => cells("changed", document),
+        LiveEvent::Moved { document, .. } => cells("moved", document),
+        LiveEvent::Removed { doc } => ["removed".to_owned(), doc.to_string(), String::new()],
+    });
+    reset.into_iter().chain(events).collect()
 }

@@ -2,7 +2,8 @@
 
 use super::node::{Node, Wire, keyed, value};
 use crate::database::ask::{
-    Group, IndexChange, IndexCheck, IndexState, LiveBatch, LiveEvent, Matches, Measure, MeasureKind, Query, QueryError, Want,
+    Group, IndexChange, IndexCheck, IndexState, LiveBatch, LiveEvent, Matches, Measure, MeasureKind, Query, QueryError,
+    Want,
 };
 use crate::database::request::{Answer, Request, RequestError, Row, RowPlace};
 use crate::index::define::Fields;
@@ -164,7 +165,9 @@ fn pages_go_on_behind_a_document_that_is_gone() {
 #[test]
 fn documents_are_counted_and_grouped() {
     let mut node = Node::new();
-    for (key, json) in [("a", r#"{"s":"x","n":3}"#), ("b", r#"{"s":"y","n":1.5}"#), ("c", r#"{"s":"x","n":4}"#), ("d", "{}")] {
+    for (key, json) in
+        [("a", r#"{"s":"x","n":3}"#), ("b", r#"{"s":"y","n":1.5}"#), ("c", r#"{"s":"x","n":4}"#), ("d", "{}")]
+    {
         node.put(key, json);
     }
     let query = query(&node, "{}", "");
@@ -232,7 +235,11 @@ impl Followed {
                 LiveEvent::Added { found, after } | LiveEvent::Moved { found, after } => {
                     self.0.retain(|(doc, _)| *doc != found.doc);
                     let at = after.map_or(0, |after| {
-                        1 + self.0.iter().position(|(doc, _)| *doc == after).expect("it stands behind one that is there")
+                        1 + self
+                            .0
+                            .iter()
+                            .position(|(doc, _)| *doc == after)
+                            .expect("it stands behind one that is there")
                     });
                     self.0.insert(at, (found.doc, found.value.unwrap()));
                 }
@@ -249,7 +256,7 @@ fn a_live_query_tells_what_changes_in_its_answer() {
     }
     node.create("by_n", &["n"]);
     let query = Query { limit: Some(5), ..query(&node, r#"{"n":{"$gte":10}}"#, "n") };
-    let Answer::Live(first) = node.ask(Request::Live { query: Box::new(query) }) else { panic!() };
+    let Answer::Live(first) = node.ask(Request::Live { query: Box::new(query), since: None }) else { panic!() };
     let id = first.id;
     assert!(first.reset && first.events.len() == 5);
     let mut followed = Followed::default();
@@ -282,6 +289,31 @@ fn a_live_query_tells_what_changes_in_its_answer() {
     assert_eq!(node.ask(Request::LiveNext { id }), Answer::Failed(QueryError::NotLive.into()));
 }
 
+#[test]
+fn a_live_query_goes_on_behind_a_cursor() {
+    let mut node = Node::new();
+    for key in ["a", "b", "c"] {
+        node.put(key, r#"{"n":1}"#);
+    }
+    let asked = query(&node, r#"{"n":1}"#, "");
+    let open = |since| Request::Live { query: Box::new(asked.clone()), since };
+    let Answer::Live(first) = node.ask(open(None)) else { panic!() };
+    let cursor = first.cursor;
+    let mut followed = Followed::default();
+    followed.take(first);
+    node.put("a", r#"{"n":2}"#);
+    node.put("b", r#"{"n":1,"more":1}"#);
+    node.put("d", r#"{"n":1}"#);
+    let mut node = node.restart(0);
+    let Answer::Live(rest) = node.ask(open(Some(cursor))) else { panic!() };
+    assert!(!rest.reset && rest.events.len() == 3, "{rest:?}");
+    assert!(matches!(&rest.events[0], LiveEvent::Removed { doc } if followed.0.iter().any(|(known, _)| known == doc)));
+    let Answer::Live(nothing) = node.ask(open(Some(rest.cursor))) else { panic!() };
+    assert!(!nothing.reset && nothing.events.is_empty());
+    let Answer::Live(all) = node.ask(open(Some(rest.cursor + 9))) else { panic!() };
+    assert!(all.reset && all.events.len() == 3);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
@@ -298,7 +330,7 @@ proptest! {
             node.create(INDEXES[at].0, INDEXES[at].1);
         }
         let asked = Query { limit, ..query(&node, &selector, sort) };
-        let open = Request::Live { query: Box::new(asked.clone()) };
+        let open = Request::Live { query: Box::new(asked.clone()), since: None };
         let Answer::Live(first) = node.ask(open) else { panic!() };
         let id = first.id;
         let mut followed = Followed::default();
@@ -363,7 +395,14 @@ const INDEXES: [(&str, &[&str]); 4] =
 
 fn scalar() -> impl Strategy<Value = &'static str> {
     prop_oneof![
-        Just("1"), Just("2"), Just("2.0"), Just("3"), Just("null"), Just("true"), Just(r#""x""#), Just(r#""y""#)
+        Just("1"),
+        Just("2"),
+        Just("2.0"),
+        Just("3"),
+        Just("null"),
+        Just("true"),
+        Just(r#""x""#),
+        Just(r#""y""#)
     ]
 }
 

@@ -11,9 +11,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use cosmicsync_node::service::{DocRef, quoted};
 
-pub(crate) use query::{Count, IndexVerb, Query};
 pub(crate) use doc::{CollectionVerb, DocVerb, List, Type};
 pub(crate) use files::{BackupVerb, Export, Import, Passphrase, format_of};
+pub(crate) use query::{Count, IndexVerb, Live, Query};
 pub(crate) use spaces::{DeviceVerb, PartitionVerb, PeerVerb, SpaceVerb};
 
 /// What the exit code of every command means.
@@ -147,6 +147,7 @@ impl Verb {
             Self::Doc(DocVerb::List(list)) => &list.space,
             Self::Doc(DocVerb::Type(options)) => &options.space,
             Self::Query(query) => &query.space,
+            Self::Live(live) => &live.space,
             Self::Count(count) => &count.space,
             Self::Index(verb) => verb.space(),
             Self::Import(import) => &import.space,
@@ -214,6 +215,8 @@ pub(crate) enum Verb {
     Collection(CollectionVerb),
     /// Find documents of a collection
     Query(Query),
+    /// Find documents, and print what changes in the answer
+    Live(Live),
     /// Count documents, or put values of theirs together
     Count(Count),
     /// Indexes: what makes queries fast

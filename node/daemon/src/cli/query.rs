@@ -34,6 +34,30 @@ pub(crate) struct Query {
     pub(crate) space: SpaceOption,
 }
 
+/// Options of `live`.
+#[derive(Debug, Args)]
+pub(crate) struct Live {
+    /// The collection
+    pub(crate) collection: String,
+    /// Which documents; - reads stdin [default: all]
+    #[arg(value_name = "SELECTOR")]
+    pub(crate) selector: Option<String>,
+    /// Fields to sort by, such as state,-pop: the greatest pop first
+    #[arg(long, value_name = "FIELDS", allow_hyphen_values = true)]
+    pub(crate) sort: Option<String>,
+    /// Fields to show, such as city,address.street [default: all]
+    #[arg(long, value_name = "FIELDS")]
+    pub(crate) fields: Option<String>,
+    /// Only the first so many
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
+    /// Only what changed behind this one: the cursor that a batch printed with -o json
+    #[arg(long, value_name = "CURSOR")]
+    pub(crate) since: Option<String>,
+    #[command(flatten)]
+    pub(crate) space: SpaceOption,
+}
+
 /// Options of `count`.
 #[derive(Debug, Args)]
 pub(crate) struct Count {

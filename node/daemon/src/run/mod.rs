@@ -100,6 +100,7 @@ impl Run<'_> {
                 self.print(command).await
             }
             Verb::Query(options) => query::query(self, options).await,
+            Verb::Live(options) => query::live(self, options).await,
             Verb::Count(options) => query::count(self, options).await,
             Verb::Index(verb) => query::index(self, verb).await,
             Verb::Doc(verb) => doc::doc(self, verb).await,
@@ -168,6 +169,7 @@ impl Run<'_> {
                     | Item::Revision(_)
                     | Item::Change(_)
                     | Item::Conflict(_)
+                    | Item::Live(_)
                     | Item::Chunk(_)
                     | Item::Bytes(_)) => {
                         print(&mut self.output, item)?;

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::doc::json_argument;
 use super::{Failure, Run, usage};
-use crate::cli::{Count, IndexVerb, Query as Options};
+use crate::cli::{Count, IndexVerb, Live, Query as Options};
 use crate::output::shown;
 use crate::table::Table;
 use crate::terminal;
@@ -68,6 +68,23 @@ fn note(run: &Run<'_>, end: &Queried, collection: &str, asked_for_part: bool) {
             end.docs_examined
         ));
     }
+}
+
+/// Carries out `live`.
+pub(super) async fn live(run: &mut Run<'_>, options: Live) -> Result<(), Failure> {
+    let Live { collection, selector: json, sort: by, fields, limit, since, space } = options;
+    let columns: Vec<Value> =
+        fields.iter().flat_map(|fields| fields.split(',')).map(|name| name.trim().into()).collect();
+    let query = Query {
+        space: space.space,
+        selector: selector(json, &format!("live {}", quoted(&collection)))?,
+        collection,
+        sort: by.as_deref().map(sort),
+        fields: (!columns.is_empty()).then_some(Value::Array(columns)),
+        limit,
+        ..Query::default()
+    };
+    run.print(Command::Live { query, since }).await
 }
 
 /// Carries out `count`.
@@ -137,7 +154,8 @@ fn title(measure: &Measure) -> String {
 /// A group with its measures by name.
 fn named(group: &Group, measures: &[Measure]) -> Value {
     let values = measures.iter().zip(&group.measures);
-    let named = values.map(|(measure, value)| (title(measure).to_lowercase().replace(' ', "_"), value.clone().unwrap_or_default()));
+    let named = values
+        .map(|(measure, value)| (title(measure).to_lowercase().replace(' ', "_"), value.clone().unwrap_or_default()));
     let members: serde_json::Map<String, Value> = named.collect();
     serde_json::json!({ "value": group.value, "count": group.count, "measures": members })
 }

@@ -49,7 +49,9 @@ pub(super) fn query_error(error: &RequestError, collection: &str) -> ServiceErro
             let fields = fields.split(',').map(quoted).collect::<Vec<_>>().join(" ");
             said.next(format!("cosmicsync index create {collection} NAME {fields}"))
         }
-        RequestError::Query(QueryError::ScanLimit) => said.next(format!("cosmicsync index create {collection} NAME FIELD")),
+        RequestError::Query(QueryError::ScanLimit) => {
+            said.next(format!("cosmicsync index create {collection} NAME FIELD"))
+        }
         RequestError::Query(QueryError::NoIndex(_) | QueryError::IndexBuilding(_)) => {
             said.next(format!("cosmicsync index list {collection}"))
         }
@@ -86,7 +88,9 @@ pub(super) fn request_error(error: &RequestError) -> ServiceError {
         RequestError::NoVersion | RequestError::AmbiguousVersion | RequestError::NothingToUndo => {
             ServiceError::new(ErrorCode::NotFound, message)
         }
-        RequestError::Query(QueryError::NoIndex(_)) => ServiceError::new(ErrorCode::NotFound, message),
+        RequestError::Query(QueryError::NoIndex(_) | QueryError::NotLive) => {
+            ServiceError::new(ErrorCode::NotFound, message)
+        }
         RequestError::Query(QueryError::IndexThere(_)) => ServiceError::new(ErrorCode::Conflict, message),
         RequestError::Query(QueryError::IndexBuilding(_)) => ServiceError::new(ErrorCode::Unavailable, message),
         RequestError::Query(QueryError::Bookmark) | RequestError::Index(_) => {

@@ -106,6 +106,7 @@ impl Node {
             Command::CollectionList { space } => self.collection_list(space).await,
             Command::CollectionShow { space, collection } => self.collection_show(space, collection).await,
             Command::Query(query) => self.query(query, &items).await,
+            Command::Live { query, since } => self.live(query, since, &items).await,
             Command::QueryPlan(query) => self.query_plan(query).await,
             Command::Count { query, by, measures } => self.count(query, by, measures).await,
             Command::IndexCreate { index, fields } => self.index_create(index, fields, &items).await,

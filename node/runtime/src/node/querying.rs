@@ -2,13 +2,14 @@
 
 use super::docs::{partition, view};
 use super::handle::unexpected;
+use super::watching::{cursor, number_of};
 use super::{Node, blame};
 use crate::service::{
-    ErrorCode, Group, Index, IndexCheck, IndexName, Item, Measure, MeasureKind, Plan, PlanIndex, PlanRejected,
-    Progress, Queried, Query, Reply, ServiceError, SpaceRef, quoted,
+    ErrorCode, Group, Index, IndexCheck, IndexName, Item, LiveBatch, LiveEvent, Measure, MeasureKind, Plan, PlanIndex,
+    PlanRejected, Progress, Queried, Query, Reply, ServiceError, SpaceRef, Text, quoted,
 };
 use cosmicsync_data::database::ask::{self, Explained, IndexChange, IndexInfo, IndexState, PAGE_MAX, Want};
-use cosmicsync_data::database::request::{Answer, Request};
+use cosmicsync_data::database::request::{Answer, Found, Request};
 use cosmicsync_data::index::define::Fields as IndexFields;
 use cosmicsync_data::json;
 use cosmicsync_data::query::plan::{Access, IndexPart, Order};
@@ -36,8 +37,7 @@ impl Node {
             Answer::Plan(explained) => explained.plan.order == Order::AsTheyCome,
             _ => return Err(unexpected()),
         };
-        let mut end =
-            Queried { count: 0, bookmark: None, keys_examined: 0, docs_examined: 0, warning: None };
+        let mut end = Queried { count: 0, bookmark: None, keys_examined: 0, docs_examined: 0, warning: None };
         loop {
             query.limit = match (left, in_order) {
                 (left, true) => Some(left.unwrap_or(PAGE_DOCS).min(PAGE_DOCS)),
@@ -67,6 +67,41 @@ impl Node {
                 return Ok(Reply::Queried(end));
             }
             query.bookmark.clone_from(&end.bookmark);
+        }
+    }
+
+    pub(super) async fn live(
+        &self,
+        query: Query,
+        since: Option<String>,
+        items: &mpsc::Sender<Item>,
+    ) -> Result<Reply, ServiceError> {
+        let collection = query.collection.clone();
+        let Read { query, fields } = self.read(query).await?;
+        let handle = self.handle()?;
+        let (life, next) = handle.with(|core| core.db.endpoint().next_change()).await?;
+        let since = since.map(|cursor| number_of(&cursor, life, next)).transpose()?;
+        let mut request = Request::Live { query: Box::new(query), since };
+        loop {
+            let answer = tokio::select! {
+                biased;
+                answer = handle.answer(move |_| Ok(request)) => answer?,
+                () = items.closed() => return Ok(Reply::Done {}),
+            };
+            let batch = match answer {
+                Answer::Live(batch) => batch,
+                Answer::Failed(error) => return Err(blame::query_error(&error, &collection)),
+                _ => return Err(unexpected()),
+            };
+            let id = batch.id;
+            let cursor = cursor(life, batch.cursor);
+            let events = batch.events.into_iter().map(|event| told_event(event, fields.as_ref())).collect();
+            let batch = LiveBatch { cursor, reset: batch.reset, events };
+            if items.send(Item::Live(batch)).await.is_err() {
+                drop(handle.ask(move |_| Ok(Request::LiveEnd { id })).await);
+                return Ok(Reply::Done {});
+            }
+            request = Request::LiveNext { id };
         }
     }
 
@@ -177,10 +212,11 @@ impl Node {
     ) -> Result<Reply, ServiceError> {
         let documents = self.handle()?;
         let only = Some(collection.clone());
-        let total = match documents.ask(move |_| Ok(Request::Count { partition, collection: only, after: None })).await? {
-            Answer::Count(count) => count,
-            _ => return Err(unexpected()),
-        };
+        let total =
+            match documents.ask(move |_| Ok(Request::Count { partition, collection: only, after: None })).await? {
+                Answer::Count(count) => count,
+                _ => return Err(unexpected()),
+            };
         loop {
             let indexes = self.indexes(partition, collection.clone()).await?;
             let Some(index) = indexes.into_iter().find(|index| index.name == name) else {
@@ -243,9 +279,7 @@ impl Node {
         };
         let fields = match fields {
             None => None,
-            Some(json) => {
-                Some(Fields::from_value(&super::docs::value_of(&json)?).map_err(|error| refused(&error))?)
-            }
+            Some(json) => Some(Fields::from_value(&super::docs::value_of(&json)?).map_err(|error| refused(&error))?),
         };
         let limit = limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
         let query = ask::Query { partition, collection, selector, sort, limit, bookmark, use_index };
@@ -259,6 +293,21 @@ fn refused(error: &dyn core::fmt::Display) -> ServiceError {
 
 fn field(name: &str) -> Result<Field, ServiceError> {
     Field::parse(name).map_err(|error| refused(&error))
+}
+
+fn told_event(event: ask::LiveEvent, fields: Option<&Fields>) -> LiveEvent {
+    let told = |mut found: Found| {
+        if let (Some(fields), Some(value)) = (fields, &found.value) {
+            found.value = Some(fields.apply(value));
+        }
+        view(found)
+    };
+    match event {
+        ask::LiveEvent::Added { found, after } => LiveEvent::Added { document: told(found), after: after.map(Text) },
+        ask::LiveEvent::Changed { found } => LiveEvent::Changed { document: told(found) },
+        ask::LiveEvent::Moved { found, after } => LiveEvent::Moved { document: told(found), after: after.map(Text) },
+        ask::LiveEvent::Removed { doc } => LiveEvent::Removed { doc: Text(doc) },
+    }
 }
 
 fn told_index(index: IndexInfo) -> Index {

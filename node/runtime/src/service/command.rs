@@ -381,6 +381,15 @@ pub enum Command {
     Query(super::Query),
     /// Says how a query would be answered: [`Reply::Plan`](super::Reply::Plan).
     QueryPlan(super::Query),
+    /// Answers a query and keeps the answer up with what changes: streams [`Item::Live`](super::Item::Live), first the
+    /// whole answer, until the caller goes away.
+    Live {
+        /// Which documents. A bookmark does not count.
+        query: super::Query,
+        /// The cursor of the last batch that the caller knows, which is told what changed since; with a limit, all again.
+        #[serde(default)]
+        since: Option<String>,
+    },
     /// Counts documents: [`Reply::Counted`](super::Reply::Counted); with a field or measures
     /// [`Reply::Groups`](super::Reply::Groups).
     Count {
@@ -589,6 +598,7 @@ impl Command {
             | Self::CollectionShow { .. }
             | Self::Query(_)
             | Self::QueryPlan(_)
+            | Self::Live { .. }
             | Self::Count { .. }
             | Self::IndexList { .. }
             | Self::IndexCheck(_)
@@ -616,6 +626,7 @@ impl Command {
                 | Self::SpaceInvite { .. }
                 | Self::SpaceJoin { .. }
                 | Self::DocWatch { .. }
+                | Self::Live { .. }
                 | Self::DocHold { .. }
                 | Self::WaitSync { .. }
                 | Self::Shutdown {}

@@ -34,7 +34,8 @@ pub use frame::{LINE_BYTES_MAX, PROTOCOL, SOCKET_NAME};
 pub use input::{Feed, Input, PIECE_BYTES_MAX};
 pub use json::{JsonMistake, parse_json};
 pub use query::{
-    Group, Index, IndexCheck, IndexName, Measure, MeasureKind, Plan, PlanIndex, PlanRejected, Queried, Query,
+    Group, Index, IndexCheck, IndexName, LiveBatch, LiveEvent, Measure, MeasureKind, Plan, PlanIndex, PlanRejected,
+    Queried, Query,
 };
 pub use reply::{
     Backup, Change, Collection, CollectionDigest, Conflict, Device, Diff, Digest, DocView, EntryBytes, Exported,

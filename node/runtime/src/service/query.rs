@@ -1,6 +1,8 @@
 //! Commands about queries and indexes, and their answers.
 
-use super::command::SpaceRef;
+use super::command::{SpaceRef, Text};
+use super::reply::DocView;
+use cosmicsync_protocol::ids::DocId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -165,4 +167,45 @@ pub struct IndexCheck {
     pub missing: u64,
     /// Rows that it has too many.
     pub extra: u64,
+}
+
+/// What changed in the answer of a live query.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LiveBatch {
+    /// The cursor of the last change that is in it.
+    pub cursor: String,
+    /// The answer begins anew: what was told before does not count.
+    pub reset: bool,
+    /// In this order they make the answer before into the answer now.
+    pub events: Vec<LiveEvent>,
+}
+
+/// A change of an answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LiveEvent {
+    /// A document is in the answer now.
+    Added {
+        /// The document.
+        document: DocView,
+        /// The id of the document behind which it stands; none is first.
+        after: Option<Text<DocId>>,
+    },
+    /// A document changed and stands where it stood.
+    Changed {
+        /// The document.
+        document: DocView,
+    },
+    /// A document stands elsewhere; it may have changed, too.
+    Moved {
+        /// The document.
+        document: DocView,
+        /// The id of the document behind which it stands; none is first.
+        after: Option<Text<DocId>>,
+    },
+    /// A document is not in the answer any more.
+    Removed {
+        /// Which.
+        doc: Text<DocId>,
+    },
 }

@@ -21,6 +21,8 @@ pub enum Item {
     Revision(Revision),
     /// One change that a watch saw.
     Change(Change),
+    /// What changed in the answer of a live query.
+    Live(super::LiveBatch),
     /// One thing that does not show in a document.
     Conflict(Conflict),
     /// The next piece of an exported file, at most 64 KiB of UTF-8.
