@@ -4,6 +4,7 @@
 //! what the index says of them does not count. So an answer holds all that was acknowledged when it was asked for.
 
 use super::ask::{Cost, Explained, Matches, PAGE_MAX, Query, QueryError, SCANNED_MAX, Want};
+use super::bookmark::Bookmark;
 use super::context::{Context, Task, Wake};
 use super::fetch::{Fetch, Fetched};
 use super::request::{Answer, Found, RequestError};
@@ -13,9 +14,8 @@ use super::walk::Walk;
 use crate::collection::INDEXES;
 use crate::index::define;
 use crate::index::project::project;
-use crate::json;
 use crate::query::Subject;
-use crate::query::plan::{Access, Named, Order, Plan, plan};
+use crate::query::plan::{Access, IndexPart, Named, Order, Plan, plan};
 use cosmicsync_protocol::ids::{CollectionId, DocId};
 use cosmicsync_protocol::ledger::DocRef;
 use cosmicsync_protocol::shelf::Snapshot;
@@ -24,8 +24,6 @@ use std::collections::BTreeSet;
 
 /// Documents that are read one by one because an index is behind for them; more of them are waited for.
 const BEHIND_MAX: usize = 256;
-/// Begins every bookmark.
-const BOOKMARK_VERSION: u8 = 1;
 
 /// Answers a query.
 #[derive(Debug)]
@@ -55,7 +53,8 @@ struct Reading {
     sink: Sink,
     /// Matching documents that the source leaves out, the one that comes first last.
     direct: Vec<(Match, Snapshot)>,
-    hash: [u8; 8],
+    /// The part of an index in whose order the answer is.
+    part: Option<IndexPart>,
 }
 
 impl Find {
@@ -90,14 +89,24 @@ impl Find {
 
     fn plan(&mut self, cx: &mut Context<'_>) -> Result<Option<Answer>, RequestError> {
         let Query { partition, selector, sort, use_index, .. } = self.query.as_ref();
-        let candidates = cx.desk.indexes.candidates(*partition, self.collection);
-        let plan = plan(selector, sort, &candidates, use_index.as_deref()).ok_or_else(|| {
+        let mut candidates = cx.desk.indexes.candidates(*partition, self.collection);
+        let bookmark = self.query.bookmark.as_deref().map(Bookmark::parse).transpose()?;
+        if let Some(no) = bookmark.as_ref().and_then(|bookmark| bookmark.index) {
+            // The answer goes on in the order in which it began.
+            candidates.retain(|candidate| candidate.no == no);
+        }
+        let mut plan = plan(selector, sort, &candidates, use_index.as_deref()).ok_or_else(|| {
             let name = use_index.clone().unwrap_or_default();
             match candidates.iter().any(|candidate| candidate.name == name) {
                 true => QueryError::IndexBuilding(name),
                 false => QueryError::NoIndex(name),
             }
         })?;
+        if bookmark.as_ref().is_some_and(|bookmark| bookmark.index.is_none()) {
+            if let Access::Index(_) = plan.access {
+                plan.order = Order::Memory;
+            }
+        }
         let reads_index = matches!(plan.access, Access::Index(_) | Access::Union(_));
         let behind: Option<BTreeSet<DocId>> =
             cx.desk.indexes.behind(*partition).map(|docs| docs.map(|doc| doc.doc).take(BEHIND_MAX + 1).collect());
@@ -111,7 +120,7 @@ impl Find {
             _ => return Ok(None),
         };
         cx.unwatch();
-        let reading = Box::new(self.begin(cx, &plan, behind.clone())?);
+        let reading = Box::new(self.begin(cx, &plan, bookmark, behind.clone())?);
         let mut fetch = Fetch::of(Read::Durable);
         behind.into_iter().for_each(|doc| fetch.push(DocRef { partition: self.query.partition, doc }, ()));
         fetch.read(cx);
@@ -119,12 +128,21 @@ impl Find {
         self.read_direct(cx)
     }
 
-    fn begin(&self, cx: &mut Context<'_>, plan: &Plan, behind: BTreeSet<DocId>) -> Result<Reading, RequestError> {
-        let Query { partition, collection, selector, sort, limit, bookmark, .. } = self.query.as_ref();
-        let said = format!("{collection}\n{}\n{sort}\n{:?}", json::to_string(&selector.to_value()), plan.access);
-        let hash = *blake3::hash(said.as_bytes()).as_bytes().first_chunk().unwrap_or(&[0; 8]);
-        let after = bookmark.as_deref().map(|text| after_of(text, hash)).transpose()?;
+    fn begin(
+        &self,
+        cx: &mut Context<'_>,
+        plan: &Plan,
+        bookmark: Option<Bookmark>,
+        behind: BTreeSet<DocId>,
+    ) -> Result<Reading, RequestError> {
+        let Query { partition, sort, limit, .. } = self.query.as_ref();
         let in_order = plan.order == Order::AsTheyCome;
+        let part = match &plan.access {
+            Access::Index(part) if in_order => Some(part.clone()),
+            _ => None,
+        };
+        bookmark.as_ref().map_or(Ok(()), |bookmark| bookmark.check(&self.query, part.as_ref()))?;
+        let after = bookmark.map(|bookmark| bookmark.place);
         let sink = match &self.want {
             Want::Count | Want::Plan => Sink::Count(0),
             Want::Groups { by, measures } => {
@@ -157,7 +175,7 @@ impl Find {
                 Source::Scan(Walk::new(*partition, Some(self.collection), None, after.transpose()?.as_ref(), limit))
             }
         };
-        Ok(Reading { source, sink, direct: Vec::new(), hash })
+        Ok(Reading { source, sink, direct: Vec::new(), part })
     }
 
     /// Begins to read documents by their names.
@@ -251,8 +269,8 @@ impl Find {
         let Stage::Reading(reading) = core::mem::replace(&mut self.stage, Stage::Waiting) else {
             return Ok(Answer::Done);
         };
-        let Reading { sink, hash, .. } = *reading;
-        let bookmark = |place: &[u8]| bookmark_of(hash, place);
+        let Reading { sink, part, .. } = *reading;
+        let bookmark = |place: &[u8]| Bookmark::new(&self.query, part.as_ref(), place).to_string();
         Ok(match sink {
             Sink::Page { limit, mut page, .. } => {
                 page.truncate(limit);
@@ -360,23 +378,4 @@ pub(super) fn found(doc: DocId, snapshot: &Snapshot) -> Found {
     let meta = &snapshot.meta;
     let (collection, key) = (meta.collection.clone(), meta.key.clone());
     Found { doc, collection, key, value: Some(snapshot.value.clone()), version: snapshot.version }
-}
-
-fn bookmark_of(hash: [u8; 8], place: &[u8]) -> String {
-    let bytes = [&[BOOKMARK_VERSION], hash.as_slice(), place].concat();
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// The place of a bookmark, if it is one of this query.
-fn after_of(text: &str, hash: [u8; 8]) -> Result<Vec<u8>, QueryError> {
-    let pairs = text.as_bytes().chunks(2);
-    let byte = |pair: &[u8]| u8::from_str_radix(core::str::from_utf8(pair).ok()?, 16).ok();
-    let bytes: Option<Vec<u8>> = pairs.map(byte).collect();
-    let bytes = bytes.filter(|_| text.len() % 2 == 0).ok_or(QueryError::Bookmark)?;
-    match bytes.split_first() {
-        Some((&BOOKMARK_VERSION, rest)) if rest.starts_with(&hash) => {
-            Ok(rest.get(hash.len()..).unwrap_or(&[]).to_vec())
-        }
-        _ => Err(QueryError::Bookmark),
-    }
 }

@@ -6,6 +6,7 @@
 //! leaves users, spaces and partitions to the endpoint's own commands. Specified in `spec/documents.md`, section 10.
 
 pub mod ask;
+mod bookmark;
 mod context;
 mod count;
 mod excluded;

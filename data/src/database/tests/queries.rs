@@ -540,3 +540,74 @@ proptest! {
         }
     }
 }
+
+#[derive(Debug, Clone)]
+enum Apart {
+    Put(u8, String),
+    Delete(u8),
+    Create(u8),
+    Drop(u8),
+    Ask(String, &'static str),
+    /// What the two wrote goes to the other.
+    Carry,
+    /// It crashes, and so many commits that were not durable stay.
+    Crash(usize),
+}
+
+fn apart() -> impl Strategy<Value = Apart> {
+    prop_oneof![
+        6 => (0..6u8, content()).prop_map(|(key, json)| Apart::Put(key, json)),
+        1 => (0..6u8).prop_map(Apart::Delete),
+        2 => (0..4u8).prop_map(Apart::Create),
+        1 => (0..4u8).prop_map(Apart::Drop),
+        3 => selector().prop_map(|selector| Apart::Ask(selector, "a")),
+        3 => Just(Apart::Carry),
+        1 => (0..4usize).prop_map(Apart::Crash),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+
+    #[test]
+    fn on_two_devices_an_index_brings_what_is_there(
+        steps in prop::collection::vec((any::<bool>(), apart()), 1..40),
+    ) {
+        let (mut nodes, mut wire) = Node::pair();
+        for (at, step) in steps {
+            let node = &mut nodes[usize::from(at)];
+            match step {
+                Apart::Put(key, json) => drop(node.put(&key.to_string(), &json)),
+                Apart::Delete(key) => {
+                    let partition = node.main();
+                    node.ask(Request::Delete { partition, name: keyed(&key.to_string()) });
+                }
+                Apart::Create(at) => {
+                    let (name, fields) = INDEXES[usize::from(at)];
+                    let fields = Fields::parse(fields.iter().copied()).unwrap();
+                    node.index(IndexChange::Create { name: name.to_owned(), fields });
+                }
+                Apart::Drop(at) => {
+                    node.index(IndexChange::Drop { name: INDEXES[usize::from(at)].0.to_owned() });
+                }
+                Apart::Ask(selector, sort) => ask(node, &selector, sort, Some(2)),
+                Apart::Carry => wire.carry(&mut nodes),
+                Apart::Crash(keep) => {
+                    let [a, b] = nodes;
+                    nodes = if at { [a, b.restart(keep)] } else { [a.restart(keep), b] };
+                    wire = Wire::connect(&mut nodes);
+                }
+            }
+        }
+        wire.carry(&mut nodes);
+        for node in &mut nodes {
+            ask(node, r#"{"a":{"$gt":0}}"#, "a", None);
+            for (name, _) in node.names() {
+                let check = node.check(&name);
+                prop_assert_eq!((check.missing, check.extra), (0, 0), "{} {:?}", name, check);
+            }
+        }
+        let names: Vec<_> = nodes.iter_mut().map(Node::names).collect();
+        prop_assert_eq!(&names[0], &names[1]);
+    }
+}
