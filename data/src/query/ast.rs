@@ -2,8 +2,8 @@
 
 use super::path::{Path, PathError};
 use super::pattern::Pattern;
-use cosmicsync_protocol::document::Value;
 use core::fmt;
+use cosmicsync_protocol::document::Value;
 
 /// Which documents are meant.
 ///

@@ -3,8 +3,8 @@
 //! missing < null < false < true < numbers < texts < bytes < lists < maps. Numbers compare exactly, whether whole or
 //! not; texts by their UTF-8 bytes; lists item by item; maps by their entries in the order of their keys.
 
-use cosmicsync_protocol::document::Value;
 use core::cmp::Ordering;
+use cosmicsync_protocol::document::Value;
 
 /// The place of a type in the order. Values of different ranks compare by rank alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,8 +1,8 @@
 //! Paths into documents: `address.city`, `tags.0` (`spec/query.md`, section 2).
 
 use super::{PATH_BYTES_MAX, PATH_STEPS_MAX};
-use cosmicsync_protocol::document::Value;
 use core::fmt;
+use cosmicsync_protocol::document::Value;
 
 /// One step from a container to what it holds.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
