@@ -1,6 +1,6 @@
 //! What a selector says.
 
-use super::path::{Path, PathError};
+use super::path::{Path, PathError, Reached};
 use super::pattern::Pattern;
 use core::fmt;
 use cosmicsync_protocol::document::Value;
@@ -110,7 +110,7 @@ impl fmt::Display for Field {
     }
 }
 
-/// A test of what a field reaches ([`super::path::Reached`]).
+/// A test of what a field reaches ([`Reached`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Test {
     /// `$eq`: a candidate equals the operand. Null also equals what is missing.
@@ -281,10 +281,7 @@ impl Selector {
     pub fn all(parts: impl IntoIterator<Item = Self>) -> Self {
         let mut flat = Vec::new();
         for part in parts {
-            match part {
-                Self::All(inner) => flat.extend(inner),
-                other => flat.push(other),
-            }
+            if let Self::All(inner) = part { flat.extend(inner) } else { flat.push(part) }
         }
         if flat.len() == 1 { flat.remove(0) } else { Self::All(flat) }
     }
@@ -293,10 +290,7 @@ impl Selector {
     pub fn any(parts: impl IntoIterator<Item = Self>) -> Self {
         let mut flat = Vec::new();
         for part in parts {
-            match part {
-                Self::Any(inner) => flat.extend(inner),
-                other => flat.push(other),
-            }
+            if let Self::Any(inner) = part { flat.extend(inner) } else { flat.push(part) }
         }
         if flat.len() == 1 { flat.remove(0) } else { Self::Any(flat) }
     }
@@ -337,10 +331,10 @@ impl Test {
 impl Operand {
     fn bind(&self, context: &Value) -> Self {
         match self {
-            Self::Var(path) => match path.reach(context) {
-                super::path::Reached::Plain(Some(value)) => Self::Value(value.clone()),
-                _ => self.clone(),
-            },
+            Self::Var(path) => {
+                let Reached::Plain(Some(value)) = path.reach(context) else { return self.clone() };
+                Self::Value(value.clone())
+            }
             Self::Value(_) => self.clone(),
         }
     }

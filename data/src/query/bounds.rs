@@ -7,6 +7,7 @@
 use super::ast::{Choice, Each, Elem, Field, Operand, Relation, Selector, Test, Type};
 use super::order::{Rank, compare};
 use super::path::{Path, Step};
+use core::cmp::Ordering;
 use core::ops::RangeInclusive;
 use cosmicsync_protocol::document::Value;
 
@@ -97,15 +98,7 @@ impl Bounds {
                 self.gather_item(tests);
             }
         }
-        let elem = match test {
-            Test::Elem(elem) => elem,
-            Test::Every(parts) => match parts.first() {
-                Some(Each::Elem(elem)) => elem,
-                _ => return,
-            },
-            _ => return,
-        };
-        if let (Elem::Fields(selector), Field::Member(path)) = (elem, field) {
+        if let (Some(Elem::Fields(selector)), Field::Member(path)) = (elem_of(test), field) {
             self.gather(selector, Some(path), wanted);
         }
     }
@@ -130,6 +123,15 @@ impl Bounds {
     }
 }
 
+/// What one item must fulfil for the test to pass.
+fn elem_of(test: &Test) -> Option<&Elem> {
+    if let Test::Elem(elem) = test {
+        return Some(elem);
+    }
+    let Test::Every(parts) = test else { return None };
+    parts.iter().find_map(|each| if let Each::Elem(elem) = each { Some(elem) } else { None })
+}
+
 /// Returns the alternatives of a selector: each `$or` that every matching document fulfils.
 pub fn alternatives(selector: &Selector) -> impl Iterator<Item = &[Selector]> {
     selector.conjuncts().iter().filter_map(|part| match part {
@@ -146,9 +148,10 @@ fn points_of(test: &Test) -> Option<Vec<Option<Value>>> {
         Test::Exists(false) => Some(vec![None]),
         Test::Every(parts) => parts.iter().find_map(|each| match each {
             Each::Equal(Operand::Value(operand)) => Some(sorted(keys_of(operand))),
-            _ => None,
+            Each::Equal(Operand::Var(_)) | Each::Elem(_) => None,
         }),
-        _ => None,
+        Test::Eq(Operand::Var(_)) | Test::Ne(_) | Test::Nin(_) | Test::Not(_) | Test::Exists(true) => None,
+        Test::Order(..) | Test::Type(_) | Test::Mod { .. } | Test::Size(_) | Test::Elem(_) | Test::Regex(_) => None,
     }
 }
 
@@ -179,7 +182,8 @@ fn range_of(test: &Test) -> Option<Range> {
             one.then(|| Range::rank(first.rank()))
         }
         Test::Regex(pattern) => pattern.prefix().map(|prefix| Range::prefix(&prefix)),
-        _ => None,
+        Test::Order(_, Operand::Var(_)) | Test::Eq(_) | Test::Ne(_) | Test::In(_) | Test::Nin(_) | Test::Not(_) => None,
+        Test::Exists(false) | Test::Mod { .. } | Test::Size(_) | Test::Every(_) | Test::Elem(_) => None,
     }
 }
 
@@ -204,14 +208,12 @@ impl Range {
 
     /// Whether a key lies in the range.
     pub fn contains(&self, key: Option<&Value>) -> bool {
-        let above = |end: &End| match compare(key, Some(&end.value)) {
-            core::cmp::Ordering::Equal => end.inclusive,
-            order => order.is_gt(),
+        let beside = |end: &End, wanted| {
+            let order = compare(key, Some(&end.value));
+            order == wanted || (order.is_eq() && end.inclusive)
         };
-        let below = |end: &End| match compare(key, Some(&end.value)) {
-            core::cmp::Ordering::Equal => end.inclusive,
-            order => order.is_lt(),
-        };
+        let above = |end: &End| beside(end, Ordering::Greater);
+        let below = |end: &End| beside(end, Ordering::Less);
         self.ranks.contains(&Rank::of(key))
             && self.lower.as_ref().is_none_or(above)
             && self.upper.as_ref().is_none_or(below)
@@ -220,16 +222,8 @@ impl Range {
     /// The keys that lie in both. `None` if their ranks have none in common.
     fn intersect(&self, other: &Self) -> Option<Self> {
         let ranks = *self.ranks.start().max(other.ranks.start())..=*self.ranks.end().min(other.ranks.end());
-        let tighter = |a: &Option<End>, b: &Option<End>, wanted: core::cmp::Ordering| match (a, b) {
-            (Some(a), Some(b)) => Some(match compare(Some(&a.value), Some(&b.value)) {
-                core::cmp::Ordering::Equal => End { value: a.value.clone(), inclusive: a.inclusive && b.inclusive },
-                order if order == wanted => a.clone(),
-                _ => b.clone(),
-            }),
-            (one, other) => one.clone().or_else(|| other.clone()),
-        };
-        let lower = tighter(&self.lower, &other.lower, core::cmp::Ordering::Greater);
-        let upper = tighter(&self.upper, &other.upper, core::cmp::Ordering::Less);
+        let lower = tighter(self.lower.as_ref(), other.lower.as_ref(), Ordering::Greater);
+        let upper = tighter(self.upper.as_ref(), other.upper.as_ref(), Ordering::Less);
         (!ranks.is_empty()).then_some(Self { ranks, lower, upper })
     }
 
@@ -238,6 +232,14 @@ impl Range {
         let ranks = usize::from(self.ranks.start() != self.ranks.end());
         ranks + usize::from(self.lower.is_none()) + usize::from(self.upper.is_none())
     }
+}
+
+/// The end that lies further in, in the direction `inwards`.
+fn tighter(a: Option<&End>, b: Option<&End>, inwards: Ordering) -> Option<End> {
+    let (Some(a), Some(b)) = (a, b) else { return a.or(b).cloned() };
+    let order = compare(Some(&a.value), Some(&b.value));
+    let a_is_tighter = order == inwards || (order.is_eq() && !a.inclusive);
+    Some(if a_is_tighter { a.clone() } else { b.clone() })
 }
 
 /// The least text above all that begin with this one. `None` if there is none.

@@ -265,13 +265,14 @@ impl Type {
 
 /// The remainder of a whole number, with its sign. `None` of anything else, and by 0.
 fn remainder_of(value: &Value, divisor: i64) -> Option<i64> {
-    match value {
-        _ if divisor == 0 => None,
-        // Only the least number by -1 overflows, and it leaves nothing.
-        Value::Int(number) => Some(number.checked_rem(divisor).unwrap_or(0)),
-        Value::Float(number) if number.fract() == 0.0 => whole_remainder(*number, divisor),
-        _ => None,
+    if divisor == 0 {
+        return None;
     }
+    if let Value::Float(number) = value {
+        return (number.fract() == 0.0).then(|| whole_remainder(*number, divisor)).flatten();
+    }
+    // Only the least number by -1 overflows, and it leaves nothing.
+    Some(value.as_int()?.checked_rem(divisor).unwrap_or(0))
 }
 
 /// The remainder of a float without a fraction: exact, however large it is.

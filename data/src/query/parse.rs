@@ -158,9 +158,9 @@ pub fn parse(text: &[u8]) -> Result<Selector, SelectorError> {
     if text.len() > SELECTOR_BYTES_MAX {
         return Err(whole(Problem::TooLong { bytes: text.len() }));
     }
-    let value = json::parse(text).map_err(|error| match error {
-        JsonError::TooDeep => whole(Problem::TooDeep),
-        other => whole(Problem::Json(other)),
+    let value = json::parse(text).map_err(|error| {
+        let too_deep = matches!(error, JsonError::TooDeep);
+        whole(if too_deep { Problem::TooDeep } else { Problem::Json(error) })
     })?;
     read(&value)
 }
@@ -297,13 +297,11 @@ impl<'a> Reader<'a> {
 
     /// The tests of a field: its operators, or equality with a value that has none.
     fn tests(&mut self, value: &'a Value) -> Read<Vec<Test>> {
-        match value {
-            Value::Map(entries) if is_operators(entries) => self.operators(entries),
-            _ => {
-                self.node()?;
-                Ok(vec![Test::Eq(self.operand(value)?)])
-            }
+        if let Some(entries) = operators_of(value) {
+            return self.operators(entries);
         }
+        self.node()?;
+        Ok(vec![Test::Eq(self.operand(value)?)])
     }
 
     fn operators(&mut self, entries: &'a BTreeMap<String, Value>) -> Read<Vec<Test>> {
@@ -332,10 +330,10 @@ impl<'a> Reader<'a> {
             "$lte" => self.order(Relation::AtMost, operand)?,
             "$in" => Test::In(self.choice("$in", operand)?),
             "$nin" => Test::Nin(self.choice("$nin", operand)?),
-            "$exists" => match operand {
-                Value::Bool(flag) => Test::Exists(*flag),
-                other => return self.wrong("$exists", "true or false", other),
-            },
+            "$exists" => {
+                let Value::Bool(flag) = operand else { return self.wrong("$exists", "true or false", operand) };
+                Test::Exists(*flag)
+            }
             "$type" => Test::Type(self.types(operand)?),
             "$mod" => self.modulo(operand)?,
             "$size" => match operand.as_int().map(u64::try_from) {
@@ -344,9 +342,9 @@ impl<'a> Reader<'a> {
             },
             "$all" => Test::Every(self.every(operand)?),
             "$elemMatch" => Test::Elem(self.elem(operand)?),
-            "$not" => match operand {
-                Value::Map(entries) if is_operators(entries) => Test::Not(self.operators(entries)?),
-                other => return self.wrong("$not", "an object of operators such as {\"$gt\": 5}", other),
+            "$not" => match operators_of(operand) {
+                Some(entries) => Test::Not(self.operators(entries)?),
+                None => return self.wrong("$not", "an object of operators such as {\"$gt\": 5}", operand),
             },
             _ => return self.no_operator(name),
         })
@@ -367,12 +365,13 @@ impl<'a> Reader<'a> {
     }
 
     fn order(&mut self, relation: Relation, operand: &'a Value) -> Read<Test> {
-        match self.operand(operand)? {
-            Operand::Value(value) if value.is_container() => {
-                self.wrong(relation.name(), "a number, a text, true, false, null or bytes", &value)
-            }
-            operand => Ok(Test::Order(relation, operand)),
+        let operand = self.operand(operand)?;
+        if let Operand::Value(value) = &operand
+            && value.is_container()
+        {
+            return self.wrong(relation.name(), "a number, a text, true, false, null or bytes", value);
         }
+        Ok(Test::Order(relation, operand))
     }
 
     fn choice(&mut self, operator: &'static str, value: &'a Value) -> Read<Choice> {
@@ -382,10 +381,8 @@ impl<'a> Reader<'a> {
     }
 
     fn types(&mut self, operand: &'a Value) -> Read<Vec<Type>> {
-        let names = match operand {
-            Value::List(names) if !names.is_empty() && names.len() <= Type::NAMES.len() => names.as_slice(),
-            one => core::slice::from_ref(one),
-        };
+        let list = operand.as_list().filter(|names| (1..=Type::NAMES.len()).contains(&names.len()));
+        let names = list.map_or(core::slice::from_ref(operand), Vec::as_slice);
         let mut types = Vec::new();
         for name in names {
             let Value::Text(name) = name else {
@@ -478,15 +475,17 @@ impl<'a> Reader<'a> {
                 let entries = entries.iter().map(|(key, value)| Ok((key.clone(), self.value(value)?)));
                 Value::Map(entries.collect::<Read<_>>()?)
             }
-            scalar => scalar.clone(),
+            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) | Value::Bytes(_) => {
+                value.clone()
+            }
         })
     }
 }
 
-/// Whether an object holds operators rather than a value: one of its names begins with `$`, and it wraps no operand.
-fn is_operators(entries: &BTreeMap<String, Value>) -> bool {
-    let wraps = entries.len() == 1 && (entries.contains_key("$var") || entries.contains_key("$bytes"));
-    !wraps && entries.keys().any(|name| name.starts_with('$'))
+/// The operators of an object that is no value: one of its names begins with `$`, and it wraps no operand.
+fn operators_of(value: &Value) -> Option<&BTreeMap<String, Value>> {
+    let wraps = only_member(value, "$var").or_else(|| only_member(value, "$bytes")).is_some();
+    value.as_map().filter(|entries| !wraps && entries.keys().any(|name| name.starts_with('$')))
 }
 
 /// The value of an object's only member, if that has this name.

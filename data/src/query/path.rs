@@ -89,9 +89,9 @@ impl<'a> Reached<'a> {
     pub fn keys(&self) -> Vec<Option<&'a Value>> {
         let mut keys = Vec::new();
         for value in self.values() {
-            match value {
-                Value::List(items) if !items.is_empty() => keys.extend(items.iter().map(Some)),
-                whole => keys.push(Some(*whole)),
+            match items(value) {
+                [] => keys.push(Some(*value)),
+                items => keys.extend(items.iter().map(Some)),
             }
         }
         if keys.is_empty() { vec![None] } else { keys }

@@ -62,9 +62,9 @@ impl Pattern {
             .dfa_size_limit(COMPILED_BYTES_MAX)
             .nest_limit(NESTING_MAX)
             .build()
-            .map_err(|error| match error {
-                regex::Error::CompiledTooBig(_) => PatternError::TooLarge,
-                other => PatternError::Syntax(reason(&other.to_string())),
+            .map_err(|error| {
+                let too_large = matches!(error, regex::Error::CompiledTooBig(_));
+                if too_large { PatternError::TooLarge } else { PatternError::Syntax(reason(&error.to_string())) }
             })?;
         Ok(Self { source: source.to_owned(), options, regex })
     }

@@ -178,16 +178,13 @@ fn sorted_by(reached: &Reached<'_>) -> Option<Value> {
 
 /// A field's name and direction.
 fn named(item: &Value) -> Option<(&str, Direction)> {
-    match item {
-        Value::Text(name) => Some((name, Direction::Ascending)),
-        Value::Map(entries) if entries.len() == 1 => {
-            let (name, direction) = entries.first_key_value()?;
-            match direction.as_text()? {
-                "asc" => Some((name, Direction::Ascending)),
-                "desc" => Some((name, Direction::Descending)),
-                _ => None,
-            }
-        }
+    if let Value::Text(name) = item {
+        return Some((name, Direction::Ascending));
+    }
+    let (name, direction) = item.as_map().filter(|entries| entries.len() == 1)?.first_key_value()?;
+    match direction.as_text()? {
+        "asc" => Some((name, Direction::Ascending)),
+        "desc" => Some((name, Direction::Descending)),
         _ => None,
     }
 }

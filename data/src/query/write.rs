@@ -63,7 +63,7 @@ fn members(test: &Test) -> Vec<(&'static str, Value)> {
 
 fn regex(pattern: &Pattern) -> Vec<(&'static str, Value)> {
     let options = pattern.options();
-    let options = (!options.is_empty()).then(|| ("$options", Value::Text(options)));
+    let options = (!options.is_empty()).then_some(("$options", Value::Text(options)));
     [("$regex", text(pattern.source()))].into_iter().chain(options).collect()
 }
 
