@@ -76,12 +76,12 @@ fn texts(names: BTreeSet<&'static str>) -> Value {
 
 /// The operators that a selector names, at whatever depth.
 fn operators_of(value: &Value, found: &mut BTreeSet<String>) {
-    match value {
-        Value::List(items) => items.iter().for_each(|item| operators_of(item, found)),
-        Value::Map(entries) => {
-            found.extend(entries.keys().filter(|name| name.starts_with('$')).cloned());
-            entries.values().for_each(|value| operators_of(value, found));
+    let items = value.as_list().into_iter().flatten();
+    items.for_each(|item| operators_of(item, found));
+    for (name, value) in value.as_map().into_iter().flatten() {
+        if name.starts_with('$') {
+            found.insert(name.clone());
         }
-        _ => {}
+        operators_of(value, found);
     }
 }
