@@ -3,7 +3,7 @@
 
 use cosmicsync_data::Value;
 use cosmicsync_data::query::{Each, Elem, Field, Operand, Path, Problem, Reached, Selector, Step, Test, Type};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 const MISSING: &str = "missing before null";
 const UTF8: &str = "texts by UTF-8";
@@ -22,12 +22,12 @@ type Names = BTreeSet<&'static str>;
 
 /// Why a selector is refused that others accept.
 pub(crate) fn of_error(problem: &Problem) -> Option<&'static str> {
-    match problem {
-        Problem::Pattern(_) => Some(REGEX),
-        Problem::Operand { operator: "$gt" | "$gte" | "$lt" | "$lte", .. } => Some(ORDER),
-        Problem::NotSupported(_) => Some(REFUSED),
-        _ => None,
-    }
+    let names = [
+        (matches!(problem, Problem::Pattern(_)), REGEX),
+        (matches!(problem, Problem::Operand { operator: "$gt" | "$gte" | "$lt" | "$lte", .. }), ORDER),
+        (matches!(problem, Problem::NotSupported(_)), REFUSED),
+    ];
+    names.into_iter().find_map(|(applies, name)| applies.then_some(name))
 }
 
 /// The exceptions that two values touch.
@@ -123,11 +123,8 @@ impl<'a> Look<'a> {
 
     /// A list in a list, at which others look according to how many steps the path has.
     fn is_nested(&self, test: &Test) -> bool {
-        let deeper = match test {
-            Test::Eq(_) | Test::Ne(_) => self.dotted && self.has_list_in_list(),
-            Test::Regex(_) => self.has_list_in_list(),
-            _ => false,
-        };
+        let equality = matches!(test, Test::Eq(_) | Test::Ne(_));
+        let deeper = ((self.dotted && equality) || matches!(test, Test::Regex(_))) && self.has_list_in_list();
         let behind = self.crossed > 0 && (self.crossed > 1 || self.list_among_items || self.has_list());
         deeper || behind || (self.alone && self.has_list())
     }
@@ -145,7 +142,8 @@ impl<'a> Look<'a> {
                 Test::In(choice) | Test::Nin(choice) => choice.values.iter().any(is_null) && nothing,
                 Test::Exists(_) => nothing && self.ends_with_place,
                 Test::Size(_) | Test::Type(_) | Test::Elem(_) => true,
-                _ => false,
+                Test::Eq(Operand::Var(_)) | Test::Ne(Operand::Var(_)) | Test::Order(..) | Test::Mod { .. } => false,
+                Test::Every(_) | Test::Regex(_) | Test::Not(_) => false,
             }
     }
 }
@@ -223,12 +221,8 @@ fn of_values<'a>(values: impl Iterator<Item = &'a Value>, names: &mut Names) {
 
 /// Whether a value holds a whole number that a double rounds.
 fn is_inexact(value: &Value) -> bool {
-    match value {
-        Value::Int(number) => number.unsigned_abs() > 1 << 53,
-        Value::List(items) => items.iter().any(is_inexact),
-        Value::Map(entries) => entries.values().any(is_inexact),
-        _ => false,
-    }
+    let inside = value.as_list().into_iter().flatten().chain(value.as_map().into_iter().flat_map(BTreeMap::values));
+    value.as_int().is_some_and(|number| number.unsigned_abs() > 1 << 53) || inside.into_iter().any(is_inexact)
 }
 
 /// Whether texts in these values may stand in another order by their UTF-16 code units.
@@ -244,10 +238,7 @@ fn differs_in_utf16<'a>(values: impl Iterator<Item = &'a Value>) -> bool {
 }
 
 fn visit(value: &Value, see: &mut dyn FnMut(char)) {
-    match value {
-        Value::Text(text) => text.chars().for_each(see),
-        Value::List(items) => items.iter().for_each(|item| visit(item, see)),
-        Value::Map(entries) => entries.values().for_each(|value| visit(value, see)),
-        _ => {}
-    }
+    value.as_text().into_iter().flat_map(str::chars).for_each(&mut *see);
+    let inside = value.as_list().into_iter().flatten().chain(value.as_map().into_iter().flat_map(BTreeMap::values));
+    inside.for_each(|value| visit(value, see));
 }

@@ -60,9 +60,9 @@ impl Random {
 
     /// Any object.
     pub(crate) fn document(&mut self) -> Value {
-        let names = ["a", "b", "c"];
-        let members = names.into_iter().filter_map(|name| self.chance(75).then(|| (name, self.value(3))));
-        members.collect()
+        let mut members = vec!["a", "b", "c"];
+        members.retain(|_| self.chance(75));
+        members.into_iter().map(|name| (name, self.value(3))).collect()
     }
 
     fn value(&mut self, depth: usize) -> Value {
@@ -212,21 +212,18 @@ impl Random {
 
     /// A value that differs in one place, or not at all.
     fn alike(&mut self, value: &Value) -> Value {
-        match value {
-            Value::List(items) if !items.is_empty() => {
-                let (place, mut items) = (self.below(items.len()), items.clone());
-                items[place] = self.alike(&items[place]);
-                Value::List(items)
-            }
-            Value::Map(entries) if !entries.is_empty() => {
-                let (place, mut entries) = (self.below(entries.len()), entries.clone());
-                if let Some(entry) = entries.values_mut().nth(place) {
-                    *entry = self.alike(entry);
-                }
-                Value::Map(entries)
-            }
-            same if self.chance(30) => same.clone(),
-            _ => self.value(1),
+        if let Some(items) = value.as_list().filter(|items| !items.is_empty()) {
+            let (place, mut items) = (self.below(items.len()), items.clone());
+            items[place] = self.alike(&items[place]);
+            return Value::List(items);
         }
+        if let Some(entries) = value.as_map().filter(|entries| !entries.is_empty()) {
+            let (place, mut entries) = (self.below(entries.len()), entries.clone());
+            if let Some(entry) = entries.values_mut().nth(place) {
+                *entry = self.alike(entry);
+            }
+            return Value::Map(entries);
+        }
+        if self.chance(30) { value.clone() } else { self.value(1) }
     }
 }

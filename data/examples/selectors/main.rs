@@ -10,30 +10,37 @@ mod generate;
 
 use cosmicsync_data::query::order::compare;
 use cosmicsync_data::query::{Subject, parse};
-use cosmicsync_data::{Value, json};
+use cosmicsync_data::{Value, fuzz, json};
 use cosmicsync_protocol::ids::DocId;
 use generate::Random;
 use std::collections::BTreeSet;
 use std::io::{BufWriter, Error, Write, stdout};
 
+/// One pair of so many also passes through the fuzz target: a selector is read again from what it is written as, and an
+/// index would bring what matches.
+const CHECKED: u64 = 4;
+
 fn main() -> Result<(), Error> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let number = |at: usize| arguments.get(at).and_then(|text| text.parse().ok());
+    let number = |at: usize| arguments.get(at).and_then(|text| text.parse::<u64>().ok());
     let (Some(kind), Some(seed), Some(count)) = (arguments.first(), number(1), number(2)) else {
         return Err(Error::other("give `match` or `order`, a seed and a count"));
     };
     let mut random = Random::new(seed);
     let mut out = BufWriter::new(stdout().lock());
-    for _ in 0..count {
-        let line = if kind == "order" { order(&mut random) } else { matching(&mut random) };
+    for number in 0..count {
+        let line = if kind == "order" { order(&mut random) } else { matching(&mut random, number % CHECKED == 0) };
         writeln!(out, "{}", json::to_string(&line))?;
     }
     out.flush()
 }
 
-fn matching(random: &mut Random) -> Value {
+fn matching(random: &mut Random, checked: bool) -> Value {
     let doc = random.document();
     let selector = random.selector(&doc, 3);
+    if checked {
+        fuzz::selector(format!("{}\n{}", json::to_string(&selector), json::to_string(&doc)).as_bytes());
+    }
     let mut may = BTreeSet::new();
     let ours = match parse::parse(json::to_string(&selector).as_bytes()) {
         Ok(read) => {
@@ -76,12 +83,12 @@ fn texts(names: BTreeSet<&'static str>) -> Value {
 
 /// The operators that a selector names, at whatever depth.
 fn operators_of(value: &Value, found: &mut BTreeSet<String>) {
-    match value {
-        Value::List(items) => items.iter().for_each(|item| operators_of(item, found)),
-        Value::Map(entries) => {
-            found.extend(entries.keys().filter(|name| name.starts_with('$')).cloned());
-            entries.values().for_each(|value| operators_of(value, found));
+    let items = value.as_list().into_iter().flatten();
+    items.for_each(|item| operators_of(item, found));
+    for (name, value) in value.as_map().into_iter().flatten() {
+        if name.starts_with('$') {
+            found.insert(name.clone());
         }
-        _ => {}
+        operators_of(value, found);
     }
 }

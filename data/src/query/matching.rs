@@ -177,10 +177,7 @@ impl Test {
                 .values()
                 .iter()
                 .any(|value| value.as_list().is_some_and(|items| u64::try_from(items.len()) == Ok(*length))),
-            Self::Every(parts) => {
-                let elements = seen.elements();
-                !parts.is_empty() && !elements.is_empty() && parts.iter().all(|each| each.is_among(&elements, unbound))
-            }
+            Self::Every(parts) => has_every(seen.elements(), parts, unbound),
             Self::Elem(elem) => {
                 seen.values().iter().any(|list| items(list).iter().any(|item| elem.fits(item, unbound)))
             }
@@ -220,14 +217,23 @@ impl Relation {
     }
 }
 
-impl Each {
-    fn is_among(&self, elements: &[&Value], unbound: bool) -> bool {
-        match self {
-            Self::Equal(Operand::Value(operand)) => elements.iter().any(|item| same(item, operand)),
-            Self::Equal(Operand::Var(_)) => unbound,
-            Self::Elem(elem) => elements.iter().any(|item| elem.fits(item, unbound)),
-        }
+/// Whether each part is among the items. Takes no more than the time to sort them, for however many parts.
+fn has_every(mut items: Vec<&Value>, parts: &[Each], unbound: bool) -> bool {
+    /// So many parts are looked for one by one.
+    const FEW: usize = 8;
+    let many = parts.len() > FEW;
+    if many {
+        items.sort_by(|a, b| compare(Some(a), Some(b)));
     }
+    let holds = |each: &Each| match each {
+        Each::Equal(Operand::Value(operand)) if many => {
+            items.binary_search_by(|item| compare(Some(item), Some(operand))).is_ok()
+        }
+        Each::Equal(Operand::Value(operand)) => items.iter().any(|item| same(item, operand)),
+        Each::Equal(Operand::Var(_)) => unbound,
+        Each::Elem(elem) => items.iter().any(|item| elem.fits(item, unbound)),
+    };
+    !parts.is_empty() && !items.is_empty() && parts.iter().all(holds)
 }
 
 impl Elem {

@@ -96,7 +96,7 @@ impl Pattern {
         let mut prefix = String::new();
         let mut rest = anchored.chars().peekable();
         while let Some(literal) = literal(&mut rest) {
-            if matches!(rest.peek(), Some('?' | '*' | '{')) {
+            if matches!(rest.peek(), Some('?' | '*' | '+' | '{')) {
                 break;
             }
             prefix.push(literal);
@@ -160,7 +160,8 @@ mod tests {
             ("^abc?", Some("ab")),
             ("^abc*", Some("ab")),
             ("^abc{0,2}", Some("ab")),
-            ("^abc+", Some("abc")),
+            ("^abc+", Some("ab")),
+            ("^ab+*", Some("a")),
             (r"^a\.b", Some("a.b")),
             (r"^a\d", Some("a")),
             (r"^a\<", Some("a")),

@@ -87,6 +87,16 @@ fn other_operators() {
 }
 
 #[test]
+fn many_operands_are_found_among_many_items() {
+    let numbers = |from: i64, to: i64| (from..to).rev().map(|number| number.to_string()).collect::<Vec<_>>().join(",");
+    let document = format!(r#"{{"a":[{}]}}"#, numbers(0, 300_000));
+    assert!(matches(&format!(r#"{{"a":{{"$all":[{}]}}}}"#, numbers(299_000, 300_000)), &document));
+    assert!(!matches(&format!(r#"{{"a":{{"$all":[{}]}}}}"#, numbers(299_001, 300_001)), &document));
+    let many = format!(r#"{{"a":{{"$all":[{},{{"$elemMatch":{{"$gt":8}}}}]}}}}"#, numbers(0, 10));
+    assert!(matches(&many, r#"{"a":[0,1,2,3,4,5,6,7,8,9]}"#) && !matches(&many, r#"{"a":[0,1,2,3,4,5,6,7,8]}"#));
+}
+
+#[test]
 fn remainders_are_exact_and_of_whole_numbers_alone() {
     check(&[
         (
