@@ -160,7 +160,7 @@ fn a_newer_format_is_refused_and_left_alone() {
 #[test]
 fn an_older_format_gets_the_tables_that_it_lacks() {
     let dir = tempfile::tempdir().unwrap();
-    open::tests_create_oldest(dir.path(), &KEY);
+    open::tests_create_oldest(dir.path(), &KEY, &[]);
     let mut opened = {
         let (store, done) = open_in(dir.path(), StoreOptions::default()).unwrap();
         Opened { store: Some(store), done, dir, options: StoreOptions::default() }
@@ -172,6 +172,15 @@ fn an_older_format_gets_the_tables_that_it_lacks() {
         let got = StoreDone::Got { id: StoreId(2), values: vec![Some("v".into())] };
         assert_eq!(opened.one(read(2, table, "0001k")), got);
     }
+}
+
+#[test]
+fn a_store_that_lacks_another_table_is_refused_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    open::tests_create_oldest(dir.path(), &KEY, &[Table::Tally]);
+    let before = fs::read(dir.path().join(DATA_FILE)).unwrap();
+    assert!(matches!(open_in(dir.path(), StoreOptions::default()).unwrap_err(), OpenError::NotAStore { .. }));
+    assert_eq!(fs::read(dir.path().join(DATA_FILE)).unwrap(), before);
 }
 
 #[test]

@@ -195,7 +195,7 @@ fn rows_of(model: &MemStore) -> Vec<(Bytes, Bytes)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn runs_do_what_an_ordered_map_does(steps in steps()) {
