@@ -53,7 +53,7 @@ pub enum Table {
     Journal = 10,
     /// (device, space) -> how far this store has read that peer's journal.
     Peer = 11,
-    /// Rows of the layer above: import progress, index entries. Sealed at rest.
+    /// Rows of the layer above: import progress, names, requests that were carried out. Sealed at rest.
     App = 12,
     /// Number of a change -> partition number, document, whether it was made here. It stays out of backups.
     Feed = 13,

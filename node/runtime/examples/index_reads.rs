@@ -123,7 +123,7 @@ fn commit(store: &LmdbStore, done: &Receiver<StoreDone>, ops: Vec<Op>) -> Result
     store.submit(StoreRequest::Commit { id: COMMIT, ops })?;
     match done.recv()? {
         StoreDone::Failed { error, .. } => Err(error.into()),
-        _ => Ok(()),
+        StoreDone::Committed { .. } | StoreDone::Got { .. } | StoreDone::Scanned { .. } => Ok(()),
     }
 }
 

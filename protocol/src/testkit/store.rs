@@ -199,8 +199,11 @@ impl MemStore {
     }
 }
 
+/// From which row to which one.
+type Range = (Bound<(Table, Bytes)>, Bound<(Table, Bytes)>);
+
 /// The rows of `from <= key < to`; `None` if no key is.
-fn range(table: Table, from: &Bytes, to: &Bytes) -> Option<(Bound<(Table, Bytes)>, Bound<(Table, Bytes)>)> {
+fn range(table: Table, from: &Bytes, to: &Bytes) -> Option<Range> {
     let from = (table, from.clone());
     if !to.is_empty() {
         let to = (table, to.clone());

@@ -139,9 +139,10 @@ pub(super) fn open(dir: &Path, key: &StoreKey, options: &StoreOptions) -> Result
     let map_bytes = map_bytes(options.map_bytes, usize::try_from(file_bytes).unwrap_or(usize::MAX / 4));
     let env = open_env(dir, map_bytes).map_err(|error| blame(dir, error))?;
     if check_own_rows(dir, key, &env)? < FORMAT {
+        open_tables(dir, &env, &ADDED)?;
         create_tables(&env, &ADDED, key).map_err(|error| blame(dir, error))?;
     }
-    let tables = open_tables(dir, &env)?;
+    let tables = open_tables(dir, &env, &[])?;
     Ok(Engine::new(env, tables, Sealer::new(key), Entropy::new(seed), lock))
 }
 
@@ -211,17 +212,19 @@ fn create_tables(env: &Env<WithoutTls>, tables: &[Table], key: &StoreKey) -> hee
     created.map(drop)
 }
 
-fn open_tables(dir: &Path, env: &Env<WithoutTls>) -> Result<Vec<Db>, OpenError> {
+/// Opens all tables `but` some, all of which must be there.
+fn open_tables(dir: &Path, env: &Env<WithoutTls>, but: &[Table]) -> Result<Vec<Db>, OpenError> {
     let rtxn = env.read_txn().map_err(|error| blame(dir, error))?;
     let opened = env.open_databases_and_commit(rtxn, |opener, rtxn| {
         let open = |table: Table| opener.open_database::<RawBytes, RawBytes>(rtxn, Some(table.name()));
-        Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(Table::ALL.map(open)))
+        let opened = Table::ALL.map(|table| (!but.contains(&table)).then(|| open(table)));
+        Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(opened))
     });
     let tables = match opened.map_err(|error| blame(dir, error))? {
         CommitOrAbort::Commit(tables) => tables,
         CommitOrAbort::Abort(()) => return Err(OpenError::NotAStore { path: dir.join(DATA_FILE) }),
     };
-    let tables = tables.into_iter().map(|table| match table {
+    let tables = tables.into_iter().flatten().map(|table| match table {
         Ok(Some(table)) => Ok(table),
         Ok(None) => Err(OpenError::NotAStore { path: dir.join(DATA_FILE) }),
         Err(error) => Err(blame(dir, error)),
@@ -290,12 +293,13 @@ pub(super) fn tests_write_format(dir: &Path, format: u32) {
     written.map(drop).unwrap();
 }
 
-/// Makes a store as the first program of [`FORMAT_MIN`] did.
+/// Makes a store of [`FORMAT_MIN`], which may lack more tables than those of that format did.
 #[cfg(test)]
-pub(super) fn tests_create_oldest(dir: &Path, key: &StoreKey) {
+pub(super) fn tests_create_oldest(dir: &Path, key: &StoreKey, without: &[Table]) {
     let env = open_env(dir, MAP_BYTES_MIN).unwrap();
-    let older: Vec<Table> = Table::ALL.into_iter().filter(|table| !ADDED.contains(table)).collect();
-    create_tables(&env, &older, key).unwrap();
+    let lacks = |table: &Table| ADDED.contains(table) || without.contains(table);
+    let tables: Vec<Table> = Table::ALL.into_iter().filter(|table| !lacks(table)).collect();
+    create_tables(&env, &tables, key).unwrap();
     drop(env);
     tests_write_format(dir, FORMAT_MIN);
 }

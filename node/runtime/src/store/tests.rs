@@ -160,7 +160,7 @@ fn a_newer_format_is_refused_and_left_alone() {
 #[test]
 fn an_older_format_gets_the_tables_that_it_lacks() {
     let dir = tempfile::tempdir().unwrap();
-    open::tests_create_oldest(dir.path(), &KEY);
+    open::tests_create_oldest(dir.path(), &KEY, &[]);
     let mut opened = {
         let (store, done) = open_in(dir.path(), StoreOptions::default()).unwrap();
         Opened { store: Some(store), done, dir, options: StoreOptions::default() }
@@ -172,6 +172,15 @@ fn an_older_format_gets_the_tables_that_it_lacks() {
         let got = StoreDone::Got { id: StoreId(2), values: vec![Some("v".into())] };
         assert_eq!(opened.one(read(2, table, "0001k")), got);
     }
+}
+
+#[test]
+fn a_store_that_lacks_another_table_is_refused_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    open::tests_create_oldest(dir.path(), &KEY, &[Table::Tally]);
+    let before = fs::read(dir.path().join(DATA_FILE)).unwrap();
+    assert!(matches!(open_in(dir.path(), StoreOptions::default()).unwrap_err(), OpenError::NotAStore { .. }));
+    assert_eq!(fs::read(dir.path().join(DATA_FILE)).unwrap(), before);
 }
 
 #[test]
@@ -258,7 +267,7 @@ fn a_durable_read_waits_for_no_writer() {
     let on_done = move |one: StoreDone| {
         match &one {
             StoreDone::Committed { .. } => wait.lock().unwrap().recv_timeout(Duration::from_secs(60)).unwrap(),
-            _ => answered.send(()).unwrap(),
+            StoreDone::Got { .. } | StoreDone::Scanned { .. } | StoreDone::Failed { .. } => answered.send(()).unwrap(),
         }
         drop(sender.send(one));
     };
@@ -310,10 +319,10 @@ fn the_map_moves_beside_readers() {
     }
     let mut commits = 0;
     for one in opened.done.iter().take(59 * 9) {
-        match one {
+        match &one {
             StoreDone::Committed { .. } => commits += 1,
             StoreDone::Scanned { rows, .. } => assert_eq!(rows[0].1, value),
-            other => panic!("{other:?}"),
+            StoreDone::Got { .. } | StoreDone::Failed { .. } => panic!("{one:?}"),
         }
     }
     let stats = opened.store().stats().unwrap();

@@ -114,3 +114,52 @@ impl Inner {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(n: u64) -> RunId {
+        let mut key = [0; 12];
+        key[4..].copy_from_slice(&n.to_be_bytes());
+        RunId { key, nonce: [0; NONCE_BYTES] }
+    }
+
+    #[test]
+    fn what_is_remembered_has_bounds_and_the_rest_still_narrows() {
+        let cache = Cache::default();
+        let value = vec![0; 1000];
+        let first = |n: u64| [&[7; 200][..], &n.to_be_bytes()].concat();
+        for n in 1..=20_000 {
+            cache.insert(id(n), &Arc::new(Run::of(&[(&first(n), &value)])));
+            assert!(cache.get(&id(n)).is_some());
+        }
+        let inner = cache.lock();
+        let weigh = |runs: &HashMap<RunId, Arc<Run>>| runs.values().map(|run| run.weight()).sum::<usize>();
+        assert!(weigh(&inner.young) <= RUNS_BYTES_MAX && weigh(&inner.old) <= RUNS_BYTES_MAX + 4096);
+        let bytes: usize = inner.hints.keys().map(|key| key.len() + HINT_BYTES).sum();
+        assert!(bytes == inner.hints_bytes && bytes <= HINTS_BYTES_MAX && bytes > HINTS_BYTES_MAX / 4);
+        drop(inner);
+        for n in (100..19_900).step_by(77) {
+            let label = |hint: Option<RunId>| u64::from_be_bytes(hint.unwrap().key[4..].try_into().unwrap());
+            let (before, behind) = (label(cache.hint_before(&first(n))), label(cache.hint_behind(&first(n))));
+            assert!(before <= n && n < behind && behind - before <= 16, "{before} {n} {behind}");
+        }
+    }
+
+    #[test]
+    fn what_is_used_stays_and_what_is_wrong_is_forgotten() {
+        let cache = Cache::default();
+        let value = vec![0; 100_000];
+        let run = |n: u64| Arc::new(Run::of(&[(&n.to_be_bytes(), &value)]));
+        for n in 1..=200 {
+            cache.insert(id(n), &run(n));
+            assert!(cache.get(&id(1)).is_some(), "it is used all the time");
+        }
+        assert!(cache.get(&id(2)).is_none());
+        assert_eq!(cache.hint_before(&5u64.to_be_bytes()), Some(id(5)));
+        cache.forget_before(&5u64.to_be_bytes());
+        assert_eq!(cache.hint_before(&5u64.to_be_bytes()), Some(id(4)));
+        assert_eq!(cache.hint_behind(&4u64.to_be_bytes()), Some(id(6)));
+    }
+}

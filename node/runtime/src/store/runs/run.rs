@@ -22,7 +22,7 @@ pub(super) type RowRef<'a> = (&'a [u8], &'a [u8]);
 #[derive(Debug)]
 pub(super) struct Run {
     /// All keys and values, one after another.
-    bytes: Bytes,
+    bytes: Vec<u8>,
     /// Where each row's value begins and ends; its key begins where the row before ends.
     places: Vec<(usize, usize)>,
 }
@@ -38,7 +38,7 @@ impl Run {
             bytes.extend_from_slice(value);
             places.push((middle, bytes.len()));
         }
-        Self { bytes: bytes.into(), places }
+        Self { bytes, places }
     }
 
     /// Reads a run of the index `no`. `None` if it is not as [`encode`] wrote it.
@@ -66,7 +66,8 @@ impl Run {
             bytes.extend_from_slice(plain.split_off(..value)?);
             places.push((middle, bytes.len()));
         }
-        (!places.is_empty()).then(|| Self { bytes: bytes.into(), places })
+        bytes.shrink_to_fit();
+        (!places.is_empty()).then_some(Self { bytes, places })
     }
 
     pub(super) fn len(&self) -> usize {
@@ -75,22 +76,19 @@ impl Run {
 
     /// Bytes that it takes in memory.
     pub(super) fn weight(&self) -> usize {
-        self.bytes.len() + size_of_val(&self.places[..])
-    }
-
-    fn spans(&self, at: usize) -> (usize, usize, usize) {
-        let (middle, end) = self.places[at];
-        (if at == 0 { 0 } else { self.places[at - 1].1 }, middle, end)
+        self.bytes.capacity() + size_of_val(&self.places[..])
     }
 
     pub(super) fn row_ref(&self, at: usize) -> RowRef<'_> {
-        let (start, middle, end) = self.spans(at);
+        let start = if at == 0 { 0 } else { self.places[at - 1].1 };
+        let (middle, end) = self.places[at];
         (&self.bytes[start..middle], &self.bytes[middle..end])
     }
 
+    /// A copy of a row: whoever keeps it does not keep the run.
     pub(super) fn row(&self, at: usize) -> Row {
-        let (start, middle, end) = self.spans(at);
-        (self.bytes.slice(start..middle), self.bytes.slice(middle..end))
+        let (key, value) = self.row_ref(at);
+        (Bytes::copy_from_slice(key), Bytes::copy_from_slice(value))
     }
 
     pub(super) fn rows(&self) -> impl Iterator<Item = RowRef<'_>> {
@@ -121,7 +119,8 @@ impl Run {
 
     pub(super) fn value(&self, key: &[u8]) -> Option<Bytes> {
         let at = self.place_of(key);
-        (at < self.len() && self.row_ref(at).0 == key).then(|| self.row(at).1)
+        let found = (at < self.len()).then(|| self.row_ref(at)).filter(|(found, _)| *found == key);
+        found.map(|(_, value)| Bytes::copy_from_slice(value))
     }
 }
 
