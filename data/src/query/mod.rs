@@ -9,6 +9,7 @@
 //! * [`matching`]: whether a selector matches a document.
 //! * [`sort`] and [`fields`]: the order of an answer, and what it shows of each document.
 //! * [`bounds`]: what a selector asks of one field.
+//! * [`plan`]: which index brings the documents.
 
 pub mod ast;
 pub mod bounds;
@@ -18,6 +19,7 @@ pub mod order;
 pub mod parse;
 pub mod path;
 pub mod pattern;
+pub mod plan;
 pub mod sort;
 mod write;
 
@@ -50,4 +52,4 @@ pub const SORT_FIELDS_MAX: usize = 8;
 pub const FIELDS_MAX: usize = 128;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -73,6 +73,11 @@ pub enum SortError {
 }
 
 impl Sort {
+    /// The sort by document id alone.
+    pub const fn by_id() -> Self {
+        Self(Vec::new())
+    }
+
     /// Makes a sort of fields and directions.
     pub fn new(fields: Vec<(Field, Direction)>) -> Result<Self, SortError> {
         if fields.len() > SORT_FIELDS_MAX {
