@@ -29,7 +29,7 @@ impl Bookmark {
     pub(super) fn parse(text: &str) -> Result<Self, QueryError> {
         let byte = |pair: &[u8]| u8::from_str_radix(core::str::from_utf8(pair).ok()?, 16).ok();
         let bytes: Option<Vec<u8>> = text.as_bytes().chunks(2).map(byte).collect();
-        let bytes = bytes.filter(|_| text.len() % 2 == 0).ok_or(QueryError::Bookmark)?;
+        let bytes = bytes.filter(|_| text.len().is_multiple_of(2)).ok_or(QueryError::Bookmark)?;
         let (version, rest) = bytes.split_first().ok_or(QueryError::Bookmark)?;
         let (index, rest) = rest.split_first_chunk().ok_or(QueryError::Bookmark)?;
         let (bound, place) = rest.split_first_chunk().ok_or(QueryError::Bookmark)?;

@@ -102,10 +102,9 @@ impl Find {
                 false => QueryError::NoIndex(name),
             }
         })?;
-        if bookmark.as_ref().is_some_and(|bookmark| bookmark.index.is_none()) {
-            if let Access::Index(_) = plan.access {
-                plan.order = Order::Memory;
-            }
+        let is_sorted = bookmark.as_ref().is_some_and(|bookmark| bookmark.index.is_none());
+        if is_sorted && matches!(plan.access, Access::Index(_)) {
+            plan.order = Order::Memory;
         }
         let reads_index = matches!(plan.access, Access::Index(_) | Access::Union(_));
         let behind: Option<BTreeSet<DocId>> =
@@ -139,7 +138,7 @@ impl Find {
         let in_order = plan.order == Order::AsTheyCome;
         let part = match &plan.access {
             Access::Index(part) if in_order => Some(part.clone()),
-            _ => None,
+            Access::Named(_) | Access::Index(_) | Access::Union(_) | Access::Scan => None,
         };
         bookmark.as_ref().map_or(Ok(()), |bookmark| bookmark.check(&self.query, part.as_ref()))?;
         let after = bookmark.map(|bookmark| bookmark.place);
@@ -213,7 +212,7 @@ impl Find {
                             }
                             source.place(doc.doc, &snapshot.value)
                         }
-                        _ => Some(Vec::new()),
+                        Source::Named(_) | Source::Union { .. } | Source::Scan(_) => Some(Vec::new()),
                     };
                     if let Some(place) = place {
                         reading.direct.push((Match { place, found: found(doc.doc, &snapshot) }, snapshot));

@@ -111,7 +111,7 @@ impl Task for Changing {
             }
             Wake::Committed if self.stage == Stage::Committing => Ok(Some(Answer::Done)),
             Wake::Lost => Err(RequestError::Lost),
-            _ => self.go_on(cx),
+            Wake::Opened(_) | Wake::Read(_) | Wake::Committed | Wake::Again => self.go_on(cx),
         }
     }
 }

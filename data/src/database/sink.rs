@@ -5,6 +5,7 @@ use super::request::Found;
 use crate::index::key::push_field;
 use crate::query::order::compare;
 use crate::query::{Direction, Field, Reached, Sort, Subject};
+use core::cmp::Ordering;
 use cosmicsync_protocol::document::Value;
 use std::collections::BTreeMap;
 
@@ -160,14 +161,12 @@ impl Measuring {
                     self.is_fraction = true;
                     self.numbers += 1;
                 }
-                _ => {}
+                Value::Null | Value::Bool(_) | Value::Text(_) | Value::Bytes(_) | Value::List(_) | Value::Map(_) => {}
             },
             MeasureKind::Min | MeasureKind::Max => {
                 let order = self.best.as_ref().map(|best| compare(Some(&value), Some(best)));
-                let better = match kind {
-                    MeasureKind::Min => order.is_none_or(core::cmp::Ordering::is_lt),
-                    _ => order.is_none_or(core::cmp::Ordering::is_gt),
-                };
+                let is_wanted = if kind == MeasureKind::Min { Ordering::is_lt } else { Ordering::is_gt };
+                let better = order.is_none_or(is_wanted);
                 if better {
                     self.best = Some(value);
                 }

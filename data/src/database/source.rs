@@ -136,14 +136,12 @@ impl IndexSource {
     }
 
     fn wake(&mut self, cx: &mut Context<'_>, wake: Wake, cost: &mut Cost) -> Result<(), RequestError> {
-        match wake {
-            Wake::Read(ReadResult::Rows { rows, more }) => {
-                cost.keys += rows.len() as u64;
-                self.take_rows(cx, &rows, more);
-                Ok(())
-            }
-            other => self.fetch.wake(cx, other),
+        if let Wake::Read(ReadResult::Rows { rows, more }) = wake {
+            cost.keys += rows.len() as u64;
+            self.take_rows(cx, &rows, more);
+            return Ok(());
         }
+        self.fetch.wake(cx, wake)
     }
 
     fn next(&mut self, cx: &mut Context<'_>) -> Next {

@@ -60,13 +60,11 @@ impl Walk {
 
     /// Takes what the request was woken for.
     pub(super) fn wake(&mut self, cx: &mut Context<'_>, wake: Wake) -> Result<(), RequestError> {
-        match wake {
-            Wake::Read(ReadResult::Rows { rows, more }) => {
-                self.take_rows(cx, &rows, more);
-                Ok(())
-            }
-            other => self.fetch.wake(cx, other),
+        if let Wake::Read(ReadResult::Rows { rows, more }) = wake {
+            self.take_rows(cx, &rows, more);
+            return Ok(());
         }
+        self.fetch.wake(cx, wake)
     }
 
     /// The next document.

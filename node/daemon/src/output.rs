@@ -457,10 +457,7 @@ fn partition_table<'a>(partitions: impl IntoIterator<Item = &'a Partition>) -> T
 /// What a path leads to in a value that has only what was asked for.
 fn reached<'v>(value: &'v serde_json::Value, path: &str) -> Option<&'v serde_json::Value> {
     let path = cosmicsync_node::service::field_steps(path)?;
-    path.iter().try_fold(value, |value, step| match value {
-        serde_json::Value::Array(items) if items.len() == 1 => items.first()?.get(step).or_else(|| items.first()),
-        value => value.get(step),
-    })
+    path.iter().try_fold(value, |value, step| value.get(step).or_else(|| value.as_array()?.first()))
 }
 
 /// A value in a cell: a text as it is, anything else as JSON.

@@ -27,10 +27,9 @@ fn query(node: &Node, selector: &str, sort: &str) -> Query {
 
 impl Node {
     fn find(&mut self, query: Query) -> Matches {
-        match self.ask(Request::Find { query: Box::new(query), want: Want::Docs }) {
-            Answer::Matches(matches) => matches,
-            other => panic!("{other:?}"),
-        }
+        let answer = self.ask(Request::Find { query: Box::new(query), want: Want::Docs });
+        let Answer::Matches(matches) = answer else { panic!("{answer:?}") };
+        matches
     }
 
     fn keys(&mut self, selector: &str, sort: &str) -> Vec<String> {
@@ -39,18 +38,16 @@ impl Node {
     }
 
     fn refused(&mut self, query: Query) -> RequestError {
-        match self.ask(Request::Find { query: Box::new(query), want: Want::Docs }) {
-            Answer::Failed(error) => error,
-            other => panic!("{other:?}"),
-        }
+        let answer = self.ask(Request::Find { query: Box::new(query), want: Want::Docs });
+        let Answer::Failed(error) = answer else { panic!("{answer:?}") };
+        error
     }
 
     fn access(&mut self, selector: &str, sort: &str) -> Access {
         let query = Box::new(query(self, selector, sort));
-        match self.ask(Request::Find { query, want: Want::Plan }) {
-            Answer::Plan(explained) => explained.plan.access,
-            other => panic!("{other:?}"),
-        }
+        let answer = self.ask(Request::Find { query, want: Want::Plan });
+        let Answer::Plan(explained) = answer else { panic!("{answer:?}") };
+        explained.plan.access
     }
 
     fn index(&mut self, change: IndexChange) -> Answer {
@@ -65,18 +62,16 @@ impl Node {
 
     fn check(&mut self, name: &str) -> IndexCheck {
         let (partition, collection, name) = (self.main(), "notes".to_owned(), name.to_owned());
-        match self.ask(Request::IndexCheck { partition, collection, name }) {
-            Answer::Checked(check) => check,
-            other => panic!("{other:?}"),
-        }
+        let answer = self.ask(Request::IndexCheck { partition, collection, name });
+        let Answer::Checked(check) = answer else { panic!("{answer:?}") };
+        check
     }
 
     fn names(&mut self) -> Vec<(String, IndexState)> {
         let (partition, collection) = (self.main(), "notes".to_owned());
-        match self.ask(Request::IndexList { partition, collection }) {
-            Answer::Indexes(indexes) => indexes.into_iter().map(|index| (index.name, index.state)).collect(),
-            other => panic!("{other:?}"),
-        }
+        let answer = self.ask(Request::IndexList { partition, collection });
+        let Answer::Indexes(indexes) = answer else { panic!("{answer:?}") };
+        indexes.into_iter().map(|index| (index.name, index.state)).collect()
     }
 }
 
@@ -343,7 +338,7 @@ proptest! {
                     let partition = node.main();
                     node.ask(Request::Delete { partition, name: keyed(&key.to_string()) });
                 }
-                _ => continue,
+                Step::Create(_) | Step::Drop(_) | Step::Restart(_) | Step::Ask(..) => continue,
             }
             // A slow reader is told of several changes at once.
             if at % 3 == 0 && let Some(Answer::Live(batch)) = node.answers.remove(&next) {

@@ -40,13 +40,11 @@ impl Run<'_> {
             DocVerb::Get { doc, space } => Command::DocGet { space: space.space, doc },
             DocVerb::Patch { doc, patch, options } => {
                 let command = format!("doc patch {}", quoted(&doc.to_string()));
-                let patch = match any_json_argument(&patch, &command, DOCUMENT)? {
-                    patch @ (Value::Object(_) | Value::Array(_)) => patch,
-                    _ => {
-                        let message = "a patch is a JSON object, or an array of operations".to_owned();
-                        return Err(usage(message).next(shown(&command, DOCUMENT)).into());
-                    }
-                };
+                let patch = any_json_argument(&patch, &command, DOCUMENT)?;
+                if !(patch.is_object() || patch.is_array()) {
+                    let message = "a patch is a JSON object, or an array of operations".to_owned();
+                    return Err(usage(message).next(shown(&command, DOCUMENT)).into());
+                }
                 let condition = options.condition.clone();
                 return self.write(DocOp::Patch { doc, patch, condition }, options).await;
             }
@@ -151,10 +149,11 @@ impl Run<'_> {
 
 /// Reads an argument, or stdin for `-`, as what is a JSON object. A mistake is shown where it stands, with an example.
 pub(super) fn json_argument(text: &str, what: &str, command: &str, example: &str) -> Result<Value, ServiceError> {
-    match any_json_argument(text, command, example)? {
-        value @ Value::Object(_) => Ok(value),
-        _ => Err(usage(format!("{what} is a JSON object, in braces")).next(shown(command, example))),
+    let value = any_json_argument(text, command, example)?;
+    if value.is_object() {
+        return Ok(value);
     }
+    Err(usage(format!("{what} is a JSON object, in braces")).next(shown(command, example)))
 }
 
 fn any_json_argument(text: &str, command: &str, example: &str) -> Result<Value, ServiceError> {

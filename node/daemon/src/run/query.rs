@@ -34,9 +34,11 @@ pub(super) async fn query(run: &mut Run<'_>, options: Options) -> Result<(), Fai
         return run.print(Command::QueryPlan(query)).await;
     }
     let door = run.door(false).await?;
-    let result = run.call_at(&*door.backend, Command::Query(query), None, |output, item| match item {
-        Item::Document(document) if !output.format.json => output.found(&document, &columns),
-        item => output.item(&item),
+    let result = run.call_at(&*door.backend, Command::Query(query), None, |output, item| {
+        if let (Item::Document(document), false) = (&item, output.format.json) {
+            return output.found(document, &columns);
+        }
+        output.item(&item)
     });
     let result = result.await;
     door.close().await;
@@ -98,14 +100,12 @@ pub(super) async fn count(run: &mut Run<'_>, options: Count) -> Result<(), Failu
         .collect();
     let selector = selector(json, &format!("count {}", quoted(&collection)))?;
     let query = Query { space: space.space, collection, selector, ..Query::default() };
-    match run.call(Command::Count { query, by: by.clone(), measures: measures.clone() }).await? {
-        Reply::Groups(groups) if run.output.format.json => {
-            groups.iter().try_for_each(|group| run.output.json(&named(group, &measures)))?;
-        }
-        Reply::Groups(groups) => run.output.table(&table(&groups, by.as_deref(), &measures))?,
-        reply => run.output.reply(&reply)?,
+    let reply = run.call(Command::Count { query, by: by.clone(), measures: measures.clone() }).await?;
+    let Reply::Groups(groups) = reply else { return Ok(run.output.reply(&reply)?) };
+    if run.output.format.json {
+        return Ok(groups.iter().try_for_each(|group| run.output.json(&named(group, &measures)))?);
     }
-    Ok(())
+    Ok(run.output.table(&table(&groups, by.as_deref(), &measures))?)
 }
 
 /// Carries out `index`.
@@ -122,10 +122,12 @@ pub(super) async fn index(run: &mut Run<'_>, verb: IndexVerb) -> Result<(), Fail
     };
     let reply = run.call(command).await?;
     run.output.reply(&reply)?;
-    match reply {
-        Reply::IndexCheck(check) if check.missing + check.extra > 0 => Err(Failure::Check),
-        _ => Ok(()),
+    if let Reply::IndexCheck(check) = reply
+        && check.missing + check.extra > 0
+    {
+        return Err(Failure::Check);
     }
+    Ok(())
 }
 
 fn table(groups: &[Group], by: Option<&str>, measures: &[Measure]) -> Table {
