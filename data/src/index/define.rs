@@ -31,6 +31,11 @@ pub enum IndexError {
     /// A field is there twice.
     #[error("the field {0} stands in the index twice")]
     Repeated(String),
+    /// A field is something known of a document beside its value.
+    #[error(
+        "{0} is no member of documents; an index is on members, and one whose name begins with $ is written as `\\$name`"
+    )]
+    Virtual(String),
     /// A field is no path.
     #[error("the field {field:?}: {error}")]
     Path {
@@ -54,6 +59,9 @@ impl Fields {
         for field in fields {
             if paths.len() >= FIELDS_MAX {
                 return Err(IndexError::FieldCount(paths.len() + 1));
+            }
+            if field.starts_with('$') {
+                return Err(IndexError::Virtual(field.to_owned()));
             }
             let path = Path::parse(field).map_err(|error| IndexError::Path { field: field.to_owned(), error })?;
             if paths.contains(&path) {
@@ -128,6 +136,7 @@ mod tests {
         assert_eq!(error(&["a", "b", "c", "d", "e", "f", "g", "h", "i"]), IndexError::FieldCount(9));
         assert_eq!(error(&["a", "a"]), IndexError::Repeated("a".to_owned()));
         assert!(matches!(error(&["a..b"]), IndexError::Path { .. }));
+        assert_eq!(error(&["$id"]), IndexError::Virtual("$id".to_owned()));
         assert!(check_name("by-city_2").is_ok() && check_name("by city").is_err() && check_name("").is_err());
     }
 }
