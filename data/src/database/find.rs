@@ -39,6 +39,8 @@ pub(super) struct Find {
 enum Stage {
     /// The collection's description is read.
     Describing(Fetch<()>),
+    /// It is, and the indexes that this store keeps are not yet.
+    Loading(Option<Snapshot>),
     /// The indexes follow what changed.
     Waiting,
     /// Documents that indexes are behind for are read.
@@ -76,14 +78,16 @@ impl Find {
     }
 
     /// Takes over what the description defines, and waits until the indexes are near enough.
-    fn described(&mut self, cx: &mut Context<'_>, meta: Option<&Snapshot>) -> Result<Option<Answer>, RequestError> {
+    fn described(&mut self, cx: &mut Context<'_>, meta: Option<Snapshot>) -> Result<Option<Answer>, RequestError> {
         cx.watch();
-        self.stage = Stage::Waiting;
         if !cx.desk.indexes.loaded {
+            self.stage = Stage::Loading(meta);
             return Ok(None);
         }
-        let defined = meta.filter(|found| !found.meta.deleted).and_then(|found| found.value.entry(INDEXES));
-        adopt(cx, self.query.partition, self.collection, &defined.map(define::from_value).unwrap_or_default());
+        self.stage = Stage::Waiting;
+        let meta = meta.filter(|found| !found.meta.deleted);
+        let defined = meta.as_ref().and_then(|found| found.value.entry(INDEXES)).map(define::from_value);
+        adopt(cx, self.query.partition, self.collection, &defined.unwrap_or_default());
         self.plan(cx)
     }
 
@@ -323,19 +327,14 @@ impl Task for Find {
             Stage::Describing(fetch) => {
                 fetch.wake(cx, wake)?;
                 match fetch.next() {
-                    Fetched::Doc(doc, (), snapshot) => {
-                        if !cx.desk.indexes.loaded {
-                            // Read again once the indexes are known.
-                            cx.watch();
-                            fetch.push(doc, ());
-                            fetch.read(cx);
-                            return Ok(None);
-                        }
-                        self.described(cx, snapshot.as_ref())
-                    }
+                    Fetched::Doc(_, (), snapshot) => self.described(cx, snapshot),
                     Fetched::Wait => Ok(None),
                     Fetched::Empty => self.described(cx, None),
                 }
+            }
+            Stage::Loading(meta) => {
+                let meta = meta.take();
+                self.described(cx, meta)
             }
             Stage::Waiting => self.plan(cx),
             Stage::Direct(_, fetch) => {

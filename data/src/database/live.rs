@@ -30,6 +30,8 @@ const CHANGES_MAX: usize = 256;
 const RESUMED_MAX: usize = 16_384;
 /// Bytes of a row of a change.
 const FEED_ROW_BYTES: usize = 29;
+/// Live queries that wait to be asked for more, at most.
+const LIVE_MAX: usize = 1024;
 /// Documents that an answer with a limit holds beyond it, at least.
 const SLACK_MIN: usize = 16;
 
@@ -384,6 +386,10 @@ impl Watching {
         let id = *self.id.get_or_insert_with(|| cx.desk.new_live());
         let Some(live) = self.live.take() else { return Answer::Failed(QueryError::NotLive.into()) };
         let answer = live.batch(id, reset, events);
+        if cx.desk.live.len() >= LIVE_MAX {
+            // The one that was opened first goes.
+            cx.desk.live.pop_first();
+        }
         cx.desk.live.insert(id, live);
         answer
     }
