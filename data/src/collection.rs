@@ -4,6 +4,7 @@
 //! the collection's name. It travels with the documents, so an export elsewhere makes the same file again.
 
 use crate::import::{Envelope, Format, Kind};
+use crate::index::define::{self, Indexes};
 use cosmicsync_protocol::document::{TextPaths, Value};
 use cosmicsync_protocol::shelf::Erasable;
 use std::collections::BTreeSet;
@@ -14,6 +15,8 @@ pub const COLLECTIONS: &str = "_collections";
 const ERASABLE: &str = "erasable";
 const TOGETHER: &str = "together";
 const DELIMITER: &str = "delimiter";
+/// The member that defines the indexes.
+pub(crate) const INDEXES: &str = "indexes";
 
 /// The description of one collection, beside its documents.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +37,8 @@ pub struct CollectionMeta {
     pub id_column: Option<String>,
     /// The unit of erasure in documents that imports bring: declared once, it holds for later imports too.
     pub erasable: Erasable,
+    /// Its indexes. They are changed one by one, where the description is kept.
+    pub indexes: Indexes,
 }
 
 /// Why a value does not describe a collection.
@@ -53,6 +58,7 @@ impl CollectionMeta {
             text_paths: TextPaths::none(),
             id_column: None,
             erasable: Erasable::Alone,
+            indexes: Indexes::new(),
         }
     }
 
@@ -62,6 +68,7 @@ impl CollectionMeta {
         if known.erasable == Erasable::Together {
             self.erasable = Erasable::Together;
         }
+        self.indexes.clone_from(&known.indexes);
     }
 
     /// Makes the value to store.
@@ -88,6 +95,9 @@ impl CollectionMeta {
         }
         if self.erasable == Erasable::Together {
             entries.push((ERASABLE, TOGETHER.into()));
+        }
+        if !self.indexes.is_empty() {
+            entries.push((INDEXES, define::to_value(&self.indexes)));
         }
         entries.into_iter().collect()
     }
@@ -120,6 +130,7 @@ impl CollectionMeta {
             id_column: text(value, "id_column")?.map(str::to_owned),
             // Another word would be a later version's: what that means must not be guessed to mean less.
             erasable: if text(value, ERASABLE)? == Some(TOGETHER) { Erasable::Together } else { Erasable::Alone },
+            indexes: value.entry(INDEXES).map(define::from_value).unwrap_or_default(),
         })
     }
 }
@@ -158,6 +169,7 @@ mod tests {
             text_paths: ["body", "notes.*.text"].into_iter().collect(),
             id_column: Some("a".to_owned()),
             erasable: Erasable::Together,
+            indexes: [("by_a".to_owned(), define::Fields::parse(["a"]).unwrap())].into(),
             ..CollectionMeta::new("c")
         };
         assert_eq!(CollectionMeta::from_value(&meta.to_value()), Ok(meta));

@@ -5,8 +5,11 @@ use crate::collection::CollectionMeta;
 use crate::export::Writer;
 use crate::import::{Format, ImportError, Reader, Record};
 use crate::json;
+use crate::query::order::compare;
+use crate::query::{Bounds, Elem, Field, Path, Problem, Selector, Subject, Test, parse};
 use crate::trace::{Causality, TraceReader};
-use cosmicsync_protocol::document::DEPTH_MAX;
+use cosmicsync_protocol::document::{DEPTH_MAX, Value};
+use cosmicsync_protocol::ids::DocId;
 
 /// A target: takes any bytes, and panics when the code under test breaks a promise.
 pub type Target = fn(&[u8]);
@@ -19,6 +22,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("import_trace", import_trace),
     ("import_xml", import_xml),
     ("json", json_text),
+    ("selector", selector),
 ];
 
 /// Reads a CSV file; what was read is exported and read again as it was.
@@ -48,6 +52,62 @@ pub fn json_text(data: &[u8]) {
     let written = json::to_string(&value);
     // Texts and numbers keep their type and value; bytes have no JSON of their own and are never read from it.
     assert_eq!(json::parse(written.as_bytes()).ok(), Some(value), "a value comes back");
+}
+
+/// Reads a selector, up to the first line's end, and matches a document, the rest: what is written is read as the same
+/// selector, a negation turns the answer round, and an index would bring what matches.
+pub fn selector(data: &[u8]) {
+    let mut parts = data.splitn(2, |byte| *byte == b'\n');
+    let (text, document) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let Ok(selector) = parse::parse(text) else { return };
+    let written = selector.to_value();
+    match parse::from_value(&written) {
+        Ok(again) => assert_eq!(again, selector, "a selector comes back"),
+        Err(error) => assert!(matches!(error.problem, Problem::TooLong { .. }), "it is read again: {error}"),
+    }
+    let Ok(value) = json::parse(document) else { return };
+    let subject = Subject::new(&value, DocId([0; 16]));
+    let matches = selector.matches(&subject);
+    let negated = Selector::Not(Box::new(selector.clone())).matches(&subject);
+    assert!(!(matches && negated), "a negation does not match as well");
+    if matches {
+        let mut fields = Vec::new();
+        fields_of(&selector, None, &mut fields);
+        fields.iter().for_each(|field| assert_admits(&selector, field, &subject));
+    }
+}
+
+/// The fields that a selector tests, and those of items.
+fn fields_of(selector: &Selector, around: Option<&Path>, fields: &mut Vec<Field>) {
+    let (Selector::All(parts) | Selector::Any(parts)) = selector else {
+        if let Selector::Field(field, test) = selector {
+            let joined = match (around, field) {
+                (Some(around), Field::Member(path)) => around.join(path).map(Field::Member),
+                (_, field) => Some(field.clone()),
+            };
+            if let (Some(Field::Member(path)), Test::Elem(Elem::Fields(inner))) = (&joined, test) {
+                fields_of(inner, Some(path), fields);
+            }
+            fields.extend(joined);
+        }
+        return;
+    };
+    parts.iter().for_each(|part| fields_of(part, around, fields));
+}
+
+/// The bounds of each field hold for what matches.
+fn assert_admits(selector: &Selector, field: &Field, subject: &Subject<'_>) {
+    let bounds = Bounds::of(selector, field);
+    subject.with(field, |reached| {
+        let keys = reached.keys();
+        let equals = |point: &Option<Value>| keys.iter().any(|key| compare(*key, point.as_ref()).is_eq());
+        assert!(bounds.points().is_none_or(|points| points.iter().any(equals)), "{field}: a key is among the points");
+        for multikey in [true, reached.is_multikey()] {
+            let range = bounds.range(multikey);
+            let inside = range.is_none_or(|range| keys.iter().any(|key| range.contains(*key)));
+            assert!(inside, "{field}: a key lies in the range");
+        }
+    });
 }
 
 /// Reads an editing trace, and follows its causality.

@@ -8,6 +8,7 @@
 //! * [`patch`]: from what someone wants a document to be, to the changes that get it there.
 //! * [`json_patch`]: the same for JSON Patch (RFC 6902), and its inverse.
 //! * [`split`]: cuts edits that are larger than one update may be.
+//! * [`query`]: which documents a selector means, in what order, and what of them is shown.
 //! * [`collection`]: what a collection remembers of the file it came from.
 //! * [`dictionary`]: what many records have in common, for a compressor.
 //! * [`trace`]: recorded editing sessions.
@@ -20,9 +21,11 @@ pub mod export;
 #[cfg(feature = "testkit")]
 pub mod fuzz;
 pub mod import;
+pub mod index;
 pub mod json;
 pub mod json_patch;
 pub mod patch;
+pub mod query;
 pub mod split;
 pub mod trace;
 

@@ -37,7 +37,8 @@ pub trait Driven {
 
 /// Where the outputs go. None of these may wait.
 pub trait Io {
-    /// Takes a request; its completion comes back later through `handle_stored`. Requests take effect in this order.
+    /// Takes a request; its completion comes back later through `handle_stored`. Requests take effect in this order, but
+    /// for reads of what is durable.
     fn store(&mut self, request: StoreRequest);
     /// Whether a link takes bytes now. Where it does not, they are not even made: a peer that does not read costs no
     /// memory. Call [`pump`] again once it does.

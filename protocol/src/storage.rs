@@ -5,15 +5,22 @@
 //! tests, a model of a failing disk in the simulator (`spec/storage.md`).
 //!
 //! What a store must promise:
-//! 1. Requests take effect in the order in which they were polled; a read sees every earlier commit.
+//! 1. Commits, and reads that are [`Read::Ordered`], take effect and complete in the order in which they were polled; such
+//!    a read sees every earlier commit.
 //! 2. A commit applies whole or not at all, and its [`StoreDone::Committed`] comes only after it is durable.
 //! 3. After a crash the store holds a prefix of the commits that contains every one reported durable.
 //! 4. A failed commit applied nothing. After one failure the store fails every later commit until it is reopened.
+//! 5. A read that is [`Read::Durable`] sees the state after some commit that is durable, all of it from the same one. It
+//!    is the last that was reported when the read was polled, or a later one. It completes before or after any other
+//!    request.
 
 use bytes::Bytes;
 
 /// The longest key of a row. No key is empty.
-pub const KEY_BYTES_MAX: usize = 200;
+pub const KEY_BYTES_MAX: usize = 480;
+
+/// The longest bound of a range: a key, or what is just behind the longest.
+pub const BOUND_BYTES_MAX: usize = KEY_BYTES_MAX + 1;
 
 /// The most rows that one [`StoreRequest::Get`] may ask for.
 pub const GET_ROWS_MAX: usize = 65_536;
@@ -46,18 +53,23 @@ pub enum Table {
     Journal = 10,
     /// (device, space) -> how far this store has read that peer's journal.
     Peer = 11,
-    /// Rows of the layer above: import progress, index entries. Sealed at rest.
+    /// Rows of the layer above: import progress, names, requests that were carried out. Sealed at rest.
     App = 12,
     /// Number of a change -> partition number, document, whether it was made here. It stays out of backups.
     Feed = 13,
     /// (partition number, 0, collection) -> how many documents of it are listed; (partition number, 1, document) -> that it
     /// may be deleted, or is.
     Tally = 14,
+    /// Rows of indexes: (index number `u32`, what is indexed, document) -> empty or a mark. Keys and values are sealed at
+    /// rest. They stay out of backups.
+    Term = 15,
+    /// (partition number, document) -> which rows of [`Table::Term`] stand for it. Sealed at rest. They stay out of backups.
+    Keys = 16,
 }
 
 impl Table {
     /// All tables, in the order of their numbers.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Meta,
         Self::Secret,
         Self::Space,
@@ -73,6 +85,8 @@ impl Table {
         Self::App,
         Self::Feed,
         Self::Tally,
+        Self::Term,
+        Self::Keys,
     ];
 
     /// The name on disk.
@@ -93,12 +107,24 @@ impl Table {
             Self::App => "app",
             Self::Feed => "feed",
             Self::Tally => "tally",
+            Self::Term => "term",
+            Self::Keys => "keys",
         }
     }
 
-    /// Whether values carry plaintext and must be sealed under the store key. Keys of rows are never sealed.
+    /// Whether values carry plaintext and must be sealed under the store key.
     pub const fn sealed_at_rest(self) -> bool {
-        matches!(self, Self::Secret | Self::Space | Self::Partition | Self::Value | Self::App)
+        matches!(self, Self::Secret | Self::Space | Self::Partition | Self::Value | Self::App | Self::Term | Self::Keys)
+    }
+
+    /// Whether keys of rows carry plaintext too, so that neither they nor what tells them apart may stand on a disk.
+    pub const fn keys_sealed(self) -> bool {
+        matches!(self, Self::Term)
+    }
+
+    /// Whether rows follow from those of other tables, or hold for one store alone: no backup has them.
+    pub const fn stays_out_of_backups(self) -> bool {
+        matches!(self, Self::Feed | Self::Term | Self::Keys)
     }
 }
 
@@ -144,17 +170,43 @@ pub enum Op {
         /// The row's value.
         value: Bytes,
     },
+    /// Removes all rows of `from <= key < to`; fine if there are none.
+    DeleteRange {
+        /// Where.
+        table: Table,
+        /// The first key, inclusive. Empty means the beginning of the table.
+        from: Bytes,
+        /// The last key, exclusive. Empty means the end of the table.
+        to: Bytes,
+    },
 }
 
 impl Op {
-    /// The row that this writes.
-    pub const fn key(&self) -> &Bytes {
+    /// The row that this writes. `None` if it may be many.
+    pub const fn key(&self) -> Option<&Bytes> {
         match self {
             Self::Put { key, .. } | Self::Delete { key, .. } | Self::Insert { key, .. } | Self::Replace { key, .. } => {
-                key
+                Some(key)
             }
+            Self::DeleteRange { .. } => None,
         }
     }
+
+    fn fits(&self) -> bool {
+        match self {
+            Self::Put { key, .. } | Self::Delete { key, .. } | Self::Replace { key, .. } => key_fits(key),
+            Self::Insert { key, counter, .. } => key_fits(key) && key_fits(counter),
+            Self::DeleteRange { from, to, .. } => bound_fits(from) && bound_fits(to),
+        }
+    }
+}
+
+fn key_fits(key: &Bytes) -> bool {
+    (1..=KEY_BYTES_MAX).contains(&key.len())
+}
+
+const fn bound_fits(bound: &Bytes) -> bool {
+    bound.len() <= BOUND_BYTES_MAX
 }
 
 /// A number of [`Table::Tally`] after `more` were added. What is no number counts as 0.
@@ -163,17 +215,53 @@ pub fn counted(number: &[u8], more: u64) -> Bytes {
     Bytes::copy_from_slice(&before.saturating_add(more).to_be_bytes())
 }
 
-/// A bounded read of consecutive rows, `from <= key < to`, ascending.
+/// A bounded read of consecutive rows, `from <= key < to`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scan {
     /// Where.
     pub table: Table,
-    /// First key, inclusive.
+    /// First key, inclusive. Empty means the beginning of the table.
     pub from: Bytes,
     /// Last key, exclusive. Empty means the end of the table.
     pub to: Bytes,
     /// Stop before the row that would take keys and values past this many bytes; the first row always comes.
     pub bytes_max: usize,
+    /// At most so many rows; `usize::MAX` means any number.
+    pub rows_max: usize,
+    /// Whether rows come descending, from just below `to` down to `from`.
+    pub reverse: bool,
+}
+
+impl Scan {
+    /// A scan that ascends and takes any number of rows.
+    pub const fn of(table: Table, from: Bytes, to: Bytes, bytes_max: usize) -> Self {
+        Self { table, from, to, bytes_max, rows_max: usize::MAX, reverse: false }
+    }
+
+    /// The same scan of at most `rows_max` rows.
+    #[must_use]
+    pub const fn limit(mut self, rows_max: usize) -> Self {
+        self.rows_max = rows_max;
+        self
+    }
+
+    /// The same scan in descending order.
+    #[must_use]
+    pub const fn descending(mut self) -> Self {
+        self.reverse = true;
+        self
+    }
+}
+
+/// Which state a read sees, and when it completes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Read {
+    /// Every commit that was polled before it, and none that came later. It completes in its turn.
+    #[default]
+    Ordered,
+    /// The last commit that was reported when it was polled, or a later one that is durable. It waits for no commit, and
+    /// completes before or after any other request.
+    Durable,
 }
 
 /// One row.
@@ -195,6 +283,8 @@ pub enum StoreRequest {
         id: StoreId,
         /// Which rows.
         keys: Vec<(Table, Bytes)>,
+        /// Of which state.
+        read: Read,
     },
     /// Reads consecutive rows.
     Scan {
@@ -202,6 +292,8 @@ pub enum StoreRequest {
         id: StoreId,
         /// Which rows.
         scan: Scan,
+        /// Of which state.
+        read: Read,
     },
 }
 
@@ -211,21 +303,18 @@ impl StoreRequest {
     /// # Errors
     /// [`StoreError::Invalid`] says which limit it breaks.
     pub fn check(&self) -> Result<(), StoreError> {
-        let key_fits = |key: &Bytes| (1..=KEY_BYTES_MAX).contains(&key.len());
-        let fits = match self {
-            Self::Commit { ops, .. } => ops.iter().all(|op| {
-                let counter = if let Op::Insert { counter, .. } = op { counter } else { op.key() };
-                key_fits(op.key()) && key_fits(counter)
-            }),
-            Self::Get { keys, .. } => {
-                if keys.len() > GET_ROWS_MAX {
-                    return Err(StoreError::Invalid("too many rows at once"));
-                }
-                keys.iter().all(|(_, key)| key_fits(key))
-            }
-            Self::Scan { .. } => true,
+        let (fits, what) = match self {
+            Self::Commit { ops, .. } => (ops.iter().all(Op::fits), "a key is empty or too long"),
+            Self::Get { keys, .. } if keys.len() > GET_ROWS_MAX => (false, "too many rows at once"),
+            Self::Get { keys, .. } => (keys.iter().all(|(_, key)| key_fits(key)), "a key is empty or too long"),
+            Self::Scan { scan, .. } => (bound_fits(&scan.from) && bound_fits(&scan.to), "a bound is too long"),
         };
-        fits.then_some(()).ok_or(StoreError::Invalid("a key is empty or too long"))
+        fits.then_some(()).ok_or(StoreError::Invalid(what))
+    }
+
+    /// Whether it reads, waits for no commit, and completes in any order.
+    pub const fn is_durable_read(&self) -> bool {
+        matches!(self, Self::Get { read: Read::Durable, .. } | Self::Scan { read: Read::Durable, .. })
     }
 
     /// The id that the completion must carry.
@@ -255,9 +344,9 @@ pub enum StoreDone {
     Scanned {
         /// Of the request.
         id: StoreId,
-        /// Ascending by key.
+        /// Ascending by key, or descending if the scan does.
         rows: Vec<Row>,
-        /// Whether the scan stopped at `bytes_max`; go on after the last key.
+        /// Whether the scan stopped at a limit before a row; go on after the last key.
         more: bool,
     },
     /// The request failed.
@@ -267,6 +356,15 @@ pub enum StoreDone {
         /// Why.
         error: StoreError,
     },
+}
+
+impl StoreDone {
+    /// The id of the request.
+    pub const fn id(&self) -> StoreId {
+        match self {
+            Self::Committed { id } | Self::Got { id, .. } | Self::Scanned { id, .. } | Self::Failed { id, .. } => *id,
+        }
+    }
 }
 
 /// Why a store failed, told so that a person can act.

@@ -63,6 +63,7 @@ pub(crate) mod purpose {
     pub(crate) const LOST: u64 = 15;
     pub(crate) const STIR: u64 = 16;
     pub(crate) const MEMBER: u64 = 17;
+    pub(crate) const READ: u64 = 18;
 }
 
 #[cfg(test)]

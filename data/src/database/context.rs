@@ -1,7 +1,11 @@
 //! The state that requests share: who waits for what, which documents are pinned for whom, and what is cached.
 
+use super::ask::LiveId;
 use super::idempotency::Once;
+use super::indexer::INDEXER;
+use super::indexes::Registry;
 use super::is_described;
+use super::live::Live;
 use super::request::{Answer, Cut, ImportId, Name, RequestError, Ticket};
 use crate::collection::{COLLECTIONS, CollectionMeta};
 use crate::split;
@@ -13,7 +17,7 @@ use cosmicsync_protocol::endpoint::{CommitId, ReadId, ReadResult};
 use cosmicsync_protocol::ids::DocId;
 use cosmicsync_protocol::ledger::{DocRef, PartNo};
 use cosmicsync_protocol::shelf::{Edit, EditError, Missing, Snapshot};
-use cosmicsync_protocol::storage::{Op, Scan, Table};
+use cosmicsync_protocol::storage::{Op, Read, Scan, Table};
 use cosmicsync_protocol::sync::SpaceNo;
 use cosmicsync_protocol::time::Now;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -71,6 +75,14 @@ pub(super) struct Desk {
     /// Requests under way that are carried out once.
     pub(super) under_way: BTreeMap<Ticket, Once>,
     described: BTreeMap<DocRef, CollectionMeta>,
+    /// Live queries that are open and wait for whoever asks for more.
+    pub(super) live: BTreeMap<LiveId, Box<Live>>,
+    next_live: u64,
+    /// Requests that look again whenever a document changed.
+    following: BTreeSet<Ticket>,
+    pub(super) indexes: Registry,
+    /// The worker that follows changes has nothing to do.
+    pub(super) indexer_idle: bool,
     pub(super) imports: BTreeMap<ImportId, super::import::Import>,
     pub(super) next_import: u64,
     /// Changed documents, and whether all of their changes were made here.
@@ -108,6 +120,9 @@ impl Desk {
 
     pub(super) fn changed(&mut self, doc: DocRef, here: bool) {
         self.described.remove(&doc);
+        self.indexes.note(doc);
+        self.wake_indexer();
+        self.ready.extend(self.following.iter().map(|ticket| (*ticket, Wake::Again)));
         if let Some(all_here) = self.changed.get_mut(&doc) {
             *all_here &= here;
             return;
@@ -122,6 +137,20 @@ impl Desk {
     pub(super) fn pop_changed(&mut self) -> Option<(DocRef, bool)> {
         let doc = self.changed_order.pop_front()?;
         Some((doc, self.changed.remove(&doc)?))
+    }
+
+    /// A name for a live query.
+    pub(super) fn new_live(&mut self) -> LiveId {
+        self.next_live += 1;
+        LiveId(self.next_live)
+    }
+
+    /// Has the indexes follow what is new.
+    pub(super) fn wake_indexer(&mut self) {
+        if self.indexer_idle && self.indexes.is_wanting() {
+            self.indexer_idle = false;
+            self.ready.push_back((INDEXER, Wake::Again));
+        }
     }
 
     pub(super) fn wake_watching(&mut self) {
@@ -170,6 +199,7 @@ impl Context<'_> {
             self.close(doc);
         }
         self.desk.watching.remove(&self.ticket);
+        self.desk.following.remove(&self.ticket);
         self.desk.under_way.remove(&self.ticket);
         let imports: Vec<ImportId> = self.desk.imports.keys().copied().collect();
         for import in imports {
@@ -183,13 +213,52 @@ impl Context<'_> {
     }
 
     pub(super) fn read(&mut self, keys: Vec<(Table, Bytes)>) {
-        let id = self.endpoint.read(keys);
-        self.desk.reading.insert(id, self.ticket);
+        self.read_of(Read::Ordered, keys);
     }
 
     pub(super) fn scan(&mut self, scan: Scan) {
-        let id = self.endpoint.scan(scan);
+        self.scan_of(Read::Ordered, scan);
+    }
+
+    /// Has the request looked at again whenever a document changed.
+    pub(super) fn follow_changes(&mut self) {
+        self.desk.following.insert(self.ticket);
+    }
+
+    /// Ends what [`Self::watch`] began.
+    pub(super) fn unwatch(&mut self) {
+        self.desk.watching.remove(&self.ticket);
+    }
+
+    /// Reads rows of a state; [`Wake::Read`] follows.
+    pub(super) fn read_of(&mut self, of: Read, keys: Vec<(Table, Bytes)>) {
+        let id = match of {
+            Read::Ordered => self.endpoint.read(keys),
+            Read::Durable => self.endpoint.read_durable(keys),
+        };
         self.desk.reading.insert(id, self.ticket);
+    }
+
+    /// Reads consecutive rows of a state; [`Wake::Read`] follows.
+    pub(super) fn scan_of(&mut self, of: Read, scan: Scan) {
+        let id = match of {
+            Read::Ordered => self.endpoint.scan(scan),
+            Read::Durable => self.endpoint.scan_durable(scan),
+        };
+        self.desk.reading.insert(id, self.ticket);
+    }
+
+    /// Whether a document has edits that are not durable yet.
+    pub(super) fn is_unsafe(&self, doc: DocRef) -> bool {
+        self.desk.unsafe_docs.contains_key(&doc)
+    }
+
+    /// Has the indexes followed from now on.
+    pub(super) fn start_indexes(&mut self) {
+        if !self.desk.indexes.started {
+            self.desk.indexes.started = true;
+            self.desk.ready.push_back((INDEXER, Wake::Start));
+        }
     }
 
     /// Has the values made that documents of a partition lack; [`ReadResult::Made`] follows.

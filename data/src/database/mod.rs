@@ -5,15 +5,25 @@
 //! It adds no storage format beyond the rows of imports and the descriptions of collections, never opens a link, and
 //! leaves users, spaces and partitions to the endpoint's own commands. Specified in `spec/documents.md`, section 10.
 
+pub mod ask;
+mod bookmark;
 mod context;
 mod count;
 mod excluded;
 mod explain;
+mod fetch;
+mod find;
 pub mod idempotency;
 mod import;
+mod index_ops;
+mod indexer;
+mod indexes;
 mod list;
+mod live;
 mod read;
 pub mod request;
+mod sink;
+mod source;
 mod versions;
 mod walk;
 mod write;
@@ -51,7 +61,7 @@ impl Database {
         Self {
             endpoint,
             desk: Desk::default(),
-            tasks: BTreeMap::new(),
+            tasks: BTreeMap::from([(indexer::INDEXER, Box::<indexer::Indexer>::default() as Box<dyn Task>)]),
             waiting: VecDeque::new(),
             answers: VecDeque::new(),
             events: VecDeque::new(),
@@ -116,6 +126,13 @@ impl Database {
         ticket
     }
 
+    /// Has the indexes follow what changes from now on, before anybody asks for one.
+    pub fn follow_indexes(&mut self, now: Now) {
+        let ticket = indexer::INDEXER;
+        Context { endpoint: &mut self.endpoint, desk: &mut self.desk, now, ticket }.start_indexes();
+        self.run(now);
+    }
+
     /// Gives a request up: no answer follows. What it wrote already stays written.
     pub fn cancel(&mut self, ticket: Ticket) {
         self.waiting.retain(|(waiting, _)| *waiting != ticket);
@@ -169,7 +186,7 @@ impl Database {
             }
             let (ticket, wake) = match self.desk.ready.pop_front() {
                 Some(next) => next,
-                None if self.tasks.len() < TASKS_MAX => match self.waiting.pop_front() {
+                None if self.tasks.len() <= TASKS_MAX => match self.waiting.pop_front() {
                     Some((ticket, request)) => {
                         self.tasks.insert(ticket, task_of(request));
                         (ticket, Wake::Start)
@@ -181,6 +198,11 @@ impl Database {
             let Some(task) = self.tasks.get_mut(&ticket) else { continue };
             let mut cx = Context { endpoint: &mut self.endpoint, desk: &mut self.desk, now: self.now, ticket };
             let answer = task.run(&mut cx, wake).unwrap_or_else(|error| Some(Answer::Failed(error)));
+            // What cannot go on although nothing failed is begun again.
+            if ticket == indexer::INDEXER && answer.is_some() {
+                *task = Box::<indexer::Indexer>::default();
+                continue;
+            }
             if let Some(answer) = answer {
                 self.tasks.remove(&ticket);
                 self.let_go(ticket);
@@ -229,6 +251,7 @@ impl Database {
     /// The endpoint acknowledges nothing any more, so no request will ever go on.
     fn fail(&mut self, error: &StoreError) {
         self.failed = Some(error.clone());
+        self.tasks.remove(&indexer::INDEXER);
         let tickets = self.tasks.keys().copied().chain(self.waiting.iter().map(|(ticket, _)| *ticket));
         let answers = tickets.map(|ticket| (ticket, Answer::Failed(RequestError::Store(error.clone()))));
         self.answers.extend(answers);
@@ -313,6 +336,17 @@ fn task_of(request: Request) -> Box<dyn Task> {
         Request::ImportClose { import, checkpoint, meta } => Box::new(import::Closing::new(import, checkpoint, meta)),
         Request::Collections { partition } => Box::new(list::Collections::new(partition)),
         Request::Count { partition, collection, after } => Box::new(count::Count::new(partition, collection, after)),
+        Request::Find { query, want } => Box::new(find::Find::new(query, want)),
+        Request::Live { query, since } => Box::new(live::Watching::open(*query, since)),
+        Request::LiveNext { id } => Box::new(live::Watching::next(id)),
+        Request::LiveEnd { id } => Box::new(live::Ending(id)),
+        Request::IndexChange { partition, collection, change } => {
+            Box::new(index_ops::Changing::new(partition, collection, change))
+        }
+        Request::IndexList { partition, collection } => Box::new(index_ops::Listing::new(partition, collection)),
+        Request::IndexCheck { partition, collection, name } => {
+            Box::new(index_ops::Checking::new(partition, collection, name))
+        }
         Request::Digest { partition } => Box::new(list::Digest::new(partition)),
     }
 }

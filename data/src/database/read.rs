@@ -92,7 +92,7 @@ impl Task for Changes {
             Wake::Start => {
                 let from = FeedRow::key(self.after.saturating_add(1));
                 let bytes_max = self.limit.min(CHANGES_MAX) * FEED_ROW_BYTES;
-                let scan = Scan { table: Table::Feed, from, to: Bytes::new(), bytes_max };
+                let scan = Scan::of(Table::Feed, from, Bytes::new(), bytes_max);
                 cx.scan(scan.clone());
                 self.scan = Some(scan);
             }

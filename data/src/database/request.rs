@@ -1,7 +1,11 @@
 //! The requests that a [`Database`](super::Database) takes, and its answers.
 
+use super::ask::{
+    Explained, Group, IndexChange, IndexCheck, IndexInfo, LiveBatch, LiveId, Matches, Query, QueryError, Want,
+};
 use super::idempotency::Once;
 use crate::collection::CollectionMeta;
+use crate::index::define::IndexError;
 use crate::json_patch::{JsonPatchError, Operation};
 use cosmicsync_protocol::document::{Change, Conflict, Step, TextPaths, Value, VersionId};
 use cosmicsync_protocol::ids::{DocId, LogId};
@@ -364,6 +368,56 @@ pub enum Request {
         /// Those behind this place, as [`Request::Page`] tells of it.
         after: Option<Place>,
     },
+    /// Answers a query.
+    Find {
+        /// What is asked.
+        query: Box<Query>,
+        /// What becomes of the documents that match.
+        want: Want,
+    },
+    /// Opens a live query: [`Answer::Live`] with its whole answer.
+    Live {
+        /// What is asked. A bookmark does not count.
+        query: Box<Query>,
+        /// The last change that whoever asks knows the answer with, as a former batch said. They are told what changed
+        /// since, where that is known; of what is not in the answer any more they may be told although they never had it.
+        since: Option<u64>,
+    },
+    /// Waits until the answer of a live query changes: [`Answer::Live`]. Cancelled, it ends the live query.
+    LiveNext {
+        /// Which.
+        id: LiveId,
+    },
+    /// Ends a live query.
+    LiveEnd {
+        /// Which.
+        id: LiveId,
+    },
+    /// Changes the indexes of a collection: [`Answer::Done`] once that is durable; they are built later.
+    IndexChange {
+        /// Where.
+        partition: PartNo,
+        /// The collection's name.
+        collection: String,
+        /// What changes.
+        change: IndexChange,
+    },
+    /// Lists the indexes of a collection, and how far they are: [`Answer::Indexes`].
+    IndexList {
+        /// Where.
+        partition: PartNo,
+        /// The collection's name.
+        collection: String,
+    },
+    /// Compares an index with the documents: [`Answer::Checked`].
+    IndexCheck {
+        /// Where.
+        partition: PartNo,
+        /// The collection's name.
+        collection: String,
+        /// The index's name.
+        name: String,
+    },
     /// Counts and digests every document of a partition, collection by collection.
     Digest {
         /// Where.
@@ -471,6 +525,18 @@ pub enum Answer {
     Snapshot(Option<Snapshot>),
     /// Changes; `None` if some behind that number are not kept any more.
     Changes(Option<Vec<FeedRow>>),
+    /// Documents that match.
+    Matches(Matches),
+    /// Groups of documents that match, in the order of what they have in common.
+    Groups(Vec<Group>),
+    /// What changed in the answer of a live query.
+    Live(LiveBatch),
+    /// How a query would be answered.
+    Plan(Box<Explained>),
+    /// The indexes of a collection, by name.
+    Indexes(Vec<IndexInfo>),
+    /// What checking an index found.
+    Checked(IndexCheck),
     /// A page of documents.
     Page {
         /// The documents.
@@ -615,6 +681,12 @@ pub enum RequestError {
     /// There is no such import, or it ended.
     #[error("there is no such import: start it again")]
     NoImport,
+    /// A query was refused.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// A definition of an index was refused.
+    #[error(transparent)]
+    Index(#[from] IndexError),
     /// The edit was refused.
     #[error(transparent)]
     Edit(#[from] EditError),

@@ -1,5 +1,6 @@
 mod model;
 mod node;
+mod queries;
 mod writes;
 
 use super::request::{Answer, Cut, ImportId, Name, Request, RequestError, Row, RowPlace};

@@ -25,6 +25,7 @@ mod intents;
 mod logging;
 mod node;
 mod output;
+mod queried;
 mod read_only;
 mod run;
 mod table;

@@ -14,6 +14,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use crate::clean;
+use crate::queried;
 use crate::table::{Style, Table, duration_text};
 
 /// How results are written.
@@ -83,6 +84,8 @@ impl Output<'_> {
             Item::Revision(revision) if self.format.json => self.json(revision),
             Item::Change(change) if self.format.json => self.json(change),
             Item::Conflict(conflict) if self.format.json => self.json(conflict),
+            Item::Live(batch) if self.format.json => self.json(batch),
+            Item::Live(batch) => queried::live(batch).into_iter().try_for_each(|cells| self.streamed(cells)),
             Item::Document(document) => self.gathered(["ID", "COLLECTION", "KEY", "VALUE"], document_cells(document)),
             Item::Revision(revision) => {
                 self.gathered(["WHEN", "CHANGE", "DEVICE", "VERSION", "LOG", "ENTRY"], revision_cells(revision))
@@ -91,7 +94,7 @@ impl Output<'_> {
             Item::Change(change) => self.streamed(change_cells(change)),
         }?;
         // A watcher wants to see it now, not when the buffer is full.
-        if matches!(item, Item::Change(_)) { self.writer.flush() } else { Ok(()) }
+        if matches!(item, Item::Change(_) | Item::Live(_)) { self.writer.flush() } else { Ok(()) }
     }
 
     /// Writes the final reply. Lists are one object a line in JSON.
@@ -115,6 +118,13 @@ impl Output<'_> {
             Reply::Partitions(partitions) => self.json_lines(partitions),
             Reply::Collections(collections) => self.json_lines(collections),
             Reply::Collection(collection) => self.json(collection),
+            Reply::Queried(queried) => self.json(queried),
+            Reply::Plan(plan) => self.json(plan),
+            Reply::Counted { count } => self.json(&serde_json::json!({ "count": count })),
+            Reply::Groups(groups) => self.json_lines(groups),
+            Reply::Index(index) => self.json(index),
+            Reply::Indexes(indexes) => self.json_lines(indexes),
+            Reply::IndexCheck(check) => self.json(check),
             Reply::Written(written) => self.json(written),
             Reply::Wrote(wrote) => self.json_lines(&wrote.documents),
             Reply::Version(version) => self.json(version),
@@ -143,7 +153,13 @@ impl Output<'_> {
 
     fn text_reply(&mut self, reply: &Reply) -> io::Result<()> {
         match reply {
-            Reply::Done {} | Reply::Listed(_) => Ok(()),
+            Reply::Done {} | Reply::Listed(_) | Reply::Queried(_) => Ok(()),
+            Reply::Plan(plan) => self.pairs(queried::plan(plan)),
+            Reply::Counted { count } => self.line(&count.to_string()),
+            Reply::Groups(groups) => groups.iter().try_for_each(|group| self.json(group)),
+            Reply::Index(index) => self.table(&queried::indexes(core::slice::from_ref(index))),
+            Reply::Indexes(indexes) => self.table(&queried::indexes(indexes)),
+            Reply::IndexCheck(check) => self.pairs(queried::check(check)),
             Reply::Status(status) => self.status(status),
             Reply::Doctor(findings) => self.findings(findings),
             Reply::Peer(peer) => self.table(&peer_table([peer], self.alone)),
@@ -201,7 +217,8 @@ impl Output<'_> {
         self.table(&table)
     }
 
-    fn pairs<'p>(&mut self, pairs: impl IntoIterator<Item = (&'p str, String)>) -> io::Result<()> {
+    /// Writes names and values.
+    pub(crate) fn pairs<'p>(&mut self, pairs: impl IntoIterator<Item = (&'p str, String)>) -> io::Result<()> {
         let mut table = Table::new(&["", ""]);
         for (name, value) in pairs {
             table.row([name.to_owned(), value]);
@@ -217,6 +234,28 @@ impl Output<'_> {
         let table = self.rows.get_or_insert_with(|| Table::new(&header));
         table.row(cells);
         if table.len() >= ROWS_TOGETHER { self.write_rows() } else { Ok(()) }
+    }
+
+    /// Writes a document that a query found: its key and its value, or a column for each field that was asked for.
+    pub(crate) fn found(&mut self, document: &DocView, columns: &[String]) -> io::Result<()> {
+        let key = document.key.clone().unwrap_or_else(|| document.doc.to_string());
+        let value = document.value.as_ref();
+        let cells = if columns.is_empty() {
+            vec![value.map(ToString::to_string).unwrap_or_default()]
+        } else {
+            let cell = |column: &String| value.and_then(|value| reached(value, column)).map(shown);
+            columns.iter().map(|column| cell(column).unwrap_or_default()).collect()
+        };
+        let header = if columns.is_empty() { vec!["VALUE".to_owned()] } else { columns.to_vec() };
+        let header = [vec!["KEY".to_owned()], header.iter().map(|name| name.to_uppercase()).collect()].concat();
+        let table = self.rows.get_or_insert_with(|| Table::of(header));
+        table.row([vec![key], cells].concat());
+        if self.format.style == Style::Tabs || table.len() >= ROWS_TOGETHER { self.write_rows() } else { Ok(()) }
+    }
+
+    /// Writes what was gathered of a list.
+    pub(crate) fn end_of_list(&mut self) -> io::Result<()> {
+        self.write_rows()
     }
 
     fn write_rows(&mut self) -> io::Result<()> {
@@ -413,6 +452,17 @@ fn partition_table<'a>(partitions: impl IntoIterator<Item = &'a Partition>) -> T
         table.row([partition.name.clone(), id, partition.logs.to_string(), partition.entries.to_string()]);
     }
     table
+}
+
+/// What a path leads to in a value that has only what was asked for.
+fn reached<'v>(value: &'v serde_json::Value, path: &str) -> Option<&'v serde_json::Value> {
+    let path = cosmicsync_node::service::field_steps(path)?;
+    path.iter().try_fold(value, |value, step| value.get(step).or_else(|| value.as_array()?.first()))
+}
+
+/// A value in a cell: a text as it is, anything else as JSON.
+pub(crate) fn shown(value: &serde_json::Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 fn document_cells(document: &DocView) -> [String; 4] {

@@ -10,7 +10,7 @@ const GAP: usize = 2;
 /// Rows of one result.
 #[derive(Debug)]
 pub(crate) struct Table {
-    header: Vec<&'static str>,
+    header: Vec<String>,
     rows: Vec<Vec<String>>,
 }
 
@@ -27,7 +27,12 @@ pub(crate) enum Style {
 
 impl Table {
     pub(crate) fn new(header: &[&'static str]) -> Self {
-        Self { header: header.to_vec(), rows: Vec::new() }
+        Self::of(header.iter().map(|&name| name.to_owned()).collect())
+    }
+
+    /// A table whose columns are known only now.
+    pub(crate) const fn of(header: Vec<String>) -> Self {
+        Self { header, rows: Vec::new() }
     }
 
     /// Adds a row; it has as many cells as the header.
@@ -51,11 +56,11 @@ impl Table {
         let widths: Vec<usize> = (0..self.header.len())
             .map(|column| {
                 let cells = self.rows.iter().filter_map(|row| row.get(column)).map(|cell| width(cell));
-                cells.chain([width(self.header[column])]).max().unwrap_or(0)
+                cells.chain([width(&self.header[column])]).max().unwrap_or(0)
             })
             .collect();
         if named {
-            let header = aligned(self.header.iter().copied(), &widths);
+            let header = aligned(self.header.iter().map(String::as_str), &widths);
             if style == Style::Colors { writeln!(out, "\x1b[1m{header}\x1b[0m")? } else { writeln!(out, "{header}")? }
         }
         self.rows.iter().try_for_each(|row| writeln!(out, "{}", aligned(row.iter().map(String::as_str), &widths)))

@@ -134,7 +134,9 @@ fn assert_snapshot(name: &str, actual: &str) {
 #[test]
 fn help_is_what_was_reviewed() {
     let nowhere = Path::new("/nonexistent");
-    for noun in ["", "up", "peer", "space", "doc", "import", "export", "backup", "config"] {
+    for noun in
+        ["", "up", "peer", "space", "query", "live", "count", "index", "doc", "import", "export", "backup", "config"]
+    {
         let arguments: Vec<&str> = if noun.is_empty() { vec!["--help"] } else { vec![noun, "--help"] };
         let output = run(nowhere, &arguments);
         assert_eq!(output.status.code(), Some(0));
@@ -168,11 +170,9 @@ fn a_mistake_in_json_is_shown_where_it_stands_with_an_example() {
     assert_eq!(stderr(&output), expected);
     let output = run(nowhere, &["doc", "patch", "notes/a", "1"]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(
-        stderr(&output).contains(
-            "a document is a JSON object, in braces\n next: cosmicsync --dir /nonexistent doc patch notes/a '{"
-        )
-    );
+    assert!(stderr(&output).contains(
+        "a patch is a JSON object, or an array of operations\n next: cosmicsync --dir /nonexistent doc patch notes/a '{"
+    ));
 }
 
 #[test]

@@ -235,17 +235,24 @@ fn fill(
 fn stays_out(table: Table, key: &[u8]) -> bool {
     (table == Table::Meta && (key == META_INCARNATION || key == META_FEED))
         || (table == Table::App && key.starts_with(b"tmp/"))
-        || table == Table::Feed
+        || table.stays_out_of_backups()
 }
 
 fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// A row is its table (1 byte), key length (1), key, value length (8, big endian) and value.
+/// A row is its table (1 byte), key length (1; 0 if it is over 255, and then 2, big endian), key, value length (8, big
+/// endian) and value.
 fn write_row(out: &mut SealWriter<impl Write>, table: Table, key: &[u8], value: &[u8]) -> Result<(), BackupError> {
-    let key_len = u8::try_from(key.len()).expect("a store holds no key longer than KEY_BYTES_MAX");
-    out.push(&[table as u8, key_len])?;
+    match u8::try_from(key.len()) {
+        Ok(len) => out.push(&[table as u8, len])?,
+        Err(_) => {
+            let len = u16::try_from(key.len()).expect("a store holds no key longer than KEY_BYTES_MAX");
+            out.push(&[table as u8, 0])?;
+            out.push(&len.to_be_bytes())?;
+        }
+    }
     out.push(key)?;
     out.push(&(value.len() as u64).to_be_bytes())?;
     out.push(value)
@@ -284,9 +291,15 @@ impl<R: BufRead> RowReader<R> {
             return if total == self.summary.rows_total() { Ok(None) } else { Err(BackupError::Damaged) };
         }
         let table = *Table::ALL.get(usize::from(tag)).ok_or(BackupError::Damaged)?;
-        let [key_len] = self.input.array()?;
-        let key = self.input.take(u64::from(key_len))?;
-        if key.is_empty() || key.len() > KEY_BYTES_MAX || stays_out(table, &key) {
+        let key_len = match self.input.array()? {
+            [0] => usize::from(u16::from_be_bytes(self.input.array()?)),
+            [len] => usize::from(len),
+        };
+        if key_len == 0 || key_len > KEY_BYTES_MAX {
+            return Err(BackupError::Damaged);
+        }
+        let key = self.input.take(key_len as u64)?;
+        if stays_out(table, &key) {
             return Err(BackupError::Damaged);
         }
         let value_len = u64::from_be_bytes(self.input.array()?);

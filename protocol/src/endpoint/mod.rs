@@ -28,7 +28,7 @@ use crate::document::{Replica, TextPaths};
 use crate::ids::Incarnation;
 use crate::ledger::{DocRef, DocStep, Effect, Ledger, MakeStep, Moment, PartNo, ServePart, Work};
 use crate::shelf::{Edit, EditError, Hold, Missing, Shelf, Snapshot};
-use crate::storage::{Op, Scan, StoreDone, StoreRequest, Table};
+use crate::storage::{Op, Read, Scan, StoreDone, StoreRequest, Table};
 use crate::sync::LogNo;
 use crate::time::{Deadline, Now};
 use bytes::Bytes;
@@ -217,6 +217,12 @@ impl Endpoint {
         self.shelf.replica(doc)
     }
 
+    /// Whether what [`Self::view`] shows of a document, if it is open, is all that is stored of it: nothing is on its way
+    /// into memory or held back.
+    pub fn is_current(&self, doc: DocRef) -> bool {
+        !self.ledger.is_indexing(doc) && self.shelf.is_current(doc)
+    }
+
     /// Which entries an open document has taken in: for each log, up to and including which.
     pub fn seen(&self, doc: DocRef) -> BTreeMap<LogNo, u64> {
         self.shelf.seen(doc)
@@ -252,18 +258,25 @@ impl Endpoint {
         self.shelf.missing(doc)
     }
 
-    /// Reads rows for the layer above; [`Event::Read`] follows.
+    /// Reads rows for the layer above, behind all that was written so far; [`Event::Read`] follows.
     pub fn read(&mut self, keys: Vec<(Table, Bytes)>) -> ReadId {
-        let id = self.next_read();
-        self.ledger.store.get(keys, Work::App(id));
-        id
+        self.read_of(Read::Ordered, keys)
     }
 
-    /// Reads consecutive rows for the layer above; [`Event::Read`] follows.
+    /// Reads consecutive rows for the layer above, behind all that was written so far; [`Event::Read`] follows.
     pub fn scan(&mut self, scan: Scan) -> ReadId {
-        let id = self.next_read();
-        self.ledger.store.scan(scan, Work::App(id));
-        id
+        self.scan_of(Read::Ordered, scan)
+    }
+
+    /// Reads rows for the layer above, as they are durable: beside commits, not behind them. [`Event::Read`] follows.
+    pub fn read_durable(&mut self, keys: Vec<(Table, Bytes)>) -> ReadId {
+        self.read_of(Read::Durable, keys)
+    }
+
+    /// Reads consecutive rows for the layer above, as they are durable: beside commits, not behind them. [`Event::Read`]
+    /// follows.
+    pub fn scan_durable(&mut self, scan: Scan) -> ReadId {
+        self.scan_of(Read::Durable, scan)
     }
 
     /// Makes and stores the values of all documents of a partition that have none; [`Event::Read`] follows with
@@ -295,6 +308,18 @@ impl Endpoint {
     #[cfg(feature = "testkit")]
     pub(crate) const fn shelf(&self) -> &Shelf {
         &self.shelf
+    }
+
+    fn read_of(&mut self, read: Read, keys: Vec<(Table, Bytes)>) -> ReadId {
+        let id = self.next_read();
+        self.ledger.store.get_of(read, keys, Work::App(id));
+        id
+    }
+
+    fn scan_of(&mut self, read: Read, scan: Scan) -> ReadId {
+        let id = self.next_read();
+        self.ledger.store.scan_of(read, scan, Work::App(id));
+        id
     }
 
     fn next_read(&mut self) -> ReadId {

@@ -115,7 +115,7 @@ impl Ledger {
         self.reading.insert(no);
         let from = entry_key(EntryRef { log: no, seq });
         let to = log_key(LogNo(no.0 + 1));
-        self.store.scan(Scan { table: Table::Entry, from, to, bytes_max: READ_BYTES_MAX }, Work::Entries(no));
+        self.store.scan(Scan::of(Table::Entry, from, to, READ_BYTES_MAX), Work::Entries(no));
     }
 
     /// Entries that were asked for came.

@@ -92,7 +92,7 @@ impl Recovery {
     }
 
     fn read_table(&mut self, at: usize) {
-        let scan = Scan { table: TABLES[at], from: Bytes::new(), to: Bytes::new(), bytes_max: READ_BYTES_MAX };
+        let scan = Scan::of(TABLES[at], Bytes::new(), Bytes::new(), READ_BYTES_MAX);
         self.store.scan(scan.clone(), (at, scan));
     }
 
@@ -230,7 +230,9 @@ impl Ledger {
             | Table::Journal
             | Table::App
             | Table::Feed
-            | Table::Tally => Ok(()),
+            | Table::Tally
+            | Table::Term
+            | Table::Keys => Ok(()),
         }
     }
 

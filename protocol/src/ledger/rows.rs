@@ -78,16 +78,18 @@ pub fn key(parts: &[&[u8]]) -> Bytes {
 
 /// All rows whose key begins with `prefix`.
 pub fn scan_prefix(table: Table, prefix: &[u8], bytes_max: usize) -> Scan {
-    Scan { table, from: Bytes::copy_from_slice(prefix), to: after_prefix(prefix), bytes_max }
+    Scan::of(table, Bytes::copy_from_slice(prefix), after_prefix(prefix), bytes_max)
 }
 
-/// The same scan from just behind `last`.
+/// The same scan from just behind `last`, in its own direction.
 pub fn scan_on(scan: &Scan, last: &[u8]) -> Scan {
-    let from = key(&[last, &[0]]);
-    Scan { from, ..scan.clone() }
+    if scan.reverse {
+        return Scan { to: Bytes::copy_from_slice(last), ..scan.clone() };
+    }
+    Scan { from: key(&[last, &[0]]), ..scan.clone() }
 }
 
-/// The same scan from behind all keys that begin with `prefix`.
+/// The same scan, which ascends, from behind all keys that begin with `prefix`.
 pub(crate) fn scan_behind(scan: &Scan, prefix: &[u8]) -> Scan {
     Scan { from: after_prefix(prefix), ..scan.clone() }
 }

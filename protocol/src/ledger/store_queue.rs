@@ -1,6 +1,6 @@
 //! The endpoint's side of its store: numbers requests, and remembers what each was for.
 
-use crate::storage::{Op, Scan, StoreDone, StoreId, StoreRequest, Table};
+use crate::storage::{Op, Read, Scan, StoreDone, StoreId, StoreRequest, Table};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -23,13 +23,21 @@ impl<W> StoreQueue<W> {
     }
 
     pub(crate) fn get(&mut self, keys: Vec<(Table, Bytes)>, then: W) {
-        let id = self.number(then);
-        self.out.push_back(StoreRequest::Get { id, keys });
+        self.get_of(Read::Ordered, keys, then);
     }
 
     pub(crate) fn scan(&mut self, scan: Scan, then: W) {
+        self.scan_of(Read::Ordered, scan, then);
+    }
+
+    pub(crate) fn get_of(&mut self, read: Read, keys: Vec<(Table, Bytes)>, then: W) {
         let id = self.number(then);
-        self.out.push_back(StoreRequest::Scan { id, scan });
+        self.out.push_back(StoreRequest::Get { id, keys, read });
+    }
+
+    pub(crate) fn scan_of(&mut self, read: Read, scan: Scan, then: W) {
+        let id = self.number(then);
+        self.out.push_back(StoreRequest::Scan { id, scan, read });
     }
 
     /// The next request for the store.
@@ -39,13 +47,7 @@ impl<W> StoreQueue<W> {
 
     /// Takes back what `done` was for. `None` for an id that is not under way: a driver's mistake, ignored.
     pub(crate) fn complete(&mut self, done: &StoreDone) -> Option<W> {
-        let id = match done {
-            StoreDone::Committed { id }
-            | StoreDone::Got { id, .. }
-            | StoreDone::Scanned { id, .. }
-            | StoreDone::Failed { id, .. } => id,
-        };
-        self.waiting.remove(id)
+        self.waiting.remove(&done.id())
     }
 
     /// How many requests have not completed.

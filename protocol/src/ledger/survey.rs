@@ -81,7 +81,7 @@ impl Ledger {
             return;
         }
         if !core::mem::replace(&mut self.survey.asked, true) {
-            let scan = Scan { table: Table::Entry, from: Bytes::new(), to: Bytes::new(), bytes_max: SURVEY_BYTES_MAX };
+            let scan = Scan::of(Table::Entry, Bytes::new(), Bytes::new(), SURVEY_BYTES_MAX);
             self.store.scan(scan.clone(), Work::Survey(SurveyStep::Cites(scan)));
         }
         let suspects: Vec<LogNo> = self.survey.suspects.iter().copied().collect();
@@ -119,7 +119,7 @@ impl Ledger {
         }
         self.survey.tracing.insert(no);
         let from = entry_key(EntryRef { log: no, seq: next });
-        let scan = Scan { table: Table::Entry, from, to: log_key(LogNo(no.0 + 1)), bytes_max: SURVEY_BYTES_MAX };
+        let scan = Scan::of(Table::Entry, from, log_key(LogNo(no.0 + 1)), SURVEY_BYTES_MAX);
         self.store.scan(scan, Work::Survey(SurveyStep::Trace(no)));
     }
 
@@ -179,7 +179,7 @@ impl Ledger {
         let cuts: Vec<_> = self.book.iter().filter_map(|log| Some((log.no, log.cut()?))).collect();
         for (no, cut) in cuts {
             let from = entry_key(EntryRef { log: no, seq: cut });
-            let scan = Scan { table: Table::Entry, from, to: log_key(LogNo(no.0 + 1)), bytes_max: SURVEY_BYTES_MAX };
+            let scan = Scan::of(Table::Entry, from, log_key(LogNo(no.0 + 1)), SURVEY_BYTES_MAX);
             self.store.scan(scan.clone(), Work::Survey(SurveyStep::Cut(no, scan)));
         }
     }

@@ -353,7 +353,7 @@ impl Pass {
             return;
         };
         let to = rows::scan_behind(scan, &doc_key(end.doc)).from;
-        let values = Scan { table: Table::Value, from: doc_key(first.doc), to, bytes_max: SCAN_BYTES_MAX };
+        let values = Scan::of(Table::Value, doc_key(first.doc), to, SCAN_BYTES_MAX);
         ledger.store.scan(values.clone(), self.work(MakeStep::Values(values)));
     }
 

@@ -267,6 +267,12 @@ impl Shelf {
         self.docs.get(&doc).is_some_and(|state| state.ready)
     }
 
+    /// Whether a document is not in memory, or all that is stored of it is.
+    pub(crate) fn is_current(&self, doc: DocRef) -> bool {
+        let whole = |state: &Doc| state.reading == 0 && state.hold.is_none();
+        self.docs.get(&doc).is_none_or(whole) && !self.together.iter().any(|docs| docs.contains(&doc))
+    }
+
     /// Whether a document is in memory, or being read.
     pub(crate) fn holds(&self, doc: DocRef) -> bool {
         self.docs.contains_key(&doc)

@@ -1,7 +1,7 @@
 //! A store in memory, whose completions, crashes and failures the test decides.
 //!
-//! [`MemStore`] keeps the promises of [`crate::storage`] and nothing more: a request has no effect until it is
-//! completed, and a crash keeps every completed commit plus as many of the submitted ones as the test says.
+//! [`MemStore`] keeps the promises of [`crate::storage`] and nothing more: a request has no effect until it is carried
+//! out, and a crash keeps every commit that was, plus as many of the submitted ones as the test says.
 //! It never completes anything by itself (`spec/storage.md`).
 
 mod conformance;
@@ -21,10 +21,23 @@ pub type Rows = BTreeMap<(Table, Bytes), Bytes>;
 #[derive(Debug, Clone, Default)]
 pub struct MemStore {
     rows: Rows,
-    queue: VecDeque<StoreRequest>,
+    queue: VecDeque<Waiting>,
     commits: u64,
+    /// How many commits were carried out, reported or not.
+    applied: u64,
     fault: Option<(u64, StoreError)>,
     poisoned: bool,
+}
+
+/// A request that was not completed.
+#[derive(Debug, Clone)]
+enum Waiting {
+    Request(StoreRequest),
+    /// Carried out, but nobody was told.
+    Done {
+        done: StoreDone,
+        is_commit: bool,
+    },
 }
 
 impl MemStore {
@@ -40,7 +53,7 @@ impl MemStore {
 
     /// Queues a request. It has no effect before it is completed.
     pub fn submit(&mut self, request: StoreRequest) {
-        self.queue.push_back(request);
+        self.queue.push_back(Waiting::Request(request));
     }
 
     /// How many requests wait for completion.
@@ -60,12 +73,43 @@ impl MemStore {
 
     /// Makes the `nth` commit from now fail with `error`; 0 is the next one. As with a disk, all that follow it fail.
     pub fn fail_commit(&mut self, nth: u64, error: StoreError) {
-        self.fault = Some((self.commits + nth, error));
+        self.fault = Some((self.applied + nth, error));
     }
 
-    /// Carries out the oldest request that waits.
+    /// Completes the oldest request that waits.
     pub fn complete_next(&mut self) -> Option<StoreDone> {
-        self.queue.pop_front().map(|request| self.execute(request))
+        let (done, is_commit) = match self.queue.pop_front()? {
+            Waiting::Request(request) => {
+                let is_commit = matches!(request, StoreRequest::Commit { .. });
+                (self.execute(request), is_commit)
+            }
+            Waiting::Done { done, is_commit } => (done, is_commit),
+        };
+        self.commits += u64::from(is_commit);
+        Some(done)
+    }
+
+    /// Makes the oldest commit that waits durable, and carries out what waits before it, without telling anybody: a disk
+    /// is done a moment before its user knows. All of it completes in its turn.
+    pub fn settle_next(&mut self) {
+        for at in 0..self.queue.len() {
+            let Some(Waiting::Request(request)) = self.queue.get(at).cloned() else { continue };
+            let is_commit = matches!(request, StoreRequest::Commit { .. });
+            let done = self.execute(request);
+            self.queue[at] = Waiting::Done { done, is_commit };
+            if is_commit {
+                return;
+            }
+        }
+    }
+
+    /// Answers a read at once from what is durable, before everything that waits. One that is submitted waits its turn.
+    ///
+    /// # Panics
+    /// If it is no [`Read::Durable`](crate::storage::Read::Durable).
+    pub fn read_durable(&mut self, request: StoreRequest) -> StoreDone {
+        assert!(request.is_durable_read(), "what is ordered waits its turn");
+        self.execute(request)
     }
 
     /// Carries out all requests that wait, oldest first.
@@ -78,7 +122,10 @@ impl MemStore {
     #[must_use]
     pub fn crash(&self, keep: usize) -> Self {
         let mut after = Self { queue: VecDeque::new(), ..self.clone() };
-        let volatile = self.queue.iter().filter(|request| matches!(request, StoreRequest::Commit { .. }));
+        let volatile = self.queue.iter().filter_map(|waiting| match waiting {
+            Waiting::Request(request @ StoreRequest::Commit { .. }) => Some(request),
+            Waiting::Request(_) | Waiting::Done { .. } => None,
+        });
         for request in volatile.take(keep) {
             after.execute(request.clone());
         }
@@ -91,23 +138,23 @@ impl MemStore {
         let is_commit = matches!(request, StoreRequest::Commit { .. });
         let done = done.and_then(|()| match request {
             StoreRequest::Commit { id, ops } => self.commit(id, ops),
-            StoreRequest::Get { id, keys } => {
+            StoreRequest::Get { id, keys, .. } => {
                 Ok(StoreDone::Got { id, values: keys.into_iter().map(|row| self.rows.get(&row).cloned()).collect() })
             }
-            StoreRequest::Scan { id, scan } => {
+            StoreRequest::Scan { id, scan, .. } => {
                 let (rows, more) = self.scan(&scan);
                 Ok(StoreDone::Scanned { id, rows, more })
             }
         });
         if is_commit {
-            self.commits += 1;
+            self.applied += 1;
             self.poisoned |= done.is_err();
         }
         done.unwrap_or_else(|error| StoreDone::Failed { id, error })
     }
 
     fn commit(&mut self, id: StoreId, ops: Vec<Op>) -> Result<StoreDone, StoreError> {
-        if let Some((_, error)) = self.fault.take_if(|(nth, _)| *nth == self.commits) {
+        if let Some((_, error)) = self.fault.take_if(|(nth, _)| *nth == self.applied) {
             return Err(error);
         }
         for op in ops {
@@ -126,6 +173,11 @@ impl MemStore {
                         *row = value;
                     }
                 }
+                Op::DeleteRange { table, from, to } => {
+                    let Some(range) = range(table, &from, &to) else { continue };
+                    let gone: Vec<_> = self.rows.range(range).map(|(row, _)| row.clone()).collect();
+                    gone.iter().for_each(|row| drop(self.rows.remove(row)));
+                }
             }
         }
         Ok(StoreDone::Committed { id })
@@ -134,20 +186,32 @@ impl MemStore {
     fn scan(&self, scan: &Scan) -> (Vec<Row>, bool) {
         let mut rows = Vec::new();
         let mut bytes = 0usize;
-        let from = Bound::Included((scan.table, scan.from.clone()));
-        let inside = |key: &Bytes| scan.to.is_empty() || *key < scan.to;
-        for ((table, key), value) in self.rows.range((from, Bound::Unbounded)) {
-            if *table != scan.table || !inside(key) {
-                break;
-            }
+        let Some(range) = range(scan.table, &scan.from, &scan.to) else { return (rows, false) };
+        let mut found = self.rows.range(range);
+        while let Some(((_, key), value)) = if scan.reverse { found.next_back() } else { found.next() } {
             bytes = bytes.saturating_add(key.len() + value.len());
-            if bytes > scan.bytes_max && !rows.is_empty() {
+            if rows.len() >= scan.rows_max || (bytes > scan.bytes_max && !rows.is_empty()) {
                 return (rows, true);
             }
             rows.push((key.clone(), value.clone()));
         }
         (rows, false)
     }
+}
+
+/// From which row to which one.
+type Range = (Bound<(Table, Bytes)>, Bound<(Table, Bytes)>);
+
+/// The rows of `from <= key < to`; `None` if no key is.
+fn range(table: Table, from: &Bytes, to: &Bytes) -> Option<Range> {
+    let from = (table, from.clone());
+    if !to.is_empty() {
+        let to = (table, to.clone());
+        return (from < to).then_some((Bound::Included(from), Bound::Excluded(to)));
+    }
+    let next = Table::ALL.iter().find(|next| **next > table);
+    let end = next.map_or(Bound::Unbounded, |next| Bound::Excluded((*next, Bytes::new())));
+    Some((Bound::Included(from), end))
 }
 
 impl Subject for MemStore {
@@ -166,6 +230,7 @@ impl Subject for MemStore {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::Read;
 
     fn put(id: u64, key: &'static str) -> StoreRequest {
         let row = Op::Put { table: Table::Meta, key: key.into(), value: "v".into() };
@@ -189,6 +254,45 @@ mod tests {
             let after = store.crash(keep);
             assert_eq!((after.rows().len(), after.pending()), ((1 + keep).min(3), 0));
         }
+    }
+
+    fn get(id: u64, key: &'static str, read: Read) -> StoreRequest {
+        StoreRequest::Get { id: StoreId(id), keys: vec![(Table::Meta, key.into())], read }
+    }
+
+    fn got(id: u64, value: Option<&'static str>) -> StoreDone {
+        StoreDone::Got { id: StoreId(id), values: vec![value.map(Bytes::from)] }
+    }
+
+    #[test]
+    fn a_durable_read_sees_what_is_durable_when_the_test_asks() {
+        let mut store = MemStore::new();
+        for request in [put(0, "a"), get(1, "a", Read::Ordered), put(2, "b"), get(3, "b", Read::Durable)] {
+            store.submit(request);
+        }
+        assert_eq!(store.read_durable(get(4, "a", Read::Durable)), got(4, None));
+        store.settle_next();
+        assert_eq!(store.read_durable(get(5, "a", Read::Durable)), got(5, Some("v")));
+        assert_eq!((store.commits(), store.crash(0).rows().len(), store.crash(1).rows().len()), (0, 1, 2));
+        let rest = [
+            StoreDone::Committed { id: StoreId(0) },
+            got(1, Some("v")),
+            StoreDone::Committed { id: StoreId(2) },
+            got(3, Some("v")),
+        ];
+        assert_eq!(store.complete_all(), rest);
+        assert_eq!(store.commits(), 2);
+    }
+
+    #[test]
+    fn a_failure_that_nobody_was_told_of_refuses_durable_reads() {
+        let mut store = MemStore::new();
+        store.fail_commit(0, StoreError::Full);
+        store.submit(put(0, "a"));
+        store.settle_next();
+        let refused = StoreDone::Failed { id: StoreId(1), error: StoreError::Poisoned };
+        assert_eq!(store.read_durable(get(1, "a", Read::Durable)), refused);
+        assert_eq!(store.complete_all(), [StoreDone::Failed { id: StoreId(0), error: StoreError::Full }]);
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::plan::{Plan, When};
 use crate::random::Keyed;
 use crate::report::{OracleId, Report, Stats, Violation};
 use crate::trace::{Cause, Tracer};
+use cosmicsync_protocol::storage::StoreId;
 use net::{Conn, Route};
 use node::Node;
 use std::cmp::Reverse;
@@ -47,6 +48,8 @@ pub(crate) enum What {
     Room { conn: u64, end: usize },
     /// A store request completes.
     Stored { peer: usize, life: u32 },
+    /// A read beside the commits completes.
+    ReadBeside { peer: usize, life: u32, id: StoreId },
     /// A core wanted to be woken.
     Wake { peer: usize, life: u32 },
     /// A link is to be dialled.
@@ -221,6 +224,7 @@ impl<'p> World<'p> {
             What::Lost { conn, end } => self.lose(conn, end),
             What::Room { conn, end } => self.give_room(conn, end),
             What::Stored { peer, life } => self.stored(peer, life),
+            What::ReadBeside { peer, life, id } => self.read_beside(peer, life, id),
             What::Wake { peer, life } => self.wake(peer, life),
             What::Dial { route, attempt } => self.dial(route, attempt),
             What::Dialled { route, attempt, reached } => self.dialled(route, attempt, reached),

@@ -11,7 +11,7 @@ use cosmicsync_protocol::endpoint::{CloseReason, Event, LinkId, Process};
 use cosmicsync_protocol::ids::DeviceId;
 use cosmicsync_protocol::ledger::Image;
 use cosmicsync_protocol::pump::{Io, pump};
-use cosmicsync_protocol::storage::{StoreError, StoreRequest};
+use cosmicsync_protocol::storage::{StoreError, StoreId, StoreRequest};
 use cosmicsync_protocol::sync;
 use cosmicsync_protocol::testkit::store::MemStore;
 use cosmicsync_protocol::time::{Deadline, Now};
@@ -150,7 +150,9 @@ impl Node {
 pub(crate) struct Alive {
     pub(crate) endpoint: Endpoint,
     pub(crate) store: MemStore,
-    /// Requests that its store has not completed, oldest first: whether each is a commit.
+    /// Reads of what is durable that its store has not completed.
+    pub(super) reads: BTreeMap<StoreId, StoreRequest>,
+    /// Other requests that its store has not completed, oldest first: whether each is a commit.
     pub(super) store_queue: VecDeque<bool>,
     pub(super) store_requests: u64,
     pub(crate) links: BTreeMap<LinkId, (u64, usize)>,
@@ -257,6 +259,7 @@ impl World<'_> {
         let alive = Alive {
             endpoint,
             store,
+            reads: BTreeMap::new(),
             store_queue: VecDeque::new(),
             store_requests: 0,
             links: BTreeMap::new(),

@@ -1,4 +1,5 @@
-//! Stores: requests are worked off one after another, each in its time, and fail when the plan says so.
+//! Stores: requests are worked off one after another, each in its time, and fail when the plan says so. Reads of what is
+//! durable are worked off beside them: at once or late, and before or after what a commit that is under way writes.
 //!
 //! What a crash leaves is the store's own matter ([`MemStore::crash`](cosmicsync_protocol::testkit::store::MemStore)):
 //! everything durable, and a prefix of the rest.
@@ -7,7 +8,7 @@ use super::{What, World};
 use crate::coverage::{Mark, Point};
 use crate::random::purpose;
 use cosmicsync_protocol::Endpoint;
-use cosmicsync_protocol::storage::{Op, StoreDone, StoreError, StoreRequest, Table};
+use cosmicsync_protocol::storage::{Op, StoreDone, StoreError, StoreId, StoreRequest, Table};
 use cosmicsync_protocol::sync::LogNo;
 
 /// How long a read from the store takes.
@@ -21,12 +22,15 @@ fn brings_entries(endpoint: &Endpoint, request: &StoreRequest) -> bool {
             let log = key.first_chunk().map_or(0, |log| u32::from_be_bytes(*log));
             !endpoint.is_own_log(LogNo(log))
         }
-        Op::Put { .. } | Op::Delete { .. } | Op::Insert { .. } | Op::Replace { .. } => false,
+        Op::Put { .. } | Op::Delete { .. } | Op::Insert { .. } | Op::Replace { .. } | Op::DeleteRange { .. } => false,
     })
 }
 
 impl World<'_> {
     pub(super) fn submit(&mut self, peer: usize, request: StoreRequest) {
+        if request.is_durable_read() {
+            return self.submit_beside(peer, request);
+        }
         let Some(alive) = self.nodes[peer].alive.as_deref_mut() else { return };
         let is_commit = matches!(request, StoreRequest::Commit { .. });
         let received = brings_entries(&alive.endpoint, &request);
@@ -44,6 +48,44 @@ impl World<'_> {
                 self.mark(Mark::Resumed);
             }
         }
+    }
+
+    /// Takes a read of what is durable, to complete at once, in its usual time, or in a commit's or two.
+    fn submit_beside(&mut self, peer: usize, request: StoreRequest) {
+        let node = &mut self.nodes[peer];
+        let Some(alive) = node.alive.as_deref_mut() else { return };
+        let (id, life) = (request.id(), node.life);
+        alive.reads.insert(id, request);
+        let key = [purpose::READ, peer as u64, u64::from(life), id.0];
+        let takes_us = match self.keyed.below(&key, 4) {
+            0 => 0,
+            1 | 2 => READ_US,
+            _ => self.keyed.below(&[key[0], key[1], key[2], id.0, 1], 2 * node.commit_us + READ_US),
+        };
+        self.schedule(self.now_us + takes_us, peer, What::ReadBeside { peer, life, id });
+    }
+
+    pub(super) fn read_beside(&mut self, peer: usize, life: u32, id: StoreId) {
+        let node = &mut self.nodes[peer];
+        if node.life != life {
+            return;
+        }
+        if node.paused_until > self.now_us {
+            let at_us = node.paused_until;
+            self.schedule(at_us, peer, What::ReadBeside { peer, life, id });
+            return;
+        }
+        let Some(alive) = node.alive.as_deref_mut() else { return };
+        let Some(request) = alive.reads.remove(&id) else { return };
+        // A disk is done a moment before anybody is told, and what is read then may show it.
+        if self.keyed.once_in(&[purpose::READ, peer as u64, u64::from(life), id.0, 2], 2) {
+            alive.store.settle_next();
+        }
+        let done = alive.store.read_durable(request);
+        self.check_idle(peer);
+        self.point(peer, Point::ReadDone, None, &[]);
+        self.call(peer, |alive, now| alive.endpoint.handle_stored(now, done));
+        self.turn(peer);
     }
 
     /// The store takes up its oldest request.
@@ -92,5 +134,54 @@ impl World<'_> {
         let life = self.nodes[peer].life;
         let after_us = self.nodes[peer].reopen_us;
         self.schedule(self.now_us + after_us, peer, What::Start { peer, life });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Profile, generate};
+    use bytes::Bytes;
+    use cosmicsync_protocol::storage::Scan;
+    use std::cmp::Reverse;
+    use std::collections::BTreeSet;
+
+    impl World<'_> {
+        fn step(&mut self) {
+            let Reverse(next) = self.heap.pop().expect("a run does not end here");
+            self.now_us = next.at_us;
+            self.handle(next.what);
+        }
+
+        fn writes(&self, peer: usize) -> bool {
+            self.nodes[peer].alive.as_deref().is_some_and(|alive| alive.store_queue.front() == Some(&true))
+        }
+    }
+
+    #[test]
+    fn a_read_of_what_is_durable_comes_before_after_or_with_a_commit_that_is_not_reported() {
+        let mut seen = BTreeSet::new();
+        for seed in 0..40 {
+            let plan = generate(seed, &Profile::default());
+            let mut world = World::new(&plan, false);
+            while !world.writes(0) {
+                world.step();
+            }
+            let alive = world.nodes[0].alive.as_deref_mut().unwrap();
+            let (commits, rows) = (alive.store.commits(), alive.store.rows().clone());
+            alive.endpoint.scan_durable(Scan::of(Table::Entry, Bytes::new(), Bytes::new(), 1));
+            world.turn(0);
+            assert_eq!(world.nodes[0].alive.as_deref().unwrap().reads.len(), 1);
+            let life = world.nodes[0].life;
+            while world.nodes[0].alive.as_deref().is_some_and(|alive| !alive.reads.is_empty()) {
+                world.step();
+            }
+            if world.nodes[0].life == life {
+                let store = &world.nodes[0].alive.as_deref().unwrap().store;
+                seen.insert((store.commits() > commits, *store.rows() != rows));
+            }
+        }
+        // Reported or not, durable or not.
+        assert_eq!(seen, BTreeSet::from([(false, false), (false, true), (true, true)]));
     }
 }

@@ -1,6 +1,6 @@
 //! Opens a store and holds it against the run that wrote it.
 
-use crate::workload::{self, Chain, LAST, MARKERS, SLOTS};
+use crate::workload::{self, Chain, LAST, MARKERS, SLOTS, TERMS};
 use bytes::Bytes;
 use cosmicsync_node::store::{LmdbStore, OpenError, Snapshot, SnapshotError};
 use cosmicsync_protocol::storage::{StoreDone, Table};
@@ -80,6 +80,11 @@ fn holds_prefix(snapshot: &Snapshot, chain: &Chain) -> Result<u64, Violation> {
     let expected = last.saturating_sub(MARKERS) + 1..=last;
     if !markers.iter().map(|(key, _)| number(key)).eq(expected.map(Some)) {
         return Err(hole("a marker is missing or was not removed"));
+    }
+    let mut expected: Vec<_> = (last.saturating_sub(TERMS) + 1..=last).filter_map(|n| chain.term(n)).collect();
+    expected.sort();
+    if all(Table::Term)? != expected {
+        return Err(hole("a row of the index is missing or was not removed"));
     }
     Ok(last)
 }

@@ -1,7 +1,7 @@
 //! Commits whose content follows from their number, so that any store can be checked against any point of the run.
 //!
-//! Commit `n` appends a row that holds a hash of all before it, rewrites one of a few slots, adds a marker and
-//! removes an old one, and writes its number: appends, overwrites, deletes and pages that are used again.
+//! Commit `n` appends a row that holds a hash of all before it, rewrites one of a few slots, adds a marker and a row of an
+//! index and removes old ones, and writes its number: appends, overwrites, deletes and pages that are used again.
 
 use bytes::Bytes;
 use cosmicsync_node::store::{LmdbStore, StoreKey, StoreOptions};
@@ -16,6 +16,8 @@ pub(crate) const KEY: StoreKey = StoreKey::new([42; 32]);
 pub(crate) const LAST: &[u8] = b"last";
 pub(crate) const SLOTS: u64 = 61;
 pub(crate) const MARKERS: u64 = 20;
+/// Rows of the index: more than one sealed run holds.
+pub(crate) const TERMS: u64 = 300;
 
 /// The most commits in flight.
 const FLIGHT_MAX: u64 = 32;
@@ -115,6 +117,12 @@ impl Chain {
         Some(row.into())
     }
 
+    /// The row of the index that commit `n` adds: in no order.
+    pub(crate) fn term(&self, n: u64) -> Option<(Bytes, Bytes)> {
+        let key = [&1u32.to_be_bytes()[..], self.hash(n)?].concat();
+        Some((key.into(), Bytes::copy_from_slice(&n.to_be_bytes())))
+    }
+
     fn ops(&self, n: u64) -> Vec<Op> {
         let value = |bytes: &[u8]| Bytes::copy_from_slice(bytes);
         let hash = self.hash(n).expect("the chain covers all commits of the run");
@@ -125,6 +133,10 @@ impl Chain {
             Op::Put { table: Table::Doc, key: value(&n.to_be_bytes()), value: Bytes::new() },
             Op::Put { table: Table::Meta, key: value(LAST), value: value(&n.to_be_bytes()) },
         ];
+        ops.extend(self.term(n).map(|(key, value)| Op::Put { table: Table::Term, key, value }));
+        if n > TERMS {
+            ops.extend(self.term(n - TERMS).map(|(key, _)| Op::Delete { table: Table::Term, key }));
+        }
         if n > MARKERS {
             ops.push(Op::Delete { table: Table::Doc, key: value(&(n - MARKERS).to_be_bytes()) });
         }
@@ -141,10 +153,10 @@ pub(crate) fn run(dir: &Path, marks: &Path, seed: u64, commits: u64) -> Result<(
     let chain = Chain::new(seed, commits);
     let mut entropy = Entropy::new([0; 32]).child(&format!("flight {seed}"));
     let mut submitted = File::create(marks)?;
-    let mut completed = submitted.try_clone()?;
+    let completed = submitted.try_clone()?;
     let (sender, done) = channel();
     let store = LmdbStore::open(dir, &KEY, options(), move |one| {
-        completed.write_all(&Mark::of(&one).encode()).expect("marks can be written");
+        (&completed).write_all(&Mark::of(&one).encode()).expect("marks can be written");
         // The run ends early if the store does.
         drop(sender.send(one));
     })?;

@@ -2,6 +2,7 @@
 
 mod doc;
 mod files;
+mod query;
 mod spaces;
 
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use cosmicsync_node::service::{DocRef, quoted};
 
 pub(crate) use doc::{CollectionVerb, DocVerb, List, Type};
 pub(crate) use files::{BackupVerb, Export, Import, Passphrase, format_of};
+pub(crate) use query::{Count, IndexVerb, Live, Query};
 pub(crate) use spaces::{DeviceVerb, PartitionVerb, PeerVerb, SpaceVerb};
 
 /// What the exit code of every command means.
@@ -85,7 +87,7 @@ impl Global {
 /// Adds the space to a command that takes one.
 fn with_space(command: &str, space: &str) -> String {
     const OF_SPACE: [&str; 4] = ["space invite", "space wait", "space digest", "partition list"];
-    const OF_PARTITION: [&str; 10] = [
+    const OF_PARTITION: [&str; 15] = [
         "doc list",
         "doc get",
         "doc put",
@@ -94,6 +96,11 @@ fn with_space(command: &str, space: &str) -> String {
         "doc undelete",
         "collection list",
         "collection show",
+        "query",
+        "count",
+        "index create",
+        "index list",
+        "index rebuild",
         "export",
         "doctor",
     ];
@@ -139,6 +146,10 @@ impl Verb {
             Self::Doc(DocVerb::Intent(verb)) => verb.space(),
             Self::Doc(DocVerb::List(list)) => &list.space,
             Self::Doc(DocVerb::Type(options)) => &options.space,
+            Self::Query(query) => &query.space,
+            Self::Live(live) => &live.space,
+            Self::Count(count) => &count.space,
+            Self::Index(verb) => verb.space(),
             Self::Import(import) => &import.space,
             Self::Export(export) => &export.space,
             Self::Init { .. }
@@ -202,6 +213,15 @@ pub(crate) enum Verb {
     /// Collections: where documents are listed
     #[command(subcommand)]
     Collection(CollectionVerb),
+    /// Find documents of a collection
+    Query(Query),
+    /// Find documents, and print what changes in the answer
+    Live(Live),
+    /// Count documents, or put values of theirs together
+    Count(Count),
+    /// Indexes: what makes queries fast
+    #[command(subcommand)]
+    Index(IndexVerb),
     /// Documents
     #[command(subcommand)]
     Doc(DocVerb),

@@ -52,7 +52,8 @@ async fn create(run: &mut Run<'_>, file: &Path, passphrase: Secret) -> Result<()
             | Item::Document(_)
             | Item::Revision(_)
             | Item::Change(_)
-            | Item::Conflict(_) => Ok(()),
+            | Item::Conflict(_)
+            | Item::Live(_) => Ok(()),
         });
         let written = written.await;
         door.close().await;

@@ -24,18 +24,27 @@ pub(super) async fn doc(run: &mut Run<'_>, verb: DocVerb) -> Result<(), Failure>
     run.doc(verb).await
 }
 
+/// A document for an example.
+const DOCUMENT: &str = r#"{"title": "a text", "count": 1}"#;
+
 impl Run<'_> {
     async fn doc(&mut self, verb: DocVerb) -> Result<(), Failure> {
         let command = match verb {
             DocVerb::Put { target, value, text, options } => {
-                let value = json_argument(&value, &format!("doc put {}", quoted(&target)), false)?;
+                let command = format!("doc put {}", quoted(&target));
+                let value = json_argument(&value, "a document", &command, DOCUMENT)?;
                 text.iter().try_for_each(|path| text_path::check(&value, path))?;
                 let condition = options.condition.clone();
                 return self.write(DocOp::Put { doc: target, value, text, condition }, options).await;
             }
             DocVerb::Get { doc, space } => Command::DocGet { space: space.space, doc },
             DocVerb::Patch { doc, patch, options } => {
-                let patch = json_argument(&patch, &format!("doc patch {}", quoted(&doc.to_string())), true)?;
+                let command = format!("doc patch {}", quoted(&doc.to_string()));
+                let patch = any_json_argument(&patch, &command, DOCUMENT)?;
+                if !(patch.is_object() || patch.is_array()) {
+                    let message = "a patch is a JSON object, or an array of operations".to_owned();
+                    return Err(usage(message).next(shown(&command, DOCUMENT)).into());
+                }
                 let condition = options.condition.clone();
                 return self.write(DocOp::Patch { doc, patch, condition }, options).await;
             }
@@ -86,7 +95,7 @@ impl Run<'_> {
     }
 
     /// How many lines a list has that nobody gave a limit, where a person reads it.
-    fn page(&self, lines: u64) -> Option<u64> {
+    pub(super) fn page(&self, lines: u64) -> Option<u64> {
         (self.surroundings.stdout_tty && !self.output.format.json).then_some(lines)
     }
 
@@ -138,18 +147,23 @@ impl Run<'_> {
     }
 }
 
-/// Reads an argument, or stdin for `-`, as a JSON object, or an array where that is `listed`. A mistake is shown where it
-/// stands, with an example.
-fn json_argument(text: &str, command: &str, listed: bool) -> Result<Value, ServiceError> {
+/// Reads an argument, or stdin for `-`, as what is a JSON object. A mistake is shown where it stands, with an example.
+pub(super) fn json_argument(text: &str, what: &str, command: &str, example: &str) -> Result<Value, ServiceError> {
+    let value = any_json_argument(text, command, example)?;
+    if value.is_object() {
+        return Ok(value);
+    }
+    Err(usage(format!("{what} is a JSON object, in braces")).next(shown(command, example)))
+}
+
+fn any_json_argument(text: &str, command: &str, example: &str) -> Result<Value, ServiceError> {
     let piped = if text == "-" { Some(terminal::read_stdin()?) } else { None };
     let text = piped.as_deref().unwrap_or(text);
-    let example = format!(r#"cosmicsync {command} '{{"title": "a text", "count": 1}}'"#);
-    match parse_json(text) {
-        Ok(value @ Value::Object(_)) => Ok(value),
-        Ok(value @ Value::Array(_)) if listed => Ok(value),
-        Ok(_) => Err(usage("a document is a JSON object, in braces".to_owned()).next(example)),
-        Err(mistake) => Err(usage(json_mistake(text, &mistake)).next(example)),
-    }
+    parse_json(text).map_err(|mistake| usage(json_mistake(text, &mistake)).next(shown(command, example)))
+}
+
+fn shown(command: &str, example: &str) -> String {
+    format!("cosmicsync {command} '{example}'")
 }
 
 /// Says what is wrong with a text, and shows where.

@@ -51,9 +51,12 @@ pub(super) async fn to_target(
             written = match item {
                 Item::Chunk(text) => target.write(text.as_bytes()),
                 Item::Bytes(bytes) => target.write(&bytes),
-                Item::Progress(_) | Item::Document(_) | Item::Revision(_) | Item::Change(_) | Item::Conflict(_) => {
-                    Ok(())
-                }
+                Item::Progress(_)
+                | Item::Document(_)
+                | Item::Revision(_)
+                | Item::Change(_)
+                | Item::Conflict(_)
+                | Item::Live(_) => Ok(()),
             };
         }
         // Ends the call early: the rest could not be written either.

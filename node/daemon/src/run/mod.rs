@@ -6,6 +6,7 @@ mod backup;
 mod doc;
 mod export;
 mod import;
+mod query;
 mod target;
 
 use std::io;
@@ -98,6 +99,10 @@ impl Run<'_> {
                 };
                 self.print(command).await
             }
+            Verb::Query(options) => query::query(self, options).await,
+            Verb::Live(options) => query::live(self, options).await,
+            Verb::Count(options) => query::count(self, options).await,
+            Verb::Index(verb) => query::index(self, verb).await,
             Verb::Doc(verb) => doc::doc(self, verb).await,
             Verb::Import(options) => import::import(self, options).await,
             Verb::Export(options) => export::export(self, options).await,
@@ -164,6 +169,7 @@ impl Run<'_> {
                     | Item::Revision(_)
                     | Item::Change(_)
                     | Item::Conflict(_)
+                    | Item::Live(_)
                     | Item::Chunk(_)
                     | Item::Bytes(_)) => {
                         print(&mut self.output, item)?;

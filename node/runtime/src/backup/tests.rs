@@ -39,8 +39,11 @@ fn sample() -> (Rows, Rows) {
     }
     kept.insert((Table::Secret, "device".into()), "canary".into());
     kept.insert((Table::App, "tmp".into()), "kept".into());
+    for len in [255, 256, 480] {
+        kept.insert((Table::App, vec![b'k'; len].into()), "a long key".into());
+    }
     let mut all = kept.clone();
-    kept.retain(|(table, _), _| *table != Table::Feed);
+    kept.retain(|(table, _), _| !table.stays_out_of_backups());
     all.insert((Table::Meta, "incarnation".into()), "of one life".into());
     all.insert((Table::App, "tmp/7".into()), "scratch".into());
     (all, kept)

@@ -9,7 +9,7 @@ use cosmicsync_data::database::Database;
 use cosmicsync_protocol::Recovery;
 use cosmicsync_protocol::config::Config;
 use cosmicsync_protocol::ledger::{RecoverError, Step};
-use cosmicsync_protocol::storage::{Row, Scan, StoreDone, StoreId, StoreRequest, Table};
+use cosmicsync_protocol::storage::{Read, Row, Scan, StoreDone, StoreId, StoreRequest, Table};
 use std::collections::BTreeMap;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -56,6 +56,7 @@ pub(super) async fn start<C: Clock, D: Disk>(
     }
     let mut core = Core::new(Database::new(endpoint), clock.now(), Peers::new(Vec::new(), seed()?));
     core.name = name.unwrap_or_else(host_name);
+    core.db.follow_indexes(clock.now());
     let mut started = Started { store, completions, core, addresses };
     settle(clock, &mut started).await?;
     Ok(started)
@@ -88,9 +89,8 @@ async fn own_rows<S: Store>(
         let mut to = prefix.to_vec();
         to.push(0xff);
         loop {
-            let scan =
-                Scan { table: Table::App, from: from.clone().into(), to: to.clone().into(), bytes_max: OWN_ROWS_BYTES };
-            submit(store, StoreRequest::Scan { id: StoreId(u64::MAX), scan })?;
+            let scan = Scan::of(Table::App, from.clone().into(), to.clone().into(), OWN_ROWS_BYTES);
+            submit(store, StoreRequest::Scan { id: StoreId(u64::MAX), scan, read: Read::Ordered })?;
             let (rows, more) = match completions.recv().await.ok_or_else(gone)? {
                 StoreDone::Scanned { rows, more, .. } => (rows, more),
                 StoreDone::Failed { error, .. } => return Err(store_error(&error)),

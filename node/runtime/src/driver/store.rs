@@ -10,7 +10,8 @@ use tokio::sync::mpsc::UnboundedSender;
 /// Room without which a store that was full is not tried again: a few commits take as much.
 const ROOM_BYTES: u64 = 1 << 20;
 
-/// An open store. Each request that it takes completes once, in order, on the channel it was opened with.
+/// An open store. Each request that it takes completes once on the channel it was opened with: in order, but for reads of
+/// what is durable.
 pub(crate) trait Store: 'static {
     /// Queues a request.
     fn submit(&self, request: StoreRequest) -> Result<(), StoreStopped>;

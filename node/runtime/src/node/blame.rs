@@ -5,6 +5,7 @@ use crate::driver::{other_user, store_error};
 use crate::keyfile::KeyFileError;
 use crate::service::{ErrorCode, ServiceError, quoted};
 use crate::store::SnapshotError;
+use cosmicsync_data::database::ask::QueryError;
 use cosmicsync_data::database::request::RequestError;
 use cosmicsync_protocol::document::{ChangeError, UPDATE_BYTES_MAX, UPDATE_OPS_MAX};
 use cosmicsync_protocol::ledger::SpaceError;
@@ -39,6 +40,25 @@ pub(super) fn space_error(error: &SpaceError) -> ServiceError {
     }
 }
 
+/// The answer to a query that was refused, with the command that helps.
+pub(super) fn query_error(error: &RequestError, collection: &str) -> ServiceError {
+    let said = request_error(error);
+    let collection = quoted(collection);
+    match error {
+        RequestError::Query(QueryError::SortNeedsIndex(fields)) => {
+            let fields = fields.split(',').map(quoted).collect::<Vec<_>>().join(" ");
+            said.next(format!("cosmicsync index create {collection} NAME {fields}"))
+        }
+        RequestError::Query(QueryError::ScanLimit) => {
+            said.next(format!("cosmicsync index create {collection} NAME FIELD"))
+        }
+        RequestError::Query(QueryError::NoIndex(_) | QueryError::IndexBuilding(_)) => {
+            said.next(format!("cosmicsync index list {collection}"))
+        }
+        _ => said,
+    }
+}
+
 pub(super) fn request_error(error: &RequestError) -> ServiceError {
     let message = error.to_string();
     match error {
@@ -67,6 +87,17 @@ pub(super) fn request_error(error: &RequestError) -> ServiceError {
         | RequestError::OnceBusy => ServiceError::new(ErrorCode::Conflict, message),
         RequestError::NoVersion | RequestError::AmbiguousVersion | RequestError::NothingToUndo => {
             ServiceError::new(ErrorCode::NotFound, message)
+        }
+        RequestError::Query(QueryError::NoIndex(_) | QueryError::NotLive) => {
+            ServiceError::new(ErrorCode::NotFound, message)
+        }
+        RequestError::Query(QueryError::IndexThere(_)) => ServiceError::new(ErrorCode::Conflict, message),
+        RequestError::Query(QueryError::IndexBuilding(_)) => ServiceError::new(ErrorCode::Unavailable, message),
+        RequestError::Query(QueryError::Bookmark) | RequestError::Index(_) => {
+            ServiceError::new(ErrorCode::Usage, message)
+        }
+        RequestError::Query(QueryError::SortNeedsIndex(_) | QueryError::ScanLimit | QueryError::TooManyGroups) => {
+            ServiceError::new(ErrorCode::Refused, message)
         }
         RequestError::JsonPatch(_) => ServiceError::new(ErrorCode::Refused, message),
         RequestError::NoImport => ServiceError::new(ErrorCode::NotFound, message).next("cosmicsync doctor"),

@@ -88,14 +88,10 @@ impl Node {
     }
 
     async fn count_of(&self, partition: PartNo, collection: &str) -> Result<u64, ServiceError> {
-        let (mut count, mut after) = (0, None);
-        loop {
-            let (docs, next) = self.page(partition, collection, after, usize::MAX).await?;
-            count += docs.len() as u64;
-            match next {
-                Some(place) => after = Some(place),
-                None => return Ok(count),
-            }
+        let collection = Some(collection.to_owned());
+        match self.handle()?.ask(move |_| Ok(Request::Count { partition, collection, after: None })).await? {
+            Answer::Count(count) => Ok(count),
+            _ => Err(unexpected()),
         }
     }
 

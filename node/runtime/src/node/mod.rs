@@ -19,6 +19,7 @@ mod import;
 mod list;
 mod open;
 mod peers;
+mod querying;
 mod room;
 mod spaces;
 mod status;
@@ -104,6 +105,15 @@ impl Node {
             Command::PartitionList { space } => self.partition_list(space).await,
             Command::CollectionList { space } => self.collection_list(space).await,
             Command::CollectionShow { space, collection } => self.collection_show(space, collection).await,
+            Command::Query(query) => self.query(query, &items).await,
+            Command::Live { query, since } => self.live(query, since, &items).await,
+            Command::QueryPlan(query) => self.query_plan(query).await,
+            Command::Count { query, by, measures } => self.count(query, by, measures).await,
+            Command::IndexCreate { index, fields } => self.index_create(index, fields, &items).await,
+            Command::IndexList { space, collection } => self.index_list(space, collection).await,
+            Command::IndexCheck(index) => self.index_check(index).await,
+            Command::IndexRebuild(index) => self.index_rebuild(index, &items).await,
+            Command::IndexDrop(index) => self.index_drop(index).await,
             Command::CollectionDrop { space, collection } => self.collection_drop(space, collection, &items).await,
             Command::DocPut(put) => self.doc_put(put).await,
             Command::DocPatch { space, doc, patch } => self.doc_patch(space, doc, patch).await,

@@ -102,13 +102,13 @@ impl Node {
 }
 
 /// Names a change: the life of the store that numbered it, and its number.
-fn cursor(life: Incarnation, number: u64) -> String {
+pub(super) fn cursor(life: Incarnation, number: u64) -> String {
     let life: String = life.0.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     format!("{life}.{number}")
 }
 
 /// The number that a cursor names.
-fn number_of(text: &str, life: Incarnation, next: u64) -> Result<u64, ServiceError> {
+pub(super) fn number_of(text: &str, life: Incarnation, next: u64) -> Result<u64, ServiceError> {
     let number = text.split_once('.').and_then(|(_, number)| number.parse::<u64>().ok());
     let Some(number) = number else {
         let message = format!("'{text}' is no cursor: pass the cursor of a change that a watch printed");

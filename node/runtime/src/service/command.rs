@@ -377,6 +377,53 @@ pub enum Command {
         /// Its name.
         collection: String,
     },
+    /// Finds documents: streams [`Item::Document`](super::Item::Document), then [`Reply::Queried`](super::Reply::Queried).
+    Query(super::Query),
+    /// Says how a query would be answered: [`Reply::Plan`](super::Reply::Plan).
+    QueryPlan(super::Query),
+    /// Answers a query and keeps the answer up with what changes: streams [`Item::Live`](super::Item::Live), first the
+    /// whole answer, until the caller goes away.
+    Live {
+        /// Which documents. A bookmark does not count.
+        query: super::Query,
+        /// The cursor of the last batch that the caller knows, which is told what changed since; with a limit, all again.
+        #[serde(default)]
+        since: Option<String>,
+    },
+    /// Counts documents: [`Reply::Counted`](super::Reply::Counted); with a field or measures
+    /// [`Reply::Groups`](super::Reply::Groups).
+    Count {
+        /// Which documents.
+        query: super::Query,
+        /// By which field they are told apart.
+        #[serde(default)]
+        by: Option<String>,
+        /// What is put together of each group.
+        #[serde(default)]
+        measures: Vec<super::Measure>,
+    },
+    /// Defines an index and builds it: streams progress, then [`Reply::Index`](super::Reply::Index).
+    IndexCreate {
+        /// Which.
+        #[serde(flatten)]
+        index: super::IndexName,
+        /// Paths of its fields, first to last.
+        fields: Vec<String>,
+    },
+    /// [`Reply::Indexes`](super::Reply::Indexes).
+    IndexList {
+        /// The space.
+        #[serde(default)]
+        space: SpaceRef,
+        /// The collection.
+        collection: String,
+    },
+    /// Compares an index with the documents: [`Reply::IndexCheck`](super::Reply::IndexCheck).
+    IndexCheck(super::IndexName),
+    /// Builds an index anew on this device: streams progress, then [`Reply::Index`](super::Reply::Index).
+    IndexRebuild(super::IndexName),
+    /// Drops an index on every device: [`Reply::Done`](super::Reply::Done).
+    IndexDrop(super::IndexName),
     /// [`Reply::Written`](super::Reply::Written).
     DocPut(DocPut),
     /// Applies a JSON merge patch (RFC 7396): [`Reply::Written`](super::Reply::Written).
@@ -532,6 +579,9 @@ impl Command {
             | Self::SpaceFetch { .. }
             | Self::PartitionCreate { .. }
             | Self::CollectionDrop { .. }
+            | Self::IndexCreate { .. }
+            | Self::IndexRebuild(_)
+            | Self::IndexDrop(_)
             | Self::DocPut(_)
             | Self::DocPatch { .. }
             | Self::DocDelete { .. }
@@ -546,6 +596,12 @@ impl Command {
             | Self::PartitionList { .. }
             | Self::CollectionList { .. }
             | Self::CollectionShow { .. }
+            | Self::Query(_)
+            | Self::QueryPlan(_)
+            | Self::Live { .. }
+            | Self::Count { .. }
+            | Self::IndexList { .. }
+            | Self::IndexCheck(_)
             | Self::DocGet { .. }
             | Self::DocAt(_)
             | Self::DocDiff(_)
@@ -570,6 +626,7 @@ impl Command {
                 | Self::SpaceInvite { .. }
                 | Self::SpaceJoin { .. }
                 | Self::DocWatch { .. }
+                | Self::Live { .. }
                 | Self::DocHold { .. }
                 | Self::WaitSync { .. }
                 | Self::Shutdown {}

@@ -10,6 +10,7 @@ mod error;
 mod frame;
 mod input;
 mod json;
+mod query;
 mod reply;
 mod server;
 mod text;
@@ -32,6 +33,10 @@ pub use error::{ErrorCode, ServiceError};
 pub use frame::{LINE_BYTES_MAX, PROTOCOL, SOCKET_NAME};
 pub use input::{Feed, Input, PIECE_BYTES_MAX};
 pub use json::{JsonMistake, parse_json};
+pub use query::{
+    Group, Index, IndexCheck, IndexName, LiveBatch, LiveEvent, Measure, MeasureKind, Plan, PlanIndex, PlanRejected,
+    Queried, Query,
+};
 pub use reply::{
     Backup, Change, Collection, CollectionDigest, Conflict, Device, Diff, Digest, DocView, EntryBytes, Exported,
     Finding, Imported, Invite, Item, Level, Listed, Partition, Peer, PeerState, Progress, Reply, Revision,
@@ -57,6 +62,12 @@ pub trait Backend: fmt::Debug + Send + Sync {
     fn call_reading(&self, command: Command, _input: Input, items: mpsc::Sender<Item>) -> Answer<'_> {
         self.call(command, items)
     }
+}
+
+/// Returns the steps of a field's path. `None` if it is none.
+pub fn field_steps(path: &str) -> Option<Vec<String>> {
+    let path = cosmicsync_data::query::Path::parse(path).ok()?;
+    Some(path.steps().iter().map(|step| step.key().to_owned()).collect())
 }
 
 /// Carries out one command whose items do not matter.

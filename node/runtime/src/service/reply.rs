@@ -21,6 +21,8 @@ pub enum Item {
     Revision(Revision),
     /// One change that a watch saw.
     Change(Change),
+    /// What changed in the answer of a live query.
+    Live(super::LiveBatch),
     /// One thing that does not show in a document.
     Conflict(Conflict),
     /// The next piece of an exported file, at most 64 KiB of UTF-8.
@@ -60,6 +62,23 @@ pub enum Reply {
     Collections(Vec<Collection>),
     /// To `collection_show`.
     Collection(Collection),
+    /// To `query`, after its items.
+    Queried(super::Queried),
+    /// To `query_plan`.
+    Plan(super::Plan),
+    /// To `count`.
+    Counted {
+        /// How many documents there are.
+        count: u64,
+    },
+    /// To `count` with a field or measures, in the order of what groups have in common.
+    Groups(Vec<super::Group>),
+    /// To `index_create` and `index_rebuild`.
+    Index(super::Index),
+    /// To `index_list`.
+    Indexes(Vec<super::Index>),
+    /// To `index_check`.
+    IndexCheck(super::IndexCheck),
     /// To commands that write one document.
     Written(Written),
     /// To `doc_write`.

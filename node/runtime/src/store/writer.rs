@@ -1,6 +1,7 @@
 //! The writer thread: takes requests in order, gathers commits into groups, reports each once.
 
 use super::engine::Engine;
+use super::readers::OnDone;
 use super::snapshot::{Snapshot, SnapshotError};
 use super::{StoreOptions, StoreStats};
 use cosmicsync_protocol::storage::{Op, StoreDone, StoreError, StoreRequest};
@@ -17,7 +18,7 @@ pub(super) enum Message {
 }
 
 /// Runs until every sender is gone and all that was sent is done.
-pub(super) fn run(engine: Engine, queue: &Receiver<Message>, options: &StoreOptions, on_done: impl FnMut(StoreDone)) {
+pub(super) fn run(engine: Engine, queue: &Receiver<Message>, options: &StoreOptions, on_done: &OnDone) {
     let mut writer = Writer { engine, on_done, poisoned: false, stats: StoreStats::default(), options };
     let mut waiting = VecDeque::new();
     let mut pace = Pace::default();
@@ -99,15 +100,15 @@ fn gather(
     group
 }
 
-struct Writer<'a, F> {
+struct Writer<'a> {
     engine: Engine,
-    on_done: F,
+    on_done: &'a OnDone,
     poisoned: bool,
     stats: StoreStats,
     options: &'a StoreOptions,
 }
 
-impl<F: FnMut(StoreDone)> Writer<'_, F> {
+impl Writer<'_> {
     fn commit(&mut self, group: &[StoreRequest]) {
         if self.poisoned {
             return group.iter().for_each(|request| self.refuse(request));
@@ -120,13 +121,19 @@ impl<F: FnMut(StoreDone)> Writer<'_, F> {
                     committed += 1;
                     self.stats.bytes += payload_bytes(request);
                 }
-                (StoreRequest::Commit { .. }, _) => self.poisoned = true,
+                (StoreRequest::Commit { .. }, _) => self.poison(),
                 _ => self.stats.reads += 1,
             }
             (self.on_done)(done);
         }
         self.stats.commits += committed;
         self.stats.groups += u64::from(committed > 0);
+    }
+
+    /// Has every request fail from here on.
+    fn poison(&mut self) {
+        self.poisoned = true;
+        self.engine.shut();
     }
 
     fn read(&mut self, request: &StoreRequest) {
@@ -147,7 +154,9 @@ impl<F: FnMut(StoreDone)> Writer<'_, F> {
             return Err(StoreError::Poisoned.into());
         }
         let snapshot = self.engine.snapshot();
-        self.poisoned |= matches!(snapshot, Err(SnapshotError::Store(StoreError::Poisoned)));
+        if matches!(snapshot, Err(SnapshotError::Store(StoreError::Poisoned))) {
+            self.poison();
+        }
         snapshot
     }
 
@@ -155,7 +164,7 @@ impl<F: FnMut(StoreDone)> Writer<'_, F> {
         if !self.poisoned {
             self.engine.measure(&mut self.stats);
         }
-        self.stats
+        StoreStats { reads: self.stats.reads + self.engine.durable_reads(), ..self.stats }
     }
 }
 
@@ -164,6 +173,7 @@ fn payload_bytes(request: &StoreRequest) -> u64 {
     let of_op = |op: &Op| match op {
         Op::Put { key, value, .. } | Op::Replace { key, value, .. } => key.len() + value.len(),
         Op::Delete { key, .. } | Op::Insert { key, .. } => key.len(),
+        Op::DeleteRange { from, to, .. } => from.len() + to.len(),
     };
     ops.iter().map(of_op).sum::<usize>() as u64
 }

@@ -51,12 +51,8 @@ impl Open {
         (from, bytes_max): (u64, usize),
         [entries_part, heads_part]: [ServePart; 2],
     ) {
-        let scan = |table, bytes_max| Scan {
-            table,
-            from: entry_key(EntryRef { log, seq: from }),
-            to: log_key(LogNo(log.0 + 1)),
-            bytes_max,
-        };
+        let (from_key, to_key) = (entry_key(EntryRef { log, seq: from }), log_key(LogNo(log.0 + 1)));
+        let scan = |table, bytes_max| Scan::of(table, from_key.clone(), to_key.clone(), bytes_max);
         let entries = scan(Table::Entry, bytes_max + OVERREAD_BYTES);
         ledger.store.scan(entries, Work::Serve { link, log, part: entries_part });
         ledger.store.scan(scan(Table::Head, HEADS_BYTES_MAX), Work::Serve { link, log, part: heads_part });

@@ -1,11 +1,12 @@
 //! What every store must do, as one test that each store runs.
 
-use crate::storage::{Op, Scan, StoreDone, StoreError, StoreId, StoreRequest, Table};
+use crate::storage::{KEY_BYTES_MAX, Op, Read, Scan, StoreDone, StoreError, StoreId, StoreRequest, Table};
 use bytes::Bytes;
 
 /// A store under test.
 pub trait Subject {
-    /// Submits all requests at once and returns all completions, in the order in which they came.
+    /// Submits all requests at once and returns all completions, in the order in which they came. Those of
+    /// [`Read::Durable`] may come at any place.
     fn run(&mut self, requests: Vec<StoreRequest>) -> Vec<StoreDone>;
 
     /// Closes and opens the store again.
@@ -21,6 +22,9 @@ pub fn conformance(store: &mut dyn Subject) {
     a_scan_is_ordered_and_bounded(store);
     later_writes_win_and_all_survive(store);
     inserted_rows_are_counted_once_and_absent_ones_not_replaced(store);
+    a_scan_descends_and_counts_rows(store);
+    a_range_is_deleted_in_its_turn(store);
+    a_durable_read_sees_what_was_reported_or_all_of_something_later(store);
     a_bad_request_fails_alone_when_it_reads_and_ends_the_store_when_it_writes(store);
 }
 
@@ -38,12 +42,20 @@ const fn commit(id: u64, ops: Vec<Op>) -> StoreRequest {
 
 fn read(id: u64, keys: &[(Table, &str)]) -> StoreRequest {
     let keys = keys.iter().map(|(table, key)| (*table, Bytes::copy_from_slice(key.as_bytes()))).collect();
-    StoreRequest::Get { id: StoreId(id), keys }
+    StoreRequest::Get { id: StoreId(id), keys, read: Read::Ordered }
+}
+
+fn durable(id: u64, keys: &[(Table, &str)]) -> StoreRequest {
+    let StoreRequest::Get { id, keys, .. } = read(id, keys) else { unreachable!("it is made so") };
+    StoreRequest::Get { id, keys, read: Read::Durable }
 }
 
 fn scan(id: u64, from: &'static str, to: &'static str, bytes_max: usize) -> StoreRequest {
-    let scan = Scan { table: Table::Entry, from: from.into(), to: to.into(), bytes_max };
-    StoreRequest::Scan { id: StoreId(id), scan }
+    scan_of(id, Scan::of(Table::Entry, from.into(), to.into(), bytes_max))
+}
+
+const fn scan_of(id: u64, scan: Scan) -> StoreRequest {
+    StoreRequest::Scan { id: StoreId(id), scan, read: Read::Ordered }
 }
 
 fn got(id: u64, values: &[Option<&'static str>]) -> StoreDone {
@@ -145,10 +157,132 @@ fn inserted_rows_are_counted_once_and_absent_ones_not_replaced(store: &mut dyn S
     assert_eq!(done, [counted(29, 3), got(24, &[None, Some("new"), None, Some(""), Some("")])]);
 }
 
+/// Tables whose rows a store may keep in ways of their own.
+const RANGES: [Table; 3] = [Table::Entry, Table::Term, Table::Keys];
+
+/// Keys that begin alike, that end where others go on, and that do not.
+const RANGED: [&str; 6] = ["0001a", "0001aa", "0001b", "0002", "0002a", "0003c"];
+
+fn a_scan_descends_and_counts_rows(store: &mut dyn Subject) {
+    let (key, all) = (|at: usize| Bytes::from(RANGED[at]), Bytes::new);
+    for (nth, table) in (0..).zip(RANGES) {
+        let id = 100 + nth * 20;
+        let clear = Op::DeleteRange { table, from: all(), to: all() };
+        let ops = [clear].into_iter().chain(RANGED.iter().rev().map(|name| put(table, name, "12345678")));
+        let scans = [
+            (Scan::of(table, all(), all(), usize::MAX).descending(), vec![5, 4, 3, 2, 1, 0], false),
+            (Scan::of(table, key(1), key(4), usize::MAX).descending(), vec![3, 2, 1], false),
+            (Scan::of(table, key(1), key(4), usize::MAX).descending().limit(2), vec![3, 2], true),
+            (Scan::of(table, key(1), key(4), usize::MAX).descending().limit(3), vec![3, 2, 1], false),
+            (Scan::of(table, all(), all(), 30).descending(), vec![5, 4], true),
+            (Scan::of(table, all(), all(), 0).descending(), vec![5], true),
+            (Scan::of(table, all(), key(0), 100).descending(), vec![], false),
+            (Scan::of(table, key(4), key(1), 100).descending(), vec![], false),
+            (Scan::of(table, key(2), all(), usize::MAX).limit(2), vec![2, 3], true),
+            (Scan::of(table, key(2), all(), usize::MAX).limit(4), vec![2, 3, 4, 5], false),
+            (Scan::of(table, key(2), all(), usize::MAX).limit(0), vec![], true),
+            (Scan::of(table, "0004".into(), all(), usize::MAX).limit(0), vec![], false),
+            (Scan::of(table, "0".into(), "0001a\0".into(), usize::MAX), vec![0], false),
+        ];
+        let requests = (id + 1..).zip(&scans).map(|(id, (scan, ..))| scan_of(id, scan.clone()));
+        let done = store.run([commit(id, ops.collect())].into_iter().chain(requests).collect());
+        let expected = (id + 1..)
+            .zip(&scans)
+            .map(|(id, (_, rows, more))| scanned(id, &rows.iter().map(|at| RANGED[*at]).collect::<Vec<_>>(), *more));
+        assert_eq!(done, [committed(id)].into_iter().chain(expected).collect::<Vec<_>>(), "{table:?}");
+    }
+}
+
+fn a_range_is_deleted_in_its_turn(store: &mut dyn Subject) {
+    for (nth, table) in (0..).zip(RANGES) {
+        let id = 200 + nth * 10;
+        let without =
+            |from: &'static str, to: &'static str| Op::DeleteRange { table, from: from.into(), to: to.into() };
+        let all = |id| scan_of(id, Scan::of(table, Bytes::new(), Bytes::new(), usize::MAX));
+        let done = store.run(vec![
+            commit(
+                id,
+                vec![put(table, "0001c", "12345678"), without("0001aa", "0002"), put(table, "0001b", "12345678")],
+            ),
+            all(id + 1),
+            commit(
+                id + 2,
+                vec![without("0009", ""), without("0002", "0001"), without("", "0001b"), without("0003", "")],
+            ),
+            all(id + 3),
+        ]);
+        let expected = [
+            committed(id),
+            scanned(id + 1, &["0001a", "0001b", "0002", "0002a", "0003c"], false),
+            committed(id + 2),
+            scanned(id + 3, &["0001b", "0002", "0002a"], false),
+        ];
+        assert_eq!(done, expected, "{table:?}");
+    }
+    store.reopen();
+    for (nth, table) in (0..).zip(RANGES) {
+        let done = store.run(vec![scan_of(230 + nth, Scan::of(table, Bytes::new(), Bytes::new(), 1000))]);
+        assert_eq!(done, [scanned(230 + nth, &["0001b", "0002", "0002a"], false)], "{table:?}");
+    }
+}
+
+fn a_durable_read_sees_what_was_reported_or_all_of_something_later(store: &mut dyn Subject) {
+    let rows = [(Table::Term, "0007k"), (Table::Value, "k")];
+    let both = |value: &str| rows.iter().map(|(table, key)| put(*table, key, value)).collect();
+    assert_eq!(store.run(vec![commit(240, both("0"))]), [committed(240)]);
+    for round in 1..20u64 {
+        let id = 240 + round * 10;
+        let (old, new) = ((round - 1).to_string(), round.to_string());
+        let scan = Scan::of(Table::Value, "k".into(), "l".into(), 100);
+        let scan = StoreRequest::Scan { id: StoreId(id + 3), scan, read: Read::Durable };
+        let mut done = store.run(vec![
+            durable(id, &rows),
+            commit(id + 1, both("between")),
+            durable(id + 2, &rows),
+            scan,
+            commit(id + 4, both(&new)),
+            read(id + 5, &rows),
+            durable(id + 6, &rows),
+        ]);
+        let ordered: Vec<_> = done.iter().map(|done| done.id().0 - id).filter(|id| [1, 4, 5].contains(id)).collect();
+        assert_eq!(ordered, [1, 4, 5]);
+        done.sort_by_key(StoreDone::id);
+        let seen = |value: &str| value == old || value == "between" || value == new;
+        for done in &done {
+            match done {
+                StoreDone::Got { values, .. } => {
+                    assert_eq!(values[0], values[1], "they are of one state");
+                    let value = String::from_utf8(values[0].clone().unwrap_or_default().into()).unwrap_or_default();
+                    assert!(
+                        if done.id().0 == id + 5 { value == new } else { seen(&value) },
+                        "{value} in round {round}"
+                    );
+                }
+                StoreDone::Scanned { rows, more, .. } => {
+                    let value = String::from_utf8(rows[0].1.clone().into()).unwrap_or_default();
+                    assert!(seen(&value) && rows.len() == 1 && !more, "{value} in round {round}");
+                }
+                StoreDone::Committed { .. } => {}
+                StoreDone::Failed { error, .. } => panic!("{error}"),
+            }
+        }
+        let value = Bytes::from(new);
+        let done = store.run(vec![durable(id + 7, &rows)]);
+        assert_eq!(done, [StoreDone::Got { id: StoreId(id + 7), values: vec![Some(value.clone()), Some(value)] }]);
+    }
+}
+
 fn a_bad_request_fails_alone_when_it_reads_and_ends_the_store_when_it_writes(store: &mut dyn Subject) {
     let refused = StoreError::Invalid("a key is empty or too long");
-    let long = "k".repeat(crate::storage::KEY_BYTES_MAX + 1);
+    let long = "k".repeat(KEY_BYTES_MAX + 1);
     let fits = &long[1..];
+    let bound = |more: usize| Scan::of(Table::Term, long.repeat(more).into(), Bytes::new(), 10);
+    assert_eq!(
+        store.run(vec![scan_of(38, bound(1)), scan_of(39, bound(2))]),
+        [scanned(38, &[], false), failed(39, StoreError::Invalid("a bound is too long"))]
+    );
+    let done = store.run(vec![durable(37, &[(Table::Meta, &long)])]);
+    assert_eq!(done, [failed(37, refused.clone())]);
     let done = store.run(vec![
         read(30, &[(Table::Meta, &long)]),
         commit(31, vec![put(Table::Meta, fits, "fits")]),
@@ -164,6 +298,8 @@ fn a_bad_request_fails_alone_when_it_reads_and_ends_the_store_when_it_writes(sto
         failed(34, StoreError::Poisoned),
     ];
     assert_eq!(done, expected);
+    let done = store.run(vec![durable(37, &[(Table::Meta, fits)])]);
+    assert_eq!(done, [failed(37, StoreError::Poisoned)]);
     store.reopen();
     let done = store.run(vec![
         read(35, &[(Table::Meta, fits), (Table::Meta, "half"), (Table::Meta, "after")]),

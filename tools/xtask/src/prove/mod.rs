@@ -19,6 +19,7 @@ mod input;
 mod node;
 mod records;
 mod report;
+mod selectors;
 mod sessions;
 mod sim_core;
 mod spec;
@@ -42,6 +43,7 @@ const PROOFS: &[(&str, Proof)] = &[
     ("doc-merge", documents::merge),
     ("doc-versions", documents::versions),
     ("doc-fast", doc_fast::prove),
+    ("data-selectors", selectors::prove),
     ("clone", clone::prove),
     ("sessions", sessions::prove),
     ("sim-core", sim_core::prove),

@@ -1,0 +1,379 @@
+//! Answering queries: planned once, read in pages, evaluated on the documents themselves.
+//!
+//! An index is some commits behind what is durable. Documents that it is behind for are known, few, and read one by one;
+//! what the index says of them does not count. So an answer holds all that was acknowledged when it was asked for.
+
+use super::ask::{Cost, Explained, Matches, PAGE_MAX, Query, QueryError, SCANNED_MAX, Want};
+use super::bookmark::Bookmark;
+use super::context::{Context, Task, Wake};
+use super::fetch::{Fetch, Fetched};
+use super::request::{Answer, Found, RequestError};
+use super::sink::{Match, Sink, groups_of, needs_index};
+use super::source::{IndexSource, Next, Source, place_of};
+use super::walk::Walk;
+use crate::collection::INDEXES;
+use crate::index::define;
+use crate::index::project::project;
+use crate::query::Subject;
+use crate::query::plan::{Access, IndexPart, Named, Order, Plan, plan};
+use cosmicsync_protocol::ids::{CollectionId, DocId};
+use cosmicsync_protocol::ledger::DocRef;
+use cosmicsync_protocol::shelf::Snapshot;
+use cosmicsync_protocol::storage::Read;
+use std::collections::BTreeSet;
+
+/// Documents that are read one by one because an index is behind for them; more of them are waited for.
+const BEHIND_MAX: usize = 256;
+
+/// Answers a query.
+#[derive(Debug)]
+pub(super) struct Find {
+    query: Box<Query>,
+    want: Want,
+    stage: Stage,
+    collection: CollectionId,
+    cost: Cost,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// The collection's description is read.
+    Describing(Fetch<()>),
+    /// It is, and the indexes that this store keeps are not yet.
+    Loading(Option<Snapshot>),
+    /// The indexes follow what changed.
+    Waiting,
+    /// Documents that indexes are behind for are read.
+    Direct(Box<Reading>, Fetch<()>),
+    Reading(Box<Reading>),
+}
+
+/// What is read, and what became of it.
+#[derive(Debug)]
+struct Reading {
+    source: Source,
+    sink: Sink,
+    /// Matching documents that the source leaves out, the one that comes first last.
+    direct: Vec<(Match, Snapshot)>,
+    /// The part of an index in whose order the answer is.
+    part: Option<IndexPart>,
+}
+
+impl Find {
+    pub(super) fn new(query: Box<Query>, want: Want) -> Self {
+        let stage = Stage::Describing(Fetch::of(Read::Durable));
+        Self { query, want, stage, collection: CollectionId::default(), cost: Cost::default() }
+    }
+
+    fn start(&mut self, cx: &mut Context<'_>) -> Result<(), RequestError> {
+        let space = cx.space(self.query.partition)?;
+        self.collection = cx.endpoint.collection_id(space, &self.query.collection);
+        cx.start_indexes();
+        if let Some(doc) = cx.description_doc(self.query.partition, &self.query.collection)? {
+            let Stage::Describing(fetch) = &mut self.stage else { return Ok(()) };
+            fetch.push(doc, ());
+            fetch.read(cx);
+        }
+        Ok(())
+    }
+
+    /// Takes over what the description defines, and waits until the indexes are near enough.
+    fn described(&mut self, cx: &mut Context<'_>, meta: Option<Snapshot>) -> Result<Option<Answer>, RequestError> {
+        cx.watch();
+        if !cx.desk.indexes.loaded {
+            self.stage = Stage::Loading(meta);
+            return Ok(None);
+        }
+        self.stage = Stage::Waiting;
+        let meta = meta.filter(|found| !found.meta.deleted);
+        let defined = meta.as_ref().and_then(|found| found.value.entry(INDEXES)).map(define::from_value);
+        adopt(cx, self.query.partition, self.collection, &defined.unwrap_or_default());
+        self.plan(cx)
+    }
+
+    fn plan(&mut self, cx: &mut Context<'_>) -> Result<Option<Answer>, RequestError> {
+        let Query { partition, selector, sort, use_index, .. } = self.query.as_ref();
+        let mut candidates = cx.desk.indexes.candidates(*partition, self.collection);
+        let bookmark = self.query.bookmark.as_deref().map(Bookmark::parse).transpose()?;
+        if let Some(no) = bookmark.as_ref().and_then(|bookmark| bookmark.index) {
+            // The answer goes on in the order in which it began.
+            candidates.retain(|candidate| candidate.no == no);
+        }
+        let mut plan = plan(selector, sort, &candidates, use_index.as_deref()).ok_or_else(|| {
+            let name = use_index.clone().unwrap_or_default();
+            match candidates.iter().any(|candidate| candidate.name == name) {
+                true => QueryError::IndexBuilding(name),
+                false => QueryError::NoIndex(name),
+            }
+        })?;
+        let is_sorted = bookmark.as_ref().is_some_and(|bookmark| bookmark.index.is_none());
+        if is_sorted && matches!(plan.access, Access::Index(_)) {
+            plan.order = Order::Memory;
+        }
+        let reads_index = matches!(plan.access, Access::Index(_) | Access::Union(_));
+        let behind: Option<BTreeSet<DocId>> =
+            cx.desk.indexes.behind(*partition).map(|docs| docs.map(|doc| doc.doc).take(BEHIND_MAX + 1).collect());
+        if self.want == Want::Plan {
+            let behind = behind.map_or(0, |docs| docs.len());
+            return Ok(Some(Answer::Plan(Box::new(Explained { plan, behind }))));
+        }
+        let behind = match behind {
+            _ if !reads_index => BTreeSet::new(),
+            Some(docs) if docs.len() <= BEHIND_MAX => docs,
+            _ => return Ok(None),
+        };
+        cx.unwatch();
+        let reading = Box::new(self.begin(cx, &plan, bookmark, behind.clone())?);
+        let mut fetch = Fetch::of(Read::Durable);
+        behind.into_iter().for_each(|doc| fetch.push(DocRef { partition: self.query.partition, doc }, ()));
+        fetch.read(cx);
+        self.stage = Stage::Direct(reading, fetch);
+        self.read_direct(cx)
+    }
+
+    fn begin(
+        &self,
+        cx: &mut Context<'_>,
+        plan: &Plan,
+        bookmark: Option<Bookmark>,
+        behind: BTreeSet<DocId>,
+    ) -> Result<Reading, RequestError> {
+        let Query { partition, sort, limit, .. } = self.query.as_ref();
+        let in_order = plan.order == Order::AsTheyCome;
+        let part = match &plan.access {
+            Access::Index(part) if in_order => Some(part.clone()),
+            Access::Named(_) | Access::Index(_) | Access::Union(_) | Access::Scan => None,
+        };
+        bookmark.as_ref().map_or(Ok(()), |bookmark| bookmark.check(&self.query, part.as_ref()))?;
+        let after = bookmark.map(|bookmark| bookmark.place);
+        let sink = match &self.want {
+            Want::Count | Want::Plan => Sink::Count(0),
+            Want::Groups { by, measures } => {
+                Sink::Groups { by: by.clone(), measures: measures.clone(), groups: Default::default() }
+            }
+            Want::Docs if in_order => {
+                let limit = limit.unwrap_or(PAGE_MAX).min(PAGE_MAX);
+                Sink::Page { limit, page: Vec::new(), bytes: 0 }
+            }
+            Want::Docs if limit.is_some_and(|limit| limit > PAGE_MAX) => return Err(needs_index(sort).into()),
+            Want::Docs => {
+                let (limit, after) = (*limit, after.clone());
+                Sink::Sorted { limit, after, kept: Default::default(), bytes: 0, more: false }
+            }
+        };
+        let after = after.filter(|_| in_order);
+        let limit = limit.filter(|_| in_order && self.want == Want::Docs);
+        let source = match &plan.access {
+            Access::Named(names) => Source::Named(self.named(cx, names)?),
+            Access::Index(part) => {
+                Source::Index(Box::new(IndexSource::new(*partition, part.clone(), after, behind, limit)))
+            }
+            Access::Union(parts) => {
+                let part = |part| IndexSource::new(*partition, part, None, behind.clone(), None);
+                Source::Union { parts: parts.iter().cloned().map(part).collect(), seen: BTreeSet::new() }
+            }
+            Access::Scan => {
+                let after = after.map(|after| place_of(self.collection.0, &after).ok_or(QueryError::Bookmark));
+                let limit = limit.unwrap_or(usize::MAX);
+                Source::Scan(Walk::new(*partition, Some(self.collection), None, after.transpose()?.as_ref(), limit))
+            }
+        };
+        Ok(Reading { source, sink, direct: Vec::new(), part })
+    }
+
+    /// Begins to read documents by their names.
+    fn named(&self, cx: &mut Context<'_>, names: &[Named]) -> Result<Fetch<()>, RequestError> {
+        let mut fetch = Fetch::of(Read::Durable);
+        let mut docs = BTreeSet::new();
+        for name in names {
+            let doc = match name {
+                Named::Key(key) => cx.keyed(self.query.partition, &self.query.collection, key).ok(),
+                Named::Id(id) => id.parse().ok().map(|doc| DocRef { partition: self.query.partition, doc }),
+            };
+            docs.extend(doc);
+        }
+        docs.into_iter().for_each(|doc| fetch.push(doc, ()));
+        fetch.read(cx);
+        Ok(fetch)
+    }
+
+    fn read_direct(&mut self, cx: &mut Context<'_>) -> Result<Option<Answer>, RequestError> {
+        let Stage::Direct(reading, fetch) = &mut self.stage else { return Ok(None) };
+        loop {
+            match fetch.next() {
+                Fetched::Doc(doc, (), Some(snapshot)) => {
+                    self.cost.docs += 1;
+                    if !matches(&self.query, doc.doc, &snapshot) {
+                        continue;
+                    }
+                    let place = match &reading.source {
+                        Source::Index(source) => {
+                            let projected = project(&source.part().fields, &snapshot.value);
+                            cx.desk.indexes.note_shape(source.part().no, &projected);
+                            if !cx.desk.indexes.holds(source.part()) {
+                                // The index may not bring documents in the order that it was chosen for.
+                                return self.plan(cx);
+                            }
+                            source.place(doc.doc, &snapshot.value)
+                        }
+                        Source::Named(_) | Source::Union { .. } | Source::Scan(_) => Some(Vec::new()),
+                    };
+                    if let Some(place) = place {
+                        reading.direct.push((Match { place, found: found(doc.doc, &snapshot) }, snapshot));
+                    }
+                }
+                Fetched::Doc(..) => {}
+                Fetched::Wait => return Ok(None),
+                Fetched::Empty => break,
+            }
+        }
+        reading.direct.sort_by(|(a, _), (b, _)| b.place.cmp(&a.place));
+        if matches!(&reading.source, Source::Index(source) if source.is_reverse()) {
+            reading.direct.reverse();
+        }
+        let Stage::Direct(reading, _) = core::mem::replace(&mut self.stage, Stage::Waiting) else { return Ok(None) };
+        self.stage = Stage::Reading(reading);
+        self.read(cx)
+    }
+
+    fn read(&mut self, cx: &mut Context<'_>) -> Result<Option<Answer>, RequestError> {
+        let Stage::Reading(reading) = &mut self.stage else { return Ok(None) };
+        let mut wants_more = true;
+        let mut ended_early = false;
+        while wants_more {
+            match reading.source.next(cx) {
+                Next::Doc(place, doc, snapshot) => {
+                    self.cost.docs += 1;
+                    if matches(&self.query, doc, &snapshot) {
+                        wants_more = reading.take_direct(&self.query, Some(&place))?;
+                        let it = Match { place, found: found(doc, &snapshot) };
+                        wants_more = wants_more && reading.push(&self.query, it, &snapshot)?;
+                    }
+                    if matches!(reading.source, Source::Scan(_)) && self.want == Want::Docs {
+                        self.cost.no_index = true;
+                        if self.cost.docs >= SCANNED_MAX {
+                            ended_early = true;
+                            break;
+                        }
+                    }
+                }
+                Next::Wait => return Ok(None),
+                Next::End => {
+                    wants_more = reading.take_direct(&self.query, None)?;
+                    break;
+                }
+            }
+        }
+        self.answer(!wants_more, ended_early).map(Some)
+    }
+
+    fn answer(&mut self, is_full: bool, ended_early: bool) -> Result<Answer, RequestError> {
+        let cost = self.cost;
+        let Stage::Reading(reading) = core::mem::replace(&mut self.stage, Stage::Waiting) else {
+            return Ok(Answer::Done);
+        };
+        let Reading { sink, part, .. } = *reading;
+        let bookmark = |place: &[u8]| Bookmark::new(&self.query, part.as_ref(), place).to_string();
+        Ok(match sink {
+            Sink::Page { limit, mut page, .. } => {
+                page.truncate(limit);
+                let last = page.last().map(|last| bookmark(&last.place));
+                let docs = page.into_iter().map(|it| it.found).collect();
+                Answer::Matches(Matches { docs, bookmark: last.filter(|_| is_full || ended_early), cost })
+            }
+            Sink::Sorted { .. } if ended_early => return Err(QueryError::ScanLimit.into()),
+            Sink::Sorted { kept, more, .. } => {
+                let last = kept.last_key_value().map(|(place, _)| bookmark(place));
+                let docs = kept.into_values().collect();
+                Answer::Matches(Matches { docs, bookmark: last.filter(|_| more), cost })
+            }
+            Sink::Count(count) => Answer::Count(count),
+            Sink::Groups { groups, measures, .. } => Answer::Groups(groups_of(groups, &measures)),
+        })
+    }
+}
+
+impl Reading {
+    /// Hands on the documents that the source leaves out and that come before a place, or all. Returns whether more is
+    /// wanted.
+    fn take_direct(&mut self, query: &Query, before: Option<&[u8]>) -> Result<bool, RequestError> {
+        let reverse = matches!(&self.source, Source::Index(source) if source.is_reverse());
+        while let Some((it, _)) = self.direct.last() {
+            let comes = before.is_none_or(|place| if reverse { *it.place > *place } else { *it.place < *place });
+            if !comes {
+                break;
+            }
+            let Some((it, snapshot)) = self.direct.pop() else { break };
+            if !self.push(query, it, &snapshot)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn push(&mut self, query: &Query, it: Match, snapshot: &Snapshot) -> Result<bool, RequestError> {
+        let version = snapshot.version.to_string();
+        let subject = subject(it.found.doc, snapshot, &version);
+        Ok(self.sink.push(it, &subject, &query.sort)?)
+    }
+}
+
+impl Task for Find {
+    fn run(&mut self, cx: &mut Context<'_>, wake: Wake) -> Result<Option<Answer>, RequestError> {
+        if matches!(wake, Wake::Start) {
+            self.start(cx)?;
+        }
+        match &mut self.stage {
+            Stage::Describing(fetch) => {
+                fetch.wake(cx, wake)?;
+                match fetch.next() {
+                    Fetched::Doc(_, (), snapshot) => self.described(cx, snapshot),
+                    Fetched::Wait => Ok(None),
+                    Fetched::Empty => self.described(cx, None),
+                }
+            }
+            Stage::Loading(meta) => {
+                let meta = meta.take();
+                self.described(cx, meta)
+            }
+            Stage::Waiting => self.plan(cx),
+            Stage::Direct(_, fetch) => {
+                fetch.wake(cx, wake)?;
+                self.read_direct(cx)
+            }
+            Stage::Reading(reading) => {
+                reading.source.wake(cx, wake, &mut self.cost)?;
+                self.read(cx)
+            }
+        }
+    }
+}
+
+/// Makes the indexes of a collection those that are defined.
+pub(super) fn adopt(
+    cx: &mut Context<'_>,
+    partition: cosmicsync_protocol::ledger::PartNo,
+    collection: CollectionId,
+    defined: &define::Indexes,
+) {
+    let next_change = cx.endpoint.next_change().1;
+    if cx.desk.indexes.adopt(partition, collection, defined, next_change) {
+        cx.desk.wake_indexer();
+    }
+}
+
+fn subject<'a>(doc: DocId, snapshot: &'a Snapshot, version: &'a str) -> Subject<'a> {
+    Subject { key: snapshot.meta.key.as_deref(), version: Some(version), ..Subject::new(&snapshot.value, doc) }
+}
+
+pub(super) fn matches(query: &Query, doc: DocId, snapshot: &Snapshot) -> bool {
+    let here = !snapshot.meta.deleted && snapshot.meta.collection.as_deref() == Some(query.collection.as_str());
+    let version = snapshot.version.to_string();
+    here && query.selector.matches(&subject(doc, snapshot, &version))
+}
+
+pub(super) fn found(doc: DocId, snapshot: &Snapshot) -> Found {
+    let meta = &snapshot.meta;
+    let (collection, key) = (meta.collection.clone(), meta.key.clone());
+    Found { doc, collection, key, value: Some(snapshot.value.clone()), version: snapshot.version }
+}

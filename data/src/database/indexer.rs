@@ -1,0 +1,325 @@
+//! Keeps the indexes up with what changes: one worker, for ever under way.
+//!
+//! It follows the numbered changes of documents ([`Table::Feed`]), which stand in the same commits as what they number. So
+//! after a crash it goes on behind the last change that an index took in, and nothing is passed over. Between changes it
+//! builds indexes that are new and deletes those that go, a batch and a commit at a time. Because it alone writes rows of
+//! indexes, and reads a document after the change that it follows, no older value ever replaces a newer one.
+
+use super::context::{Context, Task, Wake};
+use super::fetch::{Fetch, Fetched};
+use super::indexes::{State, decode_keys, doc_keys_key, encode_keys, registry_range};
+use super::request::{Answer, RequestError, Ticket};
+use crate::index::project::{project, term_key};
+use bytes::Bytes;
+use cosmicsync_protocol::endpoint::ReadResult;
+use cosmicsync_protocol::ids::CollectionId;
+use cosmicsync_protocol::ledger::rows::{FeedRow, listing_key, listing_parts, scan_on, scan_prefix};
+use cosmicsync_protocol::ledger::{DocRef, PartNo};
+use cosmicsync_protocol::shelf::Snapshot;
+use cosmicsync_protocol::storage::{Op, Row, Scan, Table};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The worker's own ticket. No request has it.
+pub(super) const INDEXER: Ticket = Ticket(u64::MAX);
+
+/// Changes that are taken in at a time.
+const CHANGES_MAX: usize = 1024;
+/// Documents of a collection that are taken in at a time while an index is built.
+const BUILD_MAX: usize = 512;
+/// Bytes of a row of a change.
+const FEED_ROW_BYTES: usize = 29;
+/// Bytes of a listing row.
+const LISTING_BYTES: usize = 36;
+/// Bytes of the rows of indexes that are read at a time.
+const SCAN_BYTES_MAX: usize = 1024 * 1024;
+
+/// The worker. It never answers.
+#[derive(Debug, Default)]
+pub(super) struct Indexer {
+    stage: Stage,
+    rows: Vec<Row>,
+    batch: Batch,
+    /// Whether the last batch was of changes, so that a build has its turn.
+    followed: bool,
+}
+
+#[derive(Debug, Default)]
+enum Stage {
+    #[default]
+    Idle,
+    Loading(Scan),
+    /// Changes are read.
+    Following,
+    /// Documents of a collection are read, for an index that is built.
+    Listing(u32),
+    /// Which of these documents belong to a collection with an index, and the keys they have.
+    Sorting(Vec<DocRef>, Vec<CollectionId>),
+    Fetching,
+    Committing,
+}
+
+/// What goes into one commit.
+#[derive(Debug, Default)]
+struct Batch {
+    /// The change up to which it leads.
+    position: Option<u64>,
+    /// The index that is built, the last document that the batch brings it, and whether that is the last of all.
+    built: Option<(u32, Option<[u8; 16]>, bool)>,
+    /// Documents, and the keys they have.
+    fetch: Fetch<Bytes>,
+    ops: Vec<Op>,
+    /// Documents, and when they had changed last.
+    docs: Vec<(DocRef, Option<u64>)>,
+}
+
+impl Task for Indexer {
+    fn run(&mut self, cx: &mut Context<'_>, wake: Wake) -> Result<Option<Answer>, RequestError> {
+        match (&mut self.stage, wake) {
+            (Stage::Idle, _) => self.choose(cx),
+            (Stage::Loading(scan), Wake::Read(ReadResult::Rows { rows, more })) => {
+                let last = rows.last().map(|(key, _)| key.clone()).filter(|_| more);
+                self.rows.extend(rows);
+                if let Some(last) = last {
+                    *scan = scan_on(scan, &last);
+                    cx.scan(scan.clone());
+                } else {
+                    let next_change = cx.endpoint.next_change().1;
+                    cx.desk.indexes.load(&core::mem::take(&mut self.rows), next_change);
+                    cx.desk.wake_watching();
+                    self.choose(cx);
+                }
+            }
+            (Stage::Following, Wake::Read(ReadResult::Rows { rows, .. })) => self.follow(cx, &rows),
+            (Stage::Listing(no), Wake::Read(ReadResult::Rows { rows, more })) => {
+                let no = *no;
+                self.list(cx, no, &rows, more);
+            }
+            (Stage::Sorting(docs, collections), Wake::Read(ReadResult::Values(values))) => {
+                let (docs, of) = (core::mem::take(docs), collections.len());
+                self.sort(cx, &docs, of, values);
+            }
+            (Stage::Fetching, wake) => {
+                self.batch.fetch.wake(cx, wake)?;
+                self.take_fetched(cx);
+            }
+            (Stage::Committing, Wake::Committed) => self.committed(cx),
+            // The endpoint failed: nothing goes on until the next start.
+            (_, _) => {}
+        }
+        Ok(None)
+    }
+}
+
+impl Indexer {
+    /// Chooses what to do next.
+    fn choose(&mut self, cx: &mut Context<'_>) {
+        self.stage = Stage::Idle;
+        cx.desk.indexer_idle = false;
+        let registry = &cx.desk.indexes;
+        if !registry.loaded {
+            let (from, to) = registry_range();
+            let scan = Scan::of(Table::Keys, from, to, SCAN_BYTES_MAX);
+            cx.scan(scan.clone());
+            self.stage = Stage::Loading(scan);
+            return;
+        }
+        let state_is =
+            |wanted: fn(&State) -> bool| registry.all.iter().find(|(_, index)| wanted(&index.state)).map(|(no, _)| *no);
+        if let Some(no) = state_is(|state| *state == State::Dropping) {
+            return self.drop_index(cx, no);
+        }
+        let building = state_is(|state| matches!(state, State::Building { .. }));
+        if let (Some(no), true) = (building, self.followed || !registry.is_behind()) {
+            return self.read_listing(cx, no);
+        }
+        if registry.is_behind() {
+            self.followed = true;
+            let from = FeedRow::key(registry.position + 1);
+            cx.scan(Scan::of(Table::Feed, from, Bytes::new(), CHANGES_MAX * FEED_ROW_BYTES));
+            self.stage = Stage::Following;
+            return;
+        }
+        if registry.all.values().any(|index| index.unsaved) {
+            return self.commit(cx);
+        }
+        cx.desk.indexer_idle = true;
+    }
+
+    fn drop_index(&mut self, cx: &mut Context<'_>, no: u32) {
+        let from = Bytes::copy_from_slice(&no.to_be_bytes());
+        let to = Bytes::copy_from_slice(&(no + 1).to_be_bytes());
+        self.batch.ops.push(Op::DeleteRange { table: Table::Term, from, to });
+        self.batch.ops.push(cx.desk.indexes.forget(no));
+        self.commit(cx);
+    }
+
+    /// Reads the next documents of the collection of an index that is built.
+    fn read_listing(&mut self, cx: &mut Context<'_>, no: u32) {
+        self.followed = false;
+        let Some(index) = cx.desk.indexes.all.get(&no) else { return };
+        let prefix = [&index.partition.0.to_be_bytes(), index.collection.as_ref()].concat();
+        let mut scan = scan_prefix(Table::Doc, &prefix, BUILD_MAX * LISTING_BYTES);
+        if let State::Building { after: Some(after), .. } = index.state {
+            let doc = DocRef { partition: index.partition, doc: cosmicsync_protocol::ids::DocId(after) };
+            scan = scan_on(&scan, &listing_key(doc, &index.collection));
+        }
+        cx.scan(scan);
+        self.stage = Stage::Listing(no);
+    }
+
+    fn list(&mut self, cx: &mut Context<'_>, no: u32, rows: &[Row], more: bool) {
+        let Some(index) = cx.desk.indexes.all.get(&no) else { return self.choose(cx) };
+        let (partition, collection) = (index.partition, index.collection);
+        let listed = rows.iter().filter_map(|(key, _)| listing_parts(key).ok());
+        let docs: Vec<DocRef> = listed.map(|(_, doc)| DocRef { partition, doc }).collect();
+        self.batch.built = Some((no, docs.last().map(|doc| doc.doc.0), !more));
+        self.read_keys(cx, docs, vec![collection]);
+    }
+
+    /// Takes numbered changes, and documents of one partition that they or others are about.
+    fn follow(&mut self, cx: &mut Context<'_>, rows: &[Row]) {
+        let rows: Vec<FeedRow> = rows.iter().filter_map(|(key, row)| FeedRow::decode(key, row).ok()).collect();
+        let registry = &mut cx.desk.indexes;
+        match rows.first() {
+            None => registry.all_caught_up(),
+            // The oldest changes are forgotten: which documents they were about is not known.
+            Some(first) if first.number > registry.position + 1 => registry.rebuild_all(),
+            Some(_) => {}
+        }
+        let is_indexed = |partition: PartNo| registry.all.values().any(|index| index.partition == partition);
+        let mut rows = rows.into_iter().peekable();
+        let mut docs = BTreeSet::new();
+        let mut partition = None;
+        while let Some(row) = rows.next_if(|row| {
+            let other = partition.is_some_and(|partition| partition != row.doc.partition);
+            !(other && is_indexed(row.doc.partition))
+        }) {
+            if is_indexed(row.doc.partition) {
+                partition = Some(row.doc.partition);
+                docs.insert(row.doc);
+            }
+            self.batch.position = Some(row.number);
+        }
+        let Some(partition) = partition.or_else(|| registry.todo()) else {
+            cx.desk.wake_watching();
+            return if self.batch.position.is_some() { self.commit(cx) } else { self.choose(cx) };
+        };
+        docs.extend(registry.take_todo(partition, CHANGES_MAX));
+        let of = registry.all.values().filter(|index| index.partition == partition);
+        let collections: BTreeSet<CollectionId> = of.map(|index| index.collection).collect();
+        self.read_keys(cx, docs.into_iter().collect(), collections.into_iter().collect());
+    }
+
+    /// Reads the keys that documents have, and to which of the collections they belong.
+    fn read_keys(&mut self, cx: &mut Context<'_>, docs: Vec<DocRef>, collections: Vec<CollectionId>) {
+        if docs.is_empty() {
+            return self.commit(cx);
+        }
+        let mut keys = Vec::with_capacity(docs.len() * (1 + collections.len()));
+        for doc in &docs {
+            keys.push((Table::Keys, doc_keys_key(*doc)));
+            keys.extend(collections.iter().map(|of| (Table::Doc, listing_key(*doc, of))));
+        }
+        cx.read(keys);
+        self.stage = Stage::Sorting(docs, collections);
+    }
+
+    fn sort(&mut self, cx: &mut Context<'_>, docs: &[DocRef], of: usize, values: Vec<Option<Bytes>>) {
+        for (doc, rows) in docs.iter().zip(values.chunks(1 + of)) {
+            let Some((keys, listed)) = rows.split_first() else { continue };
+            if listed.iter().any(Option::is_some) {
+                self.batch.fetch.push(*doc, keys.clone().unwrap_or_default());
+            } else {
+                self.batch.docs.push((*doc, cx.desk.indexes.noted(*doc)));
+            }
+        }
+        self.stage = Stage::Fetching;
+        self.batch.fetch.read(cx);
+        self.take_fetched(cx);
+    }
+
+    fn take_fetched(&mut self, cx: &mut Context<'_>) {
+        loop {
+            match self.batch.fetch.next() {
+                Fetched::Doc(doc, keys, snapshot) => {
+                    // What is not wholly in memory yet is taken once it is.
+                    let owed = !cx.endpoint.is_current(doc);
+                    self.batch.ops.extend(cx.desk.indexes.owe(doc, owed));
+                    self.batch.docs.push((doc, cx.desk.indexes.noted(doc)));
+                    if !owed {
+                        self.take(cx, doc, &keys, snapshot.as_ref());
+                    }
+                }
+                Fetched::Wait => return,
+                Fetched::Empty => return self.commit(cx),
+            }
+        }
+    }
+
+    /// Takes a document as it stands into all indexes of its collection.
+    fn take(&mut self, cx: &mut Context<'_>, doc: DocRef, keys: &[u8], snapshot: Option<&Snapshot>) {
+        let old: BTreeSet<&[u8]> = decode_keys(keys).into_iter().collect();
+        let new = rows_of(cx, doc, snapshot);
+        if new.len() == old.len() && new.keys().all(|key| old.contains(key.as_slice())) {
+            return;
+        }
+        let gone = old.iter().filter(|key| !new.contains_key(**key));
+        let gone = gone.map(|key| Op::Delete { table: Table::Term, key: Bytes::copy_from_slice(key) });
+        self.batch.ops.extend(gone);
+        let come = new.iter().filter(|(key, _)| !old.contains(key.as_slice()));
+        self.batch.ops.extend(come.map(|(key, cut)| Op::Put {
+            table: Table::Term,
+            key: Bytes::copy_from_slice(key),
+            value: Bytes::from_static(if *cut { &[1] } else { &[] }),
+        }));
+        let key = doc_keys_key(doc);
+        self.batch.ops.push(if new.is_empty() {
+            Op::Delete { table: Table::Keys, key }
+        } else {
+            Op::Put { table: Table::Keys, key, value: encode_keys(new.keys().map(Vec::as_slice)) }
+        });
+    }
+
+    /// Commits the batch. What it says of documents may not be durable yet, so that is written first.
+    fn commit(&mut self, cx: &mut Context<'_>) {
+        if self.batch.docs.iter().any(|(doc, _)| cx.is_unsafe(*doc)) {
+            cx.endpoint.flush(cx.now);
+        }
+        let registry = &mut cx.desk.indexes;
+        if let Some(position) = self.batch.position {
+            registry.position = position;
+        }
+        if let Some((no, last, ended)) = self.batch.built {
+            registry.built(no, last, self.batch.docs.len() as u64, ended);
+        }
+        let mut ops = core::mem::take(&mut self.batch.ops);
+        ops.extend(registry.save());
+        self.stage = Stage::Committing;
+        cx.write(ops);
+    }
+
+    fn committed(&mut self, cx: &mut Context<'_>) {
+        let batch = core::mem::take(&mut self.batch);
+        for (doc, noted) in batch.docs {
+            cx.desk.indexes.caught_up(doc, noted);
+        }
+        cx.desk.wake_watching();
+        self.choose(cx);
+    }
+}
+
+/// The rows of a document in all indexes of its collection, and whether their tuples are cut.
+fn rows_of(cx: &mut Context<'_>, doc: DocRef, snapshot: Option<&Snapshot>) -> BTreeMap<Vec<u8>, bool> {
+    let mut rows = BTreeMap::new();
+    let Some(snapshot) = snapshot.filter(|snapshot| !snapshot.meta.deleted) else { return rows };
+    let Ok(space) = cx.space(doc.partition) else { return rows };
+    let name = snapshot.meta.collection.as_deref().unwrap_or_default();
+    let collection = cx.endpoint.collection_id(space, name);
+    let of = cx.desk.indexes.of(doc.partition, collection).map(|(no, index)| (no, index.fields.clone()));
+    for (no, fields) in of.collect::<Vec<_>>() {
+        let projected = project(&fields, &snapshot.value);
+        cx.desk.indexes.note_shape(no, &projected);
+        rows.extend(projected.tuples.into_iter().map(|(tuple, cut)| (term_key(no, &tuple, doc.doc), cut)));
+    }
+    rows
+}

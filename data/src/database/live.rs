@@ -1,0 +1,455 @@
+//! Live queries: an answer that is kept up with what changes.
+//!
+//! Whoever asks for more is told once something in the answer changed, and of several changes meanwhile their sum: a slow
+//! reader makes nothing pile up. An answer with a limit holds some documents beyond it, so that one that leaves is replaced
+//! without reading; only when these run out the query is answered again.
+
+use super::ask::{LiveBatch, LiveEvent, LiveId, Query, QueryError, Want};
+use super::context::{Context, Task, Wake};
+use super::fetch::{Fetch, Fetched};
+use super::find::{Find, found, matches};
+use super::request::{Answer, Found, RequestError};
+use super::sink::sort_place;
+use super::source::first_tuple;
+use crate::index::project::project;
+use crate::query::plan::{Access, IndexPart, Order, Plan};
+use crate::query::{Sort, Subject};
+use bytes::Bytes;
+use cosmicsync_protocol::document::VersionId;
+use cosmicsync_protocol::endpoint::ReadResult;
+use cosmicsync_protocol::ids::DocId;
+use cosmicsync_protocol::ledger::rows::FeedRow;
+use cosmicsync_protocol::ledger::{DocRef, PartNo};
+use cosmicsync_protocol::shelf::Snapshot;
+use cosmicsync_protocol::storage::{Read, Row, Scan, Table};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Changed documents that are looked at one by one; where more changed, the query is answered again.
+const CHANGES_MAX: usize = 256;
+/// Changes that are looked through for whoever opens a query again; where there are more, it is told all of it.
+const RESUMED_MAX: usize = 16_384;
+/// Bytes of a row of a change.
+const FEED_ROW_BYTES: usize = 29;
+/// Live queries that wait to be asked for more, at most.
+const LIVE_MAX: usize = 1024;
+/// Documents that an answer with a limit holds beyond it, at least.
+const SLACK_MIN: usize = 16;
+
+/// How documents of a live query are ordered.
+#[derive(Debug)]
+enum Ordered {
+    /// By what they are sorted by.
+    Sort(Sort),
+    /// As an index brings them.
+    Index(IndexPart),
+}
+
+impl Ordered {
+    /// Bytes that sort as documents do.
+    fn place(&self, doc: DocId, snapshot: &Found) -> Option<Vec<u8>> {
+        let value = snapshot.value.as_ref()?;
+        match self {
+            Self::Sort(sort) => {
+                let version = snapshot.version.to_string();
+                let subject =
+                    Subject { key: snapshot.key.as_deref(), version: Some(&version), ..Subject::new(value, doc) };
+                Some(sort_place(sort, &subject))
+            }
+            Self::Index(part) => {
+                let mut place = [&first_tuple(part, value)?, doc.as_ref()].concat();
+                if part.reverse {
+                    place.iter_mut().for_each(|byte| *byte = !*byte);
+                    // What is longer than its equal beginning came first, and comes last now.
+                    place.push(0xff);
+                }
+                Some(place)
+            }
+        }
+    }
+}
+
+/// A live query.
+#[derive(Debug)]
+pub(super) struct Live {
+    query: Query,
+    order: Ordered,
+    places: BTreeMap<DocId, Vec<u8>>,
+    window: BTreeMap<Vec<u8>, Found>,
+    /// Nothing that matches lies behind the window.
+    complete: bool,
+    /// The last change that was taken in.
+    cursor: u64,
+    /// Documents that changed and are not wholly in memory yet.
+    waiting: BTreeSet<DocRef>,
+    /// What was told of the documents in the answer.
+    told: BTreeMap<DocId, (Vec<u8>, VersionId)>,
+}
+
+impl Live {
+    fn limit(&self) -> usize {
+        self.query.limit.unwrap_or(usize::MAX)
+    }
+
+    fn held(query: &Query) -> Option<usize> {
+        query.limit.map(|limit| limit.saturating_add(SLACK_MIN.max(limit / 2)))
+    }
+
+    /// Takes the document as it stands. Returns false once documents are missing at the end.
+    fn take(&mut self, doc: DocId, snapshot: Option<&Snapshot>) -> bool {
+        if let Some(place) = self.places.remove(&doc) {
+            self.window.remove(&place);
+        }
+        let matching = snapshot.filter(|snapshot| matches(&self.query, doc, snapshot));
+        if let Some(found) = matching.map(|snapshot| found(doc, snapshot))
+            && let Some(place) = self.order.place(doc, &found)
+        {
+            let last = self.window.last_key_value().map(|(place, _)| place);
+            if self.complete || last.is_some_and(|last| place < *last) {
+                self.places.insert(doc, place.clone());
+                self.window.insert(place, found);
+            }
+        }
+        if let Some(held) = Self::held(&self.query) {
+            while self.window.len() > held {
+                if let Some((_, found)) = self.window.pop_last() {
+                    self.places.remove(&found.doc);
+                    self.complete = false;
+                }
+            }
+        }
+        self.complete || self.window.len() >= self.limit()
+    }
+
+    /// What changed in the answer since it was told last, where these documents may have. Notes that it is told.
+    fn tell(&mut self, changed: &BTreeSet<DocId>) -> Vec<LiveEvent> {
+        let mut events = Vec::new();
+        let limit = self.limit();
+        let docs: BTreeSet<DocId> = if self.query.limit.is_some() {
+            let shown = self.window.values().take(limit).map(|found| found.doc);
+            self.told.keys().copied().chain(shown).collect()
+        } else {
+            changed.clone()
+        };
+        let end = self.window.keys().nth(limit).cloned();
+        for doc in docs {
+            let place = self.places.get(&doc).cloned().filter(|place| end.as_ref().is_none_or(|end| place < end));
+            let Some(place) = place else {
+                if self.told.remove(&doc).is_some() {
+                    events.push((None, LiveEvent::Removed { doc }));
+                }
+                continue;
+            };
+            let Some(found) = self.window.get(&place).cloned() else { continue };
+            let version = found.version;
+            let after = self.window.range(..place.clone()).next_back().map(|(_, found)| found.doc);
+            let event = match self.told.insert(doc, (place.clone(), version)) {
+                None => LiveEvent::Added { found, after },
+                Some((before, known)) if before == place && known == version => continue,
+                Some((before, _)) if before == place => LiveEvent::Changed { found },
+                Some(_) => LiveEvent::Moved { found, after },
+            };
+            events.push((Some(place), event));
+        }
+        // What goes first, then the rest in order: each stands behind one that is there already.
+        events.sort_by(|(a, _), (b, _)| a.cmp(b));
+        events.into_iter().map(|(_, event)| event).collect()
+    }
+
+    fn batch(&self, id: LiveId, reset: bool, events: Vec<LiveEvent>) -> Answer {
+        Answer::Live(LiveBatch { id, cursor: self.cursor, reset, events })
+    }
+}
+
+/// Opens a live query, or waits until its answer changes.
+#[derive(Debug)]
+pub(super) struct Watching {
+    id: Option<LiveId>,
+    query: Query,
+    live: Option<Box<Live>>,
+    stage: Stage,
+    changed: BTreeSet<DocId>,
+    /// The change behind which the query is answered.
+    cursor: u64,
+    /// The change up to which whoever opens it knows the answer.
+    since: Option<u64>,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Start,
+    /// The newest change is looked up.
+    Numbering,
+    /// How the query is answered is found out.
+    Planning(Box<Find>),
+    /// It is answered.
+    Filling(Box<Find>, Box<Plan>, Vec<Found>),
+    /// Changes behind this one are read, for whoever knows the answer up to it.
+    Resuming(u64),
+    /// Changes are read.
+    Following,
+    /// Changed documents are read.
+    Fetching(Fetch<()>),
+    /// Nothing changed.
+    Waiting,
+}
+
+impl Watching {
+    /// Opens a live query. Whoever knows its answer up to a change is told the rest; with a limit, all of it.
+    pub(super) fn open(query: Query, since: Option<u64>) -> Self {
+        let since = since.filter(|_| query.limit.is_none());
+        Self { id: None, query, live: None, stage: Stage::Start, changed: BTreeSet::new(), cursor: 0, since }
+    }
+
+    pub(super) fn next(id: LiveId) -> Self {
+        Self { id: Some(id), ..Self::open(Query::all(PartNo(0), String::new()), None) }
+    }
+
+    fn number(&mut self, cx: &mut Context<'_>) {
+        let scan = Scan::of(Table::Feed, Bytes::new(), Bytes::new(), usize::MAX).limit(1).descending();
+        cx.scan_of(Read::Durable, scan);
+        self.stage = Stage::Numbering;
+    }
+
+    /// Answers the query, behind a change.
+    fn plan(&mut self, cx: &mut Context<'_>, rows: &[Row]) -> Result<Option<Answer>, RequestError> {
+        let cursor = rows.first().and_then(|(key, row)| FeedRow::decode(key, row).ok()).map_or(0, |row| row.number);
+        self.cursor = cursor;
+        self.fill(cx)
+    }
+
+    fn fill(&mut self, cx: &mut Context<'_>) -> Result<Option<Answer>, RequestError> {
+        let query = Box::new(Query { bookmark: None, ..self.query.clone() });
+        let mut find = Box::new(Find::new(query, Want::Plan));
+        let answer = find.run(cx, Wake::Start)?;
+        self.stage = Stage::Planning(find);
+        self.planned(cx, answer)
+    }
+
+    fn planned(&mut self, cx: &mut Context<'_>, answer: Option<Answer>) -> Result<Option<Answer>, RequestError> {
+        let Some(Answer::Plan(explained)) = answer else { return Ok(None) };
+        let in_order = explained.plan.order == Order::AsTheyCome;
+        // What is sorted in memory is held whole, so that nothing need be sorted again.
+        let limit = if in_order { Live::held(&self.query) } else { None };
+        let query = Box::new(Query { limit, bookmark: None, ..self.query.clone() });
+        let mut find = Box::new(Find::new(query, Want::Docs));
+        let answer = find.run(cx, Wake::Start)?;
+        self.stage = Stage::Filling(find, Box::new(explained.plan), Vec::new());
+        self.filled(cx, answer)
+    }
+
+    fn filled(&mut self, cx: &mut Context<'_>, mut answer: Option<Answer>) -> Result<Option<Answer>, RequestError> {
+        let bookmark = loop {
+            let Stage::Filling(find, _, docs) = &mut self.stage else { return Ok(None) };
+            let Some(Answer::Matches(page)) = answer.take() else { return Ok(None) };
+            docs.extend(page.docs);
+            let held = Live::held(&self.query);
+            let Some(bookmark) = page.bookmark else { break None };
+            if held.is_some_and(|held| docs.len() >= held) {
+                break Some(bookmark);
+            }
+            let limit = held.map(|held| held.saturating_sub(docs.len()));
+            let query = Query { limit, bookmark: Some(bookmark), ..self.query.clone() };
+            **find = Find::new(Box::new(query), Want::Docs);
+            answer = find.run(cx, Wake::Start)?;
+        };
+        let stage = core::mem::replace(&mut self.stage, Stage::Start);
+        let Stage::Filling(_, plan, docs) = stage else { return Ok(None) };
+        let order = match (plan.order, plan.access) {
+            (Order::AsTheyCome, Access::Index(part)) => Ordered::Index(part),
+            _ => Ordered::Sort(self.query.sort.clone()),
+        };
+        let told = self.live.take().map(|live| live.told).unwrap_or_default();
+        let mut live = Box::new(Live {
+            query: self.query.clone(),
+            order,
+            places: BTreeMap::new(),
+            window: BTreeMap::new(),
+            complete: bookmark.is_none(),
+            cursor: self.cursor,
+            waiting: BTreeSet::new(),
+            told,
+        });
+        for found in docs {
+            if let Some(place) = live.order.place(found.doc, &found) {
+                live.places.insert(found.doc, place.clone());
+                live.window.insert(place, found);
+            }
+        }
+        self.changed.extend(live.told.keys().chain(live.places.keys()).copied());
+        self.live = Some(live);
+        if self.id.is_none() {
+            let Some(since) = self.since.filter(|since| *since <= self.cursor) else {
+                return Ok(Some(self.answer(cx, true)));
+            };
+            let (from, to) = (FeedRow::key(since + 1), FeedRow::key(self.cursor + 1));
+            cx.scan_of(Read::Durable, Scan::of(Table::Feed, from, to, usize::MAX).limit(RESUMED_MAX + 1));
+            self.stage = Stage::Resuming(since);
+            return Ok(None);
+        }
+        self.follow(cx);
+        Ok(None)
+    }
+
+    /// Tells what changed since a change, of which these are the numbers behind it.
+    fn resume(&mut self, cx: &mut Context<'_>, since: u64, rows: &[Row]) -> Answer {
+        let rows: Vec<FeedRow> = rows.iter().filter_map(|(key, row)| FeedRow::decode(key, row).ok()).collect();
+        let is_whole = match rows.first() {
+            None => since == self.cursor,
+            Some(first) => first.number == since + 1 && rows.len() <= RESUMED_MAX,
+        };
+        let Some(live) = self.live.as_mut().filter(|_| is_whole) else { return self.answer(cx, true) };
+        let here = rows.iter().filter(|row| row.doc.partition == self.query.partition);
+        let changed: BTreeSet<DocId> = here.map(|row| row.doc.doc).collect();
+        for (place, found) in live.window.iter().filter(|(_, found)| !changed.contains(&found.doc)) {
+            live.told.insert(found.doc, (place.clone(), found.version));
+        }
+        // What changed and is not in the answer may have been.
+        for doc in changed.iter().filter(|doc| !live.places.contains_key(*doc)) {
+            live.told.insert(*doc, (Vec::new(), VersionId([0; 16])));
+        }
+        self.changed = changed;
+        self.answer(cx, false)
+    }
+
+    fn follow(&mut self, cx: &mut Context<'_>) {
+        let Some(live) = &self.live else { return };
+        let from = FeedRow::key(live.cursor + 1);
+        let scan = Scan::of(Table::Feed, from, Bytes::new(), CHANGES_MAX * 2 * FEED_ROW_BYTES).limit(CHANGES_MAX + 1);
+        cx.scan_of(Read::Durable, scan);
+        self.stage = Stage::Following;
+    }
+
+    fn take_changes(&mut self, cx: &mut Context<'_>, rows: &[Row]) -> Result<Option<Answer>, RequestError> {
+        let Some(live) = &mut self.live else { return Ok(None) };
+        let rows: Vec<FeedRow> = rows.iter().filter_map(|(key, row)| FeedRow::decode(key, row).ok()).collect();
+        let gap = rows.first().is_some_and(|row| row.number > live.cursor + 1);
+        if gap || rows.len() > CHANGES_MAX {
+            self.number(cx);
+            return Ok(None);
+        }
+        let mut docs = core::mem::take(&mut live.waiting);
+        if let Some(last) = rows.last() {
+            live.cursor = last.number;
+        }
+        docs.extend(rows.iter().map(|row| row.doc).filter(|doc| doc.partition == self.query.partition));
+        let mut fetch = Fetch::of(Read::Durable);
+        for doc in docs {
+            if cx.endpoint.is_current(doc) {
+                fetch.push(doc, ());
+            } else {
+                live.waiting.insert(doc);
+            }
+        }
+        fetch.read(cx);
+        self.stage = Stage::Fetching(fetch);
+        self.take_docs(cx)
+    }
+
+    fn take_docs(&mut self, cx: &mut Context<'_>) -> Result<Option<Answer>, RequestError> {
+        let (Stage::Fetching(fetch), Some(live)) = (&mut self.stage, &mut self.live) else { return Ok(None) };
+        let mut is_whole = true;
+        loop {
+            match fetch.next() {
+                Fetched::Doc(doc, (), snapshot) => {
+                    if let (Ordered::Index(part), Some(snapshot)) = (&live.order, &snapshot) {
+                        // The index may not bring documents in the order that it was chosen for.
+                        cx.desk.indexes.note_shape(part.no, &project(&part.fields, &snapshot.value));
+                        is_whole &= cx.desk.indexes.holds(part);
+                    }
+                    is_whole &= live.take(doc.doc, snapshot.as_ref());
+                    self.changed.insert(doc.doc);
+                }
+                Fetched::Wait => return Ok(None),
+                Fetched::Empty => break,
+            }
+        }
+        if !is_whole || !live.complete && live.window.len() < live.limit() {
+            self.cursor = live.cursor;
+            return self.fill(cx);
+        }
+        let changed = core::mem::take(&mut self.changed);
+        let events = live.tell(&changed);
+        if events.is_empty() {
+            self.stage = Stage::Waiting;
+            return Ok(None);
+        }
+        Ok(Some(self.told(cx, false, events)))
+    }
+
+    fn answer(&mut self, cx: &mut Context<'_>, reset: bool) -> Answer {
+        let changed = core::mem::take(&mut self.changed);
+        let events = self.live.as_mut().map(|live| live.tell(&changed)).unwrap_or_default();
+        self.told(cx, reset, events)
+    }
+
+    fn told(&mut self, cx: &mut Context<'_>, reset: bool, events: Vec<LiveEvent>) -> Answer {
+        let id = *self.id.get_or_insert_with(|| cx.desk.new_live());
+        let Some(live) = self.live.take() else { return Answer::Failed(QueryError::NotLive.into()) };
+        let answer = live.batch(id, reset, events);
+        if cx.desk.live.len() >= LIVE_MAX {
+            // The one that was opened first goes.
+            cx.desk.live.pop_first();
+        }
+        cx.desk.live.insert(id, live);
+        answer
+    }
+
+    fn step(&mut self, cx: &mut Context<'_>, wake: Wake) -> Result<Option<Answer>, RequestError> {
+        match (&mut self.stage, wake) {
+            (Stage::Start, _) => {
+                cx.follow_changes();
+                match self.id {
+                    None => self.number(cx),
+                    Some(id) => {
+                        let live = cx.desk.live.remove(&id).ok_or(QueryError::NotLive)?;
+                        self.query = live.query.clone();
+                        self.live = Some(live);
+                        self.follow(cx);
+                    }
+                }
+                Ok(None)
+            }
+            (Stage::Numbering, Wake::Read(ReadResult::Rows { rows, .. })) => self.plan(cx, &rows),
+            (Stage::Planning(find), wake) => {
+                let answer = find.run(cx, wake)?;
+                self.planned(cx, answer)
+            }
+            (Stage::Filling(find, ..), wake) => {
+                let answer = find.run(cx, wake)?;
+                self.filled(cx, answer)
+            }
+            (Stage::Resuming(since), Wake::Read(ReadResult::Rows { rows, .. })) => {
+                let since = *since;
+                Ok(Some(self.resume(cx, since, &rows)))
+            }
+            (Stage::Following, Wake::Read(ReadResult::Rows { rows, .. })) => self.take_changes(cx, &rows),
+            (Stage::Fetching(fetch), wake) => {
+                fetch.wake(cx, wake)?;
+                self.take_docs(cx)
+            }
+            (Stage::Waiting, Wake::Again) => {
+                self.follow(cx);
+                Ok(None)
+            }
+            (_, Wake::Read(ReadResult::Failed(error))) => Err(error.into()),
+            _ => Ok(None),
+        }
+    }
+}
+
+impl Task for Watching {
+    fn run(&mut self, cx: &mut Context<'_>, wake: Wake) -> Result<Option<Answer>, RequestError> {
+        self.step(cx, wake)
+    }
+}
+
+/// Ends a live query.
+#[derive(Debug)]
+pub(super) struct Ending(pub(super) LiveId);
+
+impl Task for Ending {
+    fn run(&mut self, cx: &mut Context<'_>, _: Wake) -> Result<Option<Answer>, RequestError> {
+        cx.desk.live.remove(&self.0);
+        Ok(Some(Answer::Done))
+    }
+}

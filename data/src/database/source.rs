@@ -1,0 +1,226 @@
+//! Where the documents of a query come from.
+
+use super::ask::Cost;
+use super::context::{Context, Wake};
+use super::fetch::{Fetch, Fetched};
+use super::request::{Place, RequestError};
+use super::walk::{Walk, Walked};
+use crate::index::project::{project, term_parts};
+use crate::query::plan::IndexPart;
+use bytes::Bytes;
+use cosmicsync_protocol::document::Value;
+use cosmicsync_protocol::endpoint::ReadResult;
+use cosmicsync_protocol::ids::DocId;
+use cosmicsync_protocol::ledger::{DocRef, PartNo};
+use cosmicsync_protocol::shelf::Snapshot;
+use cosmicsync_protocol::storage::{Read, Row, Scan, Table};
+use std::collections::BTreeSet;
+
+/// Rows of an index that are read at a time, at most.
+const ROWS_MAX: usize = 512;
+/// Bytes of rows of an index that are read at a time.
+const ROWS_BYTES_MAX: usize = 256 * 1024;
+
+/// The next step of a source.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// A document, and where it stands in the order of the source.
+    Doc(Vec<u8>, DocId, Snapshot),
+    /// Nothing before the next wake.
+    Wait,
+    /// No more.
+    End,
+}
+
+/// Documents, in some order.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// These, one by one.
+    Named(Fetch<()>),
+    /// What an index holds.
+    Index(Box<IndexSource>),
+    /// What several parts of indexes hold: first to last, each document once.
+    Union { parts: Vec<IndexSource>, seen: BTreeSet<DocId> },
+    /// All of a collection, by id.
+    Scan(Walk),
+}
+
+impl Source {
+    pub(super) fn wake(&mut self, cx: &mut Context<'_>, wake: Wake, cost: &mut Cost) -> Result<(), RequestError> {
+        match self {
+            Self::Named(fetch) => fetch.wake(cx, wake),
+            Self::Index(source) => source.wake(cx, wake, cost),
+            Self::Union { parts, .. } => match parts.first_mut() {
+                Some(source) => source.wake(cx, wake, cost),
+                None => Ok(()),
+            },
+            Self::Scan(walk) => walk.wake(cx, wake),
+        }
+    }
+
+    pub(super) fn next(&mut self, cx: &mut Context<'_>) -> Next {
+        match self {
+            Self::Named(fetch) => loop {
+                match fetch.next() {
+                    Fetched::Doc(doc, (), Some(snapshot)) => return Next::Doc(Vec::new(), doc.doc, snapshot),
+                    Fetched::Doc(..) => {}
+                    Fetched::Wait => return Next::Wait,
+                    Fetched::Empty => return Next::End,
+                }
+            },
+            Self::Index(source) => source.next(cx),
+            Self::Union { parts, seen } => loop {
+                let Some(source) = parts.first_mut() else { return Next::End };
+                match source.next(cx) {
+                    Next::Doc(place, doc, snapshot) => {
+                        if seen.insert(doc) {
+                            return Next::Doc(place, doc, snapshot);
+                        }
+                    }
+                    Next::Wait => return Next::Wait,
+                    Next::End => drop(parts.remove(0)),
+                }
+            },
+            Self::Scan(walk) => match walk.next(cx) {
+                Walked::Doc(place, snapshot) => Next::Doc(place.doc.as_ref().to_vec(), place.doc, snapshot),
+                Walked::Wait => Next::Wait,
+                Walked::End => Next::End,
+            },
+        }
+    }
+}
+
+/// Reads a part of an index in its order.
+#[derive(Debug)]
+pub(super) struct IndexSource {
+    partition: PartNo,
+    part: IndexPart,
+    /// Behind which place to begin.
+    after: Option<Vec<u8>>,
+    /// Documents that the index is behind for: what it says of them does not count.
+    behind: BTreeSet<DocId>,
+    /// The range that comes next, counted in the direction of reading.
+    range: usize,
+    scan: Option<Scan>,
+    scanning: bool,
+    rows_max: usize,
+    fetch: Fetch<Vec<u8>>,
+}
+
+impl IndexSource {
+    pub(super) fn new(
+        partition: PartNo,
+        part: IndexPart,
+        after: Option<Vec<u8>>,
+        behind: BTreeSet<DocId>,
+        limit: Option<usize>,
+    ) -> Self {
+        let rows_max = limit.map_or(ROWS_MAX, |limit| limit.saturating_add(1).min(ROWS_MAX));
+        let fetch = Fetch::of(Read::Durable);
+        Self { partition, part, after, behind, range: 0, scan: None, scanning: false, rows_max, fetch }
+    }
+
+    /// Where a document with this value stands in this part of the index, if it does.
+    pub(super) fn place(&self, doc: DocId, value: &Value) -> Option<Vec<u8>> {
+        let place = [&first_tuple(&self.part, value)?, doc.as_ref()].concat();
+        let is_behind = |after: &Vec<u8>| if self.part.reverse { place < *after } else { place > *after };
+        self.after.as_ref().is_none_or(is_behind).then_some(place)
+    }
+
+    pub(super) const fn part(&self) -> &IndexPart {
+        &self.part
+    }
+
+    pub(super) const fn is_reverse(&self) -> bool {
+        self.part.reverse
+    }
+
+    fn wake(&mut self, cx: &mut Context<'_>, wake: Wake, cost: &mut Cost) -> Result<(), RequestError> {
+        if let Wake::Read(ReadResult::Rows { rows, more }) = wake {
+            cost.keys += rows.len() as u64;
+            self.take_rows(cx, &rows, more);
+            return Ok(());
+        }
+        self.fetch.wake(cx, wake)
+    }
+
+    fn next(&mut self, cx: &mut Context<'_>) -> Next {
+        loop {
+            match self.fetch.next() {
+                Fetched::Doc(doc, tuple, Some(snapshot)) if !snapshot.meta.deleted => {
+                    // It comes at the first of its tuples that the part has, and not where it stood before.
+                    if first_tuple(&self.part, &snapshot.value).as_ref() == Some(&tuple) {
+                        return Next::Doc([&tuple, doc.doc.as_ref()].concat(), doc.doc, snapshot);
+                    }
+                }
+                Fetched::Doc(..) => {}
+                Fetched::Wait => return Next::Wait,
+                Fetched::Empty => break,
+            }
+        }
+        if self.scanning {
+            return Next::Wait;
+        }
+        while self.scan.is_none() {
+            let ranges = &self.part.ranges;
+            let at = if self.part.reverse { ranges.len().checked_sub(self.range + 1) } else { Some(self.range) };
+            let Some(range) = at.and_then(|at| ranges.get(at)) else { return Next::End };
+            self.range += 1;
+            self.scan = self.scan_of(&range.from.clone(), &range.to.clone());
+        }
+        if let Some(scan) = &self.scan {
+            cx.scan_of(Read::Durable, scan.clone());
+            self.scanning = true;
+        }
+        Next::Wait
+    }
+
+    /// The scan of a range, from behind where the reading begins; `None` if nothing of it lies there.
+    fn scan_of(&self, from: &[u8], to: &[u8]) -> Option<Scan> {
+        let no = self.part.no.to_be_bytes();
+        let mut from = [&no, from].concat();
+        let mut to = if to.is_empty() { (self.part.no + 1).to_be_bytes().to_vec() } else { [&no, to].concat() };
+        if let Some(after) = &self.after {
+            let after = [&no, after.as_slice()].concat();
+            if self.part.reverse {
+                to = to.min(after);
+            } else {
+                from = from.max([after.as_slice(), &[0]].concat());
+            }
+        }
+        let scan = Scan::of(Table::Term, Bytes::from(from), Bytes::from(to), ROWS_BYTES_MAX).limit(self.rows_max);
+        let scan = if self.part.reverse { scan.descending() } else { scan };
+        (scan.from < scan.to).then_some(scan)
+    }
+
+    fn take_rows(&mut self, cx: &mut Context<'_>, rows: &[Row], more: bool) {
+        self.scanning = false;
+        self.rows_max = ROWS_MAX;
+        let last = rows.last().map(|(key, _)| key).filter(|_| more);
+        let rows_max = self.rows_max;
+        self.scan = self
+            .scan
+            .take()
+            .zip(last)
+            .map(|(scan, last)| cosmicsync_protocol::ledger::rows::scan_on(&scan, last).limit(rows_max));
+        for (tuple, doc) in rows.iter().filter_map(|(key, _)| term_parts(key)) {
+            if !self.behind.contains(&doc) {
+                self.fetch.push(DocRef { partition: self.partition, doc }, tuple.to_vec());
+            }
+        }
+        self.fetch.read(cx);
+    }
+}
+
+/// The tuple at which a part of an index brings a value.
+pub(super) fn first_tuple(part: &IndexPart, value: &Value) -> Option<Vec<u8>> {
+    let tuples = project(&part.fields, value).tuples;
+    let mut tuples = tuples.into_iter().map(|(tuple, _)| tuple);
+    let is_within = |tuple: &Vec<u8>| part.ranges.iter().any(|range| range.contains(tuple));
+    if part.reverse { tuples.rfind(is_within) } else { tuples.find(is_within) }
+}
+
+/// A walk through a collection from behind a document.
+pub(super) fn place_of(collection: [u8; 16], after: &[u8]) -> Option<Place> {
+    Some(Place { collection, doc: DocId(after.try_into().ok()?) })
+}

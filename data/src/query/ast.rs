@@ -1,0 +1,391 @@
+//! What a selector says.
+
+use super::path::{Path, PathError, Reached};
+use super::pattern::Pattern;
+use core::fmt;
+use cosmicsync_protocol::document::Value;
+
+/// Which documents are meant.
+///
+/// [`super::parse`] makes it in one form: no list of one, no list in a list of the same kind. It nests at most
+/// [`super::SELECTOR_DEPTH_MAX`] deep, which whoever builds one otherwise keeps to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selector {
+    /// Those that all of these match; with none, every document.
+    All(Vec<Self>),
+    /// Those that at least one of these matches; with none, no document.
+    Any(Vec<Self>),
+    /// Those that this does not match.
+    Not(Box<Self>),
+    /// Those whose field passes the test.
+    Field(Field, Test),
+}
+
+/// What a test or a sort looks at.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Field {
+    /// A place in the value.
+    Member(Path),
+    /// Something that is known of the document beside its value.
+    Virtual(Virtual),
+}
+
+/// What is known of a document beside its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Virtual {
+    /// `$id`: the document's id, in hex.
+    Id,
+    /// `$key`: the key that its id was derived from.
+    Key,
+    /// `$version`: its version, in hex.
+    Version,
+    /// `$createdAt`: when it was created, in milliseconds since 1970.
+    CreatedAt,
+    /// `$createdBy`: who created it.
+    CreatedBy,
+    /// `$updatedAt`: when it changed last, in milliseconds since 1970.
+    UpdatedAt,
+    /// `$valid`: whether its value fulfils its schema; null where the schema is not known.
+    Valid,
+}
+
+impl Virtual {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Id, Self::Key, Self::Version, Self::CreatedAt, Self::CreatedBy, Self::UpdatedAt, Self::Valid];
+
+    /// The name, with its `$`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Id => "$id",
+            Self::Key => "$key",
+            Self::Version => "$version",
+            Self::CreatedAt => "$createdAt",
+            Self::CreatedBy => "$createdBy",
+            Self::UpdatedAt => "$updatedAt",
+            Self::Valid => "$valid",
+        }
+    }
+}
+
+/// Why a text names no field.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FieldError {
+    /// Not a path.
+    #[error(transparent)]
+    Path(#[from] PathError),
+    /// Begins with `$` and is no virtual field.
+    #[error(
+        "there is no virtual field `{0}`; there are $id, $key, $version, $createdAt, $createdBy, $updatedAt and $valid, \
+         and a member whose name begins with $ is written as `\\$name`"
+    )]
+    NoVirtual(String),
+}
+
+/// Longest unknown name that an error repeats, in characters.
+const SHOWN_MAX: usize = 64;
+
+/// Cuts a name that came from outside to what an error shows.
+pub(super) fn shown(name: &str) -> String {
+    name.chars().take(SHOWN_MAX).collect()
+}
+
+impl Field {
+    /// Reads a field: a virtual one by its name, anything else as a path.
+    pub fn parse(text: &str) -> Result<Self, FieldError> {
+        if !text.starts_with('$') {
+            return Ok(Self::Member(Path::parse(text)?));
+        }
+        let named = Virtual::ALL.into_iter().find(|field| field.name() == text);
+        named.map(Self::Virtual).ok_or_else(|| FieldError::NoVirtual(shown(text)))
+    }
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Member(path) => path.fmt(f),
+            Self::Virtual(field) => f.write_str(field.name()),
+        }
+    }
+}
+
+/// A test of what a field reaches ([`Reached`]).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Test {
+    /// `$eq`: a candidate equals the operand. Null also equals what is missing.
+    Eq(Operand),
+    /// `$ne`: not [`Test::Eq`].
+    Ne(Operand),
+    /// `$gt`, `$gte`, `$lt`, `$lte`: a candidate of the operand's type stands so to it. No list and no map.
+    Order(Relation, Operand),
+    /// `$in`: [`Test::Eq`] with at least one.
+    In(Choice),
+    /// `$nin`: not [`Test::In`].
+    Nin(Choice),
+    /// `$exists`: something is reached, or nothing is.
+    Exists(bool),
+    /// `$type`: a candidate is of one of the types.
+    Type(Vec<Type>),
+    /// `$mod`: a candidate is a whole number with this remainder.
+    Mod {
+        /// What to divide by; not 0.
+        divisor: i64,
+        /// What is left, with the sign of the number.
+        remainder: i64,
+    },
+    /// `$size`: a list of this length is reached.
+    Size(u64),
+    /// `$all`: each of these is among the items of a list; with none, nothing passes.
+    Every(Vec<Each>),
+    /// `$elemMatch`: one item of a list passes.
+    Elem(Elem),
+    /// `$regex`: a candidate is a text in which the pattern is found.
+    Regex(Pattern),
+    /// `$not`: not all of these pass. At least one.
+    Not(Vec<Self>),
+}
+
+/// How a value stands to an operand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Relation {
+    /// `$gt`.
+    Above,
+    /// `$gte`.
+    AtLeast,
+    /// `$lt`.
+    Below,
+    /// `$lte`.
+    AtMost,
+}
+
+impl Relation {
+    /// The operator's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Above => "$gt",
+            Self::AtLeast => "$gte",
+            Self::Below => "$lt",
+            Self::AtMost => "$lte",
+        }
+    }
+
+    /// Whether equal values stand so.
+    pub const fn is_inclusive(self) -> bool {
+        matches!(self, Self::AtLeast | Self::AtMost)
+    }
+
+    /// Whether the operand is the least or the end from below, rather than the end from above.
+    pub const fn is_lower(self) -> bool {
+        matches!(self, Self::Above | Self::AtLeast)
+    }
+}
+
+/// What a value is compared with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Operand {
+    /// A value.
+    Value(Value),
+    /// `{"$var": "auth.id"}`: a value that [`Selector::bind`] puts in its place. Unbound it makes nothing match.
+    Var(Path),
+}
+
+/// Alternatives.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Choice {
+    /// Values, ascending and each once, by [`super::order`].
+    pub values: Vec<Value>,
+    /// Variables that are not bound.
+    pub vars: Vec<Path>,
+}
+
+impl Choice {
+    /// Gathers alternatives, in any order.
+    pub fn new(operands: impl IntoIterator<Item = Operand>) -> Self {
+        let mut choice = Self::default();
+        for operand in operands {
+            match operand {
+                Operand::Value(value) => choice.values.push(value),
+                Operand::Var(path) => choice.vars.push(path),
+            }
+        }
+        // Of values that are equal in the order, such as 2 and 2.0, the encoding decides which stays.
+        choice.values.sort_by(|a, b| compare(a, b).then_with(|| a.encode().cmp(&b.encode())));
+        choice.values.dedup_by(|a, b| super::order::same(a, b));
+        choice.vars.sort();
+        choice.vars.dedup();
+        choice
+    }
+}
+
+fn compare(a: &Value, b: &Value) -> core::cmp::Ordering {
+    super::order::compare(Some(a), Some(b))
+}
+
+/// A type of values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Type {
+    /// Null.
+    Null,
+    /// False or true.
+    Bool,
+    /// A number.
+    Number,
+    /// A number without a fraction, such as 2 or 2.0.
+    Int,
+    /// A text.
+    Text,
+    /// Bytes.
+    Bytes,
+    /// A list.
+    List,
+    /// A map.
+    Map,
+}
+
+impl Type {
+    /// Names of types, as `$type` takes them; the first of each is the one that is written.
+    pub const NAMES: [(&str, Self); 9] = [
+        ("null", Self::Null),
+        ("boolean", Self::Bool),
+        ("bool", Self::Bool),
+        ("number", Self::Number),
+        ("int", Self::Int),
+        ("string", Self::Text),
+        ("bytes", Self::Bytes),
+        ("array", Self::List),
+        ("object", Self::Map),
+    ];
+}
+
+/// One of what `$all` asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Each {
+    /// An item equals the operand.
+    Equal(Operand),
+    /// An item passes.
+    Elem(Elem),
+}
+
+/// What one item of a list must fulfil. Its own items, if it is a list, do not count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Elem {
+    /// The item passes each of these; at least one.
+    Tests(Vec<Test>),
+    /// The item is a map that this matches. Without virtual fields.
+    Fields(Box<Selector>),
+}
+
+impl Selector {
+    /// Returns the selector of what all of these match, in one form.
+    pub fn all(parts: impl IntoIterator<Item = Self>) -> Self {
+        let mut flat = Vec::new();
+        for part in parts {
+            if let Self::All(inner) = part { flat.extend(inner) } else { flat.push(part) }
+        }
+        if flat.len() == 1 { flat.remove(0) } else { Self::All(flat) }
+    }
+
+    /// Returns the selector of what one of these matches, in one form.
+    pub fn any(parts: impl IntoIterator<Item = Self>) -> Self {
+        let mut flat = Vec::new();
+        for part in parts {
+            if let Self::Any(inner) = part { flat.extend(inner) } else { flat.push(part) }
+        }
+        if flat.len() == 1 { flat.remove(0) } else { Self::Any(flat) }
+    }
+
+    /// The selectors that must all match: the members of [`Selector::All`], else itself.
+    pub fn conjuncts(&self) -> &[Self] {
+        if let Self::All(parts) = self { parts } else { core::slice::from_ref(self) }
+    }
+
+    /// Puts values in place of variables: each that its path reaches in `context`, without crossing a list. Those of
+    /// which the context says nothing stay unbound.
+    pub fn bind(&self, context: &Value) -> Self {
+        match self {
+            Self::All(parts) => Self::All(parts.iter().map(|part| part.bind(context)).collect()),
+            Self::Any(parts) => Self::Any(parts.iter().map(|part| part.bind(context)).collect()),
+            Self::Not(inner) => Self::Not(Box::new(inner.bind(context))),
+            Self::Field(field, test) => Self::Field(field.clone(), test.bind(context)),
+        }
+    }
+}
+
+impl Test {
+    fn bind(&self, context: &Value) -> Self {
+        match self {
+            Self::Eq(operand) => Self::Eq(operand.bind(context)),
+            Self::Ne(operand) => Self::Ne(operand.bind(context)),
+            Self::Order(relation, operand) => Self::Order(*relation, operand.bind(context)),
+            Self::In(choice) => Self::In(choice.bind(context)),
+            Self::Nin(choice) => Self::Nin(choice.bind(context)),
+            Self::Every(parts) => Self::Every(parts.iter().map(|each| each.bind(context)).collect()),
+            Self::Elem(elem) => Self::Elem(elem.bind(context)),
+            Self::Not(tests) => Self::Not(tests.iter().map(|test| test.bind(context)).collect()),
+            Self::Exists(_) | Self::Type(_) | Self::Mod { .. } | Self::Size(_) | Self::Regex(_) => self.clone(),
+        }
+    }
+}
+
+impl Operand {
+    fn bind(&self, context: &Value) -> Self {
+        match self {
+            Self::Var(path) => {
+                let Reached::Plain(Some(value)) = path.reach(context) else { return self.clone() };
+                Self::Value(value.clone())
+            }
+            Self::Value(_) => self.clone(),
+        }
+    }
+}
+
+impl Choice {
+    fn bind(&self, context: &Value) -> Self {
+        let values = self.values.iter().cloned().map(Operand::Value);
+        Self::new(values.chain(self.vars.iter().map(|path| Operand::Var(path.clone()).bind(context))))
+    }
+}
+
+impl Each {
+    fn bind(&self, context: &Value) -> Self {
+        match self {
+            Self::Equal(operand) => Self::Equal(operand.bind(context)),
+            Self::Elem(elem) => Self::Elem(elem.bind(context)),
+        }
+    }
+}
+
+impl Elem {
+    fn bind(&self, context: &Value) -> Self {
+        match self {
+            Self::Tests(tests) => Self::Tests(tests.iter().map(|test| test.bind(context)).collect()),
+            Self::Fields(selector) => Self::Fields(Box::new(selector.bind(context))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_is_a_path_or_virtual() {
+        assert_eq!(Field::parse("$id"), Ok(Field::Virtual(Virtual::Id)));
+        assert_eq!(Field::parse(r"\$id").map(|field| field.to_string()), Ok(r"\$id".to_owned()));
+        assert!(matches!(Field::parse("$ID"), Err(FieldError::NoVirtual(_))));
+        assert!(matches!(Field::parse("a..b"), Err(FieldError::Path(PathError::EmptyStep))));
+        for field in Virtual::ALL {
+            assert_eq!(Field::parse(field.name()), Ok(Field::Virtual(field)));
+        }
+    }
+
+    #[test]
+    fn alternatives_are_sorted_and_stand_once() {
+        let numbers = [Value::Int(3), Value::Float(2.0), Value::Int(2), Value::Int(3), Value::Null];
+        let choice = Choice::new(numbers.iter().cloned().map(Operand::Value));
+        let again = Choice::new(numbers.iter().rev().cloned().map(Operand::Value));
+        assert_eq!(choice.values, [Value::Null, Value::Int(2), Value::Int(3)]);
+        assert_eq!(choice, again);
+    }
+}

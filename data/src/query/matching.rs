@@ -1,0 +1,304 @@
+//! Whether a selector matches a document (`spec/query.md`, section 3).
+
+use super::ast::{Choice, Each, Elem, Field, Operand, Relation, Selector, Test, Type, Virtual};
+use super::order::{Rank, compare, same};
+use super::path::{Path, Reached, items};
+use cosmicsync_protocol::document::Value;
+use cosmicsync_protocol::ids::DocId;
+
+/// A document, as selectors and sorts see it. What is not known of it is missing.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// Its value.
+    pub value: &'a Value,
+    /// Its id.
+    pub id: DocId,
+    /// The key that its id was derived from, if it has one.
+    pub key: Option<&'a str>,
+    /// Its version, in hex.
+    pub version: Option<&'a str>,
+    /// When it was created, in milliseconds since 1970.
+    pub created_at: Option<i64>,
+    /// Who created it.
+    pub created_by: Option<&'a str>,
+    /// When it changed last, in milliseconds since 1970.
+    pub updated_at: Option<i64>,
+    /// Whether it fulfils its schema. `None` where its collection has none.
+    pub validity: Option<Validity>,
+}
+
+/// Whether a value fulfils a schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Validity {
+    /// It does.
+    Valid,
+    /// It does not.
+    Invalid,
+    /// The schema is not here, so nobody can tell: reads as null.
+    Unknown,
+}
+
+impl<'a> Subject<'a> {
+    /// Makes a subject of which no more than its value and id are known.
+    pub const fn new(value: &'a Value, id: DocId) -> Self {
+        Self {
+            value,
+            id,
+            key: None,
+            version: None,
+            created_at: None,
+            created_by: None,
+            updated_at: None,
+            validity: None,
+        }
+    }
+
+    /// Returns a virtual field as a value. `None` if it is missing.
+    pub fn virtual_value(&self, field: Virtual) -> Option<Value> {
+        match field {
+            Virtual::Id => Some(Value::Text(self.id.to_string())),
+            Virtual::Key => self.key.map(Value::from),
+            Virtual::Version => self.version.map(Value::from),
+            Virtual::CreatedAt => self.created_at.map(Value::Int),
+            Virtual::CreatedBy => self.created_by.map(Value::from),
+            Virtual::UpdatedAt => self.updated_at.map(Value::Int),
+            Virtual::Valid => self.validity.map(|validity| match validity {
+                Validity::Valid => Value::Bool(true),
+                Validity::Invalid => Value::Bool(false),
+                Validity::Unknown => Value::Null,
+            }),
+        }
+    }
+
+    /// Follows a field, and lets `look` see what it reaches.
+    pub fn with<T>(&self, field: &Field, look: impl FnOnce(Reached<'_>) -> T) -> T {
+        match field {
+            Field::Member(path) => look(path.reach(self.value)),
+            Field::Virtual(field) => look(Reached::Plain(self.virtual_value(*field).as_ref())),
+        }
+    }
+}
+
+impl Selector {
+    /// Returns whether this selector matches a document.
+    ///
+    /// Whatever values its unbound variables have, the selector would match: nothing matches because of one that is not
+    /// bound, not even a negation. Recursion is as deep as the selector.
+    pub fn matches(&self, subject: &Subject<'_>) -> bool {
+        self.holds(About::Document(subject), false)
+    }
+
+    /// `unbound` is what a comparison with an unbound variable counts as: false, and true inside a negation, so that it
+    /// never makes the whole true.
+    fn holds(&self, about: About<'_>, unbound: bool) -> bool {
+        match self {
+            Self::All(parts) => parts.iter().all(|part| part.holds(about, unbound)),
+            Self::Any(parts) => parts.iter().any(|part| part.holds(about, unbound)),
+            Self::Not(inner) => !inner.holds(about, !unbound),
+            Self::Field(field, test) => match (about, field) {
+                (About::Document(subject), field) => {
+                    subject.with(field, |reached| test.passes(&Seen { reached, alone: false }, unbound))
+                }
+                (About::Element(value), Field::Member(path)) => test.passes(&Seen::at(path, value), unbound),
+                (About::Element(_), Field::Virtual(_)) => test.passes(&Seen::NOTHING, unbound),
+            },
+        }
+    }
+}
+
+/// What a selector is asked about.
+#[derive(Clone, Copy)]
+enum About<'a> {
+    Document(&'a Subject<'a>),
+    Element(&'a Value),
+}
+
+/// What a test looks at.
+struct Seen<'a> {
+    reached: Reached<'a>,
+    /// An item of a list, whose own items do not count.
+    alone: bool,
+}
+
+impl<'a> Seen<'a> {
+    const NOTHING: Self = Self { reached: Reached::Plain(None), alone: false };
+
+    fn at(path: &Path, value: &'a Value) -> Self {
+        Self { reached: path.reach(value), alone: false }
+    }
+
+    const fn alone(item: &'a Value) -> Self {
+        Self { reached: Reached::Plain(Some(item)), alone: true }
+    }
+
+    fn values(&self) -> &[&'a Value] {
+        self.reached.values()
+    }
+
+    /// Whether one of the values passes, or an item of one that is a list.
+    fn any(&self, mut passes: impl FnMut(&Value) -> bool) -> bool {
+        self.values().iter().any(|value| passes(value) || (!self.alone && items(value).iter().any(&mut passes)))
+    }
+
+    fn equals(&self, operand: &Value) -> bool {
+        let missing = matches!(operand, Value::Null) && self.values().is_empty();
+        missing || self.any(|value| same(value, operand))
+    }
+
+    fn equals_one_of(&self, choice: &Choice) -> bool {
+        let among =
+            |value: &Value| choice.values.binary_search_by(|operand| compare(Some(operand), Some(value))).is_ok();
+        let missing = self.values().is_empty() && among(&Value::Null);
+        missing || self.any(among)
+    }
+
+    /// What counts as the items of a list for `$all`: behind lists that were crossed, all that was reached.
+    fn elements(&self) -> Vec<&'a Value> {
+        match &self.reached {
+            Reached::Plain(value) => value.map(items).unwrap_or_default().iter().collect(),
+            Reached::Crossed(_) => self.reached.candidates().collect(),
+        }
+    }
+}
+
+impl Test {
+    fn passes(&self, seen: &Seen<'_>, unbound: bool) -> bool {
+        match self {
+            Self::Eq(operand) => equals(seen, operand, unbound),
+            Self::Ne(operand) => !equals(seen, operand, !unbound),
+            Self::Order(relation, Operand::Value(operand)) => stands(seen, *relation, operand),
+            Self::Order(_, Operand::Var(_)) => unbound,
+            Self::In(choice) => is_in(seen, choice, unbound),
+            Self::Nin(choice) => !is_in(seen, choice, !unbound),
+            Self::Exists(flag) => seen.values().is_empty() != *flag,
+            Self::Type(types) => seen.any(|value| types.iter().any(|kind| kind.is_of(value))),
+            Self::Mod { divisor, remainder } => seen.any(|value| remainder_of(value, *divisor) == Some(*remainder)),
+            Self::Size(length) => seen
+                .values()
+                .iter()
+                .any(|value| value.as_list().is_some_and(|items| u64::try_from(items.len()) == Ok(*length))),
+            Self::Every(parts) => has_every(seen.elements(), parts, unbound),
+            Self::Elem(elem) => {
+                seen.values().iter().any(|list| items(list).iter().any(|item| elem.fits(item, unbound)))
+            }
+            Self::Regex(pattern) => seen.any(|value| value.as_text().is_some_and(|text| pattern.is_in(text))),
+            Self::Not(tests) => !tests.iter().all(|test| test.passes(seen, !unbound)),
+        }
+    }
+}
+
+fn equals(seen: &Seen<'_>, operand: &Operand, unbound: bool) -> bool {
+    match operand {
+        Operand::Value(operand) => seen.equals(operand),
+        Operand::Var(_) => unbound,
+    }
+}
+
+fn is_in(seen: &Seen<'_>, choice: &Choice, unbound: bool) -> bool {
+    seen.equals_one_of(choice) || (unbound && !choice.vars.is_empty())
+}
+
+/// Whether a value of the operand's type stands so to it. Lists and maps have no such relation.
+fn stands(seen: &Seen<'_>, relation: Relation, operand: &Value) -> bool {
+    let rank = Rank::of(Some(operand));
+    !operand.is_container()
+        && seen.any(|value| Rank::of(Some(value)) == rank && relation.holds(compare(Some(value), Some(operand))))
+}
+
+impl Relation {
+    /// Whether a value that compares so with the operand stands in this relation to it.
+    pub const fn holds(self, order: core::cmp::Ordering) -> bool {
+        match self {
+            Self::Above => order.is_gt(),
+            Self::AtLeast => order.is_ge(),
+            Self::Below => order.is_lt(),
+            Self::AtMost => order.is_le(),
+        }
+    }
+}
+
+/// Whether each part is among the items. Takes no more than the time to sort them, for however many parts.
+fn has_every(mut items: Vec<&Value>, parts: &[Each], unbound: bool) -> bool {
+    /// So many parts are looked for one by one.
+    const FEW: usize = 8;
+    let many = parts.len() > FEW;
+    if many {
+        items.sort_by(|a, b| compare(Some(a), Some(b)));
+    }
+    let holds = |each: &Each| match each {
+        Each::Equal(Operand::Value(operand)) if many => {
+            items.binary_search_by(|item| compare(Some(item), Some(operand))).is_ok()
+        }
+        Each::Equal(Operand::Value(operand)) => items.iter().any(|item| same(item, operand)),
+        Each::Equal(Operand::Var(_)) => unbound,
+        Each::Elem(elem) => items.iter().any(|item| elem.fits(item, unbound)),
+    };
+    !parts.is_empty() && !items.is_empty() && parts.iter().all(holds)
+}
+
+impl Elem {
+    fn fits(&self, item: &Value, unbound: bool) -> bool {
+        match self {
+            Self::Tests(tests) => tests.iter().all(|test| test.passes(&Seen::alone(item), unbound)),
+            Self::Fields(selector) => item.as_map().is_some() && selector.holds(About::Element(item), unbound),
+        }
+    }
+}
+
+impl Type {
+    /// Returns whether a value is of this type.
+    pub fn is_of(self, value: &Value) -> bool {
+        match (self, value) {
+            (Self::Int, Value::Float(number)) => number.fract() == 0.0,
+            (Self::Int, value) => value.as_int().is_some(),
+            _ => self.rank() == Rank::of(Some(value)),
+        }
+    }
+
+    /// Returns the rank of this type's values.
+    pub const fn rank(self) -> Rank {
+        match self {
+            Self::Null => Rank::Null,
+            Self::Bool => Rank::Bool,
+            Self::Number | Self::Int => Rank::Number,
+            Self::Text => Rank::Text,
+            Self::Bytes => Rank::Bytes,
+            Self::List => Rank::List,
+            Self::Map => Rank::Map,
+        }
+    }
+}
+
+/// The remainder of a whole number, with its sign. `None` of anything else, and by 0.
+fn remainder_of(value: &Value, divisor: i64) -> Option<i64> {
+    if divisor == 0 {
+        return None;
+    }
+    if let Value::Float(number) = value {
+        return (number.fract() == 0.0).then(|| whole_remainder(*number, divisor)).flatten();
+    }
+    // Only the least number by -1 overflows, and it leaves nothing.
+    Some(value.as_int()?.checked_rem(divisor).unwrap_or(0))
+}
+
+/// The remainder of a float without a fraction: exact, however large it is.
+fn whole_remainder(number: f64, divisor: i64) -> Option<i64> {
+    /// Bits of a float's digits, without the first.
+    const DIGITS: u32 = 52;
+    /// The exponent field of a float whose last digit counts 1.
+    const ONES: u64 = 1075;
+    let bits = number.abs().to_bits();
+    let (exponent, digits) = (bits >> DIGITS, (bits & ((1 << DIGITS) - 1)) | (1 << DIGITS));
+    let divisor = u128::from(divisor.unsigned_abs());
+    let left = match exponent.checked_sub(ONES) {
+        Some(doublings) => (0..doublings).fold(u128::from(digits) % divisor, |left, _| left * 2 % divisor),
+        // Without a fraction the digits below 1 are zeros; zero itself has an exponent of 0.
+        None => u128::from(digits.checked_shr(u32::try_from(ONES - exponent).ok()?).unwrap_or(0)) % divisor,
+    };
+    // The least divisor leaves at most the greatest number.
+    let left = i64::try_from(left).ok()?;
+    Some(if number < 0.0 { -left } else { left })
+}
+
+#[cfg(test)]
+mod tests;

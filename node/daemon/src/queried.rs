@@ -1,0 +1,59 @@
+//! Answers about queries and indexes, as people read them.
+
+use cosmicsync_node::service::{DocView, Index, IndexCheck, LiveBatch, LiveEvent, Plan};
+
+use crate::table::Table;
+
+/// A table of indexes.
+pub(crate) fn indexes(all: &[Index]) -> Table {
+    let mut table = Table::new(&["INDEX", "FIELDS", "STATE", "LISTS"]);
+    for index in all {
+        let state = match index.documents {
+            Some(documents) => format!("{}, {documents} documents", index.state),
+            None => index.state.clone(),
+        };
+        let lists = if index.lists { "yes" } else { "no" };
+        table.row([index.index.clone(), index.fields.join(","), state, lists.to_owned()]);
+    }
+    table
+}
+
+/// How a query is answered, in names and values.
+pub(crate) fn plan(plan: &Plan) -> Vec<(&'static str, String)> {
+    let mut pairs = vec![("plan", plan.plan.clone())];
+    for part in &plan.indexes {
+        let bounded = if part.bounded { " and a range" } else { "" };
+        let ranges = format!("{} of them fixed{bounded}, {} ranges, {}", part.equal, part.ranges, part.direction);
+        pairs.push(("index", format!("{} on {}: {ranges}", part.index, part.fields.join(","))));
+    }
+    pairs.push(("sort", plan.sort.clone()));
+    pairs.extend(plan.rejected.iter().map(|other| ("not read", format!("{}: {}", other.index, other.why))));
+    pairs.push(("behind", format!("{} documents, read one by one", plan.behind)));
+    pairs
+}
+
+/// What checking an index found, in names and values.
+pub(crate) fn check(check: &IndexCheck) -> [(&'static str, String); 4] {
+    [
+        ("documents", check.documents.to_string()),
+        ("rows", check.rows.to_string()),
+        ("missing", check.missing.to_string()),
+        ("extra", check.extra.to_string()),
+    ]
+}
+
+/// What changed in an answer: how, which document, its value.
+pub(crate) fn live(batch: &LiveBatch) -> Vec<[String; 3]> {
+    let cells = |what: &str, document: &DocView| {
+        let key = document.key.clone().unwrap_or_else(|| document.doc.to_string());
+        [what.to_owned(), key, document.value.as_ref().map(ToString::to_string).unwrap_or_default()]
+    };
+    let reset = batch.reset.then(|| ["answer".to_owned(), format!("{} documents", batch.events.len()), String::new()]);
+    let events = batch.events.iter().map(|event| match event {
+        LiveEvent::Added { document, .. } => cells("added", document),
+        LiveEvent::Changed { document } => cells("changed", document),
+        LiveEvent::Moved { document, .. } => cells("moved", document),
+        LiveEvent::Removed { doc } => ["removed".to_owned(), doc.to_string(), String::new()],
+    });
+    reset.into_iter().chain(events).collect()
+}

@@ -1,0 +1,184 @@
+//! `query`, `count` and `index`.
+
+use cosmicsync_node::service::{
+    Command, Group, IndexName, Item, Measure, MeasureKind, Queried, Query, Reply, ServiceError, quoted,
+};
+use serde_json::Value;
+
+use super::doc::json_argument;
+use super::{Failure, Run, usage};
+use crate::cli::{Count, IndexVerb, Live, Query as Options};
+use crate::output::shown;
+use crate::table::Table;
+use crate::terminal;
+
+/// Documents that are shown on a terminal unless more are asked for.
+const SHOWN: u64 = 100;
+
+/// Carries out `query`.
+pub(super) async fn query(run: &mut Run<'_>, options: Options) -> Result<(), Failure> {
+    let limit = options.limit.or_else(|| run.page(SHOWN));
+    let asked_for_part = options.limit.is_none() && limit.is_some();
+    let columns: Vec<String> = options.fields.iter().flat_map(|fields| fields.split(',')).map(name_of).collect();
+    let query = Query {
+        space: options.space.space,
+        collection: options.collection.clone(),
+        selector: selector(options.selector, &format!("query {}", quoted(&options.collection)))?,
+        sort: options.sort.as_deref().map(sort),
+        fields: (!columns.is_empty()).then(|| columns.iter().cloned().map(Value::from).collect()),
+        limit,
+        bookmark: options.bookmark,
+        use_index: options.index,
+    };
+    if options.explain {
+        return run.print(Command::QueryPlan(query)).await;
+    }
+    let door = run.door(false).await?;
+    let result = run.call_at(&*door.backend, Command::Query(query), None, |output, item| {
+        if let (Item::Document(document), false) = (&item, output.format.json) {
+            return output.found(document, &columns);
+        }
+        output.item(&item)
+    });
+    let result = result.await;
+    door.close().await;
+    let Reply::Queried(end) = result? else { return Err(other_answer()) };
+    run.output.end_of_list()?;
+    if run.output.format.json {
+        if let Some(bookmark) = &end.bookmark {
+            run.output.json(&serde_json::json!({ "bookmark": bookmark }))?;
+        }
+        return Ok(());
+    }
+    note(run, &end, &options.collection, asked_for_part);
+    Ok(())
+}
+
+/// Says what a person should know of an answer beside the documents.
+fn note(run: &Run<'_>, end: &Queried, collection: &str, asked_for_part: bool) {
+    if run.global.quiet || !run.surroundings.stderr_tty {
+        return;
+    }
+    if let Some(bookmark) = &end.bookmark {
+        let all = if asked_for_part { ", or all of them: --limit 1000000000" } else { "" };
+        terminal::note(&format!("there are more; go on with --bookmark {bookmark}{all}"));
+    }
+    if end.warning.is_some() && end.docs_examined > SHOWN {
+        let collection = quoted(collection);
+        terminal::note(&format!(
+            "{} documents were read, because no index helps: cosmicsync index create {collection} NAME FIELD",
+            end.docs_examined
+        ));
+    }
+}
+
+/// Carries out `live`.
+pub(super) async fn live(run: &mut Run<'_>, options: Live) -> Result<(), Failure> {
+    let Live { collection, selector: json, sort: by, fields, limit, since, space } = options;
+    let columns: Vec<Value> =
+        fields.iter().flat_map(|fields| fields.split(',')).map(|name| name.trim().into()).collect();
+    let query = Query {
+        space: space.space,
+        selector: selector(json, &format!("live {}", quoted(&collection)))?,
+        collection,
+        sort: by.as_deref().map(sort),
+        fields: (!columns.is_empty()).then_some(Value::Array(columns)),
+        limit,
+        ..Query::default()
+    };
+    run.print(Command::Live { query, since }).await
+}
+
+/// Carries out `count`.
+pub(super) async fn count(run: &mut Run<'_>, options: Count) -> Result<(), Failure> {
+    let Count { collection, selector: json, by, sum, min, max, average, space } = options;
+    let of = |kind, fields: Vec<String>| fields.into_iter().map(move |field| Measure { kind, field });
+    let measures: Vec<Measure> = of(MeasureKind::Sum, sum)
+        .chain(of(MeasureKind::Min, min))
+        .chain(of(MeasureKind::Max, max))
+        .chain(of(MeasureKind::Average, average))
+        .collect();
+    let selector = selector(json, &format!("count {}", quoted(&collection)))?;
+    let query = Query { space: space.space, collection, selector, ..Query::default() };
+    let reply = run.call(Command::Count { query, by: by.clone(), measures: measures.clone() }).await?;
+    let Reply::Groups(groups) = reply else { return Ok(run.output.reply(&reply)?) };
+    if run.output.format.json {
+        return Ok(groups.iter().try_for_each(|group| run.output.json(&named(group, &measures)))?);
+    }
+    Ok(run.output.table(&table(&groups, by.as_deref(), &measures))?)
+}
+
+/// Carries out `index`.
+pub(super) async fn index(run: &mut Run<'_>, verb: IndexVerb) -> Result<(), Failure> {
+    let name = |collection, index, space: crate::cli::SpaceOption| IndexName { space: space.space, collection, index };
+    let command = match verb {
+        IndexVerb::Create { collection, index, fields, space } => {
+            Command::IndexCreate { index: name(collection, index, space), fields }
+        }
+        IndexVerb::List { collection, space } => Command::IndexList { space: space.space, collection },
+        IndexVerb::Check { collection, index, space } => Command::IndexCheck(name(collection, index, space)),
+        IndexVerb::Rebuild { collection, index, space } => Command::IndexRebuild(name(collection, index, space)),
+        IndexVerb::Drop { collection, index, space } => Command::IndexDrop(name(collection, index, space)),
+    };
+    let reply = run.call(command).await?;
+    run.output.reply(&reply)?;
+    if let Reply::IndexCheck(check) = reply
+        && check.missing + check.extra > 0
+    {
+        return Err(Failure::Check);
+    }
+    Ok(())
+}
+
+fn table(groups: &[Group], by: Option<&str>, measures: &[Measure]) -> Table {
+    let columns = measures.iter().map(title);
+    let header: Vec<String> =
+        by.map(str::to_uppercase).into_iter().chain(["COUNT".to_owned()]).chain(columns).collect();
+    let mut table = Table::of(header);
+    for group in groups {
+        let first = by.map(|_| group.value.as_ref().map_or_else(String::new, shown));
+        let rest = group.measures.iter().map(|value| value.as_ref().map_or_else(String::new, shown));
+        table.row(first.into_iter().chain([group.count.to_string()]).chain(rest));
+    }
+    table
+}
+
+fn title(measure: &Measure) -> String {
+    let kind = match measure.kind {
+        MeasureKind::Sum => "SUM",
+        MeasureKind::Min => "MIN",
+        MeasureKind::Max => "MAX",
+        MeasureKind::Average => "AVERAGE",
+    };
+    format!("{kind} {}", measure.field)
+}
+
+/// A group with its measures by name.
+fn named(group: &Group, measures: &[Measure]) -> Value {
+    let values = measures.iter().zip(&group.measures);
+    let named = values
+        .map(|(measure, value)| (title(measure).to_lowercase().replace(' ', "_"), value.clone().unwrap_or_default()));
+    let members: serde_json::Map<String, Value> = named.collect();
+    serde_json::json!({ "value": group.value, "count": group.count, "measures": members })
+}
+
+fn selector(text: Option<String>, command: &str) -> Result<Option<Value>, ServiceError> {
+    text.map(|text| json_argument(&text, "a selector", command, r#"{"name": "x", "age": {"$gte": 18}}"#)).transpose()
+}
+
+/// `-age,name` as the service takes it.
+fn sort(text: &str) -> Value {
+    let field = |name: &str| match name.trim().strip_prefix('-') {
+        Some(name) => serde_json::json!({ name: "desc" }),
+        None => Value::from(name.trim()),
+    };
+    text.split(',').map(field).collect()
+}
+
+fn name_of(name: &str) -> String {
+    name.trim().to_owned()
+}
+
+fn other_answer() -> Failure {
+    usage("the node answered something else: is it of another version?".to_owned()).into()
+}

@@ -1,0 +1,117 @@
+//! The reader threads: they answer what is to be read as it is durable, beside the writer and its syncs.
+//!
+//! LMDB shows a transaction to readers only after its sync, so what they see is durable; and a commit is reported after
+//! that, so whoever asks then sees it.
+
+use super::StoreStopped;
+use super::engine::read_failure;
+use super::lock::DirLock;
+use super::reader::Reader;
+use cosmicsync_protocol::storage::{StoreDone, StoreError, StoreRequest};
+use heed::{Env, WithoutTls};
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::thread::JoinHandle;
+
+/// How many there are.
+const READERS: usize = 2;
+
+/// What is called with each completion, on whichever thread made it.
+pub(super) type OnDone = Arc<dyn Fn(StoreDone) + Send + Sync>;
+
+/// Whether the map may be read. Readers hold it open for one request each; the writer takes it alone to move the map, and
+/// shuts it for good when the store fails.
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    shut: RwLock<bool>,
+}
+
+impl Gate {
+    /// Holds the map where it is. `None` once the store failed.
+    fn enter(&self) -> Option<RwLockReadGuard<'_, bool>> {
+        let shut = self.shut.read().unwrap_or_else(PoisonError::into_inner);
+        (!*shut).then_some(shut)
+    }
+
+    /// Waits until nobody reads, and keeps everybody out. Writing `true` shuts the gate.
+    pub(super) fn alone(&self) -> RwLockWriteGuard<'_, bool> {
+        self.shut.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Refuses every read from here on.
+    pub(super) fn shut(&self) {
+        *self.alone() = true;
+    }
+}
+
+/// What the threads share.
+pub(super) struct Desk {
+    pub(super) env: Env<WithoutTls>,
+    pub(super) reader: Reader,
+    pub(super) gate: Arc<Gate>,
+    /// Reads so far.
+    pub(super) reads: Arc<AtomicU64>,
+    pub(super) scan_bytes_max: usize,
+    pub(super) _lock: Arc<DirLock>,
+}
+
+impl Desk {
+    fn answer(&self, request: &StoreRequest) -> StoreDone {
+        let Some(open) = self.gate.enter() else {
+            return StoreDone::Failed { id: request.id(), error: StoreError::Poisoned };
+        };
+        let done = request.check().and_then(|()| {
+            let rtxn = self.env.read_txn().map_err(|error| read_failure("store", &error))?;
+            self.reader.answer(&rtxn, request, self.scan_bytes_max)
+        });
+        drop(open);
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        done.unwrap_or_else(|error| StoreDone::Failed { id: request.id(), error })
+    }
+}
+
+/// The threads, and what they are given. Dropping it answers what was submitted.
+#[derive(Debug)]
+pub(super) struct Readers {
+    queue: Option<SyncSender<StoreRequest>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Readers {
+    pub(super) fn start(desk: Desk, queue_max: usize, on_done: &OnDone) -> io::Result<Self> {
+        let (sender, receiver) = sync_channel(queue_max);
+        let (desk, receiver) = (Arc::new(desk), Arc::new(Mutex::new(receiver)));
+        let mut readers = Self { queue: Some(sender), threads: Vec::new() };
+        for _ in 0..READERS {
+            let (desk, receiver, on_done) = (Arc::clone(&desk), Arc::clone(&receiver), Arc::clone(on_done));
+            let work = move || {
+                while let Some(request) = next(&receiver) {
+                    on_done(desk.answer(&request));
+                }
+            };
+            readers.threads.push(std::thread::Builder::new().name("store reader".into()).spawn(work)?);
+        }
+        Ok(readers)
+    }
+
+    pub(super) fn submit(&self, request: StoreRequest) -> Result<(), StoreStopped> {
+        self.queue.as_ref().and_then(|queue| queue.send(request).ok()).ok_or(StoreStopped)
+    }
+}
+
+/// Waits for a request, alone: whoever else waits does so for its turn to wait.
+fn next(receiver: &Mutex<Receiver<StoreRequest>>) -> Option<StoreRequest> {
+    receiver.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+}
+
+impl Drop for Readers {
+    fn drop(&mut self) {
+        drop(self.queue.take());
+        for thread in self.threads.drain(..) {
+            // A panic of the thread was printed where it happened; there is nobody left to tell here.
+            drop(thread.join());
+        }
+    }
+}
