@@ -4,7 +4,7 @@ use super::ask::{IndexChange, IndexCheck, QueryError};
 use super::context::{Context, Task, Wake};
 use super::fetch::{Fetch, Fetched};
 use super::find::adopt;
-use super::indexes::{Registry, State, decode_keys, doc_keys_key};
+use super::indexes::{Registry, decode_keys, doc_keys_key};
 use super::request::{Answer, RequestError};
 use super::walk::{Walk, Walked};
 use crate::collection::{COLLECTIONS, CollectionMeta, INDEXES};
@@ -303,7 +303,7 @@ impl Task for Checking {
                 let found = cx.desk.indexes.of(self.partition, id).find(|(_, index)| index.name == self.name);
                 let Some((no, index)) = found else { return Err(QueryError::NoIndex(self.name.clone()).into()) };
                 let behind = cx.desk.indexes.behind(self.partition).map(Iterator::count);
-                if index.state != State::Ready || behind != Some(0) {
+                if !index.is_ready() || behind != Some(0) {
                     return Ok(None);
                 }
                 cx.unwatch();

@@ -300,6 +300,9 @@ impl Indexer {
 
     fn committed(&mut self, cx: &mut Context<'_>) {
         let batch = core::mem::take(&mut self.batch);
+        if let Some((no, ..)) = batch.built {
+            cx.desk.indexes.settle(no);
+        }
         for (doc, noted) in batch.docs {
             cx.desk.indexes.caught_up(doc, noted);
         }

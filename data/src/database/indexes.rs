@@ -31,12 +31,21 @@ pub(super) struct Index {
     pub(super) name: String,
     pub(super) fields: Fields,
     pub(super) state: State,
+    /// While the last of its rows are being written: how many documents stand in it. It is not read before.
+    pub(super) settling: Option<u64>,
     /// Which fields have led to a list in any document so far.
     pub(super) lists: Vec<bool>,
     /// Whether some tuple is cut.
     pub(super) cut: bool,
     /// Whether its row must be written.
     pub(super) unsaved: bool,
+}
+
+impl Index {
+    /// Whether all documents stand in it, durably.
+    pub(super) fn is_ready(&self) -> bool {
+        self.state == State::Ready && self.settling.is_none()
+    }
 }
 
 /// How far an index is.
@@ -104,7 +113,17 @@ impl Registry {
                     self.next = self.next.max(no.saturating_add(1));
                     let Kept { partition, collection, name, state, lists, cut, .. } = kept;
                     let (partition, collection) = (PartNo(partition), CollectionId(collection));
-                    let index = Index { partition, collection, name, fields, state, lists, cut, unsaved: false };
+                    let index = Index {
+                        partition,
+                        collection,
+                        name,
+                        fields,
+                        state,
+                        settling: None,
+                        lists,
+                        cut,
+                        unsaved: false,
+                    };
                     self.all.insert(no, index);
                 }
                 (Some((&TAG_OWED, doc)), _) => {
@@ -152,7 +171,8 @@ impl Registry {
             let lists = vec![false; fields.paths().len()];
             let state = State::Building { after: None, done: 0 };
             let (name, fields) = (name.clone(), fields.clone());
-            let index = Index { partition, collection, name, fields, state, lists, cut: false, unsaved: true };
+            let (settling, cut, unsaved) = (None, false, true);
+            let index = Index { partition, collection, name, fields, state, settling, lists, cut, unsaved };
             self.all.insert(self.next, index);
             self.next += 1;
             changed = true;
@@ -169,6 +189,7 @@ impl Registry {
         };
         let fresh = Index {
             state: State::Building { after: None, done: 0 },
+            settling: None,
             lists: vec![false; index.fields.paths().len()],
             cut: false,
             unsaved: true,
@@ -212,7 +233,14 @@ impl Registry {
         let State::Building { after, done } = index.state else { return };
         let done = done + docs;
         index.state = if ended { State::Ready } else { State::Building { after: last.or(after), done } };
-        index.unsaved = true;
+        (index.settling, index.unsaved) = (ended.then_some(done), true);
+    }
+
+    /// What was said of an index is committed.
+    pub(super) fn settle(&mut self, no: u32) {
+        if let Some(index) = self.all.get_mut(&no) {
+            index.settling = None;
+        }
     }
 
     /// The indexes of a collection, but for those that go.
@@ -228,7 +256,7 @@ impl Registry {
             no,
             name: index.name.clone(),
             fields: index.fields.clone(),
-            ready: index.state == State::Ready,
+            ready: index.is_ready(),
             lists: index.lists.clone(),
             cut: index.cut,
         };
@@ -237,9 +265,9 @@ impl Registry {
 
     /// Tells of an index.
     pub(super) fn info(index: &Index) -> IndexInfo {
-        let state = match index.state {
-            State::Building { done, .. } => IndexState::Building { done },
-            State::Ready | State::Dropping => IndexState::Ready,
+        let state = match (index.settling, index.state) {
+            (Some(done), _) | (None, State::Building { done, .. }) => IndexState::Building { done },
+            (None, State::Ready | State::Dropping) => IndexState::Ready,
         };
         let fields = index.fields.paths().iter().map(ToString::to_string).collect();
         IndexInfo { name: index.name.clone(), fields, state, lists: index.lists.contains(&true) }

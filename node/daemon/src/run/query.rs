@@ -1,14 +1,16 @@
 //! `query`, `count` and `index`.
 
 use cosmicsync_node::service::{
-    Command, Group, IndexName, Item, Measure, MeasureKind, Queried, Query, Reply, ServiceError, quoted,
+    Backend, Command, Group, IndexName, Item, Measure, MeasureKind, Queried, Query, Reply, ServiceError, SpaceRef,
+    quoted,
 };
 use serde_json::Value;
+use std::io;
 
 use super::doc::json_argument;
 use super::{Failure, Run, usage};
 use crate::cli::{Count, IndexVerb, Live, Query as Options};
-use crate::output::shown;
+use crate::output::{Output, shown};
 use crate::table::Table;
 use crate::terminal;
 
@@ -20,6 +22,7 @@ pub(super) async fn query(run: &mut Run<'_>, options: Options) -> Result<(), Fai
     let limit = options.limit.or_else(|| run.page(SHOWN));
     let asked_for_part = options.limit.is_none() && limit.is_some();
     let columns: Vec<String> = options.fields.iter().flat_map(|fields| fields.split(',')).map(name_of).collect();
+    let (space, asked_for_none) = (options.space.space.clone(), limit == Some(0) || options.bookmark.is_some());
     let query = Query {
         space: options.space.space,
         collection: options.collection.clone(),
@@ -40,7 +43,10 @@ pub(super) async fn query(run: &mut Run<'_>, options: Options) -> Result<(), Fai
         }
         output.item(&item)
     });
-    let result = result.await;
+    let mut result = result.await;
+    if matches!(&result, Ok(Reply::Queried(end)) if end.count == 0) && !asked_for_none {
+        result = there(run, &*door.backend, space, &options.collection).await.and(result);
+    }
     door.close().await;
     let Reply::Queried(end) = result? else { return Err(other_answer()) };
     run.output.end_of_list()?;
@@ -51,6 +57,30 @@ pub(super) async fn query(run: &mut Run<'_>, options: Options) -> Result<(), Fai
         return Ok(());
     }
     note(run, &end, &options.collection, asked_for_part);
+    Ok(())
+}
+
+/// Says so if there is no such collection: an empty answer would hide a name that is mistyped. A collection without
+/// documents is one if it is described or has an index.
+async fn there(run: &mut Run<'_>, backend: &dyn Backend, space: SpaceRef, collection: &str) -> Result<(), Failure> {
+    let of = |space: &SpaceRef| (space.clone(), collection.to_owned());
+    let (of_all, named) = of(&space);
+    let query = Query { space: of_all, collection: named, ..Query::default() };
+    let count = Command::Count { query, by: None, measures: Vec::new() };
+    if let Reply::Counted { count: 1.. } = run.call_at(backend, count, None, nothing).await? {
+        return Ok(());
+    }
+    let (of_list, named) = of(&space);
+    let list = Command::IndexList { space: of_list, collection: named };
+    if matches!(run.call_at(backend, list, None, nothing).await?, Reply::Indexes(indexes) if !indexes.is_empty()) {
+        return Ok(());
+    }
+    run.call_at(backend, Command::CollectionShow { space, collection: collection.to_owned() }, None, nothing).await?;
+    Ok(())
+}
+
+/// Prints nothing.
+fn nothing(_: &mut Output<'_>, _: Item) -> io::Result<()> {
     Ok(())
 }
 
@@ -99,13 +129,25 @@ pub(super) async fn count(run: &mut Run<'_>, options: Count) -> Result<(), Failu
         .chain(of(MeasureKind::Average, average))
         .collect();
     let selector = selector(json, &format!("count {}", quoted(&collection)))?;
-    let query = Query { space: space.space, collection, selector, ..Query::default() };
-    let reply = run.call(Command::Count { query, by: by.clone(), measures: measures.clone() }).await?;
+    let query = Query { space: space.space.clone(), collection: collection.clone(), selector, ..Query::default() };
+    let command = Command::Count { query, by: by.clone(), measures: measures.clone() };
+    let door = run.door(false).await?;
+    let mut result = run.call_at(&*door.backend, command, None, nothing).await;
+    if result.as_ref().is_ok_and(counts_none) {
+        result = there(run, &*door.backend, space.space, &collection).await.and(result);
+    }
+    door.close().await;
+    let reply = result?;
     let Reply::Groups(groups) = reply else { return Ok(run.output.reply(&reply)?) };
     if run.output.format.json {
         return Ok(groups.iter().try_for_each(|group| run.output.json(&named(group, &measures)))?);
     }
     Ok(run.output.table(&table(&groups, by.as_deref(), &measures))?)
+}
+
+fn counts_none(reply: &Reply) -> bool {
+    matches!(reply, Reply::Counted { count: 0 })
+        || matches!(reply, Reply::Groups(groups) if groups.iter().all(|group| group.count == 0))
 }
 
 /// Carries out `index`.

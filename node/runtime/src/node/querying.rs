@@ -8,8 +8,8 @@ use crate::service::{
     ErrorCode, Group, Index, IndexCheck, IndexName, Item, LiveBatch, LiveEvent, Measure, MeasureKind, Plan, PlanIndex,
     PlanRejected, Progress, Queried, Query, Reply, ServiceError, SpaceRef, Text, quoted,
 };
-use cosmicsync_data::database::ask::{self, Explained, IndexChange, IndexInfo, IndexState, PAGE_MAX, Want};
-use cosmicsync_data::database::request::{Answer, Found, Request};
+use cosmicsync_data::database::ask::{self, Explained, IndexChange, IndexInfo, IndexState, PAGE_MAX, QueryError, Want};
+use cosmicsync_data::database::request::{Answer, Found, Request, RequestError};
 use cosmicsync_data::index::define::Fields as IndexFields;
 use cosmicsync_data::json;
 use cosmicsync_data::query::plan::{Access, IndexPart, Order};
@@ -80,7 +80,11 @@ impl Node {
         let Read { query, fields } = self.read(query).await?;
         let handle = self.handle()?;
         let (life, next) = handle.with(|core| core.db.endpoint().next_change()).await?;
-        let since = since.map(|cursor| number_of(&cursor, life, next)).transpose()?;
+        let since = since.map(|cursor| number_of(&cursor, life, next)).transpose().map_err(|error| {
+            let whole = format!("cosmicsync live {} -o json", quoted(&collection));
+            ServiceError { message: error.message.replace("a watch printed", "a live query printed"), ..error }
+                .next(whole)
+        })?;
         let mut request = Request::Live { query: Box::new(query), since };
         loop {
             let answer = tokio::select! {
@@ -195,11 +199,15 @@ impl Node {
     pub(super) async fn index_check(&self, index: IndexName) -> Result<Reply, ServiceError> {
         let partition = self.partition_of(index.space).await?;
         let (collection, name) = (index.collection, index.index);
-        let asked = self.handle()?.ask(move |_| Ok(Request::IndexCheck { partition, collection, name }));
-        let Answer::Checked(ask::IndexCheck { docs, rows, missing, extra }) = asked.await? else {
-            return Err(unexpected());
-        };
-        Ok(Reply::IndexCheck(IndexCheck { documents: docs, rows, missing, extra }))
+        let named = collection.clone();
+        let request = Request::IndexCheck { partition, collection, name };
+        match self.handle()?.answer(move |_| Ok(request)).await? {
+            Answer::Checked(ask::IndexCheck { docs, rows, missing, extra }) => {
+                Ok(Reply::IndexCheck(IndexCheck { documents: docs, rows, missing, extra }))
+            }
+            Answer::Failed(error) => Err(blame::query_error(&error, &named)),
+            _ => Err(unexpected()),
+        }
     }
 
     /// Waits until an index is built, and tells how far it is.
@@ -240,7 +248,12 @@ impl Node {
         collection: String,
         change: IndexChange,
     ) -> Result<(), ServiceError> {
-        self.handle()?.ask(move |_| Ok(Request::IndexChange { partition, collection, change })).await.map(drop)
+        let named = collection.clone();
+        let request = Request::IndexChange { partition, collection, change };
+        match self.handle()?.answer(move |_| Ok(request)).await? {
+            Answer::Failed(error) => Err(blame::query_error(&error, &named)),
+            _ => Ok(()),
+        }
     }
 
     async fn indexes(&self, partition: PartNo, collection: String) -> Result<Vec<IndexInfo>, ServiceError> {
@@ -255,9 +268,10 @@ impl Node {
     }
 
     async fn matching(&self, query: ask::Query, want: Want) -> Result<Answer, ServiceError> {
-        let collection = query.collection.clone();
+        let (collection, is_mixed) = (query.collection.clone(), is_mixed(&query.sort));
         let request = Request::Find { query: Box::new(query), want };
         match self.handle()?.answer(move |_| Ok(request)).await? {
+            Answer::Failed(RequestError::Query(QueryError::SortNeedsIndex(_))) if is_mixed => Err(both_ways()),
             Answer::Failed(error) => Err(blame::query_error(&error, &collection)),
             answer => Ok(answer),
         }
@@ -285,6 +299,18 @@ impl Node {
         let query = ask::Query { partition, collection, selector, sort, limit, bookmark, use_index };
         Ok(Read { query, fields })
     }
+}
+
+/// Whether some fields are sorted up and others down, which no index does.
+fn is_mixed(sort: &Sort) -> bool {
+    let mut directions = sort.fields().iter().map(|(_, direction)| direction);
+    directions.next().is_some_and(|first| directions.any(|other| other != first))
+}
+
+fn both_ways() -> ServiceError {
+    let message = "more than 10000 documents match, and no index sorts some fields up and others down: ask for fewer";
+    ServiceError::new(ErrorCode::Refused, message)
+        .next("the same query with --limit 10000 or a narrower selector, or with all fields in one direction")
 }
 
 fn refused(error: &dyn core::fmt::Display) -> ServiceError {
