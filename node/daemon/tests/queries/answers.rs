@@ -121,3 +121,20 @@ fn an_index_of_one_device_is_used_on_another() {
     world.done("b", &["space", "wait"]);
     assert_eq!(world.done("a", &["index", "list", "towns"]), "");
 }
+
+#[test]
+fn an_answer_is_whole_while_its_index_is_built_anew() {
+    let world = World::new();
+    let _running = world.up("a");
+    let row = |row: u32| format!("{}\n", json!({ "id": row.to_string(), "day": row % 7 }));
+    let file = world.file("rows.ndjson", &(0..4_000).map(row).collect::<String>());
+    world.done("a", &["import", &file, "-c", "rows", "--id-column", "id"]);
+    world.done("a", &["index", "create", "rows", "by_day", "day"]);
+    std::thread::scope(|scope| {
+        let building =
+            scope.spawn(|| (0..12).for_each(|_| drop(world.done("a", &["index", "rebuild", "rows", "by_day"]))));
+        while !building.is_finished() {
+            assert_eq!(world.done("a", &["count", "rows", r#"{"day":{"$gte":0}}"#]), "4000");
+        }
+    });
+}
