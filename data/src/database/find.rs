@@ -16,6 +16,7 @@ use crate::index::define;
 use crate::index::project::project;
 use crate::query::Subject;
 use crate::query::plan::{Access, IndexPart, Named, Order, Plan, plan};
+use cosmicsync_protocol::endpoint::ReadResult;
 use cosmicsync_protocol::ids::{CollectionId, DocId};
 use cosmicsync_protocol::ledger::DocRef;
 use cosmicsync_protocol::shelf::Snapshot;
@@ -342,6 +343,12 @@ impl Task for Find {
                 self.read_direct(cx)
             }
             Stage::Reading(reading) => {
+                if matches!(wake, Wake::Read(ReadResult::Rows { .. })) && !reading.source.is_there(cx) {
+                    // The rows of an index that went meanwhile may be gone: the answer begins anew.
+                    self.stage = Stage::Waiting;
+                    cx.watch();
+                    return self.plan(cx);
+                }
                 reading.source.wake(cx, wake, &mut self.cost)?;
                 self.read(cx)
             }

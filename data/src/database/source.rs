@@ -58,6 +58,16 @@ impl Source {
         }
     }
 
+    /// Whether all indexes that it reads are still there.
+    pub(super) fn is_there(&self, cx: &Context<'_>) -> bool {
+        let is_there = |source: &IndexSource| cx.desk.indexes.all.contains_key(&source.part.no);
+        match self {
+            Self::Index(source) => is_there(source),
+            Self::Union { parts, .. } => parts.iter().all(is_there),
+            Self::Named(_) | Self::Scan(_) => true,
+        }
+    }
+
     pub(super) fn next(&mut self, cx: &mut Context<'_>) -> Next {
         match self {
             Self::Named(fetch) => loop {

@@ -11,6 +11,8 @@ mod cold;
 mod cost;
 mod crash;
 mod damaged;
+mod data_crash;
+mod data_fast;
 mod doc_fast;
 mod documents;
 mod hostile;
@@ -44,6 +46,8 @@ const PROOFS: &[(&str, Proof)] = &[
     ("doc-versions", documents::versions),
     ("doc-fast", doc_fast::prove),
     ("data-selectors", selectors::prove),
+    ("data-crash", data_crash::prove),
+    ("data-fast", data_fast::prove),
     ("clone", clone::prove),
     ("sessions", sessions::prove),
     ("sim-core", sim_core::prove),
