@@ -147,7 +147,7 @@ pub enum LiveEvent {
         /// The document.
         found: Found,
     },
-    /// A document stands elsewhere; it may have changed, too.
+    /// What a document is sorted by changed: it may stand elsewhere.
     Moved {
         /// The document.
         found: Found,
@@ -158,6 +158,8 @@ pub enum LiveEvent {
     Removed {
         /// Which.
         doc: DocId,
+        /// Its key, if it has one and the document was told of before.
+        key: Option<String>,
     },
 }
 

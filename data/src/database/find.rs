@@ -5,7 +5,7 @@
 
 use super::ask::{Cost, Explained, Matches, PAGE_MAX, Query, QueryError, SCANNED_MAX, Want};
 use super::bookmark::Bookmark;
-use super::context::{Context, Task, Wake};
+use super::context::{Context, Task, Wake, check_name};
 use super::fetch::{Fetch, Fetched};
 use super::request::{Answer, Found, RequestError};
 use super::sink::{Match, Sink, groups_of, needs_index};
@@ -67,6 +67,7 @@ impl Find {
     }
 
     fn start(&mut self, cx: &mut Context<'_>) -> Result<(), RequestError> {
+        check_name("the collection's name", &self.query.collection)?;
         let space = cx.space(self.query.partition)?;
         self.collection = cx.endpoint.collection_id(space, &self.query.collection);
         cx.start_indexes();
@@ -89,6 +90,13 @@ impl Find {
         let meta = meta.filter(|found| !found.meta.deleted);
         let defined = meta.as_ref().and_then(|found| found.value.entry(INDEXES)).map(define::from_value);
         adopt(cx, self.query.partition, self.collection, &defined.unwrap_or_default());
+        self.plan(cx)
+    }
+
+    /// Begins anew. Nothing that was asked for may be on its way.
+    fn plan_again(&mut self, cx: &mut Context<'_>) -> Result<Option<Answer>, RequestError> {
+        self.stage = Stage::Waiting;
+        cx.watch();
         self.plan(cx)
     }
 
@@ -211,10 +219,6 @@ impl Find {
                         Source::Index(source) => {
                             let projected = project(&source.part().fields, &snapshot.value);
                             cx.desk.indexes.note_shape(source.part().no, &projected);
-                            if !cx.desk.indexes.holds(source.part()) {
-                                // The index may not bring documents in the order that it was chosen for.
-                                return self.plan(cx);
-                            }
                             source.place(doc.doc, &snapshot.value)
                         }
                         Source::Named(_) | Source::Union { .. } | Source::Scan(_) => Some(Vec::new()),
@@ -227,6 +231,10 @@ impl Find {
                 Fetched::Wait => return Ok(None),
                 Fetched::Empty => break,
             }
+        }
+        if matches!(&reading.source, Source::Index(source) if !cx.desk.indexes.holds(source.part())) {
+            // The index may not bring documents in the order, or within the bounds, that it was chosen for.
+            return self.plan_again(cx);
         }
         reading.direct.sort_by(|(a, _), (b, _)| b.place.cmp(&a.place));
         if matches!(&reading.source, Source::Index(source) if source.is_reverse()) {
@@ -345,9 +353,7 @@ impl Task for Find {
             Stage::Reading(reading) => {
                 if matches!(wake, Wake::Read(ReadResult::Rows { .. })) && !reading.source.is_there(cx) {
                     // The rows of an index that went meanwhile may be gone: the answer begins anew.
-                    self.stage = Stage::Waiting;
-                    cx.watch();
-                    return self.plan(cx);
+                    return self.plan_again(cx);
                 }
                 reading.source.wake(cx, wake, &mut self.cost)?;
                 self.read(cx)

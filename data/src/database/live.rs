@@ -82,7 +82,15 @@ pub(super) struct Live {
     /// Documents that changed and are not wholly in memory yet.
     waiting: BTreeSet<DocRef>,
     /// What was told of the documents in the answer.
-    told: BTreeMap<DocId, (Vec<u8>, VersionId)>,
+    told: BTreeMap<DocId, Told>,
+}
+
+/// What was told of a document.
+#[derive(Debug, Clone)]
+struct Told {
+    place: Vec<u8>,
+    version: VersionId,
+    key: Option<String>,
 }
 
 impl Live {
@@ -134,18 +142,19 @@ impl Live {
         for doc in docs {
             let place = self.places.get(&doc).cloned().filter(|place| end.as_ref().is_none_or(|end| place < end));
             let Some(place) = place else {
-                if self.told.remove(&doc).is_some() {
-                    events.push((None, LiveEvent::Removed { doc }));
+                if let Some(Told { key, .. }) = self.told.remove(&doc) {
+                    events.push((None, LiveEvent::Removed { doc, key }));
                 }
                 continue;
             };
             let Some(found) = self.window.get(&place).cloned() else { continue };
+            let told = Told { place: place.clone(), version: found.version, key: found.key.clone() };
             let version = found.version;
             let after = self.window.range(..place.clone()).next_back().map(|(_, found)| found.doc);
-            let event = match self.told.insert(doc, (place.clone(), version)) {
+            let event = match self.told.insert(doc, told) {
                 None => LiveEvent::Added { found, after },
-                Some((before, known)) if before == place && known == version => continue,
-                Some((before, _)) if before == place => LiveEvent::Changed { found },
+                Some(before) if before.place == place && before.version == version => continue,
+                Some(before) if before.place == place => LiveEvent::Changed { found },
                 Some(_) => LiveEvent::Moved { found, after },
             };
             events.push((Some(place), event));
@@ -301,11 +310,12 @@ impl Watching {
         let here = rows.iter().filter(|row| row.doc.partition == self.query.partition);
         let changed: BTreeSet<DocId> = here.map(|row| row.doc.doc).collect();
         for (place, found) in live.window.iter().filter(|(_, found)| !changed.contains(&found.doc)) {
-            live.told.insert(found.doc, (place.clone(), found.version));
+            let told = Told { place: place.clone(), version: found.version, key: found.key.clone() };
+            live.told.insert(found.doc, told);
         }
         // What changed and is not in the answer may have been.
         for doc in changed.iter().filter(|doc| !live.places.contains_key(*doc)) {
-            live.told.insert(*doc, (Vec::new(), VersionId([0; 16])));
+            live.told.insert(*doc, Told { place: Vec::new(), version: VersionId([0; 16]), key: None });
         }
         self.changed = changed;
         self.answer(cx, false)

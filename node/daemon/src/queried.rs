@@ -53,7 +53,9 @@ pub(crate) fn live(batch: &LiveBatch) -> Vec<[String; 3]> {
         LiveEvent::Added { document, .. } => cells("added", document),
         LiveEvent::Changed { document } => cells("changed", document),
         LiveEvent::Moved { document, .. } => cells("moved", document),
-        LiveEvent::Removed { doc } => ["removed".to_owned(), doc.to_string(), String::new()],
+        LiveEvent::Removed { doc, key } => {
+            ["removed".to_owned(), key.clone().unwrap_or_else(|| doc.to_string()), String::new()]
+        }
     });
     reset.into_iter().chain(events).collect()
 }

@@ -218,7 +218,7 @@ impl Followed {
         }
         for event in batch.events {
             match event {
-                LiveEvent::Removed { doc } => {
+                LiveEvent::Removed { doc, .. } => {
                     let before = self.0.len();
                     self.0.retain(|(known, _)| *known != doc);
                     assert_eq!(self.0.len() + 1, before, "what goes was there");
@@ -302,11 +302,41 @@ fn a_live_query_goes_on_behind_a_cursor() {
     let mut node = node.restart(0);
     let Answer::Live(rest) = node.ask(open(Some(cursor))) else { panic!() };
     assert!(!rest.reset && rest.events.len() == 3, "{rest:?}");
-    assert!(matches!(&rest.events[0], LiveEvent::Removed { doc } if followed.0.iter().any(|(known, _)| known == doc)));
+    assert!(
+        matches!(&rest.events[0], LiveEvent::Removed { doc, .. } if followed.0.iter().any(|(known, _)| known == doc))
+    );
     let Answer::Live(nothing) = node.ask(open(Some(rest.cursor))) else { panic!() };
     assert!(!nothing.reset && nothing.events.is_empty());
     let Answer::Live(all) = node.ask(open(Some(rest.cursor + 9))) else { panic!() };
     assert!(all.reset && all.events.len() == 3);
+}
+
+#[test]
+fn an_answer_is_whole_at_every_moment_of_a_build_and_of_a_drop() {
+    let mut node = Node::new();
+    for number in 0..40 {
+        node.put(&number.to_string(), &format!(r#"{{"n":{number}}}"#));
+    }
+    let asked = query(&node, r#"{"n":{"$gte":0}}"#, "");
+    let (partition, collection) = (node.main(), "notes".to_owned());
+    let fields = Fields::parse(["n"]).unwrap();
+    for completions in 0..40 {
+        let name = "by_n".to_owned();
+        let change = match completions % 2 {
+            0 => IndexChange::Create { name, fields: fields.clone() },
+            _ => IndexChange::Drop { name },
+        };
+        node.start(Request::IndexChange { partition, collection: collection.clone(), change });
+        node.settle_at_most(completions);
+        let find = node.start(Request::Find { query: Box::new(asked.clone()), want: Want::Count });
+        // The answer and the change go on side by side.
+        node.settle_at_most(3);
+        let count = node.start(Request::Find { query: Box::new(asked.clone()), want: Want::Count });
+        node.settle();
+        for ticket in [find, count] {
+            assert_eq!(node.answers.remove(&ticket), Some(Answer::Count(40)), "after {completions} completions");
+        }
+    }
 }
 
 proptest! {

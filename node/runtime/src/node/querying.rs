@@ -44,9 +44,9 @@ impl Node {
                 (Some(left), false) if query.bookmark.is_some() => Some(left.min(PAGE_MAX)),
                 (left, false) => left,
             };
-            let Answer::Matches(matches) = self.matching(query.clone(), Want::Docs).await? else {
-                return Err(unexpected());
-            };
+            let answer = self.matching(query.clone(), Want::Docs).await;
+            let answer = answer.map_err(|error| if end.count > 0 { changed_meanwhile(error) } else { error })?;
+            let Answer::Matches(matches) = answer else { return Err(unexpected()) };
             end.keys_examined += matches.cost.keys;
             end.docs_examined += matches.cost.docs;
             if matches.cost.no_index {
@@ -313,6 +313,14 @@ fn both_ways() -> ServiceError {
         .next("the same query with --limit 10000 or a narrower selector, or with all fields in one direction")
 }
 
+/// A page did not follow on the one before: the index that orders the answer went, or has lists now.
+fn changed_meanwhile(error: ServiceError) -> ServiceError {
+    if error.message != QueryError::Bookmark.to_string() {
+        return error;
+    }
+    ServiceError::new(ErrorCode::Conflict, "an index changed while the answer was read: ask again")
+}
+
 fn refused(error: &dyn core::fmt::Display) -> ServiceError {
     ServiceError::new(ErrorCode::Usage, error.to_string())
 }
@@ -332,7 +340,7 @@ fn told_event(event: ask::LiveEvent, fields: Option<&Fields>) -> LiveEvent {
         ask::LiveEvent::Added { found, after } => LiveEvent::Added { document: told(found), after: after.map(Text) },
         ask::LiveEvent::Changed { found } => LiveEvent::Changed { document: told(found) },
         ask::LiveEvent::Moved { found, after } => LiveEvent::Moved { document: told(found), after: after.map(Text) },
-        ask::LiveEvent::Removed { doc } => LiveEvent::Removed { doc: Text(doc) },
+        ask::LiveEvent::Removed { doc, key } => LiveEvent::Removed { doc: Text(doc), key },
     }
 }
 

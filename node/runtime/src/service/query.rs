@@ -196,7 +196,7 @@ pub enum LiveEvent {
         /// The document.
         document: DocView,
     },
-    /// A document stands elsewhere; it may have changed, too.
+    /// What a document is sorted by changed: it may stand elsewhere.
     Moved {
         /// The document.
         document: DocView,
@@ -207,5 +207,7 @@ pub enum LiveEvent {
     Removed {
         /// Which.
         doc: Text<DocId>,
+        /// Its key, if it has one and the caller was told of it before.
+        key: Option<String>,
     },
 }
