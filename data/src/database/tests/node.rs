@@ -8,13 +8,13 @@ use cosmicsync_protocol::document::{TextPaths, Value};
 use cosmicsync_protocol::endpoint::{Dial, Event, LinkId};
 use cosmicsync_protocol::ids::DocId;
 use cosmicsync_protocol::ledger::PartNo;
-use cosmicsync_protocol::pump::pump;
-use cosmicsync_protocol::storage::Table;
+use cosmicsync_protocol::pump::{self, pump};
+use cosmicsync_protocol::storage::{StoreDone, StoreRequest, Table};
 use cosmicsync_protocol::sync::SpaceNo;
-use cosmicsync_protocol::testkit::peer::{Kept, Net, Peer};
+use cosmicsync_protocol::testkit::peer::{Net, Peer};
 use cosmicsync_protocol::testkit::store::MemStore;
 use cosmicsync_protocol::time::Now;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 pub(super) struct Node {
     pub(super) db: Database,
@@ -22,8 +22,39 @@ pub(super) struct Node {
     pub(super) now: Now,
     pub(super) answers: BTreeMap<Ticket, Answer>,
     pub(super) events: Vec<Event>,
+    /// Reads that are answered and not told yet.
+    read: VecDeque<StoreDone>,
     /// What its entropy comes from: no two starts of a node share it.
     seed: u8,
+}
+
+/// A store whose reads of what is durable never wait, and no links.
+struct Io<'a> {
+    store: &'a mut MemStore,
+    events: &'a mut Vec<Event>,
+    read: &'a mut VecDeque<StoreDone>,
+}
+
+impl pump::Io for Io<'_> {
+    fn store(&mut self, request: StoreRequest) {
+        if request.is_durable_read() {
+            self.read.push_back(self.store.read_durable(request));
+        } else {
+            self.store.submit(request);
+        }
+    }
+
+    fn has_room(&mut self, _: LinkId) -> bool {
+        false
+    }
+
+    fn send(&mut self, link: LinkId, _: Vec<u8>) {
+        unreachable!("{link:?} has no room");
+    }
+
+    fn event(&mut self, event: Event) {
+        self.events.push(event);
+    }
 }
 
 pub(super) fn value(json: &str) -> Value {
@@ -43,7 +74,15 @@ impl Node {
 
     pub(super) fn of(peer: Peer) -> Self {
         let Peer { endpoint, store, now, .. } = peer;
-        Self { db: Database::new(endpoint), store, now, answers: BTreeMap::new(), events: Vec::new(), seed: 9 }
+        Self {
+            db: Database::new(endpoint),
+            store,
+            now,
+            answers: BTreeMap::new(),
+            events: Vec::new(),
+            read: VecDeque::new(),
+            seed: 9,
+        }
     }
 
     /// Two nodes of one space, linked.
@@ -81,12 +120,13 @@ impl Node {
     /// Completes at most so many requests of the store; returns whether nothing is left to do.
     pub(super) fn settle_at_most(&mut self, completions: usize) -> bool {
         for _ in 0..completions {
-            let mut io = Kept { store: &mut self.store, events: &mut self.events, trace: None };
+            let mut io = Io { store: &mut self.store, events: &mut self.events, read: &mut self.read };
             let deadline = pump(&mut self.db, self.now, &mut io);
             while let Some((ticket, answer)) = self.db.poll_answer() {
                 assert_eq!(self.answers.insert(ticket, answer), None);
             }
-            if let Some(done) = self.store.complete_next() {
+            // Reads of what is durable pass all that waits.
+            if let Some(done) = self.read.pop_front().or_else(|| self.store.complete_next()) {
                 self.db.handle_stored(self.now, done);
             } else if let Some(deadline) = deadline.filter(|at| at.at_us <= self.now.mono_us + 100_000) {
                 self.now.mono_us = self.now.mono_us.max(deadline.at_us);

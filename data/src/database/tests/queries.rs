@@ -9,7 +9,7 @@ use crate::database::request::{Answer, Request, RequestError, Row, RowPlace};
 use crate::index::define::Fields;
 use crate::query::plan::Access;
 use crate::query::{Field, Selector, Sort, parse};
-use cosmicsync_protocol::document::Value;
+use cosmicsync_protocol::document::{TextPaths, Value};
 use cosmicsync_protocol::ids::DocId;
 use proptest::prelude::*;
 
@@ -339,6 +339,26 @@ fn an_answer_is_whole_at_every_moment_of_a_build_and_of_a_drop() {
     }
 }
 
+#[test]
+fn an_answer_has_all_that_was_acknowledged() {
+    let mut node = Node::new();
+    node.put("first", r#"{"n":0}"#);
+    node.create("by_n", &["n"]);
+    let asked = query(&node, r#"{"n":{"$gte":0}}"#, "");
+    for number in 1..20 {
+        let (partition, collection) = (node.main(), "notes".to_owned());
+        let (key, value) = (Some(number.to_string()), value(&format!(r#"{{"n":{number}}}"#)));
+        let written = node.start(Request::Put { partition, collection, key, value, texts: TextPaths::none() });
+        while !node.answers.contains_key(&written) {
+            assert!(!node.settle_at_most(1), "it is acknowledged");
+        }
+        let count = node.start(Request::Find { query: Box::new(asked.clone()), want: Want::Count });
+        node.settle_at_most(12);
+        node.settle();
+        assert_eq!(node.answers.remove(&count), Some(Answer::Count(number + 1)));
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
@@ -501,6 +521,8 @@ fn expected(node: &mut Node, selector: &Selector, sort: &Sort) -> Vec<(String, V
 }
 
 fn ask(node: &mut Node, selector: &str, sort: &str, limit: Option<usize>) {
+    // What is under way may be durable at any moment: what is expected must not change meanwhile.
+    node.settle();
     let asked = Query { limit, ..query(node, selector, sort) };
     let expected = expected(node, &asked.selector, &asked.sort);
     let mut all = Vec::new();
@@ -573,6 +595,10 @@ enum Apart {
     Create(u8),
     Drop(u8),
     Ask(String, &'static str),
+    /// A write of which so many steps are taken.
+    Begin(u8, String, usize),
+    /// A document is held back, or let go.
+    Hold(u8, bool),
     /// What the two wrote goes to the other.
     Carry,
     /// It crashes, and so many commits that were not durable stay.
@@ -582,12 +608,14 @@ enum Apart {
 fn apart() -> impl Strategy<Value = Apart> {
     prop_oneof![
         6 => (0..6u8, content()).prop_map(|(key, json)| Apart::Put(key, json)),
+        4 => (0..6u8, content(), 0..8usize).prop_map(|(key, json, steps)| Apart::Begin(key, json, steps)),
+        1 => (0..6u8, any::<bool>()).prop_map(|(key, hold)| Apart::Hold(key, hold)),
         1 => (0..6u8).prop_map(Apart::Delete),
         2 => (0..4u8).prop_map(Apart::Create),
         1 => (0..4u8).prop_map(Apart::Drop),
         3 => selector().prop_map(|selector| Apart::Ask(selector, "a")),
         3 => Just(Apart::Carry),
-        1 => (0..4usize).prop_map(Apart::Crash),
+        2 => (0..6usize).prop_map(Apart::Crash),
     ]
 }
 
@@ -603,6 +631,16 @@ proptest! {
             let node = &mut nodes[usize::from(at)];
             match step {
                 Apart::Put(key, json) => drop(node.put(&key.to_string(), &json)),
+                Apart::Begin(key, json, steps) => {
+                    let (partition, collection, key) = (node.main(), "notes".to_owned(), Some(key.to_string()));
+                    let (value, texts) = (value(&json), TextPaths::none());
+                    node.start(Request::Put { partition, collection, key, value, texts });
+                    node.settle_at_most(steps);
+                }
+                Apart::Hold(key, hold) => {
+                    let partition = node.main();
+                    node.ask(Request::Hold { partition, name: keyed(&key.to_string()), hold });
+                }
                 Apart::Delete(key) => {
                     let partition = node.main();
                     node.ask(Request::Delete { partition, name: keyed(&key.to_string()) });
@@ -622,6 +660,12 @@ proptest! {
                     nodes = if at { [a, b.restart(keep)] } else { [a.restart(keep), b] };
                     wire = Wire::connect(&mut nodes);
                 }
+            }
+        }
+        for node in &mut nodes {
+            for key in 0..6u8 {
+                let partition = node.main();
+                node.ask(Request::Hold { partition, name: keyed(&key.to_string()), hold: false });
             }
         }
         wire.carry(&mut nodes);
