@@ -131,6 +131,26 @@ fn definitions_travel_and_each_device_builds_its_own() {
 }
 
 #[test]
+fn what_was_held_back_is_indexed_after_a_crash() {
+    let ([mut a, b], _) = Node::pair();
+    a.put("k", r#"{"n":1}"#);
+    a.create("by_n", &["n"]);
+    let mut nodes = [a, b];
+    let wire = Wire::connect(&mut nodes);
+    wire.carry(&mut nodes);
+    assert_eq!(nodes[1].keys(r#"{"n":1}"#, ""), ["k"]);
+    let partition = nodes[1].main();
+    nodes[1].ask(Request::Hold { partition, name: keyed("k"), hold: true });
+    nodes[0].put("k", r#"{"n":2}"#);
+    wire.carry(&mut nodes);
+    assert_eq!(nodes[1].keys(r#"{"n":1}"#, ""), ["k"], "it shows as it is held");
+    let [_, b] = nodes;
+    let mut b = b.restart(0);
+    assert_eq!(b.keys(r#"{"n":2}"#, ""), ["k"]);
+    assert_eq!(b.check("by_n"), IndexCheck { docs: 1, rows: 1, missing: 0, extra: 0 });
+}
+
+#[test]
 fn pages_go_on_behind_a_document_that_is_gone() {
     let mut node = Node::new();
     for number in 0..25 {
