@@ -321,6 +321,11 @@ impl Registry {
         self.owed.remove(&doc).then_some(Op::Delete { table, key })
     }
 
+    /// Documents that were not wholly read when they were looked at.
+    pub(super) fn owed(&self) -> impl Iterator<Item = DocRef> {
+        self.owed.iter().copied()
+    }
+
     /// The indexes stand for a document as it was when it had changed so.
     pub(super) fn caught_up(&mut self, doc: DocRef, noted: Option<u64>) {
         if self.behind.get(&doc).copied() == noted && !self.owed.contains(&doc) {

@@ -191,6 +191,7 @@ impl Database {
                         self.tasks.insert(ticket, task_of(request));
                         (ticket, Wake::Start)
                     }
+                    None if self.pay_indexes() => continue,
                     None => break,
                 },
                 None => break,
@@ -201,6 +202,7 @@ impl Database {
             // What cannot go on although nothing failed is begun again.
             if ticket == indexer::INDEXER && answer.is_some() {
                 *task = Box::<indexer::Indexer>::default();
+                self.desk.indexer_idle = true;
                 continue;
             }
             if let Some(answer) = answer {
@@ -209,6 +211,18 @@ impl Database {
                 self.answers.push_back((ticket, answer));
             }
         }
+    }
+
+    /// Has the indexes take in what they are owed and can be read by now. Returns whether there is any.
+    fn pay_indexes(&mut self) -> bool {
+        if !self.desk.indexer_idle {
+            return false;
+        }
+        let owed: Vec<_> = self.desk.indexes.owed().filter(|doc| self.endpoint.is_current(*doc)).collect();
+        owed.iter().for_each(|doc| self.desk.indexes.note(*doc));
+        self.desk.wake_indexer();
+        // Where no index is left nothing is owed.
+        !self.desk.indexer_idle
     }
 
     /// Frees what a request held that ended.

@@ -151,6 +151,25 @@ fn what_was_held_back_is_indexed_after_a_crash() {
 }
 
 #[test]
+fn what_was_held_back_is_indexed_when_it_is_let_go() {
+    let mut node = Node::new();
+    node.put("k", r#"{"n":1}"#);
+    node.create("by_n", &["n"]);
+    let partition = node.main();
+    node.ask(Request::Hold { partition, name: keyed("k"), hold: true });
+    node.put("k", r#"{"n":2}"#);
+    node.ask(Request::Hold { partition, name: keyed("k"), hold: false });
+    assert_eq!(node.check("by_n"), IndexCheck { docs: 1, rows: 1, missing: 0, extra: 0 });
+    assert_eq!(node.keys(r#"{"n":2}"#, ""), ["k"]);
+    // Also if the index goes meanwhile.
+    node.ask(Request::Hold { partition, name: keyed("k"), hold: true });
+    node.put("k", r#"{"n":3}"#);
+    assert_eq!(node.index(IndexChange::Drop { name: "by_n".to_owned() }), Answer::Done);
+    node.ask(Request::Hold { partition, name: keyed("k"), hold: false });
+    assert_eq!(node.keys(r#"{"n":3}"#, ""), ["k"]);
+}
+
+#[test]
 fn pages_go_on_behind_a_document_that_is_gone() {
     let mut node = Node::new();
     for number in 0..25 {
@@ -640,7 +659,7 @@ fn apart() -> impl Strategy<Value = Apart> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
     fn on_two_devices_an_index_brings_what_is_there(
