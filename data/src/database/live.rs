@@ -181,6 +181,8 @@ pub(super) struct Watching {
     cursor: u64,
     /// The change up to which whoever opens it knows the answer.
     since: Option<u64>,
+    /// A document changed while others were read.
+    woken: bool,
 }
 
 #[derive(Debug)]
@@ -206,7 +208,16 @@ impl Watching {
     /// Opens a live query. Whoever knows its answer up to a change is told the rest; with a limit, all of it.
     pub(super) fn open(query: Query, since: Option<u64>) -> Self {
         let since = since.filter(|_| query.limit.is_none());
-        Self { id: None, query, live: None, stage: Stage::Start, changed: BTreeSet::new(), cursor: 0, since }
+        Self {
+            id: None,
+            query,
+            live: None,
+            stage: Stage::Start,
+            changed: BTreeSet::new(),
+            cursor: 0,
+            since,
+            woken: false,
+        }
     }
 
     pub(super) fn next(id: LiveId) -> Self {
@@ -380,7 +391,11 @@ impl Watching {
         let changed = core::mem::take(&mut self.changed);
         let events = live.tell(&changed);
         if events.is_empty() {
-            self.stage = Stage::Waiting;
+            if core::mem::take(&mut self.woken) {
+                self.follow(cx);
+            } else {
+                self.stage = Stage::Waiting;
+            }
             return Ok(None);
         }
         Ok(Some(self.told(cx, false, events)))
@@ -405,6 +420,8 @@ impl Watching {
     }
 
     fn step(&mut self, cx: &mut Context<'_>, wake: Wake) -> Result<Option<Answer>, RequestError> {
+        // What is read now may be from before this change.
+        self.woken |= matches!(wake, Wake::Again) && !matches!(self.stage, Stage::Waiting);
         match (&mut self.stage, wake) {
             (Stage::Start, _) => {
                 cx.follow_changes();
