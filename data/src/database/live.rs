@@ -79,7 +79,7 @@ pub(super) struct Live {
     complete: bool,
     /// The last change that was taken in.
     cursor: u64,
-    /// Documents that changed and are not wholly in memory yet.
+    /// Documents that are read again with the next change, because not all that is stored of them was in memory.
     waiting: BTreeSet<DocRef>,
     /// What was told of the documents in the answer.
     told: BTreeMap<DocId, Told>,
@@ -355,9 +355,9 @@ impl Watching {
         docs.extend(rows.iter().map(|row| row.doc).filter(|doc| doc.partition == self.query.partition));
         let mut fetch = Fetch::of(Read::Durable);
         for doc in docs {
-            if cx.endpoint.is_current(doc) {
-                fetch.push(doc, ());
-            } else {
+            fetch.push(doc, ());
+            // It changes once more in memory: that wakes, and has no number of its own.
+            if !cx.endpoint.is_current(doc) {
                 live.waiting.insert(doc);
             }
         }

@@ -24,6 +24,8 @@ pub(super) struct Node {
     pub(super) events: Vec<Event>,
     /// Reads that are answered and not told yet.
     read: VecDeque<StoreDone>,
+    /// What their order is drawn from; with 0 they come first.
+    pub(super) order: u64,
     /// What its entropy comes from: no two starts of a node share it.
     seed: u8,
 }
@@ -81,6 +83,7 @@ impl Node {
             answers: BTreeMap::new(),
             events: Vec::new(),
             read: VecDeque::new(),
+            order: 0,
             seed: 9,
         }
     }
@@ -125,8 +128,7 @@ impl Node {
             while let Some((ticket, answer)) = self.db.poll_answer() {
                 assert_eq!(self.answers.insert(ticket, answer), None);
             }
-            // Reads of what is durable pass all that waits.
-            if let Some(done) = self.read.pop_front().or_else(|| self.store.complete_next()) {
+            if let Some(done) = self.complete() {
                 self.db.handle_stored(self.now, done);
             } else if let Some(deadline) = deadline.filter(|at| at.at_us <= self.now.mono_us + 100_000) {
                 self.now.mono_us = self.now.mono_us.max(deadline.at_us);
@@ -135,6 +137,15 @@ impl Node {
             }
         }
         false
+    }
+
+    /// The next completion. Reads of what is durable pass all that waits, or come in any order with it.
+    fn complete(&mut self) -> Option<StoreDone> {
+        self.order = self.order.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(u64::from(self.order > 0));
+        if self.order >> 63 == 1 {
+            return self.store.complete_next().or_else(|| self.read.pop_front());
+        }
+        self.read.pop_front().or_else(|| self.store.complete_next())
     }
 
     pub(super) fn start(&mut self, request: Request) -> Ticket {

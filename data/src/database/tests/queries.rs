@@ -323,6 +323,29 @@ fn a_live_query_tells_what_changes_in_its_answer() {
     assert_eq!(node.ask(Request::LiveNext { id }), Answer::Failed(QueryError::NotLive.into()));
 }
 
+/// The indexes read the same documents at the same time: none of the two may take the other's reading for its own.
+#[test]
+fn a_live_query_tells_of_what_arrives_beside_an_index() {
+    let ([mut a, b], _) = Node::pair();
+    a.put("0", r#"{"n":0}"#);
+    a.create("by_n", &["n"]);
+    let mut nodes = [a, b];
+    let wire = Wire::connect(&mut nodes);
+    wire.carry(&mut nodes);
+    let asked = query(&nodes[1], r#"{"n":{"$gte":0}}"#, "n");
+    let Answer::Live(first) = nodes[1].ask(Request::Live { query: Box::new(asked), since: None }) else { panic!() };
+    let id = first.id;
+    for number in 1..600 {
+        nodes[1].order = number;
+        let next = nodes[1].start(Request::LiveNext { id });
+        nodes[1].settle();
+        nodes[0].put(&number.to_string(), &format!(r#"{{"n":{number}}}"#));
+        wire.carry(&mut nodes);
+        let Some(Answer::Live(batch)) = nodes[1].answers.remove(&next) else { panic!("{number} is not told") };
+        assert!(matches!(&batch.events[..], [LiveEvent::Added { .. }]), "{batch:?}");
+    }
+}
+
 #[test]
 fn a_live_query_goes_on_behind_a_cursor() {
     let mut node = Node::new();
