@@ -102,7 +102,7 @@ impl Node {
     pub(super) fn restart(self, keep: usize) -> Self {
         let seed = self.seed + 1;
         let peer = Peer::recover(self.store.crash(keep), seed);
-        Self { now: self.now, seed, ..Self::of(peer) }
+        Self { now: self.now, seed, order: self.order, ..Self::of(peer) }
     }
 
     /// Starts again from the same store without its materialised values.

@@ -347,6 +347,30 @@ fn a_live_query_tells_of_what_arrives_beside_an_index() {
 }
 
 #[test]
+fn a_live_query_tells_of_what_changes_while_it_reads() {
+    let mut node = Node::new();
+    node.put("0", r#"{"n":0}"#);
+    let asked = query(&node, "{}", "n");
+    let Answer::Live(first) = node.ask(Request::Live { query: Box::new(asked), since: None }) else { panic!() };
+    let (partition, id) = (node.main(), first.id);
+    for round in 1..300u64 {
+        node.order = round;
+        let next = node.start(Request::LiveNext { id });
+        node.settle();
+        // The first is none of the answer, and nothing is told of it.
+        for collection in ["others", "notes"] {
+            let (collection, key) = (collection.to_owned(), Some(round.to_string()));
+            let (value, texts) = (value(&format!(r#"{{"n":{round}}}"#)), TextPaths::none());
+            node.start(Request::Put { partition, collection, key, value, texts });
+            node.settle_at_most(usize::try_from(round % 9).unwrap());
+        }
+        node.settle();
+        let Some(Answer::Live(batch)) = node.answers.remove(&next) else { panic!("nothing of {round} is told") };
+        assert_eq!(batch.events.len(), 1, "{round}");
+    }
+}
+
+#[test]
 fn a_live_query_goes_on_behind_a_cursor() {
     let mut node = Node::new();
     for key in ["a", "b", "c"] {
@@ -422,7 +446,7 @@ fn an_answer_has_all_that_was_acknowledged() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
 
     #[test]
     fn a_live_query_is_the_query_run_again(
@@ -431,8 +455,10 @@ proptest! {
         sort in prop_oneof![Just(""), Just("a"), Just("-a,-b"), Just("b,-a")],
         limit in prop::option::of(1..6usize),
         index in prop::option::of(0..4usize),
+        order in any::<u64>(),
     ) {
         let mut node = Node::new();
+        node.order = order;
         if let Some(at) = index {
             node.create(INDEXES[at].0, INDEXES[at].1);
         }
@@ -617,11 +643,15 @@ fn ask(node: &mut Node, selector: &str, sort: &str, limit: Option<usize>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
 
     #[test]
-    fn an_index_brings_what_a_look_at_every_document_does(steps in prop::collection::vec(step(), 1..40)) {
+    fn an_index_brings_what_a_look_at_every_document_does(
+        steps in prop::collection::vec(step(), 1..40),
+        order in any::<u64>(),
+    ) {
         let mut node = Node::new();
+        node.order = order;
         for step in steps {
             match step {
                 Step::Put(key, json) => drop(node.put(&key.to_string(), &json)),
@@ -682,13 +712,15 @@ fn apart() -> impl Strategy<Value = Apart> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
 
     #[test]
     fn on_two_devices_an_index_brings_what_is_there(
         steps in prop::collection::vec((any::<bool>(), apart()), 1..40),
+        order in any::<u64>(),
     ) {
         let (mut nodes, mut wire) = Node::pair();
+        nodes.iter_mut().for_each(|node| node.order = order);
         for (at, step) in steps {
             let node = &mut nodes[usize::from(at)];
             match step {
