@@ -1,4 +1,4 @@
-//! What a query asks, and what it answers.
+//! Queries, as requests and answers.
 
 use super::request::Found;
 use crate::index::define::Fields;
@@ -12,6 +12,10 @@ use cosmicsync_protocol::ledger::PartNo;
 pub const PAGE_MAX: usize = 10_000;
 /// Documents that are read for one answer where no index helps, at most.
 pub const SCANNED_MAX: u64 = 100_000;
+/// Measures of a group, at most.
+pub const MEASURES_MAX: usize = 16;
+/// Bytes of values that a live query holds, at most.
+pub const LIVE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Groups of an aggregate, at most.
 pub const GROUPS_MAX: usize = 10_000;
 
@@ -258,7 +262,15 @@ pub enum QueryError {
     /// There is no such live query, or it ended.
     #[error("there is no such live query: open it again")]
     NotLive,
-    /// Too many groups.
-    #[error("there are more than {GROUPS_MAX} groups: select fewer documents, or group by another field")]
+    /// Too many groups, or too large ones.
+    #[error(
+        "there are more than {GROUPS_MAX} groups or 32 MiB of them: select fewer documents, or group by another field"
+    )]
     TooManyGroups,
+    /// More measures than a group may have.
+    #[error("a group has at most {MEASURES_MAX} measures, not {0}")]
+    TooManyMeasures(usize),
+    /// Too much would have to be held for a live query.
+    #[error("more than {LIVE_BYTES_MAX} bytes match: select fewer documents, or set a limit")]
+    LiveTooLarge,
 }

@@ -1,6 +1,6 @@
 //! The state that requests share: who waits for what, which documents are pinned for whom, and what is cached.
 
-use super::ask::LiveId;
+use super::ask::{LiveId, SCANNED_MAX};
 use super::idempotency::Once;
 use super::indexer::INDEXER;
 use super::indexes::Registry;
@@ -80,6 +80,8 @@ pub(super) struct Desk {
     next_live: u64,
     /// Requests that look again whenever a document changed.
     following: BTreeSet<Ticket>,
+    /// Documents that are read for one answer where no index helps, at most.
+    pub(super) scanned_max: u64,
     pub(super) indexes: Registry,
     /// The worker that follows changes has nothing to do.
     pub(super) indexer_idle: bool,
@@ -91,6 +93,10 @@ pub(super) struct Desk {
 }
 
 impl Desk {
+    pub(super) fn new() -> Self {
+        Self { scanned_max: SCANNED_MAX, ..Self::default() }
+    }
+
     pub(super) fn opened(&mut self, doc: DocRef) {
         let tickets = self.opening.remove(&doc).unwrap_or_default();
         self.ready.extend(tickets.into_iter().map(|ticket| (ticket, Wake::Opened(doc))));

@@ -3,18 +3,17 @@
 //! An index is some commits behind what is durable. Documents that it is behind for are known, few, and read one by one;
 //! what the index says of them does not count. So an answer holds all that was acknowledged when it was asked for.
 
-use super::ask::{Cost, Explained, Matches, PAGE_MAX, Query, QueryError, SCANNED_MAX, Want};
+use super::ask::{Cost, Explained, MEASURES_MAX, Matches, PAGE_MAX, Query, QueryError, Want};
 use super::bookmark::Bookmark;
 use super::context::{Context, Task, Wake, check_name};
 use super::fetch::{Fetch, Fetched};
 use super::request::{Answer, Found, RequestError};
-use super::sink::{Match, Sink, groups_of, needs_index};
+use super::sink::{Match, Sink, groups_of, needs_index, subject};
 use super::source::{IndexSource, Next, Source, place_of};
 use super::walk::Walk;
 use crate::collection::INDEXES;
 use crate::index::define;
 use crate::index::project::project;
-use crate::query::Subject;
 use crate::query::plan::{Access, IndexPart, Named, Order, Plan, plan};
 use cosmicsync_protocol::endpoint::ReadResult;
 use cosmicsync_protocol::ids::{CollectionId, DocId};
@@ -55,7 +54,9 @@ struct Reading {
     source: Source,
     sink: Sink,
     /// Matching documents that the source leaves out, the one that comes first last.
-    direct: Vec<(Match, Snapshot)>,
+    direct: Vec<Match>,
+    /// The place of the last document that the source brought, whether or not it matches.
+    last: Vec<u8>,
     /// The part of an index in whose order the answer is.
     part: Option<IndexPart>,
 }
@@ -158,7 +159,10 @@ impl Find {
         let sink = match &self.want {
             Want::Count | Want::Plan => Sink::Count(0),
             Want::Groups { by, measures } => {
-                Sink::Groups { by: by.clone(), measures: measures.clone(), groups: Default::default() }
+                if measures.len() > MEASURES_MAX {
+                    return Err(QueryError::TooManyMeasures(measures.len()).into());
+                }
+                Sink::Groups { by: by.clone(), measures: measures.clone(), groups: Default::default(), bytes: 0 }
             }
             Want::Docs if in_order => {
                 let limit = limit.unwrap_or(PAGE_MAX).min(PAGE_MAX);
@@ -187,7 +191,7 @@ impl Find {
                 Source::Scan(Walk::new(*partition, Some(self.collection), None, after.transpose()?.as_ref(), limit))
             }
         };
-        Ok(Reading { source, sink, direct: Vec::new(), part })
+        Ok(Reading { source, sink, direct: Vec::new(), last: Vec::new(), part })
     }
 
     /// Begins to read documents by their names.
@@ -212,19 +216,18 @@ impl Find {
             match fetch.next() {
                 Fetched::Doc(doc, (), Some(snapshot)) => {
                     self.cost.docs += 1;
-                    if !matches(&self.query, doc.doc, &snapshot) {
-                        continue;
-                    }
+                    let Some(found) = matching(&self.query, doc.doc, snapshot) else { continue };
+                    let Some(value) = &found.value else { continue };
                     let place = match &reading.source {
                         Source::Index(source) => {
-                            let projected = project(&source.part().fields, &snapshot.value);
+                            let projected = project(&source.part().fields, value);
                             cx.desk.indexes.note_shape(source.part().no, &projected);
-                            source.place(doc.doc, &snapshot.value)
+                            source.place(doc.doc, value)
                         }
                         Source::Named(_) | Source::Union { .. } | Source::Scan(_) => Some(Vec::new()),
                     };
                     if let Some(place) = place {
-                        reading.direct.push((Match { place, found: found(doc.doc, &snapshot) }, snapshot));
+                        reading.direct.push(Match { place, found });
                     }
                 }
                 Fetched::Doc(..) => {}
@@ -236,7 +239,7 @@ impl Find {
             // The index may not bring documents in the order, or within the bounds, that it was chosen for.
             return self.plan_again(cx);
         }
-        reading.direct.sort_by(|(a, _), (b, _)| b.place.cmp(&a.place));
+        reading.direct.sort_by(|a, b| b.place.cmp(&a.place));
         if matches!(&reading.source, Source::Index(source) if source.is_reverse()) {
             reading.direct.reverse();
         }
@@ -253,14 +256,14 @@ impl Find {
             match reading.source.next(cx) {
                 Next::Doc(place, doc, snapshot) => {
                     self.cost.docs += 1;
-                    if matches(&self.query, doc, &snapshot) {
-                        wants_more = reading.take_direct(&self.query, Some(&place))?;
-                        let it = Match { place, found: found(doc, &snapshot) };
-                        wants_more = wants_more && reading.push(&self.query, it, &snapshot)?;
+                    reading.last.clone_from(&place);
+                    if let Some(found) = matching(&self.query, doc, snapshot) {
+                        wants_more = reading.take_direct(&self.query, Some(&place))?
+                            && reading.sink.push(Match { place, found }, &self.query.sort)?;
                     }
                     if matches!(reading.source, Source::Scan(_)) && self.want == Want::Docs {
                         self.cost.no_index = true;
-                        if self.cost.docs >= SCANNED_MAX {
+                        if self.cost.docs >= cx.desk.scanned_max {
                             ended_early = true;
                             break;
                         }
@@ -281,12 +284,13 @@ impl Find {
         let Stage::Reading(reading) = core::mem::replace(&mut self.stage, Stage::Waiting) else {
             return Ok(Answer::Done);
         };
-        let Reading { sink, part, .. } = *reading;
+        let Reading { sink, part, last, .. } = *reading;
         let bookmark = |place: &[u8]| Bookmark::new(&self.query, part.as_ref(), place).to_string();
         Ok(match sink {
             Sink::Page { limit, mut page, .. } => {
                 page.truncate(limit);
-                let last = page.last().map(|last| bookmark(&last.place));
+                // What ended before it was full goes on behind what was read, of which perhaps nothing matched.
+                let last = if is_full { page.last().map(|last| bookmark(&last.place)) } else { Some(bookmark(&last)) };
                 let docs = page.into_iter().map(|it| it.found).collect();
                 Answer::Matches(Matches { docs, bookmark: last.filter(|_| is_full || ended_early), cost })
             }
@@ -307,23 +311,17 @@ impl Reading {
     /// wanted.
     fn take_direct(&mut self, query: &Query, before: Option<&[u8]>) -> Result<bool, RequestError> {
         let reverse = matches!(&self.source, Source::Index(source) if source.is_reverse());
-        while let Some((it, _)) = self.direct.last() {
+        while let Some(it) = self.direct.last() {
             let comes = before.is_none_or(|place| if reverse { *it.place > *place } else { *it.place < *place });
             if !comes {
                 break;
             }
-            let Some((it, snapshot)) = self.direct.pop() else { break };
-            if !self.push(query, it, &snapshot)? {
+            let Some(it) = self.direct.pop() else { break };
+            if !self.sink.push(it, &query.sort)? {
                 return Ok(false);
             }
         }
         Ok(true)
-    }
-
-    fn push(&mut self, query: &Query, it: Match, snapshot: &Snapshot) -> Result<bool, RequestError> {
-        let version = snapshot.version.to_string();
-        let subject = subject(it.found.doc, snapshot, &version);
-        Ok(self.sink.push(it, &subject, &query.sort)?)
     }
 }
 
@@ -375,18 +373,12 @@ pub(super) fn adopt(
     }
 }
 
-fn subject<'a>(doc: DocId, snapshot: &'a Snapshot, version: &'a str) -> Subject<'a> {
-    Subject { key: snapshot.meta.key.as_deref(), version: Some(version), ..Subject::new(&snapshot.value, doc) }
-}
-
-pub(super) fn matches(query: &Query, doc: DocId, snapshot: &Snapshot) -> bool {
-    let here = !snapshot.meta.deleted && snapshot.meta.collection.as_deref() == Some(query.collection.as_str());
-    let version = snapshot.version.to_string();
-    here && query.selector.matches(&subject(doc, snapshot, &version))
-}
-
-pub(super) fn found(doc: DocId, snapshot: &Snapshot) -> Found {
-    let meta = &snapshot.meta;
-    let (collection, key) = (meta.collection.clone(), meta.key.clone());
-    Found { doc, collection, key, value: Some(snapshot.value.clone()), version: snapshot.version }
+/// A document, if the query is about it.
+pub(super) fn matching(query: &Query, doc: DocId, snapshot: Snapshot) -> Option<Found> {
+    let Snapshot { meta, value, version } = snapshot;
+    if meta.deleted || meta.collection.as_deref() != Some(query.collection.as_str()) {
+        return None;
+    }
+    let found = Found { doc, collection: meta.collection, key: meta.key, value: Some(value), version };
+    subject(&found).is_some_and(|subject| query.selector.matches(&subject)).then_some(found)
 }

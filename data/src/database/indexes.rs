@@ -150,7 +150,7 @@ impl Registry {
         defined: &Definitions,
         next_change: u64,
     ) -> bool {
-        let mut known = BTreeMap::new();
+        let mut known = BTreeSet::new();
         let mut changed = false;
         if self.all.is_empty() {
             // Nothing followed the changes: what was changed before is found when the collection is read.
@@ -162,12 +162,12 @@ impl Registry {
                 continue;
             }
             if defined.get(&index.name) == Some(&index.fields) {
-                known.insert(index.name.clone(), ());
+                known.insert(index.name.clone());
             } else {
                 (index.state, index.unsaved, changed) = (State::Dropping, true, true);
             }
         }
-        for (name, fields) in defined.iter().filter(|(name, _)| !known.contains_key(*name)) {
+        for (name, fields) in defined.iter().filter(|(name, _)| !known.contains(*name)) {
             let lists = vec![false; fields.paths().len()];
             let state = State::Building { after: None, done: 0 };
             let (name, fields) = (name.clone(), fields.clone());

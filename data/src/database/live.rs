@@ -4,16 +4,16 @@
 //! reader makes nothing pile up. An answer with a limit holds some documents beyond it, so that one that leaves is replaced
 //! without reading; only when these run out the query is answered again.
 
-use super::ask::{LiveBatch, LiveEvent, LiveId, Query, QueryError, Want};
+use super::ask::{LIVE_BYTES_MAX, LiveBatch, LiveEvent, LiveId, Query, QueryError, Want};
 use super::context::{Context, Task, Wake};
 use super::fetch::{Fetch, Fetched};
-use super::find::{Find, found, matches};
+use super::find::{Find, matching};
 use super::request::{Answer, Found, RequestError};
-use super::sink::sort_place;
+use super::sink::{size_of, sort_place, subject};
 use super::source::first_tuple;
 use crate::index::project::project;
+use crate::query::Sort;
 use crate::query::plan::{Access, IndexPart, Order, Plan};
-use crate::query::{Sort, Subject};
 use bytes::Bytes;
 use cosmicsync_protocol::document::VersionId;
 use cosmicsync_protocol::endpoint::ReadResult;
@@ -46,17 +46,11 @@ enum Ordered {
 
 impl Ordered {
     /// Bytes that sort as documents do.
-    fn place(&self, doc: DocId, snapshot: &Found) -> Option<Vec<u8>> {
-        let value = snapshot.value.as_ref()?;
+    fn place(&self, found: &Found) -> Option<Vec<u8>> {
         match self {
-            Self::Sort(sort) => {
-                let version = snapshot.version.to_string();
-                let subject =
-                    Subject { key: snapshot.key.as_deref(), version: Some(&version), ..Subject::new(value, doc) };
-                Some(sort_place(sort, &subject))
-            }
+            Self::Sort(sort) => Some(sort_place(sort, &subject(found)?)),
             Self::Index(part) => {
-                let mut place = [&first_tuple(part, value)?, doc.as_ref()].concat();
+                let mut place = [&first_tuple(part, found.value.as_ref()?)?, found.doc.as_ref()].concat();
                 if part.reverse {
                     place.iter_mut().for_each(|byte| *byte = !*byte);
                     // What is longer than its equal beginning came first, and comes last now.
@@ -75,6 +69,8 @@ pub(super) struct Live {
     order: Ordered,
     places: BTreeMap<DocId, Vec<u8>>,
     window: BTreeMap<Vec<u8>, Found>,
+    /// Bytes of values in it.
+    bytes: usize,
     /// Nothing that matches lies behind the window.
     complete: bool,
     /// The last change that was taken in.
@@ -103,29 +99,39 @@ impl Live {
     }
 
     /// Takes the document as it stands. Returns false once documents are missing at the end.
-    fn take(&mut self, doc: DocId, snapshot: Option<&Snapshot>) -> bool {
+    fn take(&mut self, doc: DocId, snapshot: Option<Snapshot>) -> bool {
         if let Some(place) = self.places.remove(&doc) {
-            self.window.remove(&place);
+            self.bytes -= self.window.remove(&place).map_or(0, |found| size_of(&found));
         }
-        let matching = snapshot.filter(|snapshot| matches(&self.query, doc, snapshot));
-        if let Some(found) = matching.map(|snapshot| found(doc, snapshot))
-            && let Some(place) = self.order.place(doc, &found)
+        if let Some(found) = snapshot.and_then(|snapshot| matching(&self.query, doc, snapshot))
+            && let Some(place) = self.order.place(&found)
         {
             let last = self.window.last_key_value().map(|(place, _)| place);
             if self.complete || last.is_some_and(|last| place < *last) {
-                self.places.insert(doc, place.clone());
-                self.window.insert(place, found);
+                self.hold(place, found);
             }
         }
         if let Some(held) = Self::held(&self.query) {
             while self.window.len() > held {
                 if let Some((_, found)) = self.window.pop_last() {
+                    self.bytes -= size_of(&found);
                     self.places.remove(&found.doc);
                     self.complete = false;
                 }
             }
         }
         self.complete || self.window.len() >= self.limit()
+    }
+
+    fn hold(&mut self, place: Vec<u8>, found: Found) {
+        self.bytes += size_of(&found);
+        self.places.insert(found.doc, place.clone());
+        self.window.insert(place, found);
+    }
+
+    /// Refuses to hold more than may be.
+    fn check_size(&self) -> Result<(), QueryError> {
+        if self.bytes > LIVE_BYTES_MAX { Err(QueryError::LiveTooLarge) } else { Ok(()) }
     }
 
     /// What changed in the answer since it was told last, where these documents may have. Notes that it is told.
@@ -193,7 +199,7 @@ enum Stage {
     /// How the query is answered is found out.
     Planning(Box<Find>),
     /// It is answered.
-    Filling(Box<Find>, Box<Plan>, Vec<Found>),
+    Filling(Box<Find>, Box<Plan>, Vec<Found>, usize),
     /// Changes behind this one are read, for whoever knows the answer up to it.
     Resuming(u64),
     /// Changes are read.
@@ -253,14 +259,18 @@ impl Watching {
         let query = Box::new(Query { limit, bookmark: None, ..self.query.clone() });
         let mut find = Box::new(Find::new(query, Want::Docs));
         let answer = find.run(cx, Wake::Start)?;
-        self.stage = Stage::Filling(find, Box::new(explained.plan), Vec::new());
+        self.stage = Stage::Filling(find, Box::new(explained.plan), Vec::new(), 0);
         self.filled(cx, answer)
     }
 
     fn filled(&mut self, cx: &mut Context<'_>, mut answer: Option<Answer>) -> Result<Option<Answer>, RequestError> {
         let bookmark = loop {
-            let Stage::Filling(find, _, docs) = &mut self.stage else { return Ok(None) };
+            let Stage::Filling(find, _, docs, bytes) = &mut self.stage else { return Ok(None) };
             let Some(Answer::Matches(page)) = answer.take() else { return Ok(None) };
+            *bytes += page.docs.iter().map(size_of).sum::<usize>();
+            if *bytes > LIVE_BYTES_MAX {
+                return Err(QueryError::LiveTooLarge.into());
+            }
             docs.extend(page.docs);
             let held = Live::held(&self.query);
             let Some(bookmark) = page.bookmark else { break None };
@@ -273,7 +283,7 @@ impl Watching {
             answer = find.run(cx, Wake::Start)?;
         };
         let stage = core::mem::replace(&mut self.stage, Stage::Start);
-        let Stage::Filling(_, plan, docs) = stage else { return Ok(None) };
+        let Stage::Filling(_, plan, docs, _) = stage else { return Ok(None) };
         let order = match (plan.order, plan.access) {
             (Order::AsTheyCome, Access::Index(part)) => Ordered::Index(part),
             _ => Ordered::Sort(self.query.sort.clone()),
@@ -284,15 +294,15 @@ impl Watching {
             order,
             places: BTreeMap::new(),
             window: BTreeMap::new(),
+            bytes: 0,
             complete: bookmark.is_none(),
             cursor: self.cursor,
             waiting: BTreeSet::new(),
             told,
         });
         for found in docs {
-            if let Some(place) = live.order.place(found.doc, &found) {
-                live.places.insert(found.doc, place.clone());
-                live.window.insert(place, found);
+            if let Some(place) = live.order.place(&found) {
+                live.hold(place, found);
             }
         }
         self.changed.extend(live.told.keys().chain(live.places.keys()).copied());
@@ -377,14 +387,15 @@ impl Watching {
                         cx.desk.indexes.note_shape(part.no, &project(&part.fields, &snapshot.value));
                         is_whole &= cx.desk.indexes.holds(part);
                     }
-                    is_whole &= live.take(doc.doc, snapshot.as_ref());
+                    is_whole &= live.take(doc.doc, snapshot);
                     self.changed.insert(doc.doc);
                 }
                 Fetched::Wait => return Ok(None),
                 Fetched::Empty => break,
             }
         }
-        if !is_whole || !live.complete && live.window.len() < live.limit() {
+        live.check_size()?;
+        if !is_whole {
             self.cursor = live.cursor;
             return self.fill(cx);
         }

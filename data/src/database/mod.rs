@@ -60,7 +60,7 @@ impl Database {
     pub fn new(endpoint: Endpoint) -> Self {
         Self {
             endpoint,
-            desk: Desk::default(),
+            desk: Desk::new(),
             tasks: BTreeMap::from([(indexer::INDEXER, Box::<indexer::Indexer>::default() as Box<dyn Task>)]),
             waiting: VecDeque::new(),
             answers: VecDeque::new(),

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 /// Bytes of values of a page, beside its last document.
 const PAGE_BYTES_MAX: usize = 1024 * 1024;
-/// Bytes of values and keys that are sorted at a time.
+/// Bytes of values and keys that are sorted or grouped at a time.
 const SORTED_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// A document that matches.
@@ -20,6 +20,17 @@ pub(super) struct Match {
     /// Where it stands in the order in which documents come.
     pub(super) place: Vec<u8>,
     pub(super) found: Found,
+}
+
+/// A document as selectors and sorts see it; none if its value was not asked for.
+pub(super) fn subject(found: &Found) -> Option<Subject<'_>> {
+    let value = found.value.as_ref()?;
+    Some(Subject { key: found.key.as_deref(), version: Some(found.version), ..Subject::new(value, found.doc) })
+}
+
+/// Bytes that a document takes in memory, about.
+pub(super) fn size_of(found: &Found) -> usize {
+    found.value.as_ref().map_or(0, |value| value.encode().len())
 }
 
 /// Takes documents that match.
@@ -32,7 +43,7 @@ pub(super) enum Sink {
     /// They are counted.
     Count(u64),
     /// They are grouped.
-    Groups { by: Option<Field>, measures: Vec<Measure>, groups: BTreeMap<Vec<u8>, Gathering> },
+    Groups { by: Option<Field>, measures: Vec<Measure>, groups: BTreeMap<Vec<u8>, Gathering>, bytes: usize },
 }
 
 /// A group that grows.
@@ -56,22 +67,21 @@ struct Measuring {
 
 impl Sink {
     /// Takes a document. Returns whether it wants more.
-    pub(super) fn push(&mut self, it: Match, subject: &Subject<'_>, sort: &Sort) -> Result<bool, QueryError> {
+    pub(super) fn push(&mut self, it: Match, sort: &Sort) -> Result<bool, QueryError> {
+        let Some(subject) = subject(&it.found) else { return Ok(true) };
         match self {
             Self::Page { limit, page, bytes } => {
-                *bytes += it.found.value.as_ref().map_or(0, |value| value.encode().len());
+                *bytes += size_of(&it.found);
                 page.push(it);
                 // One more than the page has tells whether there is another.
                 Ok(page.len() <= *limit && *bytes < PAGE_BYTES_MAX)
             }
             Self::Sorted { limit, after, kept, bytes, more } => {
-                let place = sort_place(sort, subject);
+                let place = sort_place(sort, &subject);
                 if after.as_ref().is_some_and(|after| place <= *after) {
                     return Ok(true);
                 }
-                let size = |place: &Vec<u8>, found: &Found| {
-                    place.len() + found.value.as_ref().map_or(0, |value| value.encode().len())
-                };
+                let size = |place: &Vec<u8>, found: &Found| place.len() + size_of(found);
                 *bytes += size(&place, &it.found);
                 kept.insert(place, it.found);
                 if kept.len() > limit.unwrap_or(PAGE_MAX) {
@@ -89,12 +99,15 @@ impl Sink {
                 *count += 1;
                 Ok(true)
             }
-            Self::Groups { by, measures, groups } => {
+            Self::Groups { by, measures, groups, bytes } => {
                 let value = by.as_ref().and_then(|field| subject.with(field, |reached| value_of(&reached)));
                 let mut key = Vec::new();
                 push_field(value.as_ref(), &mut key);
-                if groups.len() >= GROUPS_MAX && !groups.contains_key(&key) {
-                    return Err(QueryError::TooManyGroups);
+                if !groups.contains_key(&key) {
+                    *bytes += 2 * key.len();
+                    if groups.len() >= GROUPS_MAX {
+                        return Err(QueryError::TooManyGroups);
+                    }
                 }
                 let group = groups.entry(key).or_insert_with(|| Gathering {
                     value,
@@ -104,9 +117,9 @@ impl Sink {
                 group.count += 1;
                 for (measure, measuring) in measures.iter().zip(&mut group.measures) {
                     let value = subject.with(&measure.field, |reached| value_of(&reached));
-                    measuring.take(measure.kind, value);
+                    *bytes += measuring.take(measure.kind, value);
                 }
-                Ok(true)
+                if *bytes > SORTED_BYTES_MAX { Err(QueryError::TooManyGroups) } else { Ok(true) }
             }
         }
     }
@@ -148,8 +161,9 @@ fn value_of(reached: &Reached<'_>) -> Option<Value> {
 }
 
 impl Measuring {
-    fn take(&mut self, kind: MeasureKind, value: Option<Value>) {
-        let Some(value) = value else { return };
+    /// Takes a value. Returns how many bytes of memory it takes, at most.
+    fn take(&mut self, kind: MeasureKind, value: Option<Value>) -> usize {
+        let Some(value) = value else { return 0 };
         match kind {
             MeasureKind::Sum | MeasureKind::Average => match value {
                 Value::Int(number) => {
@@ -168,10 +182,13 @@ impl Measuring {
                 let is_wanted = if kind == MeasureKind::Min { Ordering::is_lt } else { Ordering::is_gt };
                 let better = order.is_none_or(is_wanted);
                 if better {
-                    self.best = Some(value);
+                    let more = value.encode().len();
+                    let before = self.best.replace(value).map_or(0, |before| before.encode().len());
+                    return more.saturating_sub(before);
                 }
             }
         }
+        0
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a quotient is a float")]

@@ -3,7 +3,7 @@
 use super::ast::{Choice, Each, Elem, Field, Operand, Relation, Selector, Test, Type, Virtual};
 use super::order::{Rank, compare, same};
 use super::path::{Path, Reached, items};
-use cosmicsync_protocol::document::Value;
+use cosmicsync_protocol::document::{Value, VersionId};
 use cosmicsync_protocol::ids::DocId;
 
 /// A document, as selectors and sorts see it. What is not known of it is missing.
@@ -15,8 +15,8 @@ pub struct Subject<'a> {
     pub id: DocId,
     /// The key that its id was derived from, if it has one.
     pub key: Option<&'a str>,
-    /// Its version, in hex.
-    pub version: Option<&'a str>,
+    /// Its version.
+    pub version: Option<VersionId>,
     /// When it was created, in milliseconds since 1970.
     pub created_at: Option<i64>,
     /// Who created it.
@@ -58,7 +58,7 @@ impl<'a> Subject<'a> {
         match field {
             Virtual::Id => Some(Value::Text(self.id.to_string())),
             Virtual::Key => self.key.map(Value::from),
-            Virtual::Version => self.version.map(Value::from),
+            Virtual::Version => self.version.map(|version| Value::Text(version.to_string())),
             Virtual::CreatedAt => self.created_at.map(Value::Int),
             Virtual::CreatedBy => self.created_by.map(Value::from),
             Virtual::UpdatedAt => self.updated_at.map(Value::Int),

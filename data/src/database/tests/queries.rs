@@ -197,6 +197,39 @@ fn pages_go_on_behind_a_document_that_is_gone() {
 }
 
 #[test]
+fn a_scan_that_ends_early_goes_on_though_nothing_matched() {
+    let mut node = Node::new();
+    for number in 0..30 {
+        node.put(&number.to_string(), &format!(r#"{{"n":{number}}}"#));
+    }
+    node.db.desk.scanned_max = 4;
+    let asked = query(&node, r#"{"n":{"$gte":28}}"#, "");
+    let (mut all, mut bookmark, mut pages) = (Vec::new(), None, 0);
+    loop {
+        let page = node.find(Query { bookmark, ..asked.clone() });
+        all.extend(keys_of(&page));
+        (bookmark, pages) = (page.bookmark, pages + 1);
+        if bookmark.is_none() {
+            break;
+        }
+    }
+    all.sort();
+    assert_eq!((all, pages), (vec!["28".to_owned(), "29".to_owned()], 8));
+    let sorted = query(&node, r#"{"n":{"$gte":28}}"#, "n");
+    assert_eq!(node.refused(sorted), QueryError::ScanLimit.into());
+}
+
+#[test]
+fn what_is_put_together_has_limits() {
+    let mut node = Node::new();
+    node.put("a", r#"{"n":1}"#);
+    let measure = Measure { kind: MeasureKind::Max, field: Field::parse("n").unwrap() };
+    let want = Want::Groups { by: None, measures: vec![measure; 17] };
+    let query = Box::new(query(&node, "{}", ""));
+    assert_eq!(node.ask(Request::Find { query, want }), Answer::Failed(QueryError::TooManyMeasures(17).into()));
+}
+
+#[test]
 fn documents_are_counted_and_grouped() {
     let mut node = Node::new();
     for (key, json) in
@@ -446,7 +479,7 @@ fn an_answer_has_all_that_was_acknowledged() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
     fn a_live_query_is_the_query_run_again(
@@ -643,7 +676,7 @@ fn ask(node: &mut Node, selector: &str, sort: &str, limit: Option<usize>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
     fn an_index_brings_what_a_look_at_every_document_does(
@@ -712,7 +745,7 @@ fn apart() -> impl Strategy<Value = Apart> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
     #[test]
     fn on_two_devices_an_index_brings_what_is_there(

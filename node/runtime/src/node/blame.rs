@@ -93,12 +93,15 @@ pub(super) fn request_error(error: &RequestError) -> ServiceError {
         }
         RequestError::Query(QueryError::IndexThere(_)) => ServiceError::new(ErrorCode::Conflict, message),
         RequestError::Query(QueryError::IndexBuilding(_)) => ServiceError::new(ErrorCode::Unavailable, message),
-        RequestError::Query(QueryError::Bookmark) | RequestError::Index(_) => {
+        RequestError::Query(QueryError::Bookmark | QueryError::TooManyMeasures(_)) | RequestError::Index(_) => {
             ServiceError::new(ErrorCode::Usage, message)
         }
-        RequestError::Query(QueryError::SortNeedsIndex(_) | QueryError::ScanLimit | QueryError::TooManyGroups) => {
-            ServiceError::new(ErrorCode::Refused, message)
-        }
+        RequestError::Query(
+            QueryError::SortNeedsIndex(_)
+            | QueryError::ScanLimit
+            | QueryError::TooManyGroups
+            | QueryError::LiveTooLarge,
+        ) => ServiceError::new(ErrorCode::Refused, message),
         RequestError::JsonPatch(_) => ServiceError::new(ErrorCode::Refused, message),
         RequestError::NoImport => ServiceError::new(ErrorCode::NotFound, message).next("cosmicsync doctor"),
         RequestError::Edit(EditError::Space(error)) | RequestError::Space(error) => space_error(error),
