@@ -52,10 +52,10 @@ pub(crate) fn of_match(selector: &Selector, value: &Value, names: &mut Names) {
     }
 }
 
-/// What a test looks at, and how it was reached.
+/// The values that a test looks at, and the way that its path took to them.
 struct Look<'a> {
     reached: Reached<'a>,
-    /// How many lists the path crosses.
+    /// The number of lists that the path crosses.
     crossed: usize,
     /// A list that is crossed has a list among its items.
     list_among_items: bool,
@@ -219,13 +219,13 @@ fn of_values<'a>(values: impl Iterator<Item = &'a Value>, names: &mut Names) {
     names.extend(values.any(is_inexact).then_some(NUMBERS));
 }
 
-/// Whether a value holds a whole number that a double rounds.
+/// Returns whether a whole number in the value has no equal double.
 fn is_inexact(value: &Value) -> bool {
     let inside = value.as_list().into_iter().flatten().chain(value.as_map().into_iter().flat_map(BTreeMap::values));
     value.as_int().is_some_and(|number| number.unsigned_abs() > 1 << 53) || inside.into_iter().any(is_inexact)
 }
 
-/// Whether texts in these values may stand in another order by their UTF-16 code units.
+/// Returns whether sorting these values by UTF-16 code units may give another order than by UTF-8 bytes.
 fn differs_in_utf16<'a>(values: impl Iterator<Item = &'a Value>) -> bool {
     let (mut astral, mut high) = (false, false);
     for value in values {

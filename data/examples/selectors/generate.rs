@@ -1,7 +1,7 @@
 //! Documents and selectors from few letters, so that they often match.
 
 use cosmicsync_data::Value;
-use cosmicsync_data::query::Path;
+use cosmicsync_data::query::{Path, parse};
 
 /// Numbers that follow from a seed (SplitMix64).
 pub(crate) struct Random(u64);
@@ -11,27 +11,18 @@ const TEXTS: [&str; 12] = ["", "a", "b", "ab", "abc", "ba", "B", "a\nb", "é", "
 const PATTERNS: [&str; 14] =
     ["a", "^a", "b$", "^ab?", "[ab]c", "^(a|b)+$", "^$", "a.b", r"\d", r"^\w+$", "^.$", "É", "^b", "x*"];
 const TYPES: [&str; 8] = ["null", "boolean", "bool", "number", "int", "string", "array", "object"];
-const TESTS: [&str; 17] = [
-    "",
-    "$eq",
-    "$ne",
-    "$gt",
-    "$gte",
-    "$lt",
-    "$lte",
-    "$in",
-    "$nin",
-    "$exists",
-    "$type",
-    "$mod",
-    "$size",
-    "$all",
-    "$elemMatch",
-    "$regex",
-    "$not",
-];
-/// What this project refuses and others may not.
-const REFUSED: [&str; 7] =
+/// No operator, those that stand alone, and `$not`.
+const TESTS: [&str; 17] = {
+    let (mut tests, mut at) = ([""; 17], 1);
+    while at < 16 {
+        tests[at] = parse::TESTS[at - 1];
+        at += 1;
+    }
+    tests[16] = "$not";
+    tests
+};
+/// Selectors and pairs that this project refuses, by the operator or the mistake in them. mingo takes some of them.
+pub(crate) const REFUSED: [&str; 7] =
     ["$where", "$expr", "$jsonSchema", "look-around", "backreference", "order list", "order map"];
 
 impl Random {
@@ -175,7 +166,7 @@ impl Random {
         Value::List(operands.collect())
     }
 
-    /// What an item must fulfil: tests, or a selector.
+    /// Returns an operand of `$elemMatch`: tests, or a selector.
     fn elem(&mut self, near: &[Value], depth: usize) -> Value {
         let items: Vec<&Value> = near.iter().filter_map(Value::as_list).flatten().collect();
         let item = if items.is_empty() { Value::Null } else { (*self.pick(&items)).clone() };

@@ -16,15 +16,19 @@ use generate::Random;
 use std::collections::BTreeSet;
 use std::io::{BufWriter, Error, Write, stdout};
 
-/// One pair of so many also passes through the fuzz target: a selector is read again from what it is written as, and an
-/// index would bring what matches.
+/// Every fourth pair is also given to the fuzz target, which reads the selector again from its normal form and compares it with its
+/// bounds.
 const CHECKED: u64 = 4;
 
 fn main() -> Result<(), Error> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.first().is_some_and(|kind| kind == "operators") {
+        let operators = parse::LOGIC.iter().chain(&parse::TESTS).chain(&generate::REFUSED[..3]);
+        return operators.copied().try_for_each(|name| writeln!(stdout(), "{name}"));
+    }
     let number = |at: usize| arguments.get(at).and_then(|text| text.parse::<u64>().ok());
     let (Some(kind), Some(seed), Some(count)) = (arguments.first(), number(1), number(2)) else {
-        return Err(Error::other("give `match` or `order`, a seed and a count"));
+        return Err(Error::other("give `operators`, or `match` or `order` with a seed and a count"));
     };
     let mut random = Random::new(seed);
     let mut out = BufWriter::new(stdout().lock());

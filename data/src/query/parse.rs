@@ -128,8 +128,10 @@ impl fmt::Display for Known<'_> {
     }
 }
 
-const LOGIC: [&str; 4] = ["$and", "$or", "$nor", "$not"];
-const TESTS: [&str; 16] = [
+/// Operators that stand beside fields.
+pub const LOGIC: [&str; 4] = ["$and", "$or", "$nor", "$not"];
+/// Operators that test a field, but for `$not`, which stands in either place.
+pub const TESTS: [&str; 16] = [
     "$eq",
     "$ne",
     "$gt",

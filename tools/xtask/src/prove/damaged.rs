@@ -1,5 +1,6 @@
 //! `doc-damaged`: whatever happens to the file of a store, no command ends by a signal, and what is shown is right.
 
+use super::random::Random;
 use super::{Report, Setting};
 use crate::Failure;
 use std::fs;
@@ -44,7 +45,7 @@ pub(super) fn prove(setting: &Setting, report: &mut Report<'_>) -> Result<(), Fa
     let (mut random, mut signals, mut wrong, mut silent, mut refused) = (Random(7), 0u64, 0u64, 0u64, 0u64);
     for store in 0..STORES {
         let bytes = damage(&data, store, &mut random);
-        let (command, compared) = COMMANDS[random.below(COMMANDS.len())];
+        let (command, compared) = COMMANDS[random.place(COMMANDS.len())];
         copy(&whole, &bad)?;
         fs::write(bad.join("data.mdb"), bytes)?;
         let output = run(&bad, command)?;
@@ -75,18 +76,18 @@ pub(super) fn prove(setting: &Setting, report: &mut Report<'_>) -> Result<(), Fa
 /// Cuts a file off, writes over a part of it, or over single bytes.
 fn damage(data: &[u8], store: u64, random: &mut Random) -> Vec<u8> {
     let mut bytes = data.to_vec();
-    let at = random.below(bytes.len());
+    let at = random.place(bytes.len());
     match store % 4 {
         0 => bytes.truncate(at),
         1 => {
-            let end = (at + 1 + random.below(160 * 1024)).min(bytes.len());
-            bytes[at..end].iter_mut().for_each(|byte| *byte = random.below(256) as u8);
+            let end = (at + 1 + random.place(160 * 1024)).min(bytes.len());
+            bytes[at..end].iter_mut().for_each(|byte| *byte = random.place(256) as u8);
         }
-        2 => bytes[at] ^= 1 << random.below(8),
+        2 => bytes[at] ^= 1 << random.place(8),
         _ => {
             for _ in 0..40 {
-                let at = random.below(bytes.len());
-                bytes[at] = random.below(256) as u8;
+                let at = random.place(bytes.len());
+                bytes[at] = random.place(256) as u8;
             }
         }
     }
@@ -103,16 +104,4 @@ fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
         fs::copy(entry.path(), to.join(entry.file_name()))?;
     }
     Ok(())
-}
-
-/// A generator of numbers (splitmix64), the same in every run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((mixed ^ (mixed >> 31)) % end.max(1) as u64).unwrap_or_default()
-    }
 }

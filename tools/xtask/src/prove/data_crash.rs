@@ -6,6 +6,7 @@
 
 use super::client::{CallError, Client};
 use super::node::{ANY_PORT, Node, number, start_owner};
+use super::random::Random;
 use super::{Report, Setting};
 use crate::Failure;
 use serde_json::{Value, json};
@@ -259,18 +260,5 @@ impl Tally {
             "  {} checks; slowest start {start:.0?}, slowest until all indexes are ready {ready:.0?}",
             self.checks
         );
-    }
-}
-
-/// Random enough for moments, and the same in every run.
-#[derive(Debug)]
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
     }
 }

@@ -19,6 +19,7 @@ mod hostile;
 mod import;
 mod input;
 mod node;
+mod random;
 mod records;
 mod report;
 mod selectors;

@@ -20,33 +20,6 @@ const SEED: u64 = 1;
 const SHOWN: u64 = 10;
 /// Where the peers are.
 const PEERS: &str = "benches/peers/selectors";
-/// The operators; each must be tried.
-const OPERATORS: [&str; 23] = [
-    "$and",
-    "$or",
-    "$nor",
-    "$not",
-    "$eq",
-    "$ne",
-    "$gt",
-    "$gte",
-    "$lt",
-    "$lte",
-    "$in",
-    "$nin",
-    "$exists",
-    "$type",
-    "$mod",
-    "$size",
-    "$all",
-    "$elemMatch",
-    "$regex",
-    "$options",
-    "$where",
-    "$expr",
-    "$jsonSchema",
-];
-
 /// What this project says about a pair.
 #[derive(Debug, Deserialize)]
 struct Pair {
@@ -79,7 +52,10 @@ pub(super) fn prove(_: &Setting, report: &mut Report<'_>) -> Result<(), Failure>
     let directory = tempfile::tempdir()?;
     let matched = compare(directory.path(), "match", "match.mjs")?;
     let ordered = compare(directory.path(), "order", "collate.mjs")?;
-    let rare = OPERATORS.iter().filter(|name| matched.operators.get(**name) < Some(&EACH)).count();
+    let mut named = ours()?;
+    named.arg("operators");
+    let operators = repo::output(named)?;
+    let rare = operators.lines().filter(|name| matched.operators.get(*name) < Some(&EACH)).count();
     report.figure("selectors: pairs", matched.pairs as f64, matched.pairs);
     report.figure("selectors: pairs that match", matched.matching as f64, matched.pairs);
     report.figure("selectors: pairs that touch no exception", matched.plain as f64, matched.pairs);
@@ -113,8 +89,7 @@ fn install() -> Result<(), Failure> {
 /// Has a peer answer what this project answered, and compares.
 fn compare(directory: &Path, kind: &str, script: &str) -> Result<Outcome, Failure> {
     let (pairs, answers) = (directory.join(kind), directory.join(script));
-    let program = repo::target().join("debug/examples/selectors");
-    let mut ours = repo::command(program.to_str().ok_or("a target directory that is not UTF-8")?);
+    let mut ours = ours()?;
     ours.args([kind, &SEED.to_string(), &PAIRS.to_string()]).stdout(File::create(&pairs)?);
     succeed(ours)?;
     let mut peer = repo::command("node");
@@ -128,6 +103,12 @@ fn compare(directory: &Path, kind: &str, script: &str) -> Result<Outcome, Failur
         outcome.add(serde_json::from_str(&line)?, &theirs, &line);
     }
     if theirs.next().is_some() { Err("the peer answered too many lines".into()) } else { Ok(outcome) }
+}
+
+/// This project's side (`data/examples/selectors`).
+fn ours() -> Result<Command, Failure> {
+    let program = repo::target().join("debug/examples/selectors");
+    Ok(repo::command(program.to_str().ok_or("a target directory that is not UTF-8")?))
 }
 
 fn lines(path: &Path) -> Result<Lines<BufReader<File>>, Failure> {

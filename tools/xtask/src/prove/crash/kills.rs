@@ -4,6 +4,7 @@
 //! notes every write to the store's file, so that the last note tells whether the process died inside a commit: after
 //! the first page of it was to be written and before the root page was.
 
+use super::super::random::Random;
 use super::writers::{Acked, Writers, lost};
 use super::{Report, Setting, shim};
 use crate::Failure;
@@ -154,18 +155,5 @@ impl Tally {
         report.figure(&workload("acknowledged writes lost"), self.lost as f64, self.acked.len() as u64);
         report.figure(&workload("log forks"), self.forks as f64, self.kills);
         eprintln!("  slowest restart {:.0?}", self.slowest);
-    }
-}
-
-/// Random enough for moments, and the same in every run.
-#[derive(Debug)]
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
     }
 }
