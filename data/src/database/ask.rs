@@ -30,7 +30,7 @@ pub struct Query {
     pub selector: Selector,
     /// In what order; without fields, in the order in which they are read.
     pub sort: Sort,
-    /// At most so many; without a limit all, over as many pages as it takes.
+    /// At most so many. A page has fewer if they are large, or more than [`PAGE_MAX`]; its bookmark leads on.
     pub limit: Option<usize>,
     /// Behind where a former page of the same query ended.
     pub bookmark: Option<String>,

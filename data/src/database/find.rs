@@ -168,9 +168,13 @@ impl Find {
                 let limit = limit.unwrap_or(PAGE_MAX).min(PAGE_MAX);
                 Sink::Page { limit, page: Vec::new(), bytes: 0 }
             }
-            Want::Docs if limit.is_some_and(|limit| limit > PAGE_MAX) => return Err(needs_index(sort).into()),
+            Want::Docs if after.is_none() && limit.is_some_and(|limit| limit > PAGE_MAX) => {
+                return Err(needs_index(sort).into());
+            }
             Want::Docs => {
-                let (limit, after) = (*limit, after.clone());
+                // An answer that goes on comes in pages, whatever put its beginning in order.
+                let page = after.as_ref().map(|_| limit.unwrap_or(PAGE_MAX).min(PAGE_MAX));
+                let (limit, after) = (page.or(*limit), after.clone());
                 Sink::Sorted { limit, after, kept: Default::default(), bytes: 0, more: false }
             }
         };

@@ -1,18 +1,15 @@
 //! The requests that a [`Database`](super::Database) takes, and its answers.
 
-use super::ask::{
-    Explained, Group, IndexChange, IndexCheck, IndexInfo, LiveBatch, LiveId, Matches, Query, QueryError, Want,
-};
+use super::ask::{Explained, Group, IndexChange, IndexCheck, IndexInfo, LiveBatch, LiveId, Matches, Query, Want};
+pub use super::error::RequestError;
 use super::idempotency::Once;
+pub use super::intent::{Action, Condition, Intent, Target};
 use crate::collection::CollectionMeta;
-use crate::index::define::IndexError;
-use crate::json_patch::{JsonPatchError, Operation};
-use cosmicsync_protocol::document::{Change, Conflict, Step, TextPaths, Value, VersionId};
+use cosmicsync_protocol::document::{Change, Conflict, TextPaths, Value, VersionId};
 use cosmicsync_protocol::ids::{DocId, LogId};
 use cosmicsync_protocol::ledger::rows::FeedRow;
-use cosmicsync_protocol::ledger::{EntryRef, PartNo, SpaceError};
-use cosmicsync_protocol::shelf::{BulkError, EditError, Missing, Snapshot};
-use cosmicsync_protocol::storage::StoreError;
+use cosmicsync_protocol::ledger::{EntryRef, PartNo};
+use cosmicsync_protocol::shelf::{Missing, Snapshot};
 use cosmicsync_protocol::sync::SpaceNo;
 use std::collections::BTreeMap;
 
@@ -55,94 +52,6 @@ pub struct RowPlace {
     pub line: u64,
     /// Its number; the first is 1.
     pub row: u64,
-}
-
-/// Which document a write is about.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Target {
-    /// This one.
-    Named(Name),
-    /// A new one without a key.
-    New {
-        /// The collection's name; made if it is new.
-        collection: String,
-    },
-}
-
-/// What is to become of a document.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Action {
-    /// It becomes this value, by the least change; it is made if it is new.
-    Put {
-        /// The value, a map.
-        value: Value,
-        /// Which strings merge character by character.
-        texts: TextPaths,
-    },
-    /// It takes a merge patch (RFC 7396).
-    Patch(Value),
-    /// It takes a JSON patch (RFC 6902).
-    JsonPatch(Vec<Operation>),
-    /// It takes changes.
-    Change(Vec<Change>),
-    /// Items are inserted into a list; before which, or at the end.
-    Insert {
-        /// The list.
-        path: Vec<Step>,
-        /// Before which item; none means at the end.
-        index: Option<usize>,
-        /// The items.
-        values: Vec<Value>,
-    },
-    /// An item of a list moves. It is written anew: what others write in it at the same time stays with the old one.
-    Move {
-        /// The list.
-        path: Vec<Step>,
-        /// Which item.
-        from: usize,
-        /// Where it stands afterwards.
-        to: usize,
-    },
-    /// It is deleted. Its history stays.
-    Delete,
-    /// It comes back, if it is deleted.
-    Undelete,
-    /// Its value becomes again that of the version with this name.
-    Revert(String),
-    /// The newest change that this device made is taken back; what others wrote meanwhile stands.
-    Undo,
-}
-
-impl Action {
-    /// What it says is a text.
-    pub(super) fn texts(&self) -> TextPaths {
-        if let Self::Put { texts, .. } = self { texts.clone() } else { TextPaths::none() }
-    }
-}
-
-/// What must hold for a write to be made.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Condition {
-    /// Nothing.
-    #[default]
-    None,
-    /// The document is not there.
-    Absent,
-    /// The document is there.
-    Exists,
-    /// Its version has this name, or one that begins so.
-    Version(String),
-}
-
-/// One write of a transaction.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Intent {
-    /// Which document.
-    pub target: Target,
-    /// What is to become of it.
-    pub action: Action,
-    /// If what holds.
-    pub condition: Condition,
 }
 
 /// What became of one document of a transaction.
@@ -612,96 +521,6 @@ pub struct CollectionDigest {
     pub count: u64,
     /// Over ids and values, in the order of the ids.
     pub digest: [u8; 32],
-}
-
-/// Why a request failed.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum RequestError {
-    /// There is no such document.
-    #[error("there is no such document")]
-    NotFound,
-    /// The document is not wholly here, so it is not changed blindly.
-    #[error("the document is not wholly here")]
-    Incomplete(Vec<Missing>),
-    /// A name, key or source is empty or too long.
-    #[error("{0} must have 1 to 255 bytes")]
-    BadName(&'static str),
-    /// The document of write number `.0` of a transaction.
-    #[error("write {}: {}", .0 + 1, .1)]
-    At(usize, #[source] Box<Self>),
-    /// The document exists, and the write was to make it.
-    #[error("the document exists already")]
-    Exists,
-    /// The document has another version than the write was for.
-    #[error("the document has version {now} now")]
-    VersionMismatch {
-        /// Its version.
-        now: VersionId,
-    },
-    /// No version has this name.
-    #[error("the document has no such version")]
-    NoVersion,
-    /// Several versions have names that begin so.
-    #[error("several versions begin so: give more digits")]
-    AmbiguousVersion,
-    /// This device changed nothing that could be taken back.
-    #[error("this device wrote nothing here that could be undone")]
-    NothingToUndo,
-    /// A transaction holds too many writes.
-    #[error("a transaction holds at most {0} writes")]
-    TooMany(usize),
-    /// Another request was carried out under this name.
-    #[error("another request was carried out under this idempotency key")]
-    OnceMismatch,
-    /// The same request, or another under its name, is under way.
-    #[error("a request under this idempotency key is under way: ask again once it is done")]
-    OnceBusy,
-    /// A JSON patch was refused.
-    #[error(transparent)]
-    JsonPatch(#[from] JsonPatchError),
-    /// A name that commands could not say.
-    #[error("{what} has {character}, which no name may have")]
-    BadCharacter {
-        /// What is named.
-        what: &'static str,
-        /// What is wrong with it.
-        character: &'static str,
-    },
-    /// A row of an import was refused.
-    #[error("line {} (row {}): {error}", at.line, at.row)]
-    Row {
-        /// Where it stands.
-        at: RowPlace,
-        /// Why.
-        error: Box<RequestError>,
-    },
-    /// A patch or value is no object.
-    #[error("a document must be an object")]
-    NotObject,
-    /// There is no such import, or it ended.
-    #[error("there is no such import: start it again")]
-    NoImport,
-    /// A query was refused.
-    #[error(transparent)]
-    Query(#[from] QueryError),
-    /// A definition of an index was refused.
-    #[error(transparent)]
-    Index(#[from] IndexError),
-    /// The edit was refused.
-    #[error(transparent)]
-    Edit(#[from] EditError),
-    /// The import was refused.
-    #[error(transparent)]
-    Bulk(#[from] BulkError),
-    /// The space cannot be written to.
-    #[error(transparent)]
-    Space(#[from] SpaceError),
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The endpoint failed before the write was durable.
-    #[error("the write was lost before it was durable: try again")]
-    Lost,
 }
 
 /// A change, for watchers.

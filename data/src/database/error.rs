@@ -1,0 +1,100 @@
+//! Why a request fails.
+
+use super::ask::QueryError;
+use super::request::RowPlace;
+use crate::index::define::IndexError;
+use crate::json_patch::JsonPatchError;
+use cosmicsync_protocol::document::VersionId;
+use cosmicsync_protocol::ledger::SpaceError;
+use cosmicsync_protocol::shelf::{BulkError, EditError, Missing};
+use cosmicsync_protocol::storage::StoreError;
+
+/// Why a request failed.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum RequestError {
+    /// There is no such document.
+    #[error("there is no such document")]
+    NotFound,
+    /// The document is not wholly here, so it is not changed blindly.
+    #[error("the document is not wholly here")]
+    Incomplete(Vec<Missing>),
+    /// A name, key or source is empty or too long.
+    #[error("{0} must have 1 to 255 bytes")]
+    BadName(&'static str),
+    /// The document of write number `.0` of a transaction.
+    #[error("write {}: {}", .0 + 1, .1)]
+    At(usize, #[source] Box<Self>),
+    /// The document exists, and the write was to make it.
+    #[error("the document exists already")]
+    Exists,
+    /// The document has another version than the write was for.
+    #[error("the document has version {now} now")]
+    VersionMismatch {
+        /// Its version.
+        now: VersionId,
+    },
+    /// No version has this name.
+    #[error("the document has no such version")]
+    NoVersion,
+    /// Several versions have names that begin so.
+    #[error("several versions begin so: give more digits")]
+    AmbiguousVersion,
+    /// This device changed nothing that could be taken back.
+    #[error("this device wrote nothing here that could be undone")]
+    NothingToUndo,
+    /// A transaction holds too many writes.
+    #[error("a transaction holds at most {0} writes")]
+    TooMany(usize),
+    /// Another request was carried out under this name.
+    #[error("another request was carried out under this idempotency key")]
+    OnceMismatch,
+    /// The same request, or another under its name, is under way.
+    #[error("a request under this idempotency key is under way: ask again once it is done")]
+    OnceBusy,
+    /// A JSON patch was refused.
+    #[error(transparent)]
+    JsonPatch(#[from] JsonPatchError),
+    /// A name that commands could not say.
+    #[error("{what} has {character}, which no name may have")]
+    BadCharacter {
+        /// What is named.
+        what: &'static str,
+        /// What is wrong with it.
+        character: &'static str,
+    },
+    /// A row of an import was refused.
+    #[error("line {} (row {}): {error}", at.line, at.row)]
+    Row {
+        /// Where it stands.
+        at: RowPlace,
+        /// Why.
+        error: Box<RequestError>,
+    },
+    /// A patch or value is no object.
+    #[error("a document must be an object")]
+    NotObject,
+    /// There is no such import, or it ended.
+    #[error("there is no such import: start it again")]
+    NoImport,
+    /// A query was refused.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// A definition of an index was refused.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// The edit was refused.
+    #[error(transparent)]
+    Edit(#[from] EditError),
+    /// The import was refused.
+    #[error(transparent)]
+    Bulk(#[from] BulkError),
+    /// The space cannot be written to.
+    #[error(transparent)]
+    Space(#[from] SpaceError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The endpoint failed before the write was durable.
+    #[error("the write was lost before it was durable: try again")]
+    Lost,
+}
