@@ -25,6 +25,7 @@ mod intents;
 mod logging;
 mod node;
 mod output;
+mod progress;
 mod queried;
 mod read_only;
 mod run;

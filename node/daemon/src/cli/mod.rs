@@ -13,7 +13,7 @@ use cosmicsync_node::service::{DocRef, quoted};
 
 pub(crate) use doc::{CollectionVerb, DocVerb, List, Type};
 pub(crate) use files::{BackupVerb, Export, Import, Passphrase, format_of};
-pub(crate) use query::{Count, IndexVerb, Live, Query};
+pub(crate) use query::{Count, Find, IndexVerb, Live, Query};
 pub(crate) use spaces::{DeviceVerb, PartitionVerb, PeerVerb, SpaceVerb};
 
 /// What the exit code of every command means.
@@ -146,8 +146,8 @@ impl Verb {
             Self::Doc(DocVerb::Intent(verb)) => verb.space(),
             Self::Doc(DocVerb::List(list)) => &list.space,
             Self::Doc(DocVerb::Type(options)) => &options.space,
-            Self::Query(query) => &query.space,
-            Self::Live(live) => &live.space,
+            Self::Query(query) => &query.find.space,
+            Self::Live(live) => &live.find.space,
             Self::Count(count) => &count.space,
             Self::Index(verb) => verb.space(),
             Self::Import(import) => &import.space,

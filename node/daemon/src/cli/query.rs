@@ -4,9 +4,9 @@ use clap::{Args, Subcommand};
 
 use super::SpaceOption;
 
-/// Options of `query`.
+/// Which documents a command is about, and in what order.
 #[derive(Debug, Args)]
-pub(crate) struct Query {
+pub(crate) struct Find {
     /// The collection
     pub(crate) collection: String,
     /// Which documents, such as '{"state":"NY","pop":{"$gt":1000}}'; - reads stdin [default: all]
@@ -18,9 +18,18 @@ pub(crate) struct Query {
     /// Fields to show, such as city,address.street [default: all]
     #[arg(long, value_name = "FIELDS")]
     pub(crate) fields: Option<String>,
-    /// At most so many [default: all; 100 on a terminal]
+    /// At most so many [default: all; of a query 100 on a terminal]
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<u64>,
+    #[command(flatten)]
+    pub(crate) space: SpaceOption,
+}
+
+/// Options of `query`.
+#[derive(Debug, Args)]
+pub(crate) struct Query {
+    #[command(flatten)]
+    pub(crate) find: Find,
     /// Go on where an answer ended
     #[arg(long, value_name = "BOOKMARK")]
     pub(crate) bookmark: Option<String>,
@@ -30,32 +39,16 @@ pub(crate) struct Query {
     /// Say how it is answered instead
     #[arg(long)]
     pub(crate) explain: bool,
-    #[command(flatten)]
-    pub(crate) space: SpaceOption,
 }
 
 /// Options of `live`.
 #[derive(Debug, Args)]
 pub(crate) struct Live {
-    /// The collection
-    pub(crate) collection: String,
-    /// Which documents; - reads stdin [default: all]
-    #[arg(value_name = "SELECTOR")]
-    pub(crate) selector: Option<String>,
-    /// Fields to sort by, such as state,-pop: the greatest pop first
-    #[arg(long, value_name = "FIELDS", allow_hyphen_values = true)]
-    pub(crate) sort: Option<String>,
-    /// Fields to show, such as city,address.street [default: all]
-    #[arg(long, value_name = "FIELDS")]
-    pub(crate) fields: Option<String>,
-    /// Only the first so many
-    #[arg(long, value_name = "N")]
-    pub(crate) limit: Option<u64>,
+    #[command(flatten)]
+    pub(crate) find: Find,
     /// Only what changed behind this one: the cursor that a batch printed with -o json
     #[arg(long, value_name = "CURSOR")]
     pub(crate) since: Option<String>,
-    #[command(flatten)]
-    pub(crate) space: SpaceOption,
 }
 
 /// Options of `count`.

@@ -22,7 +22,8 @@ use tokio::sync::mpsc;
 
 use crate::cli::{Cli, CollectionVerb, ConfigVerb, DeviceVerb, Global, PartitionVerb, PeerVerb, SpaceVerb, Verb};
 use crate::config::Loaded;
-use crate::output::{Bar, Output};
+use crate::output::Output;
+use crate::progress::Bar;
 use crate::read_only::{self, Copy, ReadOnly};
 use crate::terminal::{self, Surroundings};
 use crate::{demo, node, up};

@@ -1,4 +1,4 @@
-//! `query`, `count` and `index`.
+//! `query`, `live`, `count` and `index`.
 
 use cosmicsync_node::service::{
     Backend, Command, Group, IndexName, Item, Measure, MeasureKind, Queried, Query, Reply, ServiceError, SpaceRef,
@@ -9,7 +9,7 @@ use std::io;
 
 use super::doc::json_argument;
 use super::{Failure, Run, usage};
-use crate::cli::{Count, IndexVerb, Live, Query as Options};
+use crate::cli::{Count, Find, IndexVerb, Live, Query as Options};
 use crate::output::{Output, shown};
 use crate::table::Table;
 use crate::terminal;
@@ -19,21 +19,13 @@ const SHOWN: u64 = 100;
 
 /// Carries out `query`.
 pub(super) async fn query(run: &mut Run<'_>, options: Options) -> Result<(), Failure> {
-    let limit = options.limit.or_else(|| run.page(SHOWN));
-    let asked_for_part = options.limit.is_none() && limit.is_some();
-    let columns: Vec<String> = options.fields.iter().flat_map(|fields| fields.split(',')).map(name_of).collect();
-    let (space, asked_for_none) = (options.space.space.clone(), limit == Some(0) || options.bookmark.is_some());
-    let query = Query {
-        space: options.space.space,
-        collection: options.collection.clone(),
-        selector: selector(options.selector, &format!("query {}", quoted(&options.collection)))?,
-        sort: options.sort.as_deref().map(sort),
-        fields: (!columns.is_empty()).then(|| columns.iter().cloned().map(Value::from).collect()),
-        limit,
-        bookmark: options.bookmark,
-        use_index: options.index,
-    };
-    if options.explain {
+    let Options { find, bookmark, index, explain } = options;
+    let asked_for_part = find.limit.is_none() && run.page(SHOWN).is_some();
+    let limit = find.limit.or_else(|| run.page(SHOWN));
+    let (columns, asked_for_none) = (columns(&find), limit == Some(0) || bookmark.is_some());
+    let query = Query { limit, bookmark, use_index: index, ..query_of(find, "query")? };
+    let (space, collection) = (query.space.clone(), query.collection.clone());
+    if explain {
         return run.print(Command::QueryPlan(query)).await;
     }
     let door = run.door(false).await?;
@@ -45,7 +37,7 @@ pub(super) async fn query(run: &mut Run<'_>, options: Options) -> Result<(), Fai
     });
     let mut result = result.await;
     if matches!(&result, Ok(Reply::Queried(end)) if end.count == 0) && !asked_for_none {
-        result = there(run, &*door.backend, space, &options.collection).await.and(result);
+        result = there(run, &*door.backend, space, &collection).await.and(result);
     }
     door.close().await;
     let Reply::Queried(end) = result? else { return Err(other_answer()) };
@@ -56,8 +48,28 @@ pub(super) async fn query(run: &mut Run<'_>, options: Options) -> Result<(), Fai
         }
         return Ok(());
     }
-    note(run, &end, &options.collection, asked_for_part);
+    note(run, &end, &collection, asked_for_part);
     Ok(())
+}
+
+/// The query that the options of a command ask for, without a bookmark and an index.
+fn query_of(find: Find, command: &str) -> Result<Query, ServiceError> {
+    let columns = columns(&find);
+    let Find { collection, selector: json, sort: by, limit, space, .. } = find;
+    Ok(Query {
+        space: space.space,
+        selector: selector(json, &format!("{command} {}", quoted(&collection)))?,
+        collection,
+        sort: by.as_deref().map(sort).transpose()?,
+        fields: (!columns.is_empty()).then(|| columns.into_iter().map(Value::from).collect()),
+        limit,
+        ..Query::default()
+    })
+}
+
+/// The paths of the fields to show.
+fn columns(find: &Find) -> Vec<String> {
+    find.fields.iter().flat_map(|fields| fields.split(',')).map(|name| name.trim().to_owned()).collect()
 }
 
 /// Says so if there is no such collection: an empty answer would hide a name that is mistyped. A collection without
@@ -86,14 +98,14 @@ fn nothing(_: &mut Output<'_>, _: Item) -> io::Result<()> {
 
 /// Says what a person should know of an answer beside the documents.
 fn note(run: &Run<'_>, end: &Queried, collection: &str, asked_for_part: bool) {
-    if run.global.quiet || !run.surroundings.stderr_tty {
+    if run.global.quiet {
         return;
     }
     if let Some(bookmark) = &end.bookmark {
         let all = if asked_for_part { ", or all of them: --limit 1000000000" } else { "" };
         terminal::note(&format!("there are more; go on with --bookmark {bookmark}{all}"));
     }
-    if end.warning.is_some() && end.docs_examined > SHOWN {
+    if end.warning.is_some() && end.docs_examined > SHOWN && run.surroundings.stderr_tty {
         let collection = quoted(collection);
         terminal::note(&format!(
             "{} documents were read, because no index helps: cosmicsync index create {collection} NAME FIELD",
@@ -104,19 +116,8 @@ fn note(run: &Run<'_>, end: &Queried, collection: &str, asked_for_part: bool) {
 
 /// Carries out `live`.
 pub(super) async fn live(run: &mut Run<'_>, options: Live) -> Result<(), Failure> {
-    let Live { collection, selector: json, sort: by, fields, limit, since, space } = options;
-    let columns: Vec<Value> =
-        fields.iter().flat_map(|fields| fields.split(',')).map(|name| name.trim().into()).collect();
-    let query = Query {
-        space: space.space,
-        selector: selector(json, &format!("live {}", quoted(&collection)))?,
-        collection,
-        sort: by.as_deref().map(sort),
-        fields: (!columns.is_empty()).then_some(Value::Array(columns)),
-        limit,
-        ..Query::default()
-    };
-    run.print(Command::Live { query, since }).await
+    let query = query_of(options.find, "live")?;
+    run.print(Command::Live { query, since: options.since }).await
 }
 
 /// Carries out `count`.
@@ -209,16 +210,22 @@ fn selector(text: Option<String>, command: &str) -> Result<Option<Value>, Servic
 }
 
 /// `-age,name` as the service takes it.
-fn sort(text: &str) -> Value {
-    let field = |name: &str| match name.trim().strip_prefix('-') {
-        Some(name) => serde_json::json!({ name: "desc" }),
-        None => Value::from(name.trim()),
+fn sort(text: &str) -> Result<Value, ServiceError> {
+    let field = |name: &str| {
+        let name = name.trim();
+        // A field may be called so; whoever means it sorts by it on the socket.
+        for (word, sign) in [("desc", "-"), ("asc", "")] {
+            let field = name.strip_suffix(word).and_then(|field| field.strip_suffix([' ', ':']));
+            if let Some(field) = field {
+                return Err(usage(format!("'{name}' gives a direction with a word: write {sign}{}", field.trim())));
+            }
+        }
+        Ok(match name.strip_prefix('-') {
+            Some(name) => serde_json::json!({ name: "desc" }),
+            None => Value::from(name),
+        })
     };
     text.split(',').map(field).collect()
-}
-
-fn name_of(name: &str) -> String {
-    name.trim().to_owned()
 }
 
 fn other_answer() -> Failure {

@@ -8,7 +8,7 @@ use crate::service::{
     ErrorCode, Group, Index, IndexCheck, IndexName, Item, LiveBatch, LiveEvent, Measure, MeasureKind, Plan, PlanIndex,
     PlanRejected, Progress, Queried, Query, Reply, ServiceError, SpaceRef, Text, quoted,
 };
-use cosmicsync_data::database::ask::{self, Explained, IndexChange, IndexInfo, IndexState, PAGE_MAX, QueryError, Want};
+use cosmicsync_data::database::ask::{self, Explained, IndexChange, IndexInfo, IndexState, QueryError, Want};
 use cosmicsync_data::database::request::{Answer, Found, Request, RequestError};
 use cosmicsync_data::index::define::Fields as IndexFields;
 use cosmicsync_data::json;
@@ -18,8 +18,6 @@ use cosmicsync_protocol::ledger::PartNo;
 use tokio::sync::mpsc;
 use tokio::time::{Duration, sleep};
 
-/// Documents that are asked for at a time where an index or the listing brings them in order.
-const PAGE_DOCS: usize = 1_000;
 /// How often the progress of a build is looked at.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -33,17 +31,9 @@ impl Node {
     pub(super) async fn query(&self, query: Query, items: &mpsc::Sender<Item>) -> Result<Reply, ServiceError> {
         let mut left = query.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
         let Read { mut query, fields } = self.read(query).await?;
-        let in_order = match self.matching(query.clone(), Want::Plan).await? {
-            Answer::Plan(explained) => explained.plan.order == Order::AsTheyCome,
-            _ => return Err(unexpected()),
-        };
         let mut end = Queried { count: 0, bookmark: None, keys_examined: 0, docs_examined: 0, warning: None };
         loop {
-            query.limit = match (left, in_order) {
-                (left, true) => Some(left.unwrap_or(PAGE_DOCS).min(PAGE_DOCS)),
-                (Some(left), false) if query.bookmark.is_some() => Some(left.min(PAGE_MAX)),
-                (left, false) => left,
-            };
+            query.limit = left;
             let answer = self.matching(query.clone(), Want::Docs).await;
             let answer = answer.map_err(|error| if end.count > 0 { changed_meanwhile(error) } else { error })?;
             let Answer::Matches(matches) = answer else { return Err(unexpected()) };

@@ -10,6 +10,7 @@ mod error;
 mod frame;
 mod input;
 mod json;
+mod names;
 mod query;
 mod reply;
 mod server;
@@ -24,15 +25,13 @@ use core::pin::Pin;
 use tokio::sync::mpsc;
 
 pub use client::Client;
-pub use command::{
-    Bodies, Command, Cut, DocList, DocPut, DocRef, DocSplice, Export, Format, Import, Patch, Position, Secret,
-    SpaceRef, Text,
-};
+pub use command::{Bodies, Command, Cut, DocList, DocPut, DocSplice, Export, Format, Import, Patch, Position};
 pub use cosmicsync_protocol::ids::{DocId, SpaceId};
 pub use error::{ErrorCode, ServiceError};
 pub use frame::{LINE_BYTES_MAX, PROTOCOL, SOCKET_NAME};
 pub use input::{Feed, Input, PIECE_BYTES_MAX};
 pub use json::{JsonMistake, parse_json};
+pub use names::{DocRef, Secret, SpaceRef, Text};
 pub use query::{
     Group, Index, IndexCheck, IndexName, LiveBatch, LiveEvent, Measure, MeasureKind, Plan, PlanIndex, PlanRejected,
     Queried, Query,

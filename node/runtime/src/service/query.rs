@@ -1,6 +1,6 @@
 //! Commands about queries and indexes, and their answers.
 
-use super::command::{SpaceRef, Text};
+use super::names::{SpaceRef, Text};
 use super::reply::DocView;
 use cosmicsync_protocol::ids::DocId;
 use serde::{Deserialize, Serialize};

@@ -7,7 +7,8 @@ use cosmicsync_protocol::ids::{DeviceId, DocId, LogId, PartitionId, SpaceId, Use
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::command::{Bodies, Cut, Format, Position, Text};
+use super::command::{Bodies, Cut, Format, Position};
+use super::names::Text;
 
 /// Something that arrives before the final reply.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -1,6 +1,7 @@
 //! Writes with intent: what a caller wants done to documents, if what holds.
 
-use super::command::{DocRef, Patch, SpaceRef, doc_ref};
+use super::command::Patch;
+use super::names::{DocRef, SpaceRef, doc_ref};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
