@@ -8,6 +8,8 @@
 //! * [`patch`]: from what someone wants a document to be, to the changes that get it there.
 //! * [`json_patch`]: the same for JSON Patch (RFC 6902), and its inverse.
 //! * [`split`]: cuts edits that are larger than one update may be.
+//! * [`preview`]: the value that changes make.
+//! * [`schema`]: the shape that documents of a collection should have.
 //! * [`query`]: which documents a selector means, in what order, and what of them is shown.
 //! * [`collection`]: what a collection remembers of the file it came from.
 //! * [`dictionary`]: what many records have in common, for a compressor.
@@ -25,7 +27,9 @@ pub mod index;
 pub mod json;
 pub mod json_patch;
 pub mod patch;
+pub mod preview;
 pub mod query;
+pub mod schema;
 pub mod split;
 pub mod trace;
 

@@ -1,0 +1,211 @@
+//! `x-crdt`: how members merge, and what the node fills in: defaults and times.
+
+use super::{Containers, NODES_MAX, Schema, SchemaError, SchemaProblem, at};
+use crate::json_patch::{pointer, show};
+use cosmicsync_protocol::document::{Change, Step, TextStep, Value};
+use cosmicsync_protocol::shelf::Edit;
+use std::collections::BTreeSet;
+
+/// The text that stands for the time of the write.
+const NOW: &str = "$now";
+
+/// Keywords whose subschemas say how the same value merges.
+const IN_PLACE: [&str; 3] = ["allOf", "anyOf", "oneOf"];
+
+/// Gathers how members merge.
+pub(super) fn containers(schema: &Value) -> Result<Containers, SchemaError> {
+    let mut gathered = Gathered { schema, containers: Containers::default(), within: BTreeSet::new(), looks: 0 };
+    gathered.look(Vec::new(), &mut Vec::new())?;
+    Ok(gathered.containers)
+}
+
+struct Gathered<'a> {
+    schema: &'a Value,
+    containers: Containers,
+    /// Where `$ref` is being followed: a recursive schema is followed once.
+    within: BTreeSet<Vec<String>>,
+    /// Subschemas that were looked at, each time that something leads to them.
+    looks: usize,
+}
+
+impl Gathered<'_> {
+    /// Looks at the subschema at a place, which says how the value at a path merges. Recursion ends where a schema refers
+    /// to itself, and is as deep as the schema.
+    fn look(&mut self, place: Vec<String>, path: &mut Vec<TextStep>) -> Result<(), SchemaError> {
+        self.looks += 1;
+        if self.looks > NODES_MAX {
+            return Err(SchemaError { pointer: show(&place), problem: SchemaProblem::TooMany });
+        }
+        let Some(Value::Map(members)) = at(self.schema, &place) else { return Ok(()) };
+        let below = |names: &[&str]| {
+            let names = names.iter().map(|name| (*name).to_owned());
+            place.iter().cloned().chain(names).collect::<Vec<_>>()
+        };
+        if let Some(container) = members.get("x-crdt") {
+            self.declare(container, members.get("type").and_then(Value::as_text), path)
+                .map_err(|problem| SchemaError { pointer: show(&place), problem })?;
+        }
+        for name in members.get("properties").and_then(Value::as_map).into_iter().flat_map(|named| named.keys()) {
+            path.push(TextStep::Key(name.clone()));
+            self.look(below(&["properties", name]), path)?;
+            path.pop();
+        }
+        if members.contains_key("items") && !members.contains_key("prefixItems") {
+            path.push(TextStep::Each);
+            self.look(below(&["items"]), path)?;
+            path.pop();
+        }
+        for keyword in IN_PLACE {
+            let count = members.get(keyword).and_then(Value::as_list).map_or(0, Vec::len);
+            for index in 0..count {
+                self.look(below(&[keyword, &index.to_string()]), path)?;
+            }
+        }
+        for keyword in ["then", "else"] {
+            self.look(below(&[keyword]), path)?;
+        }
+        let target = members.get("$ref").and_then(Value::as_text).and_then(|text| pointer(text.strip_prefix('#')?));
+        if let Some(target) = target
+            && self.within.insert(target.clone())
+        {
+            self.look(target.clone(), path)?;
+            self.within.remove(&target);
+        }
+        Ok(())
+    }
+
+    fn declare(&mut self, container: &Value, of: Option<&str>, path: &[TextStep]) -> Result<(), SchemaProblem> {
+        let wrong = |wanted| SchemaProblem::Form { keyword: "x-crdt", wanted };
+        let name = container.as_text().ok_or(wrong("a text"))?;
+        let needs = |container, wanted| {
+            if of == Some(wanted) { Ok(()) } else { Err(SchemaProblem::ContainerType { container, wanted }) }
+        };
+        let is_member = matches!(path.last(), Some(TextStep::Key(_)));
+        let here = |paths: &mut cosmicsync_protocol::document::TextPaths| paths.insert(path.to_vec());
+        match name {
+            "text" if path.is_empty() => return Err(SchemaProblem::ContainerPlace("text")),
+            "text" => {
+                needs("text", "string")?;
+                here(&mut self.containers.texts);
+            }
+            "counter" | "timestamp" if !is_member => return Err(SchemaProblem::ContainerPlace("counter or timestamp")),
+            "counter" => {
+                needs("counter", "integer")?;
+                here(&mut self.containers.counters);
+            }
+            "timestamp" => {
+                needs("timestamp", "integer")?;
+                here(&mut self.containers.timestamps);
+            }
+            "list" => needs("list", "array")?,
+            "map" => needs("map", "object")?,
+            // A list or an object merges by its parts, whichever way it is declared.
+            "register" if matches!(of, Some("array" | "object")) => {
+                return Err(SchemaProblem::ContainerType { container: "register", wanted: "string, number or boolean" });
+            }
+            "register" => {}
+            other => return Err(SchemaProblem::Container(other.to_owned())),
+        }
+        Ok(())
+    }
+}
+
+impl Schema {
+    /// Adds to a document that is put the defaults of members that it lacks.
+    pub fn complete(&self, value: &mut Value) {
+        complete(&self.source, &self.source, value);
+    }
+
+    /// Puts the time of the write where edits say `"$now"` at a timestamp, and makes counters of whole numbers that are
+    /// written where a counter belongs.
+    pub fn finish(&self, edits: Vec<Edit>, now_ms: u64) -> Vec<Edit> {
+        let Containers { counters, timestamps, .. } = &self.containers;
+        if counters.is_empty() && timestamps.is_empty() {
+            return edits;
+        }
+        let now = Value::Int(i64::try_from(now_ms).unwrap_or(i64::MAX));
+        let mut finished = Vec::with_capacity(edits.len());
+        for mut edit in edits {
+            let mut counted = Vec::new();
+            {
+                let mut visit = |path: &mut Vec<Step>, value: &mut Value| {
+                    if value.as_text() == Some(NOW) && timestamps.contains(path) {
+                        *value = now.clone();
+                    }
+                    if value.as_int().is_some() && counters.contains(path) {
+                        counted.push(Change::Add { path: path.clone(), by: 0 });
+                    }
+                };
+                match &mut edit {
+                    Edit::Create { value, .. } => walk(&mut Vec::new(), value, &mut visit),
+                    Edit::Apply(changes) => {
+                        for change in changes {
+                            match change {
+                                Change::Set { path, value } => walk(&mut path.clone(), value, &mut visit),
+                                Change::Insert { path, index, values } => {
+                                    for (at, value) in values.iter_mut().enumerate() {
+                                        let mut path = path.clone();
+                                        path.push(Step::Index(*index + at));
+                                        walk(&mut path, value, &mut visit);
+                                    }
+                                }
+                                Change::Remove { .. }
+                                | Change::Delete { .. }
+                                | Change::Splice { .. }
+                                | Change::Add { .. } => {}
+                            }
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            finished.push(edit);
+            if !counted.is_empty() {
+                finished.push(Edit::Apply(counted));
+            }
+        }
+        finished
+    }
+}
+
+/// Visits a value and all that it holds. Recursion is as deep as the value.
+fn walk(path: &mut Vec<Step>, value: &mut Value, visit: &mut impl FnMut(&mut Vec<Step>, &mut Value)) {
+    visit(path, value);
+    match value {
+        Value::Map(entries) => {
+            for (name, value) in entries {
+                path.push(Step::Key(name.clone()));
+                walk(path, value, visit);
+                path.pop();
+            }
+        }
+        Value::List(items) => {
+            for (at, value) in items.iter_mut().enumerate() {
+                path.push(Step::Index(at));
+                walk(path, value, visit);
+                path.pop();
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) | Value::Bytes(_) => {}
+    }
+}
+
+/// Adds defaults to an object that stands in the value. Those that are added get none themselves, so this ends: what one
+/// value nests is bounded by the compiler, and what leads to a subschema by the look for containers.
+fn complete(root: &Value, schema: &Value, value: &mut Value) {
+    let target = schema.entry("$ref").and_then(Value::as_text).and_then(|text| pointer(text.strip_prefix('#')?));
+    if let Some(target) = target.and_then(|place| at(root, &place)) {
+        complete(root, target, value);
+    }
+    for part in schema.entry("allOf").and_then(Value::as_list).into_iter().flatten() {
+        complete(root, part, value);
+    }
+    let (Some(Value::Map(properties)), Value::Map(members)) = (schema.entry("properties"), value) else { return };
+    for (name, schema) in properties {
+        match (members.get_mut(name), schema.entry("default")) {
+            (Some(value), _) => complete(root, schema, value),
+            (None, Some(default)) => drop(members.insert(name.clone(), default.clone())),
+            (None, None) => {}
+        }
+    }
+}
