@@ -5,9 +5,12 @@
 
 use crate::import::{Envelope, Format, Kind};
 use crate::index::define::{self, Indexes};
+use crate::query::Validity;
+use crate::schema::Schema;
 use cosmicsync_protocol::document::{TextPaths, Value};
 use cosmicsync_protocol::shelf::Erasable;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Name of the reserved collection that describes the others.
 pub const COLLECTIONS: &str = "_collections";
@@ -17,6 +20,8 @@ const TOGETHER: &str = "together";
 const DELIMITER: &str = "delimiter";
 /// The member that defines the indexes.
 pub(crate) const INDEXES: &str = "indexes";
+/// The member that declares the schema.
+pub(crate) const SCHEMA: &str = "schema";
 
 /// The description of one collection, beside its documents.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +44,46 @@ pub struct CollectionMeta {
     pub erasable: Erasable,
     /// Its indexes. They are changed one by one, where the description is kept.
     pub indexes: Indexes,
+    /// Its schema. It is changed where the description is kept.
+    pub schema: Option<Declared>,
+}
+
+/// The schema that a collection declares.
+///
+/// It stands in the description as one text, its number and the schema itself: of two devices that declare one at the same
+/// time, one wins whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Declared {
+    /// Its number: 1, and one more with each change.
+    pub number: u64,
+    /// The schema. `None` if it cannot be read here: a later version of this program may have written it.
+    pub schema: Option<Arc<Schema>>,
+}
+
+impl Declared {
+    /// Reads the schema of a stored description.
+    pub fn of(description: &Value) -> Option<Self> {
+        let text = description.entry(SCHEMA)?.as_text();
+        let parts = text.and_then(|text| text.split_once(':'));
+        let number = parts.and_then(|(number, _)| number.parse().ok());
+        let schema = parts.and_then(|(_, text)| Schema::from_text(text)).map(Arc::new);
+        Some(Self { number: number.unwrap_or(0), schema: schema.filter(|_| number.is_some()) })
+    }
+
+    /// Returns whether a document is as the schema says.
+    pub fn validity(&self, value: &Value, key: Option<&str>) -> Validity {
+        match &self.schema {
+            Some(schema) if schema.is_valid(value, key) => Validity::Valid,
+            Some(_) => Validity::Invalid,
+            None => Validity::Unknown,
+        }
+    }
+
+    /// Makes the member of the description. `None` if it cannot be read here.
+    pub fn to_value(&self) -> Option<Value> {
+        let schema = self.schema.as_ref()?;
+        Some(format!("{}:{}", self.number, schema.text()).into())
+    }
 }
 
 /// Why a value does not describe a collection.
@@ -59,6 +104,7 @@ impl CollectionMeta {
             id_column: None,
             erasable: Erasable::Alone,
             indexes: Indexes::new(),
+            schema: None,
         }
     }
 
@@ -69,6 +115,7 @@ impl CollectionMeta {
             self.erasable = Erasable::Together;
         }
         self.indexes.clone_from(&known.indexes);
+        self.schema.clone_from(&known.schema);
     }
 
     /// Makes the value to store.
@@ -98,6 +145,9 @@ impl CollectionMeta {
         }
         if !self.indexes.is_empty() {
             entries.push((INDEXES, define::to_value(&self.indexes)));
+        }
+        if let Some(schema) = self.schema.as_ref().and_then(Declared::to_value) {
+            entries.push((SCHEMA, schema));
         }
         entries.into_iter().collect()
     }
@@ -131,6 +181,7 @@ impl CollectionMeta {
             // Another word would be a later version's: what that means must not be guessed to mean less.
             erasable: if text(value, ERASABLE)? == Some(TOGETHER) { Erasable::Together } else { Erasable::Alone },
             indexes: value.entry(INDEXES).map(define::from_value).unwrap_or_default(),
+            schema: Declared::of(value),
         })
     }
 }
@@ -170,11 +221,15 @@ mod tests {
             id_column: Some("a".to_owned()),
             erasable: Erasable::Together,
             indexes: [("by_a".to_owned(), define::Fields::parse(["a"]).unwrap())].into(),
+            schema: Some(Declared { number: 3, schema: Schema::from_text(r#"{"required":["a"]}"#).map(Arc::new) }),
             ..CollectionMeta::new("c")
         };
         assert_eq!(CollectionMeta::from_value(&meta.to_value()), Ok(meta));
         let bare = CollectionMeta::new("c");
         assert_eq!(CollectionMeta::from_value(&bare.to_value()), Ok(bare));
+        let later = Value::from_iter([("name", "c"), (SCHEMA, "4:{\"unheard\":1}")]);
+        let later = CollectionMeta::from_value(&later).unwrap();
+        assert_eq!(later.schema, Some(Declared { number: 4, schema: None }));
         assert_eq!(CollectionMeta::from_value(&Value::Null), Err(CollectionError("name")));
     }
 }

@@ -3,7 +3,7 @@
 use super::request::Found;
 use crate::index::define::Fields;
 use crate::query::plan::Plan;
-use crate::query::{Field, Selector, Sort};
+use crate::query::{Field, Selector, Sort, Virtual};
 use cosmicsync_protocol::document::Value;
 use cosmicsync_protocol::ids::DocId;
 use cosmicsync_protocol::ledger::PartNo;
@@ -36,13 +36,36 @@ pub struct Query {
     pub bookmark: Option<String>,
     /// Only with this index.
     pub use_index: Option<String>,
+    /// True if each document comes with whether it is as its schema says.
+    pub validity: bool,
 }
 
 impl Query {
     /// A query for all documents of a collection.
     pub fn all(partition: PartNo, collection: String) -> Self {
         let (selector, sort) = (Selector::All(Vec::new()), Sort::by_id());
-        Self { partition, collection, selector, sort, limit: None, bookmark: None, use_index: None }
+        Self { partition, collection, selector, sort, limit: None, bookmark: None, use_index: None, validity: false }
+    }
+}
+
+impl Query {
+    /// Returns whether documents must be compared with the schema.
+    pub(super) fn asks_validity(&self) -> bool {
+        let sorts = self.sort.fields().iter().any(|(field, _)| *field == Field::Virtual(Virtual::Valid));
+        self.validity || sorts || self.selector.asks(Virtual::Valid)
+    }
+}
+
+impl Want {
+    /// Returns whether documents must be compared with the schema.
+    pub(super) fn asks_validity(&self) -> bool {
+        let is_it = |field: &Field| *field == Field::Virtual(Virtual::Valid);
+        match self {
+            Self::Groups { by, measures } => {
+                by.as_ref().is_some_and(is_it) || measures.iter().any(|measure| is_it(&measure.field))
+            }
+            Self::Docs | Self::Count | Self::Plan => false,
+        }
     }
 }
 

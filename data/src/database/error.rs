@@ -2,12 +2,39 @@
 
 use super::ask::QueryError;
 use super::request::RowPlace;
+use super::schema_ops::SchemaReport;
 use crate::index::define::IndexError;
 use crate::json_patch::JsonPatchError;
+use crate::schema::{SchemaError, Violation};
+use core::fmt;
 use cosmicsync_protocol::document::VersionId;
 use cosmicsync_protocol::ledger::SpaceError;
 use cosmicsync_protocol::shelf::{BulkError, EditError, Missing};
 use cosmicsync_protocol::storage::StoreError;
+
+/// Lists what a document violates: the first of it, and how much more there is.
+struct Violations<'a>(&'a [Violation]);
+
+impl fmt::Display for Violations<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the document is not as its schema says: ")?;
+        let Some((first, more)) = self.0.split_first() else { return Ok(()) };
+        first.fmt(f)?;
+        if more.is_empty() { Ok(()) } else { write!(f, "; and {} more", more.len()) }
+    }
+}
+
+/// Shows the first document that is not as a schema says.
+struct First<'a>(&'a SchemaReport);
+
+impl fmt::Display for First<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(first) = self.0.examples.first() else { return Ok(()) };
+        let name = first.key.clone().unwrap_or_else(|| first.doc.to_string());
+        let violation = first.violations.first().map(ToString::to_string);
+        write!(f, " (the first is {name:?}: {})", violation.unwrap_or_default())
+    }
+}
 
 /// Why a request failed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -82,6 +109,24 @@ pub enum RequestError {
     /// A definition of an index was refused.
     #[error(transparent)]
     Index(#[from] IndexError),
+    /// Something is no schema.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// The document would not be as its schema says.
+    #[error("{}", Violations(.0))]
+    Violates(Vec<Violation>),
+    /// A schema says that members merge in another way than those of the documents that are there.
+    #[error("the collection has documents, and {0} would merge in another way: drop them first, or keep x-crdt and x-key")]
+    ContainerChange(String),
+    /// A schema was not set, because documents are not as it says.
+    #[error(
+        "{} of {} documents are not as the schema says{}: mend them, or set it with force",
+        .0.invalid, .0.docs, First(.0)
+    )]
+    DocumentsViolate(Box<SchemaReport>),
+    /// The collection has no schema.
+    #[error("the collection has no schema")]
+    NoSchema,
     /// The edit was refused.
     #[error(transparent)]
     Edit(#[from] EditError),

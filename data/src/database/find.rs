@@ -11,7 +11,7 @@ use super::request::{Answer, Found, RequestError};
 use super::sink::{Match, Sink, groups_of, needs_index, subject};
 use super::source::{IndexSource, Next, Source, place_of};
 use super::walk::Walk;
-use crate::collection::INDEXES;
+use crate::collection::{Declared, INDEXES};
 use crate::index::define;
 use crate::index::project::project;
 use crate::query::plan::{Access, IndexPart, Named, Order, Plan, plan};
@@ -32,6 +32,8 @@ pub(super) struct Find {
     want: Want,
     stage: Stage,
     collection: CollectionId,
+    /// The schema, where documents are compared with it.
+    declared: Option<Declared>,
     cost: Cost,
 }
 
@@ -64,7 +66,7 @@ struct Reading {
 impl Find {
     pub(super) fn new(query: Box<Query>, want: Want) -> Self {
         let stage = Stage::Describing(Fetch::of(Read::Durable));
-        Self { query, want, stage, collection: CollectionId::default(), cost: Cost::default() }
+        Self { query, want, stage, collection: CollectionId::default(), declared: None, cost: Cost::default() }
     }
 
     fn start(&mut self, cx: &mut Context<'_>) -> Result<(), RequestError> {
@@ -90,6 +92,9 @@ impl Find {
         self.stage = Stage::Waiting;
         let meta = meta.filter(|found| !found.meta.deleted);
         let defined = meta.as_ref().and_then(|found| found.value.entry(INDEXES)).map(define::from_value);
+        if self.query.asks_validity() || self.want.asks_validity() {
+            self.declared = meta.as_ref().and_then(|found| Declared::of(&found.value));
+        }
         adopt(cx, self.query.partition, self.collection, &defined.unwrap_or_default());
         self.plan(cx)
     }
@@ -220,7 +225,7 @@ impl Find {
             match fetch.next() {
                 Fetched::Doc(doc, (), Some(snapshot)) => {
                     self.cost.docs += 1;
-                    let Some(found) = matching(&self.query, doc.doc, snapshot) else { continue };
+                    let Some(found) = matching(&self.query, self.declared.as_ref(), doc.doc, snapshot) else { continue };
                     let Some(value) = &found.value else { continue };
                     let place = match &reading.source {
                         Source::Index(source) => {
@@ -261,7 +266,7 @@ impl Find {
                 Next::Doc(place, doc, snapshot) => {
                     self.cost.docs += 1;
                     reading.last.clone_from(&place);
-                    if let Some(found) = matching(&self.query, doc, snapshot) {
+                    if let Some(found) = matching(&self.query, self.declared.as_ref(), doc, snapshot) {
                         wants_more = reading.take_direct(&self.query, Some(&place))?
                             && reading.sink.push(Match { place, found }, &self.query.sort)?;
                     }
@@ -329,6 +334,13 @@ impl Reading {
     }
 }
 
+impl Find {
+    /// Returns the schema that documents are compared with.
+    pub(super) const fn declared(&self) -> Option<&Declared> {
+        self.declared.as_ref()
+    }
+}
+
 impl Task for Find {
     fn run(&mut self, cx: &mut Context<'_>, wake: Wake) -> Result<Option<Answer>, RequestError> {
         if matches!(wake, Wake::Start) {
@@ -378,11 +390,17 @@ pub(super) fn adopt(
 }
 
 /// A document, if the query is about it.
-pub(super) fn matching(query: &Query, doc: DocId, snapshot: Snapshot) -> Option<Found> {
+pub(super) fn matching(
+    query: &Query,
+    declared: Option<&Declared>,
+    doc: DocId,
+    snapshot: Snapshot,
+) -> Option<Found> {
     let Snapshot { meta, value, version } = snapshot;
     if meta.deleted || meta.collection.as_deref() != Some(query.collection.as_str()) {
         return None;
     }
-    let found = Found { doc, collection: meta.collection, key: meta.key, value: Some(value), version };
+    let validity = declared.map(|declared| declared.validity(&value, meta.key.as_deref()));
+    let found = Found { doc, collection: meta.collection, key: meta.key, value: Some(value), version, validity };
     subject(&found).is_some_and(|subject| query.selector.matches(&subject)).then_some(found)
 }

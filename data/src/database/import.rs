@@ -8,6 +8,7 @@ use super::context::{Context, Task, Wake, check_collection, check_name};
 use super::request::{Answer, ImportCounts, ImportId, RequestError, Row, RowPlace, Ticket};
 use crate::collection::{COLLECTIONS, CollectionMeta};
 use crate::dictionary::dictionary;
+use crate::schema::Schema;
 use crate::split::may_be_large;
 use bytes::Bytes;
 use cosmicsync_protocol::document::{Meta, TextPaths, Value};
@@ -21,6 +22,7 @@ use cosmicsync_protocol::storage::{GET_ROWS_MAX, Table};
 use cosmicsync_protocol::sync::LogNo;
 use cosmicsync_protocol::wire::codec::{CodecError, Reader, Write};
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 /// Documents that are opened at a time, to be updated.
 const OPENING_MAX: usize = 32;
@@ -35,6 +37,7 @@ pub(super) struct Import {
     partition: PartNo,
     collection: String,
     texts: TextPaths,
+    schema: Option<Arc<Schema>>,
     erasable: Erasable,
     /// Of its row.
     key: Bytes,
@@ -175,10 +178,14 @@ impl Opening {
         let checkpoint = found.as_ref().map(|found| found.checkpoint.clone());
         let progress = found.unwrap_or_default();
         let rows = progress.rows;
+        let schema = self.meta.schema.as_ref().and_then(|declared| declared.schema.clone());
+        let mut texts = self.meta.text_paths.clone();
+        texts.extend(&schema.as_ref().map(|schema| schema.containers().texts.clone()).unwrap_or_default());
         let import = Import {
             partition: self.partition,
             collection: self.meta.name.clone(),
-            texts: self.meta.text_paths.clone(),
+            texts,
+            schema,
             erasable: self.meta.erasable,
             key: row_key(self.partition, &self.source),
             progress,
@@ -291,7 +298,12 @@ impl Rows {
         let (partition, collection) = place(cx, self.import)?;
         let mut last: BTreeMap<DocRef, usize> = BTreeMap::new();
         self.count = self.rows.len() as u64;
+        let schema = cx.desk.imports.get(&self.import).and_then(|import| import.schema.clone());
         for Row { key, value, at } in core::mem::take(&mut self.rows) {
+            let (key, value) = match &schema {
+                Some(schema) => admit(schema, key, value, cx.now.wall_ms).map_err(of_row(at))?,
+                None => (key, value),
+            };
             let Some(key) = key else {
                 if may_be_large(&value) {
                     // It is written like a document of its own, in pieces.
@@ -356,7 +368,13 @@ impl Rows {
         let Some(Keyed { key, value, at }) = self.opening.remove(&doc) else { return Ok(()) };
         let import = cx.desk.imports.get(&self.import).ok_or(RequestError::NoImport)?;
         let (collection, texts) = (import.collection.clone(), import.texts.clone());
-        let (edits, new) = cx.put_edits(doc, &collection, key.as_deref(), &value, &texts).map_err(of_row(at))?;
+        let schema = import.schema.clone();
+        let (mut edits, new) = cx.put_edits(doc, &collection, key.as_deref(), &value, &texts).map_err(of_row(at))?;
+        if let (Some(schema), Some(found)) = (schema, cx.endpoint.view(doc)) {
+            edits.iter_mut().for_each(|(_, edit)| {
+                schema.finish(core::slice::from_mut(edit), Some(&found.value), cx.now.wall_ms);
+            });
+        }
         let counts = &mut self.counts;
         if edits.is_empty() {
             counts.unchanged += 1;
@@ -417,6 +435,20 @@ impl Rows {
             }
         }
     }
+}
+
+/// Finishes a row as the schema of its collection says, and checks it.
+fn admit(
+    schema: &Schema,
+    key: Option<String>,
+    mut value: Value,
+    now_ms: u64,
+) -> Result<(Option<String>, Value), RequestError> {
+    schema.complete(&mut value);
+    schema.stamp(&mut value, now_ms);
+    let key = key.or_else(|| schema.key_of(&value));
+    let violations = schema.violations(&value, key.as_deref());
+    if violations.is_empty() { Ok((key, value)) } else { Err(RequestError::Violates(violations)) }
 }
 
 /// Appends to the import's log; one that this store may not write any more is replaced by a new one.

@@ -11,8 +11,9 @@ use super::find::{Find, matching};
 use super::request::{Answer, Found, RequestError};
 use super::sink::{size_of, sort_place, subject};
 use super::source::first_tuple;
+use crate::collection::Declared;
 use crate::index::project::project;
-use crate::query::Sort;
+use crate::query::{Sort, Validity};
 use crate::query::plan::{Access, IndexPart, Order, Plan};
 use bytes::Bytes;
 use cosmicsync_protocol::document::VersionId;
@@ -66,6 +67,8 @@ impl Ordered {
 #[derive(Debug)]
 pub(super) struct Live {
     query: Query,
+    /// The schema, where documents are compared with it.
+    declared: Option<Declared>,
     order: Ordered,
     places: BTreeMap<DocId, Vec<u8>>,
     window: BTreeMap<Vec<u8>, Found>,
@@ -86,7 +89,19 @@ pub(super) struct Live {
 struct Told {
     place: Vec<u8>,
     version: VersionId,
+    validity: Option<Validity>,
     key: Option<String>,
+}
+
+impl Told {
+    fn of(place: Vec<u8>, found: &Found) -> Self {
+        Self { place, version: found.version, validity: found.validity, key: found.key.clone() }
+    }
+
+    /// Whether whoever was told this knows all of a document.
+    fn shows(&self, place: &[u8], found: &Found) -> bool {
+        self.place == place && self.version == found.version && self.validity == found.validity
+    }
 }
 
 impl Live {
@@ -103,7 +118,7 @@ impl Live {
         if let Some(place) = self.places.remove(&doc) {
             self.bytes -= self.window.remove(&place).map_or(0, |found| size_of(&found));
         }
-        if let Some(found) = snapshot.and_then(|snapshot| matching(&self.query, doc, snapshot))
+        if let Some(found) = snapshot.and_then(|snapshot| matching(&self.query, self.declared.as_ref(), doc, snapshot))
             && let Some(place) = self.order.place(&found)
         {
             let last = self.window.last_key_value().map(|(place, _)| place);
@@ -154,12 +169,11 @@ impl Live {
                 continue;
             };
             let Some(found) = self.window.get(&place).cloned() else { continue };
-            let told = Told { place: place.clone(), version: found.version, key: found.key.clone() };
-            let version = found.version;
+            let told = Told::of(place.clone(), &found);
             let after = self.window.range(..place.clone()).next_back().map(|(_, found)| found.doc);
             let event = match self.told.insert(doc, told) {
                 None => LiveEvent::Added { found, after },
-                Some(before) if before.place == place && before.version == version => continue,
+                Some(before) if before.shows(&place, &found) => continue,
                 Some(before) if before.place == place => LiveEvent::Changed { found },
                 Some(_) => LiveEvent::Moved { found, after },
             };
@@ -283,7 +297,7 @@ impl Watching {
             answer = find.run(cx, Wake::Start)?;
         };
         let stage = core::mem::replace(&mut self.stage, Stage::Start);
-        let Stage::Filling(_, plan, docs, _) = stage else { return Ok(None) };
+        let Stage::Filling(find, plan, docs, _) = stage else { return Ok(None) };
         let order = match (plan.order, plan.access) {
             (Order::AsTheyCome, Access::Index(part)) => Ordered::Index(part),
             _ => Ordered::Sort(self.query.sort.clone()),
@@ -291,6 +305,7 @@ impl Watching {
         let told = self.live.take().map(|live| live.told).unwrap_or_default();
         let mut live = Box::new(Live {
             query: self.query.clone(),
+            declared: find.declared().cloned(),
             order,
             places: BTreeMap::new(),
             window: BTreeMap::new(),
@@ -331,12 +346,12 @@ impl Watching {
         let here = rows.iter().filter(|row| row.doc.partition == self.query.partition);
         let changed: BTreeSet<DocId> = here.map(|row| row.doc.doc).collect();
         for (place, found) in live.window.iter().filter(|(_, found)| !changed.contains(&found.doc)) {
-            let told = Told { place: place.clone(), version: found.version, key: found.key.clone() };
+            let told = Told::of(place.clone(), found);
             live.told.insert(found.doc, told);
         }
         // What changed and is not in the answer may have been.
         for doc in changed.iter().filter(|doc| !live.places.contains_key(*doc)) {
-            live.told.insert(*doc, Told { place: Vec::new(), version: VersionId([0; 16]), key: None });
+            live.told.insert(*doc, Told { place: Vec::new(), version: VersionId([0; 16]), validity: None, key: None });
         }
         self.changed = changed;
         self.answer(cx, false)
@@ -363,6 +378,12 @@ impl Watching {
             live.cursor = last.number;
         }
         docs.extend(rows.iter().map(|row| row.doc).filter(|doc| doc.partition == self.query.partition));
+        let described = cx.description_doc(self.query.partition, &self.query.collection)?;
+        if self.query.asks_validity() && described.is_some_and(|described| docs.contains(&described)) {
+            // Documents that did not change may be valid, or not, by another schema.
+            self.number(cx);
+            return Ok(None);
+        }
         let mut fetch = Fetch::of(Read::Durable);
         for doc in docs {
             fetch.push(doc, ());

@@ -24,6 +24,7 @@ mod list;
 mod live;
 mod read;
 pub mod request;
+pub mod schema_ops;
 mod sink;
 mod source;
 mod versions;
@@ -362,6 +363,9 @@ fn task_of(request: Request) -> Box<dyn Task> {
         Request::IndexList { partition, collection } => Box::new(index_ops::Listing::new(partition, collection)),
         Request::IndexCheck { partition, collection, name } => {
             Box::new(index_ops::Checking::new(partition, collection, name))
+        }
+        Request::Schema { partition, collection, change } => {
+            Box::new(schema_ops::Changing::new(partition, collection, change))
         }
         Request::Digest { partition } => Box::new(list::Digest::new(partition)),
     }

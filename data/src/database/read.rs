@@ -3,6 +3,7 @@
 use super::context::{Context, Task, Wake};
 use super::request::{Answer, Found, Name, RequestError};
 use bytes::Bytes;
+use cosmicsync_protocol::document::Meta;
 use cosmicsync_protocol::endpoint::ReadResult;
 use cosmicsync_protocol::ids::DocId;
 use cosmicsync_protocol::ledger::rows::{FeedRow, doc_key, scan_on};
@@ -13,8 +14,10 @@ use cosmicsync_protocol::storage::{Scan, Table};
 /// Returns what is told of a document; `None` if it is deleted.
 pub(super) fn found(doc: DocId, snapshot: Snapshot, value: bool) -> Option<Found> {
     let Snapshot { meta, value: content, version } = snapshot;
-    let found = Found { doc, collection: meta.collection, key: meta.key, value: value.then_some(content), version };
-    (!meta.deleted).then_some(found)
+    let deleted = meta.deleted;
+    let Meta { collection, key, .. } = meta;
+    let found = Found { doc, collection, key, value: value.then_some(content), version, validity: None };
+    (!deleted).then_some(found)
 }
 
 /// Reads a document: from memory, else from its stored value, else from its history.

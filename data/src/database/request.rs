@@ -4,7 +4,9 @@ use super::ask::{Explained, Group, IndexChange, IndexCheck, IndexInfo, LiveBatch
 pub use super::error::RequestError;
 use super::idempotency::Once;
 pub use super::intent::{Action, Condition, Intent, Target};
+use super::schema_ops::{SchemaChange, SchemaReport};
 use crate::collection::CollectionMeta;
+use crate::query::Validity;
 use cosmicsync_protocol::document::{Change, Conflict, TextPaths, Value, VersionId};
 use cosmicsync_protocol::ids::{DocId, LogId};
 use cosmicsync_protocol::ledger::rows::FeedRow;
@@ -327,6 +329,15 @@ pub enum Request {
         /// The index's name.
         name: String,
     },
+    /// Changes the schema of a collection, or compares its documents with it: [`Answer::Schema`].
+    Schema {
+        /// Where.
+        partition: PartNo,
+        /// The collection's name.
+        collection: String,
+        /// What becomes of it.
+        change: SchemaChange,
+    },
     /// Counts and digests every document of a partition, collection by collection.
     Digest {
         /// Where.
@@ -360,6 +371,8 @@ pub struct Found {
     pub value: Option<Value>,
     /// Its version.
     pub version: VersionId,
+    /// Whether it is as its schema says; none if its collection has no schema, or nobody asked.
+    pub validity: Option<Validity>,
 }
 
 /// One entry of a document's history.
@@ -446,6 +459,8 @@ pub enum Answer {
     Indexes(Vec<IndexInfo>),
     /// What checking an index found.
     Checked(IndexCheck),
+    /// How the documents of a collection are, beside its schema.
+    Schema(Box<SchemaReport>),
     /// A page of documents.
     Page {
         /// The documents.

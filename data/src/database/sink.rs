@@ -25,7 +25,12 @@ pub(super) struct Match {
 /// A document as selectors and sorts see it; none if its value was not asked for.
 pub(super) fn subject(found: &Found) -> Option<Subject<'_>> {
     let value = found.value.as_ref()?;
-    Some(Subject { key: found.key.as_deref(), version: Some(found.version), ..Subject::new(value, found.doc) })
+    Some(Subject {
+        key: found.key.as_deref(),
+        version: Some(found.version),
+        validity: found.validity,
+        ..Subject::new(value, found.doc)
+    })
 }
 
 /// Bytes that a document takes in memory, about.

@@ -1,6 +1,7 @@
 mod model;
 mod node;
 mod queries;
+mod schemas;
 mod writes;
 
 use super::request::{Answer, Cut, ImportId, Name, Request, RequestError, Row, RowPlace};

@@ -5,7 +5,8 @@ use super::idempotency::{self, Once};
 use super::request::{Action, Answer, Condition, Cut, Intent, Name, RequestError, Target, Wrote};
 use super::versions;
 use crate::collection::CollectionMeta;
-use crate::{json_patch, patch};
+use crate::schema::Schema;
+use crate::{json_patch, patch, preview};
 use cosmicsync_protocol::document::{Change, ChangeError, Step, TextPaths, Value};
 use cosmicsync_protocol::endpoint::ReadResult;
 use cosmicsync_protocol::ids::LogId;
@@ -13,6 +14,7 @@ use cosmicsync_protocol::ledger::{DocRef, PartNo};
 use cosmicsync_protocol::shelf::{Edit, EditError, Hold};
 use cosmicsync_protocol::storage::Op;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Documents of one transaction.
 pub(super) const INTENTS_MAX: usize = 256;
@@ -33,6 +35,8 @@ pub(super) struct Write {
     intents: Vec<Intent>,
     /// What the descriptions of the collections and the request say is a text.
     texts: TextPaths,
+    /// The schemas of the collections that have one.
+    schemas: BTreeMap<String, Arc<Schema>>,
     seen: Option<Cut>,
     durable: bool,
     /// Whether the answer tells of one document.
@@ -57,6 +61,7 @@ impl Write {
             partition,
             intents,
             texts: TextPaths::none(),
+            schemas: BTreeMap::new(),
             seen: None,
             durable: true,
             alone: false,
@@ -138,7 +143,13 @@ impl Write {
             }
             let Some(described) = cx.description_doc(self.partition, &name)? else { continue };
             match cx.description(described) {
-                Some(meta) => self.texts.extend(&meta.text_paths),
+                Some(meta) => {
+                    self.texts.extend(&meta.text_paths);
+                    if let Some(schema) = meta.schema.and_then(|declared| declared.schema) {
+                        self.texts.extend(&schema.containers().texts);
+                        self.schemas.insert(name, schema);
+                    }
+                }
                 None if !cx.endpoint.is_open(described) => {
                     cx.open(described);
                     is_waiting = true;
@@ -153,10 +164,67 @@ impl Write {
                 None => {}
             }
         }
-        if is_waiting {
+        if is_waiting || self.name_new(cx)? {
             return Ok(None);
         }
         self.edit(cx, descriptions)
+    }
+
+    /// Names new documents of which the schema makes the key. Returns whether that must be waited for.
+    fn name_new(&mut self, cx: &mut Context<'_>) -> Result<bool, RequestError> {
+        for at in 0..self.intents.len() {
+            let Intent { target: Target::New { collection }, action: Action::Put { value, .. }, .. } =
+                &self.intents[at]
+            else {
+                continue;
+            };
+            let Some(schema) = self.schemas.get(collection).filter(|schema| !schema.key().is_empty()) else { continue };
+            let mut completed = value.clone();
+            schema.complete(&mut completed);
+            let key = schema
+                .key_of(&completed)
+                .ok_or_else(|| self.at(at, RequestError::Violates(schema.violations(&completed, None))))?;
+            let doc = cx.keyed(self.partition, collection, &key).map_err(|error| self.at(at, error))?;
+            if self.docs.contains(&doc) {
+                return Err(self.at(at, EditError::Repeated.into()));
+            }
+            self.docs[at] = doc;
+            self.intents[at] = Intent {
+                target: Target::Named(Name::Key { collection: collection.clone(), key }),
+                action: self.intents[at].action.clone(),
+                // It is new, whatever its key: what stands there is not replaced.
+                condition: Condition::Absent,
+            };
+            cx.open(doc);
+        }
+        Ok(!self.docs.iter().all(|doc| cx.endpoint.is_open(*doc)))
+    }
+
+    /// Finishes what an intent does to a document as its schema says, and checks the value that it makes.
+    fn checked(&self, cx: &mut Context<'_>, at: usize, edits: Vec<(DocRef, Edit)>) -> Result<Vec<(DocRef, Edit)>, RequestError> {
+        let (intent, doc) = (&self.intents[at], self.docs[at]);
+        let schema = collection_of(cx, intent, doc).and_then(|name| self.schemas.get(&name));
+        let Some(schema) = schema.filter(|_| !edits.is_empty()) else { return Ok(edits) };
+        let mut edits: Vec<Edit> = edits.into_iter().map(|(_, edit)| edit).collect();
+        let found = cx.endpoint.view(doc);
+        schema.finish(&mut edits, found.as_ref().map(|found| &found.value), cx.now.wall_ms);
+        let mut key = found.as_ref().and_then(|found| found.meta.key.clone());
+        let mut value = found.map(|found| found.value);
+        for edit in &edits {
+            match edit {
+                Edit::Create { meta, value: new, .. } => (key, value) = (meta.key.clone(), Some(new.clone())),
+                Edit::Apply(changes) => value = value.and_then(|value| preview::apply(value, changes)),
+                Edit::SetDeleted(_) => {}
+                // What stands afterwards is not known before: `$valid` says whether it is as the schema says.
+                Edit::Undo { .. } => value = None,
+            }
+        }
+        // Changes that do not fit are refused when they are made.
+        let violations = value.map(|value| schema.violations(&value, key.as_deref())).unwrap_or_default();
+        if !violations.is_empty() {
+            return Err(self.at(at, RequestError::Violates(violations)));
+        }
+        Ok(edits.into_iter().map(|edit| (doc, edit)).collect())
     }
 
     fn edit(
@@ -167,10 +235,11 @@ impl Write {
         let mut edits = Vec::new();
         let mut wrote = Vec::with_capacity(self.docs.len());
         for (at, (intent, doc)) in self.intents.iter().zip(&self.docs).enumerate() {
-            let made = edits_of(cx, *doc, intent).map_err(|error| self.at(at, error))?;
+            let schema = collection_of(cx, intent, *doc).and_then(|name| self.schemas.get(&name));
+            let made = edits_of(cx, *doc, intent, schema).map_err(|error| self.at(at, error))?;
             self.texts.extend(&intent.action.texts());
             self.texts.extend(&made.texts);
-            edits.extend(made.edits);
+            edits.extend(self.checked(cx, at, made.edits)?);
             wrote.push(Wrote { doc: doc.doc, created: made.created, version: None });
         }
         for (doc, meta) in descriptions.into_values() {
@@ -285,7 +354,12 @@ impl Made {
 }
 
 /// The edits that carry out an intent on an open document.
-fn edits_of(cx: &mut Context<'_>, doc: DocRef, intent: &Intent) -> Result<Made, RequestError> {
+fn edits_of(
+    cx: &mut Context<'_>,
+    doc: DocRef,
+    intent: &Intent,
+    schema: Option<&Arc<Schema>>,
+) -> Result<Made, RequestError> {
     check_condition(cx, doc, &intent.condition)?;
     Ok(match &intent.action {
         Action::Put { value, texts } => {
@@ -297,7 +371,13 @@ fn edits_of(cx: &mut Context<'_>, doc: DocRef, intent: &Intent) -> Result<Made, 
                     (meta.collection.unwrap_or_default(), meta.key)
                 }
             };
-            let (edits, created) = cx.put_edits(doc, &collection, key.as_deref(), value, texts)?;
+            let mut value = value.clone();
+            if let Some(schema) = schema {
+                schema.complete(&mut value);
+            }
+            let mut texts = texts.clone();
+            texts.extend(&schema.map(|schema| schema.containers().texts.clone()).unwrap_or_default());
+            let (edits, created) = cx.put_edits(doc, &collection, key.as_deref(), &value, &texts)?;
             Made { edits, created, ..Made::default() }
         }
         Action::Patch(patch) => {

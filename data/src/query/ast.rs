@@ -39,20 +39,13 @@ pub enum Virtual {
     Key,
     /// `$version`: its version, in hex.
     Version,
-    /// `$createdAt`: when it was created, in milliseconds since 1970.
-    CreatedAt,
-    /// `$createdBy`: who created it.
-    CreatedBy,
-    /// `$updatedAt`: when it changed last, in milliseconds since 1970.
-    UpdatedAt,
     /// `$valid`: whether its value fulfils its schema; null where the schema is not known.
     Valid,
 }
 
 impl Virtual {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Id, Self::Key, Self::Version, Self::CreatedAt, Self::CreatedBy, Self::UpdatedAt, Self::Valid];
+    pub const ALL: [Self; 4] = [Self::Id, Self::Key, Self::Version, Self::Valid];
 
     /// The name, with its `$`.
     pub const fn name(self) -> &'static str {
@@ -60,9 +53,6 @@ impl Virtual {
             Self::Id => "$id",
             Self::Key => "$key",
             Self::Version => "$version",
-            Self::CreatedAt => "$createdAt",
-            Self::CreatedBy => "$createdBy",
-            Self::UpdatedAt => "$updatedAt",
             Self::Valid => "$valid",
         }
     }
@@ -76,8 +66,7 @@ pub enum FieldError {
     Path(#[from] PathError),
     /// Begins with `$` and is no virtual field.
     #[error(
-        "there is no virtual field `{0}`; there are $id, $key, $version, $createdAt, $createdBy, $updatedAt and $valid, \
-         and a member whose name begins with $ is written as `\\$name`"
+        "there is no virtual field `{0}`; there are $id, $key, $version and $valid, and a member whose name begins with $ is written as `\\$name`"
     )]
     NoVirtual(String),
 }
@@ -298,6 +287,15 @@ impl Selector {
     /// The selectors that must all match: the members of [`Selector::All`], else itself.
     pub fn conjuncts(&self) -> &[Self] {
         if let Self::All(parts) = self { parts } else { core::slice::from_ref(self) }
+    }
+
+    /// Returns whether this selector asks about a virtual field.
+    pub fn asks(&self, virtual_field: Virtual) -> bool {
+        match self {
+            Self::All(parts) | Self::Any(parts) => parts.iter().any(|part| part.asks(virtual_field)),
+            Self::Not(inner) => inner.asks(virtual_field),
+            Self::Field(field, _) => *field == Field::Virtual(virtual_field),
+        }
     }
 
     /// Puts values in place of variables: each that its path reaches in `context`, without crossing a list. Those of

@@ -17,12 +17,6 @@ pub struct Subject<'a> {
     pub key: Option<&'a str>,
     /// Its version.
     pub version: Option<VersionId>,
-    /// When it was created, in milliseconds since 1970.
-    pub created_at: Option<i64>,
-    /// Who created it.
-    pub created_by: Option<&'a str>,
-    /// When it changed last, in milliseconds since 1970.
-    pub updated_at: Option<i64>,
     /// Whether it fulfils its schema. `None` where its collection has none.
     pub validity: Option<Validity>,
 }
@@ -41,16 +35,7 @@ pub enum Validity {
 impl<'a> Subject<'a> {
     /// Makes a subject of which no more than its value and id are known.
     pub const fn new(value: &'a Value, id: DocId) -> Self {
-        Self {
-            value,
-            id,
-            key: None,
-            version: None,
-            created_at: None,
-            created_by: None,
-            updated_at: None,
-            validity: None,
-        }
+        Self { value, id, key: None, version: None, validity: None }
     }
 
     /// Returns a virtual field as a value. `None` if it is missing.
@@ -59,9 +44,6 @@ impl<'a> Subject<'a> {
             Virtual::Id => Some(Value::Text(self.id.to_string())),
             Virtual::Key => self.key.map(Value::from),
             Virtual::Version => self.version.map(|version| Value::Text(version.to_string())),
-            Virtual::CreatedAt => self.created_at.map(Value::Int),
-            Virtual::CreatedBy => self.created_by.map(Value::from),
-            Virtual::UpdatedAt => self.updated_at.map(Value::Int),
             Virtual::Valid => self.validity.map(|validity| match validity {
                 Validity::Valid => Value::Bool(true),
                 Validity::Invalid => Value::Bool(false),

@@ -116,56 +116,65 @@ impl Schema {
         complete(&self.source, &self.source, value);
     }
 
-    /// Puts the time of the write where edits say `"$now"` at a timestamp, and makes counters of whole numbers that are
-    /// written where a counter belongs.
-    pub fn finish(&self, edits: Vec<Edit>, now_ms: u64) -> Vec<Edit> {
-        let Containers { counters, timestamps, .. } = &self.containers;
-        if counters.is_empty() && timestamps.is_empty() {
-            return edits;
+    /// Puts the time of the write where a document that is put says `"$now"` at a timestamp.
+    pub fn stamp(&self, value: &mut Value, now_ms: u64) {
+        self.stamp_at(&mut Vec::new(), value, now_ms);
+    }
+
+    /// Puts the time of the write where edits say `"$now"` at a timestamp, and makes an addition of what sets a counter:
+    /// of two devices that set one at once, both count.
+    pub fn finish(&self, edits: &mut [Edit], current: Option<&Value>, now_ms: u64) {
+        for edit in edits {
+            match edit {
+                Edit::Create { value, .. } => self.stamp(value, now_ms),
+                Edit::Apply(changes) => changes.iter_mut().for_each(|change| self.finish_one(change, current, now_ms)),
+                Edit::SetDeleted(_) | Edit::Undo { .. } => {}
+            }
         }
-        let now = Value::Int(i64::try_from(now_ms).unwrap_or(i64::MAX));
-        let mut finished = Vec::with_capacity(edits.len());
-        for mut edit in edits {
-            let mut counted = Vec::new();
-            {
-                let mut visit = |path: &mut Vec<Step>, value: &mut Value| {
-                    if value.as_text() == Some(NOW) && timestamps.contains(path) {
-                        *value = now.clone();
-                    }
-                    if value.as_int().is_some() && counters.contains(path) {
-                        counted.push(Change::Add { path: path.clone(), by: 0 });
-                    }
-                };
-                match &mut edit {
-                    Edit::Create { value, .. } => walk(&mut Vec::new(), value, &mut visit),
-                    Edit::Apply(changes) => {
-                        for change in changes {
-                            match change {
-                                Change::Set { path, value } => walk(&mut path.clone(), value, &mut visit),
-                                Change::Insert { path, index, values } => {
-                                    for (at, value) in values.iter_mut().enumerate() {
-                                        let mut path = path.clone();
-                                        path.push(Step::Index(*index + at));
-                                        walk(&mut path, value, &mut visit);
-                                    }
-                                }
-                                Change::Remove { .. }
-                                | Change::Delete { .. }
-                                | Change::Splice { .. }
-                                | Change::Add { .. } => {}
-                            }
-                        }
-                    }
-                    _ => {}
+    }
+
+    fn finish_one(&self, change: &mut Change, current: Option<&Value>, now_ms: u64) {
+        match change {
+            Change::Set { path, value } => {
+                self.stamp_at(&mut path.clone(), value, now_ms);
+                let stands = current.and_then(|current| stands(current, path)?.as_int());
+                if let (true, Some(stands), Some(wanted)) = (self.containers.counters.contains(path), stands, value.as_int())
+                {
+                    // A difference beyond 64 bits is no number of things that anybody counts.
+                    let by = wanted.saturating_sub(stands);
+                    *change = Change::Add { path: core::mem::take(path), by };
                 }
             }
-            finished.push(edit);
-            if !counted.is_empty() {
-                finished.push(Edit::Apply(counted));
+            Change::Insert { path, index, values } => {
+                for (value, at) in values.iter_mut().zip(*index..) {
+                    let mut path = path.clone();
+                    path.push(Step::Index(at));
+                    self.stamp_at(&mut path, value, now_ms);
+                }
             }
+            Change::Remove { .. } | Change::Delete { .. } | Change::Splice { .. } | Change::Add { .. } => {}
         }
-        finished
     }
+
+    fn stamp_at(&self, path: &mut Vec<Step>, value: &mut Value, now_ms: u64) {
+        let timestamps = &self.containers.timestamps;
+        if !timestamps.is_empty() {
+            let now = Value::Int(i64::try_from(now_ms).unwrap_or(i64::MAX));
+            walk(path, value, &mut |path, value| {
+                if value.as_text() == Some(NOW) && timestamps.contains(path) {
+                    *value = now.clone();
+                }
+            });
+        }
+    }
+}
+
+/// Finds what stands at a path.
+fn stands<'a>(value: &'a Value, path: &[Step]) -> Option<&'a Value> {
+    path.iter().try_fold(value, |here, step| match step {
+        Step::Key(key) => here.entry(key),
+        Step::Index(index) => here.as_list()?.get(*index),
+    })
 }
 
 /// Visits a value and all that it holds. Recursion is as deep as the value.

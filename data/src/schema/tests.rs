@@ -149,9 +149,12 @@ fn defaults_times_and_counters_are_filled_in() {
         value(r#"{"author":{"name":"?"},"child":{"author":{},"state":"old"},"state":"new"}"#)
     );
     let set = |path: &str, value: Value| Change::Set { path: vec![Step::from(path)], value };
-    let edits = schema.finish(vec![Edit::Apply(vec![set("at", "$now".into()), set("likes", 3.into())])], 99);
-    let add = Change::Add { path: vec!["likes".into()], by: 0 };
-    assert_eq!(edits, [Edit::Apply(vec![set("at", 99.into()), set("likes", 3.into())]), Edit::Apply(vec![add])]);
+    let mut edits = [Edit::Apply(vec![set("at", "$now".into()), set("likes", 3.into())])];
+    schema.finish(&mut edits, None, 99);
+    assert_eq!(edits, [Edit::Apply(vec![set("at", 99.into()), set("likes", 3.into())])]);
+    schema.finish(&mut edits, Some(&value(r#"{"likes":5,"at":1}"#)), 99);
+    let add = Change::Add { path: vec!["likes".into()], by: -2 };
+    assert_eq!(edits, [Edit::Apply(vec![set("at", 99.into()), add])]);
 }
 
 #[test]

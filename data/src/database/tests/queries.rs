@@ -22,6 +22,7 @@ fn query(node: &Node, selector: &str, sort: &str) -> Query {
         limit: None,
         bookmark: None,
         use_index: None,
+        validity: false,
     }
 }
 

@@ -157,13 +157,12 @@ fn virtual_fields_belong_to_the_document() {
     let matches = |subject: &Subject<'_>, json: &str| parse::parse(json.as_bytes()).unwrap().matches(subject);
     let id = format!(r#"{{"$id":"{}"}}"#, "ab".repeat(16));
     assert!(matches(&subject, &id) && matches(&subject, r#"{"\\$id":"no"}"#));
-    for name in ["$key", "$version", "$createdAt", "$createdBy", "$updatedAt", "$valid"] {
+    for name in ["$key", "$version", "$valid"] {
         assert!(matches(&subject, &format!(r#"{{"{name}":{{"$exists":false}}}}"#)), "{name}");
     }
     subject.key = Some("k");
-    subject.updated_at = Some(5);
     subject.validity = Some(Validity::Unknown);
-    assert!(matches(&subject, r#"{"$key":"k","$updatedAt":{"$gt":4},"$valid":{"$type":"null"}}"#));
+    assert!(matches(&subject, r#"{"$key":"k","$valid":{"$type":"null"}}"#));
     subject.validity = Some(Validity::Invalid);
     assert!(matches(&subject, r#"{"$valid":false}"#));
 }
