@@ -32,6 +32,17 @@ pub enum Validity {
     Unknown,
 }
 
+impl Validity {
+    /// Returns it as `$valid` shows it: true, false or null.
+    pub const fn to_value(self) -> Value {
+        match self {
+            Self::Valid => Value::Bool(true),
+            Self::Invalid => Value::Bool(false),
+            Self::Unknown => Value::Null,
+        }
+    }
+}
+
 impl<'a> Subject<'a> {
     /// Makes a subject of which no more than its value and id are known.
     pub const fn new(value: &'a Value, id: DocId) -> Self {
@@ -44,11 +55,7 @@ impl<'a> Subject<'a> {
             Virtual::Id => Some(Value::Text(self.id.to_string())),
             Virtual::Key => self.key.map(Value::from),
             Virtual::Version => self.version.map(|version| Value::Text(version.to_string())),
-            Virtual::Valid => self.validity.map(|validity| match validity {
-                Validity::Valid => Value::Bool(true),
-                Validity::Invalid => Value::Bool(false),
-                Validity::Unknown => Value::Null,
-            }),
+            Virtual::Valid => self.validity.map(Validity::to_value),
         }
     }
 

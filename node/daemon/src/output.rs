@@ -124,6 +124,8 @@ impl Output<'_> {
             Reply::Index(index) => self.json(index),
             Reply::Indexes(indexes) => self.json_lines(indexes),
             Reply::IndexCheck(check) => self.json(check),
+            Reply::Schema(schema) => self.json(schema),
+            Reply::SchemaReport(report) => self.json(report),
             Reply::Written(written) => self.json(written),
             Reply::Wrote(wrote) => self.json_lines(&wrote.documents),
             Reply::Version(version) => self.json(version),
@@ -159,6 +161,11 @@ impl Output<'_> {
             Reply::Index(index) => self.table(&queried::indexes(core::slice::from_ref(index))),
             Reply::Indexes(indexes) => self.table(&queried::indexes(indexes)),
             Reply::IndexCheck(check) => self.pairs(queried::check(check)),
+            Reply::Schema(schema) => self.line(&clean::json(&serde_json::to_string_pretty(&schema.schema)?)),
+            Reply::SchemaReport(report) => {
+                self.pairs(queried::schema(report))?;
+                if report.invalid > 0 { self.table(&queried::invalid(report)) } else { Ok(()) }
+            }
             Reply::Status(status) => self.status(status),
             Reply::Doctor(findings) => self.findings(findings),
             Reply::Peer(peer) => self.table(&peer_table([peer], self.alone)),
@@ -242,7 +249,13 @@ impl Output<'_> {
         let cells = if columns.is_empty() {
             vec![value.map(ToString::to_string).unwrap_or_default()]
         } else {
-            let cell = |column: &String| value.and_then(|value| reached(value, column)).map(shown);
+            let cell = |column: &String| match column.as_str() {
+                "$id" => Some(document.doc.to_string()),
+                "$key" => document.key.clone(),
+                "$version" => document.version.as_ref().map(ToString::to_string),
+                "$valid" => document.valid.as_ref().map(shown),
+                path => value.and_then(|value| reached(value, path)).map(shown),
+            };
             columns.iter().map(|column| cell(column).unwrap_or_default()).collect()
         };
         let header = if columns.is_empty() { vec!["VALUE".to_owned()] } else { columns.to_vec() };

@@ -1,6 +1,6 @@
 //! Answers about queries and indexes, as people read them.
 
-use cosmicsync_node::service::{DocView, Index, IndexCheck, LiveBatch, LiveEvent, Plan};
+use cosmicsync_node::service::{DocView, Index, IndexCheck, LiveBatch, LiveEvent, Plan, SchemaReport};
 
 use crate::table::Table;
 
@@ -40,6 +40,28 @@ pub(crate) fn check(check: &IndexCheck) -> [(&'static str, String); 4] {
         ("missing", check.missing.to_string()),
         ("extra", check.extra.to_string()),
     ]
+}
+
+/// How documents are beside a schema, in names and values.
+pub(crate) fn schema(report: &SchemaReport) -> [(&'static str, String); 4] {
+    [
+        ("collection", report.collection.clone()),
+        ("schema", report.number.map_or_else(|| "not set".to_owned(), |number| format!("number {number}"))),
+        ("documents", report.documents.to_string()),
+        ("not valid", report.invalid.to_string()),
+    ]
+}
+
+/// A table of documents that are not as their schema says.
+pub(crate) fn invalid(report: &SchemaReport) -> Table {
+    let mut table = Table::new(&["KEY", "PLACE", "PROBLEM"]);
+    for one in &report.examples {
+        let key = one.key.clone().unwrap_or_else(|| one.doc.to_string());
+        for violation in &one.violations {
+            table.row([key.clone(), violation.pointer.clone(), violation.message.clone()]);
+        }
+    }
+    table
 }
 
 /// What changed in an answer: how, which document, its value.

@@ -3,6 +3,7 @@
 mod doc;
 mod files;
 mod query;
+mod schema;
 mod spaces;
 
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use cosmicsync_node::service::{DocRef, quoted};
 pub(crate) use doc::{CollectionVerb, DocVerb, List, Type};
 pub(crate) use files::{BackupVerb, Export, Import, Passphrase, format_of};
 pub(crate) use query::{Count, Find, IndexVerb, Live, Query};
+pub(crate) use schema::SchemaVerb;
 pub(crate) use spaces::{DeviceVerb, PartitionVerb, PeerVerb, SpaceVerb};
 
 /// What the exit code of every command means.
@@ -87,7 +89,7 @@ impl Global {
 /// Adds the space to a command that takes one.
 fn with_space(command: &str, space: &str) -> String {
     const OF_SPACE: [&str; 4] = ["space invite", "space wait", "space digest", "partition list"];
-    const OF_PARTITION: [&str; 15] = [
+    const OF_PARTITION: [&str; 18] = [
         "doc list",
         "doc get",
         "doc put",
@@ -101,6 +103,9 @@ fn with_space(command: &str, space: &str) -> String {
         "index create",
         "index list",
         "index rebuild",
+        "schema check",
+        "schema set",
+        "schema show",
         "export",
         "doctor",
     ];
@@ -150,6 +155,7 @@ impl Verb {
             Self::Live(live) => &live.find.space,
             Self::Count(count) => &count.space,
             Self::Index(verb) => verb.space(),
+            Self::Schema(verb) => verb.space(),
             Self::Import(import) => &import.space,
             Self::Export(export) => &export.space,
             Self::Init { .. }
@@ -222,6 +228,9 @@ pub(crate) enum Verb {
     /// Indexes: what makes queries fast
     #[command(subcommand)]
     Index(IndexVerb),
+    /// Schemas: the shape that documents of a collection have
+    #[command(subcommand)]
+    Schema(SchemaVerb),
     /// Documents
     #[command(subcommand)]
     Doc(DocVerb),

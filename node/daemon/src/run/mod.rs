@@ -7,6 +7,7 @@ mod doc;
 mod export;
 mod import;
 mod query;
+mod schema;
 mod target;
 
 use std::io;
@@ -104,6 +105,7 @@ impl Run<'_> {
             Verb::Live(options) => query::live(self, options).await,
             Verb::Count(options) => query::count(self, options).await,
             Verb::Index(verb) => query::index(self, verb).await,
+            Verb::Schema(verb) => schema::schema(self, verb).await,
             Verb::Doc(verb) => doc::doc(self, verb).await,
             Verb::Import(options) => import::import(self, options).await,
             Verb::Export(options) => export::export(self, options).await,

@@ -102,6 +102,14 @@ pub(super) fn request_error(error: &RequestError) -> ServiceError {
             | QueryError::TooManyGroups
             | QueryError::LiveTooLarge,
         ) => ServiceError::new(ErrorCode::Refused, message),
+        RequestError::Violates(violations) => ServiceError {
+            violations: super::schemas::violations(violations),
+            ..ServiceError::new(ErrorCode::Invalid, message)
+        },
+        RequestError::Schema(_) => ServiceError::new(ErrorCode::Usage, message),
+        RequestError::DocumentsViolate(_) => ServiceError::new(ErrorCode::Invalid, message),
+        RequestError::ContainerChange(_) => ServiceError::new(ErrorCode::Conflict, message),
+        RequestError::NoSchema => ServiceError::new(ErrorCode::NotFound, message),
         RequestError::JsonPatch(_) => ServiceError::new(ErrorCode::Refused, message),
         RequestError::NoImport => ServiceError::new(ErrorCode::NotFound, message).next("cosmicsync doctor"),
         RequestError::Edit(EditError::Space(error)) | RequestError::Space(error) => space_error(error),

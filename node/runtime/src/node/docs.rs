@@ -276,7 +276,9 @@ pub(super) fn steps(path: &str) -> Result<Vec<Step>, ServiceError> {
 pub(super) fn view(found: Found) -> DocView {
     let value = found.value.as_ref().map(json::to_json);
     let version = Some(Text(found.version));
-    DocView { doc: Text(found.doc), collection: found.collection.unwrap_or_default(), key: found.key, version, value }
+    let valid = found.validity.map(|validity| json::to_json(&validity.to_value()));
+    let collection = found.collection.unwrap_or_default();
+    DocView { doc: Text(found.doc), collection, key: found.key, version, valid, value }
 }
 
 fn written(answer: Answer, collection: String, key: Option<String>) -> Result<Reply, ServiceError> {

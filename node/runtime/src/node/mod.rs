@@ -21,6 +21,7 @@ mod open;
 mod peers;
 mod querying;
 mod room;
+mod schemas;
 mod spaces;
 mod status;
 #[cfg(test)]
@@ -114,6 +115,10 @@ impl Node {
             Command::IndexCheck(index) => self.index_check(index).await,
             Command::IndexRebuild(index) => self.index_rebuild(index, &items).await,
             Command::IndexDrop(index) => self.index_drop(index).await,
+            Command::SchemaSet(set) => self.schema_set(set).await,
+            Command::SchemaShow { space, collection } => self.schema_show(space, collection).await,
+            Command::SchemaCheck { space, collection } => self.schema_check(space, collection).await,
+            Command::SchemaDrop { space, collection } => self.schema_drop(space, collection).await,
             Command::CollectionDrop { space, collection } => self.collection_drop(space, collection, &items).await,
             Command::DocPut(put) => self.doc_put(put).await,
             Command::DocPatch { space, doc, patch } => self.doc_patch(space, doc, patch).await,

@@ -13,7 +13,7 @@ use cosmicsync_data::database::request::{Answer, Found, Request, RequestError};
 use cosmicsync_data::index::define::Fields as IndexFields;
 use cosmicsync_data::json;
 use cosmicsync_data::query::plan::{Access, IndexPart, Order};
-use cosmicsync_data::query::{Field, Fields, Selector, Sort, parse};
+use cosmicsync_data::query::{Field, Fields, Selector, Sort, Virtual, parse};
 use cosmicsync_protocol::ledger::PartNo;
 use tokio::sync::mpsc;
 use tokio::time::{Duration, sleep};
@@ -253,7 +253,7 @@ impl Node {
         }
     }
 
-    async fn partition_of(&self, space: SpaceRef) -> Result<PartNo, ServiceError> {
+    pub(super) async fn partition_of(&self, space: SpaceRef) -> Result<PartNo, ServiceError> {
         self.handle()?.with(move |core| partition(core, &space)).await?
     }
 
@@ -286,7 +286,8 @@ impl Node {
             Some(json) => Some(Fields::from_value(&super::docs::value_of(&json)?).map_err(|error| refused(&error))?),
         };
         let limit = limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
-        let query = ask::Query { partition, collection, selector, sort, limit, bookmark, use_index };
+        let validity = fields.as_ref().is_some_and(|fields: &Fields| fields.virtuals().contains(&Virtual::Valid));
+        let query = ask::Query { partition, collection, selector, sort, limit, bookmark, use_index, validity };
         Ok(Read { query, fields })
     }
 }

@@ -345,6 +345,33 @@ pub enum Command {
     IndexRebuild(super::IndexName),
     /// Drops an index on every device: [`Reply::Done`](super::Reply::Done).
     IndexDrop(super::IndexName),
+    /// Declares the schema of a collection, unless documents are not as it says:
+    /// [`Reply::SchemaReport`](super::Reply::SchemaReport).
+    SchemaSet(super::SchemaSet),
+    /// [`Reply::Schema`](super::Reply::Schema).
+    SchemaShow {
+        /// The space.
+        #[serde(default)]
+        space: SpaceRef,
+        /// The collection.
+        collection: String,
+    },
+    /// Compares the documents with the schema: [`Reply::SchemaReport`](super::Reply::SchemaReport).
+    SchemaCheck {
+        /// The space.
+        #[serde(default)]
+        space: SpaceRef,
+        /// The collection.
+        collection: String,
+    },
+    /// Takes the schema away: [`Reply::Done`](super::Reply::Done).
+    SchemaDrop {
+        /// The space.
+        #[serde(default)]
+        space: SpaceRef,
+        /// The collection.
+        collection: String,
+    },
     /// [`Reply::Written`](super::Reply::Written).
     DocPut(DocPut),
     /// Applies a JSON merge patch (RFC 7396): [`Reply::Written`](super::Reply::Written).
@@ -503,6 +530,10 @@ impl Command {
             | Self::IndexCreate { .. }
             | Self::IndexRebuild(_)
             | Self::IndexDrop(_)
+            | Self::SchemaSet(_)
+            | Self::SchemaShow { .. }
+            | Self::SchemaCheck { .. }
+            | Self::SchemaDrop { .. }
             | Self::DocPut(_)
             | Self::DocPatch { .. }
             | Self::DocDelete { .. }

@@ -16,6 +16,8 @@ pub enum ErrorCode {
     NotFound,
     /// It exists already, or it changed underneath.
     Conflict,
+    /// A document would not be as its schema says.
+    Invalid,
     /// A rule forbids it: no permission, a size limit, an expired invite.
     Refused,
     /// No daemon runs here, or it is busy or stopping.
@@ -45,7 +47,7 @@ impl ErrorCode {
             Self::CheckFailed => 1,
             Self::Usage => 2,
             Self::NotFound => 3,
-            Self::Conflict | Self::Refused => 4,
+            Self::Conflict | Self::Invalid | Self::Refused => 4,
             Self::Unavailable | Self::PeerUnreachable | Self::TimedOut => 5,
             Self::StoreFull | Self::StoreDamaged | Self::StoreLocked | Self::StoreNewer | Self::Io => 6,
             Self::Internal => 70,
@@ -65,12 +67,15 @@ pub struct ServiceError {
     /// The command line to run next, such as `cosmicsync up`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
+    /// In which ways a document would not be as its schema says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub violations: Vec<super::Violation>,
 }
 
 impl ServiceError {
     /// Returns an error with no next step.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), next: None }
+        Self { code, message: message.into(), next: None, violations: Vec::new() }
     }
 
     /// Names the command line to run next.

@@ -13,6 +13,7 @@ mod json;
 mod names;
 mod query;
 mod reply;
+mod schema;
 mod server;
 mod text;
 mod time;
@@ -41,6 +42,7 @@ pub use reply::{
     Finding, Imported, Invite, Item, Level, Listed, Partition, Peer, PeerState, Progress, Reply, Revision,
     RevisionKind, Space, Status, Store, Synced, Traffic, VersionView, Written, Wrote,
 };
+pub use schema::{Invalid, Schema, SchemaReport, SchemaSet, Violation};
 pub use server::Server;
 pub use text::{bytes_text, quoted};
 pub use time::utc_text;

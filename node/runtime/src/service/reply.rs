@@ -80,6 +80,10 @@ pub enum Reply {
     Indexes(Vec<super::Index>),
     /// To `index_check`.
     IndexCheck(super::IndexCheck),
+    /// To `schema_show`.
+    Schema(super::Schema),
+    /// To `schema_set` and `schema_check`.
+    SchemaReport(super::SchemaReport),
     /// To commands that write one document.
     Written(Written),
     /// To `doc_write`.
@@ -429,6 +433,9 @@ pub struct DocView {
     /// Its version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<Text<VersionId>>,
+    /// Whether it is as its schema says, if that was asked for; null where the schema cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid: Option<Value>,
     /// Its value; none when a list was asked for without values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<Value>,

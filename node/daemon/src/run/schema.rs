@@ -1,0 +1,51 @@
+//! `schema`.
+
+use cosmicsync_node::service::{Command, Reply, SchemaSet, ServiceError, quoted};
+use serde_json::Value;
+use std::fs::File;
+use std::io::Read as _;
+
+use super::doc::json_argument;
+use super::{Failure, Run, usage};
+use crate::cli::SchemaVerb;
+
+/// The longest file that is read as a schema, in bytes. A schema itself is shorter.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// An example of a schema, for messages.
+const EXAMPLE: &str = r#"{"required": ["name"], "properties": {"name": {"type": "string"}}}"#;
+
+/// Carries out `schema`.
+pub(super) async fn schema(run: &mut Run<'_>, verb: SchemaVerb) -> Result<(), Failure> {
+    let is_check = matches!(verb, SchemaVerb::Check { .. });
+    let command = match verb {
+        SchemaVerb::Set { collection, schema, force, dry_run, space } => {
+            let schema = read(&schema, &collection)?;
+            Command::SchemaSet(SchemaSet { space: space.space, collection, schema, force, dry_run })
+        }
+        SchemaVerb::Show { collection, space } => Command::SchemaShow { space: space.space, collection },
+        SchemaVerb::Check { collection, space } => Command::SchemaCheck { space: space.space, collection },
+        SchemaVerb::Drop { collection, space } => Command::SchemaDrop { space: space.space, collection },
+    };
+    let reply = run.call(command).await?;
+    run.output.reply(&reply)?;
+    match reply {
+        Reply::SchemaReport(report) if is_check && report.invalid > 0 => Err(Failure::Check),
+        _ => Ok(()),
+    }
+}
+
+/// Reads a schema: the argument itself, stdin or a file.
+fn read(argument: &str, collection: &str) -> Result<Value, ServiceError> {
+    let command = format!("schema set {}", quoted(collection));
+    if argument == "-" || argument.trim_start().starts_with('{') {
+        return json_argument(argument, "a schema", &command, EXAMPLE);
+    }
+    let mut text = String::new();
+    let file = File::open(argument).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text));
+    let failed = |error| ServiceError::io(format!("cannot read {}", quoted(argument)), &error);
+    if file.map_err(failed)? as u64 > FILE_BYTES_MAX {
+        return Err(usage(format!("{} is no schema: it is longer than {FILE_BYTES_MAX} bytes", quoted(argument))));
+    }
+    json_argument(&text, "a schema", &command, EXAMPLE)
+}
