@@ -7,6 +7,7 @@ use crate::import::{Format, ImportError, Reader, Record};
 use crate::json;
 use crate::query::order::compare;
 use crate::query::{Bounds, Elem, Field, Path, Problem, Selector, Subject, Test, parse};
+use crate::schema::Schema;
 use crate::trace::{Causality, TraceReader};
 use cosmicsync_protocol::document::{DEPTH_MAX, Value};
 use cosmicsync_protocol::ids::DocId;
@@ -22,6 +23,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("import_trace", import_trace),
     ("import_xml", import_xml),
     ("json", json_text),
+    ("schema", schema),
     ("selector", selector),
 ];
 
@@ -52,6 +54,23 @@ pub fn json_text(data: &[u8]) {
     let written = json::to_string(&value);
     // Texts and numbers keep their type and value; bytes have no JSON of their own and are never read from it.
     assert_eq!(json::parse(written.as_bytes()).ok(), Some(value), "a value comes back");
+}
+
+/// Compiles a schema, up to the first line's end, and compares a document, the rest, with it: a schema comes back from its
+/// text, and whether a document is valid is whether it has no violations.
+pub fn schema(data: &[u8]) {
+    let mut parts = data.splitn(2, |byte| *byte == b'\n');
+    let (text, rest) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let Ok(schema) = json::parse(text).map_err(drop).and_then(|value| Schema::new(&value).map_err(drop)) else {
+        return;
+    };
+    assert_eq!(Schema::from_text(schema.text()).as_ref(), Some(&schema), "a schema comes back");
+    let Ok(mut value) = json::parse(rest) else { return };
+    schema.complete(&mut value);
+    schema.stamp(&mut value, 1);
+    let key = schema.key_of(&value);
+    let violations = schema.violations(&value, key.as_deref());
+    assert_eq!(violations.is_empty(), schema.is_valid(&value, key.as_deref()), "{violations:?}");
 }
 
 /// Reads a selector, up to the first line's end, and matches a document, the rest: what is written is read as the same

@@ -35,9 +35,7 @@ fn apply_one(root: &mut Value, change: &Change) -> Option<()> {
         }
         Change::Splice { path, at: from, delete, insert } => {
             let Value::Text(text) = at(root, path)? else { return None };
-            let place = |count: usize| {
-                text.char_indices().map(|(at, _)| at).chain([text.len()]).nth(count)
-            };
+            let place = |count: usize| text.char_indices().map(|(at, _)| at).chain([text.len()]).nth(count);
             let (from, to) = (place(*from)?, place(from.checked_add(*delete)?)?);
             text.replace_range(from..to, insert);
         }
@@ -100,8 +98,12 @@ mod tests {
             (any_path(), 0_usize..3, proptest::collection::vec(any_leaf(), 0..3))
                 .prop_map(|(path, index, values)| Change::Insert { path, index, values }),
             (any_path(), 0_usize..3, 0_usize..3).prop_map(|(path, index, len)| Change::Delete { path, index, len }),
-            (any_path(), 0_usize..3, 0_usize..3, "[xé]{0,2}")
-                .prop_map(|(path, at, delete, insert)| Change::Splice { path, at, delete, insert }),
+            (any_path(), 0_usize..3, 0_usize..3, "[xé]{0,2}").prop_map(|(path, at, delete, insert)| Change::Splice {
+                path,
+                at,
+                delete,
+                insert
+            }),
             (any_path(), -3_i64..4).prop_map(|(path, by)| Change::Add { path, by }),
         ]
     }

@@ -116,7 +116,7 @@ pub enum RequestError {
     #[error("{}", Violations(.0))]
     Violates(Vec<Violation>),
     /// A schema says that members merge in another way than those of the documents that are there.
-    #[error("the collection has documents, and {0} would merge in another way: drop them first, or keep x-crdt and x-key")]
+    #[error("the collection has documents, and {0} would merge in another way: drop them first, or keep its x-crdt")]
     ContainerChange(String),
     /// A schema was not set, because documents are not as it says.
     #[error(

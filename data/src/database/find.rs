@@ -225,7 +225,9 @@ impl Find {
             match fetch.next() {
                 Fetched::Doc(doc, (), Some(snapshot)) => {
                     self.cost.docs += 1;
-                    let Some(found) = matching(&self.query, self.declared.as_ref(), doc.doc, snapshot) else { continue };
+                    let Some(found) = matching(&self.query, self.declared.as_ref(), doc.doc, snapshot) else {
+                        continue;
+                    };
                     let Some(value) = &found.value else { continue };
                     let place = match &reading.source {
                         Source::Index(source) => {
@@ -390,12 +392,7 @@ pub(super) fn adopt(
 }
 
 /// A document, if the query is about it.
-pub(super) fn matching(
-    query: &Query,
-    declared: Option<&Declared>,
-    doc: DocId,
-    snapshot: Snapshot,
-) -> Option<Found> {
+pub(super) fn matching(query: &Query, declared: Option<&Declared>, doc: DocId, snapshot: Snapshot) -> Option<Found> {
     let Snapshot { meta, value, version } = snapshot;
     if meta.deleted || meta.collection.as_deref() != Some(query.collection.as_str()) {
         return None;

@@ -124,7 +124,9 @@ impl Changing {
         }
         match self.change {
             SchemaChange::Set { dry_run: false, force, .. } if force || self.report.invalid == 0 => self.declare(cx),
-            SchemaChange::Set { dry_run: false, .. } => Err(RequestError::DocumentsViolate(Box::new(self.take_report()))),
+            SchemaChange::Set { dry_run: false, .. } => {
+                Err(RequestError::DocumentsViolate(Box::new(self.take_report())))
+            }
             SchemaChange::Set { .. } | SchemaChange::Check | SchemaChange::Drop => Ok(Some(self.told())),
         }
     }
@@ -179,9 +181,8 @@ fn changed(before: &Schema, after: &Schema) -> Option<String> {
         all.map(|paths| paths.dotted().collect::<Vec<String>>())
     };
     let (before, after) = (paths(before.containers()), paths(after.containers()));
-    let mut gone = before.iter().zip(&after).flat_map(|(before, after)| {
-        before.iter().filter(|path| !after.contains(path))
-    });
+    let mut gone =
+        before.iter().zip(&after).flat_map(|(before, after)| before.iter().filter(|path| !after.contains(path)));
     gone.next().cloned()
 }
 

@@ -201,7 +201,12 @@ impl Write {
     }
 
     /// Finishes what an intent does to a document as its schema says, and checks the value that it makes.
-    fn checked(&self, cx: &mut Context<'_>, at: usize, edits: Vec<(DocRef, Edit)>) -> Result<Vec<(DocRef, Edit)>, RequestError> {
+    fn checked(
+        &self,
+        cx: &mut Context<'_>,
+        at: usize,
+        edits: Vec<(DocRef, Edit)>,
+    ) -> Result<Vec<(DocRef, Edit)>, RequestError> {
         let (intent, doc) = (&self.intents[at], self.docs[at]);
         let schema = collection_of(cx, intent, doc).and_then(|name| self.schemas.get(&name));
         let Some(schema) = schema.filter(|_| !edits.is_empty()) else { return Ok(edits) };

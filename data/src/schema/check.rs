@@ -159,7 +159,9 @@ impl Run<'_> {
             Keyword::Bound(bound, limit) => self.bound(*bound, limit, value, at),
             Keyword::MultipleOf(divisor) => {
                 let holds = !is_number(value) || is_multiple(value, divisor);
-                self.expect(holds, at, "multipleOf", || format!("{} is no multiple of {}", shown(value), shown(divisor)))
+                self.expect(holds, at, "multipleOf", || {
+                    format!("{} is no multiple of {}", shown(value), shown(divisor))
+                })
             }
             Keyword::AtLeast(of, least) => self.at_least(*of, *least, value, at),
             Keyword::AtMost(of, most) => self.at_most(*of, *most, value, at),
@@ -295,7 +297,9 @@ impl Run<'_> {
             Bound::Maximum => (order.is_le(), "maximum", "above"),
             Bound::ExclusiveMaximum => (order.is_lt(), "exclusiveMaximum", "not below"),
         };
-        self.expect(holds || !is_number(value), at, keyword, || format!("{} is {stands} {}", shown(value), shown(limit)))
+        self.expect(holds || !is_number(value), at, keyword, || {
+            format!("{} is {stands} {}", shown(value), shown(limit))
+        })
     }
 
     fn at_least(&mut self, of: Counted, least: u64, value: &Value, at: &At<'_>) -> bool {

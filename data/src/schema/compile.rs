@@ -90,7 +90,11 @@ pub(super) enum Keyword {
     PrefixItems(Vec<NodeId>),
     /// Items behind so many.
     Items(usize, NodeId),
-    Contains { node: NodeId, min: u64, max: Option<u64> },
+    Contains {
+        node: NodeId,
+        min: u64,
+        max: Option<u64>,
+    },
     Required(Vec<String>),
     DependentRequired(BTreeMap<String, Vec<String>>),
     DependentSchemas(BTreeMap<String, NodeId>),
@@ -100,7 +104,11 @@ pub(super) enum Keyword {
     Any(Vec<NodeId>),
     One(Vec<NodeId>),
     Not(NodeId),
-    If { test: NodeId, then: Option<NodeId>, otherwise: Option<NodeId> },
+    If {
+        test: NodeId,
+        then: Option<NodeId>,
+        otherwise: Option<NodeId>,
+    },
     Ref(NodeId),
 }
 
@@ -346,7 +354,8 @@ impl Compiler<'_> {
 
     /// The node that a `$ref` leads to.
     fn reference(&mut self, text: &str) -> Compiled<NodeId> {
-        let place = text.strip_prefix('#').and_then(pointer_of).ok_or_else(|| SchemaProblem::RefOutside(text.into()))?;
+        let place =
+            text.strip_prefix('#').and_then(pointer_of).ok_or_else(|| SchemaProblem::RefOutside(text.into()))?;
         if at(self.schema, &place).is_none() {
             return Err(SchemaProblem::RefNowhere(text.to_owned()));
         }

@@ -101,7 +101,10 @@ impl Gathered<'_> {
             "map" => needs("map", "object")?,
             // A list or an object merges by its parts, whichever way it is declared.
             "register" if matches!(of, Some("array" | "object")) => {
-                return Err(SchemaProblem::ContainerType { container: "register", wanted: "string, number or boolean" });
+                return Err(SchemaProblem::ContainerType {
+                    container: "register",
+                    wanted: "string, number or boolean",
+                });
             }
             "register" => {}
             other => return Err(SchemaProblem::Container(other.to_owned())),
@@ -138,7 +141,8 @@ impl Schema {
             Change::Set { path, value } => {
                 self.stamp_at(&mut path.clone(), value, now_ms);
                 let stands = current.and_then(|current| stands(current, path)?.as_int());
-                if let (true, Some(stands), Some(wanted)) = (self.containers.counters.contains(path), stands, value.as_int())
+                if let (true, Some(stands), Some(wanted)) =
+                    (self.containers.counters.contains(path), stands, value.as_int())
                 {
                     // A difference beyond 64 bits is no number of things that anybody counts.
                     let by = wanted.saturating_sub(stands);

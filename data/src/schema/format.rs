@@ -41,9 +41,7 @@ impl Format {
     pub(super) fn is_of(self, text: &str) -> bool {
         match self {
             Self::Date => is_date(text),
-            Self::DateTime => text
-                .split_once(['T', 't'])
-                .is_some_and(|(date, time)| is_date(date) && is_time(time)),
+            Self::DateTime => text.split_once(['T', 't']).is_some_and(|(date, time)| is_date(date) && is_time(time)),
             Self::Duration => is_duration(text),
             Self::Email => is_email(text),
             Self::Ipv4 => text.parse::<Ipv4Addr>().is_ok(),
@@ -197,7 +195,11 @@ mod tests {
             ("email", &["a.b@example.org", "x@y"], &["@x", "a@", "a..b@c", "a b@c", "a@-b.c", "a"]),
             ("ipv4", &["127.0.0.1"], &["127.0.0", "256.0.0.1", "0x7f.0.0.1", "127.0.0.01"]),
             ("ipv6", &["::1", "2001:db8::a:b"], &[":", "12345::", "::g"]),
-            ("uri", &["https://a.b/c?d=e#f", "urn:x:y", "mailto:a@b"], &["/a", "a b:c", "http://a/%zz", "1a:b", "a:b#c#d"]),
+            (
+                "uri",
+                &["https://a.b/c?d=e#f", "urn:x:y", "mailto:a@b"],
+                &["/a", "a b:c", "http://a/%zz", "1a:b", "a:b#c#d"],
+            ),
             (
                 "uuid",
                 &["2EB8AA08-aa98-11ea-b4aa-73b441d16380"],

@@ -186,7 +186,7 @@ impl Schema {
     pub fn violations(&self, value: &Value, key: Option<&str>) -> Vec<Violation> {
         let mut violations = check::violations(&self.nodes, ROOT, value);
         if !self.has_key(value, key) {
-            violations.push(self.key_violation());
+            violations.push(self.key_violation(value));
         }
         violations.truncate(VIOLATIONS_MAX);
         violations
@@ -201,8 +201,12 @@ impl Schema {
         self.key.is_empty() || key.is_some() && self.key_of(value).as_deref() == key
     }
 
-    fn key_violation(&self) -> Violation {
-        let message = format!("the document's key must be made of {}", self.key.join(", "));
+    fn key_violation(&self, value: &Value) -> Violation {
+        let members = self.key.join(", ");
+        let message = match self.key_of(value) {
+            Some(key) => format!("its key must be {key:?}, which {members} makes"),
+            None => format!("its key is made of {members}, which must be texts or whole numbers"),
+        };
         Violation { pointer: String::new(), keyword: "x-key", message }
     }
 }

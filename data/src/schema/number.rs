@@ -54,6 +54,9 @@ mod tests {
         assert!(!is(19.995, 0.01) && !is(0.35, 0.1) && !is(1e-300, 1.0) && !is(7.0, 2.0));
         let whole = |number: i64, divisor: f64| is_multiple(&Value::Int(number), &Value::Float(divisor));
         assert!(whole(i64::MIN, 2.0) && whole(9, 0.3) && whole(i64::MAX, 0.1) && !whole(10, 0.3));
-        assert!(is_multiple(&Value::Float(1e19), &Value::Int(i64::MAX)) == (10_u128.pow(19) % 9_223_372_036_854_775_807 == 0));
+        assert!(
+            is_multiple(&Value::Float(1e19), &Value::Int(i64::MAX))
+                == (10_u128.pow(19) % 9_223_372_036_854_775_807 == 0)
+        );
     }
 }

@@ -49,13 +49,11 @@ fn violations_name_place_and_reason() {
 
 #[test]
 fn recursive_schemas_end_with_the_value() {
-    let tree = schema(r##"{"properties":{"next":{"$ref":"#"},"n":{"$ref":"#/$defs/n"}},"$defs":{"n":{"type":"integer"}}}"##);
+    let tree =
+        schema(r##"{"properties":{"next":{"$ref":"#"},"n":{"$ref":"#/$defs/n"}},"$defs":{"n":{"type":"integer"}}}"##);
     assert!(tree.is_valid(&value(r#"{"next":{"next":{"n":1}}}"#), None));
     assert_eq!(told(&tree, r#"{"next":{"next":{"n":"x"}}}"#), ["/next/next/n: \"x\" is no integer"]);
-    for endless in [
-        r##"{"$ref":"#"}"##,
-        r##"{"allOf":[{"$ref":"#/$defs/a"}],"$defs":{"a":{"not":{"$ref":"#"}}}}"##,
-    ] {
+    for endless in [r##"{"$ref":"#"}"##, r##"{"allOf":[{"$ref":"#/$defs/a"}],"$defs":{"a":{"not":{"$ref":"#"}}}}"##] {
         assert!(matches!(problem(endless).1, SchemaProblem::Endless(_)), "{endless}");
     }
 }
@@ -120,13 +118,15 @@ fn containers_are_where_x_crdt_says() {
     let refused = |json: &str| problem(json).1;
     assert!(matches!(refused(r#"{"properties":{"a":{"x-crdt":"tree"}}}"#), SchemaProblem::Container(_)));
     assert!(matches!(refused(r#"{"properties":{"a":{"x-crdt":"text"}}}"#), SchemaProblem::ContainerType { .. }));
-    assert!(matches!(
-        refused(r#"{"items":{"type":"integer","x-crdt":"counter"}}"#),
-        SchemaProblem::ContainerPlace(_)
-    ));
+    assert!(matches!(refused(r#"{"items":{"type":"integer","x-crdt":"counter"}}"#), SchemaProblem::ContainerPlace(_)));
     // Two ways lead from each level to the next: 2 to the power of 20 paths.
     let levels: Vec<String> = (0..20)
-        .map(|at| format!(r##""l{at}":{{"properties":{{"a":{{"$ref":"#/$defs/l{0}"}},"b":{{"$ref":"#/$defs/l{0}"}}}}}}"##, at + 1))
+        .map(|at| {
+            format!(
+                r##""l{at}":{{"properties":{{"a":{{"$ref":"#/$defs/l{0}"}},"b":{{"$ref":"#/$defs/l{0}"}}}}}}"##,
+                at + 1
+            )
+        })
         .collect();
     let wide = format!(r##"{{"$ref":"#/$defs/l0","$defs":{{{},"l20":{{}}}}}}"##, levels.join(","));
     assert_eq!(refused(&wide), SchemaProblem::TooMany);
@@ -144,10 +144,7 @@ fn defaults_times_and_counters_are_filled_in() {
     );
     let mut document = value(r#"{"author":{},"child":{"state":"old"}}"#);
     schema.complete(&mut document);
-    assert_eq!(
-        document,
-        value(r#"{"author":{"name":"?"},"child":{"author":{},"state":"old"},"state":"new"}"#)
-    );
+    assert_eq!(document, value(r#"{"author":{"name":"?"},"child":{"author":{},"state":"old"},"state":"new"}"#));
     let set = |path: &str, value: Value| Change::Set { path: vec![Step::from(path)], value };
     let mut edits = [Edit::Apply(vec![set("at", "$now".into()), set("likes", 3.into())])];
     schema.finish(&mut edits, None, 99);
@@ -196,7 +193,12 @@ fn any_schema() -> impl Strategy<Value = Value> {
     let keyword = |name: &'static str, value: Value| Value::from_iter([(name, value)]);
     let numeric = proptest::sample::select(vec!["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"]);
     let counted = proptest::sample::select(vec![
-        "minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties",
+        "minLength",
+        "maxLength",
+        "minItems",
+        "maxItems",
+        "minProperties",
+        "maxProperties",
     ]);
     let types = vec!["null", "boolean", "integer", "number", "string", "array", "object"];
     let leaf = prop_oneof![
@@ -207,7 +209,8 @@ fn any_schema() -> impl Strategy<Value = Value> {
         (numeric, -2_i64..3).prop_map(move |(name, of)| keyword(name, of.into())),
         (counted, 0_i64..3).prop_map(move |(name, of)| keyword(name, of.into())),
         (1_i32..4).prop_map(move |half| keyword("multipleOf", Value::Float(f64::from(half) / 2.0))),
-        "[ab^$*+]{0,3}".prop_filter("a pattern", |of| crate::query::Pattern::new(of, "").is_ok())
+        "[ab^$*+]{0,3}"
+            .prop_filter("a pattern", |of| crate::query::Pattern::new(of, "").is_ok())
             .prop_map(move |of| keyword("pattern", of.into())),
         any::<bool>().prop_map(move |of| keyword("uniqueItems", Value::Bool(of))),
         name().prop_map(move |of| keyword("required", Value::List(vec![of.into()]))),
@@ -227,14 +230,21 @@ fn any_schema() -> impl Strategy<Value = Value> {
             (proptest::sample::select(vec!["properties", "dependentSchemas", "patternProperties"]), named)
                 .prop_map(move |(name, of)| keyword(name, of)),
             (inner.clone(), 0_i64..2, 1_i64..3).prop_map(|(of, min, max)| Value::from_iter([
-                ("contains", of), ("minContains", min.into()), ("maxContains", max.into())
+                ("contains", of),
+                ("minContains", min.into()),
+                ("maxContains", max.into())
             ])),
             (inner.clone(), inner.clone(), inner.clone()).prop_map(|(test, then, otherwise)| Value::from_iter([
-                ("if", test), ("then", then), ("else", otherwise)
+                ("if", test),
+                ("then", then),
+                ("else", otherwise)
             ])),
             // Two keywords side by side.
             (inner.clone(), inner).prop_map(|(a, b)| match (a, b) {
-                (Value::Map(mut a), Value::Map(b)) => { a.extend(b); Value::Map(a) }
+                (Value::Map(mut a), Value::Map(b)) => {
+                    a.extend(b);
+                    Value::Map(a)
+                }
                 (a, _) => a,
             }),
         ]

@@ -22,9 +22,19 @@ pub(crate) fn indexes(all: &[Index]) -> Table {
 pub(crate) fn plan(plan: &Plan) -> Vec<(&'static str, String)> {
     let mut pairs = vec![("plan", plan.plan.clone())];
     for part in &plan.indexes {
-        let bounded = if part.bounded { " and a range" } else { "" };
-        let ranges = format!("{} of them fixed{bounded}, {} ranges, {}", part.equal, part.ranges, part.direction);
-        pairs.push(("index", format!("{} on {}: {ranges}", part.index, part.fields.join(","))));
+        let fixed = part.fields.iter().take(usize::try_from(part.equal).unwrap_or(usize::MAX));
+        let fixed = fixed.map(|field| format!("{field} fixed"));
+        let bounded = part.fields.iter().skip(usize::try_from(part.equal).unwrap_or(usize::MAX)).take(1);
+        let bounded = bounded.filter(|_| part.bounded).map(|field| format!("{field} between bounds"));
+        let mut uses: Vec<String> = fixed.chain(bounded).collect();
+        if uses.is_empty() {
+            uses.push("all of it".to_owned());
+        }
+        if part.ranges > 1 {
+            uses.push(format!("{} ranges", part.ranges));
+        }
+        uses.push(part.direction.clone());
+        pairs.push(("index", format!("{} on {}: {}", part.index, part.fields.join(","), uses.join(", "))));
     }
     pairs.push(("sort", plan.sort.clone()));
     pairs.extend(plan.rejected.iter().map(|other| ("not read", format!("{}: {}", other.index, other.why))));

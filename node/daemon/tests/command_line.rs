@@ -58,7 +58,7 @@ impl Pretended {
 
 fn document(key: &str, value: serde_json::Value) -> DocView {
     let (collection, key) = ("zip".to_owned(), Some(key.to_owned()));
-    DocView { doc: Text(DocId([0xab; 16])), collection, key, version: None, value: Some(value) }
+    DocView { doc: Text(DocId([0xab; 16])), collection, key, version: None, valid: None, value: Some(value) }
 }
 
 fn home() -> Space {

@@ -14,6 +14,8 @@ mod answers;
 mod live;
 #[path = "queries/refused.rs"]
 mod refused;
+#[path = "queries/schemas.rs"]
+mod schemas;
 
 /// Towns: name, state, inhabitants.
 const TOWNS: [(&str, &str, u32); 6] = [

@@ -87,7 +87,9 @@ fn a_write_that_violates_the_schema_changes_nothing() {
         condition: Condition::None,
     });
     let answer = node.ask(Request::Write { partition, intents: intents.into(), once: None });
-    assert!(matches!(answer, Answer::Failed(RequestError::At(1, error)) if matches!(*error, RequestError::Violates(_))));
+    assert!(
+        matches!(answer, Answer::Failed(RequestError::At(1, error)) if matches!(*error, RequestError::Violates(_)))
+    );
     assert_eq!(node.digest(), before);
 
     // Imports too, with the line.
@@ -114,7 +116,10 @@ fn a_schema_that_documents_violate_needs_force() {
     assert!(matches!(dry, Answer::Schema(report) if report.invalid == 1 && report.number.is_none()));
     assert!(matches!(node.set(schema, true), Answer::Schema(report) if report.number == Some(1)));
     assert_eq!(node.report().invalid, 1);
-    assert_eq!((node.valid(r#"{"$valid":false}"#), node.valid(r#"{"$valid":true}"#)), (vec!["b".into()], vec!["a".into()]));
+    assert_eq!(
+        (node.valid(r#"{"$valid":false}"#), node.valid(r#"{"$valid":true}"#)),
+        (vec!["b".into()], vec!["a".into()])
+    );
 
     // What is not valid is never hidden, can be read, deleted and mended.
     let mut node = node.restart(0);
@@ -136,9 +141,8 @@ fn members_merge_and_are_filled_in_as_the_schema_says() {
     );
     node.put("a", r#"{"body":"hi","likes":3,"at":"$now"}"#);
     let wall = i64::try_from(node.now.wall_ms).unwrap();
-    let expected = |likes: i64, body: &str| {
-        value(&format!(r#"{{"at":{wall},"body":"{body}","likes":{likes},"state":"new"}}"#))
-    };
+    let expected =
+        |likes: i64, body: &str| value(&format!(r#"{{"at":{wall},"body":"{body}","likes":{likes},"state":"new"}}"#));
     assert_eq!(node.get(keyed("a")), Some(expected(3, "hi")));
     let (mut nodes, wire) = Node::pair();
     nodes[0].number(

@@ -25,8 +25,19 @@ pub(crate) struct Find {
     pub(crate) space: SpaceOption,
 }
 
+/// The operators of selectors, for `--help`.
+const OPERATORS: &str = "\
+Selectors:
+  {\"state\": \"NY\"}                        equal, or a list that has it
+  {\"pop\": {\"$gt\": 5, \"$lte\": 9}}         also $eq $ne $gte $lt $in $nin $exists $type $mod
+  {\"name\": {\"$regex\": \"^Al\"}}            with \"$options\": \"i\" in any case
+  {\"tags\": {\"$all\": [\"a\", \"b\"]}}         also $size $elemMatch
+  {\"$or\": [{\"a\": 1}, {\"b.c\": 2}]}        also $and $nor $not
+  {\"$valid\": false}                      also $id $key $version";
+
 /// Options of `query`.
 #[derive(Debug, Args)]
+#[command(after_help = OPERATORS)]
 pub(crate) struct Query {
     #[command(flatten)]
     pub(crate) find: Find,

@@ -49,9 +49,10 @@ impl SchemaVerb {
     /// The space that was named.
     pub(crate) const fn space(&self) -> &SpaceOption {
         match self {
-            Self::Set { space, .. } | Self::Show { space, .. } | Self::Check { space, .. } | Self::Drop { space, .. } => {
-                space
-            }
+            Self::Set { space, .. }
+            | Self::Show { space, .. }
+            | Self::Check { space, .. }
+            | Self::Drop { space, .. } => space,
         }
     }
 }

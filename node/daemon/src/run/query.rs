@@ -117,7 +117,16 @@ fn note(run: &Run<'_>, end: &Queried, collection: &str, asked_for_part: bool) {
 /// Carries out `live`.
 pub(super) async fn live(run: &mut Run<'_>, options: Live) -> Result<(), Failure> {
     let query = query_of(options.find, "live")?;
-    run.print(Command::Live { query, since: options.since }).await
+    let (space, collection) = (query.space.clone(), query.collection.clone());
+    let door = run.door(false).await?;
+    let mut result = there(run, &*door.backend, space, &collection).await;
+    if result.is_ok() {
+        let command = Command::Live { query, since: options.since };
+        let reply = run.call_at(&*door.backend, command, None, |output, item| output.item(&item)).await;
+        result = reply.and_then(|reply| Ok(run.output.reply(&reply)?));
+    }
+    door.close().await;
+    result
 }
 
 /// Carries out `count`.
@@ -154,6 +163,10 @@ fn counts_none(reply: &Reply) -> bool {
 /// Carries out `index`.
 pub(super) async fn index(run: &mut Run<'_>, verb: IndexVerb) -> Result<(), Failure> {
     let name = |collection, index, space: crate::cli::SpaceOption| IndexName { space: space.space, collection, index };
+    let listed = match &verb {
+        IndexVerb::List { collection, space } => Some((collection.clone(), space.space.clone())),
+        IndexVerb::Create { .. } | IndexVerb::Check { .. } | IndexVerb::Rebuild { .. } | IndexVerb::Drop { .. } => None,
+    };
     let command = match verb {
         IndexVerb::Create { collection, index, fields, space } => {
             Command::IndexCreate { index: name(collection, index, space), fields }
@@ -164,6 +177,14 @@ pub(super) async fn index(run: &mut Run<'_>, verb: IndexVerb) -> Result<(), Fail
         IndexVerb::Drop { collection, index, space } => Command::IndexDrop(name(collection, index, space)),
     };
     let reply = run.call(command).await?;
+    if let (Some((collection, space)), Reply::Indexes(indexes)) = (listed, &reply)
+        && indexes.is_empty()
+    {
+        let door = run.door(false).await?;
+        let is_there = there(run, &*door.backend, space, &collection).await;
+        door.close().await;
+        is_there?;
+    }
     run.output.reply(&reply)?;
     if let Reply::IndexCheck(check) = reply
         && check.missing + check.extra > 0

@@ -46,7 +46,14 @@ impl Row {
 
     fn found(self) -> Found {
         let key = (!self.unkeyed).then_some(self.key);
-        Found { doc: self.doc, collection: Some(self.collection), key, value: None, version: self.version, validity: None }
+        Found {
+            doc: self.doc,
+            collection: Some(self.collection),
+            key,
+            value: None,
+            version: self.version,
+            validity: None,
+        }
     }
 
     /// How it is named in `after`.

@@ -41,12 +41,7 @@ impl Node {
         Ok(Reply::Schema(Schema { collection, number: declared.number, schema }))
     }
 
-    async fn schema(
-        &self,
-        space: SpaceRef,
-        collection: String,
-        change: SchemaChange,
-    ) -> Result<Reply, ServiceError> {
+    async fn schema(&self, space: SpaceRef, collection: String, change: SchemaChange) -> Result<Reply, ServiceError> {
         let partition = self.partition_of(space).await?;
         let request = Request::Schema { partition, collection: collection.clone(), change };
         match self.handle()?.answer(move |_| Ok(request)).await? {

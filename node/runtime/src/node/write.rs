@@ -43,15 +43,22 @@ impl Node {
         match answer.await? {
             Answer::Wrote { docs, cut } => {
                 let cut = Cut(cut.into_iter().map(|(log, seq)| Position { log: Text(log), seq }).collect());
-                let docs = docs.into_iter().zip(named).map(|(one, (collection, key))| Written {
-                    doc: Text(one.doc),
-                    collection,
-                    key,
-                    created: one.created,
-                    version: one.version.map(Text),
-                    cut: cut.clone(),
-                });
-                Ok(Reply::Wrote(Wrote { documents: docs.collect() }))
+                let mut documents = Vec::with_capacity(docs.len());
+                for (one, (collection, mut key)) in docs.into_iter().zip(named) {
+                    if key.is_none() {
+                        // The schema may have made one.
+                        key = self.known(&write.space, &DocRef::Id(one.doc)).await?.1;
+                    }
+                    documents.push(Written {
+                        doc: Text(one.doc),
+                        collection,
+                        key,
+                        created: one.created,
+                        version: one.version.map(Text),
+                        cut: cut.clone(),
+                    });
+                }
+                Ok(Reply::Wrote(Wrote { documents }))
             }
             Answer::Failed(error) => Err(self.refused(&write, error).await),
             _ => Err(unexpected()),
@@ -81,6 +88,10 @@ impl Node {
                 Ok(doc) => self.no_document(write.space.clone(), &doc).await,
                 Err(error) => error,
             },
+            RequestError::Exists if !doc.contains('/') => {
+                let message = format!("{doc} has a document with this key already");
+                ServiceError::new(ErrorCode::Conflict, message).next(format!("cosmicsync query {shown}"))
+            }
             RequestError::Exists => ServiceError::new(ErrorCode::Conflict, format!("{doc} exists already")).next(get),
             RequestError::VersionMismatch { now } => {
                 let message = format!("{doc} has version {now} now: somebody changed it");

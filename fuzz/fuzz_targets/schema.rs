@@ -1,0 +1,4 @@
+//! Fuzzes schemas (`data/src/fuzz.rs`).
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| cosmicsync_data::fuzz::schema(data));
