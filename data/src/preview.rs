@@ -13,7 +13,9 @@ fn apply_one(root: &mut Value, change: &Change) -> Option<()> {
         Change::Set { path, value } => match at(root, path.split_last()?.1)? {
             Value::Map(entries) => drop(entries.insert(key(path)?, value.clone())),
             Value::List(items) => *items.get_mut(index(path)?)? = value.clone(),
-            _ => return None,
+            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) | Value::Bytes(_) => {
+                return None;
+            }
         },
         Change::Remove { path } => match at(root, path.split_last()?.1)? {
             Value::Map(entries) => drop(entries.remove(&key(path)?)),
@@ -21,7 +23,9 @@ fn apply_one(root: &mut Value, change: &Change) -> Option<()> {
                 let index = index(path).filter(|at| *at < items.len())?;
                 items.remove(index);
             }
-            _ => return None,
+            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) | Value::Bytes(_) => {
+                return None;
+            }
         },
         Change::Insert { path, index, values } => {
             let Value::List(items) = at(root, path)? else { return None };

@@ -236,7 +236,14 @@ impl Run<'_> {
     }
 
     fn all(&mut self, nodes: impl Iterator<Item = NodeId>, value: &Value, at: &At<'_>) -> bool {
-        nodes.fold(true, |holds, node| (holds || !self.quiet) && self.node(node, value, at) && holds)
+        let mut holds = true;
+        for node in nodes {
+            holds &= self.node(node, value, at);
+            if !holds && self.quiet {
+                break;
+            }
+        }
+        holds
     }
 
     /// Evaluates nodes on parts of a value.
@@ -376,14 +383,21 @@ fn count_of(of: Counted, value: &Value) -> Option<u64> {
 
 /// The beginning of a value, as JSON.
 fn shown(value: &Value) -> String {
-    let kind = match value {
+    let text = match value {
         Value::List(items) if !items.is_empty() => return format!("a list of {} items", items.len()),
         Value::Map(members) if !members.is_empty() => return format!("an object of {} members", members.len()),
         Value::Bytes(_) => return "a value of bytes".to_owned(),
-        other => json::to_string(other),
+        Value::Text(text) => {
+            // A long text is not written whole to show its beginning.
+            let end = text.char_indices().nth(SHOWN_MAX).map_or(text.len(), |(end, _)| end);
+            json::to_string(&Value::from(&text[..end]))
+        }
+        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::List(_) | Value::Map(_) => {
+            json::to_string(value)
+        }
     };
-    match kind.char_indices().nth(SHOWN_MAX) {
-        Some((end, _)) => format!("{}...", &kind[..end]),
-        None => kind,
+    match text.char_indices().nth(SHOWN_MAX) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
     }
 }

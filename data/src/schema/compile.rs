@@ -325,11 +325,10 @@ impl Compiler<'_> {
                 let name = value.as_text().ok_or(form("format", "the name of a format"))?;
                 Keyword::Format(Format::named(name).ok_or_else(|| SchemaProblem::Format(name.to_owned()))?)
             }
-            "uniqueItems" => match value {
-                Value::Bool(true) => Keyword::Unique,
-                Value::Bool(false) => Keyword::All(Vec::new()),
-                _ => return Err(form("uniqueItems", "true or false")),
-            },
+            "uniqueItems" => {
+                let Value::Bool(unique) = value else { return Err(form("uniqueItems", "true or false")) };
+                if *unique { Keyword::Unique } else { Keyword::All(Vec::new()) }
+            }
             "prefixItems" => Keyword::PrefixItems(self.listed(place, "prefixItems", value)?),
             "required" => Keyword::Required(names("required", value)?),
             "dependentRequired" => {
@@ -399,16 +398,17 @@ fn pointer_of(fragment: &str) -> Option<Vec<String>> {
 fn types(value: &Value) -> Compiled<Vec<Type>> {
     let wrong = form("type", "null, boolean, integer, number, string, array or object, or a list of these");
     let one = |value: &Value| value.as_text().and_then(Type::named).ok_or(wrong.clone());
-    match value {
-        Value::List(items) if !items.is_empty() => items.iter().map(one).collect(),
-        other => Ok(vec![one(other)?]),
+    match value.as_list() {
+        Some(items) if !items.is_empty() => items.iter().map(one).collect(),
+        _ => Ok(vec![one(value)?]),
     }
 }
 
 fn count(keyword: &'static str, value: &Value) -> Compiled<u64> {
-    let whole = match value {
-        Value::Float(number) if number.fract() == 0.0 && (0.0..=9e15).contains(number) => Some(*number as u64),
-        other => other.as_int().and_then(|number| number.try_into().ok()),
+    let whole = if let Value::Float(number) = value {
+        (number.fract() == 0.0 && (0.0..=9e15).contains(number)).then_some(*number as u64)
+    } else {
+        value.as_int().and_then(|number| number.try_into().ok())
     };
     whole.ok_or(form(keyword, "a whole number, 0 or above"))
 }

@@ -171,10 +171,11 @@ impl Schema {
     pub fn key_of(&self, value: &Value) -> Option<String> {
         let part = |name: &String| value.entry(name).filter(|part| matches!(part, Value::Text(_) | Value::Int(_)));
         match &self.key[..] {
-            [one] => match part(one)? {
-                Value::Text(text) => Some(text.clone()).filter(|text| !text.is_empty()),
-                other => Some(json::to_string(other)),
-            },
+            [one] => {
+                let part = part(one)?;
+                let key = part.as_text().map_or_else(|| json::to_string(part), str::to_owned);
+                Some(key).filter(|key| !key.is_empty())
+            }
             several => {
                 let parts: Option<Vec<Value>> = several.iter().map(|name| part(name).cloned()).collect();
                 parts.filter(|parts| !parts.is_empty()).map(|parts| json::to_string(&Value::List(parts)))

@@ -589,6 +589,7 @@ mod tests {
                 collection: collection.into(),
                 key: Some(key.into()),
                 version: None,
+                valid: None,
                 value: None,
             })
         };

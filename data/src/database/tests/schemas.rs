@@ -60,10 +60,8 @@ fn query(node: &Node, selector: &str) -> Query {
 
 /// The places that a refused write names.
 fn places(answer: Answer) -> Vec<String> {
-    match answer {
-        Answer::Failed(RequestError::Violates(violations)) => violations.into_iter().map(|one| one.pointer).collect(),
-        other => panic!("{other:?}"),
-    }
+    let Answer::Failed(RequestError::Violates(violations)) = answer else { panic!("{answer:?}") };
+    violations.into_iter().map(|one| one.pointer).collect()
 }
 
 #[test]

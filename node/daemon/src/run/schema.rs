@@ -29,10 +29,8 @@ pub(super) async fn schema(run: &mut Run<'_>, verb: SchemaVerb) -> Result<(), Fa
     };
     let reply = run.call(command).await?;
     run.output.reply(&reply)?;
-    match reply {
-        Reply::SchemaReport(report) if is_check && report.invalid > 0 => Err(Failure::Check),
-        _ => Ok(()),
-    }
+    let found = matches!(reply, Reply::SchemaReport(report) if report.invalid > 0);
+    if is_check && found { Err(Failure::Check) } else { Ok(()) }
 }
 
 /// Reads a schema: the argument itself, stdin or a file.
