@@ -173,6 +173,16 @@ mod tests {
     }
 
     #[test]
+    fn a_zero_takes_the_place_of_one_with_another_sign() {
+        let (negative, positive) = (value(r#"{"a":-0.0}"#), value(r#"{"a":0.0}"#));
+        for (from, to) in [(&negative, &positive), (&positive, &negative)] {
+            let mut replica = Replica::create(1, &Meta::default(), from, &TextPaths::none()).unwrap();
+            replica.apply(&put(from, to, &TextPaths::none()).unwrap(), &TextPaths::none()).unwrap();
+            assert_eq!(replica.value().unwrap(), *to);
+        }
+    }
+
+    #[test]
     fn only_what_differs_is_touched() {
         let current = value(r#"{"a":{"x":1,"y":2},"l":[1,2,{"n":1},4],"gone":true}"#);
         let wanted = value(r#"{"a":{"x":1,"y":3},"l":[1,2,{"n":2},4]}"#);

@@ -163,7 +163,14 @@ impl<'a> Writer<'a> {
         }
         let Some(kind) = kind else {
             let plain = plain(value);
-            return if is_same(slot, &plain) { Ok(()) } else { map.insert(key, plain) };
+            if is_same(slot, &plain) {
+                return Ok(());
+            }
+            if matches!(slot, Slot::Plain(stands) if *stands == plain) {
+                // Loro writes nothing in the place of an equal: 0.0 would not replace -0.0.
+                map.insert(key, tombstone())?;
+            }
+            return map.insert(key, plain);
         };
         if *slot != Slot::Marker(kind) {
             map.insert(key, kind.marker())?;
