@@ -7,7 +7,8 @@ use super::indexes::Registry;
 use super::is_described;
 use super::live::Live;
 use super::request::{Answer, Cut, ImportId, Name, RequestError, Ticket};
-use crate::collection::{COLLECTIONS, CollectionMeta};
+use crate::collection::{COLLECTIONS, CollectionMeta, Declared, INDEXES};
+use crate::index::define::{self, Indexes};
 use crate::split;
 use bytes::Bytes;
 use core::fmt;
@@ -21,6 +22,7 @@ use cosmicsync_protocol::storage::{Op, Read, Scan, Table};
 use cosmicsync_protocol::sync::SpaceNo;
 use cosmicsync_protocol::time::Now;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 /// Changed documents that wait to be told.
 const CHANGED_MAX: usize = 65_536;
@@ -59,6 +61,30 @@ struct Commit {
     tickets: Vec<Ticket>,
 }
 
+/// What a description defines for queries.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Defined {
+    pub(super) indexes: Indexes,
+    pub(super) schema: Option<Declared>,
+}
+
+impl Defined {
+    /// What the description of a collection defines; nothing if it has none.
+    pub(super) fn of(description: Option<&Snapshot>) -> Self {
+        let Some(found) = description.filter(|found| !found.meta.deleted) else { return Self::default() };
+        let indexes = found.value.entry(INDEXES).map(define::from_value).unwrap_or_default();
+        Self { indexes, schema: Declared::of(&found.value) }
+    }
+}
+
+/// Whether it is known what a description defines.
+#[derive(Debug)]
+enum Known {
+    /// This request reads it. Nothing changed since it began to.
+    Read(Ticket),
+    Defined(Arc<Defined>),
+}
+
 /// The state that all requests share.
 #[derive(Debug, Default)]
 pub(super) struct Desk {
@@ -75,6 +101,8 @@ pub(super) struct Desk {
     /// Requests under way that are carried out once.
     pub(super) under_way: BTreeMap<Ticket, Once>,
     described: BTreeMap<DocRef, CollectionMeta>,
+    /// What descriptions define for queries, as far as that was read since they changed last.
+    defined: BTreeMap<DocRef, Known>,
     /// Live queries that are open and wait for whoever asks for more.
     pub(super) live: BTreeMap<LiveId, Box<Live>>,
     next_live: u64,
@@ -125,7 +153,7 @@ impl Desk {
     }
 
     pub(super) fn changed(&mut self, doc: DocRef, here: bool) {
-        self.described.remove(&doc);
+        self.forget_description(doc);
         self.indexes.note(doc);
         self.wake_indexer();
         self.ready.extend(self.following.iter().map(|ticket| (*ticket, Wake::Again)));
@@ -138,6 +166,12 @@ impl Desk {
         }
         self.changed.insert(doc, here);
         self.changed_order.push_back(doc);
+    }
+
+    /// What was read of a description may not be so any more.
+    pub(super) fn forget_description(&mut self, doc: DocRef) {
+        self.described.remove(&doc);
+        self.defined.remove(&doc);
     }
 
     pub(super) fn pop_changed(&mut self) -> Option<(DocRef, bool)> {
@@ -285,7 +319,7 @@ impl Context<'_> {
         let commit = self.endpoint.edit_with(self.now, edits, texts, urgent, rows)?;
         let docs: Vec<DocRef> = edits.iter().map(|(doc, _)| *doc).collect();
         for doc in &docs {
-            self.desk.described.remove(doc);
+            self.desk.forget_description(*doc);
         }
         self.expect(commit, docs, wait);
         Ok(())
@@ -392,6 +426,30 @@ impl Context<'_> {
         }
         self.desk.described.insert(doc, meta.clone());
         Some(meta)
+    }
+
+    /// What a description defines, if it was read since it changed last. Otherwise this request reads it and says so to
+    /// [`Self::define`].
+    pub(super) fn defined(&mut self, doc: DocRef) -> Option<Arc<Defined>> {
+        if let Some(Known::Defined(defined)) = self.desk.defined.get(&doc) {
+            return Some(Arc::clone(defined));
+        }
+        if self.desk.defined.len() >= DESCRIBED_MAX {
+            self.desk.defined.clear();
+        }
+        self.desk.defined.insert(doc, Known::Read(self.ticket));
+        None
+    }
+
+    /// Takes what a description was when it was read, and keeps it unless it changed meanwhile.
+    pub(super) fn define(&mut self, doc: DocRef, found: Option<&Snapshot>) -> Arc<Defined> {
+        let defined = Arc::new(Defined::of(found));
+        if let Some(known) = self.desk.defined.get_mut(&doc)
+            && matches!(known, Known::Read(ticket) if *ticket == self.ticket)
+        {
+            *known = Known::Defined(Arc::clone(&defined));
+        }
+        defined
     }
 
     /// The edit that makes a collection's description.

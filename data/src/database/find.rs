@@ -5,13 +5,13 @@
 
 use super::ask::{Cost, Explained, MEASURES_MAX, Matches, PAGE_MAX, Query, QueryError, Want};
 use super::bookmark::Bookmark;
-use super::context::{Context, Task, Wake, check_name};
+use super::context::{Context, Defined, Task, Wake, check_name};
 use super::fetch::{Fetch, Fetched};
 use super::request::{Answer, Found, RequestError};
 use super::sink::{Match, Sink, groups_of, needs_index, subject};
 use super::source::{IndexSource, Next, Source, place_of};
 use super::walk::Walk;
-use crate::collection::{Declared, INDEXES};
+use crate::collection::Declared;
 use crate::index::define;
 use crate::index::project::project;
 use crate::query::plan::{Access, IndexPart, Named, Order, Plan, plan};
@@ -21,6 +21,7 @@ use cosmicsync_protocol::ledger::DocRef;
 use cosmicsync_protocol::shelf::Snapshot;
 use cosmicsync_protocol::storage::Read;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Documents that are read one by one because an index is behind for them; more of them are waited for.
 const BEHIND_MAX: usize = 256;
@@ -42,7 +43,7 @@ enum Stage {
     /// The collection's description is read.
     Describing(Fetch<()>),
     /// It is, and the indexes that this store keeps are not yet.
-    Loading(Option<Snapshot>),
+    Loading(Arc<Defined>),
     /// The indexes follow what changed.
     Waiting,
     /// Documents that indexes are behind for are read.
@@ -69,33 +70,46 @@ impl Find {
         Self { query, want, stage, collection: CollectionId::default(), declared: None, cost: Cost::default() }
     }
 
-    fn start(&mut self, cx: &mut Context<'_>) -> Result<(), RequestError> {
+    fn start(&mut self, cx: &mut Context<'_>) -> Result<Option<Answer>, RequestError> {
         check_name("the collection's name", &self.query.collection)?;
         let space = cx.space(self.query.partition)?;
         self.collection = cx.endpoint.collection_id(space, &self.query.collection);
         cx.start_indexes();
         if let Some(doc) = cx.description_doc(self.query.partition, &self.query.collection)? {
-            let Stage::Describing(fetch) = &mut self.stage else { return Ok(()) };
-            fetch.push(doc, ());
-            fetch.read(cx);
+            if let Some(defined) = cx.defined(doc) {
+                return self.described(cx, defined);
+            }
+            if let Stage::Describing(fetch) = &mut self.stage {
+                fetch.push(doc, ());
+                fetch.read(cx);
+            }
         }
-        Ok(())
+        self.describe(cx)
+    }
+
+    /// Goes on once the description is read.
+    fn describe(&mut self, cx: &mut Context<'_>) -> Result<Option<Answer>, RequestError> {
+        let Stage::Describing(fetch) = &mut self.stage else { return Ok(None) };
+        let defined = match fetch.next() {
+            Fetched::Doc(doc, (), snapshot) => cx.define(doc, snapshot.as_ref()),
+            Fetched::Wait => return Ok(None),
+            Fetched::Empty => Arc::default(),
+        };
+        self.described(cx, defined)
     }
 
     /// Takes over what the description defines, and waits until the indexes are near enough.
-    fn described(&mut self, cx: &mut Context<'_>, meta: Option<Snapshot>) -> Result<Option<Answer>, RequestError> {
+    fn described(&mut self, cx: &mut Context<'_>, defined: Arc<Defined>) -> Result<Option<Answer>, RequestError> {
         cx.watch();
         if !cx.desk.indexes.loaded {
-            self.stage = Stage::Loading(meta);
+            self.stage = Stage::Loading(defined);
             return Ok(None);
         }
         self.stage = Stage::Waiting;
-        let meta = meta.filter(|found| !found.meta.deleted);
-        let defined = meta.as_ref().and_then(|found| found.value.entry(INDEXES)).map(define::from_value);
         if self.query.asks_validity() || self.want.asks_validity() {
-            self.declared = meta.as_ref().and_then(|found| Declared::of(&found.value));
+            self.declared.clone_from(&defined.schema);
         }
-        adopt(cx, self.query.partition, self.collection, &defined.unwrap_or_default());
+        adopt(cx, self.query.partition, self.collection, &defined.indexes);
         self.plan(cx)
     }
 
@@ -346,20 +360,16 @@ impl Find {
 impl Task for Find {
     fn run(&mut self, cx: &mut Context<'_>, wake: Wake) -> Result<Option<Answer>, RequestError> {
         if matches!(wake, Wake::Start) {
-            self.start(cx)?;
+            return self.start(cx);
         }
         match &mut self.stage {
             Stage::Describing(fetch) => {
                 fetch.wake(cx, wake)?;
-                match fetch.next() {
-                    Fetched::Doc(_, (), snapshot) => self.described(cx, snapshot),
-                    Fetched::Wait => Ok(None),
-                    Fetched::Empty => self.described(cx, None),
-                }
+                self.describe(cx)
             }
-            Stage::Loading(meta) => {
-                let meta = meta.take();
-                self.described(cx, meta)
+            Stage::Loading(defined) => {
+                let defined = Arc::clone(defined);
+                self.described(cx, defined)
             }
             Stage::Waiting => self.plan(cx),
             Stage::Direct(_, fetch) => {
