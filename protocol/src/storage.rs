@@ -230,12 +230,49 @@ pub struct Scan {
     pub rows_max: usize,
     /// Whether rows come descending, from just below `to` down to `from`.
     pub reverse: bool,
+    /// Rows of another table that take the place of the values.
+    pub join: Option<Join>,
+}
+
+/// Has a scan bring values of another table, of the same state, in the place of those of its rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Join {
+    /// The other table.
+    pub table: Table,
+    /// The beginning of the other row's key.
+    pub prefix: Bytes,
+    /// Its end: so many last bytes of the key of the row that was scanned.
+    pub tail: usize,
+}
+
+impl Join {
+    /// Puts in the place of the values of scanned rows those that `get` brings: an empty one where there is no row. Keeps
+    /// within the scan's limit of bytes; returns whether rows were left out.
+    pub fn apply<E>(
+        &self,
+        rows: &mut Vec<Row>,
+        bytes_max: usize,
+        mut get: impl FnMut(&[u8]) -> Result<Option<Bytes>, E>,
+    ) -> Result<bool, E> {
+        let mut bytes = 0_usize;
+        for at in 0..rows.len() {
+            let (key, value) = &mut rows[at];
+            let tail = &key[key.len().saturating_sub(self.tail)..];
+            *value = get(&[self.prefix.as_ref(), tail].concat())?.unwrap_or_default();
+            bytes = bytes.saturating_add(key.len() + value.len());
+            if bytes > bytes_max && at > 0 {
+                rows.truncate(at);
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
 }
 
 impl Scan {
     /// A scan that ascends and takes any number of rows.
     pub const fn of(table: Table, from: Bytes, to: Bytes, bytes_max: usize) -> Self {
-        Self { table, from, to, bytes_max, rows_max: usize::MAX, reverse: false }
+        Self { table, from, to, bytes_max, rows_max: usize::MAX, reverse: false, join: None }
     }
 
     /// The same scan of at most `rows_max` rows.
@@ -243,6 +280,12 @@ impl Scan {
     pub const fn limit(mut self, rows_max: usize) -> Self {
         self.rows_max = rows_max;
         self
+    }
+
+    /// The same scan with values of another table.
+    #[must_use]
+    pub fn joined(self, join: Join) -> Self {
+        Self { join: Some(join), ..self }
     }
 
     /// The same scan in descending order.

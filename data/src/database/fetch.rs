@@ -88,6 +88,16 @@ impl<T> Fetch<T> {
         self.slots.push_back(Slot { doc, about, state: State::New });
     }
 
+    /// Adds a document of which the stored value was read, empty if there is none; [`Self::open_closed`] follows.
+    pub(super) fn push_read(&mut self, cx: &mut Context<'_>, doc: DocRef, about: T, row: &[u8]) {
+        let state = match decode_snapshot(row) {
+            _ if cx.endpoint.is_open(doc) => State::Read(cx.endpoint.view(doc)),
+            Ok(snapshot) => State::Read(Some(snapshot)),
+            Err(_) => State::Closed,
+        };
+        self.slots.push_back(Slot { doc, about, state });
+    }
+
     /// Begins to read what was added.
     pub(super) fn read(&mut self, cx: &mut Context<'_>) {
         // One read at a time: its values come in the order of the slots that wait for them.
@@ -121,7 +131,7 @@ impl<T> Fetch<T> {
                         None => State::Closed,
                     };
                 }
-                self.read_closed(cx);
+                self.open_closed(cx);
                 self.read(cx);
             }
             Wake::Read(ReadResult::Made) => {
@@ -159,7 +169,7 @@ impl<T> Fetch<T> {
     }
 
     /// Sees to those that have no stored value: they are opened while they are few.
-    fn read_closed(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn open_closed(&mut self, cx: &mut Context<'_>) {
         let closed = self.slots.iter().filter(|slot| matches!(slot.state, State::Closed));
         let mut closed = closed.map(|slot| slot.doc.partition);
         let Some(partition) = closed.next() else { return };

@@ -13,13 +13,15 @@ use cosmicsync_protocol::endpoint::ReadResult;
 use cosmicsync_protocol::ids::DocId;
 use cosmicsync_protocol::ledger::{DocRef, PartNo};
 use cosmicsync_protocol::shelf::Snapshot;
-use cosmicsync_protocol::storage::{Read, Row, Scan, Table};
+use cosmicsync_protocol::storage::{Join, Read, Row, Scan, Table};
 use std::collections::BTreeSet;
 
 /// Rows of an index that are read at a time, at most.
 const ROWS_MAX: usize = 512;
 /// Bytes of rows of an index that are read at a time.
 const ROWS_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of a document's id, with which the keys of rows and of values end.
+const DOC_BYTES: usize = 16;
 
 /// The next step of a source.
 #[derive(Debug)]
@@ -198,7 +200,11 @@ impl IndexSource {
                 from = from.max([after.as_slice(), &[0]].concat());
             }
         }
-        let scan = Scan::of(Table::Term, Bytes::from(from), Bytes::from(to), ROWS_BYTES_MAX).limit(self.rows_max);
+        let prefix = Bytes::copy_from_slice(&self.partition.0.to_be_bytes());
+        let scan = Scan::of(Table::Term, Bytes::from(from), Bytes::from(to), ROWS_BYTES_MAX)
+            .limit(self.rows_max)
+            // Rows and values are of one state, and come together.
+            .joined(Join { table: Table::Value, prefix, tail: DOC_BYTES });
         let scan = if self.part.reverse { scan.descending() } else { scan };
         (scan.from < scan.to).then_some(scan)
     }
@@ -213,12 +219,11 @@ impl IndexSource {
             .take()
             .zip(last)
             .map(|(scan, last)| cosmicsync_protocol::ledger::rows::scan_on(&scan, last).limit(rows_max));
-        for (tuple, doc) in rows.iter().filter_map(|(key, _)| term_parts(key)) {
-            if !self.behind.contains(&doc) {
-                self.fetch.push(DocRef { partition: self.partition, doc }, tuple.to_vec());
-            }
+        for (key, value) in rows {
+            let Some((tuple, doc)) = term_parts(key).filter(|(_, doc)| !self.behind.contains(doc)) else { continue };
+            self.fetch.push_read(cx, DocRef { partition: self.partition, doc }, tuple.to_vec(), value);
         }
-        self.fetch.read(cx);
+        self.fetch.open_closed(cx);
     }
 }
 

@@ -142,7 +142,13 @@ impl MemStore {
                 Ok(StoreDone::Got { id, values: keys.into_iter().map(|row| self.rows.get(&row).cloned()).collect() })
             }
             StoreRequest::Scan { id, scan, .. } => {
-                let (rows, more) = self.scan(&scan);
+                let (mut rows, mut more) = self.scan(&scan);
+                if let Some(join) = &scan.join {
+                    let get = |key: &[u8]| {
+                        Ok::<_, StoreError>(self.rows.get(&(join.table, Bytes::copy_from_slice(key))).cloned())
+                    };
+                    more |= join.apply(&mut rows, scan.bytes_max, get)?;
+                }
                 Ok(StoreDone::Scanned { id, rows, more })
             }
         });

@@ -42,7 +42,11 @@ impl Reader {
                 Ok(StoreDone::Got { id: *id, values })
             }
             StoreRequest::Scan { id, scan, .. } => {
-                let (rows, more) = self.scan(txn, scan, bytes_max)?;
+                let (mut rows, mut more) = self.scan(txn, scan, bytes_max)?;
+                if let Some(join) = &scan.join {
+                    let bytes_max = scan.bytes_max.min(bytes_max);
+                    more |= join.apply(&mut rows, bytes_max, |key| self.get(txn, join.table, key))?;
+                }
                 Ok(StoreDone::Scanned { id: *id, rows, more })
             }
             StoreRequest::Commit { .. } => unreachable!("commits are applied, not answered"),

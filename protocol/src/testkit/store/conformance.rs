@@ -1,6 +1,6 @@
 //! What every store must do, as one test that each store runs.
 
-use crate::storage::{KEY_BYTES_MAX, Op, Read, Scan, StoreDone, StoreError, StoreId, StoreRequest, Table};
+use crate::storage::{Join, KEY_BYTES_MAX, Op, Read, Scan, StoreDone, StoreError, StoreId, StoreRequest, Table};
 use bytes::Bytes;
 
 /// A store under test.
@@ -23,9 +23,31 @@ pub fn conformance(store: &mut dyn Subject) {
     later_writes_win_and_all_survive(store);
     inserted_rows_are_counted_once_and_absent_ones_not_replaced(store);
     a_scan_descends_and_counts_rows(store);
+    a_scan_joins_rows_of_another_table(store);
     a_range_is_deleted_in_its_turn(store);
     a_durable_read_sees_what_was_reported_or_all_of_something_later(store);
     a_bad_request_fails_alone_when_it_reads_and_ends_the_store_when_it_writes(store);
+}
+
+fn a_scan_joins_rows_of_another_table(store: &mut dyn Subject) {
+    let mut ops = vec![put(Table::App, "j/1", "one"), put(Table::App, "j/2", "a longer value")];
+    ops.extend(["x3", "y1", "y2", "z1"].map(|key| put(Table::Entry, &format!("join {key}"), "own")));
+    let join = || Join { table: Table::App, prefix: Bytes::from_static(b"j/"), tail: 1 };
+    let all = || Scan::of(Table::Entry, "join ".into(), "join~".into(), 1000).joined(join());
+    let done = store.run(vec![
+        commit(1, ops),
+        scan_of(2, all()),
+        scan_of(3, all().descending().limit(2)),
+        // The bytes that are brought count, not those that are not.
+        scan_of(4, Scan { bytes_max: 30, ..all() }),
+        commit(5, vec![Op::DeleteRange { table: Table::Entry, from: "join ".into(), to: "join~".into() }]),
+    ]);
+    let row = |key: &'static str, value: &'static str| (Bytes::from(key), Bytes::from(value));
+    let rows = [row("join x3", ""), row("join y1", "one"), row("join y2", "a longer value"), row("join z1", "one")];
+    let (first, last) = (rows[..2].to_vec(), vec![rows[3].clone(), rows[2].clone()]);
+    assert_eq!(done[1], StoreDone::Scanned { id: StoreId(2), rows: rows.into(), more: false });
+    assert_eq!(done[2], StoreDone::Scanned { id: StoreId(3), rows: last, more: true });
+    assert_eq!(done[3], StoreDone::Scanned { id: StoreId(4), rows: first, more: true });
 }
 
 fn put(table: Table, key: &str, value: &str) -> Op {
