@@ -16,6 +16,17 @@
 //! * [`trace`]: recorded editing sessions.
 #![forbid(unsafe_code)]
 
+/// Whether a planted bug is on: never, but under `--cfg planted`.
+macro_rules! planted {
+    ($id:literal) => {{
+        #[cfg(planted)]
+        let is_on = cosmicsync_protocol::planted::is_on($id);
+        #[cfg(not(planted))]
+        let is_on = false;
+        is_on
+    }};
+}
+
 pub mod collection;
 pub mod database;
 pub mod dictionary;
@@ -27,6 +38,8 @@ pub mod index;
 pub mod json;
 pub mod json_patch;
 pub mod patch;
+#[cfg(planted)]
+pub mod planted;
 pub mod preview;
 pub mod query;
 pub mod schema;

@@ -4,7 +4,7 @@
 //! cfg the macro is the constant `false` and nothing of this is compiled in; with it, the crate builds only beside
 //! `testkit`, so no product can be made of it (`docs/decisions`, the ADR on planted bugs; `cargo xtask prove sim-core`).
 
-use core::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{PoisonError, RwLock};
 
 /// A deliberate mistake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,8 +17,8 @@ pub struct Planted {
     pub what: &'static str,
 }
 
-/// All of them.
-pub const CATALOGUE: &[Planted] = &[
+/// All of this crate.
+pub static CATALOGUE: &[Planted] = &[
     Planted { id: "edit.told-early", region: "ack", what: "an edit is reported safe when it is taken" },
     Planted { id: "commit.not-awaited", region: "ack", what: "a commit counts as durable when it is submitted" },
     Planted {
@@ -67,31 +67,24 @@ pub const CATALOGUE: &[Planted] = &[
     Planted { id: "nonce.repeated", region: "log", what: "all entries of an epoch share one nonce" },
 ];
 
-/// One more than the index of the one that is on; 0 for none.
-static CHOSEN: AtomicUsize = AtomicUsize::new(0);
+/// The one that is on.
+static CHOSEN: RwLock<Option<&'static Planted>> = RwLock::new(None);
 
-/// Turns one on, for the whole process, or all off. Returns false if there is none of that name.
-pub fn choose(id: Option<&str>) -> bool {
-    let at = id.map(|id| CATALOGUE.iter().position(|planted| planted.id == id));
-    let chosen = match at {
-        None => 0,
-        Some(None) => return false,
-        Some(Some(at)) => at + 1,
-    };
-    CHOSEN.store(chosen, Ordering::Relaxed);
-    true
+/// Turns one on, for the whole process, or all off.
+pub fn choose(planted: Option<&'static Planted>) {
+    *CHOSEN.write().unwrap_or_else(PoisonError::into_inner) = planted;
 }
 
 /// Works without any, whichever is on: for what runs begin with.
 pub fn without<T>(work: impl FnOnce() -> T) -> T {
-    let chosen = CHOSEN.swap(0, Ordering::Relaxed);
+    let chosen = *CHOSEN.read().unwrap_or_else(PoisonError::into_inner);
+    choose(None);
     let done = work();
-    CHOSEN.store(chosen, Ordering::Relaxed);
+    choose(chosen);
     done
 }
 
 /// Whether one is on.
-pub(crate) fn is_on(id: &str) -> bool {
-    let chosen = CHOSEN.load(Ordering::Relaxed);
-    chosen > 0 && CATALOGUE[chosen - 1].id == id
+pub fn is_on(id: &str) -> bool {
+    CHOSEN.read().unwrap_or_else(PoisonError::into_inner).is_some_and(|planted| planted.id == id)
 }

@@ -4,12 +4,14 @@
 //! `planted MAX DIR [ID]` prints `ID REGION SEEDS ORACLE TEXT`, tabs between, and leaves the bundle `DIR/ID.json`;
 //! `planted --list` prints the ids;
 //! `planted --replay DIR ID` runs its plan with the bug and without, and prints `ID ORACLE ORACLE`, `-` for none.
+//!
+//! With `--databases` these are the bugs of databases; otherwise those of the core.
 
 use std::io::Result;
 
 #[cfg(planted)]
 mod with {
-    use cosmicsync_protocol::planted::{CATALOGUE, Planted, choose};
+    use cosmicsync_protocol::planted::{Planted, choose};
     use cosmicsync_sim::shrink::shrink;
     use cosmicsync_sim::{Copies, Plan, Profile, generate, run};
     use serde_json::{Value, json};
@@ -22,33 +24,39 @@ mod with {
     /// How many runs shrinking one plan may take.
     const SHRINK_RUNS: u64 = 250;
 
-    pub(crate) fn list(out: &mut impl Write) -> Result<()> {
-        CATALOGUE.iter().try_for_each(|planted| writeln!(out, "{}", planted.id))
+    fn catalogue(databases: bool) -> &'static [Planted] {
+        if databases { cosmicsync_data::planted::CATALOGUE } else { cosmicsync_protocol::planted::CATALOGUE }
     }
 
-    pub(crate) fn find(out: &mut impl Write, max: u64, dir: &Path, only: Option<&str>) -> Result<()> {
-        for planted in CATALOGUE.iter().filter(|planted| only.is_none_or(|id| id == planted.id)) {
-            choose(Some(planted.id));
-            find_one(out, planted, max, dir)?;
+    pub(crate) fn list(out: &mut impl Write, databases: bool) -> Result<()> {
+        catalogue(databases).iter().try_for_each(|planted| writeln!(out, "{}", planted.id))
+    }
+
+    pub(crate) fn find(out: &mut impl Write, databases: bool, max: u64, dir: &Path, only: Option<&str>) -> Result<()> {
+        for planted in catalogue(databases).iter().filter(|planted| only.is_none_or(|id| id == planted.id)) {
+            find_one(out, databases, planted, max, dir)?;
             choose(None);
         }
         Ok(())
     }
 
-    fn find_one(out: &mut impl Write, planted: &Planted, max: u64, dir: &Path) -> Result<()> {
-        let Planted { id, region, .. } = planted;
+    fn plan(databases: bool, seed: u64) -> Plan {
         // Some mistakes show only where processes are copied, others where documents are made apart.
         let profiles = [(Copies::None, false), (Copies::Processes, false), (Copies::None, true)];
-        let plan = |seed: u64| {
-            let (copies, apart) = profiles[(seed % 3) as usize];
-            generate(seed, &Profile::named(copies, apart))
-        };
+        let (copies, apart) = profiles[(seed % 3) as usize];
+        let profile = if databases { Profile::of_databases(seed) } else { Profile::named(copies, apart) };
+        generate(seed, &profile)
+    }
+
+    fn find_one(out: &mut impl Write, databases: bool, planted: &'static Planted, max: u64, dir: &Path) -> Result<()> {
+        let Planted { id, region, .. } = planted;
+        let plan = |seed| plan(databases, seed);
         let holds = |seed, chosen| {
             choose(chosen);
             run(&plan(seed)).is_ok_and(|report| report.is_ok())
         };
-        let found = (0..max).find(|seed| !holds(*seed, Some(*id)) && holds(*seed, None));
-        choose(Some(id));
+        let found = (0..max).find(|seed| !holds(*seed, Some(planted)) && holds(*seed, None));
+        choose(Some(planted));
         let Some(seed) = found else {
             return writeln!(out, "{id}\t{region}\t-\tnot found in {max} seeds");
         };
@@ -70,11 +78,13 @@ mod with {
         writeln!(out, "{id}\t{region}\t{}\t{}\t{} ({faults} faults, {peers} peers)", seed + 1, first.oracle, first.text)
     }
 
-    pub(crate) fn replay(out: &mut impl Write, dir: &Path, id: &str) -> Result<()> {
+    pub(crate) fn replay(out: &mut impl Write, databases: bool, dir: &Path, id: &str) -> Result<()> {
+        let planted = catalogue(databases).iter().find(|planted| planted.id == id);
+        let planted = planted.ok_or_else(|| Error::other(format!("there is no {id}")))?;
         let mut bundle: Value = serde_json::from_slice(&std::fs::read(dir.join(format!("{id}.json")))?)?;
         let plan: Plan = serde_json::from_value(bundle["plan"].take())?;
         let mut oracles = Vec::new();
-        for chosen in [Some(id), None] {
+        for chosen in [Some(planted), None] {
             choose(chosen);
             let report = run(&plan).map_err(Error::other)?;
             oracles.push(report.first().map_or_else(|| "-".to_owned(), |oracle| oracle.to_string()));
@@ -86,17 +96,19 @@ mod with {
 #[cfg(planted)]
 fn main() -> Result<()> {
     use std::path::PathBuf;
-    let args: Vec<String> = std::env::args().skip(1).collect();
+    let mut args: Vec<String> = std::env::args().skip(1).collect();
+    let databases = args.iter().any(|arg| arg == "--databases");
+    args.retain(|arg| arg != "--databases");
     let mut out = std::io::stdout().lock();
     let dir = PathBuf::from(args.get(1).map_or(".", String::as_str));
     // A planted panic is a finding, not a message.
     std::panic::set_hook(Box::new(|_| {}));
     match (args.first().map(String::as_str), args.get(2)) {
-        (Some("--list"), _) => with::list(&mut out),
-        (Some("--replay"), Some(id)) => with::replay(&mut out, &dir, id),
+        (Some("--list"), _) => with::list(&mut out, databases),
+        (Some("--replay"), Some(id)) => with::replay(&mut out, databases, &dir, id),
         (max, id) => {
             let max = max.and_then(|max| max.parse().ok()).unwrap_or(1_000);
-            with::find(&mut out, max, &dir, id.map(String::as_str))
+            with::find(&mut out, databases, max, &dir, id.map(String::as_str))
         }
     }
 }

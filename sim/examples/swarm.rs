@@ -1,4 +1,4 @@
-//! Runs swarm seeds, one line for each and one for all: `swarm FROM COUNT [--backwards] [--copies|--stores] [--apart] | swarm --star SECONDS`.
+//! Runs swarm seeds, one line for each and one for all: `swarm FROM COUNT [--backwards] [--copies|--stores] [--apart] [--databases] | swarm --star SECONDS`.
 //!
 //! `cargo xtask prove sim-core` runs it in processes of their own and compares what they print:
 //! `seed N HASH`, `bad N ORACLE TEXT`, `done COUNT CPU_US VIRTUAL_US EVENTS EDITS ACKED CHECKS FAULTS BYTES`.
@@ -26,9 +26,10 @@ fn main() -> Result<()> {
             (false, true) => Copies::Stores,
             (false, false) => Copies::None,
         };
-        let profile = Profile::named(copies, has("--apart"));
+        let named = Profile::named(copies, has("--apart"));
         for nth in 0..count {
             let seed = from + if has("--backwards") { count - 1 - nth } else { nth };
+            let profile = if has("--databases") { Profile::of_databases(seed) } else { named.clone() };
             total.run(&mut out, seed, &generate(seed, &profile))?;
         }
     }

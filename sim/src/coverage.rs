@@ -52,6 +52,8 @@ names! {
     Mismatch = "space.mismatch",
     Republished = "doc.republished",
     Other = "event.other",
+    Asked = "data.asked",
+    Answered = "data.answered",
 }
 
 names! {
@@ -91,6 +93,27 @@ names! {
     Hides = "document.hides",
     Deleted = "document.deleted",
     CameBack = "document.came-back",
+    PlanGet = "data.plan.get",
+    PlanIndex = "data.plan.index",
+    PlanUnion = "data.plan.union",
+    PlanScan = "data.plan.scan",
+    PlanReverse = "data.plan.descending",
+    PlanInOrder = "data.plan.in-order",
+    PlanSorts = "data.plan.sorts",
+    PageTurned = "data.page-turned",
+    FoundBesideChanges = "data.found-beside-changes",
+    IndexChanged = "data.index-changed",
+    IndexBuilt = "data.index-checked",
+    IndexOfLists = "data.index-of-lists",
+    CrashInBuild = "data.crash-in-build",
+    LiveOpened = "data.live-opened",
+    LiveResumed = "data.live-resumed",
+    LiveTold = "data.live-told",
+    LiveMoved = "data.live-moved",
+    ImportDone = "data.import-done",
+    Refused = "data.refused",
+    PartialChecked = "data.partial-checked",
+    ForksChecked = "data.forks-checked",
 }
 
 /// Whether there is such a point.

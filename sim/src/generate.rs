@@ -3,6 +3,8 @@
 //! Each seed switches a random subset of the kinds of work and faults on, so that rare combinations meet and a busy kind
 //! does not drown the others. Seeds rot when this file changes: keep plans, not seeds.
 
+mod databases;
+
 use crate::plan::{Act, Action, After, Bodies, Disk, How, Image, Key, Link, Peer, Plan, Tampering, Way, When};
 use crate::random::{Keyed, purpose};
 use std::num::NonZeroU64;
@@ -22,6 +24,8 @@ pub struct Profile {
     pub copies: Copies,
     /// All peers make the same few documents, apart from each other, and change their members.
     pub apart: bool,
+    /// Peers run databases, and what is done is asked of these.
+    pub databases: bool,
 }
 
 /// What goes on two to five times in a plan.
@@ -37,7 +41,15 @@ pub enum Copies {
 
 impl Default for Profile {
     fn default() -> Self {
-        Self { peers: (2, 5), edits: (5, 40), faults: 12, swarm: true, copies: Copies::None, apart: false }
+        Self {
+            peers: (2, 5),
+            edits: (5, 40),
+            faults: 12,
+            swarm: true,
+            copies: Copies::None,
+            apart: false,
+            databases: false,
+        }
     }
 }
 
@@ -178,7 +190,11 @@ pub fn generate(seed: u64, profile: &Profile) -> Plan {
     let end_us = draws.span_us(1_000_000, 30_000_000);
     plan.bounds.phase_one_us = end_us;
     plan.bounds.events = EVENTS_MAX;
-    work(&mut draws, &mut plan, profile, end_us);
+    if profile.databases {
+        databases::work(&mut draws, &mut plan, profile, end_us);
+    } else {
+        work(&mut draws, &mut plan, profile, end_us);
+    }
     faults(&mut draws, &mut plan, profile, end_us);
     core(&mut draws, &mut plan);
     buffers(&mut draws, &mut plan);
@@ -398,6 +414,10 @@ fn twins(draws: &mut Draws, plan: &mut Plan, way: Twin, end_us: u64) {
 
 /// A word is typed into some document.
 fn one_word(draws: &mut Draws, plan: &mut Plan, peer: usize, at_us: u64) {
+    if plan.databases {
+        let act = databases::one_write(draws, peer);
+        return push(plan, When::AtUs(at_us), act);
+    }
     let doc = |action: &Action| {
         if let Act::Create { doc, .. } | Act::Make { doc, .. } = action.act { Some(doc) } else { None }
     };
@@ -491,13 +511,16 @@ fn one_fault(draws: &mut Draws, kind: Fault, plan: &Plan, end_us: u64) -> Vec<Ac
             vec![Act::Clock { peer, jump_ms, rate: draws.pick(&[0, 500, 990, 1000, 1010, 3000]) }]
         }
         Fault::Bodies => {
-            let bodies = draws.pick(&[Bodies::All, Bodies::None, Bodies::Newest(1), Bodies::Newest(4)]);
-            vec![Act::Bodies { peer, bodies }]
+            vec![Act::Bodies { peer, bodies: bodies(draws) }]
         }
         Fault::Copy => {
             vec![Act::Restart { peer, store: Disk::CloneOf(draws.below(plan.peers.len() as u64) as usize) }]
         }
     }
+}
+
+fn bodies(draws: &mut Draws) -> Bodies {
+    draws.pick(&[Bodies::All, Bodies::None, Bodies::Newest(1), Bodies::Newest(4)])
 }
 
 /// Now and then only some live on: those that hang together without the others.

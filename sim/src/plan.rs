@@ -8,9 +8,11 @@
 //! A plan never holds Rust state: it is plain data with a stable TOML and JSON form (`scenarios/README.md`).
 
 mod act;
+mod ask;
 mod check;
 
 pub use act::{Act, Disk, How, Image, Key, Tampering, Way};
+pub use ask::{Ask, Change};
 pub use check::PlanError;
 
 use serde::{Deserialize, Serialize};
@@ -35,6 +37,9 @@ pub struct Plan {
     /// Further partitions beside `main`. Document `n` lives in partition `n % (partitions + 1)`, `main` being 0.
     #[serde(default)]
     pub partitions: u32,
+    /// Peers run databases around their endpoints. Work is [`Act::Ask`] then; else it is all but that.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub databases: bool,
     /// The bounds.
     #[serde(default)]
     pub bounds: Bounds,

@@ -64,6 +64,8 @@ pub(crate) mod purpose {
     pub(crate) const STIR: u64 = 16;
     pub(crate) const MEMBER: u64 = 17;
     pub(crate) const READ: u64 = 18;
+    pub(crate) const VALUE: u64 = 19;
+    pub(crate) const ASK: u64 = 20;
 }
 
 #[cfg(test)]

@@ -32,11 +32,19 @@ pub enum OracleId {
     O13,
     /// Nothing is hidden or gone that nobody deleted who saw it, and nothing else is shown.
     O14,
+    /// At rest an index holds what the documents say.
+    O15,
+    /// An answer is what the documents say.
+    O16,
+    /// The answer that a live query told is the one that the query has.
+    O17,
+    /// Each request is answered once.
+    O18,
 }
 
 impl OracleId {
     /// Every oracle.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 17] = [
         Self::O1,
         Self::O2,
         Self::O3,
@@ -50,6 +58,10 @@ impl OracleId {
         Self::O12,
         Self::O13,
         Self::O14,
+        Self::O15,
+        Self::O16,
+        Self::O17,
+        Self::O18,
     ];
 
     /// What it demands, in one sentence for people. `spec/invariants.md` says it in full.
@@ -74,6 +86,10 @@ impl OracleId {
             Self::O14 => {
                 "what nobody deleted who saw it is shown or listed, what somebody did is neither, and documents are deleted only by those who saw all of them"
             }
+            Self::O15 => "at rest each index is built and holds what the documents say, row by row",
+            Self::O16 => "a query brings the documents that it means, each once and in order, those just written too",
+            Self::O17 => "whoever follows a live query has the answer that the query has when it is asked again",
+            Self::O18 => "each request is answered once, and none is refused for no reason",
         }
     }
 }

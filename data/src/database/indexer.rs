@@ -201,6 +201,11 @@ impl Indexer {
             }
             self.batch.position = Some(row.number);
         }
+        if let (true, Some(position)) = (planted!("index.position-ahead"), self.batch.position) {
+            registry.position = position;
+            let ops = registry.save();
+            cx.endpoint.write(cx.now, ops);
+        }
         let Some(partition) = partition.or_else(|| registry.todo()) else {
             cx.desk.wake_watching();
             return if self.batch.position.is_some() { self.commit(cx) } else { self.choose(cx) };
@@ -244,7 +249,7 @@ impl Indexer {
             match self.batch.fetch.next() {
                 Fetched::Doc(doc, keys, snapshot) => {
                     // What is not wholly in memory yet is taken once it is.
-                    let owed = !cx.endpoint.is_current(doc);
+                    let owed = !cx.endpoint.is_current(doc) && !planted!("index.owed-forgotten");
                     self.batch.ops.extend(cx.desk.indexes.owe(doc, owed));
                     self.batch.docs.push((doc, cx.desk.indexes.noted(doc)));
                     if !owed {
@@ -264,7 +269,7 @@ impl Indexer {
         if new.len() == old.len() && new.keys().all(|key| old.contains(key.as_slice())) {
             return;
         }
-        let gone = old.iter().filter(|key| !new.contains_key(**key));
+        let gone = old.iter().filter(|key| !new.contains_key(**key) && !planted!("index.row-not-deleted"));
         let gone = gone.map(|key| Op::Delete { table: Table::Term, key: Bytes::copy_from_slice(key) });
         self.batch.ops.extend(gone);
         let come = new.iter().filter(|(key, _)| !old.contains(key.as_slice()));
@@ -283,7 +288,7 @@ impl Indexer {
 
     /// Commits the batch. What it says of documents may not be durable yet, so that is written first.
     fn commit(&mut self, cx: &mut Context<'_>) {
-        if self.batch.docs.iter().any(|(doc, _)| cx.is_unsafe(*doc)) {
+        if self.batch.docs.iter().any(|(doc, _)| cx.is_unsafe(*doc)) && !planted!("index.unflushed") {
             cx.endpoint.flush(cx.now);
         }
         let registry = &mut cx.desk.indexes;

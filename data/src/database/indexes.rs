@@ -44,7 +44,7 @@ pub(super) struct Index {
 impl Index {
     /// Whether all documents stand in it, durably.
     pub(super) fn is_ready(&self) -> bool {
-        self.state == State::Ready && self.settling.is_none()
+        self.state == State::Ready && (self.settling.is_none() || planted!("index.ready-early"))
     }
 }
 
@@ -208,7 +208,7 @@ impl Registry {
 
     /// Notes what a document is in an index: whether fields lead to lists, and whether some tuple is cut.
     pub(super) fn note_shape(&mut self, no: u32, projected: &Projected) {
-        let Some(index) = self.all.get_mut(&no) else { return };
+        let Some(index) = self.all.get_mut(&no).filter(|_| !planted!("index.shape-unnoted")) else { return };
         let mut is_new = projected.is_cut() && !index.cut;
         index.cut |= is_new;
         for (known, list) in index.lists.iter_mut().zip(&projected.lists) {
@@ -279,6 +279,9 @@ impl Registry {
             return;
         }
         self.changes += 1;
+        if planted!("index.change-unnoted") && self.changes.is_multiple_of(3) {
+            return;
+        }
         if self.behind.len() >= BEHIND_MAX && !self.behind.contains_key(&doc) {
             self.lost_count = true;
             return;
@@ -328,7 +331,8 @@ impl Registry {
 
     /// The indexes stand for a document as it was when it had changed so.
     pub(super) fn caught_up(&mut self, doc: DocRef, noted: Option<u64>) {
-        if self.behind.get(&doc).copied() == noted && !self.owed.contains(&doc) {
+        let is_it = self.behind.get(&doc).copied() == noted || planted!("index.caught-up-early");
+        if is_it && !self.owed.contains(&doc) {
             self.behind.remove(&doc);
         }
     }

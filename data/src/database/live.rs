@@ -135,7 +135,7 @@ impl Live {
                 }
             }
         }
-        self.complete || self.window.len() >= self.limit()
+        self.complete || self.window.len() >= self.limit() || planted!("live.not-refilled")
     }
 
     fn hold(&mut self, place: Vec<u8>, found: Found) {
@@ -174,7 +174,7 @@ impl Live {
             let event = match self.told.insert(doc, told) {
                 None => LiveEvent::Added { found, after },
                 Some(before) if before.shows(&place, &found) => continue,
-                Some(before) if before.place == place => LiveEvent::Changed { found },
+                Some(before) if before.place == place || planted!("live.move-untold") => LiveEvent::Changed { found },
                 Some(_) => LiveEvent::Moved { found, after },
             };
             events.push((Some(place), event));
@@ -388,7 +388,7 @@ impl Watching {
         for doc in docs {
             fetch.push(doc, ());
             // It changes once more in memory: that wakes, and has no number of its own.
-            if !cx.endpoint.is_current(doc) {
+            if !cx.endpoint.is_current(doc) && !planted!("live.cursor-ahead") {
                 live.waiting.insert(doc);
             }
         }

@@ -85,7 +85,7 @@ impl Source {
                 let Some(source) = parts.first_mut() else { return Next::End };
                 match source.next(cx) {
                     Next::Doc(place, doc, snapshot) => {
-                        if seen.insert(doc) {
+                        if seen.insert(doc) || planted!("query.union-twice") {
                             return Next::Doc(place, doc, snapshot);
                         }
                     }
@@ -197,7 +197,8 @@ impl IndexSource {
             if self.part.reverse {
                 to = to.min(after);
             } else {
-                from = from.max([after.as_slice(), &[0]].concat());
+                let behind: &[u8] = if planted!("page.bookmark-inclusive") { &[] } else { &[0] };
+                from = from.max([after.as_slice(), behind].concat());
             }
         }
         let prefix = Bytes::copy_from_slice(&self.partition.0.to_be_bytes());
@@ -220,8 +221,10 @@ impl IndexSource {
             .zip(last)
             .map(|(scan, last)| cosmicsync_protocol::ledger::rows::scan_on(&scan, last).limit(rows_max));
         for (key, value) in rows {
-            let Some((tuple, doc)) = term_parts(key).filter(|(_, doc)| !self.behind.contains(doc)) else { continue };
-            self.fetch.push_read(cx, DocRef { partition: self.partition, doc }, tuple.to_vec(), value);
+            let Some((tuple, doc)) = term_parts(key) else { continue };
+            if !self.behind.contains(&doc) || planted!("query.behind-kept") {
+                self.fetch.push_read(cx, DocRef { partition: self.partition, doc }, tuple.to_vec(), value);
+            }
         }
         self.fetch.open_closed(cx);
     }

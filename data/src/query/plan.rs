@@ -278,7 +278,7 @@ fn between(prefix: &[u8], range: &Range) -> TupleRange {
     let from = match &range.lower {
         None => rank(*range.ranks.start()),
         Some(lower) => match end(&lower.value) {
-            (tuple, false) if !lower.inclusive => after_prefix(tuple),
+            (tuple, false) if !lower.inclusive || planted!("query.bound-open") => after_prefix(tuple),
             (tuple, _) => tuple,
         },
     };

@@ -26,6 +26,9 @@ pub struct MemStore {
     /// How many commits were carried out, reported or not.
     applied: u64,
     fault: Option<(u64, StoreError)>,
+    /// What was there before the last commit.
+    #[cfg(planted)]
+    older: Rows,
     poisoned: bool,
 }
 
@@ -109,6 +112,10 @@ impl MemStore {
     /// If it is no [`Read::Durable`](crate::storage::Read::Durable).
     pub fn read_durable(&mut self, request: StoreRequest) -> StoreDone {
         assert!(request.is_durable_read(), "what is ordered waits its turn");
+        #[cfg(planted)]
+        if crate::planted::is_on("read.too-old") {
+            return Self { rows: self.older.clone(), ..self.clone() }.execute(request);
+        }
         self.execute(request)
     }
 
@@ -163,6 +170,8 @@ impl MemStore {
         if let Some((_, error)) = self.fault.take_if(|(nth, _)| *nth == self.applied) {
             return Err(error);
         }
+        #[cfg(planted)]
+        self.older.clone_from(&self.rows);
         for op in ops {
             match op {
                 Op::Put { table, key, value } => drop(self.rows.insert((table, key), value)),

@@ -49,6 +49,7 @@ impl World<'_> {
         }
         self.check_members(&first);
         self.check_owed(&first);
+        self.finish_databases();
         if self.keyed.once_in(&[purpose::CHECK, u64::MAX], LATE_ONE_IN) {
             self.check_late(&first);
         }
@@ -228,7 +229,8 @@ impl World<'_> {
     /// O8: how much a peer stores is in proportion to what it learns.
     fn check_effort(&mut self) {
         for peer in 0..self.nodes.len() {
-            let causes = [Point::EntryReceived, Point::EditTaken, Point::Shaken, Point::DocOpened, Point::Started];
+            let causes =
+                [Point::EntryReceived, Point::EditTaken, Point::Shaken, Point::DocOpened, Point::Started, Point::Asked];
             let causes: u64 = causes.into_iter().map(|point| self.count(peer, point)).sum();
             let commits = self.count(peer, Point::Submitted);
             self.stats.checks += 1;

@@ -12,3 +12,4 @@ mod watch;
 
 pub(crate) use lost::ends;
 pub(crate) use model::{Deed, Model, tokens_in};
+pub(crate) use reader::Reader;

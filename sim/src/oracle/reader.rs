@@ -1,12 +1,15 @@
 //! A replica that only reads: made of a store's rows, apart from the run.
 
 use crate::world::{Piece, config, doc_id, partition_name, partition_of, pieces_of, recover, tokens_of};
+use bytes::Bytes;
 use cosmicsync_protocol::document::{Hidden, Version};
 use cosmicsync_protocol::endpoint::{Dial, Endpoint, Event, LinkId};
-use cosmicsync_protocol::ledger::DocRef;
+use cosmicsync_protocol::ids::DocId;
+use cosmicsync_protocol::ledger::rows::listing_parts;
+use cosmicsync_protocol::ledger::{DocRef, PartNo};
 use cosmicsync_protocol::pump::{Io, pump};
 use cosmicsync_protocol::shelf::Snapshot;
-use cosmicsync_protocol::storage::StoreRequest;
+use cosmicsync_protocol::storage::{StoreRequest, Table};
 use cosmicsync_protocol::sync::SpaceNo;
 use cosmicsync_protocol::testkit::store::MemStore;
 use cosmicsync_protocol::time::Now;
@@ -45,8 +48,8 @@ impl Shown {
 }
 
 /// A replica that only reads: made of a store's rows, apart from the run.
-pub(super) struct Reader {
-    pub(super) endpoint: Endpoint,
+pub(crate) struct Reader {
+    pub(crate) endpoint: Endpoint,
     pub(super) store: MemStore,
     now: Now,
     sent: BTreeMap<LinkId, Vec<u8>>,
@@ -75,7 +78,7 @@ impl Io for ReaderIo<'_> {
 
 impl Reader {
     /// Reads a store back. `None` if it cannot be read.
-    pub(super) fn new(mut store: MemStore, core: &crate::plan::Core, seed: [u8; 32]) -> Option<Self> {
+    pub(crate) fn new(mut store: MemStore, core: &crate::plan::Core, seed: [u8; 32]) -> Option<Self> {
         let now = Now { mono_us: 1, wall_ms: 1_700_000_000_000 };
         let endpoint = recover(&mut store, config(core), seed, None, now)?;
         Some(Self { endpoint, store, now, sent: BTreeMap::new() })
@@ -99,6 +102,19 @@ impl Reader {
         let name = partition_name(partition_of(partitions, number));
         let partition = self.endpoint.partition(SpaceNo(0), &name)?;
         Some(DocRef { partition, doc: doc_id(number) })
+    }
+
+    /// Reads all that is listed of a partition.
+    pub(crate) fn documents(&mut self, partition: PartNo) -> BTreeMap<DocId, Snapshot> {
+        let prefix = partition.0.to_be_bytes();
+        let from = (Table::Doc, Bytes::copy_from_slice(&prefix));
+        let rows = self.store.rows().range(from..).map(|((table, key), _)| (*table, key));
+        let listed = rows.take_while(|(table, key)| *table == Table::Doc && key.starts_with(&prefix));
+        let docs: BTreeSet<DocId> = listed.filter_map(|(_, key)| Some(listing_parts(key).ok()?.1)).collect();
+        docs.iter().for_each(|doc| self.endpoint.open(self.now, DocRef { partition, doc: *doc }));
+        self.settle();
+        let shown = docs.iter().filter_map(|doc| Some((*doc, self.endpoint.view(DocRef { partition, doc: *doc })?)));
+        shown.collect()
     }
 
     /// Reads a document and lets it go again.

@@ -1,6 +1,6 @@
 //! What can happen in a run: work, faults, and what each is about.
 
-use super::Bodies;
+use super::{Ask, Bodies};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -128,6 +128,13 @@ pub enum Act {
         doc: u32,
         /// Whether to hold.
         on: bool,
+    },
+    /// Asks something of a database.
+    Ask {
+        /// Whose.
+        peer: usize,
+        /// What.
+        what: Ask,
     },
     /// Fetches other bodies from now on.
     Bodies {

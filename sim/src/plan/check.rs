@@ -1,6 +1,6 @@
 //! Whether a plan can be run: everything that it refers to is there.
 
-use super::{Act, Bounds, Core, Disk, FORMAT, Image, Link, Peer, Plan, When};
+use super::{Act, Ask, Bounds, Core, Disk, FORMAT, Image, Link, Peer, Plan, When};
 
 /// Why a plan cannot be run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub enum PlanError {
     NoMark(String),
     /// The documents of a transaction lie in two partitions.
     TwoPartitions(u32),
+    /// Databases are asked that peers do not run, or something else is done to documents that they do.
+    Databases(u32),
     /// There is no peer, or there are too many.
     Peers(usize),
     /// The peers that live on are not connected by links.
@@ -38,6 +40,7 @@ impl core::fmt::Display for PlanError {
             Self::NoPoint(name) => write!(f, "there is no event `{name}` to wait for"),
             Self::NoMark(name) => write!(f, "there is no mark `{name}`"),
             Self::TwoPartitions(id) => write!(f, "action {id} edits documents of two partitions in one transaction"),
+            Self::Databases(id) => write!(f, "action {id} is not what the peers run: see `databases`"),
             Self::Peers(count) => write!(f, "{count} peers: there must be 1 to {}", Plan::PEERS_MAX),
             Self::Core => f.write_str("the peers that live on are not connected by links that stay"),
         }
@@ -58,6 +61,7 @@ impl Plan {
             seed,
             core: Core::default(),
             partitions: 0,
+            databases: false,
             bounds: Bounds::default(),
             sometimes: Vec::new(),
             peers: vec![Peer::default(); peers],
@@ -104,7 +108,10 @@ impl Plan {
             if let Some(link) = action.act.link().filter(|link| *link >= self.links.len()) {
                 return Err(PlanError::NoLink(link));
             }
-            if let Act::Both { docs: [a, b], .. } = &action.act
+            if !action.act.is_fault() && self.databases != action.act.is_for_databases().unwrap_or(self.databases) {
+                return Err(PlanError::Databases(action.id));
+            }
+            if let Act::Both { docs: [a, b], .. } | Act::Ask { what: Ask::Both { docs: [a, b] }, .. } = &action.act
                 && self.partition(*a) != self.partition(*b)
             {
                 return Err(PlanError::TwoPartitions(action.id));
@@ -154,6 +161,7 @@ impl Act {
             | Self::Open { peer, .. }
             | Self::Close { peer, .. }
             | Self::Hold { peer, .. }
+            | Self::Ask { peer, .. }
             | Self::Bodies { peer, .. }
             | Self::Crash { peer, .. }
             | Self::Stop { peer, .. }
@@ -208,6 +216,7 @@ impl Act {
             | Self::Open { .. }
             | Self::Close { .. }
             | Self::Hold { .. }
+            | Self::Ask { .. }
             | Self::Bodies { .. }
             | Self::Partition { .. }
             | Self::Crash { .. }
@@ -219,6 +228,15 @@ impl Act {
             | Self::SlowStore { .. }
             | Self::FailStore { .. }
             | Self::Clock { .. } => None,
+        }
+    }
+
+    /// Whether databases carry it out, or bare endpoints; `None` if both do.
+    pub const fn is_for_databases(&self) -> Option<bool> {
+        if self.is_fault() || matches!(self, Self::Bodies { .. } | Self::Dial { .. } | Self::Snapshot { .. }) {
+            None
+        } else {
+            Some(matches!(self, Self::Ask { .. }))
         }
     }
 
@@ -239,6 +257,7 @@ impl Act {
                 | Self::Open { .. }
                 | Self::Close { .. }
                 | Self::Hold { .. }
+                | Self::Ask { .. }
                 | Self::Bodies { .. }
                 | Self::Dial { .. }
                 | Self::Snapshot { .. }

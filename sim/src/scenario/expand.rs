@@ -94,6 +94,7 @@ impl Scenario {
             core: head.oracle.alive.clone(),
         };
         let plan = Plan {
+            databases: false,
             format: plan::FORMAT,
             name: head.name.clone(),
             // A plan's seed fits into TOML.

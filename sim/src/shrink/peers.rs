@@ -101,6 +101,7 @@ fn peers_of(act: &mut Act) -> Vec<&mut usize> {
         | Act::Open { peer, .. }
         | Act::Close { peer, .. }
         | Act::Hold { peer, .. }
+        | Act::Ask { peer, .. }
         | Act::Bodies { peer, .. }
         | Act::Crash { peer, .. }
         | Act::Stop { peer, .. }
@@ -154,6 +155,7 @@ const fn link_of(act: &mut Act) -> Option<&mut usize> {
         | Act::Open { .. }
         | Act::Close { .. }
         | Act::Hold { .. }
+        | Act::Ask { .. }
         | Act::Bodies { .. }
         | Act::Partition { .. }
         | Act::Crash { .. }

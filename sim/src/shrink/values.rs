@@ -9,8 +9,10 @@ use serde_json::Value;
 
 /// Members that name things: another number there would be another thing. Through a buffer of a few bytes no handshake
 /// comes in time.
-const NAMES: [&str; 13] =
-    ["id", "peer", "doc", "docs", "link", "sides", "field", "from", "to", "clone-of", "flip", "now", "buffer"];
+const NAMES: [&str; 15] = [
+    "id", "peer", "doc", "docs", "place", "index", "link", "sides", "field", "from", "to", "clone-of", "flip", "now",
+    "buffer",
+];
 
 /// Round times, in microseconds, the coarsest first.
 const ROUND_US: [u64; 5] = [10_000_000, 1_000_000, 100_000, 10_000, 1_000];

@@ -104,6 +104,7 @@ impl World<'_> {
                 self.nodes[other].durable()
             }
         };
+        self.forget_told(peer);
         let gone = core::mem::replace(&mut self.nodes[peer].disk, replaced);
         self.replaced(peer, gone);
     }
@@ -120,6 +121,7 @@ impl World<'_> {
         self.end(peer, 0, false);
         if is_kept || source != peer {
             self.mark(if is_kept { Mark::RolledBack } else { Mark::Cloned });
+            self.forget_told(peer);
             let gone = core::mem::replace(&mut self.nodes[peer].disk, copy.store);
             self.replaced(peer, gone);
         }

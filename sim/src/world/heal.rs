@@ -71,6 +71,7 @@ impl World<'_> {
         alive.waiting.clear();
         let held: Vec<u64> = alive.docs.iter().filter(|(_, open)| open.held).map(|(doc, _)| *doc).collect();
         self.restore_bodies(peer);
+        self.release_docs(peer);
         for doc in held {
             self.call(peer, |alive, now| {
                 if let Some(open) = alive.docs.get_mut(&doc) {

@@ -4,6 +4,8 @@
 //! drives each core with the shipped loop. It knows nothing of the protocol.
 
 mod content;
+mod database;
+mod driven;
 mod fault;
 mod found;
 mod heal;
@@ -126,6 +128,8 @@ pub(crate) struct World<'p> {
     tracer: Tracer,
     pub(crate) stats: Stats,
     violations: Vec<Violation>,
+    /// What oracles found in stores.
+    found: database::Found,
     points: Vec<[u64; POINTS.len()]>,
     marks: BTreeMap<Mark, u64>,
     /// Actions that wait for a point: (peer, point, nth).
@@ -162,6 +166,7 @@ impl<'p> World<'p> {
             tracer: Tracer::new(peers, keep_trace),
             stats: Stats::default(),
             violations: Vec::new(),
+            found: database::Found::default(),
             points: vec![[0; POINTS.len()]; peers],
             marks: BTreeMap::new(),
             awaited: BTreeMap::new(),

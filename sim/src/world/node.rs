@@ -5,7 +5,6 @@ use crate::coverage::{Mark, Point};
 use crate::plan;
 use crate::random::purpose;
 use crate::report::OracleId;
-use cosmicsync_protocol::Endpoint;
 use cosmicsync_protocol::document::TextPaths;
 use cosmicsync_protocol::endpoint::{CloseReason, Event, LinkId, Process};
 use cosmicsync_protocol::ids::DeviceId;
@@ -21,6 +20,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::content::text_paths;
+use super::database::{Desk, Follow};
+use super::driven::Core;
 use super::start::{config_of, recover};
 use super::work::OpenDoc;
 
@@ -118,6 +119,8 @@ pub(crate) struct Node {
     pub(crate) reopen_us: u64,
     /// It crashed, and no entry came since: what comes next resumes what the crash cut.
     pub(super) resumes: bool,
+    /// Live queries of its users.
+    pub(super) follows: Vec<Follow>,
 }
 
 impl Node {
@@ -136,6 +139,7 @@ impl Node {
             was_partial: false,
             reopen_us: RESTART_US,
             resumes: false,
+            follows: Vec::new(),
         }
     }
 
@@ -148,7 +152,9 @@ impl Node {
 /// What a running process has in memory, and the store that it has open.
 #[derive(Debug)]
 pub(crate) struct Alive {
-    pub(crate) endpoint: Endpoint,
+    pub(crate) endpoint: Core,
+    /// What its database was asked.
+    pub(super) desk: Desk,
     pub(crate) store: MemStore,
     /// Reads of what is durable that its store has not completed.
     pub(super) reads: BTreeMap<StoreId, StoreRequest>,
@@ -257,7 +263,8 @@ impl World<'_> {
             return;
         };
         let alive = Alive {
-            endpoint,
+            endpoint: Core::new(endpoint, self.plan.databases),
+            desk: Desk::default(),
             store,
             reads: BTreeMap::new(),
             store_queue: VecDeque::new(),
@@ -280,6 +287,7 @@ impl World<'_> {
         self.point(peer, Point::Started, None, &[u8::from(is_copy)]);
         self.check_restart(peer);
         self.restore_bodies(peer);
+        self.start_database(peer);
         self.turn(peer);
         for route in 0..self.routes.len() {
             if self.plan.links[route].from == peer && self.routes[route].wanted && self.routes[route].conn.is_none() {
@@ -368,6 +376,7 @@ impl World<'_> {
         for event in output.events {
             acted |= self.handle_event(peer, event);
         }
+        acted |= self.take_answers(peer);
         if let Some(error) = self.nodes[peer].alive.as_mut().and_then(|alive| alive.failed.take()) {
             self.store_failed(peer, &error);
             return false;
@@ -575,6 +584,9 @@ impl World<'_> {
         let after = alive.store.crash(keep);
         let kept = after.rows() != alive.store.rows();
         self.mark(if kept { Mark::KeptCommits } else { Mark::LostCommits });
+        if super::database::builds_index(&after) {
+            self.mark(Mark::CrashInBuild);
+        }
         self.remember(peer, &alive);
         let node = &mut self.nodes[peer];
         node.disk = after;

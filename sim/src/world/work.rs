@@ -105,7 +105,8 @@ impl World<'_> {
     /// Returns whether the action is done with, one way or the other.
     #[expect(clippy::wildcard_enum_match_arm, reason = "each function looks at its own kinds of actions")]
     fn try_work(&mut self, peer: usize, action: usize) -> bool {
-        let act = &self.plan.actions[action].act;
+        let plan = self.plan;
+        let act = &plan.actions[action].act;
         match act {
             Act::Snapshot { .. } => {
                 self.nodes[peer].snapshot = Some(self.copy(peer));
@@ -123,6 +124,7 @@ impl World<'_> {
                 true
             }
             Act::Hold { doc, on, .. } => self.hold(peer, u64::from(*doc), *on),
+            Act::Ask { what, .. } => self.try_ask(peer, action, what),
             _ => {
                 let Some(draft) = self.draft(peer, action) else { return false };
                 self.write(peer, draft);

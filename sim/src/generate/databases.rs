@@ -1,0 +1,129 @@
+//! Plans of peers that run databases: writes that collide, indexes that come and go, queries, live queries.
+
+use super::{Copies, Draws, Profile, push};
+use crate::plan::{Act, Ask, Change, Plan, When};
+
+/// Documents have these numbers.
+const DOCS: u64 = 12;
+/// Collections have these numbers: no more than there are in three partitions.
+const PLACES: u64 = 6;
+/// Indexes have these numbers.
+const INDEXES: u64 = 6;
+/// More documents than are read one by one, or at a time, where an index is behind, built or followed.
+const MANY: (u64, u64) = (260, 700);
+
+/// The kinds of what is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Patch,
+    Gather,
+    Delete,
+    Undelete,
+    Both,
+    Hold,
+    Import,
+    Create,
+    Drop,
+    Rebuild,
+    Find,
+    Follow,
+    Unfollow,
+    Check,
+    Bodies,
+}
+
+const KINDS: [Kind; 15] = [
+    Kind::Patch,
+    Kind::Gather,
+    Kind::Delete,
+    Kind::Undelete,
+    Kind::Both,
+    Kind::Hold,
+    Kind::Import,
+    Kind::Create,
+    Kind::Drop,
+    Kind::Rebuild,
+    Kind::Find,
+    Kind::Follow,
+    Kind::Unfollow,
+    Kind::Check,
+    Kind::Bodies,
+];
+
+impl Profile {
+    /// The plans of databases with this seed: in one of four something goes on several times.
+    pub fn of_databases(seed: u64) -> Self {
+        let copies = if seed % 4 == 3 { Copies::Processes } else { Copies::None };
+        Self { peers: (1, 4), edits: (20, 90), faults: 10, copies, databases: true, ..Self::default() }
+    }
+}
+
+/// What is asked of databases until phase one ends.
+pub(super) fn work(draws: &mut Draws, plan: &mut Plan, profile: &Profile, end_us: u64) {
+    plan.databases = true;
+    let mut kinds = super::subset(draws, &KINDS, profile.swarm);
+    kinds.extend([Kind::Create, Kind::Find]);
+    let peers = plan.peers.len() as u64;
+    // Few documents and collections are written to, or all.
+    let docs = draws.pick(&[2, 6, DOCS]);
+    let places = draws.pick(&[1, 2, PLACES]);
+    let mut at_us = 0;
+    for _ in 0..draws.within(1, 4) {
+        let peer = draws.below(peers) as usize;
+        let what = index(draws, places, Change::Create);
+        let at_us = draws.below(end_us / 2 + 1);
+        push(plan, When::AtUs(at_us), Act::Ask { peer, what });
+    }
+    if draws.once_in(16) {
+        let (peer, at_us) = (draws.below(peers) as usize, draws.below(end_us / 2 + 1));
+        let (place, docs) = (draws.below(places) as u32, draws.within(MANY.0, MANY.1) as u32);
+        push(plan, When::AtUs(at_us), Act::Ask { peer, what: Ask::Import { place, docs } });
+    }
+    for _ in 0..draws.within(u64::from(profile.edits.0), u64::from(profile.edits.1)) {
+        at_us = if draws.once_in(4) { draws.below(end_us) } else { (at_us + draws.span_us(100, 200_000)).min(end_us) };
+        let peer = draws.below(peers) as usize;
+        let kind = if draws.once_in(2) { None } else { Some(draws.pick(&kinds)) };
+        if kind == Some(Kind::Bodies) {
+            let bodies = super::bodies(draws);
+            push(plan, When::AtUs(at_us), Act::Bodies { peer, bodies });
+            continue;
+        }
+        let what = one(draws, kind, docs, places, plan.partitions);
+        push(plan, When::AtUs(at_us), Act::Ask { peer, what });
+    }
+}
+
+/// What is written beside copies of a process.
+pub(super) fn one_write(draws: &mut Draws, peer: usize) -> Act {
+    Act::Ask { peer, what: Ask::Put { doc: draws.below(DOCS / 2) as u32 } }
+}
+
+fn index(draws: &mut Draws, places: u64, change: Change) -> Ask {
+    Ask::Index { place: draws.below(places) as u32, index: draws.below(INDEXES) as u32, change }
+}
+
+fn one(draws: &mut Draws, kind: Option<Kind>, docs: u64, places: u64, partitions: u32) -> Ask {
+    let doc = draws.below(docs) as u32;
+    let place = draws.below(places) as u32;
+    let Some(kind) = kind else { return Ask::Put { doc } };
+    match kind {
+        Kind::Patch => Ask::Patch { doc },
+        Kind::Gather => Ask::Gather { doc },
+        Kind::Delete => Ask::Delete { doc },
+        Kind::Undelete => Ask::Undelete { doc },
+        Kind::Both => {
+            let step = partitions + 1;
+            let other = (doc + step * (1 + draws.below(2) as u32)) % (DOCS as u32 / step * step);
+            if other == doc || other % step != doc % step { Ask::Put { doc } } else { Ask::Both { docs: [doc, other] } }
+        }
+        Kind::Hold => Ask::Hold { doc, on: draws.once_in(2) },
+        Kind::Import => Ask::Import { place, docs: draws.within(1, 20) as u32 },
+        Kind::Create => index(draws, places, Change::Create),
+        Kind::Drop => index(draws, places, Change::Drop),
+        Kind::Rebuild => index(draws, places, Change::Rebuild),
+        Kind::Find => Ask::Find { place },
+        Kind::Follow => Ask::Follow { place },
+        Kind::Unfollow => Ask::Unfollow,
+        Kind::Check | Kind::Bodies => Ask::Check,
+    }
+}

@@ -1,0 +1,169 @@
+//! Queries that are asked while other things are under way.
+//!
+//! A document that was the same when the query was asked and when it was answered, to a replica that is made of the
+//! peer's store alone, must be in the answer exactly if it is meant; so a write that was safe before is in it. Of one that
+//! changed meanwhile either is right.
+
+use super::content::{Place, Values};
+use super::question::Question;
+use super::{Asked, DOCS, Docs, World, index};
+use crate::coverage::Mark;
+use crate::oracle::Reader;
+use crate::random::purpose;
+use crate::report::OracleId;
+use cosmicsync_data::database::ask::Want;
+use cosmicsync_data::database::request::{Answer, Found, Request};
+use cosmicsync_protocol::ids::DocId;
+use cosmicsync_protocol::ledger::{DocRef, PartNo};
+use cosmicsync_protocol::storage::Table;
+use cosmicsync_protocol::testkit::store::MemStore;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+/// Tables whose rows follow from those of others, or say nothing of documents.
+const FOLLOWS: [Table; 5] = [Table::Term, Table::Keys, Table::Value, Table::Feed, Table::Tally];
+/// How many stores are remembered.
+const FOUND_MAX: usize = 64;
+
+/// A query that was asked and not answered.
+#[derive(Debug)]
+pub(super) struct Finding {
+    question: Question,
+    place: Place,
+    partition: PartNo,
+    /// The documents as they were when it was asked.
+    before: Rc<Docs>,
+    /// Documents that changes of this peer were or are under way for.
+    loose: BTreeSet<DocId>,
+}
+
+impl Finding {
+    /// Whether it asks for one index.
+    pub(super) const fn forces(&self) -> bool {
+        self.question.index.is_some()
+    }
+}
+
+impl World<'_> {
+    /// Asks a query. Returns whether the collection is known.
+    pub(super) fn begin_finding(&mut self, peer: usize, place: Place, values: &mut Values) -> bool {
+        let Some(partition) = self.find_place(peer, place) else { return false };
+        let mut question = Question::draw(values, DOCS.into());
+        question.limit = values.once_in(3).then(|| 1 + values.below(4) as usize);
+        question.index = values.once_in(4).then(|| index(values.below(6) as u32).0.to_owned());
+        let store = self.nodes[peer].durable();
+        let Some(before) = self.documents(peer, store, partition) else { return true };
+        let Some(alive) = self.nodes[peer].alive.as_deref() else { return true };
+        let writes = alive.desk.open.values().filter_map(Asked::written);
+        let loose = writes.flatten().chain(&alive.desk.gathered).map(|doc| doc.doc).collect();
+        let query = Box::new(question.query(partition, place.collection));
+        let finding = Finding { question, place, partition, before, loose };
+        self.ask(peer, Asked::Find(Box::new(finding)), Request::Find { query, want: Want::Docs });
+        true
+    }
+
+    /// The documents of a partition, as a fresh replica shows them that is made of a store.
+    pub(super) fn documents(&mut self, peer: usize, store: MemStore, partition: PartNo) -> Option<Rc<Docs>> {
+        let mut hasher = blake3::Hasher::new();
+        for ((table, key), value) in store.rows().iter().filter(|((table, _), _)| !FOLLOWS.contains(table)) {
+            hasher.update(table.name().as_bytes());
+            hasher.update(&key.len().to_le_bytes());
+            hasher.update(key);
+            hasher.update(&value.len().to_le_bytes());
+            hasher.update(value);
+        }
+        let key = (*hasher.finalize().as_bytes(), partition);
+        if let Some(known) = self.found.0.get(&key) {
+            return Some(Rc::clone(known));
+        }
+        let seed = self.keyed.seed(&[purpose::CHECK, peer as u64, self.stats.events]);
+        let docs = Rc::new(Reader::new(store, &self.plan.core, seed)?.documents(partition));
+        if self.found.0.len() >= FOUND_MAX {
+            self.found.0.clear();
+        }
+        self.found.0.insert(key, Rc::clone(&docs));
+        Some(docs)
+    }
+
+    /// Changes of documents begin: queries that are under way may see them or not.
+    pub(super) fn loosen(&mut self, peer: usize, docs: &[DocRef]) {
+        let Some(alive) = self.nodes[peer].alive.as_deref_mut() else { return };
+        for asked in alive.desk.open.values_mut() {
+            if let Asked::Find(finding) = asked {
+                finding.loose.extend(docs.iter().map(|doc| doc.doc));
+            }
+        }
+    }
+
+    /// O16, for a query that is answered while other things are under way.
+    pub(super) fn end_finding(&mut self, peer: usize, finding: Finding, answer: Answer) {
+        let Answer::Matches(matches) = answer else { return };
+        let Finding { question, place, partition, before, loose } = finding;
+        let Some(alive) = self.nodes[peer].alive.as_deref() else { return };
+        let stores = [alive.store.crash(0), alive.store.crash(usize::MAX)];
+        let mut changed = loose;
+        for store in stores {
+            let Some(now) = self.documents(peer, store, partition) else { return };
+            let ids: BTreeSet<DocId> = now.keys().chain(before.keys()).copied().collect();
+            changed.extend(ids.into_iter().filter(|doc| now.get(doc) != before.get(doc)));
+        }
+        if !changed.is_empty() {
+            self.mark(Mark::FoundBesideChanges);
+        }
+        let wrong = wrong_answer(&question, place, &before, &changed, &matches.docs, matches.bookmark.is_none());
+        self.stats.checks += 1;
+        if let Some(wrong) = wrong {
+            self.violation(OracleId::O16, Some(peer), format!("{wrong}, asked for {question} of {}", place.collection));
+        }
+    }
+}
+
+/// What is wrong about an answer, given the documents and those of which anything is right.
+pub(super) fn wrong_answer(
+    question: &Question,
+    place: Place,
+    docs: &Docs,
+    changed: &BTreeSet<DocId>,
+    found: &[Found],
+    is_whole: bool,
+) -> Option<String> {
+    let mut seen = BTreeSet::new();
+    let mut last = None;
+    for it in found {
+        let (key, Some(value)) = (it.key.as_deref().unwrap_or_default(), it.value.as_ref()) else {
+            return Some("a document without a value is found".to_owned());
+        };
+        if !seen.insert(it.doc) {
+            return Some(format!("{key} is found twice"));
+        }
+        if !question.matches(Some(key), value) || it.collection.as_deref() != Some(place.collection) {
+            return Some(format!("{key} is found and not asked for"));
+        }
+        if last.is_some_and(|last| question.compare(last, value).is_gt()) {
+            return Some(format!("{key} comes too late in the order"));
+        }
+        let known = docs.get(&it.doc).filter(|known| !known.meta.deleted);
+        if !changed.contains(&it.doc) && known.is_none_or(|known| known.value != *value || known.version != it.version)
+        {
+            return Some(format!("{key} is found as it is not"));
+        }
+        last = Some(value);
+    }
+    let limit = question.limit.unwrap_or(usize::MAX);
+    if found.len() > limit {
+        return Some("more is found than was asked for".to_owned());
+    }
+    for known in docs.iter().filter(|(doc, _)| !changed.contains(doc) && !seen.contains(doc)).map(|(_, known)| known) {
+        let is_asked = !known.meta.deleted
+            && known.meta.collection.as_deref() == Some(place.collection)
+            && question.matches(known.meta.key.as_deref(), &known.value);
+        // What comes behind the last of an answer that was to end there may be left out.
+        let comes_later =
+            last.is_some_and(|last| question.compare(last, &known.value).is_le()) || !question.is_sorted();
+        let may_lack = !is_whole && comes_later;
+        if is_asked && !may_lack {
+            return Some(format!("{} is not found", known.meta.key.as_deref().unwrap_or_default()));
+        }
+    }
+    None
+}
