@@ -83,6 +83,9 @@ pub struct Core {
     pub late_us: u64,
     /// Messages after which each direction of a link takes a new key.
     pub rekey_messages: u64,
+    /// How many changes, documents and rows databases take in at a time; without it, as shipped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<usize>,
 }
 
 impl Default for Core {
@@ -100,6 +103,7 @@ impl Default for Core {
             acquainted: true,
             late_us: 0,
             rekey_messages: 65_536,
+            batch: None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A plan survives its way to a file and back, and unknown fields are refused.
 
-use cosmicsync_sim::plan::{Act, Action, After, Disk, Plan, PlanError, Tampering, Way, When};
+use cosmicsync_sim::plan::{Act, Action, After, Ask, Change, Disk, Plan, PlanError, Tampering, Way, When};
 
 fn plan() -> Plan {
     let mut plan = Plan::quiet(7, 3);
@@ -51,4 +51,24 @@ fn a_core_that_falls_apart_is_refused() {
     chain.check().unwrap();
     chain.bounds.core = vec![0, 2];
     assert_eq!(chain.check(), Err(PlanError::Core));
+}
+
+#[test]
+fn what_databases_are_asked_stands_in_plans_that_have_them() {
+    let mut plan = Plan::quiet(7, 1);
+    let text = serde_json::to_string(&plan).unwrap();
+    assert!(!text.contains("databases") && !text.contains("batch"), "older plans stay as they are");
+    plan.databases = true;
+    let acts = [Ask::Index { place: 1, index: 2, change: Change::Rebuild }, Ask::Both { docs: [0, 2] }, Ask::Unfollow];
+    for (id, what) in (0..).zip(acts) {
+        plan.actions.push(Action { id, when: When::AtUs(1), act: Act::Ask { peer: 0, what } });
+    }
+    plan.check().unwrap();
+    let text = serde_json::to_string(&plan).unwrap();
+    assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);
+    assert!(
+        text.contains(r#""act":{"kind":"ask","peer":0,"what":{"index":{"place":1,"index":2,"change":"rebuild"}}}"#)
+    );
+    plan.databases = false;
+    assert_eq!(plan.check(), Err(PlanError::Databases(0)));
 }

@@ -7,6 +7,7 @@ use super::indexes::Registry;
 use super::is_described;
 use super::live::Live;
 use super::request::{Answer, Cut, ImportId, Name, RequestError, Ticket};
+use super::sizes::Sizes;
 use crate::collection::{COLLECTIONS, CollectionMeta, Declared, INDEXES};
 use crate::index::define::{self, Indexes};
 use crate::split;
@@ -110,6 +111,7 @@ pub(super) struct Desk {
     following: BTreeSet<Ticket>,
     /// Documents that are read for one answer where no index helps, at most.
     pub(super) scanned_max: u64,
+    pub(super) sizes: Sizes,
     pub(super) indexes: Registry,
     /// The worker that follows changes has nothing to do.
     pub(super) indexer_idle: bool,
@@ -121,8 +123,8 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub(super) fn new() -> Self {
-        Self { scanned_max: SCANNED_MAX, ..Self::default() }
+    pub(super) fn new(sizes: Sizes) -> Self {
+        Self { scanned_max: SCANNED_MAX, sizes, ..Self::default() }
     }
 
     pub(super) fn opened(&mut self, doc: DocRef) {

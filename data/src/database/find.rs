@@ -24,9 +24,6 @@ use cosmicsync_protocol::storage::Read;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// Documents that are read one by one because an index is behind for them; more of them are waited for.
-const BEHIND_MAX: usize = 256;
-
 /// Answers a query.
 #[derive(Debug)]
 pub(super) struct Find {
@@ -141,15 +138,16 @@ impl Find {
             plan.order = Order::Memory;
         }
         let reads_index = matches!(plan.access, Access::Index(_) | Access::Union(_));
+        let behind_max = cx.desk.sizes.behind;
         let behind: Option<BTreeSet<DocId>> =
-            cx.desk.indexes.behind(*partition).map(|docs| docs.map(|doc| doc.doc).take(BEHIND_MAX + 1).collect());
+            cx.desk.indexes.behind(*partition).map(|docs| docs.map(|doc| doc.doc).take(behind_max + 1).collect());
         if self.want == Want::Plan {
             let behind = behind.map_or(0, |docs| docs.len());
             return Ok(Some(Answer::Plan(Box::new(Explained { plan, behind }))));
         }
         let behind = match behind {
             _ if !reads_index => BTreeSet::new(),
-            Some(docs) if docs.len() <= BEHIND_MAX => docs,
+            Some(docs) if docs.len() <= behind_max => docs,
             _ => return Ok(None),
         };
         cx.unwatch();
@@ -203,10 +201,11 @@ impl Find {
         let source = match &plan.access {
             Access::Named(names) => Source::Named(self.named(cx, names)?),
             Access::Index(part) => {
-                Source::Index(Box::new(IndexSource::new(*partition, part.clone(), after, behind, limit)))
+                let part = part.clone();
+                Source::Index(Box::new(IndexSource::new(cx, *partition, part, after, behind, limit)))
             }
             Access::Union(parts) => {
-                let part = |part| IndexSource::new(*partition, part, None, behind.clone(), None);
+                let part = |part| IndexSource::new(cx, *partition, part, None, behind.clone(), None);
                 Source::Union { parts: parts.iter().cloned().map(part).collect(), seen: BTreeSet::new() }
             }
             Access::Scan => {

@@ -22,10 +22,6 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The worker's own ticket. No request has it.
 pub(super) const INDEXER: Ticket = Ticket(u64::MAX);
 
-/// Changes that are taken in at a time.
-const CHANGES_MAX: usize = 1024;
-/// Documents of a collection that are taken in at a time while an index is built.
-const BUILD_MAX: usize = 512;
 /// Bytes of a row of a change.
 const FEED_ROW_BYTES: usize = 29;
 /// Bytes of a listing row.
@@ -135,7 +131,7 @@ impl Indexer {
         if registry.is_behind() {
             self.followed = true;
             let from = FeedRow::key(registry.position + 1);
-            cx.scan(Scan::of(Table::Feed, from, Bytes::new(), CHANGES_MAX * FEED_ROW_BYTES));
+            cx.scan(Scan::of(Table::Feed, from, Bytes::new(), cx.desk.sizes.changes * FEED_ROW_BYTES));
             self.stage = Stage::Following;
             return;
         }
@@ -158,7 +154,7 @@ impl Indexer {
         self.followed = false;
         let Some(index) = cx.desk.indexes.all.get(&no) else { return };
         let prefix = [&index.partition.0.to_be_bytes(), index.collection.as_ref()].concat();
-        let mut scan = scan_prefix(Table::Doc, &prefix, BUILD_MAX * LISTING_BYTES);
+        let mut scan = scan_prefix(Table::Doc, &prefix, cx.desk.sizes.built * LISTING_BYTES);
         if let State::Building { after: Some(after), .. } = index.state {
             let doc = DocRef { partition: index.partition, doc: cosmicsync_protocol::ids::DocId(after) };
             scan = scan_on(&scan, &listing_key(doc, &index.collection));
@@ -210,7 +206,7 @@ impl Indexer {
             cx.desk.wake_watching();
             return if self.batch.position.is_some() { self.commit(cx) } else { self.choose(cx) };
         };
-        docs.extend(registry.take_todo(partition, CHANGES_MAX));
+        docs.extend(registry.take_todo(partition, cx.desk.sizes.changes));
         let of = registry.all.values().filter(|index| index.partition == partition);
         let collections: BTreeSet<CollectionId> = of.map(|index| index.collection).collect();
         self.read_keys(cx, docs.into_iter().collect(), collections.into_iter().collect());

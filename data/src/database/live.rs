@@ -25,8 +25,6 @@ use cosmicsync_protocol::shelf::Snapshot;
 use cosmicsync_protocol::storage::{Read, Row, Scan, Table};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Changed documents that are looked at one by one; where more changed, the query is answered again.
-const CHANGES_MAX: usize = 256;
 /// Changes that are looked through for whoever opens a query again; where there are more, it is told all of it.
 const RESUMED_MAX: usize = 16_384;
 /// Bytes of a row of a change.
@@ -360,7 +358,8 @@ impl Watching {
     fn follow(&mut self, cx: &mut Context<'_>) {
         let Some(live) = &self.live else { return };
         let from = FeedRow::key(live.cursor + 1);
-        let scan = Scan::of(Table::Feed, from, Bytes::new(), CHANGES_MAX * 2 * FEED_ROW_BYTES).limit(CHANGES_MAX + 1);
+        let max = cx.desk.sizes.followed;
+        let scan = Scan::of(Table::Feed, from, Bytes::new(), (max + 1) * 2 * FEED_ROW_BYTES).limit(max + 1);
         cx.scan_of(Read::Durable, scan);
         self.stage = Stage::Following;
     }
@@ -369,7 +368,7 @@ impl Watching {
         let Some(live) = &mut self.live else { return Ok(None) };
         let rows: Vec<FeedRow> = rows.iter().filter_map(|(key, row)| FeedRow::decode(key, row).ok()).collect();
         let gap = rows.first().is_some_and(|row| row.number > live.cursor + 1);
-        if gap || rows.len() > CHANGES_MAX {
+        if gap || rows.len() > cx.desk.sizes.followed {
             self.number(cx);
             return Ok(None);
         }

@@ -26,6 +26,7 @@ mod read;
 pub mod request;
 pub mod schema_ops;
 mod sink;
+mod sizes;
 mod source;
 mod versions;
 mod walk;
@@ -39,6 +40,7 @@ use cosmicsync_protocol::pump::Driven;
 use cosmicsync_protocol::storage::{StoreDone, StoreError, StoreRequest};
 use cosmicsync_protocol::time::{Deadline, Now};
 use request::{Action, Answer, Changed, Condition, Name, Request, RequestError, Target, Ticket};
+pub use sizes::Sizes;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Requests under way at a time.
@@ -61,9 +63,14 @@ pub struct Database {
 impl Database {
     /// Takes over a recovered endpoint.
     pub fn new(endpoint: Endpoint) -> Self {
+        Self::with_sizes(endpoint, Sizes::default())
+    }
+
+    /// Takes over a recovered endpoint; takes in so much at a time.
+    pub fn with_sizes(endpoint: Endpoint, sizes: Sizes) -> Self {
         Self {
             endpoint,
-            desk: Desk::new(),
+            desk: Desk::new(sizes),
             tasks: BTreeMap::from([(indexer::INDEXER, Box::<indexer::Indexer>::default() as Box<dyn Task>)]),
             waiting: VecDeque::new(),
             answers: VecDeque::new(),

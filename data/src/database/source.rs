@@ -16,8 +16,6 @@ use cosmicsync_protocol::shelf::Snapshot;
 use cosmicsync_protocol::storage::{Join, Read, Row, Scan, Table};
 use std::collections::BTreeSet;
 
-/// Rows of an index that are read at a time, at most.
-const ROWS_MAX: usize = 512;
 /// Bytes of rows of an index that are read at a time.
 const ROWS_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of a document's id, with which the keys of rows and of values end.
@@ -121,13 +119,15 @@ pub(super) struct IndexSource {
 
 impl IndexSource {
     pub(super) fn new(
+        cx: &Context<'_>,
         partition: PartNo,
         part: IndexPart,
         after: Option<Vec<u8>>,
         behind: BTreeSet<DocId>,
         limit: Option<usize>,
     ) -> Self {
-        let rows_max = limit.map_or(ROWS_MAX, |limit| limit.saturating_add(1).min(ROWS_MAX));
+        let most = cx.desk.sizes.rows;
+        let rows_max = limit.map_or(most, |limit| limit.saturating_add(1).min(most));
         let fetch = Fetch::of(Read::Durable);
         Self { partition, part, after, behind, range: 0, scan: None, scanning: false, rows_max, fetch }
     }
@@ -212,7 +212,7 @@ impl IndexSource {
 
     fn take_rows(&mut self, cx: &mut Context<'_>, rows: &[Row], more: bool) {
         self.scanning = false;
-        self.rows_max = ROWS_MAX;
+        self.rows_max = cx.desk.sizes.rows;
         let last = rows.last().map(|(key, _)| key).filter(|_| more);
         let rows_max = self.rows_max;
         self.scan = self

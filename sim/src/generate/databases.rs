@@ -9,8 +9,8 @@ const DOCS: u64 = 12;
 const PLACES: u64 = 6;
 /// Indexes have these numbers.
 const INDEXES: u64 = 6;
-/// More documents than are read one by one, or at a time, where an index is behind, built or followed.
-const MANY: (u64, u64) = (260, 700);
+/// More documents than are read at a time, where limits are as shipped.
+const MANY: (u64, u64) = (130, 600);
 
 /// The kinds of what is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +61,8 @@ impl Profile {
 /// What is asked of databases until phase one ends.
 pub(super) fn work(draws: &mut Draws, plan: &mut Plan, profile: &Profile, end_us: u64) {
     plan.databases = true;
+    // Limits are met from both sides.
+    plan.core.batch = draws.pick(&[None, Some(1), Some(2), Some(3), Some(8)]);
     let mut kinds = super::subset(draws, &KINDS, profile.swarm);
     kinds.extend([Kind::Create, Kind::Find]);
     let peers = plan.peers.len() as u64;
@@ -74,7 +76,7 @@ pub(super) fn work(draws: &mut Draws, plan: &mut Plan, profile: &Profile, end_us
         let at_us = draws.below(end_us / 2 + 1);
         push(plan, When::AtUs(at_us), Act::Ask { peer, what });
     }
-    if draws.once_in(16) {
+    if draws.once_in(32) {
         let (peer, at_us) = (draws.below(peers) as usize, draws.below(end_us / 2 + 1));
         let (place, docs) = (draws.below(places) as u32, draws.within(MANY.0, MANY.1) as u32);
         push(plan, When::AtUs(at_us), Act::Ask { peer, what: Ask::Import { place, docs } });

@@ -189,6 +189,7 @@ impl CoreSettings {
         let base = plan::Core::default();
         let us = |span: Option<Span>, base: u64| span.map_or(base, |span| span.us);
         plan::Core {
+            batch: None,
             coalesce_us: us(self.coalesce, base.coalesce_us),
             keep_alive_us: us(self.keep_alive, base.keep_alive_us),
             handshake_us: us(self.handshake, base.handshake_us),

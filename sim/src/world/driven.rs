@@ -1,6 +1,7 @@
 //! What a peer runs: an endpoint, alone or with the database around it.
 
-use cosmicsync_data::database::Database;
+use crate::plan::Plan;
+use cosmicsync_data::database::{Database, Sizes};
 use cosmicsync_protocol::Endpoint;
 use cosmicsync_protocol::endpoint::{Dial, Event, LinkId};
 use cosmicsync_protocol::pump::Driven;
@@ -19,9 +20,10 @@ pub(crate) enum Core {
 }
 
 impl Core {
-    pub(super) fn new(endpoint: Endpoint, has_database: bool) -> Self {
-        if has_database {
-            Self::Database(Box::new(Database::new(endpoint)))
+    pub(super) fn new(endpoint: Endpoint, plan: &Plan) -> Self {
+        if plan.databases {
+            let sizes = plan.core.batch.map(Sizes::all).unwrap_or_default();
+            Self::Database(Box::new(Database::with_sizes(endpoint, sizes)))
         } else {
             Self::Endpoint(Box::new(endpoint))
         }

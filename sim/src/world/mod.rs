@@ -3,6 +3,7 @@
 //! Ties are broken by (time, peer, sequence). The world carries bytes, rows and commands, as a node's runtime does, and
 //! drives each core with the shipped loop. It knows nothing of the protocol.
 
+mod clock;
 mod content;
 mod database;
 mod driven;

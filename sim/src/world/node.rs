@@ -19,14 +19,13 @@ use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::clock::Clock;
 use super::content::text_paths;
 use super::database::{Desk, Follow};
 use super::driven::Core;
 use super::start::{config_of, recover};
 use super::work::OpenDoc;
 
-/// When runs begin, on the wall, in milliseconds since 1970.
-const WALL_MS: u64 = 1_700_000_000_000;
 /// How often a deadline may have passed already when the core names it, in one instant.
 const STALLS_MAX: u32 = 100;
 /// How soon a process starts again that died of a panic or a failing store.
@@ -50,50 +49,6 @@ pub(crate) struct Memory {
 impl Memory {
     pub(super) fn wake(self, slept_ms: u64) -> Self {
         Self { slept_ms, ..self }
-    }
-}
-
-/// A clock that may be wrong. It is never asked for the time before its last change.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Clock {
-    since_us: u64,
-    mono_us: u64,
-    wall_ms: i64,
-    rate: u32,
-}
-
-impl Clock {
-    fn new(skew_ms: i64) -> Self {
-        Self { since_us: 0, mono_us: 0, wall_ms: WALL_MS as i64 + skew_ms, rate: 1000 }
-    }
-
-    pub(crate) fn now(&self, at_us: u64) -> Now {
-        let passed = (at_us - self.since_us) * u64::from(self.rate) / 1000;
-        let wall_ms = self.wall_ms + (passed / 1000) as i64;
-        Now { mono_us: self.mono_us + passed, wall_ms: wall_ms.max(0) as u64 }
-    }
-
-    /// When this clock will show a time; none if it stands still.
-    fn when(&self, mono_us: u64) -> Option<u64> {
-        let ahead = mono_us.saturating_sub(self.mono_us);
-        let after = ahead.checked_mul(1000)?.checked_add(u64::from(self.rate) - u64::from(self.rate > 0))?;
-        Some(self.since_us + after.checked_div(u64::from(self.rate))?)
-    }
-
-    pub(crate) fn change(&mut self, at_us: u64, jump_ms: i64, rate: u32) {
-        let now = self.now(at_us);
-        *self = Self { since_us: at_us, mono_us: now.mono_us, wall_ms: now.wall_ms as i64 + jump_ms, rate };
-    }
-
-    /// A process sees a monotonic clock of its own.
-    fn restart(&mut self, at_us: u64, mono_us: u64) {
-        self.change(at_us, 0, self.rate);
-        self.mono_us = mono_us;
-    }
-
-    /// A process goes on that saw other clocks.
-    const fn resume(&mut self, at_us: u64, Now { mono_us, wall_ms }: Now) {
-        (self.since_us, self.mono_us, self.wall_ms) = (at_us, mono_us, wall_ms as i64);
     }
 }
 
@@ -263,7 +218,7 @@ impl World<'_> {
             return;
         };
         let alive = Alive {
-            endpoint: Core::new(endpoint, self.plan.databases),
+            endpoint: Core::new(endpoint, self.plan),
             desk: Desk::default(),
             store,
             reads: BTreeMap::new(),

@@ -13,6 +13,7 @@ mod crash;
 mod damaged;
 mod data_crash;
 mod data_fast;
+mod data_sim;
 mod doc_fast;
 mod documents;
 mod hostile;
@@ -49,6 +50,7 @@ const PROOFS: &[(&str, Proof)] = &[
     ("data-selectors", selectors::prove),
     ("data-crash", data_crash::prove),
     ("data-fast", data_fast::prove),
+    ("data-sim", data_sim::prove),
     ("clone", clone::prove),
     ("sessions", sessions::prove),
     ("sim-core", sim_core::prove),
