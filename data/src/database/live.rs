@@ -31,8 +31,6 @@ const RESUMED_MAX: usize = 16_384;
 const FEED_ROW_BYTES: usize = 29;
 /// Live queries that wait to be asked for more, at most.
 const LIVE_MAX: usize = 1024;
-/// Documents that an answer with a limit holds beyond it, at least.
-const SLACK_MIN: usize = 16;
 
 /// How documents of a live query are ordered.
 #[derive(Debug)]
@@ -74,6 +72,8 @@ pub(super) struct Live {
     bytes: usize,
     /// Nothing that matches lies behind the window.
     complete: bool,
+    /// How many documents it holds.
+    held: Option<usize>,
     /// The last change that was taken in.
     cursor: u64,
     /// Documents that are read again with the next change, because not all that is stored of them was in memory.
@@ -107,8 +107,9 @@ impl Live {
         self.query.limit.unwrap_or(usize::MAX)
     }
 
-    fn held(query: &Query) -> Option<usize> {
-        query.limit.map(|limit| limit.saturating_add(SLACK_MIN.max(limit / 2)))
+    /// How many documents an answer holds, those beyond its limit with it.
+    fn held(query: &Query, slack: usize) -> Option<usize> {
+        query.limit.map(|limit| limit.saturating_add(slack.max(limit / 2)))
     }
 
     /// Takes the document as it stands. Returns false once documents are missing at the end.
@@ -124,7 +125,7 @@ impl Live {
                 self.hold(place, found);
             }
         }
-        if let Some(held) = Self::held(&self.query) {
+        if let Some(held) = self.held {
             while self.window.len() > held {
                 if let Some((_, found)) = self.window.pop_last() {
                     self.bytes -= size_of(&found);
@@ -267,7 +268,7 @@ impl Watching {
         let Some(Answer::Plan(explained)) = answer else { return Ok(None) };
         let in_order = explained.plan.order == Order::AsTheyCome;
         // What is sorted in memory is held whole, so that nothing need be sorted again.
-        let limit = if in_order { Live::held(&self.query) } else { None };
+        let limit = if in_order { Live::held(&self.query, cx.desk.sizes.slack) } else { None };
         let query = Box::new(Query { limit, bookmark: None, ..self.query.clone() });
         let mut find = Box::new(Find::new(query, Want::Docs));
         let answer = find.run(cx, Wake::Start)?;
@@ -284,7 +285,7 @@ impl Watching {
                 return Err(QueryError::LiveTooLarge.into());
             }
             docs.extend(page.docs);
-            let held = Live::held(&self.query);
+            let held = Live::held(&self.query, cx.desk.sizes.slack);
             let Some(bookmark) = page.bookmark else { break None };
             if held.is_some_and(|held| docs.len() >= held) {
                 break Some(bookmark);
@@ -309,6 +310,7 @@ impl Watching {
             window: BTreeMap::new(),
             bytes: 0,
             complete: bookmark.is_none(),
+            held: Live::held(&self.query, cx.desk.sizes.slack),
             cursor: self.cursor,
             waiting: BTreeSet::new(),
             told,

@@ -13,11 +13,13 @@ pub struct Sizes {
     pub rows: usize,
     /// Changed documents that a live query looks at one by one; where more changed, it is answered again.
     pub followed: usize,
+    /// Documents that a live query holds beyond its limit, at least.
+    pub slack: usize,
 }
 
 impl Default for Sizes {
     fn default() -> Self {
-        Self { changes: 1024, built: 512, behind: 256, rows: 512, followed: 256 }
+        Self { changes: 1024, built: 512, behind: 256, rows: 512, followed: 256, slack: 16 }
     }
 }
 
@@ -25,6 +27,6 @@ impl Sizes {
     /// So much of everything, at least 1.
     pub const fn all(size: usize) -> Self {
         let size = if size == 0 { 1 } else { size };
-        Self { changes: size, built: size, behind: size, rows: size, followed: size }
+        Self { changes: size, built: size, behind: size, rows: size, followed: size, slack: size }
     }
 }

@@ -64,7 +64,7 @@ pub(super) fn work(draws: &mut Draws, plan: &mut Plan, profile: &Profile, end_us
     // Limits are met from both sides.
     plan.core.batch = draws.pick(&[None, Some(1), Some(2), Some(3), Some(8)]);
     let mut kinds = super::subset(draws, &KINDS, profile.swarm);
-    kinds.extend([Kind::Create, Kind::Find]);
+    kinds.extend([Kind::Create, Kind::Find, Kind::Follow]);
     let peers = plan.peers.len() as u64;
     // Few documents and collections are written to, or all.
     let docs = draws.pick(&[2, 6, DOCS]);

@@ -95,12 +95,13 @@ impl Values {
         Value::List((0..self.below(4)).map(|_| self.scalar()).collect())
     }
 
-    /// The value of a member: a scalar, or a list of some.
+    /// The value of a member: a scalar, or a list of some. In half of all plans there are no lists, so that indexes are in
+    /// the order of sorts.
     pub(super) fn member(&mut self, list_in: u64) -> Value {
-        if self.once_in(list_in) { self.scalars() } else { self.scalar() }
+        if self.once_in(list_in) && self.keyed.once_in(&[purpose::VALUE], 2) { self.scalars() } else { self.scalar() }
     }
 
-    /// The value of a document. `lists` says how many members hold one.
+    /// The value of a document.
     pub(super) fn document(&mut self) -> Value {
         let mut members = Vec::new();
         if !self.once_in(6) {
