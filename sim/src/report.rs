@@ -40,11 +40,13 @@ pub enum OracleId {
     O17,
     /// Each request is answered once.
     O18,
+    /// Documents are told to be valid by what they and their schema say.
+    O19,
 }
 
 impl OracleId {
     /// Every oracle.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::O1,
         Self::O2,
         Self::O3,
@@ -62,6 +64,7 @@ impl OracleId {
         Self::O16,
         Self::O17,
         Self::O18,
+        Self::O19,
     ];
 
     /// What it demands, in one sentence for people. `spec/invariants.md` says it in full.
@@ -90,6 +93,7 @@ impl OracleId {
             Self::O16 => "a query brings the documents that it means, each once and in order, those just written too",
             Self::O17 => "whoever follows a live query has the answer that the query has when it is asked again",
             Self::O18 => "each request is answered once, and none is refused for no reason",
+            Self::O19 => "a document is told to be valid exactly if it is as its collection's schema says",
         }
     }
 }

@@ -9,6 +9,8 @@ const DOCS: u64 = 12;
 const PLACES: u64 = 6;
 /// Indexes have these numbers.
 const INDEXES: u64 = 6;
+/// Schemas have these numbers.
+const SCHEMAS: u64 = 4;
 /// More documents than are read at a time, where limits are as shipped.
 const MANY: (u64, u64) = (130, 600);
 
@@ -25,6 +27,7 @@ enum Kind {
     Create,
     Drop,
     Rebuild,
+    Schema,
     Find,
     Follow,
     Unfollow,
@@ -32,7 +35,7 @@ enum Kind {
     Bodies,
 }
 
-const KINDS: [Kind; 15] = [
+const KINDS: [Kind; 16] = [
     Kind::Patch,
     Kind::Gather,
     Kind::Delete,
@@ -43,6 +46,7 @@ const KINDS: [Kind; 15] = [
     Kind::Create,
     Kind::Drop,
     Kind::Rebuild,
+    Kind::Schema,
     Kind::Find,
     Kind::Follow,
     Kind::Unfollow,
@@ -123,6 +127,7 @@ fn one(draws: &mut Draws, kind: Option<Kind>, docs: u64, places: u64, partitions
         Kind::Create => index(draws, places, Change::Create),
         Kind::Drop => index(draws, places, Change::Drop),
         Kind::Rebuild => index(draws, places, Change::Rebuild),
+        Kind::Schema => Ask::Schema { place, schema: draws.below(SCHEMAS) as u32 },
         Kind::Find => Ask::Find { place },
         Kind::Follow => Ask::Follow { place },
         Kind::Unfollow => Ask::Unfollow,

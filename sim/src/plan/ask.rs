@@ -60,6 +60,13 @@ pub enum Ask {
         /// What becomes of it.
         change: Change,
     },
+    /// Declares a schema of a collection, also one that documents violate, or takes it away.
+    Schema {
+        /// The collection's number.
+        place: u32,
+        /// The schema's number; 0 is none.
+        schema: u32,
+    },
     /// Asks a query, whatever else is under way.
     Find {
         /// The collection's number.

@@ -123,6 +123,7 @@ fn is_fair(asked: &Asked, error: &RequestError) -> bool {
                 | RequestError::Incomplete(_)
                 | RequestError::Edit(_)
                 | RequestError::Space(_)
+                | RequestError::Violates(_)
                 | RequestError::At(..)
         ),
         // An index may not be there, or be another; a document of an import may not wholly be here.

@@ -1,15 +1,18 @@
 //! The oracles of databases at rest: indexes, answers and live queries against the documents.
 
-use super::content::{Place, Values};
+use super::content::{Place, Values, is_valid};
 use super::finding::wrong_answer;
 use super::question::Question;
 use super::{Asked, DOCS, Docs, World};
 use crate::coverage::Mark;
 use crate::random::purpose;
 use crate::report::OracleId;
+use cosmicsync_data::collection::COLLECTIONS;
 use cosmicsync_data::database::ask::{IndexInfo, IndexState, Query, Want};
 use cosmicsync_data::database::request::{Answer, CollectionDigest, Found, Request};
 use cosmicsync_data::query::plan::{Access, Order, Plan};
+use cosmicsync_data::query::parse;
+use cosmicsync_protocol::ids::DocId;
 use cosmicsync_protocol::ledger::PartNo;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -66,7 +69,7 @@ impl World<'_> {
         answer.filter(|answer| !matches!(answer, Answer::Failed(_)))
     }
 
-    /// O15 to O18 of a peer at rest. Returns what it says of itself, if its process goes on.
+    /// O15 to O19 of a peer at rest. Returns what it says of itself, if its process goes on.
     pub(in crate::world) fn check_database(&mut self, peer: usize, tag: u64) -> Option<Said> {
         self.release_docs(peer);
         self.call(peer, |alive, now| alive.endpoint.flush(now));
@@ -92,6 +95,7 @@ impl World<'_> {
             let indexes = self.check_indexes(peer, place, partition)?;
             let of = tag * u64::from(Place::count(self.plan.partitions)) + u64::from(place.partition) * 2;
             self.check_questions(peer, place, partition, &docs, &indexes, of + u64::from(place.collection == "dogs"))?;
+            self.check_validity(peer, place, partition, &docs)?;
             said.0.push((place, indexes));
             let Answer::Digest(digests) = self.probe(peer, Request::Digest { partition })? else { return None };
             said.1.insert(place.partition, digests);
@@ -163,6 +167,37 @@ impl World<'_> {
                 question.index = Some(indexes[values.below(indexes.len() as u64) as usize].name.clone());
                 self.check_question(peer, place, partition, docs, &question, page)?;
             }
+        }
+        Some(())
+    }
+
+    /// O19: documents that are not as the schema says are those that a query for them brings.
+    fn check_validity(&mut self, peer: usize, place: Place, partition: PartNo, docs: &Docs) -> Option<()> {
+        let there = || docs.iter().filter(|(_, found)| !found.meta.deleted);
+        let mut described = there().filter(|(_, found)| {
+            found.meta.collection.as_deref() == Some(COLLECTIONS) && found.meta.key.as_deref() == Some(place.collection)
+        });
+        let declared = described.next().and_then(|(_, found)| found.value.entry("schema")?.as_text());
+        let expected: BTreeSet<DocId> = there()
+            .filter(|(_, found)| found.meta.collection.as_deref() == Some(place.collection))
+            .filter(|(_, found)| declared.and_then(|text| is_valid(text, &found.value)) == Some(false))
+            .map(|(doc, _)| *doc)
+            .collect();
+        let selector = parse::parse(br#"{"$valid":false}"#).expect("a selector");
+        let query = Query { selector, ..Query::all(partition, place.collection.to_owned()) };
+        let found = self.pages(peer, &query, usize::MAX)?;
+        let told: BTreeSet<DocId> = found.iter().map(|found| found.doc).collect();
+        self.stats.checks += 1;
+        if declared.is_some() {
+            self.mark(Mark::SchemaChecked);
+        }
+        if !expected.is_empty() {
+            self.mark(Mark::InvalidFound);
+        }
+        if told != expected {
+            let (told, expected) = (told.len(), expected.len());
+            let text = format!("{told} documents of {} are told not to be valid, and {expected} are", place.collection);
+            self.violation(OracleId::O19, Some(peer), text);
         }
         Some(())
     }

@@ -20,7 +20,9 @@ use cosmicsync_data::database::ask::IndexChange;
 use cosmicsync_data::database::request::{
     Action, Answer, Condition, ImportId, Intent, Name, Request, Row, Target, Ticket,
 };
+use cosmicsync_data::database::schema_ops::SchemaChange;
 use cosmicsync_data::index::define::Fields;
+use cosmicsync_data::schema::Schema;
 use cosmicsync_protocol::document::{Change, Step};
 use cosmicsync_protocol::ids::DocId;
 use cosmicsync_protocol::ledger::DocRef;
@@ -31,6 +33,7 @@ use cosmicsync_protocol::testkit::store::MemStore;
 use finding::Finding;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// So many documents have numbers.
 pub(crate) const DOCS: u32 = 12;
@@ -108,6 +111,7 @@ impl World<'_> {
             Ask::Hold { doc, on } => self.hold_doc(peer, *doc, *on),
             Ask::Import { place: at, docs } => self.import_docs(peer, place(*at), *docs, id, &mut values),
             Ask::Index { place: at, index, change } => self.change_index(peer, place(*at), *index, *change),
+            Ask::Schema { place: at, schema } => self.change_schema(peer, place(*at), *schema),
             Ask::Find { place: at } => self.begin_finding(peer, place(*at), &mut values),
             Ask::Follow { place: at } => self.follow(peer, self.plan.actions[action].id, place(*at), &mut values),
             Ask::Unfollow => self.unfollow(peer),
@@ -160,6 +164,7 @@ impl World<'_> {
             | Ask::Hold { .. }
             | Ask::Import { .. }
             | Ask::Index { .. }
+            | Ask::Schema { .. }
             | Ask::Find { .. }
             | Ask::Follow { .. }
             | Ask::Unfollow
@@ -235,6 +240,21 @@ impl World<'_> {
         self.mark(Mark::IndexChanged);
         let collection = place.collection.to_owned();
         self.ask(peer, Asked::Change, Request::IndexChange { partition, collection, change });
+        true
+    }
+
+    fn change_schema(&mut self, peer: usize, place: Place, number: u32) -> bool {
+        let Some(partition) = self.find_place(peer, place) else { return false };
+        let change = match content::schema(number) {
+            Some(text) => {
+                let schema = Schema::from_text(text).expect("a schema that is drawn is one");
+                SchemaChange::Set { schema: Arc::new(schema), force: true, dry_run: false }
+            }
+            None => SchemaChange::Drop,
+        };
+        self.mark(Mark::SchemaChanged);
+        let collection = place.collection.to_owned();
+        self.ask(peer, Asked::Change, Request::Schema { partition, collection, change });
         true
     }
 

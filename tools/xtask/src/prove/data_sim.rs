@@ -1,7 +1,7 @@
 //! `data-sim`: databases under deterministic simulation: on every replica indexes, answers and live queries are what the
 //! documents say, after merges, crashes, partial replicas, excluded histories and faults of links and stores.
 //!
-//! The seeds are those of `swarm --databases` (`sim/src/generate/databases.rs`), the oracles O15 to O18 beside those of the
+//! The seeds are those of `swarm --databases` (`sim/src/generate/databases.rs`), the oracles O15 to O19 beside those of the
 //! core. What they are worth is shown by planted bugs (`data/src/planted.rs`).
 
 use super::sim_core::{OF_DATABASES, Run, Scale, planted, round, run_all, swarm, unmet};
