@@ -107,8 +107,9 @@ pub(super) struct Desk {
     /// Live queries that are open and wait for whoever asks for more.
     pub(super) live: BTreeMap<LiveId, Box<Live>>,
     next_live: u64,
-    /// Requests that look again whenever a document changed.
-    following: BTreeSet<Ticket>,
+    /// Requests that look again whenever a document changed, and which did since they looked: one more than is looked at one
+    /// by one, at most.
+    following: BTreeMap<Ticket, BTreeSet<DocRef>>,
     /// Documents that are read for one answer where no index helps, at most.
     pub(super) scanned_max: u64,
     pub(super) sizes: Sizes,
@@ -158,7 +159,13 @@ impl Desk {
         self.forget_description(doc);
         self.indexes.note(doc);
         self.wake_indexer();
-        self.ready.extend(self.following.iter().map(|ticket| (*ticket, Wake::Again)));
+        for (ticket, docs) in &mut self.following {
+            if docs.len() <= self.sizes.followed {
+                docs.insert(doc);
+            }
+            self.ready.push_back((*ticket, Wake::Again));
+        }
+        self.live.values_mut().for_each(|live| live.note(doc, self.sizes.followed));
         if let Some(all_here) = self.changed.get_mut(&doc) {
             *all_here &= here;
             return;
@@ -266,7 +273,12 @@ impl Context<'_> {
 
     /// Has the request looked at again whenever a document changed.
     pub(super) fn follow_changes(&mut self) {
-        self.desk.following.insert(self.ticket);
+        self.desk.following.entry(self.ticket).or_default();
+    }
+
+    /// Which documents changed since this was asked last; if they are more than are looked at one by one, some of them.
+    pub(super) fn take_changed(&mut self) -> BTreeSet<DocRef> {
+        self.desk.following.get_mut(&self.ticket).map(core::mem::take).unwrap_or_default()
     }
 
     /// Ends what [`Self::watch`] began.

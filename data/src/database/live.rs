@@ -76,7 +76,8 @@ pub(super) struct Live {
     held: Option<usize>,
     /// The last change that was taken in.
     cursor: u64,
-    /// Documents that are read again with the next change, because not all that is stored of them was in memory.
+    /// Documents that changed in memory while nobody asked for more. That has no number of its own: what is stored of them
+    /// may have been read later than its number.
     waiting: BTreeSet<DocRef>,
     /// What was told of the documents in the answer.
     told: BTreeMap<DocId, Told>,
@@ -110,6 +111,13 @@ impl Live {
     /// How many documents an answer holds, those beyond its limit with it.
     fn held(query: &Query, slack: usize) -> Option<usize> {
         query.limit.map(|limit| limit.saturating_add(slack.max(limit / 2)))
+    }
+
+    /// Notes that a document changed.
+    pub(super) fn note(&mut self, doc: DocRef, max: usize) {
+        if self.waiting.len() <= max {
+            self.waiting.insert(doc);
+        }
     }
 
     /// Takes the document as it stands. Returns false once documents are missing at the end.
@@ -370,15 +378,19 @@ impl Watching {
         let Some(live) = &mut self.live else { return Ok(None) };
         let rows: Vec<FeedRow> = rows.iter().filter_map(|(key, row)| FeedRow::decode(key, row).ok()).collect();
         let gap = rows.first().is_some_and(|row| row.number > live.cursor + 1);
-        if gap || rows.len() > cx.desk.sizes.followed {
+        let mut docs = core::mem::take(&mut live.waiting);
+        if !planted!("live.cursor-ahead") {
+            docs.extend(cx.take_changed());
+        }
+        if gap || rows.len().max(docs.len()) > cx.desk.sizes.followed {
             self.number(cx);
             return Ok(None);
         }
-        let mut docs = core::mem::take(&mut live.waiting);
         if let Some(last) = rows.last() {
             live.cursor = last.number;
         }
-        docs.extend(rows.iter().map(|row| row.doc).filter(|doc| doc.partition == self.query.partition));
+        docs.extend(rows.iter().map(|row| row.doc));
+        docs.retain(|doc| doc.partition == self.query.partition);
         let described = cx.description_doc(self.query.partition, &self.query.collection)?;
         if self.query.asks_validity() && described.is_some_and(|described| docs.contains(&described)) {
             // Documents that did not change may be valid, or not, by another schema.
@@ -386,13 +398,7 @@ impl Watching {
             return Ok(None);
         }
         let mut fetch = Fetch::of(Read::Durable);
-        for doc in docs {
-            fetch.push(doc, ());
-            // It changes once more in memory: that wakes, and has no number of its own.
-            if !cx.endpoint.is_current(doc) && !planted!("live.cursor-ahead") {
-                live.waiting.insert(doc);
-            }
-        }
+        docs.into_iter().for_each(|doc| fetch.push(doc, ()));
         fetch.read(cx);
         self.stage = Stage::Fetching(fetch);
         self.take_docs(cx)
@@ -442,7 +448,9 @@ impl Watching {
 
     fn told(&mut self, cx: &mut Context<'_>, reset: bool, events: Vec<LiveEvent>) -> Answer {
         let id = *self.id.get_or_insert_with(|| cx.desk.new_live());
-        let Some(live) = self.live.take() else { return Answer::Failed(QueryError::NotLive.into()) };
+        let Some(mut live) = self.live.take() else { return Answer::Failed(QueryError::NotLive.into()) };
+        // What changed while it was answered is looked at again.
+        live.waiting.extend(cx.take_changed());
         let answer = live.batch(id, reset, events);
         if cx.desk.live.len() >= LIVE_MAX {
             // The one that was opened first goes.

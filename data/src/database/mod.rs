@@ -243,7 +243,12 @@ impl Database {
 
     fn handle_event(&mut self, event: Event) {
         match event {
-            Event::Opened { doc, .. } => self.desk.opened(doc),
+            Event::Opened { doc, changed, .. } => {
+                self.desk.opened(doc);
+                if changed {
+                    self.desk.changed(doc, false);
+                }
+            }
             Event::Changed { doc } => self.desk.changed(doc, false),
             // Told on, too: others may have written through the endpoint.
             Event::Committed { commits } => {

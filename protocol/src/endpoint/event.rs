@@ -78,6 +78,8 @@ pub enum Event {
         doc: DocRef,
         /// Whether there is any content.
         exists: bool,
+        /// Whether entries came, or stopped counting, while it was read: no [`Event::Changed`] tells of these.
+        changed: bool,
     },
     /// A document's logs grew by others' entries. If it is open, they are imported.
     Changed {

@@ -42,7 +42,7 @@ impl Shelf {
         let was_ready = core::mem::replace(&mut state.ready, true);
         let unseen = core::mem::take(&mut state.unseen);
         if !was_ready && state.pins > 0 {
-            events.push_back(Event::Opened { doc, exists: state.exists() });
+            events.push_back(Event::Opened { doc, exists: state.exists(), changed: state.changed });
         } else if changed && !unseen {
             events.push_back(Event::Changed { doc });
         }
@@ -80,7 +80,7 @@ impl Shelf {
         let Some(state) = self.docs.get_mut(&doc) else { return };
         read_index(ledger, doc, life);
         let (pins, careful, examined) = (state.pins, state.careful || state.replica.is_broken(), state.examined);
-        *state = Doc { pins, hold: state.hold.take(), careful, examined, ..Doc::new(life) };
+        *state = Doc { pins, hold: state.hold.take(), careful, examined, changed: true, ..Doc::new(life) };
     }
 }
 

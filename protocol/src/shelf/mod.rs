@@ -116,6 +116,8 @@ struct Doc {
     cached: bool,
     /// It is read for its value alone: nobody is told that it is open.
     unseen: bool,
+    /// Since it began to be read, entries came or stopped counting.
+    changed: bool,
     last_used_us: u64,
     /// How many bytes its bodies inflated to, beyond what is free.
     inflated: usize,
@@ -150,6 +152,7 @@ impl Doc {
             careful: false,
             cached: false,
             unseen: false,
+            changed: false,
             last_used_us: 0,
             inflated: 0,
         }
@@ -219,7 +222,7 @@ impl Shelf {
         // What was held back when it was let go comes in now.
         self.import_together(ledger, doc, events);
         if let Some(state) = self.docs.get(&doc).filter(|state| state.ready) {
-            events.push_back(Event::Opened { doc, exists: state.exists() });
+            events.push_back(Event::Opened { doc, exists: state.exists(), changed: false });
         }
     }
 
@@ -364,6 +367,7 @@ impl Shelf {
             }
             if let Some(state) = self.docs.get_mut(&doc) {
                 state.wait_for(row);
+                state.changed |= !state.ready;
                 touched.insert(doc);
                 if state.unseen && state.pins == 0 {
                     events.push_back(Event::Changed { doc });

@@ -226,20 +226,25 @@ impl Wire {
         wire
     }
 
+    /// Carries what one has to send, and nothing else. Returns whether that was anything.
+    pub(super) fn deliver(&self, nodes: &mut [Node; 2], from: usize) -> bool {
+        let mut bytes = Vec::new();
+        let node = &mut nodes[from];
+        while node.db.poll_transmit(node.now, self.0[from], &mut bytes) {}
+        let node = &mut nodes[1 - from];
+        if !bytes.is_empty() {
+            node.db.handle_bytes(node.now, self.0[1 - from], &bytes);
+        }
+        !bytes.is_empty()
+    }
+
     /// Carries bytes until nothing moves.
     pub(super) fn carry(&self, nodes: &mut [Node; 2]) {
         loop {
             let mut moved = false;
             nodes.iter_mut().for_each(Node::settle);
             for from in 0..2 {
-                let mut bytes = Vec::new();
-                let node = &mut nodes[from];
-                while node.db.poll_transmit(node.now, self.0[from], &mut bytes) {}
-                let node = &mut nodes[1 - from];
-                if !bytes.is_empty() {
-                    node.db.handle_bytes(node.now, self.0[1 - from], &bytes);
-                    moved = true;
-                }
+                moved |= self.deliver(nodes, from);
             }
             if !moved {
                 return;

@@ -327,3 +327,26 @@ fn an_answer_has_all_that_was_acknowledged() {
         assert_eq!(node.answers.remove(&count), Some(Answer::Count(number + 1)));
     }
 }
+
+/// A document that is being opened when an entry of it arrives is told to be open, and not to have changed.
+#[test]
+fn an_index_takes_in_what_arrives_while_the_document_is_opened() {
+    let ([mut a, b], _) = Node::pair();
+    a.put("0", r#"{"n":0}"#);
+    a.create("by_n", &["n"]);
+    let mut nodes = [a, b];
+    Wire::connect(&mut nodes).carry(&mut nodes);
+    nodes[1].names();
+    let [a, b] = nodes;
+    let mut nodes = [a, b.restart(0)];
+    let wire = Wire::connect(&mut nodes);
+    nodes[1].names();
+    nodes[0].put("0", r#"{"n":1}"#);
+    let partition = nodes[1].main();
+    nodes[1].start(Request::Explain { partition, name: keyed("0") });
+    assert!(wire.deliver(&mut nodes, 0));
+    wire.carry(&mut nodes);
+    let check = nodes[1].check("by_n");
+    assert_eq!((check.rows, check.missing, check.extra), (1, 0, 0));
+    assert_eq!(nodes[1].get(keyed("0")), Some(value(r#"{"n":1}"#)));
+}

@@ -229,3 +229,23 @@ proptest! {
         prop_assert!(followed.0.iter().all(|(_, value)| known.contains(&value)));
     }
 }
+
+/// What was held back when the query was opened comes with no number of its own.
+#[test]
+fn a_live_query_tells_of_what_was_held_back_when_it_was_opened() {
+    let (mut nodes, wire) = Node::pair();
+    nodes[0].put("0", r#"{"n":0}"#);
+    wire.carry(&mut nodes);
+    let partition = nodes[1].main();
+    nodes[1].ask(Request::Hold { partition, name: keyed("0"), hold: true });
+    nodes[0].put("0", r#"{"n":1}"#);
+    wire.carry(&mut nodes);
+    let asked = query(&nodes[1], r#"{"n":1}"#, "n");
+    let Answer::Live(first) = nodes[1].ask(Request::Live { query: Box::new(asked), since: None }) else { panic!() };
+    assert!(first.events.is_empty(), "{first:?}");
+    let next = nodes[1].start(Request::LiveNext { id: first.id });
+    nodes[1].settle();
+    nodes[1].ask(Request::Hold { partition, name: keyed("0"), hold: false });
+    let Some(Answer::Live(batch)) = nodes[1].answers.remove(&next) else { panic!("nothing is told") };
+    assert!(matches!(&batch.events[..], [LiveEvent::Added { .. }]), "{batch:?}");
+}
