@@ -1,4 +1,4 @@
-//! Shows a swarm seed: its plan, its violations and the end of its trace. `show SEED|PLAN [--copies] [--apart]`
+//! Shows a swarm seed: its plan, its violations and the end of its trace. `show SEED|PLAN [--copies] [--apart] [--databases]`
 
 use cosmicsync_sim::{Copies, Profile, generate, plan::Plan, run_traced};
 use std::io::Write;
@@ -9,7 +9,8 @@ fn main() {
         Ok(seed) => {
             let has = |flag: &str| std::env::args().any(|arg| arg == flag);
             let copies = if has("--copies") { Copies::Processes } else { Copies::None };
-            generate(seed, &Profile::named(copies, has("--apart")))
+            let named = Profile::named(copies, has("--apart"));
+            generate(seed, &if has("--databases") { Profile::of_databases(seed) } else { named })
         }
         Err(_) => {
             let mut file: serde_json::Value =

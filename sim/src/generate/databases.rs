@@ -1,7 +1,7 @@
 //! Plans of peers that run databases: writes that collide, indexes that come and go, queries, live queries.
 
 use super::{Copies, Draws, Profile, push};
-use crate::plan::{Act, Ask, Change, Plan, When};
+use crate::plan::{Act, After, Ask, Change, Plan, When};
 
 /// Documents have these numbers.
 const DOCS: u64 = 12;
@@ -29,13 +29,14 @@ enum Kind {
     Rebuild,
     Schema,
     Find,
+    FindMore,
     Follow,
     Unfollow,
     Check,
     Bodies,
 }
 
-const KINDS: [Kind; 16] = [
+const KINDS: [Kind; 17] = [
     Kind::Patch,
     Kind::Gather,
     Kind::Delete,
@@ -48,6 +49,7 @@ const KINDS: [Kind; 16] = [
     Kind::Rebuild,
     Kind::Schema,
     Kind::Find,
+    Kind::FindMore,
     Kind::Follow,
     Kind::Unfollow,
     Kind::Check,
@@ -80,7 +82,7 @@ pub(super) fn work(draws: &mut Draws, plan: &mut Plan, profile: &Profile, end_us
         let at_us = draws.below(end_us / 2 + 1);
         push(plan, When::AtUs(at_us), Act::Ask { peer, what });
     }
-    if draws.once_in(32) {
+    if plan.core.batch.is_none() && draws.once_in(8) {
         let (peer, at_us) = (draws.below(peers) as usize, draws.below(end_us / 2 + 1));
         let (place, docs) = (draws.below(places) as u32, draws.within(MANY.0, MANY.1) as u32);
         push(plan, When::AtUs(at_us), Act::Ask { peer, what: Ask::Import { place, docs } });
@@ -95,8 +97,18 @@ pub(super) fn work(draws: &mut Draws, plan: &mut Plan, profile: &Profile, end_us
             continue;
         }
         let what = one(draws, kind, docs, places, plan.partitions);
-        push(plan, When::AtUs(at_us), Act::Ask { peer, what });
+        // Queries are asked while a commit is under way, or at any time.
+        let is_between = what.is_question() && !draws.once_in(3);
+        let when = if is_between { between(draws, peer) } else { When::AtUs(at_us) };
+        push(plan, when, Act::Ask { peer, what });
     }
+}
+
+/// A moment at which an index may be some commits behind.
+fn between(draws: &mut Draws, peer: usize) -> When {
+    let event = draws.pick(&["commit.submitted", "commit.submitted", "commit.durable", "entry.received", "data.asked"]);
+    let delay_us = if draws.once_in(2) { 0 } else { draws.below(2_000) };
+    When::After(After { event: event.to_owned(), peer, nth: draws.within(1, 80), delay_us })
 }
 
 /// What is written beside copies of a process.
@@ -128,7 +140,7 @@ fn one(draws: &mut Draws, kind: Option<Kind>, docs: u64, places: u64, partitions
         Kind::Drop => index(draws, places, Change::Drop),
         Kind::Rebuild => index(draws, places, Change::Rebuild),
         Kind::Schema => Ask::Schema { place, schema: draws.below(SCHEMAS) as u32 },
-        Kind::Find => Ask::Find { place },
+        Kind::Find | Kind::FindMore => Ask::Find { place },
         Kind::Follow => Ask::Follow { place },
         Kind::Unfollow => Ask::Unfollow,
         Kind::Check | Kind::Bodies => Ask::Check,

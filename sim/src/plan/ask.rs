@@ -83,6 +83,13 @@ pub enum Ask {
     Check,
 }
 
+impl Ask {
+    /// Whether it only asks, and changes nothing.
+    pub const fn is_question(&self) -> bool {
+        matches!(self, Self::Find { .. } | Self::Check)
+    }
+}
+
 /// What becomes of an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

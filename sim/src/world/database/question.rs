@@ -4,10 +4,12 @@
 
 use super::content::Values;
 use cosmicsync_data::database::ask::Query;
+use cosmicsync_data::database::request::Found;
 use cosmicsync_data::query::{Direction, Field, Sort, parse};
 use cosmicsync_protocol::document::Value;
 use cosmicsync_protocol::ledger::PartNo;
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 /// Which documents are meant.
 #[derive(Debug, Clone, PartialEq)]
@@ -124,6 +126,18 @@ impl Question {
             if *down { order.reverse() } else { order }
         };
         self.sort.iter().map(by).find(|order| *order != Ordering::Equal).unwrap_or(Ordering::Equal)
+    }
+}
+
+impl Question {
+    /// Whether two answers are the same, but for the order of documents that are equal in the sort, and for which of these
+    /// a limit cuts off.
+    pub(super) fn are_alike(&self, one: &[Found], other: &[Found]) -> bool {
+        let values = |found: &[Found]| found.iter().filter_map(|found| found.value.clone()).collect::<Vec<_>>();
+        let (first, second) = (values(one), values(other));
+        let in_order = first.iter().zip(&second).all(|(a, b)| self.compare(a, b) == Ordering::Equal);
+        let docs = |found: &[Found]| found.iter().map(|found| (found.doc, found.version)).collect::<BTreeSet<_>>();
+        one.len() == other.len() && in_order && (self.limit.is_some() || docs(one) == docs(other))
     }
 }
 
