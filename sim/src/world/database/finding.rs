@@ -13,6 +13,8 @@ use crate::random::purpose;
 use crate::report::OracleId;
 use cosmicsync_data::database::ask::Want;
 use cosmicsync_data::database::request::{Answer, Found, Request};
+use cosmicsync_data::json;
+use cosmicsync_protocol::document::{Value, VersionId};
 use cosmicsync_protocol::ids::DocId;
 use cosmicsync_protocol::ledger::{DocRef, PartNo};
 use cosmicsync_protocol::storage::Table;
@@ -145,7 +147,9 @@ pub(super) fn wrong_answer(
         let known = docs.get(&it.doc).filter(|known| !known.meta.deleted);
         if !changed.contains(&it.doc) && known.is_none_or(|known| known.value != *value || known.version != it.version)
         {
-            return Some(format!("{key} is found as it is not"));
+            let shown = |value: &Value, version: VersionId| format!("{} ({version})", json::to_string(value));
+            let is = known.map_or("not there".to_owned(), |known| shown(&known.value, known.version));
+            return Some(format!("{key} is {is} and is found as {}", shown(value, it.version)));
         }
         last = Some(value);
     }
