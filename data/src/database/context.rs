@@ -309,6 +309,11 @@ impl Context<'_> {
         self.desk.unsafe_docs.contains_key(&doc)
     }
 
+    /// The documents of a partition that have edits which are not durable yet.
+    pub(super) fn unsafe_docs(&self, partition: PartNo) -> impl Iterator<Item = DocId> {
+        self.desk.unsafe_docs.keys().filter(move |doc| doc.partition == partition).map(|doc| doc.doc)
+    }
+
     /// Has the indexes followed from now on.
     pub(super) fn start_indexes(&mut self) {
         if !self.desk.indexes.started {

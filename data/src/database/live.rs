@@ -225,8 +225,8 @@ enum Stage {
     Resuming(u64),
     /// Changes are read.
     Following,
-    /// Changed documents are read.
-    Fetching(Fetch<()>),
+    /// Changed documents are read; whether none is missing at the end so far.
+    Fetching(Fetch<()>, bool),
     /// Nothing changed.
     Waiting,
 }
@@ -334,7 +334,8 @@ impl Watching {
             let Some(since) = self.since.filter(|since| *since <= self.cursor) else {
                 return Ok(Some(self.answer(cx, true)));
             };
-            let (from, to) = (FeedRow::key(since + 1), FeedRow::key(self.cursor + 1));
+            // Documents may have been read as they were after changes that came meanwhile.
+            let (from, to) = (FeedRow::key(since + 1), Bytes::new());
             cx.scan_of(Read::Durable, Scan::of(Table::Feed, from, to, usize::MAX).limit(RESUMED_MAX + 1));
             self.stage = Stage::Resuming(since);
             return Ok(None);
@@ -352,14 +353,17 @@ impl Watching {
         };
         let Some(live) = self.live.as_mut().filter(|_| is_whole) else { return self.answer(cx, true) };
         let here = rows.iter().filter(|row| row.doc.partition == self.query.partition);
-        let changed: BTreeSet<DocId> = here.map(|row| row.doc.doc).collect();
+        // So may those with edits that are not durable.
+        let open = cx.unsafe_docs(self.query.partition);
+        let changed: BTreeSet<DocId> = here.map(|row| row.doc.doc).chain(open).collect();
         for (place, found) in live.window.iter().filter(|(_, found)| !changed.contains(&found.doc)) {
             let told = Told::of(place.clone(), found);
             live.told.insert(found.doc, told);
         }
         // What changed and is not in the answer may have been.
         for doc in changed.iter().filter(|doc| !live.places.contains_key(*doc)) {
-            live.told.insert(*doc, Told { place: Vec::new(), version: VersionId([0; 16]), validity: None, key: None });
+            let (place, version) = (Vec::new(), VersionId([0; 16]));
+            live.told.insert(*doc, Told { place, version, validity: None, key: None });
         }
         self.changed = changed;
         self.answer(cx, false)
@@ -400,22 +404,21 @@ impl Watching {
         let mut fetch = Fetch::of(Read::Durable);
         docs.into_iter().for_each(|doc| fetch.push(doc, ()));
         fetch.read(cx);
-        self.stage = Stage::Fetching(fetch);
+        self.stage = Stage::Fetching(fetch, true);
         self.take_docs(cx)
     }
 
     fn take_docs(&mut self, cx: &mut Context<'_>) -> Result<Option<Answer>, RequestError> {
-        let (Stage::Fetching(fetch), Some(live)) = (&mut self.stage, &mut self.live) else { return Ok(None) };
-        let mut is_whole = true;
+        let (Stage::Fetching(fetch, is_whole), Some(live)) = (&mut self.stage, &mut self.live) else { return Ok(None) };
         loop {
             match fetch.next() {
                 Fetched::Doc(doc, (), snapshot) => {
                     if let (Ordered::Index(part), Some(snapshot)) = (&live.order, &snapshot) {
                         // The index may not bring documents in the order that it was chosen for.
                         cx.desk.indexes.note_shape(part.no, &project(&part.fields, &snapshot.value));
-                        is_whole &= cx.desk.indexes.holds(part);
+                        *is_whole &= cx.desk.indexes.holds(part);
                     }
-                    is_whole &= live.take(doc.doc, snapshot);
+                    *is_whole &= live.take(doc.doc, snapshot);
                     self.changed.insert(doc.doc);
                 }
                 Fetched::Wait => return Ok(None),
@@ -423,7 +426,7 @@ impl Watching {
             }
         }
         live.check_size()?;
-        if !is_whole {
+        if !*is_whole {
             self.cursor = live.cursor;
             return self.fill(cx);
         }
@@ -491,7 +494,7 @@ impl Watching {
                 Ok(Some(self.resume(cx, since, &rows)))
             }
             (Stage::Following, Wake::Read(ReadResult::Rows { rows, .. })) => self.take_changes(cx, &rows),
-            (Stage::Fetching(fetch), wake) => {
+            (Stage::Fetching(fetch, _), wake) => {
                 fetch.wake(cx, wake)?;
                 self.take_docs(cx)
             }
