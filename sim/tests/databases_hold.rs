@@ -10,17 +10,17 @@ fn hold(seeds: std::ops::Range<u64>) {
         assert_eq!(report.violations, [], "seed {seed}");
         answered += report.stats.marks.get("data.answered").copied().unwrap_or(0);
     }
-    assert!(answered > 1_000, "{answered}");
+    assert!(answered > 500, "{answered}");
 }
 
 #[test]
 fn the_first_half() {
-    hold(0..30);
+    hold(0..12);
 }
 
 #[test]
 fn the_second_half() {
-    hold(30..60);
+    hold(12..24);
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub(in crate::world) struct Follow {
     /// The change up to which the answer was told, and the answer. It outlives the process.
     pub(super) told: Option<(u64, Vec<Found>)>,
     pub(super) ticket: Option<Ticket>,
-    /// It goes on from what was told by a process before.
+    /// It went on from what was told by a process before: documents may come that are there, and go that are not.
     resumed: bool,
 }
 
@@ -77,14 +77,15 @@ impl World<'_> {
         let id = batch.id;
         let Some(follow) = self.nodes[peer].follows.iter_mut().find(|follow| follow.number == number) else { return };
         let mut marks = vec![Mark::LiveTold];
-        if core::mem::take(&mut follow.resumed) && !batch.reset {
+        follow.resumed &= !batch.reset;
+        if follow.resumed {
             marks.push(Mark::LiveResumed);
         }
         let moves = |event: &LiveEvent| matches!(event, LiveEvent::Moved { .. });
         if batch.events.iter().any(moves) {
             marks.push(Mark::LiveMoved);
         }
-        let wrong = follow.take(batch, marks.contains(&Mark::LiveResumed));
+        let wrong = follow.take(batch, follow.resumed);
         marks.into_iter().for_each(|mark| self.mark(mark));
         self.stats.checks += 1;
         if let Some(wrong) = wrong {
