@@ -29,8 +29,18 @@ pub(crate) struct Config {
     pub(crate) net: Net,
     /// The store.
     pub(crate) store: Store,
+    /// The HTTP door.
+    pub(crate) http: Http,
     /// Log lines.
     pub(crate) log: Log,
+}
+
+/// The HTTP door.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Http {
+    /// Where it listens, as `up --http` takes it; empty keeps it closed.
+    pub(crate) listen: String,
 }
 
 /// Links to other nodes.
@@ -257,6 +267,14 @@ impl Loaded {
         if let Some(listen) = listen {
             self.config.net.listen = listen;
             self.origins.insert("net.listen".to_owned(), Origin::Flag { flag: "--listen" });
+        }
+    }
+
+    /// Lays the flag of the HTTP door over everything else.
+    pub(crate) fn http_flag(&mut self, listen: Option<&str>) {
+        if let Some(listen) = listen {
+            listen.clone_into(&mut self.config.http.listen);
+            self.origins.insert("http.listen".to_owned(), Origin::Flag { flag: "--http" });
         }
     }
 

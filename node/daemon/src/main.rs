@@ -32,6 +32,7 @@ mod run;
 mod table;
 mod terminal;
 mod text_path;
+mod tokens;
 mod up;
 
 fn main() -> ExitCode {

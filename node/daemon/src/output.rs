@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::clean;
 use crate::queried;
 use crate::table::{Style, Table, duration_text};
+use crate::tokens;
 
 /// How results are written.
 #[derive(Debug, Clone, Copy)]
@@ -144,6 +145,9 @@ impl Output<'_> {
             Reply::Exported(exported) => self.json(exported),
             Reply::Digest(digest) => self.json(digest),
             Reply::Synced(synced) => self.json(synced),
+            Reply::TokenMade(made) => self.json(made),
+            Reply::Tokens(tokens) => self.json_lines(tokens),
+            Reply::Token(token) => self.json(token),
             Reply::Backup(backup) => self.json(backup),
         }
     }
@@ -206,6 +210,9 @@ impl Output<'_> {
                 ("peers", synced.peers.to_string()),
                 ("waited", duration_text(Duration::from_micros(synced.waited_us))),
             ]),
+            Reply::TokenMade(made) => self.line(&made.token.0),
+            Reply::Tokens(tokens) => self.table(&tokens::table(tokens)),
+            Reply::Token(token) => self.table(&tokens::table(core::slice::from_ref(token))),
             Reply::Backup(backup) => self.backup(backup),
         }
     }

@@ -1,10 +1,11 @@
 //! `up`: the node as a long-running process.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use cosmicsync_api::Server as HttpServer;
 use cosmicsync_node::Node;
-use cosmicsync_node::service::{Command, ErrorCode, Reply, Server, ServiceError, Status, request};
+use cosmicsync_node::service::{Backend, Command, ErrorCode, Reply, Server, ServiceError, Status, request};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli;
@@ -20,6 +21,14 @@ pub(crate) async fn up(run: &mut Run<'_>, options: &cli::Up) -> Result<(), Failu
     if let Some(listen) = &options.listen {
         loaded.listen_flag(Some(address(listen, loaded.config.net.listen).await?));
     }
+    loaded.http_flag(options.http.as_deref());
+    let http = match loaded.config.http.listen.as_str() {
+        "" => None,
+        listen => {
+            let own = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+            Some(HttpServer::bind(address(listen, own).await?).await?)
+        }
+    };
     logging::start(&loaded.config.log, &run.global);
     let node = Arc::new(node::open(&run.dir, &loaded, true).await?);
     if let Some(name) = &options.name
@@ -28,7 +37,7 @@ pub(crate) async fn up(run: &mut Run<'_>, options: &cli::Up) -> Result<(), Failu
         request(&*node, Command::Shutdown {}).await?;
         return Err(error.into());
     }
-    let served = serve(run, &node).await;
+    let served = serve(run, &node, http).await;
     let closed = request(&*node, Command::Shutdown {}).await;
     served?;
     closed?;
@@ -54,8 +63,11 @@ async fn address(text: &str, setting: SocketAddr) -> Result<SocketAddr, ServiceE
     first.copied().ok_or_else(|| wrong("the name has no address"))
 }
 
-async fn serve(run: &mut Run<'_>, node: &Arc<Node>) -> Result<(), Failure> {
+async fn serve(run: &mut Run<'_>, node: &Arc<Node>, http: Option<HttpServer>) -> Result<(), Failure> {
     let server = Server::bind(&run.dir)?;
+    if let Some(http) = &http {
+        node.has_http(http.url());
+    }
     let handler = |kind| signal(kind).map_err(|error| ServiceError::io("cannot handle signals", &error));
     let (mut interrupt, mut terminate) = (handler(SignalKind::interrupt())?, handler(SignalKind::terminate())?);
     let reply = request(&**node, Command::Status {}).await?;
@@ -71,7 +83,18 @@ async fn serve(run: &mut Run<'_>, node: &Arc<Node>) -> Result<(), Failure> {
         tracing::info!("stopping");
     };
     let backend: Arc<Node> = Arc::clone(node);
-    server.run(backend, stop).await;
+    let Some(http) = http else {
+        server.run(backend, stop).await;
+        return Ok(());
+    };
+    // The first to end ends both: `down` comes through the control socket, a signal through `stop`.
+    let (end, ended) = tokio::sync::oneshot::channel::<()>();
+    let router = cosmicsync_api::router(Arc::clone(&backend) as Arc<dyn Backend>);
+    let controlled = async {
+        server.run(backend, stop).await;
+        drop(end);
+    };
+    tokio::join!(controlled, http.run(router, async { drop(ended.await) }));
     Ok(())
 }
 
@@ -95,6 +118,9 @@ fn announce(run: &mut Run<'_>, reply: &Reply) -> Result<(), Failure> {
     } else if let Reply::Status(status) = reply {
         let listen = status.listen.as_deref().unwrap_or("nowhere");
         run.output.line(&format!("{} listens on {listen}", status.name))?;
+        if let Some(url) = &status.http {
+            run.output.line(&format!("HTTP at {url}"))?;
+        }
         if !run.global.quiet && run.surroundings.stderr_tty {
             terminal::note(&format!("next: {}\nCtrl-C stops it", what_next(run, status)));
         }

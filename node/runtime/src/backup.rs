@@ -12,6 +12,7 @@ mod tests;
 
 pub use stream::KdfCost;
 
+use crate::driver::TOKEN_ROWS;
 use crate::keyfile::{KeyFile, KeyFileError};
 use crate::store::{LmdbStore, OpenError, Snapshot, SnapshotError, StoreOptions, StoreStopped, sync_dir};
 use bytes::Bytes;
@@ -231,10 +232,10 @@ fn fill(
 }
 
 /// Returns whether a row never enters a backup: peers' positions in the journal do not hold in a restored store, and
-/// what is temporary is of no use there.
+/// what is temporary is of no use there, and tokens are of one device.
 fn stays_out(table: Table, key: &[u8]) -> bool {
     (table == Table::Meta && (key == META_INCARNATION || key == META_FEED))
-        || (table == Table::App && key.starts_with(b"tmp/"))
+        || (table == Table::App && (key.starts_with(b"tmp/") || key.starts_with(TOKEN_ROWS)))
         || table.stays_out_of_backups()
 }
 

@@ -5,6 +5,7 @@ mod files;
 mod query;
 mod schema;
 mod spaces;
+mod tokens;
 
 use std::path::PathBuf;
 
@@ -17,6 +18,7 @@ pub(crate) use files::{BackupVerb, Export, Import, Passphrase, format_of};
 pub(crate) use query::{Count, Find, IndexVerb, Live, Query};
 pub(crate) use schema::SchemaVerb;
 pub(crate) use spaces::{DeviceVerb, PartitionVerb, PeerVerb, SpaceVerb};
+pub(crate) use tokens::TokenVerb;
 
 /// What the exit code of every command means.
 pub(crate) const EXIT_CODES: &str = "\
@@ -165,6 +167,8 @@ impl Verb {
             | Self::Peer(_)
             | Self::Device(DeviceVerb::Rename { .. })
             | Self::Space(SpaceVerb::Create { .. } | SpaceVerb::List | SpaceVerb::Join { .. })
+            | Self::Token(_)
+            | Self::Openapi
             | Self::Backup(_)
             | Self::Demo
             | Self::Config(_)
@@ -238,6 +242,11 @@ pub(crate) enum Verb {
     Import(Import),
     /// Write a collection to a file
     Export(Export),
+    /// Tokens, by which programs use this node over HTTP
+    #[command(subcommand)]
+    Token(TokenVerb),
+    /// Print the description of the HTTP API (OpenAPI 3.1)
+    Openapi,
     /// Sealed copies of the store
     #[command(subcommand)]
     Backup(BackupVerb),
@@ -260,6 +269,10 @@ pub(crate) struct Up {
     /// the settings]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) listen: Option<String>,
+    /// Address or name to serve HTTP on; :PORT means this machine alone, and port 0 takes a free one [default: http.listen of
+    /// the settings; else it is not served]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) http: Option<String>,
     /// Name of this device from now on [default: as before; of a new one the host name]
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,

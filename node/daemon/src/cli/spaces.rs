@@ -103,7 +103,7 @@ pub(crate) enum PartitionVerb {
 }
 
 /// Parses `90s`, `10m`, `2h` or `1d` into milliseconds.
-fn parse_duration_ms(text: &str) -> Result<u64, String> {
+pub(super) fn parse_duration_ms(text: &str) -> Result<u64, String> {
     let hint = || format!("'{text}' is not a time such as 90s, 10m, 2h or 1d");
     let unit_ms = match text.chars().last() {
         Some('s') => 1_000,

@@ -169,7 +169,7 @@ fn shown(command: &str, example: &str) -> String {
 /// Says what is wrong with a text, and shows where.
 fn json_mistake(text: &str, mistake: &JsonMistake) -> String {
     const SHOWN: usize = 60;
-    let JsonMistake { message, place } = mistake;
+    let JsonMistake { message, place, .. } = mistake;
     let Some((number, column)) = *place else { return message.clone() };
     let message = format!("{message} at line {number} column {column}");
     let Some(line) = text.lines().nth(number - 1).filter(|line| !line.trim().is_empty()) else { return message };

@@ -109,6 +109,8 @@ impl Run<'_> {
             Verb::Doc(verb) => doc::doc(self, verb).await,
             Verb::Import(options) => import::import(self, options).await,
             Verb::Export(options) => export::export(self, options).await,
+            Verb::Token(verb) => self.print(verb.into_command()).await,
+            Verb::Openapi => Ok(self.output.writer.write_all(cosmicsync_api::openapi().as_bytes())?),
             Verb::Backup(verb) => backup::backup(self, verb).await,
             Verb::Demo => demo::demo(self).await,
             Verb::Config(verb) => self.config(verb).await,

@@ -15,7 +15,9 @@ mod wait;
 mod watch;
 
 pub(crate) use self::peers::Phase;
-pub(crate) use self::state::{Core, DialOrder, INVITE_AGAIN, NAME_ROW, Purpose, Trouble, other_user, stopping};
+pub(crate) use self::state::{
+    Core, DialOrder, INVITE_AGAIN, NAME_ROW, Purpose, TOKEN_ROWS, Trouble, other_user, stopping,
+};
 pub(crate) use self::store::{Disk, LmdbDisk, Shared, open_error, store_error};
 pub(crate) use self::wait::{Goal, bodies};
 pub(crate) use self::watch::Watcher;

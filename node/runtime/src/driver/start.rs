@@ -1,9 +1,10 @@
 //! Start-up: opens the store, reads it back, and hands over the core.
 
 use super::peers::Peers;
-use super::state::{Core, NAME_ROW, PEER_ROWS};
+use super::state::{Core, NAME_ROW, PEER_ROWS, TOKEN_ROWS};
 use super::store::{Disk, Store, store_error};
 use crate::clock::Clock;
+use crate::node::tokens::{self, Tokens};
 use crate::service::{ErrorCode, ServiceError};
 use cosmicsync_data::database::Database;
 use cosmicsync_protocol::Recovery;
@@ -47,14 +48,18 @@ pub(super) async fn start<C: Clock, D: Disk>(
     };
     let mut addresses = Vec::new();
     let mut name = None;
+    let mut tokens = Tokens::new();
     for (key, value) in own {
         if let Some(address) = key.strip_prefix(PEER_ROWS) {
             addresses.extend(String::from_utf8(address.to_vec()).ok());
         } else if key == NAME_ROW {
             name = String::from_utf8(value.to_vec()).ok();
+        } else {
+            tokens.extend(tokens::read_row(&key, &value));
         }
     }
     let mut core = Core::new(Database::new(endpoint), clock.now(), Peers::new(Vec::new(), seed()?));
+    core.tokens = tokens;
     core.name = name.unwrap_or_else(host_name);
     core.db.follow_indexes(clock.now());
     let mut started = Started { store, completions, core, addresses };
@@ -84,7 +89,7 @@ async fn own_rows<S: Store>(
     completions: &mut UnboundedReceiver<StoreDone>,
 ) -> Result<Vec<Row>, ServiceError> {
     let mut found = Vec::new();
-    for prefix in [PEER_ROWS, NAME_ROW] {
+    for prefix in [PEER_ROWS, NAME_ROW, TOKEN_ROWS] {
         let mut from = prefix.to_vec();
         let mut to = prefix.to_vec();
         to.push(0xff);

@@ -8,6 +8,7 @@ use super::strangers::Strangers;
 use super::traffic::Links;
 use super::wait::Wait;
 use super::watch::Watcher;
+use crate::node::tokens::Tokens;
 use crate::service::{ErrorCode, ServiceError};
 use bytes::Bytes;
 use cosmicsync_data::database::Database;
@@ -29,6 +30,8 @@ pub(crate) type DoneSender = oneshot::Sender<Result<(), ServiceError>>;
 
 /// Rows of addresses in [`Table::App`] start with this.
 pub(crate) const PEER_ROWS: &[u8] = b"peer/";
+/// Rows of tokens start with this; a hash follows.
+pub(crate) const TOKEN_ROWS: &[u8] = b"token/";
 /// The row of the device's name.
 pub(crate) const NAME_ROW: &[u8] = b"node/name";
 
@@ -80,6 +83,8 @@ pub(crate) struct Core {
     pub(crate) listen: Option<SocketAddr>,
     /// The device's name.
     pub(crate) name: String,
+    /// Tokens of the HTTP door.
+    pub(crate) tokens: Tokens,
     /// Those who wait for the replicas to agree.
     pub(crate) waits: Vec<Wait>,
     /// Those who watch documents.
@@ -119,6 +124,7 @@ impl Core {
             links: Links::default(),
             listen: None,
             name: String::new(),
+            tokens: Tokens::new(),
             waits: Vec::new(),
             watchers: Vec::new(),
             troubles: BTreeSet::new(),

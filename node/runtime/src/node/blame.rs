@@ -3,7 +3,7 @@
 use crate::backup::BackupError;
 use crate::driver::{other_user, store_error};
 use crate::keyfile::KeyFileError;
-use crate::service::{ErrorCode, ServiceError, quoted};
+use crate::service::{ErrorCode, Reason, ServiceError, quoted};
 use crate::store::SnapshotError;
 use cosmicsync_data::database::ask::QueryError;
 use cosmicsync_data::database::request::RequestError;
@@ -60,6 +60,37 @@ pub(super) fn query_error(error: &RequestError, collection: &str) -> ServiceErro
 }
 
 pub(super) fn request_error(error: &RequestError) -> ServiceError {
+    let said = told(error);
+    let reason = said.reason.or_else(|| reason(error));
+    ServiceError { reason, ..said }
+}
+
+/// The name of what exactly went wrong, where it has one.
+pub(super) fn reason(error: &RequestError) -> Option<Reason> {
+    Some(match error {
+        RequestError::At(_, error) | RequestError::Row { error, .. } => return reason(error),
+        RequestError::Incomplete(_) => Reason::Incomplete,
+        RequestError::BadName(_) | RequestError::BadCharacter { .. } => Reason::BadName,
+        RequestError::Exists => Reason::Exists,
+        RequestError::VersionMismatch { .. } => Reason::VersionMismatch,
+        RequestError::OnceMismatch => Reason::IdempotencyMismatch,
+        RequestError::OnceBusy => Reason::IdempotencyBusy,
+        RequestError::JsonPatch(_) => Reason::BadPatch,
+        RequestError::Query(QueryError::SortNeedsIndex(_)) => Reason::SortNeedsIndex,
+        RequestError::Query(QueryError::ScanLimit) => Reason::ScanLimit,
+        RequestError::Query(QueryError::Bookmark) => Reason::BookmarkInvalid,
+        RequestError::Query(QueryError::IndexBuilding(_)) => Reason::IndexBuilding,
+        RequestError::Query(QueryError::LiveTooLarge | QueryError::TooManyGroups)
+        | RequestError::TooMany(_)
+        | RequestError::Edit(EditError::Change(ChangeError::TooLarge)) => Reason::TooLarge,
+        RequestError::Edit(EditError::Change(
+            ChangeError::NoSuchPath(_) | ChangeError::WrongKind(_) | ChangeError::PastEnd(_),
+        )) => Reason::BadPatch,
+        _ => return None,
+    })
+}
+
+fn told(error: &RequestError) -> ServiceError {
     let message = error.to_string();
     match error {
         RequestError::NotFound => ServiceError::new(ErrorCode::NotFound, message).next("cosmicsync doc list"),

@@ -5,7 +5,8 @@ use super::spaces::{data_partitions, find_partition};
 use super::{Node, blame};
 use crate::driver::Core;
 use crate::service::{
-    Cut, DocPut, DocRef, DocSplice, DocView, ErrorCode, Position, Reply, ServiceError, SpaceRef, Text, Written, quoted,
+    Cut, DocPut, DocRef, DocSplice, DocView, ErrorCode, Position, Reason, Reply, ServiceError, SpaceRef, Text, Written,
+    quoted,
 };
 use cosmicsync_data::database::request::{Answer, Found, Name, Request, RequestError};
 use cosmicsync_data::json;
@@ -154,7 +155,8 @@ impl Node {
             }
             DocRef::Id(_) => (format!("there is no document {doc}"), "cosmicsync doc list".to_owned()),
         };
-        ServiceError::new(ErrorCode::NotFound, message).next(next)
+        let error = ServiceError::new(ErrorCode::NotFound, message).next(next);
+        if deleted { error.because(Reason::Gone) } else { error }
     }
 
     /// Writes to a document that is there.

@@ -26,6 +26,7 @@ mod spaces;
 mod status;
 #[cfg(test)]
 mod tests;
+pub(crate) mod tokens;
 mod watching;
 mod write;
 
@@ -39,7 +40,7 @@ use handle::Handle;
 use room::Limit;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Instant;
 use tokio::sync::{mpsc, watch};
@@ -61,6 +62,8 @@ pub struct Node {
     limit: Limit,
     /// How many documents a space had after how many changes.
     documents: Mutex<BTreeMap<SpaceNo, (u64, u64)>>,
+    /// The URL of the HTTP door.
+    http: OnceLock<String>,
 }
 
 impl Node {
@@ -71,6 +74,12 @@ impl Node {
             Ok(how) => how.clone().unwrap_or(Ok(())),
             Err(_) => Err(ServiceError::new(ErrorCode::Internal, "the core thread panicked: look at the log")),
         }
+    }
+
+    /// Notes where the HTTP door of this node is, for its status.
+    pub fn has_http(&self, url: String) {
+        // A second door is not told of.
+        drop(self.http.set(url));
     }
 
     fn is_over(&self) -> bool {
@@ -144,6 +153,10 @@ impl Node {
             Command::Digest { space } => self.digest(space).await,
             Command::WaitSync { space, timeout_ms } => self.wait_sync(space, timeout_ms).await,
             Command::BackupCreate { passphrase } => self.backup_create(passphrase, &items).await,
+            Command::TokenCreate(create) => self.token_create(create).await,
+            Command::TokenList {} => self.token_list().await,
+            Command::TokenRevoke { name } => self.token_revoke(name).await,
+            Command::TokenCheck { token } => self.token_check(token).await,
             Command::Shutdown {} => self.shut_down().await,
         }
     }

@@ -123,6 +123,7 @@ impl Node {
             daemon,
             limit: Limit { bytes: options.bytes_max, place: options.bytes_max_place },
             documents: std::sync::Mutex::default(),
+            http: std::sync::OnceLock::new(),
         };
         match is_ready.await {
             Ok(Ok(())) => clear_sync_failure(dir).map(|()| node),

@@ -6,7 +6,7 @@ use super::watching::{cursor, number_of};
 use super::{Node, blame};
 use crate::service::{
     ErrorCode, Group, Index, IndexCheck, IndexName, Item, LiveBatch, LiveEvent, Measure, MeasureKind, Plan, PlanIndex,
-    PlanRejected, Progress, Queried, Query, Reply, ServiceError, SpaceRef, Text, quoted,
+    PlanRejected, Progress, Queried, Query, Reason, Reply, ServiceError, SpaceRef, Text, quoted,
 };
 use cosmicsync_data::database::ask::{self, Explained, IndexChange, IndexInfo, IndexState, QueryError, Want};
 use cosmicsync_data::database::request::{Answer, Found, Request, RequestError};
@@ -301,6 +301,7 @@ fn is_mixed(sort: &Sort) -> bool {
 fn both_ways() -> ServiceError {
     let message = "more than 10000 documents match, and no index sorts some fields up and others down: ask for fewer";
     ServiceError::new(ErrorCode::Refused, message)
+        .because(Reason::SortNeedsIndex)
         .next("the same query with --limit 10000 or a narrower selector, or with all fields in one direction")
 }
 
@@ -313,7 +314,7 @@ fn changed_meanwhile(error: ServiceError) -> ServiceError {
 }
 
 fn refused(error: &dyn core::fmt::Display) -> ServiceError {
-    ServiceError::new(ErrorCode::Usage, error.to_string())
+    ServiceError::new(ErrorCode::Usage, error.to_string()).because(Reason::BadSelector)
 }
 
 fn field(name: &str) -> Result<Field, ServiceError> {

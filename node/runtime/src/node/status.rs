@@ -80,6 +80,7 @@ impl Node {
             pid: std::process::id(),
             daemon: self.daemon,
             listen: facts.listen,
+            http: self.http.get().cloned(),
             paused: self.daemon && facts.paused,
             uptime_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             store,

@@ -7,7 +7,7 @@ use super::handle::unexpected;
 use super::spaces::{data_partitions, find_space};
 use crate::clock::wall_ms;
 use crate::driver::Watcher;
-use crate::service::{Change, DocRef, ErrorCode, Item, Progress, Reply, ServiceError, SpaceRef, Text};
+use crate::service::{Change, DocRef, ErrorCode, Item, Progress, Reason, Reply, ServiceError, SpaceRef, Text};
 use cosmicsync_data::collection::COLLECTIONS;
 use cosmicsync_data::database::request::{Answer, Name, Request};
 use cosmicsync_data::json;
@@ -116,12 +116,13 @@ pub(super) fn number_of(text: &str, life: Incarnation, next: u64) -> Result<u64,
     };
     if cursor(life, number) != text || number >= next {
         let message = "the cursor is of another store, or of one before a restore";
-        return Err(ServiceError::new(ErrorCode::NotFound, message).next("cosmicsync doc list"));
+        let error = ServiceError::new(ErrorCode::NotFound, message).because(Reason::Forgotten);
+        return Err(error.next("cosmicsync doc list"));
     }
     Ok(number)
 }
 
 fn forgotten() -> ServiceError {
     let message = "changes since that cursor are not kept any more: read the documents, then watch without --since";
-    ServiceError::new(ErrorCode::NotFound, message).next("cosmicsync doc list")
+    ServiceError::new(ErrorCode::NotFound, message).because(Reason::Forgotten).next("cosmicsync doc list")
 }

@@ -4,8 +4,8 @@ use super::docs::{doc_of, name, partition, steps, value_of};
 use super::handle::unexpected;
 use super::{Node, blame};
 use crate::service::{
-    Conflict, Cut, Diff, DocAt, DocDiff, DocOp, DocRef, DocWrite, ErrorCode, Item, Listed, Position, Reply,
-    ServiceError, SpaceRef, Text, VersionView, Written, Wrote, quoted,
+    Conflict, Cut, Diff, DocAt, DocChange, DocDiff, DocOp, DocRef, DocWrite, ErrorCode, Item, Listed, Position, Reason,
+    Reply, ServiceError, SpaceRef, Text, VersionView, Written, Wrote, quoted,
 };
 use cosmicsync_data::database::idempotency::Once;
 use cosmicsync_data::database::request::{Action, Answer, Condition, Intent, Request, RequestError, Target};
@@ -111,6 +111,8 @@ impl Node {
             | RequestError::JsonPatch(_) => ServiceError::new(ErrorCode::Refused, format!("{doc}: {error}")).next(get),
             error => blame::request_error(error),
         };
+        let reason = told.reason.or(blame::reason(&error));
+        let told = ServiceError { reason, ..told };
         which(at, write.writes.len(), told)
     }
 
@@ -199,10 +201,27 @@ fn which(at: usize, of: usize, mut error: ServiceError) -> ServiceError {
     error
 }
 
+fn place(number: &u64) -> Result<usize, ServiceError> {
+    usize::try_from(*number).map_err(|_| ServiceError::new(ErrorCode::Usage, "a position is too large"))
+}
+
+/// A change as the core takes it.
+fn change(change: &DocChange) -> Result<Change, ServiceError> {
+    Ok(match change {
+        DocChange::Set { path, value } => Change::Set { path: steps(path)?, value: value_of(value)? },
+        DocChange::Remove { path } => Change::Remove { path: steps(path)? },
+        DocChange::Insert { path, index, values } => {
+            let values = values.iter().map(value_of).collect::<Result<_, _>>()?;
+            Change::Insert { path: steps(path)?, index: place(index)?, values }
+        }
+        DocChange::Splice { path, at, delete, insert } => {
+            Change::Splice { path: steps(path)?, at: place(at)?, delete: place(delete)?, insert: insert.clone() }
+        }
+        DocChange::Add { path, by } => Change::Add { path: steps(path)?, by: *by },
+    })
+}
+
 fn intent(op: &DocOp) -> Result<Intent, ServiceError> {
-    let place = |number: &u64| {
-        usize::try_from(*number).map_err(|_| ServiceError::new(ErrorCode::Usage, "a position is too large"))
-    };
     let (named, condition) = op.parts();
     let condition = match condition {
         None => Condition::None,
@@ -232,7 +251,9 @@ fn intent(op: &DocOp) -> Result<Intent, ServiceError> {
             let patch = value_of(patch)?;
             let action = if patch.as_list().is_some() {
                 let operations = json_patch::parse(&patch);
-                Action::JsonPatch(operations.map_err(|error| ServiceError::new(ErrorCode::Usage, error.to_string()))?)
+                Action::JsonPatch(operations.map_err(|error| {
+                    ServiceError::new(ErrorCode::Usage, error.to_string()).because(Reason::BadPatch)
+                })?)
             } else {
                 Action::Patch(patch)
             };
@@ -245,6 +266,10 @@ fn intent(op: &DocOp) -> Result<Intent, ServiceError> {
                 let (at, delete) = (place(&patch.0)?, place(&patch.1)?);
                 changes.push(Change::Splice { path: way.clone(), at, delete, insert: patch.2.clone() });
             }
+            (named_target(doc), Action::Change(changes))
+        }
+        DocOp::Change { doc, changes, .. } => {
+            let changes = changes.iter().map(change).collect::<Result<_, _>>()?;
             (named_target(doc), Action::Change(changes))
         }
         DocOp::Add { doc, path, by, .. } => {

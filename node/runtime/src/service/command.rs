@@ -501,6 +501,20 @@ pub enum Command {
         /// What seals it.
         passphrase: Secret,
     },
+    /// Makes a token of the HTTP door: [`Reply::TokenMade`](super::Reply::TokenMade).
+    TokenCreate(super::TokenCreate),
+    /// [`Reply::Tokens`](super::Reply::Tokens).
+    TokenList {},
+    /// Revokes a token: [`Reply::Done`](super::Reply::Done).
+    TokenRevoke {
+        /// Its name.
+        name: String,
+    },
+    /// Finds the token that a client sent, unless its time is over: [`Reply::Token`](super::Reply::Token).
+    TokenCheck {
+        /// As the client sent it.
+        token: Secret,
+    },
     /// Finishes what is under way, closes the store and stops: [`Reply::Done`](super::Reply::Done), also the second time.
     Shutdown {},
 }
@@ -534,6 +548,8 @@ impl Command {
             | Self::SchemaShow { .. }
             | Self::SchemaCheck { .. }
             | Self::SchemaDrop { .. }
+            | Self::TokenCreate(_)
+            | Self::TokenRevoke { .. }
             | Self::DocPut(_)
             | Self::DocPatch { .. }
             | Self::DocDelete { .. }
@@ -565,6 +581,8 @@ impl Command {
             | Self::Digest { .. }
             | Self::WaitSync { .. }
             | Self::BackupCreate { .. }
+            | Self::TokenList {}
+            | Self::TokenCheck { .. }
             | Self::Shutdown {} => false,
         }
     }

@@ -55,6 +55,46 @@ impl ErrorCode {
     }
 }
 
+/// What exactly went wrong, for programs that must tell apart what has one code. The names are stable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// A name is empty, too long, or has a character that no name may have.
+    BadName,
+    /// A selector, a sort or a list of fields was not understood.
+    BadSelector,
+    /// A patch does not fit the document.
+    BadPatch,
+    /// The bookmark is of another query, or none.
+    BookmarkInvalid,
+    /// The document is there already, and the write was to make it.
+    Exists,
+    /// The document was deleted.
+    Gone,
+    /// What the cursor names is not kept any more, or is of another store.
+    Forgotten,
+    /// Another request was carried out under the idempotency key.
+    IdempotencyMismatch,
+    /// A request under the idempotency key is under way.
+    IdempotencyBusy,
+    /// The document is not wholly here.
+    Incomplete,
+    /// The index is being built.
+    IndexBuilding,
+    /// Too many documents would have to be read.
+    ScanLimit,
+    /// No index serves the sort.
+    SortNeedsIndex,
+    /// Something is larger than it may be.
+    TooLarge,
+    /// The token is none of this node, or was revoked.
+    TokenUnknown,
+    /// The token's time is over.
+    TokenExpired,
+    /// The document has another version.
+    VersionMismatch,
+}
+
 /// A command's failure, as a person and a script read it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
@@ -64,6 +104,9 @@ pub struct ServiceError {
     pub code: ErrorCode,
     /// What went wrong: a lowercase fragment without a full stop.
     pub message: String,
+    /// What exactly, where there is a name for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
     /// The command line to run next, such as `cosmicsync up`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
@@ -75,13 +118,20 @@ pub struct ServiceError {
 impl ServiceError {
     /// Returns an error with no next step.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), next: None, violations: Vec::new() }
+        Self { code, message: message.into(), reason: None, next: None, violations: Vec::new() }
     }
 
     /// Names the command line to run next.
     #[must_use]
     pub fn next(mut self, command: impl Into<String>) -> Self {
         self.next = Some(command.into());
+        self
+    }
+
+    /// Names what exactly went wrong.
+    #[must_use]
+    pub const fn because(mut self, reason: Reason) -> Self {
+        self.reason = Some(reason);
         self
     }
 

@@ -1,6 +1,7 @@
 //! JSON that a person writes, read by the rules of every other door.
 
 use cosmicsync_data::json::{self, JsonError};
+use serde::de::DeserializeOwned;
 
 /// What is wrong with a text that is no JSON, or none that can be kept as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,6 +10,8 @@ pub struct JsonMistake {
     pub message: String,
     /// The place where that is known: line and column in bytes, both from 1.
     pub place: Option<(usize, usize)>,
+    /// It only nests too deep.
+    pub too_deep: bool,
 }
 
 /// Reads one JSON text. What could not be kept is refused: whole numbers beyond 64 bits, numbers beyond a double, keys that
@@ -17,27 +20,41 @@ pub struct JsonMistake {
 /// # Errors
 /// What is wrong with it, and where.
 pub fn parse_json(text: &str) -> Result<serde_json::Value, JsonMistake> {
-    let mistake = |error: JsonError| match error {
-        JsonError::Syntax(error) => {
-            let (shown, line, column) = (error.to_string(), error.line(), error.column());
-            let what = shown.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&shown);
-            JsonMistake { message: format!("not JSON: {what}"), place: (line > 0).then_some((line, column.max(1))) }
-        }
-        JsonError::BigInteger { offset } => JsonMistake {
-            message: "the whole number does not fit in 64 bits; write it as a string to keep its digits".to_owned(),
-            place: Some(place(text, offset)),
-        },
-        JsonError::BeyondDouble { offset } => JsonMistake {
-            message: "the number is beyond what a double can hold; write it as a string to keep its digits".to_owned(),
-            place: Some(place(text, offset)),
-        },
-        JsonError::TooDeep => JsonMistake { message: error.to_string(), place: None },
-    };
-    json::parse(text.as_bytes()).map(|value| json::to_json(&value)).map_err(mistake)
+    json::parse(text.as_bytes()).map(|value| json::to_json(&value)).map_err(|error| mistake(text.as_bytes(), error))
 }
 
-fn place(text: &str, offset: usize) -> (usize, usize) {
-    let before = &text.as_bytes()[..offset.min(text.len())];
+/// Reads a message likewise, in which values lie inside at most `around` further levels.
+///
+/// # Errors
+/// What is wrong with it, and where: also if it is no such message.
+pub fn read_json<T: DeserializeOwned>(text: &[u8], around: usize) -> Result<T, JsonMistake> {
+    json::check(text, around).map_err(|error| mistake(text, error))?;
+    serde_json::from_slice(text).map_err(|error| syntax(&error, "not as it must be"))
+}
+
+fn mistake(text: &[u8], error: JsonError) -> JsonMistake {
+    let (message, offset) = match error {
+        JsonError::Syntax(error) => return syntax(&error, "not JSON"),
+        JsonError::BigInteger { offset } => {
+            ("the whole number does not fit in 64 bits; write it as a string to keep its digits".to_owned(), offset)
+        }
+        JsonError::BeyondDouble { offset } => {
+            ("the number is beyond what a double can hold; write it as a string to keep its digits".to_owned(), offset)
+        }
+        JsonError::TooDeep => return JsonMistake { message: error.to_string(), place: None, too_deep: true },
+    };
+    JsonMistake { message, place: Some(place(text, offset)), too_deep: false }
+}
+
+fn syntax(error: &serde_json::Error, so: &str) -> JsonMistake {
+    let (shown, line, column) = (error.to_string(), error.line(), error.column());
+    let what = shown.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&shown);
+    let place = (line > 0).then_some((line, column.max(1)));
+    JsonMistake { message: format!("{so}: {what}"), place, too_deep: false }
+}
+
+fn place(text: &[u8], offset: usize) -> (usize, usize) {
+    let before = &text[..offset.min(text.len())];
     let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
     (before.iter().filter(|byte| **byte == b'\n').count() + 1, before.len() - line_start + 1)
 }

@@ -17,6 +17,7 @@ mod schema;
 mod server;
 mod text;
 mod time;
+mod token;
 mod write;
 
 use core::fmt;
@@ -28,10 +29,10 @@ use tokio::sync::mpsc;
 pub use client::Client;
 pub use command::{Bodies, Command, Cut, DocList, DocPut, DocSplice, Export, Format, Import, Patch, Position};
 pub use cosmicsync_protocol::ids::{DocId, SpaceId};
-pub use error::{ErrorCode, ServiceError};
+pub use error::{ErrorCode, Reason, ServiceError};
 pub use frame::{LINE_BYTES_MAX, PROTOCOL, SOCKET_NAME};
 pub use input::{Feed, Input, PIECE_BYTES_MAX};
-pub use json::{JsonMistake, parse_json};
+pub use json::{JsonMistake, parse_json, read_json};
 pub use names::{DocRef, Secret, SpaceRef, Text};
 pub use query::{
     Group, Index, IndexCheck, IndexName, LiveBatch, LiveEvent, Measure, MeasureKind, Plan, PlanIndex, PlanRejected,
@@ -46,7 +47,8 @@ pub use schema::{Invalid, Schema, SchemaReport, SchemaSet, Violation};
 pub use server::Server;
 pub use text::{bytes_text, quoted};
 pub use time::utc_text;
-pub use write::{DocAt, DocDiff, DocOp, DocWrite};
+pub use token::{NewToken, Scope, Token, TokenCreate};
+pub use write::{DocAt, DocChange, DocDiff, DocOp, DocWrite};
 
 /// A command under way. Dropping it cancels the command: what is already acknowledged stays, nothing else happens.
 pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Reply, ServiceError>> + Send + 'a>>;

@@ -104,6 +104,12 @@ pub enum Reply {
     Digest(Digest),
     /// To `wait_sync`.
     Synced(Synced),
+    /// To `token_create`.
+    TokenMade(super::NewToken),
+    /// To `token_list`, by name.
+    Tokens(Vec<super::Token>),
+    /// To `token_check`.
+    Token(super::Token),
     /// To `backup_create` and to the local `backup verify` and `backup restore`.
     Backup(Backup),
 }
@@ -143,6 +149,9 @@ pub struct Status {
     pub daemon: bool,
     /// The address it listens on, with the real port.
     pub listen: Option<String>,
+    /// The URL of the HTTP door; none while it is closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<String>,
     /// True while links are paused.
     pub paused: bool,
     /// The time since it started.

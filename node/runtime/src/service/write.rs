@@ -64,6 +64,17 @@ pub enum DocOp {
         #[serde(default, rename = "if")]
         condition: If,
     },
+    /// It takes several changes, in order.
+    Change {
+        /// The document.
+        #[serde(with = "doc_ref")]
+        doc: DocRef,
+        /// The changes; the first one that does not fit refuses all.
+        changes: Vec<DocChange>,
+        /// What must hold.
+        #[serde(default, rename = "if")]
+        condition: If,
+    },
     /// Adds to a number, so that what several devices add at once sums up.
     Add {
         /// The document.
@@ -159,6 +170,53 @@ pub enum DocOp {
     },
 }
 
+/// One of several changes of a document.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
+pub enum DocChange {
+    /// Sets a member or an item. A string that is set where a text stands edits that text.
+    Set {
+        /// Its dotted path.
+        path: String,
+        /// What.
+        value: Value,
+    },
+    /// Removes a member or an item.
+    Remove {
+        /// Its dotted path.
+        path: String,
+    },
+    /// Inserts items into a list.
+    Insert {
+        /// The dotted path of the list.
+        path: String,
+        /// Before which item; the list's length means at the end.
+        index: u64,
+        /// The items.
+        values: Vec<Value>,
+    },
+    /// Replaces a stretch of a text, counted in Unicode scalar values.
+    Splice {
+        /// The dotted path of the text.
+        path: String,
+        /// Where.
+        at: u64,
+        /// How many to delete.
+        #[serde(default)]
+        delete: u64,
+        /// What to insert in their place.
+        #[serde(default)]
+        insert: String,
+    },
+    /// Adds to a number, so that what several devices add at once sums up.
+    Add {
+        /// Its dotted path.
+        path: String,
+        /// How much; less than 0 takes away.
+        by: i64,
+    },
+}
+
 impl DocOp {
     /// The document as the caller names it, and what must hold.
     pub fn parts(&self) -> (String, Option<&str>) {
@@ -166,6 +224,7 @@ impl DocOp {
             Self::Put { doc, condition, .. } => return (doc.clone(), condition.as_deref()),
             Self::Patch { doc, condition, .. }
             | Self::Type { doc, condition, .. }
+            | Self::Change { doc, condition, .. }
             | Self::Add { doc, condition, .. }
             | Self::Insert { doc, condition, .. }
             | Self::Move { doc, condition, .. }

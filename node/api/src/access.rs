@@ -1,0 +1,111 @@
+//! Names requests and lets in those that bear a token.
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use cosmicsync_node::service::{Backend, Command, Reply, Secret, request};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use crate::call::unexpected;
+use crate::problem::{Code, Problem, REQUEST_ID};
+
+/// Paths that take no token: they say the same of every node of this version.
+pub const OPEN_PATHS: [&str; 2] = ["/healthz", "/docs/errors"];
+
+/// Characters of a request's id that a client chose, at most.
+const ID_CHARS_MAX: usize = 64;
+
+/// The way to a node.
+#[derive(Debug, Clone)]
+pub(crate) struct Door {
+    pub(crate) backend: Arc<dyn Backend>,
+}
+
+/// Puts both in front of every route.
+pub(crate) fn guarded(router: Router, door: Door) -> Router {
+    let named = Arc::new(Named { process: getrandom::u64().unwrap_or_default(), count: AtomicU64::new(0) });
+    router.layer(from_fn_with_state(door, admit)).layer(from_fn(move |request: Request, next: Next| {
+        let named = Arc::clone(&named);
+        async move { envelope(&named, request, next).await }
+    }))
+}
+
+/// Names requests of this process: no two alike, and none like those of another.
+struct Named {
+    process: u64,
+    count: AtomicU64,
+}
+
+impl Named {
+    fn next(&self) -> String {
+        format!("{:016x}-{}", self.process, self.count.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// Names a request, fills in problems, and logs how it went: never content, names of documents or tokens.
+async fn envelope(named: &Named, request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let id = chosen(request.headers()).unwrap_or_else(|| named.next());
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let mut response = next.run(request).await;
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        if method != Method::HEAD {
+            *response.body_mut() = Body::from(problem.body(&id));
+        }
+        if problem.code().status().is_server_error() {
+            tracing::warn!(id, code = problem.code().name(), "a request failed");
+        }
+    }
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    // An answer is of one moment and of one token.
+    let fresh = HeaderValue::from_static("private, no-cache");
+    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(fresh);
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let route = route.unwrap_or_default();
+    tracing::debug!(id, %method, route, status = response.status().as_u16(), micros, "http");
+    response
+}
+
+/// The id that the client gave its request, if it is one.
+fn chosen(headers: &HeaderMap) -> Option<String> {
+    let id = headers.get(REQUEST_ID)?.to_str().ok()?;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    ((1..=ID_CHARS_MAX).contains(&id.len()) && id.bytes().all(is_plain)).then(|| id.to_owned())
+}
+
+/// Lets a request in that bears a token.
+async fn admit(State(door): State<Door>, mut request: Request, next: Next) -> Response {
+    if OPEN_PATHS.contains(&request.uri().path()) {
+        return next.run(request).await;
+    }
+    match checked(&door, request.headers()).await {
+        Ok(token) => {
+            request.extensions_mut().insert(token);
+            next.run(request).await
+        }
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn checked(door: &Door, headers: &HeaderMap) -> Result<cosmicsync_node::service::Token, Problem> {
+    let sent = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let bearer = sent.and_then(|value| value.split_once(' ')).filter(|(kind, _)| kind.eq_ignore_ascii_case("bearer"));
+    let Some((_, token)) = bearer else {
+        let problem = Problem::new(Code::Unauthenticated, "the request has no header `Authorization: Bearer TOKEN`");
+        return Err(problem.next("cosmicsync token create NAME"));
+    };
+    let command = Command::TokenCheck { token: Secret(token.trim().to_owned()) };
+    match request(&*door.backend, command).await? {
+        Reply::Token(token) => Ok(token),
+        _ => Err(unexpected()),
+    }
+}

@@ -1,0 +1,40 @@
+//! The description of the API (OpenAPI 3.1), from the code of its routes.
+
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{Components, ContentBuilder, Info, Ref, RefOr, ResponseBuilder};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::problem::Details;
+use crate::routes::described;
+
+/// Returns the description as JSON.
+pub fn openapi() -> String {
+    let mut api = described().into_openapi();
+    api.info = Info::new("CosmicSync", env!("CARGO_PKG_VERSION"));
+    api.info.description = Some(
+        "Documents on your devices, in sync and sealed. Every request bears a token: `cosmicsync token create NAME`."
+            .to_owned(),
+    );
+    let components = api.components.get_or_insert_with(Components::new);
+    components.schemas.insert(Details::name().into_owned(), Details::schema());
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("cs_pat_");
+    components.add_security_scheme("token", SecurityScheme::Http(bearer.build()));
+    api.security = Some(vec![SecurityRequirement::new("token", Vec::<String>::new())]);
+    let problem = ResponseBuilder::new()
+        .description("An error: match on `code`.")
+        .content(
+            "application/problem+json",
+            ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build(),
+        )
+        .build();
+    for item in api.paths.paths.values_mut() {
+        let operations =
+            [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch, &mut item.head];
+        for operation in operations.into_iter().flatten() {
+            operation.responses.responses.insert("default".to_owned(), RefOr::T(problem.clone()));
+        }
+    }
+    let mut text = api.to_pretty_json().unwrap_or_default();
+    text.push('\n');
+    text
+}

@@ -1,0 +1,231 @@
+//! Errors as problem details (RFC 9457). The table of codes and their statuses is here and nowhere else.
+
+use axum::body::Body;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use cosmicsync_node::service::{ErrorCode, JsonMistake, Reason, ServiceError};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// The media type of a problem.
+const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// Makes the codes and their table.
+macro_rules! codes {
+    ($($code:ident, $name:literal, $status:ident, $title:literal;)+) => {
+        /// A name of an error. The names are stable: programs match on them.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Code {
+            $(#[doc = $title] $code,)+
+        }
+
+        impl Code {
+            /// All of them, by status.
+            pub const ALL: &[Self] = &[$(Self::$code,)+];
+
+            /// Returns the name.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$code => $name,)+ }
+            }
+
+            /// Returns the status of an answer with it.
+            pub const fn status(self) -> StatusCode {
+                match self { $(Self::$code => StatusCode::$status,)+ }
+            }
+
+            /// Returns one sentence about it.
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$code => $title,)+ }
+            }
+        }
+    };
+}
+
+codes! {
+    BadJson, "bad_json", BAD_REQUEST, "The body is not JSON that can be kept, or not of the shape that the route takes.";
+    TooDeep, "too_deep", BAD_REQUEST, "The JSON nests deeper than a document may.";
+    BadRequest, "bad_request", BAD_REQUEST, "A parameter, a header or the path was not understood.";
+    BadName, "bad_name", BAD_REQUEST, "A name is empty, too long, reserved, or has a character that no name may have.";
+    BadSelector, "bad_selector", BAD_REQUEST, "A selector, a sort or a list of fields was not understood.";
+    BookmarkInvalid, "bookmark_invalid", BAD_REQUEST, "The bookmark is of another query: begin without one.";
+    SortNeedsIndex, "sort_needs_index", BAD_REQUEST, "Too many documents match to sort them without an index.";
+    ScanLimit, "scan_limit", BAD_REQUEST, "No index helps, and too many documents would have to be read.";
+    Unauthenticated, "unauthenticated", UNAUTHORIZED, "The request bears no token of this node.";
+    TokenExpired, "token_expired", UNAUTHORIZED, "The time of the token is over.";
+    Forbidden, "forbidden", FORBIDDEN, "The token allows reading only.";
+    NotFound, "not_found", NOT_FOUND, "There is no such thing here.";
+    MethodNotAllowed, "method_not_allowed", METHOD_NOT_ALLOWED, "The route does not take this method.";
+    Timeout, "timeout", REQUEST_TIMEOUT, "The body did not come in time.";
+    Conflict, "conflict", CONFLICT, "It is there already, or it changed meanwhile.";
+    IdempotencyBusy, "idempotency_busy", CONFLICT, "A request under this idempotency key is under way.";
+    Gone, "gone", GONE, "The document was deleted; it can be undeleted.";
+    Exists, "exists", PRECONDITION_FAILED, "The document is there already, and the write was to make it.";
+    VersionMismatch, "version_mismatch", PRECONDITION_FAILED, "The document does not have the version that the write is for.";
+    TooLarge, "too_large", PAYLOAD_TOO_LARGE, "The body, or what it asks for, is larger than it may be.";
+    UnsupportedMediaType, "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "The route does not take this Content-Type.";
+    BadPatch, "bad_patch", UNPROCESSABLE_ENTITY, "The patch does not fit the document.";
+    Refused, "refused", UNPROCESSABLE_ENTITY, "A rule or a limit forbids it.";
+    IdempotencyMismatch, "idempotency_mismatch", UNPROCESSABLE_ENTITY, "Another request was carried out under this idempotency key.";
+    Internal, "internal", INTERNAL_SERVER_ERROR, "The node failed: look at its log and at `cosmicsync doctor`.";
+    Unavailable, "unavailable", SERVICE_UNAVAILABLE, "The node cannot answer at the moment: try again.";
+    Incomplete, "incomplete", SERVICE_UNAVAILABLE, "The document is not wholly here yet.";
+    IndexBuilding, "index_building", SERVICE_UNAVAILABLE, "The index is being built.";
+    StoreFull, "store_full", INSUFFICIENT_STORAGE, "The disk or the store is full.";
+}
+
+/// A failure, as the handlers return it.
+#[derive(Debug, Clone)]
+pub(crate) struct Problem {
+    code: Code,
+    detail: String,
+    next: Option<String>,
+}
+
+/// The body of every answer that is an error: problem details (RFC 9457).
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct Details<'a> {
+    /// Where the code is explained, relative to the server.
+    #[serde(rename = "type")]
+    kind: String,
+    /// One sentence about the code.
+    title: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// A stable name: match on this.
+    code: &'static str,
+    /// What went wrong this time.
+    detail: &'a str,
+    /// The request, as `X-Request-Id` and the node's log name it.
+    #[serde(rename = "requestId")]
+    request_id: &'a str,
+    /// What to do next: most often a command of the node's command line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<&'a str>,
+}
+
+impl Problem {
+    /// Returns a problem with no next step.
+    pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into(), next: None }
+    }
+
+    /// Says what to do next.
+    pub(crate) fn next(mut self, next: impl Into<String>) -> Self {
+        self.next = Some(next.into());
+        self
+    }
+
+    /// Returns the code.
+    pub(crate) const fn code(&self) -> Code {
+        self.code
+    }
+
+    /// Returns the same under another code.
+    pub(crate) fn as_code(self, code: Code) -> Self {
+        Self { code, ..self }
+    }
+
+    /// Returns the answer about a body that was not understood.
+    pub(crate) fn json(mistake: &JsonMistake) -> Self {
+        let code = if mistake.too_deep { Code::TooDeep } else { Code::BadJson };
+        let place = mistake.place.map(|(line, column)| format!(" (line {line}, column {column})"));
+        Self::new(code, format!("{}{}", mistake.message, place.unwrap_or_default()))
+    }
+
+    /// Writes the body, which names the request.
+    pub(crate) fn body(&self, request_id: &str) -> Vec<u8> {
+        let details = Details {
+            kind: format!("/docs/errors#{}", self.code.name()),
+            title: self.code.title(),
+            status: self.code.status().as_u16(),
+            code: self.code.name(),
+            detail: &self.detail,
+            request_id,
+            next: self.next.as_deref(),
+        };
+        serde_json::to_vec(&details).unwrap_or_default()
+    }
+}
+
+impl From<ServiceError> for Problem {
+    fn from(error: ServiceError) -> Self {
+        let ServiceError { code, message, reason, next, .. } = error;
+        Self { code: reason.map_or_else(|| of_code(code), of_reason), detail: message, next }
+    }
+}
+
+const fn of_reason(reason: Reason) -> Code {
+    match reason {
+        Reason::BadName => Code::BadName,
+        Reason::BadSelector => Code::BadSelector,
+        Reason::BadPatch => Code::BadPatch,
+        Reason::BookmarkInvalid => Code::BookmarkInvalid,
+        Reason::Exists => Code::Exists,
+        Reason::Gone | Reason::Forgotten => Code::Gone,
+        Reason::IdempotencyMismatch => Code::IdempotencyMismatch,
+        Reason::IdempotencyBusy => Code::IdempotencyBusy,
+        Reason::Incomplete => Code::Incomplete,
+        Reason::IndexBuilding => Code::IndexBuilding,
+        Reason::ScanLimit => Code::ScanLimit,
+        Reason::SortNeedsIndex => Code::SortNeedsIndex,
+        Reason::TooLarge => Code::TooLarge,
+        Reason::TokenUnknown => Code::Unauthenticated,
+        Reason::TokenExpired => Code::TokenExpired,
+        Reason::VersionMismatch => Code::VersionMismatch,
+    }
+}
+
+const fn of_code(code: ErrorCode) -> Code {
+    match code {
+        ErrorCode::Usage => Code::BadRequest,
+        ErrorCode::NotFound => Code::NotFound,
+        ErrorCode::Conflict => Code::Conflict,
+        ErrorCode::Invalid | ErrorCode::Refused => Code::Refused,
+        ErrorCode::Unavailable | ErrorCode::PeerUnreachable | ErrorCode::TimedOut => Code::Unavailable,
+        ErrorCode::StoreFull => Code::StoreFull,
+        ErrorCode::CheckFailed
+        | ErrorCode::StoreDamaged
+        | ErrorCode::StoreLocked
+        | ErrorCode::StoreNewer
+        | ErrorCode::Io
+        | ErrorCode::Internal => Code::Internal,
+    }
+}
+
+impl IntoResponse for Problem {
+    /// The body comes later, when the request's id is known: see `access::envelope`.
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = self.code.status();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, MEDIA_TYPE);
+        if self.code.status() == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"cosmicsync\""));
+        }
+        if self.code.status() == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// The header that names a request.
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+#[cfg(test)]
+mod tests {
+    use super::Code;
+
+    #[test]
+    fn codes_are_told_apart_and_stand_by_status() {
+        let mut names: Vec<&str> = Code::ALL.iter().map(|code| code.name()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Code::ALL.len());
+        let client = |code: &&Code| code.status().is_client_error();
+        assert!(Code::ALL.is_sorted_by_key(|code| !client(&code)));
+        assert!(Code::ALL.iter().all(|code| code.title().ends_with('.')));
+    }
+}

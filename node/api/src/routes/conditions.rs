@@ -1,0 +1,130 @@
+//! Conditional requests (RFC 9110, section 13): versions of documents as entity tags.
+
+use axum::http::{HeaderMap, HeaderName, header};
+
+use crate::problem::{Code, Problem};
+
+/// A version that no document has: it has all digits, and is the hash of nothing.
+const NO_VERSION: &str = "00000000000000000000000000000000";
+/// Digits of a version.
+const DIGITS: usize = 32;
+
+/// What must hold for a write.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Conditions {
+    /// Nothing.
+    None,
+    /// The document is not there.
+    Absent,
+    /// It is there.
+    Exists,
+    /// It has one of these versions.
+    Versions(Vec<String>),
+}
+
+impl Conditions {
+    /// Reads `If-Match` and `If-None-Match` of a request that writes.
+    pub(super) fn read(headers: &HeaderMap) -> Result<Self, Problem> {
+        let (wanted, unwanted) = (tags(headers, &header::IF_MATCH), tags(headers, &header::IF_NONE_MATCH));
+        match (wanted, unwanted) {
+            (None, None) => Ok(Self::None),
+            (None, Some(unwanted)) if unwanted == ["*"] => Ok(Self::Absent),
+            (Some(wanted), None) if wanted == ["*"] => Ok(Self::Exists),
+            (Some(wanted), None) => Ok(Self::Versions(wanted.iter().filter_map(|tag| strong(tag)).collect())),
+            (None, Some(_)) => Err(Problem::new(Code::BadRequest, "a write takes `If-None-Match: *` alone")),
+            (Some(_), Some(_)) => Err(Problem::new(Code::BadRequest, "a write takes either If-Match or If-None-Match")),
+        }
+    }
+
+    /// Returns whether it takes a look at the document to choose one of several versions.
+    pub(super) fn are_several(&self) -> bool {
+        matches!(self, Self::Versions(versions) if versions.len() > 1)
+    }
+
+    /// Returns the condition as the service takes it, where there is one.
+    pub(super) fn one(&self) -> Option<String> {
+        self.with("")
+    }
+
+    /// Returns the condition as the service takes it, for a document that has this version: of several the one that holds.
+    pub(super) fn with(&self, version: &str) -> Option<String> {
+        match self {
+            Self::None => None,
+            Self::Absent => Some("absent".to_owned()),
+            Self::Exists => Some("exists".to_owned()),
+            Self::Versions(versions) => {
+                let held = versions.iter().find(|one| *one == version).or_else(|| versions.first());
+                Some(held.map_or_else(|| NO_VERSION.to_owned(), Clone::clone))
+            }
+        }
+    }
+
+    /// Returns the problem of a write that makes a document where there is none: a condition that it be there does not hold.
+    pub(super) fn failed(&self, problem: Problem) -> Problem {
+        let is_missing = matches!(problem.code(), Code::NotFound | Code::Gone);
+        let demands = matches!(self, Self::Exists | Self::Versions(_));
+        if is_missing && demands { problem.as_code(Code::VersionMismatch) } else { problem }
+    }
+}
+
+/// Returns whether a client that reads has this version.
+pub(super) fn is_known(headers: &HeaderMap, version: &str) -> bool {
+    let tags = tags(headers, &header::IF_NONE_MATCH).unwrap_or_default();
+    tags.iter().any(|tag| tag == "*" || strong(tag.strip_prefix("W/").unwrap_or(tag)).is_some_and(|tag| tag == version))
+}
+
+/// The entity tags of a header, as they are written. `None` if the request has no such header.
+fn tags(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<String>> {
+    let mut values = headers.get_all(name).iter().peekable();
+    values.peek()?;
+    let texts = values.map(|value| value.to_str().unwrap_or_default());
+    Some(texts.flat_map(|text| text.split(',')).map(|tag| tag.trim().to_owned()).collect())
+}
+
+/// The version that a strong tag names. A weak tag names none.
+fn strong(tag: &str) -> Option<String> {
+    let version = tag.strip_prefix('"')?.strip_suffix('"')?;
+    let is_one = version.len() == DIGITS && version.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_one.then(|| version.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(HeaderName, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.clone(), value.parse().expect("a value"))).collect()
+    }
+
+    #[test]
+    fn conditions_of_a_write() {
+        let (one, two) = ("a".repeat(32), "b".repeat(32));
+        let read = |pairs: &[(HeaderName, &str)]| Conditions::read(&headers(pairs)).map_err(|problem| problem.code());
+        assert_eq!(read(&[]), Ok(Conditions::None));
+        assert_eq!(read(&[(header::IF_MATCH, "*")]), Ok(Conditions::Exists));
+        assert_eq!(read(&[(header::IF_NONE_MATCH, "*")]), Ok(Conditions::Absent));
+        assert_eq!(read(&[(header::IF_NONE_MATCH, "\"x\"")]), Err(Code::BadRequest));
+        assert_eq!(read(&[(header::IF_MATCH, "*"), (header::IF_NONE_MATCH, "*")]), Err(Code::BadRequest));
+        let both = format!("\"{one}\", W/\"{two}\", \"{two}\"");
+        let found = read(&[(header::IF_MATCH, &both)]).expect("versions");
+        assert!(found.are_several());
+        assert_eq!(found.with(&two), Some(two));
+        assert_eq!(found.with("other"), Some(one));
+        // What is no version of ours is the version of nothing.
+        let foreign = read(&[(header::IF_MATCH, "\"1\"")]).expect("versions");
+        assert_eq!((foreign.are_several(), foreign.one()), (false, Some(NO_VERSION.to_owned())));
+    }
+
+    #[test]
+    fn a_reader_may_know_a_version_weakly() {
+        let version = "a".repeat(32);
+        for (tags, known) in [
+            (format!("\"{version}\""), true),
+            (format!("\"x\", W/\"{version}\""), true),
+            ("*".to_owned(), true),
+            ("\"x\"".to_owned(), false),
+        ] {
+            assert_eq!(is_known(&headers(&[(header::IF_NONE_MATCH, &tags)]), &version), known, "{tags}");
+        }
+    }
+}

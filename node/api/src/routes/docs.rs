@@ -1,0 +1,342 @@
+//! Documents, and transactions over several.
+
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use cosmicsync_node::service::{Command, DocOp, DocRef, DocView, DocWrite, Query, Reply, Written, parse_json};
+use serde::Deserialize;
+use serde_json::Value;
+use utoipa::IntoParams;
+
+use super::conditions::{self, Conditions};
+use super::{CollectionPath, DocPath, Named, SpacePath, check_collection, idempotency_key};
+use crate::call::{Caller, expect_reply, unexpected};
+use crate::extract::{self, Document, Json, Out, Path};
+use crate::model::{ChangeOf, Page, Transacted, Transaction, WrittenView};
+use crate::problem::{Code, Problem};
+use crate::shape::{Lines, ListOf};
+use crate::stream::answer;
+
+/// Documents of a page, unless a request says otherwise; and at most.
+pub(super) const PAGE: (u64, u64) = (100, 1_000);
+/// The header that has the id of a document.
+const DOC_ID: HeaderName = HeaderName::from_static("cosmic-id");
+/// The media type of a list of changes.
+const CHANGES: &str = "application/vnd.cosmicsync.changes+json";
+
+/// Options of a list of documents.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ListOptions {
+    /// At most so many.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<u64>,
+    /// Where a former page ended.
+    bookmark: Option<String>,
+    /// A selector, in JSON.
+    #[serde(rename = "where")]
+    #[param(rename = "where")]
+    selector: Option<String>,
+    /// Paths to sort by, separated by commas; `-` before one sorts it down.
+    sort: Option<String>,
+    /// Paths of the members to show, separated by commas.
+    fields: Option<String>,
+}
+
+/// Lists documents of a collection. With `Accept: application/x-ndjson` they come one a line, and a last line has the bookmark
+/// where more follow.
+#[utoipa::path(get, path = "/v1/spaces/{space}/collections/{collection}/docs", tag = "documents",
+    params(CollectionPath, ListOptions),
+    responses((status = 200, content((Page = "application/json"), (String = "application/x-ndjson")))))]
+pub(super) async fn list(
+    caller: Caller,
+    Path(path): Path<CollectionPath>,
+    extract::Query(options): extract::Query<ListOptions>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let (space, collection) = path.parts()?;
+    let selector = options.selector.map(|text| parse_json(&text).map_err(|mistake| Problem::json(&mistake)));
+    let query = Query {
+        space,
+        collection,
+        selector: selector.transpose()?,
+        sort: options.sort.map(|text| listed(&text, sort_field)),
+        fields: options.fields.map(|text| listed(&text, |path| path.into())),
+        limit: Some(page_limit(options.limit)?),
+        bookmark: options.bookmark,
+        use_index: None,
+    };
+    page(&caller, query, &headers).await
+}
+
+/// Answers a query with a page of documents.
+pub(super) async fn page(caller: &Caller, query: Query, headers: &HeaderMap) -> Result<Response, Problem> {
+    let command = Command::Query(query);
+    let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if accepted.contains("application/x-ndjson") {
+        return answer(caller, command, Lines, "application/x-ndjson").await;
+    }
+    answer(caller, command, ListOf::new("docs"), "application/json").await
+}
+
+/// Returns how many documents a page has.
+pub(super) fn page_limit(asked: Option<u64>) -> Result<u64, Problem> {
+    let (usual, most) = PAGE;
+    match asked.unwrap_or(usual) {
+        limit if (1..=most).contains(&limit) => Ok(limit),
+        other => {
+            let problem = Problem::new(Code::BadRequest, format!("a page has 1 to {most} documents, not {other}"));
+            Err(problem.next("follow the bookmark, or GET .../export"))
+        }
+    }
+}
+
+fn listed(text: &str, item: impl Fn(&str) -> Value) -> Value {
+    text.split(',').map(item).collect()
+}
+
+fn sort_field(path: &str) -> Value {
+    path.strip_prefix('-').map_or_else(|| path.into(), |path| serde_json::json!({ path: "desc" }))
+}
+
+/// Makes a document without a key.
+#[utoipa::path(post, path = "/v1/spaces/{space}/collections/{collection}/docs", tag = "documents",
+    params(CollectionPath, ("Idempotency-Key" = Option<String>, Header, description = "Under it the request is carried out once.")),
+    request_body(content = Object, content_type = "application/json"),
+    responses((status = 201, body = WrittenView, headers(("Location" = String), ("ETag" = String)))))]
+pub(super) async fn create(
+    caller: Caller,
+    Path(path): Path<CollectionPath>,
+    headers: HeaderMap,
+    Document(value): Document,
+) -> Result<Response, Problem> {
+    let (space, collection) = path.parts()?;
+    let idempotency_key = idempotency_key(&headers, caller.name(), &format!("POST {collection}"))?;
+    let at =
+        format!("/v1/spaces/{}/collections/{}/docs/", spelled(space.as_deref().unwrap_or("-")), spelled(&collection));
+    let op = DocOp::Put { doc: collection, value, text: Vec::new(), condition: None };
+    let written = write_one(&caller, DocWrite { space, writes: vec![op], idempotency_key }).await?;
+    let place = format!("{at}~{}", written.doc);
+    let mut response = told(StatusCode::CREATED, written);
+    if let Ok(place) = HeaderValue::from_str(&place) {
+        response.headers_mut().insert(header::LOCATION, place);
+    }
+    Ok(response)
+}
+
+/// Spells a name as a part of a path.
+fn spelled(name: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b':');
+    name.bytes()
+        .map(|byte| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
+}
+
+/// Reads a document. The body is its value; `ETag` is its version and `Cosmic-Id` its id.
+#[utoipa::path(get, path = "/v1/spaces/{space}/collections/{collection}/docs/{key}", tag = "documents",
+    params(DocPath, ("If-None-Match" = Option<String>, Header, description = "Versions that the client has.")),
+    responses(
+        (status = 200, body = Object, headers(("ETag" = String), ("Cosmic-Id" = String))),
+        (status = 304, description = "The client has this version."),
+    ))]
+pub(super) async fn read(caller: Caller, Path(path): Path<DocPath>, headers: HeaderMap) -> Result<Response, Problem> {
+    let named = path.named()?;
+    let found = find(&caller, &named).await?;
+    let version = found.version.map(|version| version.to_string()).unwrap_or_default();
+    let mut response = if conditions::is_known(&headers, &version) {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        Out(found.value.unwrap_or_default()).into_response()
+    };
+    mark(&mut response, &found.doc.to_string(), &version);
+    Ok(response)
+}
+
+/// Stores a document under its key, by the least change that leads to the value.
+#[utoipa::path(put, path = "/v1/spaces/{space}/collections/{collection}/docs/{key}", tag = "documents",
+    params(DocPath, ConditionParams),
+    request_body(content = Object, content_type = "application/json"),
+    responses(
+        (status = 200, body = WrittenView, headers(("ETag" = String))),
+        (status = 201, description = "The document is new.", body = WrittenView, headers(("ETag" = String))),
+    ))]
+pub(super) async fn put(
+    caller: Caller,
+    Path(path): Path<DocPath>,
+    headers: HeaderMap,
+    Document(value): Document,
+) -> Result<Response, Problem> {
+    let named = path.named()?;
+    let conditions = Conditions::read(&headers)?;
+    let condition = prepared(&caller, &named, &conditions).await?;
+    let op = DocOp::Put { doc: named.doc.to_string(), value, text: Vec::new(), condition };
+    let written = write(&caller, named, op, &headers, "PUT").await.map_err(|problem| conditions.failed(problem))?;
+    let status = if written.created { StatusCode::CREATED } else { StatusCode::OK };
+    Ok(told(status, written))
+}
+
+/// Changes a document: by a merge patch (RFC 7396), a JSON patch (RFC 6902), or a list of changes.
+#[utoipa::path(patch, path = "/v1/spaces/{space}/collections/{collection}/docs/{key}", tag = "documents",
+    params(DocPath, ConditionParams),
+    request_body(content(
+        (Object = "application/merge-patch+json"),
+        (Vec<Object> = "application/json-patch+json"),
+        (Vec<ChangeOf> = "application/vnd.cosmicsync.changes+json"),
+    )),
+    responses((status = 200, body = WrittenView, headers(("ETag" = String)))))]
+pub(super) async fn patch(
+    caller: Caller,
+    Path(path): Path<DocPath>,
+    headers: HeaderMap,
+    request: Request,
+) -> Result<Response, Problem> {
+    let named = path.named()?;
+    let (doc, conditions) = (named.doc.clone(), Conditions::read(&headers)?);
+    let kind = extract::media_type(&headers).unwrap_or_default();
+    let op = match kind.as_str() {
+        "application/merge-patch+json" | "application/json-patch+json" => {
+            let patch: Value = extract::read(request, 0).await?;
+            if patch.is_array() != (kind == "application/json-patch+json") || !(patch.is_array() || patch.is_object()) {
+                let detail = "a merge patch is an object, a JSON patch an array";
+                return Err(Problem::new(Code::BadPatch, detail));
+            }
+            DocOp::Patch { doc, patch, condition: prepared(&caller, &named, &conditions).await? }
+        }
+        CHANGES => {
+            let changes: Vec<ChangeOf> = extract::read(request, 2).await?;
+            let changes = changes.into_iter().map(Into::into).collect();
+            DocOp::Change { doc, changes, condition: prepared(&caller, &named, &conditions).await? }
+        }
+        _ => {
+            let problem = Problem::new(Code::UnsupportedMediaType, format!("the body is '{kind}', which is no patch"));
+            return Err(problem.next("send it with `Content-Type: application/merge-patch+json`"));
+        }
+    };
+    Ok(told(StatusCode::OK, write(&caller, named, op, &headers, "PATCH").await?))
+}
+
+/// Deletes a document. Its history stays, and an edit that was made without the deletion in sight brings it back.
+#[utoipa::path(delete, path = "/v1/spaces/{space}/collections/{collection}/docs/{key}", tag = "documents",
+    params(DocPath, ConditionParams), responses((status = 204, description = "The document is deleted.")))]
+pub(super) async fn remove(
+    caller: Caller,
+    Path(path): Path<DocPath>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Problem> {
+    let named = path.named()?;
+    let condition = prepared(&caller, &named, &Conditions::read(&headers)?).await?;
+    let op = DocOp::Delete { doc: named.doc.clone(), condition };
+    write(&caller, named, op, &headers, "DELETE").await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Brings a deleted document back, with all that it held.
+#[utoipa::path(post, path = "/v1/spaces/{space}/collections/{collection}/docs/{key}/undelete", tag = "documents",
+    params(DocPath, ConditionParams), responses((status = 200, body = WrittenView, headers(("ETag" = String)))))]
+pub(super) async fn undelete(
+    caller: Caller,
+    Path(path): Path<DocPath>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let named = path.named()?;
+    let condition = Conditions::read(&headers)?.one();
+    let op = DocOp::Undelete { doc: named.doc.clone(), condition };
+    Ok(told(StatusCode::OK, write(&caller, named, op, &headers, "POST undelete").await?))
+}
+
+/// Changes documents, all or none.
+#[utoipa::path(post, path = "/v1/spaces/{space}/transactions", tag = "documents",
+    params(SpacePath, ("Idempotency-Key" = Option<String>, Header, description = "Under it the request is carried out once.")),
+    request_body = Transaction, responses((status = 200, body = Transacted)))]
+pub(super) async fn transact(
+    caller: Caller,
+    Path(path): Path<SpacePath>,
+    headers: HeaderMap,
+    Json(transaction): Json<Transaction>,
+) -> Result<Out<Transacted>, Problem> {
+    let idempotency_key = idempotency_key(&headers, caller.name(), "POST transactions")?;
+    let mut writes = Vec::with_capacity(transaction.writes.len());
+    for write in transaction.writes {
+        check_collection(write.doc().split('/').next().unwrap_or_default())?;
+        let op = write.into_op().map_err(|error| Problem::new(Code::BadJson, error.to_string()))?;
+        writes.push(op);
+    }
+    let reply = caller.request(Command::DocWrite(DocWrite { space: path.space(), writes, idempotency_key })).await?;
+    expect_reply!(reply, Reply::Wrote(wrote) => {
+        Out(Transacted { documents: wrote.documents.into_iter().map(Into::into).collect() })
+    })
+}
+
+/// Conditions of a write, for the description of the API.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "it describes headers that `Conditions` reads")]
+struct ConditionParams {
+    /// Versions of which the document must have one; `*`: it must be there.
+    #[param(rename = "If-Match")]
+    if_match: Option<String>,
+    /// `*`: the document must not be there.
+    #[param(rename = "If-None-Match")]
+    if_none_match: Option<String>,
+    /// Under it the request is carried out once within a day.
+    #[param(rename = "Idempotency-Key")]
+    idempotency_key: Option<String>,
+}
+
+/// Reads a document that must be in the collection.
+pub(super) async fn find(caller: &Caller, named: &Named) -> Result<DocView, Problem> {
+    let command = Command::DocGet { space: named.space.clone(), doc: named.doc.clone() };
+    let found = expect_reply!(caller.request(command).await?, Reply::Document(found) => found)?;
+    if found.collection != named.collection {
+        return Err(Problem::new(Code::NotFound, format!("{} has no document {}", named.collection, named.doc)));
+    }
+    Ok(found)
+}
+
+/// Returns the condition of a write. A document that is named by its id must be in the collection.
+async fn prepared(caller: &Caller, named: &Named, conditions: &Conditions) -> Result<Option<String>, Problem> {
+    let is_by_id = matches!(named.doc, DocRef::Id(_));
+    if !is_by_id && !conditions.are_several() {
+        return Ok(conditions.one());
+    }
+    let found = find(caller, named).await.map_err(|problem| conditions.failed(problem))?;
+    Ok(conditions.with(&found.version.map(|version| version.to_string()).unwrap_or_default()))
+}
+
+/// Writes one document.
+pub(super) async fn write(
+    caller: &Caller,
+    named: Named,
+    op: DocOp,
+    headers: &HeaderMap,
+    route: &str,
+) -> Result<Written, Problem> {
+    let idempotency_key = idempotency_key(headers, caller.name(), &format!("{route} {}", named.doc))?;
+    write_one(caller, DocWrite { space: named.space, writes: vec![op], idempotency_key }).await
+}
+
+async fn write_one(caller: &Caller, write: DocWrite) -> Result<Written, Problem> {
+    let reply = caller.request(Command::DocWrite(write)).await?;
+    let wrote = expect_reply!(reply, Reply::Wrote(wrote) => wrote)?;
+    wrote.documents.into_iter().next().ok_or_else(unexpected)
+}
+
+/// Answers with what was written.
+pub(super) fn told(status: StatusCode, written: Written) -> Response {
+    let (id, version) = (written.doc.to_string(), written.version.map(|version| version.to_string()));
+    let mut response = (status, Out(WrittenView::from(written))).into_response();
+    mark(&mut response, &id, &version.unwrap_or_default());
+    response
+}
+
+/// Sets the headers that say which document it is, in what version.
+fn mark(response: &mut Response, id: &str, version: &str) {
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(id) {
+        headers.insert(DOC_ID, id);
+    }
+    if let (false, Ok(tag)) = (version.is_empty(), HeaderValue::from_str(&format!("\"{version}\""))) {
+        headers.insert(header::ETAG, tag);
+    }
+}

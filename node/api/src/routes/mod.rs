@@ -1,0 +1,165 @@
+//! The routes.
+
+mod collections;
+mod conditions;
+mod docs;
+mod files;
+mod indexes;
+mod node;
+mod pages;
+mod query;
+mod versions;
+
+use axum::Router;
+use axum::http::HeaderMap;
+use cosmicsync_node::service::{Backend, DocRef, SpaceRef};
+use serde::Deserialize;
+use std::sync::Arc;
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::access::{Door, guarded};
+use crate::problem::{Code, Problem};
+
+/// Bytes of an idempotency key, at most.
+const KEY_BYTES_MAX: usize = 128;
+
+/// Returns the router over a node. Requests need a token of that node, which it checks.
+pub fn router(backend: Arc<dyn Backend>) -> Router {
+    let door = Door { backend };
+    let (routes, _) = described().split_for_parts();
+    let routes = routes
+        .route("/healthz", axum::routing::get(pages::health))
+        .route("/docs/errors", axum::routing::get(pages::errors))
+        .route("/v1/openapi.json", axum::routing::get(pages::description))
+        .fallback(pages::no_route)
+        .method_not_allowed_fallback(pages::no_method)
+        .with_state(door.clone());
+    guarded(routes, door)
+}
+
+/// The routes of the API, with their descriptions.
+pub(crate) fn described() -> OpenApiRouter<Door> {
+    OpenApiRouter::default()
+        .routes(routes!(node::status))
+        .routes(routes!(node::peers))
+        .routes(routes!(node::spaces, node::create_space))
+        .routes(routes!(collections::list))
+        .routes(routes!(collections::show, collections::remove))
+        .routes(routes!(docs::list, docs::create))
+        .routes(routes!(docs::read, docs::put, docs::patch, docs::remove))
+        .routes(routes!(docs::undelete))
+        .routes(routes!(docs::transact))
+        .routes(routes!(versions::history))
+        .routes(routes!(versions::conflicts))
+        .routes(routes!(versions::at))
+        .routes(routes!(versions::diff))
+        .routes(routes!(versions::revert))
+        .routes(routes!(query::find))
+        .routes(routes!(query::count))
+        .routes(routes!(query::explain))
+        .routes(routes!(indexes::list))
+        .routes(routes!(indexes::put, indexes::remove))
+        .routes(routes!(indexes::rebuild))
+        .routes(routes!(indexes::check))
+        .routes(routes!(files::import))
+        .routes(routes!(files::export))
+}
+
+/// A space in the path.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct SpacePath {
+    /// Name or beginning of the id of a space, or `-`: the only one. `SPACE:PARTITION` and `-:PARTITION` name a partition other
+    /// than `main`.
+    space: String,
+}
+
+/// A collection in the path.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct CollectionPath {
+    /// Name or beginning of the id of a space, or `-`: the only one. `SPACE:PARTITION` and `-:PARTITION` name a partition other
+    /// than `main`.
+    space: String,
+    /// Name of a collection.
+    collection: String,
+}
+
+/// A document in the path.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct DocPath {
+    /// Name or beginning of the id of a space, or `-`: the only one. `SPACE:PARTITION` and `-:PARTITION` name a partition other
+    /// than `main`.
+    space: String,
+    /// Name of a collection.
+    collection: String,
+    /// Key of a document, or `~` and its id. A slash in a key is written `%2F`.
+    key: String,
+}
+
+impl SpacePath {
+    fn space(self) -> SpaceRef {
+        space(self.space)
+    }
+}
+
+impl CollectionPath {
+    /// Returns the space and the collection, if it may be called so.
+    fn parts(self) -> Result<(SpaceRef, String), Problem> {
+        check_collection(&self.collection)?;
+        Ok((space(self.space), self.collection))
+    }
+}
+
+/// A document that a path names.
+struct Named {
+    space: SpaceRef,
+    collection: String,
+    doc: DocRef,
+}
+
+impl DocPath {
+    /// Returns what it names.
+    fn named(self) -> Result<Named, Problem> {
+        check_collection(&self.collection)?;
+        let id = self.key.strip_prefix('~').and_then(|id| id.parse().ok());
+        let doc = match id {
+            Some(id) => DocRef::Id(id),
+            None => DocRef::Key { collection: self.collection.clone(), key: self.key },
+        };
+        Ok(Named { space: space(self.space), collection: self.collection, doc })
+    }
+}
+
+/// The space that a path means.
+fn space(text: String) -> SpaceRef {
+    match text.strip_prefix('-') {
+        Some("") => None,
+        Some(rest) if rest.starts_with(':') => Some(rest.to_owned()),
+        Some(_) | None => Some(text),
+    }
+}
+
+/// Fails unless documents of a collection with this name may be asked for.
+fn check_collection(name: &str) -> Result<(), Problem> {
+    if name.contains('/') {
+        return Err(Problem::new(Code::BadName, "the name of a collection has no slash"));
+    }
+    if name.starts_with('_') {
+        return Err(Problem::new(Code::BadName, format!("the collection {name} is reserved")));
+    }
+    Ok(())
+}
+
+/// The name under which a request is carried out once: the client's, kept apart from those of other tokens and routes.
+fn idempotency_key(headers: &HeaderMap, caller: &str, route: &str) -> Result<Option<String>, Problem> {
+    let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
+    let key = key.to_str().ok().filter(|key| (1..=KEY_BYTES_MAX).contains(&key.len()));
+    let key = key.ok_or_else(|| {
+        Problem::new(Code::BadRequest, format!("an Idempotency-Key has 1 to {KEY_BYTES_MAX} visible ASCII characters"))
+    })?;
+    Ok(Some(format!("{caller}\n{route}\n{key}")))
+}

@@ -1,0 +1,126 @@
+//! Versions of a document, and conflicts in it.
+
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use cosmicsync_node::service::{Command, DocAt, DocDiff, DocOp, DocRef, Reply};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::conditions::Conditions;
+use super::docs::{find, told, write};
+use super::{DocPath, Named};
+use crate::call::{Caller, expect_reply};
+use crate::extract::{Json, Out, Path, Query};
+use crate::model::{AtVersion, Conflicts, DiffView, History, Revert, WrittenView};
+use crate::problem::{Code, Problem};
+use crate::shape::ListOf;
+use crate::stream::answer;
+
+/// Options of a history.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct HistoryOptions {
+    /// At most so many entries; none means all.
+    limit: Option<u64>,
+}
+
+/// Lists what was done to a document, newest first. It may be deleted.
+#[utoipa::path(get, path = "/v1/spaces/{space}/collections/{collection}/docs/{key}/history", tag = "versions",
+    params(DocPath, HistoryOptions), responses((status = 200, body = History)))]
+pub(super) async fn history(
+    caller: Caller,
+    Path(path): Path<DocPath>,
+    Query(options): Query<HistoryOptions>,
+) -> Result<Response, Problem> {
+    let named = checked(&caller, path).await?;
+    let command = Command::DocHistory { space: named.space, doc: named.doc, limit: options.limit };
+    answer(&caller, command, ListOf::new("entries"), "application/json").await
+}
+
+/// Lists what does not show in a document, because somebody wrote something else there at the same time.
+#[utoipa::path(get, path = "/v1/spaces/{space}/collections/{collection}/docs/{key}/conflicts", tag = "versions",
+    params(DocPath), responses((status = 200, body = Conflicts)))]
+pub(super) async fn conflicts(caller: Caller, Path(path): Path<DocPath>) -> Result<Response, Problem> {
+    let named = checked(&caller, path).await?;
+    let command = Command::DocConflicts { space: named.space, doc: named.doc };
+    answer(&caller, command, ListOf::new("conflicts"), "application/json").await
+}
+
+/// A version in the path.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(super) struct VersionPath {
+    /// Name or beginning of the id of a space, or `-`: the only one.
+    space: String,
+    /// Name of a collection.
+    collection: String,
+    /// Key of a document, or `~` and its id.
+    key: String,
+    /// Name of a version, or the first 4 or more digits of it.
+    version: String,
+}
+
+/// Reads a document as of a version.
+#[utoipa::path(get, path = "/v1/spaces/{space}/collections/{collection}/docs/{key}/versions/{version}",
+    tag = "versions", params(VersionPath), responses((status = 200, body = AtVersion)))]
+pub(super) async fn at(caller: Caller, Path(path): Path<VersionPath>) -> Result<Out<AtVersion>, Problem> {
+    let VersionPath { space, collection, key, version } = path;
+    let named = checked(&caller, DocPath { space, collection, key }).await?;
+    let command = Command::DocAt(DocAt { space: named.space, doc: named.doc, version });
+    expect_reply!(caller.request(command).await?, Reply::Version(view) => Out(view.into()))
+}
+
+/// Two versions.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct DiffOptions {
+    /// The earlier version.
+    from: String,
+    /// The later version; the present one if it is not named.
+    to: Option<String>,
+}
+
+/// Compares two versions of a document.
+#[utoipa::path(get, path = "/v1/spaces/{space}/collections/{collection}/docs/{key}/diff", tag = "versions",
+    params(DocPath, DiffOptions), responses((status = 200, body = DiffView)))]
+pub(super) async fn diff(
+    caller: Caller,
+    Path(path): Path<DocPath>,
+    Query(options): Query<DiffOptions>,
+) -> Result<Out<DiffView>, Problem> {
+    let named = checked(&caller, path).await?;
+    let DiffOptions { from, to } = options;
+    let command = Command::DocDiff(DocDiff { space: named.space, doc: named.doc, from, to });
+    expect_reply!(caller.request(command).await?, Reply::Diff(diff) => Out(diff.into()))
+}
+
+/// Makes the value again what it was at a version, as a new change.
+#[utoipa::path(post, path = "/v1/spaces/{space}/collections/{collection}/docs/{key}/revert", tag = "versions",
+    params(DocPath), request_body = Revert,
+    responses((status = 200, body = WrittenView, headers(("ETag" = String)))))]
+pub(super) async fn revert(
+    caller: Caller,
+    Path(path): Path<DocPath>,
+    headers: HeaderMap,
+    Json(revert): Json<Revert>,
+) -> Result<Response, Problem> {
+    let named = checked(&caller, path).await?;
+    let condition = Conditions::read(&headers)?.one();
+    let op = DocOp::Revert { doc: named.doc.clone(), version: revert.version, condition };
+    Ok(told(StatusCode::OK, write(&caller, named, op, &headers, "POST revert").await?))
+}
+
+/// Returns what a path names. A document that is named by its id must be in the collection, unless it is deleted: its id then
+/// tells nothing of where it was.
+async fn checked(caller: &Caller, path: DocPath) -> Result<Named, Problem> {
+    let named = path.named()?;
+    if matches!(named.doc, DocRef::Id(_)) {
+        match find(caller, &named).await {
+            Err(problem) if problem.code() != Code::Gone => return Err(problem),
+            Ok(_) | Err(_) => {}
+        }
+    }
+    Ok(named)
+}

@@ -1,0 +1,183 @@
+//! Commands about tokens of the HTTP door.
+//!
+//! A token is `cs_pat_`, 64 hex digits of randomness and 8 of their CRC-32, so that scanners of sources find one that leaked and
+//! know it from noise. The node keeps a BLAKE3 hash of it in a row of its own: sealed at rest, in no backup, never synced.
+
+use super::Node;
+use crate::clock::wall_ms;
+use crate::driver::{Core, TOKEN_ROWS};
+use crate::service::{ErrorCode, NewToken, Reason, Reply, Secret, ServiceError, Token, TokenCreate, quoted};
+use bytes::Bytes;
+use cosmicsync_protocol::storage::{Op, Table};
+use std::collections::BTreeMap;
+use zeroize::Zeroizing;
+use zlib_rs::crc32::crc32;
+
+/// Before the digits.
+const PREFIX: &str = "cs_pat_";
+/// Random bytes of a token.
+const SECRET_BYTES: usize = 32;
+/// Tokens of a node, at most.
+const TOKENS_MAX: usize = 256;
+/// Bytes of a name, at most.
+const NAME_BYTES_MAX: usize = 64;
+
+/// A hash of a whole token.
+type TokenHash = [u8; 32];
+
+/// The tokens of a node, by the hashes of them. To look one up compares hashes only, so time tells nothing of a token.
+pub(crate) type Tokens = BTreeMap<TokenHash, Token>;
+
+impl Node {
+    pub(super) async fn token_create(&self, create: TokenCreate) -> Result<Reply, ServiceError> {
+        self.check_room()?;
+        let TokenCreate { name, scope, expires_ms } = create;
+        check_name(&name)?;
+        let created_at = wall_ms();
+        let expires_at = expires_ms.map(|time| created_at.saturating_add(time));
+        let token = Token { name: name.clone(), scope, created_at, expires_at };
+        let text = new_text()?;
+        let hash = hash_of(&text);
+        let handle = self.handle()?;
+        let about = token.clone();
+        // From here on the name is taken. The token is nobody's before it is durable.
+        let value = row(&about)?;
+        handle.with(move |core| admit(core, hash, about)).await??;
+        let op = Op::Put { table: Table::App, key: key(&hash), value };
+        if let Err(error) = handle.later(|core, reply| core.write(vec![op], reply)).await {
+            handle.with(move |core| core.tokens.remove(&hash)).await?;
+            return Err(error);
+        }
+        Ok(Reply::TokenMade(NewToken { token: Secret(text.to_string()), about: token }))
+    }
+
+    pub(super) async fn token_list(&self) -> Result<Reply, ServiceError> {
+        let mut tokens: Vec<Token> = self.handle()?.with(|core| core.tokens.values().cloned().collect()).await?;
+        tokens.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(Reply::Tokens(tokens))
+    }
+
+    pub(super) async fn token_revoke(&self, name: String) -> Result<Reply, ServiceError> {
+        let handle = self.handle()?;
+        let unknown = ServiceError::new(ErrorCode::NotFound, format!("there is no token {}", quoted(&name)))
+            .next("cosmicsync token list");
+        // It ends at once, and for good when that is durable.
+        let found = handle.with(move |core| {
+            let found = core.tokens.iter().find(|(_, token)| token.name == name).map(|(hash, _)| *hash)?;
+            core.tokens.remove(&found).map(|_| found)
+        });
+        let hash = found.await?.ok_or(unknown)?;
+        let op = Op::Delete { table: Table::App, key: key(&hash) };
+        handle.later(|core, reply| core.write(vec![op], reply)).await?;
+        Ok(Reply::Done {})
+    }
+
+    pub(super) async fn token_check(&self, sent: Secret) -> Result<Reply, ServiceError> {
+        let unknown = || {
+            ServiceError::new(ErrorCode::Refused, "the token is none of this node, or was revoked")
+                .because(Reason::TokenUnknown)
+                .next("cosmicsync token create NAME")
+        };
+        if !is_well_formed(&sent.0) {
+            return Err(unknown());
+        }
+        let hash = hash_of(&sent.0);
+        let found = self.handle()?.with(move |core| core.tokens.get(&hash).cloned()).await?;
+        let token = found.ok_or_else(unknown)?;
+        if token.expires_at.is_some_and(|end| end <= wall_ms()) {
+            let message = format!("the time of the token {} is over", quoted(&token.name));
+            return Err(ServiceError::new(ErrorCode::Refused, message)
+                .because(Reason::TokenExpired)
+                .next("cosmicsync token create NAME"));
+        }
+        Ok(Reply::Token(token))
+    }
+}
+
+/// Takes in a token under a name that is free.
+fn admit(core: &mut Core, hash: TokenHash, token: Token) -> Result<(), ServiceError> {
+    if core.tokens.values().any(|other| other.name == token.name) {
+        let name = quoted(&token.name);
+        let next = format!("cosmicsync token revoke {name}");
+        return Err(ServiceError::new(ErrorCode::Conflict, format!("there is a token {name} already")).next(next));
+    }
+    if core.tokens.len() >= TOKENS_MAX {
+        let message = format!("a node has at most {TOKENS_MAX} tokens");
+        return Err(ServiceError::new(ErrorCode::Refused, message).next("cosmicsync token list"));
+    }
+    core.tokens.insert(hash, token);
+    Ok(())
+}
+
+/// Reads a row back. `None` if it is none of a token.
+pub(crate) fn read_row(key: &[u8], value: &[u8]) -> Option<(TokenHash, Token)> {
+    let digits = core::str::from_utf8(key.strip_prefix(TOKEN_ROWS)?).ok()?;
+    let hash = blake3::Hash::from_hex(digits).ok()?;
+    Some((*hash.as_bytes(), serde_json::from_slice(value).ok()?))
+}
+
+fn row(token: &Token) -> Result<Bytes, ServiceError> {
+    let written = serde_json::to_vec(token);
+    written.map(Bytes::from).map_err(|error| ServiceError::new(ErrorCode::Internal, error.to_string()))
+}
+
+fn key(hash: &TokenHash) -> Bytes {
+    [TOKEN_ROWS, blake3::Hash::from_bytes(*hash).to_hex().as_bytes()].concat().into()
+}
+
+fn hash_of(text: &str) -> TokenHash {
+    blake3::derive_key("cosmicsync token 1", text.as_bytes())
+}
+
+fn new_text() -> Result<Zeroizing<String>, ServiceError> {
+    let mut secret = Zeroizing::new([0; SECRET_BYTES]);
+    getrandom::fill(&mut *secret)
+        .map_err(|_| ServiceError::new(ErrorCode::Io, "the operating system gave no randomness: try again"))?;
+    let mut text = Zeroizing::new(String::with_capacity(PREFIX.len() + 2 * SECRET_BYTES + 8));
+    text.push_str(PREFIX);
+    for byte in secret.iter() {
+        text.push_str(&format!("{byte:02x}"));
+    }
+    text.push_str(&format!("{:08x}", crc32(0, &*secret)));
+    Ok(text)
+}
+
+/// Whether a text could be a token: it is spelled like one, and its CRC holds.
+fn is_well_formed(text: &str) -> bool {
+    let Some(digits) = text.strip_prefix(PREFIX) else { return false };
+    let Some((secret, sum)) = digits.split_at_checked(2 * SECRET_BYTES) else { return false };
+    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    if sum.len() != 8 || !digits.bytes().all(is_digit) {
+        return false;
+    }
+    let pair = |at: usize| u8::from_str_radix(&secret[at..at + 2], 16);
+    let Ok(bytes) = (0..secret.len()).step_by(2).map(pair).collect::<Result<Vec<u8>, _>>() else { return false };
+    u32::from_str_radix(sum, 16) == Ok(crc32(0, &bytes))
+}
+
+fn check_name(name: &str) -> Result<(), ServiceError> {
+    if (1..=NAME_BYTES_MAX).contains(&name.len()) && !name.chars().any(char::is_control) {
+        return Ok(());
+    }
+    let message = format!("a name of a token has 1 to {NAME_BYTES_MAX} bytes and no control characters");
+    Err(ServiceError::new(ErrorCode::Usage, message).because(Reason::BadName))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PREFIX, is_well_formed, new_text};
+
+    #[test]
+    fn a_token_has_a_checksum() {
+        let text = new_text().expect("randomness");
+        assert!(is_well_formed(&text) && text.len() == PREFIX.len() + 72, "{}", text.len());
+        for at in PREFIX.len()..text.len() {
+            let mut other = text.as_bytes().to_vec();
+            other[at] = if other[at] == b'0' { b'1' } else { b'0' };
+            assert!(!is_well_formed(core::str::from_utf8(&other).expect("digits")), "a digit at {at} changed");
+        }
+        for wrong in ["", PREFIX, &text[1..], &text[..text.len() - 1], &text.to_uppercase(), "cs_pat_ééé"] {
+            assert!(!is_well_formed(wrong), "{wrong}");
+        }
+    }
+}
