@@ -10,8 +10,9 @@ use cosmicsync_node::service::{Backend, Command, Reply, Secret, request};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
+use tokio::sync::{Semaphore, watch};
 
-use crate::call::unexpected;
+use crate::call::expect_reply;
 use crate::problem::{Code, Problem, REQUEST_ID};
 
 /// Paths that take no token: they say the same of every node of this version.
@@ -24,6 +25,10 @@ const ID_CHARS_MAX: usize = 64;
 #[derive(Debug, Clone)]
 pub(crate) struct Door {
     pub(crate) backend: Arc<dyn Backend>,
+    /// Answers that go on until the client leaves.
+    pub(crate) endless: Arc<Semaphore>,
+    /// True once the server stops.
+    pub(crate) stopped: watch::Receiver<bool>,
 }
 
 /// Puts both in front of every route.
@@ -104,8 +109,5 @@ async fn checked(door: &Door, headers: &HeaderMap) -> Result<cosmicsync_node::se
         return Err(problem.next("cosmicsync token create NAME"));
     };
     let command = Command::TokenCheck { token: Secret(token.trim().to_owned()) };
-    match request(&*door.backend, command).await? {
-        Reply::Token(token) => Ok(token),
-        _ => Err(unexpected()),
-    }
+    expect_reply!(request(&*door.backend, command).await?, Reply::Token(token) => token)
 }

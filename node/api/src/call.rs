@@ -4,6 +4,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use cosmicsync_node::service::{Backend, Command, Reply, Scope, ServiceError, Token, request};
 use std::sync::Arc;
+use tokio::sync::{Semaphore, watch};
 
 use crate::access::Door;
 use crate::problem::{Code, Problem};
@@ -13,6 +14,8 @@ use crate::problem::{Code, Problem};
 pub(crate) struct Caller {
     backend: Arc<dyn Backend>,
     token: Token,
+    pub(crate) endless: Arc<Semaphore>,
+    pub(crate) stopped: watch::Receiver<bool>,
 }
 
 impl Caller {
@@ -48,7 +51,8 @@ impl FromRequestParts<Door> for Caller {
     async fn from_request_parts(parts: &mut Parts, door: &Door) -> Result<Self, Problem> {
         let token = parts.extensions.get::<Token>().cloned();
         let token = token.ok_or_else(|| Problem::new(Code::Unauthenticated, "the request was not admitted"))?;
-        Ok(Self { backend: Arc::clone(&door.backend), token })
+        let Door { backend, endless, stopped } = door.clone();
+        Ok(Self { backend, token, endless, stopped })
     }
 }
 

@@ -1,7 +1,9 @@
 //! The description of the API (OpenAPI 3.1), from the code of its routes.
 
+use utoipa::openapi::path::Parameter;
+use utoipa::openapi::schema::{SchemaType, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{Components, ContentBuilder, Info, Ref, RefOr, ResponseBuilder};
+use utoipa::openapi::{Components, ContentBuilder, Info, Ref, RefOr, ResponseBuilder, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::problem::Details;
@@ -32,9 +34,23 @@ pub fn openapi() -> String {
             [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch, &mut item.head];
         for operation in operations.into_iter().flatten() {
             operation.responses.responses.insert("default".to_owned(), RefOr::T(problem.clone()));
+            operation.parameters.iter_mut().flatten().for_each(never_null);
         }
     }
     let mut text = api.to_pretty_json().unwrap_or_default();
     text.push('\n');
     text
+}
+
+/// A parameter that is not given is not there: none is null.
+fn never_null(parameter: &mut RefOr<Parameter>) {
+    if let RefOr::T(parameter) = parameter
+        && let Some(RefOr::T(Schema::Object(object))) = &mut parameter.schema
+        && let SchemaType::Array(types) = &mut object.schema_type
+    {
+        types.retain(|one| *one != Type::Null);
+        if let [one] = &types[..] {
+            object.schema_type = SchemaType::Type(one.clone());
+        }
+    }
 }

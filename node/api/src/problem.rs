@@ -122,7 +122,7 @@ impl Problem {
     }
 
     /// Returns the same under another code.
-    pub(crate) fn as_code(self, code: Code) -> Self {
+    pub(crate) fn with_code(self, code: Code) -> Self {
         Self { code, ..self }
     }
 

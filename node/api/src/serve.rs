@@ -1,7 +1,6 @@
 //! Offers a router on a TCP socket, with limits before everything else.
 
 use axum::Router;
-use core::future::Future;
 use core::time::Duration;
 use cosmicsync_node::service::{ErrorCode, ServiceError};
 use hyper::server::conn::http1;
@@ -49,16 +48,14 @@ impl Server {
         format!("http://{}", self.address)
     }
 
-    /// Serves until `stop` completes. Answers on their way are then given a few seconds.
-    pub async fn run(self, router: Router, stop: impl Future<Output = ()>) {
-        let (stopping, stopped) = watch::channel(false);
+    /// Serves until `stopped` says so. Answers on their way are then given a few seconds.
+    pub async fn run(self, router: Router, mut stopped: watch::Receiver<bool>) {
         let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let mut tasks = JoinSet::new();
-        tokio::pin!(stop);
         loop {
             tokio::select! {
                 biased;
-                () = &mut stop => break,
+                () = until_set(&mut stopped) => break,
                 Some(_) = tasks.join_next() => {}
                 accepted = accept(&self.listener, &slots) => match accepted {
                     Ok((stream, slot)) => {
@@ -72,7 +69,6 @@ impl Server {
             }
         }
         drop(self.listener);
-        stopping.send_replace(true);
         let drained = tokio::time::timeout(DRAIN_TIMEOUT, async { while tasks.join_next().await.is_some() {} }).await;
         if drained.is_err() {
             tracing::debug!("gave up on HTTP clients that did not read their answers");

@@ -4,7 +4,7 @@ use cosmicsync_node::service::{Item, Reply};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::model::{ConflictView, DocumentView, RevisionView};
+use crate::model::{BatchView, ChangeView, ConflictView, DocumentView, RevisionView};
 use crate::stream::Shape;
 
 /// One JSON object with a list of items and what is known at the end: `{"docs":[...],"bookmark":null}`.
@@ -41,7 +41,11 @@ impl Shape for ListOf {
                 self.open(out);
                 write(&ConflictView::from(conflict), out);
             }
-            Item::Progress(_) | Item::Change(_) | Item::Live(_) | Item::Chunk(_) | Item::Bytes(_) => {}
+            Item::Change(change) => {
+                self.open(out);
+                write(&ChangeView::from(change), out);
+            }
+            Item::Progress(_) | Item::Live(_) | Item::Chunk(_) | Item::Bytes(_) => {}
         }
     }
 
@@ -55,6 +59,10 @@ impl Shape for ListOf {
             }
             Reply::Listed(listed) => {
                 members.insert("more".to_owned(), listed.more.into());
+            }
+            Reply::Changes { cursor, more } => {
+                members.insert("cursor".to_owned(), cursor.into());
+                members.insert("more".to_owned(), more.into());
             }
             _ => {}
         }
@@ -106,6 +114,43 @@ impl Shape for File {
     }
 
     fn end(&mut self, _: Reply, _: &mut Vec<u8>) {}
+}
+
+/// Changes as server-sent events.
+pub(crate) struct ChangeEvents;
+
+impl Shape for ChangeEvents {
+    fn item(&mut self, item: Item, out: &mut Vec<u8>) {
+        if let Item::Change(change) = item {
+            let change = ChangeView::from(change);
+            out.extend(event(Some(&change.cursor), "change", &change));
+        }
+    }
+
+    fn end(&mut self, _: Reply, _: &mut Vec<u8>) {}
+}
+
+/// Batches of a live query as server-sent events.
+pub(crate) struct LiveEvents;
+
+impl Shape for LiveEvents {
+    fn item(&mut self, item: Item, out: &mut Vec<u8>) {
+        if let Item::Live(batch) = item {
+            let (name, batch) = (if batch.reset { "ready" } else { "batch" }, BatchView::from(batch));
+            out.extend(event(Some(&batch.cursor), name, &batch));
+        }
+    }
+
+    fn end(&mut self, _: Reply, _: &mut Vec<u8>) {}
+}
+
+/// Writes a server-sent event. JSON on one line has no line break, and a cursor none either.
+pub(crate) fn event(id: Option<&str>, name: &str, data: &impl Serialize) -> Vec<u8> {
+    let id = id.filter(|id| !id.contains(['\n', '\r', '\0'])).map(|id| format!("id: {id}\n")).unwrap_or_default();
+    let mut out = format!("{id}event: {name}\ndata: ").into_bytes();
+    write(data, &mut out);
+    out.extend_from_slice(b"\n\n");
+    out
 }
 
 /// Appends JSON on one line.

@@ -2,7 +2,7 @@
 //! ends it. Nothing is held but a few items.
 
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::Response;
 use core::future::Future;
 use core::mem;
@@ -10,13 +10,19 @@ use core::pin::Pin;
 use core::task::{Context, Poll};
 use cosmicsync_node::service::{Command, Item, Reply, ServiceError};
 use http_body::Frame;
-use tokio::sync::mpsc;
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::{Duration, Interval};
 
 use crate::call::{Broken, Caller};
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 
 /// Items that wait for a slow client before the command waits.
 const ITEMS_QUEUED: usize = 16;
+/// Answers that go on until the client leaves, at most.
+pub(crate) const ENDLESS_MAX: usize = 64;
+/// How often a client that waits for events hears that the connection stands.
+const BEAT: Duration = Duration::from_secs(15);
 /// Bytes that are gathered before they are sent.
 const PIECE_BYTES: usize = 16 * 1024;
 
@@ -49,10 +55,7 @@ pub(crate) async fn answer(
     shape: impl Shape,
     media_type: &'static str,
 ) -> Result<Response, Problem> {
-    let backend = caller.backend_for(&command)?;
-    let (sender, items) = mpsc::channel(ITEMS_QUEUED);
-    let call: Call = Box::pin(async move { backend.call(command, sender).await });
-    let mut pieces = Pieces { call: Some(call), items, shape, out: Vec::new() };
+    let mut pieces = Pieces::start(caller, command, shape)?;
     let body = match core::future::poll_fn(|context| pieces.poll_step(context)).await? {
         Step::Ended => Body::from(mem::take(&mut pieces.out)),
         Step::Item => Body::new(pieces),
@@ -60,6 +63,56 @@ pub(crate) async fn answer(
     let mut response = Response::new(body);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     Ok(response)
+}
+
+/// As [`answer`], with server-sent events that go on until the client leaves or the server stops. `begin` comes first.
+pub(crate) async fn events(
+    caller: &Caller,
+    command: Command,
+    shape: impl Shape,
+    begin: Vec<u8>,
+) -> Result<Response, Problem> {
+    let slot = Arc::clone(&caller.endless).try_acquire_owned().map_err(|_| {
+        Problem::new(Code::Unavailable, format!("the node follows changes for {ENDLESS_MAX} clients already"))
+    })?;
+    let mut pieces = Pieces::start(caller, command, shape)?;
+    core::future::poll_fn(|context| pieces.poll_step(context)).await?;
+    pieces.out.splice(0..0, begin);
+    let mut beat = tokio::time::interval(BEAT);
+    beat.reset();
+    let mut stopped = caller.stopped.clone();
+    let stop = async move { drop(stopped.wait_for(|stop| *stop).await) };
+    let mut response = Response::new(Body::new(Events { pieces, beat, stop: Box::pin(stop), _slot: slot }));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    // What gathers answers on their way would hold events back.
+    response.headers_mut().insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+/// The body of such an answer.
+struct Events<S> {
+    pieces: Pieces<S>,
+    beat: Interval,
+    stop: Pin<Box<dyn Future<Output = ()> + Send>>,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl<S: Shape> http_body::Body for Events<S> {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        if self.stop.as_mut().poll(context).is_ready() {
+            return Poll::Ready(None);
+        }
+        if let Poll::Ready(frame) = Pin::new(&mut self.pieces).poll_frame(context) {
+            self.beat.reset();
+            return Poll::Ready(frame);
+        }
+        // A comment: it tells whoever waits that the connection stands.
+        self.beat.poll_tick(context).map(|_| Some(Ok(Frame::data(Bytes::from_static(b":\n\n")))))
+    }
 }
 
 /// How far an answer went.
@@ -71,31 +124,30 @@ enum Step {
 }
 
 impl<S: Shape> Pieces<S> {
+    /// Starts a command.
+    fn start(caller: &Caller, command: Command, shape: S) -> Result<Self, Problem> {
+        let backend = caller.backend_for(&command)?;
+        let (sender, items) = mpsc::channel(ITEMS_QUEUED);
+        let call: Call = Box::pin(async move { backend.call(command, sender).await });
+        Ok(Self { call: Some(call), items, shape, out: Vec::new() })
+    }
+
     /// Writes an item, or the end.
     fn poll_step(&mut self, context: &mut Context<'_>) -> Poll<Result<Step, ServiceError>> {
-        loop {
-            if let Poll::Ready(Some(item)) = self.items.poll_recv(context) {
-                self.shape.item(item, &mut self.out);
-                return Poll::Ready(Ok(Step::Item));
-            }
-            let Some(call) = &mut self.call else { return Poll::Ready(Ok(Step::Ended)) };
-            match call.as_mut().poll(context) {
-                // It gives items while it is polled: then they wake this task.
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Err(error)) => {
-                    self.call = None;
-                    return Poll::Ready(Err(error));
-                }
-                Poll::Ready(Ok(reply)) => {
-                    self.call = None;
-                    while let Ok(item) = self.items.try_recv() {
-                        self.shape.item(item, &mut self.out);
-                    }
-                    self.shape.end(reply, &mut self.out);
-                    return Poll::Ready(Ok(Step::Ended));
-                }
-            }
+        if let Poll::Ready(Some(item)) = self.items.poll_recv(context) {
+            self.shape.item(item, &mut self.out);
+            return Poll::Ready(Ok(Step::Item));
         }
+        let Some(call) = &mut self.call else { return Poll::Ready(Ok(Step::Ended)) };
+        // It gives items while it is polled: then they wake this task.
+        let result = core::task::ready!(call.as_mut().poll(context));
+        self.call = None;
+        let reply = result?;
+        while let Ok(item) = self.items.try_recv() {
+            self.shape.item(item, &mut self.out);
+        }
+        self.shape.end(reply, &mut self.out);
+        Poll::Ready(Ok(Step::Ended))
     }
 }
 

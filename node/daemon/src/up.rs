@@ -66,7 +66,7 @@ async fn address(text: &str, setting: SocketAddr) -> Result<SocketAddr, ServiceE
 async fn serve(run: &mut Run<'_>, node: &Arc<Node>, http: Option<HttpServer>) -> Result<(), Failure> {
     let server = Server::bind(&run.dir)?;
     if let Some(http) = &http {
-        node.has_http(http.url());
+        node.serves_http(http.url());
     }
     let handler = |kind| signal(kind).map_err(|error| ServiceError::io("cannot handle signals", &error));
     let (mut interrupt, mut terminate) = (handler(SignalKind::interrupt())?, handler(SignalKind::terminate())?);
@@ -87,14 +87,18 @@ async fn serve(run: &mut Run<'_>, node: &Arc<Node>, http: Option<HttpServer>) ->
         server.run(backend, stop).await;
         return Ok(());
     };
-    // The first to end ends both: `down` comes through the control socket, a signal through `stop`.
-    let (end, ended) = tokio::sync::oneshot::channel::<()>();
-    let router = cosmicsync_api::router(Arc::clone(&backend) as Arc<dyn Backend>);
+    // A signal ends both, and so does `down`, which comes through the control socket.
+    let (stopping, stopped) = tokio::sync::watch::channel(false);
+    let router = cosmicsync_api::router(Arc::clone(&backend) as Arc<dyn Backend>, stopped.clone());
+    let stop = async {
+        stop.await;
+        stopping.send_replace(true);
+    };
     let controlled = async {
         server.run(backend, stop).await;
-        drop(end);
+        stopping.send_replace(true);
     };
-    tokio::join!(controlled, http.run(router, async { drop(ended.await) }));
+    tokio::join!(controlled, http.run(router, stopped));
     Ok(())
 }
 

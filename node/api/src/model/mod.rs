@@ -1,8 +1,10 @@
 //! Bodies of requests and answers. Times are milliseconds since 1970 (UTC), ids are lowercase hex.
 
+mod changes;
 mod node;
 mod query;
 
+pub(crate) use changes::*;
 pub(crate) use node::*;
 pub(crate) use query::*;
 

@@ -10,7 +10,8 @@ use crate::model::{CollectionView, Collections};
 use crate::problem::Problem;
 
 /// Lists the collections of a space.
-#[utoipa::path(get, path = "/v1/spaces/{space}/collections", tag = "collections", params(SpacePath),
+#[utoipa::path(get, operation_id = "listCollections", path = "/v1/spaces/{space}/collections", tag = "collections",
+    params(SpacePath),
     responses((status = 200, body = Collections)))]
 pub(super) async fn list(caller: Caller, Path(path): Path<SpacePath>) -> Result<Out<Collections>, Problem> {
     let reply = caller.request(Command::CollectionList { space: path.space() }).await?;
@@ -20,7 +21,8 @@ pub(super) async fn list(caller: Caller, Path(path): Path<SpacePath>) -> Result<
 }
 
 /// Tells about a collection.
-#[utoipa::path(get, path = "/v1/spaces/{space}/collections/{collection}", tag = "collections", params(CollectionPath),
+#[utoipa::path(get, operation_id = "getCollection", path = "/v1/spaces/{space}/collections/{collection}",
+    tag = "collections", params(CollectionPath),
     responses((status = 200, body = CollectionView)))]
 pub(super) async fn show(caller: Caller, Path(path): Path<CollectionPath>) -> Result<Out<CollectionView>, Problem> {
     let (space, collection) = path.parts()?;
@@ -29,7 +31,8 @@ pub(super) async fn show(caller: Caller, Path(path): Path<CollectionPath>) -> Re
 }
 
 /// Deletes all documents of a collection and its description.
-#[utoipa::path(delete, path = "/v1/spaces/{space}/collections/{collection}", tag = "collections", params(CollectionPath),
+#[utoipa::path(delete, operation_id = "deleteCollection", path = "/v1/spaces/{space}/collections/{collection}",
+    tag = "collections", params(CollectionPath),
     responses((status = 204, description = "The collection is gone.")))]
 pub(super) async fn remove(caller: Caller, Path(path): Path<CollectionPath>) -> Result<StatusCode, Problem> {
     let (space, collection) = path.parts()?;

@@ -63,7 +63,7 @@ impl Conditions {
     pub(super) fn failed(&self, problem: Problem) -> Problem {
         let is_missing = matches!(problem.code(), Code::NotFound | Code::Gone);
         let demands = matches!(self, Self::Exists | Self::Versions(_));
-        if is_missing && demands { problem.as_code(Code::VersionMismatch) } else { problem }
+        if is_missing && demands { problem.with_code(Code::VersionMismatch) } else { problem }
     }
 }
 

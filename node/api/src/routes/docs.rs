@@ -46,7 +46,8 @@ pub(super) struct ListOptions {
 
 /// Lists documents of a collection. With `Accept: application/x-ndjson` they come one a line, and a last line has the bookmark
 /// where more follow.
-#[utoipa::path(get, path = "/v1/spaces/{space}/collections/{collection}/docs", tag = "documents",
+#[utoipa::path(get, operation_id = "listDocuments", path = "/v1/spaces/{space}/collections/{collection}/docs",
+    tag = "documents",
     params(CollectionPath, ListOptions),
     responses((status = 200, content((Page = "application/json"), (String = "application/x-ndjson")))))]
 pub(super) async fn list(
@@ -92,16 +93,17 @@ pub(super) fn page_limit(asked: Option<u64>) -> Result<u64, Problem> {
     }
 }
 
-fn listed(text: &str, item: impl Fn(&str) -> Value) -> Value {
+pub(super) fn listed(text: &str, item: impl Fn(&str) -> Value) -> Value {
     text.split(',').map(item).collect()
 }
 
-fn sort_field(path: &str) -> Value {
+pub(super) fn sort_field(path: &str) -> Value {
     path.strip_prefix('-').map_or_else(|| path.into(), |path| serde_json::json!({ path: "desc" }))
 }
 
 /// Makes a document without a key.
-#[utoipa::path(post, path = "/v1/spaces/{space}/collections/{collection}/docs", tag = "documents",
+#[utoipa::path(post, operation_id = "createDocument", path = "/v1/spaces/{space}/collections/{collection}/docs",
+    tag = "documents",
     params(CollectionPath, ("Idempotency-Key" = Option<String>, Header, description = "Under it the request is carried out once.")),
     request_body(content = Object, content_type = "application/json"),
     responses((status = 201, body = WrittenView, headers(("Location" = String), ("ETag" = String)))))]
@@ -134,7 +136,8 @@ fn spelled(name: &str) -> String {
 }
 
 /// Reads a document. The body is its value; `ETag` is its version and `Cosmic-Id` its id.
-#[utoipa::path(get, path = "/v1/spaces/{space}/collections/{collection}/docs/{key}", tag = "documents",
+#[utoipa::path(get, operation_id = "getDocument", path = "/v1/spaces/{space}/collections/{collection}/docs/{key}",
+    tag = "documents",
     params(DocPath, ("If-None-Match" = Option<String>, Header, description = "Versions that the client has.")),
     responses(
         (status = 200, body = Object, headers(("ETag" = String), ("Cosmic-Id" = String))),
@@ -154,7 +157,8 @@ pub(super) async fn read(caller: Caller, Path(path): Path<DocPath>, headers: Hea
 }
 
 /// Stores a document under its key, by the least change that leads to the value.
-#[utoipa::path(put, path = "/v1/spaces/{space}/collections/{collection}/docs/{key}", tag = "documents",
+#[utoipa::path(put, operation_id = "putDocument", path = "/v1/spaces/{space}/collections/{collection}/docs/{key}",
+    tag = "documents",
     params(DocPath, ConditionParams),
     request_body(content = Object, content_type = "application/json"),
     responses(
@@ -177,7 +181,8 @@ pub(super) async fn put(
 }
 
 /// Changes a document: by a merge patch (RFC 7396), a JSON patch (RFC 6902), or a list of changes.
-#[utoipa::path(patch, path = "/v1/spaces/{space}/collections/{collection}/docs/{key}", tag = "documents",
+#[utoipa::path(patch, operation_id = "patchDocument",
+    path = "/v1/spaces/{space}/collections/{collection}/docs/{key}", tag = "documents",
     params(DocPath, ConditionParams),
     request_body(content(
         (Object = "application/merge-patch+json"),
@@ -217,7 +222,8 @@ pub(super) async fn patch(
 }
 
 /// Deletes a document. Its history stays, and an edit that was made without the deletion in sight brings it back.
-#[utoipa::path(delete, path = "/v1/spaces/{space}/collections/{collection}/docs/{key}", tag = "documents",
+#[utoipa::path(delete, operation_id = "deleteDocument",
+    path = "/v1/spaces/{space}/collections/{collection}/docs/{key}", tag = "documents",
     params(DocPath, ConditionParams), responses((status = 204, description = "The document is deleted.")))]
 pub(super) async fn remove(
     caller: Caller,
@@ -232,7 +238,8 @@ pub(super) async fn remove(
 }
 
 /// Brings a deleted document back, with all that it held.
-#[utoipa::path(post, path = "/v1/spaces/{space}/collections/{collection}/docs/{key}/undelete", tag = "documents",
+#[utoipa::path(post, operation_id = "undeleteDocument",
+    path = "/v1/spaces/{space}/collections/{collection}/docs/{key}/undelete", tag = "documents",
     params(DocPath, ConditionParams), responses((status = 200, body = WrittenView, headers(("ETag" = String)))))]
 pub(super) async fn undelete(
     caller: Caller,
@@ -246,7 +253,7 @@ pub(super) async fn undelete(
 }
 
 /// Changes documents, all or none.
-#[utoipa::path(post, path = "/v1/spaces/{space}/transactions", tag = "documents",
+#[utoipa::path(post, operation_id = "transact", path = "/v1/spaces/{space}/transactions", tag = "documents",
     params(SpacePath, ("Idempotency-Key" = Option<String>, Header, description = "Under it the request is carried out once.")),
     request_body = Transaction, responses((status = 200, body = Transacted)))]
 pub(super) async fn transact(

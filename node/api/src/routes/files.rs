@@ -64,7 +64,8 @@ pub(super) struct ImportOptions {
 }
 
 /// Reads a file into a collection. What came before a row that is refused is stored.
-#[utoipa::path(post, path = "/v1/spaces/{space}/collections/{collection}/import", tag = "files",
+#[utoipa::path(post, operation_id = "importFile", path = "/v1/spaces/{space}/collections/{collection}/import",
+    tag = "files",
     params(CollectionPath, ImportOptions),
     request_body(content(
         (String = "text/csv"), (String = "text/tab-separated-values"), (String = "application/x-ndjson"),
@@ -143,15 +144,16 @@ fn format_of(headers: &HeaderMap) -> Option<Format> {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ExportOptions {
-    /// The format.
-    #[param(inline, default = "ndjson")]
+    /// The format; none means NDJSON.
+    #[param(inline)]
     format: Option<FormatOf>,
     /// For CSV: what separates the cells; none means as it was imported.
     delimiter: Option<char>,
 }
 
 /// Writes a collection as a file. An answer that breaks off is not the whole file: it lacks its last chunk.
-#[utoipa::path(get, path = "/v1/spaces/{space}/collections/{collection}/export", tag = "files",
+#[utoipa::path(get, operation_id = "exportFile", path = "/v1/spaces/{space}/collections/{collection}/export",
+    tag = "files",
     params(CollectionPath, ExportOptions),
     responses((status = 200, content(
         (String = "text/csv"), (String = "text/tab-separated-values"), (String = "application/x-ndjson"),

@@ -32,7 +32,8 @@ impl IndexPath {
 }
 
 /// Lists the indexes of a collection, and how far they are.
-#[utoipa::path(get, path = "/v1/spaces/{space}/collections/{collection}/indexes", tag = "indexes",
+#[utoipa::path(get, operation_id = "listIndexes", path = "/v1/spaces/{space}/collections/{collection}/indexes",
+    tag = "indexes",
     params(CollectionPath), responses((status = 200, body = Indexes)))]
 pub(super) async fn list(caller: Caller, Path(path): Path<CollectionPath>) -> Result<Out<Indexes>, Problem> {
     let (space, collection) = path.parts()?;
@@ -41,7 +42,8 @@ pub(super) async fn list(caller: Caller, Path(path): Path<CollectionPath>) -> Re
 }
 
 /// Defines an index. The definition syncs, and each device builds its own; the answer does not wait for that.
-#[utoipa::path(put, path = "/v1/spaces/{space}/collections/{collection}/indexes/{name}", tag = "indexes",
+#[utoipa::path(put, operation_id = "putIndex", path = "/v1/spaces/{space}/collections/{collection}/indexes/{name}",
+    tag = "indexes",
     params(IndexPath), request_body = IndexFields,
     responses(
         (status = 200, description = "The index is there and built.", body = IndexView),
@@ -56,7 +58,8 @@ pub(super) async fn put(
 }
 
 /// Drops an index on every device.
-#[utoipa::path(delete, path = "/v1/spaces/{space}/collections/{collection}/indexes/{name}", tag = "indexes",
+#[utoipa::path(delete, operation_id = "deleteIndex",
+    path = "/v1/spaces/{space}/collections/{collection}/indexes/{name}", tag = "indexes",
     params(IndexPath), responses((status = 204, description = "The index is gone.")))]
 pub(super) async fn remove(caller: Caller, Path(path): Path<IndexPath>) -> Result<StatusCode, Problem> {
     caller.request(Command::IndexDrop(path.named()?)).await?;
@@ -64,7 +67,8 @@ pub(super) async fn remove(caller: Caller, Path(path): Path<IndexPath>) -> Resul
 }
 
 /// Builds an index anew on this device. The answer does not wait for that.
-#[utoipa::path(post, path = "/v1/spaces/{space}/collections/{collection}/indexes/{name}/rebuild", tag = "indexes",
+#[utoipa::path(post, operation_id = "rebuildIndex",
+    path = "/v1/spaces/{space}/collections/{collection}/indexes/{name}/rebuild", tag = "indexes",
     params(IndexPath),
     responses(
         (status = 200, description = "The index is built.", body = IndexView),
@@ -75,7 +79,8 @@ pub(super) async fn rebuild(caller: Caller, Path(path): Path<IndexPath>) -> Resu
 }
 
 /// Compares an index with the documents.
-#[utoipa::path(post, path = "/v1/spaces/{space}/collections/{collection}/indexes/{name}/check", tag = "indexes",
+#[utoipa::path(post, operation_id = "checkIndex",
+    path = "/v1/spaces/{space}/collections/{collection}/indexes/{name}/check", tag = "indexes",
     params(IndexPath), responses((status = 200, body = IndexChecked)))]
 pub(super) async fn check(caller: Caller, Path(path): Path<IndexPath>) -> Result<Out<IndexChecked>, Problem> {
     let reply = caller.request(Command::IndexCheck(path.named()?)).await?;

@@ -3,6 +3,7 @@
 mod collections;
 mod conditions;
 mod docs;
+mod feed;
 mod files;
 mod indexes;
 mod node;
@@ -15,19 +16,22 @@ use axum::http::HeaderMap;
 use cosmicsync_node::service::{Backend, DocRef, SpaceRef};
 use serde::Deserialize;
 use std::sync::Arc;
+use tokio::sync::{Semaphore, watch};
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::access::{Door, guarded};
 use crate::problem::{Code, Problem};
+use crate::stream::ENDLESS_MAX;
 
 /// Bytes of an idempotency key, at most.
 const KEY_BYTES_MAX: usize = 128;
 
 /// Returns the router over a node. Requests need a token of that node, which it checks.
-pub fn router(backend: Arc<dyn Backend>) -> Router {
-    let door = Door { backend };
+/// Answers that would go on end once `stopped` says so.
+pub fn router(backend: Arc<dyn Backend>, stopped: watch::Receiver<bool>) -> Router {
+    let door = Door { backend, endless: Arc::new(Semaphore::new(ENDLESS_MAX)), stopped };
     let (routes, _) = described().split_for_parts();
     let routes = routes
         .route("/healthz", axum::routing::get(pages::health))
@@ -65,6 +69,8 @@ pub(crate) fn described() -> OpenApiRouter<Door> {
         .routes(routes!(indexes::check))
         .routes(routes!(files::import))
         .routes(routes!(files::export))
+        .routes(routes!(feed::changes))
+        .routes(routes!(feed::live))
 }
 
 /// A space in the path.

@@ -12,7 +12,8 @@ use crate::model::{CountBody, Counted, Page, PlanView, QueryBody};
 use crate::problem::Problem;
 
 /// Finds documents. With `Accept: application/x-ndjson` they come one a line, and a last line has the bookmark where more follow.
-#[utoipa::path(post, path = "/v1/spaces/{space}/collections/{collection}/find", tag = "queries", params(CollectionPath),
+#[utoipa::path(post, operation_id = "findDocuments", path = "/v1/spaces/{space}/collections/{collection}/find",
+    tag = "queries", params(CollectionPath),
     request_body = QueryBody,
     responses((status = 200, content((Page = "application/json"), (String = "application/x-ndjson")))))]
 pub(super) async fn find(
@@ -25,7 +26,8 @@ pub(super) async fn find(
 }
 
 /// Says how a query would be answered.
-#[utoipa::path(post, path = "/v1/spaces/{space}/collections/{collection}/explain", tag = "queries",
+#[utoipa::path(post, operation_id = "explainQuery", path = "/v1/spaces/{space}/collections/{collection}/explain",
+    tag = "queries",
     params(CollectionPath), request_body = QueryBody, responses((status = 200, body = PlanView)))]
 pub(super) async fn explain(
     caller: Caller,
@@ -37,7 +39,8 @@ pub(super) async fn explain(
 }
 
 /// Counts documents, or puts values of theirs together.
-#[utoipa::path(post, path = "/v1/spaces/{space}/collections/{collection}/count", tag = "queries", params(CollectionPath),
+#[utoipa::path(post, operation_id = "countDocuments", path = "/v1/spaces/{space}/collections/{collection}/count",
+    tag = "queries", params(CollectionPath),
     request_body = CountBody, responses((status = 200, body = Counted)))]
 #[expect(clippy::wildcard_enum_match_arm, reason = "a command has one or two kinds of reply")]
 pub(super) async fn count(

@@ -26,7 +26,8 @@ pub(super) struct HistoryOptions {
 }
 
 /// Lists what was done to a document, newest first. It may be deleted.
-#[utoipa::path(get, path = "/v1/spaces/{space}/collections/{collection}/docs/{key}/history", tag = "versions",
+#[utoipa::path(get, operation_id = "getHistory",
+    path = "/v1/spaces/{space}/collections/{collection}/docs/{key}/history", tag = "versions",
     params(DocPath, HistoryOptions), responses((status = 200, body = History)))]
 pub(super) async fn history(
     caller: Caller,
@@ -39,7 +40,8 @@ pub(super) async fn history(
 }
 
 /// Lists what does not show in a document, because somebody wrote something else there at the same time.
-#[utoipa::path(get, path = "/v1/spaces/{space}/collections/{collection}/docs/{key}/conflicts", tag = "versions",
+#[utoipa::path(get, operation_id = "getConflicts",
+    path = "/v1/spaces/{space}/collections/{collection}/docs/{key}/conflicts", tag = "versions",
     params(DocPath), responses((status = 200, body = Conflicts)))]
 pub(super) async fn conflicts(caller: Caller, Path(path): Path<DocPath>) -> Result<Response, Problem> {
     let named = checked(&caller, path).await?;
@@ -62,7 +64,8 @@ pub(super) struct VersionPath {
 }
 
 /// Reads a document as of a version.
-#[utoipa::path(get, path = "/v1/spaces/{space}/collections/{collection}/docs/{key}/versions/{version}",
+#[utoipa::path(get, operation_id = "getVersion",
+    path = "/v1/spaces/{space}/collections/{collection}/docs/{key}/versions/{version}",
     tag = "versions", params(VersionPath), responses((status = 200, body = AtVersion)))]
 pub(super) async fn at(caller: Caller, Path(path): Path<VersionPath>) -> Result<Out<AtVersion>, Problem> {
     let VersionPath { space, collection, key, version } = path;
@@ -83,7 +86,8 @@ pub(super) struct DiffOptions {
 }
 
 /// Compares two versions of a document.
-#[utoipa::path(get, path = "/v1/spaces/{space}/collections/{collection}/docs/{key}/diff", tag = "versions",
+#[utoipa::path(get, operation_id = "diffVersions",
+    path = "/v1/spaces/{space}/collections/{collection}/docs/{key}/diff", tag = "versions",
     params(DocPath, DiffOptions), responses((status = 200, body = DiffView)))]
 pub(super) async fn diff(
     caller: Caller,
@@ -97,7 +101,8 @@ pub(super) async fn diff(
 }
 
 /// Makes the value again what it was at a version, as a new change.
-#[utoipa::path(post, path = "/v1/spaces/{space}/collections/{collection}/docs/{key}/revert", tag = "versions",
+#[utoipa::path(post, operation_id = "revertDocument",
+    path = "/v1/spaces/{space}/collections/{collection}/docs/{key}/revert", tag = "versions",
     params(DocPath), request_body = Revert,
     responses((status = 200, body = WrittenView, headers(("ETag" = String)))))]
 pub(super) async fn revert(

@@ -21,6 +21,11 @@ impl Watcher {
         (Self { space, doc, woken: Arc::downgrade(&woken) }, woken)
     }
 
+    /// Returns whether somebody still watches.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.woken.strong_count() > 0
+    }
+
     /// A document changed. Returns false once nobody watches any more.
     pub(crate) fn handle_changed(&self, changed: &Changed) -> bool {
         let Some(woken) = self.woken.upgrade() else { return false };

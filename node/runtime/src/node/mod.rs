@@ -76,8 +76,8 @@ impl Node {
         }
     }
 
-    /// Notes where the HTTP door of this node is, for its status.
-    pub fn has_http(&self, url: String) {
+    /// Notes where this node serves HTTP, for its status.
+    pub fn serves_http(&self, url: String) {
         // A second door is not told of.
         drop(self.http.set(url));
     }
@@ -143,6 +143,7 @@ impl Node {
             Command::DocWatch { space, collection, doc, since } => {
                 self.doc_watch(space, collection, doc, since, &items).await
             }
+            Command::Changes(changes) => self.changes(changes, &items).await,
             Command::DocSplice(splice) => self.doc_splice(splice).await,
             Command::DocHold { space, doc, hold } => self.doc_hold(space, doc, hold).await,
             Command::Import(import) => match input {

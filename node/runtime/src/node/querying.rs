@@ -155,7 +155,8 @@ impl Node {
         fields: Vec<String>,
         items: &mpsc::Sender<Item>,
     ) -> Result<Reply, ServiceError> {
-        let defined = IndexFields::parse(fields.iter().map(String::as_str)).map_err(|error| refused(&error))?;
+        let defined = IndexFields::parse(fields.iter().map(String::as_str))
+            .map_err(|error| ServiceError::new(ErrorCode::Usage, error.to_string()))?;
         self.check_room()?;
         let IndexName { space, collection, index: name } = index;
         let partition = self.partition_of(space).await?;

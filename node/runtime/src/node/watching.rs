@@ -7,15 +7,17 @@ use super::handle::unexpected;
 use super::spaces::{data_partitions, find_space};
 use crate::clock::wall_ms;
 use crate::driver::Watcher;
-use crate::service::{Change, DocRef, ErrorCode, Item, Progress, Reason, Reply, ServiceError, SpaceRef, Text};
+use crate::service::{Change, Changes, DocRef, ErrorCode, Item, Progress, Reason, Reply, ServiceError, SpaceRef, Text};
 use cosmicsync_data::collection::COLLECTIONS;
 use cosmicsync_data::database::request::{Answer, Name, Request};
 use cosmicsync_data::json;
-use cosmicsync_protocol::ids::Incarnation;
+use cosmicsync_protocol::ids::{DocId, Incarnation};
 use cosmicsync_protocol::ledger::PartNo;
 use cosmicsync_protocol::ledger::rows::FeedRow;
+use cosmicsync_protocol::sync::SpaceNo;
 use std::collections::BTreeMap;
 use tokio::sync::mpsc;
+use tokio::time::Duration;
 
 /// Changes that are read at a time. Of several of one document among them the last is told.
 const TOGETHER: usize = 256;
@@ -47,13 +49,9 @@ impl Node {
         };
         let watching = Progress { done: 0, total: None, unit: "changes".to_owned(), note: "watching".to_owned() };
         drop(items.send(Item::Progress(watching)).await);
+        let wanted = Wanted { space, collection, doc };
         loop {
-            let limit = TOGETHER;
-            let Answer::Changes(rows) = handle.ask(move |_| Ok(Request::Changes { after, limit })).await? else {
-                return Err(unexpected());
-            };
-            let rows = rows.ok_or_else(forgotten)?;
-            let Some(last) = rows.last() else {
+            let Some(page) = self.changes_behind(&wanted, after, TOGETHER).await? else {
                 tokio::select! {
                     biased;
                     () = woken.notified() => continue,
@@ -61,20 +59,9 @@ impl Node {
                     ended = self.ended() => return Err(ended.err().unwrap_or_else(crate::driver::stopping)),
                 }
             };
-            after = last.number;
-            // Partitions may have been made meanwhile.
-            let partitions = handle.with(move |core| data_partitions(core, space)).await?;
-            let is_wanted = |row: &&FeedRow| {
-                partitions.iter().any(|(_, partition)| *partition == row.doc.partition)
-                    && doc.is_none_or(|doc| doc == row.doc.doc)
-            };
-            let newest: BTreeMap<_, FeedRow> = rows.iter().filter(is_wanted).map(|row| (row.doc, *row)).collect();
-            let mut newest: Vec<FeedRow> = newest.into_values().collect();
-            newest.sort_by_key(|row| row.number);
-            for row in newest {
-                if let Some(change) = self.change(&row, life).await?
-                    && change.collection != COLLECTIONS
-                    && collection.as_ref().is_none_or(|name| *name == change.collection)
+            after = page.last;
+            for row in page.rows {
+                if let Some(change) = self.change(&wanted, &row, life).await?
                     && items.send(Item::Change(change)).await.is_err()
                 {
                     return Ok(Reply::Done {});
@@ -83,12 +70,79 @@ impl Node {
         }
     }
 
-    /// A changed document as a watcher sees it; none if there is nothing to see yet.
-    async fn change(&self, row: &FeedRow, life: Incarnation) -> Result<Option<Change>, ServiceError> {
+    pub(super) async fn changes(&self, asked: Changes, items: &mpsc::Sender<Item>) -> Result<Reply, ServiceError> {
+        let Changes { space, collection, since, limit, wait_ms } = asked;
+        let (woken, space, life, next) = self
+            .handle()?
+            .with(move |core| {
+                core.available()?;
+                let space = find_space(core, &space)?.no;
+                let (watcher, woken) = Watcher::new(space, None);
+                if wait_ms > 0 {
+                    core.watchers.retain(Watcher::is_watched);
+                    core.watchers.push(watcher);
+                }
+                let (life, next) = core.db.endpoint().next_change();
+                Ok::<_, ServiceError>((woken, space, life, next))
+            })
+            .await??;
+        let mut after = since.map_or(Ok(next - 1), |cursor| number_of(&cursor, life, next))?;
+        let wanted = Wanted { space, collection, doc: None };
+        let mut left = usize::try_from(limit).unwrap_or(usize::MAX);
+        let patience = tokio::time::sleep(Duration::from_millis(wait_ms));
+        tokio::pin!(patience);
+        let mut told = false;
+        while left > 0 {
+            let Some(page) = self.changes_behind(&wanted, after, left.min(TOGETHER)).await? else {
+                if told || wait_ms == 0 {
+                    return Ok(Reply::Changes { cursor: cursor(life, after), more: false });
+                }
+                tokio::select! {
+                    biased;
+                    () = woken.notified() => continue,
+                    () = &mut patience => return Ok(Reply::Changes { cursor: cursor(life, after), more: false }),
+                    ended = self.ended() => return Err(ended.err().unwrap_or_else(crate::driver::stopping)),
+                }
+            };
+            after = page.last;
+            for row in page.rows {
+                if let Some(change) = self.change(&wanted, &row, life).await? {
+                    (told, left) = (true, left - 1);
+                    // Whoever is gone wants no items.
+                    drop(items.send(Item::Change(change)).await);
+                }
+            }
+        }
+        Ok(Reply::Changes { cursor: cursor(life, after), more: limit > 0 })
+    }
+
+    /// The next changes behind a number that are wanted. `None` if there is none of any kind.
+    async fn changes_behind(&self, wanted: &Wanted, after: u64, limit: usize) -> Result<Option<Page>, ServiceError> {
+        let handle = self.handle()?;
+        let Answer::Changes(rows) = handle.ask(move |_| Ok(Request::Changes { after, limit })).await? else {
+            return Err(unexpected());
+        };
+        let rows = rows.ok_or_else(forgotten)?;
+        let Some(last) = rows.last().map(|row| row.number) else { return Ok(None) };
+        // Partitions may have been made meanwhile.
+        let space = wanted.space;
+        let partitions = handle.with(move |core| data_partitions(core, space)).await?;
+        let is_wanted = |row: &&FeedRow| {
+            partitions.iter().any(|(_, partition)| *partition == row.doc.partition)
+                && wanted.doc.is_none_or(|doc| doc == row.doc.doc)
+        };
+        let newest: BTreeMap<_, FeedRow> = rows.iter().filter(is_wanted).map(|row| (row.doc, *row)).collect();
+        let mut newest: Vec<FeedRow> = newest.into_values().collect();
+        newest.sort_by_key(|row| row.number);
+        Ok(Some(Page { last, rows: newest }))
+    }
+
+    /// A changed document as a watcher sees it; none if there is nothing to see yet, or it is of another collection.
+    async fn change(&self, wanted: &Wanted, row: &FeedRow, life: Incarnation) -> Result<Option<Change>, ServiceError> {
         let (partition, doc): (PartNo, _) = (row.doc.partition, row.doc.doc);
         let answer = self.handle()?.ask(move |_| Ok(Request::Look { partition, name: Name::Id(doc) })).await?;
         let Answer::Snapshot(snapshot) = answer else { return Err(unexpected()) };
-        Ok(snapshot.map(|snapshot| Change {
+        let change = snapshot.map(|snapshot| Change {
             doc: Text(doc),
             collection: snapshot.meta.collection.unwrap_or_default(),
             key: snapshot.meta.key,
@@ -97,8 +151,27 @@ impl Node {
             local: row.here,
             at: wall_ms(),
             cursor: cursor(life, row.number),
-        }))
+        });
+        let is_of = |name: &String| {
+            name != COLLECTIONS && wanted.collection.as_ref().is_none_or(|collection| collection == name)
+        };
+        Ok(change.filter(|change| is_of(&change.collection)))
     }
+}
+
+/// Which changes somebody wants.
+struct Wanted {
+    space: SpaceNo,
+    collection: Option<String>,
+    doc: Option<DocId>,
+}
+
+/// Some changes, in their order.
+struct Page {
+    /// The number of the last one, wanted or not.
+    last: u64,
+    /// Those that may be wanted: the last one of each document.
+    rows: Vec<FeedRow>,
 }
 
 /// Names a change: the life of the store that numbered it, and its number.

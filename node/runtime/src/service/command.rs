@@ -462,6 +462,8 @@ pub enum Command {
         #[serde(default)]
         since: Option<String>,
     },
+    /// Streams [`Item::Change`](super::Item::Change) for changes that there are, then [`Reply::Changes`](super::Reply::Changes).
+    Changes(super::Changes),
     /// [`Reply::Written`](super::Reply::Written).
     DocSplice(DocSplice),
     /// Holds a document's view: what arrives is stored but shows only when a [`DocSplice::seen`] names it.
@@ -577,6 +579,7 @@ impl Command {
             | Self::DocList(_)
             | Self::DocHistory { .. }
             | Self::DocWatch { .. }
+            | Self::Changes(_)
             | Self::Export(_)
             | Self::Digest { .. }
             | Self::WaitSync { .. }

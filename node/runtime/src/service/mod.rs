@@ -35,8 +35,8 @@ pub use input::{Feed, Input, PIECE_BYTES_MAX};
 pub use json::{JsonMistake, parse_json, read_json};
 pub use names::{DocRef, Secret, SpaceRef, Text};
 pub use query::{
-    Group, Index, IndexCheck, IndexName, LiveBatch, LiveEvent, Measure, MeasureKind, Plan, PlanIndex, PlanRejected,
-    Queried, Query,
+    Changes, Group, Index, IndexCheck, IndexName, LiveBatch, LiveEvent, Measure, MeasureKind, Plan, PlanIndex,
+    PlanRejected, Queried, Query,
 };
 pub use reply::{
     Backup, Change, Collection, CollectionDigest, Conflict, Device, Diff, Digest, DocView, EntryBytes, Exported,

@@ -35,6 +35,26 @@ pub struct Query {
     pub use_index: Option<String>,
 }
 
+/// Changes of documents, oldest first. Of several of one document the last may be told alone.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Changes {
+    /// The space.
+    #[serde(default)]
+    pub space: SpaceRef,
+    /// Only of this collection.
+    #[serde(default)]
+    pub collection: Option<String>,
+    /// Those behind the one with this cursor; none means those from now on.
+    #[serde(default)]
+    pub since: Option<String>,
+    /// At most so many.
+    pub limit: u64,
+    /// How long to wait for the first one, in milliseconds.
+    #[serde(default)]
+    pub wait_ms: u64,
+}
+
 /// What is put together of the documents of a group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

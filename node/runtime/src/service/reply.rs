@@ -104,6 +104,13 @@ pub enum Reply {
     Digest(Digest),
     /// To `wait_sync`.
     Synced(Synced),
+    /// To `changes`, after its items.
+    Changes {
+        /// The cursor of the last change that was looked at: the next ones are behind it.
+        cursor: String,
+        /// Whether there may be more already.
+        more: bool,
+    },
     /// To `token_create`.
     TokenMade(super::NewToken),
     /// To `token_list`, by name.

@@ -1,0 +1,182 @@
+//! What changes: the feed of a space, and live queries.
+
+use axum::http::HeaderMap;
+use axum::response::Response;
+use cosmicsync_node::service::{Changes, Command, Query, Reply, parse_json};
+use serde::Deserialize;
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+
+use super::docs::{listed, sort_field};
+use super::{CollectionPath, SpacePath, check_collection};
+use crate::call::{Caller, expect_reply};
+use crate::extract::{self, Path};
+use crate::model::ChangePage;
+use crate::problem::{Code, Problem};
+use crate::shape::{ChangeEvents, ListOf, LiveEvents, event};
+use crate::stream::{answer, events};
+
+/// Changes of an answer, unless a request says otherwise; and at most.
+const CHANGES: (u64, u64) = (100, 1_000);
+/// How long a request waits for a change, unless it says otherwise; and at most, in milliseconds.
+const WAIT_MS: (u64, u64) = (25_000, 60_000);
+
+/// How changes come.
+#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Feed {
+    /// Those that there are.
+    #[default]
+    Normal,
+    /// The same; where there is none, the answer waits for one.
+    Longpoll,
+    /// Server-sent events that go on.
+    Eventsource,
+}
+
+/// Options of a feed.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct FeedOptions {
+    /// The cursor behind which to begin; none means from now on.
+    since: Option<String>,
+    /// `normal` answers with the changes that there are; `longpoll` waits where there is none; `eventsource` sends events `ready`,
+    /// `change` and `gap` and goes on.
+    #[serde(default)]
+    #[param(inline)]
+    feed: Feed,
+    /// Only of this collection.
+    collection: Option<String>,
+    /// At most so many; not of events.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<u64>,
+    /// How long a `longpoll` waits, in milliseconds.
+    #[param(maximum = 60000, default = 25000)]
+    timeout: Option<u64>,
+}
+
+/// Tells what changed in a space, oldest first. Of several changes of one document the last may come alone. After `gap` read the
+/// documents: changes before it are not kept any more.
+#[utoipa::path(get, operation_id = "followChanges", path = "/v1/spaces/{space}/changes", tag = "changes",
+    params(SpacePath, FeedOptions,
+        ("Last-Event-ID" = Option<String>, Header, description = "As `since`, which an event source sends by itself.")),
+    responses((status = 200, content((ChangePage = "application/json"), (String = "text/event-stream")))))]
+pub(super) async fn changes(
+    caller: Caller,
+    Path(path): Path<SpacePath>,
+    extract::Query(options): extract::Query<FeedOptions>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let FeedOptions { since, feed, collection, limit, timeout } = options;
+    if let Some(collection) = &collection {
+        check_collection(collection)?;
+    }
+    let limit = match limit.unwrap_or(CHANGES.0) {
+        limit if (1..=CHANGES.1).contains(&limit) => limit,
+        other => {
+            return Err(Problem::new(
+                Code::BadRequest,
+                format!("an answer has 1 to {} changes, not {other}", CHANGES.1),
+            ));
+        }
+    };
+    let wait_ms = match feed {
+        Feed::Normal => 0,
+        Feed::Longpoll => timeout.unwrap_or(WAIT_MS.0).min(WAIT_MS.1),
+        Feed::Eventsource => {
+            let since = last_event(&headers).or(since);
+            return followed(&caller, path, collection, since).await;
+        }
+    };
+    let command = Command::Changes(Changes { space: path.space(), collection, since, limit, wait_ms });
+    answer(&caller, command, ListOf::new("changes"), "application/json").await
+}
+
+/// Follows the changes of a space.
+async fn followed(
+    caller: &Caller,
+    path: SpacePath,
+    collection: Option<String>,
+    since: Option<String>,
+) -> Result<Response, Problem> {
+    let space = path.space();
+    let watch = |since: String| Command::DocWatch {
+        space: space.clone(),
+        collection: collection.clone(),
+        doc: None,
+        since: Some(since),
+    };
+    let name = match since {
+        None => "ready",
+        Some(since) => {
+            let begin = event(Some(&since), "ready", &serde_json::json!({ "cursor": since }));
+            match events(caller, watch(since), ChangeEvents, begin).await {
+                // Changes are missing: say so, and go on from now.
+                Err(problem) if problem.code() == Code::Gone => "gap",
+                answered => return answered,
+            }
+        }
+    };
+    let now = Command::Changes(Changes { space: space.clone(), ..Changes::default() });
+    let now = expect_reply!(caller.request(now).await?, Reply::Changes { cursor, .. } => cursor)?;
+    let begin = event(Some(&now), name, &serde_json::json!({ "cursor": now }));
+    events(caller, watch(now), ChangeEvents, begin).await
+}
+
+/// Options of a live query.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct LiveOptions {
+    /// A selector, in JSON.
+    #[serde(rename = "where")]
+    #[param(rename = "where")]
+    selector: Option<String>,
+    /// Paths to sort by, separated by commas; `-` before one sorts it down.
+    sort: Option<String>,
+    /// Paths of the members to show, separated by commas.
+    fields: Option<String>,
+    /// At most so many documents.
+    limit: Option<u64>,
+    /// The cursor of the last batch that the client knows.
+    since: Option<String>,
+}
+
+/// Answers a query and goes on with what changes in the answer, as server-sent events: `ready` has the whole answer, and what came
+/// before does not count; `batch` has what changed.
+#[utoipa::path(get, operation_id = "followQuery", path = "/v1/spaces/{space}/collections/{collection}/live",
+    tag = "changes",
+    params(CollectionPath, LiveOptions,
+        ("Last-Event-ID" = Option<String>, Header, description = "As `since`, which an event source sends by itself.")),
+    responses((status = 200, content((String = "text/event-stream")))))]
+pub(super) async fn live(
+    caller: Caller,
+    Path(path): Path<CollectionPath>,
+    extract::Query(options): extract::Query<LiveOptions>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let (space, collection) = path.parts()?;
+    let LiveOptions { selector, sort, fields, limit, since } = options;
+    let selector = selector.map(|text| parse_json(&text).map_err(|mistake| Problem::json(&mistake))).transpose()?;
+    let query = Query {
+        space,
+        collection,
+        selector,
+        sort: sort.map(|text| listed(&text, sort_field)),
+        fields: fields.map(|text| listed(&text, |path| Value::from(path))),
+        limit,
+        ..Query::default()
+    };
+    let since = last_event(&headers).or(since);
+    let command = |since| Command::Live { query: query.clone(), since };
+    match events(&caller, command(since), LiveEvents, Vec::new()).await {
+        // The cursor says nothing any more: the whole answer comes again.
+        Err(problem) if problem.code() == Code::Gone => events(&caller, command(None), LiveEvents, Vec::new()).await,
+        answered => answered,
+    }
+}
+
+fn last_event(headers: &HeaderMap) -> Option<String> {
+    headers.get("last-event-id")?.to_str().ok().map(str::to_owned)
+}
