@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use cosmicsync_node::service::{ErrorCode, JsonMistake, Reason, ServiceError};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 /// The media type of a problem.
@@ -73,11 +73,18 @@ codes! {
     StoreFull, "store_full", INSUFFICIENT_STORAGE, "The disk or the store is full.";
 }
 
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
 /// A failure, as the handlers return it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub(crate) struct Problem {
     code: Code,
     detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
 }
 

@@ -43,6 +43,11 @@ impl Server {
         Ok(Self { listener, address })
     }
 
+    /// Returns where it listens, with the real port.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Returns the URL, with the real port.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)

@@ -16,6 +16,7 @@ use tokio::time::{Duration, Interval};
 
 use crate::call::{Broken, Caller};
 use crate::problem::{Code, Problem};
+use crate::shape::event;
 
 /// Items that wait for a slow client before the command waits.
 const ITEMS_QUEUED: usize = 16;
@@ -108,7 +109,9 @@ impl<S: Shape> http_body::Body for Events<S> {
         }
         if let Poll::Ready(frame) = Pin::new(&mut self.pieces).poll_frame(context) {
             self.beat.reset();
-            return Poll::Ready(frame);
+            // The last event says why there are no more, and the client goes on behind the last one that it knows.
+            let told = |Broken(error)| Frame::data(event(None, "problem", &Problem::from(error)).into());
+            return Poll::Ready(frame.map(|frame| Ok(frame.unwrap_or_else(told))));
         }
         // A comment: it tells whoever waits that the connection stands.
         self.beat.poll_tick(context).map(|_| Some(Ok(Frame::data(Bytes::from_static(b":\n\n")))))

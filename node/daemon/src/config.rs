@@ -10,7 +10,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use cosmicsync_node::service::{ErrorCode, ServiceError, quoted};
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use toml::{Spanned, Table, Value};
 
 /// The file's name within the data directory.
@@ -39,8 +40,15 @@ pub(crate) struct Config {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Http {
-    /// Where it listens, as `up --http` takes it; empty keeps it closed.
+    /// Where it listens: an address and a port, or nothing, which keeps it closed.
+    #[serde(deserialize_with = "address_or_nothing")]
     pub(crate) listen: String,
+}
+
+fn address_or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let is_one = text.is_empty() || text.parse::<SocketAddr>().is_ok();
+    is_one.then_some(text).ok_or_else(|| Error::custom("invalid socket address syntax: write ADDRESS:PORT, or nothing"))
 }
 
 /// Links to other nodes.
@@ -271,9 +279,9 @@ impl Loaded {
     }
 
     /// Lays the flag of the HTTP door over everything else.
-    pub(crate) fn http_flag(&mut self, listen: Option<&str>) {
+    pub(crate) fn http_flag(&mut self, listen: Option<SocketAddr>) {
         if let Some(listen) = listen {
-            listen.clone_into(&mut self.config.http.listen);
+            self.config.http.listen = listen.to_string();
             self.origins.insert("http.listen".to_owned(), Origin::Flag { flag: "--http" });
         }
     }

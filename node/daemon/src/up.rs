@@ -21,13 +21,14 @@ pub(crate) async fn up(run: &mut Run<'_>, options: &cli::Up) -> Result<(), Failu
     if let Some(listen) = &options.listen {
         loaded.listen_flag(Some(address(listen, loaded.config.net.listen).await?));
     }
-    loaded.http_flag(options.http.as_deref());
-    let http = match loaded.config.http.listen.as_str() {
-        "" => None,
-        listen => {
-            let own = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-            Some(HttpServer::bind(address(listen, own).await?).await?)
-        }
+    if let Some(listen) = &options.http {
+        let own = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        loaded.http_flag(Some(address(listen, own).await?));
+    }
+    // Before the store: an address that cannot be had must not leave a new device behind.
+    let http = match loaded.config.http.listen.parse::<SocketAddr>() {
+        Ok(listen) => Some(HttpServer::bind(listen).await?),
+        Err(_) => None,
     };
     logging::start(&loaded.config.log, &run.global);
     let node = Arc::new(node::open(&run.dir, &loaded, true).await?);
@@ -67,6 +68,9 @@ async fn serve(run: &mut Run<'_>, node: &Arc<Node>, http: Option<HttpServer>) ->
     let server = Server::bind(&run.dir)?;
     if let Some(http) = &http {
         node.serves_http(http.url());
+        if !http.address().ip().is_loopback() {
+            tracing::warn!("HTTP is not encrypted: others on the way can read tokens; put a proxy with TLS in front");
+        }
     }
     let handler = |kind| signal(kind).map_err(|error| ServiceError::io("cannot handle signals", &error));
     let (mut interrupt, mut terminate) = (handler(SignalKind::interrupt())?, handler(SignalKind::terminate())?);

@@ -134,9 +134,11 @@ fn assert_snapshot(name: &str, actual: &str) {
 #[test]
 fn help_is_what_was_reviewed() {
     let nowhere = Path::new("/nonexistent");
-    for noun in
-        ["", "up", "peer", "space", "query", "live", "count", "index", "doc", "import", "export", "backup", "config"]
-    {
+    const NOUNS: [&str; 14] = [
+        "", "up", "peer", "space", "query", "live", "count", "index", "token", "doc", "import", "export", "backup",
+        "config",
+    ];
+    for noun in NOUNS {
         let arguments: Vec<&str> = if noun.is_empty() { vec!["--help"] } else { vec![noun, "--help"] };
         let output = run(nowhere, &arguments);
         assert_eq!(output.status.code(), Some(0));

@@ -57,7 +57,7 @@ pub(super) struct FeedOptions {
 }
 
 /// Tells what changed in a space, oldest first. Of several changes of one document the last may come alone. After `gap` read the
-/// documents: changes before it are not kept any more.
+/// documents: changes before it are not kept any more. `problem` says why no more events come.
 #[utoipa::path(get, operation_id = "followChanges", path = "/v1/spaces/{space}/changes", tag = "changes",
     params(SpacePath, FeedOptions,
         ("Last-Event-ID" = Option<String>, Header, description = "As `since`, which an event source sends by itself.")),

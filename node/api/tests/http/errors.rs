@@ -136,12 +136,10 @@ struct Failing(ServiceError);
 impl Backend for Failing {
     fn call(&self, command: Command, _: mpsc::Sender<Item>) -> Answering<'_> {
         Box::pin(async move {
-            match command {
-                Command::TokenCheck { token: Secret(name) } => {
-                    Ok(Reply::Token(Token { name, scope: Scope::Write, created_at: 0, expires_at: None }))
-                }
-                _ => Err(self.0.clone()),
+            if let Command::TokenCheck { token: Secret(name) } = command {
+                return Ok(Reply::Token(Token { name, scope: Scope::Write, created_at: 0, expires_at: None }));
             }
+            Err(self.0.clone())
         })
     }
 }

@@ -29,7 +29,7 @@ impl Backend for Pouring {
             self.under_way.fetch_add(1, Ordering::SeqCst);
             let _guard = Guard(Arc::clone(&self.under_way));
             for at in 0.. {
-                if at == 1_000 && matches!(command, Command::DocList(_) | Command::Query(_)) {
+                if at == 1_000 && !matches!(command, Command::Export(_)) {
                     return Err(ServiceError::new(cosmicsync_node::service::ErrorCode::Io, "the disk failed"));
                 }
                 let chunk = Item::Chunk("x".repeat(1024));
@@ -83,4 +83,20 @@ async fn an_answer_that_fails_half_way_has_no_end() {
         }
     };
     assert!(failed.to_string().contains("the disk failed"), "{failed}");
+}
+
+#[tokio::test]
+async fn events_that_fail_say_why() {
+    let node = Arc::new(Pouring::default());
+    let (_stop, stopped) = watch::channel(false);
+    let router = router(Arc::clone(&node) as Arc<dyn Backend>, stopped);
+    let path = "/v1/spaces/-/changes?feed=eventsource&since=a.1";
+    let request = Request::builder().uri(path).header("authorization", "Bearer x").body(Body::empty());
+    let mut body = router.oneshot(request.expect("a request")).await.expect("an answer").into_body();
+    let mut text = String::new();
+    while let Some(piece) = next(&mut body).await {
+        text += core::str::from_utf8(&piece).expect("text");
+    }
+    let last = "event: problem\ndata: {\"code\":\"internal\",\"detail\":\"the disk failed\"}\n\n";
+    assert!(text.ends_with(last), "{text}");
 }
