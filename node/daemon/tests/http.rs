@@ -188,6 +188,28 @@ fn what_was_answered_outlives_a_kill() {
 }
 
 #[test]
+fn a_backup_has_no_tokens() {
+    let world = World::new();
+    world.done(&["token", "create", "ci"]);
+    let path = |name: &str| world.root.path().join(name).display().to_string();
+    std::fs::write(path("passphrase"), "a long passphrase").expect("written");
+    let (file, passphrase) = (path("backup"), path("passphrase"));
+    world.done(&["backup", "create", &file, "--passphrase-file", &passphrase]);
+    let restored = path("restored");
+    let at = ["--dir", &restored];
+    let command = |arguments: &[&str]| {
+        let mut process = Process::new(env!("CARGO_BIN_EXE_cosmicsync"));
+        let output = process.args(at).args(arguments).output().expect("it runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    };
+    command(&["backup", "restore", &file, "--passphrase-file", &passphrase]);
+    assert_eq!(command(&["space", "list"]).lines().count(), 1);
+    assert_eq!(command(&["token", "list"]), "");
+    assert_eq!(world.done(&["token", "list"]).lines().count(), 1);
+}
+
+#[test]
 fn events_end_with_the_node() {
     let world = World::new();
     let token = world.done(&["token", "create", "ci"]);

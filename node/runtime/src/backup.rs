@@ -3,7 +3,7 @@
 //! The file is a header (magic, version, Argon2id parameters, salt, key check, nonce prefix) and 64 KiB chunks sealed
 //! with XChaCha20-Poly1305 in the STREAM construction: the nonce counts the chunks and marks the last, so chunks
 //! can't be dropped, repeated or reordered, nor the end cut off. Rows come in the order of table and key.
-//! It never holds the store's incarnation, temporary rows or the key file: a restored store draws an incarnation and a
+//! It never holds the store's incarnation, temporary rows, tokens or the key file: a restored store draws an incarnation and a
 //! key of its own (`spec/storage.md`).
 
 mod stream;
