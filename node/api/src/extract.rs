@@ -60,7 +60,12 @@ impl<T: DeserializeOwned> FromRequest<Door> for Json<T> {
 
     async fn from_request(request: Request, _: &Door) -> Result<Self, Problem> {
         require_json(request.headers())?;
-        read(request, LEVELS_AROUND).await.map(Self)
+        let bytes = whole(request.into_body()).await?;
+        // The members of a message could stand in an array, too, as far as serde is concerned.
+        if bytes.trim_ascii_start().first() == Some(&b'[') {
+            return Err(Problem::new(Code::BadJson, "the body must be an object"));
+        }
+        parsed(&bytes, LEVELS_AROUND).map(Self)
     }
 }
 
@@ -91,8 +96,11 @@ impl<T: Serialize> IntoResponse for Out<T> {
 
 /// Reads a body as JSON, by the rules of every other door.
 pub(crate) async fn read<T: DeserializeOwned>(request: Request, around: usize) -> Result<T, Problem> {
-    let bytes = whole(request.into_body()).await?;
-    read_json(&bytes, around).map_err(|mistake| Problem::json(&mistake))
+    parsed(&whole(request.into_body()).await?, around)
+}
+
+fn parsed<T: DeserializeOwned>(bytes: &[u8], around: usize) -> Result<T, Problem> {
+    read_json(bytes, around).map_err(|mistake| Problem::json(&mistake))
 }
 
 /// Returns the media type of the body without its parameters, in small letters. `None` if the request names none.

@@ -86,6 +86,9 @@ pub(crate) struct Problem {
     detail: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
+    /// What the service said that it was.
+    #[serde(skip)]
+    reason: Option<Reason>,
 }
 
 /// The body of every answer that is an error: problem details (RFC 9457).
@@ -114,7 +117,7 @@ pub(crate) struct Details<'a> {
 impl Problem {
     /// Returns a problem with no next step.
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), next: None }
+        Self { code, detail: detail.into(), next: None, reason: None }
     }
 
     /// Says what to do next.
@@ -126,6 +129,11 @@ impl Problem {
     /// Returns the code.
     pub(crate) const fn code(&self) -> Code {
         self.code
+    }
+
+    /// Returns whether it is that a document is not there.
+    pub(crate) const fn is_missing_document(&self) -> bool {
+        matches!(self.reason, Some(Reason::Gone | Reason::NoDocument))
     }
 
     /// Returns the same under another code.
@@ -157,8 +165,8 @@ impl Problem {
 
 impl From<ServiceError> for Problem {
     fn from(error: ServiceError) -> Self {
-        let ServiceError { code, message, reason, next, .. } = error;
-        Self { code: reason.map_or_else(|| of_code(code), of_reason), detail: message, next }
+        let ServiceError { code, message, reason, next } = error;
+        Self { code: reason.map_or_else(|| of_code(code), of_reason), detail: message, next, reason }
     }
 }
 
@@ -170,6 +178,7 @@ const fn of_reason(reason: Reason) -> Code {
         Reason::BookmarkInvalid => Code::BookmarkInvalid,
         Reason::Exists => Code::Exists,
         Reason::Gone | Reason::Forgotten => Code::Gone,
+        Reason::NoDocument => Code::NotFound,
         Reason::IdempotencyMismatch => Code::IdempotencyMismatch,
         Reason::IdempotencyBusy => Code::IdempotencyBusy,
         Reason::Incomplete => Code::Incomplete,

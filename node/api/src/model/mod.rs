@@ -142,6 +142,21 @@ impl From<ChangeOf> for service::DocChange {
     }
 }
 
+/// An operation of a JSON patch (RFC 6902).
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "it describes what the service reads")]
+pub(crate) struct PatchOperation {
+    /// `add`, `remove`, `replace`, `move`, `copy` or `test`.
+    #[schema(pattern = "^(add|remove|replace|move|copy|test)$")]
+    op: String,
+    /// A JSON pointer (RFC 6901).
+    path: String,
+    /// Of `move` and `copy`: a JSON pointer.
+    from: Option<String>,
+    /// Of `add`, `replace` and `test`.
+    value: Option<Value>,
+}
+
 /// Documents to change, all or none.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -345,7 +360,7 @@ pub(crate) struct DiffView {
     /// The later version.
     to: String,
     /// A JSON patch (RFC 6902) that makes the later of the earlier.
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<PatchOperation>)]
     patch: Vec<Value>,
     /// What each operation of it replaces or removes; null where it adds.
     before: Vec<Option<Value>>,

@@ -20,7 +20,7 @@ pub(crate) struct QueryBody {
     pub(crate) fields: Option<Value>,
     /// The sort: `["name", {"age": "desc"}]`.
     #[serde(default)]
-    #[schema(value_type = Option<Vec<Object>>)]
+    #[schema(value_type = Option<Vec<Value>>)]
     pub(crate) sort: Option<Value>,
     /// At most so many.
     #[serde(default)]
@@ -182,6 +182,7 @@ impl From<Plan> for PlanView {
 #[serde(deny_unknown_fields)]
 pub(crate) struct IndexFields {
     /// Their paths, first to last.
+    #[schema(min_items = 1, max_items = 8)]
     pub(crate) fields: Vec<String>,
 }
 

@@ -61,9 +61,8 @@ impl Conditions {
 
     /// Returns the problem of a write that makes a document where there is none: a condition that it be there does not hold.
     pub(super) fn failed(&self, problem: Problem) -> Problem {
-        let is_missing = matches!(problem.code(), Code::NotFound | Code::Gone);
         let demands = matches!(self, Self::Exists | Self::Versions(_));
-        if is_missing && demands { problem.with_code(Code::VersionMismatch) } else { problem }
+        if demands && problem.is_missing_document() { problem.with_code(Code::VersionMismatch) } else { problem }
     }
 }
 

@@ -12,7 +12,7 @@ use super::conditions::{self, Conditions};
 use super::{CollectionPath, DocPath, Named, SpacePath, check_collection, idempotency_key};
 use crate::call::{Caller, expect_reply, unexpected};
 use crate::extract::{self, Document, Json, Out, Path};
-use crate::model::{ChangeOf, Page, Transacted, Transaction, WrittenView};
+use crate::model::{ChangeOf, Page, PatchOperation, Transacted, Transaction, WrittenView};
 use crate::problem::{Code, Problem};
 use crate::shape::{Lines, ListOf};
 use crate::stream::answer;
@@ -104,7 +104,7 @@ pub(super) fn sort_field(path: &str) -> Value {
 /// Makes a document without a key.
 #[utoipa::path(post, operation_id = "createDocument", path = "/v1/spaces/{space}/collections/{collection}/docs",
     tag = "documents",
-    params(CollectionPath, ("Idempotency-Key" = Option<String>, Header, description = "Under it the request is carried out once.")),
+    params(CollectionPath, OnceParams),
     request_body(content = Object, content_type = "application/json"),
     responses((status = 201, body = WrittenView, headers(("Location" = String), ("ETag" = String)))))]
 pub(super) async fn create(
@@ -159,7 +159,7 @@ pub(super) async fn read(caller: Caller, Path(path): Path<DocPath>, headers: Hea
 /// Stores a document under its key, by the least change that leads to the value.
 #[utoipa::path(put, operation_id = "putDocument", path = "/v1/spaces/{space}/collections/{collection}/docs/{key}",
     tag = "documents",
-    params(DocPath, ConditionParams),
+    params(DocPath, ConditionParams, OnceParams),
     request_body(content = Object, content_type = "application/json"),
     responses(
         (status = 200, body = WrittenView, headers(("ETag" = String))),
@@ -183,10 +183,10 @@ pub(super) async fn put(
 /// Changes a document: by a merge patch (RFC 7396), a JSON patch (RFC 6902), or a list of changes.
 #[utoipa::path(patch, operation_id = "patchDocument",
     path = "/v1/spaces/{space}/collections/{collection}/docs/{key}", tag = "documents",
-    params(DocPath, ConditionParams),
+    params(DocPath, ConditionParams, OnceParams),
     request_body(content(
         (Object = "application/merge-patch+json"),
-        (Vec<Object> = "application/json-patch+json"),
+        (Vec<PatchOperation> = "application/json-patch+json"),
         (Vec<ChangeOf> = "application/vnd.cosmicsync.changes+json"),
     )),
     responses((status = 200, body = WrittenView, headers(("ETag" = String)))))]
@@ -224,7 +224,7 @@ pub(super) async fn patch(
 /// Deletes a document. Its history stays, and an edit that was made without the deletion in sight brings it back.
 #[utoipa::path(delete, operation_id = "deleteDocument",
     path = "/v1/spaces/{space}/collections/{collection}/docs/{key}", tag = "documents",
-    params(DocPath, ConditionParams), responses((status = 204, description = "The document is deleted.")))]
+    params(DocPath, ConditionParams, OnceParams), responses((status = 204, description = "The document is deleted.")))]
 pub(super) async fn remove(
     caller: Caller,
     Path(path): Path<DocPath>,
@@ -240,7 +240,7 @@ pub(super) async fn remove(
 /// Brings a deleted document back, with all that it held.
 #[utoipa::path(post, operation_id = "undeleteDocument",
     path = "/v1/spaces/{space}/collections/{collection}/docs/{key}/undelete", tag = "documents",
-    params(DocPath, ConditionParams), responses((status = 200, body = WrittenView, headers(("ETag" = String)))))]
+    params(DocPath, ConditionParams, OnceParams), responses((status = 200, body = WrittenView, headers(("ETag" = String)))))]
 pub(super) async fn undelete(
     caller: Caller,
     Path(path): Path<DocPath>,
@@ -254,7 +254,7 @@ pub(super) async fn undelete(
 
 /// Changes documents, all or none.
 #[utoipa::path(post, operation_id = "transact", path = "/v1/spaces/{space}/transactions", tag = "documents",
-    params(SpacePath, ("Idempotency-Key" = Option<String>, Header, description = "Under it the request is carried out once.")),
+    params(SpacePath, OnceParams),
     request_body = Transaction, responses((status = 200, body = Transacted)))]
 pub(super) async fn transact(
     caller: Caller,
@@ -275,6 +275,16 @@ pub(super) async fn transact(
     })
 }
 
+/// The header that [`idempotency_key`] reads, for the description of the API.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "it describes a header")]
+struct OnceParams {
+    /// Under it the request is carried out once within a day.
+    #[param(rename = "Idempotency-Key", min_length = 1, max_length = 128, pattern = "^[ -~]+$")]
+    idempotency_key: Option<String>,
+}
+
 /// Conditions of a write, for the description of the API.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
@@ -284,11 +294,8 @@ struct ConditionParams {
     #[param(rename = "If-Match")]
     if_match: Option<String>,
     /// `*`: the document must not be there.
-    #[param(rename = "If-None-Match")]
+    #[param(rename = "If-None-Match", pattern = r"^\*$")]
     if_none_match: Option<String>,
-    /// Under it the request is carried out once within a day.
-    #[param(rename = "Idempotency-Key")]
-    idempotency_key: Option<String>,
 }
 
 /// Reads a document that must be in the collection.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::docs::{listed, sort_field};
-use super::{CollectionPath, SpacePath, check_collection};
+use super::{CollectionPath, SpacePath, check_collection, check_limit};
 use crate::call::{Caller, expect_reply};
 use crate::extract::{self, Path};
 use crate::model::ChangePage;
@@ -137,7 +137,8 @@ pub(super) struct LiveOptions {
     sort: Option<String>,
     /// Paths of the members to show, separated by commas.
     fields: Option<String>,
-    /// At most so many documents.
+    /// At most so many documents; none means all.
+    #[param(minimum = 1, maximum = 1_000_000)]
     limit: Option<u64>,
     /// The cursor of the last batch that the client knows.
     since: Option<String>,
@@ -158,6 +159,7 @@ pub(super) async fn live(
 ) -> Result<Response, Problem> {
     let (space, collection) = path.parts()?;
     let LiveOptions { selector, sort, fields, limit, since } = options;
+    check_limit(limit)?;
     let selector = selector.map(|text| parse_json(&text).map_err(|mistake| Problem::json(&mistake))).transpose()?;
     let query = Query {
         space,

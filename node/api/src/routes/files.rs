@@ -58,6 +58,7 @@ pub(super) struct ImportOptions {
     /// For JSON: the dotted path of the array that holds the rows. For XML: the path of the elements that are rows.
     rows: Option<String>,
     /// For tables: what separates the cells.
+    #[param(min_length = 1, max_length = 1)]
     delimiter: Option<char>,
     /// Members (dotted paths, separated by commas) that become collaborative text.
     text: Option<String>,
@@ -69,7 +70,7 @@ pub(super) struct ImportOptions {
     params(CollectionPath, ImportOptions),
     request_body(content(
         (String = "text/csv"), (String = "text/tab-separated-values"), (String = "application/x-ndjson"),
-        (String = "application/json"), (String = "application/xml"), (String = "application/octet-stream"),
+        (Value = "application/json"), (String = "application/xml"), (String = "application/octet-stream"),
     )),
     responses((status = 200, body = ImportReport)))]
 pub(super) async fn import(
@@ -148,6 +149,7 @@ pub(super) struct ExportOptions {
     #[param(inline)]
     format: Option<FormatOf>,
     /// For CSV: what separates the cells; none means as it was imported.
+    #[param(min_length = 1, max_length = 1)]
     delimiter: Option<char>,
 }
 
@@ -157,7 +159,7 @@ pub(super) struct ExportOptions {
     params(CollectionPath, ExportOptions),
     responses((status = 200, content(
         (String = "text/csv"), (String = "text/tab-separated-values"), (String = "application/x-ndjson"),
-        (String = "application/json"), (String = "application/xml"),
+        (Vec<Value> = "application/json"), (String = "application/xml"),
     ))))]
 pub(super) async fn export(
     caller: Caller,

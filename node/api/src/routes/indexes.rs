@@ -19,8 +19,10 @@ pub(super) struct IndexPath {
     /// Name or beginning of the id of a space, or `-`: the only one.
     space: String,
     /// Name of a collection.
+    #[param(min_length = 1, max_length = 255, pattern = "^[^_/][^/]*$")]
     collection: String,
     /// Name of an index.
+    #[param(min_length = 1, max_length = 255)]
     name: String,
 }
 

@@ -25,6 +25,10 @@ use crate::access::{Door, guarded};
 use crate::problem::{Code, Problem};
 use crate::stream::ENDLESS_MAX;
 
+/// Bytes of the name of a collection and of a key, at most.
+const NAME_BYTES_MAX: usize = 255;
+/// The most that a list without pages is limited to.
+const LIMIT_MAX: u64 = 1_000_000;
 /// Bytes of an idempotency key, at most.
 const KEY_BYTES_MAX: usize = 128;
 
@@ -90,6 +94,7 @@ pub(crate) struct CollectionPath {
     /// than `main`.
     space: String,
     /// Name of a collection.
+    #[param(min_length = 1, max_length = 255, pattern = "^[^_/][^/]*$")]
     collection: String,
 }
 
@@ -101,8 +106,10 @@ pub(crate) struct DocPath {
     /// than `main`.
     space: String,
     /// Name of a collection.
+    #[param(min_length = 1, max_length = 255, pattern = "^[^_/][^/]*$")]
     collection: String,
     /// Key of a document, or `~` and its id. A slash in a key is written `%2F`.
+    #[param(min_length = 1, max_length = 255)]
     key: String,
 }
 
@@ -131,6 +138,7 @@ impl DocPath {
     /// Returns what it names.
     fn named(self) -> Result<Named, Problem> {
         check_collection(&self.collection)?;
+        check_length("a key", &self.key)?;
         let id = self.key.strip_prefix('~').and_then(|id| id.parse().ok());
         let doc = match id {
             Some(id) => DocRef::Id(id),
@@ -151,6 +159,7 @@ fn space(text: String) -> SpaceRef {
 
 /// Fails unless documents of a collection with this name may be asked for.
 fn check_collection(name: &str) -> Result<(), Problem> {
+    check_length("the name of a collection", name)?;
     if name.contains('/') {
         return Err(Problem::new(Code::BadName, "the name of a collection has no slash"));
     }
@@ -158,6 +167,24 @@ fn check_collection(name: &str) -> Result<(), Problem> {
         return Err(Problem::new(Code::BadName, format!("the collection {name} is reserved")));
     }
     Ok(())
+}
+
+/// Fails unless a name is neither empty nor too long.
+fn check_length(what: &str, name: &str) -> Result<(), Problem> {
+    if (1..=NAME_BYTES_MAX).contains(&name.len()) {
+        return Ok(());
+    }
+    Err(Problem::new(Code::BadName, format!("{what} has 1 to {NAME_BYTES_MAX} bytes")))
+}
+
+/// Fails unless a list may be cut off there.
+fn check_limit(limit: Option<u64>) -> Result<(), Problem> {
+    match limit {
+        Some(limit) if !(1..=LIMIT_MAX).contains(&limit) => {
+            Err(Problem::new(Code::BadRequest, format!("a limit is 1 to {LIMIT_MAX}, or missing: all")))
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// The name under which a request is carried out once: the client's, kept apart from those of other tokens and routes.

@@ -8,7 +8,7 @@ use utoipa::IntoParams;
 
 use super::conditions::Conditions;
 use super::docs::{find, told, write};
-use super::{DocPath, Named};
+use super::{DocPath, Named, check_limit};
 use crate::call::{Caller, expect_reply};
 use crate::extract::{Json, Out, Path, Query};
 use crate::model::{AtVersion, Conflicts, DiffView, History, Revert, WrittenView};
@@ -22,6 +22,7 @@ use crate::stream::answer;
 #[into_params(parameter_in = Query)]
 pub(super) struct HistoryOptions {
     /// At most so many entries; none means all.
+    #[param(minimum = 1, maximum = 1_000_000)]
     limit: Option<u64>,
 }
 
@@ -34,6 +35,7 @@ pub(super) async fn history(
     Path(path): Path<DocPath>,
     Query(options): Query<HistoryOptions>,
 ) -> Result<Response, Problem> {
+    check_limit(options.limit)?;
     let named = checked(&caller, path).await?;
     let command = Command::DocHistory { space: named.space, doc: named.doc, limit: options.limit };
     answer(&caller, command, ListOf::new("entries"), "application/json").await
@@ -56,10 +58,13 @@ pub(super) struct VersionPath {
     /// Name or beginning of the id of a space, or `-`: the only one.
     space: String,
     /// Name of a collection.
+    #[param(min_length = 1, max_length = 255, pattern = "^[^_/][^/]*$")]
     collection: String,
     /// Key of a document, or `~` and its id.
+    #[param(min_length = 1, max_length = 255)]
     key: String,
     /// Name of a version, or the first 4 or more digits of it.
+    #[param(min_length = 4, max_length = 32)]
     version: String,
 }
 

@@ -89,6 +89,8 @@ async fn conditions_keep_what_somebody_else_wrote() {
     world.with("PUT", DOC, &[("if-match", &several)], json!({ "n": 4 })).await.ok(200);
     world.with("PUT", "collections/towns/docs/none", &[("if-match", "*")], json!({})).await.failed("version_mismatch");
     world.with("PUT", "collections/towns/docs/none", &stale, json!({})).await.failed("version_mismatch");
+    let elsewhere = "/v1/spaces/nowhere/collections/towns/docs/t0";
+    world.with("PUT", elsewhere, &[("if-match", "*")], json!({})).await.failed("not_found");
     world.with("PUT", DOC, &[("if-none-match", &first)], json!({})).await.failed("bad_request");
     assert_eq!(world.call("GET", DOC, ()).await.ok(200), json!({ "n": 4 }));
 }

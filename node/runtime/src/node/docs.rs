@@ -155,8 +155,8 @@ impl Node {
             }
             DocRef::Id(_) => (format!("there is no document {doc}"), "cosmicsync doc list".to_owned()),
         };
-        let error = ServiceError::new(ErrorCode::NotFound, message).next(next);
-        if deleted { error.because(Reason::Gone) } else { error }
+        let reason = if deleted { Reason::Gone } else { Reason::NoDocument };
+        ServiceError::new(ErrorCode::NotFound, message).because(reason).next(next)
     }
 
     /// Writes to a document that is there.

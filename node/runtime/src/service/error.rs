@@ -81,6 +81,8 @@ pub enum Reason {
     Incomplete,
     /// The index is being built.
     IndexBuilding,
+    /// There is no such document, and never was.
+    NoDocument,
     /// Too many documents would have to be read.
     ScanLimit,
     /// No index serves the sort.
