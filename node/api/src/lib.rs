@@ -9,6 +9,7 @@ mod call;
 mod extract;
 mod model;
 mod openapi;
+mod patient;
 mod problem;
 mod routes;
 mod serve;

@@ -12,10 +12,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
+use crate::patient::Patient;
+
 /// Connections at once. More wait to be accepted.
 const CONNECTIONS_MAX: usize = 512;
 /// How long a client may take for the head of a request, also of the next one on the same connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client may take no byte of an answer.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
 /// Bytes of the head of a request, at most; and of what is read ahead.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// How long answers may finish after a stop.
@@ -93,7 +97,8 @@ async fn connection(stream: TcpStream, slot: OwnedSemaphorePermit, router: Route
     drop(stream.set_nodelay(true));
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES_MAX);
-    let serving = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let serving =
+        server.serve_connection(TokioIo::new(Patient::new(stream, READ_TIMEOUT)), TowerToHyperService::new(router));
     tokio::pin!(serving);
     let result = tokio::select! {
         biased;
