@@ -7,6 +7,8 @@ use cosmicsync_node::service::{ErrorCode, JsonMistake, Reason, ServiceError};
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
+use crate::model::ViolationView;
+
 /// The media type of a problem.
 const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
 
@@ -56,6 +58,7 @@ codes! {
     NotFound, "not_found", NOT_FOUND, "There is no such thing here.";
     MethodNotAllowed, "method_not_allowed", METHOD_NOT_ALLOWED, "The route does not take this method.";
     Timeout, "timeout", REQUEST_TIMEOUT, "The body did not come in time.";
+    ContainerChange, "container_change", CONFLICT, "What stands there merges in another way than the schema wants.";
     Conflict, "conflict", CONFLICT, "It is there already, or it changed meanwhile.";
     IdempotencyBusy, "idempotency_busy", CONFLICT, "A request under this idempotency key is under way.";
     Gone, "gone", GONE, "The document was deleted; it can be undeleted.";
@@ -64,6 +67,8 @@ codes! {
     TooLarge, "too_large", PAYLOAD_TOO_LARGE, "The body, or what it asks for, is larger than it may be.";
     UnsupportedMediaType, "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "The route does not take this Content-Type.";
     BadPatch, "bad_patch", UNPROCESSABLE_ENTITY, "The patch does not fit the document.";
+    BadSchema, "bad_schema", UNPROCESSABLE_ENTITY, "The schema was not understood.";
+    SchemaViolation, "schema_violation", UNPROCESSABLE_ENTITY, "A document would not be as its schema says.";
     Refused, "refused", UNPROCESSABLE_ENTITY, "A rule or a limit forbids it.";
     IdempotencyMismatch, "idempotency_mismatch", UNPROCESSABLE_ENTITY, "Another request was carried out under this idempotency key.";
     Internal, "internal", INTERNAL_SERVER_ERROR, "The node failed: look at its log and at `cosmicsync doctor`.";
@@ -89,6 +94,8 @@ pub(crate) struct Problem {
     /// What the service said that it was.
     #[serde(skip)]
     reason: Option<Reason>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<ViolationView>,
 }
 
 /// The body of every answer that is an error: problem details (RFC 9457).
@@ -112,12 +119,15 @@ pub(crate) struct Details<'a> {
     /// What to do next: most often a command of the node's command line.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<&'a str>,
+    /// In which ways a document would not be as its schema says.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [ViolationView],
 }
 
 impl Problem {
     /// Returns a problem with no next step.
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), next: None, reason: None }
+        Self { code, detail: detail.into(), next: None, reason: None, errors: Vec::new() }
     }
 
     /// Says what to do next.
@@ -158,6 +168,7 @@ impl Problem {
             detail: &self.detail,
             request_id,
             next: self.next.as_deref(),
+            errors: &self.errors,
         };
         serde_json::to_vec(&details).unwrap_or_default()
     }
@@ -165,8 +176,9 @@ impl Problem {
 
 impl From<ServiceError> for Problem {
     fn from(error: ServiceError) -> Self {
-        let ServiceError { code, message, reason, next } = error;
-        Self { code: reason.map_or_else(|| of_code(code), of_reason), detail: message, next, reason }
+        let ServiceError { code, message, reason, next, violations } = error;
+        let errors = violations.into_iter().map(ViolationView::from).collect();
+        Self { code: reason.map_or_else(|| of_code(code), of_reason), detail: message, next, reason, errors }
     }
 }
 
@@ -175,7 +187,9 @@ const fn of_reason(reason: Reason) -> Code {
         Reason::BadName => Code::BadName,
         Reason::BadSelector => Code::BadSelector,
         Reason::BadPatch => Code::BadPatch,
+        Reason::BadSchema => Code::BadSchema,
         Reason::BookmarkInvalid => Code::BookmarkInvalid,
+        Reason::ContainerChange => Code::ContainerChange,
         Reason::Exists => Code::Exists,
         Reason::Gone | Reason::Forgotten => Code::Gone,
         Reason::NoDocument => Code::NotFound,
@@ -197,7 +211,8 @@ const fn of_code(code: ErrorCode) -> Code {
         ErrorCode::Usage => Code::BadRequest,
         ErrorCode::NotFound => Code::NotFound,
         ErrorCode::Conflict => Code::Conflict,
-        ErrorCode::Invalid | ErrorCode::Refused => Code::Refused,
+        ErrorCode::Invalid => Code::SchemaViolation,
+        ErrorCode::Refused => Code::Refused,
         ErrorCode::Unavailable | ErrorCode::PeerUnreachable | ErrorCode::TimedOut => Code::Unavailable,
         ErrorCode::StoreFull => Code::StoreFull,
         ErrorCode::CheckFailed

@@ -27,6 +27,8 @@ mod feed;
 mod files;
 #[path = "http/queries.rs"]
 mod queries;
+#[path = "http/schemas.rs"]
+mod schemas;
 #[path = "http/streams.rs"]
 mod streams;
 

@@ -3,10 +3,12 @@
 mod changes;
 mod node;
 mod query;
+mod schema;
 
 pub(crate) use changes::*;
 pub(crate) use node::*;
 pub(crate) use query::*;
+pub(crate) use schema::*;
 
 use cosmicsync_node::service::{self, Conflict, Diff, DocView, Revision, RevisionKind, VersionView, Written};
 use serde::{Deserialize, Serialize};
@@ -25,6 +27,9 @@ pub(crate) struct DocumentView {
     /// Its version, as its `ETag` has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<String>,
+    /// Whether it is as its schema says, where the fields ask for `$valid`; null where the schema cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    valid: Option<Value>,
     /// Its value, or the members that were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<Value>,
@@ -33,7 +38,7 @@ pub(crate) struct DocumentView {
 impl From<DocView> for DocumentView {
     fn from(view: DocView) -> Self {
         let version = view.version.map(|version| version.to_string());
-        Self { id: view.doc.to_string(), key: view.key, version, value: view.value }
+        Self { id: view.doc.to_string(), key: view.key, version, valid: view.valid, value: view.value }
     }
 }
 

@@ -9,6 +9,7 @@ mod indexes;
 mod node;
 mod pages;
 mod query;
+mod schemas;
 mod versions;
 
 use axum::Router;
@@ -71,6 +72,8 @@ pub(crate) fn described() -> OpenApiRouter<Door> {
         .routes(routes!(indexes::put, indexes::remove))
         .routes(routes!(indexes::rebuild))
         .routes(routes!(indexes::check))
+        .routes(routes!(schemas::show, schemas::put, schemas::remove))
+        .routes(routes!(schemas::check))
         .routes(routes!(files::import))
         .routes(routes!(files::export))
         .routes(routes!(feed::changes))

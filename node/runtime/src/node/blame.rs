@@ -76,6 +76,8 @@ pub(super) fn reason(error: &RequestError) -> Option<Reason> {
         RequestError::OnceMismatch => Reason::IdempotencyMismatch,
         RequestError::OnceBusy => Reason::IdempotencyBusy,
         RequestError::JsonPatch(_) => Reason::BadPatch,
+        RequestError::Schema(_) => Reason::BadSchema,
+        RequestError::ContainerChange(_) => Reason::ContainerChange,
         RequestError::Query(QueryError::SortNeedsIndex(_)) => Reason::SortNeedsIndex,
         RequestError::Query(QueryError::ScanLimit) => Reason::ScanLimit,
         RequestError::Query(QueryError::Bookmark) => Reason::BookmarkInvalid,

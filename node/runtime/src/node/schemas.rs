@@ -4,7 +4,7 @@ use super::docs::value_of;
 use super::handle::unexpected;
 use super::{Node, blame};
 use crate::service::{
-    ErrorCode, Invalid, Reply, Schema, SchemaReport, SchemaSet, ServiceError, SpaceRef, Text, Violation, quoted,
+    ErrorCode, Invalid, Reason, Reply, Schema, SchemaReport, SchemaSet, ServiceError, SpaceRef, Text, Violation, quoted,
 };
 use cosmicsync_data::database::request::{Answer, Request, RequestError};
 use cosmicsync_data::database::schema_ops::{self, SchemaChange};
@@ -16,7 +16,9 @@ impl Node {
     pub(super) async fn schema_set(&self, set: SchemaSet) -> Result<Reply, ServiceError> {
         let SchemaSet { space, collection, schema, force, dry_run } = set;
         let schema = schema::Schema::new(&value_of(&schema)?);
-        let schema = Arc::new(schema.map_err(|error| ServiceError::new(ErrorCode::Usage, error.to_string()))?);
+        let schema =
+            schema.map_err(|error| ServiceError::new(ErrorCode::Usage, error.to_string()).because(Reason::BadSchema));
+        let schema = Arc::new(schema?);
         self.schema(space, collection, SchemaChange::Set { schema, force, dry_run }).await
     }
 

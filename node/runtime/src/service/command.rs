@@ -532,6 +532,7 @@ impl Command {
         match self {
             Self::Import(import) => !import.dry_run,
             Self::DocExcluded { publish, .. } => *publish,
+            Self::SchemaSet(set) => !set.dry_run,
             Self::PeerAdd { .. }
             | Self::PeerRemove { .. }
             | Self::PeerPause {}
@@ -546,9 +547,6 @@ impl Command {
             | Self::IndexCreate { .. }
             | Self::IndexRebuild(_)
             | Self::IndexDrop(_)
-            | Self::SchemaSet(_)
-            | Self::SchemaShow { .. }
-            | Self::SchemaCheck { .. }
             | Self::SchemaDrop { .. }
             | Self::TokenCreate(_)
             | Self::TokenRevoke { .. }
@@ -572,6 +570,8 @@ impl Command {
             | Self::Count { .. }
             | Self::IndexList { .. }
             | Self::IndexCheck(_)
+            | Self::SchemaShow { .. }
+            | Self::SchemaCheck { .. }
             | Self::DocGet { .. }
             | Self::DocAt(_)
             | Self::DocDiff(_)

@@ -65,8 +65,12 @@ pub enum Reason {
     BadSelector,
     /// A patch does not fit the document.
     BadPatch,
+    /// A schema was not understood.
+    BadSchema,
     /// The bookmark is of another query, or none.
     BookmarkInvalid,
+    /// What stands there merges in another way than the schema wants.
+    ContainerChange,
     /// The document is there already, and the write was to make it.
     Exists,
     /// The document was deleted.
