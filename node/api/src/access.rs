@@ -6,7 +6,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use cosmicsync_node::service::{Backend, Command, Reply, Secret, request};
+use cosmicsync_node::service::{Backend, Command, Reply, Secret, Token, request};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -18,6 +18,9 @@ use crate::problem::{Code, Problem, REQUEST_ID};
 /// Paths that take no token: they say the same of every node of this version.
 pub const OPEN_PATHS: [&str; 2] = ["/healthz", "/docs/errors"];
 
+/// The path of the WebSocket, whose first message may say who it is: a browser cannot set its headers.
+pub(crate) const SOCKET_PATH: &str = "/v1/ws";
+
 /// Characters of a request's id that a client chose, at most.
 const ID_CHARS_MAX: usize = 64;
 
@@ -27,6 +30,8 @@ pub(crate) struct Door {
     pub(crate) backend: Arc<dyn Backend>,
     /// Answers that go on until the client leaves.
     pub(crate) endless: Arc<Semaphore>,
+    /// WebSockets.
+    pub(crate) sockets: Arc<Semaphore>,
     /// True once the server stops.
     pub(crate) stopped: watch::Receiver<bool>,
 }
@@ -89,7 +94,9 @@ fn chosen(headers: &HeaderMap) -> Option<String> {
 
 /// Lets a request in that bears a token.
 async fn admit(State(door): State<Door>, mut request: Request, next: Next) -> Response {
-    if OPEN_PATHS.contains(&request.uri().path()) {
+    let path = request.uri().path();
+    let says_later = path == SOCKET_PATH && !request.headers().contains_key(header::AUTHORIZATION);
+    if OPEN_PATHS.contains(&path) || says_later {
         return next.run(request).await;
     }
     match checked(&door, request.headers()).await {
@@ -101,13 +108,18 @@ async fn admit(State(door): State<Door>, mut request: Request, next: Next) -> Re
     }
 }
 
-async fn checked(door: &Door, headers: &HeaderMap) -> Result<cosmicsync_node::service::Token, Problem> {
+async fn checked(door: &Door, headers: &HeaderMap) -> Result<Token, Problem> {
     let sent = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let bearer = sent.and_then(|value| value.split_once(' ')).filter(|(kind, _)| kind.eq_ignore_ascii_case("bearer"));
     let Some((_, token)) = bearer else {
         let problem = Problem::new(Code::Unauthenticated, "the request has no header `Authorization: Bearer TOKEN`");
         return Err(problem.next("cosmicsync token create NAME"));
     };
-    let command = Command::TokenCheck { token: Secret(token.trim().to_owned()) };
+    token_of(door, token.trim().to_owned()).await
+}
+
+/// Finds the token that a client sent.
+pub(crate) async fn token_of(door: &Door, sent: String) -> Result<Token, Problem> {
+    let command = Command::TokenCheck { token: Secret(sent) };
     expect_reply!(request(&*door.backend, command).await?, Reply::Token(token) => token)
 }

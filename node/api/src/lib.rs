@@ -1,6 +1,6 @@
 //! The HTTP door of a node: REST over [`Backend`](cosmicsync_node::service::Backend).
 //!
-//! [`router`] answers requests, [`Server`] offers it on a socket, [`openapi`] describes it. Every route is one
+//! [`router`] answers requests, [`Server`] offers it on a socket, [`openapi()`] describes it. Every route is one
 //! [`Command`](cosmicsync_node::service::Command) of the service; nothing here knows storage, links or the core. Every request
 //! but those for [`OPEN_PATHS`] bears a token. Guide: `docs/api.md`.
 
@@ -14,6 +14,7 @@ mod problem;
 mod routes;
 mod serve;
 mod shape;
+mod socket;
 mod stream;
 
 pub use access::OPEN_PATHS;

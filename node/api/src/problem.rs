@@ -66,6 +66,7 @@ codes! {
     VersionMismatch, "version_mismatch", PRECONDITION_FAILED, "The document does not have the version that the write is for.";
     TooLarge, "too_large", PAYLOAD_TOO_LARGE, "The body, or what it asks for, is larger than it may be.";
     UnsupportedMediaType, "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "The route does not take this Content-Type.";
+    UpgradeRequired, "upgrade_required", UPGRADE_REQUIRED, "The route is a WebSocket.";
     BadPatch, "bad_patch", UNPROCESSABLE_ENTITY, "The patch does not fit the document.";
     BadSchema, "bad_schema", UNPROCESSABLE_ENTITY, "The schema was not understood.";
     SchemaViolation, "schema_violation", UNPROCESSABLE_ENTITY, "A document would not be as its schema says.";

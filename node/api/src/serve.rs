@@ -99,6 +99,7 @@ async fn connection(stream: TcpStream, slot: OwnedSemaphorePermit, router: Route
     server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES_MAX);
     let serving =
         server.serve_connection(TokioIo::new(Patient::new(stream, READ_TIMEOUT)), TowerToHyperService::new(router));
+    let serving = serving.with_upgrades();
     tokio::pin!(serving);
     let result = tokio::select! {
         biased;
@@ -115,6 +116,6 @@ async fn connection(stream: TcpStream, slot: OwnedSemaphorePermit, router: Route
 }
 
 /// Completes once the server stops; drops the channel's guard, which may not cross an await.
-async fn until_set(stopped: &mut watch::Receiver<bool>) {
+pub(crate) async fn until_set(stopped: &mut watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stop| *stop).await.map(drop);
 }

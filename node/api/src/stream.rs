@@ -66,7 +66,7 @@ pub(crate) async fn answer(
     Ok(response)
 }
 
-/// As [`answer`], with server-sent events that go on until the client leaves or the server stops. `begin` comes first.
+/// As [`answer`], with server-sent events that go on until the client leaves, the server stops or the token ends. `begin` comes first.
 pub(crate) async fn events(
     caller: &Caller,
     command: Command,
@@ -81,8 +81,10 @@ pub(crate) async fn events(
     pieces.out.splice(0..0, begin);
     let mut beat = tokio::time::interval(BEAT);
     beat.reset();
-    let mut stopped = caller.stopped.clone();
-    let stop = async move { drop(stopped.wait_for(|stop| *stop).await) };
+    let caller = caller.clone();
+    let stop = async move {
+        caller.over().await;
+    };
     let mut response = Response::new(Body::new(Events { pieces, beat, stop: Box::pin(stop), _slot: slot }));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     // What gathers answers on their way would hold events back.

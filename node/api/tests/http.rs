@@ -29,6 +29,8 @@ mod files;
 mod queries;
 #[path = "http/schemas.rs"]
 mod schemas;
+#[path = "http/sockets.rs"]
+mod sockets;
 #[path = "http/streams.rs"]
 mod streams;
 
@@ -41,7 +43,7 @@ struct World {
     node: Arc<Node>,
     write: String,
     read: String,
-    _stop: watch::Sender<bool>,
+    stop: watch::Sender<bool>,
     dir: TempDir,
 }
 
@@ -54,7 +56,7 @@ impl World {
         let (write, read) = (token(&*node, Scope::Write, None).await, token(&*node, Scope::Read, None).await);
         let (stop, stopped) = watch::channel(false);
         let router = router(Arc::clone(&node) as Arc<dyn Backend>, stopped);
-        Self { router, node, write, read, _stop: stop, dir }
+        Self { router, node, write, read, stop: stop, dir }
     }
 
     /// Sends a request with the token that allows all.

@@ -62,7 +62,7 @@ pub(crate) struct ChangePage {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[schema(as = LiveEvent)]
-enum EventView {
+pub(crate) enum EventView {
     /// A document is in the answer now.
     Added {
         /// The document.
@@ -114,7 +114,7 @@ pub(crate) struct BatchView {
     /// The last change that is in it.
     pub(crate) cursor: String,
     /// What changed.
-    events: Vec<EventView>,
+    pub(crate) events: Vec<EventView>,
 }
 
 impl From<LiveBatch> for BatchView {

@@ -120,10 +120,8 @@ pub(super) async fn create(
     let op = DocOp::Put { doc: collection, value, text: Vec::new(), condition: None };
     let written = write_one(&caller, DocWrite { space, writes: vec![op], idempotency_key }).await;
     // Nobody set a condition: the schema makes a key of the value, and another document has it.
-    let written = written.map_err(|problem| match problem.code() {
-        Code::Exists => problem.with_code(Code::Conflict),
-        _ => problem,
-    })?;
+    let written = written
+        .map_err(|problem| if problem.code() == Code::Exists { problem.with_code(Code::Conflict) } else { problem })?;
     let place = format!("{at}~{}", written.doc);
     let mut response = told(StatusCode::CREATED, written);
     if let Ok(place) = HeaderValue::from_str(&place) {

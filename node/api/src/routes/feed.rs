@@ -1,19 +1,26 @@
 //! What changes: the feed of a space, and live queries.
 
+use axum::Extension;
+use axum::extract::State;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use cosmicsync_node::service::{Changes, Command, Query, Reply, parse_json};
+use cosmicsync_node::service::{Changes, Command, Query, Reply, Token, parse_json};
 use serde::Deserialize;
 use serde_json::Value;
+use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 
 use super::docs::{listed, sort_field};
 use super::{CollectionPath, SpacePath, check_collection, check_limit};
+use crate::access::Door;
 use crate::call::{Caller, expect_reply};
 use crate::extract::{self, Path};
 use crate::model::ChangePage;
 use crate::problem::{Code, Problem};
 use crate::shape::{ChangeEvents, ListOf, LiveEvents, event};
+use crate::socket::{MESSAGE_BYTES_MAX, PROTOCOL, serve};
 use crate::stream::{answer, events};
 
 /// Changes of an answer, unless a request says otherwise; and at most.
@@ -177,6 +184,20 @@ pub(super) async fn live(
         Err(problem) if problem.code() == Code::Gone => events(&caller, command(None), LiveEvents, Vec::new()).await,
         answered => answered,
     }
+}
+
+/// Opens a WebSocket.
+pub(super) async fn socket(
+    State(door): State<Door>,
+    token: Option<Extension<Token>>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, Problem> {
+    let upgrade = upgrade.map_err(|error| Problem::new(Code::UpgradeRequired, error.body_text()))?;
+    let slot = Arc::clone(&door.sockets).try_acquire_owned();
+    let slot = slot.map_err(|_| Problem::new(Code::Unavailable, "there are too many WebSockets"))?;
+    let upgrade = upgrade.protocols([PROTOCOL]).max_message_size(MESSAGE_BYTES_MAX).max_frame_size(MESSAGE_BYTES_MAX);
+    let token = token.map(|Extension(token)| token);
+    Ok(upgrade.on_upgrade(move |socket| serve(socket, door, token, slot)))
 }
 
 fn last_event(headers: &HeaderMap) -> Option<String> {

@@ -22,10 +22,12 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::access::{Door, guarded};
+use crate::access::{Door, SOCKET_PATH, guarded};
 use crate::problem::{Code, Problem};
 use crate::stream::ENDLESS_MAX;
 
+/// WebSockets at once.
+const SOCKETS_MAX: usize = 256;
 /// Bytes of the name of a collection and of a key, at most.
 const NAME_BYTES_MAX: usize = 255;
 /// The most that a list without pages is limited to.
@@ -36,12 +38,18 @@ const KEY_BYTES_MAX: usize = 128;
 /// Returns the router over a node. Requests need a token of that node, which it checks.
 /// Answers that would go on end once `stopped` says so.
 pub fn router(backend: Arc<dyn Backend>, stopped: watch::Receiver<bool>) -> Router {
-    let door = Door { backend, endless: Arc::new(Semaphore::new(ENDLESS_MAX)), stopped };
+    let door = Door {
+        backend,
+        endless: Arc::new(Semaphore::new(ENDLESS_MAX)),
+        sockets: Arc::new(Semaphore::new(SOCKETS_MAX)),
+        stopped,
+    };
     let (routes, _) = described().split_for_parts();
     let routes = routes
         .route("/healthz", axum::routing::get(pages::health))
         .route("/docs/errors", axum::routing::get(pages::errors))
         .route("/v1/openapi.json", axum::routing::get(pages::description))
+        .route(SOCKET_PATH, axum::routing::get(feed::socket))
         .fallback(pages::no_route)
         .method_not_allowed_fallback(pages::no_method)
         .with_state(door.clone());
@@ -161,7 +169,7 @@ fn space(text: String) -> SpaceRef {
 }
 
 /// Fails unless documents of a collection with this name may be asked for.
-fn check_collection(name: &str) -> Result<(), Problem> {
+pub(crate) fn check_collection(name: &str) -> Result<(), Problem> {
     check_length("the name of a collection", name)?;
     if name.contains('/') {
         return Err(Problem::new(Code::BadName, "the name of a collection has no slash"));

@@ -183,7 +183,7 @@ async fn events_end_when_the_server_stops_and_have_a_limit() {
     world.call("GET", "changes?feed=eventsource", ()).await.failed("unavailable");
     drop(open.pop());
     open.push(Events::open(&world, "changes?feed=eventsource", None).await);
-    world._stop.send_replace(true);
+    world.stop.send_replace(true);
     for mut events in open {
         while next(&mut events.body).await.is_some() {}
     }

@@ -1,0 +1,212 @@
+//! Live queries and feeds over a WebSocket, with a client of somebody else's.
+
+use super::*;
+use cosmicsync_api::Server;
+use futures_util::{SinkExt as _, StreamExt as _};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{WebSocketStream, client_async};
+
+/// A world that listens, and its address.
+struct Listening {
+    world: World,
+    address: String,
+}
+
+impl Listening {
+    async fn new() -> Self {
+        let world = World::new().await;
+        let server = Server::bind(([127, 0, 0, 1], 0).into()).await.expect("a port");
+        let address = server.address().to_string();
+        tokio::spawn(server.run(world.router.clone(), world.stop.subscribe()));
+        Self { world, address }
+    }
+
+    /// Connects, with a token in the header unless it is empty.
+    async fn connect(&self, token: &str) -> Result<Socket, Error> {
+        let mut request = format!("ws://{}/v1/ws", self.address).into_client_request()?;
+        let headers = request.headers_mut();
+        headers.insert("sec-websocket-protocol", "other, cosmicsync.v1".parse().expect("a value"));
+        if !token.is_empty() {
+            headers.insert("authorization", format!("Bearer {token}").parse().expect("a value"));
+        }
+        let stream = TcpStream::connect(&self.address).await.expect("it listens");
+        let (stream, answer) = client_async(request, stream).await?;
+        assert_eq!(answer.headers()["sec-websocket-protocol"], "cosmicsync.v1");
+        Ok(Socket(stream))
+    }
+
+    async fn put(&self, key: &str, value: Value) {
+        let answer = self.world.call("PUT", &format!("collections/towns/docs/{key}"), value).await;
+        assert!(answer.status.is_success(), "{}", answer.text());
+    }
+}
+
+struct Socket(WebSocketStream<TcpStream>);
+
+impl Socket {
+    async fn say(&mut self, message: Value) {
+        self.0.send(Message::text(message.to_string())).await.expect("it is taken");
+    }
+
+    /// The next message that is not about the connection itself. `Err` has the code with which it closed.
+    async fn hear(&mut self) -> Result<Value, u16> {
+        loop {
+            match tokio::time::timeout(PATIENCE, self.0.next()).await.expect("in time") {
+                Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).expect("JSON")),
+                Some(Ok(Message::Close(frame))) => return Err(frame.map_or(0, |frame| frame.code.into())),
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return Err(0),
+            }
+        }
+    }
+
+    /// Asks for a `pong`, and returns what came before it.
+    async fn before_pong(&mut self) -> Vec<Value> {
+        self.say(json!({ "type": "ping" })).await;
+        let mut heard = Vec::new();
+        loop {
+            match self.hear().await.expect("a message") {
+                pong if pong["type"] == "pong" => return heard,
+                message => heard.push(message),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn several_subscriptions_share_a_connection() {
+    let listening = Listening::new().await;
+    listening.put("a", json!({ "pop": 1 })).await;
+    let mut socket = listening.connect(&listening.world.read).await.expect("it opens");
+    let query = json!({ "type": "sub", "id": "q", "kind": "query", "collection": "towns", "selector": { "pop": { "$gt": 0 } } });
+    socket.say(query).await;
+    let ready = socket.hear().await.expect("an answer");
+    assert_eq!(
+        (&ready["type"], &ready["id"], &ready["events"][0]["doc"]["key"]),
+        (&json!("ready"), &json!("q"), &json!("a"))
+    );
+    socket.say(json!({ "type": "sub", "id": "f", "kind": "feed" })).await;
+    let feed = socket.hear().await.expect("an answer");
+    assert_eq!((&feed["type"], &feed["id"]), (&json!("ready"), &json!("f")));
+    listening.put("b", json!({ "pop": 2 })).await;
+    let mut heard = [socket.hear().await.expect("a change"), socket.hear().await.expect("a change")];
+    heard.sort_by_key(|message| message["id"].to_string());
+    assert_eq!((&heard[0]["type"], &heard[0]["change"]["key"]), (&json!("change"), &json!("b")));
+    assert_eq!((&heard[1]["type"], &heard[1]["events"][0]["event"]), (&json!("batch"), &json!("added")));
+    // One ends, the other goes on.
+    socket.say(json!({ "type": "unsub", "id": "q" })).await;
+    assert_eq!(socket.before_pong().await, Vec::<Value>::new());
+    listening.put("c", json!({ "pop": 3 })).await;
+    assert_eq!(socket.hear().await.expect("a change")["id"], "f");
+    // Behind the last change that was told.
+    let mut again = listening.connect(&listening.world.read).await.expect("it opens");
+    let cursor = &heard[0]["change"]["cursor"];
+    again.say(json!({ "type": "sub", "id": "f", "kind": "feed", "resume": cursor })).await;
+    assert_eq!(again.hear().await.expect("a change")["change"]["key"], "c");
+    again.say(json!({ "type": "sub", "id": "g", "kind": "feed", "resume": "0123456789abcdef.7" })).await;
+    assert_eq!(again.hear().await.expect("an answer")["type"], "gap");
+}
+
+#[tokio::test]
+async fn who_says_nothing_of_itself_is_turned_away() {
+    let listening = Listening::new().await;
+    let Err(Error::Http(refused)) = listening.connect("cs_pat_").await else { panic!("it opened") };
+    assert_eq!(refused.status().as_u16(), 401);
+    let sub = json!({ "type": "sub", "id": "f", "kind": "feed" });
+    for first in [sub.clone(), json!({ "type": "auth", "token": "cs_pat_" }), json!({ "type": "ping" }), json!([])] {
+        let mut socket = listening.connect("").await.expect("it opens");
+        socket.say(first).await;
+        assert_eq!(socket.hear().await, Err(4401));
+    }
+    let mut socket = listening.connect("").await.expect("it opens");
+    socket.say(json!({ "type": "auth", "token": listening.world.read })).await;
+    socket.say(sub).await;
+    assert_eq!(socket.hear().await.expect("an answer")["type"], "ready");
+    listening.world.call("GET", "/v1/ws", ()).await.failed("upgrade_required");
+}
+
+#[tokio::test]
+async fn mistakes_are_told_and_the_connection_goes_on() {
+    let listening = Listening::new().await;
+    let mut socket = listening.connect(&listening.world.read).await.expect("it opens");
+    for (message, code) in [
+        ("{", "bad_json"),
+        ("{\"type\":\"jump\"}", "bad_json"),
+        ("{\"type\":\"ping\",\"type\":\"ping\"}", "bad_json"),
+        ("{\"type\":\"sub\",\"id\":\"a\",\"kind\":\"query\"}", "bad_request"),
+        ("{\"type\":\"sub\",\"id\":\"a\",\"kind\":\"query\",\"collection\":\"_a\"}", "bad_name"),
+        (
+            "{\"type\":\"sub\",\"id\":\"a\",\"kind\":\"query\",\"collection\":\"a\",\"selector\":{\"$jump\":1}}",
+            "bad_selector",
+        ),
+        ("{\"type\":\"sub\",\"id\":\"a\",\"kind\":\"feed\",\"space\":\"nowhere\"}", "not_found"),
+        ("{\"type\":\"auth\",\"token\":\"x\"}", "bad_request"),
+    ] {
+        socket.0.send(Message::text(message)).await.expect("it is taken");
+        let answer = socket.hear().await.expect("an answer");
+        assert_eq!((&answer["type"], &answer["problem"]["code"]), (&json!("error"), &json!(code)), "{message}");
+    }
+    // An id may be taken again once its subscription failed, and not before it ended.
+    let sub = json!({ "type": "sub", "id": "a", "kind": "feed" });
+    socket.say(sub.clone()).await;
+    assert_eq!(socket.hear().await.expect("an answer")["type"], "ready");
+    socket.say(sub).await;
+    assert_eq!(socket.hear().await.expect("an answer")["problem"]["code"], "conflict");
+    socket.0.send(Message::binary(vec![1])).await.expect("it is taken");
+    assert_eq!(socket.hear().await, Err(1003));
+    let mut socket = listening.connect(&listening.world.read).await.expect("it opens");
+    // It may close before it has all of it.
+    drop(socket.0.send(Message::text("x".repeat((1 << 20) + 1))).await);
+    assert!(socket.hear().await.is_err());
+}
+
+#[tokio::test]
+async fn without_credit_changes_come_together() {
+    let listening = Listening::new().await;
+    let mut socket = listening.connect(&listening.world.read).await.expect("it opens");
+    socket.say(json!({ "type": "sub", "id": "q", "kind": "query", "collection": "towns" })).await;
+    assert_eq!(socket.hear().await.expect("an answer")["type"], "ready");
+    // One was for the answer: 15 batches more.
+    for at in 0..15 {
+        listening.put(&format!("k{at}"), json!({})).await;
+        assert_eq!(socket.hear().await.expect("a batch")["events"][0]["doc"]["key"], format!("k{at}"));
+    }
+    for at in 15..40 {
+        listening.put(&format!("k{at}"), json!({})).await;
+    }
+    assert_eq!(socket.before_pong().await, Vec::<Value>::new());
+    socket.say(json!({ "type": "credit", "id": "q", "n": 1_000_000 })).await;
+    let (mut told, mut batches) = (0, 0);
+    while told < 25 {
+        let batch = socket.hear().await.expect("a batch");
+        told += batch["events"].as_array().expect("events").len();
+        batches += 1;
+    }
+    assert_eq!(told, 25);
+    assert!(batches < 5, "{batches} batches");
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_its_token() {
+    let listening = Listening::new().await;
+    let mut socket = listening.connect(&listening.world.read).await.expect("it opens");
+    let events = listening.world.open(&listening.world.read, "GET", "changes?feed=eventsource", &[], ()).await;
+    let mut others = listening.connect(&listening.world.write).await.expect("it opens");
+    request(&*listening.world.node, Command::TokenRevoke { name: "Read None".to_owned() }).await.expect("it ends");
+    assert_eq!(socket.hear().await, Err(4401));
+    let mut events = events.into_body();
+    while next(&mut events).await.is_some() {}
+    assert_eq!(others.before_pong().await, Vec::<Value>::new());
+}
+
+#[tokio::test]
+async fn sockets_close_when_the_server_stops() {
+    let listening = Listening::new().await;
+    let mut socket = listening.connect(&listening.world.read).await.expect("it opens");
+    socket.say(json!({ "type": "sub", "id": "f", "kind": "feed" })).await;
+    assert_eq!(socket.hear().await.expect("an answer")["type"], "ready");
+    listening.world.stop.send_replace(true);
+    assert_eq!(socket.hear().await, Err(1001));
+}
