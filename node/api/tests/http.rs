@@ -56,7 +56,7 @@ impl World {
         let (write, read) = (token(&*node, Scope::Write, None).await, token(&*node, Scope::Read, None).await);
         let (stop, stopped) = watch::channel(false);
         let router = router(Arc::clone(&node) as Arc<dyn Backend>, stopped);
-        Self { router, node, write, read, stop: stop, dir }
+        Self { router, node, write, read, stop, dir }
     }
 
     /// Sends a request with the token that allows all.
