@@ -72,7 +72,7 @@ enum Stage {
     /// The description is opened.
     Opening,
     /// Documents are compared.
-    Walking(Walk, Arc<Schema>),
+    Walking(Box<Walk>, Arc<Schema>),
     Committing,
 }
 
@@ -98,7 +98,8 @@ impl Changing {
             SchemaChange::Check => declared.and_then(|declared| declared.schema).ok_or(RequestError::NoSchema)?,
         };
         let id = cx.endpoint.collection_id(cx.space(self.partition)?, &self.collection);
-        self.stage = Stage::Walking(Walk::new(self.partition, Some(id), None, None, usize::MAX), schema);
+        let walk = Box::new(Walk::new(self.partition, Some(id), None, None, usize::MAX));
+        self.stage = Stage::Walking(walk, schema);
         self.walk(cx)
     }
 
