@@ -64,6 +64,11 @@ impl MemStore {
         self.queue.len()
     }
 
+    /// Whether some commit is carried out and nobody was told.
+    pub fn has_untold(&self) -> bool {
+        self.queue.iter().any(|waiting| matches!(waiting, Waiting::Done { is_commit: true, .. }))
+    }
+
     /// The rows that are durable now.
     pub const fn rows(&self) -> &Rows {
         &self.rows

@@ -57,7 +57,11 @@ impl World<'_> {
         let Some(before) = self.documents(peer, store, partition) else { return true };
         let Some(alive) = self.nodes[peer].alive.as_deref() else { return true };
         let writes = alive.desk.open.values().filter_map(Asked::written);
-        let loose = writes.flatten().chain(&alive.desk.gathered).map(|doc| doc.doc).collect();
+        let mut loose: BTreeSet<DocId> = writes.flatten().chain(&alive.desk.gathered).map(|doc| doc.doc).collect();
+        // What is durable and not reported may be missed.
+        if alive.store.has_untold() {
+            loose.extend(before.keys());
+        }
         let query = Box::new(question.query(partition, place.collection));
         let finding = Finding { question, place, partition, before, loose };
         self.ask(peer, Asked::Find(Box::new(finding)), Request::Find { query, want: Want::Docs });
