@@ -174,7 +174,7 @@ fn at(told: &Value, pointer: &str) -> u64 {
 }
 
 /// The most memory that a node's process ever had, in KiB.
-fn peak_kib(node: &Node) -> Result<u64, Failure> {
+pub(super) fn peak_kib(node: &Node) -> Result<u64, Failure> {
     let status = fs::read_to_string(format!("/proc/{}/status", node.pid()))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
     Ok(line.trim().trim_end_matches("kB").trim().parse()?)

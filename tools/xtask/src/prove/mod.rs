@@ -13,6 +13,7 @@ mod crash;
 mod damaged;
 mod data_crash;
 mod data_fast;
+mod data_input;
 mod data_sim;
 mod doc_fast;
 mod documents;
@@ -50,6 +51,7 @@ const PROOFS: &[(&str, Proof)] = &[
     ("data-selectors", selectors::prove),
     ("data-crash", data_crash::prove),
     ("data-fast", data_fast::prove),
+    ("data-input", data_input::prove),
     ("data-sim", data_sim::prove),
     ("clone", clone::prove),
     ("sessions", sessions::prove),
