@@ -4,6 +4,7 @@ use super::docs::{partition, view};
 use super::handle::unexpected;
 use super::watching::{cursor, number_of};
 use super::{Node, blame};
+use crate::driver::Core;
 use crate::service::{
     ErrorCode, Group, Index, IndexCheck, IndexName, Item, LiveBatch, LiveEvent, Measure, MeasureKind, Plan, PlanIndex,
     PlanRejected, Progress, Queried, Query, Reason, Reply, ServiceError, SpaceRef, Text, quoted,
@@ -23,6 +24,8 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// A query that was read, and what is shown of documents.
 struct Read {
+    /// Where it is asked. The core finds the partition in the same turn, so that one turn is enough.
+    space: SpaceRef,
     query: ask::Query,
     fields: Option<Fields>,
 }
@@ -30,11 +33,11 @@ struct Read {
 impl Node {
     pub(super) async fn query(&self, query: Query, items: &mpsc::Sender<Item>) -> Result<Reply, ServiceError> {
         let mut left = query.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
-        let Read { mut query, fields } = self.read(query).await?;
+        let Read { space, mut query, fields } = read(query)?;
         let mut end = Queried { count: 0, bookmark: None, keys_examined: 0, docs_examined: 0, warning: None };
         loop {
             query.limit = left;
-            let answer = self.matching(query.clone(), Want::Docs).await;
+            let answer = self.matching(space.clone(), query.clone(), Want::Docs).await;
             let answer = answer.map_err(|error| if end.count > 0 { changed_meanwhile(error) } else { error })?;
             let Answer::Matches(matches) = answer else { return Err(unexpected()) };
             end.keys_examined += matches.cost.keys;
@@ -67,9 +70,11 @@ impl Node {
         items: &mpsc::Sender<Item>,
     ) -> Result<Reply, ServiceError> {
         let collection = query.collection.clone();
-        let Read { query, fields } = self.read(query).await?;
+        let Read { space, mut query, fields } = read(query)?;
         let handle = self.handle()?;
-        let (life, next) = handle.with(|core| core.db.endpoint().next_change()).await?;
+        let found = handle.with(move |core| Ok((partition(core, &space)?, core.db.endpoint().next_change())));
+        let (partition, (life, next)) = found.await??;
+        query.partition = partition;
         let since = since.map(|cursor| number_of(&cursor, life, next)).transpose().map_err(|error| {
             let whole = format!("cosmicsync live {} -o json", quoted(&collection));
             ServiceError { message: error.message.replace("a watch printed", "a live query printed"), ..error }
@@ -100,8 +105,8 @@ impl Node {
     }
 
     pub(super) async fn query_plan(&self, query: Query) -> Result<Reply, ServiceError> {
-        let Read { query, .. } = self.read(query).await?;
-        match self.matching(query, Want::Plan).await? {
+        let Read { space, query, .. } = read(query)?;
+        match self.matching(space, query, Want::Plan).await? {
             Answer::Plan(explained) => Ok(Reply::Plan(told_plan(*explained))),
             _ => Err(unexpected()),
         }
@@ -113,14 +118,17 @@ impl Node {
         by: Option<String>,
         measures: Vec<Measure>,
     ) -> Result<Reply, ServiceError> {
-        let Read { query, .. } = self.read(query).await?;
+        let Read { space, query, .. } = read(query)?;
         if by.is_none() && measures.is_empty() {
             // Without a selector they need not be looked at.
             let counted = if query.selector.conjuncts().is_empty() {
-                let (partition, collection) = (query.partition, Some(query.collection));
-                self.handle()?.ask(move |_| Ok(Request::Count { partition, collection, after: None })).await?
+                let request = move |core: &mut Core| {
+                    let (partition, collection) = (partition(core, &space)?, Some(query.collection));
+                    Ok(Request::Count { partition, collection, after: None })
+                };
+                self.handle()?.ask(request).await?
             } else {
-                self.matching(query, Want::Count).await?
+                self.matching(space, query, Want::Count).await?
             };
             return match counted {
                 Answer::Count(count) => Ok(Reply::Counted { count }),
@@ -138,7 +146,7 @@ impl Node {
             Ok(ask::Measure { kind, field: field(&name)? })
         };
         let measures = measures.into_iter().map(measure).collect::<Result<_, ServiceError>>()?;
-        let Answer::Groups(groups) = self.matching(query, Want::Groups { by, measures }).await? else {
+        let Answer::Groups(groups) = self.matching(space, query, Want::Groups { by, measures }).await? else {
             return Err(unexpected());
         };
         let group = |ask::Group { value, count, measures }| Group {
@@ -258,39 +266,43 @@ impl Node {
         self.handle()?.with(move |core| partition(core, &space)).await?
     }
 
-    async fn matching(&self, query: ask::Query, want: Want) -> Result<Answer, ServiceError> {
+    async fn matching(&self, space: SpaceRef, mut query: ask::Query, want: Want) -> Result<Answer, ServiceError> {
         let (collection, is_mixed) = (query.collection.clone(), is_mixed(&query.sort));
-        let request = Request::Find { query: Box::new(query), want };
-        match self.handle()?.answer(move |_| Ok(request)).await? {
+        let request = move |core: &mut Core| {
+            query.partition = partition(core, &space)?;
+            Ok(Request::Find { query: Box::new(query), want })
+        };
+        match self.handle()?.answer(request).await? {
             Answer::Failed(RequestError::Query(QueryError::SortNeedsIndex(_))) if is_mixed => Err(both_ways()),
             Answer::Failed(error) => Err(blame::query_error(&error, &collection)),
             answer => Ok(answer),
         }
     }
+}
 
-    async fn read(&self, query: Query) -> Result<Read, ServiceError> {
-        let Query { space, collection, selector, sort, fields, limit, bookmark, use_index } = query;
-        let partition = self.partition_of(space).await?;
-        let selector = match selector {
-            None => Selector::All(Vec::new()),
-            Some(json) => {
-                let value = super::docs::value_of(&json)?;
-                parse::from_value(&value).map_err(|error| refused(&error))?
-            }
-        };
-        let sort = match sort {
-            None => Sort::default(),
-            Some(json) => Sort::from_value(&super::docs::value_of(&json)?).map_err(|error| refused(&error))?,
-        };
-        let fields = match fields {
-            None => None,
-            Some(json) => Some(Fields::from_value(&super::docs::value_of(&json)?).map_err(|error| refused(&error))?),
-        };
-        let limit = limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
-        let validity = fields.as_ref().is_some_and(|fields: &Fields| fields.virtuals().contains(&Virtual::Valid));
-        let query = ask::Query { partition, collection, selector, sort, limit, bookmark, use_index, validity };
-        Ok(Read { query, fields })
-    }
+fn read(query: Query) -> Result<Read, ServiceError> {
+    let Query { space, collection, selector, sort, fields, limit, bookmark, use_index } = query;
+    // It is found where the query is asked.
+    let partition = PartNo(0);
+    let selector = match selector {
+        None => Selector::All(Vec::new()),
+        Some(json) => {
+            let value = super::docs::value_of(&json)?;
+            parse::from_value(&value).map_err(|error| refused(&error))?
+        }
+    };
+    let sort = match sort {
+        None => Sort::default(),
+        Some(json) => Sort::from_value(&super::docs::value_of(&json)?).map_err(|error| refused(&error))?,
+    };
+    let fields = match fields {
+        None => None,
+        Some(json) => Some(Fields::from_value(&super::docs::value_of(&json)?).map_err(|error| refused(&error))?),
+    };
+    let limit = limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let validity = fields.as_ref().is_some_and(|fields: &Fields| fields.virtuals().contains(&Virtual::Valid));
+    let query = ask::Query { partition, collection, selector, sort, limit, bookmark, use_index, validity };
+    Ok(Read { space, query, fields })
 }
 
 /// Whether some fields are sorted up and others down, which no index does.

@@ -9,6 +9,7 @@ use super::lock::DirLock;
 use super::reader::Reader;
 use cosmicsync_protocol::storage::{StoreDone, StoreError, StoreRequest};
 use heed::{Env, WithoutTls};
+use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -17,6 +18,9 @@ use std::thread::JoinHandle;
 
 /// How many there are.
 const READERS: usize = 2;
+/// Rows that whoever submits a request reads itself, at most: they take less than handing the request over. Where they are
+/// not in memory, the disk is asked for a few pages.
+const AT_ONCE_MAX: usize = 4;
 
 /// What is called with each completion, on whichever thread made it.
 pub(super) type OnDone = Arc<dyn Fn(StoreDone) + Send + Sync>;
@@ -73,17 +77,25 @@ impl Desk {
 }
 
 /// The threads, and what they are given. Dropping it answers what was submitted.
-#[derive(Debug)]
 pub(super) struct Readers {
+    desk: Arc<Desk>,
+    on_done: OnDone,
     queue: Option<SyncSender<StoreRequest>>,
     threads: Vec<JoinHandle<()>>,
+}
+
+impl fmt::Debug for Readers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Readers").field("threads", &self.threads).finish_non_exhaustive()
+    }
 }
 
 impl Readers {
     pub(super) fn start(desk: Desk, queue_max: usize, on_done: &OnDone) -> io::Result<Self> {
         let (sender, receiver) = sync_channel(queue_max);
         let (desk, receiver) = (Arc::new(desk), Arc::new(Mutex::new(receiver)));
-        let mut readers = Self { queue: Some(sender), threads: Vec::new() };
+        let mut readers =
+            Self { desk: Arc::clone(&desk), on_done: Arc::clone(on_done), queue: Some(sender), threads: Vec::new() };
         for _ in 0..READERS {
             let (desk, receiver, on_done) = (Arc::clone(&desk), Arc::clone(&receiver), Arc::clone(on_done));
             let work = move || {
@@ -97,7 +109,19 @@ impl Readers {
     }
 
     pub(super) fn submit(&self, request: StoreRequest) -> Result<(), StoreStopped> {
+        if is_small(&request) {
+            (self.on_done)(self.desk.answer(&request));
+            return Ok(());
+        }
         self.queue.as_ref().and_then(|queue| queue.send(request).ok()).ok_or(StoreStopped)
+    }
+}
+
+fn is_small(request: &StoreRequest) -> bool {
+    match request {
+        StoreRequest::Get { keys, .. } => keys.len() <= AT_ONCE_MAX,
+        StoreRequest::Scan { scan, .. } => scan.rows_max <= AT_ONCE_MAX,
+        StoreRequest::Commit { .. } => false,
     }
 }
 
