@@ -71,3 +71,22 @@ fn a_write_against_the_schema_says_all_that_is_wrong() {
         assert_eq!(next, world.command("a", "schema set --help"));
     }
 }
+
+#[test]
+fn what_describes_collections_is_changed_by_commands_of_its_own() {
+    let world = World::with_towns();
+    let _running = world.up("a");
+    let file = world.file("row.ndjson", "{}\n");
+    for command in [
+        &["doc", "put", "_collections/towns", "{}"][..],
+        &["doc", "put", "_mine", "{}"],
+        &["doc", "patch", "_collections/towns", r#"{"schema":"x"}"#],
+        &["doc", "delete", "_collections/towns"],
+        &["import", &file, "-c", "_mine"],
+        &["index", "create", "_collections", "by_name", "name"],
+    ] {
+        let (code, message, _) = world.refused("a", command);
+        assert!(code == 4 && message.contains("is reserved"), "{command:?}: {code} {message}");
+    }
+    assert_eq!(world.done("a", &["count", "towns"]), "6");
+}

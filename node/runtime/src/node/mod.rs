@@ -96,6 +96,7 @@ impl Node {
         input: Option<Input>,
         items: mpsc::Sender<Item>,
     ) -> Result<Reply, ServiceError> {
+        write::check_reserved(&command)?;
         match command {
             Command::Status {} => self.status().await,
             Command::Doctor { space, doc } => self.doctor(space, doc).await,

@@ -4,8 +4,9 @@ use super::docs::{doc_of, name, partition, steps, value_of};
 use super::handle::unexpected;
 use super::{Node, blame};
 use crate::service::{
-    Conflict, Cut, Diff, DocAt, DocChange, DocDiff, DocOp, DocRef, DocWrite, ErrorCode, Item, Listed, Position, Reason,
-    Reply, ServiceError, SpaceRef, Text, VersionView, Written, Wrote, quoted,
+    Command, Conflict, Cut, Diff, DocAt, DocChange, DocDiff, DocOp, DocPut, DocRef, DocWrite, ErrorCode, Import,
+    IndexName, Item, Listed, Position, Reason, Reply, SchemaSet, ServiceError, SpaceRef, Text, VersionView, Written,
+    Wrote, quoted,
 };
 use cosmicsync_data::database::idempotency::Once;
 use cosmicsync_data::database::request::{Action, Answer, Condition, Intent, Request, RequestError, Target};
@@ -219,6 +220,37 @@ fn change(change: &DocChange) -> Result<Change, ServiceError> {
         }
         DocChange::Add { path, by } => Change::Add { path: steps(path)?, by: *by },
     })
+}
+
+/// Refuses to write to a collection whose name begins with `_`: what describes the others is changed by commands of its own.
+pub(super) fn check_reserved(command: &Command) -> Result<(), ServiceError> {
+    let of_doc = |doc: &DocRef| match doc {
+        DocRef::Key { collection, .. } => vec![collection.clone()],
+        DocRef::Id(_) => Vec::new(),
+    };
+    let written: Vec<String> = if let Command::DocPatch { doc, .. } | Command::DocDelete { doc, .. } = command {
+        of_doc(doc)
+    } else if let Command::DocSplice(splice) = command {
+        of_doc(&splice.doc)
+    } else if let Command::DocWrite(write) = command {
+        write.writes.iter().map(|op| op.parts().0).collect()
+    } else if let Command::DocPut(DocPut { collection, .. })
+    | Command::Import(Import { collection, .. })
+    | Command::IndexCreate { index: IndexName { collection, .. }, .. }
+    | Command::SchemaSet(SchemaSet { collection, .. }) = command
+    {
+        vec![collection.clone()]
+    } else {
+        return Ok(());
+    };
+    match written.iter().find(|name| name.starts_with('_')) {
+        Some(name) => {
+            let message =
+                format!("{} is reserved: a collection's name begins with another character than _", quoted(name));
+            Err(ServiceError::new(ErrorCode::Refused, message).because(Reason::BadName))
+        }
+        None => Ok(()),
+    }
 }
 
 fn intent(op: &DocOp) -> Result<Intent, ServiceError> {
