@@ -158,9 +158,10 @@ impl Sort {
 
     /// Returns the sort as a value that [`Sort::from_value`] reads as the same sort.
     pub fn to_value(&self) -> Value {
-        let item = |(field, direction): &(Field, Direction)| match direction {
-            Direction::Ascending => Value::Text(field.to_string()),
-            Direction::Descending => Value::from_iter([(field.to_string(), "desc")]),
+        let item = |(field, direction): &(Field, Direction)| match (direction, field.to_string()) {
+            (Direction::Ascending, name) if !name.starts_with('-') => Value::Text(name),
+            (Direction::Ascending, name) => Value::from_iter([(name, "asc")]),
+            (Direction::Descending, name) => Value::from_iter([(name, "desc")]),
         };
         Value::List(self.0.iter().map(item).collect())
     }
@@ -181,10 +182,13 @@ fn sorted_by(reached: &Reached<'_>) -> Option<Value> {
     }
 }
 
-/// A field's name and direction.
+/// A field's name and direction. A text is written as on a command line: `-age` is the greatest age first.
 fn named(item: &Value) -> Option<(&str, Direction)> {
     if let Value::Text(name) = item {
-        return Some((name, Direction::Ascending));
+        return Some(match name.strip_prefix('-') {
+            Some(name) => (name, Direction::Descending),
+            None => (name, Direction::Ascending),
+        });
     }
     let (name, direction) = item.as_map().filter(|entries| entries.len() == 1)?.first_key_value()?;
     match direction.as_text()? {
@@ -239,6 +243,12 @@ mod tests {
         assert_eq!(sort.to_string(), r#"["name",{"age":"desc"},"$valid"]"#);
         assert_eq!(Sort::from_value(&sort.to_value()).unwrap(), sort);
         assert_eq!(Sort::from_text("name,-age,$valid").unwrap(), sort);
+        assert_eq!(Sort::parse(br#"["name","-age","$valid"]"#).unwrap(), sort);
+        let dash = Sort::parse(br#"[{"-age":"asc"}]"#).unwrap();
+        assert_eq!(
+            (dash.to_string(), Sort::from_value(&dash.to_value()).unwrap()),
+            (r#"[{"-age":"asc"}]"#.to_owned(), dash)
+        );
         let error = |json: &str| Sort::parse(json.as_bytes()).unwrap_err().to_string();
         assert!(error(r#"{"a":1}"#).contains("[\"name\""));
         assert!(error(r#"[{"a":1}]"#).contains("list of fields"));
