@@ -232,6 +232,8 @@ impl Indexer {
             if listed.iter().any(Option::is_some) {
                 self.batch.fetch.push(*doc, keys.clone().unwrap_or_default());
             } else {
+                // No index wants it any more, so none waits for it.
+                self.batch.ops.extend(cx.desk.indexes.owe(*doc, false));
                 self.batch.docs.push((*doc, cx.desk.indexes.noted(*doc)));
             }
         }

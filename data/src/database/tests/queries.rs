@@ -152,6 +152,23 @@ fn what_was_held_back_is_indexed_after_a_crash() {
 }
 
 #[test]
+fn nothing_waits_for_a_document_that_no_index_wants_any_more() {
+    let mut node = Node::new();
+    let partition = node.main();
+    node.put("k", r#"{"n":1}"#);
+    node.create("by_n", &["n"]);
+    // Another collection keeps an index, so that the worker goes on.
+    let (collection, fields) = ("others".to_owned(), Fields::parse(["m"]).unwrap());
+    let change = IndexChange::Create { name: "by_m".to_owned(), fields };
+    assert_eq!(node.ask(Request::IndexChange { partition, collection, change }), Answer::Done);
+    node.ask(Request::Hold { partition, name: keyed("k"), hold: true });
+    node.put("k", r#"{"n":2}"#);
+    assert_eq!(node.index(IndexChange::Drop { name: "by_n".to_owned() }), Answer::Done);
+    node.ask(Request::Hold { partition, name: keyed("k"), hold: false });
+    assert_eq!(node.keys(r#"{"n":2}"#, ""), ["k"]);
+}
+
+#[test]
 fn what_was_held_back_is_indexed_when_it_is_let_go() {
     let mut node = Node::new();
     node.put("k", r#"{"n":1}"#);
