@@ -31,11 +31,6 @@ pub static CATALOGUE: &[Planted] = &[
         what: "of several conditions only the first is evaluated",
     },
     Planted { id: "query.behind-kept", region: "queries", what: "what a stale index says of a document counts" },
-    Planted {
-        id: "query.definition-kept",
-        region: "queries",
-        what: "what a collection defines is not forgotten when it changes",
-    },
     Planted { id: "query.bound-open", region: "queries", what: "a range begins behind the value that it includes" },
     Planted { id: "query.union-twice", region: "queries", what: "what two branches bring comes twice" },
     Planted {

@@ -23,7 +23,6 @@ use cosmicsync_protocol::storage::{Op, Read, Scan, Table};
 use cosmicsync_protocol::sync::SpaceNo;
 use cosmicsync_protocol::time::Now;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 
 /// Changed documents that wait to be told.
 const CHANGED_MAX: usize = 65_536;
@@ -78,14 +77,6 @@ impl Defined {
     }
 }
 
-/// Whether it is known what a description defines.
-#[derive(Debug)]
-enum Known {
-    /// This request reads it. Nothing changed since it began to.
-    Read(Ticket),
-    Defined(Arc<Defined>),
-}
-
 /// The state that all requests share.
 #[derive(Debug, Default)]
 pub(super) struct Desk {
@@ -102,8 +93,6 @@ pub(super) struct Desk {
     /// Requests under way that are carried out once.
     pub(super) under_way: BTreeMap<Ticket, Once>,
     described: BTreeMap<DocRef, CollectionMeta>,
-    /// What descriptions define for queries, as far as that was read since they changed last.
-    defined: BTreeMap<DocRef, Known>,
     /// Live queries that are open and wait for whoever asks for more.
     pub(super) live: BTreeMap<LiveId, Box<Live>>,
     next_live: u64,
@@ -156,7 +145,7 @@ impl Desk {
     }
 
     pub(super) fn changed(&mut self, doc: DocRef, here: bool) {
-        self.forget_description(doc);
+        self.described.remove(&doc);
         self.indexes.note(doc);
         self.wake_indexer();
         for (ticket, docs) in &mut self.following {
@@ -175,14 +164,6 @@ impl Desk {
         }
         self.changed.insert(doc, here);
         self.changed_order.push_back(doc);
-    }
-
-    /// What was read of a description may not be so any more.
-    pub(super) fn forget_description(&mut self, doc: DocRef) {
-        self.described.remove(&doc);
-        if !planted!("query.definition-kept") {
-            self.defined.remove(&doc);
-        }
     }
 
     pub(super) fn pop_changed(&mut self) -> Option<(DocRef, bool)> {
@@ -340,7 +321,7 @@ impl Context<'_> {
         let commit = self.endpoint.edit_with(self.now, edits, texts, urgent, rows)?;
         let docs: Vec<DocRef> = edits.iter().map(|(doc, _)| *doc).collect();
         for doc in &docs {
-            self.desk.forget_description(*doc);
+            self.desk.described.remove(doc);
         }
         self.expect(commit, docs, wait);
         Ok(())
@@ -447,30 +428,6 @@ impl Context<'_> {
         }
         self.desk.described.insert(doc, meta.clone());
         Some(meta)
-    }
-
-    /// What a description defines, if it was read since it changed last. Otherwise this request reads it and says so to
-    /// [`Self::define`].
-    pub(super) fn defined(&mut self, doc: DocRef) -> Option<Arc<Defined>> {
-        if let Some(Known::Defined(defined)) = self.desk.defined.get(&doc) {
-            return Some(Arc::clone(defined));
-        }
-        if self.desk.defined.len() >= DESCRIBED_MAX {
-            self.desk.defined.clear();
-        }
-        self.desk.defined.insert(doc, Known::Read(self.ticket));
-        None
-    }
-
-    /// Takes what a description was when it was read, and keeps it unless it changed meanwhile.
-    pub(super) fn define(&mut self, doc: DocRef, found: Option<&Snapshot>) -> Arc<Defined> {
-        let defined = Arc::new(Defined::of(found));
-        if let Some(known) = self.desk.defined.get_mut(&doc)
-            && matches!(known, Known::Read(ticket) if *ticket == self.ticket)
-        {
-            *known = Known::Defined(Arc::clone(&defined));
-        }
-        defined
     }
 
     /// The edit that makes a collection's description.

@@ -22,7 +22,6 @@ use cosmicsync_protocol::ledger::DocRef;
 use cosmicsync_protocol::shelf::Snapshot;
 use cosmicsync_protocol::storage::Read;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 /// Answers a query.
 #[derive(Debug)]
@@ -41,7 +40,7 @@ enum Stage {
     /// The collection's description is read.
     Describing(Fetch<()>),
     /// It is, and the indexes that this store keeps are not yet.
-    Loading(Arc<Defined>),
+    Loading(Defined),
     /// The indexes follow what changed.
     Waiting,
     /// Documents that indexes are behind for are read.
@@ -74,9 +73,6 @@ impl Find {
         self.collection = cx.endpoint.collection_id(space, &self.query.collection);
         cx.start_indexes();
         if let Some(doc) = cx.description_doc(self.query.partition, &self.query.collection)? {
-            if let Some(defined) = cx.defined(doc) {
-                return self.described(cx, defined);
-            }
             if let Stage::Describing(fetch) = &mut self.stage {
                 fetch.push(doc, ());
                 fetch.read(cx);
@@ -89,15 +85,15 @@ impl Find {
     fn describe(&mut self, cx: &mut Context<'_>) -> Result<Option<Answer>, RequestError> {
         let Stage::Describing(fetch) = &mut self.stage else { return Ok(None) };
         let defined = match fetch.next() {
-            Fetched::Doc(doc, (), snapshot) => cx.define(doc, snapshot.as_ref()),
+            Fetched::Doc(_, (), snapshot) => Defined::of(snapshot.as_ref()),
             Fetched::Wait => return Ok(None),
-            Fetched::Empty => Arc::default(),
+            Fetched::Empty => Defined::default(),
         };
         self.described(cx, defined)
     }
 
     /// Takes over what the description defines, and waits until the indexes are near enough.
-    fn described(&mut self, cx: &mut Context<'_>, defined: Arc<Defined>) -> Result<Option<Answer>, RequestError> {
+    fn described(&mut self, cx: &mut Context<'_>, defined: Defined) -> Result<Option<Answer>, RequestError> {
         cx.watch();
         if !cx.desk.indexes.loaded {
             self.stage = Stage::Loading(defined);
@@ -105,7 +101,7 @@ impl Find {
         }
         self.stage = Stage::Waiting;
         if self.query.asks_validity() || self.want.asks_validity() {
-            self.declared.clone_from(&defined.schema);
+            self.declared = defined.schema;
         }
         adopt(cx, self.query.partition, self.collection, &defined.indexes);
         self.plan(cx)
@@ -368,7 +364,7 @@ impl Task for Find {
                 self.describe(cx)
             }
             Stage::Loading(defined) => {
-                let defined = Arc::clone(defined);
+                let defined = core::mem::take(defined);
                 self.described(cx, defined)
             }
             Stage::Waiting => self.plan(cx),

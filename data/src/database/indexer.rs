@@ -175,7 +175,6 @@ impl Indexer {
     /// Takes numbered changes, and documents of one partition that they or others are about.
     fn follow(&mut self, cx: &mut Context<'_>, rows: &[Row]) {
         let rows: Vec<FeedRow> = rows.iter().filter_map(|(key, row)| FeedRow::decode(key, row).ok()).collect();
-        rows.iter().for_each(|row| cx.desk.forget_description(row.doc));
         let registry = &mut cx.desk.indexes;
         match rows.first() {
             None => registry.all_caught_up(),
