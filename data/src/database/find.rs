@@ -72,11 +72,11 @@ impl Find {
         let space = cx.space(self.query.partition)?;
         self.collection = cx.endpoint.collection_id(space, &self.query.collection);
         cx.start_indexes();
-        if let Some(doc) = cx.description_doc(self.query.partition, &self.query.collection)? {
-            if let Stage::Describing(fetch) = &mut self.stage {
-                fetch.push(doc, ());
-                fetch.read(cx);
-            }
+        if let Some(doc) = cx.description_doc(self.query.partition, &self.query.collection)?
+            && let Stage::Describing(fetch) = &mut self.stage
+        {
+            fetch.push(doc, ());
+            fetch.read(cx);
         }
         self.describe(cx)
     }
