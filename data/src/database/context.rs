@@ -61,7 +61,7 @@ struct Commit {
     tickets: Vec<Ticket>,
 }
 
-/// What a description defines for queries.
+/// The definitions of a collection that queries need.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Defined {
     pub(super) indexes: Indexes,
@@ -69,7 +69,7 @@ pub(super) struct Defined {
 }
 
 impl Defined {
-    /// What the description of a collection defines; nothing if it has none.
+    /// Reads the definitions of a description; none if the collection has no description.
     pub(super) fn of(description: Option<&Snapshot>) -> Self {
         let Some(found) = description.filter(|found| !found.meta.deleted) else { return Self::default() };
         let indexes = found.value.entry(INDEXES).map(define::from_value).unwrap_or_default();
