@@ -6,6 +6,7 @@
 use crate::import::{Envelope, Format, Kind};
 use crate::index::define::{self, Indexes};
 use crate::query::Validity;
+use crate::rules::{RULES, Rules};
 use crate::schema::Schema;
 use cosmicsync_protocol::document::{TextPaths, Value};
 use cosmicsync_protocol::shelf::Erasable;
@@ -46,6 +47,8 @@ pub struct CollectionMeta {
     pub indexes: Indexes,
     /// Its schema. It is changed where the description is kept.
     pub schema: Option<Declared>,
+    /// Its rules. They are changed where the description is kept.
+    pub rules: Option<Rules>,
 }
 
 /// The schema that a collection declares.
@@ -105,6 +108,7 @@ impl CollectionMeta {
             erasable: Erasable::Alone,
             indexes: Indexes::new(),
             schema: None,
+            rules: None,
         }
     }
 
@@ -116,6 +120,7 @@ impl CollectionMeta {
         }
         self.indexes.clone_from(&known.indexes);
         self.schema.clone_from(&known.schema);
+        self.rules.clone_from(&known.rules);
     }
 
     /// Makes the value to store.
@@ -148,6 +153,9 @@ impl CollectionMeta {
         }
         if let Some(schema) = self.schema.as_ref().and_then(Declared::to_value) {
             entries.push((SCHEMA, schema));
+        }
+        if let Some(rules) = &self.rules {
+            entries.push((RULES, rules.member()));
         }
         entries.into_iter().collect()
     }
@@ -182,6 +190,7 @@ impl CollectionMeta {
             erasable: if text(value, ERASABLE)? == Some(TOGETHER) { Erasable::Together } else { Erasable::Alone },
             indexes: value.entry(INDEXES).map(define::from_value).unwrap_or_default(),
             schema: Declared::of(value),
+            rules: Rules::of(value),
         })
     }
 }
@@ -222,6 +231,7 @@ mod tests {
             erasable: Erasable::Together,
             indexes: [("by_a".to_owned(), define::Fields::parse(["a"]).unwrap())].into(),
             schema: Some(Declared { number: 3, schema: Schema::from_text(r#"{"required":["a"]}"#).map(Arc::new) }),
+            rules: Some(Rules::default()),
             ..CollectionMeta::new("c")
         };
         assert_eq!(CollectionMeta::from_value(&meta.to_value()), Ok(meta));

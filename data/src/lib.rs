@@ -9,6 +9,7 @@
 //! * [`json_patch`]: the same for JSON Patch (RFC 6902), and its inverse.
 //! * [`split`]: cuts edits that are larger than one update may be.
 //! * [`preview`]: the value that changes make.
+//! * [`rules`]: which documents whoever asks may see and change.
 //! * [`schema`]: the shape that documents of a collection should have.
 //! * [`query`]: which documents a selector means, in what order, and what of them is shown.
 //! * [`collection`]: what a collection remembers of the file it came from.
@@ -42,6 +43,7 @@ pub mod patch;
 pub mod planted;
 pub mod preview;
 pub mod query;
+pub mod rules;
 pub mod schema;
 pub mod split;
 pub mod trace;

@@ -10,6 +10,8 @@ use super::request::{Answer, Cut, ImportId, Name, RequestError, Ticket};
 use super::sizes::Sizes;
 use crate::collection::{COLLECTIONS, CollectionMeta, Declared, INDEXES};
 use crate::index::define::{self, Indexes};
+use crate::query::Selector;
+use crate::rules::{Actor, Deed, Rules};
 use crate::split;
 use bytes::Bytes;
 use core::fmt;
@@ -23,6 +25,7 @@ use cosmicsync_protocol::storage::{Op, Read, Scan, Table};
 use cosmicsync_protocol::sync::SpaceNo;
 use cosmicsync_protocol::time::Now;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 /// Changed documents that wait to be told.
 const CHANGED_MAX: usize = 65_536;
@@ -66,6 +69,7 @@ struct Commit {
 pub(super) struct Defined {
     pub(super) indexes: Indexes,
     pub(super) schema: Option<Declared>,
+    pub(super) rules: Option<Rules>,
 }
 
 impl Defined {
@@ -73,7 +77,7 @@ impl Defined {
     pub(super) fn of(description: Option<&Snapshot>) -> Self {
         let Some(found) = description.filter(|found| !found.meta.deleted) else { return Self::default() };
         let indexes = found.value.entry(INDEXES).map(define::from_value).unwrap_or_default();
-        Self { indexes, schema: Declared::of(&found.value) }
+        Self { indexes, schema: Declared::of(&found.value), rules: Rules::of(&found.value) }
     }
 }
 
@@ -93,6 +97,8 @@ pub(super) struct Desk {
     /// Requests under way that are carried out once.
     pub(super) under_way: BTreeMap<Ticket, Once>,
     described: BTreeMap<DocRef, CollectionMeta>,
+    /// Whoever asks for the requests under way, where not everything is allowed to them.
+    pub(super) actors: BTreeMap<Ticket, Arc<Actor>>,
     /// Live queries that are open and wait for whoever asks for more.
     pub(super) live: BTreeMap<LiveId, Box<Live>>,
     next_live: u64,
@@ -233,6 +239,7 @@ impl Context<'_> {
         self.desk.watching.remove(&self.ticket);
         self.desk.following.remove(&self.ticket);
         self.desk.under_way.remove(&self.ticket);
+        self.desk.actors.remove(&self.ticket);
         let imports: Vec<ImportId> = self.desk.imports.keys().copied().collect();
         for import in imports {
             self.end_turn(import);
@@ -388,6 +395,25 @@ impl Context<'_> {
         let Some(state) = self.desk.imports.remove(&import) else { return };
         let waiting = state.turns.into_iter().filter(|ticket| *ticket != self.ticket);
         self.desk.ready.extend(waiting.map(|ticket| (ticket, Wake::Again)));
+    }
+
+    /// Whoever asks, where not everything is allowed to them.
+    pub(super) fn actor(&self) -> Option<&Actor> {
+        self.desk.actors.get(&self.ticket).map(Arc::as_ref)
+    }
+
+    /// Returns the selector of the documents of a collection with which a deed is allowed; none where all are.
+    pub(super) fn rule(
+        &self,
+        partition: PartNo,
+        collection: &str,
+        deed: Deed,
+        rules: Option<&Rules>,
+    ) -> Result<Option<Selector>, RequestError> {
+        let Some(actor) = self.actor() else { return Ok(None) };
+        let selector = actor.may(self.space(partition)?, collection, deed, rules);
+        let locked = || RequestError::Forbidden { deed, collection: collection.to_owned(), locked: true };
+        selector.map(Some).ok_or_else(locked)
     }
 
     pub(super) fn space(&self, partition: PartNo) -> Result<SpaceNo, RequestError> {

@@ -5,6 +5,7 @@ use super::request::RowPlace;
 use super::schema_ops::SchemaReport;
 use crate::index::define::IndexError;
 use crate::json_patch::JsonPatchError;
+use crate::rules::Deed;
 use crate::schema::{SchemaError, Violation};
 use core::fmt;
 use cosmicsync_protocol::document::VersionId;
@@ -33,6 +34,25 @@ impl fmt::Display for First<'_> {
         let name = first.key.clone().unwrap_or_else(|| first.doc.to_string());
         let violation = first.violations.first().map(ToString::to_string);
         write!(f, " (the first is {name:?}: {})", violation.unwrap_or_default())
+    }
+}
+
+/// Says what is not allowed.
+struct Forbidden<'a> {
+    deed: Deed,
+    collection: &'a str,
+    locked: bool,
+}
+
+impl fmt::Display for Forbidden<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { deed, collection, locked } = self;
+        let deed = deed.name();
+        if *locked {
+            write!(f, "the collection {collection:?} is locked for you: no rule {deed} lets you in")
+        } else {
+            write!(f, "the rule {deed} of the collection {collection:?} does not allow it")
+        }
     }
 }
 
@@ -127,6 +147,19 @@ pub enum RequestError {
     /// The collection has no schema.
     #[error("the collection has no schema")]
     NoSchema,
+    /// The rules of the collection, or the reach of whoever asks, do not allow it.
+    #[error("{}", Forbidden { deed: *deed, collection, locked: *locked })]
+    Forbidden {
+        /// What was to be done.
+        deed: Deed,
+        /// With a document of which collection.
+        collection: String,
+        /// It is allowed with no document.
+        locked: bool,
+    },
+    /// Only whoever may do everything may ask for this.
+    #[error("only an owner or an admin of this node may ask for this")]
+    AdminOnly,
     /// The edit was refused.
     #[error(transparent)]
     Edit(#[from] EditError),

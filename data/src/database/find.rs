@@ -15,6 +15,7 @@ use crate::collection::Declared;
 use crate::index::define;
 use crate::index::project::project;
 use crate::query::Selector;
+use crate::rules::Deed;
 use crate::query::plan::{Access, IndexPart, Named, Order, Plan, plan};
 use cosmicsync_protocol::endpoint::ReadResult;
 use cosmicsync_protocol::ids::{CollectionId, DocId};
@@ -100,6 +101,11 @@ impl Find {
             return Ok(None);
         }
         self.stage = Stage::Waiting;
+        let Query { partition, collection, .. } = self.query.as_ref();
+        if let Some(rule) = cx.rule(*partition, collection, Deed::List, defined.rules.as_ref())? {
+            let asked = core::mem::replace(&mut self.query.selector, Selector::All(Vec::new()));
+            self.query.selector = Selector::all([asked, rule]);
+        }
         if self.query.asks_validity() || self.want.asks_validity() {
             self.declared = defined.schema;
         }
@@ -348,6 +354,11 @@ impl Reading {
 
 impl Find {
     /// Returns the schema that documents are compared with.
+    /// What documents must match: what was asked for, and what whoever asks may list.
+    pub(super) const fn selector(&self) -> &Selector {
+        &self.query.selector
+    }
+
     pub(super) const fn declared(&self) -> Option<&Declared> {
         self.declared.as_ref()
     }

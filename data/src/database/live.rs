@@ -14,7 +14,7 @@ use super::source::first_tuple;
 use crate::collection::Declared;
 use crate::index::project::project;
 use crate::query::plan::{Access, IndexPart, Order, Plan};
-use crate::query::{Sort, Validity};
+use crate::query::{Selector, Sort, Validity};
 use bytes::Bytes;
 use cosmicsync_protocol::document::VersionId;
 use cosmicsync_protocol::endpoint::ReadResult;
@@ -62,7 +62,9 @@ impl Ordered {
 /// A live query.
 #[derive(Debug)]
 pub(super) struct Live {
+    /// What is answered: what was asked for, and what whoever asks may list.
     query: Query,
+    asked: Selector,
     /// The schema, where documents are compared with it.
     declared: Option<Declared>,
     order: Ordered,
@@ -311,7 +313,8 @@ impl Watching {
         };
         let told = self.live.take().map(|live| live.told).unwrap_or_default();
         let mut live = Box::new(Live {
-            query: self.query.clone(),
+            query: Query { selector: find.selector().clone(), ..self.query.clone() },
+            asked: self.query.selector.clone(),
             declared: find.declared().cloned(),
             order,
             places: BTreeMap::new(),
@@ -331,7 +334,9 @@ impl Watching {
         self.changed.extend(live.told.keys().chain(live.places.keys()).copied());
         self.live = Some(live);
         if self.id.is_none() {
-            let Some(since) = self.since.filter(|since| *since <= self.cursor) else {
+            // Of documents that are not listed nothing is told, not even that they changed.
+            let since = self.since.filter(|since| *since <= self.cursor && cx.actor().is_none());
+            let Some(since) = since else {
                 return Ok(Some(self.answer(cx, true)));
             };
             // Documents may have been read as they were after changes that came meanwhile.
@@ -396,8 +401,9 @@ impl Watching {
         docs.extend(rows.iter().map(|row| row.doc));
         docs.retain(|doc| doc.partition == self.query.partition);
         let described = cx.description_doc(self.query.partition, &self.query.collection)?;
-        if self.query.asks_validity() && described.is_some_and(|described| docs.contains(&described)) {
-            // Documents that did not change may be valid, or not, by another schema.
+        let asks = self.query.asks_validity() || cx.actor().is_some();
+        if asks && described.is_some_and(|described| docs.contains(&described)) {
+            // Documents that did not change may be valid, or not, by another schema, and be listed, or not, by other rules.
             self.number(cx);
             return Ok(None);
         }
@@ -473,7 +479,7 @@ impl Watching {
                     None => self.number(cx),
                     Some(id) => {
                         let live = cx.desk.live.remove(&id).ok_or(QueryError::NotLive)?;
-                        self.query = live.query.clone();
+                        self.query = Query { selector: live.asked.clone(), ..live.query.clone() };
                         self.live = Some(live);
                         self.follow(cx);
                     }

@@ -14,6 +14,7 @@ mod excluded;
 mod explain;
 mod fetch;
 mod find;
+mod guard;
 pub mod idempotency;
 mod import;
 mod index_ops;
@@ -24,6 +25,7 @@ mod list;
 mod live;
 mod read;
 pub mod request;
+mod rules_ops;
 pub mod schema_ops;
 mod sink;
 mod sizes;
@@ -33,6 +35,7 @@ mod walk;
 mod write;
 
 use crate::collection::COLLECTIONS;
+use crate::rules::Actor;
 use context::{Context, Desk, Task, Wake};
 use cosmicsync_protocol::Endpoint;
 use cosmicsync_protocol::endpoint::{Dial, Event, LinkId};
@@ -42,6 +45,7 @@ use cosmicsync_protocol::time::{Deadline, Now};
 use request::{Action, Answer, Changed, Condition, Name, Request, RequestError, Target, Ticket};
 pub use sizes::Sizes;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 /// Requests under way at a time.
 const TASKS_MAX: usize = 1024;
@@ -126,8 +130,16 @@ impl Database {
 
     /// Asks for something. [`Self::poll_answer`] answers once, under the returned ticket.
     pub fn request(&mut self, now: Now, request: Request) -> Ticket {
+        self.request_as(now, None, request)
+    }
+
+    /// Asks for something on behalf of somebody to whom not everything is allowed.
+    pub fn request_as(&mut self, now: Now, actor: Option<Arc<Actor>>, request: Request) -> Ticket {
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
+        if let Some(actor) = actor.filter(|_| self.failed.is_none()) {
+            self.desk.actors.insert(ticket, actor);
+        }
         match &self.failed {
             Some(error) => self.answers.push_back((ticket, Answer::Failed(error.clone().into()))),
             None => self.waiting.push_back((ticket, request)),
@@ -146,6 +158,7 @@ impl Database {
     /// Gives a request up: no answer follows. What it wrote already stays written.
     pub fn cancel(&mut self, ticket: Ticket) {
         self.waiting.retain(|(waiting, _)| *waiting != ticket);
+        self.desk.actors.remove(&ticket);
         self.answers.retain(|(answered, _)| *answered != ticket);
         if self.tasks.remove(&ticket).is_some() {
             self.let_go(ticket);
@@ -198,7 +211,9 @@ impl Database {
                 Some(next) => next,
                 None if self.tasks.len() <= TASKS_MAX => match self.waiting.pop_front() {
                     Some((ticket, request)) => {
-                        self.tasks.insert(ticket, task_of(request));
+                        let is_guarded = self.desk.actors.contains_key(&ticket);
+                        let task = if is_guarded { guard::guarded(request) } else { task_of(request) };
+                        self.tasks.insert(ticket, task);
                         (ticket, Wake::Start)
                     }
                     None if self.pay_indexes() => continue,
@@ -286,6 +301,7 @@ impl Database {
         self.answers.extend(answers);
         self.tasks.clear();
         self.waiting.clear();
+        self.desk.actors.clear();
         self.desk.ready.clear();
     }
 }
@@ -378,6 +394,9 @@ fn task_of(request: Request) -> Box<dyn Task> {
         }
         Request::Schema { partition, collection, change } => {
             Box::new(schema_ops::Changing::new(partition, collection, change))
+        }
+        Request::Rules { partition, collection, rules } => {
+            Box::new(rules_ops::Setting::new(partition, collection, rules))
         }
         Request::Digest { partition } => Box::new(list::Digest::new(partition)),
     }

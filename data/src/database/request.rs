@@ -7,6 +7,7 @@ pub use super::intent::{Action, Condition, Intent, Target};
 use super::schema_ops::{SchemaChange, SchemaReport};
 use crate::collection::CollectionMeta;
 use crate::query::Validity;
+use crate::rules::Rules;
 use cosmicsync_protocol::document::{Change, Conflict, TextPaths, Value, VersionId};
 use cosmicsync_protocol::ids::{DocId, LogId};
 use cosmicsync_protocol::ledger::rows::FeedRow;
@@ -337,6 +338,15 @@ pub enum Request {
         collection: String,
         /// What becomes of it.
         change: SchemaChange,
+    },
+    /// Sets the rules of a collection, or takes them away: [`Answer::Done`] once that is durable.
+    Rules {
+        /// Where.
+        partition: PartNo,
+        /// The collection's name.
+        collection: String,
+        /// The rules; none means that there are none.
+        rules: Option<Rules>,
     },
     /// Counts and digests every document of a partition, collection by collection.
     Digest {

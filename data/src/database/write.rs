@@ -1,17 +1,19 @@
 //! Changing documents: one, or several of one partition that change together or not at all.
 
 use super::context::{Context, Task, Wake, check_collection};
+use super::guard::allows;
 use super::idempotency::{self, Once};
 use super::request::{Action, Answer, Condition, Cut, Intent, Name, RequestError, Target, Wrote};
 use super::versions;
 use crate::collection::CollectionMeta;
+use crate::rules::{Deed, Rules};
 use crate::schema::Schema;
 use crate::{json_patch, patch, preview};
-use cosmicsync_protocol::document::{Change, ChangeError, Step, TextPaths, Value};
+use cosmicsync_protocol::document::{Change, ChangeError, Step, TextPaths, Value, VersionId};
 use cosmicsync_protocol::endpoint::ReadResult;
 use cosmicsync_protocol::ids::LogId;
 use cosmicsync_protocol::ledger::{DocRef, PartNo};
-use cosmicsync_protocol::shelf::{Edit, EditError, Hold};
+use cosmicsync_protocol::shelf::{Edit, EditError, Hold, Snapshot};
 use cosmicsync_protocol::storage::Op;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -37,6 +39,8 @@ pub(super) struct Write {
     texts: TextPaths,
     /// The schemas of the collections that have one.
     schemas: BTreeMap<String, Arc<Schema>>,
+    /// The rules of the collections that have some, where they bind whoever asks.
+    rules: BTreeMap<String, Rules>,
     seen: Option<Cut>,
     durable: bool,
     /// Whether the answer tells of one document.
@@ -62,6 +66,7 @@ impl Write {
             intents,
             texts: TextPaths::none(),
             schemas: BTreeMap::new(),
+            rules: BTreeMap::new(),
             seen: None,
             durable: true,
             alone: false,
@@ -145,6 +150,9 @@ impl Write {
             match cx.description(described) {
                 Some(meta) => {
                     self.texts.extend(&meta.text_paths);
+                    if let (Some(rules), true) = (meta.rules, cx.actor().is_some()) {
+                        self.rules.insert(name.clone(), rules);
+                    }
                     if let Some(schema) = meta.schema.and_then(|declared| declared.schema) {
                         self.texts.extend(&schema.containers().texts);
                         self.schemas.insert(name, schema);
@@ -213,23 +221,51 @@ impl Write {
         let mut edits: Vec<Edit> = edits.into_iter().map(|(_, edit)| edit).collect();
         let found = cx.endpoint.view(doc);
         schema.finish(&mut edits, found.as_ref().map(|found| &found.value), cx.now.wall_ms);
-        let mut key = found.as_ref().and_then(|found| found.meta.key.clone());
-        let mut value = found.map(|found| found.value);
-        for edit in &edits {
-            match edit {
-                Edit::Create { meta, value: new, .. } => (key, value) = (meta.key.clone(), Some(new.clone())),
-                Edit::Apply(changes) => value = value.and_then(|value| preview::apply(value, changes)),
-                Edit::SetDeleted(_) => {}
-                // What stands afterwards is not known before: `$valid` says whether it is as the schema says.
-                Edit::Undo { .. } => value = None,
-            }
-        }
-        // Changes that do not fit are refused when they are made.
-        let violations = value.map(|value| schema.violations(&value, key.as_deref())).unwrap_or_default();
+        let violations = outcome(found, &edits).map(|made| schema.violations(&made.value, made.meta.key.as_deref()));
+        let violations = violations.unwrap_or_default();
         if !violations.is_empty() {
             return Err(self.at(at, RequestError::Violates(violations)));
         }
         Ok(edits.into_iter().map(|edit| (doc, edit)).collect())
+    }
+
+    /// Refuses to write to a document that stands, where the rules do not allow it.
+    fn permit_before(&self, cx: &mut Context<'_>, at: usize) -> Result<(), RequestError> {
+        let (intent, doc) = (&self.intents[at], self.docs[at]);
+        let is_bound = cx.actor().is_some();
+        let Some(found) = cx.endpoint.view(doc).filter(|found| is_bound && !found.meta.deleted) else { return Ok(()) };
+        let deed = match intent.action {
+            Action::Delete => Deed::Delete,
+            // It takes back what this device did, whoever asked for it.
+            Action::Undo => return Err(RequestError::AdminOnly),
+            _ => Deed::Update,
+        };
+        self.permit(cx, at, deed, Some(&found))
+    }
+
+    /// Refuses what edits make of a document, where the rules do not allow it.
+    fn permit_after(&self, cx: &mut Context<'_>, at: usize, edits: &[(DocRef, Edit)]) -> Result<(), RequestError> {
+        if cx.actor().is_none() || edits.is_empty() {
+            return Ok(());
+        }
+        let found = cx.endpoint.view(self.docs[at]);
+        let is_there = found.as_ref().is_some_and(|found| !found.meta.deleted);
+        if is_there && matches!(self.intents[at].action, Action::Delete) {
+            return Ok(());
+        }
+        let deed = if is_there { Deed::Update } else { Deed::Create };
+        self.permit(cx, at, deed, outcome(found, edits.iter().map(|(_, edit)| edit)).as_ref())
+    }
+
+    /// Fails unless the rules allow a deed with a document that is so. What is not known is not allowed.
+    fn permit(&self, cx: &mut Context<'_>, at: usize, deed: Deed, found: Option<&Snapshot>) -> Result<(), RequestError> {
+        let (intent, doc) = (&self.intents[at], self.docs[at]);
+        let collection = collection_of(cx, intent, doc).ok_or(RequestError::NotFound)?;
+        let Some(rule) = cx.rule(self.partition, &collection, deed, self.rules.get(&collection))? else { return Ok(()) };
+        match found {
+            Some(found) if allows(&rule, doc, found) => Ok(()),
+            Some(_) | None => Err(RequestError::Forbidden { deed, collection, locked: false }),
+        }
     }
 
     fn edit(
@@ -241,10 +277,13 @@ impl Write {
         let mut wrote = Vec::with_capacity(self.docs.len());
         for (at, (intent, doc)) in self.intents.iter().zip(&self.docs).enumerate() {
             let schema = collection_of(cx, intent, *doc).and_then(|name| self.schemas.get(&name));
+            self.permit_before(cx, at).map_err(|error| self.at(at, error))?;
             let made = edits_of(cx, *doc, intent, schema).map_err(|error| self.at(at, error))?;
             self.texts.extend(&intent.action.texts());
             self.texts.extend(&made.texts);
-            edits.extend(self.checked(cx, at, made.edits)?);
+            let made_edits = self.checked(cx, at, made.edits)?;
+            self.permit_after(cx, at, &made_edits).map_err(|error| self.at(at, error))?;
+            edits.extend(made_edits);
             wrote.push(Wrote { doc: doc.doc, created: made.created, version: None });
         }
         for (doc, meta) in descriptions.into_values() {
@@ -429,6 +468,27 @@ fn edits_of(
     })
 }
 
+/// What edits make of a document. `None` where that is not known before: changes that do not fit are refused when they are
+/// made, and of what an undo leaves `$valid` says whether it is as the schema says.
+fn outcome<'a>(found: Option<Snapshot>, edits: impl IntoIterator<Item = &'a Edit>) -> Option<Snapshot> {
+    let mut made = found;
+    for edit in edits {
+        match edit {
+            Edit::Create { meta, value, .. } => {
+                made = Some(Snapshot { meta: meta.clone(), value: value.clone(), version: VersionId([0; 16]) });
+            }
+            Edit::Apply(changes) => {
+                let mut changed = made?;
+                changed.value = preview::apply(changed.value, changes)?;
+                made = Some(changed);
+            }
+            Edit::SetDeleted(deleted) => made.as_mut()?.meta.deleted = *deleted,
+            Edit::Undo { .. } => return None,
+        }
+    }
+    made
+}
+
 /// The items of the list at a path.
 fn items<'a>(value: &'a Value, path: &[Step]) -> Result<&'a Vec<Value>, RequestError> {
     let list = path.iter().try_fold(value, |here, step| match (here, step) {
@@ -494,7 +554,8 @@ fn intent_doc(cx: &mut Context<'_>, partition: PartNo, intent: &Intent) -> Resul
 /// The collection whose description says which texts merge.
 fn collection_of(cx: &mut Context<'_>, intent: &Intent, doc: DocRef) -> Option<String> {
     match (&intent.target, &intent.action) {
-        (_, Action::Delete | Action::Undelete) => None,
+        // Neither schema nor texts matter to it, but rules do.
+        (_, Action::Delete | Action::Undelete) if cx.actor().is_none() => None,
         (Target::New { collection } | Target::Named(Name::Key { collection, .. }), _) => Some(collection.clone()),
         (Target::Named(Name::Id(_)), _) => cx.endpoint.view(doc).and_then(|found| found.meta.collection),
     }

@@ -6,7 +6,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use cosmicsync_node::service::{Backend, Command, Reply, Secret, Token, request};
+use cosmicsync_node::service::{Backend, Command, Reply, Secret, Who, request};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -15,8 +15,8 @@ use tokio::sync::{Semaphore, watch};
 use crate::call::expect_reply;
 use crate::problem::{Code, Problem, REQUEST_ID};
 
-/// Paths that take no token: they say the same of every node of this version.
-pub const OPEN_PATHS: [&str; 2] = ["/healthz", "/docs/errors"];
+/// Paths that take no token: they say the same of every node of this version, or let somebody in.
+pub const OPEN_PATHS: [&str; 4] = ["/healthz", "/docs/errors", "/v1/openapi.json", "/v1/auth/login"];
 
 /// The path of the WebSocket, whose first message may say who it is: a browser cannot set its headers.
 pub(crate) const SOCKET_PATH: &str = "/v1/ws";
@@ -100,26 +100,26 @@ async fn admit(State(door): State<Door>, mut request: Request, next: Next) -> Re
         return next.run(request).await;
     }
     match checked(&door, request.headers()).await {
-        Ok(token) => {
-            request.extensions_mut().insert(token);
+        Ok(who) => {
+            request.extensions_mut().insert(who);
             next.run(request).await
         }
         Err(problem) => problem.into_response(),
     }
 }
 
-async fn checked(door: &Door, headers: &HeaderMap) -> Result<Token, Problem> {
+async fn checked(door: &Door, headers: &HeaderMap) -> Result<Who, Problem> {
     let sent = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let bearer = sent.and_then(|value| value.split_once(' ')).filter(|(kind, _)| kind.eq_ignore_ascii_case("bearer"));
     let Some((_, token)) = bearer else {
         let problem = Problem::new(Code::Unauthenticated, "the request has no header `Authorization: Bearer TOKEN`");
         return Err(problem.next("cosmicsync token create NAME"));
     };
-    token_of(door, token.trim().to_owned()).await
+    who_sent(door, token.trim().to_owned()).await
 }
 
-/// Finds the token that a client sent.
-pub(crate) async fn token_of(door: &Door, sent: String) -> Result<Token, Problem> {
+/// Finds whose token a client sent.
+pub(crate) async fn who_sent(door: &Door, sent: String) -> Result<Who, Problem> {
     let command = Command::TokenCheck { token: Secret(sent) };
-    expect_reply!(request(&*door.backend, command).await?, Reply::Token(token) => token)
+    expect_reply!(request(&*door.backend, command).await?, Reply::Who(who) => who)
 }

@@ -2,10 +2,9 @@
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use cosmicsync_node::service::{Backend, Command, Reply, Scope, ServiceError, Token, request};
+use cosmicsync_node::service::{Answer, Backend, Command, Input, Item, Reply, ServiceError, Who, request};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Duration, interval};
 
 use crate::access::Door;
@@ -24,37 +23,64 @@ pub(crate) enum Over {
     Revoked,
 }
 
-/// Whoever sent a request, and the way to the node. It carries out what the token allows.
+/// Whoever sent a request, and the way to the node in their name: it does what their role, their token and the rules allow.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
-    backend: Arc<dyn Backend>,
-    token: Token,
+    node: Arc<dyn Backend>,
+    acting: Arc<Acting>,
     pub(crate) endless: Arc<Semaphore>,
     stopped: watch::Receiver<bool>,
 }
 
+/// The node in the name of somebody.
+#[derive(Debug)]
+struct Acting {
+    node: Arc<dyn Backend>,
+    who: Who,
+}
+
+impl Backend for Acting {
+    fn call(&self, command: Command, items: mpsc::Sender<Item>) -> Answer<'_> {
+        self.node.call_as(&self.who, command, None, items)
+    }
+
+    fn call_reading(&self, command: Command, input: Input, items: mpsc::Sender<Item>) -> Answer<'_> {
+        self.node.call_as(&self.who, command, Some(input), items)
+    }
+}
+
 impl Caller {
-    /// A caller with this token.
-    pub(crate) fn new(door: &Door, token: Token) -> Self {
+    /// A caller of whom this is known.
+    pub(crate) fn new(door: &Door, who: Who) -> Self {
         let Door { backend, endless, stopped, .. } = door.clone();
-        Self { backend, token, endless, stopped }
+        let acting = Arc::new(Acting { node: Arc::clone(&backend), who });
+        Self { node: backend, acting, endless, stopped }
     }
 
     /// Carries out a command whose items do not matter.
     pub(crate) async fn request(&self, command: Command) -> Result<Reply, Problem> {
-        self.check(&command)?;
-        Ok(request(&*self.backend, command).await?)
+        Ok(request(&*self.acting, command).await?)
     }
 
-    /// Returns the node, for a command that the token allows.
-    pub(crate) fn backend_for(&self, command: &Command) -> Result<Arc<dyn Backend>, Problem> {
-        self.check(command)?;
-        Ok(Arc::clone(&self.backend))
+    /// Returns the node in the caller's name.
+    pub(crate) fn backend(&self) -> Arc<dyn Backend> {
+        Arc::clone(&self.acting) as Arc<dyn Backend>
+    }
+
+    /// Returns who it is.
+    pub(crate) fn who(&self) -> &Who {
+        &self.acting.who
     }
 
     /// Returns the name of the token.
     pub(crate) fn name(&self) -> &str {
-        &self.token.name
+        &self.acting.who.token.name
+    }
+
+    /// Ends the caller's session. A token that was not made by logging in stays.
+    pub(crate) async fn log_out(&self) -> Result<(), Problem> {
+        let command = Command::Logout { name: self.name().to_owned() };
+        Ok(request(&*self.node, command).await.map(drop)?)
     }
 
     /// Completes when the server stops, or when the token has ended: an answer that goes on ends with it.
@@ -75,19 +101,16 @@ impl Caller {
         }
     }
 
-    /// Whether the token still stands.
+    /// Whether the token still stands, and its account has the role that it had.
     async fn is_admitted(&self) -> bool {
-        let Ok(Reply::Tokens(tokens)) = request(&*self.backend, Command::TokenList {}).await else { return true };
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        tokens.contains(&self.token) && self.token.expires_at.is_none_or(|end| u128::from(end) > now)
-    }
-
-    fn check(&self, command: &Command) -> Result<(), Problem> {
-        if self.token.scope == Scope::Read && command.writes() {
-            let problem = Problem::new(Code::Forbidden, "the token allows reading only");
-            return Err(problem.next("cosmicsync token create NAME"));
+        let Who { token, role } = self.who();
+        let Ok(Reply::Tokens(tokens)) = request(&*self.node, Command::TokenList {}).await else { return true };
+        if !tokens.contains(token) {
+            return false;
         }
-        Ok(())
+        let Some(account) = &token.account else { return true };
+        let Ok(Reply::Accounts(accounts)) = request(&*self.node, Command::AccountList {}).await else { return true };
+        accounts.iter().any(|one| one.name == *account && one.role == *role)
     }
 }
 
@@ -95,9 +118,9 @@ impl FromRequestParts<Door> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, door: &Door) -> Result<Self, Problem> {
-        let token = parts.extensions.get::<Token>().cloned();
-        let token = token.ok_or_else(|| Problem::new(Code::Unauthenticated, "the request was not admitted"))?;
-        Ok(Self::new(door, token))
+        let who = parts.extensions.get::<Who>().cloned();
+        let who = who.ok_or_else(|| Problem::new(Code::Unauthenticated, "the request was not admitted"))?;
+        Ok(Self::new(door, who))
     }
 }
 

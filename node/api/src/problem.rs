@@ -54,7 +54,8 @@ codes! {
     ScanLimit, "scan_limit", BAD_REQUEST, "No index helps, and too many documents would have to be read.";
     Unauthenticated, "unauthenticated", UNAUTHORIZED, "The request bears no token of this node.";
     TokenExpired, "token_expired", UNAUTHORIZED, "The time of the token is over.";
-    Forbidden, "forbidden", FORBIDDEN, "The token allows reading only.";
+    LoginFailed, "login_failed", UNAUTHORIZED, "The name and password, or the link, let nobody in.";
+    Forbidden, "forbidden", FORBIDDEN, "The role, the token or the rules of the collection do not allow it.";
     NotFound, "not_found", NOT_FOUND, "There is no such thing here.";
     MethodNotAllowed, "method_not_allowed", METHOD_NOT_ALLOWED, "The route does not take this method.";
     Timeout, "timeout", REQUEST_TIMEOUT, "The body did not come in time.";
@@ -68,10 +69,12 @@ codes! {
     UnsupportedMediaType, "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "The route does not take this Content-Type.";
     UpgradeRequired, "upgrade_required", UPGRADE_REQUIRED, "The route is a WebSocket.";
     BadPatch, "bad_patch", UNPROCESSABLE_ENTITY, "The patch does not fit the document.";
+    BadRules, "bad_rules", UNPROCESSABLE_ENTITY, "The rules were not understood.";
     BadSchema, "bad_schema", UNPROCESSABLE_ENTITY, "The schema was not understood.";
     SchemaViolation, "schema_violation", UNPROCESSABLE_ENTITY, "A document would not be as its schema says.";
     Refused, "refused", UNPROCESSABLE_ENTITY, "A rule or a limit forbids it.";
     IdempotencyMismatch, "idempotency_mismatch", UNPROCESSABLE_ENTITY, "Another request was carried out under this idempotency key.";
+    TooOften, "too_often", TOO_MANY_REQUESTS, "It was tried too often: wait, and try again.";
     Internal, "internal", INTERNAL_SERVER_ERROR, "The node failed: look at its log and at `cosmicsync doctor`.";
     Unavailable, "unavailable", SERVICE_UNAVAILABLE, "The node cannot answer at the moment: try again.";
     Incomplete, "incomplete", SERVICE_UNAVAILABLE, "The document is not wholly here yet.";
@@ -189,6 +192,10 @@ const fn of_reason(reason: Reason) -> Code {
         Reason::BadSelector => Code::BadSelector,
         Reason::BadPatch => Code::BadPatch,
         Reason::BadSchema => Code::BadSchema,
+        Reason::BadRules => Code::BadRules,
+        Reason::Forbidden => Code::Forbidden,
+        Reason::LoginFailed => Code::LoginFailed,
+        Reason::TooOften => Code::TooOften,
         Reason::BookmarkInvalid => Code::BookmarkInvalid,
         Reason::ContainerChange => Code::ContainerChange,
         Reason::Exists => Code::Exists,

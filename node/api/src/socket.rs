@@ -6,7 +6,7 @@
 use axum::body::Bytes;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use core::time::Duration;
-use cosmicsync_node::service::{Changes, Command, Item, Query, Reply, SpaceRef, Token, read_json};
+use cosmicsync_node::service::{Changes, Command, Item, Query, Reply, SpaceRef, Who, read_json};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, interval, timeout};
 
-use crate::access::{Door, token_of};
+use crate::access::{Door, who_sent};
 use crate::call::{Caller, Over, expect_reply};
 use crate::model::{BatchView, ChangeView};
 use crate::problem::{Code, Problem};
@@ -99,10 +99,10 @@ struct Session {
     out: mpsc::Sender<Value>,
 }
 
-/// Serves a connection until either side closes it. `token` is that of its header.
-pub(crate) async fn serve(mut socket: WebSocket, door: Door, token: Option<Token>, slot: OwnedSemaphorePermit) {
-    let closed = match admitted(&mut socket, &door, token).await {
-        Some(token) => follow(&mut socket, Caller::new(&door, token)).await,
+/// Serves a connection until either side closes it. `who` is who its header says.
+pub(crate) async fn serve(mut socket: WebSocket, door: Door, who: Option<Who>, slot: OwnedSemaphorePermit) {
+    let closed = match admitted(&mut socket, &door, who).await {
+        Some(who) => follow(&mut socket, Caller::new(&door, who)).await,
         None => Some((UNAUTHENTICATED, "the first message is {\"type\":\"auth\",\"token\":\"...\"}")),
     };
     if let Some((code, reason)) = closed {
@@ -114,14 +114,14 @@ pub(crate) async fn serve(mut socket: WebSocket, door: Door, token: Option<Token
 }
 
 /// Finds out who the client is.
-async fn admitted(socket: &mut WebSocket, door: &Door, token: Option<Token>) -> Option<Token> {
-    if token.is_some() {
-        return token;
+async fn admitted(socket: &mut WebSocket, door: &Door, who: Option<Who>) -> Option<Who> {
+    if who.is_some() {
+        return who;
     }
     let first = timeout(AUTH_TIMEOUT, socket.recv()).await.ok()??.ok()?;
     let Message::Text(text) = first else { return None };
     match read_json(text.as_bytes(), LEVELS_AROUND).ok()? {
-        Said::Auth { token } => token_of(door, token).await.ok(),
+        Said::Auth { token } => who_sent(door, token).await.ok(),
         Said::Sub { .. } | Said::Unsub { .. } | Said::Credit { .. } | Said::Ping {} => None,
     }
 }
@@ -291,7 +291,7 @@ async fn followed(
     credit: &Semaphore,
     out: &mpsc::Sender<Value>,
 ) -> Result<(), Problem> {
-    let backend = caller.backend_for(&command)?;
+    let backend = caller.backend();
     let (sender, mut items) = mpsc::channel(1);
     let mut call = backend.call(command, sender);
     loop {

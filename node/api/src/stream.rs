@@ -131,7 +131,7 @@ enum Step {
 impl<S: Shape> Pieces<S> {
     /// Starts a command.
     fn start(caller: &Caller, command: Command, shape: S) -> Result<Self, Problem> {
-        let backend = caller.backend_for(&command)?;
+        let backend = caller.backend();
         let (sender, items) = mpsc::channel(ITEMS_QUEUED);
         let call: Call = Box::pin(async move { backend.call(command, sender).await });
         Ok(Self { call: Some(call), items, shape, out: Vec::new() })

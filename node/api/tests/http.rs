@@ -17,6 +17,8 @@ use tower::ServiceExt as _;
 
 #[path = "http/access.rs"]
 mod access;
+#[path = "http/accounts.rs"]
+mod accounts;
 #[path = "http/documents.rs"]
 mod documents;
 #[path = "http/errors.rs"]
@@ -121,7 +123,7 @@ async fn open(dir: &TempDir) -> Arc<Node> {
 
 async fn token(node: &dyn Backend, scope: Scope, expires_ms: Option<u64>) -> String {
     let name = format!("{scope:?} {expires_ms:?}");
-    let command = Command::TokenCreate(TokenCreate { name, scope, expires_ms });
+    let command = Command::TokenCreate(TokenCreate { expires_ms, ..TokenCreate::new(name, scope) });
     let Ok(Reply::TokenMade(made)) = request(node, command).await else { panic!("no token") };
     made.token.0
 }

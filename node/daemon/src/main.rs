@@ -16,6 +16,7 @@ use crate::run::{Failure, Run};
 use crate::table::Style;
 use crate::terminal::Surroundings;
 
+mod access;
 mod clean;
 mod cli;
 mod config;
@@ -32,7 +33,6 @@ mod run;
 mod table;
 mod terminal;
 mod text_path;
-mod tokens;
 mod up;
 
 fn main() -> ExitCode {

@@ -12,10 +12,10 @@ use cosmicsync_node::service::{
 };
 use serde::Serialize;
 
+use crate::access;
 use crate::clean;
 use crate::queried;
 use crate::table::{Style, Table, duration_text};
-use crate::tokens;
 
 /// How results are written.
 #[derive(Debug, Clone, Copy)]
@@ -148,7 +148,13 @@ impl Output<'_> {
             Reply::Changes { cursor, more } => self.json(&serde_json::json!({ "cursor": cursor, "more": more })),
             Reply::TokenMade(made) => self.json(made),
             Reply::Tokens(tokens) => self.json_lines(tokens),
-            Reply::Token(token) => self.json(token),
+            Reply::Who(who) => self.json(who),
+            Reply::Account(account) => self.json(account),
+            Reply::Accounts(accounts) => self.json_lines(accounts),
+            Reply::Link(link) => self.json(link),
+            Reply::Audit(rows) => self.json_lines(rows),
+            Reply::Rules(rules) => self.json(rules),
+            Reply::Verdicts(verdicts) => self.json_lines(verdicts),
             Reply::Backup(backup) => self.json(backup),
         }
     }
@@ -213,8 +219,14 @@ impl Output<'_> {
             ]),
             Reply::Changes { cursor, .. } => self.line(cursor),
             Reply::TokenMade(made) => self.line(&made.token.0),
-            Reply::Tokens(tokens) => self.table(&tokens::table(tokens)),
-            Reply::Token(token) => self.table(&tokens::table(core::slice::from_ref(token))),
+            Reply::Tokens(tokens) => self.table(&access::tokens(tokens)),
+            Reply::Who(who) => self.table(&access::tokens(core::slice::from_ref(&who.token))),
+            Reply::Account(account) => self.table(&access::accounts(core::slice::from_ref(account))),
+            Reply::Accounts(accounts) => self.table(&access::accounts(accounts)),
+            Reply::Link(link) => self.line(&link.link.0),
+            Reply::Audit(rows) => self.table(&access::audit(rows)),
+            Reply::Rules(rules) => self.line(&clean::json(&serde_json::to_string_pretty(&rules.rules)?)),
+            Reply::Verdicts(verdicts) => self.table(&access::verdicts(verdicts)),
             Reply::Backup(backup) => self.backup(backup),
         }
     }

@@ -83,23 +83,24 @@ pub(crate) fn stdin_lines() -> impl Iterator<Item = io::Result<String>> {
     io::stdin().lock().lines()
 }
 
-/// Asks for a passphrase on the terminal, twice when it is a new one.
-pub(crate) fn ask_passphrase(new: bool) -> Result<Secret, ServiceError> {
+/// Asks for a passphrase or a password on the terminal, twice when it is a new one.
+pub(crate) fn ask_secret(what: &str, new: bool) -> Result<Secret, ServiceError> {
     if !io::stdin().is_terminal() {
-        return Err(ServiceError::new(
-            ErrorCode::Usage,
-            "a passphrase is needed, and nobody is there to type it",
-        )
-        .next("the same with --passphrase-file FILE, whose first line is the passphrase, or with COSMICSYNC_PASSPHRASE set"));
+        let variable = format!("COSMICSYNC_{}", what.to_uppercase());
+        let next = format!("the same with --{what}-file FILE, whose first line is the {what}, or with {variable} set");
+        let message = format!("a {what} is needed, and nobody is there to type it");
+        return Err(ServiceError::new(ErrorCode::Usage, message).next(next));
     }
     let ask = |prompt: &str| {
-        rpassword::prompt_password(prompt).map_err(|error| ServiceError::io("cannot read the passphrase", &error))
+        rpassword::prompt_password(prompt)
+            .map_err(|error| ServiceError::io(format!("cannot read the {what}"), &error))
     };
-    let passphrase = ask("Passphrase: ")?;
-    if new && ask("Again: ")? != passphrase {
-        return Err(ServiceError::new(ErrorCode::Usage, "the passphrases differ"));
+    let first: String = what.chars().take(1).flat_map(char::to_uppercase).collect();
+    let secret = ask(&format!("{first}{}: ", what.get(1..).unwrap_or_default()))?;
+    if new && ask("Again: ")? != secret {
+        return Err(ServiceError::new(ErrorCode::Usage, format!("the {what}s differ")));
     }
-    Ok(Secret(passphrase))
+    Ok(Secret(secret))
 }
 
 /// Writes a line to stderr; a closed stderr is nobody's problem.

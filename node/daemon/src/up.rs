@@ -1,11 +1,16 @@
 //! `up`: the node as a long-running process.
 
+use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cosmicsync_api::Server as HttpServer;
 use cosmicsync_node::Node;
-use cosmicsync_node::service::{Backend, Command, ErrorCode, Reply, Server, ServiceError, Status, request};
+use cosmicsync_node::service::{
+    Backend, Command, ErrorCode, Format, Import, Input, Reply, Server, ServiceError, Status, request,
+};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli;
@@ -15,8 +20,81 @@ use crate::node;
 use crate::run::{Failure, Run};
 use crate::terminal;
 
+/// Collections of a sandbox, and their documents.
+const SAMPLES: [(&str, &str); 2] =
+    [("plants", include_str!("samples/plants.ndjson")), ("notes", include_str!("samples/notes.ndjson"))];
+
+/// Where a sandbox serves HTTP unless another address is named.
+const SANDBOX_HTTP: &str = "127.0.0.1:7521";
+
 /// Runs until a signal or `cosmicsync down`; prints the status once it serves.
 pub(crate) async fn up(run: &mut Run<'_>, options: &cli::Up) -> Result<(), Failure> {
+    if !options.dev {
+        return open_and_serve(run, options).await;
+    }
+    let sandbox = Sandbox::new(&run.surroundings.temporary)?;
+    if run.global.dir.is_none() {
+        run.dir.clone_from(&sandbox.dir);
+        run.global.dir = Some(sandbox.dir.clone());
+    }
+    node::init(&run.dir, "sandbox").await?;
+    let here = || Some("127.0.0.1:0".to_owned());
+    let options = cli::Up {
+        listen: options.listen.clone().or_else(here),
+        http: options.http.clone().or_else(|| Some(SANDBOX_HTTP.to_owned())),
+        name: None,
+        dev: true,
+    };
+    open_and_serve(run, &options).await
+}
+
+/// A directory that goes with what is in it.
+struct Sandbox {
+    dir: PathBuf,
+}
+
+impl Sandbox {
+    fn new(temporary: &Path) -> Result<Self, ServiceError> {
+        let dir = temporary.join(format!("cosmicsync-sandbox-{}", std::process::id()));
+        let made = fs::DirBuilder::new().mode(0o700).create(&dir);
+        made.map_err(|error| ServiceError::io(format!("cannot make {}", dir.display()), &error))?;
+        Ok(Self { dir })
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.dir) {
+            tracing::warn!(%error, "the sandbox stays in {}", self.dir.display());
+        }
+    }
+}
+
+/// Puts the sample data into a new node.
+async fn fill(node: &Node) -> Result<(), ServiceError> {
+    request(node, Command::SpaceCreate { name: "home".to_owned() }).await?;
+    for (collection, rows) in SAMPLES {
+        let import = Import {
+            collection: (*collection).to_owned(),
+            path: "-".to_owned(),
+            format: Some(Format::Ndjson),
+            id_column: Some("id".to_owned()),
+            ..Import::default()
+        };
+        let (feed, input) = Input::new();
+        let (items, _) = tokio::sync::mpsc::channel(1);
+        let feeding = async {
+            // Whoever reads no further says why.
+            let _ = feed.send(rows.as_bytes().to_vec()).await;
+            feed.end().await;
+        };
+        let (imported, ()) = tokio::join!(node.call_reading(Command::Import(import), input, items), feeding);
+        imported?;
+    }
+    Ok(())
+}
+
+async fn open_and_serve(run: &mut Run<'_>, options: &cli::Up) -> Result<(), Failure> {
     let mut loaded = Loaded::load(&run.dir, &run.surroundings.variables)?;
     if let Some(listen) = &options.listen {
         loaded.listen_flag(Some(address(listen, loaded.config.net.listen).await?));
@@ -34,6 +112,12 @@ pub(crate) async fn up(run: &mut Run<'_>, options: &cli::Up) -> Result<(), Failu
     let node = Arc::new(node::open(&run.dir, &loaded, true).await?);
     if let Some(name) = &options.name
         && let Err(error) = request(&*node, Command::DeviceRename { name: name.clone() }).await
+    {
+        request(&*node, Command::Shutdown {}).await?;
+        return Err(error.into());
+    }
+    if options.dev
+        && let Err(error) = fill(&node).await
     {
         request(&*node, Command::Shutdown {}).await?;
         return Err(error.into());
@@ -76,6 +160,7 @@ async fn serve(run: &mut Run<'_>, node: &Arc<Node>, http: Option<HttpServer>) ->
     let (mut interrupt, mut terminate) = (handler(SignalKind::interrupt())?, handler(SignalKind::terminate())?);
     let reply = request(&**node, Command::Status {}).await?;
     announce(run, &reply)?;
+    offer_link(run, node).await?;
     let stop = async {
         tokio::select! {
             biased;
@@ -117,6 +202,18 @@ fn what_next(run: &Run<'_>, status: &Status) -> String {
     } else {
         format!("{}  (lets one more device in)", same("cosmicsync space invite"))
     }
+}
+
+/// Prints a link that opens the console, for whoever sits at the terminal. A log is no place for it.
+async fn offer_link(run: &mut Run<'_>, node: &Node) -> Result<(), Failure> {
+    if run.output.format.json || run.global.quiet || !run.surroundings.stderr_tty {
+        return Ok(());
+    }
+    let Reply::Link(link) = request(node, Command::LinkMake {}).await? else { return Ok(()) };
+    if link.link.0.starts_with("http") {
+        terminal::note(&format!("console: {}  (once, within 15 minutes)", link.link.0));
+    }
+    Ok(())
 }
 
 /// Says on stdout that commands are served now: a line of JSON, or where it listens.

@@ -1,10 +1,12 @@
 //! Bodies of requests and answers. Times are milliseconds since 1970 (UTC), ids are lowercase hex.
 
+mod auth;
 mod changes;
 mod node;
 mod query;
 mod schema;
 
+pub(crate) use auth::*;
 pub(crate) use changes::*;
 pub(crate) use node::*;
 pub(crate) use query::*;

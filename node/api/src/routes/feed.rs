@@ -6,7 +6,7 @@ use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use cosmicsync_node::service::{Changes, Command, Query, Reply, Token, parse_json};
+use cosmicsync_node::service::{Changes, Command, Query, Reply, Who, parse_json};
 use serde::Deserialize;
 use serde_json::Value;
 use std::sync::Arc;
@@ -189,15 +189,15 @@ pub(super) async fn live(
 /// Opens a WebSocket.
 pub(super) async fn socket(
     State(door): State<Door>,
-    token: Option<Extension<Token>>,
+    who: Option<Extension<Who>>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
     let upgrade = upgrade.map_err(|error| Problem::new(Code::UpgradeRequired, error.body_text()))?;
     let slot = Arc::clone(&door.sockets).try_acquire_owned();
     let slot = slot.map_err(|_| Problem::new(Code::Unavailable, "there are too many WebSockets"))?;
     let upgrade = upgrade.protocols([PROTOCOL]).max_message_size(MESSAGE_BYTES_MAX).max_frame_size(MESSAGE_BYTES_MAX);
-    let token = token.map(|Extension(token)| token);
-    Ok(upgrade.on_upgrade(move |socket| serve(socket, door, token, slot)))
+    let who = who.map(|Extension(who)| who);
+    Ok(upgrade.on_upgrade(move |socket| serve(socket, door, who, slot)))
 }
 
 fn last_event(headers: &HeaderMap) -> Option<String> {

@@ -96,7 +96,7 @@ pub(super) async fn import(
         dry_run: options.dry_run,
         ..Import::default()
     });
-    let backend = caller.backend_for(&command)?;
+    let backend = caller.backend();
     let (feed, input) = Input::new();
     let (sender, _) = mpsc::channel(1);
     let reply = async { backend.call_reading(command, input, sender).await.map_err(Problem::from) };

@@ -1,5 +1,6 @@
 //! The routes.
 
+mod auth;
 mod collections;
 mod conditions;
 mod docs;
@@ -9,6 +10,7 @@ mod indexes;
 mod node;
 mod pages;
 mod query;
+mod rules;
 mod schemas;
 mod versions;
 
@@ -82,6 +84,16 @@ pub(crate) fn described() -> OpenApiRouter<Door> {
         .routes(routes!(indexes::check))
         .routes(routes!(schemas::show, schemas::put, schemas::remove))
         .routes(routes!(schemas::check))
+        .routes(routes!(rules::show, rules::put))
+        .routes(routes!(rules::test))
+        .routes(routes!(auth::login))
+        .routes(routes!(auth::logout))
+        .routes(routes!(auth::me))
+        .routes(routes!(auth::accounts, auth::create_account))
+        .routes(routes!(auth::change_account, auth::remove_account))
+        .routes(routes!(auth::tokens, auth::create_token))
+        .routes(routes!(auth::remove_token))
+        .routes(routes!(auth::audit))
         .routes(routes!(files::import))
         .routes(routes!(files::export))
         .routes(routes!(feed::changes))

@@ -3,7 +3,7 @@
 use super::*;
 
 /// A request for each operation that the description names: its method, its path, and a body that it takes.
-fn operations() -> Vec<(String, String, Value)> {
+pub(super) fn operations() -> Vec<(String, String, Value)> {
     let api: Value = serde_json::from_str(&cosmicsync_api::openapi()).expect("JSON");
     let mut found = Vec::new();
     for (path, item) in api["paths"].as_object().expect("paths") {
@@ -21,6 +21,9 @@ fn operations() -> Vec<(String, String, Value)> {
                 "putIndex" => json!({ "fields": ["name"] }),
                 "transact" => json!({ "writes": [] }),
                 "revertDocument" => json!({ "version": "abcd" }),
+                "createAccount" => json!({ "name": "bob", "role": "viewer" }),
+                "createToken" => json!({ "name": "ci" }),
+                "testRules" => json!({ "account": "viewer", "value": {} }),
                 _ => json!({}),
             };
             found.push((method.to_uppercase(), path, body));
@@ -31,9 +34,9 @@ fn operations() -> Vec<(String, String, Value)> {
 }
 
 /// The answer to one of them.
-async fn answered(world: &World, token: &str, (method, path, body): &(String, String, Value)) -> Answer {
+pub(super) async fn answered(world: &World, token: &str, (method, path, body): &(String, String, Value)) -> Answer {
     let patch = [("content-type", "application/merge-patch+json")];
-    let headers = if method == "PATCH" { &patch[..] } else { &[] };
+    let headers = if method == "PATCH" && path.contains("/docs/") { &patch[..] } else { &[] };
     let answer = world.open(token, method, path, headers, body.clone()).await;
     let (parts, mut body) = answer.into_parts();
     // Live answers do not end.
@@ -54,6 +57,9 @@ async fn every_route_takes_a_token() {
     let mut forged = world.write.clone();
     forged.replace_range(10..11, if &forged[10..11] == "0" { "1" } else { "0" });
     for operation in operations() {
+        if operation.1 == "/v1/auth/login" {
+            continue;
+        }
         for (token, code) in [
             ("", "unauthenticated"),
             ("cs_pat_", "unauthenticated"),
@@ -79,7 +85,10 @@ async fn a_token_that_allows_reading_changes_nothing() {
     let version = world.call("GET", "collections/towns/docs/t0", ()).await.header("etag").to_owned();
     for operation in operations() {
         let (method, path, _) = &operation;
-        let reads = method == "GET" || ["/find", "/count", "/explain", "/check"].iter().any(|end| path.ends_with(end));
+        if path.starts_with("/v1/auth/") {
+            continue;
+        }
+        let reads = method == "GET" || ["/find", "/count", "/explain", "/check", "/rules/test"].iter().any(|end| path.ends_with(end));
         let answer = answered(&world, &world.read, &operation).await;
         if reads {
             assert!(![401, 403].contains(&answer.status.as_u16()), "{operation:?}: {}", answer.status);
@@ -106,7 +115,7 @@ async fn health_and_the_page_of_errors_take_no_token() {
         assert!(page.text().contains(&format!("id=\"{}\"", code.name())), "{}", code.name());
     }
     assert!(!page.text().contains("://"), "the page loads something");
-    world.send("", "GET", "/v1/openapi.json", &[], ()).await.failed("unauthenticated");
+    world.send("", "GET", "/v1/openapi.json", &[], ()).await.ok(200);
 }
 
 #[tokio::test]
@@ -140,7 +149,7 @@ async fn tokens_outlive_the_process_until_they_are_revoked() {
 async fn a_name_of_a_token_is_given_once() {
     let world = World::new().await;
     let create =
-        |name: &str| Command::TokenCreate(TokenCreate { name: name.to_owned(), scope: Scope::Read, expires_ms: None });
+        |name: &str| Command::TokenCreate(TokenCreate::new(name, Scope::Read));
     request(&*world.node, create("ci")).await.expect("a token");
     let again = request(&*world.node, create("ci")).await.expect_err("there already");
     assert_eq!(again.next.as_deref(), Some("cosmicsync token revoke ci"));

@@ -1,7 +1,7 @@
 //! Errors: a status and a code for each, and JSON by the rules of every other door.
 
 use super::*;
-use cosmicsync_node::service::{Answer as Answering, ErrorCode, Item, Reason, Secret, ServiceError, Token, parse_json};
+use cosmicsync_node::service::{Answer as Answering, ErrorCode, Item, Reason, Role, Secret, ServiceError, Token, Who, Input, parse_json};
 use tokio::sync::mpsc;
 
 #[tokio::test]
@@ -142,10 +142,15 @@ impl Backend for Failing {
     fn call(&self, command: Command, _: mpsc::Sender<Item>) -> Answering<'_> {
         Box::pin(async move {
             if let Command::TokenCheck { token: Secret(name) } = command {
-                return Ok(Reply::Token(Token { name, scope: Scope::Write, created_at: 0, expires_at: None }));
+                let who = Who { token: Token::new(name, Scope::Write, 0), role: Role::Owner };
+                return Ok(Reply::Who(who));
             }
             Err(self.0.clone())
         })
+    }
+
+    fn call_as(&self, _: &Who, command: Command, _: Option<Input>, items: mpsc::Sender<Item>) -> Answering<'_> {
+        self.call(command, items)
     }
 }
 

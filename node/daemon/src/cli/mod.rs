@@ -1,11 +1,11 @@
 //! The grammar of the command line. It only parses: no environment, no terminal, no files.
 
+mod access;
 mod doc;
 mod files;
 mod query;
 mod schema;
 mod spaces;
-mod tokens;
 
 use std::path::PathBuf;
 
@@ -13,12 +13,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use cosmicsync_node::service::{DocRef, quoted};
 
+pub(crate) use access::{AccountVerb, AuditVerb, Password, RulesVerb, TokenVerb};
 pub(crate) use doc::{CollectionVerb, DocVerb, List, Type};
 pub(crate) use files::{BackupVerb, Export, Import, Passphrase, format_of};
 pub(crate) use query::{Count, Find, IndexVerb, Live, Query};
 pub(crate) use schema::SchemaVerb;
 pub(crate) use spaces::{DeviceVerb, PartitionVerb, PeerVerb, SpaceVerb};
-pub(crate) use tokens::TokenVerb;
 
 /// What the exit code of every command means.
 pub(crate) const EXIT_CODES: &str = "\
@@ -91,7 +91,7 @@ impl Global {
 /// Adds the space to a command that takes one.
 fn with_space(command: &str, space: &str) -> String {
     const OF_SPACE: [&str; 4] = ["space invite", "space wait", "space digest", "partition list"];
-    const OF_PARTITION: [&str; 18] = [
+    const OF_PARTITION: [&str; 20] = [
         "doc list",
         "doc get",
         "doc put",
@@ -108,6 +108,8 @@ fn with_space(command: &str, space: &str) -> String {
         "schema check",
         "schema set",
         "schema show",
+        "rules set",
+        "rules show",
         "export",
         "doctor",
     ];
@@ -158,6 +160,7 @@ impl Verb {
             Self::Count(count) => &count.space,
             Self::Index(verb) => verb.space(),
             Self::Schema(verb) => verb.space(),
+            Self::Rules(verb) => verb.space(),
             Self::Import(import) => &import.space,
             Self::Export(export) => &export.space,
             Self::Init { .. }
@@ -167,7 +170,10 @@ impl Verb {
             | Self::Peer(_)
             | Self::Device(DeviceVerb::Rename { .. })
             | Self::Space(SpaceVerb::Create { .. } | SpaceVerb::List | SpaceVerb::Join { .. })
+            | Self::Login
+            | Self::Account(_)
             | Self::Token(_)
+            | Self::Audit(_)
             | Self::Openapi
             | Self::Backup(_)
             | Self::Demo
@@ -242,9 +248,20 @@ pub(crate) enum Verb {
     Import(Import),
     /// Write a collection to a file
     Export(Export),
+    /// Print a link that opens the console as an owner, once
+    Login,
+    /// Accounts, by which people log in to this node over HTTP
+    #[command(subcommand)]
+    Account(AccountVerb),
     /// Tokens, by which programs use this node over HTTP
     #[command(subcommand)]
     Token(TokenVerb),
+    /// Rules: what editors and viewers may do with documents of a collection
+    #[command(subcommand)]
+    Rules(RulesVerb),
+    /// What concerned who may do what over HTTP
+    #[command(subcommand)]
+    Audit(AuditVerb),
     /// Print the description of the HTTP API (OpenAPI 3.1)
     Openapi,
     /// Sealed copies of the store
@@ -276,6 +293,9 @@ pub(crate) struct Up {
     /// Name of this device from now on [default: as before; of a new one the host name]
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
+    /// A sandbox: a new node in a temporary directory with sample data, which is forgotten at the end
+    #[arg(long, conflicts_with = "name")]
+    pub(crate) dev: bool,
 }
 
 /// The space a command is about.

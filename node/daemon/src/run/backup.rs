@@ -106,7 +106,7 @@ impl Run<'_> {
         }
         match self.surroundings.variable("COSMICSYNC_PASSPHRASE") {
             Some(passphrase) => Ok(Secret(passphrase.to_owned())),
-            None => terminal::ask_passphrase(new),
+            None => terminal::ask_secret("passphrase", new),
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Commands go to the daemon of the data directory, or to a node opened for just this command when none runs.
 
+mod access;
 mod backup;
 mod doc;
 mod export;
@@ -109,7 +110,11 @@ impl Run<'_> {
             Verb::Doc(verb) => doc::doc(self, verb).await,
             Verb::Import(options) => import::import(self, options).await,
             Verb::Export(options) => export::export(self, options).await,
+            Verb::Login => access::login(self).await,
+            Verb::Account(verb) => access::account(self, verb).await,
             Verb::Token(verb) => self.print(verb.into_command()).await,
+            Verb::Rules(verb) => access::rules(self, verb).await,
+            Verb::Audit(verb) => access::audit(self, verb).await,
             Verb::Openapi => Ok(self.output.writer.write_all(cosmicsync_api::openapi().as_bytes())?),
             Verb::Backup(verb) => backup::backup(self, verb).await,
             Verb::Demo => demo::demo(self).await,

@@ -9,7 +9,7 @@ use super::doc::json_argument;
 use super::{Failure, Run, usage};
 use crate::cli::SchemaVerb;
 
-/// The longest file that is read as a schema, in bytes. A schema itself is shorter.
+/// The longest file that is read as a schema or as rules, in bytes. Those themselves are shorter.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// An example of a schema, for messages.
@@ -20,7 +20,8 @@ pub(super) async fn schema(run: &mut Run<'_>, verb: SchemaVerb) -> Result<(), Fa
     let is_check = matches!(verb, SchemaVerb::Check { .. });
     let command = match verb {
         SchemaVerb::Set { collection, schema, force, dry_run, space } => {
-            let schema = read(&schema, &collection)?;
+            let command = format!("schema set {}", quoted(&collection));
+            let schema = read_json_file(&schema, "a schema", &command, EXAMPLE)?;
             Command::SchemaSet(SchemaSet { space: space.space, collection, schema, force, dry_run })
         }
         SchemaVerb::Show { collection, space } => Command::SchemaShow { space: space.space, collection },
@@ -33,17 +34,16 @@ pub(super) async fn schema(run: &mut Run<'_>, verb: SchemaVerb) -> Result<(), Fa
     if is_check && found { Err(Failure::Check) } else { Ok(()) }
 }
 
-/// Reads a schema: the argument itself, stdin or a file.
-fn read(argument: &str, collection: &str) -> Result<Value, ServiceError> {
-    let command = format!("schema set {}", quoted(collection));
+/// Reads a JSON object: the argument itself, stdin or a file.
+pub(super) fn read_json_file(argument: &str, what: &str, command: &str, example: &str) -> Result<Value, ServiceError> {
     if argument == "-" || argument.trim_start().starts_with('{') {
-        return json_argument(argument, "a schema", &command, EXAMPLE);
+        return json_argument(argument, what, command, example);
     }
     let mut text = String::new();
     let file = File::open(argument).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text));
     let failed = |error| ServiceError::io(format!("cannot read {}", quoted(argument)), &error);
     if file.map_err(failed)? as u64 > FILE_BYTES_MAX {
-        return Err(usage(format!("{} is no schema: it is longer than {FILE_BYTES_MAX} bytes", quoted(argument))));
+        return Err(usage(format!("{} is not {what}: it is longer than {FILE_BYTES_MAX} bytes", quoted(argument))));
     }
-    json_argument(&text, "a schema", &command, EXAMPLE)
+    json_argument(&text, what, command, example)
 }

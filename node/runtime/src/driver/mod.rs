@@ -16,7 +16,8 @@ mod watch;
 
 pub(crate) use self::peers::Phase;
 pub(crate) use self::state::{
-    Core, DialOrder, INVITE_AGAIN, NAME_ROW, Purpose, TOKEN_ROWS, Trouble, other_user, stopping,
+    ACCOUNT_ROWS, AUDIT_ROWS, AnswerSender, Core, DialOrder, INVITE_AGAIN, NAME_ROW, Purpose, TOKEN_ROWS, Trouble,
+    other_user, stopping,
 };
 pub(crate) use self::store::{Disk, LmdbDisk, Shared, open_error, store_error};
 pub(crate) use self::wait::{Goal, bodies};

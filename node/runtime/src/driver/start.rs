@@ -1,9 +1,11 @@
 //! Start-up: opens the store, reads it back, and hands over the core.
 
 use super::peers::Peers;
-use super::state::{Core, NAME_ROW, PEER_ROWS, TOKEN_ROWS};
+use super::state::{ACCOUNT_ROWS, AUDIT_ROWS, Core, NAME_ROW, PEER_ROWS, TOKEN_ROWS};
 use super::store::{Disk, Store, store_error};
 use crate::clock::Clock;
+use crate::node::accounts::Accounts;
+use crate::node::audit::AuditLog;
 use crate::node::tokens::{self, Tokens};
 use crate::service::{ErrorCode, ServiceError};
 use cosmicsync_data::database::Database;
@@ -49,17 +51,22 @@ pub(super) async fn start<C: Clock, D: Disk>(
     let mut addresses = Vec::new();
     let mut name = None;
     let mut tokens = Tokens::new();
+    let (mut accounts, mut audit) = (Accounts::default(), AuditLog::default());
     for (key, value) in own {
         if let Some(address) = key.strip_prefix(PEER_ROWS) {
             addresses.extend(String::from_utf8(address.to_vec()).ok());
         } else if key == NAME_ROW {
             name = String::from_utf8(value.to_vec()).ok();
+        } else if key.starts_with(ACCOUNT_ROWS) {
+            accounts.read_row(&key, &value);
+        } else if key.starts_with(AUDIT_ROWS) {
+            audit.read_row(&value);
         } else {
             tokens.extend(tokens::read_row(&key, &value));
         }
     }
     let mut core = Core::new(Database::new(endpoint), clock.now(), Peers::new(Vec::new(), seed()?));
-    core.tokens = tokens;
+    (core.tokens, core.accounts, core.audit) = (tokens, accounts, audit);
     core.name = name.unwrap_or_else(host_name);
     core.db.follow_indexes(clock.now());
     let mut started = Started { store, completions, core, addresses };
@@ -89,7 +96,7 @@ async fn own_rows<S: Store>(
     completions: &mut UnboundedReceiver<StoreDone>,
 ) -> Result<Vec<Row>, ServiceError> {
     let mut found = Vec::new();
-    for prefix in [PEER_ROWS, NAME_ROW, TOKEN_ROWS] {
+    for prefix in [PEER_ROWS, NAME_ROW, TOKEN_ROWS, ACCOUNT_ROWS, AUDIT_ROWS] {
         let mut from = prefix.to_vec();
         let mut to = prefix.to_vec();
         to.push(0xff);

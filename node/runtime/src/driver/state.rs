@@ -8,11 +8,14 @@ use super::strangers::Strangers;
 use super::traffic::Links;
 use super::wait::Wait;
 use super::watch::Watcher;
+use crate::node::accounts::Accounts;
+use crate::node::audit::AuditLog;
 use crate::node::tokens::Tokens;
 use crate::service::{ErrorCode, ServiceError};
 use bytes::Bytes;
 use cosmicsync_data::database::Database;
 use cosmicsync_data::database::request::{Answer, Request, RequestError, Ticket};
+use cosmicsync_data::rules::Actor;
 use cosmicsync_protocol::endpoint::{CloseReason, CommitId, Dial, Event, LinkId, Process};
 use cosmicsync_protocol::ids::{DeviceId, LogId};
 use cosmicsync_protocol::sealed::Invite;
@@ -21,6 +24,7 @@ use cosmicsync_protocol::time::Now;
 use cosmicsync_protocol::wire::close::CloseCode;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use tokio::sync::oneshot;
 
 /// Where the answer to a request goes.
@@ -32,6 +36,10 @@ pub(crate) type DoneSender = oneshot::Sender<Result<(), ServiceError>>;
 pub(crate) const PEER_ROWS: &[u8] = b"peer/";
 /// Rows of tokens start with this; a hash follows.
 pub(crate) const TOKEN_ROWS: &[u8] = b"token/";
+/// Rows of accounts start with this; a name follows.
+pub(crate) const ACCOUNT_ROWS: &[u8] = b"account/";
+/// Rows of the audit log start with this; a number follows.
+pub(crate) const AUDIT_ROWS: &[u8] = b"audit/";
 /// The row of the device's name.
 pub(crate) const NAME_ROW: &[u8] = b"node/name";
 
@@ -85,6 +93,10 @@ pub(crate) struct Core {
     pub(crate) name: String,
     /// Tokens of the HTTP door.
     pub(crate) tokens: Tokens,
+    /// The accounts.
+    pub(crate) accounts: Accounts,
+    /// The audit log.
+    pub(crate) audit: AuditLog,
     /// Those who wait for the replicas to agree.
     pub(crate) waits: Vec<Wait>,
     /// Those who watch documents.
@@ -125,6 +137,8 @@ impl Core {
             listen: None,
             name: String::new(),
             tokens: Tokens::new(),
+            accounts: Accounts::default(),
+            audit: AuditLog::default(),
             waits: Vec::new(),
             watchers: Vec::new(),
             troubles: BTreeSet::new(),
@@ -152,12 +166,18 @@ impl Core {
     }
 
     /// Asks the database. `number` is the caller's, for [`Self::cancel`].
-    pub(crate) fn request(&mut self, number: u64, request: Request, reply: AnswerSender) {
+    pub(crate) fn request(
+        &mut self,
+        number: u64,
+        actor: Option<Arc<Actor>>,
+        request: Request,
+        reply: AnswerSender,
+    ) {
         if let Err(error) = self.available() {
             drop(reply.send(Err(error)));
             return;
         }
-        let ticket = self.db.request(self.now, request);
+        let ticket = self.db.request_as(self.now, actor, request);
         self.tickets.insert(number, ticket);
         self.answers.insert(ticket, (number, reply));
     }

@@ -1,6 +1,6 @@
 //! Backups: made from a running node, checked and restored without one.
 
-use super::Node;
+use super::Acting;
 use super::blame::{backup_error, snapshot_error};
 use crate::backup;
 use crate::backup::{BackupError, Summary};
@@ -17,7 +17,7 @@ use tokio::task::spawn_blocking;
 /// Characters of a passphrase that seals a backup, at least.
 const PASSPHRASE_CHARS_MIN: usize = 8;
 
-impl Node {
+impl Acting<'_> {
     pub(super) async fn backup_create(
         &self,
         passphrase: Secret,

@@ -2,9 +2,10 @@
 
 use super::docs::partition;
 use super::handle::unexpected;
-use super::{Node, blame};
+use super::{Acting, blame};
 use crate::service::{Collection, ErrorCode, Item, Progress, Reply, ServiceError, SpaceRef, quoted};
 use cosmicsync_data::collection::{COLLECTIONS, CollectionMeta};
+use cosmicsync_data::database::ask::{Query, Want};
 use cosmicsync_data::database::request::{
     Action, Answer, Condition, Intent, Name, Place, Request, RequestError, Target,
 };
@@ -16,7 +17,7 @@ use tokio::sync::mpsc;
 /// Documents that are deleted as one.
 const TOGETHER: usize = 256;
 
-impl Node {
+impl Acting<'_> {
     pub(super) async fn collection_list(&self, space: SpaceRef) -> Result<Reply, ServiceError> {
         let partition = self.handle()?.with(move |core| partition(core, &space)).await??;
         let Answer::Collections(metas) = self.handle()?.ask(move |_| Ok(Request::Collections { partition })).await?
@@ -88,9 +89,24 @@ impl Node {
     }
 
     async fn count_of(&self, partition: PartNo, collection: &str) -> Result<u64, ServiceError> {
+        if self.is_limited() {
+            return self.listed_count(partition, collection).await;
+        }
         let collection = Some(collection.to_owned());
         match self.handle()?.ask(move |_| Ok(Request::Count { partition, collection, after: None })).await? {
             Answer::Count(count) => Ok(count),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// How many documents of a collection may be listed.
+    async fn listed_count(&self, partition: PartNo, collection: &str) -> Result<u64, ServiceError> {
+        let query = Box::new(Query::all(partition, collection.to_owned()));
+        match self.handle()?.answer(move |_| Ok(Request::Find { query, want: Want::Count })).await? {
+            Answer::Count(count) => Ok(count),
+            // It can be seen document by document.
+            Answer::Failed(RequestError::Forbidden { .. }) => Ok(0),
+            Answer::Failed(error) => Err(blame::request_error(&error)),
             _ => Err(unexpected()),
         }
     }

@@ -1,6 +1,6 @@
 //! Commands about devices and what they are called.
 
-use super::Node;
+use super::Acting;
 use super::spaces::find_space;
 use crate::driver::NAME_ROW;
 use crate::service::{Device, ErrorCode, Reply, ServiceError, SpaceRef, Text};
@@ -10,7 +10,7 @@ use cosmicsync_protocol::storage::{Op, Table};
 /// Bytes of a device's name, at most.
 const NAME_BYTES_MAX: usize = 64;
 
-impl Node {
+impl Acting<'_> {
     pub(super) async fn device_rename(&self, name: String) -> Result<Reply, ServiceError> {
         self.rename(name).await?;
         self.status().await

@@ -2,7 +2,7 @@
 
 use super::handle::unexpected;
 use super::spaces::{data_partitions, find_partition};
-use super::{Node, blame};
+use super::{Acting, blame};
 use crate::driver::Core;
 use crate::service::{
     Cut, DocPut, DocRef, DocSplice, DocView, ErrorCode, Position, Reason, Reply, ServiceError, SpaceRef, Text, Written,
@@ -17,7 +17,7 @@ use cosmicsync_protocol::shelf::EditError;
 use cosmicsync_protocol::sync::SpaceNo;
 use std::sync::PoisonError;
 
-impl Node {
+impl Acting<'_> {
     pub(super) async fn doc_put(&self, put: DocPut) -> Result<Reply, ServiceError> {
         self.check_room()?;
         let DocPut { space, collection, key, value, text } = put;
@@ -144,6 +144,8 @@ impl Node {
     /// The answer to whoever names a document that is not there: it never was, or it was deleted.
     pub(super) async fn no_document(&self, space: SpaceRef, doc: &DocRef) -> ServiceError {
         let deleted = match self.explained(space, doc.clone()).await {
+            // Nothing is told of what may not be seen, not even that it was deleted.
+            _ if self.is_limited() => false,
             Ok(explained) => explained.deleted,
             Err(error) => return error,
         };

@@ -1,6 +1,6 @@
 //! Exporting a collection: pages of documents become chunks of a file.
 
-use super::Node;
+use super::Acting;
 use super::docs::partition;
 use super::files::{delimiter, format_of};
 use super::handle::unexpected;
@@ -17,7 +17,7 @@ const CHUNK_BYTES: usize = 64 * 1024;
 /// Documents that are read at a time.
 const PAGE_DOCS: usize = 1024;
 
-impl Node {
+impl Acting<'_> {
     pub(super) async fn export(&self, export: Export, items: &mpsc::Sender<Item>) -> Result<Reply, ServiceError> {
         let separator = delimiter(Some(export.format), export.delimiter)?;
         let Export { space, collection, format, .. } = export;
@@ -80,7 +80,7 @@ impl<'a> Pages<'a> {
         Self { partition, collection, after: None, ended: false }
     }
 
-    async fn next(&mut self, node: &Node) -> Result<Option<Vec<Found>>, ServiceError> {
+    async fn next(&mut self, node: &Acting<'_>) -> Result<Option<Vec<Found>>, ServiceError> {
         if self.ended {
             return Ok(None);
         }

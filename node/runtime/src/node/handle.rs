@@ -1,7 +1,8 @@
 //! The way into the core thread: closures go in, answers come out.
 
-use crate::driver::{Call, Core, stopping};
-use crate::service::{ErrorCode, ServiceError};
+use super::acting::actor_of;
+use crate::driver::{AnswerSender, Call, Core, stopping};
+use crate::service::{ErrorCode, ServiceError, Who};
 use cosmicsync_data::database::request::{Answer, Request};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,11 +18,18 @@ pub(super) const CALLS_QUEUED: usize = 256;
 pub(super) struct Handle {
     calls: mpsc::Sender<Call>,
     next: Arc<AtomicU64>,
+    /// Whoever asks, where not everything is allowed to them.
+    who: Option<Arc<Who>>,
 }
 
 impl Handle {
     pub(super) fn new(calls: mpsc::Sender<Call>) -> Self {
-        Self { calls, next: Arc::default() }
+        Self { calls, next: Arc::default(), who: None }
+    }
+
+    /// Asks in the name of somebody from now on; none is the operator.
+    pub(super) fn in_the_name_of(self, who: Option<Arc<Who>>) -> Self {
+        Self { who, ..self }
     }
 
     /// Whether the core takes no commands any more.
@@ -73,8 +81,9 @@ impl Handle {
     ) -> Result<Answer, ServiceError> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let (reply, result) = oneshot::channel();
+        let who = self.who.clone();
         let call: Call = Box::new(move |core| match make(core) {
-            Ok(request) => core.request(number, request, reply),
+            Ok(request) => request_as(core, who.as_deref(), Asked { number, request, reply }),
             Err(error) => drop(reply.send(Err(error))),
         });
         let mut guard = Cancel { handle: self, number, armed: true };
@@ -91,10 +100,24 @@ impl Handle {
     ) -> Result<oneshot::Receiver<Result<Answer, ServiceError>>, ServiceError> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let (reply, result) = oneshot::channel();
-        let call: Call = Box::new(move |core| core.request(number, request, reply));
+        let who = self.who.clone();
+        let call: Call =
+            Box::new(move |core| request_as(core, who.as_deref(), Asked { number, request, reply }));
         self.calls.send(call).await.map_err(|_| stopping())?;
         Ok(result)
     }
+}
+
+/// A request, and where its answer goes.
+struct Asked {
+    number: u64,
+    request: Request,
+    reply: AnswerSender,
+}
+
+fn request_as(core: &mut Core, who: Option<&Who>, asked: Asked) {
+    let actor = who.map(|who| Arc::new(actor_of(core, who)));
+    core.request(asked.number, actor, asked.request, asked.reply);
 }
 
 /// Cancels a request unless it was answered.

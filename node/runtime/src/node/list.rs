@@ -4,7 +4,7 @@
 //! of ids, so all names that such a list is about are read first; values only of what is printed. More documents come in the
 //! order of the index, so that the first of them need not wait for the last.
 
-use super::Node;
+use super::Acting;
 use super::docs::{name, partition, view};
 use super::handle::unexpected;
 use crate::driver::stopping;
@@ -70,7 +70,7 @@ fn named(collection: Option<&str>, key: Option<&str>, doc: DocId) -> String {
     }
 }
 
-impl Node {
+impl Acting<'_> {
     pub(super) async fn doc_list(&self, list: DocList, items: &mpsc::Sender<Item>) -> Result<Reply, ServiceError> {
         let DocList { space, collection, after, limit, values } = list;
         let partition = self.handle()?.with(move |core| partition(core, &space)).await??;

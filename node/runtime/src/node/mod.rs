@@ -7,6 +7,9 @@
     reason = "an answer of another kind than the request's is our own bug, whichever kind it is"
 )]
 
+pub(crate) mod accounts;
+mod acting;
+pub(crate) mod audit;
 mod backup;
 mod blame;
 mod collections;
@@ -21,6 +24,7 @@ mod open;
 mod peers;
 mod querying;
 mod room;
+mod rules;
 mod schemas;
 mod spaces;
 mod status;
@@ -34,7 +38,8 @@ pub use backup::{BackupSource, restore_backup, verify_backup};
 pub use open::{Options, init};
 
 use crate::driver::Shared;
-use crate::service::{Answer, Backend, Command, ErrorCode, Input, Item, Reply, ServiceError};
+use crate::service::{Answer, Backend, Command, ErrorCode, Input, Item, Reply, ServiceError, Who};
+use acting::Acting;
 use cosmicsync_protocol::sync::SpaceNo;
 use handle::Handle;
 use room::Limit;
@@ -89,7 +94,9 @@ impl Node {
     fn handle(&self) -> Result<&Handle, ServiceError> {
         self.handle.as_ref().ok_or_else(crate::driver::stopping)
     }
+}
 
+impl Acting<'_> {
     async fn carry_out(
         &self,
         command: Command,
@@ -159,6 +166,17 @@ impl Node {
             Command::TokenList {} => self.token_list().await,
             Command::TokenRevoke { name } => self.token_revoke(name).await,
             Command::TokenCheck { token } => self.token_check(token).await,
+            Command::AccountCreate(create) => self.account_create(create).await,
+            Command::AccountList {} => self.account_list().await,
+            Command::AccountChange(change) => self.account_change(change).await,
+            Command::AccountRemove { name } => self.account_remove(name).await,
+            Command::Login(login) => self.login(login).await,
+            Command::Logout { name } => self.logout(name).await,
+            Command::LinkMake {} => self.link_make().await,
+            Command::AuditList { before, limit } => self.audit_list(before, limit).await,
+            Command::RulesSet(set) => self.rules_set(set).await,
+            Command::RulesShow { space, collection } => self.rules_show(space, collection).await,
+            Command::RulesTest(test) => self.rules_test(test).await,
             Command::Shutdown {} => self.shut_down().await,
         }
     }
@@ -173,11 +191,12 @@ impl Node {
 impl Node {
     async fn answer(
         &self,
+        who: Option<Who>,
         command: Command,
         input: Option<Input>,
         items: mpsc::Sender<Item>,
     ) -> Result<Reply, ServiceError> {
-        match self.carry_out(command, input, items).await {
+        match self.acting(who)?.carry_out(command, input, items).await {
             // The core is gone, or goes: why, is what the caller should know.
             Err(error) if error.code == ErrorCode::Unavailable && self.is_over() => {
                 Err(self.ended().await.err().unwrap_or(error))
@@ -189,11 +208,19 @@ impl Node {
 
 impl Backend for Node {
     fn call(&self, command: Command, items: mpsc::Sender<Item>) -> Answer<'_> {
-        Box::pin(self.answer(command, None, items))
+        Box::pin(self.answer(None, command, None, items))
     }
 
     fn call_reading(&self, command: Command, input: Input, items: mpsc::Sender<Item>) -> Answer<'_> {
-        Box::pin(self.answer(command, Some(input), items))
+        Box::pin(self.answer(None, command, Some(input), items))
+    }
+
+    fn call_as(&self, who: &Who, command: Command, input: Option<Input>, items: mpsc::Sender<Item>) -> Answer<'_> {
+        let who = who.clone();
+        Box::pin(async move {
+            self.acting(Some(who.clone()))?.admit(&command).await?;
+            self.answer(Some(who), command, input, items).await
+        })
     }
 }
 

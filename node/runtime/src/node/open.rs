@@ -1,5 +1,6 @@
 //! Opening a node: key file, store, recovery, core thread, listener.
 
+use super::acting::Acting;
 use super::blame::{keyfile_error, space_error};
 use super::handle::{CALLS_QUEUED, Handle};
 use super::room::Limit;
@@ -172,16 +173,17 @@ fn core_thread(
 pub async fn init(dir: &Path, name: &str) -> Result<Status, ServiceError> {
     super::devices::check_name(name)?;
     let node = Node::open_or_create(dir, Options::default()).await?;
-    let made = node.create_user(name.to_owned()).await;
-    let status = node.status().await;
-    node.shut_down().await?;
+    let operator = node.acting(None)?;
+    let made = operator.create_user(name.to_owned()).await;
+    let status = operator.status().await;
+    operator.shut_down().await?;
     let recovery_key = made?;
     let Reply::Status(mut status) = status? else { return Err(super::handle::unexpected()) };
     status.recovery_key = Some(recovery_key);
     Ok(*status)
 }
 
-impl Node {
+impl Acting<'_> {
     /// Makes a user and returns the recovery key as groups of hex digits.
     async fn create_user(&self, name: String) -> Result<String, ServiceError> {
         let made = self.handle()?.with(|core| core.db.endpoint_mut().create_user(core.now));

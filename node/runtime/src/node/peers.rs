@@ -1,11 +1,11 @@
 //! Commands about peers.
 
-use super::Node;
+use super::Acting;
 use crate::driver::{Core, Phase};
 use crate::service::{ErrorCode, Peer, PeerState, Reply, ServiceError, Text, Traffic};
 use cosmicsync_protocol::endpoint::{LinkInfo, Process};
 
-impl Node {
+impl Acting<'_> {
     pub(super) async fn peer_add(&self, address: String) -> Result<Reply, ServiceError> {
         check_address(&address)?;
         let handle = self.handle()?;

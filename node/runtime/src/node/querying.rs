@@ -3,7 +3,7 @@
 use super::docs::{partition, view};
 use super::handle::unexpected;
 use super::watching::{cursor, number_of};
-use super::{Node, blame};
+use super::{Acting, blame};
 use crate::driver::Core;
 use crate::service::{
     ErrorCode, Group, Index, IndexCheck, IndexName, Item, LiveBatch, LiveEvent, Measure, MeasureKind, Plan, PlanIndex,
@@ -30,7 +30,7 @@ struct Read {
     fields: Option<Fields>,
 }
 
-impl Node {
+impl Acting<'_> {
     pub(super) async fn query(&self, query: Query, items: &mpsc::Sender<Item>) -> Result<Reply, ServiceError> {
         let mut left = query.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
         let Read { space, mut query, fields } = read(query)?;
@@ -121,7 +121,7 @@ impl Node {
         let Read { space, query, .. } = read(query)?;
         if by.is_none() && measures.is_empty() {
             // Without a selector they need not be looked at.
-            let counted = if query.selector.conjuncts().is_empty() {
+            let counted = if query.selector.conjuncts().is_empty() && !self.is_limited() {
                 let request = move |core: &mut Core| {
                     let (partition, collection) = (partition(core, &space)?, Some(query.collection));
                     Ok(Request::Count { partition, collection, after: None })

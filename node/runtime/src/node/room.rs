@@ -2,7 +2,7 @@
 //!
 //! The size is that of the data file. It does not shrink: what is deleted leaves room inside, which is used again.
 
-use super::Node;
+use super::Acting;
 use crate::service::{ErrorCode, ServiceError};
 use crate::store::DATA_FILE;
 
@@ -15,7 +15,7 @@ pub(super) struct Limit {
     pub(super) place: String,
 }
 
-impl Node {
+impl Acting<'_> {
     /// The size of the store, in bytes.
     pub(super) fn store_bytes(&self) -> u64 {
         std::fs::metadata(self.dir.join(DATA_FILE)).map(|metadata| metadata.len()).unwrap_or_default()

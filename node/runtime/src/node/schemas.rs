@@ -2,7 +2,7 @@
 
 use super::docs::value_of;
 use super::handle::unexpected;
-use super::{Node, blame};
+use super::{Acting, blame};
 use crate::service::{
     ErrorCode, Invalid, Reason, Reply, Schema, SchemaReport, SchemaSet, ServiceError, SpaceRef, Text, Violation, quoted,
 };
@@ -12,7 +12,7 @@ use cosmicsync_data::json;
 use cosmicsync_data::schema;
 use std::sync::Arc;
 
-impl Node {
+impl Acting<'_> {
     pub(super) async fn schema_set(&self, set: SchemaSet) -> Result<Reply, ServiceError> {
         let SchemaSet { space, collection, schema, force, dry_run } = set;
         let schema = schema::Schema::new(&value_of(&schema)?);

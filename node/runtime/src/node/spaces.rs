@@ -1,7 +1,7 @@
 //! Commands about spaces, partitions, invites, and waiting for the others.
 
 use super::blame::{founder_error, space_error};
-use super::{Node, handle};
+use super::{Acting, handle};
 use crate::driver::{Core, DialOrder, Goal, INVITE_AGAIN, Purpose, bodies, other_user};
 use crate::service::{
     Bodies, CollectionDigest, Digest, ErrorCode, Invite, Item, Partition, Progress, Reply, Secret, ServiceError, Space,
@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 /// How long a device that joined may take to get the space's keys, in microseconds.
 const JOIN_US: u64 = 30_000_000;
 
-impl Node {
+impl Acting<'_> {
     pub(super) async fn space_create(&self, name: String) -> Result<Reply, ServiceError> {
         self.check_room()?;
         let handle = self.handle()?;

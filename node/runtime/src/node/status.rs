@@ -1,6 +1,6 @@
 //! How the node is, and what is wrong with it.
 
-use super::Node;
+use super::Acting;
 use super::blame::{ON_FIRST_DEVICE, snapshot_error};
 use super::docs::{name, partition};
 use super::handle::unexpected;
@@ -54,7 +54,7 @@ pub(super) struct Explained {
     unread: Vec<EntryRef>,
 }
 
-impl Node {
+impl Acting<'_> {
     pub(super) async fn status(&self) -> Result<Reply, ServiceError> {
         let spaces = match self.spaces().await {
             Err(error) if error.code == ErrorCode::StoreFull => self.remembered_spaces().await?,

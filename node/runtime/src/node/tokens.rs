@@ -3,10 +3,13 @@
 //! A token is `cs_pat_`, 64 hex digits of randomness and 8 of their CRC-32, so that scanners of sources find one that leaked and
 //! know it from noise. The node keeps a BLAKE3 hash of it in a row of its own: sealed at rest, in no backup, never synced.
 
-use super::Node;
+use super::Acting;
 use crate::clock::wall_ms;
 use crate::driver::{Core, TOKEN_ROWS};
-use crate::service::{ErrorCode, NewToken, Reason, Reply, Secret, ServiceError, Token, TokenCreate, quoted};
+use super::accounts::no_account;
+use crate::service::{
+    ErrorCode, NewToken, Reason, Reply, Role, Secret, ServiceError, Token, TokenCreate, Who, quoted,
+};
 use bytes::Bytes;
 use cosmicsync_protocol::storage::{Op, Table};
 use std::collections::BTreeMap;
@@ -15,6 +18,9 @@ use zlib_rs::crc32::crc32;
 
 /// Before the digits.
 const PREFIX: &str = "cs_pat_";
+/// Before those of a session, and of a link.
+pub(super) const SESSION: &str = "cs_ses_";
+pub(super) const LINK: &str = "cs_lnk_";
 /// Random bytes of a token.
 const SECRET_BYTES: usize = 32;
 /// Tokens of a node, at most.
@@ -23,24 +29,35 @@ const TOKENS_MAX: usize = 256;
 const NAME_BYTES_MAX: usize = 64;
 
 /// A hash of a whole token.
-type TokenHash = [u8; 32];
+pub(crate) type TokenHash = [u8; 32];
 
 /// The tokens of a node, by the hashes of them. To look one up compares hashes only, so time tells nothing of a token.
 pub(crate) type Tokens = BTreeMap<TokenHash, Token>;
 
-impl Node {
+impl Acting<'_> {
     pub(super) async fn token_create(&self, create: TokenCreate) -> Result<Reply, ServiceError> {
         self.check_room()?;
-        let TokenCreate { name, scope, expires_ms } = create;
+        let TokenCreate { name, scope, expires_ms, account, only } = create;
         check_name(&name)?;
+        let of = account.clone();
+        let role = self.handle()?.with(move |core| of.map(|name| core.accounts.role_of(&name).ok_or(name))).await?;
+        let role = role.transpose().map_err(|name| no_account(&name))?.unwrap_or(Role::Owner);
+        self.check_may_make(role)?;
         let created_at = wall_ms();
         let expires_at = expires_ms.map(|time| created_at.saturating_add(time));
-        let token = Token { name: name.clone(), scope, created_at, expires_at };
-        let text = new_text()?;
+        let token = Token { name, scope, created_at, expires_at, account, only, session: false };
+        let about = token.name.clone();
+        let made = self.keep_token(PREFIX, token).await?;
+        self.note_audit("token_create", about, true).await;
+        Ok(Reply::TokenMade(made))
+    }
+
+    /// Makes a token known, and then durable: it is nobody's before.
+    pub(super) async fn keep_token(&self, prefix: &str, token: Token) -> Result<NewToken, ServiceError> {
+        let text = new_text(prefix)?;
         let hash = hash_of(&text);
         let handle = self.handle()?;
         let about = token.clone();
-        // From here on the name is taken. The token is nobody's before it is durable.
         let value = row(&about)?;
         handle.with(move |core| admit(core, hash, about)).await??;
         let op = Op::Put { table: Table::App, key: key(&hash), value };
@@ -48,28 +65,45 @@ impl Node {
             handle.with(move |core| core.tokens.remove(&hash)).await?;
             return Err(error);
         }
-        Ok(Reply::TokenMade(NewToken { token: Secret(text.to_string()), about: token }))
+        Ok(NewToken { token: Secret(text.to_string()), about: token })
     }
 
     pub(super) async fn token_list(&self) -> Result<Reply, ServiceError> {
-        let mut tokens: Vec<Token> = self.handle()?.with(|core| core.tokens.values().cloned().collect()).await?;
+        let list = |core: &mut Core| core.tokens.values().filter(|token| !token.is_over(wall_ms())).cloned().collect();
+        let mut tokens: Vec<Token> = self.handle()?.with(list).await?;
         tokens.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(Reply::Tokens(tokens))
     }
 
     pub(super) async fn token_revoke(&self, name: String) -> Result<Reply, ServiceError> {
-        let handle = self.handle()?;
         let unknown = ServiceError::new(ErrorCode::NotFound, format!("there is no token {}", quoted(&name)))
             .next("cosmicsync token list");
-        // It ends at once, and for good when that is durable.
-        let found = handle.with(move |core| {
-            let found = core.tokens.iter().find(|(_, token)| token.name == name).map(|(hash, _)| *hash)?;
-            core.tokens.remove(&found).map(|_| found)
-        });
-        let hash = found.await?.ok_or(unknown)?;
-        let op = Op::Delete { table: Table::App, key: key(&hash) };
-        handle.later(|core, reply| core.write(vec![op], reply)).await?;
+        let of = name.clone();
+        if self.drop_tokens(move |token| token.name == of).await? == 0 {
+            return Err(unknown);
+        }
+        self.note_audit("token_revoke", name, true).await;
         Ok(Reply::Done {})
+    }
+
+    /// Ends tokens: at once, and for good when that is durable. Returns how many.
+    pub(super) async fn drop_tokens(
+        &self,
+        is_meant: impl Fn(&Token) -> bool + Send + 'static,
+    ) -> Result<usize, ServiceError> {
+        let handle = self.handle()?;
+        let gone = handle.with(move |core| {
+            let gone: Vec<TokenHash> =
+                core.tokens.iter().filter(|(_, token)| is_meant(token)).map(|(hash, _)| *hash).collect();
+            gone.iter().for_each(|hash| drop(core.tokens.remove(hash)));
+            gone
+        });
+        let gone = gone.await?;
+        let ops: Vec<Op> = gone.iter().map(|hash| Op::Delete { table: Table::App, key: key(hash) }).collect();
+        if !ops.is_empty() {
+            handle.later(|core, reply| core.write(ops, reply)).await?;
+        }
+        Ok(gone.len())
     }
 
     pub(super) async fn token_check(&self, sent: Secret) -> Result<Reply, ServiceError> {
@@ -82,15 +116,20 @@ impl Node {
             return Err(unknown());
         }
         let hash = hash_of(&sent.0);
-        let found = self.handle()?.with(move |core| core.tokens.get(&hash).cloned()).await?;
-        let token = found.ok_or_else(unknown)?;
-        if token.expires_at.is_some_and(|end| end <= wall_ms()) {
-            let message = format!("the time of the token {} is over", quoted(&token.name));
+        let found = self.handle()?.with(move |core| {
+            let token = core.tokens.get(&hash)?.clone();
+            // A token for an account that is gone is gone with it.
+            let role = token.account.as_deref().map_or(Some(Role::Owner), |name| core.accounts.role_of(name))?;
+            Some(Who { token, role })
+        });
+        let who = found.await?.ok_or_else(unknown)?;
+        if who.token.is_over(wall_ms()) {
+            let message = format!("the time of the token {} is over", quoted(&who.token.name));
             return Err(ServiceError::new(ErrorCode::Refused, message)
                 .because(Reason::TokenExpired)
                 .next("cosmicsync token create NAME"));
         }
-        Ok(Reply::Token(token))
+        Ok(Reply::Who(who))
     }
 }
 
@@ -101,8 +140,9 @@ fn admit(core: &mut Core, hash: TokenHash, token: Token) -> Result<(), ServiceEr
         let next = format!("cosmicsync token revoke {name}");
         return Err(ServiceError::new(ErrorCode::Conflict, format!("there is a token {name} already")).next(next));
     }
-    if core.tokens.len() >= TOKENS_MAX {
-        let message = format!("a node has at most {TOKENS_MAX} tokens");
+    let (is_session, now) = (token.session, wall_ms());
+    if core.tokens.values().filter(|other| other.session == is_session && !other.is_over(now)).count() >= TOKENS_MAX {
+        let message = format!("a node has at most {TOKENS_MAX} tokens, and as many sessions");
         return Err(ServiceError::new(ErrorCode::Refused, message).next("cosmicsync token list"));
     }
     core.tokens.insert(hash, token);
@@ -125,16 +165,16 @@ fn key(hash: &TokenHash) -> Bytes {
     [TOKEN_ROWS, blake3::Hash::from_bytes(*hash).to_hex().as_bytes()].concat().into()
 }
 
-fn hash_of(text: &str) -> TokenHash {
+pub(super) fn hash_of(text: &str) -> TokenHash {
     blake3::derive_key("cosmicsync token 1", text.as_bytes())
 }
 
-fn new_text() -> Result<Zeroizing<String>, ServiceError> {
+pub(super) fn new_text(prefix: &str) -> Result<Zeroizing<String>, ServiceError> {
     let mut secret = Zeroizing::new([0; SECRET_BYTES]);
     getrandom::fill(&mut *secret)
         .map_err(|_| ServiceError::new(ErrorCode::Io, "the operating system gave no randomness: try again"))?;
     let mut text = Zeroizing::new(String::with_capacity(PREFIX.len() + 2 * SECRET_BYTES + 8));
-    text.push_str(PREFIX);
+    text.push_str(prefix);
     for byte in secret.iter() {
         text.push_str(&format!("{byte:02x}"));
     }
@@ -144,7 +184,7 @@ fn new_text() -> Result<Zeroizing<String>, ServiceError> {
 
 /// Whether a text could be a token: it is spelled like one, and its CRC holds.
 fn is_well_formed(text: &str) -> bool {
-    let Some(digits) = text.strip_prefix(PREFIX) else { return false };
+    let Some(digits) = text.strip_prefix(PREFIX).or(text.strip_prefix(SESSION)) else { return false };
     let Some((secret, sum)) = digits.split_at_checked(2 * SECRET_BYTES) else { return false };
     let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     if sum.len() != 8 || !digits.bytes().all(is_digit) {
@@ -169,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_token_has_a_checksum() {
-        let text = new_text().expect("randomness");
+        let text = new_text(PREFIX).expect("randomness");
         assert!(is_well_formed(&text) && text.len() == PREFIX.len() + 72, "{}", text.len());
         for at in PREFIX.len()..text.len() {
             let mut other = text.as_bytes().to_vec();

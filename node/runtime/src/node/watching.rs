@@ -1,7 +1,7 @@
 //! Watching documents: changes come from the store, by their numbers, so a watcher goes on where it was, and one that is
 //! slow makes nothing wait and misses nothing.
 
-use super::Node;
+use super::{Acting, blame};
 use super::docs::doc_id;
 use super::handle::unexpected;
 use super::spaces::{data_partitions, find_space};
@@ -9,7 +9,7 @@ use crate::clock::wall_ms;
 use crate::driver::Watcher;
 use crate::service::{Change, Changes, DocRef, ErrorCode, Item, Progress, Reason, Reply, ServiceError, SpaceRef, Text};
 use cosmicsync_data::collection::COLLECTIONS;
-use cosmicsync_data::database::request::{Answer, Name, Request};
+use cosmicsync_data::database::request::{Answer, Name, Request, RequestError};
 use cosmicsync_data::json;
 use cosmicsync_protocol::ids::{DocId, Incarnation};
 use cosmicsync_protocol::ledger::PartNo;
@@ -22,7 +22,7 @@ use tokio::time::Duration;
 /// Changes that are read at a time. Of several of one document among them the last is told.
 const TOGETHER: usize = 256;
 
-impl Node {
+impl Acting<'_> {
     pub(super) async fn doc_watch(
         &self,
         space: SpaceRef,
@@ -140,8 +140,14 @@ impl Node {
     /// A changed document as a watcher sees it; none if there is nothing to see yet, or it is of another collection.
     async fn change(&self, wanted: &Wanted, row: &FeedRow, life: Incarnation) -> Result<Option<Change>, ServiceError> {
         let (partition, doc): (PartNo, _) = (row.doc.partition, row.doc.doc);
-        let answer = self.handle()?.ask(move |_| Ok(Request::Look { partition, name: Name::Id(doc) })).await?;
-        let Answer::Snapshot(snapshot) = answer else { return Err(unexpected()) };
+        let answer = self.handle()?.answer(move |_| Ok(Request::Look { partition, name: Name::Id(doc) })).await?;
+        let snapshot = match answer {
+            Answer::Snapshot(snapshot) => snapshot,
+            // Nothing is told of what may not be listed.
+            Answer::Failed(RequestError::NotFound | RequestError::Forbidden { .. }) if self.is_limited() => None,
+            Answer::Failed(error) => return Err(blame::request_error(&error)),
+            _ => return Err(unexpected()),
+        };
         let change = snapshot.map(|snapshot| Change {
             doc: Text(doc),
             collection: snapshot.meta.collection.unwrap_or_default(),

@@ -2,7 +2,7 @@
 
 use super::docs::{doc_of, name, partition, steps, value_of};
 use super::handle::unexpected;
-use super::{Node, blame};
+use super::{Acting, blame};
 use crate::service::{
     Command, Conflict, Cut, Diff, DocAt, DocChange, DocDiff, DocOp, DocPut, DocRef, DocWrite, ErrorCode, Import,
     IndexName, Item, Listed, Position, Reason, Reply, SchemaSet, ServiceError, SpaceRef, Text, VersionView, Written,
@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 /// Names requests of the control socket.
 const SCOPE: &[u8] = b"control";
 
-impl Node {
+impl Acting<'_> {
     pub(super) async fn doc_write(&self, write: DocWrite) -> Result<Reply, ServiceError> {
         self.check_room()?;
         let once = write.idempotency_key.as_ref().map(|key| {

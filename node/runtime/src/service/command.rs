@@ -512,11 +512,51 @@ pub enum Command {
         /// Its name.
         name: String,
     },
-    /// Finds the token that a client sent, unless its time is over: [`Reply::Token`](super::Reply::Token).
+    /// Finds whose token a client sent, unless its time is over: [`Reply::Who`](super::Reply::Who).
     TokenCheck {
         /// As the client sent it.
         token: Secret,
     },
+    /// Makes an account: [`Reply::Account`](super::Reply::Account).
+    AccountCreate(super::AccountCreate),
+    /// [`Reply::Accounts`](super::Reply::Accounts).
+    AccountList {},
+    /// Changes an account: [`Reply::Account`](super::Reply::Account).
+    AccountChange(super::AccountChange),
+    /// Removes an account with its tokens and sessions: [`Reply::Done`](super::Reply::Done).
+    AccountRemove {
+        /// Its name.
+        name: String,
+    },
+    /// Begins a session: [`Reply::TokenMade`](super::Reply::TokenMade).
+    Login(super::Login),
+    /// Ends a session: [`Reply::Done`](super::Reply::Done).
+    Logout {
+        /// The name of its token.
+        name: String,
+    },
+    /// Makes a link that lets an owner in, once: [`Reply::Link`](super::Reply::Link).
+    LinkMake {},
+    /// What concerned who may do what, newest first: [`Reply::Audit`](super::Reply::Audit).
+    AuditList {
+        /// Only what has a lower number.
+        #[serde(default)]
+        before: Option<u64>,
+        /// At most so many.
+        limit: u64,
+    },
+    /// Sets the rules of a collection: [`Reply::Rules`](super::Reply::Rules).
+    RulesSet(super::RulesSet),
+    /// [`Reply::Rules`](super::Reply::Rules).
+    RulesShow {
+        /// The space.
+        #[serde(default)]
+        space: SpaceRef,
+        /// The collection.
+        collection: String,
+    },
+    /// Says what an account may do with a document: [`Reply::Verdicts`](super::Reply::Verdicts).
+    RulesTest(super::RulesTest),
     /// Finishes what is under way, closes the store and stops: [`Reply::Done`](super::Reply::Done), also the second time.
     Shutdown {},
 }
@@ -550,6 +590,13 @@ impl Command {
             | Self::SchemaDrop { .. }
             | Self::TokenCreate(_)
             | Self::TokenRevoke { .. }
+            | Self::AccountCreate(_)
+            | Self::AccountChange(_)
+            | Self::AccountRemove { .. }
+            | Self::Login(_)
+            | Self::Logout { .. }
+            | Self::LinkMake {}
+            | Self::RulesSet(_)
             | Self::DocPut(_)
             | Self::DocPatch { .. }
             | Self::DocDelete { .. }
@@ -585,6 +632,10 @@ impl Command {
             | Self::WaitSync { .. }
             | Self::BackupCreate { .. }
             | Self::TokenList {}
+            | Self::AccountList {}
+            | Self::AuditList { .. }
+            | Self::RulesShow { .. }
+            | Self::RulesTest(_)
             | Self::TokenCheck { .. }
             | Self::Shutdown {} => false,
         }
@@ -600,6 +651,7 @@ impl Command {
                 | Self::SpaceJoin { .. }
                 | Self::DocWatch { .. }
                 | Self::Live { .. }
+                | Self::LinkMake {}
                 | Self::DocHold { .. }
                 | Self::WaitSync { .. }
                 | Self::Shutdown {}

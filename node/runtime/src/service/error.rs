@@ -75,6 +75,8 @@ pub enum Reason {
     Exists,
     /// The document was deleted.
     Gone,
+    /// Whoever asks may not, by their role, their token or the rules of the collection.
+    Forbidden,
     /// What the cursor names is not kept any more, or is of another store.
     Forgotten,
     /// Another request was carried out under the idempotency key.
@@ -91,6 +93,12 @@ pub enum Reason {
     ScanLimit,
     /// No index serves the sort.
     SortNeedsIndex,
+    /// A name and a password, or a link, let nobody in.
+    LoginFailed,
+    /// It was tried too often: later it may be tried again.
+    TooOften,
+    /// Rules were not understood.
+    BadRules,
     /// Something is larger than it may be.
     TooLarge,
     /// The token is none of this node, or was revoked.

@@ -4,6 +4,7 @@
 //! unix socket in the data directory and [`Client`] is that backend seen from another process. Nothing here knows storage, links or
 //! the core. Spec: `docs/cli.md`.
 
+mod account;
 mod client;
 mod command;
 mod error;
@@ -13,6 +14,7 @@ mod json;
 mod names;
 mod query;
 mod reply;
+mod rules;
 mod schema;
 mod server;
 mod text;
@@ -26,6 +28,9 @@ use core::pin::Pin;
 
 use tokio::sync::mpsc;
 
+pub use account::{
+    Account, AccountChange, AccountCreate, Audited, Link, Login, Need, Role, Who,
+};
 pub use client::Client;
 pub use command::{Bodies, Command, Cut, DocList, DocPut, DocSplice, Export, Format, Import, Patch, Position};
 pub use cosmicsync_protocol::ids::{DocId, SpaceId};
@@ -43,11 +48,12 @@ pub use reply::{
     Finding, Imported, Invite, Item, Level, Listed, Partition, Peer, PeerState, Progress, Reply, Revision,
     RevisionKind, Space, Status, Store, Synced, Traffic, VersionView, Written, Wrote,
 };
+pub use rules::{Rules, RulesSet, RulesTest, Verdict};
 pub use schema::{Invalid, Schema, SchemaReport, SchemaSet, Violation};
 pub use server::Server;
 pub use text::{bytes_text, quoted};
 pub use time::utc_text;
-pub use token::{NewToken, Scope, Token, TokenCreate};
+pub use token::{NewToken, Only, Scope, Token, TokenCreate};
 pub use write::{DocAt, DocChange, DocDiff, DocOp, DocWrite};
 
 /// A command under way. Dropping it cancels the command: what is already acknowledged stays, nothing else happens.
@@ -64,6 +70,13 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// Carries out a command that reads: one of which [`Command::reads`] says so. Whoever offers none gives no input on.
     fn call_reading(&self, command: Command, _input: Input, items: mpsc::Sender<Item>) -> Answer<'_> {
         self.call(command, items)
+    }
+
+    /// Carries out a command on behalf of somebody who came through a door, as far as they may. Whoever knows of no
+    /// accounts refuses.
+    fn call_as(&self, _who: &Who, _command: Command, _input: Option<Input>, _items: mpsc::Sender<Item>) -> Answer<'_> {
+        let message = "only a node serves others than its operator";
+        Box::pin(core::future::ready(Err(ServiceError::new(ErrorCode::Refused, message))))
     }
 }
 

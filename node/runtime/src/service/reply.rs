@@ -116,7 +116,19 @@ pub enum Reply {
     /// To `token_list`, by name.
     Tokens(Vec<super::Token>),
     /// To `token_check`.
-    Token(super::Token),
+    Who(super::Who),
+    /// To `account_create` and `account_change`.
+    Account(super::Account),
+    /// To `account_list`.
+    Accounts(Vec<super::Account>),
+    /// To `link_make`.
+    Link(super::Link),
+    /// To `audit_list`, newest first.
+    Audit(Vec<super::Audited>),
+    /// To `rules_set` and `rules_show`.
+    Rules(super::Rules),
+    /// To `rules_test`.
+    Verdicts(Vec<super::Verdict>),
     /// To `backup_create` and to the local `backup verify` and `backup restore`.
     Backup(Backup),
 }

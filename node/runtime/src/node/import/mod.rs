@@ -3,7 +3,7 @@
 mod dry;
 mod parse;
 
-use super::Node;
+use super::Acting;
 use super::docs::partition;
 use super::files::{Stage, Stand, delimiter, format_of, named};
 use super::handle::unexpected;
@@ -35,7 +35,7 @@ struct UnderWay {
 
 /// Writes the batches of one import.
 struct Writer<'a> {
-    node: &'a Node,
+    node: &'a Acting<'a>,
     import: ImportId,
     /// Size of the file, where it is known.
     total: Option<u64>,
@@ -46,7 +46,7 @@ struct Writer<'a> {
     items: &'a mpsc::Sender<Item>,
 }
 
-impl Node {
+impl Acting<'_> {
     pub(super) async fn import(
         &self,
         import: Import,

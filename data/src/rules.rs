@@ -1,0 +1,224 @@
+//! The rules of a collection: which documents whoever is bound by them may list, see, make, change and delete.
+//!
+//! A rule is a [selector](crate::query). What may be asked of documents is what it matches; in it stand variables such as
+//! `{"$var": "auth.account"}`, which are bound to whoever asks. Rules bind those that come through a node's doors, never
+//! other devices: those hold the keys. Specified in `spec/rules.md`.
+
+use crate::json;
+use crate::query::{Selector, parse};
+use cosmicsync_protocol::document::Value;
+use cosmicsync_protocol::sync::SpaceNo;
+use std::collections::BTreeMap;
+
+/// The member of a collection's description that holds its rules.
+pub(crate) const RULES: &str = "rules";
+
+/// What is done with a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Deed {
+    /// It is found by a query, counted, or told of as it changes.
+    List,
+    /// It is read by its name, with its versions.
+    View,
+    /// It is made, or brought back.
+    Create,
+    /// It is changed: the rule must match it before and after.
+    Update,
+    /// It is deleted.
+    Delete,
+}
+
+impl Deed {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::List, Self::View, Self::Create, Self::Update, Self::Delete];
+
+    /// Returns its name, which is that of its rule.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::List => "list",
+            Self::View => "view",
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Delete => "delete",
+        }
+    }
+
+    /// Whether it changes the document.
+    pub const fn writes(self) -> bool {
+        matches!(self, Self::Create | Self::Update | Self::Delete)
+    }
+}
+
+/// The rules of a collection. What has no rule is locked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rules {
+    selectors: BTreeMap<Deed, Selector>,
+    /// As they were written.
+    written: BTreeMap<String, Value>,
+}
+
+/// Why something does not say rules.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RulesError {
+    /// Not an object.
+    #[error("rules are an object with the members list, view, create, update and delete")]
+    NotObject,
+    /// A member that is none of the five.
+    #[error("there is no rule {0:?}: there are list, view, create, update and delete")]
+    NoSuchRule(String),
+    /// A rule that is no selector.
+    #[error("the rule {}: {}", .0.name(), .1)]
+    Selector(Deed, String),
+}
+
+/// Longest unknown name that an error repeats, in characters.
+const SHOWN_MAX: usize = 64;
+
+impl Rules {
+    /// Reads rules: a selector for each deed, or null where it is locked.
+    pub fn from_value(value: &Value) -> Result<Self, RulesError> {
+        let Value::Map(members) = value else { return Err(RulesError::NotObject) };
+        let mut rules = Self::default();
+        for (name, rule) in members {
+            let deed = Deed::ALL.into_iter().find(|deed| deed.name() == name);
+            let deed = deed.ok_or_else(|| RulesError::NoSuchRule(name.chars().take(SHOWN_MAX).collect()))?;
+            if *rule != Value::Null {
+                let selector =
+                    parse::from_value(rule).map_err(|error| RulesError::Selector(deed, error.to_string()))?;
+                rules.selectors.insert(deed, selector);
+                rules.written.insert(name.clone(), rule.clone());
+            }
+        }
+        Ok(rules)
+    }
+
+    /// Returns what [`Self::from_value`] reads.
+    pub fn to_value(&self) -> Value {
+        self.written.iter().map(|(name, rule)| (name.as_str(), rule.clone())).collect()
+    }
+
+    /// Reads the rules of a stored description. Rules that cannot be read here lock everything. `None` if there are none.
+    pub fn of(description: &Value) -> Option<Self> {
+        let text = description.entry(RULES)?.as_text();
+        let value = text.and_then(|text| json::parse(text.as_bytes()).ok());
+        Some(value.and_then(|value| Self::from_value(&value).ok()).unwrap_or_default())
+    }
+
+    /// Makes the member of the description: one text, so that of two devices that set rules one wins whole.
+    pub(crate) fn member(&self) -> Value {
+        json::to_json(&self.to_value()).to_string().into()
+    }
+
+    /// Returns the rule of a deed. `None` if it is locked.
+    pub fn rule(&self, deed: Deed) -> Option<&Selector> {
+        self.selectors.get(&deed)
+    }
+}
+
+/// Whoever asks, where not everything is allowed to them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Actor {
+    /// What variables of rules are bound to: a map such as `{"auth": {"account": "ada"}}`.
+    pub context: Value,
+    /// Whether the rules of collections bind them.
+    pub bound: bool,
+    /// What they may reach. Where it is not empty, nothing else.
+    pub reach: Vec<Reach>,
+}
+
+/// A part of what a node holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reach {
+    /// The space; none means every one.
+    pub space: Option<SpaceNo>,
+    /// The collection; none means every one.
+    pub collection: Option<String>,
+    /// Whether documents of it may be changed.
+    pub writes: bool,
+}
+
+impl Actor {
+    /// Returns the selector of the documents of a collection with which a deed is allowed. `None` if it never is.
+    pub fn may(&self, space: SpaceNo, collection: &str, deed: Deed, rules: Option<&Rules>) -> Option<Selector> {
+        let is_in_reach = |reach: &Reach| {
+            reach.space.is_none_or(|one| one == space)
+                && reach.collection.as_ref().is_none_or(|one| one == collection)
+                && (reach.writes || !deed.writes())
+        };
+        if !self.reach.is_empty() && !self.reach.iter().any(is_in_reach) {
+            return None;
+        }
+        if !self.bound {
+            return Some(Selector::All(Vec::new()));
+        }
+        rules?.rule(deed).map(|rule| rule.bind(&self.context))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::query::Subject;
+    use cosmicsync_protocol::ids::DocId;
+
+    fn value(text: &str) -> Value {
+        json::parse(text.as_bytes()).unwrap()
+    }
+
+    fn actor(bound: bool, reach: Vec<Reach>) -> Actor {
+        Actor { context: value(r#"{"auth":{"account":"ada"}}"#), bound, reach }
+    }
+
+    #[test]
+    fn rules_survive_being_a_member() {
+        let rules = Rules::from_value(&value(r#"{"list":{},"update":{"by":{"$var":"auth.account"}},"view":null}"#));
+        let rules = rules.unwrap();
+        let description: Value = [("name", Value::from("c")), (RULES, rules.member())].into_iter().collect();
+        assert_eq!(Rules::of(&description), Some(rules));
+        assert_eq!(Rules::of(&value(r#"{"name":"c"}"#)), None);
+        // Whoever cannot read a rule lets nobody in.
+        for unreadable in [r#"{"rules":"no"}"#, r#"{"rules":7}"#, r#"{"rules":"{\"list\":{\"a\":{\"$later\":1}}}"}"#] {
+            assert_eq!(Rules::of(&value(unreadable)), Some(Rules::default()));
+        }
+    }
+
+    #[test]
+    fn what_is_no_rule_is_refused() {
+        for (text, shown) in [
+            ("[]", "rules are an object"),
+            (r#"{"lists":{}}"#, "no rule \"lists\""),
+            (r#"{"list":{"a":{"$than":1}}}"#, "the rule list: "),
+        ] {
+            let error = Rules::from_value(&value(text)).unwrap_err().to_string();
+            assert!(error.contains(shown), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_rule_asks_who_asks() {
+        let rules = Rules::from_value(&value(r#"{"list":{"by":{"$var":"auth.account"}},"view":{"by":{"$var":"auth.no"}}}"#));
+        let rules = rules.unwrap();
+        let (own, other) = (value(r#"{"by":"ada"}"#), value(r#"{"by":"bob"}"#));
+        let space = SpaceNo(1);
+        let list = actor(true, Vec::new()).may(space, "c", Deed::List, Some(&rules)).unwrap();
+        assert!(list.matches(&Subject::new(&own, DocId::default())));
+        assert!(!list.matches(&Subject::new(&other, DocId::default())));
+        // A variable that nothing binds matches nothing.
+        let view = actor(true, Vec::new()).may(space, "c", Deed::View, Some(&rules)).unwrap();
+        assert!(!view.matches(&Subject::new(&own, DocId::default())));
+        assert_eq!(actor(true, Vec::new()).may(space, "c", Deed::Create, Some(&rules)), None);
+        assert_eq!(actor(true, Vec::new()).may(space, "c", Deed::List, None), None);
+        assert!(actor(false, Vec::new()).may(space, "c", Deed::Delete, None).is_some());
+    }
+
+    #[test]
+    fn reach_ends_where_it_says() {
+        let (space, other) = (SpaceNo(1), SpaceNo(2));
+        let reach = Reach { space: Some(space), collection: Some("c".to_owned()), writes: false };
+        let actor = actor(false, vec![reach]);
+        assert!(actor.may(space, "c", Deed::View, None).is_some());
+        assert_eq!(actor.may(space, "c", Deed::Update, None), None);
+        assert_eq!(actor.may(space, "d", Deed::View, None), None);
+        assert_eq!(actor.may(other, "c", Deed::View, None), None);
+    }
+}

@@ -1,0 +1,97 @@
+//! A node on behalf of somebody: the operator, or whoever came through a door.
+
+use super::Node;
+use super::handle::Handle;
+use super::spaces::find_space;
+use crate::clock::wall_ms;
+use crate::driver::Core;
+use crate::service::{Command, ErrorCode, Only, Reason, Scope, ServiceError, Who};
+use core::ops::Deref;
+use cosmicsync_data::Value;
+use cosmicsync_data::rules::{Actor, Reach};
+use cosmicsync_protocol::sync::SpaceNo;
+use std::sync::Arc;
+
+/// A node on behalf of somebody. What it asks the database for is asked in their name.
+#[derive(Debug)]
+pub(super) struct Acting<'a> {
+    node: &'a Node,
+    handle: Handle,
+    /// None is the operator, to whom everything is allowed.
+    pub(super) who: Option<Who>,
+}
+
+impl Node {
+    /// Returns the node on behalf of somebody.
+    pub(super) fn acting(&self, who: Option<Who>) -> Result<Acting<'_>, ServiceError> {
+        let handle = self.handle()?.clone();
+        let limited = who.clone().filter(|who| !who.is_free()).map(Arc::new);
+        Ok(Acting { node: self, handle: handle.in_the_name_of(limited), who })
+    }
+}
+
+impl Deref for Acting<'_> {
+    type Target = Node;
+
+    fn deref(&self) -> &Node {
+        self.node
+    }
+}
+
+impl Acting<'_> {
+    /// Returns the way to the core, in the name of whom this acts for.
+    #[expect(clippy::unnecessary_wraps, reason = "it stands for the method of the node, which fails once that has ended")]
+    pub(super) fn handle(&self) -> Result<&Handle, ServiceError> {
+        Ok(&self.handle)
+    }
+
+    /// Whether rules or a token keep whom this acts for from some documents.
+    pub(super) fn is_limited(&self) -> bool {
+        self.who.as_ref().is_some_and(|who| !who.is_free())
+    }
+
+    /// Refuses what the role or the token of whom this acts for does not allow.
+    pub(super) async fn admit(&self, command: &Command) -> Result<(), ServiceError> {
+        let Some(who) = self.who.as_ref().filter(|who| !who.may(command)) else { return Ok(()) };
+        let message = if who.token.scope == Scope::Read && command.writes() {
+            "the token allows reading only".to_owned()
+        } else if who.token.only.is_empty() {
+            format!("the role {} does not allow this", who.role.name())
+        } else {
+            "the token is for documents of some collections only".to_owned()
+        };
+        self.note_audit("denied", name_of(command), false).await;
+        Err(ServiceError::new(ErrorCode::Refused, message).because(Reason::Forbidden))
+    }
+}
+
+/// The name of a command, as it stands on the socket.
+fn name_of(command: &Command) -> String {
+    let named = serde_json::to_value(command).ok();
+    named.and_then(|named| named.as_object()?.keys().next().cloned()).unwrap_or_default()
+}
+
+/// Makes what the database asks rules about.
+pub(super) fn actor_of(core: &Core, who: &Who) -> Actor {
+    let text = |text: &Option<String>| text.as_deref().map_or(Value::Null, Value::from);
+    let auth = [
+        ("account", text(&who.token.account)),
+        ("role", who.role.name().into()),
+        ("token", who.token.name.as_str().into()),
+    ];
+    // What is null would be equal to what is missing.
+    let auth: Value = auth.into_iter().filter(|(_, value)| *value != Value::Null).collect();
+    let now = i64::try_from(wall_ms()).map_or(Value::Null, Value::Int);
+    Actor {
+        context: [("auth", auth), ("now", now)].into_iter().collect(),
+        bound: who.role.is_bound(),
+        reach: who.token.only.iter().map(|only| reach_of(core, only)).collect(),
+    }
+}
+
+/// A space that is not here is none, rather than every one.
+fn reach_of(core: &Core, only: &Only) -> Reach {
+    let nowhere = SpaceNo(u32::MAX);
+    let space = only.space.clone().map(|name| find_space(core, &Some(name)).map_or(nowhere, |space| space.no));
+    Reach { space, collection: only.collection.clone(), writes: only.scope == Scope::Write }
+}
