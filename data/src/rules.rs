@@ -196,7 +196,8 @@ mod tests {
 
     #[test]
     fn a_rule_asks_who_asks() {
-        let rules = Rules::from_value(&value(r#"{"list":{"by":{"$var":"auth.account"}},"view":{"by":{"$var":"auth.no"}}}"#));
+        let rules =
+            Rules::from_value(&value(r#"{"list":{"by":{"$var":"auth.account"}},"view":{"by":{"$var":"auth.no"}}}"#));
         let rules = rules.unwrap();
         let (own, other) = (value(r#"{"by":"ada"}"#), value(r#"{"by":"bob"}"#));
         let space = SpaceNo(1);

@@ -75,7 +75,8 @@ struct Listing {
 impl Task for Listing {
     fn run(&mut self, cx: &mut Context<'_>, wake: Wake) -> Result<Option<Answer>, RequestError> {
         let Some(Answer::Collections(mut metas)) = self.inner.run(cx, wake)? else { return Ok(None) };
-        let is_open = |meta: &CollectionMeta, deed| cx.rule(self.partition, &meta.name, deed, meta.rules.as_ref()).is_ok();
+        let is_open =
+            |meta: &CollectionMeta, deed| cx.rule(self.partition, &meta.name, deed, meta.rules.as_ref()).is_ok();
         metas.retain(|meta| is_open(meta, Deed::List) || is_open(meta, Deed::View));
         Ok(Some(Answer::Collections(metas)))
     }

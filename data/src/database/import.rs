@@ -301,7 +301,9 @@ impl Rows {
         let schema = cx.desk.imports.get(&self.import).and_then(|import| import.schema.clone());
         for Row { key, value, at } in core::mem::take(&mut self.rows) {
             let (key, value) = match &schema {
-                Some(schema) => admit(schema, key, value, cx.now.wall_ms).map_err(of_row(at))?,
+                Some(schema) => schema
+                    .admit(key, value, cx.now.wall_ms)
+                    .map_err(|violations| of_row(at)(RequestError::Violates(violations)))?,
                 None => (key, value),
             };
             let Some(key) = key else {
@@ -435,20 +437,6 @@ impl Rows {
             }
         }
     }
-}
-
-/// Finishes a row as the schema of its collection says, and checks it.
-fn admit(
-    schema: &Schema,
-    key: Option<String>,
-    mut value: Value,
-    now_ms: u64,
-) -> Result<(Option<String>, Value), RequestError> {
-    schema.complete(&mut value);
-    schema.stamp(&mut value, now_ms);
-    let key = key.or_else(|| schema.key_of(&value));
-    let violations = schema.violations(&value, key.as_deref());
-    if violations.is_empty() { Ok((key, value)) } else { Err(RequestError::Violates(violations)) }
 }
 
 /// Appends to the import's log; one that this store may not write any more is replaced by a new one.

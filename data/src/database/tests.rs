@@ -1,6 +1,7 @@
 mod model;
 mod node;
 mod queries;
+mod rules;
 mod schemas;
 mod writes;
 

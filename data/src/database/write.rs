@@ -258,10 +258,18 @@ impl Write {
     }
 
     /// Fails unless the rules allow a deed with a document that is so. What is not known is not allowed.
-    fn permit(&self, cx: &mut Context<'_>, at: usize, deed: Deed, found: Option<&Snapshot>) -> Result<(), RequestError> {
+    fn permit(
+        &self,
+        cx: &mut Context<'_>,
+        at: usize,
+        deed: Deed,
+        found: Option<&Snapshot>,
+    ) -> Result<(), RequestError> {
         let (intent, doc) = (&self.intents[at], self.docs[at]);
         let collection = collection_of(cx, intent, doc).ok_or(RequestError::NotFound)?;
-        let Some(rule) = cx.rule(self.partition, &collection, deed, self.rules.get(&collection))? else { return Ok(()) };
+        let Some(rule) = cx.rule(self.partition, &collection, deed, self.rules.get(&collection))? else {
+            return Ok(());
+        };
         match found {
             Some(found) if allows(&rule, doc, found) => Ok(()),
             Some(_) | None => Err(RequestError::Forbidden { deed, collection, locked: false }),

@@ -1,6 +1,6 @@
 //! `x-crdt`: how members merge, and what the node fills in: defaults and times.
 
-use super::{Containers, NODES_MAX, Schema, SchemaError, SchemaProblem, at};
+use super::{Containers, NODES_MAX, Schema, SchemaError, SchemaProblem, Violation, at};
 use crate::json_patch::{pointer, show};
 use cosmicsync_protocol::document::{Change, Step, TextStep, Value};
 use cosmicsync_protocol::shelf::Edit;
@@ -117,6 +117,23 @@ impl Schema {
     /// Adds to a document that is put the defaults of members that it lacks.
     pub fn complete(&self, value: &mut Value) {
         complete(&self.source, &self.source, value);
+    }
+
+    /// Finishes a document that is imported, and checks it. Returns its key, if it has one, and its value.
+    ///
+    /// # Errors
+    /// In which ways it violates the schema.
+    pub fn admit(
+        &self,
+        key: Option<String>,
+        mut value: Value,
+        now_ms: u64,
+    ) -> Result<(Option<String>, Value), Vec<Violation>> {
+        self.complete(&mut value);
+        self.stamp(&mut value, now_ms);
+        let key = key.or_else(|| self.key_of(&value));
+        let violations = self.violations(&value, key.as_deref());
+        if violations.is_empty() { Ok((key, value)) } else { Err(violations) }
     }
 
     /// Puts the time of the write where a document that is put says `"$now"` at a timestamp.

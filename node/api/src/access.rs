@@ -13,6 +13,7 @@ use std::time::Instant;
 use tokio::sync::{Semaphore, watch};
 
 use crate::call::expect_reply;
+use crate::metrics::Metrics;
 use crate::problem::{Code, Problem, REQUEST_ID};
 
 /// Paths that take no token: they say the same of every node of this version, or let somebody in.
@@ -37,11 +38,11 @@ pub(crate) struct Door {
 }
 
 /// Puts both in front of every route.
-pub(crate) fn guarded(router: Router, door: Door) -> Router {
+pub(crate) fn guarded(router: Router, door: Door, metrics: Metrics) -> Router {
     let named = Arc::new(Named { process: getrandom::u64().unwrap_or_default(), count: AtomicU64::new(0) });
     router.layer(from_fn_with_state(door, admit)).layer(from_fn(move |request: Request, next: Next| {
-        let named = Arc::clone(&named);
-        async move { envelope(&named, request, next).await }
+        let (named, metrics) = (Arc::clone(&named), metrics.clone());
+        async move { envelope(&named, &metrics, request, next).await }
     }))
 }
 
@@ -58,8 +59,9 @@ impl Named {
 }
 
 /// Names a request, fills in problems, and logs how it went: never content, names of documents or tokens.
-async fn envelope(named: &Named, request: Request, next: Next) -> Response {
+async fn envelope(named: &Named, metrics: &Metrics, request: Request, next: Next) -> Response {
     let begun = Instant::now();
+    let under_way = metrics.begin();
     let id = chosen(request.headers()).unwrap_or_else(|| named.next());
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
@@ -79,6 +81,8 @@ async fn envelope(named: &Named, request: Request, next: Next) -> Response {
     let fresh = HeaderValue::from_static("private, no-cache");
     response.headers_mut().entry(header::CACHE_CONTROL).or_insert(fresh);
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    drop(under_way);
+    metrics.note(route.as_deref(), &method, response.status(), begun.elapsed());
     let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
     let route = route.unwrap_or_default();
     tracing::debug!(id, %method, route, status = response.status().as_u16(), micros, "http");

@@ -7,6 +7,7 @@
 mod access;
 mod call;
 mod extract;
+mod metrics;
 mod model;
 mod openapi;
 mod patient;
@@ -18,6 +19,8 @@ mod socket;
 mod stream;
 
 pub use access::OPEN_PATHS;
+pub use axum::Router;
+pub use metrics::{Metrics, operator_router};
 pub use openapi::openapi;
 pub use problem::Code;
 pub use routes::router;

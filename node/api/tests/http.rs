@@ -4,7 +4,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use core::time::Duration;
-use cosmicsync_api::{Code, router};
+use cosmicsync_api::{Code, Metrics, router};
 use cosmicsync_node::service::{Backend, Command, Reply, Scope, TokenCreate, request};
 use cosmicsync_node::{Node, Options, init};
 use http_body::Body as _;
@@ -57,7 +57,7 @@ impl World {
         request(&*node, Command::SpaceCreate { name: "home".to_owned() }).await.expect("a space");
         let (write, read) = (token(&*node, Scope::Write, None).await, token(&*node, Scope::Read, None).await);
         let (stop, stopped) = watch::channel(false);
-        let router = router(Arc::clone(&node) as Arc<dyn Backend>, stopped);
+        let router = router(Arc::clone(&node) as Arc<dyn Backend>, Metrics::default(), stopped);
         Self { router, node, write, read, stop, dir }
     }
 

@@ -43,6 +43,9 @@ pub(crate) struct Http {
     /// Where it listens: an address and a port, or nothing, which keeps it closed.
     #[serde(deserialize_with = "address_or_nothing")]
     pub(crate) listen: String,
+    /// Where `/metrics`, `/healthz` and `/readyz` are served, without a token; nothing keeps it closed.
+    #[serde(deserialize_with = "address_or_nothing")]
+    pub(crate) metrics: String,
 }
 
 fn address_or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
@@ -283,6 +286,14 @@ impl Loaded {
         if let Some(listen) = listen {
             self.config.http.listen = listen.to_string();
             self.origins.insert("http.listen".to_owned(), Origin::Flag { flag: "--http" });
+        }
+    }
+
+    /// Lays the flag of the operator's door over everything else.
+    pub(crate) fn metrics_flag(&mut self, listen: Option<SocketAddr>) {
+        if let Some(listen) = listen {
+            self.config.http.metrics = listen.to_string();
+            self.origins.insert("http.metrics".to_owned(), Origin::Flag { flag: "--metrics" });
         }
     }
 

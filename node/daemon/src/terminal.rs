@@ -92,8 +92,7 @@ pub(crate) fn ask_secret(what: &str, new: bool) -> Result<Secret, ServiceError> 
         return Err(ServiceError::new(ErrorCode::Usage, message).next(next));
     }
     let ask = |prompt: &str| {
-        rpassword::prompt_password(prompt)
-            .map_err(|error| ServiceError::io(format!("cannot read the {what}"), &error))
+        rpassword::prompt_password(prompt).map_err(|error| ServiceError::io(format!("cannot read the {what}"), &error))
     };
     let first: String = what.chars().take(1).flat_map(char::to_uppercase).collect();
     let secret = ask(&format!("{first}{}: ", what.get(1..).unwrap_or_default()))?;

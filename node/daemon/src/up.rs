@@ -6,7 +6,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cosmicsync_api::Server as HttpServer;
+use cosmicsync_api::{Metrics, Router, Server as HttpServer};
 use cosmicsync_node::Node;
 use cosmicsync_node::service::{
     Backend, Command, ErrorCode, Format, Import, Input, Reply, Server, ServiceError, Status, request,
@@ -42,6 +42,7 @@ pub(crate) async fn up(run: &mut Run<'_>, options: &cli::Up) -> Result<(), Failu
     let options = cli::Up {
         listen: options.listen.clone().or_else(here),
         http: options.http.clone().or_else(|| Some(SANDBOX_HTTP.to_owned())),
+        metrics: options.metrics.clone(),
         name: None,
         dev: true,
     };
@@ -103,11 +104,13 @@ async fn open_and_serve(run: &mut Run<'_>, options: &cli::Up) -> Result<(), Fail
         let own = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         loaded.http_flag(Some(address(listen, own).await?));
     }
+    if let Some(listen) = &options.metrics {
+        let own = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        loaded.metrics_flag(Some(address(listen, own).await?));
+    }
     // Before the store: an address that cannot be had must not leave a new device behind.
-    let http = match loaded.config.http.listen.parse::<SocketAddr>() {
-        Ok(listen) => Some(HttpServer::bind(listen).await?),
-        Err(_) => None,
-    };
+    let doors =
+        Doors { http: bind(&loaded.config.http.listen).await?, metrics: bind(&loaded.config.http.metrics).await? };
     logging::start(&loaded.config.log, &run.global);
     let node = Arc::new(node::open(&run.dir, &loaded, true).await?);
     if let Some(name) = &options.name
@@ -122,7 +125,7 @@ async fn open_and_serve(run: &mut Run<'_>, options: &cli::Up) -> Result<(), Fail
         request(&*node, Command::Shutdown {}).await?;
         return Err(error.into());
     }
-    let served = serve(run, &node, http).await;
+    let served = serve(run, &node, doors).await;
     let closed = request(&*node, Command::Shutdown {}).await;
     served?;
     closed?;
@@ -148,9 +151,25 @@ async fn address(text: &str, setting: SocketAddr) -> Result<SocketAddr, ServiceE
     first.copied().ok_or_else(|| wrong("the name has no address"))
 }
 
-async fn serve(run: &mut Run<'_>, node: &Arc<Node>, http: Option<HttpServer>) -> Result<(), Failure> {
+/// The listeners for HTTP that were asked for.
+struct Doors {
+    /// The API.
+    http: Option<HttpServer>,
+    /// What an operator watches.
+    metrics: Option<HttpServer>,
+}
+
+/// Binds an address of the settings, if it is one.
+async fn bind(listen: &str) -> Result<Option<HttpServer>, ServiceError> {
+    match listen.parse::<SocketAddr>() {
+        Ok(listen) => HttpServer::bind(listen).await.map(Some),
+        Err(_) => Ok(None),
+    }
+}
+
+async fn serve(run: &mut Run<'_>, node: &Arc<Node>, doors: Doors) -> Result<(), Failure> {
     let server = Server::bind(&run.dir)?;
-    if let Some(http) = &http {
+    if let Some(http) = &doors.http {
         node.serves_http(http.url());
         if !http.address().ip().is_loopback() {
             tracing::warn!("HTTP is not encrypted: others on the way can read tokens; put a proxy with TLS in front");
@@ -159,7 +178,7 @@ async fn serve(run: &mut Run<'_>, node: &Arc<Node>, http: Option<HttpServer>) ->
     let handler = |kind| signal(kind).map_err(|error| ServiceError::io("cannot handle signals", &error));
     let (mut interrupt, mut terminate) = (handler(SignalKind::interrupt())?, handler(SignalKind::terminate())?);
     let reply = request(&**node, Command::Status {}).await?;
-    announce(run, &reply)?;
+    announce(run, &reply, doors.metrics.as_ref())?;
     offer_link(run, node).await?;
     let stop = async {
         tokio::select! {
@@ -172,13 +191,11 @@ async fn serve(run: &mut Run<'_>, node: &Arc<Node>, http: Option<HttpServer>) ->
         tracing::info!("stopping");
     };
     let backend: Arc<Node> = Arc::clone(node);
-    let Some(http) = http else {
-        server.run(backend, stop).await;
-        return Ok(());
-    };
-    // A signal ends both, and so does `down`, which comes through the control socket.
+    let metrics = Metrics::default();
+    // A signal ends all, and so does `down`, which comes through the control socket.
     let (stopping, stopped) = tokio::sync::watch::channel(false);
-    let router = cosmicsync_api::router(Arc::clone(&backend) as Arc<dyn Backend>, stopped.clone());
+    let router = cosmicsync_api::router(Arc::clone(&backend) as Arc<dyn Backend>, metrics.clone(), stopped.clone());
+    let watched = cosmicsync_api::operator_router(Arc::clone(&backend) as Arc<dyn Backend>, metrics);
     let stop = async {
         stop.await;
         stopping.send_replace(true);
@@ -187,8 +204,15 @@ async fn serve(run: &mut Run<'_>, node: &Arc<Node>, http: Option<HttpServer>) ->
         server.run(backend, stop).await;
         stopping.send_replace(true);
     };
-    tokio::join!(controlled, http.run(router, stopped));
+    tokio::join!(controlled, run_door(doors.http, router, stopped.clone()), run_door(doors.metrics, watched, stopped));
     Ok(())
+}
+
+/// Serves a door, if it was asked for.
+async fn run_door(door: Option<HttpServer>, router: Router, stopped: tokio::sync::watch::Receiver<bool>) {
+    if let Some(door) = door {
+        door.run(router, stopped).await;
+    }
 }
 
 /// What somebody most likely wants to do with a node that just started.
@@ -217,7 +241,7 @@ async fn offer_link(run: &mut Run<'_>, node: &Node) -> Result<(), Failure> {
 }
 
 /// Says on stdout that commands are served now: a line of JSON, or where it listens.
-fn announce(run: &mut Run<'_>, reply: &Reply) -> Result<(), Failure> {
+fn announce(run: &mut Run<'_>, reply: &Reply, metrics: Option<&HttpServer>) -> Result<(), Failure> {
     if run.output.format.json {
         run.output.reply(reply)?;
     } else if let Reply::Status(status) = reply {
@@ -225,6 +249,9 @@ fn announce(run: &mut Run<'_>, reply: &Reply) -> Result<(), Failure> {
         run.output.line(&format!("{} listens on {listen}", status.name))?;
         if let Some(url) = &status.http {
             run.output.line(&format!("HTTP at {url}"))?;
+        }
+        if let Some(metrics) = metrics {
+            run.output.line(&format!("metrics at {}/metrics", metrics.url()))?;
         }
         if !run.global.quiet && run.surroundings.stderr_tty {
             terminal::note(&format!("next: {}\nCtrl-C stops it", what_next(run, status)));

@@ -4,6 +4,7 @@ use super::super::Database;
 use super::super::request::{Answer, Cut, Found, Name, Place, Request, Row, Ticket};
 use crate::collection::CollectionMeta;
 use crate::json::parse;
+use crate::rules::Actor;
 use cosmicsync_protocol::document::{TextPaths, Value};
 use cosmicsync_protocol::endpoint::{Dial, Event, LinkId};
 use cosmicsync_protocol::ids::DocId;
@@ -15,6 +16,7 @@ use cosmicsync_protocol::testkit::peer::{Net, Peer};
 use cosmicsync_protocol::testkit::store::MemStore;
 use cosmicsync_protocol::time::Now;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 pub(super) struct Node {
     pub(super) db: Database,
@@ -158,6 +160,14 @@ impl Node {
         let ticket = self.start(request);
         self.settle();
         self.answers.remove(&ticket).unwrap_or_else(|| panic!("no answer to {}", &shown[..shown.len().min(300)]))
+    }
+
+    /// The same, on behalf of somebody.
+    pub(super) fn ask_as(&mut self, actor: Arc<Actor>, request: Request) -> Answer {
+        self.now = self.now.after_us(1000);
+        let ticket = self.db.request_as(self.now, Some(actor), request);
+        self.settle();
+        self.answers.remove(&ticket).expect("an answer")
     }
 
     pub(super) fn put(&mut self, key: &str, json: &str) -> (DocId, bool, Cut) {

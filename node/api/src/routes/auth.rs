@@ -29,10 +29,7 @@ pub(super) struct NamePath {
 /// Begins a session: by an account and its password, or by a link that `cosmicsync login` printed. It ends after 12 hours.
 #[utoipa::path(post, operation_id = "login", path = "/v1/auth/login", tag = "auth", security(()),
     request_body = LoginBody, responses((status = 200, body = SessionView)))]
-pub(super) async fn login(
-    State(door): State<Door>,
-    Json(body): Json<LoginBody>,
-) -> Result<Out<SessionView>, Problem> {
+pub(super) async fn login(State(door): State<Door>, Json(body): Json<LoginBody>) -> Result<Out<SessionView>, Problem> {
     let LoginBody { account, password, link } = body;
     let login = Login { account, password: password.map(Secret), link: link.map(Secret) };
     let made = expect_reply!(request(&*door.backend, Command::Login(login)).await?, Reply::TokenMade(made) => made)?;

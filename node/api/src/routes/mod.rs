@@ -25,6 +25,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::access::{Door, SOCKET_PATH, guarded};
+use crate::metrics::{self, Metrics};
 use crate::problem::{Code, Problem};
 use crate::stream::ENDLESS_MAX;
 
@@ -38,8 +39,8 @@ const LIMIT_MAX: u64 = 1_000_000;
 const KEY_BYTES_MAX: usize = 128;
 
 /// Returns the router over a node. Requests need a token of that node, which it checks.
-/// Answers that would go on end once `stopped` says so.
-pub fn router(backend: Arc<dyn Backend>, stopped: watch::Receiver<bool>) -> Router {
+/// How they go is counted in `counted`. Answers that would go on end once `stopped` says so.
+pub fn router(backend: Arc<dyn Backend>, counted: Metrics, stopped: watch::Receiver<bool>) -> Router {
     let door = Door {
         backend,
         endless: Arc::new(Semaphore::new(ENDLESS_MAX)),
@@ -48,14 +49,14 @@ pub fn router(backend: Arc<dyn Backend>, stopped: watch::Receiver<bool>) -> Rout
     };
     let (routes, _) = described().split_for_parts();
     let routes = routes
-        .route("/healthz", axum::routing::get(pages::health))
+        .route("/healthz", axum::routing::get(metrics::health))
         .route("/docs/errors", axum::routing::get(pages::errors))
         .route("/v1/openapi.json", axum::routing::get(pages::description))
         .route(SOCKET_PATH, axum::routing::get(feed::socket))
         .fallback(pages::no_route)
         .method_not_allowed_fallback(pages::no_method)
         .with_state(door.clone());
-    guarded(routes, door)
+    guarded(routes, door, counted)
 }
 
 /// The routes of the API, with their descriptions.

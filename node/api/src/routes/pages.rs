@@ -8,11 +8,6 @@ use std::sync::LazyLock;
 
 use crate::problem::{Code, Problem};
 
-/// Says that the process answers.
-pub(super) async fn health() -> &'static str {
-    "ok\n"
-}
-
 /// Describes the API (OpenAPI 3.1).
 pub(super) async fn description() -> Response {
     static TEXT: LazyLock<String> = LazyLock::new(crate::openapi);

@@ -88,7 +88,8 @@ async fn a_token_that_allows_reading_changes_nothing() {
         if path.starts_with("/v1/auth/") {
             continue;
         }
-        let reads = method == "GET" || ["/find", "/count", "/explain", "/check", "/rules/test"].iter().any(|end| path.ends_with(end));
+        let reads = method == "GET"
+            || ["/find", "/count", "/explain", "/check", "/rules/test"].iter().any(|end| path.ends_with(end));
         let answer = answered(&world, &world.read, &operation).await;
         if reads {
             assert!(![401, 403].contains(&answer.status.as_u16()), "{operation:?}: {}", answer.status);
@@ -148,8 +149,7 @@ async fn tokens_outlive_the_process_until_they_are_revoked() {
 #[tokio::test]
 async fn a_name_of_a_token_is_given_once() {
     let world = World::new().await;
-    let create =
-        |name: &str| Command::TokenCreate(TokenCreate::new(name, Scope::Read));
+    let create = |name: &str| Command::TokenCreate(TokenCreate::new(name, Scope::Read));
     request(&*world.node, create("ci")).await.expect("a token");
     let again = request(&*world.node, create("ci")).await.expect_err("there already");
     assert_eq!(again.next.as_deref(), Some("cosmicsync token revoke ci"));

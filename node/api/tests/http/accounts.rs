@@ -261,7 +261,8 @@ async fn a_token_reaches_what_it_is_for() {
     world.call("PUT", "collections/notes/docs/a", json!({ "n": 1 })).await.ok(201);
     world.call("PUT", "collections/towns/docs/a", json!({ "n": 1 })).await.ok(201);
     world.call("POST", "/v1/spaces", json!({ "name": "work" })).await.ok(201);
-    let only = json!([{ "space": "home", "collection": "notes", "readOnly": true }, { "space": "home", "collection": "log" }]);
+    let only =
+        json!([{ "space": "home", "collection": "notes", "readOnly": true }, { "space": "home", "collection": "log" }]);
     let made = world.call("POST", "/v1/tokens", json!({ "name": "app", "only": only })).await.ok(201);
     let token = made["secret"].as_str().expect("a token").to_owned();
     let call = |method: &'static str, path: &'static str, body: Value| {
@@ -297,7 +298,8 @@ async fn rules_are_tried_before_they_are_set() {
     assert!(tried.iter().all(|(allowed, why)| *allowed && why == "rule"), "{tried:?}");
     let tried = verdicts(test(json!({ "account": "editor", "value": own })).await.ok(200));
     assert!(tried.iter().all(|(allowed, why)| !*allowed && why == "locked"), "{tried:?}");
-    let tried = verdicts(test(json!({ "account": "viewer", "value": { "open": true }, "rules": rules() })).await.ok(200));
+    let tried =
+        verdicts(test(json!({ "account": "viewer", "value": { "open": true }, "rules": rules() })).await.ok(200));
     assert_eq!(tried[0], (false, "rule".to_owned()));
     assert_eq!(tried[1], (true, "rule".to_owned()));
     assert_eq!(tried[2], (false, "role".to_owned()));
@@ -311,7 +313,8 @@ async fn rules_are_tried_before_they_are_set() {
 #[tokio::test]
 async fn accounts_outlive_the_process() {
     let world = World::new().await;
-    let create = AccountCreate { name: "ada".to_owned(), role: Role::Editor, password: Some(Secret("difference".to_owned())) };
+    let create =
+        AccountCreate { name: "ada".to_owned(), role: Role::Editor, password: Some(Secret("difference".to_owned())) };
     request(&*world.node, Command::AccountCreate(create)).await.expect("an account");
     let World { router: _, node, dir, .. } = world;
     request(&*node, Command::Shutdown {}).await.expect("it stops");

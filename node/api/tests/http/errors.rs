@@ -1,7 +1,9 @@
 //! Errors: a status and a code for each, and JSON by the rules of every other door.
 
 use super::*;
-use cosmicsync_node::service::{Answer as Answering, ErrorCode, Item, Reason, Role, Secret, ServiceError, Token, Who, Input, parse_json};
+use cosmicsync_node::service::{
+    Answer as Answering, ErrorCode, Input, Item, Reason, Role, Secret, ServiceError, Token, Who, parse_json,
+};
 use tokio::sync::mpsc;
 
 #[tokio::test]
@@ -156,7 +158,7 @@ impl Backend for Failing {
 
 async fn failed(error: ServiceError) -> (StatusCode, Value, HeaderMap) {
     let (_stop, stopped) = watch::channel(false);
-    let router = router(Arc::new(Failing(error)), stopped);
+    let router = router(Arc::new(Failing(error)), Metrics::default(), stopped);
     let request = Request::builder().uri("/v1/status").header("authorization", "Bearer x").body(Body::empty());
     let answer = router.oneshot(request.expect("a request")).await.expect("an answer");
     let (parts, mut body) = answer.into_parts();

@@ -56,7 +56,12 @@ impl TokenVerb {
         match self {
             Self::Create { name, read_only, expires, account, only } => {
                 let scope = if read_only { Scope::Read } else { Scope::Write };
-                Command::TokenCreate(TokenCreate { expires_ms: expires, account, only, ..TokenCreate::new(name, scope) })
+                Command::TokenCreate(TokenCreate {
+                    expires_ms: expires,
+                    account,
+                    only,
+                    ..TokenCreate::new(name, scope)
+                })
             }
             Self::List => Command::TokenList {},
             Self::Revoke { name } => Command::TokenRevoke { name },

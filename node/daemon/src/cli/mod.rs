@@ -290,6 +290,10 @@ pub(crate) struct Up {
     /// the settings; else it is not served]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) http: Option<String>,
+    /// Address or name to serve figures for Prometheus on, with /healthz and /readyz, without a token; :PORT means this machine
+    /// alone [default: http.metrics of the settings; else they are not served]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) metrics: Option<String>,
     /// Name of this device from now on [default: as before; of a new one the host name]
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,

@@ -166,13 +166,7 @@ impl Core {
     }
 
     /// Asks the database. `number` is the caller's, for [`Self::cancel`].
-    pub(crate) fn request(
-        &mut self,
-        number: u64,
-        actor: Option<Arc<Actor>>,
-        request: Request,
-        reply: AnswerSender,
-    ) {
+    pub(crate) fn request(&mut self, number: u64, actor: Option<Arc<Actor>>, request: Request, reply: AnswerSender) {
         if let Err(error) = self.available() {
             drop(reply.send(Err(error)));
             return;

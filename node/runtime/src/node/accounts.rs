@@ -134,11 +134,17 @@ impl Acting<'_> {
         let taken = name.clone();
         let is_new = self.handle()?.with(move |core| {
             if core.accounts.all.contains_key(&taken) {
-                return Err(ServiceError::new(ErrorCode::Conflict, format!("there is an account {} already", quoted(&taken)))
-                    .next(format!("cosmicsync account set {}", quoted(&taken))));
+                return Err(ServiceError::new(
+                    ErrorCode::Conflict,
+                    format!("there is an account {} already", quoted(&taken)),
+                )
+                .next(format!("cosmicsync account set {}", quoted(&taken))));
             }
             if core.accounts.all.len() >= ACCOUNTS_MAX {
-                return Err(ServiceError::new(ErrorCode::Refused, format!("a node has at most {ACCOUNTS_MAX} accounts")));
+                return Err(ServiceError::new(
+                    ErrorCode::Refused,
+                    format!("a node has at most {ACCOUNTS_MAX} accounts"),
+                ));
             }
             core.accounts.all.insert(taken, stored);
             Ok(())
@@ -307,9 +313,8 @@ impl Acting<'_> {
     /// Ends the tokens of an account; or only its sessions.
     async fn end_tokens(&self, account: &str, only_sessions: bool) -> Result<(), ServiceError> {
         let account = account.to_owned();
-        let is_meant = move |token: &Token| {
-            token.account.as_ref() == Some(&account) && (token.session || !only_sessions)
-        };
+        let is_meant =
+            move |token: &Token| token.account.as_ref() == Some(&account) && (token.session || !only_sessions);
         self.drop_tokens(is_meant).await.map(drop)
     }
 }
@@ -324,7 +329,8 @@ async fn blocking<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) 
 async fn hashed(password: Secret) -> Result<Hashed, ServiceError> {
     let password = Zeroizing::new(password.0);
     if password.chars().count() < PASSWORD_CHARS_MIN || password.len() > PASSWORD_BYTES_MAX {
-        let message = format!("a password has at least {PASSWORD_CHARS_MIN} characters, and at most {PASSWORD_BYTES_MAX} bytes");
+        let message =
+            format!("a password has at least {PASSWORD_CHARS_MIN} characters, and at most {PASSWORD_BYTES_MAX} bytes");
         return Err(ServiceError::new(ErrorCode::Usage, message));
     }
     blocking(move || Hashed::new(&password)).await?

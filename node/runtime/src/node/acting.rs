@@ -40,7 +40,10 @@ impl Deref for Acting<'_> {
 
 impl Acting<'_> {
     /// Returns the way to the core, in the name of whom this acts for.
-    #[expect(clippy::unnecessary_wraps, reason = "it stands for the method of the node, which fails once that has ended")]
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "it stands for the method of the node, which fails once that has ended"
+    )]
     pub(super) fn handle(&self) -> Result<&Handle, ServiceError> {
         Ok(&self.handle)
     }

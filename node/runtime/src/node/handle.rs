@@ -101,8 +101,7 @@ impl Handle {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let (reply, result) = oneshot::channel();
         let who = self.who.clone();
-        let call: Call =
-            Box::new(move |core| request_as(core, who.as_deref(), Asked { number, request, reply }));
+        let call: Call = Box::new(move |core| request_as(core, who.as_deref(), Asked { number, request, reply }));
         self.calls.send(call).await.map_err(|_| stopping())?;
         Ok(result)
     }

@@ -1,13 +1,12 @@
 //! Commands about the rules of collections.
 
-use super::acting::actor_of;
+use super::Acting;
 use super::accounts::no_account;
+use super::acting::actor_of;
 use super::docs::value_of;
 use super::handle::unexpected;
-use super::Acting;
 use crate::service::{
-    ErrorCode, Need, Reason, Reply, Rules, RulesSet, RulesTest, Scope, ServiceError, SpaceRef, Token,
-    Verdict, Who,
+    ErrorCode, Need, Reason, Reply, Rules, RulesSet, RulesTest, Scope, ServiceError, SpaceRef, Token, Verdict, Who,
 };
 use cosmicsync_data::database::request::{Answer, Name, Request};
 use cosmicsync_data::query::Subject;

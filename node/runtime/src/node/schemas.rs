@@ -6,6 +6,7 @@ use super::{Acting, blame};
 use crate::service::{
     ErrorCode, Invalid, Reason, Reply, Schema, SchemaReport, SchemaSet, ServiceError, SpaceRef, Text, Violation, quoted,
 };
+use cosmicsync_data::collection::Declared;
 use cosmicsync_data::database::request::{Answer, Request, RequestError};
 use cosmicsync_data::database::schema_ops::{self, SchemaChange};
 use cosmicsync_data::json;
@@ -31,16 +32,30 @@ impl Acting<'_> {
     }
 
     pub(super) async fn schema_show(&self, space: SpaceRef, collection: String) -> Result<Reply, ServiceError> {
-        let partition = self.partition_of(space).await?;
-        let Answer::Collections(metas) = self.handle()?.ask(move |_| Ok(Request::Collections { partition })).await?
-        else {
-            return Err(unexpected());
-        };
-        let declared = metas.into_iter().find(|meta| meta.name == collection).and_then(|meta| meta.schema);
+        let declared = self.declared(space, &collection).await?;
         let declared = declared.ok_or_else(|| no_schema(&RequestError::NoSchema, &collection))?;
         let text = declared.schema.as_ref().and_then(|schema| json::parse(schema.text().as_bytes()).ok());
         let schema = text.map(|value| json::to_json(&value)).unwrap_or_default();
         Ok(Reply::Schema(Schema { collection, number: declared.number, schema }))
+    }
+
+    /// The schema of a collection that may not be there yet.
+    pub(super) async fn schema_of(
+        &self,
+        space: SpaceRef,
+        collection: &str,
+    ) -> Result<Option<Arc<schema::Schema>>, ServiceError> {
+        Ok(self.declared(space, collection).await?.and_then(|declared| declared.schema))
+    }
+
+    async fn declared(&self, space: SpaceRef, collection: &str) -> Result<Option<Declared>, ServiceError> {
+        let partition = self.partition_of(space).await?;
+        match self.handle()?.ask(move |_| Ok(Request::Collections { partition })).await? {
+            Answer::Collections(metas) => {
+                Ok(metas.into_iter().find(|meta| meta.name == collection).and_then(|meta| meta.schema))
+            }
+            _ => Err(unexpected()),
+        }
     }
 
     async fn schema(&self, space: SpaceRef, collection: String, change: SchemaChange) -> Result<Reply, ServiceError> {

@@ -4,12 +4,10 @@
 //! know it from noise. The node keeps a BLAKE3 hash of it in a row of its own: sealed at rest, in no backup, never synced.
 
 use super::Acting;
+use super::accounts::no_account;
 use crate::clock::wall_ms;
 use crate::driver::{Core, TOKEN_ROWS};
-use super::accounts::no_account;
-use crate::service::{
-    ErrorCode, NewToken, Reason, Reply, Role, Secret, ServiceError, Token, TokenCreate, Who, quoted,
-};
+use crate::service::{ErrorCode, NewToken, Reason, Reply, Role, Secret, ServiceError, Token, TokenCreate, Who, quoted};
 use bytes::Bytes;
 use cosmicsync_protocol::storage::{Op, Table};
 use std::collections::BTreeMap;

@@ -1,10 +1,10 @@
 //! Watching documents: changes come from the store, by their numbers, so a watcher goes on where it was, and one that is
 //! slow makes nothing wait and misses nothing.
 
-use super::{Acting, blame};
 use super::docs::doc_id;
 use super::handle::unexpected;
 use super::spaces::{data_partitions, find_space};
+use super::{Acting, blame};
 use crate::clock::wall_ms;
 use crate::driver::Watcher;
 use crate::service::{Change, Changes, DocRef, ErrorCode, Item, Progress, Reason, Reply, ServiceError, SpaceRef, Text};

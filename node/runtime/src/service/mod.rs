@@ -28,9 +28,7 @@ use core::pin::Pin;
 
 use tokio::sync::mpsc;
 
-pub use account::{
-    Account, AccountChange, AccountCreate, Audited, Link, Login, Need, Role, Who,
-};
+pub use account::{Account, AccountChange, AccountCreate, Audited, Link, Login, Need, Role, Who};
 pub use client::Client;
 pub use command::{Bodies, Command, Cut, DocList, DocPut, DocSplice, Export, Format, Import, Patch, Position};
 pub use cosmicsync_protocol::ids::{DocId, SpaceId};

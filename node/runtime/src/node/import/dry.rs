@@ -2,9 +2,14 @@
 
 use super::parse::{BatchLimits, Parser, Plan, Source, options_of};
 use super::{BATCHES_AHEAD, blamed, has_columns, named};
+use crate::clock::wall_ms;
+use crate::node::blame::request_error;
 use crate::service::{Import, Imported, Reply, ServiceError};
+use cosmicsync_data::database::request::{RequestError, Row};
 use cosmicsync_data::import::{Kind, Reader};
+use cosmicsync_data::schema::Schema;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
@@ -14,6 +19,7 @@ const COLUMNS_SHOWN: usize = 100;
 
 pub(super) async fn import(
     import: Import,
+    schema: Option<Arc<Schema>>,
     kind: Kind,
     mut source: Source,
     begun: Instant,
@@ -30,7 +36,8 @@ pub(super) async fn import(
     let (mut keys, mut documents, mut replaced) = (BTreeSet::<[u8; 16]>::new(), 0, 0);
     while let Some(batch) = batches.recv().await {
         for row in batch.rows {
-            let again = row.key.is_some_and(|key| {
+            let key = admitted(schema.as_deref(), row)?;
+            let again = key.is_some_and(|key| {
                 let mut hash = [0; 16];
                 hash.copy_from_slice(&blake3::hash(key.as_bytes()).as_bytes()[..16]);
                 !keys.insert(hash)
@@ -58,4 +65,15 @@ pub(super) async fn import(
         columns,
         note: Some("a dry run: nothing was stored".to_owned()),
     }))
+}
+
+/// Checks a row as the collection's schema says. Returns the key that it would have.
+fn admitted(schema: Option<&Schema>, row: Row) -> Result<Option<String>, ServiceError> {
+    let Row { key, value, at } = row;
+    let Some(schema) = schema else { return Ok(key) };
+    let refused = |violations| {
+        let error = RequestError::Row { at, error: Box::new(RequestError::Violates(violations)) };
+        request_error(&error).next("correct the line, then the same again")
+    };
+    schema.admit(key, value, wall_ms()).map(|(key, _)| key).map_err(refused)
 }

@@ -60,9 +60,8 @@ impl Acting<'_> {
         let (kind, first, whole) = find_kind(&import, &mut input).await?;
         let source = Source { first, whole, input };
         if import.dry_run {
-            let space = import.space.clone();
-            self.handle()?.with(move |core| partition(core, &space).map(drop)).await??;
-            return dry::import(import, kind, source, begun).await;
+            let schema = self.schema_of(import.space.clone(), &import.collection).await?;
+            return dry::import(import, schema, kind, source, begun).await;
         }
         let mut meta = CollectionMeta {
             format: Some(kind.format),
@@ -214,7 +213,7 @@ impl Writer<'_> {
 fn with_stored(message: &str, stored: u64) -> String {
     let end = if message.ends_with('?') { "" } else { "." };
     match stored {
-        0 => message.to_owned(),
+        0 => format!("{message}{end} Nothing is stored"),
         1 => format!("{message}{end} 1 row before it is stored"),
         rows => format!("{message}{end} {rows} rows before it are stored"),
     }
@@ -228,7 +227,8 @@ fn correct(import: &Import) -> String {
 
 /// Adds what to do to the refusal of a row.
 fn mended(error: ServiceError, import: &Import) -> ServiceError {
-    let of_row = matches!(error.code, ErrorCode::Usage | ErrorCode::Refused) && error.message.starts_with("line ");
+    let of_row = matches!(error.code, ErrorCode::Usage | ErrorCode::Refused | ErrorCode::Invalid)
+        && error.message.starts_with("line ");
     if error.next.is_none() && of_row { error.next(correct(import)) } else { error }
 }
 
