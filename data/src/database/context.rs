@@ -16,7 +16,7 @@ use crate::split;
 use bytes::Bytes;
 use core::fmt;
 use cosmicsync_protocol::Endpoint;
-use cosmicsync_protocol::document::{ChangeError, Meta, TextPaths, Value};
+use cosmicsync_protocol::document::{ChangeError, Meta, TextPaths, Value, VersionId};
 use cosmicsync_protocol::endpoint::{CommitId, ReadId, ReadResult};
 use cosmicsync_protocol::ids::DocId;
 use cosmicsync_protocol::ledger::{DocRef, PartNo};
@@ -96,7 +96,8 @@ pub(super) struct Desk {
     pub(super) held: BTreeSet<DocRef>,
     /// Requests under way that are carried out once.
     pub(super) under_way: BTreeMap<Ticket, Once>,
-    described: BTreeMap<DocRef, CollectionMeta>,
+    /// Descriptions of collections as of a version: what has another version is read anew.
+    described: BTreeMap<DocRef, (VersionId, CollectionMeta)>,
     /// Whoever asks for the requests under way, where not everything is allowed to them.
     pub(super) actors: BTreeMap<Ticket, Arc<Actor>>,
     /// Live queries that are open and wait for whoever asks for more.
@@ -151,7 +152,6 @@ impl Desk {
     }
 
     pub(super) fn changed(&mut self, doc: DocRef, here: bool) {
-        self.described.remove(&doc);
         self.indexes.note(doc);
         self.wake_indexer();
         for (ticket, docs) in &mut self.following {
@@ -327,9 +327,6 @@ impl Context<'_> {
     ) -> Result<(), RequestError> {
         let commit = self.endpoint.edit_with(self.now, edits, texts, urgent, rows)?;
         let docs: Vec<DocRef> = edits.iter().map(|(doc, _)| *doc).collect();
-        for doc in &docs {
-            self.desk.described.remove(doc);
-        }
         self.expect(commit, docs, wait);
         Ok(())
     }
@@ -442,9 +439,13 @@ impl Context<'_> {
         is_described(name).then(|| self.keyed(partition, COLLECTIONS, name)).transpose()
     }
 
-    /// The description in a document, from the cache or the open document. `None` if it is not known here yet.
+    /// The description in an open document, as it stands. `None` if there is none, or the document is not open.
     pub(super) fn description(&mut self, doc: DocRef) -> Option<CollectionMeta> {
-        if let Some(meta) = self.desk.described.get(&doc) {
+        if !self.endpoint.is_open(doc) {
+            return None;
+        }
+        let version = self.endpoint.replica(doc)?.version_id().ok()?;
+        if let Some((_, meta)) = self.desk.described.get(&doc).filter(|(known, _)| *known == version) {
             return Some(meta.clone());
         }
         let found = self.endpoint.view(doc).filter(|found| !found.meta.deleted)?;
@@ -452,7 +453,7 @@ impl Context<'_> {
         if self.desk.described.len() >= DESCRIBED_MAX {
             self.desk.described.clear();
         }
-        self.desk.described.insert(doc, meta.clone());
+        self.desk.described.insert(doc, (version, meta.clone()));
         Some(meta)
     }
 

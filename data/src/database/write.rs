@@ -234,12 +234,11 @@ impl Write {
         let (intent, doc) = (&self.intents[at], self.docs[at]);
         let is_bound = cx.actor().is_some();
         let Some(found) = cx.endpoint.view(doc).filter(|found| is_bound && !found.meta.deleted) else { return Ok(()) };
-        let deed = match intent.action {
-            Action::Delete => Deed::Delete,
-            // It takes back what this device did, whoever asked for it.
-            Action::Undo => return Err(RequestError::AdminOnly),
-            _ => Deed::Update,
-        };
+        // It takes back what this device did, whoever asked for it.
+        if matches!(intent.action, Action::Undo) {
+            return Err(RequestError::AdminOnly);
+        }
+        let deed = if matches!(intent.action, Action::Delete) { Deed::Delete } else { Deed::Update };
         self.permit(cx, at, deed, Some(&found))
     }
 

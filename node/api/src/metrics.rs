@@ -19,6 +19,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use std::sync::Arc;
 
+use crate::call::expect_reply;
 use crate::problem::{Code, Problem};
 
 /// The media type of the figures.
@@ -154,10 +155,7 @@ async fn figures(State(watched): State<Watched>) -> Response {
 }
 
 async fn status(watched: &Watched) -> Result<Box<Status>, Problem> {
-    match request(&*watched.backend, Command::Status {}).await? {
-        Reply::Status(status) => Ok(status),
-        _ => Err(crate::call::unexpected()),
-    }
+    expect_reply!(request(&*watched.backend, Command::Status {}).await?, Reply::Status(status) => status)
 }
 
 /// A space by its id.

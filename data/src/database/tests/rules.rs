@@ -170,13 +170,13 @@ impl World {
         let listed: BTreeMap<&String, &(String, i64)> =
             self.model.iter().filter(|(_, doc)| doc.1 >= least && self.may(Deed::List, doc)).collect();
         let expected: Vec<String> = listed.keys().map(|key| (*key).clone()).collect();
-        match self.ask(Request::Find { query: Box::new(query.clone()), want: Want::Docs }) {
-            Answer::Matches(found) => {
-                let mut keys: Vec<String> = found.docs.into_iter().filter_map(|found| found.key).collect();
-                keys.sort();
-                assert!(!locked && keys == expected, "{keys:?} {expected:?}");
-            }
-            answer => assert!(locked && matches!(answer, Answer::Failed(RequestError::Forbidden { .. })), "{answer:?}"),
+        let answer = self.ask(Request::Find { query: Box::new(query.clone()), want: Want::Docs });
+        if let Answer::Matches(found) = answer {
+            let mut keys: Vec<String> = found.docs.into_iter().filter_map(|found| found.key).collect();
+            keys.sort();
+            assert!(!locked && keys == expected, "{keys:?} {expected:?}");
+        } else {
+            assert!(locked && matches!(answer, Answer::Failed(RequestError::Forbidden { .. })), "{answer:?}");
         }
         if !locked {
             let count = self.ask(Request::Find { query: Box::new(query), want: Want::Count });

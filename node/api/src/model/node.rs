@@ -74,6 +74,86 @@ pub(crate) struct Spaces {
     pub(crate) spaces: Vec<SpaceView>,
 }
 
+/// How long an invite may be used.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct NewInvite {
+    /// In milliseconds; a day where it is not said.
+    #[serde(default = "day_ms")]
+    #[schema(default = 86_400_000)]
+    pub(crate) expires_ms: u64,
+}
+
+const fn day_ms() -> u64 {
+    24 * 60 * 60 * 1000
+}
+
+/// A line that brings one device into a space.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Invite)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct InviteView {
+    /// For `cosmicsync space join`, or `POST /v1/join` of the other node. It is a secret.
+    invite: String,
+    /// Until when it may be used, in Unix milliseconds.
+    expires_at: u64,
+}
+
+impl From<service::Invite> for InviteView {
+    fn from(invite: service::Invite) -> Self {
+        let service::Invite { invite, expires_at } = invite;
+        Self { invite, expires_at }
+    }
+}
+
+/// The line of an invite.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct JoinBody {
+    /// As it was made.
+    pub(crate) invite: String,
+}
+
+/// A device of a space.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Device)]
+pub(crate) struct DeviceView {
+    /// Its id.
+    device: String,
+    /// Its name, as far as it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    /// Whether it is this one.
+    this: bool,
+    /// Whether a link to it is up.
+    connected: bool,
+    /// The last time it sent anything since this node started, in Unix milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none", rename = "seenAt")]
+    seen_at: Option<u64>,
+}
+
+impl From<service::Device> for DeviceView {
+    fn from(device: service::Device) -> Self {
+        let service::Device { device: id, name, this, connected, seen_at } = device;
+        Self { device: id.to_string(), name, this, connected, seen_at }
+    }
+}
+
+/// The devices of a space.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Devices {
+    /// In no order.
+    pub(crate) devices: Vec<DeviceView>,
+}
+
+/// An address to dial.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewPeer {
+    /// `HOST:PORT`.
+    pub(crate) address: String,
+}
+
 /// A peer: an address to dial, or a device that dialled this one.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Peer)]

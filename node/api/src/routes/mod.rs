@@ -63,8 +63,12 @@ pub fn router(backend: Arc<dyn Backend>, counted: Metrics, stopped: watch::Recei
 pub(crate) fn described() -> OpenApiRouter<Door> {
     OpenApiRouter::default()
         .routes(routes!(node::status))
-        .routes(routes!(node::peers))
+        .routes(routes!(node::peers, node::add_peer))
+        .routes(routes!(node::remove_peer))
         .routes(routes!(node::spaces, node::create_space))
+        .routes(routes!(node::invite))
+        .routes(routes!(node::join))
+        .routes(routes!(node::devices))
         .routes(routes!(collections::list))
         .routes(routes!(collections::show, collections::remove))
         .routes(routes!(docs::list, docs::create))

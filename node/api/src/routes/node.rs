@@ -2,11 +2,16 @@
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use cosmicsync_node::service::{Command, Reply};
+use cosmicsync_node::service::{Command, Reply, Secret};
+use serde::Deserialize;
+use utoipa::IntoParams;
 
+use super::SpacePath;
 use crate::call::{Caller, expect_reply};
-use crate::extract::{Json, Out};
-use crate::model::{NewSpace, Peers, SpaceView, Spaces, StatusView};
+use crate::extract::{Json, Out, Path};
+use crate::model::{
+    Devices, InviteView, JoinBody, NewInvite, NewPeer, NewSpace, PeerView, Peers, SpaceView, Spaces, StatusView,
+};
 use crate::problem::Problem;
 
 /// Tells how the node is.
@@ -40,4 +45,59 @@ pub(super) async fn create_space(caller: Caller, Json(new): Json<NewSpace>) -> R
     let reply = caller.request(Command::SpaceCreate { name: new.name }).await?;
     let space: SpaceView = expect_reply!(reply, Reply::Space(space) => space.into())?;
     Ok((StatusCode::CREATED, Out(space)).into_response())
+}
+
+/// Makes a line that brings one device into the space, once.
+#[utoipa::path(post, operation_id = "createInvite", path = "/v1/spaces/{space}/invites", tag = "spaces",
+    params(SpacePath), request_body = NewInvite, responses((status = 201, body = InviteView)))]
+pub(super) async fn invite(
+    caller: Caller,
+    Path(path): Path<SpacePath>,
+    Json(new): Json<NewInvite>,
+) -> Result<Response, Problem> {
+    let command = Command::SpaceInvite { space: path.space(), expires_ms: new.expires_ms };
+    let made: InviteView = expect_reply!(caller.request(command).await?, Reply::Invite(invite) => invite.into())?;
+    Ok((StatusCode::CREATED, Out(made)).into_response())
+}
+
+/// Joins a space by such a line. It ends when the space can be read here.
+#[utoipa::path(post, operation_id = "joinSpace", path = "/v1/join", tag = "spaces", request_body = JoinBody,
+    responses((status = 201, body = SpaceView)))]
+pub(super) async fn join(caller: Caller, Json(body): Json<JoinBody>) -> Result<Response, Problem> {
+    let reply = caller.request(Command::SpaceJoin { invite: Secret(body.invite) }).await?;
+    let space: SpaceView = expect_reply!(reply, Reply::Space(space) => space.into())?;
+    Ok((StatusCode::CREATED, Out(space)).into_response())
+}
+
+/// Lists the devices of a space.
+#[utoipa::path(get, operation_id = "listDevices", path = "/v1/spaces/{space}/devices", tag = "spaces",
+    params(SpacePath), responses((status = 200, body = Devices)))]
+pub(super) async fn devices(caller: Caller, Path(path): Path<SpacePath>) -> Result<Out<Devices>, Problem> {
+    let reply = caller.request(Command::DeviceList { space: path.space() }).await?;
+    expect_reply!(reply, Reply::Devices(all) => Out(Devices { devices: all.into_iter().map(Into::into).collect() }))
+}
+
+/// Remembers an address, and dials it.
+#[utoipa::path(post, operation_id = "addPeer", path = "/v1/peers", tag = "node", request_body = NewPeer,
+    responses((status = 201, body = PeerView)))]
+pub(super) async fn add_peer(caller: Caller, Json(new): Json<NewPeer>) -> Result<Response, Problem> {
+    let reply = caller.request(Command::PeerAdd { address: new.address }).await?;
+    let peer: PeerView = expect_reply!(reply, Reply::Peer(peer) => peer.into())?;
+    Ok((StatusCode::CREATED, Out(peer)).into_response())
+}
+
+/// An address in the path.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(super) struct AddressPath {
+    /// `HOST:PORT`, as it was added.
+    address: String,
+}
+
+/// Forgets an address, and closes its link.
+#[utoipa::path(delete, operation_id = "removePeer", path = "/v1/peers/{address}", tag = "node", params(AddressPath),
+    responses((status = 204, description = "It is not dialled any more.")))]
+pub(super) async fn remove_peer(caller: Caller, Path(path): Path<AddressPath>) -> Result<StatusCode, Problem> {
+    caller.request(Command::PeerRemove { address: path.address }).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

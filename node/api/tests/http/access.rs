@@ -13,7 +13,8 @@ pub(super) fn operations() -> Vec<(String, String, Value)> {
                 .replace("{collection}", "towns")
                 .replace("{key}", "t0")
                 .replace("{version}", "abcd")
-                .replace("{name}", "by_name");
+                .replace("{name}", "by_name")
+                .replace("{address}", "127.0.0.1:1");
             let id = operation["operationId"].as_str().expect("an id");
             let path = if id == "diffVersions" { format!("{path}?from=abcd") } else { path };
             let body = match id {
@@ -21,6 +22,8 @@ pub(super) fn operations() -> Vec<(String, String, Value)> {
                 "putIndex" => json!({ "fields": ["name"] }),
                 "transact" => json!({ "writes": [] }),
                 "revertDocument" => json!({ "version": "abcd" }),
+                "joinSpace" => json!({ "invite": "nothing" }),
+                "addPeer" => json!({ "address": "127.0.0.1:1" }),
                 "createAccount" => json!({ "name": "bob", "role": "viewer" }),
                 "createToken" => json!({ "name": "ci" }),
                 "testRules" => json!({ "account": "viewer", "value": {} }),

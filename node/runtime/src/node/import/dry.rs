@@ -47,7 +47,7 @@ pub(super) async fn import(
         }
     }
     let learned = parser.await.map_err(|_| crate::driver::stopping())?;
-    let learned = learned.map_err(|failed| blamed(failed, &Import { dry_run: false, ..import.clone() }, 0))?;
+    let learned = learned.map_err(|failed| blamed(failed, &Import { dry_run: false, ..import.clone() }, None))?;
     let (format, delimiter) = named(kind);
     let mut columns = if has_columns(kind.format) { learned.columns } else { Vec::new() };
     columns.truncate(COLUMNS_SHOWN);

@@ -101,7 +101,7 @@ impl Acting<'_> {
         written.map_err(|error| self.cut_off(mended(error, &import), Some(writer.stored), &resume))?;
         // A stop of the runtime cancels the thread.
         let learned = parser.await.map_err(|_| crate::driver::stopping())?;
-        let learned = learned.map_err(|failed| blamed(failed, &import, writer.stored))?;
+        let learned = learned.map_err(|failed| blamed(failed, &import, Some(writer.stored)))?;
         let (format, delimiter) = named(kind);
         let mut imported = Imported {
             collection: import.collection.clone(),
@@ -189,7 +189,7 @@ impl Writer<'_> {
                 let refused = matches!(error, RequestError::Row { .. });
                 let mut said = super::blame::request_error(&error);
                 if refused {
-                    said.message = with_stored(&said.message, self.stored);
+                    said.message = with_stored(&said.message, Some(self.stored));
                 }
                 Err(said)
             }
@@ -209,13 +209,14 @@ impl Writer<'_> {
     }
 }
 
-/// Says how many rows are stored though one was refused.
-fn with_stored(message: &str, stored: u64) -> String {
+/// Says how many rows are stored though one was refused; nothing where none would be.
+fn with_stored(message: &str, stored: Option<u64>) -> String {
     let end = if message.ends_with('?') { "" } else { "." };
     match stored {
-        0 => format!("{message}{end} Nothing is stored"),
-        1 => format!("{message}{end} 1 row before it is stored"),
-        rows => format!("{message}{end} {rows} rows before it are stored"),
+        None => message.to_owned(),
+        Some(0) => format!("{message}{end} Nothing is stored"),
+        Some(1) => format!("{message}{end} 1 row before it is stored"),
+        Some(rows) => format!("{message}{end} {rows} rows before it are stored"),
     }
 }
 
@@ -232,7 +233,7 @@ fn mended(error: ServiceError, import: &Import) -> ServiceError {
     if error.next.is_none() && of_row { error.next(correct(import)) } else { error }
 }
 
-fn blamed(failed: Failed, import: &Import, stored: u64) -> ServiceError {
+fn blamed(failed: Failed, import: &Import, stored: Option<u64>) -> ServiceError {
     match failed {
         Failed::Other(error) => error,
         Failed::File(error) => {
