@@ -19,8 +19,8 @@ use crate::problem::{Code, Problem, REQUEST_ID};
 /// Paths that take no token: they say the same of every node of this version, or let somebody in.
 pub const OPEN_PATHS: [&str; 4] = ["/healthz", "/docs/errors", "/v1/openapi.json", "/v1/auth/login"];
 
-/// The path of the WebSocket, whose first message may say who it is: a browser cannot set its headers.
-pub(crate) const SOCKET_PATH: &str = "/v1/ws";
+/// Routes of WebSockets, whose first message may say who it is: a browser cannot set their headers.
+pub(crate) const SOCKET_PATHS: [&str; 3] = ["/v1/ws", "/graphql", "/v1/spaces/{space}/graphql"];
 
 /// Characters of a request's id that a client chose, at most.
 const ID_CHARS_MAX: usize = 64;
@@ -33,6 +33,8 @@ pub(crate) struct Door {
     pub(crate) endless: Arc<Semaphore>,
     /// WebSockets.
     pub(crate) sockets: Arc<Semaphore>,
+    /// Schemas of GraphQL.
+    pub(crate) graphql: Arc<crate::graphql::Schemas>,
     /// True once the server stops.
     pub(crate) stopped: watch::Receiver<bool>,
 }
@@ -99,7 +101,7 @@ fn chosen(headers: &HeaderMap) -> Option<String> {
 /// Lets a request in that bears a token.
 async fn admit(State(door): State<Door>, mut request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    let says_later = path == SOCKET_PATH && !request.headers().contains_key(header::AUTHORIZATION);
+    let says_later = is_socket(&request) && !request.headers().contains_key(header::AUTHORIZATION);
     if OPEN_PATHS.contains(&path) || says_later {
         return next.run(request).await;
     }
@@ -110,6 +112,12 @@ async fn admit(State(door): State<Door>, mut request: Request, next: Next) -> Re
         }
         Err(problem) => problem.into_response(),
     }
+}
+
+/// Whether a request opens a WebSocket.
+fn is_socket(request: &Request) -> bool {
+    let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    request.method() == Method::GET && route.is_some_and(|route| SOCKET_PATHS.contains(&route))
 }
 
 async fn checked(door: &Door, headers: &HeaderMap) -> Result<Who, Problem> {

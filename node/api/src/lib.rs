@@ -7,6 +7,7 @@
 mod access;
 mod call;
 mod extract;
+mod graphql;
 mod metrics;
 mod model;
 mod openapi;

@@ -49,6 +49,8 @@ codes! {
     BadRequest, "bad_request", BAD_REQUEST, "A parameter, a header or the path was not understood.";
     BadName, "bad_name", BAD_REQUEST, "A name is empty, too long, reserved, or has a character that no name may have.";
     BadSelector, "bad_selector", BAD_REQUEST, "A selector, a sort or a list of fields was not understood.";
+    BadQuery, "bad_query", BAD_REQUEST, "The GraphQL request was not understood, or asks for what is not in the schema.";
+    TooComplex, "too_complex", BAD_REQUEST, "The GraphQL request asks for too much at once, or nests too deep.";
     BookmarkInvalid, "bookmark_invalid", BAD_REQUEST, "The bookmark is of another query: begin without one.";
     SortNeedsIndex, "sort_needs_index", BAD_REQUEST, "Too many documents match to sort them without an index.";
     ScanLimit, "scan_limit", BAD_REQUEST, "No index helps, and too many documents would have to be read.";

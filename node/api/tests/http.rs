@@ -27,6 +27,8 @@ mod errors;
 mod feed;
 #[path = "http/files.rs"]
 mod files;
+#[path = "http/graphql.rs"]
+mod graphql;
 #[path = "http/metrics.rs"]
 mod metrics;
 #[path = "http/queries.rs"]

@@ -126,6 +126,7 @@ impl Output<'_> {
             Reply::Indexes(indexes) => self.json_lines(indexes),
             Reply::IndexCheck(check) => self.json(check),
             Reply::Schema(schema) => self.json(schema),
+            Reply::Schemas(schemas) => self.json_lines(schemas),
             Reply::SchemaReport(report) => self.json(report),
             Reply::Written(written) => self.json(written),
             Reply::Wrote(wrote) => self.json_lines(&wrote.documents),
@@ -173,6 +174,7 @@ impl Output<'_> {
             Reply::Indexes(indexes) => self.table(&queried::indexes(indexes)),
             Reply::IndexCheck(check) => self.pairs(queried::check(check)),
             Reply::Schema(schema) => self.line(&clean::json(&serde_json::to_string_pretty(&schema.schema)?)),
+            Reply::Schemas(schemas) => schemas.iter().try_for_each(|schema| self.json(schema)),
             Reply::SchemaReport(report) => {
                 self.pairs(queried::schema(report))?;
                 if report.invalid > 0 { self.table(&queried::invalid(report)) } else { Ok(()) }

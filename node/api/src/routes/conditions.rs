@@ -11,7 +11,7 @@ const DIGITS: usize = 32;
 
 /// What must hold for a write.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Conditions {
+pub(crate) enum Conditions {
     /// Nothing.
     None,
     /// The document is not there.
@@ -34,6 +34,11 @@ impl Conditions {
             (None, Some(_)) => Err(Problem::new(Code::BadRequest, "a write takes `If-None-Match: *` alone")),
             (Some(_), Some(_)) => Err(Problem::new(Code::BadRequest, "a write takes either If-Match or If-None-Match")),
         }
+    }
+
+    /// The document has this version.
+    pub(crate) fn version(version: &str) -> Self {
+        Self::Versions(strong(&format!("\"{version}\"")).into_iter().collect())
     }
 
     /// Returns whether it takes a look at the document to choose one of several versions.
@@ -60,7 +65,7 @@ impl Conditions {
     }
 
     /// Returns the problem of a write that makes a document where there is none: a condition that it be there does not hold.
-    pub(super) fn failed(&self, problem: Problem) -> Problem {
+    pub(crate) fn failed(&self, problem: Problem) -> Problem {
         let demands = matches!(self, Self::Exists | Self::Versions(_));
         if demands && problem.is_missing_document() { problem.with_code(Code::VersionMismatch) } else { problem }
     }

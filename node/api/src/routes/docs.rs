@@ -82,7 +82,7 @@ pub(super) async fn page(caller: &Caller, query: Query, headers: &HeaderMap) -> 
 }
 
 /// Returns how many documents a page has.
-pub(super) fn page_limit(asked: Option<u64>) -> Result<u64, Problem> {
+pub(crate) fn page_limit(asked: Option<u64>) -> Result<u64, Problem> {
     let (usual, most) = PAGE;
     match asked.unwrap_or(usual) {
         limit if (1..=most).contains(&limit) => Ok(limit),
@@ -302,7 +302,7 @@ struct ConditionParams {
 }
 
 /// Reads a document that must be in the collection.
-pub(super) async fn find(caller: &Caller, named: &Named) -> Result<DocView, Problem> {
+pub(crate) async fn find(caller: &Caller, named: &Named) -> Result<DocView, Problem> {
     let command = Command::DocGet { space: named.space.clone(), doc: named.doc.clone() };
     let found = expect_reply!(caller.request(command).await?, Reply::Document(found) => found)?;
     if found.collection != named.collection {
@@ -312,7 +312,11 @@ pub(super) async fn find(caller: &Caller, named: &Named) -> Result<DocView, Prob
 }
 
 /// Returns the condition of a write. A document that is named by its id must be in the collection.
-async fn prepared(caller: &Caller, named: &Named, conditions: &Conditions) -> Result<Option<String>, Problem> {
+pub(crate) async fn prepared(
+    caller: &Caller,
+    named: &Named,
+    conditions: &Conditions,
+) -> Result<Option<String>, Problem> {
     let is_by_id = matches!(named.doc, DocRef::Id(_));
     if !is_by_id && !conditions.are_several() {
         return Ok(conditions.one());
@@ -333,7 +337,8 @@ pub(super) async fn write(
     write_one(caller, DocWrite { space: named.space, writes: vec![op], idempotency_key }).await
 }
 
-async fn write_one(caller: &Caller, write: DocWrite) -> Result<Written, Problem> {
+/// Carries out one write.
+pub(crate) async fn write_one(caller: &Caller, write: DocWrite) -> Result<Written, Problem> {
     let reply = caller.request(Command::DocWrite(write)).await?;
     let wrote = expect_reply!(reply, Reply::Wrote(wrote) => wrote)?;
     wrote.documents.into_iter().next().ok_or_else(unexpected)

@@ -6,6 +6,7 @@ mod conditions;
 mod docs;
 mod feed;
 mod files;
+mod graphql;
 mod indexes;
 mod node;
 mod pages;
@@ -14,8 +15,12 @@ mod rules;
 mod schemas;
 mod versions;
 
+pub(crate) use conditions::Conditions;
+pub(crate) use docs::{find, page_limit, prepared, write_one};
+
 use axum::Router;
 use axum::http::HeaderMap;
+use axum::routing::get;
 use cosmicsync_node::service::{Backend, DocRef, SpaceRef};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -24,7 +29,7 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::access::{Door, SOCKET_PATH, guarded};
+use crate::access::{Door, SOCKET_PATHS, guarded};
 use crate::metrics::{self, Metrics};
 use crate::problem::{Code, Problem};
 use crate::stream::ENDLESS_MAX;
@@ -45,14 +50,20 @@ pub fn router(backend: Arc<dyn Backend>, counted: Metrics, stopped: watch::Recei
         backend,
         endless: Arc::new(Semaphore::new(ENDLESS_MAX)),
         sockets: Arc::new(Semaphore::new(SOCKETS_MAX)),
+        graphql: Arc::default(),
         stopped,
     };
+    let [socket, only, named] = SOCKET_PATHS;
     let (routes, _) = described().split_for_parts();
     let routes = routes
-        .route("/healthz", axum::routing::get(metrics::health))
-        .route("/docs/errors", axum::routing::get(pages::errors))
-        .route("/v1/openapi.json", axum::routing::get(pages::description))
-        .route(SOCKET_PATH, axum::routing::get(feed::socket))
+        .route("/healthz", get(metrics::health))
+        .route("/docs/errors", get(pages::errors))
+        .route("/v1/openapi.json", get(pages::description))
+        .route(socket, get(feed::socket))
+        .route(only, get(graphql::only_socket).post(graphql::only))
+        .route(named, get(graphql::named_socket).post(graphql::named))
+        .route("/graphql/schema", get(graphql::only_schema))
+        .route("/v1/spaces/{space}/graphql/schema", get(graphql::named_schema))
         .fallback(pages::no_route)
         .method_not_allowed_fallback(pages::no_method)
         .with_state(door.clone());
@@ -155,24 +166,31 @@ impl CollectionPath {
     }
 }
 
-/// A document that a path names.
-struct Named {
-    space: SpaceRef,
-    collection: String,
-    doc: DocRef,
+/// A document that a client names.
+pub(crate) struct Named {
+    pub(crate) space: SpaceRef,
+    pub(crate) collection: String,
+    pub(crate) doc: DocRef,
+}
+
+impl Named {
+    /// The document of a collection that has a key, or the id behind `~`.
+    pub(crate) fn new(space: SpaceRef, collection: String, key: String) -> Result<Self, Problem> {
+        check_collection(&collection)?;
+        check_length("a key", &key)?;
+        let id = key.strip_prefix('~').and_then(|id| id.parse().ok());
+        let doc = match id {
+            Some(id) => DocRef::Id(id),
+            None => DocRef::Key { collection: collection.clone(), key },
+        };
+        Ok(Self { space, collection, doc })
+    }
 }
 
 impl DocPath {
     /// Returns what it names.
     fn named(self) -> Result<Named, Problem> {
-        check_collection(&self.collection)?;
-        check_length("a key", &self.key)?;
-        let id = self.key.strip_prefix('~').and_then(|id| id.parse().ok());
-        let doc = match id {
-            Some(id) => DocRef::Id(id),
-            None => DocRef::Key { collection: self.collection.clone(), key: self.key },
-        };
-        Ok(Named { space: space(self.space), collection: self.collection, doc })
+        Named::new(space(self.space), self.collection, self.key)
     }
 }
 

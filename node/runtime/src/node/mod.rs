@@ -134,6 +134,7 @@ impl Acting<'_> {
             Command::IndexDrop(index) => self.index_drop(index).await,
             Command::SchemaSet(set) => self.schema_set(set).await,
             Command::SchemaShow { space, collection } => self.schema_show(space, collection).await,
+            Command::SchemaList { space } => self.schema_list(space).await,
             Command::SchemaCheck { space, collection } => self.schema_check(space, collection).await,
             Command::SchemaDrop { space, collection } => self.schema_drop(space, collection).await,
             Command::CollectionDrop { space, collection } => self.collection_drop(space, collection, &items).await,

@@ -4,7 +4,8 @@ use super::docs::value_of;
 use super::handle::unexpected;
 use super::{Acting, blame};
 use crate::service::{
-    ErrorCode, Invalid, Reason, Reply, Schema, SchemaReport, SchemaSet, ServiceError, SpaceRef, Text, Violation, quoted,
+    CollectionSchema, ErrorCode, Invalid, Reason, Reply, Schema, SchemaReport, SchemaSet, ServiceError, SpaceRef, Text,
+    Violation, quoted,
 };
 use cosmicsync_data::collection::Declared;
 use cosmicsync_data::database::request::{Answer, Request, RequestError};
@@ -56,6 +57,19 @@ impl Acting<'_> {
             }
             _ => Err(unexpected()),
         }
+    }
+
+    pub(super) async fn schema_list(&self, space: SpaceRef) -> Result<Reply, ServiceError> {
+        let partition = self.partition_of(space).await?;
+        let Answer::Collections(metas) = self.handle()?.ask(move |_| Ok(Request::Collections { partition })).await?
+        else {
+            return Err(unexpected());
+        };
+        let text = |declared: Declared| declared.schema.map(|schema| schema.text().to_owned());
+        let listed = metas
+            .into_iter()
+            .map(|meta| CollectionSchema { collection: meta.name, schema: meta.schema.and_then(text) });
+        Ok(Reply::Schemas(listed.collect()))
     }
 
     async fn schema(&self, space: SpaceRef, collection: String, change: SchemaChange) -> Result<Reply, ServiceError> {

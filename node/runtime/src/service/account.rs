@@ -81,6 +81,7 @@ impl Command {
             | Self::Live { .. }
             | Self::Count { .. }
             | Self::SchemaShow { .. }
+            | Self::SchemaList { .. }
             | Self::DocGet { .. }
             | Self::DocAt(_)
             | Self::DocDiff(_)

@@ -356,6 +356,12 @@ pub enum Command {
         /// The collection.
         collection: String,
     },
+    /// The collections of a partition with their schemas: [`Reply::Schemas`](super::Reply::Schemas).
+    SchemaList {
+        /// The space.
+        #[serde(default)]
+        space: SpaceRef,
+    },
     /// Compares the documents with the schema: [`Reply::SchemaReport`](super::Reply::SchemaReport).
     SchemaCheck {
         /// The space.
@@ -618,6 +624,7 @@ impl Command {
             | Self::IndexList { .. }
             | Self::IndexCheck(_)
             | Self::SchemaShow { .. }
+            | Self::SchemaList { .. }
             | Self::SchemaCheck { .. }
             | Self::DocGet { .. }
             | Self::DocAt(_)

@@ -47,7 +47,7 @@ pub use reply::{
     RevisionKind, Space, Status, Store, Synced, Traffic, VersionView, Written, Wrote,
 };
 pub use rules::{Rules, RulesSet, RulesTest, Verdict};
-pub use schema::{Invalid, Schema, SchemaReport, SchemaSet, Violation};
+pub use schema::{CollectionSchema, Invalid, Schema, SchemaReport, SchemaSet, Violation};
 pub use server::Server;
 pub use text::{bytes_text, quoted};
 pub use time::utc_text;

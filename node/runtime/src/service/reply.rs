@@ -82,6 +82,8 @@ pub enum Reply {
     IndexCheck(super::IndexCheck),
     /// To `schema_show`.
     Schema(super::Schema),
+    /// To `schema_list`, by collection.
+    Schemas(Vec<super::CollectionSchema>),
     /// To `schema_set` and `schema_check`.
     SchemaReport(super::SchemaReport),
     /// To commands that write one document.

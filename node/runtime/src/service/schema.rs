@@ -35,6 +35,16 @@ pub struct Schema {
     pub schema: Value,
 }
 
+/// A collection and its schema.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CollectionSchema {
+    /// The collection.
+    pub collection: String,
+    /// The schema as JSON text, which is the same for the same schema; none if there is none, or it cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<String>,
+}
+
 /// How the documents of a collection are, beside its schema.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SchemaReport {

@@ -1,0 +1,257 @@
+//! Conditions and sorts of GraphQL as selectors and sorts of ours. Nothing else decides what matches: see `spec/query.md`.
+
+use async_graphql::Value;
+use serde_json::{Map, Value as Json, json};
+
+use super::model::{Kind, Member, VIRTUAL};
+use crate::problem::{Code, Problem};
+
+/// Conditions inside each other, at most: more than a selector may have.
+const DEPTH_MAX: usize = 32;
+/// Tests of a field: name, operator of a selector.
+const TESTS: [(&str, &str); 11] = [
+    ("_eq", "$eq"),
+    ("_neq", "$ne"),
+    ("_gt", "$gt"),
+    ("_gte", "$gte"),
+    ("_lt", "$lt"),
+    ("_lte", "$lte"),
+    ("_in", "$in"),
+    ("_nin", "$nin"),
+    ("_regex", "$regex"),
+    ("_contains", "$all"),
+    ("_elem", "$elemMatch"),
+];
+
+/// Returns the selector that a condition on documents means.
+///
+/// # Errors
+/// A null, which would be taken for no condition; and what the types of GraphQL do not already refuse.
+pub(super) fn selector(condition: &Value, members: &[Member]) -> Result<Json, Problem> {
+    let mut tests = Vec::new();
+    conditions(condition, members, DEPTH_MAX, &mut tests)?;
+    Ok(all_of(tests))
+}
+
+/// Returns the sort that a list of orders means.
+///
+/// # Errors
+/// An order with several fields, since it does not say which comes first.
+pub(super) fn sort(orders: &Value, members: &[Member]) -> Result<Json, Problem> {
+    let mut sort = Vec::new();
+    for order in listed(orders) {
+        let (mut order, mut members, mut first) = (order, members, true);
+        loop {
+            let [(name, value)] = entries(order)?[..] else {
+                return Err(bad("each object of order_by has one field: the list says which comes first"));
+            };
+            let known = VIRTUAL.iter().find(|(known, _)| first && *known == name).map(|(_, field)| *field);
+            let member = members.iter().find(|member| member.name == name);
+            if let (Some(Member { kind: Kind::Object(_, inner), .. }), None) = (member, known) {
+                (order, members, first) = (value, inner, false);
+                continue;
+            }
+            let path = known.or_else(|| member.map(|member| member.path.as_str()));
+            let path = path.ok_or_else(|| unknown(name))?;
+            let direction = plain(value)?;
+            sort.push(json!({ path: direction }));
+            break;
+        }
+    }
+    Ok(Json::Array(sort))
+}
+
+/// Returns a value of GraphQL as JSON.
+pub(super) fn plain(value: &Value) -> Result<Json, Problem> {
+    value.clone().into_json().map_err(|error| bad(error.to_string()))
+}
+
+/// Adds the selectors that must all match.
+fn conditions(value: &Value, members: &[Member], depth: usize, tests: &mut Vec<Json>) -> Result<(), Problem> {
+    let depth = depth.checked_sub(1).ok_or_else(|| bad("conditions stand too deep in each other"))?;
+    let inner = |value: &Value| {
+        let mut tests = Vec::new();
+        conditions(value, members, depth, &mut tests).map(|()| all_of(tests))
+    };
+    for (name, value) in entries(value)? {
+        match name {
+            "_and" => tests.push(json!({ "$and": listed(value).iter().map(inner).collect::<Result<Vec<_>, _>>()? })),
+            "_or" => tests.push(json!({ "$or": listed(value).iter().map(inner).collect::<Result<Vec<_>, _>>()? })),
+            "_not" => tests.push(json!({ "$not": inner(value)? })),
+            "_selector" => tests.push(plain(value)?),
+            other => match VIRTUAL.iter().find(|(known, _)| *known == other) {
+                Some((_, field)) => field_tests(field, &Kind::Json, value, tests)?,
+                None => member_tests(other, value, members, tests)?,
+            },
+        }
+    }
+    Ok(())
+}
+
+/// Adds the tests of a member. Paths of members of objects begin at the document, so that nothing is nested.
+fn member_tests(name: &str, value: &Value, members: &[Member], tests: &mut Vec<Json>) -> Result<(), Problem> {
+    let member = members.iter().find(|member| member.name == name).ok_or_else(|| unknown(name))?;
+    match &member.kind {
+        Kind::Object(_, inner) => {
+            entries(value)?.into_iter().try_for_each(|(name, value)| member_tests(name, value, inner, tests))
+        }
+        kind @ (Kind::Scalar(_) | Kind::List(_) | Kind::Json) => field_tests(&member.path, kind, value, tests),
+    }
+}
+
+/// Adds the tests of one field.
+fn field_tests(path: &str, kind: &Kind, value: &Value, tests: &mut Vec<Json>) -> Result<(), Problem> {
+    for (name, value) in entries(value)? {
+        let (operator, operand) = test(name, kind, value)?;
+        tests.push(json!({ path: { operator: operand } }));
+    }
+    Ok(())
+}
+
+/// Returns a test as an operator and its operand.
+fn test(name: &str, kind: &Kind, value: &Value) -> Result<(&'static str, Json), Problem> {
+    if name == "_is_null" {
+        // What is missing equals null, too.
+        return Ok((if plain(value)? == true { "$eq" } else { "$ne" }, Json::Null));
+    }
+    let (_, operator) = TESTS.iter().find(|(known, _)| *known == name).ok_or_else(|| unknown(name))?;
+    let operand = match (name, kind) {
+        ("_in" | "_nin" | "_contains", _) => Json::Array(listed(value).iter().map(plain).collect::<Result<_, _>>()?),
+        ("_eq" | "_neq", Kind::List(_)) => Json::Array(listed(value).iter().map(plain).collect::<Result<_, _>>()?),
+        ("_elem", Kind::List(scalar)) => {
+            let mut operators = Map::new();
+            for (name, value) in entries(value)? {
+                let (operator, operand) = test(name, &Kind::Scalar(*scalar), value)?;
+                if operators.insert(operator.to_owned(), operand).is_some() {
+                    return Err(bad(format!("{name} says of an item what another test says already")));
+                }
+            }
+            Json::Object(operators)
+        }
+        _ => plain(value)?,
+    };
+    Ok((operator, operand))
+}
+
+/// The selector that matches what all of them match.
+fn all_of(mut tests: Vec<Json>) -> Json {
+    match tests.pop() {
+        None => json!({}),
+        Some(only) if tests.is_empty() => only,
+        Some(last) => {
+            tests.push(last);
+            json!({ "$and": tests })
+        }
+    }
+}
+
+/// The members of an object, none of which may be null: a null would be taken for no condition.
+fn entries(value: &Value) -> Result<Vec<(&str, &Value)>, Problem> {
+    let Value::Object(members) = value else { return Err(bad("an object must stand here")) };
+    let entry = |(name, value)| match value {
+        &Value::Null => Err(bad(format!("{name} is null: leave it out, or use _is_null"))),
+        value => Ok((name, value)),
+    };
+    members.iter().map(|(name, value)| entry((name.as_str(), value))).collect()
+}
+
+/// The items of a list. A value alone stands for a list of it.
+fn listed(value: &Value) -> &[Value] {
+    if let Value::List(items) = value { items } else { core::slice::from_ref(value) }
+}
+
+fn bad(detail: impl Into<String>) -> Problem {
+    Problem::new(Code::BadSelector, detail)
+}
+
+fn unknown(name: &str) -> Problem {
+    bad(format!("there is no {name} here"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graphql::model::models;
+    use async_graphql::value;
+    use cosmicsync_node::service::CollectionSchema;
+
+    fn members() -> std::sync::Arc<[Member]> {
+        let schema = json!({ "properties": {
+            "city": { "type": "string" }, "pop": { "type": "integer" }, "a.b": {}, "tags": { "type": "array", "items": { "type": "string" } },
+            "loc": { "type": "object", "properties": { "x": { "type": "number" } } },
+        } });
+        let described = CollectionSchema { collection: "towns".to_owned(), schema: Some(schema.to_string()) };
+        std::sync::Arc::clone(&models(&[described])[0].members)
+    }
+
+    #[test]
+    fn conditions_are_selectors() {
+        let members = members();
+        for (condition, expected) in [
+            (value!({}), json!({})),
+            (value!({ "city": {} }), json!({})),
+            (value!({ "city": { "_eq": "Agawam" } }), json!({ "city": { "$eq": "Agawam" } })),
+            (
+                value!({ "pop": { "_gte": 1, "_lt": 5 }, "_key": { "_neq": "a" } }),
+                json!({ "$and": [{ "pop": { "$gte": 1 } }, { "pop": { "$lt": 5 } }, { "$key": { "$ne": "a" } }] }),
+            ),
+            (
+                value!({ "_or": [{ "city": { "_regex": "^A" } }, { "pop": { "_is_null": true } }] }),
+                json!({ "$or": [{ "city": { "$regex": "^A" } }, { "pop": { "$eq": null } }] }),
+            ),
+            (value!({ "_or": [] }), json!({ "$or": [] })),
+            (value!({ "_and": { "pop": { "_gt": 1 } } }), json!({ "$and": [{ "pop": { "$gt": 1 } }] })),
+            (value!({ "_not": { "city": { "_is_null": false } } }), json!({ "$not": { "city": { "$ne": null } } })),
+            (value!({ "loc": { "x": { "_gt": 1.5 } } }), json!({ "loc.x": { "$gt": 1.5 } })),
+            (value!({ "a_b": { "_elem": { "c": 1 } } }), json!({ "a\\.b": { "$elemMatch": { "c": 1 } } })),
+            (value!({ "pop": { "_in": 1 } }), json!({ "pop": { "$in": [1] } })),
+            (
+                value!({ "tags": { "_contains": ["x"], "_elem": { "_gt": "a", "_lt": "c" } } }),
+                json!({ "$and": [{ "tags": { "$all": ["x"] } }, { "tags": { "$elemMatch": { "$gt": "a", "$lt": "c" } } }] }),
+            ),
+            (value!({ "_selector": { "x.y": 7 } }), json!({ "x.y": 7 })),
+        ] {
+            assert_eq!(selector(&condition, &members).expect("a selector"), expected, "{condition}");
+        }
+    }
+
+    #[test]
+    fn a_null_is_no_condition_and_no_mistake_passes_for_one() {
+        let members = members();
+        for condition in [
+            value!({ "city": null }),
+            value!({ "city": { "_eq": null } }),
+            value!({ "_and": [null] }),
+            value!({ "_not": null }),
+            value!({ "town": { "_eq": 1 } }),
+            value!({ "city": { "_like": "x" } }),
+            value!({ "tags": { "_elem": { "_eq": "a", "_is_null": true } } }),
+            value!([]),
+        ] {
+            assert_eq!(
+                selector(&condition, &members).expect_err("it is refused").code(),
+                Code::BadSelector,
+                "{condition}"
+            );
+        }
+        let deep = (0..40).fold(value!({}), |inner, _| value!({ "_not": inner }));
+        assert!(selector(&deep, &members).is_err());
+    }
+
+    #[test]
+    fn orders_are_sorts() {
+        let members = members();
+        let orders = value!([{ "pop": "desc" }, { "loc": { "x": "asc" } }, { "_key": "asc" }]);
+        let expected = json!([{ "pop": "desc" }, { "loc.x": "asc" }, { "$key": "asc" }]);
+        assert_eq!(sort(&orders, &members).expect("a sort"), expected);
+        assert_eq!(sort(&value!({ "pop": "asc" }), &members).expect("a sort"), json!([{ "pop": "asc" }]));
+        for orders in [
+            value!([{ "pop": "asc", "city": "asc" }]),
+            value!([{}]),
+            value!([{ "pop": null }]),
+            value!([{ "x": "asc" }]),
+        ] {
+            assert!(sort(&orders, &members).is_err(), "{orders}");
+        }
+    }
+}

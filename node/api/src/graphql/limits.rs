@@ -1,0 +1,280 @@
+//! What a request may ask for at most, found out before anything is validated or carried out.
+//!
+//! A field costs 1. What stands below a field that takes a `limit` costs once more for each hundred documents of it.
+//! Introspection does not count, but has bounds of its own.
+
+use async_graphql::parser::types::{
+    DocumentOperations, ExecutableDocument, Field, OperationDefinition, OperationType, Selection, SelectionSet,
+};
+use async_graphql::{Name, Positioned, Value, Variables};
+
+use crate::problem::{Code, Problem};
+
+/// Levels of fields, at most.
+pub(super) const DEPTH_MAX: usize = 10;
+/// Cost of an operation, at most.
+pub(super) const COST_MAX: u64 = 500;
+/// Documents of a page that cost nothing more.
+const PAGE: u64 = 100;
+/// Brackets inside each other, at most.
+const BRACKETS_MAX: usize = 64;
+/// Fields and fragments that are followed below each other, at most.
+const LEVELS_MAX: usize = 48;
+/// Lists of types inside each other that an introspection may ask for: each multiplies the answer.
+const LISTS_MAX: usize = 3;
+/// Fields of an introspection, at most.
+const INTROSPECTION_MAX: u64 = 500;
+
+/// Fails if brackets stand too deep in each other: whoever parses goes down one call for each.
+pub(super) fn check_text(text: &str) -> Result<(), Problem> {
+    let (mut open, mut rest) = (0usize, text.as_bytes());
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
+        match byte {
+            b'{' | b'[' | b'(' => {
+                open += 1;
+                if open > BRACKETS_MAX {
+                    return Err(deep(format!("more than {BRACKETS_MAX} brackets stand in each other")));
+                }
+            }
+            b'}' | b']' | b')' => open = open.saturating_sub(1),
+            b'#' => rest = &rest[rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(rest.len())..],
+            // Whoever parses would begin anew inside of it.
+            b'"' => rest = behind_string(rest).ok_or_else(|| Problem::new(Code::BadQuery, "a string does not end"))?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// What follows a string whose first quotation mark was read. `None` if it does not end.
+fn behind_string(text: &[u8]) -> Option<&[u8]> {
+    let (block, mut rest) = text.strip_prefix(b"\"\"").map_or((false, text), |rest| (true, rest));
+    loop {
+        match rest {
+            [] => return None,
+            [b'\\', b'"', b'"', b'"', after @ ..] if block => rest = after,
+            [b'"', b'"', b'"', after @ ..] if block => return Some(after),
+            [b'\\', _, after @ ..] if !block => rest = after,
+            [b'"', after @ ..] if !block => return Some(after),
+            [b'\n' | b'\r', ..] if !block => return None,
+            [_, after @ ..] => rest = after,
+        }
+    }
+}
+
+/// Fails if an operation of a document asks for too much.
+pub(super) fn check(document: &ExecutableDocument, variables: &Variables) -> Result<(), Problem> {
+    let mut cost = 0;
+    for (_, operation) in document.operations.iter() {
+        let operation = &operation.node;
+        if operation.ty == OperationType::Subscription {
+            check_single(&operation.selection_set.node)?;
+        }
+        let mut walk = Walk { document, operation, variables, cost: 0, introspection: 0, seen: 0 };
+        walk.set(&operation.selection_set.node, At { depth: 0, level: 0, factor: 1, lists: None })?;
+        cost += walk.cost;
+    }
+    if cost > COST_MAX {
+        return Err(costly());
+    }
+    Ok(())
+}
+
+/// Returns the operation that is meant: the named one, or the only one. `None` if there is none such.
+pub(super) fn operation<'a>(document: &'a ExecutableDocument, name: Option<&str>) -> Option<&'a OperationDefinition> {
+    let found = match (&document.operations, name) {
+        (DocumentOperations::Single(only), None) => Some(only),
+        (DocumentOperations::Multiple(all), Some(name)) => all.get(name),
+        (DocumentOperations::Multiple(all), None) => all.values().next().filter(|_| all.len() == 1),
+        (DocumentOperations::Single(_), Some(_)) => None,
+    };
+    found.map(|operation| &operation.node)
+}
+
+/// A subscription follows one thing.
+fn check_single(set: &SelectionSet) -> Result<(), Problem> {
+    match &set.items[..] {
+        [only] if matches!(&only.node, Selection::Field(field) if !field.node.name.node.starts_with("__")) => Ok(()),
+        _ => Err(Problem::new(Code::BadQuery, "a subscription has one field, outside of fragments")),
+    }
+}
+
+/// Where a walk is.
+#[derive(Clone, Copy)]
+struct At {
+    /// Fields above.
+    depth: usize,
+    /// Fields and fragments above.
+    level: usize,
+    /// How often what stands here counts.
+    factor: u64,
+    /// In an introspection: lists of types above.
+    lists: Option<usize>,
+}
+
+/// Adds up what an operation costs.
+struct Walk<'a> {
+    document: &'a ExecutableDocument,
+    operation: &'a OperationDefinition,
+    variables: &'a Variables,
+    cost: u64,
+    introspection: u64,
+    seen: u64,
+}
+
+impl Walk<'_> {
+    fn set(&mut self, set: &SelectionSet, at: At) -> Result<(), Problem> {
+        if at.level > LEVELS_MAX {
+            return Err(deep("fields and fragments stand too deep in each other".to_owned()));
+        }
+        let below = At { level: at.level + 1, ..at };
+        for selection in &set.items {
+            // Fragments cost nothing: following them is bounded all the same.
+            self.seen += 1;
+            if self.seen > 4 * (COST_MAX + INTROSPECTION_MAX) {
+                return Err(costly());
+            }
+            match &selection.node {
+                Selection::Field(field) => self.field(field, below)?,
+                Selection::InlineFragment(fragment) => self.set(&fragment.node.selection_set.node, below)?,
+                Selection::FragmentSpread(spread) => {
+                    let document = self.document;
+                    // One that is not there is told by the validation.
+                    if let Some(fragment) = document.fragments.get(&spread.node.fragment_name.node) {
+                        self.set(&fragment.node.selection_set.node, below)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn field(&mut self, field: &Positioned<Field>, at: At) -> Result<(), Problem> {
+        let name = field.node.name.node.as_str();
+        let set = &field.node.selection_set.node;
+        let begins = at.depth == 0 && matches!(name, "__schema" | "__type");
+        if let Some(lists) = at.lists.or_else(|| begins.then_some(0)) {
+            let is_list = matches!(name, "fields" | "interfaces" | "possibleTypes" | "inputFields");
+            let lists = lists + usize::from(is_list);
+            self.introspection += 1;
+            if lists > LISTS_MAX || self.introspection > INTROSPECTION_MAX {
+                return Err(deep("the introspection asks for too much".to_owned()));
+            }
+            return self.set(set, At { depth: at.depth + 1, lists: Some(lists), ..at });
+        }
+        if at.depth >= DEPTH_MAX {
+            return Err(deep(format!("fields stand more than {DEPTH_MAX} deep in each other")));
+        }
+        self.cost = self.cost.saturating_add(at.factor);
+        if self.cost > COST_MAX {
+            return Err(costly());
+        }
+        let factor = at.factor.saturating_mul(self.limit(&field.node).div_ceil(PAGE).max(1));
+        self.set(set, At { depth: at.depth + 1, factor, ..at })
+    }
+
+    /// How many documents a field may bring.
+    fn limit(&self, field: &Field) -> u64 {
+        let of = |name: Name| {
+            let sent = self.variables.get(&name).cloned();
+            let mut definitions = self.operation.variable_definitions.iter();
+            let mut default = || definitions.find(|one| one.node.name.node == name)?.node.default_value.clone();
+            sent.or_else(|| default().map(|value| value.node)).ok_or(())
+        };
+        let limit = field.get_argument("limit").and_then(|value| value.node.clone().into_const_with(of).ok());
+        let limit = if let Some(Value::Number(number)) = limit { number.as_u64() } else { None };
+        limit.unwrap_or(PAGE)
+    }
+}
+
+fn deep(detail: String) -> Problem {
+    Problem::new(Code::TooComplex, detail)
+}
+
+fn costly() -> Problem {
+    let detail =
+        format!("the request costs more than {COST_MAX}: a field costs 1, below a page once more per {PAGE} documents");
+    Problem::new(Code::TooComplex, detail).next("ask for fewer fields, or for smaller pages")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use async_graphql::parser::parse_query;
+    use serde_json::json;
+
+    fn checked(text: &str, variables: serde_json::Value) -> Result<(), Code> {
+        check_text(text).map_err(|problem| problem.code())?;
+        let document = parse_query(text).expect(text);
+        check(&document, &Variables::from_json(variables)).map_err(|problem| problem.code())
+    }
+
+    #[test]
+    fn brackets_count_outside_of_strings_and_comments() {
+        let deep = "{".repeat(65);
+        for text in [
+            format!("\"{deep}\""),
+            format!("\"\\\"{deep}\""),
+            format!("\"\"\"\n\" {deep} \\\"\"\" {deep}\"\"\""),
+            format!("# \" {deep}\n"),
+            "{}".repeat(100),
+            "\"\"".to_owned(),
+        ] {
+            assert!(check_text(&text).is_ok(), "{text}");
+        }
+        for text in [
+            deep.clone(),
+            format!("\"\" {deep}"),
+            format!("\"\"\"a\" {deep}"),
+            format!("\"\n{deep}"),
+            format!("#\n{deep}"),
+        ] {
+            assert!(check_text(&text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn pages_cost_by_their_limit() {
+        assert_eq!(checked("{ a { docs { b c } } }", json!({})), Ok(()));
+        let wide = |fields: usize, limit: &str| {
+            let fields: String = (0..fields).map(|at| format!("f{at} ")).collect();
+            format!("query($n: Int = 1000) {{ a(limit: {limit}) {{ docs {{ {fields} }} }} }}")
+        };
+        assert_eq!(checked(&wide(490, "100"), json!({})), Ok(()));
+        assert_eq!(checked(&wide(500, "100"), json!({})), Err(Code::TooComplex));
+        assert_eq!(checked(&wide(48, "1000"), json!({})), Ok(()));
+        assert_eq!(checked(&wide(50, "1000"), json!({})), Err(Code::TooComplex));
+        assert_eq!(checked(&wide(50, "$n"), json!({})), Err(Code::TooComplex));
+        assert_eq!(checked(&wide(50, "$n"), json!({ "n": 100 })), Ok(()));
+        // Fragments are counted where they are used, and end although they use themselves.
+        let twice = "{ a { ...f } } fragment f on A { b ...f }";
+        assert_eq!(checked(twice, json!({})), Err(Code::TooComplex));
+        let bomb: String =
+            (0..20).map(|at| format!("fragment f{at} on A {{ ...f{} ...f{} }} ", at + 1, at + 1)).collect();
+        assert_eq!(checked(&format!("{{ ...f0 }} {bomb} fragment f20 on A {{ a }}"), json!({})), Err(Code::TooComplex));
+    }
+
+    #[test]
+    fn fields_stand_ten_deep_and_introspection_is_apart() {
+        let deep = |levels: usize| format!("{}{}", "{ a ".repeat(levels), "}".repeat(levels));
+        assert_eq!(checked(&deep(10), json!({})), Ok(()));
+        assert_eq!(checked(&deep(11), json!({})), Err(Code::TooComplex));
+        let of_type = format!("{}{}", "ofType { ".repeat(12), format!("name {}", "}".repeat(12)));
+        assert_eq!(
+            checked(&format!("{{ __schema {{ types {{ fields {{ type {{ {of_type} }} }} }} }} }}"), json!({})),
+            Ok(())
+        );
+        let lists =
+            "{ __schema { types { fields { type { fields { type { fields { type { fields { name } } } } } } } } } }";
+        assert_eq!(checked(lists, json!({})), Err(Code::TooComplex));
+    }
+
+    #[test]
+    fn a_subscription_follows_one_thing() {
+        assert_eq!(checked("subscription { a { b } }", json!({})), Ok(()));
+        for text in ["subscription { a b }", "subscription { ... { a } }", "subscription { __typename }"] {
+            assert_eq!(checked(text, json!({})), Err(Code::BadQuery), "{text}");
+        }
+    }
+}
