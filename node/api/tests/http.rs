@@ -29,6 +29,8 @@ mod feed;
 mod files;
 #[path = "http/graphql.rs"]
 mod graphql;
+#[path = "http/graphql_live.rs"]
+mod graphql_live;
 #[path = "http/metrics.rs"]
 mod metrics;
 #[path = "http/queries.rs"]

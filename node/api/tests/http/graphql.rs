@@ -215,12 +215,7 @@ async fn the_schema_is_that_of_the_moment() {
     assert_eq!(names, ["Notes", "Towns", "ZipCodes"]);
     let sdl = world.call("GET", "/graphql/schema", ()).await;
     assert_eq!(sdl.header("content-type"), "application/graphql; charset=utf-8");
-    for line in [
-        "type Towns {",
-        "input TownsWhere {",
-        "scalar Int64",
-        "towns(where: TownsWhere, order_by: [TownsOrderBy!], limit: Int, bookmark: String): TownsPage",
-    ] {
+    for line in ["type Towns {", "input TownsWhere {", "scalar Int64", "): TownsPage"] {
         assert!(sdl.text().contains(line), "{line}:\n{}", sdl.text());
     }
     world.call("DELETE", "collections/towns/schema", ()).await.ok(204);

@@ -9,13 +9,13 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
 /// A world that listens, and its address.
-struct Listening {
-    world: World,
-    address: String,
+pub(super) struct Listening {
+    pub(super) world: World,
+    pub(super) address: String,
 }
 
 impl Listening {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let world = World::new().await;
         let server = Server::bind(([127, 0, 0, 1], 0).into()).await.expect("a port");
         let address = server.address().to_string();
@@ -37,21 +37,21 @@ impl Listening {
         Ok(Socket(stream))
     }
 
-    async fn put(&self, key: &str, value: Value) {
+    pub(super) async fn put(&self, key: &str, value: Value) {
         let answer = self.world.call("PUT", &format!("collections/towns/docs/{key}"), value).await;
         assert!(answer.status.is_success(), "{}", answer.text());
     }
 }
 
-struct Socket(WebSocketStream<TcpStream>);
+pub(super) struct Socket(pub(super) WebSocketStream<TcpStream>);
 
 impl Socket {
-    async fn say(&mut self, message: Value) {
+    pub(super) async fn say(&mut self, message: Value) {
         self.0.send(Message::text(message.to_string())).await.expect("it is taken");
     }
 
     /// The next message that is not about the connection itself. `Err` has the code with which it closed.
-    async fn hear(&mut self) -> Result<Value, u16> {
+    pub(super) async fn hear(&mut self) -> Result<Value, u16> {
         loop {
             match tokio::time::timeout(PATIENCE, self.0.next()).await.expect("in time") {
                 Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).expect("JSON")),
