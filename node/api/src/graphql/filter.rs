@@ -148,11 +148,10 @@ fn all_of(mut tests: Vec<Json>) -> Json {
 /// The members of an object, none of which may be null: a null would be taken for no condition.
 fn entries(value: &Value) -> Result<Vec<(&str, &Value)>, Problem> {
     let Value::Object(members) = value else { return Err(bad("an object must stand here")) };
-    let entry = |(name, value)| match value {
-        &Value::Null => Err(bad(format!("{name} is null: leave it out, or use _is_null"))),
-        value => Ok((name, value)),
-    };
-    members.iter().map(|(name, value)| entry((name.as_str(), value))).collect()
+    if let Some((name, _)) = members.iter().find(|(_, value)| **value == Value::Null) {
+        return Err(bad(format!("{name} is null: leave it out, or use _is_null")));
+    }
+    Ok(members.iter().map(|(name, value)| (name.as_str(), value)).collect())
 }
 
 /// The items of a list. A value alone stands for a list of it.
@@ -172,8 +171,11 @@ fn unknown(name: &str) -> Problem {
 mod tests {
     use super::*;
     use crate::graphql::model::models;
-    use async_graphql::value;
+    use async_graphql::{Name, value};
     use cosmicsync_node::service::CollectionSchema;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
 
     fn members() -> std::sync::Arc<[Member]> {
         let schema = json!({ "properties": {
@@ -252,6 +254,59 @@ mod tests {
             value!([{ "x": "asc" }]),
         ] {
             assert!(sort(&orders, &members).is_err(), "{orders}");
+        }
+    }
+
+    /// Any condition: names that mean something and others, with values of every type.
+    fn conditions() -> impl Strategy<Value = Value> {
+        let name = select(
+            &[
+                "city",
+                "pop",
+                "loc",
+                "x",
+                "tags",
+                "a_b",
+                "_key",
+                "_and",
+                "_or",
+                "_not",
+                "_selector",
+                "_eq",
+                "_in",
+                "_elem",
+                "_contains",
+                "_is_null",
+                "_regex",
+                "$gt",
+                "",
+            ][..],
+        );
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            Just(value!("x")),
+            Just(value!(true)),
+            any::<i64>().prop_map(Value::from),
+            Just(value!(1.5))
+        ];
+        leaf.prop_recursive(6, 64, 4, move |inner| {
+            prop_oneof![
+                vec(inner.clone(), 0..4).prop_map(Value::List),
+                vec((name.clone(), inner), 0..4).prop_map(|members| Value::Object(
+                    members.into_iter().map(|(name, value)| (Name::new(name), value)).collect()
+                )),
+            ]
+        })
+    }
+
+    proptest! {
+        /// What is no selector is refused by whoever reads it, with a place; nothing else is ever made of a condition.
+        #[test]
+        fn whatever_condition_comes_is_an_object_or_refused(condition in conditions()) {
+            if let Ok(selector) = selector(&condition, &members()) {
+                prop_assert!(selector.is_object() || condition.to_string().contains("_selector"), "{selector}");
+            }
+            drop(sort(&condition, &members()));
         }
     }
 }

@@ -25,10 +25,12 @@ const LISTS_MAX: usize = 3;
 /// Fields of an introspection, at most.
 const INTROSPECTION_MAX: u64 = 500;
 
-/// Fails if brackets stand too deep in each other: whoever parses goes down one call for each.
+/// Fails if brackets stand too deep in each other, since whoever parses goes down one call for each; and if a whole number
+/// would be rounded.
 pub(super) fn check_text(text: &str) -> Result<(), Problem> {
-    let (mut open, mut rest) = (0usize, text.as_bytes());
+    let (mut open, mut rest, mut negative) = (0usize, text.as_bytes(), false);
     while let Some((byte, after)) = rest.split_first() {
+        let all = rest;
         rest = after;
         match byte {
             b'{' | b'[' | b'(' => {
@@ -38,13 +40,41 @@ pub(super) fn check_text(text: &str) -> Result<(), Problem> {
                 }
             }
             b'}' | b']' | b')' => open = open.saturating_sub(1),
-            b'#' => rest = &rest[rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(rest.len())..],
+            b'#' => rest = behind(after, |byte| !matches!(byte, b'\n' | b'\r')),
             // Whoever parses would begin anew inside of it.
-            b'"' => rest = behind_string(rest).ok_or_else(|| Problem::new(Code::BadQuery, "a string does not end"))?,
+            b'"' => rest = behind_string(after).ok_or_else(|| Problem::new(Code::BadQuery, "a string does not end"))?,
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' => {
+                rest = behind(after, |byte| byte.is_ascii_alphanumeric() || byte == b'_')
+            }
+            b'0'..=b'9' => {
+                rest = behind(after, |byte| byte.is_ascii_digit());
+                if matches!(rest.first(), Some(b'.' | b'e' | b'E')) {
+                    rest =
+                        behind(rest, |byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-'));
+                } else {
+                    check_whole(&all[..all.len() - rest.len()], negative)?;
+                }
+            }
             _ => {}
         }
+        negative = *byte == b'-';
     }
     Ok(())
+}
+
+/// What follows the bytes at the beginning that are of a kind.
+fn behind(text: &[u8], is_of: impl Fn(u8) -> bool) -> &[u8] {
+    &text[text.iter().position(|byte| !is_of(*byte)).unwrap_or(text.len())..]
+}
+
+/// Fails if a whole number does not fit in 64 bits.
+fn check_whole(digits: &[u8], negative: bool) -> Result<(), Problem> {
+    let number: Option<u64> = core::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
+    if number.is_some_and(|number| number <= i64::MAX.unsigned_abs() + u64::from(negative)) {
+        return Ok(());
+    }
+    let detail = "a whole number does not fit in 64 bits; write it as a string to keep its digits";
+    Err(Problem::new(Code::BadQuery, detail))
 }
 
 /// What follows a string whose first quotation mark was read. `None` if it does not end.
@@ -202,6 +232,9 @@ fn costly() -> Problem {
 mod tests {
     use super::*;
     use async_graphql::parser::parse_query;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
     use serde_json::json;
 
     fn checked(text: &str, variables: serde_json::Value) -> Result<(), Code> {
@@ -235,6 +268,23 @@ mod tests {
     }
 
     #[test]
+    fn no_whole_number_is_rounded() {
+        for text in [
+            "9223372036854775807",
+            "-9223372036854775808",
+            "1e30",
+            "99999999999999999999.5",
+            "f99999999999999999999",
+            "0",
+        ] {
+            assert!(check_text(text).is_ok(), "{text}");
+        }
+        for text in ["9223372036854775808", "-9223372036854775809", "[1-99999999999999999999]"] {
+            assert!(check_text(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn pages_cost_by_their_limit() {
         assert_eq!(checked("{ a { docs { b c } } }", json!({})), Ok(()));
         let wide = |fields: usize, limit: &str| {
@@ -260,7 +310,7 @@ mod tests {
         let deep = |levels: usize| format!("{}{}", "{ a ".repeat(levels), "}".repeat(levels));
         assert_eq!(checked(&deep(10), json!({})), Ok(()));
         assert_eq!(checked(&deep(11), json!({})), Err(Code::TooComplex));
-        let of_type = format!("{}{}", "ofType { ".repeat(12), format!("name {}", "}".repeat(12)));
+        let of_type = format!("{}name {}", "ofType { ".repeat(12), "}".repeat(12));
         assert_eq!(
             checked(&format!("{{ __schema {{ types {{ fields {{ type {{ {of_type} }} }} }} }} }}"), json!({})),
             Ok(())
@@ -275,6 +325,22 @@ mod tests {
         assert_eq!(checked("subscription { a { b } }", json!({})), Ok(()));
         for text in ["subscription { a b }", "subscription { ... { a } }", "subscription { __typename }"] {
             assert_eq!(checked(text, json!({})), Err(Code::BadQuery), "{text}");
+        }
+    }
+
+    /// What texts are made of.
+    const TOKENS: [&str; 26] = [
+        "{", "}", "[", "]", "(", ")", "\"", "\"\"\"", "\\", "\n", "#", "a", "query", "fragment", "on", "...",
+        "@include", ":", "$", "!", "=", "1", "-1.5e3", "\\u00e9", "ä", " ",
+    ];
+
+    proptest! {
+        #[test]
+        fn whatever_text_comes_is_parsed_or_refused(picked in vec(select(&TOKENS[..]), 0..400)) {
+            let text = picked.concat();
+            if check_text(&text).is_ok() && let Ok(document) = parse_query(&text) {
+                drop(check(&document, &Variables::default()));
+            }
         }
     }
 }
