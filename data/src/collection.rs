@@ -73,6 +73,12 @@ impl Declared {
         Some(Self { number: number.unwrap_or(0), schema: schema.filter(|_| number.is_some()) })
     }
 
+    /// Returns the text of the schema of a stored description, whether or not it can be read here.
+    pub(crate) fn text_of(description: &Value) -> Option<&str> {
+        let (_, schema) = description.entry(SCHEMA)?.as_text()?.split_once(':')?;
+        Some(schema)
+    }
+
     /// Returns whether a document is as the schema says.
     pub fn validity(&self, value: &Value, key: Option<&str>) -> Validity {
         match &self.schema {

@@ -29,7 +29,13 @@ pub(super) fn guarded(request: Request) -> Box<dyn Task> {
         | Request::Changes { .. } => return task_of(request),
         Request::Collections { partition } => {
             let partition = *partition;
-            return Box::new(Listing { partition, inner: task_of(request) });
+            return Box::new(Listing { partition, inner: task_of(request), only_schemas: false });
+        }
+        // Rules stand in the descriptions: these are read for it.
+        Request::Schemas { partition } => {
+            let partition = *partition;
+            let inner = task_of(Request::Collections { partition });
+            return Box::new(Listing { partition, inner, only_schemas: true });
         }
         Request::Get { partition, name }
         | Request::At { partition, name, .. }
@@ -70,6 +76,8 @@ impl Task for Refused {
 struct Listing {
     partition: PartNo,
     inner: Box<dyn Task>,
+    /// Whether it tells names and schemas alone.
+    only_schemas: bool,
 }
 
 impl Task for Listing {
@@ -78,7 +86,11 @@ impl Task for Listing {
         let is_open =
             |meta: &CollectionMeta, deed| cx.rule(self.partition, &meta.name, deed, meta.rules.as_ref()).is_ok();
         metas.retain(|meta| is_open(meta, Deed::List) || is_open(meta, Deed::View));
-        Ok(Some(Answer::Collections(metas)))
+        if !self.only_schemas {
+            return Ok(Some(Answer::Collections(metas)));
+        }
+        let schema = |meta: &CollectionMeta| Some(meta.schema.as_ref()?.schema.as_ref()?.text().to_owned());
+        Ok(Some(Answer::Schemas(metas.into_iter().map(|meta| (meta.name.clone(), schema(&meta))).collect())))
     }
 }
 

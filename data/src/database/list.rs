@@ -4,7 +4,8 @@ use super::context::{Context, Task, Wake};
 use super::read::found;
 use super::request::{Answer, CollectionDigest, Found, Place, RequestError};
 use super::walk::{Walk, Walked};
-use crate::collection::{COLLECTIONS, CollectionMeta};
+use crate::collection::{COLLECTIONS, CollectionMeta, Declared};
+use cosmicsync_protocol::document::Value;
 use cosmicsync_protocol::ledger::PartNo;
 
 /// Most bytes of values in a page, beside its last document.
@@ -71,21 +72,43 @@ impl Task for Page {
     }
 }
 
-/// Reads the descriptions of the collections.
+/// Reads the descriptions of the collections, or something of each.
 #[derive(Debug)]
-pub(super) struct Collections {
+pub(super) struct Described<T> {
     partition: PartNo,
     walk: Option<Walk>,
-    metas: Vec<CollectionMeta>,
+    read: fn(&Value) -> Option<T>,
+    answer: fn(Vec<T>) -> Answer,
+    found: Vec<T>,
 }
 
-impl Collections {
-    pub(super) const fn new(partition: PartNo) -> Self {
-        Self { partition, walk: None, metas: Vec::new() }
+impl Described<CollectionMeta> {
+    pub(super) const fn collections(partition: PartNo) -> Self {
+        let answer = |mut metas: Vec<CollectionMeta>| {
+            metas.sort_by(|a, b| a.name.cmp(&b.name));
+            Answer::Collections(metas)
+        };
+        // A description that a later version wrote otherwise is passed over, not guessed at.
+        Self { partition, walk: None, read: |value| CollectionMeta::from_value(value).ok(), answer, found: Vec::new() }
     }
 }
 
-impl Task for Collections {
+impl Described<(String, Option<String>)> {
+    /// Schemas are not read, only their texts: that is quick however many there are.
+    pub(super) const fn schemas(partition: PartNo) -> Self {
+        let read = |value: &Value| {
+            let name = value.entry("name")?.as_text()?;
+            Some((name.to_owned(), Declared::text_of(value).map(str::to_owned)))
+        };
+        let answer = |mut texts: Vec<_>| {
+            texts.sort();
+            Answer::Schemas(texts)
+        };
+        Self { partition, walk: None, read, answer, found: Vec::new() }
+    }
+}
+
+impl<T: core::fmt::Debug + Send> Task for Described<T> {
     fn run(&mut self, cx: &mut Context<'_>, wake: Wake) -> Result<Option<Answer>, RequestError> {
         if self.walk.is_none() {
             let only = cx.endpoint.collection_id(cx.space(self.partition)?, COLLECTIONS);
@@ -96,13 +119,11 @@ impl Task for Collections {
         loop {
             match walk.next(cx) {
                 Walked::Wait => return Ok(None),
-                // A description that a later version wrote otherwise is passed over, not guessed at.
-                Walked::Doc(_, snapshot) => self.metas.extend(CollectionMeta::from_value(&snapshot.value)),
+                Walked::Doc(_, snapshot) => self.found.extend((self.read)(&snapshot.value)),
                 Walked::End => break,
             }
         }
-        self.metas.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(Some(Answer::Collections(core::mem::take(&mut self.metas))))
+        Ok(Some((self.answer)(core::mem::take(&mut self.found))))
     }
 }
 

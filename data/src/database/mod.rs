@@ -379,7 +379,8 @@ fn task_of(request: Request) -> Box<dyn Task> {
         }
         Request::ImportRows { import, rows, checkpoint } => Box::new(import::Rows::new(import, rows, checkpoint)),
         Request::ImportClose { import, checkpoint, meta } => Box::new(import::Closing::new(import, checkpoint, meta)),
-        Request::Collections { partition } => Box::new(list::Collections::new(partition)),
+        Request::Collections { partition } => Box::new(list::Described::collections(partition)),
+        Request::Schemas { partition } => Box::new(list::Described::schemas(partition)),
         Request::Count { partition, collection, after } => Box::new(count::Count::new(partition, collection, after)),
         Request::Find { query, want } => Box::new(find::Find::new(query, want)),
         Request::Live { query, since } => Box::new(live::Watching::open(*query, since)),

@@ -271,6 +271,11 @@ pub enum Request {
         /// Where.
         partition: PartNo,
     },
+    /// The names of the collections, and the texts of their schemas.
+    Schemas {
+        /// Where.
+        partition: PartNo,
+    },
     /// Counts documents without reading them.
     Count {
         /// Where.
@@ -516,6 +521,8 @@ pub enum Answer {
     },
     /// The descriptions of the collections, by name.
     Collections(Vec<CollectionMeta>),
+    /// The collections by name, with the texts of their schemas.
+    Schemas(Vec<(String, Option<String>)>),
     /// How many documents there are.
     Count(u64),
     /// Counts and digests.

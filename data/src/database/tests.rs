@@ -136,6 +136,7 @@ fn pages_pass_over_deleted_documents_and_the_reserved_collection() {
     let Answer::Page { docs, next: Some(_) } = node.ask(page) else { panic!("a page") };
     assert!(docs.iter().all(|found| found.value.is_none()));
     assert_eq!(node.ask(Request::Collections { partition }), Answer::Collections(vec![CollectionMeta::new("notes")]));
+    assert_eq!(node.ask(Request::Schemas { partition }), Answer::Schemas(vec![("notes".to_owned(), None)]));
 }
 
 #[test]

@@ -61,15 +61,11 @@ impl Acting<'_> {
 
     pub(super) async fn schema_list(&self, space: SpaceRef) -> Result<Reply, ServiceError> {
         let partition = self.partition_of(space).await?;
-        let Answer::Collections(metas) = self.handle()?.ask(move |_| Ok(Request::Collections { partition })).await?
-        else {
+        let Answer::Schemas(texts) = self.handle()?.ask(move |_| Ok(Request::Schemas { partition })).await? else {
             return Err(unexpected());
         };
-        let text = |declared: Declared| declared.schema.map(|schema| schema.text().to_owned());
-        let listed = metas
-            .into_iter()
-            .map(|meta| CollectionSchema { collection: meta.name, schema: meta.schema.and_then(text) });
-        Ok(Reply::Schemas(listed.collect()))
+        let listed = |(collection, schema)| CollectionSchema { collection, schema };
+        Ok(Reply::Schemas(texts.into_iter().map(listed).collect()))
     }
 
     async fn schema(&self, space: SpaceRef, collection: String, change: SchemaChange) -> Result<Reply, ServiceError> {

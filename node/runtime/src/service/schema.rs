@@ -40,7 +40,7 @@ pub struct Schema {
 pub struct CollectionSchema {
     /// The collection.
     pub collection: String,
-    /// The schema as JSON text, which is the same for the same schema; none if there is none, or it cannot be read.
+    /// The schema as it is declared, which this node may not be able to read; none if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<String>,
 }
