@@ -19,6 +19,9 @@ use crate::problem::{Code, Problem};
 /// Bytes of values in an answer, at most.
 const BYTES_MAX: usize = 16 << 20;
 
+/// Errors of an answer, at most.
+const ERRORS_MAX: usize = 100;
+
 /// A request, as clients of GraphQL send it.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -137,6 +140,7 @@ pub(super) fn told(mut response: Response, room: &Room) -> Response {
     if let Err(problem) = room.check() {
         return refused(&problem);
     }
+    response.errors.truncate(ERRORS_MAX);
     for error in &mut response.errors {
         let code = if error.path.is_empty() { Code::BadQuery } else { Code::Internal };
         let extensions = error.extensions.get_or_insert_default();

@@ -8,8 +8,12 @@ use async_graphql::parser::types::{
 };
 use async_graphql::{Name, Positioned, Value, Variables};
 
+use std::collections::BTreeSet;
+
 use crate::problem::{Code, Problem};
 
+/// Bytes of a request's text, at most. Large values go into variables, which are quicker to read.
+const TEXT_BYTES_MAX: usize = 128 * 1024;
 /// Levels of fields, at most.
 pub(super) const DEPTH_MAX: usize = 10;
 /// Cost of an operation, at most.
@@ -25,9 +29,13 @@ const LISTS_MAX: usize = 3;
 /// Fields of an introspection, at most.
 const INTROSPECTION_MAX: u64 = 500;
 
-/// Fails if brackets stand too deep in each other, since whoever parses goes down one call for each; and if a whole number
+/// Fails if a text is too long, if brackets stand too deep in each other, since whoever parses goes down one call for each; and if a whole number
 /// would be rounded.
 pub(super) fn check_text(text: &str) -> Result<(), Problem> {
+    if text.len() > TEXT_BYTES_MAX {
+        let detail = format!("the text of a request has at most {TEXT_BYTES_MAX} bytes");
+        return Err(Problem::new(Code::TooLarge, detail).next("put large values into variables"));
+    }
     let (mut open, mut rest, mut negative) = (0usize, text.as_bytes(), false);
     while let Some((byte, after)) = rest.split_first() {
         let all = rest;
@@ -95,20 +103,25 @@ fn behind_string(text: &[u8]) -> Option<&[u8]> {
 
 /// Fails if an operation of a document asks for too much.
 pub(super) fn check(document: &ExecutableDocument, variables: &Variables) -> Result<(), Problem> {
-    let mut cost = 0;
+    let (mut cost, mut used) = (0, BTreeSet::new());
     for (_, operation) in document.operations.iter() {
         let operation = &operation.node;
         if operation.ty == OperationType::Subscription {
             check_single(&operation.selection_set.node)?;
         }
-        let mut walk = Walk { document, operation, variables, cost: 0, introspection: 0, seen: 0 };
+        let mut walk = Walk { document, operation, variables, cost: 0, introspection: 0, seen: 0, used };
         walk.set(&operation.selection_set.node, At { depth: 0, level: 0, factor: 1, lists: None })?;
         cost += walk.cost;
+        used = walk.used;
     }
     if cost > COST_MAX {
         return Err(costly());
     }
-    Ok(())
+    // What was not followed has no bounds.
+    match document.fragments.keys().find(|name| !used.contains(*name)) {
+        Some(name) => Err(Problem::new(Code::BadQuery, format!("the fragment {name} is not used"))),
+        None => Ok(()),
+    }
 }
 
 /// Returns the operation that is meant: the named one, or the only one. `None` if there is none such.
@@ -151,10 +164,12 @@ struct Walk<'a> {
     cost: u64,
     introspection: u64,
     seen: u64,
+    /// Fragments that were followed.
+    used: BTreeSet<&'a Name>,
 }
 
-impl Walk<'_> {
-    fn set(&mut self, set: &SelectionSet, at: At) -> Result<(), Problem> {
+impl<'a> Walk<'a> {
+    fn set(&mut self, set: &'a SelectionSet, at: At) -> Result<(), Problem> {
         if at.level > LEVELS_MAX {
             return Err(deep("fields and fragments stand too deep in each other".to_owned()));
         }
@@ -169,9 +184,10 @@ impl Walk<'_> {
                 Selection::Field(field) => self.field(field, below)?,
                 Selection::InlineFragment(fragment) => self.set(&fragment.node.selection_set.node, below)?,
                 Selection::FragmentSpread(spread) => {
-                    let document = self.document;
+                    let name = &spread.node.fragment_name.node;
                     // One that is not there is told by the validation.
-                    if let Some(fragment) = document.fragments.get(&spread.node.fragment_name.node) {
+                    if let Some(fragment) = self.document.fragments.get(name) {
+                        self.used.insert(name);
                         self.set(&fragment.node.selection_set.node, below)?;
                     }
                 }
@@ -180,7 +196,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn field(&mut self, field: &Positioned<Field>, at: At) -> Result<(), Problem> {
+    fn field(&mut self, field: &'a Positioned<Field>, at: At) -> Result<(), Problem> {
         let name = field.node.name.node.as_str();
         let set = &field.node.selection_set.node;
         let begins = at.depth == 0 && matches!(name, "__schema" | "__type");
@@ -300,6 +316,7 @@ mod tests {
         // Fragments are counted where they are used, and end although they use themselves.
         let twice = "{ a { ...f } } fragment f on A { b ...f }";
         assert_eq!(checked(twice, json!({})), Err(Code::TooComplex));
+        assert_eq!(checked("{ a } fragment f on A { b }", json!({})), Err(Code::BadQuery));
         let bomb: String =
             (0..20).map(|at| format!("fragment f{at} on A {{ ...f{} ...f{} }} ", at + 1, at + 1)).collect();
         assert_eq!(checked(&format!("{{ ...f0 }} {bomb} fragment f20 on A {{ a }}"), json!({})), Err(Code::TooComplex));

@@ -282,7 +282,11 @@ async fn what_asks_too_much_is_refused() {
     }
     let wide: String = (0..500).map(|at| format!("f{at}: _key ")).collect();
     assert_eq!(world.refused(&format!("{{ notes {{ docs {{ {wide} }} }} }}")).await, "too_complex");
-    assert_eq!(world.refused(&"{ a".repeat(100_000)).await, "too_complex");
+    assert_eq!(world.refused(&"{ a".repeat(30_000)).await, "too_complex");
+    assert_eq!(world.refused(&" ".repeat(200_000)).await, "too_large");
+    let many: String = (0..1000).map(|at| format!("a{at}: 1 ")).collect();
+    let answer = world.graphql(&format!("{{ notes({many}) {{ bookmark }} }}"), json!({})).await;
+    assert_eq!(answer["errors"].as_array().map(Vec::len), Some(100));
     // One document of 200 kB, asked for a hundred times.
     world.call("PUT", "collections/notes/docs/big", json!({ "text": "x".repeat(200_000) })).await.ok(201);
     let often: String = (0..100).map(|at| format!("f{at}: _value ")).collect();
