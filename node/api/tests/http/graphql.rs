@@ -166,6 +166,12 @@ async fn documents_are_written_under_conditions() {
     let delete = "mutation { delete_towns_by_pk(key: \"n\") { key doc { _id } } }";
     assert_eq!(world.data(delete).await["delete_towns_by_pk"], json!({ "key": "n", "doc": null }));
     assert_eq!(world.refused("mutation { update_towns_by_pk(key: \"none\", patch: {}) { key } }").await, "not_found");
+    // A schema may make the key.
+    let books = json!({ "x-key": ["isbn"], "properties": { "isbn": { "type": "string" } } });
+    world.call("PUT", "collections/books/schema", books).await.ok(200);
+    let book = "mutation { insert_books_one(object: { isbn: \"9\" }) { key created } }";
+    assert_eq!(world.data(book).await["insert_books_one"], json!({ "key": "9", "created": true }));
+    assert_eq!(world.refused(book).await, "exists");
     // A refusal by the schema says where and why, and the writes before it stand.
     let two = "mutation { a: update_towns_by_pk(key: \"a\", patch: { pop: 100 }) { key } b: insert_towns_one(object: {}) { key } }";
     let answer = world.graphql(two, json!({})).await;

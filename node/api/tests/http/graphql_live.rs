@@ -78,6 +78,27 @@ async fn each_event_of_a_live_query_is_the_whole_answer() {
 }
 
 #[tokio::test]
+async fn whoever_reads_slowly_gets_what_changed_together() {
+    let listening = Listening::new().await;
+    listening.put("a", json!({ "n": 0 })).await;
+    let mut socket = begun(&listening).await;
+    socket.subscribe("q", "subscription { towns { _value } }", json!({})).await;
+    assert_eq!(socket.next("q").await, json!({ "towns": [{ "_value": { "n": 0 } }] }));
+    let text = "x".repeat(200_000);
+    for n in 1..=80 {
+        listening.put("a", json!({ "n": n, "text": text })).await;
+    }
+    let mut events = 0;
+    loop {
+        events += 1;
+        if socket.next("q").await["towns"][0]["_value"]["n"] == 80 {
+            break;
+        }
+    }
+    assert!(events < 75, "{events} events");
+}
+
+#[tokio::test]
 async fn a_feed_goes_on_where_it_was_cut() {
     let listening = Listening::new().await;
     listening.put("a", json!({ "n": 1 })).await;
