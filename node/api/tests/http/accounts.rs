@@ -4,7 +4,7 @@ use super::*;
 use cosmicsync_node::service::{AccountCreate, Role, Secret};
 
 /// Every role, and a token for an account of each.
-async fn roles(world: &World) -> Vec<(&'static str, String)> {
+pub(super) async fn roles(world: &World) -> Vec<(&'static str, String)> {
     let mut tokens = Vec::new();
     for role in Role::ALL {
         let name = role.name().to_owned();
@@ -19,7 +19,7 @@ async fn roles(world: &World) -> Vec<(&'static str, String)> {
     tokens
 }
 
-fn rules() -> Value {
+pub(super) fn rules() -> Value {
     let own = json!({ "by": { "$var": "auth.account" } });
     json!({ "list": own, "view": { "$or": [own, { "open": true }] }, "create": own, "update": own, "delete": own })
 }

@@ -255,7 +255,8 @@ async fn spaces_and_tokens_are_those_of_rest() {
         (&refused["errors"][0]["extensions"]["code"], &refused["data"]["delete_notes_by_pk"]),
         (&json!("forbidden"), &Value::Null)
     );
-    assert!(refused["errors"][0]["extensions"]["next"].is_string(), "{refused}");
+    let large = world.graphql("{ notes(limit: 5000) { bookmark } }", json!({})).await;
+    assert!(large["errors"][0]["extensions"]["next"].is_string(), "{large}");
     world.send(&world.read, "POST", "/graphql", &[], asked()).await.ok(200);
     // A space without collections has a schema, too.
     let empty = World::new().await;
@@ -263,6 +264,29 @@ async fn spaces_and_tokens_are_those_of_rest() {
         empty.data("{ _collections { field } __typename }").await,
         json!({ "_collections": [], "__typename": "Query" })
     );
+}
+
+#[tokio::test]
+async fn rules_hold_here_too() {
+    let world = towns().await;
+    let tokens = accounts::roles(&world).await;
+    let (editor, viewer) = (tokens[2].1.as_str(), tokens[3].1.as_str());
+    world.call("PUT", "collections/notes/rules", accounts::rules()).await.ok(200);
+    let asked = async |token: &str, query: &str| {
+        world.send(token, "POST", "/graphql", &[], json!({ "query": query })).await.ok(200)
+    };
+    let write = "mutation { insert_notes_one(key: \"e\", object: { by: \"editor\" }) { key doc { _value } } }";
+    let made = asked(editor, write).await;
+    assert_eq!(made["data"]["insert_notes_one"], json!({ "key": "e", "doc": { "_value": { "by": "editor" } } }));
+    assert_eq!(asked(viewer, write).await["errors"][0]["extensions"]["code"], "forbidden");
+    let read =
+        "{ _collections { field } notes { docs { _key } } notes_by_pk(key: \"n\") { _key } notes_aggregate { count } }";
+    let expected = json!({
+        // Towns have no rules: they are locked, and not in the schema.
+        "_collections": [{ "field": "notes" }], "notes": { "docs": [{ "_key": "e" }] }, "notes_by_pk": null, "notes_aggregate": { "count": 1 },
+    });
+    assert_eq!(asked(editor, read).await["data"], expected);
+    assert_eq!(asked(editor, "{ towns { docs { _key } } }").await["errors"][0]["extensions"]["code"], "bad_query");
 }
 
 #[tokio::test]
