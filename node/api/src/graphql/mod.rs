@@ -1,7 +1,7 @@
 //! GraphQL over the same commands as REST: a schema per partition, made of its collections and their JSON Schemas.
 //!
 //! Nothing here decides what matches or what may be written: conditions become selectors ([`filter`]), fields become
-//! commands ([`read`], [`write`], [`live`]). Guide: `docs/graphql.md`.
+//! commands ([`read`], [`mod@write`], [`live`]). Guide: `docs/graphql.md`.
 
 mod aggregate;
 mod answer;
