@@ -180,3 +180,67 @@ fn info_type() -> Object {
                 .description("Members that its schema declares; 0 where it has none."),
         )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::collection::{btree_map, btree_set};
+    use proptest::prelude::*;
+    use proptest::sample::select;
+    use serde_json::{Value as Json, json};
+
+    /// Names that are alike here, or are taken by something else.
+    const NAMES: [&str; 24] = [
+        "a",
+        "A",
+        "a-b",
+        "a_b",
+        "aB",
+        "a.b",
+        "a_2",
+        "a_by_pk",
+        "a_page",
+        "APage",
+        "a_where",
+        "AWhereInput",
+        "insert_a_one",
+        "Query",
+        "String",
+        "_id",
+        "_and",
+        "__type",
+        "_",
+        "1",
+        "日本",
+        "$x",
+        "a\\b",
+        "json",
+    ];
+
+    fn schemas() -> impl Strategy<Value = Json> {
+        let leaf = select(&["string", "integer", "number", "boolean", "null"][..]).prop_map(|ty| json!({ "type": ty }));
+        leaf.prop_recursive(4, 24, 5, |inner| {
+            prop_oneof![
+                inner.clone().prop_map(|items| json!({ "type": "array", "items": items })),
+                btree_map(select(&NAMES[..]), inner, 0..5)
+                    .prop_map(|properties| json!({ "type": ["object", "null"], "properties": properties })),
+            ]
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
+        #[test]
+        fn whatever_collections_are_called_they_have_a_schema(
+            names in btree_set(select(&NAMES[..]), 0..8),
+            members in btree_map(select(&NAMES[..]), schemas(), 0..8),
+        ) {
+            let text = json!({ "properties": members }).to_string();
+            let described = |name: &&str| CollectionSchema { collection: (*name).to_owned(), schema: Some(text.clone()) };
+            let collections: Vec<CollectionSchema> = names.iter().map(described).collect();
+            let made = schema(&collections);
+            prop_assert!(made.is_ok(), "{:?}", made.err());
+        }
+    }
+}

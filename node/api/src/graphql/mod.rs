@@ -23,9 +23,10 @@ use async_graphql::dynamic::Schema;
 use cosmicsync_node::service::{CollectionSchema, Command, Reply, SpaceRef};
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
+use tokio::task::spawn_blocking;
 
 use crate::call::{Caller, expect_reply};
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 
 /// Schemas that are kept, at most.
 const KEPT: usize = 8;
@@ -51,7 +52,10 @@ impl Schemas {
         if let Some(known) = self.kept().iter().find(|kept| kept.of == of) {
             return Ok(known.schema.clone());
         }
-        let schema = build::schema(&of)?;
+        // Others go on meanwhile.
+        let built = spawn_blocking(move || (build::schema(&of), of)).await;
+        let (schema, of) = built.map_err(|_| Problem::new(Code::Internal, "no GraphQL schema could be made"))?;
+        let schema = schema?;
         let mut kept = self.kept();
         kept.truncate(KEPT - 1);
         kept.push_front(Kept { of, schema: schema.clone() });

@@ -21,7 +21,7 @@ pub(super) const VIRTUAL: [(&str, &str); 4] = [(ID, "$id"), (KEY, "$key"), (VERS
 /// Names that no member may have, since others have them.
 const TAKEN: [&str; 9] = [ID, KEY, VERSION, VALUE, "_valid", "_and", "_or", "_not", "_selector"];
 /// Names of types that no collection may have, since others have them.
-const TYPES: [&str; 24] = [
+const TYPES: [&str; 23] = [
     "Query",
     "Mutation",
     "Subscription",
@@ -45,7 +45,6 @@ const TYPES: [&str; 24] = [
     "Int64ListFilter",
     "FloatListFilter",
     "BooleanListFilter",
-    "_",
 ];
 
 /// A collection.

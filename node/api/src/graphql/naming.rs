@@ -3,10 +3,13 @@
 use std::collections::BTreeSet;
 
 /// Returns a name as a field may be called: every other character becomes an underscore, and a digit in front gets one. Two
-/// underscores in front are GraphQL's own: one stays.
+/// underscores in front are GraphQL's own: one stays. Where no letter and no digit is left it is `x`.
 pub(super) fn field_name(name: &str) -> String {
     let plain: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
     let rest = plain.trim_start_matches('_');
+    if rest.is_empty() {
+        return "x".to_owned();
+    }
     let marked = rest.len() < plain.len() || rest.starts_with(|c: char| c.is_ascii_digit());
     if marked { format!("_{rest}") } else { plain }
 }
@@ -82,9 +85,9 @@ mod tests {
             ("2020", "_2020", "_2020"),
             ("__schema", "_schema", "Schema"),
             ("städte", "st_dte", "StDte"),
-            ("日本", "_", "_"),
+            ("日本", "x", "X"),
             ("_id", "_id", "Id"),
-            ("", "", "_"),
+            ("", "x", "X"),
         ] {
             assert_eq!((field_name(name).as_str(), type_name(&field_name(name)).as_str()), (field, ty), "{name}");
         }
