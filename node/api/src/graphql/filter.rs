@@ -23,6 +23,9 @@ const TESTS: [(&str, &str); 11] = [
     ("_elem", "$elemMatch"),
 ];
 
+/// What joins conditions: name, operator of a selector.
+const JUNCTIONS: [(&str, &str); 3] = [("_and", "$and"), ("_or", "$or"), ("_not", "$not")];
+
 /// Returns the selector that a condition on documents means.
 ///
 /// # Errors
@@ -61,6 +64,27 @@ pub(super) fn sort(orders: &Value, members: &[Member]) -> Result<Json, Problem> 
     Ok(Json::Array(sort))
 }
 
+/// Returns a selector that was written as JSON. One with the operators of typed fields would match nothing, so it is refused.
+pub(super) fn selector_in_json(value: &Value) -> Result<Json, Problem> {
+    fn operator(json: &Json) -> Option<&'static (&'static str, &'static str)> {
+        match json {
+            Json::Object(members) => members.iter().find_map(|(name, value)| {
+                TESTS.iter().chain(&JUNCTIONS).find(|(known, _)| known == name).or_else(|| operator(value))
+            }),
+            Json::Array(items) => items.iter().find_map(operator),
+            Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => None,
+        }
+    }
+    let json = plain(value)?;
+    match operator(&json) {
+        None => Ok(json),
+        Some((typed, plain)) => {
+            let detail = format!("here a condition is a selector: write \"{plain}\" for {typed}, in a variable");
+            Err(bad(detail).next("declare a schema, and the collection has typed conditions"))
+        }
+    }
+}
+
 /// Returns a value of GraphQL as JSON.
 pub(super) fn plain(value: &Value) -> Result<Json, Problem> {
     value.clone().into_json().map_err(|error| bad(error.to_string()))
@@ -78,7 +102,7 @@ fn conditions(value: &Value, members: &[Member], depth: usize, tests: &mut Vec<J
             "_and" => tests.push(json!({ "$and": listed(value).iter().map(inner).collect::<Result<Vec<_>, _>>()? })),
             "_or" => tests.push(json!({ "$or": listed(value).iter().map(inner).collect::<Result<Vec<_>, _>>()? })),
             "_not" => tests.push(json!({ "$not": inner(value)? })),
-            "_selector" => tests.push(plain(value)?),
+            "_selector" => tests.push(selector_in_json(value)?),
             other => match VIRTUAL.iter().find(|(known, _)| *known == other) {
                 Some((_, field)) => field_tests(field, &Kind::Json, value, tests)?,
                 None => member_tests(other, value, members, tests)?,
@@ -215,6 +239,20 @@ mod tests {
         ] {
             assert_eq!(selector(&condition, &members).expect("a selector"), expected, "{condition}");
         }
+    }
+
+    #[test]
+    fn operators_of_typed_fields_are_none_of_a_selector() {
+        for condition in [
+            value!({ "kind": { "_eq": "tree" } }),
+            value!({ "_or": [{ "kind": "tree" }] }),
+            value!({ "a": [{ "b": { "_in": [1] } }] }),
+        ] {
+            let problem = selector_in_json(&condition).expect_err("refused");
+            assert_eq!(problem.code(), Code::BadSelector, "{condition}");
+        }
+        let selector = value!({ "kind": "tree", "_id": 7 });
+        assert_eq!(selector_in_json(&selector).expect("a selector"), json!({ "kind": "tree", "_id": 7 }));
     }
 
     #[test]

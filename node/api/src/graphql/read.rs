@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::answer::{Asker, bytes_of, error};
-use super::filter::{plain, selector, sort};
+use super::filter::{plain, selector, selector_in_json, sort};
 use super::model::{ID, KEY, Kind, Member, Model, Scalar, VALUE, VERSION};
 use super::types::{INT64, JSON, output};
 use crate::call::{Caller, expect_reply};
@@ -218,13 +218,16 @@ pub(super) fn query_of(ctx: &ResolverContext<'_>, model: &Model) -> Result<Query
 
 /// Returns the query for the documents that `where` means.
 pub(super) fn condition_of(ctx: &ResolverContext<'_>, model: &Model) -> Result<Query, Problem> {
-    let selector = argument(ctx, "where")
-        .map(
-            |condition| {
-                if model.members.is_empty() { plain(&condition) } else { selector(&condition, &model.members) }
-            },
-        )
-        .transpose()?;
+    let selector =
+        argument(ctx, "where")
+            .map(|condition| {
+                if model.members.is_empty() {
+                    selector_in_json(&condition)
+                } else {
+                    selector(&condition, &model.members)
+                }
+            })
+            .transpose()?;
     let (space, collection) = (asker(ctx)?.space.clone(), model.collection.clone());
     Ok(Query { space, collection, selector, ..Query::default() })
 }

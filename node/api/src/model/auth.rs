@@ -104,11 +104,13 @@ impl From<Who> for Me {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewAccount {
-    /// 1 to 64 letters, digits, `.`, `_`, `-` or `@`.
+    /// 1 to 64 letters, digits, `.`, `_`, `-` or `@`, and not `operator`.
+    #[schema(min_length = 1, max_length = 64, pattern = "^(?!operator$)[A-Za-z0-9._@-]+$")]
     pub(crate) name: String,
     /// What it may do.
     pub(crate) role: Role,
     /// At least 8 characters; without one only tokens are made for it.
+    #[schema(min_length = 8, max_length = 256)]
     pub(crate) password: Option<String>,
 }
 
@@ -119,6 +121,7 @@ pub(crate) struct AccountChangeBody {
     /// What it may do from now on.
     pub(crate) role: Option<Role>,
     /// What it logs in with from now on.
+    #[schema(min_length = 8, max_length = 256)]
     pub(crate) password: Option<String>,
 }
 
@@ -185,7 +188,8 @@ impl From<Only> for OnlyView {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct NewTokenBody {
-    /// 1 to 64 bytes, unique on this device.
+    /// 1 to 64 bytes without control characters, unique on this device.
+    #[schema(min_length = 1, max_length = 64, pattern = "^[ -~]+$")]
     pub(crate) name: String,
     /// Whether it changes nothing.
     #[serde(default)]

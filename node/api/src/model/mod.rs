@@ -180,6 +180,7 @@ pub(crate) enum Write {
     /// The document becomes this value; it is made if it is new.
     Put {
         /// `COLLECTION/KEY`, a document's id, or `COLLECTION` alone: a new document without a key.
+        #[schema(min_length = 1, max_length = 255, pattern = "^[^_/][^/]*(/.+)?$")]
         doc: String,
         /// The value.
         #[schema(value_type = Object)]
@@ -194,6 +195,7 @@ pub(crate) enum Write {
     /// It takes a merge patch (an object) or a JSON patch (an array).
     Patch {
         /// `COLLECTION/KEY` or an id.
+        #[schema(min_length = 1, max_length = 255, pattern = "^[^_/][^/]*(/.+)?$")]
         doc: String,
         /// The patch.
         patch: Value,
@@ -204,6 +206,7 @@ pub(crate) enum Write {
     /// It takes several changes, in order.
     Change {
         /// `COLLECTION/KEY` or an id.
+        #[schema(min_length = 1, max_length = 255, pattern = "^[^_/][^/]*(/.+)?$")]
         doc: String,
         /// The changes.
         changes: Vec<ChangeOf>,
@@ -214,6 +217,7 @@ pub(crate) enum Write {
     /// The value becomes again what it was at a version.
     Revert {
         /// `COLLECTION/KEY` or an id.
+        #[schema(min_length = 1, max_length = 255, pattern = "^[^_/][^/]*(/.+)?$")]
         doc: String,
         /// The version.
         version: String,
@@ -224,6 +228,7 @@ pub(crate) enum Write {
     /// The document is deleted; its history stays.
     Delete {
         /// `COLLECTION/KEY` or an id.
+        #[schema(min_length = 1, max_length = 255, pattern = "^[^_/][^/]*(/.+)?$")]
         doc: String,
         /// What must hold.
         #[serde(default, rename = "if")]
@@ -232,6 +237,7 @@ pub(crate) enum Write {
     /// A deleted document comes back.
     Undelete {
         /// `COLLECTION/KEY` or an id.
+        #[schema(min_length = 1, max_length = 255, pattern = "^[^_/][^/]*(/.+)?$")]
         doc: String,
         /// What must hold.
         #[serde(default, rename = "if")]

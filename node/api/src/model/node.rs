@@ -151,6 +151,7 @@ pub(crate) struct Devices {
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewPeer {
     /// `HOST:PORT`.
+    #[schema(pattern = "^[A-Za-z0-9.-]+:[1-9][0-9]{0,3}$")]
     pub(crate) address: String,
 }
 

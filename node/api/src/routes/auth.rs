@@ -16,7 +16,10 @@ use crate::model::{
     AccountChangeBody, AccountView, Accounts, Audit, LoginBody, Me, NewAccount, NewTokenBody, SessionView, TokenMade,
     Tokens,
 };
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
+
+/// Rows of the audit log in one answer, at most.
+const AUDIT_MAX: u64 = 1000;
 
 /// An account or a token in the path.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -138,6 +141,9 @@ pub(super) struct AuditOptions {
     responses((status = 200, body = Audit)))]
 pub(super) async fn audit(caller: Caller, Query(options): Query<AuditOptions>) -> Result<Out<Audit>, Problem> {
     let AuditOptions { before, limit } = options;
+    if limit.is_some_and(|limit| !(1..=AUDIT_MAX).contains(&limit)) {
+        return Err(Problem::new(Code::BadRequest, format!("a limit is 1 to {AUDIT_MAX}")));
+    }
     let reply = caller.request(Command::AuditList { before, limit: limit.unwrap_or(100) }).await?;
     expect_reply!(reply, Reply::Audit(rows) => Out(Audit { rows: rows.into_iter().map(Into::into).collect() }))
 }
