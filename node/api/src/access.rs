@@ -15,8 +15,10 @@ use tokio::sync::{Semaphore, watch};
 use crate::call::expect_reply;
 use crate::metrics::Metrics;
 use crate::problem::{Code, Problem, REQUEST_ID};
+use crate::routes::console::is_open;
 
-/// Paths that take no token: they say the same of every node of this version, or let somebody in.
+/// Paths that take no token: they say the same of every node of this version, or let somebody in. The console's
+/// files are open, too.
 pub const OPEN_PATHS: [&str; 4] = ["/healthz", "/docs/errors", "/v1/openapi.json", "/v1/auth/login"];
 
 /// Routes of WebSockets, whose first message may say who it is: a browser cannot set their headers.
@@ -102,7 +104,7 @@ fn chosen(headers: &HeaderMap) -> Option<String> {
 async fn admit(State(door): State<Door>, mut request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let says_later = is_socket(&request) && !request.headers().contains_key(header::AUTHORIZATION);
-    if OPEN_PATHS.contains(&path) || says_later {
+    if OPEN_PATHS.contains(&path) || is_open(path) || says_later {
         return next.run(request).await;
     }
     match checked(&door, request.headers()).await {

@@ -19,6 +19,8 @@ use tower::ServiceExt as _;
 mod access;
 #[path = "http/accounts.rs"]
 mod accounts;
+#[path = "http/console.rs"]
+mod console;
 #[path = "http/documents.rs"]
 mod documents;
 #[path = "http/errors.rs"]

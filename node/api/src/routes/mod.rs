@@ -3,6 +3,7 @@
 mod auth;
 mod collections;
 mod conditions;
+pub(crate) mod console;
 mod docs;
 mod feed;
 mod files;
@@ -63,7 +64,8 @@ pub fn router(backend: Arc<dyn Backend>, counted: Metrics, stopped: watch::Recei
         .route(only, get(graphql::only_socket).post(graphql::only))
         .route(named, get(graphql::named_socket).post(graphql::named))
         .route("/graphql/schema", get(graphql::only_schema))
-        .route("/v1/spaces/{space}/graphql/schema", get(graphql::named_schema))
+        .route("/v1/spaces/{space}/graphql/schema", get(graphql::named_schema));
+    let routes = console::served(routes)
         .fallback(pages::no_route)
         .method_not_allowed_fallback(pages::no_method)
         .with_state(door.clone());

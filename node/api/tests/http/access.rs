@@ -109,7 +109,7 @@ async fn a_token_that_allows_reading_changes_nothing() {
 }
 
 #[tokio::test]
-async fn health_and_the_page_of_errors_take_no_token() {
+async fn health_the_page_of_errors_and_the_description_take_no_token() {
     let world = World::new().await;
     assert_eq!(world.send("", "GET", "/healthz", &[], ()).await.text(), "ok\n");
     let page = world.send("", "GET", "/docs/errors", &[], ()).await;

@@ -1,0 +1,83 @@
+/** The routes of the API, as requests. */
+
+import type { Request } from "./http";
+import { writeJson, type Json } from "./json";
+import type {
+  Collection, Conflict, Counted, Diff, Document, Imported, Index, IndexChecked, Login, Me, Page, Peer, Plan, Query, Revision,
+  Schema, SchemaChecked, Space, Status, Written,
+} from "./types";
+
+type Method = Request<unknown>["method"];
+
+function to<T>(method: Method, parts: string[], more: Partial<Request<T>> = {}): Request<T> {
+  return { method, path: `/v1/${parts.map(encodeURIComponent).join("/")}`, ...more };
+}
+
+const json = (value: unknown): string => writeJson(value as Json);
+
+export const node = {
+  status: () => to<Status>("GET", ["status"]),
+  peers: () => to<{ peers: Peer[] }>("GET", ["peers"]),
+  spaces: () => to<{ spaces: Space[] }>("GET", ["spaces"]),
+  createSpace: (name: string) => to<Space>("POST", ["spaces"], { body: json({ name }) }),
+};
+
+export const auth = {
+  login: (body: { account: string; password: string } | { link: string }) =>
+    to<Login>("POST", ["auth", "login"], { body: json(body) }),
+  me: () => to<Me>("GET", ["auth", "me"]),
+  logout: () => to<void>("POST", ["auth", "logout"]),
+};
+
+/** A document: its key, or `~` and its id. */
+export const nameOf = (doc: { id: string; key?: string | null }): string => doc.key ?? `~${doc.id}`;
+
+const ifMatch = (version?: string | null) => (version ? { headers: { "If-Match": `"${version}"` } } : {});
+
+/** The routes of a collection of a space. */
+export function collection(space: string, name: string) {
+  const at = ["spaces", space, "collections", name];
+  return {
+    show: () => to<Collection>("GET", at),
+    remove: () => to<void>("DELETE", at),
+    find: (query: Query) => to<Page>("POST", [...at, "find"], { body: json(query) }),
+    explain: (query: Query) => to<Plan>("POST", [...at, "explain"], { body: json(query) }),
+    count: (body: { selector?: Json; by?: string }) => to<Counted>("POST", [...at, "count"], { body: json(body) }),
+    create: (value: string) => to<Written>("POST", [...at, "docs"], { body: value }),
+
+    indexes: () => to<{ indexes: Index[] }>("GET", [...at, "indexes"]),
+    putIndex: (index: string, fields: string[]) => to<Index>("PUT", [...at, "indexes", index], { body: json({ fields }) }),
+    dropIndex: (index: string) => to<void>("DELETE", [...at, "indexes", index]),
+    checkIndex: (index: string) => to<IndexChecked>("POST", [...at, "indexes", index, "check"]),
+    rebuildIndex: (index: string) => to<Index>("POST", [...at, "indexes", index, "rebuild"]),
+
+    schema: () => to<Schema>("GET", [...at, "schema"]),
+    putSchema: (schema: string, options: { dryRun?: boolean; force?: boolean }) =>
+      to<SchemaChecked>("PUT", [...at, "schema"], { body: schema, query: options }),
+    dropSchema: () => to<void>("DELETE", [...at, "schema"]),
+    checkSchema: () => to<SchemaChecked>("POST", [...at, "schema", "check"]),
+
+    import: (file: Blob, query: { format?: string; id?: string; dryRun?: boolean; delimiter?: string }) =>
+      to<Imported>("POST", [...at, "import"], { body: file, type: "application/octet-stream", query }),
+    export: (format: string) => to<Blob>("GET", [...at, "export"], { query: { format } }),
+  };
+}
+
+/** The routes of a document. */
+export function document(space: string, name: string, key: string) {
+  const at = ["spaces", space, "collections", name, "docs", key];
+  return {
+    read: () => to<Document["value"]>("GET", at),
+    put: (value: string, version?: string | null) => to<Written>("PUT", at, { body: value, ...ifMatch(version) }),
+    insert: (value: string) => to<Written>("PUT", at, { body: value, headers: { "If-None-Match": "*" } }),
+    remove: (version?: string | null) => to<void>("DELETE", at, ifMatch(version)),
+    undelete: () => to<Written>("POST", [...at, "undelete"]),
+    revert: (version: string) => to<Written>("POST", [...at, "revert"], { body: json({ version }) }),
+    history: (limit: number) => to<{ entries: Revision[]; more: number }>("GET", [...at, "history"], { query: { limit } }),
+    version: (version: string) => to<{ version: string; value: Json }>("GET", [...at, "versions", version]),
+    diff: (from: string, to_?: string) => to<Diff>("GET", [...at, "diff"], { query: { from, to: to_ } }),
+    conflicts: () => to<{ conflicts: Conflict[]; more: number }>("GET", [...at, "conflicts"]),
+  };
+}
+
+export const collections = (space: string) => to<{ collections: Collection[] }>("GET", ["spaces", space, "collections"]);

@@ -1,0 +1,188 @@
+/** What the API answers with. The names are those of `/v1/openapi.json`. */
+
+import type { Json, JsonObject } from "./json";
+
+export interface Violation {
+  pointer: string;
+  keyword: string;
+  message: string;
+}
+
+export interface Me {
+  account?: string;
+  role?: string;
+  token?: string;
+}
+
+export interface Login extends Me {
+  token: string;
+  expiresAt?: number;
+}
+
+export interface Space {
+  id: string;
+  name: string;
+  documents: number;
+  devices: number;
+  missing: number;
+}
+
+export interface Peer {
+  address: string;
+  device?: string | null;
+  dialled: boolean;
+  state: "paused" | "waiting" | "away" | "connecting" | "connected";
+  behind: number;
+  ahead: number;
+  error?: string | null;
+  seen_at?: number | null;
+}
+
+export interface Status {
+  name: string;
+  device: string;
+  version: string;
+  listen?: string | null;
+  paused: boolean;
+  uptime_ms: number;
+  store: { bytes: number; bytes_max: number; logs: number; entries: number; error?: string | null };
+  spaces: Space[];
+  peers: Peer[];
+}
+
+export interface Collection {
+  name: string;
+  documents: number;
+  format?: string | null;
+  id?: string | null;
+  text: string[];
+}
+
+export interface Document {
+  id: string;
+  key?: string | null;
+  version?: string | null;
+  value?: JsonObject;
+  valid?: boolean | null;
+}
+
+export interface Page {
+  docs: Document[];
+  bookmark: string | null;
+  warning?: string | null;
+}
+
+export interface Query {
+  selector?: Json;
+  sort?: Json[];
+  fields?: string[];
+  limit?: number;
+  bookmark?: string;
+  use_index?: string;
+}
+
+export interface Plan {
+  plan: "get" | "index" | "union" | "scan";
+  sort: "index" | "memory" | "none";
+  behind: number;
+  indexes: { index: string; fields: string[]; equal: number; bounded: boolean; ranges: number; direction: string }[];
+  rejected: { index: string; why: string }[];
+}
+
+export interface Counted {
+  count?: number | null;
+  groups?: { value?: Json; count: number; measures: Json[] }[] | null;
+}
+
+export interface Written {
+  id: string;
+  collection: string;
+  key?: string | null;
+  created: boolean;
+  version?: string | null;
+}
+
+export interface Revision {
+  kind: "created" | "edited" | "deleted" | "undeleted" | "excluded" | "missing";
+  at: number;
+  device?: string | null;
+  log: string;
+  seq: number;
+  version?: string | null;
+}
+
+export interface PatchOperation {
+  op: string;
+  path: string;
+  from?: string | null;
+  value?: Json;
+}
+
+export interface Diff {
+  from: string;
+  to: string;
+  patch: PatchOperation[];
+  before: Json[];
+}
+
+export interface Conflict {
+  path: string;
+  value: Json;
+  device?: string | null;
+}
+
+export interface Index {
+  name: string;
+  fields: string[];
+  state: "building" | "ready";
+  lists: boolean;
+  documents?: number | null;
+}
+
+export interface IndexChecked {
+  documents: number;
+  rows: number;
+  missing: number;
+  extra: number;
+}
+
+export interface Schema {
+  number: number;
+  schema: Json;
+}
+
+export interface SchemaChecked {
+  documents: number;
+  invalid: number;
+  number?: number | null;
+  examples: { id: string; key?: string | null; violations: Violation[] }[];
+}
+
+export interface Imported {
+  format: string;
+  documents: number;
+  replaced: number;
+  unchanged: number;
+  bytes: number;
+  elapsed_ms: number;
+  dry_run: boolean;
+  columns?: string[];
+  note?: string | null;
+}
+
+export interface FeedChange {
+  cursor: string;
+  collection: string;
+  id: string;
+  key?: string | null;
+  version: string;
+  deleted: boolean;
+  local: boolean;
+  value?: JsonObject;
+}
+
+export type LiveEvent =
+  | { event: "added"; doc: Document; after: string | null }
+  | { event: "changed"; doc: Document }
+  | { event: "moved"; doc: Document; after: string | null }
+  | { event: "removed"; id: string; key?: string };

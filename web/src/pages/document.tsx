@@ -1,0 +1,1 @@
+export function DocumentPage(_: Record<string, unknown>) { return null; }

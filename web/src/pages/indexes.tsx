@@ -1,0 +1,1 @@
+export function Indexes(_: Record<string, unknown>) { return null; }

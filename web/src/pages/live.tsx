@@ -1,0 +1,1 @@
+export function Live(_: Record<string, unknown>) { return null; }

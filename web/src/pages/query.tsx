@@ -1,0 +1,1 @@
+export function QueryPage(_: Record<string, unknown>) { return null; }
