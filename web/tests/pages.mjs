@@ -1,0 +1,22 @@
+// The pages that are visited, and what must be seen on each.
+export const PAGES = [
+  { name: "overview", at: "#/", seen: "Entries a second" },
+  { name: "collections", at: "#/collections", seen: "Merging texts" },
+  { name: "browse", at: "#/collections/towns", seen: "Page 1" },
+  { name: "browse-filtered", at: `#/collections/towns?where=${encodeURIComponent('{"state": "AK"}')}&sort=-city`, seen: "Yakutat" },
+  { name: "browse-mistake", at: `#/collections/towns?where=${encodeURIComponent('{"city": {"$jump": 1}}')}`, seen: "$jump", statuses: [400] },
+  { name: "browse-empty", at: "#/collections/nothing", seen: "No documents yet", statuses: [404] },
+  { name: "new-document", at: "#/collections/notes/new", seen: "Make the document" },
+  { name: "document", at: "#/collections/notes/docs/trip", seen: "9007199254740993" },
+  { name: "document-deleted", at: "#/collections/notes/docs/gone", seen: "Bring it back", statuses: [410] },
+  { name: "history", at: "#/collections/notes/docs/trip/history", seen: "edited", click: "Changes", then: "Lisbon and Porto" },
+  { name: "conflicts", at: "#/collections/notes/docs/trip/conflicts", seen: "Nothing is hidden" },
+  { name: "query", at: `#/query?in=towns&q=${encodeURIComponent('{"state": "NY"}')}&sort=city&fields=city,state,county&limit=20`, seen: "Collection", click: "Run", then: "20 documents in" },
+  { name: "explain", at: `#/collections/towns/query?q=${encodeURIComponent('{"state": "NY"}')}&sort=city`, seen: "Limit", click: "Explain", then: "comes in order from the index" },
+  { name: "live", at: `#/collections/notes/live?q=${encodeURIComponent("{}")}`, seen: "Follow", click: "Follow", then: "2 documents in the answer" },
+  { name: "indexes", at: "#/collections/towns/indexes", seen: "by_state", click: "Check", then: "Nothing is missing" },
+  { name: "schema", at: "#/collections/notes/schema", seen: "no schema", click: "Try on the documents", then: "2 of 2 documents are not", statuses: [404] },
+  { name: "files", at: "#/collections/towns/files", seen: "Download" },
+  { name: "peers", at: "#/peers", seen: "It lacks" },
+  { name: "spaces", at: "#/spaces", seen: "Let a device in" },
+];
