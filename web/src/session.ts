@@ -1,13 +1,13 @@
 /** Who uses the console: a token, kept until the tab is closed. */
 
 import type { Problem } from "./api/http";
-import type { Login } from "./api/types";
+import type { Login, Role } from "./api/types";
 import { store } from "./store";
 
 export interface Session {
   token?: string;
   account?: string;
-  role?: string;
+  role?: Role;
   /** Why the last session ended. */
   ended?: Problem;
 }

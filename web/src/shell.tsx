@@ -35,6 +35,8 @@ const ADMIN: Place[] = [
 export function Shell({ section, children }: { section: string; children: ComponentChildren }) {
   const [open, setOpen] = useState(false);
   const route = useRoute();
+  const { role } = useStore(session);
+  const mayAdminister = role !== "editor" && role !== "viewer";
   useEffect(() => setOpen(false), [route]);
   return (
     <div class="shell">
@@ -54,8 +56,12 @@ export function Shell({ section, children }: { section: string; children: Compon
           <SpaceChoice />
           <nav aria-label="Main">
             <Links places={PLACES} section={section} />
-            <p class="side-label">Access</p>
-            <Links places={ADMIN} section={section} />
+            {mayAdminister && (
+              <>
+                <p class="side-label">Access</p>
+                <Links places={ADMIN} section={section} />
+              </>
+            )}
             <p class="side-label">For programs</p>
             <ul>
               <li>

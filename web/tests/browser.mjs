@@ -12,7 +12,10 @@ const ARGUMENTS = [
 ];
 const DIST = new URL("../dist/", import.meta.url).pathname;
 
-export const launch = (executablePath) => chromium.launch({ executablePath, args: ARGUMENTS });
+// Pages that a test answers itself have no address, and so may not open WebSockets, unless this is off.
+const BUILT = "--disable-features=LocalNetworkAccessChecks";
+
+export const launch = (executablePath, built) => chromium.launch({ executablePath, args: built ? [...ARGUMENTS, BUILT] : ARGUMENTS });
 
 /** Opens a tab. What it does wrong is added to `faults`. */
 export async function tab(browser, node, { width, scheme, faults, built, token = node.token }) {

@@ -32,11 +32,9 @@ async function clash(world) {
   await page.goto("/#/collections/notes/docs/trip");
   const editor = page.getByLabel("Value (JSON)");
   await editor.waitFor(PATIENCE);
-  // The feed would tell of the other edit at once: without it, saving finds out.
   const text = await editor.inputValue();
   await editor.fill(text.replace('"days": 6', '"days": 7'));
-  const { value, version } = await current(world.first, "notes/trip");
-  await world.first.api("PUT", "collections/notes/docs/trip", { ...value, title: "Porto alone" });
+  await world.first.api("PUT", "collections/notes/docs/trip", text.replace("Lisbon and Porto", "Porto alone"));
   await page.getByText("Somebody changed the document").waitFor(PATIENCE);
   await page.getByRole("button", { name: "Save" }).click();
   await page.getByText("Not saved").waitFor(PATIENCE);
@@ -46,9 +44,9 @@ async function clash(world) {
   await page.getByText("Saved").waitFor(PATIENCE);
   const raw = await fetch(`${world.first.url}/v1/spaces/-/collections/notes/docs/trip`, { headers: { Authorization: `Bearer ${world.first.token}` } });
   const kept = await raw.text();
-  if (!kept.includes("9007199254740993") || !kept.includes('"days":7')) throw new Error(`not as it was saved: ${kept}`);
+  if (!kept.includes("9007199254740993") || !kept.includes('"days":7') || !kept.includes("810.0")) throw new Error(`not as it was saved: ${kept}`);
   await context.close();
-  return Number(version.length > 0);
+  return 1;
 }
 
 async function current(node, doc) {
@@ -84,7 +82,7 @@ async function files(world) {
   expect(404);
   await page.goto("/#/collections/cities/files");
   const csv = Buffer.from("zip,city\n00501,Holtsville\n01001,Agawam\n");
-  await page.getByLabel("File").setInputFiles({ name: "cities.csv", mimeType: "text/csv", buffer: csv });
+  await page.getByLabel("File", { exact: true }).setInputFiles({ name: "cities.csv", mimeType: "text/csv", buffer: csv });
   await page.getByLabel("Member that is the key").fill("zip");
   await page.getByRole("button", { name: "Import" }).click();
   await page.getByText("2 new documents").waitFor(PATIENCE);

@@ -3,8 +3,8 @@
 import type { Request } from "./http";
 import { writeJson, type Json } from "./json";
 import type {
-  Collection, Conflict, Counted, Diff, Document, Imported, Index, IndexChecked, Login, Me, Page, Peer, Plan, Query, Revision,
-  Schema, SchemaChecked, Space, Status, Written,
+  Account, Audited, Collection, Conflict, Counted, Diff, Document, Imported, Index, IndexChecked, Login, Me, NewToken, Page, Peer, Plan, Query,
+  Revision, Rules, Schema, SchemaChecked, Space, Status, Token, Verdict, Written,
 } from "./types";
 
 type Method = Request<unknown>["method"];
@@ -28,6 +28,21 @@ export const auth = {
   me: () => to<Me>("GET", ["auth", "me"]),
   logout: () => to<void>("POST", ["auth", "logout"]),
 };
+
+export const accounts = {
+  list: () => to<{ accounts: Account[] }>("GET", ["accounts"]),
+  create: (body: { name: string; role: string; password?: string }) => to<Account>("POST", ["accounts"], { body: json(body) }),
+  change: (name: string, body: { role?: string; password?: string }) => to<Account>("PATCH", ["accounts", name], { body: json(body) }),
+  remove: (name: string) => to<void>("DELETE", ["accounts", name]),
+};
+
+export const tokens = {
+  list: () => to<{ tokens: Token[] }>("GET", ["tokens"]),
+  create: (body: NewToken) => to<{ secret: string; token: Token }>("POST", ["tokens"], { body: json(body) }),
+  revoke: (name: string) => to<void>("DELETE", ["tokens", name]),
+};
+
+export const audit = (before: number | undefined, limit: number) => to<{ rows: Audited[] }>("GET", ["audit"], { query: { before, limit } });
 
 /** A document: its key, or `~` and its id. */
 export const nameOf = (doc: { id: string; key?: string | null }): string => doc.key ?? `~${doc.id}`;
@@ -56,6 +71,11 @@ export function collection(space: string, name: string) {
       to<SchemaChecked>("PUT", [...at, "schema"], { body: schema, query: options }),
     dropSchema: () => to<void>("DELETE", [...at, "schema"]),
     checkSchema: () => to<SchemaChecked>("POST", [...at, "schema", "check"]),
+
+    rules: () => to<{ rules: Rules | null }>("GET", [...at, "rules"]),
+    putRules: (rules: string) => to<{ rules: Rules | null }>("PUT", [...at, "rules"], { body: rules }),
+    testRules: (body: { account: string; key?: string; value?: Json; rules?: Json }) =>
+      to<{ verdicts: Verdict[] }>("POST", [...at, "rules", "test"], { body: json(body) }),
 
     import: (file: Blob, query: { format?: string; id?: string; dryRun?: boolean; delimiter?: string }) =>
       to<Imported>("POST", [...at, "import"], { body: file, type: "application/octet-stream", query }),

@@ -8,15 +8,68 @@ export interface Violation {
   message: string;
 }
 
+export const ROLES = ["owner", "admin", "editor", "viewer", "auditor"] as const;
+export type Role = (typeof ROLES)[number];
+
 export interface Me {
   account?: string;
-  role?: string;
-  token?: string;
+  role?: Role;
 }
 
 export interface Login extends Me {
   token: string;
   expiresAt?: number;
+}
+
+export interface Account {
+  name: string;
+  role: Role;
+  createdAt: number;
+  password: boolean;
+}
+
+export interface Only {
+  space?: string;
+  collection?: string;
+  readOnly: boolean;
+}
+
+export interface Token {
+  name: string;
+  readOnly: boolean;
+  createdAt: number;
+  expiresAt?: number;
+  account?: string;
+  only: Only[];
+  session: boolean;
+}
+
+export interface NewToken {
+  name: string;
+  readOnly: boolean;
+  expiresMs?: number;
+  account?: string;
+  only: Only[];
+}
+
+export interface Audited {
+  number: number;
+  at: number;
+  who: string;
+  what: string;
+  about: string;
+  done: boolean;
+}
+
+export const DEEDS = ["list", "view", "create", "update", "delete"] as const;
+export type Deed = (typeof DEEDS)[number];
+/** A selector for each; null is locked. */
+export type Rules = Record<Deed, Json>;
+
+export interface Verdict {
+  deed: Deed;
+  allowed: boolean;
+  why: "role" | "locked" | "rule" | "free";
 }
 
 export interface Space {

@@ -32,6 +32,7 @@ export function Browse({ space, name, query }: Props) {
   const request = api.find(asked);
   const found = useAnswer(request);
   const counting = useAnswer(api.count({ selector }));
+  const collectionSize = useAnswer(where || sort ? api.show() : undefined);
   const refresh = useThrottle(async () => void (await Promise.all([found.reload(), counting.reload()])), REFRESH_MS);
   useFollow({ kind: "feed", space, collection: name }, { change: refresh, gap: refresh });
 
@@ -47,7 +48,7 @@ export function Browse({ space, name, query }: Props) {
         </a>
       </div>
       <Trouble problem={isSelector ? undefined : problem} />
-      {data?.warning === "no_index" && (total ?? 0) > 10_000 && (
+      {data?.warning === "no_index" && (where || sort) && (collectionSize.data?.documents ?? 0) > 10_000 && (
         <Note kind="warn">
           No index helps: every document was looked at. <a href={href(["collections", name, "indexes"])}>Make an index</a>
         </Note>

@@ -55,7 +55,9 @@ export function History({ space, name, doc }: Props) {
             <>
               <th scope="col">When</th>
               <th scope="col">What</th>
-              <th scope="col">Device</th>
+              <th scope="col" class="roomy">
+                Device
+              </th>
               <th scope="col">Version</th>
               <th scope="col">
                 <span class="hidden">What can be done</span>
@@ -112,7 +114,7 @@ function Row({ entry: { at, kind, device, version }, isNow, before, onLook, onBa
       <td>
         <span class={kind === "deleted" || kind === "excluded" ? "tag tag-warn" : "tag"}>{kind}</span>
       </td>
-      <td>
+      <td class="roomy">
         <code>{device ? brief(device) : "–"}</code>
       </td>
       <td>
@@ -122,11 +124,11 @@ function Row({ entry: { at, kind, device, version }, isNow, before, onLook, onBa
         {version && (
           <div class="row tight">
             {before && (
-              <button type="button" class="link" aria-label={`Show what changed with ${id}`} onClick={() => onLook({ version, before })}>
+              <button type="button" class="link" aria-label={`Changes with ${id}`} onClick={() => onLook({ version, before })}>
                 Changes
               </button>
             )}
-            <button type="button" class="link" aria-label={`Show the value at ${id}`} onClick={() => onLook({ version })}>
+            <button type="button" class="link" aria-label={`Value at ${id}`} onClick={() => onLook({ version })}>
               Value
             </button>
             {!isNow && (

@@ -57,7 +57,9 @@ export function Indexes({ space, name }: Props) {
               <th scope="col">Name</th>
               <th scope="col">Fields</th>
               <th scope="col">State</th>
-              <th scope="col">Lists</th>
+              <th scope="col" class="roomy">
+                Lists
+              </th>
               <th scope="col">
                 <span class="hidden">What can be done</span>
               </th>
@@ -73,13 +75,13 @@ export function Indexes({ space, name }: Props) {
               <td>
                 <State index={index} documents={shown.data?.documents} />
               </td>
-              <td>{index.lists ? "yes" : "no"}</td>
+              <td class="roomy">{index.lists ? "yes" : "no"}</td>
               <td>
                 <div class="row tight">
                   <button type="button" class="link" aria-label={`Check ${index.name}`} disabled={action.busy} onClick={() => void check(index.name)}>
                     Check
                   </button>
-                  <button type="button" class="link" aria-label={`Build ${index.name} anew`} disabled={action.busy} onClick={() => void rebuild(index.name)}>
+                  <button type="button" class="link" aria-label={`Rebuild ${index.name}`} disabled={action.busy} onClick={() => void rebuild(index.name)}>
                     Rebuild
                   </button>
                   <button type="button" class="link bad" aria-label={`Drop ${index.name}`} onClick={() => setDropping(index.name)}>

@@ -85,7 +85,7 @@ export function SchemaTab({ space, name }: Props) {
           if (!mistake) void declare({ dryRun: true });
         }}
       >
-        <CodeField label="Schema (JSON Schema 2020-12)" value={text} rows={16} error={mistake} onText={setText} />
+        <CodeField label="Schema (JSON Schema 2020-12)" value={text} rows={Math.min(30, Math.max(9, text.split("\n").length + 1))} error={mistake} onText={setText} />
         <Trouble problem={problem}>
           {problem?.code === "schema_violation" && (
             <button type="button" class="danger" disabled={busy} onClick={() => void declare({ force: true })}>

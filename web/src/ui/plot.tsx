@@ -16,6 +16,8 @@ interface PlotProps {
 }
 
 const HEIGHT = 132;
+/** Seconds that a plot shows at least. */
+const WINDOW_S = 120;
 
 export function Plot({ title, times, series }: PlotProps) {
   const place = useRef<HTMLDivElement>(null);
@@ -75,7 +77,8 @@ function options(element: HTMLElement, series: Series[]): uPlot.Options {
     legend: { show: false },
     cursor: { show: false },
     padding: [8, 8, 0, 0],
-    scales: { y: { range: (_, min, max) => [min < 0 ? min : Math.min(min, 0), Math.max(max * 1.15, 1)] } },
+    // A few minutes from the first sample on, so that the line grows from the right and the axis stands still.
+    scales: { x: { range: (_, min, max) => [Math.min(min, max - WINDOW_S), max] }, y: { range: (_, min, max) => [min < 0 ? min : Math.min(min, 0), Math.max(max * 1.15, 1)] } },
     axes: [
       { ...axis, size: 26, space: 70 },
       { ...axis, size: 46, space: 28, values: (_, values) => values.map((value) => short(value)) },

@@ -4,6 +4,7 @@
 //! table, each row of the selected claims must get a figure made of at least one case, and every limit must hold:
 //! anything else fails, so that a claim nobody can run is not made.
 
+mod api_console;
 mod claims;
 mod client;
 mod clone;
@@ -59,6 +60,7 @@ const PROOFS: &[(&str, Proof)] = &[
     ("spec", spec::prove),
     ("hostile", hostile::prove),
     ("doc-damaged", damaged::prove),
+    ("api-console", api_console::prove),
 ];
 
 #[derive(Debug, clap::Args)]

@@ -1,0 +1,36 @@
+//! `api-console`: the console in a browser over two joined nodes with real data (`web/prove.mjs`): each page in two widths and
+//! two schemes, what users do, and what axe says.
+
+use super::input::Input;
+use super::{Report, Setting};
+use crate::{Failure, repo};
+use serde::Deserialize;
+
+const SAMPLE: &str = "zipcodes.csv.gz";
+const WEB: &str = "web";
+
+/// A figure that the script printed.
+#[derive(Debug, Deserialize)]
+struct Told {
+    name: String,
+    value: f64,
+    n: u64,
+}
+
+/// See the module's head. The browser is `$CHROMIUM`, else Debian's.
+pub(super) fn prove(setting: &Setting, report: &mut Report<'_>) -> Result<(), Failure> {
+    let samples = Setting { binary: setting.binary.clone(), files: Vec::new() }.files_or(&[SAMPLE])?;
+    let home = tempfile::tempdir()?;
+    let towns = home.path().join("towns.csv");
+    std::fs::write(&towns, Input::read(&samples[0])?.text()?)?;
+    let mut npm = repo::command("npm");
+    npm.args(["ci", "--no-audit", "--no-fund", "--prefix", WEB]);
+    repo::output(npm)?;
+    let mut script = repo::command("node");
+    script.arg(format!("{WEB}/prove.mjs")).arg("--binary").arg(&setting.binary).arg("--towns").arg(&towns);
+    for line in repo::output(script)?.lines() {
+        let Told { name, value, n } = serde_json::from_str(line)?;
+        report.figure(&name, value, n);
+    }
+    Ok(())
+}
