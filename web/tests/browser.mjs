@@ -29,9 +29,10 @@ export async function tab(browser, node, { width, scheme, faults, built, token =
   const expected = new Set();
   page.on("console", (message) => {
     if (message.type() !== "error") return;
-    // The browser tells of each answer that is an error; pages show those that a test asks for.
+    // The browser tells of each answer that is an error, and of a node that is away: tests name what they ask for.
     const status = /status of (\d+)/.exec(message.text())?.[1];
-    if (!status || !expected.has(Number(status))) faults.push({ kind: "console errors", where: page.url(), what: `${message.text()} ${message.location().url}` });
+    const away = /ERR_CONNECTION_(REFUSED|RESET)|ERR_EMPTY_RESPONSE|WebSocket connection to/.test(message.text()) && "away";
+    if (!expected.has(status ? Number(status) : away)) faults.push({ kind: "console errors", where: page.url(), what: `${message.text()} ${message.location().url}` });
   });
   page.on("pageerror", (error) => faults.push({ kind: "console errors", where: page.url(), what: String(error) }));
   page.on("request", (request) => {
@@ -40,7 +41,7 @@ export async function tab(browser, node, { width, scheme, faults, built, token =
       faults.push({ kind: "requests to elsewhere", where: page.url(), what: request.url() });
     }
   });
-  return { page, context, expect: (...statuses) => statuses.forEach((status) => expected.add(status)) };
+  return { page, context, expect: (...all) => all.forEach((one) => expected.add(one)) };
 }
 
 /** Answers with what was built last, under the policy of the real pages: to work on the console without building Rust. */

@@ -18,7 +18,8 @@ export class Node {
 
   /** Starts it; resolves once it serves. */
   async start() {
-    const words = ["--dir", this.dir, "up", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"];
+    const http = this.url ? new URL(this.url).host : "127.0.0.1:0";
+    const words = ["--dir", this.dir, "up", "--listen", "127.0.0.1:0", "--http", http];
     this.process = spawn(this.binary, words, { stdio: ["ignore", "pipe", "pipe"] });
     this.process.stderr.pipe(createWriteStream(this.log));
     this.url = await new Promise((resolve, reject) => {
@@ -72,8 +73,7 @@ export async function owner(binary, folder, { towns }) {
 
 /** A second device in the space of the first. */
 export async function joined(binary, folder, first) {
-  const node = new Node(binary, folder, "phone");
-  await new Node(binary, folder, "phone").start().then((started) => Object.assign(node, started));
+  const node = await new Node(binary, folder, "phone").start();
   node.run("space", "join", first.run("space", "invite"));
   node.run("space", "wait");
   return node;

@@ -95,14 +95,37 @@ async function files(world) {
   return 1;
 }
 
-/** The table follows while rows come by the hundred, and the connection outlives a restart of the node. */
+/** The connection outlives a restart of the node: what changed meanwhile appears, without loading anew. */
 async function again(world) {
-  const { page, context } = await world.open(world.second);
+  const { page, context, expect } = await world.open(world.second);
+  expect("away", 503);
   await page.goto("/#/collections/notes");
   await page.getByText("Groceries").waitFor(PATIENCE);
   await page.getByText("Live", { exact: true }).first().waitFor(PATIENCE);
+  await world.second.stop();
+  await page.getByText("Connecting again").waitFor(PATIENCE);
   await world.first.api("PUT", "collections/notes/docs/late", { title: "Late news" });
-  await page.getByText("Late news").waitFor(PATIENCE);
+  await world.second.start();
+  await page.getByText("Late news").waitFor({ timeout: 60_000 });
+  await context.close();
+  return 1;
+}
+
+/** With the keyboard alone: past the navigation, and a table sorted. */
+async function keyboard(world) {
+  const { page, context } = await world.open(world.first);
+  await page.goto("/#/collections/notes");
+  await page.getByText("Groceries").waitFor(PATIENCE);
+  await page.keyboard.press("Tab");
+  await page.keyboard.press("Enter");
+  const focused = await page.evaluate(() => document.activeElement?.id);
+  if (focused !== "main") throw new Error(`the first link leads to ${focused}`);
+  for (let presses = 0; presses < 40; presses += 1) {
+    await page.keyboard.press("Tab");
+    if ((await page.evaluate(() => document.activeElement?.textContent)) === "title") break;
+  }
+  await page.keyboard.press("Enter");
+  await page.locator('th[aria-sort="ascending"]').waitFor(PATIENCE);
   await context.close();
   return 1;
 }
@@ -149,7 +172,8 @@ export const STORIES = {
   "a clash is told and settled": clash,
   "deleted, brought back and reverted": restore,
   "imported and exported": files,
-  "a table follows": again,
+  "a node comes back": again,
+  "with the keyboard alone": keyboard,
   "signed in and out": login,
   "reference and GraphiQL": programs,
 };

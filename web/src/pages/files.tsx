@@ -1,14 +1,14 @@
-/** Files into a collection, and out of it. */
+/** Files into a collection and out of it, and the end of it. */
 
 import { useRef, useState } from "preact/hooks";
-import { download, upload } from "../api/http";
+import { download, send, upload } from "../api/http";
 import { collection } from "../api/routes";
 import type { Imported } from "../api/types";
 import { bytes, count, counted, duration } from "../format";
 import { useAction } from "../hooks";
-import { href } from "../route";
+import { go, href } from "../route";
 import { Curl } from "../ui/copy";
-import { Field, TextField } from "../ui/form";
+import { Ask, Field, TextField } from "../ui/form";
 import { Note, Trouble } from "../ui/notice";
 import { Facts } from "../ui/table";
 
@@ -24,6 +24,7 @@ export function Files(place: Props) {
     <div class="halves">
       <Import {...place} />
       <Export {...place} />
+      <Removal {...place} />
     </div>
   );
 }
@@ -38,7 +39,7 @@ function Import({ space, name }: Props) {
   const { busy, problem, run } = useAction();
   const request = (dryRun: boolean) =>
     collection(space, name).import(file ?? new Blob(), { format: format || guessed(file), id, ...(dryRun && { dryRun }) });
-  const go = (dryRun: boolean) =>
+  const start = (dryRun: boolean) =>
     run(async () => {
       setDone(undefined);
       setPart(0);
@@ -55,7 +56,7 @@ function Import({ space, name }: Props) {
       class="card"
       onSubmit={(event) => {
         event.preventDefault();
-        void go(false);
+        void start(false);
       }}
     >
       <h2>Import</h2>
@@ -89,7 +90,7 @@ function Import({ space, name }: Props) {
         <button type="submit" class="primary" disabled={busy || !file}>
           Import
         </button>
-        <button type="button" disabled={busy || !file} onClick={() => void go(true)}>
+        <button type="button" disabled={busy || !file} onClick={() => void start(true)}>
           Try without storing
         </button>
         <Curl request={file && request(false)} />
@@ -163,6 +164,42 @@ function Export({ space, name }: Props) {
         </button>
         <Curl request={request} />
       </div>
+    </section>
+  );
+}
+
+function Removal({ space, name }: Props) {
+  const [asking, setAsking] = useState(false);
+  const [typed, setTyped] = useState("");
+  const { busy, problem, run } = useAction();
+  const request = collection(space, name).remove();
+  const remove = () =>
+    run(async () => {
+      await send(request);
+      go(["collections"]);
+    }, "Deleted");
+  return (
+    <section class="card" aria-label="Delete the collection">
+      <h2>Delete the collection</h2>
+      <p class="faint">All its documents, its indexes and its schema go, on every device.</p>
+      <div class="row">
+        <button type="button" class="danger" onClick={() => setAsking(true)}>
+          Delete {name}
+        </button>
+        <Curl request={request} />
+      </div>
+      <Ask
+        open={asking}
+        title={`Delete ${name}?`}
+        action="Delete all of it"
+        danger
+        busy={busy || typed !== name}
+        onAction={() => typed === name && void remove()}
+        onClose={() => setAsking(false)}
+      >
+        <TextField label="Type its name to go on" value={typed} onText={setTyped} autocomplete="off" />
+        <Trouble problem={problem} />
+      </Ask>
     </section>
   );
 }

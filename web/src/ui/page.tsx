@@ -17,12 +17,16 @@ interface PageProps {
   children: ComponentChildren;
 }
 
+/** The page that the browser loaded: whoever came by the keyboard begins above it, at the link that skips. */
+let isFirst = true;
+
 export function Page({ title, crumbs = [], actions, aside, children }: PageProps) {
   const heading = useRef<HTMLHeadingElement>(null);
   useEffect(() => {
     document.title = `${title} · CosmicSync`;
     // Whoever listens hears where they are; whoever looks sees no ring, as nobody tabbed here.
-    if (document.activeElement === document.body) heading.current?.focus({ preventScroll: true });
+    if (!isFirst && document.activeElement === document.body) heading.current?.focus({ preventScroll: true });
+    isFirst = false;
   }, [title]);
   return (
     <div class="page">
