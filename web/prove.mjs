@@ -30,14 +30,15 @@ function figure(name, value, n) {
 }
 
 /** Visits a page in one view. */
-async function visit(opened, view, { name, at, seen, click, then, statuses = [] }) {
+async function visit(opened, view, { name, at, seen, fill, click, then, statuses = [] }) {
   const { page, expect } = opened;
   expect(...statuses);
   const where = `${name} ${view.width} ${view.scheme}`;
   try {
     await page.goto(`/${at}`);
     await page.reload();
-    await page.getByText(seen).first().waitFor({ timeout: 15_000 });
+    await page.getByText(seen).first().waitFor({ timeout: 30_000 });
+    if (fill) await page.getByLabel(fill[0], { exact: true }).fill(fill[1]);
     if (click) {
       await page.getByRole("button", { name: click }).first().click();
       await page.getByText(then).first().waitFor({ timeout: 30_000 });

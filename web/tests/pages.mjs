@@ -12,6 +12,7 @@ export const PAGES = [
   { name: "history", at: "#/collections/notes/docs/trip/history", seen: "edited", click: "Changes with", then: "Lisbon and Porto" },
   { name: "conflicts", at: "#/collections/notes/docs/trip/conflicts", seen: "Nothing is hidden" },
   { name: "query", at: `#/query?in=towns&q=${encodeURIComponent('{"state": "NY"}')}&sort=city&fields=city,state,county&limit=20`, seen: "Selector", click: "Run", then: "20 documents in" },
+  { name: "count", at: "#/collections/towns/query", seen: "Limit", fill: ["by", "state"], click: "Count", then: "groups in" },
   { name: "explain", at: `#/collections/towns/query?q=${encodeURIComponent('{"state": "NY"}')}&sort=city`, seen: "Limit", click: "Explain", then: "comes in order from the index" },
   { name: "live", at: `#/collections/notes/live?q=${encodeURIComponent("{}")}`, seen: "Follow", click: "Follow", then: "2 documents in the answer" },
   { name: "indexes", at: "#/collections/towns/indexes", seen: "by_state", click: "Check", then: "Nothing is missing" },

@@ -29,6 +29,14 @@ export function Overview() {
 
 function Health({ status }: { status: Status }) {
   const troubles = reasons(status);
+  const moving = underWay(status);
+  if (troubles.length === 0 && moving.length > 0) {
+    return (
+      <Note>
+        Catching up. {moving.join(" ")}
+      </Note>
+    );
+  }
   if (troubles.length === 0) {
     const connected = status.peers.filter(({ state }) => state === "connected").length;
     return <Note kind="good">All is well. {connected > 0 ? `In step with ${counted(connected, "peer")}.` : "No peer is connected; edits wait here."}</Note>;
@@ -53,9 +61,16 @@ function reasons({ store, spaces, peers, paused }: Status): string[] {
   if (store.error) found.push(`The store takes no requests: ${store.error}.`);
   if (store.bytes > 0.9 * store.bytes_max) found.push(`The store has ${bytes(store.bytes)} of at most ${bytes(store.bytes_max)}.`);
   if (paused) found.push("Links are paused: cosmicsync peer resume.");
-  for (const space of spaces) found.push(...missing(space));
-  for (const peer of peers) found.push(...lag(peer));
+  const isAlone = peers.every(({ state }) => state !== "connected");
+  if (isAlone) found.push(...spaces.flatMap(missing));
+  found.push(...peers.filter(({ state }) => state !== "connected").flatMap(lag));
   return found;
+}
+
+/** What is behind and on its way. */
+function underWay({ spaces, peers }: Status): string[] {
+  const connected = peers.filter(({ state }) => state === "connected");
+  return connected.length > 0 ? [...spaces.flatMap(missing), ...connected.flatMap(lag)] : [];
 }
 
 function missing({ name, missing }: Space): string[] {

@@ -2,15 +2,16 @@
 
 import { useState } from "preact/hooks";
 import { send } from "../api/http";
-import { objectMistake, readJson, writeJson } from "../api/json";
+import { objectMistake, readJson, shown, writeJson } from "../api/json";
 import { collection } from "../api/routes";
-import type { Page, Plan, Query } from "../api/types";
+import type { Counted, Page, Plan, Query } from "../api/types";
 import { count, counted } from "../format";
 import { useAction } from "../hooks";
 import { refine, useRoute } from "../route";
 import { Curl } from "../ui/copy";
 import { CodeField, TextField } from "../ui/form";
 import { Empty, Note, Trouble } from "../ui/notice";
+import { Table } from "../ui/table";
 import { DocumentTable } from "./document-table";
 import { PlanCard } from "./plan";
 
@@ -63,7 +64,7 @@ export function QueryInputs({ asked, set, mistake }: { asked: Asked; set(next: P
 interface Result {
   page?: Page;
   plan?: Plan;
-  total?: number;
+  counted?: Counted;
   ms: number;
 }
 
@@ -72,6 +73,7 @@ export function QueryForm({ space, name }: { space: string; name: string }) {
   const [asked, set] = useAsked();
   const [result, setResult] = useState<Result>();
   const [asJson, setAsJson] = useState(false);
+  const [by, setBy] = useState("");
   const { busy, problem, run, clear } = useAction();
   const mistake = asked.selector.trim() ? objectMistake(asked.selector) : undefined;
   const query = mistake ? undefined : queryOf(asked);
@@ -83,7 +85,8 @@ export function QueryForm({ space, name }: { space: string; name: string }) {
     });
   const find = (bookmark?: string) => timed(async () => ({ page: (await send(api.find({ ...query, bookmark }))).data }));
   const explain = () => timed(async () => ({ plan: (await send(api.explain({ ...query }))).data }));
-  const total = () => timed(async () => ({ total: (await send(api.count({ selector: query?.selector }))).data.count ?? 0 }));
+  const counting = api.count({ selector: query?.selector, by: by.trim() || undefined });
+  const total = () => timed(async () => ({ counted: (await send(counting)).data }));
   return (
     <>
       <form
@@ -109,10 +112,16 @@ export function QueryForm({ space, name }: { space: string; name: string }) {
           <button type="button" disabled={busy || !query} onClick={() => void explain()}>
             Explain
           </button>
-          <button type="button" disabled={busy || !query} onClick={() => void total()}>
-            Count
-          </button>
           <Curl request={query && api.find(query)} />
+          <span class="row push">
+            <button type="button" disabled={busy || !query} onClick={() => void total()}>
+              Count
+            </button>
+            <label class="check">
+              by <input class="by mono" type="text" spellcheck={false} placeholder="no field" value={by} onInput={(event) => setBy(event.currentTarget.value)} />
+            </label>
+            <Curl request={query && counting} />
+          </span>
         </div>
       </form>
       {result && !problem && <Found {...{ name, asked, result, asJson, setAsJson }} onNext={(bookmark) => void find(bookmark)} />}
@@ -129,16 +138,10 @@ interface FoundProps {
   onNext(bookmark: string): void;
 }
 
-function Found({ name, asked, result: { page, plan, total, ms }, asJson, setAsJson, onNext }: FoundProps) {
+function Found({ name, asked, result: { page, plan, counted: total, ms }, asJson, setAsJson, onNext }: FoundProps) {
   const took = `in ${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
   if (plan) return <PlanCard plan={plan} />;
-  if (total !== undefined) {
-    return (
-      <p role="status" class="card">
-        <strong>{count(total)}</strong> {total === 1 ? "document matches" : "documents match"}, counted {took}
-      </p>
-    );
-  }
+  if (total) return <Count total={total} took={took} />;
   if (!page) return null;
   if (page.docs.length === 0) return <Empty title="No document matches">{<p>Loosen the selector, or run {"{}"} to see what is there.</p>}</Empty>;
   return (
@@ -164,6 +167,41 @@ function Found({ name, asked, result: { page, plan, total, ms }, asJson, setAsJs
       ) : (
         <DocumentTable name={name} docs={page.docs} fields={listed(asked.fields)} />
       )}
+    </section>
+  );
+}
+
+function Count({ total, took }: { total: Counted; took: string }) {
+  if (!total.groups) {
+    return (
+      <p role="status" class="card">
+        <strong>{counted(total.count ?? 0, "document")}</strong> counted {took}
+      </p>
+    );
+  }
+  return (
+    <section aria-label="Groups">
+      <p class="foot" role="status">
+        {counted(total.groups.length, "group")} {took}
+      </p>
+      <Table
+        label="Groups"
+        head={
+          <>
+            <th scope="col">Value</th>
+            <th scope="col" class="number">
+              Documents
+            </th>
+          </>
+        }
+      >
+        {total.groups.map(({ value, count: documents }) => (
+          <tr key={writeJson(value)}>
+            <th scope="row">{value === undefined ? <span class="faint">missing</span> : shown(value)}</th>
+            <td class="number">{count(documents)}</td>
+          </tr>
+        ))}
+      </Table>
     </section>
   );
 }

@@ -23,7 +23,9 @@ export function Plot({ title, times, series }: PlotProps) {
   const place = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot>(undefined);
   const data = useRef<uPlot.AlignedData>([[]]);
-  data.current = [times, ...series.map(({ values }) => values)] as uPlot.AlignedData;
+  // Before the first sample there is a while of nothing, so that the line grows from the right.
+  const begin = (times[0] ?? 0) - WINDOW_S;
+  data.current = [[begin, ...times], ...series.map(({ values }) => [null, ...values])] as uPlot.AlignedData;
 
   useEffect(() => {
     const element = place.current;
@@ -77,8 +79,7 @@ function options(element: HTMLElement, series: Series[]): uPlot.Options {
     legend: { show: false },
     cursor: { show: false },
     padding: [8, 8, 0, 0],
-    // A few minutes from the first sample on, so that the line grows from the right and the axis stands still.
-    scales: { x: { range: (_, min, max) => [Math.min(min, max - WINDOW_S), max] }, y: { range: (_, min, max) => [min < 0 ? min : Math.min(min, 0), Math.max(max * 1.15, 1)] } },
+    scales: { y: { range: (_, min, max) => [min < 0 ? min : Math.min(min, 0), Math.max(max * 1.15, 1)] } },
     axes: [
       { ...axis, size: 26, space: 70 },
       { ...axis, size: 46, space: 28, values: (_, values) => values.map((value) => short(value)) },
