@@ -30,7 +30,7 @@ function figure(name, value, n) {
 }
 
 /** Visits a page in one view. */
-async function visit(opened, view, { name, at, seen, fill, click, then, statuses = [] }) {
+async function visit(opened, view, { name, at, seen, fill, click, then, settle = 150, statuses = [] }) {
   const { page, expect } = opened;
   expect(...statuses);
   const where = `${name} ${view.width} ${view.scheme}`;
@@ -43,7 +43,7 @@ async function visit(opened, view, { name, at, seen, fill, click, then, statuses
       await page.getByRole("button", { name: click }).first().click();
       await page.getByText(then).first().waitFor({ timeout: 30_000 });
     }
-    await page.waitForTimeout(150);
+    await page.waitForTimeout(settle);
   } catch (error) {
     faults.push({ kind: "pages that do not show what they should", where, what: error.message.split("\n")[0] });
   }

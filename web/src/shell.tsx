@@ -148,7 +148,7 @@ function Who() {
       </p>
       <p class="who-name">
         <span>
-          {account ?? "token"} {role && <span class="faint">{role}</span>}
+          {account ?? role ?? "token"} {account && role && <span class="faint">{role}</span>}
         </span>
         <button type="button" class="link" onClick={leave}>
           Sign out

@@ -42,9 +42,14 @@ export class Node {
     await ended;
   }
 
+  /** Asks the API about the space. */
+  api(method, path, body) {
+    return this.v1(method, `spaces/-/${path}`, body);
+  }
+
   /** Asks the API; fails unless it answers well. */
-  async api(method, path, body) {
-    const response = await fetch(`${this.url}/v1/spaces/-/${path}`, {
+  async v1(method, path, body) {
+    const response = await fetch(`${this.url}/v1/${path}`, {
       method,
       headers: { Authorization: `Bearer ${this.token}`, "Content-Type": "application/json" },
       body: typeof body === "string" ? body : body && JSON.stringify(body),
@@ -67,6 +72,9 @@ export async function owner(binary, folder, { towns }) {
   await put("notes/docs/shop", { title: "Shopping", items: ["milk", "bread"], done: false });
   await put("notes/docs/gone", { title: "Old" });
   await node.api("DELETE", "collections/notes/docs/gone");
+  await node.v1("POST", "accounts", { name: "ada", role: "editor", password: "a long password" });
+  await node.v1("POST", "accounts", { name: "bob", role: "viewer" });
+  await put("notes/rules", { list: {}, view: {}, create: {}, update: { by: { $var: "auth.account" } }, delete: null });
   await put("towns/indexes/by_state", { fields: ["state", "city"] });
   return node;
 }
@@ -75,6 +83,10 @@ export async function owner(binary, folder, { towns }) {
 export async function joined(binary, folder, first) {
   const node = await new Node(binary, folder, "phone").start();
   node.run("space", "join", first.run("space", "invite"));
-  node.run("space", "wait");
+  // The first edits of a story should not wait for all that came before.
+  while (first.run("space", "digest") !== node.run("space", "digest")) {
+    node.run("space", "wait");
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
   return node;
 }

@@ -1,6 +1,6 @@
 // The pages that are visited, and what must be seen on each.
 export const PAGES = [
-  { name: "overview", at: "#/", seen: "Entries a second" },
+  { name: "overview", at: "#/", seen: "Entries a second", settle: 4_500 },
   { name: "collections", at: "#/collections", seen: "Merging texts" },
   { name: "browse", at: "#/collections/towns", seen: "Page 1" },
   { name: "browse-filtered", at: `#/collections/towns?where=${encodeURIComponent('{"state": "AK"}')}&sort=-city`, seen: "Yakutat" },
@@ -20,4 +20,8 @@ export const PAGES = [
   { name: "files", at: "#/collections/towns/files", seen: "Download" },
   { name: "peers", at: "#/peers", seen: "It lacks" },
   { name: "spaces", at: "#/spaces", seen: "Let a device in" },
+  { name: "rules", at: "#/collections/notes/rules", seen: "Try the rules above", click: "Try", then: "the rule's selector" },
+  { name: "accounts", at: "#/accounts", seen: "ada", click: "New account", then: "At least 8 characters" },
+  { name: "tokens", at: "#/tokens", seen: "everything", click: "New token", then: "Ends after days" },
+  { name: "audit", at: "#/audit", seen: "account_create" },
 ];

@@ -150,6 +150,45 @@ async function login(world) {
   return 1;
 }
 
+/** An account signs in and may do what its role and the rules let it; a link signs an owner in, once. */
+async function people(world) {
+  const ada = await world.open(world.first, { token: null });
+  ada.expect(401, 403, 404);
+  await ada.page.goto("/");
+  await ada.page.getByLabel("Account", { exact: true }).fill("ada");
+  await ada.page.getByLabel("Password").fill("not this one");
+  await ada.page.getByRole("button", { name: "Sign in" }).click();
+  await ada.page.getByText("the password is wrong").waitFor(PATIENCE);
+  await ada.page.getByLabel("Password").fill("a long password");
+  await ada.page.getByRole("button", { name: "Sign in" }).click();
+  await ada.page.getByText("editor").first().waitFor(PATIENCE);
+  await ada.page.goto("/#/collections/notes/docs/shop");
+  const editor = ada.page.getByLabel("Value (JSON)");
+  await editor.waitFor(PATIENCE);
+  await editor.fill((await editor.inputValue()).replace('"done": false', '"done": true'));
+  await ada.page.getByRole("button", { name: "Save" }).click();
+  await ada.page.getByRole("alert").filter({ hasText: /rule|forbidden/i }).first().waitFor(PATIENCE);
+  await ada.page.screenshot({ path: join(world.shots, "story-rule.png") });
+  await ada.page.getByRole("button", { name: "Sign out" }).click();
+  await ada.page.getByRole("heading", { name: "Sign in" }).waitFor(PATIENCE);
+  await ada.context.close();
+
+  const link = world.first.run("login");
+  const owner = await world.open(world.first, { token: null });
+  await owner.page.goto(link);
+  await owner.page.getByRole("button", { name: "Continue" }).click();
+  await owner.page.getByRole("heading", { name: "laptop" }).waitFor(PATIENCE);
+  if (owner.page.url().includes("link=")) throw new Error("the link stays in the address");
+  await owner.context.close();
+  const late = await world.open(world.first, { token: null });
+  late.expect(401);
+  await late.page.goto(link);
+  await late.page.getByRole("button", { name: "Continue" }).click();
+  await late.page.getByRole("alert").filter({ hasText: /link/i }).first().waitFor(PATIENCE);
+  await late.context.close();
+  return 1;
+}
+
 /** The vendored pages draw what they should. */
 async function programs(world) {
   const reference = await world.open(world.first);
@@ -175,5 +214,6 @@ export const STORIES = {
   "a node comes back": again,
   "with the keyboard alone": keyboard,
   "signed in and out": login,
+  "accounts, rules and a link": people,
   "reference and GraphiQL": programs,
 };

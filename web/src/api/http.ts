@@ -100,7 +100,7 @@ export function upload<T>(request: Request<T>, progress: (part: number) => void)
 }
 
 function refused(problem: Problem): Problem {
-  if (problem.status === 401) session.expire(problem);
+  if (["unauthenticated", "token_expired"].includes(problem.code)) session.expire(problem);
   return problem;
 }
 

@@ -44,7 +44,7 @@ export function Login() {
           </>
         )}
         <p class="faint login-foot">
-          The console speaks to this node alone. <a href="/docs">API reference</a>
+          On the node's own machine <code>cosmicsync login</code> prints a link that signs you in. <a href="/docs">API reference</a>
         </p>
       </div>
     </main>

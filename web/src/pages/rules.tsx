@@ -57,7 +57,7 @@ export function Rules({ space, name }: Props) {
           error={mistake}
           hint={
             <>
-              A selector for each of list, view, create, update and delete; null is locked. <code>{'{"$var": "auth.account"}'}</code> stands for the account that asks.
+              A selector for each of list, view, create, update and delete; without one, or with null, it is locked. <code>{'{"$var": "auth.account"}'}</code> stands for the account that asks.
             </>
           }
           onText={setText}

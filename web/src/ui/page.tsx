@@ -55,8 +55,10 @@ export function Page({ title, crumbs = [], actions, aside, children }: PageProps
 
 /** Parts of a page, as links. */
 export function Tabs({ tabs, current, label }: { tabs: (Crumb & { id: string })[]; current: string; label: string }) {
+  const row = useRef<HTMLElement>(null);
+  useEffect(() => row.current?.querySelector("[aria-current]")?.scrollIntoView({ inline: "nearest", block: "nearest" }), [current]);
   return (
-    <nav class="tabs" aria-label={label}>
+    <nav ref={row} class="tabs" aria-label={label}>
       {tabs.map((tab) => (
         <a key={tab.id} href={tab.href} aria-current={tab.id === current ? "page" : undefined}>
           {tab.label}

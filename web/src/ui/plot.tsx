@@ -15,6 +15,7 @@ interface PlotProps {
   series: Series[];
 }
 
+const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const HEIGHT = 132;
 /** Seconds that a plot shows at least. */
 const WINDOW_S = 120;
@@ -81,7 +82,7 @@ function options(element: HTMLElement, series: Series[]): uPlot.Options {
     padding: [8, 8, 0, 0],
     scales: { y: { range: (_, min, max) => [min < 0 ? min : Math.min(min, 0), Math.max(max * 1.15, 1)] } },
     axes: [
-      { ...axis, size: 26, space: 70 },
+      { ...axis, size: 26, space: 70, values: (_, times) => times.map((at) => CLOCK.format(at * 1_000)) },
       { ...axis, size: 46, space: 28, values: (_, values) => values.map((value) => short(value)) },
     ],
     series: [{}, ...series.map(({ label }, at) => ({ label, stroke: strokes[at], width: 1.5, points: { show: false } }))],
