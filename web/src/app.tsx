@@ -14,6 +14,7 @@ import { Peers } from "./pages/peers";
 import { QueryPage } from "./pages/query";
 import { Spaces } from "./pages/spaces";
 import { Tokens } from "./pages/tokens";
+import { useMay } from "./roles";
 import { useRoute, type Route } from "./route";
 import { session } from "./session";
 import { Shell } from "./shell";
@@ -24,14 +25,16 @@ import { Page } from "./ui/page";
 export function App() {
   const { token } = useStore(session);
   const route = useRoute();
+  const may = useMay();
+  const first = may("look") ? "overview" : "collections";
   useEffect(() => {
-    if (token) void loadSpaces().catch(() => undefined);
+    if (token) void loadSpaces();
     else forgetSpaces();
   }, [token]);
   if (!token || route.parts[0] === "login") return <Login />;
   return (
-    <Shell section={route.parts[0] ?? "overview"}>
-      <Current route={route} />
+    <Shell section={route.parts[0] ?? first}>
+      <Current route={route.parts.length > 0 ? route : { ...route, parts: [first] }} />
     </Shell>
   );
 }
@@ -41,7 +44,6 @@ function Current({ route: { parts, query } }: { route: Route }) {
   const spaces = useSpaces();
   const [section, name, tab, key] = parts;
   switch (section) {
-    case undefined:
     case "overview":
       return <Overview />;
     case "peers":

@@ -68,9 +68,13 @@ export function useAction() {
 
 const spaces = store<Space[] | undefined>(undefined);
 
-/** Reads the spaces again. */
+/** Reads the spaces again. Who may not see them still reads documents of the only one. */
 export async function loadSpaces(): Promise<void> {
-  spaces.set((await send(node.spaces())).data.spaces);
+  try {
+    spaces.set((await send(node.spaces())).data.spaces);
+  } catch {
+    spaces.set([]);
+  }
 }
 
 /** The spaces of the node. */

@@ -6,6 +6,7 @@ import { auth } from "./api/routes";
 import { send } from "./api/http";
 import { connection, type Connection } from "./api/socket";
 import { useSpace, useSpaces } from "./hooks";
+import { useMay, type Need } from "./roles";
 import { go, href, useRoute } from "./route";
 import { session } from "./session";
 import { useStore } from "./store";
@@ -16,27 +17,27 @@ interface Place {
   section: string;
   label: string;
   icon: IconName;
+  need: Need;
 }
 
 const PLACES: Place[] = [
-  { section: "overview", label: "Overview", icon: "overview" },
-  { section: "collections", label: "Collections", icon: "collections" },
-  { section: "query", label: "Query", icon: "query" },
-  { section: "peers", label: "Peers", icon: "peers" },
-  { section: "spaces", label: "Spaces", icon: "spaces" },
+  { section: "overview", label: "Overview", icon: "overview", need: "look" },
+  { section: "collections", label: "Collections", icon: "collections", need: "read" },
+  { section: "query", label: "Query", icon: "query", need: "read" },
+  { section: "peers", label: "Peers", icon: "peers", need: "look" },
+  { section: "spaces", label: "Spaces", icon: "spaces", need: "look" },
 ];
 
 const ADMIN: Place[] = [
-  { section: "accounts", label: "Accounts", icon: "accounts" },
-  { section: "tokens", label: "Tokens", icon: "tokens" },
-  { section: "audit", label: "Audit", icon: "audit" },
+  { section: "accounts", label: "Accounts", icon: "accounts", need: "look" },
+  { section: "tokens", label: "Tokens", icon: "tokens", need: "look" },
+  { section: "audit", label: "Audit", icon: "audit", need: "look" },
 ];
 
 export function Shell({ section, children }: { section: string; children: ComponentChildren }) {
   const [open, setOpen] = useState(false);
   const route = useRoute();
-  const { role } = useStore(session);
-  const mayAdminister = role !== "editor" && role !== "viewer";
+  const may = useMay();
   useEffect(() => setOpen(false), [route]);
   return (
     <div class="shell">
@@ -56,7 +57,7 @@ export function Shell({ section, children }: { section: string; children: Compon
           <SpaceChoice />
           <nav aria-label="Main">
             <Links places={PLACES} section={section} />
-            {mayAdminister && (
+            {may("look") && (
               <>
                 <p class="side-label">Access</p>
                 <Links places={ADMIN} section={section} />
@@ -94,9 +95,10 @@ function skip(event: Event): void {
 }
 
 function Links({ places, section }: { places: Place[]; section: string }) {
+  const may = useMay();
   return (
     <ul>
-      {places.map((place) => (
+      {places.filter(({ need }) => may(need)).map((place) => (
         <li key={place.section}>
           <a href={href([place.section])} aria-current={place.section === section ? "page" : undefined}>
             <Icon name={place.icon} /> {place.label}

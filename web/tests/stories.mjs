@@ -161,7 +161,7 @@ async function people(world) {
   await ada.page.getByText("the password is wrong").waitFor(PATIENCE);
   await ada.page.getByLabel("Password").fill("a long password");
   await ada.page.getByRole("button", { name: "Sign in" }).click();
-  await ada.page.getByText("editor").first().waitFor(PATIENCE);
+  await ada.page.getByRole("heading", { name: "Collections" }).waitFor(PATIENCE);
   await ada.page.goto("/#/collections/notes/docs/shop");
   const editor = ada.page.getByLabel("Value (JSON)");
   await editor.waitFor(PATIENCE);
@@ -193,7 +193,7 @@ async function people(world) {
 async function programs(world) {
   const reference = await world.open(world.first);
   await reference.page.goto("/docs");
-  await reference.page.getByText("Lists the nodes that this one talks to").first().waitFor({ timeout: 60_000 });
+  await reference.page.getByRole("heading", { name: "CosmicSync" }).first().waitFor({ timeout: 60_000 });
   await reference.page.screenshot({ path: join(world.shots, "docs.png") });
   await reference.context.close();
   const graphiql = await world.open(world.first);

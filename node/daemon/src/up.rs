@@ -254,8 +254,7 @@ fn announce(run: &mut Run<'_>, reply: &Reply, metrics: Option<&HttpServer>) -> R
             run.output.line(&format!("metrics at {}/metrics", metrics.url()))?;
         }
         if !run.global.quiet && run.surroundings.stderr_tty {
-            let console = status.http.as_ref().map(|url| format!("console: open {url}/ in a browser\n"));
-            terminal::note(&format!("{}next: {}\nCtrl-C stops it", console.unwrap_or_default(), what_next(run, status)));
+            terminal::note(&format!("next: {}\nCtrl-C stops it", what_next(run, status)));
         }
     }
     Ok(run.output.writer.flush()?)

@@ -114,7 +114,9 @@ function connect(): void {
 }
 
 function subscribe(id: string, { what, cursor }: Subscription): void {
-  say({ type: "sub", id, ...what, ...(cursor && { resume: cursor }) });
+  // `-` is the only space, which the socket takes as none.
+  const space = what.space === "-" ? undefined : what.space;
+  say({ type: "sub", id, ...what, space, ...(cursor && { resume: cursor }) });
 }
 
 function told(message: Message): void {

@@ -1,5 +1,6 @@
 /** A collection: its documents, and all that belongs to it. */
 
+import { useMay, type Need } from "../roles";
 import { href } from "../route";
 import { Page, Tabs } from "../ui/page";
 import { Browse } from "./browse";
@@ -10,14 +11,14 @@ import { QueryForm } from "./query-form";
 import { Rules } from "./rules";
 import { SchemaTab } from "./schema";
 
-const TABS = [
-  { id: "docs", label: "Documents" },
-  { id: "query", label: "Query" },
-  { id: "live", label: "Live" },
-  { id: "indexes", label: "Indexes" },
-  { id: "schema", label: "Schema" },
-  { id: "files", label: "Import & export" },
-  { id: "rules", label: "Rules" },
+const TABS: { id: string; label: string; need: Need }[] = [
+  { id: "docs", label: "Documents", need: "read" },
+  { id: "query", label: "Query", need: "read" },
+  { id: "live", label: "Live", need: "read" },
+  { id: "indexes", label: "Indexes", need: "manage" },
+  { id: "schema", label: "Schema", need: "read" },
+  { id: "files", label: "Import & export", need: "manage" },
+  { id: "rules", label: "Rules", need: "manage" },
 ];
 
 interface Props {
@@ -29,7 +30,9 @@ interface Props {
 
 export function Collection({ space, name, tab, query }: Props) {
   const at = ["collections", name];
-  const tabs = TABS.map(({ id, label }) => ({ id, label, href: href(id === "docs" ? at : [...at, id]) }));
+  const may = useMay();
+  const shown = TABS.filter(({ need }) => may(need));
+  const tabs = shown.map(({ id, label }) => ({ id, label, href: href(id === "docs" ? at : [...at, id]) }));
   const place = { space, name };
   return (
     <Page title={name} crumbs={[{ label: "Collections", href: href(["collections"]) }]}>
