@@ -57,7 +57,8 @@ async function enter(request: Request<Answer>): Promise<void> {
 
 function begin(answer: Answer): void {
   session.begin(answer);
-  if (location.hash.startsWith("#/login")) location.hash = "#/";
+  // The link leaves the browser's history as well.
+  if (location.hash.startsWith("#/login")) location.replace("#/");
 }
 
 /** What a token may do. Nodes without accounts do not say. */
@@ -128,7 +129,6 @@ function WithLink({ link }: { link: string }) {
   const { busy, problem, run } = useAction();
   const submit = (event: Event) => {
     event.preventDefault();
-    // The link is good once: it leaves the address before anything else reads it.
     void run(() => enter(auth.login({ link })));
   };
   return (
