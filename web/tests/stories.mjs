@@ -111,6 +111,35 @@ async function again(world) {
   return 1;
 }
 
+/** A live query stands in the order that the node answers with, while documents come, move and go. */
+async function live(world) {
+  const { page, context } = await world.open(world.first);
+  await page.goto("/#/collections/notes/live?sort=title&fields=title");
+  await page.getByRole("button", { name: "Follow" }).click();
+  await page.getByText("in the answer").waitFor(PATIENCE);
+  const put = (key, title) => world.first.api("PUT", `collections/notes/docs/${key}`, { title });
+  const same = async () => {
+    const { docs } = await world.first.api("POST", "collections/notes/find", { selector: {}, sort: ["title"] });
+    const wanted = docs.map(({ key }) => key).join();
+    const order = () => [...document.querySelectorAll("tbody th")].map((cell) => cell.textContent).join();
+    await page.waitForFunction(`(${order})() === ${JSON.stringify(wanted)}`, undefined, PATIENCE);
+  };
+  await put("walker", "A first one");
+  await same();
+  await put("walker", "Zzz a last one");
+  await same();
+  await put("middle", "M");
+  await put("walker", "N");
+  await same();
+  await world.first.api("DELETE", "collections/notes/docs/walker");
+  await world.first.api("DELETE", "collections/notes/docs/middle");
+  await same();
+  await page.getByText("moved").first().waitFor(PATIENCE);
+  await page.screenshot({ path: join(world.shots, "story-live.png") });
+  await context.close();
+  return 1;
+}
+
 /** With the keyboard alone: past the navigation, and a table sorted. */
 async function keyboard(world) {
   const { page, context } = await world.open(world.first);
@@ -212,6 +241,7 @@ export const STORIES = {
   "deleted, brought back and reverted": restore,
   "imported and exported": files,
   "a node comes back": again,
+  "a live query keeps its order": live,
   "with the keyboard alone": keyboard,
   "signed in and out": login,
   "accounts, rules and a link": people,
