@@ -218,6 +218,32 @@ async function people(world) {
   return 1;
 }
 
+/** A second space, and a collection that begins in it. It comes last: `-` names the only space. */
+async function spaces(world) {
+  const { page, context, expect } = await world.open(world.first);
+  expect(404);
+  await page.goto("/#/spaces");
+  await page.getByRole("button", { name: "New space" }).click();
+  await page.getByRole("dialog").getByLabel("Name").fill("work");
+  await page.getByRole("button", { name: "Make it" }).click();
+  await page.getByRole("link", { name: "work" }).click();
+  await page.getByText("No collections yet").waitFor(PATIENCE);
+  await page.getByRole("button", { name: "New collection" }).click();
+  await page.getByRole("dialog").getByLabel("Name").fill("plans");
+  await page.getByRole("button", { name: "Add its first document" }).click();
+  await page.getByLabel("Key").fill("one");
+  await page.getByLabel("Value (JSON)").fill('{"what": "a plan"}');
+  await page.getByRole("button", { name: "Make the document" }).click();
+  await page.getByRole("heading", { name: "one" }).waitFor(PATIENCE);
+  await page.getByRole("link", { name: "plans" }).click();
+  await page.getByText("a plan", { exact: true }).waitFor(PATIENCE);
+  await page.getByLabel("Space").selectOption("home");
+  await page.getByRole("link", { name: "towns" }).waitFor(PATIENCE);
+  await page.screenshot({ path: join(world.shots, "story-spaces.png") });
+  await context.close();
+  return 1;
+}
+
 /** The vendored pages draw what they should. */
 async function programs(world) {
   const reference = await world.open(world.first);
@@ -246,4 +272,5 @@ export const STORIES = {
   "signed in and out": login,
   "accounts, rules and a link": people,
   "reference and GraphiQL": programs,
+  "a second space": spaces,
 };

@@ -58,6 +58,8 @@ export function collection(space: string, name: string) {
     find: (query: Query) => to<Page>("POST", [...at, "find"], { body: json(query) }),
     explain: (query: Query) => to<Plan>("POST", [...at, "explain"], { body: json(query) }),
     count: (body: { selector?: Json; by?: string }) => to<Counted>("POST", [...at, "count"], { body: json(body) }),
+    live: ({ selector, sort, fields, limit }: Query) =>
+      to<string>("GET", [...at, "live"], { query: { where: selector ? json(selector) : undefined, sort: sort?.join(","), fields: fields?.join(","), limit } }),
     create: (value: string) => to<Written>("POST", [...at, "docs"], { body: value }),
 
     indexes: () => to<{ indexes: Index[] }>("GET", [...at, "indexes"]),

@@ -3,11 +3,12 @@
 import { useRef, useState } from "preact/hooks";
 import type { Problem } from "../api/http";
 import { objectMistake, shown } from "../api/json";
-import { nameOf } from "../api/routes";
+import { collection, nameOf } from "../api/routes";
 import type { Document, LiveEvent } from "../api/types";
 import { counted, moment } from "../format";
 import { useFollow } from "../hooks";
 import { href } from "../route";
+import { Curl } from "../ui/copy";
 import { Empty, Trouble } from "../ui/notice";
 import { DocumentTable } from "./document-table";
 import { QueryInputs, queryOf, useAsked } from "./query-form";
@@ -75,6 +76,7 @@ export function Live({ space, name }: { space: string; name: string }) {
           <button type="submit" class={running ? undefined : "primary"} disabled={!query}>
             {running ? "Stop" : "Follow"}
           </button>
+          <Curl request={query && collection(space, name).live(query)} />
           <p class="faint" role="status">
             {running && `${counted(state.docs.length, "document")} in the answer`}
           </p>
