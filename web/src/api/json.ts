@@ -27,6 +27,11 @@ export function writeJson(value: Json | undefined, indent = 0): string {
   return value === undefined ? "" : JSON.stringify(value, null, indent);
 }
 
+/** The same JSON in several lines. A browser that would round numbers leaves it as it came. */
+export function pretty(text: string): string {
+  return raw.rawJSON ? writeJson(readJson(text), 2) : text;
+}
+
 /** Whether a value has members. */
 export function isObject(value: Json | undefined): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value) && !raw.isRawJSON?.(value);

@@ -2,7 +2,7 @@
 
 import { useEffect, useState } from "preact/hooks";
 import { Problem, send } from "../api/http";
-import { objectMistake, readJson, writeJson } from "../api/json";
+import { objectMistake, pretty } from "../api/json";
 import { document as routes, nameOf } from "../api/routes";
 import type { FeedChange } from "../api/types";
 import { brief } from "../format";
@@ -55,7 +55,6 @@ interface Base {
   id: string;
 }
 
-const pretty = (json: string): string => writeJson(readJson(json), 2);
 const tag = (headers: Headers): string => (headers.get("etag") ?? "").replaceAll('"', "");
 
 function Edit({ space, name, doc }: Omit<Props, "tab">) {
