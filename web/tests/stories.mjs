@@ -41,7 +41,7 @@ async function clash(world) {
   await page.getByText("Porto alone").waitFor(PATIENCE);
   await page.screenshot({ path: join(world.shots, "story-clash.png") });
   await page.getByRole("button", { name: "Save mine over it" }).click();
-  await page.getByText("Saved").waitFor(PATIENCE);
+  await page.getByText("Saved", { exact: true }).waitFor(PATIENCE);
   const raw = await fetch(`${world.first.url}/v1/spaces/-/collections/notes/docs/trip`, { headers: { Authorization: `Bearer ${world.first.token}` } });
   const kept = await raw.text();
   if (!kept.includes("9007199254740993") || !kept.includes('"days":7') || !kept.includes("810.0")) throw new Error(`not as it was saved: ${kept}`);
