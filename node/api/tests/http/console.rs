@@ -68,11 +68,17 @@ async fn pages_take_no_token_and_load_only_what_is_here() {
         assert_eq!(page.header("referrer-policy"), "no-referrer");
         let policy = page.header("content-security-policy");
         assert!(policy.starts_with("default-src 'self';") && policy.contains("frame-ancestors 'none'"), "{policy}");
-        assert!(!policy.contains("unsafe-eval") && !policy.contains("script-src") && !policy.contains("http"), "{policy}");
+        assert!(
+            !policy.contains("unsafe-eval") && !policy.contains("script-src") && !policy.contains("http"),
+            "{policy}"
+        );
         assert_eq!(policy.contains("'unsafe-inline'"), path != "/", "styles of the vendored pages alone: {policy}");
         let text = page.text();
         assert!(!text.contains("://") && !text.contains("<style") && !text.contains("style="), "{text}");
-        assert!(text.matches("<script").count() == text.matches("<script type=\"module\" crossorigin src=\"/assets/").count());
+        assert!(
+            text.matches("<script").count()
+                == text.matches("<script type=\"module\" crossorigin src=\"/assets/").count()
+        );
         let assets = named(text);
         assert!(assets.len() >= 2, "{text}");
         for asset in assets {
@@ -129,7 +135,8 @@ async fn no_path_leads_to_other_files() {
     for path in ["/assets/../v1/status", "/assets/%2e%2e/v1/status", "/assets/..%2fv1/status", "/vendor//v1/status"] {
         world.send("", "GET", path, &[], ()).await.failed("not_found");
     }
-    for path in ["//", "/index.html", "/docs/", "/docs/../v1/status", "/graphiql/x", "/v1/status", "/%2e", "/Assets/x"] {
+    for path in ["//", "/index.html", "/docs/", "/docs/../v1/status", "/graphiql/x", "/v1/status", "/%2e", "/Assets/x"]
+    {
         world.send("", "GET", path, &[], ()).await.failed("unauthenticated");
     }
     for method in ["POST", "PUT", "DELETE"] {
