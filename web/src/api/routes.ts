@@ -3,7 +3,7 @@
 import type { Request } from "./http";
 import { writeJson, type Json } from "./json";
 import type {
-  Account, Audited, Collection, Conflict, Counted, Diff, Document, Imported, Index, IndexChecked, Login, Me, NewToken, Page, Peer, Plan, Query,
+  Account, Audited, Collection, Conflict, Counted, Device, Diff, Document, Imported, Index, IndexChecked, Invite, Login, Me, NewToken, Page, Peer, Plan, Query,
   Revision, Rules, Schema, SchemaChecked, Space, Status, Token, Verdict, Written,
 } from "./types";
 
@@ -20,6 +20,11 @@ export const node = {
   peers: () => to<{ peers: Peer[] }>("GET", ["peers"]),
   spaces: () => to<{ spaces: Space[] }>("GET", ["spaces"]),
   createSpace: (name: string) => to<Space>("POST", ["spaces"], { body: json({ name }) }),
+  invite: (space: string) => to<Invite>("POST", ["spaces", space, "invites"], { body: "{}" }),
+  devices: (space: string) => to<{ devices: Device[] }>("GET", ["spaces", space, "devices"]),
+  join: (invite: string) => to<Space>("POST", ["join"], { body: json({ invite }) }),
+  addPeer: (address: string) => to<Peer>("POST", ["peers"], { body: json({ address }) }),
+  removePeer: (address: string) => to<void>("DELETE", ["peers", address]),
 };
 
 export const auth = {

@@ -80,6 +80,20 @@ export interface Space {
   missing: number;
 }
 
+/** A line that brings one device into a space, once. */
+export interface Invite {
+  invite: string;
+  expiresAt: number;
+}
+
+export interface Device {
+  device: string;
+  name?: string | null;
+  this: boolean;
+  connected: boolean;
+  seenAt?: number | null;
+}
+
 export interface Peer {
   address: string;
   device?: string | null;

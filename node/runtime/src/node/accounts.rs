@@ -27,9 +27,8 @@ const LINK_MS: u64 = 15 * 60 * 1000;
 const ACCOUNTS_MAX: usize = 1024;
 /// Links that can be used at a time, at most.
 const LINKS_MAX: usize = 16;
-/// Characters of a password, at least, and bytes, at most.
-const PASSWORD_CHARS_MIN: usize = 8;
-const PASSWORD_BYTES_MAX: usize = 1024;
+/// Characters of a password, at least and at most.
+const PASSWORD_CHARS: core::ops::RangeInclusive<usize> = 8..=256;
 /// Bytes of a name, at most.
 const NAME_BYTES_MAX: usize = 64;
 /// Failed tries to log in as one account within [`TRIES_MS`], and as any.
@@ -328,9 +327,9 @@ async fn blocking<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) 
 
 async fn hashed(password: Secret) -> Result<Hashed, ServiceError> {
     let password = Zeroizing::new(password.0);
-    if password.chars().count() < PASSWORD_CHARS_MIN || password.len() > PASSWORD_BYTES_MAX {
-        let message =
-            format!("a password has at least {PASSWORD_CHARS_MIN} characters, and at most {PASSWORD_BYTES_MAX} bytes");
+    if !PASSWORD_CHARS.contains(&password.chars().count()) {
+        let (least, most) = (PASSWORD_CHARS.start(), PASSWORD_CHARS.end());
+        let message = format!("a password has {least} to {most} characters");
         return Err(ServiceError::new(ErrorCode::Usage, message));
     }
     blocking(move || Hashed::new(&password)).await?
