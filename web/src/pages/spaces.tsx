@@ -88,7 +88,7 @@ export function Spaces() {
               </th>
               <td class="number">{count(space.documents)}</td>
               <td class="number">
-                <button type="button" class="link" aria-label={`Devices of ${space.name}`} onClick={() => setLooking(space)}>
+                <button type="button" class="link" aria-label={`${count(space.devices)} devices of ${space.name}`} onClick={() => setLooking(space)}>
                   {count(space.devices)}
                 </button>
               </td>
