@@ -66,9 +66,27 @@ pub enum RulesError {
     /// A member that is none of the five.
     #[error("there is no rule {0:?}: there are list, view, create, update and delete")]
     NoSuchRule(String),
+    /// A variable that nothing binds.
+    #[error("the rule {}: there is no variable {:?}: there are auth.account, auth.role, auth.token and now", .0.name(), .1)]
+    NoSuchVariable(Deed, String),
     /// A rule that is no selector.
     #[error("the rule {}: {}", .0.name(), .1)]
     Selector(Deed, String),
+}
+
+/// What variables there are.
+const VARIABLES: [&str; 4] = ["auth.account", "auth.role", "auth.token", "now"];
+
+/// A variable of a rule that nothing binds. The rule was read, so it is not deep.
+fn unknown_variable(rule: &Value) -> Option<&str> {
+    match rule {
+        Value::Map(members) => members.iter().find_map(|(name, value)| match value.as_text() {
+            Some(variable) if name == "$var" => (!VARIABLES.contains(&variable)).then_some(variable),
+            _ => unknown_variable(value),
+        }),
+        Value::List(items) => items.iter().find_map(unknown_variable),
+        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) | Value::Bytes(_) => None,
+    }
 }
 
 /// Longest unknown name that an error repeats, in characters.
@@ -85,6 +103,9 @@ impl Rules {
             if *rule != Value::Null {
                 let selector =
                     parse::from_value(rule).map_err(|error| RulesError::Selector(deed, error.to_string()))?;
+                if let Some(variable) = unknown_variable(rule) {
+                    return Err(RulesError::NoSuchVariable(deed, variable.chars().take(SHOWN_MAX).collect()));
+                }
                 rules.selectors.insert(deed, selector);
                 rules.written.insert(name.clone(), rule.clone());
             }
@@ -188,6 +209,7 @@ mod tests {
             ("[]", "rules are an object"),
             (r#"{"lists":{}}"#, "no rule \"lists\""),
             (r#"{"list":{"a":{"$than":1}}}"#, "the rule list: "),
+            (r#"{"view":{"$or":[{"a":1},{"b":{"$var":"auth.acount"}}]}}"#, "no variable \"auth.acount\""),
         ] {
             let error = Rules::from_value(&value(text)).unwrap_err().to_string();
             assert!(error.contains(shown), "{error}");
@@ -197,7 +219,7 @@ mod tests {
     #[test]
     fn a_rule_asks_who_asks() {
         let rules =
-            Rules::from_value(&value(r#"{"list":{"by":{"$var":"auth.account"}},"view":{"by":{"$var":"auth.no"}}}"#));
+            Rules::from_value(&value(r#"{"list":{"by":{"$var":"auth.account"}},"view":{"by":{"$var":"auth.token"}}}"#));
         let rules = rules.unwrap();
         let (own, other) = (value(r#"{"by":"ada"}"#), value(r#"{"by":"bob"}"#));
         let space = SpaceNo(1);

@@ -58,7 +58,16 @@ pub(super) fn guarded(request: Request) -> Box<dyn Task> {
         | Request::Rules { .. }
         | Request::Digest { .. } => return Box::new(Refused),
     };
-    Box::new(Reading { partition, name, deed, doc: None, description: None, inner: Some(request), task: None })
+    Box::new(Reading {
+        partition,
+        name,
+        deed,
+        doc: None,
+        collection: None,
+        description: None,
+        inner: Some(request),
+        task: None,
+    })
 }
 
 /// Refuses.
@@ -101,6 +110,8 @@ struct Reading {
     name: Name,
     deed: Deed,
     doc: Option<DocRef>,
+    /// Its collection, where that is known.
+    collection: Option<String>,
     description: Option<DocRef>,
     /// What is asked, until the document and the description of its collection are open.
     inner: Option<Request>,
@@ -108,44 +119,67 @@ struct Reading {
 }
 
 impl Reading {
-    /// Opens what the rules look at. Returns whether it is open.
-    fn is_open(&mut self, cx: &mut Context<'_>) -> Result<bool, RequestError> {
-        let doc = match self.doc {
-            Some(doc) => doc,
-            None => *self.doc.insert(cx.named(self.partition, &self.name)?),
-        };
-        cx.open(doc);
-        if !cx.endpoint.is_open(doc) {
-            return Ok(false);
+    /// Goes on once a document that the rules look at is open: the one that is read, then the description of its
+    /// collection. Each is opened once: what is open already is told of again, so asking again would never end.
+    fn opened(&mut self, cx: &mut Context<'_>, opened: DocRef) -> Result<Option<Answer>, RequestError> {
+        if self.doc == Some(opened) && self.description.is_none() {
+            self.collection = match &self.name {
+                Name::Key { collection, .. } => Some(collection.clone()),
+                Name::Id(_) => cx.endpoint.view(opened).and_then(|found| found.meta.collection),
+            };
+            if let Some(collection) = &self.collection {
+                self.description = cx.description_doc(self.partition, collection)?;
+            }
+            if let Some(description) = self.description.filter(|description| *description != opened) {
+                cx.open(description);
+                return Ok(None);
+            }
+        } else if self.description != Some(opened) {
+            return Ok(None);
         }
-        let Some(collection) = cx.endpoint.view(doc).and_then(|found| found.meta.collection) else { return Ok(true) };
-        self.description = cx.description_doc(self.partition, &collection)?;
-        let Some(description) = self.description else { return Ok(true) };
-        cx.open(description);
-        Ok(cx.endpoint.is_open(description))
+        let Some(request) = self.inner.take() else { return Ok(None) };
+        let begun = self.task.insert(task_of(request)).run(cx, Wake::Start);
+        Ok(begun.unwrap_or_else(|error| Some(Answer::Failed(error))))
     }
 
-    /// Lets an answer out, if the document may be seen as it stands now.
+    /// Lets an answer out, if the document may be seen as it stands now. What may not is answered as if it were not there;
+    /// what is locked, whether or not it is there.
     fn let_out(&self, cx: &mut Context<'_>, answer: Answer) -> Result<Answer, RequestError> {
-        let Some(doc) = self.doc else { return Err(RequestError::NotFound) };
-        let Some(found) = cx.endpoint.view(doc) else { return Ok(answer) };
-        let collection = found.meta.collection.clone().unwrap_or_default();
+        let (Some(doc), Some(collection)) = (self.doc, &self.collection) else { return Ok(nothing(answer)) };
         let meta = self.description.and_then(|description| cx.description(description));
         let rules = meta.as_ref().and_then(|meta| meta.rules.as_ref());
-        let rule = cx.rule(self.partition, &collection, self.deed, rules)?;
-        if rule.is_none_or(|rule| allows(&rule, doc, &found)) { Ok(answer) } else { Err(RequestError::NotFound) }
+        let rule = cx.rule(self.partition, collection, self.deed, rules)?;
+        let Some(found) = cx.endpoint.view(doc) else { return Ok(answer) };
+        // A document of another collection is none of this one's.
+        let is_of = found.meta.collection.as_ref() == Some(collection);
+        if is_of && rule.is_none_or(|rule| allows(&rule, doc, &found)) { Ok(answer) } else { Ok(nothing(answer)) }
+    }
+}
+
+/// The same answer about a document that is not there.
+fn nothing(answer: Answer) -> Answer {
+    if matches!(answer, Answer::Document(_)) {
+        Answer::Document(None)
+    } else if matches!(answer, Answer::Snapshot(_)) {
+        Answer::Snapshot(None)
+    } else {
+        Answer::Failed(RequestError::NotFound)
     }
 }
 
 impl Task for Reading {
     fn run(&mut self, cx: &mut Context<'_>, wake: Wake) -> Result<Option<Answer>, RequestError> {
-        let answer = if let Some(task) = &mut self.task {
-            task.run(cx, wake)?
-        } else if self.is_open(cx)? {
-            let Some(request) = self.inner.take() else { return Ok(None) };
-            self.task.insert(task_of(request)).run(cx, Wake::Start)?
-        } else {
-            None
+        let answer = match (&mut self.task, wake) {
+            // What went wrong tells of the document, too.
+            (Some(task), wake) => task.run(cx, wake).unwrap_or_else(|error| Some(Answer::Failed(error))),
+            (None, Wake::Start) => {
+                let doc = cx.named(self.partition, &self.name)?;
+                self.doc = Some(doc);
+                cx.open(doc);
+                None
+            }
+            (None, Wake::Opened(doc)) => self.opened(cx, doc)?,
+            (None, Wake::Read(_) | Wake::Committed | Wake::Lost | Wake::Again) => None,
         };
         answer.map(|answer| self.let_out(cx, answer)).transpose()
     }

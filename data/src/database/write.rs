@@ -231,15 +231,31 @@ impl Write {
 
     /// Refuses to write to a document that stands, where the rules do not allow it.
     fn permit_before(&self, cx: &mut Context<'_>, at: usize) -> Result<(), RequestError> {
+        if cx.actor().is_none() {
+            return Ok(());
+        }
         let (intent, doc) = (&self.intents[at], self.docs[at]);
-        let is_bound = cx.actor().is_some();
-        let Some(found) = cx.endpoint.view(doc).filter(|found| is_bound && !found.meta.deleted) else { return Ok(()) };
         // It takes back what this device did, whoever asked for it.
         if matches!(intent.action, Action::Undo) {
             return Err(RequestError::AdminOnly);
         }
+        let makes = matches!(intent.action, Action::Put { .. } | Action::Undelete | Action::Revert(_));
         let deed = if matches!(intent.action, Action::Delete) { Deed::Delete } else { Deed::Update };
-        self.permit(cx, at, deed, Some(&found))
+        let collection = collection_of(cx, intent, doc).ok_or(RequestError::NotFound)?;
+        let rules = self.rules.get(&collection);
+        if !makes {
+            // What is locked is so whether or not the document is there.
+            cx.rule(self.partition, &collection, deed, rules)?;
+        }
+        let Some(found) = cx.endpoint.view(doc).filter(|found| !found.meta.deleted) else { return Ok(()) };
+        let refused = self.permit(cx, at, deed, Some(&found));
+        if refused.is_ok() || makes {
+            return refused;
+        }
+        // Whoever may not see it is not told that it is there.
+        let view = cx.rule(self.partition, &collection, Deed::View, rules);
+        let is_seen = view.is_ok_and(|rule| rule.is_none_or(|rule| allows(&rule, doc, &found)));
+        if is_seen { refused } else { Err(RequestError::NotFound) }
     }
 
     /// Refuses what edits make of a document, where the rules do not allow it.

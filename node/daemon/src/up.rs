@@ -109,8 +109,8 @@ async fn open_and_serve(run: &mut Run<'_>, options: &cli::Up) -> Result<(), Fail
         loaded.metrics_flag(Some(address(listen, own).await?));
     }
     // Before the store: an address that cannot be had must not leave a new device behind.
-    let doors =
-        Doors { http: bind(&loaded.config.http.listen).await?, metrics: bind(&loaded.config.http.metrics).await? };
+    let (http, metrics) = (bind(&loaded.config.http.listen).await?, bind(&loaded.config.http.metrics).await?);
+    let doors = Doors { http, metrics, is_sandbox: options.dev };
     logging::start(&loaded.config.log, &run.global);
     let node = Arc::new(node::open(&run.dir, &loaded, true).await?);
     if let Some(name) = &options.name
@@ -157,6 +157,8 @@ struct Doors {
     http: Option<HttpServer>,
     /// What an operator watches.
     metrics: Option<HttpServer>,
+    /// Whether the node is one of a sandbox.
+    is_sandbox: bool,
 }
 
 /// Binds an address of the settings, if it is one.
@@ -179,7 +181,7 @@ async fn serve(run: &mut Run<'_>, node: &Arc<Node>, doors: Doors) -> Result<(), 
     let (mut interrupt, mut terminate) = (handler(SignalKind::interrupt())?, handler(SignalKind::terminate())?);
     let reply = request(&**node, Command::Status {}).await?;
     announce(run, &reply, doors.metrics.as_ref())?;
-    offer_link(run, node).await?;
+    offer_link(run, node, doors.is_sandbox).await?;
     let stop = async {
         tokio::select! {
             biased;
@@ -229,9 +231,16 @@ fn what_next(run: &Run<'_>, status: &Status) -> String {
 }
 
 /// Prints a link that opens the console, for whoever sits at the terminal. A log is no place for it.
-async fn offer_link(run: &mut Run<'_>, node: &Node) -> Result<(), Failure> {
-    if run.output.format.json || run.global.quiet || !run.surroundings.stderr_tty {
+async fn offer_link(run: &mut Run<'_>, node: &Node, is_sandbox: bool) -> Result<(), Failure> {
+    if run.output.format.json || run.global.quiet {
         return Ok(());
+    }
+    if !run.surroundings.stderr_tty {
+        let login = run.global.about_same(None, "cosmicsync login");
+        if is_sandbox {
+            run.output.line(&format!("console: {login}"))?;
+        }
+        return Ok(run.output.writer.flush()?);
     }
     let Reply::Link(link) = request(node, Command::LinkMake {}).await? else { return Ok(()) };
     if link.link.0.starts_with("http") {

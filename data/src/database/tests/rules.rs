@@ -89,7 +89,8 @@ impl World {
     }
 
     fn refused(answer: &Answer) -> bool {
-        matches!(answer, Answer::Failed(RequestError::At(_, error)) if matches!(**error, RequestError::Forbidden { .. }))
+        matches!(answer, Answer::Failed(RequestError::At(_, error))
+            if matches!(**error, RequestError::Forbidden { .. } | RequestError::NotFound))
     }
 
     /// Writes a document, as far as it is allowed.
@@ -215,6 +216,32 @@ proptest! {
         }
         world.look(0);
     }
+}
+
+#[test]
+fn what_is_read_for_an_actor_comes_from_the_store() {
+    let mut world = World::new();
+    world.step(Step::Rules([2; 5]));
+    world.step(Step::Put(0, true, 1));
+    world.node.put("b", r#"{"by":"bob","n":1}"#);
+    world.model.insert("b".to_owned(), ("bob".to_owned(), 1));
+    let World { node, model, rules } = world;
+    // Neither the documents nor the description are in memory.
+    let mut world = World { node: node.restart(0), model, rules };
+    let partition = world.node.main();
+    for key in ["b", "a", "c"] {
+        let answer = world.ask(Request::Look { partition, name: keyed(key) });
+        assert_eq!(matches!(answer, Answer::Snapshot(Some(_))), key == "a", "{key}: {answer:?}");
+    }
+    world.look(0);
+    // Of what is hidden nothing is told, not even that it is there.
+    for action in [Action::Delete, Action::Patch(value(r#"{"n":2}"#))] {
+        let hidden = world.write(vec![World::intent("b", action.clone())]);
+        assert_eq!(hidden, world.write(vec![World::intent("d", action)]));
+    }
+    world.step(Step::Rules([0; 5]));
+    let hidden = world.ask(Request::Get { partition, name: keyed("b") });
+    assert_eq!(hidden, world.ask(Request::Get { partition, name: keyed("d") }));
 }
 
 #[test]
