@@ -186,8 +186,18 @@ async fn rules_let_an_editor_at_their_own() {
     let merge = [("content-type", "application/merge-patch+json")];
     let give = json!({ "by": "owner" });
     world.send(editor, "PATCH", &format!("{docs}/a"), &merge, give.clone()).await.failed("forbidden");
-    world.send(editor, "PATCH", &format!("{docs}/theirs"), &merge, json!({ "by": "editor" })).await.failed("forbidden");
-    world.send(editor, "DELETE", &format!("{docs}/theirs"), &[], ()).await.failed("forbidden");
+    for (name, code) in [("theirs", "not_found"), ("shown", "forbidden"), ("none", "not_found")] {
+        let path = format!("{docs}/{name}");
+        world.send(editor, "PATCH", &path, &merge, json!({ "by": "editor" })).await.failed(code);
+        world.send(editor, "DELETE", &path, &[], ()).await.failed(code);
+    }
+    world.send(editor, "PUT", &format!("{docs}/theirs"), &[], json!({ "by": "editor" })).await.failed("forbidden");
+    // What is hidden and what is not there are told alike.
+    let told = async |name: &str| {
+        let problem = world.send(editor, "GET", &format!("{docs}/{name}"), &[], ()).await.failed("not_found");
+        (problem["detail"].to_string().replace(name, "?"), problem["next"].clone())
+    };
+    assert_eq!(told("theirs").await, told("none").await);
     let writes = json!({ "writes": [
         { "op": "put", "doc": "notes/b", "value": { "by": "editor" } },
         { "op": "patch", "doc": "notes/a", "patch": give },
