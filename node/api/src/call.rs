@@ -4,6 +4,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use cosmicsync_node::service::{Answer, Backend, Command, Input, Item, Reply, ServiceError, Who, request};
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Duration, interval};
 
@@ -105,7 +106,8 @@ impl Caller {
     async fn is_admitted(&self) -> bool {
         let Who { token, role } = self.who();
         let Ok(Reply::Tokens(tokens)) = request(&*self.node, Command::TokenList {}).await else { return true };
-        if !tokens.contains(token) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        if !tokens.contains(token) || token.is_over(u64::try_from(now).unwrap_or(u64::MAX)) {
             return false;
         }
         let Some(account) = &token.account else { return true };

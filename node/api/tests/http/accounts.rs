@@ -65,6 +65,12 @@ async fn passwords_are_not_guessed() {
         world.send("", "POST", "/v1/auth/login", &[], login("wrong")).await.failed("login_failed");
     }
     world.send("", "POST", "/v1/auth/login", &[], login("difference")).await.failed("too_often");
+    // Names that are none count together, and are not kept.
+    let long = json!({ "account": "x".repeat(100_000), "password": "difference" });
+    for _ in 0..5 {
+        world.send("", "POST", "/v1/auth/login", &[], long.clone()).await.failed("login_failed");
+    }
+    world.send("", "POST", "/v1/auth/login", &[], long).await.failed("too_often");
     for (wrong, code) in [
         (json!({ "name": "a b", "role": "viewer" }), "bad_name"),
         (json!({ "name": "operator", "role": "viewer" }), "bad_name"),

@@ -149,7 +149,12 @@ impl Acting<'_> {
             Ok(())
         });
         is_new.await??;
-        self.store_account(&name, Some(&row)).await?;
+        if let Err(error) = self.store_account(&name, Some(&row)).await {
+            // It is nobody's before it is durable.
+            let of = name.clone();
+            self.handle()?.with(move |core| core.accounts.all.remove(&of)).await?;
+            return Err(error);
+        }
         self.note_audit("account_create", format!("{name} as {}", role.name()), true).await;
         Ok(Reply::Account(made))
     }
@@ -258,6 +263,8 @@ impl Acting<'_> {
     }
 
     async fn check_password(&self, account: &str, password: Secret) -> Result<(), ServiceError> {
+        // What is no name is remembered as one that nobody has, however long it is.
+        let account = if check_name(account).is_ok() { account } else { "?" };
         let of = account.to_owned();
         let stored = self.handle()?.with(move |core| {
             if core.accounts.is_tried_out(&of, wall_ms()) {

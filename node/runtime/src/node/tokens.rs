@@ -52,6 +52,8 @@ impl Acting<'_> {
 
     /// Makes a token known, and then durable: it is nobody's before.
     pub(super) async fn keep_token(&self, prefix: &str, token: Token) -> Result<NewToken, ServiceError> {
+        // Nobody ends a login session by hand.
+        self.drop_tokens(|token| token.session && token.is_over(wall_ms())).await?;
         let text = new_text(prefix)?;
         let hash = hash_of(&text);
         let handle = self.handle()?;
@@ -67,7 +69,9 @@ impl Acting<'_> {
     }
 
     pub(super) async fn token_list(&self) -> Result<Reply, ServiceError> {
-        let list = |core: &mut Core| core.tokens.values().filter(|token| !token.is_over(wall_ms())).cloned().collect();
+        let list = |core: &mut Core| {
+            core.tokens.values().filter(|token| !(token.session && token.is_over(wall_ms()))).cloned().collect()
+        };
         let mut tokens: Vec<Token> = self.handle()?.with(list).await?;
         tokens.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(Reply::Tokens(tokens))
