@@ -136,7 +136,7 @@ impl Rules {
     }
 }
 
-/// Whoever asks, where not everything is allowed to them.
+/// Somebody in whose name a request is made, and to whom not everything is allowed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Actor {
     /// What variables of rules are bound to: a map such as `{"auth": {"account": "ada"}}`.

@@ -98,7 +98,7 @@ pub(super) struct Desk {
     pub(super) under_way: BTreeMap<Ticket, Once>,
     /// Descriptions of collections as of a version: what has another version is read anew.
     described: BTreeMap<DocRef, (VersionId, CollectionMeta)>,
-    /// Whoever asks for the requests under way, where not everything is allowed to them.
+    /// The actors of requests under way that have one.
     pub(super) actors: BTreeMap<Ticket, Arc<Actor>>,
     /// Live queries that are open and wait for whoever asks for more.
     pub(super) live: BTreeMap<LiveId, Box<Live>>,
@@ -394,7 +394,7 @@ impl Context<'_> {
         self.desk.ready.extend(waiting.map(|ticket| (ticket, Wake::Again)));
     }
 
-    /// Whoever asks, where not everything is allowed to them.
+    /// Returns the actor of this request; none is the operator.
     pub(super) fn actor(&self) -> Option<&Actor> {
         self.desk.actors.get(&self.ticket).map(Arc::as_ref)
     }

@@ -37,7 +37,7 @@ impl fmt::Display for First<'_> {
     }
 }
 
-/// Says what is not allowed.
+/// Shows a refused deed.
 struct Forbidden<'a> {
     deed: Deed,
     collection: &'a str,
@@ -150,11 +150,11 @@ pub enum RequestError {
     /// The rules of the collection, or the reach of whoever asks, do not allow it.
     #[error("{}", Forbidden { deed: *deed, collection, locked: *locked })]
     Forbidden {
-        /// What was to be done.
+        /// The deed that was refused.
         deed: Deed,
-        /// With a document of which collection.
+        /// The collection of the document.
         collection: String,
-        /// It is allowed with no document.
+        /// Whether it is refused for every document.
         locked: bool,
     },
     /// Only whoever may do everything may ask for this.

@@ -354,7 +354,7 @@ impl Reading {
 
 impl Find {
     /// Returns the schema that documents are compared with.
-    /// What documents must match: what was asked for, and what whoever asks may list.
+    /// Returns the selector of the query, narrowed by the rule `list` of its actor.
     pub(super) const fn selector(&self) -> &Selector {
         &self.query.selector
     }

@@ -1,7 +1,7 @@
-//! Requests of whoever is not allowed everything.
+//! Requests of actors.
 //!
-//! Writes, queries and live queries ask the rules themselves, where they look at documents. Reading by name is guarded here:
-//! the answer is let out only if the document, as it stands at that moment, may be seen. All else is refused.
+//! Writes, queries and live queries check the rules where they look at documents. Reads by name are checked here, when they
+//! are answered, against the document as it stands at that moment. Every other request is refused.
 
 use super::context::{Context, Task, Wake};
 use super::request::{Answer, Name, Request, RequestError};
@@ -12,7 +12,7 @@ use crate::rules::Deed;
 use cosmicsync_protocol::ledger::{DocRef, PartNo};
 use cosmicsync_protocol::shelf::Snapshot;
 
-/// Returns the task of a request that somebody asks to whom not everything is allowed.
+/// Returns the task that carries out a request of an actor.
 pub(super) fn guarded(request: Request) -> Box<dyn Task> {
     let (partition, name, deed) = match &request {
         Request::Write { .. }
@@ -85,7 +85,7 @@ impl Task for Refused {
 struct Listing {
     partition: PartNo,
     inner: Box<dyn Task>,
-    /// Whether it tells names and schemas alone.
+    /// Whether the answer has only names and schemas.
     only_schemas: bool,
 }
 
@@ -113,14 +113,14 @@ struct Reading {
     /// Its collection, where that is known.
     collection: Option<String>,
     description: Option<DocRef>,
-    /// What is asked, until the document and the description of its collection are open.
+    /// The request, until the document and the description of its collection are open.
     inner: Option<Request>,
     task: Option<Box<dyn Task>>,
 }
 
 impl Reading {
-    /// Goes on once a document that the rules look at is open: the one that is read, then the description of its
-    /// collection. Each is opened once: what is open already is told of again, so asking again would never end.
+    /// Opens the description of the collection behind the document, then starts the request. Each is opened once: opening an
+    /// open document wakes this task again, and so would never end.
     fn opened(&mut self, cx: &mut Context<'_>, opened: DocRef) -> Result<Option<Answer>, RequestError> {
         if self.doc == Some(opened) && self.description.is_none() {
             self.collection = match &self.name {
@@ -142,8 +142,8 @@ impl Reading {
         Ok(begun.unwrap_or_else(|error| Some(Answer::Failed(error))))
     }
 
-    /// Lets an answer out, if the document may be seen as it stands now. What may not is answered as if it were not there;
-    /// what is locked, whether or not it is there.
+    /// Returns the answer if the rule matches the document as it stands now. A document that it does not match is answered as
+    /// absent; a locked collection is refused whether or not the document exists.
     fn let_out(&self, cx: &mut Context<'_>, answer: Answer) -> Result<Answer, RequestError> {
         let (Some(doc), Some(collection)) = (self.doc, &self.collection) else { return Ok(nothing(answer)) };
         let meta = self.description.and_then(|description| cx.description(description));

@@ -62,8 +62,9 @@ impl Ordered {
 /// A live query.
 #[derive(Debug)]
 pub(super) struct Live {
-    /// What is answered: what was asked for, and what whoever asks may list.
+    /// The query, narrowed by the rule `list` of its actor.
     query: Query,
+    /// The selector before it was narrowed: rules may change.
     asked: Selector,
     /// The schema, where documents are compared with it.
     declared: Option<Declared>,

@@ -18,7 +18,7 @@ pub(super) const CALLS_QUEUED: usize = 256;
 pub(super) struct Handle {
     calls: mpsc::Sender<Call>,
     next: Arc<AtomicU64>,
-    /// Whoever asks, where not everything is allowed to them.
+    /// The client that asks, if it is limited.
     who: Option<Arc<Who>>,
 }
 
