@@ -99,6 +99,18 @@ impl Acting<'_> {
         }
     }
 
+    /// Returns the description of a collection, if it has one.
+    pub(super) async fn description_of(
+        &self,
+        partition: PartNo,
+        collection: &str,
+    ) -> Result<Option<CollectionMeta>, ServiceError> {
+        match self.handle()?.ask(move |_| Ok(Request::Collections { partition })).await? {
+            Answer::Collections(metas) => Ok(metas.into_iter().find(|meta| meta.name == collection)),
+            _ => Err(unexpected()),
+        }
+    }
+
     /// How many documents of a collection may be listed.
     async fn listed_count(&self, partition: PartNo, collection: &str) -> Result<u64, ServiceError> {
         let query = Box::new(Query::all(partition, collection.to_owned()));

@@ -91,12 +91,7 @@ impl Acting<'_> {
     }
 
     async fn rules_of(&self, partition: PartNo, collection: &str) -> Result<Option<rules::Rules>, ServiceError> {
-        match self.handle()?.ask(move |_| Ok(Request::Collections { partition })).await? {
-            Answer::Collections(metas) => {
-                Ok(metas.into_iter().find(|meta| meta.name == collection).and_then(|meta| meta.rules))
-            }
-            _ => Err(unexpected()),
-        }
+        Ok(self.description_of(partition, collection).await?.and_then(|meta| meta.rules))
     }
 
     async fn value_of_key(

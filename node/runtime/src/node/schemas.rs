@@ -51,12 +51,7 @@ impl Acting<'_> {
 
     async fn declared(&self, space: SpaceRef, collection: &str) -> Result<Option<Declared>, ServiceError> {
         let partition = self.partition_of(space).await?;
-        match self.handle()?.ask(move |_| Ok(Request::Collections { partition })).await? {
-            Answer::Collections(metas) => {
-                Ok(metas.into_iter().find(|meta| meta.name == collection).and_then(|meta| meta.schema))
-            }
-            _ => Err(unexpected()),
-        }
+        Ok(self.description_of(partition, collection).await?.and_then(|meta| meta.schema))
     }
 
     pub(super) async fn schema_list(&self, space: SpaceRef) -> Result<Reply, ServiceError> {
