@@ -151,6 +151,11 @@ impl Changing {
             SchemaChange::Set { schema, .. } => {
                 let known = declared.as_ref().and_then(|declared| declared.schema.as_ref());
                 if known == Some(schema) {
+                    // It may have been set a moment ago, and not be durable yet.
+                    if cx.wait_for(doc) {
+                        self.stage = Stage::Committing;
+                        return Ok(None);
+                    }
                     return Ok(Some(self.told()));
                 }
                 if let Some(path) = known.filter(|_| self.report.docs > 0).and_then(|known| changed(known, schema)) {
