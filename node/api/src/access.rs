@@ -13,6 +13,8 @@ use std::time::Instant;
 use tokio::sync::{Semaphore, watch};
 
 use crate::call::expect_reply;
+use crate::issuer::Issuer;
+use crate::limit::Limit;
 use crate::metrics::Metrics;
 use crate::problem::{Code, Problem, REQUEST_ID};
 use crate::routes::console::is_open;
@@ -37,6 +39,10 @@ pub(crate) struct Door {
     pub(crate) sockets: Arc<Semaphore>,
     /// Schemas of GraphQL.
     pub(crate) graphql: Arc<crate::graphql::Schemas>,
+    /// How often each token may be used.
+    pub(crate) limit: Option<Arc<Limit>>,
+    /// Another issuer of tokens whom the node believes.
+    pub(crate) issuer: Option<Arc<Issuer>>,
     /// True once the server stops.
     pub(crate) stopped: watch::Receiver<bool>,
 }
@@ -134,6 +140,15 @@ async fn checked(door: &Door, headers: &HeaderMap) -> Result<Who, Problem> {
 
 /// Finds whose token a client sent.
 pub(crate) async fn who_sent(door: &Door, sent: String) -> Result<Who, Problem> {
-    let command = Command::TokenCheck { token: Secret(sent) };
-    expect_reply!(request(&*door.backend, command).await?, Reply::Who(who) => who)
+    let who = match &door.issuer {
+        Some(issuer) if Issuer::is_like(&sent) => issuer.check(&sent).await?,
+        Some(_) | None => {
+            let command = Command::TokenCheck { token: Secret(sent) };
+            expect_reply!(request(&*door.backend, command).await?, Reply::Who(who) => who)?
+        }
+    };
+    if let Some(limit) = &door.limit {
+        limit.take(&who.token.name)?;
+    }
+    Ok(who)
 }

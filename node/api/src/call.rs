@@ -78,6 +78,11 @@ impl Caller {
         &self.acting.who.token.name
     }
 
+    /// Returns how the server says that it stops.
+    pub(crate) fn stopped(&self) -> watch::Receiver<bool> {
+        self.stopped.clone()
+    }
+
     /// Ends the caller's session. A token that was not made by logging in stays.
     pub(crate) async fn log_out(&self) -> Result<(), Problem> {
         let command = Command::Logout { name: self.name().to_owned() };
@@ -105,9 +110,13 @@ impl Caller {
     /// Whether the token still stands, and its account has the role that it had.
     async fn is_admitted(&self) -> bool {
         let Who { token, role } = self.who();
-        let Ok(Reply::Tokens(tokens)) = request(&*self.node, Command::TokenList {}).await else { return true };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        if !tokens.contains(token) || token.is_over(u64::try_from(now).unwrap_or(u64::MAX)) {
+        let now = u64::try_from(now).unwrap_or(u64::MAX);
+        if token.issuer.is_some() {
+            return !token.is_over(now);
+        }
+        let Ok(Reply::Tokens(tokens)) = request(&*self.node, Command::TokenList {}).await else { return true };
+        if !tokens.contains(token) || token.is_over(now) {
             return false;
         }
         let Some(account) = &token.account else { return true };

@@ -102,6 +102,9 @@ pub(crate) struct Problem {
     reason: Option<Reason>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<ViolationView>,
+    /// After how many seconds to try again.
+    #[serde(skip)]
+    retry_after: Option<u64>,
 }
 
 /// The body of every answer that is an error: problem details (RFC 9457).
@@ -133,12 +136,18 @@ pub(crate) struct Details<'a> {
 impl Problem {
     /// Returns a problem with no next step.
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), next: None, reason: None, errors: Vec::new() }
+        Self { code, detail: detail.into(), next: None, reason: None, errors: Vec::new(), retry_after: None }
     }
 
     /// Says what to do next.
     pub(crate) fn next(mut self, next: impl Into<String>) -> Self {
         self.next = Some(next.into());
+        self
+    }
+
+    /// Says after how many seconds to try again.
+    pub(crate) const fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
         self
     }
 
@@ -184,7 +193,8 @@ impl From<ServiceError> for Problem {
     fn from(error: ServiceError) -> Self {
         let ServiceError { code, message, reason, next, violations } = error;
         let errors = violations.into_iter().map(ViolationView::from).collect();
-        Self { code: reason.map_or_else(|| of_code(code), of_reason), detail: message, next, reason, errors }
+        let code = reason.map_or_else(|| of_code(code), of_reason);
+        Self { code, detail: message, next, reason, errors, retry_after: None }
     }
 }
 
@@ -244,8 +254,9 @@ impl IntoResponse for Problem {
         if self.code.status() == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"cosmicsync\""));
         }
-        if self.code.status() == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        let is_busy = self.code.status() == StatusCode::SERVICE_UNAVAILABLE;
+        if let Some(seconds) = self.retry_after.or(is_busy.then_some(1)) {
+            headers.insert(header::RETRY_AFTER, seconds.into());
         }
         response.extensions_mut().insert(self);
         response

@@ -8,14 +8,15 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::patient::Patient;
+use crate::settings::Settings;
+use crate::tls::Tls;
 
-/// Connections at once. More wait to be accepted.
-const CONNECTIONS_MAX: usize = 512;
 /// How long a client may take for the head of a request, also of the next one on the same connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a client may take no byte of an answer.
@@ -30,6 +31,8 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
+    connections_max: usize,
+    tls: Option<Tls>,
 }
 
 impl Server {
@@ -44,7 +47,21 @@ impl Server {
         };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        Ok(Self { listener, address })
+        Ok(Self { listener, address, connections_max: Settings::default().connections_max, tls: None })
+    }
+
+    /// Serves so many connections at once; more wait to be accepted.
+    #[must_use]
+    pub const fn with_connections_max(mut self, connections_max: usize) -> Self {
+        self.connections_max = connections_max;
+        self
+    }
+
+    /// Serves HTTPS only.
+    #[must_use]
+    pub fn with_tls(mut self, tls: Option<Tls>) -> Self {
+        self.tls = tls;
+        self
     }
 
     /// Returns where it listens, with the real port.
@@ -54,12 +71,13 @@ impl Server {
 
     /// Returns the URL, with the real port.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
     }
 
     /// Serves until `stopped` says so. Answers on their way are then given a few seconds.
     pub async fn run(self, router: Router, mut stopped: watch::Receiver<bool>) {
-        let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let slots = Arc::new(Semaphore::new(self.connections_max));
         let mut tasks = JoinSet::new();
         loop {
             tokio::select! {
@@ -68,7 +86,7 @@ impl Server {
                 Some(_) = tasks.join_next() => {}
                 accepted = accept(&self.listener, &slots) => match accepted {
                     Ok((stream, slot)) => {
-                        tasks.spawn(connection(stream, slot, router.clone(), stopped.clone()));
+                        tasks.spawn(connection(stream, slot, self.tls.clone(), router.clone(), stopped.clone()));
                     }
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept HTTP connections");
@@ -92,9 +110,31 @@ async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> std::io::Resu
     Ok((stream, slot))
 }
 
-async fn connection(stream: TcpStream, slot: OwnedSemaphorePermit, router: Router, mut stopped: watch::Receiver<bool>) {
+async fn connection(
+    stream: TcpStream,
+    slot: OwnedSemaphorePermit,
+    tls: Option<Tls>,
+    router: Router,
+    stopped: watch::Receiver<bool>,
+) {
     // Small answers are not held back; a client that cannot have that is served all the same.
     drop(stream.set_nodelay(true));
+    match tls {
+        None => exchange(stream, router, stopped).await,
+        Some(tls) => match tokio::time::timeout(HEAD_TIMEOUT, tls.accept(stream)).await {
+            Ok(Ok(stream)) => exchange(stream, router, stopped).await,
+            Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+            Err(_) => tracing::debug!("a TLS handshake took too long"),
+        },
+    }
+    drop(slot);
+}
+
+async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    router: Router,
+    mut stopped: watch::Receiver<bool>,
+) {
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES_MAX);
     let serving =
@@ -112,7 +152,6 @@ async fn connection(stream: TcpStream, slot: OwnedSemaphorePermit, router: Route
     if let Err(error) = result {
         tracing::debug!(%error, "an HTTP connection ended");
     }
-    drop(slot);
 }
 
 /// Completes once the server stops; drops the channel's guard, which may not cross an await.

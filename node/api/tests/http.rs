@@ -4,7 +4,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use core::time::Duration;
-use cosmicsync_api::{Code, Metrics, router};
+use cosmicsync_api::{Code, Metrics, Settings, router};
 use cosmicsync_node::service::{Backend, Command, Reply, Scope, TokenCreate, request};
 use cosmicsync_node::{Node, Options, init};
 use http_body::Body as _;
@@ -37,8 +37,12 @@ mod graphql_live;
 mod metrics;
 #[path = "http/queries.rs"]
 mod queries;
+#[path = "http/remote.rs"]
+mod remote;
 #[path = "http/schemas.rs"]
 mod schemas;
+#[path = "http/settings.rs"]
+mod settings;
 #[path = "http/sockets.rs"]
 mod sockets;
 #[path = "http/streams.rs"]
@@ -59,13 +63,18 @@ struct World {
 
 impl World {
     async fn new() -> Self {
+        Self::set(&Settings::default()).await
+    }
+
+    /// A world whose door is kept otherwise.
+    async fn set(settings: &Settings) -> Self {
         let dir = TempDir::new().expect("a directory");
         init(dir.path(), "test").await.expect("a user");
         let node = open(&dir).await;
         request(&*node, Command::SpaceCreate { name: "home".to_owned() }).await.expect("a space");
         let (write, read) = (token(&*node, Scope::Write, None).await, token(&*node, Scope::Read, None).await);
         let (stop, stopped) = watch::channel(false);
-        let router = router(Arc::clone(&node) as Arc<dyn Backend>, Metrics::default(), stopped);
+        let router = router(Arc::clone(&node) as Arc<dyn Backend>, settings, Metrics::default(), stopped);
         Self { router, node, write, read, stop, dir }
     }
 

@@ -32,12 +32,14 @@ pub(crate) struct Config {
     pub(crate) store: Store,
     /// The HTTP door.
     pub(crate) http: Http,
+    /// Another issuer of tokens for the HTTP door.
+    pub(crate) issuer: Issuer,
     /// Log lines.
     pub(crate) log: Log,
 }
 
 /// The HTTP door.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Http {
     /// Where it listens: an address and a port, or nothing, which keeps it closed.
@@ -46,12 +48,84 @@ pub(crate) struct Http {
     /// Where `/metrics`, `/healthz` and `/readyz` are served, without a token; nothing keeps it closed.
     #[serde(deserialize_with = "address_or_nothing")]
     pub(crate) metrics: String,
+    /// The certificate for HTTPS, with those that lead to its root: a PEM file. A path that is not absolute begins in the data
+    /// directory.
+    pub(crate) tls_cert: String,
+    /// The key of the certificate: a PEM file.
+    pub(crate) tls_key: String,
+    /// Connections at once; more wait.
+    pub(crate) connections_max: u32,
+    /// WebSockets and remote command lines at once.
+    pub(crate) sockets_max: u32,
+    /// Requests that each token may send in a second; 0 means any number.
+    pub(crate) requests_per_second: u32,
+    /// Origins whose pages may call the API, such as `https://app.example`; the console's own is always among them.
+    #[serde(deserialize_with = "origins")]
+    pub(crate) origins: Vec<String>,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            listen: String::new(),
+            metrics: String::new(),
+            tls_cert: String::new(),
+            tls_key: String::new(),
+            connections_max: 512,
+            sockets_max: 256,
+            requests_per_second: 0,
+            origins: Vec::new(),
+        }
+    }
+}
+
+/// Another issuer of tokens, whose JSON Web Tokens the HTTP door takes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Issuer {
+    /// The claim `iss` of its tokens; nothing means that there is none.
+    pub(crate) name: String,
+    /// The claim `aud` of tokens that are for this node.
+    pub(crate) audience: String,
+    /// Its keys, a JWK set: the path of a file, or an `http` URL of this machine.
+    pub(crate) keys: String,
+    /// What whoever bears its tokens may do, as far as rules let it.
+    pub(crate) role: IssuerRole,
+}
+
+/// A role for those whom another issuer vouches for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum IssuerRole {
+    /// Reads and writes documents, where rules let it.
+    #[default]
+    Editor,
+    /// Reads documents, where rules let it.
+    Viewer,
+    /// Reads how the node is, and no document.
+    Auditor,
 }
 
 fn address_or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let text = String::deserialize(deserializer)?;
     let is_one = text.is_empty() || text.parse::<SocketAddr>().is_ok();
     is_one.then_some(text).ok_or_else(|| Error::custom("invalid socket address syntax: write ADDRESS:PORT, or nothing"))
+}
+
+/// Reads origins as browsers send them: a scheme, a host and perhaps a port.
+fn origins<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let origins = Vec::<String>::deserialize(deserializer)?;
+    let is_origin = |text: &str| {
+        let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+        host.is_some_and(|host| {
+            let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte);
+            !host.is_empty() && host.bytes().all(is_host)
+        })
+    };
+    match origins.iter().find(|text| !is_origin(text)) {
+        None => Ok(origins),
+        Some(other) => Err(Error::custom(format!("{other} is no origin: write https://HOST or https://HOST:PORT"))),
+    }
 }
 
 /// Links to other nodes.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use cosmicsync_node::service::{ErrorCode, Secret, ServiceError};
 
@@ -46,6 +46,23 @@ impl Surroundings {
     /// Returns a variable that is set and not empty.
     pub(crate) fn variable(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// Returns a secret that was handed in: the first line of a file, else a variable. None means that nobody did.
+    pub(crate) fn secret(&self, what: &str, file: Option<&Path>) -> Result<Option<Secret>, ServiceError> {
+        let Some(file) = file else {
+            let variable = format!("COSMICSYNC_{}", what.to_uppercase());
+            return Ok(self.variable(&variable).map(|secret| Secret(secret.to_owned())));
+        };
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| ServiceError::io(format!("cannot read {}", file.display()), &error))?;
+        match text.lines().next().filter(|line| !line.is_empty()) {
+            Some(line) => Ok(Some(Secret(line.to_owned()))),
+            None => {
+                let message = format!("the first line of {} is empty: write the {what} there", file.display());
+                Err(ServiceError::new(ErrorCode::Usage, message))
+            }
+        }
     }
 
     /// Returns the data directory when no flag names one.

@@ -2,23 +2,24 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cosmicsync_api::{Metrics, Router, Server as HttpServer};
+use cosmicsync_api::{Issuer, IssuerSettings, Metrics, Router, Server as HttpServer, Settings, Tls};
 use cosmicsync_node::Node;
 use cosmicsync_node::service::{
-    Backend, Command, ErrorCode, Format, Import, Input, Reply, Server, ServiceError, Status, request,
+    Backend, Command, ErrorCode, Format, Import, Input, Reply, Role, Server, ServiceError, Status, request,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::cli;
-use crate::config::Loaded;
+use crate::cli::{self, Global};
+use crate::config::{Config, IssuerRole, Loaded};
 use crate::logging;
 use crate::node;
 use crate::run::{Failure, Run};
-use crate::terminal;
+use crate::terminal::{self, Surroundings};
 
 /// Collections of a sandbox, and their documents.
 const SAMPLES: [(&str, &str); 2] =
@@ -109,8 +110,7 @@ async fn open_and_serve(run: &mut Run<'_>, options: &cli::Up) -> Result<(), Fail
         loaded.metrics_flag(Some(address(listen, own).await?));
     }
     // Before the store: an address that cannot be had must not leave a new device behind.
-    let (http, metrics) = (bind(&loaded.config.http.listen).await?, bind(&loaded.config.http.metrics).await?);
-    let doors = Doors { http, metrics, is_sandbox: options.dev };
+    let doors = Doors::open(&run.dir, &loaded.config, options.dev).await?;
     logging::start(&loaded.config.log, &run.global);
     let node = Arc::new(node::open(&run.dir, &loaded, true).await?);
     if let Some(name) = &options.name
@@ -157,8 +157,74 @@ struct Doors {
     http: Option<HttpServer>,
     /// What an operator watches.
     metrics: Option<HttpServer>,
+    /// How the API is kept.
+    settings: Settings,
+    /// The certificate of the API.
+    tls: Option<Tls>,
     /// Whether the node is one of a sandbox.
     is_sandbox: bool,
+}
+
+impl Doors {
+    /// Binds what the settings ask for.
+    async fn open(dir: &Path, config: &Config, is_sandbox: bool) -> Result<Self, ServiceError> {
+        let tls = tls(dir, config)?;
+        let settings = settings(dir, config).await?;
+        let http = bind(&config.http.listen).await?;
+        let http = http.map(|http| http.with_connections_max(settings.connections_max).with_tls(tls.clone()));
+        let metrics = bind(&config.http.metrics).await?;
+        Ok(Self { http, metrics, settings, tls, is_sandbox })
+    }
+
+    /// Reads again what may change while it runs: the certificate, the keys of the issuer.
+    async fn reload(tls: Option<&Tls>, issuer: Option<&Issuer>) -> Result<(), ServiceError> {
+        if let Some(tls) = tls {
+            tls.reload()?;
+        }
+        if let Some(issuer) = issuer {
+            issuer.reload().await?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads the certificate, if there is to be one.
+fn tls(dir: &Path, config: &Config) -> Result<Option<Tls>, ServiceError> {
+    let (certificate, key) = (&config.http.tls_cert, &config.http.tls_key);
+    match (certificate.is_empty(), key.is_empty()) {
+        (true, true) => Ok(None),
+        (false, false) => Tls::load(dir.join(certificate), dir.join(key)).map(Some),
+        (true, false) | (false, true) => {
+            let message = "HTTPS takes both, [http] tls_cert and tls_key";
+            Err(ServiceError::new(ErrorCode::Usage, message).next("cosmicsync config show --origin"))
+        }
+    }
+}
+
+/// Turns settings into those of the API.
+async fn settings(dir: &Path, config: &Config) -> Result<Settings, ServiceError> {
+    let most = |number: u32| usize::try_from(number).unwrap_or(usize::MAX).max(1);
+    let issuer = if config.issuer.name.is_empty() {
+        None
+    } else {
+        let issuer = config.issuer.clone();
+        let is_url = issuer.keys.contains("://");
+        let keys = if is_url { issuer.keys } else { dir.join(issuer.keys).display().to_string() };
+        let role = match issuer.role {
+            IssuerRole::Editor => Role::Editor,
+            IssuerRole::Viewer => Role::Viewer,
+            IssuerRole::Auditor => Role::Auditor,
+        };
+        let settings = IssuerSettings { issuer: issuer.name, audience: issuer.audience, keys, role };
+        Some(Arc::new(Issuer::load(settings).await?))
+    };
+    Ok(Settings {
+        connections_max: most(config.http.connections_max),
+        sockets_max: most(config.http.sockets_max),
+        requests_per_second: NonZeroU32::new(config.http.requests_per_second),
+        origins: config.http.origins.clone(),
+        issuer,
+    })
 }
 
 /// Binds an address of the settings, if it is one.
@@ -173,12 +239,15 @@ async fn serve(run: &mut Run<'_>, node: &Arc<Node>, doors: Doors) -> Result<(), 
     let server = Server::bind(&run.dir)?;
     if let Some(http) = &doors.http {
         node.serves_http(http.url());
-        if !http.address().ip().is_loopback() {
-            tracing::warn!("HTTP is not encrypted: others on the way can read tokens; put a proxy with TLS in front");
+        if !http.address().ip().is_loopback() && doors.tls.is_none() {
+            tracing::warn!(
+                "HTTP is not encrypted: others on the way can read tokens; set [http] tls_cert and tls_key, or put a proxy with TLS in front"
+            );
         }
     }
     let handler = |kind| signal(kind).map_err(|error| ServiceError::io("cannot handle signals", &error));
     let (mut interrupt, mut terminate) = (handler(SignalKind::interrupt())?, handler(SignalKind::terminate())?);
+    let mut hangup = handler(SignalKind::hangup())?;
     let reply = request(&**node, Command::Status {}).await?;
     announce(run, &reply, doors.metrics.as_ref())?;
     offer_link(run, node, doors.is_sandbox).await?;
@@ -196,7 +265,8 @@ async fn serve(run: &mut Run<'_>, node: &Arc<Node>, doors: Doors) -> Result<(), 
     let metrics = Metrics::default();
     // A signal ends all, and so does `down`, which comes through the control socket.
     let (stopping, stopped) = tokio::sync::watch::channel(false);
-    let router = cosmicsync_api::router(Arc::clone(&backend) as Arc<dyn Backend>, metrics.clone(), stopped.clone());
+    let as_backend = Arc::clone(&backend) as Arc<dyn Backend>;
+    let router = cosmicsync_api::router(as_backend, &doors.settings, metrics.clone(), stopped.clone());
     let watched = cosmicsync_api::operator_router(Arc::clone(&backend) as Arc<dyn Backend>, metrics);
     let stop = async {
         stop.await;
@@ -206,8 +276,37 @@ async fn serve(run: &mut Run<'_>, node: &Arc<Node>, doors: Doors) -> Result<(), 
         server.run(backend, stop).await;
         stopping.send_replace(true);
     };
-    tokio::join!(controlled, run_door(doors.http, router, stopped.clone()), run_door(doors.metrics, watched, stopped));
+    let (global, surroundings) = (run.global.clone(), run.surroundings);
+    let mut over = stopped.clone();
+    let reloading = async {
+        loop {
+            tokio::select! {
+                biased;
+                _ = over.wait_for(|stop| *stop) => return,
+                _ = hangup.recv() => {}
+            }
+            match reload(&run.dir, surroundings, &global, &doors.settings, doors.tls.as_ref()).await {
+                Ok(()) => tracing::info!("settings were read again"),
+                Err(error) => tracing::error!(error = error.message, "settings were not read again"),
+            }
+        }
+    };
+    let served = (run_door(doors.http, router, stopped.clone()), run_door(doors.metrics, watched, stopped));
+    tokio::join!(controlled, served.0, served.1, reloading);
     Ok(())
+}
+
+/// Takes what a `SIGHUP` asks for: the least severe log lines, the certificate, the keys of the issuer.
+async fn reload(
+    dir: &Path,
+    surroundings: &Surroundings,
+    global: &Global,
+    settings: &Settings,
+    tls: Option<&Tls>,
+) -> Result<(), ServiceError> {
+    let loaded = Loaded::load(dir, &surroundings.variables)?;
+    logging::reload(&loaded.config.log, global);
+    Doors::reload(tls, settings.issuer.as_deref()).await
 }
 
 /// Serves a door, if it was asked for.

@@ -224,13 +224,16 @@ pub(crate) struct TokenView {
     only: Vec<OnlyView>,
     /// Whether it was made by logging in.
     session: bool,
+    /// Who made it, if not this node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issuer: Option<String>,
 }
 
 impl From<Token> for TokenView {
     fn from(token: Token) -> Self {
-        let Token { name, scope, created_at, expires_at, account, only, session } = token;
+        let Token { name, scope, created_at, expires_at, account, only, session, issuer } = token;
         let only = only.into_iter().map(Into::into).collect();
-        Self { name, read_only: scope == Scope::Read, created_at, expires_at, account, only, session }
+        Self { name, read_only: scope == Scope::Read, created_at, expires_at, account, only, session, issuer }
     }
 }
 

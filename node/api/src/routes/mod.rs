@@ -4,6 +4,7 @@ mod auth;
 mod collections;
 mod conditions;
 pub(crate) mod console;
+mod control;
 mod docs;
 mod feed;
 mod files;
@@ -20,23 +21,41 @@ pub(crate) use conditions::Conditions;
 pub(crate) use docs::{find, page_limit, prepared, write_one};
 
 use axum::Router;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::routing::get;
+use core::time::Duration;
 use cosmicsync_node::service::{Backend, DocRef, SpaceRef};
 use serde::Deserialize;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, watch};
+use tower_http::cors::CorsLayer;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::access::{Door, SOCKET_PATHS, guarded};
+use crate::limit::Limit;
 use crate::metrics::{self, Metrics};
 use crate::problem::{Code, Problem};
+use crate::remote::CONTROL_PATH;
+use crate::settings::Settings;
 use crate::stream::ENDLESS_MAX;
 
-/// WebSockets at once.
-const SOCKETS_MAX: usize = 256;
+/// Headers that a page of another origin may send.
+const SENT_BY_PAGES: [&str; 8] = [
+    "accept",
+    "authorization",
+    "content-type",
+    "idempotency-key",
+    "if-match",
+    "if-none-match",
+    "last-event-id",
+    "x-request-id",
+];
+/// Headers that it may read, beside those that every page may.
+const SHOWN_TO_PAGES: [&str; 5] = ["etag", "location", "retry-after", "www-authenticate", "x-request-id"];
+/// How long a browser may go by an answer about what is allowed.
+const PREFLIGHT_KEPT: Duration = Duration::from_secs(600);
 /// Bytes of the name of a collection and of a key, at most.
 const NAME_BYTES_MAX: usize = 255;
 /// The most that a list without pages is limited to.
@@ -46,12 +65,19 @@ const KEY_BYTES_MAX: usize = 128;
 
 /// Returns the router over a node. Requests need a token of that node, which it checks.
 /// How they go is counted in `counted`. Answers that would go on end once `stopped` says so.
-pub fn router(backend: Arc<dyn Backend>, counted: Metrics, stopped: watch::Receiver<bool>) -> Router {
+pub fn router(
+    backend: Arc<dyn Backend>,
+    settings: &Settings,
+    counted: Metrics,
+    stopped: watch::Receiver<bool>,
+) -> Router {
     let door = Door {
         backend,
         endless: Arc::new(Semaphore::new(ENDLESS_MAX)),
-        sockets: Arc::new(Semaphore::new(SOCKETS_MAX)),
+        sockets: Arc::new(Semaphore::new(settings.sockets_max)),
         graphql: Arc::default(),
+        limit: settings.requests_per_second.map(|most| Arc::new(Limit::new(most))),
+        issuer: settings.issuer.clone(),
         stopped,
     };
     let [socket, only, named] = SOCKET_PATHS;
@@ -61,6 +87,7 @@ pub fn router(backend: Arc<dyn Backend>, counted: Metrics, stopped: watch::Recei
         .route("/docs/errors", get(pages::errors))
         .route("/v1/openapi.json", get(pages::description))
         .route(socket, get(feed::socket))
+        .route(CONTROL_PATH, get(control::control))
         .route(only, get(graphql::only_socket).post(graphql::only))
         .route(named, get(graphql::named_socket).post(graphql::named))
         .route("/graphql/schema", get(graphql::only_schema))
@@ -69,7 +96,23 @@ pub fn router(backend: Arc<dyn Backend>, counted: Metrics, stopped: watch::Recei
         .fallback(pages::no_route)
         .method_not_allowed_fallback(pages::no_method)
         .with_state(door.clone());
-    guarded(routes, door, counted)
+    shared_with(guarded(routes, door, counted), &settings.origins)
+}
+
+/// Lets pages of other origins call the routes, if there are any.
+fn shared_with(router: Router, origins: &[String]) -> Router {
+    let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| origin.parse().ok()).collect();
+    if origins.is_empty() {
+        return router;
+    }
+    let named = |names: &[&'static str]| names.iter().map(|name| HeaderName::from_static(name)).collect::<Vec<_>>();
+    let layer = CorsLayer::new()
+        .allow_origin(origins)
+        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
+        .allow_headers(named(&SENT_BY_PAGES))
+        .expose_headers(named(&SHOWN_TO_PAGES))
+        .max_age(PREFLIGHT_KEPT);
+    router.layer(layer)
 }
 
 /// The routes of the API, with their descriptions.

@@ -159,7 +159,7 @@ impl Backend for Failing {
 
 async fn failed(error: ServiceError) -> (StatusCode, Value, HeaderMap) {
     let (_stop, stopped) = watch::channel(false);
-    let router = router(Arc::new(Failing(error)), Metrics::default(), stopped);
+    let router = router(Arc::new(Failing(error)), &Settings::default(), Metrics::default(), stopped);
     let request = Request::builder().uri("/v1/status").header("authorization", "Bearer x").body(Body::empty());
     let answer = router.oneshot(request.expect("a request")).await.expect("an answer");
     let (parts, mut body) = answer.into_parts();

@@ -21,7 +21,7 @@ async fn figures_tell_how_requests_went_and_name_nothing() {
     let world = World::new().await;
     let metrics = Metrics::default();
     let (_stop, stopped) = watch::channel(false);
-    let counted = router(Arc::clone(&world.node) as Arc<dyn Backend>, metrics.clone(), stopped);
+    let counted = router(Arc::clone(&world.node) as Arc<dyn Backend>, &Settings::default(), metrics.clone(), stopped);
     let World { node, write, read, stop, dir, .. } = world;
     let world = World { router: counted, node, write, read, stop, dir };
     let operator = operator_router(Arc::clone(&world.node) as Arc<dyn Backend>, metrics);

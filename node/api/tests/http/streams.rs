@@ -50,7 +50,7 @@ impl Backend for Pouring {
 
 async fn export(node: &Arc<Pouring>) -> Body {
     let (_stop, stopped) = watch::channel(false);
-    let router = router(Arc::clone(node) as Arc<dyn Backend>, Metrics::default(), stopped);
+    let router = router(Arc::clone(node) as Arc<dyn Backend>, &Settings::default(), Metrics::default(), stopped);
     let path = "/v1/spaces/-/collections/rows/export";
     let request = Request::builder().uri(path).header("authorization", "Bearer x").body(Body::empty());
     router.oneshot(request.expect("a request")).await.expect("an answer").into_body()
@@ -76,7 +76,7 @@ async fn a_command_waits_for_whoever_reads_slowly() {
 async fn an_answer_that_fails_half_way_has_no_end() {
     let node = Arc::new(Pouring::default());
     let (_stop, stopped) = watch::channel(false);
-    let router = router(Arc::clone(&node) as Arc<dyn Backend>, Metrics::default(), stopped);
+    let router = router(Arc::clone(&node) as Arc<dyn Backend>, &Settings::default(), Metrics::default(), stopped);
     let path = "/v1/spaces/-/collections/rows/docs";
     let request = Request::builder().uri(path).header("authorization", "Bearer x").body(Body::empty());
     let mut body = router.oneshot(request.expect("a request")).await.expect("an answer").into_body();
@@ -94,7 +94,7 @@ async fn an_answer_that_fails_half_way_has_no_end() {
 async fn events_that_fail_say_why() {
     let node = Arc::new(Pouring::default());
     let (_stop, stopped) = watch::channel(false);
-    let router = router(Arc::clone(&node) as Arc<dyn Backend>, Metrics::default(), stopped);
+    let router = router(Arc::clone(&node) as Arc<dyn Backend>, &Settings::default(), Metrics::default(), stopped);
     let path = "/v1/spaces/-/changes?feed=eventsource&since=a.1";
     let request = Request::builder().uri(path).header("authorization", "Bearer x").body(Body::empty());
     let mut body = router.oneshot(request.expect("a request")).await.expect("an answer").into_body();

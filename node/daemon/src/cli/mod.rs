@@ -48,6 +48,15 @@ pub(crate) struct Global {
     /// Data directory [default: $COSMICSYNC_DIR, else cosmicsync in the XDG data directory]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
+    /// Node elsewhere: its HTTP address, with a token of it [default: $COSMICSYNC_URL, else the node of the data directory]
+    #[arg(long, global = true, value_name = "URL", conflicts_with = "dir")]
+    pub(crate) url: Option<String>,
+    /// File whose first line is the token for --url [default: $COSMICSYNC_TOKEN]
+    #[arg(long, global = true, value_name = "FILE", requires = "url")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// PEM file of certificates to believe for --url, beside the system's
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
     /// Output format: text or JSON lines
     #[arg(short, long, global = true, value_enum, default_value_t = OutputFormat::Text, value_name = "text|json")]
     #[arg(hide_possible_values = true)]
@@ -70,7 +79,12 @@ impl Global {
         if next.starts_with("on ") {
             return next.to_owned();
         }
-        let dir = self.dir.as_ref().map(|dir| format!("--dir {} ", quoted(&dir.display().to_string())));
+        let path = |name: &str, path: &Option<PathBuf>| {
+            let path = path.as_ref().map(|path| format!("--{name} {} ", quoted(&path.display().to_string())));
+            path.unwrap_or_default()
+        };
+        let url = self.url.as_ref().map(|url| format!("--url {} ", quoted(url))).unwrap_or_default();
+        let same = [path("dir", &self.dir), url, path("token-file", &self.token_file), path("ca", &self.ca)].concat();
         let mut parts = next.split("cosmicsync ");
         let mut shown = parts.next().unwrap_or_default().to_owned();
         for part in parts {
@@ -78,7 +92,7 @@ impl Global {
             let begins = shown.is_empty() || shown.ends_with(": ") || shown.ends_with("$(");
             shown.push_str("cosmicsync ");
             if begins && !part.starts_with("--") {
-                shown.push_str(dir.as_deref().unwrap_or_default());
+                shown.push_str(&same);
                 shown.push_str(&space.map_or_else(|| part.to_owned(), |space| with_space(part, space)));
             } else {
                 shown.push_str(part);

@@ -4,7 +4,6 @@ use cosmicsync_node::service::{
     AccountChange, AccountCreate, Command, Reply, RulesSet, RulesTest, Secret, ServiceError, quoted,
 };
 use serde_json::Value;
-use std::fs;
 
 use super::doc::json_argument;
 use super::schema::read_json_file;
@@ -84,13 +83,8 @@ fn read(argument: &str, command: &str) -> Result<Value, ServiceError> {
 
 impl Run<'_> {
     fn password(&self, source: &Password) -> Result<Secret, ServiceError> {
-        if let Some(file) = &source.password_file {
-            let text = fs::read_to_string(file)
-                .map_err(|error| ServiceError::io(format!("cannot read {}", file.display()), &error))?;
-            return Ok(Secret(text.lines().next().unwrap_or_default().to_owned()));
-        }
-        match self.surroundings.variable("COSMICSYNC_PASSWORD") {
-            Some(password) => Ok(Secret(password.to_owned())),
+        match self.surroundings.secret("password", source.password_file.as_deref())? {
+            Some(password) => Ok(password),
             None => terminal::ask_secret("password", true),
         }
     }

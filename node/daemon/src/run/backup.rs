@@ -94,18 +94,8 @@ fn open(file: &Path) -> Result<BackupSource, ServiceError> {
 
 impl Run<'_> {
     fn passphrase(&self, source: &Passphrase, new: bool) -> Result<Secret, ServiceError> {
-        if let Some(file) = &source.passphrase_file {
-            let text = fs::read_to_string(file)
-                .map_err(|error| ServiceError::io(format!("cannot read {}", file.display()), &error))?;
-            let line = text.lines().next().unwrap_or_default();
-            return if line.is_empty() {
-                Err(usage(format!("the first line of {} is empty: write the passphrase there", file.display())))
-            } else {
-                Ok(Secret(line.to_owned()))
-            };
-        }
-        match self.surroundings.variable("COSMICSYNC_PASSPHRASE") {
-            Some(passphrase) => Ok(Secret(passphrase.to_owned())),
+        match self.surroundings.secret("passphrase", source.passphrase_file.as_deref())? {
+            Some(passphrase) => Ok(passphrase),
             None => terminal::ask_secret("passphrase", new),
         }
     }

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::CommandFactory as _;
+use cosmicsync_api::Remote;
 use cosmicsync_node::service::{
     Backend, Client, Command, DocRef, ErrorCode, Finding, Input, Item, Level, Reply, Secret, ServiceError, request,
 };
@@ -71,6 +72,9 @@ pub(crate) struct Run<'a> {
 impl Run<'_> {
     /// Carries out the command line.
     pub(crate) async fn verb(&mut self, verb: Verb) -> Result<(), Failure> {
+        if matches!(verb, Verb::Init { .. } | Verb::Up(_) | Verb::Login | Verb::Demo | Verb::Config(_)) {
+            self.check_here()?;
+        }
         match verb {
             Verb::Init { name } => {
                 let status = node::init(&self.dir, &name).await?;
@@ -199,6 +203,11 @@ impl Run<'_> {
 
     /// Reaches the daemon, or opens the node here when none runs and none is needed.
     pub(crate) async fn door(&self, needs_daemon: bool) -> Result<Door, ServiceError> {
+        if let Some(remote) = self.remote()? {
+            let client = Client::over(Box::new(remote)).await?;
+            let client = client.ok_or_else(|| ServiceError::new(ErrorCode::Unavailable, "no node answers there"))?;
+            return Ok(Door { backend: Arc::new(client), ours: false });
+        }
         if needs_daemon {
             let client = Client::connect(&self.dir).await?;
             return Ok(Door { backend: Arc::new(client), ours: false });
@@ -216,10 +225,38 @@ impl Run<'_> {
         Ok(Door { backend, ours: true })
     }
 
+    /// Returns the way to a node elsewhere, if one is meant.
+    fn remote(&self) -> Result<Option<Remote>, ServiceError> {
+        let Global { dir, url, token_file, ca, .. } = &self.global;
+        let url = match (url, dir) {
+            (Some(url), _) => url.as_str(),
+            (None, Some(_)) => return Ok(None),
+            (None, None) => match self.surroundings.variable("COSMICSYNC_URL") {
+                Some(url) => url,
+                None => return Ok(None),
+            },
+        };
+        let token = self.surroundings.secret("token", token_file.as_deref())?.ok_or_else(|| {
+            usage("a node elsewhere takes a token of it: --token-file FILE, or COSMICSYNC_TOKEN".to_owned())
+                .next("on that machine: cosmicsync token create NAME")
+        })?;
+        Remote::new(url, token, ca.clone()).map(Some)
+    }
+
+    /// Refuses an address of a node elsewhere.
+    fn check_here(&self) -> Result<(), ServiceError> {
+        match &self.global.url {
+            None => Ok(()),
+            Some(_) => {
+                Err(usage("this works on the node's own machine only, so --url does not belong here".to_owned()))
+            }
+        }
+    }
+
     async fn doctor(&mut self, doc: Option<DocRef>, space: Option<String>) -> Result<(), Failure> {
         let (whole, named) = (doc.is_none(), space.clone());
         let mut findings = Vec::new();
-        if whole {
+        if whole && self.remote()?.is_none() {
             findings.push(config_finding(&self.dir, self.surroundings));
         }
         match self.call(Command::Doctor { space, doc }).await {

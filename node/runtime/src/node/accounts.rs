@@ -251,6 +251,7 @@ impl Acting<'_> {
             account,
             only: Vec::new(),
             session: true,
+            issuer: None,
         };
         let who = token.account.clone().unwrap_or_else(|| "operator".to_owned());
         let made = self.keep_token(tokens::SESSION, token).await?;

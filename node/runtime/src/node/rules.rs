@@ -64,6 +64,7 @@ impl Acting<'_> {
             account: Some(account),
             only: Vec::new(),
             session: true,
+            issuer: None,
         };
         let who = Who { token, role };
         let asked = who.clone();

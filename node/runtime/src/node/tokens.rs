@@ -43,7 +43,7 @@ impl Acting<'_> {
         self.check_may_make(role)?;
         let created_at = wall_ms();
         let expires_at = expires_ms.map(|time| created_at.saturating_add(time));
-        let token = Token { name, scope, created_at, expires_at, account, only, session: false };
+        let token = Token { name, scope, created_at, expires_at, account, only, session: false, issuer: None };
         let about = token.name.clone();
         let made = self.keep_token(PREFIX, token).await?;
         self.note_audit("token_create", about, true).await;

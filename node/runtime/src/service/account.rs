@@ -53,6 +53,8 @@ pub enum Need {
     Look,
     /// To change the node, its spaces or how documents are kept.
     Manage,
+    /// To have all that the node holds, its keys among it.
+    Own,
     /// Not through this door.
     Never,
 }
@@ -65,6 +67,7 @@ impl Need {
             Self::Write => matches!(role, Role::Owner | Role::Admin | Role::Editor),
             Self::Look => matches!(role, Role::Owner | Role::Admin | Role::Auditor),
             Self::Manage => matches!(role, Role::Owner | Role::Admin),
+            Self::Own => matches!(role, Role::Owner),
             Self::Never => false,
         }
     }
@@ -132,12 +135,12 @@ impl Command {
             | Self::Export(_)
             | Self::Digest { .. }
             | Self::WaitSync { .. }
-            | Self::BackupCreate { .. }
             | Self::AccountCreate(_)
             | Self::AccountChange(_)
             | Self::AccountRemove { .. }
             | Self::TokenCreate(_)
             | Self::TokenRevoke { .. } => Need::Manage,
+            Self::BackupCreate { .. } => Need::Own,
             Self::TokenCheck { .. } | Self::Login(_) | Self::Logout { .. } | Self::LinkMake {} | Self::Shutdown {} => {
                 Need::Never
             }

@@ -1,11 +1,13 @@
 //! A node in another process, reached by its control socket.
 
+use core::fmt;
+use core::future::Future;
+use core::pin::Pin;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use tokio::io::BufReader;
+use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::net::UnixStream;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Mutex, mpsc};
 
 use super::command::Command;
@@ -25,15 +27,58 @@ const NOBODY_THERE: [ErrorKind; 4] =
 /// A call that is dropped closes the connection, which cancels the command; the next call opens a new one.
 #[derive(Debug)]
 pub struct Client {
-    path: PathBuf,
+    dial: Box<dyn Dial>,
     wire: Mutex<Option<Wire>>,
 }
 
+/// Both directions of a connection.
+pub type Halves = (Box<dyn AsyncRead + Send + Unpin>, Box<dyn AsyncWrite + Send + Unpin>);
+
+/// A connection under way; none when nobody listens there.
+pub type Dialled<'a> = Pin<Box<dyn Future<Output = Result<Option<Halves>, ServiceError>> + Send + 'a>>;
+
+/// A way to a node in another process.
+pub trait Dial: fmt::Debug + Send + Sync {
+    /// Connects.
+    fn dial(&self) -> Dialled<'_>;
+
+    /// Returns what to do about a node of another version, which runs as process `pid`.
+    fn mend_version(&self, pid: u32) -> String;
+}
+
+/// The control socket at a path.
 #[derive(Debug)]
+struct Socket(PathBuf);
+
+impl Dial for Socket {
+    fn dial(&self) -> Dialled<'_> {
+        Box::pin(async {
+            match UnixStream::connect(&self.0).await {
+                Ok(stream) => {
+                    let (reader, writer) = stream.into_split();
+                    Ok(Some((Box::new(reader) as _, Box::new(writer) as _)))
+                }
+                Err(error) if NOBODY_THERE.contains(&error.kind()) => Ok(None),
+                Err(error) => Err(ServiceError::io(format!("cannot reach the daemon at {}", self.0.display()), &error)),
+            }
+        })
+    }
+
+    fn mend_version(&self, pid: u32) -> String {
+        format!("kill {pid}")
+    }
+}
+
 struct Wire {
-    reader: BufReader<OwnedReadHalf>,
-    writer: OwnedWriteHalf,
+    reader: BufReader<Box<dyn AsyncRead + Send + Unpin>>,
+    writer: Box<dyn AsyncWrite + Send + Unpin>,
     buffer: Vec<u8>,
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wire").finish_non_exhaustive()
+    }
 }
 
 impl Client {
@@ -49,9 +94,13 @@ impl Client {
 
     /// Connects to the daemon of a data directory if one runs there, and fails like [`Client::connect`] if that does not work.
     pub async fn find(dir: &Path) -> Result<Option<Self>, ServiceError> {
-        let path = dir.join(SOCKET_NAME);
-        let wire = Wire::open(&path).await?;
-        Ok(wire.map(|wire| Self { path, wire: Mutex::new(Some(wire)) }))
+        Self::over(Box::new(Socket(dir.join(SOCKET_NAME)))).await
+    }
+
+    /// Connects by some other way. Returns none when nobody listens there.
+    pub async fn over(dial: Box<dyn Dial>) -> Result<Option<Self>, ServiceError> {
+        let wire = Wire::open(&*dial).await?;
+        Ok(wire.map(|wire| Self { dial, wire: Mutex::new(Some(wire)) }))
     }
 
     async fn exchange(
@@ -64,7 +113,7 @@ impl Client {
         // Taken out, so that a call dropped half-way leaves none behind and closes it.
         let mut wire = match slot.take() {
             Some(wire) => wire,
-            None => Wire::open(&self.path).await?.ok_or_else(|| line_error(&LineError::Closed))?,
+            None => Wire::open(&*self.dial).await?.ok_or_else(|| line_error(&LineError::Closed))?,
         };
         let (result, whole) = match input {
             None => (wire.call(&command, &items).await, true),
@@ -91,15 +140,8 @@ impl Backend for Client {
 
 impl Wire {
     /// Connects and greets; none when nobody listens there.
-    async fn open(path: &Path) -> Result<Option<Self>, ServiceError> {
-        let stream = match UnixStream::connect(path).await {
-            Ok(stream) => stream,
-            Err(error) if NOBODY_THERE.contains(&error.kind()) => return Ok(None),
-            Err(error) => {
-                return Err(ServiceError::io(format!("cannot reach the daemon at {}", path.display()), &error));
-            }
-        };
-        let (reader, writer) = stream.into_split();
+    async fn open(dial: &dyn Dial) -> Result<Option<Self>, ServiceError> {
+        let Some((reader, writer)) = dial.dial().await? else { return Ok(None) };
         let mut wire = Self { reader: BufReader::new(reader), writer, buffer: Vec::new() };
         let hello: Hello = read_line(&mut wire.reader, &mut wire.buffer).await.map_err(|error| line_error(&error))?;
         if hello.protocol != PROTOCOL {
@@ -109,7 +151,7 @@ impl Wire {
                 hello.protocol,
                 env!("CARGO_PKG_VERSION")
             );
-            return Err(ServiceError::new(ErrorCode::Unavailable, message).next(format!("kill {}", hello.pid)));
+            return Err(ServiceError::new(ErrorCode::Unavailable, message).next(dial.mend_version(hello.pid)));
         }
         // A daemon that refuses us has closed already; the first call reads why.
         let _ = write_line(&mut wire.writer, &Hello::ours()).await;
@@ -166,7 +208,7 @@ impl Wire {
 
 /// Reads up to the reply. Items that nobody wants are discarded, and the command goes on.
 async fn replied(
-    reader: &mut BufReader<OwnedReadHalf>,
+    reader: &mut BufReader<impl AsyncRead + Unpin>,
     buffer: &mut Vec<u8>,
     items: &mpsc::Sender<Item>,
 ) -> Result<Result<Reply, ServiceError>, LineError> {

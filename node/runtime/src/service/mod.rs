@@ -29,7 +29,7 @@ use core::pin::Pin;
 use tokio::sync::mpsc;
 
 pub use account::{Account, AccountChange, AccountCreate, Audited, Link, Login, Need, Role, Who};
-pub use client::Client;
+pub use client::{Client, Dial, Dialled, Halves};
 pub use command::{Bodies, Command, Cut, DocList, DocPut, DocSplice, Export, Format, Import, Patch, Position};
 pub use cosmicsync_protocol::ids::{DocId, SpaceId};
 pub use error::{ErrorCode, Reason, ServiceError};
@@ -48,7 +48,7 @@ pub use reply::{
 };
 pub use rules::{Rules, RulesSet, RulesTest, Verdict};
 pub use schema::{CollectionSchema, Invalid, Schema, SchemaReport, SchemaSet, Violation};
-pub use server::Server;
+pub use server::{Server, serve_stream};
 pub use text::{bytes_text, quoted};
 pub use time::utc_text;
 pub use token::{NewToken, Only, Scope, Token, TokenCreate};

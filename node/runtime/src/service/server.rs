@@ -10,8 +10,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
@@ -91,7 +90,8 @@ impl Server {
                         let allowed = self.allows(&stream);
                         tasks.spawn(async move {
                             let admitted = admission(allowed, slot.is_some());
-                            if let Err(error) = connection.serve(stream, admitted).await {
+                            let (reader, writer) = stream.into_split();
+                            if let Err(error) = connection.serve(reader, writer, admitted).await {
                                 tracing::debug!(%error, "control connection ended");
                             }
                             drop(slot);
@@ -137,14 +137,47 @@ fn admission(allowed: bool, has_slot: bool) -> Result<(), ServiceError> {
     Ok(())
 }
 
+/// Serves one client over a stream that another door let in, until the client leaves or `stopped` says so.
+///
+/// The exchange is that of the control socket. Returns when it has ended, however it ended.
+pub async fn serve_stream(
+    stream: impl AsyncRead + AsyncWrite,
+    backend: Arc<dyn Backend>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let (stopping, _) = watch::channel(false);
+    let connection = Connection { backend, stopping: stopping.clone() };
+    let (reader, writer) = tokio::io::split(stream);
+    let serving = async {
+        tokio::pin!(reader, writer);
+        if let Err(error) = connection.serve(reader, writer, Ok(())).await {
+            tracing::debug!(%error, "a control connection from elsewhere ended");
+        }
+    };
+    let stop = async {
+        until_set(&mut stopped).await;
+        stopping.send_replace(true);
+        core::future::pending::<()>().await;
+    };
+    tokio::select! {
+        biased;
+        () = serving => {}
+        () = stop => {}
+    }
+}
+
 struct Connection {
     backend: Arc<dyn Backend>,
     stopping: watch::Sender<bool>,
 }
 
 impl Connection {
-    async fn serve(self, stream: UnixStream, admitted: Result<(), ServiceError>) -> Result<(), LineError> {
-        let (reader, mut writer) = stream.into_split();
+    async fn serve(
+        self,
+        reader: impl AsyncRead + Unpin,
+        mut writer: impl AsyncWrite + Unpin,
+        admitted: Result<(), ServiceError>,
+    ) -> Result<(), LineError> {
         let mut reader = BufReader::new(reader);
         let mut buffer = Vec::new();
         write_line(&mut writer, &Hello::ours()).await?;
@@ -194,8 +227,8 @@ impl Connection {
     async fn answer(
         &self,
         command: Command,
-        reader: &mut BufReader<OwnedReadHalf>,
-        writer: &mut OwnedWriteHalf,
+        reader: &mut BufReader<impl AsyncRead + Unpin>,
+        writer: &mut (impl AsyncWrite + Unpin),
     ) -> Result<(), LineError> {
         let shutdown = matches!(command, Command::Shutdown {});
         let (sender, mut items) = mpsc::channel::<Item>(ITEMS_QUEUED);

@@ -66,6 +66,9 @@ pub struct Token {
     /// Whether it was made by logging in.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub session: bool,
+    /// Who made it, if not this node: it keeps none of another issuer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
 }
 
 impl TokenCreate {
@@ -78,7 +81,16 @@ impl TokenCreate {
 impl Token {
     /// A token for an owner, without an end.
     pub const fn new(name: String, scope: Scope, created_at: u64) -> Self {
-        Self { name, scope, created_at, expires_at: None, account: None, only: Vec::new(), session: false }
+        Self {
+            name,
+            scope,
+            created_at,
+            expires_at: None,
+            account: None,
+            only: Vec::new(),
+            session: false,
+            issuer: None,
+        }
     }
 
     /// Whether its time is over.

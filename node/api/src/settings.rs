@@ -1,0 +1,27 @@
+//! How the HTTP door is kept.
+
+use core::num::NonZeroU32;
+use std::sync::Arc;
+
+use crate::issuer::Issuer;
+
+/// How the HTTP door is kept.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Connections at once. More wait to be accepted.
+    pub connections_max: usize,
+    /// WebSockets at once.
+    pub sockets_max: usize,
+    /// Requests that each token may send in a second, also all at once; none means any number.
+    pub requests_per_second: Option<NonZeroU32>,
+    /// Origins whose pages may send requests, such as `https://app.example`; none but its own by default.
+    pub origins: Vec<String>,
+    /// Another issuer of tokens whom the node believes.
+    pub issuer: Option<Arc<Issuer>>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { connections_max: 512, sockets_max: 256, requests_per_second: None, origins: Vec::new(), issuer: None }
+    }
+}
