@@ -6,6 +6,7 @@ use core::time::Duration;
 use cosmicsync_node::service::{Dial, Dialled, ErrorCode, Halves, Secret, ServiceError};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -71,7 +72,12 @@ impl Remote {
         let Self { host, port, .. } = self;
         let unreachable = |why: &dyn core::fmt::Display| {
             let message = format!("cannot reach the node at {host}:{port}: {why}");
-            ServiceError::new(ErrorCode::Unavailable, message).next("cosmicsync status")
+            ServiceError::new(ErrorCode::Unavailable, message).next(format!("on {host}: cosmicsync status"))
+        };
+        let distrusted = |error: io::Error| {
+            let message = format!("the certificate of {host}:{port} is not believed: {error}");
+            ServiceError::new(ErrorCode::Unavailable, message)
+                .next("the same with --ca FILE: the certificate of whoever signed it, or the node's own if it is no CA")
         };
         let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(|error| unreachable(&error))?;
         drop(stream.set_nodelay(true));
@@ -80,7 +86,7 @@ impl Remote {
         }
         let name = ServerName::try_from(host.clone()).map_err(|error| unreachable(&error))?;
         let connector = TlsConnector::from(Arc::new(self.trust()?));
-        let stream = connector.connect(name, stream).await.map_err(|error| unreachable(&error))?;
+        let stream = connector.connect(name, stream).await.map_err(distrusted)?;
         self.take_over(stream).await.map(Some)
     }
 
@@ -110,7 +116,7 @@ impl Remote {
     ) -> Result<Halves, ServiceError> {
         let failed = |error: &dyn core::fmt::Display| {
             let message = format!("{}:{} does not answer as a node does: {error}", self.host, self.port);
-            ServiceError::new(ErrorCode::Unavailable, message).next("cosmicsync status")
+            ServiceError::new(ErrorCode::Unavailable, message).next(format!("on {}: cosmicsync status", self.host))
         };
         let bearer = HeaderValue::try_from(format!("Bearer {}", self.token.0));
         let mut bearer = bearer.map_err(|_| ServiceError::new(ErrorCode::Usage, "the token has odd characters"))?;
@@ -142,7 +148,8 @@ impl Dial for Remote {
         Box::pin(async {
             timeout(PATIENCE, self.connect()).await.unwrap_or_else(|_| {
                 let message = format!("the node at {}:{} does not answer", self.host, self.port);
-                Err(ServiceError::new(ErrorCode::TimedOut, message).next("cosmicsync status"))
+                Err(ServiceError::new(ErrorCode::TimedOut, message)
+                    .next(format!("on {}: cosmicsync status", self.host)))
             })
         })
     }

@@ -288,3 +288,44 @@ fn an_address_that_cannot_be_had_is_named() {
         assert!(said.contains(part) && said.contains(" next: "), "{said}");
     }
 }
+
+#[test]
+fn the_command_line_of_another_machine_needs_an_address_and_a_token() {
+    let world = World::new();
+    let running = world.up();
+    let token = world.done(&["token", "create", "laptop"]);
+    let elsewhere = |token: &str, arguments: &[&str]| {
+        let mut process = Process::new(env!("CARGO_BIN_EXE_cosmicsync"));
+        process.arg("--url").arg(format!("http://{}", running.address)).args(arguments).stdin(Stdio::null());
+        process.env("COSMICSYNC_TOKEN", token).env("COSMICSYNC_PASSPHRASE", "long enough");
+        process.output().expect("it runs")
+    };
+    let file = world.root.path().join("towns.csv");
+    std::fs::write(&file, "id,name\nu,Ulm\na,Aalen\n").expect("a file");
+    let file = file.to_str().expect("text");
+    let backup = world.root.path().join("backup");
+    for arguments in [
+        &["status"][..],
+        &["doc", "put", "notes/n1", r#"{"text":"from afar"}"#],
+        &["import", file, "--collection", "towns", "--id-column", "id"],
+        &["query", "towns", r#"{"name":"Ulm"}"#],
+        &["doctor"],
+        &["backup", "create", backup.to_str().expect("text")],
+    ] {
+        let output = elsewhere(&token, arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert_eq!(world.done(&["count", "towns", "{}"]), "2");
+    let refused = |output: Output, code: i32, told: &str| {
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{text}");
+        assert!(text.contains(told), "{text}");
+    };
+    // The node's end, and what is of this machine, are not for others.
+    refused(elsewhere(&token, &["down"]), 4, "does not allow this");
+    refused(elsewhere(&token, &["init", "--name", "b"]), 2, "--url does not belong here");
+    refused(elsewhere("", &["status"]), 2, "COSMICSYNC_TOKEN");
+    refused(elsewhere("cs_pat_0", &["status"]), 4, "on that machine: cosmicsync token create");
+    let reader = world.done(&["token", "create", "reader", "--read-only"]);
+    refused(elsewhere(&reader, &["doc", "put", "notes/n2", "{}"]), 4, "reading only");
+}

@@ -265,7 +265,9 @@ impl Run<'_> {
             // Broken settings keep a node from being opened here, and are a finding already.
             Err(Failure::Service(_)) if findings.iter().any(|finding| finding.level == Level::Problem) => {}
             // A store that does not open is what doctor is asked about.
-            Err(Failure::Service(error)) if whole && error.code.exit_code() != ErrorCode::NotFound.exit_code() => {
+            Err(Failure::Service(error))
+                if whole && self.remote()?.is_none() && error.code.exit_code() != ErrorCode::NotFound.exit_code() =>
+            {
                 let ServiceError { message, next, .. } = error;
                 findings.push(Finding { level: Level::Problem, subject: "store".to_owned(), message, next });
             }
