@@ -16,6 +16,7 @@ use crate::call::expect_reply;
 use crate::issuer::Issuer;
 use crate::limit::Limit;
 use crate::metrics::Metrics;
+use crate::presence::Rooms;
 use crate::problem::{Code, Problem, REQUEST_ID};
 use crate::routes::console::is_open;
 
@@ -37,6 +38,8 @@ pub(crate) struct Door {
     pub(crate) endless: Arc<Semaphore>,
     /// WebSockets.
     pub(crate) sockets: Arc<Semaphore>,
+    /// Who is at which document.
+    pub(crate) rooms: Arc<Rooms>,
     /// Schemas of GraphQL.
     pub(crate) graphql: Arc<crate::graphql::Schemas>,
     /// How often each token may be used.

@@ -14,6 +14,7 @@ mod metrics;
 mod model;
 mod openapi;
 mod patient;
+mod presence;
 mod problem;
 mod remote;
 mod routes;

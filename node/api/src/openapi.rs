@@ -1,6 +1,6 @@
 //! The description of the API (OpenAPI 3.1), from the code of its routes.
 
-use utoipa::openapi::path::Parameter;
+use utoipa::openapi::path::{Operation, Parameter};
 use utoipa::openapi::schema::{SchemaType, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{Components, ContentBuilder, Info, Ref, RefOr, ResponseBuilder, Schema};
@@ -34,12 +34,25 @@ pub fn openapi() -> String {
             [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch, &mut item.head];
         for operation in operations.into_iter().flatten() {
             operation.responses.responses.insert("default".to_owned(), RefOr::T(problem.clone()));
+            describe(operation);
             operation.parameters.iter_mut().flatten().for_each(never_null);
         }
     }
     let mut text = api.to_pretty_json().unwrap_or_default();
     text.push('\n');
     text
+}
+
+/// Says of an answer that is described by its body alone what the operation does.
+fn describe(operation: &mut Operation) {
+    let summary = operation.summary.clone().unwrap_or_default();
+    for response in operation.responses.responses.values_mut() {
+        if let RefOr::T(response) = response
+            && response.description.is_empty()
+        {
+            response.description.clone_from(&summary);
+        }
+    }
 }
 
 /// A parameter that is not given is not there: none is null.

@@ -1,12 +1,14 @@
-//! The WebSocket: many live queries and feeds over one connection.
+//! The WebSocket: many live queries, feeds and documents over one connection, and who else is there.
 //!
 //! Messages are JSON objects with a `type`. A subscription sends as many messages as its client gives it credit for; without
 //! credit it waits, and what changes meanwhile comes as one batch.
 
+mod follow;
+
 use axum::body::Bytes;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use core::time::Duration;
-use cosmicsync_node::service::{Changes, Command, Item, Query, Reply, SpaceRef, Who, read_json};
+use cosmicsync_node::service::{Changes, Command, DocView, DocWrite, Query, Reply, SpaceRef, Who, read_json};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -17,8 +19,11 @@ use tokio::time::{Instant, interval, timeout};
 
 use crate::access::{Door, who_sent};
 use crate::call::{Caller, Over, expect_reply};
-use crate::model::{BatchView, ChangeView};
+use crate::model::{DocumentView, Write};
+use crate::presence::{Present, Rooms, Voice};
 use crate::problem::{Code, Problem};
+use crate::routes::{Named, find, write_one};
+use follow::Follow;
 
 /// The subprotocol.
 pub(crate) const PROTOCOL: &str = "cosmicsync.v1";
@@ -30,6 +35,8 @@ const SUBSCRIPTIONS_MAX: usize = 64;
 const CREDIT: (usize, usize) = (16, 1024);
 /// Messages that wait for a slow client before subscriptions wait.
 const MESSAGES_QUEUED: usize = 16;
+/// Bytes of what somebody says of themselves, as JSON.
+const STATE_BYTES_MAX: usize = 4096;
 /// How long a client may take to say who it is.
 const AUTH_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a client is asked whether it is there; one that says nothing for three times as long is not.
@@ -57,6 +64,8 @@ enum Said {
         #[serde(default)]
         collection: Option<String>,
         #[serde(default)]
+        key: Option<String>,
+        #[serde(default)]
         selector: Option<Value>,
         #[serde(default)]
         sort: Option<Value>,
@@ -71,6 +80,15 @@ enum Said {
     Unsub { id: String },
     /// Lets a subscription send more.
     Credit { id: String, n: usize },
+    /// Writes a document.
+    Edit {
+        id: String,
+        #[serde(default)]
+        space: SpaceRef,
+        write: Write,
+    },
+    /// Tells the others at a document something about whoever sends it.
+    Presence { id: String, state: Value },
     /// Asks for a `pong`.
     Ping {},
 }
@@ -83,17 +101,33 @@ enum Kind {
     Query,
     /// The changes of a space.
     Feed,
+    /// A document.
+    Doc,
+    /// Who is at a document.
+    Presence,
+}
+
+/// What a client asks to follow.
+struct Asked {
+    kind: Kind,
+    query: Query,
+    collection: Option<String>,
+    key: Option<String>,
+    resume: Option<String>,
 }
 
 /// A subscription.
 struct Subscription {
     task: AbortHandle,
     credit: Arc<Semaphore>,
+    /// What is said to the others at a document; none where nobody is to be told.
+    voice: Option<Voice>,
 }
 
 /// A connection.
 struct Session {
     caller: Caller,
+    rooms: Arc<Rooms>,
     open: BTreeMap<String, Subscription>,
     tasks: JoinSet<String>,
     out: mpsc::Sender<Value>,
@@ -102,7 +136,7 @@ struct Session {
 /// Serves a connection until either side closes it. `who` is who its header says.
 pub(crate) async fn serve(mut socket: WebSocket, door: Door, who: Option<Who>, slot: OwnedSemaphorePermit) {
     let closed = match admitted(&mut socket, &door, who).await {
-        Some(who) => follow(&mut socket, Caller::new(&door, who)).await,
+        Some(who) => follow(&mut socket, Caller::new(&door, who), Arc::clone(&door.rooms)).await,
         None => Some((UNAUTHENTICATED, "the first message is {\"type\":\"auth\",\"token\":\"...\"}")),
     };
     if let Some((code, reason)) = closed {
@@ -122,15 +156,20 @@ async fn admitted(socket: &mut WebSocket, door: &Door, who: Option<Who>) -> Opti
     let Message::Text(text) = first else { return None };
     match read_json(text.as_bytes(), LEVELS_AROUND).ok()? {
         Said::Auth { token } => who_sent(door, token).await.ok(),
-        Said::Sub { .. } | Said::Unsub { .. } | Said::Credit { .. } | Said::Ping {} => None,
+        Said::Sub { .. }
+        | Said::Unsub { .. }
+        | Said::Credit { .. }
+        | Said::Edit { .. }
+        | Said::Presence { .. }
+        | Said::Ping {} => None,
     }
 }
 
 /// Takes messages and sends what subscriptions give. Returns why it closes, unless the client did.
-async fn follow(socket: &mut WebSocket, caller: Caller) -> Option<(u16, &'static str)> {
+async fn follow(socket: &mut WebSocket, caller: Caller, rooms: Arc<Rooms>) -> Option<(u16, &'static str)> {
     let (out, mut given) = mpsc::channel(MESSAGES_QUEUED);
     let whole = caller.clone();
-    let mut session = Session { caller, open: BTreeMap::new(), tasks: JoinSet::new(), out };
+    let mut session = Session { caller, rooms, open: BTreeMap::new(), tasks: JoinSet::new(), out };
     let (mut beat, mut heard) = (interval(BEAT), Instant::now());
     let over = whole.over();
     tokio::pin!(over);
@@ -192,7 +231,14 @@ impl Session {
                 }
                 None
             }
-            Ok(Said::Sub { id, kind, space, collection, selector, sort, fields, limit, resume }) => {
+            Ok(Said::Edit { id, space, write }) => Some(match self.edit(space, write).await {
+                Ok(version) => json!({ "type": "ack", "id": id, "version": version }),
+                Err(problem) => failed(Some(&id), &problem),
+            }),
+            Ok(Said::Presence { id, state }) => {
+                self.present(&id, state).err().map(|problem| failed(Some(&id), &problem))
+            }
+            Ok(Said::Sub { id, kind, space, collection, key, selector, sort, fields, limit, resume }) => {
                 let query = Query {
                     space,
                     collection: collection.clone().unwrap_or_default(),
@@ -202,122 +248,122 @@ impl Session {
                     limit,
                     ..Query::default()
                 };
-                let opened = self.subscribe(&id, kind, query, collection, resume).await;
+                let opened = self.subscribe(&id, Asked { kind, query, collection, key, resume }).await;
                 opened.err().map(|problem| failed(Some(&id), &problem))
             }
         };
         answer.map(|answer| Message::Text(answer.to_string().into()))
     }
 
+    /// Carries a write out. Returns the version that it made.
+    async fn edit(&self, space: SpaceRef, write: Write) -> Result<Option<String>, Problem> {
+        crate::routes::check_collection(write.doc().split('/').next().unwrap_or_default())?;
+        let op = write.into_op().map_err(|error| Problem::new(Code::BadJson, error.to_string()))?;
+        let write = DocWrite { space, writes: vec![op], idempotency_key: None };
+        Ok(write_one(&self.caller, write).await?.version.map(|version| version.to_string()))
+    }
+
+    /// Tells those at a document something.
+    fn present(&self, id: &str, state: Value) -> Result<(), Problem> {
+        let voice = self.open.get(id).and_then(|subscription| subscription.voice.as_ref());
+        let voice = voice.ok_or_else(|| {
+            Problem::new(Code::NotFound, "no subscription of kind presence has this id: send its sub first")
+        })?;
+        if state.to_string().len() > STATE_BYTES_MAX {
+            return Err(Problem::new(Code::TooLarge, format!("a state has at most {STATE_BYTES_MAX} bytes")));
+        }
+        let token = &self.caller.who().token;
+        let account = token.account.as_ref().unwrap_or(&token.name).clone();
+        voice.say(Present { account, state });
+        Ok(())
+    }
+
     /// Opens a subscription.
-    async fn subscribe(
-        &mut self,
-        id: &str,
-        kind: Kind,
-        query: Query,
-        collection: Option<String>,
-        resume: Option<String>,
-    ) -> Result<(), Problem> {
+    async fn subscribe(&mut self, id: &str, asked: Asked) -> Result<(), Problem> {
         if self.open.contains_key(id) {
             return Err(Problem::new(Code::Conflict, "a subscription has this id already"));
-        }
-        if let Some(name) = &collection {
-            crate::routes::check_collection(name)?;
         }
         let slot = Arc::clone(&self.caller.endless).try_acquire_owned();
         let slot = slot.ok().filter(|_| self.open.len() < SUBSCRIPTIONS_MAX);
         let slot = slot.ok_or_else(|| Problem::new(Code::Unavailable, "there are too many subscriptions: end one"))?;
-        let command = match kind {
-            Kind::Query if collection.is_none() => {
-                return Err(Problem::new(Code::BadRequest, "a query is of a collection"));
+        let Asked { kind, query, collection, key, resume } = asked;
+        if let Some(name) = &collection {
+            crate::routes::check_collection(name)?;
+        }
+        let missing = |what: &str| Problem::new(Code::BadRequest, what);
+        let named = |space: SpaceRef| match (collection.clone(), key) {
+            (Some(collection), Some(key)) => Named::new(space, collection, key),
+            (None, _) | (_, None) => Err(missing("a document is named by its collection and its key")),
+        };
+        let credit = Arc::new(Semaphore::new(CREDIT.0));
+        let mut follow = Follow { id: id.to_owned(), caller: self.caller.clone(), out: self.out.clone(), ready: None };
+        let (task, voice) = match kind {
+            Kind::Query if collection.is_none() => return Err(missing("a query is of a collection")),
+            Kind::Query => {
+                let command = Command::Live { query, since: resume };
+                (self.tasks.spawn(follow.command(command, Arc::clone(&credit), slot)), None)
             }
-            Kind::Query => Command::Live { query, since: resume },
             Kind::Feed => {
                 let space = query.space;
                 let since = match resume {
                     Some(since) => since,
                     None => {
-                        let now = Command::Changes(Changes { space: space.clone(), ..Changes::default() });
-                        let now = self.caller.request(now).await?;
-                        let cursor = expect_reply!(now, Reply::Changes { cursor, .. } => cursor)?;
-                        let ready = json!({ "type": "ready", "id": id, "cursor": cursor });
-                        // Whoever is gone needs no answer.
-                        drop(self.out.try_send(ready));
+                        let cursor = self.cursor(space.clone()).await?;
+                        follow.ready = Some(json!({ "type": "ready", "id": id, "cursor": cursor }));
                         cursor
                     }
                 };
-                Command::DocWatch { space, collection, doc: None, since: Some(since) }
+                let command = Command::DocWatch { space, collection, doc: None, since: Some(since) };
+                (self.tasks.spawn(follow.command(command, Arc::clone(&credit), slot)), None)
+            }
+            Kind::Doc => {
+                let named = named(query.space)?;
+                let since = match resume {
+                    Some(since) => since,
+                    None => {
+                        // The cursor first: what changes meanwhile is told again, and not missed.
+                        let cursor = self.cursor(named.space.clone()).await?;
+                        let document = self.document(&named).await?.map(DocumentView::from);
+                        follow.ready =
+                            Some(json!({ "type": "ready", "id": id, "cursor": cursor, "document": document }));
+                        cursor
+                    }
+                };
+                let Named { space, collection, doc } = named;
+                let command =
+                    Command::DocWatch { space, collection: Some(collection), doc: Some(doc), since: Some(since) };
+                (self.tasks.spawn(follow.command(command, Arc::clone(&credit), slot)), None)
+            }
+            Kind::Presence => {
+                let document = find(&self.caller, &named(query.space)?).await?;
+                let seat = self.rooms.join(document.doc.to_string());
+                let voice = seat.voice();
+                (self.tasks.spawn(follow.people(seat, slot)), Some(voice))
             }
         };
-        let credit = Arc::new(Semaphore::new(CREDIT.0));
-        let run = run(id.to_owned(), self.caller.clone(), command, Arc::clone(&credit), self.out.clone(), slot);
-        let task = self.tasks.spawn(run);
-        self.open.insert(id.to_owned(), Subscription { task, credit });
+        self.open.insert(id.to_owned(), Subscription { task, credit, voice });
         Ok(())
+    }
+
+    /// Returns the place of now in the changes of a space.
+    async fn cursor(&self, space: SpaceRef) -> Result<String, Problem> {
+        let now = Command::Changes(Changes { space, ..Changes::default() });
+        expect_reply!(self.caller.request(now).await?, Reply::Changes { cursor, .. } => cursor)
+    }
+
+    /// Reads a document. `None` if there is none.
+    async fn document(&self, named: &Named) -> Result<Option<DocView>, Problem> {
+        match find(&self.caller, named).await {
+            Ok(found) => Ok(Some(found)),
+            Err(problem) if problem.is_missing_document() => Ok(None),
+            Err(problem) => Err(problem),
+        }
     }
 
     /// A subscription ended by itself. One that was ended by its client is forgotten already.
     fn ended(&mut self, id: Option<String>) {
         if let Some(id) = id {
             self.open.remove(&id);
-        }
-    }
-}
-
-/// Carries a subscription out. Returns its id at the end.
-async fn run(
-    id: String,
-    caller: Caller,
-    command: Command,
-    credit: Arc<Semaphore>,
-    out: mpsc::Sender<Value>,
-    slot: OwnedSemaphorePermit,
-) -> String {
-    let problem = followed(&id, &caller, command, &credit, &out).await.err();
-    if let Some(problem) = problem {
-        let name = if problem.code() == Code::Gone { "gap" } else { "error" };
-        let mut message = failed(Some(&id), &problem);
-        message["type"] = name.into();
-        drop(out.send(message).await);
-    }
-    drop(slot);
-    id
-}
-
-async fn followed(
-    id: &str,
-    caller: &Caller,
-    command: Command,
-    credit: &Semaphore,
-    out: &mpsc::Sender<Value>,
-) -> Result<(), Problem> {
-    let backend = caller.backend();
-    let (sender, mut items) = mpsc::channel(1);
-    let mut call = backend.call(command, sender);
-    loop {
-        let item = tokio::select! {
-            biased;
-            Some(item) = items.recv() => item,
-            result = &mut call => return result.map(drop).map_err(Problem::from),
-        };
-        let message = match item {
-            Item::Change(change) => json!({ "type": "change", "id": id, "change": ChangeView::from(change) }),
-            Item::Live(batch) => {
-                let (name, batch) = (if batch.reset { "ready" } else { "batch" }, BatchView::from(batch));
-                json!({ "type": name, "id": id, "cursor": batch.cursor, "events": batch.events })
-            }
-            Item::Progress(_)
-            | Item::Document(_)
-            | Item::Revision(_)
-            | Item::Conflict(_)
-            | Item::Chunk(_)
-            | Item::Bytes(_) => continue,
-        };
-        if let Ok(permit) = credit.acquire().await {
-            permit.forget();
-        }
-        if out.send(message).await.is_err() {
-            return Ok(());
         }
     }
 }

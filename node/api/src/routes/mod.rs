@@ -75,6 +75,7 @@ pub fn router(
         backend,
         endless: Arc::new(Semaphore::new(ENDLESS_MAX)),
         sockets: Arc::new(Semaphore::new(settings.sockets_max)),
+        rooms: Arc::default(),
         graphql: Arc::default(),
         limit: settings.requests_per_second.map(|most| Arc::new(Limit::new(most))),
         issuer: settings.issuer.clone(),

@@ -210,3 +210,85 @@ async fn sockets_close_when_the_server_stops() {
     listening.world.stop.send_replace(true);
     assert_eq!(socket.hear().await, Err(1001));
 }
+
+#[tokio::test]
+async fn a_document_is_followed_and_written_over_one_connection() {
+    let listening = Listening::new().await;
+    listening.put("other", json!({})).await;
+    let mut socket = listening.connect(&listening.world.write).await.expect("it opens");
+    let sub = json!({ "type": "sub", "id": "d", "kind": "doc", "collection": "towns", "key": "ulm" });
+    socket.say(sub.clone()).await;
+    let ready = socket.hear().await.expect("an answer");
+    assert_eq!((&ready["type"], &ready["document"]), (&json!("ready"), &Value::Null));
+
+    let edit = |id: &str, write: Value| json!({ "type": "edit", "id": id, "write": write });
+    let put = json!({ "op": "put", "doc": "towns/ulm", "value": { "pop": 1, "note": { "$text": "on" } } });
+    socket.say(edit("e1", put)).await;
+    let mut heard = [socket.hear().await.expect("a message"), socket.hear().await.expect("a message")];
+    heard.sort_by_key(|message| message["type"].to_string());
+    let [ack, change] = heard;
+    assert_eq!((&ack["type"], &ack["id"], &change["id"]), (&json!("ack"), &json!("e1"), &json!("d")));
+    assert_eq!(change["change"]["version"], ack["version"]);
+    let changes = json!([{ "op": "splice", "path": "note", "at": 2, "delete": 0, "insert": " the Danube" }]);
+    socket
+        .say(edit("e2", json!({ "op": "change", "doc": "towns/ulm", "changes": changes, "if": ack["version"] })))
+        .await;
+    let mut heard = [socket.hear().await.expect("a message"), socket.hear().await.expect("a message")];
+    heard.sort_by_key(|message| message["type"].to_string());
+    assert_eq!(heard[1]["change"]["value"]["note"], "on the Danube");
+    // What does not hold any more is refused, and so is what the token does not allow.
+    socket.say(edit("e3", json!({ "op": "delete", "doc": "towns/ulm", "if": ack["version"] }))).await;
+    let refused = socket.hear().await.expect("an answer");
+    assert_eq!((&refused["id"], &refused["problem"]["code"]), (&json!("e3"), &json!("version_mismatch")));
+    socket.say(edit("e4", json!({ "op": "put", "doc": "_rules/x", "value": {} }))).await;
+    assert_eq!(socket.hear().await.expect("an answer")["problem"]["code"], "bad_name");
+    let mut reader = listening.connect(&listening.world.read).await.expect("it opens");
+    reader.say(edit("e5", json!({ "op": "delete", "doc": "towns/ulm" }))).await;
+    assert_eq!(reader.hear().await.expect("an answer")["problem"]["code"], "forbidden");
+
+    // Who comes later has it, and who resumes has what it missed, but nothing of others.
+    reader.say(sub.clone()).await;
+    assert_eq!(reader.hear().await.expect("an answer")["document"]["value"]["note"], "on the Danube");
+    listening.put("other", json!({ "n": 1 })).await;
+    let mut resumed = sub;
+    resumed["resume"] = change["change"]["cursor"].clone();
+    resumed["id"] = "again".into();
+    reader.say(resumed).await;
+    let missed = reader.hear().await.expect("a change");
+    assert_eq!((&missed["id"], &missed["change"]["value"]["note"]), (&json!("again"), &json!("on the Danube")));
+    assert_eq!(reader.before_pong().await, Vec::<Value>::new());
+    reader.say(json!({ "type": "sub", "id": "x", "kind": "doc", "collection": "towns" })).await;
+    assert_eq!(reader.hear().await.expect("an answer")["problem"]["code"], "bad_request");
+}
+
+#[tokio::test]
+async fn those_at_a_document_see_each_other() {
+    let listening = Listening::new().await;
+    listening.put("ulm", json!({})).await;
+    let sub = json!({ "type": "sub", "id": "p", "kind": "presence", "collection": "towns", "key": "ulm" });
+    let say = |state: Value| json!({ "type": "presence", "id": "p", "state": state });
+    let mut ada = listening.connect(&listening.world.write).await.expect("it opens");
+    ada.say(sub.clone()).await;
+    let ready = ada.hear().await.expect("an answer");
+    assert_eq!((&ready["type"], &ready["people"]), (&json!("ready"), &json!([])));
+    ada.say(say(json!({ "at": 3 }))).await;
+    assert_eq!(ada.hear().await.expect("its own")["change"]["number"], ready["self"]);
+
+    let mut bob = listening.connect(&listening.world.read).await.expect("it opens");
+    bob.say(sub.clone()).await;
+    let seen = bob.hear().await.expect("an answer");
+    assert_eq!(seen["people"], json!([{ "number": ready["self"], "account": "Write None", "state": { "at": 3 } }]));
+    bob.say(say(json!("hello"))).await;
+    assert_eq!(ada.hear().await.expect("a change")["change"]["state"], "hello");
+    bob.say(say(json!("x".repeat(4096)))).await;
+    let mut heard = vec![bob.hear().await.expect("a message"), bob.hear().await.expect("a message")];
+    heard.retain(|message| message["type"] == "error");
+    assert_eq!(heard[0]["problem"]["code"], "too_large");
+    drop(bob);
+    assert_eq!(ada.hear().await.expect("a change")["change"], json!({ "number": seen["self"], "left": true }));
+    // Presence is of a document that is there, and said where one is present.
+    ada.say(json!({ "type": "sub", "id": "q", "kind": "presence", "collection": "towns", "key": "none" })).await;
+    assert_eq!(ada.hear().await.expect("an answer")["problem"]["code"], "not_found");
+    ada.say(json!({ "type": "presence", "id": "q", "state": 1 })).await;
+    assert_eq!(ada.hear().await.expect("an answer")["problem"]["code"], "not_found");
+}
