@@ -2,20 +2,11 @@
 //! two schemes, what users do, and what axe says.
 
 use super::input::Input;
-use super::{Report, Setting};
+use super::{Report, Setting, figures};
 use crate::{Failure, repo};
-use serde::Deserialize;
 
 const SAMPLE: &str = "zipcodes.csv.gz";
 const WEB: &str = "web";
-
-/// A figure that the script printed.
-#[derive(Debug, Deserialize)]
-struct Told {
-    name: String,
-    value: f64,
-    n: u64,
-}
 
 /// See the module's head. The browser is `$CHROMIUM`, else Debian's.
 pub(super) fn prove(setting: &Setting, report: &mut Report<'_>) -> Result<(), Failure> {
@@ -28,9 +19,5 @@ pub(super) fn prove(setting: &Setting, report: &mut Report<'_>) -> Result<(), Fa
     repo::output(npm)?;
     let mut script = repo::command("node");
     script.arg(format!("{WEB}/prove.mjs")).arg("--binary").arg(&setting.binary).arg("--towns").arg(&towns);
-    for line in repo::output(script)?.lines() {
-        let Told { name, value, n } = serde_json::from_str(line)?;
-        report.figure(&name, value, n);
-    }
-    Ok(())
+    figures::told(script, "", report)
 }

@@ -3,9 +3,8 @@
 
 use super::input::Input;
 use super::node::create;
-use super::{Report, Setting};
+use super::{Report, Setting, figures};
 use crate::{Failure, repo};
-use serde::Deserialize;
 use serde_json::json;
 use std::io::Write as _;
 use std::path::Path;
@@ -16,14 +15,6 @@ const DOCUMENTS: usize = 100_000;
 const OPEN: &str = "1000";
 const EXAMPLE: &str = "query_speed";
 const PEERS: &str = "benches/peers/queries";
-
-/// A figure that a program printed.
-#[derive(Debug, Deserialize)]
-struct Told {
-    name: String,
-    value: f64,
-    n: u64,
-}
 
 /// See the module's head.
 pub(super) fn prove(setting: &Setting, report: &mut Report<'_>) -> Result<(), Failure> {
@@ -47,20 +38,12 @@ pub(super) fn prove(setting: &Setting, report: &mut Report<'_>) -> Result<(), Fa
     for arguments in [&[store, file][..], &[store, "open", OPEN]] {
         let mut command = repo::command(program);
         command.args(arguments);
-        figures(&repo::output(command)?, "", report)?;
+        figures::told(command, "100000 documents: ", report)?;
     }
     install()?;
     let mut peers = repo::command("node");
     peers.args([&format!("{PEERS}/queries.mjs"), file, path(home.path())?]);
-    figures(&repo::output(peers)?, "peer ", report)
-}
-
-fn figures(told: &str, who: &str, report: &mut Report<'_>) -> Result<(), Failure> {
-    for line in told.lines() {
-        let Told { name, value, n } = serde_json::from_str(line)?;
-        report.figure(&format!("100000 documents: {who}{name}"), value, n);
-    }
-    Ok(())
+    figures::told(peers, "100000 documents: peer ", report)
 }
 
 fn path(path: &Path) -> Result<&str, Failure> {

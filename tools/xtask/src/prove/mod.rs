@@ -5,6 +5,7 @@
 //! anything else fails, so that a claim nobody can run is not made.
 
 mod api_console;
+mod api_doors;
 mod claims;
 mod client;
 mod clone;
@@ -18,6 +19,7 @@ mod data_input;
 mod data_sim;
 mod doc_fast;
 mod documents;
+mod figures;
 mod hostile;
 mod import;
 mod input;
@@ -61,6 +63,10 @@ const PROOFS: &[(&str, Proof)] = &[
     ("hostile", hostile::prove),
     ("doc-damaged", damaged::prove),
     ("api-console", api_console::prove),
+    ("api-contract", api_doors::contract),
+    ("api-locked", api_doors::locked),
+    ("api-hostile", api_doors::hostile),
+    ("api-fast", api_doors::fast),
 ];
 
 #[derive(Debug, clap::Args)]

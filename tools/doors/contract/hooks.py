@@ -1,0 +1,118 @@
+"""Which well-formed requests may be refused, and by which code.
+
+A description cannot say that a selector has the operators that there are, or that a patch fits the document that it is
+for. Such an answer is right where its code stands here; any other refusal of a request that is as the description says
+is a finding.
+"""
+
+import json
+
+import schemathesis
+
+# What no JSON schema says, whatever the operation is.
+ALWAYS = {
+    "not_found": "a name that was drawn is of nothing here",
+    "gone": "the document was deleted by an earlier request",
+}
+
+SELECTOR = {"bad_selector": "the language of selectors, sorts and paths is in spec/query.md"}
+CONDITION = {
+    "exists": "`If-None-Match: *`, and the document is there",
+    "version_mismatch": "`If-Match` names another version",
+}
+WRITE = CONDITION | {
+    "schema_violation": "the collection has a schema",
+    "refused": "an object may be larger than an update, or mean a text or a counter",
+    "container_change": "a member merges in another way",
+    "idempotency_mismatch": "the same key was sent with another request",
+    "idempotency_busy": "a request under the key is under way",
+    "conflict": "the document changed meanwhile",
+}
+
+CODES = {
+    "findDocuments": SELECTOR | {"bookmark_invalid": "a bookmark is of one query"},
+    "listDocuments": SELECTOR | {"bookmark_invalid": "a bookmark is of one query", "bad_json": "`where` is JSON"},
+    "countDocuments": SELECTOR,
+    "explainQuery": SELECTOR | {"bookmark_invalid": "a bookmark is of one query"},
+    "followQuery": SELECTOR | {"bad_json": "`where` is JSON"},
+    "putIndex": SELECTOR | {"conflict": "an index has this name", "refused": "16 indexes are the most"},
+    "putRules": {"bad_rules": "rules are selectors: spec/rules.md"},
+    "testRules": {"bad_rules": "rules are selectors: spec/rules.md"},
+    "putSchema": {"bad_schema": "which schemas there are is in spec/schemas.md", "schema_violation": "see there"},
+    "putDocument": WRITE,
+    "createDocument": WRITE,
+    "deleteDocument": WRITE,
+    "undeleteDocument": WRITE,
+    "revertDocument": WRITE,
+    "patchDocument": WRITE | {"bad_patch": "a patch fits one document"},
+    "transact": WRITE | {"bad_patch": "a patch fits one document"},
+    "importFile": WRITE | {"bad_request": "the file is of a format, or has no such rows"},
+    "exportFile": {"refused": "no document has a column", "bad_request": "only tables have a delimiter"},
+    "createAccount": {"conflict": "an account has this name"},
+    "createToken": {"conflict": "a token has this name", "not_found": "there is no such account"},
+    "createSpace": {"conflict": "a space has this name"},
+    "login": {"login_failed": "no account has this password", "too_often": "it was tried too often"},
+}
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    """Waits for no change: an answer that waits says nothing new."""
+    if operation_of(case) == "followChanges" and (case.query or {}).get("feed") == "longpoll":
+        case.query.setdefault("timeout", 10)
+
+
+def operation_of(case):
+    return case.operation.definition.raw.get("operationId")
+
+
+# Words of a problem's detail that make it right whatever the operation is.
+WORDS = {
+    "invalid type: floating point": "to JSON Schema 2.0 is an integer; here it is a double, as everywhere",
+    "does not fit in 64 bits": "numbers of documents are 64-bit integers and doubles: spec/documents.md, 2",
+}
+
+
+def is_right_refusal(case, response):
+    """Whether a request that is as the description says was refused by a right code."""
+    try:
+        problem = json.loads(response.content)
+        code, detail = problem["code"], problem["detail"]
+    except (ValueError, KeyError, TypeError):
+        return False
+    return code in ALWAYS | CODES.get(operation_of(case), {}) or any(word in detail for word in WORDS)
+
+
+def is_right_answer(case):
+    """Whether a body that was made to be wrong is right: all text is a table, and most is a record of something."""
+    return operation_of(case) == "importFile" and case.media_type != "application/json"
+
+
+def is_stream(response):
+    """OpenAPI 3.1 describes a stream of events as one string, and has no words for one event."""
+    return response.headers.get("content-type", [""])[0].startswith("text/event-stream")
+
+
+@schemathesis.hook
+def filter_failure(context, failure, case, response):
+    """Keeps what is a finding."""
+    kind = type(failure).__name__
+    if kind == "RejectedPositiveData":
+        return not is_right_refusal(case, response)
+    if kind == "AcceptedNegativeData":
+        return not is_right_answer(case)
+    if kind == "JsonSchemaError":
+        return not is_stream(response)
+    return True
+
+
+@schemathesis.check
+def problems_name_themselves(ctx, response, case):
+    """Every refusal is a problem whose status is that of the answer."""
+    if response.status_code < 400 or case.method.upper() == "HEAD":
+        return
+    media = response.headers.get("content-type", [""])[0]
+    assert media == "application/problem+json", f"an error of type {media}"
+    problem = json.loads(response.content)
+    assert problem["status"] == response.status_code, problem
+    assert problem["type"] == f"/docs/errors#{problem['code']}", problem

@@ -1,0 +1,56 @@
+// Bytes on a connection, as no client would send them.
+import { connect } from "node:net";
+import { once } from "node:events";
+
+/** How long an answer, or the end of the connection, may take. */
+const PATIENCE_MS = 90_000;
+
+/** Opens a connection. */
+export async function dial(url) {
+  const { hostname, port } = new URL(url);
+  const socket = connect({ host: hostname, port: Number(port) });
+  socket.on("error", () => {});
+  await once(socket, "connect");
+  return socket;
+}
+
+/** Sends bytes; returns the status of the answer and its text, or status 0 where the connection was closed without one. */
+export function exchange(url, bytes, { endless = false } = {}) {
+  return new Promise((resolve) => {
+    const { hostname, port } = new URL(url);
+    const socket = connect({ host: hostname, port: Number(port) });
+    let text = "";
+    const done = () => {
+      clearTimeout(timer);
+      socket.destroy();
+      resolve({ status: Number(/^HTTP\/1\.[01] (\d+)/.exec(text)?.[1] ?? 0), text });
+    };
+    const timer = setTimeout(() => {
+      text = "HTTP/1.1 599 no answer and no end";
+      done();
+    }, PATIENCE_MS);
+    socket.on("data", (piece) => {
+      text += piece.toString("latin1");
+      const head = text.indexOf("\r\n\r\n");
+      const length = /content-length: (\d+)/i.exec(text);
+      if (head >= 0 && (!length || text.length >= head + 4 + Number(length[1]))) done();
+    });
+    socket.on("error", done);
+    socket.on("close", done);
+    const pieces = Symbol.iterator in Object(bytes) && typeof bytes !== "string" && !Buffer.isBuffer(bytes) ? bytes : [bytes];
+    const write = async () => {
+      for (const piece of pieces) {
+        if (socket.destroyed) return;
+        if (!socket.write(piece)) await Promise.race([once(socket, "drain"), once(socket, "close")]).catch(() => {});
+      }
+      if (!endless) return;
+    };
+    socket.on("connect", () => write());
+  });
+}
+
+/** The head of a request. */
+export function head(method, path, headers = {}) {
+  const lines = Object.entries({ Host: "localhost", ...headers }).map(([name, value]) => `${name}: ${value}`);
+  return `${method} ${path} HTTP/1.1\r\n${lines.join("\r\n")}\r\n\r\n`;
+}

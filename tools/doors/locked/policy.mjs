@@ -1,0 +1,116 @@
+// Who may do what, and how each operation of the description is asked for. The table of all codes is made of this.
+
+/** What operations need of whoever asks (`spec/rules.md`, section 2), by role. */
+export const NEEDS = {
+  owner: ["anyone", "read", "write", "look", "manage", "own"],
+  admin: ["anyone", "read", "write", "look", "manage"],
+  editor: ["anyone", "read", "write"],
+  viewer: ["anyone", "read"],
+  auditor: ["anyone", "look"],
+};
+
+/** What an operation answers where it may be asked for and where not, by the state of the token. */
+export const STATES = {
+  good: () => "done",
+  none: () => 401,
+  forged: () => 401,
+  expired: () => 401,
+  revoked: () => 401,
+  "of a deleted account": () => 401,
+  "for reading": ({ writes }) => (writes ? 403 : "done"),
+  "for another collection": ({ need, part }) => elsewhere(need, part),
+  "for another space": ({ need, part }) => elsewhere(need, part),
+};
+
+/** A token for a part of the node reaches documents there, and what names them. */
+function elsewhere(need, part) {
+  if (need === "anyone") return "done";
+  if (need !== "read" && need !== "write") return 403;
+  // Lists are empty, and what is named is not there; documents are locked.
+  return { space: "done", name: 404, documents: 403 }[part];
+}
+
+const C = "/v1/spaces/{space}/collections/{collection}";
+const D = `${C}/docs/{key}`;
+const rules = { list: {}, view: {}, create: {}, update: {}, delete: {} };
+
+/**
+ * Every operation: what it needs; the status when it is done; whether it changes something; its body; and what has to be
+ * there before (`doc`, `deleted`, `account`, `peer`, `collection`, `index`, `schema`, `version`, `token`). What is made has
+ * a name of its own for each request: `{new}`.
+ */
+export const OPERATIONS = {
+  listAccounts: { need: "look" },
+  createAccount: { need: "manage", done: 201, body: { name: "{new}", role: "viewer" } },
+  "createAccount of an owner": { need: "own", done: 201, body: { name: "{new}", role: "owner" } },
+  deleteAccount: { need: "manage", done: 204, before: "account" },
+  "deleteAccount of an owner": { need: "own", done: 204, before: "owner" },
+  changeAccount: { need: "manage", done: 200, before: "account", body: { role: "auditor" } },
+  "changeAccount to an owner": { need: "own", done: 200, before: "account", body: { role: "owner" } },
+  "changeAccount of an owner": { need: "own", done: 200, before: "owner", body: { password: "another password" } },
+  listAudit: { need: "look" },
+  logout: { need: "anyone", done: 204 },
+  getMe: { need: "anyone" },
+  joinSpace: { need: "manage", done: 400, body: { invite: "no invite" } },
+  listPeers: { need: "look" },
+  addPeer: { need: "manage", done: 201, body: { address: "127.0.0.1:9" } },
+  removePeer: { need: "manage", done: 204, before: "peer", path: { address: "127.0.0.1:9" } },
+  listSpaces: { need: "look" },
+  createSpace: { need: "manage", done: 201, body: { name: "{new}" } },
+  followChanges: { need: "read", part: "space" },
+  listCollections: { need: "read", part: "space" },
+  getCollection: { need: "read", part: "name" },
+  deleteCollection: { need: "manage", done: 204, before: "collection" },
+  countDocuments: { need: "read", body: { selector: {} } },
+  listDocuments: { need: "read" },
+  createDocument: { need: "write", done: 201, body: { n: 1 } },
+  getDocument: { need: "read", before: "doc" },
+  putDocument: { need: "write", done: 200, before: "doc", body: { n: 2 } },
+  deleteDocument: { need: "write", done: 204, before: "doc" },
+  patchDocument: { need: "write", before: "doc", body: { n: 3 }, type: "application/merge-patch+json" },
+  getConflicts: { need: "read", before: "doc" },
+  diffVersions: { need: "read", before: "version", query: { from: "{version}", to: "{version}" } },
+  getHistory: { need: "read", before: "doc" },
+  revertDocument: { need: "write", before: "version", body: { version: "{version}" } },
+  undeleteDocument: { need: "write", before: "deleted" },
+  getVersion: { need: "read", before: "version" },
+  explainQuery: { need: "read", body: { selector: { n: 1 } } },
+  exportFile: { need: "manage", writes: false },
+  findDocuments: { need: "read", body: { selector: {} } },
+  importFile: { need: "manage", body: [{ n: 1 }] },
+  listIndexes: { need: "manage", writes: false },
+  putIndex: { need: "manage", done: [200, 202], body: { fields: ["n"] }, before: "collection" },
+  deleteIndex: { need: "manage", done: 204, before: "index" },
+  checkIndex: { need: "manage", before: "index", writes: false },
+  rebuildIndex: { need: "manage", done: [200, 202], before: "index" },
+  followQuery: { need: "read", stream: true },
+  getRules: { need: "manage", writes: false },
+  putRules: { need: "manage", body: rules, before: "collection" },
+  testRules: { need: "manage", writes: false, body: { account: "viewer", value: { n: 1 } } },
+  getSchema: { need: "read", part: "name", before: "schema" },
+  putSchema: { need: "manage", before: "collection", body: { properties: { n: { type: "integer" } } } },
+  deleteSchema: { need: "manage", done: 204, before: "schema" },
+  checkSchema: { need: "manage", before: "schema", writes: false },
+  listDevices: { need: "look" },
+  createInvite: { need: "manage", done: 201, body: {} },
+  transact: { need: "write", body: { writes: [{ op: "put", doc: "{collection}/{new}", value: { n: 1 } }] } },
+  getStatus: { need: "look" },
+  listTokens: { need: "look" },
+  createToken: { need: "manage", done: 201, body: { name: "{new}", account: "viewer" } },
+  "createToken of an owner": { need: "own", done: 201, body: { name: "{new}" } },
+  deleteToken: { need: "manage", done: 204, before: "token" },
+  "deleteToken of an owner": { need: "own", done: 204, before: "owner's token" },
+};
+
+/** Operations that take no token, so that there is nothing to ask of them here. */
+export const OPEN = ["login"];
+
+/** Returns the statuses that a role with a token in a state may be answered. */
+export function expected(operation, role, state) {
+  const { need, done = 200, part = "documents" } = operation;
+  const { writes = need === "write" || need === "own" || need === "manage" } = operation;
+  const told = STATES[state]({ need, part, writes });
+  if (told === 401) return [401];
+  if (!NEEDS[role].includes(need)) return [403];
+  return [told === "done" ? done : told].flat();
+}
