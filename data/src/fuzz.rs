@@ -4,13 +4,16 @@
 use crate::collection::CollectionMeta;
 use crate::export::Writer;
 use crate::import::{Format, ImportError, Reader, Record};
-use crate::json;
 use crate::query::order::compare;
 use crate::query::{Bounds, Elem, Field, Path, Problem, Selector, Subject, Test, parse};
+use crate::rules::{Actor, Deed, Rules};
 use crate::schema::Schema;
 use crate::trace::{Causality, TraceReader};
+use crate::{json, json_patch, patch, preview};
 use cosmicsync_protocol::document::{DEPTH_MAX, Value};
 use cosmicsync_protocol::ids::DocId;
+use cosmicsync_protocol::sync::SpaceNo;
+use std::collections::BTreeMap;
 
 /// A target: takes any bytes, and panics when the code under test breaks a promise.
 pub type Target = fn(&[u8]);
@@ -23,6 +26,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("import_trace", import_trace),
     ("import_xml", import_xml),
     ("json", json_text),
+    ("patch", patch),
+    ("rules", rules),
     ("schema", schema),
     ("selector", selector),
 ];
@@ -54,6 +59,71 @@ pub fn json_text(data: &[u8]) {
     let written = json::to_string(&value);
     // Texts and numbers keep their type and value; bytes have no JSON of their own and are never read from it.
     assert_eq!(json::parse(written.as_bytes()).ok(), Some(value), "a value comes back");
+}
+
+/// Applies a patch, up to the first line's end, to a document, the rest: a merge patch gives what RFC 7396 says, and what a
+/// JSON patch gives is what the difference to it gives.
+pub fn patch(data: &[u8]) {
+    let (Ok(patch), Ok(before)) = halves(data) else { return };
+    let Value::Map(_) = before else { return };
+    if patch.as_map().is_some() {
+        let changes = patch::merge_patch(&before, &patch).expect("both are objects");
+        let after = preview::apply(before.clone(), &changes).expect("changes of a patch fit");
+        assert_eq!(after, merged(before, patch), "a merge patch");
+        return;
+    }
+    let Ok(changes) = json_patch::parse(&patch).and_then(|operations| json_patch::changes(&before, &operations)) else {
+        return;
+    };
+    let Some(after @ Value::Map(_)) = preview::apply(before.clone(), &changes) else { return };
+    let operations = json_patch::diff(&before, &after);
+    let written = Value::List(operations.iter().map(json_patch::to_value).collect());
+    assert_eq!(json_patch::parse(&written).as_ref(), Ok(&operations), "operations come back");
+    let again = json_patch::changes(&before, &operations).expect("a difference fits");
+    assert_eq!(preview::apply(before, &again), Some(after), "a difference gives the later value");
+}
+
+/// The result of a merge patch as RFC 7396 has it.
+fn merged(target: Value, patch: Value) -> Value {
+    let Value::Map(patch) = patch else { return patch };
+    let mut members = if let Value::Map(members) = target { members } else { BTreeMap::new() };
+    for (name, value) in patch {
+        let before = members.remove(&name);
+        if value != Value::Null {
+            members.insert(name, merged(before.unwrap_or(Value::Null), value));
+        }
+    }
+    Value::Map(members)
+}
+
+/// Reads rules, up to the first line's end, and asks them about a document, the rest: they come back from a description,
+/// what has no rule is locked, and a rule that is bound has no variable left.
+pub fn rules(data: &[u8]) {
+    let (Ok(written), document) = halves(data) else { return };
+    let Ok(rules) = Rules::from_value(&written) else { return };
+    let description: Value = [("name", Value::from("c")), ("rules", rules.member())].into_iter().collect();
+    assert_eq!(Rules::of(&description).as_ref(), Some(&rules), "rules come back");
+    let auth: Value = [("account", Value::from("ada")), ("role", "editor".into())].into_iter().collect();
+    let context: Value = [("auth", auth), ("now", Value::Int(7))].into_iter().collect();
+    let bound = Actor { context: context.clone(), bound: true, reach: Vec::new() };
+    let free = Actor { context, bound: false, reach: Vec::new() };
+    for deed in Deed::ALL {
+        let may = bound.may(SpaceNo(1), "c", deed, Some(&rules));
+        assert_eq!(may.is_some(), rules.rule(deed).is_some(), "what has no rule is locked");
+        assert!(free.may(SpaceNo(1), "c", deed, None).is_some(), "whom rules do not bind");
+        if let (Some(may), Ok(document)) = (may, &document) {
+            let subject = Subject::new(document, DocId([0; 16]));
+            let again = may.bind(&Value::Null);
+            assert_eq!(may.matches(&subject), again.matches(&subject), "nothing is left to bind");
+        }
+    }
+}
+
+/// Reads a first line and the rest as JSON.
+fn halves(data: &[u8]) -> (Result<Value, ()>, Result<Value, ()>) {
+    let mut parts = data.splitn(2, |byte| *byte == b'\n');
+    let mut next = || json::parse(parts.next().unwrap_or_default()).map_err(drop);
+    (next(), next())
 }
 
 /// Compiles a schema, up to the first line's end, and compares a document, the rest, with it: a schema comes back from its

@@ -7,6 +7,8 @@
 mod access;
 mod call;
 mod extract;
+#[cfg(any(test, feature = "testkit"))]
+pub mod fuzz;
 mod graphql;
 mod issuer;
 mod limit;

@@ -31,7 +31,7 @@ const INTROSPECTION_MAX: u64 = 500;
 
 /// Fails if a text is too long, if brackets stand too deep in each other, since whoever parses goes down one call for each; and if a whole number
 /// would be rounded.
-pub(super) fn check_text(text: &str) -> Result<(), Problem> {
+pub(crate) fn check_text(text: &str) -> Result<(), Problem> {
     if text.len() > TEXT_BYTES_MAX {
         let detail = format!("the text of a request has at most {TEXT_BYTES_MAX} bytes");
         return Err(Problem::new(Code::TooLarge, detail).next("put large values into variables"));
@@ -102,7 +102,7 @@ fn behind_string(text: &[u8]) -> Option<&[u8]> {
 }
 
 /// Fails if an operation of a document asks for too much.
-pub(super) fn check(document: &ExecutableDocument, variables: &Variables) -> Result<(), Problem> {
+pub(crate) fn check(document: &ExecutableDocument, variables: &Variables) -> Result<(), Problem> {
     let (mut cost, mut used) = (0, BTreeSet::new());
     for (_, operation) in document.operations.iter() {
         let operation = &operation.node;
@@ -125,7 +125,7 @@ pub(super) fn check(document: &ExecutableDocument, variables: &Variables) -> Res
 }
 
 /// Returns the operation that is meant: the named one, or the only one. `None` if there is none such.
-pub(super) fn operation<'a>(document: &'a ExecutableDocument, name: Option<&str>) -> Option<&'a OperationDefinition> {
+pub(crate) fn operation<'a>(document: &'a ExecutableDocument, name: Option<&str>) -> Option<&'a OperationDefinition> {
     let found = match (&document.operations, name) {
         (DocumentOperations::Single(only), None) => Some(only),
         (DocumentOperations::Multiple(all), Some(name)) => all.get(name),

@@ -7,7 +7,7 @@ mod aggregate;
 mod answer;
 mod build;
 mod filter;
-mod limits;
+pub(crate) mod limits;
 mod live;
 mod model;
 mod naming;
