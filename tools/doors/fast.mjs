@@ -1,5 +1,5 @@
-// Proves how fast the HTTP API is: mixed load on a node for ten minutes, what a thousand idle WebSockets take, and the same
-// operations beside PocketBase and express-pouchdb.
+// Proves how fast the HTTP API is: mixed load on a node for ten minutes, what a thousand idle WebSockets take, and
+// the same operations beside PocketBase and express-pouchdb.
 //
 // `node fast.mjs --binary PATH --python PATH [--seconds 600] [--only mixed|idle|beside]`
 import { beside } from "./fast/beside.mjs";
@@ -23,13 +23,17 @@ await prove(async () => {
   const faults = new Faults();
   const seconds = Number(settings.seconds);
   const wanted = (part) => !settings.only || settings.only === part;
-  await withNode(settings.binary, async (node) => {
-    if (wanted("mixed")) {
-      await fill(node, DOCUMENTS);
-      await mixed(node, faults, { seconds, documents: DOCUMENTS });
-    }
-    if (wanted("idle")) await idle(node, faults);
-  }, { environment });
+  await withNode(
+    settings.binary,
+    async (node) => {
+      if (wanted("mixed")) {
+        await fill(node, DOCUMENTS);
+        await mixed(node, faults, { seconds, documents: DOCUMENTS });
+      }
+      if (wanted("idle")) await idle(node, faults);
+    },
+    { environment },
+  );
   if (!wanted("beside")) return;
   const more = { python: settings.python, seconds: Math.min(BESIDE_SECONDS, seconds) };
   await withNode(settings.binary, (node) => beside(node, faults, more), { environment });

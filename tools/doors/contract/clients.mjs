@@ -100,8 +100,9 @@ class Whole {
 }
 
 const STATE = "subscription { counters(order_by: [{n: desc}], limit: 1000) { _key n } }";
-const STREAM = "subscription Stream($since: String) { ledger_stream(since: $since) { cursor changes "
-  + "{ id key version deleted doc { n group } } } }";
+const STREAM =
+  "subscription Stream($since: String) { ledger_stream(since: $since) { cursor changes " +
+  "{ id key version deleted doc { n group } } } }";
 
 /** GraphQL: a live query that `graphql-ws` subscribes to again, and the feed, which is given its cursor. */
 export function graphql({ host, token, cursor, writer }) {
@@ -115,8 +116,15 @@ export function graphql({ host, token, cursor, writer }) {
   const told = (errors) => {
     if (Array.isArray(errors)) problems.push(JSON.stringify(errors));
   };
-  const sink = (next) => ({ next: ({ data, errors }) => (data ? next(data) : told(errors)), error: told, complete() {} });
-  client.subscribe({ query: STATE }, sink((data) => whole.next(data.counters)));
+  const sink = (next) => ({
+    next: ({ data, errors }) => (data ? next(data) : told(errors)),
+    error: told,
+    complete() {},
+  });
+  client.subscribe(
+    { query: STATE },
+    sink((data) => whole.next(data.counters)),
+  );
 
   const once = createClient({ ...settings, retryAttempts: 0 });
   const take = ({ ledger_stream: { cursor, changes } }) => {

@@ -1,4 +1,5 @@
-// A way to a node that breaks: each connection is cut after so many bytes of the node's answer, wherever that is in it.
+// A way to a node that breaks: each connection is cut after so many bytes of the node's answer, wherever that is in
+// it.
 import { connect, createServer } from "node:net";
 import { once } from "node:events";
 

@@ -51,7 +51,7 @@ export class Answer {
     this.changes += 1;
     const at = this.docs.findIndex((one) => one.id === id);
     // What is added was not there, and all else is about what is there.
-    if (!isResumed && (event === "added") !== (at < 0)) this.twice += 1;
+    if (!isResumed && (event === "added") !== at < 0) this.twice += 1;
     if (event === "changed" && at >= 0) {
       this.docs[at] = doc;
       return;

@@ -1,5 +1,5 @@
-// Clients that follow changes are cut 100 times each way, at places that a seed chose, while writers write. Each goes on
-// where it was: nothing is lost, nothing comes twice.
+// Clients that follow changes are cut 100 times each way, at places that a seed chose, while writers write. Each
+// goes on where it was: nothing is lost, nothing comes twice.
 import { figure, say } from "../lib/figures.mjs";
 import { random } from "../lib/random.mjs";
 import { eventSource, graphql, webSocket } from "./clients.mjs";
@@ -26,7 +26,7 @@ async function until(holds, patience = PATIENCE_MS) {
 
 const KINDS = {
   "server-sent events": (at, more) => eventSource({ ...more, group: at % 2 ? at : undefined }),
-  "WebSocket": (at, more) => webSocket({ ...more, group: at, says: at % 2 === 1 }),
+  WebSocket: (at, more) => webSocket({ ...more, group: at, says: at % 2 === 1 }),
   "GraphQL subscriptions": (_, more) => graphql(more),
 };
 
@@ -58,9 +58,21 @@ export async function resume(node, faults, { cuts, seed }) {
     const changes = sum(({ followers }) => followers.map((one) => one.changes));
     const made = sum(({ way }) => way.state.cuts);
     figure(`${kind}: cuts`, made, made);
-    figure(`${kind}: lost`, sum(({ followers }) => followers.map((one) => one.lost(writer.ledger))), changes);
-    figure(`${kind}: twice`, sum(({ followers }) => followers.map((one) => one.twice)), changes);
-    figure(`${kind}: versions told again`, sum(({ followers }) => followers.map((one) => one.again ?? 0)), changes);
+    figure(
+      `${kind}: lost`,
+      sum(({ followers }) => followers.map((one) => one.lost(writer.ledger))),
+      changes,
+    );
+    figure(
+      `${kind}: twice`,
+      sum(({ followers }) => followers.map((one) => one.twice)),
+      changes,
+    );
+    figure(
+      `${kind}: versions told again`,
+      sum(({ followers }) => followers.map((one) => one.again ?? 0)),
+      changes,
+    );
     const problems = ours.flatMap((client) => client.problems);
     for (const problem of problems) faults.add(kind, problem);
     figure(`${kind}: problems`, problems.length, changes);

@@ -29,7 +29,10 @@ const found = await client.POST("/v1/spaces/{space}/collections/{collection}/fin
   params: { path: towns },
   body: { selector: { city: "Agawam" }, fields: ["city"], sort: ["city"] },
 });
-assert.deepEqual(found.data?.docs.map(({ key, value }) => [key, value]), [["01001", { city: "Agawam" }]]);
+assert.deepEqual(
+  found.data?.docs.map(({ key, value }) => [key, value]),
+  [["01001", { city: "Agawam" }]],
+);
 
 const holyoke = { ...towns, key: "01040" };
 const put = await client.PUT("/v1/spaces/{space}/collections/{collection}/docs/{key}", {
@@ -44,7 +47,9 @@ const again = await client.PUT("/v1/spaces/{space}/collections/{collection}/docs
   body: {},
 });
 answered(again.response, 412);
-const problem = /** @type {import("described").components["schemas"]["Problem"]} */ (/** @type {unknown} */ (again.error));
+const problem = /** @type {import("described").components["schemas"]["Problem"]} */ (
+  /** @type {unknown} */ (again.error)
+);
 assert.equal(problem.code, "exists");
 
 const read = await client.GET("/v1/spaces/{space}/collections/{collection}/docs/{key}", { params: { path: holyoke } });
@@ -61,7 +66,10 @@ assert.notEqual(patched.data?.version, put.data?.version);
 const history = await client.GET("/v1/spaces/{space}/collections/{collection}/docs/{key}/history", {
   params: { path: holyoke, query: { limit: 10 } },
 });
-assert.deepEqual(history.data?.entries.map(({ kind }) => kind), ["edited", "created"]);
+assert.deepEqual(
+  history.data?.entries.map(({ kind }) => kind),
+  ["edited", "created"],
+);
 
 const moved = await client.POST("/v1/spaces/{space}/transactions", {
   params: { path: { space } },
@@ -83,7 +91,10 @@ assert.equal(counted.data?.count, 3);
 const listed = await client.GET("/v1/spaces/{space}/collections/{collection}/docs", {
   params: { path: towns, query: { limit: 2, sort: "-zip", fields: "city" } },
 });
-assert.deepEqual(listed.data?.docs.map(({ key }) => key), ["01041", "01001"]);
+assert.deepEqual(
+  listed.data?.docs.map(({ key }) => key),
+  ["01041", "01001"],
+);
 assert(listed.data?.bookmark);
 
 const changes = await client.GET("/v1/spaces/{space}/changes", {
@@ -102,11 +113,8 @@ const tried = await client.POST("/v1/spaces/{space}/collections/{collection}/rul
   params: { path: notes },
   body: { account: "typed-ada", value: { by: "bob" } },
 });
-assert.deepEqual(tried.data?.verdicts.map(({ deed, allowed }) => `${deed} ${allowed}`), [
-  "list true",
-  "view true",
-  "create false",
-  "update false",
-  "delete false",
-]);
+assert.deepEqual(
+  tried.data?.verdicts.map(({ deed, allowed }) => `${deed} ${allowed}`),
+  ["list true", "view true", "create false", "update false", "delete false"],
+);
 console.log(16);

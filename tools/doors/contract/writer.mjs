@@ -17,7 +17,8 @@ export class Writer {
   /** Declares the collections, so that GraphQL has fields. */
   async prepare() {
     const schema = { properties: { n: { type: "integer" }, group: { type: "integer" }, pad: { type: "string" } } };
-    for (const name of ["ledger", "counters"]) await this.node.api("PUT", `spaces/-/collections/${name}/schema`, schema);
+    for (const name of ["ledger", "counters"])
+      await this.node.api("PUT", `spaces/-/collections/${name}/schema`, schema);
   }
 
   /** Starts several writers, each of its own documents; `stop` waits until they are done. */

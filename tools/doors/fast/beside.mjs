@@ -1,5 +1,5 @@
-// The same operations on a node, on PocketBase and on express-pouchdb, one server after the other on the same machine at the
-// same pace: how long each takes, and how that compares.
+// The same operations on a node, on PocketBase and on express-pouchdb, one server after the other on the same
+// machine at the same pace: how long each takes, and how that compares.
 import { execFile } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { createServer } from "node:net";
@@ -122,7 +122,7 @@ async function pouch({ folder }) {
   return { url, operations: operations(make), close: () => ended(child) };
 }
 
-const SERVERS = { "CosmicSync": ours, "PocketBase": pocketBase, "express-pouchdb": pouch };
+const SERVERS = { CosmicSync: ours, PocketBase: pocketBase, "express-pouchdb": pouch };
 
 export async function beside(node, faults, { python, seconds }) {
   const times = new Map();
@@ -135,7 +135,10 @@ export async function beside(node, faults, { python, seconds }) {
     await server.close();
     for (const [operation, { histogram, errors }] of measured) {
       for (const error of errors) faults.add("beside", `${name}: ${error}`);
-      for (const [quantile, part] of [["p50", 0.5], ["p99", 0.99]]) {
+      for (const [quantile, part] of [
+        ["p50", 0.5],
+        ["p99", 0.99],
+      ]) {
         const time = histogram.quantile(part);
         times.set(`${name} ${operation} ${quantile}`, time);
         figure(`beside: ${name}: ${operation}: ${quantile}, ms`, time, histogram.count);

@@ -1,5 +1,5 @@
-// Load that is paced: so many connections, each of which sends its next request when its turn comes and the answer before
-// is there. The generator is idle most of the time, so that what is measured is the server.
+// Load that is paced: so many connections, each of which sends its next request when its turn comes and the answer
+// before is there. The generator is idle most of the time, so that what is measured is the server.
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { random } from "../lib/random.mjs";
 import { Client, Histogram, wait } from "../lib/load.mjs";
@@ -12,8 +12,8 @@ class Measured {
 }
 
 /**
- * Drives a server for some seconds. `operations` is a list of `{name, weight, make}`; `make` gives the method, path and body
- * of a request. Times before `warm` seconds do not count; errors always do.
+ * Drives a server for some seconds. `operations` is a list of `{name, weight, make}`; `make` gives the method, path and
+ * body of a request. Times before `warm` seconds do not count; errors always do.
  */
 export async function drive({ url, token, operations, connections, rate, seconds, warm = 0, seed = 1 }) {
   const measured = new Map(operations.map(({ name }) => [name, new Measured()]));

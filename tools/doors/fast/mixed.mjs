@@ -15,7 +15,12 @@ const SAMPLE_MS = 1000;
 
 /** A document of the load. */
 export function town(at) {
-  return { zip: String(at).padStart(5, "0"), city: `city ${at % 997}`, state: `S${at % STATES}`, pop: (at * 7919) % 100_000 };
+  return {
+    zip: String(at).padStart(5, "0"),
+    city: `city ${at % 997}`,
+    state: `S${at % STATES}`,
+    pop: (at * 7919) % 100_000,
+  };
 }
 
 export const key = (at) => `t${at}`;
@@ -53,7 +58,8 @@ export function operations(documents) {
     {
       name: "query a range in the order of an index",
       weight: 8,
-      make: (at) => post("find", { selector: { state: state(at), pop: { $gt: 50_000 } }, sort: ["state", "pop"], limit: 20 }),
+      make: (at) =>
+        post("find", { selector: { state: state(at), pop: { $gt: 50_000 } }, sort: ["state", "pop"], limit: 20 }),
     },
     { name: "count by an indexed field", weight: 4, make: (at) => post("count", { selector: { state: state(at) } }) },
     {

@@ -14,8 +14,8 @@ export async function dial(url) {
   return socket;
 }
 
-/** Sends bytes; returns the status of the answer and its text, or status 0 where the connection was closed without one. */
-export function exchange(url, bytes, { endless = false } = {}) {
+/** Sends bytes; returns the status of the answer and its text. Status 0: the connection was closed without one. */
+export function exchange(url, bytes) {
   return new Promise((resolve) => {
     const { hostname, port } = new URL(url);
     const socket = connect({ host: hostname, port: Number(port) });
@@ -37,13 +37,11 @@ export function exchange(url, bytes, { endless = false } = {}) {
     });
     socket.on("error", done);
     socket.on("close", done);
-    const pieces = Symbol.iterator in Object(bytes) && typeof bytes !== "string" && !Buffer.isBuffer(bytes) ? bytes : [bytes];
     const write = async () => {
-      for (const piece of pieces) {
+      for (const piece of Array.isArray(bytes) ? bytes : [bytes]) {
         if (socket.destroyed) return;
         if (!socket.write(piece)) await Promise.race([once(socket, "drain"), once(socket, "close")]).catch(() => {});
       }
-      if (!endless) return;
     };
     socket.on("connect", () => write());
   });
@@ -54,3 +52,25 @@ export function head(method, path, headers = {}) {
   const lines = Object.entries({ Host: "localhost", ...headers }).map(([name, value]) => `${name}: ${value}`);
   return `${method} ${path} HTTP/1.1\r\n${lines.join("\r\n")}\r\n\r\n`;
 }
+
+const COLLECTION = "/v1/spaces/-/collections/honest";
+
+/** Where attacks are sent. */
+export const PLACES = { collection: COLLECTION, docs: `${COLLECTION}/docs`, doc: `${COLLECTION}/docs/victim` };
+
+export const MEBIBYTE = 1 << 20;
+export const LARGE = 100 * MEBIBYTE;
+/** Levels of JSON that nests. */
+export const LEVELS = 100_000;
+
+export const json = (token, more = {}) => ({
+  Authorization: `Bearer ${token}`,
+  "Content-Type": "application/json",
+  ...more,
+});
+
+/** A request with a body. */
+export const post = (token, path, body) => [
+  head("POST", path, json(token, { "Content-Length": Buffer.byteLength(body) })),
+  body,
+];

@@ -12,7 +12,7 @@ const SELECTORS = [
   { $key: { $gt: "" } },
   { $valid: false },
   { by: { $ne: "ada" } },
-  { "n": { $mod: [7, 0] } },
+  { n: { $mod: [7, 0] } },
 ];
 const COLLECTIONS = ["mine", "vault", "absent"];
 const MEASURES = ["sum", "min", "max", "average"].map((kind) => ({ kind, field: "n" }));
@@ -32,7 +32,16 @@ function* rest() {
   }
   for (const collection of COLLECTIONS) {
     const at = `/v1/spaces/home/collections/${collection}`;
-    const reads = ["", "/docs", "/docs?limit=1000&sort=-n", "/schema", "/rules", "/indexes", "/export", "/export?format=csv"];
+    const reads = [
+      "",
+      "/docs",
+      "/docs?limit=1000&sort=-n",
+      "/schema",
+      "/rules",
+      "/indexes",
+      "/export",
+      "/export?format=csv",
+    ];
     for (const path of reads) yield ["GET", at + path];
     yield ["POST", `${at}/schema/check`];
     for (const selector of SELECTORS) {
@@ -51,7 +60,8 @@ function* rest() {
     yield ["POST", `${at}/docs`, { by: "bob", n: 1 }];
     yield ["POST", "/v1/spaces/home/transactions", { writes: [{ op: "put", doc: `${collection}/hidden`, value: {} }] }];
   }
-  for (const body of [{ account: "ada", password: "guessed it" }, { link: "none" }]) yield ["POST", "/v1/auth/login", body];
+  for (const body of [{ account: "ada", password: "guessed it" }, { link: "none" }])
+    yield ["POST", "/v1/auth/login", body];
 }
 
 /** Requests about one document. */
@@ -75,14 +85,16 @@ function* about(collection, key) {
     { op: "change", doc, changes: [{ op: "add", path: "n", by: 1 }] },
     { op: "revert", doc, version },
     { op: "undelete", doc },
-  ]) yield ["POST", "/v1/spaces/home/transactions", { writes: [write] }];
+  ])
+    yield ["POST", "/v1/spaces/home/transactions", { writes: [write] }];
   for (const query of [
     `{ ${collection}_by_pk(key: "${key}") { _id _version _value } }`,
     `mutation { update_${collection}_by_pk(key: "${key}", patch: {seen: true}) { id } }`,
     `mutation { update_${collection}_by_pk(key: "${key}", patch: {seen: true}, if_version: "${version}") { id } }`,
     `mutation { delete_${collection}_by_pk(key: "${key}") { id } }`,
     `mutation { delete_${collection}_by_pk(key: "${key}", if_version: "${version}") { id } }`,
-  ]) yield ["POST", "/v1/spaces/home/graphql", { query }];
+  ])
+    yield ["POST", "/v1/spaces/home/graphql", { query }];
 }
 
 const FIELDS = "_id _key _version _value";

@@ -16,7 +16,13 @@ async function fill(node) {
   const forbidden = (by) => ({ by, n: NUMBER, group: `${WORD}-group`, [`${WORD}-member`]: `${WORD}-value` });
   await node.api("POST", "spaces", { name: `${WORD}-space` });
   // Documents of others in a collection that has some of the reader's own.
-  await put("mine/rules", { list: MINE, view: MINE, create: MINE, update: MINE, delete: { ...MINE, [`${WORD}-rule`]: null } });
+  await put("mine/rules", {
+    list: MINE,
+    view: MINE,
+    create: MINE,
+    update: MINE,
+    delete: { ...MINE, [`${WORD}-rule`]: null },
+  });
   await put("mine/indexes/by_n", { fields: ["n"] });
   for (const at of [1, 2, 3]) await put(`mine/docs/own-${at}`, { by: "ada", n: at, group: "a" });
   for (const at of [1, 2, 3]) await put(`mine/docs/${WORD}-key-${at}`, forbidden("bob"));
@@ -63,7 +69,8 @@ async function answers(node, token, own) {
   const all = [];
   for await (const answer of asked(node, token, own)) all.push({ ...answer, leak: found(answer.text, []) });
   const ids = new Set();
-  for (const { what, text } of await follow(node, token, ids)) all.push({ what, text, leak: found(text, ids), isStream: true });
+  for (const { what, text } of await follow(node, token, ids))
+    all.push({ what, text, leak: found(text, ids), isStream: true });
   return all;
 }
 

@@ -1,4 +1,5 @@
-// Streams of a reader that stand open while what is forbidden changes, and while rules change: all that they are sent.
+// Streams of a reader that stand open while what is forbidden changes, and while rules change: all that they are
+// sent.
 import WebSocket from "ws";
 
 const PATIENCE_MS = 30_000;
@@ -75,7 +76,15 @@ let round = 0;
 
 /** Goes on behind cursors of before: a stream that was cut must not be told more than one that stood. */
 function resumed(node, token, cursor) {
-  const sub = (id, kind, more) => ({ type: "sub", id, kind, space: "home", collection: "mine", resume: cursor, ...more });
+  const sub = (id, kind, more) => ({
+    type: "sub",
+    id,
+    kind,
+    space: "home",
+    collection: "mine",
+    resume: cursor,
+    ...more,
+  });
   return [
     events(node, token, `changes?feed=eventsource&since=${cursor}`),
     events(node, token, `collections/mine/live?sort=-n&since=${cursor}`),
@@ -83,8 +92,16 @@ function resumed(node, token, cursor) {
     socket(node, token, "/v1/ws", "cosmicsync.v1", [sub("feed", "feed"), sub("query", "query", { sort: ["-n"] })]),
     socket(node, token, "/v1/spaces/home/graphql", "graphql-transport-ws", [
       { type: "connection_init" },
-      { id: "1", type: "subscribe", payload: { query: `subscription { mine_stream(since: "${cursor}") { changes { id key } } }` } },
-      { id: "2", type: "subscribe", payload: { query: `subscription { open_stream(since: "${cursor}") { changes { id key doc { _value } } } }` } },
+      {
+        id: "1",
+        type: "subscribe",
+        payload: { query: `subscription { mine_stream(since: "${cursor}") { changes { id key } } }` },
+      },
+      {
+        id: "2",
+        type: "subscribe",
+        payload: { query: `subscription { open_stream(since: "${cursor}") { changes { id key doc { _value } } } }` },
+      },
     ]),
   ];
 }
@@ -125,7 +142,11 @@ export async function follow(node, token, ids) {
     await put("mine/docs/own-1", { by: "ada", n: 10 + round, group: "a" });
     await mark();
     // What is taken away from the reader is not shown on its way, but for its id.
-    await node.api("PUT", "spaces/home/collections/mine/docs/own-2", { by: "bob", n: 7777777777, secret: "canary-taken" });
+    await node.api("PUT", "spaces/home/collections/mine/docs/own-2", {
+      by: "bob",
+      n: 7777777777,
+      secret: "canary-taken",
+    });
     await mark();
     await put("mine/docs/own-2", { by: "ada", n: 2, group: "a" });
     const again = resumed(node, token, cursor);

@@ -35,9 +35,9 @@ const D = `${C}/docs/{key}`;
 const rules = { list: {}, view: {}, create: {}, update: {}, delete: {} };
 
 /**
- * Every operation: what it needs; the status when it is done; whether it changes something; its body; and what has to be
- * there before (`doc`, `deleted`, `account`, `peer`, `collection`, `index`, `schema`, `version`, `token`). What is made has
- * a name of its own for each request: `{new}`.
+ * Every operation: what it needs; the status when it is done; whether it changes something; its body; and what has to
+ * be there before: `doc`, `deleted`, `version`, `account`, `owner`, `token`, `peer`, `collection`, `index`, `schema`.
+ * What is made has a name of its own for each request: `{new}`.
  */
 export const OPERATIONS = {
   listAccounts: { need: "look" },

@@ -1,5 +1,5 @@
-// Asks for every operation of the description as every role with a token in every state, and compares each answer with the
-// policy.
+// Asks for every operation of the description as every role with a token in every state, and compares each answer
+// with the policy.
 import { say } from "../lib/figures.mjs";
 import { NEEDS, OPEN, OPERATIONS, STATES, expected } from "./policy.mjs";
 
@@ -91,7 +91,8 @@ export async function table(node, faults) {
     }
   }
   const known = new Set(Object.keys(OPERATIONS).map((name) => name.split(" ")[0]));
-  for (const id of described.keys()) if (!known.has(id) && !OPEN.includes(id)) faults.add("policy", `says nothing of ${id}`);
+  for (const id of described.keys())
+    if (!known.has(id) && !OPEN.includes(id)) faults.add("policy", `says nothing of ${id}`);
   await node.api("POST", "spaces", { name: "away" });
   await node.api("PUT", "spaces/home/collections/open/rules", OPEN_RULES);
   await node.api("PUT", "spaces/home/collections/elsewhere/rules", OPEN_RULES);
