@@ -22,9 +22,9 @@ async function fill(node) {
   return entries[0].version;
 }
 
-function run(program, words, environment) {
+function run(program, words, environment, cwd) {
   return new Promise((resolve, reject) => {
-    const child = spawn(program, words, { stdio: ["ignore", 2, 2], env: { ...process.env, ...environment } });
+    const child = spawn(program, words, { stdio: ["ignore", 2, 2], cwd, env: { ...process.env, ...environment } });
     child.on("error", reject);
     child.on("exit", (code) => resolve(code));
   });
@@ -39,7 +39,7 @@ export async function described(node, python, description, seed) {
   const words = ["run", description, "--url", node.url, "--seed", String(seed), "--max-examples", String(EXAMPLES)];
   const report = ["--report", "json", "--report-json-path", told];
   const environment = { HOOKS: join(HERE, "hooks.py"), TOKEN: node.token, VERSION: version };
-  const code = await run(program, [...config, ...words, ...report], environment);
+  const code = await run(program, [...config, ...words, ...report], environment, node.folder);
   const { operations, test_cases: cases } = JSON.parse(readFileSync(told, "utf8"));
   if (code !== 0 && cases.unique_failures === 0) throw new Error(`schemathesis ended with ${code}`);
   figure("described operations that schemathesis asked for", operations.tested, cases.generated);

@@ -54,7 +54,7 @@ export const OPERATIONS = {
   joinSpace: { need: "manage", done: 400, body: { invite: "no invite" } },
   listPeers: { need: "look" },
   addPeer: { need: "manage", done: 201, body: { address: "127.0.0.1:9" } },
-  removePeer: { need: "manage", done: 204, before: "peer", path: { address: "127.0.0.1:9" } },
+  removePeer: { need: "manage", done: 204, before: "peer", values: { address: "127.0.0.1:9" } },
   listSpaces: { need: "look" },
   createSpace: { need: "manage", done: 201, body: { name: "{new}" } },
   followChanges: { need: "read", part: "space" },
@@ -100,6 +100,19 @@ export const OPERATIONS = {
   "createToken of an owner": { need: "own", done: 201, body: { name: "{new}" } },
   deleteToken: { need: "manage", done: 204, before: "token" },
   "deleteToken of an owner": { need: "own", done: 204, before: "owner's token" },
+};
+
+const POST_GRAPHQL = { method: "POST", path: "/v1/spaces/{space}/graphql", isGraphql: true };
+
+/** Doors that the description does not have. What GraphQL refuses stands in an answer with status 200: taken as 403. */
+export const OTHERS = {
+  "a GraphQL query": { ...POST_GRAPHQL, need: "read", body: { query: "{ open { docs { _id } } }" } },
+  "a GraphQL mutation": {
+    ...POST_GRAPHQL,
+    need: "write",
+    body: { query: 'mutation { insert_open_one(key: "{new}", object: {n: 1}) { id } }' },
+  },
+  "the schema of GraphQL": { method: "GET", path: "/v1/spaces/{space}/graphql/schema", need: "read", part: "space" },
 };
 
 /** Operations that take no token, so that there is nothing to ask of them here. */

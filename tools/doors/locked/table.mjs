@@ -1,7 +1,7 @@
 // Asks for every operation of the description as every role with a token in every state, and compares each answer
 // with the policy.
 import { say } from "../lib/figures.mjs";
-import { NEEDS, OPEN, OPERATIONS, STATES, expected } from "./policy.mjs";
+import { NEEDS, OPEN, OPERATIONS, OTHERS, STATES, expected } from "./policy.mjs";
 
 const OPEN_RULES = { list: {}, view: {}, create: {}, update: {}, delete: {} };
 const VALUE = { n: 1 };
@@ -44,8 +44,8 @@ class Ground {
     Object.assign(this, { node, count: 0 });
   }
 
-  async prepare({ before, path = {} }, fresh) {
-    const names = { space: "home", collection: "open", key: fresh, name: fresh, new: fresh, ...path };
+  async prepare({ before, values = {} }, fresh) {
+    const names = { space: "home", collection: "open", key: fresh, name: fresh, new: fresh, ...values };
     const { node } = this;
     const at = (rest, collection = names.collection) => `spaces/home/collections/${collection}${rest}`;
     const doc = async () => (await node.api("PUT", at(`/docs/${fresh}`), VALUE)).version;
@@ -65,7 +65,7 @@ class Ground {
     if (before === "owner") await node.api("POST", "accounts", { name: fresh, role: "owner" });
     if (before === "token") await node.api("POST", "tokens", { name: fresh, account: "viewer" });
     if (before === "owner's token") await node.api("POST", "tokens", { name: fresh });
-    if (before === "peer") await node.api("POST", "peers", { address: path.address });
+    if (before === "peer") await node.api("POST", "peers", { address: values.address });
     return names;
   }
 }
@@ -73,13 +73,22 @@ class Ground {
 const fill = (text, names, encode = (name) => name) => text.replace(/\{(\w+)\}/g, (_, name) => encode(names[name]));
 
 /** Sends a request and returns its status; of a stream the head is enough. */
-async function status(node, token, { method, url, body, type, stream }) {
+async function status(node, token, { method, url, body, type, stream, isGraphql }) {
   const headers = { "Content-Type": type, ...(token && { Authorization: `Bearer ${token}` }) };
   const end = new AbortController();
   const response = await fetch(`${node.url}${url}`, { method, headers, body, signal: end.signal });
   const text = stream && response.ok ? "" : await response.text();
+  const isRefused = isGraphql && text.includes('"errors"');
   end.abort();
-  return { status: response.status, text };
+  return { status: response.ok && isRefused ? 403 : response.status, text };
+}
+
+/** Makes the collections that are asked about, and all tokens. */
+export async function prepared(node) {
+  await node.api("POST", "spaces", { name: "away" });
+  await node.api("PUT", "spaces/home/collections/open/rules", OPEN_RULES);
+  await node.api("PUT", "spaces/home/collections/elsewhere/rules", OPEN_RULES);
+  return tokens(node);
 }
 
 export async function table(node, faults) {
@@ -93,14 +102,11 @@ export async function table(node, faults) {
   const known = new Set(Object.keys(OPERATIONS).map((name) => name.split(" ")[0]));
   for (const id of described.keys())
     if (!known.has(id) && !OPEN.includes(id)) faults.add("policy", `says nothing of ${id}`);
-  await node.api("POST", "spaces", { name: "away" });
-  await node.api("PUT", "spaces/home/collections/open/rules", OPEN_RULES);
-  await node.api("PUT", "spaces/home/collections/elsewhere/rules", OPEN_RULES);
-  const all = await tokens(node);
+  const all = await prepared(node);
   const ground = new Ground(node);
   let cells = 0;
-  for (const [name, operation] of Object.entries(OPERATIONS)) {
-    const { path, method } = described.get(name.split(" ")[0]) ?? {};
+  for (const [name, operation] of Object.entries({ ...OPERATIONS, ...OTHERS })) {
+    const { path, method } = operation.method ? operation : (described.get(name.split(" ")[0]) ?? {});
     if (!path) {
       faults.add("policy", `${name} is not described`);
       continue;
@@ -109,10 +115,11 @@ export async function table(node, faults) {
       for (const state of Object.keys(STATES)) {
         cells += 1;
         const names = await ground.prepare(operation, `x${cells}`);
-        const { type = "application/json", stream = false, query = {} } = operation;
+        const { type = "application/json", stream = false, isGraphql = false, query = {} } = operation;
         const asked = Object.entries(query).map(([name, value]) => `${name}=${fill(value, names)}`);
         const url = `${fill(path, names, encodeURIComponent)}?${asked.join("&")}`;
-        const sent = { method, url, body: operation.body && fill(JSON.stringify(operation.body), names), type, stream };
+        const body = operation.body && fill(JSON.stringify(operation.body), names);
+        const sent = { method, url, body, type, stream, isGraphql };
         const wanted = expected(operation, role, state);
         const { status: got, text } = await status(node, all[role][state], sent);
         if (!wanted.includes(got)) {
