@@ -239,8 +239,19 @@ impl Write {
         if matches!(intent.action, Action::Undo) {
             return Err(RequestError::AdminOnly);
         }
-        let makes = matches!(intent.action, Action::Put { .. } | Action::Undelete | Action::Revert(_));
-        let deed = if matches!(intent.action, Action::Delete) { Deed::Delete } else { Deed::Update };
+        let makes = matches!(intent.action, Action::Put { .. });
+        let deed = match intent.action {
+            Action::Delete => Deed::Delete,
+            Action::Undelete => Deed::Create,
+            Action::Put { .. }
+            | Action::Patch(_)
+            | Action::JsonPatch(_)
+            | Action::Change(_)
+            | Action::Insert { .. }
+            | Action::Move { .. }
+            | Action::Revert(_)
+            | Action::Undo => Deed::Update,
+        };
         let collection = collection_of(cx, intent, doc).ok_or(RequestError::NotFound)?;
         let rules = self.rules.get(&collection);
         if !makes {
@@ -248,14 +259,23 @@ impl Write {
             cx.rule(self.partition, &collection, deed, rules)?;
         }
         let Some(found) = cx.endpoint.view(doc).filter(|found| !found.meta.deleted) else { return Ok(()) };
-        let refused = self.permit(cx, at, deed, Some(&found));
-        if refused.is_ok() || makes {
-            return refused;
+        let deed = if deed == Deed::Create { Deed::Update } else { deed };
+        self.permit(cx, at, deed, Some(&found)).map_err(|error| self.conceal(cx, at, error))
+    }
+
+    /// Returns the error about a document, or, where an actor may not see it, the one about a document that is not there. A
+    /// put tells whether a key is taken.
+    fn conceal(&self, cx: &mut Context<'_>, at: usize, error: RequestError) -> RequestError {
+        let (intent, doc) = (&self.intents[at], self.docs[at]);
+        if cx.actor().is_none() || matches!(intent.action, Action::Put { .. }) {
+            return error;
         }
-        // Whoever may not see it is not told that it is there.
-        let view = cx.rule(self.partition, &collection, Deed::View, rules);
-        let is_seen = view.is_ok_and(|rule| rule.is_none_or(|rule| allows(&rule, doc, &found)));
-        if is_seen { refused } else { Err(RequestError::NotFound) }
+        let Some(collection) = collection_of(cx, intent, doc) else { return RequestError::NotFound };
+        let view = cx.rule(self.partition, &collection, Deed::View, self.rules.get(&collection));
+        let found = cx.endpoint.view(doc);
+        let is_seen =
+            view.is_ok_and(|rule| found.is_some_and(|found| rule.is_none_or(|rule| allows(&rule, doc, &found))));
+        if is_seen { error } else { RequestError::NotFound }
     }
 
     /// Refuses what edits make of a document, where the rules do not allow it.
@@ -301,11 +321,13 @@ impl Write {
         for (at, (intent, doc)) in self.intents.iter().zip(&self.docs).enumerate() {
             let schema = collection_of(cx, intent, *doc).and_then(|name| self.schemas.get(&name));
             self.permit_before(cx, at).map_err(|error| self.at(at, error))?;
-            let made = edits_of(cx, *doc, intent, schema).map_err(|error| self.at(at, error))?;
+            let made = edits_of(cx, *doc, intent, schema);
+            let made = made.map_err(|error| self.conceal(cx, at, error)).map_err(|error| self.at(at, error))?;
             self.texts.extend(&intent.action.texts());
             self.texts.extend(&made.texts);
             let made_edits = self.checked(cx, at, made.edits)?;
-            self.permit_after(cx, at, &made_edits).map_err(|error| self.at(at, error))?;
+            let permitted = self.permit_after(cx, at, &made_edits);
+            permitted.map_err(|error| self.conceal(cx, at, error)).map_err(|error| self.at(at, error))?;
             edits.extend(made_edits);
             wrote.push(Wrote { doc: doc.doc, created: made.created, version: None });
         }

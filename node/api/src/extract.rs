@@ -9,8 +9,9 @@ use core::pin::Pin;
 use core::time::Duration;
 use cosmicsync_node::service::read_json;
 use http_body::Body as _;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize as _, Deserializer, Serialize};
+use serde_json::Value;
 
 use crate::access::Door;
 use crate::problem::{Code, Problem};
@@ -101,6 +102,12 @@ pub(crate) async fn read<T: DeserializeOwned>(request: Request, around: usize) -
 
 fn parsed<T: DeserializeOwned>(bytes: &[u8], around: usize) -> Result<T, Problem> {
     read_json(bytes, around).map_err(|mistake| Problem::json(&mistake))
+}
+
+/// Reads a list of objects. A list in the place of an object is none, whose members it might have in their order.
+pub(crate) fn objects<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    let items = Vec::<serde_json::Map<String, Value>>::deserialize(deserializer)?;
+    items.into_iter().map(|item| T::deserialize(Value::Object(item)).map_err(D::Error::custom)).collect()
 }
 
 /// Returns the media type of the body without its parameters, in small letters. `None` if the request names none.

@@ -1,9 +1,9 @@
 //! The description of the API (OpenAPI 3.1), from the code of its routes.
 
 use utoipa::openapi::path::{Operation, Parameter};
-use utoipa::openapi::schema::{SchemaType, Type};
+use utoipa::openapi::schema::{AdditionalProperties, ArrayItems, SchemaType, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{Components, ContentBuilder, Info, Ref, RefOr, ResponseBuilder, Schema};
+use utoipa::openapi::{Components, Content, ContentBuilder, Info, Ref, RefOr, ResponseBuilder, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::problem::Details;
@@ -29,12 +29,17 @@ pub fn openapi() -> String {
             ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build(),
         )
         .build();
+    components.schemas.values_mut().for_each(open_up);
     for item in api.paths.paths.values_mut() {
         let operations =
             [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch, &mut item.head];
         for operation in operations.into_iter().flatten() {
             operation.responses.responses.insert("default".to_owned(), RefOr::T(problem.clone()));
             describe(operation);
+            widen(operation);
+            if let Some(RefOr::T(body)) = &mut operation.request_body {
+                body.content.values_mut().filter_map(schema_of).for_each(open_up);
+            }
             operation.parameters.iter_mut().flatten().for_each(never_null);
         }
     }
@@ -52,6 +57,55 @@ fn describe(operation: &mut Operation) {
         {
             response.description.clone_from(&summary);
         }
+    }
+}
+
+/// What bodies may be beside an object.
+const WIDER: [(&str, Type); 2] = [("putRules", Type::Null), ("putSchema", Type::Boolean)];
+
+/// Says of a body that it may be something else than an object.
+fn widen(operation: &mut Operation) {
+    let wider = WIDER.into_iter().find(|(id, _)| operation.operation_id.as_deref() == Some(id));
+    let (Some((_, wider)), Some(RefOr::T(body))) = (wider, &mut operation.request_body) else { return };
+    for content in body.content.values_mut() {
+        if let Some(RefOr::T(Schema::Object(object))) = schema_of(content) {
+            object.schema_type = SchemaType::Array(vec![Type::Object, wider.clone()]);
+        }
+    }
+}
+
+/// The schema of a body.
+fn schema_of(content: &mut RefOr<Content>) -> Option<&mut RefOr<Schema>> {
+    match content {
+        RefOr::T(content) => content.schema.as_mut(),
+        RefOr::Ref(_) => None,
+    }
+}
+
+/// Says of objects whose members are not named that they may have any.
+fn open_up(schema: &mut RefOr<Schema>) {
+    let RefOr::T(schema) = schema else { return };
+    match schema {
+        Schema::Object(object) => {
+            let is_object = match &object.schema_type {
+                SchemaType::Type(one) => *one == Type::Object,
+                SchemaType::Array(types) => types.contains(&Type::Object),
+                SchemaType::AnyValue => false,
+            };
+            if is_object && object.properties.is_empty() && object.additional_properties.is_none() {
+                object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(true)));
+            }
+            object.properties.values_mut().for_each(open_up);
+        }
+        Schema::Array(array) => {
+            if let ArrayItems::RefOrSchema(items) = &mut array.items {
+                open_up(items);
+            }
+        }
+        Schema::OneOf(parts) => parts.items.iter_mut().for_each(open_up),
+        Schema::AllOf(parts) => parts.items.iter_mut().for_each(open_up),
+        Schema::AnyOf(parts) => parts.items.iter_mut().for_each(open_up),
+        _ => {}
     }
 }
 

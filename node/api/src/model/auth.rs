@@ -1,9 +1,11 @@
 //! Accounts, tokens, rules and the audit log.
 
-use cosmicsync_node::service::{self, NewToken, Only, Rules, Scope, Token, Verdict, Who};
+use cosmicsync_node::service::{self, Login, NewToken, Only, Rules, Scope, Secret, Token, Verdict, Who};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
+
+use crate::extract::objects;
 
 /// What an account may do.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
@@ -47,14 +49,41 @@ impl From<service::Role> for Role {
 
 /// An account and its password, or a link's secret.
 #[derive(Deserialize, ToSchema)]
+#[serde(untagged, expecting = "to log in takes an account and its password, or a link")]
+pub(crate) enum LoginBody {
+    /// An account.
+    Password(PasswordLogin),
+    /// A link.
+    Link(LinkLogin),
+}
+
+/// An account and its password.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct LoginBody {
+pub(crate) struct PasswordLogin {
     /// The account.
-    pub(crate) account: Option<String>,
+    pub(crate) account: String,
     /// Its password.
-    pub(crate) password: Option<String>,
+    pub(crate) password: String,
+}
+
+/// A link's secret.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LinkLogin {
     /// The secret of a link that `cosmicsync login` printed: it lets an owner in, once.
-    pub(crate) link: Option<String>,
+    pub(crate) link: String,
+}
+
+impl From<LoginBody> for Login {
+    fn from(body: LoginBody) -> Self {
+        match body {
+            LoginBody::Password(PasswordLogin { account, password }) => {
+                Self { account: Some(account), password: Some(Secret(password)), link: None }
+            }
+            LoginBody::Link(LinkLogin { link }) => Self { account: None, password: None, link: Some(Secret(link)) },
+        }
+    }
 }
 
 /// A session that has begun.
@@ -199,7 +228,7 @@ pub(crate) struct NewTokenBody {
     /// The account that it is for; none means an owner.
     pub(crate) account: Option<String>,
     /// What it reaches; nothing means everything.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "objects")]
     pub(crate) only: Vec<OnlyView>,
 }
 

@@ -195,7 +195,7 @@ pub(crate) enum Write {
     /// It takes a merge patch (an object) or a JSON patch (an array).
     Patch {
         /// `COLLECTION/KEY` or an id.
-        #[schema(min_length = 1, max_length = 255, pattern = "^[^_/][^/]*(/.+)?$")]
+        #[schema(min_length = 1, max_length = 511, pattern = "^([^_/][^/]*/.+|[0-9a-f]{32})$")]
         doc: String,
         /// The patch.
         patch: Value,
@@ -206,7 +206,7 @@ pub(crate) enum Write {
     /// It takes several changes, in order.
     Change {
         /// `COLLECTION/KEY` or an id.
-        #[schema(min_length = 1, max_length = 255, pattern = "^[^_/][^/]*(/.+)?$")]
+        #[schema(min_length = 1, max_length = 511, pattern = "^([^_/][^/]*/.+|[0-9a-f]{32})$")]
         doc: String,
         /// The changes.
         changes: Vec<ChangeOf>,
@@ -217,7 +217,7 @@ pub(crate) enum Write {
     /// The value becomes again what it was at a version.
     Revert {
         /// `COLLECTION/KEY` or an id.
-        #[schema(min_length = 1, max_length = 255, pattern = "^[^_/][^/]*(/.+)?$")]
+        #[schema(min_length = 1, max_length = 511, pattern = "^([^_/][^/]*/.+|[0-9a-f]{32})$")]
         doc: String,
         /// The version.
         version: String,
@@ -228,7 +228,7 @@ pub(crate) enum Write {
     /// The document is deleted; its history stays.
     Delete {
         /// `COLLECTION/KEY` or an id.
-        #[schema(min_length = 1, max_length = 255, pattern = "^[^_/][^/]*(/.+)?$")]
+        #[schema(min_length = 1, max_length = 511, pattern = "^([^_/][^/]*/.+|[0-9a-f]{32})$")]
         doc: String,
         /// What must hold.
         #[serde(default, rename = "if")]
@@ -237,7 +237,7 @@ pub(crate) enum Write {
     /// A deleted document comes back.
     Undelete {
         /// `COLLECTION/KEY` or an id.
-        #[schema(min_length = 1, max_length = 255, pattern = "^[^_/][^/]*(/.+)?$")]
+        #[schema(min_length = 1, max_length = 511, pattern = "^([^_/][^/]*/.+|[0-9a-f]{32})$")]
         doc: String,
         /// What must hold.
         #[serde(default, rename = "if")]

@@ -47,7 +47,7 @@ pub(crate) struct CountBody {
     #[serde(default)]
     pub(crate) by: Option<String>,
     /// What is put together of each group.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::extract::objects")]
     pub(crate) measures: Vec<MeasureOf>,
 }
 

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use cosmicsync_node::service::{
-    AccountChange, AccountCreate, Command, Login, Reply, Role, Scope, Secret, TokenCreate, request,
+    AccountChange, AccountCreate, Command, Reply, Role, Scope, Secret, TokenCreate, request,
 };
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -33,9 +33,8 @@ pub(super) struct NamePath {
 #[utoipa::path(post, operation_id = "login", path = "/v1/auth/login", tag = "auth", security(()),
     request_body = LoginBody, responses((status = 200, body = SessionView)))]
 pub(super) async fn login(State(door): State<Door>, Json(body): Json<LoginBody>) -> Result<Out<SessionView>, Problem> {
-    let LoginBody { account, password, link } = body;
-    let login = Login { account, password: password.map(Secret), link: link.map(Secret) };
-    let made = expect_reply!(request(&*door.backend, Command::Login(login)).await?, Reply::TokenMade(made) => made)?;
+    let made =
+        expect_reply!(request(&*door.backend, Command::Login(body.into())).await?, Reply::TokenMade(made) => made)?;
     let who = crate::access::who_sent(&door, made.token.0.clone()).await?;
     Ok(Out(SessionView::new(made, who.role)))
 }
@@ -129,6 +128,7 @@ pub(super) async fn remove_token(caller: Caller, Path(path): Path<NamePath>) -> 
 #[into_params(parameter_in = Query)]
 pub(super) struct AuditOptions {
     /// Only rows with a lower number.
+    #[param(maximum = 9223372036854775807_i64)]
     before: Option<u64>,
     /// At most so many.
     #[param(minimum = 1, maximum = 1000, default = 100)]
@@ -141,6 +141,9 @@ pub(super) struct AuditOptions {
     responses((status = 200, body = Audit)))]
 pub(super) async fn audit(caller: Caller, Query(options): Query<AuditOptions>) -> Result<Out<Audit>, Problem> {
     let AuditOptions { before, limit } = options;
+    if before.is_some_and(|before| i64::try_from(before).is_err()) {
+        return Err(Problem::new(Code::BadRequest, "a number of a row is at most 9223372036854775807"));
+    }
     if limit.is_some_and(|limit| !(1..=AUDIT_MAX).contains(&limit)) {
         return Err(Problem::new(Code::BadRequest, format!("a limit is 1 to {AUDIT_MAX}")));
     }

@@ -47,6 +47,7 @@ enum Feed {
 #[into_params(parameter_in = Query)]
 pub(super) struct FeedOptions {
     /// The cursor behind which to begin; none means from now on.
+    #[param(pattern = r"^[0-9a-f]{16}\.[0-9]+$")]
     since: Option<String>,
     /// `normal` answers with the changes that there are; `longpoll` waits where there is none; `eventsource` sends events `ready`,
     /// `change` and `gap` and goes on.
@@ -54,12 +55,13 @@ pub(super) struct FeedOptions {
     #[param(inline)]
     feed: Feed,
     /// Only of this collection.
+    #[param(min_length = 1, max_length = 255, pattern = "^[^_/][^/]*$")]
     collection: Option<String>,
     /// At most so many; not of events.
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u64>,
-    /// How long a `longpoll` waits, in milliseconds.
-    #[param(maximum = 60000, default = 25000)]
+    /// How long a `longpoll` waits, in milliseconds; 60,000 where it is more.
+    #[param(default = 25000)]
     timeout: Option<u64>,
 }
 
@@ -148,6 +150,7 @@ pub(super) struct LiveOptions {
     #[param(minimum = 1, maximum = 1_000_000)]
     limit: Option<u64>,
     /// The cursor of the last batch that the client knows.
+    #[param(pattern = r"^[0-9a-f]{16}\.[0-9]+$")]
     since: Option<String>,
 }
 
@@ -201,5 +204,6 @@ pub(super) async fn socket(
 }
 
 fn last_event(headers: &HeaderMap) -> Option<String> {
-    headers.get("last-event-id")?.to_str().ok().map(str::to_owned)
+    // One that is empty is none: an event source sends it so after a server took its id back.
+    headers.get("last-event-id")?.to_str().ok().filter(|id| !id.is_empty()).map(str::to_owned)
 }

@@ -188,3 +188,25 @@ async fn events_end_when_the_server_stops_and_have_a_limit() {
         while next(&mut events.body).await.is_some() {}
     }
 }
+
+#[tokio::test]
+async fn each_version_is_told_once_however_fast_a_document_changes() {
+    let world = World::new().await;
+    let mut events = Events::open(&world, "changes?feed=eventsource", None).await;
+    assert_eq!(events.next().await.name, "ready");
+    let writing = async {
+        for n in 0..100 {
+            put(&world, &format!("towns/{}", n % 2), json!({ "n": n })).await;
+        }
+    };
+    let reading = async {
+        let (mut told, mut last) = (std::collections::BTreeSet::new(), 0);
+        while last < 2 {
+            let change = events.next().await.data;
+            last += usize::from(change["value"]["n"].as_i64() >= Some(98));
+            let version = (change["key"].to_string(), change["version"].to_string());
+            assert!(told.insert(version), "told again: {change}");
+        }
+    };
+    tokio::join!(writing, reading);
+}

@@ -294,7 +294,8 @@ impl Acting<'_> {
         if is_owner || role != Role::Owner {
             return Ok(());
         }
-        Err(ServiceError::new(ErrorCode::Refused, "only an owner makes owners").because(Reason::Forbidden))
+        Err(ServiceError::new(ErrorCode::Refused, "only an owner makes owners, changes them or ends their tokens")
+            .because(Reason::Forbidden))
     }
 
     /// Refuses to change an owner, unless an owner asks.

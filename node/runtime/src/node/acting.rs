@@ -2,7 +2,7 @@
 
 use super::Node;
 use super::handle::Handle;
-use super::spaces::find_space;
+use super::spaces::{find_space, no_space, space_and_partition};
 use crate::clock::wall_ms;
 use crate::driver::Core;
 use crate::service::{Command, ErrorCode, Only, Reason, Scope, ServiceError, Who};
@@ -55,7 +55,10 @@ impl Acting<'_> {
 
     /// Refuses what the role or the token of whom this acts for does not allow.
     pub(super) async fn admit(&self, command: &Command) -> Result<(), ServiceError> {
-        let Some(who) = self.who.as_ref().filter(|who| !who.may(command)) else { return Ok(()) };
+        let Some(who) = &self.who else { return Ok(()) };
+        if who.may(command) {
+            return check_space(&self.handle, who, command).await;
+        }
         let message = if who.token.scope == Scope::Read && command.writes() {
             "the token allows reading only".to_owned()
         } else if who.token.only.is_empty() {
@@ -66,6 +69,25 @@ impl Acting<'_> {
         self.note_audit("denied", name_of(command), false).await;
         Err(ServiceError::new(ErrorCode::Refused, message).because(Reason::Forbidden))
     }
+}
+
+/// Fails as if a space were not here that a token does not reach: names are not found out by trying.
+async fn check_space(handle: &Handle, who: &Who, command: &Command) -> Result<(), ServiceError> {
+    let reached = &who.token.only;
+    let (Some(space), false) = (command.space(), reached.iter().any(|only| only.space.is_none())) else {
+        return Ok(());
+    };
+    if reached.is_empty() {
+        return Ok(());
+    }
+    let (space, reached) = (space.clone(), reached.clone());
+    handle
+        .with(move |core| {
+            let meant = space_and_partition(core, &space)?.0;
+            let is_it = |only: &Only| find_space(core, &only.space).is_ok_and(|reached| reached.no == meant.no);
+            if reached.iter().any(is_it) { Ok(()) } else { Err(no_space(&space)) }
+        })
+        .await?
 }
 
 /// The name of a command, as it stands on the socket.

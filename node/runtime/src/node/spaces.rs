@@ -278,14 +278,7 @@ pub(super) fn find_space(core: &Core, space: &SpaceRef) -> Result<SpaceInfo, Ser
     };
     match (found.len(), space) {
         (1, _) => Ok(found.remove(0)),
-        (0, None) => {
-            Err(ServiceError::new(ErrorCode::NotFound, "there is no space here yet")
-                .next("cosmicsync space create NAME"))
-        }
-        (0, Some(name)) => {
-            Err(ServiceError::new(ErrorCode::NotFound, format!("there is no space '{name}'"))
-                .next("cosmicsync space list"))
-        }
+        (0, _) => Err(no_space(space)),
         (_, None) => Err(ServiceError::new(ErrorCode::Usage, "there are several spaces: name one with --space")
             .next("cosmicsync space list")),
         (_, Some(name)) => {
@@ -297,19 +290,33 @@ pub(super) fn find_space(core: &Core, space: &SpaceRef) -> Result<SpaceInfo, Ser
 
 /// The partition that a person means, and its space.
 pub(super) fn find_partition(core: &Core, text: &SpaceRef) -> Result<(SpaceInfo, PartNo), ServiceError> {
-    let (space, name) = match (find_space(core, text), text.as_ref().and_then(|text| text.rsplit_once(':'))) {
-        // The name of a space may have a colon of its own.
-        (Err(error), Some((space, name))) if error.code == ErrorCode::NotFound => {
-            (find_space(core, &Some(space.to_owned()).filter(|space| !space.is_empty()))?, name)
-        }
-        (found, _) => (found?, MAIN),
-    };
+    let (space, name) = space_and_partition(core, text)?;
     let partition = core.db.endpoint().partition(space.no, name).ok_or_else(|| match name {
         MAIN => ServiceError::new(ErrorCode::Unavailable, "the space has not arrived yet").next("cosmicsync peer list"),
         _ => ServiceError::new(ErrorCode::NotFound, format!("there is no partition '{name}'"))
             .next("cosmicsync partition list"),
     })?;
     Ok((space, partition))
+}
+
+/// Finds the space that a text names, and the name of a partition in it.
+pub(super) fn space_and_partition<'a>(core: &Core, text: &'a SpaceRef) -> Result<(SpaceInfo, &'a str), ServiceError> {
+    match (find_space(core, text), text.as_ref().and_then(|text| text.rsplit_once(':'))) {
+        // The name of a space may have a colon of its own.
+        (Err(error), Some((space, name))) if error.code == ErrorCode::NotFound => {
+            Ok((find_space(core, &Some(space.to_owned()).filter(|space| !space.is_empty()))?, name))
+        }
+        (found, _) => Ok((found?, MAIN)),
+    }
+}
+
+/// The error about a space that is not here.
+pub(super) fn no_space(space: &SpaceRef) -> ServiceError {
+    let error = |message: String| ServiceError::new(ErrorCode::NotFound, message);
+    match space {
+        None => error("there is no space here yet".to_owned()).next("cosmicsync space create NAME"),
+        Some(name) => error(format!("there is no space '{name}'")).next("cosmicsync space list"),
+    }
 }
 
 /// Every partition that holds documents, by name.

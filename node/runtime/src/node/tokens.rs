@@ -81,9 +81,14 @@ impl Acting<'_> {
         let unknown = ServiceError::new(ErrorCode::NotFound, format!("there is no token {}", quoted(&name)))
             .next("cosmicsync token list");
         let of = name.clone();
-        if self.drop_tokens(move |token| token.name == of).await? == 0 {
-            return Err(unknown);
-        }
+        let role = self.handle()?.with(move |core| {
+            let token = core.tokens.values().find(|token| token.name == of)?;
+            Some(token.account.as_deref().map_or(Some(Role::Owner), |name| core.accounts.role_of(name)))
+        });
+        let role = role.await?.ok_or(unknown)?;
+        role.map_or(Ok(()), |role| self.check_may_make(role))?;
+        let of = name.clone();
+        self.drop_tokens(move |token| token.name == of).await?;
         self.note_audit("token_revoke", name, true).await;
         Ok(Reply::Done {})
     }

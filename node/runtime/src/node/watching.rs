@@ -6,21 +6,23 @@ use super::handle::unexpected;
 use super::spaces::{data_partitions, find_space};
 use super::{Acting, blame};
 use crate::clock::wall_ms;
-use crate::driver::Watcher;
+use crate::driver::{Core, Watcher};
 use crate::service::{Change, Changes, DocRef, ErrorCode, Item, Progress, Reason, Reply, ServiceError, SpaceRef, Text};
 use cosmicsync_data::collection::COLLECTIONS;
 use cosmicsync_data::database::request::{Answer, Name, Request, RequestError};
 use cosmicsync_data::json;
 use cosmicsync_protocol::ids::{DocId, Incarnation};
-use cosmicsync_protocol::ledger::PartNo;
 use cosmicsync_protocol::ledger::rows::FeedRow;
+use cosmicsync_protocol::ledger::{DocRef as LedgerDoc, PartNo};
 use cosmicsync_protocol::sync::SpaceNo;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tokio::sync::mpsc;
 use tokio::time::Duration;
 
 /// Changes that are read at a time. Of several of one document among them the last is told.
 const TOGETHER: usize = 256;
+/// Documents that are looked for ahead, at most. Beyond, a version may be told twice.
+const AHEAD_MAX: usize = 4096;
 
 impl Acting<'_> {
     pub(super) async fn doc_watch(
@@ -60,8 +62,9 @@ impl Acting<'_> {
                 }
             };
             after = page.last;
+            let mut ahead = Ahead { last: after, docs: BTreeSet::new() };
             for row in page.rows {
-                if let Some(change) = self.change(&wanted, &row, life).await?
+                if let Some(change) = self.change(&wanted, &row, life, &mut ahead).await?
                     && items.send(Item::Change(change)).await.is_err()
                 {
                     return Ok(Reply::Done {});
@@ -105,8 +108,9 @@ impl Acting<'_> {
                 }
             };
             after = page.last;
+            let mut ahead = Ahead { last: after, docs: BTreeSet::new() };
             for row in page.rows {
-                if let Some(change) = self.change(&wanted, &row, life).await? {
+                if let Some(change) = self.change(&wanted, &row, life, &mut ahead).await? {
                     (told, left) = (true, left - 1);
                     // Whoever is gone wants no items.
                     drop(items.send(Item::Change(change)).await);
@@ -137,8 +141,31 @@ impl Acting<'_> {
         Ok(Some(Page { last, rows: newest }))
     }
 
-    /// A changed document as a watcher sees it; none if there is nothing to see yet, or it is of another collection.
-    async fn change(&self, wanted: &Wanted, row: &FeedRow, life: Incarnation) -> Result<Option<Change>, ServiceError> {
+    /// Whether a document changed again behind a page, up to now. What was found for one document serves the next ones.
+    async fn changed_again(&self, doc: LedgerDoc, ahead: &mut Ahead) -> Result<bool, ServiceError> {
+        let handle = self.handle()?;
+        let (_, next) = handle.with(|core| core.db.endpoint().next_change()).await?;
+        while ahead.last + 1 < next && ahead.docs.len() < AHEAD_MAX {
+            let after = ahead.last;
+            let request = move |_: &mut Core| Ok(Request::Changes { after, limit: TOGETHER });
+            let Answer::Changes(rows) = handle.ask(request).await? else { return Err(unexpected()) };
+            let rows = rows.unwrap_or_default();
+            let Some(last) = rows.last() else { break };
+            ahead.last = last.number;
+            ahead.docs.extend(rows.iter().map(|row| row.doc));
+        }
+        Ok(ahead.docs.contains(&doc))
+    }
+
+    /// A changed document as a watcher sees it; none if there is nothing to see yet, or it is of another collection, or it
+    /// changed again, which is told later: each version is told once.
+    async fn change(
+        &self,
+        wanted: &Wanted,
+        row: &FeedRow,
+        life: Incarnation,
+        ahead: &mut Ahead,
+    ) -> Result<Option<Change>, ServiceError> {
         let (partition, doc): (PartNo, _) = (row.doc.partition, row.doc.doc);
         let answer = self.handle()?.answer(move |_| Ok(Request::Look { partition, name: Name::Id(doc) })).await?;
         let snapshot = match answer {
@@ -147,6 +174,10 @@ impl Acting<'_> {
             Answer::Failed(RequestError::NotFound | RequestError::Forbidden { .. }) if self.is_limited() => None,
             Answer::Failed(error) => return Err(blame::request_error(&error)),
             _ => return Err(unexpected()),
+        };
+        let snapshot = match snapshot {
+            Some(_) if self.changed_again(row.doc, ahead).await? => None,
+            snapshot => snapshot,
         };
         let change = snapshot.map(|snapshot| Change {
             doc: Text(doc),
@@ -170,6 +201,13 @@ struct Wanted {
     space: SpaceNo,
     collection: Option<String>,
     doc: Option<DocId>,
+}
+
+/// Documents that changed again behind a page.
+struct Ahead {
+    /// The number of the last change that was looked at.
+    last: u64,
+    docs: BTreeSet<LedgerDoc>,
 }
 
 /// Some changes, in their order.

@@ -1,8 +1,10 @@
 //! Commands about accounts of the HTTP door, and who sends a request through it.
 
-use super::command::Command;
-use super::names::Secret;
+use super::command::{Command, DocPut, DocSplice};
+use super::names::{Secret, SpaceRef};
+use super::query::{Changes, Query};
 use super::token::{Scope, Token};
+use super::write::{DocAt, DocDiff, DocWrite};
 use serde::{Deserialize, Serialize};
 
 /// What an account may do. Rules of collections bind editors and viewers only.
@@ -145,6 +147,36 @@ impl Command {
                 Need::Never
             }
         }
+    }
+}
+
+impl Command {
+    /// Returns the space that a command about documents names.
+    pub const fn space(&self) -> Option<&SpaceRef> {
+        if let Self::CollectionList { space }
+        | Self::CollectionShow { space, .. }
+        | Self::Query(Query { space, .. })
+        | Self::QueryPlan(Query { space, .. })
+        | Self::Live { query: Query { space, .. }, .. }
+        | Self::Count { query: Query { space, .. }, .. }
+        | Self::SchemaShow { space, .. }
+        | Self::SchemaList { space }
+        | Self::DocGet { space, .. }
+        | Self::DocAt(DocAt { space, .. })
+        | Self::DocDiff(DocDiff { space, .. })
+        | Self::DocConflicts { space, .. }
+        | Self::DocHistory { space, .. }
+        | Self::DocWatch { space, .. }
+        | Self::Changes(Changes { space, .. })
+        | Self::DocPut(DocPut { space, .. })
+        | Self::DocPatch { space, .. }
+        | Self::DocDelete { space, .. }
+        | Self::DocWrite(DocWrite { space, .. })
+        | Self::DocSplice(DocSplice { space, .. }) = self
+        {
+            return Some(space);
+        }
+        None
     }
 }
 
