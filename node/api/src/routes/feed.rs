@@ -23,6 +23,8 @@ use crate::shape::{ChangeEvents, ListOf, LiveEvents, event};
 use crate::socket::{MESSAGE_BYTES_MAX, PROTOCOL, serve};
 use crate::stream::{answer, events};
 
+/// Bytes that a WebSocket reads or writes at once.
+const SOCKET_BUFFER_BYTES: usize = 4096;
 /// Changes of an answer, unless a request says otherwise; and at most.
 const CHANGES: (u64, u64) = (100, 1_000);
 /// How long a request waits for a change, unless it says otherwise; and at most, in milliseconds.
@@ -198,9 +200,15 @@ pub(super) async fn socket(
     let upgrade = upgrade.map_err(|error| Problem::new(Code::UpgradeRequired, error.body_text()))?;
     let slot = Arc::clone(&door.sockets).try_acquire_owned();
     let slot = slot.map_err(|_| Problem::new(Code::Unavailable, "there are too many WebSockets"))?;
-    let upgrade = upgrade.protocols([PROTOCOL]).max_message_size(MESSAGE_BYTES_MAX).max_frame_size(MESSAGE_BYTES_MAX);
+    let upgrade =
+        small(upgrade).protocols([PROTOCOL]).max_message_size(MESSAGE_BYTES_MAX).max_frame_size(MESSAGE_BYTES_MAX);
     let who = who.map(|Extension(who)| who);
     Ok(upgrade.on_upgrade(move |socket| serve(socket, door, who, slot)))
+}
+
+/// Gives a WebSocket small buffers, which are there while nothing is said; messages may be larger.
+pub(super) fn small(upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
+    upgrade.read_buffer_size(SOCKET_BUFFER_BYTES).write_buffer_size(SOCKET_BUFFER_BYTES)
 }
 
 fn last_event(headers: &HeaderMap) -> Option<String> {

@@ -10,6 +10,7 @@ use cosmicsync_node::service::{SpaceRef, Who};
 use std::sync::Arc;
 
 use super::SpacePath;
+use super::feed::small;
 use crate::access::Door;
 use crate::call::Caller;
 use crate::extract::{Json, Out, Path};
@@ -91,7 +92,8 @@ fn socket(
     let upgrade = upgrade.map_err(|error| Problem::new(Code::UpgradeRequired, error.body_text()))?;
     let slot = Arc::clone(&door.sockets).try_acquire_owned();
     let slot = slot.map_err(|_| Problem::new(Code::Unavailable, "there are too many WebSockets"))?;
-    let upgrade = upgrade.protocols([PROTOCOL]).max_message_size(MESSAGE_BYTES_MAX).max_frame_size(MESSAGE_BYTES_MAX);
+    let upgrade =
+        small(upgrade).protocols([PROTOCOL]).max_message_size(MESSAGE_BYTES_MAX).max_frame_size(MESSAGE_BYTES_MAX);
     let who = who.map(|Extension(who)| who);
     Ok(upgrade.on_upgrade(move |socket| serve(socket, door, who, space, slot)))
 }

@@ -14,13 +14,17 @@ use cosmicsync_data::json;
 use cosmicsync_protocol::ids::{DocId, Incarnation};
 use cosmicsync_protocol::ledger::rows::FeedRow;
 use cosmicsync_protocol::ledger::{DocRef as LedgerDoc, PartNo};
+use cosmicsync_protocol::shelf::Snapshot;
 use cosmicsync_protocol::sync::SpaceNo;
+use futures_util::future::try_join_all;
 use std::collections::{BTreeMap, BTreeSet};
 use tokio::sync::mpsc;
 use tokio::time::Duration;
 
 /// Changes that are read at a time. Of several of one document among them the last is told.
 const TOGETHER: usize = 256;
+/// Documents that are read together.
+const LOOKS: usize = 16;
 /// Documents that are looked for ahead, at most. Beyond, a version may be told twice.
 const AHEAD_MAX: usize = 4096;
 
@@ -63,11 +67,11 @@ impl Acting<'_> {
             };
             after = page.last;
             let mut ahead = Ahead { last: after, docs: BTreeSet::new() };
-            for row in page.rows {
-                if let Some(change) = self.change(&wanted, &row, life, &mut ahead).await?
-                    && items.send(Item::Change(change)).await.is_err()
-                {
-                    return Ok(Reply::Done {});
+            for rows in page.rows.chunks(LOOKS) {
+                for change in self.changed(&wanted, rows, life, &mut ahead).await? {
+                    if items.send(Item::Change(change)).await.is_err() {
+                        return Ok(Reply::Done {});
+                    }
                 }
             }
         }
@@ -109,8 +113,8 @@ impl Acting<'_> {
             };
             after = page.last;
             let mut ahead = Ahead { last: after, docs: BTreeSet::new() };
-            for row in page.rows {
-                if let Some(change) = self.change(&wanted, &row, life, &mut ahead).await? {
+            for rows in page.rows.chunks(LOOKS) {
+                for change in self.changed(&wanted, rows, life, &mut ahead).await? {
                     (told, left) = (true, left - 1);
                     // Whoever is gone wants no items.
                     drop(items.send(Item::Change(change)).await);
@@ -141,8 +145,41 @@ impl Acting<'_> {
         Ok(Some(Page { last, rows: newest }))
     }
 
-    /// Whether a document changed again behind a page, up to now. What was found for one document serves the next ones.
-    async fn changed_again(&self, doc: LedgerDoc, ahead: &mut Ahead) -> Result<bool, ServiceError> {
+    /// Changed documents as a watcher sees them, but for those of which there is nothing to see yet, those of another
+    /// collection, and those that changed again, which is told later: each version is told once.
+    async fn changed(
+        &self,
+        wanted: &Wanted,
+        rows: &[FeedRow],
+        life: Incarnation,
+        ahead: &mut Ahead,
+    ) -> Result<Vec<Change>, ServiceError> {
+        // Together, so that the core is waited for once.
+        let found = try_join_all(rows.iter().map(|row| self.look(row))).await?;
+        self.look_ahead(ahead).await?;
+        let told = rows.iter().zip(found).filter(|(row, _)| !ahead.docs.contains(&row.doc));
+        let changes = told.filter_map(|(row, snapshot)| snapshot.map(|snapshot| change_of(row, snapshot, life)));
+        let is_of = |name: &String| {
+            name != COLLECTIONS && wanted.collection.as_ref().is_none_or(|collection| collection == name)
+        };
+        Ok(changes.filter(|change| is_of(&change.collection)).collect())
+    }
+
+    /// Reads a document as it is now. `None` if there is nothing to see.
+    async fn look(&self, row: &FeedRow) -> Result<Option<Snapshot>, ServiceError> {
+        let (partition, doc): (PartNo, _) = (row.doc.partition, row.doc.doc);
+        let answer = self.handle()?.answer(move |_| Ok(Request::Look { partition, name: Name::Id(doc) })).await?;
+        match answer {
+            Answer::Snapshot(snapshot) => Ok(snapshot),
+            // Nothing is told of what may not be listed.
+            Answer::Failed(RequestError::NotFound | RequestError::Forbidden { .. }) if self.is_limited() => Ok(None),
+            Answer::Failed(error) => Err(blame::request_error(&error)),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Finds the documents that changed again behind a page, up to now. What was found serves the rest of the page.
+    async fn look_ahead(&self, ahead: &mut Ahead) -> Result<(), ServiceError> {
         let handle = self.handle()?;
         let (_, next) = handle.with(|core| core.db.endpoint().next_change()).await?;
         while ahead.last + 1 < next && ahead.docs.len() < AHEAD_MAX {
@@ -154,45 +191,20 @@ impl Acting<'_> {
             ahead.last = last.number;
             ahead.docs.extend(rows.iter().map(|row| row.doc));
         }
-        Ok(ahead.docs.contains(&doc))
+        Ok(())
     }
+}
 
-    /// A changed document as a watcher sees it; none if there is nothing to see yet, or it is of another collection, or it
-    /// changed again, which is told later: each version is told once.
-    async fn change(
-        &self,
-        wanted: &Wanted,
-        row: &FeedRow,
-        life: Incarnation,
-        ahead: &mut Ahead,
-    ) -> Result<Option<Change>, ServiceError> {
-        let (partition, doc): (PartNo, _) = (row.doc.partition, row.doc.doc);
-        let answer = self.handle()?.answer(move |_| Ok(Request::Look { partition, name: Name::Id(doc) })).await?;
-        let snapshot = match answer {
-            Answer::Snapshot(snapshot) => snapshot,
-            // Nothing is told of what may not be listed.
-            Answer::Failed(RequestError::NotFound | RequestError::Forbidden { .. }) if self.is_limited() => None,
-            Answer::Failed(error) => return Err(blame::request_error(&error)),
-            _ => return Err(unexpected()),
-        };
-        let snapshot = match snapshot {
-            Some(_) if self.changed_again(row.doc, ahead).await? => None,
-            snapshot => snapshot,
-        };
-        let change = snapshot.map(|snapshot| Change {
-            doc: Text(doc),
-            collection: snapshot.meta.collection.unwrap_or_default(),
-            key: snapshot.meta.key,
-            value: (!snapshot.meta.deleted).then(|| json::to_json(&snapshot.value)),
-            version: Text(snapshot.version),
-            local: row.here,
-            at: wall_ms(),
-            cursor: cursor(life, row.number),
-        });
-        let is_of = |name: &String| {
-            name != COLLECTIONS && wanted.collection.as_ref().is_none_or(|collection| collection == name)
-        };
-        Ok(change.filter(|change| is_of(&change.collection)))
+fn change_of(row: &FeedRow, snapshot: Snapshot, life: Incarnation) -> Change {
+    Change {
+        doc: Text(row.doc.doc),
+        collection: snapshot.meta.collection.unwrap_or_default(),
+        key: snapshot.meta.key,
+        value: (!snapshot.meta.deleted).then(|| json::to_json(&snapshot.value)),
+        version: Text(snapshot.version),
+        local: row.here,
+        at: wall_ms(),
+        cursor: cursor(life, row.number),
     }
 }
 
