@@ -10,6 +10,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use cosmicsync_node::service::{ErrorCode, ServiceError, quoted};
+use schemars::JsonSchema;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 use toml::{Spanned, Table, Value};
@@ -17,13 +18,21 @@ use toml::{Spanned, Table, Value};
 /// The file's name within the data directory.
 pub(crate) const FILE_NAME: &str = "config.toml";
 
+/// Returns the JSON Schema of the settings.
+pub(crate) fn schema() -> String {
+    let schema = schemars::schema_for!(Config);
+    let mut text = serde_json::to_string_pretty(&schema).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
 /// The port to listen on by default: a fixed one, so that an invited device finds this one again after a restart.
 const PORT: u16 = 7520;
 
 const PREFIX: &str = "COSMICSYNC_";
 
 /// All settings.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Config {
     /// Links to other nodes.
@@ -39,7 +48,7 @@ pub(crate) struct Config {
 }
 
 /// The HTTP door.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Http {
     /// Where it listens: an address and a port, or nothing, which keeps it closed.
@@ -80,7 +89,7 @@ impl Default for Http {
 }
 
 /// Another issuer of tokens, whose JSON Web Tokens the HTTP door takes.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Issuer {
     /// The claim `iss` of its tokens; nothing means that there is none.
@@ -94,7 +103,7 @@ pub(crate) struct Issuer {
 }
 
 /// A role for those whom another issuer vouches for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum IssuerRole {
     /// Reads and writes documents, where rules let it.
@@ -129,10 +138,11 @@ fn origins<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D:
 }
 
 /// Links to other nodes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Net {
     /// Where to listen; port 0 takes a free one.
+    #[schemars(with = "String")]
     pub(crate) listen: SocketAddr,
     /// Addresses to dial, beside those that `peer add` remembers.
     pub(crate) peers: Vec<String>,
@@ -154,7 +164,7 @@ impl Default for Net {
 }
 
 /// The store.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Store {
     /// Bytes it may grow to.
@@ -168,7 +178,7 @@ impl Default for Store {
 }
 
 /// Log lines.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Log {
     /// The least severe that are written.
@@ -178,7 +188,7 @@ pub(crate) struct Log {
 }
 
 /// How severe a log line is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum LogLevel {
     /// Acknowledged work is at risk.
@@ -195,7 +205,7 @@ pub(crate) enum LogLevel {
 }
 
 /// How log lines are written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum LogFormat {
     /// For people.

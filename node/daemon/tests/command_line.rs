@@ -332,3 +332,21 @@ fn a_daemon_of_another_version_is_named_and_never_passed_by() {
     assert_eq!(output.status.code(), Some(5));
     assert!(stderr(&output).contains("9.9.9") && stderr(&output).ends_with(" next: kill 42\n"), "{}", stderr(&output));
 }
+
+#[test]
+fn settings_have_a_schema_and_commands_have_pages() {
+    let home = tempfile::TempDir::new().expect("a directory");
+    let run = |arguments: &[&str]| {
+        let output = Process::new(env!("CARGO_BIN_EXE_cosmicsync")).args(arguments).output().expect("it runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    };
+    let schema: serde_json::Value = serde_json::from_slice(&run(&["config", "schema"])).expect("JSON");
+    let http = &schema["$defs"]["Http"];
+    assert_eq!(http["properties"]["connections_max"]["default"], 512, "{schema}");
+    assert_eq!(http["additionalProperties"], false);
+    let dir = home.path().join("man");
+    run(&["man", dir.to_str().expect("text")]);
+    let page = std::fs::read_to_string(dir.join("cosmicsync-config-schema.1")).expect("a page");
+    assert!(page.contains("JSON Schema of the settings"), "{page}");
+}

@@ -192,7 +192,8 @@ impl Verb {
             | Self::Backup(_)
             | Self::Demo
             | Self::Config(_)
-            | Self::Completions { .. } => return None,
+            | Self::Completions { .. }
+            | Self::Man { .. } => return None,
         };
         option.space.as_deref()
     }
@@ -291,6 +292,11 @@ pub(crate) enum Verb {
         /// The shell
         shell: Shell,
     },
+    /// Write manual pages, one for each command
+    Man {
+        /// Where to: a directory, made if it is not there
+        dir: PathBuf,
+    },
 }
 
 /// Options of `up`.
@@ -334,6 +340,8 @@ pub(crate) enum ConfigVerb {
     },
     /// Check the settings file and the environment
     Check,
+    /// Print the JSON Schema of the settings, for editors
+    Schema,
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ use cosmicsync_node::service::{
 use tokio::sync::mpsc;
 
 use crate::cli::{Cli, CollectionVerb, ConfigVerb, DeviceVerb, Global, PartitionVerb, PeerVerb, SpaceVerb, Verb};
-use crate::config::Loaded;
+use crate::config::{self, Loaded};
 use crate::output::Output;
 use crate::progress::Bar;
 use crate::read_only::{self, Copy, ReadOnly};
@@ -123,6 +123,7 @@ impl Run<'_> {
             Verb::Backup(verb) => backup::backup(self, verb).await,
             Verb::Demo => demo::demo(self).await,
             Verb::Config(verb) => self.config(verb).await,
+            Verb::Man { dir } => Ok(man(&dir)?),
             Verb::Completions { shell } => {
                 // Generated in memory: the generator panics when its writer fails, which a closed pipe does.
                 let mut script = Vec::new();
@@ -298,8 +299,12 @@ impl Run<'_> {
     }
 
     async fn config(&mut self, verb: ConfigVerb) -> Result<(), Failure> {
+        if matches!(verb, ConfigVerb::Schema) {
+            return Ok(self.output.writer.write_all(config::schema().as_bytes())?);
+        }
         let loaded = Loaded::load(&self.dir, &self.surroundings.variables)?;
         match verb {
+            ConfigVerb::Schema => {}
             ConfigVerb::Check => self.output.reply(&Reply::Done {})?,
             ConfigVerb::Show { origin } => {
                 for setting in loaded.settings() {
@@ -351,6 +356,13 @@ impl Door {
             tracing::warn!(%error, "the store did not close cleanly");
         }
     }
+}
+
+/// Writes the manual pages into a directory.
+fn man(dir: &Path) -> Result<(), ServiceError> {
+    let failed = |error: &io::Error| ServiceError::io(format!("cannot write manual pages to {}", dir.display()), error);
+    std::fs::create_dir_all(dir).map_err(|error| failed(&error))?;
+    clap_mangen::generate_to(Cli::command(), dir).map_err(|error| failed(&error))
 }
 
 fn peer(verb: PeerVerb) -> Command {
