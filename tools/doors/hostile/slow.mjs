@@ -7,6 +7,7 @@ const C = "/v1/spaces/-/collections";
 /** How long slow ones are held, at most. */
 const HOLD_MS = 20_000;
 const BEAT_MS = 500;
+const BODIES = 100;
 const READERS = 100;
 /** Connections that are opened at once. */
 const AT_ONCE = 100;
@@ -38,12 +39,14 @@ export async function* heads({ url }) {
   yield { what: `${ended} of ${count} slow heads were ended`, status: ended === count ? 408 : 599, isSlow: true };
 }
 
-/** Bodies that come a byte at a time, with a token and without. */
+/** Bodies that come a byte at a time, with a token and without. Whoever has a token may be slow, in its own connections. */
 export async function* bodies({ url, token }) {
   for (const sender of [token, "cs_pat_none"]) {
     const opening = head("PUT", `${C}/honest/docs/slow`, json(sender, { "Content-Length": 1_000_000 }));
-    await dribble(url, 100, opening, " ");
-    yield { what: "slow bodies", status: 408 };
+    const ended = await dribble(url, BODIES, opening, " ");
+    const isRight = sender === token || ended === BODIES;
+    const who = sender === token ? "with a token" : "without one";
+    yield { what: `${ended} of ${BODIES} slow bodies ${who} were ended`, status: isRight ? 408 : 599, isSlow: true };
   }
 }
 

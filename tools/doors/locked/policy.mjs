@@ -18,15 +18,17 @@ export const STATES = {
   revoked: () => 401,
   "of a deleted account": () => 401,
   "for reading": ({ writes }) => (writes ? 403 : "done"),
-  "for another collection": ({ need, part }) => elsewhere(need, part),
-  "for another space": ({ need, part }) => elsewhere(need, part),
+  "for another collection": ({ need, part }) => elsewhere(need, part, "collection"),
+  "for another space": ({ need, part }) => elsewhere(need, part, "space"),
 };
 
 /** A token for a part of the node reaches documents there, and what names them. */
-function elsewhere(need, part) {
+function elsewhere(need, part, reach) {
   if (need === "anyone") return "done";
   if (need !== "read" && need !== "write") return 403;
-  // Lists are empty, and what is named is not there; documents are locked.
+  // A space that it does not reach is not there. Of one that it reaches lists are empty, a collection that is named is
+  // not there, and documents are locked.
+  if (reach === "space") return 404;
   return { space: "done", name: 404, documents: 403 }[part];
 }
 
@@ -124,6 +126,7 @@ export function expected(operation, role, state) {
   const { writes = need === "write" || need === "own" || need === "manage" } = operation;
   const told = STATES[state]({ need, part, writes });
   if (told === 401) return [401];
-  if (!NEEDS[role].includes(need)) return [403];
+  // Whose role does not let them may be told that, or that the space is not there.
+  if (!NEEDS[role].includes(need)) return told === 404 ? [403, 404] : [403];
   return [told === "done" ? done : told].flat();
 }

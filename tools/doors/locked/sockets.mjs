@@ -29,7 +29,7 @@ const PROTOCOLS = {
   },
 };
 
-/** Opens a socket; returns 200 where it is served, 403 where it is told an error, else the status or the close code. */
+/** Opens a socket; returns 200 where it is served, 403 or 404 where it is told an error, else the close code. */
 function outcome(node, protocol, token, isInHeader) {
   const { path, introduced, alwaysIntroduced, wanted, isServed } = PROTOCOLS[protocol];
   return new Promise((resolve) => {
@@ -49,7 +49,7 @@ function outcome(node, protocol, token, isInHeader) {
     socket.on("message", (bytes) => {
       const message = JSON.parse(bytes);
       if (message.type === "connection_ack") send(wanted);
-      else if (message.type === "error") end(403);
+      else if (message.type === "error") end(String(bytes).includes('"not_found"') ? 404 : 403);
       else if (isServed(message)) end(200);
     });
     socket.on("unexpected-response", (_, { statusCode }) => end(statusCode));
@@ -67,8 +67,8 @@ export async function sockets(node, faults) {
         for (const isInHeader of [true, false]) {
           cells += 1;
           const token = all[role][state];
-          const [policy] = expected(READ, role, state);
-          const codes = policy !== 401 ? [policy] : isInHeader && token ? [401] : strangers;
+          const policy = expected(READ, role, state);
+          const codes = policy[0] !== 401 ? policy : isInHeader && token ? [401] : strangers;
           const got = await outcome(node, protocol, token, isInHeader);
           if (codes.includes(got)) continue;
           const where = isInHeader ? "header" : "first message";
