@@ -11,6 +11,10 @@ use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+/// What an entry takes in memory beside its bytes: decoded, in the map and in the queue. A figure of its own, so that
+/// every platform forgets the same entries.
+const HELD_BYTES: usize = 384;
+
 /// An entry that is held: decoded, with the chain hashes around it.
 #[derive(Debug, Clone)]
 pub(crate) struct Held {
@@ -21,6 +25,11 @@ pub(crate) struct Held {
 }
 
 impl Held {
+    /// What it takes in memory: its bytes twice, since a decoded entry has copies of its sections.
+    const fn weight(&self) -> usize {
+        HELD_BYTES + 2 * self.bytes.len()
+    }
+
     /// The row of [`Table::Entry`](crate::storage::Table::Entry).
     pub(crate) fn row(&self) -> Bytes {
         Bytes::from([&self.h_prev[..], &self.bytes].concat())
@@ -59,15 +68,15 @@ impl Recent {
     }
 
     pub(crate) fn insert(&mut self, entry: EntryRef, held: Held) {
-        self.bytes += held.bytes.len();
+        self.bytes += held.weight();
         match self.entries.insert(entry, held) {
-            Some(before) => self.bytes -= before.bytes.len(),
+            Some(before) => self.bytes -= before.weight(),
             None => self.order.push_back(entry),
         }
         while self.bytes > self.bytes_max && self.order.len() > 1 {
             let Some(oldest) = self.order.pop_front() else { break };
             if let Some(gone) = self.entries.remove(&oldest) {
-                self.bytes -= gone.bytes.len();
+                self.bytes -= gone.weight();
             }
         }
     }
@@ -81,7 +90,7 @@ mod tests {
 
     #[test]
     fn the_oldest_go_first_and_the_newest_stays() {
-        let mut recent = Recent::new(100);
+        let mut recent = Recent::new(2 * HELD_BYTES + 200);
         let at = |seq| EntryRef { log: LogNo(0), seq };
         let entry =
             Arc::new(Entry::new(0, None, false, [0; 24], vec![Section::Present(Bytes::new())]).expect("an entry"));

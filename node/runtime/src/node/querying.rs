@@ -164,7 +164,7 @@ impl Acting<'_> {
         items: &mpsc::Sender<Item>,
     ) -> Result<Reply, ServiceError> {
         let defined = IndexFields::parse(fields.iter().map(String::as_str))
-            .map_err(|error| ServiceError::new(ErrorCode::Usage, error.to_string()))?;
+            .map_err(|error| ServiceError::new(ErrorCode::Usage, error.to_string()).because(Reason::BadSelector))?;
         self.check_room()?;
         let IndexName { space, collection, index: name } = index;
         let partition = self.partition_of(space).await?;
