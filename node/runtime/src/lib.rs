@@ -5,6 +5,7 @@
 pub mod backup;
 pub mod clock;
 mod driver;
+pub mod embed;
 pub mod keyfile;
 pub mod net;
 mod node;

@@ -15,11 +15,14 @@ mod wait;
 mod watch;
 
 pub(crate) use self::peers::Phase;
+pub use self::start::Seeds;
+pub(crate) use self::start::system_seeds;
 pub(crate) use self::state::{
     ACCOUNT_ROWS, AUDIT_ROWS, AnswerSender, Core, DialOrder, INVITE_AGAIN, NAME_ROW, Purpose, TOKEN_ROWS, Trouble,
     other_user, stopping,
 };
-pub(crate) use self::store::{Disk, LmdbDisk, Shared, open_error, store_error};
+pub use self::store::{Disk, Store};
+pub(crate) use self::store::{LmdbDisk, Shared, open_error, store_error};
 pub(crate) use self::wait::{Goal, bodies};
 pub(crate) use self::watch::Watcher;
 
@@ -35,8 +38,6 @@ use cosmicsync_protocol::wire::close::CloseCode;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Duration;
-use store::Store;
 use strangers::Strangers;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::sync::{Notify, oneshot};
@@ -53,6 +54,8 @@ const TURN_MAX: usize = 32;
 const STRANGERS_TURN_MAX: usize = 4;
 /// How long a connection may take to be made, in microseconds.
 const DIAL_US: u64 = 10_000_000;
+/// How long to wait before connections are accepted again after that failed, in microseconds.
+const ACCEPT_US: u64 = 100_000;
 /// How long links and the store may take to end, in microseconds.
 const STOP_US: u64 = 10_000_000;
 /// How long to wait before a full store is tried again, in microseconds: from, and up to.
@@ -70,6 +73,8 @@ pub(crate) struct Setup {
     pub(crate) links_max: usize,
     /// Accepted connections of whom nothing is known yet.
     pub(crate) strangers_max: usize,
+    /// Where randomness comes from.
+    pub(crate) seeds: Seeds,
 }
 
 /// Runs a node until it is told to stop, or can't go on. `ready` is answered once commands are taken.
@@ -117,6 +122,7 @@ struct Driver<C, N: Net, S> {
     room: Rc<Notify>,
     acceptor: Option<JoinHandle<()>>,
     config: Config,
+    seeds: Seeds,
     links_max: usize,
     reopen_us: u64,
 }
@@ -132,10 +138,10 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
         clock: C,
         net: N,
         disk: &mut D,
-        setup: Setup,
+        mut setup: Setup,
         calls: mpsc::Receiver<Call>,
     ) -> Result<Self, ServiceError> {
-        let started = start::start(&clock, disk, &setup.config).await?;
+        let started = start::start(&clock, disk, &setup.config, &mut setup.seeds).await?;
         let start::Started { store, completions, mut core, addresses } = started;
         let (sender, inputs) = mpsc::channel(INPUTS_QUEUED);
         let (stranger_sender, stranger_inputs) = mpsc::channel(INPUTS_QUEUED);
@@ -145,7 +151,7 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
             let failed = |error: std::io::Error| cannot_listen(address, &error);
             let listener = net.bind(address).await.map_err(failed)?;
             core.listen = Some(listener.local_addr().map_err(failed)?);
-            acceptor = Some(spawn_local(accept(listener, stranger_sender.clone())));
+            acceptor = Some(spawn_local(accept(clock.clone(), listener, stranger_sender.clone())));
         } else {
             core.peers.pause();
         }
@@ -169,6 +175,7 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
             room: Rc::new(Notify::new()),
             acceptor,
             config: setup.config,
+            seeds: setup.seeds,
             links_max: setup.links_max,
             reopen_us: REOPEN_US.0,
         })
@@ -222,7 +229,7 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
         }
         self.core.now = self.clock.now();
         // Whatever woke the process, its memory may have been copied meanwhile.
-        self.core.db.endpoint_mut().stir(&start::seed()?);
+        self.core.db.endpoint_mut().stir(&start::seed(&mut self.seeds)?);
         while let Some(completion) = stored.take().or_else(|| self.completions.try_recv().ok()) {
             self.core.db.handle_stored(self.core.now, completion);
         }
@@ -386,7 +393,7 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
             if self.core.stopping || disk.is_full() {
                 continue;
             }
-            match start::start(&self.clock, disk, &self.config).await {
+            match start::start(&self.clock, disk, &self.config, &mut self.seeds).await {
                 Ok(started) => {
                     self.store = Some(started.store);
                     self.completions = started.completions;
@@ -434,7 +441,7 @@ impl<C, N: Net, S> Drop for Driver<C, N, S> {
     }
 }
 
-async fn accept<L: Listener>(mut listener: L, sender: mpsc::Sender<Input<L::Stream>>) {
+async fn accept<C: Clock, L: Listener>(clock: C, mut listener: L, sender: mpsc::Sender<Input<L::Stream>>) {
     loop {
         match listener.accept().await {
             Ok((stream, from)) => {
@@ -445,7 +452,7 @@ async fn accept<L: Listener>(mut listener: L, sender: mpsc::Sender<Input<L::Stre
             Err(error) => {
                 // Out of file descriptors, most likely: others have to close some first.
                 tracing::warn!(%error, "cannot accept connections");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                clock.sleep_until(clock.now().mono_us.saturating_add(ACCEPT_US)).await;
             }
         }
     }
