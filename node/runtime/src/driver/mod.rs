@@ -208,8 +208,9 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
         let core = &self.core;
         let deadline = deadline.map(|deadline| deadline.at_us);
         let has_room = self.has_room();
-        let dial_us = if has_room { core.peers.poll_timeout() } else { None };
-        let wake_us = [deadline, dial_us, core.wait_timeout(), stop_at_us].into_iter().flatten().min();
+        let dial_us = if has_room && !planted!("wake.dial-unheard") { core.peers.poll_timeout() } else { None };
+        let wait_us = if planted!("wake.wait-unheard") { None } else { core.wait_timeout() };
+        let wake_us = [deadline, dial_us, wait_us, stop_at_us].into_iter().flatten().min();
         let sleep = self.clock.sleep_until(wake_us.unwrap_or(u64::MAX / 4).min(u64::MAX / 4));
         let mut stored = None;
         let mut called = None;
@@ -250,7 +251,12 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
 
     fn handle_input(&mut self, input: Input<N::Stream>) {
         match input {
-            Input::Bytes(link, bytes, _turn) => self.core.handle_bytes(link, &bytes),
+            Input::Bytes(link, bytes, turn) => {
+                self.core.handle_bytes(link, &bytes);
+                if planted!("input.keeps-turn") && bytes.len() % 50 == 0 {
+                    turn.forget();
+                }
+            }
             Input::Lost(link) => {
                 if self.conns.remove(&link).is_some() {
                     self.core.handle_link_lost(link);
@@ -263,7 +269,9 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
                 }
             }
             Input::Dialled(order, made) => {
-                self.dialling -= 1;
+                if made.is_ok() || !planted!("dial.keeps-room") {
+                    self.dialling -= 1;
+                }
                 let DialOrder { address, purpose } = order;
                 let paused = || std::io::Error::other("links are paused");
                 match made.and_then(|stream| if self.core.peers.is_paused() { Err(paused()) } else { Ok(stream) }) {
@@ -364,7 +372,7 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
                 let made = tokio::select! {
                     biased;
                     made = net.dial(&order.address) => made,
-                    () = late => Err(std::io::ErrorKind::TimedOut.into()),
+                    () = late, if !planted!("dial.unbounded") => Err(std::io::ErrorKind::TimedOut.into()),
                 };
                 // The core is gone, and with it whoever wanted the connection.
                 drop(sender.send(Input::Dialled(order, made)).await);

@@ -189,7 +189,7 @@ impl Peers {
             if ended {
                 known.error.clone_from(&error);
                 let good = known.up_since_us.take().is_some_and(|since| now_us.saturating_sub(since) >= GOOD_LINK_US);
-                if good {
+                if good && !planted!("back-off.never-resets") {
                     known.failures = 0;
                 }
                 known.wait(now_us, &mut self.entropy);
@@ -218,7 +218,7 @@ impl Known {
 fn due_us(known: &Known, up: &BTreeMap<Process, BTreeSet<LinkId>>) -> Option<u64> {
     let Phase::Waiting { at_us } = known.phase else { return None };
     let connected = known.peer.is_some_and(|peer| up.contains_key(&peer));
-    (!connected).then_some(at_us)
+    (!connected || planted!("dial.twice")).then_some(at_us)
 }
 
 #[cfg(test)]
