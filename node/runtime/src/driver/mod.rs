@@ -46,6 +46,15 @@ use tokio::task::{JoinHandle, spawn_local};
 /// A command, run on the core thread between two inputs.
 pub(crate) type Call = Box<dyn FnOnce(&mut Core) + Send>;
 
+/// What commands come through.
+pub(crate) struct Door {
+    /// Commands, in their order.
+    pub(crate) calls: mpsc::Receiver<Call>,
+    /// Numbers of requests whose callers went away. They are as many as requests under way at most, and none may be lost:
+    /// a request that nobody waits for would keep its room.
+    pub(crate) cancelled: UnboundedReceiver<u64>,
+}
+
 /// Inputs of connections that wait for the core.
 const INPUTS_QUEUED: usize = 32;
 /// Inputs and commands that are taken in one turn.
@@ -85,10 +94,10 @@ pub(crate) async fn run<C: Clock, N: Net, D: Disk>(
     net: N,
     mut disk: D,
     setup: Setup,
-    calls: mpsc::Receiver<Call>,
+    door: Door,
     ready: oneshot::Sender<Result<(), ServiceError>>,
 ) -> Result<(), ServiceError> {
-    match Driver::open(clock, net, &mut disk, setup, calls).await {
+    match Driver::open(clock, net, &mut disk, setup, door).await {
         Ok(mut driver) => {
             drop(ready.send(Ok(())));
             let ended = driver.run(&mut disk).await;
@@ -111,7 +120,7 @@ struct Driver<C, N: Net, S> {
     store: Option<S>,
     completions: UnboundedReceiver<StoreDone>,
     core: Core,
-    calls: mpsc::Receiver<Call>,
+    door: Door,
     inputs: mpsc::Receiver<Input<N::Stream>>,
     sender: mpsc::Sender<Input<N::Stream>>,
     /// The same, of connections of whom nothing is known: they wait for all others.
@@ -139,7 +148,7 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
         net: N,
         disk: &mut D,
         mut setup: Setup,
-        calls: mpsc::Receiver<Call>,
+        door: Door,
     ) -> Result<Self, ServiceError> {
         let started = start::start(&clock, disk, &setup.config, &mut setup.seeds).await?;
         let start::Started { store, completions, mut core, addresses } = started;
@@ -165,7 +174,7 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
             store: Some(store),
             completions,
             core,
-            calls,
+            door,
             inputs,
             sender,
             stranger_inputs,
@@ -214,13 +223,15 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
         let sleep = self.clock.sleep_until(wake_us.unwrap_or(u64::MAX / 4).min(u64::MAX / 4));
         let mut stored = None;
         let mut called = None;
+        let mut cancelled = None;
         let mut input = None;
         let mut stranger = None;
         tokio::select! {
             biased;
             completion = self.completions.recv() => stored = Some(completion.ok_or_else(start::gone)?),
             () = self.room.notified() => {}
-            call = self.calls.recv() => match call {
+            Some(number) = self.door.cancelled.recv() => cancelled = Some(number),
+            call = self.door.calls.recv() => match call {
                 Some(call) => called = Some(call),
                 None => self.core.stop(),
             },
@@ -234,6 +245,9 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
         while let Some(completion) = stored.take().or_else(|| self.completions.try_recv().ok()) {
             self.core.db.handle_stored(self.core.now, completion);
         }
+        while let Some(number) = cancelled.take().or_else(|| self.door.cancelled.try_recv().ok()) {
+            self.core.cancel(number);
+        }
         for _ in 0..TURN_MAX {
             let Some(next) = input.take().or_else(|| self.inputs.try_recv().ok()) else { break };
             self.handle_input(next);
@@ -243,7 +257,7 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
             self.handle_input(next);
         }
         for _ in 0..TURN_MAX {
-            let Some(call) = called.take().or_else(|| self.calls.try_recv().ok()) else { break };
+            let Some(call) = called.take().or_else(|| self.door.calls.try_recv().ok()) else { break };
             call(&mut self.core);
         }
         Ok(())
@@ -425,7 +439,7 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
             tokio::select! {
                 biased;
                 () = &mut sleep => return,
-                call = self.calls.recv() => match call {
+                call = self.door.calls.recv() => match call {
                     Some(call) => call(&mut self.core),
                     None => self.core.stop(),
                 },

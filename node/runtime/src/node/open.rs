@@ -2,7 +2,7 @@
 
 use super::acting::Acting;
 use super::blame::{keyfile_error, space_error};
-use super::handle::{CALLS_QUEUED, Handle};
+use super::handle::Handle;
 use super::room::Limit;
 use super::{Ended, Node};
 use crate::clock::{Clock, SystemClock};
@@ -18,7 +18,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use tokio::runtime::Builder;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::task::LocalSet;
 use tokio::time::Instant;
 
@@ -150,7 +150,7 @@ impl Node {
 /// The core's end of a node.
 struct CoreEnd {
     setup: Setup,
-    calls: mpsc::Receiver<driver::Call>,
+    door: driver::Door,
     ready: oneshot::Sender<Result<(), ServiceError>>,
     tell: watch::Sender<Ended>,
 }
@@ -163,9 +163,9 @@ impl CoreEnd {
         net: N,
         disk: D,
     ) -> (Result<(), ServiceError>, watch::Sender<Ended>) {
-        let Self { setup, calls, ready, tell } = self;
+        let Self { setup, door, ready, tell } = self;
         let tasks = LocalSet::new();
-        let ended = tasks.run_until(driver::run(clock, net, disk, setup, calls, ready)).await;
+        let ended = tasks.run_until(driver::run(clock, net, disk, setup, door, ready)).await;
         drop(tasks);
         (ended, tell)
     }
@@ -190,11 +190,11 @@ fn ends(
         strangers_max: options.strangers_max,
         seeds,
     };
-    let (sender, calls) = mpsc::channel(CALLS_QUEUED);
+    let (handle, door) = Handle::new();
     let (ready, is_ready) = oneshot::channel();
     let (tell, ended) = watch::channel(None);
     let node = Node {
-        handle: Some(Handle::new(sender)),
+        handle: Some(handle),
         ended,
         thread: None,
         store,
@@ -205,7 +205,7 @@ fn ends(
         documents: std::sync::Mutex::default(),
         http: std::sync::OnceLock::new(),
     };
-    (node, CoreEnd { setup, calls, ready, tell }, is_ready)
+    (node, CoreEnd { setup, door, ready, tell }, is_ready)
 }
 
 /// Says that the disk failed the last time, once the store was read back.
