@@ -46,6 +46,8 @@ scenarios_hold! {
     redial_after_a_good_link "redial-after-a-good-link"
     refused_dials_keep_no_room "refused-dials-keep-no-room"
     waits_run_out "waits-run-out"
+    followers_leave "followers-leave"
+    many_followers "many-followers"
     crash_before_flush "crash-before-flush"
     bounce_mid_transfer "bounce-mid-transfer"
     stop_while_syncing "stop-while-syncing"

@@ -6,14 +6,14 @@ use super::net::{SimClock, SimNet};
 use super::tape::Tape;
 use cosmicsync_node::clock::Clock as _;
 use cosmicsync_node::embed::{Parts, Seeds};
-use cosmicsync_node::service::{Command, Reply, ServiceError, request};
+use cosmicsync_node::service::{Backend as _, Command, Reply, ServiceError, request};
 use cosmicsync_node::{Node, Options};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::{AbortHandle, spawn_local};
 
 /// Where every host listens.
@@ -37,6 +37,8 @@ pub(crate) enum Job {
     Found,
     /// A command, by the door that all clients use.
     Command(Command),
+    /// The same, of which all that comes before the answer is taken, too.
+    Follow(Command),
 }
 
 /// What became of a job.
@@ -180,6 +182,11 @@ async fn serve(host: Rc<Host>, node: Rc<Node>) {
             let answer = match job {
                 Job::Found => node.found("somebody").await.map(|status| Reply::Status(Box::new(status))),
                 Job::Command(command) => request(&*node, command).await,
+                Job::Follow(command) => {
+                    let (items, mut taken) = mpsc::channel(4);
+                    spawn_local(async move { while taken.recv().await.is_some() {} });
+                    node.call(command, items).await
+                }
             };
             let code = answer.as_ref().err().map(|error| error.code);
             of.tape.note(of.index, format_args!("answers {id}: {code:?}"));

@@ -27,6 +27,8 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
     Scenario { name: "redial-after-a-good-link", shape: |_| Shape::of(2), play: links::redial_after_a_good_link },
     Scenario { name: "refused-dials-keep-no-room", shape: |_| Shape::of(2).links_max(2), play: links::refused_dials },
     Scenario { name: "waits-run-out", shape: |_| Shape::of(2), play: links::waits_run_out },
+    Scenario { name: "followers-leave", shape: |_| Shape::of(2), play: links::followers_leave },
+    Scenario { name: "many-followers", shape: |_| Shape::of(2), play: links::many_followers },
     Scenario { name: "crash-before-flush", shape: |_| Shape::of(2), play: crashes::crash_before_flush },
     Scenario { name: "bounce-mid-transfer", shape: |_| Shape::of(2), play: crashes::bounce_mid_transfer },
     Scenario { name: "stop-while-syncing", shape: |_| Shape::of(2), play: crashes::stop_while_syncing },

@@ -4,7 +4,7 @@ use super::super::Outcome;
 use super::super::host::Job;
 use super::super::world::{ANSWER_MS, World};
 use super::{BACK_MS, HEALED_MS, SOON_MS};
-use cosmicsync_node::service::{Command, ErrorCode};
+use cosmicsync_node::service::{Command, ErrorCode, Query};
 
 /// The net falls into two parts, both of which go on, and comes together again.
 pub(super) fn partition_heal(world: &mut World) -> Outcome {
@@ -177,4 +177,43 @@ pub(super) fn waits_run_out(world: &mut World) -> Outcome {
     world.heal();
     world.converge(HEALED_MS)?;
     world.end(BACK_MS)
+}
+
+/// Clients with very many live queries go away at once, again and again. The node has room for the next.
+pub(super) fn followers_leave(world: &mut World) -> Outcome {
+    world.found()?;
+    let host = world.dice.index(2);
+    world.put(host, 100);
+    for _ in 0..2 {
+        let followed: Vec<_> = (0..900).map(|_| world.ask(host, live())).collect();
+        let ms = world.dice.range(300, 2_000);
+        world.run_ms(ms)?;
+        followed.into_iter().for_each(|id| world.hosts[host].cancel(id));
+        world.run_ms(100)?;
+    }
+    // Nothing changes meanwhile, so what was not cancelled is still waited for.
+    world.put(host, 100);
+    world.all_put()?;
+    world.put_each(&[0, 1], 2, 100);
+    world.end(SOON_MS)
+}
+
+fn live() -> Job {
+    let query = Query { collection: "c".to_owned(), ..Query::default() };
+    Job::Follow(Command::Live { query, since: None })
+}
+
+/// More clients follow live queries than requests may be under way. Who waits for changes keeps nobody from writing.
+pub(super) fn many_followers(world: &mut World) -> Outcome {
+    world.found()?;
+    let host = world.dice.index(2);
+    world.put(host, 100);
+    let followed: Vec<_> = (0..1_200).map(|_| world.ask(host, live())).collect();
+    world.run_ms(3_000)?;
+    world.put(host, 100);
+    world.all_put()?;
+    world.put_each(&[0, 1], 2, 100);
+    world.converge(SOON_MS)?;
+    followed.into_iter().for_each(|id| world.hosts[host].cancel(id));
+    world.end(SOON_MS)
 }
