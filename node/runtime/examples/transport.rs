@@ -3,7 +3,8 @@
 //!
 //! `cargo xtask prove sim-turmoil` runs it in processes of their own and compares what they print: `seed SCENARIO N HASH`,
 //! `bad SCENARIO N TEXT`, `done RUNS VIRTUAL_MS ANSWERED CHECKS FAULTS BYTES CONNECTIONS`; `--lines` shows all that
-//! happened in each run. Of planted bugs it prints `ID SCENARIO SEED TEXT`, tabs between, `-` for one that survives.
+//! happened in each run. Of planted bugs it prints `ID REGION RUNS SCENARIO SEED TEXT`, tabs between, `-` for one that
+//! survives; `--planted --list` prints their names.
 
 #[path = "../tests/transport/lane/mod.rs"]
 mod lane;
@@ -18,6 +19,9 @@ fn main() -> Result<()> {
     let name = args.iter().find(|arg| !arg.starts_with("--") && arg.parse::<u64>().is_err());
     let mut out = std::io::stdout().lock();
     if has("--planted") {
+        if has("--list") {
+            return planted_names(&mut out);
+        }
         return planted(&mut out, numbers.first().copied().unwrap_or(20), name.map(String::as_str));
     }
     if has("--list") {
@@ -50,21 +54,36 @@ fn main() -> Result<()> {
 }
 
 #[cfg(planted)]
+fn planted_names(out: &mut impl Write) -> Result<()> {
+    cosmicsync_node::planted::CATALOGUE.iter().try_for_each(|planted| writeln!(out, "{}", planted.id))
+}
+
+/// Runs all scenarios of one seed after the other, until one is violated.
+#[cfg(planted)]
 fn planted(out: &mut impl Write, seeds: u64, only: Option<&str>) -> Result<()> {
-    use cosmicsync_protocol::planted::choose;
+    use cosmicsync_protocol::planted::{Planted, choose};
     for planted in cosmicsync_node::planted::CATALOGUE.iter().filter(|planted| only.is_none_or(|id| id == planted.id)) {
+        let Planted { id, region, .. } = planted;
         choose(Some(planted));
         let runs = (0..seeds).flat_map(|seed| SCENARIOS.iter().map(move |scenario| (seed, scenario)));
-        let found =
-            runs.filter_map(|(seed, scenario)| Some((seed, scenario.name, run(scenario, seed, false).violation?)));
-        let found = found.into_iter().next();
+        let found = (1..).zip(runs).find_map(|(nth, (seed, scenario))| {
+            Some((nth, seed, scenario.name, run(scenario, seed, false).violation?))
+        });
         choose(None);
         match found {
-            Some((seed, name, text)) => writeln!(out, "{}\t{name}\t{seed}\t{}", planted.id, text.replace('\n', " "))?,
-            None => writeln!(out, "{}\t-\t-\tsurvives {seeds} seeds of each scenario", planted.id)?,
+            Some((nth, seed, name, text)) => {
+                let text = text.replace('\n', " ");
+                writeln!(out, "{id}\t{region}\t{nth}\t{name}\t{seed}\t{text}")?;
+            }
+            None => writeln!(out, "{id}\t{region}\t-\t-\t-\tsurvives {seeds} seeds of each scenario")?,
         }
     }
     Ok(())
+}
+
+#[cfg(not(planted))]
+fn planted_names(out: &mut impl Write) -> Result<()> {
+    planted(out, 0, None)
 }
 
 #[cfg(not(planted))]
