@@ -96,6 +96,16 @@ fn stop_while_syncing() {
 }
 
 #[test]
+fn stop_says_so() {
+    holds("stop-says-so");
+}
+
+#[test]
+fn join_interrupted() {
+    holds("join-interrupted");
+}
+
+#[test]
 fn store_fills_up() {
     holds("store-fills-up");
 }

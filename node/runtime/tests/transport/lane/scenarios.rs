@@ -32,6 +32,8 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
     Scenario { name: "crash-before-flush", shape: |_| Shape::of(2), play: crashes::crash_before_flush },
     Scenario { name: "bounce-mid-transfer", shape: |_| Shape::of(2), play: crashes::bounce_mid_transfer },
     Scenario { name: "stop-while-syncing", shape: |_| Shape::of(2), play: crashes::stop_while_syncing },
+    Scenario { name: "stop-says-so", shape: |_| Shape::of(2), play: crashes::stop_says_so },
+    Scenario { name: "join-interrupted", shape: |_| Shape::of(2), play: crashes::join_interrupted },
     Scenario { name: "store-fills-up", shape: |_| Shape::of(2), play: crashes::store_fills_up },
     Scenario { name: "slow-reader", shape: |_| Shape::of(3).segments(4), play: loads::slow_reader },
     Scenario { name: "large-documents", shape: |_| Shape::of(2).segments(2), play: loads::large_documents },

@@ -17,6 +17,8 @@ use std::time::Duration;
 const COLLECTION: &str = "c";
 /// How long an ordinary command may take, in milliseconds.
 pub(crate) const ANSWER_MS: u64 = 10_000;
+/// How long joining may take, in milliseconds: a dial, a handshake, and the wait for the space.
+pub(crate) const JOIN_MS: u64 = 60_000;
 /// How long a node may take to stop, in milliseconds: what the driver allows itself, and the last words of links.
 const STOP_MS: u64 = 14_000;
 /// How long links that are settled are watched, in milliseconds.
@@ -184,9 +186,7 @@ impl World {
 
     /// Makes the space at the first host and lets the others join it.
     pub(crate) fn found(&mut self) -> Outcome {
-        let id = self.ask(0, Job::Found);
-        self.answer(0, id, ANSWER_MS)?.map_err(|error| format!("no user: {error}"))?;
-        self.done(0, Command::SpaceCreate { name: "home".to_owned() })?;
+        self.found_alone()?;
         for host in 1..self.hosts.len() {
             self.join(host)?;
         }
@@ -198,11 +198,24 @@ impl World {
         Ok(())
     }
 
-    fn join(&mut self, host: usize) -> Outcome {
+    /// Makes the space at the first host, and nobody joins.
+    pub(crate) fn found_alone(&mut self) -> Outcome {
+        let id = self.ask(0, Job::Found);
+        self.answer(0, id, ANSWER_MS)?.map_err(|error| format!("no user: {error}"))?;
+        self.done(0, Command::SpaceCreate { name: "home".to_owned() }).map(drop)
+    }
+
+    /// Asks a host to join by a fresh invite of the first one.
+    pub(crate) fn begin_join(&mut self, host: usize) -> Outcome<u64> {
         let invite = Command::SpaceInvite { space: None, expires_ms: 600_000 };
         let Reply::Invite(invite) = self.done(0, invite)? else { return Err("no invite".to_owned()) };
-        let join = self.ask(host, Job::Command(Command::SpaceJoin { invite: Secret(invite.invite) }));
-        let joined = self.answer(host, join, 60_000)?;
+        Ok(self.ask(host, Job::Command(Command::SpaceJoin { invite: Secret(invite.invite) })))
+    }
+
+    /// Lets a host join, which must not be refused.
+    pub(crate) fn join(&mut self, host: usize) -> Outcome {
+        let join = self.begin_join(host)?;
+        let joined = self.answer(host, join, JOIN_MS)?;
         joined.map(drop).map_err(|error| format!("h{host} cannot join: {error}"))
     }
 

@@ -2,9 +2,9 @@
 
 use super::super::Outcome;
 use super::super::host::Job;
-use super::super::world::World;
-use super::{BACK_MS, SOON_MS};
-use cosmicsync_node::service::Command;
+use super::super::world::{JOIN_MS, World};
+use super::{BACK_MS, HEALED_MS, SOON_MS};
+use cosmicsync_node::service::{Command, Reply};
 
 /// A host crashes while commits are under way. What it had acknowledged is there.
 pub(super) fn crash_before_flush(world: &mut World) -> Outcome {
@@ -86,4 +86,66 @@ pub(super) fn store_fills_up(world: &mut World) -> Outcome {
     world.must(world.acked() == acked + 2, "a node with room again takes writes")?;
     world.holds_acked(host, &[host])?;
     world.end(BACK_MS)
+}
+
+/// A host that is stopped says so: its peers do not take it for one that broke.
+pub(super) fn stop_says_so(world: &mut World) -> Outcome {
+    world.found()?;
+    world.put_each(&[0, 1], 2, 200);
+    world.converge(SOON_MS)?;
+    if world.dice.one_in(2) {
+        world.put_each(&[0, 1], 3, 50_000);
+    }
+    let ms = world.dice.range(0, 300);
+    world.run_ms(ms)?;
+    let stop = world.ask(0, Job::Command(Command::Shutdown {}));
+    world.until("the link ends", SOON_MS, |world| world.tape.streams(1, Some(0)) == 0)?;
+    let Reply::Peers(peers) = world.done(1, Command::PeerList {})? else { return Err("no peers".to_owned()) };
+    let why = peers.into_iter().find_map(|peer| peer.error).unwrap_or_default();
+    world.must(why.contains("ShuttingDown"), &format!("the peer was told why the link ends, and not this: {why}"))?;
+    world.await_stop(0, stop)?;
+    world.start(0);
+    world.end(BACK_MS)
+}
+
+/// A join is interrupted, at any moment and by anything. It is answered unless its own host crashed, and another one is
+/// well.
+pub(super) fn join_interrupted(world: &mut World) -> Outcome {
+    world.found_alone()?;
+    world.put_each(&[0], 3, 200);
+    let join = world.begin_join(1)?;
+    let ms = world.dice.range(0, 250);
+    world.run_ms(ms)?;
+    let fault = world.dice.index(4);
+    let ms = world.dice.range(0, 20_000);
+    match fault {
+        0 | 1 => {
+            world.crash(fault);
+            world.run_ms(ms / 10)?;
+            world.start(fault);
+        }
+        2 => {
+            world.cut(&[0], &[1]);
+            world.run_ms(ms)?;
+            world.heal();
+        }
+        _ => {
+            world.hold(0, 1);
+            world.run_ms(ms)?;
+            world.release(0, 1);
+        }
+    }
+    if fault != 1 {
+        // Whichever way.
+        drop(world.answer(1, join, JOIN_MS)?);
+    }
+    let Reply::Spaces(spaces) = world.done(1, Command::SpaceList {})? else { return Err("no spaces".to_owned()) };
+    if spaces.is_empty() {
+        world.join(1)?;
+    } else {
+        // It may have joined and not have learnt whom to dial.
+        let address = world.hosts[0].address();
+        world.done(1, Command::PeerAdd { address })?;
+    }
+    world.end(HEALED_MS)
 }
