@@ -20,6 +20,8 @@ use tokio::task::{JoinHandle, spawn_local};
 pub(crate) struct Platter {
     store: MemStore,
     dice: Dice,
+    /// How many requests it took.
+    pub(crate) requests: u64,
     /// How long a commit takes at most, in microseconds.
     pub(crate) slow_us: u64,
     /// It has no room.
@@ -30,7 +32,7 @@ pub(crate) struct Platter {
 
 impl Platter {
     pub(crate) fn new(dice: Dice) -> Self {
-        Self { store: MemStore::new(), dice, slow_us: 4_000, is_full: false, is_crashing: false }
+        Self { store: MemStore::new(), dice, requests: 0, slow_us: 4_000, is_full: false, is_crashing: false }
     }
 
     /// The next commit finds no room, and those after it until [`Self::clear`].
@@ -112,6 +114,7 @@ pub(crate) struct Open {
 impl Store for Open {
     fn submit(&self, request: StoreRequest) -> Result<(), StoreStopped> {
         let mut platter = self.platter.borrow_mut();
+        platter.requests += 1;
         if request.is_durable_read() && platter.dice.one_in(2) {
             // Answered by another thread, so to speak, before all that waits.
             let done = platter.store.read_durable(request);
