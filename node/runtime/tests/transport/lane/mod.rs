@@ -1,4 +1,4 @@
-//! The transport lane: the shipped driver on several hosts of a simulated network (`docs/decisions`, the ADR on lanes).
+//! The transport lane: the shipped driver on several hosts of a simulated network (ADR 0030).
 //!
 //! Each host runs [`Node::embed`](cosmicsync_node::Node::embed) over turmoil's TCP, with real handshakes, ciphers, frames
 //! and documents, and a store in memory. Time is virtual and all randomness follows from one seed: a scenario and a seed
