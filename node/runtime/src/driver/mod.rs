@@ -287,8 +287,12 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
                     self.dialling -= 1;
                 }
                 let DialOrder { address, purpose } = order;
-                let paused = || std::io::Error::other("links are paused");
-                match made.and_then(|stream| if self.core.peers.is_paused() { Err(paused()) } else { Ok(stream) }) {
+                let unwanted = match &purpose {
+                    _ if self.core.peers.is_paused() => Some("links are paused"),
+                    Purpose::Sync if !self.core.peers.knows(&address) => Some("the address was removed"),
+                    Purpose::Sync | Purpose::Join(..) => None,
+                };
+                match made.and_then(|stream| unwanted.map_or(Ok(stream), |why| Err(std::io::Error::other(why)))) {
                     Ok(stream) => {
                         let link = self.core.handle_connected(address, Some(purpose));
                         self.connect(link, stream, true);

@@ -92,6 +92,11 @@ impl Peers {
         self.known.remove(address)
     }
 
+    /// Whether an address is in the book.
+    pub(crate) fn knows(&self, address: &str) -> bool {
+        self.known.contains_key(address)
+    }
+
     /// All addresses, ascending.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&String, &Known)> {
         self.known.iter()

@@ -66,6 +66,11 @@ fn refused_dials_keep_no_room() {
 }
 
 #[test]
+fn removed_while_dialled() {
+    holds("removed-while-dialled");
+}
+
+#[test]
 fn waits_run_out() {
     holds("waits-run-out");
 }

@@ -26,6 +26,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
     Scenario { name: "dial-hangs", shape: |_| Shape::of(2), play: links::dial_hangs },
     Scenario { name: "redial-after-a-good-link", shape: |_| Shape::of(2), play: links::redial_after_a_good_link },
     Scenario { name: "refused-dials-keep-no-room", shape: |_| Shape::of(2).links_max(2), play: links::refused_dials },
+    Scenario { name: "removed-while-dialled", shape: |_| Shape::of(2), play: links::removed_while_dialled },
     Scenario { name: "waits-run-out", shape: |_| Shape::of(2), play: links::waits_run_out },
     Scenario { name: "followers-leave", shape: |_| Shape::of(2), play: links::followers_leave },
     Scenario { name: "many-followers", shape: |_| Shape::of(2), play: links::many_followers },

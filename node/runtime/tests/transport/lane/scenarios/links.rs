@@ -4,7 +4,7 @@ use super::super::Outcome;
 use super::super::host::Job;
 use super::super::world::{ANSWER_MS, World};
 use super::{BACK_MS, HEALED_MS, SOON_MS};
-use cosmicsync_node::service::{Command, ErrorCode, Query};
+use cosmicsync_node::service::{Command, ErrorCode, Query, Reply};
 
 /// The net falls into two parts, both of which go on, and comes together again.
 pub(super) fn partition_heal(world: &mut World) -> Outcome {
@@ -153,6 +153,29 @@ pub(super) fn refused_dials(world: &mut World) -> Outcome {
         world.done(1, Command::PeerRemove { address: format!("h0:{port}") })?;
     }
     world.end(SOON_MS)
+}
+
+/// An address is removed while it is being dialled. What comes of that dial is no link.
+pub(super) fn removed_while_dialled(world: &mut World) -> Outcome {
+    world.found()?;
+    world.put_each(&[0, 1], 1, 200);
+    world.converge(SOON_MS)?;
+    world.hold(0, 1);
+    world.crash(1);
+    world.start(1);
+    let before = world.tape.dials(1);
+    world.until("it dials", SOON_MS, |world| world.tape.dials(1) > before)?;
+    let Reply::Peers(peers) = world.done(1, Command::PeerList {})? else { return Err("no peers".to_owned()) };
+    let address = peers.into_iter().find(|peer| peer.dialled).map(|peer| peer.address).unwrap_or_default();
+    world.done(1, Command::PeerRemove { address: address.clone() })?;
+    let ms = world.dice.range(0, 5_000);
+    world.run_ms(ms)?;
+    world.release(0, 1);
+    world.run_ms(5_000)?;
+    world.must(world.tape.streams(1, None) == 0, "an address that was removed has no link")?;
+    world.put_each(&[0, 1], 1, 200);
+    world.done(1, Command::PeerAdd { address })?;
+    world.end(BACK_MS)
 }
 
 /// Who waits for a sync that does not come is told in time, and who went away leaves nothing behind.
