@@ -116,6 +116,11 @@ fn store_fills_up() {
 }
 
 #[test]
+fn end_without_room() {
+    holds("end-without-room");
+}
+
+#[test]
 fn slow_reader() {
     holds("slow-reader");
 }

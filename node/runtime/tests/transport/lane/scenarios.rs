@@ -36,6 +36,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
     Scenario { name: "stop-says-so", shape: |_| Shape::of(2), play: crashes::stop_says_so },
     Scenario { name: "join-interrupted", shape: |_| Shape::of(2), play: crashes::join_interrupted },
     Scenario { name: "store-fills-up", shape: |_| Shape::of(2), play: crashes::store_fills_up },
+    Scenario { name: "end-without-room", shape: |_| Shape::of(2), play: crashes::end_without_room },
     Scenario { name: "slow-reader", shape: |_| Shape::of(3).segments(4), play: loads::slow_reader },
     Scenario { name: "large-documents", shape: |_| Shape::of(2).segments(2), play: loads::large_documents },
     Scenario { name: "uneven-latency", shape: |_| Shape::of(4), play: loads::uneven_latency },

@@ -88,6 +88,29 @@ pub(super) fn store_fills_up(world: &mut World) -> Outcome {
     world.end(BACK_MS)
 }
 
+/// A host whose store has no room is stopped, or crashes. It is there again once there is some.
+pub(super) fn end_without_room(world: &mut World) -> Outcome {
+    world.found()?;
+    world.put_each(&[0, 1], 2, 200);
+    world.converge(SOON_MS)?;
+    let host = world.dice.index(2);
+    world.hosts[host].platter.borrow_mut().fill();
+    world.put_each(&[0, 1], 3, 300);
+    let ms = world.dice.range(20, 6_000);
+    world.run_ms(ms)?;
+    if world.dice.one_in(2) {
+        world.stop(host)?;
+    } else {
+        world.crash(host);
+    }
+    world.hosts[host].platter.borrow_mut().clear();
+    let ms = world.dice.range(0, 2_000);
+    world.run_ms(ms)?;
+    world.start(host);
+    world.holds_acked(host, &[host])?;
+    world.end(BACK_MS)
+}
+
 /// A host that is stopped says so: its peers do not take it for one that broke.
 pub(super) fn stop_says_so(world: &mut World) -> Outcome {
     world.found()?;
