@@ -2,11 +2,12 @@
 //!
 //! [`Node::open`](crate::Node::open) runs the shipped driver over the operating system, on a thread of its own.
 //! [`Node::embed`](crate::Node::embed) runs the same driver over whatever the embedder brings, on the embedder's own
-//! thread: an application with a store of its own, a device with another network, a simulated world. What drives it is a
-//! future for any tokio runtime. Commands go in by the same door, [`Backend`](crate::service::Backend).
+//! thread: an application with a store of its own, a device with another network, a simulated world. What drives it
+//! is a future for any tokio runtime. Commands go in by the same door, [`Backend`](crate::service::Backend).
 //!
-//! Where the embedder's clock is not the operating system's, accounts, tokens and the audit log still read the latter, and
-//! so do figures of durations in answers. What the driver itself does reads no other clock than [`Parts::clock`].
+//! Where the embedder's clock is not the operating system's, accounts, tokens and the audit log still read the
+//! latter, and so do figures of durations in answers. What the driver itself does reads no other clock than
+//! [`Parts::clock`].
 //!
 //! The smallest such node is the one of the transport lane (`node/runtime/tests/transport/lane`).
 

@@ -1,8 +1,8 @@
 //! The transport lane: the shipped driver on several hosts of a simulated network (ADR 0030).
 //!
-//! Each host runs [`Node::embed`](cosmicsync_node::Node::embed) over turmoil's TCP, with real handshakes, ciphers, frames
-//! and documents, and a store in memory. Time is virtual and all randomness follows from one seed: a scenario and a seed
-//! give one trace. What it shows, and what it can't, stands in `node/runtime/tests/transport/README.md`.
+//! Each host runs [`Node::embed`](cosmicsync_node::Node::embed) over turmoil's TCP, with real handshakes, ciphers,
+//! frames and documents, and a store in memory. Time is virtual and all randomness follows from one seed: a scenario
+//! and a seed give one trace. What it shows, and what it can't, stands in `node/runtime/tests/transport/README.md`.
 
 mod dice;
 mod disk;

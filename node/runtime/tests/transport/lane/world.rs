@@ -1,6 +1,7 @@
 //! The world of a run: hosts, what is done to them, and what must hold.
 //!
-//! Everything here runs outside of the hosts, between two steps of the simulation. Whatever waits, waits for virtual time.
+//! Everything here runs outside of the hosts, between two steps of the simulation. Whatever waits, waits for virtual
+//! time.
 
 use super::Outcome;
 use super::dice::Dice;
