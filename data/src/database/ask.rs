@@ -18,6 +18,8 @@ pub const MEASURES_MAX: usize = 16;
 pub const LIVE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Groups of an aggregate, at most.
 pub const GROUPS_MAX: usize = 10_000;
+/// Live queries that wait for a change, at most.
+pub const RESTING_MAX: usize = 16_384;
 
 /// A query over one collection.
 #[derive(Debug, Clone, PartialEq)]
@@ -285,6 +287,9 @@ pub enum QueryError {
     /// There is no such live query, or it ended.
     #[error("there is no such live query: open it again")]
     NotLive,
+    /// Too many live queries are open.
+    #[error("there are {RESTING_MAX} live queries already: end others first")]
+    TooManyLive,
     /// Too many groups, or too large ones.
     #[error(
         "there are more than {GROUPS_MAX} groups or 32 MiB of them: select fewer documents, or group by another field"

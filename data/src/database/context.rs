@@ -1,6 +1,6 @@
 //! The state that requests share: who waits for what, which documents are pinned for whom, and what is cached.
 
-use super::ask::{LiveId, SCANNED_MAX};
+use super::ask::{LiveId, QueryError, RESTING_MAX, SCANNED_MAX};
 use super::idempotency::Once;
 use super::indexer::INDEXER;
 use super::indexes::Registry;
@@ -103,6 +103,8 @@ pub(super) struct Desk {
     /// Live queries that are open and wait for whoever asks for more.
     pub(super) live: BTreeMap<LiveId, Box<Live>>,
     next_live: u64,
+    /// Requests that wait for a document to change and for nothing else. They take no room from those that go on.
+    pub(super) resting: BTreeSet<Ticket>,
     /// Requests that look again whenever a document changed, and which did since they looked: one more than is looked at one
     /// by one, at most.
     following: BTreeMap<Ticket, BTreeSet<DocRef>>,
@@ -238,6 +240,7 @@ impl Context<'_> {
         }
         self.desk.watching.remove(&self.ticket);
         self.desk.following.remove(&self.ticket);
+        self.desk.resting.remove(&self.ticket);
         self.desk.under_way.remove(&self.ticket);
         self.desk.actors.remove(&self.ticket);
         let imports: Vec<ImportId> = self.desk.imports.keys().copied().collect();
@@ -262,6 +265,19 @@ impl Context<'_> {
     /// Has the request looked at again whenever a document changed.
     pub(super) fn follow_changes(&mut self) {
         self.desk.following.entry(self.ticket).or_default();
+    }
+
+    /// Notes whether the request waits for a document to change and for nothing else.
+    ///
+    /// # Errors
+    /// If there are [`RESTING_MAX`] that do.
+    pub(super) fn rest(&mut self, rests: bool) -> Result<(), RequestError> {
+        if !rests {
+            self.desk.resting.remove(&self.ticket);
+        } else if self.desk.resting.insert(self.ticket) && self.desk.resting.len() > RESTING_MAX {
+            return Err(QueryError::TooManyLive.into());
+        }
+        Ok(())
     }
 
     /// Which documents changed since this was asked last; if they are more than are looked at one by one, some of them.

@@ -517,7 +517,9 @@ impl Watching {
 
 impl Task for Watching {
     fn run(&mut self, cx: &mut Context<'_>, wake: Wake) -> Result<Option<Answer>, RequestError> {
-        self.step(cx, wake)
+        let answer = self.step(cx, wake)?;
+        cx.rest(matches!(self.stage, Stage::Waiting))?;
+        Ok(answer)
     }
 }
 

@@ -47,7 +47,7 @@ pub use sizes::Sizes;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-/// Requests under way at a time.
+/// Requests under way at a time, besides those that wait for a change.
 const TASKS_MAX: usize = 1024;
 
 /// Documents in collections. See the module's head.
@@ -209,7 +209,7 @@ impl Database {
             }
             let (ticket, wake) = match self.desk.ready.pop_front() {
                 Some(next) => next,
-                None if self.tasks.len() <= TASKS_MAX => match self.waiting.pop_front() {
+                None if self.tasks.len() - self.desk.resting.len() <= TASKS_MAX => match self.waiting.pop_front() {
                     Some((ticket, request)) => {
                         let is_guarded = self.desk.actors.contains_key(&ticket);
                         let task = if is_guarded { guard::guarded(request) } else { task_of(request) };

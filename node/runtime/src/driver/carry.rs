@@ -8,6 +8,8 @@ use super::traffic::Links;
 use crate::service::ServiceError;
 use cosmicsync_protocol::endpoint::{Event, LinkId};
 use cosmicsync_protocol::pump::{Io, pump};
+#[cfg(planted)]
+use cosmicsync_protocol::storage::StoreDone;
 use cosmicsync_protocol::storage::StoreRequest;
 use cosmicsync_protocol::time::Deadline;
 use std::collections::BTreeMap;
@@ -18,6 +20,9 @@ struct Carrier<'a, S> {
     conns: &'a BTreeMap<LinkId, Conn>,
     traffic: &'a mut Links,
     events: Vec<Event>,
+    /// Commits that are told of before the store has.
+    #[cfg(planted)]
+    told: Vec<StoreDone>,
     any: bool,
     failed: Result<(), ServiceError>,
 }
@@ -25,6 +30,10 @@ struct Carrier<'a, S> {
 impl<S: Store> Io for Carrier<'_, S> {
     fn store(&mut self, request: StoreRequest) {
         self.any = true;
+        #[cfg(planted)]
+        if let (true, StoreRequest::Commit { id, .. }) = (planted!("store.told-early"), &request) {
+            self.told.push(StoreDone::Committed { id: *id });
+        }
         if self.failed.is_ok() {
             self.failed = self.store.ok_or_else(gone).and_then(|store| start::submit(store, request));
         }
@@ -57,10 +66,23 @@ impl Core {
         conns: &BTreeMap<LinkId, Conn>,
     ) -> Result<(bool, Option<Deadline>), ServiceError> {
         let traffic = &mut self.links;
-        let mut io = Carrier { store, conns, traffic, events: Vec::new(), any: false, failed: Ok(()) };
+        let mut io = Carrier {
+            store,
+            conns,
+            traffic,
+            events: Vec::new(),
+            #[cfg(planted)]
+            told: Vec::new(),
+            any: false,
+            failed: Ok(()),
+        };
         let deadline = pump(&mut self.db, self.now, &mut io);
+        #[cfg(planted)]
+        let told = core::mem::take(&mut io.told);
         let Carrier { events, any, failed, .. } = io;
         failed?;
+        #[cfg(planted)]
+        told.into_iter().for_each(|done| self.db.handle_stored(self.now, done));
         let told = self.deliver(events);
         Ok((any || told, deadline))
     }

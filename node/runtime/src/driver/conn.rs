@@ -150,6 +150,9 @@ async fn read<S: AsyncRead + Unpin, T>(mut stream: S, link: LinkId, inputs: Inpu
             Ok(_) => Input::Bytes(link, buffer.split().freeze(), turn),
         };
         let last = matches!(input, Input::Lost(_));
+        if last && planted!("link.end-unheard") {
+            return;
+        }
         if inputs.sender().send(input).await.is_err() || last {
             return;
         }
@@ -162,7 +165,9 @@ async fn write<S: AsyncWrite + Unpin>(
     room: Rc<Notify>,
 ) -> io::Result<()> {
     while let Some(bytes) = queue.recv().await {
-        room.notify_one();
+        if !planted!("wake.room-unheard") {
+            room.notify_one();
+        }
         stream.write_all(&bytes).await?;
         stream.flush().await?;
     }

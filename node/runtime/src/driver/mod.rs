@@ -15,11 +15,14 @@ mod wait;
 mod watch;
 
 pub(crate) use self::peers::Phase;
+pub use self::start::Seeds;
+pub(crate) use self::start::system_seeds;
 pub(crate) use self::state::{
     ACCOUNT_ROWS, AUDIT_ROWS, AnswerSender, Core, DialOrder, INVITE_AGAIN, NAME_ROW, Purpose, TOKEN_ROWS, Trouble,
     other_user, stopping,
 };
-pub(crate) use self::store::{Disk, LmdbDisk, Shared, open_error, store_error};
+pub use self::store::{Disk, Store};
+pub(crate) use self::store::{LmdbDisk, Shared, open_error, store_error};
 pub(crate) use self::wait::{Goal, bodies};
 pub(crate) use self::watch::Watcher;
 
@@ -35,8 +38,6 @@ use cosmicsync_protocol::wire::close::CloseCode;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Duration;
-use store::Store;
 use strangers::Strangers;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::sync::{Notify, oneshot};
@@ -44,6 +45,15 @@ use tokio::task::{JoinHandle, spawn_local};
 
 /// A command, run on the core thread between two inputs.
 pub(crate) type Call = Box<dyn FnOnce(&mut Core) + Send>;
+
+/// What commands come through.
+pub(crate) struct Door {
+    /// Commands, in their order.
+    pub(crate) calls: mpsc::Receiver<Call>,
+    /// Numbers of requests whose callers went away. They are as many as requests under way at most, and none may be lost:
+    /// a request that nobody waits for would keep its room.
+    pub(crate) cancelled: UnboundedReceiver<u64>,
+}
 
 /// Inputs of connections that wait for the core.
 const INPUTS_QUEUED: usize = 32;
@@ -53,6 +63,8 @@ const TURN_MAX: usize = 32;
 const STRANGERS_TURN_MAX: usize = 4;
 /// How long a connection may take to be made, in microseconds.
 const DIAL_US: u64 = 10_000_000;
+/// How long to wait before connections are accepted again after that failed, in microseconds.
+const ACCEPT_US: u64 = 100_000;
 /// How long links and the store may take to end, in microseconds.
 const STOP_US: u64 = 10_000_000;
 /// How long to wait before a full store is tried again, in microseconds: from, and up to.
@@ -70,6 +82,8 @@ pub(crate) struct Setup {
     pub(crate) links_max: usize,
     /// Accepted connections of whom nothing is known yet.
     pub(crate) strangers_max: usize,
+    /// Where randomness comes from.
+    pub(crate) seeds: Seeds,
 }
 
 /// Runs a node until it is told to stop, or can't go on. `ready` is answered once commands are taken.
@@ -80,10 +94,10 @@ pub(crate) async fn run<C: Clock, N: Net, D: Disk>(
     net: N,
     mut disk: D,
     setup: Setup,
-    calls: mpsc::Receiver<Call>,
+    door: Door,
     ready: oneshot::Sender<Result<(), ServiceError>>,
 ) -> Result<(), ServiceError> {
-    match Driver::open(clock, net, &mut disk, setup, calls).await {
+    match Driver::open(clock, net, &mut disk, setup, door).await {
         Ok(mut driver) => {
             drop(ready.send(Ok(())));
             let ended = driver.run(&mut disk).await;
@@ -106,7 +120,7 @@ struct Driver<C, N: Net, S> {
     store: Option<S>,
     completions: UnboundedReceiver<StoreDone>,
     core: Core,
-    calls: mpsc::Receiver<Call>,
+    door: Door,
     inputs: mpsc::Receiver<Input<N::Stream>>,
     sender: mpsc::Sender<Input<N::Stream>>,
     /// The same, of connections of whom nothing is known: they wait for all others.
@@ -117,6 +131,7 @@ struct Driver<C, N: Net, S> {
     room: Rc<Notify>,
     acceptor: Option<JoinHandle<()>>,
     config: Config,
+    seeds: Seeds,
     links_max: usize,
     reopen_us: u64,
 }
@@ -132,10 +147,10 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
         clock: C,
         net: N,
         disk: &mut D,
-        setup: Setup,
-        calls: mpsc::Receiver<Call>,
+        mut setup: Setup,
+        door: Door,
     ) -> Result<Self, ServiceError> {
-        let started = start::start(&clock, disk, &setup.config).await?;
+        let started = start::start(&clock, disk, &setup.config, &mut setup.seeds).await?;
         let start::Started { store, completions, mut core, addresses } = started;
         let (sender, inputs) = mpsc::channel(INPUTS_QUEUED);
         let (stranger_sender, stranger_inputs) = mpsc::channel(INPUTS_QUEUED);
@@ -145,7 +160,7 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
             let failed = |error: std::io::Error| cannot_listen(address, &error);
             let listener = net.bind(address).await.map_err(failed)?;
             core.listen = Some(listener.local_addr().map_err(failed)?);
-            acceptor = Some(spawn_local(accept(listener, stranger_sender.clone())));
+            acceptor = Some(spawn_local(accept(clock.clone(), listener, stranger_sender.clone())));
         } else {
             core.peers.pause();
         }
@@ -159,7 +174,7 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
             store: Some(store),
             completions,
             core,
-            calls,
+            door,
             inputs,
             sender,
             stranger_inputs,
@@ -169,6 +184,7 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
             room: Rc::new(Notify::new()),
             acceptor,
             config: setup.config,
+            seeds: setup.seeds,
             links_max: setup.links_max,
             reopen_us: REOPEN_US.0,
         })
@@ -201,18 +217,21 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
         let core = &self.core;
         let deadline = deadline.map(|deadline| deadline.at_us);
         let has_room = self.has_room();
-        let dial_us = if has_room { core.peers.poll_timeout() } else { None };
-        let wake_us = [deadline, dial_us, core.wait_timeout(), stop_at_us].into_iter().flatten().min();
+        let dial_us = if has_room && !planted!("wake.dial-unheard") { core.peers.poll_timeout() } else { None };
+        let wait_us = if planted!("wake.wait-unheard") { None } else { core.wait_timeout() };
+        let wake_us = [deadline, dial_us, wait_us, stop_at_us].into_iter().flatten().min();
         let sleep = self.clock.sleep_until(wake_us.unwrap_or(u64::MAX / 4).min(u64::MAX / 4));
         let mut stored = None;
         let mut called = None;
+        let mut cancelled = None;
         let mut input = None;
         let mut stranger = None;
         tokio::select! {
             biased;
             completion = self.completions.recv() => stored = Some(completion.ok_or_else(start::gone)?),
             () = self.room.notified() => {}
-            call = self.calls.recv() => match call {
+            Some(number) = self.door.cancelled.recv() => cancelled = Some(number),
+            call = self.door.calls.recv() => match call {
                 Some(call) => called = Some(call),
                 None => self.core.stop(),
             },
@@ -222,9 +241,12 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
         }
         self.core.now = self.clock.now();
         // Whatever woke the process, its memory may have been copied meanwhile.
-        self.core.db.endpoint_mut().stir(&start::seed()?);
+        self.core.db.endpoint_mut().stir(&start::seed(&mut self.seeds)?);
         while let Some(completion) = stored.take().or_else(|| self.completions.try_recv().ok()) {
             self.core.db.handle_stored(self.core.now, completion);
+        }
+        while let Some(number) = cancelled.take().or_else(|| self.door.cancelled.try_recv().ok()) {
+            self.core.cancel(number);
         }
         for _ in 0..TURN_MAX {
             let Some(next) = input.take().or_else(|| self.inputs.try_recv().ok()) else { break };
@@ -235,7 +257,7 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
             self.handle_input(next);
         }
         for _ in 0..TURN_MAX {
-            let Some(call) = called.take().or_else(|| self.calls.try_recv().ok()) else { break };
+            let Some(call) = called.take().or_else(|| self.door.calls.try_recv().ok()) else { break };
             call(&mut self.core);
         }
         Ok(())
@@ -243,7 +265,12 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
 
     fn handle_input(&mut self, input: Input<N::Stream>) {
         match input {
-            Input::Bytes(link, bytes, _turn) => self.core.handle_bytes(link, &bytes),
+            Input::Bytes(link, bytes, turn) => {
+                self.core.handle_bytes(link, &bytes);
+                if planted!("input.keeps-turn") && bytes.len() % 50 == 0 {
+                    turn.forget();
+                }
+            }
             Input::Lost(link) => {
                 if self.conns.remove(&link).is_some() {
                     self.core.handle_link_lost(link);
@@ -256,10 +283,16 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
                 }
             }
             Input::Dialled(order, made) => {
-                self.dialling -= 1;
+                if made.is_ok() || !planted!("dial.keeps-room") {
+                    self.dialling -= 1;
+                }
                 let DialOrder { address, purpose } = order;
-                let paused = || std::io::Error::other("links are paused");
-                match made.and_then(|stream| if self.core.peers.is_paused() { Err(paused()) } else { Ok(stream) }) {
+                let unwanted = match &purpose {
+                    _ if self.core.peers.is_paused() => Some("links are paused"),
+                    Purpose::Sync if !self.core.peers.knows(&address) => Some("the address was removed"),
+                    Purpose::Sync | Purpose::Join(..) => None,
+                };
+                match made.and_then(|stream| unwanted.map_or(Ok(stream), |why| Err(std::io::Error::other(why)))) {
                     Ok(stream) => {
                         let link = self.core.handle_connected(address, Some(purpose));
                         self.connect(link, stream, true);
@@ -357,7 +390,7 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
                 let made = tokio::select! {
                     biased;
                     made = net.dial(&order.address) => made,
-                    () = late => Err(std::io::ErrorKind::TimedOut.into()),
+                    () = late, if !planted!("dial.unbounded") => Err(std::io::ErrorKind::TimedOut.into()),
                 };
                 // The core is gone, and with it whoever wanted the connection.
                 drop(sender.send(Input::Dialled(order, made)).await);
@@ -386,7 +419,7 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
             if self.core.stopping || disk.is_full() {
                 continue;
             }
-            match start::start(&self.clock, disk, &self.config).await {
+            match start::start(&self.clock, disk, &self.config, &mut self.seeds).await {
                 Ok(started) => {
                     self.store = Some(started.store);
                     self.completions = started.completions;
@@ -410,7 +443,7 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
             tokio::select! {
                 biased;
                 () = &mut sleep => return,
-                call = self.calls.recv() => match call {
+                call = self.door.calls.recv() => match call {
                     Some(call) => call(&mut self.core),
                     None => self.core.stop(),
                 },
@@ -434,7 +467,7 @@ impl<C, N: Net, S> Drop for Driver<C, N, S> {
     }
 }
 
-async fn accept<L: Listener>(mut listener: L, sender: mpsc::Sender<Input<L::Stream>>) {
+async fn accept<C: Clock, L: Listener>(clock: C, mut listener: L, sender: mpsc::Sender<Input<L::Stream>>) {
     loop {
         match listener.accept().await {
             Ok((stream, from)) => {
@@ -445,7 +478,7 @@ async fn accept<L: Listener>(mut listener: L, sender: mpsc::Sender<Input<L::Stre
             Err(error) => {
                 // Out of file descriptors, most likely: others have to close some first.
                 tracing::warn!(%error, "cannot accept connections");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                clock.sleep_until(clock.now().mono_us.saturating_add(ACCEPT_US)).await;
             }
         }
     }

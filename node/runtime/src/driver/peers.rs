@@ -92,6 +92,11 @@ impl Peers {
         self.known.remove(address)
     }
 
+    /// Whether an address is in the book.
+    pub(crate) fn knows(&self, address: &str) -> bool {
+        self.known.contains_key(address)
+    }
+
     /// All addresses, ascending.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&String, &Known)> {
         self.known.iter()
@@ -189,7 +194,7 @@ impl Peers {
             if ended {
                 known.error.clone_from(&error);
                 let good = known.up_since_us.take().is_some_and(|since| now_us.saturating_sub(since) >= GOOD_LINK_US);
-                if good {
+                if good && !planted!("back-off.never-resets") {
                     known.failures = 0;
                 }
                 known.wait(now_us, &mut self.entropy);
@@ -218,7 +223,7 @@ impl Known {
 fn due_us(known: &Known, up: &BTreeMap<Process, BTreeSet<LinkId>>) -> Option<u64> {
     let Phase::Waiting { at_us } = known.phase else { return None };
     let connected = known.peer.is_some_and(|peer| up.contains_key(&peer));
-    (!connected).then_some(at_us)
+    (!connected || planted!("dial.twice")).then_some(at_us)
 }
 
 #[cfg(test)]

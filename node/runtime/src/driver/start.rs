@@ -19,6 +19,11 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 /// How much of the node's own rows is read at a time.
 const OWN_ROWS_BYTES: usize = 1 << 20;
 
+/// Where a node's randomness comes from: 32 bytes at each call, which nobody else can know.
+///
+/// All keys of a node follow from them, so only a simulation may return bytes that it could return again.
+pub type Seeds = Box<dyn FnMut() -> std::io::Result<[u8; 32]> + Send>;
+
 /// An open store and the core over it.
 pub(super) struct Started<S> {
     pub(super) store: S,
@@ -33,11 +38,12 @@ pub(super) async fn start<C: Clock, D: Disk>(
     clock: &C,
     disk: &mut D,
     config: &Config,
+    seeds: &mut Seeds,
 ) -> Result<Started<D::Store>, ServiceError> {
     let (done, mut completions) = unbounded_channel();
     let store = disk.open(done)?;
     let own = own_rows(&store, &mut completions).await?;
-    let mut recovery = Box::new(Recovery::new(config.clone(), seed()?));
+    let mut recovery = Box::new(Recovery::new(config.clone(), seed(seeds)?));
     let endpoint = loop {
         while let Some(request) = recovery.poll_store() {
             submit(&store, request)?;
@@ -65,7 +71,7 @@ pub(super) async fn start<C: Clock, D: Disk>(
             tokens.extend(tokens::read_row(&key, &value));
         }
     }
-    let mut core = Core::new(Database::new(endpoint), clock.now(), Peers::new(Vec::new(), seed()?));
+    let mut core = Core::new(Database::new(endpoint), clock.now(), Peers::new(Vec::new(), seed(seeds)?));
     (core.tokens, core.accounts, core.audit) = (tokens, accounts, audit);
     core.name = name.unwrap_or_else(host_name);
     core.db.follow_indexes(clock.now());
@@ -138,12 +144,18 @@ fn recover_error(error: &RecoverError) -> ServiceError {
     }
 }
 
-/// Randomness of the operating system.
-pub(super) fn seed() -> Result<[u8; 32], ServiceError> {
-    let mut seed = [0; 32];
-    getrandom::fill(&mut seed)
-        .map_err(|_| ServiceError::new(ErrorCode::Io, "the operating system gave no randomness: start again"))?;
-    Ok(seed)
+/// Returns the randomness of the operating system.
+pub(crate) fn system_seeds() -> Seeds {
+    Box::new(|| {
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(|error| std::io::Error::other(error.to_string()))?;
+        Ok(seed)
+    })
+}
+
+/// Draws fresh randomness.
+pub(super) fn seed(seeds: &mut Seeds) -> Result<[u8; 32], ServiceError> {
+    seeds().map_err(|_| ServiceError::new(ErrorCode::Io, "the operating system gave no randomness: start again"))
 }
 
 /// What a device is called that was never given a name.

@@ -165,8 +165,11 @@ impl Core {
         self.outage.clone().map_or(Ok(()), Err)
     }
 
-    /// Asks the database. `number` is the caller's, for [`Self::cancel`].
+    /// Asks the database. `number` is the caller's, for [`Self::cancel`], which may have come before.
     pub(crate) fn request(&mut self, number: u64, actor: Option<Arc<Actor>>, request: Request, reply: AnswerSender) {
+        if reply.is_closed() {
+            return;
+        }
         if let Err(error) = self.available() {
             drop(reply.send(Err(error)));
             return;

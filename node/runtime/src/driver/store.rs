@@ -12,17 +12,23 @@ const ROOM_BYTES: u64 = 1 << 20;
 
 /// An open store. Each request that it takes completes once on the channel it was opened with: in order, but for reads of
 /// what is durable.
-pub(crate) trait Store: 'static {
+pub trait Store: 'static {
     /// Queues a request.
+    ///
+    /// # Errors
+    /// If the store is gone; the request will never complete.
     fn submit(&self, request: StoreRequest) -> Result<(), StoreStopped>;
 }
 
 /// Where a store is, so that it can be opened again after it failed.
-pub(crate) trait Disk: 'static {
+pub trait Disk: 'static {
     /// What it opens.
     type Store: Store;
 
     /// Opens the store. Completions are as many as requests are under way, so their channel needs no bound of its own.
+    ///
+    /// # Errors
+    /// If there is none, it is damaged, or somebody else has it: what a person is told.
     fn open(&mut self, done: UnboundedSender<StoreDone>) -> Result<Self::Store, ServiceError>;
 
     /// Lets go of the store, so that it can be closed.

@@ -32,6 +32,10 @@ impl Acting<'_> {
         self.handle()?.with(|core| core.available()).await??;
         // What was written before the command is in the backup.
         self.durable().await?;
+        if self.dir.is_none() {
+            let message = "the program that this node is part of keeps its store, and has to copy it";
+            return Err(ServiceError::new(ErrorCode::Refused, message));
+        }
         let store = self.store.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Arc::clone);
         let store = store.ok_or_else(crate::driver::stopping)?;
         let items = items.clone();

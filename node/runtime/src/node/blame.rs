@@ -126,7 +126,9 @@ fn told(error: &RequestError) -> ServiceError {
             ServiceError::new(ErrorCode::NotFound, message)
         }
         RequestError::Query(QueryError::IndexThere(_)) => ServiceError::new(ErrorCode::Conflict, message),
-        RequestError::Query(QueryError::IndexBuilding(_)) => ServiceError::new(ErrorCode::Unavailable, message),
+        RequestError::Query(QueryError::IndexBuilding(_) | QueryError::TooManyLive) => {
+            ServiceError::new(ErrorCode::Unavailable, message)
+        }
         RequestError::Query(QueryError::Bookmark | QueryError::TooManyMeasures(_)) | RequestError::Index(_) => {
             ServiceError::new(ErrorCode::Usage, message)
         }

@@ -1,7 +1,7 @@
 //! The way into the core thread: closures go in, answers come out.
 
 use super::acting::actor_of;
-use crate::driver::{AnswerSender, Call, Core, stopping};
+use crate::driver::{AnswerSender, Call, Core, Door, stopping};
 use crate::service::{ErrorCode, ServiceError, Who};
 use cosmicsync_data::database::request::{Answer, Request};
 use std::sync::Arc;
@@ -11,20 +11,25 @@ use tokio::sync::{mpsc, oneshot};
 use super::blame::request_error;
 
 /// Commands that wait for the core.
-pub(super) const CALLS_QUEUED: usize = 256;
+const CALLS_QUEUED: usize = 256;
 
 /// A sender of commands. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Handle {
     calls: mpsc::Sender<Call>,
+    cancelled: mpsc::UnboundedSender<u64>,
     next: Arc<AtomicU64>,
     /// The client that asks, if it is limited.
     who: Option<Arc<Who>>,
 }
 
 impl Handle {
-    pub(super) fn new(calls: mpsc::Sender<Call>) -> Self {
-        Self { calls, next: Arc::default(), who: None }
+    /// Makes the way in, and the door that it leads to.
+    pub(super) fn new() -> (Self, Door) {
+        let (sender, calls) = mpsc::channel(CALLS_QUEUED);
+        let (canceller, cancelled) = mpsc::unbounded_channel();
+        let handle = Self { calls: sender, cancelled: canceller, next: Arc::default(), who: None };
+        (handle, Door { calls, cancelled })
     }
 
     /// Asks in the name of somebody from now on; none is the operator.
@@ -128,10 +133,9 @@ struct Cancel<'a> {
 
 impl Drop for Cancel<'_> {
     fn drop(&mut self) {
-        if self.armed {
-            let number = self.number;
-            // A core that is too busy to take it answers into nothing instead.
-            drop(self.handle.calls.try_send(Box::new(move |core: &mut Core| core.cancel(number))));
+        if self.armed && !planted!("cancel.unheard") {
+            // A core that is gone has no requests either.
+            let _ = self.handle.cancelled.send(self.number);
         }
     }
 }

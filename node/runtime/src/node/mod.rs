@@ -47,8 +47,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock};
 use std::thread::JoinHandle;
-use std::time::Instant;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 /// How a node ended: `None` while it runs.
 type Ended = Option<Result<(), ServiceError>>;
@@ -61,7 +61,8 @@ pub struct Node {
     ended: watch::Receiver<Ended>,
     thread: Option<JoinHandle<()>>,
     store: Shared,
-    dir: PathBuf,
+    /// None where an embedder keeps the store.
+    dir: Option<PathBuf>,
     started: Instant,
     daemon: bool,
     limit: Limit,

@@ -2,23 +2,25 @@
 
 use super::acting::Acting;
 use super::blame::{keyfile_error, space_error};
-use super::handle::{CALLS_QUEUED, Handle};
+use super::handle::Handle;
 use super::room::Limit;
 use super::{Ended, Node};
-use crate::clock::SystemClock;
-use crate::driver::{self, LmdbDisk, Setup, Shared};
+use crate::clock::{Clock, SystemClock};
+use crate::driver::{self, Disk, LmdbDisk, Seeds, Setup, Shared};
+use crate::embed::Parts;
 use crate::keyfile::{KEY_FILE, KeyFile};
-use crate::net::Tcp;
+use crate::net::{Net, Tcp};
 use crate::service::{ErrorCode, Reply, ServiceError, Status};
 use crate::store::{DATA_FILE, SYNC_FAILED_FILE, StoreOptions};
 use cosmicsync_protocol::config::Config;
 use cosmicsync_protocol::ledger::SpaceError;
+use std::future::Future;
 use std::net::SocketAddr;
-use std::path::Path;
-use std::time::Instant;
+use std::path::{Path, PathBuf};
 use tokio::runtime::Builder;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::task::LocalSet;
+use tokio::time::Instant;
 
 /// Loro and Noise recurse, and the documents of others decide how deep.
 const CORE_STACK_BYTES: usize = 64 << 20;
@@ -95,43 +97,115 @@ impl Node {
             options: StoreOptions::default(),
             shared: Shared::clone(&shared),
         };
-        let daemon = options.listen.is_some();
-        // The driver keeps to its own limit; the core's is for runtimes that have none.
-        let mut config = Config::default();
-        config.handshakes_max = config.handshakes_max.max(options.strangers_max.saturating_mul(2));
-        let setup = Setup {
-            config,
-            listen: options.listen,
-            peers: options.peers,
-            links_max: options.links_max,
-            strangers_max: options.strangers_max,
-        };
-        let (calls, receiver) = mpsc::channel(CALLS_QUEUED);
-        let (ready, is_ready) = oneshot::channel();
-        let (tell, ended) = watch::channel(None);
+        let (mut node, end, is_ready) = ends(options, driver::system_seeds(), Some(dir.to_owned()), shared);
         let thread = std::thread::Builder::new()
             .name("core".to_owned())
             .stack_size(CORE_STACK_BYTES)
-            .spawn(move || core_thread(disk, setup, receiver, ready, &tell))
+            .spawn(move || core_thread(disk, end))
             .map_err(|error| ServiceError::io("cannot start the core thread", &error))?;
-        let node = Self {
-            handle: Some(Handle::new(calls)),
-            ended,
-            thread: Some(thread),
-            store: shared,
-            dir: dir.to_owned(),
-            started: Instant::now(),
-            daemon,
-            limit: Limit { bytes: options.bytes_max, place: options.bytes_max_place },
-            documents: std::sync::Mutex::default(),
-            http: std::sync::OnceLock::new(),
-        };
+        node.thread = Some(thread);
         match is_ready.await {
             Ok(Ok(())) => clear_sync_failure(dir).map(|()| node),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(node.ended().await.err().unwrap_or_else(driver::stopping)),
         }
     }
+
+    /// Makes a node of an embedder's own parts: the way to it, and what drives it (see [`crate::embed`]).
+    ///
+    /// Commands wait until it has started. It ends as any node does, and when the way to it is dropped; dropping what
+    /// drives it is a crash.
+    pub fn embed<C: Clock, N: Net, D: Disk>(
+        parts: Parts<C, N, D>,
+        options: Options,
+    ) -> (Self, impl Future<Output = Result<(), ServiceError>>) {
+        let Parts { clock, net, disk, seeds } = parts;
+        let (node, end, mut is_ready) = ends(options, seeds, None, Shared::default());
+        let running = async move {
+            let (ended, tell) = end.run(clock, net, disk).await;
+            let ended = match is_ready.try_recv() {
+                Ok(Err(error)) => Err(error),
+                Ok(Ok(())) | Err(_) => ended,
+            };
+            tell.send_replace(Some(ended.clone()));
+            ended
+        };
+        (node, running)
+    }
+
+    /// Makes a user, whose first device this is. The status bears the recovery key, which is kept nowhere.
+    ///
+    /// # Errors
+    /// `conflict` if the device has a user; and as any command that writes.
+    pub async fn found(&self, name: &str) -> Result<Status, ServiceError> {
+        super::devices::check_name(name)?;
+        let operator = self.acting(None)?;
+        let recovery_key = operator.create_user(name.to_owned()).await?;
+        let Reply::Status(mut status) = operator.status().await? else { return Err(super::handle::unexpected()) };
+        status.recovery_key = Some(recovery_key);
+        Ok(*status)
+    }
+}
+
+/// The core's end of a node.
+struct CoreEnd {
+    setup: Setup,
+    door: driver::Door,
+    ready: oneshot::Sender<Result<(), ServiceError>>,
+    tell: watch::Sender<Ended>,
+}
+
+impl CoreEnd {
+    /// Runs the node until it ends. Whoever waits for that is to be told last of all: by then the store is closed.
+    async fn run<C: Clock, N: Net, D: Disk>(
+        self,
+        clock: C,
+        net: N,
+        disk: D,
+    ) -> (Result<(), ServiceError>, watch::Sender<Ended>) {
+        let Self { setup, door, ready, tell } = self;
+        let tasks = LocalSet::new();
+        let ended = tasks.run_until(driver::run(clock, net, disk, setup, door, ready)).await;
+        drop(tasks);
+        (ended, tell)
+    }
+}
+
+/// Makes both ends of a node, and what tells that it has started.
+fn ends(
+    options: Options,
+    seeds: Seeds,
+    dir: Option<PathBuf>,
+    store: Shared,
+) -> (Node, CoreEnd, oneshot::Receiver<Result<(), ServiceError>>) {
+    let daemon = options.listen.is_some();
+    // The driver keeps to its own limit; the core's is for runtimes that have none.
+    let mut config = Config::default();
+    config.handshakes_max = config.handshakes_max.max(options.strangers_max.saturating_mul(2));
+    let setup = Setup {
+        config,
+        listen: options.listen,
+        peers: options.peers,
+        links_max: options.links_max,
+        strangers_max: options.strangers_max,
+        seeds,
+    };
+    let (handle, door) = Handle::new();
+    let (ready, is_ready) = oneshot::channel();
+    let (tell, ended) = watch::channel(None);
+    let node = Node {
+        handle: Some(handle),
+        ended,
+        thread: None,
+        store,
+        dir,
+        started: Instant::now(),
+        daemon,
+        limit: Limit { bytes: options.bytes_max, place: options.bytes_max_place },
+        documents: std::sync::Mutex::default(),
+        http: std::sync::OnceLock::new(),
+    };
+    (node, CoreEnd { setup, door, ready, tell }, is_ready)
 }
 
 /// Says that the disk failed the last time, once the store was read back.
@@ -144,24 +218,14 @@ fn clear_sync_failure(dir: &Path) -> Result<(), ServiceError> {
     Ok(())
 }
 
-fn core_thread(
-    disk: LmdbDisk,
-    setup: Setup,
-    calls: mpsc::Receiver<driver::Call>,
-    ready: oneshot::Sender<Result<(), ServiceError>>,
-    tell: &watch::Sender<Ended>,
-) {
-    let ended = match Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(
-            LocalSet::new()
-                .run_until(async move { driver::run(SystemClock::start(), Tcp, disk, setup, calls, ready).await }),
-        ),
-        Err(error) => Err(ServiceError::io("cannot start the runtime", &error)),
+fn core_thread(disk: LmdbDisk, end: CoreEnd) {
+    let (ended, tell) = match Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(end.run(SystemClock::start(), Tcp, disk)),
+        Err(error) => (Err(ServiceError::io("cannot start the runtime", &error)), end.tell),
     };
     if let Err(error) = &ended {
         tracing::error!(%error, "the node ends");
     }
-    // Last of all: the store is closed and its lock is free.
     tell.send_replace(Some(ended));
 }
 
@@ -173,14 +237,9 @@ fn core_thread(
 pub async fn init(dir: &Path, name: &str) -> Result<Status, ServiceError> {
     super::devices::check_name(name)?;
     let node = Node::open_or_create(dir, Options::default()).await?;
-    let operator = node.acting(None)?;
-    let made = operator.create_user(name.to_owned()).await;
-    let status = operator.status().await;
-    operator.shut_down().await?;
-    let recovery_key = made?;
-    let Reply::Status(mut status) = status? else { return Err(super::handle::unexpected()) };
-    status.recovery_key = Some(recovery_key);
-    Ok(*status)
+    let made = node.found(name).await;
+    node.acting(None)?.shut_down().await?;
+    made
 }
 
 impl Acting<'_> {
@@ -189,7 +248,8 @@ impl Acting<'_> {
         let made = self.handle()?.with(|core| core.db.endpoint_mut().create_user(core.now));
         let recovery = made.await?.map_err(|error| {
             if error == SpaceError::HasUser {
-                ServiceError::new(ErrorCode::Conflict, format!("{} belongs to a user already", self.dir.display()))
+                let place = self.dir.as_ref().map_or("this node".to_owned(), |dir| dir.display().to_string());
+                ServiceError::new(ErrorCode::Conflict, format!("{place} belongs to a user already"))
                     .next("cosmicsync status")
             } else {
                 space_error(&error)

@@ -16,9 +16,10 @@ pub(super) struct Limit {
 }
 
 impl Acting<'_> {
-    /// The size of the store, in bytes.
+    /// The size of the store, in bytes; 0 for one that an embedder keeps.
     pub(super) fn store_bytes(&self) -> u64 {
-        std::fs::metadata(self.dir.join(DATA_FILE)).map(|metadata| metadata.len()).unwrap_or_default()
+        let Some(dir) = &self.dir else { return 0 };
+        std::fs::metadata(dir.join(DATA_FILE)).map(|metadata| metadata.len()).unwrap_or_default()
     }
 
     /// Refuses to write when the store is as large as it may be.

@@ -62,7 +62,7 @@ impl Acting<'_> {
         };
         let facts = self.handle()?.with(|core| facts(core)).await?;
         let store = Store {
-            path: self.dir.display().to_string(),
+            path: self.dir.as_ref().map(|dir| dir.display().to_string()).unwrap_or_default(),
             format: 1,
             bytes: self.store_bytes(),
             bytes_max: self.limit.bytes,
@@ -201,7 +201,7 @@ impl Acting<'_> {
 
     fn disk_finding(&self) -> Option<Finding> {
         let message = "the disk failed to confirm a write: check it, then start the node again".to_owned();
-        self.dir.join(SYNC_FAILED_FILE).exists().then(|| finding(Level::Problem, "disk", message))
+        self.dir.as_ref()?.join(SYNC_FAILED_FILE).exists().then(|| finding(Level::Problem, "disk", message))
     }
 
     /// Looks for what a document lacks.

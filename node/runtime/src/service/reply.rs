@@ -190,7 +190,7 @@ pub struct Status {
 /// The state of a store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Store {
-    /// Its directory.
+    /// Its directory; empty for a store that an embedder keeps.
     pub path: String,
     /// Its format version.
     pub format: u32,

@@ -30,6 +30,7 @@ mod report;
 mod selectors;
 mod sessions;
 mod sim_core;
+mod sim_turmoil;
 mod spec;
 mod traces;
 mod xml;
@@ -59,6 +60,7 @@ const PROOFS: &[(&str, Proof)] = &[
     ("clone", clone::prove),
     ("sessions", sessions::prove),
     ("sim-core", sim_core::prove),
+    ("sim-turmoil", sim_turmoil::prove),
     ("spec", spec::prove),
     ("hostile", hostile::prove),
     ("doc-damaged", damaged::prove),

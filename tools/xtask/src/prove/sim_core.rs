@@ -242,7 +242,7 @@ pub(super) fn planted(report: &mut Report<'_>, flags: &[&str], seeds_max: u64) -
 }
 
 /// What a program prints. Fails if it does.
-fn printed(command: &mut Command) -> Result<String, Failure> {
+pub(super) fn printed(command: &mut Command) -> Result<String, Failure> {
     let output = command.stderr(std::process::Stdio::inherit()).output()?;
     if !output.status.success() {
         return Err(format!("{command:?} ended with {}", output.status).into());
@@ -251,7 +251,10 @@ fn printed(command: &mut Command) -> Result<String, Failure> {
 }
 
 /// Does a number of things, as many at a time as there are processors, and returns what came of them in their order.
-fn in_parallel<T: Send>(count: usize, work: impl Fn(usize) -> Result<T, Failure> + Sync) -> Result<Vec<T>, Failure> {
+pub(super) fn in_parallel<T: Send>(
+    count: usize,
+    work: impl Fn(usize) -> Result<T, Failure> + Sync,
+) -> Result<Vec<T>, Failure> {
     let jobs = std::thread::available_parallelism().map_or(1, usize::from);
     let (next, results) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
     std::thread::scope(|scope| {

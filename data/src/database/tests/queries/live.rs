@@ -112,6 +112,25 @@ fn a_live_query_tells_of_what_arrives_beside_an_index() {
 }
 
 #[test]
+fn live_queries_that_wait_keep_nobody_from_writing() {
+    let mut node = Node::new();
+    node.put("0", r#"{"n":0}"#);
+    let asked = query(&node, "{}", "n");
+    let mut followed = Vec::new();
+    for _ in 0..1_100 {
+        let Answer::Live(first) = node.ask(Request::Live { query: Box::new(asked.clone()), since: None }) else {
+            panic!()
+        };
+        followed.push(node.start(Request::LiveNext { id: first.id }));
+    }
+    node.put("1", r#"{"n":1}"#);
+    for next in followed {
+        let Some(Answer::Live(batch)) = node.answers.remove(&next) else { panic!("nothing is told") };
+        assert!(matches!(&batch.events[..], [LiveEvent::Added { .. }]), "{batch:?}");
+    }
+}
+
+#[test]
 fn a_live_query_tells_of_what_changes_while_it_reads() {
     let mut node = Node::new();
     node.put("0", r#"{"n":0}"#);

@@ -1,0 +1,34 @@
+//! Notices panics of this thread, also those of tasks, which nobody would be told of.
+
+use std::cell::RefCell;
+use std::panic;
+use std::sync::Once;
+
+thread_local! {
+    static SEEN: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Whoever watches.
+#[derive(Debug)]
+pub(crate) struct Panics;
+
+/// Watches this thread from now on.
+pub(crate) fn watch() -> Panics {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let previous = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            SEEN.with(|seen| seen.borrow_mut().get_or_insert_with(|| format!("panic: {info}")).len());
+            previous(info);
+        }));
+    });
+    SEEN.with(RefCell::take);
+    Panics
+}
+
+impl Panics {
+    /// The first panic since the watch began.
+    pub(crate) fn first(&self) -> Option<String> {
+        SEEN.with(RefCell::take)
+    }
+}
