@@ -1,7 +1,8 @@
 // Mixed load on a node: what programs do with documents all day, from 64 connections, with streams open beside.
 import { readFileSync } from "node:fs";
 import { figure, say } from "../lib/figures.mjs";
-import { wait } from "../lib/load.mjs";
+import { Client, wait } from "../lib/load.mjs";
+import { random } from "../lib/random.mjs";
 import { drive } from "./drive.mjs";
 
 const C = "/v1/spaces/-/collections/towns";
@@ -12,6 +13,9 @@ const STATES = 50;
 /** Streams that stand open. */
 const STREAMS = 8;
 const SAMPLE_MS = 1000;
+const SAMPLES_TOLD = 20;
+const WARM_WRITES = 15_000;
+const WARM_SOCKETS = 16;
 
 /** A document of the load. */
 export function town(at) {
@@ -128,12 +132,36 @@ function slope(samples) {
   return under === 0 ? 0 : over / under;
 }
 
+/** Writes until what the node keeps of its newest entries, up to a limit, is full: then memory has reason to be flat. */
+async function settle(node, documents) {
+  say(`${WARM_WRITES} writes before`);
+  const client = new Client(node.url, { token: node.token, sockets: WARM_SOCKETS });
+  const replace = operations(documents).find(({ name }) => name === "replace one");
+  const dice = random(2);
+  let left = WARM_WRITES;
+  const write = async () => {
+    while (left > 0) {
+      left -= 1;
+      const { method, path, body } = replace.make({ dice, count: left });
+      const { status } = await client.send(method, path, body);
+      if (status >= 400) throw new Error(`${method} ${path}: ${status}`);
+    }
+  };
+  await Promise.all(Array.from({ length: WARM_SOCKETS }, write));
+  client.close();
+}
+
 export async function mixed(node, faults, { seconds, documents }) {
+  await settle(node, documents);
   say(`${CONNECTIONS} connections, ${RATE} requests a second, for ${seconds} s`);
   const open = streams(node);
   const samples = [];
   const begun = Date.now();
-  const look = () => samples.push({ minutes: (Date.now() - begun) / 60_000, ...memory(node.process.pid) });
+  const look = () => {
+    const now = { minutes: (Date.now() - begun) / 60_000, ...memory(node.process.pid) };
+    samples.push(now);
+    if (samples.length % SAMPLES_TOLD === 0) say(`${now.all} KiB, ${now.own} KiB of its own`);
+  };
   const looking = setInterval(look, SAMPLE_MS);
   const warm = Math.min(60, seconds / 5);
   const load = { url: node.url, token: node.token, operations: operations(documents) };
