@@ -111,12 +111,14 @@ pub(super) fn end_without_room(world: &mut World) -> Outcome {
     world.end(BACK_MS)
 }
 
-/// A host that is stopped says so: its peers do not take it for one that broke.
+/// A host that is stopped says so: its peers do not take it for one that broke. What they send meanwhile may reset the
+/// connection, as a socket that is closed with bytes unread does, and then they are not told.
 pub(super) fn stop_says_so(world: &mut World) -> Outcome {
     world.found()?;
     world.put_each(&[0, 1], 2, 200);
     world.converge(SOON_MS)?;
-    if world.dice.one_in(2) {
+    let busy = world.dice.one_in(2);
+    if busy {
         world.put_each(&[0, 1], 3, 50_000);
     }
     let ms = world.dice.range(0, 300);
@@ -125,7 +127,8 @@ pub(super) fn stop_says_so(world: &mut World) -> Outcome {
     world.until("the link ends", SOON_MS, |world| world.tape.streams(1, Some(0)) == 0)?;
     let Reply::Peers(peers) = world.done(1, Command::PeerList {})? else { return Err("no peers".to_owned()) };
     let why = peers.into_iter().find_map(|peer| peer.error).unwrap_or_default();
-    world.must(why.contains("ShuttingDown"), &format!("the peer was told why the link ends, and not this: {why}"))?;
+    let told = why.contains("ShuttingDown") || (busy && why == "the connection broke");
+    world.must(told, &format!("the peer was told why the link ends, and not this: {why}"))?;
     world.await_stop(0, stop)?;
     world.start(0);
     world.end(BACK_MS)
