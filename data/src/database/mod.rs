@@ -303,6 +303,7 @@ impl Database {
         self.waiting.clear();
         self.desk.actors.clear();
         self.desk.ready.clear();
+        self.desk.resting.clear();
     }
 }
 

@@ -344,10 +344,10 @@ pub(crate) struct RulesTestBody {
     /// The key of a document that is there.
     pub(crate) key: Option<String>,
     /// Or a value.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Object>, nullable = false)]
     pub(crate) value: Option<Value>,
     /// Rules to try; none means those that the collection has.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Object>, nullable = false)]
     pub(crate) rules: Option<Value>,
 }
 

@@ -190,6 +190,7 @@ pub(crate) enum Write {
         text: Vec<String>,
         /// What must hold: `absent`, `exists`, or the document's version.
         #[serde(default, rename = "if")]
+        #[schema(pattern = "^(absent|exists|[0-9a-f]{1,32})$")]
         condition: Option<String>,
     },
     /// It takes a merge patch (an object) or a JSON patch (an array).
@@ -201,6 +202,7 @@ pub(crate) enum Write {
         patch: Value,
         /// What must hold.
         #[serde(default, rename = "if")]
+        #[schema(pattern = "^(absent|exists|[0-9a-f]{1,32})$")]
         condition: Option<String>,
     },
     /// It takes several changes, in order.
@@ -212,6 +214,7 @@ pub(crate) enum Write {
         changes: Vec<ChangeOf>,
         /// What must hold.
         #[serde(default, rename = "if")]
+        #[schema(pattern = "^(absent|exists|[0-9a-f]{1,32})$")]
         condition: Option<String>,
     },
     /// The value becomes again what it was at a version.
@@ -223,6 +226,7 @@ pub(crate) enum Write {
         version: String,
         /// What must hold.
         #[serde(default, rename = "if")]
+        #[schema(pattern = "^(absent|exists|[0-9a-f]{1,32})$")]
         condition: Option<String>,
     },
     /// The document is deleted; its history stays.
@@ -232,6 +236,7 @@ pub(crate) enum Write {
         doc: String,
         /// What must hold.
         #[serde(default, rename = "if")]
+        #[schema(pattern = "^(absent|exists|[0-9a-f]{1,32})$")]
         condition: Option<String>,
     },
     /// A deleted document comes back.
@@ -241,6 +246,7 @@ pub(crate) enum Write {
         doc: String,
         /// What must hold.
         #[serde(default, rename = "if")]
+        #[schema(pattern = "^(absent|exists|[0-9a-f]{1,32})$")]
         condition: Option<String>,
     },
 }

@@ -71,7 +71,8 @@ pub(super) struct FeedOptions {
 /// documents: changes before it are not kept any more. `problem` says why no more events come.
 #[utoipa::path(get, operation_id = "followChanges", path = "/v1/spaces/{space}/changes", tag = "changes",
     params(SpacePath, FeedOptions,
-        ("Last-Event-ID" = Option<String>, Header, description = "As `since`, which an event source sends by itself.")),
+        ("Last-Event-ID" = Option<String>, Header, pattern = r"^([0-9a-f]{16}\.[0-9]+)?$",
+            description = "As `since`, which an event source sends by itself.")),
     responses((status = 200, content((ChangePage = "application/json"), (String = "text/event-stream")))))]
 pub(super) async fn changes(
     caller: Caller,
@@ -161,7 +162,8 @@ pub(super) struct LiveOptions {
 #[utoipa::path(get, operation_id = "followQuery", path = "/v1/spaces/{space}/collections/{collection}/live",
     tag = "changes",
     params(CollectionPath, LiveOptions,
-        ("Last-Event-ID" = Option<String>, Header, description = "As `since`, which an event source sends by itself.")),
+        ("Last-Event-ID" = Option<String>, Header, pattern = r"^([0-9a-f]{16}\.[0-9]+)?$",
+            description = "As `since`, which an event source sends by itself.")),
     responses((status = 200, content((String = "text/event-stream")))))]
 pub(super) async fn live(
     caller: Caller,

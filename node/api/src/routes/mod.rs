@@ -282,7 +282,8 @@ fn check_limit(limit: Option<u64>) -> Result<(), Problem> {
 /// The name under which a request is carried out once: the client's, kept apart from those of other tokens and routes.
 fn idempotency_key(headers: &HeaderMap, caller: &str, route: &str) -> Result<Option<String>, Problem> {
     let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
-    let key = key.to_str().ok().filter(|key| (1..=KEY_BYTES_MAX).contains(&key.len()));
+    let is_visible = |key: &&str| key.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    let key = key.to_str().ok().filter(|key| (1..=KEY_BYTES_MAX).contains(&key.len())).filter(is_visible);
     let key = key.ok_or_else(|| {
         Problem::new(Code::BadRequest, format!("an Idempotency-Key has 1 to {KEY_BYTES_MAX} visible ASCII characters"))
     })?;

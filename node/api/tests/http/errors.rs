@@ -59,7 +59,7 @@ async fn each_mistake_has_its_code() {
         ("PATCH", "collections/towns/docs", "", "method_not_allowed"),
         ("TRACE", "collections/towns/docs", "", "method_not_allowed"),
         ("POST", "/v1/spaces", "{\"name\":\"home\"}", "conflict"),
-        ("PUT", "collections/towns/indexes/by_name", "{\"fields\":[]}", "bad_request"),
+        ("PUT", "collections/towns/indexes/by_name", "{\"fields\":[]}", "bad_selector"),
         ("DELETE", "collections/towns/indexes/none", "", "not_found"),
         ("POST", "collections/towns/indexes/none/check", "", "not_found"),
     ] {
