@@ -150,6 +150,14 @@ impl Reading {
         let rules = meta.as_ref().and_then(|meta| meta.rules.as_ref());
         let rule = cx.rule(self.partition, collection, self.deed, rules)?;
         let Some(found) = cx.endpoint.view(doc) else { return Ok(answer) };
+        // What was waited for may be another version than what stands now.
+        let told = match &answer {
+            Answer::Snapshot(Some(told)) => told,
+            _ => &found,
+        };
+        if rule.as_ref().is_some_and(|rule| !allows(rule, doc, told)) {
+            return Ok(nothing(answer));
+        }
         // A document of another collection is none of this one's.
         let is_of = found.meta.collection.as_ref() == Some(collection);
         if is_of && rule.is_none_or(|rule| allows(&rule, doc, &found)) { Ok(answer) } else { Ok(nothing(answer)) }

@@ -25,18 +25,20 @@ pub(super) fn found(doc: DocId, snapshot: Snapshot, value: bool) -> Option<Found
 pub(super) struct Get {
     partition: PartNo,
     name: Name,
-    /// Also if it is deleted.
-    deleted: bool,
+    /// Also if it is deleted, and only what is durable: whoever tells of changes must not tell of what a crash undoes.
+    settled: bool,
     doc: Option<DocRef>,
+    /// What stood there, until it is durable.
+    held: Option<Snapshot>,
 }
 
 impl Get {
-    pub(super) const fn new(partition: PartNo, name: Name, deleted: bool) -> Self {
-        Self { partition, name, deleted, doc: None }
+    pub(super) const fn new(partition: PartNo, name: Name, settled: bool) -> Self {
+        Self { partition, name, settled, doc: None, held: None }
     }
 
     fn told(&self, doc: DocRef, snapshot: Option<Snapshot>) -> Answer {
-        if self.deleted {
+        if self.settled {
             return Answer::Snapshot(snapshot);
         }
         Answer::Document(snapshot.and_then(|snapshot| found(doc.doc, snapshot, true)))
@@ -49,8 +51,19 @@ impl Task for Get {
             Some(doc) => doc,
             None => *self.doc.insert(cx.named(self.partition, &self.name)?),
         };
+        if self.held.is_some() {
+            return match wake {
+                Wake::Committed => Ok(Some(Answer::Snapshot(self.held.take()))),
+                Wake::Lost => Err(RequestError::Lost),
+                Wake::Start | Wake::Read(_) | Wake::Opened(_) | Wake::Again => Ok(None),
+            };
+        }
         if cx.endpoint.is_open(doc) {
             let snapshot = cx.endpoint.view(doc);
+            if self.settled && snapshot.is_some() && cx.wait_for(doc) {
+                self.held = snapshot;
+                return Ok(None);
+            }
             return Ok(Some(self.told(doc, snapshot)));
         }
         match wake {

@@ -183,7 +183,7 @@ pub enum Request {
         /// Which document.
         name: Name,
     },
-    /// Reads a document, also one that is deleted.
+    /// Reads a document as it is durable, also one that is deleted.
     Look {
         /// Where.
         partition: PartNo,

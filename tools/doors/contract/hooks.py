@@ -45,7 +45,8 @@ CODES = {
     "undeleteDocument": WRITE,
     "revertDocument": WRITE,
     "patchDocument": WRITE | {"bad_patch": "a patch fits one document"},
-    "transact": WRITE | {"bad_patch": "a patch fits one document"},
+    "transact": WRITE
+    | {"bad_patch": "a patch fits one document", "bad_name": "names have at most 255 bytes, not characters"},
     "importFile": WRITE | {"bad_request": "the file is of a format, or has no such rows"},
     "exportFile": {"refused": "no document has a column", "bad_request": "only tables have a delimiter"},
     "createAccount": {"conflict": "an account has this name"},

@@ -343,7 +343,7 @@ pub(crate) struct RulesTestBody {
     pub(crate) account: String,
     /// The key of a document that is there.
     pub(crate) key: Option<String>,
-    /// Or a value.
+    /// Or a value; none means a document without members.
     #[schema(value_type = Option<Object>, nullable = false)]
     pub(crate) value: Option<Value>,
     /// Rules to try; none means those that the collection has.

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use cosmicsync_node::service::{Command, DocOp, DocRef, DocView, DocWrite, Query, Reply, Written, parse_json};
 use serde::Deserialize;
 use serde_json::Value;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 use super::conditions::{self, Conditions};
 use super::{CollectionPath, DocPath, Named, SpacePath, check_collection, idempotency_key};
@@ -297,8 +297,16 @@ struct ConditionParams {
     #[param(rename = "If-Match")]
     if_match: Option<String>,
     /// `*`: the document must not be there.
-    #[param(rename = "If-None-Match", pattern = r"^\*$")]
-    if_none_match: Option<String>,
+    #[param(rename = "If-None-Match", inline)]
+    if_none_match: Option<Any>,
+}
+
+/// Any version.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes a header")]
+enum Any {
+    #[schema(rename = "*")]
+    Any,
 }
 
 /// Reads a document that must be in the collection.

@@ -27,8 +27,8 @@ use crate::stream::{answer, events};
 const SOCKET_BUFFER_BYTES: usize = 4096;
 /// Changes of an answer, unless a request says otherwise; and at most.
 const CHANGES: (u64, u64) = (100, 1_000);
-/// How long a request waits for a change, unless it says otherwise; and at most, in milliseconds.
-const WAIT_MS: (u64, u64) = (25_000, 60_000);
+/// How long a request waits for a change at most, and unless it says otherwise, in milliseconds. Proxies give up after 30 s.
+const WAIT_MS_MAX: u64 = 25_000;
 
 /// How changes come.
 #[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
@@ -62,8 +62,8 @@ pub(super) struct FeedOptions {
     /// At most so many; not of events.
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u64>,
-    /// How long a `longpoll` waits, in milliseconds; 60,000 where it is more.
-    #[param(default = 25000)]
+    /// How long a `longpoll` waits, in milliseconds.
+    #[param(maximum = 25000, default = 25000)]
     timeout: Option<u64>,
 }
 
@@ -93,11 +93,15 @@ pub(super) async fn changes(
             ));
         }
     };
+    if timeout.is_some_and(|timeout| timeout > WAIT_MS_MAX) {
+        let detail = format!("an answer waits for at most {WAIT_MS_MAX} ms: ask again after it");
+        return Err(Problem::new(Code::BadRequest, detail));
+    }
     let wait_ms = match feed {
         Feed::Normal => 0,
-        Feed::Longpoll => timeout.unwrap_or(WAIT_MS.0).min(WAIT_MS.1),
+        Feed::Longpoll => timeout.unwrap_or(WAIT_MS_MAX),
         Feed::Eventsource => {
-            let since = last_event(&headers).or(since);
+            let since = last_event(&headers)?.or(since);
             return followed(&caller, path, collection, since).await;
         }
     };
@@ -184,7 +188,7 @@ pub(super) async fn live(
         limit,
         ..Query::default()
     };
-    let since = last_event(&headers).or(since);
+    let since = last_event(&headers)?.or(since);
     let command = |since| Command::Live { query: query.clone(), since };
     match events(&caller, command(since), LiveEvents, Vec::new()).await {
         // The cursor says nothing any more: the whole answer comes again.
@@ -213,7 +217,10 @@ pub(super) fn small(upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
     upgrade.read_buffer_size(SOCKET_BUFFER_BYTES).write_buffer_size(SOCKET_BUFFER_BYTES)
 }
 
-fn last_event(headers: &HeaderMap) -> Option<String> {
+/// The cursor that an event source sends back.
+fn last_event(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(id) = headers.get("last-event-id") else { return Ok(None) };
+    let id = id.to_str().map_err(|_| Problem::new(Code::BadRequest, "the Last-Event-ID is no cursor"))?;
     // One that is empty is none: an event source sends it so after a server took its id back.
-    headers.get("last-event-id")?.to_str().ok().filter(|id| !id.is_empty()).map(str::to_owned)
+    Ok(Some(id.to_owned()).filter(|id| !id.is_empty()))
 }

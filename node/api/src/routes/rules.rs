@@ -42,6 +42,8 @@ pub(super) async fn test(
 ) -> Result<Out<Verdicts>, Problem> {
     let (space, collection) = path.parts()?;
     let RulesTestBody { account, key, value, rules } = body;
+    // Without either it is asked about a document without members.
+    let value = value.or_else(|| key.is_none().then(|| serde_json::json!({})));
     let test = RulesTest { space, collection, account, key, value, rules };
     let reply = caller.request(Command::RulesTest(test)).await?;
     expect_reply!(reply, Reply::Verdicts(all) => Out(Verdicts { verdicts: all.into_iter().map(Into::into).collect() }))

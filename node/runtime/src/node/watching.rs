@@ -17,7 +17,7 @@ use cosmicsync_protocol::ledger::{DocRef as LedgerDoc, PartNo};
 use cosmicsync_protocol::shelf::Snapshot;
 use cosmicsync_protocol::sync::SpaceNo;
 use futures_util::future::try_join_all;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use tokio::sync::mpsc;
 use tokio::time::Duration;
 
@@ -25,8 +25,10 @@ use tokio::time::Duration;
 const TOGETHER: usize = 256;
 /// Documents that are read together.
 const LOOKS: usize = 16;
+/// So many changes of a document are passed over at most before one is told.
+const PASSED_MAX: u32 = 8;
 /// Documents that are looked for ahead, at most. Beyond, a version may be told twice.
-const AHEAD_MAX: usize = 4096;
+const AHEAD_MAX: usize = 65_536;
 
 impl Acting<'_> {
     pub(super) async fn doc_watch(
@@ -56,6 +58,7 @@ impl Acting<'_> {
         let watching = Progress { done: 0, total: None, unit: "changes".to_owned(), note: "watching".to_owned() };
         drop(items.send(Item::Progress(watching)).await);
         let wanted = Wanted { space, collection, doc };
+        let mut ahead = Ahead::default();
         loop {
             let Some(page) = self.changes_behind(&wanted, after, TOGETHER).await? else {
                 tokio::select! {
@@ -66,7 +69,7 @@ impl Acting<'_> {
                 }
             };
             after = page.last;
-            let mut ahead = Ahead { last: after, docs: BTreeSet::new() };
+            ahead.pass(after);
             for rows in page.rows.chunks(LOOKS) {
                 for change in self.changed(&wanted, rows, life, &mut ahead).await? {
                     if items.send(Item::Change(change)).await.is_err() {
@@ -95,6 +98,7 @@ impl Acting<'_> {
             .await??;
         let mut after = since.map_or(Ok(next - 1), |cursor| number_of(&cursor, life, next))?;
         let wanted = Wanted { space, collection, doc: None };
+        let mut ahead = Ahead::default();
         let mut left = usize::try_from(limit).unwrap_or(usize::MAX);
         let patience = tokio::time::sleep(Duration::from_millis(wait_ms));
         tokio::pin!(patience);
@@ -112,7 +116,7 @@ impl Acting<'_> {
                 }
             };
             after = page.last;
-            let mut ahead = Ahead { last: after, docs: BTreeSet::new() };
+            ahead.pass(after);
             for rows in page.rows.chunks(LOOKS) {
                 for change in self.changed(&wanted, rows, life, &mut ahead).await? {
                     (told, left) = (true, left - 1);
@@ -157,7 +161,7 @@ impl Acting<'_> {
         // Together, so that the core is waited for once.
         let found = try_join_all(rows.iter().map(|row| self.look(row))).await?;
         self.look_ahead(ahead).await?;
-        let told = rows.iter().zip(found).filter(|(row, _)| !ahead.docs.contains(&row.doc));
+        let told = rows.iter().zip(found).filter(|(row, _)| !ahead.passes_over(row));
         let changes = told.filter_map(|(row, snapshot)| snapshot.map(|snapshot| change_of(row, snapshot, life)));
         let is_of = |name: &String| {
             name != COLLECTIONS && wanted.collection.as_ref().is_none_or(|collection| collection == name)
@@ -178,18 +182,18 @@ impl Acting<'_> {
         }
     }
 
-    /// Finds the documents that changed again behind a page, up to now. What was found serves the rest of the page.
+    /// Finds the documents that changed again, up to now. What was found serves the pages that follow.
     async fn look_ahead(&self, ahead: &mut Ahead) -> Result<(), ServiceError> {
         let handle = self.handle()?;
         let (_, next) = handle.with(|core| core.db.endpoint().next_change()).await?;
-        while ahead.last + 1 < next && ahead.docs.len() < AHEAD_MAX {
+        while ahead.last + 1 < next && ahead.newest.len() < AHEAD_MAX {
             let after = ahead.last;
             let request = move |_: &mut Core| Ok(Request::Changes { after, limit: TOGETHER });
             let Answer::Changes(rows) = handle.ask(request).await? else { return Err(unexpected()) };
             let rows = rows.unwrap_or_default();
             let Some(last) = rows.last() else { break };
             ahead.last = last.number;
-            ahead.docs.extend(rows.iter().map(|row| row.doc));
+            ahead.newest.extend(rows.iter().map(|row| (row.doc, row.number)));
         }
         Ok(())
     }
@@ -215,11 +219,37 @@ struct Wanted {
     doc: Option<DocId>,
 }
 
-/// Documents that changed again behind a page.
+/// The newest changes of documents, as far as they were looked at before they are told.
+#[derive(Default)]
 struct Ahead {
     /// The number of the last change that was looked at.
     last: u64,
-    docs: BTreeSet<LedgerDoc>,
+    newest: BTreeMap<LedgerDoc, u64>,
+    /// How often documents were passed over since they were told.
+    passed: BTreeMap<LedgerDoc, u32>,
+}
+
+impl Ahead {
+    /// Forgets what is not ahead any more once the changes up to a number are told.
+    fn pass(&mut self, after: u64) {
+        self.last = self.last.max(after);
+        if self.newest.len() >= AHEAD_MAX {
+            self.newest.retain(|_, number| *number > after);
+            self.passed.clear();
+        }
+    }
+
+    /// Whether a change is passed over, since its document has changed again. One that changes all the time is told now and
+    /// then all the same.
+    fn passes_over(&mut self, row: &FeedRow) -> bool {
+        if self.newest.get(&row.doc).is_none_or(|newest| *newest <= row.number) {
+            self.passed.remove(&row.doc);
+            return false;
+        }
+        let passed = self.passed.entry(row.doc).or_default();
+        *passed = (*passed + 1) % PASSED_MAX;
+        *passed > 0
+    }
 }
 
 /// Some changes, in their order.
