@@ -111,8 +111,15 @@ fn open_up(schema: &mut RefOr<Schema>) {
 
 /// A parameter that is not given is not there: none is null.
 fn never_null(parameter: &mut RefOr<Parameter>) {
-    if let RefOr::T(parameter) = parameter
-        && let Some(RefOr::T(Schema::Object(object))) = &mut parameter.schema
+    let RefOr::T(parameter) = parameter else { return };
+    let is_null = |schema: &RefOr<Schema>| matches!(schema, RefOr::T(Schema::Object(object)) if object.schema_type == SchemaType::Type(Type::Null));
+    if let Some(RefOr::T(Schema::OneOf(either))) = &mut parameter.schema {
+        either.items.retain(|item| !is_null(item));
+        if let [one] = &either.items[..] {
+            parameter.schema = Some(one.clone());
+        }
+    }
+    if let Some(RefOr::T(Schema::Object(object))) = &mut parameter.schema
         && let SchemaType::Array(types) = &mut object.schema_type
     {
         types.retain(|one| *one != Type::Null);

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::{self, CertificateError, ClientConfig, RootCertStore};
 
 use crate::tls::provider;
 
@@ -74,11 +74,7 @@ impl Remote {
             let message = format!("cannot reach the node at {host}:{port}: {why}");
             ServiceError::new(ErrorCode::Unavailable, message).next(format!("on {host}: cosmicsync status"))
         };
-        let distrusted = |error: io::Error| {
-            let message = format!("the certificate of {host}:{port} is not believed: {error}");
-            ServiceError::new(ErrorCode::Unavailable, message)
-                .next("the same with --ca FILE: the certificate of whoever signed it, or the node's own if it is no CA")
-        };
+        let distrusted = |error: io::Error| distrusted(&error, host, *port);
         let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(|error| unreachable(&error))?;
         drop(stream.set_nodelay(true));
         if !self.is_secure {
@@ -115,8 +111,13 @@ impl Remote {
         stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     ) -> Result<Halves, ServiceError> {
         let failed = |error: &dyn core::fmt::Display| {
-            let message = format!("{}:{} does not answer as a node does: {error}", self.host, self.port);
-            ServiceError::new(ErrorCode::Unavailable, message).next(format!("on {}: cosmicsync status", self.host))
+            let Self { host, port, .. } = self;
+            let message = format!("{host}:{port} does not answer as a node does: {error}");
+            let error = ServiceError::new(ErrorCode::Unavailable, message);
+            if self.is_secure {
+                return error.next(format!("on {host}: cosmicsync status"));
+            }
+            error.next(format!("--url https://{host}:{port}, if it serves HTTPS"))
         };
         let bearer = HeaderValue::try_from(format!("Bearer {}", self.token.0));
         let mut bearer = bearer.map_err(|_| ServiceError::new(ErrorCode::Usage, "the token has odd characters"))?;
@@ -157,6 +158,26 @@ impl Dial for Remote {
     fn mend_version(&self, _: u32) -> String {
         format!("on {}: update the older of the two", self.host)
     }
+}
+
+/// Says why a TLS handshake failed, and what to do about it.
+fn distrusted(error: &io::Error, host: &str, port: u16) -> ServiceError {
+    let cause = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+    if matches!(cause, Some(rustls::Error::InvalidMessage(_))) {
+        let message = format!("{host}:{port} does not speak HTTPS");
+        return ServiceError::new(ErrorCode::Unavailable, message).next(format!("--url http://{host}:{port}"));
+    }
+    let next = match cause {
+        Some(rustls::Error::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        )) => "--url with a name that the certificate has, or a certificate that has this one (subjectAltName)",
+        Some(rustls::Error::InvalidCertificate(CertificateError::Other(_))) => {
+            "a certificate that is no CA's (openssl: -addext basicConstraints=critical,CA:FALSE)"
+        }
+        _ => "the same with --ca FILE: the certificate of whoever signed it, or the node's own if it is no CA's",
+    };
+    let message = format!("the certificate of {host}:{port} is not believed: {error}");
+    ServiceError::new(ErrorCode::Unavailable, message).next(next)
 }
 
 /// Turns an answer that refuses into what the command line prints.

@@ -110,7 +110,11 @@ async fn open_and_serve(run: &mut Run<'_>, options: &cli::Up) -> Result<(), Fail
         loaded.metrics_flag(Some(address(listen, own).await?));
     }
     // Before the store: an address that cannot be had must not leave a new device behind.
-    let doors = Doors::open(&run.dir, &loaded.config, options.dev).await?;
+    let doors = Doors::open(&run.dir, &loaded.config, options.dev).await.map_err(|error| {
+        // What to do next is about a sandbox, too.
+        let next = error.next.as_deref().map(|next| next.replace("cosmicsync up", "cosmicsync up --dev"));
+        if options.dev { ServiceError { next, ..error } } else { error }
+    })?;
     logging::start(&loaded.config.log, &run.global);
     let node = Arc::new(node::open(&run.dir, &loaded, true).await?);
     if let Some(name) = &options.name

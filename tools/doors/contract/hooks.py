@@ -69,6 +69,7 @@ def operation_of(case):
 
 # Words of a problem's detail that make it right whatever the operation is.
 WORDS = {
+    "a write takes either If-Match or If-None-Match": "headers that exclude each other cannot be described",
     "invalid type: floating point": "to JSON Schema 2.0 is an integer; here it is a double, as everywhere",
     "does not fit in 64 bits": "numbers of documents are 64-bit integers and doubles: spec/documents.md, 2",
 }

@@ -93,6 +93,7 @@ pub(super) async fn changes(
             ));
         }
     };
+    let last = last_event(&headers)?;
     if timeout.is_some_and(|timeout| timeout > WAIT_MS_MAX) {
         let detail = format!("an answer waits for at most {WAIT_MS_MAX} ms: ask again after it");
         return Err(Problem::new(Code::BadRequest, detail));
@@ -101,7 +102,7 @@ pub(super) async fn changes(
         Feed::Normal => 0,
         Feed::Longpoll => timeout.unwrap_or(WAIT_MS_MAX),
         Feed::Eventsource => {
-            let since = last_event(&headers)?.or(since);
+            let since = last.or(since);
             return followed(&caller, path, collection, since).await;
         }
     };

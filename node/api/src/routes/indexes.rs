@@ -22,7 +22,7 @@ pub(super) struct IndexPath {
     #[param(min_length = 1, max_length = 255, pattern = "^[^_/][^/]*$")]
     collection: String,
     /// Name of an index.
-    #[param(min_length = 1, max_length = 255)]
+    #[param(pattern = "^[A-Za-z0-9_-]{1,64}$")]
     name: String,
 }
 

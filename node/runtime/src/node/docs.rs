@@ -272,7 +272,8 @@ pub(super) fn value_of(json: &serde_json::Value) -> Result<Value, ServiceError> 
 /// The steps of a dotted path: whole numbers lead into lists.
 pub(super) fn steps(path: &str) -> Result<Vec<Step>, ServiceError> {
     if path.is_empty() || path.split('.').any(str::is_empty) {
-        return Err(ServiceError::new(ErrorCode::Usage, format!("'{path}' is no path: write member.member")));
+        let error = ServiceError::new(ErrorCode::Usage, format!("'{path}' is no path: write member.member"));
+        return Err(error.because(Reason::BadPatch));
     }
     Ok(path.split('.').map(|part| part.parse().map_or_else(|_| Step::Key(part.to_owned()), Step::Index)).collect())
 }

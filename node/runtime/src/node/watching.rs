@@ -11,6 +11,7 @@ use crate::service::{Change, Changes, DocRef, ErrorCode, Item, Progress, Reason,
 use cosmicsync_data::collection::COLLECTIONS;
 use cosmicsync_data::database::request::{Answer, Name, Request, RequestError};
 use cosmicsync_data::json;
+use cosmicsync_protocol::document::VersionId;
 use cosmicsync_protocol::ids::{DocId, Incarnation};
 use cosmicsync_protocol::ledger::rows::FeedRow;
 use cosmicsync_protocol::ledger::{DocRef as LedgerDoc, PartNo};
@@ -161,8 +162,9 @@ impl Acting<'_> {
         // Together, so that the core is waited for once.
         let found = try_join_all(rows.iter().map(|row| self.look(row))).await?;
         self.look_ahead(ahead).await?;
-        let told = rows.iter().zip(found).filter(|(row, _)| !ahead.passes_over(row));
-        let changes = told.filter_map(|(row, snapshot)| snapshot.map(|snapshot| change_of(row, snapshot, life)));
+        let found = rows.iter().zip(found).filter_map(|(row, snapshot)| Some((row, snapshot?)));
+        let told = found.filter(|(row, snapshot)| ahead.tells(row, snapshot.version));
+        let changes = told.map(|(row, snapshot)| change_of(row, snapshot, life));
         let is_of = |name: &String| {
             name != COLLECTIONS && wanted.collection.as_ref().is_none_or(|collection| collection == name)
         };
@@ -225,8 +227,16 @@ struct Ahead {
     /// The number of the last change that was looked at.
     last: u64,
     newest: BTreeMap<LedgerDoc, u64>,
-    /// How often documents were passed over since they were told.
-    passed: BTreeMap<LedgerDoc, u32>,
+    passed: BTreeMap<LedgerDoc, Passed>,
+}
+
+/// A document whose changes were passed over.
+#[derive(Default)]
+struct Passed {
+    /// How often, since one was told.
+    count: u32,
+    /// The version that was told all the same.
+    told: Option<VersionId>,
 }
 
 impl Ahead {
@@ -239,16 +249,20 @@ impl Ahead {
         }
     }
 
-    /// Whether a change is passed over, since its document has changed again. One that changes all the time is told now and
-    /// then all the same.
-    fn passes_over(&mut self, row: &FeedRow) -> bool {
+    /// Whether a change is told. One whose document has changed again is passed over, so that each version is told once; but
+    /// of a document that changes all the time something is told now and then.
+    fn tells(&mut self, row: &FeedRow, version: VersionId) -> bool {
         if self.newest.get(&row.doc).is_none_or(|newest| *newest <= row.number) {
-            self.passed.remove(&row.doc);
-            return false;
+            let passed = self.passed.remove(&row.doc);
+            return passed.is_none_or(|passed| passed.told != Some(version));
         }
         let passed = self.passed.entry(row.doc).or_default();
-        *passed = (*passed + 1) % PASSED_MAX;
-        *passed > 0
+        passed.count += 1;
+        if passed.count < PASSED_MAX || passed.told == Some(version) {
+            return false;
+        }
+        *passed = Passed { count: 0, told: Some(version) };
+        true
     }
 }
 
