@@ -151,10 +151,7 @@ impl Reading {
         let rule = cx.rule(self.partition, collection, self.deed, rules)?;
         let Some(found) = cx.endpoint.view(doc) else { return Ok(answer) };
         // What was waited for may be another version than what stands now.
-        let told = match &answer {
-            Answer::Snapshot(Some(told)) => told,
-            _ => &found,
-        };
+        let told = if let Answer::Snapshot(Some(told)) = &answer { told } else { &found };
         if rule.as_ref().is_some_and(|rule| !allows(rule, doc, told)) {
             return Ok(nothing(answer));
         }

@@ -30,6 +30,9 @@ pub fn openapi() -> String {
         )
         .build();
     components.schemas.values_mut().for_each(open_up);
+    for name in TAGGED {
+        components.schemas.get_mut(name).into_iter().for_each(close);
+    }
     for item in api.paths.paths.values_mut() {
         let operations =
             [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch, &mut item.head];
@@ -79,6 +82,19 @@ fn schema_of(content: &mut RefOr<Content>) -> Option<&mut RefOr<Schema>> {
     match content {
         RefOr::T(content) => content.schema.as_mut(),
         RefOr::Ref(_) => None,
+    }
+}
+
+/// Messages of several kinds, each of which has the members that are named and no others.
+const TAGGED: [&str; 2] = ["Change", "Write"];
+
+/// Says of each kind of a message that it has no other members.
+fn close(schema: &mut RefOr<Schema>) {
+    let RefOr::T(Schema::OneOf(kinds)) = schema else { return };
+    for kind in &mut kinds.items {
+        if let RefOr::T(Schema::Object(object)) = kind {
+            object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+        }
     }
 }
 

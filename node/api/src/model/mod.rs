@@ -16,6 +16,8 @@ use cosmicsync_node::service::{self, Conflict, Diff, DocView, Revision, Revision
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{SchemaType, Type};
+use utoipa::openapi::{ObjectBuilder, Schema};
 
 /// A document in a list.
 #[derive(Debug, Serialize, ToSchema)]
@@ -199,6 +201,7 @@ pub(crate) enum Write {
         #[schema(min_length = 1, max_length = 511, pattern = "^([^_/][^/]*/.+|[0-9a-f]{32})$")]
         doc: String,
         /// The patch.
+        #[schema(schema_with = any_patch)]
         patch: Value,
         /// What must hold.
         #[serde(default, rename = "if")]
@@ -249,6 +252,12 @@ pub(crate) enum Write {
         #[schema(pattern = "^(absent|exists|[0-9a-f]{1,32})$")]
         condition: Option<String>,
     },
+}
+
+/// A merge patch or a JSON patch.
+fn any_patch() -> Schema {
+    let types = SchemaType::from_iter([Type::Object, Type::Array]);
+    Schema::Object(ObjectBuilder::new().schema_type(types).description(Some("The patch.")).build())
 }
 
 impl Write {

@@ -221,7 +221,17 @@ pub(super) fn small(upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
 /// The cursor that an event source sends back.
 fn last_event(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(id) = headers.get("last-event-id") else { return Ok(None) };
-    let id = id.to_str().map_err(|_| Problem::new(Code::BadRequest, "the Last-Event-ID is no cursor"))?;
+    let id = id.to_str().unwrap_or("?");
+    if !id.is_empty() && !is_cursor(id) {
+        return Err(Problem::new(Code::BadRequest, "the Last-Event-ID is no cursor"));
+    }
     // One that is empty is none: an event source sends it so after a server took its id back.
     Ok(Some(id.to_owned()).filter(|id| !id.is_empty()))
+}
+
+/// Whether a text has the form of a cursor: sixteen hex digits, a full stop and a number.
+fn is_cursor(text: &str) -> bool {
+    let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    text.split_once('.')
+        .is_some_and(|(life, number)| life.len() == 16 && life.bytes().all(is_hex) && number.parse::<u64>().is_ok())
 }
