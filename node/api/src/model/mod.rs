@@ -192,7 +192,7 @@ pub(crate) enum Write {
         text: Vec<String>,
         /// What must hold: `absent`, `exists`, or the document's version.
         #[serde(default, rename = "if")]
-        #[schema(pattern = "^(absent|exists|[0-9a-f]{1,32})$")]
+        #[schema(pattern = "^(absent|exists|[0-9a-f]{4,32})$")]
         condition: Option<String>,
     },
     /// It takes a merge patch (an object) or a JSON patch (an array).
@@ -205,7 +205,7 @@ pub(crate) enum Write {
         patch: Value,
         /// What must hold.
         #[serde(default, rename = "if")]
-        #[schema(pattern = "^(absent|exists|[0-9a-f]{1,32})$")]
+        #[schema(pattern = "^(absent|exists|[0-9a-f]{4,32})$")]
         condition: Option<String>,
     },
     /// It takes several changes, in order.
@@ -217,7 +217,7 @@ pub(crate) enum Write {
         changes: Vec<ChangeOf>,
         /// What must hold.
         #[serde(default, rename = "if")]
-        #[schema(pattern = "^(absent|exists|[0-9a-f]{1,32})$")]
+        #[schema(pattern = "^(absent|exists|[0-9a-f]{4,32})$")]
         condition: Option<String>,
     },
     /// The value becomes again what it was at a version.
@@ -225,11 +225,12 @@ pub(crate) enum Write {
         /// `COLLECTION/KEY` or an id.
         #[schema(min_length = 1, max_length = 511, pattern = "^([^_/][^/]*/.+|[0-9a-f]{32})$")]
         doc: String,
-        /// The version.
+        /// The version, of which the first digits suffice.
+        #[schema(pattern = "^[0-9a-f]{4,32}$")]
         version: String,
         /// What must hold.
         #[serde(default, rename = "if")]
-        #[schema(pattern = "^(absent|exists|[0-9a-f]{1,32})$")]
+        #[schema(pattern = "^(absent|exists|[0-9a-f]{4,32})$")]
         condition: Option<String>,
     },
     /// The document is deleted; its history stays.
@@ -239,7 +240,7 @@ pub(crate) enum Write {
         doc: String,
         /// What must hold.
         #[serde(default, rename = "if")]
-        #[schema(pattern = "^(absent|exists|[0-9a-f]{1,32})$")]
+        #[schema(pattern = "^(absent|exists|[0-9a-f]{4,32})$")]
         condition: Option<String>,
     },
     /// A deleted document comes back.
@@ -249,7 +250,7 @@ pub(crate) enum Write {
         doc: String,
         /// What must hold.
         #[serde(default, rename = "if")]
-        #[schema(pattern = "^(absent|exists|[0-9a-f]{1,32})$")]
+        #[schema(pattern = "^(absent|exists|[0-9a-f]{4,32})$")]
         condition: Option<String>,
     },
 }
