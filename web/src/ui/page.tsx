@@ -56,7 +56,11 @@ export function Page({ title, crumbs = [], actions, aside, children }: PageProps
 /** Parts of a page, as links. */
 export function Tabs({ tabs, current, label }: { tabs: (Crumb & { id: string })[]; current: string; label: string }) {
   const row = useRef<HTMLElement>(null);
-  useEffect(() => row.current?.querySelector("[aria-current]")?.scrollIntoView({ inline: "nearest", block: "nearest" }), [current]);
+  // Not by `scrollIntoView`: whoever came by the keyboard would then begin there.
+  useEffect(() => {
+    const shown = row.current?.querySelector<HTMLElement>("[aria-current]");
+    if (row.current && shown) row.current.scrollLeft = shown.offsetLeft - (row.current.clientWidth - shown.offsetWidth) / 2;
+  }, [current]);
   return (
     <nav ref={row} class="tabs" aria-label={label}>
       {tabs.map((tab) => (
