@@ -28,7 +28,7 @@ pub(super) struct Get {
     /// Also if it is deleted, and only what is durable: whoever tells of changes must not tell of what a crash undoes.
     settled: bool,
     doc: Option<DocRef>,
-    /// What stood there, until it is durable.
+    /// The snapshot that is answered once it is durable.
     held: Option<Snapshot>,
 }
 

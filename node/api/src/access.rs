@@ -38,11 +38,11 @@ pub(crate) struct Door {
     pub(crate) endless: Arc<Semaphore>,
     /// WebSockets.
     pub(crate) sockets: Arc<Semaphore>,
-    /// Who is at which document.
+    /// Clients that are present at documents.
     pub(crate) rooms: Arc<Rooms>,
     /// Schemas of GraphQL.
     pub(crate) graphql: Arc<crate::graphql::Schemas>,
-    /// How often each token may be used.
+    /// The limit of requests of each token.
     pub(crate) limit: Option<Arc<Limit>>,
     /// Another issuer of tokens whom the node believes.
     pub(crate) issuer: Option<Arc<Issuer>>,

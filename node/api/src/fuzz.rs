@@ -1,4 +1,4 @@
-//! What the fuzzer runs of this crate, in the manner of `cosmicsync_data::fuzz`.
+//! Fuzz targets of this crate, like those of `cosmicsync_data::fuzz`.
 
 use async_graphql::Variables;
 use async_graphql::parser::parse_query;

@@ -26,9 +26,9 @@ const ACCOUNT_BYTES_MAX: usize = 64;
 const KEYS_BYTES_MAX: NonZeroUsize = NonZeroUsize::new(256 * 1024).expect("not zero");
 /// Keys of a set, at most.
 const KEYS_MAX: usize = 64;
-/// How long a set of keys is kept before a token of an unknown key lets it be read again.
+/// The least time between two readings of the keys that unknown keys lead to.
 const READ_AGAIN: Duration = Duration::from_secs(10);
-/// How far the clocks of issuer and node may be apart, in seconds.
+/// The difference of the clocks of issuer and node that is allowed, in seconds.
 const LEEWAY_SECONDS: u64 = 30;
 /// Signatures that are taken: none by a secret that both sides share.
 const ALGORITHMS: [Algorithm; 9] = [
@@ -43,7 +43,7 @@ const ALGORITHMS: [Algorithm; 9] = [
     Algorithm::PS512,
 ];
 
-/// What is known of an issuer.
+/// Settings of an issuer.
 #[derive(Debug, Clone)]
 pub struct IssuerSettings {
     /// The claim `iss` of its tokens.
@@ -72,7 +72,7 @@ enum Source {
     Loopback(fetch::Address),
 }
 
-/// What is read of a token. Other claims are left alone.
+/// The claims of a token that are read. Others are ignored.
 #[derive(Debug, Deserialize)]
 struct Claims {
     sub: String,
@@ -158,7 +158,9 @@ impl Issuer {
         if sub.is_empty() || sub.len() > ACCOUNT_BYTES_MAX {
             return Err(refused("its `sub` has 1 to 64 bytes"));
         }
-        let mut token = Token::new(sub.clone(), Scope::Write, iat.saturating_mul(1000));
+        // No token of the node's own bears this name, so that it stands for none in rules, counts and idempotency keys.
+        let name = format!("{} {sub}", self.settings.issuer);
+        let mut token = Token::new(name, Scope::Write, iat.saturating_mul(1000));
         token.expires_at = Some(exp.saturating_add(LEEWAY_SECONDS).saturating_mul(1000));
         token.account = Some(sub);
         token.issuer = Some(self.settings.issuer.clone());

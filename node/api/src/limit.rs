@@ -1,4 +1,4 @@
-//! How often each token may be used.
+//! Limits the requests of each token.
 
 use core::num::NonZeroU32;
 use governor::clock::{Clock as _, DefaultClock};

@@ -3,7 +3,7 @@
 use super::*;
 use core::num::NonZeroU32;
 use cosmicsync_api::{Issuer, IssuerSettings};
-use cosmicsync_node::service::{ErrorCode, Role, RulesSet};
+use cosmicsync_node::service::{ErrorCode, Login, Role, RulesSet, Secret};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -76,6 +76,11 @@ fn base64url(bytes: &[u8]) -> String {
     groups.collect()
 }
 
+async fn link_of(world: &World) -> Secret {
+    let Ok(Reply::Link(link)) = request(&*world.node, Command::LinkMake {}).await else { panic!("no link") };
+    link.link
+}
+
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs()
 }
@@ -109,6 +114,13 @@ async fn tokens_of_an_issuer_are_believed_as_far_as_rules_let_them() {
     let bob = issuer.token(&header, &other);
     world.send(&bob, "GET", "collections/notes/docs/n1", &[], ()).await.failed("not_found");
     world.send(&ada, "GET", "collections/notes/docs/n1", &[], ()).await.ok(200);
+    // It stands for no token of the node that is called like its account, and ends no session.
+    assert_eq!(me["token"]["name"], format!("{ISSUER} ada"));
+    let mine = Login { account: None, password: None, link: Some(link_of(&world).await) };
+    let Ok(Reply::TokenMade(session)) = request(&*world.node, Command::Login(mine)).await else { panic!("no session") };
+    let named = json!({ "iss": ISSUER, "aud": AUDIENCE, "sub": session.about.name, "exp": now() + 600 });
+    world.send(&issuer.token(&header, &named), "POST", "/v1/auth/logout", &[], ()).await.ok(204);
+    world.send(&session.token.0, "GET", "/v1/auth/me", &[], ()).await.ok(200);
     // It manages nothing.
     world.send(&ada, "GET", "/v1/accounts", &[], ()).await.failed("forbidden");
 
