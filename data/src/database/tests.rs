@@ -294,6 +294,27 @@ fn an_import_again_updates_what_changed() {
 }
 
 #[test]
+fn a_look_answers_with_what_a_crash_keeps() {
+    let mut told_new = 0;
+    for completions in 0..12 {
+        let mut node = Node::new();
+        node.put("a", r#"{"n":1}"#);
+        let (partition, collection) = (node.main(), "notes".to_owned());
+        let (key, texts) = (Some("a".to_owned()), TextPaths::none());
+        node.start(Request::Put { partition, collection, key, value: value(r#"{"n":2}"#), texts });
+        node.settle_at_most(completions);
+        let look = node.start(Request::Look { partition, name: keyed("a") });
+        while !node.answers.contains_key(&look) {
+            assert!(!node.settle_at_most(1) || node.answers.contains_key(&look), "it is answered");
+        }
+        let Some(Answer::Snapshot(Some(told))) = node.answers.remove(&look) else { panic!("a snapshot") };
+        told_new += usize::from(told.value == value(r#"{"n":2}"#));
+        assert_eq!(node.restart(0).get(keyed("a")), Some(told.value), "after {completions} completions");
+    }
+    assert!(told_new > 0, "the write is told as well");
+}
+
+#[test]
 fn an_update_is_read_though_its_key_box_lies_in_an_entry_that_is_not_in_memory() {
     let mut node = Node::new();
     let partition = node.main();
