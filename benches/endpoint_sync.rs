@@ -7,11 +7,11 @@
 #![expect(clippy::print_stdout, reason = "a program that prints figures")]
 
 use cosmicsync_benches::Floor;
-use cosmicsync_protocol::document::TextPaths;
+use cosmicsync_protocol::crdt::TextPaths;
+use cosmicsync_protocol::documents::{Bulk, Erasable};
 use cosmicsync_protocol::endpoint::NewDoc;
 use cosmicsync_protocol::ids::DocId;
 use cosmicsync_protocol::log::{Codec, EntryBuilder};
-use cosmicsync_protocol::shelf::{Bulk, Erasable};
 use cosmicsync_protocol::sync::SpaceNo;
 use cosmicsync_protocol::testkit::peer::{Net, Peer};
 use cosmicsync_protocol::testkit::sample::{Sample, meta, row};

@@ -2,7 +2,7 @@
 
 use cosmicsync_benches::Floor;
 use cosmicsync_protocol::connection::{Established, Handshake, Opening};
-use cosmicsync_protocol::document::{Replica, TextPaths, check, encode_new};
+use cosmicsync_protocol::crdt::{Replica, TextPaths, check, encode_new};
 use cosmicsync_protocol::entropy::Entropy;
 use cosmicsync_protocol::ids::LogId;
 use cosmicsync_protocol::log::{

@@ -2,7 +2,7 @@
 //! `prove doc-versions` that needs no node. Takes how many histories to merge.
 
 use cosmicsync_data::{json_patch, patch};
-use cosmicsync_protocol::document::{Meta, Replica, TextPaths, TextStep, Value};
+use cosmicsync_protocol::crdt::{Meta, Replica, TextPaths, TextStep, Value};
 use cosmicsync_protocol::testkit::merging::{Outcome, run, versions};
 use serde_json::{Value as Json, json};
 
@@ -80,7 +80,7 @@ fn compared() -> Json {
     json!({ "read": read, "wrong": wrong, "reverted_wrong": reverted, "patched_wrong": patched })
 }
 
-fn texts_at(replica: &mut Replica, version: &cosmicsync_protocol::document::Version) -> TextPaths {
+fn texts_at(replica: &mut Replica, version: &cosmicsync_protocol::crdt::Version) -> TextPaths {
     let mut then = replica.at(version).expect("it is whole").expect("it is here");
     texts_of(&mut then)
 }

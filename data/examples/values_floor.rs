@@ -6,7 +6,7 @@
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "it measures time")]
 
 use cosmicsync_data::json;
-use cosmicsync_protocol::document::{Meta, Replica, TextPaths, check, encode_new};
+use cosmicsync_protocol::crdt::{Meta, Replica, TextPaths, check, encode_new};
 use std::error::Error;
 use std::io::Write as _;
 use std::process::ExitCode;

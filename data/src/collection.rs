@@ -8,8 +8,8 @@ use crate::index::define::{self, Indexes};
 use crate::query::Validity;
 use crate::rules::{RULES, Rules};
 use crate::schema::Schema;
-use cosmicsync_protocol::document::{TextPaths, Value};
-use cosmicsync_protocol::shelf::Erasable;
+use cosmicsync_protocol::crdt::{TextPaths, Value};
+use cosmicsync_protocol::documents::Erasable;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 

@@ -6,7 +6,7 @@
 //! section 9).
 
 use core::ops::Range;
-use cosmicsync_protocol::document::{Meta, TextPaths, Value, encode_new};
+use cosmicsync_protocol::crdt::{Meta, TextPaths, Value, encode_new};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// In how many records of the batch something must occur to enter the dictionary.

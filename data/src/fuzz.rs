@@ -10,7 +10,7 @@ use crate::rules::{Actor, Deed, Rules};
 use crate::schema::Schema;
 use crate::trace::{Causality, TraceReader};
 use crate::{json, json_patch, patch, preview};
-use cosmicsync_protocol::document::{DEPTH_MAX, Value};
+use cosmicsync_protocol::crdt::{DEPTH_MAX, Value};
 use cosmicsync_protocol::ids::DocId;
 use cosmicsync_protocol::sync::SpaceNo;
 use std::collections::BTreeMap;

@@ -4,7 +4,7 @@
 //! `2.0` stays a float. What can't be kept exactly is refused rather than rounded: whole numbers beyond 64 bits, numbers
 //! beyond a double, keys that appear twice, nesting deeper than a document may have.
 
-use cosmicsync_protocol::document::{DEPTH_MAX, TextPaths, TextStep, Value};
+use cosmicsync_protocol::crdt::{DEPTH_MAX, TextPaths, TextStep, Value};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::collections::BTreeMap;

@@ -1,7 +1,7 @@
 //! JSON Patch (RFC 6902): from operations to changes, and from two values to operations.
 
 use crate::patch;
-use cosmicsync_protocol::document::{Change, Step, TextPaths, Value};
+use cosmicsync_protocol::crdt::{Change, Step, TextPaths, Value};
 use std::collections::BTreeMap;
 
 /// The most operations of one patch.
@@ -329,7 +329,7 @@ pub fn to_value(operation: &Operation) -> Value {
 mod tests {
     use super::*;
     use crate::json::{parse as json, tests::any_json};
-    use cosmicsync_protocol::document::{Meta, Replica};
+    use cosmicsync_protocol::crdt::{Meta, Replica};
     use proptest::prelude::*;
 
     fn value(text: &str) -> Value {

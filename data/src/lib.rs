@@ -48,4 +48,4 @@ pub mod schema;
 pub mod split;
 pub mod trace;
 
-pub use cosmicsync_protocol::document::{Change, Step, TextPaths, TextStep, Value};
+pub use cosmicsync_protocol::crdt::{Change, Step, TextPaths, TextStep, Value};

@@ -4,7 +4,7 @@
 //! their beginnings and ends share. A string is set as a whole here; where a text stands, setting it edits only the
 //! stretch that differs (`spec/documents.md`, section 5).
 
-use cosmicsync_protocol::document::{Change, Step, TextPaths, Value};
+use cosmicsync_protocol::crdt::{Change, Step, TextPaths, Value};
 use std::collections::BTreeMap;
 
 /// The wanted result is not a document.
@@ -117,7 +117,7 @@ impl Diff<'_> {
 mod tests {
     use super::*;
     use crate::json::{parse, tests::any_json};
-    use cosmicsync_protocol::document::{Meta, Replica, TextPaths, check};
+    use cosmicsync_protocol::crdt::{Meta, Replica, TextPaths, check};
     use proptest::prelude::*;
 
     fn any_document() -> impl Strategy<Value = Value> {

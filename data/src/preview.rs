@@ -1,6 +1,6 @@
 //! The value that changes make, without a replica: for checks before anything is written.
 
-use cosmicsync_protocol::document::{Change, Step, Value};
+use cosmicsync_protocol::crdt::{Change, Step, Value};
 
 /// Applies changes to a value. `None` if one of them does not fit it: what stands there then is no matter.
 pub fn apply(mut value: Value, changes: &[Change]) -> Option<Value> {
@@ -78,7 +78,7 @@ fn index(path: &[Step]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cosmicsync_protocol::document::{Meta, Replica, TextPaths};
+    use cosmicsync_protocol::crdt::{Meta, Replica, TextPaths};
     use proptest::prelude::*;
 
     fn any_path() -> impl Strategy<Value = Vec<Step>> {

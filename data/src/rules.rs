@@ -6,7 +6,7 @@
 
 use crate::json;
 use crate::query::{Selector, parse};
-use cosmicsync_protocol::document::Value;
+use cosmicsync_protocol::crdt::Value;
 use cosmicsync_protocol::sync::SpaceNo;
 use std::collections::BTreeMap;
 

@@ -3,9 +3,9 @@
 //! Maps are written member by member, lists some items at a time, texts some stretches at a time. What cannot be cut is
 //! a single string, number or run of bytes that is no text.
 
-use cosmicsync_protocol::document::{Change, Step, TextPaths, UPDATE_BYTES_MAX, UPDATE_OPS_MAX, Value};
+use cosmicsync_protocol::crdt::{Change, Step, TextPaths, UPDATE_BYTES_MAX, UPDATE_OPS_MAX, Value};
+use cosmicsync_protocol::documents::Edit;
 use cosmicsync_protocol::ledger::DocRef;
-use cosmicsync_protocol::shelf::Edit;
 use std::collections::BTreeMap;
 
 /// About how many bytes a piece has: well below what is accepted, for each operation has a head.
@@ -221,7 +221,7 @@ fn size(value: &Value) -> (usize, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cosmicsync_protocol::document::{Meta, Replica};
+    use cosmicsync_protocol::crdt::{Meta, Replica};
     use cosmicsync_protocol::ids::{CollectionId, DocId};
     use cosmicsync_protocol::ledger::PartNo;
 

@@ -8,7 +8,7 @@
 //! The reader streams: it holds one transaction at a time, beside the texts around them. Decompression is the caller's.
 
 use crate::import::{Checkpoint, Format, ImportError, Reader};
-use cosmicsync_protocol::document::Value;
+use cosmicsync_protocol::crdt::Value;
 
 /// One stretch replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -18,7 +18,8 @@ macro_rules! planted {
 pub mod branch;
 pub mod config;
 pub mod connection;
-pub mod document;
+pub mod crdt;
+pub mod documents;
 pub mod endpoint;
 pub mod entropy;
 pub mod identity;
@@ -29,7 +30,6 @@ pub mod log;
 pub mod planted;
 pub mod pump;
 pub mod sealed;
-pub mod shelf;
 pub mod space;
 pub mod storage;
 pub mod sync;

@@ -10,7 +10,7 @@ use std::cell::{Cell, RefCell};
 use std::ffi::{c_char, c_int, c_long, c_uint, c_void};
 
 /// The only frames under which randomness may be asked for.
-const GUARDED: [&str; 2] = ["cosmicsync_protocol::document::encode::fresh", "decode_updates_blob_meta"];
+const GUARDED: [&str; 2] = ["cosmicsync_protocol::crdt::encode::fresh", "decode_updates_blob_meta"];
 /// `RTLD_NEXT`.
 const NEXT: *mut c_void = usize::MAX as *mut c_void;
 /// The numbers of the system calls for randomness and clocks: `getrandom`, `clock_gettime`.

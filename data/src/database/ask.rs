@@ -4,7 +4,7 @@ use super::request::Found;
 use crate::index::define::Fields;
 use crate::query::plan::Plan;
 use crate::query::{Field, Selector, Sort, Virtual};
-use cosmicsync_protocol::document::Value;
+use cosmicsync_protocol::crdt::Value;
 use cosmicsync_protocol::ids::DocId;
 use cosmicsync_protocol::ledger::PartNo;
 

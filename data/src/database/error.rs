@@ -8,9 +8,9 @@ use crate::json_patch::JsonPatchError;
 use crate::rules::Deed;
 use crate::schema::{SchemaError, Violation};
 use core::fmt;
-use cosmicsync_protocol::document::VersionId;
+use cosmicsync_protocol::crdt::VersionId;
+use cosmicsync_protocol::documents::{BulkError, EditError, Missing};
 use cosmicsync_protocol::ledger::SpaceError;
-use cosmicsync_protocol::shelf::{BulkError, EditError, Missing};
 use cosmicsync_protocol::storage::StoreError;
 
 /// Lists what a document violates: the first of it, and how much more there is.

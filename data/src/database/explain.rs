@@ -3,11 +3,11 @@
 use super::context::{Context, Task, Wake};
 use super::request::{Answer, Name, RequestError, Revision, RevisionKind};
 use core::cmp::Reverse;
-use cosmicsync_protocol::document::VersionId;
+use cosmicsync_protocol::crdt::VersionId;
+use cosmicsync_protocol::documents::EntryDeed;
 use cosmicsync_protocol::endpoint::{LogInfo, ReadResult};
 use cosmicsync_protocol::ledger::rows::{doc_key, index_place, scan_on, scan_prefix};
 use cosmicsync_protocol::ledger::{DocRef, EntryRef, PartNo};
-use cosmicsync_protocol::shelf::EntryDeed;
 use cosmicsync_protocol::storage::{Row, Scan, Table};
 use cosmicsync_protocol::sync::LogNo;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -6,10 +6,10 @@
 
 use super::context::{Context, Wake};
 use super::request::RequestError;
+use cosmicsync_protocol::documents::{Snapshot, decode_snapshot};
 use cosmicsync_protocol::endpoint::ReadResult;
 use cosmicsync_protocol::ledger::DocRef;
 use cosmicsync_protocol::ledger::rows::doc_key;
-use cosmicsync_protocol::shelf::{Snapshot, decode_snapshot};
 use cosmicsync_protocol::storage::{Read, Table};
 use std::collections::VecDeque;
 

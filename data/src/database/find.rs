@@ -17,10 +17,10 @@ use crate::index::project::project;
 use crate::query::Selector;
 use crate::query::plan::{Access, IndexPart, Named, Order, Plan, plan};
 use crate::rules::Deed;
+use cosmicsync_protocol::documents::Snapshot;
 use cosmicsync_protocol::endpoint::ReadResult;
 use cosmicsync_protocol::ids::{CollectionId, DocId};
 use cosmicsync_protocol::ledger::DocRef;
-use cosmicsync_protocol::shelf::Snapshot;
 use cosmicsync_protocol::storage::Read;
 use std::collections::BTreeSet;
 

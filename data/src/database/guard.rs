@@ -9,8 +9,8 @@ use super::task_of;
 use crate::collection::CollectionMeta;
 use crate::query::{Selector, Subject};
 use crate::rules::Deed;
+use cosmicsync_protocol::documents::Snapshot;
 use cosmicsync_protocol::ledger::{DocRef, PartNo};
-use cosmicsync_protocol::shelf::Snapshot;
 
 /// Returns the task that carries out a request of an actor.
 pub(super) fn guarded(request: Request) -> Box<dyn Task> {

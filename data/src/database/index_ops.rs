@@ -10,11 +10,11 @@ use super::walk::{Walk, Walked};
 use crate::collection::{COLLECTIONS, CollectionMeta, INDEXES};
 use crate::index::define::{self, INDEXES_MAX, IndexError, Indexes};
 use crate::index::project::{project, term_key};
-use cosmicsync_protocol::document::{TextPaths, Value};
+use cosmicsync_protocol::crdt::{TextPaths, Value};
+use cosmicsync_protocol::documents::Snapshot;
 use cosmicsync_protocol::endpoint::ReadResult;
 use cosmicsync_protocol::ids::CollectionId;
 use cosmicsync_protocol::ledger::{DocRef, PartNo};
-use cosmicsync_protocol::shelf::Snapshot;
 use cosmicsync_protocol::storage::Table;
 use std::collections::BTreeSet;
 

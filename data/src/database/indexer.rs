@@ -11,11 +11,11 @@ use super::indexes::{State, decode_keys, doc_keys_key, encode_keys, registry_ran
 use super::request::{Answer, RequestError, Ticket};
 use crate::index::project::{project, term_key};
 use bytes::Bytes;
+use cosmicsync_protocol::documents::Snapshot;
 use cosmicsync_protocol::endpoint::ReadResult;
 use cosmicsync_protocol::ids::CollectionId;
 use cosmicsync_protocol::ledger::rows::{FeedRow, listing_key, listing_parts, scan_on, scan_prefix};
 use cosmicsync_protocol::ledger::{DocRef, PartNo};
-use cosmicsync_protocol::shelf::Snapshot;
 use cosmicsync_protocol::storage::{Op, Row, Scan, Table};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -2,7 +2,7 @@
 
 use super::request::Name;
 use crate::json_patch::Operation;
-use cosmicsync_protocol::document::{Change, Step, TextPaths, Value};
+use cosmicsync_protocol::crdt::{Change, Step, TextPaths, Value};
 
 /// Which document a write is about.
 #[derive(Debug, Clone, PartialEq, Eq)]

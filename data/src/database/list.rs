@@ -5,7 +5,7 @@ use super::read::found;
 use super::request::{Answer, CollectionDigest, Found, Place, RequestError};
 use super::walk::{Walk, Walked};
 use crate::collection::{COLLECTIONS, CollectionMeta, Declared};
-use cosmicsync_protocol::document::Value;
+use cosmicsync_protocol::crdt::Value;
 use cosmicsync_protocol::ledger::PartNo;
 
 /// Most bytes of values in a page, beside its last document.

@@ -16,12 +16,12 @@ use crate::index::project::project;
 use crate::query::plan::{Access, IndexPart, Order, Plan};
 use crate::query::{Selector, Sort, Validity};
 use bytes::Bytes;
-use cosmicsync_protocol::document::VersionId;
+use cosmicsync_protocol::crdt::VersionId;
+use cosmicsync_protocol::documents::Snapshot;
 use cosmicsync_protocol::endpoint::ReadResult;
 use cosmicsync_protocol::ids::DocId;
 use cosmicsync_protocol::ledger::rows::FeedRow;
 use cosmicsync_protocol::ledger::{DocRef, PartNo};
-use cosmicsync_protocol::shelf::Snapshot;
 use cosmicsync_protocol::storage::{Read, Row, Scan, Table};
 use std::collections::{BTreeMap, BTreeSet};
 

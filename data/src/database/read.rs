@@ -3,12 +3,12 @@
 use super::context::{Context, Task, Wake};
 use super::request::{Answer, Found, Name, RequestError};
 use bytes::Bytes;
-use cosmicsync_protocol::document::Meta;
+use cosmicsync_protocol::crdt::Meta;
+use cosmicsync_protocol::documents::{Snapshot, decode_snapshot};
 use cosmicsync_protocol::endpoint::ReadResult;
 use cosmicsync_protocol::ids::DocId;
 use cosmicsync_protocol::ledger::rows::{FeedRow, doc_key, scan_on};
 use cosmicsync_protocol::ledger::{DocRef, PartNo};
-use cosmicsync_protocol::shelf::{Snapshot, decode_snapshot};
 use cosmicsync_protocol::storage::{Scan, Table};
 
 /// Returns what is told of a document; `None` if it is deleted.

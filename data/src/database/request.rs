@@ -8,11 +8,11 @@ use super::schema_ops::{SchemaChange, SchemaReport};
 use crate::collection::CollectionMeta;
 use crate::query::Validity;
 use crate::rules::Rules;
-use cosmicsync_protocol::document::{Change, Conflict, TextPaths, Value, VersionId};
+use cosmicsync_protocol::crdt::{Change, Conflict, TextPaths, Value, VersionId};
+use cosmicsync_protocol::documents::{Missing, Snapshot};
 use cosmicsync_protocol::ids::{DocId, LogId};
 use cosmicsync_protocol::ledger::rows::FeedRow;
 use cosmicsync_protocol::ledger::{EntryRef, PartNo};
-use cosmicsync_protocol::shelf::{Missing, Snapshot};
 use cosmicsync_protocol::sync::SpaceNo;
 use std::collections::BTreeMap;
 

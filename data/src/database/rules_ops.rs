@@ -4,7 +4,7 @@ use super::context::{Context, Task, Wake, check_collection};
 use super::request::{Answer, RequestError};
 use crate::collection::{COLLECTIONS, CollectionMeta};
 use crate::rules::{RULES, Rules};
-use cosmicsync_protocol::document::{TextPaths, Value};
+use cosmicsync_protocol::crdt::{TextPaths, Value};
 use cosmicsync_protocol::ledger::{DocRef, PartNo};
 
 /// Sets rules, or takes them away.

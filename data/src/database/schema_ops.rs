@@ -5,7 +5,7 @@ use super::request::{Answer, RequestError};
 use super::walk::{Walk, Walked};
 use crate::collection::{COLLECTIONS, CollectionMeta, Declared, SCHEMA};
 use crate::schema::{Containers, Schema, Violation};
-use cosmicsync_protocol::document::{TextPaths, Value};
+use cosmicsync_protocol::crdt::{TextPaths, Value};
 use cosmicsync_protocol::endpoint::ReadResult;
 use cosmicsync_protocol::ids::DocId;
 use cosmicsync_protocol::ledger::{DocRef, PartNo};

@@ -6,7 +6,7 @@ use crate::index::key::push_field;
 use crate::query::order::compare;
 use crate::query::{Direction, Field, Reached, Sort, Subject};
 use core::cmp::Ordering;
-use cosmicsync_protocol::document::Value;
+use cosmicsync_protocol::crdt::Value;
 use std::collections::BTreeMap;
 
 /// Bytes of values of a page, beside its last document.

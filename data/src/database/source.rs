@@ -8,11 +8,11 @@ use super::walk::{Walk, Walked};
 use crate::index::project::{project, term_parts};
 use crate::query::plan::IndexPart;
 use bytes::Bytes;
-use cosmicsync_protocol::document::Value;
+use cosmicsync_protocol::crdt::Value;
+use cosmicsync_protocol::documents::Snapshot;
 use cosmicsync_protocol::endpoint::ReadResult;
 use cosmicsync_protocol::ids::DocId;
 use cosmicsync_protocol::ledger::{DocRef, PartNo};
-use cosmicsync_protocol::shelf::Snapshot;
 use cosmicsync_protocol::storage::{Join, Read, Row, Scan, Table};
 use std::collections::BTreeSet;
 

@@ -11,7 +11,7 @@ use crate::export::Writer;
 use crate::import::{Format, Reader};
 use crate::trace::{Causality, Patch, TraceReader, Txn};
 use cosmicsync_protocol::config::Config;
-use cosmicsync_protocol::document::{Change, TextPaths, Value};
+use cosmicsync_protocol::crdt::{Change, TextPaths, Value};
 use cosmicsync_protocol::sync::Bodies;
 use cosmicsync_protocol::testkit::peer::Peer;
 use node::{Node, Wire, keyed, value};

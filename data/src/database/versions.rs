@@ -2,11 +2,9 @@
 
 use super::context::{Context, Task, Wake};
 use super::request::{Answer, Name, RequestError, Version};
-use cosmicsync_protocol::document::{
-    self, Change, Conflict, Replica, Seen, Step, TextPaths, TextStep, Value, VersionId,
-};
+use cosmicsync_protocol::crdt::{self, Change, Conflict, Replica, Seen, Step, TextPaths, TextStep, Value, VersionId};
+use cosmicsync_protocol::documents::{Edit, EditError};
 use cosmicsync_protocol::ledger::{DocRef, PartNo};
-use cosmicsync_protocol::shelf::{Edit, EditError};
 use cosmicsync_protocol::sync::LogNo;
 use std::collections::BTreeSet;
 
@@ -47,7 +45,7 @@ pub(super) fn find(cx: &mut Context<'_>, doc: DocRef, name: &str) -> Result<Seen
 pub(super) fn value_of(
     cx: &mut Context<'_>,
     doc: DocRef,
-    version: &document::Version,
+    version: &crdt::Version,
 ) -> Result<(Value, TextPaths), RequestError> {
     let replica = cx.endpoint.replica(doc).ok_or(RequestError::NotFound)?;
     let broke = |broken| RequestError::from(EditError::from(broken));
@@ -56,7 +54,7 @@ pub(super) fn value_of(
     Ok((then.value().map_err(broke)?, texts))
 }
 
-fn texts_of(replica: &mut Replica) -> Result<TextPaths, document::Broken> {
+fn texts_of(replica: &mut Replica) -> Result<TextPaths, crdt::Broken> {
     let mut texts = TextPaths::none();
     for path in replica.texts()? {
         let step = |step| match step {

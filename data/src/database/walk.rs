@@ -3,11 +3,11 @@
 use super::context::{Context, Wake};
 use super::fetch::{Fetch, Fetched};
 use super::request::{Place, RequestError};
+use cosmicsync_protocol::documents::Snapshot;
 use cosmicsync_protocol::endpoint::ReadResult;
 use cosmicsync_protocol::ids::CollectionId;
 use cosmicsync_protocol::ledger::rows::{listing_key, listing_parts, scan_on, scan_prefix};
 use cosmicsync_protocol::ledger::{DocRef, PartNo};
-use cosmicsync_protocol::shelf::Snapshot;
 use cosmicsync_protocol::storage::{Row, Scan, Table};
 
 /// Documents whose values are read at a time.

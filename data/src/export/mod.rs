@@ -7,7 +7,7 @@ mod xml;
 
 use crate::collection::CollectionMeta;
 use crate::import::{Envelope, Format};
-use cosmicsync_protocol::document::Value;
+use cosmicsync_protocol::crdt::Value;
 use csv_core::WriteResult;
 use std::collections::BTreeMap;
 

@@ -2,7 +2,7 @@
 
 use super::ExportError;
 use crate::import::xml::{COMMENT, CONTENT, INSTRUCTION, TEXT, is_character, is_name};
-use cosmicsync_protocol::document::Value;
+use cosmicsync_protocol::crdt::Value;
 use std::collections::BTreeMap;
 
 /// What stands before the rows of a collection that did not come from XML.

@@ -1,7 +1,7 @@
 //! Cells separated by commas or another character, with a header row. Every cell is a string, so leading zeros survive.
 
 use super::{ImportError, Place, Pulled, RECORD_BYTES_MAX};
-use cosmicsync_protocol::document::Value;
+use cosmicsync_protocol::crdt::Value;
 use csv_core::ReadRecordResult;
 
 /// The most columns a file may have.

@@ -5,7 +5,7 @@
 //! is ever held, and the whole file is still checked to be valid JSON.
 
 use super::{ENVELOPE_BYTES_MAX, ImportError, Place, Pulled, RECORD_BYTES_MAX};
-use cosmicsync_protocol::document::Value;
+use cosmicsync_protocol::crdt::Value;
 
 /// The text around the rows: writing head, rows and tail makes the file again.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,7 +13,7 @@ mod ndjson;
 pub(crate) mod xml;
 
 use crate::json::JsonError;
-use cosmicsync_protocol::document::Value;
+use cosmicsync_protocol::crdt::Value;
 
 pub use detect::Detected;
 pub use json::Envelope;

@@ -2,7 +2,7 @@
 
 use crate::json;
 use crate::query::path::{Path, PathError};
-use cosmicsync_protocol::document::Value;
+use cosmicsync_protocol::crdt::Value;
 use std::collections::BTreeMap;
 
 /// Indexes of a collection, at most.

@@ -5,7 +5,7 @@
 //! and not where they are equal.
 
 use crate::query::order::Rank;
-use cosmicsync_protocol::document::Value;
+use cosmicsync_protocol::crdt::Value;
 use foundationdb_tuple::{Element, pack};
 use std::borrow::Cow;
 

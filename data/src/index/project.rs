@@ -3,7 +3,7 @@
 use super::define::Fields;
 use super::key::{cut, push_field};
 use crate::query::path::Reached;
-use cosmicsync_protocol::document::Value;
+use cosmicsync_protocol::crdt::Value;
 use cosmicsync_protocol::ids::DocId;
 use std::collections::BTreeSet;
 

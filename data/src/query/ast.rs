@@ -3,7 +3,7 @@
 use super::path::{Path, PathError, Reached};
 use super::pattern::Pattern;
 use core::fmt;
-use cosmicsync_protocol::document::Value;
+use cosmicsync_protocol::crdt::Value;
 
 /// Which documents are meant.
 ///

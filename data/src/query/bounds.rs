@@ -9,7 +9,7 @@ use super::order::{Rank, compare};
 use super::path::{Path, Step};
 use core::cmp::Ordering;
 use core::ops::RangeInclusive;
-use cosmicsync_protocol::document::Value;
+use cosmicsync_protocol::crdt::Value;
 
 /// What a selector asks of one field.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -4,7 +4,7 @@ use super::FIELDS_MAX;
 use super::ast::{Field, FieldError, Virtual};
 use super::path::{Path, Step};
 use crate::json::{self, JsonError};
-use cosmicsync_protocol::document::Value;
+use cosmicsync_protocol::crdt::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The members that an answer shows of each value, and the virtual fields that it shows beside it.

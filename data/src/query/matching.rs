@@ -3,7 +3,7 @@
 use super::ast::{Choice, Each, Elem, Field, Operand, Relation, Selector, Test, Type, Virtual};
 use super::order::{Rank, compare, same};
 use super::path::{Path, Reached, items};
-use cosmicsync_protocol::document::{Value, VersionId};
+use cosmicsync_protocol::crdt::{Value, VersionId};
 use cosmicsync_protocol::ids::DocId;
 
 /// A document, as selectors and sorts see it. What is not known of it is missing.

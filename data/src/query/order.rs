@@ -4,7 +4,7 @@
 //! not; texts by their UTF-8 bytes; lists item by item; maps by their entries in the order of their keys.
 
 use core::cmp::Ordering;
-use cosmicsync_protocol::document::Value;
+use cosmicsync_protocol::crdt::Value;
 
 /// The place of a type in the order. Values of different ranks compare by rank alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

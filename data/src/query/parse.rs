@@ -6,7 +6,7 @@ use super::pattern::{Pattern, PatternError};
 use super::{OPERANDS_MAX, SELECTOR_BYTES_MAX, SELECTOR_DEPTH_MAX, SELECTOR_NODES_MAX};
 use crate::json::{self, JsonError};
 use core::fmt;
-use cosmicsync_protocol::document::Value;
+use cosmicsync_protocol::crdt::Value;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -170,7 +170,7 @@ pub fn parse(text: &[u8]) -> Result<Selector, SelectorError> {
 /// Reads a selector that stands in a value: in a larger message, or in a document. The limits are those of [`parse`].
 pub fn from_value(value: &Value) -> Result<Selector, SelectorError> {
     let whole = |problem| SelectorError { pointer: String::new(), problem };
-    if value.depth() > cosmicsync_protocol::document::DEPTH_MAX {
+    if value.depth() > cosmicsync_protocol::crdt::DEPTH_MAX {
         return Err(whole(Problem::TooDeep));
     }
     let bytes = json::to_string(value).len();

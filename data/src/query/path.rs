@@ -2,7 +2,7 @@
 
 use super::{PATH_BYTES_MAX, PATH_STEPS_MAX};
 use core::fmt;
-use cosmicsync_protocol::document::Value;
+use cosmicsync_protocol::crdt::Value;
 
 /// One step from a container to what it holds.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

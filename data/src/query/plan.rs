@@ -9,7 +9,7 @@ use super::sort::{Direction, Sort};
 use crate::index::define::Fields;
 use crate::index::key::{after_prefix, bound, cut, push_field, push_rank};
 use crate::index::project::overflow;
-use cosmicsync_protocol::document::Value;
+use cosmicsync_protocol::crdt::Value;
 
 /// The most ranges of a plan.
 pub const RANGES_MAX: usize = 1_000;

@@ -8,7 +8,7 @@ use super::path::Reached;
 use crate::json::{self, JsonError};
 use core::cmp::Ordering;
 use core::fmt;
-use cosmicsync_protocol::document::Value;
+use cosmicsync_protocol::crdt::Value;
 use cosmicsync_protocol::ids::DocId;
 
 /// Which end comes first.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::json;
-use cosmicsync_protocol::document::Value;
+use cosmicsync_protocol::crdt::Value;
 use cosmicsync_protocol::ids::DocId;
 use proptest::prelude::*;
 

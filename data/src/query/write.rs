@@ -4,7 +4,7 @@ use super::ast::{Choice, Each, Elem, Operand, Selector, Test, Type};
 use super::pattern::Pattern;
 use crate::json;
 use core::fmt;
-use cosmicsync_protocol::document::Value;
+use cosmicsync_protocol::crdt::Value;
 
 impl Selector {
     /// Returns the selector as a value that [`super::parse::from_value`] reads as the same selector.

@@ -9,7 +9,7 @@ use crate::json;
 use crate::query::order::compare;
 use core::cmp::Ordering;
 use core::fmt;
-use cosmicsync_protocol::document::Value;
+use cosmicsync_protocol::crdt::Value;
 
 /// Violations that are listed of one document, at most.
 pub const VIOLATIONS_MAX: usize = 64;

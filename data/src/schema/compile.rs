@@ -8,7 +8,7 @@ use super::{NODES_MAX, SchemaError, SchemaProblem, at};
 use crate::json_patch::{pointer, show};
 use crate::query::order::compare;
 use crate::query::pattern::Pattern;
-use cosmicsync_protocol::document::Value;
+use cosmicsync_protocol::crdt::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Subschemas that are evaluated on one value inside each other, at most.

@@ -2,8 +2,8 @@
 
 use super::{Containers, NODES_MAX, Schema, SchemaError, SchemaProblem, Violation, at};
 use crate::json_patch::{pointer, show};
-use cosmicsync_protocol::document::{Change, Step, TextStep, Value};
-use cosmicsync_protocol::shelf::Edit;
+use cosmicsync_protocol::crdt::{Change, Step, TextStep, Value};
+use cosmicsync_protocol::documents::Edit;
 use std::collections::BTreeSet;
 
 /// The text that stands for the time of the write.
@@ -81,7 +81,7 @@ impl Gathered<'_> {
             if of == Some(wanted) { Ok(()) } else { Err(SchemaProblem::ContainerType { container, wanted }) }
         };
         let is_member = matches!(path.last(), Some(TextStep::Key(_)));
-        let here = |paths: &mut cosmicsync_protocol::document::TextPaths| paths.insert(path.to_vec());
+        let here = |paths: &mut cosmicsync_protocol::crdt::TextPaths| paths.insert(path.to_vec());
         match name {
             "text" if path.is_empty() => return Err(SchemaProblem::ContainerPlace("text")),
             "text" => {

@@ -13,7 +13,7 @@ use crate::json;
 use crate::query::pattern::PatternError;
 use compile::{Node, NodeId};
 use core::fmt;
-use cosmicsync_protocol::document::{TextPaths, Value};
+use cosmicsync_protocol::crdt::{TextPaths, Value};
 
 pub use check::{VIOLATIONS_MAX, Violation};
 

@@ -1,6 +1,6 @@
 //! Multiples of decimal numbers, exactly as they are written.
 
-use cosmicsync_protocol::document::Value;
+use cosmicsync_protocol::crdt::Value;
 
 /// A number as `digits * 10^exponent`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

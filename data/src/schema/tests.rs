@@ -1,7 +1,7 @@
 use super::*;
 use crate::json::{parse, to_json};
-use cosmicsync_protocol::document::{Change, Step};
-use cosmicsync_protocol::shelf::Edit;
+use cosmicsync_protocol::crdt::{Change, Step};
+use cosmicsync_protocol::documents::Edit;
 use proptest::prelude::*;
 
 fn value(json: &str) -> Value {

@@ -1,5 +1,5 @@
 use super::*;
-use cosmicsync_protocol::document::{Change, CheckedUpdate, Meta, Replica, Step, TextPaths, check};
+use cosmicsync_protocol::crdt::{Change, CheckedUpdate, Meta, Replica, Step, TextPaths, check};
 
 const FRIENDS: &[u8] = include_bytes!("../../fixtures/friendsforever-300.json");
 

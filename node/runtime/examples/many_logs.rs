@@ -6,12 +6,12 @@
 use cosmicsync_node::keyfile::KeyFile;
 use cosmicsync_node::store::{LmdbStore, StoreOptions};
 use cosmicsync_protocol::config::Config;
-use cosmicsync_protocol::document::{Change, Meta, TextPaths, Value};
+use cosmicsync_protocol::crdt::{Change, Meta, TextPaths, Value};
+use cosmicsync_protocol::documents::Edit;
 use cosmicsync_protocol::endpoint::{Endpoint, Event, LinkId};
 use cosmicsync_protocol::ids::DocId;
 use cosmicsync_protocol::ledger::{DocRef, Recovery, Step};
 use cosmicsync_protocol::pump::{Io, pump};
-use cosmicsync_protocol::shelf::Edit;
 use cosmicsync_protocol::storage::{StoreDone, StoreRequest};
 use cosmicsync_protocol::sync::SpaceNo;
 use cosmicsync_protocol::time::Now;

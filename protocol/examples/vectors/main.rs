@@ -9,7 +9,7 @@ mod show;
 
 use bytes::Bytes;
 use cosmicsync_protocol::connection::{Handshake, Opening};
-use cosmicsync_protocol::document::{TextPaths, Value as DocValue, encode_new};
+use cosmicsync_protocol::crdt::{TextPaths, Value as DocValue, encode_new};
 use cosmicsync_protocol::entropy::Entropy;
 use cosmicsync_protocol::identity::{did_key, log_id, partition_token, peer_id, space_token};
 use cosmicsync_protocol::ids::{EpochId, Incarnation, Instance, LogId};

@@ -2,7 +2,7 @@
 
 use crate::{hello, hex};
 use bytes::Bytes;
-use cosmicsync_protocol::document::Value as DocValue;
+use cosmicsync_protocol::crdt::Value as DocValue;
 use cosmicsync_protocol::identity::{Credential, DeviceKeys, SpaceGenesis, UserGenesis};
 use cosmicsync_protocol::ids::{LogId, UserId};
 use cosmicsync_protocol::log::owner::{FOUNDER_GRANT, PREV_MAX};

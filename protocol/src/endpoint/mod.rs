@@ -1,12 +1,12 @@
 //! The endpoint: the one object that a runtime drives.
 //!
-//! It routes facts to three machines and drains what they want done: the ledger (logs and keys), the shelf (open
+//! It routes facts to three machines and drains what they want done: the ledger (logs and keys), the documents (open
 //! documents) and the links (connections and their sync sessions). It holds no policy of its own.
 //!
 //! ```text
-//!   handle_link_up / handle_bytes / handle_link_lost ──► links ──► ledger ──► shelf
-//!   handle_stored ─────────────────────────────────────► ledger, shelf, links
-//!   open / edit / close ───────────────────────────────► shelf ──► ledger
+//!   handle_link_up / handle_bytes / handle_link_lost ──► links ──► ledger ──► documents
+//!   handle_stored ─────────────────────────────────────► ledger, documents, links
+//!   open / edit / close ───────────────────────────────► documents ──► ledger
 //!   poll_store ◄── ledger      poll_transmit ◄── links      poll_event ◄── all
 //! ```
 //!
@@ -24,10 +24,10 @@ pub use links::Dial;
 pub use spaces::{NewDoc, PartitionInfo, SpaceInfo};
 pub use stats::{LinkInfo, LogInfo, Stats};
 
-use crate::document::{Replica, TextPaths};
+use crate::crdt::{Replica, TextPaths};
+use crate::documents::{Documents, Edit, EditError, Hold, Missing, Snapshot};
 use crate::ids::Incarnation;
 use crate::ledger::{DocRef, DocStep, Effect, Ledger, MakeStep, Moment, PartNo, ServePart, Work};
-use crate::shelf::{Edit, EditError, Hold, Missing, Shelf, Snapshot};
 use crate::storage::{Op, Read, Scan, StoreDone, StoreRequest, Table};
 use crate::sync::LogNo;
 use crate::time::{Deadline, Now};
@@ -42,7 +42,7 @@ const DRIFT_MS_MAX: u64 = 60_000;
 #[derive(Debug)]
 pub struct Endpoint {
     ledger: Ledger,
-    shelf: Shelf,
+    documents: Documents,
     links: Links,
     events: VecDeque<Event>,
     next_read: u64,
@@ -52,8 +52,14 @@ pub struct Endpoint {
 impl Endpoint {
     pub(crate) fn start(ledger: Ledger, now: Now) -> Self {
         let links = Links::new(&ledger);
-        let mut endpoint =
-            Self { ledger, shelf: Shelf::default(), links, events: VecDeque::new(), next_read: 0, failed: false };
+        let mut endpoint = Self {
+            ledger,
+            documents: Documents::default(),
+            links,
+            events: VecDeque::new(),
+            next_read: 0,
+            failed: false,
+        };
         endpoint.advance(now);
         endpoint.settle();
         endpoint
@@ -96,7 +102,7 @@ impl Endpoint {
     /// A deadline passed. Early or late calls do no harm.
     pub fn handle_timeout(&mut self, now: Now) {
         self.advance(now);
-        self.shelf.handle_timeout(&mut self.ledger, &mut self.events);
+        self.documents.handle_timeout(&mut self.ledger, &mut self.events);
         self.links.handle_timeout(&self.ledger, &mut self.events);
         self.settle();
     }
@@ -126,7 +132,7 @@ impl Endpoint {
 
     /// When [`Self::handle_timeout`] is wanted.
     pub fn poll_timeout(&self) -> Option<Deadline> {
-        [self.shelf.deadline(&self.ledger), self.links.deadline(&self.ledger)].into_iter().flatten().min()
+        [self.documents.deadline(&self.ledger), self.links.deadline(&self.ledger)].into_iter().flatten().min()
     }
 
     /// The links, in the order in which they were opened.
@@ -137,14 +143,14 @@ impl Endpoint {
     /// Opens and pins a document; [`Event::Opened`] follows.
     pub fn open(&mut self, now: Now, doc: DocRef) {
         self.advance(now);
-        self.shelf.open(&mut self.ledger, doc, &mut self.events);
+        self.documents.open(&mut self.ledger, doc, &mut self.events);
         self.settle();
     }
 
     /// Lets a document go.
     pub fn close(&mut self, now: Now, doc: DocRef) {
         self.advance(now);
-        self.shelf.close(&mut self.ledger, doc);
+        self.documents.close(&mut self.ledger, doc);
         self.settle();
     }
 
@@ -177,7 +183,7 @@ impl Endpoint {
         rows: Vec<Op>,
     ) -> Result<CommitId, EditError> {
         self.advance(now);
-        let result = self.shelf.edit(&mut self.ledger, edits, texts, urgent, rows);
+        let result = self.documents.edit(&mut self.ledger, edits, texts, urgent, rows);
         if let (true, Ok(commit)) = (planted!("edit.told-early"), &result) {
             self.events.push_back(Event::Committed { commits: vec![*commit] });
         }
@@ -193,69 +199,69 @@ impl Endpoint {
     /// Makes an entry of the edits gathered so far without waiting for the window to end.
     pub fn flush(&mut self, now: Now) {
         self.advance(now);
-        self.shelf.flush(&mut self.ledger);
+        self.documents.flush(&mut self.ledger);
         self.settle();
     }
 
     /// Holds an open document back to these entries of others' logs; `None` lets everything in again.
     pub fn hold(&mut self, now: Now, doc: DocRef, hold: Option<Hold>) {
         self.advance(now);
-        self.shelf.hold(&mut self.ledger, doc, hold, &mut self.events);
+        self.documents.hold(&mut self.ledger, doc, hold, &mut self.events);
         self.settle();
     }
 
     /// The name and value of an open document; `None` if it is not open or does not exist.
     pub fn view(&mut self, doc: DocRef) -> Option<Snapshot> {
-        let snapshot = self.shelf.snapshot(doc);
-        self.shelf.mend(&mut self.ledger, doc);
+        let snapshot = self.documents.snapshot(doc);
+        self.documents.mend(&mut self.ledger, doc);
         snapshot
     }
 
     /// An open document's replica, for its history and single paths.
     pub fn replica(&mut self, doc: DocRef) -> Option<&mut Replica> {
-        self.shelf.mend(&mut self.ledger, doc);
-        self.shelf.replica(doc)
+        self.documents.mend(&mut self.ledger, doc);
+        self.documents.replica(doc)
     }
 
     /// Whether what [`Self::view`] shows of a document, if it is open, is all that is stored of it: nothing is on its way
     /// into memory or held back.
     pub fn is_current(&self, doc: DocRef) -> bool {
-        !self.ledger.is_indexing(doc) && self.shelf.is_current(doc)
+        !self.ledger.is_indexing(doc) && self.documents.is_current(doc)
     }
 
     /// Which entries an open document has taken in: for each log, up to and including which.
     pub fn seen(&self, doc: DocRef) -> BTreeMap<LogNo, u64> {
-        self.shelf.seen(doc)
+        self.documents.seen(doc)
     }
 
     /// What each entry did that an open document has taken in.
-    pub fn deeds(&mut self, doc: DocRef) -> Vec<crate::shelf::EntryDeed> {
-        self.shelf.mend(&mut self.ledger, doc);
-        self.shelf.deeds(doc)
+    pub fn deeds(&mut self, doc: DocRef) -> Vec<crate::documents::EntryDeed> {
+        self.documents.mend(&mut self.ledger, doc);
+        self.documents.deeds(doc)
     }
 
     /// Entries of an open document that are excluded: they belong to a history of their log that is not kept, or build on
     /// one.
     pub fn left_out(&self, doc: DocRef) -> Vec<crate::ledger::EntryRef> {
-        self.shelf.left_out(doc)
+        self.documents.left_out(doc)
     }
 
     /// Writes all excluded entries of a document again as this process's own, whoever wrote them.
     /// [`Event::Republished`] follows if there are any.
     pub fn publish_excluded(&mut self, now: Now, doc: DocRef) {
         self.advance(now);
-        self.shelf.publish_excluded(&mut self.ledger, doc);
+        self.documents.publish_excluded(&mut self.ledger, doc);
         self.settle();
     }
 
     /// Whether [`Self::publish_excluded`] was called for a document and is not done.
     pub fn is_publishing(&self, doc: DocRef) -> bool {
-        self.shelf.is_publishing(doc)
+        self.documents.is_publishing(doc)
     }
 
     /// What an open document lacks, and why.
     pub fn missing(&self, doc: DocRef) -> Vec<Missing> {
-        self.shelf.missing(doc)
+        self.documents.missing(doc)
     }
 
     /// Reads rows for the layer above, behind all that was written so far; [`Event::Read`] follows.
@@ -283,7 +289,7 @@ impl Endpoint {
     /// [`ReadResult::Made`]. Values that cannot be made, or of what is open, are left out.
     pub fn make_values(&mut self, partition: PartNo) -> ReadId {
         let id = self.next_read();
-        self.shelf.make_values(partition, id);
+        self.documents.make_values(partition, id);
         id
     }
 
@@ -295,7 +301,7 @@ impl Endpoint {
     /// Adds writes of the layer above to the next commit, or makes one for them.
     pub fn write(&mut self, now: Now, ops: Vec<Op>) -> CommitId {
         self.advance(now);
-        self.shelf.write(&mut self.ledger, ops)
+        self.documents.write(&mut self.ledger, ops)
     }
 
     /// The durable side, for hostile peers that begin as honest ones.
@@ -306,8 +312,8 @@ impl Endpoint {
 
     /// The open documents, for tests that compare them with what entries say.
     #[cfg(feature = "testkit")]
-    pub(crate) const fn shelf(&self) -> &Shelf {
-        &self.shelf
+    pub(crate) const fn documents(&self) -> &Documents {
+        &self.documents
     }
 
     fn read_of(&mut self, read: Read, keys: Vec<(Table, Bytes)>) -> ReadId {
@@ -342,7 +348,7 @@ impl Endpoint {
         let drifted = self.ledger.now.drift_ms(&now) > DRIFT_MS_MAX;
         self.ledger.now = now;
         if drifted && !planted!("clock.drift-ignored") {
-            self.shelf.end_live_logs(&mut self.ledger);
+            self.documents.end_live_logs(&mut self.ledger);
         }
     }
 
@@ -358,19 +364,19 @@ impl Endpoint {
             self.events.push_back(Event::Forked { log });
         }
         if self.ledger.judge() {
-            self.shelf.rebuild(&mut self.ledger);
+            self.documents.rebuild(&mut self.ledger);
         }
         if !self.ledger.is_judging() {
-            self.shelf.examine(&mut self.ledger);
+            self.documents.examine(&mut self.ledger);
         }
-        self.shelf.tell_failed(&mut self.events);
+        self.documents.tell_failed(&mut self.events);
     }
 
     fn handle_work(&mut self, work: Work, done: StoreDone) {
         match (work, done) {
             (Work::Commit(effects), _) => self.handle_effects(effects),
             (Work::Entries(log), StoreDone::Scanned { rows, .. }) => self.ledger.handle_entries(log, &rows),
-            (Work::Survey(step), StoreDone::Scanned { rows, more, .. }) => {
+            (Work::ForkIndex(step), StoreDone::Scanned { rows, more, .. }) => {
                 if let Some(log) = self.ledger.handle_survey(step, &rows, more) {
                     self.links.resume_branches(&self.ledger, log);
                     self.links.run(&mut self.ledger, &mut self.events);
@@ -381,11 +387,11 @@ impl Endpoint {
             }
             (Work::Doc { doc, life, step }, StoreDone::Scanned { rows, more, .. }) => {
                 let found = Ok((rows.into_iter().map(Some).collect(), more));
-                self.shelf.handle_rows(&mut self.ledger, doc, life, step, found, &mut self.events);
+                self.documents.handle_rows(&mut self.ledger, doc, life, step, found, &mut self.events);
             }
             (Work::Doc { doc, life, step }, StoreDone::Got { values, .. }) => {
                 let found = values.into_iter().map(|value| Some((Bytes::new(), value?))).collect();
-                self.shelf.handle_rows(&mut self.ledger, doc, life, step, Ok((found, false)), &mut self.events);
+                self.documents.handle_rows(&mut self.ledger, doc, life, step, Ok((found, false)), &mut self.events);
             }
             (Work::App(id), StoreDone::Scanned { rows, more, .. }) => {
                 self.events.push_back(Event::Read { id, result: ReadResult::Rows { rows, more } });
@@ -395,18 +401,18 @@ impl Endpoint {
             }
             (Work::Make { pass, step }, StoreDone::Scanned { rows, more, .. }) => {
                 let found = Ok((rows.into_iter().map(Some).collect(), more));
-                self.shelf.handle_made(&mut self.ledger, pass, step, found, &mut self.events);
+                self.documents.handle_made(&mut self.ledger, pass, step, found, &mut self.events);
             }
             (Work::Make { pass, step }, StoreDone::Got { values, .. }) => {
                 let found = values.into_iter().map(|value| Some((Bytes::new(), value?))).collect();
-                self.shelf.handle_made(&mut self.ledger, pass, step, Ok((found, false)), &mut self.events);
+                self.documents.handle_made(&mut self.ledger, pass, step, Ok((found, false)), &mut self.events);
             }
             (Work::Make { pass, step }, _) => {
                 let stored = Ok((Vec::new(), false));
-                self.shelf.handle_made(&mut self.ledger, pass, step, stored, &mut self.events);
+                self.documents.handle_made(&mut self.ledger, pass, step, stored, &mut self.events);
             }
             // A driver that answers a request with another kind of completion: there is nothing to go on with.
-            (Work::Entries(_) | Work::Survey(_) | Work::Serve { .. } | Work::Doc { .. } | Work::App(_), _) => {}
+            (Work::Entries(_) | Work::ForkIndex(_) | Work::Serve { .. } | Work::Doc { .. } | Work::App(_), _) => {}
         }
     }
 
@@ -419,7 +425,7 @@ impl Endpoint {
                 for effect in effects {
                     if let Effect::Committed(commits) = effect {
                         self.events.push_back(Event::EditsFailed { commits });
-                        self.shelf.handle_failed();
+                        self.documents.handle_failed();
                     }
                 }
                 self.links.close_all(crate::wire::close::CloseCode::StoreFailed, &mut self.events);
@@ -430,7 +436,7 @@ impl Endpoint {
                     DocStep::Index(scan) => DocStep::Index(scan),
                     DocStep::Entries(_) => DocStep::Entries(Vec::new()),
                 };
-                self.shelf.handle_rows(&mut self.ledger, doc, life, step, Err(()), &mut self.events);
+                self.documents.handle_rows(&mut self.ledger, doc, life, step, Err(()), &mut self.events);
                 self.events.push_back(Event::StoreFailed { error });
             }
             Work::App(id) => self.events.push_back(Event::Read { id, result: ReadResult::Failed(error) }),
@@ -439,10 +445,10 @@ impl Endpoint {
                     self.failed = true;
                     self.links.close_all(crate::wire::close::CloseCode::StoreFailed, &mut self.events);
                 }
-                self.shelf.handle_made(&mut self.ledger, pass, step, Err(error.clone()), &mut self.events);
+                self.documents.handle_made(&mut self.ledger, pass, step, Err(error.clone()), &mut self.events);
                 self.events.push_back(Event::StoreFailed { error });
             }
-            Work::Survey(_) => self.events.push_back(Event::StoreFailed { error }),
+            Work::ForkIndex(_) => self.events.push_back(Event::StoreFailed { error }),
             Work::Serve { link, log, part } => {
                 let entries = if part.is_branch() { ServePart::BranchEntries } else { ServePart::Entries };
                 self.links.handle_serve(&self.ledger, link, log, entries, Vec::new());
@@ -469,7 +475,7 @@ impl Endpoint {
                 Effect::Received { link, log } => self.links.handle_durable(&self.ledger, link, log),
                 Effect::Indexed(rows) => {
                     self.ledger.indexed(&rows);
-                    self.shelf.handle_indexed(&mut self.ledger, rows, &mut self.events);
+                    self.documents.handle_indexed(&mut self.ledger, rows, &mut self.events);
                 }
                 Effect::Committed(commits) => {
                     committed += 1;
@@ -490,7 +496,7 @@ impl Endpoint {
             }
         }
         for _ in 0..committed {
-            self.shelf.handle_committed(&mut self.ledger);
+            self.documents.handle_committed(&mut self.ledger);
         }
         self.links.run(&mut self.ledger, &mut self.events);
     }

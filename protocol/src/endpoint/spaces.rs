@@ -2,12 +2,12 @@
 
 use super::Endpoint;
 use super::event::{CommitId, LinkId, Process};
-use crate::document::{Meta, Value};
+use crate::crdt::{Meta, Value};
+use crate::documents::bulk::{self, Bulk, BulkError};
 use crate::identity::{RecoveryKey, VerifiedCredential};
 use crate::ids::{CollectionId, DeviceId, DocId, Incarnation, PartitionId, SpaceId};
 use crate::ledger::{Batch, Ledger, PartNo, SpaceError, mint_doc_id};
 use crate::sealed::Invite;
-use crate::shelf::bulk::{self, Bulk, BulkError};
 use crate::storage::Op;
 use crate::sync::{Bodies, LogNo, SpaceNo};
 use crate::time::Now;
@@ -59,7 +59,7 @@ pub struct NewDoc {
 impl Endpoint {
     /// This device.
     pub fn device(&self) -> DeviceId {
-        self.ledger.me.keys.device_id()
+        self.ledger.own.keys.device_id()
     }
 
     /// This device, and this start of its store.
@@ -74,12 +74,12 @@ impl Endpoint {
 
     /// Whose device this is, once it has a user.
     pub fn credential(&self) -> Option<&VerifiedCredential> {
-        self.ledger.me.user.as_ref().map(|user| &user.credential)
+        self.ledger.own.user.as_ref().map(|user| &user.credential)
     }
 
     /// Whether this device holds the user key and can found spaces and admit devices.
     pub fn has_user_key(&self) -> bool {
-        self.ledger.me.user.as_ref().is_some_and(|user| user.user_key.is_some())
+        self.ledger.own.user.as_ref().is_some_and(|user| user.user_key.is_some())
     }
 
     /// Makes a user whose first device this is. The recovery key is returned once and kept nowhere.
@@ -147,11 +147,11 @@ impl Endpoint {
         batch.ops.extend(rows);
         let mut written = written?;
         // A document that was looked for before it existed is open, and empty.
-        written.retain(|(doc, _)| self.shelf.holds(*doc));
+        written.retain(|(doc, _)| self.documents.holds(*doc));
         if !written.is_empty() {
             batch.effects.push(self.ledger.indexing(written));
         }
-        Ok(self.shelf.submit(&mut self.ledger, batch))
+        Ok(self.documents.submit(&mut self.ledger, batch))
     }
 
     /// Ends an import's log.
@@ -187,7 +187,7 @@ impl Endpoint {
             name: space.name.clone(),
             devices: space.devices.keys().copied().collect(),
             readable: space.current_epoch().is_some(),
-            root: self.ledger.book.summary(space.no).map_or([0; 16], |summary| summary.space.root()),
+            root: self.ledger.registry.summary(space.no).map_or([0; 16], |summary| summary.space.root()),
             bodies: self.ledger.bodies(space.no),
         })
     }
@@ -218,7 +218,7 @@ impl Endpoint {
     /// and drop the endpoint.
     pub fn shut_down(&mut self, now: Now) {
         self.advance(now);
-        self.shelf.shut_down(&mut self.ledger);
+        self.documents.shut_down(&mut self.ledger);
         self.links.close_all(CloseCode::ShuttingDown, &mut self.events);
         self.settle();
     }

@@ -101,22 +101,22 @@ impl Endpoint {
     pub fn stats(&self) -> Stats {
         Stats {
             links: self.links.info(),
-            logs: self.ledger.book.len(),
-            open_docs: self.shelf.len(),
+            logs: self.ledger.registry.len(),
+            open_docs: self.documents.len(),
             store_requests: self.ledger.store.under_way(),
-            examining: self.shelf.examining(&self.ledger),
+            examining: self.documents.examining(&self.ledger),
             written: self.ledger.written,
         }
     }
 
     /// Every log that is known here.
     pub fn logs(&self) -> impl Iterator<Item = LogInfo> {
-        self.ledger.book.iter().map(|log| {
+        self.ledger.registry.iter().map(|log| {
             // What a history shares with the one that it leaves is held there.
             let base = log.branch().map_or(0, |branch| branch.base);
             let own =
                 |range: core::ops::RangeInclusive<u64>| (range.end() + 1).saturating_sub(base.max(*range.start()));
-            let count = |spans: &crate::sync::spans::Spans| base + spans.iter().map(own).sum::<u64>();
+            let count = |spans: &crate::sync::ranges::Ranges| base + spans.iter().map(own).sum::<u64>();
             LogInfo {
                 no: log.no,
                 id: log.id,
@@ -136,17 +136,17 @@ impl Endpoint {
 
     /// The id of a log that an answer of this endpoint named.
     pub fn log_id(&self, log: LogNo) -> Option<LogId> {
-        ((log.0 as usize) < self.ledger.book.len()).then(|| self.ledger.book.log(log).id)
+        ((log.0 as usize) < self.ledger.registry.len()).then(|| self.ledger.registry.log(log).id)
     }
 
     /// The number of a log, if it is known here.
     pub fn log_no(&self, log: &LogId) -> Option<LogNo> {
-        self.ledger.book.by_id(log)
+        self.ledger.registry.by_id(log)
     }
 
     /// Whether this store writes, or wrote, a log.
     pub fn is_own_log(&self, log: LogNo) -> bool {
-        (log.0 as usize) < self.ledger.book.len() && self.ledger.book.log(log).mine
+        (log.0 as usize) < self.ledger.registry.len() && self.ledger.registry.log(log).mine
     }
 
     /// The space of a partition; `None` if there is no such partition.
@@ -156,7 +156,7 @@ impl Endpoint {
 
     /// Whether a document is in memory and read, though it may be empty.
     pub fn is_open(&self, doc: DocRef) -> bool {
-        self.shelf.is_ready(doc)
+        self.documents.is_ready(doc)
     }
 
     /// The author's wall clock in a stored entry, in milliseconds, from its row of

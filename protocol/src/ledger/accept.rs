@@ -1,8 +1,8 @@
 //! Accepting others' entries: verify first, then stage.
 
-use super::book::{SPANS_MAX, Standing};
+use super::entry_cache::Held;
 use super::forks::Taken;
-use super::recent::Held;
+use super::registry::{RANGES_MAX, Standing};
 use super::rows::{EntryRef, entry_key, put};
 use super::{Batch, Ledger};
 use crate::ids::LogId;
@@ -58,8 +58,8 @@ pub enum Refusal {
 impl Ledger {
     /// The card of the log that a run belongs to: the one that is known, or the one that came, which is checked.
     pub(super) fn card_for(&self, id: LogId, card: Option<&Bytes>) -> Result<LogCard, Refusal> {
-        if let Some(no) = self.book.by_id(&id) {
-            return Ok(self.book.log(no).card());
+        if let Some(no) = self.registry.by_id(&id) {
+            return Ok(self.registry.log(no).card());
         }
         let mut reader = Reader::new(card.ok_or(Refusal::NoCard)?);
         let card = LogCard::decode(&mut reader)?;
@@ -70,12 +70,12 @@ impl Ledger {
     /// The number of a log of which something verified. A new one is numbered only now: numbers have no gaps, so the
     /// row of each must be written.
     pub(super) fn number(&mut self, id: LogId, card: &LogCard, card_bytes: Option<&Bytes>) -> Result<LogNo, Refusal> {
-        if let Some(no) = self.book.by_id(&id) {
+        if let Some(no) = self.registry.by_id(&id) {
             return Ok(no);
         }
         let card_bytes = card_bytes.ok_or(Refusal::NoCard)?.clone();
         let (space, control) = self.check_card(id, card)?;
-        Ok(self.book.add(card, card_bytes, space, control))
+        Ok(self.registry.add(card, card_bytes, space, control))
     }
 
     /// Checks a card against its id, its space and, where the epoch is known, its admission. Returns the space, and
@@ -108,10 +108,12 @@ impl Ledger {
             self.want_refused(no, &head);
             return Err(refusal);
         }
-        if self.book.log(no).staged().held.len() >= SPANS_MAX / 2 && !self.book.log(no).touches(run.start, head.seq) {
+        if self.registry.log(no).staged().held.len() >= RANGES_MAX / 2
+            && !self.registry.log(no).touches(run.start, head.seq)
+        {
             return Err(Refusal::Scattered);
         }
-        if self.book.log(no).staged().held.contains_all(run.start..=head.seq) {
+        if self.registry.log(no).staged().held.contains_all(run.start..=head.seq) {
             return Ok(no);
         }
         self.end_if_mine(no);
@@ -131,13 +133,13 @@ impl Ledger {
         let key = known.log_key().map_err(|_| ChainError::BadHead)?;
         head.verify(&key, &id).map_err(|_| ChainError::BadHead)?;
         let no = self.number(id, &known, card)?;
-        if head.seq >= self.book.log(no).next_seq() {
+        if head.seq >= self.registry.log(no).next_seq() {
             self.end_if_mine(no);
         }
         if self.resolve(no, &[], batch) == Standing::Unknown {
             self.unread.insert(no);
         }
-        let log = self.book.log_mut(no);
+        let log = self.registry.log_mut(no);
         let grows = log.staged().tip.as_ref().is_none_or(|tip| tip.seq < head.seq);
         log.stage_tip(head);
         batch.touch(no, grows);
@@ -153,10 +155,10 @@ impl Ledger {
 
     /// Compares a verified run with what is held of the same log.
     pub(super) fn refuse_fork(&self, no: LogNo, start: u64, before: &[[u8; 32]], head: &Head) -> Result<(), Refusal> {
-        if !self.book.log(no).staged().agrees(start, before) && !planted!("edge.not-compared") {
+        if !self.registry.log(no).staged().agrees(start, before) && !planted!("edge.not-compared") {
             return Err(Refusal::Forked);
         }
-        let Some(tip) = &self.book.log(no).staged().tip else { return Ok(()) };
+        let Some(tip) = &self.registry.log(no).staged().tip else { return Ok(()) };
         let same = if head.seq == tip.seq {
             head.h == tip.h
         } else {
@@ -181,24 +183,24 @@ impl Ledger {
     ) -> bool {
         let is_known = |held: &Held| held.h == head.h;
         let end = EntryRef { log: no, seq: head.seq };
-        let fits = !self.book.log(no).staged().is_amid(head.seq) || self.recent.get(end).is_some_and(is_known);
+        let fits = !self.registry.log(no).staged().is_amid(head.seq) || self.entry_cache.get(end).is_some_and(is_known);
         let mut fresh = Vec::new();
         let mut bytes = 0;
         for ((entry, hashes), raw) in entries.into_iter().zip(before.windows(2)).zip(&run.entries) {
             let at = EntryRef { log: no, seq: entry.seq() };
             bytes += raw.len() as u64;
-            if self.book.log(no).staged().held.contains(at.seq) {
+            if self.registry.log(no).staged().held.contains(at.seq) {
                 continue;
             }
             let held = Held { h_prev: hashes[0], h: hashes[1], entry: Arc::new(entry), bytes: raw.clone() };
             self.note_hash(no, at.seq, held.h);
             batch.ops.push(put(Table::Entry, entry_key(at), held.row()));
-            self.recent.insert(at, held.clone());
-            if !self.book.log(no).staged().indexed.contains(at.seq) {
+            self.entry_cache.insert(at, held.clone());
+            if !self.registry.log(no).staged().indexed.contains(at.seq) {
                 fresh.push((at, held));
             }
         }
-        let log = self.book.log_mut(no);
+        let log = self.registry.log_mut(no);
         let tip_moved = log.staged().tip.as_ref().is_none_or(|tip| tip.seq < head.seq);
         if fresh.is_empty() && !tip_moved {
             // Telling sessions that the log grew would have two that both lack entries ask each other for ever.
@@ -216,9 +218,9 @@ impl Ledger {
 
     /// Ends a log that this process writes, once somebody shows more of it under its key: memory was copied.
     pub(super) fn end_if_mine(&mut self, no: LogNo) {
-        if self.book.log(no).mine {
+        if self.registry.log(no).mine {
             self.end_log(no);
-            self.ended.push(self.book.log(no).id);
+            self.ended.push(self.registry.log(no).id);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Appending to this store's own logs.
 
-use super::book::{Owner, Standing};
-use super::recent::Held;
+use super::entry_cache::Held;
+use super::registry::{Owner, Standing};
 use super::rows::{EntryRef, PartNo, entry_key, put};
 use super::{Batch, Ledger};
 use crate::branch::Short;
@@ -91,7 +91,7 @@ impl Ledger {
             header.logs.is_empty() || header.logs[..header.known] == *earlier,
             "handles count from the card's logs"
         );
-        let log = self.book.log(no);
+        let log = self.registry.log(no);
         let (seq, h_prev) = match &log.staged().tip {
             Some(tip) if planted!("chain.wrong-link") && tip.seq % 8 == 7 => (tip.seq + 1, chain::genesis(&log.id)),
             Some(tip) => (tip.seq + 1, tip.h),
@@ -111,8 +111,8 @@ impl Ledger {
         batch.ops.push(put(Table::Entry, entry_key(at), held.row()));
         self.note_hash(no, seq, held.h);
         self.mix_tip(&place.log, seq, &held.h);
-        self.recent.insert(at, held);
-        let log = self.book.log_mut(no);
+        self.entry_cache.insert(at, held);
+        let log = self.registry.log_mut(no);
         log.wrote = seq + 1;
         log.stage_run(seq, h_prev, len, head, &mut batch.ops);
         log.staged_mut().indexed.insert(seq..=seq);
@@ -163,7 +163,7 @@ impl Ledger {
 
     /// Forgets the key of an own log: nothing is appended to it any more.
     pub(crate) fn end_log(&mut self, no: LogNo) {
-        let log = self.book.log_mut(no);
+        let log = self.registry.log_mut(no);
         (log.mine, log.closed) = (false, true);
         let space = log.space;
         let owner = log.owner();
@@ -200,20 +200,20 @@ impl Ledger {
             lane,
             epoch: *epoch_id,
         };
-        let device = self.me.keys.device_id();
+        let device = self.own.keys.device_id();
         let owner = LogOwner { device, grant: FOUNDER_GRANT, prev: prev.iter().map(|(_, prev)| *prev).collect() };
-        let owner_box = owner.seal(&place, &self.me.keys, &epoch.owner_key);
+        let owner_box = owner.seal(&place, &self.own.keys, &epoch.owner_key);
         let card = LogCard::admit(place, owner_box, &epoch.key.admission_key());
         let mut card_bytes = Vec::with_capacity(LogCard::LEN_MAX.min(256 + prev.len() * 44));
         card.encode(&mut card_bytes);
         let (control, space_no) = (space.control() == Some(part), space.no);
-        let no = self.book.add(&card, Bytes::from(card_bytes), space_no, control);
-        let log = self.book.log_mut(no);
+        let no = self.registry.add(&card, Bytes::from(card_bytes), space_no, control);
+        let log = self.registry.log_mut(no);
         log.mine = true;
         log.standing = Standing::Owned(Owner { device, partition: part });
         self.signing.insert(no, signing);
         for (before, _) in prev {
-            self.book.log_mut(before).next = Some(no);
+            self.registry.log_mut(before).next = Some(no);
         }
         batch.touch(no, false);
         no
@@ -238,13 +238,13 @@ impl Ledger {
     fn take_unnamed(&mut self, part: PartNo, batch: &mut Batch) -> Vec<(LogNo, Prev)> {
         let of_part = self.unnamed.range((part, LogNo(0))..=(part, LogNo(u32::MAX))).map(|(_, no)| *no);
         let ended = |no: LogNo| {
-            let tip = self.book.log(no).staged().tip?;
-            Some((no, Prev { log: self.book.log(no).id, seq: tip.seq, h: super::forks::short(&tip.h) }))
+            let tip = self.registry.log(no).staged().tip?;
+            Some((no, Prev { log: self.registry.log(no).id, seq: tip.seq, h: super::forks::short(&tip.h) }))
         };
         let prev: Vec<(LogNo, Prev)> = of_part.filter_map(ended).take(PREV_MAX).collect();
         for (no, _) in &prev {
             self.unnamed.remove(&(part, *no));
-            self.book.log_mut(*no).named = true;
+            self.registry.log_mut(*no).named = true;
             batch.touch(*no, false);
         }
         prev

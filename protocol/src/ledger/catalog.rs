@@ -1,8 +1,8 @@
 //! What a session may see of the ledger: durable state of the spaces that its peer shares.
 
 use super::Ledger;
-use super::book::{Log, SCATTERED_MAX, Summary, padded};
 use super::forks::short;
+use super::registry::{Log, SCATTERED_MAX, Summary, padded};
 use crate::ids::{DeviceId, Incarnation, LogId};
 use crate::log::{Lane, LogCard};
 use crate::sync::trie::{self, Trie};
@@ -19,12 +19,12 @@ pub(crate) struct View<'a> {
 
 impl View<'_> {
     fn summary(&self, space: SpaceNo) -> Option<&Summary> {
-        self.ledger.book.summary(space)
+        self.ledger.registry.summary(space)
     }
 
     /// Whether entries of a log are missing that this replica's policy wants.
     fn lacks_wanted(&self, space: SpaceNo, no: LogNo) -> bool {
-        let log = self.ledger.book.log(no);
+        let log = self.ledger.registry.log(no);
         let Some(tip) = &log.durable.tip else { return false };
         let from = match self.bodies(space, Some(no)) {
             Bodies::All => 0,
@@ -51,10 +51,10 @@ impl View<'_> {
                 Some(LeafItem::Partition { token, root })
             }
             Scope::Partition(_) => {
-                let main = self.ledger.book.by_id(id)?;
-                let (seq, whole) = match self.ledger.book.leaves(main).last() {
-                    Some(longest) => (longest.seq, self.ledger.book.item(main)?),
-                    None => self.ledger.book.log(main).durable.tip.map(|tip| (tip.seq, tip.h))?,
+                let main = self.ledger.registry.by_id(id)?;
+                let (seq, whole) = match self.ledger.registry.leaves(main).last() {
+                    Some(longest) => (longest.seq, self.ledger.registry.item(main)?),
+                    None => self.ledger.registry.log(main).durable.tip.map(|tip| (tip.seq, tip.h))?,
                 };
                 Some(LeafItem::Log { id: *id, seq, h: short(&whole) })
             }
@@ -95,7 +95,7 @@ impl Catalog for View<'_> {
     }
 
     fn changed_since(&self, space: SpaceNo, position: u64, max: usize) -> Vec<(u64, LogNo)> {
-        let main = |(position, log)| (position, self.ledger.book.main_of(log));
+        let main = |(position, log)| (position, self.ledger.registry.main_of(log));
         self.summary(space).map_or(Vec::new(), |summary| summary.changed_since(position).take(max).map(main).collect())
     }
 
@@ -106,7 +106,7 @@ impl Catalog for View<'_> {
     }
 
     fn log(&self, log: LogNo) -> LogView {
-        let log = self.ledger.book.log(self.ledger.book.main_of(log));
+        let log = self.ledger.registry.log(self.ledger.registry.main_of(log));
         let class = match (log.control, log.lane) {
             (true, _) => Class::Control,
             (false, Lane::Live) => Class::Live,
@@ -119,24 +119,24 @@ impl Catalog for View<'_> {
             card: log.card_bytes().clone(),
             tip: log.durable.tip.as_ref().map(|tip| Tip { seq: tip.seq, h: tip.h, signature: tip.signature }),
             entries_to: log.durable.held.iter().next_back().map_or(0, |range| range.end() + 1),
-            leaves: self.ledger.book.leaves(log.no).iter().map(|leaf| (leaf.seq, leaf.h)).collect(),
+            leaves: self.ledger.registry.leaves(log.no).iter().map(|leaf| (leaf.seq, leaf.h)).collect(),
         }
     }
 
     fn first_lacking(&self, log: LogNo, from: u64) -> u64 {
-        self.ledger.book.log(log).durable.held.first_gap_from(from).unwrap_or(u64::MAX)
+        self.ledger.registry.log(log).durable.held.first_gap_from(from).unwrap_or(u64::MAX)
     }
 
     fn gap(&self, log: LogNo) -> Option<u64> {
-        self.ledger.book.histories(self.ledger.book.main_of(log)).filter_map(Log::gap).min()
+        self.ledger.registry.histories(self.ledger.registry.main_of(log)).filter_map(Log::gap).min()
     }
 
     fn first_held(&self, log: LogNo, from: u64) -> Option<u64> {
-        self.ledger.book.log(log).durable.held.first_from(from)
+        self.ledger.registry.log(log).durable.held.first_from(from)
     }
 
     fn log_by_id(&self, id: &LogId) -> Option<LogNo> {
-        self.ledger.book.by_id(id)
+        self.ledger.registry.by_id(id)
     }
 
     fn log_of_card(&self, card: &[u8]) -> Option<LogId> {
@@ -172,10 +172,10 @@ impl Catalog for View<'_> {
             // Several histories can be told apart only where they are held.
             Some(log) if self.ledger.is_suspect(log) => Bodies::All,
             // A log of which only its author could leave out so much: others' links go on without it.
-            Some(log) if self.ledger.book.log(log).durable.held.len() >= SCATTERED_MAX => Bodies::HeadOnly,
-            Some(log) if self.ledger.book.log(log).control => Bodies::All,
+            Some(log) if self.ledger.registry.log(log).durable.held.len() >= SCATTERED_MAX => Bodies::HeadOnly,
+            Some(log) if self.ledger.registry.log(log).control => Bodies::All,
             Some(log) => match self.ledger.bodies(space) {
-                Bodies::Newest(newest) => match self.ledger.book.newest_in(log, newest) {
+                Bodies::Newest(newest) => match self.ledger.registry.newest_in(log, newest) {
                     0 => Bodies::HeadOnly,
                     left => Bodies::Newest(left),
                 },

@@ -1,13 +1,13 @@
 //! Control: founding spaces, and applying the records of trusted authors.
 
-use super::book::{Owner, Standing};
+use super::registry::{Owner, Standing};
 use super::rows::{PartNo, device_key, key, part_key, put, space_key};
 use super::{Batch, Effect, Ledger};
 use crate::identity::{
     Credential, DevicePublic, RecoveryKey, SpaceGenesis, UserKey, VerifiedCredential, partition_id, partition_token,
 };
 use crate::ids::{DeviceId, PartitionId, SpaceId};
-use crate::ledger::me::Membership;
+use crate::ledger::own_identity::Membership;
 use crate::log::owner::{FOUNDER_GRANT, LogOwner, OpenedOwner};
 use crate::log::write::SealError;
 use crate::sealed::{InviteError, MintError};
@@ -65,24 +65,24 @@ pub enum SpaceError {
 impl Ledger {
     /// Makes a user whose first device this is. Returns the recovery key, which is kept nowhere.
     pub(crate) fn create_user(&mut self, batch: &mut Batch) -> Result<RecoveryKey, SpaceError> {
-        if self.me.user.is_some() {
+        if self.own.user.is_some() {
             return Err(SpaceError::HasUser);
         }
         let recovery = RecoveryKey::generate(&mut self.entropy);
         let user_key = UserKey::generate(&mut self.entropy);
         let genesis = user_key.genesis(recovery.commitment(), &mut self.entropy);
-        let cert = user_key.certify(genesis.user_id(), self.me.keys.claim(), 0, u64::MAX);
+        let cert = user_key.certify(genesis.user_id(), self.own.keys.claim(), 0, u64::MAX);
         let credential =
             Credential::verify(&Credential { genesis, cert }.encode()).expect("an own credential verifies");
-        self.me.user = Some(Membership { credential, user_key: Some(user_key) });
-        batch.ops.push(self.me.row());
+        self.own.user = Some(Membership { credential, user_key: Some(user_key) });
+        batch.ops.push(self.own.row());
         Ok(recovery)
     }
 
     /// Founds a space with this device alone: others are invited.
     pub(crate) fn create_space(&mut self, name: &str, batch: &mut Batch) -> Result<SpaceNo, SpaceError> {
         check_name(name)?;
-        let me = self.me.user.as_ref().ok_or(SpaceError::NoUser)?;
+        let me = self.own.user.as_ref().ok_or(SpaceError::NoUser)?;
         let user_key = me.user_key.as_ref().ok_or(SpaceError::NoUserKey)?;
         if self.spaces.iter().any(|space| space.name == name) {
             return Err(SpaceError::Name);
@@ -181,7 +181,7 @@ impl Ledger {
     /// Finds out who writes a log, by its card. `records` are those of the control entry at hand, which may introduce the
     /// device. What is not known yet stays unknown and is tried again when control brings something.
     pub(super) fn resolve(&mut self, no: LogNo, records: &[Record], batch: &mut Batch) -> Standing {
-        let log = self.book.log(no);
+        let log = self.registry.log(no);
         if log.standing != Standing::Unknown {
             return log.standing;
         }
@@ -212,22 +212,22 @@ impl Ledger {
     fn own(&mut self, no: LogNo, owner: &LogOwner, partition: PartNo, batch: &mut Batch) -> Standing {
         let here = Owner { device: owner.device, partition };
         let standing = self.stand(no, Standing::Owned(here), batch);
-        let id = self.book.log(no).id;
+        let id = self.registry.log(no).id;
         let naming: Vec<_> = self.expected.range((id, LogNo(0))..=(id, LogNo(u32::MAX))).copied().collect();
         for (id, next) in naming {
             self.expected.remove(&(id, next));
-            if self.book.log(next).owner() == Some(here) {
+            if self.registry.log(next).owner() == Some(here) {
                 self.name(no, next, batch);
             }
         }
         for prev in &owner.prev {
-            match self.book.by_id(&prev.log) {
-                Some(before) if self.book.log(before).owner() == Some(here) => self.name(before, no, batch),
-                Some(before) if self.book.log(before).standing != Standing::Unknown => {}
+            match self.registry.by_id(&prev.log) {
+                Some(before) if self.registry.log(before).owner() == Some(here) => self.name(before, no, batch),
+                Some(before) if self.registry.log(before).standing != Standing::Unknown => {}
                 Some(_) | None => drop(self.expected.insert((prev.log, no))),
             }
         }
-        if owner.device == self.me.keys.device_id() && !self.book.log(no).named {
+        if owner.device == self.own.keys.device_id() && !self.registry.log(no).named {
             self.unnamed.insert((partition, no));
         }
         standing
@@ -236,8 +236,9 @@ impl Ledger {
     /// Notes that the card of `next` names a log as one before it. Where several do, the nearest counts: the one that leads
     /// to the others; else the first that did.
     fn name(&mut self, before: LogNo, next: LogNo, batch: &mut Batch) {
-        let is_nearer = self.book.log(before).next.is_none_or(|known| self.book.after(next).any(|no| no == known));
-        let log = self.book.log_mut(before);
+        let is_nearer =
+            self.registry.log(before).next.is_none_or(|known| self.registry.after(next).any(|no| no == known));
+        let log = self.registry.log_mut(before);
         log.named = true;
         if is_nearer {
             log.next = Some(next);
@@ -250,9 +251,9 @@ impl Ledger {
     }
 
     fn stand(&mut self, no: LogNo, standing: Standing, batch: &mut Batch) -> Standing {
-        let histories: Vec<LogNo> = self.book.histories(self.book.main_of(no)).map(|log| log.no).collect();
+        let histories: Vec<LogNo> = self.registry.histories(self.registry.main_of(no)).map(|log| log.no).collect();
         for no in histories {
-            self.book.log_mut(no).standing = standing;
+            self.registry.log_mut(no).standing = standing;
             batch.touch(no, false);
         }
         standing

@@ -110,7 +110,7 @@ impl Ledger {
         let epoch_key = match known {
             Some(epoch_key) => epoch_key,
             None => {
-                let Some(epoch_key) = record.open(&state.id, &self.me.keys) else { return false };
+                let Some(epoch_key) = record.open(&state.id, &self.own.keys) else { return false };
                 self.know_epoch(space, epoch_key.clone(), record.generation, false, batch);
                 learned = true;
                 epoch_key
@@ -183,7 +183,7 @@ impl Ledger {
     /// Notes that a device asks for a key, to box it if it is here.
     pub(super) fn owe_epoch(&mut self, space: SpaceNo, epoch: EpochId, device: DeviceId) {
         let is_held = self.space(space).epochs.contains_key(&epoch);
-        if is_held && device != self.me.keys.device_id() && self.epochs.given.insert((space, epoch, device)) {
+        if is_held && device != self.own.keys.device_id() && self.epochs.given.insert((space, epoch, device)) {
             self.epochs.owed.entry((space, epoch)).or_default().insert(device);
         }
     }

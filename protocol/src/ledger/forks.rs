@@ -6,7 +6,7 @@
 //! (`survey`). `spec/exclusion.md`.
 
 use super::accept::{Refusal, Run};
-use super::book::Branch;
+use super::registry::Branch;
 use super::rows::EntryRef;
 use super::{Batch, Ledger};
 use crate::branch::{At, Short};
@@ -32,44 +32,44 @@ pub(crate) enum Taken {
 impl Ledger {
     /// Whether all entries of a log are wanted, because it may have several histories.
     pub(crate) fn is_suspect(&self, no: LogNo) -> bool {
-        let main = self.book.main_of(no);
-        self.survey.suspects.contains(&main) || !self.book.log(main).branches().is_empty()
+        let main = self.registry.main_of(no);
+        self.fork_index.suspects.contains(&main) || !self.registry.log(main).branches().is_empty()
     }
 
     /// Notes that a log may have several histories.
     pub(crate) fn suspect(&mut self, main: LogNo) {
-        self.survey.suspects.insert(main);
+        self.fork_index.suspects.insert(main);
     }
 
     /// Up to where the entries of a history are held without a gap: the seq after.
     pub(super) fn held_to(&self, no: LogNo) -> u64 {
-        let log = self.book.log(no);
+        let log = self.registry.log(no);
         let from = log.branch().map_or(0, |branch| branch.base);
         log.staged().held.first_gap_from(from).unwrap_or(u64::MAX)
     }
 
     /// The first entry of a history that is not held while a later one is.
     fn first_gap(&self, no: LogNo) -> Option<u64> {
-        let last = *self.book.log(no).staged().held.iter().next_back()?.end();
+        let last = *self.registry.log(no).staged().held.iter().next_back()?.end();
         Some(self.held_to(no)).filter(|gap| *gap < last)
     }
 
     /// Whether more is known of a history than the entries that are held without a gap: whether it is of this history
     /// at all is not known.
     pub(super) fn is_bare(&self, no: LogNo) -> bool {
-        self.held_to(no) < self.book.log(no).next_seq()
+        self.held_to(no) < self.registry.log(no).next_seq()
     }
 
     /// Returns whether a run that goes on where a history is held to can stand under its number: not if what stands behind
     /// the gap is of another one. A head alone, behind that, is let go for it.
     fn make_way(&mut self, no: LogNo, run: &Run, before: &[[u8; 32]], head: &Head, batch: &mut Batch) -> bool {
-        if self.book.log(no).is_torn() {
+        if self.registry.log(no).is_torn() {
             return false;
         }
         let fits = |ledger: &Self| ledger.refuse_fork(no, run.start, before, head).is_ok();
         self.first_gap(no).is_none()
             || fits(self)
-            || (self.book.log(no).staged().agrees(run.start, before) && {
+            || (self.registry.log(no).staged().agrees(run.start, before) && {
                 self.let_go_of_unheld_head(no, batch);
                 fits(self)
             })
@@ -81,10 +81,10 @@ impl Ledger {
         if !self.is_bare(no) || self.first_gap(no).is_some() {
             return;
         }
-        let Some(tip) = self.book.log_mut(no).staged_mut().tip.take() else { return };
+        let Some(tip) = self.registry.log_mut(no).staged_mut().tip.take() else { return };
         let at = (tip.seq + 1).checked_sub(start).and_then(|at| before.get(usize::try_from(at).ok()?));
         if at != Some(&tip.h) {
-            self.wanted.push((self.book.main_of(no), tip.seq, tip.h));
+            self.wanted.push((self.registry.main_of(no), tip.seq, tip.h));
         }
     }
 
@@ -92,9 +92,9 @@ impl Ledger {
     /// it goes on with a history that is held up to there, behind a gap that nobody can fill.
     pub(crate) fn accept_branch(&mut self, run: &Run, after: Option<u64>, batch: &mut Batch) -> Result<Taken, Refusal> {
         let (no, entries, before, head) = self.verify(run)?;
-        let main = self.book.main_of(no);
+        let main = self.registry.main_of(no);
         // A head without entries says nothing about where another history leaves this one: entries come first.
-        if self.book.log(main).staged().held.is_empty() && self.book.log(main).branches().is_empty() {
+        if self.registry.log(main).staged().held.is_empty() && self.registry.log(main).branches().is_empty() {
             if run.start > 0 {
                 return Ok(Taken::Detached);
             }
@@ -105,7 +105,7 @@ impl Ledger {
         self.suspect(main);
         // What begins behind a gap and fits there fills it. What does not shows that there are two histories, perhaps one
         // on each side.
-        if self.book.log(main).branches().is_empty()
+        if self.registry.log(main).branches().is_empty()
             && let Some(gap) = self.first_gap(main).filter(|gap| run.start >= *gap)
             && self.make_way(main, run, &before, &head, batch)
         {
@@ -118,7 +118,7 @@ impl Ledger {
             let fits = self.stage_entries(main, run, entries, &before, head, batch);
             return Ok(if fits || run.start > gap { Taken::Yes(main) } else { Taken::Later });
         }
-        let histories: Vec<LogNo> = self.book.histories(main).map(|log| log.no).collect();
+        let histories: Vec<LogNo> = self.registry.histories(main).map(|log| log.no).collect();
         histories.iter().for_each(|no| self.trace(*no));
         if !histories.iter().all(|no| self.is_traced(*no)) {
             return Ok(Taken::Later);
@@ -129,7 +129,7 @@ impl Ledger {
             return self.accept_behind_gap(main, run, after, entries, &before, head, batch);
         };
         if shared == head.seq + 1 {
-            self.book.log_mut(no).staged_mut().know(&head);
+            self.registry.log_mut(no).staged_mut().know(&head);
             self.fall_back(main, batch);
             return Ok(Taken::Yes(no));
         }
@@ -167,8 +167,8 @@ impl Ledger {
         batch: &mut Batch,
     ) -> Result<Taken, Refusal> {
         let Some(after) = after else { return Ok(Taken::Detached) };
-        let histories: Vec<LogNo> = self.book.histories(main).map(|log| log.no).collect();
-        let ends_alike = histories.iter().copied().find(|no| self.book.log(*no).staged().ends_at(&head));
+        let histories: Vec<LogNo> = self.registry.histories(main).map(|log| log.no).collect();
+        let ends_alike = histories.iter().copied().find(|no| self.registry.log(*no).staged().ends_at(&head));
         let mut ends = histories.into_iter().filter(|no| self.held_to(*no) == after);
         let goes_on = ends.next().filter(|_| ends.next().is_none());
         let Some(no) = ends_alike.or(goes_on).filter(|no| {
@@ -194,39 +194,39 @@ impl Ledger {
         head: Head,
         batch: &mut Batch,
     ) -> Result<Taken, Refusal> {
-        if self.book.log(main).branches().len() + 1 >= HISTORIES_MAX {
+        if self.registry.log(main).branches().len() + 1 >= HISTORIES_MAX {
             return Err(Refusal::Forked);
         }
         self.end_if_mine(main);
         let parent = match base.checked_sub(1) {
-            Some(last) => self.book.owner_of(EntryRef { log: beside, seq: last }).log,
+            Some(last) => self.registry.owner_of(EntryRef { log: beside, seq: last }).log,
             None => main,
         };
-        let no = self.book.add_branch(Branch { main, parent, base });
+        let no = self.registry.add_branch(Branch { main, parent, base });
         if base > run.start {
             // They are there to be served with the head that proves them; they were read where they were first held.
-            self.book.log_mut(no).staged_mut().indexed.insert(run.start..=base - 1);
+            self.registry.log_mut(no).staged_mut().indexed.insert(run.start..=base - 1);
         }
         self.stage_entries(no, run, entries, before, head, batch);
         batch.touch(main, false);
         self.fall_back(main, batch);
-        self.survey.stale = true;
+        self.fork_index.stale = true;
         self.judged = false;
-        self.forked.push(self.book.log(main).id);
+        self.forked.push(self.registry.log(main).id);
         Ok(Taken::Yes(no))
     }
 
     /// Whether the head that is known beyond a history's entries turned out to be of another one.
     fn is_of_another(&self, no: LogNo) -> bool {
-        let Some(tip) = self.book.log(no).staged().tip.filter(|_| self.is_bare(no)) else { return false };
-        let mut others = self.book.histories(self.book.main_of(no)).filter(|other| other.no != no);
-        others.any(|other| other.staged().ends_at(&tip) || self.book.hash(other.no, tip.seq) == Some(tip.h))
+        let Some(tip) = self.registry.log(no).staged().tip.filter(|_| self.is_bare(no)) else { return false };
+        let mut others = self.registry.histories(self.registry.main_of(no)).filter(|other| other.no != no);
+        others.any(|other| other.staged().ends_at(&tip) || self.registry.hash(other.no, tip.seq) == Some(tip.h))
     }
 
     /// Has histories end where they are held to, if the heads known beyond those turned out to be the end of others.
     /// Where there are several, any head without entries is let go and asked for: peers are told the ends that are held.
     fn fall_back(&mut self, main: LogNo, batch: &mut Batch) {
-        let histories: Vec<LogNo> = self.book.histories(main).map(|log| log.no).collect();
+        let histories: Vec<LogNo> = self.registry.histories(main).map(|log| log.no).collect();
         for &no in &histories {
             if histories.len() > 1 && !self.is_of_another(no) {
                 self.let_go_of_unheld_head(no, batch);
@@ -235,12 +235,12 @@ impl Ledger {
                 continue;
             }
             let (to, torn) = (self.held_to(no), self.first_gap(no).is_some());
-            let log = self.book.log_mut(no);
+            let log = self.registry.log_mut(no);
             if log.staged_mut().fall_back(to) {
                 log.fork_mut().torn |= torn;
                 batch.touch(no, true);
                 // What was read of the rows behind the end is read again where it belongs.
-                self.survey.stale |= torn;
+                self.fork_index.stale |= torn;
                 self.judged &= !torn;
             }
         }
@@ -248,8 +248,8 @@ impl Ledger {
 
     /// Has a history end at its last entry if only a head is known beyond it, and asks peers for that.
     fn let_go_of_unheld_head(&mut self, no: LogNo, batch: &mut Batch) {
-        let main = self.book.main_of(no);
-        let staged = self.book.log_mut(no).staged_mut();
+        let main = self.registry.main_of(no);
+        let staged = self.registry.log_mut(no).staged_mut();
         let Some(tip) = staged.tip.filter(|tip| !staged.held.contains(tip.seq)) else { return };
         let to = staged.held.iter().next_back().map_or(0, |range| range.end() + 1);
         if staged.fall_back(to) {
@@ -261,7 +261,7 @@ impl Ledger {
     /// Up to where a history agrees with a run: the seq after the last common entry. `None` if it lacks what the run
     /// follows.
     fn common(&self, no: LogNo, start: u64, before: &[[u8; 32]]) -> Option<u64> {
-        let same = |seq: u64, h: &[u8; 32]| self.book.hash(no, seq).as_ref() == Some(h);
+        let same = |seq: u64, h: &[u8; 32]| self.registry.hash(no, seq).as_ref() == Some(h);
         if let Some(last) = start.checked_sub(1)
             && !same(last, before.first()?)
         {
@@ -274,15 +274,15 @@ impl Ledger {
     /// Which history of a log has this entry, if that is known; else the first.
     pub(crate) fn history_with(&self, main: LogNo, seq: u64, h: &[u8; 32]) -> LogNo {
         let has = |no: LogNo| {
-            self.book.log(no).durable.tip.as_ref().is_some_and(|tip| tip.seq == seq && tip.h == *h)
-                || self.book.hash(no, seq).as_ref() == Some(h)
+            self.registry.log(no).durable.tip.as_ref().is_some_and(|tip| tip.seq == seq && tip.h == *h)
+                || self.registry.hash(no, seq).as_ref() == Some(h)
         };
-        self.book.histories(main).map(|log| log.no).find(|no| has(*no)).unwrap_or(main)
+        self.registry.histories(main).map(|log| log.no).find(|no| has(*no)).unwrap_or(main)
     }
 
     /// How an entry is named beyond this store.
     pub(crate) fn at(&self, at: EntryRef, h: &[u8; 32]) -> At {
-        At { log: self.book.log(at.log).id, seq: at.seq, h: short(h) }
+        At { log: self.registry.log(at.log).id, seq: at.seq, h: short(h) }
     }
 
     /// Verifies a run against its card, its chain and its head. Returns the log's number, the entries, the chain hashes

@@ -20,7 +20,7 @@ impl Endpoint {
     /// Copies the secrets that this process holds in memory alone.
     pub fn image(&self) -> Image {
         let ledger = self.ledger();
-        let keys = ledger.signing.iter().map(|(no, key)| (ledger.book.log(*no).id, key.clone())).collect();
+        let keys = ledger.signing.iter().map(|(no, key)| (ledger.registry.log(*no).id, key.clone())).collect();
         Image { keys, entropy: ledger.entropy.clone() }
     }
 }
@@ -39,8 +39,8 @@ impl Ledger {
     pub(super) fn take_up(&mut self, image: Image) {
         self.entropy = image.entropy;
         for (id, key) in image.keys {
-            let Some(no) = self.book.by_id(&id) else { continue };
-            let log = self.book.log_mut(no);
+            let Some(no) = self.registry.by_id(&id) else { continue };
+            let log = self.registry.log_mut(no);
             (log.mine, log.closed, log.wrote) = (true, false, log.next_seq());
             let (control, space, owner, lane) = (log.control, log.space, log.owner(), log.lane);
             self.signing.insert(no, key);

@@ -10,7 +10,7 @@ use crate::endpoint::LinkId;
 use crate::identity::{Credential, DeviceClaim, SpaceGenesis, VerifiedCredential, partition_id};
 use crate::ids::SpaceId;
 use crate::ledger::control::SpaceError;
-use crate::ledger::me::Membership;
+use crate::ledger::own_identity::Membership;
 use crate::sealed::Invite;
 use crate::space::record::Record;
 use crate::space::{CONTROL, MAIN};
@@ -119,7 +119,7 @@ impl Ledger {
         expires_ms: u64,
         batch: &mut Batch,
     ) -> Result<Invite, SpaceError> {
-        let me = self.me.user.as_ref().ok_or(SpaceError::NoUser)?;
+        let me = self.own.user.as_ref().ok_or(SpaceError::NoUser)?;
         if me.user_key.is_none() {
             return Err(SpaceError::NoUserKey);
         }
@@ -127,7 +127,7 @@ impl Ledger {
         if self.invited.len() >= INVITED_MAX {
             return Err(SpaceError::TooManyInvites);
         }
-        let noise = self.me.keys.public().noise;
+        let noise = self.own.keys.public().noise;
         let space_id = self.space(space).id;
         let invite = Invite::create(addresses, space_id, noise, expires_ms, &mut self.entropy)?;
         let invited = Invited { psk: *invite.psk(), space, expires_ms, used_by: None };
@@ -159,7 +159,7 @@ impl Ledger {
     /// The answer goes out once all that is durable. A device that lost the answer may ask again.
     pub(crate) fn admit(&mut self, link: LinkId, psk: &[u8; 32], who: &Admission) -> Result<(), SpaceError> {
         let at = self.invited.iter().position(|invited| invited.psk == *psk).ok_or(SpaceError::UnknownSpace)?;
-        let me = self.me.user.as_ref().ok_or(SpaceError::NoUser)?;
+        let me = self.own.user.as_ref().ok_or(SpaceError::NoUser)?;
         let user_key = me.user_key.as_ref().ok_or(SpaceError::NoUserKey)?;
         let user = me.credential.user();
         let credential = match who {
@@ -198,19 +198,19 @@ impl Ledger {
         let accept = JoinAccept::decode(accept)?;
         let credential = Credential::verify(&accept.credential).map_err(|_| JoinError::Mismatch)?;
         let genesis = SpaceGenesis::decode(&accept.genesis).map_err(|_| JoinError::Mismatch)?;
-        if *credential.device() != self.me.keys.public()
+        if *credential.device() != self.own.keys.public()
             || genesis.space_id() != *expected
             || genesis.creator_id() != credential.user()
         {
             return Err(JoinError::Mismatch);
         }
         let mut batch = Batch::default();
-        match &self.me.user {
+        match &self.own.user {
             Some(me) if me.credential.user() != credential.user() => return Err(JoinError::OtherUser),
             Some(_) => {}
             None => {
-                self.me.user = Some(Membership { credential: credential.clone(), user_key: None });
-                batch.ops.push(self.me.row());
+                self.own.user = Some(Membership { credential: credential.clone(), user_key: None });
+                batch.ops.push(self.own.row());
             }
         }
         let space = match self.space_by_id(expected) {

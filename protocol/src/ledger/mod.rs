@@ -6,39 +6,39 @@
 
 mod accept;
 mod append;
-pub(crate) mod book;
 mod catalog;
 mod control;
+mod entry_cache;
 mod epochs;
+mod fork_index;
 pub(crate) mod forks;
 #[cfg(feature = "testkit")]
 mod image;
 mod join;
 mod making;
-mod me;
 mod opened;
+mod own_identity;
 mod progress;
 mod read;
-mod recent;
 mod recover;
+pub(crate) mod registry;
 pub mod rows;
 mod store_queue;
-mod survey;
 
 pub use accept::Refusal;
 pub(crate) use accept::Run;
 pub(crate) use append::{Writing, mint_doc_id};
 pub(crate) use catalog::View;
 pub use control::SpaceError;
+pub(crate) use entry_cache::Held;
 #[cfg(feature = "testkit")]
 pub use image::Image;
 pub(crate) use join::Admission;
 pub use join::{JoinError, JoinRefusal};
 pub use making::Moment;
 pub(crate) use making::{MakeStep, Touch, Touched};
-pub(crate) use me::Me;
+pub(crate) use own_identity::OwnIdentity;
 pub(crate) use read::BodyKeys;
-pub(crate) use recent::Held;
 pub use recover::{RecoverError, Recovery, Step};
 pub use rows::{DocRef, EntryRef, PartNo};
 
@@ -52,18 +52,18 @@ use crate::space::{Partition, Space};
 use crate::storage::{Op, StoreRequest, Table};
 use crate::sync::{Bodies, Cursor, LogNo, SpaceNo};
 use crate::time::Now;
-use book::Book;
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
+use entry_cache::EntryCache;
 use epochs::Epochs;
+use fork_index::{ForkIndex, ForkStep};
 use opened::Opened;
 use progress::Progress;
-use recent::Recent;
+use registry::Registry;
 use rows::{Doubt, FeedRow, IndexRow, META_FEED, bodies_row, delete, doc_key, doubt_key, encode_cursor, peer_key, put};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use store_queue::StoreQueue;
-use survey::{Survey, SurveyStep};
 
 /// Most materialised values that wait for a commit.
 const CACHED_MAX: usize = 512;
@@ -78,7 +78,7 @@ pub(crate) enum Work {
     /// Entries of a log came, to be sent.
     Serve { link: LinkId, log: LogNo, part: ServePart },
     /// Entries came, for their hashes or for what they cite.
-    Survey(SurveyStep),
+    ForkIndex(ForkStep),
     /// Rows came for an open document.
     Doc { doc: DocRef, life: u64, step: DocStep },
     /// Rows came that the layer above asked for.
@@ -177,7 +177,7 @@ pub(crate) struct Ledger {
     pub(crate) config: Config,
     pub(crate) now: Now,
     pub(crate) entropy: Entropy,
-    pub(crate) me: Me,
+    pub(crate) own: OwnIdentity,
     pub(crate) incarnation: Incarnation,
     /// This start of the store.
     pub(crate) instance: Instance,
@@ -187,13 +187,13 @@ pub(crate) struct Ledger {
     pub(crate) credentials: BTreeMap<DeviceId, VerifiedCredential>,
     /// Which bodies are fetched, where that is not all of them.
     bodies: BTreeMap<SpaceNo, Bodies>,
-    pub(crate) book: Book,
+    pub(crate) registry: Registry,
     signing: BTreeMap<LogNo, SigningKey>,
     /// The control log that this process writes in each space.
     control_logs: BTreeMap<SpaceNo, LogNo>,
     cursors: BTreeMap<(DeviceId, SpaceNo), Cursor>,
     invited: Vec<Invited>,
-    pub(crate) recent: Recent,
+    pub(crate) entry_cache: EntryCache,
     /// Logs with entries that wait to be read, and whether a scan for them is under way.
     unread: BTreeSet<LogNo>,
     reading: BTreeSet<LogNo>,
@@ -209,10 +209,10 @@ pub(crate) struct Ledger {
     /// The logs that a card names, of the card that was opened last.
     opened: Option<(LogNo, Arc<[LogId]>)>,
     /// What tells the histories of forked logs apart.
-    survey: Survey,
+    fork_index: ForkIndex,
     /// Which entries count was found out since the start.
     judged: bool,
-    /// Documents that excluded entries touch, to be looked at by the shelf.
+    /// Documents that excluded entries touch, to be looked at by the documents.
     pub(crate) affected: BTreeSet<DocRef>,
     /// Logs of this process that ended because somebody else signs with their key.
     pub(crate) ended: Vec<LogId>,
@@ -264,9 +264,9 @@ impl Ledger {
         }
         for (no, tip_moved) in core::mem::take(&mut batch.touched) {
             if tip_moved {
-                self.book.assign_position(no);
+                self.registry.assign_position(no);
             }
-            let log = self.book.log(no);
+            let log = self.registry.log(no);
             if !(planted!("log.row-behind") && log.next_seq() % 8 == 5) {
                 batch.ops.push(log.row());
             }
@@ -386,8 +386,8 @@ impl Ledger {
 
     /// Makes a log's progress the durable one. Returns the seq after the head that was known before.
     pub(crate) fn publish(&mut self, log: LogNo, progress: Progress) -> u64 {
-        let before = self.book.log(log).durable.tip.as_ref().map_or(0, |tip| tip.seq + 1);
-        self.book.publish(log, progress);
+        let before = self.registry.log(log).durable.tip.as_ref().map_or(0, |tip| tip.seq + 1);
+        self.registry.publish(log, progress);
         self.poll_survey();
         self.wake(log);
         before
@@ -407,6 +407,6 @@ impl Ledger {
 
     /// Whether entries can be appended to a log here.
     pub(crate) fn can_append(&self, log: LogNo) -> bool {
-        (log.0 as usize) < self.book.len() && self.book.log(log).mine && !self.book.log(log).closed
+        (log.0 as usize) < self.registry.len() && self.registry.log(log).mine && !self.registry.log(log).closed
     }
 }

@@ -1,7 +1,7 @@
 //! How far a log goes: its highest head, the entries that are held and read, and the hashes at their edges.
 
 use crate::log::head::Head;
-use crate::sync::spans::Spans;
+use crate::sync::ranges::Ranges;
 use std::collections::BTreeMap;
 
 /// Most chain hashes that are kept of the edges of what is held: each is about 100 bytes of the log's row, with the
@@ -14,9 +14,9 @@ pub(crate) struct Progress {
     /// The highest signed head known.
     pub(crate) tip: Option<Head>,
     /// Which entries are held.
-    pub(crate) held: Spans,
+    pub(crate) held: Ranges,
     /// Which of them have been read: records applied, documents indexed.
-    pub(crate) indexed: Spans,
+    pub(crate) indexed: Ranges,
     /// When this log last grew, on the space's journal.
     pub(crate) position: u64,
     /// First entry of the segment that is still open, and its bytes so far.

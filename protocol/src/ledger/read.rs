@@ -4,10 +4,10 @@
 //! otherwise. Entries of a log are read in order; one that cannot be read yet holds up those behind it, until control
 //! brings what it lacks.
 
-use super::book::Standing;
+use super::entry_cache::Held;
 use super::forks::short;
 use super::opened::Opened;
-use super::recent::Held;
+use super::registry::Standing;
 use super::rows::{DocRef, EntryRef, IndexRow, PartNo, entry_key, list, log_key};
 use super::{Batch, Ledger, Touch, Work};
 use crate::ids::{EpochId, LogId};
@@ -49,20 +49,20 @@ pub(crate) type BodyKeys = BTreeMap<(EntryRef, u32), Seed>;
 impl Ledger {
     /// Reads freshly staged entries in the same batch, as far as they can be read now.
     pub(super) fn read_entries(&mut self, no: LogNo, fresh: &[(EntryRef, Held)], batch: &mut Batch) {
-        let (space, control) = (self.book.log(no).space, self.book.log(no).control);
+        let (space, control) = (self.registry.log(no).space, self.registry.log(no).control);
         if control {
             let records = fresh.iter().filter_map(|(_, held)| held.entry.open_section()).map(AsRef::as_ref).collect();
             self.woken |= self.learn_epochs(space, records, batch);
         }
         let mut docs = Vec::new();
         for (at, held) in fresh {
-            let unread_before = self.book.log(no).staged().unread().is_some_and(|seq| seq < at.seq);
+            let unread_before = self.registry.log(no).staged().unread().is_some_and(|seq| seq < at.seq);
             if (unread_before && control) || docs.len() >= INDEXED_MAX {
                 break;
             }
             match self.read_entry(*at, held, &mut docs, batch) {
                 Reading::Done => {
-                    self.book.log_mut(no).staged_mut().indexed.insert(at.seq..=at.seq);
+                    self.registry.log_mut(no).staged_mut().indexed.insert(at.seq..=at.seq);
                     batch.touch(no, false);
                     // What control says may be what other logs wait for.
                     self.woken |= control;
@@ -73,7 +73,7 @@ impl Ledger {
         if !docs.is_empty() {
             batch.effects.push(self.indexing(docs));
         }
-        if self.book.log(no).staged().unread().is_some() {
+        if self.registry.log(no).staged().unread().is_some() {
             self.unread.insert(no);
         }
     }
@@ -100,7 +100,7 @@ impl Ledger {
     }
 
     fn read_on(&mut self, no: LogNo) {
-        let log = self.book.log(no);
+        let log = self.registry.log(no);
         let Some(seq) = log.staged().unread() else {
             // Of a head alone the owner is wanted: from it follows which of a device's entries are its newest.
             if self.may_read(no) {
@@ -125,7 +125,7 @@ impl Ledger {
         for (row_key, row) in rows {
             let Ok(seq) = super::rows::entry_seq(row_key) else { continue };
             let at = EntryRef { log: no, seq };
-            if self.book.log(no).staged().indexed.contains(seq) {
+            if self.registry.log(no).staged().indexed.contains(seq) {
                 continue;
             }
             fresh.extend(self.held_from_row(at, row).ok().map(|held| (at, held)));
@@ -134,7 +134,7 @@ impl Ledger {
         self.read_entries(no, &fresh, &mut batch);
         self.submit(batch);
         // What was read is durable before more is: its commit wakes the log again.
-        if self.book.log(no).staged().unread().is_none() {
+        if self.registry.log(no).staged().unread().is_none() {
             self.unread.remove(&no);
         }
     }
@@ -146,7 +146,7 @@ impl Ledger {
         docs: &mut Vec<(DocRef, IndexRow)>,
         batch: &mut Batch,
     ) -> Reading {
-        let log = self.book.log(at.log);
+        let log = self.registry.log(at.log);
         let (space, control, card_epoch) = (log.space, log.control, log.place().epoch);
         if !self.space(space).epochs.contains_key(&card_epoch) {
             return self.blocked_by(at.log, card_epoch);
@@ -192,7 +192,7 @@ impl Ledger {
         self.note_citations(at.log, &header);
         match header.kind {
             EntryKind::Update => self.index(at, held, owner.partition, &header, docs, batch),
-            EntryKind::LogClose => self.book.log_mut(at.log).closed = true,
+            EntryKind::LogClose => self.registry.log_mut(at.log).closed = true,
             EntryKind::Control
             | EntryKind::Snapshot
             | EntryKind::Adopt
@@ -206,7 +206,7 @@ impl Ledger {
 
     /// A log's entries wait for a key. It is asked for where somebody is known to write there, or control itself waits.
     fn blocked_by(&mut self, no: LogNo, epoch: EpochId) -> Reading {
-        let log = self.book.log(no);
+        let log = self.registry.log(no);
         let (space, owner) = (log.space, log.owner().map(|owner| owner.device));
         if owner.is_some() || log.control {
             self.lack_epoch(space, epoch, owner);
@@ -216,15 +216,15 @@ impl Ledger {
 
     /// Whether entries of a log could be read now: its epoch's key is here, and so is its owner.
     fn may_read(&mut self, no: LogNo) -> bool {
-        if self.book.log(no).control || self.book.log(no).standing == Standing::Refused {
+        if self.registry.log(no).control || self.registry.log(no).standing == Standing::Refused {
             return true;
         }
         let mut batch = Batch::default();
         let standing = self.resolve(no, &[], &mut batch);
         self.submit(batch);
         if standing == Standing::Unknown {
-            let epoch = self.book.log(no).place().epoch;
-            if !self.space(self.book.log(no).space).epochs.contains_key(&epoch) {
+            let epoch = self.registry.log(no).place().epoch;
+            if !self.space(self.registry.log(no).space).epochs.contains_key(&epoch) {
                 self.blocked_by(no, epoch);
             }
         }
@@ -251,7 +251,7 @@ impl Ledger {
                 KeyRef::Here { section, .. } => (at, section),
                 // A key yet to come never comes: the document would wait for it for ever.
                 KeyRef::Own { seq, .. } if seq > at.seq => continue,
-                KeyRef::Own { seq, section, .. } => (self.book.owner_of(EntryRef { log: at.log, seq }), section),
+                KeyRef::Own { seq, section, .. } => (self.registry.owner_of(EntryRef { log: at.log, seq }), section),
                 KeyRef::Other { .. } => {
                     // Nobody writes these in version 0, and one that names an entry which never comes would close the
                     // document for good.
@@ -275,7 +275,7 @@ impl Ledger {
             // An import deletes nothing. A value is dropped also where it is new: another log may have made the same
             // document before.
             let is_here = held.entry.sections().get(item.section as usize).is_some_and(|body| body.present().is_some());
-            let imported = is_here && item.new_in.is_some() && self.book.log(at.log).lane == Lane::Bulk;
+            let imported = is_here && item.new_in.is_some() && self.registry.log(at.log).lane == Lane::Bulk;
             self.drop_cached(doc, Touch { here: false, may_delete: !imported }, batch);
             docs.push((doc, row));
         }
@@ -283,13 +283,13 @@ impl Ledger {
 
     /// Where an entry is, for its seals.
     pub(crate) fn place(&self, at: EntryRef, h_prev: &[u8; 32]) -> Place {
-        let log = self.book.log(at.log);
+        let log = self.registry.log(at.log);
         Place { log: log.id, card_epoch: log.place().epoch, seq: at.seq, h_prev: *h_prev }
     }
 
     /// Reads a stored entry.
     pub(crate) fn held_from_row(&self, at: EntryRef, row: &Bytes) -> Result<Held, CodecError> {
-        Held::from_row(row, &self.book.log(at.log).place().epoch)
+        Held::from_row(row, &self.registry.log(at.log).place().epoch)
     }
 
     /// Opens a key box of an entry.
@@ -374,7 +374,7 @@ impl Ledger {
 
     /// Opens the header of a stored entry.
     pub(crate) fn header_of(&mut self, at: EntryRef, reader: &EntryReader<'_>) -> Option<Header> {
-        let space = self.book.log(at.log).space;
+        let space = self.registry.log(at.log).space;
         let earlier = self.earlier(at.log)?;
         let epoch = self.spaces[space.0 as usize].epochs.get(&reader.epoch())?;
         reader.open_header(&epoch.header_key, &earlier, &mut self.codec).ok()
@@ -392,7 +392,7 @@ impl Ledger {
 
     /// The same, read from the card.
     pub(crate) fn named_by_card(&self, no: LogNo) -> Option<Arc<[LogId]>> {
-        let log = self.book.log(no);
+        let log = self.registry.log(no);
         let card = log.card();
         let epoch = self.space(log.space).epochs.get(&card.place.epoch)?;
         let opened = OpenedOwner::open(&card.place, &card.owner_box, &epoch.owner_key).ok()?;
@@ -400,7 +400,7 @@ impl Ledger {
     }
 
     fn epoch_of(&self, at: EntryRef, reader: &EntryReader<'_>) -> Result<&Epoch, OpenError> {
-        let space = self.book.log(at.log).space;
+        let space = self.registry.log(at.log).space;
         self.space(space).epochs.get(&reader.epoch()).ok_or(OpenError::Sealed)
     }
 }

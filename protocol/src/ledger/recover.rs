@@ -4,9 +4,9 @@
 //! touched (`spec/storage.md`, "recovery").
 
 use super::append::next_tips;
-use super::book::{Book, Log, Standing};
-use super::me::Me;
-use super::recent::Recent;
+use super::entry_cache::EntryCache;
+use super::own_identity::OwnIdentity;
+use super::registry::{Log, Registry, Standing};
 use super::rows::{
     self, META_BODIES, META_DEVICE, META_FEED, META_GIVEN, META_INCARNATION, META_WANTED, SECRET_EPOCH,
     SECRET_IDENTITY, SECRET_INVITE, put,
@@ -132,10 +132,10 @@ impl Recovery {
     fn finish(self, now: Now) -> Endpoint {
         let Self { mut ledger, fresh, .. } = self;
         ledger.now = now;
-        ledger.book.sum_up();
+        ledger.registry.sum_up();
         let mut batch = Batch::default();
         if fresh {
-            batch.ops.push(ledger.me.row());
+            batch.ops.push(ledger.own.row());
         }
         if ledger.incarnation == Incarnation::default() {
             ledger.incarnation = Incarnation(ledger.entropy.bytes());
@@ -163,24 +163,24 @@ struct Found {
 impl Ledger {
     fn empty(config: Config, now: Now, entropy: &Entropy) -> Self {
         let keys = DeviceKeys::generate(&mut entropy.child("device"));
-        let recent = Recent::new(config.recent_bytes_max);
+        let entry_cache = EntryCache::new(config.recent_bytes_max);
         Self {
             config,
             now,
             entropy: entropy.child("ledger"),
-            me: Me { keys, user: None },
+            own: OwnIdentity { keys, user: None },
             incarnation: Incarnation::default(),
             instance: Instance(entropy.child("instance").bytes()),
             spaces: Vec::new(),
             partitions: Vec::new(),
             credentials: BTreeMap::new(),
             bodies: BTreeMap::new(),
-            book: Book::default(),
+            registry: Registry::default(),
             signing: BTreeMap::new(),
             control_logs: BTreeMap::new(),
             cursors: BTreeMap::new(),
             invited: Vec::new(),
-            recent,
+            entry_cache,
             unread: BTreeSet::new(),
             reading: BTreeSet::new(),
             waking: BTreeSet::new(),
@@ -188,7 +188,7 @@ impl Ledger {
             tips: [0; 32],
             unnamed: BTreeSet::new(),
             expected: BTreeSet::new(),
-            survey: super::survey::Survey::default(),
+            fork_index: super::fork_index::ForkIndex::default(),
             opened: None,
             judged: false,
             affected: BTreeSet::new(),
@@ -215,7 +215,7 @@ impl Ledger {
             Table::Secret => self.restore_secret(row_key, row, found),
             Table::Space => self.restore_space(row, found),
             Table::Partition => self.restore_partition(row_key, row),
-            Table::Log => self.book.restore(Log::from_row(row_key, row)?),
+            Table::Log => self.registry.restore(Log::from_row(row_key, row)?),
             Table::Peer => {
                 let at = rows::peer_parts(row_key)?;
                 let (incarnation, position) = rows::decode_cursor(row)?;
@@ -261,7 +261,7 @@ impl Ledger {
 
     fn restore_secret(&mut self, row_key: &[u8], row: &[u8], found: &mut Found) -> Result<(), CodecError> {
         if row_key == SECRET_IDENTITY {
-            self.me = Me::from_row(row)?;
+            self.own = OwnIdentity::from_row(row)?;
         } else if let Some(rest) = row_key.strip_prefix(SECRET_EPOCH) {
             let space = SpaceNo(u32::from_be_bytes(Reader::new(rest).array()?));
             let mut reader = Reader::new(row);
@@ -316,22 +316,22 @@ impl Ledger {
     /// Notes the logs of this device that earlier processes opened: all of them ended with their process, and the next
     /// card of their partition names those that no card names yet.
     fn restore_own_logs(&mut self) {
-        let device = self.me.keys.device_id();
-        let own = self.book.iter().filter(|log| log.branch().is_none());
+        let device = self.own.keys.device_id();
+        let own = self.registry.iter().filter(|log| log.branch().is_none());
         let own: Vec<_> = own.filter(|log| log.owner().is_some_and(|owner| owner.device == device)).collect();
         let mut tips = self.tips;
         for log in own {
             let (Some(tip), Some(owner)) = (&log.durable.tip, log.owner()) else { continue };
             tips = next_tips(&tips, &log.id, tip.seq, &tip.h);
             // A card that travels nowhere names nothing: its process ended before its first entry was durable.
-            let is_named = log.named && log.next.is_none_or(|next| self.book.log(next).durable.tip.is_some());
+            let is_named = log.named && log.next.is_none_or(|next| self.registry.log(next).durable.tip.is_some());
             if !is_named {
                 self.unnamed.insert((owner.partition, log.no));
             }
         }
         self.tips = tips;
         let is_unread = |log: &&Log| log.durable.unread().is_some() || log.standing == Standing::Unknown;
-        let unread: Vec<_> = self.book.iter().filter(is_unread).map(|log| log.no).collect();
+        let unread: Vec<_> = self.registry.iter().filter(is_unread).map(|log| log.no).collect();
         self.unread.extend(unread);
     }
 }

@@ -1,7 +1,7 @@
 //! Finding and moving what two stores do not share (`spec/sync.md`).
 
+pub mod ranges;
 pub mod session;
-pub mod spans;
 pub mod trie;
 
 use crate::ids::{Incarnation, LogId};
@@ -26,7 +26,7 @@ pub enum Class {
     /// Other live entries.
     Live = 2,
     /// Catching up on recent entries.
-    Recent = 3,
+    EntryCache = 3,
     /// Filling in old entries and imports.
     Backfill = 4,
     /// Large binary objects.
@@ -35,7 +35,8 @@ pub enum Class {
 
 impl Class {
     /// All classes, most urgent first.
-    pub const ALL: [Self; 6] = [Self::Control, Self::Foreground, Self::Live, Self::Recent, Self::Backfill, Self::Blob];
+    pub const ALL: [Self; 6] =
+        [Self::Control, Self::Foreground, Self::Live, Self::EntryCache, Self::Backfill, Self::Blob];
 
     /// The class of a channel.
     pub fn from_channel(channel: u8) -> Option<Self> {

@@ -9,9 +9,9 @@ mod branches;
 mod handles;
 mod inbound;
 mod outbound;
+mod reconcile;
 mod space;
 mod transmit;
-mod walk;
 
 use self::branches::Branches;
 pub use self::branches::Taken;

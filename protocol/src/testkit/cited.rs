@@ -2,7 +2,7 @@
 
 use super::peer::Peer;
 use crate::branch::At;
-use crate::document::ChangeRecord;
+use crate::crdt::ChangeRecord;
 use crate::ids::DocId;
 use crate::ledger::rows::entry_key;
 use crate::ledger::{EntryRef, Ledger};
@@ -31,7 +31,7 @@ pub fn citations(peer: &Peer, docs: impl IntoIterator<Item = DocId>) -> Vec<Cite
     let mut builds_on: BTreeMap<EntryRef, BTreeSet<At>> = BTreeMap::new();
     for doc in docs {
         let open = reader.open(doc);
-        let brought = reader.endpoint.shelf().brought(open);
+        let brought = reader.endpoint.documents().brought(open);
         let history = reader.endpoint.replica(open).map_or_else(Vec::new, |replica| replica.history().expect("whole"));
         let by = |peer: u64, counter: u32| {
             let ((of, _), found) = brought.range((peer, counter + 1)..).next().expect("an entry brought it");
@@ -50,7 +50,7 @@ pub fn citations(peer: &Peer, docs: impl IntoIterator<Item = DocId>) -> Vec<Cite
         }
         for ((update, peer), at) in newest {
             let (entry, h) = by(peer, at);
-            let log = reader.endpoint.ledger().book.log(entry.log).id;
+            let log = reader.endpoint.ledger().registry.log(entry.log).id;
             builds_on.entry(update).or_default().insert(At { log, seq: entry.seq, h });
         }
     }
@@ -64,7 +64,7 @@ fn cites(peer: &Peer, at: EntryRef) -> BTreeSet<At> {
     let row = &peer.store.rows()[&(Table::Entry, entry_key(at))];
     let held = ledger.held_from_row(at, row).expect("a stored entry");
     let reader = EntryReader::new(&held.entry, ledger.place(at, &held.h_prev));
-    let epoch = &ledger.space(ledger.book.log(at.log).space).epochs[&reader.epoch()];
+    let epoch = &ledger.space(ledger.registry.log(at.log).space).epochs[&reader.epoch()];
     let earlier = ledger.named_by_card(at.log).expect("a card of a log that was read");
     let header = reader.open_header(&epoch.header_key, &earlier, &mut Codec::new());
     let header = header.expect("a header of an entry that was read");

@@ -6,7 +6,7 @@
 
 use super::sample::{BULK_DOCS, OwnedKeys, Sample, SampleLog, TOGETHER_DOCS, meta, row};
 use crate::connection::{Handshake, HandshakeError, Opening};
-use crate::document::{DEPTH_MAX, Replica, TextPaths, Value, check, encode_new};
+use crate::crdt::{DEPTH_MAX, Replica, TextPaths, Value, check, encode_new};
 use crate::entropy::Entropy;
 use crate::identity::{Credential, SpaceGenesis, UserGenesis, parse_did_key};
 use crate::log::entry::ENTRY_BYTES_MAX;

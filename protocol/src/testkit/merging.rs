@@ -1,7 +1,7 @@
 //! Histories of one keyed document that several devices make, edit, delete and make again apart from each other: nothing
 //! is hidden that nobody deleted who saw it (`spec/documents.md`, section 3).
 
-use crate::document::{Change, CheckedUpdate, Hidden, Replica, Step, TextPaths, Value, Version, check};
+use crate::crdt::{Change, CheckedUpdate, Hidden, Replica, Step, TextPaths, Value, Version, check};
 use crate::entropy::Entropy;
 use std::collections::{BTreeMap, BTreeSet};
 

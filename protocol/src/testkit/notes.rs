@@ -1,8 +1,8 @@
 //! Small documents for tests: a title and a text that merges character by character.
 
-use crate::document::{Change, Step, Value};
+use crate::crdt::{Change, Step, Value};
+use crate::documents::Edit;
 use crate::ids::DocId;
-use crate::shelf::Edit;
 
 /// The path of the text.
 pub const BODY: &[&str] = &["body"];

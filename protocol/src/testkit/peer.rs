@@ -1,13 +1,13 @@
 //! An endpoint with a store in memory, and a network of them: the smallest runtime there is.
 
 use crate::config::Config;
-use crate::document::{Meta, TextPaths, Value};
+use crate::crdt::{Meta, TextPaths, Value};
+use crate::documents::{Edit, EditError, Snapshot};
 use crate::endpoint::{CommitId, Dial, Endpoint, Event, LinkId};
 use crate::ids::{DocId, LogId};
 use crate::ledger::{DocRef, Image, PartNo, Recovery, Step};
 use crate::pump::{Io, pump};
 use crate::sealed::Invite;
-use crate::shelf::{Edit, EditError, Snapshot};
 use crate::storage::StoreRequest;
 use crate::sync::SpaceNo;
 use crate::testkit::store::MemStore;

@@ -1,7 +1,7 @@
 //! One small world of records, keys and entries, equal wherever it is made: what the published vectors show, what the
 //! fuzz targets know, and what the benchmarks measure.
 
-use crate::document::{Meta, TextPaths, Value, encode_new};
+use crate::crdt::{Meta, TextPaths, Value, encode_new};
 use crate::entropy::Entropy;
 use crate::identity::{
     Credential, DeviceKeys, RecoveryKey, SpaceGenesis, UserGenesis, UserKey, collection_id, doc_id_for_key,

@@ -1,9 +1,9 @@
 //! Checks that what a store counts is what it lists, and that a document which is not doubted is there.
 
+use crate::documents::Snapshot;
 use crate::ids::CollectionId;
 use crate::ledger::DocRef;
 use crate::ledger::rows::{Doubt, count_key, doubt_key, listing_parts};
-use crate::shelf::Snapshot;
 use crate::storage::Table;
 use crate::testkit::store::Rows;
 use std::collections::BTreeMap;

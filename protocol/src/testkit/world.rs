@@ -4,12 +4,12 @@
 //! safe, and compares. Steps about peers that are not there do nothing.
 
 use crate::config::Config;
-use crate::document::{Meta, TextPaths};
+use crate::crdt::{Meta, TextPaths};
+use crate::documents::{Bulk, Edit, Erasable, Snapshot, decode_snapshot};
 use crate::endpoint::{Dial, Event, LinkId, NewDoc};
 use crate::ids::{DocId, LogId};
 use crate::ledger::DocRef;
 use crate::ledger::rows::doc_key;
-use crate::shelf::{Bulk, Edit, Erasable, Snapshot, decode_snapshot};
 use crate::storage::Table;
 use crate::sync::{Bodies, SpaceNo};
 use crate::testkit::notes::{BODY, body, doc_id, insert, note, set};

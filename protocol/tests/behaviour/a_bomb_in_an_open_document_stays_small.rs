@@ -1,9 +1,9 @@
 //! Bodies that inflate a thousandfold are opened only so far: what takes memory has to be sent. What others write into
 //! the same document comes in all the same.
 
-use cosmicsync_protocol::document::forge::{Forgery, forge};
+use cosmicsync_protocol::crdt::forge::{Forgery, forge};
+use cosmicsync_protocol::documents::Missing;
 use cosmicsync_protocol::log::Lane;
-use cosmicsync_protocol::shelf::Missing;
 use cosmicsync_protocol::testkit::hostile::Siege;
 use cosmicsync_protocol::testkit::notes::{BODY, body, doc_id, insert, note};
 

@@ -1,7 +1,7 @@
 //! Whoever holds a log can serve any stretch of it with a head that proves it, however it came to them.
 
 use cosmicsync_protocol::config::Config;
-use cosmicsync_protocol::document::Value;
+use cosmicsync_protocol::crdt::Value;
 use cosmicsync_protocol::testkit::notes::{doc_id, note, set};
 use cosmicsync_protocol::testkit::peer::{Net, Peer};
 use cosmicsync_protocol::testkit::store::MemStore;

@@ -1,6 +1,6 @@
 //! A replica that holds few bodies has the same roots, says what it lacks, and breaks nothing for others.
 
-use cosmicsync_protocol::shelf::Missing;
+use cosmicsync_protocol::documents::Missing;
 use cosmicsync_protocol::sync::{Bodies, SpaceNo};
 use cosmicsync_protocol::testkit::notes::{BODY, body, doc_id, insert, note};
 use cosmicsync_protocol::testkit::peer::{Net, Peer};

@@ -1,11 +1,11 @@
 //! A live link carries a space as soon as both ends know it, whichever knew it first.
 
-use cosmicsync_protocol::document::{Meta, Value};
+use cosmicsync_protocol::crdt::{Meta, Value};
+use cosmicsync_protocol::documents::Edit;
 use cosmicsync_protocol::endpoint::{Dial, Event};
 use cosmicsync_protocol::ids::DocId;
 use cosmicsync_protocol::ledger::DocRef;
 use cosmicsync_protocol::sealed::Invite;
-use cosmicsync_protocol::shelf::Edit;
 use cosmicsync_protocol::sync::SpaceNo;
 use cosmicsync_protocol::testkit::peer::{Net, Peer};
 

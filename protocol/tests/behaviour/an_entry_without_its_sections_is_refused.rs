@@ -1,7 +1,7 @@
 //! The chain verifies whatever sections are gone, so whoever passes an entry on could take some out. What is taken in
 //! is whole: otherwise this replica would call the entry held, and never ask for what is missing.
 
-use cosmicsync_protocol::document::forge::{Forgery, forge};
+use cosmicsync_protocol::crdt::forge::{Forgery, forge};
 use cosmicsync_protocol::log::{Entry, Lane};
 use cosmicsync_protocol::testkit::hostile::Siege;
 use cosmicsync_protocol::testkit::notes::doc_id;

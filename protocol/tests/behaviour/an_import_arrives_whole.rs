@@ -1,8 +1,8 @@
 //! Thousands of documents go out in few entries and arrive equal.
 
-use cosmicsync_protocol::document::{Meta, TextPaths, Value};
+use cosmicsync_protocol::crdt::{Meta, TextPaths, Value};
+use cosmicsync_protocol::documents::{Bulk, Erasable};
 use cosmicsync_protocol::endpoint::NewDoc;
-use cosmicsync_protocol::shelf::{Bulk, Erasable};
 use cosmicsync_protocol::sync::SpaceNo;
 use cosmicsync_protocol::testkit::notes::doc_id;
 use cosmicsync_protocol::testkit::peer::{Net, Peer};

@@ -1,9 +1,9 @@
 //! Catch-up goes on past the credit window: what became durable gives its credit back.
 
-use cosmicsync_protocol::document::{Meta, TextPaths, Value};
+use cosmicsync_protocol::crdt::{Meta, TextPaths, Value};
+use cosmicsync_protocol::documents::{Bulk, Erasable};
 use cosmicsync_protocol::endpoint::NewDoc;
 use cosmicsync_protocol::ids::DocId;
-use cosmicsync_protocol::shelf::{Bulk, Erasable};
 use cosmicsync_protocol::sync::SpaceNo;
 use cosmicsync_protocol::testkit::peer::Net;
 

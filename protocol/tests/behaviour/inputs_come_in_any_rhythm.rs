@@ -1,6 +1,6 @@
 //! Any number of inputs between drains, any cut of the bytes, and clocks that jump do no harm.
 
-use cosmicsync_protocol::document::Value;
+use cosmicsync_protocol::crdt::Value;
 use cosmicsync_protocol::testkit::notes::{BODY, body, doc_id, insert, note};
 use cosmicsync_protocol::testkit::peer::{Net, Peer};
 use cosmicsync_protocol::time::Now;

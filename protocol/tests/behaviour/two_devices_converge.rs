@@ -1,8 +1,8 @@
 //! Two devices of one user sync documents both ways, live and after a cut.
 
-use cosmicsync_protocol::document::{Change, Step, Value};
+use cosmicsync_protocol::crdt::{Change, Step, Value};
+use cosmicsync_protocol::documents::Edit;
 use cosmicsync_protocol::ids::DocId;
-use cosmicsync_protocol::shelf::Edit;
 use cosmicsync_protocol::testkit::peer::Net;
 
 fn note(text: &str) -> Value {

@@ -1,7 +1,7 @@
 //! A log is held whatever its card says, and read once its epoch has admitted it; of the entries in it, those that this
 //! version knows.
 
-use cosmicsync_protocol::document::forge::{Forgery, forge};
+use cosmicsync_protocol::crdt::forge::{Forgery, forge};
 use cosmicsync_protocol::ids::EpochId;
 use cosmicsync_protocol::log::{EntryKind, Header, Item, KeyRef, Lane, Plain};
 use cosmicsync_protocol::testkit::hostile::{OwnLog, Siege};

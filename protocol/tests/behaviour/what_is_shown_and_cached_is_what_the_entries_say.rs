@@ -1,9 +1,9 @@
 //! An open document, a reopened one and a materialised value never lag behind the entries for good.
 
 use cosmicsync_protocol::config::Config;
+use cosmicsync_protocol::documents::decode_snapshot;
 use cosmicsync_protocol::ledger::DocRef;
 use cosmicsync_protocol::ledger::rows::doc_key;
-use cosmicsync_protocol::shelf::decode_snapshot;
 use cosmicsync_protocol::storage::Table;
 use cosmicsync_protocol::testkit::notes::{BODY, doc_id, insert, note};
 use cosmicsync_protocol::testkit::peer::{Net, Peer};
@@ -42,7 +42,7 @@ fn edit_arrives(net: &mut Net, open: DocRef, text: &str) {
     submit(peer);
 }
 
-fn shown(peer: &mut Peer) -> Option<cosmicsync_protocol::document::Value> {
+fn shown(peer: &mut Peer) -> Option<cosmicsync_protocol::crdt::Value> {
     peer.value(doc_id(1))
 }
 

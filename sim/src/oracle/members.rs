@@ -8,7 +8,7 @@ use super::reader::Shown;
 use crate::coverage::Mark;
 use crate::report::OracleId;
 use crate::world::{Piece, Pieces, World};
-use cosmicsync_protocol::document::Version;
+use cosmicsync_protocol::crdt::Version;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a replica shows of a document, taken apart.

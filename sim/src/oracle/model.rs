@@ -1,7 +1,7 @@
 //! The model: which tokens were typed, what they were typed after, and which of them were reported safe.
 
 use crate::world::{Piece, Supply};
-use cosmicsync_protocol::document::Version;
+use cosmicsync_protocol::crdt::Version;
 use cosmicsync_protocol::ids::LogId;
 use std::collections::{BTreeMap, BTreeSet};
 

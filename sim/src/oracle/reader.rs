@@ -2,13 +2,13 @@
 
 use crate::world::{Piece, config, doc_id, partition_name, partition_of, pieces_of, recover, tokens_of};
 use bytes::Bytes;
-use cosmicsync_protocol::document::{Hidden, Version};
+use cosmicsync_protocol::crdt::{Hidden, Version};
+use cosmicsync_protocol::documents::Snapshot;
 use cosmicsync_protocol::endpoint::{Dial, Endpoint, Event, LinkId};
 use cosmicsync_protocol::ids::DocId;
 use cosmicsync_protocol::ledger::rows::listing_parts;
 use cosmicsync_protocol::ledger::{DocRef, PartNo};
 use cosmicsync_protocol::pump::{Io, pump};
-use cosmicsync_protocol::shelf::Snapshot;
 use cosmicsync_protocol::storage::{StoreRequest, Table};
 use cosmicsync_protocol::sync::SpaceNo;
 use cosmicsync_protocol::testkit::store::MemStore;

@@ -5,7 +5,7 @@
 
 use super::members;
 use crate::oracle::tokens_in;
-use cosmicsync_protocol::document::{Step, TextPaths, Value};
+use cosmicsync_protocol::crdt::{Step, TextPaths, Value};
 
 /// The text that holds tokens, which are never deleted.
 pub(crate) const BODY: &str = "body";

@@ -7,7 +7,7 @@
 use super::World;
 use crate::plan::{How, Key};
 use crate::random::purpose;
-use cosmicsync_protocol::document::{Change, Hidden, Step, Value};
+use cosmicsync_protocol::crdt::{Change, Hidden, Step, Value};
 use cosmicsync_protocol::ledger::DocRef;
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -5,7 +5,7 @@ use crate::coverage::{Mark, Point};
 use crate::plan;
 use crate::random::purpose;
 use crate::report::OracleId;
-use cosmicsync_protocol::document::TextPaths;
+use cosmicsync_protocol::crdt::TextPaths;
 use cosmicsync_protocol::endpoint::{CloseReason, Event, LinkId, Process};
 use cosmicsync_protocol::ids::DeviceId;
 use cosmicsync_protocol::ledger::Image;

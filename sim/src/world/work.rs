@@ -7,11 +7,11 @@ use crate::coverage::{Mark, Point};
 use crate::oracle::{Deed, ends};
 use crate::plan::Act;
 use crate::random::purpose;
-use cosmicsync_protocol::document::{Change, Meta, Step, Value};
+use cosmicsync_protocol::crdt::{Change, Meta, Step, Value};
+use cosmicsync_protocol::documents::{Bulk, Edit, Erasable};
 use cosmicsync_protocol::endpoint::NewDoc;
 use cosmicsync_protocol::ids::DocId;
 use cosmicsync_protocol::ledger::DocRef;
-use cosmicsync_protocol::shelf::{Bulk, Edit, Erasable};
 use cosmicsync_protocol::sync::SpaceNo;
 
 /// The collection of all documents.

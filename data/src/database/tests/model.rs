@@ -5,7 +5,7 @@ use super::node::{Node, keyed, value};
 use crate::collection::CollectionMeta;
 use crate::json::tests::any_json;
 use crate::patch;
-use cosmicsync_protocol::document::{TextPaths, Value};
+use cosmicsync_protocol::crdt::{TextPaths, Value};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,7 +43,7 @@ fn key(n: usize) -> String {
 /// What RFC 7396 says, by way of changes that are tested elsewhere.
 fn patched(current: &Value, change: &Value) -> Value {
     let mut replica =
-        cosmicsync_protocol::document::Replica::create(1, &Default::default(), current, &TextPaths::none()).unwrap();
+        cosmicsync_protocol::crdt::Replica::create(1, &Default::default(), current, &TextPaths::none()).unwrap();
     replica.apply(&patch::merge_patch(current, change).unwrap(), &TextPaths::none()).unwrap();
     replica.value().unwrap()
 }

@@ -5,7 +5,7 @@ use super::super::request::{Answer, Cut, Found, Name, Place, Request, Row, Ticke
 use crate::collection::CollectionMeta;
 use crate::json::parse;
 use crate::rules::Actor;
-use cosmicsync_protocol::document::{TextPaths, Value};
+use cosmicsync_protocol::crdt::{TextPaths, Value};
 use cosmicsync_protocol::endpoint::{Dial, Event, LinkId};
 use cosmicsync_protocol::ids::DocId;
 use cosmicsync_protocol::ledger::PartNo;

@@ -11,7 +11,7 @@ use crate::database::request::{Answer, Request, RequestError, Row, RowPlace};
 use crate::index::define::Fields;
 use crate::query::plan::Access;
 use crate::query::{Field, Sort, parse};
-use cosmicsync_protocol::document::{TextPaths, Value};
+use cosmicsync_protocol::crdt::{TextPaths, Value};
 
 fn query(node: &Node, selector: &str, sort: &str) -> Query {
     Query {

@@ -5,7 +5,7 @@ use crate::database::ask::{Query, Want};
 use crate::database::request::{Action, Answer, Condition, Intent, Request, RequestError, Target};
 use crate::query::parse;
 use crate::rules::{Actor, Deed, Rules};
-use cosmicsync_protocol::document::{TextPaths, Value};
+use cosmicsync_protocol::crdt::{TextPaths, Value};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -6,7 +6,7 @@ use crate::database::request::{Action, Answer, Condition, Intent, Name, Request,
 use crate::database::schema_ops::{SchemaChange, SchemaReport};
 use crate::query::{Sort, parse};
 use crate::schema::Schema;
-use cosmicsync_protocol::document::{Change, TextPaths};
+use cosmicsync_protocol::crdt::{Change, TextPaths};
 use std::sync::Arc;
 
 impl Node {

@@ -6,8 +6,8 @@ use super::super::request::{Action, Answer, Condition, Intent, Request, RequestE
 use super::node::{Node, keyed, value};
 use crate::collection::CollectionMeta;
 use crate::json_patch;
-use cosmicsync_protocol::document::{Change, TextPaths, Value, VersionId};
-use cosmicsync_protocol::shelf::EditError;
+use cosmicsync_protocol::crdt::{Change, TextPaths, Value, VersionId};
+use cosmicsync_protocol::documents::EditError;
 
 fn intent(key: &str, action: Action) -> Intent {
     Intent { target: Target::Named(keyed(key)), action, condition: Condition::None }

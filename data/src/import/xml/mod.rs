@@ -6,7 +6,7 @@
 mod value;
 
 use super::{Checkpoint, ENVELOPE_BYTES_MAX, Envelope, ImportError, Place, Pulled, RECORD_BYTES_MAX};
-use cosmicsync_protocol::document::DEPTH_MAX;
+use cosmicsync_protocol::crdt::DEPTH_MAX;
 
 use value::Names;
 pub(crate) use value::{COMMENT, CONTENT, INSTRUCTION, TEXT, is_character};

@@ -2,7 +2,7 @@ use crate::collection::CollectionMeta;
 use crate::export::Writer;
 use crate::import::{Format, ImportError, Reader, Record};
 use crate::json::{parse, to_string};
-use cosmicsync_protocol::document::Value;
+use cosmicsync_protocol::crdt::Value;
 use proptest::prelude::*;
 
 fn read(rows: Option<&str>, text: &str, piece: usize) -> Result<(Vec<Record>, Reader), ImportError> {

@@ -2,7 +2,7 @@
 
 use super::is_name;
 use crate::import::ImportError;
-use cosmicsync_protocol::document::{DEPTH_MAX, Value};
+use cosmicsync_protocol::crdt::{DEPTH_MAX, Value};
 use quick_xml::Reader;
 use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::{BytesRef, BytesStart, Event};

@@ -7,9 +7,9 @@ use crate::service::{ErrorCode, Reason, ServiceError, quoted};
 use crate::store::SnapshotError;
 use cosmicsync_data::database::ask::QueryError;
 use cosmicsync_data::database::request::RequestError;
-use cosmicsync_protocol::document::{ChangeError, UPDATE_BYTES_MAX, UPDATE_OPS_MAX};
+use cosmicsync_protocol::crdt::{ChangeError, UPDATE_BYTES_MAX, UPDATE_OPS_MAX};
+use cosmicsync_protocol::documents::{BulkError, EditError};
 use cosmicsync_protocol::ledger::SpaceError;
-use cosmicsync_protocol::shelf::{BulkError, EditError};
 
 /// What needs the user key, which stays on the device that made the user.
 pub(super) const ON_FIRST_DEVICE: &str = "on the device where `init` was run: cosmicsync space invite";

@@ -9,9 +9,9 @@ use cosmicsync_data::database::ask::{Query, Want};
 use cosmicsync_data::database::request::{
     Action, Answer, Condition, Intent, Name, Place, Request, RequestError, Target,
 };
+use cosmicsync_protocol::documents::Erasable;
 use cosmicsync_protocol::ids::DocId;
 use cosmicsync_protocol::ledger::PartNo;
-use cosmicsync_protocol::shelf::Erasable;
 use tokio::sync::mpsc;
 
 /// Documents that are deleted as one.

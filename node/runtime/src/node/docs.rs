@@ -10,10 +10,10 @@ use crate::service::{
 };
 use cosmicsync_data::database::request::{Answer, Found, Name, Request, RequestError};
 use cosmicsync_data::json;
-use cosmicsync_protocol::document::{Change as Edit, ChangeError, Step, TextPaths, Value};
+use cosmicsync_protocol::crdt::{Change as Edit, ChangeError, Step, TextPaths, Value};
+use cosmicsync_protocol::documents::EditError;
 use cosmicsync_protocol::ids::DocId;
 use cosmicsync_protocol::ledger::PartNo;
-use cosmicsync_protocol::shelf::EditError;
 use cosmicsync_protocol::sync::SpaceNo;
 use std::sync::PoisonError;
 

@@ -12,7 +12,7 @@ use crate::service::{
     DocList, DocRef, ErrorCode, Item, Listed, Reply, Revision, RevisionKind, ServiceError, SpaceRef, Text,
 };
 use cosmicsync_data::database::request::{self, Answer, Found, Name, Place, Request};
-use cosmicsync_protocol::document::VersionId;
+use cosmicsync_protocol::crdt::VersionId;
 use cosmicsync_protocol::ids::DocId;
 use cosmicsync_protocol::ledger::PartNo;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

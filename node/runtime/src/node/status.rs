@@ -13,11 +13,11 @@ use crate::service::{
 };
 use crate::store::{SYNC_FAILED_FILE, StoreStats};
 use cosmicsync_data::database::request::{Answer, Request};
+use cosmicsync_protocol::documents::Missing;
 use cosmicsync_protocol::endpoint::Endpoint;
 use cosmicsync_protocol::ids::{DeviceId, UserId};
 use cosmicsync_protocol::ledger::EntryRef;
 use cosmicsync_protocol::log::Weight;
-use cosmicsync_protocol::shelf::Missing;
 use cosmicsync_protocol::storage::Table;
 use std::sync::{Arc, PoisonError};
 

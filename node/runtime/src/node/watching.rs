@@ -11,11 +11,11 @@ use crate::service::{Change, Changes, DocRef, ErrorCode, Item, Progress, Reason,
 use cosmicsync_data::collection::COLLECTIONS;
 use cosmicsync_data::database::request::{Answer, Name, Request, RequestError};
 use cosmicsync_data::json;
-use cosmicsync_protocol::document::VersionId;
+use cosmicsync_protocol::crdt::VersionId;
+use cosmicsync_protocol::documents::Snapshot;
 use cosmicsync_protocol::ids::{DocId, Incarnation};
 use cosmicsync_protocol::ledger::rows::FeedRow;
 use cosmicsync_protocol::ledger::{DocRef as LedgerDoc, PartNo};
-use cosmicsync_protocol::shelf::Snapshot;
 use cosmicsync_protocol::sync::SpaceNo;
 use futures_util::future::try_join_all;
 use std::collections::BTreeMap;

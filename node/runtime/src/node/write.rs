@@ -11,8 +11,8 @@ use crate::service::{
 use cosmicsync_data::database::idempotency::Once;
 use cosmicsync_data::database::request::{Action, Answer, Condition, Intent, Request, RequestError, Target};
 use cosmicsync_data::{json, json_patch};
-use cosmicsync_protocol::document::{Change, ChangeError, TextPaths};
-use cosmicsync_protocol::shelf::EditError;
+use cosmicsync_protocol::crdt::{Change, ChangeError, TextPaths};
+use cosmicsync_protocol::documents::EditError;
 use tokio::sync::mpsc;
 
 /// Names requests of the control socket.

@@ -2,7 +2,7 @@
 //!
 //! Times are milliseconds since the Unix epoch (`*_ms` alone are durations), sizes are bytes.
 
-use cosmicsync_protocol::document::VersionId;
+use cosmicsync_protocol::crdt::VersionId;
 use cosmicsync_protocol::ids::{DeviceId, DocId, LogId, PartitionId, SpaceId, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

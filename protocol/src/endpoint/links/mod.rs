@@ -3,7 +3,7 @@
 //! A link shakes hands, is judged, and then carries a sync session, or a join. It verifies who the peer is; what
 //! entries say is the ledger's to verify.
 
-mod greet;
+mod admission;
 mod run;
 mod serve;
 mod twins;

@@ -52,7 +52,7 @@ impl Links {
             }
             ledger.submit(batch);
             for (log, seq, h) in core::mem::take(&mut ledger.wanted) {
-                let space = ledger.book.log(log).space;
+                let space = ledger.registry.log(log).space;
                 for open in self.sessions().filter(|open| open.spaces.contains(&space)) {
                     open.with(ledger, |session, view| session.want_history(view, log, (seq, h)));
                 }
@@ -62,7 +62,7 @@ impl Links {
 
     /// A log's durable state moved: every session may have something to send.
     pub(in crate::endpoint) fn handle_grown(&mut self, ledger: &Ledger, log: LogNo, from: u64) {
-        let space = ledger.book.log(log).space;
+        let space = ledger.registry.log(log).space;
         for open in self.sessions().filter(|open| open.spaces.contains(&space)) {
             open.with(ledger, |session, view| session.handle_grown(view, log, from));
         }
@@ -132,7 +132,7 @@ impl Open {
                 let no = match ledger.accept(&run, batch) {
                     Ok(no) => no,
                     Err(Refusal::Forked) => {
-                        let Some(no) = ledger.book.by_id(&log) else { return Ok(()) };
+                        let Some(no) = ledger.registry.by_id(&log) else { return Ok(()) };
                         self.with(ledger, |session, view| session.handle_refused(view, no));
                         return Ok(());
                     }

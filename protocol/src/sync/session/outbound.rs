@@ -370,7 +370,7 @@ impl Session {
         if let Some((_, view)) = self.view(catalog, &id) {
             // What did not fit into one run is catching up: it must not delay what others write now.
             let class =
-                if sent.is_some() && class != Class::Control { view.class.max(Class::Recent) } else { view.class };
+                if sent.is_some() && class != Class::Control { view.class.max(Class::EntryCache) } else { view.class };
             self.activate(catalog, id, &view, class);
         }
         self.account(&id);

@@ -1,6 +1,6 @@
 //! One space on one link: how it opens, when it is settled, and what that says about cursors.
 
-use super::walk::Walk;
+use super::reconcile::Walk;
 use super::{Action, Session, SessionError};
 use crate::ids::LogId;
 use crate::sync::{Catalog, Cursor, Follow, SpaceNo};

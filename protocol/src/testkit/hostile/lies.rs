@@ -2,7 +2,7 @@
 //! chained and signed as they should be and say what they must not.
 
 use super::{Bodies, Line, Member, OwnLog};
-use crate::document::forge::{Forgery, forge};
+use crate::crdt::forge::{Forgery, forge};
 use crate::ids::{DocId, LogId};
 use crate::log::card::short_card;
 use crate::log::{Dep, Entry, EntryKind, Header, Item, KeyRef, Lane, LogCard, Plain};

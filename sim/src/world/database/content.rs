@@ -1,7 +1,7 @@
 //! Documents of databases: where they are, and values of which many are alike.
 
 use crate::random::{Keyed, purpose};
-use cosmicsync_protocol::document::{TextPaths, Value};
+use cosmicsync_protocol::crdt::{TextPaths, Value};
 
 /// The collections of each partition.
 const COLLECTIONS: [&str; 2] = ["cats", "dogs"];

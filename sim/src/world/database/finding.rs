@@ -14,7 +14,7 @@ use crate::report::OracleId;
 use cosmicsync_data::database::ask::Want;
 use cosmicsync_data::database::request::{Answer, Found, Request};
 use cosmicsync_data::json;
-use cosmicsync_protocol::document::{Value, VersionId};
+use cosmicsync_protocol::crdt::{Value, VersionId};
 use cosmicsync_protocol::ids::DocId;
 use cosmicsync_protocol::ledger::{DocRef, PartNo};
 use cosmicsync_protocol::storage::Table;

@@ -23,7 +23,7 @@ use cosmicsync_data::database::request::{
 use cosmicsync_data::database::schema_ops::SchemaChange;
 use cosmicsync_data::index::define::Fields;
 use cosmicsync_data::schema::Schema;
-use cosmicsync_protocol::document::{Change, Step};
+use cosmicsync_protocol::crdt::{Change, Step};
 use cosmicsync_protocol::ids::DocId;
 use cosmicsync_protocol::ledger::DocRef;
 use cosmicsync_protocol::ledger::PartNo;
@@ -269,7 +269,7 @@ impl World<'_> {
 }
 
 /// The documents of a partition by id.
-type Docs = BTreeMap<DocId, cosmicsync_protocol::shelf::Snapshot>;
+type Docs = BTreeMap<DocId, cosmicsync_protocol::documents::Snapshot>;
 
 /// Whether a store holds an index that is not built yet.
 pub(super) fn builds_index(store: &MemStore) -> bool {

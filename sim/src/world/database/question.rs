@@ -6,7 +6,7 @@ use super::content::Values;
 use cosmicsync_data::database::ask::Query;
 use cosmicsync_data::database::request::Found;
 use cosmicsync_data::query::{Direction, Field, Sort, parse};
-use cosmicsync_protocol::document::Value;
+use cosmicsync_protocol::crdt::Value;
 use cosmicsync_protocol::ledger::PartNo;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;

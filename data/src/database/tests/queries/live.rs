@@ -7,7 +7,7 @@ use crate::database::ask::{LiveBatch, LiveEvent, Query, QueryError};
 use crate::database::request::{Answer, Request};
 use crate::index::key::push_field;
 use crate::query::Subject;
-use cosmicsync_protocol::document::{TextPaths, Value};
+use cosmicsync_protocol::crdt::{TextPaths, Value};
 use cosmicsync_protocol::ids::DocId;
 use proptest::prelude::*;
 

@@ -6,7 +6,7 @@ use crate::database::ask::{IndexChange, Query};
 use crate::database::request::Request;
 use crate::index::define::Fields;
 use crate::query::{Selector, Sort, Subject};
-use cosmicsync_protocol::document::{TextPaths, Value};
+use cosmicsync_protocol::crdt::{TextPaths, Value};
 use proptest::prelude::*;
 
 #[derive(Debug, Clone)]

@@ -11,8 +11,8 @@ use crate::service::{ErrorCode, Import, Imported, Input, Item, Progress, Reply, 
 use cosmicsync_data::collection::CollectionMeta;
 use cosmicsync_data::database::request::{Answer, ImportCounts, ImportId, Request, RequestError};
 use cosmicsync_data::import::{Detected, Format, Kind, Reader};
-use cosmicsync_protocol::document::TextPaths;
-use cosmicsync_protocol::shelf::Erasable;
+use cosmicsync_protocol::crdt::TextPaths;
+use cosmicsync_protocol::documents::Erasable;
 use parse::{Batch, BatchLimits, Failed, Learned, Parser, Plan, Source, options_of};
 use std::collections::VecDeque;
 use std::path::Path;

@@ -6,7 +6,7 @@ use crate::service::{ErrorCode, Input, ServiceError};
 use cosmicsync_data::database::request::{Row, RowPlace};
 use cosmicsync_data::import::{Checkpoint, Envelope, ImportError, Reader, Record};
 use cosmicsync_data::json;
-use cosmicsync_protocol::document::Value;
+use cosmicsync_protocol::crdt::Value;
 use tokio::sync::mpsc;
 
 /// Rows of a batch, at most.

@@ -21,7 +21,7 @@ pub(super) struct FakeLog {
 /// Hashes of trie nodes, until the store changes.
 type NodeHashes = BTreeMap<(Scope, Vec<u8>), [u8; 16]>;
 
-/// One store: what a log book would hold durably.
+/// One store: what a registry of logs would hold durably.
 #[derive(Debug, Clone)]
 pub(super) struct Store {
     pub(super) incarnation: Incarnation,

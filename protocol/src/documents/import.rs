@@ -1,8 +1,8 @@
 //! Importing into open documents: checked, in causal order, in batches.
 
-use super::{Body, Doc, Shelf, read_index};
+use super::{Body, Doc, Documents, read_index};
 use crate::branch::{Forks, Part, excluded};
-use crate::document::{CheckedUpdate, ImportError, Replica, UpdateError, Version, check};
+use crate::crdt::{CheckedUpdate, ImportError, Replica, UpdateError, Version, check};
 use crate::endpoint::Event;
 use crate::identity::peer_id;
 use crate::ledger::forks::short;
@@ -10,7 +10,7 @@ use crate::ledger::{DocRef, EntryRef, Ledger};
 use crate::sync::LogNo;
 use std::collections::VecDeque;
 
-impl Shelf {
+impl Documents {
     /// Imports what waits and can be imported, and tells of it.
     pub(super) fn import(&mut self, ledger: &mut Ledger, doc: DocRef, events: &mut VecDeque<Event>) {
         if ledger.is_judging() {
@@ -112,7 +112,7 @@ impl Doc {
         let mut ready = Vec::new();
         let mut runnable = core::mem::take(&mut self.runnable);
         while let Some(log) = runnable.pop_first() {
-            let peer = peer_id(&ledger.book.log(log).id);
+            let peer = peer_id(&ledger.registry.log(log).id);
             while let Some(update) = self.next_of(ledger, log, peer, &ahead) {
                 let (start, end) = (update.update.start(), update.update.end());
                 ahead.insert(peer, end);
@@ -183,9 +183,9 @@ impl Doc {
     fn is_meant(&self, ledger: &Ledger, at: EntryRef, update: &CheckedUpdate) -> bool {
         let cited = self.cited.get(&at).map_or(&[][..], |cited| cited);
         update.deps().iter().filter_map(|(peer, counter)| self.brought(*peer, *counter)).all(|(brought, h)| {
-            let log = ledger.book.log(brought.log).id;
+            let log = ledger.registry.log(brought.log).id;
             let mut of_log = cited.iter().filter(|dep| dep.log == log).peekable();
-            log == ledger.book.log(at.log).id
+            log == ledger.registry.log(at.log).id
                 || of_log.peek().is_none()
                 || of_log.any(|dep| (dep.seq, dep.h) == (brought.seq, h))
         })

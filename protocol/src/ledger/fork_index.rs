@@ -1,8 +1,8 @@
 //! What is collected of all entries once some log has several histories: chain hashes, and what entries cite. From it
 //! follows which history counts (`spec/exclusion.md`).
 
-use super::book::Log;
-use super::recent::Held;
+use super::entry_cache::Held;
+use super::registry::Log;
 use super::rows::{DocRef, EntryRef, PartNo, entry_key, entry_seq, log_key};
 use super::{Ledger, Work};
 use crate::branch::{self, At, Citation, Forks, Histories, Part};
@@ -21,7 +21,7 @@ const SURVEY_BYTES_MAX: usize = 1024 * 1024;
 
 /// What is collected once some log has several histories.
 #[derive(Debug, Default)]
-pub(crate) struct Survey {
+pub(crate) struct ForkIndex {
     /// Logs of which a contradiction was seen.
     pub(super) suspects: BTreeSet<LogNo>,
     /// Scans for chain hashes under way.
@@ -36,7 +36,7 @@ pub(crate) struct Survey {
 
 /// What came for the survey.
 #[derive(Debug, Clone)]
-pub(crate) enum SurveyStep {
+pub(crate) enum ForkStep {
     /// Entries of a log, for their chain hashes.
     Trace(LogNo),
     /// Entries of all logs, for what they cite.
@@ -48,14 +48,14 @@ pub(crate) enum SurveyStep {
 impl Ledger {
     /// Notes the forks that were known when the store was opened.
     pub(super) fn restore_forks(&mut self) {
-        let forked: Vec<LogNo> = self.book.iter().filter_map(Log::branch).map(|branch| branch.main).collect();
+        let forked: Vec<LogNo> = self.registry.iter().filter_map(Log::branch).map(|branch| branch.main).collect();
         for main in forked {
-            let histories: Vec<LogNo> = self.book.histories(main).map(|log| log.no).collect();
+            let histories: Vec<LogNo> = self.registry.histories(main).map(|log| log.no).collect();
             for no in histories {
-                self.book.log_mut(no).fork_mut().trace = None;
+                self.registry.log_mut(no).fork_mut().trace = None;
             }
             self.suspect(main);
-            self.survey.stale = true;
+            self.fork_index.stale = true;
         }
     }
 
@@ -66,27 +66,28 @@ impl Ledger {
 
     /// Whether entries of a space may be excluded: some log of it has several histories.
     pub(crate) fn may_exclude(&self, space: SpaceNo) -> bool {
-        let forked = |no: &LogNo| !self.book.log(*no).branches().is_empty() && self.book.log(*no).space == space;
-        self.survey.suspects.iter().any(forked)
+        let forked =
+            |no: &LogNo| !self.registry.log(*no).branches().is_empty() && self.registry.log(*no).space == space;
+        self.fork_index.suspects.iter().any(forked)
     }
 
     /// Whether some log has several histories.
     pub(crate) fn has_forks(&self) -> bool {
-        self.survey.suspects.iter().any(|no| !self.book.log(*no).branches().is_empty())
+        self.fork_index.suspects.iter().any(|no| !self.registry.log(*no).branches().is_empty())
     }
 
     /// Asks for what the survey lacks.
     pub(crate) fn poll_survey(&mut self) {
-        if self.survey.suspects.is_empty() {
+        if self.fork_index.suspects.is_empty() {
             return;
         }
-        if !core::mem::replace(&mut self.survey.asked, true) {
+        if !core::mem::replace(&mut self.fork_index.asked, true) {
             let scan = Scan::of(Table::Entry, Bytes::new(), Bytes::new(), SURVEY_BYTES_MAX);
-            self.store.scan(scan.clone(), Work::Survey(SurveyStep::Cites(scan)));
+            self.store.scan(scan.clone(), Work::ForkIndex(ForkStep::Cites(scan)));
         }
-        let suspects: Vec<LogNo> = self.survey.suspects.iter().copied().collect();
+        let suspects: Vec<LogNo> = self.fork_index.suspects.iter().copied().collect();
         for main in suspects {
-            let histories: Vec<LogNo> = self.book.histories(main).map(|log| log.no).collect();
+            let histories: Vec<LogNo> = self.registry.histories(main).map(|log| log.no).collect();
             for no in histories {
                 self.trace(no);
             }
@@ -95,21 +96,21 @@ impl Ledger {
 
     /// Where the chain hashes of a log that were collected begin, and how many there are.
     pub(super) fn traced(&self, no: LogNo) -> (u64, u64) {
-        let log = self.book.log(no);
+        let log = self.registry.log(no);
         (log.branch().map_or(0, |branch| branch.base), log.trace().map_or(0, Vec::len) as u64)
     }
 
     pub(super) fn is_traced(&self, no: LogNo) -> bool {
         let (from, count) = self.traced(no);
-        self.book.log(no).trace().is_some() && from + count == self.held_to(no)
+        self.registry.log(no).trace().is_some() && from + count == self.held_to(no)
     }
 
     pub(super) fn trace(&mut self, no: LogNo) {
-        if self.is_traced(no) || self.survey.tracing.contains(&no) {
+        if self.is_traced(no) || self.fork_index.tracing.contains(&no) {
             return;
         }
         let (from, count) = self.traced(no);
-        let log = self.book.log_mut(no);
+        let log = self.registry.log_mut(no);
         log.fork_mut().trace.get_or_insert_default();
         let next = from + count;
         // What is not held has to be fetched first; what is not durable yet comes with its commit.
@@ -117,17 +118,17 @@ impl Ledger {
         if next > tip.seq || !log.durable.held.contains(next) {
             return;
         }
-        self.survey.tracing.insert(no);
+        self.fork_index.tracing.insert(no);
         let from = entry_key(EntryRef { log: no, seq: next });
         let scan = Scan::of(Table::Entry, from, log_key(LogNo(no.0 + 1)), SURVEY_BYTES_MAX);
-        self.store.scan(scan, Work::Survey(SurveyStep::Trace(no)));
+        self.store.scan(scan, Work::ForkIndex(ForkStep::Trace(no)));
     }
 
     /// Rows came. Returns a log whose hashes are all there now.
-    pub(crate) fn handle_survey(&mut self, step: SurveyStep, rows: &[Row], more: bool) -> Option<LogNo> {
+    pub(crate) fn handle_survey(&mut self, step: ForkStep, rows: &[Row], more: bool) -> Option<LogNo> {
         match step {
-            SurveyStep::Trace(no) => {
-                self.survey.tracing.remove(&no);
+            ForkStep::Trace(no) => {
+                self.fork_index.tracing.remove(&no);
                 for (row_key, row) in rows {
                     let Ok(seq) = entry_seq(row_key) else { continue };
                     if let Ok(held) = self.held_from_row(EntryRef { log: no, seq }, row) {
@@ -135,28 +136,28 @@ impl Ledger {
                     }
                 }
                 self.trace(no);
-                self.is_traced(no).then(|| self.book.main_of(no))
+                self.is_traced(no).then(|| self.registry.main_of(no))
             }
-            SurveyStep::Cites(scan) => {
+            ForkStep::Cites(scan) => {
                 for (row_key, row) in rows {
                     self.read_citations(row_key, row);
                 }
                 match rows.last().filter(|_| more) {
                     Some((last, _)) => {
                         let scan = super::rows::scan_on(&scan, last);
-                        self.store.scan(scan.clone(), Work::Survey(SurveyStep::Cites(scan)));
+                        self.store.scan(scan.clone(), Work::ForkIndex(ForkStep::Cites(scan)));
                     }
-                    None => self.survey.done = true,
+                    None => self.fork_index.done = true,
                 }
                 None
             }
-            SurveyStep::Cut(no, scan) => {
+            ForkStep::Cut(no, scan) => {
                 for (row_key, row) in rows {
                     self.read_affected(no, row_key, row);
                 }
                 if let Some((last, _)) = rows.last().filter(|_| more) {
                     let scan = super::rows::scan_on(&scan, last);
-                    self.store.scan(scan.clone(), Work::Survey(SurveyStep::Cut(no, scan)));
+                    self.store.scan(scan.clone(), Work::ForkIndex(ForkStep::Cut(no, scan)));
                 }
                 None
             }
@@ -166,7 +167,7 @@ impl Ledger {
     pub(super) fn read_affected(&mut self, no: LogNo, row_key: &[u8], row: &Bytes) {
         let Ok(seq) = entry_seq(row_key) else { return };
         let at = EntryRef { log: no, seq };
-        let (Some(owner), Ok(held)) = (self.book.log(no).owner(), self.held_from_row(at, row)) else { return };
+        let (Some(owner), Ok(held)) = (self.registry.log(no).owner(), self.held_from_row(at, row)) else { return };
         let reader = EntryReader::new(&held.entry, self.place(at, &held.h_prev));
         if let Some(header) = self.header_of(at, &reader) {
             let docs = header.items.iter().map(|item| DocRef { partition: owner.partition, doc: item.doc });
@@ -176,11 +177,11 @@ impl Ledger {
 
     /// Has the documents found that entries touch which do not count.
     pub(super) fn find_affected(&mut self) {
-        let cuts: Vec<_> = self.book.iter().filter_map(|log| Some((log.no, log.cut()?))).collect();
+        let cuts: Vec<_> = self.registry.iter().filter_map(|log| Some((log.no, log.cut()?))).collect();
         for (no, cut) in cuts {
             let from = entry_key(EntryRef { log: no, seq: cut });
             let scan = Scan::of(Table::Entry, from, log_key(LogNo(no.0 + 1)), SURVEY_BYTES_MAX);
-            self.store.scan(scan.clone(), Work::Survey(SurveyStep::Cut(no, scan)));
+            self.store.scan(scan.clone(), Work::ForkIndex(ForkStep::Cut(no, scan)));
         }
     }
 
@@ -203,28 +204,28 @@ impl Ledger {
 
     /// Whether this process appended an entry.
     pub(crate) fn wrote(&self, at: EntryRef) -> bool {
-        self.book.log(at.log).wrote > at.seq
+        self.registry.log(at.log).wrote > at.seq
     }
 
     /// Whether this process appended anything in a partition.
     pub(crate) fn wrote_in(&self, part: PartNo) -> bool {
         let in_part = |log: &Log| log.wrote > 0 && log.owner().is_some_and(|owner| owner.partition == part);
-        self.book.iter().any(in_part)
+        self.registry.iter().any(in_part)
     }
 
     /// Notes the chain hash after an entry, if those before it were collected.
     pub(super) fn note_hash(&mut self, no: LogNo, seq: u64, h: [u8; 32]) {
         let (from, count) = self.traced(no);
-        if self.book.log(no).trace().is_some() && seq == from + count {
-            self.book.log_mut(no).fork_mut().trace.get_or_insert_default().push(h);
-            self.survey.stale = true;
+        if self.registry.log(no).trace().is_some() && seq == from + count {
+            self.registry.log_mut(no).fork_mut().trace.get_or_insert_default().push(h);
+            self.fork_index.stale = true;
         }
     }
 
     fn read_citations(&mut self, row_key: &[u8], row: &Bytes) {
         let Ok(seq) = entry_seq(row_key) else { return };
         let Some(no) = row_key.first_chunk().map(|no| LogNo(u32::from_be_bytes(*no))) else { return };
-        if no.0 as usize >= self.book.len() || self.book.log(no).control {
+        if no.0 as usize >= self.registry.len() || self.registry.log(no).control {
             return;
         }
         let at = EntryRef { log: no, seq };
@@ -237,16 +238,16 @@ impl Ledger {
 
     /// Notes which entries of other logs an entry builds on.
     pub(super) fn note_citations(&mut self, no: LogNo, header: &Header) {
-        if !self.survey.asked || header.deps.is_empty() {
+        if !self.fork_index.asked || header.deps.is_empty() {
             return;
         }
-        let Some(owner) = self.book.log(no).owner() else { return };
+        let Some(owner) = self.registry.log(no).owner() else { return };
         let Some(user) = self.credentials.get(&owner.device).map(|credential| credential.user()) else { return };
         for dep in &header.deps {
             let Some(log) = header.logs.get(dep.log as usize) else { continue };
             let citation = Citation { user, device: owner.device, seq: dep.seq, h: dep.h };
-            if self.survey.cited.entry(*log).or_default().insert(citation) {
-                self.survey.stale = true;
+            if self.fork_index.cited.entry(*log).or_default().insert(citation) {
+                self.fork_index.stale = true;
             }
         }
     }
@@ -254,32 +255,37 @@ impl Ledger {
     /// Chooses the histories that count, if something changed and all that it rests on is here. Returns whether what
     /// counts changed, or became known.
     pub(crate) fn judge(&mut self) -> bool {
-        let forked: Vec<LogNo> =
-            self.survey.suspects.iter().copied().filter(|no| !self.book.log(*no).branches().is_empty()).collect();
-        let known = |no: &LogNo| self.book.histories(*no).all(|log| self.is_traced(log.no));
-        if !self.survey.stale || !self.survey.done || forked.is_empty() || !forked.iter().all(known) {
+        let forked: Vec<LogNo> = self
+            .fork_index
+            .suspects
+            .iter()
+            .copied()
+            .filter(|no| !self.registry.log(*no).branches().is_empty())
+            .collect();
+        let known = |no: &LogNo| self.registry.histories(*no).all(|log| self.is_traced(log.no));
+        if !self.fork_index.stale || !self.fork_index.done || forked.is_empty() || !forked.iter().all(known) {
             return false;
         }
-        self.survey.stale = false;
+        self.fork_index.stale = false;
         let mut changed = !core::mem::replace(&mut self.judged, true);
         for main in forked {
-            let all: Vec<LogNo> = self.book.histories(main).map(|log| log.no).collect();
+            let all: Vec<LogNo> = self.registry.histories(main).map(|log| log.no).collect();
             let histories: Vec<LogNo> = all.iter().copied().filter(|no| !self.is_beginning(*no, &all)).collect();
-            let log = self.book.log(main);
+            let log = self.registry.log(main);
             let author = log.owner().and_then(|owner| {
                 self.credentials.get(&owner.device).map(|credential| (credential.user(), owner.device))
             });
-            let cited = self.survey.cited.get(&log.id).cloned().unwrap_or_default();
+            let cited = self.fork_index.cited.get(&log.id).cloned().unwrap_or_default();
             let view = Chains { ledger: self, histories: &histories };
             let Some(kept) = branch::keep(&view, author, &cited).map(|kept| histories[kept]) else { continue };
             let view = Chains { ledger: self, histories: &all };
             let at = all.iter().position(|no| *no == kept).unwrap_or_default();
             let cuts: Vec<_> = (0..all.len())
-                .map(|other| (other != at && !view.ledger.book.log(main).control).then(|| view.split(at, other)))
+                .map(|other| (other != at && !view.ledger.registry.log(main).control).then(|| view.split(at, other)))
                 .collect();
             for (no, cut) in all.into_iter().zip(cuts) {
-                changed |= self.book.log(no).cut() != cut;
-                self.book.log_mut(no).fork_mut().cut = cut;
+                changed |= self.registry.log(no).cut() != cut;
+                self.registry.log_mut(no).fork_mut().cut = cut;
             }
         }
         if changed {
@@ -292,7 +298,7 @@ impl Ledger {
     /// number: then it is none of its own.
     fn is_beginning(&self, no: LogNo, all: &[LogNo]) -> bool {
         let to = self.held_to(no);
-        let last = |other: LogNo| to.checked_sub(1).and_then(|last| self.book.hash(other, last));
+        let last = |other: LogNo| to.checked_sub(1).and_then(|last| self.registry.hash(other, last));
         let is_further = |other: LogNo| (self.held_to(other), no) > (to, other);
         all.iter().any(|other| is_further(*other) && last(*other) == last(no))
     }
@@ -310,7 +316,7 @@ impl Histories for Chains<'_> {
     }
 
     fn hash(&self, history: usize, seq: u64) -> Option<[u8; 32]> {
-        self.ledger.book.hash(self.histories[history], seq)
+        self.ledger.registry.hash(self.histories[history], seq)
     }
 
     fn split(&self, a: usize, b: usize) -> u64 {
@@ -330,25 +336,25 @@ impl Histories for Chains<'_> {
 
 impl Forks for Ledger {
     fn is_kept(&self, at: &At) -> bool {
-        let Some(main) = self.book.by_id(&at.log) else { return true };
-        if self.book.log(main).branches().is_empty() {
+        let Some(main) = self.registry.by_id(&at.log) else { return true };
+        if self.registry.log(main).branches().is_empty() {
             return true;
         }
-        self.book
+        self.registry
             .histories(main)
             .find(|log| log.cut().is_none())
-            .and_then(|kept| self.book.hash(kept.no, at.seq))
+            .and_then(|kept| self.registry.hash(kept.no, at.seq))
             .is_some_and(|h| short(&h) == at.h)
     }
 
     fn shared(&self, a: &At, b: &At) -> u64 {
-        let main = self.book.by_id(&a.log).filter(|_| a.log == b.log);
+        let main = self.registry.by_id(&a.log).filter(|_| a.log == b.log);
         let Some(main) = main else { return 0 };
-        if self.book.log(main).branches().is_empty() {
+        if self.registry.log(main).branches().is_empty() {
             return a.seq.min(b.seq).saturating_add(1);
         }
-        let all: Vec<LogNo> = self.book.histories(main).map(|log| log.no).collect();
-        let on = |at: &At| all.iter().position(|no| self.book.hash(*no, at.seq).is_some_and(|h| short(&h) == at.h));
+        let all: Vec<LogNo> = self.registry.histories(main).map(|log| log.no).collect();
+        let on = |at: &At| all.iter().position(|no| self.registry.hash(*no, at.seq).is_some_and(|h| short(&h) == at.h));
         let (Some(of_a), Some(of_b)) = (on(a), on(b)) else { return 0 };
         let apart = if of_a == of_b { u64::MAX } else { Chains { ledger: self, histories: &all }.split(of_a, of_b) };
         apart.min(a.seq.min(b.seq) + 1)

@@ -107,7 +107,7 @@ impl Counter {
 
 #[cfg(test)]
 mod tests {
-    use crate::document::{Change, Replica, Step, TextPaths, Value, check};
+    use crate::crdt::{Change, Replica, Step, TextPaths, Value, check};
 
     fn at() -> Vec<Step> {
         vec![Step::from("n")]

@@ -1,6 +1,6 @@
 use super::*;
-use crate::document::value::tests::any_value;
-use crate::document::{DEPTH_MAX, ROOT_DOC, UPDATE_BYTES_MAX, UpdateError, check, encode_new};
+use crate::crdt::value::tests::any_value;
+use crate::crdt::{DEPTH_MAX, ROOT_DOC, UPDATE_BYTES_MAX, UpdateError, check, encode_new};
 use loro::LoroText;
 use proptest::prelude::*;
 use std::collections::BTreeMap;

@@ -7,7 +7,7 @@ use crate::wire::codec::{CodecError, Reader, Write};
 
 /// The device, and its user.
 #[derive(Debug)]
-pub(crate) struct Me {
+pub(crate) struct OwnIdentity {
     pub(crate) keys: DeviceKeys,
     pub(crate) user: Option<Membership>,
 }
@@ -20,7 +20,7 @@ pub(crate) struct Membership {
     pub(crate) user_key: Option<UserKey>,
 }
 
-impl Me {
+impl OwnIdentity {
     /// The row that keeps it.
     pub(crate) fn row(&self) -> Op {
         let mut out = vec![0];

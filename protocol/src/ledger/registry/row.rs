@@ -1,13 +1,13 @@
 //! The row of a log (`spec/storage.md`, section 2).
 
-use super::{Branch, Log, Owner, SPANS_MAX, Standing};
+use super::{Branch, Log, Owner, RANGES_MAX, Standing};
 use crate::ids::DeviceId;
 use crate::ledger::progress::{EDGES_MAX, Edge, Progress};
 use crate::ledger::rows::{PartNo, log_key, number, put};
 use crate::log::card::LogCard;
 use crate::log::head::Head;
 use crate::storage::{Op, Table};
-use crate::sync::spans::Spans;
+use crate::sync::ranges::Ranges;
 use crate::sync::{LogNo, SpaceNo};
 use crate::wire::codec::{CodecError, Reader, Write};
 use bytes::Bytes;
@@ -112,8 +112,8 @@ impl Log {
             0 => None,
             _ => Some(Head { seq: reader.varint()?, h: reader.array()?, signature: reader.array()? }),
         };
-        let held = Spans::decode(&mut reader, SPANS_MAX)?;
-        let indexed = Spans::decode(&mut reader, SPANS_MAX)?;
+        let held = Ranges::decode(&mut reader, RANGES_MAX)?;
+        let indexed = Ranges::decode(&mut reader, RANGES_MAX)?;
         let position = reader.varint()?;
         let segment = (reader.varint()?, reader.varint()?);
         if set & flags::BRANCH != 0 {

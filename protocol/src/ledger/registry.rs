@@ -1,4 +1,4 @@
-//! The log book: which logs there are, how far each goes, and in which order they grew.
+//! The registry of logs: which logs there are, how far each goes, and in which order they grew.
 //!
 //! A log's [`Progress`] exists twice: *staged*, what the commits under way will make it, and *durable*, what the
 //! store has confirmed. Everything a peer is told, every root and every position, comes from the durable one.
@@ -23,7 +23,7 @@ pub(crate) const SEGMENT_ENTRIES_MAX: u64 = 64;
 pub(crate) const SEGMENT_BYTES_MIN: u64 = 256 * 1024;
 
 /// Most intervals of entries that the row of a log may name. Well before, entries that touch none end the link.
-pub(crate) const SPANS_MAX: usize = 4096;
+pub(crate) const RANGES_MAX: usize = 4096;
 /// Of a log held in so many intervals no more entries are asked for: each costs memory, and bytes of the log's row
 /// whenever it grows.
 pub(crate) const SCATTERED_MAX: usize = 256;
@@ -322,13 +322,13 @@ pub(crate) fn padded(token: [u8; 16]) -> [u8; 32] {
 
 /// All logs of all spaces.
 #[derive(Debug, Default)]
-pub(crate) struct Book {
+pub(crate) struct Registry {
     logs: Vec<Log>,
     by_id: BTreeMap<LogId, LogNo>,
     summaries: BTreeMap<SpaceNo, Summary>,
 }
 
-impl Book {
+impl Registry {
     pub(crate) fn log(&self, no: LogNo) -> &Log {
         &self.logs[no.0 as usize]
     }

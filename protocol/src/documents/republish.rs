@@ -3,9 +3,9 @@
 //! The process that appended an excluded entry does so at once. What others wrote is republished only when a person asks
 //! for it (`spec/exclusion.md`, section 4).
 
-use super::{Doc, Shelf, read_index};
+use super::{Doc, Documents, read_index};
 use crate::branch::{At, Forks};
-use crate::document::{CheckedUpdate, Replica, Update, check};
+use crate::crdt::{CheckedUpdate, Replica, Update, check};
 use crate::endpoint::Event;
 use crate::identity::peer_id;
 use crate::ids::LogId;
@@ -18,7 +18,7 @@ const EXAMINED_MAX: usize = 8;
 /// Updates in an order in which they can be imported.
 type Ordered = Vec<(EntryRef, CheckedUpdate)>;
 
-impl Shelf {
+impl Documents {
     /// Drops the cached values of the next documents that excluded entries touch, and reads those in which this process
     /// may have something to republish.
     pub(crate) fn examine(&mut self, ledger: &mut Ledger) {
@@ -125,7 +125,7 @@ impl Shelf {
         let space = ledger.partition(doc.partition).space;
         ledger.space(space).current_epoch()?;
         let log = ledger.live_log(doc.partition, batch);
-        let peer = peer_id(&ledger.book.log(log).id);
+        let peer = peer_id(&ledger.registry.log(log).id);
         let state = self.docs.get(&doc);
         if !state.is_some_and(|state| state.replica.version().contains_key(&peer) || state.lacks(log)) {
             return Some(peer);
@@ -133,7 +133,7 @@ impl Shelf {
         ledger.submit(core::mem::take(batch));
         self.end_live_log(ledger, doc.partition);
         let log = ledger.live_log(doc.partition, batch);
-        Some(peer_id(&ledger.book.log(log).id))
+        Some(peer_id(&ledger.registry.log(log).id))
     }
 
     /// Has edits go on in a new log of a partition.
@@ -204,7 +204,7 @@ impl Doc {
 
     /// The updates of entries, in an order in which they can be imported after what ends at `ends`.
     fn in_order(&self, ledger: &Ledger, entries: &BTreeSet<EntryRef>, ends: &mut BTreeMap<u64, u32>) -> Ordered {
-        let peer_of = |at: &EntryRef| peer_id(&ledger.book.log(at.log).id);
+        let peer_of = |at: &EntryRef| peer_id(&ledger.registry.log(at.log).id);
         let opened = self.opened.iter().filter(|((at, _), _)| entries.contains(at));
         let mut left: Vec<(EntryRef, u64, &Vec<u8>)> =
             opened.map(|((at, _), bytes)| (*at, peer_of(at), bytes)).collect();

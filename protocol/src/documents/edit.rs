@@ -1,7 +1,7 @@
 //! Editing open documents: applied at once, gathered, and appended to the live log as one entry.
 
-use super::{Doc, Shelf};
-use crate::document::{
+use super::{Doc, Documents};
+use crate::crdt::{
     Broken, Change, ChangeError, Meta, Replica, TextPaths, UPDATE_BYTES_MAX, Update, Value, Version, check,
 };
 use crate::endpoint::{CommitId, Event};
@@ -77,7 +77,7 @@ pub enum Edit {
     },
 }
 
-impl Shelf {
+impl Documents {
     /// Applies edits to open documents of one partition, all or none; `rows` are written with them. They are safe once
     /// [`Event::Committed`] tells of the returned id.
     pub(crate) fn edit(
@@ -145,7 +145,7 @@ impl Shelf {
         let mut batch = Batch::default();
         let log = ledger.live_log(part, &mut batch);
         ledger.submit(batch);
-        Ok(peer_id(&ledger.book.log(log).id))
+        Ok(peer_id(&ledger.registry.log(log).id))
     }
 
     /// Checks all edits, without making any.
@@ -271,7 +271,7 @@ impl Shelf {
             self.dirty.clear();
             self.plain_bytes = 0;
         }
-        // A log that was opened on the way stands in the log book already: its rows are written in any case.
+        // A log that was opened on the way stands in the registry already: its rows are written in any case.
         ledger.submit(batch);
         if !written {
             self.give_up(ledger);
@@ -308,7 +308,7 @@ impl Shelf {
     /// made for was given up.
     fn take_updates(&mut self, ledger: &mut Ledger, part: PartNo, batch: &mut Batch) -> Option<Vec<(DocRef, Update)>> {
         let log = ledger.live_log(part, batch);
-        let peer = peer_id(&ledger.book.log(log).id);
+        let peer = peer_id(&ledger.registry.log(log).id);
         let mut updates = Vec::new();
         for doc in &self.dirty {
             let state = self.docs.get_mut(doc)?;
@@ -331,7 +331,7 @@ impl Shelf {
         batch: &mut Batch,
     ) -> Result<(), SealError> {
         let log = ledger.live_log(part, batch);
-        let here = EntryRef { log, seq: ledger.book.log(log).next_seq() };
+        let here = EntryRef { log, seq: ledger.registry.log(log).next_seq() };
         let mut writing = Writing::new(EntryKind::Update, ledger.now.wall_ms, &ledger.own_earlier(log));
         let planned = self.plan(ledger, here, updates, &mut writing);
         let mut sections = Vec::with_capacity(planned.len() * 2);
@@ -342,7 +342,7 @@ impl Shelf {
             sections.push(Plain::Body { seed: &one.seed, bytes: &one.update.bytes, dictionary: None });
         }
         ledger.append(log, &writing.header, &sections, batch)?;
-        let written = ledger.book.log(log);
+        let written = ledger.registry.log(log);
         let (peer, tip) = (peer_id(&written.id), written.staged().tip);
         for one in planned {
             batch.ops.push(one.row.op(one.doc));
@@ -372,13 +372,13 @@ impl Shelf {
         for (doc, update) in updates {
             let Some(state) = self.docs.get_mut(&doc) else { continue };
             // The entries that brought what the update directly builds on: the frontier of the document.
-            let builds_on = check(&update.bytes, peer_id(&ledger.book.log(here.log).id), update.start);
+            let builds_on = check(&update.bytes, peer_id(&ledger.registry.log(here.log).id), update.start);
             for (peer, counter) in builds_on.iter().flat_map(|update| update.deps()) {
                 if planted!("deps.first-uncited") && here.seq == 0 {
                     continue;
                 }
                 if let Some((entry, h)) = state.brought(*peer, *counter).filter(|(entry, _)| entry.log != here.log) {
-                    writing.depend(ledger.book.log(entry.log).id, entry.seq, h);
+                    writing.depend(ledger.registry.log(entry.log).id, entry.seq, h);
                 }
             }
             let (key_at, key, seed) = match state.own_key.filter(|(at, ..)| at.log == here.log) {

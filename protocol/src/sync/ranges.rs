@@ -10,7 +10,7 @@ type Span = (u64, u64);
 
 /// A set of `u64`, held as disjoint spans that do not touch. Most logs are held whole, so one span takes no allocation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Spans {
+pub struct Ranges {
     kept: Kept,
 }
 
@@ -23,7 +23,7 @@ enum Kept {
     Many(Vec<Span>),
 }
 
-impl Spans {
+impl Ranges {
     /// The empty set.
     pub const fn new() -> Self {
         Self { kept: Kept::None }
@@ -173,7 +173,7 @@ impl Spans {
     }
 }
 
-impl FromIterator<RangeInclusive<u64>> for Spans {
+impl FromIterator<RangeInclusive<u64>> for Ranges {
     fn from_iter<I: IntoIterator<Item = RangeInclusive<u64>>>(ranges: I) -> Self {
         let mut spans = Self::new();
         ranges.into_iter().for_each(|range| spans.insert(range));
@@ -197,7 +197,7 @@ mod tests {
     proptest! {
         #[test]
         fn spans_behave_as_a_set(steps in steps(), base in prop::sample::select(vec![0, 7, u64::MAX - TOP])) {
-            let mut spans = Spans::new();
+            let mut spans = Ranges::new();
             let mut model = BTreeSet::new();
             for (insert, first, len) in steps {
                 let last = (first + len).min(TOP);
@@ -231,15 +231,15 @@ mod tests {
             let mut bytes = Vec::new();
             spans.encode(&mut bytes);
             let mut reader = Reader::new(&bytes);
-            prop_assert_eq!(Spans::decode(&mut reader, spans.len()), Ok(spans.clone()));
+            prop_assert_eq!(Ranges::decode(&mut reader, spans.len()), Ok(spans.clone()));
             prop_assert!(reader.is_empty());
-            prop_assert!(spans.is_empty() || Spans::decode(&mut Reader::new(&bytes), spans.len() - 1).is_err());
+            prop_assert!(spans.is_empty() || Ranges::decode(&mut Reader::new(&bytes), spans.len() - 1).is_err());
         }
 
         #[test]
         fn what_decodes_encodes_to_the_same_bytes(bytes in prop::collection::vec(prop_oneof![0u8..5, any::<u8>()], 0..40)) {
             let mut reader = Reader::new(&bytes);
-            if let Ok(spans) = Spans::decode(&mut reader, 100) {
+            if let Ok(spans) = Ranges::decode(&mut reader, 100) {
                 let mut again = Vec::new();
                 spans.encode(&mut again);
                 prop_assert_eq!(&bytes[..bytes.len() - reader.remaining()], &again[..]);
@@ -249,11 +249,11 @@ mod tests {
 
     #[test]
     fn the_whole_range_has_no_gap() {
-        let all = Spans::from_iter([0..=u64::MAX]);
+        let all = Ranges::from_iter([0..=u64::MAX]);
         assert_eq!(all.first_gap_from(0), None);
         assert_eq!(all.first_gap_in(0..=u64::MAX), None);
         let mut bytes = Vec::new();
         all.encode(&mut bytes);
-        assert_eq!(Spans::decode(&mut Reader::new(&bytes), 1), Ok(all));
+        assert_eq!(Ranges::decode(&mut Reader::new(&bytes), 1), Ok(all));
     }
 }

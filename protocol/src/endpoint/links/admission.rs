@@ -23,7 +23,7 @@ enum Judged {
 impl Greeting {
     pub(super) fn new(ledger: &mut Ledger, dial: Option<Dial>, entropy: Entropy) -> Self {
         let hello = our_hello(ledger);
-        let keys = &ledger.me.keys;
+        let keys = &ledger.own.keys;
         let deadline_us = ledger.now.mono_us.saturating_add(ledger.config.handshake_us_max);
         let (handshake, psks) = match &dial {
             Some(Dial::Sync) => (Handshake::initiator(Opening::Xx, keys, hello.encode(), entropy), Vec::new()),
@@ -33,7 +33,7 @@ impl Greeting {
             }
             None => {
                 let psks = ledger.invite_psks();
-                let keys = &ledger.me.keys;
+                let keys = &ledger.own.keys;
                 let secret = psks.iter().map(|psk| Zeroizing::new(*psk)).collect();
                 (Handshake::responder(keys, secret, hello.encode(), entropy), psks)
             }
@@ -58,9 +58,9 @@ impl Greeting {
 
 fn our_hello(ledger: &Ledger) -> Hello {
     let limits = &ledger.config.limits;
-    let role = match &ledger.me.user {
+    let role = match &ledger.own.user {
         Some(user) => Role::Member(user.credential.encode()),
-        None => Role::Joiner(ledger.me.keys.claim()),
+        None => Role::Joiner(ledger.own.keys.claim()),
     };
     Hello {
         versions: ledger.config.versions,
@@ -173,7 +173,7 @@ impl Links {
             messages_out: 0,
         }));
         events.push_back(Event::PeerUp { link: id, peer: process });
-        self.meet(ledger.me.keys.device_id(), id, process, ledger.now.mono_us, events);
+        self.meet(ledger.own.keys.device_id(), id, process, ledger.now.mono_us, events);
         Ok(())
     }
 
@@ -188,7 +188,7 @@ impl Links {
         newer_dialled: bool,
         events: &mut VecDeque<Event>,
     ) -> Result<(), CloseCode> {
-        let me = Process { device: ledger.me.keys.device_id(), instance: ledger.instance };
+        let me = Process { device: ledger.own.keys.device_id(), instance: ledger.instance };
         if peer == me {
             return Err(CloseCode::Oneself);
         }

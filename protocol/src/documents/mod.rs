@@ -1,8 +1,8 @@
-//! The shelf: documents that are open, their imports and their edits.
+//! The documents: documents that are open, their imports and their edits.
 //!
 //! Opening a document reads its index rows, then the entries that they name, opens the bodies and imports them in
 //! causal order; from then on entries are imported as they arrive. Edits are applied at once, gathered for a moment,
-//! and appended to this store's live log as one entry. The shelf decides nothing about links or keys
+//! and appended to this store's live log as one entry. The documents decides nothing about links or keys
 //! (`spec/documents.md`, "open documents").
 
 pub(crate) mod bulk;
@@ -14,7 +14,7 @@ mod make;
 mod republish;
 
 use crate::branch::{At, Part, Short};
-use crate::document::{Replica, UPDATE_BYTES_MAX};
+use crate::crdt::{Replica, UPDATE_BYTES_MAX};
 use crate::endpoint::{CommitId, Event};
 use crate::ids::CollectionId;
 use crate::ledger::rows::{self, IndexRow, entry_key, scan_on, scan_prefix};
@@ -169,7 +169,7 @@ const READER: u64 = 1;
 
 /// The open documents.
 #[derive(Debug, Default)]
-pub(crate) struct Shelf {
+pub(crate) struct Documents {
     docs: BTreeMap<DocRef, Doc>,
     dirty: BTreeSet<DocRef>,
     /// Edits that the next entry will carry.
@@ -204,7 +204,7 @@ pub(crate) struct Shelf {
     maker: make::Maker,
 }
 
-impl Shelf {
+impl Documents {
     /// Opens and pins a document. [`Event::Opened`] follows, at once if it is open already.
     pub(crate) fn open(&mut self, ledger: &mut Ledger, doc: DocRef, events: &mut VecDeque<Event>) {
         let now_us = ledger.now.mono_us;
@@ -339,7 +339,7 @@ impl Shelf {
                 for (at, row) in wanted.into_iter().zip(found) {
                     let held = row.and_then(|(_, row)| ledger.held_from_row(at, &row).ok());
                     if let Some(held) = held {
-                        ledger.recent.insert(at, held.clone());
+                        ledger.entry_cache.insert(at, held.clone());
                         state.open_bodies(ledger, at, &held);
                     }
                 }
@@ -520,7 +520,7 @@ impl Doc {
         if self.waiting.range((at, 0)..=(at, u32::MAX)).next().is_some() {
             let part = ledger.part(at, held);
             self.cited.insert(at, part.deps.clone());
-            if ledger.may_exclude(ledger.book.log(at.log).space) {
+            if ledger.may_exclude(ledger.registry.log(at.log).space) {
                 self.parts.insert(at, part);
             }
         }
@@ -568,7 +568,7 @@ fn index_rows(ledger: &mut Ledger, doc: DocRef, state: &mut Doc, scan: Scan, fou
     for (row_key, row) in found.into_iter().flatten() {
         // Behind the end of a torn log stand rows that are elsewhere too.
         if let Ok(row) = IndexRow::decode(&row_key, &row)
-            && ledger.book.is_held(row.entry)
+            && ledger.registry.is_held(row.entry)
         {
             state.wait_for(row);
         }
@@ -585,7 +585,7 @@ fn open_recent(ledger: &mut Ledger, state: &mut Doc) {
     // A body may need a key box of another entry: the second round finds it opened by the first.
     for _ in 0..2 {
         for at in state.needed() {
-            if let Some(held) = ledger.recent.get(at).cloned() {
+            if let Some(held) = ledger.entry_cache.get(at).cloned() {
                 state.open_bodies(ledger, at, &held);
             }
         }

@@ -1,7 +1,7 @@
 //! Tells what each entry did to an open document.
 
-use super::Shelf;
-use crate::document::Deed;
+use super::Documents;
+use crate::crdt::Deed;
 use crate::ledger::{DocRef, EntryRef};
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ pub struct EntryDeed {
     pub ops: (u64, u32, u32),
 }
 
-impl Shelf {
+impl Documents {
     /// Returns what the entries did that an open document has taken in. Empty if it is not open, or broken.
     pub(crate) fn deeds(&mut self, doc: DocRef) -> Vec<EntryDeed> {
         let Some(state) = self.docs.get_mut(&doc).filter(|state| state.ready) else { return Vec::new() };

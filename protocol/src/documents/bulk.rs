@@ -5,7 +5,7 @@
 //! documents need not be erasable alone, many of them share a section and a key.
 
 use super::cache::{Snapshot, encode_snapshot};
-use crate::document::{ChangeError, TextPaths, encode_and_read, encode_new};
+use crate::crdt::{ChangeError, TextPaths, encode_and_read, encode_new};
 use crate::endpoint::NewDoc;
 use crate::identity::peer_id;
 use crate::ids::{CollectionId, DocId};
@@ -103,10 +103,10 @@ pub(crate) fn append(
     if !ledger.can_append(log) {
         return Err(BulkError::NotOpen);
     }
-    let Some(partition) = ledger.book.log(log).owner().map(|owner| owner.partition) else {
+    let Some(partition) = ledger.registry.log(log).owner().map(|owner| owner.partition) else {
         return Err(BulkError::NotOpen);
     };
-    let peer = peer_id(&ledger.book.log(log).id);
+    let peer = peer_id(&ledger.registry.log(log).id);
     let mut updates = Vec::with_capacity(bulk.docs.len());
     let mut values = Vec::new();
     for (index, NewDoc { doc, meta, value }) in bulk.docs.iter().enumerate() {
@@ -186,8 +186,8 @@ fn append_entry(
     batch: &mut Batch,
     written: &mut Vec<(DocRef, IndexRow)>,
 ) -> Result<(), SealError> {
-    let here = EntryRef { log, seq: ledger.book.log(log).next_seq() };
-    let Some(partition) = ledger.book.log(log).owner().map(|owner| owner.partition) else { return Ok(()) };
+    let here = EntryRef { log, seq: ledger.registry.log(log).next_seq() };
+    let Some(partition) = ledger.registry.log(log).owner().map(|owner| owner.partition) else { return Ok(()) };
     let bodies = bodies(docs, bulk.erasable);
     let count = bodies.len() as u32;
     let root: Seed = ledger.entropy.bytes();

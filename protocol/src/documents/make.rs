@@ -6,8 +6,8 @@
 //! opened as ever, beside their neighbours. A pass works in small steps, so that whatever else comes gets in between
 //! (`spec/documents.md`, "open documents").
 
-use super::{Doc, INFLATED_BYTES_MAX, INFLATION, READER, Shelf, Snapshot, cache, read_index};
-use crate::document::{Replica, check};
+use super::{Doc, Documents, INFLATED_BYTES_MAX, INFLATION, READER, Snapshot, cache, read_index};
+use crate::crdt::{Replica, check};
 use crate::endpoint::{Event, ReadId, ReadResult};
 use crate::identity::peer_id;
 use crate::ids::DocId;
@@ -128,7 +128,7 @@ impl Pass {
     }
 }
 
-impl Shelf {
+impl Documents {
     /// Makes the values that the documents of a partition lack; `id` is told when that is done as far as it can be.
     pub(crate) fn make_values(&mut self, partition: PartNo, id: ReadId) {
         match &mut self.maker.pass {
@@ -318,7 +318,7 @@ impl Pass {
             };
             last = Some(doc);
             // Behind the end of a torn log stand rows that are elsewhere too.
-            if !ledger.book.is_held(row.entry) {
+            if !ledger.registry.is_held(row.entry) {
                 continue;
             }
             let keyed_here = row.key.0 == row.entry;
@@ -392,7 +392,7 @@ impl Pass {
         // Those before it are done with.
         self.held = self.held.split_off(&at);
         self.boxes.clear();
-        if let Some(held) = ledger.recent.get(at).cloned() {
+        if let Some(held) = ledger.entry_cache.get(at).cloned() {
             self.held.insert(at, Some(held.clone()));
             return Some(held);
         }
@@ -428,7 +428,7 @@ fn value_of(ledger: &mut Ledger, row: &IndexRow, held: &Held, seed: Option<Seed>
     let sealed_len = held.entry.sections().get(row.section as usize).map_or(0, Section::len);
     let plain_max = sealed_len.saturating_mul(INFLATION).saturating_add(INFLATED_BYTES_MAX);
     let body = ledger.open_body(row, held, seed.filter(|_| !keyless).as_ref(), plain_max).ok()?;
-    let update = check(&body, peer_id(&ledger.book.log(row.entry.log).id), 0).ok()?;
+    let update = check(&body, peer_id(&ledger.registry.log(row.entry.log).id), 0).ok()?;
     if !update.deps().is_empty() {
         return None;
     }

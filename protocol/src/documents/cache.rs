@@ -1,7 +1,7 @@
 //! Values of documents as they stand, kept so that showing a document costs no replay.
 
 use super::Doc;
-use crate::document::{Broken, Meta, Replica, Value, VersionId};
+use crate::crdt::{Broken, Meta, Replica, Value, VersionId};
 use crate::ledger::{DocRef, Ledger};
 use crate::wire::codec::{CodecError, Reader, Write};
 use bytes::Bytes;

@@ -51,14 +51,14 @@ impl Held {
 
 /// The newest entries, first in, first out.
 #[derive(Debug)]
-pub(crate) struct Recent {
+pub(crate) struct EntryCache {
     entries: BTreeMap<EntryRef, Held>,
     order: VecDeque<EntryRef>,
     bytes: usize,
     bytes_max: usize,
 }
 
-impl Recent {
+impl EntryCache {
     pub(crate) const fn new(bytes_max: usize) -> Self {
         Self { entries: BTreeMap::new(), order: VecDeque::new(), bytes: 0, bytes_max }
     }
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn the_oldest_go_first_and_the_newest_stays() {
-        let mut recent = Recent::new(2 * HELD_BYTES + 200);
+        let mut recent = EntryCache::new(2 * HELD_BYTES + 200);
         let at = |seq| EntryRef { log: LogNo(0), seq };
         let entry =
             Arc::new(Entry::new(0, None, false, [0; 24], vec![Section::Present(Bytes::new())]).expect("an entry"));

@@ -272,7 +272,7 @@ pub(super) mod tests {
     use proptest::prelude::*;
 
     /// Any value of a few dozen nodes.
-    pub(in crate::document) fn any_value() -> impl Strategy<Value = Value> {
+    pub(in crate::crdt) fn any_value() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),
             any::<bool>().prop_map(Value::Bool),
