@@ -4,9 +4,11 @@ import { useEffect } from "preact/hooks";
 import { forgetSpaces, loadSpaces, useSpace, useSpaces } from "./hooks";
 import { Accounts } from "./pages/accounts";
 import { Audit } from "./pages/audit";
+import { Backups } from "./pages/backups";
 import { Collection } from "./pages/collection";
 import { Collections } from "./pages/collections";
 import { DocumentPage } from "./pages/document";
+import { Log } from "./pages/log";
 import { Login } from "./pages/login";
 import { NewDocument } from "./pages/new-document";
 import { Overview } from "./pages/overview";
@@ -56,6 +58,10 @@ function Current({ route: { parts, query } }: { route: Route }) {
       return <Tokens />;
     case "audit":
       return <Audit />;
+    case "log":
+      return <Log />;
+    case "backups":
+      return <Backups />;
   }
   // The rest is about a space.
   if (!spaces) return null;

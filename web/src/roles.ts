@@ -4,11 +4,11 @@ import type { Role } from "./api/types";
 import { session } from "./session";
 import { useStore } from "./store";
 
-/** To read documents, to look at the node, to manage it. */
-export type Need = "read" | "look" | "manage";
+/** To read documents, to look at the node, to manage it, to have all that it holds. */
+export type Need = "read" | "look" | "manage" | "own";
 
 const MAY: Record<Role, Need[]> = {
-  owner: ["read", "look", "manage"],
+  owner: ["read", "look", "manage", "own"],
   admin: ["read", "look", "manage"],
   editor: ["read"],
   viewer: ["read"],

@@ -32,6 +32,8 @@ const ADMIN: Place[] = [
   { section: "accounts", label: "Accounts", icon: "accounts", need: "look" },
   { section: "tokens", label: "Tokens", icon: "tokens", need: "look" },
   { section: "audit", label: "Audit", icon: "audit", need: "look" },
+  { section: "log", label: "Log", icon: "log", need: "look" },
+  { section: "backups", label: "Backups", icon: "backups", need: "own" },
 ];
 
 export function Shell({ section, children }: { section: string; children: ComponentChildren }) {
@@ -59,7 +61,7 @@ export function Shell({ section, children }: { section: string; children: Compon
             <Links places={PLACES} section={section} />
             {may("look") && (
               <>
-                <p class="side-label">Access</p>
+                <p class="side-label">Operation</p>
                 <Links places={ADMIN} section={section} />
               </>
             )}

@@ -24,4 +24,6 @@ export const PAGES = [
   { name: "accounts", at: "#/accounts", seen: "ada", click: "New account", then: "At least 8 characters" },
   { name: "tokens", at: "#/tokens", seen: "everything", click: "New token", then: "Ends after days" },
   { name: "audit", at: "#/audit", seen: "account_create" },
+  { name: "log", at: "#/log", seen: "Pause" },
+  { name: "backups", at: "#/backups", seen: "Download a backup" },
 ];

@@ -42,8 +42,8 @@ pub(crate) struct Door {
     pub(crate) rooms: Arc<Rooms>,
     /// Schemas of GraphQL.
     pub(crate) graphql: Arc<crate::graphql::Schemas>,
-    /// The limit of requests of each token.
-    pub(crate) limit: Option<Arc<Limit>>,
+    /// The limits of each token.
+    pub(crate) limit: Arc<Limit>,
     /// Another issuer of tokens whom the node believes.
     pub(crate) issuer: Option<Arc<Issuer>>,
     /// True once the server stops.
@@ -110,7 +110,7 @@ fn chosen(headers: &HeaderMap) -> Option<String> {
 }
 
 /// Lets a request in that bears a token.
-async fn admit(State(door): State<Door>, mut request: Request, next: Next) -> Response {
+async fn admit(State(door): State<Door>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let says_later = is_socket(&request) && !request.headers().contains_key(header::AUTHORIZATION);
     if OPEN_PATHS.contains(&path) || is_open(path) || says_later {
@@ -118,6 +118,8 @@ async fn admit(State(door): State<Door>, mut request: Request, next: Next) -> Re
     }
     match checked(&door, request.headers()).await {
         Ok(who) => {
+            let limit = Arc::clone(&door.limit);
+            let mut request = request.map(|body| limit.metered(&who.token.name, body));
             request.extensions_mut().insert(who);
             next.run(request).await
         }
@@ -150,8 +152,6 @@ pub(crate) async fn who_sent(door: &Door, sent: String) -> Result<Who, Problem> 
             expect_reply!(request(&*door.backend, command).await?, Reply::Who(who) => who)?
         }
     };
-    if let Some(limit) = &door.limit {
-        limit.take(&who.token.name)?;
-    }
+    door.limit.take(&who.token.name)?;
     Ok(who)
 }

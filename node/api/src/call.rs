@@ -9,6 +9,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Duration, interval};
 
 use crate::access::Door;
+use crate::limit::Limit;
 use crate::problem::{Code, Problem};
 use crate::serve::until_set;
 
@@ -31,6 +32,7 @@ pub(crate) struct Caller {
     acting: Arc<Acting>,
     pub(crate) endless: Arc<Semaphore>,
     stopped: watch::Receiver<bool>,
+    limit: Arc<Limit>,
 }
 
 /// The node in the name of somebody.
@@ -53,9 +55,9 @@ impl Backend for Acting {
 impl Caller {
     /// A caller of whom this is known.
     pub(crate) fn new(door: &Door, who: Who) -> Self {
-        let Door { backend, endless, stopped, .. } = door.clone();
+        let Door { backend, endless, stopped, limit, .. } = door.clone();
         let acting = Arc::new(Acting { node: Arc::clone(&backend), who });
-        Self { node: backend, acting, endless, stopped }
+        Self { node: backend, acting, endless, stopped, limit }
     }
 
     /// Carries out a command whose items do not matter.
@@ -76,6 +78,14 @@ impl Caller {
     /// Returns the name of the token.
     pub(crate) fn name(&self) -> &str {
         &self.acting.who.token.name
+    }
+
+    /// Counts a message of so many bytes.
+    ///
+    /// # Errors
+    /// `quota`, if the token sent more than it may.
+    pub(crate) fn sent(&self, bytes: usize) -> Result<(), Problem> {
+        self.limit.take_message(self.name(), bytes)
     }
 
     /// Returns how the server says that it stops.

@@ -14,6 +14,7 @@ use serde::{Deserialize as _, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::access::Door;
+use crate::limit::problem_of;
 use crate::problem::{Code, Problem};
 
 /// Bytes of a body, at most. Imports have no limit: they are read piece by piece.
@@ -162,7 +163,8 @@ pub(crate) async fn next_piece(body: &mut Body) -> Result<Option<Bytes>, Problem
                 }
             }
             Some(Err(error)) => {
-                return Err(Problem::new(Code::BadRequest, format!("the body broke off: {error}")));
+                let broke = |error| Problem::new(Code::BadRequest, format!("the body broke off: {error}"));
+                return Err(problem_of(error).unwrap_or_else(broke));
             }
         }
     }

@@ -1,28 +1,53 @@
-//! Limits the requests of each token.
+//! Limits the requests and the bytes of each token.
+//!
+//! Both are counted in memory: a restart of the node begins anew.
 
+use axum::body::{Body, Bytes};
 use core::num::NonZeroU32;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use core::time::Duration;
 use governor::clock::{Clock as _, DefaultClock};
 use governor::state::keyed::HashMapStateStore;
-use governor::{Quota, RateLimiter};
+use governor::{NotUntil, Quota, RateLimiter};
+use http_body::{Body as _, Frame, SizeHint};
+use std::sync::Arc;
 
 use crate::problem::{Code, Problem};
+use crate::settings::Settings;
 
 /// Tokens that are counted at once; beyond, those that sent nothing of late are forgotten.
 const TOKENS_MAX: usize = 4096;
+/// Bytes of the unit in which a quota is counted.
+const UNIT_BYTES: usize = 1024;
+/// Units of a mebibyte.
+const MIB_UNITS: u32 = 1024;
+/// Time over which a quota comes back.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Counts the requests of each token.
+type Counter = RateLimiter<String, HashMapStateStore<String>, DefaultClock>;
+
+/// Counts the requests and the bytes of each token.
 #[derive(Debug)]
 pub(crate) struct Limit {
-    limiter: RateLimiter<String, HashMapStateStore<String>, DefaultClock>,
+    requests: Option<Counter>,
+    /// Units of [`UNIT_BYTES`], and how many of them a day has.
+    bytes: Option<(Counter, NonZeroU32)>,
     clock: DefaultClock,
 }
 
 impl Limit {
-    /// Allows each token so many requests a second, also all at once.
-    pub(crate) fn new(requests_per_second: NonZeroU32) -> Self {
+    /// Returns the limits that the settings name.
+    pub(crate) fn new(settings: &Settings) -> Self {
         let clock = DefaultClock::default();
-        let quota = Quota::per_second(requests_per_second);
-        Self { limiter: RateLimiter::new(quota, HashMapStateStore::default(), clock.clone()), clock }
+        let counter = |quota| RateLimiter::new(quota, HashMapStateStore::default(), clock.clone());
+        let requests = settings.requests_per_second.map(|most| counter(Quota::per_second(most)));
+        let bytes = settings.mib_per_day.and_then(|mib| {
+            let units = mib.saturating_mul(NonZeroU32::new(MIB_UNITS)?);
+            let quota = Quota::with_period(DAY / units.get())?.allow_burst(units);
+            Some((counter(quota), units))
+        });
+        Self { requests, bytes, clock }
     }
 
     /// Counts a request of a token.
@@ -30,17 +55,110 @@ impl Limit {
     /// # Errors
     /// `too_often`, with the seconds after which the next one is allowed.
     pub(crate) fn take(&self, token: &str) -> Result<(), Problem> {
-        if self.limiter.len() > TOKENS_MAX {
-            self.limiter.retain_recent();
-        }
-        let early = match self.limiter.check_key(&token.to_owned()) {
-            Ok(()) => return Ok(()),
-            Err(early) => early,
+        let Some(requests) = &self.requests else { return Ok(()) };
+        forget(requests);
+        requests.check_key(&token.to_owned()).map_err(|early| {
+            let problem = Problem::new(Code::TooOften, "the token sends more requests a second than the node allows");
+            problem.retry_after(self.seconds(&early))
+        })
+    }
+
+    /// Counts bytes that a token sent, in whole units.
+    ///
+    /// # Errors
+    /// `quota`, with the seconds after which as much is allowed.
+    fn take_units(&self, token: &str, units: usize) -> Result<(), Problem> {
+        let Some((bytes, most)) = &self.bytes else { return Ok(()) };
+        let Some(units) = NonZeroU32::new(u32::try_from(units).unwrap_or(u32::MAX)) else { return Ok(()) };
+        forget(bytes);
+        let over = || {
+            let mib = most.get() / MIB_UNITS;
+            let problem = Problem::new(Code::Quota, format!("the token has sent the {mib} MiB that it may send a day"));
+            problem.next("wait, or ask the operator for more: [http] mib_per_day")
         };
+        match bytes.check_key_n(&token.to_owned(), units) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(early)) => Err(over().retry_after(self.seconds(&early))),
+            // More at once than a whole day has.
+            Err(_) => Err(over().retry_after(DAY.as_secs())),
+        }
+    }
+
+    /// Counts a whole message that a token sent.
+    ///
+    /// # Errors
+    /// `quota`, as for bodies.
+    pub(crate) fn take_message(&self, token: &str, bytes: usize) -> Result<(), Problem> {
+        self.take_units(token, bytes.div_ceil(UNIT_BYTES))
+    }
+
+    /// Returns a body that counts its bytes, and breaks off with the problem once they are too many.
+    pub(crate) fn metered(self: Arc<Self>, token: &str, body: Body) -> Body {
+        if self.bytes.is_none() || body.is_end_stream() {
+            return body;
+        }
+        Body::new(Metered { body, limit: self, token: token.to_owned(), rest: 0 })
+    }
+
+    /// Returns the seconds until something is allowed, rounded up.
+    fn seconds(&self, early: &NotUntil<<DefaultClock as governor::clock::Clock>::Instant>) -> u64 {
         let wait = early.wait_time_from(self.clock.now());
-        let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
-        let problem = Problem::new(Code::TooOften, "the token sends more requests a second than the node allows");
-        Err(problem.retry_after(seconds.max(1)))
+        wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1)
+    }
+}
+
+/// Forgets tokens that sent nothing of late, if there are many.
+fn forget(counter: &Counter) {
+    if counter.len() > TOKENS_MAX {
+        counter.retain_recent();
+    }
+}
+
+/// A body whose bytes are counted.
+struct Metered {
+    body: Body,
+    limit: Arc<Limit>,
+    token: String,
+    /// Bytes that came and are not counted yet: less than a unit.
+    rest: usize,
+}
+
+impl http_body::Body for Metered {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let frame = core::task::ready!(Pin::new(&mut self.body).poll_frame(context));
+        let came = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()).map_or(0, Bytes::len);
+        let all = self.rest + came;
+        // The last unit of a body is a whole one.
+        let units = if frame.is_none() { all.div_ceil(UNIT_BYTES) } else { all / UNIT_BYTES };
+        self.rest = all - (units * UNIT_BYTES).min(all);
+        if let Err(problem) = self.limit.take_units(&self.token, units) {
+            return Poll::Ready(Some(Err(axum::Error::new(problem))));
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        // The rest is counted when the end is read.
+        false
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Returns the problem for which a body broke off, if that is why.
+pub(crate) fn problem_of(error: axum::Error) -> Result<Problem, axum::Error> {
+    // A body within a body wraps the error once more.
+    match error.into_inner().downcast::<axum::Error>() {
+        Ok(within) => problem_of(*within),
+        Err(error) => error.downcast::<Problem>().map(|problem| *problem).map_err(axum::Error::new),
     }
 }
 
@@ -48,11 +166,38 @@ impl Limit {
 mod tests {
     use super::*;
 
+    fn limit(settings: &Settings) -> Arc<Limit> {
+        Arc::new(Limit::new(settings))
+    }
+
     #[test]
     fn one_token_is_no_other_ones_matter() {
-        let limit = Limit::new(NonZeroU32::new(2).expect("not zero"));
+        let limit = limit(&Settings { requests_per_second: NonZeroU32::new(2), ..Settings::default() });
         assert!(limit.take("one").is_ok() && limit.take("one").is_ok());
         assert_eq!(limit.take("one").expect_err("the third at once").code(), Code::TooOften);
         assert!(limit.take("other").is_ok());
+    }
+
+    #[test]
+    fn a_quota_is_of_each_token() {
+        let limit = limit(&Settings { mib_per_day: NonZeroU32::new(1), ..Settings::default() });
+        limit.take_message("one", 1 << 20).expect("the quota of a day");
+        assert_eq!(limit.take_message("one", 1).expect_err("one more").code(), Code::Quota);
+        limit.take_message("other", 1).expect("it sent nothing yet");
+        assert_eq!(limit.take_message("other", 2 << 20).expect_err("more than a day").code(), Code::Quota);
+        let none = super::tests::limit(&Settings::default());
+        none.take_message("one", usize::MAX).expect("no quota");
+    }
+
+    #[tokio::test]
+    async fn a_body_breaks_off_at_the_quota() {
+        let limit = limit(&Settings { mib_per_day: NonZeroU32::new(1), ..Settings::default() });
+        let body = |bytes: usize| Arc::clone(&limit).metered("one", Body::from(vec![0; bytes]));
+        let read = async |body: Body| axum::body::to_bytes(body, usize::MAX).await;
+        assert_eq!(read(body(UNIT_BYTES / 2)).await.expect("there is room").len(), UNIT_BYTES / 2);
+        // A body of less than a unit took a whole one.
+        let error = read(body(1 << 20)).await.expect_err("one unit is missing");
+        assert_eq!(problem_of(error).expect("a problem").code(), Code::Quota);
+        read(body((1 << 20) - UNIT_BYTES)).await.expect("the refused body took nothing of it");
     }
 }

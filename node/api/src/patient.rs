@@ -1,6 +1,10 @@
 //! A connection whose client has to read: where it takes no byte for too long, writing fails and the connection ends.
+//!
+//! Its end lingers: what the client still sends is read and thrown away for a while. Otherwise the system would answer
+//! those bytes with a reset, which can overtake an answer such as 413 that the client has not read yet.
 
 use core::future::Future as _;
+use core::mem::MaybeUninit;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
@@ -8,18 +12,25 @@ use std::io::{self, ErrorKind};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+/// Longest time for which what a client sends behind the last answer is thrown away.
+const LINGER: Duration = Duration::from_secs(2);
+/// Bytes that are thrown away at a time.
+const WASTE_BYTES: usize = 16 * 1024;
+
 /// The connection.
 pub(crate) struct Patient<S> {
     stream: S,
     patience: Duration,
     /// Ends when the client has taken nothing for too long; none while it takes what there is.
     stalled: Option<Pin<Box<Sleep>>>,
+    /// Ends when a client that still sends is given up; none until everything was sent to it.
+    lingering: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Patient<S> {
     /// Wraps a connection.
     pub(crate) const fn new(stream: S, patience: Duration) -> Self {
-        Self { stream, patience, stalled: None }
+        Self { stream, patience, stalled: None, lingering: None }
     }
 
     /// Passes on that bytes were taken, or waits until the patience is over.
@@ -35,6 +46,27 @@ impl<S> Patient<S> {
     }
 }
 
+impl<S: AsyncRead + Unpin> Patient<S> {
+    /// Throws away what still comes, until the client closes or the time is over.
+    fn poll_waste(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let lingering = self.lingering.get_or_insert_with(|| Box::pin(sleep(LINGER)));
+        if lingering.as_mut().poll(context).is_ready() {
+            return Poll::Ready(());
+        }
+        let mut waste = [MaybeUninit::uninit(); WASTE_BYTES];
+        // A client that sends without end gives way to others now and then.
+        for _ in 0..16 {
+            let mut buffer = ReadBuf::uninit(&mut waste);
+            let read = ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer));
+            if read.is_err() || buffer.filled().is_empty() {
+                return Poll::Ready(());
+            }
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -45,7 +77,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let taken = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.poll_taken(context, taken)
@@ -70,7 +102,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        if self.lingering.is_none() {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
+        }
+        self.poll_waste(context).map(Ok)
     }
 }
 
@@ -78,6 +113,30 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
 mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+    #[tokio::test]
+    async fn the_end_waits_for_a_client_that_still_sends() {
+        let (ours, mut theirs) = duplex(4);
+        let mut patient = Patient::new(ours, Duration::from_secs(60));
+        patient.write_all(b"413").await.expect("there is room");
+        let sends = async {
+            theirs.write_all(&[0; 100_000]).await.expect("it is taken");
+            let mut answer = Vec::new();
+            theirs.read_to_end(&mut answer).await.expect("no reset");
+            drop(theirs);
+            answer
+        };
+        let (ended, answer) = tokio::join!(patient.shutdown(), sends);
+        ended.expect("it ends");
+        assert_eq!(answer, b"413");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_does_not_wait_for_ever() {
+        let (ours, theirs) = duplex(4);
+        Patient::new(ours, Duration::from_secs(60)).shutdown().await.expect("it ends");
+        drop(theirs);
+    }
 
     #[tokio::test]
     async fn a_client_that_takes_nothing_is_given_up() {

@@ -77,6 +77,7 @@ codes! {
     Refused, "refused", UNPROCESSABLE_ENTITY, "A rule or a limit forbids it.";
     IdempotencyMismatch, "idempotency_mismatch", UNPROCESSABLE_ENTITY, "Another request was carried out under this idempotency key.";
     TooOften, "too_often", TOO_MANY_REQUESTS, "It was tried too often: wait, and try again.";
+    Quota, "quota", TOO_MANY_REQUESTS, "The token has sent as much as it may send a day.";
     Internal, "internal", INTERNAL_SERVER_ERROR, "The node failed: look at its log and at `cosmicsync doctor`.";
     Unavailable, "unavailable", SERVICE_UNAVAILABLE, "The node cannot answer at the moment: try again.";
     Incomplete, "incomplete", SERVICE_UNAVAILABLE, "The document is not wholly here yet.";
@@ -188,6 +189,14 @@ impl Problem {
         serde_json::to_vec(&details).unwrap_or_default()
     }
 }
+
+impl core::fmt::Display for Problem {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.detail.fmt(f)
+    }
+}
+
+impl core::error::Error for Problem {}
 
 impl From<ServiceError> for Problem {
     fn from(error: ServiceError) -> Self {

@@ -14,6 +14,8 @@ pub struct Settings {
     pub sockets_max: usize,
     /// Requests that each token may send in a second, also all at once; none means any number.
     pub requests_per_second: Option<NonZeroU32>,
+    /// Mebibytes that each token may send in a day, in bodies and messages; none means any number.
+    pub mib_per_day: Option<NonZeroU32>,
     /// Origins whose pages may send requests, such as `https://app.example`; none but its own by default.
     pub origins: Vec<String>,
     /// Another issuer of tokens whom the node believes.
@@ -22,6 +24,13 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { connections_max: 512, sockets_max: 256, requests_per_second: None, origins: Vec::new(), issuer: None }
+        Self {
+            connections_max: 512,
+            sockets_max: 256,
+            requests_per_second: None,
+            mib_per_day: None,
+            origins: Vec::new(),
+            issuer: None,
+        }
     }
 }

@@ -116,6 +116,19 @@ impl Shape for File {
     fn end(&mut self, _: Reply, _: &mut Vec<u8>) {}
 }
 
+/// The bytes of a backup.
+pub(crate) struct Bytes;
+
+impl Shape for Bytes {
+    fn item(&mut self, item: Item, out: &mut Vec<u8>) {
+        if let Item::Bytes(bytes) = item {
+            out.extend_from_slice(&bytes);
+        }
+    }
+
+    fn end(&mut self, _: Reply, _: &mut Vec<u8>) {}
+}
+
 /// Changes as server-sent events.
 pub(crate) struct ChangeEvents;
 

@@ -231,12 +231,13 @@ impl Session {
                 }
                 None
             }
-            Ok(Said::Edit { id, space, write }) => Some(match self.edit(space, write).await {
+            Ok(Said::Edit { id, space, write }) => Some(match self.edit(space, write, text.len()).await {
                 Ok(version) => json!({ "type": "ack", "id": id, "version": version }),
                 Err(problem) => failed(Some(&id), &problem),
             }),
             Ok(Said::Presence { id, state }) => {
-                self.present(&id, state).err().map(|problem| failed(Some(&id), &problem))
+                let said = self.caller.sent(text.len()).and_then(|()| self.present(&id, state));
+                said.err().map(|problem| failed(Some(&id), &problem))
             }
             Ok(Said::Sub { id, kind, space, collection, key, selector, sort, fields, limit, resume }) => {
                 let query = Query {
@@ -255,8 +256,9 @@ impl Session {
         answer.map(|answer| Message::Text(answer.to_string().into()))
     }
 
-    /// Carries a write out. Returns the version that it made.
-    async fn edit(&self, space: SpaceRef, write: Write) -> Result<Option<String>, Problem> {
+    /// Carries out a write that came in a message of so many bytes. Returns the version that it made.
+    async fn edit(&self, space: SpaceRef, write: Write, bytes: usize) -> Result<Option<String>, Problem> {
+        self.caller.sent(bytes)?;
         crate::routes::check_collection(write.doc().split('/').next().unwrap_or_default())?;
         let op = write.into_op().map_err(|error| Problem::new(Code::BadJson, error.to_string()))?;
         let write = DocWrite { space, writes: vec![op], idempotency_key: None };

@@ -35,6 +35,8 @@ mod graphql;
 mod graphql_live;
 #[path = "http/metrics.rs"]
 mod metrics;
+#[path = "http/operate.rs"]
+mod operate;
 #[path = "http/queries.rs"]
 mod queries;
 #[path = "http/remote.rs"]

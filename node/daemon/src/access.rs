@@ -1,6 +1,6 @@
 //! Accounts, tokens, rules and the audit log as people read them.
 
-use cosmicsync_node::service::{Account, Audited, Only, Scope, Token, Verdict, utc_text};
+use cosmicsync_node::service::{Account, Audited, LogPage, Only, Scope, Token, Verdict, utc_text};
 
 use crate::table::Table;
 
@@ -52,6 +52,16 @@ pub(crate) fn audit(rows: &[Audited]) -> Table {
         table.row([row.number.to_string(), utc_text(row.at), who, what, about, done.to_owned()]);
     }
     table
+}
+
+/// Returns the lines of a log as text.
+pub(crate) fn log(page: &LogPage) -> impl Iterator<Item = String> {
+    let missed = (page.missed > 0).then(|| format!("... {} lines are no longer kept", page.missed));
+    let lines = page.lines.iter().map(|line| {
+        let level = line.level.to_ascii_uppercase();
+        crate::clean::single_line(&format!("{} {level:>5} {}", utc_text(line.at), line.message))
+    });
+    missed.into_iter().chain(lines)
 }
 
 /// A table of what an account may do with a document.

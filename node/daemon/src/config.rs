@@ -68,6 +68,8 @@ pub(crate) struct Http {
     pub(crate) sockets_max: u32,
     /// Requests that each token may send in a second; 0 means any number.
     pub(crate) requests_per_second: u32,
+    /// Mebibytes that each token may send in a day, in bodies and messages; 0 means any number.
+    pub(crate) mib_per_day: u32,
     /// Origins whose pages may call the API, such as `https://app.example`; the console's own is always among them.
     #[serde(deserialize_with = "origins")]
     pub(crate) origins: Vec<String>,
@@ -83,6 +85,7 @@ impl Default for Http {
             connections_max: 512,
             sockets_max: 256,
             requests_per_second: 0,
+            mib_per_day: 0,
             origins: Vec::new(),
         }
     }

@@ -1,23 +1,28 @@
-//! Log lines on stderr, without colours: they are read in files and journals.
+//! Log lines: on stderr, without colours, for files and journals; and the last of them in memory, for `log show`.
 
-use std::sync::OnceLock;
+use core::fmt::{Debug, Write as _};
+use std::sync::{Arc, OnceLock};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use tracing_subscriber::EnvFilter;
+use cosmicsync_node::service::LogTail;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Registry, fmt, registry, reload};
 
 use crate::cli::Global;
 use crate::config::{Log, LogFormat, LogLevel};
 
-/// Takes another filter, whatever formats the lines.
-type Reload = Box<dyn Fn(EnvFilter) -> bool + Send + Sync>;
+/// The filter of the lines that are written, once logging was started.
+static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 
-static RELOAD: OnceLock<Reload> = OnceLock::new();
-
-/// Changes which lines are written; how they are written stays. Returns whether that worked.
+/// Changes which lines are written; their format stays. Returns whether that worked.
 pub(crate) fn reload(log: &Log, global: &Global) -> bool {
-    RELOAD.get().is_some_and(|reload| reload(filter(log, global)))
+    FILTER.get().is_some_and(|handle| handle.reload(filter(log, global)).is_ok())
 }
 
-/// Returns which lines are written.
+/// Returns the filter of the lines that are written.
 fn filter(log: &Log, global: &Global) -> EnvFilter {
     let level = match (log.level, global.verbose, global.quiet) {
         (_, 0, true) => "error",
@@ -32,24 +37,59 @@ fn filter(log: &Log, global: &Global) -> EnvFilter {
     EnvFilter::new(ours.iter().fold("warn".to_owned(), |all, name| format!("{all},{name}={level}")))
 }
 
-/// Starts logging. Call it once; later calls change nothing.
-pub(crate) fn start(log: &Log, global: &Global) {
-    let lines = tracing_subscriber::fmt().with_env_filter(filter(log, global)).with_writer(std::io::stderr);
-    let started = match log.format {
-        LogFormat::Json => {
-            let lines = lines.json().with_filter_reloading();
-            let handle = lines.reload_handle();
-            drop(RELOAD.set(Box::new(move |filter| handle.reload(filter).is_ok())));
-            lines.try_init()
-        }
-        LogFormat::Text => {
-            let lines = lines.with_ansi(false).with_target(false).with_filter_reloading();
-            let handle = lines.reload_handle();
-            drop(RELOAD.set(Box::new(move |filter| handle.reload(filter).is_ok())));
-            lines.try_init()
-        }
+/// Starts logging. Returns the last lines, which later ones join. Call it once; later calls change nothing.
+pub(crate) fn start(log: &Log, global: &Global) -> Arc<LogTail> {
+    let tail = Arc::new(LogTail::default());
+    let (filter, handle) = reload::Layer::new(filter(log, global));
+    let lines = fmt::layer().with_writer(std::io::stderr);
+    let lines = match log.format {
+        LogFormat::Json => lines.json().boxed(),
+        LogFormat::Text => lines.with_ansi(false).with_target(false).boxed(),
     };
-    if started.is_err() {
+    let started = registry().with(filter).with(lines).with(Kept(Arc::clone(&tail))).try_init();
+    if started.is_ok() {
+        drop(FILTER.set(handle));
+    } else {
         tracing::debug!("logging had been started before");
+    }
+    tail
+}
+
+/// Keeps the last lines in memory.
+struct Kept(Arc<LogTail>);
+
+impl<S: Subscriber> Layer<S> for Kept {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let mut text = Text::default();
+        event.record(&mut text);
+        let meta = event.metadata();
+        let level = meta.level().as_str().to_ascii_lowercase();
+        self.0.push(u64::try_from(now).unwrap_or(u64::MAX), &level, meta.target(), text.message + &text.fields);
+    }
+}
+
+/// The message of a line and its fields, as text.
+#[derive(Default)]
+struct Text {
+    message: String,
+    fields: String,
+}
+
+impl Visit for Text {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        let written = match field.name() {
+            "message" => write!(self.message, "{value:?}"),
+            name => write!(self.fields, " {name}={value:?}"),
+        };
+        debug_assert!(written.is_ok(), "a string takes every text");
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        let written = match field.name() {
+            "message" => write!(self.message, "{value}"),
+            name => write!(self.fields, " {name}={value:?}"),
+        };
+        debug_assert!(written.is_ok(), "a string takes every text");
     }
 }

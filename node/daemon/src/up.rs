@@ -115,8 +115,9 @@ async fn open_and_serve(run: &mut Run<'_>, options: &cli::Up) -> Result<(), Fail
         let next = error.next.as_deref().map(|next| next.replace("cosmicsync up", "cosmicsync up --dev"));
         if options.dev { ServiceError { next, ..error } } else { error }
     })?;
-    logging::start(&loaded.config.log, &run.global);
+    let tail = logging::start(&loaded.config.log, &run.global);
     let node = Arc::new(node::open(&run.dir, &loaded, true).await?);
+    node.keeps_log(tail);
     if let Some(name) = &options.name
         && let Err(error) = request(&*node, Command::DeviceRename { name: name.clone() }).await
     {
@@ -226,6 +227,7 @@ async fn settings(dir: &Path, config: &Config) -> Result<Settings, ServiceError>
         connections_max: most(config.http.connections_max),
         sockets_max: most(config.http.sockets_max),
         requests_per_second: NonZeroU32::new(config.http.requests_per_second),
+        mib_per_day: NonZeroU32::new(config.http.mib_per_day),
         origins: config.http.origins.clone(),
         issuer,
     })

@@ -51,6 +51,8 @@ export const OPERATIONS = {
   "changeAccount to an owner": { need: "own", done: 200, before: "account", body: { role: "owner" } },
   "changeAccount of an owner": { need: "own", done: 200, before: "owner", body: { password: "another password" } },
   listAudit: { need: "look" },
+  readLog: { need: "look" },
+  createBackup: { need: "own", body: { passphrase: "a long enough passphrase" } },
   logout: { need: "anyone", done: 204 },
   getMe: { need: "anyone" },
   joinSpace: { need: "manage", done: 400, body: { invite: "no invite" } },

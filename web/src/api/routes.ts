@@ -3,7 +3,7 @@
 import type { Request } from "./http";
 import { writeJson, type Json } from "./json";
 import type {
-  Account, Audited, Collection, Conflict, Counted, Device, Diff, Document, Imported, Index, IndexChecked, Invite, Login, Me, NewToken, Page, Peer, Plan, Query,
+  Account, Audited, Collection, Conflict, Counted, Device, Diff, Document, Imported, Index, IndexChecked, Invite, LogPage, Login, Me, NewToken, Page, Peer, Plan, Query,
   Revision, Rules, Schema, SchemaChecked, Space, Status, Token, Verdict, Written,
 } from "./types";
 
@@ -24,6 +24,8 @@ export const node = {
   devices: (space: string) => to<{ devices: Device[] }>("GET", ["spaces", space, "devices"]),
   join: (invite: string) => to<Space>("POST", ["join"], { body: json({ invite }) }),
   addPeer: (address: string) => to<Peer>("POST", ["peers"], { body: json({ address }) }),
+  log: (after: number | undefined, limit: number, timeout: number) => to<LogPage>("GET", ["log"], { query: { after, limit, timeout } }),
+  backup: (passphrase: string) => to<Blob>("POST", ["backup"], { body: json({ passphrase }) }),
   removePeer: (address: string) => to<void>("DELETE", ["peers", address]),
 };
 

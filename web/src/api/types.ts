@@ -61,6 +61,20 @@ export interface Audited {
   done: boolean;
 }
 
+export interface LogLine {
+  number: number;
+  at: number;
+  level: string;
+  target: string;
+  message: string;
+}
+
+export interface LogPage {
+  lines: LogLine[];
+  next: number;
+  missed: number;
+}
+
 export const DEEDS = ["list", "view", "create", "update", "delete"] as const;
 export type Deed = (typeof DEEDS)[number];
 /** A selector for each; null is locked. */

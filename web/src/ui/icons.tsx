@@ -9,6 +9,8 @@ const PATHS = {
   accounts: "M12 11a4 4 0 1 0 0-8 4 4 0 0 0 0 8Zm-8 10c0-4 3.6-6.5 8-6.5s8 2.5 8 6.5",
   tokens: "M8 16a4 4 0 1 0 0-8 4 4 0 0 0 0 8Zm4-4h9m-3 0v3.5",
   audit: "M6 3h9l4 4v14H6zM9.5 11h6M9.5 15h6",
+  log: "M4 5h16M4 10h10M4 15h16M4 20h7",
+  backups: "M12 3v11m0 0 4-4m-4 4-4-4M4 17v4h16v-4",
   docs: "M5 4h6a2 2 0 0 1 2 2v14a2 2 0 0 0-2-2H5zM21 4h-6a2 2 0 0 0-2 2v14a2 2 0 0 1 2-2h6z",
   menu: "M4 7h16M4 12h16M4 17h16",
   copy: "M9 9h11v11H9zM5 15H4V4h11v1",

@@ -184,7 +184,7 @@ async fn follow(socket: &mut WebSocket, door: Door, who: Who, space: SpaceRef) -
                 match message? {
                     Ok(Message::Text(text)) => match read_json(text.as_bytes(), LEVELS_AROUND) {
                         Ok(Said::Ping {}) => say(socket, PONG).await?,
-                        Ok(said) => if let Err(close) = session.told(said) {
+                        Ok(said) => if let Err(close) = session.told(said, text.len()) {
                             return Some(close);
                         },
                         Err(_) => return Some(BAD_MESSAGE),
@@ -205,8 +205,8 @@ async fn follow(socket: &mut WebSocket, door: Door, who: Who, space: SpaceRef) -
 }
 
 impl Session {
-    /// Carries out a message. `Err` says why the connection closes.
-    fn told(&mut self, said: Said) -> Result<(), Close> {
+    /// Carries out a message of so many bytes. `Err` says why the connection closes.
+    fn told(&mut self, said: Said, bytes: usize) -> Result<(), Close> {
         match said {
             Said::ConnectionInit { .. } => return Err(INIT_TWICE),
             Said::Ping {} | Said::Pong {} => {}
@@ -230,7 +230,8 @@ impl Session {
                     space: self.space.clone(),
                     out: self.out.clone(),
                 };
-                let task = self.tasks.spawn(operation.run(*payload, slot));
+                let counted = self.caller.sent(bytes);
+                let task = self.tasks.spawn(operation.run(*payload, slot, counted));
                 self.open.insert(id, (self.count, task));
             }
         }
@@ -259,11 +260,12 @@ struct Operation {
 }
 
 impl Operation {
-    /// Carries it out. Without a slot it is refused.
-    async fn run(self, asked: Asked, slot: Option<OwnedSemaphorePermit>) {
-        let result = match slot {
-            Some(_) => self.followed(asked).await,
-            None => Err(Problem::new(Code::Unavailable, "there are too many subscriptions: end one")),
+    /// Carries it out. Without a slot it is refused, and where its bytes were too many.
+    async fn run(self, asked: Asked, slot: Option<OwnedSemaphorePermit>, counted: Result<(), Problem>) {
+        let result = match (counted, &slot) {
+            (Err(problem), _) => Err(problem),
+            (Ok(()), Some(_)) => self.followed(asked).await,
+            (Ok(()), None) => Err(Problem::new(Code::Unavailable, "there are too many subscriptions: end one")),
         };
         match result {
             Ok(true) => self.send(&Told::Complete { id: &self.id }, true).await,

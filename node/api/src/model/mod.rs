@@ -3,12 +3,14 @@
 mod auth;
 mod changes;
 mod node;
+mod operate;
 mod query;
 mod schema;
 
 pub(crate) use auth::*;
 pub(crate) use changes::*;
 pub(crate) use node::*;
+pub(crate) use operate::*;
 pub(crate) use query::*;
 pub(crate) use schema::*;
 

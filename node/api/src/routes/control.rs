@@ -3,10 +3,14 @@
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
 use cosmicsync_node::service::serve_stream;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
+use std::io;
 use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::access::Door;
 use crate::call::{Caller, Over};
@@ -24,6 +28,8 @@ pub(super) async fn control(
         let problem = Problem::new(Code::UpgradeRequired, "this is the route of the command line");
         return Err(problem.next("cosmicsync --url URL status"));
     };
+    // Commands are counted as they come: a token that has sent too much learns it here.
+    caller.sent(1)?;
     let Ok(slot) = Arc::clone(&door.sockets).try_acquire_owned() else {
         return Err(Problem::new(Code::Unavailable, "the node serves as many connections as it may"));
     };
@@ -39,7 +45,8 @@ pub(super) async fn control(
 }
 
 async fn exchange(caller: &Caller, stream: Upgraded) {
-    let serving = serve_stream(TokioIo::new(stream), caller.backend(), caller.stopped());
+    let counted = Counted { stream: TokioIo::new(stream), caller: caller.clone() };
+    let serving = serve_stream(counted, caller.backend(), caller.stopped());
     tokio::select! {
         biased;
         () = serving => {}
@@ -52,5 +59,38 @@ async fn revoked(caller: &Caller) {
     match caller.over().await {
         Over::Revoked => {}
         Over::Stopped => core::future::pending().await,
+    }
+}
+
+/// A connection whose bytes are counted as they come. It ends once the token has sent too many.
+struct Counted<S> {
+    stream: S,
+    caller: Caller,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        let came = buffer.filled().len() - before;
+        Poll::Ready(self.caller.sent(came).map_err(io::Error::other))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

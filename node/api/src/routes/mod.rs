@@ -11,6 +11,7 @@ mod files;
 mod graphql;
 mod indexes;
 mod node;
+mod operate;
 mod pages;
 mod query;
 mod rules;
@@ -77,7 +78,7 @@ pub fn router(
         sockets: Arc::new(Semaphore::new(settings.sockets_max)),
         rooms: Arc::default(),
         graphql: Arc::default(),
-        limit: settings.requests_per_second.map(|most| Arc::new(Limit::new(most))),
+        limit: Arc::new(Limit::new(settings)),
         issuer: settings.issuer.clone(),
         stopped,
     };
@@ -156,6 +157,8 @@ pub(crate) fn described() -> OpenApiRouter<Door> {
         .routes(routes!(auth::tokens, auth::create_token))
         .routes(routes!(auth::remove_token))
         .routes(routes!(auth::audit))
+        .routes(routes!(operate::log))
+        .routes(routes!(operate::backup))
         .routes(routes!(files::import))
         .routes(routes!(files::export))
         .routes(routes!(feed::changes))

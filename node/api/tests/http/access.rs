@@ -26,6 +26,7 @@ pub(super) fn operations() -> Vec<(String, String, Value)> {
                 "addPeer" => json!({ "address": "127.0.0.1:1" }),
                 "createAccount" => json!({ "name": "bob", "role": "viewer" }),
                 "createToken" => json!({ "name": "ci" }),
+                "createBackup" => json!({ "passphrase": "a long enough passphrase" }),
                 "testRules" => json!({ "account": "viewer", "value": {} }),
                 _ => json!({}),
             };

@@ -1,5 +1,6 @@
 //! How the door is kept: how often a token is used, whose pages may call, whose tokens are believed.
 
+use super::sockets::Listening;
 use super::*;
 use core::num::NonZeroU32;
 use cosmicsync_api::{Issuer, IssuerSettings};
@@ -23,6 +24,37 @@ async fn a_token_is_used_so_often_and_no_oftener() {
     // Another token has requests of its own, and so has whoever has none.
     world.send(&world.read, "GET", "/v1/auth/me", &[], ()).await.ok(200);
     assert_eq!(world.send("", "GET", "/healthz", &[], ()).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_token_sends_so_much_a_day_and_no_more() {
+    let settings = Settings { mib_per_day: NonZeroU32::new(1), ..Settings::default() };
+    let listening = Listening::set(&settings).await;
+    let world = &listening.world;
+    let text = "x".repeat(250_000);
+    let mut socket = listening.connect(&world.write).await.expect("it opens");
+    // Bodies, imports and messages are counted together.
+    world.call("PUT", "collections/notes/docs/a", json!({ "text": text })).await.ok(201);
+    let rows = format!("{{\"text\":\"{text}\"}}\n").repeat(2);
+    let ndjson = [("content-type", "application/x-ndjson")];
+    world.with("POST", "collections/notes/import", &ndjson, Body::from(rows.clone())).await.ok(200);
+    let edit = |id: &str| json!({ "type": "edit", "id": id, "write": { "op": "put", "doc": "notes/b", "value": { "text": text } } });
+    socket.say(edit("fits")).await;
+    let ack = socket.hear().await.expect("an answer");
+    assert_eq!((&ack["type"], &ack["id"]), (&json!("ack"), &json!("fits")), "{ack}");
+
+    let over = world.call("PUT", "collections/notes/docs/c", json!({ "text": text })).await;
+    over.failed("quota");
+    let wait: u64 = over.header("retry-after").parse().expect("seconds");
+    assert!((1..=86_400).contains(&wait), "{wait}");
+    world.with("POST", "collections/notes/import", &ndjson, Body::from(rows)).await.failed("quota");
+    socket.say(edit("over")).await;
+    let refused = socket.hear().await.expect("an answer");
+    assert_eq!((&refused["id"], &refused["problem"]["code"]), (&json!("over"), &json!("quota")), "{refused}");
+    world.call("GET", "collections/notes/docs/c", ()).await.failed("not_found");
+    // Reading takes nothing of it, and another token has its own.
+    world.call("GET", "collections/notes/docs/a", ()).await.ok(200);
+    world.send(&world.read, "POST", "collections/notes/find", &[], json!({ "selector": {} })).await.ok(200);
 }
 
 #[tokio::test]

@@ -16,7 +16,12 @@ pub(super) struct Listening {
 
 impl Listening {
     pub(super) async fn new() -> Self {
-        let world = World::new().await;
+        Self::set(&Settings::default()).await
+    }
+
+    /// A world whose door is kept otherwise, that listens.
+    pub(super) async fn set(settings: &Settings) -> Self {
+        let world = World::set(settings).await;
         let server = Server::bind(([127, 0, 0, 1], 0).into()).await.expect("a port");
         let address = server.address().to_string();
         tokio::spawn(server.run(world.router.clone(), world.stop.subscribe()));
@@ -24,7 +29,7 @@ impl Listening {
     }
 
     /// Connects, with a token in the header unless it is empty.
-    async fn connect(&self, token: &str) -> Result<Socket, Error> {
+    pub(super) async fn connect(&self, token: &str) -> Result<Socket, Error> {
         let mut request = format!("ws://{}/v1/ws", self.address).into_client_request()?;
         let headers = request.headers_mut();
         headers.insert("sec-websocket-protocol", "other, cosmicsync.v1".parse().expect("a value"));

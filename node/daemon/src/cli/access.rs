@@ -213,6 +213,19 @@ pub(crate) enum AuditVerb {
     },
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum LogVerb {
+    /// Print the last lines of the log of the running node, oldest first
+    Show {
+        /// Largest number of lines
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=2000))]
+        limit: u64,
+        /// Go on with new lines, until Ctrl-C
+        #[arg(long)]
+        follow: bool,
+    },
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

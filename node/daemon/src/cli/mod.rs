@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use cosmicsync_node::service::{DocRef, quoted};
 
-pub(crate) use access::{AccountVerb, AuditVerb, Password, RulesVerb, TokenVerb};
+pub(crate) use access::{AccountVerb, AuditVerb, LogVerb, Password, RulesVerb, TokenVerb};
 pub(crate) use doc::{CollectionVerb, DocVerb, List, Type};
 pub(crate) use files::{BackupVerb, Export, Import, Passphrase, format_of};
 pub(crate) use query::{Count, Find, IndexVerb, Live, Query};
@@ -188,6 +188,7 @@ impl Verb {
             | Self::Account(_)
             | Self::Token(_)
             | Self::Audit(_)
+            | Self::Log(_)
             | Self::Openapi
             | Self::Backup(_)
             | Self::Demo
@@ -277,6 +278,9 @@ pub(crate) enum Verb {
     /// What concerned who may do what over HTTP
     #[command(subcommand)]
     Audit(AuditVerb),
+    /// The log of the running node
+    #[command(subcommand)]
+    Log(LogVerb),
     /// Print the description of the HTTP API (OpenAPI 3.1)
     Openapi,
     /// Sealed copies of the store

@@ -8,9 +8,11 @@ use serde_json::Value;
 use super::doc::json_argument;
 use super::schema::read_json_file;
 use super::{Failure, Run, usage};
-use crate::cli::{AccountVerb, AuditVerb, Password, RulesVerb};
+use crate::cli::{AccountVerb, AuditVerb, LogVerb, Password, RulesVerb};
 use crate::terminal;
 
+/// How long a node is asked to wait for lines of its log, in milliseconds.
+const LOG_WAIT_MS: u64 = 25_000;
 /// An example of rules, for messages.
 const EXAMPLE: &str = r#"{"list": {}, "view": {}, "create": {"by": {"$var": "auth.account"}}}"#;
 
@@ -58,6 +60,23 @@ pub(super) async fn rules(run: &mut Run<'_>, verb: RulesVerb) -> Result<(), Fail
 pub(super) async fn audit(run: &mut Run<'_>, verb: AuditVerb) -> Result<(), Failure> {
     let AuditVerb::List { limit, before } = verb;
     run.print(Command::AuditList { before, limit }).await
+}
+
+/// Carries out `log`.
+pub(super) async fn log(run: &mut Run<'_>, verb: LogVerb) -> Result<(), Failure> {
+    let LogVerb::Show { limit, follow } = verb;
+    let mut after = None;
+    loop {
+        let wait_ms = if after.is_some() { LOG_WAIT_MS } else { 0 };
+        let reply = run.call(Command::LogRead { after, limit, wait_ms }).await?;
+        run.output.reply(&reply)?;
+        run.output.writer.flush()?;
+        let Reply::Log(page) = reply else { return Ok(()) };
+        if !follow {
+            return Ok(());
+        }
+        after = Some(page.next);
+    }
 }
 
 /// Carries out `login`.

@@ -119,6 +119,7 @@ impl Run<'_> {
             Verb::Token(verb) => self.print(verb.into_command()).await,
             Verb::Rules(verb) => access::rules(self, verb).await,
             Verb::Audit(verb) => access::audit(self, verb).await,
+            Verb::Log(verb) => access::log(self, verb).await,
             Verb::Openapi => Ok(self.output.writer.write_all(cosmicsync_api::openapi().as_bytes())?),
             Verb::Backup(verb) => backup::backup(self, verb).await,
             Verb::Demo => demo::demo(self).await,

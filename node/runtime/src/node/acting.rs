@@ -5,7 +5,7 @@ use super::handle::Handle;
 use super::spaces::{find_space, no_space, space_and_partition};
 use crate::clock::wall_ms;
 use crate::driver::Core;
-use crate::service::{Command, ErrorCode, Only, Reason, Scope, ServiceError, Who};
+use crate::service::{Command, ErrorCode, Need, Only, Reason, Scope, ServiceError, Who};
 use core::ops::Deref;
 use cosmicsync_data::Value;
 use cosmicsync_data::rules::{Actor, Reach};
@@ -59,7 +59,7 @@ impl Acting<'_> {
         if who.may(command) {
             return check_space(&self.handle, who, command).await;
         }
-        let message = if who.token.scope == Scope::Read && command.writes() {
+        let message = if who.token.scope == Scope::Read && (command.writes() || command.need() == Need::Own) {
             "the token allows reading only".to_owned()
         } else if who.token.only.is_empty() {
             format!("the role {} does not allow this", who.role.name())

@@ -38,17 +38,17 @@ pub use backup::{BackupSource, restore_backup, verify_backup};
 pub use open::{Options, init};
 
 use crate::driver::Shared;
-use crate::service::{Answer, Backend, Command, ErrorCode, Input, Item, Reply, ServiceError, Who};
+use crate::service::{Answer, Backend, Command, ErrorCode, Input, Item, LogTail, Reply, ServiceError, Who};
 use acting::Acting;
 use cosmicsync_protocol::sync::SpaceNo;
 use handle::Handle;
 use room::Limit;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
+use tokio::time::{Duration, Instant};
 
 /// How a node ended: `None` while it runs.
 type Ended = Option<Result<(), ServiceError>>;
@@ -70,6 +70,8 @@ pub struct Node {
     documents: Mutex<BTreeMap<SpaceNo, (u64, u64)>>,
     /// The URL of the HTTP door.
     http: OnceLock<String>,
+    /// The last lines of the log, where the program keeps them.
+    log: OnceLock<Arc<LogTail>>,
 }
 
 impl Node {
@@ -86,6 +88,12 @@ impl Node {
     pub fn serves_http(&self, url: String) {
         // A second door is not told of.
         drop(self.http.set(url));
+    }
+
+    /// Shows these lines to those who may look at the node.
+    pub fn keeps_log(&self, tail: Arc<LogTail>) {
+        // The first one stays.
+        drop(self.log.set(tail));
     }
 
     fn is_over(&self) -> bool {
@@ -176,10 +184,28 @@ impl Acting<'_> {
             Command::Logout { name } => self.logout(name).await,
             Command::LinkMake {} => self.link_make().await,
             Command::AuditList { before, limit } => self.audit_list(before, limit).await,
+            Command::LogRead { after, limit, wait_ms } => self.log_read(after, limit, wait_ms).await,
             Command::RulesSet(set) => self.rules_set(set).await,
             Command::RulesShow { space, collection } => self.rules_show(space, collection).await,
             Command::RulesTest(test) => self.rules_test(test).await,
             Command::Shutdown {} => self.shut_down().await,
+        }
+    }
+
+    /// Reads the last lines of the log.
+    async fn log_read(&self, after: Option<u64>, limit: u64, wait_ms: u64) -> Result<Reply, ServiceError> {
+        let Some(tail) = self.log.get() else {
+            let message = "the program that this node is part of keeps no lines of its log";
+            return Err(ServiceError::new(ErrorCode::Refused, message));
+        };
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let page = tail.next_page(after, limit, Duration::from_millis(wait_ms));
+        let mut ended = self.ended.clone();
+        // A node that stops keeps nobody waiting.
+        tokio::select! {
+            biased;
+            page = page => Ok(Reply::Log(page)),
+            _ = ended.wait_for(Option::is_some) => Ok(Reply::Log(tail.page(after, limit))),
         }
     }
 

@@ -204,6 +204,7 @@ fn ends(
         limit: Limit { bytes: options.bytes_max, place: options.bytes_max_place },
         documents: std::sync::Mutex::default(),
         http: std::sync::OnceLock::new(),
+        log: std::sync::OnceLock::new(),
     };
     (node, CoreEnd { setup, door, ready, tell }, is_ready)
 }

@@ -107,7 +107,8 @@ impl Command {
             | Self::DeviceList { .. }
             | Self::AccountList {}
             | Self::TokenList {}
-            | Self::AuditList { .. } => Need::Look,
+            | Self::AuditList { .. }
+            | Self::LogRead { .. } => Need::Look,
             Self::PeerAdd { .. }
             | Self::PeerRemove { .. }
             | Self::PeerPause {}
@@ -193,7 +194,9 @@ impl Who {
     /// Whether something is asked for that its token or its role does not allow, whatever rules say.
     pub fn may(&self, command: &Command) -> bool {
         let need = command.need();
-        let is_in_scope = self.token.scope == Scope::Write || !command.writes();
+        // A backup has the keys by which a device writes.
+        let only_reads = !command.writes() && need != Need::Own;
+        let is_in_scope = self.token.scope == Scope::Write || only_reads;
         // A token for a part of the node reaches documents, and what names them.
         let is_in_reach = self.token.only.is_empty() || matches!(need, Need::Read | Need::Write);
         is_in_scope && is_in_reach && need.is_met_by(self.role)

@@ -551,6 +551,17 @@ pub enum Command {
         /// At most so many.
         limit: u64,
     },
+    /// Reads the last lines of the node's log: [`Reply::Log`](super::Reply::Log).
+    LogRead {
+        /// Number of the line behind which to begin; without one, the last lines.
+        #[serde(default)]
+        after: Option<u64>,
+        /// Largest number of lines.
+        limit: u64,
+        /// Longest wait for a line where there is none, in milliseconds.
+        #[serde(default)]
+        wait_ms: u64,
+    },
     /// Sets the rules of a collection: [`Reply::Rules`](super::Reply::Rules).
     RulesSet(super::RulesSet),
     /// [`Reply::Rules`](super::Reply::Rules).
@@ -641,6 +652,7 @@ impl Command {
             | Self::TokenList {}
             | Self::AccountList {}
             | Self::AuditList { .. }
+            | Self::LogRead { .. }
             | Self::RulesShow { .. }
             | Self::RulesTest(_)
             | Self::TokenCheck { .. }
@@ -659,6 +671,7 @@ impl Command {
                 | Self::DocWatch { .. }
                 | Self::Live { .. }
                 | Self::LinkMake {}
+                | Self::LogRead { .. }
                 | Self::DocHold { .. }
                 | Self::WaitSync { .. }
                 | Self::Shutdown {}

@@ -11,6 +11,7 @@ mod error;
 mod frame;
 mod input;
 mod json;
+mod log;
 mod names;
 mod query;
 mod reply;
@@ -36,6 +37,7 @@ pub use error::{ErrorCode, Reason, ServiceError};
 pub use frame::{LINE_BYTES_MAX, PROTOCOL, SOCKET_NAME};
 pub use input::{Feed, Input, PIECE_BYTES_MAX};
 pub use json::{JsonMistake, parse_json, read_json};
+pub use log::{LogLine, LogPage, LogTail};
 pub use names::{DocRef, Secret, SpaceRef, Text};
 pub use query::{
     Changes, Group, Index, IndexCheck, IndexName, LiveBatch, LiveEvent, Measure, MeasureKind, Plan, PlanIndex,

@@ -127,6 +127,8 @@ pub enum Reply {
     Link(super::Link),
     /// To `audit_list`, newest first.
     Audit(Vec<super::Audited>),
+    /// To `log_read`, oldest first.
+    Log(super::LogPage),
     /// To `rules_set` and `rules_show`.
     Rules(super::Rules),
     /// To `rules_test`.
