@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 use tokio::sync::{Semaphore, watch};
+use tracing::Instrument as _;
 
 use crate::call::expect_reply;
 use crate::issuer::Issuer;
@@ -19,6 +20,7 @@ use crate::metrics::Metrics;
 use crate::presence::Rooms;
 use crate::problem::{Code, Problem, REQUEST_ID};
 use crate::routes::console::is_open;
+use crate::settings::Parent;
 
 /// Paths that take no token: they say the same of every node of this version, or let somebody in. The console's
 /// files are open, too.
@@ -51,8 +53,8 @@ pub(crate) struct Door {
 }
 
 /// Puts both in front of every route.
-pub(crate) fn guarded(router: Router, door: Door, metrics: Metrics) -> Router {
-    let named = Arc::new(Named { process: getrandom::u64().unwrap_or_default(), count: AtomicU64::new(0) });
+pub(crate) fn guarded(router: Router, door: Door, metrics: Metrics, parent: Option<Parent>) -> Router {
+    let named = Arc::new(Named { process: getrandom::u64().unwrap_or_default(), count: AtomicU64::new(0), parent });
     router.layer(from_fn_with_state(door, admit)).layer(from_fn(move |request: Request, next: Next| {
         let (named, metrics) = (Arc::clone(&named), metrics.clone());
         async move { envelope(&named, &metrics, request, next).await }
@@ -63,6 +65,7 @@ pub(crate) fn guarded(router: Router, door: Door, metrics: Metrics) -> Router {
 struct Named {
     process: u64,
     count: AtomicU64,
+    parent: Option<Parent>,
 }
 
 impl Named {
@@ -78,7 +81,21 @@ async fn envelope(named: &Named, metrics: &Metrics, request: Request, next: Next
     let id = chosen(request.headers()).unwrap_or_else(|| named.next());
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
-    let mut response = next.run(request).await;
+    let span = tracing::info_span!(
+        "http",
+        otel.name = route.as_deref().map(|route| format!("{method} {route}")),
+        otel.kind = "server",
+        http.request.method = %method,
+        http.route = route.as_deref(),
+        http.response.status_code = tracing::field::Empty,
+        id,
+    );
+    if let Some(parent) = named.parent {
+        parent(request.headers(), &span);
+    }
+    let mut response = next.run(request).instrument(span.clone()).await;
+    span.record("http.response.status_code", response.status().as_u16());
+    drop(span);
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         if method != Method::HEAD {
             *response.body_mut() = Body::from(problem.body(&id));

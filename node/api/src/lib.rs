@@ -36,5 +36,5 @@ pub use problem::Code;
 pub use remote::Remote;
 pub use routes::router;
 pub use serve::Server;
-pub use settings::Settings;
+pub use settings::{Parent, Settings};
 pub use tls::Tls;

@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use crate::issuer::Issuer;
 
+/// Gives the span of a request the parent that its headers name.
+pub type Parent = fn(&axum::http::HeaderMap, &tracing::Span);
+
 /// How the HTTP door is kept.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -18,6 +21,8 @@ pub struct Settings {
     pub mib_per_day: Option<NonZeroU32>,
     /// Origins whose pages may send requests, such as `https://app.example`; none but its own by default.
     pub origins: Vec<String>,
+    /// Makes the span of a request the child of one that its headers name; none leaves it without.
+    pub parent: Option<Parent>,
     /// Another issuer of tokens whom the node believes.
     pub issuer: Option<Arc<Issuer>>,
 }
@@ -30,6 +35,7 @@ impl Default for Settings {
             requests_per_second: None,
             mib_per_day: None,
             origins: Vec::new(),
+            parent: None,
             issuer: None,
         }
     }

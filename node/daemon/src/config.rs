@@ -45,6 +45,16 @@ pub(crate) struct Config {
     pub(crate) issuer: Issuer,
     /// Log lines.
     pub(crate) log: Log,
+    /// Traces of requests.
+    pub(crate) otlp: Otlp,
+}
+
+/// Traces of requests, for programs built with the feature `otlp`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Otlp {
+    /// Address of an OpenTelemetry collector that takes OTLP over HTTP, such as `http://127.0.0.1:4318`; nothing sends none.
+    pub(crate) endpoint: String,
 }
 
 /// The HTTP door.

@@ -13,6 +13,7 @@ use tracing_subscriber::{EnvFilter, Registry, fmt, registry, reload};
 
 use crate::cli::Global;
 use crate::config::{Log, LogFormat, LogLevel};
+use crate::traces::Traces;
 
 /// The filter of the lines that are written, once logging was started.
 static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
@@ -32,13 +33,17 @@ fn filter(log: &Log, global: &Global) -> EnvFilter {
         (LogLevel::Warn, ..) => "warn",
         (LogLevel::Error, ..) => "error",
     };
-    // Only our own crates: the level of a dependency is a developer's matter.
+    ours(level)
+}
+
+/// Returns a filter for the lines and spans of our own crates: the level of a dependency is a developer's matter.
+pub(crate) fn ours(level: &str) -> EnvFilter {
     let ours = ["cosmicsync", "cosmicsync_node", "cosmicsync_protocol", "cosmicsync_api"];
     EnvFilter::new(ours.iter().fold("warn".to_owned(), |all, name| format!("{all},{name}={level}")))
 }
 
 /// Starts logging. Returns the last lines, which later ones join. Call it once; later calls change nothing.
-pub(crate) fn start(log: &Log, global: &Global) -> Arc<LogTail> {
+pub(crate) fn start(log: &Log, global: &Global, traces: &Traces) -> Arc<LogTail> {
     let tail = Arc::new(LogTail::default());
     let (filter, handle) = reload::Layer::new(filter(log, global));
     let lines = fmt::layer().with_writer(std::io::stderr);
@@ -46,7 +51,8 @@ pub(crate) fn start(log: &Log, global: &Global) -> Arc<LogTail> {
         LogFormat::Json => lines.json().boxed(),
         LogFormat::Text => lines.with_ansi(false).with_target(false).boxed(),
     };
-    let started = registry().with(filter).with(lines).with(Kept(Arc::clone(&tail))).try_init();
+    let lines = lines.and_then(Kept(Arc::clone(&tail))).with_filter(filter);
+    let started = registry().with(lines).with(traces.layer()).try_init();
     if started.is_ok() {
         drop(FILTER.set(handle));
     } else {

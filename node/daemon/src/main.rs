@@ -33,6 +33,7 @@ mod run;
 mod table;
 mod terminal;
 mod text_path;
+mod traces;
 mod up;
 
 fn main() -> ExitCode {
@@ -79,7 +80,7 @@ fn execute(cli: Cli, surroundings: &Surroundings) -> Result<(), Failure> {
         (None, _) => surroundings.default_dir()?,
     };
     if !matches!(verb, Verb::Up(_)) {
-        logging::start(&Log { level: LogLevel::Warn, ..Log::default() }, &global);
+        logging::start(&Log { level: LogLevel::Warn, ..Log::default() }, &global, &traces::Traces::default());
     }
     let style = match (surroundings.stdout_tty, surroundings.colors(surroundings.stdout_tty, global.no_color)) {
         (false, _) => Style::Tabs,

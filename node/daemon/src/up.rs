@@ -20,6 +20,7 @@ use crate::logging;
 use crate::node;
 use crate::run::{Failure, Run};
 use crate::terminal::{self, Surroundings};
+use crate::traces::{self, Traces};
 
 /// Collections of a sandbox, and their documents.
 const SAMPLES: [(&str, &str); 2] =
@@ -115,7 +116,8 @@ async fn open_and_serve(run: &mut Run<'_>, options: &cli::Up) -> Result<(), Fail
         let next = error.next.as_deref().map(|next| next.replace("cosmicsync up", "cosmicsync up --dev"));
         if options.dev { ServiceError { next, ..error } } else { error }
     })?;
-    let tail = logging::start(&loaded.config.log, &run.global);
+    let traces = Traces::start(&loaded.config.otlp)?;
+    let tail = logging::start(&loaded.config.log, &run.global, &traces);
     let node = Arc::new(node::open(&run.dir, &loaded, true).await?);
     node.keeps_log(tail);
     if let Some(name) = &options.name
@@ -229,6 +231,7 @@ async fn settings(dir: &Path, config: &Config) -> Result<Settings, ServiceError>
         requests_per_second: NonZeroU32::new(config.http.requests_per_second),
         mib_per_day: NonZeroU32::new(config.http.mib_per_day),
         origins: config.http.origins.clone(),
+        parent: traces::parent(),
         issuer,
     })
 }

@@ -98,7 +98,7 @@ pub fn router(
         .fallback(pages::no_route)
         .method_not_allowed_fallback(pages::no_method)
         .with_state(door.clone());
-    shared_with(guarded(routes, door, counted), &settings.origins)
+    shared_with(guarded(routes, door, counted, settings.parent), &settings.origins)
 }
 
 /// Lets pages of other origins call the routes, if there are any.
