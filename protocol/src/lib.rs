@@ -4,7 +4,7 @@
 #[cfg(all(planted, not(feature = "testkit")))]
 compile_error!("planted bugs are for the simulator alone: build with the feature `testkit`");
 
-/// Whether a planted bug is on: never, but under `--cfg planted`.
+/// Tells whether the planted bug of this id is on. Always `false` without `--cfg planted`.
 macro_rules! planted {
     ($id:literal) => {{
         #[cfg(planted)]
