@@ -1,7 +1,7 @@
 //! Prints the published test vectors as one JSON object: each member becomes a file of `spec/vectors/`.
 //!
-//! Everything is made from fixed seeds by the code that makes the real thing, so a change of a format changes a file.
-//! Run it by `cargo xtask vectors`.
+//! Everything is made from fixed seeds by the product's code, so a change of a format changes a file. Run it by
+//! `cargo xtask vectors`.
 
 mod exclusion;
 mod refused;
@@ -120,7 +120,7 @@ fn keys(sample: &Sample) -> Value {
     json!({ "space_id": hex(sample.space_id()), "epochs": [epoch(0), epoch(1)], "tree": key_tree() })
 }
 
-/// A key tree of five leaves, and what is left of it when the fourth, and then the first, is erased.
+/// A key tree of five leaves, and its remaining seeds after the fourth, and then the first, was erased.
 fn key_tree() -> Value {
     let root = [9; 16];
     let nodes: Vec<KeyNode> = (0..5).map(|at| KeyNode::leaf(at, 5)).collect();

@@ -1,4 +1,4 @@
-//! What the published messages say, field by field, so that a reader of the bytes has something to compare with.
+//! Content of the published messages, field by field, for comparison by a reader of the bytes.
 
 use crate::hex;
 use cosmicsync_protocol::sync::{Class, Follow, LeafItem, NodeView, Scope};
