@@ -441,7 +441,7 @@ fn handshake(sample: &Sample, pattern: Pattern, opening: Opening, ours: &[u8], t
     })
 }
 
-/// What one end sends when it is its turn, taken by the other.
+/// Returns the bytes that one end sends in its turn, after the other has taken them.
 fn step(from: &mut Handshake, to: &mut Handshake) -> Option<String> {
     let mut bytes = Vec::new();
     from.poll_transmit(&mut bytes).then(|| {
