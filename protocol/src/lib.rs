@@ -1,4 +1,7 @@
-//! The sans-IO core of CosmicSync.
+//! The sans-IO core of CosmicSync: sync of sealed documents between devices, without a clock, thread, socket or file.
+//!
+//! [`Endpoint`] is the object that a runtime drives, [`Recovery`] reads a store back and ends as an endpoint, and
+//! [`pump()`] is the drive loop. `spec/` contains the specification; `ARCHITECTURE.md` is the map.
 #![forbid(unsafe_code)]
 
 #[cfg(all(planted, not(feature = "testkit")))]

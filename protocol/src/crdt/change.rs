@@ -1,4 +1,5 @@
-//! Changes that an application requests of a document, and the reasons for refusing them.
+//! Changes that an application requests of a document, and the reasons for refusing them (`spec/documents.md`,
+//! section 5).
 
 use super::{DEPTH_MAX, Step, Value};
 

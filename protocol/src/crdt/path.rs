@@ -1,4 +1,4 @@
-//! Places in a document, and the paths of texts that merge character by character.
+//! Places in a document, and the paths of texts that merge character by character (`spec/documents.md`, section 3).
 
 use core::fmt;
 use std::collections::BTreeSet;

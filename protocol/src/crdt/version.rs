@@ -1,4 +1,4 @@
-//! Versions of a document: their names, their values, and undoing updates.
+//! Versions of a document: their names, their values, and undoing updates (`spec/documents.md`, section 5).
 
 use super::read::Reader;
 use super::{Broken, Change, Replica, Step, TextPaths, Value, Version, carry};

@@ -1,4 +1,6 @@
 //! Current values of documents, kept so that showing a document costs no replay.
+//!
+//! They are a cache: a value of an incomplete document is never kept (`spec/storage.md`, section 2).
 
 use super::Doc;
 use crate::crdt::{Broken, Meta, Replica, Value, VersionId};

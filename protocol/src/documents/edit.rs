@@ -1,4 +1,6 @@
 //! Edits of open documents: applied at once, gathered, and appended to the live log as one entry.
+//!
+//! A transaction is never split between entries (`spec/documents.md`, section 5).
 
 use super::{Doc, Documents};
 use crate::crdt::{

@@ -1,4 +1,7 @@
 //! Imports entries into open documents: checked, in causal order, in batches.
+//!
+//! An update is never imported before the operations that it builds on; an excluded one is never imported
+//! (`spec/documents.md`, section 4; `spec/exclusion.md`, section 3).
 
 use super::{Body, Doc, Documents, read_index};
 use crate::branch::{Forks, Part, excluded};

@@ -4,7 +4,7 @@
 //! order of their ids would read an entry for each. A pass reads the index of a partition, sorts documents
 //! without a value by the entry that brought them, and opens each entry once. Documents with a single section
 //! are read without opening them; the others are opened as usual. A pass works in small steps, so that other
-//! inputs are handled in between (`spec/documents.md`, "open documents").
+//! inputs are handled in between (`spec/storage.md`, section 2, the table of values).
 
 use super::{Doc, Documents, INFLATED_BYTES_MAX, INFLATION, READER, Snapshot, cache, read_index};
 use crate::crdt::{Replica, check};

@@ -3,7 +3,7 @@
 //! Opening a document reads its index rows, then the entries that they name, opens the bodies and imports
 //! them in causal order; from then on entries are imported as they arrive. Edits are applied at once,
 //! gathered for a moment, and appended to this store's live log as one entry. This module never decides about
-//! links or keys (`spec/documents.md`, "open documents").
+//! links or keys (`spec/documents.md`, sections 4 to 6).
 
 pub(crate) mod bulk;
 mod cache;

@@ -1,4 +1,7 @@
-//! Events of the endpoint for its driver.
+//! Events of the endpoint for its driver, and the types that they name.
+//!
+//! The driver drains them with [`poll_event`](crate::Endpoint::poll_event). An event never waits for an answer
+//! (`ARCHITECTURE.md`, "How it is driven").
 
 use crate::connection::HandshakeError;
 use crate::ids::{DeviceId, Instance, LogId};

@@ -1,4 +1,6 @@
 //! Commands and queries about users, spaces, partitions and imports.
+//!
+//! The ledger carries them out; this module only routes (`spec/access.md`, `spec/identity.md`).
 
 use super::Endpoint;
 use super::event::{CommitId, LinkId, Process};

@@ -1,4 +1,6 @@
 //! Figures about an endpoint, for people and tests.
+//!
+//! They describe the present state and never change it.
 
 use super::Endpoint;
 use super::event::{LinkId, Process};

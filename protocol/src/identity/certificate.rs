@@ -1,4 +1,4 @@
-//! Certificates: signed statements of a user that a device belongs to the user.
+//! Certificates: signed statements of a user that a device belongs to the user (`spec/identity.md`, section 2).
 
 use super::{DeviceClaim, DevicePublic, IdentityError, UserGenesis, UserKey, VERSION, read_version, signature};
 use crate::ids::UserId;

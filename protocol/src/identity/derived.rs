@@ -1,4 +1,4 @@
-//! Ids and tokens derived from other ids.
+//! Ids and tokens derived from other ids (`spec/identity.md`, section 1).
 
 use crate::ids::{CollectionId, DocId, LogId, PartitionId, SpaceId};
 

@@ -1,4 +1,5 @@
-//! The device: a signing key that is also its id, a Noise static key for links and an HPKE key for boxes.
+//! The device: a signing key that is also its id, a Noise static key for links and an HPKE key for boxes
+//! (`spec/identity.md`, section 2).
 
 use super::{IdentityError, VERSION, read_version, signature};
 use crate::entropy::Entropy;

@@ -1,4 +1,4 @@
-//! The genesis record of a space.
+//! The genesis record of a space (`spec/identity.md`, section 2).
 
 use super::{IdentityError, UserGenesis, UserKey, VERSION, derived, read_version, signature};
 use crate::entropy::Entropy;

@@ -1,4 +1,5 @@
-//! The user: a key that certifies devices, made with a commitment to the key that can replace it.
+//! The user: a key that certifies devices, made with a commitment to the key that can replace it
+//! (`spec/identity.md`, section 2).
 
 use super::{IdentityError, VERSION, derived, read_version, recovery_commitment, signature};
 use crate::entropy::Entropy;

@@ -1,4 +1,6 @@
 //! Accepts others' entries: verifies them first, then stages them.
+//!
+//! An entry is never staged before its chain and head verify, and never opened here (`spec/log.md`, section 4).
 
 use super::entry_cache::Held;
 use super::forks::Taken;

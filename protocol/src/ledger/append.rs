@@ -1,4 +1,7 @@
-//! Appending to this store's own logs.
+//! Appends to this store's own logs, and opens and ends them.
+//!
+//! The key of a log lives in memory alone and is never written (`spec/storage.md`, section 5; `spec/log.md`,
+//! section 2).
 
 use super::entry_cache::Held;
 use super::registry::{Owner, Standing};

@@ -1,4 +1,6 @@
 //! The view of a session on the ledger: durable state of the spaces that its peer shares.
+//!
+//! It never shows staged state, or a space that is not shared (`spec/sync.md`, section 1).
 
 use super::Ledger;
 use super::forks::short;

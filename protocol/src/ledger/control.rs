@@ -1,4 +1,4 @@
-//! Control: founding spaces, and applying the records of trusted authors.
+//! Control: founds spaces, and applies the records of trusted authors (`spec/access.md`).
 
 use super::registry::{Owner, Standing};
 use super::rows::{PartNo, device_key, key, part_key, put, space_key};

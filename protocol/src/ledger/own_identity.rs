@@ -1,4 +1,4 @@
-//! Identity of this store: the device's keys, and the user that the device belongs to, if any.
+//! Identity of this store: the device's keys, and the user that the device belongs to, if any (`spec/identity.md`).
 
 use super::rows::{SECRET_IDENTITY, put};
 use crate::identity::{Credential, DeviceKeys, UserKey, VerifiedCredential};

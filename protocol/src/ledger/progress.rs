@@ -1,4 +1,5 @@
-//! Progress of a log: its highest head, the entries that are held and read, and the hashes at their edges.
+//! Progress of a log: its highest head, the entries that are held and read, and the hashes at their edges
+//! (`spec/storage.md`, section 2).
 
 use crate::log::head::Head;
 use crate::sync::ranges::Ranges;

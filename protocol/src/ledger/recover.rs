@@ -1,7 +1,7 @@
 //! Recovery: a state machine of its own that reads a store back and ends as an endpoint.
 //!
 //! It reads O(logs) of data: counters, keys, spaces, partitions, log rows, cursors. It never reads an entry
-//! or a document (`spec/storage.md`, "recovery").
+//! or a document (`spec/storage.md`, section 4).
 
 use super::append::next_tips;
 use super::entry_cache::EntryCache;

@@ -1,4 +1,5 @@
-//! The endpoint's side of its store: numbers requests, and keeps the purpose of each.
+//! The endpoint's side of its store: numbers requests, and keeps the purpose of each (`spec/storage.md`, section
+//! 1).
 
 use crate::storage::{Op, Read, Scan, StoreDone, StoreId, StoreRequest, Table};
 use bytes::Bytes;

@@ -1,7 +1,7 @@
 //! Opens entries: the mirror of [`super::write`], with every plain length bounded before work starts.
 //!
 //! Only content that a verified chain covers may be opened: callers run [`super::verify_run`] first. This module
-//! never decides whether an entry is excluded (`spec/log.md`, section 7).
+//! never decides whether an entry is excluded (`spec/log.md`, sections 7 and 8).
 
 use super::compress::{Codec, DecompressError, Dictionary};
 use super::entry::{Entry, FLAG_OPEN};

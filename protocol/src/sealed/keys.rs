@@ -1,4 +1,4 @@
-//! Epoch keys.
+//! Epoch keys, and the keys derived from them (`spec/encryption.md`, section 1).
 
 use crate::entropy::Entropy;
 use crate::identity::{derive, derive_cut};

@@ -1,4 +1,7 @@
 //! Admission: the handshake, and the check of the peer's identity.
+//!
+//! A peer is admitted by its credential or by an invite. A refused peer never gets a further byte
+//! (`spec/handshake.md`).
 
 use super::{Dial, Greeting, Joining, Link, Links, Open, PROCESSES_MAX, State};
 use crate::connection::{Established, Handshake, Opening};
@@ -239,7 +242,7 @@ impl Joining {
     }
 }
 
-/// Checks the identity of the peer. A peer that is unknown here learns nothing.
+/// Checks the identity of the peer. A refused peer gets no further byte.
 fn judge(ledger: &Ledger, theirs: &Hello, remote_static: &[u8; 32], invited: bool) -> Result<Judged, CloseReason> {
     let refused = CloseReason::Ours(CloseCode::NotAdmitted);
     match &theirs.role {

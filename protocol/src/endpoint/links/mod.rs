@@ -1,7 +1,7 @@
 //! Links: one state machine for each connection, from the first byte to the last.
 //!
-//! A link shakes hands, is judged, and then carries a sync session, or a join. It verifies the identity of
-//! the peer; the ledger verifies entries.
+//! A link shakes hands, is judged, and then carries a sync session, or a join. It verifies the identity of the peer
+//! and never the content of entries, which the ledger verifies (`spec/handshake.md`, `spec/sync.md`).
 
 mod admission;
 mod run;

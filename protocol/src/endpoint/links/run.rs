@@ -1,4 +1,6 @@
 //! Running sessions: carries out their actions, and reports the ledger's progress to them.
+//!
+//! It connects two machines and never decides what to send: the session does (`spec/sync.md`, section 3).
 
 use super::{Links, Open, State};
 use crate::endpoint::event::{CloseReason, Event, LinkId};

@@ -1,4 +1,6 @@
 //! Serving: entries that a peer wants, from memory if they are recent, from the store otherwise.
+//!
+//! Stored entries were verified before, so they are never verified again here (`spec/sync.md`, section 3).
 
 use super::{Links, Open, State};
 use crate::endpoint::event::LinkId;

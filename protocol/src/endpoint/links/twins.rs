@@ -1,7 +1,8 @@
 //! Detection of devices that run twice: two processes of one device that are alive at the same time.
 //!
-//! A restarted process looks the same at first, so nothing is reported before there is a proof: both
-//! processes answer after both were met, or a process comes back after another one of its device was met.
+//! A restarted process looks the same at first, so nothing is reported before there is a proof: both processes
+//! answer after both were met, or a process comes back after another one of its device was met. Detection never
+//! ends a link or a log (`spec/storage.md`, section 5).
 
 use super::{Links, Open, State};
 use crate::endpoint::event::{Event, LinkId, Process};

@@ -1,4 +1,6 @@
 //! Receiving: logs in which the peer is ahead, requests for them, and their durability.
+//!
+//! Received data is never acknowledged before it is durable (`spec/sync.md`, section 3).
 
 use super::handles::whole_card;
 use super::outbound::note_range;

@@ -1,4 +1,5 @@
-//! One space on one link: its opening, its settling, and the cursors that result.
+//! One space on one link: its opening, its settling, and the cursors that result (`spec/sync.md`, sections 2 and
+//! 5).
 
 use super::reconcile::Walk;
 use super::{Action, Session, SessionError};

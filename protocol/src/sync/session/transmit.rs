@@ -1,4 +1,5 @@
-//! Choice of the next bytes for the link. Messages are built here and only here, when there is room for them.
+//! Choice of the next bytes for the link. Messages are built here and only here, when there is room for them
+//! (`spec/wire.md`, section 3).
 
 use super::Session;
 use crate::ids::LogId;
