@@ -289,8 +289,8 @@ impl Replica {
         self.untaken.bytes
     }
 
-    /// Deletes the document, or brings it back. Its content stays, and any edit that the deletion has not seen brings it
-    /// back, too.
+    /// Deletes the document, or brings it back. Its content stays, and any edit that the deletion has not seen also
+    /// brings it back.
     pub fn set_deleted(&mut self, deleted: bool) -> Result<(), ChangeError> {
         self.untaken = self.untaken.plus(Cost { bytes: 64, ops: 1 });
         let peer = self.peer;

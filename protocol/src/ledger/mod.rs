@@ -213,7 +213,7 @@ pub(crate) struct Ledger {
     fork_index: ForkIndex,
     /// True once the excluded entries were determined since the start.
     judged: bool,
-    /// Documents that excluded entries touch, to be examined by the documents.
+    /// Documents that excluded entries touch; the documents module examines them.
     pub(crate) affected: BTreeSet<DocRef>,
     /// Logs of this process that ended because another process signs with their key.
     pub(crate) ended: Vec<LogId>,
