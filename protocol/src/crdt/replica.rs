@@ -314,6 +314,7 @@ impl Replica {
     }
 
     /// Imports checked updates, given in causal order.
+    ///
     /// Start counters and dependencies are checked before the engine is touched. After [`ImportError::Gap`],
     /// `Refused` or `Panicked` the replica is broken: see [`Replica::rebuild`].
     pub fn import(&mut self, updates: Vec<CheckedUpdate>) -> Result<Imported, ImportError> {

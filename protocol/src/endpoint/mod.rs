@@ -170,7 +170,7 @@ impl Endpoint {
     /// character by character.
     ///
     /// # Errors
-    /// An error leaves all documents as they were and names the cause.
+    /// None of these edits was applied; the error names the cause.
     pub fn edit(
         &mut self,
         now: Now,
@@ -184,7 +184,7 @@ impl Endpoint {
     /// Applies edits as [`Self::edit`] does, and writes rows of the layer above in the same commit.
     ///
     /// # Errors
-    /// An error leaves all documents and rows as they were and names the cause.
+    /// None of these edits was applied and no row written; the error names the cause.
     pub fn edit_with(
         &mut self,
         now: Now,
@@ -310,7 +310,7 @@ impl Endpoint {
         self.ledger.touched.now()
     }
 
-    /// Adds writes of the layer above to the next commit, or makes a commit for them.
+    /// Writes rows of the layer above, in a commit of their own. [`Event::Committed`] names the returned id.
     pub fn write(&mut self, now: Now, ops: Vec<Op>) -> CommitId {
         self.advance(now);
         self.documents.write(&mut self.ledger, ops)

@@ -1,7 +1,7 @@
 //! Sending: one stream for each log, from the peer's position to the end held here.
 //!
-//! Catching up and live push are the same path. Entries that the peer holds are never sent unasked (`spec/sync.md`,
-//! section 3).
+//! Catching up and live push are the same path. Entries that the peer is known to hold are never sent unasked
+//! (`spec/sync.md`, section 3).
 
 use super::{Action, Session, SessionError};
 use crate::ids::LogId;
