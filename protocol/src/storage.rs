@@ -152,7 +152,7 @@ pub enum Op {
         /// The row's key.
         key: Bytes,
     },
-    /// Inserts an empty row if there is none, and then adds one to the number at `counter` in
+    /// Inserts an empty row unless the key has a row, and for a new row adds one to the number at `counter` in
     /// [`Table::Tally`]: 8 bytes, big-endian; a missing number is 0.
     Insert {
         /// The table.

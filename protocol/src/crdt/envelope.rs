@@ -35,7 +35,7 @@ pub(super) fn within(update: &[u8]) -> Vec<u8> {
 }
 
 /// Joins several updates, each in its envelope, into one. The engine's time for each import grows with the
-/// number of the document's writers, so many updates are imported at once.
+/// number of the document's writers, so updates are imported in batches.
 pub(super) fn join<'a>(updates: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
     within(&updates.flat_map(|update| &update[LEN..]).copied().collect::<Vec<u8>>())
 }
