@@ -7,7 +7,7 @@
 #[cfg(all(planted, not(feature = "testkit")))]
 compile_error!("planted bugs are for the simulator alone: build with the feature `testkit`");
 
-/// Tells whether the planted bug of this id is on. Always `false` without `--cfg planted`.
+/// Returns whether the planted bug of this id is on: always `false` without `--cfg planted`.
 macro_rules! planted {
     ($id:literal) => {{
         #[cfg(planted)]
