@@ -229,7 +229,7 @@ impl Session {
     }
 
     /// Starts or continues sending a log to a peer that needs it from `next` on, according to the peer's
-    /// [`Follow`].
+    /// [`Follow`](crate::sync::Follow).
     pub(super) fn offer(&mut self, catalog: &dyn Catalog, space: SpaceNo, id: LogId, next: u64) {
         let follows_all = self.spaces.get(&space).is_some_and(|space| space.peer_follows_all());
         let Some((no, view)) = self.view(catalog, &id) else { return };
