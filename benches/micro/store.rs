@@ -89,7 +89,7 @@ impl Bare {
     }
 }
 
-/// Acknowledged commits, one at a time and 32 in flight.
+/// Measures acknowledged commits, one at a time and 32 in flight.
 pub(crate) fn commits(c: &mut Criterion) {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory on a disk");
     std::fs::create_dir(dir.path().join("bare")).expect("a directory");

@@ -37,7 +37,7 @@ fn main() -> Result<()> {
     total.print(&mut out)
 }
 
-/// Five peers in a star, one edit a second in total, and a fault every ten seconds.
+/// Returns a plan of five peers in a star, with one edit a second in total and a fault every ten seconds.
 fn star(seconds: u64) -> Plan {
     let mut plan = Plan::quiet(1, 5);
     plan.links = (1..5).map(|peer| Link::new(peer, 0)).collect();

@@ -36,7 +36,7 @@ impl Keyed {
     }
 }
 
-/// The finalizer of splitmix64.
+/// Mixes the bits of `state` with the finalizer of splitmix64.
 const fn mix(mut state: u64) -> u64 {
     state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

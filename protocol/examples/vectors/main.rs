@@ -120,7 +120,7 @@ fn keys(sample: &Sample) -> Value {
     json!({ "space_id": hex(sample.space_id()), "epochs": [epoch(0), epoch(1)], "tree": key_tree() })
 }
 
-/// A key tree of five leaves, and its remaining seeds after the fourth, and then the first, was erased.
+/// Returns a key tree of five leaves, with its remaining seeds after the erasure of the fourth and then the first.
 fn key_tree() -> Value {
     let root = [9; 16];
     let nodes: Vec<KeyNode> = (0..5).map(|at| KeyNode::leaf(at, 5)).collect();
@@ -196,7 +196,7 @@ fn entry(sample: &Sample, log: &SampleLog, seq: usize) -> Value {
     })
 }
 
-/// The plaintexts of the sections behind the header, in the order of their numbers.
+/// Returns the plaintexts of the sections behind the header, in the order of their numbers.
 fn contents(sample: &Sample, log: &SampleLog, seq: usize, header: &Header) -> Value {
     let of = |seq: usize| {
         let reader = EntryReader::new(&log.entries[seq].entry, log.place(seq));
@@ -287,7 +287,7 @@ fn tries() -> Value {
     json!({ "log_of": "at: id BLAKE3(at u8), seq at, h at repeated 32 times", "sets": sets, "space": space_trie() })
 }
 
-/// The root of a space with two partitions.
+/// Returns the root of a space with two partitions.
 fn space_trie() -> Value {
     let mut space = Trie::new();
     let pad = |short: [u8; 16]| {

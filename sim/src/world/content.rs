@@ -17,7 +17,7 @@ pub(crate) const ITEMS: &str = "items";
 /// Deepest nesting of items.
 const DEPTH: usize = 3;
 
-/// The texts that merge.
+/// Returns the paths of the texts that merge.
 pub(crate) fn text_paths() -> TextPaths {
     let body = |depth| format!("{}{BODY}", format!("{ITEMS}.*.").repeat(depth));
     (0..=DEPTH).map(body).chain([DRAFT.to_owned()]).chain(members::paths()).collect()

@@ -338,7 +338,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// Dials: the first bytes are ready.
+    /// Dials a link as `member`, with the first bytes ready to send.
     pub fn dial(member: &mut Member) -> Self {
         let entropy = Entropy::new(member.entropy.bytes());
         let handshake = Handshake::initiator(Opening::Xx, &member.keys, member.hello(), entropy);
