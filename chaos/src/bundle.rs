@@ -28,12 +28,12 @@ const LOCK_FILE: &[u8] = include_bytes!("../../Cargo.lock");
 pub(crate) struct Bundle {
     /// [`FORMAT`].
     pub(crate) format: u32,
-    /// Description of the bug and its fix, in a regression.
+    /// Description of the bug and the fix, in a regression.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) about: String,
-    /// The program that found it.
+    /// The program that found the failure.
     pub(crate) program: Program,
-    /// The lane in which it ran.
+    /// The lane in which the plan ran.
     pub(crate) lane: Lane,
     /// The seed.
     pub(crate) seed: u64,
@@ -55,9 +55,9 @@ pub(crate) struct Bundle {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Program {
-    /// Its version.
+    /// Version of the program.
     pub(crate) version: String,
-    /// Its commit, if the builder gave it in `COSMICSYNC_COMMIT`.
+    /// Commit of the sources, if the builder gave it in `COSMICSYNC_COMMIT`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) commit: Option<String>,
     /// The BLAKE3 hash of the lock file.
@@ -93,7 +93,7 @@ impl Bundle {
         })
     }
 
-    /// Writes it, after making the directory if needed.
+    /// Writes the bundle, after making the directory if needed.
     pub(crate) fn write(&self, path: &Path) -> Result<(), Failure> {
         let failed = |error| Failure::file("write", path, &error);
         if let Some(dir) = path.parent() {
@@ -161,7 +161,7 @@ impl Input {
         }
     }
 
-    /// Returns the bundle, if it is one.
+    /// Returns the bundle, if the input is one.
     pub(crate) fn bundle(&self) -> Option<&Bundle> {
         match self {
             Self::Bundle(bundle) => Some(bundle),

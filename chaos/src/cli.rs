@@ -107,7 +107,8 @@ pub(crate) enum Verb {
 }
 
 impl Verb {
-    /// Returns whether its exit code reports that something holds, so that it may not be 0 before all was checked.
+    /// Returns whether the command's exit code reports that something holds. It then must not be 0 before all was
+    /// checked.
     pub(crate) const fn judges(&self) -> bool {
         match self {
             Self::Run(_) | Self::Campaign(_) | Self::Replay(_) | Self::Shrink(_) | Self::Diff { .. } => true,

@@ -25,11 +25,11 @@ struct Parting {
     peer: usize,
     /// The number of the record on that peer.
     index: u64,
-    /// Its record in the first trace.
+    /// The record in the first trace.
     a: Option<Record>,
-    /// Its record in the second trace.
+    /// The record in the second trace.
     b: Option<Record>,
-    /// Its causes, equal in both traces, the latest first.
+    /// Causes of the record, equal in both traces, the latest first.
     chain: Vec<Record>,
 }
 

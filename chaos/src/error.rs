@@ -13,7 +13,7 @@ pub(crate) enum Code {
     Usage,
     /// There is no such scenario or file.
     NotFound,
-    /// The lane cannot run it, or a bundle does not fail as recorded.
+    /// The lane cannot run the input, or a bundle does not fail as recorded.
     Refused,
     /// A file could not be read or written.
     Io,

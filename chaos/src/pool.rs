@@ -20,7 +20,7 @@ pub(crate) const CHILD: &str = "exec-plan";
 /// One plan to run.
 #[derive(Debug, Clone)]
 pub(crate) struct Case {
-    /// The seed that it came from.
+    /// The seed that the plan came from.
     pub(crate) seed: u64,
     /// The event of the run at which the swept action happens, in a sweep.
     pub(crate) event: Option<u64>,
@@ -33,7 +33,7 @@ pub(crate) struct Case {
 pub(crate) struct How {
     /// Number of runs at one time.
     pub(crate) jobs: usize,
-    /// True to run each in a process of its own.
+    /// True to run each plan in a process of its own.
     pub(crate) fresh_process: bool,
     /// Time after which no run begins.
     pub(crate) deadline: Option<Instant>,

@@ -30,7 +30,7 @@ pub(crate) struct RunLine<'a> {
     /// Path of the bundle.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) bundle: Option<String>,
-    /// The command that reproduces it.
+    /// The command that reproduces the failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) replay: Option<String>,
     /// The hash of the trace.

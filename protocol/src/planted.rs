@@ -10,9 +10,9 @@ use std::sync::{PoisonError, RwLock};
 /// A deliberate mistake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Planted {
-    /// Its name.
+    /// Name of the mistake.
     pub id: &'static str,
-    /// Region of the core that contains it.
+    /// Region of the core that contains the mistake.
     pub region: &'static str,
     /// Description of the mistake.
     pub what: &'static str,

@@ -144,20 +144,20 @@ pub struct Peer {
     /// Name, for people.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub name: String,
-    /// Bodies that it fetches at first. In phase two all peers fetch all, unless [`Self::partial`].
+    /// Bodies that the peer fetches at first. In phase two all peers fetch all, unless [`Self::partial`].
     pub bodies: Bodies,
-    /// True if it keeps its policy in phase two: oracles then accept what it lacks.
+    /// True if the peer keeps its policy in phase two: oracles then accept what it lacks.
     pub partial: bool,
-    /// True if it does not run until a `restart` or `resume` starts it.
+    /// True if the peer does not run until a `restart` or `resume` starts it.
     pub absent: bool,
-    /// Offset of its wall clock, in milliseconds.
+    /// Offset of the peer's wall clock, in milliseconds.
     pub skew_ms: i64,
-    /// Duration of a commit in its store, in microseconds.
+    /// Duration of a commit in the peer's store, in microseconds.
     pub commit_us: u64,
-    /// The minor versions of the protocol that it speaks, lowest and highest; if absent, as shipped.
+    /// The minor versions of the protocol that the peer speaks, lowest and highest; if absent, as shipped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub minors: Option<[u8; 2]>,
-    /// A feature beyond the base protocol that it has.
+    /// The peer's feature beyond the base protocol.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub feature: Option<Feature>,
 }
@@ -166,9 +166,9 @@ pub struct Peer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Feature {
-    /// Its id.
+    /// Id of the feature.
     pub id: u16,
-    /// True if it talks only to peers that have it too.
+    /// True if the peer talks only to peers that have the feature too.
     #[serde(default)]
     pub critical: bool,
 }
@@ -206,7 +206,7 @@ pub struct Link {
     /// Most bytes on their way in each direction before their sender finds no room, as in a socket's buffers.
     #[serde(default = "Link::buffer")]
     pub buffer: NonZeroU64,
-    /// True if it is not dialled before a `dial` action.
+    /// True if the link is not dialled before a `dial` action.
     #[serde(default)]
     pub idle: bool,
 }
@@ -233,9 +233,9 @@ impl Link {
 pub struct Action {
     /// Id, unique in its plan; the key of the action's randomness.
     pub id: u32,
-    /// Its time.
+    /// Time of the action.
     pub when: When,
-    /// Its kind, with parameters.
+    /// Kind of the action, with parameters.
     pub act: Act,
 }
 

@@ -67,7 +67,7 @@ impl OracleId {
         Self::O19,
     ];
 
-    /// Returns its demand, in one sentence for people. `spec/invariants.md` gives it in full.
+    /// Returns the oracle's demand, in one sentence for people. `spec/invariants.md` gives it in full.
     pub const fn demands(self) -> &'static str {
         match self {
             Self::O1 => "peers that are connected and keep everything end with equal documents",
@@ -108,11 +108,11 @@ impl core::fmt::Display for OracleId {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Violation {
-    /// The oracle that found it.
+    /// The oracle that found the violation.
     pub oracle: OracleId,
-    /// Its time, in virtual microseconds.
+    /// Time of the violation, in virtual microseconds.
     pub at_us: u64,
-    /// The peer, if it concerns one.
+    /// The peer, if the violation concerns one.
     pub peer: Option<usize>,
     /// Description, for people. It contains nothing that differs between runs of one plan.
     pub text: String,
@@ -148,17 +148,17 @@ pub struct Stats {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
-    /// Its time, in virtual microseconds.
+    /// Time of the record, in virtual microseconds.
     pub at_us: u64,
     /// The peer.
     pub peer: usize,
     /// Number of the record on that peer.
     pub index: u64,
-    /// The (peer, index) of the record that caused it, if it came from another peer.
+    /// The (peer, index) of the causing record, if that is another peer's.
     pub cause: Option<(usize, u64)>,
     /// A point of [`crate::coverage::POINTS`], or an action.
     pub kind: String,
-    /// A hash of its data.
+    /// A hash of the record's data.
     pub hash: u64,
 }
 

@@ -19,7 +19,7 @@ use ddmin::ddmin;
 pub struct Signature {
     /// The oracle that was violated first.
     pub oracle: OracleId,
-    /// Its text, with `#` for every number and hash.
+    /// Text of the violation, with `#` for every number and hash.
     pub text: String,
 }
 
@@ -49,7 +49,7 @@ pub struct Progress {
     pub runs: u64,
     /// Number of actions left.
     pub actions: usize,
-    /// Number of faults among them.
+    /// Number of faults among the actions.
     pub faults: usize,
     /// Number of peers left.
     pub peers: usize,
@@ -60,11 +60,11 @@ pub struct Progress {
 pub struct Shrunk {
     /// The small plan.
     pub plan: Plan,
-    /// Its run.
+    /// Report of the small plan's run.
     pub report: Report,
-    /// Number of runs that it took.
+    /// Number of runs that shrinking took.
     pub runs: u64,
-    /// True if it ended before the limit on runs.
+    /// True if shrinking ended before the limit on runs.
     pub finished: bool,
 }
 

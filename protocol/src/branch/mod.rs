@@ -107,7 +107,7 @@ pub struct Part<K> {
     pub key: K,
     /// Log, seq and history of the entry.
     pub at: At,
-    /// Entries that its author had imported, apart from the log's own earlier ones.
+    /// Entries that the author had imported, apart from the log's own earlier ones.
     pub deps: Arc<[At]>,
 }
 

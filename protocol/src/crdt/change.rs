@@ -47,7 +47,7 @@ pub enum Change {
         at: usize,
         /// Number of characters to delete.
         delete: usize,
-        /// Text to insert in their place.
+        /// Text to insert in place of the deleted characters.
         insert: String,
     },
     /// Adds to a counter, which is made if the entry is absent. A whole number becomes a counter.

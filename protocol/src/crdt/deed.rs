@@ -6,9 +6,9 @@ use loro::{ContainerID, IdSpan, JsonChange, JsonMapOp, JsonOpContent, LoroValue}
 /// Effect of a stretch of one peer's operations.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Deed {
-    /// True if it builds on nothing: the document begins with it.
+    /// True if the stretch builds on nothing: the document begins with it.
     pub begins: bool,
-    /// True if it changed more than the name and the deletion of the document.
+    /// True if the stretch changed more than the name and the deletion of the document.
     pub edits: bool,
     /// The last deletion (`true`) or restoration (`false`), if any.
     pub deletes: Option<bool>,

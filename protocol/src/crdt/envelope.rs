@@ -7,7 +7,7 @@
 
 use xxhash_rust::xxh32::xxh32;
 
-/// Its length in bytes.
+/// Length of an envelope, in bytes.
 const LEN: usize = 22;
 /// Offset of the bytes that the checksum covers.
 const CHECKED: usize = 20;

@@ -18,7 +18,7 @@ pub enum Forgery {
     LongText(usize),
     /// A map of this many keys.
     ManyKeys(usize),
-    /// This many empty containers beside each other.
+    /// A number of empty containers beside each other.
     ManyContainers(usize),
     /// Operations of the log's peer and of another.
     TwoPeers(u64),

@@ -12,9 +12,9 @@ use std::collections::BTreeMap;
 /// A container hidden by a concurrent write: another writer put another kind of value under its key.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hidden {
-    /// Its place.
+    /// Place of the container.
     pub path: Vec<Step>,
-    /// Its content.
+    /// Content of the container.
     pub value: Value,
 }
 

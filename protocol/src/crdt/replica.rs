@@ -26,7 +26,7 @@ const PIECE_BYTES_MAX: usize = UPDATE_BYTES_MAX / 2;
 
 /// One document, edited as one peer at a time.
 pub struct Replica {
-    /// `None` once it broke.
+    /// `None` once the replica broke.
     doc: Option<LoroDoc>,
     peer: u64,
     /// End of this replica's own operations at the last [`Replica::take_update`].
@@ -91,10 +91,10 @@ pub enum ImportError {
 /// Reason why updates could not be restated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RestateError {
-    /// They cannot be imported any more.
+    /// The updates cannot be imported any more.
     #[error(transparent)]
     Import(#[from] ImportError),
-    /// The engine refused to apply them.
+    /// The engine refused to apply the updates.
     #[error("the document engine refused to restate updates")]
     Refused,
     /// The engine panicked.
@@ -104,10 +104,10 @@ pub enum RestateError {
 
 /// A stretch of one peer's operations, as the engine groups them.
 ///
-/// It has no time of its own: the clock hint of its entry is the one to show.
+/// A stretch has no time of its own: the clock hint of its entry is the one to show.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangeRecord {
-    /// The peer that wrote it.
+    /// The peer that wrote the operations.
     pub peer: u64,
     /// Counter of the first operation.
     pub start: u32,
@@ -115,7 +115,7 @@ pub struct ChangeRecord {
     pub len: u32,
     /// Logical time: greater than that of everything it builds on.
     pub lamport: u32,
-    /// Operations that it directly builds on: (peer, counter).
+    /// Operations that the stretch directly builds on: (peer, counter).
     pub deps: Vec<(u64, u32)>,
 }
 
@@ -234,8 +234,8 @@ impl Replica {
 
     /// Applies all changes, in order, or none.
     ///
-    /// They are tried on an overlay first; the engine is touched when all fit. Strings at a path in `texts` become
-    /// texts that merge character by character.
+    /// The changes are tried on an overlay first; the engine is touched when all fit. Strings at a path in `texts`
+    /// become texts that merge character by character.
     pub fn apply(&mut self, changes: &[Change], texts: &TextPaths) -> Result<(), ChangeError> {
         let cost = self.guarded(|doc| dry_run(doc, changes, texts))??;
         if !cost.fits() {

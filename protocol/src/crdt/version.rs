@@ -59,9 +59,9 @@ impl VersionId {
 /// A version that a writer saw: the one after an update, or the one that it was made on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
-    /// Its name.
+    /// Name of the version.
     pub id: VersionId,
-    /// Its operations.
+    /// Operations that the version contains.
     pub version: Version,
 }
 
@@ -155,7 +155,7 @@ fn seen(doc: &LoroDoc, frontiers: &Frontiers) -> Option<Seen> {
 /// A value that was written, or a container that was filled, and that is hidden by another.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Conflict {
-    /// Its place.
+    /// Place of the value.
     pub path: Vec<Step>,
     /// The hidden value.
     pub value: Value,

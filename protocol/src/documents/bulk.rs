@@ -64,13 +64,13 @@ pub struct Bulk<'a> {
     pub collection: CollectionId,
     /// The documents, each once.
     pub docs: &'a [NewDoc],
-    /// Paths of their strings that merge.
+    /// Paths of the strings that merge.
     pub texts: &'a TextPaths,
-    /// Content that many of them share. It outlives the erasure of any one document.
+    /// Content that many of the documents share. It outlives the erasure of any one document.
     pub dictionary: &'a [u8],
-    /// Unit in which they can be erased.
+    /// Unit in which the documents can be erased.
     pub erasable: Erasable,
-    /// Moment at which the store reported that none of them exists. Their values are then stored with them,
+    /// Moment at which the store reported that none of the documents exists. Their values are then stored with them,
     /// except those that arrived since. Without it, values are made on demand.
     pub unknown: Option<Moment>,
 }

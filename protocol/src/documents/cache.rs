@@ -13,7 +13,7 @@ use bytes::Bytes;
 pub struct Snapshot {
     /// Collection, key, and deletion mark.
     pub meta: Meta,
-    /// Its value.
+    /// Value of the document.
     pub value: Value,
     /// The name of this version.
     pub version: VersionId,

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 pub struct EntryDeed {
     /// The entry.
     pub at: EntryRef,
-    /// Its effect.
+    /// The effect.
     pub deed: Deed,
     /// The operations of the entry: peer, first counter, and the counter after the last.
     pub ops: (u64, u32, u32),

@@ -58,11 +58,11 @@ pub enum EditError {
 pub enum Edit {
     /// Creates a document that does not exist yet.
     Create {
-        /// The collection that lists it.
+        /// The collection that lists the document.
         collection: CollectionId,
-        /// Its name and collection.
+        /// Name and collection of the document.
         meta: Meta,
-        /// Its content.
+        /// Content of the document.
         value: Value,
     },
     /// Changes a document.

@@ -46,7 +46,7 @@ const QUIET_US: u64 = 200_000;
 pub(super) struct Maker {
     pass: Option<Pass>,
     passes: u64,
-    /// Partitions whose values are to be made, with the reads that wait for it.
+    /// Partitions whose values are to be made, with the reads that wait for the values.
     asked: BTreeMap<PartNo, Vec<ReadId>>,
     /// Number of documents indexed since the last pass, and the time of the last of them.
     fresh: BTreeMap<PartNo, (usize, u64)>,
@@ -58,9 +58,9 @@ pub(super) struct Maker {
 #[derive(Debug)]
 struct Todo {
     doc: DocRef,
-    /// Its first section.
+    /// The document's first section.
     row: IndexRow,
-    /// True if it has no other section.
+    /// True if the document has no other section.
     alone: bool,
 }
 
@@ -70,7 +70,7 @@ struct Pass {
     number: u64,
     partition: PartNo,
     asked: Vec<ReadId>,
-    /// Moment at which it began to read the documents that it handles now.
+    /// Moment at which the pass began to read its present documents.
     since: Moment,
     /// Scan that continues the index; `None` at its end.
     scan: Option<Scan>,
@@ -85,7 +85,7 @@ struct Pass {
     opening: BTreeSet<DocRef>,
     made: usize,
     commits: usize,
-    /// Number of documents that it visited.
+    /// Number of documents that the pass visited.
     passed: usize,
 }
 

@@ -55,7 +55,7 @@ pub enum Missing {
     Dependency(EntryRef),
     /// The update breaks an acceptance rule; later updates of its log are excluded with it.
     Excluded(EntryRef),
-    /// The key to the body does not open it.
+    /// The body does not open under its key.
     Sealed(EntryRef),
     /// The body inflates to far more than was sent, and the document's allowance for this is used up.
     TooLarge(EntryRef),
@@ -64,11 +64,11 @@ pub enum Missing {
 /// One section that waits to be imported.
 #[derive(Debug)]
 enum Body {
-    /// Its entry or its key box must be read first.
+    /// The entry or its key box must be read first.
     Absent,
     /// The plaintext, and the chain hash after the entry.
     Plain(Vec<u8>, [u8; 32]),
-    /// It cannot be opened.
+    /// The section cannot be opened.
     Lost(Missing),
 }
 
@@ -120,10 +120,10 @@ struct Doc {
     cached: bool,
     /// True if the document is read only for its value: nobody is told that it is open.
     unseen: bool,
-    /// True if entries came, or were excluded, since its read began.
+    /// True if entries came, or were excluded, since the document's read began.
     changed: bool,
     last_used_us: u64,
-    /// Bytes that its bodies inflated to, beyond [`INFLATION`].
+    /// Bytes that the document's bodies inflated to, beyond [`INFLATION`].
     inflated: usize,
 }
 

@@ -17,7 +17,7 @@ use bytes::Bytes;
 pub struct Process {
     /// The device.
     pub device: DeviceId,
-    /// The start of its store.
+    /// The start of the process's store.
     pub instance: Instance,
 }
 
@@ -56,9 +56,9 @@ pub enum ReadResult {
 pub enum CloseReason {
     /// The connection broke.
     Lost,
-    /// This side ends it.
+    /// This side ends the link.
     Ours(CloseCode),
-    /// The peer ended it, with a code that a newer version may have added.
+    /// The peer ended the link, with a code that a newer version may have added.
     Theirs(u16),
     /// The handshake failed.
     Handshake(HandshakeError),
@@ -116,7 +116,7 @@ pub enum Event {
     Close {
         /// The link.
         link: LinkId,
-        /// The device behind it, if it was authenticated.
+        /// The device behind the link, if authenticated.
         device: Option<DeviceId>,
         /// The reason.
         reason: CloseReason,
@@ -130,7 +130,7 @@ pub enum Event {
     Admitted {
         /// The device.
         device: DeviceId,
-        /// The space that admitted it.
+        /// The space that admitted the device.
         space: SpaceNo,
     },
     /// A space's name, partitions, devices or keys changed.

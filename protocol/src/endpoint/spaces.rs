@@ -18,15 +18,15 @@ use crate::wire::close::CloseCode;
 /// Description of a space.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpaceInfo {
-    /// Its local number.
+    /// Local number of the space.
     pub no: SpaceNo,
-    /// Its id.
+    /// Id of the space.
     pub id: SpaceId,
-    /// Its name; empty until control arrived.
+    /// Name of the space; empty until control arrived.
     pub name: String,
-    /// Its devices.
+    /// Devices of the space.
     pub devices: Vec<DeviceId>,
-    /// True if its keys are here, so that it can be read and written.
+    /// True if the space's keys are here, so that it can be read and written.
     pub readable: bool,
     /// Root that peers compare: equal roots mean equal sets of logs and heads.
     pub root: [u8; 16],
@@ -37,24 +37,24 @@ pub struct SpaceInfo {
 /// Description of a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartitionInfo {
-    /// Its local number.
+    /// Local number of the partition.
     pub no: PartNo,
-    /// Its space.
+    /// Space of the partition.
     pub space: SpaceNo,
-    /// Its id.
+    /// Id of the partition.
     pub id: PartitionId,
-    /// Its name; empty until control arrived.
+    /// Name of the partition; empty until control arrived.
     pub name: String,
 }
 
 /// A document of a bulk import.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewDoc {
-    /// Its id; it must not exist yet.
+    /// Id of the document, which must not exist yet.
     pub doc: DocId,
-    /// Its name and collection.
+    /// Name and collection of the document.
     pub meta: Meta,
-    /// Its content.
+    /// Content of the document.
     pub value: Value,
 }
 

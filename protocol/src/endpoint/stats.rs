@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 /// Figures about one link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkInfo {
-    /// Its number.
+    /// Number of the link.
     pub link: LinkId,
     /// Process at the other end, once authenticated.
     pub peer: Option<Process>,
@@ -50,29 +50,29 @@ impl LinkInfo {
 /// Figures about one log, or about one history of a forked log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogInfo {
-    /// Its local number.
+    /// Local number of the log.
     pub no: LogNo,
-    /// Its id.
+    /// Id of the log.
     pub id: LogId,
-    /// Its space.
+    /// Space of the log.
     pub space: SpaceNo,
-    /// Its partition, once its owner is known.
+    /// Partition of the log, once its owner is known.
     pub partition: Option<PartNo>,
-    /// Its writer, once known.
+    /// Writer of the log, once known.
     pub device: Option<DeviceId>,
-    /// Number of its entries, as far as known here.
+    /// Number of the log's entries, as far as known here.
     pub entries: u64,
-    /// Chain hash at its highest signed head, once known. Differs between histories of one log.
+    /// Chain hash at the highest signed head, once known. Differs between histories of one log.
     pub h: Option<[u8; 32]>,
     /// Number of entries that are held.
     pub held: u64,
     /// Number of held entries that were read.
     pub read: u64,
-    /// True if this store writes it.
+    /// True if this store writes the log.
     pub mine: bool,
     /// True if no more entries will come.
     pub closed: bool,
-    /// The log that its writer opened next in the partition, if its card is here.
+    /// The log that the writer opened next in the partition, if its card is here.
     pub next: Option<LogNo>,
 }
 

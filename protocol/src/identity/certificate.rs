@@ -91,8 +91,8 @@ impl Credential {
 
     /// Reads a credential and checks every signature in it.
     ///
-    /// It does not check that the other end of a link *has* the device's keys: compare [`DevicePublic::noise`] with
-    /// the static key of the handshake. Nor does it check that the certificate is current: see
+    /// The signatures do not prove that the other end of a link *has* the device's keys: compare
+    /// [`DevicePublic::noise`] with the static key of the handshake. The validity period is not checked either: see
     /// [`VerifiedCredential::valid_at`].
     ///
     /// # Errors

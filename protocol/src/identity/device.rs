@@ -133,7 +133,7 @@ impl DevicePublic {
 
 /// A device's own statement that three public keys belong together.
 ///
-/// It is part of a device's request to join and of every certificate. Without it a user could certify the signing
+/// A claim is part of a device's request to join and of every certificate. Without it a user could certify the signing
 /// key of somebody else's device under a Noise key of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeviceClaim {

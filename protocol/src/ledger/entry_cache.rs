@@ -25,7 +25,7 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// Returns the memory that it takes, in bytes: its encoding twice, since a decoded entry has copies of
+    /// Returns the memory that the entry takes, in bytes: its encoding twice, since a decoded entry has copies of
     /// its sections.
     const fn weight(&self) -> usize {
         HELD_BYTES + 2 * self.bytes.len()

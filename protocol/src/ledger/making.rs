@@ -23,9 +23,9 @@ const TOUCHED_MAX: usize = 65_536;
 /// Kind of a document's change.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Touch {
-    /// It was changed here.
+    /// True if the document was changed here.
     pub(crate) here: bool,
-    /// The change may delete the document, or its body is not held here.
+    /// True if the change may delete the document, or if its body is not held here.
     pub(crate) may_delete: bool,
 }
 

@@ -109,7 +109,7 @@ impl ServePart {
 /// Data that came for a document.
 #[derive(Debug)]
 pub(crate) enum DocStep {
-    /// Its index rows, from a scan that may go on.
+    /// Index rows of the document, from a scan that may go on.
     Index(crate::storage::Scan),
     /// Entries, in the order asked for.
     Entries(Vec<EntryRef>),
@@ -122,7 +122,7 @@ pub(crate) enum Effect {
     Grown { log: LogNo, progress: Box<Progress> },
     /// Data of a link is durable; it may be acknowledged.
     Received { link: LinkId, log: LogNo },
-    /// These sections of documents were indexed.
+    /// Sections of documents were indexed.
     Indexed(Vec<(DocRef, IndexRow)>),
     /// Edits made here are durable.
     Committed(Vec<CommitId>),
@@ -167,7 +167,7 @@ pub(crate) struct Invited {
     pub(crate) psk: [u8; 32],
     pub(crate) space: SpaceNo,
     pub(crate) expires_ms: u64,
-    /// The device that used it. Only that device may use it again, in case the answer was lost.
+    /// The device that used the invite. Only that device may use it again, in case the answer was lost.
     pub(crate) used_by: Option<DeviceId>,
 }
 

@@ -47,7 +47,7 @@ pub(crate) struct Owner {
 pub(crate) struct Branch {
     /// The log's first known history.
     pub(crate) main: LogNo,
-    /// The history that it shares its earlier entries with.
+    /// The history that holds the shared earlier entries.
     pub(crate) parent: LogNo,
     /// The first entry that differs.
     pub(crate) base: u64,
@@ -94,12 +94,12 @@ pub(crate) struct Log {
     pub(crate) lane: Lane,
     /// True if this process opened the log and may append to it.
     pub(crate) mine: bool,
-    /// True if no more entries will come from its writer, as far as is known here.
+    /// True if no more entries will come from the writer, as far as is known here.
     pub(crate) closed: bool,
     /// True if another card of the same device and partition names this log's end.
     pub(crate) named: bool,
     pub(crate) standing: Standing,
-    /// Number of entries that this process appended to it.
+    /// Number of entries that this process appended to the log.
     pub(crate) wrote: u64,
     /// The log whose card names this one as an earlier log of its device; if several do, the nearest.
     pub(crate) next: Option<LogNo>,

@@ -27,7 +27,7 @@ pub struct DocRef {
 pub struct EntryRef {
     /// The log.
     pub log: LogNo,
-    /// Its place in the log, from 0.
+    /// Position of the entry in the log, from 0.
     pub seq: u64,
 }
 
@@ -151,7 +151,7 @@ pub(crate) fn device_key(device: &DeviceId) -> Bytes {
 /// One change of a document, as [`Table::Feed`] numbers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FeedRow {
-    /// Its number; changes are numbered without gaps.
+    /// Number of the change; changes are numbered without gaps.
     pub number: u64,
     /// The document.
     pub doc: DocRef,

@@ -77,7 +77,7 @@ pub struct Dep {
     pub log: u32,
     /// Seq of the entry in that log.
     pub seq: u64,
-    /// The first bytes of the chain hash after it: they name the branch, in case the log forks.
+    /// The first bytes of the chain hash after the entry: they name the branch, in case the log forks.
     pub h: [u8; 8],
 }
 

@@ -30,7 +30,7 @@ pub use write::{EntryBuilder, Place, Plain, SealError, Sealed};
 /// The three keys of an epoch that entries are sealed under, each derived from the epoch key.
 #[derive(Clone, Copy)]
 pub struct EpochKeys<'a> {
-    /// The epoch that they belong to.
+    /// The epoch that the keys belong to.
     pub epoch: crate::ids::EpochId,
     /// Seals section 0 of every entry.
     pub header: &'a [u8; 32],

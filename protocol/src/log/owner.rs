@@ -24,7 +24,7 @@ const CONTEXT: &str = "cosmicsync owner 1";
 pub struct Prev {
     /// The log.
     pub log: LogId,
-    /// Its last entry, as far as the writer knew.
+    /// Seq of the log's last entry, as far as the writer knew.
     pub seq: u64,
     /// The first bytes of the chain hash after that entry.
     pub h: [u8; 8],
@@ -35,7 +35,7 @@ pub struct Prev {
 pub struct LogOwner {
     /// The device that writes the log.
     pub device: DeviceId,
-    /// The right under which it was opened.
+    /// The right under which the log was opened.
     pub grant: u8,
     /// The ends of earlier logs of this device and partition that no card named before.
     pub prev: Vec<Prev>,

@@ -14,7 +14,7 @@ use crate::wire::codec::{CodecError, Reader, Write};
 /// Reason why a section cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
-    /// Its bytes were pruned or erased.
+    /// The section's bytes were pruned or erased.
     #[error("the section is gone")]
     Absent,
     /// The entry has no such section. The fault of the reference.
@@ -23,7 +23,7 @@ pub enum OpenError {
     /// The key is not the one that it was sealed under, or the author sealed it for another place.
     #[error("the section does not open under this key")]
     Sealed,
-    /// Its content is malformed. The author's fault.
+    /// The section's content is malformed. The author's fault.
     #[error("the section's content is malformed")]
     Content(#[from] DecompressError),
 }

@@ -13,7 +13,7 @@ use core::ops::AddAssign;
 pub struct Weight {
     /// Number of entries weighed.
     pub entries: u64,
-    /// Number of their items: parts of documents.
+    /// Number of items: parts of documents.
     pub items: u64,
     /// The fields before the sections: form, flags, seq, epoch, nonce and count.
     pub fields: u64,

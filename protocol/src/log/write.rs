@@ -29,7 +29,7 @@ pub struct Place {
     pub card_epoch: EpochId,
     /// Position in the log.
     pub seq: u64,
-    /// The chain hash before it.
+    /// The chain hash before the entry.
     pub h_prev: [u8; 32],
 }
 
@@ -51,12 +51,12 @@ pub enum Plain<'a> {
     },
     /// A data key, sealed under the epoch's key-box key.
     KeyBox(&'a [u8; 16]),
-    /// As it is, for readers without the epoch's keys; only as section 1.
+    /// As given, for readers without the epoch's keys; only as section 1.
     Open(&'a [u8]),
 }
 
 impl Plain<'_> {
-    /// Returns its length before compression, in bytes.
+    /// Returns the length before compression, in bytes.
     const fn plain_len(&self) -> usize {
         match self {
             Self::Records(bytes) | Self::Dictionary(bytes) | Self::Body { bytes, .. } | Self::Open(bytes) => {
@@ -98,11 +98,11 @@ pub enum SealError {
 pub struct Sealed {
     /// The entry.
     pub entry: Entry,
-    /// Its canonical form.
+    /// Canonical form of the entry.
     pub bytes: Bytes,
-    /// The chain hash after it.
+    /// The chain hash after the entry.
     pub h: [u8; 32],
-    /// Its bytes, by use.
+    /// Bytes of the entry, by use.
     pub weight: Weight,
 }
 

@@ -23,13 +23,13 @@ const TEXT_MAX: usize = INVITE_PREFIX.len() + BYTES_MAX * 7 / 5;
 /// Reason why a text is not an invite, with advice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InviteError {
-    /// It starts with something else.
+    /// The text starts with something else.
     #[error("this is not an invite: paste the whole line that starts with {INVITE_PREFIX}")]
     NotAnInvite,
-    /// It was made by a newer version.
+    /// The invite was made by a newer version.
     #[error("this invite was made by a newer version: update this node, or ask for an invite from the older one")]
     UnknownVersion,
-    /// It is longer than any invite.
+    /// The text is longer than any invite.
     #[error("this line is too long for an invite: paste one invite alone, with nothing after it")]
     TooLong,
     /// Characters are missing, added or changed.
@@ -82,7 +82,7 @@ impl Invite {
         &self.addresses
     }
 
-    /// Returns the space that it leads to.
+    /// Returns the space that the invite leads to.
     pub const fn space(&self) -> SpaceId {
         self.space
     }
@@ -92,12 +92,12 @@ impl Invite {
         &self.inviter
     }
 
-    /// Returns the last moment of its validity, wall clock in milliseconds since the Unix epoch.
+    /// Returns the last moment of the invite's validity, wall clock in milliseconds since the Unix epoch.
     pub const fn expires_ms(&self) -> u64 {
         self.expires_ms
     }
 
-    /// Returns whether its validity has ended.
+    /// Returns whether the invite's validity has ended.
     pub const fn is_expired_at(&self, wall_ms: u64) -> bool {
         wall_ms > self.expires_ms
     }

@@ -35,27 +35,27 @@ impl KeyNode {
         Self(count.next_power_of_two() + at)
     }
 
-    /// Returns its number.
+    /// Returns the node's number.
     pub const fn number(self) -> u32 {
         self.0
     }
 
-    /// Returns the number of steps between the root and it.
+    /// Returns the number of steps between the root and this node.
     const fn depth(self) -> u32 {
         31 - self.0.leading_zeros()
     }
 
-    /// Returns its ancestor `depth` steps below the root, for a depth of at most its own.
+    /// Returns the node's ancestor `depth` steps below the root, for a depth of at most its own.
     const fn above(self, depth: u32) -> Self {
         Self(self.0 >> (self.depth() - depth))
     }
 
-    /// Returns whether it is `other` or lies below it.
+    /// Returns whether this node is `other` or lies below `other`.
     const fn is_under(self, other: Self) -> bool {
         self.depth() >= other.depth() && self.above(other.depth()).0 == other.0
     }
 
-    /// Returns the other child of its parent.
+    /// Returns the other child of this node's parent.
     const fn sibling(self) -> Self {
         Self(self.0 ^ 1)
     }
@@ -126,7 +126,7 @@ impl SeedWalk {
         Self(vec![(KeyNode::ROOT, root)])
     }
 
-    /// Returns whether it walks the tree under this seed.
+    /// Returns whether this walk is one of the tree under `root`.
     pub fn is_under(&self, root: &Seed) -> bool {
         self.0.first().is_some_and(|(_, first)| first == root)
     }

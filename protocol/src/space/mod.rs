@@ -26,7 +26,7 @@ pub(crate) struct Epoch {
     pub(crate) key: EpochKey,
     /// Number that grows by one with each epoch minted with knowledge of the one before.
     pub(crate) generation: u32,
-    /// True once an entry of a trusted author was sealed under it; only then is it written with.
+    /// True once an entry of a trusted author was sealed under the epoch; only then is it written with.
     pub(crate) trusted: bool,
     id: EpochId,
     pub(crate) header_key: Zeroizing<[u8; 32]>,

@@ -63,11 +63,11 @@ pub struct Tip {
 /// Durable state of one log in a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogView {
-    /// Its global name.
+    /// Global name of the log.
     pub id: LogId,
-    /// The space it belongs to.
+    /// The space that the log belongs to.
     pub space: SpaceNo,
-    /// Urgency of its newest entries.
+    /// Urgency of the newest entries.
     pub class: Class,
     /// The public card that lets anyone verify the chain.
     pub card: Bytes,
@@ -75,8 +75,8 @@ pub struct LogView {
     pub tip: Option<Tip>,
     /// The seq after the newest held entry. At most one past the tip; less if only the head is known.
     pub entries_to: u64,
-    /// The heads (seq, h) at the ends of its histories, ascending, if it has several. `tip` and `entries_to` then
-    /// describe the first history alone, and mean nothing to a peer.
+    /// The heads (seq, h) at the ends of the log's histories, ascending, if there are several. `tip` and
+    /// `entries_to` then describe the first history alone, and mean nothing to a peer.
     pub leaves: Vec<(u64, [u8; 32])>,
 }
 
@@ -138,7 +138,7 @@ pub enum LeafItem {
     Partition {
         /// The partition's token.
         token: [u8; 16],
-        /// The root of its trie.
+        /// The root of the partition's trie.
         root: [u8; 16],
     },
     /// In scope [`Scope::Partition`]: a log and its highest signed head.
@@ -183,7 +183,7 @@ pub enum Follow {
 /// Entries of a log that a replica wants to hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bodies {
-    /// All of them.
+    /// All entries.
     All,
     /// None: the signed head is enough.
     HeadOnly,

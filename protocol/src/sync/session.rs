@@ -140,7 +140,7 @@ pub enum Action {
     App {
         /// Kind of the message.
         kind: u8,
-        /// Its body.
+        /// Body of the message.
         body: Bytes,
     },
     /// The answer to a [`Session::ping`].

@@ -16,10 +16,10 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Cited {
     /// The entry.
     pub entry: EntryRef,
-    /// The entries of other logs with the operations that its updates directly build on: the last one for each
+    /// The entries of other logs with the operations that the entry's updates directly build on: the last one for each
     /// update and log.
     pub builds_on: BTreeSet<At>,
-    /// The entries that its header cites.
+    /// The entries that the entry's header cites.
     pub cites: BTreeSet<At>,
 }
 

@@ -71,7 +71,7 @@ impl Outcome {
 /// One device.
 struct Device {
     replica: Replica,
-    /// The updates that it has imported.
+    /// The updates that the replica has imported.
     seen: BTreeSet<usize>,
 }
 
@@ -80,7 +80,7 @@ struct History {
     devices: Vec<Device>,
     /// Updates with their makers, in the order in which they were made.
     updates: Vec<(usize, CheckedUpdate)>,
-    /// For each update that deleted the document, the updates that it saw.
+    /// For each update that deleted the document, the updates that its maker had seen.
     deletions: Vec<BTreeSet<usize>>,
     inserted: BTreeSet<u32>,
     deleted: BTreeSet<u32>,

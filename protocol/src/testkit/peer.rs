@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, VecDeque};
 pub struct Peer {
     /// The core.
     pub endpoint: Endpoint,
-    /// Its store.
+    /// Store of the peer.
     pub store: MemStore,
     /// Events that no test took yet.
     pub events: Vec<Event>,

@@ -126,7 +126,7 @@ pub struct Versions {
 pub struct Feature {
     /// Id from the table of `spec/handshake.md`.
     pub id: u16,
-    /// True if an end that does not know it must hang up.
+    /// True if an end that does not know the feature must hang up.
     pub critical: bool,
 }
 

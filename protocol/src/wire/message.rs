@@ -70,7 +70,7 @@ impl Run {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum GoneReason {
-    /// The peer never fetched them; others may have them.
+    /// The peer never fetched the entries; others may have them.
     Absent = 0,
     /// The entries are older than those that are kept.
     Pruned = 1,
@@ -98,11 +98,11 @@ pub enum Message {
     },
     /// Introduces logs under consecutive handles of the sender.
     Logs {
-        /// The sender's index of their space.
+        /// The sender's index of the logs' space.
         space: u32,
         /// The handle of the first log.
         first: u32,
-        /// Their ids.
+        /// Ids of the logs.
         ids: Vec<LogId>,
     },
     /// Announces the seq of the sender's tip for logs that may have grown.
@@ -236,7 +236,7 @@ pub enum Message {
     App {
         /// Kind of the message.
         kind: u8,
-        /// Its body.
+        /// Body of the message.
         body: Bytes,
     },
     /// Announces that the sender ends the link.

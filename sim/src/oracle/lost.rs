@@ -32,7 +32,7 @@ struct Kept {
     /// Chain hashes of the entries before which none is missing.
     whole: BTreeSet<[u8; 32]>,
     seed: [u8; 32],
-    /// Its replica, read back on first use. `None` inside if it cannot be read.
+    /// The store's replica, read back on first use. `None` inside if it cannot be read.
     reader: Option<Option<Box<Reader>>>,
     shown: BTreeMap<u64, Option<Shown>>,
 }

@@ -11,17 +11,17 @@ pub(crate) const NEEDLE: &[u8] = b"SECRET-";
 /// A token that an edit typed.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Token {
-    /// The number of its document.
+    /// The number of the document.
     pub(crate) doc: u64,
-    /// Tokens that its author saw in the document at that time.
+    /// Tokens that the author saw in the document at that time.
     pub(crate) deps: Vec<u64>,
     /// The token of the same transaction in another document.
     pub(crate) pair: Option<u64>,
-    /// The peer on which it was reported durable.
+    /// The peer on which the token was reported durable.
     pub(crate) acked: Option<usize>,
     /// The life of that peer: a process that still lives republishes excluded entries.
     pub(crate) life: u32,
-    /// True if every store that held it is lost: it is not demanded any more.
+    /// True if every store that held the token is lost: it is not demanded any more.
     pub(crate) released: bool,
     /// For each log, the chain hash after the last entry that its author held when the token was reported durable.
     /// A store with all entries up to these holds the token and all its dependencies.
@@ -33,14 +33,14 @@ pub(crate) struct Token {
 /// Effect of an edit on a document's members, or on the whole document.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Deed {
-    /// Its peer, and the end of its operations: a replica whose version reaches that end has it.
+    /// The editing peer, and the end of its operations: a replica whose version reaches that end has the edit.
     pub(crate) by: u64,
     pub(crate) end: u32,
     /// The pieces that its author saw after it and not before, and those that its author saw before it and not
     /// after.
     pub(crate) added: BTreeSet<Piece>,
     pub(crate) removed: BTreeSet<Piece>,
-    /// True if it made the document.
+    /// True if the edit made the document.
     pub(crate) makes: bool,
     /// True if its process continued from its store, perhaps without it, and then gave its numbers to other
     /// operations.

@@ -14,7 +14,7 @@ pub enum Act {
         peer: usize,
         /// The document's number.
         doc: u32,
-        /// True if it has a list of items.
+        /// True if the document has a list of items.
         #[serde(default, skip_serializing_if = "core::ops::Not::not")]
         items: bool,
     },
@@ -24,7 +24,7 @@ pub enum Act {
         peer: usize,
         /// The document's number.
         doc: u32,
-        /// True if somebody waits for it.
+        /// True if somebody waits for the edit.
         #[serde(default)]
         urgent: bool,
         /// Number of characters beside the token.
@@ -79,7 +79,7 @@ pub enum Act {
         doc: u32,
         /// The field's number.
         field: u32,
-        /// Its value.
+        /// The field's value.
         value: i64,
     },
     /// Types one token into each of two documents, in one transaction.
@@ -95,7 +95,7 @@ pub enum Act {
         peer: usize,
         /// The document's number.
         doc: u32,
-        /// True to delete it, false to bring it back.
+        /// True to delete the document, false to bring it back.
         deleted: bool,
     },
     /// Imports documents with numbers of their own, starting at 1,000,000 times the action's id.
@@ -104,7 +104,7 @@ pub enum Act {
         peer: usize,
         /// Number of documents.
         docs: u32,
-        /// Number of characters of each beside its token.
+        /// Number of characters of each document beside its token.
         #[serde(default)]
         bytes: u32,
     },
@@ -216,7 +216,7 @@ pub enum Act {
     Flap {
         /// The link's number.
         link: usize,
-        /// Time for which it is up each time, in microseconds.
+        /// Time for which the link is up each time, in microseconds.
         up_us: u64,
         /// Number of resets.
         times: u32,
@@ -254,7 +254,7 @@ pub enum Act {
         /// Number of volatile commits that survive.
         #[serde(default)]
         keep: u32,
-        /// Time until it starts again, in microseconds; without it, the peer stays dead until a `restart`.
+        /// Time until the peer starts again, in microseconds; without it, the peer stays dead until a `restart`.
         #[serde(default)]
         restart_us: Option<u64>,
     },
@@ -262,7 +262,7 @@ pub enum Act {
     Stop {
         /// The peer.
         peer: usize,
-        /// Time until it starts again, in microseconds.
+        /// Time until the peer starts again, in microseconds.
         restart_us: u64,
     },
     /// Keeps a copy of the durable content of a peer's store, and of its process's memory.
@@ -284,7 +284,7 @@ pub enum Act {
         peer: usize,
         /// The process to copy.
         of: Image,
-        /// Advance of its wall clock since the copy, in milliseconds; its other clock stood still.
+        /// Advance of the peer's wall clock since the copy, in milliseconds; its other clock stood still.
         #[serde(default)]
         slept_ms: u64,
     },
@@ -312,7 +312,7 @@ pub enum Act {
         /// True if the disk is full; otherwise it did not confirm a write.
         #[serde(default)]
         full: bool,
-        /// Time until it is reopened, in microseconds.
+        /// Time until the store is reopened, in microseconds.
         reopen_us: u64,
     },
     /// Makes the wall clock jump, and run faster or slower from now on.
@@ -383,7 +383,7 @@ pub enum Tampering {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Disk {
-    /// Its own store.
+    /// The peer's own store.
     Same,
     /// The newest copy kept by [`Act::Snapshot`]; its own store if there is no copy.
     Snapshot,

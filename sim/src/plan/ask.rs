@@ -9,37 +9,37 @@ use serde::{Deserialize, Serialize};
 pub enum Ask {
     /// Stores a whole document.
     Put {
-        /// Its number.
+        /// The document's number.
         doc: u32,
     },
     /// Changes members of a document.
     Patch {
-        /// Its number.
+        /// The document's number.
         doc: u32,
     },
     /// Changes a member of a document, without waiting for durability.
     Gather {
-        /// Its number.
+        /// The document's number.
         doc: u32,
     },
     /// Deletes a document.
     Delete {
-        /// Its number.
+        /// The document's number.
         doc: u32,
     },
     /// Brings a deleted document back.
     Undelete {
-        /// Its number.
+        /// The document's number.
         doc: u32,
     },
     /// Stores two documents in one transaction.
     Both {
-        /// Their numbers, in one partition.
+        /// The documents' numbers, in one partition.
         docs: [u32; 2],
     },
     /// Holds a document at its present content, or ends the hold.
     Hold {
-        /// Its number.
+        /// The document's number.
         doc: u32,
         /// True to begin a hold, false to end it.
         on: bool,
@@ -85,7 +85,7 @@ pub enum Ask {
 }
 
 impl Ask {
-    /// Returns whether it is a query that changes nothing.
+    /// Returns whether the request is a query, which changes nothing.
     pub const fn is_question(&self) -> bool {
         matches!(self, Self::Find { .. } | Self::Check)
     }
@@ -95,10 +95,10 @@ impl Ask {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Change {
-    /// It is defined.
+    /// The index is defined.
     Create,
-    /// It is removed.
+    /// The index is removed.
     Drop,
-    /// It is rebuilt.
+    /// The index is rebuilt.
     Rebuild,
 }

@@ -189,7 +189,7 @@ impl Act {
         }
     }
 
-    /// Returns the link that it names.
+    /// Returns the link that the action names.
     pub const fn link(&self) -> Option<usize> {
         match self {
             Self::Dial { link }
@@ -231,7 +231,7 @@ impl Act {
         }
     }
 
-    /// Returns whether databases carry it out, or bare endpoints; `None` if both do.
+    /// Returns whether databases carry the action out, or bare endpoints; `None` if both do.
     pub const fn is_for_databases(&self) -> Option<bool> {
         if self.is_fault() || matches!(self, Self::Bodies { .. } | Self::Dial { .. } | Self::Snapshot { .. }) {
             None
@@ -240,7 +240,7 @@ impl Act {
         }
     }
 
-    /// Returns whether it is a fault, not work of users.
+    /// Returns whether the action is a fault, not work of users.
     pub const fn is_fault(&self) -> bool {
         !matches!(
             self,

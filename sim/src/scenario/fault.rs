@@ -11,7 +11,7 @@ use serde::Deserialize;
 pub struct After {
     /// Name of the event, such as `handshake.done`.
     pub event: String,
-    /// The peer on which it happens.
+    /// The peer on which the event happens.
     pub peer: usize,
     /// Number of the occurrence, from 1.
     #[serde(default = "one")]
@@ -42,7 +42,7 @@ pub enum Fault {
     OneWay {
         /// The sender of the delayed bytes.
         from: usize,
-        /// Their receiver.
+        /// The receiver of the delayed bytes.
         to: usize,
         /// Duration.
         #[serde(rename = "for")]
@@ -60,7 +60,7 @@ pub enum Fault {
     Reset {
         /// The two ends of the link.
         between: [usize; 2],
-        /// Number of further bytes before the reset, so that it may fall within a frame.
+        /// Number of further bytes before the reset, which may fall within a frame.
         #[serde(default)]
         after_bytes: u64,
     },
@@ -68,7 +68,7 @@ pub enum Fault {
     Flap {
         /// The two ends of the link.
         between: [usize; 2],
-        /// Time for which it is up each time.
+        /// Time for which the link is up each time.
         every: Span,
         /// Number of resets.
         times: u32,
@@ -77,7 +77,7 @@ pub enum Fault {
     HangUp {
         /// The two ends of the link.
         between: [usize; 2],
-        /// Time until it is dialled again. If absent, never.
+        /// Time until the link is dialled again. If absent, never.
         #[serde(default)]
         redial: Option<Span>,
     },
@@ -136,7 +136,7 @@ pub enum Fault {
     Tamper {
         /// The sender of the bytes.
         from: usize,
-        /// Their receiver.
+        /// The receiver of the bytes.
         to: usize,
         /// The change.
         with: Tampering,
@@ -151,7 +151,7 @@ pub enum Fault {
         /// Commits that the disk keeps though they were not durable.
         #[serde(default)]
         disk: Disk,
-        /// Time until it starts again. If absent, it stays dead.
+        /// Time until the peer starts again. If absent, it stays dead.
         #[serde(default)]
         restart: Option<Span>,
     },
@@ -159,7 +159,7 @@ pub enum Fault {
     Stop {
         /// The peer.
         peer: usize,
-        /// Time until it starts again.
+        /// Time until the peer starts again.
         restart: Span,
     },
     /// Keeps a copy of a peer's store, and of its process's memory.
@@ -188,10 +188,10 @@ pub enum Fault {
     Resume {
         /// The peer that continues as the copy. If the process is another peer's, this peer is absent until then.
         peer: usize,
-        /// The owner of the process, copied as it is. If absent, the peer's own process from its last backup.
+        /// The owner of the copied process. If absent, the peer's own process from its last backup.
         #[serde(default)]
         of: Option<usize>,
-        /// Advance of its wall clock since the copy; its other clock stood still.
+        /// Advance of the peer's wall clock since the copy; its other clock stood still.
         #[serde(default)]
         slept: Span,
     },

@@ -61,7 +61,7 @@ pub struct Head {
     /// Behaviour that the scenario plays because the core does not have it yet. If absent, it plays none.
     #[serde(default)]
     pub scripted: Option<String>,
-    /// Lanes in which it may run.
+    /// Lanes in which the scenario may run.
     #[serde(default = "Lane::only_core")]
     pub lanes: Vec<Lane>,
     /// End of faults, after which the peers must come to agree. If absent, a second after the last fault and edit.
@@ -95,7 +95,7 @@ impl Lane {
     /// Every lane, the most deterministic first.
     pub const ALL: [Self; 4] = [Self::Core, Self::Turmoil, Self::Madsim, Self::Process];
 
-    /// Returns whether it can run anything yet.
+    /// Returns whether the lane can run anything yet.
     pub const fn exists(self) -> bool {
         matches!(self, Self::Core)
     }

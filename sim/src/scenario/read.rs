@@ -37,7 +37,7 @@ pub struct Placed<T> {
     pub what: T,
     /// Time of a fault; other items contain their time.
     pub when: When,
-    /// Its path in the file, such as `fault.2`.
+    /// Path of the item in the file, such as `fault.2`.
     pub(super) path: String,
 }
 

@@ -90,7 +90,7 @@ pub struct LinkEntry {
     /// Most bytes on their way in each direction before their sender finds no room.
     #[serde(default)]
     pub buffer: Option<NonZeroU64>,
-    /// True if it is not dialled before a `dial`.
+    /// True if the link is not dialled before a `dial`.
     #[serde(default)]
     pub idle: bool,
 }
@@ -104,28 +104,28 @@ pub struct PeerEntry {
     /// Name of the peer in reports.
     #[serde(default)]
     pub name: String,
-    /// Bodies that it keeps.
+    /// Bodies that the peer keeps.
     #[serde(default)]
     pub bodies: Keep,
-    /// True if it keeps only these to the end; otherwise it fetches the others once faults have ended.
+    /// True if the peer keeps only these to the end; otherwise it fetches the others once faults have ended.
     #[serde(default)]
     pub partial: bool,
-    /// True if it does not run before a `start` or `clone`.
+    /// True if the peer does not run before a `start` or `clone`.
     #[serde(default)]
     pub absent: bool,
-    /// Advance of its wall clock; negative if it is behind.
+    /// Advance of the peer's wall clock; negative if it is behind.
     #[serde(default)]
     pub skew: Shift,
-    /// Duration of a commit in its store.
+    /// Duration of a commit in the peer's store.
     #[serde(default)]
     pub commit: Span,
-    /// The minor versions of the protocol that it speaks, lowest and highest; if absent, as shipped.
+    /// The minor versions of the protocol that the peer speaks, lowest and highest; if absent, as shipped.
     #[serde(default)]
     pub minors: Option<[u8; 2]>,
-    /// The id of a feature that it has and others may lack.
+    /// The id of a feature that the peer has and others may lack.
     #[serde(default)]
     pub feature: Option<u16>,
-    /// True if it talks only to peers that have its feature too.
+    /// True if the peer talks only to peers that have its feature too.
     #[serde(default)]
     pub critical: bool,
 }

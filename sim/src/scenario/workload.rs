@@ -130,7 +130,7 @@ pub enum Workload {
     },
     /// Makes a log of many entries: one document, one edit after another.
     History {
-        /// The peer that writes it.
+        /// The peer that writes the document.
         peer: usize,
         /// Number of the document.
         #[serde(default)]

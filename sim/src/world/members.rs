@@ -30,7 +30,7 @@ pub(crate) enum Piece {
 /// The pieces of a document.
 #[derive(Debug, Default)]
 pub(crate) struct Pieces {
-    /// All of them.
+    /// All pieces.
     pub(crate) all: BTreeSet<Piece>,
     /// Pieces that are only listed as hidden.
     pub(crate) hidden: BTreeSet<Piece>,

@@ -102,7 +102,7 @@ pub(crate) enum Phase {
     Quiet,
     /// Everything is exchanged again on new connections; still nothing may change.
     Again,
-    /// It is over.
+    /// The run is over.
     Over,
 }
 
@@ -119,7 +119,7 @@ pub(crate) struct World<'p> {
     pub(crate) conns: BTreeMap<u64, Conn>,
     next_conn: u64,
     pub(crate) phase: Phase,
-    /// For each peer, true if it is in the core, which lives on in phase two.
+    /// For each peer, true if the peer is in the core, which lives on in phase two.
     pub(crate) core: Vec<bool>,
     healed_us: u64,
     quiet: heal::Summary,

@@ -61,7 +61,7 @@ impl Route {
         }
     }
 
-    /// Ends all its faults.
+    /// Ends all faults of the route.
     pub(crate) fn heal(&mut self, link: &Link) {
         let healed = Self::new(link);
         *self = Self {
@@ -93,7 +93,7 @@ impl Route {
 #[derive(Debug)]
 pub(crate) struct End {
     pub(crate) peer: usize,
-    /// The core's number for it; `None` once this end is over.
+    /// The core's number for the connection; `None` once this end is over.
     pub(crate) link: Option<LinkId>,
 }
 
@@ -115,7 +115,7 @@ struct Pipe {
     full: bool,
     /// True if the sender is about to be told.
     freed: bool,
-    /// True if the sender ended it in good order: the receiver is told after the last byte.
+    /// True if the sender ended the stream in good order: the receiver is told after the last byte.
     ended: bool,
     tampered: bool,
 }

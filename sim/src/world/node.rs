@@ -58,9 +58,9 @@ pub(crate) struct Node {
     /// Number of starts and ends; events of another life are void.
     pub(crate) life: u32,
     pub(crate) alive: Option<Box<Alive>>,
-    /// Content of its disk while it is down.
+    /// Content of the peer's disk while the peer is down.
     pub(crate) disk: MemStore,
-    /// Content of its disk when the run began.
+    /// Content of the peer's disk when the run began.
     pub(crate) origin: MemStore,
     pub(super) snapshot: Option<Copy>,
     pub(crate) clock: Clock,
@@ -68,13 +68,13 @@ pub(crate) struct Node {
     pub(crate) commit_us: u64,
     pub(crate) bodies: plan::Bodies,
     pub(crate) partial: bool,
-    /// True if at some time it did not fetch all bodies.
+    /// True if at some time the peer did not fetch all bodies.
     pub(crate) was_partial: bool,
     /// Time until a failed store is reopened, in microseconds.
     pub(crate) reopen_us: u64,
-    /// True if it crashed and no entry came since: the next one resumes a transfer that the crash cut.
+    /// True if the peer crashed and no entry came since: the next one resumes a transfer that the crash cut.
     pub(super) resumes: bool,
-    /// Live queries of its users.
+    /// Live queries of the peer's users.
     pub(super) follows: Vec<Follow>,
 }
 
@@ -98,7 +98,7 @@ impl Node {
         }
     }
 
-    /// Returns the durable content of its disk.
+    /// Returns the durable content of the peer's disk.
     pub(crate) fn durable(&self) -> MemStore {
         self.alive.as_ref().map_or_else(|| self.disk.clone(), |alive| alive.store.crash(0))
     }
@@ -108,12 +108,12 @@ impl Node {
 #[derive(Debug)]
 pub(crate) struct Alive {
     pub(crate) endpoint: Core,
-    /// Requests to its database.
+    /// Requests to the database.
     pub(super) desk: Desk,
     pub(crate) store: MemStore,
-    /// Durable reads that its store has not completed.
+    /// Durable reads that the store has not completed.
     pub(super) reads: BTreeMap<StoreId, StoreRequest>,
-    /// Other requests that its store has not completed, oldest first; true for a commit.
+    /// Other requests that the store has not completed, oldest first; true for a commit.
     pub(super) store_queue: VecDeque<bool>,
     pub(super) store_requests: u64,
     pub(crate) links: BTreeMap<LinkId, (u64, usize)>,
@@ -130,9 +130,9 @@ pub(crate) struct Alive {
     pub(crate) edits: BTreeMap<u64, Vec<u64>>,
     pub(crate) texts: TextPaths,
     failed: Option<StoreError>,
-    /// Time at which it last got fresh randomness.
+    /// Time at which the core last got fresh randomness.
     stirred_us: Option<u64>,
-    /// Its clocks at the last call.
+    /// Clocks at the last call.
     told: Now,
 }
 

@@ -37,7 +37,7 @@ struct Draft {
     edits: Vec<(DocRef, Edit)>,
     tokens: Vec<(u64, u64)>,
     urgent: bool,
-    /// The document whose members it changes, or which it deletes.
+    /// The document whose members are changed, or which is deleted.
     deed: Option<(u64, u64)>,
 }
 

@@ -44,7 +44,7 @@ pub(super) struct Branches {
 struct Want {
     from: u64,
     step: u64,
-    /// True while the store is not ready for it.
+    /// True while the store is not ready for the history.
     waits: bool,
     /// True while the peer's part of it follows entries that must come first, with another history.
     detached: bool,

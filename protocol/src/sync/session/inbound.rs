@@ -18,7 +18,7 @@ pub(super) struct Inbound {
     need: Option<u64>,
     /// True if the peer answered that it can't send entries: the head is enough.
     is_gone: bool,
-    /// Ranges of entries for which it answered that. If they come after all, they are accepted as requested.
+    /// Ranges of entries for which the peer answered that. If they come after all, they are accepted as requested.
     gone: Vec<(u64, u64)>,
     /// End of the entries that came, durable or not.
     next: u64,

@@ -57,7 +57,7 @@ impl Lie {
 pub struct Liar {
     /// The log in which it lies in its own name.
     log: OwnLog,
-    /// Sealed bytes and entries that it sent before.
+    /// Sealed bytes and entries that were sent before.
     said: Vec<Bytes>,
     /// Documents of its own that it writes into, and others' that it tampers with.
     docs: Vec<DocId>,

@@ -50,7 +50,7 @@ pub struct Member {
     entropy: Entropy,
     builder: EntryBuilder,
     codec: Codec,
-    /// Logs of others that it knows, with the card, the tip's seq and the chain hash there.
+    /// Known logs of others, with the card, the tip's seq and the chain hash there.
     pub known: BTreeMap<LogId, (Bytes, u64, [u8; 32])>,
 }
 
@@ -79,22 +79,22 @@ pub struct OwnLog {
     key: SigningKey,
     /// The card.
     pub card: LogCard,
-    /// Its canonical form.
+    /// Canonical form of the card.
     pub card_bytes: Bytes,
     /// The log.
     pub id: LogId,
-    /// The partition it is in.
+    /// The log's partition.
     pub partition: PartitionId,
     /// The next entry's seq.
     pub seq: u64,
-    /// The chain hash before it.
+    /// The chain hash before the next entry.
     pub h: [u8; 32],
 }
 
 /// The parts of an entry, with bytes of the member's choice.
 #[derive(Debug, Default)]
 pub struct Bodies {
-    /// The header's packed plaintext, before it is sealed.
+    /// The header's packed plaintext.
     pub header: Vec<u8>,
     /// Further sections: the seed of the data key and the plaintext, compressed or not.
     pub bodies: Vec<([u8; 16], Vec<u8>)>,

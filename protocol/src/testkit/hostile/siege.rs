@@ -18,7 +18,7 @@ pub struct Siege {
     pub net: Net,
     /// The attacker.
     pub member: Member,
-    /// Its end of the link.
+    /// The attacker's end of the link.
     pub line: Line,
     /// The founder's end.
     pub link: LinkId,
