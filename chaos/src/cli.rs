@@ -100,7 +100,7 @@ pub(crate) enum Verb {
     /// Run a plan from stdin and print its report
     #[command(hide = true)]
     ExecPlan {
-        /// Print its trace too
+        /// Print the trace too
         #[arg(long)]
         trace: bool,
     },

@@ -177,7 +177,7 @@ impl Log {
         self.fork.as_ref().is_some_and(|fork| fork.torn)
     }
 
-    /// Returns its first excluded entry.
+    /// Returns the first excluded entry.
     pub(crate) fn cut(&self) -> Option<u64> {
         self.fork.as_ref().and_then(|fork| fork.cut)
     }

@@ -81,7 +81,7 @@ pub struct LogView {
 }
 
 impl LogView {
-    /// Returns whether it has several histories.
+    /// Returns whether the log has several histories.
     pub fn is_forked(&self) -> bool {
         !self.leaves.is_empty()
     }

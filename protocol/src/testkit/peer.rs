@@ -144,7 +144,7 @@ impl Peer {
     /// Makes a document in the collection `notes`.
     ///
     /// # Panics
-    /// If it is refused.
+    /// If the document is refused.
     pub fn create(&mut self, doc: DocId, value: Value, texts: &[&str]) -> DocRef {
         let doc = self.open(doc);
         let collection = self.endpoint.collection_id(SpaceNo(0), "notes");
@@ -269,7 +269,7 @@ impl Net {
     /// Has `joiner` join the first space of `inviter`.
     ///
     /// # Panics
-    /// If it fails.
+    /// If joining fails.
     pub fn join(&mut self, joiner: usize, inviter: usize) {
         let peer = &mut self.peers[inviter];
         let expires = peer.now.wall_ms + 60_000;
@@ -316,7 +316,7 @@ impl Net {
     /// Carries bytes and completes store requests until nothing moves.
     ///
     /// # Panics
-    /// If it does not come to rest within a hundred thousand rounds.
+    /// If the network does not come to rest within a hundred thousand rounds.
     pub fn run(&mut self) {
         let mut last = None;
         for _ in 0..100_000 {

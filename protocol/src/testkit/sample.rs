@@ -62,7 +62,7 @@ pub struct OwnedKeys {
 }
 
 impl OwnedKeys {
-    /// Derives them.
+    /// Derives the keys from an epoch key.
     pub fn of(key: &EpochKey) -> Self {
         Self { epoch: key.id(), header: key.header_key(), key_box: key.key_box_key(), records: key.records_key() }
     }
@@ -107,7 +107,7 @@ impl SampleLog {
     /// Seals one more entry.
     ///
     /// # Panics
-    /// If it does not fit its limits.
+    /// If the entry does not fit its limits.
     pub fn push(&mut self, builder: &mut EntryBuilder, keys: &OwnedKeys, header: &Header, sections: &[Plain<'_>]) {
         let place = self.place(self.entries.len());
         let randomness = [place.seq as u8; 16];

@@ -48,12 +48,12 @@ impl Kept {
         self.reader.get_or_insert_with(read).as_deref_mut()
     }
 
-    /// Returns whether it holds a token, with all entries that its author had.
+    /// Returns whether the store holds a token, with all entries that its author had.
     fn holds(&self, word: &Word) -> bool {
         !word.within.is_empty() && word.within.iter().all(|h| self.whole.contains(h))
     }
 
-    /// Returns whether it holds a token or shows it.
+    /// Returns whether the store holds a token or shows it.
     fn has(&mut self, plan: &Plan, word: &Word, undone: Option<&BTreeSet<Piece>>) -> bool {
         if self.holds(word) {
             return true;

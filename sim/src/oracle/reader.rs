@@ -31,7 +31,7 @@ impl Shown {
         self.all_tokens().into_iter().collect()
     }
 
-    /// Returns the pieces that it shows or lists.
+    /// Returns the pieces that the document shows or lists.
     pub(super) fn pieces(&self) -> BTreeSet<Piece> {
         self.snapshot.as_ref().map(|snapshot| pieces_of(&snapshot.value, &self.hidden).all).unwrap_or_default()
     }

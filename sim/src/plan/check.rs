@@ -145,7 +145,7 @@ impl Plan {
 }
 
 impl Act {
-    /// Returns the peers that it names.
+    /// Returns the peers that the action names.
     pub fn peers(&self) -> Vec<usize> {
         match self {
             Self::Create { peer, .. }

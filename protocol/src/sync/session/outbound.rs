@@ -139,7 +139,7 @@ impl Outbound {
 
 impl Session {
     /// Reports that a log's durable state grew, whatever the source of the entries; `from` is the first new seq.
-    /// Call it on every session of the log's space.
+    /// To be called on every session of the log's space.
     pub fn handle_grown(&mut self, catalog: &dyn Catalog, log: LogNo, from: u64) {
         self.settle_inbound(catalog, log);
         let view = catalog.log(log);

@@ -223,7 +223,7 @@ impl Member {
     /// Appends an entry that is well-formed, with any header.
     ///
     /// # Panics
-    /// If it is too large.
+    /// If the entry is too large.
     pub fn entry(&mut self, log: &mut OwnLog, header: &Header, sections: &[Plain<'_>]) -> Bytes {
         let randomness = self.entropy.bytes();
         let keys = EpochKeys {
@@ -252,7 +252,7 @@ impl Member {
     /// Appends an entry of any plaintexts: the header, then for each body its key box and the body.
     ///
     /// # Panics
-    /// If it is larger than an entry can be.
+    /// If the forged entry is larger than an entry can be.
     pub fn forged(&mut self, log: &mut OwnLog, parts: &Bodies) -> Bytes {
         let mut sections = vec![(ForgedSeal::Key(&self.epoch.header), parts.header.clone())];
         for (seed, body) in &parts.bodies {
