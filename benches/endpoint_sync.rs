@@ -1,8 +1,9 @@
 //! A cold sync of small documents between two endpoints in memory, beside its floors.
 //!
-//! The stores are in memory, so this is the CPU of the core: no disk, no socket, no other thread. Ours and the floors
-//! take turns in one run; each figure is the median. `floor` is the same entries sealed, or verified and opened, with
-//! no endpoint around them. The last columns show the slope: cost a document, against that at the smallest size.
+//! The stores are in memory, so this measures the CPU of the core: no disk, no socket, no other thread. The
+//! endpoint and the floors take turns in one run; each figure is the median. `floor` is the same entries sealed, or
+//! verified and opened, without an endpoint around them. The last columns show the slope: cost per document,
+//! relative to that at the smallest size.
 
 #![expect(clippy::print_stdout, reason = "a program that prints figures")]
 

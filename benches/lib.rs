@@ -1,4 +1,4 @@
-//! What the benchmarks share: the floor of an import, made of the same parts without an endpoint around them.
+//! Shared parts of the benchmarks: the floor of an import, made of the same parts without an endpoint around them.
 
 use cosmicsync_protocol::ids::EpochId;
 use cosmicsync_protocol::log::chain::genesis;
@@ -8,7 +8,7 @@ use cosmicsync_protocol::log::{
 use cosmicsync_protocol::sealed::node_seed;
 use cosmicsync_protocol::testkit::sample::{OwnedKeys, Sample, SampleLog, bulk_sections};
 
-/// A bulk log in memory: its keys, and the updates that go into it.
+/// A bulk log in memory: its keys, and its updates.
 #[derive(Debug)]
 pub struct Floor {
     /// The log, still empty.
@@ -24,11 +24,11 @@ struct Part {
     seeds: Vec<[u8; 16]>,
 }
 
-/// Documents of one entry: what an endpoint puts into one at this size.
+/// Documents of one entry, as an endpoint packs them at this size.
 const ENTRY_DOCS: usize = 1_500;
 
 impl Floor {
-    /// Encodes so many documents.
+    /// Encodes this many documents.
     pub fn new(sample: &Sample, docs: usize) -> Self {
         let log = sample.log(&sample.main(), Lane::Bulk, 14);
         let updates = sample.updates(&log.id, docs);
@@ -43,7 +43,7 @@ impl Floor {
     /// Compresses, seals and chains all of it, and signs the end.
     ///
     /// # Errors
-    /// When an entry would be too large.
+    /// Fails if an entry would be too large.
     pub fn seal(&self, builder: &mut EntryBuilder) -> Result<(Vec<Entry>, Head), SealError> {
         let card_epoch: EpochId = self.log.card.place.epoch;
         let (mut entries, mut h_prev) = (Vec::new(), genesis(&self.log.id));
@@ -63,7 +63,7 @@ impl Floor {
         verify_run(&self.log.card, &self.log.id, &genesis(&self.log.id), 0, entries, head).unwrap_or_default()
     }
 
-    /// Opens the headers, as a replica does that stores documents without looking into them.
+    /// Opens the headers, as a replica does that stores documents unread.
     pub fn open_headers(&self, entries: &[Entry], hashes: &[[u8; 32]], codec: &mut Codec) -> usize {
         let readers = self.readers(entries, hashes);
         readers

@@ -1,6 +1,6 @@
 //! The parts, one by one: handshake, entries, chain, tries, documents, store.
 //!
-//! Where there is a floor it stands in the same group and run: what the same work costs with nothing of ours around it.
+//! A floor is in the same group and run: the cost of the same work without this project's code around it.
 
 mod pure;
 mod store;

@@ -30,13 +30,13 @@ fn shake(sample: &Sample) -> Option<(Established, Established)> {
     Some((a.finish()?, b.finish()?))
 }
 
-/// Both ends of XX, certificates not included.
+/// Measures both ends of an XX handshake, without certificates.
 pub(crate) fn handshake(c: &mut Criterion) {
     let sample = Sample::new();
     c.bench_function("handshake/xx, both ends", |b| b.iter(|| shake(&sample).expect("goes through")));
 }
 
-/// Sealing and opening on an established link.
+/// Measures sealing and opening on an established link.
 pub(crate) fn transport(c: &mut Criterion) {
     let sample = Sample::new();
     let mut group = c.benchmark_group("transport");
@@ -57,7 +57,7 @@ pub(crate) fn transport(c: &mut Criterion) {
     group.finish();
 }
 
-/// One small update in one entry, as an edit makes it.
+/// Measures one small update in one entry, as an edit makes it.
 pub(crate) fn live_entry(c: &mut Criterion) {
     let sample = Sample::new();
     let log = sample.log(&sample.main(), Lane::Live, 15);
@@ -92,7 +92,7 @@ pub(crate) fn live_entry(c: &mut Criterion) {
     group.finish();
 }
 
-/// A thousand documents in one entry, each under its own key against one dictionary; and the chain alone.
+/// Measures a thousand documents in one entry, each under its own key with one dictionary, and the chain alone.
 pub(crate) fn bulk_entry(c: &mut Criterion) {
     let sample = Sample::new();
     let floor = Floor::new(&sample, BULK_DOCS);
@@ -108,7 +108,7 @@ pub(crate) fn bulk_entry(c: &mut Criterion) {
     group.finish();
 }
 
-/// One log that grows, in tries of several sizes: the slope is the depth.
+/// Measures the growth of one log in tries of several sizes; the slope is the depth.
 pub(crate) fn trie(c: &mut Criterion) {
     let mut group = c.benchmark_group("trie");
     for logs in [100u32, 10_000, 100_000] {
@@ -133,7 +133,7 @@ pub(crate) fn trie(c: &mut Criterion) {
     group.finish();
 }
 
-/// Encoding and importing one row of seven fields, and an edit of a text.
+/// Measures the encoding and import of one row of seven fields, and an edit of a text.
 pub(crate) fn documents(c: &mut Criterion) {
     let none = TextPaths::none();
     let made = encode_new(9, &meta("a"), &row(1), &none).expect("a small row");

@@ -1,4 +1,4 @@
-//! Durable commits: ours, and LMDB's own in the same run on the same disk.
+//! Durable commits: this project's, and LMDB's own in the same run on the same disk.
 
 use bytes::Bytes;
 use cosmicsync_node::store::{LmdbStore, StoreKey, StoreOptions};
@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 
 const IN_FLIGHT: u64 = 32;
-/// What a live edit commits: an entry, a head, the log's row, an index row.
+/// Rows of a live edit's commit: an entry, a head, the log's row, an index row.
 const ROWS: [(Table, usize); 4] = [(Table::Entry, 350), (Table::Head, 96), (Table::Log, 320), (Table::Index, 6)];
 
 struct Ours {
@@ -29,7 +29,7 @@ impl Ours {
         Self { store: store.expect("a new store"), done, next: 0 }
     }
 
-    /// Commits so many at once and waits for all of them.
+    /// Submits this many commits at once and waits for all of them.
     fn commit(&mut self, count: u64) {
         for _ in 0..count {
             let id = StoreId(self.next);
@@ -47,7 +47,7 @@ impl Ours {
     }
 }
 
-/// The log's row is written over, the others follow each other.
+/// Returns a row's key: the log's row is overwritten, the others follow each other.
 fn key(table: Table, at: u64) -> Bytes {
     let at = if table == Table::Log { 0 } else { at };
     Bytes::from([&[0; 4][..], &at.to_be_bytes()].concat())
@@ -76,7 +76,7 @@ impl Bare {
         Ok(Self { env, tables, next: 0 })
     }
 
-    /// Writes so many in one transaction.
+    /// Writes this many edits in one transaction.
     fn commit(&mut self, count: u64) -> heed::Result<()> {
         let mut wtxn = self.env.write_txn()?;
         for _ in 0..count {
@@ -89,7 +89,7 @@ impl Bare {
     }
 }
 
-/// Acknowledged commits, one at a time and 32 in flight.
+/// Measures acknowledged commits, one at a time and 32 in flight.
 pub(crate) fn commits(c: &mut Criterion) {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory on a disk");
     std::fs::create_dir(dir.path().join("bare")).expect("a directory");

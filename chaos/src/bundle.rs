@@ -1,7 +1,7 @@
-//! Failure bundles: everything that is needed to see a failure again.
+//! Failure bundles: all data for reproducing a failure.
 //!
-//! A bundle is one JSON file. It holds the plan itself, not only the seed, since seeds rot when generators change. What
-//! `scenarios/regressions/` holds is bundles too, shrunk and without a trace.
+//! A bundle is one JSON file. It contains the plan itself, not only the seed, since seeds rot when generators
+//! change. The files in `scenarios/regressions/` are bundles too, shrunk and without a trace.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use crate::error::{Code, Failure};
 /// The version of the form of bundles.
 const FORMAT: u32 = 1;
 
-/// The largest bundle that is read, in bytes.
+/// Size of the largest bundle that is read, in bytes.
 const BYTES_MAX: u64 = 1 << 30;
 
 /// The lock file this program was built with.
@@ -28,36 +28,36 @@ const LOCK_FILE: &[u8] = include_bytes!("../../Cargo.lock");
 pub(crate) struct Bundle {
     /// [`FORMAT`].
     pub(crate) format: u32,
-    /// What the bug was and where it was mended, in a regression.
+    /// Description of the bug and the fix, in a regression.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) about: String,
-    /// The program that saw it.
+    /// The program that found the failure.
     pub(crate) program: Program,
-    /// Where it ran.
+    /// The lane in which the plan ran.
     pub(crate) lane: Lane,
-    /// The seed that was given.
+    /// The seed.
     pub(crate) seed: u64,
-    /// What was seen first.
+    /// The first violation.
     pub(crate) violation: Violation,
-    /// What was seen after that.
+    /// The further violations.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) also: Vec<Violation>,
     /// The hash of the trace.
     pub(crate) trace_hash: String,
-    /// What was run, spelled out.
+    /// The plan that was run.
     pub(crate) plan: Plan,
-    /// What happened.
+    /// The trace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) trace: Option<Vec<Record>>,
 }
 
-/// What a program was built from.
+/// Sources of a program.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Program {
-    /// Its version.
+    /// Version of the program.
     pub(crate) version: String,
-    /// Its commit, if whoever built it said so in `COSMICSYNC_COMMIT`.
+    /// Commit of the sources, if the builder gave it in `COSMICSYNC_COMMIT`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) commit: Option<String>,
     /// The BLAKE3 hash of the lock file.
@@ -65,7 +65,7 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// This program.
+    /// Returns this program.
     pub(crate) fn this() -> Self {
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -76,7 +76,7 @@ impl Program {
 }
 
 impl Bundle {
-    /// A bundle of a run that failed; `None` if it did not.
+    /// Makes a bundle of a run that failed; `None` if it did not.
     pub(crate) fn of(seed: u64, plan: &Plan, report: &Report) -> Option<Self> {
         let (violation, also) = report.violations.split_first()?;
         Some(Self {
@@ -93,7 +93,7 @@ impl Bundle {
         })
     }
 
-    /// Writes it, making the directory if there is none.
+    /// Writes the bundle, after making the directory if needed.
     pub(crate) fn write(&self, path: &Path) -> Result<(), Failure> {
         let failed = |error| Failure::file("write", path, &error);
         if let Some(dir) = path.parent() {
@@ -105,7 +105,7 @@ impl Bundle {
         fs::write(path, text).map_err(failed)
     }
 
-    /// Where a bundle goes: named for its plan, its seed and its violation.
+    /// Returns the path of a bundle, from its plan, its seed and its violation.
     pub(crate) fn path(&self, dir: &Path) -> PathBuf {
         let safe: String =
             self.plan.name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' }).collect();
@@ -114,12 +114,12 @@ impl Bundle {
     }
 }
 
-/// What can be replayed: a bundle, or a plan alone.
+/// Input of a replay: a bundle, or a plan alone.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Input {
-    /// A failure.
+    /// A bundle.
     Bundle(Box<Bundle>),
-    /// Only a plan.
+    /// A plan.
     Plan(Box<Plan>),
 }
 
@@ -148,12 +148,12 @@ impl Input {
         if tree.get("format").and_then(serde_json::Value::as_u64) != Some(u64::from(FORMAT)) {
             return Err(wrong(&format!("its format is not {FORMAT}")));
         }
-        // From the text again, so that an error has its line.
+        // Parsed from the text again, so that an error has its line.
         let bundle: Bundle = serde_json::from_str(&text).map_err(|error| wrong(&error.to_string()))?;
         Ok(Self::Bundle(Box::new(bundle)))
     }
 
-    /// What to run.
+    /// Returns the plan to run.
     pub(crate) const fn plan(&self) -> &Plan {
         match self {
             Self::Bundle(bundle) => &bundle.plan,
@@ -161,7 +161,7 @@ impl Input {
         }
     }
 
-    /// The failure, if it is one.
+    /// Returns the bundle, if the input is one.
     pub(crate) fn bundle(&self) -> Option<&Bundle> {
         match self {
             Self::Bundle(bundle) => Some(bundle),
@@ -169,7 +169,7 @@ impl Input {
         }
     }
 
-    /// The seed it was found with.
+    /// Returns the seed of the run.
     pub(crate) fn seed(&self) -> u64 {
         self.bundle().map_or_else(|| self.plan().seed, |bundle| bundle.seed)
     }

@@ -12,7 +12,7 @@ use crate::pool::{self, Case};
 use crate::run::{self, Tally};
 use crate::{Stdout, Verdict, report};
 
-/// How a campaign came out.
+/// Result of a campaign.
 #[derive(Debug, Serialize)]
 struct Summary {
     held: bool,
@@ -24,7 +24,7 @@ struct Summary {
     tally: Tally,
 }
 
-/// Runs a campaign. It is red unless every seed that was asked for ran and held, and there was one.
+/// Runs a campaign. It is red unless there was at least one seed, and every requested seed ran and held.
 pub(crate) fn run(args: &Campaign, output: &mut Stdout) -> Result<Verdict, Failure> {
     let start = Instant::now();
     let deadline = args.time_limit.map(|limit| start + Duration::from_micros(limit.us));
@@ -66,7 +66,7 @@ fn case(seed: u64, args: &Campaign) -> Case {
     Case { seed, event: None, plan }
 }
 
-/// Asks the impossible of a plan: to agree in no time at all over links that take a second.
+/// Makes a plan impossible: the peers must agree in no time over links that take a second.
 fn canary(mut plan: Plan) -> Plan {
     plan.name = format!("canary-{}", plan.name);
     for link in &mut plan.links {

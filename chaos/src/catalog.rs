@@ -1,4 +1,4 @@
-//! Finding scenarios: by path, or by name in the scenarios directory.
+//! Finds scenarios: by path, or by name in the scenarios directory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use crate::cli::Global;
 use crate::error::{Code, Failure};
 use crate::report::shell_word;
 
-/// The scenarios directory: what was named, or `scenarios` here or in a directory above.
+/// Returns the scenarios directory: the named one, or `scenarios` here or in a directory above.
 pub(crate) fn directory(global: &Global) -> Result<PathBuf, Failure> {
     if let Some(dir) = &global.scenarios {
         return Ok(dir.clone());
@@ -23,7 +23,7 @@ pub(crate) fn directory(global: &Global) -> Result<PathBuf, Failure> {
     })
 }
 
-/// The files of a directory that hold scenarios, by name.
+/// Returns the scenario files of a directory, by name.
 pub(crate) fn files(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
     files_of(dir, "toml")
 }
@@ -58,12 +58,12 @@ pub(crate) fn find(global: &Global, name: &str) -> Result<(PathBuf, Scenario), F
     Ok((path, scenario))
 }
 
-/// Where a bundle is: at this path, or, if that is a bare name, among those that are kept.
+/// Returns the path of a bundle: this path, or, for a bare name, a file among the kept ones.
 pub(crate) fn bundle(global: &Global, name: &Path) -> Result<PathBuf, Failure> {
     if name.exists() || name.components().count() != 1 {
         return Ok(name.to_owned());
     }
-    // Without scenarios nothing is kept: the file itself is what is missing.
+    // Without scenarios nothing is kept: the file itself is missing.
     let Ok(dir) = directory(global).map(|dir| dir.join("regressions")) else { return Ok(name.to_owned()) };
     let path = dir.join(name).with_extension("json");
     if path.is_file() {
@@ -82,7 +82,7 @@ pub(crate) fn read(path: &Path) -> Result<Scenario, Failure> {
     parse(&text).map_err(|error| wrong(path, &error))
 }
 
-/// A scenario that was not understood.
+/// Returns the failure for a scenario with mistakes.
 pub(crate) fn wrong(path: &Path, error: &cosmicsync_sim::scenario::ScenarioError) -> Failure {
     let mistakes = match error.problems.len() {
         1 => "a mistake".to_owned(),
@@ -93,13 +93,13 @@ pub(crate) fn wrong(path: &Path, error: &cosmicsync_sim::scenario::ScenarioError
     Failure::new(Code::Usage, message).next(format!("correct {file}, then: cosmicsync-chaos run {file}"))
 }
 
-/// What the files of a directory are called, without their ending.
+/// Returns the names of a directory's files, without their extension.
 fn names(dir: &Path, kind: &str) -> Vec<String> {
     let files = files_of(dir, kind).unwrap_or_default();
     files.iter().filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned())).collect()
 }
 
-/// Which known name may have been meant.
+/// Returns a hint at known names that may have been intended.
 fn hint(names: &[String], name: &str) -> String {
     let alike: Vec<&String> = names.iter().filter(|known| known.contains(name) || shared(known, name)).collect();
     match alike.as_slice() {
@@ -114,7 +114,7 @@ fn unknown(dir: &Path, name: &str) -> Failure {
     Failure::new(Code::NotFound, format!("no scenario is called {name}{hint}")).next("cosmicsync-chaos list")
 }
 
-/// Whether two names have a word in common.
+/// Returns whether two names share a part of at least four letters.
 fn shared(a: &str, b: &str) -> bool {
     a.split('-').any(|word| word.len() > 3 && b.split('-').any(|other| other == word))
 }

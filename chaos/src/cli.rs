@@ -9,7 +9,7 @@ use cosmicsync_sim::scenario::{Lane, Span};
 
 use crate::report::shell_word;
 
-/// What the exit code of every command means.
+/// Meaning of the exit code of every command.
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0   everything that was asked for ran, and held
@@ -33,23 +33,23 @@ pub(crate) struct Cli {
     pub(crate) verb: Verb,
 }
 
-/// Options that every command takes.
+/// Options of every command.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
-    /// Results for people, or one JSON object a line
+    /// Print results for people, or one JSON object per line
     #[arg(short, long, global = true, value_enum, default_value_t = OutputFormat::Text, value_name = "text|json")]
     #[arg(hide_possible_values = true)]
     pub(crate) output: OutputFormat,
-    /// No progress and no notes
+    /// Print no progress and no notes
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
-    /// Where scenarios are found by name [default: scenarios/ here or above]
+    /// Directory of scenarios that are found by name [default: scenarios/ here or above]
     #[arg(long, global = true, value_name = "DIR", env = SCENARIOS)]
     pub(crate) scenarios: Option<PathBuf>,
 }
 
 impl Global {
-    /// Makes a command that is shown to somebody one about the same scenarios, unless they are those of the environment.
+    /// Adds the scenarios directory to a suggested command, unless it is that of the environment.
     pub(crate) fn about_same(&self, next: &str) -> String {
         let ours = |dir: &&PathBuf| std::env::var_os(SCENARIOS).is_none_or(|variable| variable != dir.as_os_str());
         match self.scenarios.as_ref().filter(ours) {
@@ -62,12 +62,12 @@ impl Global {
     }
 }
 
-/// How results are printed.
+/// Format of the results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OutputFormat {
     /// Tables on a terminal, tab-separated lines in a pipe
     Text,
-    /// One JSON object a line
+    /// One JSON object per line
     Json,
 }
 
@@ -81,11 +81,11 @@ pub(crate) enum Verb {
     Replay(Replay),
     /// Find the smallest plan that fails in the same way
     Shrink(Shrink),
-    /// Find where two runs part, and what led there
+    /// Find the point at which two runs part, and its causes
     Diff {
         /// A bundle, a plan, or the name of a kept one
         a: PathBuf,
-        /// Another
+        /// Another one
         b: PathBuf,
     },
     /// List the scenarios
@@ -100,14 +100,15 @@ pub(crate) enum Verb {
     /// Run a plan from stdin and print its report
     #[command(hide = true)]
     ExecPlan {
-        /// With its trace
+        /// Print the trace too
         #[arg(long)]
         trace: bool,
     },
 }
 
 impl Verb {
-    /// Whether its exit code says that something holds, so that it may not be 0 before all was looked at.
+    /// Returns whether the command's exit code reports that something holds. It then must not be 0 before all was
+    /// checked.
     pub(crate) const fn judges(&self) -> bool {
         match self {
             Self::Run(_) | Self::Campaign(_) | Self::Replay(_) | Self::Shrink(_) | Self::Diff { .. } => true,
@@ -124,10 +125,10 @@ pub(crate) struct Run {
     /// The first seed
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) seed: u64,
-    /// How many seeds, counted from the first
+    /// Number of seeds, counted from the first
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seeds: u64,
-    /// Where to run it
+    /// Lane in which to run it
     #[arg(long, default_value = "core")]
     pub(crate) lane: Lane,
     #[command(flatten)]
@@ -137,22 +138,22 @@ pub(crate) struct Run {
 /// Options of `campaign`.
 #[derive(Debug, Args)]
 pub(crate) struct Campaign {
-    /// How many seeds
+    /// Number of seeds
     #[arg(long, value_name = "N")]
     pub(crate) seeds: u64,
     /// The first seed
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     pub(crate) from: u64,
-    /// How plans are drawn: some kinds of fault often, or all of them evenly
+    /// Choice of faults: some kinds often, or all of them evenly
     #[arg(long, value_enum, default_value_t = Profile::Swarm)]
     pub(crate) profile: Profile,
-    /// Begin no seed after this long; what is left counts as cancelled
+    /// Begin no seed after this long; seeds left are reported as cancelled
     #[arg(long, value_name = "TIME")]
     pub(crate) time_limit: Option<Span>,
-    /// Stop at the first violation; what is left counts as cancelled
+    /// Stop at the first violation; seeds left are reported as cancelled
     #[arg(long)]
     pub(crate) fail_fast: bool,
-    /// Have a process go on two to five times: copied, restored, or resumed with its memory
+    /// Continue a process two to five times: copied, restored, or resumed with its memory
     #[arg(long)]
     pub(crate) copies: bool,
     /// Have all peers make the same few documents, apart from each other
@@ -165,16 +166,16 @@ pub(crate) struct Campaign {
     pub(crate) common: Common,
 }
 
-/// Options of whatever runs plans.
+/// Options of commands that run plans.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Common {
-    /// Where failure bundles go
+    /// Directory for failure bundles
     #[arg(long, value_name = "DIR", default_value = "chaos-bundles")]
     pub(crate) bundles: PathBuf,
-    /// Runs at a time [default: one for each core]
+    /// Number of runs at one time [default: one per core]
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
-    /// A process of its own for each run
+    /// Run each plan in a process of its own
     #[arg(long)]
     pub(crate) fresh_process: bool,
 }
@@ -194,15 +195,15 @@ pub(crate) struct Replay {
 pub(crate) struct Shrink {
     /// A bundle, a plan, or the name of a kept one
     pub(crate) bundle: PathBuf,
-    /// Where the small bundle goes [default: beside the bundle, as *.shrunk.json]
+    /// Path of the small bundle [default: beside the bundle, as *.shrunk.json]
     #[arg(long, value_name = "FILE")]
     pub(crate) to: Option<PathBuf>,
-    /// Runs at most
+    /// Limit on the number of runs
     #[arg(long, value_name = "N", default_value_t = 2000)]
     pub(crate) runs_max: u64,
 }
 
-/// How plans are drawn.
+/// Choice of faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Profile {
     /// Each seed turns on some kinds of fault and not others

@@ -1,7 +1,7 @@
-//! `diff`: where two runs part, and what led there.
+//! `diff`: finds the point at which two runs part, and its causes.
 //!
-//! Records are keyed by peer and by their number on that peer, not by time: a run that is only slower is the same up to
-//! the point where something else happens. The first difference is the earliest one that nothing different led to.
+//! Records are keyed by peer and by their number on that peer, not by time: a slower run is the same up to the
+//! point where a different event happens. The first difference is the earliest one without a different cause.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,27 +13,27 @@ use crate::bundle::Input;
 use crate::error::Failure;
 use crate::{Stdout, Verdict, pool, report};
 
-/// How many causes are shown.
+/// Most causes that are shown.
 const CHAIN_MAX: usize = 12;
 
 type Trace = BTreeMap<(usize, u64), Record>;
 
-/// Where two traces part.
+/// The point at which two traces part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Parting {
     /// The peer.
     peer: usize,
     /// The number of the record on that peer.
     index: u64,
-    /// What the first trace has there.
+    /// The record in the first trace.
     a: Option<Record>,
-    /// What the second has.
+    /// The record in the second trace.
     b: Option<Record>,
-    /// What led there in both, the latest first.
+    /// Causes of the record, equal in both traces, the latest first.
     chain: Vec<Record>,
 }
 
-/// Compares two bundles, running their plans anew where a trace is missing.
+/// Compares two bundles, running their plans again if a trace is missing.
 pub(crate) fn run(a: &Path, b: &Path, output: &mut Stdout) -> Result<Verdict, Failure> {
     let (a_trace, b_trace) = (trace(a)?, trace(b)?);
     let Some(parting) = parting(&a_trace, &b_trace) else {
@@ -65,7 +65,7 @@ fn trace(path: &Path) -> Result<Trace, Failure> {
     Ok(records.into_iter().map(|record| ((record.peer, record.index), record)).collect())
 }
 
-/// The earliest difference that nothing different led to: of the first one on each peer, the earliest in time.
+/// Returns the earliest difference without a different cause: of the first ones on each peer, the earliest in time.
 fn parting(a: &Trace, b: &Trace) -> Option<Parting> {
     let mut first: BTreeMap<usize, u64> = BTreeMap::new();
     for key in a.keys().chain(b.keys()) {
@@ -84,7 +84,8 @@ fn parting(a: &Trace, b: &Trace) -> Option<Parting> {
     Some(Parting { peer, index, a: a.get(&key).cloned(), b: b.get(&key).cloned(), chain: chain(a, b, key) })
 }
 
-/// The causes of a record: what another peer did to cause it, else what happened before it on its own peer.
+/// Returns the causes of a record: the record of another peer that caused it, or else the one before it on its own
+/// peer.
 fn chain(a: &Trace, b: &Trace, key: (usize, u64)) -> Vec<Record> {
     let before = |(peer, index): (usize, u64)| Some((peer, index.checked_sub(1)?));
     let mut chain = Vec::new();

@@ -1,11 +1,11 @@
-//! What ends a command early, its exit code, and the command to run next.
+//! Failures of commands, their exit codes, and the commands to run next.
 
 use std::io;
 use std::path::Path;
 
 use serde::Serialize;
 
-/// What kind of failure it is. Each has one exit code; see `docs/chaos.md`.
+/// Kind of a failure. Each has one exit code; see `docs/chaos.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Code {
@@ -13,11 +13,11 @@ pub(crate) enum Code {
     Usage,
     /// There is no such scenario or file.
     NotFound,
-    /// The lane cannot do it, or a bundle does not fail as it says.
+    /// The lane cannot run the input, or a bundle does not fail as recorded.
     Refused,
     /// A file could not be read or written.
     Io,
-    /// Whoever read the output has enough. Nothing is said about it; see [`crate::Verb::judges`].
+    /// The reader of the output closed it. Nothing is printed about it; see [`crate::Verb::judges`].
     OutputClosed,
     /// A bug in this program.
     Internal,
@@ -40,9 +40,9 @@ impl Code {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
 #[error("{message}")]
 pub(crate) struct Failure {
-    /// What kind it is.
+    /// Kind of the failure.
     pub(crate) code: Code,
-    /// What happened.
+    /// Description.
     pub(crate) message: String,
     /// The command to run next, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,13 +59,13 @@ impl Failure {
         Self { next: Some(next.into()), ..self }
     }
 
-    /// A file that could not be read or written.
+    /// Makes the failure of a file that could not be read or written.
     pub(crate) fn file(what: &str, path: &Path, error: &io::Error) -> Self {
         let code = if error.kind() == io::ErrorKind::NotFound { Code::NotFound } else { Code::Io };
         Self::new(code, format!("cannot {what} {}: {error}", path.display()))
     }
 
-    /// As it is printed on stderr: two lines, or one JSON object.
+    /// Returns the text for stderr: two lines, or one JSON object.
     pub(crate) fn text(&self, json: bool) -> String {
         if json {
             return serde_json::json!({ "error": self }).to_string();

@@ -1,8 +1,8 @@
 //! The `cosmicsync-chaos` binary: breaks CosmicSync on purpose, and shows how.
 //!
-//! `cli` is the grammar, `run` and `campaign` run plans through `pool`, `replay` and `shrink` work on bundles, `diff`
-//! compares traces, `output` prints. What a run is and what must hold is decided in the simulator, never here. Exit codes
-//! and output shapes: `docs/chaos.md`.
+//! `cli` is the grammar, `run` and `campaign` run plans through `pool`, `replay` and `shrink` work on bundles,
+//! `diff` compares traces, `output` prints. The simulator, never this program, defines runs and their demands. Exit
+//! codes and output shapes: `docs/chaos.md`.
 
 use std::io::{self, Read as _};
 use std::process::ExitCode;
@@ -26,16 +26,16 @@ mod report;
 mod run;
 mod shrink;
 
-/// How a command that ran to its end came out.
+/// Result of a command that ran to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
-    /// Everything that was asked for ran, and held.
+    /// Everything requested ran, and held.
     Held,
-    /// Something was violated, did not run, or differs.
+    /// A run violated something or did not end, or two traces differ.
     Red,
 }
 
-/// What a command needs to print.
+/// Output of commands.
 type Stdout = Output<io::StdoutLock<'static>>;
 
 fn main() -> ExitCode {
@@ -46,7 +46,7 @@ fn main() -> ExitCode {
     match execute(cli) {
         Ok(Verdict::Held) => ExitCode::SUCCESS,
         Ok(Verdict::Red) => ExitCode::from(1),
-        // Said quietly. What judges something has not come to its end, and that is never green.
+        // Nothing is printed. A judging command has not come to its end, so it is never green.
         Err(Failure { code: Code::OutputClosed, .. }) => ExitCode::from(u8::from(judges)),
         Err(failure) => {
             let next = failure.next.as_ref().map(|next| global.about_same(next));
@@ -92,7 +92,7 @@ fn schema(output: &mut Stdout) -> Result<Verdict, Failure> {
     Ok(Verdict::Held)
 }
 
-/// Runs a plan from stdin and prints its report: what a fresh process does for another one.
+/// Runs a plan from stdin and prints its report, for a parent process that wants a fresh one.
 fn exec_plan(trace: bool, output: &mut Stdout) -> Result<Verdict, Failure> {
     let mut text = String::new();
     io::stdin().lock().read_to_string(&mut text)?;

@@ -1,4 +1,4 @@
-//! Prints results: tables for people, tab-separated lines for pipes, one JSON object a line for programs.
+//! Prints results: tables for people, tab-separated lines for pipes, one JSON object per line for programs.
 //!
 //! Results go to stdout; progress and notes go to stderr, and only there.
 
@@ -14,7 +14,7 @@ use crate::cli::OutputFormat;
 /// Spaces between columns.
 const GAP: usize = 2;
 
-/// Writes results in the format that was asked for.
+/// Writes results in the requested format.
 #[derive(Debug)]
 pub(crate) struct Output<W> {
     writer: W,
@@ -24,7 +24,7 @@ pub(crate) struct Output<W> {
 }
 
 impl Output<io::StdoutLock<'static>> {
-    /// An output to stdout.
+    /// Makes an output to stdout.
     pub(crate) fn stdout(format: OutputFormat, quiet: bool) -> Self {
         let stdout = io::stdout();
         Self { columns: stdout.is_terminal(), writer: stdout.lock(), json: format == OutputFormat::Json, quiet }
@@ -32,7 +32,7 @@ impl Output<io::StdoutLock<'static>> {
 }
 
 impl<W: Write> Output<W> {
-    /// Writes one value as a line of JSON if that was asked for.
+    /// Writes one value as a line of JSON if JSON was requested.
     pub(crate) fn object(&mut self, value: &impl Serialize) -> io::Result<()> {
         if !self.json {
             return Ok(());
@@ -42,22 +42,22 @@ impl<W: Write> Output<W> {
         self.writer.flush()
     }
 
-    /// Whether JSON was asked for.
+    /// Returns whether JSON was requested.
     pub(crate) const fn is_json(&self) -> bool {
         self.json
     }
 
-    /// Writes a line for people, unless JSON was asked for.
+    /// Writes a line for people, unless JSON was requested.
     pub(crate) fn line(&mut self, line: &str) -> io::Result<()> {
         if self.json { Ok(()) } else { writeln!(self.writer, "{line}") }
     }
 
-    /// Writes text whatever the format.
+    /// Writes text in any format.
     pub(crate) fn raw(&mut self, text: &str) -> io::Result<()> {
         self.writer.write_all(text.as_bytes())
     }
 
-    /// Writes rows under a header, unless JSON was asked for. A pipe gets tabs and no header.
+    /// Writes rows under a header, unless JSON was requested. A pipe gets tabs and no header.
     pub(crate) fn table<const N: usize>(&mut self, header: [&str; N], rows: &[[String; N]]) -> io::Result<()> {
         if self.json {
             return Ok(());
@@ -78,19 +78,19 @@ impl<W: Write> Output<W> {
         rows.iter().try_for_each(|row| writeln!(self.writer, "{}", aligned(row, &widths)))
     }
 
-    /// Writes a note to stderr, unless it was asked to be quiet.
+    /// Writes a note to stderr, unless quiet was requested.
     pub(crate) fn note(&self, line: &str) {
         if !self.quiet && !self.json {
             complain(line);
         }
     }
 
-    /// A bar on stderr, for so many of something.
+    /// Makes a progress bar on stderr, for `total` items.
     pub(crate) fn bar(&self, total: u64, what: &'static str) -> ProgressBar {
         self.progress(Some(total), "{bar:30} {human_pos} of {human_len} {prefix}{rate}{msg}").with_prefix(what)
     }
 
-    /// A line on stderr, for something whose end is not known.
+    /// Makes a progress line on stderr, for work of unknown length.
     pub(crate) fn spinner(&self) -> ProgressBar {
         let bar = self.progress(None, "{spinner} {msg}");
         if !bar.is_hidden() {
@@ -99,7 +99,7 @@ impl<W: Write> Output<W> {
         bar
     }
 
-    /// Shows nothing unless stderr is a terminal and nobody asked for quiet.
+    /// Makes a bar that is hidden unless stderr is a terminal and quiet was not requested.
     fn progress(&self, total: Option<u64>, template: &str) -> ProgressBar {
         let hidden = self.quiet || !io::stderr().is_terminal();
         let target = if hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
@@ -111,7 +111,7 @@ impl<W: Write> Output<W> {
     }
 }
 
-/// So many a minute since the beginning; nothing in the first second, which says little.
+/// Writes the number per minute since the beginning; nothing in the first second, which tells little.
 fn rate(state: &ProgressState, text: &mut dyn fmt::Write) {
     let elapsed = state.elapsed().as_secs_f64();
     if elapsed >= 1.0 {
@@ -120,7 +120,7 @@ fn rate(state: &ProgressState, text: &mut dyn fmt::Write) {
     }
 }
 
-/// Writes a line to stderr. A closed stderr is nobody's problem.
+/// Writes a line to stderr. A closed stderr is ignored.
 pub(crate) fn complain(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
@@ -134,7 +134,7 @@ fn aligned<const N: usize>(cells: &[String; N], widths: &[usize; N]) -> String {
     line.trim_end().to_owned()
 }
 
-/// Keeps a cell on its line and what a file says from steering the terminal.
+/// Keeps a cell on its line, and control characters of a file away from the terminal.
 fn single_line(cell: &str) -> String {
     cell.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

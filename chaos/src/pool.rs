@@ -1,7 +1,7 @@
 //! Runs many plans, a few at a time.
 //!
-//! Workers take the next plan, run it in this process or one of its own, and hand back what came of it. When time is up
-//! they begin nothing more. Order of results is the order of finishing.
+//! Workers take the next plan, run it in this process or one of its own, and pass on its report. When time is up
+//! they begin no more plans. Results come in the order of finishing.
 
 use std::io::{Read as _, Write as _};
 use std::process::{Command, Stdio};
@@ -20,26 +20,26 @@ pub(crate) const CHILD: &str = "exec-plan";
 /// One plan to run.
 #[derive(Debug, Clone)]
 pub(crate) struct Case {
-    /// The seed that it came from.
+    /// The seed that the plan came from.
     pub(crate) seed: u64,
-    /// The event of the run at which something happens, in a sweep.
+    /// The event of the run at which the swept action happens, in a sweep.
     pub(crate) event: Option<u64>,
     /// The plan.
     pub(crate) plan: Plan,
 }
 
-/// How plans are run.
+/// Settings for running plans.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct How {
-    /// How many at a time.
+    /// Number of runs at one time.
     pub(crate) jobs: usize,
-    /// Each in a process of its own.
+    /// True to run each plan in a process of its own.
     pub(crate) fresh_process: bool,
-    /// Begin none after this.
+    /// Time after which no run begins.
     pub(crate) deadline: Option<Instant>,
 }
 
-/// Runs plans and hands each result over, until there are no more plans, the time is up or `done` says to stop.
+/// Runs plans and passes each result on, until there are no more plans, the time is up or `done` returns false.
 pub(crate) fn run(
     cases: impl Iterator<Item = Case> + Send,
     how: How,

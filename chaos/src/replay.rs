@@ -1,11 +1,11 @@
-//! `replay`: a failure, again.
+//! `replay`: runs a failure again.
 
 use crate::bundle::{Input, Program};
 use crate::cli::Replay;
 use crate::error::Failure;
 use crate::{Stdout, Verdict, pool, report};
 
-/// Runs a bundle's plan again and says whether the same comes of it.
+/// Runs a bundle's plan again and reports whether the result is the same.
 pub(crate) fn run(args: &Replay, output: &mut Stdout) -> Result<Verdict, Failure> {
     let input = Input::read(&args.bundle)?;
     let found = pool::execute(input.plan(), args.trace, false)?;
@@ -38,7 +38,7 @@ pub(crate) fn run(args: &Replay, output: &mut Stdout) -> Result<Verdict, Failure
     Ok(if found.is_ok() { Verdict::Held } else { Verdict::Red })
 }
 
-/// Why a run may differ.
+/// Returns a note on why a run may differ.
 fn older(bundle: &crate::bundle::Bundle) -> String {
     let this = Program::this();
     if bundle.program == this {

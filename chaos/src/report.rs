@@ -1,4 +1,4 @@
-//! What a run found, as people and programs read it.
+//! Prints the findings of a run, for people and programs.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -19,18 +19,18 @@ pub(crate) struct RunLine<'a> {
     pub(crate) name: &'a str,
     /// The seed.
     pub(crate) seed: u64,
-    /// The event of a sweep.
+    /// The event, in a sweep.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) event: Option<u64>,
-    /// Whether nothing was violated.
+    /// True if nothing was violated.
     pub(crate) held: bool,
-    /// What was seen first.
+    /// The first violation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) violation: Option<&'a Violation>,
-    /// Where the bundle is.
+    /// Path of the bundle.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) bundle: Option<String>,
-    /// The command that shows it again.
+    /// The command that reproduces the failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) replay: Option<String>,
     /// The hash of the trace.
@@ -39,18 +39,18 @@ pub(crate) struct RunLine<'a> {
     pub(crate) stats: &'a Stats,
 }
 
-/// A command about a bundle, as it can be pasted.
+/// Returns a command about a bundle, ready to be pasted.
 pub(crate) fn command(verb: &str, bundle: &Path) -> String {
     format!("cosmicsync-chaos {verb} {}", shell_word(&bundle.display().to_string()))
 }
 
-/// A word as a shell takes it.
+/// Quotes an argument for a shell.
 pub(crate) fn shell_word(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/._-".contains(c);
     if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
-/// Tells of a failure and what to do with its bundle. The command to replay it comes first and last.
+/// Reports a failure and the commands for its bundle. The command to replay it comes first and last.
 pub(crate) fn tell_failure<W: Write>(
     output: &mut Output<W>,
     bundle: &Bundle,
@@ -71,7 +71,7 @@ pub(crate) fn tell_failure<W: Write>(
     Ok(())
 }
 
-/// Writes what was violated, when and on which peer, and once for each oracle what it demands.
+/// Writes the violations with their times and peers, and once for each oracle its demand.
 pub(crate) fn violations<'a, W: Write>(
     output: &mut Output<W>,
     plan: &Plan,
@@ -99,7 +99,7 @@ pub(crate) fn violations<'a, W: Write>(
     Ok(())
 }
 
-/// A peer by its number, and its name if it has one.
+/// Returns a peer's number, and its name if it has one.
 fn peer_name(plan: &Plan, peer: usize) -> String {
     match plan.peers.get(peer) {
         Some(found) if !found.name.is_empty() => format!("peer {peer} ({})", found.name),
@@ -107,7 +107,7 @@ fn peer_name(plan: &Plan, peer: usize) -> String {
     }
 }
 
-/// Rows of a table of runs.
+/// Returns a row of a table of runs.
 pub(crate) fn row(case: &str, report: &Report) -> [String; 7] {
     let verdict = report.first().map_or_else(|| "held".to_owned(), |oracle| oracle.to_string());
     let stats = &report.stats;
@@ -122,10 +122,10 @@ pub(crate) fn row(case: &str, report: &Report) -> [String; 7] {
     ]
 }
 
-/// What [`row`] holds.
+/// Columns of [`row`].
 pub(crate) const COLUMNS: [&str; 7] = ["SEED", "RESULT", "VIRTUAL", "EVENTS", "ACKED", "FAULTS", "CONVERGED"];
 
-/// Writes a trace: one record a line.
+/// Writes a trace: one record per line.
 pub(crate) fn trace<W: Write>(output: &mut Output<W>, records: &[Record]) -> io::Result<()> {
     for record in records {
         output.object(record)?;
@@ -134,14 +134,14 @@ pub(crate) fn trace<W: Write>(output: &mut Output<W>, records: &[Record]) -> io:
     Ok(())
 }
 
-/// A record as people read it.
+/// Formats a record for people.
 pub(crate) fn record_line(record: &Record) -> String {
     let cause = record.cause.map(|(peer, index)| format!("  from {peer}#{index}")).unwrap_or_default();
     let Record { peer, index, kind, hash, .. } = record;
     format!("{:>12}  {peer}#{index}  {kind}  {hash:016x}{cause}", time(record.at_us))
 }
 
-/// A virtual time or span.
+/// Formats a virtual time or span.
 pub(crate) fn time(us: u64) -> String {
     match us {
         0..1_000 => format!("{us} us"),

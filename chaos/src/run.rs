@@ -14,24 +14,24 @@ use crate::pool::{self, Case, How};
 use crate::report::{self, RunLine};
 use crate::{Stdout, Verdict, catalog};
 
-/// How a command's runs came out together.
+/// Sums over a command's runs.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Tally {
-    /// Runs.
+    /// Number of runs.
     pub(crate) runs: u64,
-    /// Runs in which something was violated.
+    /// Number of runs with a violation.
     pub(crate) violated: u64,
-    /// Which oracles were violated first, how often.
+    /// Number of runs in which each oracle was violated first.
     pub(crate) oracles: BTreeMap<String, u64>,
     /// Virtual time, in microseconds.
     pub(crate) virtual_us: u64,
-    /// Edits that were acknowledged.
+    /// Number of acknowledged edits.
     pub(crate) acked: u64,
-    /// What oracles compared.
+    /// Number of comparisons by oracles.
     pub(crate) checks: u64,
-    /// Faults that took effect.
+    /// Number of faults that took effect.
     pub(crate) faults: u64,
-    /// How often each event and mark was met.
+    /// Number of times that each event and mark was met.
     #[serde(skip)]
     pub(crate) marks: BTreeMap<String, u64>,
 }
@@ -97,7 +97,8 @@ pub(crate) fn run(global: &Global, args: &Run, output: &mut Stdout) -> Result<Ve
     Ok(if held { Verdict::Held } else { Verdict::Red })
 }
 
-/// Every plan of a scenario. What happens at every event is run once without it, to count the events.
+/// Returns every plan of a scenario. A scenario with actions at every event is run once without them, to count the
+/// events.
 fn cases(path: &std::path::Path, scenario: &Scenario, args: &Run, output: &Stdout) -> Result<Vec<Case>, Failure> {
     let mut cases = Vec::new();
     for seed in args.seed..args.seed.saturating_add(args.seeds) {
@@ -137,7 +138,7 @@ pub(crate) fn how(common: &Common, deadline: Option<std::time::Instant>) -> How 
     How { jobs, fresh_process: common.fresh_process, deadline }
 }
 
-/// Draws that one more run has ended.
+/// Shows that one more run has ended.
 pub(crate) fn advance(bar: &ProgressBar, tally: &Tally, failed: bool) {
     bar.inc(1);
     if failed {
@@ -145,8 +146,8 @@ pub(crate) fn advance(bar: &ProgressBar, tally: &Tally, failed: bool) {
     }
 }
 
-/// Prints a run, above the bar; one that failed is run again with a trace and becomes a bundle. `again` is the command
-/// that runs it once more.
+/// Prints a run, above the bar. One that failed is run again with a trace and becomes a bundle. `again` is the
+/// command that runs it once more.
 pub(crate) fn finish(
     output: &mut Stdout,
     bar: &ProgressBar,

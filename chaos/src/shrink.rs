@@ -1,4 +1,4 @@
-//! `shrink`: the smallest plan that fails in the same way, tried twice more in fresh processes.
+//! `shrink`: finds the smallest plan that fails in the same way, and tries it twice more in fresh processes.
 
 use std::path::PathBuf;
 
@@ -61,7 +61,7 @@ pub(crate) fn run(args: &Shrink, output: &mut Stdout) -> Result<Verdict, Failure
     Ok(Verdict::Held)
 }
 
-/// Runs the small plan in two fresh processes: both must give the very same run.
+/// Runs the small plan in two fresh processes: both must give exactly the same run.
 fn verify(small: &Bundle, signature: &Option<Signature>) -> Result<(), Failure> {
     for _ in 0..2 {
         let again = pool::in_a_fresh_process(&small.plan, false)?;

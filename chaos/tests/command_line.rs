@@ -1,4 +1,4 @@
-//! The command line does what `docs/chaos.md` says: exit codes, JSON lines, bundles that replay and shrink.
+//! The command line keeps to `docs/chaos.md`: exit codes, JSON lines, bundles that replay and shrink.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -11,7 +11,7 @@ struct Bench {
     dir: TempDir,
 }
 
-/// What a command came to.
+/// Result of a command.
 struct Ran {
     code: i32,
     out: String,
@@ -147,7 +147,7 @@ fn a_failure_says_what_when_where_and_what_to_do() {
     assert!(line("violated: O8 at ").contains(" s of virtual time"), "{}", ran.out);
     assert!(line("      O8: once faults have ended the peers agree in time").ends_with("(spec/invariants.md)"));
     assert_eq!(line("shrink: "), format!("shrink: cosmicsync-chaos shrink chaos-bundles/{bundle}"));
-    // What two oracles or one say again is not explained twice.
+    // An oracle's demand is printed once, not again for a second violation.
     assert_eq!(ran.out.matches("      O8: ").count(), 1, "{}", ran.out);
     let replayed = bench.run(&["replay", &format!("chaos-bundles/{bundle}")]);
     assert!(replayed.out.contains("      O8: once faults"), "{}", replayed.out);
@@ -168,7 +168,7 @@ fn a_reader_that_has_enough_is_not_complained_about() {
         (&["list"][..], 0),
         (&["schema"], 0),
         (&["completions", "bash"], 0),
-        // Nobody knows what came of it.
+        // The result is unknown.
         (&["run", "small.toml", "-o", "json"], 1),
     ] {
         let mut child = bench.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
@@ -247,7 +247,7 @@ fn every_next_step_runs_and_does_not_fail_in_the_same_way() {
         let failed = bench.run(arguments);
         let (message, next) =
             failed.err.trim_end().rsplit_once("\n next: ").unwrap_or_else(|| panic!("{}", failed.err));
-        // What comes before the command is done by hand.
+        // The step before the command is done by hand.
         bench.write("wrong.toml", SMALL);
         bench.write("elsewhere.toml", SMALL);
         let command = next.rsplit_once(": ").map_or(next, |(_, command)| command);

@@ -1,4 +1,4 @@
-//! Runs the clone scenarios and prints what became of every word, as one JSON object: the core of `prove clone`.
+//! Runs the clone scenarios and prints the fate of every token, as one JSON object: the core of `prove clone`.
 
 use cosmicsync_protocol::testkit::clones::{Outcome, copied, forked_at_the_start, resumed};
 use serde_json::{Value, json};

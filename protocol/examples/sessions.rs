@@ -1,5 +1,5 @@
-//! Measures documents that many processes wrote to, each in a log of its own, and prints one JSON object: the part of
-//! `prove sessions` that needs no disk.
+//! Measures documents that many processes wrote to, each in a log of its own, and prints one JSON object: the part
+//! of `prove sessions` without a disk.
 
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "it measures time")]
 
@@ -10,7 +10,7 @@ use std::time::Instant;
 
 /// More than the drift at which live logs end, in milliseconds.
 const JUMP_MS: u64 = 120_000;
-/// The fastest of so many runs counts.
+/// Number of runs; the fastest is reported.
 const RUNS: usize = 3;
 
 fn main() {
@@ -22,7 +22,7 @@ fn main() {
     }
 }
 
-/// A peer that wrote a document in so many logs.
+/// Makes a peer that wrote a document in this many logs.
 fn written(sessions: usize) -> Peer {
     let mut peer = Peer::new(1);
     peer.found("home");
@@ -57,7 +57,7 @@ fn measure(sessions: usize) -> Value {
     json!({ "sessions": sessions, "open_ms": open_ms, "first_edit": sent, "update": update })
 }
 
-/// How long a peer that has just started takes to open the document, in milliseconds.
+/// Returns the time that a freshly started peer takes to open the document, in milliseconds.
 fn open_ms(writer: &Peer, run: u8) -> f64 {
     let mut peer = Peer::recover(writer.store.crash(0), 60 + run);
     let began = Instant::now();
@@ -65,7 +65,7 @@ fn open_ms(writer: &Peer, run: u8) -> f64 {
     began.elapsed().as_secs_f64() * 1_000.0
 }
 
-/// The length of the last section of the newest entry: the update, without its tag.
+/// Returns the length of the last section of the newest entry, in bytes: the update, without its tag.
 fn body_bytes(peer: &Peer) -> usize {
     let newest = peer.endpoint.logs().last().expect("a log").no;
     let row = peer.store.rows().iter().filter(|((table, key), _)| {
@@ -76,7 +76,7 @@ fn body_bytes(peer: &Peer) -> usize {
     entry.sections().last().map_or(0, |section| section.len() - 16)
 }
 
-/// Whether a document of so many sessions can still be edited by a process that has just started.
+/// Measures whether a freshly started process can still edit a document of this many sessions.
 fn editable(sessions: usize) -> Value {
     let mut peer = Peer::recover(written(sessions).store.crash(0), 70);
     let began = Instant::now();

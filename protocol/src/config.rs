@@ -1,7 +1,7 @@
 //! The numbers that bound what an endpoint spends on its peers.
 //!
-//! Every queue and table of the core has its limit here. None of them decides whether an entry is valid: they delay,
-//! shed or end a link, so that replicas with other limits still converge (`spec/sync.md`, section 9).
+//! Every queue and table of the core has its limit here. No limit decides whether an entry is valid: a limit
+//! delays, sheds or ends a link, so replicas with other limits still converge (`spec/sync.md`, section 9).
 
 use crate::connection::transport::REKEY_MESSAGES;
 use crate::wire::hello::{Feature, VERSION, Versions};
@@ -11,11 +11,12 @@ use crate::wire::hello::{Feature, VERSION, Versions};
 pub struct Limits {
     /// Largest logical message, in bytes. A protocol constant: both sides must agree.
     pub message_bytes_max: usize,
-    /// After how many messages each direction of a link takes a new key. A protocol constant: both sides must agree.
+    /// Number of messages after which each direction of a link changes its key. A protocol constant: both
+    /// sides must agree.
     pub rekey_messages: u64,
     /// Largest chunk of a message while another class waits, in bytes.
     pub chunk_bytes_max: usize,
-    /// How many bytes of entries one range carries at most, unless a single entry is larger.
+    /// Most bytes of entries that one range carries, unless a single entry is larger.
     pub run_bytes_max: usize,
     /// Largest encoded entry, in bytes. At most three quarters of the smallest window.
     pub entry_bytes_max: usize,
@@ -23,19 +24,20 @@ pub struct Limits {
     pub card_bytes_max: usize,
     /// Largest body of an endpoint's own message, in bytes.
     pub app_bytes_max: usize,
-    /// How many bytes of entries a peer may have in flight to us, for each class. At least a mebibyte each.
+    /// Most bytes of entries that a peer may have in flight to this side, per class. At least one mebibyte
+    /// each.
     pub window_bytes: u64,
-    /// How many logs each side may name on one link. A session that used them up asks to be renewed.
+    /// Most logs that each side may name on one link. A session that reaches the limit asks to be renewed.
     pub handles_max: usize,
-    /// How many spaces a peer may open on one link.
+    /// Most spaces that a peer may open on one link.
     pub spaces_max: usize,
-    /// How many runs may be on their way from the store, or ready to leave, for each class.
+    /// Most runs on their way from the store or ready to leave, per class.
     pub reads_max: usize,
-    /// How many of the endpoint's own messages may wait for the link.
+    /// Most messages of the endpoint itself that may wait for the link.
     pub queued_max: usize,
-    /// How many answers of a repair walk may wait for the link.
+    /// Most answers of a repair walk that may wait for the link.
     pub walk_tasks_max: usize,
-    /// How many repair walks a session starts again for the same two roots before it reports that they don't help.
+    /// Most repair walks that a session starts again for the same two roots before it reports a mismatch.
     pub walks_max: u32,
 }
 
@@ -62,28 +64,28 @@ impl Default for Limits {
     }
 }
 
-/// How an endpoint behaves. The default suits a desktop or a small server.
+/// Configuration of an endpoint. The default suits a desktop or a small server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Edits are gathered for at most this long before they become an entry, in microseconds.
+    /// Longest time for which edits are gathered before they become an entry, in microseconds.
     pub coalesce_us: u64,
-    /// A handshake that takes longer is given up, in microseconds.
+    /// Longest duration of a handshake, in microseconds. A longer one is given up.
     pub handshake_us_max: u64,
-    /// A link on which nothing came for this long is probed; twice as long and it is dead. In microseconds.
+    /// Silence after which a link is probed, in microseconds. After twice this time it is closed as dead.
     pub keep_alive_us: u64,
-    /// Half-open handshakes that are kept at a time.
+    /// Most half-open handshakes that are kept at one time.
     pub handshakes_max: usize,
-    /// Entries kept in memory, in bytes.
+    /// Size of the cache of recent entries, in bytes.
     pub recent_bytes_max: usize,
-    /// Documents that stay in memory after they were let go.
+    /// Most closed documents that stay in memory.
     pub idle_docs_max: usize,
-    /// So many documents that others brought have their values made without being asked for.
+    /// Fewest documents of a partition that must arrive from others before their values are made unasked.
     pub values_min: usize,
     /// Bounds on each session.
     pub limits: Limits,
     /// The versions of the protocol that this end offers.
     pub versions: Versions,
-    /// What this end can do beyond the base protocol, ascending by id.
+    /// Optional features that this end supports, ascending by id.
     pub features: Vec<Feature>,
 }
 

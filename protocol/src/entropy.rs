@@ -1,8 +1,8 @@
 //! Randomness, as an argument: one seed, children by label.
 //!
-//! The driver draws one 32-byte seed from the operating system (or, in a simulation, from the run's seed) and
-//! nothing else in the core is random. Children are derived by label, so adding a consumer leaves the others'
-//! values alone.
+//! The driver draws one 32-byte seed from the operating system (or, in a simulation, from the run's seed),
+//! and nothing else in the core is random. Children are derived by label, so a new consumer leaves the
+//! others' values unchanged.
 
 use core::convert::Infallible;
 use core::fmt;
@@ -38,7 +38,7 @@ impl Entropy {
         bytes
     }
 
-    /// Mixes in fresh bytes: what is drawn from here on follows from them and from all that was before.
+    /// Mixes in fresh bytes: later draws depend on them and on all earlier state.
     pub fn stir(&mut self, fresh: &[u8; 32]) {
         let mut hasher = blake3::Hasher::new_derive_key("cosmicsync entropy stirred 1");
         hasher.update(&self.bytes::<32>());

@@ -1,16 +1,16 @@
 //! Identifiers: one newtype for each thing that has a name.
 //!
-//! Ids are hashes or public keys, so nobody hands them out. What they are hashed from stands in
-//! `spec/identity.md`. They print as lowercase hex and sort by their bytes.
+//! Ids are hashes or public keys, so no authority assigns them. `spec/identity.md` defines the hashed
+//! content. They print as lowercase hex and sort by their bytes.
 
 use core::fmt;
 use core::str::FromStr;
 
-/// The text of an id was not lowercase or uppercase hex of the right length.
+/// Error for the text of an id that is not hex of the right length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected {expected} hexadecimal digits")]
 pub struct ParseIdError {
-    /// How many hexadecimal digits the id has.
+    /// Number of hexadecimal digits of the id.
     pub expected: usize,
 }
 
@@ -24,7 +24,7 @@ macro_rules! id {
             /// Length in bytes.
             pub const LEN: usize = $len;
 
-            /// The bytes.
+            /// Returns the bytes.
             pub const fn as_bytes(&self) -> &[u8; $len] {
                 &self.0
             }

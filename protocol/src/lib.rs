@@ -1,10 +1,13 @@
-//! The sans-IO core of CosmicSync.
+//! The sans-IO core of CosmicSync: sync of sealed documents between devices, without a clock, thread, socket or file.
+//!
+//! [`Endpoint`] is the object that a runtime drives, [`Recovery`] reads a store back and ends as an endpoint, and
+//! [`pump()`] is the drive loop. `spec/` contains the specification; `ARCHITECTURE.md` is the map.
 #![forbid(unsafe_code)]
 
 #[cfg(all(planted, not(feature = "testkit")))]
 compile_error!("planted bugs are for the simulator alone: build with the feature `testkit`");
 
-/// Whether a planted bug is on: never, but under `--cfg planted`.
+/// Returns whether the planted bug of this id is on: always `false` without `--cfg planted`.
 macro_rules! planted {
     ($id:literal) => {{
         #[cfg(planted)]

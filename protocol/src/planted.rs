@@ -1,23 +1,24 @@
 //! Planted bugs: deliberate mistakes that the simulator's oracles must find. They exist only under `--cfg planted`.
 //!
-//! One build holds all of them and [`choose`] turns one on, so that finding each costs no build of its own. Without the
-//! cfg the macro is the constant `false` and nothing of this is compiled in; with it, the crate builds only beside
-//! `testkit`, so no product can be made of it (`docs/decisions`, the ADR on planted bugs; `cargo xtask prove sim-core`).
+//! One build holds all of them and [`choose`] turns one on, so that finding each costs no build of its own.
+//! Without the cfg, the macro is the constant `false` and this module is not compiled. With it, the crate
+//! builds only beside `testkit`, so no product can be made of it (`docs/decisions`, the ADR on planted bugs;
+//! `cargo xtask prove sim-core`).
 
 use std::sync::{PoisonError, RwLock};
 
 /// A deliberate mistake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Planted {
-    /// Its name.
+    /// Name of the mistake.
     pub id: &'static str,
-    /// The part of the core that it is in.
+    /// Region of the core that contains the mistake.
     pub region: &'static str,
-    /// What it gets wrong.
+    /// Description of the mistake.
     pub what: &'static str,
 }
 
-/// All of this crate.
+/// All planted bugs of this crate.
 pub static CATALOGUE: &[Planted] = &[
     Planted { id: "edit.told-early", region: "ack", what: "an edit is reported safe when it is taken" },
     Planted { id: "commit.not-awaited", region: "ack", what: "a commit counts as durable when it is submitted" },
@@ -67,15 +68,15 @@ pub static CATALOGUE: &[Planted] = &[
     Planted { id: "nonce.repeated", region: "log", what: "all entries of an epoch share one nonce" },
 ];
 
-/// The one that is on.
+/// The planted bug that is on.
 static CHOSEN: RwLock<Option<&'static Planted>> = RwLock::new(None);
 
-/// Turns one on, for the whole process, or all off.
+/// Turns one planted bug on, for the whole process, or turns all off.
 pub fn choose(planted: Option<&'static Planted>) {
     *CHOSEN.write().unwrap_or_else(PoisonError::into_inner) = planted;
 }
 
-/// Works without any, whichever is on: for what runs begin with.
+/// Runs `work` with all planted bugs off, then restores the chosen one. Used to set up runs.
 pub fn without<T>(work: impl FnOnce() -> T) -> T {
     let chosen = *CHOSEN.read().unwrap_or_else(PoisonError::into_inner);
     choose(None);
@@ -84,7 +85,7 @@ pub fn without<T>(work: impl FnOnce() -> T) -> T {
     done
 }
 
-/// Whether one is on.
+/// Returns whether the planted bug of this id is on.
 pub fn is_on(id: &str) -> bool {
     CHOSEN.read().unwrap_or_else(PoisonError::into_inner).is_some_and(|planted| planted.id == id)
 }

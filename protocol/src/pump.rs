@@ -1,8 +1,9 @@
-//! The drive loop, shipped once: what every runtime does between two waits.
+//! The drive loop, shipped once: the work of every runtime between two waits.
 //!
-//! A runtime tells its core the facts that came (`handle_*`), then calls [`pump`], then waits until something comes or
-//! the returned deadline passes. The loop decides nothing: it fires what is due and carries what the core wants done
-//! to an [`Io`]. It never waits, reads no clock and keeps nothing between calls (`ARCHITECTURE.md`, "How it is driven").
+//! A runtime passes facts to its core (`handle_*`), calls [`pump`], and then waits for a new fact or the
+//! returned deadline. The loop decides nothing: it fires what is due and passes the core's outputs to an
+//! [`Io`]. It never waits, reads no clock and keeps nothing between calls (`ARCHITECTURE.md`, "How it is
+//! driven").
 //!
 //! ```text
 //!   loop {
@@ -16,41 +17,42 @@ use crate::endpoint::{Endpoint, Event, LinkId};
 use crate::storage::StoreRequest;
 use crate::time::{Deadline, Now};
 
-/// About how many bytes are handed to a link at a time; one transport message may go beyond.
+/// Bytes that are handed to a link in one piece, approximately; one transport message may exceed it.
 pub const SEND_BYTES: usize = 64 * 1024;
 
-/// What the loop drives: the [`Endpoint`], or a layer around it that passes its inputs and outputs through.
+/// The core that the loop drives: the [`Endpoint`], or a layer around it that passes its inputs and outputs
+/// through.
 pub trait Driven {
     /// Carries out what is due at `now`.
     fn handle_timeout(&mut self, now: Now);
-    /// The next request for the store.
+    /// Returns the next request for the store.
     fn poll_store(&mut self) -> Option<StoreRequest>;
     /// Appends bytes for a link; returns whether there were any.
     fn poll_transmit(&mut self, now: Now, link: LinkId, out: &mut Vec<u8>) -> bool;
-    /// The next event.
+    /// Returns the next event.
     fn poll_event(&mut self) -> Option<Event>;
-    /// When to come back at the latest.
+    /// Returns the time of the next call at the latest.
     fn poll_timeout(&self) -> Option<Deadline>;
-    /// The links, in the order in which they were opened.
+    /// Returns the links, in the order in which they were opened.
     fn links(&self) -> Vec<LinkId>;
 }
 
-/// Where the outputs go. None of these may wait.
+/// Receiver of the outputs. No method may wait.
 pub trait Io {
-    /// Takes a request; its completion comes back later through `handle_stored`. Requests take effect in this order, but
-    /// for reads of what is durable.
+    /// Takes a request; its completion comes back later through `handle_stored`. Requests take effect in this
+    /// order, except reads of durable state.
     fn store(&mut self, request: StoreRequest);
-    /// Whether a link takes bytes now. Where it does not, they are not even made: a peer that does not read costs no
-    /// memory. Call [`pump`] again once it does.
+    /// Returns whether a link takes bytes now. If it does not, no bytes are made: a peer that does not read
+    /// costs no memory. Call [`pump`] again once the link has room.
     fn has_room(&mut self, link: LinkId) -> bool;
     /// Takes bytes, at least one, for a link that has room.
     fn send(&mut self, link: LinkId, bytes: Vec<u8>);
-    /// Takes an event. What it leads to is told to the core after [`pump`] has returned.
+    /// Takes an event. Any consequence is passed to the core after [`pump`] has returned.
     fn event(&mut self, event: Event);
 }
 
-/// Fires what is due and drains the core until it wants nothing more that `io` has room for. Returns when to call
-/// again, if nothing comes before; a deadline that has passed already means at once.
+/// Fires due timeouts and drains the core until nothing is left that `io` has room for. Returns the time of
+/// the next call, if no input comes before; a deadline that has passed means at once.
 pub fn pump<C: Driven + ?Sized>(core: &mut C, now: Now, io: &mut (impl Io + ?Sized)) -> Option<Deadline> {
     if core.poll_timeout().is_some_and(|deadline| deadline.at_us <= now.mono_us) {
         core.handle_timeout(now);
@@ -73,7 +75,7 @@ pub fn pump<C: Driven + ?Sized>(core: &mut C, now: Now, io: &mut (impl Io + ?Siz
             io.event(event);
             any = true;
         }
-        // Looking for something to send may have led to a request.
+        // The search for something to send may have led to a request.
         any |= pass_requests(core, io);
         if !any {
             return core.poll_timeout();
@@ -81,7 +83,7 @@ pub fn pump<C: Driven + ?Sized>(core: &mut C, now: Now, io: &mut (impl Io + ?Siz
     }
 }
 
-/// Hands the store what is asked of it. Returns whether that was anything.
+/// Passes the core's requests to the store. Returns whether there were any.
 fn pass_requests<C: Driven + ?Sized>(core: &mut C, io: &mut (impl Io + ?Sized)) -> bool {
     let mut any = false;
     while let Some(request) = core.poll_store() {

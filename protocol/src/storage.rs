@@ -1,31 +1,30 @@
 //! Storage, as correlated requests and completions.
 //!
-//! The endpoint never touches a disk. It emits [`StoreRequest`]s and is told of each by one [`StoreDone`] with the
-//! same [`StoreId`]. A store is any ordered key-value map with atomic batches: LMDB in the node, a `BTreeMap` in
-//! tests, a model of a failing disk in the simulator (`spec/storage.md`).
+//! The endpoint never touches a disk. It emits [`StoreRequest`]s, and each is answered by one [`StoreDone`]
+//! with the same [`StoreId`]. A store is any ordered key-value map with atomic batches: LMDB in the node, a
+//! `BTreeMap` in tests, a model of a failing disk in the simulator (`spec/storage.md`).
 //!
-//! What a store must promise:
-//! 1. Commits, and reads that are [`Read::Ordered`], take effect and complete in the order in which they were polled; such
-//!    a read sees every earlier commit.
+//! Promises of a store:
+//! 1. Commits, and reads that are [`Read::Ordered`], take effect and complete in the order in which they were
+//!    polled; such a read sees every earlier commit.
 //! 2. A commit applies whole or not at all, and its [`StoreDone::Committed`] comes only after it is durable.
 //! 3. After a crash the store holds a prefix of the commits that contains every one reported durable.
 //! 4. A failed commit applied nothing. After one failure the store fails every later commit until it is reopened.
-//! 5. A read that is [`Read::Durable`] sees the state after some commit that is durable, all of it from the same one. It
-//!    is the last that was reported when the read was polled, or a later one. It completes before or after any other
-//!    request.
+//! 5. A read that is [`Read::Durable`] sees the state after one durable commit: the last one that was reported
+//!    when the read was polled, or a later one. It completes before or after any other request.
 
 use bytes::Bytes;
 
-/// The longest key of a row. No key is empty.
+/// Length of the longest key of a row, in bytes. No key is empty.
 pub const KEY_BYTES_MAX: usize = 480;
 
-/// The longest bound of a range: a key, or what is just behind the longest.
+/// Length of the longest bound of a range, in bytes: a key, or the bound just after the longest key.
 pub const BOUND_BYTES_MAX: usize = KEY_BYTES_MAX + 1;
 
-/// The most rows that one [`StoreRequest::Get`] may ask for.
+/// Most rows that one [`StoreRequest::Get`] may ask for.
 pub const GET_ROWS_MAX: usize = 65_536;
 
-/// The tables, each an ordered map from bytes to bytes. The number is the one that stands on disk.
+/// The tables, each an ordered map from bytes to bytes. The number is the one on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Table {
@@ -45,25 +44,25 @@ pub enum Table {
     Head = 6,
     /// (partition number, document, log number, seq, section) -> how to read that section.
     Index = 7,
-    /// (partition number, collection, document) -> nothing: which documents there are.
+    /// (partition number, collection, document) -> nothing: the existing documents.
     Doc = 8,
     /// (partition number, document) -> materialised value and version: a cache. Sealed at rest.
     Value = 9,
     /// (space number, position) -> log number: the order in which logs grew, for cursors.
     Journal = 10,
-    /// (device, space) -> how far this store has read that peer's journal.
+    /// (device, space) -> position up to which this store has read that peer's journal.
     Peer = 11,
     /// Rows of the layer above: import progress, names, requests that were carried out. Sealed at rest.
     App = 12,
-    /// Number of a change -> partition number, document, whether it was made here. It stays out of backups.
+    /// Number of a change -> partition number, document, flag for a change made here. Not in backups.
     Feed = 13,
-    /// (partition number, 0, collection) -> how many documents of it are listed; (partition number, 1, document) -> that it
-    /// may be deleted, or is.
+    /// (partition number, 0, collection) -> number of its listed documents; (partition number, 1, document)
+    /// -> mark that it may be deleted, or is.
     Tally = 14,
-    /// Rows of indexes: (index number `u32`, what is indexed, document) -> empty or a mark. Keys and values are sealed at
-    /// rest. They stay out of backups.
+    /// Rows of indexes: (index number `u32`, indexed value, document) -> empty or a mark. Keys and values are
+    /// sealed at rest. Not in backups.
     Term = 15,
-    /// (partition number, document) -> which rows of [`Table::Term`] stand for it. Sealed at rest. They stay out of backups.
+    /// (partition number, document) -> its rows of [`Table::Term`]. Sealed at rest. Not in backups.
     Keys = 16,
 }
 
@@ -89,7 +88,7 @@ impl Table {
         Self::Keys,
     ];
 
-    /// The name on disk.
+    /// Returns the name on disk.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Meta => "meta",
@@ -112,23 +111,25 @@ impl Table {
         }
     }
 
-    /// Whether values carry plaintext and must be sealed under the store key.
+    /// Returns whether values carry plaintext and must be sealed under the store key.
     pub const fn sealed_at_rest(self) -> bool {
         matches!(self, Self::Secret | Self::Space | Self::Partition | Self::Value | Self::App | Self::Term | Self::Keys)
     }
 
-    /// Whether keys of rows carry plaintext too, so that neither they nor what tells them apart may stand on a disk.
+    /// Returns whether keys of rows carry plaintext too, so that they and their differences must not be
+    /// visible on a disk.
     pub const fn keys_sealed(self) -> bool {
         matches!(self, Self::Term)
     }
 
-    /// Whether rows follow from those of other tables, or hold for one store alone: no backup has them.
+    /// Returns whether backups leave the rows out: the rows derive from those of other tables, or are valid
+    /// for one store alone.
     pub const fn stays_out_of_backups(self) -> bool {
         matches!(self, Self::Feed | Self::Term | Self::Keys)
     }
 }
 
-/// Correlates a request with its completion. Unique within one endpoint's life.
+/// Id that correlates a request with its completion. Unique within one endpoint's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StoreId(pub u64);
 
@@ -137,42 +138,42 @@ pub struct StoreId(pub u64);
 pub enum Op {
     /// Inserts or replaces a row.
     Put {
-        /// Where.
+        /// The table.
         table: Table,
         /// The row's key, 1 to [`KEY_BYTES_MAX`] bytes.
         key: Bytes,
         /// The row's value.
         value: Bytes,
     },
-    /// Removes a row; fine if there is none.
+    /// Removes a row; valid if there is no such row.
     Delete {
-        /// Where.
+        /// The table.
         table: Table,
         /// The row's key.
         key: Bytes,
     },
-    /// Inserts an empty row if there is none, and then adds one to the number at `counter` in [`Table::Tally`]: 8 bytes,
-    /// the highest first; none is 0.
+    /// Inserts an empty row unless the key has a row, and for a new row adds one to the number at `counter` in
+    /// [`Table::Tally`]: 8 bytes, big-endian; a missing number is 0.
     Insert {
-        /// Where.
+        /// The table.
         table: Table,
-        /// The row's key, as of [`Op::Put`].
+        /// The row's key, as in [`Op::Put`].
         key: Bytes,
         /// The number's key.
         counter: Bytes,
     },
-    /// Replaces a row; fine if there is none.
+    /// Replaces a row; without effect if there is no such row.
     Replace {
-        /// Where.
+        /// The table.
         table: Table,
         /// The row's key.
         key: Bytes,
         /// The row's value.
         value: Bytes,
     },
-    /// Removes all rows of `from <= key < to`; fine if there are none.
+    /// Removes all rows of `from <= key < to`; valid if there are none.
     DeleteRange {
-        /// Where.
+        /// The table.
         table: Table,
         /// The first key, inclusive. Empty means the beginning of the table.
         from: Bytes,
@@ -182,7 +183,7 @@ pub enum Op {
 }
 
 impl Op {
-    /// The row that this writes. `None` if it may be many.
+    /// Returns the key of the row that this operation writes. `None` if it may write many.
     pub const fn key(&self) -> Option<&Bytes> {
         match self {
             Self::Put { key, .. } | Self::Delete { key, .. } | Self::Insert { key, .. } | Self::Replace { key, .. } => {
@@ -209,7 +210,7 @@ const fn bound_fits(bound: &Bytes) -> bool {
     bound.len() <= BOUND_BYTES_MAX
 }
 
-/// A number of [`Table::Tally`] after `more` were added. What is no number counts as 0.
+/// Returns a number of [`Table::Tally`] after `more` were added. Bytes that are not a number read as 0.
 pub fn counted(number: &[u8], more: u64) -> Bytes {
     let before = number.try_into().map_or(0, u64::from_be_bytes);
     Bytes::copy_from_slice(&before.saturating_add(more).to_be_bytes())
@@ -218,36 +219,37 @@ pub fn counted(number: &[u8], more: u64) -> Bytes {
 /// A bounded read of consecutive rows, `from <= key < to`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scan {
-    /// Where.
+    /// The table.
     pub table: Table,
     /// First key, inclusive. Empty means the beginning of the table.
     pub from: Bytes,
     /// Last key, exclusive. Empty means the end of the table.
     pub to: Bytes,
-    /// Stop before the row that would take keys and values past this many bytes; the first row always comes.
+    /// Limit on bytes of keys and values: the scan stops before the row that would exceed it. The first row
+    /// always comes.
     pub bytes_max: usize,
-    /// At most so many rows; `usize::MAX` means any number.
+    /// Most rows; `usize::MAX` means any number.
     pub rows_max: usize,
-    /// Whether rows come descending, from just below `to` down to `from`.
+    /// True if rows come descending, from just below `to` down to `from`.
     pub reverse: bool,
-    /// Rows of another table that take the place of the values.
+    /// Rows of another table that replace the values.
     pub join: Option<Join>,
 }
 
-/// Has a scan bring values of another table, of the same state, in the place of those of its rows.
+/// Replaces the values of scanned rows by those of another table, read from the same state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Join {
     /// The other table.
     pub table: Table,
     /// The beginning of the other row's key.
     pub prefix: Bytes,
-    /// Its end: so many last bytes of the key of the row that was scanned.
+    /// Number of last bytes of the scanned row's key that end the other row's key.
     pub tail: usize,
 }
 
 impl Join {
-    /// Puts in the place of the values of scanned rows those that `get` brings: an empty one where there is no row. Keeps
-    /// within the scan's limit of bytes; returns whether rows were left out.
+    /// Replaces the values of scanned rows by those that `get` returns: an empty one if there is no row.
+    /// Keeps within the scan's limit of bytes. Returns whether rows were left out.
     pub fn apply<E>(
         &self,
         rows: &mut Vec<Row>,
@@ -270,25 +272,25 @@ impl Join {
 }
 
 impl Scan {
-    /// A scan that ascends and takes any number of rows.
+    /// Returns a scan that ascends and takes any number of rows.
     pub const fn of(table: Table, from: Bytes, to: Bytes, bytes_max: usize) -> Self {
         Self { table, from, to, bytes_max, rows_max: usize::MAX, reverse: false, join: None }
     }
 
-    /// The same scan of at most `rows_max` rows.
+    /// Returns the same scan, limited to `rows_max` rows.
     #[must_use]
     pub const fn limit(mut self, rows_max: usize) -> Self {
         self.rows_max = rows_max;
         self
     }
 
-    /// The same scan with values of another table.
+    /// Returns the same scan with values of another table.
     #[must_use]
     pub fn joined(self, join: Join) -> Self {
         Self { join: Some(join), ..self }
     }
 
-    /// The same scan in descending order.
+    /// Returns the same scan in descending order.
     #[must_use]
     pub const fn descending(mut self) -> Self {
         self.reverse = true;
@@ -296,55 +298,56 @@ impl Scan {
     }
 }
 
-/// Which state a read sees, and when it completes.
+/// The state that a read sees, and the time at which it completes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Read {
-    /// Every commit that was polled before it, and none that came later. It completes in its turn.
+    /// Every commit that was polled before the read, and none that was polled later. The read completes in
+    /// its turn.
     #[default]
     Ordered,
-    /// The last commit that was reported when it was polled, or a later one that is durable. It waits for no commit, and
-    /// completes before or after any other request.
+    /// The last commit that was reported when the read was polled, or a later durable one. The read waits for
+    /// no commit, and completes before or after any other request.
     Durable,
 }
 
 /// One row.
 pub type Row = (Bytes, Bytes);
 
-/// What the endpoint asks of its store.
+/// A request of the endpoint to its store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreRequest {
     /// Applies all writes atomically, then makes them durable.
     Commit {
-        /// For the completion.
+        /// Id for the completion.
         id: StoreId,
         /// In order; a later one on the same key wins.
         ops: Vec<Op>,
     },
     /// Reads single rows.
     Get {
-        /// For the completion.
+        /// Id for the completion.
         id: StoreId,
-        /// Which rows.
+        /// Keys of the rows.
         keys: Vec<(Table, Bytes)>,
-        /// Of which state.
+        /// The state to read.
         read: Read,
     },
     /// Reads consecutive rows.
     Scan {
-        /// For the completion.
+        /// Id for the completion.
         id: StoreId,
-        /// Which rows.
+        /// Range of the rows.
         scan: Scan,
-        /// Of which state.
+        /// The state to read.
         read: Read,
     },
 }
 
 impl StoreRequest {
-    /// Whether the request keeps to the limits that every store checks before it touches anything.
+    /// Checks the limits that every store checks before it touches anything.
     ///
     /// # Errors
-    /// [`StoreError::Invalid`] says which limit it breaks.
+    /// [`StoreError::Invalid`] names the broken limit.
     pub fn check(&self) -> Result<(), StoreError> {
         let (fits, what) = match self {
             Self::Commit { ops, .. } => (ops.iter().all(Op::fits), "a key is empty or too long"),
@@ -355,12 +358,12 @@ impl StoreRequest {
         fits.then_some(()).ok_or(StoreError::Invalid(what))
     }
 
-    /// Whether it reads, waits for no commit, and completes in any order.
+    /// Returns whether the request is a read that waits for no commit and completes in any order.
     pub const fn is_durable_read(&self) -> bool {
         matches!(self, Self::Get { read: Read::Durable, .. } | Self::Scan { read: Read::Durable, .. })
     }
 
-    /// The id that the completion must carry.
+    /// Returns the id that the completion must carry.
     pub const fn id(&self) -> StoreId {
         match self {
             Self::Commit { id, .. } | Self::Get { id, .. } | Self::Scan { id, .. } => *id,
@@ -368,41 +371,41 @@ impl StoreRequest {
     }
 }
 
-/// What became of a request.
+/// Completion of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreDone {
     /// The commit is durable.
     Committed {
-        /// Of the request.
+        /// Id of the request.
         id: StoreId,
     },
-    /// The rows that were asked for, in that order.
+    /// The requested rows, in the requested order.
     Got {
-        /// Of the request.
+        /// Id of the request.
         id: StoreId,
         /// `None` where there is no such row.
         values: Vec<Option<Bytes>>,
     },
     /// The rows that a scan found.
     Scanned {
-        /// Of the request.
+        /// Id of the request.
         id: StoreId,
         /// Ascending by key, or descending if the scan does.
         rows: Vec<Row>,
-        /// Whether the scan stopped at a limit before a row; go on after the last key.
+        /// True if the scan stopped at a limit before a row. The next scan starts after the last key.
         more: bool,
     },
     /// The request failed.
     Failed {
-        /// Of the request.
+        /// Id of the request.
         id: StoreId,
-        /// Why.
+        /// The error.
         error: StoreError,
     },
 }
 
 impl StoreDone {
-    /// The id of the request.
+    /// Returns the id of the request.
     pub const fn id(&self) -> StoreId {
         match self {
             Self::Committed { id } | Self::Got { id, .. } | Self::Scanned { id, .. } | Self::Failed { id, .. } => *id,
@@ -410,7 +413,7 @@ impl StoreDone {
     }
 }
 
-/// Why a store failed, told so that a person can act.
+/// Error of a store, worded so that a person can act.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// The disk or the map is full; nothing of the commit was applied.
@@ -422,10 +425,10 @@ pub enum StoreError {
     /// A row could not be read back as written.
     #[error("the store is damaged in table {table}: restore a backup, or remove the store and sync again from a peer")]
     Corrupt {
-        /// Where.
+        /// The table.
         table: &'static str,
     },
-    /// The request breaks the limits of a store: a bug in what sits above it. Nothing of it was applied.
+    /// The request breaks the limits of a store: a bug in the layer above. Nothing of it was applied.
     #[error("the request was refused ({0}): this is a bug, please report it")]
     Invalid(&'static str),
     /// The store failed before and was not reopened since.

@@ -1,40 +1,40 @@
 //! Time, as an argument.
 //!
-//! The core never reads a clock. Every input carries a [`Now`]; every wish to be woken is a [`Deadline`].
+//! The core never reads a clock. Every input carries a [`Now`]; every request to be woken is a [`Deadline`].
 
 /// One reading of both clocks, taken by the driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Now {
-    /// Monotonic microseconds since an origin of the driver's choice. Never goes back.
+    /// Monotonic microseconds since an origin of the driver's choice. Never decreases.
     pub mono_us: u64,
     /// Wall clock in milliseconds since the Unix epoch. A hint for people; no acceptance rule reads it.
     pub wall_ms: u64,
 }
 
 impl Now {
-    /// This reading, `us` microseconds later on both clocks.
+    /// Returns this reading, `us` microseconds later on both clocks.
     #[must_use]
     pub const fn after_us(self, us: u64) -> Self {
         Self { mono_us: self.mono_us.saturating_add(us), wall_ms: self.wall_ms.saturating_add(us / 1000) }
     }
 
-    /// By how many milliseconds the two clocks drift apart from this reading to a later one.
+    /// Returns the drift between the two clocks from this reading to a later one, in milliseconds.
     pub(crate) const fn drift_ms(self, later: &Self) -> u64 {
         let mono_ms = later.mono_us.saturating_sub(self.mono_us) / 1000;
         self.wall_ms.saturating_add(mono_ms).abs_diff(later.wall_ms)
     }
 }
 
-/// When the endpoint wants `handle_timeout`, and why.
+/// Time at which the endpoint is to be called with `handle_timeout`, with the reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deadline {
-    /// On the monotonic clock, in microseconds.
+    /// Time on the monotonic clock, in microseconds.
     pub at_us: u64,
-    /// What will happen then.
+    /// Purpose of the deadline.
     pub reason: Reason,
 }
 
-/// Why a deadline was set.
+/// Reason for a deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Reason {
@@ -44,6 +44,6 @@ pub enum Reason {
     HandshakeTimeout,
     /// A quiet link is probed, or found dead.
     KeepAlive,
-    /// Values of documents are to be made.
+    /// Values of documents are due to be made.
     Values,
 }

@@ -1,11 +1,11 @@
-//! How many swarm seeds it takes to find each planted bug, and the smallest plan that shows it. Built with
+//! Number of swarm seeds that find each planted bug, and the smallest plan that shows it. Built with
 //! `tools/planted.sh`:
 //!
 //! `planted MAX DIR [ID]` prints `ID REGION SEEDS ORACLE TEXT`, tabs between, and leaves the bundle `DIR/ID.json`;
 //! `planted --list` prints the ids;
 //! `planted --replay DIR ID` runs its plan with the bug and without, and prints `ID ORACLE ORACLE`, `-` for none.
 //!
-//! With `--databases` these are the bugs of databases; otherwise those of the core.
+//! With `--databases` the bugs are those of databases; otherwise those of the core.
 
 use std::io::Result;
 
@@ -18,10 +18,10 @@ mod with {
     use std::io::{Error, Result, Write};
     use std::path::Path;
 
-    /// What the program was built from, as bundles name it.
+    /// Lock file of the build, which bundles name.
     const LOCK_FILE: &[u8] = include_bytes!("../../Cargo.lock");
 
-    /// How many runs shrinking one plan may take.
+    /// Most runs for shrinking one plan.
     const SHRINK_RUNS: u64 = 250;
 
     fn catalogue(databases: bool) -> &'static [Planted] {
@@ -41,7 +41,7 @@ mod with {
     }
 
     fn plan(databases: bool, seed: u64) -> Plan {
-        // Some mistakes show only where processes are copied, others where documents are made apart.
+        // Some mistakes show only with copied processes, others only with documents made apart.
         let profiles = [(Copies::None, false), (Copies::Processes, false), (Copies::None, true)];
         let (copies, apart) = profiles[(seed % 3) as usize];
         let profile = if databases { Profile::of_databases(seed) } else { Profile::named(copies, apart) };

@@ -1,4 +1,5 @@
-//! Shows a swarm seed: its plan, its violations and the end of its trace. `show SEED|PLAN [--copies] [--apart] [--databases]`
+//! Shows a swarm seed: its plan, its violations and the end of its trace.
+//! `show SEED|PLAN [--copies] [--apart] [--databases]`
 
 use cosmicsync_sim::{Copies, Profile, generate, plan::Plan, run_traced};
 use std::io::Write;
@@ -15,7 +16,7 @@ fn main() {
         Err(_) => {
             let mut file: serde_json::Value =
                 serde_json::from_str(&std::fs::read_to_string(&arg).unwrap_or_default()).unwrap_or_default();
-            // A bundle holds a plan.
+            // A bundle contains a plan.
             let plan = if file["plan"].is_object() { file["plan"].take() } else { file };
             serde_json::from_value(plan).unwrap_or_else(|_| Plan::quiet(0, 1))
         }

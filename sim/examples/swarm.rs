@@ -1,7 +1,8 @@
-//! Runs swarm seeds, one line for each and one for all: `swarm FROM COUNT [--backwards] [--copies|--stores] [--apart] [--databases] | swarm --star SECONDS`.
+//! Runs swarm seeds, one output line for each and one for all:
+//! `swarm FROM COUNT [--backwards] [--copies|--stores] [--apart] [--databases] | swarm --star SECONDS`.
 //!
-//! `cargo xtask prove sim-core` runs it in processes of their own and compares what they print:
-//! `seed N HASH`, `bad N ORACLE TEXT`, `done COUNT CPU_US VIRTUAL_US EVENTS EDITS ACKED CHECKS FAULTS BYTES`.
+//! `cargo xtask prove sim-core` runs it in processes of their own and compares their output: `seed N HASH`, `bad N
+//! ORACLE TEXT`, `done COUNT CPU_US VIRTUAL_US EVENTS EDITS ACKED CHECKS FAULTS BYTES`.
 
 use cosmicsync_sim::plan::{Act, Action, Link, Plan, When};
 use cosmicsync_sim::report::Stats;
@@ -36,7 +37,7 @@ fn main() -> Result<()> {
     total.print(&mut out)
 }
 
-/// Five peers in a star, one edit a second in total, and a fault every ten seconds.
+/// Returns a plan of five peers in a star, with one edit a second in total and a fault every ten seconds.
 fn star(seconds: u64) -> Plan {
     let mut plan = Plan::quiet(1, 5);
     plan.links = (1..5).map(|peer| Link::new(peer, 0)).collect();
@@ -120,7 +121,7 @@ impl Total {
     }
 }
 
-/// How long this process has computed, where the system tells.
+/// Returns the CPU time of this process in microseconds, if the system reports it.
 fn cpu_us() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/self/schedstat").ok()?;
     text.split_whitespace().next()?.parse::<u64>().ok().map(|ns| ns / 1_000)

@@ -1,7 +1,7 @@
 //! Names of logical points and coverage marks, known at compile time.
 //!
-//! A point is something that happens on a peer: actions may wait for one, traces name them, and each counts as a mark.
-//! A mark is something worth having met at least sometimes, such as a fault that hit the right moment.
+//! A point is an event on a peer: actions may wait for one, traces name it, and each also serves as a mark. A mark
+//! is a situation that should occur at least sometimes, such as a fault at the right moment.
 
 macro_rules! names {
     ($(#[$doc:meta])* $enum:ident, $all:ident, $($variant:ident = $name:literal,)+) => {
@@ -22,7 +22,7 @@ macro_rules! names {
 }
 
 names! {
-    /// What can happen on a peer.
+    /// Events on a peer.
     Point, POINTS,
     Started = "peer.started",
     Crashed = "peer.crashed",
@@ -57,7 +57,7 @@ names! {
 }
 
 names! {
-    /// What a run may meet beside the points.
+    /// Further situations that a run may reach.
     Mark, MARKS,
     LostCommits = "crash.lost-commits",
     KeptCommits = "crash.kept-commits",
@@ -119,12 +119,12 @@ names! {
     ForksChecked = "data.forks-checked",
 }
 
-/// Whether there is such a point.
+/// Returns whether there is a point of this name.
 pub fn is_point(name: &str) -> bool {
     POINTS.contains(&name)
 }
 
-/// Whether there is such a point or mark.
+/// Returns whether there is a point or mark of this name.
 pub fn is_mark(name: &str) -> bool {
     is_point(name) || MARKS.contains(&name)
 }

@@ -1,7 +1,7 @@
 //! The swarm generator: plans from seeds.
 //!
-//! Each seed switches a random subset of the kinds of work and faults on, so that rare combinations meet and a busy kind
-//! does not drown the others. Seeds rot when this file changes: keep plans, not seeds.
+//! Each seed switches on a random subset of the kinds of work and faults, so that rare combinations meet and a busy
+//! kind does not drown the others. Seeds rot when this file changes: keep plans, not seeds.
 
 mod databases;
 
@@ -9,33 +9,33 @@ use crate::plan::{Act, Action, After, Bodies, Disk, How, Image, Key, Link, Peer,
 use crate::random::{Keyed, purpose};
 use std::num::NonZeroU64;
 
-/// What generated plans are like.
+/// Properties of generated plans.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Profile {
-    /// At least and at most this many peers.
+    /// Fewest and most peers.
     pub peers: (usize, usize),
-    /// At least and at most this many edits.
+    /// Fewest and most edits.
     pub edits: (u32, u32),
-    /// At most this many faults.
+    /// Most faults.
     pub faults: u32,
-    /// Each seed switches a random subset of the kinds of work and faults on; otherwise all are on.
+    /// True if each seed switches on a random subset of the kinds of work and faults; otherwise all are on.
     pub swarm: bool,
-    /// What goes on two to five times.
+    /// The subject of copies: it continues two to five times.
     pub copies: Copies,
-    /// All peers make the same few documents, apart from each other, and change their members.
+    /// True if all peers make the same few documents, apart from each other, and change their members.
     pub apart: bool,
-    /// Peers run databases, and what is done is asked of these.
+    /// True if peers run databases, and all work goes to these.
     pub databases: bool,
 }
 
-/// What goes on two to five times in a plan.
+/// Subject of the copies in a plan, which continues two to five times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Copies {
-    /// Nothing, but for a store that chance may copy.
+    /// Nothing, except a store that a random fault may copy.
     None,
     /// A store: copied while its process runs, or restored from a copy.
     Stores,
-    /// That, or in other plans a process: resumed with its memory, at once or after hours of sleep.
+    /// A store, or in other plans a process: resumed with its memory, at once or after hours of sleep.
     Processes,
 }
 
@@ -54,19 +54,19 @@ impl Default for Profile {
 }
 
 impl Profile {
-    /// What plans are like in which something goes on several times.
+    /// Returns the profile of plans with copies.
     pub fn of(copies: Copies) -> Self {
         Self { peers: (2, 6), copies, ..Self::default() }
     }
 
-    /// What plans are like in which something goes on several times, or in which all make the same documents, or both.
+    /// Returns the profile of plans with copies, or in which all peers make the same documents, or both.
     pub fn named(copies: Copies, apart: bool) -> Self {
         let profile = if copies == Copies::None { Self::default() } else { Self::of(copies) };
         if apart { Self { edits: (15, 60), apart, ..profile } } else { profile }
     }
 }
 
-/// Draws, one after another.
+/// Draws random numbers, one after another.
 struct Draws {
     keyed: Keyed,
     count: u64,
@@ -90,14 +90,14 @@ impl Draws {
         from[self.below(from.len() as u64) as usize]
     }
 
-    /// A duration, short ones as likely as long ones.
+    /// Draws a duration: short ones are as likely as long ones.
     fn span_us(&mut self, from: u64, to: u64) -> u64 {
         let magnitude = self.within(u64::from(from.max(1).ilog2()), u64::from(to.ilog2()));
         self.within(1 << magnitude, 2 << magnitude).clamp(from, to)
     }
 }
 
-/// How many events a run may have: what converges takes a few thousand, and a livelock is one sooner than in a scenario.
+/// Most events of a run: a converging run takes a few thousand, and a livelock is found sooner than in a scenario.
 const EVENTS_MAX: u64 = 50_000;
 
 /// The kinds of work.
@@ -134,7 +134,7 @@ const WORK: [Work; 13] = [
     Work::Member,
 ];
 
-/// The kinds of work where documents are made apart.
+/// The kinds of work if documents are made apart.
 const APART: [Work; 6] = [Work::Insert, Work::Delete, Work::Close, Work::Hold, Work::Item, Work::Scribble];
 
 /// The kinds of faults.
@@ -179,7 +179,7 @@ const FAULTS: [Fault; 17] = [
     Fault::Copy,
 ];
 
-/// Makes the plan of a seed. Equal arguments give equal plans, in this version.
+/// Makes the plan of a seed. Equal arguments give equal plans in one version of the program.
 pub fn generate(seed: u64, profile: &Profile) -> Plan {
     let seed = seed & (u64::MAX >> 1);
     let mut draws = Draws { keyed: Keyed::new(seed), count: 0 };
@@ -201,7 +201,7 @@ pub fn generate(seed: u64, profile: &Profile) -> Plan {
     plan
 }
 
-/// A tree, and perhaps more links: chains, stars, rings, and two peers that dial each other.
+/// Draws a tree, and perhaps more links: chains, stars, rings, and two peers that dial each other.
 fn topology(draws: &mut Draws, peers: usize) -> Vec<Link> {
     let shape = draws.below(4);
     let mut links: Vec<Link> = (1..peers)
@@ -226,7 +226,7 @@ fn topology(draws: &mut Draws, peers: usize) -> Vec<Link> {
     links
 }
 
-/// Some links have so little room on their way that senders have to wait.
+/// Gives some links so little room that senders must wait.
 fn buffers(draws: &mut Draws, plan: &mut Plan) {
     for link in &mut plan.links {
         if draws.once_in(4) {
@@ -287,7 +287,7 @@ fn work(draws: &mut Draws, plan: &mut Plan, profile: &Profile, end_us: u64) {
         let items = lists && draws.once_in(2);
         push(plan, When::AtUs(at_us), Act::Create { peer, doc, items });
     }
-    // Bursts and pauses: edits near one another race, edits far apart see one another.
+    // Bursts and pauses: edits close in time race, edits far apart see one another.
     let mut at_us = 0;
     for _ in 0..draws.within(u64::from(profile.edits.0), u64::from(profile.edits.1)) {
         at_us = if draws.once_in(4) { draws.below(end_us) } else { (at_us + draws.span_us(100, 200_000)).min(end_us) };
@@ -297,7 +297,7 @@ fn work(draws: &mut Draws, plan: &mut Plan, profile: &Profile, end_us: u64) {
     }
 }
 
-/// Most peers make a document, soon or late.
+/// Has most peers make a document, soon or late.
 fn made_apart(draws: &mut Draws, plan: &mut Plan, doc: u32, end_us: u64) {
     let first = draws.below(plan.peers.len() as u64) as usize;
     for peer in 0..plan.peers.len() {
@@ -369,7 +369,7 @@ fn faults(draws: &mut Draws, plan: &mut Plan, profile: &Profile, end_us: u64) {
     twins(draws, plan, way, end_us);
 }
 
-/// What the twins of a plan are copies of: of a store alone, or of a process that slept for hours, no log forks.
+/// Kind of a plan's copies: copies of a store alone, or of a process that slept for hours, fork no log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Twin {
     Stored,
@@ -377,8 +377,8 @@ enum Twin {
     Resumed,
 }
 
-/// One process goes on two to five times, and copies of it may be copied. Mostly it writes shortly before, and both do
-/// shortly after.
+/// Continues one process two to five times; its copies may be copied too. Mostly it writes shortly before a copy,
+/// and both write shortly after.
 fn twins(draws: &mut Draws, plan: &mut Plan, way: Twin, end_us: u64) {
     let peers = plan.peers.len() as u64;
     let mut twins = vec![draws.below(peers) as usize];
@@ -386,7 +386,7 @@ fn twins(draws: &mut Draws, plan: &mut Plan, way: Twin, end_us: u64) {
     push(plan, When::AtUs(draws.below(end_us / 2)), Act::Snapshot { peer: twins[0] });
     for _ in 1..count {
         let at_us = draws.within(end_us / 8, end_us);
-        // Who is a twin already is put back, or becomes a copy of another.
+        // A copy is put back, or becomes a copy of another one.
         let (of, peer) = (draws.pick(&twins), draws.below(peers) as usize);
         let is_kept = draws.once_in(4);
         let peer = if is_kept { twins[0] } else { peer };
@@ -412,7 +412,7 @@ fn twins(draws: &mut Draws, plan: &mut Plan, way: Twin, end_us: u64) {
     }
 }
 
-/// A word is typed into some document.
+/// Types a token into some document.
 fn one_word(draws: &mut Draws, plan: &mut Plan, peer: usize, at_us: u64) {
     if plan.databases {
         let act = databases::one_write(draws, peer);
@@ -426,7 +426,7 @@ fn one_word(draws: &mut Draws, plan: &mut Plan, peer: usize, at_us: u64) {
     push(plan, When::AtUs(at_us), Act::Insert { peer, doc, urgent, bytes: 0 });
 }
 
-/// A time, or a logical point at which something is under way.
+/// Draws a time, or a logical point at which something is under way.
 fn moment(draws: &mut Draws, plan: &Plan, end_us: u64) -> When {
     const EVENTS: [&str; 10] = [
         "commit.submitted",
@@ -523,7 +523,7 @@ fn bodies(draws: &mut Draws) -> Bodies {
     draws.pick(&[Bodies::All, Bodies::None, Bodies::Newest(1), Bodies::Newest(4)])
 }
 
-/// Now and then only some live on: those that hang together without the others.
+/// Sometimes draws a smaller core: peers that are connected without the others.
 fn core(draws: &mut Draws, plan: &mut Plan) {
     if plan.peers.len() < 3 || !draws.once_in(4) {
         return;

@@ -1,9 +1,9 @@
 //! The deterministic world around the shipped core: network, clock, disks, faults, oracles and traces.
 //!
-//! [`run()`] drives the [`Endpoint`](cosmicsync_protocol::Endpoint)s of a [`Plan`] in virtual time, from one heap of
-//! events, and reports what the oracles saw. [`generate()`] makes a plan from a seed. The same plan gives the same run, bit
-//! for bit, in any process. It never reads a clock, draws no randomness but the plan's, and simulates nothing of the
-//! protocol itself (`spec/invariants.md`).
+//! [`run()`] drives the [`Endpoint`](cosmicsync_protocol::Endpoint)s of a [`Plan`] in virtual time, from one heap
+//! of events, and reports the oracles' findings. [`generate()`] makes a plan from a seed. The same plan gives the
+//! same run, bit for bit, in any process. It never reads a clock, draws no randomness but the plan's, and simulates
+//! no part of the protocol itself (`spec/invariants.md`).
 
 pub mod coverage;
 mod generate;

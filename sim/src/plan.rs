@@ -1,9 +1,9 @@
 //! Plans: everything that a run does, spelled out.
 //!
-//! A [`Plan`] is self-contained: the same plan gives the same run, bit for bit, whatever generated it. It is what
-//! failure bundles and regressions store, because seeds rot when generators change. Every [`Action`] has an id of its
-//! own, and whatever is random about it depends on the plan's seed and that id alone, so removing one action leaves the
-//! others alone. Times are virtual microseconds.
+//! A [`Plan`] is self-contained: the same plan gives the same run, bit for bit, from any generator. Failure bundles
+//! and regressions store plans, because seeds rot when generators change. Every [`Action`] has an id of its own,
+//! and its randomness depends on the plan's seed and that id alone, so removing one action leaves the others
+//! unchanged. Times are virtual microseconds.
 //!
 //! A plan never holds Rust state: it is plain data with a stable TOML and JSON form (`scenarios/README.md`).
 
@@ -18,7 +18,7 @@ pub use check::PlanError;
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroU64;
 
-/// The version of the form of plans. A reader refuses another one.
+/// The version of the form of plans. A reader refuses any other.
 pub const FORMAT: u32 = 2;
 
 /// A run, spelled out.
@@ -27,17 +27,17 @@ pub const FORMAT: u32 = 2;
 pub struct Plan {
     /// [`FORMAT`].
     pub format: u32,
-    /// What it is called, for people.
+    /// Name, for people.
     pub name: String,
-    /// Keys all randomness: latencies, jitter, peers' own seeds. At most 2^63 - 1, so that TOML can hold it.
+    /// Key of all randomness: latencies, jitter, peers' own seeds. At most 2^63 - 1, so that TOML can hold it.
     pub seed: u64,
-    /// How the peers' core behaves.
+    /// Settings of the peers' core.
     #[serde(default)]
     pub core: Core,
-    /// Further partitions beside `main`. Document `n` lives in partition `n % (partitions + 1)`, `main` being 0.
+    /// Number of partitions beside `main`. Document `n` lives in partition `n % (partitions + 1)`, `main` being 0.
     #[serde(default)]
     pub partitions: u32,
-    /// Peers run databases around their endpoints. Work is [`Act::Ask`] then; else it is all but that.
+    /// True if peers run databases around their endpoints. All work is then [`Act::Ask`]; otherwise, no work is.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub databases: bool,
     /// The bounds.
@@ -50,40 +50,41 @@ pub struct Plan {
     pub peers: Vec<Peer>,
     /// The connections that peers try to keep up.
     pub links: Vec<Link>,
-    /// What happens.
+    /// The actions.
     #[serde(default)]
     pub actions: Vec<Action>,
 }
 
-/// How the peers' core behaves: few of its settings matter to a run, and all have defaults that make runs eventful.
+/// Settings of the peers' core: the few that matter to a run, with defaults that make runs eventful.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Core {
-    /// Edits are gathered for at most this long.
+    /// Longest time for which edits are gathered, in microseconds.
     pub coalesce_us: u64,
-    /// A quiet link is probed after this long.
+    /// Silence after which a link is probed, in microseconds.
     pub keep_alive_us: u64,
-    /// A handshake may take this long.
+    /// Longest duration of a handshake, in microseconds.
     pub handshake_us: u64,
-    /// Entries kept in memory, in bytes.
+    /// Size of the cache of recent entries, in bytes.
     pub recent_bytes: usize,
-    /// Documents that stay open after they were let go.
+    /// Most closed documents that stay in memory.
     pub idle_docs: usize,
-    /// Messages that may wait for a link.
+    /// Most messages that wait for a link.
     pub queued: usize,
-    /// Runs that may be on their way from the store for each class.
+    /// Most runs on their way from the store, per class.
     pub reads: usize,
-    /// Bytes that one run of entries carries at most.
+    /// Most bytes that one run of entries carries.
     pub run_bytes: usize,
-    /// Bytes of entries in flight, at least a mebibyte.
+    /// Bytes of entries in flight; at least a mebibyte.
     pub window_bytes: u64,
-    /// Every device knows of all others when the run begins; otherwise only of those that joined before it.
+    /// True if every device knows all others when the run begins; otherwise it knows only those that joined before
+    /// it.
     pub acquainted: bool,
-    /// Timers go off up to this much late, as on a busy machine.
+    /// Longest delay of timers, as on a busy machine, in microseconds.
     pub late_us: u64,
-    /// Messages after which each direction of a link takes a new key.
+    /// Number of messages after which each direction of a link changes its key.
     pub rekey_messages: u64,
-    /// How many changes, documents and rows databases take in at a time; without it, as shipped.
+    /// Number of changes, documents and rows that databases handle in one step; if absent, as shipped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch: Option<usize>,
 }
@@ -108,17 +109,17 @@ impl Default for Core {
     }
 }
 
-/// Where phases end.
+/// Ends of the phases, and limits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Bounds {
-    /// The end of phase one: from here on nothing fails any more, and only the core is alive.
+    /// End of phase one: afterwards nothing fails any more, and only the core is alive.
     pub phase_one_us: u64,
-    /// How long the core may take to converge, in virtual microseconds, beside [`Self::round_trips`].
+    /// Longest time for the core to converge, in virtual microseconds, beside [`Self::round_trips`].
     pub converge_us: u64,
-    /// How many times the longest round trip of the core's network is added to [`Self::converge_us`].
+    /// Number of times that the longest round trip of the core's network is added to [`Self::converge_us`].
     pub round_trips: u32,
-    /// A run with more events than this is a livelock.
+    /// Number of events above which a run is a livelock.
     pub events: u64,
     /// The peers that live on in phase two: they must be connected by links. Empty means all.
     pub core: Vec<usize>,
@@ -140,23 +141,23 @@ impl Default for Bounds {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Peer {
-    /// What it is called, for people.
+    /// Name, for people.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub name: String,
-    /// Which bodies it fetches at first. In phase two all fetch all, unless [`Self::partial`].
+    /// Bodies that the peer fetches at first. In phase two all peers fetch all, unless [`Self::partial`].
     pub bodies: Bodies,
-    /// It keeps its policy in phase two: what it lacks is not asked of it.
+    /// True if the peer keeps its policy in phase two: oracles then accept what it lacks.
     pub partial: bool,
-    /// It does not run until a `restart` or `resume` starts it.
+    /// True if the peer does not run until a `restart` or `resume` starts it.
     pub absent: bool,
-    /// Its wall clock is off by this much, in milliseconds.
+    /// Offset of the peer's wall clock, in milliseconds.
     pub skew_ms: i64,
-    /// How long its store takes for a commit.
+    /// Duration of a commit in the peer's store, in microseconds.
     pub commit_us: u64,
-    /// The minor versions of the protocol that it speaks, from and to; without them, as shipped.
+    /// The minor versions of the protocol that the peer speaks, lowest and highest; if absent, as shipped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub minors: Option<[u8; 2]>,
-    /// A feature beyond the base protocol that it has.
+    /// The peer's feature beyond the base protocol.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub feature: Option<Feature>,
 }
@@ -165,47 +166,47 @@ pub struct Peer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Feature {
-    /// Its id.
+    /// Id of the feature.
     pub id: u16,
-    /// Whether it talks only to peers that have it too.
+    /// True if the peer talks only to peers that have the feature too.
     #[serde(default)]
     pub critical: bool,
 }
 
-/// Which bodies a peer fetches.
+/// Bodies that a peer fetches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Bodies {
-    /// All.
+    /// All bodies.
     #[default]
     All,
-    /// None.
+    /// No bodies.
     None,
-    /// This many of the newest of each log.
+    /// The bodies of this many of the newest entries of each log.
     Newest(u64),
 }
 
-/// A connection that `from` dials, and dials again with growing pauses whenever it is down.
+/// A connection that `from` dials, and redials with growing pauses whenever it is down.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Link {
-    /// Who dials.
+    /// The peer that dials.
     pub from: usize,
-    /// Whom.
+    /// The peer that is dialled.
     pub to: usize,
-    /// How long a byte takes, one way.
+    /// Delay of a byte, one way, in microseconds.
     #[serde(default = "Link::latency_us")]
     pub latency_us: u64,
-    /// Up to how much longer it may take; bytes stay in order.
+    /// Largest additional delay, in microseconds; bytes stay in order.
     #[serde(default)]
     pub jitter_us: u64,
-    /// Bytes a second in each direction; 0 means no limit.
+    /// Bytes per second in each direction; 0 means no limit.
     #[serde(default)]
     pub bandwidth: u64,
-    /// Bytes that may be on their way in each direction before their sender finds no room, as in a socket's buffers.
+    /// Most bytes on their way in each direction before their sender finds no room, as in a socket's buffers.
     #[serde(default = "Link::buffer")]
     pub buffer: NonZeroU64,
-    /// It is not dialled until an action says so.
+    /// True if the link is not dialled before a `dial` action.
     #[serde(default)]
     pub idle: bool,
 }
@@ -219,34 +220,34 @@ impl Link {
         NonZeroU64::MIN.saturating_add(256 * 1024 - 1)
     }
 
-    /// A link with the default latency and buffer.
+    /// Makes a link with the default latency and buffer.
     pub const fn new(from: usize, to: usize) -> Self {
         let (latency_us, buffer) = (Self::latency_us(), Self::buffer());
         Self { from, to, latency_us, jitter_us: 0, bandwidth: 0, buffer, idle: false }
     }
 }
 
-/// Something that happens once.
+/// An action, which happens once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Action {
-    /// Unique in its plan; keys whatever is random about it.
+    /// Id, unique in its plan; the key of the action's randomness.
     pub id: u32,
-    /// When.
+    /// Time of the action.
     pub when: When,
-    /// What.
+    /// Kind of the action, with parameters.
     pub act: Act,
 }
 
-/// When an action happens. One that never comes due does not happen.
+/// Time of an action. An action whose time never comes does not happen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum When {
-    /// At this virtual time.
+    /// This virtual time.
     AtUs(u64),
-    /// Some time after the nth happening of an event on a peer: such times survive changes of the code.
+    /// A time after the nth occurrence of an event on a peer: such times survive changes of the code.
     After(After),
-    /// Right after the nth event of the run: to crash at every one.
+    /// Right after the nth event of the run: for crashes at every event.
     Event(u64),
 }
 
@@ -256,12 +257,12 @@ pub enum When {
 pub struct After {
     /// A name of [`crate::coverage::POINTS`], such as `handshake.done`.
     pub event: String,
-    /// On which peer.
+    /// The peer.
     pub peer: usize,
-    /// The how manieth time, from 1.
+    /// Number of the occurrence, from 1.
     #[serde(default = "After::first")]
     pub nth: u64,
-    /// How much later.
+    /// Delay after the event, in microseconds.
     #[serde(default)]
     pub delay_us: u64,
 }

@@ -1,6 +1,6 @@
-//! Keyed randomness: every draw depends on the plan's seed and on what it is for, never on what was drawn before.
+//! Keyed randomness: every draw depends on the plan's seed and its own purpose, never on earlier draws.
 
-/// The source of all that is random in a run.
+/// The source of all randomness in a run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Keyed(u64);
 
@@ -9,23 +9,23 @@ impl Keyed {
         Self(mix(seed ^ 0x5851_f42d_4c95_7f2d))
     }
 
-    /// The draw for a purpose.
+    /// Returns the draw for a purpose.
     pub(crate) fn draw(self, what: &[u64]) -> u64 {
         what.iter().fold(self.0, |state, part| mix(state ^ mix(part.wrapping_add(0x9e37_79b9_7f4a_7c15))))
     }
 
-    /// A draw below `bound`; 0 if that is 0.
+    /// Returns a draw below `bound`; 0 if `bound` is 0.
     pub(crate) fn below(self, what: &[u64], bound: u64) -> u64 {
-        // The top bits are as good as any, and the bias is below bound / 2^64.
+        // The top bits are as good as any other bits, and the bias is below bound / 2^64.
         ((u128::from(self.draw(what)) * u128::from(bound)) >> 64) as u64
     }
 
-    /// True once in `times`.
+    /// Returns true once in `times`.
     pub(crate) fn once_in(self, what: &[u64], times: u64) -> bool {
         self.below(what, times) == 0
     }
 
-    /// A seed for a peer's core.
+    /// Returns a seed for a peer's core.
     pub(crate) fn seed(self, what: &[u64]) -> [u8; 32] {
         let mut seed = [0; 32];
         let state = self.draw(what);
@@ -36,7 +36,7 @@ impl Keyed {
     }
 }
 
-/// The finalizer of splitmix64.
+/// Mixes the bits of `state` with the finalizer of splitmix64.
 const fn mix(mut state: u64) -> u64 {
     state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -44,7 +44,7 @@ const fn mix(mut state: u64) -> u64 {
     state ^ (state >> 31)
 }
 
-/// What draws are for: the first part of every key.
+/// Purposes of draws: the first part of every key.
 pub(crate) mod purpose {
     pub(crate) const PEER: u64 = 1;
     pub(crate) const JITTER: u64 = 2;

@@ -1,4 +1,4 @@
-//! What a run found.
+//! The findings of a run.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -24,23 +24,23 @@ pub enum OracleId {
     O9,
     /// The state after a restart is a durable prefix.
     O10,
-    /// Whoever has something to say has said when it wants to be woken.
+    /// A peer with a pending output has asked to be woken.
     O11,
     /// No panic.
     O12,
     /// The same operations under another schedule give the same value.
     O13,
-    /// Nothing is hidden or gone that nobody deleted who saw it, and nothing else is shown.
+    /// Only content that a deletion saw is hidden or gone; nothing else is shown.
     O14,
-    /// At rest an index holds what the documents say.
+    /// At rest, an index matches the documents.
     O15,
-    /// An answer is what the documents say.
+    /// A query's answer matches the documents.
     O16,
-    /// The answer that a live query told is the one that the query has.
+    /// The answer of a live query equals that of the query.
     O17,
     /// Each request is answered once.
     O18,
-    /// Documents are told to be valid by what they and their schema say.
+    /// A document is reported valid exactly if it matches its schema.
     O19,
 }
 
@@ -67,7 +67,7 @@ impl OracleId {
         Self::O19,
     ];
 
-    /// What it demands, in one sentence for people. `spec/invariants.md` says it in full.
+    /// Returns the oracle's demand, in one sentence for people. `spec/invariants.md` gives it in full.
     pub const fn demands(self) -> &'static str {
         match self {
             Self::O1 => "peers that are connected and keep everything end with equal documents",
@@ -104,17 +104,17 @@ impl core::fmt::Display for OracleId {
     }
 }
 
-/// Something that must not be.
+/// A violation of an oracle's demand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Violation {
-    /// Who saw it.
+    /// The oracle that found the violation.
     pub oracle: OracleId,
-    /// When, in virtual microseconds.
+    /// Time of the violation, in virtual microseconds.
     pub at_us: u64,
-    /// On which peer, if on one.
+    /// The peer, if the violation concerns one.
     pub peer: Option<usize>,
-    /// What, for people. It holds nothing that differs between runs of one plan.
+    /// Description, for people. It contains nothing that differs between runs of one plan.
     pub text: String,
 }
 
@@ -122,25 +122,25 @@ pub struct Violation {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stats {
-    /// How long it took, in virtual microseconds.
+    /// Duration, in virtual microseconds.
     pub virtual_us: u64,
-    /// How many events there were.
+    /// Number of events.
     pub events: u64,
-    /// Edits that were taken.
+    /// Number of edits that were taken.
     pub edits: u64,
-    /// Edits that were reported durable.
+    /// Number of edits that were reported durable.
     pub acked: u64,
-    /// How often an oracle compared something.
+    /// Number of comparisons by oracles.
     pub checks: u64,
-    /// Bytes that peers sent.
+    /// Number of bytes that peers sent.
     pub bytes: u64,
-    /// Handshakes, and commits of others' entries, whose signatures peers verified.
+    /// Number of handshakes, and of commits of others' entries, whose signatures peers verified.
     pub verifications: u64,
-    /// Faults that took effect.
+    /// Number of faults that took effect.
     pub faults: u64,
-    /// How long convergence took after heal, in virtual microseconds; none if it did not come.
+    /// Time from heal to convergence, in virtual microseconds; `None` if it did not come.
     pub converged_us: Option<u64>,
-    /// How often each mark of [`crate::coverage`] was passed.
+    /// Number of times that each mark of [`crate::coverage`] was passed.
     pub marks: BTreeMap<String, u64>,
 }
 
@@ -148,42 +148,42 @@ pub struct Stats {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
-    /// When, in virtual microseconds.
+    /// Time of the record, in virtual microseconds.
     pub at_us: u64,
-    /// On which peer.
+    /// The peer.
     pub peer: usize,
-    /// The how manieth record of that peer.
+    /// Number of the record on that peer.
     pub index: u64,
-    /// The (peer, index) of the record that caused it, if it came from another peer.
+    /// The (peer, index) of the causing record, if that is another peer's.
     pub cause: Option<(usize, u64)>,
-    /// What: a point of [`crate::coverage::POINTS`], or an action.
+    /// A point of [`crate::coverage::POINTS`], or an action.
     pub kind: String,
-    /// A hash of what came along with it.
+    /// A hash of the record's data.
     pub hash: u64,
 }
 
-/// What a run found.
+/// The findings of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Report {
-    /// Over every record of the run: equal hashes, equal runs.
+    /// Hash over every record of the run: equal hashes mean equal runs.
     pub trace_hash: String,
-    /// What must not be, in the order in which it was seen. The first one names the failure.
+    /// The violations, in the order in which they were seen. The first one names the failure.
     pub violations: Vec<Violation>,
     /// Figures.
     pub stats: Stats,
-    /// The records, if they were asked for.
+    /// The records, if requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<Vec<Record>>,
 }
 
 impl Report {
-    /// Whether nothing was violated.
+    /// Returns whether nothing was violated.
     pub fn is_ok(&self) -> bool {
         self.violations.is_empty()
     }
 
-    /// The oracle that was violated first.
+    /// Returns the oracle that was violated first.
     pub fn first(&self) -> Option<OracleId> {
         self.violations.first().map(|violation| violation.oracle)
     }

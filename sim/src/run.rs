@@ -1,4 +1,4 @@
-//! Running a plan.
+//! Runs plans.
 
 use crate::plan::{Plan, PlanError};
 use crate::report::Report;
@@ -7,7 +7,8 @@ use crate::world::World;
 /// Runs a plan to its end.
 ///
 /// # Errors
-/// When the plan refers to what is not there. A run itself never fails: what goes wrong in it is in the report.
+/// Fails if the plan refers to something that does not exist. A run itself never fails: its report contains the
+/// violations.
 pub fn run(plan: &Plan) -> Result<Report, PlanError> {
     plan.check()?;
     Ok(World::new(plan, false).run())

@@ -1,10 +1,10 @@
 //! Shrinking: from a plan that fails to the smallest plan found that fails in the same way.
 //!
-//! Faults go first, then work, peers and links, then times and values get rounder. Randomness is keyed, so taking one
-//! action away leaves the others alone. A candidate counts only if the same oracle is violated first, with the same words
-//! but for numbers: a plan that fails in another way is another bug. Bounds are never tightened, since a run that is
-//! given no time fails for that reason alone. Whether the result fails in a fresh process is for the caller to try
-//! (`scenarios/README.md`).
+//! Faults are removed first, then work, peers and links; then times and values are rounded. Randomness is keyed, so
+//! removing one action leaves the others unchanged. A candidate is accepted only if the same oracle is violated
+//! first, with the same text apart from numbers: a plan that fails in another way shows another bug. Bounds are
+//! never tightened, since a run with too little time fails for that reason alone. The caller checks that the result
+//! fails in a fresh process (`scenarios/README.md`).
 
 mod ddmin;
 mod peers;
@@ -14,17 +14,17 @@ use crate::plan::{Action, Core, Plan, PlanError, When};
 use crate::report::{OracleId, Report, Violation};
 use ddmin::ddmin;
 
-/// What makes two failures the same: the oracle, and what it says without numbers.
+/// Identity of a failure: the oracle, and its text without numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signature {
     /// The oracle that was violated first.
     pub oracle: OracleId,
-    /// What it said, with `#` for every number and hash.
+    /// Text of the violation, with `#` for every number and hash.
     pub text: String,
 }
 
 impl Signature {
-    /// The signature of a run, if it failed.
+    /// Returns the signature of a run, if it failed.
     pub fn of(report: &Report) -> Option<Self> {
         report.violations.first().map(Self::of_violation)
     }
@@ -42,33 +42,33 @@ impl Signature {
     }
 }
 
-/// How far shrinking is.
+/// Progress of shrinking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// Runs made.
+    /// Number of runs made.
     pub runs: u64,
-    /// Actions left.
+    /// Number of actions left.
     pub actions: usize,
-    /// Of these, faults.
+    /// Number of faults among the actions.
     pub faults: usize,
-    /// Peers left.
+    /// Number of peers left.
     pub peers: usize,
 }
 
-/// What shrinking came to.
+/// Result of shrinking.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shrunk {
     /// The small plan.
     pub plan: Plan,
-    /// Its run.
+    /// Report of the small plan's run.
     pub report: Report,
-    /// How many runs it took.
+    /// Number of runs that shrinking took.
     pub runs: u64,
-    /// Whether the runs that were allowed sufficed.
+    /// True if shrinking ended before the limit on runs.
     pub finished: bool,
 }
 
-/// Why there is nothing to shrink.
+/// Reason why nothing was shrunk.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ShrinkError {
     /// The plan cannot be run.
@@ -79,10 +79,10 @@ pub enum ShrinkError {
     Holds,
 }
 
-/// Shrinks a plan that fails, in at most about `runs_max` runs, and tells how far it is now and then.
+/// Shrinks a plan that fails, in at most about `runs_max` runs, and reports its progress from time to time.
 ///
 /// # Errors
-/// When the plan cannot be run, or does not fail.
+/// Fails if the plan cannot be run, or does not fail.
 pub fn shrink(plan: &Plan, runs_max: u64, progress: impl FnMut(Progress)) -> Result<Shrunk, ShrinkError> {
     shrink_with(plan, runs_max, progress, crate::run)
 }
@@ -97,7 +97,7 @@ fn shrink_with(
     let signature = Signature::of(&report).ok_or(ShrinkError::Holds)?;
     let best = Shrunk { plan: plan.clone(), report, runs: 1, finished: true };
     let mut search = Search { best, signature, runs_max, run: &mut run, progress: &mut progress };
-    // A smaller plan may let go of more: again until nothing goes, which is soon.
+    // A smaller plan may allow more removals: it is tried again until nothing changes, which is soon.
     for _ in 0..4 {
         let before = search.best.plan.clone();
         search.actions(|action| action.act.is_fault());
@@ -122,9 +122,9 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Takes a candidate if it fails in the same way.
+    /// Accepts a candidate if it fails in the same way.
     fn try_plan(&mut self, plan: Plan) -> bool {
-        // Peers that nothing connects cannot agree, and that would look like the failure.
+        // Peers without a connection cannot agree, and that would look like the failure.
         let can_agree = peers::are_connected(&plan) || !peers::are_connected(&self.best.plan);
         if self.best.runs >= self.runs_max || plan == self.best.plan || !can_agree || plan.check().is_err() {
             return false;
@@ -146,7 +146,7 @@ impl Search<'_> {
         same
     }
 
-    /// Drops whichever of the chosen actions are not needed.
+    /// Removes those of the chosen actions that are not needed.
     fn actions(&mut self, chosen: impl Fn(&Action) -> bool) {
         let ids: Vec<u32> = self.best.plan.actions.iter().filter(|action| chosen(action)).map(|it| it.id).collect();
         ddmin(&ids, |kept| {

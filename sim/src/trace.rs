@@ -1,4 +1,4 @@
-//! Traces: a compact record of everything that happens, and one hash over all of it.
+//! Traces: a compact record of every event, and one hash over all of them.
 
 use crate::coverage::Point;
 use crate::report::Record;
@@ -6,11 +6,11 @@ use crate::report::Record;
 /// The cause of a record on another peer: that peer, and its record.
 pub(crate) type Cause = Option<(usize, u64)>;
 
-/// Takes records in.
+/// Takes records.
 #[derive(Debug)]
 pub(crate) struct Tracer {
     hasher: blake3::Hasher,
-    /// How many records each peer has.
+    /// Number of records of each peer.
     counts: Vec<u64>,
     kept: Option<Vec<Record>>,
 }
@@ -20,7 +20,7 @@ impl Tracer {
         Self { hasher: blake3::Hasher::new(), counts: vec![0; peers], kept: keep.then(Vec::new) }
     }
 
-    /// Takes a record in; returns its index on its peer.
+    /// Takes a record. Returns its index on its peer.
     pub(crate) fn record(&mut self, at_us: u64, peer: usize, cause: Cause, point: Point, payload: &[u8]) -> u64 {
         let index = self.counts[peer];
         self.counts[peer] += 1;

@@ -19,7 +19,7 @@ fn hashes(seeds: impl Iterator<Item = u64>) -> Vec<(u64, String)> {
 #[test]
 fn two_processes_agree() {
     if std::env::var_os(CHILD).is_some() {
-        // The other way round, so that nothing of one run reaches the next.
+        // In reverse order, so that no state of one run reaches the next.
         writeln!(std::io::stdout(), "hashes: {:?}", hashes((0..SEEDS).rev())).unwrap();
         return;
     }

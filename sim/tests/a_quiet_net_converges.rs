@@ -1,4 +1,4 @@
-//! Without faults, whatever the topology, all peers show the same.
+//! Without faults, all peers show the same in any topology.
 
 use cosmicsync_sim::plan::{Act, Action, Plan, When};
 use cosmicsync_sim::run;

@@ -1,4 +1,4 @@
-//! Some seeds of peers that run databases: indexes, answers and live queries are what the documents say.
+//! Some seeds of peers that run databases: indexes, answers and live queries match the documents.
 
 use cosmicsync_sim::{Profile, generate, run};
 

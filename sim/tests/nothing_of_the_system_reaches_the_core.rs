@@ -1,6 +1,6 @@
-//! Traps, not fakes: while a run goes on, a call for the system's randomness or clock is caught where it is made. Loro
-//! draws a peer id for every document that it makes. Two places make one: where the id is overwritten before it is used,
-//! and, inside Loro, where the head of an update is read: that document is dropped at once.
+//! Traps, not fakes: during a run, a call for the system's randomness or clock is caught at its origin. Loro draws
+//! a peer id for every document that it makes. Two places make one: a function that overwrites the id before its
+//! use, and, inside Loro, the code that reads the head of an update and drops the document at once.
 #![cfg(target_os = "linux")]
 #![expect(unsafe_code, reason = "takes the place of three functions of the C library, for this test alone")]
 
@@ -78,7 +78,7 @@ extern "C" fn syscall(no: c_long, a: c_long, b: c_long, c: c_long, d: c_long, e:
 
 #[test]
 fn but_where_a_document_is_made() {
-    // What is made once for all runs, and what the standard library draws once for each thread.
+    // Initial stores are made once for all runs, and the standard library draws once for each thread.
     let plan = generate(3, &Profile { peers: (2, 2), edits: (5, 5), faults: 3, ..Profile::default() });
     let before = run(&plan).unwrap();
     drop(std::collections::HashMap::<u8, u8>::new());

@@ -4,7 +4,7 @@ use cosmicsync_sim::{Plan, Violation, run};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
-/// What a regression needs of a bundle.
+/// The parts of a bundle that a regression needs.
 #[derive(Debug, Deserialize)]
 struct Regression {
     about: String,

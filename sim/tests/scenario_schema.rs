@@ -1,4 +1,4 @@
-//! The JSON Schema of scenario files says yes to every scenario, and no where the reader says no.
+//! The JSON Schema of scenario files accepts every scenario, and refuses the same files as the reader.
 
 use cosmicsync_sim::scenario::{parse, schema};
 use serde_json::Value;

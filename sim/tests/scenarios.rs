@@ -1,11 +1,11 @@
-//! Every scenario of `scenarios/` holds, and shows what it is named for. One test for each file.
+//! Every scenario of `scenarios/` holds, and shows what its name promises. One test for each file.
 
 use cosmicsync_sim::scenario::{Lane, Scenario, parse};
 use cosmicsync_sim::{Plan, Report, run};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// One test for each scenario, called like it. The last test compares this list with the directory.
+/// One test for each scenario, with its name. The last test compares this list with the directory.
 macro_rules! scenarios {
     ($($name:ident)*) => {
         $(#[test]

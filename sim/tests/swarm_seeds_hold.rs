@@ -1,8 +1,8 @@
-//! A few hundred seeds of the swarm, with real ciphers and documents: no oracle objects.
+//! A few hundred seeds of the swarm, with real ciphers and documents: no oracle is violated.
 
 use cosmicsync_sim::{Profile, generate, run};
 
-/// Seeds explore, and are others whenever the generator changes; regressions are kept as plans.
+/// Seeds explore, and change with the generator; regressions are kept as plans.
 fn hold(seeds: std::ops::Range<u64>) {
     let bad: Vec<String> = seeds
         .filter_map(|seed| {

@@ -1,4 +1,4 @@
-//! Forked logs: which history is kept, and which entries of a document are excluded with the others.
+//! Forked logs: the kept history, and the entries of a document that are excluded with the others.
 
 use crate::hex;
 use cosmicsync_protocol::branch::{At, Citation, Forks, Histories, Part, excluded, keep};
@@ -27,7 +27,7 @@ impl Histories for Chains {
     }
 }
 
-/// All logs; those with several histories are forked, and of each the kept one is known.
+/// All logs. Logs with several histories are forked; the kept one of each is known.
 struct Logs(BTreeMap<LogId, (Chains, usize)>);
 
 impl Logs {
@@ -65,7 +65,7 @@ pub(crate) fn exclusion() -> Value {
     })
 }
 
-/// A log's histories, none the beginning of another.
+/// Makes a log's histories, none the beginning of another.
 fn chains(histories: u64, entropy: &mut Entropy) -> Chains {
     let fresh = |entropy: &mut Entropy, count: u64| (0..count).map(|_| entropy.bytes()).collect::<Vec<[u8; 32]>>();
     let length = 3 + entropy.below(3);
@@ -150,7 +150,7 @@ fn shown(chains: &Chains) -> Vec<Vec<String>> {
     chains.0.iter().map(|chain| chain.iter().map(hex).collect()).collect()
 }
 
-/// A case beside its own hash: in most, some members change nothing.
+/// Adds a hash to a case: in most cases, some members change nothing.
 fn summed(mut case: Value) -> Value {
     case["sum"] = json!(hex(blake3::hash(case.to_string().as_bytes()).as_bytes()));
     case

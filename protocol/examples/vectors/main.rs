@@ -1,7 +1,7 @@
 //! Prints the published test vectors as one JSON object: each member becomes a file of `spec/vectors/`.
 //!
-//! Everything is made from fixed seeds by the code that makes the real thing, so a change of a format changes a file.
-//! Run it by `cargo xtask vectors`.
+//! Everything is made from fixed seeds by the product's code, so a change of a format changes a file. Run it by
+//! `cargo xtask vectors`.
 
 mod exclusion;
 mod refused;
@@ -120,7 +120,7 @@ fn keys(sample: &Sample) -> Value {
     json!({ "space_id": hex(sample.space_id()), "epochs": [epoch(0), epoch(1)], "tree": key_tree() })
 }
 
-/// A key tree of five leaves, and what is left of it when the fourth, and then the first, is erased.
+/// Returns a key tree of five leaves, with its remaining seeds after the erasure of the fourth and then the first.
 fn key_tree() -> Value {
     let root = [9; 16];
     let nodes: Vec<KeyNode> = (0..5).map(|at| KeyNode::leaf(at, 5)).collect();
@@ -196,7 +196,7 @@ fn entry(sample: &Sample, log: &SampleLog, seq: usize) -> Value {
     })
 }
 
-/// The plaintexts of the sections behind the header, in the order of their numbers.
+/// Returns the plaintexts of the sections behind the header, in the order of their numbers.
 fn contents(sample: &Sample, log: &SampleLog, seq: usize, header: &Header) -> Value {
     let of = |seq: usize| {
         let reader = EntryReader::new(&log.entries[seq].entry, log.place(seq));
@@ -287,7 +287,7 @@ fn tries() -> Value {
     json!({ "log_of": "at: id BLAKE3(at u8), seq at, h at repeated 32 times", "sets": sets, "space": space_trie() })
 }
 
-/// The root of a space with two partitions.
+/// Returns the root of a space with two partitions.
 fn space_trie() -> Value {
     let mut space = Trie::new();
     let pad = |short: [u8; 16]| {
@@ -441,7 +441,7 @@ fn handshake(sample: &Sample, pattern: Pattern, opening: Opening, ours: &[u8], t
     })
 }
 
-/// What one end sends when it is its turn, taken by the other.
+/// Returns the bytes that one end sends in its turn, after the other has taken them.
 fn step(from: &mut Handshake, to: &mut Handshake) -> Option<String> {
     let mut bytes = Vec::new();
     from.poll_transmit(&mut bytes).then(|| {

@@ -1,4 +1,5 @@
-//! Bytes that nobody may accept: spoiled versions of the other vectors, each refused by the code that printed them.
+//! Bytes that no implementation may accept: spoiled versions of the other vectors, each refused by the code that
+//! printed them.
 
 use crate::{hello, hex};
 use bytes::Bytes;
@@ -15,10 +16,10 @@ use cosmicsync_protocol::wire::hello::{Hello, Role};
 use cosmicsync_protocol::wire::message::{LogRef, Message};
 use serde_json::{Value, json};
 
-/// Whether the code takes bytes for one thing.
+/// Predicate that tests whether the code accepts bytes.
 type Accepts = fn(&[u8]) -> bool;
 
-/// Every refusal: what the bytes are not, and why.
+/// Returns every refusal: the kind that the bytes are not, and the reason.
 pub(crate) fn refused(sample: &Sample) -> Value {
     let mut found = Vec::new();
     for (what, good, accepts) in things(sample) {
@@ -69,7 +70,7 @@ fn things(sample: &Sample) -> Vec<(&'static str, Vec<u8>, Accepts)> {
     ]
 }
 
-/// Records whose signature a check that is not strict would take.
+/// Returns records whose signature a lax check would accept.
 fn signatures(sample: &Sample) -> [(&'static str, Vec<u8>); 2] {
     // The order of the group, little-endian: adding it to S changes nothing in the equation.
     const ORDER: [u8; 32] = [
@@ -92,7 +93,7 @@ fn signatures(sample: &Sample) -> [(&'static str, Vec<u8>); 2] {
     [("whose signature has a second form", malleable.encode()), ("under a key of small order", small.encode())]
 }
 
-/// Credentials that decode and do not verify.
+/// Returns credentials that decode and do not verify.
 fn credentials(sample: &Sample) -> [(&'static str, Vec<u8>); 4] {
     let (device, stranger) = (&sample.devices[0], &sample.devices[1]);
     let claim = |noise: [u8; 32], signer: &DeviceKeys| {
@@ -115,7 +116,7 @@ fn credentials(sample: &Sample) -> [(&'static str, Vec<u8>); 4] {
     ]
 }
 
-/// Admitted cards of the first epoch whose owner box says nothing.
+/// Returns admitted cards of the first epoch whose owner box is invalid.
 fn owner_boxes(sample: &Sample) -> Vec<(&'static str, Vec<u8>)> {
     let place = sample.live_log().card.place;
     let (device, other) = (&sample.devices[0], &sample.devices[1]);
@@ -149,7 +150,7 @@ fn owner_boxes(sample: &Sample) -> Vec<(&'static str, Vec<u8>)> {
     .into()
 }
 
-/// A box that a device signed over a plaintext of any form, with more behind the signature.
+/// Returns a box that a device signed over a plaintext of any form, with `more` bytes after the signature.
 fn sealed_by_hand(place: &CardPlace, device: &DeviceKeys, owner_key: &[u8; 32], plain: &[u8], more: &[u8]) -> Bytes {
     let mut nonce = [0; 24];
     nonce.copy_from_slice(&blake3::derive_key("cosmicsync owner nonce 1", &place.log_pk)[..24]);
@@ -162,7 +163,7 @@ fn sealed_by_hand(place: &CardPlace, device: &DeviceKeys, owner_key: &[u8; 32], 
     sealed.into()
 }
 
-/// Small ones that spoil a single rule.
+/// Returns small inputs that break a single rule.
 fn by_hand() -> Vec<(&'static str, &'static str, &'static [u8], Accepts)> {
     vec![
         ("message", "with a number that is not minimal", b"\x0e\x81\x00", message),
@@ -217,7 +218,7 @@ fn card(bytes: &[u8]) -> bool {
     LogCard::decode(&mut reader).is_ok() && reader.is_empty()
 }
 
-/// Whether a card of the first epoch was admitted and names a device of the sample as its owner.
+/// Returns whether a card of the first epoch was admitted and names a device of the sample as its owner.
 fn owner_box(bytes: &[u8]) -> bool {
     let (sample, mut reader) = (Sample::new(), Reader::new(bytes));
     let Ok(card) = LogCard::decode(&mut reader) else { return false };

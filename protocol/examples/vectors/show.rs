@@ -1,11 +1,11 @@
-//! What the published messages say, field by field, so that a reader of the bytes has something to compare with.
+//! Content of the published messages, field by field, for comparison by a reader of the bytes.
 
 use crate::hex;
 use cosmicsync_protocol::sync::{Class, Follow, LeafItem, NodeView, Scope};
 use cosmicsync_protocol::wire::message::{LogRef, Message, Node, Run};
 use serde_json::{Value, json};
 
-/// The fields of a message: bytes in hexadecimal, a log as [handle, 0 of the sender or 1 of the receiver].
+/// Returns the fields of a message: bytes in hexadecimal, a log as [handle, 0 of the sender or 1 of the receiver].
 pub(crate) fn fields(message: &Message) -> Value {
     match message {
         Message::SpaceOpen { token, position, cursor, root, follow } => json!({

@@ -1,43 +1,45 @@
-//! Branches: which history of a forked log is kept, and what is excluded with the others.
+//! Branches: the choice of the kept history of a forked log, and the exclusion of the others.
 //!
-//! Pure functions of the set of known entries: no store, no clock, no order of arrival. [`keep`] chooses the history of
-//! a forked log that stays; [`excluded`] says which entries of one document are excluded with those that were not
-//! chosen. What is excluded stays stored and replicated; only the import leaves it out (`spec/exclusion.md`).
+//! Pure functions of the set of known entries: no store, no clock, no order of arrival. [`keep`] chooses the
+//! history of a forked log that stays; [`excluded`] returns the entries of one document that are excluded with the
+//! other histories. Excluded entries stay stored and replicated; only the import leaves them out
+//! (`spec/exclusion.md`).
 
 use crate::ids::{DeviceId, LogId, UserId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// The first bytes of a chain hash: what a header's dependency says of the history that was meant.
+/// The first bytes of a chain hash, by which a header's dependency names a history.
 pub type Short = [u8; 8];
 
-/// An entry of another log says that its author had seen this one.
+/// Record that the author of an entry had seen an entry of another log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Citation {
     /// The user of the device that wrote the citing entry.
     pub user: UserId,
     /// That device.
     pub device: DeviceId,
-    /// Which entry of the cited log.
+    /// Seq of the cited entry.
     pub seq: u64,
-    /// The history that was meant.
+    /// The cited history.
     pub h: Short,
 }
 
-/// The histories of one log, each whole: chain hashes from entry 0 to a signed head. None is the beginning of another.
+/// The histories of one log, each whole: chain hashes from entry 0 to a signed head. No history is the beginning of
+/// another.
 pub trait Histories {
-    /// How many there are.
+    /// Returns the number of histories.
     fn count(&self) -> usize;
-    /// The chain hash after an entry of one of them; `None` past its end.
+    /// Returns the chain hash after an entry of one of them; `None` past its end.
     fn hash(&self, history: usize, seq: u64) -> Option<[u8; 32]>;
-    /// The first seq at which two of them differ.
+    /// Returns the first seq at which two of them differ.
     fn split(&self, a: usize, b: usize) -> u64;
 }
 
 /// Chooses the history that is kept; `author` wrote the log.
 ///
-/// At each branching point, from the first on: the branch on which entries of more other users depend; then of more
-/// other devices; then the one with the lower hash there.
+/// At each branching point, from the first on, the rules are, in this order: the branch on which entries of more
+/// other users depend; the one of more other devices; the one with the lower hash there.
 pub fn keep(
     histories: &impl Histories,
     author: Option<(UserId, DeviceId)>,
@@ -51,7 +53,7 @@ pub fn keep(
         for history in left {
             branches.entry(histories.hash(history, at)?).or_default().push(history);
         }
-        // Ascending by hash, and only a better one takes the place of an earlier one.
+        // Ascending by hash; only a better one replaces an earlier one.
         let mut best: Option<((usize, usize), Vec<usize>)> = None;
         for branch in branches.into_values() {
             let score = score(histories, &branch, at, author, citations);
@@ -64,7 +66,7 @@ pub fn keep(
     left.first().copied()
 }
 
-/// How many other users, and other devices, build on a branch.
+/// Returns the numbers of other users and of other devices that build on a branch.
 fn score(
     histories: &impl Histories,
     branch: &[usize],
@@ -87,44 +89,45 @@ fn score(
     (users.len(), devices.len())
 }
 
-/// An entry of one log at one place; of a forked log there may be several.
+/// An entry of one log at one place; a forked log may have several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct At {
-    /// Which log.
+    /// The log.
     pub log: LogId,
-    /// Where in it.
+    /// Seq in the log.
     pub seq: u64,
-    /// Which history.
+    /// The history.
     pub h: Short,
 }
 
 /// One entry that touches the document in question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part<K> {
-    /// What the caller calls it.
+    /// The caller's key.
     pub key: K,
-    /// Which entry it is.
+    /// Log, seq and history of the entry.
     pub at: At,
-    /// What its author had taken in, the log's own earlier entries apart.
+    /// Entries that the author had imported, apart from the log's own earlier ones.
     pub deps: Arc<[At]>,
 }
 
-/// What is known of a forked log.
+/// Knowledge about forked logs.
 pub trait Forks {
-    /// Whether an entry lies on the kept history of its log. `true` for a log that is not forked.
+    /// Returns whether an entry lies on the kept history of its log. `true` for a log that is not forked.
     fn is_kept(&self, at: &At) -> bool;
-    /// How many entries the histories that lead to two entries of one log have in common, those two included.
+    /// Returns the number of entries that the histories up to two entries of one log have in common, those two
+    /// included.
     fn shared(&self, a: &At, b: &At) -> u64;
-    /// Whether `earlier` lies on the history that leads to `later`, both of one log.
+    /// Returns whether `earlier` lies on the history of `later`, both of one log.
     fn leads_to(&self, earlier: &At, later: &At) -> bool {
         earlier.seq <= later.seq && self.shared(earlier, later) > earlier.seq
     }
 }
 
-/// The entries of one document that are excluded.
+/// Returns the entries of one document that are excluded.
 ///
-/// An entry is excluded if it lies off the kept history of its log; if an earlier entry of the same history, in this
-/// document, is excluded; or if it depends on such an entry, or on one after it.
+/// An entry is excluded if one of these holds: it lies off the kept history of its log; an earlier entry of the
+/// same history, in this document, is excluded; it depends on such an entry, or on one after it.
 pub fn excluded<K: Copy + Ord>(parts: &[Part<K>], forks: &impl Forks) -> BTreeSet<K> {
     let mut by_log: BTreeMap<LogId, Vec<usize>> = BTreeMap::new();
     for (index, part) in parts.iter().enumerate() {
@@ -155,7 +158,8 @@ struct Graph<'a, K, F> {
 }
 
 impl<K, F: Forks> Graph<'_, K, F> {
-    /// For each log, the newest entry here that leads to what an entry names: those before it are named by that one.
+    /// Returns, for each log, the newest entry here on the history of a dependency. Earlier entries are reached
+    /// through it.
     fn rests_on(&self, index: usize) -> impl Iterator<Item = usize> {
         let part = &self.parts[index];
         let own = self.newest(&part.at, |other| other.seq < part.at.seq);

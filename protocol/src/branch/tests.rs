@@ -55,7 +55,7 @@ impl Forks for World {
     }
 }
 
-/// The rule as it is written, until nothing changes.
+/// The rule as written, applied until nothing changes.
 fn model(parts: &[Part<usize>], world: &World) -> BTreeSet<usize> {
     let newest = |named: &At, to: u64| {
         let leads =
@@ -78,7 +78,7 @@ fn model(parts: &[Part<usize>], world: &World) -> BTreeSet<usize> {
     }
 }
 
-/// Histories of which none is the beginning of another.
+/// Histories none of which is the beginning of another.
 fn tree() -> impl Strategy<Value = Tree> {
     prop::collection::btree_set(prop::collection::vec(0..3u8, 1..6), 1..5).prop_map(|paths| {
         let all: Vec<Vec<u8>> = paths.into_iter().collect();
@@ -91,7 +91,7 @@ fn tree() -> impl Strategy<Value = Tree> {
 struct Spec {
     log: u8,
     deps: Vec<prop::sample::Index>,
-    /// Names an entry of its document that is not there yet.
+    /// A dependency on an entry of its document that is not there yet.
     forged: Option<(u8, u8)>,
 }
 
@@ -145,7 +145,7 @@ fn cite(tree: &Tree, citations: &[(u8, u8, prop::sample::Index, usize)]) -> BTre
     citations.iter().map(one).collect()
 }
 
-/// The choice as it is written: down the tree, step by step, counting anew at each.
+/// The choice as written: down the tree, step by step, with a new count at each.
 fn model_keep(tree: &Tree, citations: &BTreeSet<Citation>) -> Vec<u8> {
     let author = (UserId([0; 32]), DeviceId([0; 32]));
     let mut path: Vec<u8> = Vec::new();

@@ -1,9 +1,9 @@
 //! The Noise handshake over a byte stream.
 //!
-//! Initiator to responder: preamble (8 bytes, clear), message 1; back: message 2 with the responder's Hello; and
-//! again: message 3 with the initiator's Hello. Each message follows its length as a big-endian u16. Until it is
-//! done a handshake buffers at most [`BUFFER_BYTES_MAX`]; after the first error it takes and gives nothing, so a
-//! prober that has not proved an invite's secret gets no byte back (`spec/handshake.md`, section 3).
+//! Initiator to responder: preamble (8 bytes, clear), message 1. Back: message 2 with the responder's Hello. Again
+//! forward: message 3 with the initiator's Hello. Each message follows its length as a big-endian u16. An
+//! unfinished handshake buffers at most [`BUFFER_BYTES_MAX`]. After the first error it takes and gives nothing, so
+//! a prober without a proof of an invite's secret gets no byte back (`spec/handshake.md`, section 3).
 
 use super::noise;
 use super::transport::Transport;
@@ -14,9 +14,9 @@ use core::fmt;
 use snow::HandshakeState;
 use zeroize::Zeroizing;
 
-/// The most bytes of an unfinished handshake that are kept.
+/// Most bytes of an unfinished handshake that are kept.
 pub const BUFFER_BYTES_MAX: usize = 4096;
-/// The most invites that one handshake is tried against.
+/// Most invites that one handshake is tried against.
 pub const PSKS_MAX: usize = 64;
 
 const LENGTH_BYTES: usize = 2;
@@ -25,22 +25,22 @@ const MESSAGE_BYTES_MAX: usize = BUFFER_BYTES_MAX - LENGTH_BYTES - Preamble::LEN
 const FIRST_XX: usize = 32;
 const FIRST_XX_PSK0: usize = 32 + 16;
 
-/// Why a handshake failed. It cannot go on.
+/// Reason why a handshake failed. It cannot continue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HandshakeError {
-    /// The peer's first bytes were not those of this protocol, or of a version that is not known here.
+    /// The peer's first bytes were not of this protocol, or of a version that is not known here.
     #[error(transparent)]
     Preamble(#[from] PreambleError),
-    /// The peer announced a message longer than any handshake message, or of a length that this one cannot have.
+    /// The peer announced a message longer than any handshake message, or of an impossible length.
     #[error("the peer sent a handshake message of {0} bytes")]
     Length(usize),
     /// A message was changed on the way, or made with other keys.
     #[error("a handshake message does not verify")]
     Refused,
-    /// The peer has no invite that is outstanding here.
+    /// The peer has no invite that is open here.
     #[error("the peer has no invite that is valid here")]
     NoInvite,
-    /// Whoever answered is not the device that made the invite.
+    /// The responder is not the device that made the invite.
     #[error("the peer is not the device that made the invite: ask for a new one")]
     WrongPeer,
     /// An earlier error ended this handshake.
@@ -48,7 +48,7 @@ pub enum HandshakeError {
     Failed,
 }
 
-/// What a finished handshake leaves.
+/// Result of a finished handshake.
 #[derive(Debug)]
 pub struct Established {
     /// The sealed stream.
@@ -59,20 +59,20 @@ pub struct Established {
     pub remote_hello: Vec<u8>,
     /// Unique to this handshake and equal at both ends.
     pub handshake_hash: [u8; 32],
-    /// Which of the responder's invites the initiator had; 0 at an initiator that used one.
+    /// Index of the responder's invite that the initiator had; 0 at an initiator that used one.
     pub psk_index: Option<usize>,
-    /// What of the input belongs to the sealed stream: feed it to the transport first.
+    /// Input that belongs to the sealed stream: feed it to the transport first.
     pub leftover: Vec<u8>,
 }
 
-/// How an initiator begins.
+/// Opening of an initiator.
 #[derive(Debug)]
 pub enum Opening {
-    /// Without an invite: the Hello says who the peer is.
+    /// Without an invite: the Hello carries the peer's identity.
     Xx,
     /// With an invite.
     Invited {
-        /// From the invite.
+        /// The pre-shared key from the invite.
         psk: Zeroizing<[u8; 32]>,
         /// The inviter's Noise static key, from the invite.
         inviter: [u8; 32],
@@ -123,11 +123,11 @@ struct Done {
 }
 
 impl Handshake {
-    /// Starts a handshake and writes its first message. `hello` is the encoded Hello, at most
-    /// [`HELLO_BYTES_MAX`] bytes; `entropy` must be a child of its own.
+    /// Starts a handshake and writes its first message. `hello` is the encoded Hello, at most [`HELLO_BYTES_MAX`]
+    /// bytes; `entropy` must be a child of its own.
     ///
     /// # Panics
-    /// When `hello` is too long.
+    /// If `hello` is too long.
     pub fn initiator(opening: Opening, keys: &DeviceKeys, hello: Vec<u8>, entropy: Entropy) -> Self {
         assert!(hello.len() <= HELLO_BYTES_MAX, "our own Hello is too long");
         let (pattern, psk, expected) = match opening {
@@ -147,11 +147,11 @@ impl Handshake {
         Self { state: State::Asked(Box::new(Asked { noise, hello, expected })), inbox: Vec::new(), outbox }
     }
 
-    /// Waits for a handshake. `psks` are those of the outstanding invites; a peer that shows one is told by
-    /// [`Established::psk_index`]. `hello` and `entropy` as in [`Self::initiator`].
+    /// Waits for a handshake. `psks` are those of the open invites; [`Established::psk_index`] names the one that
+    /// the peer has. `hello` and `entropy` are as in [`Self::initiator`].
     ///
     /// # Panics
-    /// When `hello` is too long or there are more than [`PSKS_MAX`] psks.
+    /// If `hello` is too long or there are more than [`PSKS_MAX`] psks.
     pub fn responder(keys: &DeviceKeys, psks: Vec<Zeroizing<[u8; 32]>>, hello: Vec<u8>, entropy: Entropy) -> Self {
         assert!(hello.len() <= HELLO_BYTES_MAX, "our own Hello is too long");
         assert!(psks.len() <= PSKS_MAX, "too many outstanding invites");
@@ -163,7 +163,7 @@ impl Handshake {
     /// Takes bytes of the peer, cut anywhere.
     ///
     /// # Errors
-    /// The peer's fault, each of them; the handshake has failed and the link must be closed.
+    /// Every error is the peer's fault; the handshake has failed and the link must be closed.
     pub fn handle(&mut self, mut bytes: &[u8]) -> Result<(), HandshakeError> {
         while !bytes.is_empty() {
             let missing = match self.missing() {
@@ -184,19 +184,19 @@ impl Handshake {
         Ok(())
     }
 
-    /// Appends what is to be sent, and says whether there was anything.
+    /// Appends bytes to be sent. Returns whether there were any.
     pub fn poll_transmit(&mut self, out: &mut Vec<u8>) -> bool {
         out.extend_from_slice(&self.outbox);
         !core::mem::take(&mut self.outbox).is_empty()
     }
 
-    /// Whether [`Self::finish`] may be called. An initiator is done before its last message was polled.
+    /// Returns whether [`Self::finish`] may be called. An initiator is done before its last message was polled.
     pub const fn is_done(&self) -> bool {
         matches!(self.state, State::Done(_))
     }
 
-    /// The peer's proven static key and its Hello, once done. An initiator judges them before it polls its last
-    /// message, which carries its own Hello.
+    /// Returns the peer's proven static key and its Hello, once done. An initiator judges them before it polls its
+    /// last message, which carries its own Hello.
     pub fn remote(&self) -> Option<(&[u8; 32], &[u8])> {
         match &self.state {
             State::Done(done) => Some((&done.remote_static, &done.remote_hello)),
@@ -204,12 +204,12 @@ impl Handshake {
         }
     }
 
-    /// Whether an invite brought the ends together, once done.
+    /// Returns whether the handshake used an invite, once done.
     pub fn is_invited(&self) -> bool {
         matches!(&self.state, State::Done(done) if done.psk_index.is_some())
     }
 
-    /// Ends the handshake. What was not polled is lost, so poll first. `None` unless it is done.
+    /// Ends the handshake. Bytes that were not polled are lost, so poll first. `None` unless it is done.
     pub fn finish(self) -> Option<Established> {
         let State::Done(done) = self.state else { return None };
         let mut handshake_hash = [0; 32];
@@ -229,7 +229,7 @@ impl Handshake {
         error
     }
 
-    /// How many bytes to take before looking again; `None` when done.
+    /// Returns the number of bytes to take before the next check; `None` when done.
     fn missing(&self) -> Result<Option<usize>, HandshakeError> {
         let start = match &self.state {
             State::Listening(_) => Preamble::LEN,
@@ -247,7 +247,7 @@ impl Handshake {
         }
     }
 
-    /// Checks as early as possible what has arrived, and takes the step that it completes.
+    /// Checks the received bytes as early as possible, and takes the step that they complete.
     fn advance(&mut self) -> Result<(), HandshakeError> {
         match core::mem::replace(&mut self.state, State::Failed) {
             State::Listening(listening) => self.on_first(listening),
@@ -323,7 +323,7 @@ impl fmt::Debug for Handshake {
     }
 }
 
-/// The message that `bytes` hold, once whole. Its length must lie in `allowed`.
+/// Returns the message in `bytes`, once whole. Its length must lie in `allowed`.
 fn whole_message(bytes: &[u8], allowed: core::ops::RangeInclusive<usize>) -> Result<Option<&[u8]>, HandshakeError> {
     let Some((length, message)) = bytes.split_first_chunk::<LENGTH_BYTES>() else { return Ok(None) };
     let length = usize::from(u16::from_be_bytes(*length));
@@ -333,7 +333,7 @@ fn whole_message(bytes: &[u8], allowed: core::ops::RangeInclusive<usize>) -> Res
     Ok((message.len() == length).then_some(message))
 }
 
-/// Tries message 1, with a psk against each outstanding invite in turn: a wrong one fails the tag.
+/// Tries message 1, with a psk against each open invite in turn: a wrong one fails the tag.
 fn read_first(
     listening: &Listening,
     pattern: Pattern,
@@ -359,7 +359,7 @@ fn read_first(
     }
 }
 
-/// Reads a message that brings the peer's static key and Hello.
+/// Reads a message with the peer's static key and Hello.
 fn read_message(noise: &mut HandshakeState, message: &[u8]) -> Result<(Vec<u8>, [u8; 32]), HandshakeError> {
     let mut hello = vec![0; message.len()];
     let length = noise.read_message(message, &mut hello).map_err(|_| HandshakeError::Refused)?;
@@ -377,7 +377,7 @@ fn write_message(noise: &mut HandshakeState, payload: &[u8], out: &mut Vec<u8>) 
     let start = out.len();
     out.resize(start + LENGTH_BYTES + MESSAGE_BYTES_MAX, 0);
     let (length_bytes, message) = out[start..].split_at_mut(LENGTH_BYTES);
-    // Fails only if the peer's key is weak: our payloads are bounded.
+    // Fails only if the peer's key is weak: the payloads of this side are bounded.
     let length = noise.write_message(payload, message).map_err(|_| HandshakeError::Refused)?;
     length_bytes.copy_from_slice(&(length as u16).to_be_bytes());
     out.truncate(start + LENGTH_BYTES + length);

@@ -1,8 +1,8 @@
-//! The primitives that snow runs on: one place that decides whose they are.
+//! The cryptographic primitives of snow, chosen in one place.
 //!
-//! The random numbers come from [`Entropy`], so a handshake is a function of its inputs. Keys are wiped on drop, and
-//! an agreement with a weak key fails. With the feature `native-crypto` ChaCha20-Poly1305 is ring's, which is faster
-//! and gives the same bytes.
+//! Random numbers come from [`Entropy`], so a handshake is a function of its inputs. Keys are wiped on drop, and an
+//! agreement with a weak key fails. With the feature `native-crypto`, ChaCha20-Poly1305 is that of ring, which is
+//! faster and gives the same bytes.
 
 use crate::entropy::Entropy;
 use crate::wire::hello::Pattern;
@@ -65,7 +65,7 @@ struct X25519 {
 }
 
 impl X25519 {
-    /// A place for a key: snow sets one, or generates one, before it uses any.
+    /// Makes a slot for a key: snow sets or generates one before it uses any.
     fn unset() -> Self {
         Self { secret: StaticSecret::from([0; 32]), public: PublicKey::from([0; 32]) }
     }

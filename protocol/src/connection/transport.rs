@@ -1,38 +1,38 @@
 //! The sealed stream: length-prefixed Noise messages in both directions.
 //!
-//! Each message follows its length as a big-endian u16. Both directions are rekeyed by count, so both ends do it
-//! at the same message without a word. Any message that does not open ends the stream for good: a sealed stream has
-//! no harmless errors (`spec/handshake.md`, section 5).
+//! Each message follows its length as a big-endian u16. Both directions are rekeyed by count, so both ends change
+//! keys at the same message without a signal. Any message that does not open ends the stream for good: a sealed
+//! stream has no harmless errors (`spec/handshake.md`, section 5).
 
 use core::fmt;
 use snow::TransportState;
 
-/// The longest plaintext of one message, in bytes.
+/// Length of the longest plaintext of one message, in bytes.
 pub const PLAINTEXT_BYTES_MAX: usize = MESSAGE_BYTES_MAX - TAG_BYTES;
-/// After how many messages a direction gets a new key.
+/// Number of messages after which a direction gets a new key.
 pub const REKEY_MESSAGES: u64 = 65_536;
-/// After how many messages in a direction the link wants a new handshake.
+/// Number of messages in a direction after which the link needs a new handshake.
 pub const HANDSHAKE_MESSAGES: u64 = 1 << 32;
-/// The most received bytes that wait for [`Transport::poll_message`].
+/// Most received bytes that wait for [`Transport::poll_message`].
 pub const BUFFER_BYTES_MAX: usize = 1 << 20;
 
 const LENGTH_BYTES: usize = 2;
 const TAG_BYTES: usize = 16;
 const MESSAGE_BYTES_MAX: usize = 65_535;
 
-/// Why a sealed stream ended, or did not take something.
+/// Reason why a sealed stream ended, or did not take a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TransportError {
-    /// The peer, or somebody on the way: a message does not open.
+    /// Fault of the peer, or of somebody on the way: a message does not open.
     #[error("a message on the link does not verify")]
     Refused,
-    /// The peer: a message shorter than its tag.
+    /// Fault of the peer: a message shorter than its tag.
     #[error("a message on the link is shorter than its tag")]
     TooShort,
-    /// The caller: more than [`PLAINTEXT_BYTES_MAX`] in one message.
+    /// Fault of the caller: more than [`PLAINTEXT_BYTES_MAX`] in one message.
     #[error("a message of {0} bytes is too long to seal")]
     TooLong(usize),
-    /// The caller: more than [`BUFFER_BYTES_MAX`] received and not taken.
+    /// Fault of the caller: more than [`BUFFER_BYTES_MAX`] received and not taken.
     #[error("received bytes were not taken in time")]
     Overflow,
     /// An earlier error ended the stream.
@@ -44,7 +44,7 @@ pub enum TransportError {
 pub struct Transport {
     noise: TransportState,
     inbox: Vec<u8>,
-    /// Where in `inbox` the next message starts.
+    /// Start of the next message in `inbox`.
     start: usize,
     sent: u64,
     received: u64,
@@ -57,7 +57,8 @@ impl Transport {
         Self { noise, inbox: Vec::new(), start: 0, sent: 0, received: 0, rekey_messages: REKEY_MESSAGES, failed: false }
     }
 
-    /// Rekeys after another number of messages than [`REKEY_MESSAGES`]. Both ends must agree: for tests and simulations.
+    /// Rekeys after a number of messages other than [`REKEY_MESSAGES`]. Both ends must agree: for tests and
+    /// simulations.
     #[must_use]
     pub const fn with_rekey_messages(mut self, messages: u64) -> Self {
         self.rekey_messages = messages;
@@ -67,7 +68,7 @@ impl Transport {
     /// Appends one sealed message, with its length, to `out`.
     ///
     /// # Errors
-    /// When the plaintext is too long or the stream has failed.
+    /// Fails if the plaintext is too long or the stream has failed.
     pub fn seal(&mut self, plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), TransportError> {
         if self.failed {
             return Err(TransportError::Failed);
@@ -91,10 +92,11 @@ impl Transport {
         Ok(())
     }
 
-    /// Takes bytes of the peer, cut anywhere. Call [`Self::poll_message`] until it gives nothing before more are read.
+    /// Takes bytes of the peer, cut anywhere. Call [`Self::poll_message`] until it returns `None` before more are
+    /// read.
     ///
     /// # Errors
-    /// When the stream has failed, or the caller did not take what came before; the latter changes nothing.
+    /// Fails if the stream has failed, or if the caller did not take earlier messages; the latter changes nothing.
     pub fn receive(&mut self, bytes: &[u8]) -> Result<(), TransportError> {
         if self.failed {
             return Err(TransportError::Failed);
@@ -108,10 +110,10 @@ impl Transport {
         Ok(())
     }
 
-    /// Opens the next message, if it is there whole.
+    /// Opens the next message, if it has come whole.
     ///
     /// # Errors
-    /// When it does not open: the stream has failed and the link must be closed.
+    /// Fails if the message does not open: the stream has failed and the link must be closed.
     pub fn poll_message(&mut self) -> Result<Option<Vec<u8>>, TransportError> {
         if self.failed {
             return Err(TransportError::Failed);
@@ -136,7 +138,7 @@ impl Transport {
         Ok(Some(plaintext))
     }
 
-    /// Whether so many messages passed that the link should be made anew.
+    /// Returns whether the link needs a new handshake, after [`HANDSHAKE_MESSAGES`] messages.
     pub const fn needs_new_handshake(&self) -> bool {
         self.sent >= HANDSHAKE_MESSAGES || self.received >= HANDSHAKE_MESSAGES
     }

@@ -1,8 +1,8 @@
-//! Carrying what updates did over to another document, as operations of another peer.
+//! Carries the effect of updates over to another document, as operations of another peer.
 //!
-//! What changed below a map is carried container by container, to the same places, because both documents name these
-//! containers alike. A container that is an item of a list gets a new identity with the list item, and its entries hang
-//! under that, so an item that is new is copied by its content.
+//! Changes below a map are carried container by container, to the same places, because both documents name
+//! these containers alike. A container that is an item of a list gets a new identity with the list item, and
+//! the names of its entries derive from it. A new item is therefore copied by its content.
 
 use super::slot::{Children, Kind, Look, Node, Slot, keys};
 use super::{DEPTH_MAX, ROOT_DOC, ROOT_META, gone};
@@ -12,7 +12,7 @@ use loro::{
 };
 use std::collections::BTreeMap;
 
-/// Does in `to` what `from` did since `base`, which both share.
+/// Repeats in `to` the changes that `from` made since `base`, which both share.
 pub(super) fn carry(from: &LoroDoc, base: &Frontiers, to: &LoroDoc) -> LoroResult<()> {
     let batch: DiffBatch = from.diff(base, &from.oplog_frontiers())?;
     let diffs = batch.iter().map(|(id, diff)| (id.to_string(), diff.clone())).collect();
@@ -30,7 +30,7 @@ pub(super) fn carry(from: &LoroDoc, base: &Frontiers, to: &LoroDoc) -> LoroResul
 struct Carrier<'a> {
     from: &'a LoroDoc,
     to: &'a LoroDoc,
-    /// What changed in each container that is not carried yet, by the container's id.
+    /// Changes of each container that are not carried yet, by the container's id.
     diffs: BTreeMap<String, Diff<'a>>,
 }
 
@@ -43,7 +43,7 @@ impl Carrier<'_> {
             let mut changed: Vec<_> = changed.updated.iter().collect();
             changed.sort_unstable_by_key(|(key, _)| key.to_string());
             for (key, entry) in changed {
-                // Nobody here deletes a key of a map, or puts a container there.
+                // No honest writer deletes a key of a map, or puts a container there.
                 if let Some(ValueOrContainer::Value(value)) = entry {
                     to.insert(key, value.clone())?;
                 }

@@ -1,4 +1,5 @@
-//! What an application asks of a document, and why it may be refused.
+//! Changes that an application requests of a document, and the reasons for refusing them (`spec/documents.md`,
+//! section 5).
 
 use super::{DEPTH_MAX, Step, Value};
 
@@ -7,26 +8,26 @@ use super::{DEPTH_MAX, Step, Value};
 pub enum Change {
     /// Puts a value at the entry of a map, new or old, or in place of an existing item of a list.
     ///
-    /// A string put where a text stands edits that text (what differs between the common beginning and end), so that
-    /// concurrent edits of it survive.
+    /// A string put in place of a text edits that text: only the stretch between the common beginning and end
+    /// is replaced, so that concurrent edits survive.
     Set {
-        /// Where; not empty.
+        /// Place of the entry or item; not empty.
         path: Vec<Step>,
-        /// What.
+        /// The new value.
         value: Value,
     },
     /// Removes the entry of a map or the item of a list.
     Remove {
-        /// Where; not empty.
+        /// Place of the entry or item; not empty.
         path: Vec<Step>,
     },
     /// Inserts items into a list.
     Insert {
         /// The list.
         path: Vec<Step>,
-        /// Before which item; the list's length means at the end.
+        /// Index of the item that follows; the list's length appends.
         index: usize,
-        /// What.
+        /// The items.
         values: Vec<Value>,
     },
     /// Deletes items of a list.
@@ -35,42 +36,42 @@ pub enum Change {
         path: Vec<Step>,
         /// The first item.
         index: usize,
-        /// How many.
+        /// Number of items.
         len: usize,
     },
     /// Replaces a stretch of a text. Positions count Unicode scalar values.
     Splice {
         /// The text.
         path: Vec<Step>,
-        /// Where.
+        /// Position of the stretch.
         at: usize,
-        /// How many to delete.
+        /// Number of characters to delete.
         delete: usize,
-        /// What to insert in their place.
+        /// Text to insert in place of the deleted characters.
         insert: String,
     },
-    /// Adds to a counter, which is made if nothing stands there. A whole number becomes one.
+    /// Adds to a counter, which is made if the entry is absent. A whole number becomes a counter.
     Add {
         /// An entry of a map.
         path: Vec<Step>,
-        /// How much; less than 0 takes away.
+        /// Amount; a negative one is subtracted.
         by: i64,
     },
 }
 
-/// Why changes were refused. Nothing was changed, unless it says that the document broke.
+/// Reason why changes were refused. Nothing was changed, unless the error is [`ChangeError::Broken`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ChangeError {
-    /// A document is an object.
+    /// The value of the document is not an object.
     #[error("a document must be an object")]
     RootNotMap,
-    /// A path was empty where the document itself can't be meant.
+    /// A path was empty where the document itself is not allowed.
     #[error("the document itself cannot be set or removed")]
     Root,
-    /// Change number `.0` goes through something that isn't there.
+    /// Change number `.0` goes through a place that does not exist.
     #[error("change {0}: there is nothing at its path")]
     NoSuchPath(usize),
-    /// Change number `.0` asks of a container what it can't do.
+    /// Change number `.0` does not fit the kind of its container.
     #[error("change {0}: its path leads to something of another kind")]
     WrongKind(usize),
     /// Change number `.0` reaches past the end of a list or text.
@@ -88,7 +89,7 @@ pub enum ChangeError {
     /// The changes don't fit in one update with those before them: take the update, then try again.
     #[error("the update is full")]
     Full,
-    /// Loro refused what was found valid.
+    /// Loro refused a valid change.
     #[error("the document engine refused a valid change")]
     Refused,
     /// The document is broken and must be rebuilt from its updates.
@@ -96,7 +97,7 @@ pub enum ChangeError {
     Broken(#[from] super::Broken),
 }
 
-/// Checks that a value may stand at `depth` levels below the document.
+/// Checks that a value may be placed `depth` levels below the document.
 pub(super) fn admissible(value: &Value, depth: usize) -> Result<(), ChangeError> {
     let mut rest = vec![(value, depth)];
     while let Some((value, depth)) = rest.pop() {
@@ -111,7 +112,7 @@ pub(super) fn admissible(value: &Value, depth: usize) -> Result<(), ChangeError>
     Ok(())
 }
 
-/// What one edit of a text comes to: the stretch between the common beginning and the common end.
+/// One edit of a text: the stretch between the common beginning and the common end.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Splice<'a> {
     pub(super) at: usize,

@@ -1,7 +1,8 @@
-//! The gate before Loro: what an update must be before it may be imported.
+//! The check before Loro: the conditions that an update must meet to be imported.
 //!
-//! Loro does not authenticate its peers, so this does: an update holds the operations of exactly the peer that its log
-//! stands for, starting exactly where that peer's last update in this document ended (`spec/documents.md`, section 4).
+//! Loro does not authenticate its peers, so this module does: an update contains the operations of exactly
+//! its log's peer, starting exactly where that peer's last update in this document ended
+//! (`spec/documents.md`, section 4).
 
 use super::{UPDATE_BYTES_MAX, UPDATE_OPS_MAX, envelope, roots};
 use loro::{EncodedBlobMode, LoroDoc};
@@ -20,28 +21,28 @@ pub struct CheckedUpdate {
 }
 
 impl CheckedUpdate {
-    /// Whose operations these are.
+    /// Returns the peer that made these operations.
     pub const fn peer(&self) -> u64 {
         self.peer
     }
 
-    /// Counter of the first operation.
+    /// Returns the counter of the first operation.
     pub const fn start(&self) -> u32 {
         self.start
     }
 
-    /// Counter after the last operation: where the peer's next update in this document must start.
+    /// Returns the counter after the last operation: the start of the peer's next update in this document.
     pub const fn end(&self) -> u32 {
         self.end
     }
 
-    /// The operations outside the update that it directly builds on, as (peer, counter).
+    /// Returns the operations outside the update that it directly builds on, as (peer, counter).
     pub fn deps(&self) -> &[(u64, u32)] {
         &self.deps
     }
 }
 
-/// Why an update is not acceptable. Always its author's fault.
+/// Reason why an update is not acceptable. Always its author's fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UpdateError {
     /// Longer than [`UPDATE_BYTES_MAX`].
@@ -50,7 +51,7 @@ pub enum UpdateError {
     /// Not a Loro update.
     #[error("the update cannot be decoded")]
     Undecodable,
-    /// A root container has a name that nobody writes here.
+    /// A root container has a name that no honest writer uses.
     #[error("the update names a root container that no document has")]
     RootName,
     /// No operation, or operations of more than one peer.
@@ -59,15 +60,15 @@ pub enum UpdateError {
     /// Operations of another peer than the log's.
     #[error("the update is of peer {found:016x}, not of its log's peer")]
     WrongPeer {
-        /// Whose operations they are.
+        /// The peer of the operations.
         found: u64,
     },
     /// A gap or an overlap with the peer's last update.
     #[error("the update starts at operation {found}, not at {expected}")]
     WrongStart {
-        /// Where the peer's last update ended.
+        /// End of the peer's last update.
         expected: u32,
-        /// Where this one starts.
+        /// Start of this update.
         found: i64,
     },
     /// More than [`UPDATE_OPS_MAX`] operations, or counters that run out.

@@ -1,19 +1,19 @@
 //! Counters: numbers to which several devices add at once.
 //!
-//! A counter is a map. A writer keeps two totals under its own peer: of what it added and of what it took away. Totals
-//! only grow, so of several deletions that saw one, the one that saw most has seen all of the others' part. The value is
-//! what was counted and not seen by a deletion (`spec/documents.md`, section 3).
+//! A counter is a map. A writer keeps two totals under its own peer: of its additions and of its
+//! subtractions. Totals only grow, so of several deletions of one total the one that saw most covers the
+//! others. The value is the sum that no deletion has seen (`spec/documents.md`, section 3).
 
 use loro::{LoroMap, LoroResult, LoroValue, ValueOrContainer};
 use std::collections::BTreeMap;
 
-/// So many totals of a counter are read: the first by their names.
+/// Most totals of a counter that are read: the first by their names.
 const TOTALS_MAX: usize = 65_536;
 
-/// What stands behind the name of a total and before that of who deleted what it saw of it.
+/// Separator between the name of a total and that of a writer that deleted the part of it that it saw.
 const SEEN: char = '/';
 
-/// What stands behind a writer's name for what it took away.
+/// Suffix of a writer's name in the name of its total of subtractions.
 const TAKEN: char = '-';
 
 /// The writer of the number with which a counter began.
@@ -23,16 +23,16 @@ const FIRST: &str = "first";
 #[derive(Debug, Clone)]
 pub(super) struct Counter(pub(super) LoroMap);
 
-/// A sum that only grows, and how much of it was deleted.
+/// A sum that only grows, and the part of it that was deleted.
 #[derive(Debug, Clone, Default)]
 struct Total {
     sum: i64,
-    /// What deletions saw, each for itself.
+    /// Part of the sum that each deletion saw.
     seen: Vec<i64>,
 }
 
 impl Total {
-    /// Nobody sees more than there is: such a claim is none.
+    /// Returns the deleted part. A deletion that claims more than the sum is ignored.
     fn deleted(&self) -> i64 {
         self.seen.iter().copied().filter(|seen| (0..=self.sum).contains(seen)).max().unwrap_or(0)
     }
@@ -55,7 +55,7 @@ impl Counter {
         totals
     }
 
-    /// The number, within 64 bits.
+    /// Returns the number, within 64 bits.
     pub(super) fn value(&self) -> i64 {
         let counted = self.totals().into_iter().take(TOTALS_MAX);
         let signed = |(name, total): (String, Total)| {
@@ -70,7 +70,7 @@ impl Counter {
         self.totals().into_values().take(TOTALS_MAX).any(|total| total.left() != 0)
     }
 
-    /// How many entries there are.
+    /// Returns the number of entries.
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
@@ -80,7 +80,7 @@ impl Counter {
         self.count(&format!("{:x}", if planted!("counter.one-total") { 1 } else { peer }), by)
     }
 
-    /// Begins with a number that stood here as a plain value. Who begins concurrently writes the same.
+    /// Begins with a number that was here as a plain value. Concurrent beginners write the same.
     pub(super) fn begin(&self, number: i64) -> LoroResult<()> {
         self.count(FIRST, number)
     }
@@ -94,7 +94,7 @@ impl Counter {
         self.0.insert(&name, sum.saturating_add(by.saturating_abs()))
     }
 
-    /// Deletes what is seen, as `peer`.
+    /// Deletes the part of the counter that is seen, as `peer`.
     pub(super) fn clear(&self, peer: u64) -> LoroResult<()> {
         for (name, total) in self.totals() {
             if total.left() != 0 {
@@ -121,7 +121,7 @@ mod tests {
         replica.apply(&[Change::Remove { path: at() }], &TextPaths::none()).unwrap();
     }
 
-    /// Says what one wrote to the others.
+    /// Sends the updates of one replica to the others.
     fn tell(replicas: &mut [Replica], from: usize, to: &[usize]) {
         let update = replicas[from].take_update().unwrap().unwrap();
         let update = check(&update.bytes, replicas[from].peer(), update.start).unwrap();
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn what_a_deletion_saw_stays_deleted_whatever_another_saw() {
-        // Peers 7 and 9: whose deletion is later must not matter.
+        // Peers 7 and 9: the order of the deletions must not matter.
         for (first, second) in [(7, 9), (9, 7)] {
             let mut all = [Replica::new(1), Replica::new(first), Replica::new(second)];
             add(&mut all[0], 1);

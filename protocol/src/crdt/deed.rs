@@ -1,21 +1,21 @@
-//! Tells from its operations what an update did to a document.
+//! Determines the effect of an update on a document from its operations.
 
 use super::{Broken, ROOT_GONE, ROOT_META, Replica};
 use loro::{ContainerID, IdSpan, JsonChange, JsonMapOp, JsonOpContent, LoroValue};
 
-/// What a stretch of one peer's operations did.
+/// Effect of a stretch of one peer's operations.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Deed {
-    /// It builds on nothing: the document begins with it.
+    /// True if the stretch builds on nothing: the document begins with it.
     pub begins: bool,
-    /// It changed more than what the document is called and whether it is deleted.
+    /// True if the stretch changed more than the name and the deletion of the document.
     pub edits: bool,
-    /// It deleted the document, or brought it back: the last of both.
+    /// The last deletion (`true`) or restoration (`false`), if any.
     pub deletes: Option<bool>,
 }
 
 impl Replica {
-    /// Tells what the operations `start..end` of a peer did.
+    /// Returns the effect of the operations `start..end` of a peer.
     ///
     /// # Errors
     /// If the document broke.
@@ -44,7 +44,7 @@ impl Deed {
         }
     }
 
-    /// Takes in what later operations of the same peer did.
+    /// Adds the effect of later operations of the same peer.
     pub(crate) fn extend(&mut self, later: Self) {
         self.begins |= later.begins;
         self.edits |= later.edits;

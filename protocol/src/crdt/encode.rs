@@ -1,8 +1,8 @@
-//! From values to Loro containers, and the one place that makes a Loro document.
+//! Writes values into Loro containers, and contains the only place that makes a Loro document.
 //!
-//! The rule (`spec/documents.md`, section 3): an object becomes a map container, an array a list container, a string at
-//! a declared text path a text container, anything else a plain value. Below a map a container is the one that everybody
-//! makes there ([`super::slot`]).
+//! The rule (`spec/documents.md`, section 3): an object becomes a map container, an array a list container, a
+//! string at a declared text path a text container, anything else a plain value. Below a map, every writer
+//! makes the same container ([`super::slot`]).
 
 use super::change::{ChangeError, Splice, splice_between};
 use super::read::Reader;
@@ -13,7 +13,8 @@ use super::{envelope, gone};
 use loro::{ExportMode, IdSpan, LoroDoc, LoroList, LoroMap, LoroResult, LoroText, LoroValue};
 use std::collections::BTreeMap;
 
-/// What a document is called. It travels inside the document, in a root map of its own, and is no part of the value.
+/// Name and collection of a document. They travel inside the document, in a root map of their own, and are
+/// not part of the value.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Meta {
     /// Name of the collection.
@@ -67,7 +68,7 @@ pub fn encode_new(peer: u64, meta: &Meta, value: &Value, texts: &TextPaths) -> R
     new_doc(peer, meta, value, texts).map(|(update, _)| update)
 }
 
-/// As [`encode_new`]; reads as well what the update makes.
+/// Encodes as [`encode_new`] does, and reads back the result of the update.
 pub(crate) fn encode_and_read(
     peer: u64,
     meta: &Meta,
@@ -98,7 +99,7 @@ fn new_doc(peer: u64, meta: &Meta, value: &Value, texts: &TextPaths) -> Result<(
     Ok((Update { bytes, start: 0, end }, doc))
 }
 
-/// Where the committed operations of `peer` end.
+/// Returns the end of the committed operations of `peer`.
 pub(super) fn ops_of(doc: &LoroDoc, peer: u64) -> u32 {
     doc.oplog_vv().get(&peer).and_then(|end| u32::try_from(*end).ok()).unwrap_or(0)
 }
@@ -109,12 +110,12 @@ pub(super) fn export(doc: &LoroDoc, peer: u64, start: u32, end: u32) -> Option<V
     envelope::without(&doc.export(ExportMode::updates_in_range(vec![span])).ok()?)
 }
 
-/// Writes values into containers. `path` is where the writer stands, kept for the text paths.
+/// Writes values into containers. `path` is the writer's current place, kept for the text paths.
 pub(super) struct Writer<'a> {
     doc: &'a LoroDoc,
     texts: &'a TextPaths,
     path: Vec<Step>,
-    /// Nothing stands there yet, so nothing is looked up.
+    /// True if the place is new, so that nothing must be looked up.
     is_new: bool,
 }
 
@@ -123,8 +124,8 @@ impl<'a> Writer<'a> {
         Self { doc, texts, path, is_new: false }
     }
 
-    /// Makes an entry of a map equal to a value. What is there is changed, never replaced: a container keeps its
-    /// identity, so that what others write in it at the same time stands.
+    /// Makes an entry of a map equal to a value. Existing content is changed, never replaced: a container
+    /// keeps its identity, so that concurrent writes in it stay.
     pub(super) fn put(&mut self, map: &LoroMap, key: &str, value: &Value) -> LoroResult<()> {
         let slot = if self.is_new { Slot::Absent } else { Slot::of(map, key) };
         let stands = match slot {
@@ -167,7 +168,7 @@ impl<'a> Writer<'a> {
                 return Ok(());
             }
             if matches!(slot, Slot::Plain(stands) if *stands == plain) {
-                // Loro writes nothing in the place of an equal: 0.0 would not replace -0.0.
+                // Loro writes nothing in the place of an equal value: 0.0 would not replace -0.0.
                 map.insert(key, tombstone())?;
             }
             return map.insert(key, plain);
@@ -187,7 +188,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Deletes an entry of a map: clears what is seen and leaves a tombstone.
+    /// Deletes an entry of a map: clears the seen content and leaves a tombstone.
     pub(super) fn remove(&self, map: &LoroMap, key: &str, depth: usize) -> LoroResult<()> {
         if Slot::of(map, key) == Slot::Absent {
             return Ok(());
@@ -196,7 +197,7 @@ impl<'a> Writer<'a> {
         if planted!("slot.really-deleted") { map.delete(key) } else { map.insert(key, tombstone()) }
     }
 
-    /// Clears the containers under a key, but for that of a kind.
+    /// Clears the containers under a key, except the one of `kind`.
     pub(super) fn clear_but(&self, map: &LoroMap, key: &str, kind: Kind, depth: usize) -> LoroResult<()> {
         if Slot::of(map, key) == Slot::Absent { Ok(()) } else { self.clear(map, key, Some(kind), depth) }
     }
@@ -237,7 +238,7 @@ impl<'a> Writer<'a> {
         entries.iter().try_for_each(|(key, value)| self.put(map, key, value))
     }
 
-    /// Makes a list equal to items, by what its beginning and end share with them.
+    /// Makes a list equal to items; the items shared at its beginning and end stay.
     fn fill_list(&mut self, list: &LoroList, items: &[Value]) -> LoroResult<()> {
         if list.is_empty() {
             return self.insert(list, 0, items);

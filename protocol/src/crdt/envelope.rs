@@ -1,26 +1,28 @@
-//! Loro's envelope: `"loro" | 12 zeros | xxh32 of the rest, 4 bytes | mode, 2 bytes`, before what it encodes.
+//! Loro's envelope: `"loro" | 12 zeros | xxh32 of the rest, 4 bytes | mode, 2 bytes`, before the encoded
+//! content.
 //!
-//! An update is stored and sent without it. The seal says whether a byte was changed, and the envelope follows from the
-//! rest, so 22 bytes of each update, of which four never compress, say nothing (`spec/documents.md`, section 4).
+//! An update is stored and sent without its envelope. The seal detects changed bytes, and the envelope
+//! follows from the rest. It would add 22 redundant bytes to each update, four of which never compress
+//! (`spec/documents.md`, section 4).
 
 use xxhash_rust::xxh32::xxh32;
 
-/// Its length in bytes.
+/// Length of an envelope, in bytes.
 const LEN: usize = 22;
-/// Where what the checksum covers begins.
+/// Offset of the bytes that the checksum covers.
 const CHECKED: usize = 20;
 /// The mode of updates.
 const UPDATES: [u8; 2] = [0, 4];
 /// The seed of the checksum.
 const SEED: u32 = u32::from_le_bytes(*b"LORO");
 
-/// What is behind the envelope of an export of updates. `None` if it is none.
+/// Returns the content of an export of updates without its envelope. `None` for any other export.
 pub(super) fn without(export: &[u8]) -> Option<Vec<u8>> {
     let (envelope, rest) = export.split_at_checked(LEN)?;
     (envelope[CHECKED..] == UPDATES).then(|| rest.to_vec())
 }
 
-/// An update in its envelope, as Loro reads it.
+/// Returns an update in its envelope, as Loro reads it.
 pub(super) fn within(update: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(LEN + update.len());
     bytes.extend_from_slice(b"loro");
@@ -32,8 +34,8 @@ pub(super) fn within(update: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Several updates, each in its envelope, as one. The engine takes time for each import that grows with all writers of
-/// the document, so many updates are imported at once.
+/// Joins several updates, each in its envelope, into one. The engine's time for each import grows with the
+/// number of the document's writers, so updates are imported in batches.
 pub(super) fn join<'a>(updates: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
     within(&updates.flat_map(|update| &update[LEN..]).copied().collect::<Vec<u8>>())
 }

@@ -8,29 +8,29 @@ use loro::{ExportMode, IdSpan, LoroDoc, LoroList, LoroMap, LoroText};
 /// The updates that [`forge`] makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Forgery {
-    /// Maps in maps, so deep.
+    /// Nested maps, of this depth.
     NestedMaps(usize),
-    /// Lists in lists, so deep.
+    /// Nested lists, of this depth.
     NestedLists(usize),
-    /// A list with so many items.
+    /// A list of this many items.
     LongList(usize),
-    /// A text of so many characters.
+    /// A text of this many characters.
     LongText(usize),
-    /// So many keys of one map.
+    /// A map of this many keys.
     ManyKeys(usize),
-    /// So many empty containers beside each other.
+    /// A number of empty containers beside each other.
     ManyContainers(usize),
     /// Operations of the log's peer and of another.
     TwoPeers(u64),
     /// Operations of another peer alone.
     OtherPeer(u64),
-    /// The log's peer, but not from its first operation on.
+    /// Operations of the log's peer, but not from its first one on.
     LateStart,
     /// Operations in the middle are missing.
     Gap,
     /// A snapshot instead of updates.
     Snapshot,
-    /// Builds on operations of another peer that nobody has.
+    /// Operations that build on missing operations of another peer.
     UnknownDependency(u64),
 }
 
@@ -77,7 +77,7 @@ pub fn forge(peer: u64, what: Forgery) -> Vec<u8> {
         Forgery::Snapshot => {
             drop(root.insert("mine", 1));
             doc.commit();
-            // Behind an envelope of updates, for there is no other.
+            // In an envelope of updates, since there is no other.
             return doc.export(ExportMode::Snapshot).unwrap_or_default().split_off(22);
         }
         Forgery::UnknownDependency(other) => {
@@ -91,7 +91,7 @@ pub fn forge(peer: u64, what: Forgery) -> Vec<u8> {
     whole(&doc)
 }
 
-/// A chain of nested maps, cut into updates of `step` levels each, to be sent one after the other.
+/// Makes a chain of nested maps, cut into updates of `step` levels each, to be sent one after the other.
 pub fn nested_chain(peer: u64, step: usize, updates: usize) -> Vec<Vec<u8>> {
     let doc = fresh(peer);
     let mut map = doc.get_map(ROOT_DOC);
@@ -103,7 +103,7 @@ pub fn nested_chain(peer: u64, step: usize, updates: usize) -> Vec<Vec<u8>> {
         let (from, to) = ((at * step) as i32, ((at + 1) * step) as i32);
         made.push(export(&doc, &[IdSpan::new(peer, from, to)]));
     }
-    // Dropping so deep a document is what it is for elsewhere; here it would end the test.
+    // Other tests cover dropping so deep a document; here the drop would end the test.
     core::mem::forget(doc);
     made
 }
@@ -112,7 +112,7 @@ fn nest_maps(root: LoroMap, depth: usize) -> Option<LoroMap> {
     (0..depth).try_fold(root, |map, _| map.insert_container("k", LoroMap::new()).ok())
 }
 
-/// Takes another's operations in.
+/// Imports another peer's operations.
 #[expect(clippy::disallowed_methods, reason = "a forger does not check what it imports")]
 fn mix(doc: &LoroDoc, other: u64) {
     drop(doc.import(&envelope::within(&simple(other))));

@@ -1,7 +1,7 @@
-//! Whole documents that are deleted.
+//! Deletion of whole documents.
 //!
-//! A deletion is one operation: it notes under its writer where it stands itself. A document is deleted if all of its
-//! operations are in the causal past of deletions, so any concurrent or later edit brings it back whole
+//! A deletion is one operation: it records its own place under its writer. A document is deleted if all of
+//! its operations are in the causal past of deletions, so any concurrent or later edit brings it back whole
 //! (`spec/documents.md`, section 3).
 
 use super::ROOT_GONE;
@@ -28,7 +28,8 @@ pub(super) fn is_gone(doc: &LoroDoc) -> bool {
     });
     let mut seen = VersionVector::new();
     for (writer, end) in ends {
-        // Nobody deletes for another: that would hide edits which the other made without a deletion in sight.
+        // A deletion in the name of another writer is ignored: it would hide edits which that writer made
+        // without a deletion in sight.
         if gone.get_last_editor(&writer) == Some(end.peer)
             && let Some(past) = doc.frontiers_to_vv(&Frontiers::from(end))
         {
@@ -41,7 +42,8 @@ pub(super) fn is_gone(doc: &LoroDoc) -> bool {
 /// Deletes a document as `peer`, or brings it back: any operation does.
 pub(super) fn write(doc: &LoroDoc, peer: u64, gone: bool) -> LoroResult<()> {
     let at = i64::from(super::encode::ops_of(doc, peer));
-    // Less than 0 is no place, and differs each time: a slot set to what it holds writes no operation.
+    // A negative number is no place, and differs each time: a slot set to its present value writes no
+    // operation.
     doc.get_map(ROOT_GONE).insert(&format!("{peer:x}"), if gone { at } else { -1 - at })?;
     doc.commit();
     Ok(())

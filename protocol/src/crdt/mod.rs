@@ -1,8 +1,8 @@
-//! Documents: Loro at a safe distance.
+//! Documents: Loro behind a guard.
 //!
-//! The only room that names `loro::`. It turns JSON-like [`Value`]s and [`Change`]s into Loro updates and back, checks
-//! every foreign update before Loro sees it, and contains what Loro does with hostile bytes: a panic costs the
-//! [`Replica`] in memory, never the process, and the replica is rebuilt from its updates.
+//! The only module that names `loro::`. It turns JSON-like [`Value`]s and [`Change`]s into Loro updates and
+//! back, checks every foreign update before Loro sees it, and contains Loro's failures on hostile bytes: a
+//! panic costs the [`Replica`] in memory, never the process, and the replica is rebuilt from its updates.
 //!
 //! It never stores, sends or orders updates, never reads a clock, and lets no operating-system randomness reach an
 //! output. Specified in `spec/documents.md`.
@@ -43,18 +43,18 @@ pub const UPDATE_BYTES_MAX: usize = 256 * 1024;
 /// The most operations one update may carry. An acceptance constant.
 pub const UPDATE_OPS_MAX: u32 = 50_000;
 
-/// How deep maps and lists may nest, the document itself counted. An acceptance constant: what lies deeper can't be
-/// written here, and reads as null when another replica wrote it.
+/// Deepest nesting of maps and lists, including the document itself. An acceptance constant: a deeper value
+/// is not written here, and reads as null if another replica wrote it.
 pub const DEPTH_MAX: usize = 64;
 
-/// Where each peer's operations end: the first counter that is not there yet.
+/// End of each peer's operations: the first counter that does not exist yet.
 pub type Version = std::collections::BTreeMap<u64, u32>;
 
 /// Name of the root map that holds the value.
 const ROOT_DOC: &str = "doc";
 
-/// Name of the root map that says what the document is called.
+/// Name of the root map that holds the name and collection of the document.
 const ROOT_META: &str = "meta";
 
-/// Name of the root map that says who deleted the document, and when.
+/// Name of the root map that holds the deletions of the document.
 const ROOT_GONE: &str = "gone";

@@ -1,9 +1,9 @@
-//! Where in a document something stands, and which texts merge character by character.
+//! Places in a document, and the paths of texts that merge character by character (`spec/documents.md`, section 3).
 
 use core::fmt;
 use std::collections::BTreeSet;
 
-/// One step from a container to what it holds.
+/// One step from a container to its content.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
     /// Into the entry of a map.
@@ -67,12 +67,12 @@ impl TextPaths {
         self.paths.extend(other.paths.iter().cloned());
     }
 
-    /// Whether no path is declared.
+    /// Returns whether no path is declared.
     pub fn is_empty(&self) -> bool {
         self.paths.is_empty()
     }
 
-    /// Whether the string at `path` is a text.
+    /// Returns whether the string at `path` is a text.
     pub fn contains(&self, path: &[Step]) -> bool {
         self.paths.iter().any(|declared| {
             declared.len() == path.len()
@@ -84,7 +84,8 @@ impl TextPaths {
         })
     }
 
-    /// The paths with dots, sorted. A field whose name holds a dot or is `*` does not survive the notation.
+    /// Returns the paths with dots, sorted. A field whose name contains a dot or is `*` does not survive the
+    /// notation.
     pub fn dotted(&self) -> impl Iterator<Item = String> {
         self.paths.iter().map(|path| {
             let names: Vec<&str> = path

@@ -1,32 +1,32 @@
-//! From containers to values.
+//! Reads values from containers.
 //!
-//! Reading goes down from the root by keys and enumerates nothing else. Recursion is bounded by [`DEPTH_MAX`]: a list or
-//! map that lies deeper reads as null, as does what values can't say (trees, movable lists, numbers that are not finite).
-//! So the reading is a function of the merged state alone.
+//! Reading goes down from the root by keys and enumerates nothing else. Recursion is bounded by
+//! [`DEPTH_MAX`]: a deeper list or map reads as null, as does content that is not a value (trees, movable
+//! lists, numbers that are not finite). The result is a function of the merged state alone.
 
 use super::slot::{Kind, Look, Node, Slot};
 use super::{DEPTH_MAX, ROOT_DOC, Step, Value};
 use loro::{ContainerTrait as _, LoroDoc, LoroList, LoroMap, LoroValue};
 use std::collections::BTreeMap;
 
-/// A container that a concurrent write keeps from being seen: another writer put something else under its key.
+/// A container hidden by a concurrent write: another writer put another kind of value under its key.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hidden {
-    /// Where it stands.
+    /// Place of the container.
     pub path: Vec<Step>,
-    /// What it holds.
+    /// Content of the container.
     pub value: Value,
 }
 
-/// Reads a document, and what else is asked for.
+/// Reads a document, with further results on request.
 pub(super) struct Reader<'a> {
     look: Look<'a>,
     path: Vec<Step>,
-    /// Filled with what is hidden, if that is asked for.
+    /// Hidden containers, if requested.
     pub(super) hidden: Option<Vec<Hidden>>,
-    /// Filled with the places of texts, if they are asked for.
+    /// Places of texts, if requested.
     pub(super) texts: Option<Vec<Vec<Step>>>,
-    /// Filled with the places of maps, by the ids of their containers, if they are asked for.
+    /// Places of maps, by the ids of their containers, if requested.
     pub(super) maps: Option<BTreeMap<String, Vec<Step>>>,
 }
 
@@ -35,14 +35,14 @@ impl<'a> Reader<'a> {
         Self { look: Look::new(doc), path: Vec::new(), hidden: None, texts: None, maps: None }
     }
 
-    /// The value of the whole document.
+    /// Returns the value of the whole document.
     pub(super) fn document(&mut self) -> Value {
         let root = self.look.doc.get_map(ROOT_DOC);
         self.look.enter(&root);
         Value::Map(self.map(&root, 0))
     }
 
-    /// The value of what stands `depth` levels below the document.
+    /// Returns the value of a node that is `depth` levels below the document.
     pub(super) fn node(&mut self, node: &Node, depth: usize) -> Value {
         match node {
             Node::Plain(value) => plain(value),
@@ -134,12 +134,13 @@ pub(super) fn plain(value: &LoroValue) -> Value {
     }
 }
 
-/// Goes down `path` from the root. `None` when a step leads nowhere; a step into a plain value does.
+/// Follows `path` from the root. `None` if a step leads nowhere, as a step into a plain value does.
 pub(super) fn find(doc: &LoroDoc, path: &[Step]) -> Option<Node> {
     descend(doc, path, |_, _, _| Some(()))
 }
 
-/// As [`find`], and calls `at` for each entry on the way: with the map, its key, and the kind of what stands there.
+/// Follows `path` as [`find`] does, and calls `at` for each entry on the way: with the map, its key, and the
+/// kind of its node.
 pub(super) fn descend(
     doc: &LoroDoc,
     path: &[Step],

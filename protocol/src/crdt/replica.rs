@@ -1,8 +1,8 @@
 //! One document in memory.
 //!
-//! A [`Replica`] owns a Loro document, edits it as one peer and imports what others wrote. Whatever Loro does with what
-//! it was given happens inside a guard: after a panic the Loro document is leaked, every later call fails with
-//! [`Broken`], and the caller rebuilds from the updates (`spec/documents.md`, section 6).
+//! A [`Replica`] owns a Loro document, edits it as one peer and imports updates of others. Loro runs inside a
+//! guard: after a panic the Loro document is leaked, every later call fails with [`Broken`], and the caller
+//! rebuilds from the updates (`spec/documents.md`, section 6).
 
 use super::change::Splice;
 use super::encode::{Writer, export, fresh, ops_of, splice};
@@ -20,17 +20,18 @@ use loro::{ExportMode, IdSpan, LoroDoc, LoroError, LoroList, LoroResult, LoroVal
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// The longest update that is made where what is to be said can be cut anywhere: half of what is accepted.
+/// Length of the longest update that is made if the operations can be cut anywhere, in bytes: half of the
+/// accepted length.
 const PIECE_BYTES_MAX: usize = UPDATE_BYTES_MAX / 2;
 
 /// One document, edited as one peer at a time.
 pub struct Replica {
-    /// `None` once it broke.
+    /// `None` once the replica broke.
     doc: Option<LoroDoc>,
     peer: u64,
-    /// Where our operations ended at the last [`Replica::take_update`].
+    /// End of this replica's own operations at the last [`Replica::take_update`].
     taken: u32,
-    /// What was applied since then costs at most this.
+    /// Upper bound of the cost of the operations applied since then.
     untaken: Cost,
     version: Version,
 }
@@ -51,26 +52,26 @@ pub struct Update {
     pub end: u32,
 }
 
-/// What an import did.
+/// Result of an import.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Imported {
-    /// How many operations were new.
+    /// Number of new operations.
     pub ops: u64,
 }
 
-/// Why updates were not imported.
+/// Reason why updates were not imported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ImportError {
     /// Update number `index` does not start where its peer's operations end. Nothing was imported.
     #[error("update {index} does not start where its peer's operations end")]
     OutOfOrder {
-        /// Which of the given updates.
+        /// Index of the update among the given ones.
         index: usize,
     },
     /// Update number `index` builds on operations that are not here. Nothing was imported.
     #[error("update {index} builds on operations that are not here")]
     MissingDependency {
-        /// Which of the given updates.
+        /// Index of the update among the given ones.
         index: usize,
     },
     /// An update has a gap inside: the engine would wait for ever. The replica is broken; rebuild.
@@ -87,13 +88,13 @@ pub enum ImportError {
     Broken(#[from] Broken),
 }
 
-/// Why updates could not be restated.
+/// Reason why updates could not be restated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RestateError {
-    /// They cannot be imported any more.
+    /// The updates cannot be imported any more.
     #[error(transparent)]
     Import(#[from] ImportError),
-    /// The engine refused to apply them.
+    /// The engine refused to apply the updates.
     #[error("the document engine refused to restate updates")]
     Refused,
     /// The engine panicked.
@@ -103,18 +104,18 @@ pub enum RestateError {
 
 /// A stretch of one peer's operations, as the engine groups them.
 ///
-/// It has no time of its own: the clock hint of the entry that brought it is the one to show.
+/// A stretch has no time of its own: the clock hint of its entry is the one to show.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangeRecord {
-    /// Who wrote it.
+    /// The peer that wrote the operations.
     pub peer: u64,
     /// Counter of the first operation.
     pub start: u32,
-    /// How many operations.
+    /// Number of operations.
     pub len: u32,
     /// Logical time: greater than that of everything it builds on.
     pub lamport: u32,
-    /// What it directly builds on: (peer, counter).
+    /// Operations that the stretch directly builds on: (peer, counter).
     pub deps: Vec<(u64, u32)>,
 }
 
@@ -138,11 +139,12 @@ impl Replica {
         Ok(replica)
     }
 
-    /// Rebuilds a document from its updates, one at a time in the order given, leaving out what cannot be imported.
+    /// Rebuilds a document from its updates, one at a time in the given order, without those that cannot be
+    /// imported.
     ///
-    /// Returns the indices left out: of updates on which the engine panics, which it refuses, which have a gap inside,
-    /// or which build on what was left out. Give them in canonical order (causal, then log, then sequence number), so
-    /// that every replica leaves out the same.
+    /// Returns the indices of the updates left out: the engine panicked on them or refused them, they have a
+    /// gap inside, or they build on such updates. The caller passes updates in canonical order (causal, then
+    /// log, then sequence number), so that every replica leaves out the same.
     pub fn rebuild(peer: u64, updates: &[CheckedUpdate]) -> (Self, Vec<usize>) {
         let mut replica = Self::new(peer);
         let mut kept: Vec<usize> = Vec::new();
@@ -169,10 +171,11 @@ impl Replica {
         Ok(())
     }
 
-    /// Restates what `rest` adds to `base` as operations of `peer`, for updates that are excluded.
+    /// Restates the additions of `rest` to `base` as operations of `peer`, for excluded updates.
     ///
-    /// `base` is what they build on and is not excluded; both are in causal order. Positions are those in `base`, so the
-    /// result merges with whatever else builds on it. The updates returned follow each other.
+    /// `base` contains the updates that `rest` builds on and that are not excluded; both are in causal order.
+    /// Positions are those in `base`, so the result merges with other updates on `base`. The returned updates
+    /// follow each other.
     pub fn restate(base: Vec<CheckedUpdate>, rest: Vec<CheckedUpdate>, peer: u64) -> Result<Vec<Update>, RestateError> {
         let mut new = Self::new(peer);
         new.import(base.clone())?;
@@ -195,7 +198,7 @@ impl Replica {
         Ok(updates)
     }
 
-    /// Exports own operations in as many updates as their limits ask for.
+    /// Exports own operations in as many updates as their limits require.
     fn take_pieces(&mut self, start: u32, end: u32, updates: &mut Vec<Update>) -> Result<(), Broken> {
         if start == end {
             return Ok(());
@@ -215,7 +218,7 @@ impl Replica {
     ///
     /// # Panics
     ///
-    /// When operations of the present peer were not taken: they would never be sent.
+    /// If operations of the present peer were not taken: they would never be sent.
     pub fn set_peer(&mut self, peer: u64) -> Result<(), Broken> {
         assert_eq!(self.taken, self.end_of(self.peer), "operations of the last peer were not taken");
         self.guarded(|doc| doc.set_peer_id(peer))?.map_err(|_| Broken)?;
@@ -224,15 +227,15 @@ impl Replica {
         Ok(())
     }
 
-    /// Whom this replica edits as.
+    /// Returns the peer that this replica edits as.
     pub const fn peer(&self) -> u64 {
         self.peer
     }
 
     /// Applies all changes, in order, or none.
     ///
-    /// They are tried on an overlay first; the engine is touched when all fit. Strings at a path in `texts` become
-    /// texts that merge character by character.
+    /// The changes are tried on an overlay first; the engine is touched when all fit. Strings at a path in `texts`
+    /// become texts that merge character by character.
     pub fn apply(&mut self, changes: &[Change], texts: &TextPaths) -> Result<(), ChangeError> {
         let cost = self.guarded(|doc| dry_run(doc, changes, texts))??;
         if !cost.fits() {
@@ -255,7 +258,7 @@ impl Replica {
         Ok(())
     }
 
-    /// Notes own operations that were made, and what they cost at most.
+    /// Adds the upper bound of the cost of own operations that were made.
     pub(super) fn note_own(&mut self, cost: Cost) -> Result<(), Broken> {
         self.untaken = self.untaken.plus(cost);
         self.see_own_end()
@@ -281,13 +284,13 @@ impl Replica {
         if self.untaken.plus(cost).fits() { Ok(cost.bytes) } else { Err(ChangeError::Full) }
     }
 
-    /// At most how many bytes the update would have if it were taken now.
+    /// Returns an upper bound of the update's length if it were taken now, in bytes.
     pub const fn untaken_bytes(&self) -> usize {
         self.untaken.bytes
     }
 
-    /// Deletes the document, or brings it back. Its content stays, and any edit that the deletion has not seen brings it
-    /// back, too.
+    /// Deletes the document, or brings it back. Its content stays, and any edit that the deletion has not seen also
+    /// brings it back.
     pub fn set_deleted(&mut self, deleted: bool) -> Result<(), ChangeError> {
         self.untaken = self.untaken.plus(Cost { bytes: 64, ops: 1 });
         let peer = self.peer;
@@ -296,10 +299,11 @@ impl Replica {
         Ok(())
     }
 
-    /// Takes the update with our operations since the last one. `None` when there are none.
+    /// Takes the update with the operations of this replica since the last one. `None` if there are no such
+    /// operations.
     pub fn take_update(&mut self) -> Result<Option<Update>, Broken> {
         let (peer, start, end) = (self.peer, self.taken, self.end_of(self.peer));
-        // Changes that change nothing leave no operation, but were counted.
+        // Changes without effect leave no operation, but were included in the bound.
         self.untaken = Cost::default();
         if start == end {
             return Ok(None);
@@ -311,8 +315,8 @@ impl Replica {
 
     /// Imports checked updates, given in causal order.
     ///
-    /// Start counters and dependencies are compared with what is here before the engine is touched. After
-    /// [`ImportError::Gap`], `Refused` or `Panicked` the replica is broken: see [`Replica::rebuild`].
+    /// Start counters and dependencies are checked before the engine is touched. After [`ImportError::Gap`],
+    /// `Refused` or `Panicked` the replica is broken: see [`Replica::rebuild`].
     pub fn import(&mut self, updates: Vec<CheckedUpdate>) -> Result<Imported, ImportError> {
         if self.doc.is_none() {
             return Err(Broken.into());
@@ -326,7 +330,7 @@ impl Replica {
         let status = self.guarded(|doc| doc.import_batch(&[joined])).map_err(|_| ImportError::Panicked)?;
         let failure = match status {
             Ok(status) if status.pending.is_none() => {
-                // Our own operations may come back from the store; those are not to be sent again.
+                // Own operations may come back from the store; those are not to be sent again.
                 if let Some(end) = ends.get(&self.peer) {
                     self.taken = *end;
                 }
@@ -340,7 +344,7 @@ impl Replica {
         Err(failure)
     }
 
-    /// Where the peers' operations will end.
+    /// Returns the ends of the peers' operations after these updates.
     fn in_causal_order(&self, updates: &[CheckedUpdate]) -> Result<Version, ImportError> {
         let mut ahead = Version::new();
         for (index, update) in updates.iter().enumerate() {
@@ -362,12 +366,12 @@ impl Replica {
         self.guarded(|doc| Reader::new(doc).document())
     }
 
-    /// Reads what stands at a path. `None` when nothing does.
+    /// Reads the value at a path. `None` if the path leads nowhere.
     pub fn value_in(&mut self, path: &[Step]) -> Result<Option<Value>, Broken> {
         self.guarded(|doc| Some(Reader::new(doc).node(&read::find(doc, path)?, path.len())))
     }
 
-    /// Reads the text container at a path. `None` when none is there: a plain string isn't one.
+    /// Reads the text container at a path. `None` if there is no such container: a plain string is not one.
     pub fn text_at(&mut self, path: &[Step]) -> Result<Option<String>, Broken> {
         self.guarded(|doc| match read::find(doc, path) {
             Some(Node::Text(text)) => Some(text.to_string()),
@@ -385,7 +389,7 @@ impl Replica {
         })
     }
 
-    /// Returns what concurrent writes of another kind under the same key keep from being seen.
+    /// Returns the containers hidden by concurrent writes of another kind under the same key.
     pub fn hidden(&mut self) -> Result<Vec<Hidden>, Broken> {
         self.guarded(|doc| {
             let mut reader = Reader::new(doc);
@@ -395,12 +399,12 @@ impl Replica {
         })
     }
 
-    /// Reads what the document is called.
+    /// Reads the document's name and collection.
     pub fn meta(&mut self) -> Result<Meta, Broken> {
         self.guarded(Meta::read)
     }
 
-    /// Where each peer's operations end.
+    /// Returns the end of each peer's operations.
     pub const fn version(&self) -> &Version {
         &self.version
     }
@@ -420,9 +424,9 @@ impl Replica {
         Ok(records)
     }
 
-    /// Returns the document as of a version. `None` when the version holds operations that are not here.
+    /// Returns the document as of a version. `None` if the version contains operations that are not here.
     ///
-    /// It is built from its operations, in time that grows with them. Edits of it are nobody's.
+    /// The document is built from its operations, in time that grows with them. Its edits are never sent.
     pub fn at(&mut self, version: &Version) -> Result<Option<Self>, Broken> {
         if version.iter().any(|(peer, end)| *end > self.end_of(*peer)) {
             return Ok(None);
@@ -440,12 +444,12 @@ impl Replica {
         Ok(Some(Self { doc: Some(then), peer: reader, taken, untaken: Cost::default(), version: version.clone() }))
     }
 
-    /// Reads the value as of a version. `None` when the version holds operations that are not here.
+    /// Reads the value as of a version. `None` if the version contains operations that are not here.
     pub fn value_at(&mut self, version: &Version) -> Result<Option<Value>, Broken> {
         self.at(version)?.map(|mut then| then.value()).transpose()
     }
 
-    /// Whether the replica broke and must be rebuilt.
+    /// Returns whether the replica broke and must be rebuilt.
     pub const fn is_broken(&self) -> bool {
         self.doc.is_none()
     }
@@ -456,7 +460,7 @@ impl Replica {
         self.doc = None;
     }
 
-    /// An update that passes the check and breaks a replica: some of its operations are missing.
+    /// Makes an update that passes the check and breaks a replica: some of its operations are missing.
     #[cfg(test)]
     pub(crate) fn gap(peer: u64) -> Vec<u8> {
         super::envelope::without(&tests::gap(peer).bytes).unwrap_or_default()
@@ -466,7 +470,8 @@ impl Replica {
         self.version.get(&peer).copied().unwrap_or(0)
     }
 
-    /// Runs `work` on the document; on a panic leaks the document, for its state can't be trusted even to be dropped.
+    /// Runs `work` on the document. After a panic it leaks the document, whose state cannot be trusted even
+    /// to be dropped.
     pub(super) fn guarded<R>(&mut self, work: impl FnOnce(&LoroDoc) -> R) -> Result<R, Broken> {
         let doc = ManuallyDrop::new(self.doc.take().ok_or(Broken)?);
         let result = catch_unwind(AssertUnwindSafe(|| work(&doc)));
@@ -546,7 +551,8 @@ fn set_item(writer: &mut Writer<'_>, list: &LoroList, index: usize, value: &Valu
     writer.insert(list, index, core::slice::from_ref(value))
 }
 
-/// Goes to what is to be edited. Where only its content holds up what is on the way, that comes to stand again.
+/// Returns the node to be edited. An entry on the way that is visible only because of its content gets its
+/// marker again.
 fn stand(doc: &LoroDoc, path: &[Step]) -> LoroResult<Node> {
     read::descend(doc, path, |map, key, kind| mark(map, key, kind).ok()).ok_or_else(misplaced)
 }

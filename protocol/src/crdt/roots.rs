@@ -1,15 +1,17 @@
-//! Reads the names of root containers out of an update, before the engine sees them.
+//! Reads the names of root containers from an update, before the engine sees them.
 //!
-//! A root name of more than 65,535 bytes breaks a document for ever: the engine can no longer copy it. Honest writers
-//! name roots as `spec/documents.md`, section 3, says; an update that names another is refused.
+//! A root name of more than 65,535 bytes breaks a document for ever: the engine can no longer copy it. Honest
+//! writers use only the root names of `spec/documents.md`, section 3; an update that names another root is
+//! refused.
 
 use super::slot::NAME_LEN;
 use super::{ROOT_DOC, ROOT_GONE, ROOT_META};
 
-/// Returns whether every root container that an update names is one of ours. `None` if the update cannot be read.
+/// Returns whether every root container that an update names is one of ours. `None` if the update cannot be
+/// read.
 ///
-/// `update` is Loro's encoding without its envelope: blocks behind their lengths. A block begins with five numbers, then
-/// come slices: two of headers, the containers, and the keys that name them.
+/// `update` is Loro's encoding without its envelope: blocks behind their lengths. A block begins with five
+/// numbers, followed by slices: two of headers, the containers, and the keys that name them.
 pub(super) fn are_ours(update: &[u8]) -> Option<bool> {
     let mut rest = Bytes(update);
     while !rest.0.is_empty() {
@@ -36,7 +38,7 @@ fn names_are_ours(containers: &[u8], keys: &[u8]) -> Option<bool> {
     let mut containers = Bytes(containers);
     let count = containers.number()?;
     for _ in 0..count {
-        // A row of four: is it a root, its kind, the peer that made it, and its key or counter.
+        // A row of four: a flag for a root, its kind, the peer that made it, and its key or counter.
         let (4, is_root, _kind, _peer) =
             (containers.number()?, containers.number()?, containers.number()?, containers.number()?)
         else {
@@ -60,7 +62,7 @@ fn is_ours(name: &[u8]) -> bool {
         || (name.len() == NAME_LEN && name.iter().all(is_plain))
 }
 
-/// What is left to read.
+/// Bytes that are left to read.
 struct Bytes<'a>(&'a [u8]);
 
 impl<'a> Bytes<'a> {

@@ -1,7 +1,8 @@
-//! The dry run: would these changes apply, one after the other?
+//! The dry run: checks whether changes would apply, one after the other.
 //!
-//! [`Shape`] is an overlay over the live containers. It opens what a path passes through and remembers what earlier
-//! changes of the batch did there, so that a batch is refused before Loro is touched. Text contents are never copied.
+//! [`Shape`] is an overlay over the live containers. It opens the containers on a path and remembers the
+//! effects of earlier changes of the batch, so that a batch is refused before Loro is touched. Text contents
+//! are never copied.
 
 use super::change::{Splice, admissible, splice_between};
 use super::slot::{Children, Look, NAME_LEN, Node, Slot, keys};
@@ -9,14 +10,14 @@ use super::{Change, ChangeError, DEPTH_MAX, Step, TextPaths, UPDATE_BYTES_MAX, U
 use loro::{LoroDoc, LoroList, LoroMap, LoroText, LoroValue};
 use std::collections::BTreeMap;
 
-/// An upper bound of what changes add to an update.
+/// An upper bound of the addition of changes to an update.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Cost {
     pub(super) bytes: usize,
     pub(super) ops: usize,
 }
 
-/// What an update needs beside its operations: header, dependencies, peer table.
+/// Most bytes of an update beside its operations: header, dependencies, peer table.
 const UPDATE_OVERHEAD: usize = 4096;
 
 impl Cost {
@@ -28,17 +29,17 @@ impl Cost {
         self.bytes <= UPDATE_BYTES_MAX - UPDATE_OVERHEAD && self.ops <= UPDATE_OPS_MAX as usize
     }
 
-    /// One operation of a stretch of `ops` that carries `payload` bytes.
+    /// Returns the cost of one operation over a stretch of `ops` that carries `payload` bytes.
     const fn run(ops: usize, payload: usize) -> Self {
         Self { bytes: 40 + payload, ops }
     }
 
-    /// What an item of a list adds: plain items that follow each other share one operation's head.
+    /// Returns the cost as an item of a list: consecutive plain items share one operation's head.
     const fn in_list(self) -> Self {
         Self { bytes: if self.bytes == 40 { 12 } else { self.bytes }, ops: self.ops }
     }
 
-    /// A text edit. What is deleted may be in pieces: concurrent writers interleave.
+    /// Returns the cost of a text edit. The deleted stretch may be in pieces: concurrent writers interleave.
     const fn text(delete: usize, inserted: usize, insert: &str) -> Self {
         Self { bytes: 80 + insert.len() + delete.saturating_mul(8), ops: delete.saturating_add(inserted) }
     }
@@ -58,13 +59,13 @@ enum Shape {
         live: Option<LoroText>,
     },
     Counter,
-    /// A plain value; whether it is a whole number.
+    /// A plain value; `is_int` for a whole number.
     Leaf {
         is_int: bool,
     },
 }
 
-/// Checks changes against a document and returns what they cost.
+/// Checks changes against a document and returns their cost.
 pub(super) fn dry_run(doc: &LoroDoc, changes: &[Change], texts: &TextPaths) -> Result<Cost, ChangeError> {
     let mut root = Shape::Map { live: Some(doc.get_map(super::ROOT_DOC)), over: BTreeMap::new() };
     let mut dry = Dry { doc, texts, cost: Cost::default() };
@@ -75,7 +76,7 @@ pub(super) fn dry_run(doc: &LoroDoc, changes: &[Change], texts: &TextPaths) -> R
     Ok(dry.cost)
 }
 
-/// What a dry run looks at and adds up.
+/// State of a dry run.
 struct Dry<'a> {
     doc: &'a LoroDoc,
     texts: &'a TextPaths,
@@ -101,7 +102,7 @@ impl Misfit {
 }
 
 impl Shape {
-    /// What stands in the document.
+    /// Returns the shape of a node of the document.
     fn live(node: Node) -> Self {
         match node {
             Node::Map(map) => Self::Map { live: Some(map), over: BTreeMap::new() },
@@ -112,7 +113,7 @@ impl Shape {
         }
     }
 
-    /// The items of a list, opened on first use.
+    /// Returns the items of a list, opened on first use.
     fn items(&mut self) -> Option<&mut Vec<Self>> {
         let Self::List { live, items } = self else { return None };
         if let Some(list) = live.take() {
@@ -121,7 +122,7 @@ impl Shape {
         Some(items)
     }
 
-    /// What it costs to clear what this batch put here.
+    /// Returns the cost of clearing the content that this batch put here.
     fn clearing(&self) -> Cost {
         match self {
             Self::Map { over, .. } => over.iter().fold(Cost::default(), |cost, (key, shape)| {
@@ -136,7 +137,7 @@ impl Shape {
     }
 }
 
-/// What it costs to clear a container of the document, with all that is below.
+/// Returns the cost of clearing a container of the document, with all content below.
 fn clearing(doc: &LoroDoc, node: &Node, depth: usize) -> Cost {
     match node {
         Node::Map(map) if depth <= DEPTH_MAX => keys(map).iter().fold(Cost::default(), |cost, key| {
@@ -152,7 +153,7 @@ fn clearing(doc: &LoroDoc, node: &Node, depth: usize) -> Cost {
     }
 }
 
-/// What it costs to clear all that stands under a key, seen or hidden.
+/// Returns the cost of clearing all content under a key, visible or hidden.
 fn clearing_below(doc: &LoroDoc, map: &LoroMap, key: &str, depth: usize) -> Cost {
     if Slot::of(map, key) == Slot::Absent {
         return Cost::default();
@@ -162,7 +163,7 @@ fn clearing_below(doc: &LoroDoc, map: &LoroMap, key: &str, depth: usize) -> Cost
 }
 
 impl Dry<'_> {
-    /// What a new value at `path` becomes, and what it costs.
+    /// Returns the shape of a new value at `path`, and its cost.
     fn new_shape(&self, value: &Value, path: &mut Vec<Step>) -> (Shape, Cost) {
         let mut cost = Cost::run(1, 0);
         let mut child = |step: Step, value: &Value| {
@@ -216,7 +217,7 @@ impl Dry<'_> {
                     let map = live.as_ref()?;
                     let node = Look::new(self.doc).entry(map, key, depth)?;
                     if Slot::of(map, key) == Slot::Tombstone {
-                        // What is changed below comes to stand again.
+                        // An entry that is changed below gets its marker again.
                         self.cost = self.cost.plus(Cost::run(1, NAME_LEN + key.len()));
                     }
                     Some(Shape::live(node))
@@ -300,7 +301,8 @@ impl Dry<'_> {
         }
     }
 
-    /// What it costs to clear all that stands under a key of a map, by what is in the document and by this batch.
+    /// Returns the cost of clearing all content under a key of a map: that of the document and that of this
+    /// batch.
     fn clearing(
         &self,
         live: Option<&LoroMap>,

@@ -1,8 +1,8 @@
-//! Slots: how the entries of a map hold containers that merge when several devices make them.
+//! Slots: entries of a map that hold containers which merge when several devices make them.
 //!
-//! A container below a map is a root container whose name is a hash of the map and the key, so that everybody who makes
-//! it makes the same one. The entry of the map, its *slot*, holds a plain value, a marker that says of which kind the
-//! container is, or a tombstone (`spec/documents.md`, section 3).
+//! A container below a map is a root container whose name is a hash of the map and the key, so that all its
+//! makers make the same one. The entry of the map, its *slot*, holds a plain value, a marker of the
+//! container's kind, or a tombstone (`spec/documents.md`, section 3).
 
 use super::DEPTH_MAX;
 use super::Value;
@@ -14,7 +14,7 @@ use loro::{
 };
 use std::collections::BTreeSet;
 
-/// Characters of a derived root name.
+/// Length of a derived root name, in characters.
 pub(super) const NAME_LEN: usize = 16;
 
 /// The kinds of containers below a map, in the order in which a tombstone looks for content.
@@ -29,29 +29,29 @@ pub(super) enum Kind {
 impl Kind {
     pub(super) const ALL: [Self; 4] = [Self::Map, Self::List, Self::Text, Self::Counter];
 
-    /// What a slot holds that says this kind.
+    /// Returns the content of a slot that marks this kind.
     pub(super) fn marker(self) -> LoroValue {
         LoroValue::List(vec![LoroValue::I64(self as i64)].into())
     }
 }
 
-/// What the slot of a deleted entry holds.
+/// Returns the content of the slot of a deleted entry.
 pub(super) fn tombstone() -> LoroValue {
     LoroValue::List(Vec::new().into())
 }
 
-/// What an entry of a map says.
+/// Content of an entry of a map.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Slot {
-    /// Nobody has written it.
+    /// Never written.
     Absent,
     /// A plain value.
     Plain(LoroValue),
-    /// The container of this kind stands here.
+    /// Marker: the entry is the container of this kind.
     Marker(Kind),
-    /// It was deleted; what was written meanwhile stands.
+    /// Deleted; concurrent writes are still visible.
     Tombstone,
-    /// Nothing that we write.
+    /// Content that no honest writer writes.
     Foreign,
 }
 
@@ -83,7 +83,7 @@ impl From<ValueOrContainer> for Slot {
     }
 }
 
-/// The containers that can stand under one key of one map.
+/// The containers that may belong to one key of one map.
 pub(super) struct Children {
     name: String,
     counter_name: String,
@@ -107,18 +107,18 @@ impl Children {
         doc.get_text(self.name.as_str())
     }
 
-    /// A counter is a map of a name of its own.
+    /// Returns the counter: a map with a name of its own.
     pub(super) fn counter(&self, doc: &LoroDoc) -> Counter {
         Counter(doc.get_map(self.counter_name.as_str()))
     }
 
-    /// The container of each kind.
+    /// Returns the container of each kind.
     pub(super) fn nodes(&self, doc: &LoroDoc) -> [Node; 4] {
         Kind::ALL.map(|kind| Node::child(doc, self, kind))
     }
 }
 
-/// The root name of what stands under a key: `base64url(H(parent, key)[..12])`.
+/// Returns the root name of a container under a key: `base64url(H(parent, key)[..12])`.
 fn name_of(parent: &ContainerID, key: &str, kind: &[u8]) -> String {
     let mut hasher = blake3::Hasher::new_derive_key("cosmicsync child 1");
     match parent {
@@ -148,7 +148,7 @@ fn base64url(bytes: &[u8]) -> String {
     text
 }
 
-/// What stands at a place of a document.
+/// A node of a document.
 #[derive(Debug, Clone)]
 pub(super) enum Node {
     Map(LoroMap),
@@ -159,7 +159,7 @@ pub(super) enum Node {
 }
 
 impl Node {
-    /// An item of a list. Its containers are ordinary ones.
+    /// Returns the node of a list's item. Its containers are ordinary ones.
     pub(super) fn item(item: ValueOrContainer) -> Self {
         match item {
             ValueOrContainer::Value(LoroValue::List(_) | LoroValue::Map(_) | LoroValue::Container(_)) => {
@@ -193,8 +193,8 @@ impl Node {
     }
 }
 
-/// Looks into a document, and visits no root container twice: a writer who finds names that collide could otherwise
-/// build paths that double at each step.
+/// Looks into a document, and visits no root container twice: a writer who finds colliding names could
+/// otherwise build paths that double at each step.
 pub(super) struct Look<'a> {
     pub(super) doc: &'a LoroDoc,
     seen: BTreeSet<String>,
@@ -211,7 +211,8 @@ impl<'a> Look<'a> {
         !id.is_root() || self.seen.insert(id.to_string())
     }
 
-    /// What stands under a key of a map that stands `depth` levels below the document. `None` when nothing does.
+    /// Returns the node under a key of a map that is `depth` levels below the document. `None` if there is no
+    /// node.
     pub(super) fn entry(&mut self, map: &LoroMap, key: &str, depth: usize) -> Option<Node> {
         match Slot::of(map, key) {
             Slot::Absent => None,
@@ -237,7 +238,7 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// Returns whether somebody would miss a container that stands `depth` levels below the document.
+    /// Returns whether a container `depth` levels below the document has content that must not be lost.
     pub(super) fn has_content(&mut self, node: &Node, depth: usize) -> bool {
         match node {
             Node::Map(map) => {
@@ -260,7 +261,7 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// Containers under a key that have content and are not what stands there.
+    /// Returns the containers under a key that have content and are not shown.
     pub(super) fn hidden(&mut self, map: &LoroMap, key: &str, shown: Option<Kind>, depth: usize) -> Vec<Node> {
         let children = Children::of(map, key);
         let others = Kind::ALL.into_iter().filter(|kind| Some(*kind) != shown);
@@ -269,14 +270,14 @@ impl<'a> Look<'a> {
     }
 }
 
-/// The keys of a map in ascending order: the engine's own order is not the same in every process.
+/// Returns the keys of a map in ascending order: the engine's own order differs between processes.
 pub(super) fn keys(map: &LoroMap) -> Vec<String> {
     let mut keys: Vec<String> = map.keys().map(|key| key.to_string()).collect();
     keys.sort_unstable();
     keys
 }
 
-/// The value that a slot shows by itself; `None` for a marker, a tombstone, and what we don't write.
+/// Returns the value that a slot shows by itself; `None` for a marker, a tombstone, or foreign content.
 pub(super) fn plain_value(slot: &LoroValue) -> Option<Value> {
     match Slot::from(ValueOrContainer::Value(slot.clone())) {
         Slot::Plain(value) => Some(plain(&value)),
@@ -284,7 +285,7 @@ pub(super) fn plain_value(slot: &LoroValue) -> Option<Value> {
     }
 }
 
-/// Says in a slot of which kind the container is that stands there, unless it does.
+/// Marks a slot with the kind of its container, unless it has that marker.
 pub(super) fn mark(map: &LoroMap, key: &str, kind: Kind) -> LoroResult<()> {
     if Slot::of(map, key) == Slot::Marker(kind) { Ok(()) } else { map.insert(key, kind.marker()) }
 }

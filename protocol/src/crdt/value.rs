@@ -1,7 +1,7 @@
 //! The value of a document: JSON, plus bytes.
 //!
-//! A value is plain data: it says nothing about how it merges. Its canonical bytes (`spec/documents.md`, section 2)
-//! serve the value cache and the digest by which two replicas show that they agree.
+//! A value is plain data, independent of merging. Its canonical bytes (`spec/documents.md`, section 2) serve
+//! the value cache and the digest by which two replicas show that they agree.
 
 use super::DEPTH_MAX;
 use crate::wire::codec::{CodecError, Reader, Write};
@@ -29,7 +29,7 @@ pub enum Value {
     Map(BTreeMap<String, Self>),
 }
 
-/// Why bytes are not the canonical encoding of a value.
+/// Reason why bytes are not the canonical encoding of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ValueError {
     /// The encoding breaks the common rules.
@@ -64,7 +64,7 @@ impl Value {
         bytes
     }
 
-    /// Reads what [`Value::encode`] wrote, and nothing else.
+    /// Reads an encoding of [`Value::encode`], and nothing else.
     ///
     /// Allocates no more than a constant times the input's length. Fails on any other encoding of the same value, on
     /// nesting deeper than [`DEPTH_MAX`] and on numbers that are not finite.
@@ -82,7 +82,8 @@ impl Value {
         *hasher.finalize().as_bytes()
     }
 
-    /// How deep the value nests: 0 for a scalar, 1 for an empty list or map. Stops counting above [`DEPTH_MAX`].
+    /// Returns the depth of nesting: 0 for a scalar, 1 for an empty list or map. The search ends above
+    /// [`DEPTH_MAX`].
     pub fn depth(&self) -> usize {
         let mut deepest = 0;
         let mut rest = vec![(self, 0)];
@@ -100,32 +101,32 @@ impl Value {
         deepest
     }
 
-    /// Whether this is a list or a map.
+    /// Returns whether this is a list or a map.
     pub const fn is_container(&self) -> bool {
         matches!(self, Self::List(_) | Self::Map(_))
     }
 
-    /// The entries, if this is a map.
+    /// Returns the entries, if this is a map.
     pub const fn as_map(&self) -> Option<&BTreeMap<String, Self>> {
         if let Self::Map(entries) = self { Some(entries) } else { None }
     }
 
-    /// The items, if this is a list.
+    /// Returns the items, if this is a list.
     pub const fn as_list(&self) -> Option<&Vec<Self>> {
         if let Self::List(items) = self { Some(items) } else { None }
     }
 
-    /// The text, if this is one.
+    /// Returns the text, if this is one.
     pub fn as_text(&self) -> Option<&str> {
         if let Self::Text(text) = self { Some(text) } else { None }
     }
 
-    /// The number, if this is a whole one.
+    /// Returns the number, if this is a whole one.
     pub const fn as_int(&self) -> Option<i64> {
         if let Self::Int(number) = self { Some(*number) } else { None }
     }
 
-    /// The entry of a map. `None` when this is no map or has no such key.
+    /// Returns the entry of a map. `None` if this is not a map or has no such key.
     pub fn entry(&self, key: &str) -> Option<&Self> {
         self.as_map()?.get(key)
     }
@@ -166,7 +167,7 @@ impl Value {
         }
     }
 
-    /// Recursion is bounded: it ends at [`DEPTH_MAX`].
+    /// Reads one value. Recursion ends at [`DEPTH_MAX`].
     fn read(reader: &mut Reader<'_>, depth: usize) -> Result<Self, ValueError> {
         let tag = reader.u8()?;
         if matches!(tag, LIST | MAP) && depth == DEPTH_MAX {
@@ -271,7 +272,7 @@ pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Any value of a few dozen nodes.
+    /// Returns any value of a few dozen nodes.
     pub(in crate::crdt) fn any_value() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),

@@ -1,4 +1,4 @@
-//! Versions of a document: how they are named, read, and gone back to.
+//! Versions of a document: their names, their values, and undoing updates (`spec/documents.md`, section 5).
 
 use super::read::Reader;
 use super::{Broken, Change, Replica, Step, TextPaths, Value, Version, carry};
@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 /// The writer of operations that never leave a scratch copy.
 const NOBODY: u64 = 0;
 
-/// Names a version: equal on replicas that have the same operations of a document.
+/// Name of a version: equal on replicas that have the same operations of a document.
 ///
-/// A hash of the operations that no other follows: their peers and counters, ascending.
+/// A hash of the operations that no other operation follows: their peers and counters, ascending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct VersionId(pub [u8; 16]);
 
@@ -21,7 +21,7 @@ impl fmt::Display for VersionId {
     }
 }
 
-/// A text is not the name of a version: 32 hex digits.
+/// Error for a text that is not the name of a version: 32 hex digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the name of a version has 32 hex digits")]
 pub struct BadVersionId;
@@ -56,12 +56,12 @@ impl VersionId {
     }
 }
 
-/// A version that somebody saw: the one after an update, or the one that it was made on.
+/// A version that a writer saw: the one after an update, or the one that it was made on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
-    /// Its name.
+    /// Name of the version.
     pub id: VersionId,
-    /// What it holds.
+    /// Operations that the version contains.
     pub version: Version,
 }
 
@@ -74,8 +74,8 @@ impl Replica {
         self.guarded(|doc| VersionId::of(&doc.oplog_frontiers()))
     }
 
-    /// Returns the version that the writer of an update saw after it: the update and all that it builds on. `None` if the
-    /// operations are not here.
+    /// Returns the version that the writer of an update saw after it: the update and all its dependencies.
+    /// `None` if the operations are not here.
     ///
     /// # Errors
     /// If the document broke.
@@ -108,10 +108,10 @@ impl Replica {
         })
     }
 
-    /// Takes one update back: what it changed between two versions becomes again what it was, and what others wrote
-    /// meanwhile stands.
+    /// Undoes one update: its changes between two versions are reverted, and later writes of others stay.
     ///
-    /// `before` and `after` are versions that are here; `changes` make the value of the one after that of the one before.
+    /// `after` is a version that is here; `changes` turn its value into that of the version before the
+    /// update.
     ///
     /// # Errors
     /// If the document broke, or the changes don't fit.
@@ -152,20 +152,21 @@ fn seen(doc: &LoroDoc, frontiers: &Frontiers) -> Option<Seen> {
     Some(Seen { id: VersionId::of(frontiers), version })
 }
 
-/// A value that was written, or a container that was filled, beside another that stands.
+/// A value that was written, or a container that was filled, and that is hidden by another.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Conflict {
-    /// Where.
+    /// Place of the value.
     pub path: Vec<Step>,
-    /// What does not show.
+    /// The hidden value.
     pub value: Value,
-    /// The operation that wrote it, by peer and counter; none for a container, which several may have filled.
+    /// The operation that wrote it, by peer and counter; `None` for a container, which several may have
+    /// filled.
     pub by: Option<(u64, u32)>,
 }
 
 impl Replica {
-    /// Returns what does not show because somebody else wrote something else there at the same time: containers of
-    /// another kind, and plain values that lost.
+    /// Returns content hidden by a concurrent write at the same place: containers of another kind, and plain
+    /// values that lost.
     ///
     /// # Errors
     /// If the document broke.
@@ -186,7 +187,7 @@ struct Write {
     value: Option<Value>,
 }
 
-/// Plain values that were written without the one in sight that stands, and that no later write has seen.
+/// Returns plain values whose writers had not seen the value that is shown, and that no later write has seen.
 fn lost(doc: &LoroDoc) -> Vec<Conflict> {
     let places = Reader::new(doc).places();
     let mut writes: BTreeMap<(String, String), Vec<Write>> = BTreeMap::new();
@@ -237,7 +238,7 @@ fn lost(doc: &LoroDoc) -> Vec<Conflict> {
 }
 
 impl Reader<'_> {
-    /// The places of all maps that can be reached, by the ids of their containers.
+    /// Returns the places of all reachable maps, by the ids of their containers.
     fn places(mut self) -> BTreeMap<String, Vec<Step>> {
         self.maps = Some(BTreeMap::new());
         self.document();

@@ -1,8 +1,8 @@
 //! Imports: many new documents in few entries of a log of their own, none of them opened.
 //!
-//! Each document is a section of its own under a data key of its own, so that it can be erased alone, and compressed
-//! against a dictionary of what many documents share. The keys are leaves of one tree, whose root is boxed once. Where
-//! documents need not be erasable alone, many of them share a section and a key.
+//! Each document is a section of its own under a data key of its own, so that it can be erased alone. It is
+//! compressed against a dictionary of content that many documents share. The keys are leaves of one tree,
+//! whose root is boxed once. If documents need not be erasable alone, many of them share a section and a key.
 
 use super::cache::{Snapshot, encode_snapshot};
 use crate::crdt::{ChangeError, TextPaths, encode_and_read, encode_new};
@@ -19,16 +19,16 @@ use crate::storage::Table;
 use crate::sync::LogNo;
 use std::borrow::Cow;
 
-/// Plain bytes of one entry. Compressed they come to about 240 KB at most.
+/// Most plain bytes of one entry. Compressed they take about 240 KB at most.
 const ENTRY_PLAIN_BYTES: usize = 384 * 1024;
-/// Documents of one entry.
+/// Most documents of one entry.
 const ENTRY_DOCS_MAX: usize = 4096;
-/// Plain bytes of one section of several documents: what is inflated to read one of them.
+/// Most plain bytes of one section of several documents: reading one of them inflates the section.
 const SECTION_PLAIN_BYTES: usize = 64 * 1024;
-/// So many documents are worth a dictionary though it has no text: they share codes.
+/// Number of documents from which on a dictionary is worthwhile even without text: they share codes.
 const SHARING_MIN: usize = 8;
 
-/// Why documents were not imported. Nothing was written.
+/// Reason why documents were not imported. Nothing was written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BulkError {
     /// The log is not an open import of this store.
@@ -37,9 +37,9 @@ pub enum BulkError {
     /// A document cannot be written.
     #[error("document {index} cannot be imported: {error}")]
     Doc {
-        /// Which of the given documents.
+        /// Index of the document among the given ones.
         index: usize,
-        /// Why.
+        /// The error.
         error: ChangeError,
     },
     /// The entry could not be built.
@@ -47,13 +47,13 @@ pub enum BulkError {
     Seal(#[from] SealError),
 }
 
-/// What can be destroyed without the rest.
+/// Unit of erasure.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Erasable {
-    /// Each document.
+    /// Each document can be erased alone.
     #[default]
     Alone,
-    /// Some hundred documents at a time: they share a key, and take fewer bytes.
+    /// Some hundred documents can only be erased together: they share a key, and take fewer bytes.
     Together,
 }
 
@@ -64,14 +64,14 @@ pub struct Bulk<'a> {
     pub collection: CollectionId,
     /// The documents, each once.
     pub docs: &'a [NewDoc],
-    /// Which of their texts merge.
+    /// Paths of the strings that merge.
     pub texts: &'a TextPaths,
-    /// What many of them share, and nothing that is not to outlive them.
+    /// Content that many of the documents share. It outlives the erasure of any one document.
     pub dictionary: &'a [u8],
-    /// What of them can be erased.
+    /// Unit in which the documents can be erased.
     pub erasable: Erasable,
-    /// When the store was asked and said that none of them exists: their values are stored with them, but for those that
-    /// came meanwhile. Without it they are made when they are wanted.
+    /// Moment at which the store reported that none of the documents exists. Their values are then stored with them,
+    /// except those that arrived since. Without it, values are made on demand.
     pub unknown: Option<Moment>,
 }
 
@@ -93,7 +93,7 @@ pub(crate) fn close(ledger: &mut Ledger, log: LogNo, batch: &mut Batch) {
     ledger.end_log(log);
 }
 
-/// Encodes all documents, then writes them: an error writes nothing. Returns where they were written.
+/// Encodes all documents, then writes them; an error writes nothing. Returns the places of the documents.
 pub(crate) fn append(
     ledger: &mut Ledger,
     log: LogNo,
@@ -122,14 +122,14 @@ pub(crate) fn append(
         };
         updates.push((*doc, update.bytes));
     }
-    // Ids in ascending order take least space, and documents that share a section have to be.
+    // Ids in ascending order take least space, and documents that share a section must be in that order.
     updates.sort_by_key(|(doc, _)| *doc);
     let mut written = Vec::with_capacity(updates.len());
     for now in in_runs(&updates, ENTRY_DOCS_MAX, ENTRY_PLAIN_BYTES) {
         append_entries(ledger, log, bulk, now, batch, &mut written)?;
     }
     for (doc, row) in values {
-        // Also where it is new: another log may make the same document at the same time.
+        // Even if the document is new: another log may make the same document at the same time.
         ledger.drop_cached(doc, Touch { here: true, may_delete: false }, batch);
         if let Some(row) = row {
             batch.ops.push(put(Table::Value, doc_key(doc), row));
@@ -139,7 +139,8 @@ pub(crate) fn append(
     Ok(written)
 }
 
-/// Cuts updates into runs of at most so many, of at most so many bytes together unless one alone has more.
+/// Cuts updates into runs of at most `docs_max` updates and `bytes_max` bytes. A single larger update forms
+/// its own run.
 fn in_runs(
     updates: &[(DocId, Vec<u8>)],
     docs_max: usize,
@@ -158,7 +159,7 @@ fn in_runs(
     })
 }
 
-/// Writes documents into one entry, or into more where they hardly compress and are so many that their seals count.
+/// Writes documents into one entry, or into more if they hardly compress and their number makes seals matter.
 fn append_entries(
     ledger: &mut Ledger,
     log: LogNo,
@@ -177,7 +178,7 @@ fn append_entries(
     }
 }
 
-/// An error leaves everything as it was.
+/// Writes documents into one entry. An error leaves everything as it was.
 fn append_entry(
     ledger: &mut Ledger,
     log: LogNo,
@@ -223,7 +224,7 @@ fn append_entry(
     Ok(())
 }
 
-/// What goes into a section, and which documents it brings, each with its part.
+/// Content of a section, and its documents, each with its part.
 struct Body<'a> {
     bytes: Cow<'a, [u8]>,
     docs: Vec<(DocId, Option<u32>)>,

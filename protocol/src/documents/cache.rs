@@ -1,4 +1,6 @@
-//! Values of documents as they stand, kept so that showing a document costs no replay.
+//! Current values of documents, kept so that showing a document costs no replay.
+//!
+//! They are a cache: a value of an incomplete document is never kept (`spec/storage.md`, section 2).
 
 use super::Doc;
 use crate::crdt::{Broken, Meta, Replica, Value, VersionId};
@@ -6,14 +8,14 @@ use crate::ledger::{DocRef, Ledger};
 use crate::wire::codec::{CodecError, Reader, Write};
 use bytes::Bytes;
 
-/// A document as it stands: what it is called and its value.
+/// The current state of a document: its name and its value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Snapshot {
-    /// Collection, key, whether it is deleted.
+    /// Collection, key, and deletion mark.
     pub meta: Meta,
-    /// Its value.
+    /// Value of the document.
     pub value: Value,
-    /// The name of the version that this is.
+    /// The name of this version.
     pub version: VersionId,
 }
 
@@ -28,18 +30,18 @@ pub(super) fn keep(ledger: &mut Ledger, doc: DocRef, state: &mut Doc) {
     state.cached = true;
 }
 
-/// A document as it stands in memory.
+/// Returns the current state of a document in memory.
 pub(super) fn snapshot_of(replica: &mut Replica) -> Result<Snapshot, Broken> {
     Ok(Snapshot { meta: replica.meta()?, value: replica.value()?, version: replica.version_id()? })
 }
 
-/// Stages the value of a document that is whole.
+/// Stages the value of a complete document.
 pub(super) fn stage(ledger: &mut Ledger, doc: DocRef, snapshot: &Snapshot) {
     let deleted = snapshot.meta.deleted.then(|| snapshot.meta.collection.as_deref().unwrap_or_default());
     ledger.cache_value(doc, encode_snapshot(snapshot), deleted);
 }
 
-/// The row of [`Table::Value`](crate::storage::Table::Value).
+/// Encodes a row of [`Table::Value`](crate::storage::Table::Value).
 pub(crate) fn encode_snapshot(snapshot: &Snapshot) -> Bytes {
     let mut out = vec![1, u8::from(snapshot.meta.deleted)];
     out.raw(&snapshot.version.0);
@@ -59,7 +61,7 @@ pub(crate) fn encode_snapshot(snapshot: &Snapshot) -> Bytes {
 /// Reads a row of [`Table::Value`](crate::storage::Table::Value).
 ///
 /// # Errors
-/// When the row is not what this version writes.
+/// Fails if this version does not write such a row.
 pub fn decode_snapshot(row: &[u8]) -> Result<Snapshot, CodecError> {
     let mut reader = Reader::new(row);
     if reader.u8()? != 1 {

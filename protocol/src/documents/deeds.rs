@@ -1,4 +1,4 @@
-//! Tells what each entry did to an open document.
+//! Reports the effect of each entry on an open document.
 
 use super::Documents;
 use crate::crdt::Deed;
@@ -10,14 +10,15 @@ use std::collections::BTreeMap;
 pub struct EntryDeed {
     /// The entry.
     pub at: EntryRef,
-    /// Its effect.
+    /// The effect.
     pub deed: Deed,
-    /// The operations that it brought: peer, first counter, and the counter after the last.
+    /// The operations of the entry: peer, first counter, and the counter after the last.
     pub ops: (u64, u32, u32),
 }
 
 impl Documents {
-    /// Returns what the entries did that an open document has taken in. Empty if it is not open, or broken.
+    /// Returns the effects of the entries that an open document has imported. Empty if it is not open, or
+    /// broken.
     pub(crate) fn deeds(&mut self, doc: DocRef) -> Vec<EntryDeed> {
         let Some(state) = self.docs.get_mut(&doc).filter(|state| state.ready) else { return Vec::new() };
         let mut found: BTreeMap<EntryRef, (Deed, (u64, u32, u32))> = BTreeMap::new();

@@ -1,4 +1,6 @@
-//! Editing open documents: applied at once, gathered, and appended to the live log as one entry.
+//! Edits of open documents: applied at once, gathered, and appended to the live log as one entry.
+//!
+//! A transaction is never split between entries (`spec/documents.md`, section 5).
 
 use super::{Doc, Documents};
 use crate::crdt::{
@@ -16,27 +18,28 @@ use crate::storage::Op;
 use crate::time::{Deadline, Reason};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Gathered edits of more plain bytes than this are flushed before another is taken: with a whole transaction on top,
-/// the entry stays within its limit.
+/// Gathered plain bytes above which edits are flushed before another is taken: with a whole transaction on
+/// top, the entry stays within its limit.
 const GATHERED_BYTES_MAX: usize = 128 * 1024;
-/// Edits of this many documents are flushed as well: each cites what it builds on, and a header has room for so much.
+/// Number of gathered documents at which edits are flushed: each cites its dependencies, and the room in a
+/// header is limited.
 const GATHERED_DOCS_MAX: usize = 512;
-/// How many entries of gathered edits may be on their way to the store before edits gather for the next one.
+/// Most entries of gathered edits on their way to the store before edits gather for the next one.
 const ENTRIES_UNDER_WAY_MAX: usize = 2;
 
-/// Why an edit was refused. Nothing of it was applied.
+/// Reason why an edit was refused. Nothing of it was applied.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EditError {
     /// The document is not open, or not read yet.
     #[error("the document is not open")]
     NotOpen,
-    /// The document exists already, or does not.
+    /// The document exists already, or does not exist.
     #[error("the document exists already")]
     Exists,
     /// The documents of one transaction live in several partitions.
     #[error("a transaction stays within one partition")]
     SeveralPartitions,
-    /// A document stands twice in one transaction: put its changes into one edit.
+    /// A document occurs twice in one transaction: put its changes into one edit.
     #[error("a transaction edits each document once")]
     Repeated,
     /// A change does not fit the document.
@@ -50,36 +53,36 @@ pub enum EditError {
     Broken(#[from] Broken),
 }
 
-/// What an edit does to one document.
+/// Edit of one document.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Edit {
-    /// Makes a document that does not exist yet.
+    /// Creates a document that does not exist yet.
     Create {
-        /// Where it is listed.
+        /// The collection that lists the document.
         collection: CollectionId,
-        /// What it is called.
+        /// Name and collection of the document.
         meta: Meta,
-        /// What it holds.
+        /// Content of the document.
         value: Value,
     },
     /// Changes a document.
     Apply(Vec<Change>),
     /// Deletes a document, or brings a deleted one back.
     SetDeleted(bool),
-    /// Takes an update back: these changes, made on the version after it. What was written meanwhile stands.
+    /// Undoes an update: these changes, made on the version after it. Later writes stay.
     Undo {
         /// The version after the update.
         after: Version,
-        /// What makes its value that of the version before it.
+        /// Changes that restore the value of the version before the update.
         changes: Vec<Change>,
-        /// Which of its strings are texts.
+        /// Paths of the strings that are texts.
         texts: TextPaths,
     },
 }
 
 impl Documents {
-    /// Applies edits to open documents of one partition, all or none; `rows` are written with them. They are safe once
-    /// [`Event::Committed`] tells of the returned id.
+    /// Applies edits to open documents of one partition, all or none; `rows` are written with them. They are
+    /// durable once [`Event::Committed`] names the returned id.
     pub(crate) fn edit(
         &mut self,
         ledger: &mut Ledger,
@@ -102,7 +105,7 @@ impl Documents {
             self.end_live_log(ledger, part);
         }
         let peer = self.writer(ledger, part)?;
-        // A log that was given up in between takes the edits gathered for it along.
+        // If a log was given up in between, the edits gathered for it are lost with it.
         if self.dirty.iter().any(|doc| self.docs.get(doc).is_some_and(|state| state.replica.peer() != peer)) {
             self.flush(ledger);
         }
@@ -129,14 +132,14 @@ impl Documents {
         Ok(commit)
     }
 
-    /// Whether one of these documents lacks entries of the log that this store writes, as when it is held back from what
-    /// they build on: the next one would give its operations the ids of theirs.
+    /// Returns whether one of these documents lacks entries of the log that this store writes, for example
+    /// because a hold excludes their dependencies. The next entry would reuse the ids of their operations.
     fn lacks_own(&self, ledger: &Ledger, part: PartNo, edits: &[(DocRef, Edit)]) -> bool {
         let docs = edits.iter().filter_map(|(doc, _)| self.docs.get(doc));
         ledger.partition(part).live.is_some_and(|live| docs.into_iter().any(|state| state.lacks(live)))
     }
 
-    /// The peer id of the live log that this store writes in a partition.
+    /// Returns the peer id of the live log that this store writes in a partition.
     fn writer(&self, ledger: &mut Ledger, part: PartNo) -> Result<u64, EditError> {
         let space = ledger.partition(part).space;
         if ledger.space(space).current_epoch().is_none() {
@@ -154,7 +157,7 @@ impl Documents {
         let mut bytes = 0;
         let mut seen = BTreeSet::new();
         for (doc, edit) in edits {
-            // Whether a document is deleted doesn't bear on whether changes fit it, so both may be said at once.
+            // Deletion does not affect whether changes fit, so both may occur in one transaction.
             if !matches!(edit, Edit::SetDeleted(_)) && !seen.insert(*doc) {
                 return Err(EditError::Repeated);
             }
@@ -214,8 +217,9 @@ impl Documents {
         Ok(())
     }
 
-    /// Decides when the gathered edits become an entry: at once after a quiet while or when somebody waits for them,
-    /// otherwise at the end of the window. While an entry is under way, edits gather for the next one.
+    /// Decides when the gathered edits become an entry: at once after a quiet period or when somebody waits
+    /// for them, otherwise at the end of the window. While an entry is under way, edits gather for the next
+    /// one.
     fn schedule(&mut self, ledger: &mut Ledger) {
         let now = ledger.now.mono_us;
         let window_ends = self.last_flush_us.saturating_add(ledger.config.coalesce_us);
@@ -226,12 +230,12 @@ impl Documents {
         }
     }
 
-    /// When edits that were gathered want to be flushed.
+    /// Returns the time at which gathered edits are due to be flushed.
     fn flush_deadline_us(&self) -> Option<u64> {
         self.flush_at_us.filter(|_| self.under_way < ENTRIES_UNDER_WAY_MAX && !planted!("timer.forgotten"))
     }
 
-    /// When a timeout is wanted, and why.
+    /// Returns the time and reason of the next timeout.
     pub(crate) fn deadline(&self, ledger: &Ledger) -> Option<Deadline> {
         let flush = self.flush_deadline_us().map(|at_us| Deadline { at_us, reason: Reason::Flush });
         let values = self.values_deadline_us(ledger).map(|at_us| Deadline { at_us, reason: Reason::Values });
@@ -245,7 +249,7 @@ impl Documents {
         self.step_values(ledger, events);
     }
 
-    /// An entry of gathered edits became durable.
+    /// Notes that an entry of gathered edits became durable.
     pub(crate) fn handle_committed(&mut self, ledger: &mut Ledger) {
         self.under_way = self.under_way.saturating_sub(1);
         if self.urgent && !self.dirty.is_empty() {
@@ -271,21 +275,21 @@ impl Documents {
             self.dirty.clear();
             self.plain_bytes = 0;
         }
-        // A log that was opened on the way stands in the registry already: its rows are written in any case.
+        // A log that was opened here is in the registry already: its rows are written in any case.
         ledger.submit(batch);
         if !written {
             self.give_up(ledger);
         }
     }
 
-    /// Returns whether all gathered edits are in the batch.
+    /// Writes the gathered edits into the batch. Returns whether all of them are in it.
     fn write_gathered(&mut self, ledger: &mut Ledger, part: PartNo, batch: &mut Batch) -> bool {
         self.take_updates(ledger, part, batch)
             .is_some_and(|updates| updates.is_empty() || self.append(ledger, part, updates, batch).is_ok())
     }
 
-    /// Gives the gathered edits up, all of them, for they promised to become safe together: they are reported lost, and
-    /// their documents are read again without them.
+    /// Drops all gathered edits, since they were promised to become durable together. They are reported lost,
+    /// and their documents are read again without them.
     pub(super) fn give_up(&mut self, ledger: &mut Ledger) {
         self.failed.append(&mut self.gathered);
         self.rows.clear();
@@ -295,7 +299,7 @@ impl Documents {
         }
     }
 
-    /// A commit failed that somebody waited for, and so will every other: what is gathered is lost with it.
+    /// Drops the gathered edits after a failed commit: every later commit would fail too.
     pub(crate) fn handle_failed(&mut self) {
         self.under_way = self.under_way.saturating_sub(1);
         self.failed.append(&mut self.gathered);
@@ -304,8 +308,8 @@ impl Documents {
         self.dirty.clear();
     }
 
-    /// Takes the gathered operations. `None` if some of them cannot be written: a document broke, or the log they were
-    /// made for was given up.
+    /// Takes the gathered operations. `None` if some cannot be written: a document broke, or the log that
+    /// they were made for was given up.
     fn take_updates(&mut self, ledger: &mut Ledger, part: PartNo, batch: &mut Batch) -> Option<Vec<(DocRef, Update)>> {
         let log = ledger.live_log(part, batch);
         let peer = peer_id(&ledger.registry.log(log).id);
@@ -359,7 +363,8 @@ impl Documents {
         Ok(())
     }
 
-    /// Lays out the sections of an entry, a key box before the body where the document has no data key of ours yet.
+    /// Lays out the sections of an entry, with a key box before the body if the document has no data key of
+    /// this store yet.
     fn plan(
         &mut self,
         ledger: &mut Ledger,
@@ -371,7 +376,8 @@ impl Documents {
         let mut planned = Vec::with_capacity(updates.len());
         for (doc, update) in updates {
             let Some(state) = self.docs.get_mut(&doc) else { continue };
-            // The entries that brought what the update directly builds on: the frontier of the document.
+            // The entries with the operations that the update directly builds on: the frontier of the
+            // document.
             let builds_on = check(&update.bytes, peer_id(&ledger.registry.log(here.log).id), update.start);
             for (peer, counter) in builds_on.iter().flat_map(|update| update.deps()) {
                 if planted!("deps.first-uncited") && here.seq == 0 {
@@ -402,7 +408,7 @@ impl Documents {
     }
 }
 
-/// What checking a transaction brought: the documents it makes, and about how many plain bytes it adds.
+/// Result of checking a transaction: the documents that it makes, and about how many plain bytes it adds.
 struct Checked {
     created: BTreeMap<DocRef, Replica>,
     bytes: usize,
@@ -419,7 +425,7 @@ struct Planned {
 }
 
 impl Doc {
-    /// Edits as this store's live log from now on.
+    /// Makes later edits operations of this peer, the one of this store's live log.
     fn edit_as(&mut self, peer: u64) -> Result<(), Broken> {
         if self.replica.peer() == peer { Ok(()) } else { self.replica.set_peer(peer) }
     }

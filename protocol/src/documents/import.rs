@@ -1,4 +1,7 @@
-//! Importing into open documents: checked, in causal order, in batches.
+//! Imports entries into open documents: checked, in causal order, in batches.
+//!
+//! An update is never imported before the operations that it builds on; an excluded one is never imported
+//! (`spec/documents.md`, section 4; `spec/exclusion.md`, section 3).
 
 use super::{Body, Doc, Documents, read_index};
 use crate::branch::{Forks, Part, excluded};
@@ -11,7 +14,7 @@ use crate::sync::LogNo;
 use std::collections::VecDeque;
 
 impl Documents {
-    /// Imports what waits and can be imported, and tells of it.
+    /// Imports the waiting sections that can be imported, and reports the change.
     pub(super) fn import(&mut self, ledger: &mut Ledger, doc: DocRef, events: &mut VecDeque<Event>) {
         if ledger.is_judging() {
             return;
@@ -49,7 +52,7 @@ impl Documents {
         self.republish(ledger, doc, events);
     }
 
-    /// Other entries are excluded than were: reads every document in memory again.
+    /// Reads every document in memory again, since the set of excluded entries changed.
     pub(crate) fn rebuild(&mut self, ledger: &mut Ledger) {
         self.flush(ledger);
         let docs: Vec<DocRef> = self.docs.keys().copied().collect();
@@ -58,14 +61,14 @@ impl Documents {
         }
     }
 
-    /// Reads a document again if its replica broke when it was last read or edited.
+    /// Reads a document again if its replica broke during the last read or edit.
     pub(crate) fn mend(&mut self, ledger: &mut Ledger, doc: DocRef) {
         if self.docs.get(&doc).is_some_and(|state| state.replica.is_broken()) {
             self.renew(ledger, doc);
         }
     }
 
-    /// Reads a document again; edits of it that were only gathered go with the replica that broke.
+    /// Reads a document again. Its gathered edits are lost with the broken replica.
     fn renew(&mut self, ledger: &mut Ledger, doc: DocRef) {
         if self.dirty.contains(&doc) {
             self.give_up(ledger);
@@ -74,7 +77,8 @@ impl Documents {
         }
     }
 
-    /// Reads a document again from its first entry on, after its replica broke: to import it one by one.
+    /// Reads a document again from its first entry on, after its replica broke: updates are then imported one
+    /// by one.
     pub(super) fn start_over(&mut self, ledger: &mut Ledger, doc: DocRef) {
         let life = self.new_life();
         let Some(state) = self.docs.get_mut(&doc) else { return };
@@ -85,7 +89,7 @@ impl Documents {
 }
 
 impl Doc {
-    /// Takes out of the waiting sections those that are excluded.
+    /// Removes excluded sections from the waiting ones.
     fn leave_out(&mut self, ledger: &Ledger) {
         let is_kept = |part: &Part<EntryRef>| ledger.is_kept(&part.at);
         if self.parts.values().all(is_kept) || planted!("exclusion.by-arrival") {
@@ -103,10 +107,10 @@ impl Doc {
         });
     }
 
-    /// Takes out of the waiting sections those that can be imported, in an order in which they can.
+    /// Removes the sections that can be imported from the waiting ones. Returns them in an importable order.
     ///
-    /// A section that builds on an operation which is not here waits under that operation, so the work grows with what can
-    /// be imported, not with all that waits.
+    /// A section that builds on a missing operation waits under that operation. The work thus grows with the
+    /// importable sections, not with all waiting ones.
     fn ready_updates(&mut self, ledger: &Ledger) -> Vec<Ready> {
         let mut ahead = Version::new();
         let mut ready = Vec::new();
@@ -117,7 +121,7 @@ impl Doc {
                 let (start, end) = (update.update.start(), update.update.end());
                 ahead.insert(peer, end);
                 ready.push(update);
-                // Those that wait for an operation of this update; none waits for an earlier one.
+                // Logs that wait for an operation of this update; none waits for an earlier one.
                 let woken: Vec<(u64, u32)> =
                     self.blocked.range((peer, start)..(peer, end)).map(|(at, _)| *at).collect();
                 runnable.extend(woken.iter().filter_map(|at| self.blocked.remove(at)).flatten());
@@ -126,7 +130,8 @@ impl Doc {
         ready
     }
 
-    /// The first waiting section of a log, if its turn has come. What breaks a rule excludes the rest of its log.
+    /// Returns the first waiting section of a log, if it can be imported. A section that breaks a rule
+    /// excludes the rest of its log.
     fn next_of(&mut self, ledger: &Ledger, log: LogNo, peer: u64, ahead: &Version) -> Option<Ready> {
         let first = EntryRef { log, seq: 0 };
         let (&place, (row, body)) =
@@ -163,7 +168,7 @@ impl Doc {
                 }
                 Some(Ready { at, update })
             }
-            // What is between is missing on this replica, or comes from another history of the log.
+            // The operations in between are missing on this replica, or belong to another history of the log.
             Err(UpdateError::WrongStart { expected, found }) if found > expected.into() => {
                 if let Ok(before) = u32::try_from(found - 1) {
                     self.blocked.entry((peer, before)).or_default().insert(log);
@@ -178,8 +183,9 @@ impl Doc {
         }
     }
 
-    /// Whether the operations that an update builds on are those here, and not others under the same ids, of another
-    /// history of their log: where it cites entries of that log, the one that brought them is among these.
+    /// Returns whether an update builds on the operations held here, not on others with the same ids from
+    /// another history of their log. If it cites entries of that log, the entry that brought the operations
+    /// must be among them.
     fn is_meant(&self, ledger: &Ledger, at: EntryRef, update: &CheckedUpdate) -> bool {
         let cited = self.cited.get(&at).map_or(&[][..], |cited| cited);
         update.deps().iter().filter_map(|(peer, counter)| self.brought(*peer, *counter)).all(|(brought, h)| {
@@ -212,7 +218,7 @@ impl Doc {
     }
 }
 
-/// An update whose turn has come, and the entry that brought it.
+/// An importable update, and the entry that brought it.
 #[derive(Debug)]
 struct Ready {
     at: EntryRef,

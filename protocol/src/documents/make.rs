@@ -1,10 +1,10 @@
 //! Makes the values of documents that have none, many at a time and by entry.
 //!
-//! After a sync or an import of a backup no document has a stored value. Opening them one by one in the order of their
-//! ids would go to an entry for each; a pass reads the index of a partition, sorts what lacks a value by the entry that
-//! brought it, and opens each entry once. Documents with a single section are read without opening them; the others are
-//! opened as ever, beside their neighbours. A pass works in small steps, so that whatever else comes gets in between
-//! (`spec/documents.md`, "open documents").
+//! After a sync or an import of a backup no document has a stored value. Opening documents one by one in the
+//! order of their ids would read an entry for each. A pass reads the index of a partition, sorts documents
+//! without a value by the entry that brought them, and opens each entry once. Documents with a single section
+//! are read without opening them; the others are opened as usual. A pass works in small steps, so that other
+//! inputs are handled in between (`spec/storage.md`, section 2, the table of values).
 
 use super::{Doc, Documents, INFLATED_BYTES_MAX, INFLATION, READER, Snapshot, cache, read_index};
 use crate::crdt::{Replica, check};
@@ -18,37 +18,39 @@ use crate::sealed::Seed;
 use crate::storage::{Row, Scan, StoreError, Table};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// How much of an index, or of values, is read at a time.
+/// Most bytes of an index, or of values, that are read in one piece.
 const SCAN_BYTES_MAX: usize = 256 * 1024;
-/// Documents that are sorted at a time: so often is an entry opened again in a partition that has more.
+/// Most documents that are sorted together. In a larger partition an entry may be opened once per such
+/// window.
 const WINDOW_DOCS: usize = 65_536;
-/// Entries that are read at a time.
+/// Most entries that are read in one piece.
 const ENTRIES_MAX: usize = 4;
-/// Documents of one step, and plain bytes of their sections: some milliseconds of work.
+/// Most documents of one step, and most plain bytes of their sections: some milliseconds of work.
 const STEP_DOCS: usize = 48;
 const STEP_BYTES: usize = 64 * 1024;
-/// Values of one commit, and commits under way.
+/// Most values of one commit, and most commits under way.
 const COMMIT_VALUES: usize = 256;
 const COMMITS_MAX: usize = 4;
-/// Documents that are opened at a time.
+/// Most documents that are open for a pass at one time.
 const OPENING_MAX: usize = 16;
-/// How long ago what can be done now was due, in microseconds.
+/// Offset into the past of the deadline of work that can be done now, in microseconds.
 const DUE_US: u64 = 2_000;
-/// A pass goes by all documents of a partition, so that one of so many must be new before one begins unasked.
+/// Divisor of the partition's documents: a pass visits all of them, so this share must be new before an
+/// unrequested pass begins.
 const FRESH_SHARE: usize = 16;
-/// How long a partition must be quiet before a pass begins that nobody asked for, in microseconds.
+/// Time for which a partition must be quiet before an unrequested pass begins, in microseconds.
 const QUIET_US: u64 = 200_000;
 
-/// Who makes values: one pass at a time.
+/// Maker of values: one pass at one time.
 #[derive(Debug, Default)]
 pub(super) struct Maker {
     pass: Option<Pass>,
     passes: u64,
-    /// Partitions in which values are to be made, and who waits for it.
+    /// Partitions whose values are to be made, with the reads that wait for the values.
     asked: BTreeMap<PartNo, Vec<ReadId>>,
-    /// Documents that were indexed since the last pass, and when the last of them was.
+    /// Number of documents indexed since the last pass, and the time of the last of them.
     fresh: BTreeMap<PartNo, (usize, u64)>,
-    /// Documents that the last pass went by.
+    /// Number of documents that the last pass visited.
     passed: BTreeMap<PartNo, usize>,
 }
 
@@ -56,46 +58,46 @@ pub(super) struct Maker {
 #[derive(Debug)]
 struct Todo {
     doc: DocRef,
-    /// Its first section.
+    /// The document's first section.
     row: IndexRow,
-    /// It has no other.
+    /// True if the document has no other section.
     alone: bool,
 }
 
-/// Makes what a partition lacks.
+/// A pass that makes the missing values of a partition.
 #[derive(Debug)]
 struct Pass {
     number: u64,
     partition: PartNo,
     asked: Vec<ReadId>,
-    /// When it began to read what it makes now.
+    /// Moment at which the pass began to read its present documents.
     since: Moment,
-    /// How the index is read on; none at its end.
+    /// Scan that continues the index; `None` at its end.
     scan: Option<Scan>,
-    /// Something of the index or of the values is being read.
+    /// True while a part of the index or of the values is being read.
     reading: bool,
-    /// Documents of the index that was read last, of which it is not known yet if they have values.
+    /// Documents of the last part of the index, before it is known whether they have values.
     indexed: BTreeMap<DocId, Todo>,
     todo: VecDeque<Todo>,
-    /// Entries that were read, and those that are being read.
+    /// Entries that were read (`Some`) or are being read (`None`).
     held: BTreeMap<EntryRef, Option<Held>>,
     boxes: BTreeMap<(EntryRef, u32), Option<Seed>>,
     opening: BTreeSet<DocRef>,
     made: usize,
     commits: usize,
-    /// Documents that it went by.
+    /// Number of documents that the pass visited.
     passed: usize,
 }
 
 impl Maker {
-    /// Notes documents that came from others.
+    /// Counts a document that came from others.
     pub(super) fn note(&mut self, ledger: &Ledger, partition: PartNo) {
         let (count, at_us) = self.fresh.entry(partition).or_default();
         *count += 1;
         *at_us = ledger.now.mono_us;
     }
 
-    /// The partition of which so many documents came that a pass is worth it, and when.
+    /// Returns the partition with enough new documents for a pass, and the time at which the pass is due.
     fn due(&self, ledger: &Ledger) -> Option<(PartNo, u64)> {
         let passed = |partition| self.passed.get(partition).copied().unwrap_or(0);
         let min = |partition| ledger.config.values_min.max(passed(partition) / FRESH_SHARE);
@@ -111,7 +113,7 @@ impl Pass {
         Work::Make { pass: self.number, step }
     }
 
-    /// Whether a step would do anything.
+    /// Returns whether a step would do anything.
     fn can_step(&self, docs: &BTreeMap<DocRef, Doc>) -> bool {
         if self.reading {
             return false;
@@ -129,7 +131,8 @@ impl Pass {
 }
 
 impl Documents {
-    /// Makes the values that the documents of a partition lack; `id` is told when that is done as far as it can be.
+    /// Makes the missing values of a partition's documents. The read `id` is answered when that is done, as
+    /// far as possible.
     pub(crate) fn make_values(&mut self, partition: PartNo, id: ReadId) {
         match &mut self.maker.pass {
             Some(pass) if pass.partition == partition => pass.asked.push(id),
@@ -137,12 +140,12 @@ impl Documents {
         }
     }
 
-    /// When [`Self::step_values`] is wanted.
+    /// Returns the time at which [`Self::step_values`] is due.
     pub(super) fn values_deadline_us(&self, ledger: &Ledger) -> Option<u64> {
         if ledger.is_judging() {
             return None;
         }
-        // Behind the time, as timers of some runtimes end a little late.
+        // Before the present time, since timers of some runtimes end a little late.
         let due_us = ledger.now.mono_us.saturating_sub(DUE_US).max(1);
         match &self.maker.pass {
             Some(pass) => pass.can_step(&self.docs).then_some(due_us),
@@ -151,7 +154,7 @@ impl Documents {
         }
     }
 
-    /// Begins a pass, or goes on with it for a moment.
+    /// Begins a pass, or continues it for one step.
     pub(super) fn step_values(&mut self, ledger: &mut Ledger, events: &mut VecDeque<Event>) {
         if self.values_deadline_us(ledger).is_none_or(|at_us| at_us > ledger.now.mono_us) {
             return;
@@ -213,7 +216,7 @@ impl Documents {
         self.maker.pass = Some(pass);
     }
 
-    /// What a pass asked for came, or failed.
+    /// Takes the result of a pass's request, or its failure.
     pub(crate) fn handle_made(
         &mut self,
         ledger: &mut Ledger,
@@ -238,7 +241,7 @@ impl Documents {
                 for (at, row) in wanted.into_iter().zip(found) {
                     match row.and_then(|(_, row)| ledger.held_from_row(at, &row).ok()) {
                         Some(held) => drop(pass.held.insert(at, Some(held))),
-                        // It is not there: what lies in it has no value.
+                        // The entry is not there: documents in it get no value.
                         None => pass.todo.retain(|todo| todo.row.entry != at),
                     }
                 }
@@ -248,7 +251,7 @@ impl Documents {
         self.maker.pass = Some(pass);
     }
 
-    /// Keeps the values of those that were opened, and lets them go.
+    /// Keeps the values of the documents that were opened, and closes them.
     fn close_read(&mut self, ledger: &mut Ledger, pass: &mut Pass) {
         let read: Vec<DocRef> =
             pass.opening.iter().filter(|doc| self.docs.get(doc).is_none_or(|state| state.ready)).copied().collect();
@@ -269,7 +272,7 @@ impl Documents {
         while docs < STEP_DOCS && bytes < STEP_BYTES && pass.commits < COMMITS_MAX {
             let Some(todo) = pass.todo.front() else { break };
             let (doc, row, alone) = (todo.doc, todo.row, todo.alone);
-            // What is open is kept when it is let go.
+            // The value of an open document is kept when it is closed.
             if ledger.touched.since(pass.since, &doc) || self.docs.contains_key(&doc) {
                 pass.todo.pop_front();
                 continue;
@@ -317,7 +320,7 @@ impl Pass {
                 continue;
             };
             last = Some(doc);
-            // Behind the end of a torn log stand rows that are elsewhere too.
+            // Behind the end of a torn log there are rows that another history has too.
             if !ledger.registry.is_held(row.entry) {
                 continue;
             }
@@ -330,7 +333,8 @@ impl Pass {
             });
         }
         self.scan = match last {
-            // The last document may have more rows than came. One that fills a scan alone is opened like others.
+            // The last document may have more rows than came. A document that fills a scan alone is opened
+            // like others.
             Some(last) if more => {
                 let last = DocRef { partition: self.partition, doc: last };
                 let is_first = scan.from.starts_with(&doc_key(last));
@@ -384,12 +388,12 @@ impl Pass {
         self.boxes.clear();
     }
 
-    /// The entry that the next document is in; asks for it, and for those behind, if it is not here.
+    /// Returns the entry of the next document. If it is not here, requests it and those behind it.
     fn entry(&mut self, ledger: &mut Ledger, at: EntryRef) -> Option<Held> {
         if let Some(held) = self.held.get(&at) {
             return held.clone();
         }
-        // Those before it are done with.
+        // The entries before it are finished.
         self.held = self.held.split_off(&at);
         self.boxes.clear();
         if let Some(held) = ledger.entry_cache.get(at).cloned() {
@@ -411,15 +415,16 @@ impl Pass {
         None
     }
 
-    /// The seed of the key box that a row names; none for a section without one, or where the box does not open.
+    /// Returns the seed of the key box that a row names; `None` for a section without one, or if the box does
+    /// not open.
     fn seed(&mut self, ledger: &Ledger, row: &IndexRow, held: &Held) -> Option<Seed> {
         let open = || ledger.open_key_box(row.entry, row.key.1, held).ok();
         *self.boxes.entry(row.key).or_insert_with(open)
     }
 }
 
-/// The value of a document that one section alone makes, and the section's plain length. `None` where anything is
-/// missing or wrong: opening the document says what.
+/// Returns the value of a document that consists of one section, and the section's plain length. `None` if
+/// anything is missing or wrong: opening the document reports the error.
 fn value_of(ledger: &mut Ledger, row: &IndexRow, held: &Held, seed: Option<Seed>) -> Option<(Snapshot, usize)> {
     let keyless = row.key == (row.entry, row.section);
     if seed.is_none() && !keyless {

@@ -1,9 +1,9 @@
-//! The documents: documents that are open, their imports and their edits.
+//! The documents: open documents, their imports and their edits.
 //!
-//! Opening a document reads its index rows, then the entries that they name, opens the bodies and imports them in
-//! causal order; from then on entries are imported as they arrive. Edits are applied at once, gathered for a moment,
-//! and appended to this store's live log as one entry. The documents decides nothing about links or keys
-//! (`spec/documents.md`, "open documents").
+//! Opening a document reads its index rows, then the entries that they name, opens the bodies and imports
+//! them in causal order; from then on entries are imported as they arrive. Edits are applied at once,
+//! gathered for a moment, and appended to this store's live log as one entry. This module never decides about
+//! links or keys (`spec/documents.md`, sections 4 to 6).
 
 pub(crate) mod bulk;
 mod cache;
@@ -30,43 +30,45 @@ pub use cache::{Snapshot, decode_snapshot};
 pub use deeds::EntryDeed;
 pub use edit::{Edit, EditError};
 
-/// How much of an index is read at a time.
+/// Most bytes of an index that are read in one piece.
 const INDEX_BYTES_MAX: usize = 1024 * 1024;
-/// How many entries are asked for at a time.
+/// Most entries that are requested in one piece.
 const ENTRIES_MAX: usize = 256;
 
-/// Up to so many times its sealed length a body may inflate to at no charge.
+/// Compression ratio that a body may reach before it is charged to [`INFLATED_BYTES_MAX`].
 const INFLATION: usize = 16;
-/// How many bytes the bodies of one open document may inflate to beyond that: what takes memory has to be sent. Bodies
-/// that inflate less are opened all the same, so nobody can keep others' out.
+/// Most bytes that the bodies of one open document may inflate to beyond [`INFLATION`], so that memory use
+/// stays in proportion to sent bytes. Bodies that inflate less are opened all the same, so nobody can block
+/// the bodies of others.
 const INFLATED_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Which entries of other logs an open document may take in: for replays and for people who type undisturbed.
+/// The last entry of each other log that an open document may import: for replays, and for undisturbed
+/// typing.
 pub type Hold = BTreeMap<LogNo, u64>;
 
-/// Why a document shows less than its logs hold.
+/// Reason why a document shows less than its logs hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Missing {
-    /// The entry's body is not here: it was not fetched, or was pruned or erased.
+    /// The entry's body is not here: it was not fetched, or it was pruned or erased.
     Body(EntryRef),
     /// The update builds on operations that are not here.
     Dependency(EntryRef),
-    /// The update breaks an acceptance rule, as those behind it in its log then do.
+    /// The update breaks an acceptance rule; later updates of its log are excluded with it.
     Excluded(EntryRef),
-    /// The key to the body does not open it.
+    /// The body does not open under its key.
     Sealed(EntryRef),
-    /// The body inflates to far more than was sent, like too many of the document before it.
+    /// The body inflates to far more than was sent, and the document's allowance for this is used up.
     TooLarge(EntryRef),
 }
 
 /// One section that waits to be imported.
 #[derive(Debug)]
 enum Body {
-    /// Its entry or its key box has to be read.
+    /// The entry or its key box must be read first.
     Absent,
-    /// Opened; with the chain hash after the entry.
+    /// The plaintext, and the chain hash after the entry.
     Plain(Vec<u8>, [u8; 32]),
-    /// It cannot be opened.
+    /// The section cannot be opened.
     Lost(Missing),
 }
 
@@ -76,55 +78,57 @@ struct Doc {
     replica: Replica,
     collection: Option<CollectionId>,
     pins: u32,
-    /// Told apart from an earlier document of the same name, whose reads may still be under way.
+    /// Number that differs from that of an earlier opening of the document, whose reads may still be under
+    /// way.
     life: u64,
-    /// Reads from the store that are under way; until they are done the value is not complete.
+    /// Number of store reads under way. Until they are done, the value is not complete.
     reading: usize,
-    /// Something was indexed that the reads under way may not bring.
+    /// True if sections were indexed that the reads under way may miss.
     grown: bool,
     ready: bool,
-    /// What is not imported yet, by its place.
+    /// Sections that are not imported yet, by their place.
     waiting: BTreeMap<(EntryRef, u32), (IndexRow, Body)>,
     /// Logs whose first waiting section may be importable now.
     runnable: BTreeSet<LogNo>,
-    /// Logs whose first waiting section builds on an operation that is not here: by its Loro peer and counter.
+    /// Logs whose first waiting section builds on a missing operation, by its Loro peer and counter.
     blocked: BTreeMap<(u64, u32), BTreeSet<LogNo>>,
-    /// The next entry of each log that could bring something new.
+    /// The next entry of each log that could bring new operations.
     imported: BTreeMap<LogNo, u64>,
     excluded: BTreeMap<LogNo, EntryRef>,
     keys: BodyKeys,
     /// Key boxes that waiting sections need and that are not open yet, by their place.
     boxes: BTreeSet<(EntryRef, u32)>,
-    /// The data key that this store's own sections of the document are sealed under, and where it is boxed.
+    /// The data key of this store's own sections of the document, and the place of its key box.
     own_key: Option<(EntryRef, u32, [u8; 16])>,
     hold: Option<Hold>,
-    /// Which entries those that wait cite.
+    /// Citations of the waiting entries.
     cited: BTreeMap<EntryRef, Arc<[At]>>,
-    /// Which entry brought which operations: by Loro peer and the counter after them, and the chain hash's first bytes.
+    /// Entry of each stretch of operations, by Loro peer and the counter after it, with the first bytes of
+    /// its chain hash.
     brought: BTreeMap<(u64, u32), (EntryRef, Short)>,
-    /// What exclusion knows of the document's entries, where some may be excluded.
+    /// Properties of the document's entries for exclusion, if some may be excluded.
     parts: BTreeMap<EntryRef, Part<EntryRef>>,
     /// Entries that are excluded.
     left_out: BTreeSet<EntryRef>,
-    /// The document is read for what is to be republished in it.
+    /// True while the document is read in order to republish its excluded entries.
     examined: bool,
-    /// While it is: every section that was opened.
+    /// During that time, every section that was opened.
     opened: BTreeMap<(EntryRef, u32), Vec<u8>>,
-    /// An import broke the replica once: updates are imported one by one from then on.
+    /// True after an import broke the replica: updates are then imported one by one.
     careful: bool,
-    /// A materialised value of the present state stands in the store, or is about to.
+    /// True if the store has a materialised value of the present state, or is about to.
     cached: bool,
-    /// It is read for its value alone: nobody is told that it is open.
+    /// True if the document is read only for its value: nobody is told that it is open.
     unseen: bool,
-    /// Since it began to be read, entries came or stopped counting.
+    /// True if entries came, or were excluded, since the document's read began.
     changed: bool,
     last_used_us: u64,
-    /// How many bytes its bodies inflated to, beyond what is free.
+    /// Bytes that the document's bodies inflated to, beyond [`INFLATION`].
     inflated: usize,
 }
 
 impl Doc {
-    /// A document whose index is being read.
+    /// Makes a document whose index is being read.
     fn new(life: u64) -> Self {
         Self {
             replica: Replica::new(READER),
@@ -158,7 +162,7 @@ impl Doc {
         }
     }
 
-    /// Whether the document has any operation.
+    /// Returns whether the document has any operation.
     fn exists(&self) -> bool {
         !self.replica.version().is_empty()
     }
@@ -174,32 +178,32 @@ pub(crate) struct Documents {
     dirty: BTreeSet<DocRef>,
     /// Edits that the next entry will carry.
     gathered: Vec<CommitId>,
-    /// Rows of the layer above that are written with them.
+    /// Rows of the layer above that are written with the gathered edits.
     rows: Vec<Op>,
     next_commit: u64,
     lives: u64,
     flush_at_us: Option<u64>,
     last_flush_us: u64,
-    /// Somebody waits for the gathered edits to be safe.
+    /// True if somebody waits for the gathered edits to be durable.
     urgent: bool,
-    /// About how many plain bytes the gathered edits have.
+    /// Plain bytes of the gathered edits, approximately.
     plain_bytes: usize,
-    /// Edits that were lost, to be told.
+    /// Edits that were lost and are to be reported.
     failed: Vec<CommitId>,
-    /// Entries under way to the store.
+    /// Number of entries on their way to the store.
     under_way: usize,
-    /// Documents that are read for what is to be republished in them.
+    /// Documents that are read in order to republish their excluded entries.
     examined: BTreeSet<DocRef>,
-    /// Those in which a person asked for all of it.
+    /// Documents in which a person requested republication of all excluded entries.
     asked: BTreeSet<DocRef>,
-    /// Documents in which something is to be republished once what it builds on is here.
+    /// Documents with entries to republish once their dependencies are here.
     pending: BTreeSet<DocRef>,
     /// Entries that this process republished, by document.
     republished: BTreeSet<(DocRef, EntryRef)>,
-    /// Unpinned documents, the one that was let go first in front.
+    /// Unpinned documents, the earliest closed one first.
     idle: VecDeque<DocRef>,
-    /// Documents that one commit changed and of which some are still being read: they are imported in one step, so that
-    /// a transaction is seen whole.
+    /// Sets of documents that one commit changed and of which some are still being read. Each set is imported
+    /// in one step, so that a transaction is seen whole.
     together: Vec<BTreeSet<DocRef>>,
     maker: make::Maker,
 }
@@ -219,14 +223,14 @@ impl Documents {
         if !state.ready {
             return;
         }
-        // What was held back when it was let go comes in now.
+        // Entries that were held back when it was closed are imported now.
         self.import_together(ledger, doc, events);
         if let Some(state) = self.docs.get(&doc).filter(|state| state.ready) {
             events.push_back(Event::Opened { doc, exists: state.exists(), changed: false });
         }
     }
 
-    /// Lets a document go. It stays in memory until room is needed.
+    /// Closes a document. It stays in memory until room is needed.
     pub(crate) fn close(&mut self, ledger: &mut Ledger, doc: DocRef) {
         let Some(state) = self.docs.get_mut(&doc) else { return };
         state.pins = state.pins.saturating_sub(1);
@@ -239,8 +243,8 @@ impl Documents {
         self.evict(ledger);
     }
 
-    /// Drops the documents that were let go longest ago, beyond the limit, but none that is examined.
-    /// Edits are flushed before.
+    /// Drops the documents that were closed longest ago, beyond the limit, except examined ones. Edits are
+    /// flushed before.
     pub(super) fn evict(&mut self, ledger: &mut Ledger) {
         while self.idle.len() > ledger.config.idle_docs_max && !planted!("doc.not-let-go") {
             let done = self.idle.iter().position(|doc| !self.examined.contains(doc));
@@ -254,34 +258,34 @@ impl Documents {
         }
     }
 
-    /// The value and name of an open document. `None` if it is not open, broken, or empty.
+    /// Returns the value and name of an open document. `None` if it is not open, broken, or empty.
     pub(crate) fn snapshot(&mut self, doc: DocRef) -> Option<Snapshot> {
         let state = self.docs.get_mut(&doc).filter(|state| state.ready && state.exists())?;
         cache::snapshot_of(&mut state.replica).ok()
     }
 
-    /// The replica of an open document, for reading.
+    /// Returns the replica of an open document, for reading.
     pub(crate) fn replica(&mut self, doc: DocRef) -> Option<&mut Replica> {
         self.docs.get_mut(&doc).filter(|state| state.ready).map(|state| &mut state.replica)
     }
 
-    /// Whether a document is in memory and read.
+    /// Returns whether a document is in memory and read.
     pub(crate) fn is_ready(&self, doc: DocRef) -> bool {
         self.docs.get(&doc).is_some_and(|state| state.ready)
     }
 
-    /// Whether a document is not in memory, or all that is stored of it is.
+    /// Returns whether a document is not in memory, or is in memory with all that is stored of it.
     pub(crate) fn is_current(&self, doc: DocRef) -> bool {
         let whole = |state: &Doc| state.reading == 0 && state.hold.is_none();
         self.docs.get(&doc).is_none_or(whole) && !self.together.iter().any(|docs| docs.contains(&doc))
     }
 
-    /// Whether a document is in memory, or being read.
+    /// Returns whether a document is in memory, or being read.
     pub(crate) fn holds(&self, doc: DocRef) -> bool {
         self.docs.contains_key(&doc)
     }
 
-    /// What an open document lacks.
+    /// Returns the parts that an open document lacks.
     pub(crate) fn missing(&self, doc: DocRef) -> Vec<Missing> {
         let Some(state) = self.docs.get(&doc) else { return Vec::new() };
         let waiting = state.waiting.values().map(|(row, body)| match body {
@@ -293,18 +297,19 @@ impl Documents {
         waiting.chain(excluded).collect()
     }
 
-    /// Entries of an open document that do not count, because their log has another history or they build on such.
+    /// Returns the excluded entries of an open document: their log has another history that is kept, or they
+    /// build on such entries.
     pub(crate) fn left_out(&self, doc: DocRef) -> Vec<EntryRef> {
         self.docs.get(&doc).map(|state| state.left_out.iter().copied().collect()).unwrap_or_default()
     }
 
-    /// Which entries an open document has taken in: for each log, up to and including which.
+    /// Returns the entries that an open document has imported: for each log, the last one.
     pub(crate) fn seen(&self, doc: DocRef) -> BTreeMap<LogNo, u64> {
         let imported = self.docs.get(&doc).map(|state| &state.imported);
         imported.into_iter().flatten().filter_map(|(log, next)| Some((*log, next.checked_sub(1)?))).collect()
     }
 
-    /// Holds an open document back to these entries of others' logs; `None` lets everything in again.
+    /// Limits an open document to these entries of others' logs; `None` removes the limit.
     pub(crate) fn hold(&mut self, ledger: &mut Ledger, doc: DocRef, hold: Option<Hold>, events: &mut VecDeque<Event>) {
         let Some(state) = self.docs.get_mut(&doc) else { return };
         state.hold = hold;
@@ -314,7 +319,7 @@ impl Documents {
         }
     }
 
-    /// Rows or entries came that a document was waiting for.
+    /// Takes rows or entries that a document was waiting for.
     pub(crate) fn handle_rows(
         &mut self,
         ledger: &mut Ledger,
@@ -343,7 +348,7 @@ impl Documents {
                         state.open_bodies(ledger, at, &held);
                     }
                 }
-                // Bodies that were in memory all along, but not the key boxes that open them.
+                // The bodies were in memory all along, but not the key boxes that open them.
                 open_recent(ledger, state);
             }
         }
@@ -353,7 +358,7 @@ impl Documents {
         self.import_together(ledger, doc, events);
     }
 
-    /// Entries that were just indexed name these documents.
+    /// Takes freshly indexed sections of documents.
     pub(crate) fn handle_indexed(
         &mut self,
         ledger: &mut Ledger,
@@ -408,7 +413,7 @@ impl Documents {
         self.together.push(docs);
     }
 
-    /// Imports a document once it is read, and once those are that it changed together with.
+    /// Imports a document once it is read and all documents that one commit changed with it are read too.
     fn import_together(&mut self, ledger: &mut Ledger, doc: DocRef, events: &mut VecDeque<Event>) {
         let is_read = |docs: &BTreeMap<DocRef, Doc>, doc: &DocRef| docs.get(doc).is_none_or(|state| state.reading == 0);
         let Some(at) = self.together.iter().position(|docs| docs.contains(&doc) && !planted!("transaction.torn"))
@@ -441,7 +446,7 @@ impl Documents {
         self.submit(ledger, batch)
     }
 
-    /// Flushes edits and keeps the values of what is open, before the end.
+    /// Flushes edits and keeps the values of open documents, before the end.
     pub(crate) fn shut_down(&mut self, ledger: &mut Ledger) {
         self.flush(ledger);
         for (doc, state) in &mut self.docs {
@@ -467,20 +472,21 @@ impl Documents {
         commit
     }
 
-    /// Which entry of an open document brought which operations: by Loro peer and the counter after them.
+    /// Returns the entry of each stretch of operations of an open document, by Loro peer and the counter
+    /// after it.
     #[cfg(feature = "testkit")]
     pub(crate) fn brought(&self, doc: DocRef) -> BTreeMap<(u64, u32), (EntryRef, Short)> {
         self.docs.get(&doc).map(|state| state.brought.clone()).unwrap_or_default()
     }
 
-    /// How many documents are in memory.
+    /// Returns the number of documents in memory.
     pub(crate) fn len(&self) -> usize {
         self.docs.len()
     }
 }
 
 impl Doc {
-    /// Notes a section that is not imported yet.
+    /// Adds a section that is not imported yet.
     fn wait_for(&mut self, row: IndexRow) {
         let done = self.imported.get(&row.entry.log).is_some_and(|next| *next > row.entry.seq);
         if !done && !self.excluded.contains_key(&row.entry.log) {
@@ -492,19 +498,19 @@ impl Doc {
         }
     }
 
-    /// Whether entries of a log wait to be imported, or never will be.
+    /// Returns whether entries of a log wait to be imported, or never will be.
     fn lacks(&self, log: LogNo) -> bool {
         let mut waiting = self.waiting.range((EntryRef { log, seq: 0 }, 0)..);
         waiting.next().is_some_and(|((at, _), _)| at.log == log) || self.excluded.contains_key(&log)
     }
 
-    /// The entry that brought an operation.
+    /// Returns the entry that brought an operation.
     fn brought(&self, peer: u64, counter: u32) -> Option<(EntryRef, Short)> {
         let ((of, _), entry) = self.brought.range((peer, counter.checked_add(1)?)..).next()?;
         (*of == peer).then_some(*entry)
     }
 
-    /// Entries that the waiting bodies need and that are not open yet.
+    /// Returns the entries that the waiting bodies need and that are not open yet.
     fn needed(&self) -> BTreeSet<EntryRef> {
         let absent = self.waiting.values().filter(|(_, body)| matches!(body, Body::Absent));
         absent
@@ -515,7 +521,7 @@ impl Doc {
             .collect()
     }
 
-    /// Opens what an entry brings: key boxes first, then the bodies whose keys are known.
+    /// Opens the sections of an entry: key boxes first, then the bodies whose keys are known.
     fn open_bodies(&mut self, ledger: &mut Ledger, at: EntryRef, held: &Held) {
         if self.waiting.range((at, 0)..=(at, u32::MAX)).next().is_some() {
             let part = ledger.part(at, held);
@@ -566,7 +572,7 @@ fn read_index(ledger: &mut Ledger, doc: DocRef, life: u64) {
 fn index_rows(ledger: &mut Ledger, doc: DocRef, state: &mut Doc, scan: Scan, found: Vec<Option<Row>>, more: bool) {
     let last = found.last().and_then(Option::as_ref).map(|(key, _)| key.clone());
     for (row_key, row) in found.into_iter().flatten() {
-        // Behind the end of a torn log stand rows that are elsewhere too.
+        // Behind the end of a torn log there are rows that another history has too.
         if let Ok(row) = IndexRow::decode(&row_key, &row)
             && ledger.registry.is_held(row.entry)
         {
@@ -580,9 +586,9 @@ fn index_rows(ledger: &mut Ledger, doc: DocRef, state: &mut Doc, scan: Scan, fou
     }
 }
 
-/// Opens what is in memory.
+/// Opens sections of entries in memory.
 fn open_recent(ledger: &mut Ledger, state: &mut Doc) {
-    // A body may need a key box of another entry: the second round finds it opened by the first.
+    // A body may need a key box of another entry, which the first round opens.
     for _ in 0..2 {
         for at in state.needed() {
             if let Some(held) = ledger.entry_cache.get(at).cloned() {
@@ -592,10 +598,11 @@ fn open_recent(ledger: &mut Ledger, state: &mut Doc) {
     }
 }
 
-/// Opens what is in memory and asks the store for the rest.
+/// Opens sections of entries in memory and requests the rest from the store.
 fn fetch(ledger: &mut Ledger, doc: DocRef, state: &mut Doc) {
     open_recent(ledger, state);
-    // Also what is in memory but could not be opened: by the time its key box is read it may be there no more.
+    // Also entries in memory that could not be opened: when their key box is read, they may have left the
+    // cache.
     let wanted: Vec<EntryRef> = state.needed().into_iter().collect();
     for chunk in wanted.chunks(ENTRIES_MAX) {
         let keys = chunk.iter().map(|at| (Table::Entry, entry_key(*at))).collect();

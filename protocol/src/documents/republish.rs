@@ -1,7 +1,7 @@
-//! Republishing: what is excluded is written again, in a log that is not.
+//! Republishing: excluded content is written again, in a log that is not excluded.
 //!
-//! The process that appended an excluded entry does so at once. What others wrote is republished only when a person asks
-//! for it (`spec/exclusion.md`, section 4).
+//! The process that appended an excluded entry republishes it at once. Entries of others are republished only
+//! on a person's request (`spec/exclusion.md`, section 4).
 
 use super::{Doc, Documents, read_index};
 use crate::branch::{At, Forks};
@@ -12,15 +12,15 @@ use crate::ids::LogId;
 use crate::ledger::{Batch, DocRef, EntryRef, Ledger, PartNo, Touch};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// How many documents are examined at a time.
+/// Most documents that are examined at one time.
 const EXAMINED_MAX: usize = 8;
 
 /// Updates in an order in which they can be imported.
 type Ordered = Vec<(EntryRef, CheckedUpdate)>;
 
 impl Documents {
-    /// Drops the cached values of the next documents that excluded entries touch, and reads those in which this process
-    /// may have something to republish.
+    /// Drops the cached values of the next documents that excluded entries touch, and reads those in which
+    /// this process may have entries to republish.
     pub(crate) fn examine(&mut self, ledger: &mut Ledger) {
         let mut batch = Batch::default();
         while self.examined.len() < EXAMINED_MAX
@@ -56,17 +56,18 @@ impl Documents {
         ledger.affected.insert(doc);
     }
 
-    /// Whether a document waits for that.
+    /// Returns whether a request to republish a document is still open.
     pub(crate) fn is_publishing(&self, doc: DocRef) -> bool {
         self.asked.contains(&doc)
     }
 
-    /// How many documents are examined, or will be.
+    /// Returns the number of documents that are examined, or will be.
     pub(crate) fn examining(&self, ledger: &Ledger) -> usize {
         self.examined.len() + ledger.affected.len()
     }
 
-    /// Republishes what is excluded in a document that was just read for that, as far as it is this process's to do.
+    /// Republishes excluded entries of a document that was just read for this: all on a person's request,
+    /// else only those of this process.
     pub(super) fn republish(&mut self, ledger: &mut Ledger, doc: DocRef, events: &mut VecDeque<Event>) {
         let Some(state) = self.docs.get_mut(&doc).filter(|state| state.examined && state.ready) else { return };
         state.examined = false;
@@ -79,7 +80,7 @@ impl Documents {
         while !due.is_empty() {
             let done = self.publish(ledger, doc, &due);
             if done.is_empty() {
-                // A body that it builds on is missing: tried again when the document grows.
+                // A body that it builds on is missing: it is tried again when the document grows.
                 self.pending.insert(doc);
                 break;
             }
@@ -99,8 +100,8 @@ impl Documents {
         self.evict(ledger);
     }
 
-    /// Writes what excluded entries added to a document as operations of a new log. Returns those that are done: of
-    /// several histories of one log a document holds one at a time.
+    /// Writes the additions of excluded entries to a document as operations of a new log. Returns the
+    /// finished entries: a document holds only one history of a log, so others follow in further calls.
     fn publish(&mut self, ledger: &mut Ledger, doc: DocRef, due: &BTreeSet<EntryRef>) -> BTreeSet<EntryRef> {
         let none = BTreeSet::new();
         let Some(state) = self.docs.get(&doc) else { return none };
@@ -120,7 +121,7 @@ impl Documents {
         if written { done } else { none }
     }
 
-    /// The peer id of a live log that has no operation in a document yet.
+    /// Returns the peer id of a live log that has no operation in a document yet.
     fn fresh_writer(&mut self, ledger: &mut Ledger, doc: DocRef, batch: &mut Batch) -> Option<u64> {
         let space = ledger.partition(doc.partition).space;
         ledger.space(space).current_epoch()?;
@@ -136,7 +137,7 @@ impl Documents {
         Some(peer_id(&ledger.registry.log(log).id))
     }
 
-    /// Has edits go on in a new log of a partition.
+    /// Ends the live log of a partition, so that edits continue in a new one.
     pub(super) fn end_live_log(&mut self, ledger: &mut Ledger, part: PartNo) {
         self.flush(ledger);
         if let Some(log) = ledger.partition(part).live {
@@ -144,7 +145,7 @@ impl Documents {
         }
     }
 
-    /// Has edits and records go on in new logs everywhere.
+    /// Ends all live logs, so that edits and records continue in new ones.
     pub(crate) fn end_live_logs(&mut self, ledger: &mut Ledger) {
         self.flush(ledger);
         ledger.end_live_logs();
@@ -169,8 +170,8 @@ impl Documents {
 }
 
 impl Doc {
-    /// What excluded entries build on: first what is not excluded, then what is, they themselves among it. Entries that
-    /// fit nothing here are left out.
+    /// Returns the entries that excluded entries build on, themselves included: first those that are not
+    /// excluded, then those that are. Entries that fit nothing here are left out.
     fn base_and_rest(&self, ledger: &Ledger, due: &BTreeSet<EntryRef>) -> (Ordered, Ordered) {
         let past = self.past(ledger, due);
         let (base, rest): (BTreeSet<EntryRef>, BTreeSet<EntryRef>) =
@@ -181,7 +182,8 @@ impl Doc {
         (base, rest)
     }
 
-    /// The entries that others build on, themselves included; of several histories of a log the one that is named first.
+    /// Returns the entries that others build on, themselves included. If several histories of a log are
+    /// named, the first one is taken.
     fn past(&self, ledger: &Ledger, of: &BTreeSet<EntryRef>) -> BTreeSet<EntryRef> {
         let mut past: BTreeSet<EntryRef> = BTreeSet::new();
         let mut ends: BTreeMap<LogId, At> = BTreeMap::new();
@@ -202,7 +204,8 @@ impl Doc {
         past
     }
 
-    /// The updates of entries, in an order in which they can be imported after what ends at `ends`.
+    /// Returns the updates of entries, in an order in which they can be imported after operations that end at
+    /// `ends`.
     fn in_order(&self, ledger: &Ledger, entries: &BTreeSet<EntryRef>, ends: &mut BTreeMap<u64, u32>) -> Ordered {
         let peer_of = |at: &EntryRef| peer_id(&ledger.registry.log(at.log).id);
         let opened = self.opened.iter().filter(|((at, _), _)| entries.contains(at));

@@ -1,4 +1,7 @@
-//! What the endpoint tells its driver.
+//! Events of the endpoint for its driver, and the types that they name.
+//!
+//! The driver drains them with [`poll_event`](crate::Endpoint::poll_event). An event never waits for an answer
+//! (`ARCHITECTURE.md`, "How it is driven").
 
 use crate::connection::HandshakeError;
 use crate::ids::{DeviceId, Instance, LogId};
@@ -8,13 +11,13 @@ use crate::sync::SpaceNo;
 use crate::wire::close::CloseCode;
 use bytes::Bytes;
 
-/// Who is at the other end of a link: a device, and which start of its store. A store that is copied with its keys and
-/// started twice is one device in two processes.
+/// The process at the other end of a link: a device and one start of its store. A store that is copied with
+/// its keys and started twice is one device in two processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Process {
-    /// Which device.
+    /// The device.
     pub device: DeviceId,
-    /// Which start of its store.
+    /// The start of the process's store.
     pub instance: Instance,
 }
 
@@ -22,15 +25,15 @@ pub struct Process {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkId(pub u64);
 
-/// Edits that become safe together.
+/// A commit of edits, numbered by the endpoint. Edits of one commit become durable together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CommitId(pub u64);
 
-/// A read of the layer above.
+/// A read of the layer above, numbered by the endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReadId(pub u64);
 
-/// What a read brought.
+/// Result of a read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReadResult {
     /// Single rows, in the order asked for.
@@ -39,134 +42,135 @@ pub enum ReadResult {
     Rows {
         /// Ascending by key.
         rows: Vec<Row>,
-        /// Whether to go on.
+        /// True if rows follow after the last one.
         more: bool,
     },
-    /// The values that were asked for are made, as far as they can be.
+    /// The requested values were made, as far as possible.
     Made,
     /// The store failed.
     Failed(StoreError),
 }
 
-/// Why a link ends.
+/// Reason for the end of a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CloseReason {
     /// The connection broke.
     Lost,
-    /// This side ends it.
+    /// This side ends the link.
     Ours(CloseCode),
-    /// The peer ended it, with a code that a newer version may have added.
+    /// The peer ended the link, with a code that a newer version may have added.
     Theirs(u16),
     /// The handshake failed.
     Handshake(HandshakeError),
     /// The handshake, or the link, took too long.
     Timeout,
-    /// Joining failed.
+    /// Joining a space failed.
     Join(JoinError),
     /// The peer could not be admitted.
     Admission(SpaceError),
-    /// What it was made for is done.
+    /// The purpose of the link is fulfilled.
     Done,
 }
 
-/// Something happened that the driver or the layer above may care about.
+/// An event for the driver or the layer above.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// A document is open and read; it may not exist.
+    /// A document was opened and read; it may not exist.
     Opened {
-        /// Which.
+        /// The document.
         doc: DocRef,
-        /// Whether there is any content.
+        /// True if the document has any content.
         exists: bool,
-        /// Whether entries came, or stopped counting, while it was read: no [`Event::Changed`] tells of these.
+        /// True if entries came, or were excluded, while the document was read. No [`Event::Changed`] reports
+        /// these.
         changed: bool,
     },
     /// A document's logs grew by others' entries. If it is open, they are imported.
     Changed {
-        /// Which.
+        /// The document.
         doc: DocRef,
     },
     /// Edits are durable.
     Committed {
-        /// Which.
+        /// The commits.
         commits: Vec<CommitId>,
     },
-    /// Edits were lost before they became durable: the store failed, or the log they were made for was given up.
+    /// Edits were lost before they became durable: the store failed, or their log was given up.
     EditsFailed {
-        /// Which.
+        /// The commits.
         commits: Vec<CommitId>,
     },
     /// A peer was authenticated and its session runs.
     PeerUp {
-        /// On which link.
+        /// The link.
         link: LinkId,
-        /// Who. Its device may be this one: a copy of this store runs elsewhere.
+        /// The process of the peer. Its device may be this one: a copy of this store runs elsewhere.
         peer: Process,
     },
     /// Two processes of a device run at the same time: its store was copied, or a backup of it was restored elsewhere.
     Twice {
-        /// Which. It may be this one.
+        /// The device. It may be this one.
         device: DeviceId,
     },
     /// The link must be closed once [`poll_transmit`](crate::Endpoint::poll_transmit) has nothing more for it.
     Close {
-        /// Which.
+        /// The link.
         link: LinkId,
-        /// The device behind it, if it was authenticated.
+        /// The device behind the link, if authenticated.
         device: Option<DeviceId>,
-        /// Why.
+        /// The reason.
         reason: CloseReason,
     },
     /// This device joined a space.
     Joined {
-        /// Which.
+        /// The space.
         space: SpaceNo,
     },
     /// An invited device was admitted.
     Admitted {
-        /// Which device.
+        /// The device.
         device: DeviceId,
-        /// To which space.
+        /// The space that admitted the device.
         space: SpaceNo,
     },
     /// A space's name, partitions, devices or keys changed.
     SpaceChanged {
-        /// Which.
+        /// The space.
         space: SpaceNo,
     },
-    /// A log that this process wrote has ended, because a peer has entries of it that this process did not write: memory
-    /// was copied, or the key was stolen. The next write opens another log.
+    /// A log that this process wrote has ended, because a peer has entries of it that this process did not
+    /// write: memory was copied, or the key was stolen. The next write opens another log.
     Retired {
-        /// Which.
+        /// The log.
         log: LogId,
     },
     /// A further history of a log was found and is kept. All entries together decide which one is excluded.
     Forked {
-        /// Which.
+        /// The log.
         log: LogId,
     },
     /// Excluded entries of a document were written again, in a log that is not excluded.
     Republished {
-        /// Which document.
+        /// The document.
         doc: DocRef,
-        /// How many entries.
+        /// Number of republished entries.
         entries: usize,
     },
-    /// A repair walk left a space as unequal as it was.
+    /// A repair walk left the roots of a space unequal.
     Mismatch {
-        /// Which space.
+        /// The space.
         space: SpaceNo,
     },
-    /// Rows came for the layer above.
+    /// A read of the layer above completed.
     Read {
-        /// Which read.
+        /// The read.
         id: crate::endpoint::ReadId,
-        /// What it brought.
+        /// The result.
         result: ReadResult,
     },
     /// The store failed. The endpoint acknowledges nothing any more: recover a new one from the store.
     StoreFailed {
-        /// Why.
+        /// The error of the store.
         error: StoreError,
     },
 }

@@ -35,10 +35,19 @@ use bytes::Bytes;
 use links::Links;
 use std::collections::{BTreeMap, VecDeque};
 
-/// By how many milliseconds the wall clock and the monotonic clock may drift apart from one input to the next.
+/// Largest drift between the wall clock and the monotonic clock from one input to the next, in milliseconds.
+/// A larger one ends the live logs.
 const DRIFT_MS_MAX: u64 = 60_000;
 
-/// See the module's head.
+/// The sans-IO core that a runtime drives: logs, keys, open documents and links in one object.
+///
+/// Inputs are `handle_*` calls and commands, each with the time. The runtime drains the outputs with
+/// [`poll_store`](Self::poll_store), [`poll_transmit`](Self::poll_transmit), [`poll_event`](Self::poll_event)
+/// and [`poll_timeout`](Self::poll_timeout), in any order; [`pump`](fn@crate::pump) is the loop that does so.
+/// [`Recovery`](crate::Recovery) reads a store back and ends as an endpoint.
+///
+/// Inputs may come in any number between two drains. Nothing is sent or acknowledged before the store has
+/// confirmed it. No bytes of a peer cause a panic.
 #[derive(Debug)]
 pub struct Endpoint {
     ledger: Ledger,
@@ -65,7 +74,8 @@ impl Endpoint {
         endpoint
     }
 
-    /// A connection was made: dialled by this side for a purpose, or accepted (`None`). Returns its number.
+    /// Adds a connection and returns its number. The connection was dialled by this side for a purpose, or
+    /// accepted (`None`).
     pub fn handle_link_up(&mut self, now: Now, dial: Option<Dial>) -> LinkId {
         self.advance(now);
         let link = self.links.open(&mut self.ledger, dial, &mut self.events);
@@ -73,21 +83,21 @@ impl Endpoint {
         link
     }
 
-    /// Bytes came on a link, cut anywhere. Bytes of a link that is gone are ignored.
+    /// Takes bytes of a link, cut anywhere. Bytes of a link that has ended are ignored.
     pub fn handle_bytes(&mut self, now: Now, link: LinkId, bytes: &[u8]) {
         self.advance(now);
         self.links.handle_bytes(&mut self.ledger, link, bytes, &mut self.events);
         self.settle();
     }
 
-    /// A connection ended, by whichever side.
+    /// Takes the end of a connection, by whichever side.
     pub fn handle_link_lost(&mut self, now: Now, link: LinkId) {
         self.advance(now);
         self.links.lost(link, &mut self.events);
         self.settle();
     }
 
-    /// A store request completed.
+    /// Takes the completion of a store request.
     pub fn handle_stored(&mut self, now: Now, done: StoreDone) {
         self.advance(now);
         let Some(work) = self.ledger.store.complete(&done) else { return };
@@ -99,7 +109,7 @@ impl Endpoint {
         self.settle();
     }
 
-    /// A deadline passed. Early or late calls do no harm.
+    /// Takes the passing of a deadline. Early or late calls do no harm.
     pub fn handle_timeout(&mut self, now: Now) {
         self.advance(now);
         self.documents.handle_timeout(&mut self.ledger, &mut self.events);
@@ -107,7 +117,7 @@ impl Endpoint {
         self.settle();
     }
 
-    /// Appends bytes that a link should send, about one transport message; returns whether there were any.
+    /// Appends bytes for a link, about one transport message. Returns whether there were any.
     pub fn poll_transmit(&mut self, now: Now, link: LinkId, out: &mut Vec<u8>) -> bool {
         self.advance(now);
         let any = self.links.poll_transmit(&mut self.ledger, link, out, &mut self.events);
@@ -115,7 +125,7 @@ impl Endpoint {
         any
     }
 
-    /// The next request for the store.
+    /// Returns the next request for the store.
     pub fn poll_store(&mut self) -> Option<StoreRequest> {
         let request = self.ledger.poll_store();
         if let (true, Some(StoreRequest::Commit { id, .. })) = (planted!("commit.not-awaited"), &request) {
@@ -125,17 +135,17 @@ impl Endpoint {
         request
     }
 
-    /// The next event.
+    /// Returns the next event.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
     }
 
-    /// When [`Self::handle_timeout`] is wanted.
+    /// Returns the time at which [`Self::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Deadline> {
         [self.documents.deadline(&self.ledger), self.links.deadline(&self.ledger)].into_iter().flatten().min()
     }
 
-    /// The links, in the order in which they were opened.
+    /// Returns the links, in the order in which they were opened.
     pub fn links(&self) -> Vec<LinkId> {
         self.links.ids()
     }
@@ -147,19 +157,20 @@ impl Endpoint {
         self.settle();
     }
 
-    /// Lets a document go.
+    /// Closes a document: it is unpinned and may leave memory.
     pub fn close(&mut self, now: Now, doc: DocRef) {
         self.advance(now);
         self.documents.close(&mut self.ledger, doc);
         self.settle();
     }
 
-    /// Applies edits to open documents of one partition as one transaction, all or none, at once. They are safe, and on
-    /// their way to peers, once [`Event::Committed`] tells of the returned id. With `urgent` they don't wait to share
-    /// an entry with edits still to come. Strings at `texts` become texts that merge character by character.
+    /// Applies edits to open documents of one partition at once, as one transaction: all or none. They are
+    /// durable, and on their way to peers, once [`Event::Committed`] names the returned id. With `urgent`
+    /// they do not wait to share an entry with later edits. Strings at `texts` become texts that merge
+    /// character by character.
     ///
     /// # Errors
-    /// When nothing was applied; the error says why.
+    /// None of these edits was applied; the error names the cause.
     pub fn edit(
         &mut self,
         now: Now,
@@ -170,10 +181,10 @@ impl Endpoint {
         self.edit_with(now, edits, texts, urgent, Vec::new())
     }
 
-    /// As [`Self::edit`], and writes rows of the layer above in the same commit.
+    /// Applies edits as [`Self::edit`] does, and writes rows of the layer above in the same commit.
     ///
     /// # Errors
-    /// When nothing was applied; the error says why.
+    /// None of these edits was applied and no row written; the error names the cause.
     pub fn edit_with(
         &mut self,
         now: Now,
@@ -191,62 +202,62 @@ impl Endpoint {
         result
     }
 
-    /// The number of the next change of a document, and the life of the store that numbers them.
+    /// Returns the number of the next change of a document, and the life of the store that numbers changes.
     pub fn next_change(&self) -> (Incarnation, u64) {
         (self.ledger.incarnation, self.ledger.next_change)
     }
 
-    /// Makes an entry of the edits gathered so far without waiting for the window to end.
+    /// Seals the edits gathered so far into an entry, before the window ends.
     pub fn flush(&mut self, now: Now) {
         self.advance(now);
         self.documents.flush(&mut self.ledger);
         self.settle();
     }
 
-    /// Holds an open document back to these entries of others' logs; `None` lets everything in again.
+    /// Limits an open document to these entries of others' logs. `None` removes the limit.
     pub fn hold(&mut self, now: Now, doc: DocRef, hold: Option<Hold>) {
         self.advance(now);
         self.documents.hold(&mut self.ledger, doc, hold, &mut self.events);
         self.settle();
     }
 
-    /// The name and value of an open document; `None` if it is not open or does not exist.
+    /// Returns the name and value of an open document; `None` if it is not open or does not exist.
     pub fn view(&mut self, doc: DocRef) -> Option<Snapshot> {
         let snapshot = self.documents.snapshot(doc);
         self.documents.mend(&mut self.ledger, doc);
         snapshot
     }
 
-    /// An open document's replica, for its history and single paths.
+    /// Returns an open document's replica, for its history and single paths.
     pub fn replica(&mut self, doc: DocRef) -> Option<&mut Replica> {
         self.documents.mend(&mut self.ledger, doc);
         self.documents.replica(doc)
     }
 
-    /// Whether what [`Self::view`] shows of a document, if it is open, is all that is stored of it: nothing is on its way
-    /// into memory or held back.
+    /// Returns whether [`Self::view`] shows all that is stored of an open document: no entry is being read,
+    /// indexed or held back.
     pub fn is_current(&self, doc: DocRef) -> bool {
         !self.ledger.is_indexing(doc) && self.documents.is_current(doc)
     }
 
-    /// Which entries an open document has taken in: for each log, up to and including which.
+    /// Returns the entries that an open document has imported: for each log, the last one.
     pub fn seen(&self, doc: DocRef) -> BTreeMap<LogNo, u64> {
         self.documents.seen(doc)
     }
 
-    /// What each entry did that an open document has taken in.
+    /// Returns the changes that each imported entry made to an open document.
     pub fn deeds(&mut self, doc: DocRef) -> Vec<crate::documents::EntryDeed> {
         self.documents.mend(&mut self.ledger, doc);
         self.documents.deeds(doc)
     }
 
-    /// Entries of an open document that are excluded: they belong to a history of their log that is not kept, or build on
-    /// one.
+    /// Returns the excluded entries of an open document: they belong to a history that is not kept, or build
+    /// on such an entry.
     pub fn left_out(&self, doc: DocRef) -> Vec<crate::ledger::EntryRef> {
         self.documents.left_out(doc)
     }
 
-    /// Writes all excluded entries of a document again as this process's own, whoever wrote them.
+    /// Republishes all excluded entries of a document as this process's own, whoever wrote them.
     /// [`Event::Republished`] follows if there are any.
     pub fn publish_excluded(&mut self, now: Now, doc: DocRef) {
         self.advance(now);
@@ -254,63 +265,64 @@ impl Endpoint {
         self.settle();
     }
 
-    /// Whether [`Self::publish_excluded`] was called for a document and is not done.
+    /// Returns whether a call of [`Self::publish_excluded`] for a document is still under way.
     pub fn is_publishing(&self, doc: DocRef) -> bool {
         self.documents.is_publishing(doc)
     }
 
-    /// What an open document lacks, and why.
+    /// Returns the parts that an open document lacks, with the reasons.
     pub fn missing(&self, doc: DocRef) -> Vec<Missing> {
         self.documents.missing(doc)
     }
 
-    /// Reads rows for the layer above, behind all that was written so far; [`Event::Read`] follows.
+    /// Reads rows for the layer above, after all earlier writes. [`Event::Read`] follows.
     pub fn read(&mut self, keys: Vec<(Table, Bytes)>) -> ReadId {
         self.read_of(Read::Ordered, keys)
     }
 
-    /// Reads consecutive rows for the layer above, behind all that was written so far; [`Event::Read`] follows.
+    /// Reads consecutive rows for the layer above, after all earlier writes. [`Event::Read`] follows.
     pub fn scan(&mut self, scan: Scan) -> ReadId {
         self.scan_of(Read::Ordered, scan)
     }
 
-    /// Reads rows for the layer above, as they are durable: beside commits, not behind them. [`Event::Read`] follows.
+    /// Reads durable rows for the layer above, without waiting for commits under way. [`Event::Read`]
+    /// follows.
     pub fn read_durable(&mut self, keys: Vec<(Table, Bytes)>) -> ReadId {
         self.read_of(Read::Durable, keys)
     }
 
-    /// Reads consecutive rows for the layer above, as they are durable: beside commits, not behind them. [`Event::Read`]
-    /// follows.
+    /// Reads consecutive durable rows for the layer above, without waiting for commits under way.
+    /// [`Event::Read`] follows.
     pub fn scan_durable(&mut self, scan: Scan) -> ReadId {
         self.scan_of(Read::Durable, scan)
     }
 
-    /// Makes and stores the values of all documents of a partition that have none; [`Event::Read`] follows with
-    /// [`ReadResult::Made`]. Values that cannot be made, or of what is open, are left out.
+    /// Makes and stores the missing values of all documents of a partition. [`Event::Read`] follows with
+    /// [`ReadResult::Made`]. Open documents, and values that cannot be made, are left out.
     pub fn make_values(&mut self, partition: PartNo) -> ReadId {
         let id = self.next_read();
         self.documents.make_values(partition, id);
         id
     }
 
-    /// The present moment: what is read from here on is as new as all that was written until now.
+    /// Returns the present moment. A read from here on sees all earlier writes.
     pub const fn moment(&self) -> Moment {
         self.ledger.touched.now()
     }
 
-    /// Adds writes of the layer above to the next commit, or makes one for them.
+    /// Writes rows of the layer above, in a commit of their own. [`Event::Committed`] names the returned id.
     pub fn write(&mut self, now: Now, ops: Vec<Op>) -> CommitId {
         self.advance(now);
         self.documents.write(&mut self.ledger, ops)
     }
 
-    /// The durable side, for hostile peers that begin as honest ones.
+    /// Returns the ledger, for hostile peers that begin as honest ones.
     #[cfg(feature = "testkit")]
     pub(crate) const fn ledger(&self) -> &Ledger {
         &self.ledger
     }
 
-    /// The open documents, for tests that compare them with what entries say.
+    /// Returns the open documents, for tests that compare them with entries.
     #[cfg(feature = "testkit")]
     pub(crate) const fn documents(&self) -> &Documents {
         &self.documents
@@ -334,14 +346,14 @@ impl Endpoint {
         id
     }
 
-    /// Mixes fresh randomness of the operating system into all keys to come. Drivers call it whenever they wake up, before
-    /// the inputs that woke them: memory that was copied then leads to other keys in each copy.
+    /// Mixes fresh randomness of the operating system into all later keys. Drivers call this whenever they
+    /// wake up, before they pass the inputs that woke them: copies of one memory then derive different keys.
     pub fn stir(&mut self, fresh: &[u8; 32]) {
         self.ledger.entropy.stir(fresh);
     }
 
-    /// Takes the time. Clocks that drift apart tell of a sleep or of memory that was resumed, perhaps more than once: the
-    /// live logs end.
+    /// Sets the time. If the two clocks drifted apart, the machine slept or its memory was resumed, perhaps
+    /// more than once: the live logs end.
     fn advance(&mut self, now: Now) {
         let mono_us = now.mono_us.max(self.ledger.now.mono_us);
         let now = Now { mono_us, ..now };
@@ -352,7 +364,7 @@ impl Endpoint {
         }
     }
 
-    /// What every input ends with: reads that were made possible are asked for, failures are told.
+    /// Finishes every input: asks for reads that became possible, and reports failures.
     fn settle(&mut self) {
         self.ledger.poll_unread();
         self.ledger.poll_epochs();
@@ -411,13 +423,14 @@ impl Endpoint {
                 let stored = Ok((Vec::new(), false));
                 self.documents.handle_made(&mut self.ledger, pass, step, stored, &mut self.events);
             }
-            // A driver that answers a request with another kind of completion: there is nothing to go on with.
+            // The driver answered a request with another kind of completion: nothing can be done with it.
             (Work::Entries(_) | Work::ForkIndex(_) | Work::Serve { .. } | Work::Doc { .. } | Work::App(_), _) => {}
         }
     }
 
-    /// After a failed commit the memory is ahead of the store: nothing more is acknowledged or sent, and the driver is
-    /// told to recover anew. A failed read fails what it was for.
+    /// Handles a failed store request. After a failed commit, memory is ahead of the store: the endpoint
+    /// acknowledges and sends nothing more, and the driver must recover anew. A failed read fails only its
+    /// purpose.
     fn handle_store_failed(&mut self, work: Work, error: crate::storage::StoreError) {
         match work {
             Work::Commit(effects) => {

@@ -1,4 +1,6 @@
-//! Commands about users, spaces, partitions and imports, and what is known of them.
+//! Commands and queries about users, spaces, partitions and imports.
+//!
+//! The ledger carries them out; this module only routes (`spec/access.md`, `spec/identity.md`).
 
 use super::Endpoint;
 use super::event::{CommitId, LinkId, Process};
@@ -13,79 +15,79 @@ use crate::sync::{Bodies, LogNo, SpaceNo};
 use crate::time::Now;
 use crate::wire::close::CloseCode;
 
-/// What is known of a space.
+/// Description of a space.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpaceInfo {
-    /// Its local number.
+    /// Local number of the space.
     pub no: SpaceNo,
-    /// Its id.
+    /// Id of the space.
     pub id: SpaceId,
-    /// Its name; empty until control arrived.
+    /// Name of the space; empty until control arrived.
     pub name: String,
-    /// Its devices.
+    /// Devices of the space.
     pub devices: Vec<DeviceId>,
-    /// Whether its keys are here, so that it can be read and written.
+    /// True if the space's keys are here, so that it can be read and written.
     pub readable: bool,
-    /// What peers compare: equal roots, equal sets of logs and heads.
+    /// Root that peers compare: equal roots mean equal sets of logs and heads.
     pub root: [u8; 16],
-    /// Which bodies are fetched.
+    /// Choice of the bodies that are fetched.
     pub bodies: Bodies,
 }
 
-/// What is known of a partition.
+/// Description of a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartitionInfo {
-    /// Its local number.
+    /// Local number of the partition.
     pub no: PartNo,
-    /// Its space.
+    /// Space of the partition.
     pub space: SpaceNo,
-    /// Its id.
+    /// Id of the partition.
     pub id: PartitionId,
-    /// Its name; empty until control said it.
+    /// Name of the partition; empty until control arrived.
     pub name: String,
 }
 
 /// A document of a bulk import.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewDoc {
-    /// Its id; it must not exist yet.
+    /// Id of the document, which must not exist yet.
     pub doc: DocId,
-    /// What it is called.
+    /// Name and collection of the document.
     pub meta: Meta,
-    /// What it holds.
+    /// Content of the document.
     pub value: Value,
 }
 
 impl Endpoint {
-    /// This device.
+    /// Returns this device.
     pub fn device(&self) -> DeviceId {
         self.ledger.own.keys.device_id()
     }
 
-    /// This device, and this start of its store.
+    /// Returns this process: the device and this start of its store.
     pub fn process(&self) -> Process {
         Process { device: self.device(), instance: self.ledger.instance }
     }
 
-    /// The life of this endpoint's store.
+    /// Returns the life of this endpoint's store.
     pub fn incarnation(&self) -> Incarnation {
         self.ledger.incarnation
     }
 
-    /// Whose device this is, once it has a user.
+    /// Returns the credential of this device, once it belongs to a user.
     pub fn credential(&self) -> Option<&VerifiedCredential> {
         self.ledger.own.user.as_ref().map(|user| &user.credential)
     }
 
-    /// Whether this device holds the user key and can found spaces and admit devices.
+    /// Returns whether this device holds the user key and can found spaces and admit devices.
     pub fn has_user_key(&self) -> bool {
         self.ledger.own.user.as_ref().is_some_and(|user| user.user_key.is_some())
     }
 
-    /// Makes a user whose first device this is. The recovery key is returned once and kept nowhere.
+    /// Creates a user whose first device is this one. The recovery key is returned once and stored nowhere.
     ///
     /// # Errors
-    /// When the device belongs to a user already.
+    /// Fails if the device already belongs to a user.
     pub fn create_user(&mut self, now: Now) -> Result<RecoveryKey, SpaceError> {
         self.command(now, Ledger::create_user)
     }
@@ -93,7 +95,7 @@ impl Endpoint {
     /// Founds a space with the partitions `control` and `main`.
     ///
     /// # Errors
-    /// Without a user key, or when the name is taken.
+    /// Fails without a user key, or if the name is taken.
     pub fn create_space(&mut self, now: Now, name: &str) -> Result<SpaceNo, SpaceError> {
         self.command(now, |ledger, batch| ledger.create_space(name, batch))
     }
@@ -101,7 +103,7 @@ impl Endpoint {
     /// Adds a partition.
     ///
     /// # Errors
-    /// When the name is taken, or the space's keys are not here.
+    /// Fails if the name is taken, or the space's keys are not here.
     pub fn create_partition(&mut self, now: Now, space: SpaceNo, name: &str) -> Result<PartNo, SpaceError> {
         self.command(now, |ledger, batch| ledger.create_partition(space, name, batch))
     }
@@ -109,7 +111,7 @@ impl Endpoint {
     /// Makes an invite to a space for one device.
     ///
     /// # Errors
-    /// Without a user key, with too many open invites, or with addresses that are none.
+    /// Fails without a user key, with too many open invites, or with an invalid address.
     pub fn invite(
         &mut self,
         now: Now,
@@ -120,7 +122,7 @@ impl Endpoint {
         self.command(now, |ledger, batch| ledger.invite(space, addresses, expires_ms, batch))
     }
 
-    /// Chooses which bodies of a space are fetched. Control is always fetched whole.
+    /// Chooses the bodies of a space that are fetched. Control is always fetched whole.
     pub fn set_bodies(&mut self, now: Now, space: SpaceNo, bodies: Bodies) {
         self.advance(now);
         self.ledger.set_bodies(space, bodies);
@@ -131,22 +133,23 @@ impl Endpoint {
     /// Opens a log for an import into a partition.
     ///
     /// # Errors
-    /// When the space's keys are not here.
+    /// Fails if the space's keys are not here.
     pub fn bulk_open(&mut self, now: Now, partition: PartNo) -> Result<LogNo, SpaceError> {
         self.command(now, |ledger, batch| bulk::open(ledger, partition, batch))
     }
 
-    /// Appends new documents to an import's log, in as few entries as they fit, together with rows of the layer above.
+    /// Appends new documents to an import's log, in as few entries as possible, together with rows of the
+    /// layer above.
     ///
     /// # Errors
-    /// When a document is too large or is no object; nothing was written then.
+    /// Fails if a document is too large or not an object; nothing was written then.
     pub fn bulk_append(&mut self, now: Now, log: LogNo, docs: &Bulk<'_>, rows: Vec<Op>) -> Result<CommitId, BulkError> {
         self.advance(now);
         let mut batch = Batch::default();
         let written = bulk::append(&mut self.ledger, log, docs, &mut batch);
         batch.ops.extend(rows);
         let mut written = written?;
-        // A document that was looked for before it existed is open, and empty.
+        // A document that was opened before it existed is in memory, and empty.
         written.retain(|(doc, _)| self.documents.holds(*doc));
         if !written.is_empty() {
             batch.effects.push(self.ledger.indexing(written));
@@ -162,24 +165,24 @@ impl Endpoint {
         self.ledger.submit(batch);
     }
 
-    /// Mints an id for a document that is to sort by time.
+    /// Mints an id for a document that sorts by time.
     pub fn mint_doc_id(&mut self, now: Now) -> DocId {
         self.advance(now);
         let random = self.ledger.entropy.bytes();
         mint_doc_id(now.wall_ms, random)
     }
 
-    /// The id of a collection by its name.
+    /// Returns the id of a collection by its name.
     pub fn collection_id(&self, space: SpaceNo, name: &str) -> CollectionId {
         self.ledger.space(space).collection(name)
     }
 
-    /// The id of a document by its collection and key.
+    /// Returns the id of a document by its collection and key.
     pub fn doc_id_for_key(&self, space: SpaceNo, collection: &CollectionId, key: &str) -> DocId {
         self.ledger.space(space).doc_for_key(collection, key)
     }
 
-    /// All spaces known here.
+    /// Returns all spaces known here.
     pub fn spaces(&self) -> impl Iterator<Item = SpaceInfo> {
         self.ledger.spaces.iter().map(|space| SpaceInfo {
             no: space.no,
@@ -192,7 +195,7 @@ impl Endpoint {
         })
     }
 
-    /// All partitions known here.
+    /// Returns all partitions known here.
     pub fn partitions(&self) -> impl Iterator<Item = PartitionInfo> {
         self.ledger.partitions.iter().map(|partition| PartitionInfo {
             no: partition.no,
@@ -202,20 +205,20 @@ impl Endpoint {
         })
     }
 
-    /// A partition by its name.
+    /// Returns a partition by its name.
     pub fn partition(&self, space: SpaceNo, name: &str) -> Option<PartNo> {
         self.partitions().find(|partition| partition.space == space && partition.name == name).map(|found| found.no)
     }
 
-    /// Ends a link in good order.
+    /// Closes a link with a code for the peer.
     pub fn close_link(&mut self, now: Now, link: LinkId, code: CloseCode) {
         self.advance(now);
         self.links.close(link, code, &mut self.events);
         self.settle();
     }
 
-    /// Ends everything in good order: edits become entries, links are closed. Drain, complete the store's requests,
-    /// and drop the endpoint.
+    /// Shuts the endpoint down: edits become entries, and links are closed. The driver drains it, completes
+    /// its store requests and drops it.
     pub fn shut_down(&mut self, now: Now) {
         self.advance(now);
         self.documents.shut_down(&mut self.ledger);

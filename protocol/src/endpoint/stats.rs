@@ -1,4 +1,6 @@
 //! Figures about an endpoint, for people and tests.
+//!
+//! They describe the present state and never change it.
 
 use super::Endpoint;
 use super::event::{LinkId, Process};
@@ -10,67 +12,67 @@ use crate::sync::{LogNo, SpaceNo};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
-/// One link.
+/// Figures about one link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkInfo {
-    /// Its number.
+    /// Number of the link.
     pub link: LinkId,
-    /// Who is at the other end, once authenticated.
+    /// Process at the other end, once authenticated.
     pub peer: Option<Process>,
-    /// Whether this side dialled.
+    /// True if this side dialled.
     pub dialled: bool,
     /// Bytes received, handshake included.
     pub bytes_in: u64,
     /// Bytes sent, handshake included.
     pub bytes_out: u64,
-    /// How many of both belong to the handshake.
+    /// Bytes of the handshake, included in `bytes_in` and `bytes_out`.
     pub handshake_bytes: u64,
     /// Transport messages received.
     pub messages_in: u64,
     /// Transport messages sent.
     pub messages_out: u64,
-    /// How many messages, runs and notes wait for the link.
+    /// Number of messages, runs and notes that wait for the link.
     pub queued: usize,
-    /// The spaces that both ends have opened on it, and whether all that is known of each was sent, received and
-    /// acknowledged.
+    /// Spaces that both ends have opened on the link. The value is true once all that is known of the space
+    /// was sent, received and acknowledged.
     pub spaces: BTreeMap<SpaceNo, bool>,
-    /// For each log, up to and including which entry the peer holds it durably, as far as it said so on this link.
+    /// For each log, the last entry that the peer reported as durable on this link.
     pub acked: BTreeMap<LogNo, u64>,
 }
 
 impl LinkInfo {
-    /// Whether all that is known of what both ends share was sent, received and acknowledged.
+    /// Returns whether all that is known of the shared spaces was sent, received and acknowledged.
     pub fn is_settled(&self) -> bool {
         !self.spaces.is_empty() && self.spaces.values().all(|settled| *settled)
     }
 }
 
-/// One log; of one with several histories, one of those.
+/// Figures about one log, or about one history of a forked log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogInfo {
-    /// Its local number.
+    /// Local number of the log.
     pub no: LogNo,
-    /// Its id.
+    /// Id of the log.
     pub id: LogId,
-    /// Its space.
+    /// Space of the log.
     pub space: SpaceNo,
-    /// Its partition, once its owner is known.
+    /// Partition of the log, once its owner is known.
     pub partition: Option<PartNo>,
-    /// Its writer, likewise.
+    /// Writer of the log, once known.
     pub device: Option<DeviceId>,
-    /// How many entries it has, as far as is known here.
+    /// Number of the log's entries, as far as known here.
     pub entries: u64,
-    /// The chain hash at its highest signed head, likewise: tells histories of one log apart.
+    /// Chain hash at the highest signed head, once known. Differs between histories of one log.
     pub h: Option<[u8; 32]>,
-    /// How many of them are held.
+    /// Number of entries that are held.
     pub held: u64,
-    /// How many of those were read.
+    /// Number of held entries that were read.
     pub read: u64,
-    /// Whether this store writes it.
+    /// True if this store writes the log.
     pub mine: bool,
-    /// Whether no more entries will come.
+    /// True if no more entries will come.
     pub closed: bool,
-    /// The log that its writer opened next in the partition, if its card is here.
+    /// The log that the writer opened next in the partition, if its card is here.
     pub next: Option<LogNo>,
 }
 
@@ -79,25 +81,25 @@ pub struct LogInfo {
 pub struct Stats {
     /// Every link.
     pub links: Vec<LinkInfo>,
-    /// How many logs are known.
+    /// Number of known logs.
     pub logs: usize,
-    /// How many documents are in memory.
+    /// Number of documents in memory.
     pub open_docs: usize,
-    /// Store requests that have not completed.
+    /// Number of store requests that have not completed.
     pub store_requests: usize,
-    /// Documents that are read, or will be, for what is to be republished in them.
+    /// Number of documents that are read, or will be, to republish their excluded entries.
     pub examining: usize,
-    /// Where the bytes of the entries went that this store wrote since its start, whether or not they are durable yet.
+    /// Bytes of the entries that this store wrote since its start, by use, durable or not.
     pub written: Weight,
 }
 
 impl Endpoint {
-    /// One link.
+    /// Returns figures about one link.
     pub fn link(&self, link: LinkId) -> Option<LinkInfo> {
         self.links.one_info(link)
     }
 
-    /// Figures for people and tests.
+    /// Returns figures about the endpoint.
     pub fn stats(&self) -> Stats {
         Stats {
             links: self.links.info(),
@@ -109,10 +111,10 @@ impl Endpoint {
         }
     }
 
-    /// Every log that is known here.
+    /// Returns every log that is known here.
     pub fn logs(&self) -> impl Iterator<Item = LogInfo> {
         self.ledger.registry.iter().map(|log| {
-            // What a history shares with the one that it leaves is held there.
+            // The entries that a history shares with its parent are held there.
             let base = log.branch().map_or(0, |branch| branch.base);
             let own =
                 |range: core::ops::RangeInclusive<u64>| (range.end() + 1).saturating_sub(base.max(*range.start()));
@@ -134,32 +136,32 @@ impl Endpoint {
         })
     }
 
-    /// The id of a log that an answer of this endpoint named.
+    /// Returns the id of a log that an answer of this endpoint named.
     pub fn log_id(&self, log: LogNo) -> Option<LogId> {
         ((log.0 as usize) < self.ledger.registry.len()).then(|| self.ledger.registry.log(log).id)
     }
 
-    /// The number of a log, if it is known here.
+    /// Returns the number of a log, if it is known here.
     pub fn log_no(&self, log: &LogId) -> Option<LogNo> {
         self.ledger.registry.by_id(log)
     }
 
-    /// Whether this store writes, or wrote, a log.
+    /// Returns whether this store writes, or wrote, a log.
     pub fn is_own_log(&self, log: LogNo) -> bool {
         (log.0 as usize) < self.ledger.registry.len() && self.ledger.registry.log(log).mine
     }
 
-    /// The space of a partition; `None` if there is no such partition.
+    /// Returns the space of a partition; `None` if there is no such partition.
     pub fn space_of(&self, partition: PartNo) -> Option<SpaceNo> {
         self.ledger.partitions.get(partition.0 as usize).map(|partition| partition.space)
     }
 
-    /// Whether a document is in memory and read, though it may be empty.
+    /// Returns whether a document is in memory and read, though it may be empty.
     pub fn is_open(&self, doc: DocRef) -> bool {
         self.documents.is_ready(doc)
     }
 
-    /// The author's wall clock in a stored entry, in milliseconds, from its row of
+    /// Returns the author's wall clock in a stored entry, in milliseconds, from its row of
     /// [`Table::Entry`](crate::storage::Table::Entry). `None` if the entry cannot be read here.
     pub fn entry_wall_ms(&mut self, at: EntryRef, row: &Bytes) -> Option<u64> {
         self.log_id(at.log)?;

@@ -1,4 +1,4 @@
-//! What a member who holds all keys can do to others with updates that break the document engine: nothing to them.
+//! A member who holds all keys sends updates that break the document engine: others lose nothing.
 
 use crate::crdt::Replica;
 use crate::identity::peer_id;

@@ -1,4 +1,4 @@
-//! Certificates: a user's word that a device is theirs.
+//! Certificates: signed statements of a user that a device belongs to the user (`spec/identity.md`, section 2).
 
 use super::{DeviceClaim, DevicePublic, IdentityError, UserGenesis, UserKey, VERSION, read_version, signature};
 use crate::ids::UserId;
@@ -6,28 +6,28 @@ use crate::wire::codec::{Reader, Write};
 
 const CONTEXT: &str = "cosmicsync device cert 1";
 
-/// The most bytes that a [`Credential`] takes.
+/// Most bytes that a [`Credential`] takes.
 pub const CREDENTIAL_BYTES_MAX: usize = 2 + UserGenesis::LEN + 2 + DeviceCert::LEN_MAX;
 
-/// Says that a device belongs to a user, for a time.
+/// Statement that a device belongs to a user, for a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceCert {
     /// The owner.
     pub user: UserId,
-    /// The device, in its own words.
+    /// The device's own claim.
     pub claim: DeviceClaim,
     /// First moment of validity, wall clock in milliseconds since the Unix epoch.
     pub not_before_ms: u64,
-    /// Last moment of validity, likewise; `u64::MAX` never ends.
+    /// Last moment of validity, in the same unit; `u64::MAX` never ends.
     pub not_after_ms: u64,
-    /// By the user key, over all that precedes it.
+    /// Signature by the user key, over all that precedes it.
     pub signature: [u8; 64],
 }
 
 impl DeviceCert {
     const LEN_MAX: usize = 1 + 32 + DeviceClaim::LEN + 10 + 10 + 64;
 
-    /// The bytes that travel.
+    /// Returns the bytes that travel.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = self.signed_part();
         bytes.raw(&self.signature);
@@ -71,17 +71,17 @@ impl UserKey {
     }
 }
 
-/// A genesis record and a certificate: all that a stranger needs to know whose device this is.
+/// A genesis record and a certificate, which prove to a stranger that a device belongs to a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credential {
-    /// Of the user.
+    /// Genesis record of the user.
     pub genesis: UserGenesis,
-    /// Of the device.
+    /// Certificate of the device.
     pub cert: DeviceCert,
 }
 
 impl Credential {
-    /// The bytes that travel in a Hello and in control records.
+    /// Returns the bytes that travel in a Hello and in control records.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(CREDENTIAL_BYTES_MAX);
         bytes.prefixed(&self.genesis.encode());
@@ -91,12 +91,13 @@ impl Credential {
 
     /// Reads a credential and checks every signature in it.
     ///
-    /// It does not check that the other end of a link *has* the device's keys (compare [`DevicePublic::noise`] with
-    /// the static key of the handshake) nor that the certificate is current ([`VerifiedCredential::valid_at`]).
+    /// The signatures do not prove that the other end of a link *has* the device's keys: compare
+    /// [`DevicePublic::noise`] with the static key of the handshake. The validity period is not checked either: see
+    /// [`VerifiedCredential::valid_at`].
     ///
     /// # Errors
-    /// When the bytes are not canonical, a signature fails, the certificate names another user than the genesis
-    /// record has, or a key is weak.
+    /// Fails if the bytes are not canonical, a signature fails, the certificate names another user than the genesis
+    /// record, or a key is weak.
     pub fn verify(bytes: &[u8]) -> Result<VerifiedCredential, IdentityError> {
         let mut reader = Reader::new(bytes);
         let genesis = UserGenesis::decode(reader.bytes(UserGenesis::LEN, "the length of the user genesis")?)?;
@@ -118,33 +119,33 @@ impl Credential {
 pub struct VerifiedCredential(Credential);
 
 impl VerifiedCredential {
-    /// The owner.
+    /// Returns the owner.
     pub const fn user(&self) -> UserId {
         self.0.cert.user
     }
 
-    /// The device's public keys.
+    /// Returns the device's public keys.
     pub const fn device(&self) -> &DevicePublic {
         &self.0.cert.claim.public
     }
 
-    /// The owner's genesis record.
+    /// Returns the owner's genesis record.
     pub const fn genesis(&self) -> &UserGenesis {
         &self.0.genesis
     }
 
-    /// The certificate.
+    /// Returns the certificate.
     pub const fn cert(&self) -> &DeviceCert {
         &self.0.cert
     }
 
-    /// The bytes that were verified.
+    /// Returns the bytes that were verified.
     pub fn encode(&self) -> Vec<u8> {
         self.0.encode()
     }
 
-    /// Whether the certificate is current. Asked when a link is made, never when an entry is judged: a clock takes
-    /// no part in what replicas accept.
+    /// Returns whether the certificate is current. Checked when a link is made, never when an entry is judged:
+    /// replicas accept entries independently of clocks.
     pub const fn valid_at(&self, wall_ms: u64) -> bool {
         self.0.cert.not_before_ms <= wall_ms && wall_ms <= self.0.cert.not_after_ms
     }

@@ -1,4 +1,5 @@
-//! The device: a signing key that names it, a Noise static key for links and an HPKE key for boxes.
+//! The device: a signing key that is also its id, a Noise static key for links and an HPKE key for boxes
+//! (`spec/identity.md`, section 2).
 
 use super::{IdentityError, VERSION, read_version, signature};
 use crate::entropy::Entropy;
@@ -33,7 +34,7 @@ impl DeviceKeys {
         }
     }
 
-    /// The secrets, to be sealed at rest.
+    /// Returns the secrets, to be sealed at rest.
     pub fn to_bytes(&self) -> Zeroizing<[u8; Self::LEN]> {
         let mut bytes = Zeroizing::new([VERSION; Self::LEN]);
         bytes[1..33].copy_from_slice(self.signing.as_bytes());
@@ -45,7 +46,7 @@ impl DeviceKeys {
     /// Rebuilds the keys from [`Self::to_bytes`].
     ///
     /// # Errors
-    /// When the bytes have another length or an unknown version.
+    /// Fails if the bytes have another length or an unknown version.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, IdentityError> {
         let mut reader = Reader::new(bytes);
         read_version(&mut reader, "the device keys")?;
@@ -58,12 +59,12 @@ impl DeviceKeys {
         Ok(keys)
     }
 
-    /// The device's id.
+    /// Returns the device's id.
     pub fn device_id(&self) -> DeviceId {
         DeviceId(self.signing.verifying_key().to_bytes())
     }
 
-    /// The public halves.
+    /// Returns the public halves.
     pub fn public(&self) -> DevicePublic {
         DevicePublic {
             device: self.device_id(),
@@ -72,7 +73,8 @@ impl DeviceKeys {
         }
     }
 
-    /// States that the three public keys are one device's. Independent of any handshake, so it is made once.
+    /// Makes the statement that the three public keys belong to one device. It is independent of any handshake, so
+    /// it is made once.
     pub fn claim(&self) -> DeviceClaim {
         let public = self.public();
         DeviceClaim { public, signature: signature::sign(&self.signing, CONTEXT, &public.encode()) }
@@ -83,12 +85,12 @@ impl DeviceKeys {
         signature::sign(&self.signing, context, body)
     }
 
-    /// The Noise static secret.
+    /// Returns the Noise static secret.
     pub(crate) const fn noise_secret(&self) -> &StaticSecret {
         &self.noise
     }
 
-    /// The HPKE secret.
+    /// Returns the HPKE secret.
     pub(crate) const fn hpke_secret(&self) -> &StaticSecret {
         &self.hpke
     }
@@ -103,11 +105,11 @@ impl fmt::Debug for DeviceKeys {
 /// The public keys of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DevicePublic {
-    /// Ed25519: the device's name, and what it signs with.
+    /// Ed25519: the device's id and its signing key.
     pub device: DeviceId,
     /// X25519: the static key of its Noise handshakes.
     pub noise: [u8; 32],
-    /// X25519: what epoch keys are boxed to.
+    /// X25519: the key that epoch keys are boxed to.
     pub hpke: [u8; 32],
 }
 
@@ -123,7 +125,7 @@ impl DevicePublic {
         bytes
     }
 
-    /// Whether `signature` is this device's over `body` for the purpose that `context` names.
+    /// Returns whether `signature` is this device's over `body` for the purpose that `context` names.
     pub fn verify(&self, context: &'static str, body: &[u8], signature: &[u8; 64]) -> bool {
         signature::verify(self.device.as_bytes(), context, body, signature)
     }
@@ -131,13 +133,13 @@ impl DevicePublic {
 
 /// A device's own statement that three public keys belong together.
 ///
-/// It stands in the request of a device that wants to join and inside every certificate. Without it a user could
-/// certify the signing key of somebody else's device under a Noise key of their own.
+/// A claim is part of a device's request to join and of every certificate. Without it a user could certify the signing
+/// key of somebody else's device under a Noise key of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeviceClaim {
-    /// What is claimed.
+    /// The claimed keys.
     pub public: DevicePublic,
-    /// By the device key.
+    /// Signature by the device key.
     pub signature: [u8; 64],
 }
 
@@ -145,7 +147,7 @@ impl DeviceClaim {
     /// Length of the encoding in bytes.
     pub const LEN: usize = DevicePublic::LEN + 64;
 
-    /// The bytes that travel.
+    /// Returns the bytes that travel.
     pub fn encode(&self) -> [u8; Self::LEN] {
         let mut bytes = [0; Self::LEN];
         bytes[..DevicePublic::LEN].copy_from_slice(&self.public.encode());
@@ -153,13 +155,13 @@ impl DeviceClaim {
         bytes
     }
 
-    /// Takes a claim from a reader, unchecked.
+    /// Reads a claim, unchecked.
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
         let public = DevicePublic { device: DeviceId(reader.array()?), noise: reader.array()?, hpke: reader.array()? };
         Ok(Self { public, signature: reader.array()? })
     }
 
-    /// Checks the signature and that neither key agreement key is weak.
+    /// Checks the signature, and that neither key agreement key is weak.
     ///
     /// # Errors
     /// [`IdentityError::BadSignature`] or [`IdentityError::WeakKey`].
@@ -174,7 +176,7 @@ impl DeviceClaim {
     }
 }
 
-/// Whether an X25519 key has small order: then any clamped scalar, being a multiple of 8, takes it to zero.
+/// Returns whether an X25519 key has small order: any clamped scalar, being a multiple of 8, then takes it to zero.
 fn is_weak(public: &[u8; 32]) -> bool {
     !StaticSecret::from([1; 32]).diffie_hellman(&PublicKey::from(*public)).was_contributory()
 }

@@ -6,7 +6,7 @@ const PREFIX: &str = "did:key:z";
 /// The multicodec number of an Ed25519 public key, as a varint.
 const ED25519: [u8; 2] = [0xed, 0x01];
 
-/// A text was not the `did:key` of an Ed25519 key.
+/// Error for a text that is not the `did:key` of an Ed25519 key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected did:key:z6Mk… with an Ed25519 key")]
 pub struct DidError;
@@ -22,7 +22,7 @@ pub fn did_key(device: &DeviceId) -> String {
 /// Reads what [`did_key`] writes.
 ///
 /// # Errors
-/// When the text is anything else.
+/// Fails for any other text.
 pub fn parse_did_key(text: &str) -> Result<DeviceId, DidError> {
     let digits = text.strip_prefix(PREFIX).ok_or(DidError)?;
     let mut bytes = [0; 2 + DeviceId::LEN];

@@ -1,8 +1,8 @@
-//! Who is who: users, devices, spaces and the ids derived from them.
+//! Identity: users, devices, spaces and the ids derived from them.
 //!
-//! Every id is a hash or a public key, so anyone can check one and nobody hands them out. The records here carry
-//! their own signatures and are hashed and signed as the bytes that travel. Nothing in this module knows a link, a
-//! role or a clock: whether a certificate is *current* is asked by the handshake alone (`spec/identity.md`).
+//! Every id is a hash or a public key, so anyone can check one and no authority assigns them. The records here
+//! carry their own signatures and are hashed and signed as the bytes that travel. This module never knows a link, a
+//! role or a clock: only the handshake checks whether a certificate is *current* (`spec/identity.md`).
 
 mod certificate;
 mod derived;
@@ -26,16 +26,16 @@ pub use user::{RecoveryKey, UserGenesis, UserKey};
 
 use crate::wire::codec::CodecError;
 
-/// The version byte that every record of this module starts with.
+/// The version byte at the start of every record of this module.
 const VERSION: u8 = 0;
 
-/// Why a record of identity was refused. Always the fault of whoever made it.
+/// Reason why a record of identity was refused. Always the fault of its maker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityError {
     /// The bytes are not the canonical encoding.
     #[error(transparent)]
     Codec(#[from] CodecError),
-    /// The record was made by a newer version of the format.
+    /// The record has a newer version of the format.
     #[error("version {0} of {1} is not known here: update this node")]
     UnknownVersion(u8, &'static str),
     /// A signature does not match.
@@ -44,7 +44,7 @@ pub enum IdentityError {
     /// The certificate names another user than the genesis record beside it.
     #[error("the certificate belongs to another user than the genesis record beside it")]
     WrongUser,
-    /// An X25519 public key has small order, so a secret agreed with it would be no secret.
+    /// An X25519 public key has small order, so a secret agreed with it would not be secret.
     #[error("a key agreement key is weak")]
     WeakKey,
     /// A certificate ends before it starts.

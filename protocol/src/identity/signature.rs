@@ -7,7 +7,7 @@ pub(super) fn sign(key: &SigningKey, context: &'static str, body: &[u8]) -> [u8;
     key.sign(&message(context, body)).to_bytes()
 }
 
-/// Whether `signature` is that of `public` over `body` for this purpose, by the strict rules only.
+/// Returns whether `signature` is that of `public` over `body` for this purpose, by the strict rules only.
 pub(super) fn verify(public: &[u8; 32], context: &'static str, body: &[u8], signature: &[u8; 64]) -> bool {
     VerifyingKey::from_bytes(public)
         .is_ok_and(|key| key.verify_strict(&message(context, body), &Signature::from_bytes(signature)).is_ok())

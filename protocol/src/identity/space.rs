@@ -1,4 +1,4 @@
-//! The genesis record of a space.
+//! The genesis record of a space (`spec/identity.md`, section 2).
 
 use super::{IdentityError, UserGenesis, UserKey, VERSION, derived, read_version, signature};
 use crate::entropy::Entropy;
@@ -7,29 +7,29 @@ use crate::wire::codec::{Reader, Write};
 
 const CONTEXT: &str = "cosmicsync space genesis 1";
 
-/// The signed record whose hash is the space's id. It contains its creator's genesis, so it checks alone.
+/// The signed record whose hash is the space's id. It contains its creator's genesis, so it can be checked alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpaceGenesis {
-    /// Who made the space and can never be removed from it.
+    /// The founder, who can never be removed from the space.
     pub creator: UserGenesis,
-    /// Tells the spaces of one user apart.
+    /// Random, so that the spaces of one user differ.
     pub nonce: [u8; 16],
-    /// By the creator's user key, over all that precedes it.
+    /// Signature by the creator's user key, over all that precedes it.
     pub signature: [u8; 64],
 }
 
 impl SpaceGenesis {
-    /// The most bytes that an encoding takes.
+    /// Most bytes that an encoding takes.
     pub const LEN_MAX: usize = 1 + 2 + UserGenesis::LEN + 16 + 64;
 
-    /// Founds a space.
+    /// Makes the record of a new space.
     pub fn create(key: &UserKey, creator: UserGenesis, entropy: &mut Entropy) -> Self {
         let mut genesis = Self { creator, nonce: entropy.bytes(), signature: [0; 64] };
         genesis.signature = signature::sign(&key.0, CONTEXT, &genesis.signed_part());
         genesis
     }
 
-    /// The bytes that travel.
+    /// Returns the bytes that travel.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = self.signed_part();
         bytes.raw(&self.signature);
@@ -47,7 +47,7 @@ impl SpaceGenesis {
     /// Reads a record and checks both signatures in it.
     ///
     /// # Errors
-    /// When the bytes are not canonical, of an unknown version, or a signature fails.
+    /// Fails if the bytes are not canonical, of an unknown version, or a signature fails.
     pub fn decode(bytes: &[u8]) -> Result<Self, IdentityError> {
         let mut reader = Reader::new(bytes);
         read_version(&mut reader, "the space genesis")?;
@@ -60,12 +60,12 @@ impl SpaceGenesis {
         Ok(genesis)
     }
 
-    /// Who made the space.
+    /// Returns the user who made the space.
     pub fn creator_id(&self) -> UserId {
         self.creator.user_id()
     }
 
-    /// The space's id: the hash of the signed record.
+    /// Returns the space's id: the hash of the signed record.
     pub fn space_id(&self) -> SpaceId {
         SpaceId(derived::derive("cosmicsync space 1", &[&self.encode()]))
     }

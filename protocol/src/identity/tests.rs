@@ -130,7 +130,7 @@ fn devices_are_written_as_did_key() {
     assert_eq!(parse_did_key(&format!("{text}1")), Err(DidError));
 }
 
-/// Holds the derivations still: these values stand in `spec/identity.md`.
+/// Pins the derivations: these values are in `spec/identity.md`.
 #[test]
 fn derived_ids_stay_what_they_are() {
     let space = SpaceId([1; 32]);

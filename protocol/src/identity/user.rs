@@ -1,4 +1,5 @@
-//! The user: a key that certifies devices, born with a commitment to the key that can replace it.
+//! The user: a key that certifies devices, made with a commitment to the key that can replace it
+//! (`spec/identity.md`, section 2).
 
 use super::{IdentityError, VERSION, derived, read_version, recovery_commitment, signature};
 use crate::entropy::Entropy;
@@ -14,7 +15,7 @@ const CONTEXT: &str = "cosmicsync user genesis 1";
 pub struct RecoveryKey(SigningKey);
 
 impl RecoveryKey {
-    /// Makes a new one.
+    /// Makes a new key.
     pub fn generate(entropy: &mut Entropy) -> Self {
         Self::from_secret(&Zeroizing::new(entropy.bytes()))
     }
@@ -24,12 +25,12 @@ impl RecoveryKey {
         Self(SigningKey::from_bytes(secret))
     }
 
-    /// The 32 bytes that the owner keeps. Whoever has them can take over the user.
+    /// Returns the 32 bytes that the owner keeps. Anyone who has them can take over the user.
     pub fn secret(&self) -> Zeroizing<[u8; 32]> {
         Zeroizing::new(self.0.to_bytes())
     }
 
-    /// What the genesis record says of this key.
+    /// Returns the commitment to this key in the genesis record.
     pub fn commitment(&self) -> [u8; 32] {
         recovery_commitment(&self.0.verifying_key().to_bytes())
     }
@@ -46,7 +47,7 @@ impl fmt::Debug for RecoveryKey {
 pub struct UserKey(pub(super) SigningKey);
 
 impl UserKey {
-    /// Makes a new one.
+    /// Makes a new key.
     pub fn generate(entropy: &mut Entropy) -> Self {
         Self::from_bytes(&Zeroizing::new(entropy.bytes()))
     }
@@ -56,17 +57,17 @@ impl UserKey {
         Self(SigningKey::from_bytes(secret))
     }
 
-    /// The secret, to be sealed at rest.
+    /// Returns the secret, to be sealed at rest.
     pub fn to_bytes(&self) -> Zeroizing<[u8; 32]> {
         Zeroizing::new(self.0.to_bytes())
     }
 
-    /// The public half.
+    /// Returns the public half.
     pub fn public(&self) -> [u8; 32] {
         self.0.verifying_key().to_bytes()
     }
 
-    /// Makes the record that this user is named by. Called once in a user's life: each call is another user.
+    /// Makes the user's genesis record. Called once in a user's life: each call makes another user.
     pub fn genesis(&self, recovery_commitment: [u8; 32], entropy: &mut Entropy) -> UserGenesis {
         let mut genesis = UserGenesis {
             public: self.public(),
@@ -93,9 +94,9 @@ pub struct UserGenesis {
     pub public: [u8; 32],
     /// Commits to the recovery key; see [`recovery_commitment`].
     pub recovery_commitment: [u8; 32],
-    /// Tells two users with the same keys apart.
+    /// Random, so that two users with the same keys differ.
     pub nonce: [u8; 16],
-    /// By `public`, over all that precedes it.
+    /// Signature by `public`, over all that precedes it.
     pub signature: [u8; 64],
 }
 
@@ -105,7 +106,7 @@ impl UserGenesis {
     const SIGNED: usize = 1 + 32 + 32 + 16;
     const SIGNATURE: usize = 64;
 
-    /// The bytes that travel.
+    /// Returns the bytes that travel.
     pub fn encode(&self) -> Vec<u8> {
         [&[VERSION][..], &self.public, &self.recovery_commitment, &self.nonce, &self.signature].concat()
     }
@@ -113,7 +114,7 @@ impl UserGenesis {
     /// Reads a record and checks its signature.
     ///
     /// # Errors
-    /// When the bytes are not canonical, of an unknown version, or not signed by the key that they name.
+    /// Fails if the bytes are not canonical, of an unknown version, or not signed by their own key.
     pub fn decode(bytes: &[u8]) -> Result<Self, IdentityError> {
         let mut reader = Reader::new(bytes);
         read_version(&mut reader, "the user genesis")?;
@@ -130,7 +131,7 @@ impl UserGenesis {
         Ok(genesis)
     }
 
-    /// The user's id: the hash of the signed record.
+    /// Returns the user's id: the hash of the signed record.
     pub fn user_id(&self) -> UserId {
         UserId(derived::derive("cosmicsync user 1", &[&self.encode()]))
     }

@@ -1,4 +1,6 @@
-//! Accepting others' entries: verify first, then stage.
+//! Accepts others' entries: verifies them first, then stages them.
+//!
+//! An entry is never staged before its chain and head verify, and never opened here (`spec/log.md`, section 4).
 
 use super::entry_cache::Held;
 use super::forks::Taken;
@@ -16,11 +18,11 @@ use crate::wire::codec::{CodecError, Reader};
 use bytes::Bytes;
 use std::sync::Arc;
 
-/// Consecutive entries of a log as a peer sent them, up to a signed head.
+/// Consecutive entries of a log as a peer sent them, ending at a signed head.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) log: LogId,
-    /// Comes with the first entries that a peer sends of a log.
+    /// Sent with the first entries of a log.
     pub(crate) card: Option<Bytes>,
     pub(crate) start: u64,
     pub(crate) h_prev: [u8; 32],
@@ -28,7 +30,7 @@ pub(crate) struct Run {
     pub(crate) signature: [u8; 64],
 }
 
-/// Why what a peer sent was not taken. All but [`Self::Forked`] end the link.
+/// Reason for refusing data of a peer. All but [`Self::Forked`] end the link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// A card or an entry is not canonical.
@@ -43,20 +45,22 @@ pub enum Refusal {
     /// A card of another log, or of a space that is not shared.
     #[error("a log card does not fit its log or space")]
     WrongCard,
-    /// An entry came without some of its sections: the chain verifies all the same, so anybody on the way could have
-    /// taken them out.
+    /// An entry came without some of its sections. The chain verifies all the same, so anybody on the way
+    /// could have removed them.
     #[error("an entry came without some of its sections")]
     Partial,
-    /// Entries came in more pieces than are kept of a log.
+    /// Held entries of a log would fall into more ranges than are kept.
     #[error("entries of a log came in too many pieces")]
     Scattered,
-    /// The run is of another history of its log than the one that is held; where it belongs has to be found out.
+    /// The run belongs to another history of its log than the one that is held; its place must be found
+    /// first.
     #[error("a log has two histories")]
     Forked,
 }
 
 impl Ledger {
-    /// The card of the log that a run belongs to: the one that is known, or the one that came, which is checked.
+    /// Returns the card of the log that a run belongs to: the known one, or the one that came, which is
+    /// checked.
     pub(super) fn card_for(&self, id: LogId, card: Option<&Bytes>) -> Result<LogCard, Refusal> {
         if let Some(no) = self.registry.by_id(&id) {
             return Ok(self.registry.log(no).card());
@@ -67,8 +71,8 @@ impl Ledger {
         self.check_card(id, &card).map(|_| card)
     }
 
-    /// The number of a log of which something verified. A new one is numbered only now: numbers have no gaps, so the
-    /// row of each must be written.
+    /// Returns the number of a log of which something verified. A new log is numbered only now: numbers have
+    /// no gaps, so the row of each must be written.
     pub(super) fn number(&mut self, id: LogId, card: &LogCard, card_bytes: Option<&Bytes>) -> Result<LogNo, Refusal> {
         if let Some(no) = self.registry.by_id(&id) {
             return Ok(no);
@@ -78,8 +82,8 @@ impl Ledger {
         Ok(self.registry.add(card, card_bytes, space, control))
     }
 
-    /// Checks a card against its id, its space and, where the epoch is known, its admission. Returns the space, and
-    /// whether the log is one of control.
+    /// Checks a card against its id, its space and, if the epoch is known, its admission. Returns the space,
+    /// and whether the log is one of control.
     fn check_card(&self, id: LogId, card: &LogCard) -> Result<(SpaceNo, bool), Refusal> {
         let space = self.spaces.iter().find(|space| space.token == card.place.space_token).ok_or(Refusal::WrongCard)?;
         if card.log_id() != id {
@@ -91,7 +95,8 @@ impl Ledger {
         Ok((space.no, space.control_token() == card.place.partition_token))
     }
 
-    /// Verifies a run and stages what is new in it. At a log's start `h_prev` says nothing: the card takes its place.
+    /// Verifies a run and stages its new entries. At a log's start the card replaces `h_prev`, which is
+    /// ignored.
     pub(crate) fn accept(&mut self, run: &Run, batch: &mut Batch) -> Result<LogNo, Refusal> {
         let (no, entries, before, head) = self.verify(run)?;
         if self.is_suspect(no) {
@@ -121,7 +126,7 @@ impl Ledger {
         Ok(no)
     }
 
-    /// A head alone, for a replica that does not hold the entries.
+    /// Accepts a head alone, for a replica that does not hold the entries.
     pub(crate) fn accept_head(
         &mut self,
         id: LogId,
@@ -146,14 +151,15 @@ impl Ledger {
         Ok(no)
     }
 
-    /// Has peers asked for a history of which a run was refused. Where one is held, telling its end does that.
+    /// Has peers asked for a history of which a run was refused. Where a history is held, announcing its end
+    /// has the same effect.
     fn want_refused(&mut self, no: LogNo, head: &Head) {
         if self.is_bare(no) {
             self.wanted.push((no, head.seq, head.h));
         }
     }
 
-    /// Compares a verified run with what is held of the same log.
+    /// Compares a verified run with the held entries of the same log.
     pub(super) fn refuse_fork(&self, no: LogNo, start: u64, before: &[[u8; 32]], head: &Head) -> Result<(), Refusal> {
         if !self.registry.log(no).staged().agrees(start, before) && !planted!("edge.not-compared") {
             return Err(Refusal::Forked);
@@ -170,8 +176,9 @@ impl Ledger {
         if same { Ok(()) } else { Err(Refusal::Forked) }
     }
 
-    /// Stages what is new in a run. Returns whether all of it is known to be of the history that is held: where it ends
-    /// amid entries that are held, only what comes before those is, by the chain hash that they follow.
+    /// Stages the new entries of a run. Returns whether the whole run is known to belong to the held history.
+    /// If the run ends amid held entries, only the part before these is known to belong, by the chain hash
+    /// that they follow.
     pub(super) fn stage_entries(
         &mut self,
         no: LogNo,
@@ -203,7 +210,7 @@ impl Ledger {
         let log = self.registry.log_mut(no);
         let tip_moved = log.staged().tip.as_ref().is_none_or(|tip| tip.seq < head.seq);
         if fresh.is_empty() && !tip_moved {
-            // Telling sessions that the log grew would have two that both lack entries ask each other for ever.
+            // Announcing growth here would make two sessions that both lack entries ask each other for ever.
             return fits;
         }
         if fits {
@@ -216,7 +223,8 @@ impl Ledger {
         fits
     }
 
-    /// Ends a log that this process writes, once somebody shows more of it under its key: memory was copied.
+    /// Ends a log that this process writes, after somebody showed more of it under its key: memory was
+    /// copied.
     pub(super) fn end_if_mine(&mut self, no: LogNo) {
         if self.registry.log(no).mine {
             self.end_log(no);

@@ -1,4 +1,7 @@
-//! Appending to this store's own logs.
+//! Appends to this store's own logs, and opens and ends them.
+//!
+//! The key of a log lives in memory alone and is never written (`spec/storage.md`, section 5; `spec/log.md`,
+//! section 2).
 
 use super::entry_cache::Held;
 use super::registry::{Owner, Standing};
@@ -21,24 +24,24 @@ use ed25519_dalek::SigningKey;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
-/// What a writer of content needs to fill a header: handles for logs and collections.
+/// Header under construction, with handles for logs and collections.
 #[derive(Debug)]
 pub(crate) struct Writing {
     pub(crate) header: Header,
 }
 
 impl Writing {
-    /// Begins the header of an entry in a log whose card names these earlier ones ([`Ledger::earlier`]).
+    /// Begins the header of an entry in a log whose card names these earlier logs ([`Ledger::earlier`]).
     pub(crate) fn new(kind: EntryKind, wall_ms: u64, earlier: &[LogId]) -> Self {
         Self { header: Header::after(kind, wall_ms, earlier) }
     }
 
-    /// The handle of a log that `deps` or items name.
+    /// Returns the handle of a log that `deps` or items name.
     fn log(&mut self, id: LogId) -> u32 {
         handle(&mut self.header.logs, id)
     }
 
-    /// The handle of a collection that items name.
+    /// Returns the handle of a collection that items name.
     pub(crate) fn collection(&mut self, id: CollectionId) -> u32 {
         handle(&mut self.header.collections, id)
     }
@@ -65,14 +68,14 @@ pub(crate) fn mint_doc_id(wall_ms: u64, random: [u8; 10]) -> DocId {
     let mut id = [0; 16];
     id[..6].copy_from_slice(&wall_ms.to_be_bytes()[2..]);
     id[6..].copy_from_slice(&random);
-    // The version and variant bits of a UUIDv7, so that the hex text is one; the top counter bit stays clear, so that
-    // an import can count up from here without overflowing into the time.
+    // The version and variant bits of a UUIDv7, so that the hex text is a valid UUID. The top counter bit
+    // stays clear, so that an import can count up from here without overflowing into the time.
     id[6] = 0x70 | (id[6] & 0x0f);
     id[8] = 0x80 | (id[8] & 0x1f);
     DocId(id)
 }
 
-/// Mixes the end of one more own log into what stands for all of them.
+/// Mixes the end of one more own log into the hash over the ends of all own logs.
 pub(super) fn next_tips(tips: &[u8; 32], log: &LogId, seq: u64, h: &[u8; 32]) -> [u8; 32] {
     derive("cosmicsync own tips 1", &[tips, log.as_ref(), &seq.to_le_bytes(), h])
 }
@@ -121,12 +124,12 @@ impl Ledger {
         Ok(at)
     }
 
-    /// The logs that the card of an own log names.
+    /// Returns the logs that the card of an own log names.
     pub(crate) fn own_earlier(&mut self, no: LogNo) -> Arc<[LogId]> {
         self.earlier(no).expect("an own log's card opens")
     }
 
-    /// Appends records to this process's control log of a space, which is opened if there is none.
+    /// Appends records to this process's control log of a space. Opens that log if needed.
     pub(crate) fn append_control(
         &mut self,
         space: SpaceNo,
@@ -151,7 +154,7 @@ impl Ledger {
         self.append(no, &header, &sections, batch).map(|_| ())
     }
 
-    /// The live log of this process in a partition, opened if there is none.
+    /// Returns the live log of this process in a partition, after opening one if needed.
     pub(crate) fn live_log(&mut self, part: PartNo, batch: &mut Batch) -> LogNo {
         if let Some(no) = self.partitions[part.0 as usize].live {
             return no;
@@ -161,7 +164,7 @@ impl Ledger {
         no
     }
 
-    /// Forgets the key of an own log: nothing is appended to it any more.
+    /// Forgets the key of an own log: nothing more is appended to it.
     pub(crate) fn end_log(&mut self, no: LogNo) {
         let log = self.registry.log_mut(no);
         (log.mine, log.closed) = (false, true);
@@ -177,7 +180,7 @@ impl Ledger {
         self.unnamed.extend(owner.map(|owner| (owner.partition, no)));
     }
 
-    /// Ends every live log, of content and of control: the next write opens another.
+    /// Ends every live log, of content and of control. The next write opens another.
     pub(crate) fn end_live_logs(&mut self) {
         let content = self.partitions.iter().filter_map(|partition| partition.live);
         let live: Vec<LogNo> = content.chain(self.control_logs.values().copied()).collect();
@@ -219,8 +222,8 @@ impl Ledger {
         no
     }
 
-    /// Makes the key of the next log from fresh randomness, the clock and all that this device wrote, so that memory
-    /// which was copied does not lead to the same key twice.
+    /// Makes the key of the next log from fresh randomness, the clock and the ends of all own logs, so that
+    /// copied memory does not lead to the same key twice.
     fn next_log_key(&mut self) -> SigningKey {
         let drawn = Zeroizing::new(self.entropy.bytes::<32>());
         let wall = self.now.wall_ms.to_le_bytes();
@@ -229,12 +232,13 @@ impl Ledger {
         SigningKey::from_bytes(&Zeroizing::new(derive("cosmicsync log key 1", &parts[..used])))
     }
 
-    /// Mixes the end of an own log into what the next log key is made from.
+    /// Mixes the end of an own log into the input of the next log key.
     pub(super) fn mix_tip(&mut self, log: &LogId, seq: u64, h: &[u8; 32]) {
         self.tips = next_tips(&self.tips, log, seq, h);
     }
 
-    /// The ends of this device's earlier logs of a partition that no card names yet, for the card that names them now.
+    /// Returns the ends of this device's earlier logs of a partition that no card names yet, for the card
+    /// that names them now.
     fn take_unnamed(&mut self, part: PartNo, batch: &mut Batch) -> Vec<(LogNo, Prev)> {
         let of_part = self.unnamed.range((part, LogNo(0))..=(part, LogNo(u32::MAX))).map(|(_, no)| *no);
         let ended = |no: LogNo| {

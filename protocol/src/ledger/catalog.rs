@@ -1,4 +1,6 @@
-//! What a session may see of the ledger: durable state of the spaces that its peer shares.
+//! The view of a session on the ledger: durable state of the spaces that its peer shares.
+//!
+//! It never shows staged state, or a space that is not shared (`spec/sync.md`, section 1).
 
 use super::Ledger;
 use super::forks::short;
@@ -9,7 +11,7 @@ use crate::sync::trie::{self, Trie};
 use crate::sync::{Bodies, Catalog, Class, Cursor, Follow, LeafItem, LogNo, LogView, NodeView, Scope, SpaceNo, Tip};
 use crate::wire::codec::Reader;
 
-/// The ledger, through the eyes of one session.
+/// The ledger as one session sees it.
 #[derive(Debug)]
 pub(crate) struct View<'a> {
     pub(crate) ledger: &'a Ledger,
@@ -22,7 +24,7 @@ impl View<'_> {
         self.ledger.registry.summary(space)
     }
 
-    /// Whether entries of a log are missing that this replica's policy wants.
+    /// Returns whether entries of a log are missing that this replica's policy wants.
     fn lacks_wanted(&self, space: SpaceNo, no: LogNo) -> bool {
         let log = self.ledger.registry.log(no);
         let Some(tip) = &log.durable.tip else { return false };
@@ -169,9 +171,9 @@ impl Catalog for View<'_> {
 
     fn bodies(&self, space: SpaceNo, log: Option<LogNo>) -> Bodies {
         match log {
-            // Several histories can be told apart only where they are held.
+            // Several histories can be told apart only if all entries are held.
             Some(log) if self.ledger.is_suspect(log) => Bodies::All,
-            // A log of which only its author could leave out so much: others' links go on without it.
+            // Only its author could leave out this much of a log: links to others continue without it.
             Some(log) if self.ledger.registry.log(log).durable.held.len() >= SCATTERED_MAX => Bodies::HeadOnly,
             Some(log) if self.ledger.registry.log(log).control => Bodies::All,
             Some(log) => match self.ledger.bodies(space) {
@@ -186,7 +188,8 @@ impl Catalog for View<'_> {
     }
 }
 
-/// Ids under a prefix, ascending, greater than `after`, at most `max`. As deep as the trie, four bits a level.
+/// Collects ids under a prefix, ascending, greater than `after`, at most `max`. Recurses as deep as the trie,
+/// four bits per level.
 fn collect(trie: &Trie, prefix: &[u8], after: Option<&LogId>, max: usize, ids: &mut Vec<LogId>) {
     if ids.len() >= max || after.is_some_and(|after| is_before(prefix, after)) {
         return;
@@ -206,7 +209,7 @@ fn collect(trie: &Trie, prefix: &[u8], after: Option<&LogId>, max: usize, ids: &
     }
 }
 
-/// Whether everything under a prefix comes before `id`.
+/// Returns whether all ids under a prefix come before `id`.
 fn is_before(prefix: &[u8], id: &LogId) -> bool {
     let nibble = |at: usize| (id.0[at / 2] >> (if at.is_multiple_of(2) { 4 } else { 0 })) & 15;
     prefix.iter().enumerate().find_map(|(at, step)| (*step != nibble(at)).then(|| *step < nibble(at))).unwrap_or(false)

@@ -1,4 +1,4 @@
-//! Control: founding spaces, and applying the records of trusted authors.
+//! Control: founds spaces, and applies the records of trusted authors (`spec/access.md`).
 
 use super::registry::{Owner, Standing};
 use super::rows::{PartNo, device_key, key, part_key, put, space_key};
@@ -18,10 +18,10 @@ use crate::sync::{LogNo, SpaceNo};
 use crate::wire::codec::Write;
 use bytes::Bytes;
 
-/// Most partitions of a space that are known here. They stay in memory, and a name takes few bytes to say.
+/// Most partitions of a space that are known here. They stay in memory, and a record of few bytes adds one.
 const PARTITIONS_MAX: usize = 32_768;
 
-/// Why a space could not be made or changed. The caller's to mend.
+/// Reason why a space could not be made or changed. The caller can correct it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SpaceError {
     /// No user was made on this device, and it has not joined one.
@@ -51,7 +51,7 @@ pub enum SpaceError {
     /// The device belongs to another user.
     #[error("the device belongs to another user")]
     OtherUser,
-    /// An address in an invite is none.
+    /// An address in an invite is invalid.
     #[error(transparent)]
     Invite(#[from] InviteError),
     /// The epoch could not be minted.
@@ -63,7 +63,7 @@ pub enum SpaceError {
 }
 
 impl Ledger {
-    /// Makes a user whose first device this is. Returns the recovery key, which is kept nowhere.
+    /// Creates a user whose first device is this one. Returns the recovery key, which is stored nowhere.
     pub(crate) fn create_user(&mut self, batch: &mut Batch) -> Result<RecoveryKey, SpaceError> {
         if self.own.user.is_some() {
             return Err(SpaceError::HasUser);
@@ -79,7 +79,7 @@ impl Ledger {
         Ok(recovery)
     }
 
-    /// Founds a space with this device alone: others are invited.
+    /// Founds a space with this device alone: others are invited later.
     pub(crate) fn create_space(&mut self, name: &str, batch: &mut Batch) -> Result<SpaceNo, SpaceError> {
         check_name(name)?;
         let me = self.own.user.as_ref().ok_or(SpaceError::NoUser)?;
@@ -144,7 +144,7 @@ impl Ledger {
         put(Table::Space, space_key(no), row)
     }
 
-    /// Makes a partition known, or gives a name to one that so far had only its id.
+    /// Makes a partition known, or names one that had only its id so far.
     pub(crate) fn know_partition(&mut self, space: SpaceNo, id: PartitionId, name: &str, batch: &mut Batch) -> PartNo {
         let known = self.spaces[space.0 as usize].partitions.get(&id).copied();
         let no = known.unwrap_or(PartNo(self.partitions.len() as u32));
@@ -164,7 +164,7 @@ impl Ledger {
         no
     }
 
-    /// Whether a partition is known, or there is room for one more.
+    /// Returns whether a partition is known, or there is room for one more.
     fn may_know_partition(&self, space: SpaceNo, id: &PartitionId) -> bool {
         let partitions = &self.space(space).partitions;
         partitions.len() < PARTITIONS_MAX || partitions.contains_key(id)
@@ -178,8 +178,9 @@ impl Ledger {
         self.credentials.insert(device.device, credential.clone());
     }
 
-    /// Finds out who writes a log, by its card. `records` are those of the control entry at hand, which may introduce the
-    /// device. What is not known yet stays unknown and is tried again when control brings something.
+    /// Determines the owner of a log from its card. `records` are those of the current control entry, which
+    /// may introduce the device. An owner that cannot be determined yet stays unknown and is tried again when
+    /// control grows.
     pub(super) fn resolve(&mut self, no: LogNo, records: &[Record], batch: &mut Batch) -> Standing {
         let log = self.registry.log(no);
         if log.standing != Standing::Unknown {
@@ -207,8 +208,8 @@ impl Ledger {
         self.stand(no, Standing::Refused, batch)
     }
 
-    /// Notes the owner of a log, and which logs of that device and partition come before and after it. Whatever other logs
-    /// its card names, and whatever others' cards name it, says nothing.
+    /// Records the owner of a log, and the logs of that device and partition before and after it. Names of
+    /// other logs in its card, and its name in others' cards, are ignored.
     fn own(&mut self, no: LogNo, owner: &LogOwner, partition: PartNo, batch: &mut Batch) -> Standing {
         let here = Owner { device: owner.device, partition };
         let standing = self.stand(no, Standing::Owned(here), batch);
@@ -233,8 +234,8 @@ impl Ledger {
         standing
     }
 
-    /// Notes that the card of `next` names a log as one before it. Where several do, the nearest counts: the one that leads
-    /// to the others; else the first that did.
+    /// Records that the card of `next` names a log as an earlier one. If several cards do, the nearest is
+    /// kept: the one that leads to the others, or else the first.
     fn name(&mut self, before: LogNo, next: LogNo, batch: &mut Batch) {
         let is_nearer =
             self.registry.log(before).next.is_none_or(|known| self.registry.after(next).any(|no| no == known));
@@ -275,8 +276,8 @@ impl Ledger {
         self.space(space).is_member(&credential.user()).then_some(credential)
     }
 
-    /// Applies the records of one entry by a trusted author. What does not verify is passed over: records are
-    /// statements, and a false one says nothing.
+    /// Applies the records of one entry by a trusted author. Records that do not verify are skipped: a record
+    /// is a statement, and a false one has no effect.
     pub(super) fn apply_records(&mut self, space: SpaceNo, author: DeviceId, records: &[Record], batch: &mut Batch) {
         // Devices first: the order of records within an entry means nothing.
         for record in records {

@@ -1,7 +1,7 @@
 //! Entries that were just written, received or read, kept in memory up to a byte limit.
 //!
-//! A live edit is pushed to every peer and imported into open documents from here; only what is older is read back
-//! from the store.
+//! A live edit is pushed to every peer and imported into open documents from here. Only older entries are
+//! read back from the store.
 
 use super::rows::EntryRef;
 use crate::ids::EpochId;
@@ -11,8 +11,8 @@ use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-/// What an entry takes in memory beside its bytes: decoded, in the map and in the queue. A figure of its own, so that
-/// every platform forgets the same entries.
+/// Memory that an entry takes beside its bytes, in bytes: the decoded form, the map and the queue. A fixed
+/// figure, so that every platform evicts the same entries.
 const HELD_BYTES: usize = 384;
 
 /// An entry that is held: decoded, with the chain hashes around it.
@@ -25,12 +25,13 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// What it takes in memory: its bytes twice, since a decoded entry has copies of its sections.
+    /// Returns the memory that the entry takes, in bytes: its encoding twice, since a decoded entry has copies of
+    /// its sections.
     const fn weight(&self) -> usize {
         HELD_BYTES + 2 * self.bytes.len()
     }
 
-    /// The row of [`Table::Entry`](crate::storage::Table::Entry).
+    /// Returns the row of [`Table::Entry`](crate::storage::Table::Entry).
     pub(crate) fn row(&self) -> Bytes {
         Bytes::from([&self.h_prev[..], &self.bytes].concat())
     }
@@ -43,7 +44,7 @@ impl Held {
         Ok(Self { h_prev, h, entry, bytes })
     }
 
-    /// The chain hash before a stored entry, and its bytes.
+    /// Splits the row of a stored entry into the chain hash before it and its bytes.
     pub(crate) fn split_row(row: &Bytes) -> Option<([u8; 32], Bytes)> {
         Some((*row.first_chunk::<32>()?, row.slice(32..)))
     }

@@ -1,8 +1,9 @@
-//! Epochs: minting and learning their keys, and asking for those that were not given.
+//! Epochs: mints and learns their keys, and requests missing ones.
 //!
-//! Whoever mints an epoch boxes its key to the devices that it knows of, or that it cares to name. A device that holds
-//! entries of a known author and cannot open them for want of a key says so in control; every device that reads this and
-//! holds the key boxes it to the one that asked, once (`docs/decisions`, the ADR on keys that were not given).
+//! A device that mints an epoch boxes the key to the devices that it knows, or that it chooses. A device that
+//! cannot open entries of a known author for lack of a key requests that key in control. Every device that
+//! reads the request and holds the key boxes it to the requester, once (`docs/decisions`, the ADR on keys
+//! that were not given).
 
 use super::control::SpaceError;
 use super::rows::{delete, epoch_key, given_key, put, wanted_key};
@@ -16,27 +17,27 @@ use crate::sync::SpaceNo;
 use crate::wire::codec::Write;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Most keys of epochs that a space keeps without knowing yet whether to trust their author. Beyond them only those are
-/// taken that entries of a known author wait for; each of these pushes another out.
+/// Most epoch keys of a space whose author is not yet known to be trusted. Beyond the limit, only keys are
+/// taken that entries of a known author wait for; each pushes another one out.
 const UNTRUSTED_MAX: usize = 1024;
-/// How many generations an epoch may be ahead of all that are trusted, to be trusted itself. Without a limit, one epoch of
-/// the last generation could never be followed by another.
+/// Most generations that an epoch may be ahead of all trusted ones and still become trusted. Without a limit,
+/// an epoch of the last generation could never be followed by another.
 const LEAP_MAX: u32 = 65_536;
-/// Most keys that are asked for at a time, of those that one device writes under.
+/// Most outstanding requests for keys under which one device writes.
 const WANTED_MAX: usize = 8;
-/// How often records that came together are gone through, for keys that open the keys before them.
+/// Most passes over records that came together, in search of keys that open earlier keys.
 const PASSES_MAX: usize = 4;
 
-/// Keys that were asked for.
+/// State of requests for epoch keys.
 #[derive(Debug, Default)]
 pub(crate) struct Epochs {
-    /// Keys that this store asked for, and who writes under them, where that is known.
+    /// Keys that this store requested, with the device that writes under each, if known.
     wanted: BTreeMap<(SpaceNo, EpochId), Option<DeviceId>>,
-    /// To be asked for.
+    /// Keys to be requested.
     lacking: BTreeMap<(SpaceNo, EpochId), Option<DeviceId>>,
-    /// What this store boxed to whom, having been asked.
+    /// Keys that this store boxed on request, with the device that received each.
     given: BTreeSet<(SpaceNo, EpochId, DeviceId)>,
-    /// To be boxed.
+    /// Keys to be boxed.
     owed: BTreeMap<(SpaceNo, EpochId), BTreeSet<DeviceId>>,
 }
 
@@ -55,7 +56,7 @@ impl Epochs {
 }
 
 impl Ledger {
-    /// Mints an epoch for all devices of the space and returns its record, to be appended.
+    /// Mints an epoch for all devices of the space. Returns its record, to be appended.
     pub(crate) fn mint_epoch(&mut self, no: SpaceNo, batch: &mut Batch) -> Result<Vec<u8>, SpaceError> {
         let epoch_key = EpochKey::generate(&mut self.entropy);
         let space = &self.spaces[no.0 as usize];
@@ -96,8 +97,8 @@ impl Ledger {
         self.spaces[space.0 as usize].epochs.insert(id, Epoch::new(epoch_key_secret, generation, trusted));
     }
 
-    /// Takes the epoch key out of a KeyEpoch record, if a box in it is for this device. The key can open entries at
-    /// once; it seals nothing before an entry by a trusted author confirms it.
+    /// Takes the epoch key out of a KeyEpoch record, if a box in it is for this device. The key can open
+    /// entries at once. It seals nothing before an entry by a trusted author confirms it.
     fn learn_epoch(&mut self, space: SpaceNo, record: &[u8], batch: &mut Batch) -> bool {
         let Ok(record) = KeyEpoch::decode(record) else { return false };
         let state = self.space(space);
@@ -126,7 +127,7 @@ impl Ledger {
         learned
     }
 
-    /// Marks an epoch as one that new entries may be sealed under, unless it is too far ahead of all others.
+    /// Trusts an epoch, so that new entries may be sealed under it, unless it is too far ahead of all others.
     pub(super) fn trust_epoch(&mut self, space: SpaceNo, id: &EpochId, batch: &mut Batch) {
         let state = self.space(space);
         let Some(epoch) = state.epochs.get(id).filter(|epoch| !epoch.trusted) else { return };
@@ -138,12 +139,13 @@ impl Ledger {
         self.know_epoch(space, epoch_key, generation, true, batch);
     }
 
-    /// Takes what keys it can out of KeyEpoch records that came together. Returns whether it learned any.
+    /// Takes the keys that it can open out of KeyEpoch records that came together. Returns whether it learned
+    /// any.
     pub(super) fn learn_epochs(&mut self, space: SpaceNo, records: Vec<&[u8]>, batch: &mut Batch) -> bool {
         let mut left = records;
         for pass in 0..PASSES_MAX {
             let before = left.len();
-            // The last first: each holds the key before it.
+            // The last record first: each contains the key before it.
             left = left.into_iter().rev().filter(|record| !self.learn_epoch(space, record, batch)).collect();
             left.reverse();
             if left.len() == before {
@@ -165,9 +167,10 @@ impl Ledger {
         }
     }
 
-    /// Notes that entries of `owner` cannot be opened for want of an epoch's key, to ask for it.
+    /// Marks an epoch's key as lacking, because entries of `owner` cannot be opened without it; it is
+    /// requested next.
     pub(super) fn lack_epoch(&mut self, space: SpaceNo, epoch: EpochId, owner: Option<DeviceId>) {
-        // Without a key to write under nothing can be said; whoever joins is given one.
+        // Without a key to write under, nothing can be requested; a joining device is given one.
         if self.space(space).current_epoch().is_none() {
             return;
         }
@@ -175,12 +178,12 @@ impl Ledger {
         let of_owner = |(at, who): &(&(SpaceNo, EpochId), &Option<DeviceId>)| at.0 == space && **who == owner;
         let asked = wanted.iter().chain(lacking.iter()).filter(of_owner).count();
         if !wanted.contains_key(&(space, epoch)) && asked < WANTED_MAX {
-            // It may have been passed over for want of room: what waits is read once more.
+            // The key may have been skipped for lack of room: the records that wait are read once more.
             self.woken |= lacking.insert((space, epoch), owner).is_none();
         }
     }
 
-    /// Notes that a device asks for a key, to box it if it is here.
+    /// Records a device's request for a key, to box the key if it is held here.
     pub(super) fn owe_epoch(&mut self, space: SpaceNo, epoch: EpochId, device: DeviceId) {
         let is_held = self.space(space).epochs.contains_key(&epoch);
         if is_held && device != self.own.keys.device_id() && self.epochs.given.insert((space, epoch, device)) {
@@ -188,7 +191,7 @@ impl Ledger {
         }
     }
 
-    /// Asks for keys that are lacking, and boxes those that others asked for.
+    /// Requests lacking keys, and boxes the keys that others requested.
     pub(crate) fn poll_epochs(&mut self) {
         let (lacking, owed) = (core::mem::take(&mut self.epochs.lacking), core::mem::take(&mut self.epochs.owed));
         let mut batch = Batch::default();
@@ -213,7 +216,7 @@ impl Ledger {
         self.submit(batch);
     }
 
-    /// One more record of an epoch, for these devices.
+    /// Returns a further record of an epoch, for these devices.
     fn box_epoch(&mut self, space: SpaceNo, epoch: &EpochId, devices: &BTreeSet<DeviceId>) -> Option<Vec<u8>> {
         let state = &self.spaces[space.0 as usize];
         let held = state.epochs.get(epoch)?;

@@ -1,5 +1,5 @@
-//! What is collected of all entries once some log has several histories: chain hashes, and what entries cite. From it
-//! follows which history counts (`spec/exclusion.md`).
+//! The fork index: data collected from all entries once a log has several histories, namely chain hashes and
+//! citations. They determine the kept history (`spec/exclusion.md`).
 
 use super::entry_cache::Held;
 use super::registry::Log;
@@ -16,37 +16,37 @@ use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// How much is read at a time when hashes and citations are collected.
+/// Most bytes that are read in one piece when hashes and citations are collected.
 const SURVEY_BYTES_MAX: usize = 1024 * 1024;
 
-/// What is collected once some log has several histories.
+/// State of the collection of hashes and citations.
 #[derive(Debug, Default)]
 pub(crate) struct ForkIndex {
-    /// Logs of which a contradiction was seen.
+    /// Logs in which a contradiction was seen.
     pub(super) suspects: BTreeSet<LogNo>,
     /// Scans for chain hashes under way.
     tracing: BTreeSet<LogNo>,
-    /// Whether citations were asked for, and whether all have come.
+    /// True once citations were asked for; `done` is true once all have come.
     asked: bool,
     done: bool,
     cited: BTreeMap<LogId, BTreeSet<Citation>>,
-    /// Something changed on which the choice of histories rests.
+    /// True if an input to the choice of histories changed.
     pub(super) stale: bool,
 }
 
-/// What came for the survey.
+/// Purpose of rows that came for the fork index.
 #[derive(Debug, Clone)]
 pub(crate) enum ForkStep {
     /// Entries of a log, for their chain hashes.
     Trace(LogNo),
     /// Entries of all logs, for what they cite.
     Cites(Scan),
-    /// Entries that do not count, for the documents that they touch.
+    /// Excluded entries, for the documents that they touch.
     Cut(LogNo, Scan),
 }
 
 impl Ledger {
-    /// Notes the forks that were known when the store was opened.
+    /// Restores the forks that were known when the store was opened.
     pub(super) fn restore_forks(&mut self) {
         let forked: Vec<LogNo> = self.registry.iter().filter_map(Log::branch).map(|branch| branch.main).collect();
         for main in forked {
@@ -59,24 +59,24 @@ impl Ledger {
         }
     }
 
-    /// Whether it is not known yet which entries count.
+    /// Returns whether the excluded entries are still unknown, though a log has forked.
     pub(crate) fn is_judging(&self) -> bool {
         !self.judged && self.has_forks()
     }
 
-    /// Whether entries of a space may be excluded: some log of it has several histories.
+    /// Returns whether entries of a space may be excluded: a log of it has several histories.
     pub(crate) fn may_exclude(&self, space: SpaceNo) -> bool {
         let forked =
             |no: &LogNo| !self.registry.log(*no).branches().is_empty() && self.registry.log(*no).space == space;
         self.fork_index.suspects.iter().any(forked)
     }
 
-    /// Whether some log has several histories.
+    /// Returns whether any log has several histories.
     pub(crate) fn has_forks(&self) -> bool {
         self.fork_index.suspects.iter().any(|no| !self.registry.log(*no).branches().is_empty())
     }
 
-    /// Asks for what the survey lacks.
+    /// Asks the store for the hashes and citations that are missing.
     pub(crate) fn poll_survey(&mut self) {
         if self.fork_index.suspects.is_empty() {
             return;
@@ -94,7 +94,7 @@ impl Ledger {
         }
     }
 
-    /// Where the chain hashes of a log that were collected begin, and how many there are.
+    /// Returns the start and the number of the collected chain hashes of a log.
     pub(super) fn traced(&self, no: LogNo) -> (u64, u64) {
         let log = self.registry.log(no);
         (log.branch().map_or(0, |branch| branch.base), log.trace().map_or(0, Vec::len) as u64)
@@ -113,7 +113,8 @@ impl Ledger {
         let log = self.registry.log_mut(no);
         log.fork_mut().trace.get_or_insert_default();
         let next = from + count;
-        // What is not held has to be fetched first; what is not durable yet comes with its commit.
+        // Entries that are not held must be fetched first; entries that are not durable yet come with their
+        // commit.
         let Some(tip) = &log.durable.tip else { return };
         if next > tip.seq || !log.durable.held.contains(next) {
             return;
@@ -124,7 +125,7 @@ impl Ledger {
         self.store.scan(scan, Work::ForkIndex(ForkStep::Trace(no)));
     }
 
-    /// Rows came. Returns a log whose hashes are all there now.
+    /// Takes rows. Returns a log whose hashes are now complete.
     pub(crate) fn handle_survey(&mut self, step: ForkStep, rows: &[Row], more: bool) -> Option<LogNo> {
         match step {
             ForkStep::Trace(no) => {
@@ -175,7 +176,7 @@ impl Ledger {
         }
     }
 
-    /// Has the documents found that entries touch which do not count.
+    /// Finds the documents that excluded entries touch.
     pub(super) fn find_affected(&mut self) {
         let cuts: Vec<_> = self.registry.iter().filter_map(|log| Some((log.no, log.cut()?))).collect();
         for (no, cut) in cuts {
@@ -185,7 +186,7 @@ impl Ledger {
         }
     }
 
-    /// What exclusion has to know of an entry.
+    /// Returns the properties of an entry on which exclusion depends.
     pub(crate) fn part(&mut self, at: EntryRef, held: &Held) -> Part<EntryRef> {
         let of = (at, short(&held.h));
         if let Some(part) = self.kept.part(of) {
@@ -202,18 +203,18 @@ impl Ledger {
         part
     }
 
-    /// Whether this process appended an entry.
+    /// Returns whether this process appended an entry.
     pub(crate) fn wrote(&self, at: EntryRef) -> bool {
         self.registry.log(at.log).wrote > at.seq
     }
 
-    /// Whether this process appended anything in a partition.
+    /// Returns whether this process appended anything in a partition.
     pub(crate) fn wrote_in(&self, part: PartNo) -> bool {
         let in_part = |log: &Log| log.wrote > 0 && log.owner().is_some_and(|owner| owner.partition == part);
         self.registry.iter().any(in_part)
     }
 
-    /// Notes the chain hash after an entry, if those before it were collected.
+    /// Adds the chain hash after an entry, if those before it were collected.
     pub(super) fn note_hash(&mut self, no: LogNo, seq: u64, h: [u8; 32]) {
         let (from, count) = self.traced(no);
         if self.registry.log(no).trace().is_some() && seq == from + count {
@@ -236,7 +237,7 @@ impl Ledger {
         }
     }
 
-    /// Notes which entries of other logs an entry builds on.
+    /// Adds the entries of other logs that an entry builds on.
     pub(super) fn note_citations(&mut self, no: LogNo, header: &Header) {
         if !self.fork_index.asked || header.deps.is_empty() {
             return;
@@ -252,8 +253,8 @@ impl Ledger {
         }
     }
 
-    /// Chooses the histories that count, if something changed and all that it rests on is here. Returns whether what
-    /// counts changed, or became known.
+    /// Chooses the kept histories, if an input changed and all inputs are complete. Returns whether the
+    /// excluded entries changed, or became known.
     pub(crate) fn judge(&mut self) -> bool {
         let forked: Vec<LogNo> = self
             .fork_index
@@ -294,8 +295,8 @@ impl Ledger {
         changed
     }
 
-    /// Whether what is held of a history without a gap is the beginning of another one, or the same as one that has a lower
-    /// number: then it is none of its own.
+    /// Returns whether the gapless part of a history is the beginning of another one, or equal to one with a
+    /// lower number. Such a history is not a branch of its own.
     fn is_beginning(&self, no: LogNo, all: &[LogNo]) -> bool {
         let to = self.held_to(no);
         let last = |other: LogNo| to.checked_sub(1).and_then(|last| self.registry.hash(other, last));
@@ -304,7 +305,7 @@ impl Ledger {
     }
 }
 
-/// The histories of one log, as [`branch`] sees them.
+/// The histories of one log, as input of [`branch`].
 struct Chains<'a> {
     ledger: &'a Ledger,
     histories: &'a [LogNo],

@@ -1,9 +1,9 @@
 //! Logs with several histories: telling them apart and keeping all of them.
 //!
-//! A run that contradicts what is held makes its log a *suspect*: the chain hashes of what is held are collected from
-//! the store, and from then on every run finds its place by its hashes. A history that leaves another one gets a number
-//! and rows of its own; nothing that is held ever moves or goes. Which history counts is chosen by what was collected
-//! (`survey`). `spec/exclusion.md`.
+//! A run that contradicts held entries makes its log a *suspect*: the chain hashes of held entries are
+//! collected from the store, and from then on every run is placed by its hashes. A history that leaves
+//! another one gets a number and rows of its own; no held entry ever moves or goes. The collected hashes and
+//! citations determine the kept history (`fork_index`). `spec/exclusion.md`.
 
 use super::accept::{Refusal, Run};
 use super::registry::Branch;
@@ -15,53 +15,54 @@ use crate::log::entry::Entry;
 use crate::log::head::Head;
 use crate::sync::LogNo;
 
-/// Most histories of one log that are kept. Only its writer can make more; what they would hold is not taken.
+/// Most histories of one log that are kept. Only its writer can make more; further ones are refused.
 pub(crate) const HISTORIES_MAX: usize = 16;
 
-/// What became of a run of a log with several histories.
+/// Result of accepting a run of a log with several histories.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Taken {
-    /// It is staged, or was held: this log's history ends where the run does, or later.
+    /// The run is staged, or was held already: this log's history ends at the end of the run, or later.
     Yes(LogNo),
-    /// What it follows is not held.
+    /// The entry before the run is not held.
     Detached,
-    /// Hashes are being collected: try again.
+    /// Hashes are still being collected: try again.
     Later,
 }
 
 impl Ledger {
-    /// Whether all entries of a log are wanted, because it may have several histories.
+    /// Returns whether all entries of a log are wanted, because it may have several histories.
     pub(crate) fn is_suspect(&self, no: LogNo) -> bool {
         let main = self.registry.main_of(no);
         self.fork_index.suspects.contains(&main) || !self.registry.log(main).branches().is_empty()
     }
 
-    /// Notes that a log may have several histories.
+    /// Marks a log as one that may have several histories.
     pub(crate) fn suspect(&mut self, main: LogNo) {
         self.fork_index.suspects.insert(main);
     }
 
-    /// Up to where the entries of a history are held without a gap: the seq after.
+    /// Returns the end of the gapless part of a history: the seq after its last entry.
     pub(super) fn held_to(&self, no: LogNo) -> u64 {
         let log = self.registry.log(no);
         let from = log.branch().map_or(0, |branch| branch.base);
         log.staged().held.first_gap_from(from).unwrap_or(u64::MAX)
     }
 
-    /// The first entry of a history that is not held while a later one is.
+    /// Returns the first missing entry of a history that holds a later one.
     fn first_gap(&self, no: LogNo) -> Option<u64> {
         let last = *self.registry.log(no).staged().held.iter().next_back()?.end();
         Some(self.held_to(no)).filter(|gap| *gap < last)
     }
 
-    /// Whether more is known of a history than the entries that are held without a gap: whether it is of this history
-    /// at all is not known.
+    /// Returns whether a head is known beyond the gapless part of a history. Whether that head belongs to the
+    /// same history is unknown.
     pub(super) fn is_bare(&self, no: LogNo) -> bool {
         self.held_to(no) < self.registry.log(no).next_seq()
     }
 
-    /// Returns whether a run that goes on where a history is held to can stand under its number: not if what stands behind
-    /// the gap is of another one. A head alone, behind that, is let go for it.
+    /// Returns whether a run that follows the gapless part of a history fits under its number, that is,
+    /// whether the entries behind the gap agree with the run. A conflicting head without entries behind the
+    /// gap is dropped.
     fn make_way(&mut self, no: LogNo, run: &Run, before: &[[u8; 32]], head: &Head, batch: &mut Batch) -> bool {
         if self.registry.log(no).is_torn() {
             return false;
@@ -75,8 +76,8 @@ impl Ledger {
             })
     }
 
-    /// Lets a head go of which nothing says that it belongs to the history that is held, before a run that goes on with
-    /// that history is staged. Unless the run leads to it, peers are asked for what does.
+    /// Drops a head that may not belong to the held history, before a run that continues this history is
+    /// staged. Unless the run leads to the head, peers are asked for the history that does.
     fn let_go_of_bare_head(&mut self, no: LogNo, start: u64, before: &[[u8; 32]]) {
         if !self.is_bare(no) || self.first_gap(no).is_some() {
             return;
@@ -88,12 +89,12 @@ impl Ledger {
         }
     }
 
-    /// Verifies a run of a log that may have several histories, and stages what is new in it where it belongs. `after`:
-    /// it goes on with a history that is held up to there, behind a gap that nobody can fill.
+    /// Verifies a run of a log that may have several histories, and stages its new entries in the right one.
+    /// `after` names the end of a held history that the run continues, behind a gap that nobody can fill.
     pub(crate) fn accept_branch(&mut self, run: &Run, after: Option<u64>, batch: &mut Batch) -> Result<Taken, Refusal> {
         let (no, entries, before, head) = self.verify(run)?;
         let main = self.registry.main_of(no);
-        // A head without entries says nothing about where another history leaves this one: entries come first.
+        // A head without entries does not show where another history leaves this one: entries come first.
         if self.registry.log(main).staged().held.is_empty() && self.registry.log(main).branches().is_empty() {
             if run.start > 0 {
                 return Ok(Taken::Detached);
@@ -103,8 +104,8 @@ impl Ledger {
             return Ok(Taken::Yes(main));
         }
         self.suspect(main);
-        // What begins behind a gap and fits there fills it. What does not shows that there are two histories, perhaps one
-        // on each side.
+        // A run that begins behind a gap and fits there fills the gap. A run that does not fit proves two
+        // histories, perhaps one on each side.
         if self.registry.log(main).branches().is_empty()
             && let Some(gap) = self.first_gap(main).filter(|gap| run.start >= *gap)
             && self.make_way(main, run, &before, &head, batch)
@@ -112,8 +113,8 @@ impl Ledger {
             if run.start > gap && after != Some(gap) {
                 return Ok(Taken::Detached);
             }
-            // Where the run ends amid what is held, the hashes there say whether it is of another history. They are
-            // collected as far as there is no gap.
+            // If the run ends amid held entries, the hashes there show whether it belongs to another history.
+            // They are collected up to the gap.
             self.trace(main);
             let fits = self.stage_entries(main, run, entries, &before, head, batch);
             return Ok(if fits || run.start > gap { Taken::Yes(main) } else { Taken::Later });
@@ -153,8 +154,8 @@ impl Ledger {
         self.add_history(main, no, shared, run, entries, &before, head, batch)
     }
 
-    /// Stages a run of which nobody has what it follows: in the history that is held up to `after`, if it can be of that
-    /// one, else as all that there is of a further one.
+    /// Stages a run whose preceding entry nobody has: in the history that is held up to `after`, if the run
+    /// can belong to it, or else as the only part of a further history.
     #[expect(clippy::too_many_arguments, reason = "what was verified, passed on once")]
     fn accept_behind_gap(
         &mut self,
@@ -204,7 +205,8 @@ impl Ledger {
         };
         let no = self.registry.add_branch(Branch { main, parent, base });
         if base > run.start {
-            // They are there to be served with the head that proves them; they were read where they were first held.
+            // The shared entries are held to be served with the head that proves them; they were read under
+            // the earlier history.
             self.registry.log_mut(no).staged_mut().indexed.insert(run.start..=base - 1);
         }
         self.stage_entries(no, run, entries, before, head, batch);
@@ -216,15 +218,16 @@ impl Ledger {
         Ok(Taken::Yes(no))
     }
 
-    /// Whether the head that is known beyond a history's entries turned out to be of another one.
+    /// Returns whether the head known beyond a history's entries belongs to another history.
     fn is_of_another(&self, no: LogNo) -> bool {
         let Some(tip) = self.registry.log(no).staged().tip.filter(|_| self.is_bare(no)) else { return false };
         let mut others = self.registry.histories(self.registry.main_of(no)).filter(|other| other.no != no);
         others.any(|other| other.staged().ends_at(&tip) || self.registry.hash(other.no, tip.seq) == Some(tip.h))
     }
 
-    /// Has histories end where they are held to, if the heads known beyond those turned out to be the end of others.
-    /// Where there are several, any head without entries is let go and asked for: peers are told the ends that are held.
+    /// Ends histories at their gapless part, if the head known beyond it belongs to another one. If there are
+    /// several histories, any head without entries is dropped and requested: peers are told the ends that are
+    /// held.
     fn fall_back(&mut self, main: LogNo, batch: &mut Batch) {
         let histories: Vec<LogNo> = self.registry.histories(main).map(|log| log.no).collect();
         for &no in &histories {
@@ -239,14 +242,15 @@ impl Ledger {
             if log.staged_mut().fall_back(to) {
                 log.fork_mut().torn |= torn;
                 batch.touch(no, true);
-                // What was read of the rows behind the end is read again where it belongs.
+                // Rows behind the end were read under this history; they are read again under the right one.
                 self.fork_index.stale |= torn;
                 self.judged &= !torn;
             }
         }
     }
 
-    /// Has a history end at its last entry if only a head is known beyond it, and asks peers for that.
+    /// Ends a history at its last entry if only a head is known beyond it, and asks peers for that head's
+    /// history.
     fn let_go_of_unheld_head(&mut self, no: LogNo, batch: &mut Batch) {
         let main = self.registry.main_of(no);
         let staged = self.registry.log_mut(no).staged_mut();
@@ -258,8 +262,8 @@ impl Ledger {
         }
     }
 
-    /// Up to where a history agrees with a run: the seq after the last common entry. `None` if it lacks what the run
-    /// follows.
+    /// Returns the seq after the last entry that a history and a run have in common. `None` if the history
+    /// lacks the entry before the run.
     fn common(&self, no: LogNo, start: u64, before: &[[u8; 32]]) -> Option<u64> {
         let same = |seq: u64, h: &[u8; 32]| self.registry.hash(no, seq).as_ref() == Some(h);
         if let Some(last) = start.checked_sub(1)
@@ -271,7 +275,7 @@ impl Ledger {
         Some(start + shared)
     }
 
-    /// Which history of a log has this entry, if that is known; else the first.
+    /// Returns the history of a log that has this entry, if known, or else the first one.
     pub(crate) fn history_with(&self, main: LogNo, seq: u64, h: &[u8; 32]) -> LogNo {
         let has = |no: LogNo| {
             self.registry.log(no).durable.tip.as_ref().is_some_and(|tip| tip.seq == seq && tip.h == *h)
@@ -280,13 +284,13 @@ impl Ledger {
         self.registry.histories(main).map(|log| log.no).find(|no| has(*no)).unwrap_or(main)
     }
 
-    /// How an entry is named beyond this store.
+    /// Returns the name of an entry beyond this store.
     pub(crate) fn at(&self, at: EntryRef, h: &[u8; 32]) -> At {
         At { log: self.registry.log(at.log).id, seq: at.seq, h: short(h) }
     }
 
-    /// Verifies a run against its card, its chain and its head. Returns the log's number, the entries, the chain hashes
-    /// around them and the head.
+    /// Verifies a run against its card, its chain and its head. Returns the log's number, the entries, the
+    /// chain hashes around them and the head.
     #[expect(clippy::type_complexity, reason = "taken apart at once by the two that call it")]
     pub(super) fn verify(&mut self, run: &Run) -> Result<(LogNo, Vec<Entry>, Vec<[u8; 32]>, Head), Refusal> {
         let card = self.card_for(run.log, run.card.as_ref())?;

@@ -1,4 +1,5 @@
-//! A process that is resumed from a copy of its memory: the one honest way to fork a log. For tests and the simulator.
+//! A process resumed from a copy of its memory: the one honest way to fork a log. For tests and the
+//! simulator.
 
 use super::Ledger;
 use super::recover::Recovery;
@@ -9,7 +10,7 @@ use crate::log::Lane;
 use ed25519_dalek::SigningKey;
 use std::collections::BTreeMap;
 
-/// The secrets in a process's memory: the keys of its open logs, and the randomness to come.
+/// The secrets in a process's memory: the keys of its open logs, and its random generator.
 #[derive(Debug, Clone)]
 pub struct Image {
     keys: BTreeMap<LogId, SigningKey>,
@@ -26,7 +27,7 @@ impl Endpoint {
 }
 
 impl Recovery {
-    /// Has the endpoint go on as the process of which this is a copy.
+    /// Resumes the process of which this is a copy.
     #[must_use]
     pub fn resume(mut self, image: Image) -> Self {
         self.image = Some(image);
@@ -35,7 +36,7 @@ impl Recovery {
 }
 
 impl Ledger {
-    /// Takes up the logs whose keys are in an image again.
+    /// Continues the logs whose keys are in an image.
     pub(super) fn take_up(&mut self, image: Image) {
         self.entropy = image.entropy;
         for (id, key) in image.keys {

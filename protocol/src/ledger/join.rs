@@ -1,8 +1,8 @@
-//! Inviting and joining: how a device becomes one of a user's, and learns of a space.
+//! Invites and joins: admission of a device to a user and a space.
 //!
-//! The invite's secret is the pre-shared key of an XXpsk0 handshake. Over that link the inviter certifies the new
-//! device, mints an epoch that is boxed to it too, and answers with a [`JoinAccept`]; everything else the new device
-//! learns by syncing control (`spec/identity.md`).
+//! The invite's secret is the pre-shared key of an XXpsk0 handshake. Over that link the inviter certifies the
+//! new device, mints an epoch that is boxed to it too, and answers with a [`JoinAccept`]. The new device
+//! learns everything else by syncing control (`spec/identity.md`).
 
 use super::rows::{SECRET_INVITE, delete, key, put};
 use super::{Batch, Effect, Invited, Ledger};
@@ -19,10 +19,10 @@ use crate::sync::SpaceNo;
 use crate::wire::codec::{CodecError, Reader, Write};
 use bytes::Bytes;
 
-/// Most invitations that are open at a time.
+/// Most invites that are open at one time.
 const INVITED_MAX: usize = 64;
 
-/// Why joining failed.
+/// Reason why joining failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum JoinError {
     /// The answer is not canonical.
@@ -39,7 +39,7 @@ pub enum JoinError {
     OtherUser,
 }
 
-/// Why the inviter refused, as it tells the joiner.
+/// Reason why the inviter refused, as sent to the joiner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum JoinRefusal {
     /// Another device used the invite.
@@ -48,7 +48,7 @@ pub enum JoinRefusal {
     /// The device belongs to another user.
     #[error("the inviter does not take devices of another user")]
     OtherUser,
-    /// The inviter could not do it.
+    /// The inviter failed to admit the device.
     #[error("the inviter could not admit this device: look at its log")]
     Failed,
 }
@@ -56,7 +56,7 @@ pub enum JoinRefusal {
 impl JoinRefusal {
     const ALL: [Self; 3] = [Self::Used, Self::OtherUser, Self::Failed];
 
-    /// What an error at the inviter is to the joiner.
+    /// Returns the refusal that an error at the inviter maps to.
     pub(crate) const fn of(error: &SpaceError) -> Self {
         if matches!(error, SpaceError::InviteUsed) {
             Self::Used
@@ -67,13 +67,13 @@ impl JoinRefusal {
         }
     }
 
-    /// The inviter's answer.
+    /// Encodes the refusal as the inviter's answer.
     pub(crate) fn encode(self) -> Vec<u8> {
         vec![1, self as u8]
     }
 }
 
-/// What a joining device said about itself.
+/// Identity of a joining device.
 #[derive(Debug, Clone)]
 pub(crate) enum Admission {
     /// A device without a user, asking for a certificate.
@@ -111,7 +111,7 @@ impl JoinAccept {
 }
 
 impl Ledger {
-    /// Makes an invite for one device, good until it was used or `expires_ms` has passed.
+    /// Makes an invite for one device, valid until it was used or `expires_ms` has passed.
     pub(crate) fn invite(
         &mut self,
         space: SpaceNo,
@@ -136,7 +136,7 @@ impl Ledger {
         Ok(invite)
     }
 
-    /// The pre-shared keys that a joiner may come with.
+    /// Returns the pre-shared keys of all open invites.
     pub(crate) fn invite_psks(&mut self) -> Vec<[u8; 32]> {
         let mut batch = Batch::default();
         self.forget_expired(&mut batch);
@@ -155,8 +155,8 @@ impl Ledger {
         });
     }
 
-    /// Admits the device that came with an invite's key: certifies it, names it in control and mints an epoch for it.
-    /// The answer goes out once all that is durable. A device that lost the answer may ask again.
+    /// Admits the device that came with an invite's key: certifies it, names it in control and mints an epoch
+    /// for it. The answer leaves once all this is durable. A device that lost the answer may ask again.
     pub(crate) fn admit(&mut self, link: LinkId, psk: &[u8; 32], who: &Admission) -> Result<(), SpaceError> {
         let at = self.invited.iter().position(|invited| invited.psk == *psk).ok_or(SpaceError::UnknownSpace)?;
         let me = self.own.user.as_ref().ok_or(SpaceError::NoUser)?;
@@ -193,7 +193,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Takes the inviter's answer: this device has a user and knows the space from now on.
+    /// Takes the inviter's answer: from now on this device has a user and knows the space.
     pub(crate) fn join(&mut self, link: LinkId, expected: &SpaceId, accept: &[u8]) -> Result<(), JoinError> {
         let accept = JoinAccept::decode(accept)?;
         let credential = Credential::verify(&accept.credential).map_err(|_| JoinError::Mismatch)?;

@@ -1,15 +1,15 @@
-//! What a pass that makes the values of many documents asks of the ledger.
+//! Interface between the ledger and a pass that makes the values of many documents.
 
 use super::rows::{DocRef, EntryRef};
 use crate::storage::Scan;
 use std::collections::BTreeMap;
 
-/// What came for a pass that makes values.
+/// Data that came for a pass that makes values.
 #[derive(Debug)]
 pub(crate) enum MakeStep {
     /// Index rows.
     Index(Scan),
-    /// Values that are there.
+    /// Existing values.
     Values(Scan),
     /// Entries, in the order asked for.
     Entries(Vec<EntryRef>),
@@ -17,29 +17,29 @@ pub(crate) enum MakeStep {
     Stored,
 }
 
-/// Most documents that are told apart in [`Touched`].
+/// Most documents that [`Touched`] remembers one by one.
 const TOUCHED_MAX: usize = 65_536;
 
-/// What became of a document that changes.
+/// Kind of a document's change.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Touch {
-    /// It was changed here.
+    /// True if the document was changed here.
     pub(crate) here: bool,
-    /// The change may delete it, or not be here.
+    /// True if the change may delete the document, or if its body is not held here.
     pub(crate) may_delete: bool,
 }
 
-/// A moment in the life of a store: after so many values were dropped.
+/// A moment in the life of a store: the number of values dropped before it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(u64);
 
-/// Documents whose values were dropped lately, and when: whoever read rows some moments ago tells from it which of them
-/// still say what is true.
+/// Documents whose values were dropped lately, with the moment of each. A reader of rows finds out with it
+/// whether a row is still current.
 #[derive(Debug, Default)]
 pub(crate) struct Touched {
     now: u64,
     docs: BTreeMap<DocRef, u64>,
-    /// Up to when nothing is known any more.
+    /// Moment up to which drops were forgotten.
     forgotten: u64,
 }
 
@@ -53,12 +53,12 @@ impl Touched {
         self.docs.insert(doc, self.now);
     }
 
-    /// The present moment. What is read from the store from here on sees all that was dropped before.
+    /// Returns the present moment. Later reads of the store see all drops before it.
     pub(crate) const fn now(&self) -> Moment {
         Moment(self.now)
     }
 
-    /// Whether the value of a document may have been dropped since.
+    /// Returns whether the value of a document may have been dropped since a moment.
     pub(crate) fn since(&self, moment: Moment, doc: &DocRef) -> bool {
         moment.0 < self.forgotten || self.docs.get(doc).is_some_and(|at| *at > moment.0)
     }

@@ -1,8 +1,8 @@
 //! The ledger: the durable side of the endpoint. Logs, control records, keys, and the commits that keep them.
 //!
-//! It appends to this store's own logs, accepts verified runs of others', reads what entries say into rows, and
-//! publishes progress once the store has confirmed it. It knows nothing of links and never opens a Loro document
-//! (`spec/storage.md`).
+//! It appends to this store's own logs, accepts verified runs of others', reads entries into rows, and
+//! publishes progress once the store has confirmed it. It knows nothing of links and never opens a Loro
+//! document (`spec/storage.md`).
 
 mod accept;
 mod append;
@@ -68,7 +68,7 @@ use store_queue::StoreQueue;
 /// Most materialised values that wait for a commit.
 const CACHED_MAX: usize = 512;
 
-/// What to do when a store request completes.
+/// Purpose of a store request, handled at its completion.
 #[derive(Debug)]
 pub(crate) enum Work {
     /// A commit became durable.
@@ -77,25 +77,25 @@ pub(crate) enum Work {
     Entries(LogNo),
     /// Entries of a log came, to be sent.
     Serve { link: LinkId, log: LogNo, part: ServePart },
-    /// Entries came, for their hashes or for what they cite.
+    /// Entries came, for their hashes or citations.
     ForkIndex(ForkStep),
     /// Rows came for an open document.
     Doc { doc: DocRef, life: u64, step: DocStep },
-    /// Rows came that the layer above asked for.
+    /// Rows came that the layer above requested.
     App(ReadId),
     /// Something came, or was stored, for a pass that makes values.
     Make { pass: u64, step: MakeStep },
 }
 
-/// So many changes are kept, for whoever asks what changed since.
+/// Number of changes that are kept for queries of later changes.
 const CHANGES_KEPT: u64 = 1_000_000;
 
-/// Which half of a stretch of a log came.
+/// Part of a stretch of a log that came from the store.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum ServePart {
     Entries,
     Heads,
-    /// As above, for a peer that asked for one history.
+    /// The same, for a peer that requested one history.
     BranchEntries,
     BranchHeads,
 }
@@ -106,25 +106,25 @@ impl ServePart {
     }
 }
 
-/// What came for a document.
+/// Data that came for a document.
 #[derive(Debug)]
 pub(crate) enum DocStep {
-    /// Its index rows, from a scan that may go on.
+    /// Index rows of the document, from a scan that may go on.
     Index(crate::storage::Scan),
     /// Entries, in the order asked for.
     Entries(Vec<EntryRef>),
 }
 
-/// What becomes true when a commit is durable.
+/// A fact that becomes true when a commit is durable.
 #[derive(Debug)]
 pub(crate) enum Effect {
-    /// A log is known to go this far.
+    /// A log goes this far.
     Grown { log: LogNo, progress: Box<Progress> },
-    /// What a link brought is safe; it may be acknowledged.
+    /// Data of a link is durable; it may be acknowledged.
     Received { link: LinkId, log: LogNo },
-    /// These sections of documents were indexed.
+    /// Sections of documents were indexed.
     Indexed(Vec<(DocRef, IndexRow)>),
-    /// Edits made here are safe.
+    /// Edits made here are durable.
     Committed(Vec<CommitId>),
     /// A device was admitted over this link.
     Admitted { link: LinkId, accept: Vec<u8>, device: DeviceId, space: SpaceNo },
@@ -134,14 +134,14 @@ pub(crate) enum Effect {
     SpaceChanged(SpaceNo),
 }
 
-/// Writes that go into one commit, and what they make true.
+/// Writes that go into one commit, and the effects of that commit.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     pub(crate) ops: Vec<Op>,
     pub(crate) effects: Vec<Effect>,
-    /// Logs whose row must be written; whether their tip moved.
+    /// Logs whose row must be written; true if the tip moved.
     touched: BTreeMap<LogNo, bool>,
-    /// Documents that it changes, and whether this store does.
+    /// Documents that the batch changes; true if only this store changes them.
     changed: BTreeMap<DocRef, bool>,
 }
 
@@ -150,24 +150,24 @@ impl Batch {
         self.ops.is_empty() && self.effects.is_empty() && self.touched.is_empty()
     }
 
-    /// Notes that a document changes with this batch.
+    /// Records that a document changes with this batch.
     pub(crate) fn change(&mut self, doc: DocRef, here: bool) {
         *self.changed.entry(doc).or_insert(here) &= here;
     }
 
-    /// Has the log's row written with this batch; `tip_moved` if it grew.
+    /// Has the log's row written with this batch. `tip_moved` is true if the log grew.
     pub(crate) fn touch(&mut self, log: LogNo, tip_moved: bool) {
         *self.touched.entry(log).or_default() |= tip_moved;
     }
 }
 
-/// An invitation that was handed out and not yet forgotten.
+/// An invite that was handed out and not yet forgotten.
 #[derive(Debug, Clone)]
 pub(crate) struct Invited {
     pub(crate) psk: [u8; 32],
     pub(crate) space: SpaceNo,
     pub(crate) expires_ms: u64,
-    /// The device that used it; only that one may use it again, should the answer have been lost.
+    /// The device that used the invite. Only that device may use it again, in case the answer was lost.
     pub(crate) used_by: Option<DeviceId>,
 }
 
@@ -185,7 +185,7 @@ pub(crate) struct Ledger {
     pub(crate) partitions: Vec<Partition>,
     /// Every device that any space names.
     pub(crate) credentials: BTreeMap<DeviceId, VerifiedCredential>,
-    /// Which bodies are fetched, where that is not all of them.
+    /// Choice of the bodies that are fetched, for each space that does not fetch all.
     bodies: BTreeMap<SpaceNo, Bodies>,
     pub(crate) registry: Registry,
     signing: BTreeMap<LogNo, SigningKey>,
@@ -194,45 +194,46 @@ pub(crate) struct Ledger {
     cursors: BTreeMap<(DeviceId, SpaceNo), Cursor>,
     invited: Vec<Invited>,
     pub(crate) entry_cache: EntryCache,
-    /// Logs with entries that wait to be read, and whether a scan for them is under way.
+    /// Logs with entries that wait to be read; `reading` are those with a scan under way.
     unread: BTreeSet<LogNo>,
     reading: BTreeSet<LogNo>,
-    /// Logs of which unread entries are to be asked for.
+    /// Logs whose unread entries must be requested from the store.
     waking: BTreeSet<LogNo>,
     epochs: Epochs,
-    /// Stands for the ends of all logs that this device wrote; goes into the next log key.
+    /// Hash over the ends of all logs that this device wrote; an input of the next log key.
     tips: [u8; 32],
     /// This device's earlier logs, by partition, that no card names yet.
     unnamed: BTreeSet<(PartNo, LogNo)>,
-    /// Logs that cards name as earlier ones and whose owner is not known yet, each with a log whose card that is.
+    /// Logs that cards name as earlier ones and whose owner is not known yet, each with the log of such a
+    /// card.
     expected: BTreeSet<(LogId, LogNo)>,
-    /// The logs that a card names, of the card that was opened last.
+    /// Logs that the most recently opened card names, with that card's log.
     opened: Option<(LogNo, Arc<[LogId]>)>,
-    /// What tells the histories of forked logs apart.
+    /// Data that tells the histories of forked logs apart.
     fork_index: ForkIndex,
-    /// Which entries count was found out since the start.
+    /// True once the excluded entries were determined since the start.
     judged: bool,
-    /// Documents that excluded entries touch, to be looked at by the documents.
+    /// Documents that excluded entries touch; the documents module examines them.
     pub(crate) affected: BTreeSet<DocRef>,
-    /// Logs of this process that ended because somebody else signs with their key.
+    /// Logs of this process that ended because another process signs with their key.
     pub(crate) ended: Vec<LogId>,
-    /// Histories that peers are to be asked for, by the head at their end: (log, seq, h).
+    /// Histories that peers must be asked for, by their heads: (log, seq, h).
     pub(crate) wanted: Vec<(LogNo, u64, [u8; 32])>,
-    /// Logs of which a further history was found, to be told.
+    /// Logs that have a further history which was not reported yet.
     pub(crate) forked: Vec<LogId>,
-    /// Something was learned that may let unread entries be read.
+    /// True if something was learned that may make unread entries readable.
     woken: bool,
-    /// Materialised values that go with the next commit, with the collection of those that are deleted: a cache, so they
-    /// are worth no commit of their own.
+    /// Materialised values for the next commit, with the collection of each deleted document. They are a
+    /// cache, so they cause no commit of their own.
     cached: BTreeMap<DocRef, (Bytes, Option<CollectionId>)>,
-    /// Documents that a commit under way indexes, and how many do: what is in memory is not their newest value.
+    /// Number of commits under way that index each document: its value in memory is not the newest.
     indexing: BTreeMap<DocRef, usize>,
     /// The number of the next change of a document.
     pub(crate) next_change: u64,
-    /// Cursors likewise: a lost one only costs its peer a longer list of changes.
+    /// Cursors for the next commit. A lost cursor only costs its peer a longer list of changes.
     cursors_unsaved: BTreeSet<(DeviceId, SpaceNo)>,
     builder: EntryBuilder,
-    /// Where the bytes went that this store wrote since its start.
+    /// Bytes that this store wrote since its start, by use.
     pub(crate) written: Weight,
     codec: Codec,
     kept: Opened,
@@ -253,7 +254,7 @@ impl Ledger {
         self.store.poll()
     }
 
-    /// Sends a batch to the store: the rows of the logs it touched come last.
+    /// Sends a batch to the store. The rows of the logs that it touched come last.
     pub(crate) fn submit(&mut self, mut batch: Batch) {
         if batch.is_empty() {
             return;
@@ -277,7 +278,7 @@ impl Ledger {
         self.store.commit(batch.ops, Work::Commit(batch.effects));
     }
 
-    /// Numbers the changes of a batch, and forgets the oldest.
+    /// Numbers the changes of a batch, and drops the oldest ones.
     fn number_changes(&mut self, batch: &mut Batch) {
         if batch.changed.is_empty() {
             return;
@@ -292,7 +293,7 @@ impl Ledger {
         batch.ops.push(put(Table::Meta, META_FEED, self.next_change.to_be_bytes().to_vec()));
     }
 
-    /// Adds what was kept back for a commit that happens anyway.
+    /// Adds writes that wait for any commit.
     fn add_unsaved(&mut self, ops: &mut Vec<Op>) {
         for (doc, (row, deleted)) in core::mem::take(&mut self.cached) {
             ops.push(put(Table::Value, doc_key(doc), row));
@@ -309,7 +310,8 @@ impl Ledger {
         }
     }
 
-    /// Keeps a materialised value for the next commit; of a deleted document with the name of its collection.
+    /// Keeps a materialised value for the next commit, with the name of the collection if the document is
+    /// deleted.
     pub(crate) fn cache_value(&mut self, doc: DocRef, row: Bytes, deleted: Option<&str>) {
         let space = self.space(self.partition(doc.partition).space);
         let deleted = deleted.map(|name| space.collection(name));
@@ -319,12 +321,12 @@ impl Ledger {
         }
     }
 
-    /// Commits what was kept back.
+    /// Commits writes that wait for any commit.
     pub(crate) fn submit_unsaved(&mut self) {
         self.submit_unsaved_for(Work::Commit(Vec::new()));
     }
 
-    /// Commits what was kept back, if anything was, and returns whether that is so.
+    /// Commits writes that wait for any commit. Returns whether there were any.
     pub(crate) fn submit_unsaved_for(&mut self, then: Work) -> bool {
         let mut ops = Vec::new();
         self.add_unsaved(&mut ops);
@@ -335,8 +337,8 @@ impl Ledger {
         any
     }
 
-    /// Drops a materialised value that is out of date. Where the change may delete the document, it is doubted from now on;
-    /// where not, only one that is doubted stays so.
+    /// Drops an outdated materialised value. If the change may delete the document, the document is doubted
+    /// from now on; otherwise, a doubt stays if there was one.
     pub(crate) fn drop_cached(&mut self, doc: DocRef, touch: Touch, batch: &mut Batch) {
         batch.change(doc, touch.here);
         let (table, key, value) = (Table::Tally, doubt_key(doc), Doubt::Unknown.encode());
@@ -352,7 +354,7 @@ impl Ledger {
         batch.ops.push(delete(Table::Value, doc_key(doc)));
     }
 
-    /// The effect of a commit that indexes these sections.
+    /// Returns the effect of a commit that indexes these sections.
     pub(crate) fn indexing(&mut self, rows: Vec<(DocRef, IndexRow)>) -> Effect {
         for (doc, _) in &rows {
             *self.indexing.entry(*doc).or_default() += 1;
@@ -360,7 +362,7 @@ impl Ledger {
         Effect::Indexed(rows)
     }
 
-    /// That commit is durable.
+    /// Notes that the commit of these sections is durable.
     pub(crate) fn indexed(&mut self, rows: &[(DocRef, IndexRow)]) {
         for (doc, _) in rows {
             if let Some(count) = self.indexing.get_mut(doc) {
@@ -372,19 +374,19 @@ impl Ledger {
         }
     }
 
-    /// Whether a commit under way indexes sections of a document.
+    /// Returns whether a commit under way indexes sections of a document.
     pub(crate) fn is_indexing(&self, doc: DocRef) -> bool {
         self.indexing.contains_key(&doc)
     }
 
-    /// Remembers how far a peer's journal was read.
+    /// Stores the position up to which a peer's journal was read.
     pub(crate) fn save_cursor(&mut self, peer: DeviceId, space: SpaceNo, cursor: Cursor) {
         if self.cursors.insert((peer, space), cursor) != Some(cursor) {
             self.cursors_unsaved.insert((peer, space));
         }
     }
 
-    /// Makes a log's progress the durable one. Returns the seq after the head that was known before.
+    /// Makes a log's progress the durable one. Returns the seq after the previously known head.
     pub(crate) fn publish(&mut self, log: LogNo, progress: Progress) -> u64 {
         let before = self.registry.log(log).durable.tip.as_ref().map_or(0, |tip| tip.seq + 1);
         self.registry.publish(log, progress);
@@ -393,7 +395,7 @@ impl Ledger {
         before
     }
 
-    /// Which bodies of a space are fetched.
+    /// Returns the choice of the bodies of a space that are fetched.
     pub(crate) fn bodies(&self, space: SpaceNo) -> Bodies {
         self.bodies.get(&space).copied().unwrap_or(Bodies::All)
     }
@@ -405,7 +407,7 @@ impl Ledger {
         self.submit(batch);
     }
 
-    /// Whether entries can be appended to a log here.
+    /// Returns whether entries can be appended to a log here.
     pub(crate) fn can_append(&self, log: LogNo) -> bool {
         (log.0 as usize) < self.registry.len() && self.registry.log(log).mine && !self.registry.log(log).closed
     }

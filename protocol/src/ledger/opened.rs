@@ -1,7 +1,7 @@
-//! What was opened of the last entries and is wanted again by the next document in them.
+//! Cache of parts of the last opened entries, for the next document in them.
 //!
-//! Many documents lie in one entry of an import: its dictionary is opened, what it cites is read, and the way down its key
-//! tree is gone once for all of them.
+//! Many documents lie in one entry of an import. Its dictionary is opened, its citations are read, and its
+//! key tree is descended once for all of them.
 
 use super::rows::{EntryRef, IndexRow};
 use crate::branch::{Part, Short};
@@ -9,10 +9,10 @@ use crate::sealed::{KeyNode, Seed, SeedWalk, node_seed};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// Entries of which something is kept.
+/// Most entries of which something is kept.
 const ENTRIES_MAX: usize = 16;
 
-/// An entry: its place, and its chain hash, as another history may have another there.
+/// An entry: its place and its chain hash, since another history may have a different entry there.
 type Of = (EntryRef, Short);
 
 /// A dictionary, by the section that it is in.
@@ -23,7 +23,7 @@ pub(super) struct Opened {
     dictionaries: VecDeque<Dictionary>,
     parts: VecDeque<(Of, Part<EntryRef>)>,
     seeds: Option<SeedWalk>,
-    /// The section with parts of several documents that was opened last, and what opened it.
+    /// The section with parts of several documents that was opened last: its row, without a part, and its plaintext.
     pub(super) shared: Option<(IndexRow, Vec<u8>)>,
 }
 
@@ -46,7 +46,7 @@ impl Opened {
         keep(&mut self.parts, (of, part));
     }
 
-    /// The seed of a node of the tree under `root`.
+    /// Returns the seed of a node of the tree under `root`.
     pub(super) fn seed(&mut self, root: &Seed, node: KeyNode) -> Seed {
         if node == KeyNode::ROOT {
             return node_seed(root, node);

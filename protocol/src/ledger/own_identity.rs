@@ -1,4 +1,4 @@
-//! Who this store is: the device's keys, and the user it belongs to once there is one.
+//! Identity of this store: the device's keys, and the user that the device belongs to, if any (`spec/identity.md`).
 
 use super::rows::{SECRET_IDENTITY, put};
 use crate::identity::{Credential, DeviceKeys, UserKey, VerifiedCredential};
@@ -12,16 +12,16 @@ pub(crate) struct OwnIdentity {
     pub(crate) user: Option<Membership>,
 }
 
-/// Whose device this is.
+/// Membership of this device in a user.
 #[derive(Debug)]
 pub(crate) struct Membership {
     pub(crate) credential: VerifiedCredential,
-    /// Only the device where the user was made has it; it certifies further devices.
+    /// Present only on the device where the user was created; it certifies further devices.
     pub(crate) user_key: Option<UserKey>,
 }
 
 impl OwnIdentity {
-    /// The row that keeps it.
+    /// Returns the row that stores the identity.
     pub(crate) fn row(&self) -> Op {
         let mut out = vec![0];
         out.prefixed(&self.keys.to_bytes()[..]);

@@ -1,32 +1,33 @@
-//! How far a log goes: its highest head, the entries that are held and read, and the hashes at their edges.
+//! Progress of a log: its highest head, the entries that are held and read, and the hashes at their edges
+//! (`spec/storage.md`, section 2).
 
 use crate::log::head::Head;
 use crate::sync::ranges::Ranges;
 use std::collections::BTreeMap;
 
-/// Most chain hashes that are kept of the edges of what is held: each is about 100 bytes of the log's row, with the
-/// signature that makes a head of it.
+/// Most chain hashes that are kept at the edges of held entries. Each takes about 100 bytes of the log's row,
+/// with the signature that makes it a head.
 pub(super) const EDGES_MAX: usize = 16;
 
-/// How far a log goes, here.
+/// Progress of a log in this store.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Progress {
     /// The highest signed head known.
     pub(crate) tip: Option<Head>,
-    /// Which entries are held.
+    /// Entries that are held.
     pub(crate) held: Ranges,
-    /// Which of them have been read: records applied, documents indexed.
+    /// Held entries that were read: records applied, documents indexed.
     pub(crate) indexed: Ranges,
-    /// When this log last grew, on the space's journal.
+    /// Position in the space's journal at which this log last grew.
     pub(crate) position: u64,
-    /// First entry of the segment that is still open, and its bytes so far.
+    /// First entry of the segment that is still open, and the segment's bytes so far.
     pub(super) segment: (u64, u64),
-    /// Chain hashes next to what is not held: by the seq that they come after, the newest [`EDGES_MAX`], without the tip's.
-    /// What fills a gap must fit them, or two histories would become one.
+    /// Chain hashes next to missing entries, by the seq that they come after: the newest [`EDGES_MAX`],
+    /// without the tip's. Entries that fill a gap must fit them, or two histories would merge.
     pub(super) edges: BTreeMap<u64, Edge>,
 }
 
-/// A chain hash next to what is not held, and the signature that makes a head of it, if there is one.
+/// A chain hash next to missing entries, and the signature that makes it a head, if known.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Edge {
     pub(super) h: [u8; 32],
@@ -40,7 +41,8 @@ impl Edge {
 }
 
 impl Progress {
-    /// Whether chain hashes, the first of which comes before entry `start`, agree with what is held around.
+    /// Returns whether chain hashes, the first of which comes before entry `start`, agree with the held
+    /// entries around.
     pub(crate) fn agrees(&self, start: u64, hashes: &[[u8; 32]]) -> bool {
         let known = |(seq, edge): (&u64, &Edge)| {
             let at = (seq + 1).checked_sub(start).and_then(|at| hashes.get(usize::try_from(at).ok()?));
@@ -49,14 +51,14 @@ impl Progress {
         self.edges.iter().all(known)
     }
 
-    /// Whether this head and its entry are held at the end, or at the edge of a gap.
+    /// Returns whether this head and its entry are held at the end, or at the edge of a gap.
     pub(crate) fn ends_at(&self, head: &Head) -> bool {
         let at_tip = || self.tip.as_ref().is_some_and(|tip| tip.seq == head.seq && tip.h == head.h);
         let at_edge = || self.edges.get(&head.seq).is_some_and(|edge| edge.h == head.h);
         self.held.contains(head.seq) && (at_tip() || at_edge())
     }
 
-    /// Whether an entry is held that lies amid others, so that the chain hash after it is not at hand.
+    /// Returns whether a held entry lies amid others, so that the chain hash after it is not available.
     pub(crate) fn is_amid(&self, seq: u64) -> bool {
         let is_tip = self.tip.as_ref().is_some_and(|tip| tip.seq == seq);
         self.held.contains(seq) && !is_tip && !self.edges.contains_key(&seq)
@@ -68,7 +70,7 @@ impl Progress {
         self.trim_edges();
     }
 
-    /// Has the log end before entry `to`, up to which it is held without a gap: what is known beyond turned out to be of
+    /// Ends the log before entry `to`, the end of its gapless part: the entries known beyond belong to
     /// another history. Returns whether the head there is known.
     pub(crate) fn fall_back(&mut self, to: u64) -> bool {
         self.tip = match to.checked_sub(1) {
@@ -84,7 +86,7 @@ impl Progress {
         true
     }
 
-    /// Keeps what is still an edge, and of those the newest.
+    /// Keeps only hashes that are still at an edge, and the newest of those.
     pub(super) fn trim_edges(&mut self) {
         let (held, tip) = (&self.held, self.tip.as_ref().map(|tip| tip.seq));
         self.edges.retain(|seq, _| Some(*seq) != tip && held.contains(*seq) != held.contains(seq + 1));
@@ -93,7 +95,7 @@ impl Progress {
         }
     }
 
-    /// First entry that is held but not yet read.
+    /// Returns the first entry that is held but not yet read.
     pub(crate) fn unread(&self) -> Option<u64> {
         if self.held == self.indexed {
             return None;

@@ -1,8 +1,8 @@
-//! Reading entries that are held: records are applied, documents are indexed. Bodies stay sealed.
+//! Reads held entries: applies their records and indexes their documents. Bodies stay sealed.
 //!
-//! An entry is read once, in the commit that stores it if its keys and its author are known by then, later
-//! otherwise. Entries of a log are read in order; one that cannot be read yet holds up those behind it, until control
-//! brings what it lacks.
+//! An entry is read once: in the commit that stores it, if its keys and its author are known by then, or
+//! later. Entries of a log are read in order. One that cannot be read yet blocks those behind it, until
+//! control brings the missing key or author.
 
 use super::entry_cache::Held;
 use super::forks::short;
@@ -28,26 +28,27 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// How much of a log is read back at a time.
+/// Most bytes of a log that are read back in one piece.
 const READ_BYTES_MAX: usize = 1024 * 1024;
 
-/// After so many documents in one commit the entries behind are read in the next, which bounds its memory.
+/// Number of documents in one commit after which further entries are read in the next, which bounds its
+/// memory.
 const INDEXED_MAX: usize = 4096;
-/// How many logs are read back at a time: each takes up to [`READ_BYTES_MAX`].
+/// Most logs that are read back at one time: each takes up to [`READ_BYTES_MAX`].
 const READING_MAX: usize = 8;
 
-/// What became of an attempt to read an entry.
+/// Result of an attempt to read an entry.
 enum Reading {
     Done,
     /// A key, an author or a partition is not known yet.
     Blocked,
 }
 
-/// A data key as an index row names it.
+/// Data keys, by the entry and section of their key box.
 pub(crate) type BodyKeys = BTreeMap<(EntryRef, u32), Seed>;
 
 impl Ledger {
-    /// Reads freshly staged entries in the same batch, as far as they can be read now.
+    /// Reads freshly staged entries in the same batch, as far as possible now.
     pub(super) fn read_entries(&mut self, no: LogNo, fresh: &[(EntryRef, Held)], batch: &mut Batch) {
         let (space, control) = (self.registry.log(no).space, self.registry.log(no).control);
         if control {
@@ -64,7 +65,7 @@ impl Ledger {
                 Reading::Done => {
                     self.registry.log_mut(no).staged_mut().indexed.insert(at.seq..=at.seq);
                     batch.touch(no, false);
-                    // What control says may be what other logs wait for.
+                    // Other logs may wait for these control records.
                     self.woken |= control;
                 }
                 Reading::Blocked => break,
@@ -78,7 +79,8 @@ impl Ledger {
         }
     }
 
-    /// Asks the store for the unread entries of all logs, if something was learned that may let them be read.
+    /// Asks the store for the unread entries of all logs, if something was learned that may make them
+    /// readable.
     pub(crate) fn poll_unread(&mut self) {
         if core::mem::take(&mut self.woken) {
             self.waking.clone_from(&self.unread);
@@ -92,7 +94,8 @@ impl Ledger {
         }
     }
 
-    /// A log's entries became durable: those that could not be read when they came may be by now.
+    /// Notes that a log's entries became durable: entries that could not be read on arrival may be readable
+    /// by now.
     pub(super) fn wake(&mut self, no: LogNo) {
         if self.unread.contains(&no) {
             self.waking.insert(no);
@@ -102,13 +105,14 @@ impl Ledger {
     fn read_on(&mut self, no: LogNo) {
         let log = self.registry.log(no);
         let Some(seq) = log.staged().unread() else {
-            // Of a head alone the owner is wanted: from it follows which of a device's entries are its newest.
+            // For a head alone, the owner is needed: it determines which of a device's entries are its
+            // newest.
             if self.may_read(no) {
                 self.unread.remove(&no);
             }
             return;
         };
-        // What is not durable yet cannot be read back yet: its commit will wake the log.
+        // Entries that are not durable yet cannot be read back: their commit will wake the log.
         if !log.durable.held.contains(seq) || !self.may_read(no) {
             return;
         }
@@ -118,7 +122,7 @@ impl Ledger {
         self.store.scan(Scan::of(Table::Entry, from, to, READ_BYTES_MAX), Work::Entries(no));
     }
 
-    /// Entries that were asked for came.
+    /// Takes requested entries.
     pub(crate) fn handle_entries(&mut self, no: LogNo, rows: &[Row]) {
         self.reading.remove(&no);
         let mut fresh = Vec::new();
@@ -133,7 +137,7 @@ impl Ledger {
         let mut batch = Batch::default();
         self.read_entries(no, &fresh, &mut batch);
         self.submit(batch);
-        // What was read is durable before more is: its commit wakes the log again.
+        // The entries read here must be durable before more are read: their commit wakes the log again.
         if self.registry.log(no).staged().unread().is_none() {
             self.unread.remove(&no);
         }
@@ -166,9 +170,10 @@ impl Ledger {
             return self.blocked_by(at.log, epoch_id);
         };
         let header = reader.open_header(&epoch.header_key, &earlier, &mut self.codec);
-        // An author who holds the key and writes what does not open harms only this entry: it says nothing.
+        // An author who holds the key and writes an entry that does not open harms only this entry: it is
+        // ignored.
         let Ok(header) = header else { return Reading::Done };
-        // Of kinds that later versions bring, and of those that have no place here, nothing is read.
+        // Entries of kinds that later versions add, or that have no place here, are not read.
         if control != (header.kind == EntryKind::Control) {
             return Reading::Done;
         }
@@ -204,7 +209,8 @@ impl Ledger {
         Reading::Done
     }
 
-    /// A log's entries wait for a key. It is asked for where somebody is known to write there, or control itself waits.
+    /// Marks a log's entries as blocked by a key. The key is requested if the log's owner is known, or if the
+    /// log is one of control.
     fn blocked_by(&mut self, no: LogNo, epoch: EpochId) -> Reading {
         let log = self.registry.log(no);
         let (space, owner) = (log.space, log.owner().map(|owner| owner.device));
@@ -214,7 +220,7 @@ impl Ledger {
         Reading::Blocked
     }
 
-    /// Whether entries of a log could be read now: its epoch's key is here, and so is its owner.
+    /// Returns whether entries of a log could be read now: its epoch's key and its owner are known.
     fn may_read(&mut self, no: LogNo) -> bool {
         if self.registry.log(no).control || self.registry.log(no).standing == Standing::Refused {
             return true;
@@ -231,7 +237,7 @@ impl Ledger {
         standing != Standing::Unknown
     }
 
-    /// Stages the rows by which an entry's documents are found.
+    /// Stages the index rows of an entry's documents.
     fn index(
         &mut self,
         at: EntryRef,
@@ -249,12 +255,12 @@ impl Ledger {
             before = Some(item);
             let key_at = match item.key {
                 KeyRef::Here { section, .. } => (at, section),
-                // A key yet to come never comes: the document would wait for it for ever.
+                // A key in a later entry never comes: the document would wait for it for ever.
                 KeyRef::Own { seq, .. } if seq > at.seq => continue,
                 KeyRef::Own { seq, section, .. } => (self.registry.owner_of(EntryRef { log: at.log, seq }), section),
                 KeyRef::Other { .. } => {
-                    // Nobody writes these in version 0, and one that names an entry which never comes would close the
-                    // document for good.
+                    // Nobody writes these in version 0. One that names an entry which never comes would block
+                    // the document for good.
                     continue;
                 }
                 KeyRef::Records => (at, item.section),
@@ -272,8 +278,8 @@ impl Ledger {
             if let Some(collection) = item.new_in.and_then(|handle| header.collections.get(handle as usize)) {
                 batch.ops.push(list(doc, collection));
             }
-            // An import deletes nothing. A value is dropped also where it is new: another log may have made the same
-            // document before.
+            // An import deletes nothing. A value is dropped even if the document is new: another log may have
+            // made the same document before.
             let is_here = held.entry.sections().get(item.section as usize).is_some_and(|body| body.present().is_some());
             let imported = is_here && item.new_in.is_some() && self.registry.log(at.log).lane == Lane::Bulk;
             self.drop_cached(doc, Touch { here: false, may_delete: !imported }, batch);
@@ -281,7 +287,7 @@ impl Ledger {
         }
     }
 
-    /// Where an entry is, for its seals.
+    /// Returns the place of an entry, for its seals.
     pub(crate) fn place(&self, at: EntryRef, h_prev: &[u8; 32]) -> Place {
         let log = self.registry.log(at.log);
         Place { log: log.id, card_epoch: log.place().epoch, seq: at.seq, h_prev: *h_prev }
@@ -299,8 +305,8 @@ impl Ledger {
         reader.open_key_box(section, &epoch.key_box_key)
     }
 
-    /// Opens the body that an index row names, if it has at most `plain_max` bytes, with the seed of its key box; without
-    /// one it is a records section.
+    /// Opens the body that an index row names, if it has at most `plain_max` bytes, with the seed of its key
+    /// box. Without a seed the body is a records section.
     pub(crate) fn open_body(
         &mut self,
         row: &IndexRow,
@@ -317,8 +323,8 @@ impl Ledger {
         body
     }
 
-    /// Opens a part of a section that several documents share. The last such section stays open: its other documents are
-    /// often read next.
+    /// Opens a part of a section that several documents share. The last such section stays open: its other
+    /// documents are often read next.
     fn open_part(
         &self,
         row: &IndexRow,
@@ -328,7 +334,7 @@ impl Ledger {
         codec: &mut Codec,
         opened: &mut Opened,
     ) -> Result<Vec<u8>, OpenError> {
-        // What opens a section is all of its row but the part.
+        // Everything in the row but the part determines the section.
         let of = IndexRow { part: None, ..*row };
         let section = match opened.shared.take() {
             Some((open, section)) if open == of && held.entry.sections()[row.section as usize].present().is_some() => {
@@ -380,7 +386,8 @@ impl Ledger {
         reader.open_header(&epoch.header_key, &earlier, &mut self.codec).ok()
     }
 
-    /// The logs that a log's card names: headers in the log number them first. `None` while its owner box is closed.
+    /// Returns the logs that a log's card names: headers in the log number them first. `None` while its owner
+    /// box cannot be opened.
     pub(crate) fn earlier(&mut self, no: LogNo) -> Option<Arc<[LogId]>> {
         if let Some((_, earlier)) = self.opened.as_ref().filter(|(of, _)| *of == no) {
             return Some(Arc::clone(earlier));
@@ -390,7 +397,7 @@ impl Ledger {
         Some(earlier)
     }
 
-    /// The same, read from the card.
+    /// Reads the same logs from the card.
     pub(crate) fn named_by_card(&self, no: LogNo) -> Option<Arc<[LogId]>> {
         let log = self.registry.log(no);
         let card = log.card();
@@ -405,8 +412,9 @@ impl Ledger {
     }
 }
 
-/// Whether an item comes after the one before and names bytes of its own: else a few bytes of header would become any
-/// number of rows. Documents that share a section are in ascending order, in parts of which each has a byte at least.
+/// Returns whether an item comes after the one before it and names bytes of its own. Otherwise a few bytes of
+/// header could become any number of rows. Documents that share a section are in ascending order, and each
+/// part has at least one byte.
 fn is_in_order(item: &Item, before: Option<&Item>, entry: &Entry) -> bool {
     let Some(section) = entry.sections().get(item.section as usize) else { return false };
     if section.len() < TAG_BYTES || item.part.is_some_and(|part| part as usize >= section.len()) {

@@ -1,7 +1,7 @@
-//! Start-up: a machine of its own that reads a store back and ends as an endpoint's ledger.
+//! Recovery: a state machine of its own that reads a store back and ends as an endpoint.
 //!
-//! It reads what is O(logs): counters, keys, spaces, partitions, log rows, cursors. No entry and no document is
-//! touched (`spec/storage.md`, "recovery").
+//! It reads O(logs) of data: counters, keys, spaces, partitions, log rows, cursors. It never reads an entry
+//! or a document (`spec/storage.md`, section 4).
 
 use super::append::next_tips;
 use super::entry_cache::EntryCache;
@@ -30,44 +30,44 @@ use crate::wire::codec::{CodecError, Reader};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How much is read at a time.
+/// Most bytes that are read in one piece.
 const READ_BYTES_MAX: usize = 1024 * 1024;
 
-/// Why a store could not be opened.
+/// Reason why a store could not be opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RecoverError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A row is not what this version writes.
+    /// A row has an encoding that this version does not write.
     #[error("a row of table {table} cannot be read ({error}): restore a backup, or sync again from a peer")]
     Row {
-        /// Which table.
+        /// The table.
         table: &'static str,
-        /// What was wrong.
+        /// The error in the row.
         error: CodecError,
     },
 }
 
-/// What start-up reads, in this order: later tables refer to earlier ones.
+/// Tables that recovery reads, in this order: later tables refer to earlier ones.
 const TABLES: [Table; 6] = [Table::Meta, Table::Secret, Table::Space, Table::Partition, Table::Log, Table::Peer];
 
 /// Reads a store back. Drive it like an endpoint: [`poll_store`](Self::poll_store), then [`step`](Self::step).
 ///
-/// Tables are read one after the other, and rows are taken in as they come, so that start-up never holds more than a page
-/// of them.
+/// Tables are read one after the other, and rows are taken in as they come, so recovery never holds more than
+/// one page of them.
 #[derive(Debug)]
 pub struct Recovery {
     ledger: Ledger,
     found: Found,
     store: StoreQueue<(usize, Scan)>,
-    /// No row has come yet: the store is new.
+    /// True while no row has come: the store is new.
     fresh: bool,
     #[cfg(feature = "testkit")]
     pub(super) image: Option<super::Image>,
 }
 
-/// Where a recovery is after a step.
+/// State of a recovery after a step.
 #[derive(Debug)]
 pub enum Step {
     /// More is to be read.
@@ -77,7 +77,8 @@ pub enum Step {
 }
 
 impl Recovery {
-    /// Begins. `seed` is all the randomness that the endpoint will ever have: a fresh one for each start of a store.
+    /// Begins a recovery. `seed` is all the randomness that the endpoint will ever have: a fresh one for each
+    /// start of a store.
     pub fn new(config: Config, seed: [u8; 32]) -> Self {
         let mut recovery = Self {
             ledger: Ledger::empty(config, Now::default(), &Entropy::new(seed)),
@@ -96,7 +97,7 @@ impl Recovery {
         self.store.scan(scan.clone(), (at, scan));
     }
 
-    /// The next request for the store.
+    /// Returns the next request for the store.
     pub fn poll_store(&mut self) -> Option<StoreRequest> {
         self.store.poll()
     }
@@ -104,7 +105,7 @@ impl Recovery {
     /// Takes a completion.
     ///
     /// # Errors
-    /// When the store failed, or holds what this version cannot read.
+    /// Fails if the store failed, or contains a row that this version cannot read.
     pub fn step(mut self: Box<Self>, now: Now, done: StoreDone) -> Result<Step, RecoverError> {
         let Some((at, scan)) = self.store.complete(&done) else { return Ok(Step::More(self)) };
         let (rows, more) = match done {
@@ -153,7 +154,7 @@ impl Recovery {
     }
 }
 
-/// What earlier tables said about rows of later ones.
+/// Data of earlier tables that rows of later tables need.
 #[derive(Debug, Default)]
 struct Found {
     devices: Vec<(DeviceId, SpaceNo)>,
@@ -313,8 +314,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Notes the logs of this device that earlier processes opened: all of them ended with their process, and the next
-    /// card of their partition names those that no card names yet.
+    /// Restores the logs that earlier processes of this device opened. All of them ended with their process,
+    /// and the next card of their partition names those that no card names yet.
     fn restore_own_logs(&mut self) {
         let device = self.own.keys.device_id();
         let own = self.registry.iter().filter(|log| log.branch().is_none());
@@ -323,7 +324,8 @@ impl Ledger {
         for log in own {
             let (Some(tip), Some(owner)) = (&log.durable.tip, log.owner()) else { continue };
             tips = next_tips(&tips, &log.id, tip.seq, &tip.h);
-            // A card that travels nowhere names nothing: its process ended before its first entry was durable.
+            // A card that never leaves this store names nothing: its process ended before its first entry was
+            // durable.
             let is_named = log.named && log.next.is_none_or(|next| self.registry.log(next).durable.tip.is_some());
             if !is_named {
                 self.unnamed.insert((owner.partition, log.no));

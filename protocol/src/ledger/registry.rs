@@ -1,7 +1,8 @@
-//! The registry of logs: which logs there are, how far each goes, and in which order they grew.
+//! The registry of logs: the known logs, their progress, and the order in which they grew.
 //!
-//! A log's [`Progress`] exists twice: *staged*, what the commits under way will make it, and *durable*, what the
-//! store has confirmed. Everything a peer is told, every root and every position, comes from the durable one.
+//! A log's [`Progress`] exists twice: *staged*, as the commits under way will make it, and *durable*, as the
+//! store has confirmed it. Everything announced to a peer, every root and every position derives from the
+//! durable one.
 
 mod row;
 
@@ -22,56 +23,58 @@ pub(crate) const SEGMENT_ENTRIES_MAX: u64 = 64;
 /// A segment also ends once its entries reach this many bytes.
 pub(crate) const SEGMENT_BYTES_MIN: u64 = 256 * 1024;
 
-/// Most intervals of entries that the row of a log may name. Well before, entries that touch none end the link.
+/// Most ranges of entries that the row of a log may name. Well before this, entries that touch none of them
+/// end the link.
 pub(crate) const RANGES_MAX: usize = 4096;
-/// Of a log held in so many intervals no more entries are asked for: each costs memory, and bytes of the log's row
-/// whenever it grows.
+/// Number of ranges from which on no more entries of a log are requested: each range costs memory, and bytes
+/// of the log's row whenever the log grows.
 pub(crate) const SCATTERED_MAX: usize = 256;
 
-/// How many logs that follow one another are looked at: each costs a step whenever it is asked what is wanted of one before.
+/// Most successors of a log that are visited: each costs a step whenever the wanted entries of a log are
+/// determined.
 const FOLLOWED_MAX: usize = 1024;
 
-/// Who writes a log, by the owner box of its card, and where.
+/// The writer of a log and its partition, from the owner box of the log's card.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Owner {
     pub(crate) device: DeviceId,
     pub(crate) partition: PartNo,
 }
 
-/// Where a further history of a log leaves an earlier known one. Its rows may begin before that: at the start of the
-/// run that brought it.
+/// The point at which a further history of a log leaves an earlier known one. Its rows may begin before that
+/// point: at the start of the run that brought it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Branch {
     /// The log's first known history.
     pub(crate) main: LogNo,
-    /// The history that it shares its earlier entries with.
+    /// The history that holds the shared earlier entries.
     pub(crate) parent: LogNo,
     /// The first entry that differs.
     pub(crate) base: u64,
 }
 
-/// Whether entries of a log may be read, by its card.
+/// Result of checking a log's card: it decides whether entries of the log may be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// Nothing is known yet: the epoch's key, the device or the partition has not arrived.
+    /// Undecided: the epoch's key, the device or the partition has not arrived.
     Unknown,
     /// The card was admitted, and its owner box names this owner.
     Owned(Owner),
-    /// The card was not admitted or its owner box says nothing: entries are kept and never read.
+    /// The card was not admitted or its owner box is invalid: entries are kept and never read.
     Refused,
 }
 
-/// What is known of a log with several histories, or of one history of it.
+/// State of a log with several histories, or of one history of it.
 #[derive(Debug, Default)]
 pub(crate) struct Fork {
-    /// For a further history of a log: where it leaves the one that was known before.
+    /// For a further history of a log: the point at which it leaves the one known before.
     pub(crate) branch: Option<Branch>,
     /// For a log's first history: its further ones. A log that has any is forked.
     pub(crate) branches: Vec<LogNo>,
-    /// Rows of another history's entries stand behind its end, as a partial replica took them in before it knew: it goes
-    /// on under a further number.
+    /// True if rows of another history's entries are stored behind its end, since a partial replica took them
+    /// in before it knew. This history continues under a further number.
     pub(crate) torn: bool,
-    /// Where a history that is not kept leaves the kept one: its entries from here on are excluded.
+    /// First excluded entry: the point at which a history that is not kept leaves the kept one.
     pub(crate) cut: Option<u64>,
     /// The chain hashes from entry `base` on (0 for a first history), once they were collected.
     pub(crate) trace: Option<Vec<[u8; 32]>>,
@@ -79,8 +82,8 @@ pub(crate) struct Fork {
 
 /// One log, or a further history of one.
 ///
-/// A space has one for each process that ever wrote there, so a closed log is kept small: one allocation for its card, and
-/// nothing else unless it is forked, scattered or growing.
+/// A space has one for each process that ever wrote there, so a closed log is kept small: one allocation for
+/// its card, and nothing else unless it is forked, scattered or growing.
 #[derive(Debug)]
 pub(crate) struct Log {
     pub(crate) no: LogNo,
@@ -89,16 +92,16 @@ pub(crate) struct Log {
     pub(crate) space: SpaceNo,
     pub(crate) control: bool,
     pub(crate) lane: Lane,
-    /// This process opened the log and may append to it.
+    /// True if this process opened the log and may append to it.
     pub(crate) mine: bool,
-    /// No more entries will come from its writer, as far as is known here.
+    /// True if no more entries will come from the writer, as far as is known here.
     pub(crate) closed: bool,
-    /// Another card of the same device and partition names this log's end.
+    /// True if another card of the same device and partition names this log's end.
     pub(crate) named: bool,
     pub(crate) standing: Standing,
-    /// How many entries this process appended to it.
+    /// Number of entries that this process appended to the log.
     pub(crate) wrote: u64,
-    /// The log that names this one as its device's log before it; of several the nearest.
+    /// The log whose card names this one as an earlier log of its device; if several do, the nearest.
     pub(crate) next: Option<LogNo>,
     fork: Option<Box<Fork>>,
     staged: Option<Box<Progress>>,
@@ -126,22 +129,22 @@ impl Log {
         }
     }
 
-    /// The card as it came.
+    /// Returns the card as it came.
     pub(crate) const fn card_bytes(&self) -> &Bytes {
         &self.card_bytes
     }
 
-    /// The card, decoded. It was checked before the log was numbered.
+    /// Returns the card, decoded. It was checked before the log was numbered.
     pub(crate) fn card(&self) -> LogCard {
         LogCard::decode(&mut Reader::new(&self.card_bytes)).expect("a known log has a card that decodes")
     }
 
-    /// The public part of the card.
+    /// Returns the public part of the card.
     pub(crate) fn place(&self) -> CardPlace {
         CardPlace::read(&mut Reader::new(&self.card_bytes)).expect("a known log has a card that decodes")
     }
 
-    /// Who writes it and where, once that is known.
+    /// Returns the writer and the partition, once they are known.
     pub(crate) const fn owner(&self) -> Option<Owner> {
         match self.standing {
             Standing::Owned(owner) => Some(owner),
@@ -149,57 +152,57 @@ impl Log {
         }
     }
 
-    /// The progress that the commits under way will make durable.
+    /// Returns the progress that the commits under way will make durable.
     pub(crate) fn staged(&self) -> &Progress {
         self.staged.as_deref().unwrap_or(&self.durable)
     }
 
-    /// The same, to be changed.
+    /// Returns the same, to be changed.
     pub(crate) fn staged_mut(&mut self) -> &mut Progress {
         self.staged.get_or_insert_with(|| Box::new(self.durable.clone()))
     }
 
-    /// Where this history leaves the one that was known before; `None` for a log's first.
+    /// Returns the point at which this history leaves the one known before; `None` for a log's first history.
     pub(crate) fn branch(&self) -> Option<Branch> {
         self.fork.as_ref().and_then(|fork| fork.branch)
     }
 
-    /// A log's further histories, in the order in which they were found.
+    /// Returns a log's further histories, in the order in which they were found.
     pub(crate) fn branches(&self) -> &[LogNo] {
         self.fork.as_ref().map_or(&[], |fork| &fork.branches)
     }
 
-    /// Whether rows of another history stand behind its end.
+    /// Returns whether rows of another history are stored behind its end.
     pub(crate) fn is_torn(&self) -> bool {
         self.fork.as_ref().is_some_and(|fork| fork.torn)
     }
 
-    /// From where on its entries are excluded.
+    /// Returns the first excluded entry.
     pub(crate) fn cut(&self) -> Option<u64> {
         self.fork.as_ref().and_then(|fork| fork.cut)
     }
 
-    /// The chain hashes that were collected.
+    /// Returns the chain hashes that were collected.
     pub(crate) fn trace(&self) -> Option<&Vec<[u8; 32]>> {
         self.fork.as_ref().and_then(|fork| fork.trace.as_ref())
     }
 
-    /// What is known of its histories, to be changed.
+    /// Returns the state of its histories, to be changed.
     pub(crate) fn fork_mut(&mut self) -> &mut Fork {
         self.fork.get_or_insert_default()
     }
 
-    /// The first entry that is durably lacking while a later one of the same history is held.
+    /// Returns the first entry that is durably missing while a later one of the same history is held.
     pub(crate) fn gap(&self) -> Option<u64> {
         let held = &self.durable.held;
         let last = *held.iter().next_back()?.end();
         held.first_gap_from(self.branch().map_or(0, |branch| branch.base)).filter(|gap| *gap < last)
     }
 
-    /// Stages the head of a run that was just appended or accepted, and the rows that keep it.
+    /// Stages the head of a run that was just appended or accepted, and the rows that store it.
     ///
-    /// An inner head goes when a later one of the same segment comes; the ones at segment ends stay, so that any
-    /// stretch of a log can be served with a head that proves it.
+    /// An inner head is removed when a later one of the same segment comes. Heads at segment ends stay, so
+    /// that any stretch of a log can be served with a head that proves it.
     pub(crate) fn stage_run(&mut self, start: u64, h_prev: [u8; 32], bytes: u64, head: Head, ops: &mut Vec<Op>) {
         let no = self.no;
         let staged = self.staged_mut();
@@ -222,7 +225,7 @@ impl Log {
         self.staged_mut().trim_edges();
     }
 
-    /// Stages entries that fill a gap, of a run whose head says nothing: it may be of another history.
+    /// Stages entries that fill a gap, without the head of their run: the head may belong to another history.
     pub(crate) fn stage_fill(&mut self, start: u64, h_prev: [u8; 32], last: u64) {
         let staged = self.staged_mut();
         staged.held.insert(start..=last);
@@ -232,7 +235,7 @@ impl Log {
         staged.trim_edges();
     }
 
-    /// Stages a head alone: the replica knows how far the log goes, not what is in it.
+    /// Stages a head alone: the replica knows the end of the log, not its entries.
     pub(crate) fn stage_tip(&mut self, head: Head) {
         if self.staged().tip.as_ref().is_none_or(|tip| tip.seq < head.seq) {
             let staged = self.staged_mut();
@@ -242,38 +245,39 @@ impl Log {
         }
     }
 
-    /// Whether entries from `first` to `last` meet or overlap some that are held.
+    /// Returns whether entries from `first` to `last` touch or overlap held ones.
     pub(crate) fn touches(&self, first: u64, last: u64) -> bool {
         let around = first.saturating_sub(1)..=last.saturating_add(1);
         self.staged().held.first_gap_in(around.clone()) != Some(around)
     }
 
-    /// The seq of the next entry.
+    /// Returns the seq of the next entry.
     pub(crate) fn next_seq(&self) -> u64 {
         self.staged().tip.as_ref().map_or(0, |tip| tip.seq + 1)
     }
 }
 
-/// What peers compare: one trie of logs for each partition, one trie of partitions for the space, and the journal.
+/// State that peers compare: one trie of logs for each partition, one trie of partitions for the space, and
+/// the journal.
 #[derive(Debug, Default)]
 pub(crate) struct Summary {
     pub(crate) partitions: BTreeMap<[u8; 16], Trie>,
     pub(crate) space: Trie,
-    /// Logs of which some entry is not held.
+    /// Logs with at least one missing entry.
     pub(crate) behind: BTreeSet<LogNo>,
     /// Position -> the log that grew there; each log only at its newest position.
     journal: BTreeMap<u64, LogNo>,
-    /// The last position given out, durable or not.
+    /// The last position that was assigned, durable or not.
     next_position: u64,
 }
 
 impl Summary {
-    /// The end of the durable journal.
+    /// Returns the end of the durable journal.
     pub(crate) fn position(&self) -> u64 {
         self.journal.last_key_value().map_or(0, |(position, _)| *position)
     }
 
-    /// Logs that grew after `position`, in the order in which they did.
+    /// Returns the logs that grew after `position`, in the order of their growth.
     pub(crate) fn changed_since(&self, position: u64) -> impl Iterator<Item = (u64, LogNo)> {
         self.journal.range(position.saturating_add(1)..).map(|(position, log)| (*position, *log))
     }
@@ -283,7 +287,7 @@ impl Summary {
         self.next_position
     }
 
-    /// Notes where a log stands in the journal, and whether entries of it are lacking.
+    /// Updates a log's place in the journal, and its mark for missing entries.
     fn note(&mut self, log: &Log, before: u64) {
         let now = log.durable.position;
         if before != now {
@@ -310,10 +314,10 @@ impl Summary {
     }
 }
 
-/// Logs and what stands for them in a trie.
+/// Logs and their items in a trie.
 type Items = Vec<(LogId, ItemHash)>;
 
-/// A partition's token, or its root, as the space's trie holds them.
+/// Pads a partition's token or root to the width of keys in the space's trie.
 pub(crate) fn padded(token: [u8; 16]) -> [u8; 32] {
     let mut id = [0; 32];
     id[..16].copy_from_slice(&token);
@@ -353,8 +357,8 @@ impl Registry {
         self.summaries.get(&space)
     }
 
-    /// Brings the summaries in line with all logs that were read from the store: at once, for that is far cheaper than one
-    /// by one.
+    /// Rebuilds the summaries from all logs that were read from the store: all at once, which is far cheaper
+    /// than one by one.
     pub(crate) fn sum_up(&mut self) {
         let mut items: BTreeMap<(SpaceNo, [u8; 16]), Items> = BTreeMap::new();
         for log in &self.logs {
@@ -395,7 +399,7 @@ impl Registry {
         no
     }
 
-    /// Gives a log that grows its place at the end of the journal.
+    /// Assigns the place at the end of the journal to a log that grows.
     pub(crate) fn assign_position(&mut self, no: LogNo) {
         let log = &mut self.logs[no.0 as usize];
         let position = self.summaries.entry(log.space).or_default().assign_position();
@@ -411,7 +415,7 @@ impl Registry {
         self.tell(no, before);
     }
 
-    /// Brings the space's summary in line with a log's durable state.
+    /// Updates the space's summary from a log's durable state.
     fn tell(&mut self, no: LogNo, before: u64) {
         let item = self.item(self.main_of(no));
         let log = &self.logs[no.0 as usize];
@@ -430,18 +434,18 @@ impl Registry {
         no
     }
 
-    /// The first history of the log that this one belongs to.
+    /// Returns the first history of the log that this one belongs to.
     pub(crate) fn main_of(&self, no: LogNo) -> LogNo {
         self.log(no).branch().map_or(no, |branch| branch.main)
     }
 
-    /// The logs that follow one on its device, in their order, as far as is known and no further than [`FOLLOWED_MAX`].
+    /// Returns the successors of a log on its device, in order, as far as known and at most [`FOLLOWED_MAX`].
     pub(crate) fn after(&self, no: LogNo) -> impl Iterator<Item = LogNo> {
         core::iter::successors(self.log(no).next, |no| self.log(*no).next).take(FOLLOWED_MAX)
     }
 
-    /// How many of the newest entries of a log are among the `newest` of its device in the partition: those of the logs
-    /// after it come first.
+    /// Returns the number of a log's newest entries that are among the `newest` of its device in the
+    /// partition. Entries of its successors take precedence.
     pub(crate) fn newest_in(&self, no: LogNo, newest: u64) -> u64 {
         let mut left = newest;
         let mut after = self.after(no);
@@ -453,23 +457,25 @@ impl Registry {
         left
     }
 
-    /// All histories of a log, the first one first.
+    /// Returns all histories of a log, the first one first.
     pub(crate) fn histories(&self, main: LogNo) -> impl Iterator<Item = &Log> {
         core::iter::once(main).chain(self.log(main).branches().iter().copied()).map(|no| self.log(no))
     }
 
-    /// Whether a further history goes on where this one ends, before entry `end`: then it is none of its own.
+    /// Returns whether a further history continues at the end of this one, before entry `end`. Such a history
+    /// is not a branch of its own.
     pub(crate) fn is_outgrown(&self, no: LogNo, end: u64) -> bool {
         let goes_on = |branch: Branch| branch.parent == no && branch.base == end;
         self.histories(self.main_of(no)).any(|log| log.branch().is_some_and(goes_on))
     }
 
-    /// Whether an entry is held under this number, and not only a row of it that is elsewhere too.
+    /// Returns whether an entry is held under this number, not only as a copy of a row under another one.
     pub(crate) fn is_held(&self, at: EntryRef) -> bool {
         self.log(at.log).staged().held.contains(at.seq)
     }
 
-    /// The history whose rows hold an entry of this one: itself, or one that it shares the entry with.
+    /// Returns the history whose rows hold an entry of this one: itself, or one that it shares the entry
+    /// with.
     pub(crate) fn owner_of(&self, mut at: EntryRef) -> EntryRef {
         while let Some(branch) = self.log(at.log).branch().filter(|branch| at.seq < branch.base) {
             at.log = branch.parent;
@@ -477,7 +483,7 @@ impl Registry {
         at
     }
 
-    /// The chain hash after an entry, if it was collected.
+    /// Returns the chain hash after an entry, if it was collected.
     pub(crate) fn hash(&self, no: LogNo, seq: u64) -> Option<[u8; 32]> {
         let at = self.owner_of(EntryRef { log: no, seq });
         let log = self.log(at.log);
@@ -485,7 +491,7 @@ impl Registry {
         log.trace()?.get(usize::try_from(seq - from).ok()?).copied()
     }
 
-    /// The durable ends of all histories of a log that has several, in order; empty for any other.
+    /// Returns the durable ends of all histories of a forked log, in order; empty for any other log.
     pub(crate) fn leaves(&self, main: LogNo) -> Vec<Head> {
         let leaf = |log: &Log| log.durable.tip.filter(|tip| !self.is_outgrown(log.no, tip.seq + 1));
         let mut leaves: Vec<Head> = self.histories(main).filter_map(leaf).collect();
@@ -494,7 +500,7 @@ impl Registry {
         if leaves.len() > 1 { leaves } else { Vec::new() }
     }
 
-    /// What stands for a log in the trie.
+    /// Returns the item of a log in the trie.
     pub(crate) fn item(&self, main: LogNo) -> Option<ItemHash> {
         let log = self.log(main);
         let leaves = self.leaves(main);

@@ -1,6 +1,6 @@
-//! The key scheme: which rows the core keeps, and their bytes (`spec/storage.md`).
+//! The key scheme: the rows that the core keeps, and their bytes (`spec/storage.md`).
 //!
-//! Numbers in keys are big-endian, so that rows which belong together are neighbours and grow at the end.
+//! Numbers in keys are big-endian, so that related rows are neighbours and new ones come at the end.
 
 use crate::ids::{CollectionId, DeviceId, DocId, EpochId, Incarnation};
 use crate::sealed::KeyNode;
@@ -27,27 +27,27 @@ pub struct DocRef {
 pub struct EntryRef {
     /// The log.
     pub log: LogNo,
-    /// Its place in the log, from 0.
+    /// Position of the entry in the log, from 0.
     pub seq: u64,
 }
 
-/// Where one section of a document's history is, and how to open it.
+/// Place of one section of a document's history, with the data that opens it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct IndexRow {
     pub(crate) entry: EntryRef,
     pub(crate) section: u32,
-    /// Where several documents share the section: which part of it.
+    /// Part of the section, if several documents share it.
     pub(crate) part: Option<u32>,
     /// The key box: entry and section.
     pub(crate) key: (EntryRef, u32),
-    /// Which seed of the box's key tree.
+    /// The node of the box's key tree.
     pub(crate) node: KeyNode,
     pub(crate) dictionary: Option<u32>,
 }
 
-/// Key of the row that names this life of the store. It stays out of backups: a restored store draws another.
+/// Key of the row that names this life of the store. It is not in backups: a restored store draws another.
 pub const META_INCARNATION: &[u8] = b"incarnation";
-/// Key of the row that numbers the next change. It stays out of backups with [`Table::Feed`].
+/// Key of the row that numbers the next change. It is not in backups, as [`Table::Feed`].
 pub const META_FEED: &[u8] = b"feed";
 pub(crate) const SECRET_IDENTITY: &[u8] = b"identity";
 pub(crate) const SECRET_EPOCH: &[u8] = b"epoch/";
@@ -57,16 +57,16 @@ pub(crate) const META_BODIES: &[u8] = b"bodies/";
 pub(crate) const META_WANTED: &[u8] = b"wanted/";
 pub(crate) const META_GIVEN: &[u8] = b"given/";
 
-/// What stands behind the partition in keys of [`Table::Tally`].
+/// Bytes that follow the partition in keys of [`Table::Tally`].
 const COUNT: u8 = 0;
 const DOUBT: u8 = 1;
 
-/// A write of one row.
+/// Makes a write of one row.
 pub fn put(table: Table, key: impl Into<Bytes>, value: impl Into<Bytes>) -> Op {
     Op::Put { table, key: key.into(), value: value.into() }
 }
 
-/// The removal of one row.
+/// Makes the removal of one row.
 pub fn delete(table: Table, key: impl Into<Bytes>) -> Op {
     Op::Delete { table, key: key.into() }
 }
@@ -76,12 +76,12 @@ pub fn key(parts: &[&[u8]]) -> Bytes {
     Bytes::from(parts.concat())
 }
 
-/// All rows whose key begins with `prefix`.
+/// Returns a scan of all rows whose key begins with `prefix`.
 pub fn scan_prefix(table: Table, prefix: &[u8], bytes_max: usize) -> Scan {
     Scan::of(table, Bytes::copy_from_slice(prefix), after_prefix(prefix), bytes_max)
 }
 
-/// The same scan from just behind `last`, in its own direction.
+/// Returns the same scan from just behind `last`, in its own direction.
 pub fn scan_on(scan: &Scan, last: &[u8]) -> Scan {
     if scan.reverse {
         return Scan { to: Bytes::copy_from_slice(last), ..scan.clone() };
@@ -89,12 +89,12 @@ pub fn scan_on(scan: &Scan, last: &[u8]) -> Scan {
     Scan { from: key(&[last, &[0]]), ..scan.clone() }
 }
 
-/// The same scan, which ascends, from behind all keys that begin with `prefix`.
+/// Returns the same ascending scan, from behind all keys that begin with `prefix`.
 pub(crate) fn scan_behind(scan: &Scan, prefix: &[u8]) -> Scan {
     Scan { from: after_prefix(prefix), ..scan.clone() }
 }
 
-/// The least key that no key with this prefix reaches; empty if there is none.
+/// Returns the least key above all keys with this prefix; empty if there is no such key.
 fn after_prefix(prefix: &[u8]) -> Bytes {
     let mut end = prefix.to_vec();
     while let Some(last) = end.pop() {
@@ -118,7 +118,7 @@ pub(crate) fn part_key(part: PartNo) -> Bytes {
     key(&[&part.0.to_be_bytes()])
 }
 
-/// Key of an entry, and of the head that ends a segment at it.
+/// Returns the key of an entry, and of the head that ends a segment at it.
 pub fn entry_key(entry: EntryRef) -> Bytes {
     key(&[&entry.log.0.to_be_bytes(), &entry.seq.to_be_bytes()])
 }
@@ -134,12 +134,12 @@ pub(crate) fn epoch_key(space: SpaceNo, epoch: &EpochId) -> Bytes {
     key(&[SECRET_EPOCH, &space.0.to_be_bytes(), epoch.as_ref()])
 }
 
-/// Key of the row that says that this store asked for an epoch's key.
+/// Returns the key of the row that records this store's request for an epoch's key.
 pub(crate) fn wanted_key(space: SpaceNo, epoch: &EpochId) -> Bytes {
     key(&[META_WANTED, &space.0.to_be_bytes(), epoch.as_ref()])
 }
 
-/// Key of the row that says that this store boxed an epoch's key to a device that had asked for it.
+/// Returns the key of the row that records that this store boxed an epoch's key to a device on request.
 pub(crate) fn given_key(space: SpaceNo, epoch: &EpochId, device: &DeviceId) -> Bytes {
     key(&[META_GIVEN, &space.0.to_be_bytes(), epoch.as_ref(), device.as_ref()])
 }
@@ -151,16 +151,16 @@ pub(crate) fn device_key(device: &DeviceId) -> Bytes {
 /// One change of a document, as [`Table::Feed`] numbers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FeedRow {
-    /// Its number; changes are numbered without gaps.
+    /// Number of the change; changes are numbered without gaps.
     pub number: u64,
     /// The document.
     pub doc: DocRef,
-    /// Whether it was made by this store.
+    /// True if this store made the change.
     pub here: bool,
 }
 
 impl FeedRow {
-    /// The key of the change of this number.
+    /// Returns the key of the change with this number.
     pub fn key(number: u64) -> Bytes {
         key(&[&number.to_be_bytes()])
     }
@@ -174,7 +174,7 @@ impl FeedRow {
     /// Reads a row.
     ///
     /// # Errors
-    /// When the row is none.
+    /// Fails if the row is not a valid one.
     pub fn decode(row_key: &[u8], row: &[u8]) -> Result<Self, CodecError> {
         let number = u64::from_be_bytes(Reader::new(row_key).array()?);
         let mut reader = Reader::new(row);
@@ -184,12 +184,13 @@ impl FeedRow {
     }
 }
 
-/// Key of a document's row in [`Table::Value`], and what the keys of its index rows begin with.
+/// Returns the key of a document's row in [`Table::Value`], which is also the prefix of its keys in
+/// [`Table::Index`].
 pub fn doc_key(doc: DocRef) -> Bytes {
     key(&[&doc.partition.0.to_be_bytes(), doc.doc.as_ref()])
 }
 
-/// Key of a document's row in [`Table::Doc`].
+/// Returns the key of a document's row in [`Table::Doc`].
 pub fn listing_key(doc: DocRef, collection: &CollectionId) -> Bytes {
     key(&[&doc.partition.0.to_be_bytes(), collection.as_ref(), doc.doc.as_ref()])
 }
@@ -199,30 +200,30 @@ pub(crate) fn list(doc: DocRef, collection: &CollectionId) -> Op {
     Op::Insert { table: Table::Doc, key: listing_key(doc, collection), counter: count_key(doc.partition, collection) }
 }
 
-/// Key of the row of [`Table::Tally`] that counts the listed documents of a collection.
+/// Returns the key of the row of [`Table::Tally`] that counts the listed documents of a collection.
 pub fn count_key(partition: PartNo, collection: &CollectionId) -> Bytes {
     key(&[&partition.0.to_be_bytes(), &[COUNT], collection.as_ref()])
 }
 
-/// Key of the row of [`Table::Tally`] that says what [`Doubt`] there is of a document.
+/// Returns the key of the row of [`Table::Tally`] that stores the [`Doubt`] about a document.
 pub fn doubt_key(doc: DocRef) -> Bytes {
     key(&[&doc.partition.0.to_be_bytes(), &[DOUBT], doc.doc.as_ref()])
 }
 
-/// A scan of the counts of a partition's collections.
+/// Returns a scan of the counts of a partition's collections.
 pub fn counts_scan(partition: PartNo, bytes_max: usize) -> Scan {
     scan_prefix(Table::Tally, &key(&[&partition.0.to_be_bytes(), &[COUNT]]), bytes_max)
 }
 
-/// A scan of the documents of a partition that may not count.
+/// Returns a scan of a partition's documents that are doubted.
 pub fn doubts_scan(partition: PartNo, bytes_max: usize) -> Scan {
     scan_prefix(Table::Tally, &key(&[&partition.0.to_be_bytes(), &[DOUBT]]), bytes_max)
 }
 
-/// Collection, or document, of the key of a row of [`Table::Tally`].
+/// Returns the collection, or document, from the key of a row of [`Table::Tally`].
 ///
 /// # Errors
-/// When the key is none.
+/// Fails if the key is not a valid one.
 pub fn tally_id(key: &[u8]) -> Result<[u8; 16], CodecError> {
     let mut reader = Reader::new(key);
     reader.take(5)?;
@@ -230,13 +231,13 @@ pub fn tally_id(key: &[u8]) -> Result<[u8; 16], CodecError> {
     reader.finish().map(|()| id)
 }
 
-/// Why a listed document may not count among the documents. Of one without such a row nothing is known that deletes it:
-/// it is as the import that brought it made it, or its value was made and is not deleted.
+/// Doubt whether a listed document exists. Nothing is known that deletes a document without such a row: it is
+/// as its import made it, or its value was made and is not deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Doubt {
-    /// It changed since its value was made: it may be deleted, or not be here.
+    /// The document changed since its value was made: it may be deleted, or not be held here.
     Unknown,
-    /// It is deleted, and in this collection.
+    /// The document is deleted, and belongs to this collection.
     Deleted(CollectionId),
 }
 
@@ -248,10 +249,10 @@ impl Doubt {
         }
     }
 
-    /// Reads such a row.
+    /// Reads the row of a doubt.
     ///
     /// # Errors
-    /// When the row is not what this version writes.
+    /// Fails if this version does not write such a row.
     pub fn decode(row: &[u8]) -> Result<Self, CodecError> {
         let mut reader = Reader::new(row);
         let doubt = match reader.u8()? {
@@ -263,10 +264,10 @@ impl Doubt {
     }
 }
 
-/// Collection and document of the key of a row of [`Table::Doc`].
+/// Returns the collection and the document from the key of a row of [`Table::Doc`].
 ///
 /// # Errors
-/// When the key is none.
+/// Fails if the key is not a valid one.
 pub fn listing_parts(key: &[u8]) -> Result<(CollectionId, DocId), CodecError> {
     let mut reader = Reader::new(key);
     reader.take(4)?;
@@ -274,10 +275,10 @@ pub fn listing_parts(key: &[u8]) -> Result<(CollectionId, DocId), CodecError> {
     reader.finish().map(|()| parts)
 }
 
-/// The entry that the key of a row of [`Table::Index`] names.
+/// Returns the entry from the key of a row of [`Table::Index`].
 ///
 /// # Errors
-/// When the key is none.
+/// Fails if the key is not a valid one.
 pub fn index_place(key: &[u8]) -> Result<EntryRef, CodecError> {
     let mut reader = Reader::new(key);
     reader.take(4 + DocId::LEN)?;
@@ -322,7 +323,7 @@ impl IndexRow {
     }
 }
 
-/// A varint that fits 32 bits.
+/// Reads a varint that fits 32 bits.
 pub(crate) fn number(reader: &mut Reader<'_>) -> Result<u32, CodecError> {
     u32::try_from(reader.varint()?).map_err(|_| CodecError::OutOfRange("number"))
 }
@@ -337,7 +338,7 @@ pub(crate) fn peer_parts(row_key: &[u8]) -> Result<(DeviceId, SpaceNo), CodecErr
     reader.finish().map(|()| parts)
 }
 
-/// The row that keeps which bodies of a space are fetched.
+/// Returns the row that stores the choice of a space's bodies.
 pub(crate) fn bodies_row(space: SpaceNo, bodies: Bodies) -> Op {
     let mut out = Vec::new();
     match bodies {

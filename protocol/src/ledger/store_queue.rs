@@ -1,10 +1,11 @@
-//! The endpoint's side of its store: numbers requests, and remembers what each was for.
+//! The endpoint's side of its store: numbers requests, and keeps the purpose of each (`spec/storage.md`, section
+//! 1).
 
 use crate::storage::{Op, Read, Scan, StoreDone, StoreId, StoreRequest, Table};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 
-/// Requests on their way out, and for each one under way the `W` to do when it completes.
+/// Outgoing requests, and for each request under way the work `W` that follows its completion.
 #[derive(Debug)]
 pub(crate) struct StoreQueue<W> {
     next: u64,
@@ -40,17 +41,18 @@ impl<W> StoreQueue<W> {
         self.out.push_back(StoreRequest::Scan { id, scan, read });
     }
 
-    /// The next request for the store.
+    /// Returns the next request for the store.
     pub(crate) fn poll(&mut self) -> Option<StoreRequest> {
         self.out.pop_front()
     }
 
-    /// Takes back what `done` was for. `None` for an id that is not under way: a driver's mistake, ignored.
+    /// Returns the work that follows `done`. `None` for an id that is not under way: a driver's mistake,
+    /// ignored.
     pub(crate) fn complete(&mut self, done: &StoreDone) -> Option<W> {
         self.waiting.remove(&done.id())
     }
 
-    /// How many requests have not completed.
+    /// Returns the number of requests that have not completed.
     pub(crate) fn under_way(&self) -> usize {
         self.waiting.len()
     }

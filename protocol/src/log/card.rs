@@ -1,7 +1,7 @@
 //! Log cards: the public record that precedes entry 0 and lets anyone verify a log.
 //!
-//! A card names the log's key and, blinded, where the log belongs; the admission signature shows that its author
-//! knew the current epoch of that partition. Who that is stands in a box that only members open (`spec/log.md`,
+//! A card contains the log's key and, blinded, the log's place. The admission signature shows that its author knew
+//! the current epoch of that partition. The author's identity is in a box that only members open (`spec/log.md`,
 //! section 1).
 
 use super::owner::OWNER_BOX_MAX;
@@ -15,7 +15,7 @@ use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 const VERSION: u8 = 1;
 const DOMAIN: &[u8] = b"cosmicsync card 1";
 
-/// What a log is for.
+/// Purpose of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Lane {
@@ -25,10 +25,10 @@ pub enum Lane {
     Bulk = 1,
 }
 
-/// Why a card or its log cannot be accepted. The sender's fault.
+/// Reason why a card or its log cannot be accepted. The sender's fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CardError {
-    /// The log's public key is no point of the curve.
+    /// The log's public key is not a point of the curve.
     #[error("the log key is not a public key")]
     BadKey,
     /// The admission signature was not made by the epoch's admission key over this card.
@@ -36,7 +36,7 @@ pub enum CardError {
     NotAdmitted,
 }
 
-/// Where a log belongs, in clear: its key, the blinded space and partition, its lane and its epoch.
+/// Public place of a log: its key, the blinded space and partition, its lane and its epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CardPlace {
     /// The key that signs the log's heads.
@@ -45,9 +45,9 @@ pub struct CardPlace {
     pub space_token: [u8; 16],
     /// The partition, blinded.
     pub partition_token: [u8; 16],
-    /// What the log is for.
+    /// Purpose of the log.
     pub lane: Lane,
-    /// The epoch that admitted the log, and the one its entries are sealed under unless they name another.
+    /// The epoch that admitted the log. Its entries are sealed under this epoch unless they name another.
     pub epoch: EpochId,
 }
 
@@ -72,7 +72,7 @@ impl CardPlace {
         })
     }
 
-    /// The bytes that are signed and sealed against.
+    /// Returns the bytes that are signed and that seals are bound to.
     pub(super) fn bytes(&self) -> [u8; Self::LEN] {
         let mut bytes = [0; Self::LEN];
         bytes[..32].copy_from_slice(&self.log_pk);
@@ -87,16 +87,16 @@ impl CardPlace {
 /// The public record of one log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogCard {
-    /// Where the log belongs.
+    /// Place of the log.
     pub place: CardPlace,
-    /// Who opened the log, sealed ([`super::LogOwner`]).
+    /// The sealed owner of the log ([`super::LogOwner`]).
     pub owner_box: Bytes,
-    /// By the epoch's admission key, over all the other fields.
+    /// Signature by the epoch's admission key, over all the other fields.
     pub admission: [u8; 64],
 }
 
 impl LogCard {
-    /// Longest card, in bytes.
+    /// Length of the longest card, in bytes.
     pub const LEN_MAX: usize = 1 + CardPlace::LEN + 2 + OWNER_BOX_MAX + 64;
 
     /// Makes the card of a new log and signs it with the epoch's admission key.
@@ -106,13 +106,13 @@ impl LogCard {
         card
     }
 
-    /// The log's id: a hash of its key, its place, its lane and its owner box, not of the epoch.
+    /// Returns the log's id: a hash of its key, its place, its lane and its owner box, not of the epoch.
     pub fn log_id(&self) -> LogId {
         let CardPlace { log_pk, space_token, partition_token, lane, .. } = &self.place;
         log_id(log_pk, space_token, partition_token, *lane as u8, &self.owner_box)
     }
 
-    /// The key that heads must be signed with.
+    /// Returns the key that heads must be signed with.
     pub fn log_key(&self) -> Result<VerifyingKey, CardError> {
         VerifyingKey::from_bytes(&self.place.log_pk).map_err(|_| CardError::BadKey)
     }
@@ -132,7 +132,7 @@ impl LogCard {
         out.raw(&self.admission);
     }
 
-    /// Reads what [`Self::encode`] wrote. Checks no signature.
+    /// Reads the canonical form. Checks no signature.
     pub fn decode(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
         let place = CardPlace::read(reader)?;
         let owner_box = Bytes::copy_from_slice(reader.bytes(OWNER_BOX_MAX, "owner box")?);
@@ -144,15 +144,16 @@ impl LogCard {
     }
 }
 
-/// Where the space token stands in an encoded card.
+/// Place of the space token in an encoded card.
 const TOKEN: core::ops::Range<usize> = 33..49;
 
-/// An encoded card as it travels: without its space token, for both sides know the log's space.
+/// Returns an encoded card as it travels: without its space token, since both sides know the log's space.
 pub fn short_card(card: &[u8]) -> Bytes {
     [&card[..TOKEN.start], &card[TOKEN.end..]].concat().into()
 }
 
-/// The encoded card of a log in the space with this token. What is too short stays no card.
+/// Returns the encoded card of a log in the space with this token. Too few bytes are returned as they are, which is
+/// not a card.
 pub fn restored_card(short: &[u8], token: &[u8; 16]) -> Bytes {
     match short.split_at_checked(TOKEN.start) {
         Some((before, after)) => [before, token, after].concat().into(),

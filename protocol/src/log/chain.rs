@@ -1,7 +1,7 @@
-//! The hash chain of a log and how a run of entries is verified (`spec/log.md`, section 3).
+//! The hash chain of a log, and the verification of runs (`spec/log.md`, section 3).
 //!
-//! The chain covers only the hashes of sections, so any of them may be gone. Nothing here opens a section: relays
-//! verify the same way as readers.
+//! The chain covers only the hashes of sections, so any section may be gone. This module never opens a section:
+//! relays verify the same way as readers.
 
 use super::card::LogCard;
 use super::entry::{Entry, Section};
@@ -11,7 +11,7 @@ use crate::wire::codec::Write;
 use blake3::Hasher;
 use blake3::hazmat::{HasherExt, hash_derive_key_context};
 
-/// Why a run of entries does not belong to its log. The sender's fault.
+/// Reason why a run of entries does not belong to its log. The sender's fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ChainError {
     /// There was no entry to verify.
@@ -31,18 +31,18 @@ pub enum ChainError {
     BadHead,
 }
 
-/// The chain hash before entry 0.
+/// Returns the chain hash before entry 0.
 pub const fn genesis(log: &LogId) -> [u8; 32] {
     log.0
 }
 
-/// The hash that stands for a section's bytes.
+/// Returns the hash of a section's bytes.
 pub fn section_hash(bytes: &[u8]) -> [u8; 32] {
     *Hasher::new_derive_key("cosmicsync section 1").update(bytes).finalize().as_bytes()
 }
 
 impl Entry {
-    /// The chain hash after this entry, given the one before it and the epoch of the log's card.
+    /// Returns the chain hash after this entry, given the one before it and the epoch of the log's card.
     pub fn chain(&self, card_epoch: &EpochId, h_prev: &[u8; 32]) -> [u8; 32] {
         let mut hasher = Hasher::new_derive_key("cosmicsync chain 1");
         hasher.update(h_prev);
@@ -57,7 +57,7 @@ impl Entry {
         *hasher.finalize().as_bytes()
     }
 
-    /// The hash over the hashes of all sections.
+    /// Returns the hash over the hashes of all sections.
     pub fn body_hash(&self) -> [u8; 32] {
         // The context is hashed once, not once a section: bulk entries have thousands.
         let context = hash_derive_key_context("cosmicsync section 1");
@@ -76,9 +76,9 @@ impl Entry {
 
 /// Verifies that `entries` are entries `start_seq..` of a log, up to a signed head.
 ///
-/// `log` must be `card.log_id()` and `h_prev` the chain hash before `start_seq`, already known to be the log's: for
-/// `start_seq` 0 that is [`genesis`]. Returns the chain hash after each entry. A run that was offered with a wrong
-/// `h_prev` never folds to a head of the log.
+/// `log` must be `card.log_id()` and `h_prev` the chain hash before `start_seq`, already known to be the log's; for
+/// `start_seq` 0 that is [`genesis`]. Returns the chain hash after each entry. A run with a wrong `h_prev` never
+/// folds to a head of the log.
 pub fn verify_run(
     card: &LogCard,
     log: &LogId,

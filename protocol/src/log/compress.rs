@@ -1,8 +1,8 @@
-//! Compression of what is about to be sealed: raw deflate, with or without a dictionary that sections of an entry share.
+//! Compression before sealing: raw deflate, with or without a dictionary that sections of an entry share.
 //!
-//! A record states its plain length first, so the reader decides whether to go on before any work, and allocates
-//! that much and no more. Output need not be equal between versions of the compressor: nobody compresses again what
-//! somebody else sealed (`spec/log.md`, section 6; ADR 0002, ADR 0018).
+//! A record states its plain length first, so the reader decides whether to continue before any work, and allocates
+//! that length and no more. Output may differ between versions of the compressor: content sealed by others is never
+//! compressed again (`spec/log.md`, section 6; ADR 0002, ADR 0018).
 
 mod batch;
 
@@ -11,43 +11,43 @@ use batch::{Batch, START_BYTES_MAX};
 use core::fmt;
 use zlib_rs::{Deflate, DeflateConfig, DeflateFlush, Inflate, InflateFlush, Status};
 
-/// Most bytes of a dictionary that have an effect: what deflate can look back.
+/// Most bytes of a dictionary that have an effect: the window of deflate.
 pub const DICTIONARY_BYTES_MAX: usize = 32 * 1024;
 
-/// As it is: the shorter form of what does not compress.
+/// Stored: the shorter form of content that does not compress.
 const STORED: u8 = 0;
 /// Raw deflate (RFC 1951).
 const DEFLATE: u8 = 1;
 /// Raw deflate that may refer to the window of a dictionary.
 const DEFLATE_DICTIONARY: u8 = 2;
-/// The same, without the beginning, which is the dictionary's.
+/// The same, without the beginning, which is in the dictionary.
 const DEFLATE_STARTED: u8 = 3;
 
 const LEVEL: i32 = 6;
-/// For short texts, where every byte counts and time does not.
+/// For short texts, for which every byte matters and time does not.
 const LEVEL_BATCH: i32 = 9;
 const WINDOW_BITS: u8 = 15;
-/// So many texts are worth codes of their own.
+/// Number of texts from which on codes of their own are worthwhile.
 const BATCH_MIN: usize = 8;
 /// Below this many bytes deflate without a dictionary has never gained anything.
 const PLAIN_MIN: usize = 24;
 
-/// What sections of an entry share, so that each compresses well and opens without the others.
+/// Content that sections of an entry share, so that each compresses well and opens without the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dictionary<'a> {
     /// The beginning of the streams of algorithm 3; may be empty.
     start: &'a [u8],
-    /// What they may refer back to.
+    /// The text that streams may refer back to.
     window: &'a [u8],
 }
 
 impl<'a> Dictionary<'a> {
-    /// One that only has a window.
+    /// Makes a dictionary that only has a window.
     pub const fn of_window(window: &'a [u8]) -> Self {
         Self { start: &[], window }
     }
 
-    /// The plaintext of its section: `length varint of the start | start | window`.
+    /// Returns the plaintext of its section: `length varint of the start | start | window`.
     pub fn encode(self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.start.len() + self.window.len() + 2);
         out.prefixed(self.start);
@@ -55,7 +55,7 @@ impl<'a> Dictionary<'a> {
         out
     }
 
-    /// Reads what [`Self::encode`] wrote.
+    /// Reads the plaintext of a dictionary's section.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, CodecError> {
         let mut reader = Reader::new(bytes);
         let start = reader.bytes(START_BYTES_MAX, "length of the start")?;
@@ -63,7 +63,7 @@ impl<'a> Dictionary<'a> {
     }
 }
 
-/// Why bytes could not be decompressed. The author's fault.
+/// Reason why bytes could not be decompressed. The author's fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DecompressError {
     /// The frame around the compressed bytes is malformed, or names an unknown algorithm.
@@ -77,7 +77,7 @@ pub enum DecompressError {
     Damaged,
 }
 
-/// Compresses and decompresses, keeping its working memory (about 300 KiB, on first use) from one call to the next.
+/// Compresses and decompresses. Keeps its working memory (about 300 KiB, on first use) from one call to the next.
 #[derive(Default)]
 pub struct Codec {
     deflate: Option<Deflate>,
@@ -91,7 +91,7 @@ impl Codec {
         Self { deflate: None, deflate_fixed: None, inflate: None }
     }
 
-    /// Compresses `plain`, or stores it when that is not longer. See [`Self::compress_into`].
+    /// Compresses `plain`, or stores it if that is not longer. See [`Self::compress_into`].
     pub fn compress(&mut self, plain: &[u8], window: Option<&[u8]>) -> Vec<u8> {
         let mut out = Vec::new();
         self.compress_into(&mut out, plain, window);
@@ -100,8 +100,8 @@ impl Codec {
 
     /// Appends the compressed form of `plain` to `out`: `algorithm u8 | plain length varint | data`.
     ///
-    /// Only the last [`DICTIONARY_BYTES_MAX`] bytes of a window have an effect. Each call reads the window
-    /// again, at about 1 us a KiB, and 4 KiB of records like the ones to come is most of the gain.
+    /// Only the last [`DICTIONARY_BYTES_MAX`] bytes of a window have an effect. Each call reads the window again,
+    /// at about 1 us per KiB; 4 KiB of similar records give most of the gain.
     pub fn compress_into(&mut self, out: &mut Vec<u8>, plain: &[u8], window: Option<&[u8]>) {
         let window = window.filter(|window| !window.is_empty());
         if plain.len() >= PLAIN_MIN || (window.is_some() && !plain.is_empty()) {
@@ -121,7 +121,7 @@ impl Codec {
         store(out, plain);
     }
 
-    /// Compresses texts of which each is to open alone, by what they have in common: the window, which they may refer to,
+    /// Compresses texts that must each open alone, by their common content: the window, which they may refer to,
     /// and codes that suit all of them. Returns the dictionary's plaintext, and each text's compressed form.
     pub fn compress_batch(&mut self, texts: &[&[u8]], window: &[u8]) -> (Vec<u8>, Vec<Vec<u8>>) {
         let started = if texts.len() < BATCH_MIN { None } else { self.deflate_batch(texts, window) };
@@ -144,7 +144,7 @@ impl Codec {
         (Dictionary { start: &start, window }.encode(), each)
     }
 
-    /// `None` would be the library's failure.
+    /// Deflates a batch of texts. `None` only if the library fails.
     fn deflate_batch(&mut self, texts: &[&[u8]], window: &[u8]) -> Option<(Vec<u8>, Vec<Vec<u8>>)> {
         let window = Some(window).filter(|window| !window.is_empty());
         let mut batch = Batch::default();
@@ -157,7 +157,8 @@ impl Codec {
         Some(batch.finish())
     }
 
-    /// Decompresses what [`Self::compress`] or [`Self::compress_batch`] made, if that is at most `plain_max` bytes.
+    /// Decompresses a form made by [`Self::compress`] or [`Self::compress_batch`], if it is at most `plain_max`
+    /// bytes.
     pub fn decompress(
         &mut self,
         bytes: &[u8],
@@ -200,7 +201,7 @@ impl Codec {
     }
 }
 
-/// Deflates into `out`, which has room for any outcome; `None` would be the library's failure.
+/// Deflates into `out`, which has room for any outcome. `None` only if the library fails.
 fn deflate(
     kept: &mut Option<Deflate>,
     new: fn() -> Deflate,
@@ -222,12 +223,12 @@ fn deflate(
     Some(len)
 }
 
-/// Makes codes for each stream.
+/// Makes a compressor with codes for each stream.
 fn dynamic() -> Deflate {
     Deflate::new(LEVEL, false, WINDOW_BITS)
 }
 
-/// Keeps to the fixed codes.
+/// Makes a compressor that keeps to the fixed codes.
 fn fixed() -> Deflate {
     Deflate::new_with_config(DeflateConfig {
         level: LEVEL_BATCH,
@@ -237,7 +238,7 @@ fn fixed() -> Deflate {
     })
 }
 
-/// Appends the form of what does not compress.
+/// Appends the stored form.
 fn store(out: &mut Vec<u8>, plain: &[u8]) {
     out.byte(STORED);
     out.prefixed(plain);
@@ -249,12 +250,13 @@ impl fmt::Debug for Codec {
     }
 }
 
-/// More than deflate ever makes of `len` bytes: stored blocks of at least 1 KiB, each with 5 bytes before it.
+/// Returns an upper bound of the deflated length of `len` bytes: stored blocks of at least 1 KiB, each with 5 bytes
+/// before it.
 const fn deflated_max(len: usize) -> usize {
     len + len / 128 + 64
 }
 
-/// The part of a dictionary that deflate can refer to.
+/// Returns the part of a dictionary that deflate can refer to.
 fn tail(dictionary: &[u8]) -> &[u8] {
     &dictionary[dictionary.len().saturating_sub(DICTIONARY_BYTES_MAX)..]
 }
@@ -308,7 +310,7 @@ mod tests {
                 prop_assert!(bytes.len() <= text.len() + 4);
                 prop_assert_eq!(codec.decompress(bytes, Some(shared), text.len()), Ok(text.to_vec()));
             }
-            // Whatever a dictionary says, what comes out is of the stated length or refused.
+            // With any dictionary, the output has the stated length or is refused.
             let mut changed = dictionary.clone();
             let at = at.index(changed.len());
             changed[at] ^= 1 << bit;
@@ -341,7 +343,7 @@ mod tests {
             let at = at.index(bytes.len());
             bytes[at] ^= 1 << bit;
             for _ in 0..2 {
-                // A codec that has seen other bytes must judge like a new one: replicas have to agree.
+                // A codec that has seen other bytes must judge like a new one: replicas must agree.
                 let fresh = Codec::new().decompress(&bytes, of(Some(&dictionary)), MAX);
                 prop_assert!(fresh.as_ref().map_or(0, Vec::len) <= MAX);
                 prop_assert_eq!(codec.decompress(&bytes, of(Some(&dictionary)), MAX), fresh);

@@ -1,7 +1,8 @@
 //! Entries: the sealed bundle that is hashed, signed, stored and sent as one.
 //!
-//! The public part only. A section's bytes may be gone (pruned or erased): its hash stands in for it, and the chain
-//! still verifies. Bytes are sliced out of the input, never copied, and never opened here (`spec/log.md`, section 2).
+//! Contains the public part only. A section's bytes may be gone (pruned or erased): its hash replaces it, and the
+//! chain still verifies. Bytes are sliced out of the input, never copied, and never opened here (`spec/log.md`,
+//! section 2).
 
 use crate::ids::EpochId;
 use crate::wire::codec::{CodecError, Reader, Write, varint_len};
@@ -9,7 +10,7 @@ use bytes::Bytes;
 
 /// Most sections that one entry may have.
 pub const SECTIONS_MAX: usize = 16_384;
-/// Most bytes that one whole entry may take, encoded. Standing hashes of absent sections may take it further.
+/// Most bytes of one whole entry, encoded. Hashes of absent sections may exceed it.
 pub const ENTRY_BYTES_MAX: usize = 512 * 1024;
 
 /// The entry is sealed under another epoch than its log's card names.
@@ -20,7 +21,7 @@ const FLAGS_KNOWN: u8 = FLAG_EPOCH | FLAG_OPEN;
 
 /// First byte of an encoded entry, version 0: all sections are present.
 const FORM_WHOLE: u8 = 0;
-/// First byte of an encoded entry, version 0: a bitmap says which sections are present.
+/// First byte of an encoded entry, version 0: a bitmap marks the sections that are present.
 const FORM_PARTIAL: u8 = 1;
 
 /// One section of an entry, as a replica holds it.
@@ -30,15 +31,15 @@ pub enum Section {
     Present(Bytes),
     /// The bytes are gone.
     Absent {
-        /// What they hashed to, see [`crate::log::chain::section_hash`].
+        /// Hash of the bytes, see [`crate::log::chain::section_hash`].
         hash: [u8; 32],
-        /// How many there were.
+        /// Number of the bytes.
         len: u32,
     },
 }
 
 impl Section {
-    /// How many bytes the section has, or had.
+    /// Returns the number of bytes that the section has, or had.
     pub fn len(&self) -> usize {
         match self {
             Self::Present(bytes) => bytes.len(),
@@ -46,12 +47,12 @@ impl Section {
         }
     }
 
-    /// Whether the section has, or had, no bytes.
+    /// Returns whether the section has, or had, no bytes.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The bytes, if they are still there.
+    /// Returns the bytes, if they are still there.
     pub const fn present(&self) -> Option<&Bytes> {
         match self {
             Self::Present(bytes) => Some(bytes),
@@ -71,7 +72,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Puts an entry together. `open` says that section 1 is an open one.
+    /// Makes an entry from its parts. `open` is true if section 1 is an open one.
     ///
     /// Fails if there is no section, more than [`SECTIONS_MAX`], or more than [`ENTRY_BYTES_MAX`] in all.
     pub fn new(
@@ -93,48 +94,48 @@ impl Entry {
         Ok(entry)
     }
 
-    /// Position in the log, from 0.
+    /// Returns the position in the log, from 0.
     pub const fn seq(&self) -> u64 {
         self.seq
     }
 
-    /// The flags, as hashed.
+    /// Returns the flags, as hashed.
     pub const fn flags(&self) -> u8 {
         self.flags
     }
 
-    /// The epoch that the entry is sealed under, where it is another than the card's.
+    /// Returns the epoch that the entry is sealed under, if it differs from the card's.
     pub const fn epoch(&self) -> Option<EpochId> {
         self.epoch
     }
 
-    /// Section nonces derive from this.
+    /// Returns the nonce from which section nonces derive.
     pub const fn nonce(&self) -> &[u8; 24] {
         &self.nonce
     }
 
-    /// All sections; the first is the sealed header.
+    /// Returns all sections; the first is the sealed header.
     pub fn sections(&self) -> &[Section] {
         &self.sections
     }
 
-    /// The open section, if the entry has one and it is present.
+    /// Returns the open section, if the entry has one and it is present.
     pub fn open_section(&self) -> Option<&Bytes> {
         if self.flags & FLAG_OPEN == 0 { None } else { self.sections.get(1)?.present() }
     }
 
-    /// Whether no section's bytes are gone.
+    /// Returns whether all sections' bytes are present.
     pub fn is_whole(&self) -> bool {
         self.sections.iter().all(|section| section.present().is_some())
     }
 
-    /// How many bytes the entry takes, encoded with all its sections.
+    /// Returns the length of the entry encoded with all its sections, in bytes.
     pub fn whole_len(&self) -> usize {
         self.head_len()
             + self.sections.iter().map(|section| varint_len(section.len() as u64) + section.len()).sum::<usize>()
     }
 
-    /// This entry without the bytes of the sections that `prune` picks by number; the rest still verifies.
+    /// Returns this entry without the bytes of the sections that `prune` picks by number; the rest still verifies.
     #[must_use]
     pub fn without(&self, mut prune: impl FnMut(usize) -> bool) -> Self {
         let sections = self.sections.iter().enumerate().map(|(number, section)| match section {
@@ -146,7 +147,7 @@ impl Entry {
         Self { sections: sections.collect(), ..*self }
     }
 
-    /// The canonical form, which is stored and sent.
+    /// Returns the canonical form, which is stored and sent.
     pub fn encode(&self) -> Bytes {
         let whole = self.is_whole();
         let mut out = Vec::with_capacity(self.whole_len());
@@ -164,7 +165,7 @@ impl Entry {
         out.into()
     }
 
-    /// Reads what [`Self::encode`] wrote; sections share `bytes`. Checks no hash.
+    /// Reads the canonical form; sections share `bytes`. Checks no hash.
     pub fn decode(bytes: &Bytes) -> Result<Self, CodecError> {
         let mut reader = Reader::new(bytes);
         let whole = match reader.u8()? {
@@ -217,7 +218,7 @@ impl Entry {
         }
     }
 
-    /// How many bytes come before the lengths, the form byte included.
+    /// Returns the number of bytes before the lengths, the form byte included.
     pub(super) fn head_len(&self) -> usize {
         let epoch = if self.epoch.is_some() { EpochId::LEN } else { 0 };
         2 + varint_len(self.seq) + epoch + 24 + varint_len(self.sections.len() as u64)
@@ -234,7 +235,7 @@ impl Entry {
     }
 }
 
-/// Every entry has a header; one that is flagged open has an open section after it.
+/// Checks the number of sections. Every entry has a header; one that is flagged open has an open section after it.
 fn check_count(flags: u8, count: usize) -> Result<(), CodecError> {
     let min = if flags & FLAG_OPEN == 0 { 1 } else { 2 };
     if count < min { Err(CodecError::OutOfRange("section count")) } else { Ok(()) }

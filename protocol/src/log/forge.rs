@@ -8,14 +8,14 @@ use crate::sealed::{self, TAG_BYTES};
 use crate::wire::codec::CodecError;
 use bytes::Bytes;
 
-/// What a section is sealed with.
+/// Seal of a section.
 #[derive(Clone, Copy)]
 pub enum ForgedSeal<'a> {
     /// A key of the epoch: header, records or key box.
     Key(&'a [u8; 32]),
     /// The data key that a seed expands to.
     Seed(&'a [u8; 16]),
-    /// Nothing: the bytes stand as they are.
+    /// No seal: the bytes stay as they are.
     Open,
 }
 
@@ -25,10 +25,10 @@ impl core::fmt::Debug for ForgedSeal<'_> {
     }
 }
 
-/// Seals `sections`, the header first, as the entry at `place`; `epoch` is named where it is not the card's.
+/// Seals `sections`, the header first, as the entry at `place`; `epoch` is named if it is not the card's.
 ///
 /// # Errors
-/// When the entry is out of the limits that even a forger cannot encode past.
+/// Fails if the entry is beyond limits that even a forger cannot encode.
 pub fn forge(
     place: &Place,
     epoch: Option<EpochId>,

@@ -1,4 +1,4 @@
-//! Signed heads: the author's word for a whole chain up to one entry (`spec/log.md`, section 4).
+//! Signed heads: the author's signature over a whole chain up to one entry (`spec/log.md`, section 4).
 
 use crate::ids::LogId;
 use crate::wire::codec::{CodecError, Reader, Write};
@@ -6,7 +6,7 @@ use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 
 const DOMAIN: &[u8] = b"cosmicsync head 1";
 
-/// A head was not signed by its log's key.
+/// Error for a head that was not signed by its log's key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the head was not signed by the log's key")]
 pub struct BadHead;
@@ -14,7 +14,7 @@ pub struct BadHead;
 /// The chain hash after one entry, signed by the log's key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
-    /// Of the entry that the head covers last.
+    /// Seq of the last entry that the head covers.
     pub seq: u64,
     /// The chain hash after that entry.
     pub h: [u8; 32],
@@ -23,9 +23,9 @@ pub struct Head {
 }
 
 impl Head {
-    /// Signs the chain of `log` up to and with entry `seq`.
+    /// Signs the chain of `log` up to and including entry `seq`.
     ///
-    /// The caller must hold that entry durably: a head signed for bytes that a crash takes back forks the log.
+    /// The caller must hold that entry durably: a head over bytes that a crash takes back forks the log.
     pub fn sign(key: &SigningKey, log: &LogId, seq: u64, h: [u8; 32]) -> Self {
         Self { seq, h, signature: key.sign(&signed_bytes(log, seq, &h)).to_bytes() }
     }
@@ -43,7 +43,7 @@ impl Head {
         out.raw(&self.signature);
     }
 
-    /// Reads what [`Self::encode`] wrote. Checks no signature.
+    /// Reads the canonical form. Checks no signature.
     pub fn decode(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
         Ok(Self { seq: reader.varint()?, h: reader.array()?, signature: reader.array()? })
     }

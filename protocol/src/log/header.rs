@@ -1,8 +1,9 @@
-//! The header of an entry, which is sealed as section 0: what the entry is, whom it depends on, which documents it
-//! touches and which keys open their sections.
+//! The header of an entry, which is sealed as section 0: the kind of the entry, its dependencies, its documents,
+//! and the keys that open their sections.
 //!
-//! Its handles point into its own tables, but for those of the logs that the log's card names. It outlives an erase of the sections that it
-//! describes. Whether what it says is allowed is not judged here (`spec/log.md`, section 5).
+//! Its handles point into its own tables, except those of the logs that the log's card names. It outlives an erase
+//! of the sections that it describes. This module never judges whether its content is allowed (`spec/log.md`,
+//! section 5).
 
 use super::compress::{Codec, DecompressError};
 use crate::ids::{CollectionId, DocId, LogId, UserId};
@@ -27,10 +28,10 @@ pub const EXTENSION_MAX: usize = 64 * 1024;
 
 /// First byte of an encoded header.
 const VERSION: u8 = 1;
-/// A document at most this far after the previous one is written as the distance.
+/// Largest distance of a document after the previous one that is written as a distance.
 const DOC_STEP_MAX: u64 = u32::MAX as u64;
 
-/// What an entry is. The number is the one that is sealed.
+/// Kind of an entry. The number is the one that is sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum EntryKind {
@@ -40,15 +41,15 @@ pub enum EntryKind {
     Control = 1,
     /// The last entry of its log.
     LogClose = 2,
-    /// Documents' whole states.
+    /// Whole states of documents.
     Snapshot = 3,
     /// History of other logs, as a document's first entry.
     Adopt = 4,
     /// Orders to erase.
     Erase = 5,
-    /// What a replica had seen.
+    /// Entries that a replica had seen.
     Witness = 6,
-    /// Who read or did what.
+    /// Reads and acts of users.
     Audit = 7,
     /// Parts of a large binary value.
     Blob = 8,
@@ -69,58 +70,58 @@ impl EntryKind {
     ];
 }
 
-/// An entry that must be there before this one counts.
+/// An entry that must be present before this one is imported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dep {
     /// Position in [`Header::logs`].
     pub log: u32,
-    /// Which entry of that log.
+    /// Seq of the entry in that log.
     pub seq: u64,
-    /// The first bytes of the chain hash after it: the branch that was meant, should the log fork.
+    /// The first bytes of the chain hash after the entry: they name the branch, in case the log forks.
     pub h: [u8; 8],
 }
 
-/// Where a section's data key is boxed.
+/// Place of the key box for a section's data key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyRef {
     /// In this entry.
     Here {
         /// The key box.
         section: u32,
-        /// Which seed of the box's key tree.
+        /// The node of the box's key tree.
         node: KeyNode,
     },
     /// In an earlier entry of this log.
     Own {
-        /// Which entry.
+        /// Seq of the entry.
         seq: u64,
         /// The key box.
         section: u32,
-        /// Which seed of the box's key tree.
+        /// The node of the box's key tree.
         node: KeyNode,
     },
     /// In an entry of another log.
     Other {
         /// Position in [`Header::logs`].
         log: u32,
-        /// Which entry.
+        /// Seq of the entry.
         seq: u64,
         /// The key box.
         section: u32,
-        /// Which seed of the box's key tree.
+        /// The node of the box's key tree.
         node: KeyNode,
     },
-    /// Nowhere: the section is sealed under the epoch's records key.
+    /// No key box: the section is sealed under the epoch's records key.
     Records,
 }
 
 impl KeyRef {
-    /// A box of this entry that serves one document.
+    /// Makes a reference to a box of this entry that serves one document.
     pub const fn here(section: u32) -> Self {
         Self::Here { section, node: KeyNode::ROOT }
     }
 
-    /// Which seed of the box's key tree it means.
+    /// Returns the node of the box's key tree.
     pub const fn node(self) -> KeyNode {
         match self {
             Self::Here { node, .. } | Self::Own { node, .. } | Self::Other { node, .. } => node,
@@ -132,15 +133,15 @@ impl KeyRef {
 /// One document in one section, or in a part of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Item {
-    /// Which document.
+    /// The document.
     pub doc: DocId,
     /// For a document that this entry creates: position of its collection in [`Header::collections`].
     pub new_in: Option<u32>,
     /// The section with the document's data.
     pub section: u32,
-    /// Which part of it, where several documents share the section.
+    /// The part of the section, if several documents share it.
     pub part: Option<u32>,
-    /// What opens that section.
+    /// The key that opens that section.
     pub key: KeyRef,
     /// The records section that the data was compressed against.
     pub dictionary: Option<u32>,
@@ -149,17 +150,17 @@ pub struct Item {
 /// The plaintext of section 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
-    /// What the entry is.
+    /// Kind of the entry.
     pub kind: EntryKind,
     /// The author's wall clock, in milliseconds since the Unix epoch. A hint for people.
     pub wall_ms: u64,
-    /// Who acted, as the author says; `None` for the user whose device it is.
+    /// The acting user, as the author claims; `None` for the user of the device.
     pub actor: Option<UserId>,
     /// The logs that `deps` and `items` name, after those that the log's card names.
     pub logs: Vec<LogId>,
-    /// How many of `logs`, from the first on, the log's card names: they are not written out.
+    /// Number of the first `logs` that the log's card names: they are not written out.
     pub known: usize,
-    /// What the documents of this entry depend on, beyond this log's own earlier entries.
+    /// Dependencies of the entry's documents, beyond this log's own earlier entries.
     pub deps: Vec<Dep>,
     /// The collections that `items` name.
     pub collections: Vec<CollectionId>,
@@ -167,12 +168,12 @@ pub struct Header {
     pub items: Vec<Item>,
     /// Fields of a later version, as they came.
     pub extension: Bytes,
-    /// How many zero bytes hide the header's true length.
+    /// Number of zero bytes that hide the header's true length.
     pub padding: usize,
 }
 
 impl Header {
-    /// A header without tables.
+    /// Makes a header without tables.
     pub const fn new(kind: EntryKind, wall_ms: u64) -> Self {
         Self {
             kind,
@@ -188,22 +189,22 @@ impl Header {
         }
     }
 
-    /// A header without tables, of an entry in a log whose card names these earlier ones, in this order.
+    /// Makes a header without tables, for an entry in a log whose card names these earlier logs, in this order.
     pub fn after(kind: EntryKind, wall_ms: u64, earlier: &[LogId]) -> Self {
         Self { logs: earlier.to_vec(), known: earlier.len(), ..Self::new(kind, wall_ms) }
     }
 
-    /// The handle of a log, which joins the table if it is not there yet.
+    /// Returns the handle of a log, which is added to the table if needed.
     pub fn log_handle(&mut self, log: LogId) -> u32 {
         handle_of(&mut self.logs, log)
     }
 
-    /// The handle of a collection, which joins the table if it is not there yet.
+    /// Returns the handle of a collection, which is added to the table if needed.
     pub fn collection_handle(&mut self, collection: CollectionId) -> u32 {
         handle_of(&mut self.collections, collection)
     }
 
-    /// Where the key box that `key` names is: log, seq and section. `own` is the entry whose header this is.
+    /// Returns the place of the key box that `key` names: log, seq and section. `own` is the entry of this header.
     pub fn key_box(&self, key: KeyRef, own: (LogId, u64)) -> Option<(LogId, u64, u32)> {
         match key {
             KeyRef::Here { section, .. } => Some((own.0, own.1, section)),
@@ -213,7 +214,8 @@ impl Header {
         }
     }
 
-    /// The padded and compressed form, ready to be sealed: `padding length varint | zeros | compressed header`.
+    /// Returns the padded and compressed form, ready to be sealed: `padding length varint | zeros | compressed
+    /// header`.
     ///
     /// Fails if a table is over its limit or a handle points nowhere.
     pub fn pack(&self, codec: &mut Codec) -> Result<Vec<u8>, CodecError> {
@@ -233,7 +235,7 @@ impl Header {
         Ok(out)
     }
 
-    /// Reads what [`Self::pack`] made. `earlier` are the logs that the card of the entry's log names.
+    /// Reads the form of [`Self::pack`]. `earlier` are the logs that the card of the entry's log names.
     pub fn unpack(bytes: &[u8], earlier: &[LogId], codec: &mut Codec) -> Result<Self, DecompressError> {
         let mut reader = Reader::new(bytes);
         let padding = reader.bytes(PADDING_MAX, "padding")?;
@@ -275,7 +277,7 @@ impl Header {
         out.prefixed(&self.extension);
     }
 
-    /// Reads what [`Self::encode`] wrote. `earlier` are the logs that the card of the entry's log names.
+    /// Reads the form of [`Self::encode`]. `earlier` are the logs that the card of the entry's log names.
     pub fn decode(bytes: &[u8], earlier: &[LogId]) -> Result<Self, CodecError> {
         let mut reader = Reader::new(bytes);
         if reader.u8()? != VERSION {
@@ -303,7 +305,8 @@ impl Header {
         Ok(header)
     }
 
-    /// How many items write their document's id out, rather than its distance from the one before.
+    /// Returns the number of items whose document's id is written out, rather than its distance from the one
+    /// before.
     pub(super) fn ids_written(&self) -> usize {
         let mut last = Last::default();
         let mut is_far = |item: &Item| {
@@ -315,12 +318,12 @@ impl Header {
         self.items.iter().filter(|item| is_far(item)).count()
     }
 
-    /// The logs that the header itself names.
+    /// Returns the logs that the header itself names.
     fn written_logs(&self) -> &[LogId] {
         self.logs.get(self.known..).unwrap_or_default()
     }
 
-    /// Tables are within their limits and handles point into them.
+    /// Checks that tables are within their limits and that handles point into them.
     fn check(&self) -> Result<(), CodecError> {
         let fail = |what| Err(CodecError::OutOfRange(what));
         let points = |handle: u32, len: usize| (handle as usize) < len;
@@ -348,7 +351,8 @@ impl Header {
     }
 }
 
-/// Tables are short where handles are asked for one by one, so this searches from the end.
+/// Returns the position of an id in a table, after adding it if needed. Such tables are short, so it searches from
+/// the end.
 fn handle_of<T: PartialEq>(table: &mut Vec<T>, id: T) -> u32 {
     let at = table.iter().rposition(|other| *other == id).unwrap_or_else(|| {
         table.push(id);
@@ -357,7 +361,7 @@ fn handle_of<T: PartialEq>(table: &mut Vec<T>, id: T) -> u32 {
     at as u32
 }
 
-/// The item before, which the next one is written against.
+/// The previous item, which the next one is encoded against.
 #[derive(Default)]
 struct Last {
     doc: u128,
@@ -367,16 +371,16 @@ struct Last {
     node: u32,
 }
 
-/// First byte of a key reference: where the box is, and what else is said.
+/// First byte of a key reference: the place of the box, and flags for further fields.
 mod key_tag {
     pub(super) const HERE: u8 = 0;
     pub(super) const OWN: u8 = 1;
     pub(super) const OTHER: u8 = 2;
     pub(super) const RECORDS: u8 = 3;
     pub(super) const PLACE: u8 = 3;
-    /// A node other than the root.
+    /// Flag for a node other than the root.
     pub(super) const NODE: u8 = 4;
-    /// A part of the section.
+    /// Flag for a part of the section.
     pub(super) const PART: u8 = 8;
     pub(super) const KNOWN: u8 = PLACE | NODE | PART;
 }
@@ -484,12 +488,12 @@ impl Last {
         Ok(Item { doc: DocId(doc.to_be_bytes()), new_in, section, part, key, dictionary })
     }
 
-    /// The part that follows that of the item before, or the first of another section.
+    /// Returns the part after that of the previous item, or the first part of another section.
     fn part_after(&self, section: u32) -> u32 {
         self.part.filter(|_| section == self.section).map_or(0, |part| part.wrapping_add(1))
     }
 
-    /// How far `doc` is after the last one, if that can be written as a step.
+    /// Returns the distance of `doc` after the last one, if it can be written as a step.
     fn step_to(&self, doc: u128) -> Option<u64> {
         let step = u64::try_from(doc.checked_sub(self.doc)?).ok()?;
         (1..=DOC_STEP_MAX).contains(&step).then_some(step)
@@ -515,7 +519,7 @@ fn u32_from(reader: &mut Reader<'_>, what: &'static str) -> Result<u32, CodecErr
     u32::try_from(reader.varint()?).map_err(|_| CodecError::OutOfRange(what))
 }
 
-/// Reads `0` for none, `n + 1` for `n`.
+/// Reads `0` for `None`, `n + 1` for `n`.
 fn read_option(reader: &mut Reader<'_>, what: &'static str) -> Result<Option<u32>, CodecError> {
     match reader.varint()?.checked_sub(1) {
         None => Ok(None),

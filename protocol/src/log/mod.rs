@@ -1,7 +1,7 @@
-//! Logs: append-only chains of sealed entries, one for each store, partition and lane.
+//! Logs: append-only chains of sealed entries, one for each process, partition and lane.
 //!
-//! The layout, its hashes, signatures and seals, as pure functions of bytes and keys. Nothing here knows a link, a
-//! store or a document, decides who may read or write, or draws randomness (`spec/log.md`).
+//! The layout, its hashes, signatures and seals, as pure functions of bytes and keys. This module never knows a
+//! link, a store or a document, never decides about access, and never draws randomness (`spec/log.md`).
 
 pub mod card;
 pub mod chain;
@@ -30,13 +30,13 @@ pub use write::{EntryBuilder, Place, Plain, SealError, Sealed};
 /// The three keys of an epoch that entries are sealed under, each derived from the epoch key.
 #[derive(Clone, Copy)]
 pub struct EpochKeys<'a> {
-    /// Which epoch they belong to.
+    /// The epoch that the keys belong to.
     pub epoch: crate::ids::EpochId,
     /// Seals section 0 of every entry.
     pub header: &'a [u8; 32],
     /// Seals key boxes.
     pub key_box: &'a [u8; 32],
-    /// Seals records: what is not erasable by document.
+    /// Seals records: content that is not erasable by document.
     pub records: &'a [u8; 32],
 }
 

@@ -1,7 +1,7 @@
-//! The owner box: the sealed part of a log card that says who opened the log.
+//! The owner box: the sealed part of a log card that names the log's owner.
 //!
-//! `log_id` commits to the box, so nobody can claim a log after it was opened. Only holders of the epoch's key open it:
-//! a relay sees that a log has an owner, not which (`spec/log.md`, section 1).
+//! `log_id` commits to the box, so nobody can claim a log after it was opened. Only holders of the epoch's key open
+//! it: a relay sees that a log has an owner, but not its identity (`spec/log.md`, section 1).
 
 use super::card::CardPlace;
 use crate::identity::{DeviceKeys, DevicePublic, derive_cut};
@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 /// Most earlier logs that one card names.
 pub const PREV_MAX: usize = 64;
-/// Longest owner box, in bytes.
+/// Length of the longest owner box, in bytes.
 pub const OWNER_BOX_MAX: usize = 4096 - 512;
 /// The right under which the founder's devices open logs. Version 1 knows no other.
 pub const FOUNDER_GRANT: u8 = 0;
@@ -22,26 +22,26 @@ const CONTEXT: &str = "cosmicsync owner 1";
 /// The end of an earlier log of the same device and partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Prev {
-    /// Which log.
+    /// The log.
     pub log: LogId,
-    /// Its last entry, as far as the writer knew.
+    /// Seq of the log's last entry, as far as the writer knew.
     pub seq: u64,
     /// The first bytes of the chain hash after that entry.
     pub h: [u8; 8],
 }
 
-/// Who opened a log, and which logs came before it.
+/// The owner of a log, and the logs before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogOwner {
     /// The device that writes the log.
     pub device: DeviceId,
-    /// The right under which it was opened.
+    /// The right under which the log was opened.
     pub grant: u8,
     /// The ends of earlier logs of this device and partition that no card named before.
     pub prev: Vec<Prev>,
 }
 
-/// Why an owner box says nothing. The author's fault.
+/// Reason why an owner box is invalid. The author's fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OwnerError {
     /// The box was not sealed under this epoch for this card.
@@ -93,7 +93,7 @@ impl OpenedOwner {
     /// Opens the box of a card at `place`.
     ///
     /// # Errors
-    /// When it does not open under this key, or is not canonical.
+    /// Fails if the box does not open under this key, or is not canonical.
     pub fn open(place: &CardPlace, owner_box: &[u8], owner_key: &[u8; 32]) -> Result<Self, OwnerError> {
         let aad = place.bytes();
         let plain = open(owner_key, &nonce(&place.log_pk), &aad, owner_box).map_err(|_| OwnerError::Sealed)?;
@@ -105,12 +105,12 @@ impl OpenedOwner {
         Ok(Self { owner, signed, signature })
     }
 
-    /// The device that the box names. Nothing shows yet that it agrees.
+    /// Returns the device that the box names, without proof that the device agrees.
     pub const fn device(&self) -> DeviceId {
         self.owner.device
     }
 
-    /// The earlier logs that the box names, in its order.
+    /// Returns the earlier logs that the box names, in its order.
     pub fn earlier(&self) -> impl Iterator<Item = LogId> {
         self.owner.prev.iter().map(|prev| prev.log)
     }
@@ -122,7 +122,7 @@ impl OpenedOwner {
     }
 }
 
-/// Signs a plaintext, whatever it says, and seals it.
+/// Signs any plaintext, and seals it.
 pub(crate) fn seal_signed(mut plain: Vec<u8>, place: &CardPlace, device: &DeviceKeys, owner_key: &[u8; 32]) -> Bytes {
     let signature = device.sign(CONTEXT, &[&place.bytes()[..], &plain].concat());
     plain.raw(&signature);
@@ -131,7 +131,7 @@ pub(crate) fn seal_signed(mut plain: Vec<u8>, place: &CardPlace, device: &Device
     sealed.into()
 }
 
-/// A log key signs one card, so the nonce never repeats under one owner key.
+/// Derives the nonce of an owner box. A log key signs one card, so the nonce never repeats under one owner key.
 fn nonce(log_pk: &[u8; 32]) -> [u8; NONCE_BYTES] {
     derive_cut("cosmicsync owner nonce 1", &[log_pk])
 }

@@ -1,7 +1,7 @@
-//! Opening entries: the mirror of [`super::write`], with every plain length bounded before work starts.
+//! Opens entries: the mirror of [`super::write`], with every plain length bounded before work starts.
 //!
-//! Opens only what a verified chain covers: callers run [`super::verify_run`] first. Opening never decides whether
-//! an entry counts (`spec/log.md`, section 7).
+//! Only content that a verified chain covers may be opened: callers run [`super::verify_run`] first. This module
+//! never decides whether an entry is excluded (`spec/log.md`, sections 7 and 8).
 
 use super::compress::{Codec, DecompressError, Dictionary};
 use super::entry::{Entry, FLAG_OPEN};
@@ -11,19 +11,19 @@ use crate::ids::{EpochId, LogId};
 use crate::sealed;
 use crate::wire::codec::{CodecError, Reader, Write};
 
-/// Why a section cannot be read.
+/// Reason why a section cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
-    /// Its bytes were pruned or erased.
+    /// The section's bytes were pruned or erased.
     #[error("the section is gone")]
     Absent,
-    /// The entry has no such section. The fault of whoever named it.
+    /// The entry has no such section. The fault of the reference.
     #[error("the entry has no such section")]
     NoSection,
     /// The key is not the one that it was sealed under, or the author sealed it for another place.
     #[error("the section does not open under this key")]
     Sealed,
-    /// It opened to something malformed. The author's fault.
+    /// The section's content is malformed. The author's fault.
     #[error("the section's content is malformed")]
     Content(#[from] DecompressError),
 }
@@ -37,18 +37,18 @@ pub struct EntryReader<'a> {
 }
 
 impl<'a> EntryReader<'a> {
-    /// Reads `entry` as the entry at `place`; only there does it open.
+    /// Reads `entry` as the entry at `place`; it opens only there.
     pub const fn new(entry: &'a Entry, place: Place) -> Self {
         Self { entry, place, plain_max: BODY_BYTES_MAX }
     }
 
-    /// Opens no records and no body of more plain bytes than this, which is less than what is accepted.
+    /// Limits the plain bytes of opened records and bodies to this number, if it is below the accepted limit.
     #[must_use]
     pub const fn within(self, plain_max: usize) -> Self {
         Self { plain_max: if plain_max < BODY_BYTES_MAX { plain_max } else { BODY_BYTES_MAX }, ..self }
     }
 
-    /// The epoch that the entry is sealed under.
+    /// Returns the epoch that the entry is sealed under.
     pub fn epoch(&self) -> EpochId {
         self.entry.epoch().unwrap_or(self.place.card_epoch)
     }
@@ -68,7 +68,7 @@ impl<'a> EntryReader<'a> {
         Ok(codec.decompress(&self.open(section, records_key)?, None, self.plain_max)?)
     }
 
-    /// Opens a key box under the epoch's key-box key; returns the data key's seed.
+    /// Opens a key box under the epoch's key-box key. Returns the data key's seed.
     pub fn open_key_box(&self, section: u32, key_box_key: &[u8; 32]) -> Result<[u8; 16], OpenError> {
         let seed = self.open(section, key_box_key)?;
         seed.try_into().map_err(|_| OpenError::Content(DecompressError::Damaged))
@@ -98,14 +98,14 @@ impl<'a> EntryReader<'a> {
     }
 }
 
-/// Puts the parts of a section that several documents share one behind another: each `length varint | bytes`.
+/// Joins the parts of a section that several documents share: each `length varint | bytes`.
 pub fn join_parts<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
     let mut out = Vec::new();
     parts.into_iter().for_each(|part| out.prefixed(part));
     out
 }
 
-/// The part of such a section with this number, from 0.
+/// Returns the part of such a section with this number, from 0.
 pub fn part_of(section: &[u8], number: u32) -> Result<&[u8], CodecError> {
     let mut reader = Reader::new(section);
     for _ in 0..number {

@@ -1,6 +1,6 @@
-//! Where the bytes of entries go: for people and for `cargo xtask prove cost`.
+//! Bytes of entries by use: for people and for `cargo xtask prove cost`.
 //!
-//! Weighs what was written, and never decides anything (`spec/log.md`, sections 2, 5 and 7).
+//! Weighs written entries, and never decides anything (`spec/log.md`, sections 2, 5 and 7).
 
 use super::entry::Entry;
 use super::header::Header;
@@ -8,12 +8,12 @@ use super::write::Plain;
 use crate::sealed::TAG_BYTES;
 use core::ops::AddAssign;
 
-/// Bytes of entries, by what they are for.
+/// Bytes of entries, by use.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Weight {
-    /// The number of entries weighed.
+    /// Number of entries weighed.
     pub entries: u64,
-    /// The number of parts of documents that they bring.
+    /// Number of items: parts of documents.
     pub items: u64,
     /// The fields before the sections: form, flags, seq, epoch, nonce and count.
     pub fields: u64,
@@ -36,7 +36,7 @@ pub struct Weight {
 }
 
 impl Weight {
-    /// Weighs one entry, given what it was sealed from.
+    /// Weighs one entry, given its header and the plain sections.
     pub(super) fn of(header: &Header, sections: &[Plain<'_>], entry: &Entry) -> Self {
         let lens: Vec<u64> = entry.sections().iter().map(|section| section.len() as u64).collect();
         let mut weight = Self { entries: 1, items: header.items.len() as u64, ..Self::default() };
@@ -65,7 +65,7 @@ impl Weight {
         weight
     }
 
-    /// All bytes together.
+    /// Returns the sum of all bytes.
     pub const fn total(&self) -> u64 {
         self.fields
             + self.lengths

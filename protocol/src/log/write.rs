@@ -1,7 +1,7 @@
-//! Building entries: compress, seal, frame and chain, in one pass over one buffer.
+//! Builds entries: compresses, seals, frames and chains them, in one pass over one buffer.
 //!
-//! Draws no randomness and keeps no position: the caller says which entry of which log this is and must never seal
-//! two different entries for the same place (`spec/log.md`, section 7).
+//! It draws no randomness and keeps no position: the caller names the place of the entry, and must never seal two
+//! different entries for the same place (`spec/log.md`, section 7).
 
 use super::EpochKeys;
 use super::compress::Codec;
@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 /// Most plain bytes of one records or body section. An acceptance constant: equal on every replica.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
 
-/// Where an entry goes.
+/// Place of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
     /// The log.
@@ -29,11 +29,11 @@ pub struct Place {
     pub card_epoch: EpochId,
     /// Position in the log.
     pub seq: u64,
-    /// The chain hash before it.
+    /// The chain hash before the entry.
     pub h_prev: [u8; 32],
 }
 
-/// What goes into a section after the header; the first is section 1.
+/// Content of a section after the header; the first is section 1.
 #[derive(Clone, Copy)]
 pub enum Plain<'a> {
     /// Compressed, sealed under the epoch's records key. Not erasable by document.
@@ -42,7 +42,7 @@ pub enum Plain<'a> {
     Dictionary(&'a [u8]),
     /// Compressed, sealed under a data key.
     Body {
-        /// Expands to the data key.
+        /// Seed of the data key.
         seed: &'a [u8; 16],
         /// The data.
         bytes: &'a [u8],
@@ -51,12 +51,12 @@ pub enum Plain<'a> {
     },
     /// A data key, sealed under the epoch's key-box key.
     KeyBox(&'a [u8; 16]),
-    /// As it is, for readers without the epoch's keys; only as section 1.
+    /// As given, for readers without the epoch's keys; only as section 1.
     Open(&'a [u8]),
 }
 
 impl Plain<'_> {
-    /// How long it is before it is compressed.
+    /// Returns the length before compression, in bytes.
     const fn plain_len(&self) -> usize {
         match self {
             Self::Records(bytes) | Self::Dictionary(bytes) | Self::Body { bytes, .. } | Self::Open(bytes) => {
@@ -79,7 +79,7 @@ impl core::fmt::Debug for Plain<'_> {
     }
 }
 
-/// Why an entry cannot be built. The caller's fault.
+/// Reason why an entry cannot be built. The caller's fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
     /// The header is out of its limits.
@@ -88,7 +88,7 @@ pub enum SealError {
     /// A section has more than [`BODY_BYTES_MAX`] bytes, or the entry too many sections or bytes.
     #[error("the entry is too large")]
     TooLarge,
-    /// A dictionary is none of the entry's, or the open section is not the first after the header.
+    /// A dictionary is not one of the entry's, or the open section is not the first after the header.
     #[error("a section refers to one of the wrong kind or stands in the wrong place")]
     Misplaced,
 }
@@ -98,19 +98,19 @@ pub enum SealError {
 pub struct Sealed {
     /// The entry.
     pub entry: Entry,
-    /// Its canonical form.
+    /// Canonical form of the entry.
     pub bytes: Bytes,
-    /// The chain hash after it.
+    /// The chain hash after the entry.
     pub h: [u8; 32],
-    /// Where its bytes went.
+    /// Bytes of the entry, by use.
     pub weight: Weight,
 }
 
-/// Builds entries, keeping its working memory from one to the next.
+/// Builds entries. Keeps its working memory from one entry to the next.
 #[derive(Debug, Default)]
 pub struct EntryBuilder {
     codec: Codec,
-    /// What is about to be sealed, one section after another.
+    /// Plain content of the sections, one after another.
     payload: Vec<u8>,
 }
 
@@ -122,7 +122,7 @@ impl EntryBuilder {
 
     /// Seals `header` and `sections` as the entry at `place`.
     ///
-    /// `randomness` must be fresh: it keeps nonces apart even where a store was cloned and repeats itself.
+    /// `randomness` must be fresh: it keeps nonces different even if a store was cloned and repeats itself.
     pub fn seal(
         &mut self,
         place: &Place,
@@ -171,7 +171,7 @@ impl EntryBuilder {
         Ok(Sealed { bytes: entry.encode(), weight: Weight::of(header, sections, &entry), entry, h })
     }
 
-    /// Fills the payload; returns where each section's part of it is.
+    /// Fills the payload. Returns each section's range in it.
     fn compress(&mut self, header: &Header, sections: &[Plain<'_>]) -> Result<Vec<Range<usize>>, SealError> {
         self.payload = header.pack(&mut self.codec).map_err(SealError::Header)?;
         let mut ranges = Vec::with_capacity(sections.len() + 1);
@@ -202,7 +202,7 @@ impl EntryBuilder {
         Ok(ranges)
     }
 
-    /// The compressed forms of the dictionaries and of all bodies that are compressed against them, by their place.
+    /// Returns the compressed forms of the dictionaries and of all bodies compressed against them, by their place.
     fn compress_batches(&mut self, sections: &[Plain<'_>]) -> Result<BTreeMap<usize, Vec<u8>>, SealError> {
         let mut users: BTreeMap<usize, Vec<(usize, &[u8])>> = BTreeMap::new();
         for (at, section) in sections.iter().enumerate() {
@@ -226,8 +226,8 @@ impl EntryBuilder {
         Ok(compressed)
     }
 
-    /// The entry's nonce depends on fresh randomness, on the place and on all that is sealed, under a secret key:
-    /// two entries share one only if they are the same entry.
+    /// Derives the entry's nonce from fresh randomness, the place and all sealed content, under a secret key: two
+    /// entries share one only if they are the same entry.
     fn nonce(&self, keys: &EpochKeys<'_>, randomness: &[u8; 16], aad: &[u8], ranges: &[Range<usize>]) -> [u8; 24] {
         let mut content = Hasher::new();
         for range in ranges {
@@ -248,12 +248,12 @@ impl EntryBuilder {
 /// Context of the derivation from a data key's seed to its AEAD key.
 const DATA_KEY_CONTEXT: &str = "cosmicsync data key 1";
 
-/// Expands the seed that a key box holds to the key of its bodies.
+/// Expands the seed in a key box to the key of its bodies.
 pub(super) fn data_key(seed: &[u8; 16]) -> [u8; 32] {
     blake3::derive_key(DATA_KEY_CONTEXT, seed)
 }
 
-/// The nonce of one section: the entry's, with the section's number mixed into its last four bytes.
+/// Returns the nonce of one section: the entry's, with the section's number mixed into its last four bytes.
 pub(super) fn section_nonce(entry_nonce: &[u8; 24], section: u32) -> [u8; 24] {
     let mut nonce = *entry_nonce;
     for (byte, number) in nonce[20..].iter_mut().zip(section.to_le_bytes()) {
@@ -279,7 +279,7 @@ impl Aad {
         Self(aad)
     }
 
-    /// For the section with this number.
+    /// Returns the associated data for the section with this number.
     pub(super) fn section(&mut self, number: u32) -> &[u8] {
         self.0[Self::SECTION].copy_from_slice(&number.to_le_bytes());
         &self.0

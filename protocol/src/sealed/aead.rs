@@ -7,10 +7,10 @@ use chacha20poly1305::{Key, Tag, XChaCha20Poly1305, XNonce};
 pub const KEY_BYTES: usize = 32;
 /// Length of a nonce in bytes.
 pub const NONCE_BYTES: usize = 24;
-/// By how many bytes sealing lengthens.
+/// Number of bytes that sealing adds.
 pub const TAG_BYTES: usize = 16;
 
-/// The bytes were not sealed under this key, nonce and associated data, or were changed since.
+/// Error for bytes that were not sealed under this key, nonce and associated data, or were changed since.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a sealed part does not open")]
 pub struct OpenError;
@@ -29,10 +29,10 @@ pub fn seal(key: &[u8; KEY_BYTES], nonce: &[u8; NONCE_BYTES], aad: &[u8], plaint
     out.extend_from_slice(&tag);
 }
 
-/// Opens what [`seal`] appended.
+/// Opens the output of [`seal`].
 ///
 /// # Errors
-/// [`OpenError`], which says nothing about why.
+/// [`OpenError`], without the cause.
 pub fn open(key: &[u8; KEY_BYTES], nonce: &[u8; NONCE_BYTES], aad: &[u8], sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
     let (ciphertext, tag) = sealed.split_last_chunk::<TAG_BYTES>().ok_or(OpenError)?;
     let mut plaintext = ciphertext.to_vec();

@@ -1,6 +1,6 @@
 //! Invites: one pasteable line that brings a device into a space.
 //!
-//! The secret is good for one handshake; the Noise key lets the new device know that it talks to the inviter.
+//! The secret is valid for one handshake. The Noise key proves to the new device that it talks to the inviter.
 
 use crate::entropy::Entropy;
 use crate::identity::{derive, derive_cut};
@@ -9,33 +9,33 @@ use crate::wire::codec::{CodecError, Reader, Write};
 use core::fmt;
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
-/// What every invite starts with.
+/// The beginning of every invite.
 pub const INVITE_PREFIX: &str = "cosmicsync-invite1:";
 
 const ADDRESSES_MAX: usize = 8;
 const ADDRESS_BYTES_MAX: usize = 255;
 const CHECK_BYTES: usize = 4;
-/// Longest encoding: 1 + 8 * (2 + 255) + 32 + 32 + 32 + 10, and the checksum.
+/// Length of the longest encoding: 1 + 8 * (2 + 255) + 32 + 32 + 32 + 10, and the checksum.
 const BYTES_MAX: usize = 1 + ADDRESSES_MAX * (2 + ADDRESS_BYTES_MAX) + 3 * 32 + 10 + CHECK_BYTES;
-/// Base58 takes at most 1.38 characters a byte.
+/// Length of the longest line: base58 takes at most 1.38 characters per byte.
 const TEXT_MAX: usize = INVITE_PREFIX.len() + BYTES_MAX * 7 / 5;
 
-/// Why a text is no invite, and what to do about it.
+/// Reason why a text is not an invite, with advice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InviteError {
-    /// It starts with something else.
+    /// The text starts with something else.
     #[error("this is not an invite: paste the whole line that starts with {INVITE_PREFIX}")]
     NotAnInvite,
-    /// It was made by a newer version.
+    /// The invite was made by a newer version.
     #[error("this invite was made by a newer version: update this node, or ask for an invite from the older one")]
     UnknownVersion,
-    /// It is longer than any invite.
+    /// The text is longer than any invite.
     #[error("this line is too long for an invite: paste one invite alone, with nothing after it")]
     TooLong,
     /// Characters are missing, added or changed.
     #[error("the invite is incomplete or mistyped: copy the whole line again")]
     Damaged,
-    /// There is no address, too many, or one that no line may hold.
+    /// There is no address, too many, or an invalid one.
     #[error("an invite holds 1 to {ADDRESSES_MAX} addresses of 1 to {ADDRESS_BYTES_MAX} printable bytes: check them")]
     BadAddresses,
     /// The checksum is right but the content is not.
@@ -43,10 +43,10 @@ pub enum InviteError {
     Malformed(#[from] CodecError),
 }
 
-/// What a new device needs to join. Whoever has it first joins: it is a secret.
+/// The data with which a new device joins. It is a secret: the first device that has it joins.
 #[derive(Clone, PartialEq, Eq, ZeroizeOnDrop)]
 pub struct Invite {
-    /// Where the inviter listens, 1 to 8, best first.
+    /// Addresses of the inviter, 1 to 8, best first.
     #[zeroize(skip)]
     addresses: Vec<String>,
     #[zeroize(skip)]
@@ -59,8 +59,8 @@ pub struct Invite {
 }
 
 impl Invite {
-    /// Makes an invite to `space` by the device whose Noise static key is `inviter`, good until `expires_ms` on the
-    /// wall clock (milliseconds since the Unix epoch).
+    /// Makes an invite to `space` by the device whose Noise static key is `inviter`, valid until `expires_ms` on
+    /// the wall clock (milliseconds since the Unix epoch).
     ///
     /// # Errors
     /// [`InviteError::BadAddresses`].
@@ -77,37 +77,37 @@ impl Invite {
         Ok(Self { addresses, space, inviter, secret: entropy.bytes(), expires_ms })
     }
 
-    /// Where the inviter listens, best first.
+    /// Returns the addresses of the inviter, best first.
     pub fn addresses(&self) -> &[String] {
         &self.addresses
     }
 
-    /// The space it leads to.
+    /// Returns the space that the invite leads to.
     pub const fn space(&self) -> SpaceId {
         self.space
     }
 
-    /// The inviter's Noise static key: whoever answers with another one is not the inviter.
+    /// Returns the inviter's Noise static key: a responder with another key is not the inviter.
     pub const fn inviter(&self) -> &[u8; 32] {
         &self.inviter
     }
 
-    /// Until when it is good, wall clock in milliseconds since the Unix epoch.
+    /// Returns the last moment of the invite's validity, wall clock in milliseconds since the Unix epoch.
     pub const fn expires_ms(&self) -> u64 {
         self.expires_ms
     }
 
-    /// Whether its time is over.
+    /// Returns whether the invite's validity has ended.
     pub const fn is_expired_at(&self, wall_ms: u64) -> bool {
         wall_ms > self.expires_ms
     }
 
-    /// The key that both ends mix into the handshake.
+    /// Returns the key that both ends mix into the handshake.
     pub fn psk(&self) -> Zeroizing<[u8; 32]> {
         Zeroizing::new(derive("cosmicsync invite psk 1", &[&self.secret, self.space.as_ref(), &self.inviter]))
     }
 
-    /// The line to paste.
+    /// Returns the line to paste.
     pub fn to_line(&self) -> Zeroizing<String> {
         let mut bytes = Zeroizing::new(Vec::with_capacity(BYTES_MAX));
         bytes.varint(self.addresses.len() as u64);
@@ -123,10 +123,10 @@ impl Invite {
         Zeroizing::new(format!("{INVITE_PREFIX}{}", bs58::encode(bytes.as_slice()).into_string()))
     }
 
-    /// Reads a pasted line; white space around it is fine.
+    /// Reads a pasted line; white space around it is allowed.
     ///
     /// # Errors
-    /// Each says what to do next.
+    /// Each error advises the next step.
     pub fn parse(line: &str) -> Result<Self, InviteError> {
         let line = line.trim();
         let Some(digits) = line.strip_prefix(INVITE_PREFIX) else {
@@ -176,7 +176,7 @@ impl fmt::Debug for Invite {
     }
 }
 
-/// What an address may be here: a driver decides what it means.
+/// Returns whether a text may be an address here: a driver interprets it.
 fn is_address(text: &str) -> bool {
     (1..=ADDRESS_BYTES_MAX).contains(&text.len()) && !text.chars().any(|c| c.is_control() || c.is_whitespace())
 }

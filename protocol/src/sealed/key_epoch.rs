@@ -1,7 +1,8 @@
-//! The record that hands an epoch key to devices.
+//! The record that distributes an epoch key to devices.
 //!
-//! It names the epoch, carries the public keys that strangers check with, the previous key under the new one, and
-//! one HPKE box for each device. A box is found by a tag that only those who know the device's HPKE key can compute.
+//! It names the epoch and contains the public keys that strangers check with, the previous key under the new one,
+//! and one HPKE box for each device. A box is found by a tag that only those who know the device's HPKE key can
+//! compute.
 
 use super::aead::{NONCE_BYTES, TAG_BYTES, open, seal};
 use super::keys::EpochKey;
@@ -16,20 +17,20 @@ use hpke::{Deserializable, Kem, OpModeR, OpModeS, Serializable};
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
-/// The most boxes in one record.
+/// Most boxes in one record.
 pub const BOXES_MAX: usize = 1024;
 
 const VERSION: u8 = 0;
 const INFO: &[u8] = b"cosmicsync key epoch 1";
 const BOX_CIPHERTEXT: usize = 32 + 16;
 
-/// Why no record was made. The fault of the caller, who chose the recipients.
+/// Reason why no record was made. The fault of the caller, who chose the recipients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MintError {
     /// More recipients than a record holds.
     #[error("an epoch key can be boxed to at most {BOXES_MAX} devices")]
     TooManyRecipients,
-    /// A recipient's HPKE key is unusable; its position.
+    /// The HPKE key of the recipient at this position is unusable.
     #[error("the key of recipient {0} is weak")]
     WeakRecipient(usize),
 }
@@ -37,7 +38,7 @@ pub enum MintError {
 /// A box that one device opens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyBox {
-    /// Finds the box without saying whose it is.
+    /// Tag that finds the box without naming its recipient.
     pub tag: [u8; 8],
     /// The encapsulated key.
     pub enc: [u8; 32],
@@ -48,36 +49,37 @@ pub struct KeyBox {
 /// The epoch before, and its key under the new one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Previous {
-    /// Names it.
+    /// Id of the epoch.
     pub epoch: EpochId,
-    /// Random.
+    /// Random nonce.
     pub nonce: [u8; NONCE_BYTES],
     /// The previous key, sealed under the new one.
     pub wrapped: [u8; 32 + TAG_BYTES],
 }
 
-/// One epoch, as it stands in the control partition.
+/// One epoch, as recorded in the control partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyEpoch {
     /// Commits to the epoch key.
     pub epoch: EpochId,
-    /// Counts the epochs of a space. Two offline writers may mint the same number.
+    /// Number of the epoch in its space. Two offline writers may mint the same number.
     pub generation: u32,
-    /// Checks log cards of the epoch.
+    /// Public key that checks log cards of the epoch.
     pub admission: [u8; 32],
-    /// Checks orders to erase in the epoch.
+    /// Public key that checks orders to erase in the epoch.
     pub erase: [u8; 32],
     /// Absent in the first epoch.
     pub previous: Option<Previous>,
-    /// Ascending by tag, so the order tells nothing about the recipients.
+    /// Boxes, ascending by tag, so the order reveals nothing about the recipients.
     pub boxes: Vec<KeyBox>,
 }
 
 impl KeyEpoch {
-    /// Makes the record of `key`'s epoch for the devices with the HPKE keys `recipients`; repeated ones count once.
+    /// Makes the record of `key`'s epoch for the devices with the HPKE keys `recipients`; repeated ones get one
+    /// box.
     ///
     /// # Errors
-    /// When there are more than [`BOXES_MAX`] recipients or one has a weak key.
+    /// Fails if there are more than [`BOXES_MAX`] recipients or one has a weak key.
     pub fn mint(
         space: &SpaceId,
         key: &EpochKey,
@@ -110,7 +112,7 @@ impl KeyEpoch {
         Ok(record)
     }
 
-    /// The bytes that travel.
+    /// Returns the bytes that travel.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = self.encode_head();
         bytes.varint(self.boxes.len() as u64);
@@ -122,7 +124,7 @@ impl KeyEpoch {
         bytes
     }
 
-    /// All but the boxes: what every box is bound to.
+    /// Returns all but the boxes: the data that every box is bound to.
     fn encode_head(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         bytes.byte(VERSION);
@@ -142,10 +144,10 @@ impl KeyEpoch {
         bytes
     }
 
-    /// Reads a record. What it says is checked only by [`Self::open`].
+    /// Reads a record. Its content is checked only by [`Self::open`].
     ///
     /// # Errors
-    /// When the bytes are not canonical or there are too many boxes.
+    /// Fails if the bytes are not canonical or there are too many boxes.
     pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
         let mut reader = Reader::new(bytes);
         if reader.u8()? != VERSION {
@@ -172,7 +174,7 @@ impl KeyEpoch {
         Ok(Self { epoch, generation, admission, erase, previous, boxes })
     }
 
-    /// Opens this device's box. `None` if there is none, or if what it holds is not the key that the record
+    /// Opens this device's box. `None` if there is no such box, or if it does not contain the key that the record
     /// announces: the id must commit to it and both public keys must derive from it.
     pub fn open(&self, space: &SpaceId, device: &DeviceKeys) -> Option<EpochKey> {
         let tag = box_tag(&device.public().hpke, &self.epoch);
@@ -193,15 +195,15 @@ impl KeyEpoch {
         self.announces(&key).then_some(key)
     }
 
-    /// Whether the record is about `key`.
+    /// Returns whether the record announces `key`.
     fn announces(&self, key: &EpochKey) -> bool {
         key.id() == self.epoch
             && key.admission_key().verifying_key().to_bytes() == self.admission
             && key.erase_key().verifying_key().to_bytes() == self.erase
     }
 
-    /// Opens the key of the epoch before with the key of this one. `None` in the first epoch, under another key,
-    /// or if the previous id does not commit to what was found.
+    /// Opens the key of the previous epoch with the key of this one. `None` in the first epoch, under another key,
+    /// or if the previous id does not commit to the key found.
     pub fn open_previous(&self, space: &SpaceId, key: &EpochKey) -> Option<EpochKey> {
         let previous = self.previous.as_ref()?;
         let aad = previous_aad(space, &self.epoch, &previous.epoch);
@@ -233,7 +235,7 @@ fn wrap_previous(space: &SpaceId, key: &EpochKey, previous: &EpochKey, entropy: 
     Previous { epoch, nonce, wrapped }
 }
 
-/// `None` if the recipient's key is weak.
+/// Seals a box for a recipient. `None` if the recipient's key is weak.
 fn seal_box(
     space: &SpaceId,
     head: &[u8],
@@ -260,7 +262,7 @@ fn seal_box(
 mod tests {
     use super::*;
 
-    /// A member who mints dishonestly: the boxes open, and what the record announces is not what they hold.
+    /// A member mints dishonestly: the boxes open, and the record announces other keys than theirs.
     #[test]
     fn a_record_that_announces_other_keys_is_not_believed() {
         let (space, mut entropy) = (SpaceId([1; 32]), Entropy::new([1; 32]));

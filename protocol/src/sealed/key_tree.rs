@@ -1,13 +1,13 @@
 //! Many data keys from one seed, each of which can be destroyed alone.
 //!
-//! A binary tree of seeds: the root's is boxed, a node's gives its two children's, and nothing leads back up. Whoever has
-//! the seeds beside the path from the root to a node derives every other leaf and not that one ([`Seeds::puncture`]). So one
-//! box serves all documents of an entry, and one of them is erased by destroying the box and keeping those few seeds
-//! (`spec/encryption.md`, section 5).
+//! A binary tree of seeds: the root's is boxed, a node's gives its two children's, and nothing leads back up. The
+//! seeds beside the path from the root to a node derive every other leaf and not that one ([`Seeds::puncture`]).
+//! Thus one box serves all documents of an entry, and one document is erased by destroying the box and keeping
+//! those few seeds (`spec/encryption.md`, section 5).
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-/// What the children's seeds are derived with.
+/// Context of the derivation of the children's seeds.
 const CONTEXT: &str = "cosmicsync key tree 1";
 
 /// A seed of a key tree.
@@ -21,12 +21,12 @@ impl KeyNode {
     /// The root, whose seed is the one in the box.
     pub const ROOT: Self = Self(1);
 
-    /// The node with this number; there is none with 0.
+    /// Returns the node with this number; `None` for 0.
     pub const fn new(number: u32) -> Option<Self> {
         if number == 0 { None } else { Some(Self(number)) }
     }
 
-    /// The leaf at `at` of a tree that is just deep enough for `count` leaves.
+    /// Returns the leaf at `at` of a tree that is just deep enough for `count` leaves.
     ///
     /// # Panics
     /// If `at` is not below `count`, or `count` is above 2^31.
@@ -35,54 +35,54 @@ impl KeyNode {
         Self(count.next_power_of_two() + at)
     }
 
-    /// Its number.
+    /// Returns the node's number.
     pub const fn number(self) -> u32 {
         self.0
     }
 
-    /// How many steps lie between the root and it.
+    /// Returns the number of steps between the root and this node.
     const fn depth(self) -> u32 {
         31 - self.0.leading_zeros()
     }
 
-    /// The node on the way to it that is `depth` steps below the root, of at most its own depth.
+    /// Returns the node's ancestor `depth` steps below the root, for a depth of at most its own.
     const fn above(self, depth: u32) -> Self {
         Self(self.0 >> (self.depth() - depth))
     }
 
-    /// Whether it is `other` or lies below it.
+    /// Returns whether this node is `other` or lies below `other`.
     const fn is_under(self, other: Self) -> bool {
         self.depth() >= other.depth() && self.above(other.depth()).0 == other.0
     }
 
-    /// The other child of its parent.
+    /// Returns the other child of this node's parent.
     const fn sibling(self) -> Self {
         Self(self.0 ^ 1)
     }
 }
 
-/// Seeds of a tree, no one above another: what they lead to can be opened, nothing else.
+/// Seeds of a tree, none above another. They open what lies below them, nothing else.
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct Seeds(#[zeroize(skip)] Vec<KeyNode>, Vec<Seed>);
 
 impl Seeds {
-    /// All of a tree, from the seed in its box.
+    /// Returns all of a tree, from the seed in its box.
     pub fn whole(root: Seed) -> Self {
         Self(vec![KeyNode::ROOT], vec![root])
     }
 
-    /// The nodes whose seeds these are, with the seeds, in ascending order of the nodes.
+    /// Returns the nodes and their seeds, ascending by node.
     pub fn iter(&self) -> impl Iterator<Item = (KeyNode, &Seed)> {
         self.0.iter().copied().zip(&self.1)
     }
 
-    /// The seed of a node; `None` if these do not lead to it.
+    /// Returns the seed of a node; `None` if these seeds do not lead to it.
     pub fn seed(&self, node: KeyNode) -> Option<Seed> {
         let (from, seed) = self.iter().find(|(from, _)| node.is_under(*from))?;
         Some(descend(*seed, from, node))
     }
 
-    /// What is left when a node is erased: the same, without a way to it or to anything under it.
+    /// Returns the seeds that are left after a node is erased: none leads to the node or to anything under it.
     #[must_use]
     pub fn puncture(&self, node: KeyNode) -> Self {
         let mut left: Vec<(KeyNode, Seed)> = Vec::new();
@@ -111,12 +111,12 @@ impl core::fmt::Debug for Seeds {
     }
 }
 
-/// The seed of a node, from the one in the box.
+/// Returns the seed of a node, from the one in the box.
 pub fn node_seed(root: &Seed, node: KeyNode) -> Seed {
     descend(*root, KeyNode::ROOT, node)
 }
 
-/// Derives seeds of one tree and keeps those on the way to the last one: neighbours share most of it.
+/// Derives seeds of one tree and keeps those on the path to the last one: neighbours share most of it.
 #[derive(Debug)]
 pub struct SeedWalk(Vec<(KeyNode, Seed)>);
 
@@ -126,12 +126,12 @@ impl SeedWalk {
         Self(vec![(KeyNode::ROOT, root)])
     }
 
-    /// Whether it walks the tree under this seed.
+    /// Returns whether this walk is one of the tree under `root`.
     pub fn is_under(&self, root: &Seed) -> bool {
         self.0.first().is_some_and(|(_, first)| first == root)
     }
 
-    /// The seed of a node, as [`node_seed`] gives it.
+    /// Returns the seed of a node, as [`node_seed`] does.
     pub fn seed(&mut self, node: KeyNode) -> Seed {
         while self.0.len() > 1 && self.0.last().is_some_and(|(last, _)| !node.is_under(*last)) {
             self.0.pop();
@@ -146,7 +146,7 @@ impl SeedWalk {
     }
 }
 
-/// The seeds of the leaves of a tree that is just deep enough for `count` of them, in their order.
+/// Returns the seeds of the leaves of a tree that is just deep enough for `count` of them, in their order.
 pub fn leaf_seeds(root: &Seed, count: u32) -> Vec<Seed> {
     let mut seeds = vec![*root];
     while (seeds.len() as u32) < count {
@@ -156,7 +156,7 @@ pub fn leaf_seeds(root: &Seed, count: u32) -> Vec<Seed> {
     seeds
 }
 
-/// From a node's seed to that of a node under it.
+/// Derives the seed of a node under another one from the other's seed.
 fn descend(mut seed: Seed, from: KeyNode, to: KeyNode) -> Seed {
     for depth in from.depth() + 1..=to.depth() {
         seed = children(&seed)[(to.above(depth).0 & 1) as usize];
@@ -164,7 +164,7 @@ fn descend(mut seed: Seed, from: KeyNode, to: KeyNode) -> Seed {
     seed
 }
 
-/// The seeds of a node's two children.
+/// Returns the seeds of a node's two children.
 fn children(seed: &Seed) -> [Seed; 2] {
     let both = blake3::derive_key(CONTEXT, seed);
     let (left, right) = both.split_at(16);
@@ -220,7 +220,7 @@ mod tests {
                 let expected = (at != erased).then_some(all[at as usize]);
                 assert_eq!(left.seed(leaf(at, COUNT)), expected, "{at} after {erased}");
             }
-            // Neither what lies above the erased leaf nor its own seed is among what is left, and nothing leads back up.
+            // Neither a node above the erased leaf nor its own seed is among those left, and nothing leads back up.
             assert!(left.iter().all(|(node, _)| !leaf(erased, COUNT).is_under(node)));
         }
     }

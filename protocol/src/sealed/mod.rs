@@ -1,8 +1,8 @@
-//! Keys that seal content, how they are wrapped, and how they reach the devices that may read.
+//! Keys that seal content, their wrapping, and their distribution to the devices that may read.
 //!
-//! An [`EpochKey`] belongs to a partition for a while and travels in [`KeyEpoch`] records, in a box for each device.
-//! This module draws randomness only from the [`Entropy`](crate::entropy::Entropy) it is given, and never decides who
-//! may have a key (`spec/identity.md`, sections 4 to 6).
+//! An [`EpochKey`] belongs to a space for a while and travels in [`KeyEpoch`] records, in a box for each device.
+//! This module draws randomness only from the [`Entropy`](crate::entropy::Entropy) it is given, and never decides
+//! about access to a key (`spec/identity.md`, sections 4 to 6).
 
 mod aead;
 mod invite;

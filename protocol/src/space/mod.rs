@@ -1,7 +1,7 @@
-//! Spaces: who belongs to one, which partitions it has, and under which keys it is sealed.
+//! Spaces: their members, their partitions, and the keys that seal them.
 //!
-//! A `Space` is what the records of its `control` partition add up to. It does no IO and signs nothing;
-//! the ledger feeds it records whose author it has checked (`spec/access.md`).
+//! A `Space` is the sum of the records of its `control` partition. It does no IO and signs nothing. The ledger
+//! passes it records whose author was checked (`spec/access.md`).
 
 pub mod record;
 
@@ -15,18 +15,18 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
-/// The partition that holds control records and syncs first.
+/// Name of the partition that holds control records and syncs first.
 pub const CONTROL: &str = "control";
-/// The partition that content goes to unless told otherwise.
+/// Name of the partition for content that names no other.
 pub const MAIN: &str = "main";
 
-/// A read-key epoch: the key with what derives from it, and its place in the order of epochs.
+/// A read-key epoch: the key with its derived keys, and its place in the order of epochs.
 #[derive(Clone)]
 pub(crate) struct Epoch {
     pub(crate) key: EpochKey,
-    /// Grows by one with each epoch that was minted knowing the one before.
+    /// Number that grows by one with each epoch minted with knowledge of the one before.
     pub(crate) generation: u32,
-    /// Whether an entry of a trusted author was sealed under it; only then is it written with.
+    /// True once an entry of a trusted author was sealed under the epoch; only then is it written with.
     pub(crate) trusted: bool,
     id: EpochId,
     pub(crate) header_key: Zeroizing<[u8; 32]>,
@@ -103,12 +103,12 @@ impl Space {
         }
     }
 
-    /// Whether a user may read and write here. One user a space so far.
+    /// Returns whether a user may read and write here. So far, a space has one user.
     pub(crate) fn is_member(&self, user: &UserId) -> bool {
         self.creator == *user
     }
 
-    /// The epoch that new entries are sealed under: the highest generation, the highest id among equals.
+    /// Returns the epoch that new entries are sealed under: the highest generation, the highest id among equals.
     pub(crate) fn current_epoch(&self) -> Option<(&EpochId, &Epoch)> {
         self.epochs.iter().filter(|(_, epoch)| epoch.trusted).max_by_key(|(id, epoch)| (epoch.generation, **id))
     }
@@ -121,12 +121,12 @@ impl Space {
         crate::identity::partition_token(&self.id, &crate::identity::partition_id(&self.id, CONTROL))
     }
 
-    /// The id of a collection by its name.
+    /// Returns the id of a collection by its name.
     pub(crate) fn collection(&self, name: &str) -> CollectionId {
         crate::identity::collection_id(&self.id, name)
     }
 
-    /// The id of a document by its collection and key.
+    /// Returns the id of a document by its collection and key.
     pub(crate) fn doc_for_key(&self, collection: &CollectionId, key: &str) -> DocId {
         crate::identity::doc_id_for_key(&self.id, collection, key.as_bytes())
     }

@@ -1,7 +1,7 @@
-//! Control records: what the entries of a space's `control` partition say.
+//! Control records: the content of entries in a space's `control` partition.
 //!
 //! A control entry carries a list of records, sealed under the epoch's records key. Records are statements, not
-//! commands: what they add up to is a pure function of their set (`spec/access.md`). This file only encodes them.
+//! commands: their sum is a pure function of their set (`spec/access.md`). This module only encodes them.
 
 use crate::ids::EpochId;
 use crate::wire::codec::{CodecError, Reader, Write};
@@ -9,9 +9,9 @@ use bytes::Bytes;
 
 /// Most records in one entry.
 pub const RECORDS_MAX: usize = 1024;
-/// Longest name of a space or partition, in bytes.
+/// Length of the longest name of a space or partition, in bytes.
 pub const NAME_BYTES_MAX: usize = 255;
-/// Longest credential, in bytes.
+/// Length of the longest credential, in bytes.
 const BLOB_BYTES_MAX: usize = 4096;
 
 /// One statement in control.
@@ -24,17 +24,17 @@ pub enum Record {
     },
     /// A partition and its name.
     Partition {
-        /// At most [`NAME_BYTES_MAX`] bytes.
+        /// The name, at most [`NAME_BYTES_MAX`] bytes.
         name: String,
     },
     /// The name that people gave the space.
     SpaceName {
-        /// At most [`NAME_BYTES_MAX`] bytes.
+        /// The name, at most [`NAME_BYTES_MAX`] bytes.
         name: String,
     },
-    /// The device that says this holds entries that it cannot open: it asks for the key of their epoch.
+    /// A request for an epoch's key: the author's device holds entries that it cannot open.
     EpochWant {
-        /// Which.
+        /// The epoch.
         epoch: EpochId,
     },
     /// A record of a kind that this version does not know, or that was retired (2). Kept as it is, and ignored.
@@ -61,7 +61,7 @@ pub fn encode_records(records: &[Record]) -> Vec<u8> {
 /// Decodes a list of records.
 ///
 /// # Errors
-/// When the bytes are not canonical or a limit is passed.
+/// Fails if the bytes are not canonical or a limit is exceeded.
 pub fn decode_records(bytes: &[u8]) -> Result<Vec<Record>, CodecError> {
     let mut reader = Reader::new(bytes);
     let count = reader.count(RECORDS_MAX, "record count")?;

@@ -1,4 +1,4 @@
-//! Finding and moving what two stores do not share (`spec/sync.md`).
+//! Sync: finds and transfers the differences between two stores (`spec/sync.md`).
 
 pub mod ranges;
 pub mod session;
@@ -15,13 +15,13 @@ pub struct LogNo(pub u32);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SpaceNo(pub u32);
 
-/// How urgent bytes are; also the channel on which they travel.
+/// Urgency of bytes, which is also the channel on which they travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Class {
     /// Protocol messages, and entries of control partitions. Always first.
     Control = 0,
-    /// Live entries of what a person looks at.
+    /// Live entries that a person is looking at.
     Foreground = 1,
     /// Other live entries.
     Live = 2,
@@ -38,12 +38,12 @@ impl Class {
     pub const ALL: [Self; 6] =
         [Self::Control, Self::Foreground, Self::Live, Self::EntryCache, Self::Backfill, Self::Blob];
 
-    /// The class of a channel.
+    /// Returns the class of a channel.
     pub fn from_channel(channel: u8) -> Option<Self> {
         Self::ALL.get(usize::from(channel)).copied()
     }
 
-    /// The position in per-class tables.
+    /// Returns the position in per-class tables.
     pub const fn index(self) -> usize {
         self as usize
     }
@@ -52,67 +52,67 @@ impl Class {
 /// The highest signed head of a log that a store knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tip {
-    /// Of the entry that the head covers.
+    /// Seq of the entry that the head covers.
     pub seq: u64,
-    /// The chain hash there.
+    /// The chain hash after that entry.
     pub h: [u8; 32],
     /// The log key's signature over it.
     pub signature: [u8; 64],
 }
 
-/// What a store durably holds of one log.
+/// Durable state of one log in a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogView {
-    /// Its global name.
+    /// Global name of the log.
     pub id: LogId,
-    /// The space it belongs to.
+    /// The space that the log belongs to.
     pub space: SpaceNo,
-    /// How urgent its newest entries are.
+    /// Urgency of the newest entries.
     pub class: Class,
     /// The public card that lets anyone verify the chain.
     pub card: Bytes,
     /// `None` as long as no head is known.
     pub tip: Option<Tip>,
-    /// The seq after the newest entry held. At most one past the tip; less where only the head is known.
+    /// The seq after the newest held entry. At most one past the tip; less if only the head is known.
     pub entries_to: u64,
-    /// The heads (seq, h) at the ends of its histories, ascending, if it has several. `tip` and `entries_to` then speak
-    /// of the one that came first, and mean nothing to a peer.
+    /// The heads (seq, h) at the ends of the log's histories, ascending, if there are several. `tip` and
+    /// `entries_to` then describe the first history alone, and mean nothing to a peer.
     pub leaves: Vec<(u64, [u8; 32])>,
 }
 
 impl LogView {
-    /// Whether it has several histories.
+    /// Returns whether the log has several histories.
     pub fn is_forked(&self) -> bool {
         !self.leaves.is_empty()
     }
 
-    /// The heads at the ends of all its histories, of which there may be one or none.
+    /// Returns the heads at the ends of all its histories: none, one or several.
     pub fn ends(&self) -> Vec<(u64, [u8; 32])> {
         if self.is_forked() { self.leaves.clone() } else { self.tip.iter().map(|tip| (tip.seq, tip.h)).collect() }
     }
 
-    /// The same, without a head of which the entries are not held.
+    /// Returns the same heads, except one whose entries are not held.
     pub fn held_ends(&self) -> Vec<(u64, [u8; 32])> {
         let bare = self.tip.as_ref().filter(|tip| self.entries_to <= tip.seq).map(|tip| (tip.seq, tip.h));
         self.ends().into_iter().filter(|end| Some(*end) != bare).collect()
     }
 
-    /// The seq after the highest signed head; 0 if none is known.
+    /// Returns the seq after the highest signed head; 0 if no head is known.
     pub fn tip_to(&self) -> u64 {
         self.tip.as_ref().map_or(0, |tip| tip.seq + 1)
     }
 }
 
-/// How far one store has read another's journal of a space.
+/// Position up to which one store has read another's journal of a space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
-    /// The life of the other store in which the position means something.
+    /// The life of the other store in which the position is valid.
     pub incarnation: Incarnation,
-    /// All up to and including this journal position was read.
+    /// The last journal position that was read.
     pub position: u64,
 }
 
-/// What a trie covers.
+/// Coverage of a trie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
     /// The partitions of a space; keys are partition tokens.
@@ -122,7 +122,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// How many nibbles a key has.
+    /// Returns the number of nibbles of a key.
     pub const fn depth_max(self) -> usize {
         match self {
             Self::Space => 32,
@@ -138,22 +138,22 @@ pub enum LeafItem {
     Partition {
         /// The partition's token.
         token: [u8; 16],
-        /// The root of its trie.
+        /// The root of the partition's trie.
         root: [u8; 16],
     },
     /// In scope [`Scope::Partition`]: a log and its highest signed head.
     Log {
-        /// Which log.
+        /// The log.
         id: LogId,
-        /// Of the head.
+        /// Seq of the head.
         seq: u64,
-        /// The first bytes of the chain hash there.
+        /// The first bytes of the chain hash after that entry.
         h: [u8; 8],
     },
 }
 
 impl LeafItem {
-    /// The bytes by which items are ordered.
+    /// Returns the bytes by which items are ordered.
     pub fn key(&self) -> &[u8] {
         match self {
             Self::Partition { token, .. } => token,
@@ -162,79 +162,82 @@ impl LeafItem {
     }
 }
 
-/// One node of a trie. A node that isn't there is an empty leaf.
+/// One node of a trie. A missing node is an empty leaf.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NodeView {
-    /// More than 16 items: the hashes of the children that have any.
+    /// More than 16 items: the hash of each child that has any.
     Inner(Box<[Option<[u8; 16]>; 16]>),
     /// At most 16 items, ascending by key.
     Leaf(Vec<LeafItem>),
 }
 
-/// What a replica wants sent without asking.
+/// Data that a replica wants sent without a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Follow {
     /// Every entry.
     All,
-    /// Every signed head; it asks for the entries it wants.
+    /// Every signed head; the replica requests the entries that it wants.
     Heads,
 }
 
-/// Which entries of a log a replica wants to hold.
+/// Entries of a log that a replica wants to hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bodies {
-    /// All of them.
+    /// All entries.
     All,
     /// None: the signed head is enough.
     HeadOnly,
-    /// At least this many of the newest that its device wrote in its partition, in this log and those after it.
+    /// At least this many of the newest entries that the log's device wrote in its partition, in this log and its
+    /// successors.
     Newest(u64),
 }
 
-/// What a session may know of its own store. Answers describe durable state only and cost O(log n) at most.
+/// A session's view of its own store. Answers describe durable state only and cost O(log n) at most.
 pub trait Catalog {
-    /// This store's life; positions and cursors into it are void in another.
+    /// Returns this store's life. Positions and cursors are void in another life.
     fn incarnation(&self) -> Incarnation;
-    /// The spaces shared with the session's peer. Nothing of another space is ever sent.
+    /// Returns the spaces shared with the session's peer. Nothing of another space is ever sent.
     fn spaces(&self) -> Vec<SpaceNo>;
-    /// The public name of a space.
+    /// Returns the public name of a space.
     fn space_token(&self, space: SpaceNo) -> [u8; 16];
-    /// What this replica wants sent of a space.
+    /// Returns the data of a space that this replica wants without a request.
     fn follow(&self, space: SpaceNo) -> Follow;
-    /// The hash over all partitions' roots.
+    /// Returns the hash over all partitions' roots.
     fn root(&self, space: SpaceNo) -> [u8; 16];
-    /// The end of this store's journal of a space: 0 if it is empty, one more each time one of its logs grows.
+    /// Returns the end of this store's journal of a space: 0 if it is empty, one more each time one of its logs
+    /// grows.
     fn position(&self, space: SpaceNo) -> u64;
-    /// How far this store has read the peer's journal of a space.
+    /// Returns the position up to which this store has read the peer's journal of a space.
     fn cursor(&self, space: SpaceNo) -> Option<Cursor>;
-    /// At most `max` logs that grew after `position`, ascending by position, each once at its newest position.
+    /// Returns at most `max` logs that grew after `position`, ascending by position, each once at its newest
+    /// position.
     fn changed_since(&self, space: SpaceNo, position: u64, max: usize) -> Vec<(u64, LogNo)>;
-    /// At most `max` logs numbered above `after`, ascending, of which a head is known and entries are lacking that this
-    /// replica wants.
+    /// Returns at most `max` logs numbered above `after`, ascending, that have a known head and lack entries that
+    /// this replica wants.
     fn lagging(&self, space: SpaceNo, after: Option<LogNo>, max: usize) -> Vec<LogNo>;
-    /// What is held of a log.
+    /// Returns the durable state of a log.
     fn log(&self, log: LogNo) -> LogView;
-    /// The lowest seq, not below `from`, of an entry that is not held. Differs from [`LogView::entries_to`] only where
+    /// Returns the lowest seq, not below `from`, of a missing entry. Differs from [`LogView::entries_to`] only if
     /// older entries were left out when newer ones were fetched.
     fn first_lacking(&self, log: LogNo, from: u64) -> u64 {
         self.log(log).entries_to.max(from)
     }
-    /// The first entry that is lacking in one of a log's histories while a later one of that is held.
+    /// Returns the first entry missing in one of a log's histories that holds a later one.
     fn gap(&self, _log: LogNo) -> Option<u64> {
         None
     }
-    /// The lowest seq, not below `from`, of an entry that is held.
+    /// Returns the lowest seq, not below `from`, of a held entry.
     fn first_held(&self, log: LogNo, from: u64) -> Option<u64> {
         (from < self.log(log).entries_to).then_some(from)
     }
-    /// The number of a log, if this store knows it.
+    /// Returns the number of a log, if this store knows it.
     fn log_by_id(&self, id: &LogId) -> Option<LogNo>;
-    /// The id of the log whose card this is; `None` for bytes that are no card.
+    /// Returns the id of the log with this card; `None` for bytes that are not a card.
     fn log_of_card(&self, card: &[u8]) -> Option<LogId>;
-    /// The node of a trie under a path of nibbles.
+    /// Returns the node of a trie under a path of nibbles.
     fn node(&self, space: SpaceNo, scope: Scope, prefix: &[u8]) -> NodeView;
-    /// At most `max` items under a path, ascending by key, all with a key greater than `after`.
+    /// Returns at most `max` items under a path, ascending by key, all with a key greater than `after`.
     fn items(&self, space: SpaceNo, scope: Scope, prefix: &[u8], after: Option<&[u8]>, max: usize) -> Vec<LeafItem>;
-    /// Which entries this replica wants of a log; `None` stands for one that it doesn't know yet.
+    /// Returns the entries of a log that this replica wants; `None` means a log that it doesn't know yet.
     fn bodies(&self, space: SpaceNo, log: Option<LogNo>) -> Bodies;
 }

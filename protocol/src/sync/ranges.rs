@@ -1,6 +1,6 @@
-//! Sets of sequence numbers as ordered spans: which entries, or which bodies, of a log a replica holds.
+//! Sets of sequence numbers as ordered ranges: the entries, or the bodies, of a log that a replica holds.
 //!
-//! The cost follows the number of gaps, never the number of entries (`spec/sync.md`).
+//! The cost grows with the number of gaps, never with the number of entries (`spec/sync.md`).
 
 use crate::wire::codec::{CodecError, Reader, Write};
 use core::ops::{Range, RangeInclusive};
@@ -8,7 +8,8 @@ use core::ops::{Range, RangeInclusive};
 /// First and last number.
 type Span = (u64, u64);
 
-/// A set of `u64`, held as disjoint spans that do not touch. Most logs are held whole, so one span takes no allocation.
+/// A set of `u64`, held as disjoint ranges that do not touch. Most logs are held whole, so one range takes no
+/// allocation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ranges {
     kept: Kept,
@@ -24,61 +25,61 @@ enum Kept {
 }
 
 impl Ranges {
-    /// The empty set.
+    /// Makes the empty set.
     pub const fn new() -> Self {
         Self { kept: Kept::None }
     }
 
-    /// Whether nothing is in the set.
+    /// Returns whether the set is empty.
     pub const fn is_empty(&self) -> bool {
         matches!(self.kept, Kept::None)
     }
 
-    /// How many spans there are.
+    /// Returns the number of ranges.
     pub fn len(&self) -> usize {
         self.spans().len()
     }
 
-    /// The spans, ascending.
+    /// Returns the ranges, ascending.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = RangeInclusive<u64>> + '_ {
         self.spans().iter().map(|&(first, last)| first..=last)
     }
 
-    /// Whether `seq` is in the set.
+    /// Returns whether `seq` is in the set.
     pub fn contains(&self, seq: u64) -> bool {
         self.span_at(seq).is_some()
     }
 
-    /// Whether all of `range` is in the set. True for an empty range.
+    /// Returns whether all of `range` is in the set. True for an empty range.
     pub fn contains_all(&self, range: RangeInclusive<u64>) -> bool {
         range.is_empty() || self.span_at(*range.start()).is_some_and(|last| last >= *range.end())
     }
 
-    /// The lowest number, not below `from`, that is not in the set; `None` if there is none.
+    /// Returns the lowest number, not below `from`, that is not in the set; `None` if there is no such number.
     pub fn first_gap_from(&self, from: u64) -> Option<u64> {
         self.span_at(from).map_or(Some(from), |last| last.checked_add(1))
     }
 
-    /// The lowest number, not below `from`, that is in the set.
+    /// Returns the lowest number, not below `from`, that is in the set.
     pub fn first_from(&self, from: u64) -> Option<u64> {
         self.span_at(from).map_or_else(|| self.first_start_from(from), |_| Some(from))
     }
 
-    /// The part of the first gap at or after the start of `range` that lies within it.
+    /// Returns the part of the first gap at or after the start of `range` that lies within `range`.
     pub fn first_gap_in(&self, range: RangeInclusive<u64>) -> Option<RangeInclusive<u64>> {
         let first = self.first_gap_from(*range.start()).filter(|first| first <= range.end())?;
         let next = self.first_start_from(first).map_or(u64::MAX, |next| next - 1);
         Some(first..=next.min(*range.end()))
     }
 
-    /// Adds a range. An empty one adds nothing.
+    /// Adds a range. An empty range adds nothing.
     pub fn insert(&mut self, range: RangeInclusive<u64>) {
         if range.is_empty() {
             return;
         }
         let (first, last) = range.into_inner();
         let spans = self.spans();
-        // All that overlap or touch become one.
+        // All that overlap or touch are merged.
         let from = spans.partition_point(|(_, end)| end.saturating_add(1) < first);
         let to = spans.partition_point(|(start, _)| *start <= last.saturating_add(1));
         let met = &spans[from..to];
@@ -87,7 +88,7 @@ impl Ranges {
         self.splice(from..to, &[(first, last)]);
     }
 
-    /// Takes a range out.
+    /// Removes a range.
     pub fn remove(&mut self, range: RangeInclusive<u64>) {
         if range.is_empty() {
             return;
@@ -103,8 +104,8 @@ impl Ranges {
         self.splice(from..to, &left);
     }
 
-    /// Appends the canonical form: the number of spans, then of each the distance from the end of the one before
-    /// and its length, both less what they are at least.
+    /// Appends the canonical form: the number of ranges, then of each its distance from the end of the one before
+    /// and its length, both reduced by their minimum.
     pub fn encode(&self, out: &mut impl Write) {
         out.varint(self.len() as u64);
         let mut free = 0;
@@ -115,7 +116,7 @@ impl Ranges {
         }
     }
 
-    /// Reads what [`Self::encode`] wrote, if it is at most `spans_max` spans.
+    /// Reads the canonical form, if it has at most `spans_max` ranges.
     pub fn decode(reader: &mut Reader<'_>, spans_max: usize) -> Result<Self, CodecError> {
         let overflow = CodecError::OutOfRange("span");
         let count = reader.count(spans_max, "span count")?;
@@ -140,7 +141,7 @@ impl Ranges {
         }
     }
 
-    /// Puts `new` in the place of some spans.
+    /// Replaces some ranges by `new`.
     fn splice(&mut self, range: Range<usize>, new: &[Span]) {
         if let Kept::Many(spans) = &mut self.kept {
             spans.splice(range, new.iter().copied());
@@ -159,13 +160,13 @@ impl Ranges {
         };
     }
 
-    /// The first number of the first span that starts at `from` or later.
+    /// Returns the first number of the first range that starts at `from` or later.
     fn first_start_from(&self, from: u64) -> Option<u64> {
         let spans = self.spans();
         spans.get(spans.partition_point(|(start, _)| *start < from)).map(|span| span.0)
     }
 
-    /// The last number of the span that `seq` is in.
+    /// Returns the last number of the range that contains `seq`.
     fn span_at(&self, seq: u64) -> Option<u64> {
         let spans = self.spans();
         let before = spans.partition_point(|(start, _)| *start <= seq).checked_sub(1)?;

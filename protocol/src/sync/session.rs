@@ -1,9 +1,9 @@
-//! One sync session for each authenticated link: finds what two stores do not share and moves it.
+//! One sync session for each authenticated link: finds and transfers the differences between two stores.
 //!
-//! A session speaks messages with its peer, reads its own store through [`Catalog`] and asks the endpoint for the
-//! rest by [`Action`]. It never touches keys, never verifies, never stores: what it receives it hands on, what it
-//! acknowledges the endpoint declared durable. Messages are built when the link takes them, so nothing queues but
-//! state of the logs that are active. `spec/sync.md`.
+//! A session exchanges messages with its peer, reads its own store through [`Catalog`] and requests everything else
+//! from the endpoint by [`Action`]. It never touches keys, never verifies and never stores: received data goes to
+//! the endpoint, and only data that the endpoint declared durable is acknowledged. Messages are built when the link
+//! takes them, so only state of active logs is queued. `spec/sync.md`.
 
 mod branches;
 mod handles;
@@ -28,10 +28,10 @@ use crate::wire::message::{GoneReason, Message, Run};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// What a session takes over from the handshake.
+/// Data of the handshake that a session starts with.
 #[derive(Debug, Clone)]
 pub struct Link {
-    /// Whether this side dialled. Exactly one side starts repair walks.
+    /// True if this side dialled. Exactly one side starts repair walks.
     pub initiator: bool,
     /// The hash over the whole handshake: blinds space tokens for this link.
     pub handshake_hash: [u8; 32],
@@ -41,24 +41,25 @@ pub struct Link {
     pub peer_window_bytes: u64,
 }
 
-/// What a session asks of its endpoint. Drain with [`Session::poll_action`] after each call.
+/// Request of a session to its endpoint. Drain with [`Session::poll_action`] after each call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Read a run that starts at `from` and answer with [`Session::handle_entries`] or [`Session::handle_missing`].
     Read {
-        /// Which log.
+        /// The log.
         log: LogNo,
         /// First seq.
         from: u64,
-        /// Stop at the last signed head within this many bytes of entries; at least one entry comes in any case.
+        /// Limit on bytes of entries: the run ends at the last signed head within it. At least one entry comes in
+        /// any case.
         bytes_max: usize,
     },
-    /// Verify and store a run, then call [`Session::handle_grown`], or [`Session::handle_durable`] if it held nothing
-    /// new. Runs of a log come in order; they may overlap what is held.
+    /// Verify and store a run, then call [`Session::handle_grown`], or [`Session::handle_durable`] if the run was
+    /// not new. Runs of a log come in order; they may overlap held entries.
     Received {
         /// The space in which the peer announced the log. The card must name it.
         space: SpaceNo,
-        /// Which log.
+        /// The log.
         log: LogId,
         /// The card, exactly when the run starts at 0.
         card: Option<Bytes>,
@@ -69,50 +70,50 @@ pub enum Action {
     ReceivedHead {
         /// The space in which the peer announced the log. The card must name it.
         space: SpaceNo,
-        /// Which log.
+        /// The log.
         log: LogId,
         /// The card, always there if the log is unknown.
         card: Option<Bytes>,
-        /// Of the head.
+        /// Seq of the head.
         seq: u64,
-        /// The chain hash there.
+        /// The chain hash after that entry.
         h: [u8; 32],
         /// The log key's signature.
         signature: [u8; 64],
     },
-    /// The peer has everything of a log up to and including `seq` durably.
+    /// The peer holds a log durably up to and including `seq`.
     Acked {
-        /// Which log.
+        /// The log.
         log: LogNo,
         /// The last seq.
         seq: u64,
     },
-    /// The peer can't send entries that were wanted.
+    /// The peer can't send requested entries.
     Gone {
-        /// Which log.
+        /// The log.
         log: LogId,
         /// First seq.
         from: u64,
         /// The seq after the last.
         to: u64,
-        /// Why.
+        /// The reason.
         reason: GoneReason,
     },
-    /// Everything up to the cursor was read from the peer's journal: remember it.
+    /// The peer's journal was read up to the cursor: store the cursor.
     SaveCursor {
-        /// Of which space.
+        /// The space.
         space: SpaceNo,
-        /// Into the peer's journal.
+        /// Position in the peer's journal.
         cursor: Cursor,
     },
     /// Read a run of one history of a log, from an entry at `from` or near it, and answer with
     /// [`Session::handle_branch`].
     ReadBranch {
-        /// Which log.
+        /// The log.
         log: LogNo,
-        /// Of the head at the history's end.
+        /// Seq of the head at the history's end.
         seq: u64,
-        /// The chain hash there.
+        /// The chain hash after that entry.
         h: [u8; 32],
         /// First seq.
         from: u64,
@@ -121,31 +122,30 @@ pub enum Action {
     },
     /// Verify a run of one history of a log, store it where it belongs, and answer with [`Session::handle_taken`].
     ReceivedBranch {
-        /// Which log.
+        /// The log.
         log: LogId,
         /// The card, exactly when the run starts at 0.
         card: Option<Bytes>,
         /// The entries and the signature of the head at their end.
         run: Run,
-        /// The run stands behind a gap that the peer has too: what it holds before that is what is held here, and ends
-        /// at this seq.
+        /// End of the history held here that the run continues, behind a gap that the peer has too.
         after: Option<u64>,
     },
-    /// A repair walk left a space as unequal as it was: a fork that is not resolved, or a damaged index.
+    /// A repair walk left the roots of a space unequal: an unresolved fork, or a damaged index.
     Mismatch {
-        /// Which space.
+        /// The space.
         space: SpaceNo,
     },
     /// A message of the peer's endpoint.
     App {
-        /// What it is.
+        /// Kind of the message.
         kind: u8,
-        /// Its body.
+        /// Body of the message.
         body: Bytes,
     },
-    /// An answer to [`Session::ping`].
+    /// The answer to a [`Session::ping`].
     Pong {
-        /// As given.
+        /// The nonce of the ping.
         nonce: u64,
     },
     /// The handles of this link are used up: end it with [`CloseCode::Renew`] and dial again.
@@ -159,28 +159,28 @@ pub enum Action {
     },
 }
 
-/// Why a session can't go on. Always the peer's fault.
+/// Reason why a session can't continue. Always the peer's fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SessionError {
-    /// The frames were wrong.
+    /// The frames were invalid.
     #[error(transparent)]
     Frame(#[from] FrameError),
     /// A message was not canonical.
     #[error("a message is not well-formed: {0}")]
     Malformed(#[from] CodecError),
-    /// A message came on a channel, or at a time, where it can't.
+    /// A message is not allowed on its channel or in this state.
     #[error("a message came where it can't")]
     Unexpected,
     /// A handle or space index was never introduced.
     #[error("a message names a handle that was never introduced")]
     UnknownHandle,
-    /// More bytes of entries than there was credit for.
+    /// More bytes of entries came than the credit allowed.
     #[error("more entries were sent than there was credit for")]
     CreditOverrun,
     /// A table or list would grow beyond its limit.
     #[error("too much was sent: {0}")]
     TooMuch(&'static str),
-    /// What introduces a log is no card.
+    /// Bytes that introduce a log are not a card.
     #[error("what should introduce a log is no card")]
     BadCard,
     /// A log was announced in a space to which it doesn't belong.
@@ -189,7 +189,7 @@ pub enum SessionError {
 }
 
 impl SessionError {
-    /// The code with which the link must be ended.
+    /// Returns the code with which the link must be ended.
     pub const fn close_code(self) -> CloseCode {
         match self {
             Self::Frame(FrameError::TooLong) => CloseCode::TooLong,
@@ -204,19 +204,21 @@ impl SessionError {
     }
 }
 
-/// Too many of the endpoint's messages wait for the link already.
+/// Error of a full queue: too many of the endpoint's messages wait for the link already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many messages wait for the link")]
 pub struct QueueFull;
 
-/// The state of one link. See the module's head.
+/// The state of one link. [`handle_frame_bytes`](Self::handle_frame_bytes) takes bytes,
+/// [`poll_transmit`](Self::poll_transmit) makes them, and [`poll_action`](Self::poll_action) returns requests to
+/// the endpoint.
 #[derive(Debug)]
 pub struct Session {
     link: Link,
     limits: Limits,
     reassembler: Reassembler,
     actions: VecDeque<Action>,
-    /// What the peer would call our spaces on this link.
+    /// This side's spaces by the tokens that the peer would use for them on this link.
     tokens: BTreeMap<[u8; 16], SpaceNo>,
     spaces: BTreeMap<SpaceNo, Space>,
     /// Spaces by the peer's index.
@@ -225,11 +227,11 @@ pub struct Session {
     handles: Handles,
     streams: BTreeMap<LogId, Stream>,
     branches: Branches,
-    /// Logs with entries to read, for each class.
+    /// Logs with entries to read, per class.
     active: [VecDeque<LogId>; CHANNELS],
-    /// Logs with a run to send, for each class.
+    /// Logs with a run to send, per class.
     ready: [VecDeque<LogId>; CHANNELS],
-    /// Runs being read, ready or half sent, for each class.
+    /// Number of runs being read, ready or partly sent, per class.
     reads: [usize; CHANNELS],
     sending: [Option<Sending>; CHANNELS],
     turns: [u8; CHANNELS],
@@ -239,24 +241,24 @@ pub struct Session {
     credit_due: [u64; CHANNELS],
     opens_due: VecDeque<SpaceNo>,
     acks_due: BTreeSet<LogId>,
-    /// Logs about which a small message is due.
+    /// Logs with a small message due.
     logs_due: VecDeque<LogId>,
-    /// Spaces whose state changed: something may be due, perhaps that all is settled.
+    /// Spaces whose state changed, so that a message may be due, perhaps a `Settled`.
     spaces_due: BTreeSet<SpaceNo>,
     pong_due: Option<u64>,
     app_due: VecDeque<Message>,
-    /// Built, but a handle that it uses goes first.
+    /// Messages that are built but wait for the introduction of a handle that they use.
     built: VecDeque<Message>,
 }
 
-/// What is known about one log that is active in this session.
+/// State of one log that is active in this session.
 #[derive(Debug)]
 struct Stream {
     space: SpaceNo,
     outbound: outbound::Outbound,
     inbound: inbound::Inbound,
     is_due: bool,
-    /// As counted in the space: busy, unacked, pending.
+    /// Contribution to the space's counters: busy, unacked, pending.
     counted: [bool; 3],
 }
 
@@ -311,7 +313,7 @@ impl Session {
         Ok(())
     }
 
-    /// Whether there are actions for the endpoint.
+    /// Returns whether there are actions for the endpoint.
     pub fn has_actions(&self) -> bool {
         !self.actions.is_empty()
     }
@@ -330,7 +332,7 @@ impl Session {
         Ok(())
     }
 
-    /// Asks the peer for a sign of life; [`Action::Pong`] tells when it came.
+    /// Asks the peer for a sign of life; [`Action::Pong`] reports its arrival.
     pub fn ping(&mut self, nonce: u64) -> Result<(), QueueFull> {
         if self.app_due.len() >= self.limits.queued_max {
             return Err(QueueFull);
@@ -339,18 +341,19 @@ impl Session {
         Ok(())
     }
 
-    /// Queues the last message; the endpoint ends the link once it was transmitted.
+    /// Queues the last message; the endpoint ends the link once the message was transmitted.
     pub fn close(&mut self, code: CloseCode, detail: u16) {
         self.app_due.push_back(Message::Close { code: code as u16, detail });
     }
 
-    /// The spaces that both sides have opened, and whether nothing is under way there in either direction: all that is
-    /// known was sent, acked and stored.
+    /// Returns the spaces that both sides have opened. The flag is true if nothing is under way in either
+    /// direction: all known data was sent, acknowledged and stored.
     pub fn shared(&self) -> impl Iterator<Item = (SpaceNo, bool)> {
         self.spaces.iter().filter(|(_, space)| space.is_begun()).map(|(no, space)| (*no, space.is_settled()))
     }
 
-    /// How many things wait in the session's queues: bounded by the logs that are active, never by their entries.
+    /// Returns the number of items in the session's queues: bounded by the number of active logs, never by that of
+    /// their entries.
     pub fn queued(&self) -> usize {
         let logs: usize = self.active.iter().chain(&self.ready).map(VecDeque::len).sum();
         let small = self.acks_due.len() + self.logs_due.len() + self.opens_due.len() + self.spaces_due.len();
@@ -418,7 +421,7 @@ impl Session {
         Some((no, catalog.log(no)))
     }
 
-    /// The state of a log, made on first use. `None` if the log was seen in another space.
+    /// Returns the state of a log, made on first use. Fails if the log was seen in another space.
     fn stream(&mut self, space: SpaceNo, id: LogId) -> Result<&mut Stream, SessionError> {
         let stream = self.streams.entry(id).or_insert_with(|| Stream {
             space,
@@ -430,7 +433,7 @@ impl Session {
         if stream.space == space { Ok(stream) } else { Err(SessionError::WrongSpace) }
     }
 
-    /// Brings the space's counters in line after any change to a stream.
+    /// Updates the space's counters after any change to a stream.
     fn account(&mut self, id: &LogId) {
         let Some(stream) = self.streams.get_mut(id) else { return };
         let now = [stream.outbound.is_busy(), stream.outbound.is_unacked(), stream.inbound.is_pending()];
@@ -451,7 +454,7 @@ impl Session {
         self.spaces_due.insert(stream.space);
     }
 
-    /// Notes that a small message about a log is due.
+    /// Marks a small message about a log as due.
     fn set_due(&mut self, id: LogId) {
         if let Some(stream) = self.streams.get_mut(&id)
             && !core::mem::replace(&mut stream.is_due, true)
@@ -460,13 +463,13 @@ impl Session {
         }
     }
 
-    /// Makes sure that messages can name a log; if handles are used up, asks once to be renewed.
+    /// Makes sure that messages can name a log. If handles are used up, asks once to be renewed.
     fn introduce(&mut self, space: SpaceNo, id: LogId) -> bool {
         let introduced = self.handles.introduce(space, id);
         self.may_name(introduced)
     }
 
-    /// The same for a log whose card is to be sent.
+    /// Does the same for a log whose card is to be sent.
     fn open(&mut self, space: SpaceNo, id: LogId) -> bool {
         let introduced = self.handles.open(space, id);
         self.may_name(introduced)

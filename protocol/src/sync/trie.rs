@@ -1,8 +1,8 @@
-//! A hash trie over the logs of a partition: equal roots mean equal sets, and where they differ a walk finds the
-//! difference in steps of four bits.
+//! A hash trie over the logs of a partition. Equal roots mean equal sets; a walk finds differences in steps of four
+//! bits.
 //!
-//! The shape follows from the set alone, never from the order of updates. Whoever picks log ids can deepen one path
-//! only by grinding hashes, four bits a level (`spec/sync.md`).
+//! The shape follows from the set alone, never from the order of updates. An author who chooses log ids can deepen
+//! one path only by grinding hashes, four bits a level (`spec/sync.md`).
 
 use crate::ids::LogId;
 use crate::wire::codec::Write;
@@ -15,12 +15,12 @@ pub const EMPTY_ROOT: NodeHash = [0; 16];
 /// Most nibbles of a prefix.
 pub const PREFIX_MAX: usize = LogId::LEN * 2;
 
-/// What stands for a subtree: BLAKE3 of its node's canonical form, cut to 16 bytes.
+/// Hash of a subtree: BLAKE3 of its node's canonical form, cut to 16 bytes.
 pub type NodeHash = [u8; 16];
-/// What stands for one log, see [`item`].
+/// Hash of one log's state, see [`item`].
 pub type ItemHash = [u8; 32];
 
-/// The item of a log whose highest known signed head is (`seq`, `h`).
+/// Returns the item of a log whose highest known signed head is (`seq`, `h`).
 pub fn item(log: &LogId, seq: u64, h: &[u8; 32]) -> ItemHash {
     let mut hasher = blake3::Hasher::new_derive_key("cosmicsync item 1");
     hasher.update(log.as_bytes());
@@ -29,7 +29,7 @@ pub fn item(log: &LogId, seq: u64, h: &[u8; 32]) -> ItemHash {
     *hasher.finalize().as_bytes()
 }
 
-/// The item of a log that has several histories, by the heads (`seq`, `h`) at their ends, ascending.
+/// Returns the item of a log that has several histories, from the heads (`seq`, `h`) at their ends, ascending.
 pub fn forked_item(log: &LogId, leaves: &[(u64, [u8; 32])]) -> ItemHash {
     let mut hasher = blake3::Hasher::new_derive_key("cosmicsync forked item 1");
     hasher.update(log.as_bytes());
@@ -40,10 +40,10 @@ pub fn forked_item(log: &LogId, leaves: &[(u64, [u8; 32])]) -> ItemHash {
     *hasher.finalize().as_bytes()
 }
 
-/// What a trie holds under one prefix.
+/// Content of a trie under one prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NodeView {
-    /// At most [`LEAF_MAX`] items, ascending. None if there is nothing under the prefix.
+    /// At most [`LEAF_MAX`] items, ascending. Empty if no item has the prefix.
     Leaf(Vec<(LogId, ItemHash)>),
     /// The hash of the subtree below each nibble.
     Inner(Box<[Option<NodeHash>; 16]>),
@@ -56,33 +56,33 @@ pub struct Trie {
 }
 
 impl Trie {
-    /// The empty trie.
+    /// Makes the empty trie.
     pub const fn new() -> Self {
         Self { root: Node::EMPTY }
     }
 
-    /// The trie of these items, each id once. Hashes each node once.
+    /// Makes the trie of these items, each id once. Hashes each node once.
     pub fn of(mut items: Vec<(LogId, ItemHash)>) -> Self {
         items.sort_unstable_by_key(|(log, _)| *log);
         Self { root: Node::of(&items, 0) }
     }
 
-    /// The hash of all that is in the trie.
+    /// Returns the hash of all items in the trie.
     pub const fn root(&self) -> NodeHash {
         self.root.hash
     }
 
-    /// How many logs there are.
+    /// Returns the number of logs.
     pub const fn len(&self) -> usize {
         self.root.len
     }
 
-    /// Whether there is no log.
+    /// Returns whether the trie has no log.
     pub const fn is_empty(&self) -> bool {
         self.root.len == 0
     }
 
-    /// The item of a log.
+    /// Returns the item of a log.
     pub fn item_of(&self, log: &LogId) -> Option<&ItemHash> {
         let mut node = &self.root;
         let mut depth = 0;
@@ -97,7 +97,7 @@ impl Trie {
         }
     }
 
-    /// Sets the item of a log; returns whether that changed anything.
+    /// Sets the item of a log. Returns whether that changed anything.
     pub fn set(&mut self, log: LogId, item: ItemHash) -> bool {
         if planted!("trie.stale-item") && item[0].is_multiple_of(4) {
             return false;
@@ -105,12 +105,13 @@ impl Trie {
         self.root.set(log, item, 0)
     }
 
-    /// Takes a log out; returns whether it was in.
+    /// Removes a log. Returns whether it was in the trie.
     pub fn remove(&mut self, log: &LogId) -> bool {
         self.root.remove(log, 0)
     }
 
-    /// What there is under a prefix, given as nibbles. A prefix that no log has, or that is none, holds nothing.
+    /// Returns the content under a prefix, given as nibbles. A prefix that no log has, or that is invalid, has no
+    /// content.
     pub fn node(&self, prefix: &[u8]) -> NodeView {
         let mut node = &self.root;
         for (depth, &step) in prefix.iter().enumerate() {
@@ -161,7 +162,7 @@ impl Default for Node {
 impl Node {
     const EMPTY: Self = Self { hash: EMPTY_ROOT, len: 0, kind: Kind::Leaf(Vec::new()) };
 
-    /// The node at `depth` that holds these items, ascending.
+    /// Makes the node at `depth` that holds these items, ascending.
     fn of(items: &[(LogId, ItemHash)], depth: usize) -> Self {
         let kind = if items.len() <= LEAF_MAX { Kind::Leaf(items.to_vec()) } else { split(items, depth) };
         let mut node = Self { kind, ..Self::EMPTY };
@@ -257,7 +258,7 @@ impl Node {
     }
 }
 
-/// What a node at `depth` holds that has more than [`LEAF_MAX`] `items`, ascending.
+/// Makes the content of a node at `depth` with more than [`LEAF_MAX`] `items`, ascending.
 fn split(items: &[(LogId, ItemHash)], depth: usize) -> Kind {
     let mut children: Box<[Option<Box<Node>>; 16]> = Box::default();
     for below in items.chunk_by(|(a, _), (b, _)| nibble(a, depth) == nibble(b, depth)) {
@@ -266,7 +267,7 @@ fn split(items: &[(LogId, ItemHash)], depth: usize) -> Kind {
     Kind::Inner(children)
 }
 
-/// The nibble of an id that chooses among the children of a node at `depth`.
+/// Returns the nibble of an id that chooses among the children of a node at `depth`.
 fn nibble(log: &LogId, depth: usize) -> usize {
     let byte = log.0[depth / 2];
     usize::from(if depth.is_multiple_of(2) { byte >> 4 } else { byte & 15 })
@@ -278,7 +279,7 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
-    /// Few distinct bytes, so that ids share long prefixes and leaves split deep.
+    /// Ids of few distinct bytes, so that they share long prefixes and leaves split deep.
     fn log() -> impl Strategy<Value = LogId> {
         (prop::collection::vec(0u8..3, 4), 0u8..40).prop_map(|(head, tail)| {
             let mut id = [0; 32];
@@ -296,7 +297,7 @@ mod tests {
         trie
     }
 
-    /// Everything in the trie, found by walking views alone; checks each view against the model on the way.
+    /// Returns all items of the trie, found by walking views alone, and checks each view against the model.
     fn walk(trie: &Trie, prefix: &mut Vec<u8>, found: &mut BTreeMap<LogId, ItemHash>) {
         match trie.node(prefix) {
             NodeView::Leaf(items) => {

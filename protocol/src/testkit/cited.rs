@@ -1,4 +1,5 @@
-//! Which entries the updates of documents build on, by the engine's own account, and which ones their headers cite.
+//! Compares the dependencies of documents' updates, as the engine reports them, with the citations of their
+//! headers.
 
 use super::peer::Peer;
 use crate::branch::At;
@@ -13,19 +14,19 @@ use std::collections::{BTreeMap, BTreeSet};
 /// An entry that changes documents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cited {
-    /// Which.
+    /// The entry.
     pub entry: EntryRef,
-    /// The entries of other logs that brought the operations which its updates directly build on: for each update and log
-    /// the last.
+    /// The entries of other logs with the operations that the entry's updates directly build on: the last one for each
+    /// update and log.
     pub builds_on: BTreeSet<At>,
-    /// The entries that its header cites.
+    /// The entries that the entry's header cites.
     pub cites: BTreeSet<At>,
 }
 
 /// Reads documents of a peer's store afresh. Returns each entry that changes one of them.
 ///
 /// # Panics
-/// When a document cannot be read, or an update builds on an operation that no entry brought.
+/// If a document cannot be read, or an update builds on an operation that no entry brought.
 pub fn citations(peer: &Peer, docs: impl IntoIterator<Item = DocId>) -> Vec<Cited> {
     let mut reader = Peer::recover(peer.store.crash(0), 98);
     let mut builds_on: BTreeMap<EntryRef, BTreeSet<At>> = BTreeMap::new();
@@ -38,7 +39,7 @@ pub fn citations(peer: &Peer, docs: impl IntoIterator<Item = DocId>) -> Vec<Cite
             assert_eq!(*of, peer, "an entry brought it");
             *found
         };
-        // Of what an update builds on in one log, the last stands for what is before it.
+        // Among the dependencies of an update in one log, the last one covers those before it.
         let mut newest: BTreeMap<(EntryRef, u64), u32> = BTreeMap::new();
         for ChangeRecord { peer, start, deps, .. } in history {
             let update = by(peer, start).0;
@@ -58,7 +59,7 @@ pub fn citations(peer: &Peer, docs: impl IntoIterator<Item = DocId>) -> Vec<Cite
     builds_on.into_iter().map(cited).collect()
 }
 
-/// The entries that a stored entry's header cites.
+/// Returns the entries that a stored entry's header cites.
 fn cites(peer: &Peer, at: EntryRef) -> BTreeSet<At> {
     let ledger: &Ledger = peer.endpoint.ledger();
     let row = &peer.store.rows()[&(Table::Entry, entry_key(at))];

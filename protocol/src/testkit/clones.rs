@@ -1,5 +1,5 @@
-//! Stores that are copied, processes that are resumed twice, and logs that fork: stories, and what became of every word
-//! in them.
+//! Stores that are copied, processes that are resumed twice, and logs that fork: stories, and the fate of every
+//! written token in them.
 
 use crate::config::Config;
 use crate::endpoint::Event;
@@ -7,31 +7,32 @@ use crate::testkit::notes::{BODY, body, doc_id, insert, note, set};
 use crate::testkit::peer::{Net, Peer};
 use std::collections::BTreeMap;
 
-/// What became of what was written.
+/// Fate of the written tokens.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// Words that were reported safe.
+    /// Number of tokens that were reported durable.
     pub words: usize,
-    /// Of those, missing on some replica.
+    /// Number of these that are missing on some replica.
     pub lost: usize,
-    /// Of those, more than once in a value.
+    /// Number of these that occur more than once in a value.
     pub repeated: usize,
-    /// Documents whose values differ between replicas.
+    /// Number of documents whose values differ between replicas.
     pub differing: usize,
-    /// Replicas whose root is not that of the first.
+    /// Number of replicas whose root is not that of the first.
     pub roots: usize,
-    /// Logs that some replica found to be forked.
+    /// Number of logs that some replica found to be forked.
     pub forked: usize,
 }
 
-/// Peers, and what was written on them.
+/// Peers, and the tokens written on them.
 struct Story {
     net: Net,
     words: BTreeMap<u32, Vec<String>>,
 }
 
 impl Story {
-    /// `peers` devices of one user, all in one space and in sync, and documents 1 to `docs` made by the first.
+    /// Makes `peers` devices of one user, all in one space and in sync, and documents 1 to `docs` made by the
+    /// first.
     fn begin(peers: usize, docs: u32) -> Self {
         let mut first = Peer::new(1);
         first.found("home");
@@ -54,7 +55,7 @@ impl Story {
         }
     }
 
-    /// Everybody meets everybody, until nothing is new.
+    /// Has all peers meet each other, until nothing is new.
     fn meet_all(&mut self) {
         for _ in 0..3 {
             for from in 1..self.net.peers.len() {
@@ -63,13 +64,13 @@ impl Story {
         }
     }
 
-    /// A copy of a peer's store, byte for byte, starts. Returns its number.
+    /// Starts a copy of a peer's store, byte for byte. Returns the copy's number.
     fn copy(&mut self, peer: usize) -> usize {
         let store = self.net.peers[peer].store.crash(0);
         self.add(|seed| Peer::recover(store, seed))
     }
 
-    /// A copy of a peer's store and memory goes on beside it. Returns its number.
+    /// Resumes a copy of a peer's store and memory beside it. Returns the copy's number.
     fn resume(&mut self, peer: usize) -> usize {
         let store = self.net.peers[peer].store.crash(0);
         let image = self.net.peers[peer].endpoint.image();
@@ -93,7 +94,7 @@ impl Story {
         self.words.entry(doc).or_default().push(word);
     }
 
-    /// An entry without a word.
+    /// Writes an entry without a token.
     fn mark(&mut self, peer: usize, doc: u32, count: u32) {
         let open = self.net.peers[peer].open(doc_id(doc));
         let edited = self.net.peers[peer].edit(open, set("count", i64::from(count)), BODY);
@@ -108,7 +109,7 @@ impl Story {
         self.words.entry(doc).or_default().push(word);
     }
 
-    /// Has the first device publish again what is excluded in any document, once everybody met.
+    /// Has the first device republish the excluded entries of all documents, after all peers met.
     fn publish_excluded(&mut self) {
         self.meet_all();
         let docs: Vec<u32> = self.words.keys().copied().collect();
@@ -149,13 +150,14 @@ impl Story {
     }
 }
 
-/// A store is copied byte for byte `copies` times while it runs, and each copy starts and goes on apart: in the same
-/// document, in different ones, in new ones. Another device hears `first` before the others, and writes on top of that.
+/// Copies a store byte for byte `copies` times while it runs. Each copy starts and continues apart: in the same
+/// document, in different ones, in new ones. Another device hears `first` before the others, and writes on top of
+/// that.
 pub fn copied(copies: usize, first: usize) -> Outcome {
     go_apart(copies, first, Story::copy)
 }
 
-/// As [`copied`], with the memory of the process, keys and all: logs fork.
+/// Does the same as [`copied`], with the memory of the process and its keys: logs fork.
 pub fn resumed(copies: usize, first: usize) -> Outcome {
     go_apart(copies, first, Story::resume)
 }
@@ -180,8 +182,9 @@ fn go_apart(copies: usize, first: usize, another: impl Fn(&mut Story, usize) -> 
     story.end()
 }
 
-/// A writer's log of `entries` entries, which two others built on, gets another history from its second entry on. A
-/// fourth device hears that history first if `hears_other`, and builds on it; a fifth hears nothing until the end.
+/// Gives a writer's log of `entries` entries, which two others built on, another history from its second entry on.
+/// A fourth device hears that history first if `hears_other`, and builds on it; a fifth hears nothing until the
+/// end.
 pub fn forked_at_the_start(entries: u32, hears_other: bool) -> Outcome {
     let mut story = Story::begin(5, 1);
     let copy = story.resume(0);
@@ -189,7 +192,7 @@ pub fn forked_at_the_start(entries: u32, hears_other: bool) -> Outcome {
         story.make(0, doc, &format!("made {doc}"));
     }
     for count in 0..entries.saturating_sub(5) {
-        // A text that grows with each entry would make the work that of the text.
+        // A text that grew with each entry would dominate the work.
         if count.is_multiple_of(20) {
             story.write(0, 1 + count / 20 % 5, &format!("long {count}"));
         } else {

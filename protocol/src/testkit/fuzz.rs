@@ -1,8 +1,8 @@
-//! What the fuzzer runs, one function per target: hostile bytes in, no panic and no broken promise out.
+//! Fuzz targets, one function per target: they take hostile bytes, and panic if a promise is broken.
 //!
-//! `fuzz/` drives these functions with libFuzzer. `tests/fuzz_corpus.rs` replays the committed corpora with the same
-//! functions as ordinary tests, so a finding stays fixed on machines that have no fuzzer. Where a checksum or a seal
-//! would stop the fuzzer at the door, the target makes a right one: attackers can too.
+//! `fuzz/` drives these functions with libFuzzer. `tests/fuzz_corpus.rs` replays the committed corpora with the
+//! same functions as ordinary tests, so a finding stays fixed on machines without a fuzzer. If a checksum or a seal
+//! would stop the fuzzer at the first check, the target makes a right one, as attackers can.
 
 use super::sample::{BULK_DOCS, OwnedKeys, Sample, SampleLog, TOGETHER_DOCS, meta, row};
 use crate::connection::{Handshake, HandshakeError, Opening};
@@ -22,10 +22,10 @@ use crate::wire::message::Message;
 use bytes::Bytes;
 use std::sync::LazyLock;
 
-/// A target: takes any bytes, and panics when the code under test breaks a promise.
+/// A target: takes any bytes, and panics if the code under test breaks a promise.
 pub type Target = fn(&[u8]);
 
-/// Every target by name. `fuzz/corpus/NAME` holds its corpus, `fuzz/fuzz_targets/NAME.rs` its program.
+/// All targets by name. `fuzz/corpus/NAME` holds a target's corpus, `fuzz/fuzz_targets/NAME.rs` its program.
 pub const TARGETS: &[(&str, Target)] = &[
     ("card", card),
     ("codec", codec),
@@ -48,8 +48,8 @@ static LOGS: LazyLock<[SampleLog; 4]> = LazyLock::new(|| {
     [SAMPLE.live_log(), SAMPLE.bulk_log(BULK_DOCS), SAMPLE.together_log(TOGETHER_DOCS), SAMPLE.control_log()]
 });
 
-/// Reads fields as the input's own first bytes command, and writes back what was read: the encoding is canonical, so
-/// the bytes must be the same (`spec/wire.md`, section 2).
+/// Reads fields as the input's first bytes command, and writes them back: the encoding is canonical, so the bytes
+/// must be the same (`spec/wire.md`, section 2).
 pub fn codec(data: &[u8]) {
     let Some((commands, fields)) = data.split_first_chunk::<8>() else { return };
     let mut reader = Reader::new(fields);
@@ -83,7 +83,7 @@ fn field(command: u8, reader: &mut Reader<'_>, written: &mut Vec<u8>) -> Result<
     Ok(())
 }
 
-/// Reads the plaintext of transport messages. What comes out of it must go through frames again (`spec/wire.md`, 3).
+/// Reads the plaintext of transport messages. Its messages must survive another framing (`spec/wire.md`, 3).
 pub fn frames(data: &[u8]) {
     const LIMIT: usize = 512;
     let mut reassembler = Reassembler::new(LIMIT);
@@ -107,7 +107,7 @@ pub fn frames(data: &[u8]) {
     }
 }
 
-/// Reads one message: it has one encoding (`spec/wire.md`, section 4).
+/// Reads one message, which has one encoding (`spec/wire.md`, section 4).
 pub fn messages(data: &[u8]) {
     let bytes = Bytes::copy_from_slice(data);
     if let Ok(message) = Message::decode(&bytes) {
@@ -189,7 +189,8 @@ fn sealed_stream(mut a: Handshake, mut b: Handshake, first: &[u8], piece: usize,
     }
 }
 
-/// Reads a card and opens its owner box; also signs and seals the input itself, as what a box holds (`spec/log.md`, 1).
+/// Reads a card and opens its owner box; also signs and seals the input itself as the content of a box
+/// (`spec/log.md`, 1).
 pub fn card(data: &[u8]) {
     one_encoding(data, LogCard::decode, LogCard::encode);
     let made = seal_signed(data.to_vec(), &LOGS[0].card.place, &SAMPLE.devices[0], &SAMPLE.epochs[0].owner_key());
@@ -214,7 +215,7 @@ fn owner(card: &LogCard) {
     }
 }
 
-/// Reads an entry, folds it, and opens whatever its keys open; also cards and heads (`spec/log.md`).
+/// Reads an entry, folds it, and opens all that its keys open; also cards and heads (`spec/log.md`).
 pub fn entry(data: &[u8]) {
     one_encoding(data, LogCard::decode, LogCard::encode);
     one_encoding(data, Head::decode, Head::encode);
@@ -248,7 +249,7 @@ fn open_all(reader: &EntryReader<'_>, keys: &OwnedKeys, codec: &mut Codec) {
         if let Some((_, _, section)) = header.key_box(item.key, (crate::ids::LogId::default(), 0))
             && let Ok(seed) = reader.open_key_box(section, keys.key_box)
         {
-            // Whatever it says, the plain length stays within its limit or the body does not open.
+            // With any stated length, the plain length stays within its limit or the body does not open.
             let seed = node_seed(&seed, item.key.node());
             let Ok(body) = reader.open_body(item.section, &seed, dictionary.as_deref(), codec) else { continue };
             assert!(body.len() <= crate::log::write::BODY_BYTES_MAX);
@@ -271,7 +272,7 @@ fn one_encoding<T>(
     assert_eq!(out, data[..data.len() - reader.remaining()], "what was read has one encoding");
 }
 
-/// Reads what stands behind the seal of section 0: padding, compression and the header (`spec/log.md`, section 5).
+/// Reads the content behind the seal of section 0: padding, compression and the header (`spec/log.md`, section 5).
 pub fn header(data: &[u8]) {
     let mut codec = Codec::new();
     if let Ok(header) = Header::decode(data, &[]) {
@@ -287,7 +288,7 @@ pub fn header(data: &[u8]) {
     }
 }
 
-/// Reads a list of control records: it has one encoding (`spec/access.md`).
+/// Reads a list of control records, which has one encoding (`spec/access.md`).
 pub fn records(data: &[u8]) {
     if let Ok(records) = decode_records(data) {
         assert_eq!(encode_records(&records), data, "a list has one encoding");
@@ -324,7 +325,7 @@ pub fn identity(data: &[u8]) {
     }
 }
 
-/// Reads an invite, as a line and as the content of one whose checksum is right (`spec/identity.md`, section 6).
+/// Reads an invite, as a line and as the content of a line with the right checksum (`spec/identity.md`, section 6).
 pub fn invite(data: &[u8]) {
     let check = blake3::derive_key("cosmicsync invite checksum 1", data);
     let content = [data, &check[..4]].concat();
@@ -337,7 +338,7 @@ pub fn invite(data: &[u8]) {
     }
 }
 
-/// Reads a value: it has one encoding and a bounded depth (`spec/documents.md`, section 2).
+/// Reads a value, which has one encoding and a bounded depth (`spec/documents.md`, section 2).
 pub fn value(data: &[u8]) {
     if let Ok(value) = Value::decode(data) {
         assert_eq!(value.encode(), data, "a value has one encoding");
@@ -345,9 +346,9 @@ pub fn value(data: &[u8]) {
     }
 }
 
-/// Checks an update and imports it into a document with another author's content; the first byte says which operation it
-/// is to begin with. Whatever the update does, the other's content can be had again (`spec/documents.md`, sections 4
-/// and 6).
+/// Checks an update and imports it into a document with another author's content; the first byte names the
+/// operation at which it begins. Any update leaves the other author's content recoverable (`spec/documents.md`,
+/// sections 4 and 6).
 pub fn document(data: &[u8]) {
     const AUTHOR: u64 = 7;
     const HOSTILE: u64 = 9;

@@ -1,5 +1,5 @@
-//! Histories of one keyed document that several devices make, edit, delete and make again apart from each other: nothing
-//! is hidden that nobody deleted who saw it (`spec/documents.md`, section 3).
+//! Histories of one keyed document that several devices make, edit, delete and make again apart from each other:
+//! only content that a deletion saw may be hidden (`spec/documents.md`, section 3).
 
 use crate::crdt::{Change, CheckedUpdate, Hidden, Replica, Step, TextPaths, Value, Version, check};
 use crate::entropy::Entropy;
@@ -7,42 +7,44 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The keys on every level.
 const KEYS: [&str; 3] = ["a", "b", "c"];
-/// How deep maps nest.
+/// Deepest nesting of maps.
 const DEPTH: usize = 3;
 /// Tokens of texts are characters of a private range: each is written once.
 const FIRST_TOKEN: u32 = 0xF_0000;
-/// The writer of what is republished.
+/// The writer of republished operations.
 const AGAIN: u64 = 99;
 
-/// What a history held, and what was wrong with it.
+/// Content of a history, and its errors.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// Histories.
+    /// Number of histories.
     pub histories: u64,
-    /// Edits.
+    /// Number of edits.
     pub edits: u64,
-    /// Characters and items that nobody deleted who saw them.
+    /// Number of characters and items that no deletion saw.
     pub standing: u64,
-    /// Of those, in the value of no replica, but listed as hidden by a concurrent write of another kind.
+    /// Number of these that no replica's value has, but that are listed as hidden by a concurrent write of another
+    /// kind.
     pub listed: u64,
-    /// Of those, neither shown nor listed.
+    /// Number of these that are neither shown nor listed.
     pub missing: u64,
-    /// Characters and items that somebody deleted who saw them, and that are shown.
+    /// Number of characters and items that a deletion saw and that are still shown.
     pub undead: u64,
-    /// Replicas that differ from the first in value, in what is hidden, or in whether the document is deleted.
+    /// Number of replicas that differ from the first in value, in hidden content, or in the deletion of the
+    /// document.
     pub differing: u64,
-    /// Documents that are deleted and should not be, or are not and should.
+    /// Number of documents that are deleted and should not be, or the reverse.
     pub wrongly_gone: u64,
-    /// Histories in which a branch was excluded and written again.
+    /// Number of histories in which a branch was excluded and republished.
     pub republished: u64,
-    /// Earlier versions that were read again.
+    /// Number of earlier versions that were read again.
     pub versions: u64,
-    /// Of those, with another value than a replica had then.
+    /// Number of these with another value than a replica had then.
     pub versions_differing: u64,
 }
 
 impl Outcome {
-    /// Adds another.
+    /// Adds another outcome.
     pub fn add(&mut self, other: Self) {
         let sums = [
             (&mut self.histories, other.histories),
@@ -60,7 +62,7 @@ impl Outcome {
         sums.into_iter().for_each(|(sum, more)| *sum += more);
     }
 
-    /// How much was wrong.
+    /// Returns the number of errors.
     pub const fn wrong(&self) -> u64 {
         self.missing + self.undead + self.differing + self.wrongly_gone + self.versions_differing
     }
@@ -69,16 +71,16 @@ impl Outcome {
 /// One device.
 struct Device {
     replica: Replica,
-    /// Which updates it has taken in.
+    /// The updates that the replica has imported.
     seen: BTreeSet<usize>,
 }
 
 struct History {
     entropy: Entropy,
     devices: Vec<Device>,
-    /// In the order in which they were made.
+    /// Updates with their makers, in the order in which they were made.
     updates: Vec<(usize, CheckedUpdate)>,
-    /// Updates that deleted the document, and what each saw.
+    /// For each update that deleted the document, the updates that its maker had seen.
     deletions: Vec<BTreeSet<usize>>,
     inserted: BTreeSet<u32>,
     deleted: BTreeSet<u32>,
@@ -98,7 +100,7 @@ pub fn run(seed: u64) -> Outcome {
     history.outcome
 }
 
-/// The replica that has all of a history, and versions that replicas had on the way, with their values.
+/// Returns the replica that has all of a history, and versions that replicas had on the way, with their values.
 ///
 /// # Panics
 /// As [`run`].
@@ -110,7 +112,7 @@ pub fn versions(seed: u64) -> (Replica, Vec<(Version, Value)>) {
     (history.devices.swap_remove(0).replica, versions)
 }
 
-/// A history before its devices all met.
+/// Returns a history before its devices all met.
 fn written(seed: u64) -> History {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
@@ -156,7 +158,7 @@ impl History {
         self.entropy.below(bound as u64) as usize
     }
 
-    /// One device takes in what another has.
+    /// Has one device import the updates of another.
     fn meet(&mut self, to: usize, from: usize) {
         let news: Vec<usize> = self.devices[from].seen.difference(&self.devices[to].seen).copied().collect();
         self.take_in(to, &news);
@@ -201,7 +203,7 @@ impl History {
         }
     }
 
-    /// Goes down a way that there is, or to a key that there is not.
+    /// Chooses a path that exists, or one to a new key.
     fn place(&mut self, value: &Value) -> (Vec<Step>, Option<Value>) {
         let mut path = Vec::new();
         let mut here = value.clone();
@@ -264,7 +266,7 @@ impl History {
         }
     }
 
-    /// Takes what a device wrote as an update that others can have. `false` if it wrote nothing.
+    /// Takes the writes of a device as an update for others. Returns `false` if it wrote nothing.
     fn send(&mut self, at: usize) -> bool {
         let replica = &mut self.devices[at].replica;
         let Some(update) = replica.take_update().expect("it is whole") else { return false };
@@ -274,7 +276,7 @@ impl History {
         true
     }
 
-    /// The tokens that a device shows or lists.
+    /// Returns the tokens that a device shows or lists.
     fn visible(&mut self, at: usize) -> BTreeSet<u32> {
         let replica = &mut self.devices[at].replica;
         let mut found = BTreeSet::new();
@@ -296,7 +298,7 @@ impl History {
         }
         self.compare();
         for (version, value) in core::mem::take(&mut self.versions) {
-            // What was excluded is in nobody's version any more.
+            // Excluded updates are in no version any more.
             if let Some(read) = self.devices[0].replica.value_at(&version).expect("it is whole") {
                 self.outcome.versions += 1;
                 self.outcome.versions_differing += u64::from(read != value);
@@ -304,7 +306,7 @@ impl History {
         }
     }
 
-    /// One device's updates that no other has are excluded, and written again by another writer.
+    /// Excludes one device's updates that no other has, and republishes them as another writer.
     fn republish(&mut self) {
         let at = self.pick(self.devices.len());
         let others: BTreeSet<usize> = self
@@ -336,7 +338,7 @@ impl History {
         if was_gone {
             self.deletions.push(self.devices[at].seen.clone());
         }
-        // What is excluded counts no more: the list keeps its places.
+        // Excluded updates are ignored from now on: the list keeps its places.
         let taken: BTreeSet<usize> = alone.iter().copied().collect();
         for other in &mut self.devices {
             other.seen.extend(&taken);
@@ -375,7 +377,7 @@ impl History {
     }
 }
 
-/// The tokens in a value.
+/// Collects the tokens in a value.
 fn tokens(value: &Value, found: &mut BTreeSet<u32>) {
     match value {
         Value::Text(text) => found.extend(text.chars().map(u32::from)),

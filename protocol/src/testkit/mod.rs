@@ -1,6 +1,6 @@
-//! In-memory stand-ins for what a driver provides, shared by tests, fuzzing and simulation.
+//! In-memory replacements for a driver's parts, shared by tests, fuzzing and simulation.
 //!
-//! Nothing here is part of the product; all of it keeps the core's rules (no clock, no threads, no files).
+//! No part belongs to the product; all of it keeps the core's rules (no clock, no threads, no files).
 
 pub mod cited;
 pub mod clones;

@@ -7,27 +7,27 @@ use crate::ids::DocId;
 /// The path of the text.
 pub const BODY: &[&str] = &["body"];
 
-/// A note.
+/// Makes a note.
 pub fn note(text: &str) -> Value {
     [("title", Value::from("a note")), ("body", Value::from(text))].into_iter().collect()
 }
 
-/// The text of a note.
+/// Returns the text of a note.
 pub fn body(value: &Value) -> &str {
     value.entry("body").and_then(Value::as_text).unwrap_or_default()
 }
 
-/// Inserts into the text.
+/// Makes an insertion into the text.
 pub fn insert(at: usize, text: &str) -> Edit {
     Edit::Apply(vec![Change::Splice { path: vec![Step::Key("body".into())], at, delete: 0, insert: text.into() }])
 }
 
-/// Sets a field of the note.
+/// Makes a write of a field of the note.
 pub fn set(field: &str, value: impl Into<Value>) -> Edit {
     Edit::Apply(vec![Change::Set { path: vec![Step::Key(field.into())], value: value.into() }])
 }
 
-/// The id of a numbered note.
+/// Returns the id of a numbered note.
 pub fn doc_id(number: u32) -> DocId {
     let mut id = [7; 16];
     id[..4].copy_from_slice(&number.to_be_bytes());

@@ -1,4 +1,4 @@
-//! An endpoint with a store in memory, and a network of them: the smallest runtime there is.
+//! An endpoint with a store in memory, and a network of them: the smallest possible runtime.
 
 use crate::config::Config;
 use crate::crdt::{Meta, TextPaths, Value};
@@ -14,52 +14,52 @@ use crate::testkit::store::MemStore;
 use crate::time::Now;
 use std::collections::{BTreeMap, VecDeque};
 
-/// An endpoint, its store, and the events it told of so far.
+/// An endpoint, its store, and its events so far.
 #[derive(Debug)]
 pub struct Peer {
     /// The core.
     pub endpoint: Endpoint,
-    /// Its store.
+    /// Store of the peer.
     pub store: MemStore,
     /// Events that no test took yet.
     pub events: Vec<Event>,
     /// The time.
     pub now: Now,
-    /// Takes in every request, event and sent byte, if it is there: equal hashes, equal outputs.
+    /// Hash over every request, event and sent byte, if present: equal hashes mean equal outputs.
     pub trace: Option<Box<blake3::Hasher>>,
 }
 
 impl Peer {
-    /// A peer with an empty store.
+    /// Makes a peer with an empty store.
     pub fn new(seed: u8) -> Self {
         Self::recover(MemStore::new(), seed)
     }
 
-    /// A peer with an empty store and a seed of full length.
+    /// Makes a peer with an empty store and a seed of full length.
     pub fn seeded(seed: [u8; 32]) -> Self {
         Self::start(MemStore::new(), None, seed, Config::default())
     }
 
-    /// A peer that starts from a store.
+    /// Starts a peer from a store.
     ///
     /// # Panics
-    /// When the store cannot be read.
+    /// If the store cannot be read.
     pub fn recover(store: MemStore, seed: u8) -> Self {
         Self::with_config(store, seed, Config::default())
     }
 
-    /// A peer that starts from a store with a configuration of its own.
+    /// Starts a peer from a store with a configuration of its own.
     ///
     /// # Panics
-    /// When the store cannot be read.
+    /// If the store cannot be read.
     pub fn with_config(store: MemStore, seed: u8, config: Config) -> Self {
         Self::start(store, None, [seed; 32], config)
     }
 
-    /// A peer that goes on as a copy of another process, memory and all.
+    /// Starts a peer that continues as a copy of another process, memory included.
     ///
     /// # Panics
-    /// When the store cannot be read.
+    /// If the store cannot be read.
     pub fn resume(store: MemStore, image: Image, seed: u8, config: Config) -> Self {
         Self::start(store, Some(image), [seed; 32], config)
     }
@@ -86,10 +86,10 @@ impl Peer {
         peer
     }
 
-    /// Completes store requests and takes events until there are none. Bytes for links stay where they are.
+    /// Completes store requests and takes events until none is left. Bytes for links stay where they are.
     ///
     /// # Panics
-    /// When the endpoint never comes to rest.
+    /// If the endpoint never comes to rest.
     pub fn settle(&mut self) {
         for _ in 0..1_000_000 {
             let mut io = Kept { store: &mut self.store, events: &mut self.events, trace: self.trace.as_deref_mut() };
@@ -109,7 +109,7 @@ impl Peer {
         self.settle();
     }
 
-    /// Takes the events told of so far.
+    /// Takes the events so far.
     pub fn take_events(&mut self) -> Vec<Event> {
         core::mem::take(&mut self.events)
     }
@@ -117,7 +117,7 @@ impl Peer {
     /// Makes a user and a space.
     ///
     /// # Panics
-    /// When there is one already.
+    /// If there is one already.
     pub fn found(&mut self, name: &str) -> SpaceNo {
         self.endpoint.create_user(self.now).expect("a new user");
         let space = self.endpoint.create_space(self.now, name).expect("a new space");
@@ -125,10 +125,10 @@ impl Peer {
         space
     }
 
-    /// The partition `main` of the first space.
+    /// Returns the partition `main` of the first space.
     ///
     /// # Panics
-    /// When there is none yet.
+    /// If there is no such partition yet.
     pub fn main(&self) -> PartNo {
         self.endpoint.partition(SpaceNo(0), "main").expect("a space was founded or joined")
     }
@@ -144,7 +144,7 @@ impl Peer {
     /// Makes a document in the collection `notes`.
     ///
     /// # Panics
-    /// When it is refused.
+    /// If the document is refused.
     pub fn create(&mut self, doc: DocId, value: Value, texts: &[&str]) -> DocRef {
         let doc = self.open(doc);
         let collection = self.endpoint.collection_id(SpaceNo(0), "notes");
@@ -156,7 +156,7 @@ impl Peer {
     /// Edits an open document, urgently.
     ///
     /// # Errors
-    /// When the endpoint refuses.
+    /// Fails if the endpoint refuses the edit.
     pub fn edit(&mut self, doc: DocRef, edit: Edit, texts: &[&str]) -> Result<CommitId, EditError> {
         let texts: TextPaths = texts.iter().copied().collect();
         let commit = self.endpoint.edit(self.now, &[(doc, edit)], &texts, true)?;
@@ -164,17 +164,17 @@ impl Peer {
         Ok(commit)
     }
 
-    /// The logs that this peer writes.
+    /// Returns the logs that this peer writes.
     pub fn own_logs(&self) -> Vec<LogId> {
         self.endpoint.logs().filter(|log| log.mine).map(|log| log.id).collect()
     }
 
-    /// What peers compare in the first space.
+    /// Returns the root of the first space, which peers compare.
     pub fn root(&self) -> Option<[u8; 16]> {
         self.endpoint.spaces().next().map(|space| space.root)
     }
 
-    /// A document as it stands, opened for the purpose; `None` if it does not exist here.
+    /// Returns a document's current state, opened for the purpose; `None` if it does not exist here.
     pub fn snapshot(&mut self, doc: DocId) -> Option<Snapshot> {
         let doc = self.open(doc);
         let snapshot = self.endpoint.view(doc);
@@ -183,20 +183,20 @@ impl Peer {
         snapshot
     }
 
-    /// The value of a document, opened for the purpose; `None` if it does not exist here.
+    /// Returns the value of a document, opened for the purpose; `None` if it does not exist here.
     pub fn value(&mut self, doc: DocId) -> Option<Value> {
         self.snapshot(doc).map(|snapshot| snapshot.value)
     }
 }
 
-/// Keeps what a core wants done, but takes no bytes: those are fetched when they are to travel.
+/// Passes on requests and events of a core, but takes no bytes: those are fetched when they are to travel.
 #[derive(Debug)]
 pub struct Kept<'a> {
-    /// Takes the requests.
+    /// Receiver of the requests.
     pub store: &'a mut MemStore,
-    /// Takes the events.
+    /// Receiver of the events.
     pub events: &'a mut Vec<Event>,
-    /// Takes in both.
+    /// Hash over both.
     pub trace: Option<&'a mut blake3::Hasher>,
 }
 
@@ -237,25 +237,25 @@ pub struct Net {
     /// The peers.
     pub peers: Vec<Peer>,
     wires: Vec<Wire>,
-    /// How finely the bytes are cut.
+    /// Size of the pieces into which the bytes are cut.
     pub piece: usize,
     /// Bytes that each peer sent.
     pub sent: Vec<u64>,
-    /// Transport turns: how often the direction of the talk changed.
+    /// Number of transport turns: changes of the direction of the traffic.
     pub turns: u64,
 }
 
 impl Net {
-    /// A network without connections.
+    /// Makes a network without connections.
     pub fn new(peers: Vec<Peer>) -> Self {
         let sent = vec![0; peers.len()];
         Self { peers, wires: Vec::new(), piece: usize::MAX, sent, turns: 0 }
     }
 
-    /// Two peers of one user: `b` joined `a`'s space and is linked to `a`.
+    /// Makes two peers of one user: `b` joined `a`'s space and is linked to `a`.
     ///
     /// # Panics
-    /// When joining fails.
+    /// If joining fails.
     pub fn joined() -> Self {
         let mut a = Peer::new(1);
         a.found("home");
@@ -269,7 +269,7 @@ impl Net {
     /// Has `joiner` join the first space of `inviter`.
     ///
     /// # Panics
-    /// When it fails.
+    /// If joining fails.
     pub fn join(&mut self, joiner: usize, inviter: usize) {
         let peer = &mut self.peers[inviter];
         let expires = peer.now.wall_ms + 60_000;
@@ -316,7 +316,7 @@ impl Net {
     /// Carries bytes and completes store requests until nothing moves.
     ///
     /// # Panics
-    /// When it goes on for a hundred thousand rounds.
+    /// If the network does not come to rest within a hundred thousand rounds.
     pub fn run(&mut self) {
         let mut last = None;
         for _ in 0..100_000 {

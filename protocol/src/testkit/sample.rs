@@ -1,5 +1,5 @@
-//! One small world of records, keys and entries, equal wherever it is made: what the published vectors show, what the
-//! fuzz targets know, and what the benchmarks measure.
+//! One small world of records, keys and entries, equal wherever it is made: the basis of the published vectors, the
+//! fuzz targets and the benchmarks.
 
 use crate::crdt::{Meta, TextPaths, Value, encode_new};
 use crate::entropy::Entropy;
@@ -24,7 +24,7 @@ use zeroize::Zeroizing;
 
 /// The wall clock in this world, in milliseconds since the Unix epoch.
 pub const WALL_MS: u64 = 1_700_000_000_000;
-/// Documents of the bulk log: enough that they get codes of their own.
+/// Documents of the bulk log: enough for codes of their own.
 pub const BULK_DOCS: usize = 9;
 /// Documents of the log in which they share a section.
 pub const TOGETHER_DOCS: usize = 4;
@@ -40,7 +40,7 @@ pub struct Sample {
     pub genesis: UserGenesis,
     /// The founder's device and one that joined.
     pub devices: [DeviceKeys; 2],
-    /// Of both devices.
+    /// Credentials of both devices.
     pub credentials: [Credential; 2],
     /// The space's record.
     pub space: SpaceGenesis,
@@ -48,7 +48,7 @@ pub struct Sample {
     pub invite: Invite,
     /// The first epoch and the second.
     pub epochs: [EpochKey; 2],
-    /// The records of both: for one device, then for two.
+    /// The records of both epochs: for one device, then for two.
     pub records: [KeyEpoch; 2],
 }
 
@@ -62,12 +62,12 @@ pub struct OwnedKeys {
 }
 
 impl OwnedKeys {
-    /// Derives them.
+    /// Derives the keys from an epoch key.
     pub fn of(key: &EpochKey) -> Self {
         Self { epoch: key.id(), header: key.header_key(), key_box: key.key_box_key(), records: key.records_key() }
     }
 
-    /// As builders and readers take them.
+    /// Returns the keys in the form that builders and readers take.
     pub fn keys(&self) -> EpochKeys<'_> {
         EpochKeys { epoch: self.epoch, header: &self.header, key_box: &self.key_box, records: &self.records }
     }
@@ -91,13 +91,13 @@ pub struct SampleLog {
 }
 
 impl SampleLog {
-    /// Where an entry is.
+    /// Returns the place of an entry.
     pub fn place(&self, seq: usize) -> Place {
         let h_prev = seq.checked_sub(1).map_or_else(|| genesis(&self.id), |before| self.entries[before].h);
         Place { log: self.id, card_epoch: self.card.place.epoch, seq: seq as u64, h_prev }
     }
 
-    /// The card as it travels.
+    /// Returns the card as it travels.
     pub fn card_bytes(&self) -> Bytes {
         let mut bytes = Vec::new();
         self.card.encode(&mut bytes);
@@ -107,7 +107,7 @@ impl SampleLog {
     /// Seals one more entry.
     ///
     /// # Panics
-    /// When it does not fit its limits.
+    /// If the entry does not fit its limits.
     pub fn push(&mut self, builder: &mut EntryBuilder, keys: &OwnedKeys, header: &Header, sections: &[Plain<'_>]) {
         let place = self.place(self.entries.len());
         let randomness = [place.seq as u8; 16];
@@ -153,32 +153,32 @@ impl Sample {
         Self { recovery, user, genesis, devices, credentials, space, invite, epochs, records }
     }
 
-    /// The space's id.
+    /// Returns the space's id.
     pub fn space_id(&self) -> SpaceId {
         self.space.space_id()
     }
 
-    /// The partition `control`.
+    /// Returns the partition `control`.
     pub fn control(&self) -> PartitionId {
         partition_id(&self.space_id(), CONTROL)
     }
 
-    /// The partition `main`.
+    /// Returns the partition `main`.
     pub fn main(&self) -> PartitionId {
         partition_id(&self.space_id(), MAIN)
     }
 
-    /// The collection `cities`.
+    /// Returns the collection `cities`.
     pub fn collection(&self) -> CollectionId {
         collection_id(&self.space_id(), "cities")
     }
 
-    /// The document of `cities` that a key names.
+    /// Returns the document of `cities` that a key names.
     pub fn doc(&self, key: &str) -> DocId {
         doc_id_for_key(&self.space_id(), &self.collection(), key.as_bytes())
     }
 
-    /// An empty log of the first device in the first epoch, whose key is `seed` repeated.
+    /// Makes an empty log of the first device in the first epoch, whose key is `seed` repeated.
     pub fn log(&self, partition: &PartitionId, lane: Lane, seed: u8) -> SampleLog {
         let key = SigningKey::from_bytes(&[seed; 32]);
         let space = self.space_id();
@@ -196,7 +196,7 @@ impl Sample {
         SampleLog { id: card.log_id(), earlier: vec![prev.log], key, card, entries: Vec::new(), heads: Vec::new() }
     }
 
-    /// The control log: the space's first records beside the first KeyEpoch, then a second device and epoch.
+    /// Makes the control log: the space's first records beside the first KeyEpoch, then a second device and epoch.
     pub fn control_log(&self) -> SampleLog {
         let mut log = self.log(&self.control(), Lane::Live, 11);
         let mut builder = EntryBuilder::new();
@@ -212,7 +212,7 @@ impl Sample {
         log
     }
 
-    /// A live log: a document is made, then changed under the second epoch with the key of the first entry.
+    /// Makes a live log: a document is made, then changed under the second epoch with the key of the first entry.
     ///
     /// # Panics
     /// Never: all of it is fixed.
@@ -244,10 +244,11 @@ impl Sample {
         log
     }
 
-    /// A bulk log: one entry of `docs` documents, each under a key of its own against one dictionary, and a LogClose.
+    /// Makes a bulk log: one entry of `docs` documents, each under a key of its own against one dictionary, and a
+    /// LogClose.
     ///
     /// # Panics
-    /// When there are more documents than one entry holds.
+    /// If there are more documents than one entry holds.
     pub fn bulk_log(&self, docs: usize) -> SampleLog {
         let mut log = self.log(&self.main(), Lane::Bulk, 13);
         let keys = OwnedKeys::of(&self.epochs[0]);
@@ -259,10 +260,10 @@ impl Sample {
         log
     }
 
-    /// A bulk log of one entry, in which all documents share a section and a data key, and a LogClose.
+    /// Makes a bulk log of one entry, in which all documents share a section and a data key, and a LogClose.
     ///
     /// # Panics
-    /// When there are more documents than one section holds.
+    /// If there are more documents than one section holds.
     pub fn together_log(&self, docs: usize) -> SampleLog {
         let mut log = self.log(&self.main(), Lane::Bulk, 14);
         let updates = self.updates(&log.id, docs);
@@ -286,7 +287,7 @@ impl Sample {
         log
     }
 
-    /// The first updates of so many documents, as a log writes them.
+    /// Returns the first updates of `docs` documents, as a log writes them.
     ///
     /// # Panics
     /// Never: rows are small.
@@ -296,7 +297,7 @@ impl Sample {
         (0..docs).map(|at| update(at).expect("a small row").bytes).collect()
     }
 
-    /// The header of a bulk entry with these documents, and the seeds of their data keys.
+    /// Returns the header of a bulk entry with these documents, and the seeds of their data keys.
     pub fn bulk_header(&self, updates: &[Vec<u8>]) -> (Header, Vec<Seed>) {
         let mut header = Header::new(EntryKind::Update, WALL_MS);
         header.collections.push(self.collection());
@@ -322,7 +323,8 @@ fn bulk_doc(at: u32) -> DocId {
     DocId((u128::from(WALL_MS) << 80 | u128::from(at)).to_be_bytes())
 }
 
-/// The sections of a bulk entry: the dictionary, whose text is the first document, a key box, then a body each.
+/// Returns the sections of a bulk entry: the dictionary, whose text is the first document, a key box, then one body
+/// per document.
 pub fn bulk_sections<'a>(updates: &'a [Vec<u8>], seeds: &'a [Seed]) -> Vec<Plain<'a>> {
     let mut sections = vec![Plain::Dictionary(updates.first().map_or(&[], Vec::as_slice)), Plain::KeyBox(&BULK_SEED)];
     let bodies = updates.iter().zip(seeds);
@@ -330,12 +332,12 @@ pub fn bulk_sections<'a>(updates: &'a [Vec<u8>], seeds: &'a [Seed]) -> Vec<Plain
     sections
 }
 
-/// What a document of `cities` is called.
+/// Returns the name of a document of `cities`.
 pub fn meta(key: &str) -> Meta {
     Meta { collection: Some("cities".into()), key: Some(key.into()), deleted: false }
 }
 
-/// A row of seven fields, about 190 bytes of JSON.
+/// Returns a row of seven fields, about 190 bytes of JSON.
 pub fn row(at: usize) -> Value {
     let fraction = |scale: usize| Value::from(format!("{}.{:06}", 30 + at % 20, at * scale % 1_000_000));
     [

@@ -1,8 +1,8 @@
 //! A store in memory, whose completions, crashes and failures the test decides.
 //!
-//! [`MemStore`] keeps the promises of [`crate::storage`] and nothing more: a request has no effect until it is carried
-//! out, and a crash keeps every commit that was, plus as many of the submitted ones as the test says.
-//! It never completes anything by itself (`spec/storage.md`).
+//! [`MemStore`] keeps the promises of [`crate::storage`] and nothing more: a request has no effect until it is
+//! carried out, and a crash keeps every commit that was, plus as many of the submitted ones as the test chooses. It
+//! never completes anything by itself (`spec/storage.md`).
 
 mod conformance;
 
@@ -23,10 +23,10 @@ pub struct MemStore {
     rows: Rows,
     queue: VecDeque<Waiting>,
     commits: u64,
-    /// How many commits were carried out, reported or not.
+    /// Number of commits that were carried out, reported or not.
     applied: u64,
     fault: Option<(u64, StoreError)>,
-    /// What was there before the last commit.
+    /// Rows before the last commit.
     #[cfg(planted)]
     older: Rows,
     poisoned: bool,
@@ -36,7 +36,7 @@ pub struct MemStore {
 #[derive(Debug, Clone)]
 enum Waiting {
     Request(StoreRequest),
-    /// Carried out, but nobody was told.
+    /// Carried out, but not reported.
     Done {
         done: StoreDone,
         is_commit: bool,
@@ -59,32 +59,33 @@ impl MemStore {
         self.queue.push_back(Waiting::Request(request));
     }
 
-    /// How many requests wait for completion.
+    /// Returns the number of requests that wait for completion.
     pub fn pending(&self) -> usize {
         self.queue.len()
     }
 
-    /// Whether some commit is carried out and nobody was told.
+    /// Returns whether some commit is carried out but not reported.
     pub fn has_untold(&self) -> bool {
         self.queue.iter().any(|waiting| matches!(waiting, Waiting::Done { is_commit: true, .. }))
     }
 
-    /// The rows that are durable now.
+    /// Returns the rows that are durable now.
     pub const fn rows(&self) -> &Rows {
         &self.rows
     }
 
-    /// How many commits were completed, well or not, since this store was opened.
+    /// Returns the number of commits that were completed, well or not, since this store was opened.
     pub const fn commits(&self) -> u64 {
         self.commits
     }
 
-    /// Makes the `nth` commit from now fail with `error`; 0 is the next one. As with a disk, all that follow it fail.
+    /// Makes the `nth` commit from now fail with `error`; 0 is the next one. As with a disk, all later commits fail
+    /// too.
     pub fn fail_commit(&mut self, nth: u64, error: StoreError) {
         self.fault = Some((self.applied + nth, error));
     }
 
-    /// Completes the oldest request that waits.
+    /// Completes the oldest waiting request.
     pub fn complete_next(&mut self) -> Option<StoreDone> {
         let (done, is_commit) = match self.queue.pop_front()? {
             Waiting::Request(request) => {
@@ -97,8 +98,8 @@ impl MemStore {
         Some(done)
     }
 
-    /// Makes the oldest commit that waits durable, and carries out what waits before it, without telling anybody: a disk
-    /// is done a moment before its user knows. All of it completes in its turn.
+    /// Makes the oldest waiting commit durable, and carries out the requests before it, without reporting any: a
+    /// disk is done a moment before its user knows. All of them complete in their turn.
     pub fn settle_next(&mut self) {
         for at in 0..self.queue.len() {
             let Some(Waiting::Request(request)) = self.queue.get(at).cloned() else { continue };
@@ -111,10 +112,10 @@ impl MemStore {
         }
     }
 
-    /// Answers a read at once from what is durable, before everything that waits. One that is submitted waits its turn.
+    /// Answers a read at once from the durable rows, before all waiting requests. A submitted read waits its turn.
     ///
     /// # Panics
-    /// If it is no [`Read::Durable`](crate::storage::Read::Durable).
+    /// If the request is not a [`Read::Durable`](crate::storage::Read::Durable).
     pub fn read_durable(&mut self, request: StoreRequest) -> StoreDone {
         assert!(request.is_durable_read(), "what is ordered waits its turn");
         #[cfg(planted)]
@@ -124,12 +125,12 @@ impl MemStore {
         self.execute(request)
     }
 
-    /// Carries out all requests that wait, oldest first.
+    /// Carries out all waiting requests, oldest first.
     pub fn complete_all(&mut self) -> Vec<StoreDone> {
         core::iter::from_fn(|| self.complete_next()).collect()
     }
 
-    /// What a reader finds after a crash now: all that is durable, and the first `keep` of the commits that were
+    /// Returns the store after a crash now: all durable rows, and the first `keep` of the commits that were
     /// submitted but not completed. A commit that would have failed is never among them.
     #[must_use]
     pub fn crash(&self, keep: usize) -> Self {
@@ -219,10 +220,10 @@ impl MemStore {
     }
 }
 
-/// From which row to which one.
+/// Bounds of a range of rows.
 type Range = (Bound<(Table, Bytes)>, Bound<(Table, Bytes)>);
 
-/// The rows of `from <= key < to`; `None` if no key is.
+/// Returns the range of `from <= key < to`; `None` if it is empty.
 fn range(table: Table, from: &Bytes, to: &Bytes) -> Option<Range> {
     let from = (table, from.clone());
     if !to.is_empty() {

@@ -1,4 +1,4 @@
-//! Checks that what a store counts is what it lists, and that a document which is not doubted is there.
+//! Checks that a store's counts match its listings, and that every listed document without a doubt exists.
 
 use crate::documents::Snapshot;
 use crate::ids::CollectionId;
@@ -8,7 +8,7 @@ use crate::storage::Table;
 use crate::testkit::store::Rows;
 use std::collections::BTreeMap;
 
-/// Says what is wrong with the counts of a store.
+/// Returns a description of a wrong count in a store, if there is one.
 pub fn wrong_count(rows: &Rows) -> Option<String> {
     let mut listed: BTreeMap<bytes::Bytes, u64> = BTreeMap::new();
     for (table, key) in rows.keys() {
@@ -26,7 +26,8 @@ pub fn wrong_count(rows: &Rows) -> Option<String> {
     wrong.map(|(key, count)| format!("{count} documents are listed and {} are counted", counted(key)))
 }
 
-/// Says what is wrong with what a store believes of a listed document; `found` is what opening it says.
+/// Returns a description of a wrong doubt about a listed document, if there is one; `found` is the result of
+/// opening it.
 pub fn wrong_doubt(rows: &Rows, doc: DocRef, collection: &CollectionId, found: Option<&Snapshot>) -> Option<String> {
     if !rows.contains_key(&(Table::Doc, crate::ledger::rows::listing_key(doc, collection))) {
         return None;

@@ -1,7 +1,7 @@
-//! A few peers in one space to which anything may happen, and what has to hold of them once they met again.
+//! A few peers in one space to which anything may happen, and the checks that must pass after they met again.
 //!
-//! A test draws the steps and says who meets whom in the end; the world carries them out, remembers what was reported
-//! safe, and compares. Steps about peers that are not there do nothing.
+//! A test draws the steps and chooses the final meetings. The world carries the steps out, remembers which edits
+//! were reported durable, and compares. Steps about missing peers do nothing.
 
 use crate::config::Config;
 use crate::crdt::{Meta, TextPaths};
@@ -19,32 +19,33 @@ use crate::testkit::tally::{wrong_count, wrong_doubt};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::OnceLock;
 
-/// How many peers a world begins with.
+/// Number of peers with which a world begins.
 pub const PEERS: usize = 3;
-/// With the copies.
+/// Most peers, copies included.
 pub const PEERS_MAX: usize = 5;
 
-/// What happens next. Documents are named by number.
+/// Next step. Documents are named by number.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "the fields are what their names say")]
 pub enum Do {
     /// A document is made.
     Create { peer: usize, doc: u32 },
-    /// New documents are appended to the peer's import, which is begun if there is none, and ended then if so wished.
+    /// New documents are appended to the peer's import, which is opened if needed, and closed afterwards if
+    /// `close`.
     Import { peer: usize, docs: usize, close: bool },
-    /// A word is inserted into a document's text.
+    /// A token is inserted into a document's text.
     Insert { peer: usize, doc: u32, urgent: bool },
     /// A field of a document is set.
     Set { peer: usize, doc: u32, value: i64 },
-    /// A word is inserted into two documents at once.
+    /// A token is inserted into two documents at once.
     Both { peer: usize, doc: u32 },
     /// A document is marked as deleted, or as not deleted.
     Delete { peer: usize, doc: u32, deleted: bool },
     /// A document is opened once more.
     Open { peer: usize, doc: u32 },
-    /// And closed once.
+    /// A document is closed once.
     Close { peer: usize, doc: u32 },
-    /// A document takes in nothing new, or all again.
+    /// A document imports nothing new from others (`on`), or everything again.
     Hold { peer: usize, doc: u32, on: bool },
     /// A link comes up.
     Link { from: usize, to: usize },
@@ -52,16 +53,16 @@ pub enum Do {
     Cut { from: usize, to: usize },
     /// Time passes on one peer.
     Pass { peer: usize, ms: u64 },
-    /// A peer starts again, with the first `keep` of the commits that were under way.
+    /// A peer starts again, with the first `keep` of the commits under way.
     Crash { peer: usize, keep: usize },
-    /// A store is copied byte for byte, as if it had crashed, and the copy starts as a further peer. With the memory of its
-    /// process it goes on where that is: logs fork.
+    /// A store is copied byte for byte, as if it had crashed, and the copy starts as a further peer. With the
+    /// memory of its process it continues from there: logs fork.
     Copy { peer: usize, keep: usize, memory: bool },
     /// A peer meets another until nothing moves, and is gone for good.
     Leave { peer: usize, to: usize },
-    /// A peer chooses which bodies it fetches.
+    /// A peer chooses the bodies that it fetches.
     Bodies { peer: usize, bodies: Bodies },
-    /// Stores and links get on a little.
+    /// Stores and links proceed a little.
     Run { completions: usize, bytes: usize, rounds: usize },
 }
 
@@ -94,27 +95,29 @@ struct Wire {
     flight: [VecDeque<u8>; 2],
 }
 
-/// Peers, what travels between them, and what they said.
+/// Peers, their traffic, and their events.
 #[derive(Debug)]
 pub struct World {
     /// The peers; copies come last.
     pub peers: Vec<Peer>,
-    /// What they told of logs with several histories, and of spaces that did not become equal.
+    /// Events about logs with several histories, and about spaces that did not become equal.
     pub alarms: Vec<(usize, Event)>,
     wires: Vec<Wire>,
     seeds: u8,
     tokens: u32,
-    /// How many documents the steps may name. Any peer may make the last: of what several made apart, one text wins.
+    /// Number of documents that the steps may name. Any peer may make the last one: if several made it apart, one
+    /// text wins.
     docs: u32,
-    /// The number of the next document that is imported.
+    /// The number of the next imported document.
     next_import: u32,
     imports: BTreeMap<usize, LogId>,
-    /// Edits that were taken and not yet reported safe: (peer, commit) -> document and token.
+    /// Edits that were taken and not yet reported durable: (peer, commit) -> document and token.
     waiting: BTreeMap<(usize, u64), Vec<(DocId, String)>>,
     safe: Vec<(DocId, String)>,
-    /// How often each peer has each document open.
+    /// Number of times that each peer has each document open.
     pins: BTreeMap<(usize, DocId), u32>,
-    /// A process was resumed beside itself: words may stand twice, and some are shown only once they are published again.
+    /// True if a process was resumed beside itself: tokens may occur twice, and some are shown only after
+    /// republication.
     resumed: bool,
     gone: BTreeSet<usize>,
     config: Config,
@@ -132,18 +135,18 @@ fn founded() -> &'static [MemStore] {
     })
 }
 
-/// How a world's peers behave: with little memory, so that much is read back.
+/// Returns the configuration of a world's peers: with little memory, so that much is read back.
 pub fn config() -> Config {
     Config { recent_bytes_max: 4_000, idle_docs_max: 1, values_min: 1, ..Config::default() }
 }
 
 impl World {
-    /// Three devices of one user that share a space, none linked. Steps may name documents below `docs`.
+    /// Makes three devices of one user that share a space, none linked. Steps may name documents below `docs`.
     pub fn new(docs: u32) -> Self {
         Self::with_config(docs, config())
     }
 
-    /// The same, of peers that behave like this.
+    /// Makes the same world with peers of this configuration.
     pub fn with_config(docs: u32, config: Config) -> Self {
         let stores = founded().iter().cloned();
         let start = |(at, store)| Peer::with_config(store, at as u8 + 10, config.clone());
@@ -165,10 +168,10 @@ impl World {
         }
     }
 
-    /// Carries a step out.
+    /// Carries out a step.
     ///
     /// # Panics
-    /// When a store fails.
+    /// If a store fails.
     pub fn act(&mut self, step: Do) {
         if !step.peers().iter().all(|peer| *peer < self.peers.len() && !self.gone.contains(peer)) {
             return;
@@ -223,7 +226,7 @@ impl World {
         }
     }
 
-    /// Lets all peers have all bodies, lets in what was held, and has everything come to rest.
+    /// Lets all peers have all bodies, removes all holds, and runs until everything rests.
     pub fn heal(&mut self) {
         for peer in 0..self.peers.len() {
             self.act(Do::Bodies { peer, bodies: Bodies::All });
@@ -235,7 +238,7 @@ impl World {
         }
     }
 
-    /// Breaks all links, brings these up, and has everything come to rest.
+    /// Breaks all links, makes these, and runs until everything rests.
     pub fn meet(&mut self, pairs: &[(usize, usize)]) {
         self.cut(|_| true);
         let here = |(from, to): &&(usize, usize)| !self.gone.contains(from) && !self.gone.contains(to);
@@ -244,7 +247,7 @@ impl World {
         self.rest();
     }
 
-    /// Has a peer publish again what is excluded and not shown, as a person would.
+    /// Has a peer republish excluded content that is not shown, as on a person's request.
     pub fn publish_excluded(&mut self) {
         let Some(peer) = (0..self.peers.len()).find(|peer| self.resumed && !self.gone.contains(peer)) else { return };
         for doc in 0..self.next_import {
@@ -258,10 +261,10 @@ impl World {
         }
     }
 
-    /// Compares all peers, with each other and with what they say after a new start.
+    /// Compares all peers, with each other and with their state after a restart.
     ///
     /// # Panics
-    /// When they differ, lack something, or lost what was reported safe.
+    /// If they differ, lack something, or lost an edit that was reported durable.
     pub fn check(&mut self) {
         let here = (0..self.peers.len()).filter(|peer| !self.gone.contains(peer));
         let roots: Vec<_> = here.map(|peer| self.peers[peer].root()).collect();
@@ -284,7 +287,7 @@ impl World {
         assert!(self.waiting.is_empty(), "edits that nobody heard of: {:?}", self.waiting);
     }
 
-    /// The logs of all peers, one a line.
+    /// Returns the logs of all peers, one per line.
     fn logs(&self) -> Vec<Vec<String>> {
         let line = |log: crate::endpoint::LogInfo| {
             format!("{:?} {:?} read {}/{}/{} mine {}", log.no, log.id, log.read, log.held, log.entries, log.mine)
@@ -298,14 +301,14 @@ impl World {
 
     fn token(&mut self, doc: u32) -> (DocId, String) {
         self.tokens += 1;
-        // Now and then a long one.
+        // Every seventh token is a long one.
         let long = if self.tokens.is_multiple_of(7) { "z".repeat(3_000) } else { String::new() };
         (doc_id(doc), format!("<{}{long}>", self.tokens))
     }
 
     fn edit(&mut self, peer: usize, edits: Vec<(DocRef, Edit)>, tokens: Vec<(DocId, String)>, urgent: bool) {
         let texts: TextPaths = BODY.iter().copied().collect();
-        // Only what is open can be edited.
+        // Only open documents can be edited.
         for (at, _) in &edits {
             let pins = self.pins.entry((peer, at.doc)).or_default();
             if *pins == 0 {
@@ -420,7 +423,7 @@ impl World {
     }
 
     fn crash(&mut self, peer: usize, keep: usize) {
-        // What was told before the crash was told.
+        // Events before the crash were reported.
         self.events(peer);
         let store = self.peers[peer].store.crash(keep);
         let now = self.peers[peer].now;
@@ -499,7 +502,8 @@ impl World {
     }
 }
 
-/// A document as it stands on a peer, which is what it holds in cache and what it would say after a new start.
+/// Returns a document's current state on a peer, after comparing it with its cached value and with its state after
+/// a restart.
 fn checked(peer: &mut Peer, doc: u32, config: &Config) -> Option<Snapshot> {
     let at = peer.open(doc_id(doc));
     assert_eq!(peer.endpoint.missing(at), [], "of document {doc}");

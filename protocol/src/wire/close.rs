@@ -1,19 +1,19 @@
-//! Why a link was ended: one number for the peer, one sentence for the operator (`spec/wire.md`, section 6).
+//! Codes for the end of a link: one number for the peer, one sentence for the operator (`spec/wire.md`, section 6).
 
-/// Whose fault the end of a link is.
+/// The side at fault for the end of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blame {
-    /// Nobody's: links end.
+    /// No side: links end.
     None,
-    /// The one who receives the code broke a rule.
+    /// The receiver of the code broke a rule.
     Receiver,
-    /// The one who sends the code can't go on.
+    /// The sender of the code can't continue.
     Sender,
 }
 
 macro_rules! close_codes {
     ($($name:ident = $number:literal, $blame:ident, $advice:literal;)*) => {
-        /// Why a link was ended. Numbers are never used again for something else.
+        /// Reason for the end of a link. A number is never reused for another reason.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
         #[repr(u16)]
         pub enum CloseCode {
@@ -24,17 +24,17 @@ macro_rules! close_codes {
             /// All codes, ascending.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
-            /// The code with this number, if this version knows it.
+            /// Returns the code with this number, if this version knows it.
             pub fn from_number(number: u16) -> Option<Self> {
                 Self::ALL.iter().copied().find(|code| *code as u16 == number)
             }
 
-            /// Whose fault it is.
+            /// Returns the side at fault.
             pub const fn blame(self) -> Blame {
                 match self { $(Self::$name => Blame::$blame,)* }
             }
 
-            /// What the operator should do, as a sentence.
+            /// Returns a sentence of advice for the operator.
             pub const fn advice(self) -> &'static str {
                 match self { $(Self::$name => $advice,)* }
             }

@@ -1,11 +1,11 @@
-//! The canonical binary encoding: fixed field order, minimal varints, nothing left over.
+//! The canonical binary encoding: fixed field order, minimal varints, no trailing bytes.
 //!
-//! One value has one encoding, so bytes can be hashed and signed as received. [`Reader`] borrows its input,
-//! never allocates and checks every length against what is left before it is used (`spec/wire.md`, section 2).
+//! One value has one encoding, so bytes can be hashed and signed as received. [`Reader`] borrows its input, never
+//! allocates, and checks every length against the rest before using it (`spec/wire.md`, section 2).
 
 use bytes::{BufMut, BytesMut};
 
-/// Why bytes were not a canonical encoding. Always the sender's fault.
+/// Reason why bytes are not a canonical encoding. Always the sender's fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CodecError {
     /// The input ended inside a field.
@@ -17,7 +17,7 @@ pub enum CodecError {
     /// A varint had a longer encoding than needed, or overflowed.
     #[error("a number is not minimally encoded")]
     NotMinimal,
-    /// A length, count or tag is outside what the format allows.
+    /// A length, count or tag is outside the range of the format.
     #[error("{0} is out of range")]
     OutOfRange(&'static str),
     /// A text field is not UTF-8.
@@ -37,12 +37,12 @@ impl<'a> Reader<'a> {
         Self { rest: bytes }
     }
 
-    /// How many bytes are left.
+    /// Returns the number of bytes left.
     pub const fn remaining(&self) -> usize {
         self.rest.len()
     }
 
-    /// Whether nothing is left.
+    /// Returns whether no bytes are left.
     pub const fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
@@ -54,7 +54,7 @@ impl<'a> Reader<'a> {
         Ok(head)
     }
 
-    /// Takes all that is left.
+    /// Takes all bytes left.
     pub fn take_rest(&mut self) -> &'a [u8] {
         core::mem::take(&mut self.rest)
     }
@@ -110,7 +110,7 @@ impl<'a> Reader<'a> {
         core::str::from_utf8(self.bytes(max, what)?).map_err(|_| CodecError::NotUtf8)
     }
 
-    /// Ends the reading: nothing may be left.
+    /// Ends the reading. Fails if bytes are left.
     pub const fn finish(self) -> Result<(), CodecError> {
         if self.rest.is_empty() { Ok(()) } else { Err(CodecError::Trailing) }
     }
@@ -160,7 +160,7 @@ impl Write for blake3::Hasher {
     }
 }
 
-/// How many bytes [`Write::varint`] takes for `value`.
+/// Returns the number of bytes that [`Write::varint`] takes for `value`.
 pub const fn varint_len(value: u64) -> usize {
     (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
 }

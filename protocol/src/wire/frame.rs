@@ -1,13 +1,13 @@
 //! Multiplexing: messages of six classes share one encrypted stream, so that an urgent one need not wait.
 //!
 //! The plaintext of a transport message is a sequence of frames; each carries a chunk of one message on the channel
-//! of its class. This module writes and reads frames; it never looks into messages and never decides which goes
-//! first. `spec/wire.md`, section 3.
+//! of its class. This module writes and reads frames. It never looks into messages and never decides their order.
+//! `spec/wire.md`, section 3.
 
 use super::codec::{CodecError, Reader, Write, varint_len};
 use bytes::Bytes;
 
-/// How many channels there are: one for each class.
+/// Number of channels: one for each class.
 pub const CHANNELS: usize = 6;
 
 /// The largest plaintext of one Noise transport message: 65,535 bytes less the tag.
@@ -16,13 +16,13 @@ pub const PLAINTEXT_MAX: usize = 65_519;
 const FIRST: u8 = 0x08;
 const LAST: u8 = 0x10;
 
-/// Why frames were refused. Always the sender's fault.
+/// Reason why frames were refused. Always the sender's fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
     /// A header is cut, not canonical, or has unknown bits.
     #[error("a frame is not well-formed: {0}")]
     Malformed(#[from] CodecError),
-    /// A message began inside another one of its channel, or went on without having begun.
+    /// A message began inside another one of its channel, or continued without having begun.
     #[error("a frame does not continue its channel")]
     Sequence,
     /// A message grew beyond the limit.
@@ -30,7 +30,7 @@ pub enum FrameError {
     TooLong,
 }
 
-/// A message on its way out: what is left of it goes into the next frames.
+/// An outgoing message: its rest goes into the next frames.
 #[derive(Debug)]
 pub struct Outgoing {
     bytes: Bytes,
@@ -44,17 +44,17 @@ impl Outgoing {
         Self { bytes, written: 0 }
     }
 
-    /// How many bytes are left to write.
+    /// Returns the number of bytes left to write.
     pub fn remaining(&self) -> usize {
         self.bytes.len() - self.written
     }
 
-    /// Whether all is written.
+    /// Returns whether the message is written whole.
     pub fn is_done(&self) -> bool {
         self.remaining() == 0
     }
 
-    /// Appends one frame of at most `space` bytes with a chunk of at most `chunk_max`; returns whether one fitted.
+    /// Appends one frame of at most `space` bytes with a chunk of at most `chunk_max`. Returns whether one fitted.
     pub fn write(&mut self, channel: u8, out: &mut Vec<u8>, space: usize, chunk_max: usize) -> bool {
         let whole = self.remaining().min(chunk_max);
         let room = space.saturating_sub(1);
@@ -87,7 +87,7 @@ impl Reassembler {
         Self { channels: Default::default(), message_bytes_max }
     }
 
-    /// Takes the next frame from `reader`; returns the channel and the message if the frame completed one.
+    /// Takes the next frame from `reader`. Returns the channel and the message if the frame completed one.
     pub fn read(&mut self, reader: &mut Reader<'_>) -> Result<Option<(u8, Bytes)>, FrameError> {
         let header = reader.u8()?;
         let channel = header & 0x07;

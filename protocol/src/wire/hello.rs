@@ -1,13 +1,13 @@
-//! The first bytes of a link: the cleartext preamble and the sealed Hello, and what two Hellos agree on.
+//! The first bytes of a link: the cleartext preamble, the sealed Hello, and the agreement of two Hellos.
 //!
-//! Nothing here checks a signature or a clock; the handshake carries these bytes, the endpoint judges them
+//! This module never checks a signature or a clock: the handshake carries these bytes, and the endpoint judges them
 //! (`spec/handshake.md`, sections 2 and 4).
 
 use crate::identity::{CREDENTIAL_BYTES_MAX, DeviceClaim};
 use crate::ids::{Incarnation, Instance};
 use crate::wire::codec::{CodecError, Reader, Write};
 
-/// The most bytes of a Hello.
+/// Most bytes of a Hello.
 pub const HELLO_BYTES_MAX: usize = 2048;
 /// The major version of the protocol.
 pub const VERSION_MAJOR: u8 = 0;
@@ -19,7 +19,7 @@ const FORMAT: u8 = 0;
 const FEATURES_MAX: usize = 64;
 const SUITES_MAX: usize = 16;
 
-/// Which ciphers a handshake uses.
+/// Ciphers of a handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Suite(pub u8);
 
@@ -28,7 +28,7 @@ impl Suite {
     pub const X25519_CHACHAPOLY_BLAKE2S: Self = Self(1);
 }
 
-/// Which Noise pattern a handshake follows.
+/// Noise pattern of a handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Pattern {
@@ -38,10 +38,10 @@ pub enum Pattern {
     XxPsk0 = 2,
 }
 
-/// Why a preamble was refused. The peer's fault; it is told nothing.
+/// Reason why a preamble was refused. The peer's fault; it gets no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PreambleError {
-    /// Whatever this is, it is not this protocol.
+    /// The bytes are not of this protocol.
     #[error("the peer speaks another protocol")]
     Magic,
     /// A major version that is not known here.
@@ -62,11 +62,11 @@ pub enum PreambleError {
 /// change them on the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Preamble {
-    /// Of the protocol.
+    /// Major version of the protocol.
     pub major: u8,
-    /// Of the handshake.
+    /// Cipher suite of the handshake.
     pub suite: Suite,
-    /// Of the handshake.
+    /// Pattern of the handshake.
     pub pattern: Pattern,
 }
 
@@ -74,21 +74,21 @@ impl Preamble {
     /// Length of the encoding in bytes.
     pub const LEN: usize = 8;
 
-    /// What this version sends.
+    /// Makes the preamble that this version sends.
     pub const fn new(pattern: Pattern) -> Self {
         Self { major: VERSION_MAJOR, suite: Suite::X25519_CHACHAPOLY_BLAKE2S, pattern }
     }
 
-    /// The bytes that travel.
+    /// Returns the bytes that travel.
     pub const fn encode(self) -> [u8; Self::LEN] {
         let [a, b, c, d] = MAGIC;
         [a, b, c, d, self.major, self.suite.0, self.pattern as u8, 0]
     }
 
-    /// Reads a preamble and refuses all that is not known here.
+    /// Reads a preamble and refuses everything that is not known here.
     ///
     /// # Errors
-    /// The first field that is not known.
+    /// Names the first field that is not known.
     pub fn decode(bytes: [u8; Self::LEN]) -> Result<Self, PreambleError> {
         let [a, b, c, d, major, suite, pattern, flags] = bytes;
         if [a, b, c, d] != MAGIC {
@@ -112,7 +112,7 @@ impl Preamble {
     }
 }
 
-/// The versions of the protocol that an end speaks, both included.
+/// The versions of the protocol that an end speaks, both bounds included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Versions {
     /// The oldest, (major, minor).
@@ -121,59 +121,59 @@ pub struct Versions {
     pub max: (u8, u8),
 }
 
-/// Something beyond the base protocol.
+/// An extension of the base protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Feature {
-    /// From the table of `spec/handshake.md`.
+    /// Id from the table of `spec/handshake.md`.
     pub id: u16,
-    /// Whether an end that does not know it must hang up.
+    /// True if an end that does not know the feature must hang up.
     pub critical: bool,
 }
 
-/// What the sender of a Hello can take.
+/// Limits of a Hello's sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HelloLimits {
     /// Longest logical message, in bytes.
     pub message_bytes_max: u64,
-    /// Most channels open at a time.
+    /// Most channels that are open at one time.
     pub channels_max: u64,
     /// Credit that each class starts with, in bytes.
     pub credit_bytes: u64,
 }
 
-/// As whom the sender speaks.
+/// Role of a Hello's sender.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Role {
     /// A certified device: the bytes of a [`Credential`](crate::identity::Credential), not yet verified.
     Member(Vec<u8>),
-    /// A device that an invite brought and that has no certificate: its claim, not yet verified.
+    /// A device with an invite and without a certificate: its claim, not yet verified.
     Joiner(DeviceClaim),
 }
 
-/// What each end tells the other inside the handshake.
+/// Message of each end to the other inside the handshake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hello {
-    /// What the sender speaks.
+    /// Versions that the sender speaks.
     pub versions: Versions,
-    /// Ascending by id; unknown ones are kept.
+    /// Features of the sender, ascending by id; unknown ones are kept.
     pub features: Vec<Feature>,
-    /// What the sender can take.
+    /// Limits of the sender.
     pub limits: HelloLimits,
     /// The life of the sender's store.
     pub incarnation: Incarnation,
-    /// The start of the sender's store: tells copies of a store apart that run at the same time.
+    /// The start of the sender's store: differs between copies of a store that run at the same time.
     pub instance: Instance,
     /// All suites that the sender knows, ascending; a higher number is preferred.
     pub suites: Vec<Suite>,
-    /// As whom it speaks.
+    /// Role of the sender.
     pub role: Role,
 }
 
 impl Hello {
-    /// The bytes that travel.
+    /// Returns the bytes that travel.
     ///
     /// # Panics
-    /// When features or suites are not strictly ascending or beyond their limits: our own fault.
+    /// If features or suites are not strictly ascending or beyond their limits: the caller's mistake.
     pub fn encode(&self) -> Vec<u8> {
         assert!(self.features.len() <= FEATURES_MAX && self.features.is_sorted_by(|a, b| a.id < b.id));
         assert!(self.suites.len() <= SUITES_MAX && self.suites.is_sorted_by(|a, b| a < b));
@@ -211,7 +211,7 @@ impl Hello {
     /// Reads a Hello. The role in it is not verified.
     ///
     /// # Errors
-    /// When the bytes are not canonical or beyond a limit.
+    /// Fails if the bytes are not canonical or beyond a limit.
     pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
         if bytes.len() > HELLO_BYTES_MAX {
             return Err(CodecError::OutOfRange("the length of a hello"));
@@ -262,10 +262,10 @@ fn read_features(reader: &mut Reader<'_>) -> Result<Vec<Feature>, CodecError> {
     Ok(features)
 }
 
-/// What a link speaks.
+/// Settings of a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Negotiated {
-    /// (major, minor).
+    /// Version, as (major, minor).
     pub version: (u8, u8),
     /// Ids of the features that both ends have, ascending.
     pub features: Vec<u16>,
@@ -274,13 +274,13 @@ pub struct Negotiated {
 }
 
 impl Negotiated {
-    /// Whether both ends have a feature.
+    /// Returns whether both ends have a feature.
     pub fn has(&self, id: u16) -> bool {
         self.features.binary_search(&id).is_ok()
     }
 }
 
-/// Why two Hellos do not go together.
+/// Reason why two Hellos do not match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HelloError {
     /// The ranges of versions do not meet.
@@ -292,18 +292,18 @@ pub enum HelloError {
     /// The peer lacks a feature that is needed here.
     #[error("the peer lacks feature {0}, which is needed here: update the peer")]
     MissingFeature(u16),
-    /// Both ends know a better suite or version than the one in use: somebody in the middle made one of them fall
-    /// back.
+    /// Both ends know a better suite or version than the one in use: an attacker in the middle made one of them
+    /// fall back.
     #[error("the link was forced down to weaker settings than both ends know")]
     Downgrade,
 }
 
-/// Agrees on what a link speaks. Both ends come to the same result.
+/// Negotiates the settings of a link. Both ends get the same result.
 ///
 /// `used` is the preamble of this handshake: its suite and major version must be the best that both ends know.
 ///
 /// # Errors
-/// When the ends have no version in common, one lacks a critical feature, or the link was forced down.
+/// Fails if the ends have no version in common, one lacks a critical feature, or the link was forced down.
 pub fn negotiate(ours: &Hello, theirs: &Hello, used: Preamble) -> Result<Negotiated, HelloError> {
     let version = ours.versions.max.min(theirs.versions.max);
     if version < ours.versions.min.max(theirs.versions.min) {

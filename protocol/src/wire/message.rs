@@ -1,7 +1,7 @@
 //! The messages of a session and their canonical encoding (`spec/wire.md`, section 4).
 //!
 //! Every message is bounded: counts and lengths are checked before anything is allocated. Cards, entries and
-//! signatures are opaque here; whether they are valid is for others to say.
+//! signatures are opaque here; other modules verify them.
 
 mod node;
 
@@ -21,12 +21,12 @@ const BYTES_MAX: usize = 1 << 20;
 const SEQ_MAX: u64 = (1 << 62) - 1;
 const INDEX_MAX: u64 = (1 << 31) - 1;
 
-/// Names a log that one side introduced on this link.
+/// Reference to a log that one side introduced on this link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogRef {
-    /// By the sender's handle.
+    /// The sender's handle.
     Mine(u32),
-    /// By the receiver's handle.
+    /// The receiver's handle.
     Yours(u32),
 }
 
@@ -35,9 +35,9 @@ pub enum LogRef {
 pub struct Node {
     /// The trie.
     pub scope: Scope,
-    /// The path, one nibble a byte.
+    /// The path, one nibble per byte.
     pub prefix: Vec<u8>,
-    /// What the sender has there.
+    /// The sender's content under that path.
     pub view: NodeView,
 }
 
@@ -46,100 +46,100 @@ pub struct Node {
 pub struct Run {
     /// Seq of the first entry.
     pub start: u64,
-    /// Chain hash of the entry before; zero when `start` is 0, where the card takes its place.
+    /// Chain hash of the entry before; zero if `start` is 0, since the card takes its place.
     pub h_prev: [u8; 32],
-    /// As they were signed and stored; at least one.
+    /// The entries as they were signed and stored; at least one.
     pub entries: Vec<Bytes>,
     /// Signature of the head at the last entry.
     pub signature: [u8; 64],
 }
 
 impl Run {
-    /// The seq after the last entry.
+    /// Returns the seq after the last entry.
     pub fn end(&self) -> u64 {
         self.start + self.entries.len() as u64
     }
 
-    /// How many bytes the entries have: what counts against credit.
+    /// Returns the bytes of the entries, which are charged to the credit.
     pub fn bytes(&self) -> u64 {
         self.entries.iter().map(|entry| entry.len() as u64).sum()
     }
 }
 
-/// Why a peer can't send entries.
+/// Reason why a peer can't send entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum GoneReason {
-    /// It never fetched them; somebody else may have them.
+    /// The peer never fetched the entries; others may have them.
     Absent = 0,
-    /// They are older than what is kept.
+    /// The entries are older than those that are kept.
     Pruned = 1,
-    /// They were erased everywhere.
+    /// The entries were erased everywhere.
     Erased = 2,
-    /// It holds nothing of the history that was asked for: the answer to a `BranchWant`, and to nothing else.
+    /// The peer holds nothing of the requested history: the answer to a `BranchWant` only.
     History = 3,
 }
 
 /// A logical message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message {
-    /// Opens a space; its index is the count of this sender's earlier `SpaceOpen` messages on the link.
+    /// Opens a space. Its index is the number of this sender's earlier `SpaceOpen` messages on the link.
     SpaceOpen {
         /// The space's token, blinded for this link and direction.
         token: [u8; 16],
         /// The end of the sender's journal.
         position: u64,
-        /// How far the sender has read the receiver's journal.
+        /// Position up to which the sender has read the receiver's journal.
         cursor: Option<Cursor>,
         /// The sender's root.
         root: [u8; 16],
-        /// What the sender wants without asking.
+        /// Data that the sender wants without a request.
         follow: Follow,
     },
-    /// Introduces logs under handles of the sender that follow each other.
+    /// Introduces logs under consecutive handles of the sender.
     Logs {
-        /// The sender's index of their space.
+        /// The sender's index of the logs' space.
         space: u32,
-        /// The handle of the first.
+        /// The handle of the first log.
         first: u32,
-        /// Their ids.
+        /// Ids of the logs.
         ids: Vec<LogId>,
     },
-    /// Tells the seq of the sender's tip for logs that may have grown.
+    /// Announces the seq of the sender's tip for logs that may have grown.
     Changes {
-        /// (log, seq of the tip).
+        /// Pairs of a log and the seq of its tip.
         logs: Vec<(LogRef, u64)>,
     },
     /// A step of a repair walk.
     Nodes {
         /// The sender's index of the space.
         space: u32,
-        /// How many of the receiver's nodes were answered in full since the last such message.
+        /// Number of the receiver's nodes that were answered in full since the last such message.
         answered: u64,
-        /// Where the sender's tries may differ from the receiver's.
+        /// Nodes of the sender's tries that may differ from the receiver's.
         nodes: Vec<Node>,
     },
-    /// Asks for entries `from <= seq < to`.
+    /// Requests entries `from <= seq < to`.
     Want {
-        /// Which log.
+        /// The log.
         log: LogRef,
         /// First seq.
         from: u64,
         /// The seq after the last.
         to: u64,
-        /// Whether entries that came were dropped, so that they must come again.
+        /// True if entries that came were dropped, so that they must come again.
         again: bool,
     },
-    /// Asks for the signed head alone.
+    /// Requests the signed head alone.
     WantHead {
-        /// Which log.
+        /// The log.
         log: LogRef,
-        /// Whether the card is needed too.
+        /// True if the card is needed too.
         card: bool,
     },
     /// Entries. The only message on a channel other than 0.
     Range {
-        /// Which log.
+        /// The log.
         log: LogRef,
         /// For a card that introduces the log under this handle: the sender's index of its space.
         opens: Option<u32>,
@@ -150,98 +150,98 @@ pub enum Message {
     },
     /// A signed head without entries.
     Head {
-        /// Which log.
+        /// The log.
         log: LogRef,
-        /// The card without its space token, if it was asked for or the log is new.
+        /// The card without its space token, if it was requested or the log is new.
         card: Option<Bytes>,
-        /// Of the head.
+        /// Seq of the head.
         seq: u64,
-        /// The chain hash there.
+        /// The chain hash after that entry.
         h: [u8; 32],
         /// The log key's signature.
         signature: [u8; 64],
     },
-    /// Everything below `to` that the receiver sent of these logs is durable.
+    /// Acknowledges that everything below `to` that the receiver sent of these logs is durable.
     Ack {
-        /// (log, the seq after the last one).
+        /// Pairs of a log and the seq after the last durable entry.
         logs: Vec<(LogRef, u64)>,
     },
-    /// Gives back credit.
+    /// Returns credit.
     Credit {
-        /// For which class.
+        /// The class.
         class: Class,
-        /// How many bytes of entries.
+        /// Number of bytes of entries.
         bytes: u64,
     },
     /// Everything up to `position` in the sender's journal was announced on this link or known to the receiver.
     Settled {
         /// The sender's index of the space.
         space: u32,
-        /// Of the sender's journal.
+        /// Position in the sender's journal.
         position: u64,
         /// The sender's root at that position.
         root: [u8; 16],
     },
-    /// Entries that were asked for will not come from here.
+    /// Answers that requested entries will not come from this sender.
     Gone {
-        /// Which log.
+        /// The log.
         log: LogRef,
         /// First seq.
         from: u64,
         /// The seq after the last.
         to: u64,
-        /// Why.
+        /// The reason.
         reason: GoneReason,
     },
-    /// The sender holds a history of the log that ends here, and the receiver may hold another.
+    /// Announces that the sender holds a history of the log that ends here; the receiver may hold another.
     ForkHint {
-        /// Which log.
+        /// The log.
         log: LogRef,
-        /// Of the history's last entry.
+        /// Seq of the history's last entry.
         seq: u64,
-        /// The chain hash after it.
+        /// The chain hash after that entry.
         h: [u8; 32],
     },
-    /// Asks for one run of the history that ends, or ended, at a head.
+    /// Requests one run of the history that ends, or ended, at a head.
     BranchWant {
-        /// Which log.
+        /// The log.
         log: LogRef,
-        /// Of the head.
+        /// Seq of the head.
         seq: u64,
-        /// The chain hash there.
+        /// The chain hash after that entry.
         h: [u8; 32],
-        /// The first entry that is wanted; the answer may begin at a later or an earlier one.
+        /// The first wanted entry; the answer may begin at a later or an earlier one.
         from: u64,
     },
     /// Answers a [`Message::BranchWant`].
     BranchRun {
-        /// Which log.
+        /// The log.
         log: LogRef,
         /// The card without its space token, exactly when the run starts at 0.
         card: Option<Bytes>,
         /// The entries.
         run: Run,
     },
-    /// Asks for a [`Message::Pong`].
+    /// Requests a [`Message::Pong`].
     Ping {
-        /// Comes back.
+        /// Number that the answer repeats.
         nonce: u64,
     },
     /// Answers a [`Message::Ping`].
     Pong {
-        /// As it came.
+        /// Number of the ping.
         nonce: u64,
     },
     /// A message of the endpoint, opaque to the session.
     App {
-        /// What it is.
+        /// Kind of the message.
         kind: u8,
-        /// Its body.
+        /// Body of the message.
         body: Bytes,
     },
-    /// The sender ends the link.
+    /// Announces that the sender ends the link.
     Close {
-        /// See [`super::close::CloseCode`]; unknown numbers are kept.
+        /// Number of a [`super::close::CloseCode`]; unknown numbers are kept.
         code: u16,
         /// More about the cause; depends on the code.
         detail: u16,
@@ -478,7 +478,7 @@ fn write_span(out: &mut Vec<u8>, log: LogRef, from: u64, to: u64) {
     out.varint(to - from);
 }
 
-/// The rest of a run, behind its start.
+/// Writes the rest of a run, after its start.
 fn write_run(out: &mut Vec<u8>, card: Option<&Bytes>, run: &Run) {
     match card {
         Some(card) => out.prefixed(card),
@@ -515,7 +515,7 @@ fn read_ref(r: &mut Reader<'_>) -> Result<LogRef, CodecError> {
     Ok(if value & 1 == 0 { LogRef::Mine(handle) } else { LogRef::Yours(handle) })
 }
 
-/// A list of one to [`ITEMS_MAX`] items, each of at least two bytes.
+/// Reads a list of one to [`ITEMS_MAX`] items, each of at least two bytes.
 fn read_list<'a, T>(
     r: &mut Reader<'a>,
     item: impl Fn(&mut Reader<'a>) -> Result<T, CodecError>,
@@ -559,7 +559,7 @@ fn read_run(r: &mut Reader<'_>, bytes: &Bytes, start: u64) -> Result<(Option<Byt
     Ok((card, Run { start, h_prev, entries, signature }))
 }
 
-/// Entries are many in a run of tiny ones, so their count is bounded by the message alone.
+/// Reads entries. A run may have very many tiny ones, so their number is bounded only by the message.
 fn read_list_long(r: &mut Reader<'_>, bytes: &Bytes) -> Result<Vec<Bytes>, CodecError> {
     let count = r.count(r.remaining() / 2, "a count")?;
     if count == 0 {

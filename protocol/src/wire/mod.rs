@@ -1,4 +1,4 @@
-//! What travels and in which encoding (`spec/wire.md`).
+//! The messages that travel and their encodings (`spec/wire.md`).
 
 pub mod close;
 pub mod codec;

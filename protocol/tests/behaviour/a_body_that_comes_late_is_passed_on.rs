@@ -1,4 +1,4 @@
-//! Whoever asked for a body that was not there gets it when it comes, on the link on which it asked.
+//! A peer that requested a missing body gets it when it comes, on the link of its request.
 
 use cosmicsync_protocol::sync::{Bodies, SpaceNo};
 use cosmicsync_protocol::testkit::notes::{BODY, doc_id, insert, note};
@@ -14,7 +14,7 @@ fn follow(net: &mut Net, peer: usize, bodies: Bodies) {
     peer.settle();
 }
 
-/// A writer, a replica of heads next to it, and one behind that.
+/// Makes a writer, a replica of heads next to it, and one behind that.
 fn chain() -> Net {
     let mut writer = Peer::new(1);
     writer.found("home");
@@ -47,7 +47,7 @@ fn when_the_head_was_known_on_both_sides() {
     net.run();
     assert!(lacking(&net.peers[1]) > 0 && lacking(&net.peers[2]) > 0);
     net.cut();
-    // The last one wants all, and asks the one between, which has nothing.
+    // The last one wants all bodies, and requests them from the one between, which has none.
     follow(&mut net, 1, Bodies::All);
     follow(&mut net, 2, Bodies::All);
     net.dial(2, 1);

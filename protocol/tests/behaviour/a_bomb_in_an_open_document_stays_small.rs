@@ -1,5 +1,5 @@
-//! Bodies that inflate a thousandfold are opened only so far: what takes memory has to be sent. What others write into
-//! the same document comes in all the same.
+//! Bodies that inflate a thousandfold are opened only up to a limit: memory use stays in proportion to sent bytes.
+//! Entries of others in the same document are imported all the same.
 
 use cosmicsync_protocol::crdt::forge::{Forgery, forge};
 use cosmicsync_protocol::documents::Missing;

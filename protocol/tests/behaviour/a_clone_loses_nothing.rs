@@ -1,5 +1,5 @@
-//! A store that is copied byte for byte and started beside itself forks no log. A process that is resumed twice with its
-//! memory does, and no word is lost.
+//! A store that is copied byte for byte and started beside itself forks no log. A process that is resumed twice
+//! with its memory does, and no token is lost.
 
 use cosmicsync_protocol::testkit::clones::{Outcome, copied, forked_at_the_start, resumed};
 

@@ -1,5 +1,5 @@
-//! A device may say that there is more of a log than its writer holds, or that the log has another history. It is asked for
-//! that and has to show it: no log ends on its word.
+//! A device may claim that a log has more entries than its writer holds, or another history. It must prove the
+//! claim: no log ends on the claim alone.
 
 use cosmicsync_protocol::endpoint::Event;
 use cosmicsync_protocol::ids::LogId;

@@ -1,4 +1,4 @@
-//! After a failed commit nothing is acknowledged any more, and the store that is left goes on without a fork.
+//! After a failed commit nothing is acknowledged any more, and the remaining store continues without a fork.
 
 use cosmicsync_protocol::endpoint::Event;
 use cosmicsync_protocol::storage::StoreError;

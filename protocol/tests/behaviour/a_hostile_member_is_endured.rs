@@ -1,5 +1,5 @@
-//! A member with valid keys says whatever it likes, hundreds of times. The founder stays up, ends links with codes,
-//! and what the honest wrote is the same on both of their replicas.
+//! A member with valid keys sends lies, hundreds of times. The founder stays up, ends links with codes, and the
+//! documents of the honest peers are equal on both of their replicas.
 
 use cosmicsync_protocol::endpoint::Event;
 use cosmicsync_protocol::log::Lane;
@@ -7,7 +7,7 @@ use cosmicsync_protocol::testkit::hostile::{Liar, NO_CODE, Siege};
 use cosmicsync_protocol::testkit::notes::{BODY, doc_id, insert, note};
 use cosmicsync_protocol::wire::close::CloseCode;
 
-/// Documents of the honest; the liar meddles with the last.
+/// Documents of the honest peers; the liar tampers with the last.
 const HONEST: u32 = 3;
 
 fn endure(lies: u32) {
@@ -43,7 +43,7 @@ fn endure(lies: u32) {
 
 #[test]
 fn hundreds_of_lies_change_nothing_that_others_wrote() {
-    // The core's thread has as much.
+    // The core's thread has a stack of the same size.
     let thread = std::thread::Builder::new().stack_size(64 << 20).spawn(|| endure(600));
     thread.expect("a thread").join().expect("the peers stay up");
 }

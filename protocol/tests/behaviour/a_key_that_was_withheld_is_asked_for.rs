@@ -1,4 +1,4 @@
-//! Whoever is not given the key of an epoch that others write under asks for it, and gets it from whoever holds it.
+//! A device that lacks the key of an epoch in use requests it, and gets it from any device that holds it.
 
 use cosmicsync_protocol::log::{EntryKind, Header, Lane, Plain};
 use cosmicsync_protocol::space::record::encode_records;
@@ -6,7 +6,7 @@ use cosmicsync_protocol::testkit::hostile::Siege;
 use cosmicsync_protocol::testkit::notes::{BODY, doc_id, insert, note};
 use cosmicsync_protocol::testkit::peer::{Net, Peer};
 
-/// Has the hostile member mint an epoch for the founder alone, and write under it so that it counts.
+/// Has the hostile member mint an epoch for the founder alone, and write under it so that it becomes trusted.
 fn mint_for_the_founder(siege: &mut Siege, generation: u32) {
     let control = siege.member.control();
     let mut opening = siege.member.new_log(control, Lane::Live);
@@ -35,7 +35,7 @@ fn again_after_a_restart_and_only_once() {
     mint_for_the_founder(&mut siege, 100);
     siege.net.cut();
     siege.net.peers[0].create(doc_id(7), note("a"), BODY);
-    // The other learns of it, asks, and ends before the answer comes.
+    // The other one sees it, requests the key, and ends before the answer comes.
     siege.net.dial(1, 0);
     siege.net.run();
     siege.net.cut();
@@ -72,7 +72,7 @@ fn many_keys_that_nobody_uses_keep_none_out_that_is_used() {
     let mut opening = siege.member.new_log(control, Lane::Live);
     for count in 0..1_100 {
         let (seq, h) = (opening.seq, opening.h);
-        // Boxed to the other device alone, and said in entries that nobody can read.
+        // Boxed to the other device alone, and recorded in entries that nobody can read.
         let record = siege.member.mint_for(&[&siege.net.peers[1]], 2 + count);
         let header = Header::new(EntryKind::Control, 0);
         let entry = siege.member.entry(&mut opening, &header, &[Plain::Open(&record)]);

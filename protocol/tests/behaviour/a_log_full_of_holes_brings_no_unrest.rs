@@ -1,5 +1,5 @@
-//! An author may sign a head far ahead and then give out entries here and there. Those who hold the pieces come to
-//! rest all the same, and start again from their stores.
+//! An author may sign a head far ahead and then send scattered entries. The holders of the pieces come to rest all
+//! the same, and restart from their stores.
 
 use cosmicsync_protocol::log::card::short_card;
 use cosmicsync_protocol::log::{EntryKind, Header, Lane};

@@ -1,4 +1,4 @@
-//! Whoever holds a log can serve any stretch of it with a head that proves it, however it came to them.
+//! Any holder of a log can serve any stretch of it with a head that proves it, from whatever source the log came.
 
 use cosmicsync_protocol::config::Config;
 use cosmicsync_protocol::crdt::Value;
@@ -23,13 +23,13 @@ fn noise(at: usize, len: usize) -> Value {
     Value::from(&text[at..at + len])
 }
 
-/// Nothing is served from memory.
+/// Makes a peer that serves nothing from memory.
 fn peer(seed: u8) -> Peer {
     Peer::with_config(MemStore::new(), seed, Config { recent_bytes_max: 1, ..Config::default() })
 }
 
-/// The first peer writes entries of these sizes, the second takes them `step` at a time; then each catches up with the
-/// one before as a stranger.
+/// Has the first peer write entries of these sizes and the second take them `step` at a time; then each catches up
+/// with the one before as a stranger.
 fn hop(sizes: &[usize], step: usize) {
     let mut net = Net::new((0..HOPS as u8).map(|at| peer(at + 1)).collect());
     net.peers[0].found("home");

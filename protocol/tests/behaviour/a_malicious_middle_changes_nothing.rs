@@ -1,11 +1,11 @@
-//! Whoever stands between two peers can drop, swap, repeat, cross and keep back what they say, or play an old link
-//! again. Links end or stall; nothing is lost, forged, taken for a fork, or given up.
+//! An attacker between two peers can drop, swap, repeat, cross and withhold their messages, or replay an old link.
+//! Links end or stall; nothing is lost, forged, taken for a fork, or given up.
 
 use cosmicsync_protocol::endpoint::{Dial, Event, LinkId};
 use cosmicsync_protocol::testkit::notes::{BODY, doc_id, insert, note};
 use cosmicsync_protocol::testkit::peer::{Net, Peer};
 
-/// What the middle does with the pieces of one direction; `at` counts them.
+/// Manipulation of the pieces of one direction; `at` counts them.
 type Trick = fn(at: usize, pieces: &mut Vec<Vec<u8>>, old: &[Vec<u8>]);
 
 fn drops(at: usize, pieces: &mut Vec<Vec<u8>>, _: &[Vec<u8>]) {
@@ -35,7 +35,7 @@ fn withholds(at: usize, pieces: &mut Vec<Vec<u8>>, _: &[Vec<u8>]) {
     }
 }
 
-/// Says what was said on an earlier link, in place of what is said now.
+/// Replaces the traffic by that of an earlier link.
 fn rolls_back(at: usize, pieces: &mut Vec<Vec<u8>>, old: &[Vec<u8>]) {
     if at > 1 {
         pieces.clear();
@@ -62,7 +62,7 @@ fn feed(peer: &mut Peer, link: LinkId, pieces: &[Vec<u8>]) {
     }
 }
 
-/// One link through the middle while both sides write. Returns what the dialling side said.
+/// Runs one link through the middle while both sides write. Returns the dialling side's traffic.
 fn through(net: &mut Net, trick: Trick, old: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let links = [0, 1].map(|at: usize| {
         let peer = &mut net.peers[at];
@@ -151,7 +151,7 @@ fn that_crosses_two_links() {
         for (from, to) in [(1, 0), (0, 1)] {
             for (which, link) in links.iter().enumerate() {
                 let pieces = drain(&mut net.peers[from], link[from]);
-                // After the handshakes each link gets what the other one said.
+                // After the handshakes each link gets the other one's traffic.
                 let other = if at < 4 { which } else { 1 - which };
                 feed(&mut net.peers[to], links[other][to], &pieces);
             }

@@ -1,4 +1,4 @@
-//! A replica that holds few bodies has the same roots, says what it lacks, and breaks nothing for others.
+//! A replica that holds few bodies has the same roots, reports its missing ones, and harms no other replica.
 
 use cosmicsync_protocol::documents::Missing;
 use cosmicsync_protocol::sync::{Bodies, SpaceNo};
@@ -76,12 +76,12 @@ fn a_relay_with_heads_only_breaks_nothing() {
     write(&mut net, 0, 5);
     net.run();
     assert_eq!(net.peers[2].root(), net.peers[0].root());
-    // Sooner or later C meets somebody who has the bodies.
+    // Sooner or later C meets a peer that has the bodies.
     net.dial(2, 0);
     net.run();
     let value = net.peers[2].value(doc_id(1)).expect("a note");
     assert_eq!(body(&value).len(), 5);
-    // What C writes travels through B to A.
+    // The edits of C travel through B to A.
     let doc = net.peers[2].open(doc_id(1));
     net.peers[2].edit(doc, insert(0, "y"), BODY).expect("an edit");
     net.run();

@@ -1,4 +1,4 @@
-//! A log's key lives in the memory of the process that opened it: whatever is copied or restored goes on in new logs.
+//! A log's key lives in the memory of the process that opened it: copies and restored stores continue in new logs.
 
 use cosmicsync_protocol::config::Config;
 use cosmicsync_protocol::ids::LogId;
@@ -16,14 +16,14 @@ fn writer() -> Peer {
     peer
 }
 
-/// The logs that are open after one more edit.
+/// Returns the logs that are open after one more edit.
 fn edit(peer: &mut Peer) -> BTreeSet<LogId> {
     let open = peer.open(doc_id(1));
     peer.edit(open, insert(0, "x"), BODY).expect("an edit");
     peer.own_logs().into_iter().collect()
 }
 
-/// Lets the wall clock get ahead of the other.
+/// Moves the wall clock ahead of the monotonic clock.
 fn pause(peer: &mut Peer, ms: u64) {
     peer.now.wall_ms += ms;
     peer.endpoint.handle_timeout(peer.now);
@@ -75,7 +75,7 @@ fn every_commit_of_an_entry_ends_at_a_signed_head() {
             peer.store.submit(request);
         }
         let Some(done) = peer.store.complete_next() else { continue };
-        // A process that begins here can serve every entry that is here.
+        // A process that starts here can serve every entry that is here.
         let rows = peer.store.rows();
         for log in Peer::recover(peer.store.crash(0), 9).endpoint.logs() {
             let is_here =

@@ -3,7 +3,7 @@
 use cosmicsync_protocol::testkit::notes::{BODY, doc_id, insert, note};
 use cosmicsync_protocol::testkit::peer::{Net, Peer};
 
-/// Three devices of one user. The first founded and invited the others; nothing is linked.
+/// Makes three devices of one user. The first founded and invited the others; none is linked.
 fn three() -> Net {
     let mut first = Peer::new(1);
     first.found("home");
@@ -44,7 +44,7 @@ fn who_joins_later_reads_what_was_written_before() {
     let mut net = three();
     net.peers[0].create(doc_id(1), note("of a"), BODY);
     meet(&mut net, 1, 0);
-    // Away, B goes on under the epoch that it knows.
+    // Offline, B continues under the epoch that it knows.
     net.peers[1].create(doc_id(2), note("of b"), BODY);
     net.join(2, 0);
     meet(&mut net, 2, 0);

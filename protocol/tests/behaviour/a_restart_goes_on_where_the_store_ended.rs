@@ -1,4 +1,4 @@
-//! A crash between any two commits loses nothing that was confirmed and forks no log: the next process opens new ones.
+//! A crash between any two commits loses no confirmed edit and forks no log: the next process opens new ones.
 
 use cosmicsync_protocol::endpoint::Event;
 use cosmicsync_protocol::ids::LogId;
@@ -9,14 +9,14 @@ use std::collections::BTreeMap;
 
 const EDITS: usize = 8;
 
-/// Hands requests to the store, which does nothing yet.
+/// Passes requests to the store, which does nothing yet.
 fn submit(peer: &mut Peer) {
     while let Some(request) = peer.endpoint.poll_store() {
         peer.store.submit(request);
     }
 }
 
-/// Sends what peer 0 has for peer 1, which answers nothing.
+/// Sends the output of peer 0 to peer 1, which does not answer.
 fn push(net: &mut Net) {
     let (left, right) = net.peers.split_at_mut(1);
     let (here, there) = (&mut left[0], &mut right[0]);
@@ -28,8 +28,9 @@ fn push(net: &mut Net) {
     there.settle();
 }
 
-/// Peer 0 edits while its store is slow. After `completions` requests it crashes, and `keep` of the commits under way
-/// survive. Returns its store, the tokens that were reported safe and its logs; `None` if it ends before.
+/// Has peer 0 edit while its store is slow. After `completions` requests it crashes, and `keep` of the commits
+/// under way survive. Returns its store, the tokens that were reported durable and its logs; `None` if it ends
+/// before.
 fn crash(net: &mut Net, completions: usize, keep: usize) -> Option<(MemStore, Vec<String>, Vec<LogId>)> {
     let open = net.peers[0].open(doc_id(1));
     net.peers[0].take_events();

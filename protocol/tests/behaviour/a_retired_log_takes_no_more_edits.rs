@@ -1,11 +1,11 @@
-//! A process that was resumed from an earlier image ends its log as soon as a peer shows more of it.
+//! A process resumed from an earlier image ends its log as soon as a peer shows more of it.
 
 use cosmicsync_protocol::config::Config;
 use cosmicsync_protocol::endpoint::Event;
 use cosmicsync_protocol::testkit::notes::{BODY, body, doc_id, insert, note};
 use cosmicsync_protocol::testkit::peer::{Net, Peer};
 
-/// Peer 0 goes on from an image of its memory and its store that was taken before its last edit, which peer 1 has.
+/// Resumes peer 0 from an image of its memory and its store, taken before its last edit, which peer 1 has.
 fn put_back() -> Net {
     let mut net = Net::joined();
     let open = net.peers[0].create(doc_id(1), note("."), BODY);

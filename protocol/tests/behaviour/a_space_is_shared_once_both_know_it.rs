@@ -1,4 +1,4 @@
-//! A live link carries a space as soon as both ends know it, whichever knew it first.
+//! A live link carries a space as soon as both ends know it, in either order.
 
 use cosmicsync_protocol::crdt::{Meta, Value};
 use cosmicsync_protocol::documents::Edit;
@@ -60,7 +60,7 @@ fn roots(peer: &Peer) -> Vec<(String, [u8; 16])> {
     roots
 }
 
-/// Peers 1 and 2 have joined the first space of peer 0, and all that are named are linked.
+/// Has peers 1 and 2 join the first space of peer 0, and makes the named links.
 fn linked(wires: &[(usize, usize)]) -> Net {
     let mut first = Peer::new(1);
     first.found("one");
@@ -131,7 +131,7 @@ fn one_that_both_joined_from_a_third() {
     net.run();
     assert!(exists(&mut net.peers[1], "two", 1));
     join(&mut net, 2, "two");
-    // Only the first joiner is linked to the founder: what the second has came from there.
+    // Only the first joiner is linked to the founder: the second got its data from there.
     assert!(exists(&mut net.peers[2], "two", 1));
     assert_eq!(roots(&net.peers[1]), roots(&net.peers[2]));
 }

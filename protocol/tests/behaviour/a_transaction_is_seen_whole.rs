@@ -98,7 +98,7 @@ fn more_than_one_entry_holds_is_split_between_transactions() {
     let doc = net.peers[0].create(doc_id(1), note(""), &[]);
     let before = entries(&net.peers[0]);
     let peer = &mut net.peers[0];
-    // Gathered in one window: they exceed what one entry, and what one update, may hold.
+    // Gathered in one window: they exceed the limits of one entry, and of one update.
     for at in 0..12u8 {
         let value = char::from(b'a' + at).to_string().repeat(50 * 1024);
         peer.endpoint

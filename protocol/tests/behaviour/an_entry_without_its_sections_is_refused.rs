@@ -1,5 +1,5 @@
-//! The chain verifies whatever sections are gone, so whoever passes an entry on could take some out. What is taken in
-//! is whole: otherwise this replica would call the entry held, and never ask for what is missing.
+//! The chain verifies without any sections, so any peer on the way could remove some. Only whole entries are
+//! accepted: otherwise this replica would report the entry as held, and never request its missing sections.
 
 use cosmicsync_protocol::crdt::forge::{Forgery, forge};
 use cosmicsync_protocol::log::{Entry, Lane};

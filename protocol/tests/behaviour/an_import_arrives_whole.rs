@@ -1,4 +1,4 @@
-//! Thousands of documents go out in few entries and arrive equal.
+//! Thousands of documents leave in few entries and arrive equal.
 
 use cosmicsync_protocol::crdt::{Meta, TextPaths, Value};
 use cosmicsync_protocol::documents::{Bulk, Erasable};

@@ -1,4 +1,4 @@
-//! Catch-up goes on past the credit window: what became durable gives its credit back.
+//! Catch-up continues past the credit window: durable data returns its credit.
 
 use cosmicsync_protocol::crdt::{Meta, TextPaths, Value};
 use cosmicsync_protocol::documents::{Bulk, Erasable};

@@ -1,4 +1,4 @@
-//! An invite is good for one device, for a while, and only with its secret.
+//! An invite is valid for one device, for a while, and only with its secret.
 
 use cosmicsync_protocol::endpoint::{Dial, Event};
 use cosmicsync_protocol::sealed::Invite;

@@ -1,6 +1,6 @@
-//! Peers of which some are copied byte for byte and go on apart: no log forks, and once each has met each they are equal,
-//! and nothing that was reported safe on any of them is missing or stands twice. Where memory is copied too, logs fork:
-//! nothing is missing once what is excluded was published again.
+//! Peers of which some are copied byte for byte and continue apart: no log forks. Once each has met each, they are
+//! equal, and no edit that was reported durable is missing or occurs twice. If memory is copied too, logs fork:
+//! nothing is missing once the excluded entries were republished.
 
 use cosmicsync_protocol::sync::Bodies;
 use cosmicsync_protocol::testkit::world::{Do, PEERS_MAX, World};
@@ -9,14 +9,14 @@ use proptest::test_runner::RngSeed;
 
 /// Documents that each peer makes.
 const DOCS: u32 = 2;
-/// All of those, and one that any peer may make.
+/// All of those, and one document that any peer may make.
 const ALL: u32 = DOCS * PEERS_MAX as u32 + 1;
-/// And some that were imported.
+/// All of those, and some imported ones.
 const KNOWN: u32 = ALL + 4;
 
 fn anything() -> impl Strategy<Value = Do> {
     let peer = || 0..PEERS_MAX;
-    // One more than the others, so that what is done apart meets.
+    // One document is drawn more often than the others, so that edits made apart meet.
     let doc = || prop_oneof![Just(0), 0..KNOWN];
     let bodies = || prop_oneof![Just(Bodies::All), Just(Bodies::HeadOnly), (1..5u64).prop_map(Bodies::Newest)];
     let pair = || (0..PEERS_MAX, 1..PEERS_MAX).prop_map(|(from, step)| (from, (from + step) % PEERS_MAX));
@@ -44,7 +44,7 @@ fn anything() -> impl Strategy<Value = Do> {
     ]
 }
 
-/// At the end nothing is lost: where stores were copied alone, and where memory was copied with them.
+/// At the end nothing is lost, whether only stores were copied or memory with them.
 fn after(steps: impl IntoIterator<Item = Do> + Clone) {
     let copied_with = |with: bool, mut step: Do| {
         if let Do::Copy { memory, .. } = &mut step {
@@ -89,7 +89,7 @@ fn what_a_copy_wrote_that_left_before_it_met_its_twin() {
         insert(1),
         insert(3),
         Do::Leave { peer: 3, to: 2 },
-        // The first builds on what the twin wrote, so that this counts.
+        // The first builds on the twin's entries, so that this history is kept.
         Do::Link { from: 1, to: 0 },
         run(),
         insert(0),
@@ -280,7 +280,7 @@ fn a_partial_replica_that_took_the_end_of_one_history_for_that_of_another() {
     after(acquainted().into_iter().chain(steps));
 }
 
-/// The same histories in every run, unless others are asked for: by `PROPTEST_CASES`, or `PROPTEST_RNG_SEED`.
+/// The same histories in every run, unless `PROPTEST_CASES` or `PROPTEST_RNG_SEED` asks for others.
 fn histories() -> ProptestConfig {
     let config = ProptestConfig::default();
     let others = std::env::var_os("PROPTEST_CASES").is_some() || config.rng_seed != RngSeed::Random;
@@ -292,7 +292,7 @@ proptest! {
     #![proptest_config(histories())]
     #[test]
     fn copies_lose_nothing(shared in prop::bool::weighted(0.8), steps in prop::collection::vec(anything(), 1..80)) {
-        // Mostly the copies share a log that has entries already.
+        // Mostly, the copies share a log that has entries already.
         after(acquainted().into_iter().filter(|_| shared).chain(steps));
     }
 }

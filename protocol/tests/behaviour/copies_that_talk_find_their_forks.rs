@@ -1,11 +1,12 @@
-//! Processes resumed from one image that are linked, with each other or by a third, find that their logs fork, however
-//! their messages cross.
+//! Processes resumed from one image that are linked, with each other or by a third, find that their logs fork, in
+//! any order of their messages.
 
 use cosmicsync_protocol::config::{Config, Limits};
 use cosmicsync_protocol::testkit::notes::{BODY, body, doc_id, insert, note};
 use cosmicsync_protocol::testkit::peer::{Net, Peer};
 
-/// Peers 0 and 1 are two devices; peers 0 and 2 were resumed from one image. Nobody is linked.
+/// Makes peers 0 and 1, which are two devices, and peers 0 and 2, which were resumed from one image. None is
+/// linked.
 fn copied(walks_max: u32) -> Net {
     let limits = Limits { walks_max, ..Limits::default() };
     let config = Config { limits, ..Config::default() };
@@ -62,7 +63,7 @@ fn when_both_wrote_apart_and_their_cursors_hide_it() {
         net.run();
     }
     net.cut();
-    // Each says that its journal grew by the same log, up to the same entry.
+    // Each reports that its journal grew by the same log, up to the same entry.
     write(&mut net.peers[0], 1, "first");
     write(&mut net.peers[2], 2, "second");
     for (from, to) in [(0, 2), (1, 0)] {

@@ -1,4 +1,4 @@
-//! Setting what is set already never fills a document up.
+//! Setting a value to itself never fills a document up.
 
 use cosmicsync_protocol::testkit::notes::{doc_id, note, set};
 use cosmicsync_protocol::testkit::peer::Peer;

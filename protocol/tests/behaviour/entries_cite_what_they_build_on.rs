@@ -1,5 +1,5 @@
-//! The header of an entry cites the entries that its updates directly build on, over all its documents, and no others:
-//! however long a document's past is, that is few.
+//! The header of an entry cites the entries that its updates directly build on, over all its documents, and no
+//! others. These are few for a document's past of any length.
 
 use cosmicsync_protocol::testkit::cited::citations;
 use cosmicsync_protocol::testkit::notes::{BODY, doc_id, insert, note};
@@ -34,7 +34,7 @@ fn anything() -> impl Strategy<Value = Do> {
 
 fn check(steps: impl IntoIterator<Item = Do>) {
     let mut world = World::new(DOCS);
-    // What all share first: else most is made apart.
+    // Shared documents first: without them, most edits would be made apart.
     let shared = [
         Do::Link { from: 1, to: 0 },
         Do::Link { from: 2, to: 0 },

@@ -1,5 +1,5 @@
-//! What costs its author a few bytes must not cost its readers many: an entry's items need sections of their own,
-//! partitions and logs named on a link have their limits.
+//! Data that costs its author few bytes must cost its readers few: an entry's items need sections of their own, and
+//! partitions and named logs have limits.
 
 use cosmicsync_protocol::ids::LogId;
 use cosmicsync_protocol::log::{Entry, EntryKind, Header, Item, KeyRef, Lane, Plain};

@@ -1,17 +1,17 @@
-//! A process that was resumed twice and written to on both sides has forked its log: every replica comes to hold all
-//! histories, and roots are equal again.
+//! A process that was resumed twice and written to on both sides has forked its log: every replica comes to hold
+//! all histories, and roots are equal again.
 
 use cosmicsync_protocol::config::Config;
 use cosmicsync_protocol::endpoint::Event;
 use cosmicsync_protocol::testkit::notes::{BODY, body, doc_id, insert, note};
 use cosmicsync_protocol::testkit::peer::{Net, Peer};
 
-/// Peer 0 and a copy of it, memory and all, write `ours` and `theirs` entries apart.
+/// Has peer 0 and a copy of it, memory included, write `ours` and `theirs` entries apart.
 fn cloned(ours: usize, theirs: usize) -> Net {
     cloned_after(0, ours, theirs)
 }
 
-/// The same, with `shared` entries that both have.
+/// Does the same, with `shared` entries that both have.
 fn cloned_after(shared: usize, ours: usize, theirs: usize) -> Net {
     let mut net = Net::joined();
     let open = net.peers[0].create(doc_id(1), note("x"), BODY);

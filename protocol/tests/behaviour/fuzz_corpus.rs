@@ -1,11 +1,11 @@
-//! Replays the committed fuzz corpora, so that what a fuzzer once found stays fixed.
+//! Replays the committed fuzz corpora, so that findings of a fuzzer stay fixed.
 
 use cosmicsync_protocol::testkit::fuzz::TARGETS;
 use std::fs;
 use std::path::Path;
 use std::thread::Builder;
 
-/// What the thread that imports documents has (`spec/documents.md`, section 6).
+/// Stack of the thread that imports documents, in bytes (`spec/documents.md`, section 6).
 const STACK_BYTES: usize = 64 << 20;
 
 #[test]

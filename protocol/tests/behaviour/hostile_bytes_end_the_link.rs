@@ -1,4 +1,4 @@
-//! Whatever bytes come, the link ends with a reason, nothing panics, and honest peers notice nothing.
+//! On any bytes the link ends with a reason, nothing panics, and honest peers notice nothing.
 
 use cosmicsync_protocol::endpoint::{CloseReason, Dial, Event, LinkId};
 use cosmicsync_protocol::testkit::notes::{BODY, doc_id, insert, note};
@@ -106,7 +106,7 @@ fn spoiled(net: &mut Net, dice: &mut Dice, nth: usize, direction: usize) {
     }
     if let Some((at, link)) = victim {
         let peer = &mut net.peers[at];
-        // A length that says more is to come waits for it until the link times out.
+        // A length that announces more bytes keeps the reader waiting until the link times out.
         for _ in 0..4 {
             peer.pass(15_000_000);
         }

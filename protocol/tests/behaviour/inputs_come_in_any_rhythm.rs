@@ -22,7 +22,7 @@ fn many_edits_without_a_drain_all_arrive() {
     let peer = &mut net.peers[0];
     let mut now = peer.now;
     for at in 0..200usize {
-        // Forward, backward, and standing still; the wall clock goes where it likes.
+        // Forward, backward, and standing still; the wall clock goes anywhere.
         now.mono_us = [now.mono_us + 7_000, now.mono_us.saturating_sub(5_000), now.mono_us][at % 3];
         now.wall_ms = [0, u64::MAX, 1_700_000_000_000][at % 3];
         peer.endpoint.edit(now, &[(open, insert(at, "x"))], &texts, at % 5 == 0).expect("an edit");

@@ -16,7 +16,7 @@ fn closes(peer: &Peer) -> Vec<(LinkId, CloseReason)> {
     peer.events.iter().filter_map(close).collect()
 }
 
-/// Whether a peer was told that a device runs twice.
+/// Returns whether a peer reported that a device runs twice.
 fn names_twins(peer: &Peer) -> bool {
     peer.events.iter().any(|event| matches!(event, Event::Twice { .. }))
 }
@@ -108,7 +108,7 @@ fn one_on_which_no_message_is_ever_whole_is_ended() {
     let peer = &mut net.peers[0];
     let link = peer.endpoint.links()[0];
     peer.take_events();
-    // Something on the way left bytes out: what comes is taken for the length of a long message.
+    // Something on the way removed bytes: the next ones are read as the length of a long message.
     peer.endpoint.handle_bytes(peer.now, link, &[0xff, 0xff]);
     for step in 1..=10 {
         peer.pass(keep_alive_us / 2);
@@ -118,7 +118,7 @@ fn one_on_which_no_message_is_ever_whole_is_ended() {
     }
 }
 
-/// A peer linked with another device, which starts anew `times` times from copies of its store, keys and all.
+/// Makes a peer linked with another device, which restarts `times` times from copies of its store, keys included.
 fn with_copies(times: u8) -> Net {
     let mut net = Net::joined();
     for copy in 0..times {
@@ -182,7 +182,7 @@ fn one_with_oneself_is_refused() {
 fn a_device_that_started_anew_is_not_waited_for_on_its_old_one() {
     let mut net = with_copies(1);
     let old = net.peers[0].endpoint.links()[0];
-    // The older process is gone without a word: nothing of it arrives any more.
+    // The older process is gone without notice: none of its messages arrives any more.
     let [link, dialled] = [(0, None), (2, Some(Dial::Sync))].map(|(at, dial): (usize, _)| {
         let peer = &mut net.peers[at];
         peer.endpoint.handle_link_up(peer.now, dial)
@@ -219,7 +219,7 @@ fn a_device_that_starts_anew_again_and_again_does_not_run_twice() {
         net.run();
     }
     assert!(!names_twins(&net.peers[0]));
-    // One that had been taken for dead comes back.
+    // A process that had been taken for dead comes back.
     net.cut();
     net.peers.iter_mut().for_each(|peer| peer.pass(1));
     net.dial(2, 0);

@@ -1,5 +1,5 @@
-//! Every process opens logs of its own, and each card names the logs before it: from that follows their order, and which
-//! of a device's entries are its newest.
+//! Every process opens logs of its own, and each card names the logs before it. The cards determine the logs'
+//! order, and a device's newest entries.
 
 use bytes::Bytes;
 use cosmicsync_protocol::ids::{LogId, PartitionId};
@@ -19,7 +19,7 @@ const CRASHES: usize = 1000;
 /// The log that one replica lacks for a while.
 const MISSING: usize = CRASHES - 5;
 
-/// Has a process end and another begin on its store, which makes `edits` in a document of its own. Returns its log.
+/// Ends a process and begins another on its store, which makes `edits` in a document of its own. Returns its log.
 fn crash(peer: &mut Peer, doc: u32, edits: usize) -> LogId {
     let store = peer.store.crash(0);
     *peer = Peer::recover(store, 9);
@@ -31,7 +31,7 @@ fn crash(peer: &mut Peer, doc: u32, edits: usize) -> LogId {
     log
 }
 
-/// The message that brings a log of one entry, as its writer's store holds it.
+/// Returns the message with a log of one entry, as its writer's store holds it.
 fn whole(siege: &mut Siege, writer: &Peer, id: LogId) -> Message {
     let log = writer.endpoint.log_no(&id).expect("a log of its own");
     let (rows, at) = (writer.store.rows(), entry_key(EntryRef { log, seq: 0 }));
@@ -44,7 +44,7 @@ fn whole(siege: &mut Siege, writer: &Peer, id: LogId) -> Message {
     Message::Range { log: siege.line.name(id), opens: None, card: Some(short_card(&card)), run }
 }
 
-/// The logs that lead from one to the end, by the cards.
+/// Returns the logs that lead from one to the end, by the cards.
 fn chain(peer: &Peer, from: LogId) -> Vec<LogId> {
     let logs: Vec<_> = peer.endpoint.logs().collect();
     let of = |no: LogNo| logs.iter().find(|log| log.no == no);
@@ -52,7 +52,7 @@ fn chain(peer: &Peer, from: LogId) -> Vec<LogId> {
     core::iter::successors(first, |log| of(log.next?)).map(|log| log.id).collect()
 }
 
-/// What a replica that holds `newest` of a peer's entries holds of these logs.
+/// Returns the number of entries of these logs that a replica holds which wants `newest` of a peer's.
 fn held(peer: &Peer, newest: u64, logs: &[LogId]) -> Vec<u64> {
     let mut net = Net::new(vec![Peer::recover(peer.store.crash(0), 40), Peer::new(41)]);
     net.join(1, 0);
@@ -88,7 +88,7 @@ fn a_chain_of_a_thousand_crashes_with_one_card_missing() {
     let reader = &siege.net.peers[0];
     assert_eq!(chain(reader, logs[0]), logs[..MISSING]);
     assert_eq!(chain(reader, logs[MISSING + 1]), logs[MISSING + 1..]);
-    // Behind the gap nobody knows that entries follow: as many are wanted once more.
+    // Behind the gap nobody knows that entries follow: the same number is wanted once more.
     let of_newest = held(reader, 10, &logs);
     let expected = |at: usize| u64::from(at > MISSING || (MISSING - 10..MISSING).contains(&at));
     let expected: Vec<u64> = (0..CRASHES).map(expected).collect();
@@ -192,7 +192,7 @@ fn ends_of_other_devices_and_partitions_are_ignored() {
     let reader = &siege.net.peers[0];
     assert_eq!(chain(reader, own), [own]);
     assert_eq!(chain(reader, later.id), [later.id, namer]);
-    // The founder still names its own log, though another device did.
+    // The founder still names its own log, though another device named it too.
     let store = siege.net.peers[0].store.crash(0);
     siege.net.peers[0] = Peer::recover(store, 12);
     let next = crash(&mut siege.net.peers[0], 2, 1);

@@ -1,4 +1,5 @@
-//! What endpoints do together, one behaviour a file; one program, because each that is linked takes seconds and 60 MB.
+//! Behaviours of endpoints together, one per file. They form one program, because each linked program takes seconds
+//! and 60 MB.
 
 mod a_body_that_comes_late_is_passed_on;
 mod a_bomb_in_an_open_document_stays_small;

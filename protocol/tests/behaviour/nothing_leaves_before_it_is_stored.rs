@@ -4,7 +4,7 @@ use cosmicsync_protocol::endpoint::Event;
 use cosmicsync_protocol::testkit::notes::{BODY, doc_id, insert, note};
 use cosmicsync_protocol::testkit::peer::{Net, Peer};
 
-/// Takes events and hands requests to the store, which does nothing yet.
+/// Takes events and passes requests to the store, which does nothing yet.
 fn submit(peer: &mut Peer) {
     peer.events.extend(core::iter::from_fn(|| peer.endpoint.poll_event()));
     while let Some(request) = peer.endpoint.poll_store() {

@@ -1,4 +1,4 @@
-//! A runtime of nothing but `pump` and queues of one buffer: two peers converge, and each call leaves nothing undone.
+//! A runtime of `pump` and one-buffer queues alone: two peers converge, and each call leaves nothing undone.
 
 use cosmicsync_protocol::endpoint::{Dial, Event, LinkId};
 use cosmicsync_protocol::pump::{Driven, Io, SEND_BYTES, pump};
@@ -88,7 +88,7 @@ fn two_peers_converge_over_it() {
     let mut sides = [Side { peer: a, link: links[0], sent: None }, Side { peer: b, link: links[1], sent: None }];
     rest(&mut sides);
 
-    // An edit waits for others to share its entry: `pump` names that deadline, and fires it when it has come.
+    // An edit waits for others to share its entry: `pump` returns that deadline, and fires it when it has passed.
     let texts = BODY.iter().copied().collect();
     let writer = &mut sides[0];
     writer.peer.endpoint.edit(writer.peer.now, &[(docs[0], insert(0, "!"))], &texts, false).expect("an edit");

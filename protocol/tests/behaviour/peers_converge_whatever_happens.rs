@@ -1,5 +1,5 @@
-//! Three peers, random edits, cuts, crashes and policies: once everything is connected they are equal, and nothing that
-//! was reported safe is missing.
+//! Three peers, random edits, cuts, crashes and policies: once everything is connected they are equal, and no edit
+//! that was reported durable is missing.
 
 use cosmicsync_protocol::sync::Bodies;
 use cosmicsync_protocol::testkit::world::{Do, PEERS, World};
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 /// Documents that each peer makes.
 const DOCS: u32 = 2;
-/// All of those, and one that any peer may make.
+/// All of those, and one document that any peer may make.
 const ALL: u32 = DOCS * PEERS as u32 + 1;
 
 fn anything() -> impl Strategy<Value = Do> {

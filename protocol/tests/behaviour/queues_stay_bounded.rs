@@ -1,4 +1,4 @@
-//! A peer that takes nothing makes nothing grow with the number of edits.
+//! A peer that takes nothing makes no queue grow with the number of edits.
 
 use cosmicsync_protocol::testkit::notes::{BODY, doc_id, insert, note};
 use cosmicsync_protocol::testkit::peer::Net;

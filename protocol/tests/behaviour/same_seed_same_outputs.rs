@@ -1,4 +1,4 @@
-//! The same seeds and inputs give the same bytes, requests and events, in whichever process.
+//! The same seeds and inputs give the same bytes, requests and events, in any process.
 
 use cosmicsync_protocol::testkit::notes::{BODY, doc_id, insert, note, set};
 use cosmicsync_protocol::testkit::peer::{Net, Peer};

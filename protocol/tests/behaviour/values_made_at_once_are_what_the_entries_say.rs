@@ -1,4 +1,4 @@
-//! Values that are made many at a time are those that opening each document gives.
+//! Values made many at once equal those of opening each document.
 
 use cosmicsync_protocol::crdt::{Meta, TextPaths, Value};
 use cosmicsync_protocol::documents::{Bulk, Edit, Erasable, Snapshot, decode_snapshot};
@@ -57,7 +57,7 @@ fn make(peer: &mut Peer) {
     assert!(made, "it says when it is done");
 }
 
-/// Compares every stored value with what a new start reads; returns how many there are.
+/// Compares every stored value with that of a new start. Returns the number of stored values.
 fn agree(peer: &Peer) -> usize {
     let mut afresh = Peer::recover(peer.store.crash(0), 77);
     let mut count = 0;
@@ -88,7 +88,7 @@ fn of_what_came_from_another() {
         assert_eq!(agree(&net.peers[1]), 0, "nobody has looked yet");
         make(&mut net.peers[1]);
         assert_eq!(agree(&net.peers[1]), DOCS as usize);
-        // What changes has no value until it is looked at again; then a pass makes that alone.
+        // A changed document has no value until it is read again; a pass then makes that value alone.
         changed(&mut net, 0, 7);
         net.run();
         assert_eq!(agree(&net.peers[1]), DOCS as usize - 1);
@@ -173,7 +173,7 @@ fn while_documents_change() {
                 peer.endpoint.handle_stored(peer.now, done);
             }
         }
-        // One that comes from another, one made here, and one that is deleted.
+        // One that comes from another peer, one made here, and one that is deleted.
         changed(&mut net, 0, 11);
         let peer = &mut net.peers[1];
         let docs = [200, 201].map(|number| DocRef { partition: main, doc: scattered(number) });

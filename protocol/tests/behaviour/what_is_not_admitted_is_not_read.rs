@@ -1,5 +1,5 @@
-//! A log is held whatever its card says, and read once its epoch has admitted it; of the entries in it, those that this
-//! version knows.
+//! A log is held with any card, and read once its epoch has admitted it. Among its entries, those of kinds that
+//! this version knows are read.
 
 use cosmicsync_protocol::crdt::forge::{Forgery, forge};
 use cosmicsync_protocol::ids::EpochId;

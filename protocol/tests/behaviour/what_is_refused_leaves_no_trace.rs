@@ -1,4 +1,4 @@
-//! Entries that do not verify end the link, and the store of the one who refused them is as it was.
+//! Entries that do not verify end the link, and leave the store of the refusing peer unchanged.
 
 use bytes::Bytes;
 use cosmicsync_protocol::endpoint::{CloseReason, Event};

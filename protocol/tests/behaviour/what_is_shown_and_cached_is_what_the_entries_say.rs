@@ -21,14 +21,14 @@ fn linked() -> (Net, DocRef) {
     (net, open)
 }
 
-/// Hands requests to the store, which does nothing yet.
+/// Passes requests to the store, which does nothing yet.
 fn submit(peer: &mut Peer) {
     while let Some(request) = peer.endpoint.poll_store() {
         peer.store.submit(request);
     }
 }
 
-/// Peer 0 edits, and peer 1 gets it; its store does nothing yet.
+/// Has peer 0 edit, and peer 1 receive the edit; the store of peer 1 does nothing yet.
 fn edit_arrives(net: &mut Net, open: DocRef, text: &str) {
     let peer = &mut net.peers[0];
     peer.edit(open, insert(0, text), BODY).expect("an edit");
@@ -54,7 +54,7 @@ fn a_value_that_was_kept_while_an_entry_was_stored_is_not_kept() {
     let peer = &mut net.peers[1];
     peer.endpoint.close(peer.now, open);
     peer.settle();
-    // Whatever is committed next takes the values along that wait for a commit.
+    // The next commit contains the values that wait for one.
     peer.endpoint.shut_down(peer.now);
     peer.settle();
     let kept = peer.store.rows().get(&(Table::Value, doc_key(open))).cloned();

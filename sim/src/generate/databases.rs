@@ -3,18 +3,18 @@
 use super::{Copies, Draws, Profile, push};
 use crate::plan::{Act, After, Ask, Change, Plan, When};
 
-/// Documents have these numbers.
+/// Number of documents.
 const DOCS: u64 = 12;
-/// Collections have these numbers: no more than there are in three partitions.
+/// Number of collections: not more than three partitions have.
 const PLACES: u64 = 6;
-/// Indexes have these numbers.
+/// Number of indexes.
 const INDEXES: u64 = 6;
-/// Schemas have these numbers.
+/// Number of schemas.
 const SCHEMAS: u64 = 4;
-/// More documents than are read at a time, where limits are as shipped.
+/// Fewest and most documents of a large import: more than are read in one step with the limits as shipped.
 const MANY: (u64, u64) = (130, 600);
 
-/// The kinds of what is asked.
+/// The kinds of requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Patch,
@@ -57,14 +57,14 @@ const KINDS: [Kind; 17] = [
 ];
 
 impl Profile {
-    /// The plans of databases with this seed: in one of four something goes on several times.
+    /// Returns the profile of databases for this seed: one of four has copies.
     pub fn of_databases(seed: u64) -> Self {
         let copies = if seed % 4 == 3 { Copies::Processes } else { Copies::None };
         Self { peers: (1, 4), edits: (20, 90), faults: 10, copies, databases: true, ..Self::default() }
     }
 }
 
-/// What is asked of databases until phase one ends.
+/// Draws the requests to databases until phase one ends.
 pub(super) fn work(draws: &mut Draws, plan: &mut Plan, profile: &Profile, end_us: u64) {
     plan.databases = true;
     // Limits are met from both sides.
@@ -72,7 +72,7 @@ pub(super) fn work(draws: &mut Draws, plan: &mut Plan, profile: &Profile, end_us
     let mut kinds = super::subset(draws, &KINDS, profile.swarm);
     kinds.extend([Kind::Create, Kind::Find, Kind::Follow]);
     let peers = plan.peers.len() as u64;
-    // Few documents and collections are written to, or all.
+    // Writes go to few documents and collections, or to all.
     let docs = draws.pick(&[2, 6, DOCS]);
     let places = draws.pick(&[1, 2, PLACES]);
     let mut at_us = 0;
@@ -97,21 +97,21 @@ pub(super) fn work(draws: &mut Draws, plan: &mut Plan, profile: &Profile, end_us
             continue;
         }
         let what = one(draws, kind, docs, places, plan.partitions);
-        // Queries are asked while a commit is under way, or at any time.
+        // Queries run while a commit is under way, or at any time.
         let is_between = what.is_question() && !draws.once_in(3);
         let when = if is_between { between(draws, peer) } else { When::AtUs(at_us) };
         push(plan, when, Act::Ask { peer, what });
     }
 }
 
-/// A moment at which an index may be some commits behind.
+/// Draws a moment at which an index may be some commits behind.
 fn between(draws: &mut Draws, peer: usize) -> When {
     let event = draws.pick(&["commit.submitted", "commit.submitted", "commit.durable", "entry.received", "data.asked"]);
     let delay_us = if draws.once_in(2) { 0 } else { draws.below(2_000) };
     When::After(After { event: event.to_owned(), peer, nth: draws.within(1, 80), delay_us })
 }
 
-/// What is written beside copies of a process.
+/// Draws a write beside copies of a process.
 pub(super) fn one_write(draws: &mut Draws, peer: usize) -> Act {
     Act::Ask { peer, what: Ask::Put { doc: draws.below(DOCS / 2) as u32 } }
 }

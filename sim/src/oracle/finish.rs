@@ -1,4 +1,4 @@
-//! What is checked at the end: values against each other, against fresh replicas, and against the model.
+//! Checks at the end: compares values with each other, with fresh replicas, and with the model.
 
 use super::members::Seen;
 use super::model::{Token, leaks};
@@ -17,19 +17,19 @@ use cosmicsync_protocol::testkit::store::MemStore;
 use cosmicsync_protocol::testkit::tally::{wrong_count, wrong_doubt};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The tables whose rows a store keeps as they are.
+/// The tables whose rows a store keeps unsealed.
 const OPEN_TABLES: [Table; 7] =
     [Table::Meta, Table::Log, Table::Entry, Table::Head, Table::Index, Table::Doc, Table::Tally];
-/// One run in so many lets a replica come late and learn everything from the others.
+/// Number of runs of which one has a late replica that learns everything from the others.
 const LATE_ONE_IN: u64 = 4;
 
-/// How many commits a peer may make, and how many more for each entry, edit, link and document.
+/// Most commits of a peer without any cause.
 const COMMITS_BASE: u64 = 100;
-/// See [`COMMITS_BASE`].
+/// Most commits for each entry, edit, link and document, beside [`COMMITS_BASE`].
 const COMMITS_EACH: u64 = 10;
 
 impl World<'_> {
-    /// The run has converged: everything is compared.
+    /// Compares everything, after the run has converged.
     pub(crate) fn finish(&mut self) {
         self.check_stores();
         self.check_baseline();
@@ -55,7 +55,7 @@ impl World<'_> {
         }
     }
 
-    /// The peers of the core that are to have everything.
+    /// Returns the peers of the core that must have everything.
     fn full_core(&self) -> Vec<usize> {
         (0..self.nodes.len()).filter(|peer| self.core[*peer] && !self.nodes[*peer].partial).collect()
     }
@@ -71,7 +71,7 @@ impl World<'_> {
         };
         self.stats.checks += 3;
         let shown = fresh.show(at);
-        // What builds on entries that are nowhere any more waits for ever.
+        // An update that builds on entries which no peer has any more waits for ever.
         let lost = self.model.losses && shown.missing > 0;
         if shown.missing > 0 && !self.model.forks && !lost {
             let text = format!("document {doc} lacks {} of the entries that are here", shown.missing);
@@ -124,13 +124,13 @@ impl World<'_> {
         }
     }
 
-    /// O2: what was reported safe is there, and nothing twice. Where logs fork, what is excluded is there once somebody
-    /// publishes it again, which a process that wrote it and lives on has done.
+    /// O2: every edit that was reported durable is present, and none twice. If logs fork, an excluded edit must be
+    /// present after republication, which the process that wrote it has done if it still lives.
     fn check_owed(&mut self, shown: &BTreeMap<u64, Shown>) {
         let seen: BTreeMap<u64, Seen> = shown.iter().map(|(doc, shown)| (*doc, Seen::new(shown))).collect();
         for (doc, shown) in shown {
             self.stats.checks += 1;
-            // Who publishes again what comes to count after all has it stand twice.
+            // Republishing an entry that turns out not to be excluded makes it occur twice.
             if self.model.forks {
                 continue;
             }
@@ -156,8 +156,8 @@ impl World<'_> {
         }
     }
 
-    /// Takes out of what is missing what no living process had to publish again and what a person can have published
-    /// again, by one command for each document. Others that hear of it show it too.
+    /// Removes those missing edits that no living process had to republish, if a person can republish them, by one
+    /// command per document. Other peers must then show them too.
     fn publish_excluded(&mut self, missing: &mut BTreeMap<u64, Token>, undone: &BTreeSet<Piece>) {
         let lives = |token: &Token| token.acked.is_some_and(|peer| self.nodes[peer].life == token.life);
         let mut left: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
@@ -194,7 +194,7 @@ impl World<'_> {
         }
     }
 
-    /// O6: no plaintext on a wire or in rows that are kept as they are; no nonce twice.
+    /// O6: no plaintext on a wire or in unsealed rows; no nonce twice.
     pub(crate) fn check_stores(&mut self) {
         if self.model.leaks > 0 {
             let text = format!("plaintext went over a wire {} times", self.model.leaks);
@@ -226,7 +226,7 @@ impl World<'_> {
         }
     }
 
-    /// O8: how much a peer stores is in proportion to what it learns.
+    /// O8: the number of a peer's commits is in proportion to its causes.
     fn check_effort(&mut self) {
         for peer in 0..self.nodes.len() {
             let causes =
@@ -241,7 +241,7 @@ impl World<'_> {
         }
     }
 
-    /// O7: when all is said, nothing is kept for later, and no more documents than asked for.
+    /// O7: at rest, nothing is queued, and no document is in memory beyond the wanted ones.
     fn check_baseline(&mut self) {
         for peer in (0..self.nodes.len()).filter(|peer| self.core[*peer]).collect::<Vec<_>>() {
             self.stats.checks += 1;
@@ -265,7 +265,7 @@ impl World<'_> {
         }
     }
 
-    /// O13: the same operations, learned by a replica that comes late, from two others, in other pieces, give the same.
+    /// O13: a late replica that learns the same operations from two others, in other pieces, has the same values.
     fn check_late(&mut self, shown: &BTreeMap<u64, Shown>) {
         let sources = self.full_core();
         let Some(slot) = sources.first().copied() else { return };
@@ -273,7 +273,7 @@ impl World<'_> {
             Reader::new(store, &world.plan.core, world.keyed.seed(&[purpose::LATE, tag]))
         };
         let Some(mut late) = read(self, self.nodes[slot].origin.clone(), 0) else { return };
-        // What the late one began from is no source.
+        // The store that the late replica began from is not a source.
         for (tag, source) in sources.into_iter().filter(|source| *source != slot).take(2).enumerate() {
             let Some(mut source) = read(self, self.nodes[source].durable(), 1 + tag as u64) else {
                 continue;
@@ -290,7 +290,7 @@ impl World<'_> {
             let Some(at) = late.doc(self.plan.partitions, *doc) else { continue };
             self.stats.checks += 1;
             let found = late.show(at);
-            // A late one that found no source to tell it of a document has nothing to compare.
+            // Without a source that knows a document, the late replica has nothing to compare.
             let differs = found.snapshot != other.snapshot || found.hidden != other.hidden;
             if found.missing == 0 && found.version == other.version && differs {
                 let text = format!("document {doc} has another value on a replica that came late");

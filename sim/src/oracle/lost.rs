@@ -1,7 +1,8 @@
-//! What the plan itself destroyed: words and partitions that only stores held which are gone.
+//! Losses that the plan itself caused: tokens and partitions that only lost stores held.
 //!
-//! Entries are told apart by their chain hashes, for copies of a process write other entries under the same numbers. What
-//! was republished stands in another log than it was written to: so it counts as well what a store's replica shows.
+//! Entries are told apart by their chain hashes, since copies of a process write other entries under the same
+//! numbers. A republished token is in another log than the original. For this reason, the documents that a store's
+//! replica shows are checked too.
 
 use super::members::Seen;
 use super::model::Deed;
@@ -22,16 +23,16 @@ use cosmicsync_protocol::testkit::store::MemStore;
 use cosmicsync_protocol::wire::codec;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The most bytes of a log's card in its row.
+/// Most bytes of a log's card in its row.
 const CARD_BYTES_MAX: usize = 4096;
 
-/// A store, as it was when another was lost.
+/// A store, at the time when another was lost.
 struct Kept {
     store: MemStore,
-    /// The chain hashes of the entries before which nothing is missing.
+    /// Chain hashes of the entries before which none is missing.
     whole: BTreeSet<[u8; 32]>,
     seed: [u8; 32],
-    /// Read back when first asked. `None` inside if it cannot be.
+    /// The store's replica, read back on first use. `None` inside if it cannot be read.
     reader: Option<Option<Box<Reader>>>,
     shown: BTreeMap<u64, Option<Shown>>,
 }
@@ -47,12 +48,12 @@ impl Kept {
         self.reader.get_or_insert_with(read).as_deref_mut()
     }
 
-    /// Whether it holds a token, with all that its author had.
+    /// Returns whether the store holds a token, with all entries that its author had.
     fn holds(&self, word: &Word) -> bool {
         !word.within.is_empty() && word.within.iter().all(|h| self.whole.contains(h))
     }
 
-    /// Whether it holds a token or shows it.
+    /// Returns whether the store holds a token or shows it.
     fn has(&mut self, plan: &Plan, word: &Word, undone: Option<&BTreeSet<Piece>>) -> bool {
         if self.holds(word) {
             return true;
@@ -72,7 +73,7 @@ impl Kept {
     }
 }
 
-/// A token that was reported safe, as the model has it.
+/// A token that was reported durable, as in the model.
 struct Word {
     token: u64,
     doc: u64,
@@ -81,14 +82,14 @@ struct Word {
 }
 
 impl World<'_> {
-    /// A store was replaced: what only the old one held is nobody's any more.
+    /// Handles the replacement of a store: releases tokens that only the old one held.
     pub(crate) fn replaced(&mut self, peer: usize, gone: MemStore) {
         self.model.remembered.remove(&peer);
         self.model.seen.retain(|(at, _), _| *at != peer);
         self.release(vec![gone], |_| true);
     }
 
-    /// Some stay dead: what only they held is nobody's any more.
+    /// Releases tokens that only peers outside the core held, which stay dead.
     pub(crate) fn release_dead(&mut self) {
         let dead = (0..self.nodes.len()).filter(|peer| !self.core[*peer]);
         let gone: Vec<MemStore> = dead.map(|peer| self.nodes[peer].durable()).collect();
@@ -98,8 +99,8 @@ impl World<'_> {
         }
     }
 
-    /// Releases what the stores that are gone held and none of the peers' that are left does. What was given up and has
-    /// come after all, from a link or from a snapshot, is asked for again.
+    /// Releases tokens that a lost store held and no remaining peer's store does. A released token that has come
+    /// after all, from a link or from a snapshot, is demanded again.
     fn release(&mut self, gone: Vec<MemStore>, left: impl Fn(usize) -> bool) {
         self.model.losses = true;
         let (plan, keyed) = (self.plan, self.keyed);
@@ -132,7 +133,7 @@ impl World<'_> {
     }
 }
 
-/// The chain hashes after what a peer holds of each log without a gap.
+/// Returns, for each log, the chain hash after the gapless part that a peer holds.
 pub(crate) fn ends(alive: &Alive) -> Vec<[u8; 32]> {
     let rows = alive.store.rows();
     let row = |log, seq| rows.get(&(Table::Entry, entry_key(EntryRef { log, seq })));
@@ -148,7 +149,7 @@ pub(crate) fn ends(alive: &Alive) -> Vec<[u8; 32]> {
     alive.endpoint.logs().filter_map(end).collect()
 }
 
-/// The card in a log's row.
+/// Returns the card in a log's row.
 fn read_card(row: &[u8]) -> Option<LogCard> {
     let mut reader = codec::Reader::new(row);
     reader.u8().ok()?;
@@ -168,7 +169,7 @@ fn link(card: &LogCard, row: &Bytes) -> Option<Link> {
     Some(Link { before, after: entry.chain(&card.place.epoch, &before) })
 }
 
-/// See [`Kept::whole`].
+/// Returns the content of [`Kept::whole`].
 fn whole(store: &MemStore) -> BTreeSet<[u8; 32]> {
     let mut links: BTreeMap<u64, Vec<Link>> = BTreeMap::new();
     let mut cards: BTreeMap<[u8; 4], LogCard> = BTreeMap::new();
@@ -202,7 +203,7 @@ mod tests {
 
     const TOKEN: u64 = 1 << 20;
 
-    /// A world in which peer 0 reported a token safe: what peer 1 holds too if they are `acquainted`.
+    /// Makes a world in which peer 0 reported a token durable; peer 1 holds it too if they are `acquainted`.
     fn world(plan: &mut Plan, acquainted: bool) -> World<'_> {
         plan.core.acquainted = acquainted;
         let mut world = World::new(plan, false);
@@ -213,14 +214,14 @@ mod tests {
         world
     }
 
-    /// Peer 0's disk goes.
+    /// Loses the disk of peer 0.
     fn lose_the_first(world: &mut World<'_>) -> bool {
         let gone = world.nodes[0].durable();
         world.release(vec![gone], |peer| peer == 1);
         world.model.tokens[&TOKEN].released
     }
 
-    /// The store with every entry made another one under the same number.
+    /// Returns the store with every entry replaced by another one under the same number.
     fn other_history(store: &MemStore) -> MemStore {
         let mut rows = store.rows().clone();
         for (_, row) in rows.iter_mut().filter(|((table, _), _)| *table == Table::Entry) {

@@ -1,7 +1,8 @@
-//! O14: what nobody deleted who saw it is shown or listed, and nothing else is.
+//! O14: all content that no deletion saw is shown or listed, and nothing else is.
 //!
-//! The model says what each edit added and removed, as its author saw it. Which edits count is told by the version that
-//! all came to agree on: logs number their operations, and where none forked a number stands for one operation.
+//! The model records the pieces that each edit added and removed, as its author saw it. The version that all peers
+//! agree on determines the edits that are in effect: logs number their operations, and without forks a number
+//! identifies one operation.
 
 use super::model::{Deed, Model};
 use super::reader::Shown;
@@ -11,7 +12,7 @@ use crate::world::{Piece, Pieces, World};
 use cosmicsync_protocol::crdt::Version;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a replica shows of a document, taken apart.
+/// Content of a document on a replica, taken apart.
 pub(super) struct Seen {
     tokens: BTreeSet<u64>,
     pieces: BTreeSet<Piece>,
@@ -23,8 +24,9 @@ impl Seen {
         Self { tokens: shown.tokens(), pieces: shown.pieces(), version: shown.version.clone() }
     }
 
-    /// Whether a word is there, or what an edit did. Where logs fork, numbers of operations say nothing, and edits may
-    /// stand twice: there the pieces must be there that it added and that are not among `undone`, but for counters.
+    /// Returns whether a token, or the effect of an edit, is present. If logs fork, numbers of operations identify
+    /// nothing, and edits may occur twice. In that case, all pieces must be present that the edit added and that
+    /// are not among `undone`, except those of counters.
     pub(super) fn has(&self, number: u64, deed: Option<&Deed>, undone: Option<&BTreeSet<Piece>>) -> bool {
         match (deed, undone) {
             (None, _) => self.tokens.contains(&number),
@@ -39,14 +41,14 @@ impl Seen {
 }
 
 impl Model {
-    /// The pieces that some edit removed, whether it counts or not.
+    /// Returns the pieces that any edit removed, in effect or not.
     pub(super) fn undone(&self) -> BTreeSet<Piece> {
         self.tokens.values().filter_map(|token| token.deed.as_ref()).flat_map(|deed| deed.removed.clone()).collect()
     }
 }
 
 impl World<'_> {
-    /// What an edit replaces is gone for its author: it hides nothing that was shown.
+    /// Checks that an edit deletes the content that it replaces, for its author: it must not hide shown content.
     pub(crate) fn check_replaced(&mut self, peer: usize, doc: u64, before: &Pieces, after: &Pieces) {
         self.stats.checks += 1;
         if let Some(piece) = after.hidden.iter().find(|piece| !before.hidden.contains(piece)) {
@@ -55,7 +57,7 @@ impl World<'_> {
         }
     }
 
-    /// See the module's head.
+    /// O14 for all documents.
     pub(super) fn check_members(&mut self, shown: &BTreeMap<u64, Shown>) {
         for (doc, shown) in shown {
             let gone = shown.snapshot.as_ref().is_some_and(|snapshot| snapshot.meta.deleted);

@@ -1,7 +1,7 @@
-//! The oracles: what must hold whatever happens (`spec/invariants.md`, "under simulation").
+//! The oracles: demands that hold in every run (`spec/invariants.md`, "under simulation").
 //!
-//! They share no code with what they judge: a model of tokens that edits typed, kept beside the peers, and comparisons
-//! of what peers show, of what their stores hold, and of what fresh replicas make of the same entries.
+//! They share no code with the judged core: a model of the tokens that edits typed, kept beside the peers, and
+//! comparisons of the peers' documents, the content of their stores, and fresh replicas of the same entries.
 
 mod finish;
 mod lost;

@@ -15,28 +15,28 @@ use cosmicsync_protocol::testkit::store::MemStore;
 use cosmicsync_protocol::time::Now;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A document as a replica shows it.
+/// Content of a document on a replica.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Shown {
     pub(super) snapshot: Option<Snapshot>,
     pub(super) version: Version,
     pub(super) missing: usize,
-    /// What concurrent writes of another kind keep from being seen.
+    /// Containers hidden by concurrent writes of another kind.
     pub(super) hidden: Vec<Hidden>,
 }
 
 impl Shown {
-    /// The tokens in it.
+    /// Returns the tokens in it.
     pub(super) fn tokens(&self) -> BTreeSet<u64> {
         self.all_tokens().into_iter().collect()
     }
 
-    /// The pieces that it shows or lists.
+    /// Returns the pieces that the document shows or lists.
     pub(super) fn pieces(&self) -> BTreeSet<Piece> {
         self.snapshot.as_ref().map(|snapshot| pieces_of(&snapshot.value, &self.hidden).all).unwrap_or_default()
     }
 
-    /// A token that stands there twice.
+    /// Returns a token that occurs twice in it.
     pub(super) fn twice(&self) -> Option<u64> {
         let mut seen = BTreeSet::new();
         self.all_tokens().into_iter().find(|token| !seen.insert(*token))
@@ -84,7 +84,7 @@ impl Reader {
         Some(Self { endpoint, store, now, sent: BTreeMap::new() })
     }
 
-    /// Works until nothing is left to do.
+    /// Runs until nothing is left to do.
     fn settle(&mut self) {
         loop {
             let mut io = ReaderIo { store: &mut self.store, sent: &mut self.sent };
@@ -97,14 +97,14 @@ impl Reader {
         }
     }
 
-    /// The document of a number; `None` if its partition is not known.
+    /// Returns the document of a number; `None` if its partition is not known.
     pub(super) fn doc(&self, partitions: u32, number: u64) -> Option<DocRef> {
         let name = partition_name(partition_of(partitions, number));
         let partition = self.endpoint.partition(SpaceNo(0), &name)?;
         Some(DocRef { partition, doc: doc_id(number) })
     }
 
-    /// Reads all that is listed of a partition.
+    /// Reads all listed documents of a partition.
     pub(crate) fn documents(&mut self, partition: PartNo) -> BTreeMap<DocId, Snapshot> {
         let prefix = partition.0.to_be_bytes();
         let from = (Table::Doc, Bytes::copy_from_slice(&prefix));
@@ -117,12 +117,12 @@ impl Reader {
         shown.collect()
     }
 
-    /// Reads a document and lets it go again.
+    /// Reads a document and closes it.
     pub(super) fn show(&mut self, doc: DocRef) -> Shown {
         self.read(doc, false)
     }
 
-    /// Publishes again what is excluded in a document, as a person would, and reads it.
+    /// Republishes the excluded entries of a document, as on a person's request, and reads it.
     pub(super) fn publish(&mut self, doc: DocRef) -> Shown {
         self.read(doc, true)
     }
@@ -145,7 +145,7 @@ impl Reader {
     }
 }
 
-/// Carries everything between two replicas until they are done.
+/// Carries all traffic between two replicas until they are done.
 pub(super) fn exchange(a: &mut Reader, b: &mut Reader, a_dials: bool, piece: usize) {
     let dial = |dials: bool| dials.then_some(Dial::Sync);
     let links = [a.endpoint.handle_link_up(a.now, dial(a_dials)), b.endpoint.handle_link_up(b.now, dial(!a_dials))];

@@ -1,4 +1,4 @@
-//! What is watched while a run goes on: documents as peers show them, restarts, and how links end.
+//! Checks during a run: documents on peers, restarts, and ends of links.
 
 use super::model::Seen;
 use crate::coverage::Mark;
@@ -12,7 +12,7 @@ use cosmicsync_protocol::wire::close::CloseCode;
 use std::collections::{BTreeMap, BTreeSet};
 
 impl World<'_> {
-    /// Looks at an open document (O3): versions never go back, nothing is seen before what it builds on, transactions
+    /// Checks an open document (O3): versions never go back, no token is seen before its dependencies, transactions
     /// are seen whole.
     pub(crate) fn watch(&mut self, peer: usize, doc: u64) {
         let Some((version, tokens, held)) = self.shown(peer, doc) else { return };
@@ -52,12 +52,13 @@ impl World<'_> {
         }
     }
 
-    /// The other half of a transaction must be there too, if its document is open.
+    /// Checks that the other half of a transaction is present too, if its document is open.
     fn watch_pair(&mut self, peer: usize, token: u64, pair: u64) -> Option<String> {
         let doc = self.model.tokens.get(&pair)?.doc;
         let (_, tokens, held) = self.shown(peer, doc)?;
         self.mark(Mark::TransactionSeen);
-        // A document that waits for what its next entries build on says so, and promises nothing until it came.
+        // A document that waits for dependencies of its next entries reports that, and promises nothing until they
+        // came.
         let waits = self.waits(peer, doc) || self.waits(peer, self.model.tokens.get(&token)?.doc);
         let missing = !held && !waits && !tokens.contains(&pair);
         missing.then(|| {
@@ -66,15 +67,15 @@ impl World<'_> {
         })
     }
 
-    /// What a peer says that a document lacks.
+    /// Returns the missing parts that a peer reports for a document.
     fn lacks(&self, peer: usize, doc: u64) -> Vec<Missing> {
         let alive = self.nodes[peer].alive.as_deref();
         let open = alive.and_then(|alive| Some((alive, alive.docs.get(&doc)?)));
         open.map(|(alive, open)| alive.endpoint.missing(open.doc)).unwrap_or_default()
     }
 
-    /// Whether a document waits for what its next entries build on, or for bodies that its peer does not hold: one that
-    /// keeps all may still lack some that a partial neighbour passed over.
+    /// Returns whether a document waits for dependencies of its next entries, or for bodies that its peer does not
+    /// hold. Even a peer that keeps all bodies may lack some that a partial neighbour passed over.
     fn waits(&self, peer: usize, doc: u64) -> bool {
         let Some(alive) = self.nodes[peer].alive.as_deref() else { return false };
         let has_holes = |log: LogNo| {
@@ -88,7 +89,7 @@ impl World<'_> {
         })
     }
 
-    /// Version and tokens of a document that a peer has open, and whether it is held back.
+    /// Returns version and tokens of a document that a peer has open, and whether it is held back.
     fn shown(&mut self, peer: usize, doc: u64) -> Option<(BTreeMap<u64, u32>, BTreeSet<u64>, bool)> {
         let open = self.nodes[peer].alive.as_deref()?.docs.get(&doc).filter(|open| open.opened)?.clone();
         self.call(peer, |alive, _| {
@@ -98,14 +99,14 @@ impl World<'_> {
         })?
     }
 
-    /// Keeps what a process held durably when it ended.
+    /// Records the durable content of a process that ended.
     pub(crate) fn remember(&mut self, peer: usize, alive: &Alive) {
         let logs = alive.endpoint.logs().map(|log| (log.id, (log.held, log.entries))).collect();
         self.model.remembered.insert(peer, logs);
         self.model.seen.retain(|(at, _), _| *at != peer);
     }
 
-    /// O10: a peer that starts again holds all that was durable when it ended.
+    /// O10: a restarted peer holds all that was durable when it ended.
     pub(crate) fn check_restart(&mut self, peer: usize) {
         let Some(before) = self.model.remembered.remove(&peer) else { return };
         self.stats.checks += 1;
@@ -120,7 +121,8 @@ impl World<'_> {
         }
     }
 
-    /// O10: a log has two histories, or is longer elsewhere, only where a process was resumed beside itself or again.
+    /// O10: a log has two histories, or is longer elsewhere, only after a process was resumed beside itself or
+    /// again.
     pub(crate) fn check_retired(&mut self, peer: usize, text: &str) {
         if !self.model.forks {
             self.violation(OracleId::O10, Some(peer), format!("no process was resumed twice, and a peer {text}"));
@@ -130,7 +132,7 @@ impl World<'_> {
     /// O8: honest peers on an honest line end no link in error.
     pub(crate) fn check_close(&mut self, peer: usize, conn: u64, reason: &CloseReason) {
         let honest = !self.is_tampered(conn) && !self.model.forks;
-        // Releases that have no version in common say so.
+        // Releases without a common version report that.
         let mismatch = CloseCode::VersionMismatch;
         let says_so = *reason == CloseReason::Ours(mismatch) || *reason == CloseReason::Theirs(mismatch as u16);
         if says_so && self.plan.peers.iter().any(|peer| peer.minors.is_some() || peer.feature.is_some()) {

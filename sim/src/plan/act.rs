@@ -1,146 +1,148 @@
-//! What can happen in a run: work, faults, and what each is about.
+//! Actions of a run: work and faults, with their parameters.
 
 use super::{Ask, Bodies};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What happens. Workload first, faults after. Actions on a peer that is down do nothing.
+/// An action: work first, faults after. Actions on a peer that is down do nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Act {
     /// Makes a document.
     Create {
-        /// Where.
+        /// The peer.
         peer: usize,
-        /// Its number.
+        /// The document's number.
         doc: u32,
-        /// Whether it has a list of items.
+        /// True if the document has a list of items.
         #[serde(default, skip_serializing_if = "core::ops::Not::not")]
         items: bool,
     },
-    /// Types a token of its own into a document's text or an item's. The token is what oracles look for.
+    /// Types a token of its own into a document's text or an item's. Oracles look for the token.
     Insert {
-        /// Where.
+        /// The peer.
         peer: usize,
         /// The document's number.
         doc: u32,
-        /// Whether somebody waits for it.
+        /// True if somebody waits for the edit.
         #[serde(default)]
         urgent: bool,
-        /// How many characters beside the token.
+        /// Number of characters beside the token.
         #[serde(default)]
         bytes: u32,
     },
-    /// Adds an item with a token of its own to a list of a document, which nest; to its text if it has none.
+    /// Adds an item with a token of its own to one of a document's lists, which nest; to its text if it has no
+    /// list.
     Item {
-        /// Where.
+        /// The peer.
         peer: usize,
         /// The document's number.
         doc: u32,
     },
-    /// Makes a document with members that are drawn, unless the peer has it: several may make one, apart from each other.
+    /// Makes a document with random members, unless the peer has it: several peers may make it, apart from each
+    /// other.
     Make {
-        /// Where.
+        /// The peer.
         peer: usize,
         /// The document's number.
         doc: u32,
     },
-    /// Changes a member of a document. Members nest, and hold pieces that oracles look for.
+    /// Changes a member of a document. Members nest, and contain pieces that oracles look for.
     Member {
-        /// Where.
+        /// The peer.
         peer: usize,
         /// The document's number.
         doc: u32,
-        /// Which: it leads down as far as there are maps.
+        /// Path of the member, followed as far as there are maps.
         path: Vec<Key>,
-        /// How.
+        /// The change.
         how: How,
     },
     /// Types into, or deletes from, a second text that holds no tokens.
     Scribble {
-        /// Where.
+        /// The peer.
         peer: usize,
         /// The document's number.
         doc: u32,
-        /// Up to how many characters to delete.
+        /// Most characters to delete.
         #[serde(default)]
         delete: u32,
-        /// How many to insert.
+        /// Number of characters to insert.
         #[serde(default)]
         insert: u32,
     },
     /// Sets a field.
     Set {
-        /// Where.
+        /// The peer.
         peer: usize,
         /// The document's number.
         doc: u32,
         /// The field's number.
         field: u32,
-        /// Its value.
+        /// The field's value.
         value: i64,
     },
     /// Types one token into each of two documents, in one transaction.
     Both {
-        /// Where.
+        /// The peer.
         peer: usize,
         /// The documents' numbers, in one partition.
         docs: [u32; 2],
     },
     /// Deletes a document, or brings it back.
     Delete {
-        /// Where.
+        /// The peer.
         peer: usize,
         /// The document's number.
         doc: u32,
-        /// Whether it is to be deleted.
+        /// True to delete the document, false to bring it back.
         deleted: bool,
     },
-    /// Imports documents with numbers of their own, from 1,000,000 times the action's id on.
+    /// Imports documents with numbers of their own, starting at 1,000,000 times the action's id.
     Import {
-        /// Where.
+        /// The peer.
         peer: usize,
-        /// How many.
+        /// Number of documents.
         docs: u32,
-        /// How many characters each has beside its token.
+        /// Number of characters of each document beside its token.
         #[serde(default)]
         bytes: u32,
     },
     /// Opens a document, as a reader does.
     Open {
-        /// Where.
+        /// The peer.
         peer: usize,
         /// The document's number.
         doc: u32,
     },
-    /// Lets go what is open, so that it may be evicted.
+    /// Closes an open document, so that it may be evicted.
     Close {
-        /// Where.
+        /// The peer.
         peer: usize,
         /// The document's number.
         doc: u32,
     },
-    /// Holds an open document back to what it shows, or lets everything in again.
+    /// Holds an open document at its present content, or ends the hold.
     Hold {
-        /// Where.
+        /// The peer.
         peer: usize,
         /// The document's number.
         doc: u32,
-        /// Whether to hold.
+        /// True to begin a hold, false to end it.
         on: bool,
     },
-    /// Asks something of a database.
+    /// Sends a request to a database.
     Ask {
-        /// Whose.
+        /// The peer.
         peer: usize,
-        /// What.
+        /// The request.
         what: Ask,
     },
-    /// Fetches other bodies from now on.
+    /// Changes the bodies that a peer fetches.
     Bodies {
-        /// Where.
+        /// The peer.
         peer: usize,
-        /// Which.
+        /// The bodies.
         bodies: Bodies,
     },
 
@@ -154,39 +156,40 @@ pub enum Act {
         /// The link's number.
         link: usize,
     },
-    /// Resets a link's connection; it is dialled again.
+    /// Resets a link's connection, which is dialled again.
     Reset {
         /// The link's number.
         link: usize,
-        /// After this many more bytes to either side, so that it may fall amid a frame; what is in flight is lost.
+        /// Number of further bytes to either side before the reset, so that it may fall within a frame; bytes in
+        /// flight are lost.
         #[serde(default)]
         after_bytes: u64,
     },
-    /// Holds bytes back, in order, and lets them go later: a stalled or one-way link.
+    /// Delays bytes, in order, and delivers them later: a stalled or one-way link.
     Clog {
         /// The link's number.
         link: usize,
-        /// Which way.
+        /// The direction.
         #[serde(default)]
         way: Way,
-        /// For how long.
+        /// Duration, in microseconds.
         for_us: u64,
     },
-    /// Nothing passes between the sides for a while, in silence; dials between them hang.
+    /// Drops all traffic between the sides for a while, in silence; dials between them hang.
     Partition {
-        /// The peers on each side. Who stands nowhere talks to all.
+        /// The peers on each side. A peer on no side talks to all.
         sides: Vec<Vec<usize>>,
-        /// For how long.
+        /// Duration, in microseconds.
         for_us: u64,
-        /// Connections between the sides are reset at once.
+        /// True if connections between the sides are reset at once.
         #[serde(default)]
         reset: bool,
     },
-    /// Changes how a link carries bytes from now on.
+    /// Changes a link's latency, jitter and bandwidth from now on.
     Quality {
         /// The link's number.
         link: usize,
-        /// As in a link, in microseconds.
+        /// Delay of a byte, one way, in microseconds.
         latency_us: u64,
         /// See [`jitter_us`](super::Link::jitter_us).
         #[serde(default)]
@@ -195,131 +198,131 @@ pub enum Act {
         #[serde(default)]
         bandwidth: u64,
     },
-    /// Cuts what a link delivers into pieces of at most this many bytes; 0 delivers as it comes.
+    /// Cuts the bytes that a link delivers into pieces of at most this size; 0 ends that.
     Split {
         /// The link's number.
         link: usize,
-        /// The pieces' size.
+        /// Size of the pieces, in bytes.
         bytes: u32,
     },
-    /// Gathers what a link delivers for this long, then delivers it at once; 0 delivers as it comes.
+    /// Gathers the bytes that a link delivers for this time, then delivers them at once; 0 ends that.
     Gather {
         /// The link's number.
         link: usize,
-        /// For how long.
+        /// The time, in microseconds.
         for_us: u64,
     },
-    /// Resets a link again and again.
+    /// Resets a link repeatedly.
     Flap {
         /// The link's number.
         link: usize,
-        /// How long it is up each time.
+        /// Time for which the link is up each time, in microseconds.
         up_us: u64,
-        /// How many times.
+        /// Number of resets.
         times: u32,
     },
-    /// Dials of a link fail at once for a while.
+    /// Makes dials of a link fail at once for a while.
     Refuse {
         /// The link's number.
         link: usize,
-        /// For how long.
+        /// Duration, in microseconds.
         for_us: u64,
     },
-    /// Dials of a link never answer for a while.
+    /// Leaves dials of a link unanswered for a while.
     Unanswered {
         /// The link's number.
         link: usize,
-        /// For how long.
+        /// Duration, in microseconds.
         for_us: u64,
     },
-    /// A box on the way changes bytes of a link's stream once.
+    /// Changes bytes of a link's stream once, as a middlebox would.
     Tamper {
         /// The link's number.
         link: usize,
-        /// Which way; `both` is read as `forth`.
+        /// The direction; `both` is read as `forth`.
         #[serde(default)]
         way: Way,
-        /// After this many more bytes.
+        /// Number of further bytes before the change.
         after_bytes: u64,
-        /// How.
+        /// The change.
         with: Tampering,
     },
-    /// The process dies; what its store had not made durable is lost, but for the first `keep` commits of that.
+    /// Crashes the process. Commits that its store had not made durable are lost, except the first `keep` of them.
     Crash {
-        /// Which.
+        /// The peer.
         peer: usize,
-        /// How many volatile commits survive.
+        /// Number of volatile commits that survive.
         #[serde(default)]
         keep: u32,
-        /// When it starts again; without it stays dead until a `restart`.
+        /// Time until the peer starts again, in microseconds; without it, the peer stays dead until a `restart`.
         #[serde(default)]
         restart_us: Option<u64>,
     },
-    /// The process ends in good order and starts again.
+    /// Ends the process in good order and starts it again.
     Stop {
-        /// Which.
+        /// The peer.
         peer: usize,
-        /// When it starts again.
+        /// Time until the peer starts again, in microseconds.
         restart_us: u64,
     },
-    /// Keeps a copy of what a peer's store holds durably, and of its process's memory.
+    /// Keeps a copy of the durable content of a peer's store, and of its process's memory.
     Snapshot {
-        /// Whose.
+        /// The peer.
         peer: usize,
     },
-    /// Starts a peer that is down, or crashes and starts one that is not, from some store.
+    /// Starts a peer that is down, or crashes and starts one that is up, from some store.
     Restart {
-        /// Which.
+        /// The peer.
         peer: usize,
-        /// From what.
+        /// The store.
         store: Disk,
     },
-    /// A copy of a process goes on as a peer, with its store, its memory and its randomness, as a machine does that was
-    /// suspended. Whatever the peer was before is gone. Where the process does not run, its store alone is copied.
+    /// Continues a copy of a process as a peer, with its store, its memory and its randomness, like a machine that
+    /// was suspended. The peer's earlier state is gone. If the process does not run, its store alone is copied.
     Resume {
-        /// Which.
+        /// The peer.
         peer: usize,
-        /// A copy of what.
+        /// The process to copy.
         of: Image,
-        /// How far its wall clock is ahead of the moment of the copy, in milliseconds; its other clock stood still.
+        /// Advance of the peer's wall clock since the copy, in milliseconds; its other clock stood still.
         #[serde(default)]
         slept_ms: u64,
     },
-    /// The process stands still; its clock does not.
+    /// Pauses the process; its clock goes on.
     Pause {
-        /// Which.
+        /// The peer.
         peer: usize,
-        /// For how long.
+        /// Duration, in microseconds.
         for_us: u64,
     },
-    /// Commits take this long from now on.
+    /// Changes the duration of commits from now on.
     SlowStore {
-        /// Whose.
+        /// The peer.
         peer: usize,
-        /// How long.
+        /// Duration of a commit, in microseconds.
         commit_us: u64,
     },
-    /// A commit fails, and all that follow until the store is opened anew, which happens after a while.
+    /// Makes a commit fail, and all later ones until the store is reopened after a while.
     FailStore {
-        /// Whose.
+        /// The peer.
         peer: usize,
-        /// Which, counted from now; 0 is the next.
+        /// Number of the commit, counted from now; 0 is the next.
         #[serde(default)]
         nth: u64,
-        /// Whether the disk is full; otherwise it did not confirm a write.
+        /// True if the disk is full; otherwise it did not confirm a write.
         #[serde(default)]
         full: bool,
-        /// How long until it is opened anew.
+        /// Time until the store is reopened, in microseconds.
         reopen_us: u64,
     },
-    /// The wall clock jumps, and runs faster or slower from now on.
+    /// Makes the wall clock jump, and run faster or slower from now on.
     Clock {
-        /// Whose.
+        /// The peer.
         peer: usize,
-        /// By how much it jumps, in milliseconds.
+        /// The jump, in milliseconds.
         #[serde(default)]
         jump_ms: i64,
-        /// How fast both clocks run, in thousandths: 1000 is right, 0 is frozen.
+        /// Speed of both clocks, in thousandths: 1000 is right, 0 is frozen.
         #[serde(default = "right")]
         rate: u32,
     },
@@ -339,63 +342,64 @@ pub enum Key {
     C,
 }
 
-/// What becomes of a member.
+/// Change of a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum How {
-    /// It is set to a plain value.
+    /// Set to a plain value.
     Scalar,
-    /// It is set to a text.
+    /// Set to a text.
     Text,
-    /// It is set to a list.
+    /// Set to a list.
     List,
-    /// It is set to a map, or to a list where maps nest no deeper.
+    /// Set to a map, or to a list if maps cannot nest deeper.
     Map,
-    /// It is added to, as a counter, unless something else stands there.
+    /// Addition to a counter, unless the member is something else.
     Add,
-    /// A text is typed into, a list gains or loses an item, a counter is added to; anything else is set to a text.
+    /// Edit: typing into a text, adding or removing an item of a list, adding to a counter; anything else is set to
+    /// a text.
     Edit,
-    /// It is removed.
+    /// Removal.
     Remove,
 }
 
-/// What a box on the way does to the stream, in plans and in scenarios.
+/// Change of the stream by a middlebox, in plans and in scenarios.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Tampering {
     /// Flips this bit of one byte.
     Flip(u8),
-    /// Leaves out this many bytes.
+    /// Drops this many bytes.
     Drop(u16),
-    /// Sends the last so many bytes twice.
+    /// Sends this many of the last bytes twice.
     Repeat(u16),
-    /// Sends this many bytes of its own.
+    /// Inserts this many bytes of its own.
     Forge(u16),
     /// Swaps the next two stretches of this many bytes.
     Swap(u16),
 }
 
-/// From what a peer starts.
+/// Store from which a peer starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Disk {
-    /// What its own store holds.
+    /// The peer's own store.
     Same,
-    /// The newest copy kept by [`Act::Snapshot`]; its own if there is none.
+    /// The newest copy kept by [`Act::Snapshot`]; its own store if there is no copy.
     Snapshot,
-    /// As it was when the run began.
+    /// The store with which the run began.
     Wiped,
-    /// A byte-for-byte copy of another peer's store, device and all.
+    /// A byte-for-byte copy of another peer's store, including its device keys.
     CloneOf(usize),
 }
 
-/// Of what a process goes on as a copy.
+/// Process that is copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Image {
-    /// The process of a peer, this one or another, as it is.
+    /// The present process of a peer, this one or another.
     Now(usize),
-    /// The peer's own, as the newest [`Act::Snapshot`] kept it; as it is, if there is none.
+    /// The peer's own, as the newest [`Act::Snapshot`] kept it; its present one if there is no such copy.
     Snapshot,
 }
 
@@ -406,8 +410,8 @@ pub enum Way {
     /// Both.
     #[default]
     Both,
-    /// From the one who dials.
+    /// From the dialler.
     Forth,
-    /// To the one who dials.
+    /// To the dialler.
     Back,
 }

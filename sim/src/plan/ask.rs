@@ -1,54 +1,54 @@
-//! What users ask of a database: writes that collide, indexes that come and go, queries.
+//! Requests of users to a database: writes that collide, indexes that come and go, queries.
 
 use serde::{Deserialize, Serialize};
 
-/// What is asked of a peer's database. Documents and collections are numbered over all partitions; what is written, and
-/// what a query is about, is drawn for the action's id, from so few values that much of it meets.
+/// Request to a peer's database. Documents and collections are numbered over all partitions. Written values and
+/// queries are drawn for the action's id, from so small a range that they often match.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Ask {
-    /// Stores a document whole.
+    /// Stores a whole document.
     Put {
-        /// Its number.
+        /// The document's number.
         doc: u32,
     },
     /// Changes members of a document.
     Patch {
-        /// Its number.
+        /// The document's number.
         doc: u32,
     },
-    /// Changes a member of a document. Nobody waits until that is durable.
+    /// Changes a member of a document, without waiting for durability.
     Gather {
-        /// Its number.
+        /// The document's number.
         doc: u32,
     },
     /// Deletes a document.
     Delete {
-        /// Its number.
+        /// The document's number.
         doc: u32,
     },
     /// Brings a deleted document back.
     Undelete {
-        /// Its number.
+        /// The document's number.
         doc: u32,
     },
     /// Stores two documents in one transaction.
     Both {
-        /// Their numbers, in one partition.
+        /// The documents' numbers, in one partition.
         docs: [u32; 2],
     },
-    /// Holds a document back, or lets everything in again.
+    /// Holds a document at its present content, or ends the hold.
     Hold {
-        /// Its number.
+        /// The document's number.
         doc: u32,
-        /// Whether to hold.
+        /// True to begin a hold, false to end it.
         on: bool,
     },
     /// Imports documents with keys of their own.
     Import {
         /// The collection's number.
         place: u32,
-        /// How many.
+        /// Number of documents.
         docs: u32,
     },
     /// Changes the indexes of a collection.
@@ -57,47 +57,48 @@ pub enum Ask {
         place: u32,
         /// The index's number.
         index: u32,
-        /// What becomes of it.
+        /// The change.
         change: Change,
     },
-    /// Declares a schema of a collection, also one that documents violate, or takes it away.
+    /// Declares a schema of a collection, even one that documents violate, or removes it.
     Schema {
         /// The collection's number.
         place: u32,
-        /// The schema's number; 0 is none.
+        /// The schema's number; 0 removes it.
         schema: u32,
     },
-    /// Asks a query, whatever else is under way.
+    /// Runs a query, during any other work.
     Find {
         /// The collection's number.
         place: u32,
     },
-    /// Opens a live query and follows it from then on, also after restarts.
+    /// Opens a live query and follows it from then on, across restarts.
     Follow {
         /// The collection's number.
         place: u32,
     },
     /// Ends the live query that was opened first.
     Unfollow,
-    /// Has the peer's store carry out all that waits, then compares indexes, answers and live queries with the documents.
+    /// Has the peer's store carry out all waiting requests, then compares indexes, answers and live queries with
+    /// the documents.
     Check,
 }
 
 impl Ask {
-    /// Whether it only asks, and changes nothing.
+    /// Returns whether the request is a query, which changes nothing.
     pub const fn is_question(&self) -> bool {
         matches!(self, Self::Find { .. } | Self::Check)
     }
 }
 
-/// What becomes of an index.
+/// Change of an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Change {
-    /// It is defined.
+    /// The index is defined.
     Create,
-    /// It goes.
+    /// The index is removed.
     Drop,
-    /// It is built anew.
+    /// The index is rebuilt.
     Rebuild,
 }

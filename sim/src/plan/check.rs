@@ -1,31 +1,31 @@
-//! Whether a plan can be run: everything that it refers to is there.
+//! Checks that a plan can be run: everything that it refers to exists.
 
 use super::{Act, Ask, Bounds, Core, Disk, FORMAT, Image, Link, Peer, Plan, When};
 
-/// Why a plan cannot be run.
+/// Reason why a plan cannot be run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PlanError {
-    /// It is of another version.
+    /// The plan has another format version.
     Format(u32),
-    /// An action or link names a peer that is not there.
+    /// An action or link names a peer that does not exist.
     NoPeer(usize),
-    /// An action names a link that is not there.
+    /// An action names a link that does not exist.
     NoLink(usize),
     /// A link leads from a peer to itself.
     SelfLink(usize),
-    /// Two actions have one id.
+    /// Two actions have the same id.
     SameId(u32),
-    /// An action waits for a logical point that there is none of.
+    /// An action waits for a logical point that does not exist.
     NoPoint(String),
-    /// A mark that is expected does not exist.
+    /// An expected mark does not exist.
     NoMark(String),
-    /// The documents of a transaction lie in two partitions.
+    /// The documents of a transaction are in two partitions.
     TwoPartitions(u32),
-    /// Databases are asked that peers do not run, or something else is done to documents that they do.
+    /// An action asks databases that peers do not run, or edits documents directly that databases hold.
     Databases(u32),
     /// There is no peer, or there are too many.
     Peers(usize),
-    /// The peers that live on are not connected by links.
+    /// The peers of the core are not connected by links.
     Core,
 }
 
@@ -50,10 +50,10 @@ impl core::fmt::Display for PlanError {
 impl core::error::Error for PlanError {}
 
 impl Plan {
-    /// The most peers of a plan.
+    /// Most peers of a plan.
     pub const PEERS_MAX: usize = 1_024;
 
-    /// A plan of peers in a chain, in which nothing happens.
+    /// Makes a plan of peers in a chain, without actions.
     pub fn quiet(seed: u64, peers: usize) -> Self {
         Self {
             format: FORMAT,
@@ -70,10 +70,10 @@ impl Plan {
         }
     }
 
-    /// Whether it can be run.
+    /// Checks whether it can be run.
     ///
     /// # Errors
-    /// When something in it refers to what is not there.
+    /// Fails if it refers to something that does not exist.
     pub fn check(&self) -> Result<(), PlanError> {
         if self.format != FORMAT {
             return Err(PlanError::Format(self.format));
@@ -120,7 +120,7 @@ impl Plan {
         if self.hangs_together() { Ok(()) } else { Err(PlanError::Core) }
     }
 
-    /// Whether the peers that live on reach one another without the others: nothing less can converge.
+    /// Returns whether the peers of the core reach one another without the others: otherwise they cannot converge.
     fn hangs_together(&self) -> bool {
         let lives = |peer: usize| self.bounds.core.is_empty() || self.bounds.core.contains(&peer);
         let core: Vec<usize> = (0..self.peers.len()).filter(|peer| lives(*peer)).collect();
@@ -138,14 +138,14 @@ impl Plan {
         reached.len() == core.len()
     }
 
-    /// The number of the partition in which a document lives.
+    /// Returns the number of the partition in which a document lives.
     pub const fn partition(&self, doc: u32) -> u32 {
         doc % (self.partitions + 1)
     }
 }
 
 impl Act {
-    /// The peers that it names.
+    /// Returns the peers that the action names.
     pub fn peers(&self) -> Vec<usize> {
         match self {
             Self::Create { peer, .. }
@@ -189,7 +189,7 @@ impl Act {
         }
     }
 
-    /// The link that it names.
+    /// Returns the link that the action names.
     pub const fn link(&self) -> Option<usize> {
         match self {
             Self::Dial { link }
@@ -231,7 +231,7 @@ impl Act {
         }
     }
 
-    /// Whether databases carry it out, or bare endpoints; `None` if both do.
+    /// Returns whether databases carry the action out, or bare endpoints; `None` if both do.
     pub const fn is_for_databases(&self) -> Option<bool> {
         if self.is_fault() || matches!(self, Self::Bodies { .. } | Self::Dial { .. } | Self::Snapshot { .. }) {
             None
@@ -240,7 +240,7 @@ impl Act {
         }
     }
 
-    /// Whether it is a fault, and not work that users do.
+    /// Returns whether the action is a fault, not work of users.
     pub const fn is_fault(&self) -> bool {
         !matches!(
             self,

@@ -1,7 +1,7 @@
-//! From a scenario and a seed to a plan: every edit and fault spelled out.
+//! Expands a scenario and a seed into a plan: every edit and fault spelled out.
 //!
-//! Whatever is drawn depends on the seed, the workload's place in the file, the peer and the number of the edit alone,
-//! so changing one workload leaves the others as they were.
+//! A draw depends only on the seed, the workload's place in the file, the peer and the number of the edit, so
+//! changing one workload leaves the others unchanged.
 
 mod fault;
 
@@ -13,26 +13,26 @@ use crate::coverage;
 use crate::plan::{self, Act, Action, Bounds, Link, Peer, Plan};
 use std::collections::BTreeSet;
 
-/// The most actions that a scenario may expand to.
+/// Most actions of an expanded scenario.
 const ACTIONS_MAX: usize = 200_000;
 
-/// Between the last edit or fault and the end of faults, unless the scenario says when that is.
+/// Time between the last edit or fault and the end of faults, unless the scenario sets that end, in microseconds.
 const TAIL_US: u64 = 1_000_000;
 
-/// The edits of a history follow each other this fast.
+/// Time between the edits of a history, in microseconds.
 const HISTORY_STEP_US: u64 = 1_000;
 
-/// A scenario with a seed, spelled out.
+/// A scenario with a seed, expanded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expansion {
-    /// The plan without what happens at every event.
+    /// The plan without the actions at every event.
     pub plan: Plan,
-    /// What happens at every event; empty for most scenarios.
+    /// Actions at every event; empty for most scenarios.
     pub at_every_event: Vec<Act>,
 }
 
 impl Expansion {
-    /// The plan in which it happens after the nth event of the run.
+    /// Returns the plan with these actions after the nth event of the run.
     #[must_use]
     pub fn at_event(&self, nth: u64) -> Plan {
         let mut plan = self.plan.clone();
@@ -48,8 +48,8 @@ impl Scenario {
     /// Draws a plan.
     ///
     /// # Errors
-    /// When the lane cannot do it, or the file asks for peers, links or events that are not there; the error says all that
-    /// was found, and where.
+    /// Fails if the scenario does not allow the lane, or the file refers to peers, links or events that do not
+    /// exist. The error lists all problems with their places.
     pub fn expand(&self, lane: Lane, seed: u64) -> Result<Expansion, ScenarioError> {
         self.check_lane(lane)?;
         let mut expander = self.expander(seed);
@@ -59,7 +59,7 @@ impl Scenario {
         Ok(expander.finish()?)
     }
 
-    /// What does not fit together in a scenario that was only read in part.
+    /// Returns the misfits of a scenario that was only read in part.
     pub(super) fn misfits(&self) -> Vec<Problem> {
         let mut expander = self.expander(0);
         expander.everything();
@@ -82,7 +82,7 @@ impl Scenario {
         Ok(())
     }
 
-    /// Bounds and nothing else.
+    /// Makes an expander with the bounds and nothing else.
     fn expander(&self, seed: u64) -> Expander<'_> {
         let head = &self.head;
         debug_assert_eq!(Bounds::default().events, 5_000_000, "the default of `events_max` is the plan's");
@@ -120,13 +120,13 @@ struct Expander<'a> {
     seed: u64,
     plan: Plan,
     sweep: Vec<Act>,
-    /// When the last thing happens.
+    /// Time of the last action, in microseconds.
     until_us: u64,
     problems: Vec<Problem>,
 }
 
 impl<'a> Expander<'a> {
-    /// All that the scenario asks for, as far as it fits together.
+    /// Expands all that the scenario asks for, as far as it fits together.
     fn everything(&mut self) {
         let (scenario, count) = (self.scenario, self.scenario.head.topology.peers);
         for (at, name) in scenario.head.oracle.sometimes.iter().enumerate() {
@@ -138,7 +138,7 @@ impl<'a> Expander<'a> {
             }
         }
         if !(1..=Plan::PEERS_MAX).contains(&count) {
-            // Nothing that follows could be told.
+            // Without peers, nothing that follows can be checked.
             return self.note("topology.peers", format!("there are 1 to {} peers", Plan::PEERS_MAX));
         }
         self.plan.peers = vec![Peer::default(); count];
@@ -158,12 +158,12 @@ impl<'a> Expander<'a> {
         self.problems.push(self.scenario.problem(path, message));
     }
 
-    /// Notes that a key of something asks for what cannot be.
+    /// Records that a key asks for something impossible.
     fn refuse(&mut self, placed: &Placed<impl Sized>, key: &str, message: impl Into<String>) {
         self.note(&format!("{}.{key}", placed.path), message);
     }
 
-    /// Whether all of these peers are there; whoever is not is noted.
+    /// Returns whether all of these peers exist; records the first that does not.
     fn check_peers(&mut self, path: &str, peers: &[usize]) -> bool {
         let count = self.plan.peers.len();
         let missing = peers.iter().find(|peer| **peer >= count);
@@ -194,7 +194,7 @@ impl<'a> Expander<'a> {
                 feature: entry.feature.map(|id| plan::Feature { id, critical: entry.critical }),
             };
         }
-        // What the copy of another starts as was not there before.
+        // The peer that starts as the copy of another is absent before.
         for fault in &self.scenario.faults {
             if let Fault::Clone { peer, of } | Fault::Resume { peer, of: Some(of), .. } = fault.what
                 && peer != of
@@ -247,14 +247,14 @@ impl<'a> Expander<'a> {
         self.push(plan::When::AtUs(at_us), act);
     }
 
-    /// Makes a document, with a list if any work adds items to it.
+    /// Makes a document, with a list if any workload adds items to it.
     fn create(&mut self, at_us: u64, peer: usize, doc: u32) {
         let adds = |work: &Placed<Workload>| matches!(&work.what, Workload::Items { docs, .. } if docs.contains(&doc));
         let items = self.scenario.workloads.iter().any(adds);
         self.push_at(at_us, Act::Create { peer, doc, items });
     }
 
-    /// Everything that is written to and that no `create` makes is made by peer 0 at the start.
+    /// Has peer 0 make, at the start, every document that is written to and that no `create` makes.
     fn documents(&mut self) {
         let (mut named, mut made) = (BTreeSet::new(), BTreeSet::new());
         for workload in &self.scenario.workloads {
@@ -380,7 +380,7 @@ impl<'a> Expander<'a> {
         }
     }
 
-    /// Ends the plan: when faults end, and whether it can be run.
+    /// Finishes the plan: sets the end of faults, and checks that the plan can be run.
     fn finish(mut self) -> Result<Expansion, Problem> {
         if self.plan.actions.len() > ACTIONS_MAX {
             return Err(self.scenario.problem("", format!("that makes more than {ACTIONS_MAX} edits and faults")));
@@ -396,7 +396,7 @@ impl<'a> Expander<'a> {
     }
 }
 
-/// Who does something how often.
+/// Peers, documents, rate and time of repeated edits.
 struct Pace<'a> {
     peers: &'a [usize],
     docs: &'a [u32],
@@ -405,7 +405,7 @@ struct Pace<'a> {
     until: Span,
 }
 
-/// A number that depends on the seed and on what it is for, and on nothing else.
+/// Returns a number that depends only on the seed and its purpose.
 fn keyed(seed: u64, what: [u64; 4]) -> u64 {
     let mut hasher = blake3::Hasher::new_derive_key("cosmicsync scenario 1");
     hasher.update(&seed.to_le_bytes());

@@ -1,4 +1,4 @@
-//! What goes wrong in a scenario.
+//! Faults of a scenario.
 
 use super::{Keep, Shift, Span};
 use crate::plan::Tampering;
@@ -9,268 +9,268 @@ use serde::Deserialize;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct After {
-    /// What happened, such as `handshake.done`.
+    /// Name of the event, such as `handshake.done`.
     pub event: String,
-    /// On which peer.
+    /// The peer on which the event happens.
     pub peer: usize,
-    /// The how manieth time, from 1.
+    /// Number of the occurrence, from 1.
     #[serde(default = "one")]
     pub nth: u64,
-    /// How much later.
+    /// Delay after the event.
     #[serde(default)]
     pub delay: Span,
 }
 
-/// What goes wrong, or changes. `for` says how long it lasts, `restart`, `redial` and `reopen` after how long that is
-/// done; both count from the moment it happens.
+/// A fault, or a change. `for` is its duration; `restart`, `redial` and `reopen` are the time until that is done.
+/// Both start when the fault happens.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[schemars(tag = "kind")]
 pub enum Fault {
-    /// Nothing passes between the sides.
+    /// Drops all traffic between the sides.
     Partition {
-        /// The peers of each side. Who stands nowhere talks to all.
+        /// The peers of each side. A peer on no side talks to all.
         sides: Vec<Vec<usize>>,
-        /// For how long.
+        /// Duration.
         #[serde(rename = "for")]
         lasts: Span,
-        /// Connections between the sides are reset at once, not left to time out.
+        /// True to reset connections between the sides at once, instead of leaving them to time out.
         #[serde(default)]
         reset: bool,
     },
-    /// What one peer sends to another is held back; what comes the other way passes.
+    /// Delays bytes from one peer to another; bytes in the other direction pass.
     OneWay {
-        /// Whose bytes are held back.
+        /// The sender of the delayed bytes.
         from: usize,
-        /// On the way to whom.
+        /// The receiver of the delayed bytes.
         to: usize,
-        /// For how long.
+        /// Duration.
         #[serde(rename = "for")]
         lasts: Span,
     },
-    /// A link holds everything back.
+    /// Delays all bytes of a link.
     Stall {
-        /// Which link.
+        /// The two ends of the link.
         between: [usize; 2],
-        /// For how long.
+        /// Duration.
         #[serde(rename = "for")]
         lasts: Span,
     },
-    /// A link's connection is reset; it is dialled again.
+    /// Resets a link's connection, which is dialled again.
     Reset {
-        /// Which link.
+        /// The two ends of the link.
         between: [usize; 2],
-        /// After this many more bytes, so that it may fall amid a frame.
+        /// Number of further bytes before the reset, which may fall within a frame.
         #[serde(default)]
         after_bytes: u64,
     },
-    /// A link is reset again and again.
+    /// Resets a link repeatedly.
     Flap {
-        /// Which link.
+        /// The two ends of the link.
         between: [usize; 2],
-        /// How long it is up each time.
+        /// Time for which the link is up each time.
         every: Span,
-        /// How many times.
+        /// Number of resets.
         times: u32,
     },
-    /// A link goes down and is not dialled any more.
+    /// Takes a link down and stops dialling it.
     HangUp {
-        /// Which link.
+        /// The two ends of the link.
         between: [usize; 2],
-        /// When it is dialled again. Without it, never.
+        /// Time until the link is dialled again. If absent, never.
         #[serde(default)]
         redial: Option<Span>,
     },
-    /// A link that was idle is dialled from now on.
+    /// Dials an idle link from now on.
     Dial {
-        /// Which link.
+        /// The two ends of the link.
         between: [usize; 2],
     },
-    /// Dials fail at once.
+    /// Makes dials fail at once.
     Refuse {
-        /// Which link.
+        /// The two ends of the link.
         between: [usize; 2],
-        /// For how long.
+        /// Duration.
         #[serde(rename = "for")]
         lasts: Span,
     },
-    /// Dials are never answered.
+    /// Leaves dials unanswered.
     Unanswered {
-        /// Which link.
+        /// The two ends of the link.
         between: [usize; 2],
-        /// For how long.
+        /// Duration.
         #[serde(rename = "for")]
         lasts: Span,
     },
-    /// A link becomes slower, or faster.
+    /// Makes a link slower, or faster.
     Slow {
-        /// Which link.
+        /// The two ends of the link.
         between: [usize; 2],
-        /// How long a byte takes, one way.
+        /// Delay of a byte, one way.
         latency: Span,
-        /// Up to how much longer it may take.
+        /// Largest additional delay.
         #[serde(default)]
         jitter: Span,
-        /// Bytes a second in each direction; 0 means no limit.
+        /// Bytes per second in each direction; 0 means no limit.
         #[serde(default)]
         bandwidth: u64,
-        /// For how long. Without it, to the end.
+        /// Duration. If absent, to the end.
         #[serde(default, rename = "for")]
         lasts: Option<Span>,
     },
-    /// A link delivers in pieces.
+    /// Delivers the bytes of a link in pieces.
     Split {
-        /// Which link.
+        /// The two ends of the link.
         between: [usize; 2],
-        /// The pieces' size, in bytes; 0 delivers as it comes.
+        /// Size of the pieces, in bytes; 0 ends the splitting.
         bytes: u32,
     },
-    /// A link gathers what it delivers.
+    /// Gathers the bytes of a link and delivers them at once.
     Gather {
-        /// Which link.
+        /// The two ends of the link.
         between: [usize; 2],
-        /// So often; `0s` delivers as it comes.
+        /// Interval of the deliveries; `0s` ends the gathering.
         every: Span,
     },
-    /// A box on the way changes bytes once.
+    /// Changes bytes once, as a middlebox would.
     Tamper {
-        /// Whose bytes.
+        /// The sender of the bytes.
         from: usize,
-        /// On the way to whom.
+        /// The receiver of the bytes.
         to: usize,
-        /// How.
+        /// The change.
         with: Tampering,
-        /// After this many more bytes.
+        /// Number of further bytes before the change.
         #[serde(default)]
         after_bytes: u64,
     },
-    /// The process dies.
+    /// Crashes the process.
     Crash {
-        /// Which.
+        /// The peer.
         peer: usize,
-        /// What the disk keeps of what it had not made durable.
+        /// Commits that the disk keeps though they were not durable.
         #[serde(default)]
         disk: Disk,
-        /// When it starts again. Without it, it stays dead.
+        /// Time until the peer starts again. If absent, it stays dead.
         #[serde(default)]
         restart: Option<Span>,
     },
-    /// The process ends in good order.
+    /// Ends the process in good order.
     Stop {
-        /// Which.
+        /// The peer.
         peer: usize,
-        /// When it starts again.
+        /// Time until the peer starts again.
         restart: Span,
     },
     /// Keeps a copy of a peer's store, and of its process's memory.
     Backup {
-        /// Whose.
+        /// The peer.
         peer: usize,
     },
-    /// The peer starts again from the store in its last backup.
+    /// Starts the peer again from the store in its last backup.
     Restore {
-        /// Which.
+        /// The peer.
         peer: usize,
     },
-    /// The peer starts again with the store it had when the run began.
+    /// Starts the peer again with its store from the start of the run.
     Wipe {
-        /// Which.
+        /// The peer.
         peer: usize,
     },
-    /// Another machine starts with a byte-for-byte copy of a peer's store, key file and all.
+    /// Starts another machine with a byte-for-byte copy of a peer's store, key file included.
     Clone {
-        /// Which peer starts with it; it is absent until then.
+        /// The peer that starts with it; it is absent until then.
         peer: usize,
-        /// Whose store.
+        /// The owner of the copied store.
         of: usize,
     },
-    /// A copy of a process goes on: its store, its memory and its randomness.
+    /// Continues a copy of a process: its store, its memory and its randomness.
     Resume {
-        /// Which peer goes on as it. If the process is another peer's, it is absent until then.
+        /// The peer that continues as the copy. If the process is another peer's, this peer is absent until then.
         peer: usize,
-        /// Whose process, as it is. Without it the peer's own, as its last backup kept it.
+        /// The owner of the copied process. If absent, the peer's own process from its last backup.
         #[serde(default)]
         of: Option<usize>,
-        /// How far its wall clock is ahead when it goes on; its other clock stood still.
+        /// Advance of the peer's wall clock since the copy; its other clock stood still.
         #[serde(default)]
         slept: Span,
     },
-    /// An absent peer, or one that crashed for good, starts.
+    /// Starts an absent peer, or one that crashed for good.
     Start {
-        /// Which.
+        /// The peer.
         peer: usize,
     },
-    /// The process stands still; its clock does not.
+    /// Pauses the process; its clock goes on.
     Pause {
-        /// Which.
+        /// The peer.
         peer: usize,
-        /// For how long.
+        /// Duration.
         #[serde(rename = "for")]
         lasts: Span,
     },
-    /// Commits take long.
+    /// Makes commits slow.
     SlowDisk {
-        /// Whose.
+        /// The peer.
         peer: usize,
-        /// How long each takes.
+        /// Duration of each commit.
         commit: Span,
-        /// For how long. Without it, to the end.
+        /// Duration of the fault. If absent, to the end.
         #[serde(default, rename = "for")]
         lasts: Option<Span>,
     },
-    /// A commit fails; nothing is stored until the store is opened anew.
+    /// Makes a commit fail; nothing is stored until the store is reopened.
     FailDisk {
-        /// Whose.
+        /// The peer.
         peer: usize,
-        /// Which commit, counted from now: 1 is the next.
+        /// Number of the commit, counted from now: 1 is the next.
         #[serde(default = "one")]
         nth: u64,
-        /// Because the disk is full; otherwise it did not confirm a write.
+        /// True if the disk is full; otherwise it did not confirm a write.
         #[serde(default)]
         full: bool,
-        /// When the store is opened anew.
+        /// Time until the store is reopened.
         reopen: Span,
     },
-    /// A wall clock jumps, or runs at another speed.
+    /// Makes a wall clock jump, or run at another speed.
     Clock {
-        /// Whose.
+        /// The peer.
         peer: usize,
-        /// By how much it jumps.
+        /// The jump.
         #[serde(default)]
         jump: Shift,
-        /// How fast it runs: 1.0 is right, 0.0 is frozen.
+        /// Speed: 1.0 is right, 0.0 is frozen.
         #[serde(default = "right")]
         speed: f64,
     },
-    /// A peer keeps other bodies from now on.
+    /// Changes the bodies that a peer keeps.
     Bodies {
-        /// Who.
+        /// The peer.
         peer: usize,
-        /// Which.
+        /// The bodies.
         keep: Keep,
     },
-    /// A reader holds a document at what it shows.
+    /// Holds a document at its present content, as a reader may.
     Hold {
-        /// Where.
+        /// The peer.
         peer: usize,
-        /// Which document.
+        /// The document's number.
         doc: u32,
-        /// For how long.
+        /// Duration.
         #[serde(rename = "for")]
         lasts: Span,
     },
 }
 
-/// What a disk keeps of commits that it had not made durable when the process died.
+/// Commits that a disk keeps though they were not durable when the process died.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Disk {
-    /// Nothing.
+    /// No such commit.
     #[default]
     LoseUnsynced,
-    /// The first so many.
+    /// The first commits, this many.
     Keep(u32),
-    /// Everything.
+    /// All commits.
     KeepUnsynced,
 }
 

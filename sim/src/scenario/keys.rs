@@ -1,36 +1,38 @@
-//! Which keys each table of a scenario takes, as its JSON Schema has them, and the names that come close to a wrong one.
+//! Keys of each table of a scenario, from its JSON Schema, and suggestions for a wrong key.
 
 use super::schema::schema;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-/// The schema, made once: an error asks it for every table.
+/// The schema, made once: errors look it up for every table.
 static SCHEMA: LazyLock<Value> = LazyLock::new(schema);
 
 /// The keys of one table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Keys {
-    /// Those without which it cannot be read.
+    /// Required keys.
     pub(super) needed: BTreeSet<String>,
-    /// The others.
+    /// Optional keys.
     pub(super) optional: BTreeSet<String>,
 }
 
 impl Keys {
-    /// The keys of the top of a file.
+    /// Returns the keys of the top of a file.
     pub(super) fn head() -> Self {
         Self::of(&SCHEMA)
     }
 
-    /// The keys of a table that is defined once, such as `Topology`.
+    /// Returns the keys of a table that is defined once, such as `Topology`.
     pub(super) fn defined(name: &str) -> Self {
         Self::of(&SCHEMA["$defs"][name])
     }
 
-    /// The keys of a `[[workload]]` or a `[[fault]]` of some kind, beside `kind`; none if there is no such kind.
+    /// Returns the keys of a `[[workload]]` or a `[[fault]]` of some kind, except `kind`; `None` if there is no
+    /// such kind.
     ///
-    /// `of` is `Workload` or `Fault`. A fault says when in one of three ways, none of which is needed by itself.
+    /// `of` is `Workload` or `Fault`. A fault gives its time in one of three ways, none of which is required by
+    /// itself.
     pub(super) fn of_kind(of: &str, kind: &str) -> Option<Self> {
         let found = kinds(of).find(|(name, _)| *name == kind);
         found.map(|(_, schema)| {
@@ -40,7 +42,7 @@ impl Keys {
         })
     }
 
-    /// The names of all kinds.
+    /// Returns the names of all kinds.
     pub(super) fn kinds(of: &str) -> Vec<&'static str> {
         kinds(of).map(|(name, _)| name).collect()
     }
@@ -53,17 +55,17 @@ impl Keys {
         Self { needed, optional }
     }
 
-    /// Whether a key is one of them.
+    /// Returns whether a key is one of them.
     pub(super) fn has(&self, key: &str) -> bool {
         self.needed.contains(key) || self.optional.contains(key)
     }
 
-    /// The key that somebody most likely meant.
+    /// Returns the key that was most likely intended.
     pub(super) fn nearest(&self, key: &str) -> Option<&str> {
         nearest(key, self.needed.iter().chain(&self.optional).map(String::as_str))
     }
 
-    /// Says what `table` takes.
+    /// Returns a description of the keys of `table`.
     pub(super) fn help(&self, table: &str) -> String {
         let list = |keys: &BTreeSet<String>| listed(keys.iter().map(String::as_str));
         match (self.needed.is_empty(), self.optional.is_empty()) {
@@ -79,19 +81,20 @@ fn kinds(of: &str) -> impl Iterator<Item = (&'static str, &'static Value)> {
     kinds.filter_map(|schema| Some((schema["properties"]["kind"]["const"].as_str()?, schema)))
 }
 
-/// Names as errors list them.
+/// Formats names as errors list them.
 pub(super) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
-/// The name that somebody most likely meant: one that begins like it, or else one that is a few letters away.
+/// Returns the name that was most likely intended: one with the same beginning, or else one that differs by a few
+/// letters.
 pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let begins = |one: &str| name.len() > 2 && one.len() > 2 && (one.starts_with(name) || name.starts_with(one));
     let ranked = known.into_iter().map(|one| (!begins(one), distance(name, one), one));
     ranked.filter(|(apart, distance, _)| !apart || *distance <= 1 + name.len() / 4).min().map(|(_, _, one)| one)
 }
 
-/// How many letters must be put in, left out or replaced to make one word of another, after Levenshtein.
+/// Returns the Levenshtein distance between two words.
 fn distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.chars().count()).collect();
     for (above, from) in a.chars().enumerate() {

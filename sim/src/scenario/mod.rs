@@ -1,9 +1,9 @@
-//! Scenarios: what happens to a few peers, as people write it down, in TOML.
+//! Scenarios: runs of a few peers, as people write them down in TOML.
 //!
-//! A scenario names a topology, workloads, faults and what must hold. [`parse`] reads one and points at the lines and
-//! keys of all that is wrong; [`Scenario::expand`] draws a [`Plan`](crate::plan::Plan) from it and a seed; [`schema()`] is its JSON Schema, for
-//! editors. The same files serve every lane: one that cannot do what a file asks says so and drops nothing in silence
-//! (`scenarios/README.md`).
+//! A scenario names a topology, workloads, faults and demands. [`parse`] reads one and points at the lines and keys
+//! of all mistakes; [`Scenario::expand`] draws a [`Plan`](crate::plan::Plan) from it and a seed; [`schema()`] is
+//! its JSON Schema, for editors. The same files serve every lane: a lane that cannot do what a file asks reports
+//! that and never drops a part silently (`scenarios/README.md`).
 
 mod expand;
 mod fault;
@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// A scenario as its file says it.
+/// A scenario as read from its file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scenario {
     /// Everything but the lists.
@@ -41,43 +41,43 @@ pub struct Scenario {
     pub links: Vec<Placed<LinkEntry>>,
     /// Peers that differ from the others.
     pub peers: Vec<Placed<PeerEntry>>,
-    /// What the peers do.
+    /// Workloads of the peers.
     pub workloads: Vec<Placed<Workload>>,
-    /// What goes wrong.
+    /// Faults.
     pub faults: Vec<Placed<Fault>>,
     text: String,
     places: Places,
 }
 
-/// What stands at the top of a scenario file.
+/// The top of a scenario file.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "Scenario", rename = "Scenario")]
 pub struct Head {
-    /// What it is called: small letters, digits and hyphens.
+    /// Name of the scenario: small letters, digits and hyphens.
     pub name: String,
-    /// What it shows, in a sentence or two.
+    /// Purpose of the scenario, in a sentence or two.
     pub about: String,
-    /// What is played by the scenario because the core cannot do it yet. Without it, nothing is.
+    /// Behaviour that the scenario plays because the core does not have it yet. If absent, it plays none.
     #[serde(default)]
     pub scripted: Option<String>,
-    /// Where it may run.
+    /// Lanes in which the scenario may run.
     #[serde(default = "Lane::only_core")]
     pub lanes: Vec<Lane>,
-    /// When faults end and the peers must come to agree. Without it, a second after the last fault and edit.
+    /// End of faults, after which the peers must come to agree. If absent, a second after the last fault and edit.
     #[serde(default)]
     pub until: Option<Span>,
-    /// The peers and what connects them.
+    /// The peers and their connections.
     pub topology: Topology,
-    /// How the core behaves on every peer.
+    /// Settings of the core on every peer.
     #[serde(default)]
     pub core: CoreSettings,
-    /// What must hold, beside what always must.
+    /// Demands beside those that always apply.
     #[serde(default)]
     pub oracle: Oracle,
 }
 
-/// Where a scenario runs. Only [`Lane::Core`] exists so far.
+/// Environment in which a scenario runs. Only [`Lane::Core`] exists so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Lane {
@@ -95,7 +95,7 @@ impl Lane {
     /// Every lane, the most deterministic first.
     pub const ALL: [Self; 4] = [Self::Core, Self::Turmoil, Self::Madsim, Self::Process];
 
-    /// Whether it can run anything yet.
+    /// Returns whether the lane can run anything yet.
     pub const fn exists(self) -> bool {
         matches!(self, Self::Core)
     }
@@ -116,7 +116,7 @@ impl fmt::Display for Lane {
     }
 }
 
-/// There is no such lane.
+/// Error for a lane that does not exist.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("there is no lane `{0}`; there are core, turmoil, madsim, process")]
 pub struct UnknownLane(String);

@@ -1,4 +1,4 @@
-//! What must hold at the end of a scenario, beside what always must.
+//! Demands at the end of a scenario, beside those that always apply.
 
 use super::Span;
 use schemars::JsonSchema;
@@ -8,15 +8,15 @@ use serde::Deserialize;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Oracle {
-    /// How long the peers that live on may take to agree once faults have ended.
+    /// Longest time for the peers that live on to agree, after faults have ended.
     pub converge_within: Span,
-    /// How many round trips of the slowest path are added to that.
+    /// Number of round trips of the slowest path that are added to that time.
     pub round_trips: u32,
-    /// The peers that live on. Without any, all.
+    /// The peers that live on. If absent, all peers.
     pub alive: Vec<usize>,
-    /// What the run must have met at least once, so that the scenario shows what it is named for: an event or a mark.
+    /// Events or marks that the run must meet at least once, so that the scenario shows what its name promises.
     pub sometimes: Vec<String>,
-    /// A run with more events than this is a livelock.
+    /// Number of events above which a run is a livelock.
     pub events_max: u64,
 }
 

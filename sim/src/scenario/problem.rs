@@ -1,34 +1,34 @@
-//! What is wrong with a scenario, and where it stands.
+//! Mistakes in a scenario, with their places.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// Why a scenario cannot be used: all that was found wrong with it, in the order of its lines.
+/// Error for a scenario that cannot be used: all mistakes found, in the order of its lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScenarioError {
-    /// There is at least one.
+    /// The mistakes; at least one.
     pub problems: Vec<Problem>,
 }
 
-/// One thing that is wrong.
+/// One mistake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// The line, from 1.
     pub line: usize,
     /// The column, from 1, in characters.
     pub column: usize,
-    /// The line as it stands.
+    /// The text of the line.
     pub source_line: String,
-    /// What is wrong.
+    /// Description of the mistake.
     pub message: String,
-    /// What is allowed there, if that is more than a word.
+    /// Description of the allowed input, if it is more than a single word.
     pub help: Option<String>,
 }
 
 impl ScenarioError {
-    /// An error of what was found, which may be nothing.
+    /// Makes an error of these mistakes, if there are any.
     pub(super) fn check(mut problems: Vec<Problem>) -> Result<(), Self> {
         problems.sort_by_key(|problem| (problem.line, problem.column));
         problems.dedup();
@@ -65,7 +65,7 @@ impl fmt::Display for Problem {
 }
 
 impl Problem {
-    /// A problem at a byte of the text.
+    /// Makes a mistake at a byte of the text.
     pub(super) fn at(text: &str, offset: usize, message: impl Into<String>) -> Self {
         let before = text.get(..offset).unwrap_or(text);
         let start = before.rfind('\n').map_or(0, |at| at + 1);
@@ -78,30 +78,30 @@ impl Problem {
         }
     }
 
-    /// Says what is allowed.
+    /// Adds a description of the allowed input.
     pub(super) fn help(self, help: impl Into<String>) -> Self {
         Self { help: Some(help.into()), ..self }
     }
 }
 
-/// Where each key of a file stands, by its path, such as `topology.peers` or `fault.2.for`.
+/// Offset of each key of a file, by its path, such as `topology.peers` or `fault.2.for`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Places(BTreeMap<String, usize>);
 
 impl Places {
-    /// Notes where everything is.
+    /// Records the offsets of all keys.
     pub(super) fn of(root: &DeTable<'_>) -> Self {
         let mut places = Self::default();
         places.note_table("", root);
         places
     }
 
-    /// Where something stands; none if it is not there.
+    /// Returns the offset of a key; `None` if it does not exist.
     pub(super) fn get(&self, path: &str) -> Option<usize> {
         self.0.get(path).copied()
     }
 
-    /// Where something stands, or else what it is in; the beginning if that is not there either.
+    /// Returns the offset of a key, or else that of its parent; the beginning if that does not exist either.
     pub(super) fn find(&self, path: &str) -> usize {
         let mut path = path;
         loop {

@@ -1,8 +1,8 @@
-//! From TOML to a scenario. Whatever is wrong is gathered, each with its line and key.
+//! Reads a scenario from TOML. All mistakes are gathered, each with its line and key.
 //!
-//! Every `[[workload]]` and `[[fault]]` has a `kind` that says which other keys it takes. Serde's tagged enums lose track
-//! of where a key stood, so the tag is moved to the front here, and each table is read as its own kind. Serde stops at the
-//! first thing that it dislikes: that is noted and left out, and the rest of the table is read again.
+//! Every `[[workload]]` and `[[fault]]` has a `kind`, which determines its other keys. Serde's tagged enums lose
+//! the place of a key, so the tag is moved to the front here, and each table is read as its own kind. Serde stops
+//! at the first mistake: that one is recorded and left out, and the rest of the table is read again.
 
 use super::fault::After;
 use super::keys::{Keys, listed, nearest};
@@ -16,43 +16,43 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// Largest scenario file, in bytes.
+/// Size of the largest scenario file, in bytes.
 const BYTES_MAX: usize = 1 << 20;
 
-/// When a fault happens.
+/// Time of a fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum When {
-    /// At a time.
+    /// A virtual time.
     At(Span),
-    /// At a logical point.
+    /// A logical point.
     After(After),
-    /// In one run after another, once after each event of the run.
+    /// Once after each event of the run, each in a run of its own.
     EveryEvent,
 }
 
-/// Something of a list, and where in the file it stands.
+/// An item of a list, and its place in the file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Placed<T> {
-    /// What it is.
+    /// The item.
     pub what: T,
-    /// When a fault happens; everything else says so itself.
+    /// Time of a fault; other items contain their time.
     pub when: When,
-    /// Its path in the file, such as `fault.2`.
+    /// Path of the item in the file, such as `fault.2`.
     pub(super) path: String,
 }
 
-/// Reads a scenario. What it asks of peers and links is checked when it is expanded; but if something is wrong already,
-/// that is looked at too, as far as it goes.
+/// Reads a scenario. References to peers and links are checked when it is expanded; after a mistake in the text,
+/// they are checked at once, as far as possible.
 ///
 /// # Errors
-/// When the text is no TOML, names something unknown, or lacks something; the error says all that was found, where, and
-/// what is allowed.
+/// Fails if the text is not TOML, or has an unknown or missing key. The error lists all mistakes with their places
+/// and the allowed input.
 pub fn parse(text: &str) -> Result<Scenario, ScenarioError> {
     if text.len() > BYTES_MAX {
         return Err(Problem::at(text, 0, format!("a scenario has at most {BYTES_MAX} bytes")).into());
     }
     let (root, errors) = DeTable::parse_recoverable(text);
-    // What a text that is no TOML may have meant is not worth guessing.
+    // After a syntax error, further mistakes would be guesses.
     ScenarioError::check(errors.iter().map(|error| syntax(text, error)).collect())?;
     let places = Places::of(root.get_ref());
     let mut reader = Reader { text, problems: Vec::new() };
@@ -71,7 +71,7 @@ fn syntax(text: &str, error: &toml::de::Error) -> Problem {
     Problem::at(text, error.span().map_or(0, |span| span.start), error.message())
 }
 
-/// A table that is being read: where it is and what it takes.
+/// A table that is being read: its place and its keys.
 struct Shape {
     span: Range<usize>,
     keys: Keys,
@@ -84,14 +84,14 @@ impl Shape {
     }
 }
 
-/// Reads tables and gathers what is wrong with them.
+/// Reads tables and gathers their mistakes.
 struct Reader<'t> {
     text: &'t str,
     problems: Vec<Problem>,
 }
 
 impl<'t> Reader<'t> {
-    /// All of it, or nothing if the head cannot be read. What cannot be read of the lists is left out.
+    /// Reads all of it; `None` if the head cannot be read. List items that cannot be read are left out.
     fn scenario(&mut self, root: Spanned<DeTable<'t>>, places: Places) -> Option<Scenario> {
         let (mut root, span) = parts(root);
         let workloads = self.list(&mut root, "workload", |reader, table, span, path| {
@@ -112,7 +112,7 @@ impl<'t> Reader<'t> {
             Some(Placed { what, when: When::At(Span::default()), path })
         });
         let mut shape = Shape::new("the top", span, Keys::head());
-        // One that cannot be read is taken out, and is not missing for that.
+        // An unreadable topology is removed from the text, but must not be reported as missing.
         if root.get("topology").is_some() {
             shape.keys.needed.remove("topology");
             shape.keys.optional.insert("topology".to_owned());
@@ -124,7 +124,7 @@ impl<'t> Reader<'t> {
         self.section::<CoreSettings>(&mut root, "core", "CoreSettings");
         self.section::<Oracle>(&mut root, "oracle", "Oracle");
         self.keys(&mut root, &shape);
-        // The rest is looked at whatever it is called.
+        // The rest is checked without these two keys.
         for key in ["name", "about"].into_iter().filter(|key| places.get(key).is_none()) {
             let value = DeValue::String(Cow::Borrowed("nameless"));
             root.insert(Spanned::new(0..0, Cow::Borrowed(key)), Spanned::new(0..0, value));
@@ -165,7 +165,7 @@ impl<'t> Reader<'t> {
         found
     }
 
-    /// Looks at a table that stands once at the top, and leaves there what can be read of it.
+    /// Checks a table that occurs once at the top, and removes it if it cannot be read.
     fn section<T: for<'de> Deserialize<'de>>(&mut self, root: &mut DeTable<'t>, key: &str, defined: &str) {
         let Some(value) = root.get_mut(key) else { return };
         let span = value.span();
@@ -192,7 +192,7 @@ impl<'t> Reader<'t> {
         self.values(table, &shape, from_table)
     }
 
-    /// Reads a table whose `kind` says what else it takes.
+    /// Reads a table whose `kind` determines its other keys.
     fn kind<T: for<'de> Deserialize<'de>>(
         &mut self,
         of: &str,
@@ -226,13 +226,13 @@ impl<'t> Reader<'t> {
         })
     }
 
-    /// Notes the keys of a table that are unknown, which are taken out of it, and those that are missing.
+    /// Records the unknown keys of a table, which are removed from it, and the missing ones.
     fn keys(&mut self, table: &mut DeTable<'t>, shape: &Shape) {
         let mut missing = shape.keys.needed.clone();
         let unknown: Vec<_> = table.keys().filter(|key| !shape.keys.has(key.get_ref())).cloned().collect();
         for key in unknown {
             let near = shape.keys.nearest(key.get_ref()).filter(|near| table.get(*near).is_none());
-            // Whoever wrote a needed key wrongly knows that it is needed.
+            // A misspelt required key is not reported as missing.
             near.map(|near| missing.remove(near));
             let message = format!("unknown key `{}`{}", key.get_ref(), meant(near));
             self.problems.push(Problem::at(self.text, key.span().start, message).help(&shape.help));
@@ -245,7 +245,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// Reads the values of a table. Those that cannot be read are taken out of it.
+    /// Reads the values of a table. Values that cannot be read are removed from it.
     fn values<T>(
         &mut self,
         table: &mut DeTable<'t>,
@@ -261,7 +261,7 @@ impl<'t> Reader<'t> {
             let holds = |key: &Range<usize>, value: &Range<usize>| key.start <= span.start && span.end <= value.end;
             let found = table.iter().find(|(key, value)| holds(&key.span(), &value.span()));
             let found = found.map(|(key, _)| key.get_ref().to_string());
-            // What is missing has been noted.
+            // A missing field has been recorded.
             if found.is_some() || !error.message().starts_with("missing field") {
                 self.value_problem(span.start, error.message());
             }
@@ -269,7 +269,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// Notes what serde and the parser say of a value, in the words of the documentation.
+    /// Records a message of serde or the parser about a value, in the terms of the documentation.
     fn value_problem(&mut self, offset: usize, message: &str) {
         let words = [
             ("unknown variant", "unknown word"),
@@ -296,7 +296,7 @@ impl<'t> Reader<'t> {
         self.problems.push(problem.help(format!("expected {expected}")));
     }
 
-    /// Takes the keys that say when out of a fault.
+    /// Takes the keys for the time out of a fault.
     fn when(&mut self, table: &mut DeTable<'t>, span: &Range<usize>) -> Option<When> {
         let at = table.remove_entry("at");
         let after = table.remove_entry("after");
@@ -351,7 +351,7 @@ fn parts<T>(spanned: Spanned<T>) -> (T, Range<usize>) {
     (spanned.into_inner(), span)
 }
 
-/// The end of a message about a wrong name.
+/// Returns the end of a message about a wrong name.
 pub(super) fn meant(near: Option<&str>) -> String {
     near.map(|near| format!(": did you mean `{near}`?")).unwrap_or_default()
 }

@@ -5,7 +5,7 @@ use super::{Fault, Head, LinkEntry, PeerEntry, Span, Workload};
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
-/// The JSON Schema (draft 2020-12) of a scenario file.
+/// Returns the JSON Schema (draft 2020-12) of a scenario file.
 pub fn schema() -> Value {
     let mut generator = SchemaSettings::draft2020_12().into_generator();
     let faults = generator.subschema_for::<Fault>();
@@ -33,7 +33,7 @@ pub fn schema() -> Value {
     root
 }
 
-/// A fault's table says when, in one of three ways, beside what its kind takes.
+/// Adds the keys for a fault's time, in one of three ways, to those of its kind.
 fn add_when(kind: &mut Value, when: &Value) {
     if let (Some(Value::Object(properties)), Value::Object(when)) = (kind.pointer_mut("/properties"), when) {
         properties.extend(when.clone());

@@ -1,4 +1,4 @@
-//! Reading and expanding scenarios.
+//! Reads and expands scenarios.
 
 use super::keys::Keys;
 use super::*;
@@ -32,12 +32,12 @@ peer = 1
 restart = "100ms"
 "#;
 
-/// All that is wrong with a text.
+/// Returns all mistakes in a text.
 fn problems(text: &str) -> Vec<Problem> {
     parse(text).and_then(|scenario| scenario.expand(Lane::Core, 1)).expect_err("an error").problems
 }
 
-/// The one thing that is wrong with a text.
+/// Returns the only mistake in a text.
 fn failure(text: &str) -> (usize, usize, String) {
     let found = problems(text);
     assert_eq!(found.len(), 1, "{found:?}");
@@ -64,7 +64,7 @@ fn a_seed_decides_what_is_drawn_and_nothing_else_does() {
     let plan = |seed| scenario.expand(Lane::Core, seed).unwrap().plan;
     assert_eq!(plan(7), plan(7));
     assert_ne!(plan(7).actions, plan(8).actions);
-    // A further workload leaves the others as they were.
+    // A further workload leaves the others unchanged.
     let more = format!("{SMALL}\n[[workload]]\nkind = \"import\"\npeer = 0\ncount = 3\n");
     let more = parse(&more).unwrap().expand(Lane::Core, 7).unwrap().plan;
     let acts = |plan: &crate::Plan| plan.actions.iter().map(|action| action.act.clone()).collect::<Vec<_>>();
@@ -226,12 +226,12 @@ fn an_error_shows_its_line() {
     assert!(error.contains("line 1, column 1: missing `topology`"), "{error}");
 }
 
-/// The names in backquotes of the cells of a row, the first of which is what the row is about.
+/// Returns the names in backquotes of a row's cells; the first cell is the subject of the row.
 fn row(line: &str) -> Option<(String, Vec<BTreeSet<String>>)> {
     let mut cells = line.strip_prefix("| `")?.strip_suffix('|')?.split('|');
     let name = cells.next()?.split('`').next()?.trim_matches(['[', ']']).to_owned();
     let word = |word: &&str| word.chars().all(|c| c.is_ascii_lowercase() || c == '_');
-    // What stands in parentheses, after a colon or in braces are values.
+    // Names in parentheses, after a colon or in braces are values.
     let names = |cell: &str| cell.split('`').skip(1).step_by(2).filter(word).map(str::to_owned).collect();
     Some((name, cells.map(names).collect()))
 }

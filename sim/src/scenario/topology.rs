@@ -1,4 +1,4 @@
-//! The peers of a scenario and what connects them.
+//! The peers of a scenario and their connections.
 
 use super::{Shift, Span};
 use crate::plan;
@@ -6,42 +6,42 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use std::num::NonZeroU64;
 
-/// The peers and what connects them.
+/// The peers and their connections.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Topology {
-    /// How many peers. They are numbered from 0; peer 0 founded the space.
+    /// Number of peers. They are numbered from 0; peer 0 founded the space.
     pub peers: usize,
-    /// Who dials whom.
+    /// Shape of the connections.
     #[serde(default)]
     pub shape: Shape,
-    /// How all links are, unless `[[link]]` says otherwise.
+    /// Quality of all links, unless `[[link]]` sets another.
     #[serde(default)]
     pub link: LinkQuality,
-    /// How many partitions there are beside `main`. Document `n` lies in partition `n % (partitions + 1)`.
+    /// Number of partitions beside `main`. Document `n` lies in partition `n % (partitions + 1)`.
     #[serde(default)]
     pub partitions: u32,
 }
 
-/// Who dials whom.
+/// Shape of the connections: the peers that each peer dials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Shape {
-    /// Everybody is linked to everybody.
+    /// Every peer is linked to every other.
     #[default]
     Mesh,
-    /// Everybody dials peer 0.
+    /// Every peer dials peer 0.
     Star,
     /// Each peer dials the one before it.
     Line,
     /// A line whose first peer dials the last.
     Ring,
-    /// Only what `[[link]]` says.
+    /// Only the links of `[[link]]`.
     None,
 }
 
 impl Shape {
-    /// The links, as (who dials, whom).
+    /// Returns the links, as (dialling peer, dialled peer).
     pub(super) fn links(self, peers: usize) -> Vec<(usize, usize)> {
         match self {
             Self::Mesh => (1..peers).flat_map(|from| (0..from).map(move |to| (from, to))).collect(),
@@ -54,43 +54,43 @@ impl Shape {
     }
 }
 
-/// How a link carries bytes.
+/// Quality of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LinkQuality {
-    /// How long a byte takes, one way. Without it, 20ms.
+    /// Delay of a byte, one way. If absent, 20ms.
     #[serde(default)]
     pub latency: Option<Span>,
-    /// Up to how much longer it may take; bytes stay in order.
+    /// Largest additional delay; bytes stay in order.
     #[serde(default)]
     pub jitter: Span,
-    /// Bytes a second in each direction; 0 means no limit.
+    /// Bytes per second in each direction; 0 means no limit.
     #[serde(default)]
     pub bandwidth: u64,
-    /// Bytes that may be on their way in each direction before their sender finds no room. Without it, 262144.
+    /// Most bytes on their way in each direction before their sender finds no room. If absent, 262144.
     #[serde(default)]
     pub buffer: Option<NonZeroU64>,
 }
 
-/// A link that differs from the others, or one more.
+/// A link that differs from the others, or an additional one.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LinkEntry {
-    /// Who dials, and whom.
+    /// The dialling peer and the dialled peer.
     pub between: [usize; 2],
-    /// How long a byte takes, one way.
+    /// Delay of a byte, one way.
     #[serde(default)]
     pub latency: Option<Span>,
-    /// Up to how much longer it may take.
+    /// Largest additional delay.
     #[serde(default)]
     pub jitter: Option<Span>,
-    /// Bytes a second in each direction; 0 means no limit.
+    /// Bytes per second in each direction; 0 means no limit.
     #[serde(default)]
     pub bandwidth: Option<u64>,
-    /// Bytes that may be on their way in each direction before their sender finds no room.
+    /// Most bytes on their way in each direction before their sender finds no room.
     #[serde(default)]
     pub buffer: Option<NonZeroU64>,
-    /// It is not dialled before a `dial`.
+    /// True if the link is not dialled before a `dial`.
     #[serde(default)]
     pub idle: bool,
 }
@@ -99,47 +99,47 @@ pub struct LinkEntry {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PeerEntry {
-    /// Which.
+    /// Number of the peer.
     pub peer: usize,
-    /// What it is called in reports.
+    /// Name of the peer in reports.
     #[serde(default)]
     pub name: String,
-    /// Which bodies it keeps.
+    /// Bodies that the peer keeps.
     #[serde(default)]
     pub bodies: Keep,
-    /// It keeps them to the end; otherwise it fetches the others once faults have ended.
+    /// True if the peer keeps only these to the end; otherwise it fetches the others once faults have ended.
     #[serde(default)]
     pub partial: bool,
-    /// It does not run before a `start` or `clone`.
+    /// True if the peer does not run before a `start` or `clone`.
     #[serde(default)]
     pub absent: bool,
-    /// How far its wall clock is ahead; behind, with a minus.
+    /// Advance of the peer's wall clock; negative if it is behind.
     #[serde(default)]
     pub skew: Shift,
-    /// How long its store takes for a commit.
+    /// Duration of a commit in the peer's store.
     #[serde(default)]
     pub commit: Span,
-    /// The minor versions of the protocol that it speaks, from and to; without them, as shipped.
+    /// The minor versions of the protocol that the peer speaks, lowest and highest; if absent, as shipped.
     #[serde(default)]
     pub minors: Option<[u8; 2]>,
-    /// The id of a feature that it has and others may lack.
+    /// The id of a feature that the peer has and others may lack.
     #[serde(default)]
     pub feature: Option<u16>,
-    /// It talks only to peers that have its feature too.
+    /// True if the peer talks only to peers that have its feature too.
     #[serde(default)]
     pub critical: bool,
 }
 
-/// Which bodies a peer keeps.
+/// Bodies that a peer keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Keep {
-    /// All.
+    /// All bodies.
     #[default]
     All,
-    /// None: it knows every log and its head, and can read nothing.
+    /// No bodies: the peer knows every log and its head, and can read nothing.
     None,
-    /// This many of the newest entries of each log.
+    /// The bodies of this many of the newest entries of each log.
     Newest(u64),
 }
 
@@ -153,34 +153,34 @@ impl From<Keep> for plan::Bodies {
     }
 }
 
-/// How the core behaves on every peer. What is left out is as a plan has it by default.
+/// Settings of the core on every peer. Absent ones have the defaults of plans.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CoreSettings {
-    /// Edits are gathered for at most this long.
+    /// Longest time for which edits are gathered.
     pub coalesce: Option<Span>,
-    /// A quiet link is probed after this long.
+    /// Silence after which a link is probed.
     pub keep_alive: Option<Span>,
-    /// A handshake may take this long.
+    /// Longest duration of a handshake.
     pub handshake: Option<Span>,
-    /// Entries kept in memory, in bytes.
+    /// Size of the cache of recent entries, in bytes.
     pub recent_bytes: Option<usize>,
-    /// Documents that stay in memory after they were let go.
+    /// Most closed documents that stay in memory.
     pub idle_docs: Option<usize>,
-    /// Messages that may wait for a link.
+    /// Most messages that wait for a link.
     pub queued: Option<usize>,
-    /// Runs that may be on their way from the store, for each class.
+    /// Most runs on their way from the store, per class.
     pub reads: Option<usize>,
-    /// Bytes that one run of entries carries at most.
+    /// Most bytes that one run of entries carries.
     pub run_bytes: Option<usize>,
-    /// Bytes of entries in flight, at least a mebibyte.
+    /// Bytes of entries in flight; at least a mebibyte.
     pub window_bytes: Option<u64>,
-    /// Every device knows of all others when the run begins, which is the default; otherwise only of those that joined
-    /// before it.
+    /// True, the default, if every device knows all others when the run begins; otherwise it knows only those that
+    /// joined before it.
     pub acquainted: Option<bool>,
-    /// Timers go off up to this much late, as on a busy machine.
+    /// Longest delay of timers, as on a busy machine.
     pub late: Option<Span>,
-    /// Messages after which each direction of a link takes a new key.
+    /// Number of messages after which each direction of a link changes its key.
     pub rekey_messages: Option<u64>,
 }
 

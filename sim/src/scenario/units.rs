@@ -11,7 +11,7 @@ use std::str::FromStr;
 const UNITS: [(&str, u64); 6] =
     [("d", 86_400_000_000), ("h", 3_600_000_000), ("min", 60_000_000), ("s", 1_000_000), ("ms", 1_000), ("us", 1)];
 
-/// The longest span, in days: a simulated run of a year.
+/// Days of the longest span: a simulated run of a year.
 const DAYS_MAX: u64 = 366;
 
 /// A span of virtual time, or a point of it counted from the start of the run.
@@ -19,17 +19,17 @@ const DAYS_MAX: u64 = 366;
 /// Written as a number and a unit (`us`, `ms`, `s`, `min`, `h`, `d`); whole microseconds, at most 366 days.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Span {
-    /// Its length in microseconds.
+    /// Length in microseconds.
     pub us: u64,
 }
 
-/// Why a text is no span.
+/// Error for a text that is not a span.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SpanError {
-    /// It is not a number with a unit.
+    /// The text is not a number with a unit.
     #[error("`{0}` is not a time: write a number and one of us, ms, s, min, h, d, such as \"20ms\" or \"1.5s\"")]
     Malformed(String),
-    /// It is longer than a run may be.
+    /// The span is longer than a run may be.
     #[error("`{0}` is longer than 366 days")]
     TooLong(String),
 }
@@ -83,10 +83,10 @@ impl Serialize for Span {
     }
 }
 
-/// By how much a clock is off: ahead, or behind with a minus. Whole milliseconds, as far as a [`Span`] goes.
+/// Offset of a clock: ahead, or behind with a minus. Whole milliseconds, with the limit of a [`Span`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Shift {
-    /// In milliseconds.
+    /// Offset in milliseconds.
     pub ms: i64,
 }
 
@@ -100,7 +100,7 @@ impl FromStr for Shift {
         if us % 1_000 != 0 {
             return Err(malformed());
         }
-        // A span is far shorter than what fits.
+        // A span is far shorter than the range of the type.
         Ok(Self { ms: sign * (us / 1_000) as i64 })
     }
 }

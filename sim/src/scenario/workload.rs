@@ -1,155 +1,156 @@
-//! What the peers of a scenario do.
+//! Workloads of a scenario's peers.
 
 use super::Span;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// What peers do. Documents are named by number; each is made at the start by peer 0 unless a `create` makes it.
+/// A workload. Documents are named by number; each is made at the start by peer 0 unless a `create` makes it.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[schemars(tag = "kind")]
 pub enum Workload {
     /// Makes documents.
     Create {
-        /// Where.
+        /// The peer.
         peer: usize,
-        /// Which.
+        /// Numbers of the documents.
         docs: Vec<u32>,
-        /// When.
+        /// Time of the creation.
         #[serde(default)]
         at: Span,
     },
-    /// Types into texts, a word of its own each time. The oracles look for every one that was acknowledged.
+    /// Types into texts, a token of its own each time. The oracles look for every acknowledged token.
     TextEdits {
-        /// Who.
+        /// The peers that type.
         peers: Vec<usize>,
-        /// Into which documents.
+        /// Numbers of the documents.
         #[serde(default = "first")]
         docs: Vec<u32>,
-        /// How often each peer types, a second.
+        /// Edits of each peer per second.
         rate_hz: f64,
-        /// From when.
+        /// Start.
         #[serde(default)]
         at: Span,
-        /// Until when.
+        /// End.
         until: Span,
-        /// How many characters beside the word.
+        /// Number of characters beside the token.
         #[serde(default)]
         bytes: u32,
-        /// Each edit becomes an entry of its own at once.
+        /// True if each edit becomes an entry of its own at once.
         #[serde(default)]
         urgent: bool,
     },
     /// Types and deletes in a second text.
     Scribbles {
-        /// Who.
+        /// The peers that type.
         peers: Vec<usize>,
-        /// In which documents.
+        /// Numbers of the documents.
         #[serde(default = "first")]
         docs: Vec<u32>,
-        /// How often each peer does, a second.
+        /// Edits of each peer per second.
         rate_hz: f64,
-        /// From when.
+        /// Start.
         #[serde(default)]
         at: Span,
-        /// Until when.
+        /// End.
         until: Span,
     },
-    /// Adds items to lists, which nest. Each bears a word that the oracles look for; `text-edits` type into items too.
+    /// Adds items to lists, which nest. Each has a token that the oracles look for; `text-edits` type into items
+    /// too.
     Items {
-        /// Who.
+        /// The peers that add items.
         peers: Vec<usize>,
-        /// In which documents.
+        /// Numbers of the documents.
         #[serde(default = "first")]
         docs: Vec<u32>,
-        /// How often each peer does, a second.
+        /// Edits of each peer per second.
         rate_hz: f64,
-        /// From when.
+        /// Start.
         #[serde(default)]
         at: Span,
-        /// Until when.
+        /// End.
         until: Span,
     },
     /// Sets fields.
     Fields {
-        /// Who.
+        /// The peers that set fields.
         peers: Vec<usize>,
-        /// In which documents.
+        /// Numbers of the documents.
         #[serde(default = "first")]
         docs: Vec<u32>,
-        /// How often each peer does, a second.
+        /// Edits of each peer per second.
         rate_hz: f64,
-        /// From when.
+        /// Start.
         #[serde(default)]
         at: Span,
-        /// Until when.
+        /// End.
         until: Span,
     },
-    /// Types into two documents of one partition at a time, as one transaction.
+    /// Types into two documents of one partition, as one transaction.
     Transactions {
-        /// Who.
+        /// The peers that type.
         peers: Vec<usize>,
-        /// Which two documents.
+        /// Numbers of the two documents.
         docs: [u32; 2],
-        /// How often each peer does, a second.
+        /// Transactions of each peer per second.
         rate_hz: f64,
-        /// From when.
+        /// Start.
         #[serde(default)]
         at: Span,
-        /// Until when.
+        /// End.
         until: Span,
     },
     /// Deletes documents and brings them back, in turns.
     Deletes {
-        /// Who.
+        /// The peers that delete.
         peers: Vec<usize>,
-        /// Which.
+        /// Numbers of the documents.
         docs: Vec<u32>,
-        /// How often each peer does, a second.
+        /// Deletions and restorations of each peer per second.
         rate_hz: f64,
-        /// From when.
+        /// Start.
         #[serde(default)]
         at: Span,
-        /// Until when.
+        /// End.
         until: Span,
     },
-    /// Opens documents and lets them go again, so that they are evicted and read anew.
+    /// Opens documents and closes them again, so that they are evicted and read anew.
     Reads {
-        /// Who.
+        /// The peers that read.
         peers: Vec<usize>,
-        /// Which.
+        /// Numbers of the documents.
         docs: Vec<u32>,
-        /// How often each peer does, a second.
+        /// Reads of each peer per second.
         rate_hz: f64,
-        /// From when.
+        /// Start.
         #[serde(default)]
         at: Span,
-        /// Until when.
+        /// End.
         until: Span,
     },
     /// Makes a log of many entries: one document, one edit after another.
     History {
-        /// Who writes it.
+        /// The peer that writes the document.
         peer: usize,
-        /// Into which document.
+        /// Number of the document.
         #[serde(default)]
         doc: u32,
-        /// How many entries.
+        /// Number of entries.
         entries: u32,
-        /// When it begins; an entry follows each millisecond.
+        /// Start; one entry per millisecond follows.
         #[serde(default)]
         at: Span,
     },
     /// Imports documents in bulk.
     Import {
-        /// Where.
+        /// The peer.
         peer: usize,
-        /// How many.
+        /// Number of documents.
         count: u32,
-        /// How many characters each.
+        /// Number of characters of each.
         #[serde(default)]
         bytes: u32,
-        /// When.
+        /// Time of the import.
         #[serde(default)]
         at: Span,
     },

@@ -1,10 +1,10 @@
-//! Delta debugging over a list: drops what a failure does not need.
+//! Delta debugging over a list: removes the items that a failure does not need.
 //!
 //! After A. Zeller and R. Hildebrandt, "Simplifying and Isolating Failure-Inducing Input", IEEE TSE 28(2), 2002: chunks
 //! are taken away, half of the list first, single items last, until no single item can go. It never reorders.
 
-/// Returns a shortest-found sub-list on which `fails` still holds, given that it holds on `items`. One-minimal unless
-/// `fails` refuses everything from some point on, which is how a caller ends it early.
+/// Returns the shortest sub-list found on which `fails` still holds, given that it holds on `items`. The result is
+/// one-minimal, unless `fails` refuses everything from some point on, which is how a caller ends the search early.
 pub(super) fn ddmin<T: Clone>(items: &[T], mut fails: impl FnMut(&[T]) -> bool) -> Vec<T> {
     let mut kept = items.to_vec();
     if kept.is_empty() || fails(&[]) {
@@ -26,7 +26,7 @@ pub(super) fn ddmin<T: Clone>(items: &[T], mut fails: impl FnMut(&[T]) -> bool) 
 
 fn without_a_chunk<T: Clone>(items: &[T], chunks: usize, fails: &mut impl FnMut(&[T]) -> bool) -> Option<Vec<T>> {
     let size = items.len().div_ceil(chunks);
-    // The last first: what comes after a failure is never needed.
+    // The last chunk first: items after a failure are never needed.
     (0..items.len().div_ceil(size)).rev().find_map(|chunk| {
         let (from, to) = (chunk * size, ((chunk + 1) * size).min(items.len()));
         let rest = [&items[..from], &items[to..]].concat();

@@ -1,11 +1,11 @@
-//! Leaving out peers and links, and numbering the rest anew.
+//! Removes peers and links, and renumbers the rest.
 
 use super::Search;
 use crate::plan::{Act, Disk, Image, Plan, When};
 use std::collections::BTreeSet;
 
 impl Search<'_> {
-    /// Drops peers but the founder, and links, the last first.
+    /// Removes peers except the founder, and links, the last first.
     pub(super) fn peers_and_links(&mut self) {
         for peer in (1..self.best.plan.peers.len()).rev() {
             let plan = without_peer(&self.best.plan, peer);
@@ -21,7 +21,7 @@ impl Search<'_> {
     }
 }
 
-/// Whether the peers that live on are connected by links among themselves.
+/// Returns whether the peers of the core are connected by links among themselves.
 pub(super) fn are_connected(plan: &Plan) -> bool {
     let lives = |peer: usize| plan.bounds.core.is_empty() || plan.bounds.core.contains(&peer);
     let all: BTreeSet<usize> = (0..plan.peers.len()).filter(|peer| lives(*peer)).collect();

@@ -1,4 +1,4 @@
-//! Shrinking against made-up failures: what a run would find is played by a function of the plan.
+//! Shrinking with made-up failures: a function of the plan replaces the run.
 
 use super::*;
 use crate::plan::{Act, Disk, Way};
@@ -83,7 +83,7 @@ fn what_does_not_matter_goes() {
 fn another_failure_is_not_taken_for_this_one() {
     let failing = |plan: &Plan| {
         let partition = plan.actions.iter().any(|action| matches!(action.act, Act::Partition { .. }));
-        // Without the partition another oracle complains.
+        // Without the partition, another oracle is violated.
         Ok(report(Some(if partition { (OracleId::O1, "values differ") } else { (OracleId::O8, "no rest") })))
     };
     let shrunk = shrink_with(&big(), 10_000, |_| (), failing).unwrap();

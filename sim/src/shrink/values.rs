@@ -1,14 +1,14 @@
-//! Making times and numbers rounder and smaller.
+//! Makes times and numbers rounder and smaller.
 //!
-//! A plan is plain data, so its numbers are found in its JSON form, whatever kinds of action there are: those of actions
-//! and links, but for the ones that name something (peers, links, documents, ids).
+//! A plan is plain data, so its numbers are found in its JSON form, for any kind of action: those of actions and
+//! links, except numbers that name something (peers, links, documents, ids).
 
 use super::Search;
 use crate::plan::Plan;
 use serde_json::Value;
 
-/// Members that name things: another number there would be another thing. Through a buffer of a few bytes no handshake
-/// comes in time.
+/// Members that name things: another number would name another thing. The buffer is one too: through a buffer of a
+/// few bytes no handshake completes in time.
 const NAMES: [&str; 15] = [
     "id", "peer", "doc", "docs", "place", "index", "link", "sides", "field", "from", "to", "clone-of", "flip", "now",
     "buffer",
@@ -26,7 +26,7 @@ impl Search<'_> {
             leaves(&tree[part], &format!("/{part}"), &mut found);
         }
         for pointer in found {
-            // Each value taken may allow a smaller one.
+            // Each accepted value may allow a smaller one.
             while self.smaller(&pointer) {}
         }
     }
@@ -44,7 +44,7 @@ impl Search<'_> {
     }
 }
 
-/// Pointers to every number and `true` that names nothing.
+/// Collects pointers to every number and `true` that does not name something.
 fn leaves(tree: &Value, at: &str, found: &mut Vec<String>) {
     match tree {
         Value::Number(_) | Value::Bool(true) => found.push(at.to_owned()),
@@ -62,7 +62,7 @@ fn leaves(tree: &Value, at: &str, found: &mut Vec<String>) {
     }
 }
 
-/// Simpler values, the simplest first. Each is smaller, or as small and rounder, so trying ends.
+/// Returns simpler values, the simplest first. Each is smaller, or as small and rounder, so the search ends.
 fn simpler(pointer: &str, value: &Value) -> Vec<Value> {
     let number = match value {
         Value::Bool(true) => return vec![Value::Bool(false)],
@@ -70,7 +70,7 @@ fn simpler(pointer: &str, value: &Value) -> Vec<Value> {
         Value::Null | Value::Bool(false) | Value::String(_) | Value::Array(_) | Value::Object(_) => return Vec::new(),
     };
     let Some(number) = number.as_u64() else {
-        // A negative skew or value: none, or half.
+        // For a negative skew or value: zero, or half of it.
         let number = number.as_i64().unwrap_or(0);
         return [0, number / 2].into_iter().filter(|smaller| *smaller != number).map(Value::from).collect();
     };
@@ -80,7 +80,7 @@ fn simpler(pointer: &str, value: &Value) -> Vec<Value> {
         candidates.extend(ROUND_US.map(|unit| number / unit * unit).into_iter().filter(|round| *round > 1));
     }
     candidates.push(number / 2);
-    // Halving a round time ends at a millisecond, for nobody cares.
+    // Halving of a round time ends at a millisecond: smaller times do not matter.
     let floor = if time { 1_000 } else { 0 };
     candidates.retain(|smaller| *smaller < number && (number > floor || *smaller == 0));
     candidates.dedup();

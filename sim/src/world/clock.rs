@@ -2,10 +2,10 @@
 
 use cosmicsync_protocol::time::Now;
 
-/// When runs begin, on the wall, in milliseconds since 1970.
+/// Wall clock at the start of runs, in milliseconds since 1970.
 const WALL_MS: u64 = 1_700_000_000_000;
 
-/// A clock that may be wrong. It is never asked for the time before its last change.
+/// A clock that may be wrong. It is never asked for a time before its last change.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clock {
     since_us: u64,
@@ -25,7 +25,7 @@ impl Clock {
         Now { mono_us: self.mono_us + passed, wall_ms: wall_ms.max(0) as u64 }
     }
 
-    /// When this clock will show a time; none if it stands still.
+    /// Returns the time at which this clock will show a given one; `None` if it stands still.
     pub(super) fn when(&self, mono_us: u64) -> Option<u64> {
         let ahead = mono_us.saturating_sub(self.mono_us);
         let after = ahead.checked_mul(1000)?.checked_add(u64::from(self.rate) - u64::from(self.rate > 0))?;
@@ -37,13 +37,13 @@ impl Clock {
         *self = Self { since_us: at_us, mono_us: now.mono_us, wall_ms: now.wall_ms as i64 + jump_ms, rate };
     }
 
-    /// A process sees a monotonic clock of its own.
+    /// Restarts the monotonic clock: a process sees one of its own.
     pub(super) fn restart(&mut self, at_us: u64, mono_us: u64) {
         self.change(at_us, 0, self.rate);
         self.mono_us = mono_us;
     }
 
-    /// A process goes on that saw other clocks.
+    /// Continues with the clocks of a resumed process.
     pub(super) const fn resume(&mut self, at_us: u64, Now { mono_us, wall_ms }: Now) {
         (self.since_us, self.mono_us, self.wall_ms) = (at_us, mono_us, wall_ms as i64);
     }

@@ -1,7 +1,8 @@
-//! What documents hold: a text of tokens, a text for anything, fields, perhaps a list of items that nests, and members
-//! ([`super::members`]).
+//! Content of documents: a text of tokens, a text for any edits, fields, perhaps a list of items that nests, and
+//! members ([`super::members`]).
 //!
-//! An item is a token alone or `{ body, items }`: it has a text of tokens and, unless it lies deep, a list of its own.
+//! An item is a token alone or `{ body, items }`: it has a text of tokens and, unless it lies deep, a list of its
+//! own.
 
 use super::members;
 use crate::oracle::tokens_in;
@@ -9,30 +10,30 @@ use cosmicsync_protocol::crdt::{Step, TextPaths, Value};
 
 /// The text that holds tokens, which are never deleted.
 pub(crate) const BODY: &str = "body";
-/// The text that anything may happen to.
+/// The text for any edits.
 pub(crate) const DRAFT: &str = "draft";
 /// The list of items.
 pub(crate) const ITEMS: &str = "items";
-/// How deep items nest.
+/// Deepest nesting of items.
 const DEPTH: usize = 3;
 
-/// The texts that merge.
+/// Returns the paths of the texts that merge.
 pub(crate) fn text_paths() -> TextPaths {
     let body = |depth| format!("{}{BODY}", format!("{ITEMS}.*.").repeat(depth));
     (0..=DEPTH).map(body).chain([DRAFT.to_owned()]).chain(members::paths()).collect()
 }
 
-/// Where tokens can go.
+/// Places for tokens.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Room {
-    /// Texts of tokens, the document's own first: where they are and what they say.
+    /// Texts of tokens, the document's own first, with their content.
     pub(super) texts: Vec<(Vec<Step>, String)>,
-    /// Lists of items: where they are and how many they hold.
+    /// Lists of items, with their lengths.
     pub(super) lists: Vec<(Vec<Step>, usize)>,
 }
 
 impl Room {
-    /// Finds it in a document or an item.
+    /// Finds the places in a document or an item.
     pub(super) fn find(&mut self, value: &Value, at: &[Step]) {
         let under = |key: &str| [at, &[Step::from(key)]].concat();
         if at.is_empty() || value.entry(BODY).is_some() {
@@ -47,7 +48,7 @@ impl Room {
     }
 }
 
-/// An item for a list at `list`.
+/// Makes an item for a list at `list`.
 pub(super) fn item(list: &[Step], token: String, alone: bool) -> Value {
     if alone {
         return Value::from(token);
@@ -58,7 +59,7 @@ pub(super) fn item(list: &[Step], token: String, alone: bool) -> Value {
     body.into_iter().chain(items).collect()
 }
 
-/// The tokens of a document, wherever they stand.
+/// Returns all tokens of a document.
 pub(crate) fn tokens_of(value: &Value) -> Vec<u64> {
     match value {
         Value::Text(text) => tokens_in(text),

@@ -1,4 +1,4 @@
-//! What a peer runs: an endpoint, alone or with the database around it.
+//! The core of a peer: an endpoint, alone or with the database around it.
 
 use crate::plan::Plan;
 use cosmicsync_data::database::{Database, Sizes};
@@ -9,8 +9,8 @@ use cosmicsync_protocol::storage::{StoreDone, StoreRequest};
 use cosmicsync_protocol::time::{Deadline, Now};
 use std::ops::{Deref, DerefMut};
 
-/// An endpoint, alone or with the database around it. Inputs and outputs go through whatever is outermost; commands, and
-/// questions about what is known, to the endpoint.
+/// An endpoint, alone or with the database around it. Inputs and outputs go through the outermost layer; commands,
+/// and queries of state, go to the endpoint.
 #[derive(Debug)]
 pub(crate) enum Core {
     /// Alone.
@@ -29,7 +29,7 @@ impl Core {
         }
     }
 
-    /// The database, if there is one.
+    /// Returns the database, if there is one.
     pub(crate) fn database(&mut self) -> Option<&mut Database> {
         match self {
             Self::Endpoint(_) => None,

@@ -1,4 +1,4 @@
-//! Faults, as the plan has them.
+//! Faults of the plan.
 
 use super::{What, World};
 use crate::coverage::Mark;
@@ -6,7 +6,7 @@ use crate::plan::{Act, Disk, Image, Way};
 use crate::random::purpose;
 use cosmicsync_protocol::storage::StoreError;
 
-/// A clock that jumps by more than this is noticed by the process.
+/// Jump of a clock above which the process notices it, in milliseconds.
 const NOTICED_MS: u64 = 60_000;
 
 impl World<'_> {
@@ -109,7 +109,7 @@ impl World<'_> {
         self.replaced(peer, gone);
     }
 
-    /// A copy of a process goes on as a peer.
+    /// Continues a copy of a process as a peer.
     fn resume(&mut self, peer: usize, of: Image, slept_ms: u64) {
         let snapshot = self.nodes[peer].snapshot.clone().filter(|_| of == Image::Snapshot);
         let is_kept = snapshot.is_some();
@@ -127,7 +127,7 @@ impl World<'_> {
         }
         if copy.memory.is_some() {
             self.mark(if slept_ms > 0 { Mark::Slept } else { Mark::FromMemory });
-            // Who slept for long ends its logs before it writes.
+            // A process that slept for long ends its logs before it writes.
             self.model.forks |= slept_ms <= NOTICED_MS && (is_kept || source != peer);
         }
         self.start(peer, copy.memory.map(|memory| memory.wake(slept_ms)));
@@ -200,7 +200,7 @@ impl World<'_> {
         }
         self.reset_route(route);
         let from = self.plan.links[route].from;
-        // Dialled again at once: the pauses after failures would hide the flapping.
+        // It is dialled again at once: the pauses after failures would hide the flapping.
         if self.routes[route].wanted && self.routes[route].conn.is_none() {
             self.dial_later(route, 0);
         }

@@ -1,4 +1,4 @@
-//! Stores to begin with: a space, its founder, and devices that joined it.
+//! Initial stores: a space, its founder, and devices that joined it.
 
 use cosmicsync_protocol::sync::SpaceNo;
 use cosmicsync_protocol::testkit::peer::{Net, Peer};
@@ -6,29 +6,29 @@ use cosmicsync_protocol::testkit::store::MemStore;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-/// What stores to begin with depend on, and the stores.
+/// Parameters of initial stores, and the stores.
 type Made = BTreeMap<(usize, u32, bool), Vec<MemStore>>;
 
-/// They are the same for all seeds, and joining costs more than most runs.
+/// Cache of initial stores. They are the same for all seeds, and joining costs more than most runs.
 static MADE: Mutex<Made> = Mutex::new(BTreeMap::new());
 
-/// The stores of `peers` devices of one user, of which the first founded the space and the others joined it. If they
-/// are `acquainted`, each knows of all others from the start.
+/// Returns the stores of `peers` devices of one user: the first founded the space, and the others joined it. If
+/// they are `acquainted`, each knows all others from the start.
 pub(super) fn stores(peers: usize, partitions: u32, acquainted: bool) -> Vec<MemStore> {
     let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
     let make = || make(peers, partitions, acquainted);
-    // What is kept for later runs must not bear the marks of a planted bug.
+    // The cache serves later runs, so it must be made without planted bugs.
     #[cfg(planted)]
     let make = || cosmicsync_protocol::planted::without(make);
     made.entry((peers, partitions, acquainted)).or_insert_with(make).clone()
 }
 
-/// What a partition is called.
+/// Returns the name of a partition.
 pub(crate) fn partition_name(number: u32) -> String {
     if number == 0 { "main".to_owned() } else { format!("part-{number}") }
 }
 
-/// The number of the partition that a document lives in, beside `main` and so many others.
+/// Returns the number of the partition of a document, beside `main` and `partitions` others.
 pub(crate) fn partition_of(partitions: u32, doc: u64) -> u32 {
     (doc % u64::from(partitions + 1)) as u32
 }
@@ -43,7 +43,8 @@ fn make(peers: usize, partitions: u32, acquainted: bool) -> Vec<MemStore> {
     }
     let mut net = Net::new(vec![founder]);
     for peer in 1..peers {
-        // Seeds repeat after 256 peers; each peer's keys come from its own store's first life, so none may.
+        // One-byte seeds repeat after 256 peers. Each peer's keys come from its own store's first life, so no two
+        // may be equal.
         net.peers.push(Peer::seeded(numbered(peer)));
         net.sent.push(0);
         net.join(peer, 0);

@@ -1,4 +1,4 @@
-//! Phase two: faults end, the core is connected, and must converge; then nothing may change any more.
+//! Phase two: faults end, the core is connected and must converge; then nothing may change any more.
 
 use super::{Phase, What, World};
 use crate::coverage::Mark;
@@ -7,13 +7,13 @@ use cosmicsync_protocol::ids::LogId;
 use cosmicsync_protocol::storage::{StoreError, Table};
 use std::collections::BTreeMap;
 
-/// How often to look whether all have converged.
+/// Interval of the checks for convergence, in microseconds.
 const LOOK_US: u64 = 100_000;
-/// For how long nothing may be said, beside two round trips, before all counts as said.
+/// Silence after which all is taken as said, beside two round trips, in microseconds.
 const STILL_US: u64 = 500_000;
-/// What a quiet link may send in each keep-alive interval, both directions together.
+/// Most bytes of a quiet link in each keep-alive interval, both directions together.
 const KEEP_ALIVE_BYTES: u64 = 400;
-/// What connecting again may cost for each link: handshakes, space openings.
+/// Additional time for reconnecting, in microseconds: handshakes and space openings.
 const RECONNECT_US: u64 = 40_000_000;
 
 impl World<'_> {
@@ -21,14 +21,14 @@ impl World<'_> {
     pub(super) fn heal(&mut self) {
         self.phase = Phase::Healing;
         self.healed_us = self.now_us;
-        // What was put off comes when it was put off to.
+        // Delayed traffic comes at its scheduled time.
         let blocked = self.routes.iter().flat_map(|route| route.blocked_until);
         let put_off_to = blocked.chain(self.nodes.iter().map(|node| node.paused_until)).max();
         self.still.1 = put_off_to.unwrap_or(0);
         for peer in (0..self.nodes.len()).filter(|peer| !self.core[*peer]).collect::<Vec<_>>() {
             self.mark(Mark::SmallerCore);
             self.end(peer, 0, true);
-            // Whatever was to start it is void.
+            // A scheduled start of the peer is void.
             self.nodes[peer].life += 1;
         }
         for route in 0..self.routes.len() {
@@ -84,7 +84,7 @@ impl World<'_> {
         self.set_wake_anew(peer);
     }
 
-    /// How long the core may take.
+    /// Returns the longest time for the core to converge.
     fn patience_us(&self) -> u64 {
         let links = || self.routes.iter().filter(|route| route.wanted).map(|route| &route.quality);
         let round_trip = self.round_trip_us();
@@ -96,7 +96,7 @@ impl World<'_> {
         };
         let bytes: u64 = (0..self.nodes.len()).filter(|peer| self.core[*peer]).map(entry_bytes).sum();
         let carrying_us = slowest.map_or(0, |rate| 4 * bytes * 1_000_000 / rate);
-        // What does not fit on a way at once goes in turns.
+        // Data beyond a buffer goes in several turns.
         let turns_us = links()
             .map(|link| (4 * bytes / link.buffer).saturating_mul(link.latency_us.saturating_add(link.jitter_us)))
             .max();
@@ -105,7 +105,7 @@ impl World<'_> {
         bounds.converge_us.saturating_add(waiting_us)
     }
 
-    /// Looks whether the phase is over.
+    /// Checks whether the phase is over.
     pub(super) fn look(&mut self) {
         match self.phase {
             Phase::Faults | Phase::Over => {}
@@ -133,7 +133,7 @@ impl World<'_> {
         self.schedule(self.now_us + LOOK_US, usize::MAX, What::Look);
     }
 
-    /// Whether nothing was said for a while: what was asked of two may still come from the slower one.
+    /// Returns whether nothing was sent for a while: an answer of a slower peer may still come.
     fn is_still(&mut self) -> Result<(), String> {
         let bytes = self.stats.bytes;
         if self.still.0 != bytes {
@@ -147,13 +147,13 @@ impl World<'_> {
         }
     }
 
-    /// The longest round trip of the core's links.
+    /// Returns the longest round trip of the core's links.
     fn round_trip_us(&self) -> u64 {
         let links = self.routes.iter().filter(|route| route.wanted).map(|route| &route.quality);
         links.map(|link| 2 * (link.latency_us + link.jitter_us)).max().unwrap_or(0)
     }
 
-    /// O8: who has everything says no more than that it lives.
+    /// O8: peers that have everything send only keep-alives.
     fn look_quiet(&mut self) {
         let links = self.conns.len() as u64;
         let now = self.summary();
@@ -166,7 +166,7 @@ impl World<'_> {
         if now.digest != self.quiet.digest {
             self.violation(OracleId::O9, None, "something changed though nothing was new".to_owned());
         }
-        // Everything is said again on new links.
+        // Everything is exchanged again on new links.
         for conn in self.conns_where(|_| true) {
             self.reset(conn);
         }
@@ -195,7 +195,7 @@ impl World<'_> {
         }
     }
 
-    /// Whether everybody in the core has what everybody has; otherwise what is missing.
+    /// Checks that every peer of the core has everything that the core has; otherwise returns what is missing.
     fn converged(&self) -> Result<(), String> {
         let mut root = None;
         let most = self.most_held();
@@ -209,10 +209,10 @@ impl World<'_> {
                 return Err(format!("peer {peer} has another root"));
             }
             for log in alive.endpoint.logs() {
-                // What nobody holds any more of a history cannot be asked of anybody.
+                // Entries of a history that no peer holds any more cannot be requested.
                 let most = if self.model.losses { most.get(&(log.id, log.h)).copied().unwrap_or(0) } else { u64::MAX };
                 let entries = log.entries.min(most);
-                // Nor can an entry be read whose log's opening is gone.
+                // An entry cannot be read if its log's first entries are lost.
                 if self.model.losses && log.partition.is_none() {
                     continue;
                 }
@@ -238,7 +238,7 @@ impl World<'_> {
                 return Err(format!("peer {peer} has not settled link {} ({} queued)", link.link.0, link.queued));
             }
         }
-        // What a peer that does not live on sent before the end may still arrive.
+        // Bytes that a peer outside the core sent before the end may still arrive.
         let leaving = self.conns.values().any(|conn| {
             let link = &self.plan.links[conn.route];
             let ends = [link.from, link.to];
@@ -258,7 +258,8 @@ impl World<'_> {
         }
     }
 
-    /// How many entries of each history, told apart by its end, the peer of the core holds that holds most.
+    /// Returns, for each history, identified by its end, the largest number of entries that a peer of the core
+    /// holds.
     fn most_held(&self) -> BTreeMap<(LogId, Option<[u8; 32]>), u64> {
         let mut most = BTreeMap::new();
         for log in self.nodes.iter().filter_map(|node| node.alive.as_deref()).flat_map(|alive| alive.endpoint.logs()) {
@@ -268,7 +269,7 @@ impl World<'_> {
         most
     }
 
-    /// What must not change once all have everything.
+    /// Returns the state that must not change once all have everything.
     fn summary(&self) -> Summary {
         let mut hasher = blake3::Hasher::new();
         for node in self.nodes.iter().filter_map(|node| node.alive.as_deref()) {
@@ -282,7 +283,7 @@ impl World<'_> {
     }
 }
 
-/// What is compared before and after a quiet while.
+/// State that is compared before and after a quiet period.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Summary {
     bytes: u64,

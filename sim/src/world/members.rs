@@ -1,8 +1,8 @@
 //! Members: maps, lists, texts and counters under few keys, which all peers make, change and remove.
 //!
-//! They hold pieces, each of which is written once: characters of a private range, numbers of the same range in lists,
-//! and for counters the powers of two. What an edit adds and what it takes away is what its author is shown or has
-//! listed after it and not before, or before it and not after.
+//! They contain pieces, each of which is written once: characters of a private range, numbers of the same range in
+//! lists, and for counters the powers of two. The pieces that an edit adds are those that its author sees or has
+//! listed after it and not before; the pieces that it removes, the reverse.
 
 use super::World;
 use crate::plan::{How, Key};
@@ -11,14 +11,14 @@ use cosmicsync_protocol::crdt::{Change, Hidden, Step, Value};
 use cosmicsync_protocol::ledger::DocRef;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How deep members nest.
+/// Deepest nesting of members.
 const DEPTH: usize = 3;
 /// The first character that is a piece.
 const FIRST: u32 = 0xf_0000;
-/// So many increments of a counter can be told apart.
+/// Most increments of a counter that can be told apart.
 const BITS: u8 = 62;
 
-/// Something small that is written once.
+/// A small unit of content that is written once.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Piece {
     /// A character, or an item of a list.
@@ -30,9 +30,9 @@ pub(crate) enum Piece {
 /// The pieces of a document.
 #[derive(Debug, Default)]
 pub(crate) struct Pieces {
-    /// All of them.
+    /// All pieces.
     pub(crate) all: BTreeSet<Piece>,
-    /// Those that are only listed as hidden.
+    /// Pieces that are only listed as hidden.
     pub(crate) hidden: BTreeSet<Piece>,
 }
 
@@ -45,11 +45,11 @@ impl core::fmt::Display for Piece {
     }
 }
 
-/// Where the next pieces come from.
+/// Source of the next pieces.
 #[derive(Debug, Default)]
 pub(crate) struct Supply {
     next: u32,
-    /// For each document and place the next power of two.
+    /// The next power of two for each document and place.
     bits: BTreeMap<(u64, String), u8>,
 }
 
@@ -65,7 +65,7 @@ impl Key {
     }
 }
 
-/// The texts among members that merge.
+/// Returns the paths of texts among members that merge.
 pub(super) fn paths() -> Vec<String> {
     let mut level = vec![String::new()];
     let mut paths = Vec::new();
@@ -76,7 +76,7 @@ pub(super) fn paths() -> Vec<String> {
     paths
 }
 
-/// The pieces of a document's value and of what is listed as hidden.
+/// Returns the pieces of a document's value and of its hidden content.
 pub(crate) fn pieces_of(value: &Value, hidden: &[Hidden]) -> Pieces {
     let mut found = BTreeSet::new();
     let is_member = |key: &str| Key::ALL.iter().any(|known| known.name() == key);
@@ -110,7 +110,7 @@ fn find(value: &Value, at: &str, found: &mut BTreeSet<Piece>) {
     }
 }
 
-/// What one action draws.
+/// Draws of one action.
 struct Draws<'w> {
     keyed: crate::random::Keyed,
     supply: &'w mut Supply,
@@ -150,7 +150,7 @@ impl Draws<'_> {
         members
     }
 
-    /// A value that stands `depth` levels below the document.
+    /// Makes a value that is `depth` levels below the document.
     fn value(&mut self, how: How, depth: usize) -> Value {
         match how {
             How::Map if depth < DEPTH => self.members(depth).into_iter().collect(),
@@ -187,7 +187,7 @@ impl Draws<'_> {
         }
     }
 
-    /// The next power of two of a counter.
+    /// Returns the next power of two of a counter.
     fn bit(&mut self, number: u64, path: &[Step]) -> Option<i64> {
         let place = path.iter().map(|step| if let Step::Key(key) = step { key.as_str() } else { "" });
         let place = place.collect::<Vec<_>>().join(".");
@@ -198,7 +198,7 @@ impl Draws<'_> {
     }
 }
 
-/// Goes down by keys as far as there are maps, and returns where that ends and what stands there.
+/// Follows keys as far as there are maps. Returns the path to the end, and the value there.
 fn descend<'v>(value: &'v Value, keys: &[Key]) -> Option<(Vec<Step>, Option<&'v Value>)> {
     let mut path = Vec::new();
     let mut here = Some(value);
@@ -215,12 +215,12 @@ impl World<'_> {
         Draws { keyed: self.keyed, supply: &mut self.model.supply, id, count: 0 }
     }
 
-    /// The members of a new document.
+    /// Makes the members of a new document.
     pub(super) fn new_members(&mut self, id: u64) -> Vec<(&'static str, Value)> {
         self.draws(id).members(0)
     }
 
-    /// A change of a member; `None` if there is nothing to change.
+    /// Makes a change of a member; `None` if there is nothing to change.
     pub(super) fn change_member(
         &mut self,
         id: u64,
@@ -232,7 +232,7 @@ impl World<'_> {
         self.draws(id).change(value, number, keys, how)
     }
 
-    /// The pieces that a peer shows or lists of an open document.
+    /// Returns the pieces that a peer shows or lists of an open document.
     pub(super) fn pieces(&mut self, peer: usize, doc: DocRef) -> Pieces {
         let found = self.call(peer, |alive, _| {
             let replica = alive.endpoint.replica(doc)?;

@@ -1,7 +1,7 @@
 //! The world: one heap of events in virtual time around the endpoints of a plan.
 //!
-//! Ties are broken by (time, peer, sequence). The world carries bytes, rows and commands, as a node's runtime does, and
-//! drives each core with the shipped loop. It knows nothing of the protocol.
+//! Ties are broken by (time, peer, sequence). The world carries bytes, rows and commands, as a node's runtime does,
+//! and drives each core with the shipped loop. It never looks into the protocol.
 
 mod clock;
 mod content;
@@ -37,15 +37,15 @@ pub(crate) use node::Alive;
 pub(crate) use start::{config, recover};
 pub(crate) use work::{COLLECTION, doc_id};
 
-/// The most violations that a report lists.
+/// Most violations that a report lists.
 const VIOLATIONS_MAX: usize = 64;
 
-/// Something that is to happen.
+/// A scheduled event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum What {
     /// Bytes arrive at the end of a connection.
     Deliver { conn: u64, way: usize },
-    /// An end of a connection learns that it is gone.
+    /// An end of a connection is told that it is gone.
     Lost { conn: u64, end: usize },
     /// A sender may have room again.
     Room { conn: u64, end: usize },
@@ -53,9 +53,9 @@ pub(crate) enum What {
     Stored { peer: usize, life: u32 },
     /// A read beside the commits completes.
     ReadBeside { peer: usize, life: u32, id: StoreId },
-    /// A core wanted to be woken.
+    /// A core is due to be woken.
     Wake { peer: usize, life: u32 },
-    /// A link is to be dialled.
+    /// A link is due to be dialled.
     Dial { route: usize, attempt: u64 },
     /// A dial succeeds or fails.
     Dialled { route: usize, attempt: u64, reached: bool },
@@ -67,7 +67,7 @@ pub(crate) enum What {
     Flap { route: usize, up_us: u64, left: u32 },
     /// Phase one ends.
     Heal,
-    /// Has everybody what everybody has?
+    /// A check for the end of a phase.
     Look,
 }
 
@@ -91,22 +91,22 @@ impl PartialOrd for Scheduled {
     }
 }
 
-/// Where a run is.
+/// Phase of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
     /// Anything may fail; nothing unsafe may happen.
     Faults,
     /// Nothing fails any more; the core must converge.
     Healing,
-    /// It has; nothing may change any more.
+    /// The core has converged; nothing may change any more.
     Quiet,
-    /// All is said again on new connections; still nothing may change.
+    /// Everything is exchanged again on new connections; still nothing may change.
     Again,
-    /// It is over.
+    /// The run is over.
     Over,
 }
 
-/// See the module's head.
+/// The world of a run: peers, connections, the heap of events, the model and the records.
 #[derive(Debug)]
 pub(crate) struct World<'p> {
     pub(crate) plan: &'p Plan,
@@ -119,17 +119,17 @@ pub(crate) struct World<'p> {
     pub(crate) conns: BTreeMap<u64, Conn>,
     next_conn: u64,
     pub(crate) phase: Phase,
-    /// Who lives on in phase two.
+    /// For each peer, true if the peer is in the core, which lives on in phase two.
     pub(crate) core: Vec<bool>,
     healed_us: u64,
     quiet: heal::Summary,
-    /// How many bytes had been sent when last some were, and when that was.
+    /// Number of bytes sent at the last change of that number, and its time.
     still: (u64, u64),
     pub(crate) model: Model,
     tracer: Tracer,
     pub(crate) stats: Stats,
     violations: Vec<Violation>,
-    /// What oracles found in stores.
+    /// Findings of oracles in stores.
     found: database::Found,
     points: Vec<[u64; POINTS.len()]>,
     marks: BTreeMap<Mark, u64>,
@@ -140,7 +140,7 @@ pub(crate) struct World<'p> {
 }
 
 impl<'p> World<'p> {
-    /// Sets the scene; nothing has happened yet.
+    /// Makes the world before the first event.
     pub(crate) fn new(plan: &'p Plan, keep_trace: bool) -> Self {
         let peers = plan.peers.len();
         let keyed = Keyed::new(plan.seed);
@@ -212,7 +212,7 @@ impl<'p> World<'p> {
                 self.violation(OracleId::O8, None, text);
                 break;
             }
-            // What a peer does is guarded where it is called; this is for the replicas that oracles make of stores.
+            // Calls of peers are guarded on their own; this guards the replicas that oracles make of stores.
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.handle(next.what))) {
                 self.violation(OracleId::O12, None, format!("a fresh replica panicked: {}", node::said(&*panic)));
                 break;
@@ -263,14 +263,14 @@ impl<'p> World<'p> {
         Report { trace_hash, violations: self.violations, stats: self.stats, trace }
     }
 
-    /// Has something happen later, at the latest virtual time at once.
+    /// Schedules an event, at the present virtual time at the earliest.
     pub(crate) fn schedule(&mut self, at_us: u64, peer: usize, what: What) {
         self.sequence += 1;
         let at_us = at_us.max(self.now_us);
         self.heap.push(Reverse(Scheduled { at_us, peer, sequence: self.sequence, what }));
     }
 
-    /// Notes that something happened on a peer, and has what waited for it happen. Returns its index in the trace.
+    /// Records an event on a peer, and schedules the actions that waited for it. Returns its index in the trace.
     pub(crate) fn point(&mut self, peer: usize, point: Point, cause: Cause, payload: &[u8]) -> u64 {
         let index = self.tracer.record(self.now_us, peer, cause, point, payload);
         let count = &mut self.points[peer][point as usize];
@@ -286,7 +286,7 @@ impl<'p> World<'p> {
         index
     }
 
-    /// How often something happened on a peer.
+    /// Returns the number of occurrences of an event on a peer.
     pub(crate) fn count(&self, peer: usize, point: Point) -> u64 {
         self.points[peer][point as usize]
     }
@@ -295,7 +295,7 @@ impl<'p> World<'p> {
         *self.marks.entry(mark).or_default() += 1;
     }
 
-    /// Notes what must not be. The run goes on.
+    /// Records a violation. The run continues.
     pub(crate) fn violation(&mut self, oracle: OracleId, peer: Option<usize>, text: String) {
         if self.violations.len() < VIOLATIONS_MAX {
             self.violations.push(Violation { oracle, at_us: self.now_us, peer, text });

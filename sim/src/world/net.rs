@@ -1,7 +1,7 @@
-//! The network: connections are ordered byte streams; links dial them, again and again.
+//! The network: connections are ordered byte streams; links dial them repeatedly.
 //!
-//! Loss, duplication and reordering do not exist inside a stream. They act as what they become on a real one: delay,
-//! a reset, or a box on the way that changes bytes.
+//! Loss, duplication and reordering do not exist inside a stream. They act as on a real one: by delay, by a reset,
+//! or by a middlebox that changes bytes.
 
 use super::node::Alive;
 use super::{Phase, What, World};
@@ -12,31 +12,31 @@ use crate::trace::Cause;
 use cosmicsync_protocol::endpoint::{Dial, LinkId};
 use std::collections::VecDeque;
 
-/// The first pause after a failed dial, and the longest, as the node's.
+/// The first pause after a failed dial, and the longest, as in the node, in microseconds.
 const BACKOFF_US: (u64, u64) = (250_000, 30_000_000);
-/// A connection that lasted this long was a success.
+/// Duration from which on a connection was a success, in microseconds.
 const GOOD_US: u64 = 2_000_000;
-/// A dial that nobody answers is given up after this long.
+/// Time after which an unanswered dial is given up, in microseconds.
 const DIAL_US: u64 = 10_000_000;
 
-/// What keeps a plan's link up, and how it carries bytes at the moment.
+/// State of a plan's link, and its present quality.
 #[derive(Debug, Clone)]
 pub(crate) struct Route {
     pub(crate) quality: Link,
     pub(crate) wanted: bool,
-    /// Counts dials; an event of an earlier one is void.
+    /// Number of dials; an event of an earlier one is void.
     pub(crate) attempt: u64,
     failures: u32,
     up_since_us: Option<u64>,
     pub(crate) conn: Option<u64>,
     dialling: bool,
-    /// Nothing passes before this time: from the dialler, to the dialler.
+    /// Times before which nothing passes: from the dialler, to the dialler.
     pub(crate) blocked_until: [u64; 2],
     pub(crate) refused_until: u64,
     pub(crate) unanswered_until: u64,
     pub(crate) split: usize,
     pub(crate) gather_us: u64,
-    /// Resets the connection after so many more bytes.
+    /// Number of further bytes before the connection is reset.
     pub(crate) reset_after: Option<u64>,
     pub(crate) tamper: [Option<(u64, Tampering)>; 2],
 }
@@ -61,7 +61,7 @@ impl Route {
         }
     }
 
-    /// Ends everything that ails it.
+    /// Ends all faults of the route.
     pub(crate) fn heal(&mut self, link: &Link) {
         let healed = Self::new(link);
         *self = Self {
@@ -93,7 +93,7 @@ impl Route {
 #[derive(Debug)]
 pub(crate) struct End {
     pub(crate) peer: usize,
-    /// The core's number for it; none once this end is over.
+    /// The core's number for the connection; `None` once this end is over.
     pub(crate) link: Option<LinkId>,
 }
 
@@ -111,11 +111,11 @@ struct Pipe {
     bytes: usize,
     last_us: u64,
     sent: u64,
-    /// The sender found no room and was not told yet that there is some.
+    /// True if the sender found no room and was not told yet that there is some.
     full: bool,
-    /// It is about to be told.
+    /// True if the sender is about to be told.
     freed: bool,
-    /// The sender ended it in good order: the receiver learns of it after the last byte.
+    /// True if the sender ended the stream in good order: the receiver is told after the last byte.
     ended: bool,
     tampered: bool,
 }
@@ -124,10 +124,10 @@ struct Pipe {
 #[derive(Debug)]
 pub(crate) struct Conn {
     pub(crate) route: usize,
-    /// The dialler, and the other.
+    /// The dialler, and the other end.
     pub(crate) ends: [End; 2],
     pipes: [Pipe; 2],
-    /// It was reset: nothing travels on it any more, though its ends may not know yet.
+    /// True after a reset: nothing travels on it any more, though its ends may not know yet.
     broken: bool,
 }
 
@@ -138,7 +138,7 @@ impl Conn {
 }
 
 impl World<'_> {
-    /// How many bytes each link of a peer takes.
+    /// Returns the number of bytes that each link of a peer takes.
     pub(super) fn rooms(&self, alive: &Alive) -> Vec<(LinkId, usize)> {
         let room = |conn: u64, end: usize| {
             let Some(conn) = self.conns.get(&conn) else { return 0 };
@@ -148,12 +148,12 @@ impl World<'_> {
         alive.links.iter().map(|(link, (conn, end))| (*link, room(*conn, *end))).collect()
     }
 
-    /// Whether a link found no room and its sender was not told yet that there is some.
+    /// Returns whether a link found no room and its sender was not told yet that there is some.
     pub(super) fn awaits_room(&self, conn: u64, end: usize) -> bool {
         self.conns.get(&conn).is_some_and(|conn| conn.pipes[end].full)
     }
 
-    /// A link found no room; its sender is told when there is some again.
+    /// Notes that a link found no room; its sender is told when there is some again.
     pub(super) fn is_full(&mut self, conn: u64, end: usize) {
         if let Some(conn) = self.conns.get_mut(&conn) {
             conn.pipes[end].full = true;
@@ -171,7 +171,7 @@ impl World<'_> {
         let key = [purpose::JITTER, state.route as u64, end as u64, conn, pipe.sent];
         let jitter = self.keyed.below(&key, quality.jitter_us + 1);
         let line_us = (bytes.len() as u64 * 1_000_000).checked_div(quality.bandwidth).unwrap_or(0);
-        // The line is busy with what was sent before; the rest of the way all bytes travel at once.
+        // The line is busy with earlier bytes; the rest of the way all bytes travel at once.
         let line_free = pipe.last_us.saturating_sub(quality.latency_us).max(self.now_us) + line_us;
         let mut arrives_us = (line_free + quality.latency_us + jitter).max(pipe.last_us);
         if let Some(slots) = arrives_us.checked_div(route.gather_us) {
@@ -185,19 +185,19 @@ impl World<'_> {
         self.schedule(arrives_us, receiver, What::Deliver { conn, way: end });
     }
 
-    /// Ends a connection from one end, in good order: the other end hears it after the last byte.
+    /// Ends a connection from one end, in good order: the other end is told after the last byte.
     pub(super) fn hang_up(&mut self, conn: u64, end: usize) {
         let Some(state) = self.conns.get_mut(&conn) else { return };
         state.ends[end].link = None;
         state.pipes[end].ended = true;
-        // What was on its way here is nobody's.
+        // Bytes on their way to this end are lost.
         state.pipes[1 - end].chunks.clear();
         let (at_us, receiver) = (state.pipes[end].last_us, state.ends[1 - end].peer);
         self.schedule(at_us, receiver, What::Deliver { conn, way: end });
         self.settle_conn(conn);
     }
 
-    /// The peer of an end is gone without a word.
+    /// Removes the peer of an end, which is gone without notice.
     pub(super) fn vanish(&mut self, conn: u64, end: usize) {
         if let Some(state) = self.conns.get_mut(&conn) {
             state.ends[end].link = None;
@@ -206,7 +206,7 @@ impl World<'_> {
         self.settle_conn(conn);
     }
 
-    /// Breaks a connection: what is in flight is lost, and both ends learn of it in their time.
+    /// Breaks a connection: bytes in flight are lost, and both ends are told after a while.
     pub(super) fn reset(&mut self, conn: u64) {
         let Some(state) = self.conns.get_mut(&conn) else { return };
         if state.pipes.iter().any(|pipe| !pipe.chunks.is_empty()) {
@@ -225,7 +225,7 @@ impl World<'_> {
         }
     }
 
-    /// Nothing passes this way before some time.
+    /// Returns the time before which nothing passes in a direction.
     fn blocked_until(&self, route: usize, way: usize) -> u64 {
         self.routes[route].blocked_until[way]
     }
@@ -260,7 +260,7 @@ impl World<'_> {
         self.deliver_end(conn, way);
     }
 
-    /// Takes what has arrived: one piece as it was sent, or several at once.
+    /// Takes bytes that have arrived: one piece as it was sent, or several at once.
     fn take(&mut self, conn: u64, way: usize) -> Option<(Vec<u8>, Cause)> {
         let (keyed, now_us) = (self.keyed, self.now_us);
         let pipe = &mut self.conns.get_mut(&conn)?.pipes[way];
@@ -277,7 +277,7 @@ impl World<'_> {
         Some((bytes, cause))
     }
 
-    /// If the sender has ended and all is delivered, the receiver learns of it.
+    /// Tells the receiver of the end, if the sender has ended and everything is delivered.
     fn deliver_end(&mut self, conn: u64, way: usize) {
         let Some(state) = self.conns.get(&conn) else { return };
         let pipe = &state.pipes[way];
@@ -286,7 +286,7 @@ impl World<'_> {
         }
     }
 
-    /// Ends delivery where a reset is due.
+    /// Cuts a delivery where a reset is due.
     fn cut_short(&mut self, route: usize, mut bytes: Vec<u8>) -> (Vec<u8>, bool) {
         let Some(left) = self.routes[route].reset_after else { return (bytes, false) };
         if (bytes.len() as u64) < left {
@@ -332,7 +332,7 @@ impl World<'_> {
         bytes
     }
 
-    /// Gives bytes to the core at an end, in pieces if the link is cut fine.
+    /// Passes bytes to the core at an end, in pieces if the link is split.
     fn hand_over(&mut self, conn: u64, end: usize, bytes: &[u8], cause: Cause) {
         let Some(state) = self.conns.get(&conn) else { return };
         let (peer, split) = (state.ends[end].peer, self.routes[state.route].split);
@@ -347,7 +347,7 @@ impl World<'_> {
         }
     }
 
-    /// An end learns that the connection is gone.
+    /// Tells an end that the connection is gone.
     pub(super) fn lose(&mut self, conn: u64, end: usize) {
         let Some(state) = self.conns.get_mut(&conn) else { return };
         let peer = state.ends[end].peer;
@@ -390,21 +390,21 @@ impl World<'_> {
         }
     }
 
-    /// A link's handshake was completed at an end.
+    /// Notes that a link's handshake was completed at an end.
     pub(super) fn is_up(&mut self, conn: u64) {
         if let Some(state) = self.conns.get(&conn) {
             self.routes[state.route].up_since_us.get_or_insert(self.now_us);
         }
     }
 
-    /// Marks it if a tampered stream led to the end of its link.
+    /// Sets a mark if a tampered stream led to the end of its link.
     pub(super) fn note_closed(&mut self, conn: u64) {
         if self.is_tampered(conn) {
             self.mark(Mark::TamperNoticed);
         }
     }
 
-    /// Whether something changed the bytes of a connection.
+    /// Returns whether the bytes of a connection were tampered with.
     pub(crate) fn is_tampered(&self, conn: u64) -> bool {
         self.conns.get(&conn).is_some_and(|conn| conn.pipes.iter().any(|pipe| pipe.tampered))
     }
@@ -446,11 +446,11 @@ impl World<'_> {
             self.schedule(paused_until, from, What::Dial { route, attempt });
             return;
         }
-        // Who starts dials.
+        // A peer dials when it starts.
         if self.nodes[from].alive.is_none() || self.phase >= Phase::Healing && !(self.core[from] && self.core[to]) {
             return;
         }
-        // A device that is connected already, by whichever side, is not dialled.
+        // A device that is connected already, from either side, is not dialled.
         if self.are_linked(from, to) {
             self.dial_later(route, BACKOFF_US.0);
             return;
@@ -475,7 +475,7 @@ impl World<'_> {
         self.schedule(self.now_us + after_us, from, What::Dialled { route, attempt, reached });
     }
 
-    /// Whether two peers have a link that both know to be up, or one that is being made.
+    /// Returns whether two peers have a link that both know to be up, or one that is being made.
     fn are_linked(&self, from: usize, to: usize) -> bool {
         self.conns.values().any(|conn| {
             let peers = [conn.ends[0].peer, conn.ends[1].peer];
@@ -487,7 +487,7 @@ impl World<'_> {
         })
     }
 
-    /// Whether two peers have a link of which both know that it is up.
+    /// Returns whether two peers have a link that both know to be up.
     pub(super) fn are_up(&self, from: usize, to: usize) -> bool {
         self.conns.values().any(|conn| {
             let peers = [conn.ends[0].peer, conn.ends[1].peer];
@@ -542,7 +542,7 @@ impl World<'_> {
                 state.ends[at].link = link;
             }
         }
-        // A core that did not survive the news leaves the other end alone.
+        // If a core dies of the event, the other end is left alone.
         let missing = |end: &usize| self.conns.get(&conn).is_some_and(|state| state.ends[*end].link.is_none());
         if let Some(end) = (0..2).find(missing) {
             self.hang_up(conn, end);
@@ -551,7 +551,7 @@ impl World<'_> {
         self.turn(to);
     }
 
-    /// The connections of a route, or of two peers.
+    /// Returns the connections that a predicate accepts.
     pub(super) fn conns_where(&self, which: impl Fn(&Conn) -> bool) -> Vec<u64> {
         self.conns.iter().filter(|(_, conn)| which(conn)).map(|(no, _)| *no).collect()
     }

@@ -26,19 +26,19 @@ use super::driven::Core;
 use super::start::{config_of, recover};
 use super::work::OpenDoc;
 
-/// How often a deadline may have passed already when the core names it, in one instant.
+/// Most times that the core may name a passed deadline within one instant.
 const STALLS_MAX: u32 = 100;
-/// How soon a process starts again that died of a panic or a failing store.
+/// Time until a process restarts after a panic or a failing store, in microseconds.
 const RESTART_US: u64 = 1_000_000;
 
-/// A store and, if a process ran on it, what that had in memory: byte for byte.
+/// A store and, if a process ran on it, that process's memory: byte for byte.
 #[derive(Debug, Clone)]
 pub(super) struct Copy {
     pub(super) store: MemStore,
     pub(super) memory: Option<Memory>,
 }
 
-/// What a process had in memory, and what its clocks showed.
+/// Memory of a process, and the state of its clocks.
 #[derive(Debug, Clone)]
 pub(crate) struct Memory {
     image: Image,
@@ -55,12 +55,12 @@ impl Memory {
 /// A peer, running or not.
 #[derive(Debug)]
 pub(crate) struct Node {
-    /// Counts starts and ends; events of another life are void.
+    /// Number of starts and ends; events of another life are void.
     pub(crate) life: u32,
     pub(crate) alive: Option<Box<Alive>>,
-    /// What is on its disk while it is down.
+    /// Content of the peer's disk while the peer is down.
     pub(crate) disk: MemStore,
-    /// What was on it when the run began.
+    /// Content of the peer's disk when the run began.
     pub(crate) origin: MemStore,
     pub(super) snapshot: Option<Copy>,
     pub(crate) clock: Clock,
@@ -68,13 +68,13 @@ pub(crate) struct Node {
     pub(crate) commit_us: u64,
     pub(crate) bodies: plan::Bodies,
     pub(crate) partial: bool,
-    /// It did not always fetch all bodies.
+    /// True if at some time the peer did not fetch all bodies.
     pub(crate) was_partial: bool,
-    /// How long until a store that failed is opened again.
+    /// Time until a failed store is reopened, in microseconds.
     pub(crate) reopen_us: u64,
-    /// It crashed, and no entry came since: what comes next resumes what the crash cut.
+    /// True if the peer crashed and no entry came since: the next one resumes a transfer that the crash cut.
     pub(super) resumes: bool,
-    /// Live queries of its users.
+    /// Live queries of the peer's users.
     pub(super) follows: Vec<Follow>,
 }
 
@@ -98,45 +98,45 @@ impl Node {
         }
     }
 
-    /// What its disk holds durably.
+    /// Returns the durable content of the peer's disk.
     pub(crate) fn durable(&self) -> MemStore {
         self.alive.as_ref().map_or_else(|| self.disk.clone(), |alive| alive.store.crash(0))
     }
 }
 
-/// What a running process has in memory, and the store that it has open.
+/// Memory of a running process, and its open store.
 #[derive(Debug)]
 pub(crate) struct Alive {
     pub(crate) endpoint: Core,
-    /// What its database was asked.
+    /// Requests to the database.
     pub(super) desk: Desk,
     pub(crate) store: MemStore,
-    /// Reads of what is durable that its store has not completed.
+    /// Durable reads that the store has not completed.
     pub(super) reads: BTreeMap<StoreId, StoreRequest>,
-    /// Other requests that its store has not completed, oldest first: whether each is a commit.
+    /// Other requests that the store has not completed, oldest first; true for a commit.
     pub(super) store_queue: VecDeque<bool>,
     pub(super) store_requests: u64,
     pub(crate) links: BTreeMap<LinkId, (u64, usize)>,
     pub(crate) up: BTreeMap<LinkId, DeviceId>,
-    /// When the core is to be woken, and when it wanted to be.
+    /// Time at which the core is to be woken; `deadline` is the one that it asked for.
     wake_us: Option<u64>,
     deadline: Option<Deadline>,
     stalls: (u64, u32),
     pub(crate) docs: BTreeMap<u64, OpenDoc>,
-    /// Actions that wait for a document to be there, and whether to look again.
+    /// Actions that wait for a document to exist; `retry` is true if they must be tried again.
     pub(crate) waiting: Vec<usize>,
     pub(crate) retry: bool,
-    /// Edits that were taken and not yet reported safe.
+    /// Edits that were taken and not yet reported durable.
     pub(crate) edits: BTreeMap<u64, Vec<u64>>,
     pub(crate) texts: TextPaths,
     failed: Option<StoreError>,
-    /// When it was last given fresh randomness.
+    /// Time at which the core last got fresh randomness.
     stirred_us: Option<u64>,
-    /// What its clocks said when it was called last.
+    /// Clocks at the last call.
     told: Now,
 }
 
-/// What the loop gave, to be carried out when it has returned.
+/// Outputs of the loop, to be carried out after it has returned.
 #[derive(Default)]
 struct Output {
     rooms: Vec<(LinkId, usize)>,
@@ -172,14 +172,14 @@ impl Io for Output {
     }
 }
 
-/// What a panic said.
+/// Returns the message of a panic.
 pub(super) fn said(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().cloned();
     text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
 }
 
 impl World<'_> {
-    /// What can be copied of a peer as it is.
+    /// Copies a peer's present store and memory.
     pub(super) fn copy(&self, peer: usize) -> Copy {
         let node = &self.nodes[peer];
         let now = node.clock.now(self.now_us);
@@ -187,7 +187,7 @@ impl World<'_> {
         Copy { store: node.durable(), memory }
     }
 
-    /// Starts a peer from what is on its disk: a new process, or the copy of one.
+    /// Starts a peer from its disk: a new process, or the copy of one.
     pub(super) fn start(&mut self, peer: usize, memory: Option<Memory>) {
         let keyed = self.keyed;
         let node = &mut self.nodes[peer];
@@ -203,7 +203,7 @@ impl World<'_> {
         let (now, config) = (node.clock.now(self.now_us), config_of(self.plan, peer));
         let is_copy = memory.is_some();
         let (image, slept_ms) = memory.map_or((None, 0), |memory| (Some(memory.image), memory.slept_ms));
-        // What it runs on from here shows how long it slept.
+        // From here on, the clock shows the time for which it slept.
         node.clock.change(self.now_us, slept_ms as i64, node.clock.rate);
         let mut store = core::mem::take(&mut node.disk);
         let kept = store.clone();
@@ -251,7 +251,7 @@ impl World<'_> {
         }
     }
 
-    /// The policy is a setting of the runtime's: it tells the core if that has another.
+    /// Restores the policy of bodies, which is a setting of the runtime, if the core has another.
     pub(super) fn restore_bodies(&mut self, peer: usize) {
         let bodies = match self.nodes[peer].bodies {
             plan::Bodies::All => sync::Bodies::All,
@@ -293,7 +293,7 @@ impl World<'_> {
         }
     }
 
-    /// One turn of a peer's runtime: the shipped loop, then what it gave, until there is nothing more.
+    /// Runs one turn of a peer's runtime: the shipped loop, then its outputs, until nothing is left.
     pub(crate) fn turn(&mut self, peer: usize) {
         loop {
             let Some(alive) = self.nodes[peer].alive.as_ref() else { return };
@@ -309,7 +309,7 @@ impl World<'_> {
         }
     }
 
-    /// Returns whether the core was called.
+    /// Carries out outputs. Returns whether the core was called.
     fn carry_out(&mut self, peer: usize, output: Output) -> bool {
         for request in output.requests {
             self.submit(peer, request);
@@ -368,7 +368,7 @@ impl World<'_> {
         self.schedule(at_us, peer, What::Wake { peer, life });
     }
 
-    /// After the clock changed, the time to wake is another.
+    /// Sets the wake-up time again, after the clock changed.
     pub(super) fn set_wake_anew(&mut self, peer: usize) {
         let Some(alive) = self.nodes[peer].alive.as_deref_mut() else { return };
         alive.wake_us = None;
@@ -396,7 +396,7 @@ impl World<'_> {
         self.turn(peer);
     }
 
-    /// O11: before an input, the core must have nothing to say that it did not ask to be woken for.
+    /// O11: before an input, the core must have no output that it did not ask to be woken for.
     pub(super) fn check_idle(&mut self, peer: usize) {
         let keyed = self.keyed;
         if !keyed.once_in(&[purpose::CHECK, peer as u64, self.stats.events], 8) {
@@ -409,10 +409,10 @@ impl World<'_> {
         rooms.retain(|(link, _)| alive.links.get(link).is_some_and(|(conn, end)| !self.awaits_room(*conn, *end)));
         let mut output = Output { rooms, ..Output::default() };
         let found = self.call(peer, |alive, now| {
-            // Timers are not fired here: only what is pending without one.
+            // Timers are not fired here: only pending outputs are checked.
             let early_us = due.map_or(0, |due| (now.mono_us + 1).saturating_sub(due.at_us));
             let mono_us = now.mono_us - early_us;
-            // Nor does it learn that its clock jumped: it looks for that when something comes.
+            // Nor is it told that its clock jumped: it checks for that at the next input.
             let wall_ms = told.wall_ms + mono_us.saturating_sub(told.mono_us) / 1000;
             let now = Now { mono_us, wall_ms };
             alive.told = now;
@@ -523,8 +523,8 @@ impl World<'_> {
         true
     }
 
-    /// A process ends without warning; the first `keep` volatile commits survive. If it ends in `silence`, as a machine
-    /// without power does, nobody hears of it.
+    /// Ends a process without warning; the first `keep` volatile commits survive. If it ends in `silence`, like a
+    /// machine without power, the other ends are not told.
     pub(super) fn end(&mut self, peer: usize, keep: usize, silence: bool) {
         let Some(alive) = self.nodes[peer].alive.take() else { return };
         if alive.links.len() > alive.up.len() {
@@ -557,7 +557,7 @@ impl World<'_> {
         }
     }
 
-    /// Whether the run is in its second phase, in which nothing may fail any more.
+    /// Returns whether the run is in its second phase, in which nothing may fail any more.
     pub(super) fn is_healing(&self) -> bool {
         self.phase >= Phase::Healing
     }

@@ -1,4 +1,4 @@
-//! How a core starts: its settings, and what is on its disk.
+//! Start of a core: its settings, and recovery from its disk.
 
 use crate::plan;
 use cosmicsync_protocol::Endpoint;
@@ -8,7 +8,7 @@ use cosmicsync_protocol::testkit::store::MemStore;
 use cosmicsync_protocol::time::Now;
 use cosmicsync_protocol::wire::hello::{Feature, VERSION_MAJOR, Versions};
 
-/// The core's settings in a run.
+/// Returns the core's settings in a run.
 pub(crate) fn config(core: &plan::Core) -> Config {
     Config {
         coalesce_us: core.coalesce_us,
@@ -29,7 +29,7 @@ pub(crate) fn config(core: &plan::Core) -> Config {
     }
 }
 
-/// How one peer's core behaves, of its own release.
+/// Returns the settings of one peer's core, with those of its release.
 pub(super) fn config_of(plan: &plan::Plan, peer: usize) -> Config {
     let mut config = config(&plan.core);
     let plan::Peer { minors, feature, .. } = plan.peers[peer];
@@ -40,7 +40,7 @@ pub(super) fn config_of(plan: &plan::Plan, peer: usize) -> Config {
     config
 }
 
-/// Reads a store back at once, as a new process or as the one of which there is an image. `None` if it cannot be read.
+/// Reads a store back at once, as a new process or as the process of an image. `None` if it cannot be read.
 pub(crate) fn recover(
     store: &mut MemStore,
     config: Config,
@@ -67,7 +67,7 @@ pub(crate) fn recover(
     }
 }
 
-/// Carries out what recovery itself wants to write and read.
+/// Carries out the requests of recovery itself.
 fn settle(endpoint: &mut Endpoint, store: &mut MemStore, now: Now) {
     loop {
         while let Some(request) = endpoint.poll_store() {

@@ -1,8 +1,9 @@
-//! Stores: requests are worked off one after another, each in its time, and fail when the plan says so. Reads of what is
-//! durable are worked off beside them: at once or late, and before or after what a commit that is under way writes.
+//! Stores: requests are worked off one after another, each in its time, and fail at the plan's command. Durable
+//! reads are worked off beside them: at once or late, and before or after the writes of a commit under way.
 //!
-//! What a crash leaves is the store's own matter ([`MemStore::crash`](cosmicsync_protocol::testkit::store::MemStore)):
-//! everything durable, and a prefix of the rest.
+//! The store itself defines its state after a crash
+//! ([`MemStore::crash`](cosmicsync_protocol::testkit::store::MemStore)): everything durable, and a prefix of the
+//! rest.
 
 use super::{What, World};
 use crate::coverage::{Mark, Point};
@@ -11,10 +12,10 @@ use cosmicsync_protocol::Endpoint;
 use cosmicsync_protocol::storage::{Op, StoreDone, StoreError, StoreId, StoreRequest, Table};
 use cosmicsync_protocol::sync::LogNo;
 
-/// How long a read from the store takes.
+/// Duration of a read from the store, in microseconds.
 const READ_US: u64 = 30;
 
-/// Whether a commit holds entries that others wrote.
+/// Returns whether a commit contains entries that others wrote.
 fn brings_entries(endpoint: &Endpoint, request: &StoreRequest) -> bool {
     let StoreRequest::Commit { ops, .. } = request else { return false };
     ops.iter().any(|op| match op {
@@ -50,7 +51,7 @@ impl World<'_> {
         }
     }
 
-    /// Takes a read of what is durable, to complete at once, in its usual time, or in a commit's or two.
+    /// Takes a durable read, to complete at once, in its usual time, or within the time of up to two commits.
     fn submit_beside(&mut self, peer: usize, request: StoreRequest) {
         let node = &mut self.nodes[peer];
         let Some(alive) = node.alive.as_deref_mut() else { return };
@@ -77,7 +78,7 @@ impl World<'_> {
         }
         let Some(alive) = node.alive.as_deref_mut() else { return };
         let Some(request) = alive.reads.remove(&id) else { return };
-        // A disk is done a moment before anybody is told, and what is read then may show it.
+        // A disk is done a moment before anybody is told, and a read in between may show it.
         if self.keyed.once_in(&[purpose::READ, peer as u64, u64::from(life), id.0, 2], 2) {
             alive.store.settle_next();
         }
@@ -88,7 +89,7 @@ impl World<'_> {
         self.turn(peer);
     }
 
-    /// The store takes up its oldest request.
+    /// Has the store begin its oldest request.
     fn work_store(&mut self, peer: usize) {
         let node = &mut self.nodes[peer];
         let Some(alive) = node.alive.as_deref_mut() else { return };

@@ -1,4 +1,4 @@
-//! Work: what users do with documents. Documents are opened when an action needs them, as a runtime does for its users.
+//! Work of users on documents. Documents are opened when an action needs them, as a runtime does for its users.
 
 use super::content::{BODY, DRAFT, ITEMS, Room, item, tokens_of};
 use super::members::Pieces;
@@ -16,14 +16,14 @@ use cosmicsync_protocol::sync::SpaceNo;
 
 /// The collection of all documents.
 pub(crate) const COLLECTION: &str = "notes";
-/// Numbers of imported documents begin at this, times the action's id.
+/// First number of imported documents, times the action's id.
 const IMPORTED: u64 = 1_000_000;
-/// What an edit did to members is noted under its first token and this.
+/// Number under which an edit's effect on members is recorded, together with its first token.
 const DEED: u64 = (1 << 20) - 1;
 /// Most actions that wait for their documents on one peer.
 const WAITING_MAX: usize = 256;
 
-/// A document that somebody opened.
+/// A document that a user opened.
 #[derive(Debug, Clone)]
 pub(crate) struct OpenDoc {
     pub(crate) doc: DocRef,
@@ -31,24 +31,24 @@ pub(crate) struct OpenDoc {
     pub(crate) held: bool,
 }
 
-/// What is to be written: edits, and the tokens that they bring.
+/// A prepared write: edits, and their tokens.
 #[derive(Default)]
 struct Draft {
     edits: Vec<(DocRef, Edit)>,
     tokens: Vec<(u64, u64)>,
     urgent: bool,
-    /// The document whose members it changes, or which it deletes.
+    /// The document whose members are changed, or which is deleted.
     deed: Option<(u64, u64)>,
 }
 
-/// The id of a numbered document.
+/// Returns the id of a numbered document.
 pub(crate) fn doc_id(number: u64) -> DocId {
     let mut id = [7; 16];
     id[..8].copy_from_slice(&number.to_be_bytes());
     DocId(id)
 }
 
-/// The number of a document.
+/// Returns the number of a document.
 pub(crate) fn number_of(doc: DocId) -> u64 {
     doc.0.first_chunk().map_or(0, |number| u64::from_be_bytes(*number))
 }
@@ -88,7 +88,8 @@ impl World<'_> {
         self.turn(peer);
     }
 
-    /// Tries what waited, if something came that it may have waited for. Returns whether the core was called.
+    /// Tries waiting actions again, if something came that they may have waited for. Returns whether the core was
+    /// called.
     pub(super) fn retry_work(&mut self, peer: usize) -> bool {
         let Some(alive) = self.nodes[peer].alive.as_deref_mut() else { return false };
         if !core::mem::take(&mut alive.retry) || alive.waiting.is_empty() {
@@ -102,7 +103,7 @@ impl World<'_> {
         true
     }
 
-    /// Returns whether the action is done with, one way or the other.
+    /// Tries an action. Returns whether it is finished, successful or not.
     #[expect(clippy::wildcard_enum_match_arm, reason = "each function looks at its own kinds of actions")]
     fn try_work(&mut self, peer: usize, action: usize) -> bool {
         let plan = self.plan;
@@ -133,7 +134,7 @@ impl World<'_> {
         }
     }
 
-    /// What a document is to a peer; none if the peer does not know its partition yet.
+    /// Returns a peer's reference to a document; `None` if the peer does not know its partition yet.
     pub(crate) fn doc_ref(&self, peer: usize, number: u64) -> Option<DocRef> {
         let alive = self.nodes[peer].alive.as_deref()?;
         let name = partition_name(partition_of(self.plan.partitions, number));
@@ -173,7 +174,7 @@ impl World<'_> {
         true
     }
 
-    /// The value of an open document; `None` if it does not exist.
+    /// Returns the value of an open document; `None` if it does not exist.
     fn value(&mut self, peer: usize, doc: DocRef) -> Option<Value> {
         Some(self.call(peer, |alive, _| alive.endpoint.view(doc))??.value)
     }
@@ -289,7 +290,7 @@ impl World<'_> {
         Some(Edit::Apply(vec![Change::Splice { path, at: places[place], delete: 0, insert }]))
     }
 
-    /// Adds an item with a token to a list; to a text, if there is no list.
+    /// Adds an item with a token to a list, or a token to a text if there is no list.
     fn add_item(&mut self, peer: usize, doc: DocRef, token: u64) -> Option<Edit> {
         let mut room = self.room(peer, doc)?;
         if room.lists.is_empty() {
@@ -309,12 +310,12 @@ impl World<'_> {
         texts.map(|(key, text)| (key, Value::from(text))).into_iter().chain(items).collect()
     }
 
-    /// A token as it is typed.
+    /// Returns a token as it is typed.
     fn word(&self, token: u64, bytes: u32) -> String {
         format!("<SECRET-{token}:{}>", self.padding(token, bytes))
     }
 
-    /// Letters that do not compress well.
+    /// Returns letters that do not compress well.
     fn padding(&self, key: u64, letters: u32) -> String {
         let letter = |at| char::from(b'a' + self.keyed.below(&[purpose::PADDING, key, at], 26) as u8);
         (0..u64::from(letters)).map(letter).collect()
@@ -365,7 +366,7 @@ impl World<'_> {
         self.model.taken(tokens, creates);
     }
 
-    /// An edit was taken that did something to members or to the whole document.
+    /// Records an edit that changed members or the whole document.
     fn done(
         &mut self,
         peer: usize,
@@ -429,7 +430,7 @@ impl World<'_> {
         true
     }
 
-    /// A document is open. Returns whether the core was called.
+    /// Handles the opening of a document. Returns whether the core was called.
     pub(super) fn opened(&mut self, peer: usize, doc: DocRef) -> bool {
         let number = number_of(doc.doc);
         let Some(alive) = self.nodes[peer].alive.as_deref_mut() else { return false };
@@ -441,7 +442,7 @@ impl World<'_> {
         false
     }
 
-    /// A document changed. Returns whether the core was called.
+    /// Handles the change of a document. Returns whether the core was called.
     pub(super) fn changed(&mut self, peer: usize, doc: DocRef) -> bool {
         if let Some(alive) = self.nodes[peer].alive.as_deref_mut() {
             alive.retry = true;
@@ -450,7 +451,7 @@ impl World<'_> {
         false
     }
 
-    /// An edit was reported safe.
+    /// Handles the report that an edit is durable.
     pub(super) fn acked(&mut self, peer: usize, commit: u64) {
         let life = self.nodes[peer].life;
         let Some(alive) = self.nodes[peer].alive.as_deref_mut() else { return };
@@ -461,7 +462,7 @@ impl World<'_> {
         self.model.acked((peer, life), &tokens, &within);
     }
 
-    /// An edit was reported lost.
+    /// Handles the report that an edit is lost.
     pub(super) fn edit_failed(&mut self, peer: usize, commit: u64) {
         let tokens = self.nodes[peer].alive.as_deref_mut().and_then(|alive| alive.edits.remove(&commit));
         if tokens.is_some() {

@@ -34,7 +34,7 @@ fn sent(handshake: &mut Handshake) -> Vec<u8> {
     bytes
 }
 
-/// Runs to the end, feeding `step` bytes at a time; gives what travelled.
+/// Runs to the end, feeding `step` bytes at a time. Returns the bytes that travelled.
 fn run(a: &mut Handshake, b: &mut Handshake, step: usize) -> Result<[Vec<u8>; 3], HandshakeError> {
     let first = sent(a);
     first.chunks(step).try_for_each(|part| b.handle(part))?;
@@ -78,7 +78,7 @@ fn the_same_seeds_give_the_same_bytes_however_they_are_cut() {
     }
 }
 
-/// A change here is a change of the wire format: every byte of both handshakes, as a hash.
+/// A change here changes the wire format: every byte of both handshakes, as a hash.
 #[test]
 fn the_bytes_of_a_handshake_stay_what_they_are() {
     let transcript = |opening| {
@@ -103,7 +103,7 @@ fn bytes_after_the_last_message_are_left_for_the_transport() {
     assert_eq!(transport.poll_message().unwrap().unwrap(), b"early");
 }
 
-/// Flips a bit of every byte of every message: nobody may finish, answer, or take anything more.
+/// Flips a bit of every byte of every message: no end may finish, answer, or take anything more.
 #[test]
 fn a_changed_byte_ends_the_handshake_in_silence() {
     for invite in [false, true] {
@@ -149,7 +149,7 @@ fn changed_byte((mut a, mut b): (Handshake, Handshake), message: usize, at: usiz
     broken(&mut b, &third, at);
 }
 
-/// The receiver fails or, if a length grew, waits until the link's deadline. Either way it says nothing.
+/// The receiver fails or, if a length grew, waits until the link's deadline. Either way it sends nothing.
 fn broken(receiver: &mut Handshake, bytes: &[u8], at: usize) {
     let result = receiver.handle(bytes);
     assert!(result.is_err() || at < LENGTH_BYTES, "byte {at}");

@@ -106,8 +106,8 @@ fn agreeing_with_a_weak_key_fails() {
     assert!(X25519::new([7; 32]).dh(&[0; 32], &mut shared).is_err());
 }
 
-/// RFC 8439, section 2.8.2, cannot be reached: Noise fixes the first four bytes of the nonce to zero. So the two
-/// are held against each other, and the vectors above hold whichever is in use.
+/// RFC 8439, section 2.8.2, cannot be reached: Noise fixes the first four bytes of the nonce to zero. Instead, the
+/// two implementations are compared, and the vectors above hold for either.
 #[cfg(feature = "native-crypto")]
 #[test]
 fn both_implementations_of_the_cipher_give_the_same_bytes() {

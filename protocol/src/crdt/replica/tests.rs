@@ -241,12 +241,12 @@ fn forged_updates_are_refused() {
     assert_eq!(check(&behind(&engine, ExportMode::all_updates()), 1, 0), UpdateError::Peers(2));
 }
 
-/// What is behind the envelope of an export.
+/// Returns the content of an export without its envelope.
 fn behind(engine: &LoroDoc, mode: ExportMode<'_>) -> Vec<u8> {
     engine.export(mode).unwrap().split_off(22)
 }
 
-/// An update whose operations 2..4 are missing.
+/// Makes an update whose operations 2..4 are missing.
 pub(super) fn gap(peer: u64) -> CheckedUpdate {
     let engine = fresh(peer);
     let text = engine.get_map(ROOT_DOC).insert_container("body", LoroText::new()).unwrap();
@@ -325,7 +325,7 @@ fn what_a_value_cannot_say_reads_as_null() {
     assert_eq!(replica.value(), Ok(nulls));
 }
 
-/// An edit somewhere in the document, chosen by numbers: whatever stands there.
+/// Makes an edit anywhere in the document, chosen by numbers.
 fn edit_at(value: &Value, pick: usize, insert: &Value) -> Change {
     let keys = ["body", "list", "map", "notes"];
     let key = Step::from(keys[pick % 4]);
@@ -430,7 +430,7 @@ proptest! {
     }
 }
 
-/// Operations that are excluded are restated under another peer, where they stood, and merge with what came meanwhile.
+/// Excluded operations are restated under another peer, at their old positions, and merge with later updates.
 #[test]
 fn excluded_updates_are_restated_on_their_base() {
     let texts: TextPaths = ["body"].into_iter().collect();

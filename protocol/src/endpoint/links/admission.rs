@@ -1,4 +1,7 @@
-//! Greeting: the handshake, and judging who is at the other end.
+//! Admission: the handshake, and the check of the peer's identity.
+//!
+//! A peer is admitted by its credential or by an invite. A refused peer never gets a further byte
+//! (`spec/handshake.md`).
 
 use super::{Dial, Greeting, Joining, Link, Links, Open, PROCESSES_MAX, State};
 use crate::connection::{Established, Handshake, Opening};
@@ -14,7 +17,7 @@ use crate::wire::hello::{Hello, HelloLimits, Pattern, Preamble, Role, Suite, neg
 use std::collections::{BTreeMap, VecDeque};
 use zeroize::Zeroizing;
 
-/// How the peer turned out.
+/// Identity of an admitted peer.
 enum Judged {
     Member(Box<VerifiedCredential>),
     Joiner(Admission),
@@ -41,7 +44,8 @@ impl Greeting {
         Self { handshake, dial, psks, hello, deadline_us, judged: false }
     }
 
-    /// The last message of an initiator says who it is; it goes out only to somebody who was judged.
+    /// Returns whether the handshake may send. An initiator's last message tells its identity, so it waits
+    /// until the peer was judged.
     pub(super) fn may_speak(&self) -> bool {
         self.dial.is_none() || !self.handshake.is_done() || self.judged
     }
@@ -177,9 +181,10 @@ impl Links {
         Ok(())
     }
 
-    /// Two links to one process are one too many: both ends keep the one that the lower of the two dialled, the newer
-    /// one among equals. A device has links with several of its processes, up to a limit: the one that was silent for
-    /// longest makes room. The others have to show that they are alive, for most devices that come twice started anew.
+    /// Makes room for a link to `peer`. Of two links to one process, both ends keep the one that the lower
+    /// process dialled, or the newer one if both were dialled by one side. A device keeps links with several
+    /// of its processes, up to a limit: the longest silent one makes room. The others are probed, since most
+    /// devices that come twice were restarted.
     fn make_room(
         &mut self,
         ledger: &Ledger,
@@ -212,7 +217,7 @@ impl Links {
         Ok(())
     }
 
-    /// What there is to say of each open link but one, with the peers that are asked for.
+    /// Returns a value for each open link but one, if its peer is wanted.
     fn others<T>(&self, but: LinkId, wanted: impl Fn(Process) -> bool, say: impl Fn(&Link) -> T) -> Vec<(LinkId, T)> {
         let is_open = |link: &Link| matches!(link.state, State::Open(_)) && link.peer.is_some_and(&wanted);
         let others = self.links.iter().filter(|(id, link)| **id != but && is_open(link));
@@ -237,7 +242,7 @@ impl Joining {
     }
 }
 
-/// Who is at the other end. Nothing is said to somebody who is nobody here.
+/// Checks the identity of the peer. A refused peer gets no further byte.
 fn judge(ledger: &Ledger, theirs: &Hello, remote_static: &[u8; 32], invited: bool) -> Result<Judged, CloseReason> {
     let refused = CloseReason::Ours(CloseCode::NotAdmitted);
     match &theirs.role {
@@ -263,7 +268,7 @@ fn judge(ledger: &Ledger, theirs: &Hello, remote_static: &[u8; 32], invited: boo
     }
 }
 
-/// The spaces that a peer is a member of.
+/// Returns the spaces that a peer is a member of.
 fn shared_spaces(ledger: &Ledger, peer: &VerifiedCredential) -> Vec<SpaceNo> {
     ledger.spaces.iter().filter(|space| space.is_member(&peer.user())).map(|space| space.no).collect()
 }

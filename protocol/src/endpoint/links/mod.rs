@@ -1,7 +1,7 @@
 //! Links: one state machine for each connection, from the first byte to the last.
 //!
-//! A link shakes hands, is judged, and then carries a sync session, or a join. It verifies who the peer is; what
-//! entries say is the ledger's to verify.
+//! A link shakes hands, is judged, and then carries a sync session, or a join. It verifies the identity of the peer
+//! and never the content of entries, which the ledger verifies (`spec/handshake.md`, `spec/sync.md`).
 
 mod admission;
 mod run;
@@ -26,46 +26,46 @@ use serve::Serving;
 use std::collections::{BTreeMap, VecDeque};
 use twins::Meetings;
 
-/// What a connection is dialled for.
+/// Purpose of a dialled connection.
 #[derive(Debug)]
 pub enum Dial {
     /// To sync with a device of a member.
     Sync,
-    /// To join a space. The link ends when the answer is stored; then dial again to sync.
+    /// To join a space. The link ends when the answer is stored; the driver then dials again to sync.
     Join(Box<Invite>),
 }
 
-/// A link on which bytes come and no message is whole for this many keep-alives is dead: something on the way left out
-/// or added bytes, and what is taken for a length may ask for any number more.
+/// Number of keep-alives after which a link is dead that receives bytes but no complete message. Something on
+/// the way removed or added bytes, so a wrong length may ask for any number more.
 const MESSAGE_KEEP_ALIVES_MAX: u64 = 4;
 
-/// A device has links with at most this many of its processes at a time: copies of its store that run, and those that
-/// ended without a word and were not missed yet.
+/// Most processes of one device that have links at one time: running copies of its store, and processes that
+/// ended without notice.
 const PROCESSES_MAX: usize = 4;
 
 /// One connection.
 #[derive(Debug)]
 struct Link {
     state: State,
-    /// Who is at the other end, once that was judged.
+    /// Process at the other end, once judged.
     peer: Option<Process>,
-    /// Sealed bytes that go before anything else.
+    /// Sealed bytes that leave before anything else.
     outbox: Vec<u8>,
-    /// When the connection was made.
+    /// Time at which the connection was made.
     opened_us: u64,
-    /// When bytes came.
+    /// Time of the last bytes received.
     heard_us: u64,
-    /// When a message was whole.
+    /// Time of the last complete message.
     whole_us: u64,
     probed: bool,
-    /// Since when another process of the peer's device has had a link and nothing came on this one: the device may have
-    /// started anew.
+    /// Time since which nothing came on this link while another process of the peer's device has a link: the
+    /// device may have been restarted.
     doubted_us: Option<u64>,
     bytes_in: u64,
     bytes_out: u64,
     handshake_bytes: u64,
     dialled: bool,
-    /// The driver was told that the link ends.
+    /// True once the driver was told that the link ends.
     told: bool,
 }
 
@@ -75,7 +75,7 @@ enum State {
     /// Joining, or being asked to admit: one answer travels, then the link ends.
     Joining(Box<Joining>),
     Open(Box<Open>),
-    /// The driver was told; nothing more is read or written but what is in the outbox.
+    /// The driver was told. Nothing is read any more, and only the outbox is sent.
     Closed,
 }
 
@@ -86,7 +86,7 @@ struct Greeting {
     psks: Vec<[u8; 32]>,
     hello: Hello,
     deadline_us: u64,
-    /// An initiator looks at its peer before it says who it is itself.
+    /// True once the peer was judged. An initiator tells its own identity only then.
     judged: bool,
 }
 
@@ -104,9 +104,9 @@ struct Open {
     session: Session,
     device: DeviceId,
     user: UserId,
-    /// When the peer had shown who it is.
+    /// Time at which the peer was authenticated.
     up_us: u64,
-    /// The peer answered a question that was put at this time.
+    /// Time of the last ping that the peer answered.
     alive_us: u64,
     spaces: Vec<SpaceNo>,
     serving: BTreeMap<(LogNo, bool), Serving>,
@@ -203,7 +203,7 @@ impl Links {
         self.run(ledger, events);
     }
 
-    /// Ends a link: tells the peer the code if there is a session, and the driver in any case.
+    /// Ends a link: sends the code to the peer if there is a session, and tells the driver in any case.
     fn end(&mut self, id: LinkId, reason: CloseReason, events: &mut VecDeque<Event>) {
         let Some(link) = self.links.get_mut(&id) else { return };
         let device = link.device();
@@ -211,7 +211,8 @@ impl Links {
             let mut plain = Vec::new();
             let message = Message::Close { code: *code as u16, detail: 0 }.encode();
             Outgoing::new(message).write(Class::Control as u8, &mut plain, PLAINTEXT_MAX, PLAINTEXT_MAX);
-            // After bytes that did not decrypt the transport seals nothing any more: the peer hears no reason.
+            // After bytes that did not decrypt, the transport seals nothing any more: the peer gets no
+            // reason.
             let _ = open.transport.seal(&plain, &mut link.outbox);
         }
         link.state = State::Closed;
@@ -242,14 +243,14 @@ impl Links {
             if written || asks {
                 self.run(ledger, events);
             }
-            // What was asked for may be here already, and make something to send.
+            // The requested data may be here already, and produce something to send.
             if written || !asks {
                 return written;
             }
         }
     }
 
-    /// Returns whether there were bytes, and whether the session has something to ask for.
+    /// Appends bytes to `out`. Returns whether there were any, and whether the session has actions pending.
     fn transmit(
         &mut self,
         ledger: &Ledger,
@@ -288,7 +289,7 @@ impl Links {
         (written > 0, asks)
     }
 
-    /// When the next link times out or wants to be probed.
+    /// Returns the time at which the next link times out or must be probed.
     pub(super) fn deadline(&self, ledger: &Ledger) -> Option<Deadline> {
         self.links
             .values()
@@ -346,12 +347,13 @@ impl Links {
 }
 
 impl Link {
-    /// How many messages came, once there is a session.
+    /// Returns the number of messages received, once there is a session.
     fn messages_in(&self) -> Option<u64> {
         if let State::Open(open) = &self.state { Some(open.messages_in) } else { None }
     }
 
-    /// When one that is in doubt is taken for dead: a sign of life takes no longer than a handshake may.
+    /// Returns the time at which a doubted link is taken for dead: a sign of life takes no longer than a
+    /// handshake may.
     fn given_up_us(&self, ledger: &Ledger) -> u64 {
         self.doubted_us.map_or(u64::MAX, |since_us| since_us.saturating_add(ledger.config.handshake_us_max))
     }

@@ -1,4 +1,6 @@
-//! Running sessions: what they ask for, and what the ledger has to tell them.
+//! Running sessions: carries out their actions, and reports the ledger's progress to them.
+//!
+//! It connects two machines and never decides what to send: the session does (`spec/sync.md`, section 3).
 
 use super::{Links, Open, State};
 use crate::endpoint::event::{CloseReason, Event, LinkId};
@@ -37,7 +39,8 @@ impl Links {
         Ok(())
     }
 
-    /// Carries out what the sessions ask for until they ask for nothing. What they received goes into one commit.
+    /// Carries out the actions of all sessions until none is left. Data that one session received goes into
+    /// one commit.
     pub(in crate::endpoint) fn run(&mut self, ledger: &mut Ledger, events: &mut VecDeque<Event>) {
         for id in self.ids() {
             let mut batch = Batch::default();
@@ -60,7 +63,7 @@ impl Links {
         }
     }
 
-    /// A log's durable state moved: every session may have something to send.
+    /// Reports that a log's durable state moved: every session may have something to send.
     pub(in crate::endpoint) fn handle_grown(&mut self, ledger: &Ledger, log: LogNo, from: u64) {
         let space = ledger.registry.log(log).space;
         for open in self.sessions().filter(|open| open.spaces.contains(&space)) {
@@ -68,14 +71,14 @@ impl Links {
         }
     }
 
-    /// What a link brought is durable, whether or not it was new.
+    /// Reports that a run from a link is durable, new or not.
     pub(in crate::endpoint) fn handle_durable(&mut self, ledger: &Ledger, id: LinkId, log: LogNo) {
         if let Some(State::Open(open)) = self.links.get_mut(&id).map(|link| &mut link.state) {
             open.with(ledger, |session, view| session.handle_durable(view, log));
         }
     }
 
-    /// A space was made, joined or changed: sessions with a member open it.
+    /// Reports that a space was made, joined or changed: sessions with a member open it.
     pub(in crate::endpoint) fn handle_space(&mut self, ledger: &Ledger, space: SpaceNo) {
         for open in self.sessions() {
             if ledger.space(space).is_member(&open.user) && !open.spaces.contains(&space) {
@@ -93,7 +96,7 @@ impl Links {
         }
     }
 
-    /// What the link was dialled for is done.
+    /// Ends a link that was dialled to join: the join is done.
     pub(in crate::endpoint) fn finish_join(&mut self, id: LinkId, events: &mut VecDeque<Event>) {
         self.end(id, CloseReason::Done, events);
     }
@@ -106,7 +109,7 @@ impl Links {
     }
 }
 
-/// How much ciphertext the transport takes at a time.
+/// Most bytes of ciphertext that are passed to the transport in one piece.
 const RECEIVE_BYTES_MAX: usize = 65_537;
 
 impl Open {
@@ -184,7 +187,7 @@ impl Open {
             Ok(forks::Taken::Detached) => Taken::Detached,
             Ok(forks::Taken::Later) => Taken::Later,
             Err(Refusal::Forked) => Taken::No,
-            // The card comes with the log's start, which another history may have.
+            // The card comes with the log's start, which may be in another history.
             Err(Refusal::NoCard) if start > 0 => Taken::Detached,
             Err(refusal) => return Err(CloseReason::Ours(close_code(refusal))),
         };
@@ -194,7 +197,7 @@ impl Open {
 }
 
 impl Links {
-    /// The histories of a log can be told apart now: those that wait for that are asked for.
+    /// Reports that the histories of a log can be told apart now: sessions ask again for those that waited.
     pub(in crate::endpoint) fn resume_branches(&mut self, ledger: &Ledger, log: LogNo) {
         for open in self.sessions() {
             open.with(ledger, |session, view| session.resume_branches(view, log));

@@ -1,4 +1,6 @@
 //! Serving: entries that a peer wants, from memory if they are recent, from the store otherwise.
+//!
+//! Stored entries were verified before, so they are never verified again here (`spec/sync.md`, section 3).
 
 use super::{Links, Open, State};
 use crate::endpoint::event::LinkId;
@@ -9,9 +11,10 @@ use crate::sync::LogNo;
 use crate::wire::message::{GoneReason, Run};
 use bytes::Bytes;
 
-/// How much more than the run is read, so that the end of a segment is in it: its last entry may be of any size.
+/// Bytes that are read beyond the run, so that it contains the end of a segment: the segment's last entry may
+/// have any size.
 const OVERREAD_BYTES: usize = 768 * 1024;
-/// Heads read with a stretch of entries: far more than segments end in it.
+/// Bytes of heads that are read with a stretch of entries: far more than the segments in it need.
 const HEADS_BYTES_MAX: usize = 128 * 1024;
 
 /// A stretch of a log on its way from the store.
@@ -32,7 +35,8 @@ impl Open {
         self.read(ledger, link, log, (from, bytes_max), [ServePart::Entries, ServePart::Heads]);
     }
 
-    /// Reads a run of one history, from an entry at `from` or the first one after it that stands under its number.
+    /// Reads a run of one history, starting with the first entry at or after `from` that is held under its
+    /// number.
     pub(super) fn serve_branch(&mut self, ledger: &mut Ledger, link: LinkId, log: LogNo, from: u64, bytes_max: usize) {
         let from = ledger.registry.log(log).durable.held.first_from(from).unwrap_or(from);
         match recent_run(ledger, log, from, bytes_max) {
@@ -101,7 +105,7 @@ impl Links {
     }
 }
 
-/// Where the entries that are held begin again.
+/// Returns the start of the next range of held entries after `from`.
 fn next_held(ledger: &Ledger, log: LogNo, from: u64) -> u64 {
     let held = &ledger.registry.log(log).durable.held;
     held.iter()
@@ -110,7 +114,7 @@ fn next_held(ledger: &Ledger, log: LogNo, from: u64) -> u64 {
         .unwrap_or_else(|| ledger.registry.log(log).durable.tip.as_ref().map_or(from, |tip| tip.seq + 1))
 }
 
-/// A run that ends at the tip, if all of it is in memory.
+/// Returns a run that ends at the tip, if all of it is in memory.
 fn recent_run(ledger: &Ledger, log: LogNo, from: u64, bytes_max: usize) -> Option<Run> {
     let tip = ledger.registry.log(log).durable.tip.as_ref()?;
     let mut entries = Vec::new();
@@ -128,7 +132,7 @@ fn recent_run(ledger: &Ledger, log: LogNo, from: u64, bytes_max: usize) -> Optio
     Some(Run { start: from, h_prev: run_h_prev(from, h_prev?), entries, signature: tip.signature })
 }
 
-/// A run that ends at the last head within the limit, or at the first one beyond.
+/// Returns a run that ends at the last head within the limit, or at the first one beyond.
 fn stored_run(ledger: &Ledger, log: LogNo, serving: &Serving) -> Option<Run> {
     let tip = ledger.registry.log(log).durable.tip.as_ref()?;
     let mut heads: Vec<(u64, [u8; 64])> = Vec::new();
@@ -160,7 +164,7 @@ fn stored_run(ledger: &Ledger, log: LogNo, serving: &Serving) -> Option<Run> {
     Some(Run { start: serving.from, h_prev: run_h_prev(serving.from, h_prev?), entries, signature })
 }
 
-/// At a log's start the card stands for the hash before it.
+/// Returns the hash before a run. At a log's start the card takes its place.
 fn run_h_prev(start: u64, h_prev: [u8; 32]) -> [u8; 32] {
     if start == 0 { [0; 32] } else { h_prev }
 }

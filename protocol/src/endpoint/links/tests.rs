@@ -30,7 +30,7 @@ impl Dice {
     }
 }
 
-/// What a peer would send next, spoiled before it is sealed if the dice say so.
+/// Returns the peer's next bytes, spoiled before sealing if the dice decide so.
 fn next(peer: &mut Peer, link: LinkId, dice: &mut Dice) -> Vec<u8> {
     let mut out = Vec::new();
     let endpoint = &mut peer.endpoint;

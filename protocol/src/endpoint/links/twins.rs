@@ -1,7 +1,8 @@
-//! Devices that run twice: two processes of one device that are alive at the same time.
+//! Detection of devices that run twice: two processes of one device that are alive at the same time.
 //!
-//! A process that started anew looks the same at first, so nothing is said before it is proved: by two processes that
-//! each answer after both were met, or by one that comes back after another one of its device was met.
+//! A restarted process looks the same at first, so nothing is reported before there is a proof: both processes
+//! answer after both were met, or a process comes back after another one of its device was met. Detection never
+//! ends a link or a log (`spec/storage.md`, section 5).
 
 use super::{Links, Open, State};
 use crate::endpoint::event::{Event, LinkId, Process};
@@ -13,25 +14,25 @@ const DEVICES_MAX: usize = 1_024;
 /// Most links of a device that are remembered.
 const MEETINGS_MAX: usize = 8;
 
-/// A link that a process had.
+/// A meeting with a process: one link to it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Meeting {
     pub(super) instance: Instance,
-    /// When the connection was made.
+    /// Time at which the connection was made.
     pub(super) opened_us: u64,
-    /// When the process had shown who it is: it was alive at some time since the connection was made.
+    /// Time at which the process was authenticated. It was alive at some time since the connection was made.
     pub(super) up_us: u64,
 }
 
-/// The last links of each device.
+/// The last meetings with each device.
 #[derive(Debug, Default)]
 pub(super) struct Meetings {
     of: BTreeMap<DeviceId, VecDeque<Meeting>>,
 }
 
 impl Meetings {
-    /// Remembers a link. Returns whether it shows that the device runs twice: its process was met before another one of
-    /// the device, and is still there.
+    /// Remembers a link. Returns whether it proves that the device runs twice: its process was met before
+    /// another one of the device, and is still there.
     pub(super) fn note(&mut self, device: DeviceId, now: Meeting) -> bool {
         if self.of.len() >= DEVICES_MAX && !self.of.contains_key(&device) {
             self.of.pop_first();
@@ -51,7 +52,7 @@ impl Meetings {
 }
 
 impl Links {
-    /// A process was met: if its device has links with others, each of them is asked whether it is alive.
+    /// Notes that a process was met. If its device has links with other processes, each of them is probed.
     pub(super) fn meet(&mut self, me: DeviceId, id: LinkId, peer: Process, now_us: u64, events: &mut VecDeque<Event>) {
         let Some(link) = self.links.get(&id) else { return };
         let meeting = Meeting { instance: peer.instance, opened_us: link.opened_us, up_us: now_us };
@@ -63,15 +64,15 @@ impl Links {
         if of_device.len() > 1 {
             for id in of_device {
                 if let Some(State::Open(open)) = self.links.get_mut(&id).map(|link| &mut link.state) {
-                    // If too much waits for it, the next keep-alive asks.
+                    // If its queue is full, the next keep-alive asks.
                     let _ = open.session.ping(now_us);
                 }
             }
         }
     }
 
-    /// A process was alive after it was asked at this time. If another one of its device was, after both were met, then
-    /// the device runs twice.
+    /// Notes that a process was alive after a probe at this time. If another process of its device was too,
+    /// after both were met, the device runs twice.
     pub(super) fn handle_alive(&mut self, id: LinkId, asked_us: u64, events: &mut VecDeque<Event>) {
         let Some(State::Open(open)) = self.links.get_mut(&id).map(|link| &mut link.state) else { return };
         open.alive_us = open.alive_us.max(asked_us);
@@ -82,7 +83,7 @@ impl Links {
         }
     }
 
-    /// The open links with a device.
+    /// Returns the open links with a device.
     fn opens(&self, device: DeviceId) -> impl Iterator<Item = (LinkId, &Open)> {
         self.links.iter().filter_map(move |(id, link)| match &link.state {
             State::Open(open) if open.device == device => Some((*id, &**open)),

@@ -27,7 +27,7 @@ mod flags {
 }
 
 impl Log {
-    /// The row that makes the staged progress durable.
+    /// Returns the row that makes the staged progress durable.
     pub(crate) fn row(&self) -> Op {
         let staged = self.staged();
         let mut out = vec![ROW_VERSION];
@@ -84,7 +84,7 @@ impl Log {
         put(Table::Log, log_key(self.no), out)
     }
 
-    /// Reads a row back; what it says is durable.
+    /// Reads a row back. Its content is durable.
     pub(crate) fn from_row(row_key: &[u8], value: &[u8]) -> Result<Self, CodecError> {
         let mut reader = Reader::new(row_key);
         let no = LogNo(u32::from_be_bytes(reader.array()?));

@@ -1,17 +1,17 @@
 //! Deflate streams that share their beginning.
 //!
-//! What a short record costs in deflate is, above all, that it is too short to be worth Huffman codes of its own. So the
-//! records of a batch get codes made for all of them: each record is one block of a stream of its own, and the streams
-//! begin with the same bytes, which are kept once. A reader puts the two together and inflates as ever.
+//! A short record costs much in deflate, mainly because it is too short for Huffman codes of its own. Therefore the
+//! records of a batch get codes made for all of them. Each record is one block of a stream of its own, and all
+//! streams begin with the same bytes, which are kept once. A reader joins the two parts and inflates as usual.
 //!
-//! The library finds the matches, with the fixed codes; here they are only written with better ones.
+//! The library finds the matches, with the fixed codes; this module only writes them with better codes.
 
-/// The longest beginning that is accepted, in bytes; a writer's are about a hundred.
+/// Length of the longest accepted beginning, in bytes; a writer's are about a hundred.
 pub(super) const START_BYTES_MAX: usize = 1024;
 
 /// The symbol that ends a block.
 const END: u16 = 256;
-/// How many symbols the two alphabets have that deflate may use.
+/// Number of symbols in each of the two alphabets of deflate.
 const LITERALS: usize = 286;
 const DISTANCES: usize = 30;
 /// The order in which a block's head lists the lengths of the codes for code lengths.
@@ -38,8 +38,7 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// Takes up a record as the library deflated it with fixed codes. `None`, and nothing taken up, if that is no such
-    /// stream.
+    /// Adds a record that the library deflated with fixed codes. `None`, with nothing added, for any other stream.
     pub(super) fn push(&mut self, fixed: &[u8]) -> Option<()> {
         let start = self.tokens.len();
         let read = read_stream(&mut BitReader { bytes: fixed, at: 0 }, &mut self.tokens);
@@ -51,12 +50,12 @@ impl Batch {
         Some(())
     }
 
-    /// Returns the beginning of all streams, and what follows it in each.
+    /// Returns the beginning of all streams, and the rest of each.
     pub(super) fn finish(&self) -> (Vec<u8>, Vec<Vec<u8>>) {
         let (literals, distances) = self.codes();
         let mut head = BitWriter::default();
         write_head(&literals, &distances, &mut head);
-        // A stream goes on where the head's last whole byte ends: the bits behind it are repeated in each.
+        // A stream continues after the head's last whole byte: the bits behind it are repeated in each.
         let (start, rest) = head.split_whole();
         let mut from = 0;
         let streams = self.ends.iter().map(|end| {
@@ -70,7 +69,7 @@ impl Batch {
         (start, streams)
     }
 
-    /// The codes that write all records in the fewest bits.
+    /// Returns the codes that write all records in the fewest bits.
     fn codes(&self) -> (Code, Code) {
         let mut literals = [0u64; LITERALS];
         let mut distances = [0u64; DISTANCES];
@@ -102,7 +101,7 @@ impl Token {
     }
 }
 
-/// How many extra bits follow the symbol of a length.
+/// Returns the number of extra bits after the symbol of a length.
 const fn length_extra_bits(symbol: u16) -> u32 {
     match symbol {
         0..=264 | 285.. => 0,
@@ -110,7 +109,7 @@ const fn length_extra_bits(symbol: u16) -> u32 {
     }
 }
 
-/// How many extra bits follow the symbol of a distance.
+/// Returns the number of extra bits after the symbol of a distance.
 const fn distance_extra_bits(symbol: u16) -> u32 {
     if symbol < 4 { 0 } else { symbol as u32 / 2 - 1 }
 }
@@ -179,7 +178,7 @@ struct Code {
 }
 
 impl Code {
-    /// The best code for symbols that occur so often, none longer than `longest` bits.
+    /// Makes the best code for symbols of these frequencies, with no code longer than `longest` bits.
     fn new(counts: &[u64], longest: u8) -> Self {
         let lengths = code_lengths(counts, longest);
         // RFC 1951, 3.2.2: codes of one length are consecutive, in the order of their symbols.
@@ -201,13 +200,14 @@ impl Code {
         out.bits(u32::from(self.codes[symbol as usize].reverse_bits() >> (16 - length)), length);
     }
 
-    /// How many symbols there are up to the last that has a code, and at least `least`.
+    /// Returns the number of symbols up to the last that has a code, and at least `least`.
     fn used(&self, least: usize) -> usize {
         self.lengths.iter().rposition(|length| *length > 0).map_or(0, |last| last + 1).max(least)
     }
 }
 
-/// Lengths of a prefix code by package-merge. At least two symbols get one: some decoders refuse an incomplete code.
+/// Returns the lengths of a prefix code by package-merge. At least two symbols get one: some decoders refuse an
+/// incomplete code.
 fn code_lengths(counts: &[u64], longest: u8) -> Vec<u8> {
     let mut counts = counts.to_vec();
     let used = counts.iter().filter(|count| **count > 0).count();
@@ -249,7 +249,7 @@ fn write_head(literals: &Code, distances: &Code, out: &mut BitWriter) {
     }
 }
 
-/// Some code lengths, as a block's head says them.
+/// A run of code lengths, as a block's head encodes it.
 struct Run {
     symbol: u16,
     extra: u32,
@@ -264,7 +264,7 @@ fn runs(lengths: &[u8]) -> Vec<Run> {
         let (symbol, extra_bits, covers, least) = match (length, same) {
             (0, 11..) => (18, 7, same.min(138), 11),
             (0, 3..) => (17, 3, same, 3),
-            // A length is said, then repeated.
+            // A length is written once, then repeated.
             (_, 4..) => (16, 2, (same - 1).min(6), 3),
             _ => (u16::from(length), 0, 1, 1),
         };
@@ -281,7 +281,7 @@ fn runs(lengths: &[u8]) -> Vec<Run> {
 
 struct BitReader<'a> {
     bytes: &'a [u8],
-    /// In bits.
+    /// Position, in bits.
     at: usize,
 }
 
@@ -305,7 +305,7 @@ impl BitReader<'_> {
 #[derive(Debug, Clone, Default)]
 struct BitWriter {
     bytes: Vec<u8>,
-    /// How many bits of the last byte are written; 0 if it is full, or if there is none.
+    /// Number of bits of the last byte that are written; 0 if it is full, or if there is no byte.
     used: u32,
 }
 
@@ -325,7 +325,7 @@ impl BitWriter {
         }
     }
 
-    /// The full bytes, and a writer that goes on with the bits behind them.
+    /// Returns the full bytes, and a writer that continues with the bits behind them.
     fn split_whole(mut self) -> (Vec<u8>, Self) {
         let bytes = if self.used == 0 { Vec::new() } else { vec![self.bytes.pop().expect("it has bits")] };
         (self.bytes, Self { bytes, used: self.used })

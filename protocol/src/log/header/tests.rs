@@ -170,7 +170,7 @@ fn logs_that_the_card_names_are_not_written_out() {
     let holds = |id: u8| bytes.windows(32).any(|window| window == [id; 32]);
     assert_eq!([1, 2, 3].map(holds), [false, false, true]);
     assert_eq!(Header::decode(&bytes, &earlier), Ok(header.clone()));
-    // Under a card that names fewer, the last handle points nowhere.
+    // Under a card that names fewer logs, the last handle points nowhere.
     assert!(Header::decode(&bytes, &earlier[..1]).is_err());
     let mut codec = Codec::new();
     let packed = header.pack(&mut codec).unwrap();

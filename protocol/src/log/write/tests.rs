@@ -112,7 +112,7 @@ fn one_document_of_an_entry_is_erased_without_the_others() {
     let sealed = seal(&plain);
     let mut codec = Codec::new();
     for erased in 0..COUNT {
-        // The box and the section are destroyed; what stays are the seeds beside the way to the erased one.
+        // The box and the section are destroyed; the seeds beside the path to the erased one stay.
         let left = Seeds::whole(root).puncture(KeyNode::leaf(erased, COUNT));
         let entry = sealed.entry.without(|number| number == 2 || number == 3 + erased as usize);
         assert_eq!(entry.chain(&EPOCH, &place().h_prev), sealed.h);
@@ -124,7 +124,7 @@ fn one_document_of_an_entry_is_erased_without_the_others() {
             let opened = seed.map(|seed| reader.open_body(3 + at, &seed, Some(&dictionary), &mut codec));
             assert_eq!(opened, (at != erased).then(|| Ok(text.clone())));
         }
-        // Also where a copy of the erased section was kept, nothing that stays opens it.
+        // Even with a kept copy of the erased section, no remaining seed opens it.
         let kept = EntryReader::new(&sealed.entry, place());
         for (_, seed) in left.iter() {
             let opened = kept.open_body(3 + erased, seed, Some(&dictionary), &mut codec);
@@ -144,7 +144,7 @@ fn a_live_entry_pays_nothing_for_key_trees() {
     let bare = Header { items: Vec::new(), ..header() };
     let mut without = Vec::new();
     bare.encode(&mut without);
-    // A document's id with the byte that says that it follows, and one byte each: collection, section, key, box and
+    // The document's id with the byte that marks it, and one byte each: collection, section, key, box and
     // dictionary.
     assert_eq!(item.len() - without.len(), 17 + 5);
 }
@@ -209,7 +209,7 @@ proptest! {
         let mut bytes = sealed.bytes.to_vec();
         let at = at.index(bytes.len());
         bytes[at] ^= 1 << bit;
-        // The seq is not read from the entry but told by the place: the chain checks that they agree.
+        // The seq is not read from the entry but given by the place: the chain checks that they agree.
         if let Ok(other) = Entry::decode(&bytes.into()) {
             prop_assert!(other.chain(&EPOCH, &place().h_prev) != sealed.h);
             prop_assert!(other.seq() != place().seq || open_all(&other).is_err());

@@ -1,6 +1,6 @@
-//! Logs with several histories: each side tells the heads at the ends of those that it holds, and asks for the ones
-//! that it lacks, one run at a time. Nothing of such a log is streamed, announced or acknowledged (`spec/sync.md`,
-//! section 10).
+//! Logs with several histories. Each side announces the heads at the ends of its histories and requests the ones
+//! that it lacks, one run at a time. Such a log is never streamed, announced as changed or acknowledged
+//! (`spec/sync.md`, section 10).
 
 use super::handles::whole_card;
 use super::{Action, Session, SessionError};
@@ -11,73 +11,74 @@ use crate::wire::message::{GoneReason, LogRef, Message, Run};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Most histories that a peer may have us ask for at a time.
+/// Most histories that are requested from a peer at one time.
 const WANTS_MAX: usize = 1024;
-/// How far before our own end the first question begins; each further one begins sixteen times as far back.
+/// Distance before this side's end at which the first request begins; each further one begins sixteen times as far
+/// back.
 const STEP: u64 = 64;
-/// How often a history is asked for on one link of which the peer lacks something: the rest may have come to it, or
-/// here what that follows.
+/// Most requests on one link for a history of which the peer lacks a part: the peer may get that part, or this side
+/// may get the entries before it.
 const ASKS_MAX: u32 = 8;
 
 /// A head at the end of a history.
 pub(super) type End = (u64, [u8; 32]);
 
-/// What is known of histories on this link.
+/// State of histories on this link.
 #[derive(Debug, Default)]
 pub(super) struct Branches {
     wants: BTreeMap<(LogId, End), Want>,
-    /// What was asked for and has not come.
+    /// The history that was requested and has not come.
     asked: Option<(LogId, End)>,
-    /// What the peer asked for, and from where on.
+    /// The log that the peer requested, and the first seq.
     serving: Option<(LogId, u64)>,
     queued: BTreeMap<LogId, (End, u64)>,
     told: BTreeMap<LogId, Vec<End>>,
-    /// Logs of which the peer is to be told the ends once there are any.
+    /// Logs whose ends must be announced to the peer once there are any.
     untold: BTreeSet<LogId>,
-    /// How often each end was asked for that the peer told.
+    /// Number of requests for each end that the peer announced.
     heard: BTreeMap<(LogId, End), u32>,
 }
 
-/// A history that is to be fetched.
+/// A history to be fetched.
 #[derive(Debug)]
 struct Want {
     from: u64,
     step: u64,
-    /// The store is not ready for it.
+    /// True while the store is not ready for the history.
     waits: bool,
-    /// What the peer keeps of it follows on what has to come first, with another history.
+    /// True while the peer's part of it follows entries that must come first, with another history.
     detached: bool,
-    /// No other history is to come: what it follows on is nowhere.
+    /// True if no other history is to come: nobody has the entries before it.
     behind_gap: bool,
-    /// The peer keeps less of it than was asked for.
+    /// True if the peer holds less of it than was requested.
     lacks: bool,
 }
 
-/// What became of a run that was handed to the endpoint.
+/// Result of a run that was passed to the endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Taken {
-    /// It is staged, or was held.
+    /// The run is staged, or was held already.
     Yes,
-    /// What it follows is not held.
+    /// The entry before the run is not held.
     Detached,
-    /// The endpoint will say when to ask again.
+    /// The endpoint reports when to ask again.
     Later,
-    /// It will not be stored.
+    /// The run will not be stored.
     No,
 }
 
-/// The seq after the highest of some ends.
+/// Returns the seq after the highest of some ends.
 fn past(ends: &[End]) -> Option<u64> {
     ends.iter().map(|(seq, _)| seq + 1).max()
 }
 
 impl Session {
-    /// Tells the peer which histories of a log are held, unless it was told that already.
+    /// Announces the held histories of a log to the peer, unless that was done already.
     pub fn hint_fork(&mut self, catalog: &dyn Catalog, log: LogNo) {
         let view = catalog.log(log);
         let ends = view.held_ends();
         if ends.is_empty() {
-            // What came is not durable yet.
+            // The received entries are not durable yet.
             self.branches.untold.insert(view.id);
             return;
         }
@@ -95,7 +96,7 @@ impl Session {
         }
     }
 
-    /// Whether the peer was to be told of a log's histories when there was nothing to tell.
+    /// Returns whether an announcement of a log's histories is pending, because there was none to make yet.
     pub(super) fn owes_hint(&self, id: &LogId) -> bool {
         self.branches.untold.contains(id)
     }
@@ -113,7 +114,7 @@ impl Session {
         let lacking = view
             .as_ref()
             .and_then(|(no, view)| catalog.gap(*no).filter(|_| catalog.bodies(view.space, Some(*no)) == Bodies::All));
-        // The peer may lack what we hold, whether or not we hold this.
+        // The peer may lack a history held here, whether or not this one is held here.
         if let Some((no, _)) = view.filter(|_| ends != [(seq, h)]) {
             self.hint_fork(catalog, no);
         }
@@ -132,16 +133,16 @@ impl Session {
         self.want_branch(space, id, lacking.or_else(|| past(&ends)), (seq, h))
     }
 
-    /// Asks the peer for the history with this end, which it may hold though it did not say so.
+    /// Requests the history with this end from the peer, which may hold it without having announced it.
     pub fn want_history(&mut self, catalog: &dyn Catalog, log: LogNo, end: End) {
         let view = catalog.log(log);
         if self.branches.wants.len() < WANTS_MAX && self.introduce(view.space, view.id) {
-            // Only a log of another space than its own is refused.
+            // This fails only for a log of another space than its own.
             let _ = self.want_branch(view.space, view.id, past(&view.held_ends()), end);
         }
     }
 
-    /// `held`: up to where, and not further, what leads to `end` may be held.
+    /// Adds a history to be fetched. `held` is the greatest seq up to which entries before `end` may be held here.
     fn want_branch(&mut self, space: SpaceNo, id: LogId, held: Option<u64>, end: End) -> Result<(), SessionError> {
         if self.branches.wants.contains_key(&(id, end)) {
             return Ok(());
@@ -162,7 +163,7 @@ impl Session {
         Ok(())
     }
 
-    /// Builds the next question about a history, if none is open.
+    /// Builds the next request for a history, if none is open.
     pub(super) fn next_branch_want(&mut self) -> Option<Message> {
         if self.branches.asked.is_some() {
             return None;
@@ -241,8 +242,8 @@ impl Session {
         self.branches.wants.iter_mut().filter(move |((of, _), _)| of == id).map(|(_, want)| want)
     }
 
-    /// If none of the histories of a log is still to come on which the others follow, asks for the first of these once
-    /// more.
+    /// Requests the first history of a log once more, if all remaining ones follow entries that no other one will
+    /// bring.
     fn end_detached(&mut self, id: LogId) {
         if !self.wants_of(&id).all(|want| want.detached) {
             return;
@@ -253,14 +254,15 @@ impl Session {
         }
     }
 
-    /// The store is ready for histories of a log that it was not ready for.
+    /// Resumes histories of a log that waited for the store.
     pub fn resume_branches(&mut self, catalog: &dyn Catalog, log: LogNo) {
         let view = catalog.log(log);
         self.wants_of(&view.id).for_each(|want| want.waits = false);
         self.settle_inbound(catalog, log);
     }
 
-    /// `lacks`: the peer could not serve all of it, and may tell of it again.
+    /// Ends the fetch of a history. `lacks` is true if the peer could not serve all of it and may announce it
+    /// again.
     fn end_branch(&mut self, catalog: &dyn Catalog, ended: (LogId, End), lacks: bool) {
         self.branches.wants.remove(&ended);
         if let Some(asks) = self.branches.heard.get_mut(&ended).filter(|_| !lacks) {
@@ -274,7 +276,7 @@ impl Session {
         }
     }
 
-    /// The peer cannot serve a history that was asked for.
+    /// Handles the peer's answer that it cannot serve a requested history.
     pub(super) fn on_branch_gone(&mut self, catalog: &dyn Catalog, id: LogId) {
         if let Some(asked) = self.branches.asked.take_if(|(of, _)| *of == id) {
             self.end_branch(catalog, asked, true);
@@ -301,8 +303,8 @@ impl Session {
         Ok(())
     }
 
-    /// Has the next run read that the peer asked for, unless one still waits for the link: a peer that asks for the
-    /// histories of many logs and does not read costs the memory of one run.
+    /// Has the next requested run read, unless one still waits for the link: a peer that requests the histories of
+    /// many logs and does not read costs the memory of one run.
     pub(super) fn serve_branch(&mut self, catalog: &dyn Catalog) {
         let waits = |message: &Message| matches!(message, Message::BranchRun { .. });
         if self.branches.serving.is_some() || self.built.iter().any(waits) {
@@ -314,11 +316,11 @@ impl Session {
         self.actions.push_back(Action::ReadBranch { log, seq, h, from, bytes_max: self.limits.run_bytes_max });
     }
 
-    /// Answers [`Action::ReadBranch`]; `None` if nothing of it is held.
+    /// Answers [`Action::ReadBranch`]; `None` if no part of the history is held.
     pub fn handle_branch(&mut self, catalog: &dyn Catalog, run: Option<Run>) {
         let Some((id, from)) = self.branches.serving.take() else { return };
         if run.as_ref().is_none_or(|run| run.start > from) {
-            // Should the rest come, the peer may be able to take it.
+            // If the rest comes later, the peer may be able to take it.
             self.branches.told.remove(&id);
         }
         if let Some((_, view)) = self.view(catalog, &id)
@@ -335,14 +337,15 @@ impl Session {
         self.serve_branch(catalog);
     }
 
-    /// A run was not taken, because its log has another history here: what came for the log is let go.
+    /// Handles a refused run, whose log has another history here: drops the stream of the log and announces the
+    /// held histories.
     pub fn handle_refused(&mut self, catalog: &dyn Catalog, log: LogNo) {
         let id = catalog.log(log).id;
         self.let_go(&id);
         self.hint_fork(catalog, log);
     }
 
-    /// Ends what is under way of a log as a stream: credit goes back, nothing is waited for.
+    /// Ends the stream of a log: credit goes back, and nothing is awaited.
     pub(super) fn let_go(&mut self, id: &LogId) {
         let Some(stream) = self.streams.get_mut(id) else { return };
         for (class, bytes) in stream.inbound.let_go() {

@@ -1,7 +1,7 @@
 //! Short names for logs on one link: each side numbers those that it introduces.
 //!
-//! A log whose card goes to the peer needs no introduction of its own: the run that brings the card says the handle, and
-//! the log's id follows from the card. Until that run is out nothing else may use the handle.
+//! A log whose card goes to the peer needs no introduction of its own: the run with the card names the handle, and
+//! the log's id follows from the card. Until that run is sent, nothing else may use the handle.
 
 use super::{Session, SessionError};
 use crate::ids::LogId;
@@ -16,18 +16,18 @@ use std::collections::{BTreeMap, VecDeque};
 pub(super) struct Handles {
     mine: Vec<(SpaceNo, LogId)>,
     mine_by_id: BTreeMap<LogId, u32>,
-    /// Handles of this side that a run with the log's card is to introduce.
+    /// Handles of this side that a run with the log's card will introduce.
     opening: BTreeMap<LogId, u32>,
-    /// By handle. `None` in it: in a space that isn't shared.
+    /// Logs by the peer's handles. `None` for a log in a space that isn't shared.
     theirs: BTreeMap<u32, Option<(SpaceNo, LogId)>>,
     theirs_by_id: BTreeMap<LogId, u32>,
-    /// Introduced here, not yet told to the peer.
+    /// Introductions that were not sent to the peer yet.
     due: VecDeque<(u32, SpaceNo, LogId)>,
     max: usize,
     is_full: bool,
 }
 
-/// Whether a log can be named.
+/// Result of introducing a log.
 pub(super) enum Introduced {
     Yes,
     No,
@@ -49,7 +49,7 @@ impl Handles {
         }
     }
 
-    /// How to name a log; the peer's handle is preferred, for it needs no introduction.
+    /// Returns the reference to a log; the peer's handle is preferred, since it needs no introduction.
     pub(super) fn reference(&self, id: &LogId) -> Option<LogRef> {
         let theirs = self.theirs_by_id.get(id).map(|handle| LogRef::Yours(*handle));
         theirs.or_else(|| self.mine_by_id.get(id).map(|handle| LogRef::Mine(*handle)))
@@ -85,13 +85,13 @@ impl Handles {
         }
     }
 
-    /// How a run with the log's card names it, and whether it introduces the log thereby.
+    /// Returns the reference to a log in a run with its card, and whether the run introduces the log.
     pub(super) fn opening(&self, id: &LogId) -> Option<(LogRef, bool)> {
         let known = self.reference(id).map(|log| (log, false));
         known.or_else(|| self.opening.get(id).map(|handle| (LogRef::Mine(*handle), true)))
     }
 
-    /// Notes that a run with the log's card is out.
+    /// Notes that a run with the log's card was sent.
     pub(super) fn opened(&mut self, id: &LogId) {
         if let Some(handle) = self.opening.remove(id) {
             self.mine_by_id.insert(*id, handle);
@@ -107,7 +107,7 @@ impl Handles {
         Ok(self.mine.len() as u32 - 1)
     }
 
-    /// The introductions that must go next: at most `max`, all of one space, and the handle of the first.
+    /// Returns the introductions that are due next: at most `max`, all of one space, with the handle of the first.
     pub(super) fn take_due(&mut self, max: usize) -> Option<(SpaceNo, u32, Vec<LogId>)> {
         let (first, space, _) = *self.due.front()?;
         let follows = |(handle, due): &(u32, &(u32, SpaceNo, LogId))| (due.0, due.1) == (*handle, space);
@@ -130,7 +130,7 @@ impl Session {
             .try_for_each(|(handle, id)| self.on_introduced(catalog, handle, space.map(|space| (space, id))))
     }
 
-    /// Notes which log a handle of the peer stands for. `None`: one in a space that isn't shared.
+    /// Stores the log of a peer's handle. `None` for a log in a space that isn't shared.
     fn on_introduced(
         &mut self,
         catalog: &dyn Catalog,
@@ -140,7 +140,7 @@ impl Session {
         if handle as usize >= self.limits.handles_max {
             return Err(SessionError::TooMuch("logs on one link"));
         }
-        // A log may be introduced while the run that does so too is on its way.
+        // A log may be introduced while a run that introduces it too is on its way.
         if let Some(known) = self.handles.theirs.get(&handle) {
             let agrees = known.zip(log).is_none_or(|(known, log)| known == log);
             return if agrees { Ok(()) } else { Err(SessionError::Unexpected) };
@@ -176,7 +176,7 @@ impl Session {
         self.on_introduced(catalog, handle, log)
     }
 
-    /// Which log a peer's message names; `None` if it is in a space that isn't shared.
+    /// Returns the log that a peer's message names; `None` if it is in a space that isn't shared.
     pub(super) fn resolve(&self, log: LogRef) -> Result<Option<(SpaceNo, LogId)>, SessionError> {
         let entry = match log {
             LogRef::Mine(handle) => self.handles.theirs.get(&handle).copied(),
@@ -186,7 +186,7 @@ impl Session {
     }
 }
 
-/// A card that came for a log of a space, with the space's token.
+/// Restores a card that came for a log of a space, with the space's token.
 pub(super) fn whole_card(catalog: &dyn Catalog, space: SpaceNo, card: Option<Bytes>) -> Option<Bytes> {
     card.map(|card| restored_card(&card, &catalog.space_token(space)))
 }

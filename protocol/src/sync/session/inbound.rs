@@ -1,4 +1,6 @@
-//! Receiving: which logs the peer is ahead in, what was asked for, and when it has become durable.
+//! Receiving: logs in which the peer is ahead, requests for them, and their durability.
+//!
+//! Received data is never acknowledged before it is durable (`spec/sync.md`, section 3).
 
 use super::handles::whole_card;
 use super::outbound::note_range;
@@ -9,43 +11,44 @@ use crate::wire::message::{GoneReason, LogRef, Message, Run};
 use bytes::Bytes;
 use std::collections::VecDeque;
 
-/// What is under way from the peer. Positions are "the seq after".
+/// State of a log's transfer from the peer. Positions are "the seq after".
 #[derive(Debug, Default)]
 pub(super) struct Inbound {
-    /// The head that the peer announced and that is still to be reached.
+    /// The announced head that is still to be reached.
     need: Option<u64>,
-    /// Whether the peer said that it can't send entries: the head is enough.
+    /// True if the peer answered that it can't send entries: the head is enough.
     is_gone: bool,
-    /// Which entries it said that of: should they come after all, they were asked for.
+    /// Ranges of entries for which the peer answered that. If they come after all, they are accepted as requested.
     gone: Vec<(u64, u64)>,
-    /// Up to where entries came, durable or not.
+    /// End of the entries that came, durable or not.
     next: u64,
-    /// The most that came: of entries, and of heads without entries.
+    /// The highest positions that came: of entries, and of heads without entries.
     entries_came: u64,
     head_came: u64,
-    /// What was asked for last.
+    /// The last requested range.
     wanted: Option<(u64, u64)>,
-    /// What the endpoint asked to fetch.
+    /// The range that the endpoint asked to fetch.
     fetch: Option<(u64, u64)>,
     want_due: bool,
     card_due: bool,
-    /// Whether a run was dropped, because entries before it are lacking or its log seemed to have several histories.
+    /// True if a run was dropped, because entries before it are missing or its log seemed to have several
+    /// histories.
     dropped: bool,
-    /// The last head that came, as the seq after and its signature.
+    /// The last head that came, as the seq after it and its signature.
     last: Option<(u64, [u8; 64])>,
-    /// Whether what came was let go unacknowledged, as of a log that seemed to have several histories.
+    /// True if received data was dropped unacknowledged, since its log seemed to have several histories.
     let_go: bool,
-    /// Up to where the history was taken since that the peer said it holds.
+    /// End of a history announced by the peer, taken since then.
     taken: Option<u64>,
-    /// Runs handed to the endpoint and not yet durable.
+    /// Runs that were passed to the endpoint and are not yet durable.
     flights: VecDeque<Flight>,
-    /// Whether a head without entries was handed to the endpoint.
+    /// Position of a head without entries that was passed to the endpoint.
     head_flight: Option<u64>,
-    /// Histories of the log that are being fetched.
+    /// Number of the log's histories that are being fetched.
     pub(super) branches: usize,
 }
 
-/// Bytes handed to the endpoint; their credit goes back when they are durable.
+/// Bytes that were passed to the endpoint. Their credit goes back when they are durable.
 #[derive(Debug)]
 struct Flight {
     end: u64,
@@ -72,12 +75,12 @@ impl Inbound {
         }
     }
 
-    /// Notes that a history which the peer holds was taken up to here.
+    /// Notes that a history held by the peer was taken up to this position.
     pub(super) fn took(&mut self, to: u64) {
         self.taken = Some(to);
     }
 
-    /// Waits for nothing any more but histories. Returns the credit that goes back.
+    /// Drops everything awaited except histories. Returns the credit that goes back.
     pub(super) fn let_go(&mut self) -> Vec<(Class, u64)> {
         (self.need, self.wanted, self.fetch, self.head_flight) = (None, None, None, None);
         (self.want_due, self.card_due, self.dropped) = (false, false, true);
@@ -85,7 +88,7 @@ impl Inbound {
         self.flights.drain(..).map(|flight| (flight.class, flight.bytes)).collect()
     }
 
-    /// Whether the store's state is all that this replica wants of what was announced.
+    /// Returns whether the store has everything announced that this replica wants.
     fn is_met(&self, view: &LogView, bodies: Bodies) -> bool {
         self.need.is_none_or(|to| {
             let entries_wanted = bodies != Bodies::HeadOnly && !self.is_gone;
@@ -95,14 +98,14 @@ impl Inbound {
 }
 
 impl Session {
-    /// Tells the session that what was handed to the endpoint of a log is durable, or was dropped as already held.
+    /// Reports that data of a log passed to the endpoint is durable, or was dropped as already held.
     pub fn handle_durable(&mut self, catalog: &dyn Catalog, log: LogNo) {
         self.settle_inbound(catalog, log);
         self.pump(catalog);
     }
 
-    /// Asks the peer for entries `from <= seq < to` that this replica's policy didn't fetch. One range for each log at
-    /// a time; a newer one replaces it.
+    /// Requests entries `from <= seq < to` that this replica's policy didn't fetch. Only one range per log is open;
+    /// a newer one replaces it.
     pub fn fetch(&mut self, catalog: &dyn Catalog, log: LogNo, from: u64, to: u64) {
         let view = catalog.log(log);
         if from < to
@@ -114,7 +117,7 @@ impl Session {
         }
     }
 
-    /// Fetches what this replica wants of a log of which it has only the head, from a peer that holds entries.
+    /// Fetches wanted entries of a log of which this replica has only the head, from a peer that holds entries.
     pub(super) fn fetch_lagging(&mut self, catalog: &dyn Catalog, log: LogNo) {
         let view = catalog.log(log);
         let from = match catalog.bodies(view.space, Some(log)) {
@@ -128,7 +131,7 @@ impl Session {
         }
     }
 
-    /// Owes the peer an ack for what it announced, even if nothing has to move.
+    /// Schedules an ack for announced data, even if nothing has to move.
     pub(super) fn on_announced(&mut self, space: SpaceNo, id: LogId, seq: u64) -> Result<(), SessionError> {
         let inbound = &mut self.stream(space, id)?.inbound;
         inbound.head_came = inbound.head_came.max(seq + 1);
@@ -136,7 +139,7 @@ impl Session {
         Ok(())
     }
 
-    /// Takes note that the peer's tip of a log is `seq`: it or we may be ahead.
+    /// Handles that the peer's tip of a log is `seq`: the peer or this side may be ahead.
     pub(super) fn on_peer_has(
         &mut self,
         catalog: &dyn Catalog,
@@ -162,7 +165,7 @@ impl Session {
         Ok(())
     }
 
-    /// Notes that the peer has the log up to `to`, and asks for what is missing unless it already comes.
+    /// Notes that the peer has the log up to `to`, and requests the missing entries unless they are already coming.
     pub(super) fn need(&mut self, space: SpaceNo, id: LogId, to: u64) -> Result<(), SessionError> {
         let inbound = &mut self.stream(space, id)?.inbound;
         inbound.need = Some(inbound.need.map_or(to, |need| need.max(to)));
@@ -217,7 +220,7 @@ impl Session {
         let is_known = !is_other && (held.is_some_and(|held| end <= held) || end <= inbound.next);
         let is_rootless = held.is_none() && came == 0 && start > 0 && inbound.head_flight.is_none();
         if is_rootless || (!is_wanted && (is_known || start > came)) {
-            // Also what is dropped is acknowledged once it is held, whoever it comes from then.
+            // A dropped run is acknowledged too, once its entries are held, whoever sends them.
             inbound.entries_came = inbound.entries_came.max(end);
             if !is_known {
                 inbound.wanted = None;
@@ -234,7 +237,7 @@ impl Session {
         inbound.entries_came = inbound.entries_came.max(end);
         inbound.next = inbound.next.max(end);
         inbound.flights.push_back(Flight { end, class, bytes });
-        // What begins behind the next entry that is wanted was pushed before the peer heard of the request.
+        // A run that begins behind the next wanted entry was pushed before the peer saw the request.
         if let Some((next, to)) = inbound.wanted.filter(|(next, _)| start <= *next) {
             inbound.wanted = (end < to).then_some((next.max(end), to));
         }
@@ -272,7 +275,7 @@ impl Session {
             return Ok(());
         }
         if stream.inbound.head_flight.is_some_and(|flight| flight >= to) && !planted!("head.asked-again") {
-            // Asking again before it is durable would bring it again, and again.
+            // A further request before it is durable would bring it again and again.
             return Ok(());
         }
         let is_gone = stream.inbound.is_gone;
@@ -305,7 +308,7 @@ impl Session {
         let inbound = &mut self.stream(space, id)?.inbound;
         inbound.is_gone = true;
         note_range(&mut inbound.gone, from, to);
-        // What begins behind the next entry that is wanted was said of an earlier request: the two have crossed.
+        // An answer that begins behind the next wanted entry belongs to an earlier request: the two have crossed.
         if let Some((next, end)) = inbound.wanted.filter(|(next, _)| from <= *next) {
             inbound.wanted = (to < end).then_some((next.max(to), end));
         }
@@ -316,7 +319,7 @@ impl Session {
         Ok(())
     }
 
-    /// Acknowledges what became durable, gives back its credit and asks for what is still missing.
+    /// Acknowledges data that became durable, returns its credit and requests the entries that are still missing.
     pub(super) fn settle_inbound(&mut self, catalog: &dyn Catalog, log: LogNo) {
         let view = catalog.log(log);
         if view.is_forked() {
@@ -335,7 +338,8 @@ impl Session {
             self.credit_due[flight.class.index()] += flight.bytes;
             is_news = true;
         }
-        // The log seemed to have two histories and has the peer's alone: what came of that is waited for.
+        // The log seemed to have two histories and has only the peer's: its dropped data is held and must be
+        // acknowledged.
         let is_last = |tip: &Tip| inbound.last == Some((tip.seq + 1, tip.signature)) && tip.seq < view.entries_to;
         if inbound.let_go && view.tip.as_ref().is_some_and(is_last) {
             (inbound.let_go, is_news) = (false, true);
@@ -357,7 +361,7 @@ impl Session {
         self.check_settled(catalog, view.space);
     }
 
-    /// What may be acknowledged to the peer of what it sent.
+    /// Returns the position that may be acknowledged to the peer, among the data that it sent.
     pub(super) fn durable_to(&self, view: &LogView) -> Option<u64> {
         let inbound = &self.streams.get(&view.id).filter(|_| !view.is_forked())?.inbound;
         let heads = view.tip_to().min(inbound.head_came);
@@ -366,13 +370,13 @@ impl Session {
         (to > 0).then_some(to)
     }
 
-    /// Builds the request for what is missing of a log.
+    /// Builds the request for the missing entries of a log.
     pub(super) fn build_inbound(&mut self, catalog: &dyn Catalog, id: LogId) {
         let view = self.view(catalog, &id);
         let (Some(log), Some(stream)) = (self.handles.reference(&id), self.streams.get_mut(&id)) else { return };
         let bodies = catalog.bodies(stream.space, view.as_ref().map(|(no, _)| *no));
         let inbound = &mut stream.inbound;
-        // While an earlier request is under way, the next one waits for its end.
+        // While an earlier request is open, the next one waits for its end.
         if inbound.wanted.is_some() {
             return;
         }
@@ -400,8 +404,8 @@ impl Session {
     }
 }
 
-/// Whether a run that ends at the tip's seq ends at another head, as when two copies of a store wrote the same entry at
-/// once. By its numbers it seems to be held.
+/// Returns whether a run ends at the tip's seq but at another head, as if two copies of a store wrote the same
+/// entry. By its numbers it would seem to be held.
 fn is_other(view: &LogView, run: &Run) -> bool {
     view.tip.as_ref().is_some_and(|tip| tip.seq + 1 == run.end() && tip.signature != run.signature)
 }

@@ -1,5 +1,7 @@
-//! Sending: one stream for each log, from what the peer holds to what we hold. Catching up and live push are the
-//! same path.
+//! Sending: one stream for each log, from the peer's position to the end held here.
+//!
+//! Catching up and live push are the same path. Entries that the peer is known to hold are never sent unasked
+//! (`spec/sync.md`, section 3).
 
 use super::{Action, Session, SessionError};
 use crate::ids::LogId;
@@ -7,10 +9,10 @@ use crate::log::card::short_card;
 use crate::sync::{Catalog, Class, LogNo, LogView, SpaceNo};
 use crate::wire::message::{GoneReason, LogRef, Message, Run};
 
-/// How many ranges that were asked for in vain are told apart; more become one.
+/// Most ranges of unanswerable requests that are kept apart; more are merged into one.
 const RANGES_MAX: usize = 8;
 
-/// Adds a range to those that were asked for in vain.
+/// Adds a range to those that were requested but are not held.
 pub(super) fn note_range(ranges: &mut Vec<(u64, u64)>, from: u64, to: u64) {
     let meets = |range: &mut (u64, u64)| range.0 <= to && from <= range.1;
     let whole = |all: (u64, u64), range: (u64, u64)| (all.0.min(range.0), all.1.max(range.1));
@@ -21,14 +23,14 @@ pub(super) fn note_range(ranges: &mut Vec<(u64, u64)>, from: u64, to: u64) {
     ranges.push(range);
 }
 
-/// What is known of the peer's copy of a log, and what is under way to it. Positions are "the seq after".
+/// State of the peer's copy of a log, and of the transfer to it. Positions are "the seq after".
 #[derive(Debug)]
 pub(super) struct Outbound {
-    /// What the peer needs next, once known.
+    /// The seq that the peer needs next, once known.
     pub(super) next: Option<u64>,
-    /// Where the unbroken stream that ends at `next` began.
+    /// Start of the unbroken stream that ends at `next`.
     from: u64,
-    /// Up to where the peer asked. One who follows heads alone gets nothing past it.
+    /// End of the peer's request. A peer that follows heads alone gets nothing past it.
     asked: Option<u64>,
     /// The highest head that the peer knows.
     head_to: u64,
@@ -37,22 +39,22 @@ pub(super) struct Outbound {
     acked: u64,
     state: State,
     head_due: Option<HeadDue>,
-    /// Ranges to be refused, and why the last of them is.
+    /// Ranges to be refused, with the reason of the last one.
     gone_due: (Vec<(u64, u64)>, GoneReason),
-    /// What the peer asked for while it was not here: it is sent should it come.
+    /// Ranges that the peer requested and that were not held: they are sent if they come.
     absent: Vec<(u64, u64)>,
-    /// The ends of all histories that are held are to be told.
+    /// True if the ends of all held histories must be announced.
     pub(super) forks_due: bool,
 }
 
-/// What a peer asks for.
+/// Request of a peer.
 pub(super) struct Want {
     pub(super) from: u64,
     pub(super) to: u64,
     pub(super) again: bool,
 }
 
-/// A head that goes out without entries.
+/// A head to be sent without entries.
 #[derive(Debug, Clone, Copy)]
 struct HeadDue {
     with_card: bool,
@@ -96,7 +98,7 @@ impl Outbound {
         self.acked < self.sent
     }
 
-    /// Notes that the peer holds the head below `to` and the entries too, unless it is asking for them.
+    /// Notes that the peer holds the head below `to`, and the entries too unless it is requesting them.
     pub(super) fn peer_has(&mut self, to: u64) {
         self.head_to = self.head_to.max(to);
         if self.next.is_none_or(|next| next < to && self.asked.is_none_or(|asked| next >= asked)) {
@@ -104,14 +106,15 @@ impl Outbound {
         }
     }
 
-    /// Notes that the peer says that its log ends at `to`: it lacks what comes then, if nothing of that was sent here.
+    /// Notes that the peer's log ends at `to`: the peer lacks the entries after it, if none of them was sent on
+    /// this link.
     pub(super) fn peer_ends(&mut self, to: u64) {
         if self.sent <= to && self.next.is_some_and(|next| next > to) {
             self.start(to);
         }
     }
 
-    /// Notes that the peer was told of the head below `to`: it will ack when it holds that.
+    /// Notes that the head below `to` was announced to the peer, which acknowledges it once it holds it.
     pub(super) fn announced(&mut self, to: u64) {
         self.sent = self.sent.max(to);
     }
@@ -121,7 +124,7 @@ impl Outbound {
         self.head_to = self.head_to.max(to);
     }
 
-    /// Sends nothing more of the log, and waits for no ack.
+    /// Sends nothing more of the log, and awaits no ack.
     pub(super) fn let_go(&mut self) {
         (self.next, self.asked, self.head_due) = (None, None, None);
         self.gone_due.0.clear();
@@ -135,8 +138,8 @@ impl Outbound {
 }
 
 impl Session {
-    /// Tells the session that a log's durable state grew, whoever the entries came from; `from` is the first seq that
-    /// is new. Call it on every session of the log's space.
+    /// Reports that a log's durable state grew, whatever the source of the entries; `from` is the first new seq.
+    /// To be called on every session of the log's space.
     pub fn handle_grown(&mut self, catalog: &dyn Catalog, log: LogNo, from: u64) {
         self.settle_inbound(catalog, log);
         let view = catalog.log(log);
@@ -158,7 +161,7 @@ impl Session {
         self.pump(catalog);
     }
 
-    /// Sends what the peer asked for in vain, once it is here.
+    /// Sends entries that the peer requested before they were held here.
     fn send_belated(&mut self, catalog: &dyn Catalog, log: LogNo, view: &LogView) {
         let Some(stream) = self.streams.get_mut(&view.id).filter(|_| !planted!("body.not-passed-on")) else { return };
         let outbound = &mut stream.outbound;
@@ -174,7 +177,7 @@ impl Session {
         self.activate(catalog, view.id, view, view.class);
     }
 
-    /// Answers [`Action::Read`]. A run that starts elsewhere than asked is dropped.
+    /// Answers [`Action::Read`]. A run that starts elsewhere than requested is dropped.
     pub fn handle_entries(&mut self, catalog: &dyn Catalog, log: LogNo, run: Run) {
         let id = catalog.log(log).id;
         let Some(stream) = self.streams.get_mut(&id) else { return };
@@ -201,7 +204,7 @@ impl Session {
             && to > next
         {
             self.refuse(id, next, to, reason);
-            // Whoever asked knows now; what comes after the gap goes on.
+            // The peer knows of the gap now; the entries after it continue.
             if let Some(stream) = self.streams.get_mut(&id) {
                 note_range(&mut stream.outbound.absent, next, to);
                 stream.outbound.start(to);
@@ -211,7 +214,7 @@ impl Session {
         self.pump(catalog);
     }
 
-    /// Notes that the peer will not get entries from here, and sends it the head instead.
+    /// Refuses a range of entries to the peer, and sends it the head instead.
     fn refuse(&mut self, id: LogId, from: u64, to: u64, reason: GoneReason) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         let outbound = &mut stream.outbound;
@@ -225,7 +228,8 @@ impl Session {
         self.set_due(id);
     }
 
-    /// Starts or continues sending a log to a peer that needs it from `next` on, in the way that the peer follows.
+    /// Starts or continues sending a log to a peer that needs it from `next` on, according to the peer's
+    /// [`Follow`](crate::sync::Follow).
     pub(super) fn offer(&mut self, catalog: &dyn Catalog, space: SpaceNo, id: LogId, next: u64) {
         let follows_all = self.spaces.get(&space).is_some_and(|space| space.peer_follows_all());
         let Some((no, view)) = self.view(catalog, &id) else { return };
@@ -258,7 +262,7 @@ impl Session {
         }
     }
 
-    /// Queues a log for reading if there is something to send, and says how it ends if there is not.
+    /// Queues a log for reading if there is something to send, and otherwise announces its end.
     fn activate(&mut self, catalog: &dyn Catalog, id: LogId, view: &LogView, class: Class) {
         let follows_all = self.spaces.get(&view.space).is_some_and(|space| space.peer_follows_all());
         let Some(stream) = self.streams.get_mut(&id) else { return };
@@ -269,7 +273,7 @@ impl Session {
             self.end_stream(catalog, id, view, next);
             return;
         }
-        // The card that goes with a log's start introduces it.
+        // The card at the log's start introduces the log.
         let is_named = if next == 0 { self.open(space, id) } else { self.introduce(space, id) };
         if is_named {
             if let Some(stream) = self.streams.get_mut(&id) {
@@ -280,8 +284,8 @@ impl Session {
         }
     }
 
-    /// Tells what lies beyond the last entry held here: to whoever asked that it does not come, to all others the
-    /// head.
+    /// Answers for entries beyond the last one held here: refuses them to a peer that requested them, and sends the
+    /// head to any other peer.
     fn end_stream(&mut self, catalog: &dyn Catalog, id: LogId, view: &LogView, next: u64) {
         if next < view.entries_to {
             return;
@@ -306,7 +310,7 @@ impl Session {
             {
                 let Some(stream) = self.streams.get_mut(&id) else { continue };
                 let Some((log, from)) = catalog.log_by_id(&id).zip(stream.outbound.next) else {
-                    // It was let go while it waited for its turn.
+                    // Its stream was dropped while it waited for its turn.
                     stream.outbound.state = State::Idle;
                     self.account(&id);
                     continue;
@@ -358,7 +362,7 @@ impl Session {
         None
     }
 
-    /// Ends a run, sent whole or given up, and goes on with the log if there is more.
+    /// Ends a run that was sent whole or given up, and continues the log if there is more.
     pub(super) fn end_run(&mut self, catalog: &dyn Catalog, id: LogId, class: Class, sent: Option<u64>) {
         self.reads[class.index()] -= 1;
         if sent.is_some() {
@@ -368,7 +372,7 @@ impl Session {
             stream.outbound.state = State::Idle;
         }
         if let Some((_, view)) = self.view(catalog, &id) {
-            // What did not fit into one run is catching up: it must not delay what others write now.
+            // The rest of a longer stretch is catching up: it must not delay live entries of others.
             let class =
                 if sent.is_some() && class != Class::Control { view.class.max(Class::EntryCache) } else { view.class };
             self.activate(catalog, id, &view, class);
@@ -394,12 +398,12 @@ impl Session {
             return Err(SessionError::WrongSpace);
         }
         let outbound = &mut self.stream(space, id)?.outbound;
-        // What already flows to one who follows need not be asked for: the request crossed it.
+        // Entries that already flow to a follower need not be requested: the request crossed them.
         let flows = follows_all && !again && outbound.next.is_some_and(|next| outbound.from <= from && from <= next);
         if !flows {
             outbound.start(from);
         }
-        // What the peer says of its tip must not end a stream that it asked for.
+        // A later report of the peer's tip must not end a stream that the peer requested.
         outbound.asked = if flows { outbound.asked.max(Some(to)) } else { Some(to) };
         self.activate(catalog, id, &view, view.class);
         Ok(())
@@ -434,7 +438,7 @@ impl Session {
         Ok(())
     }
 
-    /// Builds what is due about a log that is ours to tell.
+    /// Builds the due messages about a log that this side must send.
     pub(super) fn build_outbound(&mut self, catalog: &dyn Catalog, id: LogId) {
         let view = self.view(catalog, &id);
         let ends = view.as_ref().map(|(_, view)| view.held_ends()).unwrap_or_default();

@@ -1,6 +1,6 @@
-//! The repair walk: two tries compared from their roots, only where they differ.
+//! The repair walk: compares two tries from their roots, only where they differ.
 //!
-//! Each node that a side sends is answered in full, by nodes of the other side or by transfers, and the answer is
+//! Each node that a side sends is answered in full, by nodes of the other side or by transfers. The answers are
 //! counted, so that both sides know when the walk is over.
 
 use super::{Session, SessionError};
@@ -8,31 +8,31 @@ use crate::sync::{Catalog, LeafItem, NodeView, Scope, SpaceNo};
 use crate::wire::message::{LEAF_MAX, Message, NODES_MAX, Node};
 use std::collections::VecDeque;
 
-/// Stop adding nodes to a message after this many bytes.
+/// Size from which on no more nodes are added to a message, in bytes.
 const BATCH_BYTES: usize = 16 * 1024;
-/// How many items are compared at a time.
+/// Most items that are compared in one step.
 const ITEMS_PAGE: usize = 64;
 
 /// The state of the walks of one space.
 #[derive(Debug, Default)]
 pub(super) struct Walk {
     tasks: VecDeque<Task>,
-    /// Nodes sent that the peer has not answered in full.
+    /// Number of sent nodes that the peer has not answered in full.
     open: u64,
-    /// Nodes of the peer answered in full, not yet told.
+    /// Number of the peer's nodes that were answered in full, not yet reported.
     answered: u64,
-    /// Whether the peer will start.
+    /// True if the peer will start.
     is_awaited: bool,
-    /// How many walks were started again for which two roots, ours first.
+    /// Number of walks that were started again, and the two roots that caused them, this side's first.
     again: Option<(u32, [[u8; 16]; 2])>,
 }
 
-/// What is to be done for the walk when the link can take it.
+/// Next step of the walk, taken when the link has room.
 #[derive(Debug)]
 enum Task {
-    /// Send our node.
+    /// Send this side's node.
     Send { scope: Scope, prefix: Vec<u8> },
-    /// Hand over all that we have under a path and past a key: the peer has none of it.
+    /// Hand over all items under a path and past a key: the peer has none of them.
     Rest { scope: Scope, prefix: Vec<u8>, after: Vec<u8> },
     /// One node of the peer is answered.
     Answered,
@@ -47,7 +47,7 @@ impl Walk {
         }
     }
 
-    /// Starts another walk, unless these roots, ours first, were the reason of `max` already.
+    /// Starts another walk, unless these roots, this side's first, have caused `max` walks already.
     pub(super) fn begin_again(&mut self, max: u32, roots: [[u8; 16]; 2]) -> bool {
         let started = self.again.filter(|(_, of)| *of == roots).map_or(0, |(started, _)| started);
         let may = started < max;
@@ -128,7 +128,7 @@ impl Session {
         }
     }
 
-    /// Compares the peer's leaf with our items under its path, of which there may be many.
+    /// Compares the peer's leaf with this side's items under its path, which may be many.
     fn compare_leaf(
         &mut self,
         catalog: &dyn Catalog,
@@ -149,7 +149,7 @@ impl Session {
             }
         }
         for other in theirs_left {
-            // Past our first page we may have it all the same.
+            // It may be here all the same, past the first page.
             let is_past_page = mine.len() == ITEMS_PAGE;
             match other {
                 LeafItem::Log { id, seq, .. } if is_past_page => self.on_peer_has(catalog, no, *id, *seq)?,
@@ -164,7 +164,7 @@ impl Session {
         Ok(())
     }
 
-    /// The peer has an item that we lack.
+    /// Handles an item that the peer has and this side lacks.
     fn lack(&mut self, catalog: &dyn Catalog, no: SpaceNo, item: &LeafItem) -> Result<(), SessionError> {
         match item {
             LeafItem::Partition { token, .. } => {
@@ -180,7 +180,7 @@ impl Session {
         Ok(())
     }
 
-    /// The peer lacks an item that we have.
+    /// Handles an item that this side has and the peer lacks.
     fn hand_over(&mut self, catalog: &dyn Catalog, no: SpaceNo, item: &LeafItem) {
         match item {
             LeafItem::Partition { token, .. } => {
@@ -190,7 +190,8 @@ impl Session {
                 }
             }
             LeafItem::Log { id, .. } => {
-                // Its cursor may say more than it holds, as where copies of a store share an incarnation.
+                // Its cursor may claim more than the peer holds, for example if copies of a store share an
+                // incarnation.
                 if let Some(stream) = self.streams.get_mut(id) {
                     stream.outbound.peer_ends(0);
                 }
@@ -227,7 +228,7 @@ impl Session {
         Ok(())
     }
 
-    /// Builds the next message of a space's walk, if there is something to say.
+    /// Builds the next message of a space's walk, if there is something to send.
     pub(super) fn next_nodes(&mut self, catalog: &dyn Catalog, no: SpaceNo) -> Option<Message> {
         let mut nodes = Vec::new();
         let mut bytes = 0;
@@ -255,7 +256,8 @@ impl Session {
     fn hand_over_page(&mut self, catalog: &dyn Catalog, no: SpaceNo, scope: Scope, prefix: Vec<u8>, after: &[u8]) {
         let page = catalog.items(no, scope, &prefix, Some(after).filter(|after| !after.is_empty()), ITEMS_PAGE);
         for item in &page {
-            // Behind a page that was compared with a leaf, what the peer is known to have is not handed over again.
+            // Behind a page that was compared with a leaf, items that the peer is known to have are not handed over
+            // again.
             let is_known = match item {
                 LeafItem::Log { id, .. } if !after.is_empty() => {
                     self.streams.get(id).is_some_and(|stream| stream.outbound.next.is_some())

@@ -1,4 +1,5 @@
-//! One space on one link: how it opens, when it is settled, and what that says about cursors.
+//! One space on one link: its opening, its settling, and the cursors that result (`spec/sync.md`, sections 2 and
+//! 5).
 
 use super::reconcile::Walk;
 use super::{Action, Session, SessionError};
@@ -7,10 +8,10 @@ use crate::sync::{Catalog, Cursor, Follow, SpaceNo};
 use crate::wire::message::Message;
 use std::collections::BTreeSet;
 
-/// How many changes are looked up at a time.
+/// Most changes that are looked up in one step.
 const CHANGES_PAGE: usize = 256;
 
-/// What one side said when it opened the space.
+/// Content of one side's message that opened the space.
 #[derive(Debug, Clone)]
 pub(super) struct Opened {
     pub(super) position: u64,
@@ -22,18 +23,18 @@ pub(super) struct Opened {
 /// A space that the peer opened.
 #[derive(Debug)]
 pub(super) enum TheirSpace {
-    /// One that is open here too.
+    /// Open here too.
     Shared(SpaceNo),
-    /// One that is not, by its name on this link. It may come to be: the peer opens it only once.
+    /// Not open here, with its token on this link. It may be shared later: the peer opens it only once.
     Other([u8; 16], Opened),
 }
 
-/// The peer's last word that it has announced everything.
+/// The peer's last message that it has announced everything.
 #[derive(Debug, Clone, Copy)]
 struct Settled {
     position: u64,
     root: [u8; 16],
-    /// Whether the peer had everything of ours when it said so, so that roots must be equal.
+    /// True if the peer had all of this side's data at that time, so that roots must be equal.
     is_comparable: bool,
 }
 
@@ -43,48 +44,48 @@ pub(super) struct Space {
     pub(super) index: u32,
     mine: Option<Opened>,
     theirs: Option<Opened>,
-    /// From which position of our journal changes are still to be announced.
+    /// Position in this side's journal after which changes are still to be announced.
     changes_from: Option<u64>,
     /// Logs that grew while nothing was known about the peer's copy.
     announce: BTreeSet<LogId>,
     pub(super) walk: Walk,
-    /// Streams with something to send.
+    /// Number of streams with something to send.
     pub(super) busy: usize,
-    /// Streams with something sent that isn't durable at the peer.
+    /// Number of streams with sent data that isn't durable at the peer.
     pub(super) unacked: usize,
-    /// Logs of which something is still to come or to become durable here.
+    /// Number of logs with data still to come or to become durable here.
     pub(super) pending: usize,
     settled_sent: Option<u64>,
-    /// The position at which we said once more that all is announced, because roots differed, and the peer's root.
+    /// The position at which `Settled` was sent once more because roots differed, and the peer's root.
     resettled: Option<(u64, [u8; 16])>,
     settled: Option<Settled>,
-    /// The root in the peer's last such word.
+    /// The root in the peer's last `Settled`.
     their_root: Option<[u8; 16]>,
     cursor: Option<Cursor>,
 }
 
 impl Space {
-    /// Whether both sides have opened it.
+    /// Returns whether both sides have opened it.
     pub(super) fn is_begun(&self) -> bool {
         self.mine.is_some() && self.theirs.is_some()
     }
 
-    /// Whether all that we know was announced and sent.
+    /// Returns whether all known data was announced and sent.
     pub(super) fn is_quiet(&self) -> bool {
         self.busy == 0 && self.changes_from.is_none() && self.announce.is_empty() && self.walk.is_over()
     }
 
-    /// Whether the peer wants entries pushed.
+    /// Returns whether the peer wants entries pushed.
     pub(super) fn peer_follows_all(&self) -> bool {
         self.theirs.as_ref().is_some_and(|theirs| theirs.follow == Follow::All)
     }
 
-    /// Whether the peer's store held nothing of the space when it opened it.
+    /// Returns whether the peer's store held nothing of the space when the peer opened it.
     fn peer_was_empty(&self) -> bool {
         self.theirs.as_ref().is_some_and(|theirs| theirs.position == 0)
     }
 
-    /// Forgets that the peer's last root was comparable: we have something that it didn't know of.
+    /// Marks the peer's last root as not comparable: this side has data that the peer didn't know.
     pub(super) fn cancel_comparison(&mut self) {
         if let Some(settled) = &mut self.settled {
             settled.is_comparable = false;
@@ -95,19 +96,20 @@ impl Space {
         self.settled_sent = None;
     }
 
-    /// Whether nothing is under way in either direction.
+    /// Returns whether nothing is under way in either direction.
     pub(super) fn is_settled(&self) -> bool {
         self.is_quiet() && self.unacked == 0 && self.pending == 0
     }
 
-    /// Whether roots differ though nothing is under way in either direction.
+    /// Returns whether roots differ though nothing is under way in either direction.
     fn is_in_doubt(&self, root: [u8; 16]) -> bool {
         self.is_settled() && self.their_root.is_some_and(|theirs| theirs != root)
     }
 }
 
 impl Session {
-    /// Opens a space on this link, unless it is already: for one that came to be shared after the session began.
+    /// Opens a space on this link, unless it is open already: for a space that became shared after the session
+    /// began.
     pub fn open_space(&mut self, catalog: &dyn Catalog, space: SpaceNo) {
         if self.spaces.contains_key(&space) {
             return;
@@ -128,7 +130,7 @@ impl Session {
         self.opens_due.push_back(space);
     }
 
-    /// The space's name on this link, from one side: the peer can't echo ours as its own.
+    /// Returns the space's token on this link for one direction: the peer can't echo this side's token as its own.
     fn blind(&self, by_initiator: bool, token: [u8; 16]) -> [u8; 16] {
         let mut input = [u8::from(by_initiator); 17];
         input[1..].copy_from_slice(&token);
@@ -184,14 +186,14 @@ impl Session {
         Ok(())
     }
 
-    /// Decides, once both sides have opened a space, how to find the differences. Both decide alike, for they look at
-    /// the same two messages.
+    /// Chooses the way to find the differences, once both sides have opened a space. Both choose alike, since they
+    /// see the same two messages.
     fn begin(&mut self, catalog: &dyn Catalog, no: SpaceNo) {
         let Some(space) = self.spaces.get_mut(&no) else { return };
         let (Some(mine), Some(theirs)) = (&space.mine, &space.theirs) else { return };
         let (my_position, peer_life) = (mine.position, self.link.peer_incarnation);
         if mine.root == theirs.root {
-            // What grew here since our message went out is announced from the journal.
+            // Growth after the `SpaceOpen` message is announced from the journal.
             space.changes_from = Some(my_position);
             space.settled_sent = Some(my_position);
             let cursor = Cursor { incarnation: peer_life, position: theirs.position };
@@ -225,7 +227,7 @@ impl Session {
         }
     }
 
-    /// Notes that a log grew about which the peer's state is unknown.
+    /// Notes that a log grew whose state at the peer is unknown.
     pub(super) fn announce_or_offer(&mut self, catalog: &dyn Catalog, no: SpaceNo, id: LogId, from: u64) {
         let Some(space) = self.spaces.get_mut(&no).filter(|space| space.is_begun()) else { return };
         if space.changes_from.is_some() {
@@ -239,7 +241,7 @@ impl Session {
         }
     }
 
-    /// Looks up the next changes of a space: those of which the peer's state is known are sent, the rest announced.
+    /// Looks up the next changes of a space. Logs whose state at the peer is known are sent, the others announced.
     pub(super) fn build_changes(&mut self, catalog: &dyn Catalog, no: SpaceNo) {
         let Some(space) = self.spaces.get_mut(&no).filter(|space| space.is_begun()) else { return };
         let mut ids = Vec::new();
@@ -285,12 +287,13 @@ impl Session {
         self.spaces.get(&no).is_some_and(|space| space.is_begun() && announces(space))
     }
 
-    /// Tells the peer that all is announced, if that is so and news.
+    /// Returns a `Settled` if all is announced and the peer was not told so yet.
     pub(super) fn next_settled(&mut self, catalog: &dyn Catalog, no: SpaceNo) -> Option<Message> {
         let space = self.spaces.get_mut(&no).filter(|space| space.is_begun() && space.is_quiet())?;
         let (position, root) = (catalog.position(no), catalog.root(no));
         if space.settled_sent == Some(position) {
-            // Our word may have come while the dialler was still busy: it is said once more, so that it can compare.
+            // The last `Settled` may have come while the dialler was still busy: it is repeated, so that the
+            // dialler can compare.
             let again = space.their_root.map(|theirs| (position, theirs));
             if self.link.initiator || space.resettled == again || !space.is_in_doubt(root) {
                 return None;
@@ -320,7 +323,7 @@ impl Session {
         Ok(())
     }
 
-    /// Once all that the peer announced is durable, saves the cursor and compares roots.
+    /// Saves the cursor and compares roots, once all that the peer announced is durable.
     pub(super) fn check_settled(&mut self, catalog: &dyn Catalog, no: SpaceNo) {
         let Some(space) = self.spaces.get_mut(&no).filter(|space| space.pending == 0 || planted!("cursor.ahead"))
         else {
@@ -343,8 +346,8 @@ impl Session {
     }
 }
 
-/// How far the sender of `reader` has read a journal that ends at `position`; `None` if it can't be told. An empty
-/// store has read nothing of any journal, and an empty journal has been read by anyone.
+/// Returns the position up to which the sender of `reader` has read a journal that ends at `position`; `None` if
+/// unknown. An empty store has read nothing of any journal, and an empty journal has been read by any store.
 fn read_to(reader: &Opened, incarnation: crate::ids::Incarnation, position: u64) -> Option<u64> {
     if reader.position == 0 || position == 0 {
         return Some(0);

@@ -13,7 +13,7 @@ fn id(entropy: &mut Entropy) -> LogId {
     LogId(entropy.bytes())
 }
 
-/// Two stores that hold the same `count` logs, spread over `partitions`.
+/// Makes two stores that hold the same `count` logs, spread over `partitions`.
 fn twins(count: usize, partitions: usize) -> (World, Vec<LogId>) {
     let mut entropy = Entropy::new([1; 32]);
     let mut a = Store::new(1);
@@ -342,7 +342,7 @@ proptest! {
     }
 }
 
-/// A session that met its peer, and what it would take from it.
+/// Makes a session that met its peer, with its store.
 fn met() -> (Store, Session) {
     let (mut world, _) = twins(20, 1);
     world.connect(0, 1);
@@ -437,7 +437,7 @@ fn a_peer_of_another_space_learns_nothing() {
     let mut open = Vec::new();
     let session = world.sessions.get_mut(&(1, 0)).unwrap();
     session.poll_transmit(&View(&world.stores[1], 0), &mut open, 65_519);
-    // Our own message comes back: the token of the other direction is another one.
+    // This side's own message comes back: the token of the other direction differs.
     session.handle_frame_bytes(&View(&world.stores[1], 0), &open).unwrap();
     let store = &world.stores[1];
     let messages = [
@@ -499,7 +499,7 @@ fn what_a_stream_lacks_ends_no_question_about_a_history() {
         assert_eq!(asked_after(gone(reason)), nothing, "{reason:?}");
     }
     assert_eq!(asked_after(gone(GoneReason::History)), &[4]);
-    // The peer may tell of one again that it could not serve.
+    // The peer may announce a history again that it could not serve.
     assert_eq!(asked_after(Message::ForkHint { log, seq: 3, h: [1; 32] }), nothing);
     assert_eq!(asked_after(gone(GoneReason::History)), &[3]);
 }

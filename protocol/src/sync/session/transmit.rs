@@ -1,4 +1,5 @@
-//! What goes on the link next. Messages are built here and only here, when there is room for them.
+//! Choice of the next bytes for the link. Messages are built here and only here, when there is room for them
+//! (`spec/wire.md`, section 3).
 
 use super::Session;
 use crate::ids::LogId;
@@ -6,25 +7,25 @@ use crate::sync::{Catalog, Class};
 use crate::wire::frame::{CHANNELS, Outgoing, PLAINTEXT_MAX};
 use crate::wire::message::{ITEMS_MAX, Message};
 
-/// Don't begin a frame with less room than this.
+/// Least room in which a frame is begun, in bytes.
 const ROOM_MIN: usize = 64;
-/// How many ids one message introduces at most.
+/// Most ids that one message introduces.
 const LOGS_MAX: usize = 512;
-/// How many chunks each class may send before the others had their turn; class 0 always goes first.
+/// Chunks that each class may send before the others have their turn; class 0 always goes first.
 const TURNS: [u8; CHANNELS] = [0, 8, 4, 2, 1, 1];
 
 /// A message that is partly on the link.
 #[derive(Debug)]
 pub(super) struct Sending {
     outgoing: Outgoing,
-    /// For a run: whose, and up to where.
+    /// For a run: its log, and the seq after its last entry.
     run: Option<(LogId, u64)>,
 }
 
 impl Session {
-    /// Appends at most `max` bytes of frames to `out`, the plaintext of one transport message; returns whether there
-    /// was something to send. Call it as often as the link can take more; it may leave actions, even when it returns
-    /// `false`.
+    /// Appends at most `max` bytes of frames to `out`, the plaintext of one transport message. Returns whether
+    /// there was something to send. Call it as often as the link can take more. It may leave actions, even if it
+    /// returns `false`.
     pub fn poll_transmit(&mut self, catalog: &dyn Catalog, out: &mut Vec<u8>, max: usize) -> bool {
         let start = out.len();
         let max = max.min(PLAINTEXT_MAX);
@@ -54,8 +55,8 @@ impl Session {
         out.len() > start
     }
 
-    /// Builds the next message of each channel that has none under way. Runs wait until all small messages are out,
-    /// for those introduce the handles that runs use.
+    /// Builds the next message of each channel that has none under way. Runs wait until all small messages are
+    /// sent, since those introduce the handles that runs use.
     fn load(&mut self, catalog: &dyn Catalog) {
         if self.sending[0].is_none()
             && let Some(message) = self.next_control(catalog)
@@ -126,8 +127,8 @@ impl Session {
         }
     }
 
-    /// The next message that needs nothing more than to be sent. Spaces go before logs, logs before what names
-    /// them.
+    /// Returns the next message that can be sent as it is. Spaces go before logs, and logs before messages that
+    /// name them.
     fn next_small(&mut self, catalog: &dyn Catalog) -> Option<Message> {
         if let Some(message) = self.next_open(catalog) {
             return Some(message);

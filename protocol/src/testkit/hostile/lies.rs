@@ -1,5 +1,5 @@
-//! What a hostile member says: a catalogue of lies, drawn by dice, from single flipped bits to entries that are sealed,
-//! chained and signed as they should be and say what they must not.
+//! Lies of a hostile member: a catalogue, drawn by dice, from single flipped bits to entries that are correctly
+//! sealed, chained and signed but have forbidden content.
 
 use super::{Bodies, Line, Member, OwnLog};
 use crate::crdt::forge::{Forgery, forge};
@@ -14,22 +14,22 @@ use crate::wire::frame::PLAINTEXT_MAX;
 use crate::wire::message::{GoneReason, LogRef, Message, Node, Run};
 use bytes::Bytes;
 
-/// The kinds of lies, for counting.
+/// The kinds of lies, for statistics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lie {
     /// Bytes of a sealed message, changed before or after the seal.
     Frame,
     /// A message whose bytes were changed.
     Message,
-    /// A well-formed message that isn't true, asks too much or comes when it can't.
+    /// A well-formed message that is not true, asks too much or is not allowed in this state.
     Claim,
     /// An entry whose bytes, header, sections or place are wrong.
     Entry,
-    /// Records of control that are wrong or not the author's to make.
+    /// Records of control that are wrong, or that the author may not make.
     Record,
     /// A document update that is damaged, a bomb, or another author's.
     Update,
-    /// Something that was said before.
+    /// A repetition of an earlier lie.
     Replay,
 }
 
@@ -38,7 +38,7 @@ impl Lie {
     pub const ALL: [Self; 7] =
         [Self::Frame, Self::Message, Self::Claim, Self::Entry, Self::Record, Self::Update, Self::Replay];
 
-    /// A name for reports.
+    /// Returns a name for reports.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Frame => "frames",
@@ -55,25 +55,25 @@ impl Lie {
 /// A liar's memory from one lie to the next.
 #[derive(Debug)]
 pub struct Liar {
-    /// Where it lies in its own name.
+    /// The log in which it lies in its own name.
     log: OwnLog,
-    /// Sealed bytes and entries of the past.
+    /// Sealed bytes and entries that were sent before.
     said: Vec<Bytes>,
-    /// Documents of its own that it writes into, and others' that it meddles with.
+    /// Documents of its own that it writes into, and others' that it tampers with.
     docs: Vec<DocId>,
     next_doc: usize,
 }
 
-/// After so many entries the liar opens another log: what it wrote into one excludes what follows.
+/// Number of entries after which the liar opens another log: a broken entry excludes those after it.
 const LOG_ENTRIES: u64 = 40;
 
 impl Liar {
-    /// Lies about `docs`. `log` is a log that control names as the member's own.
+    /// Makes a liar about `docs`. `log` is a log that control names as the member's own.
     pub const fn new(log: OwnLog, docs: Vec<DocId>) -> Self {
         Self { log, said: Vec::new(), docs, next_doc: 0 }
     }
 
-    /// Says the next lie on an open line, the space opened; returns what kind it was.
+    /// Sends the next lie on an open line, with the space opened. Returns its kind.
     pub fn lie(&mut self, member: &mut Member, line: &mut Line) -> Lie {
         let lie = Lie::ALL[member.entropy.below(Lie::ALL.len() as u64) as usize];
         match lie {
@@ -98,7 +98,7 @@ impl Liar {
         lie
     }
 
-    /// Opens another log and says in control which device this is, as an honest one would.
+    /// Opens another log and names this device in control, as an honest member would.
     fn renew(&mut self, member: &mut Member, line: &mut Line) {
         if self.log.seq < LOG_ENTRIES {
             return;
@@ -125,7 +125,7 @@ impl Liar {
         line.say(&message);
     }
 
-    /// A message that is not true.
+    /// Returns a message that is not true.
     fn claim(&mut self, member: &mut Member, line: &mut Line) -> Message {
         let huge = 1u64 << (20 + member.entropy.below(42));
         let known: Vec<LogId> = member.known.keys().copied().collect();
@@ -166,7 +166,7 @@ impl Liar {
             },
             15 => Message::Ping { nonce: huge },
             _ => {
-                // Another's log, carried on by somebody without its key.
+                // Another member's log, continued without its key.
                 let (card, seq, h) = other.and_then(|id| member.known.get(&id).cloned()).unwrap_or_default();
                 let header = Header::new(EntryKind::Update, 0);
                 let mut forged = OwnLog { id, seq: seq + 1, h, ..self.log.clone() };
@@ -177,7 +177,7 @@ impl Liar {
         }
     }
 
-    /// An entry that is not as it should be.
+    /// Sends a wrong entry.
     fn entry(&mut self, member: &mut Member, line: &mut Line) {
         self.renew(member, line);
         let before = (self.log.seq, self.log.h);
@@ -206,7 +206,7 @@ impl Liar {
                 member.entry(&mut self.log, &header, &[])
             }
             4 => {
-                // A transaction of which one half is missing: it names sections that are not there.
+                // Half a transaction: it names sections that are not there.
                 member.entry(&mut self.log, &header, &[Plain::KeyBox(&seed)])
             }
             _ => member.entry(&mut self.log, &header, &[Plain::KeyBox(&seed), Plain::Records(&body)]),
@@ -214,7 +214,7 @@ impl Liar {
         self.send(member, line, before, entry);
     }
 
-    /// A header that lies in one way.
+    /// Returns a header with one lie.
     fn header(&mut self, member: &mut Member, how: u64) -> Header {
         let (doc, other) = (self.doc(), member.known.keys().next().copied().unwrap_or(LogId([3; 32])));
         let huge = 1u64 << (20 + member.entropy.below(42));
@@ -238,7 +238,7 @@ impl Liar {
         header
     }
 
-    /// Records that are not the member's to make, or none at all.
+    /// Sends records that the member may not make, or that are not records.
     fn record(&mut self, member: &mut Member, line: &mut Line) {
         let control = member.control();
         let lane = if member.entropy.below(4) == 0 { Lane::Bulk } else { Lane::Live };
@@ -260,7 +260,7 @@ impl Liar {
             4 => records.push(Record::Unknown { kind: 99, body: noise(member, 600).into() }),
             5 => records.extend((0..100).map(|at| Record::Partition { name: format!("{at} {}", random[0]) })),
             _ => {
-                // Nobody opened it: its records say nothing.
+                // It has no owner: its records are ignored.
                 log = member.new_log_of_nobody(control);
                 records.clear();
                 records.push(Record::SpaceName { name: "hostile".into() });
@@ -271,7 +271,7 @@ impl Liar {
         line.say(&message);
     }
 
-    /// An update of a document.
+    /// Sends an update of a document.
     fn update(&mut self, member: &mut Member, line: &mut Line) {
         self.renew(member, line);
         let (doc, peer) = (self.doc(), self.log.peer());
@@ -302,7 +302,7 @@ impl Liar {
         self.send(member, line, before, entry);
     }
 
-    /// A body that lies about what it inflates to, or inflates to as much as it can.
+    /// Returns a body that lies about its inflated length, or inflates to as much as possible.
     fn bomb(&mut self, member: &mut Member, doc: DocId) -> Bytes {
         let zeros = vec![0; 256 * 1024];
         let mut body = member.codec.compress(&zeros, None);
@@ -319,7 +319,7 @@ impl Liar {
         member.forged(&mut self.log, &Bodies { header: packed, bodies: vec![(seed, body)] })
     }
 
-    /// Something said before: an entry at another place, or an ack from another life.
+    /// Repeats something: an entry at another place, or an ack from another life.
     fn replay(&mut self, member: &mut Member, line: &mut Line) {
         let at = member.entropy.below(self.said.len().max(1) as u64) as usize;
         let Some(entry) = self.said.get(at).cloned() else {
@@ -340,7 +340,7 @@ impl Liar {
     }
 }
 
-/// A sealed message that is none inside, or does not open.
+/// Sends a sealed message whose plaintext is not valid, or that does not open.
 fn frame(member: &mut Member, line: &mut Line) {
     match member.entropy.below(8) {
         0 => {
@@ -348,7 +348,7 @@ fn frame(member: &mut Member, line: &mut Line) {
             line.say_raw(&bytes);
         }
         1 => {
-            // A message that begins and never ends.
+            // A message that never ends.
             let mut plain = vec![0x08, 0xff, 0xff, 0x03];
             plain.resize(PLAINTEXT_MAX, 7);
             (0..18).for_each(|_| line.say_plain(&plain));
@@ -368,7 +368,7 @@ fn frame(member: &mut Member, line: &mut Line) {
     }
 }
 
-/// A node of a walk that leads nowhere.
+/// Returns a node of a walk that leads nowhere.
 fn node(member: &mut Member, id: LogId) -> Node {
     let random: [u8; 16] = member.entropy.bytes();
     let depth = member.entropy.below(8) as usize;

@@ -1,8 +1,8 @@
-//! A hostile member: it holds valid keys of a space, passes every handshake, and then says whatever it likes.
+//! A hostile member: it holds valid keys of a space, passes every handshake, and then sends anything.
 //!
 //! Plain functions from its state to the next bytes, so that the same liar works over links in memory, in a
-//! simulation and over sockets. A [`Member`] begins as an honest [`Peer`] that joined; an [`OwnLog`] is a log that it
-//! writes what it likes into; a [`Line`] is its end of one link. Nothing here decides when to send.
+//! simulation and over sockets. A [`Member`] begins as an honest [`Peer`] that joined; an [`OwnLog`] is a log with
+//! any content; a [`Line`] is its end of one link. This module never decides when to send.
 
 mod lies;
 mod siege;
@@ -50,7 +50,7 @@ pub struct Member {
     entropy: Entropy,
     builder: EntryBuilder,
     codec: Codec,
-    /// Logs of others that it knows, with the card, the tip's seq and its chain hash.
+    /// Known logs of others, with the card, the tip's seq and the chain hash there.
     pub known: BTreeMap<LogId, (Bytes, u64, [u8; 32])>,
 }
 
@@ -73,30 +73,30 @@ impl core::fmt::Debug for EpochSecrets {
     }
 }
 
-/// A log of the hostile member's own, and where its next entry goes.
+/// A log of the hostile member's own, and the place of its next entry.
 #[derive(Debug, Clone)]
 pub struct OwnLog {
     key: SigningKey,
     /// The card.
     pub card: LogCard,
-    /// Its canonical form.
+    /// Canonical form of the card.
     pub card_bytes: Bytes,
     /// The log.
     pub id: LogId,
-    /// The partition it is in.
+    /// The log's partition.
     pub partition: PartitionId,
     /// The next entry's seq.
     pub seq: u64,
-    /// The chain hash before it.
+    /// The chain hash before the next entry.
     pub h: [u8; 32],
 }
 
-/// The parts of an entry under the member's own choice of bytes.
+/// The parts of an entry, with bytes of the member's choice.
 #[derive(Debug, Default)]
 pub struct Bodies {
-    /// The header's packed plaintext, before it is sealed.
+    /// The header's packed plaintext.
     pub header: Vec<u8>,
-    /// Sections behind it: the seed of the data key and the plaintext, compressed or whatever it claims to be.
+    /// Further sections: the seed of the data key and the plaintext, compressed or not.
     pub bodies: Vec<([u8; 16], Vec<u8>)>,
 }
 
@@ -104,7 +104,7 @@ impl Member {
     /// Turns a peer that joined the space hostile.
     ///
     /// # Panics
-    /// When the peer has no user, no space or no keys.
+    /// If the peer has no user, no space or no keys.
     pub fn of(peer: &Peer, seed: u8) -> Self {
         let ledger = peer.endpoint.ledger();
         let space = ledger.space(SpaceNo(0));
@@ -131,38 +131,38 @@ impl Member {
         }
     }
 
-    /// Draws all that follows from another seed.
+    /// Draws everything from another seed from now on.
     pub fn reseed(&mut self, seed: u64) {
         self.entropy = self.entropy.child(&seed.to_string());
     }
 
-    /// The document that a key of a collection names.
+    /// Returns the document that a key of a collection names.
     pub fn doc(&self, collection: &str, key: &str) -> crate::ids::DocId {
         let collection = crate::identity::collection_id(&self.space, collection);
         crate::identity::doc_id_for_key(&self.space, &collection, key.as_bytes())
     }
 
-    /// What compresses the member's sections.
+    /// Returns the compressor of the member's sections.
     pub const fn codec(&mut self) -> &mut Codec {
         &mut self.codec
     }
 
-    /// The space's control partition.
+    /// Returns the space's control partition.
     pub fn control(&self) -> PartitionId {
         partition_id(&self.space, CONTROL)
     }
 
-    /// The space's main partition.
+    /// Returns the space's main partition.
     pub fn main(&self) -> PartitionId {
         partition_id(&self.space, MAIN)
     }
 
-    /// A new log, properly admitted and owned.
+    /// Makes a new log, properly admitted and owned.
     pub fn new_log(&mut self, partition: PartitionId, lane: Lane) -> OwnLog {
         self.new_log_as(partition, lane, self.keys.device_id())
     }
 
-    /// A new log whose owner box names a device, and is signed by this one.
+    /// Makes a new log whose owner box names a device, and is signed by this one.
     pub fn new_log_as(&mut self, partition: PartitionId, lane: Lane, device: DeviceId) -> OwnLog {
         self.new_log_with(partition, lane, |member, place| {
             let owner = LogOwner { device, grant: FOUNDER_GRANT, prev: Vec::new() };
@@ -170,7 +170,7 @@ impl Member {
         })
     }
 
-    /// A new log whose owner box names earlier logs, whatever they are.
+    /// Makes a new log whose owner box names any earlier logs.
     pub fn new_log_after(&mut self, partition: PartitionId, prev: Vec<Prev>) -> OwnLog {
         self.new_log_with(partition, Lane::Live, |member, place| {
             let owner = LogOwner { device: member.keys.device_id(), grant: FOUNDER_GRANT, prev };
@@ -178,7 +178,7 @@ impl Member {
         })
     }
 
-    /// A new log whose owner box is noise.
+    /// Makes a new log whose owner box is noise.
     pub fn new_log_of_nobody(&mut self, partition: PartitionId) -> OwnLog {
         self.new_log_with(partition, Lane::Live, |member, _| Bytes::from(member.entropy.bytes::<150>().to_vec()))
     }
@@ -205,7 +205,7 @@ impl Member {
         OwnLog { key, card, card_bytes: card_bytes.into(), id, partition, seq: 0, h: chain::genesis(&id) }
     }
 
-    /// The record that names this device.
+    /// Returns the record that names this device.
     pub fn device(&self) -> Record {
         Record::Device { credential: self.credential.clone().into() }
     }
@@ -213,17 +213,17 @@ impl Member {
     /// Appends records to a control log.
     ///
     /// # Panics
-    /// When they are too large for an entry.
+    /// If they are too large for an entry.
     pub fn control_entry(&mut self, log: &mut OwnLog, records: &[Record]) -> Bytes {
         let header = Header::new(EntryKind::Control, 0);
         let body = encode_records(records);
         self.entry(log, &header, &[Plain::Records(&body)])
     }
 
-    /// Appends an entry that is well-formed, whatever its header says.
+    /// Appends an entry that is well-formed, with any header.
     ///
     /// # Panics
-    /// When it is too large.
+    /// If the entry is too large.
     pub fn entry(&mut self, log: &mut OwnLog, header: &Header, sections: &[Plain<'_>]) -> Bytes {
         let randomness = self.entropy.bytes();
         let keys = EpochKeys {
@@ -237,7 +237,7 @@ impl Member {
         sealed.bytes
     }
 
-    /// Appends an entry with one update of a document in it, boxed and sealed as it should be.
+    /// Appends an entry with one update of a document, correctly boxed and sealed.
     pub fn update(&mut self, log: &mut OwnLog, doc: crate::ids::DocId, update: &[u8]) -> Bytes {
         let seed = self.entropy.bytes();
         let compressed = self.codec.compress(update, None);
@@ -252,7 +252,7 @@ impl Member {
     /// Appends an entry of any plaintexts: the header, then for each body its key box and the body.
     ///
     /// # Panics
-    /// When it is larger than an entry can be.
+    /// If the forged entry is larger than an entry can be.
     pub fn forged(&mut self, log: &mut OwnLog, parts: &Bodies) -> Bytes {
         let mut sections = vec![(ForgedSeal::Key(&self.epoch.header), parts.header.clone())];
         for (seed, body) in &parts.bodies {
@@ -268,7 +268,7 @@ impl Member {
     /// Mints an epoch, boxed to the devices of `peers` alone, and seals under it from now on. Returns its record.
     ///
     /// # Panics
-    /// When the record cannot be made.
+    /// If the record cannot be made.
     pub fn mint_for(&mut self, peers: &[&Peer], generation: u32) -> Vec<u8> {
         let key = EpochKey::generate(&mut self.entropy);
         let recipients: Vec<_> = peers.iter().map(|peer| peer.endpoint.ledger().own.keys.public().hpke).collect();
@@ -283,7 +283,7 @@ impl Member {
         Head::sign(&log.key, &log.id, seq, h)
     }
 
-    /// The message that brings entries of an own log, the last of which was just appended.
+    /// Returns the message with entries of an own log, the last of which was just appended.
     pub fn range(&self, line: &mut Line, log: &OwnLog, start: u64, h_prev: [u8; 32], entries: Vec<Bytes>) -> Message {
         let signature = self.head(log, log.seq.wrapping_sub(1), log.h).signature;
         let card = (start == 0).then(|| short_card(&log.card_bytes));
@@ -310,7 +310,7 @@ impl OwnLog {
         Place { log: self.id, card_epoch: self.card.place.epoch, seq: self.seq, h_prev: self.h }
     }
 
-    /// The only peer whose operations belong into this log.
+    /// Returns the only peer whose operations belong in this log.
     pub fn peer(&self) -> u64 {
         peer_id(&self.id)
     }
@@ -324,21 +324,21 @@ pub struct Line {
     hash: [u8; 32],
     reassembler: Reassembler,
     mine: Vec<LogId>,
-    /// Their logs, by handle.
+    /// The other side's logs, by handle.
     theirs: BTreeMap<u32, LogId>,
     /// The space's token.
     token: [u8; 16],
     out: Vec<u8>,
-    /// What the other side said and nobody took.
+    /// Messages of the other side that no test took yet.
     pub heard: Vec<Message>,
     /// The code with which the other side ended the link.
     pub closed: Option<u16>,
-    /// The other side sent something that does not open.
+    /// True if the other side sent something that does not open.
     pub broken: bool,
 }
 
 impl Line {
-    /// Dials: the first bytes are ready.
+    /// Dials a link as `member`, with the first bytes ready to send.
     pub fn dial(member: &mut Member) -> Self {
         let entropy = Entropy::new(member.entropy.bytes());
         let handshake = Handshake::initiator(Opening::Xx, &member.keys, member.hello(), entropy);
@@ -405,12 +405,12 @@ impl Line {
         }
     }
 
-    /// Whether the handshake is over.
+    /// Returns whether the handshake is over.
     pub const fn is_open(&self) -> bool {
         self.transport.is_some()
     }
 
-    /// The bytes to send now.
+    /// Returns the bytes to send now.
     pub fn drain(&mut self) -> Vec<u8> {
         if let Some(handshake) = &mut self.handshake {
             handshake.poll_transmit(&mut self.out);
@@ -418,7 +418,7 @@ impl Line {
         core::mem::take(&mut self.out)
     }
 
-    /// Opens the member's space, claiming whatever the caller likes.
+    /// Opens the member's space, with claims of the caller's choice.
     pub fn open_space(&mut self, member: &Member, position: u64, cursor: Option<Cursor>, root: [u8; 16]) {
         let mut input = [1; 17];
         input[1..].copy_from_slice(&member.token);
@@ -427,7 +427,7 @@ impl Line {
         self.say(&Message::SpaceOpen { token, position, cursor, root, follow: Follow::All });
     }
 
-    /// The name of a log on this link; introduces it if it has none.
+    /// Returns the reference to a log on this link, after introducing the log if needed.
     pub fn name(&mut self, id: LogId) -> LogRef {
         if let Some((handle, _)) = self.theirs.iter().find(|(_, known)| **known == id) {
             return LogRef::Yours(*handle);
@@ -446,13 +446,13 @@ impl Line {
         self.say(&Message::Logs { space: 0, first, ids });
     }
 
-    /// Says a message on the channel where it belongs; a range, on that of live entries.
+    /// Sends a message on its channel; a range, on that of live entries.
     pub fn say(&mut self, message: &Message) {
         let channel = if matches!(message, Message::Range { .. }) { 2 } else { 0 };
         self.say_on(channel, message.encode());
     }
 
-    /// Says the bytes of a message, whatever they are.
+    /// Sends any bytes as a message.
     pub fn say_on(&mut self, channel: u8, message: Bytes) {
         let mut outgoing = Outgoing::new(message);
         while !outgoing.is_done() {
@@ -462,11 +462,11 @@ impl Line {
         }
     }
 
-    /// Seals one plaintext, well-formed frames or not. Says nothing before the handshake is over.
+    /// Seals one plaintext, well-formed frames or not. Sends nothing before the handshake is over.
     pub fn say_plain(&mut self, plain: &[u8]) {
         let plain = &plain[..plain.len().min(PLAINTEXT_MAX)];
         if let Some(transport) = &mut self.transport {
-            // A failed transport has nothing more to say.
+            // A failed transport seals nothing more.
             self.broken |= transport.seal(plain, &mut self.out).is_err();
         }
     }

@@ -11,34 +11,34 @@ use crate::wire::close::CloseCode;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
-/// See the module's head.
+/// Two honest peers, linked, and a hostile member with a link to the first.
 #[derive(Debug)]
 pub struct Siege {
-    /// The honest peers: the founder, to whom the hostile line leads, and another.
+    /// The honest peers: the founder, at the other end of the hostile line, and another.
     pub net: Net,
-    /// Who attacks.
+    /// The attacker.
     pub member: Member,
-    /// Its end of the link.
+    /// The attacker's end of the link.
     pub line: Line,
     /// The founder's end.
     pub link: LinkId,
-    /// How links ended so far, by code; [`NO_CODE`] where the founder could send none.
+    /// Number of ended links, by code; [`NO_CODE`] if the founder could not send one.
     pub closes: BTreeMap<u16, u64>,
 }
 
-/// Stands in [`Siege::closes`] for links that ended without a code: in the handshake, or after bytes that do not open.
+/// Key in [`Siege::closes`] of links that ended without a code: in the handshake, or after bytes that do not open.
 pub const NO_CODE: u16 = u16::MAX;
 
 impl Siege {
-    /// Lays siege to peers with the default configuration.
+    /// Makes a siege of peers with the default configuration.
     pub fn lay() -> Self {
         Self::lay_to(Config::default())
     }
 
-    /// Lays siege.
+    /// Makes a siege of peers with this configuration.
     ///
     /// # Panics
-    /// When the peers cannot be set up.
+    /// If the peers cannot be set up.
     pub fn lay_to(config: Config) -> Self {
         let peer = |seed| Peer::with_config(MemStore::new(), seed, config.clone());
         let mut founder = peer(1);
@@ -90,7 +90,7 @@ impl Siege {
         self.net.run();
     }
 
-    /// Says what is due on the line and carries it to the founder alone.
+    /// Sends the line's output to the founder alone.
     pub fn strike(&mut self) {
         let out = self.line.drain();
         let peer = &mut self.net.peers[0];
@@ -98,7 +98,7 @@ impl Siege {
         peer.settle();
     }
 
-    /// How the founder ended the hostile link, if it did.
+    /// Returns the reason for which the founder ended the hostile link, if it did.
     pub fn end(&self) -> Option<&CloseReason> {
         self.net.peers[0].events.iter().find_map(|event| {
             let Event::Close { link, reason, .. } = event else { return None };
@@ -106,15 +106,15 @@ impl Siege {
         })
     }
 
-    /// The code with which the founder ended the hostile link.
+    /// Returns the code with which the founder ended the hostile link.
     pub fn code(&self) -> Option<CloseCode> {
         if let Some(CloseReason::Ours(code)) = self.end() { Some(*code) } else { None }
     }
 
-    /// Dials again if the link was ended, and counts how.
+    /// Dials again if the link was ended, and counts the code.
     ///
     /// # Panics
-    /// When a member is not let in again.
+    /// If a member is not let in again.
     pub fn redial(&mut self) {
         let Some(reason) = self.end() else { return };
         let code = if let CloseReason::Ours(code) = reason { *code as u16 } else { NO_CODE };
@@ -132,7 +132,7 @@ impl Siege {
         self.open_space();
     }
 
-    /// A log in the main partition, announced in a control log, so that both honest peers know who writes it.
+    /// Makes a log in the main partition, announced in a control log, so that both honest peers know its owner.
     pub fn announced_log(&mut self, lane: Lane) -> OwnLog {
         let main = self.member.main();
         let log = self.member.new_log(main, lane);
@@ -145,13 +145,13 @@ impl Siege {
         log
     }
 
-    /// Says a range of an own log.
+    /// Sends a range of an own log.
     pub fn send(&mut self, log: &OwnLog, start: u64, h_prev: [u8; 32], entries: Vec<Bytes>) {
         let message = self.member.range(&mut self.line, log, start, h_prev, entries);
         self.line.say(&message);
     }
 
-    /// Lets a liar say one lie and carries it over, dialling again if the link ended.
+    /// Has a liar send one lie and carries it over, dialling again if the link ended.
     pub fn endure(&mut self, liar: &mut Liar) -> Lie {
         let lie = liar.lie(&mut self.member, &mut self.line);
         self.press();

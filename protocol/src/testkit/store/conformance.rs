@@ -1,4 +1,4 @@
-//! What every store must do, as one test that each store runs.
+//! Requirements for every store, as one test that each store runs.
 
 use crate::storage::{Join, KEY_BYTES_MAX, Op, Read, Scan, StoreDone, StoreError, StoreId, StoreRequest, Table};
 use bytes::Bytes;
@@ -16,7 +16,7 @@ pub trait Subject {
 /// Holds an empty `store` to the promises of [`crate::storage`].
 ///
 /// # Panics
-/// Where the store breaks one.
+/// If the store breaks one.
 pub fn conformance(store: &mut dyn Subject) {
     a_read_sees_every_earlier_commit(store);
     a_scan_is_ordered_and_bounded(store);
@@ -38,7 +38,7 @@ fn a_scan_joins_rows_of_another_table(store: &mut dyn Subject) {
         commit(1, ops),
         scan_of(2, all()),
         scan_of(3, all().descending().limit(2)),
-        // The bytes that are brought count, not those that are not.
+        // The values of the other table are charged to the limit, not those of the scanned rows.
         scan_of(4, Scan { bytes_max: 30, ..all() }),
         commit(5, vec![Op::DeleteRange { table: Table::Entry, from: "join ".into(), to: "join~".into() }]),
     ]);
@@ -179,10 +179,10 @@ fn inserted_rows_are_counted_once_and_absent_ones_not_replaced(store: &mut dyn S
     assert_eq!(done, [counted(29, 3), got(24, &[None, Some("new"), None, Some(""), Some("")])]);
 }
 
-/// Tables whose rows a store may keep in ways of their own.
+/// Tables whose rows a store may keep in a special way.
 const RANGES: [Table; 3] = [Table::Entry, Table::Term, Table::Keys];
 
-/// Keys that begin alike, that end where others go on, and that do not.
+/// Keys with common prefixes, keys that are prefixes of others, and unrelated ones.
 const RANGED: [&str; 6] = ["0001a", "0001aa", "0001b", "0002", "0002a", "0003c"];
 
 fn a_scan_descends_and_counts_rows(store: &mut dyn Subject) {

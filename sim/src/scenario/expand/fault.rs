@@ -1,4 +1,4 @@
-//! Faults of a scenario as actions of a plan.
+//! Expands faults of a scenario into actions of a plan.
 
 use super::{Expander, link_between};
 use crate::plan::{self, Act, Link, Way};
@@ -11,11 +11,11 @@ impl Expander<'_> {
         if let When::After(after) = &placed.when {
             self.check_peers(&format!("{}.after.peer", placed.path), &[after.peer]);
         }
-        // What does not fit has been noted.
+        // A fault that does not fit has been recorded.
         let Some((act, lasts_us)) = self.act(placed) else { return };
         let start_us = match &placed.when {
             When::At(at) => at.us,
-            // When it comes is not known: it counts from the last thing whose time is.
+            // Its time is unknown: it is taken to come after the last action with a known time.
             When::After(After { delay, .. }) => self.until_us + delay.us,
             When::EveryEvent => self.until_us,
         };
@@ -26,7 +26,7 @@ impl Expander<'_> {
         }
     }
 
-    /// The end of a fault whose end is an action of its own.
+    /// Returns the end of a fault whose end is an action of its own.
     fn ending(&mut self, placed: &Placed<Fault>) -> Option<(Span, Act)> {
         let fault = &placed.what;
         if let Fault::HangUp { between, redial: Some(redial) } = fault {
@@ -72,13 +72,13 @@ impl Expander<'_> {
         found
     }
 
-    /// The link from one peer to another, and which way along it that is.
+    /// Returns the link from one peer to another, and its direction along that link.
     fn directed(&mut self, placed: &Placed<Fault>, from: usize, to: usize) -> Option<(usize, Way)> {
         let link = self.link(placed, "from", [from, to])?;
         Some((link, if self.plan.links[link].from == from { Way::Forth } else { Way::Back }))
     }
 
-    /// What a fault does, and for how long; none if it does not fit.
+    /// Returns the action of a fault and its duration in microseconds; `None` if it does not fit.
     fn act(&mut self, placed: &Placed<Fault>) -> Option<(Act, u64)> {
         if let Some((act, lasts_us)) = peer_act(&placed.what) {
             if let Fault::Resume { of: Some(of), .. } = placed.what {
@@ -106,7 +106,7 @@ impl Expander<'_> {
         self.link_act(placed)
     }
 
-    /// What a fault of the network does, and for how long.
+    /// Returns the action of a fault of the network and its duration in microseconds.
     fn link_act(&mut self, placed: &Placed<Fault>) -> Option<(Act, u64)> {
         let mut link = |between: &[usize; 2]| self.link(placed, "between", *between);
         Some(match &placed.what {
@@ -198,7 +198,7 @@ fn peer_act(fault: &Fault) -> Option<(Act, u64)> {
             (Act::SlowStore { peer, commit_us: commit.us }, lasts.map_or(0, |lasts| lasts.us))
         }
         Fault::FailDisk { peer, nth, full, reopen } => {
-            // Plans count from 0.
+            // Plans count commits from 0.
             (Act::FailStore { peer, nth: nth.saturating_sub(1), full, reopen_us: reopen.us }, reopen.us)
         }
         Fault::Clock { peer, jump, speed } => {

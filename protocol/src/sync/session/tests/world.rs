@@ -21,7 +21,7 @@ pub(super) struct FakeLog {
 /// Hashes of trie nodes, until the store changes.
 type NodeHashes = BTreeMap<(Scope, Vec<u8>), [u8; 16]>;
 
-/// One store: what a registry of logs would hold durably.
+/// One store: the durable content of a registry of logs.
 #[derive(Debug, Clone)]
 pub(super) struct Store {
     pub(super) incarnation: Incarnation,
@@ -99,7 +99,7 @@ impl Store {
         self.nodes.borrow_mut().clear();
     }
 
-    /// Appends an own entry durably; returns what `handle_grown` wants.
+    /// Appends an own entry durably. Returns the arguments for `handle_grown`.
     pub(super) fn append(&mut self, id: &LogId, entry: Bytes) -> (LogNo, u64) {
         let log = self.logs.get_mut(id).unwrap();
         let seq = log.entries_to;
@@ -111,7 +111,7 @@ impl Store {
         (self.numbers[id], seq)
     }
 
-    /// Verifies and stores a run; returns the first new seq if there was something new.
+    /// Verifies and stores a run. Returns the first new seq, if any entry was new.
     pub(super) fn store_run(&mut self, id: &LogId, card: Option<&Bytes>, run: &Run) -> Option<u64> {
         self.learn(id, card);
         let log = self.logs.get_mut(id).unwrap();
@@ -172,7 +172,7 @@ impl Store {
         Some(Run { start: from, h_prev, entries, signature: sign(id, last, &log.hashes[&last]) })
     }
 
-    /// Heads of all logs: what must be equal in the end.
+    /// Returns the heads of all logs, which must be equal in the end.
     pub(super) fn heads(&self) -> BTreeMap<LogId, (u64, [u8; 32])> {
         let known = self.logs.iter().filter(|(_, log)| log.tip_to > 0);
         known.map(|(id, log)| (*id, (log.tip_to, log.hashes[&(log.tip_to - 1)]))).collect()
@@ -294,7 +294,7 @@ impl Catalog for View<'_> {
     }
 }
 
-/// Something that became durable later than it was handed over.
+/// A write that became durable later than it was passed over.
 #[derive(Debug)]
 enum Write {
     Run(LogId, Option<Bytes>, Run),
@@ -386,7 +386,7 @@ impl World {
                     Action::SaveCursor { cursor, .. } => {
                         self.stores[me].cursors.insert(peer, cursor);
                     }
-                    // Histories are told apart by chain hashes, which these stores have none of.
+                    // Histories are told apart by chain hashes, which these stores do not have.
                     Action::ReadBranch { .. } => {
                         let store = &self.stores[me];
                         if let Some(session) = self.sessions.get_mut(&(me, peer)) {
@@ -485,7 +485,7 @@ impl World {
         }
     }
 
-    /// All that is ready on both sides crosses at once: half a round trip. Returns whether something crossed.
+    /// Sends everything that is ready on both sides at once: half a round trip. Returns whether something crossed.
     pub(super) fn half_trip(&mut self) -> bool {
         let pairs: Vec<_> = self.sessions.keys().copied().collect();
         self.local();
@@ -504,7 +504,7 @@ impl World {
         moved
     }
 
-    /// Runs in half trips until nothing moves; returns after how many of them `done` first held.
+    /// Runs in half trips until nothing moves. Returns the number of half trips after which `done` first held.
     pub(super) fn settle(&mut self, mut done: impl FnMut(&Self) -> bool) -> Option<usize> {
         let mut at = done(self).then_some(0);
         for trip in 1..20_000 {
@@ -518,7 +518,7 @@ impl World {
         panic!("the sessions never come to rest");
     }
 
-    /// One random step: a read, a write, a transmission of any size, or a delivery.
+    /// Takes one random step: a read, a write, a transmission of any size, or a delivery.
     pub(super) fn random_step(&mut self) {
         let pairs: Vec<_> = self.sessions.keys().copied().collect();
         match self.entropy.below(4) {
@@ -543,7 +543,7 @@ impl World {
         self.act();
     }
 
-    /// A crash: what was not durable is lost, links with it.
+    /// Crashes a store: data that was not durable is lost, together with its links.
     pub(super) fn crash(&mut self, at: usize) {
         self.writes[at].clear();
         for peer in 0..self.stores.len() {
