@@ -1,8 +1,9 @@
-//! The node: what a process adds to the sans-IO core.
+//! The node: the runtime around the sans-IO core, with a store, connections and a command service.
 //!
-//! [`service`] is the only door for command lines and other APIs.
+//! [`service`] is the only interface for command lines and other APIs. This crate holds no protocol rule; see
+//! `ARCHITECTURE.md`.
 
-/// Whether a planted bug is on: never, but under `--cfg planted`.
+/// True if a planted bug is active, which needs `--cfg planted`.
 macro_rules! planted {
     ($id:literal) => {{
         #[cfg(planted)]
