@@ -29,7 +29,7 @@ pub(super) struct Started<S> {
     pub(super) store: S,
     pub(super) completions: UnboundedReceiver<StoreDone>,
     pub(super) core: Core,
-    /// Addresses that the store remembers.
+    /// Addresses in the store.
     pub(super) addresses: Vec<String>,
 }
 

@@ -189,7 +189,7 @@ impl Acting<'_> {
                     hasher.update(&(text.len() as u64).to_be_bytes()).update(text.as_bytes());
                 }
                 hasher.update(&part.count.to_be_bytes()).update(&part.digest);
-                // The digest includes the names of collections, but no other content of their descriptions.
+                // The hash covers the descriptions of collections, but they are not counted as documents.
                 if part.collection == COLLECTIONS {
                     continue;
                 }
