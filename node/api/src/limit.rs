@@ -16,7 +16,7 @@ use std::sync::Arc;
 use crate::problem::{Code, Problem};
 use crate::settings::Settings;
 
-/// Tokens that are counted at once; beyond, those that sent nothing of late are forgotten.
+/// Largest number of tracked tokens; beyond it, tokens without recent requests are dropped.
 const TOKENS_MAX: usize = 4096;
 /// Bytes of the unit in which a quota is counted.
 const UNIT_BYTES: usize = 1024;
@@ -27,7 +27,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 type Counter = RateLimiter<String, HashMapStateStore<String>, DefaultClock>;
 
-/// Counts the requests and the bytes of each token.
+/// Limits the requests and the bytes of each token.
 #[derive(Debug)]
 pub(crate) struct Limit {
     requests: Option<Counter>,
@@ -37,7 +37,7 @@ pub(crate) struct Limit {
 }
 
 impl Limit {
-    /// Returns the limits that the settings name.
+    /// Returns the limits of the settings.
     pub(crate) fn new(settings: &Settings) -> Self {
         let clock = DefaultClock::default();
         let counter = |quota| RateLimiter::new(quota, HashMapStateStore::default(), clock.clone());
@@ -50,10 +50,10 @@ impl Limit {
         Self { requests, bytes, clock }
     }
 
-    /// Counts a request of a token.
+    /// Takes one request of a token.
     ///
     /// # Errors
-    /// `too_often`, with the seconds after which the next one is allowed.
+    /// `too_often`, with the seconds until the next request is allowed.
     pub(crate) fn take(&self, token: &str) -> Result<(), Problem> {
         let Some(requests) = &self.requests else { return Ok(()) };
         forget(requests);

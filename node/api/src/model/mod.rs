@@ -109,12 +109,12 @@ pub(crate) enum ChangeOf {
     },
     /// Removes a member or an item.
     Remove {
-        /// Its dotted path.
+        /// The dotted path of the member or item, such as `address.city` or `tags.0`.
         path: String,
     },
     /// Inserts items into a list.
     Insert {
-        /// The dotted path of the list.
+        /// The dotted path of the list, such as `tags`.
         path: String,
         /// The index of the item before which to insert, from 0; the list's length appends.
         index: u64,
