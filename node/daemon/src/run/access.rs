@@ -1,4 +1,4 @@
-//! `account`, `rules`, `audit` and `login`.
+//! Carries out `account`, `rules`, `audit` and `login`.
 
 use cosmicsync_node::service::{
     AccountChange, AccountCreate, Command, Reply, RulesSet, RulesTest, Secret, ServiceError, quoted,
@@ -95,7 +95,7 @@ pub(super) async fn login(run: &mut Run<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Reads rules: the argument itself, stdin or a file.
+/// Reads rules from the argument, stdin or a file.
 fn read(argument: &str, command: &str) -> Result<Value, ServiceError> {
     read_json_file(argument, "rules", command, EXAMPLE)
 }
