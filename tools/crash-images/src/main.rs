@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use workload::{Chain, Mark};
 
-/// Of this many images, one must also take another commit.
+/// One of this many images must also take another commit.
 const WRITE_EVERY: u64 = 8;
 
 #[derive(Debug, Parser)]

@@ -58,7 +58,7 @@ struct Tally {
     closes: BTreeMap<String, u64>,
     links: u64,
     refused: u64,
-    /// Requests on links that read nothing.
+    /// Number of requests on links that read nothing.
     asked: u64,
     heard: Vec<u8>,
 }

@@ -69,8 +69,8 @@ pub(super) struct FeedOptions {
 
 /// Reports the changes in a space, oldest first.
 ///
-/// Of several changes of one document, only the last may be reported. After an event `gap`, read the documents again,
-/// because the changes before it have been discarded. An event `problem` tells why the stream ends.
+/// If a document changed several times, only its last change may be reported. After an event `gap`, read the documents
+/// again, because the changes before it have been discarded. An event `problem` tells why the stream ends.
 #[utoipa::path(get, operation_id = "followChanges", path = "/v1/spaces/{space}/changes", tag = "changes",
     params(SpacePath, FeedOptions,
         ("Last-Event-ID" = Option<String>, Header, pattern = r"^([0-9a-f]{16}\.[0-9]+)?$",
