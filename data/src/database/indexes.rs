@@ -252,7 +252,7 @@ impl Registry {
         kept.map(|(no, index)| (*no, index))
     }
 
-    /// Returns the indexes of a collection that a plan may use.
+    /// Returns the indexes of a collection in the planner's form.
     pub(super) fn candidates(&self, partition: PartNo, collection: CollectionId) -> Vec<Candidate> {
         let candidate = |(no, index): (u32, &Index)| Candidate {
             no,

@@ -466,7 +466,7 @@ pub enum Answer {
     Conflicts(Vec<(Option<(LogId, u64)>, Conflict)>),
     /// A document; `None` if it does not exist.
     Document(Option<Found>),
-    /// A document's durable state, also of a deleted document; `None` if it never existed.
+    /// A document's durable state, also of a deleted document; `None` if nothing of it is here.
     Snapshot(Option<Snapshot>),
     /// Changes; `None` if some changes after the given number have been discarded.
     Changes(Option<Vec<FeedRow>>),

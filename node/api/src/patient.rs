@@ -24,7 +24,7 @@ pub(crate) struct Patient<S> {
     patience: Duration,
     /// Ends when the client has read nothing for too long; none while it reads.
     stalled: Option<Pin<Box<Sleep>>>,
-    /// Ends when a client that still sends is given up; none until everything was sent to it.
+    /// Time limit for reading the rest of a closing connection; none before everything was sent.
     lingering: Option<Pin<Box<Sleep>>>,
 }
 
@@ -48,14 +48,14 @@ impl<S> Patient<S> {
 }
 
 impl<S: AsyncRead + Unpin> Patient<S> {
-    /// Throws away what still comes, until the client closes or the time is over.
+    /// Discards received bytes until the client closes the connection or the time is over.
     fn poll_waste(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let lingering = self.lingering.get_or_insert_with(|| Box::pin(sleep(LINGER)));
         if lingering.as_mut().poll(context).is_ready() {
             return Poll::Ready(());
         }
         let mut waste = [MaybeUninit::uninit(); WASTE_BYTES];
-        // A client that sends without end gives way to others now and then.
+        // After some reads, other tasks get a turn even if the client sends without end.
         for _ in 0..16 {
             let mut buffer = ReadBuf::uninit(&mut waste);
             let read = ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer));

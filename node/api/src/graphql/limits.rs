@@ -49,7 +49,7 @@ pub(crate) fn check_text(text: &str) -> Result<(), Problem> {
             }
             b'}' | b']' | b')' => open = open.saturating_sub(1),
             b'#' => rest = behind(after, |byte| !matches!(byte, b'\n' | b'\r')),
-            // A recursive parser starts anew inside a string.
+            // A parser would backtrack into an unterminated string, so it is refused.
             b'"' => rest = behind_string(after).ok_or_else(|| Problem::new(Code::BadQuery, "a string does not end"))?,
             b'a'..=b'z' | b'A'..=b'Z' | b'_' => {
                 rest = behind(after, |byte| byte.is_ascii_alphanumeric() || byte == b'_')

@@ -29,7 +29,7 @@ pub(super) async fn control(
         let problem = Problem::new(Code::UpgradeRequired, "this is the route of the command line");
         return Err(problem.next("cosmicsync --url URL status"));
     };
-    // Commands are counted as they come: a token that has sent too much learns it here.
+    // Commands are counted as they come; a token that has exceeded its quota is refused here.
     caller.sent(1)?;
     let Ok(slot) = Arc::clone(&door.sockets).try_acquire_owned() else {
         return Err(Problem::new(Code::Unavailable, "the node serves as many connections as it may"));
@@ -63,7 +63,7 @@ async fn revoked(caller: &Caller) {
     }
 }
 
-/// A connection whose bytes are counted as they come. It ends once the token has sent too many.
+/// A connection that takes its bytes from the token's quota, and ends once the quota is exceeded.
 struct Counted<S> {
     stream: S,
     caller: Caller,

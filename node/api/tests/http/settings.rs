@@ -33,7 +33,7 @@ async fn a_token_sends_so_much_a_day_and_no_more() {
     let world = &listening.world;
     let text = "x".repeat(250_000);
     let mut socket = listening.connect(&world.write).await.expect("it opens");
-    // Bodies, imports and messages are counted together.
+    // Bodies, imports and messages use the same quota.
     world.call("PUT", "collections/notes/docs/a", json!({ "text": text })).await.ok(201);
     let rows = format!("{{\"text\":\"{text}\"}}\n").repeat(2);
     let ndjson = [("content-type", "application/x-ndjson")];
@@ -52,7 +52,7 @@ async fn a_token_sends_so_much_a_day_and_no_more() {
     let refused = socket.hear().await.expect("an answer");
     assert_eq!((&refused["id"], &refused["problem"]["code"]), (&json!("over"), &json!("quota")), "{refused}");
     world.call("GET", "collections/notes/docs/c", ()).await.failed("not_found");
-    // Reading takes nothing of it, and another token has its own.
+    // Reading does not use the quota, and another token has its own.
     world.call("GET", "collections/notes/docs/a", ()).await.ok(200);
     world.send(&world.read, "POST", "collections/notes/find", &[], json!({ "selector": {} })).await.ok(200);
 }

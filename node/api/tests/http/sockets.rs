@@ -19,7 +19,7 @@ impl Listening {
         Self::set(&Settings::default()).await
     }
 
-    /// A world whose door is kept otherwise, that listens.
+    /// Returns a listening world whose API has other settings.
     pub(super) async fn set(settings: &Settings) -> Self {
         let world = World::set(settings).await;
         let server = Server::bind(([127, 0, 0, 1], 0).into()).await.expect("a port");

@@ -221,7 +221,7 @@ pub(crate) enum LogVerb {
         /// Largest number of lines
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=2000))]
         limit: u64,
-        /// Go on with new lines, until Ctrl-C
+        /// Continue with new lines, until Ctrl-C
         #[arg(long)]
         follow: bool,
     },

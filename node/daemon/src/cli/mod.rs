@@ -279,7 +279,7 @@ pub(crate) enum Verb {
     /// Read the audit log of logins, denied requests and changes of access
     #[command(subcommand)]
     Audit(AuditVerb),
-    /// The log of the running node
+    /// Read the log of the running node
     #[command(subcommand)]
     Log(LogVerb),
     /// Print the description of the HTTP API (OpenAPI 3.1)

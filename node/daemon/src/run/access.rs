@@ -11,7 +11,7 @@ use super::{Failure, Run, usage};
 use crate::cli::{AccountVerb, AuditVerb, LogVerb, Password, RulesVerb};
 use crate::terminal;
 
-/// How long a node is asked to wait for lines of its log, in milliseconds.
+/// Longest wait of a request for new log lines, in milliseconds.
 const LOG_WAIT_MS: u64 = 25_000;
 /// An example of rules, for messages.
 const EXAMPLE: &str = r#"{"list": {}, "view": {}, "create": {"by": {"$var": "auth.account"}}}"#;

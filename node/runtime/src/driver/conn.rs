@@ -87,7 +87,7 @@ impl Conn {
         let reader = spawn_local(read(read_half, link, inputs));
         let writer = spawn_local(async move {
             if write(write_half, queue, room).await.is_err() {
-                // The core may be gone, and then nobody needs to learn of the lost link.
+                // If the core is gone, the lost link need not be reported.
                 drop(lost.send(Input::Lost(link)).await);
             }
         });

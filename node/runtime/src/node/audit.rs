@@ -78,7 +78,7 @@ impl Acting<'_> {
         let note = move |core: &mut Core| {
             let ops = core.audit.push(row);
             if !ops.is_empty() {
-                // Nobody waits for the row: it becomes durable with the next commit.
+                // The row is not waited for: it becomes durable with the next commit.
                 core.write(ops, oneshot::channel().0);
             }
         };

@@ -71,7 +71,7 @@ pub struct Node {
     documents: Mutex<BTreeMap<SpaceNo, (u64, u64)>>,
     /// The URL of the HTTP API.
     http: OnceLock<String>,
-    /// The last lines of the log, where the program keeps them.
+    /// The last lines of the log, if the program keeps them.
     log: OnceLock<Arc<LogTail>>,
 }
 
@@ -91,9 +91,9 @@ impl Node {
         drop(self.http.set(url));
     }
 
-    /// Shows these lines to those who may look at the node.
+    /// Makes the last lines of the log available to commands.
     pub fn keeps_log(&self, tail: Arc<LogTail>) {
-        // The first one stays.
+        // Only the first one is kept.
         drop(self.log.set(tail));
     }
 
@@ -202,7 +202,7 @@ impl Acting<'_> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let page = tail.next_page(after, limit, Duration::from_millis(wait_ms));
         let mut ended = self.ended.clone();
-        // A node that stops keeps nobody waiting.
+        // A node that stops ends the wait.
         tokio::select! {
             biased;
             page = page => Ok(Reply::Log(page)),

@@ -302,7 +302,8 @@ pub enum Command {
         /// The collection's name.
         collection: String,
     },
-    /// Finds documents: streams [`Item::Document`](super::Item::Document), then [`Reply::Queried`](super::Reply::Queried).
+    /// Finds documents: streams [`Item::Document`](super::Item::Document), then
+    /// [`Reply::Queried`](super::Reply::Queried).
     Query(super::Query),
     /// Explains the plan for a query: [`Reply::Plan`](super::Reply::Plan).
     QueryPlan(super::Query),
@@ -562,12 +563,12 @@ pub enum Command {
     },
     /// Reads the last lines of the node's log: [`Reply::Log`](super::Reply::Log).
     LogRead {
-        /// Number of the line behind which to begin; without one, the last lines.
+        /// Number of the line after which to begin; without it, the last lines are returned.
         #[serde(default)]
         after: Option<u64>,
         /// Largest number of lines.
         limit: u64,
-        /// Longest wait for a line where there is none, in milliseconds.
+        /// Longest wait for a line, if there is none yet, in milliseconds.
         #[serde(default)]
         wait_ms: u64,
     },

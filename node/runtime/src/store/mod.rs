@@ -152,7 +152,7 @@ impl Drop for LmdbStore {
         drop(self.readers.take());
         drop(self.queue.take());
         if let Some(thread) = self.thread.take() {
-            // A panic of the thread was printed when it happened; nobody is left to receive it here.
+            // A panic of the thread was printed when it happened.
             drop(thread.join());
         }
     }

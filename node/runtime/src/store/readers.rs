@@ -134,7 +134,7 @@ impl Drop for Readers {
     fn drop(&mut self) {
         drop(self.queue.take());
         for thread in self.threads.drain(..) {
-            // A panic of the thread was printed when it happened; nobody is left to receive it here.
+            // A panic of the thread was printed when it happened.
             drop(thread.join());
         }
     }

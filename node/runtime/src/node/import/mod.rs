@@ -312,7 +312,7 @@ fn taken_up(import: &Import, kind: Kind, bytes: &[u8]) -> Result<Stand, ServiceE
     Ok(stand)
 }
 
-/// Returns the import command, without options that do not affect documents.
+/// Returns the import command, with the options that determine the imported documents.
 fn again(import: &Import) -> String {
     let mut command = format!("cosmicsync import {} --collection {}", quoted(&import.path), quoted(&import.collection));
     let format = import.format.map(|format| format.name().to_owned());
