@@ -3,8 +3,8 @@
 //!
 //! The check reads the file page by page, holds one page for each level of a tree, and never writes. It visits every
 //! page that the newest root leads to. It verifies the numbers and kinds of pages, the places of nodes, the order of
-//! keys, and the counts of rows and pages, and that no page is used twice or both used and free. It skips the content
-//! of values, which have seals and checksums of their own. Specified in `spec/storage.md`.
+//! keys, and the numbers of rows and pages. No page may be used twice, or be both used and free. The content of values
+//! is skipped, because it has seals and checksums of its own. Specified in `spec/storage.md`.
 
 use std::fs::File;
 use std::io;
