@@ -99,7 +99,7 @@ pub(super) struct Desk {
     pub(super) under_way: BTreeMap<Ticket, Once>,
     /// Cached descriptions of collections, each with its version; another version is read again.
     described: BTreeMap<DocRef, (VersionId, CollectionMeta)>,
-    /// The actors of requests under way that have one.
+    /// The actors of running requests.
     pub(super) actors: BTreeMap<Ticket, Arc<Actor>>,
     /// Open live queries whose client has no request pending.
     pub(super) live: BTreeMap<LiveId, Box<Live>>,

@@ -11,7 +11,7 @@ pub enum Target {
     Named(Name),
     /// A new document without a key.
     New {
-        /// The collection's name; made if it is new.
+        /// The collection's name; the collection is created if it does not exist.
         collection: String,
     },
 }

@@ -251,7 +251,7 @@ impl Database {
         !self.desk.indexer_idle
     }
 
-    /// Frees what a request held that ended.
+    /// Frees the resources of an ended request.
     fn let_go(&mut self, ticket: Ticket) {
         let mut cx = Context { endpoint: &mut self.endpoint, desk: &mut self.desk, now: self.now, ticket };
         cx.let_go();
@@ -293,7 +293,7 @@ impl Database {
         }
     }
 
-    /// The endpoint acknowledges nothing any more, so no request will ever go on.
+    /// Handles the failure of the endpoint: it acknowledges nothing more, so all requests fail.
     fn fail(&mut self, error: &StoreError) {
         self.failed = Some(error.clone());
         self.tasks.remove(&indexer::INDEXER);

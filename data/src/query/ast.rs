@@ -26,11 +26,11 @@ pub enum Selector {
 pub enum Field {
     /// A path in the value.
     Member(Path),
-    /// A property of the document beside its value.
+    /// A property of the document outside of its value.
     Virtual(Virtual),
 }
 
-/// A property of a document beside its value.
+/// A property of a document outside of its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Virtual {
     /// `$id`: the document's id, in hex.

@@ -36,7 +36,7 @@ pub(crate) trait Shape: Send + Unpin + 'static {
     fn end(&mut self, reply: Reply, out: &mut Vec<u8>);
 }
 
-/// A command under way.
+/// A running command.
 type Call = Pin<Box<dyn Future<Output = Result<Reply, ServiceError>> + Send>>;
 
 /// The body of a streamed answer.

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The sample, beside the repository.
+/// The sample, which is outside of the repository.
 const SAMPLE: &str = "zipcodes.csv.gz";
 /// Time without traffic after which a link is idle.
 const QUIET: Duration = Duration::from_millis(600);

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-/// The sample, beside the repository.
+/// The sample, which is outside of the repository.
 const SAMPLE: &str = "zipcodes.csv.gz";
 /// Number of kills and restarts of the large store.
 const RESTARTS: u64 = 5;

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-/// The samples, beside the repository.
+/// The samples, which are outside of the repository.
 const SAMPLES: [&str; 2] = ["zipcodes.csv.gz", "earthquakes.json.gz"];
 /// The collection of the imported documents.
 const COLLECTION: &str = "imported";
