@@ -283,7 +283,7 @@ pub enum QueryError {
     /// An index of this name exists with other fields.
     #[error("the index {0:?} is there already, on other fields: drop it first, or take another name")]
     IndexThere(String),
-    /// The index is still being built, or cannot answer the query.
+    /// The index is still being built.
     #[error("the index {0:?} is still being built")]
     IndexBuilding(String),
     /// The live query does not exist, or has ended.

@@ -140,7 +140,7 @@ pub struct Plan {
 /// Score of an index, most important part first; the greatest score wins.
 type Score = (usize, bool, bool, core::cmp::Reverse<usize>, core::cmp::Reverse<String>);
 
-/// Plans a query. With `only`, no other index is read; returns `None` if that index cannot be used.
+/// Plans a query. With `only`, no other index is read; returns `None` if that index is missing or not ready.
 pub fn plan(selector: &Selector, sort: &Sort, candidates: &[Candidate], only: Option<&str>) -> Option<Plan> {
     if let (Some(names), None) = (named(selector), only) {
         return Some(Plan { access: Access::Named(names), order: Order::Memory, rejected: Vec::new() });
