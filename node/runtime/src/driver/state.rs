@@ -81,7 +81,7 @@ pub(crate) struct Core {
     pub(crate) db: Database,
     /// Time of the present turn.
     pub(crate) now: Now,
-    /// The peer book.
+    /// The address book.
     pub(crate) peers: Peers,
     /// Addresses from the settings, which are not stored.
     pub(crate) configured: BTreeSet<String>,
