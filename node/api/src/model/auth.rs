@@ -13,13 +13,13 @@ use crate::extract::objects;
 pub(crate) enum Role {
     /// May do everything.
     Owner,
-    /// May do everything except manage owners.
+    /// May do everything except manage owners and make backups.
     Admin,
     /// May read and write documents, as far as the rules of their collections allow.
     Editor,
     /// May read documents, as far as the rules of their collections allow.
     Viewer,
-    /// May read the node's status, its accounts and its audit log, but no documents.
+    /// May read the node's status, log, accounts and audit log, but no documents.
     Auditor,
 }
 

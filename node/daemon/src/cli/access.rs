@@ -75,13 +75,13 @@ impl TokenVerb {
 pub(crate) enum Role {
     /// May do everything
     Owner,
-    /// May do everything except manage owners
+    /// May do everything except manage owners and make backups
     Admin,
     /// May read and write documents, as far as rules allow
     Editor,
     /// May read documents, as far as rules allow
     Viewer,
-    /// May read the node's status, its accounts and its audit log, but no documents
+    /// May read the node's status, log, accounts and audit log, but no documents
     Auditor,
 }
 

@@ -13,13 +13,13 @@ use serde::{Deserialize, Serialize};
 pub enum Role {
     /// May do everything.
     Owner,
-    /// May do everything except manage owners.
+    /// May do everything except manage owners and make backups.
     Admin,
     /// May read and write documents within the rules.
     Editor,
     /// May read documents within the rules.
     Viewer,
-    /// May read the node's state, its accounts and its audit log, but no documents.
+    /// May read the node's state, log, accounts and audit log, but no documents.
     Auditor,
 }
 
