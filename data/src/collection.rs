@@ -1,7 +1,7 @@
 //! Descriptions of collections: the layout of the imported file, and the definitions of indexes, schema and rules.
 //!
 //! A [`CollectionMeta`] is stored as a document of the reserved collection [`COLLECTIONS`], under the collection's
-//! name. It syncs with the documents, so an export on another device writes the same file. Specified in
+//! name. The description syncs with the documents, so an export on another device writes the same file. Specified in
 //! `spec/documents.md`, section 8.
 
 use crate::import::{Envelope, Format, Kind};
@@ -44,7 +44,7 @@ pub struct CollectionMeta {
     pub id_column: Option<String>,
     /// The unit of erasure in imported documents; set by the first import, and valid for later ones.
     pub erasable: Erasable,
-    /// The collection's indexes. They are changed one by one, in the stored description.
+    /// The collection's indexes. Indexes are changed one by one, in the stored description.
     pub indexes: Indexes,
     /// The collection's schema. It is changed in the stored description.
     pub schema: Option<Declared>,

@@ -2,8 +2,8 @@
 //!
 //! Records of one import repeat field names, values and phrases. A dictionary of frequent content lets each record be
 //! compressed, and erased, separately. The dictionary outlives erased records, so it must not hold content that is
-//! particular to a few. It holds only names, values and phrases that occur, as a whole, in at least [`RECORDS_MIN`]
-//! records of the batch. Specified in `spec/documents.md`, section 9.
+//! particular to a few. The dictionary holds only names, values and phrases that occur, as a whole, in at least
+//! [`RECORDS_MIN`] records of the batch. Specified in `spec/documents.md`, section 9.
 
 use core::ops::Range;
 use cosmicsync_protocol::crdt::{Meta, TextPaths, Value, encode_new};

@@ -1,5 +1,5 @@
-//! Planted bugs of this crate: deliberate mistakes that the simulator's oracles must find. They exist only under
-//! `--cfg planted`; see the protocol's module of this name, and `cargo xtask prove data-sim`.
+//! Planted bugs of this crate: deliberate mistakes that the simulator's oracles must find. Planted bugs exist only
+//! under `--cfg planted`; see the protocol's module of this name, and `cargo xtask prove data-sim`.
 
 use cosmicsync_protocol::planted::Planted;
 

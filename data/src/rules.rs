@@ -1,8 +1,8 @@
 //! The rules of a collection: the documents that an actor may list, view, create, update and delete.
 //!
-//! A rule is a [selector](crate::query) of the documents with which a deed is allowed. It may contain variables such as
-//! `{"$var": "auth.account"}`, which are bound to properties of the actor. Rules limit clients of a node's HTTP API,
-//! never other devices, because those hold the keys. Specified in `spec/rules.md`.
+//! A rule is a [selector](crate::query) of the documents with which a deed is allowed. The selector may contain
+//! variables such as `{"$var": "auth.account"}`, which are bound to properties of the actor. Rules limit clients of a
+//! node's HTTP API, never other devices, because those hold the keys. Specified in `spec/rules.md`.
 
 use crate::json;
 use crate::query::{Selector, parse};

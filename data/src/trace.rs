@@ -5,8 +5,8 @@
 //! `numAgents` authors. Each of its transactions names its `agent` and, as `parents`, the transactions that this author
 //! had seen. Positions and lengths are in Unicode scalar values.
 //!
-//! The reader streams: it holds one transaction at a time, and the texts around the transactions. It does not
-//! decompress.
+//! The reader streams: it holds one transaction at a time, and the texts around the transactions. Decompression is left
+//! to the caller.
 
 use crate::import::{Checkpoint, Format, ImportError, Reader};
 use cosmicsync_protocol::crdt::Value;
@@ -104,15 +104,15 @@ impl TraceReader {
         Ok(Some(txn))
     }
 
-    /// Returns the text before the first transaction. It is known once that transaction was taken, unless the file has
-    /// it later.
+    /// Returns the text before the first transaction. The text is known once that transaction was taken, unless the
+    /// file has it later.
     pub fn start_content(&self) -> Option<String> {
         let Checkpoint { head, .. } = self.reader.checkpoint();
         let known = crate::json::parse(format!("{head}]}}").as_bytes()).ok()?;
         known.entry("startContent")?.as_text().map(str::to_owned)
     }
 
-    /// Returns the members of the file around the transactions. They are known at the end of the file.
+    /// Returns the members of the file around the transactions. The members are known at the end of the file.
     pub fn summary(&self) -> Result<Summary, TraceError> {
         let around = self.reader.envelope().ok_or(TraceError::Member("txns"))?;
         let around = crate::json::parse([around.head, around.tail].concat().as_bytes());

@@ -1,5 +1,5 @@
-//! The state that requests share: the waiting requests, the pinned documents and the caches. It carries out no request
-//! itself.
+//! The state that requests share: the waiting requests, the pinned documents and the caches. This module carries out no
+//! request itself.
 
 use super::ask::{LiveId, QueryError, RESTING_MAX, SCANNED_MAX};
 use super::idempotency::Once;
@@ -104,7 +104,7 @@ pub(super) struct Desk {
     /// Open live queries whose client has no request pending.
     pub(super) live: BTreeMap<LiveId, Box<Live>>,
     next_live: u64,
-    /// Requests that only wait for a document to change. They don't use the places of running requests.
+    /// Requests that only wait for a document to change. Such requests don't use the places of running ones.
     pub(super) resting: BTreeSet<Ticket>,
     /// Requests that run again whenever a document changes, each with the documents changed since its last run. A set
     /// stops growing at one document above the limit for reading them one by one.

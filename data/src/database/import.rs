@@ -1,8 +1,8 @@
 //! Imports: new documents go in bulk to a log of their own, documents whose key exists are updated.
 //!
 //! A row in the commit of the last documents stores the import's progress, so an interrupted import resumes exactly
-//! after the stored documents. The requests of one import take turns, from the lookup of keys to the commit. They don't
-//! wait for each other's commits. This module never parses a file; see `crate::import`. Specified in
+//! after the stored documents. The requests of one import take turns, from the lookup of keys to the commit. Requests
+//! don't wait for each other's commits. This module never parses a file; see `crate::import`. Specified in
 //! `spec/documents.md`, section 8.
 
 use super::context::{Context, Task, Wake, check_collection, check_name};

@@ -1,5 +1,5 @@
 //! The registry of this store's indexes: the indexes, their progress, and the documents that they have not caught up
-//! with. It reads no documents; the worker in `indexer.rs` does. Specified in `spec/query.md`.
+//! with. The registry reads no documents; the worker in `indexer.rs` does. Specified in `spec/query.md`.
 
 use super::ask::{IndexInfo, IndexState};
 use crate::index::define::{Fields, Indexes as Definitions};

@@ -3,8 +3,8 @@
 //! A [`Database`] wraps the endpoint: all inputs pass through the database. Each [`Request`] is a small state machine
 //! that advances when the endpoint reports the event that it waits for. A bounded number of requests runs concurrently;
 //! the others wait in order. The database adds no storage format beyond the rows of imports and the descriptions of
-//! collections. It never opens a link, and it leaves users, spaces and partitions to the endpoint's own commands.
-//! Specified in `spec/documents.md`, section 10.
+//! collections. The database never opens a link, and leaves users, spaces and partitions to the endpoint's own
+//! commands. Specified in `spec/documents.md`, section 10.
 
 pub mod ask;
 mod bookmark;

@@ -265,8 +265,8 @@ pub enum Request {
     ImportClose {
         /// The import's number, from [`Answer::ImportOpened`].
         import: ImportId,
-        /// The file reader's position at the end of the file. It is stored, so that a request that resumes the import
-        /// finds that the file is complete. An empty checkpoint is not stored.
+        /// The file reader's position at the end of the file. The position is stored, so that a request that resumes
+        /// the import finds that the file is complete. An empty checkpoint is not stored.
         checkpoint: Vec<u8>,
         /// The collection's description.
         meta: CollectionMeta,
@@ -302,8 +302,8 @@ pub enum Request {
         /// The query. Its bookmark is ignored.
         query: Box<Query>,
         /// The change number of an answer that the caller already has, from the `cursor` of an earlier batch. The first
-        /// batch then holds only the changes since, where these are known. It may report a removal of a document that
-        /// the caller never had.
+        /// batch then holds only the changes since, where these are known. The batch may report a removal of a document
+        /// that the caller never had.
         since: Option<u64>,
     },
     /// Waits until the answer of a live query changes; answered with [`Answer::Live`]. Cancelling this request ends the

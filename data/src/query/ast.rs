@@ -7,8 +7,8 @@ use cosmicsync_protocol::crdt::Value;
 
 /// A condition on documents.
 ///
-/// [`super::parse`] builds it in normal form: no list of one part, and no list directly in a list of the same kind. It
-/// nests at most [`super::SELECTOR_DEPTH_MAX`] deep; other builders must keep to this limit.
+/// [`super::parse`] builds it in normal form: no list of one part, and no list directly in a list of the same kind. The
+/// normal form nests at most [`super::SELECTOR_DEPTH_MAX`] deep; other builders must keep to this limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selector {
     /// Documents that match all of these; with no parts, every document.

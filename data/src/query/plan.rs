@@ -1,7 +1,7 @@
 //! Chooses the index that a query reads, and the ranges in it (`spec/query.md`, section 7).
 //!
-//! A plan depends only on the query and on the indexes: it uses no statistics and no clock. It is never narrower than
-//! the selector, which is evaluated on every document that the plan returns.
+//! A plan depends only on the query and on the indexes: it uses no statistics and no clock. A plan is never narrower
+//! than the selector, which is evaluated on every document that the plan returns.
 
 use super::ast::{Field, Selector, Virtual};
 use super::bounds::{Bounds, Range, alternatives};

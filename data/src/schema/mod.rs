@@ -1,6 +1,6 @@
 //! Schemas: the shape of a collection's documents (`spec/schemas.md`).
 //!
-//! A [`Schema`] is a subset of JSON Schema 2020-12 without references to other schemas. It is compiled once and
+//! A [`Schema`] is a subset of JSON Schema 2020-12 without references to other schemas. A schema is compiled once and
 //! evaluated on values directly, with a limited number of steps. `x-crdt` defines how a member merges; `x-key` names
 //! the members that form the document's key.
 

@@ -166,7 +166,8 @@ macro_rules! expect_reply {
 }
 pub(crate) use expect_reply;
 
-/// A failure in the middle of an answer. It aborts the connection, so that no client takes a part for the whole.
+/// A failure in the middle of an answer. Such a failure aborts the connection, so that no client takes a part for the
+/// whole.
 #[derive(Debug)]
 pub(crate) struct Broken(pub(crate) ServiceError);
 

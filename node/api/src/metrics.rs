@@ -1,8 +1,8 @@
 //! Metrics for Prometheus, in the OpenMetrics format: about requests, and about the node's state.
 //!
-//! They contain no names of documents, collections, spaces, accounts or tokens: labels are routes, methods, statuses,
-//! states and ids of spaces. They are served by a listener of their own, which needs no token. Bind it where only
-//! operators can connect. Guide: `docs/operate.md`.
+//! The metrics contain no names of documents, collections, spaces, accounts or tokens: labels are routes, methods,
+//! statuses, states and ids of spaces. The metrics are served by a listener of their own, which needs no token. Bind it
+//! where only operators can connect. Guide: `docs/operate.md`.
 
 use axum::Router;
 use axum::extract::State;
@@ -110,7 +110,7 @@ struct Watched {
     metrics: Metrics,
 }
 
-/// Returns the router for the operator of a node: `/metrics`, `/healthz` and `/readyz`. It needs no token.
+/// Returns the router for the operator of a node: `/metrics`, `/healthz` and `/readyz`. The routes need no token.
 pub fn operator_router(backend: Arc<dyn Backend>, metrics: Metrics) -> Router {
     Router::new()
         .route("/metrics", axum::routing::get(figures))

@@ -1,5 +1,5 @@
-//! Presence: the state that clients of this node announce at a document while they are connected. It is neither stored
-//! nor synced.
+//! Presence: the state that clients of this node announce at a document while they are connected. Presence is neither
+//! stored nor synced.
 
 use core::fmt;
 use serde_json::Value;

@@ -27,7 +27,7 @@ pub(crate) fn schema() -> String {
     text
 }
 
-/// The default port. It is fixed, so that an invited device finds this node again after a restart.
+/// The default port, which is fixed, so that an invited device finds this node again after a restart.
 const PORT: u16 = 7520;
 
 const PREFIX: &str = "COSMICSYNC_";

@@ -1,4 +1,4 @@
-//! Planted bugs of the driver: deliberate mistakes that the transport lane must find. They exist only under
+//! Planted bugs of the driver: deliberate mistakes that the transport lane must find. Planted bugs exist only under
 //! `--cfg planted`; see the protocol's module of this name, and `cargo xtask prove sim-turmoil`.
 
 use cosmicsync_protocol::planted::Planted;

@@ -2,8 +2,8 @@
 //!
 //! The tool records the writes and syncs of a run of [`cosmicsync_node::store::LmdbStore`], and makes from them files
 //! that a disk may hold after a crash. Each must open with every acknowledged commit, with a prefix of the run without
-//! holes, and without anything that was never submitted. The tool also fills the disk and fails its syncs. It prints
-//! one line of JSON, and fails if anything is violated or nothing was checked (`spec/storage.md`).
+//! holes, and without anything that was never submitted. The tool also fills the disk and fails its syncs. The output
+//! is one line of JSON. The run fails if anything is violated or nothing was checked (`spec/storage.md`).
 
 mod check;
 mod image;

@@ -1,8 +1,8 @@
 //! Measures the least work for a cold sync with the same guarantees, with nothing else around it.
 //!
 //! The tool takes the lines of a file as documents, bundled by size. On one core it does the work of a sender and a
-//! receiver: compress, seal, hash and sign; then verify, open and decompress. It uses no network, no disk and no merge.
-//! `cargo xtask prove` compares its time with the real program's in the same run.
+//! receiver: compress, seal, hash and sign; then verify, open and decompress. The tool uses no network, no disk and no
+//! merge. `cargo xtask prove` compares its time with the real program's in the same run.
 
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};

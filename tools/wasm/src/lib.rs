@@ -1,7 +1,7 @@
 //! The pure crates as a WebAssembly module, run by `smoke.mjs` under Node.js.
 //!
-//! A host in a browser gives the core its seed and the time, and nothing else; this module does the same. It never
-//! reads a clock, and it is not the binding for applications.
+//! A host in a browser gives the core its seed and the time, and nothing else; this module does the same. The module
+//! never reads a clock, and is not the binding for applications.
 
 use cosmicsync_data as _;
 use cosmicsync_protocol::entropy::Entropy;

@@ -44,7 +44,7 @@ pub(super) struct Asker {
     pub(super) room: Arc<Room>,
 }
 
-/// The remaining size of an answer. It keeps a short request from causing a very long answer.
+/// The remaining size of an answer. The limit keeps a short request from causing a very long answer.
 #[derive(Debug)]
 pub(super) struct Room(AtomicUsize);
 

@@ -71,7 +71,7 @@ pub(crate) struct PasswordLogin {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LinkLogin {
-    /// The secret of a link that `cosmicsync login` printed. It logs an owner in, once.
+    /// The secret of a link that `cosmicsync login` printed. The link logs an owner in, once.
     pub(crate) link: String,
 }
 
@@ -269,7 +269,7 @@ impl From<Token> for TokenView {
 /// A new token.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct TokenMade {
-    /// The secret that a client sends. It is shown only in this answer.
+    /// The secret that a client sends. The secret is shown only in this answer.
     secret: String,
     /// The token's properties.
     token: TokenView,

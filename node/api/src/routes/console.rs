@@ -1,6 +1,6 @@
-//! The web console and the API's interactive pages, embedded from the build of `web/`. They are the same on every node,
-//! so they need no token; the console sends one with each API request. Nothing here reads a file or uses a path from
-//! the client.
+//! The web console and the API's interactive pages, embedded from the build of `web/`. The pages are the same on every
+//! node, so they need no token; the console sends one with each API request. Nothing here reads a file or uses a path
+//! from the client.
 
 use axum::Router;
 use axum::body::{Body, Bytes};

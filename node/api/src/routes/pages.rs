@@ -14,7 +14,7 @@ pub(super) async fn description() -> Response {
     typed(Body::from(TEXT.as_str()), "application/json")
 }
 
-/// Returns a page that explains the error codes. It loads no other file.
+/// Returns a page that explains the error codes. The page loads no other file.
 pub(super) async fn errors() -> Response {
     static PAGE: LazyLock<String> = LazyLock::new(errors_page);
     let mut response = typed(Body::from(PAGE.as_str()), "text/html; charset=utf-8");

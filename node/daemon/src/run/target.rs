@@ -21,7 +21,7 @@ pub(super) struct Target {
     making: Option<Making>,
 }
 
-/// An unfinished file beside its final name. It is deleted unless it is finished.
+/// An unfinished file beside its final name. The file is deleted unless it is finished.
 struct Making {
     path: PathBuf,
     becomes: PathBuf,

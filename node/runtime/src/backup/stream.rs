@@ -1,4 +1,4 @@
-//! A sealed stream: a header, then chunks. It knows nothing of rows.
+//! A sealed stream: a header, then chunks. The stream knows nothing of rows.
 
 use super::BackupError;
 use argon2::{Algorithm, Argon2, Params, Version};

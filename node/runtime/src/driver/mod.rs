@@ -1,7 +1,7 @@
 //! The driver: one loop that owns the database and carries bytes, rows and commands to and from it.
 //!
-//! Its dependencies are traits: [`Clock`], [`Net`], [`Store`]. It holds no protocol rule. It decides only when to dial,
-//! and when to stop reading or writing because the other side is slow (`spec/sync.md`, section 9).
+//! Its dependencies are traits: [`Clock`], [`Net`], [`Store`]. The driver holds no protocol rule, and decides only when
+//! to dial, and when to stop reading or writing because the other side is slow (`spec/sync.md`, section 9).
 
 mod carry;
 mod conn;

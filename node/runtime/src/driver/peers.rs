@@ -1,8 +1,8 @@
 //! The address book: the addresses to dial, their schedule and their state. Sans-IO: the driver dials and reports.
 //!
-//! The pause after failed dials grows from a quarter of a second to half a minute. It has jitter, so that a node that
-//! comes back is not dialled by all its peers at once. A peer that is connected already, dialled by either side, is not
-//! dialled again; a copy of a device is another peer.
+//! The pause after failed dials grows from a quarter of a second to half a minute. The pause has jitter, so that a node
+//! that comes back is not dialled by all its peers at once. A peer that is connected already, dialled by either side,
+//! is not dialled again; a copy of a device is another peer.
 
 use cosmicsync_protocol::endpoint::{LinkId, Process};
 use cosmicsync_protocol::entropy::Entropy;

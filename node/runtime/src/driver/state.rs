@@ -1,6 +1,6 @@
 //! The core thread's state beside the database: waiting requests, the address book, links.
 //!
-//! It does no I/O: the driver's loop feeds and drains it. Commands run here as closures, between two inputs.
+//! The state does no I/O: the driver's loop feeds and drains it. Commands run here as closures, between two inputs.
 
 use super::peers::{Ending, Peers, Phase};
 use super::store::store_error;

@@ -54,7 +54,7 @@ use tokio::time::{Duration, Instant};
 /// The result of a node; `None` while it runs.
 type Ended = Option<Result<(), ServiceError>>;
 
-/// An open node. It ends by [`Command::Shutdown`]. Dropping it also ends it, and waits for the end.
+/// An open node, which ends by [`Command::Shutdown`]. Dropping the node also ends it, and waits for the end.
 #[derive(Debug)]
 pub struct Node {
     /// `None` while the node is being dropped.

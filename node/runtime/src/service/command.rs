@@ -64,7 +64,7 @@ pub struct Position {
     pub seq: u64,
 }
 
-/// A set of positions: the entries that a replica had seen. It had seen nothing of a log that is not named.
+/// A set of positions: the entries that a replica had seen. The replica had seen nothing of a log that is not named.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Cut(pub Vec<Position>);

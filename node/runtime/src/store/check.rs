@@ -1,10 +1,10 @@
 //! Checks the pages of a data file before LMDB maps it. LMDB trusts its pages: a damaged one makes it read memory that
 //! does not exist.
 //!
-//! The check reads the file page by page, holds one page for each level of a tree, and never writes. It visits every
-//! page that the newest root leads to. It verifies the numbers and kinds of pages, the places of nodes, the order of
-//! keys, and the numbers of rows and pages. No page may be used twice, or be both used and free. The content of values
-//! is skipped, because it has seals and checksums of its own. Specified in `spec/storage.md`.
+//! The check reads the file page by page, holds one page for each level of a tree, and never writes. Every page that
+//! the newest root leads to is visited. The check verifies the numbers and kinds of pages, the places of nodes, the
+//! order of keys, and the numbers of rows and pages. No page may be used twice, or be both used and free. The content
+//! of values is skipped, because it has seals and checksums of its own. Specified in `spec/storage.md`.
 
 use std::fs::File;
 use std::io;

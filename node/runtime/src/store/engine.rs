@@ -1,7 +1,7 @@
-//! One LMDB environment: transactions, reads, growth of the map. It is synchronous and used by the writer thread alone;
-//! other threads read beside it, within a gate.
+//! One LMDB environment: transactions, reads, growth of the map. The engine is synchronous and used by the writer
+//! thread alone; other threads read beside it, within a gate.
 //!
-//! It never reports a group as done before LMDB's commit has returned, which is after LMDB's sync. Specified in
+//! The engine never reports a group as done before LMDB's commit has returned, which is after LMDB's sync. Specified in
 //! `spec/storage.md`.
 
 use super::lock::DirLock;

@@ -85,8 +85,9 @@ impl LmdbStore {
     /// Opens the store in `dir`, or creates one, and starts its threads.
     ///
     /// `on_done` is called once for each request: on the writer thread and in the order of the requests, except for
-    /// [`Read::Durable`](cosmicsync_protocol::storage::Read::Durable), which other threads report at any time. It must
-    /// not block, because nothing is written while it runs. Nothing in `dir` is changed before its format is known.
+    /// [`Read::Durable`](cosmicsync_protocol::storage::Read::Durable), which other threads report at any time.
+    /// `on_done` must not block, because nothing is written while it runs. Nothing in `dir` is changed before its
+    /// format is known.
     ///
     /// # Errors
     /// [`OpenError`]: another process has the directory open, the store is newer than this program, the key does not

@@ -15,7 +15,7 @@ use zeroize::{ZeroizeOnDrop, Zeroizing};
 const NONCE_BYTES: usize = 24;
 const CHECKSUM_BYTES: usize = 8;
 
-/// The key that seals a store's values at rest. It is in the key file, never in the store.
+/// The key that seals a store's values at rest. The key is in the key file, never in the store.
 #[derive(Clone, ZeroizeOnDrop)]
 pub struct StoreKey([u8; 32]);
 
