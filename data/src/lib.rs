@@ -3,6 +3,7 @@
 //! Everything here is sans-IO: callers feed bytes and take bytes. Nothing opens a file, reads a clock or starts a
 //! thread, so the same code runs in a node, in the simulator and in a browser. Specified in `spec/documents.md`.
 //!
+//! * [`database`]: the [`Database`](database::Database), which takes requests and returns answers. Start here.
 //! * [`json`]: JSON text and values, exactly.
 //! * [`import`] and [`export`]: CSV, NDJSON, JSON and XML, streaming and resumable.
 //! * [`patch`]: finds the changes that turn a document into another.
@@ -12,6 +13,7 @@
 //! * [`rules`]: the documents that an actor may see and change.
 //! * [`schema`]: the shape of a collection's documents.
 //! * [`query`]: selectors, sorts and projections.
+//! * [`index`]: keys and rows of indexes.
 //! * [`collection`]: the description of a collection.
 //! * [`dictionary`]: common content of many records, for a compressor.
 //! * [`trace`]: recorded editing sessions.
