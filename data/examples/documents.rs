@@ -1,16 +1,16 @@
-//! Runs histories of documents that several devices write, and prints one JSON object: the part of `prove doc-merge` and
-//! `prove doc-versions` that needs no node. Takes how many histories to merge.
+//! Runs histories of documents that several devices write, and prints one JSON object: the part of `prove doc-merge`
+//! and `prove doc-versions` that needs no node. The argument is the number of histories to merge.
 
 use cosmicsync_data::{json_patch, patch};
 use cosmicsync_protocol::crdt::{Meta, Replica, TextPaths, TextStep, Value};
 use cosmicsync_protocol::testkit::merging::{Outcome, run, versions};
 use serde_json::{Value as Json, json};
 
-/// Histories whose versions are read.
+/// Number of histories whose versions are read.
 const READ: u64 = 100;
-/// Versions of each.
+/// Number of versions to read in each history.
 const EACH: usize = 10;
-/// The peer that goes back to versions.
+/// The peer that goes back to earlier versions.
 const REVERTER: u64 = 77;
 
 fn main() {
@@ -47,12 +47,12 @@ fn shown(outcome: &Outcome) -> Json {
     })
 }
 
-/// Reads earlier versions, goes back to them and forth again, and applies the differences.
+/// Reads earlier versions, goes back to them and forward again, and applies the differences.
 fn compared() -> Json {
     let (mut read, mut wrong, mut reverted, mut patched) = (0, 0, 0, 0);
     let mut seed = 0;
     for _ in 0..READ {
-        // Histories that recorded too few versions are passed over.
+        // Histories with too few recorded versions are skipped.
         let (mut replica, recorded) = loop {
             let (replica, mut recorded) = versions(seed);
             seed += 1;

@@ -1,7 +1,8 @@
-//! Measures the floor of showing documents that came: each is imported into Loro and read, with nothing around it.
+//! Measures the least time to show received documents: imports each into Loro and reads it, with nothing else around
+//! it.
 //!
-//! Takes a file with one JSON object a line; prints one JSON object. `cargo xtask prove doc-fast` puts the real program's
-//! figures beside it, measured in the same run.
+//! The argument is a file with one JSON object per line; the output is one JSON object. `cargo xtask prove doc-fast`
+//! compares it with the real program's time in the same run.
 
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "it measures time")]
 
@@ -12,7 +13,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Instant;
 
-/// The floor is the fastest of so many runs.
+/// Number of runs; the fastest is the result.
 const RUNS: usize = 5;
 const PEER: u64 = 7;
 

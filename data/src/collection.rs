@@ -1,7 +1,8 @@
-//! The memory that a collection keeps of the file it came from.
+//! Descriptions of collections: the layout of the imported file, and the definitions of indexes, schema and rules.
 //!
-//! A [`CollectionMeta`] is a value like any other, kept in a document of the reserved collection [`COLLECTIONS`] under
-//! the collection's name. It travels with the documents, so an export elsewhere makes the same file again.
+//! A [`CollectionMeta`] is stored as a document of the reserved collection [`COLLECTIONS`], under the collection's
+//! name. The description syncs with the documents, so an export on another device writes the same file. Specified in
+//! `spec/documents.md`, section 8.
 
 use crate::import::{Envelope, Format, Kind};
 use crate::index::define::{self, Indexes};
@@ -19,47 +20,47 @@ pub const COLLECTIONS: &str = "_collections";
 const ERASABLE: &str = "erasable";
 const TOGETHER: &str = "together";
 const DELIMITER: &str = "delimiter";
-/// The member that defines the indexes.
+/// Name of the member that defines the indexes.
 pub(crate) const INDEXES: &str = "indexes";
-/// The member that declares the schema.
+/// Name of the member that declares the schema.
 pub(crate) const SCHEMA: &str = "schema";
 
-/// The description of one collection, beside its documents.
+/// Description of one collection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CollectionMeta {
-    /// Its name.
+    /// The collection's name.
     pub name: String,
-    /// The format it was imported from, and is exported to unless asked otherwise.
+    /// The format of the imported file, which is also the default format of an export.
     pub format: Option<Format>,
-    /// CSV: the columns in order. XML: the names of elements in their order.
+    /// CSV: the columns, in order. XML: the names of elements, in order.
     pub columns: Vec<String>,
-    /// CSV: what separates the cells.
+    /// CSV: the separator between cells.
     pub delimiter: u8,
-    /// JSON and XML: what surrounded the rows.
+    /// JSON and XML: the text around the rows.
     pub envelope: Option<Envelope>,
-    /// Which strings of a document merge character by character.
+    /// The paths of strings that merge character by character.
     pub text_paths: TextPaths,
-    /// The field whose value is a document's key, if one was chosen.
+    /// The field whose value is the document's key, if one was chosen.
     pub id_column: Option<String>,
-    /// The unit of erasure in documents that imports bring: declared once, it holds for later imports too.
+    /// The unit of erasure in imported documents; set by the first import, and valid for later ones.
     pub erasable: Erasable,
-    /// Its indexes. They are changed one by one, where the description is kept.
+    /// The collection's indexes. Indexes are changed one by one, in the stored description.
     pub indexes: Indexes,
-    /// Its schema. It is changed where the description is kept.
+    /// The collection's schema. It is changed in the stored description.
     pub schema: Option<Declared>,
-    /// Its rules. They are changed where the description is kept.
+    /// The collection's rules. They are changed in the stored description.
     pub rules: Option<Rules>,
 }
 
-/// The schema that a collection declares.
+/// The declared schema of a collection.
 ///
-/// It stands in the description as one text, its number and the schema itself: of two devices that declare one at the same
-/// time, one wins whole.
+/// The description stores its number and its text as one value, so if two devices set a schema concurrently, one schema
+/// wins as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Declared {
-    /// Its number: 1, and one more with each change.
+    /// The schema's number: 1 at first, and one more with each change.
     pub number: u64,
-    /// The schema. `None` if it cannot be read here: a later version of this program may have written it.
+    /// The schema; `None` if it is not readable here, because a later version of this program wrote it.
     pub schema: Option<Arc<Schema>>,
 }
 
@@ -73,13 +74,13 @@ impl Declared {
         Some(Self { number: number.unwrap_or(0), schema: schema.filter(|_| number.is_some()) })
     }
 
-    /// Returns the text of the schema of a stored description, whether or not it can be read here.
+    /// Returns the text of the schema in a stored description, whether or not it is readable here.
     pub(crate) fn text_of(description: &Value) -> Option<&str> {
         let (_, schema) = description.entry(SCHEMA)?.as_text()?.split_once(':')?;
         Some(schema)
     }
 
-    /// Returns whether a document is as the schema says.
+    /// Returns the result of comparing a document with the schema.
     pub fn validity(&self, value: &Value, key: Option<&str>) -> Validity {
         match &self.schema {
             Some(schema) if schema.is_valid(value, key) => Validity::Valid,
@@ -88,20 +89,20 @@ impl Declared {
         }
     }
 
-    /// Makes the member of the description. `None` if it cannot be read here.
+    /// Returns the schema as a member of the description; `None` if it is not readable here.
     pub fn to_value(&self) -> Option<Value> {
         let schema = self.schema.as_ref()?;
         Some(format!("{}:{}", self.number, schema.text()).into())
     }
 }
 
-/// Why a value does not describe a collection.
+/// Reason for a value not to be a collection's description.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the description of the collection lacks or misuses the field {0:?}")]
 pub struct CollectionError(pub &'static str);
 
 impl CollectionMeta {
-    /// Describes a collection of which only the name is known.
+    /// Returns a description with a name only.
     pub fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
@@ -118,7 +119,8 @@ impl CollectionMeta {
         }
     }
 
-    /// Takes over what a stored description declares once and for all.
+    /// Takes over the declarations of the stored description that an import must not change: texts, unit of erasure,
+    /// indexes, schema and rules.
     pub fn adopt(&mut self, known: &Self) {
         self.text_paths.extend(&known.text_paths);
         if known.erasable == Erasable::Together {
@@ -129,7 +131,7 @@ impl CollectionMeta {
         self.rules.clone_from(&known.rules);
     }
 
-    /// Makes the value to store.
+    /// Returns the description as a value to store.
     pub fn to_value(&self) -> Value {
         let mut entries = vec![("name", Value::from(self.name.as_str()))];
         if let Some(format) = self.format {
@@ -166,7 +168,7 @@ impl CollectionMeta {
         entries.into_iter().collect()
     }
 
-    /// Reads a stored value. Fields of later versions are left alone.
+    /// Reads a stored description. Unknown fields of later versions are ignored.
     pub fn from_value(value: &Value) -> Result<Self, CollectionError> {
         let format = match text(value, "format")? {
             Some(name) => Some(Format::named(name).ok_or(CollectionError("format"))?),
@@ -192,7 +194,8 @@ impl CollectionMeta {
             envelope,
             text_paths: texts(value, "text_paths")?.into_iter().collect(),
             id_column: text(value, "id_column")?.map(str::to_owned),
-            // Another word would be a later version's: what that means must not be guessed to mean less.
+            // A later version may write another unit of erasure, so an unknown one is an error: to assume less would be
+            // wrong.
             erasable: if text(value, ERASABLE)? == Some(TOGETHER) { Erasable::Together } else { Erasable::Alone },
             indexes: value.entry(INDEXES).map(define::from_value).unwrap_or_default(),
             schema: Declared::of(value),
@@ -201,7 +204,7 @@ impl CollectionMeta {
     }
 }
 
-/// The names in their order, each once: two devices that import one file make its list together.
+/// Returns the names in order, each once. Two devices that import one file concurrently both append to this list.
 fn unique(names: Vec<&str>) -> Vec<String> {
     let mut seen = BTreeSet::new();
     names.into_iter().filter(|name| seen.insert(*name)).map(str::to_owned).collect()

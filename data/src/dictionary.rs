@@ -1,36 +1,37 @@
-//! Finds what many records have in common, for a compressor.
+//! Finds the common content of many records, as a dictionary for a compressor.
 //!
-//! Records of one import repeat field names, values and phrases. A dictionary of what is frequent lets each be compressed,
-//! and erased, by itself. It outlives an erased record, so it may hold nothing that is particular to a few: only names,
-//! values and phrases that occur, as a whole, in at least [`RECORDS_MIN`] records of the batch (`spec/documents.md`,
-//! section 9).
+//! Records of one import repeat field names, values and phrases. A dictionary of frequent content lets each record be
+//! compressed, and erased, separately. The dictionary outlives erased records, so it must not hold content that is
+//! particular to a few. The dictionary holds only names, values and phrases that occur, as a whole, in at least
+//! [`RECORDS_MIN`] records of the batch. Specified in `spec/documents.md`, section 9.
 
 use core::ops::Range;
 use cosmicsync_protocol::crdt::{Meta, TextPaths, Value, encode_new};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// In how many records of the batch something must occur to enter the dictionary.
+/// Least number of records of the batch in which content must occur to enter the dictionary.
 pub const RECORDS_MIN: usize = 8;
 
-/// The longest dictionary, in bytes.
+/// Longest dictionary, in bytes.
 pub const DICTIONARY_BYTES_MAX: usize = 8 * 1024;
 
-/// The longest text taken up: longer ones are content, not vocabulary.
+/// Longest text in the dictionary, in bytes; longer ones are content, not vocabulary.
 const TEXT_BYTES_MAX: usize = 64;
 
-/// The number of different values that are counted: later ones are hardly frequent.
+/// Largest number of different values to count; later ones are hardly frequent.
 const VALUES_MAX: usize = 65_536;
 
-/// The most words of a phrase; a text's longest runs of frequent ones are phrases too.
+/// Numbers of words of the phrases to count; the longest runs of frequent words in a text are phrases too.
 const PHRASE_WORDS: [usize; 4] = [1, 2, 3, 5];
 
-/// The bytes of each text that are searched for phrases.
+/// Number of bytes of each text that are searched for phrases.
 const SEARCHED_BYTES_MAX: usize = 1024;
 
-/// Builds the dictionary of a batch that is written by `peer` with `meta` (without a key: that is particular).
+/// Returns the dictionary of a batch that is written by `peer` with `meta` (without a key, which is particular to a
+/// document).
 ///
-/// Empty when nothing is frequent. A function of its arguments alone; the order of the records does not matter as long
-/// as they hold fewer than 65,536 different values.
+/// Empty if nothing is frequent. Depends on the arguments only. The order of the records does not matter, as long as
+/// they hold fewer than 65,536 different values.
 pub fn dictionary<'a>(
     records: impl IntoIterator<Item = &'a Value>,
     peer: u64,
@@ -49,16 +50,16 @@ pub fn dictionary<'a>(
     for text in counts.frequent_texts(&phrases, DICTIONARY_BYTES_MAX - template.len()).into_iter().rev() {
         parts.extend_from_slice(text.as_bytes());
     }
-    // Compressors reach the end of a dictionary at the least cost.
+    // Compressors refer to the end of a dictionary at the least cost.
     parts.extend_from_slice(&template);
     parts
 }
 
 #[derive(Default)]
 struct Counts<'a> {
-    /// In how many records a text occurs, as a value or as a name.
+    /// Number of records with a text, as a value or as a name.
     texts: BTreeMap<&'a str, usize>,
-    /// In how many records a field has a value.
+    /// Number of records with a value, for each field.
     fields: BTreeMap<&'a str, BTreeMap<Vec<u8>, usize>>,
     values: usize,
 }
@@ -93,7 +94,7 @@ impl<'a> Counts<'a> {
         }
     }
 
-    /// The frequent texts that save the most, best first, as many as fit.
+    /// Returns the frequent texts that save the most bytes, best first, as many as fit.
     fn frequent_texts(&self, phrases: &BTreeMap<&'a str, usize>, mut room: usize) -> Vec<&'a str> {
         let of_use = |text: &str, count: usize| count >= RECORDS_MIN && text.len() > 2 && text.len() <= TEXT_BYTES_MAX;
         let mut counted: BTreeMap<&str, usize> = BTreeMap::new();
@@ -113,8 +114,8 @@ impl<'a> Counts<'a> {
         chosen
     }
 
-    /// The update of a made-up record that has every frequent field, each with its most frequent value, or with null
-    /// where no value is frequent: so the names and the numbers around them stand as in a real update.
+    /// Returns the update of an artificial record with every frequent field, and its most frequent value, or null if no
+    /// value is frequent. Thus the names are next to the same numbers as in a real update.
     fn template(&self, peer: u64, meta: &Meta, texts: &TextPaths) -> Vec<u8> {
         let frequent = |field: &str| self.texts.get(field).is_some_and(|count| *count >= RECORDS_MIN);
         let typical = |counts: &BTreeMap<Vec<u8>, usize>| {
@@ -135,7 +136,7 @@ impl<'a> Counts<'a> {
     }
 }
 
-/// Runs of frequent words within texts, and in how many records each run occurs.
+/// Returns runs of frequent words within texts, each with the number of records that contain it.
 fn phrases<'a>(records: &[&'a Value]) -> BTreeMap<&'a str, usize> {
     let counts = count(records, |text, found| found.extend(words(text).map(|word| &text[word])));
     let is_frequent = |word: &str| counts.get(word).is_some_and(|count| *count >= RECORDS_MIN);
@@ -149,7 +150,7 @@ fn phrases<'a>(records: &[&'a Value]) -> BTreeMap<&'a str, usize> {
     })
 }
 
-/// In how many records occurs what `find` finds in their texts.
+/// Returns the number of records that contain each result of `find` in their texts.
 fn count<'a>(records: &[&'a Value], find: impl Fn(&'a str, &mut BTreeSet<&'a str>)) -> BTreeMap<&'a str, usize> {
     let mut counts = BTreeMap::new();
     for record in records {
@@ -172,7 +173,7 @@ fn count<'a>(records: &[&'a Value], find: impl Fn(&'a str, &mut BTreeSet<&'a str
     counts
 }
 
-/// Letters in a row, digits in a row, and everything else one by one.
+/// Splits a text into runs of letters, runs of digits, and single other characters.
 fn words(text: &str) -> impl Iterator<Item = Range<usize>> {
     let kind = |char: char| if char.is_alphabetic() { 0 } else { 1 + u8::from(!char.is_numeric()) };
     let mut from = 0;
@@ -227,7 +228,7 @@ mod tests {
     fn phrases_enter_that_many_records_share_as_a_whole() {
         let note = |n: usize| {
             let text = match n {
-                // Each word is frequent; in this order they stand once.
+                // Each word is frequent; in this order they occur once.
                 7 => "gate open blue sea door".to_owned(),
                 n if n.is_multiple_of(2) => format!("code {n}x: the blue door is open {n}y"),
                 n => format!("at sea {n}, the gate"),

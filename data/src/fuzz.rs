@@ -1,5 +1,5 @@
-//! The functions of this crate that the fuzzer runs, in the manner of `cosmicsync_protocol::testkit::fuzz`: files of any
-//! bytes, read whole and in pieces.
+//! Fuzz targets for this crate, in the manner of `cosmicsync_protocol::testkit::fuzz`: files of any bytes, read whole
+//! and in pieces.
 
 use crate::collection::CollectionMeta;
 use crate::export::Writer;
@@ -15,10 +15,10 @@ use cosmicsync_protocol::ids::DocId;
 use cosmicsync_protocol::sync::SpaceNo;
 use std::collections::BTreeMap;
 
-/// A target: takes any bytes, and panics when the code under test breaks a promise.
+/// A fuzz target: takes any bytes, and panics if the code under test breaks a promise.
 pub type Target = fn(&[u8]);
 
-/// Every target by name. `fuzz/corpus/NAME` holds its corpus, `fuzz/fuzz_targets/NAME.rs` its program.
+/// All targets by name. `fuzz/corpus/NAME` holds the corpus, `fuzz/fuzz_targets/NAME.rs` the program.
 pub const TARGETS: &[(&str, Target)] = &[
     ("import_csv", import_csv),
     ("import_json", import_json),
@@ -32,37 +32,37 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("selector", selector),
 ];
 
-/// Reads a CSV file; what was read is exported and read again as it was.
+/// Reads a CSV file; its records, exported and read again, must be the same.
 pub fn import_csv(data: &[u8]) {
     import(Format::Csv, data);
 }
 
-/// Reads an NDJSON file likewise.
+/// Reads an NDJSON file; its records, exported and read again, must be the same.
 pub fn import_ndjson(data: &[u8]) {
     import(Format::Ndjson, data);
 }
 
-/// Reads a JSON file likewise.
+/// Reads a JSON file; its records, exported and read again, must be the same.
 pub fn import_json(data: &[u8]) {
     import(Format::Json, data);
 }
 
-/// Reads an XML file likewise.
+/// Reads an XML file; its records, exported and read again, must be the same.
 pub fn import_xml(data: &[u8]) {
     import(Format::Xml, data);
 }
 
-/// Reads JSON text: what was read is written and read again as it was.
+/// Reads a JSON text; its value, written and read again, must be the same.
 pub fn json_text(data: &[u8]) {
     let Ok(value) = json::parse(data) else { return };
     assert!(value.depth() <= DEPTH_MAX, "depth is bounded");
     let written = json::to_string(&value);
-    // Texts and numbers keep their type and value; bytes have no JSON of their own and are never read from it.
+    // Texts and numbers keep their type and value; bytes have no JSON form and are never read.
     assert_eq!(json::parse(written.as_bytes()).ok(), Some(value), "a value comes back");
 }
 
-/// Applies a patch, up to the first line's end, to a document, the rest: a merge patch gives what RFC 7396 says, and what a
-/// JSON patch gives is what the difference to it gives.
+/// Applies a patch, the first line, to a document, the rest. A merge patch must give the result of RFC 7396. The
+/// difference to a JSON patch's result must lead to that result.
 pub fn patch(data: &[u8]) {
     let (Ok(patch), Ok(before)) = halves(data) else { return };
     let Value::Map(_) = before else { return };
@@ -83,7 +83,7 @@ pub fn patch(data: &[u8]) {
     assert_eq!(preview::apply(before, &again), Some(after), "a difference gives the later value");
 }
 
-/// The result of a merge patch as RFC 7396 has it.
+/// Returns the result of a merge patch by the algorithm of RFC 7396.
 fn merged(target: Value, patch: Value) -> Value {
     let Value::Map(patch) = patch else { return patch };
     let mut members = if let Value::Map(members) = target { members } else { BTreeMap::new() };
@@ -96,8 +96,8 @@ fn merged(target: Value, patch: Value) -> Value {
     Value::Map(members)
 }
 
-/// Reads rules, up to the first line's end, and asks them about a document, the rest: they come back from a description,
-/// what has no rule is locked, and a rule that is bound has no variable left.
+/// Reads rules, the first line, and evaluates them on a document, the rest. The rules must survive a description, a
+/// deed without a rule must be locked, and a bound rule must have no variable left.
 pub fn rules(data: &[u8]) {
     let (Ok(written), document) = halves(data) else { return };
     let Ok(rules) = Rules::from_value(&written) else { return };
@@ -119,15 +119,15 @@ pub fn rules(data: &[u8]) {
     }
 }
 
-/// Reads a first line and the rest as JSON.
+/// Reads the first line and the rest as JSON.
 fn halves(data: &[u8]) -> (Result<Value, ()>, Result<Value, ()>) {
     let mut parts = data.splitn(2, |byte| *byte == b'\n');
     let mut next = || json::parse(parts.next().unwrap_or_default()).map_err(drop);
     (next(), next())
 }
 
-/// Compiles a schema, up to the first line's end, and compares a document, the rest, with it: a schema comes back from its
-/// text, and whether a document is valid is whether it has no violations.
+/// Compiles a schema, the first line, and compares a document, the rest. The schema must survive its text, and a
+/// document must be valid exactly if it has no violations.
 pub fn schema(data: &[u8]) {
     let mut parts = data.splitn(2, |byte| *byte == b'\n');
     let (text, rest) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
@@ -143,8 +143,8 @@ pub fn schema(data: &[u8]) {
     assert_eq!(violations.is_empty(), schema.is_valid(&value, key.as_deref()), "{violations:?}");
 }
 
-/// Reads a selector, up to the first line's end, and matches a document, the rest: what is written is read as the same
-/// selector, a negation turns the answer round, and an index would bring what matches.
+/// Reads a selector, the first line, and matches a document, the rest. The written selector must be the same when read
+/// again, a negation must not match too, and an index must return a document that matches.
 pub fn selector(data: &[u8]) {
     let mut parts = data.splitn(2, |byte| *byte == b'\n');
     let (text, document) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
@@ -166,7 +166,7 @@ pub fn selector(data: &[u8]) {
     }
 }
 
-/// The fields that a selector tests, and those of items.
+/// Collects the fields that a selector tests, also those of items.
 fn fields_of(selector: &Selector, around: Option<&Path>, fields: &mut Vec<Field>) {
     let (Selector::All(parts) | Selector::Any(parts)) = selector else {
         if let Selector::Field(field, test) = selector {
@@ -184,7 +184,7 @@ fn fields_of(selector: &Selector, around: Option<&Path>, fields: &mut Vec<Field>
     parts.iter().for_each(|part| fields_of(part, around, fields));
 }
 
-/// The bounds of each field hold for what matches.
+/// Asserts that the bounds of each field admit a document that matches.
 fn assert_admits(selector: &Selector, field: &Field, subject: &Subject<'_>) {
     let bounds = Bounds::of(selector, field);
     subject.with(field, |reached| {
@@ -246,7 +246,7 @@ fn read(mut reader: Reader, data: &[u8], piece: usize) -> (Vec<Record>, Reader, 
     (records, reader, Ok(()))
 }
 
-/// A reader that goes on after the first record reads the rest.
+/// Asserts that a reader that resumes after the first record reads the rest.
 fn resumes(format: Format, data: &[u8], records: &[Record]) {
     let mut reader = Reader::new(format, None);
     reader.feed(data);
@@ -260,7 +260,7 @@ fn resumes(format: Format, data: &[u8], records: &[Record]) {
     assert_eq!(rest, records[1..], "a reader can stop and resume");
 }
 
-/// Exports the records that were imported, and checks that the file reads as the same records.
+/// Exports the imported records, and asserts that the file reads as the same records.
 fn exports(format: Format, reader: &Reader, records: &[Record]) {
     let meta = CollectionMeta {
         format: Some(format),

@@ -1,8 +1,9 @@
 //! JSON text and values, exactly (`spec/documents.md`, section 2).
 //!
-//! It is the one reader of JSON: of files, of the command line and of the control socket. A whole number stays whole and
-//! `2.0` stays a float. What can't be kept exactly is refused rather than rounded: whole numbers beyond 64 bits, numbers
-//! beyond a double, keys that appear twice, nesting deeper than a document may have.
+//! This is the only reader of JSON: of files, of the command line and of the control socket. An integer stays an
+//! integer, and `2.0` stays a float. Values that cannot be kept exactly are refused rather than rounded: integers
+//! beyond 64 bits, numbers beyond a double, duplicate keys, and nesting deeper than a document allows. beyond a double,
+//! keys that appear twice, nesting deeper than a document may have.
 
 use cosmicsync_protocol::crdt::{DEPTH_MAX, TextPaths, TextStep, Value};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
@@ -10,22 +11,22 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Why JSON is not the text of a value.
+/// Reasons for a text not to be the JSON of a value.
 #[derive(Debug, thiserror::Error)]
 pub enum JsonError {
-    /// Not JSON, or an object with a key twice.
+    /// The text is not JSON, or an object has a duplicate key.
     #[error("not valid JSON: {}", place(.0))]
     Syntax(#[from] serde_json::Error),
-    /// A whole number that 64 bits can't hold.
+    /// An integer does not fit in 64 bits.
     #[error("the whole number at byte {offset} does not fit in 64 bits; write it as a string to keep its digits")]
     BigInteger {
-        /// Where it starts.
+        /// Offset of the number, in bytes.
         offset: usize,
     },
-    /// A number that a double can't hold: too large, or so small that it would become zero.
+    /// A number does not fit in a double: it is too large, or so small that it would become zero.
     #[error("the number at byte {offset} is beyond what a double can hold; write it as a string to keep its digits")]
     BeyondDouble {
-        /// Where it starts.
+        /// Offset of the number, in bytes.
         offset: usize,
     },
     /// Lists and objects nest deeper than [`DEPTH_MAX`].
@@ -33,7 +34,7 @@ pub enum JsonError {
     TooDeep,
 }
 
-/// A mistake, and its place in this text: it may be one record of a file, whose lines are others.
+/// Returns the error with its place in this text, which may be one record of a file with other line numbers.
 fn place(error: &serde_json::Error) -> String {
     let (text, line, column) = (error.to_string(), error.line(), error.column());
     match (text.strip_suffix(&format!(" at line {line} column {column}")), line) {
@@ -43,46 +44,46 @@ fn place(error: &serde_json::Error) -> String {
     }
 }
 
-/// The key of the wrapper that asks for a text: `{"$text": "…"}`.
+/// The only key of the object that marks a string as a text: `{"$text": "…"}`.
 const TEXT_WRAPPER: &str = "$text";
 
-/// Reads one JSON text.
+/// Parses one JSON text.
 pub fn parse(text: &[u8]) -> Result<Value, JsonError> {
     scan(text, DEPTH_MAX)?;
     Ok(serde_json::from_slice::<Parsed>(text)?.0)
 }
 
-/// Checks a JSON text by the rules of [`parse`], where values may lie inside at most `around` further levels: a message
-/// that carries documents.
+/// Checks a JSON text by the rules of [`parse`], but allows `around` more levels of nesting: for a message that
+/// contains documents.
 pub fn check(text: &[u8], around: usize) -> Result<(), JsonError> {
     scan(text, DEPTH_MAX + around)?;
     serde_json::from_slice::<Parsed>(text)?;
     Ok(())
 }
 
-/// Appends the value as JSON on one line. Bytes, which JSON lacks, become `{"$bytes": "<hex>"}`.
+/// Appends a value as JSON on one line. Bytes, which JSON lacks, become `{"$bytes": "<hex>"}`.
 pub fn write(value: &Value, out: &mut Vec<u8>) {
     let written = serde_json::to_writer(out, &Written(value));
     assert!(written.is_ok(), "a value has string keys and a vector takes every byte");
 }
 
-/// Writes the value as JSON on one line.
+/// Returns a value as JSON on one line.
 pub fn to_string(value: &Value) -> String {
     let mut text = Vec::new();
     write(value, &mut text);
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// Turns parsed JSON into a value.
+/// Converts parsed JSON to a value.
 ///
-/// A number beyond 64 bits has been rounded by whoever parsed it into a [`serde_json::Value`]; only the unsigned ones
-/// that are still whole can be refused here. Prefer [`parse`].
+/// The parser of a [`serde_json::Value`] has already rounded integers beyond 64 bits; only unsigned ones are refused
+/// here. Prefer [`parse`].
 pub fn from_json(json: &serde_json::Value) -> Result<Value, JsonError> {
     let value = Parsed::deserialize(json)?.0;
     if value.depth() > DEPTH_MAX { Err(JsonError::TooDeep) } else { Ok(value) }
 }
 
-/// Turns a value into JSON.
+/// Converts a value to JSON.
 pub fn to_json(value: &Value) -> serde_json::Value {
     match value {
         Value::Null => serde_json::Value::Null,
@@ -96,10 +97,10 @@ pub fn to_json(value: &Value) -> serde_json::Value {
     }
 }
 
-/// Takes the wrappers `{"$text": "…"}` out of a value: each leaves its string and declares its path a text.
+/// Replaces each `{"$text": "…"}` in a value by its string, and returns the paths of these strings as texts.
 ///
-/// A wrapper inside a list declares every string at that place of the list's items. For what a person writes; an import
-/// never unwraps, so a file's own `$text` objects survive.
+/// A wrapper inside a list declares the strings at that place in all items of the list. This is for values that a
+/// person writes; an import never unwraps, so `$text` objects of a file are kept.
 pub fn unwrap_texts(value: Value) -> (Value, TextPaths) {
     let mut texts = TextPaths::none();
     let value = unwrap(value, &mut Vec::new(), &mut texts);
@@ -133,7 +134,7 @@ fn unwrap(value: Value, path: &mut Vec<TextStep>, texts: &mut TextPaths) -> Valu
     }
 }
 
-/// Finds what a JSON parser would silently round or recurse into, in one pass over the bytes.
+/// Finds numbers and nesting that a JSON parser would silently round or recurse into, in one pass over the bytes.
 fn scan(text: &[u8], depth_max: usize) -> Result<(), JsonError> {
     let mut depth = 0usize;
     let mut at = 0;
@@ -167,7 +168,7 @@ fn scan(text: &[u8], depth_max: usize) -> Result<(), JsonError> {
     Ok(())
 }
 
-/// Index of the quote that closes the string that opens at `at`, or of the last byte.
+/// Returns the index of the quote that closes the string opened at `at`, or of the last byte.
 fn end_of_string(text: &[u8], mut at: usize) -> usize {
     loop {
         at += 1;
@@ -183,7 +184,8 @@ fn is_whole(number: &[u8]) -> bool {
     !number.iter().any(|byte| matches!(byte, b'.' | b'e' | b'E'))
 }
 
-/// Returns whether a number becomes infinite, or zero though it is none. What is no number at all is left to the parser.
+/// Returns whether a number becomes infinite, or becomes zero without being zero. Malformed numbers are left to the
+/// parser.
 fn beyond_double(number: &[u8]) -> bool {
     let Some(double) = core::str::from_utf8(number).ok().and_then(|digits| digits.parse::<f64>().ok()) else {
         return false;
@@ -196,7 +198,7 @@ fn fits(number: &[u8]) -> bool {
     core::str::from_utf8(number).is_ok_and(|digits| digits.parse::<i64>().is_ok())
 }
 
-/// A value on its way in.
+/// A value being parsed.
 struct Parsed(Value);
 
 impl<'de> Deserialize<'de> for Parsed {
@@ -267,7 +269,7 @@ impl<'de> Visitor<'de> for Visit {
     }
 }
 
-/// A value on its way out.
+/// A value being written.
 struct Written<'a>(&'a Value);
 
 const BYTES_WRAPPER: &str = "$bytes";
@@ -304,7 +306,7 @@ pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Any value that JSON can say, of a few dozen nodes.
+    /// Returns any value that JSON can express, of a few dozen nodes.
     pub(crate) fn any_json() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),

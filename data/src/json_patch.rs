@@ -1,45 +1,45 @@
-//! JSON Patch (RFC 6902): from operations to changes, and from two values to operations.
+//! JSON Patch (RFC 6902): turns operations into changes, and two values into operations.
 
 use crate::patch;
 use cosmicsync_protocol::crdt::{Change, Step, TextPaths, Value};
 use std::collections::BTreeMap;
 
-/// The most operations of one patch.
+/// Largest number of operations in a patch.
 pub const OPERATIONS_MAX: usize = 10_000;
 
 /// One operation of a patch.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Operation {
-    /// Puts a member, or inserts an item.
+    /// Sets a member, or inserts an item.
     Add(Pointer, Value),
-    /// Removes a member or item.
+    /// Removes a member or an item.
     Remove(Pointer),
-    /// Puts another value in the place of one that is there.
+    /// Replaces an existing value.
     Replace(Pointer, Value),
-    /// Removes a value and adds it elsewhere.
+    /// Removes a value and adds it at another place.
     Move(Pointer, Pointer),
-    /// Adds a value that stands elsewhere.
+    /// Adds a copy of another value.
     Copy(Pointer, Pointer),
-    /// Fails unless this value stands there.
+    /// Fails unless the place holds this value.
     Test(Pointer, Value),
 }
 
-/// A JSON pointer (RFC 6901): the names on the way.
+/// A JSON pointer (RFC 6901), as its unescaped names.
 pub type Pointer = Vec<String>;
 
-/// Why a patch is refused. Nothing was changed.
+/// Reasons to refuse a patch. A refused patch changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JsonPatchError {
-    /// Not a list of operations.
+    /// The patch is not a list of operations.
     #[error("a JSON patch is an array of at most {OPERATIONS_MAX} operations")]
     NotOperations,
-    /// Operation number `.0` is not one of RFC 6902.
+    /// Operation number `.0` is not an operation of RFC 6902.
     #[error("operation {0}: not one of RFC 6902: it needs op, path, and value or from")]
     Malformed(usize),
-    /// Operation number `at` leads nowhere.
+    /// Operation number `at` refers to a place that does not exist.
     #[error("operation {at}: there is nothing at '{pointer}'")]
     NoSuchPlace {
-        /// Which operation.
+        /// Number of the operation.
         at: usize,
         /// The place.
         pointer: String,
@@ -47,14 +47,14 @@ pub enum JsonPatchError {
     /// A test failed.
     #[error("operation {at}: the test of '{pointer}' fails")]
     TestFailed {
-        /// Which operation.
+        /// Number of the operation.
         at: usize,
         /// The place.
         pointer: String,
     },
 }
 
-/// Reads a patch.
+/// Parses a patch.
 pub fn parse(patch: &Value) -> Result<Vec<Operation>, JsonPatchError> {
     let items = patch.as_list().filter(|items| items.len() <= OPERATIONS_MAX).ok_or(JsonPatchError::NotOperations)?;
     items.iter().enumerate().map(|(at, item)| operation(item).ok_or(JsonPatchError::Malformed(at))).collect()
@@ -75,7 +75,7 @@ fn operation(item: &Value) -> Option<Operation> {
     })
 }
 
-/// Reads a JSON pointer. `None` if it is none.
+/// Parses a JSON pointer; `None` if it is invalid.
 pub fn pointer(text: &str) -> Option<Pointer> {
     let mut names = text.split('/');
     if names.next() != Some("") {
@@ -89,7 +89,7 @@ pub fn show(pointer: &[String]) -> String {
     pointer.iter().map(|name| format!("/{}", name.replace('~', "~0").replace('/', "~1"))).collect()
 }
 
-/// The changes that a patch makes of a value, in order.
+/// Returns the changes that a patch makes to a value, in order.
 pub fn changes(value: &Value, operations: &[Operation]) -> Result<Vec<Change>, JsonPatchError> {
     let mut work = Work { value: value.clone(), changes: Vec::new() };
     for (at, operation) in operations.iter().enumerate() {
@@ -98,7 +98,7 @@ pub fn changes(value: &Value, operations: &[Operation]) -> Result<Vec<Change>, J
     Ok(work.changes)
 }
 
-/// What stands at the place of each operation just before it.
+/// Returns the value that each operation replaces or removes, if it does.
 pub fn replaced(before: &Value, operations: &[Operation]) -> Result<Vec<Option<Value>>, JsonPatchError> {
     let mut work = Work { value: before.clone(), changes: Vec::new() };
     let mut stood = Vec::with_capacity(operations.len());
@@ -152,7 +152,7 @@ impl Work {
         })
     }
 
-    /// The container that holds a place, by its path and last step.
+    /// Finds the container of a place; returns it with its path and the last name of the pointer.
     fn parent<'a>(&mut self, pointer: &'a [String]) -> Option<(&mut Value, Vec<Step>, &'a String)> {
         let (last, above) = pointer.split_last()?;
         let mut path = Vec::with_capacity(above.len());
@@ -237,7 +237,7 @@ impl Work {
         Some(())
     }
 
-    /// Replaces the whole document, by the least change.
+    /// Replaces the whole document by the smallest change.
     fn whole(&mut self, value: Value) -> Option<()> {
         self.changes.extend(patch::put(&self.value, &value, &TextPaths::none()).ok()?);
         self.value = value;
@@ -245,13 +245,13 @@ impl Work {
     }
 }
 
-/// The number of an item: digits without a leading zero.
+/// Parses the index of an item: digits without a leading zero.
 fn index(name: &str) -> Option<usize> {
     let is_canonical = name == "0" || !name.starts_with(['0', '+']);
     name.parse().ok().filter(|_| is_canonical)
 }
 
-/// Equality of RFC 6902: numbers are equal by what they say.
+/// Returns whether values are equal by RFC 6902: numbers are equal if their numeric values are.
 fn is_equal(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Int(a), Value::Float(b)) | (Value::Float(b), Value::Int(a)) => *a as f64 == *b && *b as i64 == *a,
@@ -264,7 +264,7 @@ fn is_equal(a: &Value, b: &Value) -> bool {
     }
 }
 
-/// The operations that make one value of another: what [`changes`] applied to `before` leads to `after`.
+/// Returns the operations that turn one value into another: [`changes`], applied to `before`, leads to `after`.
 pub fn diff(before: &Value, after: &Value) -> Vec<Operation> {
     let changes = patch::put(before, after, &TextPaths::none()).unwrap_or_default();
     let mut operations = Vec::with_capacity(changes.len());
@@ -292,7 +292,7 @@ pub fn diff(before: &Value, after: &Value) -> Vec<Operation> {
             Change::Delete { path, index, len } => {
                 operations.extend((0..len).map(|_| Operation::Remove(item(&path, index))));
             }
-            // A comparison of values makes neither.
+            // Comparing two values produces neither of these.
             Change::Splice { .. } | Change::Add { .. } => {}
         }
     }
@@ -309,7 +309,7 @@ fn item(path: &[Step], index: usize) -> Pointer {
     pointer
 }
 
-/// The operation as RFC 6902 writes it.
+/// Returns an operation in the form of RFC 6902.
 pub fn to_value(operation: &Operation) -> Value {
     let text = |text: &str| Value::Text(text.to_owned());
     let (op, path, rest) = match operation {

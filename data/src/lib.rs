@@ -1,23 +1,25 @@
-//! Documents as data: what stands between files, requests and the documents of the core.
+//! The database: documents in collections, files, queries and schemas, over the documents of the core.
 //!
-//! Everything here is sans-IO: callers feed bytes and take bytes. Nothing opens a file, reads a clock or keeps a
-//! thread, so the same code runs in the node, in the simulator and in a browser. Specified in `spec/documents.md`.
+//! Everything here is sans-IO: callers feed bytes and take bytes. Nothing opens a file, reads a clock or starts a
+//! thread, so the same code runs in a node, in the simulator and in a browser. Specified in `spec/documents.md`.
 //!
+//! * [`database`]: the [`Database`](database::Database), which takes requests and returns answers. Start here.
 //! * [`json`]: JSON text and values, exactly.
-//! * [`import`] and [`export`]: CSV, NDJSON and JSON, streaming and resumable.
-//! * [`patch`]: from what someone wants a document to be, to the changes that get it there.
+//! * [`import`] and [`export`]: CSV, NDJSON, JSON and XML, streaming and resumable.
+//! * [`patch`]: finds the changes that turn a document into another.
 //! * [`json_patch`]: the same for JSON Patch (RFC 6902), and its inverse.
-//! * [`split`]: cuts edits that are larger than one update may be.
-//! * [`preview`]: the value that changes make.
-//! * [`rules`]: which documents whoever asks may see and change.
-//! * [`schema`]: the shape that documents of a collection should have.
-//! * [`query`]: which documents a selector means, in what order, and what of them is shown.
-//! * [`collection`]: what a collection remembers of the file it came from.
-//! * [`dictionary`]: what many records have in common, for a compressor.
+//! * [`split`]: splits edits that exceed one update.
+//! * [`preview`]: computes the value after changes.
+//! * [`rules`]: the documents that an actor may see and change.
+//! * [`schema`]: the shape of a collection's documents.
+//! * [`query`]: selectors, sorts and projections.
+//! * [`index`]: keys and rows of indexes.
+//! * [`collection`]: the description of a collection.
+//! * [`dictionary`]: common content of many records, for a compressor.
 //! * [`trace`]: recorded editing sessions.
 #![forbid(unsafe_code)]
 
-/// Whether a planted bug is on: never, but under `--cfg planted`.
+/// True if a planted bug is active, which needs `--cfg planted`.
 macro_rules! planted {
     ($id:literal) => {{
         #[cfg(planted)]

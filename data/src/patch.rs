@@ -1,25 +1,25 @@
-//! From what a document should be to the changes that get it there.
+//! Finds the changes that turn a document into another.
 //!
-//! Changes are kept small, because what isn't touched can't conflict: maps are compared entry by entry, lists by what
-//! their beginnings and ends share. A string is set as a whole here; where a text stands, setting it edits only the
-//! stretch that differs (`spec/documents.md`, section 5).
+//! Changes are small, because an unchanged part cannot conflict: maps are compared entry by entry, lists by their
+//! common beginning and end. A string is set as a whole; where the document has a text, setting it edits only the part
+//! that differs. Specified in `spec/documents.md`, section 5.
 
 use cosmicsync_protocol::crdt::{Change, Step, TextPaths, Value};
 use std::collections::BTreeMap;
 
-/// The wanted result is not a document.
+/// The wanted value is not a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PatchError {
-    /// A document is an object.
+    /// The value is not an object.
     #[error("a document must be an object")]
     NotObject,
 }
 
-/// Finds the changes that make `current` equal to `wanted`, and texts of its strings at the paths in `texts`.
+/// Finds the changes that make `current` equal to `wanted`, with texts at the paths in `texts`.
 ///
-/// A string at such a path is set even if it is equal: a value does not say whether it is a text yet, and setting a text
-/// to what it is changes nothing. A `current` that is no map counts as an empty one: the value of a document that does
-/// not exist yet is null.
+/// A string at such a path is set even if it is equal, because the value does not show whether it is a text yet.
+/// Setting a text to its own content changes nothing. A `current` that is not a map is treated as an empty map: the
+/// value of a document that does not exist is null.
 pub fn put(current: &Value, wanted: &Value, texts: &TextPaths) -> Result<Vec<Change>, PatchError> {
     let wanted = wanted.as_map().ok_or(PatchError::NotObject)?;
     let none = BTreeMap::new();
@@ -28,13 +28,13 @@ pub fn put(current: &Value, wanted: &Value, texts: &TextPaths) -> Result<Vec<Cha
     Ok(diff.changes)
 }
 
-/// Finds the changes that a JSON merge patch (RFC 7396) asks for: null removes an entry, objects merge, anything else
+/// Finds the changes of a JSON merge patch (RFC 7396): null removes an entry, objects merge, and anything else
 /// replaces.
 pub fn merge_patch(current: &Value, patch: &Value) -> Result<Vec<Change>, PatchError> {
     put(current, &merged(current, patch), &TextPaths::none())
 }
 
-/// The result of a merge patch.
+/// Returns the result of a merge patch.
 fn merged(current: &Value, patch: &Value) -> Value {
     let Value::Map(patch) = patch else { return patch.clone() };
     let mut entries = current.as_map().cloned().unwrap_or_default();
@@ -49,7 +49,7 @@ fn merged(current: &Value, patch: &Value) -> Value {
     Value::Map(entries)
 }
 
-/// Changes being collected, and where in the document.
+/// Changes so far, and the present place in the document.
 struct Diff<'a> {
     texts: &'a TextPaths,
     path: Vec<Step>,

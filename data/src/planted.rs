@@ -1,9 +1,9 @@
-//! Planted bugs of this crate: deliberate mistakes that the simulator's oracles must find. They exist only under
-//! `--cfg planted` (see the protocol's module of this name; `cargo xtask prove data-sim`).
+//! Planted bugs of this crate: deliberate mistakes that the simulator's oracles must find. Planted bugs exist only
+//! under `--cfg planted`; see the protocol's module of this name, and `cargo xtask prove data-sim`.
 
 use cosmicsync_protocol::planted::Planted;
 
-/// All of this crate, and one of the store beneath it.
+/// All planted bugs of this crate, and one of the store.
 pub static CATALOGUE: &[Planted] = &[
     Planted { id: "index.change-unnoted", region: "indexes", what: "one change in three is not noted" },
     Planted { id: "index.row-not-deleted", region: "indexes", what: "rows stay that a document stands under no more" },

@@ -1,8 +1,8 @@
-//! The value that changes make, without a replica: for checks before anything is written.
+//! Computes the value after changes without a replica, for checks before a write.
 
 use cosmicsync_protocol::crdt::{Change, Step, Value};
 
-/// Applies changes to a value. `None` if one of them does not fit it: what stands there then is no matter.
+/// Applies changes to a value. Returns `None` if a change does not fit; the partly changed value is discarded.
 pub fn apply(mut value: Value, changes: &[Change]) -> Option<Value> {
     changes.iter().try_for_each(|change| apply_one(&mut value, change))?;
     Some(value)

@@ -1,8 +1,8 @@
-//! The rules of a collection: which documents whoever is bound by them may list, see, make, change and delete.
+//! The rules of a collection: the documents that an actor may list, view, create, update and delete.
 //!
-//! A rule is a [selector](crate::query). What may be asked of documents is what it matches; in it stand variables such as
-//! `{"$var": "auth.account"}`, which are bound to whoever asks. Rules bind those that come through a node's doors, never
-//! other devices: those hold the keys. Specified in `spec/rules.md`.
+//! A rule is a [selector](crate::query) of the documents with which a deed is allowed. The selector may contain
+//! variables such as `{"$var": "auth.account"}`, which are bound to properties of the actor. Rules limit clients of a
+//! node's HTTP API, never other devices, because those hold the keys. Specified in `spec/rules.md`.
 
 use crate::json;
 use crate::query::{Selector, parse};
@@ -10,29 +10,29 @@ use cosmicsync_protocol::crdt::Value;
 use cosmicsync_protocol::sync::SpaceNo;
 use std::collections::BTreeMap;
 
-/// The member of a collection's description that holds its rules.
+/// Name of the member of a collection's description with the rules.
 pub(crate) const RULES: &str = "rules";
 
-/// What is done with a document.
+/// An operation on a document that rules allow or refuse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Deed {
-    /// It is found by a query, counted, or told of as it changes.
+    /// Finding it by a query, counting it, or following its changes.
     List,
-    /// It is read by its name, with its versions.
+    /// Reading it by its name, with its versions.
     View,
-    /// It is made, or brought back.
+    /// Creating it, or restoring it.
     Create,
-    /// It is changed: the rule must match it before and after.
+    /// Changing it: the rule must match the document before and after.
     Update,
-    /// It is deleted.
+    /// Deleting it.
     Delete,
 }
 
 impl Deed {
-    /// All of them.
+    /// All deeds.
     pub const ALL: [Self; 5] = [Self::List, Self::View, Self::Create, Self::Update, Self::Delete];
 
-    /// Returns its name, which is that of its rule.
+    /// Returns the deed's name, which is also the name of its rule.
     pub const fn name(self) -> &'static str {
         match self {
             Self::List => "list",
@@ -43,41 +43,41 @@ impl Deed {
         }
     }
 
-    /// Whether it changes the document.
+    /// Returns whether the deed changes the document.
     pub const fn writes(self) -> bool {
         matches!(self, Self::Create | Self::Update | Self::Delete)
     }
 }
 
-/// The rules of a collection. What has no rule is locked.
+/// The rules of a collection. A deed without a rule is locked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rules {
     selectors: BTreeMap<Deed, Selector>,
-    /// As they were written.
+    /// The rules as they were written.
     written: BTreeMap<String, Value>,
 }
 
-/// Why something does not say rules.
+/// Reasons for a value not to be rules.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RulesError {
-    /// Not an object.
+    /// The value is not an object.
     #[error("rules are an object with the members list, view, create, update and delete")]
     NotObject,
-    /// A member that is none of the five.
+    /// A member has an unknown name.
     #[error("there is no rule {0:?}: there are list, view, create, update and delete")]
     NoSuchRule(String),
-    /// A variable that nothing binds.
+    /// A rule uses an unknown variable.
     #[error("the rule {}: there is no variable {:?}: there are auth.account, auth.role, auth.token and now", .0.name(), .1)]
     NoSuchVariable(Deed, String),
-    /// A rule that is no selector.
+    /// A rule is not a selector.
     #[error("the rule {}: {}", .0.name(), .1)]
     Selector(Deed, String),
 }
 
-/// What variables there are.
+/// The variables of rules.
 const VARIABLES: [&str; 4] = ["auth.account", "auth.role", "auth.token", "now"];
 
-/// A variable of a rule that nothing binds. The rule was read, so it is not deep.
+/// Returns a variable of a rule that does not exist. Recursion is limited, because the rule was parsed before.
 fn unknown_variable(rule: &Value) -> Option<&str> {
     match rule {
         Value::Map(members) => members.iter().find_map(|(name, value)| match value.as_text() {
@@ -93,7 +93,7 @@ fn unknown_variable(rule: &Value) -> Option<&str> {
 const SHOWN_MAX: usize = 64;
 
 impl Rules {
-    /// Reads rules: a selector for each deed, or null where it is locked.
+    /// Parses rules: a selector for each deed, or null for a locked one.
     pub fn from_value(value: &Value) -> Result<Self, RulesError> {
         let Value::Map(members) = value else { return Err(RulesError::NotObject) };
         let mut rules = Self::default();
@@ -113,53 +113,55 @@ impl Rules {
         Ok(rules)
     }
 
-    /// Returns what [`Self::from_value`] reads.
+    /// Returns the rules as a value for [`Self::from_value`].
     pub fn to_value(&self) -> Value {
         self.written.iter().map(|(name, rule)| (name.as_str(), rule.clone())).collect()
     }
 
-    /// Reads the rules of a stored description. Rules that cannot be read here lock everything. `None` if there are none.
+    /// Reads the rules of a stored description; `None` if it has none. Rules that are not readable here lock every
+    /// deed.
     pub fn of(description: &Value) -> Option<Self> {
         let text = description.entry(RULES)?.as_text();
         let value = text.and_then(|text| json::parse(text.as_bytes()).ok());
         Some(value.and_then(|value| Self::from_value(&value).ok()).unwrap_or_default())
     }
 
-    /// Makes the member of the description: one text, so that of two devices that set rules one wins whole.
+    /// Returns the rules as a member of the description. The member is one text, so if two devices set rules, one set
+    /// wins as a whole.
     pub(crate) fn member(&self) -> Value {
         json::to_json(&self.to_value()).to_string().into()
     }
 
-    /// Returns the rule of a deed. `None` if it is locked.
+    /// Returns the rule of a deed; `None` if the deed is locked.
     pub fn rule(&self, deed: Deed) -> Option<&Selector> {
         self.selectors.get(&deed)
     }
 }
 
-/// Somebody in whose name a request is made, and to whom not everything is allowed.
+/// The originator of a request whose rights are limited.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Actor {
-    /// What variables of rules are bound to: a map such as `{"auth": {"account": "ada"}}`.
+    /// Values for the variables of rules: a map such as `{"auth": {"account": "ada"}}`.
     pub context: Value,
-    /// Whether the rules of collections bind them.
+    /// True if the rules of collections apply.
     pub bound: bool,
-    /// What they may reach. Where it is not empty, nothing else.
+    /// Spaces and collections that the actor may use; if empty, all of them.
     pub reach: Vec<Reach>,
 }
 
-/// A part of what a node holds.
+/// A space or collection that an actor may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reach {
-    /// The space; none means every one.
+    /// The space; `None` means every space.
     pub space: Option<SpaceNo>,
-    /// The collection; none means every one.
+    /// The collection; `None` means every collection.
     pub collection: Option<String>,
-    /// Whether documents of it may be changed.
+    /// True if its documents may be changed.
     pub writes: bool,
 }
 
 impl Actor {
-    /// Returns the selector of the documents of a collection with which a deed is allowed. `None` if it never is.
+    /// Returns the selector of the documents with which a deed is allowed; `None` if it is never allowed.
     pub fn may(&self, space: SpaceNo, collection: &str, deed: Deed, rules: Option<&Rules>) -> Option<Selector> {
         let is_in_reach = |reach: &Reach| {
             reach.space.is_none_or(|one| one == space)
@@ -197,7 +199,7 @@ mod tests {
         let description: Value = [("name", Value::from("c")), (RULES, rules.member())].into_iter().collect();
         assert_eq!(Rules::of(&description), Some(rules));
         assert_eq!(Rules::of(&value(r#"{"name":"c"}"#)), None);
-        // Whoever cannot read a rule lets nobody in.
+        // Rules that are not readable allow nothing.
         for unreadable in [r#"{"rules":"no"}"#, r#"{"rules":7}"#, r#"{"rules":"{\"list\":{\"a\":{\"$later\":1}}}"}"#] {
             assert_eq!(Rules::of(&value(unreadable)), Some(Rules::default()));
         }
@@ -226,7 +228,7 @@ mod tests {
         let list = actor(true, Vec::new()).may(space, "c", Deed::List, Some(&rules)).unwrap();
         assert!(list.matches(&Subject::new(&own, DocId::default())));
         assert!(!list.matches(&Subject::new(&other, DocId::default())));
-        // A variable that nothing binds matches nothing.
+        // An unbound variable matches nothing.
         let view = actor(true, Vec::new()).may(space, "c", Deed::View, Some(&rules)).unwrap();
         assert!(!view.matches(&Subject::new(&own, DocId::default())));
         assert_eq!(actor(true, Vec::new()).may(space, "c", Deed::Create, Some(&rules)), None);

@@ -1,21 +1,21 @@
-//! Cuts edits that are larger than one update may be into several that follow each other.
+//! Splits edits that exceed one update into several that follow each other.
 //!
-//! Maps are written member by member, lists some items at a time, texts some stretches at a time. What cannot be cut is
-//! a single string, number or run of bytes that is no text.
+//! Maps are written member by member, lists in groups of items, texts in parts. A single string, number or byte string
+//! that is not a text cannot be split.
 
 use cosmicsync_protocol::crdt::{Change, Step, TextPaths, UPDATE_BYTES_MAX, UPDATE_OPS_MAX, Value};
 use cosmicsync_protocol::documents::Edit;
 use cosmicsync_protocol::ledger::DocRef;
 use std::collections::BTreeMap;
 
-/// About how many bytes a piece has: well below what is accepted, for each operation has a head.
+/// Approximate size of a piece, in bytes; well below the limit, because each operation has a header.
 const PIECE_BYTES: usize = UPDATE_BYTES_MAX / 4;
-/// About how many operations.
+/// Approximate number of operations in a piece.
 const PIECE_OPS: usize = UPDATE_OPS_MAX as usize / 2;
-/// What the head of an operation takes, at most.
+/// Largest size of an operation's header, in bytes.
 const HEAD: usize = 80;
 
-/// The pieces of edits of one document, in order. `None` if something in them cannot be cut.
+/// Returns the pieces of one document's edits, in order; `None` if something cannot be split.
 pub fn pieces(edits: &[(DocRef, Edit)], texts: &TextPaths) -> Option<Vec<Vec<(DocRef, Edit)>>> {
     let mut pieces = Vec::new();
     for (doc, edit) in edits {
@@ -126,7 +126,7 @@ impl Cutter<'_> {
         }
     }
 
-    /// Inserts one item: behind others of the same piece if they are of the same list.
+    /// Inserts one item, in the same operation as earlier items of the same list and piece.
     fn item(&mut self, path: Vec<Step>, index: usize, value: Value) -> Option<()> {
         let size = size(&value);
         if fits(size) {
@@ -193,7 +193,7 @@ impl Cutter<'_> {
     }
 }
 
-/// Returns whether a value may be more than one update holds.
+/// Returns whether a value may exceed one update.
 pub fn may_be_large(value: &Value) -> bool {
     !fits(size(value))
 }
@@ -202,7 +202,7 @@ fn fits((bytes, ops): (usize, usize)) -> bool {
     bytes <= PIECE_BYTES && ops <= PIECE_OPS
 }
 
-/// At most how many bytes and operations a new value takes.
+/// Returns the largest number of bytes and operations that a new value takes.
 fn size(value: &Value) -> (usize, usize) {
     let sum = |(bytes, ops): (usize, usize), (more, others): (usize, usize)| {
         (bytes.saturating_add(more), ops.saturating_add(others))

@@ -1,30 +1,31 @@
 //! Recorded editing sessions, in the format of the editing-traces collection.
 //!
-//! A trace is a JSON object: `startContent`, `endContent`, `txns` with `patches` of `[position, deleted, inserted]`. A
-//! sequential one is typed by one author; one of `"kind": "concurrent"` has `numAgents` authors, and each transaction
-//! names its `agent` and, as `parents`, the transactions that its author had seen. Positions and lengths count Unicode
-//! scalar values, as ours do.
+//! A trace is a JSON object with `startContent`, `endContent`, and `txns` with `patches` of
+//! `[position, deleted, inserted]`. A sequential trace has one author. A trace of `"kind": "concurrent"` has
+//! `numAgents` authors. Each of its transactions names its `agent` and, as `parents`, the transactions that this author
+//! had seen. Positions and lengths are in Unicode scalar values.
 //!
-//! The reader streams: it holds one transaction at a time, beside the texts around them. Decompression is the caller's.
+//! The reader streams: it holds one transaction at a time, and the texts around the transactions. Decompression is left
+//! to the caller.
 
 use crate::import::{Checkpoint, Format, ImportError, Reader};
 use cosmicsync_protocol::crdt::Value;
 
-/// One stretch replaced.
+/// A replacement of a part of the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Patch {
-    /// Where, in Unicode scalar values.
+    /// Position, in Unicode scalar values.
     pub at: usize,
-    /// The number of Unicode scalar values that are deleted.
+    /// Number of deleted Unicode scalar values.
     pub delete: usize,
-    /// The text that is inserted in their place.
+    /// The text inserted in their place.
     pub insert: String,
 }
 
-/// One transaction. Its number is its place in the trace; the first is 0.
+/// One transaction. Its number is its index in the trace; the first is 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Txn {
-    /// The transactions it directly follows; those and all before them had been seen.
+    /// The transactions that it directly follows. Its author had seen these and all before them.
     pub parents: Vec<usize>,
     /// The author.
     pub agent: usize,
@@ -37,22 +38,22 @@ pub struct Txn {
 pub struct Summary {
     /// The text before the first transaction.
     pub start_content: String,
-    /// The text after all.
+    /// The text after the last transaction.
     pub end_content: String,
     /// The number of authors.
     pub agents: usize,
 }
 
-/// Why a trace can't be read.
+/// Errors of reading a trace.
 #[derive(Debug, thiserror::Error)]
 pub enum TraceError {
-    /// Not JSON, or without `txns`.
+    /// The file is not JSON, or has no `txns`.
     #[error(transparent)]
     File(#[from] ImportError),
-    /// A transaction without patches of `[position, deleted, inserted]`, or one whose parents don't precede it.
+    /// A transaction has no patches of `[position, deleted, inserted]`, or a parent that does not precede it.
     #[error("transaction {0} is not one of an editing trace")]
     Txn(usize),
-    /// An author's transactions don't follow each other, so no single replica can have typed them.
+    /// An author's transactions don't follow each other, so no single replica can have made them.
     #[error("transaction {0} does not follow all earlier ones of its author")]
     NotLinear(usize),
     /// A member around the transactions is missing or of another type.
@@ -60,7 +61,7 @@ pub enum TraceError {
     Member(&'static str),
 }
 
-/// Most authors of a trace: each one is replayed as a replica.
+/// Largest number of authors in a trace; a replay has one replica for each.
 const AGENTS_MAX: usize = 4096;
 
 /// Reads one trace.
@@ -78,22 +79,22 @@ impl Default for TraceReader {
 }
 
 impl TraceReader {
-    /// Starts at the beginning of a trace.
+    /// Returns a reader at the beginning of a trace.
     pub fn new() -> Self {
         Self { reader: Reader::new(Format::Json, Some("txns")), txns: 0, agents: 0 }
     }
 
-    /// Takes the next bytes of the (decompressed) file.
+    /// Takes the next bytes of the decompressed file.
     pub fn feed(&mut self, bytes: &[u8]) {
         self.reader.feed(bytes);
     }
 
-    /// Says that the file has ended.
+    /// Declares the end of the file.
     pub const fn finish(&mut self) {
         self.reader.finish();
     }
 
-    /// Takes the next transaction. `None` until more is fed and, after [`TraceReader::finish`], at the end.
+    /// Returns the next transaction; `None` if more bytes are needed, and after [`TraceReader::finish`] at the end.
     pub fn next_txn(&mut self) -> Result<Option<Txn>, TraceError> {
         let Some(record) = self.reader.next_record()? else { return Ok(None) };
         let number = self.txns;
@@ -103,14 +104,15 @@ impl TraceReader {
         Ok(Some(txn))
     }
 
-    /// The text before the first transaction: known once that one was taken, unless the file says it later.
+    /// Returns the text before the first transaction. The text is known once that transaction was taken, unless the
+    /// file has it later.
     pub fn start_content(&self) -> Option<String> {
         let Checkpoint { head, .. } = self.reader.checkpoint();
         let known = crate::json::parse(format!("{head}]}}").as_bytes()).ok()?;
         known.entry("startContent")?.as_text().map(str::to_owned)
     }
 
-    /// The members of the file around the transactions: known at the end of the file.
+    /// Returns the members of the file around the transactions. The members are known at the end of the file.
     pub fn summary(&self) -> Result<Summary, TraceError> {
         let around = self.reader.envelope().ok_or(TraceError::Member("txns"))?;
         let around = crate::json::parse([around.head, around.tail].concat().as_bytes());
@@ -128,35 +130,37 @@ impl TraceReader {
     }
 }
 
-/// The transactions that each author must have received before the next one, for a replay in which every author is a
-/// replica.
+/// Determines the transactions that each author must have received before the next one, for a replay with one replica
+/// for each author.
 #[derive(Debug, Default)]
 pub struct Causality {
-    /// For each transaction, how many of each author's transactions it follows, itself counted.
+    /// For each transaction: the number of each author's transactions that it follows, itself included.
     versions: Vec<Vec<usize>>,
-    /// For each author, what the last own transaction follows.
+    /// For each author: the same numbers for the author's last transaction.
     seen: Vec<Vec<usize>>,
 }
 
-/// A thing that an author must receive: the transactions of another, by their place among that one's.
+/// Transactions that an author must receive: a range of another author's transactions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receive {
-    /// The author of those.
+    /// The author of these transactions.
     pub agent: usize,
-    /// Which: the first transaction of that author is 0.
+    /// Their range; the first transaction of that author is 0.
     pub txns: core::ops::Range<usize>,
 }
 
 impl Causality {
-    /// Starts before the first transaction.
+    /// Returns the state before the first transaction.
     pub const fn new() -> Self {
         Self { versions: Vec::new(), seen: Vec::new() }
     }
 
-    /// Takes the next transaction and says what its author must receive first, so that it stands exactly where the
-    /// author stood when typing it. The order of the list does not matter: together they are causally complete.
+    /// Takes the next transaction and returns the transactions that its author must receive first. The author's replica
+    /// is then exactly in the state in which the transaction was made. The order of the list does not matter: together
+    /// they are causally complete.
     ///
-    /// Fails when the author had not seen all own earlier transactions: then it was not one replica that typed.
+    /// Fails if the author had not seen all of the author's earlier transactions, because then several replicas made
+    /// them.
     pub fn follow(&mut self, txn: &Txn) -> Result<Vec<Receive>, TraceError> {
         let number = self.versions.len();
         let mut version: Vec<usize> = Vec::new();

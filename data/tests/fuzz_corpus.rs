@@ -1,4 +1,4 @@
-//! Replays the committed corpora of this crate's fuzz targets, and compares all targets with what `fuzz/` holds.
+//! Replays the committed corpora of this crate's fuzz targets, and compares the list of targets with `fuzz/`.
 
 use cosmicsync_data::fuzz::TARGETS;
 use std::collections::BTreeSet;
@@ -24,7 +24,7 @@ fn every_committed_file_passes_its_target() {
 #[test]
 fn every_target_has_a_program_and_a_corpus() {
     let targets = TARGETS.iter().chain(cosmicsync_protocol::testkit::fuzz::TARGETS);
-    // Those of the HTTP door are replayed there.
+    // The corpora of the HTTP interface are replayed in its own crate.
     let targets: BTreeSet<_> = targets.map(|(name, _)| *name).chain(["graphql"]).map(str::to_owned).collect();
     let stem = |entry: fs::DirEntry| entry.path().file_stem().unwrap().to_string_lossy().into_owned();
     for folder in ["corpus", "fuzz_targets"] {

@@ -1,5 +1,5 @@
-// Proves the contract of the HTTP API: what its description says holds (schemathesis), clients that stock generators
-// make of it work, and clients that follow changes lose nothing when they are cut.
+// Proves the contract of the HTTP API: answers match the description (schemathesis), clients from standard generators
+// work, and clients that follow changes lose nothing when they are disconnected.
 //
 // `node contract.mjs --binary PATH --python PATH [--only PART] [--cuts 100] [--seed 1]`
 import { writeFileSync } from "node:fs";

@@ -1,5 +1,5 @@
-// Proves how fast the HTTP API is: mixed load on a node for ten minutes, what a thousand idle WebSockets take, and
-// the same operations beside PocketBase and express-pouchdb.
+// Proves the speed of the HTTP API: mixed load on a node for ten minutes, a thousand idle WebSockets, and the same
+// operations compared with PocketBase and express-pouchdb.
 //
 // `node fast.mjs --binary PATH --python PATH [--seconds 600] [--only mixed|idle|beside]`
 import { beside } from "./fast/beside.mjs";
@@ -14,9 +14,9 @@ const settings = options({
   only: { type: "string" },
 });
 const DOCUMENTS = 20_000;
-/** Time for each server beside others. */
+/** Time for each server of the comparison, in seconds. */
 const BESIDE_SECONDS = 30;
-/** As many connections and WebSockets as a thousand that are idle need. */
+/** Limits for a thousand idle connections and WebSockets. */
 const environment = { COSMICSYNC_HTTP__CONNECTIONS_MAX: "2048", COSMICSYNC_HTTP__SOCKETS_MAX: "1024" };
 
 await prove(async () => {

@@ -1,5 +1,5 @@
-// Proves that the HTTP API holds against clients that mean ill: what is too large, malformed, too deep, too slow or
-// too much is refused, the node stays up in bounded memory, and an honest client is served meanwhile.
+// Proves that the HTTP API withstands hostile clients: requests that are too large, malformed, too deep, too slow or
+// too many are refused, the node stays up in bounded memory, and an honest client is served meanwhile.
 //
 // `node hostile.mjs --binary PATH [--only ATTACK] [--connections 10000]`
 import { Worker } from "node:worker_threads";
@@ -14,9 +14,9 @@ import { wait } from "./lib/load.mjs";
 import { withNode } from "./lib/node.mjs";
 
 const settings = options({ only: { type: "string" }, connections: { type: "string", default: "10000" } });
-/** How long the honest client is measured alone. */
+/** Time for which the honest client is measured alone. */
 const QUIET_MS = 15_000;
-/** An attack that is over sooner is sent again for so long. */
+/** Least duration of an attack; a shorter one is repeated. */
 const ATTACK_MS = 5_000;
 const PACE_MS = 5;
 const RSS_MS = 100;
@@ -33,7 +33,7 @@ const ATTACKS = {
   "many connections": slow.many,
 };
 
-/** The honest client; `measured` tells of the time since it was asked before. */
+/** The honest client; `measured` returns the times since its last call. */
 class Honest {
   constructor({ url, token }) {
     const workerData = { url, token, pace: PACE_MS };
@@ -52,7 +52,10 @@ class Honest {
   }
 }
 
-/** Whether an answer is a refusal. A connection that is closed without one is, where the bytes were no request. */
+/**
+ * Returns whether an answer is a refusal. For bytes that are not a request, so is a connection closed without an
+ * answer.
+ */
 function isRefusal({ status, mayClose }) {
   return (status >= 400 && status < 500) || status === 503 || (status === 0 && mayClose === true);
 }
@@ -78,7 +81,7 @@ async function attack(name, send, { node, honest, quiet, faults, target }) {
       if (answer.isSlow) say(answer.what);
       if (!isRefusal(answer)) faults.add("answers", `${name}: ${answer.what}: ${answer.status}`);
       if (!node.isUp) throw new Error(`the node ended: ${name}: ${answer.what}`);
-      // So that what the honest client feels is the node, not that this process takes its core.
+      // A pause, so that the honest client is delayed by the node only, and not by this process on its core.
       await wait(PACE_MS);
     }
   } while (Date.now() < end);
@@ -92,7 +95,7 @@ async function attack(name, send, { node, honest, quiet, faults, target }) {
   return requests;
 }
 
-/** Room for all of them, so that they are held and do not wait at the door. */
+/** Room for all connections, so that they are accepted and held. */
 const environment = { COSMICSYNC_HTTP__CONNECTIONS_MAX: String(Number(settings.connections) + 1000) };
 
 await prove(() =>

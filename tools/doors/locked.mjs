@@ -1,5 +1,5 @@
-// Proves that the HTTP API is locked: every operation lets in whom the policy says, whatever the state of the
-// token, and nothing of what somebody may not see is in any answer.
+// Proves that the HTTP API is locked: every operation admits exactly the roles in the policy, in every state of the
+// token, and no answer contains anything forbidden.
 //
 // `node locked.mjs --binary PATH [--only sockets|table|canaries]`
 import { Faults, figure, options, prove } from "./lib/figures.mjs";

@@ -1,11 +1,11 @@
-// Instantiates the module built from tools/wasm and compares what the core computes there with the native build.
+// Instantiates the module built from tools/wasm and compares the core's result there with that of the native build.
 // Usage: node smoke.mjs MODULE.wasm
 
 import { readFile } from "node:fs/promises";
 
 const expected = 1889918532779595577n;
 
-// The pure core asks its host for nothing. A dependency's imports are present, and calling one fails loudly.
+// The pure core needs nothing from its host. A dependency has imports, and calling one fails loudly.
 const refuse = (name) => () => {
   throw new Error(`the core called ${name}`);
 };

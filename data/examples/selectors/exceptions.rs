@@ -1,5 +1,5 @@
-//! Which of the exceptions that `spec/query.md` lists a selector and a document touch, place by place: only there may
-//! the answer of a peer differ.
+//! Finds the exceptions listed in `spec/query.md` that a selector and a document touch. Only with such an exception may
+//! a peer's answer differ.
 
 use cosmicsync_data::Value;
 use cosmicsync_data::query::{Each, Elem, Field, Operand, Path, Problem, Reached, Selector, Step, Test, Type};
@@ -20,7 +20,7 @@ const IN: &str = "$in with a list";
 
 type Names = BTreeSet<&'static str>;
 
-/// Why a selector is refused that others accept.
+/// Returns the exception by which a selector is refused here but accepted by others.
 pub(crate) fn of_error(problem: &Problem) -> Option<&'static str> {
     let names = [
         (matches!(problem, Problem::Pattern(_)), REGEX),
@@ -30,7 +30,7 @@ pub(crate) fn of_error(problem: &Problem) -> Option<&'static str> {
     names.into_iter().find_map(|(applies, name)| applies.then_some(name))
 }
 
-/// The exceptions that two values touch.
+/// Returns the exceptions that two values touch.
 pub(crate) fn of_order(a: Option<&Value>, b: Option<&Value>) -> Names {
     let values = || [a, b].into_iter().flatten();
     let mut names = Names::new();
@@ -42,7 +42,7 @@ pub(crate) fn of_order(a: Option<&Value>, b: Option<&Value>) -> Names {
     names
 }
 
-/// The exceptions that a selector touches in a value.
+/// Adds the exceptions that a selector touches in a value.
 pub(crate) fn of_match(selector: &Selector, value: &Value, names: &mut Names) {
     match selector {
         Selector::All(parts) | Selector::Any(parts) => parts.iter().for_each(|part| of_match(part, value, names)),
@@ -52,18 +52,18 @@ pub(crate) fn of_match(selector: &Selector, value: &Value, names: &mut Names) {
     }
 }
 
-/// The values that a test looks at, and the way that its path took to them.
+/// The values that a test examines, and the properties of the path to them.
 struct Look<'a> {
     reached: Reached<'a>,
-    /// The number of lists that the path crosses.
+    /// Number of lists that the path crosses.
     crossed: usize,
-    /// A list that is crossed has a list among its items.
+    /// True if a crossed list has a list among its items.
     list_among_items: bool,
-    /// The path has more than one step.
+    /// True if the path has more than one step.
     dotted: bool,
-    /// Its last step is a place.
+    /// True if the last step is an index.
     ends_with_place: bool,
-    /// An item of a list, for `$elemMatch`.
+    /// True for an item of a list, in `$elemMatch`.
     alone: bool,
 }
 
@@ -121,7 +121,7 @@ impl<'a> Look<'a> {
         self.values().iter().filter_map(|value| value.as_list()).flatten().any(|item| item.as_list().is_some())
     }
 
-    /// A list in a list, at which others look according to how many steps the path has.
+    /// Returns whether there is a list in a list, which others examine depending on the number of steps in the path.
     fn is_nested(&self, test: &Test) -> bool {
         let equality = matches!(test, Test::Eq(_) | Test::Ne(_));
         let deeper = ((self.dotted && equality) || matches!(test, Test::Regex(_))) && self.has_list_in_list();
@@ -129,7 +129,7 @@ impl<'a> Look<'a> {
         deeper || behind || (self.alone && self.has_list())
     }
 
-    /// A test that others put to the list of all that was reached, rather than to each.
+    /// Returns whether others apply the test to the list of all reached values, rather than to each.
     fn is_collected(&self, test: &Test) -> bool {
         let nothing = self.values().is_empty();
         let is_list = |value: &Value| value.as_list().is_some();
@@ -219,7 +219,7 @@ fn of_values<'a>(values: impl Iterator<Item = &'a Value>, names: &mut Names) {
     names.extend(values.any(is_inexact).then_some(NUMBERS));
 }
 
-/// Returns whether a whole number in the value has no equal double.
+/// Returns whether an integer in the value has no equal double.
 fn is_inexact(value: &Value) -> bool {
     let inside = value.as_list().into_iter().flatten().chain(value.as_map().into_iter().flat_map(BTreeMap::values));
     value.as_int().is_some_and(|number| number.unsigned_abs() > 1 << 53) || inside.into_iter().any(is_inexact)

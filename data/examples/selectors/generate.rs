@@ -1,9 +1,9 @@
-//! Documents and selectors from few letters, so that they often match.
+//! Generates documents and selectors from few letters, so that they often match.
 
 use cosmicsync_data::Value;
 use cosmicsync_data::query::{Path, parse};
 
-/// Numbers that follow from a seed (SplitMix64).
+/// Pseudo-random numbers from a seed (SplitMix64).
 pub(crate) struct Random(u64);
 
 const PATHS: [&str; 12] = ["a", "b", "c", "a.b", "a.c", "b.a", "a.0", "a.1", "a.b.c", "a.0.b", "a.b.0", "b.a.b"];
@@ -11,7 +11,7 @@ const TEXTS: [&str; 12] = ["", "a", "b", "ab", "abc", "ba", "B", "a\nb", "é", "
 const PATTERNS: [&str; 14] =
     ["a", "^a", "b$", "^ab?", "[ab]c", "^(a|b)+$", "^$", "a.b", r"\d", r"^\w+$", "^.$", "É", "^b", "x*"];
 const TYPES: [&str; 8] = ["null", "boolean", "bool", "number", "int", "string", "array", "object"];
-/// No operator, those that stand alone, and `$not`.
+/// Operators that stand alone, no operator (""), and `$not`.
 const TESTS: [&str; 17] = {
     let (mut tests, mut at) = ([""; 17], 1);
     while at < 16 {
@@ -21,7 +21,7 @@ const TESTS: [&str; 17] = {
     tests[16] = "$not";
     tests
 };
-/// Selectors and pairs that this project refuses, by the operator or the mistake in them. mingo takes some of them.
+/// Selectors and pairs that this project refuses, named by the operator or the mistake. mingo accepts some of them.
 pub(crate) const REFUSED: [&str; 7] =
     ["$where", "$expr", "$jsonSchema", "look-around", "backreference", "order list", "order map"];
 
@@ -49,7 +49,7 @@ impl Random {
         from[self.below(from.len())]
     }
 
-    /// Any object.
+    /// Returns any object.
     pub(crate) fn document(&mut self) -> Value {
         let mut members = vec!["a", "b", "c"];
         members.retain(|_| self.chance(75));
@@ -64,7 +64,7 @@ impl Random {
         }
     }
 
-    /// An item of a list: more often a map than elsewhere, and seldom a list.
+    /// Returns an item of a list: more often a map than elsewhere, and seldom a list.
     fn item(&mut self, depth: usize) -> Value {
         match self.below(10) {
             0..5 => self.scalar(),
@@ -89,7 +89,7 @@ impl Random {
         }
     }
 
-    /// Any selector, often one that matches.
+    /// Returns any selector, often one that matches.
     pub(crate) fn selector(&mut self, doc: &Value, depth: usize) -> Value {
         if self.chance(1) {
             return self.refused();
@@ -109,7 +109,7 @@ impl Random {
         fields.collect()
     }
 
-    /// Tests of a field: operators, or a value alone.
+    /// Returns tests of a field: operators, or a plain value.
     fn tests(&mut self, near: &[Value], depth: usize) -> Value {
         match self.pick(&TESTS) {
             "" => self.operand(near),
@@ -176,7 +176,7 @@ impl Random {
         }
         let mut selector = self.selector(&item, depth - 1);
         if let Value::Map(entries) = &mut selector {
-            // A refused one would make the whole selector an error.
+            // A refused operator would make the whole selector an error.
             entries.retain(|name, _| !["$where", "$expr", "$jsonSchema"].contains(&name.as_str()));
         }
         selector
@@ -194,14 +194,14 @@ impl Random {
         }
     }
 
-    /// Two values, often alike.
+    /// Returns two values, often similar.
     pub(crate) fn pair(&mut self) -> (Option<Value>, Option<Value>) {
         let a = self.value(3);
         let b = if self.chance(40) { self.alike(&a) } else { self.value(3) };
         (Some(a).filter(|_| !self.chance(2)), Some(b).filter(|_| !self.chance(2)))
     }
 
-    /// A value that differs in one place, or not at all.
+    /// Returns a value that differs in one place, or not at all.
     fn alike(&mut self, value: &Value) -> Value {
         if let Some(items) = value.as_list().filter(|items| !items.is_empty()) {
             let (place, mut items) = (self.below(items.len()), items.clone());

@@ -1,9 +1,9 @@
-//! Makes selectors and documents from a seed, and says what this crate makes of them: the part of `prove data-selectors`
+//! Generates selectors and documents from a seed, and prints this crate's results: the part of `prove data-selectors`
 //! that needs no peer.
 //!
-//! `match SEED COUNT` prints lines of `{selector, doc, ours, may, operators}`: whether the selector matches, or `error`;
-//! the exceptions of `spec/query.md` that the pair touches; what is tested. `order SEED COUNT` prints lines of
-//! `{a, b, ours, may}`: how two values, of which one may be missing, stand to each other.
+//! `match SEED COUNT` prints lines of `{selector, doc, ours, may, operators}`: whether the selector matches, or
+//! `error`; the exceptions of `spec/query.md` that the pair touches; and the tested operators. `order SEED COUNT`
+//! prints lines of `{a, b, ours, may}`: the order of two values, either of which may be missing.
 
 mod exceptions;
 mod generate;
@@ -16,7 +16,7 @@ use generate::Random;
 use std::collections::BTreeSet;
 use std::io::{BufWriter, Error, Write, stdout};
 
-/// Every fourth pair is also given to the fuzz target, which reads the selector again from its normal form and compares it with its
+/// Every fourth pair also runs the fuzz target, which reads the selector again from its normal form and checks its
 /// bounds.
 const CHECKED: u64 = 4;
 
@@ -85,7 +85,7 @@ fn texts(names: BTreeSet<&'static str>) -> Value {
     Value::List(names.into_iter().map(Value::from).collect())
 }
 
-/// The operators that a selector names, at whatever depth.
+/// Collects the operators in a selector, at any depth.
 fn operators_of(value: &Value, found: &mut BTreeSet<String>) {
     let items = value.as_list().into_iter().flatten();
     items.for_each(|item| operators_of(item, found));

@@ -1,4 +1,5 @@
-//! Queries, as requests and answers.
+//! Queries as requests, and their answers. The planning and evaluation are in `find.rs` and `crate::query`. Specified
+//! in `spec/query.md`.
 
 use super::request::Found;
 use crate::index::define::Fields;
@@ -8,42 +9,43 @@ use cosmicsync_protocol::crdt::Value;
 use cosmicsync_protocol::ids::DocId;
 use cosmicsync_protocol::ledger::PartNo;
 
-/// Documents that a page has, at most.
+/// Largest number of documents in a page.
 pub const PAGE_MAX: usize = 10_000;
-/// Documents that are read for one answer where no index helps, at most.
+/// Largest number of documents read for one answer that no index helps.
 pub const SCANNED_MAX: u64 = 100_000;
-/// Measures of a group, at most.
+/// Largest number of measures of a group.
 pub const MEASURES_MAX: usize = 16;
-/// Bytes of values that a live query holds, at most.
+/// Largest total size of the values that a live query holds, in bytes.
 pub const LIVE_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Groups of an aggregate, at most.
+/// Largest number of groups in an aggregate.
 pub const GROUPS_MAX: usize = 10_000;
-/// Live queries that wait for a change, at most.
+/// Largest number of live queries that wait for a change.
 pub const RESTING_MAX: usize = 16_384;
 
 /// A query over one collection.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Query {
-    /// Where.
+    /// The partition of the collection.
     pub partition: PartNo,
     /// The collection's name.
     pub collection: String,
-    /// Which documents.
+    /// Condition on the documents.
     pub selector: Selector,
-    /// In what order; without fields, in the order in which they are read.
+    /// Order of the answer; without fields, documents come in the order in which they are read.
     pub sort: Sort,
-    /// At most so many. A page has fewer if they are large, or more than [`PAGE_MAX`]; its bookmark leads on.
+    /// Largest number of documents. A page has fewer if they are large or more than [`PAGE_MAX`]; its bookmark
+    /// continues.
     pub limit: Option<usize>,
-    /// Behind where a former page of the same query ended.
+    /// Bookmark of the page before, of the same query.
     pub bookmark: Option<String>,
-    /// Only with this index.
+    /// Name of the only index to use.
     pub use_index: Option<String>,
-    /// True if each document comes with whether it is as its schema says.
+    /// True to compare each document with the schema.
     pub validity: bool,
 }
 
 impl Query {
-    /// A query for all documents of a collection.
+    /// Returns a query for all documents of a collection.
     pub fn all(partition: PartNo, collection: String) -> Self {
         let (selector, sort) = (Selector::All(Vec::new()), Sort::by_id());
         Self { partition, collection, selector, sort, limit: None, bookmark: None, use_index: None, validity: false }
@@ -51,7 +53,7 @@ impl Query {
 }
 
 impl Query {
-    /// Returns whether documents must be compared with the schema.
+    /// Returns true if documents must be compared with the schema.
     pub(super) fn asks_validity(&self) -> bool {
         let sorts = self.sort.fields().iter().any(|(field, _)| *field == Field::Virtual(Virtual::Valid));
         self.validity || sorts || self.selector.asks(Virtual::Valid)
@@ -59,7 +61,7 @@ impl Query {
 }
 
 impl Want {
-    /// Returns whether documents must be compared with the schema.
+    /// Returns true if documents must be compared with the schema.
     pub(super) fn asks_validity(&self) -> bool {
         let is_it = |field: &Field| *field == Field::Virtual(Virtual::Valid);
         match self {
@@ -71,123 +73,123 @@ impl Want {
     }
 }
 
-/// What becomes of the documents that match.
+/// The kind of answer to a query.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Want {
-    /// They are the answer: [`Answer::Matches`](super::request::Answer::Matches).
+    /// The documents themselves: [`Answer::Matches`](super::request::Answer::Matches).
     Docs,
-    /// Their number is: [`Answer::Count`](super::request::Answer::Count).
+    /// The number of documents: [`Answer::Count`](super::request::Answer::Count).
     Count,
-    /// Their values are put together: [`Answer::Groups`](super::request::Answer::Groups).
+    /// Aggregates over the documents: [`Answer::Groups`](super::request::Answer::Groups).
     Groups {
-        /// By what documents are told apart; without it all are one group.
+        /// The field to group by; `None` puts all documents into one group.
         by: Option<Field>,
-        /// What is put together.
+        /// The aggregates to compute for each group.
         measures: Vec<Measure>,
     },
-    /// How it would be answered: [`Answer::Plan`](super::request::Answer::Plan).
+    /// The query plan: [`Answer::Plan`](super::request::Answer::Plan).
     Plan,
 }
 
-/// What is put together of a group. Values that are no numbers count for the least and the greatest alone.
+/// An aggregate over a group. Values that are not numbers are used by the minimum and the maximum only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Measure {
-    /// How.
+    /// The aggregate function.
     pub kind: MeasureKind,
-    /// Of which field.
+    /// The field to aggregate.
     pub field: Field,
 }
 
-/// How values are put together.
+/// Aggregate functions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MeasureKind {
-    /// The numbers are added.
+    /// Sum of the numbers.
     Sum,
-    /// The least value that is not missing, in the order of values.
+    /// Least value that is not missing, in the order of values.
     Min,
-    /// The greatest.
+    /// Greatest value that is not missing, in the order of values.
     Max,
-    /// The numbers are added and divided by how many there are.
+    /// Sum of the numbers, divided by their count.
     Average,
 }
 
 /// A group of documents.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Group {
-    /// What they have in common; `None` where it is missing, and where all are one group.
+    /// The common value of the group; `None` if the field is missing, and in a query without a grouping field.
     pub value: Option<Value>,
-    /// How many there are.
+    /// Number of documents in the group.
     pub count: u64,
-    /// What was put together, in the order that was asked for. `None` of no values at all.
+    /// The aggregates, in the order of the request; `None` for an aggregate over no values.
     pub measures: Vec<Option<Value>>,
 }
 
 /// Documents that match.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Matches {
-    /// In order.
+    /// The documents, in the order of the query.
     pub docs: Vec<Found>,
-    /// Where the next page goes on; `None` at the end.
+    /// Bookmark of the next page; `None` on the last page.
     pub bookmark: Option<String>,
-    /// What the answer cost.
+    /// The cost of the answer.
     pub cost: Cost,
 }
 
-/// What an answer cost.
+/// Cost of an answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Cost {
-    /// Rows of indexes that were read.
+    /// Number of index rows read.
     pub keys: u64,
-    /// Documents that were looked at.
+    /// Number of documents examined.
     pub docs: u64,
-    /// Whether every document of the collection had to be looked at, because no index helps.
+    /// True if every document of the collection was examined, because no index helps.
     pub no_index: bool,
 }
 
-/// A live query that is open.
+/// Number of an open live query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LiveId(pub u64);
 
-/// What changed in the answer of a live query.
+/// A batch of changes in the answer of a live query.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LiveBatch {
-    /// Which.
+    /// The live query.
     pub id: LiveId,
-    /// The number of the last change that is in it.
+    /// Number of the last change that the batch includes.
     pub cursor: u64,
-    /// The answer begins anew: what was told before does not count.
+    /// True if the batch replaces the whole answer; the caller discards all earlier batches.
     pub reset: bool,
-    /// In this order they make the answer before into the answer now.
+    /// Events that, applied in this order, turn the previous answer into the present one.
     pub events: Vec<LiveEvent>,
 }
 
-/// A change of an answer.
+/// One change in the answer of a live query.
 #[derive(Debug, Clone, PartialEq)]
 pub enum LiveEvent {
-    /// A document is in the answer now.
+    /// A document joined the answer.
     Added {
         /// The document.
         found: Found,
-        /// Behind which other it stands; `None` is first.
+        /// The document before it in the answer; `None` if it comes first.
         after: Option<DocId>,
     },
-    /// A document changed and stands where it stood.
+    /// A document changed and kept its place.
     Changed {
         /// The document.
         found: Found,
     },
-    /// What a document is sorted by changed: it may stand elsewhere.
+    /// A sort value of a document changed, so the document may have a new place.
     Moved {
         /// The document.
         found: Found,
-        /// Behind which other it stands; `None` is first.
+        /// The document before it in the answer; `None` if it comes first.
         after: Option<DocId>,
     },
-    /// A document is not in the answer any more.
+    /// A document left the answer.
     Removed {
-        /// Which.
+        /// The document.
         doc: DocId,
-        /// Its key, if it has one and the document was told of before.
+        /// The document's key, if it has one and an earlier batch reported the document.
         key: Option<String>,
     },
 }
@@ -195,110 +197,110 @@ pub enum LiveEvent {
 /// A change of the indexes of a collection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IndexChange {
-    /// One is defined; nothing changes if it is there already.
+    /// Defines an index; changes nothing if the same index exists already.
     Create {
-        /// Its name.
+        /// The index's name.
         name: String,
-        /// Its fields.
+        /// The index's fields.
         fields: Fields,
     },
-    /// One goes, on every device.
+    /// Drops an index on every device.
     Drop {
-        /// Its name.
+        /// The index's name.
         name: String,
     },
-    /// One is built anew, on this device.
+    /// Rebuilds an index on this device.
     Rebuild {
-        /// Its name.
+        /// The index's name.
         name: String,
     },
 }
 
-/// How far an index is.
+/// Progress of an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IndexState {
-    /// So many documents stand in it.
+    /// The index is being built.
     Building {
-        /// How many.
+        /// Number of documents that the index includes so far.
         done: u64,
     },
-    /// All do, and queries read it.
+    /// The index includes all documents, and queries use it.
     Ready,
 }
 
-/// An index, for people.
+/// Description of an index, for display.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexInfo {
-    /// Its name.
+    /// The index's name.
     pub name: String,
     /// The paths of its fields.
     pub fields: Vec<String>,
-    /// How far it is.
+    /// Progress of the index.
     pub state: IndexState,
-    /// Whether some document has several keys in it.
+    /// True if some document has several keys in the index.
     pub lists: bool,
 }
 
-/// What checking an index found.
+/// Result of an index check.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct IndexCheck {
-    /// Documents that were compared.
+    /// Number of documents compared.
     pub docs: u64,
-    /// Rows that they have in the index.
+    /// Number of rows that these documents have in the index.
     pub rows: u64,
-    /// Rows that the index lacks.
+    /// Number of rows that the index lacks.
     pub missing: u64,
-    /// Rows that the index has too many.
+    /// Number of rows that the index has in excess.
     pub extra: u64,
 }
 
-/// How a query is answered.
+/// Plan of a query, and the documents that indexes do not cover yet.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Explained {
-    /// The plan.
+    /// The query plan.
     pub plan: Plan,
-    /// Documents of the partition that indexes are behind for: they are read in any case.
+    /// Number of documents of the partition that indexes have not caught up with; a query reads these one by one.
     pub behind: usize,
 }
 
-/// Why a query is refused.
+/// Reasons to refuse a query.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
-    /// No index serves the sort, and too many documents match to sort them here.
+    /// No index serves the sort, and too many documents match to sort them in memory.
     #[error("more than {PAGE_MAX} documents match, and no index sorts them: make an index on {0}, or ask for fewer")]
     SortNeedsIndex(String),
-    /// Too many documents would have to be read.
+    /// No index helps, and the collection has more than [`SCANNED_MAX`] documents.
     #[error(
         "no index helps, and the collection has more than {SCANNED_MAX} documents: make an index on a field of the selector"
     )]
     ScanLimit,
-    /// Not a bookmark, or of another query.
+    /// The text is not a bookmark, or belongs to another query.
     #[error("the bookmark is none of this query: begin without one")]
     Bookmark,
-    /// There is no such index.
+    /// The collection has no index of this name.
     #[error("the collection has no index {0:?}")]
     NoIndex(String),
-    /// Another index has the name.
+    /// An index of this name exists with other fields.
     #[error("the index {0:?} is there already, on other fields: drop it first, or take another name")]
     IndexThere(String),
-    /// The index cannot answer the query, or not yet.
+    /// The index is still being built.
     #[error("the index {0:?} is still being built")]
     IndexBuilding(String),
-    /// There is no such live query, or it ended.
+    /// The live query does not exist, or has ended.
     #[error("there is no such live query: open it again")]
     NotLive,
     /// Too many live queries are open.
     #[error("there are {RESTING_MAX} live queries already: end others first")]
     TooManyLive,
-    /// Too many groups, or too large ones.
+    /// There are too many groups, or they are too large.
     #[error(
         "there are more than {GROUPS_MAX} groups or 32 MiB of them: select fewer documents, or group by another field"
     )]
     TooManyGroups,
-    /// More measures than a group may have.
+    /// A group has more measures than [`MEASURES_MAX`].
     #[error("a group has at most {MEASURES_MAX} measures, not {0}")]
     TooManyMeasures(usize),
-    /// Too much would have to be held for a live query.
+    /// The matching documents are too large for a live query to hold.
     #[error("more than {LIVE_BYTES_MAX} bytes match: select fewer documents, or set a limit")]
     LiveTooLarge,
 }

@@ -1,31 +1,31 @@
-//! Where an answer ended, as its asker keeps it: opaque text, bound to the query and to what put the answer in order.
+//! Bookmarks: opaque text that marks the end of a page, bound to the query and to the order of its answer.
 
 use super::ask::{Query, QueryError};
 use crate::json;
 use crate::query::plan::IndexPart;
 
-/// Begins every bookmark.
+/// First byte of every bookmark.
 const VERSION: u8 = 1;
-/// In place of an index's number: the answer is in the order of its sort.
+/// Stands for an index's number if the answer is in the order of the query's sort.
 const NO_INDEX: u32 = u32::MAX;
 
-/// Where an answer ended.
+/// The end of a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Bookmark {
-    /// The index whose order the answer is in, if it is.
+    /// The index that orders the answer, if one does.
     pub(super) index: Option<u32>,
     bound: [u8; 8],
-    /// The place of the last document, in that order or in that of the sort.
+    /// The place of the last document, in the order of the index or of the sort.
     pub(super) place: Vec<u8>,
 }
 
 impl Bookmark {
-    /// A bookmark of a query, in the order of a part of an index or of the query's sort.
+    /// Returns a bookmark for a query, in the order of a part of an index or of the query's sort.
     pub(super) fn new(query: &Query, part: Option<&IndexPart>, place: &[u8]) -> Self {
         Self { index: part.map(|part| part.no), bound: bound(query, part), place: place.to_vec() }
     }
 
-    /// Reads a bookmark.
+    /// Parses a bookmark.
     pub(super) fn parse(text: &str) -> Result<Self, QueryError> {
         let byte = |pair: &[u8]| u8::from_str_radix(core::str::from_utf8(pair).ok()?, 16).ok();
         let bytes: Option<Vec<u8>> = text.as_bytes().chunks(2).map(byte).collect();
@@ -40,7 +40,7 @@ impl Bookmark {
         Ok(Self { index, bound: *bound, place: place.to_vec() })
     }
 
-    /// Refuses a bookmark of another query, or of an index that brings its documents otherwise by now.
+    /// Refuses a bookmark of another query, or of an index whose order has changed since.
     pub(super) fn check(&self, query: &Query, part: Option<&IndexPart>) -> Result<(), QueryError> {
         let is_it = self.index == part.map(|part| part.no) && self.bound == bound(query, part);
         if is_it { Ok(()) } else { Err(QueryError::Bookmark) }

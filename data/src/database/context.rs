@@ -1,4 +1,5 @@
-//! The state that requests share: who waits for what, which documents are pinned for whom, and what is cached.
+//! The state that requests share: the waiting requests, the pinned documents and the caches. This module carries out no
+//! request itself.
 
 use super::ask::{LiveId, QueryError, RESTING_MAX, SCANNED_MAX};
 use super::idempotency::Once;
@@ -27,33 +28,33 @@ use cosmicsync_protocol::time::Now;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-/// Changed documents that wait to be told.
+/// Largest number of changed documents that wait to be reported.
 const CHANGED_MAX: usize = 65_536;
-/// Descriptions of collections kept in memory.
+/// Largest number of collection descriptions kept in memory.
 const DESCRIBED_MAX: usize = 1024;
-/// The longest name of a collection, key or source, in bytes.
+/// Longest name of a collection, key or source, in bytes.
 const NAME_BYTES_MAX: usize = 255;
 
-/// Why a request goes on.
+/// The event for which a task runs.
 #[derive(Debug)]
 pub(super) enum Wake {
-    /// It begins.
+    /// The request starts.
     Start,
-    /// A document that it opened is read.
+    /// A document that the task opened is read.
     Opened(DocRef),
-    /// Rows that it asked for came.
+    /// Rows that the task asked for have arrived.
     Read(ReadResult),
-    /// A commit that it waits for is durable.
+    /// A commit that the task waits for is durable.
     Committed,
-    /// A commit that it waits for was lost.
+    /// A commit that the task waits for was lost.
     Lost,
-    /// The things it watches may have changed, or its turn has come.
+    /// Something that the task watches may have changed, or its turn has come.
     Again,
 }
 
-/// A request under way.
+/// A request that is being carried out.
 pub(super) trait Task: fmt::Debug + Send {
-    /// Goes on. `None` until it has an answer; wakes that it does not expect are ignored.
+    /// Advances the request. Returns `None` until there is an answer; ignores wakes that the task does not expect.
     fn run(&mut self, cx: &mut Context<'_>, wake: Wake) -> Result<Option<Answer>, RequestError>;
 }
 
@@ -64,7 +65,7 @@ struct Commit {
     tickets: Vec<Ticket>,
 }
 
-/// The definitions of a collection that queries need.
+/// The parts of a collection's description that queries need.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Defined {
     pub(super) indexes: Indexes,
@@ -73,7 +74,7 @@ pub(super) struct Defined {
 }
 
 impl Defined {
-    /// Reads the definitions of a description; none if the collection has no description.
+    /// Reads the definitions from a description; returns empty ones if the collection has no description.
     pub(super) fn of(description: Option<&Snapshot>) -> Self {
         let Some(found) = description.filter(|found| !found.meta.deleted) else { return Self::default() };
         let indexes = found.value.entry(INDEXES).map(define::from_value).unwrap_or_default();
@@ -88,35 +89,35 @@ pub(super) struct Desk {
     opening: BTreeMap<DocRef, Vec<Ticket>>,
     reading: BTreeMap<ReadId, Ticket>,
     commits: BTreeMap<CommitId, Commit>,
-    /// The newest commit of a document that is not durable yet.
+    /// The newest commit of each document with edits that are not durable yet.
     unsafe_docs: BTreeMap<DocRef, CommitId>,
     pins: BTreeSet<(Ticket, DocRef)>,
-    /// Requests that look again whenever the store made something true.
+    /// Requests that run again after every progress of the store.
     watching: BTreeSet<Ticket>,
     pub(super) held: BTreeSet<DocRef>,
-    /// Requests under way that are carried out once.
+    /// Requests with an idempotency key that are being carried out.
     pub(super) under_way: BTreeMap<Ticket, Once>,
-    /// Descriptions of collections as of a version: what has another version is read anew.
+    /// Cached descriptions of collections, each with its version; another version is read again.
     described: BTreeMap<DocRef, (VersionId, CollectionMeta)>,
-    /// The actors of requests under way that have one.
+    /// The actors of running requests.
     pub(super) actors: BTreeMap<Ticket, Arc<Actor>>,
-    /// Live queries that are open and wait for whoever asks for more.
+    /// Open live queries whose client has no request pending.
     pub(super) live: BTreeMap<LiveId, Box<Live>>,
     next_live: u64,
-    /// Requests that wait for a document to change and for nothing else. They take no room from those that go on.
+    /// Requests that only wait for a document to change. Such requests don't use the places of running ones.
     pub(super) resting: BTreeSet<Ticket>,
-    /// Requests that look again whenever a document changed, and which did since they looked: one more than is looked at one
-    /// by one, at most.
+    /// Requests that run again whenever a document changes, each with the documents changed since its last run. A set
+    /// stops growing at one document above the limit for reading them one by one.
     following: BTreeMap<Ticket, BTreeSet<DocRef>>,
-    /// Documents that are read for one answer where no index helps, at most.
+    /// Largest number of documents read for one answer that no index helps.
     pub(super) scanned_max: u64,
     pub(super) sizes: Sizes,
     pub(super) indexes: Registry,
-    /// The worker that follows changes has nothing to do.
+    /// True if the indexer has nothing to do.
     pub(super) indexer_idle: bool,
     pub(super) imports: BTreeMap<ImportId, super::import::Import>,
     pub(super) next_import: u64,
-    /// Changed documents, and whether all of their changes were made here.
+    /// Changed documents; true if all of a document's changes were made by this store.
     changed: BTreeMap<DocRef, bool>,
     changed_order: VecDeque<DocRef>,
 }
@@ -179,13 +180,13 @@ impl Desk {
         Some((doc, self.changed.remove(&doc)?))
     }
 
-    /// A name for a live query.
+    /// Returns a new number for a live query.
     pub(super) fn new_live(&mut self) -> LiveId {
         self.next_live += 1;
         LiveId(self.next_live)
     }
 
-    /// Has the indexes follow what is new.
+    /// Makes the indexer process new changes.
     pub(super) fn wake_indexer(&mut self) {
         if self.indexer_idle && self.indexes.is_wanting() {
             self.indexer_idle = false;
@@ -198,7 +199,7 @@ impl Desk {
     }
 }
 
-/// The tools of a request while it runs.
+/// The services that a task uses while it runs.
 #[derive(Debug)]
 pub(super) struct Context<'a> {
     pub(super) endpoint: &'a mut Endpoint,
@@ -218,14 +219,14 @@ impl Context<'_> {
         }
     }
 
-    /// Lets a document go before the request ends.
+    /// Unpins a document before the request ends.
     pub(super) fn close(&mut self, doc: DocRef) {
         if self.desk.pins.remove(&(self.ticket, doc)) {
             self.endpoint.close(self.now, doc);
         }
     }
 
-    /// Frees all that the request held.
+    /// Frees all resources of the request.
     pub(super) fn let_go(&mut self) {
         let first = DocRef { partition: PartNo(0), doc: DocId::default() };
         let pins: Vec<DocRef> = self
@@ -249,7 +250,7 @@ impl Context<'_> {
         }
     }
 
-    /// Has the request looked at again whenever the store made something true.
+    /// Makes the request run again after every progress of the store.
     pub(super) fn watch(&mut self) {
         self.desk.watching.insert(self.ticket);
     }
@@ -262,15 +263,15 @@ impl Context<'_> {
         self.scan_of(Read::Ordered, scan);
     }
 
-    /// Has the request looked at again whenever a document changed.
+    /// Makes the request run again whenever a document changes.
     pub(super) fn follow_changes(&mut self) {
         self.desk.following.entry(self.ticket).or_default();
     }
 
-    /// Notes whether the request waits for a document to change and for nothing else.
+    /// Records whether the request only waits for a document to change.
     ///
     /// # Errors
-    /// If there are [`RESTING_MAX`] that do.
+    /// If more than [`RESTING_MAX`] requests do.
     pub(super) fn rest(&mut self, rests: bool) -> Result<(), RequestError> {
         if !rests {
             self.desk.resting.remove(&self.ticket);
@@ -280,17 +281,17 @@ impl Context<'_> {
         Ok(())
     }
 
-    /// Which documents changed since this was asked last; if they are more than are looked at one by one, some of them.
+    /// Returns the documents that changed since the last call; above the limit for reading them one by one, only some.
     pub(super) fn take_changed(&mut self) -> BTreeSet<DocRef> {
         self.desk.following.get_mut(&self.ticket).map(core::mem::take).unwrap_or_default()
     }
 
-    /// Ends what [`Self::watch`] began.
+    /// Ends [`Self::watch`].
     pub(super) fn unwatch(&mut self) {
         self.desk.watching.remove(&self.ticket);
     }
 
-    /// Reads rows of a state; [`Wake::Read`] follows.
+    /// Reads rows at the given consistency; [`Wake::Read`] follows.
     pub(super) fn read_of(&mut self, of: Read, keys: Vec<(Table, Bytes)>) {
         let id = match of {
             Read::Ordered => self.endpoint.read(keys),
@@ -299,7 +300,7 @@ impl Context<'_> {
         self.desk.reading.insert(id, self.ticket);
     }
 
-    /// Reads consecutive rows of a state; [`Wake::Read`] follows.
+    /// Reads consecutive rows at the given consistency; [`Wake::Read`] follows.
     pub(super) fn scan_of(&mut self, of: Read, scan: Scan) {
         let id = match of {
             Read::Ordered => self.endpoint.scan(scan),
@@ -308,17 +309,17 @@ impl Context<'_> {
         self.desk.reading.insert(id, self.ticket);
     }
 
-    /// Whether a document has edits that are not durable yet.
+    /// Returns whether a document has edits that are not durable yet.
     pub(super) fn is_unsafe(&self, doc: DocRef) -> bool {
         self.desk.unsafe_docs.contains_key(&doc)
     }
 
-    /// The documents of a partition that have edits which are not durable yet.
+    /// Returns the documents of a partition with edits that are not durable yet.
     pub(super) fn unsafe_docs(&self, partition: PartNo) -> impl Iterator<Item = DocId> {
         self.desk.unsafe_docs.keys().filter(move |doc| doc.partition == partition).map(|doc| doc.doc)
     }
 
-    /// Has the indexes followed from now on.
+    /// Starts the indexes.
     pub(super) fn start_indexes(&mut self) {
         if !self.desk.indexes.started {
             self.desk.indexes.started = true;
@@ -326,13 +327,13 @@ impl Context<'_> {
         }
     }
 
-    /// Has the values made that documents of a partition lack; [`ReadResult::Made`] follows.
+    /// Builds the values that documents of a partition lack; [`ReadResult::Made`] follows.
     pub(super) fn make_values(&mut self, partition: PartNo) {
         let id = self.endpoint.make_values(partition);
         self.desk.reading.insert(id, self.ticket);
     }
 
-    /// Applies edits, and writes rows with them. With `wait`, [`Wake::Committed`] or [`Wake::Lost`] follows.
+    /// Applies edits and writes rows in one commit. With `wait`, [`Wake::Committed`] or [`Wake::Lost`] follows.
     pub(super) fn edit(
         &mut self,
         edits: &[(DocRef, Edit)],
@@ -347,8 +348,8 @@ impl Context<'_> {
         Ok(())
     }
 
-    /// As [`Self::edit`] for what need not be one transaction: cuts what one update cannot hold into several. Returns how
-    /// many commits there are.
+    /// Applies edits that need not be one transaction: splits an edit that exceeds one update into several. Returns the
+    /// number of commits.
     pub(super) fn edit_in_pieces(
         &mut self,
         edits: &[(DocRef, Edit)],
@@ -378,14 +379,15 @@ impl Context<'_> {
         self.expect(commit, Vec::new(), true);
     }
 
-    /// Notes a commit and what it changes; with `wait`, [`Wake::Committed`] or [`Wake::Lost`] follows.
+    /// Registers a commit and the documents that it changes; with `wait`, [`Wake::Committed`] or [`Wake::Lost`]
+    /// follows.
     pub(super) fn expect(&mut self, commit: CommitId, docs: Vec<DocRef>, wait: bool) {
         self.desk.unsafe_docs.extend(docs.iter().map(|doc| (*doc, commit)));
         let tickets = if wait { vec![self.ticket] } else { Vec::new() };
         self.desk.commits.insert(commit, Commit { docs, tickets });
     }
 
-    /// Waits for the edits of a document that are not durable yet; returns whether there are any.
+    /// Waits for a document's edits that are not durable yet; returns whether there are any.
     pub(super) fn wait_for(&mut self, doc: DocRef) -> bool {
         let commit = self.desk.unsafe_docs.get(&doc).and_then(|id| self.desk.commits.get_mut(id));
         let waits = commit.is_some();
@@ -393,7 +395,7 @@ impl Context<'_> {
         waits
     }
 
-    /// Gives the turn in an import to the next request, if this one has it or waits for it.
+    /// Passes this request's turn in an import to the next request, or leaves the queue.
     pub(super) fn end_turn(&mut self, import: ImportId) {
         let Some(state) = self.desk.imports.get_mut(&import) else { return };
         let had_turn = state.turns.front() == Some(&self.ticket);
@@ -403,19 +405,19 @@ impl Context<'_> {
         }
     }
 
-    /// Gives an import up: whoever waits for a turn in it is told.
+    /// Discards an import and wakes the requests that wait for a turn in it.
     pub(super) fn drop_import(&mut self, import: ImportId) {
         let Some(state) = self.desk.imports.remove(&import) else { return };
         let waiting = state.turns.into_iter().filter(|ticket| *ticket != self.ticket);
         self.desk.ready.extend(waiting.map(|ticket| (ticket, Wake::Again)));
     }
 
-    /// Returns the actor of this request; none is the operator.
+    /// Returns the actor of this request; `None` for the operator.
     pub(super) fn actor(&self) -> Option<&Actor> {
         self.desk.actors.get(&self.ticket).map(Arc::as_ref)
     }
 
-    /// Returns the selector of the documents of a collection with which a deed is allowed; none where all are.
+    /// Returns the selector of the documents with which the actor may do a deed; `None` if all are allowed.
     pub(super) fn rule(
         &self,
         partition: PartNo,
@@ -433,7 +435,7 @@ impl Context<'_> {
         self.endpoint.space_of(partition).ok_or(RequestError::NotFound)
     }
 
-    /// The document of a key.
+    /// Returns the document of a key.
     pub(super) fn keyed(&self, partition: PartNo, collection: &str, key: &str) -> Result<DocRef, RequestError> {
         check_name("the collection's name", collection)?;
         check_name("the key", key)?;
@@ -442,7 +444,7 @@ impl Context<'_> {
         Ok(DocRef { partition, doc: self.endpoint.doc_id_for_key(space, &collection, key) })
     }
 
-    /// The document of a name.
+    /// Returns the document of a name.
     pub(super) fn named(&self, partition: PartNo, name: &Name) -> Result<DocRef, RequestError> {
         match name {
             Name::Id(doc) => self.space(partition).map(|_| DocRef { partition, doc: *doc }),
@@ -450,12 +452,12 @@ impl Context<'_> {
         }
     }
 
-    /// The document that describes a collection; `None` for the reserved collection.
+    /// Returns the document that describes a collection; `None` for the reserved collection.
     pub(super) fn description_doc(&self, partition: PartNo, name: &str) -> Result<Option<DocRef>, RequestError> {
         is_described(name).then(|| self.keyed(partition, COLLECTIONS, name)).transpose()
     }
 
-    /// The description in an open document, as it stands. `None` if there is none, or the document is not open.
+    /// Returns the description in an open document; `None` if there is no description or the document is not open.
     pub(super) fn description(&mut self, doc: DocRef) -> Option<CollectionMeta> {
         if !self.endpoint.is_open(doc) {
             return None;
@@ -473,14 +475,14 @@ impl Context<'_> {
         Some(meta)
     }
 
-    /// The edit that makes a collection's description.
+    /// Returns the edit that creates a collection's description.
     pub(super) fn describe(&self, doc: DocRef, meta: &CollectionMeta) -> Result<Edit, RequestError> {
         let named = Meta { collection: Some(COLLECTIONS.to_owned()), key: Some(meta.name.clone()), deleted: false };
         let collection = self.endpoint.collection_id(self.space(doc.partition)?, COLLECTIONS);
         Ok(Edit::Create { collection, meta: named, value: meta.to_value() })
     }
 
-    /// The edits that make a document this value, with texts at these paths, and whether they make the document.
+    /// Returns the edits that give a document this value, with texts at these paths, and whether they create it.
     pub(super) fn put_edits(
         &mut self,
         doc: DocRef,
@@ -506,28 +508,28 @@ impl Context<'_> {
         Ok((edits, found.meta.deleted))
     }
 
-    /// The value of an open document that exists and is wholly here.
+    /// Returns the value of an open document that exists and is complete.
     pub(super) fn whole(&mut self, doc: DocRef) -> Result<Snapshot, RequestError> {
         let found = self.endpoint.view(doc).filter(|found| !found.meta.deleted).ok_or(RequestError::NotFound)?;
         self.check_whole(doc).map(|()| found)
     }
 
-    /// Refuses a document of which something is known to be absent: it would be changed blindly. What its author sealed so
-    /// that nobody opens it is not absent: else any member could close any document.
+    /// Refuses a document with parts that are known to be absent, because an edit would ignore them. A part that its
+    /// author sealed unreadably is not absent: otherwise any member could make a document read-only.
     fn check_whole(&self, doc: DocRef) -> Result<(), RequestError> {
         let mut missing = self.endpoint.missing(doc);
         missing.retain(|missing| matches!(missing, Missing::Body(_)));
         if missing.is_empty() { Ok(()) } else { Err(RequestError::Incomplete(missing)) }
     }
 
-    /// Returns what an open document has taken in.
+    /// Returns the entries that an open document includes.
     pub(super) fn cut(&self, doc: DocRef) -> Cut {
         let seen = self.endpoint.seen(doc).into_iter();
         seen.filter_map(|(log, seq)| Some((self.endpoint.log_id(log)?, seq))).collect()
     }
 }
 
-/// Checks a name: its length, and that every command can say it. No argument holds a NUL.
+/// Checks a name: its length, and that it can be a command-line argument, so holds no NUL.
 pub(super) fn check_name(what: &'static str, name: &str) -> Result<(), RequestError> {
     if !(1..=NAME_BYTES_MAX).contains(&name.len()) {
         return Err(RequestError::BadName(what));
@@ -535,8 +537,8 @@ pub(super) fn check_name(what: &'static str, name: &str) -> Result<(), RequestEr
     if name.contains('\0') { Err(RequestError::BadCharacter { what, character: "a NUL character" }) } else { Ok(()) }
 }
 
-/// Checks the name of a collection that something is written to. A document is named COLLECTION/KEY, so a slash would
-/// make it the key of another.
+/// Checks the name of a collection for a write. A document is named COLLECTION/KEY, so a slash in the collection's name
+/// would be ambiguous.
 pub(super) fn check_collection(name: &str) -> Result<(), RequestError> {
     check_name("the collection's name", name)?;
     let refused = |character| Err(RequestError::BadCharacter { what: "the collection's name", character });

@@ -1,8 +1,8 @@
-//! Counting documents without reading them.
+//! Counts documents without reading them.
 //!
-//! How many documents are listed is kept as they are listed. What may not count - because it is deleted, or not here -
-//! stands in rows of its own; only those of which that is not known yet are looked at. What is behind a place is counted in
-//! the listing.
+//! The number of listed documents is kept with the listing. A document that may be deleted or absent has a row of its
+//! own. Only those of unknown state are opened. A count after a place reads the listing. Specified in
+//! `spec/storage.md`.
 
 use super::context::{Context, Task, Wake};
 use super::request::{Answer, Place, RequestError};
@@ -16,29 +16,29 @@ use cosmicsync_protocol::ledger::{DocRef, PartNo};
 use cosmicsync_protocol::storage::{GET_ROWS_MAX, Row, Scan, Table};
 use std::collections::{BTreeSet, VecDeque};
 
-/// How much is read at a time.
+/// Size of the rows per read, in bytes.
 const SCAN_BYTES_MAX: usize = 256 * 1024;
-/// Documents that are opened at a time.
+/// Largest number of documents open at a time.
 const OPENING_MAX: usize = 32;
-/// Doubtful documents that are opened; more of them have their values made.
+/// Largest number of doubtful documents to open; for more of them, their values are built instead.
 const OPENED_MAX: usize = 128;
 
-/// Counts the documents of a partition.
+/// Counts documents of a partition.
 #[derive(Debug)]
 pub(super) struct Count {
     partition: PartNo,
     name: Option<String>,
-    /// The collection that is counted; without it all are but that of the descriptions.
+    /// The collection to count; `None` counts all except the descriptions.
     only: Option<CollectionId>,
     descriptions: CollectionId,
-    /// Behind which place documents count.
+    /// The place after which to count.
     after: Option<Place>,
     collections: Vec<CollectionId>,
     listed: u64,
     deleted: u64,
     doubted: VecDeque<DocRef>,
     opening: BTreeSet<DocRef>,
-    /// Those of which nothing is here: they are listed, or wait for what lists them.
+    /// Documents without any content here: either listed or waiting to be listed.
     absent: Vec<DocRef>,
     made: bool,
     stage: Stage,
@@ -47,7 +47,7 @@ pub(super) struct Count {
 #[derive(Debug)]
 enum Stage {
     Counts(Scan),
-    /// Rows of the listing are counted, from a place on.
+    /// Counts rows of the listing, after a place.
     Listing(Scan),
     Doubts(Scan),
     Opening,
@@ -114,7 +114,7 @@ impl Count {
                     let Ok(id) = tally_id(key) else { continue };
                     let doc = DocRef { partition: self.partition, doc: DocId(id) };
                     match Doubt::decode(row) {
-                        // What is open may have come back a moment ago.
+                        // An open document may have come back a moment ago.
                         _ if cx.endpoint.is_open(doc) => self.look(cx, doc),
                         Ok(Doubt::Deleted(of)) => self.deleted += u64::from(self.is_behind(&of, doc)),
                         _ => self.doubted.push_back(doc),
@@ -146,7 +146,7 @@ impl Count {
         self.only.map_or(*collection != self.descriptions, |only| *collection == only)
     }
 
-    /// Whether a document of a collection is among those that are counted.
+    /// Returns whether a document of a collection is among the documents to count.
     fn is_behind(&self, collection: &CollectionId, doc: DocRef) -> bool {
         let behind = self.after.as_ref().is_none_or(|after| (collection.0, doc.doc) > (after.collection, after.doc));
         behind && self.is_counted(collection)
@@ -167,7 +167,7 @@ impl Count {
         if self.opening.is_empty() { self.look_up(cx) } else { None }
     }
 
-    /// Asks for the listing of what is absent, as much as one read may ask for; answers when there is no more.
+    /// Looks up the absent documents in the listing, as many as one read allows; answers once none is left.
     fn look_up(&mut self, cx: &mut Context<'_>) -> Option<Answer> {
         self.stage = Stage::Listed;
         let at_a_time = GET_ROWS_MAX.checked_div(self.collections.len()).unwrap_or(0).max(1);
@@ -185,7 +185,7 @@ impl Count {
         None
     }
 
-    /// Looks at an open document.
+    /// Examines an open document.
     fn look(&mut self, cx: &mut Context<'_>, doc: DocRef) {
         match cx.endpoint.view(doc) {
             None => self.absent.push(doc),

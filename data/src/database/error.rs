@@ -1,4 +1,4 @@
-//! Why a request fails.
+//! Errors of requests.
 
 use super::ask::QueryError;
 use super::request::RowPlace;
@@ -13,7 +13,7 @@ use cosmicsync_protocol::documents::{BulkError, EditError, Missing};
 use cosmicsync_protocol::ledger::SpaceError;
 use cosmicsync_protocol::storage::StoreError;
 
-/// Lists what a document violates: the first of it, and how much more there is.
+/// Displays the first violation of a document and the number of further ones.
 struct Violations<'a>(&'a [Violation]);
 
 impl fmt::Display for Violations<'_> {
@@ -25,7 +25,7 @@ impl fmt::Display for Violations<'_> {
     }
 }
 
-/// Shows the first document that is not as a schema says.
+/// Displays the first document that does not match a schema.
 struct First<'a>(&'a SchemaReport);
 
 impl fmt::Display for First<'_> {
@@ -37,7 +37,7 @@ impl fmt::Display for First<'_> {
     }
 }
 
-/// Shows a refused deed.
+/// Displays a refused deed.
 struct Forbidden<'a> {
     deed: Deed,
     collection: &'a str,
@@ -56,71 +56,71 @@ impl fmt::Display for Forbidden<'_> {
     }
 }
 
-/// Why a request failed.
+/// Reasons for a request to fail.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum RequestError {
-    /// There is no such document.
+    /// The document does not exist.
     #[error("there is no such document")]
     NotFound,
-    /// The document is not wholly here, so it is not changed blindly.
+    /// The document is incomplete, so an edit is refused.
     #[error("the document is not wholly here")]
     Incomplete(Vec<Missing>),
     /// A name, key or source is empty or too long.
     #[error("{0} must have 1 to 255 bytes")]
     BadName(&'static str),
-    /// The document of write number `.0` of a transaction.
+    /// An error about the document of write number `.0` of a transaction.
     #[error("write {}: {}", .0 + 1, .1)]
     At(usize, #[source] Box<Self>),
-    /// The document exists, and the write was to make it.
+    /// The document exists, and the write was to create it.
     #[error("the document exists already")]
     Exists,
-    /// The document has another version than the write was for.
+    /// The document has another version than the write requires.
     #[error("the document has version {now} now")]
     VersionMismatch {
-        /// Its version.
+        /// The document's version.
         now: VersionId,
     },
-    /// No version has this name.
+    /// The document has no version whose name begins with these digits.
     #[error("the document has no such version")]
     NoVersion,
-    /// Several versions have names that begin so.
+    /// Several versions have names that begin with these digits.
     #[error("several versions begin so: give more digits")]
     AmbiguousVersion,
-    /// This device changed nothing that could be taken back.
+    /// This device has made no change that could be undone.
     #[error("this device wrote nothing here that could be undone")]
     NothingToUndo,
     /// A transaction holds too many writes.
     #[error("a transaction holds at most {0} writes")]
     TooMany(usize),
-    /// Another request was carried out under this name.
+    /// A different request was carried out under this idempotency key.
     #[error("another request was carried out under this idempotency key")]
     OnceMismatch,
-    /// The same request, or another under its name, is under way.
+    /// A request with this idempotency key is being carried out.
     #[error("a request under this idempotency key is under way: ask again once it is done")]
     OnceBusy,
     /// A JSON patch was refused.
     #[error(transparent)]
     JsonPatch(#[from] JsonPatchError),
-    /// A name that commands could not say.
+    /// A name contains a character that commands cannot express.
     #[error("{what} has {character}, which no name may have")]
     BadCharacter {
-        /// What is named.
+        /// The kind of thing that is named.
         what: &'static str,
-        /// What is wrong with it.
+        /// The character.
         character: &'static str,
     },
     /// A row of an import was refused.
     #[error("line {} (row {}): {error}", at.line, at.row)]
     Row {
-        /// Where it stands.
+        /// The row's position in the file.
         at: RowPlace,
-        /// Why.
+        /// The error.
         error: Box<RequestError>,
     },
-    /// A patch or value is no object.
+    /// A patch or value is not an object.
     #[error("a document must be an object")]
     NotObject,
-    /// There is no such import, or it ended.
+    /// The import does not exist, or has ended.
     #[error("there is no such import: start it again")]
     NoImport,
     /// A query was refused.
@@ -129,16 +129,16 @@ pub enum RequestError {
     /// A definition of an index was refused.
     #[error(transparent)]
     Index(#[from] IndexError),
-    /// Something is no schema.
+    /// The schema is invalid.
     #[error(transparent)]
     Schema(#[from] SchemaError),
-    /// The document would not be as its schema says.
+    /// The document would not match its schema.
     #[error("{}", Violations(.0))]
     Violates(Vec<Violation>),
-    /// A schema says that members merge in another way than those of the documents that are there.
+    /// The schema merges members in another way than the existing documents do.
     #[error("the collection has documents, and {0} would merge in another way: drop them first, or keep its x-crdt")]
     ContainerChange(String),
-    /// A schema was not set, because documents are not as it says.
+    /// The schema was not set, because existing documents do not match it.
     #[error(
         "{} of {} documents are not as the schema says{}: mend them, or set it with force",
         .0.invalid, .0.docs, First(.0)
@@ -147,17 +147,17 @@ pub enum RequestError {
     /// The collection has no schema.
     #[error("the collection has no schema")]
     NoSchema,
-    /// The rules of the collection, or the reach of whoever asks, do not allow it.
+    /// The collection's rules, or the actor's scope, do not allow the deed.
     #[error("{}", Forbidden { deed: *deed, collection, locked: *locked })]
     Forbidden {
         /// The deed that was refused.
         deed: Deed,
         /// The collection of the document.
         collection: String,
-        /// Whether it is refused for every document.
+        /// True if the deed is refused for every document of the collection.
         locked: bool,
     },
-    /// Only whoever may do everything may ask for this.
+    /// Only an actor without limits may make this request.
     #[error("only an owner or an admin of this node may ask for this")]
     AdminOnly,
     /// The edit was refused.

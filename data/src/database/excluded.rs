@@ -1,4 +1,5 @@
-//! Entries of a document that are excluded with a branch of a forked log: listed, and written again when asked.
+//! Lists the entries of a document that are excluded with a branch of a forked log, and republishes them on request.
+//! Specified in `spec/exclusion.md`.
 
 use super::context::{Context, Task, Wake};
 use super::request::{Answer, Name, RequestError, Revision, RevisionKind};
@@ -7,16 +8,16 @@ use cosmicsync_protocol::ledger::rows::entry_key;
 use cosmicsync_protocol::ledger::{DocRef, EntryRef, PartNo};
 use cosmicsync_protocol::storage::Table;
 
-/// Entries that are read at a time: each may have half a mebibyte.
+/// Largest number of entries per read; an entry may have half a mebibyte.
 const ENTRIES_MAX: usize = 16;
 
-/// Lists excluded entries, and has them written again.
+/// Lists excluded entries, and republishes them.
 #[derive(Debug)]
 pub(super) struct Excluded {
     partition: PartNo,
     name: Name,
     publish: bool,
-    /// The document, while it waits for what is written again.
+    /// The document, while it waits for the republished changes.
     publishing: Option<DocRef>,
     left: Vec<EntryRef>,
     asked: Vec<EntryRef>,
@@ -28,7 +29,7 @@ impl Excluded {
         Self { partition, name, publish, publishing: None, left: Vec::new(), asked: Vec::new(), found: Vec::new() }
     }
 
-    /// Asks for the next entries. Once all have come, has them published or answers.
+    /// Reads the next entries. Once all have come, republishes them or answers.
     fn go_on(&mut self, cx: &mut Context<'_>) -> Result<Option<Answer>, RequestError> {
         self.asked = self.left.split_off(self.left.len().saturating_sub(ENTRIES_MAX));
         if !self.asked.is_empty() {
@@ -75,7 +76,7 @@ impl Task for Excluded {
             }
             Wake::Again => {
                 if self.publishing.take_if(|doc| !cx.endpoint.is_publishing(*doc)).is_some() {
-                    // What was written again goes to the store before this does.
+                    // The republished changes go to the store before this write.
                     cx.write(Vec::new());
                 }
             }

@@ -1,4 +1,4 @@
-//! Where a document comes from, and what it lacks.
+//! Lists the entries that a document comes from, and the parts that it lacks.
 
 use super::context::{Context, Task, Wake};
 use super::request::{Answer, Name, RequestError, Revision, RevisionKind};
@@ -12,12 +12,12 @@ use cosmicsync_protocol::storage::{Row, Scan, Table};
 use cosmicsync_protocol::sync::LogNo;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// The bytes of an index that are read at a time.
+/// Size of the index rows per read, in bytes.
 const INDEX_BYTES_MAX: usize = 256 * 1024;
-/// Entries that are read at a time: each may have half a mebibyte.
+/// Largest number of entries per read; an entry may have half a mebibyte.
 const ENTRIES_MAX: usize = 16;
 
-/// Lists the entries that made a document.
+/// Lists the entries that changed a document.
 #[derive(Debug)]
 pub(super) struct History {
     partition: PartNo,
@@ -28,11 +28,11 @@ pub(super) struct History {
     newest: BTreeMap<LogNo, VecDeque<u64>>,
     wanted: VecDeque<EntryRef>,
     asked: Vec<EntryRef>,
-    /// With the logical times of their last operations.
+    /// Each revision with the logical time of its last operation.
     revisions: Vec<(u32, Revision)>,
     doc: Option<DocRef>,
     deeds: BTreeMap<EntryRef, EntryDeed>,
-    /// The logical time and the version of each.
+    /// The logical time and the version of each entry.
     versions: BTreeMap<EntryRef, (u32, Option<VersionId>)>,
     excluded: BTreeSet<EntryRef>,
     total: usize,
@@ -57,7 +57,7 @@ impl History {
         }
     }
 
-    /// Takes rows of the index; they come by log, then by place.
+    /// Takes rows of the index, which come ordered by log and position.
     fn take_rows(&mut self, rows: &[Row]) {
         for at in rows.iter().filter_map(|(key, _)| index_place(key).ok()) {
             let seqs = self.newest.entry(at.log).or_default();
@@ -147,7 +147,7 @@ impl Task for History {
     }
 }
 
-/// Returns the kind of revision that an entry made.
+/// Returns the kind of revision for an entry.
 fn kind(deed: Option<&EntryDeed>, excluded: bool) -> RevisionKind {
     let Some(EntryDeed { deed, .. }) = deed else {
         return if excluded { RevisionKind::Excluded } else { RevisionKind::Missing };
@@ -160,7 +160,7 @@ fn kind(deed: Option<&EntryDeed>, excluded: bool) -> RevisionKind {
     }
 }
 
-/// Says what a document lacks.
+/// Lists the parts that a document lacks.
 #[derive(Debug)]
 pub(super) struct Explain {
     partition: PartNo,
@@ -172,7 +172,7 @@ impl Explain {
         Self { partition, name }
     }
 
-    /// The first entry of each log that may concern the partition and was not read.
+    /// Returns the first unread entry of each log that may concern the partition.
     fn unread(&self, cx: &Context<'_>) -> Result<Vec<EntryRef>, RequestError> {
         let space = cx.space(self.partition)?;
         let concerns = |log: &LogInfo| {

@@ -1,8 +1,8 @@
-//! Reading documents in a given order, in bounded memory.
+//! Reads documents in a given order, in bounded memory.
 //!
-//! What is in memory is looked at there, stored values are read in batches, and documents without one are opened, a few at
-//! a time. Where those are many, as after a sync that nobody looked at yet, the values of the whole partition are made
-//! first: by entry, which is far less work than by document.
+//! Open documents are read in memory, stored values are read in batches, and documents without a stored value are
+//! opened, a few at a time. If many have no stored value, as after a first sync, the values of the whole partition are
+//! built first. That reads each entry once, which is far less work than opening each document.
 
 use super::context::{Context, Wake};
 use super::request::RequestError;
@@ -13,12 +13,12 @@ use cosmicsync_protocol::ledger::rows::doc_key;
 use cosmicsync_protocol::storage::{Read, Table};
 use std::collections::VecDeque;
 
-/// Documents that are opened at a time.
+/// Largest number of documents open at a time.
 const OPENING_MAX: usize = 32;
-/// Documents that are opened before all values of the partition are made.
+/// Largest number of documents to open before all values of the partition are built.
 const OPENED_MAX: usize = 128;
 
-/// A document that comes next, and what its owner says of it.
+/// A document in the queue, with the caller's note.
 #[derive(Debug)]
 struct Slot<T> {
     doc: DocRef,
@@ -28,11 +28,11 @@ struct Slot<T> {
 
 #[derive(Debug)]
 enum State {
-    /// It is to be read.
+    /// To be read.
     New,
-    /// Its stored value is asked for.
+    /// The stored value is being read.
     Asked,
-    /// It has no stored value.
+    /// The document has no stored value.
     Closed,
     Opening,
     Read(Option<Snapshot>),
@@ -41,33 +41,33 @@ enum State {
 /// The next step of reading.
 #[derive(Debug)]
 pub(super) enum Fetched<T> {
-    /// A document, also one that is deleted; `None` if nothing of it is here.
+    /// A document, also a deleted one; `None` if nothing of it is here.
     Doc(DocRef, T, Option<Snapshot>),
-    /// Nothing before the next wake.
+    /// Nothing until the next wake.
     Wait,
-    /// All are read.
+    /// All documents have been returned.
     Empty,
 }
 
-/// How far the making of values has come.
+/// Progress of building values.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Making {
-    /// It was not asked for.
+    /// Not requested.
     #[default]
     Not,
     UnderWay,
     Done,
 }
 
-/// Documents of one partition that are read in order, each with a note of its owner.
+/// A queue of documents of one partition to read in order, each with a note of the caller.
 #[derive(Debug)]
 pub(super) struct Fetch<T> {
     slots: VecDeque<Slot<T>>,
     opening: usize,
-    /// Documents that were or are to be opened.
+    /// Number of documents that were or will be opened.
     opened: usize,
     making: Making,
-    /// Of which state stored values are.
+    /// Consistency of the stored values.
     of: Read,
 }
 
@@ -78,17 +78,17 @@ impl<T> Default for Fetch<T> {
 }
 
 impl<T> Fetch<T> {
-    /// Nothing yet; stored values will be those of this state.
+    /// Returns an empty queue that reads stored values at this consistency.
     pub(super) const fn of(of: Read) -> Self {
         Self { slots: VecDeque::new(), opening: 0, opened: 0, making: Making::Not, of }
     }
 
-    /// Adds a document; [`Self::read`] follows.
+    /// Adds a document; the caller then calls [`Self::read`].
     pub(super) fn push(&mut self, doc: DocRef, about: T) {
         self.slots.push_back(Slot { doc, about, state: State::New });
     }
 
-    /// Adds a document of which the stored value was read, empty if there is none; [`Self::open_closed`] follows.
+    /// Adds a document whose stored value was read, empty if it has none; the caller then calls [`Self::open_closed`].
     pub(super) fn push_read(&mut self, cx: &mut Context<'_>, doc: DocRef, about: T, row: &[u8]) {
         let state = match decode_snapshot(row) {
             _ if cx.endpoint.is_open(doc) => State::Read(cx.endpoint.view(doc)),
@@ -98,9 +98,9 @@ impl<T> Fetch<T> {
         self.slots.push_back(Slot { doc, about, state });
     }
 
-    /// Begins to read what was added.
+    /// Starts reading the added documents.
     pub(super) fn read(&mut self, cx: &mut Context<'_>) {
-        // One read at a time: its values come in the order of the slots that wait for them.
+        // Only one read at a time, because its values are matched to the waiting documents in order.
         if self.slots.iter().any(|slot| matches!(slot.state, State::Asked)) {
             return;
         }
@@ -118,7 +118,7 @@ impl<T> Fetch<T> {
         }
     }
 
-    /// Takes what the request was woken for, if it is about this.
+    /// Handles a wake of the request, if it is about these documents.
     pub(super) fn wake(&mut self, cx: &mut Context<'_>, wake: Wake) -> Result<(), RequestError> {
         match wake {
             Wake::Read(ReadResult::Values(values)) => {
@@ -156,7 +156,7 @@ impl<T> Fetch<T> {
         Ok(())
     }
 
-    /// The next document.
+    /// Returns the next document.
     pub(super) fn next(&mut self) -> Fetched<T> {
         match self.slots.pop_front() {
             None => Fetched::Empty,
@@ -168,7 +168,7 @@ impl<T> Fetch<T> {
         }
     }
 
-    /// Sees to those that have no stored value: they are opened while they are few.
+    /// Opens documents without a stored value while they are few; otherwise builds the partition's values.
     pub(super) fn open_closed(&mut self, cx: &mut Context<'_>) {
         let closed = self.slots.iter().filter(|slot| matches!(slot.state, State::Closed));
         let mut closed = closed.map(|slot| slot.doc.partition);

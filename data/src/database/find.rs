@@ -1,7 +1,8 @@
-//! Answering queries: planned once, read in pages, evaluated on the documents themselves.
+//! Answers queries: plans once, reads in pages, and evaluates the selector on the documents themselves.
 //!
-//! An index is some commits behind what is durable. Documents that it is behind for are known, few, and read one by one;
-//! what the index says of them does not count. So an answer holds all that was acknowledged when it was asked for.
+//! An index is some commits behind the durable state. The documents that it has not caught up with are known and few;
+//! they are read one by one, and the index's rows about them are ignored. Therefore an answer includes everything that
+//! was acknowledged when the query was made. Specified in `spec/query.md`.
 
 use super::ask::{Cost, Explained, MEASURES_MAX, Matches, PAGE_MAX, Query, QueryError, Want};
 use super::bookmark::Bookmark;
@@ -31,34 +32,34 @@ pub(super) struct Find {
     want: Want,
     stage: Stage,
     collection: CollectionId,
-    /// The schema, where documents are compared with it.
+    /// The schema, if the query compares documents with it.
     declared: Option<Declared>,
     cost: Cost,
 }
 
 #[derive(Debug)]
 enum Stage {
-    /// The collection's description is read.
+    /// Reads the collection's description.
     Describing(Fetch<()>),
-    /// It is, and the indexes that this store keeps are not yet.
+    /// Waits until this store's indexes have been loaded.
     Loading(Defined),
-    /// The indexes follow what changed.
+    /// Waits until the indexes have nearly caught up.
     Waiting,
-    /// Documents that indexes are behind for are read.
+    /// Reads the documents that indexes have not caught up with.
     Direct(Box<Reading>, Fetch<()>),
     Reading(Box<Reading>),
 }
 
-/// What is read, and what became of it.
+/// The source and the sink of a running query.
 #[derive(Debug)]
 struct Reading {
     source: Source,
     sink: Sink,
-    /// Matching documents that the source leaves out, the one that comes first last.
+    /// Matching documents from outside the source, in reverse order: the next one is last.
     direct: Vec<Match>,
-    /// The place of the last document that the source brought, whether or not it matches.
+    /// The place of the last document that the source returned, whether or not it matches.
     last: Vec<u8>,
-    /// The part of an index in whose order the answer is.
+    /// The part of an index that orders the answer.
     part: Option<IndexPart>,
 }
 
@@ -82,7 +83,7 @@ impl Find {
         self.describe(cx)
     }
 
-    /// Goes on once the description is read.
+    /// Continues once the description is read.
     fn describe(&mut self, cx: &mut Context<'_>) -> Result<Option<Answer>, RequestError> {
         let Stage::Describing(fetch) = &mut self.stage else { return Ok(None) };
         let defined = match fetch.next() {
@@ -93,7 +94,7 @@ impl Find {
         self.described(cx, defined)
     }
 
-    /// Takes over what the description defines, and waits until the indexes are near enough.
+    /// Adopts the description's definitions, and waits until the indexes have nearly caught up.
     fn described(&mut self, cx: &mut Context<'_>, defined: Defined) -> Result<Option<Answer>, RequestError> {
         cx.watch();
         if !cx.desk.indexes.loaded {
@@ -113,7 +114,7 @@ impl Find {
         self.plan(cx)
     }
 
-    /// Begins anew. Nothing that was asked for may be on its way.
+    /// Starts the query again. No read may be in progress.
     fn plan_again(&mut self, cx: &mut Context<'_>) -> Result<Option<Answer>, RequestError> {
         self.stage = Stage::Waiting;
         cx.watch();
@@ -125,7 +126,7 @@ impl Find {
         let mut candidates = cx.desk.indexes.candidates(*partition, self.collection);
         let bookmark = self.query.bookmark.as_deref().map(Bookmark::parse).transpose()?;
         if let Some(no) = bookmark.as_ref().and_then(|bookmark| bookmark.index) {
-            // The answer goes on in the order in which it began.
+            // The next page keeps the order of the first one.
             candidates.retain(|candidate| candidate.no == no);
         }
         let mut plan = plan(selector, sort, &candidates, use_index.as_deref()).ok_or_else(|| {
@@ -192,7 +193,7 @@ impl Find {
                 return Err(needs_index(sort).into());
             }
             Want::Docs => {
-                // An answer that goes on comes in pages, whatever put its beginning in order.
+                // The next page has a bounded size, whatever ordered the first one.
                 let page = after.as_ref().map(|_| limit.unwrap_or(PAGE_MAX).min(PAGE_MAX));
                 let (limit, after) = (page.or(*limit), after.clone());
                 Sink::Sorted { limit, after, kept: Default::default(), bytes: 0, more: false }
@@ -219,7 +220,7 @@ impl Find {
         Ok(Reading { source, sink, direct: Vec::new(), last: Vec::new(), part })
     }
 
-    /// Begins to read documents by their names.
+    /// Starts to read documents by name.
     fn named(&self, cx: &mut Context<'_>, names: &[Named]) -> Result<Fetch<()>, RequestError> {
         let mut fetch = Fetch::of(Read::Durable);
         let mut docs = BTreeSet::new();
@@ -263,7 +264,7 @@ impl Find {
             }
         }
         if matches!(&reading.source, Source::Index(source) if !cx.desk.indexes.holds(source.part())) {
-            // The index may not bring documents in the order, or within the bounds, that it was chosen for.
+            // The index may no longer have the order or the bounds that the plan assumed.
             return self.plan_again(cx);
         }
         reading.direct.sort_by(|a, b| b.place.cmp(&a.place));
@@ -316,7 +317,7 @@ impl Find {
         Ok(match sink {
             Sink::Page { limit, mut page, .. } => {
                 page.truncate(limit);
-                // What ended before it was full goes on behind what was read, of which perhaps nothing matched.
+                // A page that ended early continues after the last document read, even if none matched.
                 let last = if is_full { page.last().map(|last| bookmark(&last.place)) } else { Some(bookmark(&last)) };
                 let docs = page.into_iter().map(|it| it.found).collect();
                 Answer::Matches(Matches { docs, bookmark: last.filter(|_| is_full || ended_early), cost })
@@ -334,8 +335,7 @@ impl Find {
 }
 
 impl Reading {
-    /// Hands on the documents that the source leaves out and that come before a place, or all. Returns whether more is
-    /// wanted.
+    /// Passes the documents from outside the source to the sink, up to a place or all. Returns whether to continue.
     fn take_direct(&mut self, query: &Query, before: Option<&[u8]>) -> Result<bool, RequestError> {
         let reverse = matches!(&self.source, Source::Index(source) if source.is_reverse());
         while let Some(it) = self.direct.last() {
@@ -353,7 +353,6 @@ impl Reading {
 }
 
 impl Find {
-    /// Returns the schema that documents are compared with.
     /// Returns the selector of the query, narrowed by the rule `list` of its actor.
     pub(super) const fn selector(&self) -> &Selector {
         &self.query.selector
@@ -385,7 +384,7 @@ impl Task for Find {
             }
             Stage::Reading(reading) => {
                 if matches!(wake, Wake::Read(ReadResult::Rows { .. })) && !reading.source.is_there(cx) {
-                    // The rows of an index that went meanwhile may be gone: the answer begins anew.
+                    // The rows of an index that was dropped meanwhile may be gone, so the query starts again.
                     return self.plan_again(cx);
                 }
                 reading.source.wake(cx, wake, &mut self.cost)?;
@@ -395,7 +394,7 @@ impl Task for Find {
     }
 }
 
-/// Makes the indexes of a collection those that are defined.
+/// Aligns the indexes of a collection with its definitions.
 pub(super) fn adopt(
     cx: &mut Context<'_>,
     partition: cosmicsync_protocol::ledger::PartNo,
@@ -408,7 +407,7 @@ pub(super) fn adopt(
     }
 }
 
-/// A document, if the query is about it.
+/// Returns a document if it matches the query.
 pub(super) fn matching(query: &Query, declared: Option<&Declared>, doc: DocId, snapshot: Snapshot) -> Option<Found> {
     let Snapshot { meta, value, version } = snapshot;
     if meta.deleted || meta.collection.as_deref() != Some(query.collection.as_str()) {

@@ -1,7 +1,8 @@
 //! Requests of actors.
 //!
-//! Writes, queries and live queries check the rules where they look at documents. Reads by name are checked here, when they
-//! are answered, against the document as it stands at that moment. Every other request is refused.
+//! Writes, queries and live queries check the rules when they process documents. Reads by name are checked here when
+//! they are answered, against the document's state at that moment. Every other request is refused. Specified in
+//! `spec/rules.md`.
 
 use super::context::{Context, Task, Wake};
 use super::request::{Answer, Name, Request, RequestError};
@@ -12,7 +13,7 @@ use crate::rules::Deed;
 use cosmicsync_protocol::documents::Snapshot;
 use cosmicsync_protocol::ledger::{DocRef, PartNo};
 
-/// Returns the task that carries out a request of an actor.
+/// Returns the task that carries out an actor's request.
 pub(super) fn guarded(request: Request) -> Box<dyn Task> {
     let (partition, name, deed) = match &request {
         Request::Write { .. }
@@ -25,13 +26,13 @@ pub(super) fn guarded(request: Request) -> Box<dyn Task> {
         | Request::Live { .. }
         | Request::LiveNext { .. }
         | Request::LiveEnd { .. }
-        // Numbers of changes and ids: whoever tells of them reads each document.
+        // These return numbers of changes and ids only; the caller reads each document separately, under the rules.
         | Request::Changes { .. } => return task_of(request),
         Request::Collections { partition } => {
             let partition = *partition;
             return Box::new(Listing { partition, inner: task_of(request), only_schemas: false });
         }
-        // Rules stand in the descriptions: these are read for it.
+        // Rules are part of the descriptions, so the descriptions are read.
         Request::Schemas { partition } => {
             let partition = *partition;
             let inner = task_of(Request::Collections { partition });
@@ -70,7 +71,7 @@ pub(super) fn guarded(request: Request) -> Box<dyn Task> {
     })
 }
 
-/// Refuses.
+/// Refuses a request.
 #[derive(Debug)]
 struct Refused;
 
@@ -80,12 +81,12 @@ impl Task for Refused {
     }
 }
 
-/// Lists the collections of which something may be listed or seen.
+/// Lists the collections that the actor may list or read.
 #[derive(Debug)]
 struct Listing {
     partition: PartNo,
     inner: Box<dyn Task>,
-    /// Whether the answer has only names and schemas.
+    /// True if the answer has only names and schemas.
     only_schemas: bool,
 }
 
@@ -103,24 +104,24 @@ impl Task for Listing {
     }
 }
 
-/// Reads a document by its name, or something of it.
+/// Reads a document by name, or something about it.
 #[derive(Debug)]
 struct Reading {
     partition: PartNo,
     name: Name,
     deed: Deed,
     doc: Option<DocRef>,
-    /// Its collection, where that is known.
+    /// The document's collection, if it is known.
     collection: Option<String>,
     description: Option<DocRef>,
-    /// The request, until the document and the description of its collection are open.
+    /// The request, until the document and its collection's description are open.
     inner: Option<Request>,
     task: Option<Box<dyn Task>>,
 }
 
 impl Reading {
-    /// Opens the description of the collection behind the document, then starts the request. Each is opened once: opening an
-    /// open document wakes this task again, and so would never end.
+    /// Opens the description of the collection after the document, then starts the request. Each is opened once:
+    /// opening an open document wakes this task again, so a second opening would never end.
     fn opened(&mut self, cx: &mut Context<'_>, opened: DocRef) -> Result<Option<Answer>, RequestError> {
         if self.doc == Some(opened) && self.description.is_none() {
             self.collection = match &self.name {
@@ -142,26 +143,26 @@ impl Reading {
         Ok(begun.unwrap_or_else(|error| Some(Answer::Failed(error))))
     }
 
-    /// Returns the answer if the rule matches the document as it stands now. A document that it does not match is answered as
-    /// absent; a locked collection is refused whether or not the document exists.
+    /// Returns the answer if the rule matches the document's present state. A document that the rule does not match is
+    /// answered as absent. A locked collection is refused whether or not the document exists.
     fn let_out(&self, cx: &mut Context<'_>, answer: Answer) -> Result<Answer, RequestError> {
         let (Some(doc), Some(collection)) = (self.doc, &self.collection) else { return Ok(nothing(answer)) };
         let meta = self.description.and_then(|description| cx.description(description));
         let rules = meta.as_ref().and_then(|meta| meta.rules.as_ref());
         let rule = cx.rule(self.partition, collection, self.deed, rules)?;
         let Some(found) = cx.endpoint.view(doc) else { return Ok(answer) };
-        // What was waited for may be another version than what stands now.
+        // The answer may hold another version than the present one.
         let told = if let Answer::Snapshot(Some(told)) = &answer { told } else { &found };
         if rule.as_ref().is_some_and(|rule| !allows(rule, doc, told)) {
             return Ok(nothing(answer));
         }
-        // A document of another collection is none of this one's.
+        // The rule of a collection says nothing about a document of another one.
         let is_of = found.meta.collection.as_ref() == Some(collection);
         if is_of && rule.is_none_or(|rule| allows(&rule, doc, &found)) { Ok(answer) } else { Ok(nothing(answer)) }
     }
 }
 
-/// The same answer about a document that is not there.
+/// Returns the same kind of answer for a document that does not exist.
 fn nothing(answer: Answer) -> Answer {
     if matches!(answer, Answer::Document(_)) {
         Answer::Document(None)
@@ -175,7 +176,7 @@ fn nothing(answer: Answer) -> Answer {
 impl Task for Reading {
     fn run(&mut self, cx: &mut Context<'_>, wake: Wake) -> Result<Option<Answer>, RequestError> {
         let answer = match (&mut self.task, wake) {
-            // What went wrong tells of the document, too.
+            // An error reveals something about the document, too.
             (Some(task), wake) => task.run(cx, wake).unwrap_or_else(|error| Some(Answer::Failed(error))),
             (None, Wake::Start) => {
                 let doc = cx.named(self.partition, &self.name)?;
@@ -190,7 +191,7 @@ impl Task for Reading {
     }
 }
 
-/// Whether a rule matches a document.
+/// Returns whether a rule matches a document.
 pub(super) fn allows(rule: &Selector, doc: DocRef, found: &Snapshot) -> bool {
     let key = found.meta.key.as_deref();
     rule.matches(&Subject { key, version: Some(found.version), ..Subject::new(&found.value, doc.doc) })

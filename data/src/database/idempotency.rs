@@ -1,6 +1,6 @@
-//! Requests that are carried out once, however often they are asked for.
+//! Idempotency keys: a request that repeats a key is answered from the first one and not carried out again.
 //!
-//! The writes of a request are kept for a day, in the commit of its edits, under a name that the caller chose.
+//! The outcome of a request is stored for a day, in the commit of its edits, under a key that the caller chose.
 
 use super::request::{RequestError, Wrote};
 use bytes::Bytes;
@@ -9,15 +9,15 @@ use cosmicsync_protocol::ledger::rows::scan_prefix;
 use cosmicsync_protocol::storage::{Op, Row, Scan, Table};
 use cosmicsync_protocol::time::Now;
 
-/// Before the rows of the table `app`.
+/// Prefix of the rows in the table `app`.
 const PREFIX: &[u8] = b"once/";
-/// The hours that a row stands.
+/// Lifetime of a row, in hours.
 const HOURS: u64 = 24;
 const HOUR_MS: u64 = 3_600_000;
-/// The bytes of the oldest rows that a request reads, to remove them.
+/// Size of the oldest rows that a request reads to delete them, in bytes.
 const SWEEP_BYTES: usize = 4 * 1024;
 
-/// The name of a request, and a hash of what it asks for.
+/// Idempotency key of a request, and a hash of the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Once {
     name: [u8; 32],
@@ -25,7 +25,8 @@ pub struct Once {
 }
 
 impl Once {
-    /// Names a request. `scope` keeps the names of different callers apart; `request` is all that it asks for.
+    /// Returns the key of a request. `scope` separates the keys of different callers; `request` is the request's whole
+    /// content.
     pub fn new(scope: &[u8], name: &str, request: &[u8]) -> Self {
         let mut hasher = blake3::Hasher::new_derive_key("cosmicsync once 1");
         hasher.update(&(scope.len() as u64).to_le_bytes()).update(scope).update(name.as_bytes());
@@ -33,18 +34,18 @@ impl Once {
         Self { name: *hasher.finalize().as_bytes(), request }
     }
 
-    /// Returns whether both are asked for under one name.
+    /// Returns whether both requests have the same idempotency key.
     pub(super) fn is_same_name(&self, other: &Self) -> bool {
         self.name == other.name
     }
 
-    /// The rows in which it may stand.
+    /// Returns the rows that may hold the outcome.
     pub(super) fn rows(&self, now: Now) -> Vec<(Table, Bytes)> {
         let hour = now.wall_ms / HOUR_MS;
         (hour.saturating_sub(HOURS)..=hour.saturating_add(1)).map(|hour| (Table::App, self.key(hour))).collect()
     }
 
-    /// The row that keeps what was written.
+    /// Returns the write that stores the outcome.
     pub(super) fn keep(&self, now: Now, wrote: &[Wrote]) -> Vec<Op> {
         let mut row = self.request.to_vec();
         for one in wrote {
@@ -54,18 +55,18 @@ impl Once {
         vec![Op::Put { table: Table::App, key: self.key(now.wall_ms / HOUR_MS), value: row.into() }]
     }
 
-    /// By the hour, so that what is old stands together.
+    /// The key begins with the hour, so that old rows are adjacent.
     fn key(&self, hour: u64) -> Bytes {
         [PREFIX, &hour.to_be_bytes(), &self.name[..]].concat().into()
     }
 }
 
-/// The oldest rows.
+/// Returns a scan of the oldest rows.
 pub(super) fn oldest() -> Scan {
     scan_prefix(Table::App, PREFIX, SWEEP_BYTES)
 }
 
-/// Removes those that are too old to matter.
+/// Returns the writes that delete expired rows.
 pub(super) fn forget(now: Now, rows: &[Row]) -> Vec<Op> {
     let is_old = |key: &Bytes| {
         let hour = key.get(PREFIX.len()..).and_then(|rest| rest.first_chunk::<8>());
@@ -75,7 +76,7 @@ pub(super) fn forget(now: Now, rows: &[Row]) -> Vec<Op> {
     old.map(|key| Op::Delete { table: Table::App, key: key.clone() }).collect()
 }
 
-/// What the same request wrote before; an error if the name was given to another request.
+/// Returns the stored outcome of the same request; fails if the key was used for another request.
 pub(super) fn before(once: &Once, rows: Vec<Option<Bytes>>) -> Result<Option<Vec<Wrote>>, RequestError> {
     let Some(row) = rows.into_iter().flatten().next() else { return Ok(None) };
     let (request, mut rest) = row.split_at_checked(32).ok_or(RequestError::OnceMismatch)?;

@@ -1,8 +1,9 @@
-//! Imports: new documents go in bulk to a log of their own, those whose key exists are updated.
+//! Imports: new documents go in bulk to a log of their own, documents whose key exists are updated.
 //!
-//! Where an import stands is a row of its own, written in the commit of the last documents: an interrupted import goes
-//! on exactly behind what is stored. The requests of one import take turns, from looking up keys to handing over the
-//! commit; they don't wait for each other's commits.
+//! A row in the commit of the last documents stores the import's progress, so an interrupted import resumes exactly
+//! after the stored documents. The requests of one import take turns, from the lookup of keys to the commit. Requests
+//! don't wait for each other's commits. This module never parses a file; see `crate::import`. Specified in
+//! `spec/documents.md`, section 8.
 
 use super::context::{Context, Task, Wake, check_collection, check_name};
 use super::request::{Answer, ImportCounts, ImportId, RequestError, Row, RowPlace, Ticket};
@@ -24,11 +25,11 @@ use cosmicsync_protocol::wire::codec::{CodecError, Reader, Write};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-/// Documents that are opened at a time, to be updated.
+/// Largest number of documents open for an update.
 const OPENING_MAX: usize = 32;
-/// The longest checkpoint, in bytes.
+/// Longest checkpoint, in bytes.
 const CHECKPOINT_BYTES_MAX: usize = 64 * 1024;
-/// What the keys of the rows begin with.
+/// Prefix of the keys of the progress rows.
 const KEY_PREFIX: &[u8] = b"import/";
 
 /// An open import.
@@ -39,19 +40,19 @@ pub(super) struct Import {
     texts: TextPaths,
     schema: Option<Arc<Schema>>,
     erasable: Erasable,
-    /// Of its row.
+    /// Key of the progress row.
     key: Bytes,
     progress: Progress,
-    /// Requests in their order; the first has its turn.
+    /// The waiting requests in order; the first has the turn.
     pub(super) turns: VecDeque<Ticket>,
 }
 
-/// Where an import stands.
+/// Progress of an import.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Progress {
     log: Option<LogNo>,
     rows: u64,
-    /// The id of the next document without a key.
+    /// Id for the next document without a key.
     next_id: Option<DocId>,
     checkpoint: Vec<u8>,
 }
@@ -85,7 +86,8 @@ impl Import {
         Meta { collection: Some(self.collection.clone()), key: None, deleted: false }
     }
 
-    /// The next id of a document without a key: they are consecutive, so that they keep the order of the file.
+    /// Returns the next id for a document without a key. Ids are consecutive, so that documents keep the order of the
+    /// file.
     fn mint(&mut self, first: impl FnOnce() -> DocId) -> DocId {
         let id = self.progress.next_id.unwrap_or_else(first);
         self.progress.next_id = Some(DocId(u128::from_be_bytes(id.0).wrapping_add(1).to_be_bytes()));
@@ -100,7 +102,7 @@ fn row_key(partition: PartNo, source: &str) -> Bytes {
     Bytes::from([KEY_PREFIX, hasher.finalize().as_bytes()].concat())
 }
 
-/// Opens an import, or takes up an interrupted one.
+/// Opens an import, or resumes an interrupted one.
 #[derive(Debug)]
 pub(super) struct Opening {
     partition: PartNo,
@@ -108,9 +110,9 @@ pub(super) struct Opening {
     meta: CollectionMeta,
     resume: bool,
     progress: Option<Progress>,
-    /// The collection is described, or will be once its commit is durable.
+    /// True if the collection has a description, at the latest once the commit is durable.
     described: bool,
-    /// Commits that are not durable yet.
+    /// Number of commits that are not durable yet.
     commits: usize,
 }
 
@@ -124,7 +126,7 @@ impl Opening {
         check_collection(&self.meta.name)?;
         cx.space(self.partition)?;
         let key = row_key(self.partition, &self.source);
-        // Whoever had this import open lost it, so what is read now is where it stands.
+        // A request that has this import open loses it, so that the progress is read from the store.
         let lost: Vec<ImportId> =
             cx.desk.imports.iter().filter(|(_, import)| import.key == key).map(|(id, _)| *id).collect();
         lost.into_iter().for_each(|id| cx.drop_import(id));
@@ -134,7 +136,7 @@ impl Opening {
 
     fn take_row(&mut self, cx: &mut Context<'_>, row: Option<Bytes>) {
         if row.is_some() && !self.resume {
-            // What an earlier import of the source stored is no part of this one.
+            // The progress of an earlier import of the source is discarded.
             cx.write(vec![delete(Table::App, row_key(self.partition, &self.source))]);
             self.commits += 1;
         }
@@ -149,7 +151,7 @@ impl Opening {
         };
     }
 
-    /// Describes the collection, and opens the import once all is durable.
+    /// Writes the collection's description, and opens the import once everything is durable.
     fn describe(&mut self, cx: &mut Context<'_>) -> Result<Option<Answer>, RequestError> {
         if self.described {
             return Ok((self.commits == 0).then(|| self.open(cx)));
@@ -224,19 +226,19 @@ pub(super) struct Rows {
     checkpoint: Vec<u8>,
     count: u64,
     counts: ImportCounts,
-    /// Those with a key, the last of each key, in the order of the file.
+    /// Rows with a key, in the order of the file; only the last row of each key.
     keyed: Vec<(DocRef, Keyed)>,
     keyless: Vec<(Value, RowPlace)>,
-    /// When it began to ask which of them exist.
+    /// Time at which the key lookup began.
     asked: Option<Moment>,
-    /// Rows of the listing, of the first of them.
+    /// Lookup results for the first rows of `keyed`: true if the document exists.
     listed: Vec<bool>,
-    /// Those that exist.
+    /// Rows whose documents exist.
     updates: VecDeque<(DocRef, Keyed)>,
     opening: BTreeMap<DocRef, Keyed>,
-    /// Commits that are not durable yet.
+    /// Number of commits that are not durable yet.
     commits: usize,
-    /// How many rows the import has after these.
+    /// Number of rows in the import after these.
     total: u64,
     stage: Stage,
 }
@@ -244,30 +246,30 @@ pub(super) struct Rows {
 /// A row with a key.
 #[derive(Debug)]
 struct Keyed {
-    /// None of a large one that has none.
+    /// `None` for a large document without a key.
     key: Option<String>,
     value: Value,
     at: RowPlace,
 }
 
-/// Says which row an error is about.
+/// Returns a function that adds the row's position to an error.
 fn of_row(at: RowPlace) -> impl FnOnce(RequestError) -> RequestError {
     move |error| {
         use RequestError::{Lost, NoImport, Space, Store};
-        // Not about the row, but about the store or the space.
+        // These errors are about the store, the import or the space, not about the row.
         let of_all = matches!(error, Store(_) | Lost | NoImport | Space(_));
         if of_all { error } else { RequestError::Row { at, error: Box::new(error) } }
     }
 }
 
-/// How far a request of an import has come.
+/// Progress of a request with rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// It waits for its turn.
+    /// Waiting for the turn.
     Waiting,
-    /// It has its turn: keys are looked up, then existing documents updated.
+    /// Has the turn: looks up keys, then updates existing documents.
     Turn,
-    /// All is handed over; commits are not durable yet.
+    /// Everything is submitted; commits are not durable yet.
     Committing,
 }
 
@@ -291,7 +293,7 @@ impl Rows {
         }
     }
 
-    /// Sorts the rows and asks which keys exist.
+    /// Splits the rows by key and starts the key lookup.
     fn look_up(&mut self, cx: &mut Context<'_>) -> Result<Option<Answer>, RequestError> {
         self.stage = Stage::Turn;
         self.asked = Some(cx.endpoint.moment());
@@ -308,7 +310,7 @@ impl Rows {
             };
             let Some(key) = key else {
                 if may_be_large(&value) {
-                    // It is written like a document of its own, in pieces.
+                    // A large document is written in pieces, like a document outside of an import.
                     let doc = DocRef { partition, doc: cx.endpoint.mint_doc_id(cx.now) };
                     self.updates.push_back((doc, Keyed { key: None, value, at }));
                 } else {
@@ -331,7 +333,7 @@ impl Rows {
         self.look_on(cx)
     }
 
-    /// Asks which keys exist, as many as one read may ask for, or goes on when all are known.
+    /// Looks up the next keys, as many as one read allows; continues with the updates once all are known.
     fn look_on(&mut self, cx: &mut Context<'_>) -> Result<Option<Answer>, RequestError> {
         let (partition, collection) = place(cx, self.import)?;
         let id = cx.endpoint.collection_id(cx.space(partition)?, &collection);
@@ -341,7 +343,7 @@ impl Rows {
             cx.read(keys);
             return Ok(None);
         }
-        // What is in memory may exist in a moment, so it is updated too.
+        // A document that is open may be created at any moment, so it is updated as well.
         let mut listed = core::mem::take(&mut self.listed).into_iter();
         let keyed = core::mem::take(&mut self.keyed).into_iter();
         let (existing, new): (Vec<_>, Vec<_>) = keyed.partition(|(doc, row)| {
@@ -352,7 +354,7 @@ impl Rows {
         self.go_on(cx)
     }
 
-    /// Opens what is to be updated; hands all over when that is done.
+    /// Opens documents to update; submits the new documents once all updates are made.
     fn go_on(&mut self, cx: &mut Context<'_>) -> Result<Option<Answer>, RequestError> {
         self.open_more(cx);
         if self.opening.is_empty() { self.hand_over(cx) } else { Ok(None) }
@@ -388,7 +390,7 @@ impl Rows {
         Ok(())
     }
 
-    /// Hands over the new documents, and where the import stands then, in one commit behind those of the updates.
+    /// Submits the new documents and the progress in one commit, after the commits of the updates.
     fn hand_over(&mut self, cx: &mut Context<'_>) -> Result<Option<Answer>, RequestError> {
         cx.endpoint.flush(cx.now);
         let mut import = cx.desk.imports.remove(&self.import).ok_or(RequestError::NoImport)?;
@@ -439,7 +441,7 @@ impl Rows {
     }
 }
 
-/// Appends to the import's log; one that this store may not write any more is replaced by a new one.
+/// Appends to the import's log. If this store may not write to the log any more, a new log replaces it.
 fn bulk_append(
     cx: &mut Context<'_>,
     import: &mut Import,
@@ -484,7 +486,7 @@ impl Task for Rows {
     fn run(&mut self, cx: &mut Context<'_>, wake: Wake) -> Result<Option<Answer>, RequestError> {
         let done = self.step(cx, wake);
         if done.is_err() {
-            // What comes behind these rows must not be stored as if they were.
+            // Later rows must not be stored as if these rows were.
             cx.drop_import(self.import);
         }
         done
@@ -526,7 +528,7 @@ pub(super) struct Closing {
     import: ImportId,
     checkpoint: Vec<u8>,
     meta: CollectionMeta,
-    /// Commits that are not durable yet.
+    /// Number of commits that are not durable yet.
     commits: usize,
     stage: Stage,
 }
@@ -536,7 +538,7 @@ impl Closing {
         Self { import, checkpoint, meta, commits: 0, stage: Stage::Waiting }
     }
 
-    /// Opens the description, then writes all.
+    /// Opens the description, then writes everything.
     fn go_on(&mut self, cx: &mut Context<'_>) -> Result<Option<Answer>, RequestError> {
         self.stage = Stage::Turn;
         let (partition, collection) = place(cx, self.import)?;
@@ -605,7 +607,7 @@ impl Task for Closing {
     }
 }
 
-/// A description in place of the stored one. Fields that a later version added stay.
+/// Returns the stored description with these fields replaced. Fields of a later version remain.
 fn redescribed(stored: &Value, meta: &CollectionMeta) -> Value {
     let ours = ["format", "columns", "delimiter", "envelope", "text_paths", "id_column", "erasable"];
     let stored = stored.as_map().into_iter().flatten().filter(|(name, _)| !ours.contains(&name.as_str()));

@@ -1,4 +1,4 @@
-//! Defining, listing and checking indexes.
+//! Defines, lists and checks indexes.
 
 use super::ask::{IndexChange, IndexCheck, QueryError};
 use super::context::{Context, Task, Wake};
@@ -30,7 +30,7 @@ pub(super) struct Changing {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Stage {
-    /// The indexes that this store keeps are read.
+    /// Waits until this store's indexes have been loaded.
     Loading,
     Opening,
     Committing,
@@ -116,7 +116,7 @@ impl Task for Changing {
     }
 }
 
-/// Reads a collection's description, and makes its indexes those that are defined there.
+/// Reads a collection's description, and aligns its indexes with the definitions.
 #[derive(Debug, Default)]
 struct Reading {
     fetch: Fetch<()>,
@@ -195,26 +195,26 @@ pub(super) struct Checking {
     reading: Reading,
     stage: CheckStage,
     found: IndexCheck,
-    /// Rows that documents should have.
+    /// Number of rows that the documents should have.
     wanted: u64,
 }
 
 #[derive(Debug)]
 enum CheckStage {
     Reading,
-    /// The index takes in what changed.
+    /// Waits until the index has caught up.
     Waiting(CollectionId),
-    /// Documents are read, and projected.
+    /// Reads documents and computes their rows.
     Walking(u32, Walk, Vec<(DocRef, BTreeSet<Vec<u8>>)>),
-    /// Their rows are read.
+    /// Reads the documents' rows.
     Comparing(u32, Walk, Vec<(DocRef, BTreeSet<Vec<u8>>)>),
-    /// The rows of the index are counted.
+    /// Counts the rows of the index.
     Counting(cosmicsync_protocol::storage::Scan),
 }
 
-/// Documents that are compared at a time.
+/// Number of documents compared per step.
 const CHECKED_MAX: usize = 128;
-/// Bytes of rows that are counted at a time.
+/// Size of the rows per read of the count, in bytes.
 const COUNT_BYTES_MAX: usize = 256 * 1024;
 
 impl Checking {
@@ -323,7 +323,7 @@ impl Task for Checking {
                     cx.scan(scan.clone());
                     return Ok(None);
                 }
-                // Rows of documents that are not there, beside those that were compared.
+                // The remaining rows belong to documents that do not exist.
                 let there = self.wanted.saturating_sub(self.found.missing) + self.found.extra;
                 self.found.extra += self.found.rows.saturating_sub(there);
                 Ok(Some(Answer::Checked(self.found)))

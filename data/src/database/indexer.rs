@@ -1,9 +1,10 @@
-//! Keeps the indexes up with what changes: one worker, for ever under way.
+//! Keeps the indexes up to date with one worker, which always runs.
 //!
-//! It follows the numbered changes of documents ([`Table::Feed`]), which stand in the same commits as what they number. So
-//! after a crash it goes on behind the last change that an index took in, and nothing is passed over. Between changes it
-//! builds indexes that are new and deletes those that go, a batch and a commit at a time. Because it alone writes rows of
-//! indexes, and reads a document after the change that it follows, no older value ever replaces a newer one.
+//! The worker follows the numbered changes of documents ([`Table::Feed`]), which are in the same commits as the
+//! changes. After a crash it continues after the last change that an index includes, so it skips nothing. Between
+//! changes it builds new indexes and deletes dropped ones, one batch and commit at a time. The worker alone writes rows
+//! of indexes, and it reads a document after the change that it follows. Therefore an older value never replaces a
+//! newer one.
 
 use super::context::{Context, Task, Wake};
 use super::fetch::{Fetch, Fetched};
@@ -19,23 +20,23 @@ use cosmicsync_protocol::ledger::{DocRef, PartNo};
 use cosmicsync_protocol::storage::{Op, Row, Scan, Table};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The worker's own ticket. No request has it.
+/// The worker's own ticket, which no request has.
 pub(super) const INDEXER: Ticket = Ticket(u64::MAX);
 
-/// Bytes of a row of a change.
+/// Size of a change's row, in bytes.
 const FEED_ROW_BYTES: usize = 29;
-/// Bytes of a listing row.
+/// Size of a listing row, in bytes.
 const LISTING_BYTES: usize = 36;
-/// Bytes of the rows of indexes that are read at a time.
+/// Size of the index rows per read, in bytes.
 const SCAN_BYTES_MAX: usize = 1024 * 1024;
 
-/// The worker. It never answers.
+/// The worker. It never returns an answer to a caller.
 #[derive(Debug, Default)]
 pub(super) struct Indexer {
     stage: Stage,
     rows: Vec<Row>,
     batch: Batch,
-    /// Whether the last batch was of changes, so that a build has its turn.
+    /// True if the last batch followed changes, so that a build comes next.
     followed: bool,
 }
 
@@ -44,27 +45,27 @@ enum Stage {
     #[default]
     Idle,
     Loading(Scan),
-    /// Changes are read.
+    /// Reads changes.
     Following,
-    /// Documents of a collection are read, for an index that is built.
+    /// Reads documents of a collection, to build an index.
     Listing(u32),
-    /// Which of these documents belong to a collection with an index, and the keys they have.
+    /// Determines which documents belong to a collection with an index, and reads their present keys.
     Sorting(Vec<DocRef>, Vec<CollectionId>),
     Fetching,
     Committing,
 }
 
-/// What goes into one commit.
+/// The content of one commit.
 #[derive(Debug, Default)]
 struct Batch {
-    /// The change up to which it leads.
+    /// Number of the last change in the batch.
     position: Option<u64>,
-    /// The index that is built, the last document that the batch brings it, and whether that is the last of all.
+    /// The index being built, the last document of the batch, and whether the build ends with it.
     built: Option<(u32, Option<[u8; 16]>, bool)>,
-    /// Documents, and the keys they have.
+    /// Documents, each with its present index keys.
     fetch: Fetch<Bytes>,
     ops: Vec<Op>,
-    /// Documents, and when they had changed last.
+    /// Documents, each with the number of its last change in the registry.
     docs: Vec<(DocRef, Option<u64>)>,
 }
 
@@ -99,7 +100,7 @@ impl Task for Indexer {
                 self.take_fetched(cx);
             }
             (Stage::Committing, Wake::Committed) => self.committed(cx),
-            // The endpoint failed: nothing goes on until the next start.
+            // The endpoint failed, so the worker waits for the next start.
             (_, _) => {}
         }
         Ok(None)
@@ -107,7 +108,7 @@ impl Task for Indexer {
 }
 
 impl Indexer {
-    /// Chooses what to do next.
+    /// Chooses the next step.
     fn choose(&mut self, cx: &mut Context<'_>) {
         self.stage = Stage::Idle;
         cx.desk.indexer_idle = false;
@@ -149,7 +150,7 @@ impl Indexer {
         self.commit(cx);
     }
 
-    /// Reads the next documents of the collection of an index that is built.
+    /// Reads the next documents for an index that is being built.
     fn read_listing(&mut self, cx: &mut Context<'_>, no: u32) {
         self.followed = false;
         let Some(index) = cx.desk.indexes.all.get(&no) else { return };
@@ -172,13 +173,13 @@ impl Indexer {
         self.read_keys(cx, docs, vec![collection]);
     }
 
-    /// Takes numbered changes, and documents of one partition that they or others are about.
+    /// Takes numbered changes, and the documents of one partition to update.
     fn follow(&mut self, cx: &mut Context<'_>, rows: &[Row]) {
         let rows: Vec<FeedRow> = rows.iter().filter_map(|(key, row)| FeedRow::decode(key, row).ok()).collect();
         let registry = &mut cx.desk.indexes;
         match rows.first() {
             None => registry.all_caught_up(),
-            // The oldest changes are forgotten: which documents they were about is not known.
+            // The oldest changes have been discarded, so the documents that they changed are unknown.
             Some(first) if first.number > registry.position + 1 => registry.rebuild_all(),
             Some(_) => {}
         }
@@ -211,7 +212,7 @@ impl Indexer {
         self.read_keys(cx, docs.into_iter().collect(), collections.into_iter().collect());
     }
 
-    /// Reads the keys that documents have, and to which of the collections they belong.
+    /// Reads the present keys of documents, and determines their collections.
     fn read_keys(&mut self, cx: &mut Context<'_>, docs: Vec<DocRef>, collections: Vec<CollectionId>) {
         if docs.is_empty() {
             return self.commit(cx);
@@ -231,7 +232,7 @@ impl Indexer {
             if listed.iter().any(Option::is_some) {
                 self.batch.fetch.push(*doc, keys.clone().unwrap_or_default());
             } else {
-                // No index wants it any more, so none waits for it.
+                // No index covers the document any more, so nothing is pending for it.
                 self.batch.ops.extend(cx.desk.indexes.owe(*doc, false));
                 self.batch.docs.push((*doc, cx.desk.indexes.noted(*doc)));
             }
@@ -245,7 +246,7 @@ impl Indexer {
         loop {
             match self.batch.fetch.next() {
                 Fetched::Doc(doc, keys, snapshot) => {
-                    // What is not wholly in memory yet is taken once it is.
+                    // A document that is not wholly in memory stays pending until it is.
                     let owed = !cx.endpoint.is_current(doc) && !planted!("index.owed-forgotten");
                     self.batch.ops.extend(cx.desk.indexes.owe(doc, owed));
                     self.batch.docs.push((doc, cx.desk.indexes.noted(doc)));
@@ -259,7 +260,7 @@ impl Indexer {
         }
     }
 
-    /// Takes a document as it stands into all indexes of its collection.
+    /// Updates all indexes of a document's collection with the document's present state.
     fn take(&mut self, cx: &mut Context<'_>, doc: DocRef, keys: &[u8], snapshot: Option<&Snapshot>) {
         let old: BTreeSet<&[u8]> = decode_keys(keys).into_iter().collect();
         let new = rows_of(cx, doc, snapshot);
@@ -283,7 +284,7 @@ impl Indexer {
         });
     }
 
-    /// Commits the batch. What it says of documents may not be durable yet, so that is written first.
+    /// Commits the batch. Edits of its documents may not be durable yet, so these are flushed first.
     fn commit(&mut self, cx: &mut Context<'_>) {
         if self.batch.docs.iter().any(|(doc, _)| cx.is_unsafe(*doc)) && !planted!("index.unflushed") {
             cx.endpoint.flush(cx.now);
@@ -314,7 +315,7 @@ impl Indexer {
     }
 }
 
-/// The rows of a document in all indexes of its collection, and whether their tuples are cut.
+/// Returns a document's rows in all indexes of its collection; true for truncated tuples.
 fn rows_of(cx: &mut Context<'_>, doc: DocRef, snapshot: Option<&Snapshot>) -> BTreeMap<Vec<u8>, bool> {
     let mut rows = BTreeMap::new();
     let Some(snapshot) = snapshot.filter(|snapshot| !snapshot.meta.deleted) else { return rows };

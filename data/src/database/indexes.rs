@@ -1,4 +1,5 @@
-//! The indexes that this store keeps: which there are, how far they are, and which documents they are behind for.
+//! The registry of this store's indexes: the indexes, their progress, and the documents that they have not caught up
+//! with. The registry reads no documents; the worker in `indexer.rs` does. Specified in `spec/query.md`.
 
 use super::ask::{IndexInfo, IndexState};
 use crate::index::define::{Fields, Indexes as Definitions};
@@ -11,16 +12,16 @@ use cosmicsync_protocol::storage::{Op, Row, Table};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Documents that may be behind before their numbers alone are kept.
+/// Largest number of tracked documents that indexes have not caught up with; beyond it only their count is known.
 const BEHIND_MAX: usize = 65_536;
 
-/// Begins the key of the row that says how far the indexes have followed the changes, and the next index's number.
+/// First byte of the key of the row with the position in the changes and the next index's number.
 const TAG_POSITION: u8 = 0;
-/// Begins the key of the row of an index.
+/// First byte of the key of an index's row.
 const TAG_INDEX: u8 = 1;
-/// Begins the key of the row that says that the indexes owe a document what changed in it.
+/// First byte of the key of a row that marks a document as pending: the indexes lack its last changes.
 const TAG_OWED: u8 = 2;
-/// Begins the key of the row that says under which keys a document stands.
+/// First byte of the key of a row that lists a document's index keys.
 const TAG_DOC: u8 = 3;
 
 /// One index of one collection.
@@ -31,35 +32,36 @@ pub(super) struct Index {
     pub(super) name: String,
     pub(super) fields: Fields,
     pub(super) state: State,
-    /// While the last of its rows are being written: how many documents stand in it. It is not read before.
+    /// Number of documents in the index while its last rows are being committed. Queries don't read the index before
+    /// that.
     pub(super) settling: Option<u64>,
-    /// Which fields have led to a list in any document so far.
+    /// Per field: true if it led to a list in any document so far.
     pub(super) lists: Vec<bool>,
-    /// Whether some tuple is cut.
+    /// True if some tuple is truncated.
     pub(super) cut: bool,
-    /// Whether its row must be written.
+    /// True if the index's row must be written.
     pub(super) unsaved: bool,
 }
 
 impl Index {
-    /// Whether all documents stand in it, durably.
+    /// Returns whether all documents are in the index, durably.
     pub(super) fn is_ready(&self) -> bool {
         self.state == State::Ready && (self.settling.is_none() || planted!("index.ready-early"))
     }
 }
 
-/// How far an index is.
+/// Progress of an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum State {
-    /// Documents up to this one, by id, stand in it.
+    /// Documents up to this id are in the index.
     Building { after: Option<[u8; 16]>, done: u64 },
-    /// All documents do.
+    /// All documents are in the index.
     Ready,
-    /// Its rows are being deleted.
+    /// The index's rows are being deleted.
     Dropping,
 }
 
-/// The row of an index.
+/// Stored form of an index's row.
 #[derive(Serialize, Deserialize)]
 struct Kept {
     partition: u32,
@@ -71,30 +73,30 @@ struct Kept {
     cut: bool,
 }
 
-/// All indexes of a store. Numbers are not used again: rows of documents may name them long after.
+/// All indexes of a store. Index numbers are never reused, because rows of documents refer to them for long.
 #[derive(Debug, Default)]
 pub(super) struct Registry {
-    /// Whether anybody asked for an index since the start.
+    /// True if any request has used indexes since the start.
     pub(super) started: bool,
-    /// False until the rows were read.
+    /// True once the rows have been read.
     pub(super) loaded: bool,
     pub(super) all: BTreeMap<u32, Index>,
     next: u32,
-    /// The last change that the indexes took in, but for what is owed.
+    /// Number of the last change that the indexes include, except for pending documents.
     pub(super) position: u64,
-    /// Documents that the indexes are behind for, and how many changes there were when they changed last.
+    /// Documents that the indexes have not caught up with, each with the value of `changes` at its last change.
     behind: BTreeMap<DocRef, u64>,
-    /// Those of them that are to be looked at.
+    /// Documents of `behind` that the worker has to process.
     todo: BTreeSet<DocRef>,
-    /// Those of them that a row names, because they were not wholly read when they were looked at.
+    /// Pending documents: each has a durable row, because it was not wholly read when the worker processed it.
     owed: BTreeSet<DocRef>,
-    /// More are behind than are known.
+    /// True if more documents are behind than `behind` can hold.
     lost_count: bool,
     changes: u64,
 }
 
 impl Registry {
-    /// Takes the rows of a store.
+    /// Loads the registry from a store's rows.
     pub(super) fn load(&mut self, rows: &[Row], next_change: u64) {
         self.position = next_change.saturating_sub(1);
         for (key, row) in rows {
@@ -137,12 +139,12 @@ impl Registry {
                 _ => {}
             }
         }
-        // What changed before the start is known by its number alone.
+        // Changes from before the start are known by number only.
         self.lost_count = !self.all.is_empty() && self.position + 1 < next_change;
         self.loaded = true;
     }
 
-    /// Makes the indexes of a collection those that its description defines. Returns whether any is new or goes.
+    /// Aligns the indexes of a collection with its description. Returns whether any index is new or dropped.
     pub(super) fn adopt(
         &mut self,
         partition: PartNo,
@@ -153,7 +155,7 @@ impl Registry {
         let mut known = BTreeSet::new();
         let mut changed = false;
         if self.all.is_empty() {
-            // Nothing followed the changes: what was changed before is found when the collection is read.
+            // Nothing has followed the changes yet: building the indexes finds earlier changes.
             self.position = next_change.saturating_sub(1);
         }
         for index in self.all.values_mut() {
@@ -180,7 +182,7 @@ impl Registry {
         changed
     }
 
-    /// Has an index built anew, under another number.
+    /// Rebuilds an index under a new number. Returns false if there is no such index.
     pub(super) fn rebuild(&mut self, partition: PartNo, collection: CollectionId, name: &str) -> bool {
         let is_it =
             |index: &&mut Index| index.partition == partition && index.collection == collection && index.name == name;
@@ -201,12 +203,12 @@ impl Registry {
         true
     }
 
-    /// Whether a plan for an index still holds: it is the same as when it was planned.
+    /// Returns whether a plan for an index still holds: the index has the same shape as when the query was planned.
     pub(super) fn holds(&self, part: &IndexPart) -> bool {
         self.all.get(&part.no).is_some_and(|index| index.lists == part.lists && index.cut == part.cut)
     }
 
-    /// Notes what a document is in an index: whether fields lead to lists, and whether some tuple is cut.
+    /// Records a document's shape in an index: the fields that lead to lists, and truncated tuples.
     pub(super) fn note_shape(&mut self, no: u32, projected: &Projected) {
         let Some(index) = self.all.get_mut(&no).filter(|_| !planted!("index.shape-unnoted")) else { return };
         let mut is_new = projected.is_cut() && !index.cut;
@@ -218,7 +220,7 @@ impl Registry {
         index.unsaved |= is_new;
     }
 
-    /// Has all indexes built anew.
+    /// Rebuilds all indexes.
     pub(super) fn rebuild_all(&mut self) {
         let names: Vec<_> =
             self.all.values().map(|index| (index.partition, index.collection, index.name.clone())).collect();
@@ -227,7 +229,7 @@ impl Registry {
         }
     }
 
-    /// An index took in documents up to this one, and perhaps all.
+    /// Records that an index includes documents up to this one, and whether the build has ended.
     pub(super) fn built(&mut self, no: u32, last: Option<[u8; 16]>, docs: u64, ended: bool) {
         let Some(index) = self.all.get_mut(&no) else { return };
         let State::Building { after, done } = index.state else { return };
@@ -236,21 +238,21 @@ impl Registry {
         (index.settling, index.unsaved) = (ended.then_some(done), true);
     }
 
-    /// What was said of an index is committed.
+    /// Records that an index's last rows are committed.
     pub(super) fn settle(&mut self, no: u32) {
         if let Some(index) = self.all.get_mut(&no) {
             index.settling = None;
         }
     }
 
-    /// The indexes of a collection, but for those that go.
+    /// Returns the indexes of a collection, except those being dropped.
     pub(super) fn of(&self, partition: PartNo, collection: CollectionId) -> impl Iterator<Item = (u32, &Index)> {
         let of = move |index: &Index| index.partition == partition && index.collection == collection;
         let kept = self.all.iter().filter(move |(_, index)| of(index) && index.state != State::Dropping);
         kept.map(|(no, index)| (*no, index))
     }
 
-    /// The indexes of a collection, for a planner.
+    /// Returns the indexes of a collection in the planner's form.
     pub(super) fn candidates(&self, partition: PartNo, collection: CollectionId) -> Vec<Candidate> {
         let candidate = |(no, index): (u32, &Index)| Candidate {
             no,
@@ -263,7 +265,7 @@ impl Registry {
         self.of(partition, collection).map(candidate).collect()
     }
 
-    /// Tells of an index.
+    /// Describes an index for display.
     pub(super) fn info(index: &Index) -> IndexInfo {
         let state = match (index.settling, index.state) {
             (Some(done), _) | (None, State::Building { done, .. }) => IndexState::Building { done },
@@ -273,7 +275,7 @@ impl Registry {
         IndexInfo { name: index.name.clone(), fields, state, lists: index.lists.contains(&true) }
     }
 
-    /// A document changed.
+    /// Records that a document changed.
     pub(super) fn note(&mut self, doc: DocRef) {
         if !self.started || self.loaded && !self.all.values().any(|index| index.partition == doc.partition) {
             return;
@@ -290,12 +292,12 @@ impl Registry {
         self.todo.insert(doc);
     }
 
-    /// When a document changed last, among those that are behind.
+    /// Returns the value of `changes` at a document's last change, if the indexes have not caught up with it.
     pub(super) fn noted(&self, doc: DocRef) -> Option<u64> {
         self.behind.get(&doc).copied()
     }
 
-    /// Takes documents of one partition that are to be looked at, at most so many.
+    /// Takes up to `max` documents of one partition for the worker to process.
     pub(super) fn take_todo(&mut self, partition: PartNo, max: usize) -> Vec<DocRef> {
         let first = DocRef { partition, doc: DocId::default() };
         let mut taken = Vec::new();
@@ -309,12 +311,12 @@ impl Registry {
         taken
     }
 
-    /// A partition of which documents are to be looked at.
+    /// Returns a partition with documents for the worker to process.
     pub(super) fn todo(&self) -> Option<PartNo> {
         self.todo.first().map(|doc| doc.partition)
     }
 
-    /// What is to be written when a document is looked at: whether it is owed from now on.
+    /// Marks a document as pending, or clears the mark. Returns the write that makes this durable, if anything changed.
     pub(super) fn owe(&mut self, doc: DocRef, owed: bool) -> Option<Op> {
         let (table, key) = (Table::Keys, owed_key(doc));
         if owed {
@@ -324,12 +326,12 @@ impl Registry {
         self.owed.remove(&doc).then_some(Op::Delete { table, key })
     }
 
-    /// Documents that were not wholly read when they were looked at.
+    /// Returns the pending documents: those that were not wholly read when the worker processed them.
     pub(super) fn owed(&self) -> impl Iterator<Item = DocRef> {
         self.owed.iter().copied()
     }
 
-    /// The indexes stand for a document as it was when it had changed so.
+    /// Records that the indexes include a document as of its change `noted`.
     pub(super) fn caught_up(&mut self, doc: DocRef, noted: Option<u64>) {
         let is_it = self.behind.get(&doc).copied() == noted || planted!("index.caught-up-early");
         if is_it && !self.owed.contains(&doc) {
@@ -337,30 +339,30 @@ impl Registry {
         }
     }
 
-    /// All changes are taken in.
+    /// Records that the indexes include all changes.
     pub(super) const fn all_caught_up(&mut self) {
         self.lost_count = false;
     }
 
-    /// Whether there may be changes that are not taken in.
+    /// Returns whether there may be changes that the indexes lack.
     pub(super) fn is_behind(&self) -> bool {
         self.lost_count || !self.todo.is_empty()
     }
 
-    /// The documents of a partition that the indexes are behind for; `None` if there are more than are known.
+    /// Returns the documents of a partition that indexes have not caught up with; `None` if too many to track.
     pub(super) fn behind(&self, partition: PartNo) -> Option<impl Iterator<Item = DocRef>> {
         let first = DocRef { partition, doc: DocId::default() };
         let docs = self.behind.range(first..).map(|(doc, _)| *doc);
         (self.loaded && !self.lost_count).then(|| docs.take_while(move |doc| doc.partition == partition))
     }
 
-    /// Whether the worker has something to do.
+    /// Returns whether the worker has anything to do.
     pub(super) fn is_wanting(&self) -> bool {
         let wants = |index: &Index| index.unsaved || index.state != State::Ready;
         self.is_behind() || self.all.values().any(wants)
     }
 
-    /// The writes that keep what is to be kept of the indexes, and how far they are.
+    /// Returns the writes that store the registry's changes.
     pub(super) fn save(&mut self) -> Vec<Op> {
         let unsaved = self.all.iter_mut().filter(|(_, index)| index.unsaved);
         let mut ops: Vec<Op> = unsaved
@@ -384,7 +386,7 @@ impl Registry {
         ops
     }
 
-    /// The write that forgets an index that is dropped.
+    /// Removes a dropped index; returns the write that deletes its row.
     pub(super) fn forget(&mut self, no: u32) -> Op {
         self.all.remove(&no);
         Op::Delete { table: Table::Keys, key: index_key(no) }
@@ -399,17 +401,17 @@ fn index_key(no: u32) -> Bytes {
     [&[TAG_INDEX], no.to_be_bytes().as_slice()].concat().into()
 }
 
-/// From where to where the rows stand that are read at the start.
+/// Returns the range of the rows that are read at the start.
 pub(super) fn registry_range() -> (Bytes, Bytes) {
     (Bytes::from_static(&[TAG_POSITION]), Bytes::from_static(&[TAG_DOC]))
 }
 
-/// The key of the row that says under which keys a document stands.
+/// Returns the key of the row that lists a document's index keys.
 pub(super) fn doc_keys_key(doc: DocRef) -> Bytes {
     [&[TAG_DOC], doc.partition.0.to_be_bytes().as_slice(), doc.doc.as_ref()].concat().into()
 }
 
-/// The keys under which a document stands, as its row holds them: each with its length.
+/// Encodes a document's index keys for its row, each with its length.
 pub(super) fn encode_keys<'a>(keys: impl IntoIterator<Item = &'a [u8]>) -> Bytes {
     let mut out = Vec::new();
     for key in keys {
@@ -420,7 +422,7 @@ pub(super) fn encode_keys<'a>(keys: impl IntoIterator<Item = &'a [u8]>) -> Bytes
     out.into()
 }
 
-/// Reads what [`encode_keys`] wrote, as far as it goes.
+/// Decodes a row written by [`encode_keys`], as far as it is well-formed.
 pub(super) fn decode_keys(mut row: &[u8]) -> Vec<&[u8]> {
     let mut keys = Vec::new();
     while let Some((length, rest)) = row.split_first_chunk() {

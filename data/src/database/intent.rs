@@ -1,93 +1,93 @@
-//! Writes with intent: what is to become of a document, and if what holds.
+//! Writes of documents: the target, the action, and the condition under which the action applies.
 
 use super::request::Name;
 use crate::json_patch::Operation;
 use cosmicsync_protocol::crdt::{Change, Step, TextPaths, Value};
 
-/// Which document a write is about.
+/// The document of a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
-    /// This one.
+    /// An existing or new document with this name.
     Named(Name),
-    /// A new one without a key.
+    /// A new document without a key.
     New {
-        /// The collection's name; made if it is new.
+        /// The collection's name; the collection is created if it does not exist.
         collection: String,
     },
 }
 
-/// What is to become of a document.
+/// The change that a write makes to a document.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
-    /// It becomes this value, by the least change; it is made if it is new.
+    /// Sets the value by the smallest change; creates the document if it does not exist.
     Put {
         /// The value, a map.
         value: Value,
-        /// Which strings merge character by character.
+        /// The paths of strings that merge character by character.
         texts: TextPaths,
     },
-    /// It takes a merge patch (RFC 7396).
+    /// Applies a merge patch (RFC 7396).
     Patch(Value),
-    /// It takes a JSON patch (RFC 6902).
+    /// Applies a JSON patch (RFC 6902).
     JsonPatch(Vec<Operation>),
-    /// It takes changes.
+    /// Applies changes.
     Change(Vec<Change>),
-    /// Items are inserted into a list; before which, or at the end.
+    /// Inserts items into a list.
     Insert {
-        /// The list.
+        /// The path of the list.
         path: Vec<Step>,
-        /// Before which item; none means at the end.
+        /// The item before which to insert; `None` appends.
         index: Option<usize>,
-        /// The items.
+        /// The new items.
         values: Vec<Value>,
     },
-    /// An item of a list moves. It is written anew: what others write in it at the same time stays with the old one.
+    /// Moves an item of a list. The item is written again, so concurrent changes inside it stay with the old one.
     Move {
-        /// The list.
+        /// The path of the list.
         path: Vec<Step>,
-        /// Which item.
+        /// The item's index before the move.
         from: usize,
-        /// Where it stands afterwards.
+        /// The item's index after the move.
         to: usize,
     },
-    /// It is deleted. Its history stays.
+    /// Deletes the document. Its history remains.
     Delete,
-    /// It comes back, if it is deleted.
+    /// Restores the document if it is deleted.
     Undelete,
-    /// Its value becomes again that of the version with this name.
+    /// Sets the value of the version with this name.
     Revert(String),
-    /// The newest change that this device made is taken back; what others wrote meanwhile stands.
+    /// Takes back the newest change that this device made; later changes of other devices remain.
     Undo,
 }
 
 impl Action {
-    /// What it says is a text.
+    /// Returns the text paths that the action names.
     pub(super) fn texts(&self) -> TextPaths {
         if let Self::Put { texts, .. } = self { texts.clone() } else { TextPaths::none() }
     }
 }
 
-/// What must hold for a write to be made.
+/// The condition of a write.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Condition {
-    /// Nothing.
+    /// No condition.
     #[default]
     None,
-    /// The document is not there.
+    /// The document does not exist.
     Absent,
-    /// The document is there.
+    /// The document exists.
     Exists,
-    /// Its version has this name, or one that begins so.
+    /// The document's version has an id that begins with these digits.
     Version(String),
 }
 
 /// One write of a transaction.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Intent {
-    /// Which document.
+    /// The document.
     pub target: Target,
-    /// What is to become of it.
+    /// The change.
     pub action: Action,
-    /// If what holds.
+    /// The condition.
     pub condition: Condition,
 }

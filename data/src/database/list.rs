@@ -8,9 +8,9 @@ use crate::collection::{COLLECTIONS, CollectionMeta, Declared};
 use cosmicsync_protocol::crdt::Value;
 use cosmicsync_protocol::ledger::PartNo;
 
-/// Most bytes of values in a page, beside its last document.
+/// Size limit for a page's values without its last document, in bytes.
 const PAGE_BYTES_MAX: usize = 1024 * 1024;
-/// Most documents of a page.
+/// Largest number of documents in a page.
 const PAGE_DOCS_MAX: usize = 16_384;
 
 /// Reads a page of documents.
@@ -72,7 +72,7 @@ impl Task for Page {
     }
 }
 
-/// Reads the descriptions of the collections, or something of each.
+/// Reads the descriptions of the collections, or a part of each.
 #[derive(Debug)]
 pub(super) struct Described<T> {
     partition: PartNo,
@@ -88,13 +88,13 @@ impl Described<CollectionMeta> {
             metas.sort_by(|a, b| a.name.cmp(&b.name));
             Answer::Collections(metas)
         };
-        // A description that a later version wrote otherwise is passed over, not guessed at.
+        // A description in the format of a later version is skipped.
         Self { partition, walk: None, read: |value| CollectionMeta::from_value(value).ok(), answer, found: Vec::new() }
     }
 }
 
 impl Described<(String, Option<String>)> {
-    /// Schemas are not read, only their texts: that is quick however many there are.
+    /// Reads the texts of the schemas without parsing them, which is fast for any number of schemas.
     pub(super) const fn schemas(partition: PartNo) -> Self {
         let read = |value: &Value| {
             let name = value.entry("name")?.as_text()?;
@@ -127,7 +127,7 @@ impl<T: core::fmt::Debug + Send> Task for Described<T> {
     }
 }
 
-/// One collection, while it is counted.
+/// Running count and digest of one collection.
 #[derive(Debug)]
 struct Counting {
     id: [u8; 16],
@@ -148,7 +148,7 @@ impl Counting {
     }
 }
 
-/// Counts and digests a partition.
+/// Computes the count and digest of each collection of a partition.
 #[derive(Debug)]
 pub(super) struct Digest {
     partition: PartNo,

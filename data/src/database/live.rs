@@ -1,8 +1,9 @@
-//! Live queries: an answer that is kept up with what changes.
+//! Live queries: an answer that is updated as documents change.
 //!
-//! Whoever asks for more is told once something in the answer changed, and of several changes meanwhile their sum: a slow
-//! reader makes nothing pile up. An answer with a limit holds some documents beyond it, so that one that leaves is replaced
-//! without reading; only when these run out the query is answered again.
+//! A request for the next batch is answered once the answer has changed, with the sum of all changes meanwhile. A slow
+//! reader therefore causes no backlog. An answer with a limit holds some documents beyond the limit, so that a document
+//! that leaves is replaced without a read. Only when these run out, the query is answered again. This module never
+//! orders or matches documents itself. Specified in `spec/query.md`.
 
 use super::ask::{LIVE_BYTES_MAX, LiveBatch, LiveEvent, LiveId, Query, QueryError, Want};
 use super::context::{Context, Task, Wake};
@@ -25,24 +26,24 @@ use cosmicsync_protocol::ledger::{DocRef, PartNo};
 use cosmicsync_protocol::storage::{Read, Row, Scan, Table};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Changes that are looked through for whoever opens a query again; where there are more, it is told all of it.
+/// Largest number of changes read to resume a live query; beyond it, the client gets the whole answer.
 const RESUMED_MAX: usize = 16_384;
-/// Bytes of a row of a change.
+/// Size of a change's row, in bytes.
 const FEED_ROW_BYTES: usize = 29;
-/// Live queries that wait to be asked for more, at most.
+/// Largest number of live queries without a pending request.
 const LIVE_MAX: usize = 1024;
 
-/// How documents of a live query are ordered.
+/// Order of a live query's documents.
 #[derive(Debug)]
 enum Ordered {
-    /// By what they are sorted by.
+    /// The query's sort.
     Sort(Sort),
-    /// As an index brings them.
+    /// The order of an index.
     Index(IndexPart),
 }
 
 impl Ordered {
-    /// Bytes that sort as documents do.
+    /// Returns bytes that sort like the documents.
     fn place(&self, found: &Found) -> Option<Vec<u8>> {
         match self {
             Self::Sort(sort) => Some(sort_place(sort, &subject(found)?)),
@@ -50,7 +51,7 @@ impl Ordered {
                 let mut place = [&first_tuple(part, found.value.as_ref()?)?, found.doc.as_ref()].concat();
                 if part.reverse {
                     place.iter_mut().for_each(|byte| *byte = !*byte);
-                    // What is longer than its equal beginning came first, and comes last now.
+                    // Inverted, a longer tuple must sort before its prefix; the last byte ensures this.
                     place.push(0xff);
                 }
                 Some(place)
@@ -62,31 +63,31 @@ impl Ordered {
 /// A live query.
 #[derive(Debug)]
 pub(super) struct Live {
-    /// The query, narrowed by the rule `list` of its actor.
+    /// The query, with its selector narrowed by the actor's rule `list`.
     query: Query,
-    /// The selector before it was narrowed: rules may change.
+    /// The selector as requested; the rules that narrow it may change.
     asked: Selector,
-    /// The schema, where documents are compared with it.
+    /// The schema, if the query compares documents with it.
     declared: Option<Declared>,
     order: Ordered,
     places: BTreeMap<DocId, Vec<u8>>,
     window: BTreeMap<Vec<u8>, Found>,
-    /// Bytes of values in it.
+    /// Size of the values in `window`, in bytes.
     bytes: usize,
-    /// Nothing that matches lies behind the window.
+    /// True if no matching document lies beyond the window.
     complete: bool,
-    /// How many documents it holds.
+    /// Largest number of documents in the window.
     held: Option<usize>,
-    /// The last change that was taken in.
+    /// Number of the last change that the answer includes.
     cursor: u64,
-    /// Documents that changed in memory while nobody asked for more. That has no number of its own: what is stored of them
-    /// may have been read later than its number.
+    /// Documents that changed in memory while no request was pending. Such a change has no number yet, and its stored
+    /// value may have been read after its number was.
     waiting: BTreeSet<DocRef>,
-    /// What was told of the documents in the answer.
+    /// The reported state of each document in the answer.
     told: BTreeMap<DocId, Told>,
 }
 
-/// What was told of a document.
+/// The reported state of a document.
 #[derive(Debug, Clone)]
 struct Told {
     place: Vec<u8>,
@@ -100,7 +101,7 @@ impl Told {
         Self { place, version: found.version, validity: found.validity, key: found.key.clone() }
     }
 
-    /// Whether whoever was told this knows all of a document.
+    /// Returns whether the client's state of a document is up to date.
     fn shows(&self, place: &[u8], found: &Found) -> bool {
         self.place == place && self.version == found.version && self.validity == found.validity
     }
@@ -111,19 +112,20 @@ impl Live {
         self.query.limit.unwrap_or(usize::MAX)
     }
 
-    /// How many documents an answer holds, those beyond its limit with it.
+    /// Returns the number of documents that an answer with a limit holds, including its reserve beyond the limit.
     fn held(query: &Query, slack: usize) -> Option<usize> {
         query.limit.map(|limit| limit.saturating_add(slack.max(limit / 2)))
     }
 
-    /// Notes that a document changed.
+    /// Records that a document changed.
     pub(super) fn note(&mut self, doc: DocRef, max: usize) {
         if self.waiting.len() <= max {
             self.waiting.insert(doc);
         }
     }
 
-    /// Takes the document as it stands. Returns false once documents are missing at the end.
+    /// Updates the window with a document's present state. Returns false if the window has too few documents at its
+    /// end.
     fn take(&mut self, doc: DocId, snapshot: Option<Snapshot>) -> bool {
         if let Some(place) = self.places.remove(&doc) {
             self.bytes -= self.window.remove(&place).map_or(0, |found| size_of(&found));
@@ -154,12 +156,13 @@ impl Live {
         self.window.insert(place, found);
     }
 
-    /// Refuses to hold more than may be.
+    /// Fails if the held values are too large.
     fn check_size(&self) -> Result<(), QueryError> {
         if self.bytes > LIVE_BYTES_MAX { Err(QueryError::LiveTooLarge) } else { Ok(()) }
     }
 
-    /// What changed in the answer since it was told last, where these documents may have. Notes that it is told.
+    /// Returns the events since the last batch, given the documents that may have changed, and records them as
+    /// reported.
     fn tell(&mut self, changed: &BTreeSet<DocId>) -> Vec<LiveEvent> {
         let mut events = Vec::new();
         let limit = self.limit();
@@ -189,7 +192,7 @@ impl Live {
             };
             events.push((Some(place), event));
         }
-        // What goes first, then the rest in order: each stands behind one that is there already.
+        // Removals come first, then the rest in order, so that each event refers to a document already in the answer.
         events.sort_by(|(a, _), (b, _)| a.cmp(b));
         events.into_iter().map(|(_, event)| event).collect()
     }
@@ -207,35 +210,36 @@ pub(super) struct Watching {
     live: Option<Box<Live>>,
     stage: Stage,
     changed: BTreeSet<DocId>,
-    /// The change behind which the query is answered.
+    /// Number of the change as of which the query is answered.
     cursor: u64,
-    /// The change up to which whoever opens it knows the answer.
+    /// Number of the change up to which the client already has the answer.
     since: Option<u64>,
-    /// A document changed while others were read.
+    /// True if a document changed while others were being read.
     woken: bool,
 }
 
 #[derive(Debug)]
 enum Stage {
     Start,
-    /// The newest change is looked up.
+    /// Reads the number of the newest change.
     Numbering,
-    /// How the query is answered is found out.
+    /// Plans the query.
     Planning(Box<Find>),
-    /// It is answered.
+    /// Runs the query.
     Filling(Box<Find>, Box<Plan>, Vec<Found>, usize),
-    /// Changes behind this one are read, for whoever knows the answer up to it.
+    /// Reads the changes after this one, to resume a client's answer.
     Resuming(u64),
-    /// Changes are read.
+    /// Reads changes.
     Following,
-    /// Changed documents are read; whether none is missing at the end so far.
+    /// Reads changed documents; false once the window has too few documents at its end.
     Fetching(Fetch<()>, bool),
-    /// Nothing changed.
+    /// Waits for a change.
     Waiting,
 }
 
 impl Watching {
-    /// Opens a live query. Whoever knows its answer up to a change is told the rest; with a limit, all of it.
+    /// Opens a live query. A client that has the answer up to a change gets the later changes; with a limit, the whole
+    /// answer.
     pub(super) fn open(query: Query, since: Option<u64>) -> Self {
         let since = since.filter(|_| query.limit.is_none());
         Self {
@@ -260,7 +264,7 @@ impl Watching {
         self.stage = Stage::Numbering;
     }
 
-    /// Answers the query, behind a change.
+    /// Plans the query as of the newest change.
     fn plan(&mut self, cx: &mut Context<'_>, rows: &[Row]) -> Result<Option<Answer>, RequestError> {
         let cursor = rows.first().and_then(|(key, row)| FeedRow::decode(key, row).ok()).map_or(0, |row| row.number);
         self.cursor = cursor;
@@ -278,7 +282,7 @@ impl Watching {
     fn planned(&mut self, cx: &mut Context<'_>, answer: Option<Answer>) -> Result<Option<Answer>, RequestError> {
         let Some(Answer::Plan(explained)) = answer else { return Ok(None) };
         let in_order = explained.plan.order == Order::AsTheyCome;
-        // What is sorted in memory is held whole, so that nothing need be sorted again.
+        // A query sorted in memory is held whole, so that it need not be sorted again.
         let limit = if in_order { Live::held(&self.query, cx.desk.sizes.slack) } else { None };
         let query = Box::new(Query { limit, bookmark: None, ..self.query.clone() });
         let mut find = Box::new(Find::new(query, Want::Docs));
@@ -335,12 +339,12 @@ impl Watching {
         self.changed.extend(live.told.keys().chain(live.places.keys()).copied());
         self.live = Some(live);
         if self.id.is_none() {
-            // Of documents that are not listed nothing is told, not even that they changed.
+            // An actor gets the whole answer: changes of documents that it may not list must stay hidden.
             let since = self.since.filter(|since| *since <= self.cursor && cx.actor().is_none());
             let Some(since) = since else {
                 return Ok(Some(self.answer(cx, true)));
             };
-            // Documents may have been read as they were after changes that came meanwhile.
+            // Documents may have been read as of later changes.
             let (from, to) = (FeedRow::key(since + 1), Bytes::new());
             cx.scan_of(Read::Durable, Scan::of(Table::Feed, from, to, usize::MAX).limit(RESUMED_MAX + 1));
             self.stage = Stage::Resuming(since);
@@ -350,7 +354,7 @@ impl Watching {
         Ok(None)
     }
 
-    /// Tells what changed since a change, of which these are the numbers behind it.
+    /// Returns the changes since `since`; `rows` are the numbered changes after it.
     fn resume(&mut self, cx: &mut Context<'_>, since: u64, rows: &[Row]) -> Answer {
         let rows: Vec<FeedRow> = rows.iter().filter_map(|(key, row)| FeedRow::decode(key, row).ok()).collect();
         let is_whole = match rows.first() {
@@ -359,14 +363,14 @@ impl Watching {
         };
         let Some(live) = self.live.as_mut().filter(|_| is_whole) else { return self.answer(cx, true) };
         let here = rows.iter().filter(|row| row.doc.partition == self.query.partition);
-        // So may those with edits that are not durable.
+        // Documents with edits that are not durable may have changed too.
         let open = cx.unsafe_docs(self.query.partition);
         let changed: BTreeSet<DocId> = here.map(|row| row.doc.doc).chain(open).collect();
         for (place, found) in live.window.iter().filter(|(_, found)| !changed.contains(&found.doc)) {
             let told = Told::of(place.clone(), found);
             live.told.insert(found.doc, told);
         }
-        // What changed and is not in the answer may have been.
+        // A changed document that is not in the answer may have been in it.
         for doc in changed.iter().filter(|doc| !live.places.contains_key(*doc)) {
             let (place, version) = (Vec::new(), VersionId([0; 16]));
             live.told.insert(*doc, Told { place, version, validity: None, key: None });
@@ -404,7 +408,7 @@ impl Watching {
         let described = cx.description_doc(self.query.partition, &self.query.collection)?;
         let asks = self.query.asks_validity() || cx.actor().is_some();
         if asks && described.is_some_and(|described| docs.contains(&described)) {
-            // Documents that did not change may be valid, or not, by another schema, and be listed, or not, by other rules.
+            // With another schema or other rules, unchanged documents may join or leave the answer.
             self.number(cx);
             return Ok(None);
         }
@@ -421,7 +425,7 @@ impl Watching {
             match fetch.next() {
                 Fetched::Doc(doc, (), snapshot) => {
                     if let (Ordered::Index(part), Some(snapshot)) = (&live.order, &snapshot) {
-                        // The index may not bring documents in the order that it was chosen for.
+                        // The index may no longer return documents in the order that the plan assumed.
                         cx.desk.indexes.note_shape(part.no, &project(&part.fields, &snapshot.value));
                         *is_whole &= cx.desk.indexes.holds(part);
                     }
@@ -459,11 +463,11 @@ impl Watching {
     fn told(&mut self, cx: &mut Context<'_>, reset: bool, events: Vec<LiveEvent>) -> Answer {
         let id = *self.id.get_or_insert_with(|| cx.desk.new_live());
         let Some(mut live) = self.live.take() else { return Answer::Failed(QueryError::NotLive.into()) };
-        // What changed while it was answered is looked at again.
+        // Documents that changed during the query are processed again.
         live.waiting.extend(cx.take_changed());
         let answer = live.batch(id, reset, events);
         if cx.desk.live.len() >= LIVE_MAX {
-            // The one that was opened first goes.
+            // The live query that was opened first ends.
             cx.desk.live.pop_first();
         }
         cx.desk.live.insert(id, live);
@@ -471,7 +475,7 @@ impl Watching {
     }
 
     fn step(&mut self, cx: &mut Context<'_>, wake: Wake) -> Result<Option<Answer>, RequestError> {
-        // What is read now may be from before this change.
+        // A read in progress may be older than this change.
         self.woken |= matches!(wake, Wake::Again) && !matches!(self.stage, Stage::Waiting);
         match (&mut self.stage, wake) {
             (Stage::Start, _) => {

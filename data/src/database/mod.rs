@@ -1,9 +1,10 @@
-//! The database: documents in collections over an [`Endpoint`], sans-IO like it.
+//! The database: documents in collections over an [`Endpoint`], sans-IO like the endpoint.
 //!
-//! A [`Database`] wraps the endpoint: inputs pass through it, and each [`Request`] is a small state machine that goes
-//! on when the endpoint tells of what it waits for. A bounded number is under way at a time; the others wait in order.
-//! It adds no storage format beyond the rows of imports and the descriptions of collections, never opens a link, and
-//! leaves users, spaces and partitions to the endpoint's own commands. Specified in `spec/documents.md`, section 10.
+//! A [`Database`] wraps the endpoint: all inputs pass through the database. Each [`Request`] is a small state machine
+//! that advances when the endpoint reports the event that it waits for. A bounded number of requests runs concurrently;
+//! the others wait in order. The database adds no storage format beyond the rows of imports and the descriptions of
+//! collections. The database never opens a link, and leaves users, spaces and partitions to the endpoint's own
+//! commands. Specified in `spec/documents.md`, section 10.
 
 pub mod ask;
 mod bookmark;
@@ -47,10 +48,10 @@ pub use sizes::Sizes;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-/// Requests under way at a time, besides those that wait for a change.
+/// Largest number of requests that run concurrently, besides those that wait for a change.
 const TASKS_MAX: usize = 1024;
 
-/// Documents in collections. See the module's head.
+/// A database of documents in collections, over an endpoint. The module's page describes its parts.
 #[derive(Debug)]
 pub struct Database {
     endpoint: Endpoint,
@@ -65,12 +66,12 @@ pub struct Database {
 }
 
 impl Database {
-    /// Takes over a recovered endpoint.
+    /// Wraps a recovered endpoint, with the default [`Sizes`].
     pub fn new(endpoint: Endpoint) -> Self {
         Self::with_sizes(endpoint, Sizes::default())
     }
 
-    /// Takes over a recovered endpoint; takes in so much at a time.
+    /// Wraps a recovered endpoint, with batch sizes of the caller.
     pub fn with_sizes(endpoint: Endpoint, sizes: Sizes) -> Self {
         Self {
             endpoint,
@@ -85,55 +86,55 @@ impl Database {
         }
     }
 
-    /// The endpoint, for what is known of spaces, logs and links.
+    /// Returns the endpoint, to read the state of spaces, logs and links.
     pub const fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
-    /// The endpoint, for commands: users, spaces, partitions, invites, dialling, shutting down. Its inputs and outputs
-    /// must go through the database.
+    /// Returns the endpoint for its commands: users, spaces, partitions, invites, dialling, shutting down. Inputs and
+    /// outputs of the endpoint must go through the database instead.
     pub const fn endpoint_mut(&mut self) -> &mut Endpoint {
         &mut self.endpoint
     }
 
-    /// A connection was made: dialled by this side for a purpose, or accepted (`None`). Returns its number.
+    /// Registers a connection, dialled by this side for a purpose or accepted (`None`). Returns the link's number.
     pub fn handle_link_up(&mut self, now: Now, dial: Option<Dial>) -> LinkId {
         let link = self.endpoint.handle_link_up(now, dial);
         self.run(now);
         link
     }
 
-    /// Bytes came on a link, cut anywhere.
+    /// Takes bytes that arrived on a link, split anywhere.
     pub fn handle_bytes(&mut self, now: Now, link: LinkId, bytes: &[u8]) {
         self.endpoint.handle_bytes(now, link, bytes);
         self.run(now);
     }
 
-    /// A connection ended, by whichever side.
+    /// Handles the end of a connection, whichever side ended it.
     pub fn handle_link_lost(&mut self, now: Now, link: LinkId) {
         self.endpoint.handle_link_lost(now, link);
         self.run(now);
     }
 
-    /// A store request completed.
+    /// Takes the completion of a store request.
     pub fn handle_stored(&mut self, now: Now, done: StoreDone) {
         self.endpoint.handle_stored(now, done);
         self.desk.wake_watching();
         self.run(now);
     }
 
-    /// A deadline passed. Early or late calls do no harm.
+    /// Handles a deadline that has passed. Early or late calls do no harm.
     pub fn handle_timeout(&mut self, now: Now) {
         self.endpoint.handle_timeout(now);
         self.run(now);
     }
 
-    /// Asks for something. [`Self::poll_answer`] answers once, under the returned ticket.
+    /// Submits a request. [`Self::poll_answer`] returns its one answer under the returned ticket.
     pub fn request(&mut self, now: Now, request: Request) -> Ticket {
         self.request_as(now, None, request)
     }
 
-    /// Asks for something on behalf of somebody to whom not everything is allowed.
+    /// Submits a request on behalf of an actor, whose rights are limited.
     pub fn request_as(&mut self, now: Now, actor: Option<Arc<Actor>>, request: Request) -> Ticket {
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
@@ -148,14 +149,14 @@ impl Database {
         ticket
     }
 
-    /// Has the indexes follow what changes from now on, before anybody asks for one.
+    /// Starts the indexes now, so that they follow all later changes even before a query uses one.
     pub fn follow_indexes(&mut self, now: Now) {
         let ticket = indexer::INDEXER;
         Context { endpoint: &mut self.endpoint, desk: &mut self.desk, now, ticket }.start_indexes();
         self.run(now);
     }
 
-    /// Gives a request up: no answer follows. What it wrote already stays written.
+    /// Cancels a request: it gets no answer. Writes that it has made remain.
     pub fn cancel(&mut self, ticket: Ticket) {
         self.waiting.retain(|(waiting, _)| *waiting != ticket);
         self.desk.actors.remove(&ticket);
@@ -166,41 +167,41 @@ impl Database {
         }
     }
 
-    /// The next answer.
+    /// Returns the next answer.
     pub fn poll_answer(&mut self) -> Option<(Ticket, Answer)> {
         self.answers.pop_front()
     }
 
-    /// Appends bytes that a link should send, about one transport message; returns whether there were any.
+    /// Appends bytes to send on a link to `out`, about one transport message. Returns whether there were any.
     pub fn poll_transmit(&mut self, now: Now, link: LinkId, out: &mut Vec<u8>) -> bool {
         self.endpoint.poll_transmit(now, link, out)
     }
 
-    /// The next request for the store.
+    /// Returns the next request for the store.
     pub fn poll_store(&mut self) -> Option<StoreRequest> {
         self.endpoint.poll_store()
     }
 
-    /// When [`Self::handle_timeout`] is wanted.
+    /// Returns the next deadline, at which to call [`Self::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Deadline> {
         self.endpoint.poll_timeout()
     }
 
-    /// The next event of the endpoint that is none of the database's own business.
+    /// Returns the next event of the endpoint that the database does not handle itself.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.run(self.now);
         self.events.pop_front()
     }
 
-    /// The next document that changed. Changes of one document that were not polled yet are told once; of very many
-    /// documents only the latest are told.
+    /// Returns the next changed document. Several changes of one document that nobody polled yet are reported once.
+    /// Above a limit of waiting documents, the oldest are dropped.
     pub fn poll_changed(&mut self) -> Option<Changed> {
         let (doc, here) = self.desk.pop_changed()?;
         let space = self.endpoint.space_of(doc.partition)?;
         Some(Changed { partition: doc.partition, space, doc: doc.doc, here })
     }
 
-    /// Runs the requests that can go on, until none can.
+    /// Runs all requests that can advance, until none can.
     fn run(&mut self, now: Now) {
         self.now = self.now.max(now);
         loop {
@@ -224,7 +225,7 @@ impl Database {
             let Some(task) = self.tasks.get_mut(&ticket) else { continue };
             let mut cx = Context { endpoint: &mut self.endpoint, desk: &mut self.desk, now: self.now, ticket };
             let answer = task.run(&mut cx, wake).unwrap_or_else(|error| Some(Answer::Failed(error)));
-            // What cannot go on although nothing failed is begun again.
+            // The indexer ends only if it cannot advance although nothing failed; it starts again.
             if ticket == indexer::INDEXER && answer.is_some() {
                 *task = Box::<indexer::Indexer>::default();
                 self.desk.indexer_idle = true;
@@ -238,7 +239,7 @@ impl Database {
         }
     }
 
-    /// Has the indexes take in what they are owed and can be read by now. Returns whether there is any.
+    /// Schedules the indexes' pending documents that are now wholly read. Returns whether the indexer got work.
     fn pay_indexes(&mut self) -> bool {
         if !self.desk.indexer_idle {
             return false;
@@ -246,11 +247,11 @@ impl Database {
         let owed: Vec<_> = self.desk.indexes.owed().filter(|doc| self.endpoint.is_current(*doc)).collect();
         owed.iter().for_each(|doc| self.desk.indexes.note(*doc));
         self.desk.wake_indexer();
-        // Where no index is left nothing is owed.
+        // With no index left, no document is pending.
         !self.desk.indexer_idle
     }
 
-    /// Frees what a request held that ended.
+    /// Frees the resources of an ended request.
     fn let_go(&mut self, ticket: Ticket) {
         let mut cx = Context { endpoint: &mut self.endpoint, desk: &mut self.desk, now: self.now, ticket };
         cx.let_go();
@@ -292,7 +293,7 @@ impl Database {
         }
     }
 
-    /// The endpoint acknowledges nothing any more, so no request will ever go on.
+    /// Handles the failure of the endpoint: it acknowledges nothing more, so all requests fail.
     fn fail(&mut self, error: &StoreError) {
         self.failed = Some(error.clone());
         self.tasks.remove(&indexer::INDEXER);

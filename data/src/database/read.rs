@@ -1,4 +1,4 @@
-//! Reading one document, and holding one back.
+//! Reads one document, reads numbered changes, and holds or releases a document.
 
 use super::context::{Context, Task, Wake};
 use super::request::{Answer, Found, Name, RequestError};
@@ -11,7 +11,7 @@ use cosmicsync_protocol::ledger::rows::{FeedRow, doc_key, scan_on};
 use cosmicsync_protocol::ledger::{DocRef, PartNo};
 use cosmicsync_protocol::storage::{Scan, Table};
 
-/// Returns what is told of a document; `None` if it is deleted.
+/// Returns a document in the form of an answer; `None` if it is deleted.
 pub(super) fn found(doc: DocId, snapshot: Snapshot, value: bool) -> Option<Found> {
     let Snapshot { meta, value: content, version } = snapshot;
     let deleted = meta.deleted;
@@ -25,10 +25,11 @@ pub(super) fn found(doc: DocId, snapshot: Snapshot, value: bool) -> Option<Found
 pub(super) struct Get {
     partition: PartNo,
     name: Name,
-    /// Also if it is deleted, and only what is durable: whoever tells of changes must not tell of what a crash undoes.
+    /// True to read only durable state, also of a deleted document: a watcher must never see a change that a crash
+    /// undoes.
     settled: bool,
     doc: Option<DocRef>,
-    /// The snapshot that is answered once it is durable.
+    /// The snapshot to answer once it is durable.
     held: Option<Snapshot>,
 }
 
@@ -82,9 +83,9 @@ impl Task for Get {
     }
 }
 
-/// Changes that are read at a time.
+/// Largest number of changes per read.
 const CHANGES_MAX: usize = 4096;
-/// Bytes of a row of a change.
+/// Size of a change's row, in bytes.
 const FEED_ROW_BYTES: usize = 29;
 
 /// Reads numbered changes.
@@ -121,7 +122,7 @@ impl Task for Changes {
                     return Ok(None);
                 }
                 self.rows.truncate(self.limit);
-                // Numbers have no gaps but where the oldest were forgotten.
+                // Numbers have gaps only where the oldest changes were discarded.
                 let is_whole = self.rows.first().is_none_or(|row| row.number <= self.after.saturating_add(1));
                 return Ok(Some(Answer::Changes(is_whole.then(|| core::mem::take(&mut self.rows)))));
             }
@@ -132,7 +133,7 @@ impl Task for Changes {
     }
 }
 
-/// Holds a document back, or lets everything in again.
+/// Holds or releases a document.
 #[derive(Debug)]
 pub(super) struct Holding {
     partition: PartNo,
@@ -157,7 +158,7 @@ impl Task for Holding {
             Wake::Read(_) | Wake::Committed | Wake::Lost | Wake::Again => return Ok(None),
         };
         if self.hold && cx.desk.held.insert(doc) {
-            // A pin of its own, that outlives this request.
+            // This pin outlives the request.
             cx.endpoint.open(cx.now, doc);
             let seen = cx.endpoint.seen(doc);
             cx.endpoint.hold(cx.now, doc, Some(seen));

@@ -1,4 +1,5 @@
-//! The requests that a [`Database`](super::Database) takes, and its answers.
+//! The requests that a [`Database`](super::Database) accepts, and their answers. This module carries nothing out; each
+//! request runs as a task in a module of its own. Specified in `spec/documents.md`, section 10.
 
 use super::ask::{Explained, Group, IndexChange, IndexCheck, IndexInfo, LiveBatch, LiveId, Matches, Query, Want};
 pub use super::error::RequestError;
@@ -20,58 +21,58 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 
-/// The name of a document.
+/// Name of a document.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Name {
-    /// By its id.
+    /// The document's id.
     Id(DocId),
-    /// By the key it was stored under, in a collection.
+    /// The key of the document in its collection.
     Key {
         /// The collection's name.
         collection: String,
-        /// The key.
+        /// The document's key.
         key: String,
     },
 }
 
-/// A set of positions in logs: up to and including which entry of each.
+/// A set of positions in logs: for each log, the number of the last entry that the set includes.
 pub type Cut = BTreeMap<LogId, u64>;
 
-/// A document that an import brings.
+/// A document of an import.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
-    /// The key; without one the document gets an id that sorts by time.
+    /// The document's key; a document without a key gets a new id that sorts by time.
     pub key: Option<String>,
-    /// Its content.
+    /// The document's value, a map.
     pub value: Value,
-    /// Where it stands in the file.
+    /// The row's position in the file.
     pub at: RowPlace,
 }
 
-/// Where a row stands in a file, for errors.
+/// Position of a row in an imported file, for error messages.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RowPlace {
-    /// The line where it begins; the first is 1.
+    /// Line on which the row begins; the first line is 1.
     pub line: u64,
-    /// Its number; the first is 1.
+    /// Number of the row; the first row is 1.
     pub row: u64,
 }
 
-/// What became of one document of a transaction.
+/// Outcome of a transaction for one document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wrote {
     /// The document.
     pub doc: DocId,
-    /// Whether it was made.
+    /// True if the transaction created the document.
     pub created: bool,
-    /// Its version after the write, as far as it is known.
+    /// The document's version after the write, if it is known.
     pub version: Option<VersionId>,
 }
 
 /// A version and its value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Version {
-    /// Its name.
+    /// The version's id.
     pub id: VersionId,
     /// The value.
     pub value: Value,
@@ -80,287 +81,294 @@ pub struct Version {
 /// A request.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Request {
-    /// Changes documents of one partition, all or none: [`Answer::Wrote`].
+    /// Changes documents of one partition, all or none; answered with [`Answer::Wrote`].
     Write {
-        /// Where.
+        /// The partition of the documents.
         partition: PartNo,
-        /// At most 256, each about another document.
+        /// At most 256 writes, each to a different document.
         intents: Vec<Intent>,
-        /// Under this name it is carried out once.
+        /// Idempotency key: a request that repeats it is not carried out again.
         once: Option<Once>,
     },
-    /// Changes one document: [`Answer::Written`].
+    /// Changes one document; answered with [`Answer::Written`].
     WriteOne {
-        /// Where.
+        /// The partition of the document.
         partition: PartNo,
-        /// What.
+        /// The write.
         intent: Intent,
-        /// Under this name it is carried out once.
+        /// Idempotency key: a request that repeats it is not carried out again.
         once: Option<Once>,
     },
-    /// Reads a document as of a version.
+    /// Reads a document as of a version; answered with [`Answer::Version`].
     At {
-        /// Where.
+        /// The partition of the document.
         partition: PartNo,
-        /// Which document.
+        /// The document.
         name: Name,
-        /// The version: 4 or more digits of its name.
+        /// The first digits of the version's id, at least 4.
         version: String,
     },
-    /// Reads two versions.
+    /// Reads two versions of a document; answered with [`Answer::Diff`].
     Diff {
-        /// Where.
+        /// The partition of the document.
         partition: PartNo,
-        /// Which document.
+        /// The document.
         name: Name,
-        /// The earlier.
+        /// The first digits of the earlier version's id, at least 4.
         from: String,
-        /// The later; the present one if it is not named.
+        /// The first digits of the later version's id; `None` means the present version.
         to: Option<String>,
     },
-    /// Reads what does not show, because somebody wrote something else there at the same time.
+    /// Reads the values of a document that a concurrent write hides; answered with [`Answer::Conflicts`].
     Conflicts {
-        /// Where.
+        /// The partition of the document.
         partition: PartNo,
-        /// Which document.
+        /// The document.
         name: Name,
     },
-    /// Stores a whole document: made if it is new, otherwise the least change that leads to this value.
+    /// Stores a whole document: creates it, or applies the smallest change that leads to this value.
     Put {
-        /// Where.
+        /// The partition of the document.
         partition: PartNo,
-        /// The collection's name; made if it is new.
+        /// The collection's name; the collection is created if it does not exist.
         collection: String,
-        /// The key; without one a new document is made.
+        /// The document's key; `None` creates a document without a key.
         key: Option<String>,
-        /// Its value, a map.
+        /// The document's value, a map.
         value: Value,
-        /// Which strings merge character by character.
+        /// The paths of strings that merge character by character.
         texts: TextPaths,
     },
     /// Applies an RFC 7396 merge patch.
     Patch {
-        /// Where.
+        /// The partition of the document.
         partition: PartNo,
-        /// Which document.
+        /// The document.
         name: Name,
         /// The patch, a map.
         patch: Value,
     },
     /// Applies changes.
     Change {
-        /// Where.
+        /// The partition of the document.
         partition: PartNo,
-        /// Which document.
+        /// The document.
         name: Name,
-        /// In order.
+        /// The changes, applied in this order.
         changes: Vec<Change>,
-        /// For a held document: first let in exactly these entries of others' logs, and wait until they are here.
+        /// For a held document: imports remote entries up to exactly these positions first, and waits until they are
+        /// here.
         seen: Option<Cut>,
-        /// Answer when durable (`true`), or as soon as the change is applied and gathered.
+        /// True to answer once the change is durable, false to answer once it is applied in memory.
         durable: bool,
     },
-    /// Holds a document back: from now on only [`Request::Change`] with `seen` lets others' entries in. `false` ends it.
+    /// Holds or releases a document. While a document is held, only a [`Request::Change`] with `seen` imports remote
+    /// entries into it.
     Hold {
-        /// Where.
+        /// The partition of the document.
         partition: PartNo,
-        /// Which document.
+        /// The document.
         name: Name,
-        /// True to hold, false to let go.
+        /// True to hold the document, false to release it.
         hold: bool,
     },
-    /// Deletes a document. Its history stays.
+    /// Deletes a document. Its history remains.
     Delete {
-        /// Where.
+        /// The partition of the document.
         partition: PartNo,
-        /// Which document.
+        /// The document.
         name: Name,
     },
     /// Reads a document.
     Get {
-        /// Where.
+        /// The partition of the document.
         partition: PartNo,
-        /// Which document.
+        /// The document.
         name: Name,
     },
-    /// Reads a document as it is durable, also one that is deleted.
+    /// Reads the durable state of a document, also of a deleted one; answered with [`Answer::Snapshot`].
     Look {
-        /// Where.
+        /// The partition of the document.
         partition: PartNo,
-        /// Which document.
+        /// The document.
         name: Name,
     },
-    /// Reads the changes behind a number, of all partitions, oldest first.
+    /// Reads the changes after a change number, in all partitions, oldest first; answered with [`Answer::Changes`].
     Changes {
-        /// The number of the last change that is known.
+        /// Number of the last change that the caller knows.
         after: u64,
-        /// At most so many.
+        /// Largest number of changes to return.
         limit: usize,
     },
-    /// Reads a page of documents, ascending by id within each collection; deleted ones are passed over.
+    /// Reads a page of documents, ascending by id within each collection; skips deleted documents.
     Page {
-        /// Where.
+        /// The partition of the documents.
         partition: PartNo,
-        /// Only this collection.
+        /// The collection to read; `None` reads all collections.
         collection: Option<String>,
-        /// From behind this one, as a former page's `next` said.
+        /// The place after which to begin: the `next` of the page before.
         after: Option<Place>,
-        /// At most so many.
+        /// Largest number of documents to return.
         limit: usize,
-        /// True if values are read too.
+        /// True to return the documents' values too.
         values: bool,
     },
-    /// Lists the entries of a document that are excluded with a branch of a forked log, newest first.
+    /// Lists a document's entries that are excluded with a branch of a forked log, newest first; answered with
+    /// [`Answer::Excluded`].
     Excluded {
-        /// Where.
+        /// The partition of the document.
         partition: PartNo,
-        /// Which document.
+        /// The document.
         name: Name,
-        /// True if this device writes them again, as its own.
+        /// True to republish the entries' changes as writes of this device.
         publish: bool,
     },
-    /// Lists the entries that made a document, newest first.
+    /// Lists the entries that changed a document, newest first; answered with [`Answer::History`].
     History {
-        /// Where.
+        /// The partition of the document.
         partition: PartNo,
-        /// Which document.
+        /// The document.
         name: Name,
-        /// At most so many.
+        /// Largest number of entries to return.
         limit: usize,
     },
-    /// Why a document is not, or not wholly, here.
+    /// Lists the parts of a document that this store lacks, with reasons; answered with [`Answer::Explained`].
     Explain {
-        /// Where.
+        /// The partition of the document.
         partition: PartNo,
-        /// Which document.
+        /// The document.
         name: Name,
     },
-    /// Opens an import into a collection, or takes up an interrupted one of the same `source`.
+    /// Opens an import into a collection, or resumes an interrupted import of the same `source`.
     ImportOpen {
-        /// Where.
+        /// The partition of the collection.
         partition: PartNo,
-        /// Names the file; an import of the same source can be resumed.
+        /// Name of the file; the import of a file can be resumed under the same name.
         source: String,
-        /// The description of the collection; kept with it, so that an export elsewhere makes the same file again.
+        /// The collection's description; stored with the collection, so that an export on another device writes the
+        /// same file.
         meta: CollectionMeta,
-        /// True to take up an interrupted import.
+        /// True to resume an interrupted import.
         resume: bool,
     },
-    /// Adds documents to an import. Those whose key exists already are updated like [`Request::Put`]. Of an import of
-    /// which rows were refused nothing more is taken: what follows would leave a gap.
+    /// Adds documents to an import. A document whose key exists already is updated as by [`Request::Put`]. After a
+    /// refused row the import ends and accepts no more rows, because later rows would leave a gap.
     ImportRows {
-        /// From [`Answer::ImportOpened`].
+        /// The import's number, from [`Answer::ImportOpened`].
         import: ImportId,
-        /// The documents.
+        /// The documents to add.
         rows: Vec<Row>,
-        /// Where the reader stands after them; opaque, at most 64 KiB; kept in the same commit.
+        /// The file reader's position after these rows: opaque, at most 64 KiB, stored in the commit of the rows.
         checkpoint: Vec<u8>,
     },
-    /// Ends an import; the collection's description is written again with what the whole file taught.
+    /// Ends an import. The collection's description is replaced by the one that the reader derived from the whole file.
     ImportClose {
-        /// From [`Answer::ImportOpened`].
+        /// The import's number, from [`Answer::ImportOpened`].
         import: ImportId,
-        /// Says that the whole file was read; kept, so that whoever takes the import up again learns it. An empty one
-        /// is not kept.
+        /// The file reader's position at the end of the file. The position is stored, so that a request that resumes
+        /// the import finds that the file is complete. An empty checkpoint is not stored.
         checkpoint: Vec<u8>,
-        /// The description.
+        /// The collection's description.
         meta: CollectionMeta,
     },
-    /// The descriptions of the collections.
+    /// Lists the descriptions of the collections.
     Collections {
-        /// Where.
+        /// The partition of the collections.
         partition: PartNo,
     },
-    /// The names of the collections, and the texts of their schemas.
+    /// Lists the names of the collections and the texts of their schemas.
     Schemas {
-        /// Where.
+        /// The partition of the collections.
         partition: PartNo,
     },
-    /// Counts documents without reading them.
+    /// Counts documents without reading them; answered with [`Answer::Count`].
     Count {
-        /// Where.
+        /// The partition of the documents.
         partition: PartNo,
-        /// Of this collection; without it of all but the descriptions of collections.
+        /// The collection to count; `None` counts all except the descriptions of collections.
         collection: Option<String>,
-        /// Those behind this place, as [`Request::Page`] tells of it.
+        /// The place after which to count, as in [`Request::Page`].
         after: Option<Place>,
     },
     /// Answers a query.
     Find {
-        /// What is asked.
+        /// The query.
         query: Box<Query>,
-        /// What becomes of the documents that match.
+        /// The kind of answer.
         want: Want,
     },
-    /// Opens a live query: [`Answer::Live`] with its whole answer.
+    /// Opens a live query; answered with [`Answer::Live`], which holds the whole answer.
     Live {
-        /// What is asked. A bookmark does not count.
+        /// The query. Its bookmark is ignored.
         query: Box<Query>,
-        /// The last change that whoever asks knows the answer with, as a former batch said. They are told what changed
-        /// since, where that is known; of what is not in the answer any more they may be told although they never had it.
+        /// The change number of an answer that the caller already has, from the `cursor` of an earlier batch. The first
+        /// batch then holds only the changes since, where these are known. The batch may report a removal of a document
+        /// that the caller never had.
         since: Option<u64>,
     },
-    /// Waits until the answer of a live query changes: [`Answer::Live`]. Cancelled, it ends the live query.
+    /// Waits until the answer of a live query changes; answered with [`Answer::Live`]. Cancelling this request ends the
+    /// live query.
     LiveNext {
-        /// Which.
+        /// The live query.
         id: LiveId,
     },
     /// Ends a live query.
     LiveEnd {
-        /// Which.
+        /// The live query.
         id: LiveId,
     },
-    /// Changes the indexes of a collection: [`Answer::Done`] once that is durable; they are built later.
+    /// Changes the indexes of a collection; answered with [`Answer::Done`] once the definition is durable. The index is
+    /// built afterwards.
     IndexChange {
-        /// Where.
+        /// The partition of the collection.
         partition: PartNo,
         /// The collection's name.
         collection: String,
-        /// What changes.
+        /// The change.
         change: IndexChange,
     },
-    /// Lists the indexes of a collection, and how far they are: [`Answer::Indexes`].
+    /// Lists the indexes of a collection and their progress; answered with [`Answer::Indexes`].
     IndexList {
-        /// Where.
+        /// The partition of the collection.
         partition: PartNo,
         /// The collection's name.
         collection: String,
     },
-    /// Compares an index with the documents: [`Answer::Checked`].
+    /// Compares an index with the documents; answered with [`Answer::Checked`].
     IndexCheck {
-        /// Where.
+        /// The partition of the collection.
         partition: PartNo,
         /// The collection's name.
         collection: String,
         /// The index's name.
         name: String,
     },
-    /// Changes the schema of a collection, or compares its documents with it: [`Answer::Schema`].
+    /// Changes the schema of a collection, or compares its documents with it; answered with [`Answer::Schema`].
     Schema {
-        /// Where.
+        /// The partition of the collection.
         partition: PartNo,
         /// The collection's name.
         collection: String,
-        /// What becomes of it.
+        /// The change, or the check.
         change: SchemaChange,
     },
-    /// Sets the rules of a collection, or takes them away: [`Answer::Done`] once that is durable.
+    /// Sets or removes the rules of a collection; answered with [`Answer::Done`] once that is durable.
     Rules {
-        /// Where.
+        /// The partition of the collection.
         partition: PartNo,
         /// The collection's name.
         collection: String,
-        /// The rules; none means that there are none.
+        /// The rules; `None` removes them.
         rules: Option<Rules>,
     },
     /// Counts and digests every document of a partition, collection by collection.
     Digest {
-        /// Where.
+        /// The partition of the documents.
         partition: PartNo,
     },
 }
 
-/// An import that is under way.
+/// Number of an import in progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ImportId(pub u64);
 
@@ -373,197 +381,197 @@ pub struct Place {
     pub doc: DocId,
 }
 
-/// A document as it stands.
+/// A document in its present state.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Found {
-    /// Its id.
+    /// The document's id.
     pub doc: DocId,
-    /// The collection's name, as far as the document is read.
+    /// The collection's name, if it was read.
     pub collection: Option<String>,
-    /// Its key, if it has one.
+    /// The document's key, if it has one.
     pub key: Option<String>,
-    /// Its value, if it was asked for.
+    /// The document's value, if it was requested.
     pub value: Option<Value>,
-    /// Its version.
+    /// The document's version.
     pub version: VersionId,
-    /// Whether it is as its schema says; none if its collection has no schema, or nobody asked.
+    /// Result of the comparison with the schema; `None` if the collection has no schema or the request did not ask.
     pub validity: Option<Validity>,
 }
 
 /// One entry of a document's history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revision {
-    /// The log.
+    /// The log of the entry.
     pub log: LogId,
-    /// Its place in the log.
+    /// The entry's number in the log.
     pub seq: u64,
-    /// The author's wall clock, a hint.
+    /// Wall clock of the entry's author, in milliseconds; only a hint.
     pub wall_ms: u64,
     /// True if this store wrote it.
     pub mine: bool,
-    /// Its effect.
+    /// The entry's effect.
     pub kind: RevisionKind,
-    /// The version that its writer saw after it; none where it is not in the document.
+    /// The version that the writer saw after the entry; `None` if the entry is not part of the document.
     pub version: Option<VersionId>,
 }
 
 /// The effect of an entry on a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RevisionKind {
-    /// The document begins with it.
+    /// The entry created the document.
     Created,
-    /// It changed what the document holds.
+    /// The entry changed the document's value.
     Edited,
-    /// It deleted the document.
+    /// The entry deleted the document.
     Deleted,
-    /// It brought a deleted document back.
+    /// The entry restored a deleted document.
     Undeleted,
-    /// It is excluded, because its log has another history.
+    /// The entry is excluded, because its log forked and another history is kept.
     Excluded,
-    /// It is known and not in the document: its body, or what it builds on, is not here.
+    /// The entry is known but not applied: its body, or an entry that it builds on, is not here.
     Missing,
 }
 
-/// The outcome of a request. The last answer of a ticket is its only one.
+/// The outcome of a request. Each ticket gets exactly one answer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
-    /// Written and durable (or applied, where that was asked for).
+    /// A document was written: durably, or in memory if the request did not ask for durability.
     Written {
-        /// Which document.
+        /// The document.
         doc: DocId,
-        /// True if this request made it.
+        /// True if this request created the document.
         created: bool,
-        /// Its version after the write.
+        /// The document's version after the write.
         version: Option<VersionId>,
-        /// The entries that the document had taken in when the answer was made, this write included once it is durable.
+        /// The entries that the document included when the answer was made, with this write once it is durable.
         cut: Cut,
     },
-    /// All of a transaction is durable.
+    /// All writes of a transaction are durable.
     Wrote {
-        /// In the order of the intents.
+        /// The outcome for each document, in the order of the intents.
         docs: Vec<Wrote>,
-        /// What these documents had taken in when the answer was made.
+        /// The entries that these documents included when the answer was made.
         cut: Cut,
     },
-    /// A version.
+    /// A version of a document.
     Version(Version),
-    /// Two versions.
+    /// Two versions of a document.
     Diff {
-        /// The earlier.
+        /// The earlier version.
         from: Version,
-        /// The later.
+        /// The later version.
         to: Version,
     },
-    /// What does not show, and the entry that wrote it, where one did.
+    /// Hidden values, each with the entry that wrote it, if an entry did.
     Conflicts(Vec<(Option<(LogId, u64)>, Conflict)>),
-    /// A document, or `None` if there is none.
+    /// A document; `None` if it does not exist.
     Document(Option<Found>),
-    /// A document, also one that is deleted; `None` if there is none.
+    /// A document's durable state, also of a deleted document; `None` if nothing of it is here.
     Snapshot(Option<Snapshot>),
-    /// Changes; `None` if some behind that number are not kept any more.
+    /// Changes; `None` if some changes after the given number have been discarded.
     Changes(Option<Vec<FeedRow>>),
-    /// Documents that match.
+    /// The documents that match a query.
     Matches(Matches),
-    /// Groups of documents that match, in the order of what they have in common.
+    /// Groups of matching documents, in the order of their common values.
     Groups(Vec<Group>),
-    /// What changed in the answer of a live query.
+    /// The changes in the answer of a live query.
     Live(LiveBatch),
-    /// How a query would be answered.
+    /// The plan for a query.
     Plan(Box<Explained>),
-    /// The indexes of a collection, by name.
+    /// The indexes of a collection, ordered by name.
     Indexes(Vec<IndexInfo>),
-    /// What checking an index found.
+    /// The result of an index check.
     Checked(IndexCheck),
-    /// How the documents of a collection are, beside its schema.
+    /// The result of comparing a collection's documents with its schema.
     Schema(Box<SchemaReport>),
     /// A page of documents.
     Page {
-        /// The documents.
+        /// The documents of the page.
         docs: Vec<Found>,
-        /// Go on from here; `None` at the end.
+        /// The place where the next page begins; `None` on the last page.
         next: Option<Place>,
     },
-    /// A document's history.
+    /// The history of a document.
     History {
-        /// The newest first.
+        /// The entries, newest first.
         revisions: Vec<Revision>,
-        /// The number that the limit left out.
+        /// Number of entries that the limit left out.
         more: usize,
     },
-    /// Which entries are excluded; with `publish` they were written again and are durable.
+    /// The excluded entries; with `publish`, their changes were republished and are durable.
     Excluded(Vec<Revision>),
-    /// The parts that a document lacks: none if it is whole.
+    /// The parts that a document lacks; no parts if it is complete.
     Explained {
-        /// True if there is any content.
+        /// True if the document has any content.
         exists: bool,
-        /// True if it is deleted.
+        /// True if the document is deleted.
         deleted: bool,
         /// The missing parts, each with its reason.
         missing: Vec<Missing>,
-        /// Entries of unread logs that may concern it: (entry, why it was not read).
+        /// First unread entry of each log that may concern the document.
         unread: Vec<EntryRef>,
     },
     /// An import is open.
     ImportOpened {
-        /// Its number.
+        /// The import's number.
         import: ImportId,
-        /// Where an interrupted import stood, as its last [`Request::ImportRows`] said.
+        /// Checkpoint of the interrupted import, from its last [`Request::ImportRows`].
         checkpoint: Option<Vec<u8>>,
-        /// The number of rows that it had stored.
+        /// Number of rows that the interrupted import had stored.
         rows: u64,
     },
-    /// Rows are durable.
+    /// Rows of an import are durable.
     Imported {
-        /// The number so far.
+        /// Number of rows stored by the import so far.
         rows: u64,
-        /// What became of those of this request.
+        /// Outcomes of the rows of this request.
         counts: ImportCounts,
     },
-    /// The descriptions of the collections, by name.
+    /// The descriptions of the collections, ordered by name.
     Collections(Vec<CollectionMeta>),
-    /// The collections by name, with the texts of their schemas.
+    /// The collections, ordered by name, each with the text of its schema.
     Schemas(Vec<(String, Option<String>)>),
-    /// How many documents there are.
+    /// The number of documents.
     Count(u64),
-    /// Counts and digests.
+    /// Count and digest of each collection.
     Digest(Vec<CollectionDigest>),
-    /// Done, with nothing to tell.
+    /// The request is done; there is nothing to report.
     Done,
-    /// It failed; nothing was written.
+    /// The request failed; nothing was written.
     Failed(RequestError),
 }
 
-/// What became of rows of an import.
+/// Outcomes of the rows of an import.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ImportCounts {
-    /// Documents that were not there before.
+    /// Number of documents that did not exist before.
     pub stored: u64,
-    /// Rows that took the place of another value under their key: of an earlier row, or of what was there.
+    /// Number of rows that replaced another value under their key: of an earlier row, or of an existing document.
     pub replaced: u64,
-    /// Rows whose document was just so already.
+    /// Number of rows that equal the document under their key.
     pub unchanged: u64,
 }
 
-/// Count and digest of one collection: equal on two replicas exactly if they hold equal documents.
+/// Count and digest of one collection; equal on two replicas exactly if they hold equal documents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CollectionDigest {
     /// The collection's name.
     pub collection: String,
-    /// The number of its documents.
+    /// Number of documents in the collection.
     pub count: u64,
-    /// Over ids and values, in the order of the ids.
+    /// Hash over the ids and values, in the order of the ids.
     pub digest: [u8; 32],
 }
 
-/// A change, for watchers.
+/// A change of a document, for watchers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changed {
-    /// Where.
+    /// The partition of the document.
     pub partition: PartNo,
     /// The space of the partition.
     pub space: SpaceNo,
-    /// Which document.
+    /// The document.
     pub doc: DocId,
-    /// True if this store changed it.
+    /// True if this store made the change.
     pub here: bool,
 }

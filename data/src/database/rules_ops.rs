@@ -1,4 +1,4 @@
-//! Setting the rules of a collection.
+//! Sets and removes the rules of a collection. Specified in `spec/rules.md`.
 
 use super::context::{Context, Task, Wake, check_collection};
 use super::request::{Answer, RequestError};
@@ -7,7 +7,7 @@ use crate::rules::{RULES, Rules};
 use cosmicsync_protocol::crdt::{TextPaths, Value};
 use cosmicsync_protocol::ledger::{DocRef, PartNo};
 
-/// Sets rules, or takes them away.
+/// Sets or removes rules.
 #[derive(Debug)]
 pub(super) struct Setting {
     partition: PartNo,

@@ -1,4 +1,4 @@
-//! Declaring the schema of a collection, and comparing its documents with one.
+//! Sets and removes the schema of a collection, and compares documents with a schema. Specified in `spec/schemas.md`.
 
 use super::context::{Context, Task, Wake, check_collection};
 use super::request::{Answer, RequestError};
@@ -11,48 +11,48 @@ use cosmicsync_protocol::ids::DocId;
 use cosmicsync_protocol::ledger::{DocRef, PartNo};
 use std::sync::Arc;
 
-/// Documents that a report shows, at most.
+/// Largest number of documents that a report lists.
 pub const INVALID_MAX: usize = 100;
 
-/// What becomes of the schema of a collection.
+/// A change, or check, of a collection's schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SchemaChange {
-    /// It is this one from now on.
+    /// Sets this schema.
     Set {
         /// The schema.
         schema: Arc<Schema>,
-        /// Also if documents are not as it says.
+        /// True to set the schema even if documents do not match it.
         force: bool,
-        /// Nothing is written: documents are only compared.
+        /// True to compare documents only, without a write.
         dry_run: bool,
     },
-    /// There is none from now on.
+    /// Removes the schema.
     Drop,
-    /// It stays: documents are compared with it.
+    /// Compares the documents with the present schema.
     Check,
 }
 
-/// How the documents of a collection are, beside its schema.
+/// Result of comparing a collection's documents with its schema.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SchemaReport {
-    /// The schema's number; none if there is no schema any more.
+    /// The schema's number; `None` if the collection has no schema any more.
     pub number: Option<u64>,
-    /// Documents that were compared.
+    /// Number of documents compared.
     pub docs: u64,
-    /// Those that are not as it says.
+    /// Number of documents that do not match the schema.
     pub invalid: u64,
-    /// The first of them, at most [`INVALID_MAX`].
+    /// The first documents that do not match, at most [`INVALID_MAX`].
     pub examples: Vec<Invalid>,
 }
 
-/// A document that is not as its schema says.
+/// A document that does not match its schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invalid {
     /// Its id.
     pub doc: DocId,
     /// Its key, if it has one.
     pub key: Option<String>,
-    /// In which ways it is not.
+    /// The ways in which the document does not match.
     pub violations: Vec<Violation>,
 }
 
@@ -69,9 +69,9 @@ pub(super) struct Changing {
 
 #[derive(Debug)]
 enum Stage {
-    /// The description is opened.
+    /// Opens the description.
     Opening,
-    /// Documents are compared.
+    /// Compares the documents.
     Walking(Box<Walk>, Arc<Schema>),
     Committing,
 }
@@ -82,7 +82,7 @@ impl Changing {
         Self { partition, collection, change, doc: None, stage: Stage::Opening, report }
     }
 
-    /// The description as it stands.
+    /// Returns the stored description.
     fn stored(&self, cx: &mut Context<'_>) -> Option<Value> {
         let found = self.doc.and_then(|doc| cx.endpoint.view(doc));
         found.filter(|found| !found.meta.deleted).map(|found| found.value)
@@ -151,7 +151,7 @@ impl Changing {
             SchemaChange::Set { schema, .. } => {
                 let known = declared.as_ref().and_then(|declared| declared.schema.as_ref());
                 if known == Some(schema) {
-                    // It may have been set a moment ago, and not be durable yet.
+                    // The description may have been written a moment ago, and may not be durable yet.
                     if cx.wait_for(doc) {
                         self.stage = Stage::Committing;
                         return Ok(None);
@@ -180,7 +180,7 @@ impl Changing {
     }
 }
 
-/// A path at which members merge in another way than before, if there is one.
+/// Returns a path at which members would merge in another way than before, if there is one.
 fn changed(before: &Schema, after: &Schema) -> Option<String> {
     let paths = |containers: &Containers| {
         let all = [&containers.texts, &containers.counters];

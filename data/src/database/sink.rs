@@ -1,4 +1,4 @@
-//! What becomes of documents that match: a page, a number, groups.
+//! Sinks for the matching documents of a query: a page, a sorted page, a count, groups.
 
 use super::ask::{GROUPS_MAX, Group, Measure, MeasureKind, PAGE_MAX, QueryError};
 use super::request::Found;
@@ -9,20 +9,20 @@ use core::cmp::Ordering;
 use cosmicsync_protocol::crdt::Value;
 use std::collections::BTreeMap;
 
-/// Bytes of values of a page, beside its last document.
+/// Size limit for a page's values without its last document, in bytes.
 const PAGE_BYTES_MAX: usize = 1024 * 1024;
-/// Bytes of values and keys that are sorted or grouped at a time.
+/// Size limit for the values and keys that are sorted or grouped in memory, in bytes.
 const SORTED_BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// A document that matches.
+/// A matching document.
 #[derive(Debug)]
 pub(super) struct Match {
-    /// Where it stands in the order in which documents come.
+    /// The document's place in the order of the source.
     pub(super) place: Vec<u8>,
     pub(super) found: Found,
 }
 
-/// A document as selectors and sorts see it; none if its value was not asked for.
+/// Returns a document in the form that selectors and sorts read; `None` if its value was not read.
 pub(super) fn subject(found: &Found) -> Option<Subject<'_>> {
     let value = found.value.as_ref()?;
     Some(Subject {
@@ -33,25 +33,25 @@ pub(super) fn subject(found: &Found) -> Option<Subject<'_>> {
     })
 }
 
-/// Bytes that a document takes in memory, about.
+/// Returns the approximate size of a document in memory, in bytes.
 pub(super) fn size_of(found: &Found) -> usize {
     found.value.as_ref().map_or(0, |value| value.encode().len())
 }
 
-/// Takes documents that match.
+/// A consumer of matching documents.
 #[derive(Debug)]
 pub(super) enum Sink {
-    /// They come in their order.
+    /// A page, in the order of arrival.
     Page { limit: usize, page: Vec<Match>, bytes: usize },
-    /// They are sorted; those up to `after` were in a former page.
+    /// A sorted page of the documents after `after`.
     Sorted { limit: Option<usize>, after: Option<Vec<u8>>, kept: BTreeMap<Vec<u8>, Found>, bytes: usize, more: bool },
-    /// They are counted.
+    /// The number of documents.
     Count(u64),
-    /// They are grouped.
+    /// Groups of documents.
     Groups { by: Option<Field>, measures: Vec<Measure>, groups: BTreeMap<Vec<u8>, Gathering>, bytes: usize },
 }
 
-/// A group that grows.
+/// Running aggregates of a group.
 #[derive(Debug)]
 pub(super) struct Gathering {
     value: Option<Value>,
@@ -59,11 +59,11 @@ pub(super) struct Gathering {
     measures: Vec<Measuring>,
 }
 
-/// What is known of one measure of a group.
+/// Running state of one measure of a group.
 #[derive(Debug, Default)]
 struct Measuring {
     whole: i128,
-    /// Of numbers that are not whole.
+    /// Sum of the numbers that are not integers.
     fraction: f64,
     is_fraction: bool,
     numbers: u64,
@@ -71,14 +71,14 @@ struct Measuring {
 }
 
 impl Sink {
-    /// Takes a document. Returns whether it wants more.
+    /// Takes a document. Returns whether to continue.
     pub(super) fn push(&mut self, it: Match, sort: &Sort) -> Result<bool, QueryError> {
         let Some(subject) = subject(&it.found) else { return Ok(true) };
         match self {
             Self::Page { limit, page, bytes } => {
                 *bytes += size_of(&it.found);
                 page.push(it);
-                // One more than the page has tells whether there is another.
+                // One document more than the page needs shows that there is a next page.
                 Ok(page.len() <= *limit && *bytes < PAGE_BYTES_MAX)
             }
             Self::Sorted { limit, after, kept, bytes, more } => {
@@ -135,7 +135,7 @@ pub(super) fn needs_index(sort: &Sort) -> QueryError {
     QueryError::SortNeedsIndex(names.join(","))
 }
 
-/// Bytes that sort as documents do.
+/// Returns bytes that sort like the documents.
 pub(super) fn sort_place(sort: &Sort, subject: &Subject<'_>) -> Vec<u8> {
     let key = sort.key(subject);
     let mut place = Vec::new();
@@ -156,7 +156,7 @@ fn turn(direction: Direction, bytes: Option<&mut [u8]>) {
     }
 }
 
-/// The one value of a field; what lies behind lists is one list.
+/// Returns the value of a field; several values behind lists form one list.
 fn value_of(reached: &Reached<'_>) -> Option<Value> {
     match reached {
         Reached::Plain(value) => value.cloned(),
@@ -166,7 +166,7 @@ fn value_of(reached: &Reached<'_>) -> Option<Value> {
 }
 
 impl Measuring {
-    /// Takes a value. Returns how many bytes of memory it takes, at most.
+    /// Adds a value. Returns the largest growth of memory, in bytes.
     fn take(&mut self, kind: MeasureKind, value: Option<Value>) -> usize {
         let Some(value) = value else { return 0 };
         match kind {
@@ -202,7 +202,7 @@ impl Measuring {
         match kind {
             MeasureKind::Min | MeasureKind::Max => self.best,
             MeasureKind::Average => (self.numbers > 0).then(|| Value::Float(sum / self.numbers as f64)),
-            // Nothing adds up to nothing; what exceeds 64 bits is as near as a float comes.
+            // The sum of no numbers is missing; beyond 64 bits the sum becomes the nearest float.
             MeasureKind::Sum => Some(match i64::try_from(self.whole) {
                 Ok(whole) if !self.is_fraction => Value::Int(whole),
                 _ => Value::Float(sum),
@@ -211,7 +211,7 @@ impl Measuring {
     }
 }
 
-/// The groups in the order of what they have in common.
+/// Returns the groups in the order of their common values.
 pub(super) fn groups_of(groups: BTreeMap<Vec<u8>, Gathering>, measures: &[Measure]) -> Vec<Group> {
     let of = |Gathering { value, count, measures: measuring }: Gathering| {
         let measures = measures.iter().zip(measuring).map(|(measure, it)| it.done(measure.kind)).collect();

@@ -1,19 +1,20 @@
-//! How much a database takes in at a time.
+//! Batch sizes of a database.
 
-/// How much a database takes in at a time. Less needs less memory and more steps; no answer depends on it.
+/// Batch sizes of a database. Smaller sizes need less memory and more steps; no answer depends on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sizes {
-    /// Changes that indexes take in.
+    /// Number of changes that the indexes process per step.
     pub changes: usize,
-    /// Documents that an index takes in while it is built.
+    /// Number of documents per step of building an index.
     pub built: usize,
-    /// Documents that are read one by one because indexes are behind for them; more of them are waited for.
+    /// Largest number of documents behind the indexes that a query reads one by one; with more, it waits for the
+    /// indexes.
     pub behind: usize,
-    /// Rows of an index that are read.
+    /// Number of index rows per read.
     pub rows: usize,
-    /// Changed documents that a live query looks at one by one; where more changed, it is answered again.
+    /// Largest number of changed documents that a live query reads one by one; with more, it runs the query again.
     pub followed: usize,
-    /// Documents that a live query holds beyond its limit, at least.
+    /// Least number of documents that a live query holds beyond its limit.
     pub slack: usize,
 }
 
@@ -24,7 +25,7 @@ impl Default for Sizes {
 }
 
 impl Sizes {
-    /// So much of everything, at least 1.
+    /// Returns sizes that are all `size`, at least 1.
     pub const fn all(size: usize) -> Self {
         let size = if size == 0 { 1 } else { size };
         Self { changes: size, built: size, behind: size, rows: size, followed: size, slack: size }

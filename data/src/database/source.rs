@@ -1,4 +1,4 @@
-//! Where the documents of a query come from.
+//! Sources of a query's documents: names, parts of indexes, or a whole collection. A source never tests the selector.
 
 use super::ask::Cost;
 use super::context::{Context, Wake};
@@ -16,32 +16,32 @@ use cosmicsync_protocol::ledger::{DocRef, PartNo};
 use cosmicsync_protocol::storage::{Join, Read, Row, Scan, Table};
 use std::collections::BTreeSet;
 
-/// Bytes of rows of an index that are read at a time.
+/// Size of index rows per read, in bytes.
 const ROWS_BYTES_MAX: usize = 256 * 1024;
-/// Bytes of a document's id, with which the keys of rows and of values end.
+/// Size of the document id at the end of the keys of rows and values, in bytes.
 const DOC_BYTES: usize = 16;
 
 /// The next step of a source.
 #[derive(Debug)]
 pub(super) enum Next {
-    /// A document, and where it stands in the order of the source.
+    /// A document and its place in the order of the source.
     Doc(Vec<u8>, DocId, Snapshot),
-    /// Nothing before the next wake.
+    /// Nothing until the next wake.
     Wait,
-    /// No more.
+    /// The end.
     End,
 }
 
-/// Documents, in some order.
+/// Documents in some order.
 #[derive(Debug)]
 pub(super) enum Source {
-    /// These, one by one.
+    /// Documents by name, one by one.
     Named(Fetch<()>),
-    /// What an index holds.
+    /// A part of one index.
     Index(Box<IndexSource>),
-    /// What several parts of indexes hold: first to last, each document once.
+    /// Parts of several indexes, one after the other; each document comes once.
     Union { parts: Vec<IndexSource>, seen: BTreeSet<DocId> },
-    /// All of a collection, by id.
+    /// A whole collection, ordered by id.
     Scan(Walk),
 }
 
@@ -58,7 +58,7 @@ impl Source {
         }
     }
 
-    /// Whether all indexes that it reads are still there.
+    /// Returns whether all indexes of the source still exist.
     pub(super) fn is_there(&self, cx: &Context<'_>) -> bool {
         let is_there = |source: &IndexSource| cx.desk.indexes.all.contains_key(&source.part.no);
         match self {
@@ -100,16 +100,16 @@ impl Source {
     }
 }
 
-/// Reads a part of an index in its order.
+/// Reads a part of an index, in the order of the index.
 #[derive(Debug)]
 pub(super) struct IndexSource {
     partition: PartNo,
     part: IndexPart,
-    /// Behind which place to begin.
+    /// The place after which to begin.
     after: Option<Vec<u8>>,
-    /// Documents that the index is behind for: what it says of them does not count.
+    /// Documents that the index has not caught up with; its rows about these are ignored.
     behind: BTreeSet<DocId>,
-    /// The range that comes next, counted in the direction of reading.
+    /// Number of the next range, in the direction of reading.
     range: usize,
     scan: Option<Scan>,
     scanning: bool,
@@ -132,7 +132,7 @@ impl IndexSource {
         Self { partition, part, after, behind, range: 0, scan: None, scanning: false, rows_max, fetch }
     }
 
-    /// Where a document with this value stands in this part of the index, if it does.
+    /// Returns the place of a document with this value in this part of the index, if it has one.
     pub(super) fn place(&self, doc: DocId, value: &Value) -> Option<Vec<u8>> {
         let place = [&first_tuple(&self.part, value)?, doc.as_ref()].concat();
         let is_behind = |after: &Vec<u8>| if self.part.reverse { place < *after } else { place > *after };
@@ -160,7 +160,7 @@ impl IndexSource {
         loop {
             match self.fetch.next() {
                 Fetched::Doc(doc, tuple, Some(snapshot)) if !snapshot.meta.deleted => {
-                    // It comes at the first of its tuples that the part has, and not where it stood before.
+                    // The document comes at its first tuple in this part, and never at an outdated one.
                     if first_tuple(&self.part, &snapshot.value).as_ref() == Some(&tuple) {
                         return Next::Doc([&tuple, doc.doc.as_ref()].concat(), doc.doc, snapshot);
                     }
@@ -187,7 +187,7 @@ impl IndexSource {
         Next::Wait
     }
 
-    /// The scan of a range, from behind where the reading begins; `None` if nothing of it lies there.
+    /// Returns the scan of a range, after the start of the reading; `None` if nothing of the range is left.
     fn scan_of(&self, from: &[u8], to: &[u8]) -> Option<Scan> {
         let no = self.part.no.to_be_bytes();
         let mut from = [&no, from].concat();
@@ -204,7 +204,7 @@ impl IndexSource {
         let prefix = Bytes::copy_from_slice(&self.partition.0.to_be_bytes());
         let scan = Scan::of(Table::Term, Bytes::from(from), Bytes::from(to), ROWS_BYTES_MAX)
             .limit(self.rows_max)
-            // Rows and values are of one state, and come together.
+            // Rows and values come together, from one state of the store.
             .joined(Join { table: Table::Value, prefix, tail: DOC_BYTES });
         let scan = if self.part.reverse { scan.descending() } else { scan };
         (scan.from < scan.to).then_some(scan)
@@ -230,7 +230,7 @@ impl IndexSource {
     }
 }
 
-/// The tuple at which a part of an index brings a value.
+/// Returns the tuple at which a part of an index returns a value.
 pub(super) fn first_tuple(part: &IndexPart, value: &Value) -> Option<Vec<u8>> {
     let tuples = project(&part.fields, value).tuples;
     let mut tuples = tuples.into_iter().map(|(tuple, _)| tuple);
@@ -238,7 +238,7 @@ pub(super) fn first_tuple(part: &IndexPart, value: &Value) -> Option<Vec<u8>> {
     if part.reverse { tuples.rfind(is_within) } else { tuples.find(is_within) }
 }
 
-/// A walk through a collection from behind a document.
+/// Returns the place in a collection after which a walk begins.
 pub(super) fn place_of(collection: [u8; 16], after: &[u8]) -> Option<Place> {
     Some(Place { collection, doc: DocId(after.try_into().ok()?) })
 }

@@ -175,7 +175,7 @@ fn declared_texts_stay_texts() {
     [a, b] = nodes;
     a.put("a", r#"{"body":"left middle"}"#);
     b.put("a", r#"{"body":"middle right"}"#);
-    // A document made without the paths: the collection remembers them.
+    // The document is written without the paths: the collection's description keeps them.
     a.put("b", r#"{"body":"x"}"#);
     let name = keyed("b");
     let splice = Change::Splice { path: vec!["body".into()], at: 1, delete: 0, insert: "y".to_owned() };
@@ -203,7 +203,7 @@ fn a_string_becomes_a_text_by_putting_it_again() {
     assert_eq!(node.get(keyed("a")), Some(value(r#"{"s":"same!"}"#)));
 }
 
-/// Imports a file with every row's key in `key`, or without keys.
+/// Imports a file, with every row's key in `key`, or without keys.
 fn import(node: &mut Node, name: &str, format: Format, bytes: &[u8], key: Option<&str>, batch: usize) {
     let mut reader = Reader::new(format, None);
     reader.feed(bytes);
@@ -265,7 +265,7 @@ fn imported_files_come_out_again_here_and_there() {
     let Answer::Digest(digests) = a.digest() else { panic!("digests") };
     let counts: Vec<_> = digests.iter().map(|one| (one.collection.as_str(), one.count)).collect();
     assert_eq!(counts, [(COLLECTIONS, 2), ("quakes", 20), ("zipcodes", 200)]);
-    // The copy of the values that reading left behind says the same as the history.
+    // The stored values that reading left behind agree with the history.
     let digest = a.digest();
     assert_eq!(a.restart(0).digest(), digest);
     assert_eq!(b.restart(0).digest(), digest);
@@ -280,7 +280,7 @@ fn an_import_again_updates_what_changed() {
     assert_eq!(node.get(keyed("a")), Some(value(r#"{"id":"a","n":"3"}"#)));
     let partition = node.main();
     node.ask(Request::Delete { partition, name: keyed("b") });
-    // Looked for before it exists: it is in memory, and empty.
+    // The key is read before the document exists: the document is then in memory, and empty.
     assert_eq!(node.get(keyed("c")), None);
     import(&mut node, "notes", Format::Csv, b"id,n\na,3\nb,5\nc,6\nd,7\n", Some("id"), 1);
     assert_eq!(node.get(keyed("c")), Some(value(r#"{"id":"c","n":"6"}"#)));
@@ -304,7 +304,7 @@ fn a_look_answers_with_what_a_crash_keeps() {
         node.start(Request::Put { partition, collection, key, value: value(r#"{"n":2}"#), texts });
         node.settle_at_most(completions);
         let look = node.start(Request::Look { partition, name: keyed("a") });
-        // The store crashes as soon as it is answered, and completes nothing more.
+        // The store crashes right after it has answered, and completes nothing more.
         loop {
             node.answers.extend(core::iter::from_fn(|| node.db.poll_answer()));
             if node.answers.contains_key(&look) {
@@ -357,7 +357,7 @@ fn an_interrupted_import_goes_on_where_its_store_stands() {
         assert!(
             matches!(node.rows(import, (0..50).map(row).collect(), &[50]), Answer::Imported { rows, .. } if rows == 50)
         );
-        // Two more batches are under way when the lights go out.
+        // Two more batches are being written when the crash comes.
         for batch in [50..80, 80..120] {
             let checkpoint = vec![batch.end as u8];
             node.start(Request::ImportRows { import, rows: batch.map(row).collect(), checkpoint });
@@ -462,7 +462,7 @@ fn a_restart_starts_a_new_log_for_the_rest() {
     assert_eq!((checkpoint.as_deref(), rows), (Some(&b"x"[..]), 10));
     assert!(matches!(node.rows(import, (5..20).map(row).collect(), b"y"), Answer::Imported { rows, .. } if rows == 25));
     assert_eq!(node.all(None, 100).len(), 20);
-    // Opening it again takes it from whoever had it.
+    // Opening the import again takes it from its former owner.
     node.import("f", "notes", false);
     assert_eq!(node.rows(import, Vec::new(), b""), Answer::Failed(RequestError::NoImport));
 }
@@ -472,7 +472,7 @@ fn excluded_entries_are_listed_and_published_by_hand() {
     let ([mut a, mut b], _) = Node::pair();
     let partition = a.main();
     a.put("a", r#"{"first":1}"#);
-    // A process is resumed twice from one image, and its twin ends before anybody hears of its entry.
+    // A process is resumed twice from one image, and its twin ends before anyone receives its entry.
     let (store, image) = (a.store.crash(0), a.db.endpoint().image());
     let mut twin = Node::of(Peer::resume(store, image, 40, Config::default()));
     twin.put("a", r#"{"first":1,"twin":2}"#);
@@ -481,7 +481,7 @@ fn excluded_entries_are_listed_and_published_by_hand() {
     let mut nodes = [a, b];
     Wire::connect(&mut nodes);
     [a, b] = nodes;
-    // Another device builds on the one branch, so that it is kept.
+    // Another device builds on one of the branches, so that this branch is kept.
     b.put("a", r#"{"first":1,"here":3,"on-top":4}"#);
     let mut nodes = [twin, b];
     Wire::connect(&mut nodes);
@@ -548,7 +548,7 @@ fn two_people_typing_at_once_are_replayed_on_two_databases() {
         assert_eq!(node.ask(Request::Hold { partition, name: keyed("a"), hold: true }), Answer::Done);
     }
     let mut causality = Causality::new();
-    // What each author has seen, and where each author's transactions ended.
+    // The positions that each author has seen, and the ends of each author's transactions.
     let mut seen: [Cut; 2] = [origin.clone(), origin];
     let mut ends: [Vec<Cut>; 2] = [Vec::new(), Vec::new()];
     for txn in &txns {

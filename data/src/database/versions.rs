@@ -1,4 +1,4 @@
-//! Versions of a document: found by name, read, compared, gone back to; and what does not show.
+//! Versions of a document: finds them by name, reads and compares them, and reads hidden concurrent values.
 
 use super::context::{Context, Task, Wake};
 use super::request::{Answer, Name, RequestError, Version};
@@ -8,16 +8,15 @@ use cosmicsync_protocol::ledger::{DocRef, PartNo};
 use cosmicsync_protocol::sync::LogNo;
 use std::collections::BTreeSet;
 
-/// The fewest digits that name a version.
+/// Fewest digits that name a version.
 const NAME_MIN: usize = 4;
 
-/// Whether a version is named by the first digits of its name.
+/// Returns whether a version's id begins with these digits.
 pub(super) fn is_named(id: &VersionId, name: &str) -> bool {
     name.len() >= NAME_MIN && id.to_string().starts_with(&name.to_ascii_lowercase())
 }
 
-/// The version of an open document that a person names: the present one, one that an update led to, or one that an
-/// update was made on.
+/// Finds a version of an open document by name: the present version, or one before or after an update.
 pub(super) fn find(cx: &mut Context<'_>, doc: DocRef, name: &str) -> Result<Seen, RequestError> {
     let deeds = cx.endpoint.deeds(doc);
     let replica = cx.endpoint.replica(doc).ok_or(RequestError::NotFound)?;
@@ -41,7 +40,7 @@ pub(super) fn find(cx: &mut Context<'_>, doc: DocRef, name: &str) -> Result<Seen
     found.pop().ok_or(RequestError::NoVersion)
 }
 
-/// The value of a version, and which of its strings are texts.
+/// Returns the value of a version, and the paths of its texts.
 pub(super) fn value_of(
     cx: &mut Context<'_>,
     doc: DocRef,
@@ -66,10 +65,10 @@ fn texts_of(replica: &mut Replica) -> Result<TextPaths, crdt::Broken> {
     Ok(texts)
 }
 
-/// The newest of some updates: its logical time and writer, its operations, and whether it deleted the document.
+/// The newest update: its logical time and writer, its operations, and whether it deleted the document.
 type Newest = ((u32, u64), (u64, u32, u32), Option<bool>);
 
-/// The edit that takes back the newest update that this device wrote.
+/// Returns the edit that undoes the newest update of this device.
 pub(super) fn last_of_ours(cx: &mut Context<'_>, doc: DocRef) -> Result<Edit, RequestError> {
     cx.endpoint.view(doc).ok_or(RequestError::NotFound)?;
     let deeds = cx.endpoint.deeds(doc);
@@ -102,14 +101,14 @@ pub(super) fn last_of_ours(cx: &mut Context<'_>, doc: DocRef) -> Result<Edit, Re
     Ok(Edit::Undo { after: after.version, changes, texts })
 }
 
-/// What is asked of a document's versions.
+/// A question about a document's versions.
 #[derive(Debug)]
 pub(super) enum Question {
-    /// The value at a version.
+    /// The value of a version.
     At(String),
-    /// The difference between two versions; the later is the present one where it is not named.
+    /// The difference between two versions; without a later one, the present version is the later.
     Diff(String, Option<String>),
-    /// What does not show.
+    /// The values that concurrent writes hide.
     Conflicts,
 }
 

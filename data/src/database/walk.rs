@@ -1,4 +1,4 @@
-//! Reading many documents in the order of their listing, in bounded memory.
+//! Reads many documents in the order of their listing, in bounded memory.
 
 use super::context::{Context, Wake};
 use super::fetch::{Fetch, Fetched};
@@ -10,9 +10,9 @@ use cosmicsync_protocol::ledger::rows::{listing_key, listing_parts, scan_on, sca
 use cosmicsync_protocol::ledger::{DocRef, PartNo};
 use cosmicsync_protocol::storage::{Row, Scan, Table};
 
-/// Documents whose values are read at a time.
+/// Number of documents whose values are read at a time.
 const BATCH_MAX: usize = 128;
-/// Bytes of a listing row.
+/// Size of a listing row, in bytes.
 const LISTING_BYTES: usize = 36;
 
 /// The next step of a walk.
@@ -20,9 +20,9 @@ const LISTING_BYTES: usize = 36;
 pub(super) enum Walked {
     /// A document that is not deleted.
     Doc(Place, Snapshot),
-    /// Nothing before the next wake.
+    /// Nothing until the next wake.
     Wait,
-    /// No more.
+    /// The end.
     End,
 }
 
@@ -31,14 +31,15 @@ pub(super) enum Walked {
 pub(super) struct Walk {
     partition: PartNo,
     skip: Option<CollectionId>,
-    /// Which rows to read next; `None` at the end.
+    /// The next rows to read; `None` at the end.
     scan: Option<Scan>,
     scanning: bool,
     fetch: Fetch<CollectionId>,
 }
 
 impl Walk {
-    /// Walks through one collection, or all but `skip`, from behind `after`, where about `limit` documents are wanted.
+    /// Returns a walk through one collection, or through all but `skip`, after `after`; `limit` is the expected number
+    /// of documents.
     pub(super) fn new(
         partition: PartNo,
         only: Option<CollectionId>,
@@ -58,7 +59,7 @@ impl Walk {
         Self { partition, skip, scan: Some(scan), scanning: false, fetch: Fetch::default() }
     }
 
-    /// Takes what the request was woken for.
+    /// Handles a wake of the request.
     pub(super) fn wake(&mut self, cx: &mut Context<'_>, wake: Wake) -> Result<(), RequestError> {
         if let Wake::Read(ReadResult::Rows { rows, more }) = wake {
             self.take_rows(cx, &rows, more);
@@ -67,7 +68,7 @@ impl Walk {
         self.fetch.wake(cx, wake)
     }
 
-    /// The next document.
+    /// Returns the next document.
     pub(super) fn next(&mut self, cx: &mut Context<'_>) -> Walked {
         loop {
             match self.fetch.next() {

@@ -1,4 +1,5 @@
-//! Changing documents: one, or several of one partition that change together or not at all.
+//! Changes documents: one, or several of one partition, all or none. The rules and schemas of their collections are
+//! checked before anything is written. Specified in `spec/documents.md`, section 10.
 
 use super::context::{Context, Task, Wake, check_collection};
 use super::guard::allows;
@@ -18,15 +19,15 @@ use cosmicsync_protocol::storage::Op;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// Documents of one transaction.
+/// Largest number of documents in a transaction.
 pub(super) const INTENTS_MAX: usize = 256;
 
-/// How far a write has come.
+/// Progress of a write.
 #[derive(Debug)]
 enum Stage {
     /// Documents, and then the descriptions of their collections, are being opened.
     Opening,
-    /// So many commits are not durable yet.
+    /// Number of commits that are not durable yet, and the outcome to answer.
     Committing { left: usize, wrote: Vec<Wrote> },
 }
 
@@ -35,26 +36,26 @@ enum Stage {
 pub(super) struct Write {
     partition: PartNo,
     intents: Vec<Intent>,
-    /// What the descriptions of the collections and the request say is a text.
+    /// The text paths, from the collections' descriptions and from the request.
     texts: TextPaths,
     /// The schemas of the collections that have one.
     schemas: BTreeMap<String, Arc<Schema>>,
-    /// The rules of the collections that have some, where they bind whoever asks.
+    /// The rules of the collections that have rules, if the request has an actor.
     rules: BTreeMap<String, Rules>,
     seen: Option<Cut>,
     durable: bool,
-    /// Whether the answer tells of one document.
+    /// True if the answer is [`Answer::Written`], about one document.
     alone: bool,
-    /// What keeps the request from being carried out twice.
+    /// The idempotency key.
     once: Option<Once>,
-    /// Reads that are under way for that.
+    /// Number of reads in progress for the idempotency key.
     looking: usize,
-    /// What it wrote before, if it did.
+    /// The outcome of the earlier request with the same key.
     before: Option<Vec<Wrote>>,
-    /// Rows of other requests that are too old to matter.
+    /// Expired idempotency rows, to delete with this write.
     old: Vec<Op>,
     docs: Vec<DocRef>,
-    /// How many logs of `seen` were let in so far.
+    /// Number of logs in `seen` whose entries were imported so far.
     let_in: Option<usize>,
     stage: Stage,
 }
@@ -80,7 +81,7 @@ impl Write {
         }
     }
 
-    /// A change of one document.
+    /// Returns a change of one document.
     pub(super) fn one(partition: PartNo, target: Target, action: Action, condition: Condition) -> Self {
         Self { alone: true, ..Self::new(partition, vec![Intent { target, action, condition }]) }
     }
@@ -96,7 +97,7 @@ impl Write {
         Self { seen, durable, ..write }
     }
 
-    /// Is carried out once, however often it is asked for under this name.
+    /// Sets the idempotency key.
     pub(super) fn once(self, once: Option<Once>) -> Self {
         Self { looking: if once.is_some() { 2 } else { 0 }, once, ..self }
     }
@@ -126,12 +127,12 @@ impl Write {
         Ok(())
     }
 
-    /// Says which document of several an error is about.
+    /// Adds the number of the write to an error of a transaction.
     fn at(&self, at: usize, error: RequestError) -> RequestError {
         if self.alone { error } else { RequestError::At(at, Box::new(error)) }
     }
 
-    /// Goes on as far as what is open allows.
+    /// Advances as far as the open documents allow.
     fn go_on(&mut self, cx: &mut Context<'_>) -> Result<Option<Answer>, RequestError> {
         if self.looking > 0 || !self.docs.iter().all(|doc| cx.endpoint.is_open(*doc)) || !self.has_arrived(cx) {
             return Ok(None);
@@ -178,7 +179,7 @@ impl Write {
         self.edit(cx, descriptions)
     }
 
-    /// Names new documents of which the schema makes the key. Returns whether that must be waited for.
+    /// Gives new documents the keys that a schema derives. Returns whether to wait for these documents.
     fn name_new(&mut self, cx: &mut Context<'_>) -> Result<bool, RequestError> {
         for at in 0..self.intents.len() {
             let Intent { target: Target::New { collection }, action: Action::Put { value, .. }, .. } =
@@ -200,7 +201,7 @@ impl Write {
             self.intents[at] = Intent {
                 target: Target::Named(Name::Key { collection: collection.clone(), key }),
                 action: self.intents[at].action.clone(),
-                // It is new, whatever its key: what stands there is not replaced.
+                // The document is new, whatever its key, so it never replaces another.
                 condition: Condition::Absent,
             };
             cx.open(doc);
@@ -208,7 +209,7 @@ impl Write {
         Ok(!self.docs.iter().all(|doc| cx.endpoint.is_open(*doc)))
     }
 
-    /// Finishes what an intent does to a document as its schema says, and checks the value that it makes.
+    /// Completes an intent as the schema requires, and checks the resulting value.
     fn checked(
         &self,
         cx: &mut Context<'_>,
@@ -229,13 +230,13 @@ impl Write {
         Ok(edits.into_iter().map(|edit| (doc, edit)).collect())
     }
 
-    /// Refuses to write to a document that stands, where the rules do not allow it.
+    /// Refuses to write to an existing document if the rules do not allow it.
     fn permit_before(&self, cx: &mut Context<'_>, at: usize) -> Result<(), RequestError> {
         if cx.actor().is_none() {
             return Ok(());
         }
         let (intent, doc) = (&self.intents[at], self.docs[at]);
-        // It takes back what this device did, whoever asked for it.
+        // Undo takes back this device's last change, whichever actor made it.
         if matches!(intent.action, Action::Undo) {
             return Err(RequestError::AdminOnly);
         }
@@ -255,7 +256,7 @@ impl Write {
         let collection = collection_of(cx, intent, doc).ok_or(RequestError::NotFound)?;
         let rules = self.rules.get(&collection);
         if !makes {
-            // What is locked is so whether or not the document is there.
+            // A locked collection is refused whether or not the document exists.
             cx.rule(self.partition, &collection, deed, rules)?;
         }
         let Some(found) = cx.endpoint.view(doc).filter(|found| !found.meta.deleted) else { return Ok(()) };
@@ -263,8 +264,8 @@ impl Write {
         self.permit(cx, at, deed, Some(&found)).map_err(|error| self.conceal(cx, at, error))
     }
 
-    /// Returns the error about a document, or, where an actor may not see it, the one about a document that is not there. A
-    /// put tells whether a key is taken.
+    /// Returns the error about a document. If the actor may not see the document, the error is that of an absent one. A
+    /// put reveals whether a key is taken.
     fn conceal(&self, cx: &mut Context<'_>, at: usize, error: RequestError) -> RequestError {
         let (intent, doc) = (&self.intents[at], self.docs[at]);
         if cx.actor().is_none() || matches!(intent.action, Action::Put { .. }) {
@@ -278,7 +279,7 @@ impl Write {
         if is_seen { error } else { RequestError::NotFound }
     }
 
-    /// Refuses what edits make of a document, where the rules do not allow it.
+    /// Refuses edits whose result the rules do not allow.
     fn permit_after(&self, cx: &mut Context<'_>, at: usize, edits: &[(DocRef, Edit)]) -> Result<(), RequestError> {
         if cx.actor().is_none() || edits.is_empty() {
             return Ok(());
@@ -292,7 +293,7 @@ impl Write {
         self.permit(cx, at, deed, outcome(found, edits.iter().map(|(_, edit)| edit)).as_ref())
     }
 
-    /// Fails unless the rules allow a deed with a document that is so. What is not known is not allowed.
+    /// Refuses a deed unless the rules allow it with a document in this state. An unknown state is refused.
     fn permit(
         &self,
         cx: &mut Context<'_>,
@@ -345,14 +346,14 @@ impl Write {
         Ok(None)
     }
 
-    /// Makes edits; returns for how many commits to wait.
+    /// Applies edits; returns the number of commits to wait for.
     fn make(&self, cx: &mut Context<'_>, edits: &[(DocRef, Edit)], rows: Vec<Op>) -> Result<usize, RequestError> {
         if edits.is_empty() {
             let waits = self.docs.iter().filter(|doc| self.durable && cx.wait_for(**doc)).count();
             if rows.is_empty() {
                 return Ok(waits);
             }
-            // Nothing changes, and that is what the request did: asked again, it does nothing again.
+            // The request changes nothing; its outcome is still recorded, so that a repetition changes nothing either.
             cx.write(rows);
             return Ok(waits + 1);
         }
@@ -364,7 +365,7 @@ impl Write {
         Ok(if self.durable { commits } else { 0 })
     }
 
-    /// Lets in what the edit is to build on, if the document is held, and says whether it is there.
+    /// For a held document: imports the entries that the edit builds on. Returns whether they are all here.
     fn has_arrived(&mut self, cx: &mut Context<'_>) -> bool {
         let (Some(cut), Some(doc)) = (&self.seen, self.docs.first().copied()) else { return true };
         let known: Hold = cut.iter().filter_map(|(log, seq)| Some((cx.endpoint.log_no(log)?, *seq))).collect();
@@ -427,7 +428,7 @@ impl Task for Write {
     }
 }
 
-/// What an intent comes to.
+/// The edits of an intent.
 #[derive(Debug, Default)]
 struct Made {
     edits: Vec<(DocRef, Edit)>,
@@ -442,7 +443,7 @@ impl Made {
     }
 }
 
-/// The edits that carry out an intent on an open document.
+/// Returns the edits that carry out an intent on an open document.
 fn edits_of(
     cx: &mut Context<'_>,
     doc: DocRef,
@@ -513,8 +514,8 @@ fn edits_of(
     })
 }
 
-/// What edits make of a document. `None` where that is not known before: changes that do not fit are refused when they are
-/// made, and of what an undo leaves `$valid` says whether it is as the schema says.
+/// Returns the document after the edits. Returns `None` if the result is not known in advance: changes that do not fit
+/// are refused when they are applied. After an undo, `$valid` reports whether the document matches the schema.
 fn outcome<'a>(found: Option<Snapshot>, edits: impl IntoIterator<Item = &'a Edit>) -> Option<Snapshot> {
     let mut made = found;
     for edit in edits {
@@ -534,7 +535,7 @@ fn outcome<'a>(found: Option<Snapshot>, edits: impl IntoIterator<Item = &'a Edit
     made
 }
 
-/// The items of the list at a path.
+/// Returns the items of the list at a path.
 fn items<'a>(value: &'a Value, path: &[Step]) -> Result<&'a Vec<Value>, RequestError> {
     let list = path.iter().try_fold(value, |here, step| match (here, step) {
         (Value::Map(entries), Step::Key(key)) => entries.get(key),
@@ -545,7 +546,7 @@ fn items<'a>(value: &'a Value, path: &[Step]) -> Result<&'a Vec<Value>, RequestE
     list.as_list().ok_or_else(|| EditError::from(ChangeError::WrongKind(0)).into())
 }
 
-/// The changes that move an item of a list.
+/// Returns the changes that move an item of a list.
 fn moved(value: &Value, path: &[Step], from: usize, to: usize) -> Result<Vec<Change>, RequestError> {
     let items = items(value, path)?;
     let item = items.get(from).filter(|_| to < items.len());
@@ -596,10 +597,10 @@ fn intent_doc(cx: &mut Context<'_>, partition: PartNo, intent: &Intent) -> Resul
     }
 }
 
-/// The collection whose description says which texts merge.
+/// Returns the collection whose description lists the texts.
 fn collection_of(cx: &mut Context<'_>, intent: &Intent, doc: DocRef) -> Option<String> {
     match (&intent.target, &intent.action) {
-        // Neither schema nor texts matter to it, but rules do.
+        // Neither the schema nor the texts matter to it, but the rules do.
         (_, Action::Delete | Action::Undelete) if cx.actor().is_none() => None,
         (Target::New { collection } | Target::Named(Name::Key { collection, .. }), _) => Some(collection.clone()),
         (Target::Named(Name::Id(_)), _) => cx.endpoint.view(doc).and_then(|found| found.meta.collection),

@@ -1,7 +1,8 @@
-//! Writing files of records: CSV, NDJSON, JSON and XML, one record at a time.
+//! Writers of record files: CSV, NDJSON, JSON and XML, one record at a time.
 //!
-//! A [`Writer`] appends to a buffer that the caller empties as it likes. What was imported is exported again row for
-//! row: the same columns in the same order, the same text around the rows (`spec/documents.md`, section 8).
+//! A [`Writer`] appends to a buffer that the caller empties. An export of imported records has the same rows, the same
+//! columns in the same order, and the same text around the rows. Nothing here opens a file. Specified in
+//! `spec/documents.md`, section 8.
 
 mod xml;
 
@@ -11,10 +12,10 @@ use cosmicsync_protocol::crdt::Value;
 use csv_core::WriteResult;
 use std::collections::BTreeMap;
 
-/// Why a record can't be written.
+/// Errors of writing a record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ExportError {
-    /// CSV: a field that no column stands for.
+    /// CSV: a field has no column.
     #[error("row {row}: the field {field:?} has no column; add it with the columns, or export as ndjson")]
     NoColumn {
         /// Number of the row; the first is 1.
@@ -22,13 +23,13 @@ pub enum ExportError {
         /// Name of the field.
         field: String,
     },
-    /// A record that is no map.
+    /// The record is not a map.
     #[error("row {row}: a record must be an object")]
     NotObject {
         /// Number of the row.
         row: u64,
     },
-    /// XML: a name that no element or attribute can have, or something that has no place there.
+    /// XML: a name is not a valid element or attribute name, or a value has no place there.
     #[error("row {row}: the member {field:?} can be no element or attribute; rename it, or export as ndjson")]
     NoElement {
         /// Number of the row.
@@ -36,7 +37,7 @@ pub enum ExportError {
         /// Name of the member.
         field: String,
     },
-    /// XML: a list directly in a list.
+    /// XML: a list is an item of a list.
     #[error("row {row}: the member {field:?} holds a list in a list, which XML has no form for; export as ndjson")]
     ListInList {
         /// Number of the row.
@@ -44,7 +45,7 @@ pub enum ExportError {
         /// Name of the member.
         field: String,
     },
-    /// XML: a character that it can't hold.
+    /// XML: a text has a character that XML does not allow.
     #[error("row {row}: the member {field:?} holds a control character, which XML can't hold; export as ndjson")]
     NoCharacter {
         /// Number of the row.
@@ -52,14 +53,14 @@ pub enum ExportError {
         /// Name of the member.
         field: String,
     },
-    /// CSV without columns.
+    /// CSV: there are no columns.
     #[error("there are no columns to write")]
     NoColumns,
 }
 
-/// Adds the fields of a record that no column stands for yet, in the order of their names.
+/// Adds columns for a record's fields that have none yet, in the order of their names.
 ///
-/// A CSV export passes all records through this first: the header comes before the rows.
+/// A CSV export passes all records to this function first, because the header comes before the rows.
 pub fn add_columns(columns: &mut Vec<String>, record: &Value) {
     for field in record.as_map().into_iter().flat_map(|entries| entries.keys()) {
         if !columns.contains(field) {
@@ -77,14 +78,14 @@ pub struct Writer {
     rows: u64,
     started: bool,
     csv: csv_core::Writer,
-    /// XML: where each member stands among the others.
+    /// XML: the position of each member among the others.
     places: BTreeMap<String, usize>,
 }
 
 impl Writer {
-    /// Starts a file with the columns and the envelope of a collection.
+    /// Returns a writer with the columns and the envelope of a collection.
     pub fn new(format: Format, meta: &CollectionMeta) -> Self {
-        // One that surrounds rows of the other format surrounds none of these.
+        // An envelope of the other format is not used.
         let of_xml = |envelope: &&Envelope| envelope.head.trim_start().starts_with('<');
         let envelope = meta.envelope.as_ref().filter(|envelope| of_xml(envelope) == (format == Format::Xml));
         Self {
@@ -98,7 +99,7 @@ impl Writer {
         }
     }
 
-    /// Goes on with a file that already holds `rows` records.
+    /// Continues a file that already holds `rows` records.
     #[must_use]
     pub const fn resume(mut self, rows: u64) -> Self {
         self.rows = rows;
@@ -106,7 +107,8 @@ impl Writer {
         self
     }
 
-    /// Appends one record. On an error nothing of it is appended but, before the first, what stands before the rows.
+    /// Appends one record. On an error, nothing of the record is appended; before the first record, the text before the
+    /// rows may be.
     pub fn write_record(&mut self, record: &Value, out: &mut Vec<u8>) -> Result<(), ExportError> {
         let row = self.rows + 1;
         let Value::Map(entries) = record else { return Err(ExportError::NotObject { row }) };
@@ -150,7 +152,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Appends what follows the last record.
+    /// Appends the text after the last record.
     pub fn finish(mut self, out: &mut Vec<u8>) {
         self.start(out);
         let tail = match self.format {
@@ -190,7 +192,7 @@ impl Writer {
                 });
             }
             let mut rest = cell.as_bytes();
-            // A call that finds no room takes up what follows where it left off.
+            // After a call without enough room, the next call continues where it stopped.
             grow(out, |room| {
                 let (result, read, written) = self.csv.field(rest, room);
                 rest = &rest[read..];
@@ -206,7 +208,7 @@ impl Writer {
 
 type Cell<'a> = std::borrow::Cow<'a, str>;
 
-/// What a cell shows: a text as it is, nothing for null and for a missing field, lists and maps as JSON.
+/// Returns the text of a cell: texts unchanged, nothing for null and missing fields, lists and maps as JSON.
 fn cell(value: Option<&Value>) -> Cell<'_> {
     match value {
         None | Some(Value::Null) => Cell::Borrowed(""),
@@ -215,7 +217,7 @@ fn cell(value: Option<&Value>) -> Cell<'_> {
     }
 }
 
-/// Runs a step of the CSV writer until it no longer asks for more room.
+/// Repeats a step of the CSV writer until it needs no more room.
 fn grow(out: &mut Vec<u8>, mut step: impl FnMut(&mut [u8]) -> (WriteResult, usize, usize)) {
     loop {
         let len = out.len();

@@ -4,7 +4,7 @@ use crate::json::parse;
 use crate::json::tests::any_json;
 use proptest::prelude::*;
 
-/// Reads a file and writes it again.
+/// Imports a file and exports it again.
 fn again(format: Format, bytes: &[u8]) -> Vec<u8> {
     let mut reader = Reader::new(format, None);
     reader.feed(bytes);
@@ -15,7 +15,7 @@ fn again(format: Format, bytes: &[u8]) -> Vec<u8> {
     }
     let meta =
         CollectionMeta { columns: reader.columns().to_vec(), envelope: reader.envelope(), ..CollectionMeta::new("c") };
-    // What the other device knows of the collection came to it as a value.
+    // Another device receives the collection's description as a value.
     let meta = CollectionMeta::from_value(&meta.to_value()).unwrap();
     write(format, &meta, &records)
 }

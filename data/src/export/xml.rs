@@ -1,20 +1,20 @@
-//! A record as an XML element: what `import/xml` reads, the other way round.
+//! Writes a record as an XML element: the inverse of `import/xml`.
 
 use super::ExportError;
 use crate::import::xml::{COMMENT, CONTENT, INSTRUCTION, TEXT, is_character, is_name};
 use cosmicsync_protocol::crdt::Value;
 use std::collections::BTreeMap;
 
-/// What stands before the rows of a collection that did not come from XML.
+/// Text before the rows of a collection that was not imported from XML.
 pub(super) const HEAD: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<rows>\n";
-/// What stands behind them.
+/// Text after these rows.
 pub(super) const TAIL: &str = "\n</rows>\n";
-/// The name of such rows.
+/// Element name of these rows.
 pub(super) const ROW: &str = "row";
 
 /// Writes one record.
 pub(super) struct Element<'a> {
-    /// The order of members; those without a place follow by name.
+    /// The order of members; members without a position follow by name.
     pub(super) places: &'a BTreeMap<String, usize>,
     /// Number of the row.
     pub(super) row: u64,
@@ -116,7 +116,7 @@ impl Element<'_> {
         Ok(())
     }
 
-    /// Something among texts: an object with one member.
+    /// Writes a part of mixed content: an object with one member.
     fn one(&self, members: &Members, out: &mut String) -> Result<(), ExportError> {
         let wrong = || ExportError::NoElement { row: self.row, field: CONTENT.to_owned() };
         let (1, Some((name, value))) = (members.len(), members.iter().next()) else { return Err(wrong()) };
@@ -160,7 +160,7 @@ fn escape(c: char, out: &mut String) {
         '&' => out.push_str("&amp;"),
         '<' => out.push_str("&lt;"),
         '>' => out.push_str("&gt;"),
-        // Readers turn it into a line feed.
+        // XML readers turn a bare carriage return into a line feed.
         '\r' => out.push_str("&#13;"),
         c => out.push(c),
     }

@@ -1,32 +1,33 @@
-//! Cells separated by commas or another character, with a header row. Every cell is a string, so leading zeros survive.
+//! CSV: cells separated by commas or another character, with a header row. Every cell is a string, so leading zeros are
+//! kept.
 
 use super::{ImportError, Place, Pulled, RECORD_BYTES_MAX};
 use cosmicsync_protocol::crdt::Value;
 use csv_core::ReadRecordResult;
 
-/// The most columns a file may have.
+/// Largest number of columns in a file.
 const COLUMNS_MAX: usize = 16_384;
 
 pub(super) struct Rows {
     parser: csv_core::Reader,
     header: Vec<String>,
-    /// The cells of the record being read, one after the other.
+    /// The bytes of the record's cells, without separators.
     cells: Vec<u8>,
     cells_len: usize,
-    /// Where each cell ends in them.
+    /// The end of each cell in `cells`.
     ends: Vec<usize>,
     ends_len: usize,
-    /// Line where the record being read starts.
+    /// Line on which the record starts.
     line: u64,
-    /// How many bytes it has so far.
+    /// Length of the record so far, in bytes.
     bytes: usize,
     delimiter: u8,
     quoting: Quoting,
-    /// Text followed the quote that closed a cell.
+    /// True if text follows the quote that closed a cell.
     text_after_quote: bool,
 }
 
-/// Where in a cell the reader is. The parser knows too, but does not tell.
+/// The reader's state within a cell. The parser has this state too, but does not expose it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Quoting {
     /// At the beginning of a cell.
@@ -35,7 +36,7 @@ enum Quoting {
     Plain,
     /// Between quotes.
     Quoted,
-    /// Behind a quote that closes the cell, or is doubled.
+    /// After a quote that closes the cell or is the first of a doubled pair.
     Closing,
 }
 
@@ -81,7 +82,7 @@ impl Rows {
                 return Ok((used, Pulled::Nothing));
             }
             if self.bytes == 0 {
-                // Line breaks before a record belong to none.
+                // Line breaks before a record belong to no record.
                 let breaks = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
                 self.line += rest[..breaks].iter().filter(|byte| **byte == b'\n').count() as u64;
                 if breaks > 0 {
@@ -146,7 +147,7 @@ impl Rows {
         };
     }
 
-    /// Makes a value of the record just read; the first one becomes the header instead.
+    /// Returns the value of the record just read; the first record becomes the header instead.
     fn record(&mut self, row: u64) -> Result<Option<Value>, ImportError> {
         let line = self.line;
         let text = core::str::from_utf8(&self.cells[..self.cells_len]).map_err(|_| ImportError::NotUtf8 { line })?;

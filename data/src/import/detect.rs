@@ -1,28 +1,29 @@
-//! Finds what a file is: from its name and its whole first record, however long that is.
+//! Detects the format of a file from its name and its whole first record, however long that is.
 
 use super::{BOM, Format, Kind, RECORD_BYTES_MAX};
 
-/// What separates the cells of a table, in the order of preference.
+/// Separators between cells, most preferred first.
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 
-/// What the beginning of a file tells.
+/// Result of a detection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Detected {
-    /// The file is of this kind.
+    /// The file has this format.
     Kind(Kind),
-    /// The first record goes on behind what was given: give more.
+    /// The first record is incomplete; more bytes are needed.
     More,
-    /// One line that is an object and holds an array of objects: it may be a record, or hold the records.
+    /// The file may be JSON or NDJSON: its line is an object with an array of objects, either one record or all
+    /// records.
     JsonOrNdjson,
-    /// Nothing tells.
+    /// The format is unknown.
     Unknown,
 }
 
 impl Kind {
-    /// Finds the kind of a file from its name and its beginning.
+    /// Detects the format of a file from its name and its beginning.
     ///
-    /// `format` and `delimiter` are what was said of it and always win. `finished` says that `first` is the whole file;
-    /// else [`Detected::More`] asks for more of it, at most a little over [`RECORD_BYTES_MAX`].
+    /// A format or delimiter in `said` always wins. `finished` is true if `first` is the whole file. Otherwise
+    /// [`Detected::More`] may ask for more bytes, up to a little over [`RECORD_BYTES_MAX`].
     pub fn detect(name: &str, said: (Option<Format>, Option<u8>), first: &[u8], finished: bool) -> Detected {
         let (format, delimiter) = said;
         let ending = name.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase()).unwrap_or_default();
@@ -67,19 +68,19 @@ fn by_contents(ending: &str, text: &[u8], ended: bool) -> Result<Format, Detecte
     }
 }
 
-/// An object at the beginning: a record of many, or what holds them.
+/// Decides whether an object at the beginning is one record of many, or holds the records.
 fn json_or_ndjson(named: Option<Format>, text: &[u8], ended: bool) -> Result<Format, Detected> {
     let Some(end) = text.iter().position(|byte| *byte == b'\n') else {
         return match (ended, named) {
             (false, _) => Err(Detected::More),
-            // One record is at most that long.
+            // A record is no longer than this.
             _ if text.len() > RECORD_BYTES_MAX => Ok(Format::Json),
             (true, named) => one_line(named, text),
         };
     };
     let (line, rest) = (text[..end].trim_ascii(), text[end..].trim_ascii_start());
     if crate::json::parse(line).is_err() {
-        // A whole object that is no line of its own, or no JSON at all: the JSON reader says which.
+        // An object over several lines, or invalid JSON: the JSON reader reports the error.
         return Ok(Format::Json);
     }
     match rest.first() {
@@ -90,7 +91,7 @@ fn json_or_ndjson(named: Option<Format>, text: &[u8], ended: bool) -> Result<For
     }
 }
 
-/// A file that is one object on one line.
+/// Decides about a file that is one object on one line.
 fn one_line(named: Option<Format>, line: &[u8]) -> Result<Format, Detected> {
     if let Some(named) = named {
         return Ok(named);
@@ -103,15 +104,15 @@ fn one_line(named: Option<Format>, line: &[u8]) -> Result<Format, Detected> {
     if holds_records { Err(Detected::JsonOrNdjson) } else { Ok(Format::Ndjson) }
 }
 
-/// The character that separates most cells of the first record, outside quotes. `Some(None)` if there is none of them,
-/// `None` while the record has not ended.
+/// Returns the separator of most cells in the first record, outside of quotes; `Some(None)` if the record has none,
+/// `None` if the record is incomplete.
 fn delimiter_of(text: &[u8], ended: bool) -> Option<Option<u8>> {
     let (mut counts, mut quoted, mut cell_start) = ([0usize; DELIMITERS.len()], false, true);
     let mut whole = ended;
     for byte in text {
         match byte {
             b'"' if quoted => quoted = false,
-            // A quote that was doubled opens again what it seemed to close.
+            // A doubled quote reopens the cell that its first half seemed to close.
             b'"' => quoted = cell_start,
             _ if quoted => {}
             b'\n' | b'\r' => {

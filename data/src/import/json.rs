@@ -1,37 +1,37 @@
-//! An array of objects, or an object with one member that is such an array.
+//! JSON files: an array of objects, or an object with a member that is such an array.
 //!
-//! A small splitter follows strings and nesting just closely enough to find where each row begins and ends; each row is
-//! then parsed by itself, and what surrounds the rows is parsed at the end. So nothing but one row and the surroundings
-//! is ever held, and the whole file is still checked to be valid JSON.
+//! A small splitter follows strings and nesting just enough to find the beginning and the end of each row. Each row is
+//! then parsed alone, and the text around the rows is parsed at the end. Thus only one row and the text around the rows
+//! are in memory, and the whole file is still checked to be valid JSON.
 
 use super::{ENVELOPE_BYTES_MAX, ImportError, Place, Pulled, RECORD_BYTES_MAX};
 use cosmicsync_protocol::crdt::Value;
 
-/// The text around the rows: writing head, rows and tail makes the file again.
+/// The text around the rows: head, rows and tail together are the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Envelope {
-    /// From the file's first byte to the `[` that opens the rows.
+    /// The text up to and including the `[` before the rows.
     pub head: String,
-    /// From the `]` that closes the rows to the file's last byte.
+    /// The text from the `]` after the rows to the end.
     pub tail: String,
-    /// The member that holds the rows, as a dotted path; in XML the path of the rows' elements.
+    /// JSON: the dotted path of the member with the rows. XML: the path of the rows' elements.
     pub rows_member: String,
 }
 
 #[derive(Debug)]
 pub(super) struct Rows {
     phase: Phase,
-    /// The member asked for; once the rows are found, the one that holds them.
+    /// The requested member; once the rows are found, the member that holds them.
     member: Option<String>,
     head: String,
-    /// Bytes of the head or tail being read: they may end inside a character.
+    /// Bytes of the head or tail so far; they may end inside a character.
     around: Vec<u8>,
     tail: String,
     row: Vec<u8>,
-    /// Line where the row starts.
+    /// Line on which the row starts.
     row_line: u64,
     nesting: Nesting,
-    /// Where in the head the reader is.
+    /// The open containers of the head.
     outline: Outline,
     is_object: bool,
 }
@@ -83,12 +83,12 @@ impl Nesting {
     }
 }
 
-/// What is open at a place of the text before the rows, and under which keys.
+/// The open containers at a place of the head, with their keys.
 #[derive(Debug, Default)]
 struct Outline {
     open: Vec<Level>,
     strings: Nesting,
-    /// The string being read, if it is a key, quotes and all.
+    /// The string being read, with its quotes, if it is a key.
     key: Vec<u8>,
 }
 
@@ -98,7 +98,7 @@ struct Level {
     is_object: bool,
     /// The last key.
     key: Option<String>,
-    /// A string is a key now.
+    /// True if the next string is a key.
     key_next: bool,
 }
 
@@ -111,7 +111,7 @@ impl Outline {
         self.strings.in_string
     }
 
-    /// The keys that lead here, joined by dots. `None` where an array lies between, which no path leads into.
+    /// Returns the keys on the way here, joined by dots; `None` inside an array, which paths do not enter.
     fn path(&self) -> Option<String> {
         let keys: Option<Vec<&str>> = self.open.iter().map(|level| level.key.as_deref()).collect();
         keys.map(|keys| keys.join("."))
@@ -144,7 +144,7 @@ impl Outline {
 }
 
 impl Rows {
-    /// Starts a file, or goes on after row `rows` when `head` is not empty.
+    /// Starts a file, or resumes after row `rows` if `head` is not empty.
     pub(super) fn new(member: Option<String>, head: &str, rows: u64) -> Self {
         let phase = match (head.is_empty(), rows) {
             (true, _) => Phase::Start,
@@ -197,7 +197,7 @@ impl Rows {
         Ok((input.len(), Pulled::Nothing))
     }
 
-    /// Takes one byte. Returns true when it ends a row.
+    /// Takes one byte. Returns true if it ends a row.
     fn see(&mut self, byte: u8, place: &Place) -> Result<bool, ImportError> {
         let line = place.line;
         match self.phase {
@@ -232,7 +232,7 @@ impl Rows {
         Ok(false)
     }
 
-    /// Between rows: white space, commas, the next row or the end.
+    /// Takes a byte between rows: white space, a comma, the beginning of a row, or the end of the rows.
     fn between(&mut self, byte: u8, place: &Place) -> Result<(), ImportError> {
         let (line, row) = (place.line, place.row());
         match (byte, self.phase) {
@@ -259,7 +259,7 @@ impl Rows {
         self.row_line = line;
     }
 
-    /// Before the rows. Returns true when the byte was used up: it began a row or ended the rows.
+    /// Takes a byte before the rows. Returns true if the byte began a row or ended the rows.
     fn in_head(&mut self, byte: u8, place: &Place) -> Result<bool, ImportError> {
         let white = matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
         match self.phase {
@@ -329,7 +329,7 @@ impl Rows {
         crate::json::parse(&self.row).map_err(|source| ImportError::Json { line, row, source })
     }
 
-    /// The file has ended: it must be whole, and so must be what surrounded the rows.
+    /// Handles the end of the file: the file and the text around the rows must be complete.
     fn end(&mut self, place: &Place) -> Result<(), ImportError> {
         match self.phase {
             Phase::Tail if self.tail.is_empty() => {

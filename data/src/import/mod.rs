@@ -1,10 +1,10 @@
-//! Reading files of records: CSV, NDJSON, JSON and XML, streaming and resumable.
+//! Readers of record files: CSV, NDJSON, JSON and XML, streaming and resumable.
 //!
-//! A caller feeds chunks of any size and takes records until there are no more, then feeds again. Memory stays bounded:
-//! one chunk, one record of at most [`RECORD_BYTES_MAX`], and for JSON and XML what surrounds the rows. After any record the
-//! reader's [`Checkpoint`] says how to go on from there in another process.
+//! The caller feeds chunks of any size and takes records until none is left, then feeds again. Memory is bounded: one
+//! chunk, one record of at most [`RECORD_BYTES_MAX`], and for JSON and XML the text around the rows. After any record,
+//! the reader's [`Checkpoint`] allows another process to resume. Nothing here opens a file.
 //!
-//! Every error names a line or row and what to do (`spec/documents.md`, section 8).
+//! Every error names a line or row and a remedy. Specified in `spec/documents.md`, section 8.
 
 mod csv;
 mod detect;
@@ -18,27 +18,27 @@ use cosmicsync_protocol::crdt::Value;
 pub use detect::Detected;
 pub use json::Envelope;
 
-/// The longest record, in bytes as it stands in the file.
+/// Longest record, in bytes as in the file.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
 
-/// The most bytes of a JSON file before its rows, and the most after them.
+/// Largest size of a JSON file's text before the rows, and also of the text after them, in bytes.
 pub const ENVELOPE_BYTES_MAX: usize = 1 << 20;
 
-/// A kind of file.
+/// A file format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Format {
     /// Cells separated by commas (RFC 4180) or another character, with a header row.
     Csv,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Ndjson,
-    /// An array of objects, or an object with one member that is such an array.
+    /// An array of objects, or an object with a member that is such an array.
     Json,
-    /// Elements that stand together in another element.
+    /// Elements side by side in another element.
     Xml,
 }
 
 impl Format {
-    /// The name, as people write it.
+    /// Returns the name, in its usual spelling.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Csv => "csv",
@@ -48,7 +48,7 @@ impl Format {
         }
     }
 
-    /// The format of that name, or of files with that ending.
+    /// Returns the format with this name or file extension.
     pub fn named(name: &str) -> Option<Self> {
         match name {
             "csv" | "tsv" | "tab" => Some(Self::Csv),
@@ -60,12 +60,12 @@ impl Format {
     }
 }
 
-/// A format, and of tables what separates their cells.
+/// A format, and the separator of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kind {
     /// The format.
     pub format: Format,
-    /// CSV: what separates the cells. A comma in other formats, where it means nothing.
+    /// CSV: the separator between cells. A comma in other formats, which ignore it.
     pub delimiter: u8,
 }
 
@@ -73,12 +73,12 @@ impl Kind {
     /// Tab-separated values.
     pub const TSV: Self = Self { format: Format::Csv, delimiter: b'\t' };
 
-    /// A format, with a comma between the cells.
+    /// Returns a format, with a comma between cells.
     pub const fn of(format: Format) -> Self {
         Self { format, delimiter: b',' }
     }
 
-    /// Returns whether a character can separate cells: one byte, and none that has another meaning in a table.
+    /// Returns whether a character can separate cells: it is one byte and has no other meaning in a table.
     pub const fn separates(character: char) -> bool {
         character.is_ascii() && !matches!(character, '"' | '\r' | '\n' | '\0')
     }
@@ -87,111 +87,111 @@ impl Kind {
 /// One record of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// The record: always a map.
+    /// The record's value: always a map.
     pub value: Value,
-    /// Where the next record's bytes start, from the file's first byte.
+    /// Offset of the next record in the file, in bytes.
     pub offset_after: u64,
-    /// Its number; the first is 1.
+    /// The record's number; the first is 1.
     pub row: u64,
-    /// On which line it starts; the first is 1.
+    /// The line on which the record starts; the first is 1.
     pub line: u64,
 }
 
-/// Where a reader stands after a record: all that another needs to go on.
+/// Position of a reader after a record, with everything needed to resume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkpoint {
     /// The file's format.
     pub kind: Kind,
-    /// Feed the file from this byte on.
+    /// Offset from which to feed the file, in bytes.
     pub offset: u64,
-    /// How many records were read.
+    /// Number of records read.
     pub rows: u64,
-    /// On which line the offset lies; the first is 1.
+    /// Line of the offset; the first is 1.
     pub line: u64,
-    /// CSV: the header, empty while it was not read. XML: the names of elements in their order.
+    /// CSV: the header; empty until it was read. XML: the names of elements, in order.
     pub header: Vec<String>,
-    /// JSON: the text before the rows and in it the last `[`, empty while they were not found. XML: the text before the
+    /// JSON: the text before the rows, up to its last `[`; empty until the rows were found. XML: the text before the
     /// first row.
     pub head: String,
-    /// JSON: the member that holds the rows, as asked for or found. XML: the path of the rows' elements.
+    /// JSON: the member with the rows, requested or found. XML: the path of the rows' elements.
     pub rows_member: Option<String>,
 }
 
-/// Why a file can't be read on.
+/// Errors of reading a file.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// Not UTF-8.
+    /// The text is not UTF-8.
     #[error("line {line}: the text is not UTF-8; convert the file to UTF-8 and import it again")]
     NotUtf8 {
         /// The line.
         line: u64,
     },
-    /// No header row.
+    /// There is no header row.
     #[error("the file has no header row; put the column names on the first line")]
     NoHeader,
-    /// A column without a name.
+    /// A column has no name.
     #[error("line 1: column {column} has no name; name it, or delete the column")]
     EmptyColumnName {
-        /// Its number; the first is 1.
+        /// The column's number; the first is 1.
         column: usize,
     },
-    /// Two columns of one name.
+    /// Two columns have the same name.
     #[error("line 1: columns {first} and {second} have the same name; rename one")]
     DuplicateColumnName {
-        /// Number of the one.
+        /// Number of the first column.
         first: usize,
-        /// Number of the other.
+        /// Number of the second column.
         second: usize,
     },
-    /// A row of the wrong width.
+    /// A row has more or fewer cells than the header.
     #[error("line {line} (row {row}): {found} cells where the header has {expected}; is a comma or a quote missing?")]
     Ragged {
-        /// The line where the row starts.
+        /// The line on which the row starts.
         line: u64,
-        /// Its number.
+        /// The row's number.
         row: u64,
-        /// How many cells it has.
+        /// Number of cells in the row.
         found: usize,
-        /// How many the header has.
+        /// Number of cells in the header.
         expected: usize,
     },
-    /// A quoted cell that runs to the end of the file.
+    /// A quoted cell runs to the end of the file.
     #[error("line {line} (row {row}): a quote is never closed; close it, or double it to mean the character")]
     UnclosedQuote {
-        /// The line where the row starts.
+        /// The line on which the row starts.
         line: u64,
-        /// Its number.
+        /// The row's number.
         row: u64,
     },
-    /// Text behind the quote that closes a cell.
+    /// Text follows the quote that closes a cell.
     #[error(
         "line {line} (row {row}): text follows the quote that closes a cell; double the quotes that are part of the text"
     )]
     TextAfterQuote {
-        /// The line where the row starts.
+        /// The line on which the row starts.
         line: u64,
-        /// Its number.
+        /// The row's number.
         row: u64,
     },
-    /// A record above the limit.
+    /// A record is longer than [`RECORD_BYTES_MAX`].
     #[error("line {line} (row {row}): the record is longer than {RECORD_BYTES_MAX} bytes; split it")]
     RecordTooLong {
-        /// The line where the row starts.
+        /// The line on which the row starts.
         line: u64,
-        /// Its number.
+        /// The row's number.
         row: u64,
     },
-    /// A record that is not valid JSON.
+    /// A record is not valid JSON.
     #[error("line {line} (row {row}): {source}")]
     Json {
-        /// The line where the row starts.
+        /// The line on which the row starts.
         line: u64,
-        /// Its number.
+        /// The row's number.
         row: u64,
-        /// What is wrong with it.
+        /// The error.
         source: JsonError,
     },
-    /// A record that is no object.
+    /// A record is not an object.
     #[error("line {line} (row {row}): not an object; every record must be one")]
     NotObject {
         /// The line.
@@ -199,24 +199,24 @@ pub enum ImportError {
         /// The row's number.
         row: u64,
     },
-    /// Something else than a comma or the end between two records.
+    /// Something other than a comma or the end is between two records.
     #[error("line {line} (after row {rows}): expected a comma and an object, or the end of the array")]
     Separator {
         /// The line.
         line: u64,
-        /// How many rows came before.
+        /// Number of rows before it.
         rows: u64,
     },
-    /// A JSON file without rows.
+    /// The JSON file has no rows.
     #[error("no array of objects was found; name the member that holds the rows, or use NDJSON for single objects")]
     NoRows,
-    /// A JSON file without rows where they were said to be.
+    /// The named member has no rows.
     #[error("no array of objects was found at '{member}'; write the names of the members that lead to it, with dots")]
     NoRowsAt {
-        /// Where they were said to be.
+        /// The named member.
         member: String,
     },
-    /// Too much around the rows.
+    /// The text around the rows is too long.
     #[error(
         "line {line}: more than {ENVELOPE_BYTES_MAX} bytes stand outside the rows; name the member that holds them"
     )]
@@ -224,21 +224,21 @@ pub enum ImportError {
         /// The line.
         line: u64,
     },
-    /// The file ends inside.
+    /// The file ends inside a row.
     #[error("the file ends inside row {row}; is it complete?")]
     Truncated {
         /// The row's number.
         row: u64,
     },
-    /// Something that XML does not allow, or that has no place in a record.
+    /// The XML is not well-formed, or something has no place in a record.
     #[error("line {line}: {what}")]
     Xml {
         /// The line.
         line: u64,
-        /// What is wrong, and what to do.
+        /// The error and its remedy.
         what: String,
     },
-    /// What surrounds the rows is not valid JSON.
+    /// The text around the rows is not valid JSON.
     #[error("the text around the rows is not valid JSON: {0}")]
     Envelope(JsonError),
 }
@@ -250,7 +250,7 @@ const BOM: &[u8] = b"\xef\xbb\xbf";
 pub struct Reader {
     source: Source,
     buffer: Vec<u8>,
-    /// How much of the buffer was read.
+    /// Number of bytes of the buffer that were read.
     read: usize,
     finished: bool,
     place: Place,
@@ -265,7 +265,7 @@ enum Source {
     Xml(Box<xml::Rows>),
 }
 
-/// Where in the file a reader is.
+/// Position of a reader in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Place {
     offset: u64,
@@ -274,29 +274,31 @@ struct Place {
 }
 
 impl Place {
-    /// Number of the row being read.
+    /// Returns the number of the row being read.
     const fn row(&self) -> u64 {
         self.rows + 1
     }
 }
 
-/// What a source did with its input.
+/// Result of reading input.
 enum Pulled {
-    /// Nothing: it needs more input, or there is no more record.
+    /// No record: more input is needed, or the file has ended.
     Nothing,
-    /// A record, and the line where it starts.
+    /// A record, and the line on which it starts.
     Record(Value, u64),
 }
 
 impl Reader {
-    /// Starts at the beginning of a file. `rows_member` is the dotted path of the member of a JSON object that holds the
-    /// rows; without it the first member that is an array of objects does. In XML it is the path of the rows' elements;
-    /// without it the first element within the outermost that holds others is a row, and so are those beside it.
+    /// Returns a reader at the beginning of a file.
+    ///
+    /// In JSON, `rows_member` is the dotted path of the member with the rows; without it, the first member that is an
+    /// array of objects holds the rows. In XML, it is the path of the rows' elements; without it, the first element
+    /// inside the outermost one that has child elements is a row, and so are its siblings.
     pub fn new(format: Format, rows_member: Option<&str>) -> Self {
         Self::of(Kind::of(format), rows_member)
     }
 
-    /// As [`Reader::new`], of a table with another character between its cells.
+    /// Returns a reader at the beginning of a file, for a table with another separator. See [`Reader::new`].
     pub fn of(kind: Kind, rows_member: Option<&str>) -> Self {
         Self::resume(Checkpoint {
             kind,
@@ -309,7 +311,7 @@ impl Reader {
         })
     }
 
-    /// Goes on from a checkpoint. The caller feeds the file from [`Checkpoint::offset`] on.
+    /// Returns a reader that resumes at a checkpoint. The caller feeds the file from [`Checkpoint::offset`] on.
     pub fn resume(checkpoint: Checkpoint) -> Self {
         let source = match checkpoint.kind.format {
             Format::Csv => {
@@ -327,20 +329,21 @@ impl Reader {
         Self { source, buffer: Vec::new(), read: 0, finished: false, place, checkpoint }
     }
 
-    /// Takes the next bytes of the file. Take all records before feeding again: what is fed is kept until read.
+    /// Takes the next bytes of the file. The caller should take all records before the next call, because unread bytes
+    /// stay in memory.
     pub fn feed(&mut self, bytes: &[u8]) {
         self.buffer.drain(..self.read);
         self.read = 0;
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// Says that the file has ended.
+    /// Declares the end of the file.
     pub const fn finish(&mut self) {
         self.finished = true;
     }
 
-    /// Takes the next record. `None` until more is fed; after [`Reader::finish`], `None` means that the file was read
-    /// to its end and is valid. After an error the reader is of no more use: correct the file and resume.
+    /// Returns the next record; `None` if more bytes are needed. After [`Reader::finish`], `None` means that the whole
+    /// file was read and is valid. After an error the reader is unusable: correct the file and resume.
     pub fn next_record(&mut self) -> Result<Option<Record>, ImportError> {
         if self.place.offset == 0 && !self.skip_bom()? {
             return Ok(None);
@@ -362,12 +365,12 @@ impl Reader {
         Ok(Some(Record { value, offset_after: self.place.offset, row: self.place.rows, line }))
     }
 
-    /// Where to go on after the last record taken.
+    /// Returns the position after the last record taken.
     pub const fn checkpoint(&self) -> &Checkpoint {
         &self.checkpoint
     }
 
-    /// CSV: the column names in order. Empty before the first record. XML: the names of the elements in their order.
+    /// Returns the names of CSV columns in order, empty before the first record, or of XML elements in order.
     pub fn columns(&self) -> &[String] {
         match &self.source {
             Source::Csv(rows) => rows.header(),
@@ -376,7 +379,7 @@ impl Reader {
         }
     }
 
-    /// JSON and XML: what surrounds the rows. `None` before the end of the file and for a bare array.
+    /// JSON and XML: returns the text around the rows; `None` before the end of the file, and for a bare array.
     pub fn envelope(&self) -> Option<Envelope> {
         match &self.source {
             Source::Json(rows) => rows.envelope(),
@@ -399,14 +402,14 @@ impl Reader {
                     rows.head().clone_into(&mut checkpoint.head);
                     checkpoint.rows_member = rows.path();
                 }
-                // Names are only ever added.
+                // Names are only appended.
                 checkpoint.header.extend_from_slice(&rows.names()[checkpoint.header.len()..]);
             }
             Source::Csv(_) | Source::Ndjson(_) | Source::Json(_) => {}
         }
     }
 
-    /// Returns false while too little was fed to tell.
+    /// Skips a byte order mark. Returns false if more bytes are needed to decide.
     fn skip_bom(&mut self) -> Result<bool, ImportError> {
         let start = &self.buffer[self.read..];
         if start.len() < BOM.len() && !self.finished {

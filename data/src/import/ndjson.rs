@@ -1,4 +1,4 @@
-//! One JSON object a line. Blank lines are skipped.
+//! NDJSON: one JSON object per line. Blank lines are skipped.
 
 use super::{ImportError, Place, Pulled, RECORD_BYTES_MAX};
 

@@ -1,59 +1,59 @@
-//! Definitions of indexes, as they stand in a collection's description (`spec/query.md`, section 6).
+//! Definitions of indexes, as stored in a collection's description (`spec/query.md`, section 6).
 
 use crate::json;
 use crate::query::path::{Path, PathError};
 use cosmicsync_protocol::crdt::Value;
 use std::collections::BTreeMap;
 
-/// Indexes of a collection, at most.
+/// Largest number of indexes of a collection.
 pub const INDEXES_MAX: usize = 16;
-/// Fields of an index, at most.
+/// Largest number of fields of an index.
 pub const FIELDS_MAX: usize = 8;
-/// The longest name of an index, in bytes.
+/// Longest name of an index, in bytes.
 pub const NAME_BYTES_MAX: usize = 64;
 
-/// The fields of an index, first to last: 1 to [`FIELDS_MAX`].
+/// The fields of an index, most significant first: 1 to [`FIELDS_MAX`].
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fields(Vec<Path>);
 
 /// The indexes of a collection, by name.
 pub type Indexes = BTreeMap<String, Fields>;
 
-/// Why something is no definition of an index.
+/// Reasons for a definition to be invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IndexError {
-    /// A name that is empty, too long, or has other characters than letters, digits, `_` and `-`.
+    /// The name is empty, too long, or has other characters than letters, digits, `_` and `-`.
     #[error("{0:?} cannot name an index: use 1 to {NAME_BYTES_MAX} letters, digits, `_` or `-`")]
     Name(String),
-    /// No fields, or too many.
+    /// There are no fields, or too many.
     #[error("an index has 1 to {FIELDS_MAX} fields, not {0}")]
     FieldCount(usize),
-    /// A field is there twice.
+    /// A field appears twice.
     #[error("the field {0} stands in the index twice")]
     Repeated(String),
-    /// A field is something known of a document beside its value.
+    /// A field is a virtual field.
     #[error(
         "{0} is no member of documents; an index is on members, and one whose name begins with $ is written as `\\$name`"
     )]
     Virtual(String),
-    /// A field is no path.
+    /// A field is not a path.
     #[error("the field {field:?}: {error}")]
     Path {
         /// The field.
         field: String,
-        /// What is wrong with it.
+        /// The error.
         error: PathError,
     },
-    /// The definition is no list of texts.
+    /// The definition is not a list of texts.
     #[error("the fields of an index are a list of paths")]
     Form,
-    /// The collection has as many as it may have.
+    /// The collection has [`INDEXES_MAX`] indexes already.
     #[error("the collection has {INDEXES_MAX} indexes, which is as many as there may be: drop one first")]
     TooMany,
 }
 
 impl Fields {
-    /// Reads the fields of an index.
+    /// Parses the fields of an index.
     pub fn parse<'a>(fields: impl IntoIterator<Item = &'a str>) -> Result<Self, IndexError> {
         let mut paths = Vec::new();
         for field in fields {
@@ -72,18 +72,18 @@ impl Fields {
         if paths.is_empty() { Err(IndexError::FieldCount(0)) } else { Ok(Self(paths)) }
     }
 
-    /// The paths, first to last.
+    /// Returns the paths, most significant first.
     pub fn paths(&self) -> &[Path] {
         &self.0
     }
 
-    /// Writes the fields as one text. It is a single value of the description, so of two devices that define an index
-    /// differently one wins whole.
+    /// Writes the fields as one text. The text is a single value of the description, so if two devices define an index
+    /// differently, one definition wins as a whole.
     pub fn to_text(&self) -> String {
         json::to_string(&Value::List(self.0.iter().map(|path| Value::from(path.to_string())).collect()))
     }
 
-    /// Reads what [`Self::to_text`] wrote.
+    /// Parses the text of [`Self::to_text`].
     pub fn from_text(text: &str) -> Result<Self, IndexError> {
         let value = json::parse(text.as_bytes()).map_err(|_| IndexError::Form)?;
         let fields = value.as_list().ok_or(IndexError::Form)?;
@@ -99,13 +99,13 @@ pub fn check_name(name: &str) -> Result<(), IndexError> {
     if fits && plain { Ok(()) } else { Err(IndexError::Name(name.to_owned())) }
 }
 
-/// Writes the indexes of a collection as a member of its description.
+/// Returns the indexes of a collection as a member of its description.
 pub fn to_value(indexes: &Indexes) -> Value {
     indexes.iter().map(|(name, fields)| (name.as_str(), Value::from(fields.to_text()))).collect()
 }
 
-/// Reads the indexes of a description. What is no definition is passed over: a later version wrote it, or a merge of two
-/// devices went beyond the limits.
+/// Reads the indexes of a description. An invalid definition is skipped: a later version wrote it, or a merge of two
+/// devices exceeded the limits.
 pub fn from_value(value: &Value) -> Indexes {
     let entries = value.as_map().into_iter().flatten();
     let read = |(name, fields): (&String, &Value)| {

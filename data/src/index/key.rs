@@ -1,32 +1,32 @@
-//! The bytes under which an index holds a document: they sort as `query::order` does (`spec/query.md`, section 6).
+//! Index keys: bytes that sort like `query::order` (`spec/query.md`, section 6).
 //!
 //! Each field is its rank, then its content, in the encoding of FoundationDB's tuple layer. A number is the greatest
-//! double that does not exceed it, and what it is more: so whole numbers and floats are told apart exactly where they differ,
-//! and not where they are equal.
+//! double that does not exceed it, and the difference. Thus an integer and a float have different keys exactly if they
+//! differ in value.
 
 use crate::query::order::Rank;
 use cosmicsync_protocol::crdt::Value;
 use foundationdb_tuple::{Element, pack};
 use std::borrow::Cow;
 
-/// The longest tuple that is kept whole, in bytes. Of a longer one its beginning is kept, and a hash of all of it.
+/// Longest tuple that is kept whole, in bytes. A longer one is truncated, and a hash of all of it is appended.
 pub const TUPLE_BYTES_MAX: usize = 400;
-/// The bytes that are kept of the beginning of a longer tuple.
+/// Size of the beginning that is kept of a longer tuple, in bytes.
 const CUT_BYTES: usize = 384;
 
-/// Appends a field of a tuple. `None` is a field that is missing.
+/// Appends a field of a tuple; `None` is a missing field.
 pub fn push_field(value: Option<&Value>, out: &mut Vec<u8>) {
     let mut elements = Vec::with_capacity(3);
     push_elements(value, &mut elements);
     out.extend(pack(&Element::Tuple(elements)));
 }
 
-/// Appends what every field of this rank begins with.
+/// Appends the beginning of every field of this rank.
 pub fn push_rank(rank: Rank, out: &mut Vec<u8>) {
     out.extend(pack(&number_of(rank)));
 }
 
-/// The least bytes above all that begin with these. Empty if there are none.
+/// Returns the least bytes above all bytes with this prefix; empty if no bytes are.
 pub fn after_prefix(mut prefix: Vec<u8>) -> Vec<u8> {
     while let Some(last) = prefix.pop() {
         if let Some(next) = last.checked_add(1) {
@@ -37,8 +37,8 @@ pub fn after_prefix(mut prefix: Vec<u8>) -> Vec<u8> {
     prefix
 }
 
-/// A tuple as it stands in a key: whole, or cut where it is too long. Equal tuples stay equal, and different ones
-/// different; of those that are cut the order is kept as far as their beginnings differ.
+/// Returns a tuple in the form of a key, and true if it was truncated. Equal tuples stay equal and different ones stay
+/// different. Truncated tuples keep their order as far as their beginnings differ.
 pub fn cut(mut tuple: Vec<u8>) -> (Vec<u8>, bool) {
     if tuple.len() <= TUPLE_BYTES_MAX {
         return (tuple, false);
@@ -49,8 +49,8 @@ pub fn cut(mut tuple: Vec<u8>) -> (Vec<u8>, bool) {
     (tuple, true)
 }
 
-/// The end of a range as it stands among keys, and whether it lost its own end because keys keep no more: it is as wide as
-/// need be then.
+/// Returns a range's end in the form of a key, and true if it was truncated. A truncated end makes the range wider,
+/// never narrower.
 pub fn bound(mut tuple: Vec<u8>) -> (Vec<u8>, bool) {
     let is_cut = tuple.len() > CUT_BYTES;
     tuple.truncate(CUT_BYTES);
@@ -70,7 +70,7 @@ const fn number_of(rank: Rank) -> i64 {
     }
 }
 
-/// Recursion is as deep as the value nests, which readers of values bound.
+/// Appends the elements of a value. Recursion is as deep as the value nests, which the readers of values limit.
 fn push_elements<'a>(value: Option<&'a Value>, out: &mut Vec<Element<'a>>) {
     out.push(Element::Int(number_of(Rank::of(value))));
     match value {
@@ -80,7 +80,7 @@ fn push_elements<'a>(value: Option<&'a Value>, out: &mut Vec<Element<'a>>) {
             let (floor, more) = floor_of(*number);
             out.extend([Element::Double(floor), Element::Int(more)]);
         }
-        // Both zeros are one number.
+        // Both zeros are the same number.
         Some(Value::Float(number)) => out.extend([Element::Double(number + 0.0), Element::Int(0)]),
         Some(Value::Text(text)) => out.push(Element::String(Cow::Borrowed(text))),
         Some(Value::Bytes(bytes)) => out.push(Element::Bytes(bytes.as_slice().into())),
@@ -100,11 +100,11 @@ fn push_elements<'a>(value: Option<&'a Value>, out: &mut Vec<Element<'a>>) {
     }
 }
 
-/// The greatest double that does not exceed a whole number, and how much more that is.
+/// Returns the greatest double that does not exceed an integer, and the difference.
 #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "what is rounded is corrected")]
 fn floor_of(number: i64) -> (f64, i64) {
     let nearest = number as f64;
-    // Beyond 64 bits there is only 2^63, which the greatest whole numbers round up to.
+    // The only double above all 64-bit integers is 2^63, to which the greatest integers round up.
     let more = i128::from(number) - nearest as i128;
     let floor = if more < 0 { nearest.next_down() } else { nearest };
     let more = i128::from(number) - floor as i128;

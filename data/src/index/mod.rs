@@ -1,4 +1,4 @@
-//! Indexes: under which keys a document stands, without any storage.
+//! Indexes without storage: definitions, keys, and the rows of a document. Specified in `spec/query.md`, section 6.
 
 pub mod define;
 pub mod key;

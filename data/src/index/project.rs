@@ -1,4 +1,4 @@
-//! From the value of a document to the rows of an index.
+//! Computes a document's index rows from its value (`spec/query.md`, section 6).
 
 use super::define::Fields;
 use super::key::{cut, push_field};
@@ -7,23 +7,23 @@ use cosmicsync_protocol::crdt::Value;
 use cosmicsync_protocol::ids::DocId;
 use std::collections::BTreeSet;
 
-/// Rows that a document has in one index, at most. One that would have more stands in the index's overflow.
+/// Largest number of rows of a document in one index. A document with more is in the index's overflow.
 pub const ROWS_MAX: usize = 256;
 
-/// A byte that no tuple begins with: all of them begin with the code of a small whole number.
+/// Marks the overflow: no tuple begins with this byte, because every tuple begins with the code of a small integer.
 const OVERFLOW: u8 = 0xff;
 
-/// What an index holds of a document.
+/// The index tuples of a document.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Projected {
-    /// The tuples under which it stands, each with whether it was cut; ascending.
+    /// The tuples, ascending; true for a truncated tuple.
     pub tuples: BTreeSet<(Vec<u8>, bool)>,
-    /// Which fields reached or crossed a list.
+    /// Per field: true if it reached or crossed a list.
     pub lists: Vec<bool>,
 }
 
 impl Projected {
-    /// Whether some tuple is cut.
+    /// Returns whether some tuple is truncated.
     pub fn is_cut(&self) -> bool {
         self.tuples.iter().any(|(_, cut)| *cut)
     }
@@ -31,8 +31,8 @@ impl Projected {
 
 /// Returns the tuples under which an index holds a value.
 ///
-/// A field that leads to a list gives a tuple for each of its items. With too many, or with two such fields, the document
-/// stands in the overflow, which every scan of the index reads as well.
+/// A field that leads to a list gives a tuple for each item. With too many tuples, or with two such fields, the
+/// document is in the overflow, which every scan of the index also reads.
 pub fn project(fields: &Fields, value: &Value) -> Projected {
     let reached: Vec<Reached<'_>> = fields.paths().iter().map(|path| path.reach(value)).collect();
     let lists: Vec<bool> = reached.iter().map(Reached::is_multikey).collect();
@@ -53,17 +53,17 @@ pub fn project(fields: &Fields, value: &Value) -> Projected {
     Projected { tuples, lists }
 }
 
-/// The tuple of documents that stand nowhere else in an index.
+/// Returns the tuple of documents in the overflow.
 pub fn overflow() -> (Vec<u8>, bool) {
     (vec![OVERFLOW], true)
 }
 
-/// The key of a row: index, tuple, document.
+/// Returns the key of a row: index, tuple, document.
 pub fn term_key(index: u32, tuple: &[u8], doc: DocId) -> Vec<u8> {
     [&index.to_be_bytes(), tuple, doc.as_ref()].concat()
 }
 
-/// The tuple and the document of a row's key.
+/// Splits a row's key into the tuple and the document.
 pub fn term_parts(key: &[u8]) -> Option<(&[u8], DocId)> {
     let (rest, doc) = key.split_last_chunk::<16>()?;
     Some((rest.get(4..)?, DocId(*doc)))

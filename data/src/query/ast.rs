@@ -1,53 +1,53 @@
-//! What a selector says.
+//! The syntax tree of a selector. Specified in `spec/query.md`, section 3.
 
 use super::path::{Path, PathError, Reached};
 use super::pattern::Pattern;
 use core::fmt;
 use cosmicsync_protocol::crdt::Value;
 
-/// Which documents are meant.
+/// A condition on documents.
 ///
-/// [`super::parse`] makes it in one form: no list of one, no list in a list of the same kind. It nests at most
-/// [`super::SELECTOR_DEPTH_MAX`] deep, which whoever builds one otherwise keeps to.
+/// [`super::parse`] builds it in normal form: no list of one part, and no list directly in a list of the same kind. The
+/// normal form nests at most [`super::SELECTOR_DEPTH_MAX`] deep; other builders must keep to this limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selector {
-    /// Those that all of these match; with none, every document.
+    /// Documents that match all of these; with no parts, every document.
     All(Vec<Self>),
-    /// Those that at least one of these matches; with none, no document.
+    /// Documents that match at least one of these; with no parts, no document.
     Any(Vec<Self>),
-    /// Those that this does not match.
+    /// Documents that do not match this.
     Not(Box<Self>),
-    /// Those whose field passes the test.
+    /// Documents whose field passes the test.
     Field(Field, Test),
 }
 
-/// What a test or a sort looks at.
+/// The object of a test or a sort key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Field {
-    /// A place in the value.
+    /// A path in the value.
     Member(Path),
-    /// Something that is known of the document beside its value.
+    /// A property of the document outside of its value.
     Virtual(Virtual),
 }
 
-/// What is known of a document beside its value.
+/// A property of a document outside of its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Virtual {
     /// `$id`: the document's id, in hex.
     Id,
-    /// `$key`: the key that its id was derived from.
+    /// `$key`: the key from which the id was derived.
     Key,
-    /// `$version`: its version, in hex.
+    /// `$version`: the document's version, in hex.
     Version,
-    /// `$valid`: whether its value fulfils its schema; null where the schema is not known.
+    /// `$valid`: true if the value matches its schema; null if the schema is unknown.
     Valid,
 }
 
 impl Virtual {
-    /// All of them.
+    /// All virtual fields.
     pub const ALL: [Self; 4] = [Self::Id, Self::Key, Self::Version, Self::Valid];
 
-    /// The name, with its `$`.
+    /// Returns the name, with its `$`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Id => "$id",
@@ -58,13 +58,13 @@ impl Virtual {
     }
 }
 
-/// Why a text names no field.
+/// Reasons for a text not to name a field.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FieldError {
-    /// Not a path.
+    /// The text is not a path.
     #[error(transparent)]
     Path(#[from] PathError),
-    /// Begins with `$` and is no virtual field.
+    /// The text begins with `$` and is not a virtual field.
     #[error(
         "there is no virtual field `{0}`; there are $id, $key, $version and $valid, and a member whose name begins with $ is written as `\\$name`"
     )]
@@ -74,13 +74,13 @@ pub enum FieldError {
 /// Longest unknown name that an error repeats, in characters.
 const SHOWN_MAX: usize = 64;
 
-/// Cuts a name that came from outside to what an error shows.
+/// Truncates a name from outside for display in an error.
 pub(super) fn shown(name: &str) -> String {
     name.chars().take(SHOWN_MAX).collect()
 }
 
 impl Field {
-    /// Reads a field: a virtual one by its name, anything else as a path.
+    /// Parses a field: a virtual field by its name, anything else as a path.
     pub fn parse(text: &str) -> Result<Self, FieldError> {
         if !text.starts_with('$') {
             return Ok(Self::Member(Path::parse(text)?));
@@ -99,43 +99,44 @@ impl fmt::Display for Field {
     }
 }
 
-/// A test of what a field reaches ([`Reached`]).
+/// A test of the values that a field reaches ([`Reached`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Test {
-    /// `$eq`: a candidate equals the operand. Null also equals what is missing.
+    /// `$eq`: a candidate equals the operand. Null also equals a missing field.
     Eq(Operand),
     /// `$ne`: not [`Test::Eq`].
     Ne(Operand),
-    /// `$gt`, `$gte`, `$lt`, `$lte`: a candidate of the operand's type stands so to it. No list and no map.
+    /// `$gt`, `$gte`, `$lt`, `$lte`: a candidate of the operand's type has this relation to it. Never true of lists and
+    /// maps.
     Order(Relation, Operand),
-    /// `$in`: [`Test::Eq`] with at least one.
+    /// `$in`: [`Test::Eq`] with at least one operand.
     In(Choice),
     /// `$nin`: not [`Test::In`].
     Nin(Choice),
-    /// `$exists`: something is reached, or nothing is.
+    /// `$exists`: the path reaches a value (true), or none (false).
     Exists(bool),
-    /// `$type`: a candidate is of one of the types.
+    /// `$type`: a candidate has one of the types.
     Type(Vec<Type>),
-    /// `$mod`: a candidate is a whole number with this remainder.
+    /// `$mod`: a candidate is an integer with this remainder.
     Mod {
-        /// What to divide by; not 0.
+        /// Divisor; not 0.
         divisor: i64,
-        /// What is left, with the sign of the number.
+        /// Remainder, with the sign of the number.
         remainder: i64,
     },
-    /// `$size`: a list of this length is reached.
+    /// `$size`: the path reaches a list of this length.
     Size(u64),
-    /// `$all`: each of these is among the items of a list; with none, nothing passes.
+    /// `$all`: each of these is among the items of a list; without any, no document passes.
     Every(Vec<Each>),
     /// `$elemMatch`: one item of a list passes.
     Elem(Elem),
-    /// `$regex`: a candidate is a text in which the pattern is found.
+    /// `$regex`: a candidate is a text that contains a match of the pattern.
     Regex(Pattern),
-    /// `$not`: not all of these pass. At least one.
+    /// `$not`: not all of these pass; at least one.
     Not(Vec<Self>),
 }
 
-/// How a value stands to an operand.
+/// Order relation of a value to an operand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Relation {
     /// `$gt`.
@@ -149,7 +150,7 @@ pub enum Relation {
 }
 
 impl Relation {
-    /// The operator's name.
+    /// Returns the operator's name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Above => "$gt",
@@ -159,37 +160,38 @@ impl Relation {
         }
     }
 
-    /// Whether equal values stand so.
+    /// Returns whether equal values have this relation.
     pub const fn is_inclusive(self) -> bool {
         matches!(self, Self::AtLeast | Self::AtMost)
     }
 
-    /// Whether the operand is the least or the end from below, rather than the end from above.
+    /// Returns whether the operand is a lower bound.
     pub const fn is_lower(self) -> bool {
         matches!(self, Self::Above | Self::AtLeast)
     }
 }
 
-/// What a value is compared with.
+/// The value that a test compares with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Operand {
     /// A value.
     Value(Value),
-    /// `{"$var": "auth.id"}`: a value that [`Selector::bind`] puts in its place. Unbound it makes nothing match.
+    /// A variable, such as `{"$var": "auth.id"}`, which [`Selector::bind`] replaces by a value. Nothing matches because
+    /// of an unbound variable.
     Var(Path),
 }
 
-/// Alternatives.
+/// Alternatives of an `$in`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Choice {
     /// Values, ascending and each once, by [`super::order`].
     pub values: Vec<Value>,
-    /// Variables that are not bound.
+    /// Unbound variables.
     pub vars: Vec<Path>,
 }
 
 impl Choice {
-    /// Gathers alternatives, in any order.
+    /// Collects alternatives, in any order.
     pub fn new(operands: impl IntoIterator<Item = Operand>) -> Self {
         let mut choice = Self::default();
         for operand in operands {
@@ -198,7 +200,7 @@ impl Choice {
                 Operand::Var(path) => choice.vars.push(path),
             }
         }
-        // Of values that are equal in the order, such as 2 and 2.0, the encoding decides which stays.
+        // Values such as 2 and 2.0 are equal in the order; the encoding decides which one stays.
         choice.values.sort_by(|a, b| compare(a, b).then_with(|| a.encode().cmp(&b.encode())));
         choice.values.dedup_by(|a, b| super::order::same(a, b));
         choice.vars.sort();
@@ -211,7 +213,7 @@ fn compare(a: &Value, b: &Value) -> core::cmp::Ordering {
     super::order::compare(Some(a), Some(b))
 }
 
-/// A type of values.
+/// A value type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Type {
     /// Null.
@@ -233,7 +235,7 @@ pub enum Type {
 }
 
 impl Type {
-    /// Names of types, as `$type` takes them; the first of each is the one that is written.
+    /// Names of the types for `$type`; the first name of each type is the one in normal form.
     pub const NAMES: [(&str, Self); 9] = [
         ("null", Self::Null),
         ("boolean", Self::Bool),
@@ -247,7 +249,7 @@ impl Type {
     ];
 }
 
-/// One of what `$all` asks for.
+/// One part of `$all`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Each {
     /// An item equals the operand.
@@ -256,17 +258,17 @@ pub enum Each {
     Elem(Elem),
 }
 
-/// What one item of a list must fulfil. Its own items, if it is a list, do not count.
+/// Condition on one item of a list. If the item is a list itself, its own items are not candidates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Elem {
     /// The item passes each of these; at least one.
     Tests(Vec<Test>),
-    /// The item is a map that this matches. Without virtual fields.
+    /// The item is a map that this selector matches. Virtual fields are not allowed.
     Fields(Box<Selector>),
 }
 
 impl Selector {
-    /// Returns the selector of what all of these match, in one form.
+    /// Returns the selector for documents that match all of these, in normal form.
     pub fn all(parts: impl IntoIterator<Item = Self>) -> Self {
         let mut flat = Vec::new();
         for part in parts {
@@ -275,7 +277,7 @@ impl Selector {
         if flat.len() == 1 { flat.remove(0) } else { Self::All(flat) }
     }
 
-    /// Returns the selector of what one of these matches, in one form.
+    /// Returns the selector for documents that match at least one of these, in normal form.
     pub fn any(parts: impl IntoIterator<Item = Self>) -> Self {
         let mut flat = Vec::new();
         for part in parts {
@@ -284,12 +286,12 @@ impl Selector {
         if flat.len() == 1 { flat.remove(0) } else { Self::Any(flat) }
     }
 
-    /// The selectors that must all match: the members of [`Selector::All`], else itself.
+    /// Returns the selectors that must all match: the parts of [`Selector::All`], otherwise this selector alone.
     pub fn conjuncts(&self) -> &[Self] {
         if let Self::All(parts) = self { parts } else { core::slice::from_ref(self) }
     }
 
-    /// Returns whether this selector asks about a virtual field.
+    /// Returns whether this selector tests a virtual field.
     pub fn asks(&self, virtual_field: Virtual) -> bool {
         match self {
             Self::All(parts) | Self::Any(parts) => parts.iter().any(|part| part.asks(virtual_field)),
@@ -298,8 +300,8 @@ impl Selector {
         }
     }
 
-    /// Puts values in place of variables: each that its path reaches in `context`, without crossing a list. Those of
-    /// which the context says nothing stay unbound.
+    /// Replaces variables by the values that their paths reach in `context`, without crossing a list. A variable that
+    /// the context lacks stays unbound.
     pub fn bind(&self, context: &Value) -> Self {
         match self {
             Self::All(parts) => Self::All(parts.iter().map(|part| part.bind(context)).collect()),

@@ -1,8 +1,8 @@
-//! What a selector asks of one field, for an index on it (`spec/query.md`, section 6).
+//! The bounds that a selector sets on one field, for an index on that field (`spec/query.md`, section 6).
 //!
-//! An index holds a document under each of the keys that [`Reached::keys`](super::path::Reached::keys) names. What is
-//! said here is never narrower than the selector: of a document that matches, at least one key is among the points, and
-//! at least one lies in the range. So a reader of the index evaluates the whole selector on what the index brings.
+//! An index holds a document under each of the keys that [`Reached::keys`](super::path::Reached::keys) returns. The
+//! bounds are never narrower than the selector: a document that matches has at least one key among the points, and at
+//! least one in the range. The reader of an index still evaluates the whole selector on each document.
 
 use super::ast::{Choice, Each, Elem, Field, Operand, Relation, Selector, Test, Type};
 use super::order::{Rank, compare};
@@ -11,7 +11,7 @@ use core::cmp::Ordering;
 use core::ops::RangeInclusive;
 use cosmicsync_protocol::crdt::Value;
 
-/// What a selector asks of one field.
+/// The bounds that a selector sets on one field.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Bounds {
     points: Option<Vec<Option<Value>>>,
@@ -21,46 +21,46 @@ pub struct Bounds {
 /// One end of a range.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct End {
-    /// The value there.
+    /// The value at the end.
     pub value: Value,
-    /// Whether values equal to it belong to the range.
+    /// True if values equal to it belong to the range.
     pub inclusive: bool,
 }
 
-/// Consecutive keys: those of some ranks; with ends, of one rank alone.
+/// Consecutive keys of some ranks; a range with ends has one rank.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Range {
     /// The ranks of the keys.
     pub ranks: RangeInclusive<Rank>,
-    /// The least key; `None` begins with the rank.
+    /// The least key; `None` means the beginning of the rank.
     pub lower: Option<End>,
-    /// The greatest key; `None` ends with the rank.
+    /// The greatest key; `None` means the end of the rank.
     pub upper: Option<End>,
 }
 
 impl Bounds {
-    /// Returns what a selector asks of a field. Nothing inside negations and alternatives counts.
+    /// Returns the bounds of a field. Tests inside negations and alternatives are ignored.
     pub fn of(selector: &Selector, field: &Field) -> Self {
         let mut bounds = Self::default();
         bounds.gather(selector, None, field);
         bounds
     }
 
-    /// Whether nothing is asked.
+    /// Returns true if there are no bounds.
     pub const fn is_free(&self) -> bool {
         self.points.is_none() && self.ranges.is_empty()
     }
 
-    /// The keys of which each matching document has one, ascending and each once; `None` in it is missing. `None` if
-    /// equality with values is not asked for.
+    /// Returns keys of which each matching document has at least one, ascending and unique; `None` in the list is a
+    /// missing field. Returns `None` if no test asks for equality.
     pub fn points(&self) -> Option<&[Option<Value>]> {
         self.points.as_deref()
     }
 
-    /// The range in which each matching document has a key.
+    /// Returns the range in which each matching document has a key.
     ///
-    /// `multikey` says that documents may have several keys. Then one key may fulfil one bound and another key the
-    /// other, so only the bounds that one test sets are used.
+    /// `multikey` is true if documents may have several keys. Different keys of a document may then satisfy different
+    /// bounds, so only the bounds of one test are used.
     pub fn range(&self, multikey: bool) -> Option<Range> {
         let (first, rest) = self.ranges.split_first()?;
         if multikey {
@@ -76,7 +76,8 @@ impl Bounds {
             match (prefix, field) {
                 (None, field) => self.gather_test(test, field, false, wanted),
                 (Some(prefix), Field::Member(path)) => {
-                    // Digits in the item are a key of it; after the path of its list they are a place.
+                    // After a list's path, digits would be an index of the list; in an item they are a key. So such a
+                    // path is not used.
                     let place = matches!(path.steps().first(), Some(Step::Digits(_)));
                     if let Some(joined) = prefix.join(path).filter(|_| !place) {
                         self.gather_test(test, &Field::Member(joined), true, wanted);
@@ -87,7 +88,8 @@ impl Bounds {
         }
     }
 
-    /// `inside` an item of a list a member may be missing that the document has in another.
+    /// Collects the bounds of a test. `inside` is true in an item of a list, where a missing member of one item may
+    /// exist in another.
     fn gather_test(&mut self, test: &Test, field: &Field, inside: bool, wanted: &Field) {
         if field == wanted {
             self.ranges.extend(range_of(test));
@@ -103,9 +105,9 @@ impl Bounds {
         }
     }
 
-    /// What one item must fulfil: the item is one key, so its bounds may be intersected.
+    /// Collects the bounds on one item: an item is one key, so its bounds may be intersected.
     fn gather_item(&mut self, tests: &[Test]) {
-        // What an item holds, if it is a list, is no key.
+        // If the item is a list, its own items are not keys.
         for points in tests.iter().filter(|test| !matches!(test, Test::Every(_))).filter_map(points_of) {
             self.add_points(points);
         }
@@ -115,7 +117,7 @@ impl Bounds {
         }
     }
 
-    /// Keeps the fewer points: of a document with several keys, one may be among these and another among those.
+    /// Keeps the smaller set of points. Sets are not intersected: a document with several keys may have one in each.
     fn add_points(&mut self, points: Vec<Option<Value>>) {
         if self.points.as_ref().is_none_or(|fewest| points.len() < fewest.len()) {
             self.points = Some(points);
@@ -123,7 +125,7 @@ impl Bounds {
     }
 }
 
-/// What one item must fulfil for the test to pass.
+/// Returns the condition on one item that a passing test implies.
 fn elem_of(test: &Test) -> Option<&Elem> {
     if let Test::Elem(elem) = test {
         return Some(elem);
@@ -132,7 +134,7 @@ fn elem_of(test: &Test) -> Option<&Elem> {
     parts.iter().find_map(|each| if let Each::Elem(elem) = each { Some(elem) } else { None })
 }
 
-/// Returns the alternatives of a selector: each `$or` that every matching document fulfils.
+/// Returns the alternatives of a selector: each `$or` that every matching document satisfies.
 pub fn alternatives(selector: &Selector) -> impl Iterator<Item = &[Selector]> {
     selector.conjuncts().iter().filter_map(|part| match part {
         Selector::Any(branches) => Some(branches.as_slice()),
@@ -140,7 +142,7 @@ pub fn alternatives(selector: &Selector) -> impl Iterator<Item = &[Selector]> {
     })
 }
 
-/// The keys one of which a document has that passes the test.
+/// Returns keys of which each document that passes the test has at least one.
 fn points_of(test: &Test) -> Option<Vec<Option<Value>>> {
     match test {
         Test::Eq(Operand::Value(operand)) => Some(sorted(keys_of(operand))),
@@ -155,8 +157,8 @@ fn points_of(test: &Test) -> Option<Vec<Option<Value>>> {
     }
 }
 
-/// The keys one of which a document has whose field equals the operand: null may be missing; a list is an item of the
-/// field's list, or it is that list and its first item is a key.
+/// Returns keys of which a document has one if its field equals the operand. A null operand may be a missing field. A
+/// list operand may be an item of the field's list, or the field's list itself, whose first item is a key.
 fn keys_of(operand: &Value) -> impl Iterator<Item = Option<Value>> {
     let missing = matches!(operand, Value::Null).then_some(None);
     let first = operand.as_list().and_then(|items| items.first()).cloned().map(Some);
@@ -170,7 +172,7 @@ fn sorted(points: impl IntoIterator<Item = Option<Value>>) -> Vec<Option<Value>>
     points
 }
 
-/// The range in which a document has a key that passes the test.
+/// Returns the range in which each document that passes the test has a key.
 fn range_of(test: &Test) -> Option<Range> {
     match test {
         Test::Order(relation, Operand::Value(operand)) => Some(Range::beside(*relation, operand)),
@@ -188,7 +190,7 @@ fn range_of(test: &Test) -> Option<Range> {
 }
 
 impl Range {
-    /// All keys of one rank.
+    /// Returns the range of all keys of one rank.
     pub const fn rank(rank: Rank) -> Self {
         Self { ranks: rank..=rank, lower: None, upper: None }
     }
@@ -199,14 +201,14 @@ impl Range {
         if relation.is_lower() { Self { lower: end, ..all } } else { Self { upper: end, ..all } }
     }
 
-    /// The texts that begin with this one.
+    /// Returns the range of the texts with this prefix.
     fn prefix(prefix: &str) -> Self {
         let lower = Some(End { value: Value::from(prefix), inclusive: true });
         let upper = successor(prefix).map(|text| End { value: Value::Text(text), inclusive: false });
         Self { lower, upper, ..Self::rank(Rank::Text) }
     }
 
-    /// Whether a key lies in the range.
+    /// Returns whether a key lies in the range.
     pub fn contains(&self, key: Option<&Value>) -> bool {
         let beside = |end: &End, wanted| {
             let order = compare(key, Some(&end.value));
@@ -219,7 +221,7 @@ impl Range {
             && self.upper.as_ref().is_none_or(below)
     }
 
-    /// The keys that lie in both. `None` if their ranks have none in common.
+    /// Returns the keys in both ranges; `None` if they have no rank in common.
     fn intersect(&self, other: &Self) -> Option<Self> {
         let ranks = *self.ranks.start().max(other.ranks.start())..=*self.ranks.end().min(other.ranks.end());
         let lower = tighter(self.lower.as_ref(), other.lower.as_ref(), Ordering::Greater);
@@ -227,14 +229,14 @@ impl Range {
         (!ranks.is_empty()).then_some(Self { ranks, lower, upper })
     }
 
-    /// How much is open: fewer is narrower.
+    /// Returns the number of open ends and of ranks beyond one; a smaller number is narrower.
     fn width(&self) -> usize {
         let ranks = usize::from(self.ranks.start() != self.ranks.end());
         ranks + usize::from(self.lower.is_none()) + usize::from(self.upper.is_none())
     }
 }
 
-/// The end that lies further in, in the direction `inwards`.
+/// Returns the tighter of two ends, in the direction `inwards`.
 fn tighter(a: Option<&End>, b: Option<&End>, inwards: Ordering) -> Option<End> {
     let (Some(a), Some(b)) = (a, b) else { return a.or(b).cloned() };
     let order = compare(Some(&a.value), Some(&b.value));
@@ -242,11 +244,11 @@ fn tighter(a: Option<&End>, b: Option<&End>, inwards: Ordering) -> Option<End> {
     Some(if a_is_tighter { a.clone() } else { b.clone() })
 }
 
-/// The least text above all that begin with this one. `None` if there is none.
+/// Returns the least text above all texts with this prefix; `None` if no text is.
 fn successor(prefix: &str) -> Option<String> {
     let mut chars: Vec<char> = prefix.chars().collect();
     while let Some(last) = chars.pop() {
-        // A range of characters passes over the surrogates.
+        // A range of characters skips the surrogates.
         if let Some(next) = (last..=char::MAX).nth(1) {
             chars.push(next);
             return Some(chars.into_iter().collect());

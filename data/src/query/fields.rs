@@ -1,4 +1,4 @@
-//! What an answer shows of each document (`spec/query.md`, section 5).
+//! Projection: the fields of each document that an answer shows (`spec/query.md`, section 5).
 
 use super::FIELDS_MAX;
 use super::ast::{Field, FieldError, Virtual};
@@ -7,48 +7,48 @@ use crate::json::{self, JsonError};
 use cosmicsync_protocol::crdt::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The members that an answer shows of each value, and the virtual fields that it shows beside it.
+/// The members to keep of each value, and the virtual fields to show beside it.
 ///
-/// Maps keep the members that are named, and lists the maps in them that have one: the place of an item in its list is
-/// not kept. Digits at a list keep the item at that place.
+/// Maps keep the named members. Lists keep the maps that have a named member; the items' positions are not kept. Digits
+/// at a list keep the item at that position.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Fields {
     members: Node,
     virtuals: BTreeSet<Virtual>,
 }
 
-/// What is kept of one value.
+/// The part of one value to keep.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Node {
-    /// All of it.
+    /// True to keep the whole value.
     whole: bool,
     inside: BTreeMap<Step, Self>,
 }
 
-/// Why something names no fields.
+/// Reasons for a text not to be a list of fields.
 #[derive(Debug, thiserror::Error)]
 pub enum FieldsError {
-    /// Not JSON.
+    /// The text is not JSON.
     #[error(transparent)]
     Json(#[from] JsonError),
-    /// Not a list of texts.
+    /// The value is not a list of texts.
     #[error("fields are a list of paths such as [\"name\", \"address.city\"]")]
     Shape,
-    /// More than [`FIELDS_MAX`].
+    /// There are more than [`FIELDS_MAX`] fields.
     #[error("at most {FIELDS_MAX} fields can be named, not {0}")]
     TooMany(usize),
-    /// Not a field.
+    /// An item is not a field.
     #[error("field {number}: {error}")]
     Field {
-        /// Which, counted from 1.
+        /// Number of the item, counted from 1.
         number: usize,
-        /// What is wrong with it.
+        /// The error.
         error: FieldError,
     },
 }
 
 impl Fields {
-    /// Gathers fields.
+    /// Builds a projection from fields.
     pub fn new(fields: impl IntoIterator<Item = Field>) -> Self {
         let mut all = Self::default();
         for field in fields {
@@ -62,19 +62,19 @@ impl Fields {
         all
     }
 
-    /// Reads fields from JSON: `["name", "address.city"]`.
+    /// Parses fields from JSON: `["name", "address.city"]`.
     pub fn parse(text: &[u8]) -> Result<Self, FieldsError> {
         Self::from_value(&json::parse(text)?)
     }
 
-    /// Reads fields that stand in a larger message.
+    /// Reads fields from a value that is part of a larger message.
     pub fn from_value(value: &Value) -> Result<Self, FieldsError> {
         let Value::List(items) = value else { return Err(FieldsError::Shape) };
         let names: Option<Vec<_>> = items.iter().map(Value::as_text).collect();
         Self::from_names(&names.ok_or(FieldsError::Shape)?)
     }
 
-    /// Reads fields from a command line: `name,address.city`.
+    /// Parses fields from a command line: `name,address.city`.
     pub fn from_text(text: &str) -> Result<Self, FieldsError> {
         Self::from_names(&text.split(',').map(str::trim).collect::<Vec<_>>())
     }
@@ -90,12 +90,12 @@ impl Fields {
         Ok(Self::new(fields.collect::<Result<Vec<_>, _>>()?))
     }
 
-    /// The virtual fields to show.
+    /// Returns the virtual fields to show.
     pub const fn virtuals(&self) -> &BTreeSet<Virtual> {
         &self.virtuals
     }
 
-    /// Returns what is kept of a document's value: a map, unless the value is none.
+    /// Returns the projection of a document's value: always a map.
     pub fn apply(&self, value: &Value) -> Value {
         self.members.keep(value).unwrap_or_else(|| Value::Map(BTreeMap::new()))
     }
@@ -110,7 +110,7 @@ impl Node {
         node.whole = true;
     }
 
-    /// What is kept of a value; `None` if nothing. Recursion is as deep as the paths.
+    /// Returns the part of a value to keep; `None` if there is none. Recursion is as deep as the paths.
     fn keep(&self, value: &Value) -> Option<Value> {
         if self.whole {
             return Some(value.clone());

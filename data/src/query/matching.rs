@@ -1,4 +1,4 @@
-//! Whether a selector matches a document (`spec/query.md`, section 3).
+//! Matches a selector against a document (`spec/query.md`, section 3).
 
 use super::ast::{Choice, Each, Elem, Field, Operand, Relation, Selector, Test, Type, Virtual};
 use super::order::{Rank, compare, same};
@@ -6,34 +6,34 @@ use super::path::{Path, Reached, items};
 use cosmicsync_protocol::crdt::{Value, VersionId};
 use cosmicsync_protocol::ids::DocId;
 
-/// A document, as selectors and sorts see it. What is not known of it is missing.
+/// A document, as selectors and sorts read it. An unknown property is missing.
 #[derive(Debug, Clone, Copy)]
 pub struct Subject<'a> {
-    /// Its value.
+    /// The document's value.
     pub value: &'a Value,
-    /// Its id.
+    /// The document's id.
     pub id: DocId,
-    /// The key that its id was derived from, if it has one.
+    /// The key from which the id was derived, if the document has one.
     pub key: Option<&'a str>,
-    /// Its version.
+    /// The document's version.
     pub version: Option<VersionId>,
-    /// Whether it fulfils its schema. `None` where its collection has none.
+    /// Result of the comparison with the schema; `None` if the collection has no schema.
     pub validity: Option<Validity>,
 }
 
-/// Whether a value fulfils a schema.
+/// Result of comparing a value with a schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Validity {
-    /// It does.
+    /// The value matches.
     Valid,
-    /// It does not.
+    /// The value does not match.
     Invalid,
-    /// The schema is not here, so nobody can tell: reads as null.
+    /// The schema is not readable here, so the result is unknown; reads as null.
     Unknown,
 }
 
 impl Validity {
-    /// Returns it as `$valid` shows it: true, false or null.
+    /// Returns the value of `$valid`: true, false or null.
     pub const fn to_value(self) -> Value {
         match self {
             Self::Valid => Value::Bool(true),
@@ -44,12 +44,12 @@ impl Validity {
 }
 
 impl<'a> Subject<'a> {
-    /// Makes a subject of which no more than its value and id are known.
+    /// Returns a subject of which only the value and the id are known.
     pub const fn new(value: &'a Value, id: DocId) -> Self {
         Self { value, id, key: None, version: None, validity: None }
     }
 
-    /// Returns a virtual field as a value. `None` if it is missing.
+    /// Returns the value of a virtual field; `None` if it is missing.
     pub fn virtual_value(&self, field: Virtual) -> Option<Value> {
         match field {
             Virtual::Id => Some(Value::Text(self.id.to_string())),
@@ -59,7 +59,7 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// Follows a field, and lets `look` see what it reaches.
+    /// Follows a field and passes the reached values to `look`.
     pub fn with<T>(&self, field: &Field, look: impl FnOnce(Reached<'_>) -> T) -> T {
         match field {
             Field::Member(path) => look(path.reach(self.value)),
@@ -71,14 +71,14 @@ impl<'a> Subject<'a> {
 impl Selector {
     /// Returns whether this selector matches a document.
     ///
-    /// Whatever values its unbound variables have, the selector would match: nothing matches because of one that is not
-    /// bound, not even a negation. Recursion is as deep as the selector.
+    /// With unbound variables, it matches only if it would match for any values of these. Nothing matches because of an
+    /// unbound variable, not even through a negation. Recursion is as deep as the selector.
     pub fn matches(&self, subject: &Subject<'_>) -> bool {
         self.holds(About::Document(subject), false)
     }
 
-    /// `unbound` is what a comparison with an unbound variable counts as: false, and true inside a negation, so that it
-    /// never makes the whole true.
+    /// Evaluates the selector. A comparison with an unbound variable yields `unbound`: false, but true inside a
+    /// negation, so that it never makes the whole selector true.
     fn holds(&self, about: About<'_>, unbound: bool) -> bool {
         match self {
             Self::All(parts) => parts.iter().all(|part| part.holds(about, unbound)),
@@ -95,17 +95,17 @@ impl Selector {
     }
 }
 
-/// What a selector is asked about.
+/// The subject of a selector: a document, or an item of a list.
 #[derive(Clone, Copy)]
 enum About<'a> {
     Document(&'a Subject<'a>),
     Element(&'a Value),
 }
 
-/// What a test looks at.
+/// The values that a test examines.
 struct Seen<'a> {
     reached: Reached<'a>,
-    /// An item of a list, whose own items do not count.
+    /// True for an item of a list, whose own items are not candidates.
     alone: bool,
 }
 
@@ -124,7 +124,7 @@ impl<'a> Seen<'a> {
         self.reached.values()
     }
 
-    /// Whether one of the values passes, or an item of one that is a list.
+    /// Returns whether a value passes, or an item of a value that is a list.
     fn any(&self, mut passes: impl FnMut(&Value) -> bool) -> bool {
         self.values().iter().any(|value| passes(value) || (!self.alone && items(value).iter().any(&mut passes)))
     }
@@ -141,7 +141,7 @@ impl<'a> Seen<'a> {
         missing || self.any(among)
     }
 
-    /// What counts as the items of a list for `$all`: behind lists that were crossed, all that was reached.
+    /// Returns the items for `$all`; if the path crossed lists, all reached values and their items.
     fn elements(&self) -> Vec<&'a Value> {
         match &self.reached {
             Reached::Plain(value) => value.map(items).unwrap_or_default().iter().collect(),
@@ -187,7 +187,7 @@ fn is_in(seen: &Seen<'_>, choice: &Choice, unbound: bool) -> bool {
     seen.equals_one_of(choice) || (unbound && !choice.vars.is_empty())
 }
 
-/// Whether a value of the operand's type stands so to it. Lists and maps have no such relation.
+/// Returns whether a candidate of the operand's type has this relation to it. Lists and maps never have.
 fn stands(seen: &Seen<'_>, relation: Relation, operand: &Value) -> bool {
     let rank = Rank::of(Some(operand));
     !operand.is_container()
@@ -195,7 +195,7 @@ fn stands(seen: &Seen<'_>, relation: Relation, operand: &Value) -> bool {
 }
 
 impl Relation {
-    /// Whether a value that compares so with the operand stands in this relation to it.
+    /// Returns whether a value has this relation to an operand, given their order.
     pub const fn holds(self, order: core::cmp::Ordering) -> bool {
         match self {
             Self::Above => order.is_gt(),
@@ -206,9 +206,9 @@ impl Relation {
     }
 }
 
-/// Whether each part is among the items. Takes no more than the time to sort them, for however many parts.
+/// Returns whether each part is among the items, in at most the time to sort the items.
 fn has_every(mut items: Vec<&Value>, parts: &[Each], unbound: bool) -> bool {
-    /// So many parts are looked for one by one.
+    /// Up to this number of parts, each is searched linearly.
     const FEW: usize = 8;
     let many = parts.len() > FEW;
     if many {
@@ -235,7 +235,7 @@ impl Elem {
 }
 
 impl Type {
-    /// Returns whether a value is of this type.
+    /// Returns whether a value has this type.
     pub fn is_of(self, value: &Value) -> bool {
         match (self, value) {
             (Self::Int, Value::Float(number)) => number.fract() == 0.0,
@@ -258,7 +258,7 @@ impl Type {
     }
 }
 
-/// The remainder of a whole number, with its sign. `None` of anything else, and by 0.
+/// Returns the remainder of an integer, with its sign; `None` for any other value, and for divisor 0.
 fn remainder_of(value: &Value, divisor: i64) -> Option<i64> {
     if divisor == 0 {
         return None;
@@ -266,25 +266,25 @@ fn remainder_of(value: &Value, divisor: i64) -> Option<i64> {
     if let Value::Float(number) = value {
         return (number.fract() == 0.0).then(|| whole_remainder(*number, divisor)).flatten();
     }
-    // Only the least number by -1 overflows, and it leaves nothing.
+    // Only the least integer divided by -1 overflows; its remainder is 0.
     Some(value.as_int()?.checked_rem(divisor).unwrap_or(0))
 }
 
-/// The remainder of a float without a fraction: exact, however large it is.
+/// Returns the remainder of a float without a fraction, exactly for any size.
 fn whole_remainder(number: f64, divisor: i64) -> Option<i64> {
-    /// Bits of a float's digits, without the first.
+    /// Number of mantissa bits of a float, without the implicit first bit.
     const DIGITS: u32 = 52;
-    /// The exponent field of a float whose last digit counts 1.
+    /// Exponent field of a float whose last mantissa bit has the value 1.
     const ONES: u64 = 1075;
     let bits = number.abs().to_bits();
     let (exponent, digits) = (bits >> DIGITS, (bits & ((1 << DIGITS) - 1)) | (1 << DIGITS));
     let divisor = u128::from(divisor.unsigned_abs());
     let left = match exponent.checked_sub(ONES) {
         Some(doublings) => (0..doublings).fold(u128::from(digits) % divisor, |left, _| left * 2 % divisor),
-        // Without a fraction the digits below 1 are zeros; zero itself has an exponent of 0.
+        // Without a fraction, the bits below 1 are zeros; zero itself has an exponent of 0.
         None => u128::from(digits.checked_shr(u32::try_from(ONES - exponent).ok()?).unwrap_or(0)) % divisor,
     };
-    // The least divisor leaves at most the greatest number.
+    // With the least divisor, the remainder is at most the greatest integer.
     let left = i64::try_from(left).ok()?;
     Some(if number < 0.0 { -left } else { left })
 }

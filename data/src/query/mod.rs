@@ -1,15 +1,14 @@
-//! Queries without storage: which documents a selector means, in what order, and what of them is shown.
+//! Queries without storage: selectors, sorts, projections and plans. This module reads no documents.
+//! [`Selector::matches`] decides about a given document, and [`bounds`] returns the least that an index must return.
+//! Specified in `spec/query.md`.
 //!
-//! Nothing here reads a document. [`Selector::matches`] decides about one that it is given, [`bounds`] says what an index
-//! must at least bring. Specified in `spec/query.md`.
-//!
-//! * [`order`]: the one order of values.
-//! * [`path`]: `address.city`, and how it crosses lists.
+//! * [`order`]: the total order of values.
+//! * [`path`]: paths such as `address.city`, and their behaviour at lists.
 //! * [`ast`] and [`parse`]: selectors, read from JSON and written as JSON.
-//! * [`matching`]: whether a selector matches a document.
-//! * [`sort`] and [`fields`]: the order of an answer, and what it shows of each document.
-//! * [`bounds`]: what a selector asks of one field.
-//! * [`plan`]: which index brings the documents.
+//! * [`matching`]: evaluates a selector on a document.
+//! * [`sort`] and [`fields`]: the order of an answer, and the fields that it shows of each document.
+//! * [`bounds`]: the bounds that a selector sets on one field.
+//! * [`plan`]: chooses the index that returns the documents.
 
 pub mod ast;
 pub mod bounds;
@@ -32,23 +31,23 @@ pub use path::{Path, PathError, Reached, Step};
 pub use pattern::Pattern;
 pub use sort::{Direction, Sort, SortError, SortKey};
 
-/// Most bytes of a selector in JSON.
+/// Largest size of a selector in JSON, in bytes.
 pub const SELECTOR_BYTES_MAX: usize = 64 * 1024;
-/// Most levels of selectors and tests inside each other.
+/// Largest nesting of selectors and tests.
 pub const SELECTOR_DEPTH_MAX: usize = 16;
-/// Most selectors and tests in one selector.
+/// Largest number of selectors and tests in one selector.
 pub const SELECTOR_NODES_MAX: usize = 512;
-/// Most operands of `$in`, `$nin` and `$all`.
+/// Largest number of operands of `$in`, `$nin` and `$all`.
 pub const OPERANDS_MAX: usize = 1_000;
-/// Most steps of a path.
+/// Largest number of steps in a path.
 pub const PATH_STEPS_MAX: usize = 16;
-/// Most bytes of a path as it is written.
+/// Longest path as written, in bytes.
 pub const PATH_BYTES_MAX: usize = 255;
-/// Most bytes of a regular expression.
+/// Longest regular expression, in bytes.
 pub const PATTERN_BYTES_MAX: usize = 256;
-/// Most fields of a sort.
+/// Largest number of fields in a sort.
 pub const SORT_FIELDS_MAX: usize = 8;
-/// Most paths of a projection.
+/// Largest number of paths in a projection.
 pub const FIELDS_MAX: usize = 128;
 
 #[cfg(test)]

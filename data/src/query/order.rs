@@ -1,21 +1,21 @@
-//! The one order of values: of sorting, of index keys and of comparisons (`spec/query.md`, section 4).
+//! The total order of values, for sorts, index keys and comparisons (`spec/query.md`, section 4).
 //!
-//! missing < null < false < true < numbers < texts < bytes < lists < maps. Numbers compare exactly, whether whole or
-//! not; texts by their UTF-8 bytes; lists item by item; maps by their entries in the order of their keys.
+//! missing < null < false < true < numbers < texts < bytes < lists < maps. Numbers compare exactly, integers with
+//! floats as well; texts by their UTF-8 bytes; lists item by item; maps by their entries in the order of their keys.
 
 use core::cmp::Ordering;
 use cosmicsync_protocol::crdt::Value;
 
-/// The place of a type in the order. Values of different ranks compare by rank alone.
+/// Position of a type in the order. Values of different ranks compare by rank alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rank {
-    /// No value.
+    /// A missing value.
     Missing,
     /// Null.
     Null,
     /// False and true.
     Bool,
-    /// Numbers, whole or not.
+    /// Integers and floats.
     Number,
     /// Texts.
     Text,
@@ -28,7 +28,7 @@ pub enum Rank {
 }
 
 impl Rank {
-    /// Returns the rank of a value, or of none.
+    /// Returns the rank of a value, or of a missing one.
     pub const fn of(value: Option<&Value>) -> Self {
         match value {
             None => Self::Missing,
@@ -43,9 +43,10 @@ impl Rank {
     }
 }
 
-/// Compares two values, or the absence of one. Total: a NaN, which no document holds, lies above all other numbers.
+/// Compares two values, either of which may be missing. The order is total: a NaN, which no document holds, lies above
+/// all other numbers.
 ///
-/// Recursion is as deep as the values nest, which readers of values bound.
+/// Recursion is as deep as the values nest, which the readers of values limit.
 pub fn compare(a: Option<&Value>, b: Option<&Value>) -> Ordering {
     match (a, b) {
         (Some(a), Some(b)) => compare_values(a, b),
@@ -53,7 +54,7 @@ pub fn compare(a: Option<&Value>, b: Option<&Value>) -> Ordering {
     }
 }
 
-/// Returns whether two values are equal in the order: `2` and `2.0` are, `0.0` and `-0.0` as well.
+/// Returns whether two values are equal in the order: `2` and `2.0` are, and so are `0.0` and `-0.0`.
 pub fn same(a: &Value, b: &Value) -> bool {
     compare_values(a, b).is_eq()
 }
@@ -84,10 +85,10 @@ fn compare_floats(a: f64, b: f64) -> Ordering {
     a.partial_cmp(&b).unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
 }
 
-/// 2 to the power of 63: the least float above every whole number of 64 bits.
+/// 2 to the power of 63: the least float above every 64-bit integer.
 const ABOVE: f64 = 9_223_372_036_854_775_808.0;
 
-/// Compares a whole number with a float, without rounding either.
+/// Compares an integer with a float, without rounding either.
 fn compare_mixed(whole: i64, float: f64) -> Ordering {
     if float.is_nan() || float >= ABOVE {
         return Ordering::Less;
@@ -95,7 +96,7 @@ fn compare_mixed(whole: i64, float: f64) -> Ordering {
     if float < -ABOVE {
         return Ordering::Greater;
     }
-    // Within the range above, a float without its fraction is a whole number of 64 bits, exactly.
+    // Within the range above, a float without its fraction is exactly a 64-bit integer.
     let floor = float.floor();
     whole.cmp(&(floor as i64)).then_with(|| if float > floor { Ordering::Less } else { Ordering::Equal })
 }

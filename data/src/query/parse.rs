@@ -1,4 +1,4 @@
-//! Reads selectors, and says where and how one is wrong.
+//! Parses selectors; an error names the place and the problem (`spec/query.md`, section 3).
 
 use super::ast::{Choice, Each, Elem, Field, FieldError, Operand, Relation, Selector, Test, Type, shown};
 use super::path::{Path, PathError};
@@ -10,18 +10,18 @@ use cosmicsync_protocol::crdt::Value;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-/// Most levels that the value of an operand nests.
+/// Largest nesting of an operand's value.
 pub const OPERAND_DEPTH_MAX: usize = 16;
-/// Most regular expressions in one selector.
+/// Largest number of regular expressions in one selector.
 pub const PATTERNS_MAX: usize = 16;
 
-/// What is wrong with a selector, and where.
+/// An error in a selector, with its place.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {problem}", Place(.pointer))]
 pub struct SelectorError {
-    /// The place in the selector, as a JSON pointer (RFC 6901): `/age/$gt`. Empty for the whole.
+    /// The place in the selector, as a JSON pointer (RFC 6901), such as `/age/$gt`; empty for the whole selector.
     pub pointer: String,
-    /// What is wrong there, and what would be right.
+    /// The problem at that place, and a correct form.
     pub problem: Problem,
 }
 
@@ -33,86 +33,86 @@ impl fmt::Display for Place<'_> {
     }
 }
 
-/// What is wrong at a place of a selector.
+/// A problem at a place of a selector.
 #[derive(Debug, thiserror::Error)]
 pub enum Problem {
-    /// More than [`SELECTOR_BYTES_MAX`] bytes of JSON.
+    /// The selector has more than [`SELECTOR_BYTES_MAX`] bytes of JSON.
     #[error("it has {bytes} bytes, and at most {SELECTOR_BYTES_MAX} are allowed")]
     TooLong {
-        /// Its length in bytes.
+        /// Length in bytes.
         bytes: usize,
     },
-    /// Not JSON that this program reads.
+    /// The text is not JSON, or JSON that cannot be kept exactly.
     #[error(transparent)]
     Json(JsonError),
-    /// Selectors and tests nest deeper than [`SELECTOR_DEPTH_MAX`], or the value of an operand than
+    /// Selectors and tests nest deeper than [`SELECTOR_DEPTH_MAX`], or an operand's value deeper than
     /// [`OPERAND_DEPTH_MAX`].
     #[error("it nests too deep: selectors at most {SELECTOR_DEPTH_MAX} levels, operands {OPERAND_DEPTH_MAX}")]
     TooDeep,
-    /// More than [`SELECTOR_NODES_MAX`] selectors and tests.
+    /// There are more than [`SELECTOR_NODES_MAX`] selectors and tests.
     #[error("it has more than {SELECTOR_NODES_MAX} conditions; ask for less at a time")]
     TooManyNodes,
-    /// More than [`OPERANDS_MAX`] operands.
+    /// There are more than [`OPERANDS_MAX`] operands.
     #[error("{count} operands, and at most {OPERANDS_MAX} are allowed; ask for less at a time")]
     TooManyOperands {
-        /// How many there are.
+        /// Number of operands.
         count: usize,
     },
-    /// More than [`PATTERNS_MAX`] regular expressions.
+    /// There are more than [`PATTERNS_MAX`] regular expressions.
     #[error("it has more than {PATTERNS_MAX} regular expressions")]
     TooManyPatterns,
-    /// A selector that is no object.
+    /// A selector is not an object.
     #[error("a selector is an object such as {{\"name\": \"Ada\"}}, not {found}")]
     NoObject {
-        /// The type that stands there.
+        /// The type of the value at that place.
         found: &'static str,
     },
-    /// An operator that does not exist.
+    /// The operator does not exist.
     #[error("there is no operator `{name}`{}", Known(.near))]
     NoOperator {
-        /// Its name.
+        /// The unknown name.
         name: String,
-        /// The operator that is called almost like it.
+        /// A known operator with a similar name.
         near: Option<&'static str>,
     },
-    /// An operator that exists elsewhere and is not offered here.
+    /// The operator exists in other databases and is not supported.
     #[error("`{0}` is not supported")]
     NotSupported(&'static str),
-    /// A test that stands where a field is expected.
+    /// A test is in the place of a field.
     #[error("`{0}` tests a field, so it stands below one: {{\"name\": {{\"{0}\": ...}}}}")]
     Misplaced(&'static str),
-    /// A name among operators.
+    /// A field name is among operators.
     #[error("`{0}` stands among operators; compare with an object that has such names as {{\"$eq\": {{...}}}}")]
     Mixed(String),
-    /// `$options` without `$regex`.
+    /// `$options` is without `$regex`.
     #[error("`$options` belongs to a `$regex` beside it")]
     OptionsAlone,
-    /// A virtual field in `$elemMatch`.
+    /// A virtual field is inside `$elemMatch`.
     #[error("an item of a list has no `{0}`: virtual fields belong to the document")]
     VirtualInElement(&'static str),
-    /// A field that can't be.
+    /// A field name is invalid.
     #[error(transparent)]
     Field(#[from] FieldError),
-    /// A path that can't be.
+    /// A path is invalid.
     #[error(transparent)]
     Path(#[from] PathError),
-    /// An operand of the wrong type.
+    /// An operand has the wrong type.
     #[error("`{operator}` takes {wanted}, not {found}")]
     Operand {
         /// The operator.
         operator: &'static str,
-        /// What it takes.
+        /// The kind of operand that it takes.
         wanted: &'static str,
-        /// The type that stands there.
+        /// The type of the given operand.
         found: &'static str,
     },
-    /// A type that `$type` does not know.
+    /// `$type` has an unknown type name.
     #[error("there is no type `{0}`; there are null, boolean, number, int, string, bytes, array and object")]
     NoType(String),
-    /// Digits of `$bytes` that are none.
+    /// The digits of a `$bytes` are not hexadecimal.
     #[error("`$bytes` takes an even number of hex digits")]
     NoHex,
-    /// A regular expression that can't be.
+    /// A regular expression is invalid.
     #[error(transparent)]
     Pattern(#[from] PatternError),
 }
@@ -128,9 +128,9 @@ impl fmt::Display for Known<'_> {
     }
 }
 
-/// Operators that stand beside fields.
+/// Logical operators, which are in the place of a field.
 pub const LOGIC: [&str; 4] = ["$and", "$or", "$nor", "$not"];
-/// Operators that test a field, but for `$not`, which stands in either place.
+/// Operators that test a field. `$not`, which fits both places, is not among them.
 pub const TESTS: [&str; 16] = [
     "$eq",
     "$ne",
@@ -151,10 +151,10 @@ pub const TESTS: [&str; 16] = [
 ];
 const NOT_SUPPORTED: [&str; 6] = ["$text", "$where", "$expr", "$jsonSchema", "$near", "$geoWithin"];
 
-/// Reads a selector from JSON.
+/// Parses a selector from JSON.
 ///
-/// Checks every limit before it allocates for what lies beyond; memory stays within a constant times the text's length,
-/// and 4 MiB for regular expressions.
+/// All limits are checked before anything beyond them is allocated. Memory use is within a constant times the text's
+/// length, plus 4 MiB for regular expressions.
 pub fn parse(text: &[u8]) -> Result<Selector, SelectorError> {
     let whole = |problem| SelectorError { pointer: String::new(), problem };
     if text.len() > SELECTOR_BYTES_MAX {
@@ -167,7 +167,7 @@ pub fn parse(text: &[u8]) -> Result<Selector, SelectorError> {
     read(&value)
 }
 
-/// Reads a selector that stands in a value: in a larger message, or in a document. The limits are those of [`parse`].
+/// Parses a selector from a value that is part of a larger message or of a document. The limits are those of [`parse`].
 pub fn from_value(value: &Value) -> Result<Selector, SelectorError> {
     let whole = |problem| SelectorError { pointer: String::new(), problem };
     if value.depth() > cosmicsync_protocol::crdt::DEPTH_MAX {
@@ -194,17 +194,17 @@ fn read(value: &Value) -> Result<Selector, SelectorError> {
     Err(SelectorError { pointer: String::new(), problem })
 }
 
-/// What a selector is about.
+/// The subject of a selector: a document, or an item of a list.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Around {
     Document,
     Element,
 }
 
-/// Reads a selector. Recursion ends where the JSON does, which nests at most 64 deep.
+/// Parses a selector. Recursion is limited by the JSON reader, which allows 64 levels.
 struct Reader<'a> {
     pointer: Vec<Cow<'a, str>>,
-    /// Tests so far.
+    /// Number of selectors and tests so far.
     nodes: usize,
     patterns: usize,
 }
@@ -221,7 +221,7 @@ impl<'a> Reader<'a> {
         Err(SelectorError { pointer, problem: problem.into() })
     }
 
-    /// Does something one step further in.
+    /// Runs `inside` one step further in the pointer of errors.
     fn at<T>(&mut self, step: impl Into<Cow<'a, str>>, inside: impl FnOnce(&mut Self) -> Read<T>) -> Read<T> {
         self.pointer.push(step.into());
         let done = inside(self)?;
@@ -277,7 +277,7 @@ impl<'a> Reader<'a> {
         Ok(Selector::all(tests.into_iter().map(|test| Selector::Field(field.clone(), test))))
     }
 
-    /// A name with a `$` that is no virtual field.
+    /// Returns the error for a name with a `$` that is not a virtual field.
     fn no_field<T>(&self, name: &str) -> Read<T> {
         if let Some(test) = TESTS.iter().find(|test| **test == name) {
             return self.error(Problem::Misplaced(test));
@@ -297,7 +297,7 @@ impl<'a> Reader<'a> {
         self.error(Problem::NoOperator { name: shown(name), near: nearest(name) })
     }
 
-    /// The tests of a field: its operators, or equality with a value that has none.
+    /// Parses the tests of a field: its operators, or equality with a plain value.
     fn tests(&mut self, value: &'a Value) -> Read<Vec<Test>> {
         if let Some(entries) = operators_of(value) {
             return self.operators(entries);
@@ -424,7 +424,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What an item must fulfil: operators, or a selector if there is a name or a logical operator.
+    /// Parses the condition on one item: operators, or a selector if there is a field name or a logical operator.
     fn elem(&mut self, operand: &'a Value) -> Read<Elem> {
         let Value::Map(entries) = operand else {
             return self.wrong("$elemMatch", "an object of operators, or a selector", operand);
@@ -466,7 +466,7 @@ impl<'a> Reader<'a> {
         self.value(value).map(Operand::Value)
     }
 
-    /// A value, with the bytes that it holds. Recursion is as deep as operands may be.
+    /// Reads a value, with `$bytes` unwrapped. Recursion is at most [`OPERAND_DEPTH_MAX`] deep.
     fn value(&self, value: &Value) -> Read<Value> {
         if let Some(hex) = only_member(value, "$bytes") {
             return hex.as_text().and_then(bytes).map(Value::Bytes).map_or_else(|| self.error(Problem::NoHex), Ok);
@@ -484,13 +484,13 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The operators of an object that is no value: one of its names begins with `$`, and it wraps no operand.
+/// Returns the operators of an object that is not a plain value: a name in it begins with `$`, and it wraps no operand.
 fn operators_of(value: &Value) -> Option<&BTreeMap<String, Value>> {
     let wraps = only_member(value, "$var").or_else(|| only_member(value, "$bytes")).is_some();
     value.as_map().filter(|entries| !wraps && entries.keys().any(|name| name.starts_with('$')))
 }
 
-/// The value of an object's only member, if that has this name.
+/// Returns the value of an object's only member, if the member has this name.
 fn only_member<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
     value.as_map().filter(|entries| entries.len() == 1)?.get(name)
 }
@@ -517,20 +517,20 @@ fn type_of(value: &Value) -> &'static str {
     }
 }
 
-/// The operator whose name differs least: in case, or in at most two letters that are added, left out or changed.
+/// Returns the most similar operator: it differs in case, or by at most two letters added, left out or changed.
 fn nearest(name: &str) -> Option<&'static str> {
-    /// Longer names are like none, and are not worth comparing.
+    /// Longest name to compare; a longer one is similar to no operator.
     const LEN_MAX: usize = 16;
     if name.len() > LEN_MAX {
         return None;
     }
     let distances = LOGIC.iter().chain(&TESTS).map(|known| (distance(name, known), *known));
-    // Short names are all near each other.
+    // Short names are all similar to each other, so they may differ by one letter only.
     let near = distances.filter(|(distance, known)| *distance <= if known.len() > 4 { 2 } else { 1 });
     near.min_by_key(|(distance, _)| *distance).map(|(_, known)| known)
 }
 
-/// How many letters must be added, left out or changed to make one name the other.
+/// Returns the number of letters to add, leave out or change to turn one name into the other.
 fn distance(name: &str, known: &str) -> usize {
     let mut row: Vec<usize> = (0..=known.len()).collect();
     for (at, letter) in name.bytes().enumerate() {
@@ -543,12 +543,12 @@ fn distance(name: &str, known: &str) -> usize {
             *cell = left;
         }
     }
-    // Without letters to compare with, all must be added.
+    // Against an empty name, all letters must be added.
     if known.is_empty() { name.len() } else { row.last().copied().unwrap_or_default() }
 }
 
 impl Selector {
-    /// How many selectors and tests there are, and how many of them at most lie inside each other.
+    /// Returns the number of selectors and tests, and their largest nesting.
     fn extent(&self) -> (usize, usize) {
         match self {
             Self::All(parts) | Self::Any(parts) => around(parts.iter().map(Self::extent)),

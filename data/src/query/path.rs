@@ -1,27 +1,27 @@
-//! Paths into documents: `address.city`, `tags.0` (`spec/query.md`, section 2).
+//! Paths into documents, such as `address.city` and `tags.0` (`spec/query.md`, section 2).
 
 use super::{PATH_BYTES_MAX, PATH_STEPS_MAX};
 use core::fmt;
 use cosmicsync_protocol::crdt::Value;
 
-/// One step from a container to what it holds.
+/// One step from a container to a value in it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
-    /// Into the entry of a map. At a list it goes on in each of the list's maps.
+    /// The entry of a map with this key. At a list, the step continues in each map of the list.
     Key(String),
-    /// Digits: into the entry of a map that is called so, or to the place of a list, counted from 0.
+    /// Digits: the entry of a map with this key, or the item of a list at this index, counted from 0.
     Digits(String),
 }
 
 impl Step {
-    /// Returns the step as a key of a map.
+    /// Returns the step as the key of a map.
     pub fn key(&self) -> &str {
         match self {
             Self::Key(key) | Self::Digits(key) => key,
         }
     }
 
-    /// Returns the step as a place of a list, if it is one that memory can hold.
+    /// Returns the step as the index of a list, if it fits in memory.
     pub fn place(&self) -> Option<usize> {
         match self {
             Self::Key(_) => None,
@@ -39,39 +39,39 @@ impl From<String> for Step {
 
 /// A path of 1 to [`PATH_STEPS_MAX`] steps from a value inwards.
 ///
-/// Written with dots. A backslash takes a dot, a `$` at the beginning, or another backslash literally: `a\.b` is the
-/// member called `a.b`, `\$id` the one called `$id`.
+/// Steps are separated by dots. A backslash makes the next dot, a `$` at the beginning or another backslash literal:
+/// `a\.b` is the member `a.b`, and `\$id` is the member `$id`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Path(Vec<Step>);
 
-/// Why a text is not a path.
+/// Reasons for a text not to be a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
-    /// More than [`PATH_BYTES_MAX`] bytes.
+    /// The text has more than [`PATH_BYTES_MAX`] bytes.
     #[error("the path has {bytes} bytes, and at most {PATH_BYTES_MAX} are allowed")]
     TooLong {
-        /// Its length in bytes.
+        /// Length in bytes.
         bytes: usize,
     },
-    /// More than [`PATH_STEPS_MAX`] steps.
+    /// The path has more than [`PATH_STEPS_MAX`] steps.
     #[error("the path has more than {PATH_STEPS_MAX} steps")]
     TooManySteps,
-    /// Nothing stands before, between or after its dots.
+    /// A step before, between or after the dots is empty.
     #[error("a step of the path is empty; write a dot that belongs to a name as `\\.`")]
     EmptyStep,
 }
 
-/// What a path reaches in a value.
+/// The values that a path reaches in a value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reached<'a> {
     /// The path crossed no list: one value or none.
     Plain(Option<&'a Value>),
-    /// The path went on in the maps of a list: what it reached in each, in their order.
+    /// The path crossed a list: the values reached in each of its maps, in order.
     Crossed(Vec<&'a Value>),
 }
 
 impl<'a> Reached<'a> {
-    /// The values that were reached, in order. Empty means missing.
+    /// Returns the reached values, in order; empty if the field is missing.
     pub fn values(&self) -> &[&'a Value] {
         match self {
             Self::Plain(value) => value.as_slice(),
@@ -79,13 +79,13 @@ impl<'a> Reached<'a> {
         }
     }
 
-    /// The values that tests look at: each that was reached and, if it is a list, each of its items.
+    /// Returns the candidates of tests: each reached value and, if it is a list, each of its items.
     pub fn candidates(&self) -> impl Iterator<Item = &'a Value> {
         self.values().iter().flat_map(|value| [*value].into_iter().chain(items(value)))
     }
 
-    /// The keys under which an index holds the document: of a list its items; an empty list and whatever is no list by
-    /// itself; `None`, missing, if nothing was reached. Never empty, and not free of repetitions.
+    /// Returns the keys under which an index holds the document: the items of a list, any other value or an empty list
+    /// itself, and `None` if nothing is reached. Never empty; may contain repetitions.
     pub fn keys(&self) -> Vec<Option<&'a Value>> {
         let mut keys = Vec::new();
         for value in self.values() {
@@ -97,7 +97,7 @@ impl<'a> Reached<'a> {
         if keys.is_empty() { vec![None] } else { keys }
     }
 
-    /// Whether the document may have several keys: a list was reached or crossed.
+    /// Returns whether the document may have several keys, because the path reached or crossed a list.
     pub fn is_multikey(&self) -> bool {
         match self {
             Self::Plain(value) => matches!(value, Some(Value::List(_))),
@@ -106,13 +106,13 @@ impl<'a> Reached<'a> {
     }
 }
 
-/// The items of a list; none of anything else.
+/// Returns the items of a list; nothing for any other value.
 pub(super) fn items(value: &Value) -> &[Value] {
     if let Value::List(items) = value { items } else { &[] }
 }
 
 impl Path {
-    /// Reads a path. Fails on an empty step and beyond the limits.
+    /// Parses a path. Fails on an empty step and beyond the limits.
     pub fn parse(text: &str) -> Result<Self, PathError> {
         if text.len() > PATH_BYTES_MAX {
             return Err(PathError::TooLong { bytes: text.len() });
@@ -136,12 +136,12 @@ impl Path {
         if steps.len() > PATH_STEPS_MAX { Err(PathError::TooManySteps) } else { Ok(Self(steps)) }
     }
 
-    /// The steps, outermost first; at least one.
+    /// Returns the steps, outermost first; at least one.
     pub fn steps(&self) -> &[Step] {
         &self.0
     }
 
-    /// Returns the path that goes on with the steps of another. `None` beyond the limits.
+    /// Returns this path followed by the steps of another; `None` beyond the limits.
     pub fn join(&self, inner: &Self) -> Option<Self> {
         let joined = Self(self.0.iter().chain(&inner.0).cloned().collect());
         (joined.0.len() <= PATH_STEPS_MAX && joined.to_string().len() <= PATH_BYTES_MAX).then_some(joined)
@@ -167,7 +167,7 @@ impl Path {
     }
 }
 
-/// What lies one step inside a container.
+/// Returns the value one step inside a container.
 fn enter<'a>(value: &'a Value, step: &Step) -> Option<&'a Value> {
     match value {
         Value::Map(entries) => entries.get(step.key()),
@@ -176,7 +176,8 @@ fn enter<'a>(value: &'a Value, step: &Step) -> Option<&'a Value> {
     }
 }
 
-/// Follows the steps from an item of a list that is crossed; only its maps count. Recursion is as deep as the path.
+/// Follows the steps from an item of a crossed list; an item that is not a map reaches nothing. Recursion is as deep as
+/// the path.
 fn collect<'a>(item: &'a Value, steps: &[Step], reached: &mut Vec<&'a Value>) {
     if !matches!(item, Value::Map(_)) {
         return;

@@ -1,14 +1,14 @@
-//! Regular expressions of selectors: linear in the text, and bounded in size (`spec/query.md`, section 3).
+//! Regular expressions of selectors, with linear matching time and limited size (`spec/query.md`, section 3).
 
 use super::PATTERN_BYTES_MAX;
 use regex::{Regex, RegexBuilder};
 
-/// Most bytes of a compiled pattern.
+/// Largest size of a compiled pattern, in bytes.
 const COMPILED_BYTES_MAX: usize = 256 * 1024;
-/// Most groups, classes and repetitions of a pattern inside each other.
+/// Largest nesting of groups, classes and repetitions in a pattern.
 const NESTING_MAX: u32 = 32;
 
-/// A regular expression, compiled.
+/// A compiled regular expression.
 #[derive(Debug, Clone)]
 pub struct Pattern {
     source: String,
@@ -16,33 +16,33 @@ pub struct Pattern {
     regex: Regex,
 }
 
-/// What `$options` turns on.
+/// The options in `$options`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Options {
-    /// `i`: upper and lower case are the same.
+    /// `i`: ignores case.
     ignores_case: bool,
-    /// `m`: `^` and `$` stand at every line.
+    /// `m`: `^` and `$` match at the beginning and end of each line.
     by_line: bool,
-    /// `s`: a dot is any character, the end of a line as well.
+    /// `s`: a dot matches any character, including a line end.
     dot_takes_all: bool,
 }
 
-/// Why a text is no pattern.
+/// Reasons for a text not to be a pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PatternError {
-    /// More than [`PATTERN_BYTES_MAX`] bytes.
+    /// The pattern has more than [`PATTERN_BYTES_MAX`] bytes.
     #[error("the pattern has {bytes} bytes, and at most {PATTERN_BYTES_MAX} are allowed")]
     TooLong {
-        /// Its length in bytes.
+        /// Length in bytes.
         bytes: usize,
     },
-    /// An option other than `i`, `m` and `s`.
+    /// The options contain another letter than `i`, `m` and `s`.
     #[error("there is no option `{0}`; there are i, m and s")]
     NoOption(char),
-    /// Compiled, it is larger than 256 KiB.
+    /// The compiled pattern is larger than 256 KiB.
     #[error("the pattern is too large once it is compiled; repeat less")]
     TooLarge,
-    /// Not a regular expression of this dialect.
+    /// The text is not a regular expression of this dialect.
     #[error("not a pattern: {0}; it can have no look-around and no backreferences")]
     Syntax(String),
 }
@@ -69,24 +69,25 @@ impl Pattern {
         Ok(Self { source: source.to_owned(), options, regex })
     }
 
-    /// The pattern as it was written.
+    /// Returns the pattern as written.
     pub fn source(&self) -> &str {
         &self.source
     }
 
-    /// The letters of its options, in the order `ims`.
+    /// Returns the letters of its options, in the order `ims`.
     pub fn options(&self) -> String {
         let Options { ignores_case, by_line, dot_takes_all } = self.options;
         let letters = [(ignores_case, 'i'), (by_line, 'm'), (dot_takes_all, 's')];
         letters.iter().filter_map(|(on, letter)| on.then_some(*letter)).collect()
     }
 
-    /// Whether the pattern is found in a text. Takes time proportional to the text's length.
+    /// Returns whether a text contains a match. Takes time proportional to the text's length.
     pub fn is_in(&self, text: &str) -> bool {
         self.regex.is_match(text)
     }
 
-    /// What every text in which the pattern is found begins with. `None` if that can't be told from its beginning.
+    /// Returns a prefix of every text that contains a match; `None` if the beginning of the pattern does not determine
+    /// one.
     pub fn prefix(&self) -> Option<String> {
         let Options { ignores_case, by_line, .. } = self.options;
         let anchored = self.source.strip_prefix('^')?;
@@ -105,7 +106,7 @@ impl Pattern {
     }
 }
 
-/// Takes the next character, if it stands for itself alone.
+/// Takes the next character, if it is a literal.
 fn literal(rest: &mut core::iter::Peekable<core::str::Chars<'_>>) -> Option<char> {
     match rest.next()? {
         '.' | '(' | ')' | '[' | ']' | '{' | '}' | '^' | '$' | '*' | '+' | '?' => None,
@@ -114,7 +115,7 @@ fn literal(rest: &mut core::iter::Peekable<core::str::Chars<'_>>) -> Option<char
     }
 }
 
-/// The last line of what the compiler says: the lines before it draw the pattern.
+/// Returns the last line of the compiler's message; the lines before it draw the pattern.
 fn reason(text: &str) -> String {
     let line = text.lines().next_back().unwrap_or_default().trim();
     line.strip_prefix("error: ").unwrap_or(line).to_owned()
@@ -188,7 +189,7 @@ mod tests {
         assert!(matches!(error("(?=a)", ""), PatternError::Syntax(reason) if reason.contains("look-around")));
         assert!(matches!(error(r"(a)\1", ""), PatternError::Syntax(reason) if reason.contains("backreferences")));
         assert!(matches!(error(&["(".repeat(40), ")".repeat(40)].concat(), ""), PatternError::Syntax(_)));
-        // Exponential where patterns backtrack.
+        // This takes exponential time in an engine that backtracks.
         assert!(!Pattern::new("^(a+)+$", "").unwrap().is_in(&["a".repeat(50_000), "b".into()].concat()));
     }
 

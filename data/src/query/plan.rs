@@ -1,7 +1,7 @@
-//! Which index a query reads, and what of it (`spec/query.md`, section 7).
+//! Chooses the index that a query reads, and the ranges in it (`spec/query.md`, section 7).
 //!
-//! A plan is a function of the query and of the indexes there are, nothing else: no statistics, no clock. It is never
-//! narrower than the selector, which is evaluated on every document that a plan brings.
+//! A plan depends only on the query and on the indexes: it uses no statistics and no clock. A plan is never narrower
+//! than the selector, which is evaluated on every document that the plan returns.
 
 use super::ast::{Field, Selector, Virtual};
 use super::bounds::{Bounds, Range, alternatives};
@@ -11,43 +11,43 @@ use crate::index::key::{after_prefix, bound, cut, push_field, push_rank};
 use crate::index::project::overflow;
 use cosmicsync_protocol::crdt::Value;
 
-/// The most ranges of a plan.
+/// Largest number of ranges in a plan.
 pub const RANGES_MAX: usize = 1_000;
 
-/// An index, as a planner sees it.
+/// An index, as the planner sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
-    /// Its number.
+    /// The index's number.
     pub no: u32,
-    /// Its name.
+    /// The index's name.
     pub name: String,
-    /// Its fields.
+    /// The index's fields.
     pub fields: Fields,
-    /// Whether all documents stand in it.
+    /// True if all documents are in the index.
     pub ready: bool,
-    /// Which fields lead to a list in some document.
+    /// Per field: true if it leads to a list in some document.
     pub lists: Vec<bool>,
-    /// Whether some tuple is cut.
+    /// True if some tuple is truncated.
     pub cut: bool,
 }
 
-/// Consecutive tuples: `from <= tuple < to`; an empty `to` is the end of the index.
+/// Consecutive tuples: `from <= tuple < to`; an empty `to` means the end of the index.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TupleRange {
-    /// The first.
+    /// The first tuple.
     pub from: Vec<u8>,
-    /// Behind the last.
+    /// The end, exclusive.
     pub to: Vec<u8>,
 }
 
 impl TupleRange {
-    /// Whether a tuple lies within.
+    /// Returns whether a tuple lies in the range.
     pub fn contains(&self, tuple: &[u8]) -> bool {
         self.from.as_slice() <= tuple && (self.to.is_empty() || tuple < self.to.as_slice())
     }
 }
 
-/// What is read of one index.
+/// The part of one index that a query reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexPart {
     /// The index's number.
@@ -56,66 +56,66 @@ pub struct IndexPart {
     pub name: String,
     /// Its fields.
     pub fields: Fields,
-    /// Which fields led to a list in some document when it was planned.
+    /// Per field: true if it led to a list in some document at the time of planning.
     pub lists: Vec<bool>,
-    /// Whether some tuple was cut then.
+    /// True if some tuple was truncated at the time of planning.
     pub cut: bool,
-    /// Ascending, and no two have a tuple in common.
+    /// The ranges, ascending and disjoint.
     pub ranges: Vec<TupleRange>,
-    /// From the last range and tuple to the first.
+    /// True to read from the last range and tuple to the first.
     pub reverse: bool,
-    /// How many leading fields are fixed by equality.
+    /// Number of leading fields with fixed values.
     pub equal: usize,
-    /// Whether the field behind those has bounds.
+    /// True if the field after those has bounds.
     pub bounded: bool,
 }
 
-/// Where the documents come from.
+/// The access path of a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Access {
-    /// Those with these keys or ids are read one by one.
+    /// Documents with these keys or ids, read one by one.
     Named(Vec<Named>),
-    /// An index brings them.
+    /// Part of one index.
     Index(IndexPart),
-    /// Several parts of indexes bring them: of each `$or` branch one.
+    /// Parts of several indexes, one for each branch of an `$or`.
     Union(Vec<IndexPart>),
-    /// All of the collection are read.
+    /// The whole collection.
     Scan,
 }
 
-/// The name of one document.
+/// Name of one document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Named {
-    /// Its key.
+    /// The document's key.
     Key(String),
-    /// Its id, in hex.
+    /// The document's id, in hex.
     Id(String),
 }
 
-/// What puts the answer in order.
+/// The way in which the answer gets its order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
-    /// They come in it.
+    /// The documents are read in the order of the answer.
     AsTheyCome,
-    /// Matching documents are gathered and sorted.
+    /// Matching documents are collected and sorted in memory.
     Memory,
 }
 
-/// Why an index is not read.
+/// Reasons not to read an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rejected {
-    /// It is still being built.
+    /// The index is still being built.
     Building,
-    /// The query asks nothing of its first field.
+    /// The query sets no bounds on the index's first field.
     Prefix,
-    /// It would bring the documents, but not in their order, and another one does.
+    /// The index would find the documents, but not in order, and another index does.
     Order,
-    /// Another one is narrower.
+    /// Another index is narrower.
     Wider,
 }
 
 impl Rejected {
-    /// One word for it.
+    /// Returns the reason as one word.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Building => "building",
@@ -126,21 +126,21 @@ impl Rejected {
     }
 }
 
-/// How a query is answered.
+/// The plan of a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// Where documents come from.
+    /// The access path.
     pub access: Access,
-    /// What puts them in order.
+    /// The way in which the answer gets its order.
     pub order: Order,
-    /// The indexes that are not read, and why.
+    /// The indexes that are not read, each with the reason.
     pub rejected: Vec<(String, Rejected)>,
 }
 
-/// What decides between indexes, the greatest first.
+/// Score of an index, most important part first; the greatest score wins.
 type Score = (usize, bool, bool, core::cmp::Reverse<usize>, core::cmp::Reverse<String>);
 
-/// Plans a query. With `only`, no other index is read, and the answer is `None` if that one cannot be.
+/// Plans a query. With `only`, no other index is read; returns `None` if that index is missing or not ready.
 pub fn plan(selector: &Selector, sort: &Sort, candidates: &[Candidate], only: Option<&str>) -> Option<Plan> {
     if let (Some(names), None) = (named(selector), only) {
         return Some(Plan { access: Access::Named(names), order: Order::Memory, rejected: Vec::new() });
@@ -177,7 +177,7 @@ pub fn plan(selector: &Selector, sort: &Sort, candidates: &[Candidate], only: Op
     }
     let unsorted = sort.fields().is_empty();
     if let Some(((equal, in_order, bounded, ..), part)) = best {
-        // An index that is only in order is of use to a sort, and reads everything.
+        // An index that only provides the order helps a sort, but reads every document.
         let narrows = equal > 0 || bounded;
         let union = if narrows || only.is_some() { None } else { union(selector, candidates) };
         if union.is_none() {
@@ -196,7 +196,7 @@ pub fn plan(selector: &Selector, sort: &Sort, candidates: &[Candidate], only: Op
     })
 }
 
-/// The documents that a selector names by their keys or ids.
+/// Returns the documents that a selector names by keys or ids.
 fn named(selector: &Selector) -> Option<Vec<Named>> {
     for (field, make) in
         [(Virtual::Id, Named::Id as fn(String) -> Named), (Virtual::Key, Named::Key as fn(String) -> Named)]
@@ -204,7 +204,7 @@ fn named(selector: &Selector) -> Option<Vec<Named>> {
         let bounds = Bounds::of(selector, &Field::Virtual(field));
         let points = bounds.points().filter(|points| points.len() <= RANGES_MAX);
         let names = points.map(|points| points.iter().filter_map(|point| point.as_ref()?.as_text()));
-        // Missing or null names no document of its own.
+        // Neither a missing field nor null names a document.
         if points
             .is_some_and(|points| points.iter().all(|point| point.as_ref().is_some_and(|it| it.as_text().is_some())))
         {
@@ -214,7 +214,7 @@ fn named(selector: &Selector) -> Option<Vec<Named>> {
     None
 }
 
-/// What a selector needs of an index.
+/// Returns the part of an index that a selector needs.
 fn part_of(selector: &Selector, candidate: &Candidate) -> IndexPart {
     let paths = candidate.fields.paths();
     let mut prefixes: Vec<Vec<u8>> = vec![Vec::new()];
@@ -257,13 +257,13 @@ fn crossed(prefixes: &[Vec<u8>], points: &[Option<Value>]) -> Vec<Vec<u8>> {
     prefixes.iter().flat_map(|prefix| points.iter().map(move |point| with(prefix, point))).collect()
 }
 
-/// All tuples that begin so.
+/// Returns the range of all tuples with this prefix.
 fn exactly(prefix: Vec<u8>) -> TupleRange {
     let to = after_prefix(prefix.clone());
     TupleRange { from: prefix, to }
 }
 
-/// The tuples that begin with a prefix and go on within a range.
+/// Returns the range of tuples that continue a prefix within a range of values.
 fn between(prefix: &[u8], range: &Range) -> TupleRange {
     let end = |value: &Value| {
         let mut tuple = prefix.to_vec();
@@ -292,7 +292,7 @@ fn between(prefix: &[u8], range: &Range) -> TupleRange {
     TupleRange { from, to }
 }
 
-/// Sorts ranges, and makes one of those that meet.
+/// Sorts ranges and merges adjacent ones.
 fn disjoint(mut ranges: Vec<TupleRange>) -> Vec<TupleRange> {
     ranges.retain(|range| range.to.is_empty() || range.from < range.to);
     ranges.sort();
@@ -310,15 +310,15 @@ fn disjoint(mut ranges: Vec<TupleRange>) -> Vec<TupleRange> {
     merged
 }
 
-/// In which direction an index brings documents in the order of a sort, if it does.
+/// Returns the direction in which an index returns documents in the order of a sort, if it does.
 fn serves(sort: &Sort, candidate: &Candidate, part: &IndexPart) -> Option<Direction> {
     let direction = sort.direction();
-    // A document with several tuples, or one that is cut, does not stand where its value sorts.
+    // A document with several tuples, or with a truncated one, is not at the place of its value in the sort.
     if sort.fields().is_empty() || candidate.lists.contains(&true) || candidate.cut {
         return None;
     }
     let paths = candidate.fields.paths();
-    // Where one value is fixed it sorts nothing; several are in order among themselves.
+    // A field fixed to one value does not affect the order; one with several values sorts by them.
     let fixed = if part.ranges.len() == 1 { part.equal } else { 0 };
     let (fixed, rest) = paths.split_at_checked(fixed)?;
     let is_fixed = |field: &Field| matches!(field, Field::Member(path) if fixed.contains(path));
@@ -330,7 +330,7 @@ fn serves(sort: &Sort, candidate: &Candidate, part: &IndexPart) -> Option<Direct
     fits.then_some(direction)
 }
 
-/// For an `$or` each of whose branches an index can bring: those parts.
+/// Returns a part for each branch of an `$or`, if an index can serve every branch.
 fn union(selector: &Selector, candidates: &[Candidate]) -> Option<Vec<IndexPart>> {
     alternatives(selector).find_map(|branches| {
         let parts = branches.iter().map(|branch| {

@@ -11,18 +11,18 @@ use core::fmt;
 use cosmicsync_protocol::crdt::Value;
 use cosmicsync_protocol::ids::DocId;
 
-/// Which end comes first.
+/// Sort direction of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Direction {
-    /// The least.
+    /// Least value first.
     #[default]
     Ascending,
-    /// The greatest.
+    /// Greatest value first.
     Descending,
 }
 
 impl Direction {
-    /// Turns an order round where the greatest comes first.
+    /// Reverses an order in descending direction.
     pub const fn apply(self, order: Ordering) -> Ordering {
         match self {
             Self::Ascending => order,
@@ -31,54 +31,54 @@ impl Direction {
     }
 }
 
-/// The order of an answer: by each field in turn, then by document id in the direction of the first.
+/// The order of an answer: by each field in turn, then by document id in the direction of the first field.
 ///
-/// Every document has its place: a field that is missing is the least value. A list sorts as a whole; what a path
-/// reaches behind lists sorts as one list.
+/// The order is total: a missing field is the least value. A list sorts as a whole, and the values that a path reaches
+/// behind lists sort as one list.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Sort(Vec<(Field, Direction)>);
 
-/// What a document is sorted by.
+/// The sort key of a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SortKey {
-    /// The value of each field; `None` where it is missing.
+    /// The value of each field; `None` if it is missing.
     pub values: Vec<Option<Value>>,
-    /// The document.
+    /// The document's id.
     pub id: DocId,
 }
 
-/// Why something is no sort.
+/// Reasons for a text not to be a sort.
 #[derive(Debug, thiserror::Error)]
 pub enum SortError {
-    /// Not JSON.
+    /// The text is not JSON.
     #[error(transparent)]
     Json(#[from] JsonError),
-    /// Not a list of fields.
+    /// The value is not a list of fields.
     #[error("a sort is a list of fields and directions such as [\"name\", {{\"age\": \"desc\"}}]")]
     Shape,
-    /// More than [`SORT_FIELDS_MAX`] fields.
+    /// There are more than [`SORT_FIELDS_MAX`] fields.
     #[error("a sort has at most {SORT_FIELDS_MAX} fields, not {0}")]
     TooMany(usize),
-    /// A field twice: the second says nothing.
+    /// A field appears twice.
     #[error("the sort names `{0}` twice")]
     Twice(String),
-    /// Not a field.
+    /// An item is not a field.
     #[error("the sort's field {number}: {error}")]
     Field {
-        /// Which, counted from 1.
+        /// Number of the item, counted from 1.
         number: usize,
-        /// What is wrong with it.
+        /// The error.
         error: FieldError,
     },
 }
 
 impl Sort {
-    /// The sort by document id alone.
+    /// Returns the sort by document id alone.
     pub const fn by_id() -> Self {
         Self(Vec::new())
     }
 
-    /// Makes a sort of fields and directions.
+    /// Builds a sort from fields and directions.
     pub fn new(fields: Vec<(Field, Direction)>) -> Result<Self, SortError> {
         if fields.len() > SORT_FIELDS_MAX {
             return Err(SortError::TooMany(fields.len()));
@@ -91,12 +91,12 @@ impl Sort {
         }
     }
 
-    /// Reads a sort from JSON: `["name", {"age": "desc"}]`.
+    /// Parses a sort from JSON: `["name", {"age": "desc"}]`.
     pub fn parse(text: &[u8]) -> Result<Self, SortError> {
         Self::from_value(&json::parse(text)?)
     }
 
-    /// Reads a sort that stands in a larger message.
+    /// Reads a sort from a value that is part of a larger message.
     pub fn from_value(value: &Value) -> Result<Self, SortError> {
         let Value::List(items) = value else { return Err(SortError::Shape) };
         if items.len() > SORT_FIELDS_MAX {
@@ -109,7 +109,7 @@ impl Sort {
         Self::new(fields.collect::<Result<_, _>>()?)
     }
 
-    /// Reads a sort from a command line: `-age,name`, the greatest age first.
+    /// Parses a sort from a command line: `-age,name` sorts by descending age, then by name.
     pub fn from_text(text: &str) -> Result<Self, SortError> {
         let fields = text.split(',').zip(1..).take(SORT_FIELDS_MAX + 1).map(|(name, number)| {
             match name.trim().strip_prefix('-') {
@@ -127,23 +127,23 @@ impl Sort {
         }
     }
 
-    /// The fields, the first first. Empty sorts by document id alone.
+    /// Returns the fields, most significant first. Without fields, the order is by document id.
     pub fn fields(&self) -> &[(Field, Direction)] {
         &self.0
     }
 
-    /// The direction in which ids decide between documents that are otherwise equal.
+    /// Returns the direction of the ids among documents that are otherwise equal.
     pub fn direction(&self) -> Direction {
         self.0.first().map(|(_, direction)| *direction).unwrap_or_default()
     }
 
-    /// Returns what a document is sorted by.
+    /// Returns the sort key of a document.
     pub fn key(&self, subject: &Subject<'_>) -> SortKey {
         let value = |(field, _): &(Field, Direction)| subject.with(field, |reached| sorted_by(&reached));
         SortKey { values: self.0.iter().map(value).collect(), id: subject.id }
     }
 
-    /// Compares two documents by what they are sorted by.
+    /// Compares two sort keys.
     pub fn compare_keys(&self, a: &SortKey, b: &SortKey) -> Ordering {
         let values = a.values.iter().zip(&b.values);
         let mut orders =
@@ -151,7 +151,7 @@ impl Sort {
         orders.find(|order| order.is_ne()).unwrap_or_else(|| self.direction().apply(a.id.cmp(&b.id)))
     }
 
-    /// Compares two documents. For many of them, compare their keys.
+    /// Compares two documents. For many documents, compare their keys instead.
     pub fn compare(&self, a: &Subject<'_>, b: &Subject<'_>) -> Ordering {
         self.compare_keys(&self.key(a), &self.key(b))
     }
@@ -173,7 +173,7 @@ impl fmt::Display for Sort {
     }
 }
 
-/// The one value that a path's documents sort by.
+/// Returns the one value by which a field sorts.
 fn sorted_by(reached: &Reached<'_>) -> Option<Value> {
     match reached {
         Reached::Plain(value) => value.cloned(),
@@ -182,7 +182,7 @@ fn sorted_by(reached: &Reached<'_>) -> Option<Value> {
     }
 }
 
-/// A field's name and direction. A text is written as on a command line: `-age` is the greatest age first.
+/// Returns a field's name and direction. A text is read as on a command line: `-age` is descending.
 fn named(item: &Value) -> Option<(&str, Direction)> {
     if let Value::Text(name) = item {
         return Some(match name.strip_prefix('-') {
@@ -202,7 +202,7 @@ fn named(item: &Value) -> Option<(&str, Direction)> {
 mod tests {
     use super::*;
 
-    /// Ids in the order of an answer.
+    /// Returns the ids in the order of an answer.
     fn sorted(sort: &Sort, documents: &[&str]) -> Vec<usize> {
         let values: Vec<_> = documents.iter().map(|json| json::parse(json.as_bytes()).unwrap()).collect();
         let mut ids: Vec<usize> = (0..values.len()).collect();

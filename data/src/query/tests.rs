@@ -1,4 +1,4 @@
-//! Values and selectors to test with, and what holds for any of them.
+//! Generators of values and selectors, and properties that hold for all of them.
 
 use super::*;
 use crate::json;
@@ -6,7 +6,7 @@ use cosmicsync_protocol::crdt::Value;
 use cosmicsync_protocol::ids::DocId;
 use proptest::prelude::*;
 
-/// Any value of a few dozen nodes, often equal to another one.
+/// Returns any value of a few dozen nodes, often equal to another one.
 pub(crate) fn any_value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -25,7 +25,7 @@ pub(crate) fn any_value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// A value of few, so that it often equals another.
+/// Returns one of few values, so that it often equals another.
 fn few_values() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         2 => Just(Value::Null),
@@ -41,7 +41,7 @@ fn few_values() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Any document of members that selectors name, often with lists of numbers or of maps.
+/// Returns any document of members that selectors name, often with lists of numbers or of maps.
 fn any_document() -> impl Strategy<Value = Value> {
     let maps = proptest::collection::btree_map("[ab0]", few_values(), 0..3).prop_map(Value::Map);
     let lists = prop_oneof![
@@ -53,7 +53,7 @@ fn any_document() -> impl Strategy<Value = Value> {
     (member.clone(), member).prop_map(|(a, b)| Value::from_iter([("a", a), ("b", b)]))
 }
 
-/// Any selector, as JSON.
+/// Returns any selector, as JSON.
 fn any_selector() -> impl Strategy<Value = Value> {
     let field = prop_oneof![4 => "[ab]", 3 => "[ab]\\.[ab0]", 1 => "a\\.[0b]\\.[ab]", 1 => Just("$id".to_owned())];
     let leaf = (field, any_tests()).prop_map(|(field, tests)| Value::from_iter([(field, tests)]));
@@ -71,7 +71,7 @@ fn any_selector() -> impl Strategy<Value = Value> {
     prop_oneof![3 => leaf, 2 => both, 1 => nested]
 }
 
-/// One or two operators and their operands.
+/// Returns one or two operators with their operands.
 fn any_tests() -> impl Strategy<Value = Value> {
     let one = |name: &'static str, operand: BoxedStrategy<Value>| operand.prop_map(move |value| (name, value)).boxed();
     let value = few_values().boxed();
@@ -100,7 +100,7 @@ fn any_tests() -> impl Strategy<Value = Value> {
     prop_oneof![operators, nested]
 }
 
-/// Whether what the bounds of a field say holds for a document that matches.
+/// Returns whether the bounds of a field admit a document that matches.
 fn admits(bounds: &Bounds, reached: &Reached<'_>) -> bool {
     let keys = reached.keys();
     let is_point = |point: &Option<Value>| keys.iter().any(|key| order::compare(*key, point.as_ref()).is_eq());

@@ -1,4 +1,4 @@
-//! Selectors as JSON, in one form: what equal selectors are written as is equal, and is read as the same selector.
+//! Writes selectors as JSON in normal form: equal selectors have equal text, which parses to the same selector.
 
 use super::ast::{Choice, Each, Elem, Operand, Selector, Test, Type};
 use super::pattern::Pattern;
@@ -41,7 +41,7 @@ fn tests(tests: &[Test]) -> Value {
     Value::Map(tests.iter().flat_map(members).map(|(name, value)| (name.to_owned(), value)).collect())
 }
 
-/// An operator and its operand; two operators where they belong together.
+/// Returns an operator and its operand; two operators if they belong together.
 fn members(test: &Test) -> Vec<(&'static str, Value)> {
     let member = match test {
         Test::Eq(operand) => ("$eq", operand.to_value()),

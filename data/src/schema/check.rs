@@ -1,7 +1,7 @@
-//! Whether a value is as a schema says, and where it is not.
+//! Compares a value with a schema, and lists the violations (`spec/schemas.md`).
 //!
-//! Evaluation takes a bounded number of steps, whatever the schema: a value on which it would take more is not valid.
-//! Recursion is as deep as values nest times what a schema may nest on one value.
+//! Evaluation takes a limited number of steps for any schema; a value that would take more is invalid. Recursion is at
+//! most the nesting of the value times the nesting of subschemas on one value.
 
 use super::compile::{Bound, Counted, Keyword, Node, NodeId, Type};
 use super::number::is_multiple;
@@ -11,21 +11,21 @@ use core::cmp::Ordering;
 use core::fmt;
 use cosmicsync_protocol::crdt::Value;
 
-/// Violations that are listed of one document, at most.
+/// Largest number of violations listed for a document.
 pub const VIOLATIONS_MAX: usize = 64;
-/// Subschemas that are evaluated, and items that are compared, for one document at most.
+/// Largest number of evaluated subschemas and compared items for one document.
 const STEPS_MAX: u32 = 1_000_000;
-/// Characters of a value that a message shows.
+/// Largest number of characters of a value in a message.
 const SHOWN_MAX: usize = 40;
 
-/// A way in which a document is not as its schema says.
+/// A violation of a schema by a document.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Violation {
-    /// The place in the document, as a JSON pointer; empty for the document itself.
+    /// The place in the document, as a JSON pointer; empty for the whole document.
     pub pointer: String,
-    /// The keyword that is violated.
+    /// The violated keyword.
     pub keyword: &'static str,
-    /// What is wrong, for people.
+    /// Description of the violation, for display.
     pub message: String,
 }
 
@@ -36,7 +36,7 @@ impl fmt::Display for Violation {
     }
 }
 
-/// Lists in which ways a value violates a node.
+/// Returns the violations of a node by a value.
 pub(super) fn violations(nodes: &[Node], root: NodeId, value: &Value) -> Vec<Violation> {
     let mut run = Run { nodes, steps: 0, found: Vec::new(), quiet: false };
     run.node(root, value, &At::ROOT);
@@ -47,7 +47,7 @@ pub(super) fn violations(nodes: &[Node], root: NodeId, value: &Value) -> Vec<Vio
     run.found
 }
 
-/// Returns whether a value violates nothing.
+/// Returns whether a value has no violations.
 pub(super) fn is_valid(nodes: &[Node], root: NodeId, value: &Value) -> bool {
     let mut run = Run { nodes, steps: 0, found: Vec::new(), quiet: true };
     run.node(root, value, &At::ROOT) && run.steps <= STEPS_MAX
@@ -97,12 +97,12 @@ struct Run<'a> {
     nodes: &'a [Node],
     steps: u32,
     found: Vec<Violation>,
-    /// Nothing is listed: the first violation decides.
+    /// True to list nothing; the first violation decides.
     quiet: bool,
 }
 
 impl Run<'_> {
-    /// Evaluates a node. Returns whether all of it holds.
+    /// Evaluates a node. Returns whether all of its keywords hold.
     fn node(&mut self, id: NodeId, value: &Value, at: &At<'_>) -> bool {
         self.steps = self.steps.saturating_add(1);
         if self.steps > STEPS_MAX {
@@ -119,7 +119,7 @@ impl Run<'_> {
         holds
     }
 
-    /// Evaluates a node without listing what it finds.
+    /// Evaluates a node without listing violations.
     fn quietly(&mut self, id: NodeId, value: &Value, at: &At<'_>) -> bool {
         let quiet = core::mem::replace(&mut self.quiet, true);
         let holds = self.node(id, value, at);
@@ -127,7 +127,7 @@ impl Run<'_> {
         holds
     }
 
-    /// Notes a violation. Returns that the keyword does not hold.
+    /// Records a violation. Returns false, the keyword's result.
     fn refuse(&mut self, at: &At<'_>, keyword: &'static str, message: impl FnOnce() -> String) -> bool {
         if !self.quiet && self.found.len() < VIOLATIONS_MAX {
             self.found.push(Violation { pointer: at.pointer(), keyword, message: message() });
@@ -223,7 +223,7 @@ impl Run<'_> {
                 })
             }
             Keyword::Not(node) => {
-                // What takes too many steps fits nothing, so that its negation does not fit either.
+                // Beyond the limit of steps, neither a schema nor its negation holds.
                 let fits = self.quietly(*node, value, at) || self.steps > STEPS_MAX;
                 self.expect(!fits, at, "not", || format!("{} is what must not be", shown(value)))
             }
@@ -381,14 +381,14 @@ fn count_of(of: Counted, value: &Value) -> Option<u64> {
     Some(count as u64)
 }
 
-/// The beginning of a value, as JSON.
+/// Returns the beginning of a value, as JSON.
 fn shown(value: &Value) -> String {
     let text = match value {
         Value::List(items) if !items.is_empty() => return format!("a list of {} items", items.len()),
         Value::Map(members) if !members.is_empty() => return format!("an object of {} members", members.len()),
         Value::Bytes(_) => return "a value of bytes".to_owned(),
         Value::Text(text) => {
-            // A long text is not written whole to show its beginning.
+            // A long text is not written as a whole only to show its beginning.
             let end = text.char_indices().nth(SHOWN_MAX).map_or(text.len(), |(end, _)| end);
             json::to_string(&Value::from(&text[..end]))
         }

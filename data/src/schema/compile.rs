@@ -1,7 +1,7 @@
-//! From a schema's JSON to nodes that can be evaluated.
+//! Compiles a schema's JSON into nodes for evaluation.
 //!
-//! One node for each subschema, found by its pointer: `$ref` leads to a node like any other, so schemas may be recursive.
-//! Nothing here recurses into the schema: what is to be compiled waits in a queue.
+//! Each subschema becomes one node, found by its pointer. A `$ref` leads to a node like any other, so schemas may be
+//! recursive. The compiler does not recurse; subschemas to compile wait in a queue.
 
 use super::format::Format;
 use super::{NODES_MAX, SchemaError, SchemaProblem, at};
@@ -11,9 +11,9 @@ use crate::query::pattern::Pattern;
 use cosmicsync_protocol::crdt::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Subschemas that are evaluated on one value inside each other, at most.
+/// Largest nesting of subschemas that are evaluated on one value.
 const NESTED_MAX: usize = 32;
-/// The only version of JSON Schema.
+/// The only supported version of JSON Schema.
 const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
 
 /// The number of a node.
@@ -22,7 +22,7 @@ pub(super) type NodeId = usize;
 /// A subschema: all of its keywords must hold.
 pub(super) type Node = Vec<Keyword>;
 
-/// A type that a value can have.
+/// A value type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Type {
     Null,
@@ -54,7 +54,7 @@ impl Type {
     }
 }
 
-/// How a number stands to a limit.
+/// Relation of a number to a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Bound {
     Minimum,
@@ -63,7 +63,7 @@ pub(super) enum Bound {
     ExclusiveMaximum,
 }
 
-/// What is counted of a value.
+/// The unit of a size limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Counted {
     Characters,
@@ -74,11 +74,11 @@ pub(super) enum Counted {
 /// One condition.
 #[derive(Debug, Clone)]
 pub(super) enum Keyword {
-    /// Nothing is valid.
+    /// No value is valid.
     Never,
     Type(Vec<Type>),
     Const(Value),
-    /// Sorted.
+    /// Sorted values.
     Enum(Vec<Value>),
     Bound(Bound, Value),
     MultipleOf(Value),
@@ -88,7 +88,7 @@ pub(super) enum Keyword {
     Format(Format),
     Unique,
     PrefixItems(Vec<NodeId>),
-    /// Items behind so many.
+    /// Schema of the items from this index on.
     Items(usize, NodeId),
     Contains {
         node: NodeId,
@@ -121,7 +121,7 @@ pub(super) struct Members {
 }
 
 impl Keyword {
-    /// Nodes that are evaluated on the same value.
+    /// Returns the nodes that are evaluated on the same value.
     fn in_place(&self) -> Vec<NodeId> {
         match self {
             Self::All(nodes) | Self::Any(nodes) | Self::One(nodes) => nodes.clone(),
@@ -150,7 +150,7 @@ impl Keyword {
     }
 }
 
-/// Keywords that only describe, and those that are read elsewhere.
+/// Keywords that only describe, and keywords that other modules read.
 const DESCRIBING: [&str; 16] = [
     "$comment",
     "$defs",
@@ -170,7 +170,7 @@ const DESCRIBING: [&str; 16] = [
     "writeOnly",
 ];
 
-/// Keywords of JSON Schema that are not evaluated.
+/// Keywords of JSON Schema that are not supported.
 const UNSUPPORTED: [&str; 10] = [
     "$anchor",
     "$dynamicAnchor",
@@ -184,7 +184,7 @@ const UNSUPPORTED: [&str; 10] = [
     "unevaluatedProperties",
 ];
 
-/// Compiles a schema; its root is the first node.
+/// Compiles a schema; the root is the first node.
 pub(super) fn compile(schema: &Value) -> Result<Vec<Node>, SchemaError> {
     let mut compiler = Compiler { schema, nodes: Vec::new(), known: BTreeMap::new(), queue: Vec::new() };
     compiler.node(&[]).map_err(|problem| SchemaError { pointer: String::new(), problem })?;
@@ -199,7 +199,7 @@ pub(super) fn compile(schema: &Value) -> Result<Vec<Node>, SchemaError> {
 struct Compiler<'a> {
     schema: &'a Value,
     nodes: Vec<Node>,
-    /// Nodes by where their subschemas stand.
+    /// Nodes by the places of their subschemas.
     known: BTreeMap<Vec<String>, NodeId>,
     queue: Vec<(NodeId, Vec<String>)>,
 }
@@ -211,7 +211,7 @@ const fn form(keyword: &'static str, wanted: &'static str) -> SchemaProblem {
 }
 
 impl Compiler<'_> {
-    /// The node of the subschema at a place; it is compiled later.
+    /// Returns the node of the subschema at a place; it is compiled later.
     fn node(&mut self, place: &[String]) -> Compiled<NodeId> {
         if let Some(id) = self.known.get(place) {
             return Ok(*id);
@@ -290,7 +290,7 @@ impl Compiler<'_> {
         Ok(node)
     }
 
-    /// Compiles a keyword that stands for itself.
+    /// Compiles a keyword that depends on no other keyword.
     fn keyword(&mut self, place: &[String], name: &str, value: &Value) -> Compiled<Keyword> {
         Ok(match name {
             "type" => Keyword::Type(types(value)?),
@@ -351,7 +351,7 @@ impl Compiler<'_> {
         })
     }
 
-    /// The node that a `$ref` leads to.
+    /// Returns the node that a `$ref` leads to.
     fn reference(&mut self, text: &str) -> Compiled<NodeId> {
         let place =
             text.strip_prefix('#').and_then(pointer_of).ok_or_else(|| SchemaProblem::RefOutside(text.into()))?;
@@ -361,13 +361,13 @@ impl Compiler<'_> {
         self.node(&place)
     }
 
-    /// The nodes of an object of subschemas.
+    /// Returns the nodes of an object of subschemas.
     fn named(&mut self, place: &[String], keyword: &'static str, value: &Value) -> Compiled<BTreeMap<String, NodeId>> {
         let entries = value.as_map().ok_or(form(keyword, "an object of schemas"))?;
         entries.keys().map(|name| Ok((name.clone(), self.below(place, &[keyword, name])?))).collect()
     }
 
-    /// The nodes of a list of subschemas.
+    /// Returns the nodes of a list of subschemas.
     fn listed(&mut self, place: &[String], keyword: &'static str, value: &Value) -> Compiled<Vec<NodeId>> {
         let items = value.as_list().ok_or(form(keyword, "a list of schemas"))?;
         (0..items.len()).map(|index| self.below(place, &[keyword, &index.to_string()])).collect()
@@ -379,7 +379,7 @@ impl Compiler<'_> {
     }
 }
 
-/// Reads the pointer of a fragment, in which `%25` stands for a percent sign.
+/// Parses the pointer of a URI fragment, in which `%25` stands for a percent sign.
 fn pointer_of(fragment: &str) -> Option<Vec<String>> {
     let mut bytes = Vec::with_capacity(fragment.len());
     let mut rest = fragment.bytes();
@@ -423,13 +423,13 @@ fn names(keyword: &'static str, value: &Value) -> Compiled<Vec<String>> {
     names.ok_or(form(keyword, "a list of names"))
 }
 
-/// Refuses a schema of which evaluating one value would never end, or nest too deep.
+/// Refuses a schema whose evaluation on one value would never end, or would nest too deep.
 fn check_nesting(nodes: &[Node], known: &BTreeMap<Vec<String>, NodeId>) -> Result<(), SchemaError> {
     let endless = |id: NodeId| {
         let place = known.iter().find(|(_, known)| **known == id).map(|(place, _)| show(place));
         SchemaError { pointer: place.unwrap_or_default(), problem: SchemaProblem::Endless(NESTED_MAX) }
     };
-    // Nodes in order of how many others they nest: those that nest none, then those that nest only these, ...
+    // Nodes in the order of their nesting: first those that nest no others, then those that nest only these, and so on.
     let inner: Vec<BTreeSet<NodeId>> =
         nodes.iter().map(|node| node.iter().flat_map(Keyword::in_place).collect()).collect();
     let mut left: Vec<usize> = inner.iter().map(BTreeSet::len).collect();

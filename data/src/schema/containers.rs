@@ -1,4 +1,5 @@
-//! `x-crdt`: how members merge, and what the node fills in: defaults and times.
+//! `x-crdt`: the ways in which members merge; and the values that the node fills in: defaults and times
+//! (`spec/schemas.md`).
 
 use super::{Containers, NODES_MAX, Schema, SchemaError, SchemaProblem, Violation, at};
 use crate::json_patch::{pointer, show};
@@ -9,10 +10,10 @@ use std::collections::BTreeSet;
 /// The text that stands for the time of the write.
 const NOW: &str = "$now";
 
-/// Keywords whose subschemas say how the same value merges.
+/// Keywords whose subschemas apply to the same value, so they also define how it merges.
 const IN_PLACE: [&str; 3] = ["allOf", "anyOf", "oneOf"];
 
-/// Gathers how members merge.
+/// Collects the ways in which members merge.
 pub(super) fn containers(schema: &Value) -> Result<Containers, SchemaError> {
     let mut gathered = Gathered { schema, containers: Containers::default(), within: BTreeSet::new(), looks: 0 };
     gathered.look(Vec::new(), &mut Vec::new())?;
@@ -22,15 +23,15 @@ pub(super) fn containers(schema: &Value) -> Result<Containers, SchemaError> {
 struct Gathered<'a> {
     schema: &'a Value,
     containers: Containers,
-    /// Where `$ref` is being followed: a recursive schema is followed once.
+    /// The `$ref`s being followed; a recursive schema is followed once.
     within: BTreeSet<Vec<String>>,
-    /// Subschemas that were looked at, each time that something leads to them.
+    /// Number of subschemas examined; one is examined once for each way to it.
     looks: usize,
 }
 
 impl Gathered<'_> {
-    /// Looks at the subschema at a place, which says how the value at a path merges. Recursion ends where a schema refers
-    /// to itself, and is as deep as the schema.
+    /// Examines the subschema at a place, which defines how the value at a path merges. Recursion ends at a recursive
+    /// `$ref`, and is as deep as the schema.
     fn look(&mut self, place: Vec<String>, path: &mut Vec<TextStep>) -> Result<(), SchemaError> {
         self.looks += 1;
         if self.looks > NODES_MAX {
@@ -99,7 +100,7 @@ impl Gathered<'_> {
             }
             "list" => needs("list", "array")?,
             "map" => needs("map", "object")?,
-            // A list or an object merges by its parts, whichever way it is declared.
+            // A list or an object merges by its parts, however it is declared.
             "register" if matches!(of, Some("array" | "object")) => {
                 return Err(SchemaProblem::ContainerType {
                     container: "register",
@@ -114,15 +115,15 @@ impl Gathered<'_> {
 }
 
 impl Schema {
-    /// Adds to a document that is put the defaults of members that it lacks.
+    /// Adds defaults for missing members to a document of a put.
     pub fn complete(&self, value: &mut Value) {
         complete(&self.source, &self.source, value);
     }
 
-    /// Finishes a document that is imported, and checks it. Returns its key, if it has one, and its value.
+    /// Completes an imported document and checks it. Returns its key, if it has one, and its value.
     ///
     /// # Errors
-    /// In which ways it violates the schema.
+    /// The document's violations of the schema.
     pub fn admit(
         &self,
         key: Option<String>,
@@ -136,13 +137,13 @@ impl Schema {
         if violations.is_empty() { Ok((key, value)) } else { Err(violations) }
     }
 
-    /// Puts the time of the write where a document that is put says `"$now"` at a timestamp.
+    /// Replaces `"$now"` at timestamps of a document of a put by the time of the write.
     pub fn stamp(&self, value: &mut Value, now_ms: u64) {
         self.stamp_at(&mut Vec::new(), value, now_ms);
     }
 
-    /// Puts the time of the write where edits say `"$now"` at a timestamp, and makes an addition of what sets a counter:
-    /// of two devices that set one at once, both count.
+    /// Replaces `"$now"` at timestamps of edits by the time of the write, and turns the setting of a counter into an
+    /// addition. If two devices set a counter concurrently, both changes are added.
     pub fn finish(&self, edits: &mut [Edit], current: Option<&Value>, now_ms: u64) {
         for edit in edits {
             match edit {
@@ -161,7 +162,7 @@ impl Schema {
                 if let (true, Some(stands), Some(wanted)) =
                     (self.containers.counters.contains(path), stands, value.as_int())
                 {
-                    // A difference beyond 64 bits is no number of things that anybody counts.
+                    // A difference beyond 64 bits saturates.
                     let by = wanted.saturating_sub(stands);
                     *change = Change::Add { path: core::mem::take(path), by };
                 }
@@ -190,7 +191,7 @@ impl Schema {
     }
 }
 
-/// Finds what stands at a path.
+/// Returns the value at a path.
 fn stands<'a>(value: &'a Value, path: &[Step]) -> Option<&'a Value> {
     path.iter().try_fold(value, |here, step| match step {
         Step::Key(key) => here.entry(key),
@@ -198,7 +199,7 @@ fn stands<'a>(value: &'a Value, path: &[Step]) -> Option<&'a Value> {
     })
 }
 
-/// Visits a value and all that it holds. Recursion is as deep as the value.
+/// Visits a value and everything in it. Recursion is as deep as the value.
 fn walk(path: &mut Vec<Step>, value: &mut Value, visit: &mut impl FnMut(&mut Vec<Step>, &mut Value)) {
     visit(path, value);
     match value {
@@ -220,8 +221,8 @@ fn walk(path: &mut Vec<Step>, value: &mut Value, visit: &mut impl FnMut(&mut Vec
     }
 }
 
-/// Adds defaults to an object that stands in the value. Those that are added get none themselves, so this ends: what one
-/// value nests is bounded by the compiler, and what leads to a subschema by the look for containers.
+/// Adds defaults to an object in the value. Defaults get no defaults themselves, so the recursion ends: the compiler
+/// limits the nesting on one value, and the search for containers limits the ways to a subschema.
 fn complete(root: &Value, schema: &Value, value: &mut Value) {
     let target = schema.entry("$ref").and_then(Value::as_text).and_then(|text| pointer(text.strip_prefix('#')?));
     if let Some(target) = target.and_then(|place| at(root, &place)) {

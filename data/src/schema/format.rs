@@ -1,8 +1,8 @@
-//! The formats that `format` asserts.
+//! The formats that the keyword `format` checks (`spec/schemas.md`).
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 
-/// A format of texts.
+/// A text format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
     Date,
@@ -53,7 +53,7 @@ impl Format {
     }
 }
 
-/// Reads exactly so many digits.
+/// Parses exactly `count` digits.
 fn digits(text: &str, count: usize) -> Option<u32> {
     let fits = text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit());
     fits.then(|| text.parse().ok()).flatten()
@@ -78,7 +78,7 @@ fn is_date(text: &str) -> bool {
     (1..=days).contains(&day)
 }
 
-/// RFC 3339, section 5.6: `full-time`. A leap second stands only at the end of a UTC day.
+/// RFC 3339, section 5.6: `full-time`. A leap second is valid only at the end of a UTC day.
 fn is_time(text: &str) -> bool {
     let Some(zone) = text.find(['Z', 'z', '+', '-']) else { return false };
     let (time, zone) = text.split_at(zone);
@@ -100,7 +100,7 @@ fn is_time(text: &str) -> bool {
     second < 60 || minute_of_day == 24 * 60 - 1
 }
 
-/// The minutes of `+HH:MM` or `-HH:MM`.
+/// Returns the minutes of `+HH:MM` or `-HH:MM`.
 fn offset_of(zone: &str) -> Option<i64> {
     let sign = if zone.starts_with('-') { -1 } else { 1 };
     let (hours, minutes) = zone.get(1..)?.split_once(':')?;
@@ -108,7 +108,7 @@ fn offset_of(zone: &str) -> Option<i64> {
     Some(sign * (i64::from(hours) * 60 + i64::from(minutes)))
 }
 
-/// RFC 3339, appendix A: `P1Y2M3DT4H5M6S` or `P7W`; units are not left out between others.
+/// RFC 3339, appendix A: `P1Y2M3DT4H5M6S` or `P7W`; no unit between two others may be left out.
 fn is_duration(text: &str) -> bool {
     let Some(rest) = text.strip_prefix('P') else { return false };
     if let Some(weeks) = rest.strip_suffix('W') {
@@ -121,7 +121,7 @@ fn is_duration(text: &str) -> bool {
     }
 }
 
-/// Numbers, each before a unit; the units stand together in their order.
+/// Returns whether a text is numbers, each followed by a unit, with adjacent units in order.
 fn are_units(mut text: &str, units: &str) -> bool {
     let mut last = None;
     while !text.is_empty() {
@@ -155,7 +155,7 @@ fn is_email(text: &str) -> bool {
         && domain.split('.').all(is_label)
 }
 
-/// RFC 3986, section 3: a scheme, and the characters that may follow it.
+/// RFC 3986, section 3: a scheme, and the characters allowed after it.
 fn is_uri(text: &str) -> bool {
     let Some((scheme, rest)) = text.split_once(':') else { return false };
     let begins = scheme.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic());

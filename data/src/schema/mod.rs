@@ -1,7 +1,8 @@
-//! Schemas: the shape that documents of a collection should have (`spec/schemas.md`).
+//! Schemas: the shape of a collection's documents (`spec/schemas.md`).
 //!
-//! A [`Schema`] is JSON Schema 2020-12 without what reaches beyond it: compiled once, evaluated on values directly, within
-//! a bound on steps. `x-crdt` says how a member merges, `x-key` which members make the document's key.
+//! A [`Schema`] is a subset of JSON Schema 2020-12 without references to other schemas. A schema is compiled once and
+//! evaluated on values directly, with a limited number of steps. `x-crdt` defines how a member merges; `x-key` names
+//! the members that form the document's key.
 
 mod check;
 mod compile;
@@ -17,16 +18,16 @@ use cosmicsync_protocol::crdt::{TextPaths, Value};
 
 pub use check::{VIOLATIONS_MAX, Violation};
 
-/// The longest schema, in bytes of its canonical text.
+/// Longest schema, in bytes of its canonical text.
 pub const SCHEMA_BYTES_MAX: usize = 64 * 1024;
-/// How deep a schema may nest.
+/// Largest nesting of a schema.
 pub const SCHEMA_DEPTH_MAX: usize = 32;
-/// Subschemas of a schema, at most.
+/// Largest number of subschemas in a schema.
 pub const NODES_MAX: usize = 4096;
-/// Members that make a key, at most.
+/// Largest number of members that form a key.
 pub const KEY_FIELDS_MAX: usize = 8;
 
-/// The shape that documents of a collection should have.
+/// The shape of a collection's documents.
 #[derive(Debug, Clone)]
 pub struct Schema {
     source: Value,
@@ -36,18 +37,18 @@ pub struct Schema {
     key: Vec<String>,
 }
 
-/// How members merge, and which the node fills in.
+/// The members that merge in a special way, or that the node fills in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Containers {
-    /// Strings that merge character by character.
+    /// Paths of strings that merge character by character.
     pub texts: TextPaths,
-    /// Whole numbers to which several devices add at once.
+    /// Paths of counters: integers to which several devices may add concurrently.
     pub counters: TextPaths,
-    /// Times: `"$now"` there becomes the time of the write.
+    /// Paths of times, where `"$now"` becomes the time of the write.
     pub timestamps: TextPaths,
 }
 
-/// Why something is no schema.
+/// An error in a schema, with its place.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{problem}{}", Place(.pointer))]
 pub struct SchemaError {
@@ -57,7 +58,7 @@ pub struct SchemaError {
     pub problem: SchemaProblem,
 }
 
-/// Says where in a schema a problem is.
+/// Displays the place of a problem in a schema.
 struct Place<'a>(&'a str);
 
 impl fmt::Display for Place<'_> {
@@ -69,19 +70,19 @@ impl fmt::Display for Place<'_> {
 /// A problem in a schema.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SchemaProblem {
-    /// Neither an object nor true or false.
+    /// The schema is neither an object nor a boolean.
     #[error("a schema is an object, true or false")]
     NotSchema,
-    /// Another version of JSON Schema.
+    /// The schema is of another version of JSON Schema.
     #[error("schemas are JSON Schema 2020-12, not {0:?}")]
     Draft(String),
-    /// A keyword that nobody knows.
+    /// The keyword is unknown.
     #[error("there is no keyword {0:?}; begin your own with x-")]
     UnknownKeyword(String),
-    /// A keyword that is not evaluated here.
+    /// The keyword is not supported.
     #[error("the keyword {0} is not supported")]
     Unsupported(&'static str),
-    /// A keyword with a value that it cannot have.
+    /// The keyword's value is invalid.
     #[error("{keyword} must be {wanted}")]
     Form {
         /// The keyword.
@@ -89,34 +90,34 @@ pub enum SchemaProblem {
         /// The values that it can have.
         wanted: &'static str,
     },
-    /// A `format` that is not known.
+    /// The `format` is unknown.
     #[error("there is no format {0:?}; there are date, date-time, duration, email, ipv4, ipv6, time, uri and uuid")]
     Format(String),
-    /// A pattern that is none.
+    /// The pattern is invalid.
     #[error(transparent)]
     Pattern(#[from] PatternError),
-    /// A `$ref` that leads out of the schema.
+    /// The `$ref` leads to another schema.
     #[error("$ref leads only within the schema, as in \"#/$defs/name\", not to {0:?}: nothing is fetched")]
     RefOutside(String),
-    /// A `$ref` to something that is not there.
+    /// The `$ref` leads to a place that does not exist.
     #[error("$ref leads to {0:?}, where there is nothing")]
     RefNowhere(String),
-    /// A subschema that is evaluated on a value before it is evaluated on that value.
+    /// The subschema applies to a value before it applies to the same value, endlessly.
     #[error("the schema refers to itself without going into the value, or through more than {0} others")]
     Endless(usize),
-    /// Too many bytes.
+    /// The schema has too many bytes.
     #[error("the schema has {0} bytes, and at most {SCHEMA_BYTES_MAX} are allowed")]
     TooLarge(usize),
-    /// Too deep.
+    /// The schema nests too deep.
     #[error("the schema nests deeper than {SCHEMA_DEPTH_MAX} levels")]
     TooDeep,
-    /// Too many subschemas.
+    /// There are too many subschemas.
     #[error("the schema has more than {NODES_MAX} subschemas")]
     TooMany,
-    /// An `x-crdt` that is not known.
+    /// The `x-crdt` is unknown.
     #[error("there is no x-crdt {0:?}; there are counter, list, map, register, text and timestamp")]
     Container(String),
-    /// An `x-crdt` on a member of another type.
+    /// The `x-crdt` is on a member of another type.
     #[error("x-crdt {container} needs \"type\": \"{wanted}\"")]
     ContainerType {
         /// The container.
@@ -124,7 +125,7 @@ pub enum SchemaProblem {
         /// The type that it needs.
         wanted: &'static str,
     },
-    /// An `x-crdt` where no path leads.
+    /// The `x-crdt` is in a place that no path leads to.
     #[error("x-crdt {0} can stand only on members that `properties` names, and on items of lists")]
     ContainerPlace(&'static str),
 }
@@ -146,7 +147,7 @@ impl Schema {
         Ok(Self { source: value.clone(), text, nodes, containers, key })
     }
 
-    /// Reads the text of a schema, as [`Self::text`] gives it.
+    /// Compiles a schema from the text of [`Self::text`]; `None` if it is invalid.
     pub fn from_text(text: &str) -> Option<Self> {
         Self::new(&json::parse(text.as_bytes()).ok()?).ok()
     }
@@ -156,17 +157,17 @@ impl Schema {
         &self.text
     }
 
-    /// Returns how members merge.
+    /// Returns the members that merge in a special way.
     pub const fn containers(&self) -> &Containers {
         &self.containers
     }
 
-    /// Returns the members that make the key of a document; none if keys are free.
+    /// Returns the members that form a document's key; empty if keys are free.
     pub fn key(&self) -> &[String] {
         &self.key
     }
 
-    /// Returns the key that a value makes: the text or whole number of one member, the JSON list of several. `None` if a
+    /// Returns the key of a value: the text or integer of one member, or the JSON list of several. Returns `None` if a
     /// member is missing or of another type.
     pub fn key_of(&self, value: &Value) -> Option<String> {
         let part = |name: &String| value.entry(name).filter(|part| matches!(part, Value::Text(_) | Value::Int(_)));
@@ -183,7 +184,7 @@ impl Schema {
         }
     }
 
-    /// Returns in which ways a document violates the schema, at most [`VIOLATIONS_MAX`].
+    /// Returns a document's violations of the schema, at most [`VIOLATIONS_MAX`].
     pub fn violations(&self, value: &Value, key: Option<&str>) -> Vec<Violation> {
         let mut violations = check::violations(&self.nodes, ROOT, value);
         if !self.has_key(value, key) {
@@ -193,7 +194,7 @@ impl Schema {
         violations
     }
 
-    /// Returns whether a document is as the schema says.
+    /// Returns whether a document matches the schema.
     pub fn is_valid(&self, value: &Value, key: Option<&str>) -> bool {
         self.has_key(value, key) && check::is_valid(&self.nodes, ROOT, value)
     }
@@ -223,14 +224,14 @@ impl Eq for Schema {}
 /// The subschema at the root.
 const ROOT: NodeId = 0;
 
-/// Finds what stands at a place in a schema.
+/// Returns the value at a place in a schema.
 fn at<'a>(schema: &'a Value, place: &[String]) -> Option<&'a Value> {
     place.iter().try_fold(schema, |here, name| {
         here.entry(name).or_else(|| here.as_list().and_then(|items| items.get(name.parse::<usize>().ok()?)))
     })
 }
 
-/// Reads `x-key`: one name, or a list of them.
+/// Parses `x-key`: one name, or a list of names.
 fn key_fields(schema: &Value) -> Result<Vec<String>, SchemaProblem> {
     let wrong = SchemaProblem::Form { keyword: "x-key", wanted: "the name of a member, or a list of 1 to 8 names" };
     let names = match schema.entry("x-key") {

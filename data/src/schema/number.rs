@@ -1,4 +1,4 @@
-//! Multiples of decimal numbers, exactly as they are written.
+//! Multiples of decimal numbers, exact in their decimal form (`multipleOf`).
 
 use cosmicsync_protocol::crdt::Value;
 
@@ -9,8 +9,8 @@ struct Decimal {
     exponent: i32,
 }
 
-/// Returns whether a number is a whole multiple of another, as both are written in decimal digits: 19.99 is one of 0.01,
-/// although neither is so in binary.
+/// Returns whether a number is an integer multiple of another in decimal form: 19.99 is a multiple of 0.01, although it
+/// is not one in binary.
 pub(super) fn is_multiple(number: &Value, divisor: &Value) -> bool {
     let (Some(number), Some(divisor)) = (decimal(number), decimal(divisor)) else { return false };
     if number.digits == 0 || divisor.digits == 0 {
@@ -23,12 +23,12 @@ pub(super) fn is_multiple(number: &Value, divisor: &Value) -> bool {
         let power = (0..scale).fold(1 % of, |power, _| power * 10 % of);
         return number.digits % of * power % of == 0;
     }
-    // What is larger than the number divides it only if the number is 0.
+    // A number below the divisor is a multiple of it only if the number is 0.
     let divisor = 10_u128.checked_pow(scale.unsigned_abs()).and_then(|power| divisor.digits.checked_mul(power));
     divisor.is_some_and(|divisor| number.digits.is_multiple_of(divisor))
 }
 
-/// Reads the shortest decimal form; the sign does not matter. Digits have at most 20 places, so products of two fit.
+/// Parses the shortest decimal form, without the sign. It has at most 20 digits, so products of two fit.
 fn decimal(value: &Value) -> Option<Decimal> {
     if let Value::Int(number) = value {
         return Some(Decimal { digits: number.unsigned_abs().into(), exponent: 0 });

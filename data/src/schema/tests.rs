@@ -60,7 +60,7 @@ fn recursive_schemas_end_with_the_value() {
 
 #[test]
 fn a_schema_takes_bounded_steps() {
-    // Each level evaluates the next twice: 2 to the power of 31.
+    // Each level evaluates the next one twice: 2 to the power of 31 evaluations.
     let levels: Vec<String> = (0..31)
         .map(|at| format!(r##""l{at}":{{"allOf":[{{"$ref":"#/$defs/l{0}"}},{{"$ref":"#/$defs/l{0}"}}]}}"##, at + 1))
         .collect();
@@ -71,7 +71,7 @@ fn a_schema_takes_bounded_steps() {
     assert!(matches!(problem(&nested(31)).1, SchemaProblem::Endless(_) | SchemaProblem::TooMany));
     let wide = nested(8);
     assert!(schema(&wide).is_valid(&Value::Int(1), None));
-    // The same through lists of lists: the value multiplies what the schema does.
+    // The same through lists of lists: the value multiplies the effect of the schema.
     let items = schema(r##"{"items":{"anyOf":[{"not":{"$ref":"#"}},{"$ref":"#"},{"$ref":"#"}]}}"##);
     let mut deep = Value::Int(1);
     for _ in 0..40 {
@@ -170,7 +170,7 @@ fn a_key_is_made_of_members() {
     }
 }
 
-/// Values of few shapes, so that schemas meet them.
+/// Returns values of few shapes, so that schemas match them.
 fn any_value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -187,7 +187,7 @@ fn any_value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Schemas over the same few shapes.
+/// Returns schemas over the same few shapes.
 fn any_schema() -> impl Strategy<Value = Value> {
     let name = || proptest::sample::select(vec!["a", "b"]);
     let keyword = |name: &'static str, value: Value| Value::from_iter([(name, value)]);
@@ -261,7 +261,7 @@ proptest! {
             members.insert("$defs".to_owned(), Value::from_iter([("a", defined)]));
         }
         let Ok(ours) = Schema::new(&of) else { return Ok(()) };
-        // Some patterns are of Rust's dialect only.
+        // Some patterns are valid in Rust's dialect only.
         let Ok(theirs) = jsonschema::draft202012::new(&to_json(&of)) else { return Ok(()) };
         for value in values {
             let expected = theirs.is_valid(&to_json(&value));

@@ -37,7 +37,7 @@ fn typed(txn: &Txn) -> Vec<Change> {
     txn.patches.iter().map(splice).collect()
 }
 
-/// Replays a trace with one replica an author and returns what all of them read in the end.
+/// Replays a trace with one replica for each author; returns the final text of each.
 fn replay(txns: &[Txn], summary: &Summary) -> Vec<String> {
     let start = [("body", summary.start_content.as_str())].into_iter().collect();
     let mut origin = Replica::create(1000, &Meta::default(), &start, &texts()).unwrap();
@@ -47,7 +47,7 @@ fn replay(txns: &[Txn], summary: &Summary) -> Vec<String> {
     for replica in &mut replicas {
         replica.import(vec![origin.clone()]).unwrap();
     }
-    // Each author's transactions as updates, with their numbers: numbers are a causal order.
+    // Each author's transactions as updates, with their numbers, which are a causal order.
     let mut sent: Vec<Vec<(usize, CheckedUpdate)>> = vec![Vec::new(); summary.agents];
     let mut causality = Causality::new();
     for (number, txn) in txns.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Names requests and lets in those that bear a token.
+//! Gives each request an id, and admits requests with a valid token.
 
 use axum::Router;
 use axum::body::Body;
@@ -22,37 +22,37 @@ use crate::problem::{Code, Problem, REQUEST_ID};
 use crate::routes::console::is_open;
 use crate::settings::Parent;
 
-/// Paths that take no token: they say the same of every node of this version, or let somebody in. The console's
-/// files are open, too.
+/// Paths that need no token: they answer the same on every node of this version, or log a client in. The console's
+/// files need none either.
 pub const OPEN_PATHS: [&str; 4] = ["/healthz", "/docs/errors", "/v1/openapi.json", "/v1/auth/login"];
 
-/// Routes of WebSockets, whose first message may say who it is: a browser cannot set their headers.
+/// Routes of WebSockets. Their token may come in the first message, because a browser cannot set their headers.
 pub(crate) const SOCKET_PATHS: [&str; 3] = ["/v1/ws", "/graphql", "/v1/spaces/{space}/graphql"];
 
-/// Characters of a request's id that a client chose, at most.
+/// Longest request id that a client may choose, in characters.
 const ID_CHARS_MAX: usize = 64;
 
-/// The way to a node.
+/// The state that all routes share.
 #[derive(Debug, Clone)]
 pub(crate) struct Door {
     pub(crate) backend: Arc<dyn Backend>,
-    /// Answers that go on until the client leaves.
+    /// Limits concurrent answers without an end, which go on until the client leaves.
     pub(crate) endless: Arc<Semaphore>,
-    /// WebSockets.
+    /// Limits concurrent WebSockets.
     pub(crate) sockets: Arc<Semaphore>,
-    /// Clients that are present at documents.
+    /// The clients that are present at documents.
     pub(crate) rooms: Arc<Rooms>,
-    /// Schemas of GraphQL.
+    /// Cached GraphQL schemas.
     pub(crate) graphql: Arc<crate::graphql::Schemas>,
     /// The limits of each token.
     pub(crate) limit: Arc<Limit>,
-    /// Another issuer of tokens whom the node believes.
+    /// Another issuer whose tokens the node accepts.
     pub(crate) issuer: Option<Arc<Issuer>>,
     /// True once the server stops.
     pub(crate) stopped: watch::Receiver<bool>,
 }
 
-/// Puts both in front of every route.
+/// Adds request ids and the check of tokens to every route.
 pub(crate) fn guarded(router: Router, door: Door, metrics: Metrics, parent: Option<Parent>) -> Router {
     let named = Arc::new(Named { process: getrandom::u64().unwrap_or_default(), count: AtomicU64::new(0), parent });
     router.layer(from_fn_with_state(door, admit)).layer(from_fn(move |request: Request, next: Next| {
@@ -61,7 +61,7 @@ pub(crate) fn guarded(router: Router, door: Door, metrics: Metrics, parent: Opti
     }))
 }
 
-/// Names requests of this process: no two alike, and none like those of another.
+/// Generates ids of requests, unique in this process and different from those of other processes.
 struct Named {
     process: u64,
     count: AtomicU64,
@@ -74,7 +74,8 @@ impl Named {
     }
 }
 
-/// Names a request, fills in problems, and logs how it went: never content, names of documents or tokens.
+/// Gives a request its id, completes problem bodies, and logs the result. The log never contains content, names of
+/// documents, or tokens.
 async fn envelope(named: &Named, metrics: &Metrics, request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let under_way = metrics.begin();
@@ -107,7 +108,7 @@ async fn envelope(named: &Named, metrics: &Metrics, request: Request, next: Next
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
-    // An answer is of one moment and of one token.
+    // An answer is valid at one moment and for one token.
     let fresh = HeaderValue::from_static("private, no-cache");
     response.headers_mut().entry(header::CACHE_CONTROL).or_insert(fresh);
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -119,14 +120,14 @@ async fn envelope(named: &Named, metrics: &Metrics, request: Request, next: Next
     response
 }
 
-/// The id that the client gave its request, if it is one.
+/// Returns the request id that the client chose, if it is valid.
 fn chosen(headers: &HeaderMap) -> Option<String> {
     let id = headers.get(REQUEST_ID)?.to_str().ok()?;
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     ((1..=ID_CHARS_MAX).contains(&id.len()) && id.bytes().all(is_plain)).then(|| id.to_owned())
 }
 
-/// Lets a request in that bears a token.
+/// Admits a request with a valid token.
 async fn admit(State(door): State<Door>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let says_later = is_socket(&request) && !request.headers().contains_key(header::AUTHORIZATION);
@@ -144,7 +145,7 @@ async fn admit(State(door): State<Door>, request: Request, next: Next) -> Respon
     }
 }
 
-/// Whether a request opens a WebSocket.
+/// Returns whether a request opens a WebSocket.
 fn is_socket(request: &Request) -> bool {
     let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     request.method() == Method::GET && route.is_some_and(|route| SOCKET_PATHS.contains(&route))
@@ -160,7 +161,7 @@ async fn checked(door: &Door, headers: &HeaderMap) -> Result<Who, Problem> {
     who_sent(door, token.trim().to_owned()).await
 }
 
-/// Finds whose token a client sent.
+/// Returns the owner of a client's token.
 pub(crate) async fn who_sent(door: &Door, sent: String) -> Result<Who, Problem> {
     let who = match &door.issuer {
         Some(issuer) if Issuer::is_like(&sent) => issuer.check(&sent).await?,

@@ -1,4 +1,4 @@
-//! Commands on behalf of whoever sent a request.
+//! Carries out commands on behalf of the sender of a request.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -13,19 +13,20 @@ use crate::limit::Limit;
 use crate::problem::{Code, Problem};
 use crate::serve::until_set;
 
-/// How often it is looked whether the token of an answer that goes on still stands.
+/// Interval between checks of a long answer's token.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// Why an answer that goes on is over.
+/// Reasons to end a long answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Over {
-    /// The server stops.
+    /// The server is stopping.
     Stopped,
-    /// The token was revoked, or its time is over.
+    /// The token was revoked, or has expired.
     Revoked,
 }
 
-/// Whoever sent a request, and the way to the node in their name: it does what their role, their token and the rules allow.
+/// The sender of a request, and access to the node on the sender's behalf. Commands are limited by the role, the token
+/// and the rules.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     node: Arc<dyn Backend>,
@@ -35,7 +36,7 @@ pub(crate) struct Caller {
     limit: Arc<Limit>,
 }
 
-/// The node in the name of somebody.
+/// A backend that acts on behalf of a sender.
 #[derive(Debug)]
 struct Acting {
     node: Arc<dyn Backend>,
@@ -53,24 +54,24 @@ impl Backend for Acting {
 }
 
 impl Caller {
-    /// A caller of whom this is known.
+    /// Returns a caller for an authenticated sender.
     pub(crate) fn new(door: &Door, who: Who) -> Self {
         let Door { backend, endless, stopped, limit, .. } = door.clone();
         let acting = Arc::new(Acting { node: Arc::clone(&backend), who });
         Self { node: backend, acting, endless, stopped, limit }
     }
 
-    /// Carries out a command whose items do not matter.
+    /// Carries out a command and discards its items.
     pub(crate) async fn request(&self, command: Command) -> Result<Reply, Problem> {
         Ok(request(&*self.acting, command).await?)
     }
 
-    /// Returns the node in the caller's name.
+    /// Returns the backend on the caller's behalf.
     pub(crate) fn backend(&self) -> Arc<dyn Backend> {
         Arc::clone(&self.acting) as Arc<dyn Backend>
     }
 
-    /// Returns who it is.
+    /// Returns the sender's token and role.
     pub(crate) fn who(&self) -> &Who {
         &self.acting.who
     }
@@ -80,30 +81,30 @@ impl Caller {
         &self.acting.who.token.name
     }
 
-    /// Counts a message of so many bytes.
+    /// Counts a message of `bytes` bytes.
     ///
     /// # Errors
-    /// `quota`, if the token sent more than it may.
+    /// `quota`, if the token has exceeded its daily quota.
     pub(crate) fn sent(&self, bytes: usize) -> Result<(), Problem> {
         self.limit.take_message(self.name(), bytes)
     }
 
-    /// Returns how the server says that it stops.
+    /// Returns the receiver of the server's stop.
     pub(crate) fn stopped(&self) -> watch::Receiver<bool> {
         self.stopped.clone()
     }
 
-    /// Ends the caller's session. A token that was not made by logging in stays.
+    /// Ends the caller's session. Has no effect on a token that was not created by logging in.
     pub(crate) async fn log_out(&self) -> Result<(), Problem> {
         if self.who().token.issuer.is_some() {
-            // The node keeps nothing of it that could end.
+            // The node stores nothing of another issuer's token.
             return Ok(());
         }
         let command = Command::Logout { name: self.name().to_owned() };
         Ok(request(&*self.node, command).await.map(drop)?)
     }
 
-    /// Completes when the server stops, or when the token has ended: an answer that goes on ends with it.
+    /// Completes when the server stops or the token ends, so that a long answer ends as well.
     pub(crate) async fn over(&self) -> Over {
         let mut stopped = self.stopped.clone();
         let mut look = interval(LOOK);
@@ -121,7 +122,7 @@ impl Caller {
         }
     }
 
-    /// Whether the token still stands, and its account has the role that it had.
+    /// Returns whether the token is still valid and its account has the same role.
     async fn is_admitted(&self) -> bool {
         let Who { token, role } = self.who();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
@@ -149,12 +150,12 @@ impl FromRequestParts<Door> for Caller {
     }
 }
 
-/// The answer to a reply that does not belong to its command.
+/// Returns the problem for a reply that does not belong to its command.
 pub(crate) fn unexpected() -> Problem {
     Problem::new(Code::Internal, "the node gave an answer to another question")
 }
 
-/// Takes the one kind of reply that a command has.
+/// Extracts the expected kind of reply.
 macro_rules! expect_reply {
     ($reply:expr, $pattern:pat => $value:expr) => {
         match $reply {
@@ -165,7 +166,8 @@ macro_rules! expect_reply {
 }
 pub(crate) use expect_reply;
 
-/// A failure in the middle of an answer: the connection ends, so that nobody takes a part for the whole.
+/// A failure in the middle of an answer. Such a failure aborts the connection, so that no client takes a part for the
+/// whole.
 #[derive(Debug)]
 pub(crate) struct Broken(pub(crate) ServiceError);
 

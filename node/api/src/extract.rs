@@ -1,4 +1,4 @@
-//! What handlers take out of a request. Every refusal is a [`Problem`].
+//! Extractors for handlers. Every rejection is a [`Problem`].
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, FromRequestParts, Request};
@@ -17,16 +17,16 @@ use crate::access::Door;
 use crate::limit::problem_of;
 use crate::problem::{Code, Problem};
 
-/// Bytes of a body, at most. Imports have no limit: they are read piece by piece.
+/// Largest size of a body, in bytes. Imports have no limit, because they are read in pieces.
 pub(crate) const BODY_BYTES_MAX: usize = 1 << 20;
-/// How long the next piece of a body may take.
+/// Longest wait for the next piece of a body.
 pub(crate) const PIECE_TIMEOUT: Duration = Duration::from_secs(30);
-/// The media type of JSON.
+/// Media type of JSON.
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-/// Levels of a message around the values in it.
+/// Levels of nesting in a message around its values.
 const LEVELS_AROUND: usize = 4;
 
-/// The parameters of the path.
+/// Parameters of the path.
 pub(crate) struct Path<T>(pub(crate) T);
 
 impl<T: DeserializeOwned + Send> FromRequestParts<Door> for Path<T> {
@@ -40,7 +40,7 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Door> for Path<T> {
     }
 }
 
-/// The parameters behind the question mark. Unknown ones are refused, so that a typo never passes for a default.
+/// Parameters of the query string. Unknown ones are refused, so that a typo never acts as a default.
 pub(crate) struct Query<T>(pub(crate) T);
 
 impl<T: DeserializeOwned> FromRequestParts<Door> for Query<T> {
@@ -63,7 +63,7 @@ impl<T: DeserializeOwned> FromRequest<Door> for Json<T> {
     async fn from_request(request: Request, _: &Door) -> Result<Self, Problem> {
         require_json(request.headers())?;
         let bytes = whole(request.into_body()).await?;
-        // The members of a message could stand in an array, too, as far as serde is concerned.
+        // Serde would also accept the members of a message as an array.
         if bytes.trim_ascii_start().first() == Some(&b'[') {
             return Err(Problem::new(Code::BadJson, "the body must be an object"));
         }
@@ -83,7 +83,7 @@ impl FromRequest<Door> for Document {
     }
 }
 
-/// A body of an answer in JSON.
+/// The JSON body of an answer.
 pub(crate) struct Out<T>(pub(crate) T);
 
 impl<T: Serialize> IntoResponse for Out<T> {
@@ -96,7 +96,7 @@ impl<T: Serialize> IntoResponse for Out<T> {
     }
 }
 
-/// Reads a body as JSON, by the rules of every other door.
+/// Reads a body as JSON, by the rules of every other interface.
 pub(crate) async fn read<T: DeserializeOwned>(request: Request, around: usize) -> Result<T, Problem> {
     parsed(&whole(request.into_body()).await?, around)
 }
@@ -105,13 +105,13 @@ fn parsed<T: DeserializeOwned>(bytes: &[u8], around: usize) -> Result<T, Problem
     read_json(bytes, around).map_err(|mistake| Problem::json(&mistake))
 }
 
-/// Reads a list of objects. A list in the place of an object is none, whose members it might have in their order.
+/// Deserializes a list of objects. Refuses an array in place of an object, which serde would accept.
 pub(crate) fn objects<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Vec<T>, D::Error> {
     let items = Vec::<serde_json::Map<String, Value>>::deserialize(deserializer)?;
     items.into_iter().map(|item| T::deserialize(Value::Object(item)).map_err(D::Error::custom)).collect()
 }
 
-/// Returns the media type of the body without its parameters, in small letters. `None` if the request names none.
+/// Returns the media type of the body in lower case, without parameters; `None` if the request names none.
 pub(crate) fn media_type(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
     Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
@@ -146,7 +146,7 @@ async fn whole(mut body: Body) -> Result<Vec<u8>, Problem> {
     Ok(bytes)
 }
 
-/// Waits for the next piece of a body. `None` at the end.
+/// Waits for the next piece of a body; returns `None` at the end.
 pub(crate) async fn next_piece(body: &mut Body) -> Result<Option<Bytes>, Problem> {
     loop {
         let frame = core::future::poll_fn(|context| Pin::new(&mut *body).poll_frame(context));
@@ -157,7 +157,7 @@ pub(crate) async fn next_piece(body: &mut Body) -> Result<Option<Bytes>, Problem
         match frame {
             None => return Ok(None),
             Some(Ok(frame)) => {
-                // Trailers are no content.
+                // Trailers are not content.
                 if let Ok(bytes) = frame.into_data() {
                     return Ok(Some(bytes));
                 }

@@ -5,14 +5,14 @@ use async_graphql::parser::parse_query;
 
 use crate::graphql::limits;
 
-/// A target: takes any bytes, and panics when the code under test breaks a promise.
+/// A fuzz target: takes any bytes, and panics if the code under test breaks a promise.
 pub type Target = fn(&[u8]);
 
-/// Every target by name. `fuzz/corpus/NAME` holds its corpus, `fuzz/fuzz_targets/NAME.rs` its program.
+/// All targets by name. `fuzz/corpus/NAME` holds the corpus, `fuzz/fuzz_targets/NAME.rs` the program.
 pub const TARGETS: &[(&str, Target)] = &[("graphql", graphql)];
 
-/// Reads a request of GraphQL as the route does: what is too deep or too long is found before anything is parsed, and what
-/// asks for too much before anything is looked up.
+/// Reads a GraphQL request like the route does. A text that is too deep or too long must be refused before it is
+/// parsed, and a request that is too expensive before anything is looked up.
 pub fn graphql(data: &[u8]) {
     let Ok(text) = core::str::from_utf8(data) else { return };
     if limits::check_text(text).is_err() {

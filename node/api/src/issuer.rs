@@ -1,7 +1,7 @@
-//! Tokens of another issuer: JSON Web Tokens, by the keys that it publishes (RFC 7519, RFC 7517).
+//! Tokens of another issuer: JSON Web Tokens, verified with the keys that the issuer publishes (RFC 7519, RFC 7517).
 //!
-//! A token stands for the account that its claim `sub` names, with a role that is neither owner nor admin: whatever
-//! its holder may do is what rules say.
+//! A token stands for the account in its claim `sub`, with a role that is neither owner nor admin. Its holder is
+//! limited by the rules of collections. Guide: `docs/api.md`.
 
 mod crypto;
 mod fetch;
@@ -18,19 +18,19 @@ use tokio::sync::Mutex;
 
 use crate::problem::{Code, Problem};
 
-/// Bytes of a token, at most.
+/// Longest token, in bytes.
 const TOKEN_BYTES_MAX: usize = 8 * 1024;
-/// Bytes of the name of an account, at most.
+/// Longest name of an account, in bytes.
 const ACCOUNT_BYTES_MAX: usize = 64;
-/// Bytes of a set of keys, at most.
+/// Largest key set, in bytes.
 const KEYS_BYTES_MAX: NonZeroUsize = NonZeroUsize::new(256 * 1024).expect("not zero");
-/// Keys of a set, at most.
+/// Largest number of keys in a set.
 const KEYS_MAX: usize = 64;
-/// The least time between two readings of the keys that unknown keys lead to.
+/// Least time between two reads of the keys because of unknown ones.
 const READ_AGAIN: Duration = Duration::from_secs(10);
-/// The difference of the clocks of issuer and node that is allowed, in seconds.
+/// Allowed difference between the clocks of the issuer and the node, in seconds.
 const LEEWAY_SECONDS: u64 = 30;
-/// Signatures that are taken: none by a secret that both sides share.
+/// Accepted signature algorithms; none of them uses a shared secret.
 const ALGORITHMS: [Algorithm; 9] = [
     Algorithm::EdDSA,
     Algorithm::ES256,
@@ -46,23 +46,23 @@ const ALGORITHMS: [Algorithm; 9] = [
 /// Settings of an issuer.
 #[derive(Debug, Clone)]
 pub struct IssuerSettings {
-    /// The claim `iss` of its tokens.
+    /// The claim `iss` of the issuer's tokens.
     pub issuer: String,
-    /// The claim `aud` of tokens that are meant for this node.
+    /// The claim `aud` of tokens for this node.
     pub audience: String,
-    /// Where its keys are: the path of a file, or an `http` URL of this machine.
+    /// The location of its keys: the path of a file, or an `http` URL on this machine.
     pub keys: String,
-    /// The role of whoever bears its tokens: editor, viewer or auditor.
+    /// The role of its accounts: editor, viewer or auditor.
     pub role: Role,
 }
 
-/// Another issuer of tokens whom the node believes.
+/// Another issuer whose tokens the node accepts.
 #[derive(Debug)]
 pub struct Issuer {
     settings: IssuerSettings,
     source: Source,
     keys: RwLock<Arc<JwkSet>>,
-    /// When the keys were last read. Whoever reads them holds it.
+    /// Time of the last read of the keys. A reader holds the lock.
     read_at: Mutex<Instant>,
 }
 
@@ -72,7 +72,7 @@ enum Source {
     Loopback(fetch::Address),
 }
 
-/// The claims of a token that are read. Others are ignored.
+/// The claims that are read; others are ignored.
 #[derive(Debug, Deserialize)]
 struct Claims {
     sub: String,
@@ -85,7 +85,7 @@ impl Issuer {
     /// Reads the keys of an issuer.
     ///
     /// # Errors
-    /// `usage` if a setting is none, or if the keys cannot be read.
+    /// `usage`, if a setting is invalid, or if the keys cannot be read.
     pub async fn load(settings: IssuerSettings) -> Result<Self, ServiceError> {
         let wrong = |why: &str| ServiceError::new(ErrorCode::Usage, format!("[issuer] {why}"));
         if settings.audience.is_empty() {
@@ -109,7 +109,7 @@ impl Issuer {
     /// Reads the keys again.
     ///
     /// # Errors
-    /// `usage` if they cannot be read; those that were read before then stay in use.
+    /// `usage`, if they cannot be read; the former keys then stay in use.
     pub async fn reload(&self) -> Result<(), ServiceError> {
         let mut read_at = self.read_at.lock().await;
         self.read(&mut read_at)
@@ -124,12 +124,12 @@ impl Issuer {
         Ok(())
     }
 
-    /// Whether a text may be a token of an issuer, rather than one of the node's.
+    /// Returns whether a text may be a token of an issuer, rather than one of the node.
     pub(crate) fn is_like(text: &str) -> bool {
         text.bytes().filter(|byte| *byte == b'.').count() == 2
     }
 
-    /// Finds who bears a token.
+    /// Returns the owner of a token.
     pub(crate) async fn check(&self, text: &str) -> Result<Who, Problem> {
         let refused = |why: &str| Problem::new(Code::Unauthenticated, format!("the token of the issuer: {why}"));
         if text.len() > TOKEN_BYTES_MAX {
@@ -158,7 +158,7 @@ impl Issuer {
         if sub.is_empty() || sub.len() > ACCOUNT_BYTES_MAX {
             return Err(refused("its `sub` has 1 to 64 bytes"));
         }
-        // No token of the node's own bears this name, so that it stands for none in rules, counts and idempotency keys.
+        // No token of the node has this name, so neither rules, counts nor idempotency keys confuse the two.
         let name = format!("{} {sub}", self.settings.issuer);
         let mut token = Token::new(name, Scope::Write, iat.saturating_mul(1000));
         token.expires_at = Some(exp.saturating_add(LEEWAY_SECONDS).saturating_mul(1000));
@@ -167,7 +167,7 @@ impl Issuer {
         Ok(Who { token, role: self.settings.role })
     }
 
-    /// Finds a key by its id; the only one where a token names none. Keys that are not known are looked for again.
+    /// Returns the key with an id, or the only key if the token names none. An unknown id makes the keys be read again.
     async fn key(&self, id: Option<&str>) -> Option<Jwk> {
         if let Some(key) = find(&self.known(), id) {
             return Some(key);

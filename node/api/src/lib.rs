@@ -1,8 +1,8 @@
-//! The HTTP door of a node: REST over [`Backend`](cosmicsync_node::service::Backend).
+//! The HTTP API of a node: REST and GraphQL over a [`Backend`](cosmicsync_node::service::Backend).
 //!
-//! [`router`] answers requests, [`Server`] offers it on a socket, [`openapi()`] describes it. Every route is one
-//! [`Command`](cosmicsync_node::service::Command) of the service; nothing here knows storage, links or the core. Every request
-//! but those for [`OPEN_PATHS`] bears a token. Guide: `docs/api.md`.
+//! [`router`] answers requests, [`Server`] serves it on a socket, and [`openapi()`] describes it. Every route is one
+//! [`Command`](cosmicsync_node::service::Command) of the service; nothing here uses storage, links or the core. Every
+//! request needs a token, except those for [`OPEN_PATHS`]. Guide: `docs/api.md`.
 
 mod access;
 mod call;

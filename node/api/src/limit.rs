@@ -1,6 +1,6 @@
 //! Limits the requests and the bytes of each token.
 //!
-//! Both are counted in memory: a restart of the node begins anew.
+//! Both are counted in memory, so a restart of the node resets the counters.
 
 use axum::body::{Body, Bytes};
 use core::num::NonZeroU32;
@@ -16,28 +16,28 @@ use std::sync::Arc;
 use crate::problem::{Code, Problem};
 use crate::settings::Settings;
 
-/// Tokens that are counted at once; beyond, those that sent nothing of late are forgotten.
+/// Largest number of tracked tokens; beyond it, tokens without recent requests are dropped.
 const TOKENS_MAX: usize = 4096;
-/// Bytes of the unit in which a quota is counted.
+/// Size of the unit in which a quota is counted, in bytes.
 const UNIT_BYTES: usize = 1024;
-/// Units of a mebibyte.
+/// Number of units in a mebibyte.
 const MIB_UNITS: u32 = 1024;
-/// Time over which a quota comes back.
+/// Time in which a quota is restored.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 type Counter = RateLimiter<String, HashMapStateStore<String>, DefaultClock>;
 
-/// Counts the requests and the bytes of each token.
+/// Limits the requests and the bytes of each token.
 #[derive(Debug)]
 pub(crate) struct Limit {
     requests: Option<Counter>,
-    /// Units of [`UNIT_BYTES`], and how many of them a day has.
+    /// Counter in units of [`UNIT_BYTES`], and the number of units per day.
     bytes: Option<(Counter, NonZeroU32)>,
     clock: DefaultClock,
 }
 
 impl Limit {
-    /// Returns the limits that the settings name.
+    /// Returns the limits of the settings.
     pub(crate) fn new(settings: &Settings) -> Self {
         let clock = DefaultClock::default();
         let counter = |quota| RateLimiter::new(quota, HashMapStateStore::default(), clock.clone());
@@ -50,10 +50,10 @@ impl Limit {
         Self { requests, bytes, clock }
     }
 
-    /// Counts a request of a token.
+    /// Takes one request of a token.
     ///
     /// # Errors
-    /// `too_often`, with the seconds after which the next one is allowed.
+    /// `too_often`, with the seconds until the next request is allowed.
     pub(crate) fn take(&self, token: &str) -> Result<(), Problem> {
         let Some(requests) = &self.requests else { return Ok(()) };
         forget(requests);
@@ -63,10 +63,10 @@ impl Limit {
         })
     }
 
-    /// Counts bytes that a token sent, in whole units.
+    /// Takes a number of units from a token's quota.
     ///
     /// # Errors
-    /// `quota`, with the seconds after which as much is allowed.
+    /// `quota`, with the seconds until the same request is allowed.
     fn take_units(&self, token: &str, units: usize) -> Result<(), Problem> {
         let Some((bytes, most)) = &self.bytes else { return Ok(()) };
         let Some(units) = NonZeroU32::new(u32::try_from(units).unwrap_or(u32::MAX)) else { return Ok(()) };
@@ -79,12 +79,12 @@ impl Limit {
         match bytes.check_key_n(&token.to_owned(), units) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(early)) => Err(over().retry_after(self.seconds(&early))),
-            // More at once than a whole day has.
+            // The request exceeds the quota of a whole day.
             Err(_) => Err(over().retry_after(DAY.as_secs())),
         }
     }
 
-    /// Counts a whole message that a token sent.
+    /// Takes a whole message of `bytes` bytes from a token's quota.
     ///
     /// # Errors
     /// `quota`, as for bodies.
@@ -92,7 +92,7 @@ impl Limit {
         self.take_units(token, bytes.div_ceil(UNIT_BYTES))
     }
 
-    /// Returns a body that counts its bytes, and breaks off with the problem once they are too many.
+    /// Returns a body that takes its bytes from the token's quota, and fails once the quota is exceeded.
     pub(crate) fn metered(self: Arc<Self>, token: &str, body: Body) -> Body {
         if self.bytes.is_none() || body.is_end_stream() {
             return body;
@@ -100,26 +100,26 @@ impl Limit {
         Body::new(Metered { body, limit: self, token: token.to_owned(), rest: 0 })
     }
 
-    /// Returns the seconds until something is allowed, rounded up.
+    /// Returns the seconds until a request is allowed, rounded up.
     fn seconds(&self, early: &NotUntil<<DefaultClock as governor::clock::Clock>::Instant>) -> u64 {
         let wait = early.wait_time_from(self.clock.now());
         wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1)
     }
 }
 
-/// Forgets tokens that sent nothing of late, if there are many.
+/// Drops tokens without recent requests, if there are many tokens.
 fn forget(counter: &Counter) {
     if counter.len() > TOKENS_MAX {
         counter.retain_recent();
     }
 }
 
-/// A body whose bytes are counted.
+/// A body that takes its bytes from a quota.
 struct Metered {
     body: Body,
     limit: Arc<Limit>,
     token: String,
-    /// Bytes that came and are not counted yet: less than a unit.
+    /// Number of received bytes that are not counted yet: less than a unit.
     rest: usize,
 }
 
@@ -134,7 +134,7 @@ impl http_body::Body for Metered {
         let frame = core::task::ready!(Pin::new(&mut self.body).poll_frame(context));
         let came = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()).map_or(0, Bytes::len);
         let all = self.rest + came;
-        // The last unit of a body is a whole one.
+        // The last unit of a body is counted as a whole one.
         let units = if frame.is_none() { all.div_ceil(UNIT_BYTES) } else { all / UNIT_BYTES };
         self.rest = all - (units * UNIT_BYTES).min(all);
         if let Err(problem) = self.limit.take_units(&self.token, units) {
@@ -153,9 +153,9 @@ impl http_body::Body for Metered {
     }
 }
 
-/// Returns the problem for which a body broke off, if that is why.
+/// Returns the problem that made a body fail, if there is one.
 pub(crate) fn problem_of(error: axum::Error) -> Result<Problem, axum::Error> {
-    // A body within a body wraps the error once more.
+    // A nested body wraps the error twice.
     match error.into_inner().downcast::<axum::Error>() {
         Ok(within) => problem_of(*within),
         Err(error) => error.downcast::<Problem>().map(|problem| *problem).map_err(axum::Error::new),

@@ -1,8 +1,8 @@
-//! Figures for Prometheus, in the format of OpenMetrics: how requests went, and how the node is.
+//! Metrics for Prometheus, in the OpenMetrics format: about requests, and about the node's state.
 //!
-//! Names of documents, collections, spaces, accounts and tokens stand nowhere in them: labels are routes, methods, statuses,
-//! states and ids of spaces. They are served by a listener of their own, which takes no token: bind it where only those
-//! come that may see them. Guide: `docs/operate.md`.
+//! The metrics contain no names of documents, collections, spaces, accounts or tokens: labels are routes, methods,
+//! statuses, states and ids of spaces. The metrics are served by a listener of their own, which needs no token. Bind it
+//! where only operators can connect. Guide: `docs/operate.md`.
 
 use axum::Router;
 use axum::extract::State;
@@ -22,10 +22,10 @@ use std::sync::Arc;
 use crate::call::expect_reply;
 use crate::problem::{Code, Problem};
 
-/// The media type of the figures.
+/// Media type of the metrics.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// How a request went.
+/// Labels of a finished request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Went {
     route: String,
@@ -33,13 +33,13 @@ struct Went {
     status: u16,
 }
 
-/// A route.
+/// Label of a route.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Of {
     route: String,
 }
 
-/// Figures about requests. Clones count together.
+/// Metrics about requests. Clones share their counters.
 #[derive(Debug, Clone)]
 pub struct Metrics {
     registry: Arc<Registry>,
@@ -63,7 +63,7 @@ impl Default for Metrics {
     }
 }
 
-/// A request under way; it counts as such until this is dropped.
+/// A request in progress, counted until this is dropped.
 #[derive(Debug)]
 pub(crate) struct UnderWay(Gauge);
 
@@ -74,13 +74,13 @@ impl Drop for UnderWay {
 }
 
 impl Metrics {
-    /// Notes that a request came.
+    /// Records the start of a request.
     pub(crate) fn begin(&self) -> UnderWay {
         self.under_way.inc();
         UnderWay(self.under_way.clone())
     }
 
-    /// Notes how a request went. Paths that are no route count together: whoever asks must not make up labels.
+    /// Records the result of a request. Paths without a route share one label, so that clients cannot create labels.
     pub(crate) fn note(&self, route: Option<&str>, method: &Method, status: StatusCode, time: Duration) {
         let route = route.unwrap_or("none").to_owned();
         self.seconds.get_or_create(&Of { route: route.clone() }).observe(time.as_secs_f64());
@@ -89,7 +89,7 @@ impl Metrics {
     }
 }
 
-/// The name of a method; a client can make up others.
+/// Returns the name of a method; unknown methods share one.
 const fn name_of(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -103,14 +103,14 @@ const fn name_of(method: &Method) -> &'static str {
     }
 }
 
-/// What the routes of an operator need.
+/// The state of the operator's routes.
 #[derive(Debug, Clone)]
 struct Watched {
     backend: Arc<dyn Backend>,
     metrics: Metrics,
 }
 
-/// Returns the router for whoever operates a node: `/metrics`, `/healthz` and `/readyz`. It takes no token.
+/// Returns the router for the operator of a node: `/metrics`, `/healthz` and `/readyz`. The routes need no token.
 pub fn operator_router(backend: Arc<dyn Backend>, metrics: Metrics) -> Router {
     Router::new()
         .route("/metrics", axum::routing::get(figures))
@@ -119,12 +119,12 @@ pub fn operator_router(backend: Arc<dyn Backend>, metrics: Metrics) -> Router {
         .with_state(Watched { backend, metrics })
 }
 
-/// The process answers.
+/// Answers as long as the process is alive.
 pub(crate) async fn health() -> &'static str {
     "ok\n"
 }
 
-/// Whether the node takes writes.
+/// Answers whether the node accepts writes.
 async fn ready(State(watched): State<Watched>) -> Response {
     let why = match status(&watched).await {
         Err(_) => Some("the node does not answer".to_owned()),
@@ -141,11 +141,11 @@ async fn figures(State(watched): State<Watched>) -> Response {
     let mut text = String::new();
     let written = match status(&watched).await {
         Ok(status) => encode(&mut text, &of_node(&status)).and_then(|()| {
-            // Each part has its end mark; the text has one.
+            // Each part ends with the end mark; the whole text must have only one.
             text.truncate(text.len().saturating_sub("# EOF\n".len()));
             encode(&mut text, &watched.metrics.registry)
         }),
-        // What is known of requests may say why.
+        // The metrics about requests may explain the failure.
         Err(_) => encode(&mut text, &watched.metrics.registry),
     };
     match written {
@@ -158,25 +158,25 @@ async fn status(watched: &Watched) -> Result<Box<Status>, Problem> {
     expect_reply!(request(&*watched.backend, Command::Status {}).await?, Reply::Status(status) => status)
 }
 
-/// A space by its id.
+/// Label of a space, its id.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct InSpace {
     space: String,
 }
 
-/// A state of peers.
+/// Label of a peer's state.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct InState {
     state: &'static str,
 }
 
-/// A direction of traffic.
+/// Label of a direction of traffic.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Direction {
     direction: &'static str,
 }
 
-/// Figures about a node as it is now.
+/// Returns metrics about the node's present state.
 fn of_node(status: &Status) -> Registry {
     let mut registry = Registry::with_prefix("cosmicsync");
     let gauge = |number: u64| ConstGauge::new(i64::try_from(number).unwrap_or(i64::MAX));

@@ -1,4 +1,4 @@
-//! The description of the API (OpenAPI 3.1), from the code of its routes.
+//! The description of the API (OpenAPI 3.1), generated from the code of the routes.
 
 use utoipa::openapi::path::{Operation, Parameter};
 use utoipa::openapi::schema::{AdditionalProperties, ArrayItems, SchemaType, Type};
@@ -51,7 +51,7 @@ pub fn openapi() -> String {
     text
 }
 
-/// Says of an answer that is described by its body alone what the operation does.
+/// Describes responses that have only a body by the operation's summary.
 fn describe(operation: &mut Operation) {
     let summary = operation.summary.clone().unwrap_or_default();
     for response in operation.responses.responses.values_mut() {
@@ -63,10 +63,10 @@ fn describe(operation: &mut Operation) {
     }
 }
 
-/// What bodies may be beside an object.
+/// Operations whose body may also be of this type, beside an object.
 const WIDER: [(&str, Type); 2] = [("putRules", Type::Null), ("putSchema", Type::Boolean)];
 
-/// Says of a body that it may be something else than an object.
+/// Adds the other type to the body of such an operation.
 fn widen(operation: &mut Operation) {
     let wider = WIDER.into_iter().find(|(id, _)| operation.operation_id.as_deref() == Some(id));
     let (Some((_, wider)), Some(RefOr::T(body))) = (wider, &mut operation.request_body) else { return };
@@ -77,7 +77,7 @@ fn widen(operation: &mut Operation) {
     }
 }
 
-/// The schema of a body.
+/// Returns the schema of a body.
 fn schema_of(content: &mut RefOr<Content>) -> Option<&mut RefOr<Schema>> {
     match content {
         RefOr::T(content) => content.schema.as_mut(),
@@ -85,10 +85,10 @@ fn schema_of(content: &mut RefOr<Content>) -> Option<&mut RefOr<Schema>> {
     }
 }
 
-/// Messages of several kinds, each of which has the members that are named and no others.
+/// Messages of several kinds, each of which allows only its own members.
 const TAGGED: [&str; 2] = ["Change", "Write"];
 
-/// Says of each kind of a message that it has no other members.
+/// Declares that each kind of a message allows no other members.
 fn close(schema: &mut RefOr<Schema>) {
     let RefOr::T(Schema::OneOf(kinds)) = schema else { return };
     for kind in &mut kinds.items {
@@ -98,7 +98,7 @@ fn close(schema: &mut RefOr<Schema>) {
     }
 }
 
-/// Says of objects whose members are not named that they may have any.
+/// Declares that objects without named members may have any.
 fn open_up(schema: &mut RefOr<Schema>) {
     let RefOr::T(schema) = schema else { return };
     match schema {
@@ -125,7 +125,7 @@ fn open_up(schema: &mut RefOr<Schema>) {
     }
 }
 
-/// A parameter that is not given is not there: none is null.
+/// Removes null from a parameter's type: a parameter that is not given is absent, not null.
 fn never_null(parameter: &mut RefOr<Parameter>) {
     let RefOr::T(parameter) = parameter else { return };
     let is_null = |schema: &RefOr<Schema>| matches!(schema, RefOr::T(Schema::Object(object)) if object.schema_type == SchemaType::Type(Type::Null));

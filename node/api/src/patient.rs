@@ -1,7 +1,8 @@
-//! A connection whose client has to read: where it takes no byte for too long, writing fails and the connection ends.
+//! A connection with a time limit for writes: if the client reads nothing for too long, writing fails and the
+//! connection ends.
 //!
-//! Its end lingers: what the client still sends is read and thrown away for a while. Otherwise the system would answer
-//! those bytes with a reset, which can overtake an answer such as 413 that the client has not read yet.
+//! Its end lingers: bytes that the client still sends are read and discarded for a while. Otherwise the system would
+//! answer those bytes with a reset, which can overtake an answer such as 413 that the client has not read yet.
 
 use core::future::Future as _;
 use core::mem::MaybeUninit;
@@ -12,18 +13,18 @@ use std::io::{self, ErrorKind};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// Longest time for which what a client sends behind the last answer is thrown away.
+/// Longest time for which bytes after the last answer are discarded.
 const LINGER: Duration = Duration::from_secs(2);
-/// Bytes that are thrown away at a time.
+/// Number of bytes that are discarded at a time.
 const WASTE_BYTES: usize = 16 * 1024;
 
-/// The connection.
+/// A connection with a time limit for writes.
 pub(crate) struct Patient<S> {
     stream: S,
     patience: Duration,
-    /// Ends when the client has taken nothing for too long; none while it takes what there is.
+    /// Ends when the client has read nothing for too long; none while it reads.
     stalled: Option<Pin<Box<Sleep>>>,
-    /// Ends when a client that still sends is given up; none until everything was sent to it.
+    /// Time limit for reading the rest of a closing connection; none before everything was sent.
     lingering: Option<Pin<Box<Sleep>>>,
 }
 
@@ -33,7 +34,7 @@ impl<S> Patient<S> {
         Self { stream, patience, stalled: None, lingering: None }
     }
 
-    /// Passes on that bytes were taken, or waits until the patience is over.
+    /// Passes on a completed write, or fails once the time limit is over.
     fn poll_taken<T>(&mut self, context: &mut Context<'_>, taken: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if taken.is_ready() {
             self.stalled = None;
@@ -47,14 +48,14 @@ impl<S> Patient<S> {
 }
 
 impl<S: AsyncRead + Unpin> Patient<S> {
-    /// Throws away what still comes, until the client closes or the time is over.
+    /// Discards received bytes until the client closes the connection or the time is over.
     fn poll_waste(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let lingering = self.lingering.get_or_insert_with(|| Box::pin(sleep(LINGER)));
         if lingering.as_mut().poll(context).is_ready() {
             return Poll::Ready(());
         }
         let mut waste = [MaybeUninit::uninit(); WASTE_BYTES];
-        // A client that sends without end gives way to others now and then.
+        // After some reads, other tasks get a turn even if the client sends without end.
         for _ in 0..16 {
             let mut buffer = ReadBuf::uninit(&mut waste);
             let read = ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer));
@@ -144,7 +145,7 @@ mod tests {
         let mut patient = Patient::new(ours, Duration::from_millis(20));
         let error = patient.write_all(b"more than it takes").await.expect_err("nobody reads");
         assert_eq!(error.kind(), ErrorKind::TimedOut);
-        // One that reads now and then is waited for.
+        // A client that reads now and then is waited for.
         let mut seen = [0; 4];
         theirs.read_exact(&mut seen).await.expect("what was sent before");
         let (written, read) = tokio::join!(patient.write_all(b"12345678"), async {

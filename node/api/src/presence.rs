@@ -1,5 +1,5 @@
-//! Who is at which document: what clients of this node say of themselves while they are connected. Nothing of it is stored or
-//! synced.
+//! Presence: the state that clients of this node announce at a document while they are connected. Presence is neither
+//! stored nor synced.
 
 use core::fmt;
 use serde_json::Value;
@@ -8,19 +8,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
-/// What somebody says of themselves.
+/// An announced presence.
 #[derive(Debug)]
 pub(crate) struct Present {
-    /// The account, or the token where it is for none. It is this node's statement.
+    /// The account, or the token if it has no account, as this node knows it.
     pub(crate) account: String,
-    /// What they say: a place in a text, a colour, a name.
+    /// The announced state, such as a place in a text, a colour or a name.
     pub(crate) state: Value,
 }
 
-/// Those at one document, by a number that each has while connected.
+/// The clients at one document, by a number that each has while connected.
 pub(crate) type People = BTreeMap<u64, Arc<Present>>;
 
-/// Documents at which somebody is.
+/// The documents with present clients.
 #[derive(Debug, Default)]
 pub(crate) struct Rooms {
     rooms: Mutex<BTreeMap<String, watch::Sender<People>>>,
@@ -28,7 +28,7 @@ pub(crate) struct Rooms {
 }
 
 impl Rooms {
-    /// Comes to a document. Whoever drops the seat has left.
+    /// Joins a document. Dropping the seat leaves it.
     pub(crate) fn join(self: &Arc<Self>, document: String) -> Seat {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let changed = self.locked().entry(document.clone()).or_default().subscribe();
@@ -40,12 +40,12 @@ impl Rooms {
     }
 }
 
-/// A place at a document.
+/// A client's place at a document.
 pub(crate) struct Seat {
     rooms: Arc<Rooms>,
     document: String,
     number: u64,
-    /// Those who are there, when that changes.
+    /// Receives the clients at the document whenever they change.
     pub(crate) changed: watch::Receiver<People>,
 }
 
@@ -56,12 +56,12 @@ impl fmt::Debug for Seat {
 }
 
 impl Seat {
-    /// Returns the number that others see.
+    /// Returns the number that other clients see.
     pub(crate) const fn number(&self) -> u64 {
         self.number
     }
 
-    /// Returns a way to say something at this seat.
+    /// Returns a handle to announce the client's state.
     pub(crate) fn voice(&self) -> Voice {
         Voice { rooms: Arc::clone(&self.rooms), document: self.document.clone(), number: self.number }
     }
@@ -79,7 +79,7 @@ impl Drop for Seat {
     }
 }
 
-/// A way to say something at a seat.
+/// A handle to announce the state of a seat.
 #[derive(Debug)]
 pub(crate) struct Voice {
     rooms: Arc<Rooms>,
@@ -88,7 +88,7 @@ pub(crate) struct Voice {
 }
 
 impl Voice {
-    /// Tells everybody at the document.
+    /// Announces the state to all clients at the document.
     pub(crate) fn say(&self, present: Present) {
         if let Some(room) = self.rooms.locked().get(&self.document) {
             room.send_modify(|people| drop(people.insert(self.number, Arc::new(present))));
@@ -111,7 +111,7 @@ mod tests {
         assert!(bob.changed.borrow().is_empty());
         drop(bob);
         assert!(rooms.locked().is_empty());
-        // Whoever left says nothing any more.
+        // A client that has left announces nothing.
         late.say(Present { account: "ada".to_owned(), state: Value::Null });
         assert!(rooms.locked().is_empty());
     }

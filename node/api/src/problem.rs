@@ -9,33 +9,33 @@ use utoipa::ToSchema;
 
 use crate::model::ViolationView;
 
-/// The media type of a problem.
+/// Media type of a problem.
 const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
 
-/// Makes the codes and their table.
+/// Defines the codes and their table.
 macro_rules! codes {
     ($($code:ident, $name:literal, $status:ident, $title:literal;)+) => {
-        /// A name of an error. The names are stable: programs match on them.
+        /// The name of an error. The names are stable, because programs match on them.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Code {
             $(#[doc = $title] $code,)+
         }
 
         impl Code {
-            /// All of them, by status.
+            /// All codes, by status.
             pub const ALL: &[Self] = &[$(Self::$code,)+];
 
-            /// Returns the name.
+            /// Returns the code's name.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$code => $name,)+ }
             }
 
-            /// Returns the status of an answer with it.
+            /// Returns the HTTP status of an answer with the code.
             pub const fn status(self) -> StatusCode {
                 match self { $(Self::$code => StatusCode::$status,)+ }
             }
 
-            /// Returns one sentence about it.
+            /// Returns one sentence about the code.
             pub const fn title(self) -> &'static str {
                 match self { $(Self::$code => $title,)+ }
             }
@@ -91,45 +91,45 @@ impl Serialize for Code {
     }
 }
 
-/// A failure, as the handlers return it.
+/// A failure of a handler.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Problem {
     code: Code,
     detail: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
-    /// What the service said that it was.
+    /// The service's reason for the failure.
     #[serde(skip)]
     reason: Option<Reason>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<ViolationView>,
-    /// After how many seconds to try again.
+    /// Number of seconds after which to retry.
     #[serde(skip)]
     retry_after: Option<u64>,
 }
 
-/// The body of every answer that is an error: problem details (RFC 9457).
+/// The body of every error response: problem details (RFC 9457).
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub(crate) struct Details<'a> {
-    /// Where the code is explained, relative to the server.
+    /// The page that explains the code, relative to the server.
     #[serde(rename = "type")]
     kind: String,
     /// One sentence about the code.
     title: &'static str,
     /// The HTTP status.
     status: u16,
-    /// A stable name: match on this.
+    /// A stable name of the error, such as `no_document`, for programs to match on.
     code: &'static str,
-    /// What went wrong this time.
+    /// A description of this particular error.
     detail: &'a str,
-    /// The request, as `X-Request-Id` and the node's log name it.
+    /// The id of the request, as in `X-Request-Id` and in the node's log.
     #[serde(rename = "requestId")]
     request_id: &'a str,
-    /// What to do next: most often a command of the node's command line.
+    /// The next step, most often a command of the node's command line.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<&'a str>,
-    /// In which ways a document would not be as its schema says.
+    /// The ways in which the document violates its schema, for `schema_violation`.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     errors: &'a [ViolationView],
 }
@@ -140,13 +140,13 @@ impl Problem {
         Self { code, detail: detail.into(), next: None, reason: None, errors: Vec::new(), retry_after: None }
     }
 
-    /// Says what to do next.
+    /// Sets the next step.
     pub(crate) fn next(mut self, next: impl Into<String>) -> Self {
         self.next = Some(next.into());
         self
     }
 
-    /// Says after how many seconds to try again.
+    /// Sets the number of seconds after which to retry.
     pub(crate) const fn retry_after(mut self, seconds: u64) -> Self {
         self.retry_after = Some(seconds);
         self
@@ -157,24 +157,24 @@ impl Problem {
         self.code
     }
 
-    /// Returns whether it is that a document is not there.
+    /// Returns whether the problem is a missing document.
     pub(crate) const fn is_missing_document(&self) -> bool {
         matches!(self.reason, Some(Reason::Gone | Reason::NoDocument))
     }
 
-    /// Returns the same under another code.
+    /// Returns the problem with another code.
     pub(crate) fn with_code(self, code: Code) -> Self {
         Self { code, ..self }
     }
 
-    /// Returns the answer about a body that was not understood.
+    /// Returns the problem of a body with invalid JSON.
     pub(crate) fn json(mistake: &JsonMistake) -> Self {
         let code = if mistake.too_deep { Code::TooDeep } else { Code::BadJson };
         let place = mistake.place.map(|(line, column)| format!(" (line {line}, column {column})"));
         Self::new(code, format!("{}{}", mistake.message, place.unwrap_or_default()))
     }
 
-    /// Writes the body, which names the request.
+    /// Returns the body, which includes the request's id.
     pub(crate) fn body(&self, request_id: &str) -> Vec<u8> {
         let details = Details {
             kind: format!("/docs/errors#{}", self.code.name()),
@@ -254,7 +254,7 @@ const fn of_code(code: ErrorCode) -> Code {
 }
 
 impl IntoResponse for Problem {
-    /// The body comes later, when the request's id is known: see `access::envelope`.
+    /// The body is added later, when the request's id is known: see `access::envelope`.
     fn into_response(self) -> Response {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = self.code.status();
@@ -272,7 +272,7 @@ impl IntoResponse for Problem {
     }
 }
 
-/// The header that names a request.
+/// The header with the request's id.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 #[cfg(test)]

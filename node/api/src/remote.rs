@@ -1,4 +1,4 @@
-//! A node elsewhere, reached through its HTTP door by an address and a token.
+//! A node on another machine, reached through its HTTP API by a URL and a token.
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Request, StatusCode, Uri, header};
@@ -19,32 +19,32 @@ use tokio_rustls::rustls::{self, CertificateError, ClientConfig, RootCertStore};
 
 use crate::tls::provider;
 
-/// The route of the control exchange.
+/// Path of the control exchange.
 pub(crate) const CONTROL_PATH: &str = "/v1/control";
-/// What the connection is taken over for.
+/// Protocol of the upgraded connection.
 pub(crate) const CONTROL_PROTOCOL: HeaderValue = HeaderValue::from_static("cosmicsync-control");
-/// How long a connection may take to be made.
+/// Longest time for making a connection.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// Bytes of an answer that refuses, at most.
+/// Longest body of a refusal, in bytes.
 const REFUSAL_BYTES_MAX: usize = 64 * 1024;
 
-/// The way to a node elsewhere.
+/// The way to a node on another machine.
 #[derive(Debug)]
 pub struct Remote {
-    /// Whether it is HTTPS.
+    /// True for HTTPS.
     is_secure: bool,
     host: String,
     port: u16,
     token: Secret,
-    /// Certificates to believe beside those of the system.
+    /// Certificates to trust in addition to those of the system.
     roots: Option<PathBuf>,
 }
 
 impl Remote {
-    /// Reads an address as `up` prints it: `http://HOST:PORT`, or `https://HOST`.
+    /// Parses a URL in the form that `up` prints: `http://HOST:PORT`, or `https://HOST`.
     ///
     /// # Errors
-    /// `usage` if it is none, or if a token would go over a network that is not encrypted.
+    /// `usage`, if the URL is invalid, or if the token would be sent unencrypted over a network.
     pub fn new(url: &str, token: Secret, roots: Option<PathBuf>) -> Result<Self, ServiceError> {
         let wrong = |why: &str| {
             let message = format!("the URL {url}: {why}");
@@ -86,7 +86,7 @@ impl Remote {
         self.take_over(stream).await.map(Some)
     }
 
-    /// Whom to believe: the system's certificates, and those that were named.
+    /// Returns the TLS configuration, which trusts the system's certificates and the named ones.
     fn trust(&self) -> Result<ClientConfig, ServiceError> {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -105,7 +105,7 @@ impl Remote {
         Ok(config.with_root_certificates(roots).with_no_client_auth())
     }
 
-    /// Asks the node to let the control exchange have the connection.
+    /// Asks the node to switch the connection to the control exchange.
     async fn take_over(
         &self,
         stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -130,7 +130,7 @@ impl Remote {
             .body(Body::empty())
             .map_err(|error| failed(&error))?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| failed(&error))?;
-        // Ends with the connection, which whoever has the halves lets go.
+        // This task ends with the connection, once both halves are dropped.
         tokio::spawn(connection.with_upgrades());
         let response = sender.send_request(request).await.map_err(|error| failed(&error))?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -160,7 +160,7 @@ impl Dial for Remote {
     }
 }
 
-/// Says why a TLS handshake failed, and what to do about it.
+/// Returns the error for a failed TLS handshake, with the next step.
 fn distrusted(error: &io::Error, host: &str, port: u16) -> ServiceError {
     let cause = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
     if matches!(cause, Some(rustls::Error::InvalidMessage(_))) {
@@ -180,7 +180,7 @@ fn distrusted(error: &io::Error, host: &str, port: u16) -> ServiceError {
     ServiceError::new(ErrorCode::Unavailable, message).next(next)
 }
 
-/// Turns an answer that refuses into what the command line prints.
+/// Converts a refusal to an error for the command line.
 fn refusal(status: StatusCode, body: &[u8]) -> ServiceError {
     let problem: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
     let said = |key: &str| problem.get(key).and_then(serde_json::Value::as_str).map(str::to_owned);

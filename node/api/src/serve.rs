@@ -1,4 +1,4 @@
-//! Offers a router on a TCP socket, with limits before everything else.
+//! Serves a router on a TCP socket, within limits.
 
 use axum::Router;
 use core::time::Duration;
@@ -17,13 +17,13 @@ use crate::patient::Patient;
 use crate::settings::Settings;
 use crate::tls::Tls;
 
-/// How long a client may take for the head of a request, also of the next one on the same connection.
+/// Longest time for the head of a request, also of a later one on the same connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a client may take no byte of an answer.
+/// Longest time in which a client reads no byte of an answer.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
-/// Bytes of the head of a request, at most; and of what is read ahead.
+/// Largest head of a request, and largest read-ahead, in bytes.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
-/// How long answers may finish after a stop.
+/// Time for answers to finish after a stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A bound listener.
@@ -36,10 +36,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds an address; port 0 takes a free one.
+    /// Binds an address; port 0 picks a free port.
     ///
     /// # Errors
-    /// If the address cannot be had.
+    /// If the address cannot be bound.
     pub async fn bind(address: SocketAddr) -> Result<Self, ServiceError> {
         let failed = |error: std::io::Error| {
             let message = format!("cannot serve HTTP on {address}: {error}");
@@ -50,32 +50,32 @@ impl Server {
         Ok(Self { listener, address, connections_max: Settings::default().connections_max, tls: None })
     }
 
-    /// Serves so many connections at once; more wait to be accepted.
+    /// Sets the largest number of concurrent connections; more wait to be accepted.
     #[must_use]
     pub const fn with_connections_max(mut self, connections_max: usize) -> Self {
         self.connections_max = connections_max;
         self
     }
 
-    /// Serves HTTPS only.
+    /// Serves HTTPS only, if `tls` is given.
     #[must_use]
     pub fn with_tls(mut self, tls: Option<Tls>) -> Self {
         self.tls = tls;
         self
     }
 
-    /// Returns where it listens, with the real port.
+    /// Returns the address with the actual port.
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Returns the URL, with the real port.
+    /// Returns the URL with the actual port.
     pub fn url(&self) -> String {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         format!("{scheme}://{}", self.address)
     }
 
-    /// Serves until `stopped` says so. Answers on their way are then given a few seconds.
+    /// Serves until `stopped` is set. Answers in progress then get a few seconds.
     pub async fn run(self, router: Router, mut stopped: watch::Receiver<bool>) {
         let slots = Arc::new(Semaphore::new(self.connections_max));
         let mut tasks = JoinSet::new();
@@ -103,7 +103,7 @@ impl Server {
     }
 }
 
-/// Waits for a slot, then for a connection.
+/// Waits for a free slot, then for a connection.
 async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> std::io::Result<(TcpStream, OwnedSemaphorePermit)> {
     let slot = Arc::clone(slots).acquire_owned().await.map_err(std::io::Error::other)?;
     let (stream, _) = listener.accept().await?;
@@ -117,7 +117,7 @@ async fn connection(
     router: Router,
     stopped: watch::Receiver<bool>,
 ) {
-    // Small answers are not held back; a client that cannot have that is served all the same.
+    // Disables Nagle's delay for small answers; a connection without this option is served as well.
     drop(stream.set_nodelay(true));
     match tls {
         None => exchange(stream, router, stopped).await,
@@ -154,7 +154,7 @@ async fn exchange(
     }
 }
 
-/// Completes once the server stops; drops the channel's guard, which may not cross an await.
+/// Completes once the server stops. Drops the channel's guard, which must not be held across an await.
 pub(crate) async fn until_set(stopped: &mut watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stop| *stop).await.map(drop);
 }

@@ -1,4 +1,4 @@
-//! How the HTTP door is kept.
+//! Settings of the HTTP API.
 
 use core::num::NonZeroU32;
 use std::sync::Arc;
@@ -8,22 +8,22 @@ use crate::issuer::Issuer;
 /// Gives the span of a request the parent that its headers name.
 pub type Parent = fn(&axum::http::HeaderMap, &tracing::Span);
 
-/// How the HTTP door is kept.
+/// Settings of the HTTP API.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Connections at once. More wait to be accepted.
+    /// Largest number of concurrent connections. More wait to be accepted.
     pub connections_max: usize,
-    /// WebSockets at once.
+    /// Largest number of concurrent WebSockets.
     pub sockets_max: usize,
-    /// Requests that each token may send in a second, also all at once; none means any number.
+    /// Largest number of requests per second and token, also all at once; none means no limit.
     pub requests_per_second: Option<NonZeroU32>,
-    /// Mebibytes that each token may send in a day, in bodies and messages; none means any number.
+    /// Largest number of mebibytes that each token may send per day, in bodies and messages; none means no limit.
     pub mib_per_day: Option<NonZeroU32>,
-    /// Origins whose pages may send requests, such as `https://app.example`; none but its own by default.
+    /// Origins of web pages that may send requests, such as `https://app.example`; by default only the node's own.
     pub origins: Vec<String>,
     /// Makes the span of a request the child of one that its headers name; none leaves it without.
     pub parent: Option<Parent>,
-    /// Another issuer of tokens whom the node believes.
+    /// Another issuer whose tokens the node accepts.
     pub issuer: Option<Arc<Issuer>>,
 }
 

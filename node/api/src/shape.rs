@@ -1,4 +1,4 @@
-//! Shapes of streamed answers.
+//! Formats of streamed answers.
 
 use cosmicsync_node::service::{Item, Reply};
 use serde::Serialize;
@@ -7,14 +7,14 @@ use serde_json::{Map, Value};
 use crate::model::{BatchView, ChangeView, ConflictView, DocumentView, RevisionView};
 use crate::stream::Shape;
 
-/// One JSON object with a list of items and what is known at the end: `{"docs":[...],"bookmark":null}`.
+/// One JSON object with a list of items, and members that are known only at the end: `{"docs":[...],"bookmark":null}`.
 pub(crate) struct ListOf {
     name: &'static str,
     count: u64,
 }
 
 impl ListOf {
-    /// A list that is the member of this name.
+    /// Returns the format of a list in the member of this name.
     pub(crate) const fn new(name: &'static str) -> Self {
         Self { name, count: 0 }
     }
@@ -80,7 +80,7 @@ impl Shape for ListOf {
     }
 }
 
-/// A document a line.
+/// One document per line.
 pub(crate) struct Lines;
 
 impl Shape for Lines {
@@ -157,7 +157,7 @@ impl Shape for LiveEvents {
     fn end(&mut self, _: Reply, _: &mut Vec<u8>) {}
 }
 
-/// Writes a server-sent event. JSON on one line has no line break, and a cursor none either.
+/// Returns a server-sent event. Neither JSON on one line nor a cursor contains a line break.
 pub(crate) fn event(id: Option<&str>, name: &str, data: &impl Serialize) -> Vec<u8> {
     let id = id.filter(|id| !id.contains(['\n', '\r', '\0'])).map(|id| format!("id: {id}\n")).unwrap_or_default();
     let mut out = format!("{id}event: {name}\ndata: ").into_bytes();

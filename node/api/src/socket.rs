@@ -1,7 +1,7 @@
-//! The WebSocket: many live queries, feeds and documents over one connection, and who else is there.
+//! The WebSocket: live queries, feeds, documents and presence over one connection.
 //!
-//! Messages are JSON objects with a `type`. A subscription sends as many messages as its client gives it credit for; without
-//! credit it waits, and what changes meanwhile comes as one batch.
+//! Messages are JSON objects with a `type`. A subscription sends as many messages as its client has given it credit
+//! for. Without credit it waits, and all changes meanwhile come as one batch. Guide: `docs/api.md`.
 
 mod follow;
 
@@ -27,33 +27,33 @@ use follow::Follow;
 
 /// The subprotocol.
 pub(crate) const PROTOCOL: &str = "cosmicsync.v1";
-/// Bytes of a message, at most.
+/// Largest message, in bytes.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 1 << 20;
-/// Subscriptions of a connection, at most.
+/// Largest number of subscriptions of a connection.
 const SUBSCRIPTIONS_MAX: usize = 64;
-/// Messages that a subscription may send at first, and at most without more credit.
+/// Initial and largest number of messages that a subscription may send without more credit.
 const CREDIT: (usize, usize) = (16, 1024);
-/// Messages that wait for a slow client before subscriptions wait.
+/// Number of messages that wait for a slow client before subscriptions wait.
 const MESSAGES_QUEUED: usize = 16;
-/// Bytes of what somebody says of themselves, as JSON.
+/// Largest announced presence state, in bytes of JSON.
 const STATE_BYTES_MAX: usize = 4096;
-/// How long a client may take to say who it is.
+/// Longest wait for the client's token.
 const AUTH_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often a client is asked whether it is there; one that says nothing for three times as long is not.
+/// Interval of pings; a client that is silent for three intervals is disconnected.
 const BEAT: Duration = Duration::from_secs(15);
-/// Levels of a message around a selector.
+/// Levels of nesting in a message around a selector.
 const LEVELS_AROUND: usize = 4;
 
-/// The connection closes because the client did not say who it is, or its token ended.
+/// Close code: the client sent no valid token, or its token has ended.
 const UNAUTHENTICATED: u16 = 4401;
-/// The connection closes because the client was silent for too long.
+/// Close code: the client was silent for too long.
 const SILENT: u16 = 4408;
 
-/// What a client says.
+/// A message of the client.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 enum Said {
-    /// Says who it is; the first message where the header did not.
+    /// Sends the token; the first message, if the header had no token.
     Auth { token: String },
     /// Opens a subscription.
     Sub {
@@ -78,7 +78,7 @@ enum Said {
     },
     /// Ends a subscription.
     Unsub { id: String },
-    /// Lets a subscription send more.
+    /// Allows a subscription to send more messages.
     Credit { id: String, n: usize },
     /// Writes a document.
     Edit {
@@ -87,13 +87,13 @@ enum Said {
         space: SpaceRef,
         write: Write,
     },
-    /// Tells the others at a document something about whoever sends it.
+    /// Announces the client's state to the others at a document.
     Presence { id: String, state: Value },
     /// Asks for a `pong`.
     Ping {},
 }
 
-/// What a subscription follows.
+/// The subject of a subscription.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Kind {
@@ -103,11 +103,11 @@ enum Kind {
     Feed,
     /// A document.
     Doc,
-    /// Who is at a document.
+    /// The clients at a document.
     Presence,
 }
 
-/// What a client asks to follow.
+/// A request to subscribe.
 struct Asked {
     kind: Kind,
     query: Query,
@@ -120,7 +120,7 @@ struct Asked {
 struct Subscription {
     task: AbortHandle,
     credit: Arc<Semaphore>,
-    /// What is said to the others at a document; none where nobody is to be told.
+    /// The handle to announce presence; none for other kinds.
     voice: Option<Voice>,
 }
 
@@ -133,7 +133,7 @@ struct Session {
     out: mpsc::Sender<Value>,
 }
 
-/// Serves a connection until either side closes it. `who` is who its header says.
+/// Serves a connection until either side closes it. `who` is the client according to the header.
 pub(crate) async fn serve(mut socket: WebSocket, door: Door, who: Option<Who>, slot: OwnedSemaphorePermit) {
     let closed = match admitted(&mut socket, &door, who).await {
         Some(who) => follow(&mut socket, Caller::new(&door, who), Arc::clone(&door.rooms)).await,
@@ -147,7 +147,7 @@ pub(crate) async fn serve(mut socket: WebSocket, door: Door, who: Option<Who>, s
     drop(slot);
 }
 
-/// Finds out who the client is.
+/// Authenticates the client.
 async fn admitted(socket: &mut WebSocket, door: &Door, who: Option<Who>) -> Option<Who> {
     if who.is_some() {
         return who;
@@ -165,7 +165,7 @@ async fn admitted(socket: &mut WebSocket, door: &Door, who: Option<Who>) -> Opti
     }
 }
 
-/// Takes messages and sends what subscriptions give. Returns why it closes, unless the client did.
+/// Handles messages and sends the subscriptions' messages. Returns the reason for closing, unless the client closed.
 async fn follow(socket: &mut WebSocket, caller: Caller, rooms: Arc<Rooms>) -> Option<(u16, &'static str)> {
     let (out, mut given) = mpsc::channel(MESSAGES_QUEUED);
     let whole = caller.clone();
@@ -210,7 +210,7 @@ async fn follow(socket: &mut WebSocket, caller: Caller, rooms: Arc<Rooms>) -> Op
 }
 
 impl Session {
-    /// Carries out a message. Returns what is answered at once.
+    /// Carries out a message. Returns the immediate answer.
     async fn told(&mut self, text: &[u8]) -> Option<Message> {
         let answer = match read_json(text, LEVELS_AROUND) {
             Err(mistake) => Some(failed(None, &Problem::json(&mistake))),
@@ -256,7 +256,7 @@ impl Session {
         answer.map(|answer| Message::Text(answer.to_string().into()))
     }
 
-    /// Carries out a write that came in a message of so many bytes. Returns the version that it made.
+    /// Carries out a write that came in a message of `bytes` bytes. Returns the new version.
     async fn edit(&self, space: SpaceRef, write: Write, bytes: usize) -> Result<Option<String>, Problem> {
         self.caller.sent(bytes)?;
         crate::routes::check_collection(write.doc().split('/').next().unwrap_or_default())?;
@@ -265,7 +265,7 @@ impl Session {
         Ok(write_one(&self.caller, write).await?.version.map(|version| version.to_string()))
     }
 
-    /// Tells those at a document something.
+    /// Announces a state to the clients at a document.
     fn present(&self, id: &str, state: Value) -> Result<(), Problem> {
         let voice = self.open.get(id).and_then(|subscription| subscription.voice.as_ref());
         let voice = voice.ok_or_else(|| {
@@ -323,7 +323,7 @@ impl Session {
                 let since = match resume {
                     Some(since) => since,
                     None => {
-                        // The cursor first: what changes meanwhile is told again, and not missed.
+                        // The cursor is read first, so that a change meanwhile is reported twice rather than missed.
                         let cursor = self.cursor(named.space.clone()).await?;
                         let document = self.document(&named).await?.map(DocumentView::from);
                         follow.ready =
@@ -347,13 +347,13 @@ impl Session {
         Ok(())
     }
 
-    /// Returns the place of now in the changes of a space.
+    /// Returns the present cursor of a space's changes.
     async fn cursor(&self, space: SpaceRef) -> Result<String, Problem> {
         let now = Command::Changes(Changes { space, ..Changes::default() });
         expect_reply!(self.caller.request(now).await?, Reply::Changes { cursor, .. } => cursor)
     }
 
-    /// Reads a document. `None` if there is none.
+    /// Reads a document; returns `None` if it does not exist.
     async fn document(&self, named: &Named) -> Result<Option<DocView>, Problem> {
         match find(&self.caller, named).await {
             Ok(found) => Ok(Some(found)),
@@ -362,7 +362,7 @@ impl Session {
         }
     }
 
-    /// A subscription ended by itself. One that was ended by its client is forgotten already.
+    /// Handles a subscription that ended by itself. One that its client ended is removed already.
     fn ended(&mut self, id: Option<String>) {
         if let Some(id) = id {
             self.open.remove(&id);
@@ -370,7 +370,7 @@ impl Session {
     }
 }
 
-/// The message that something failed.
+/// Returns the message about a failure.
 fn failed(id: Option<&str>, problem: &Problem) -> Value {
     json!({ "type": "error", "id": id, "problem": problem })
 }

@@ -1,5 +1,5 @@
-//! Answers that are written as the node gives them: a client that reads slowly makes the command wait, and one that goes away
-//! ends it. Nothing is held but a few items.
+//! Streamed answers, written as the node produces them. A client that reads slowly makes the command wait, and one that
+//! disconnects cancels it. Only a few items are buffered.
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderName, HeaderValue, header};
@@ -18,16 +18,16 @@ use crate::call::{Broken, Caller};
 use crate::problem::{Code, Problem};
 use crate::shape::event;
 
-/// Items that wait for a slow client before the command waits.
+/// Number of items that wait for a slow client before the command waits.
 const ITEMS_QUEUED: usize = 16;
-/// Answers that go on until the client leaves, at most.
+/// Largest number of concurrent answers without an end.
 pub(crate) const ENDLESS_MAX: usize = 64;
-/// How often a client that waits for events hears that the connection stands.
+/// Interval of comments on an event stream, which show that the connection is alive.
 const BEAT: Duration = Duration::from_secs(15);
-/// Bytes that are gathered before they are sent.
+/// Number of bytes that are collected before they are sent.
 const PIECE_BYTES: usize = 16 * 1024;
 
-/// How items and a reply become the bytes of an answer.
+/// The format of an answer: converts items and a reply to bytes.
 pub(crate) trait Shape: Send + Unpin + 'static {
     /// Writes an item.
     fn item(&mut self, item: Item, out: &mut Vec<u8>);
@@ -36,20 +36,20 @@ pub(crate) trait Shape: Send + Unpin + 'static {
     fn end(&mut self, reply: Reply, out: &mut Vec<u8>);
 }
 
-/// A command under way.
+/// A running command.
 type Call = Pin<Box<dyn Future<Output = Result<Reply, ServiceError>> + Send>>;
 
-/// The body of such an answer.
+/// The body of a streamed answer.
 struct Pieces<S> {
-    /// None once it ended.
+    /// `None` once the command has ended.
     call: Option<Call>,
     items: mpsc::Receiver<Item>,
     shape: S,
     out: Vec<u8>,
 }
 
-/// Carries out a command and answers with what it gives. It fails as a problem until the first item is there; later the
-/// connection breaks off.
+/// Carries out a command and streams its items. A failure before the first item is answered as a problem; a later one
+/// aborts the connection.
 pub(crate) async fn answer(
     caller: &Caller,
     command: Command,
@@ -66,7 +66,8 @@ pub(crate) async fn answer(
     Ok(response)
 }
 
-/// As [`answer`], with server-sent events that go on until the client leaves, the server stops or the token ends. `begin` comes first.
+/// Like [`answer`], with server-sent events. They go on until the client leaves, the server stops or the token ends.
+/// `begin` comes first.
 pub(crate) async fn events(
     caller: &Caller,
     command: Command,
@@ -87,13 +88,13 @@ pub(crate) async fn events(
     };
     let mut response = Response::new(Body::new(Events { pieces, beat, stop: Box::pin(stop), _slot: slot }));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    // What gathers answers on their way would hold events back.
+    // Proxies that buffer answers would delay events.
     response.headers_mut().insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }
 
-/// The body of such an answer.
+/// The body of an event stream.
 struct Events<S> {
     pieces: Pieces<S>,
     beat: Interval,
@@ -111,16 +112,16 @@ impl<S: Shape> http_body::Body for Events<S> {
         }
         if let Poll::Ready(frame) = Pin::new(&mut self.pieces).poll_frame(context) {
             self.beat.reset();
-            // The last event says why there are no more, and the client goes on behind the last one that it knows.
+            // The last event tells why the stream ends. The client can continue after the last event that it received.
             let told = |Broken(error)| Frame::data(event(None, "problem", &Problem::from(error)).into());
             return Poll::Ready(frame.map(|frame| Ok(frame.unwrap_or_else(told))));
         }
-        // A comment: it tells whoever waits that the connection stands.
+        // A comment, which shows that the connection is alive.
         self.beat.poll_tick(context).map(|_| Some(Ok(Frame::data(Bytes::from_static(b":\n\n")))))
     }
 }
 
-/// How far an answer went.
+/// Result of a step of an answer.
 enum Step {
     /// An item was written.
     Item,
@@ -144,7 +145,7 @@ impl<S: Shape> Pieces<S> {
             return Poll::Ready(Ok(Step::Item));
         }
         let Some(call) = &mut self.call else { return Poll::Ready(Ok(Step::Ended)) };
-        // It gives items while it is polled: then they wake this task.
+        // The command sends items while it is polled; they wake this task.
         let result = core::task::ready!(call.as_mut().poll(context));
         self.call = None;
         let reply = result?;

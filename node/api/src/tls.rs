@@ -1,4 +1,4 @@
-//! TLS by a certificate and a key in files.
+//! TLS with a certificate and a key from files.
 
 use core::fmt;
 use cosmicsync_node::service::{ErrorCode, ServiceError};
@@ -33,27 +33,27 @@ impl fmt::Debug for Tls {
 }
 
 impl Tls {
-    /// Reads the certificate, with those that lead to its root, and the key: both PEM.
+    /// Reads the certificate with its chain, and the key; both in PEM.
     ///
     /// # Errors
-    /// `usage` if a file cannot be read, is not PEM, or the two do not belong together.
+    /// `usage`, if a file cannot be read or is not PEM, or if the key does not belong to the certificate.
     pub fn load(certificates: PathBuf, key: PathBuf) -> Result<Self, ServiceError> {
         let files = Files { certificates, key };
         let acceptor = files.acceptor()?;
         Ok(Self { files: Arc::new(files), acceptor: Arc::new(RwLock::new(acceptor)) })
     }
 
-    /// Reads the files again. Connections that are open keep what they began with.
+    /// Reads the files again. Open connections keep the former certificate.
     ///
     /// # Errors
-    /// Like [`Tls::load`]; what was read before then stays in use.
+    /// As [`Tls::load`]; the former certificate then stays in use.
     pub fn reload(&self) -> Result<(), ServiceError> {
         let acceptor = self.files.acceptor()?;
         *self.acceptor.write().unwrap_or_else(PoisonError::into_inner) = acceptor;
         Ok(())
     }
 
-    /// Shakes hands with a client.
+    /// Performs a handshake with a client.
     pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         let acceptor = self.acceptor.read().unwrap_or_else(PoisonError::into_inner).clone();
         acceptor.accept(stream).await
@@ -87,7 +87,7 @@ impl Files {
     }
 }
 
-/// The ciphers of both sides.
+/// Returns the ciphers of both sides.
 pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }

@@ -1,4 +1,4 @@
-//! The HTTP door over a real node and its store: every route, every status.
+//! The HTTP API over a real node and its store: every route, and every status.
 
 use axum::Router;
 use axum::body::Body;
@@ -50,7 +50,7 @@ mod sockets;
 #[path = "http/streams.rs"]
 mod streams;
 
-/// How long anything may take.
+/// Longest time for any step.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A node with a space, its router, and a token for each scope.
@@ -68,7 +68,7 @@ impl World {
         Self::set(&Settings::default()).await
     }
 
-    /// A world whose door is kept otherwise.
+    /// Returns a world whose API has other settings.
     async fn set(settings: &Settings) -> Self {
         let dir = TempDir::new().expect("a directory");
         init(dir.path(), "test").await.expect("a user");
@@ -80,12 +80,12 @@ impl World {
         Self { router, node, write, read, stop, dir }
     }
 
-    /// Sends a request with the token that allows all.
+    /// Sends a request with the token that allows everything.
     async fn call(&self, method: &str, path: &str, body: impl Into<Sent>) -> Answer {
         self.send(&self.write, method, path, &[], body).await
     }
 
-    /// The same with headers.
+    /// Sends a request with headers, and the token that allows everything.
     async fn with(&self, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Sent>) -> Answer {
         self.send(&self.write, method, path, headers, body).await
     }
@@ -147,14 +147,14 @@ async fn token(node: &dyn Backend, scope: Scope, expires_ms: Option<u64>) -> Str
     made.token.0
 }
 
-/// The next piece of a body. `None` at its end, and where it breaks off.
+/// Returns the next piece of a body; `None` at its end, and if it is cut off.
 async fn next(body: &mut Body) -> Option<Vec<u8>> {
     let frame = core::future::poll_fn(|context| Pin::new(&mut *body).poll_frame(context));
     let frame = tokio::time::timeout(PATIENCE, frame).await.expect("in time")?.ok()?;
     frame.into_data().ok().map(|bytes| bytes.to_vec())
 }
 
-/// A body that is sent.
+/// The body of a request.
 struct Sent {
     media_type: Option<&'static str>,
     body: Body,
@@ -212,7 +212,7 @@ impl Answer {
         if self.bytes.is_empty() { Value::Null } else { self.json() }
     }
 
-    /// Checks that it is a problem with this code, as it must be written.
+    /// Checks that the answer is a well-formed problem with this code.
     #[track_caller]
     fn failed(&self, code: &str) -> Value {
         let known = Code::ALL.iter().find(|known| known.name() == code).expect("a code");

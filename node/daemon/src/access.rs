@@ -1,10 +1,10 @@
-//! Accounts, tokens, rules and the audit log as people read them.
+//! Formats accounts, tokens, rules and the audit log for display.
 
 use cosmicsync_node::service::{Account, Audited, LogPage, Only, Scope, Token, Verdict, utc_text};
 
 use crate::table::Table;
 
-/// A table of tokens.
+/// Returns a table of tokens.
 pub(crate) fn tokens(tokens: &[Token]) -> Table {
     let mut table = Table::new(&["TOKEN", "FOR", "ALLOWS", "ONLY", "MADE", "ENDS"]);
     for token in tokens {
@@ -24,7 +24,7 @@ const fn name_of(scope: Scope) -> &'static str {
     }
 }
 
-/// A part of a node, as `--only` takes it.
+/// Returns a part of a node in the form of `--only`.
 fn part(only: &Only) -> String {
     let space = only.space.as_deref().unwrap_or_default();
     let collection = only.collection.as_ref().map(|collection| format!("/{collection}")).unwrap_or_default();
@@ -32,7 +32,7 @@ fn part(only: &Only) -> String {
     format!("{space}{collection}{read}")
 }
 
-/// A table of accounts.
+/// Returns a table of accounts.
 pub(crate) fn accounts(accounts: &[Account]) -> Table {
     let mut table = Table::new(&["ACCOUNT", "ROLE", "LOGS IN", "MADE"]);
     for account in accounts {
@@ -43,7 +43,7 @@ pub(crate) fn accounts(accounts: &[Account]) -> Table {
     table
 }
 
-/// A table of the audit log.
+/// Returns a table of audit entries.
 pub(crate) fn audit(rows: &[Audited]) -> Table {
     let mut table = Table::new(&["NUMBER", "TIME", "WHO", "WHAT", "ABOUT", "DONE"]);
     for row in rows {
@@ -64,7 +64,7 @@ pub(crate) fn log(page: &LogPage) -> impl Iterator<Item = String> {
     missed.into_iter().chain(lines)
 }
 
-/// A table of what an account may do with a document.
+/// Returns a table of an account's permissions on a document.
 pub(crate) fn verdicts(verdicts: &[Verdict]) -> Table {
     let mut table = Table::new(&["RULE", "ALLOWED", "WHY"]);
     for verdict in verdicts {

@@ -1,26 +1,26 @@
-//! Keeps what others wrote from steering a terminal or looking like something else.
+//! Neutralises control characters in foreign text, so that it cannot control a terminal or disguise itself.
 
-/// Returns whether a character moves the cursor, changes colours or turns the direction of writing.
+/// Returns whether a character moves the cursor, changes colours or reverses the direction of text.
 pub(crate) fn steers(c: char) -> bool {
     c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Returns a text on one line, with a space in place of each such character.
+/// Returns a text on one line, with each such character replaced by a space.
 pub(crate) fn single_line(text: &str) -> String {
     text.chars().map(|c| if steers(c) { ' ' } else { c }).collect()
 }
 
-/// Returns lines with such characters spelled out.
+/// Returns lines with such characters escaped.
 pub(crate) fn lines(text: &str) -> String {
     spelled(text, |c| matches!(c, '\n'))
 }
 
-/// Returns lines of cells with such characters spelled out.
+/// Returns table lines with such characters escaped.
 pub(crate) fn cells(text: &str) -> String {
     spelled(text, |c| matches!(c, '\n' | '\r' | '\t'))
 }
 
-/// Returns JSON that says the same without them.
+/// Returns equivalent JSON with such characters escaped.
 pub(crate) fn json(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     for c in text.chars() {

@@ -1,7 +1,8 @@
-//! Settings: defaults < `config.toml` in the data directory < environment < flags.
+//! The settings, by precedence: defaults < `config.toml` in the data directory < environment < flags.
 //!
-//! Every key has a section and a name: `[net] listen` in the file is `COSMICSYNC_NET__LISTEN` in the environment. Whatever is not
-//! known is refused with the place where it stands. It reads no environment itself: variables are handed in.
+//! Every setting has a section and a name: `[net] listen` in the file is `COSMICSYNC_NET__LISTEN` in the environment.
+//! An unknown setting is an error that names its place. This module reads no environment variables itself; they are
+//! passed in.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,7 +16,7 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 use toml::{Spanned, Table, Value};
 
-/// The file's name within the data directory.
+/// Name of the settings file in the data directory.
 pub(crate) const FILE_NAME: &str = "config.toml";
 
 /// Returns the JSON Schema of the settings.
@@ -26,7 +27,7 @@ pub(crate) fn schema() -> String {
     text
 }
 
-/// The port to listen on by default: a fixed one, so that an invited device finds this one again after a restart.
+/// The default port, which is fixed, so that an invited device finds this node again after a restart.
 const PORT: u16 = 7520;
 
 const PREFIX: &str = "COSMICSYNC_";
@@ -39,9 +40,9 @@ pub(crate) struct Config {
     pub(crate) net: Net,
     /// The store.
     pub(crate) store: Store,
-    /// The HTTP door.
+    /// The HTTP API.
     pub(crate) http: Http,
-    /// Another issuer of tokens for the HTTP door.
+    /// Another issuer whose tokens the HTTP API accepts.
     pub(crate) issuer: Issuer,
     /// Log lines.
     pub(crate) log: Log,
@@ -57,30 +58,31 @@ pub(crate) struct Otlp {
     pub(crate) endpoint: String,
 }
 
-/// The HTTP door.
+/// The HTTP API.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Http {
-    /// Where it listens: an address and a port, or nothing, which keeps it closed.
+    /// The address and port on which the API is served, such as `127.0.0.1:7521`; empty means not at all.
     #[serde(deserialize_with = "address_or_nothing")]
     pub(crate) listen: String,
-    /// Where `/metrics`, `/healthz` and `/readyz` are served, without a token; nothing keeps it closed.
+    /// The address and port on which `/metrics`, `/healthz` and `/readyz` are served without a token; empty means not
+    /// at all.
     #[serde(deserialize_with = "address_or_nothing")]
     pub(crate) metrics: String,
-    /// The certificate for HTTPS, with those that lead to its root: a PEM file. A path that is not absolute begins in the data
-    /// directory.
+    /// The PEM file of the certificate for HTTPS, with its chain. A relative path begins in the data directory.
     pub(crate) tls_cert: String,
-    /// The key of the certificate: a PEM file.
+    /// The PEM file of the certificate's key.
     pub(crate) tls_key: String,
-    /// Connections at once; more wait.
+    /// Largest number of concurrent connections; more wait.
     pub(crate) connections_max: u32,
-    /// WebSockets and remote command lines at once.
+    /// Largest number of concurrent WebSockets and remote command lines.
     pub(crate) sockets_max: u32,
-    /// Requests that each token may send in a second; 0 means any number.
+    /// Largest number of requests per second and token; 0 means no limit.
     pub(crate) requests_per_second: u32,
-    /// Mebibytes that each token may send in a day, in bodies and messages; 0 means any number.
+    /// Largest number of mebibytes that each token may send per day, in bodies and messages; 0 means no limit.
     pub(crate) mib_per_day: u32,
-    /// Origins whose pages may call the API, such as `https://app.example`; the console's own is always among them.
+    /// Origins of web pages that may call the API, such as `https://app.example`. The console's own origin is always
+    /// allowed.
     #[serde(deserialize_with = "origins")]
     pub(crate) origins: Vec<String>,
 }
@@ -101,30 +103,30 @@ impl Default for Http {
     }
 }
 
-/// Another issuer of tokens, whose JSON Web Tokens the HTTP door takes.
+/// Another issuer, whose JSON Web Tokens the HTTP API accepts.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Issuer {
-    /// The claim `iss` of its tokens; nothing means that there is none.
+    /// The claim `iss` of the issuer's tokens; empty means no issuer.
     pub(crate) name: String,
-    /// The claim `aud` of tokens that are for this node.
+    /// The claim `aud` of tokens for this node.
     pub(crate) audience: String,
-    /// Its keys, a JWK set: the path of a file, or an `http` URL of this machine.
+    /// The issuer's keys, a JWK set: the path of a file, or an `http` URL on this machine.
     pub(crate) keys: String,
-    /// What whoever bears its tokens may do, as far as rules let it.
+    /// The role of the issuer's accounts, within the rules of collections.
     pub(crate) role: IssuerRole,
 }
 
-/// A role for those whom another issuer vouches for.
+/// A role for accounts of another issuer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum IssuerRole {
-    /// Reads and writes documents, where rules let it.
+    /// May read and write documents, as far as rules allow.
     #[default]
     Editor,
-    /// Reads documents, where rules let it.
+    /// May read documents, as far as rules allow.
     Viewer,
-    /// Reads how the node is, and no document.
+    /// May read the node's status, but no documents.
     Auditor,
 }
 
@@ -134,7 +136,7 @@ fn address_or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Stri
     is_one.then_some(text).ok_or_else(|| Error::custom("invalid socket address syntax: write ADDRESS:PORT, or nothing"))
 }
 
-/// Reads origins as browsers send them: a scheme, a host and perhaps a port.
+/// Parses origins in the form that browsers send: a scheme, a host and an optional port.
 fn origins<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     let origins = Vec::<String>::deserialize(deserializer)?;
     let is_origin = |text: &str| {
@@ -154,14 +156,14 @@ fn origins<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D:
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Net {
-    /// Where to listen; port 0 takes a free one.
+    /// The address and port on which to listen; port 0 picks a free one.
     #[schemars(with = "String")]
     pub(crate) listen: SocketAddr,
-    /// Addresses to dial, beside those that `peer add` remembers.
+    /// Addresses to dial, in addition to those of `peer add`.
     pub(crate) peers: Vec<String>,
-    /// Links of known devices open at once, dialled and accepted.
+    /// Largest number of open links to known devices, dialled and accepted.
     pub(crate) links_max: u32,
-    /// Accepted connections that are kept while nothing is known of them.
+    /// Largest number of accepted connections that are not authenticated yet.
     pub(crate) strangers_max: u32,
 }
 
@@ -180,7 +182,7 @@ impl Default for Net {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Store {
-    /// Bytes it may grow to.
+    /// Size limit of the store, in bytes.
     pub(crate) bytes_max: u64,
 }
 
@@ -194,58 +196,58 @@ impl Default for Store {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Log {
-    /// The least severe that are written.
+    /// The least severe level that is logged.
     pub(crate) level: LogLevel,
-    /// How they are written.
+    /// The format of log lines.
     pub(crate) format: LogFormat,
 }
 
-/// How severe a log line is.
+/// Severity of a log line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum LogLevel {
-    /// Acknowledged work is at risk.
+    /// Acknowledged data is at risk.
     Error,
-    /// Someone should look.
+    /// An operator should investigate.
     Warn,
-    /// What a person running it wants to know.
+    /// Events of interest to an operator.
     #[default]
     Info,
-    /// What a developer wants to know.
+    /// Events of interest to a developer.
     Debug,
     /// Everything.
     Trace,
 }
 
-/// How log lines are written.
+/// Formats of log lines.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum LogFormat {
-    /// For people.
+    /// Text for people.
     #[default]
     Text,
-    /// One object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// Where a setting comes from.
+/// Origin of a setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// Nobody set it.
+    /// The setting has its default value.
     Default,
-    /// A line of the file.
+    /// A line of the settings file.
     File {
-        /// The line, from 1.
+        /// The line number, from 1.
         line: usize,
     },
-    /// A variable.
+    /// An environment variable.
     Environment {
-        /// Its name.
+        /// The variable's name.
         variable: String,
     },
-    /// A flag.
+    /// A command line flag.
     Flag {
-        /// As it is typed.
+        /// The flag as it is typed.
         flag: &'static str,
     },
 }
@@ -261,14 +263,14 @@ impl core::fmt::Display for Origin {
     }
 }
 
-/// One setting as `config show` prints it.
+/// One setting in the output of `config show`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Setting {
-    /// `section.key`.
+    /// The setting's name, in the form `section.key`.
     pub(crate) key: String,
-    /// The value, as TOML and JSON both write it.
+    /// The value; TOML and JSON write it the same way.
     pub(crate) value: serde_json::Value,
-    /// Where it comes from.
+    /// The setting's origin.
     pub(crate) origin: Origin,
 }
 
@@ -281,9 +283,9 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
-    /// Reads the file of a data directory, if there is one, and lays the environment over it.
+    /// Reads the settings file of a data directory, if it exists, and overrides it by environment variables.
     ///
-    /// Fails with `usage` on anything unknown or malformed, naming the line or the variable.
+    /// Fails with `usage` on an unknown or malformed setting, naming the line or the variable.
     pub(crate) fn load(dir: &Path, variables: &BTreeMap<String, String>) -> Result<Self, ServiceError> {
         let path = dir.join(FILE_NAME);
         let text = match fs::read_to_string(&path) {
@@ -325,7 +327,7 @@ impl Loaded {
             .next(format!("{mend}, then: cosmicsync config check")))
     }
 
-    /// Takes in every setting of the file that is right; returns what is wrong, with the line where it stands.
+    /// Applies every valid setting of the file; returns the errors, each with its line.
     fn take_file(&mut self, path: &Path, text: &str) -> Vec<String> {
         let at = |offset: usize, why: &str| format!("{}:{}: {}", path.display(), line_at(text, offset), why.trim_end());
         let table: BTreeMap<String, Spanned<Value>> = match toml::from_str(text) {
@@ -360,7 +362,7 @@ impl Loaded {
         mistakes.iter().map(|(offset, why)| at(*offset, why)).collect()
     }
 
-    /// Sets one setting that there is.
+    /// Sets one existing setting.
     fn set(&mut self, section: &str, key: &str, value: Value) -> Result<(), String> {
         let mut all = Table::try_from(&self.config).map_err(|error| error.to_string())?;
         if let Some(slot) = all.get_mut(section).and_then(|keys| keys.get_mut(key)) {
@@ -370,7 +372,7 @@ impl Loaded {
         Ok(())
     }
 
-    /// Lays a flag over everything else.
+    /// Overrides the setting by the flag.
     pub(crate) fn listen_flag(&mut self, listen: Option<SocketAddr>) {
         if let Some(listen) = listen {
             self.config.net.listen = listen;
@@ -378,7 +380,7 @@ impl Loaded {
         }
     }
 
-    /// Lays the flag of the HTTP door over everything else.
+    /// Overrides the HTTP API's address by the flag.
     pub(crate) fn http_flag(&mut self, listen: Option<SocketAddr>) {
         if let Some(listen) = listen {
             self.config.http.listen = listen.to_string();
@@ -386,7 +388,7 @@ impl Loaded {
         }
     }
 
-    /// Lays the flag of the operator's door over everything else.
+    /// Overrides the metrics' address by the flag.
     pub(crate) fn metrics_flag(&mut self, listen: Option<SocketAddr>) {
         if let Some(listen) = listen {
             self.config.http.metrics = listen.to_string();
@@ -394,7 +396,7 @@ impl Loaded {
         }
     }
 
-    /// Returns all settings in the order of their keys.
+    /// Returns all settings, ordered by their names.
     pub(crate) fn settings(&self) -> Vec<Setting> {
         let serde_json::Value::Object(sections) = serde_json::to_value(&self.config).unwrap_or_default() else {
             return Vec::new();
@@ -410,7 +412,7 @@ impl Loaded {
         settings
     }
 
-    /// Where a setting is changed: the line of the file or the variable that sets it, else the file.
+    /// Returns the place to change a setting: the line of the file or the variable that sets it, else the file.
     pub(crate) fn place(&self, dir: &Path, key: &str) -> String {
         let file = dir.join(FILE_NAME);
         match self.origins.get(key) {
@@ -421,14 +423,14 @@ impl Loaded {
     }
 }
 
-/// Returns the settings of a section, or says that there is no such section.
+/// Returns the settings of a section; fails if the section does not exist.
 fn keys_of(config: &Config, section: &str) -> Result<Table, String> {
     let all = Table::try_from(config).map_err(|error| error.to_string())?;
     let keys = all.get(section).and_then(Value::as_table);
     keys.cloned().ok_or_else(|| format!("unknown field `{section}`, expected {}", either(all.keys())))
 }
 
-/// Returns the value that a setting has, or says that there is no such setting.
+/// Returns the value of a setting; fails if the setting does not exist.
 fn known(config: &Config, section: &str, key: &str) -> Result<Value, String> {
     let keys = keys_of(config, section)?;
     keys.get(key).cloned().ok_or_else(|| format!("unknown field `{key}`, expected {}", either(keys.keys())))
@@ -439,7 +441,7 @@ fn either<'k>(keys: impl Iterator<Item = &'k String>) -> String {
     keys.join(" or ")
 }
 
-/// Reads a variable as a value of the same kind as another one.
+/// Parses a variable as a value of the same type as another one.
 fn like(slot: &Value, value: &str) -> Result<Value, String> {
     Ok(match slot {
         Value::Integer(_) => Value::Integer(value.parse().map_err(|_| "not a whole number".to_owned())?),
@@ -457,7 +459,7 @@ fn line_at(text: &str, offset: usize) -> usize {
     text.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count() + 1
 }
 
-/// Returns section, key and place of every setting in the file.
+/// Returns section, key and line of every setting in the file.
 fn places_of_keys(text: &str) -> Vec<((String, String), usize)> {
     type Sections = BTreeMap<String, BTreeMap<String, Spanned<Value>>>;
     let sections: Sections = toml::from_str(text).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Commands that change documents with intent, read their versions, and list what does not show in them.
+//! Commands that change documents, read their versions, and list hidden concurrent values.
 
 use std::path::PathBuf;
 
@@ -12,16 +12,16 @@ use crate::cli::SpaceOption;
 use crate::run::{Failure, Run, usage};
 use crate::terminal;
 
-/// Lines of `doc apply` that are written together.
+/// Number of lines of `doc apply` that are written together.
 const LINES_TOGETHER: usize = 256;
 
-/// What every write may ask for.
+/// Options of all writes.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct WriteOptions {
-    /// Write only if it holds: absent, exists, or the version that the document has (4 or more digits)
+    /// Write only on this condition: absent, exists, or the document's version (its first digits, at least 4)
     #[arg(long = "if", value_name = "CONDITION")]
     pub(crate) condition: Option<String>,
-    /// Write once under this name within a day, however often the command runs
+    /// Write only once within a day under this name, however often the command runs
     #[arg(long, value_name = "NAME")]
     pub(crate) idempotency_key: Option<String>,
     #[command(flatten)]
@@ -31,13 +31,13 @@ pub(crate) struct WriteOptions {
 /// Further commands about documents.
 #[derive(Debug, Subcommand)]
 pub(crate) enum IntentVerb {
-    /// Add to a number; what several devices add at once sums up
+    /// Add to a number; concurrent additions of several devices sum up
     Add {
         /// COLLECTION/KEY or a document id
         doc: DocRef,
-        /// Dotted path of the number; made if nothing stands there
+        /// Dotted path of the number, created if it does not exist
         path: String,
-        /// How much; less than 0 takes away
+        /// Number to add; a negative one subtracts
         #[arg(default_value_t = 1, allow_negative_numbers = true)]
         by: i64,
         #[command(flatten)]
@@ -49,10 +49,10 @@ pub(crate) enum IntentVerb {
         doc: DocRef,
         /// Dotted path of the list
         path: String,
-        /// The items, each a JSON value
+        /// Items to insert, each a JSON value
         #[arg(required = true, value_name = "JSON")]
         values: Vec<String>,
-        /// Before which item, from 0 [default: at the end]
+        /// Index of the item before which to insert, from 0 [default: at the end]
         #[arg(long, value_name = "N")]
         index: Option<u64>,
         #[command(flatten)]
@@ -64,9 +64,9 @@ pub(crate) enum IntentVerb {
         doc: DocRef,
         /// Dotted path of the list
         path: String,
-        /// Which item, from 0
+        /// Index of the item before the move, from 0
         from: u64,
-        /// Where it stands afterwards
+        /// Index of the item after the move, from 0
         to: u64,
         #[command(flatten)]
         options: WriteOptions,
@@ -75,23 +75,23 @@ pub(crate) enum IntentVerb {
     Remove {
         /// COLLECTION/KEY or a document id
         doc: DocRef,
-        /// Its dotted path
+        /// Dotted path of the member or item
         path: String,
         #[command(flatten)]
         options: WriteOptions,
     },
-    /// Bring a deleted document back
+    /// Restore a deleted document
     Undelete {
         /// COLLECTION/KEY or a document id
         doc: DocRef,
         #[command(flatten)]
         options: WriteOptions,
     },
-    /// Make the value again what it was at a version
+    /// Set the value of an earlier version, as a new change
     Revert {
         /// COLLECTION/KEY or a document id
         doc: DocRef,
-        /// The version: 4 or more digits, as `doc history` shows it
+        /// Version: its first digits, at least 4, as `doc history` prints it
         version: String,
         #[command(flatten)]
         options: WriteOptions,
@@ -103,41 +103,41 @@ pub(crate) enum IntentVerb {
         #[command(flatten)]
         options: WriteOptions,
     },
-    /// Carry out many writes: an object a line, such as {"op":"put","doc":"notes/a","value":{}}
+    /// Carry out many writes: one JSON object per line, such as {"op":"put","doc":"notes/a","value":{}}
     Apply {
-        /// The file; - reads stdin
+        /// File with the writes; - reads stdin
         #[arg(default_value = "-", value_name = "FILE")]
         file: PathBuf,
-        /// All lines or none (at most 256)
+        /// Carry out all lines or none (at most 256)
         #[arg(long)]
         atomic: bool,
-        /// Write once under this name within a day, however often the command runs
+        /// Write only once within a day under this name, however often the command runs
         #[arg(long, value_name = "NAME", requires = "atomic")]
         idempotency_key: Option<String>,
         #[command(flatten)]
         space: SpaceOption,
     },
-    /// Print a document as it was at a version
+    /// Print a document as of a version
     At {
         /// COLLECTION/KEY or a document id
         doc: DocRef,
-        /// The version: 4 or more digits, as `doc history` shows it
+        /// Version: its first digits, at least 4, as `doc history` prints it
         version: String,
         #[command(flatten)]
         space: SpaceOption,
     },
-    /// Print what changed between two versions
+    /// Print the difference between two versions
     Diff {
         /// COLLECTION/KEY or a document id
         doc: DocRef,
         /// The earlier version
         from: String,
-        /// The later version [default: as it stands]
+        /// The later version [default: the present one]
         to: Option<String>,
         #[command(flatten)]
         space: SpaceOption,
     },
-    /// List what does not show, because somebody wrote something else there at the same time
+    /// List the values that concurrent writes hide
     Conflicts {
         /// COLLECTION/KEY or a document id
         doc: DocRef,
@@ -147,7 +147,7 @@ pub(crate) enum IntentVerb {
 }
 
 impl IntentVerb {
-    /// The space that was named.
+    /// Returns the option with the space.
     pub(crate) const fn space(&self) -> &SpaceOption {
         match self {
             Self::Add { options, .. }
@@ -166,7 +166,7 @@ impl IntentVerb {
 }
 
 impl Run<'_> {
-    /// Carries out a command that changes a document with intent, or asks for its versions.
+    /// Carries out a command that changes a document, or reads its versions.
     pub(crate) async fn intent(&mut self, verb: IntentVerb) -> Result<(), Failure> {
         let (op, options) = match verb {
             IntentVerb::At { doc, version, space } => {
@@ -211,7 +211,7 @@ impl Run<'_> {
         self.print(Command::DocWrite(DocWrite { space, writes: vec![op], idempotency_key })).await
     }
 
-    /// Carries out the writes of a file, some hundred at a time or all as one.
+    /// Carries out the writes of a file, in groups or all as one transaction.
     async fn apply(
         &mut self,
         file: &std::path::Path,
@@ -232,7 +232,7 @@ impl Run<'_> {
             let mut writes = Vec::new();
             let first = number + 1;
             let read = loop {
-                // One more than fit together is read where all are to be one, to be refused as too many.
+                // An atomic request reads one line beyond the limit, so that it is refused as too large.
                 if writes.len() >= LINES_TOGETHER + usize::from(atomic) {
                     break Ok(true);
                 }
@@ -251,7 +251,7 @@ impl Run<'_> {
                     Err(error) => break Err(error),
                 }
             };
-            // What stands before a line that is no write is written, unless all are to be one.
+            // The writes before an invalid line are carried out, unless the request is atomic.
             if writes.is_empty() || (atomic && read.is_err()) {
                 break read.map(|_| ());
             }
@@ -291,7 +291,7 @@ impl Run<'_> {
     }
 }
 
-/// Reads a JSON value; a word that is none is told as that.
+/// Parses a JSON value; the error about an unquoted word suggests quotes.
 fn json_value(text: &str) -> Result<Value, ServiceError> {
     serde_json::from_str(text).map_err(|error| {
         let message = format!("'{text}' is no JSON value: {error}");

@@ -1,4 +1,4 @@
-//! Log lines: on stderr, without colours, for files and journals; and the last of them in memory, for `log show`.
+//! Log lines: on stderr without colours, for files and journals; and the last ones in memory, for `log show`.
 
 use core::fmt::{Debug, Write as _};
 use std::sync::{Arc, OnceLock};
@@ -15,15 +15,15 @@ use crate::cli::Global;
 use crate::config::{Log, LogFormat, LogLevel};
 use crate::traces::Traces;
 
-/// The filter of the lines that are written, once logging was started.
+/// The filter of log lines, once logging has been started.
 static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 
-/// Changes which lines are written; their format stays. Returns whether that worked.
+/// Changes the filter of log lines; the format stays. Returns whether that succeeded.
 pub(crate) fn reload(log: &Log, global: &Global) -> bool {
     FILTER.get().is_some_and(|handle| handle.reload(filter(log, global)).is_ok())
 }
 
-/// Returns the filter of the lines that are written.
+/// Returns the filter of log lines.
 fn filter(log: &Log, global: &Global) -> EnvFilter {
     let level = match (log.level, global.verbose, global.quiet) {
         (_, 0, true) => "error",
@@ -36,13 +36,13 @@ fn filter(log: &Log, global: &Global) -> EnvFilter {
     ours(level)
 }
 
-/// Returns a filter for the lines and spans of our own crates: the level of a dependency is a developer's matter.
+/// Returns a filter for the lines and spans of our own crates: the log lines of a dependency are for developers.
 pub(crate) fn ours(level: &str) -> EnvFilter {
     let ours = ["cosmicsync", "cosmicsync_node", "cosmicsync_protocol", "cosmicsync_api"];
     EnvFilter::new(ours.iter().fold("warn".to_owned(), |all, name| format!("{all},{name}={level}")))
 }
 
-/// Starts logging. Returns the last lines, which later ones join. Call it once; later calls change nothing.
+/// Starts logging. Returns the store of the last lines, to which new lines are added. Later calls have no effect.
 pub(crate) fn start(log: &Log, global: &Global, traces: &Traces) -> Arc<LogTail> {
     let tail = Arc::new(LogTail::default());
     let (filter, handle) = reload::Layer::new(filter(log, global));

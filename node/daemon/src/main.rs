@@ -1,7 +1,7 @@
 //! The `cosmicsync` binary: a node and its command line.
 //!
-//! `cli` is the grammar, `run` carries a command line out, `output` prints. Only `terminal` looks at the environment and the terminal.
-//! Exit codes and output shapes: `docs/cli.md`.
+//! `cli` is the grammar, `run` carries out a command line, and `output` prints. Only `terminal` reads the environment
+//! and the terminal. Exit codes and output formats: `docs/cli.md`.
 
 use std::io::{self, BufWriter, LineWriter, Write};
 use std::process::ExitCode;
@@ -53,7 +53,7 @@ fn main() -> ExitCode {
     };
     match execute(cli, &surroundings) {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever read the output has enough.
+        // The reader of the output has closed it.
         Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(Failure::Output(error)) => fail(ServiceError::io("cannot write the output", &error)),
         Err(Failure::Service(error)) => fail(error),
@@ -61,7 +61,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The command that explains the one that was given.
+/// Returns the help command for the given command line.
 fn help_of(matches: &ArgMatches) -> String {
     let mut command = "cosmicsync".to_owned();
     let mut verb = matches.subcommand();
@@ -88,7 +88,7 @@ fn execute(cli: Cli, surroundings: &Surroundings) -> Result<(), Failure> {
         (true, true) => Style::Colors,
     };
     let stdout = io::stdout().lock();
-    // A person sees each line at once, a pipe gets blocks.
+    // A terminal gets each line at once, a pipe gets blocks.
     let mut writer: Box<dyn Write> =
         if surroundings.stdout_tty { Box::new(LineWriter::new(stdout)) } else { Box::new(BufWriter::new(stdout)) };
     let format = Format { json: global.output == OutputFormat::Json, style };
@@ -98,7 +98,7 @@ fn execute(cli: Cli, surroundings: &Surroundings) -> Result<(), Failure> {
         .map_err(|error| ServiceError::io("cannot start", &error))?;
     let mut run = Run { global, surroundings, output: Output::new(&mut writer, format), dir };
     let result = runtime.block_on(run.verb(verb));
-    // A thread that still reads stdin or a child's output must not keep the process.
+    // A thread that still reads stdin or a child's output must not keep the process alive.
     runtime.shutdown_background();
     writer.flush()?;
     result

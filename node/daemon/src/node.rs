@@ -1,4 +1,4 @@
-//! What the command line needs of a node in its own process: make one, open one, check and restore backups.
+//! Nodes in this process: creates and opens them, and verifies and restores backups.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ pub(crate) use cosmicsync_node::{restore_backup, verify_backup};
 
 use crate::config::Loaded;
 
-/// Opens the node of a directory and takes its lock. It listens and dials only if `links`.
+/// Opens the node of a directory and locks the directory. The node listens and dials only if `links`.
 pub(crate) async fn open(dir: &Path, loaded: &Loaded, links: bool) -> Result<Node, ServiceError> {
     let config = &loaded.config;
     let options = Options {
@@ -25,7 +25,7 @@ pub(crate) async fn open(dir: &Path, loaded: &Loaded, links: bool) -> Result<Nod
     }
 }
 
-/// Makes a user and its first device.
+/// Creates a user and its first device.
 pub(crate) async fn init(dir: &Path, name: &str) -> Result<Status, ServiceError> {
     match cosmicsync_node::init(dir, name).await {
         Ok(status) => Ok(status),
@@ -33,7 +33,7 @@ pub(crate) async fn init(dir: &Path, name: &str) -> Result<Status, ServiceError>
     }
 }
 
-/// Adds to a store that is in use what helps: a daemon can be asked, another command only waited for.
+/// Adds the next step to the error about a locked store: a daemon can be asked, but another command must end first.
 async fn who_holds(dir: &Path, error: ServiceError) -> ServiceError {
     if error.code != ErrorCode::StoreLocked || matches!(Client::find(dir).await, Ok(Some(_))) {
         return error;

@@ -1,6 +1,6 @@
-//! Prints replies: tables for people, tab-separated lines for pipes, one JSON object a line for programs.
+//! Prints replies: tables on a terminal, tab-separated lines in a pipe, or one JSON object per line.
 //!
-//! Results go to the writer it is given, everything else (progress, notes, errors) to stderr.
+//! Results go to the given writer. Progress, notes and errors go to stderr.
 
 use core::time::Duration;
 use std::io::{self, Write};
@@ -17,31 +17,31 @@ use crate::clean;
 use crate::queried;
 use crate::table::{Style, Table, duration_text};
 
-/// How results are written.
+/// Format of results.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Format {
-    /// One JSON object a line instead of text.
+    /// True for one JSON object per line, instead of text.
     pub(crate) json: bool,
-    /// How tables are drawn.
+    /// Style of tables.
     pub(crate) style: Style,
 }
 
-/// Writes results in the format that was asked for.
+/// Writes results in the requested format.
 pub(crate) struct Output<'a> {
-    /// Where results go.
+    /// The writer of results.
     pub(crate) writer: &'a mut dyn Write,
-    /// How they are written.
+    /// The format of results.
     pub(crate) format: Format,
-    /// No daemon runs: the store was opened for this command alone.
+    /// True if no daemon is running, so the store was opened for this command.
     pub(crate) alone: bool,
     rows: Option<Table>,
 }
 
-/// Rows of a list that are aligned together on a terminal.
+/// Number of rows of a list that are aligned together on a terminal.
 const ROWS_TOGETHER: usize = 200;
 
 impl<'a> Output<'a> {
-    /// Makes an output to a writer.
+    /// Returns an output to a writer.
     pub(crate) fn new(writer: &'a mut dyn Write, format: Format) -> Self {
         Self { writer, format, alone: false, rows: None }
     }
@@ -51,7 +51,7 @@ impl Output<'_> {
     /// Writes one value as a line of JSON.
     pub(crate) fn json(&mut self, value: &impl Serialize) -> io::Result<()> {
         let line = serde_json::to_string(value)?;
-        // Programs get it as it is, a person as it does no harm.
+        // Programs get the exact text; a terminal gets it without control characters.
         let line = if self.format.style == Style::Tabs { line } else { clean::json(&line) };
         writeln!(self.writer, "{line}")
     }
@@ -74,7 +74,7 @@ impl Output<'_> {
         table.write(&mut self.writer, self.format.style)
     }
 
-    /// Writes whatever comes before a reply, progress excepted.
+    /// Writes an item of an answer, except progress.
     pub(crate) fn item(&mut self, item: &Item) -> io::Result<()> {
         match item {
             Item::Progress(_) => Ok(()),
@@ -93,11 +93,11 @@ impl Output<'_> {
             Item::Conflict(conflict) => self.gathered(["PATH", "NOT SHOWN", "DEVICE"], conflict_cells(conflict)),
             Item::Change(change) => self.streamed(change_cells(change)),
         }?;
-        // A watcher wants to see it now, not when the buffer is full.
+        // A watch must print at once, not when the buffer is full.
         if matches!(item, Item::Change(_) | Item::Live(_)) { self.writer.flush() } else { Ok(()) }
     }
 
-    /// Writes the final reply. Lists are one object a line in JSON.
+    /// Writes the final reply. In JSON, lists have one object per line.
     pub(crate) fn reply(&mut self, reply: &Reply) -> io::Result<()> {
         self.write_rows()?;
         if self.format.json { self.json_reply(reply) } else { self.text_reply(reply) }
@@ -235,7 +235,7 @@ impl Output<'_> {
         }
     }
 
-    /// Writes what changed, a line for each operation of the patch.
+    /// Writes a difference, one line for each operation of the patch.
     fn diff(&mut self, diff: &Diff) -> io::Result<()> {
         let mut table = Table::new(&["CHANGE", "PATH", "BEFORE", "AFTER"]);
         for (operation, before) in diff.patch.iter().zip(&diff.before) {
@@ -248,7 +248,7 @@ impl Output<'_> {
         self.table(&table)
     }
 
-    /// Writes names and values.
+    /// Writes pairs of a name and a value.
     pub(crate) fn pairs<'p>(&mut self, pairs: impl IntoIterator<Item = (&'p str, String)>) -> io::Result<()> {
         let mut table = Table::new(&["", ""]);
         for (name, value) in pairs {
@@ -257,7 +257,7 @@ impl Output<'_> {
         self.table(&table)
     }
 
-    /// Writes a row of a list: at once in a pipe, aligned with those around it on a terminal.
+    /// Writes a row of a list: at once in a pipe, aligned with its neighbours on a terminal.
     fn gathered<const N: usize>(&mut self, header: [&'static str; N], cells: [String; N]) -> io::Result<()> {
         if self.format.style == Style::Tabs {
             return self.streamed(cells);
@@ -267,7 +267,7 @@ impl Output<'_> {
         if table.len() >= ROWS_TOGETHER { self.write_rows() } else { Ok(()) }
     }
 
-    /// Writes a document that a query found: its key and its value, or a column for each field that was asked for.
+    /// Writes a found document: its key and value, or a column for each requested field.
     pub(crate) fn found(&mut self, document: &DocView, columns: &[String]) -> io::Result<()> {
         let key = document.key.clone().unwrap_or_else(|| document.doc.to_string());
         let value = document.value.as_ref();
@@ -290,7 +290,7 @@ impl Output<'_> {
         if self.format.style == Style::Tabs || table.len() >= ROWS_TOGETHER { self.write_rows() } else { Ok(()) }
     }
 
-    /// Writes what was gathered of a list.
+    /// Writes the collected rows of a list.
     pub(crate) fn end_of_list(&mut self) -> io::Result<()> {
         self.write_rows()
     }
@@ -366,7 +366,7 @@ impl Output<'_> {
             };
             let row = [level.to_owned(), finding.subject.clone(), finding.message.clone()];
             if apart {
-                // A line of its own: with what was found it would not fit beside it.
+                // On its own line, because it would not fit beside the other cells.
                 table.row(row);
                 let next = finding.next.iter().map(|next| [String::new(), String::new(), format!("next: {next}")]);
                 next.for_each(|next| table.row(next));
@@ -415,7 +415,7 @@ impl Output<'_> {
     }
 }
 
-/// Peers; `alone` if no daemon runs that could talk to them.
+/// Returns a table of peers; `alone` if no daemon is running that could connect to them.
 fn peer_table<'a>(peers: impl IntoIterator<Item = &'a Peer>, alone: bool) -> Table {
     let mut table =
         Table::new(&["ADDRESS", "DEVICE", "STATE", "BEHIND", "AHEAD", "SENT", "RECEIVED", "LAST SEEN", "LAST ERROR"]);
@@ -491,13 +491,13 @@ fn partition_table<'a>(partitions: impl IntoIterator<Item = &'a Partition>) -> T
     table
 }
 
-/// What a path leads to in a value that has only what was asked for.
+/// Returns the value at a path, in a value that has only the requested members.
 fn reached<'v>(value: &'v serde_json::Value, path: &str) -> Option<&'v serde_json::Value> {
     let path = cosmicsync_node::service::field_steps(path)?;
     path.iter().try_fold(value, |value, step| value.get(step).or_else(|| value.as_array()?.first()))
 }
 
-/// A value in a cell: a text as it is, anything else as JSON.
+/// Returns the text of a cell: a text unchanged, anything else as JSON.
 pub(crate) fn shown(value: &serde_json::Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
@@ -552,7 +552,7 @@ fn change_cells(change: &Change) -> [String; 4] {
     [utc_text(change.at), origin.to_owned(), format!("{}/{name}", change.collection), value]
 }
 
-/// Returns the name by which a written document is found again.
+/// Returns the name of a written document.
 pub(crate) fn written_name(written: &Written) -> String {
     written.key.as_ref().map_or_else(|| written.doc.to_string(), |key| format!("{}/{key}", written.collection))
 }
@@ -561,21 +561,21 @@ fn short(id: &impl ToString) -> String {
     id.to_string().chars().take(12).collect()
 }
 
-/// What begins a line of a message beside the first.
+/// Begins each further line of a message.
 const INDENTED: &str = "\n       ";
 
-/// Returns a text with everything spelled out that would not stay on its line.
+/// Returns a text with all characters escaped that would break its line.
 fn clean_line(text: &str) -> String {
     clean::lines(text).replace('\n', "\\n")
 }
 
-/// Writes an error as two lines, or as one JSON object.
+/// Returns an error as two lines, or as one JSON object.
 pub(crate) fn error_text(error: &ServiceError, json: bool, color: bool) -> String {
     if json {
         return serde_json::json!({ "error": error }).to_string();
     }
     let (red, bold, end) = if color { ("\x1b[1;31m", "\x1b[1m", "\x1b[0m") } else { ("", "", "") };
-    // Lines that are indented are our own: they show a mistake where it stands.
+    // Indented lines are our own: they show the place of a mistake.
     let message: Vec<String> = error.message.split(INDENTED).map(clean_line).collect();
     let first = format!("{red}error:{end} {}", message.join(INDENTED));
     match &error.next {

@@ -1,4 +1,4 @@
-//! How far a long command is, drawn on a terminal.
+//! Shows the progress of a long command on a terminal.
 
 use core::time::Duration;
 
@@ -18,7 +18,7 @@ impl Bar {
         Self { bar: None, shown }
     }
 
-    /// Draws how far it is.
+    /// Draws the progress.
     pub(crate) fn update(&mut self, progress: &Progress) {
         if !self.shown {
             return;
@@ -26,14 +26,14 @@ impl Bar {
         let template = match (progress.total, progress.unit.as_str()) {
             (Some(_), "bytes") => "{bar:30} {bytes} of {total_bytes}, {msg}",
             (Some(_), _) => "{bar:30} {human_pos} of {human_len}, {msg}",
-            // Steps that nobody counts: what is under way says more than a number.
+            // Without a number of steps, the present step is more useful than a number.
             (None, _) if progress.done == 0 => "{spinner} {msg}",
             (None, _) => "{spinner} {human_pos} {msg}",
         };
         let note = if progress.note.is_empty() { &progress.unit } else { &progress.note };
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
         let Some(bar) = &self.bar else {
-            // Drawn for the first time when it has everything.
+            // The bar is drawn only once it is complete.
             let bar = ProgressBar::with_draw_target(progress.total, ProgressDrawTarget::stderr())
                 .with_style(style)
                 .with_message(note.clone())
@@ -48,7 +48,7 @@ impl Bar {
         {
             bar.set_length(total);
         }
-        // Each of these draws; with a ticker, the position does not.
+        // Each of these calls draws; with a ticker, setting the position does not.
         bar.set_position(progress.done);
         if bar.message() != *note {
             bar.set_message(note.clone());

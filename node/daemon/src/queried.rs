@@ -1,10 +1,10 @@
-//! Answers about queries and indexes, as people read them.
+//! Formats answers about queries, indexes and schemas for display.
 
 use cosmicsync_node::service::{DocView, Index, IndexCheck, LiveBatch, LiveEvent, Plan, SchemaReport};
 
 use crate::table::Table;
 
-/// A table of indexes.
+/// Returns a table of indexes.
 pub(crate) fn indexes(all: &[Index]) -> Table {
     let mut table = Table::new(&["INDEX", "FIELDS", "STATE", "LISTS"]);
     for index in all {
@@ -18,7 +18,7 @@ pub(crate) fn indexes(all: &[Index]) -> Table {
     table
 }
 
-/// How a query is answered, in names and values.
+/// Returns a query's plan as names and values.
 pub(crate) fn plan(plan: &Plan) -> Vec<(&'static str, String)> {
     let mut pairs = vec![("plan", plan.plan.clone())];
     for part in &plan.indexes {
@@ -42,7 +42,7 @@ pub(crate) fn plan(plan: &Plan) -> Vec<(&'static str, String)> {
     pairs
 }
 
-/// What checking an index found, in names and values.
+/// Returns the result of an index check as names and values.
 pub(crate) fn check(check: &IndexCheck) -> [(&'static str, String); 4] {
     [
         ("documents", check.documents.to_string()),
@@ -52,7 +52,7 @@ pub(crate) fn check(check: &IndexCheck) -> [(&'static str, String); 4] {
     ]
 }
 
-/// How documents are beside a schema, in names and values.
+/// Returns the result of a schema check as names and values.
 pub(crate) fn schema(report: &SchemaReport) -> [(&'static str, String); 4] {
     [
         ("collection", report.collection.clone()),
@@ -62,7 +62,7 @@ pub(crate) fn schema(report: &SchemaReport) -> [(&'static str, String); 4] {
     ]
 }
 
-/// A table of documents that are not as their schema says.
+/// Returns a table of documents that do not match their schema.
 pub(crate) fn invalid(report: &SchemaReport) -> Table {
     let mut table = Table::new(&["KEY", "PLACE", "PROBLEM"]);
     for one in &report.examples {
@@ -74,7 +74,7 @@ pub(crate) fn invalid(report: &SchemaReport) -> Table {
     table
 }
 
-/// What changed in an answer: how, which document, its value.
+/// Returns the changes of a live query's answer: the kind of change, the document, its value.
 pub(crate) fn live(batch: &LiveBatch) -> Vec<[String; 3]> {
     let cells = |what: &str, document: &DocView| {
         let key = document.key.clone().unwrap_or_else(|| document.doc.to_string());

@@ -1,7 +1,7 @@
-//! A data directory that nobody may write to: a mount that is read only, a copy on a disc. What it holds can be read.
+//! Reading from a data directory that is not writable, such as a read-only mount.
 //!
-//! A node writes as it opens, and LMDB wants its locks. So a copy is opened, in a directory that only its owner reads and that
-//! goes with it; commands that would write are refused, for what they wrote would go too.
+//! A node writes when it opens, and LMDB needs its locks. Therefore a copy is opened, in a temporary directory that
+//! only its owner can read. Commands that write are refused, because their changes would be lost with the copy.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -12,24 +12,24 @@ use cosmicsync_node::Node;
 use cosmicsync_node::service::{Answer, Backend, Command, ErrorCode, Input, Item, ServiceError};
 use tokio::sync::mpsc;
 
-/// What a copy needs of a data directory.
+/// The files that a copy needs.
 const FILES: [&str; 2] = ["data.mdb", "keys"];
 
-/// A copy that goes when it is dropped.
+/// A copy of a data directory, deleted when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Copy {
-    /// Where it is.
+    /// The directory of the copy.
     pub(crate) dir: PathBuf,
 }
 
 impl Drop for Copy {
     fn drop(&mut self) {
-        // Whoever cleans the directory for temporary files finds it otherwise.
+        // If this fails, a cleanup of the temporary directory removes it later.
         drop(fs::remove_dir_all(&self.dir));
     }
 }
 
-/// Returns whether a directory holds a store and takes no files.
+/// Returns whether a directory has a store and is not writable.
 pub(crate) fn is_read_only(dir: &Path) -> bool {
     let refused =
         |error: &io::Error| matches!(error.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied);
@@ -38,7 +38,7 @@ pub(crate) fn is_read_only(dir: &Path) -> bool {
 }
 
 impl Copy {
-    /// Copies what a node needs.
+    /// Copies the files that a node needs.
     pub(crate) fn of(dir: &Path, temporary: &Path) -> Result<Self, ServiceError> {
         let failed = |error: &io::Error| {
             let what = format!("{} is read only, and cannot be copied to {}", dir.display(), temporary.display());
@@ -55,7 +55,7 @@ impl Copy {
         for name in FILES {
             match fs::copy(dir.join(name), copy.dir.join(name)) {
                 Ok(_) => {}
-                // The node says what is missing.
+                // The node reports a missing file.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(failed(&error)),
             }
@@ -67,14 +67,14 @@ impl Copy {
 /// The node of a copy.
 #[derive(Debug)]
 pub(crate) struct ReadOnly {
-    // In this order: the node ends before its directory goes.
+    // The order of the fields matters: the node ends before its directory is deleted.
     node: Node,
     dir: PathBuf,
     _copy: Copy,
 }
 
 impl ReadOnly {
-    /// Takes the node of a copy of `dir`.
+    /// Returns the node of a copy of `dir`.
     pub(crate) fn new(node: Node, dir: &Path, copy: Copy) -> Self {
         Self { node, dir: dir.to_owned(), _copy: copy }
     }

@@ -1,10 +1,10 @@
-//! Rows in columns: aligned under a header on a terminal, separated by tabs and without a header in a pipe.
+//! Tables: aligned with a header on a terminal, separated by tabs without a header in a pipe.
 
 use std::io::{self, Write};
 
 use crate::clean::single_line;
 
-/// Spaces between columns.
+/// Number of spaces between columns.
 const GAP: usize = 2;
 
 /// Rows of one result.
@@ -14,10 +14,10 @@ pub(crate) struct Table {
     rows: Vec<Vec<String>>,
 }
 
-/// How a table is drawn.
+/// Style of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Style {
-    /// Tabs, for other programs.
+    /// Cells separated by tabs, for other programs.
     Tabs,
     /// Aligned columns.
     Columns,
@@ -30,24 +30,24 @@ impl Table {
         Self::of(header.iter().map(|&name| name.to_owned()).collect())
     }
 
-    /// A table whose columns are known only now.
+    /// Returns a table whose columns are known only at run time.
     pub(crate) const fn of(header: Vec<String>) -> Self {
         Self { header, rows: Vec::new() }
     }
 
-    /// Adds a row; it has as many cells as the header.
+    /// Adds a row; it must have as many cells as the header.
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         let cells: Vec<String> = cells.into_iter().map(|cell| single_line(&cell)).collect();
         debug_assert_eq!(cells.len(), self.header.len());
         self.rows.push(cells);
     }
 
-    /// How many rows there are.
+    /// Returns the number of rows.
     pub(crate) fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Writes all rows. A table without a header name in any column shows no header.
+    /// Writes all rows. If all names of the header are empty, no header is written.
     pub(crate) fn write(&self, out: &mut impl Write, style: Style) -> io::Result<()> {
         if style == Style::Tabs {
             return self.rows.iter().try_for_each(|row| writeln!(out, "{}", row.join("\t")));
@@ -77,12 +77,13 @@ fn aligned<'a>(cells: impl Iterator<Item = &'a str>, widths: &[usize]) -> String
     line
 }
 
-/// Counts characters. Wide ones make a column ragged, which is no reason for a table of the Unicode database.
+/// Returns the number of characters. Wide characters make a column ragged, which does not justify a table of the
+/// Unicode database.
 fn width(cell: &str) -> usize {
     cell.chars().count()
 }
 
-/// Returns a duration as people read it: `850 µs`, `12 ms`, `3.4 s`, `5 min`, `7 h`, `2 d`.
+/// Returns a duration for display: `850 µs`, `12 ms`, `3.4 s`, `5 min`, `7 h`, `2 d`.
 pub(crate) fn duration_text(duration: core::time::Duration) -> String {
     let (us, seconds) = (duration.as_micros(), duration.as_secs());
     if us < 1_000 {

@@ -1,4 +1,4 @@
-//! The only place that looks at the environment and the terminal. Everything else is told.
+//! The only module that reads the environment and the terminal. Other modules get what they need passed in.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
@@ -6,26 +6,26 @@ use std::path::{Path, PathBuf};
 
 use cosmicsync_node::service::{ErrorCode, Secret, ServiceError};
 
-/// The largest document or patch read from stdin.
+/// Largest document or patch that is read from stdin, in bytes.
 const STDIN_BYTES_MAX: u64 = 4 << 20;
 
-/// What the process was started with.
+/// The environment of the process.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Surroundings {
-    /// Variables that matter here: `COSMICSYNC_*` and a few conventions.
+    /// Environment variables of this program: `COSMICSYNC_*` and a few conventional ones.
     pub(crate) variables: BTreeMap<String, String>,
-    /// Whether stdout is a terminal.
+    /// True if stdout is a terminal.
     pub(crate) stdout_tty: bool,
-    /// Whether stderr is a terminal.
+    /// True if stderr is a terminal.
     pub(crate) stderr_tty: bool,
-    /// This program's file.
+    /// The path of this program.
     pub(crate) program: PathBuf,
-    /// Where temporary directories go.
+    /// The directory for temporary files.
     pub(crate) temporary: PathBuf,
 }
 
 impl Surroundings {
-    /// Reads them once, at the start.
+    /// Reads the environment once, at the start.
     pub(crate) fn read() -> Self {
         let matters = |name: &str| {
             name.starts_with("COSMICSYNC_") || matches!(name, "HOME" | "NO_COLOR" | "TERM" | "XDG_DATA_HOME")
@@ -48,7 +48,7 @@ impl Surroundings {
         self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    /// Returns a secret that was handed in: the first line of a file, else a variable. None means that nobody did.
+    /// Returns a given secret: the first line of a file, else a variable; `None` if there is neither.
     pub(crate) fn secret(&self, what: &str, file: Option<&Path>) -> Result<Option<Secret>, ServiceError> {
         let Some(file) = file else {
             let variable = format!("COSMICSYNC_{}", what.to_uppercase());
@@ -65,7 +65,7 @@ impl Surroundings {
         }
     }
 
-    /// Returns the data directory when no flag names one.
+    /// Returns the data directory, if no flag names one.
     pub(crate) fn default_dir(&self) -> Result<PathBuf, ServiceError> {
         if let Some(dir) = self.variable("COSMICSYNC_DIR") {
             return Ok(PathBuf::from(dir));
@@ -78,7 +78,7 @@ impl Surroundings {
         })
     }
 
-    /// Says whether colours are wanted on a stream.
+    /// Returns whether to use colours on a stream.
     pub(crate) fn colors(&self, tty: bool, no_color: bool) -> bool {
         tty && !no_color && self.variable("NO_COLOR").is_none() && self.variable("TERM") != Some("dumb")
     }
@@ -100,7 +100,7 @@ pub(crate) fn stdin_lines() -> impl Iterator<Item = io::Result<String>> {
     io::stdin().lock().lines()
 }
 
-/// Asks for a passphrase or a password on the terminal, twice when it is a new one.
+/// Asks for a passphrase or a password on the terminal, twice for a new one.
 pub(crate) fn ask_secret(what: &str, new: bool) -> Result<Secret, ServiceError> {
     if !io::stdin().is_terminal() {
         let variable = format!("COSMICSYNC_{}", what.to_uppercase());
@@ -119,7 +119,7 @@ pub(crate) fn ask_secret(what: &str, new: bool) -> Result<Secret, ServiceError> 
     Ok(Secret(secret))
 }
 
-/// Writes a line to stderr; a closed stderr is nobody's problem.
+/// Writes a line to stderr, and ignores a closed stderr.
 pub(crate) fn note(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }

@@ -1,11 +1,11 @@
-//! Paths of texts that a person types: one that leads nowhere is a typo.
+//! Checks the text paths that a person types: a path that leads nowhere is a typo.
 
 use cosmicsync_node::service::ServiceError;
 use serde_json::Value;
 
 use crate::run::usage;
 
-/// Fails unless a path leads to a string, or to a list that has no item yet.
+/// Fails unless a path leads to a string, or to a list without items.
 pub(crate) fn check(value: &Value, path: &str) -> Result<(), ServiceError> {
     let steps: Vec<&str> = path.split('.').collect();
     match leads_to(value, &steps) {
@@ -15,7 +15,7 @@ pub(crate) fn check(value: &Value, path: &str) -> Result<(), ServiceError> {
     }
 }
 
-/// Whether a path leads to a string; `None` if it leads nowhere.
+/// Returns whether a path leads to a string; `None` if it leads nowhere.
 fn leads_to(value: &Value, steps: &[&str]) -> Option<bool> {
     match (steps, value) {
         ([], value) => Some(value.is_string() || value.get("$text").is_some_and(Value::is_string)),

@@ -1,4 +1,4 @@
-//! `up`: the node as a long-running process.
+//! `up`: runs the node as a long-lived process.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -22,14 +22,14 @@ use crate::run::{Failure, Run};
 use crate::terminal::{self, Surroundings};
 use crate::traces::{self, Traces};
 
-/// Collections of a sandbox, and their documents.
+/// The collections of a sandbox, and their documents.
 const SAMPLES: [(&str, &str); 2] =
     [("plants", include_str!("samples/plants.ndjson")), ("notes", include_str!("samples/notes.ndjson"))];
 
-/// Where a sandbox serves HTTP unless another address is named.
+/// The address of a sandbox's HTTP API, unless another one is named.
 const SANDBOX_HTTP: &str = "127.0.0.1:7521";
 
-/// Runs until a signal or `cosmicsync down`; prints the status once it serves.
+/// Runs until a signal or `cosmicsync down`; prints the status once it serves commands.
 pub(crate) async fn up(run: &mut Run<'_>, options: &cli::Up) -> Result<(), Failure> {
     if !options.dev {
         return open_and_serve(run, options).await;
@@ -51,7 +51,7 @@ pub(crate) async fn up(run: &mut Run<'_>, options: &cli::Up) -> Result<(), Failu
     open_and_serve(run, &options).await
 }
 
-/// A directory that goes with what is in it.
+/// A directory that is deleted when it is dropped.
 struct Sandbox {
     dir: PathBuf,
 }
@@ -73,7 +73,7 @@ impl Drop for Sandbox {
     }
 }
 
-/// Puts the sample data into a new node.
+/// Imports the sample data into a new node.
 async fn fill(node: &Node) -> Result<(), ServiceError> {
     request(node, Command::SpaceCreate { name: "home".to_owned() }).await?;
     for (collection, rows) in SAMPLES {
@@ -87,7 +87,7 @@ async fn fill(node: &Node) -> Result<(), ServiceError> {
         let (feed, input) = Input::new();
         let (items, _) = tokio::sync::mpsc::channel(1);
         let feeding = async {
-            // Whoever reads no further says why.
+            // If the node stops reading, its reply gives the reason.
             let _ = feed.send(rows.as_bytes().to_vec()).await;
             feed.end().await;
         };
@@ -110,9 +110,9 @@ async fn open_and_serve(run: &mut Run<'_>, options: &cli::Up) -> Result<(), Fail
         let own = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         loaded.metrics_flag(Some(address(listen, own).await?));
     }
-    // Before the store: an address that cannot be had must not leave a new device behind.
+    // Addresses are bound before the store opens: an address in use must not leave a new device behind.
     let doors = Doors::open(&run.dir, &loaded.config, options.dev).await.map_err(|error| {
-        // What to do next is about a sandbox, too.
+        // The next step of a sandbox needs the flag `--dev`, too.
         let next = error.next.as_deref().map(|next| next.replace("cosmicsync up", "cosmicsync up --dev"));
         if options.dev { ServiceError { next, ..error } } else { error }
     })?;
@@ -139,7 +139,7 @@ async fn open_and_serve(run: &mut Run<'_>, options: &cli::Up) -> Result<(), Fail
     Ok(())
 }
 
-/// Finds the address that a flag means.
+/// Returns the address of a flag.
 async fn address(text: &str, setting: SocketAddr) -> Result<SocketAddr, ServiceError> {
     let wrong = |why: &str| {
         let message = format!("cannot listen on '{text}': {why}; write ADDRESS:PORT, HOST:PORT or :PORT");
@@ -153,27 +153,27 @@ async fn address(text: &str, setting: SocketAddr) -> Result<SocketAddr, ServiceE
         Ok(found) => found.collect(),
         Err(error) => return Err(wrong(&error.to_string())),
     };
-    // What others dial by a name of two kinds of addresses is most often the older one.
+    // If a name has addresses of both kinds, other nodes most often dial the IPv4 one.
     let first = found.iter().find(|address| address.is_ipv4()).or_else(|| found.first());
     first.copied().ok_or_else(|| wrong("the name has no address"))
 }
 
-/// The listeners for HTTP that were asked for.
+/// The requested HTTP listeners.
 struct Doors {
-    /// The API.
+    /// The listener of the API.
     http: Option<HttpServer>,
-    /// What an operator watches.
+    /// The listener of metrics and health.
     metrics: Option<HttpServer>,
-    /// How the API is kept.
+    /// Settings of the API.
     settings: Settings,
     /// The certificate of the API.
     tls: Option<Tls>,
-    /// Whether the node is one of a sandbox.
+    /// True for the node of a sandbox.
     is_sandbox: bool,
 }
 
 impl Doors {
-    /// Binds what the settings ask for.
+    /// Binds the addresses in the settings.
     async fn open(dir: &Path, config: &Config, is_sandbox: bool) -> Result<Self, ServiceError> {
         let tls = tls(dir, config)?;
         let settings = settings(dir, config).await?;
@@ -183,7 +183,7 @@ impl Doors {
         Ok(Self { http, metrics, settings, tls, is_sandbox })
     }
 
-    /// Reads again what may change while it runs: the certificate, the keys of the issuer.
+    /// Reads again the certificate and the keys of the issuer, which may change while the node runs.
     async fn reload(tls: Option<&Tls>, issuer: Option<&Issuer>) -> Result<(), ServiceError> {
         if let Some(tls) = tls {
             tls.reload()?;
@@ -195,7 +195,7 @@ impl Doors {
     }
 }
 
-/// Reads the certificate, if there is to be one.
+/// Reads the certificate, if one is configured.
 fn tls(dir: &Path, config: &Config) -> Result<Option<Tls>, ServiceError> {
     let (certificate, key) = (&config.http.tls_cert, &config.http.tls_key);
     match (certificate.is_empty(), key.is_empty()) {
@@ -208,7 +208,7 @@ fn tls(dir: &Path, config: &Config) -> Result<Option<Tls>, ServiceError> {
     }
 }
 
-/// Turns settings into those of the API.
+/// Converts the settings to those of the API.
 async fn settings(dir: &Path, config: &Config) -> Result<Settings, ServiceError> {
     let most = |number: u32| usize::try_from(number).unwrap_or(usize::MAX).max(1);
     let issuer = if config.issuer.name.is_empty() {
@@ -236,7 +236,7 @@ async fn settings(dir: &Path, config: &Config) -> Result<Settings, ServiceError>
     })
 }
 
-/// Binds an address of the settings, if it is one.
+/// Binds an address of the settings, if it is set.
 async fn bind(listen: &str) -> Result<Option<HttpServer>, ServiceError> {
     match listen.parse::<SocketAddr>() {
         Ok(listen) => HttpServer::bind(listen).await.map(Some),
@@ -265,14 +265,14 @@ async fn serve(run: &mut Run<'_>, node: &Arc<Node>, doors: Doors) -> Result<(), 
             biased;
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
-            // The disk failed: the shutdown that follows tells why.
+            // The disk failed; the shutdown that follows reports the reason.
             _ = node.ended() => {}
         }
         tracing::info!("stopping");
     };
     let backend: Arc<Node> = Arc::clone(node);
     let metrics = Metrics::default();
-    // A signal ends all, and so does `down`, which comes through the control socket.
+    // A signal ends the node, and so does `down`, which comes through the control socket.
     let (stopping, stopped) = tokio::sync::watch::channel(false);
     let as_backend = Arc::clone(&backend) as Arc<dyn Backend>;
     let router = cosmicsync_api::router(as_backend, &doors.settings, metrics.clone(), stopped.clone());
@@ -305,7 +305,7 @@ async fn serve(run: &mut Run<'_>, node: &Arc<Node>, doors: Doors) -> Result<(), 
     Ok(())
 }
 
-/// Takes what a `SIGHUP` asks for: the least severe log lines, the certificate, the keys of the issuer.
+/// Handles `SIGHUP`: reloads the log level, the certificate, and the keys of the issuer.
 async fn reload(
     dir: &Path,
     surroundings: &Surroundings,
@@ -318,14 +318,14 @@ async fn reload(
     Doors::reload(tls, settings.issuer.as_deref()).await
 }
 
-/// Serves a door, if it was asked for.
+/// Serves a listener, if there is one.
 async fn run_door(door: Option<HttpServer>, router: Router, stopped: tokio::sync::watch::Receiver<bool>) {
     if let Some(door) = door {
         door.run(router, stopped).await;
     }
 }
 
-/// What somebody most likely wants to do with a node that just started.
+/// Returns the most likely next command for a node that has just started.
 fn what_next(run: &Run<'_>, status: &Status) -> String {
     let same = |command: &str| run.global.about_same(None, command);
     if status.user.is_none() {
@@ -338,7 +338,7 @@ fn what_next(run: &Run<'_>, status: &Status) -> String {
     }
 }
 
-/// Prints a link that opens the console, for whoever sits at the terminal. A log is no place for it.
+/// Prints a link to the console if stdout is a terminal. A link does not belong in a log.
 async fn offer_link(run: &mut Run<'_>, node: &Node, is_sandbox: bool) -> Result<(), Failure> {
     if run.output.format.json || run.global.quiet {
         return Ok(());
@@ -357,7 +357,7 @@ async fn offer_link(run: &mut Run<'_>, node: &Node, is_sandbox: bool) -> Result<
     Ok(())
 }
 
-/// Says on stdout that commands are served now: a line of JSON, or where it listens.
+/// Reports on stdout that commands are served now: one JSON line, or the addresses.
 fn announce(run: &mut Run<'_>, reply: &Reply, metrics: Option<&HttpServer>) -> Result<(), Failure> {
     if run.output.format.json {
         run.output.reply(reply)?;

@@ -1,4 +1,4 @@
-//! The binary as people and scripts meet it: help, errors, exit codes, output, against a pretended node behind a real socket.
+//! The binary on the command line: help, errors, exit codes and output, against a fake node behind a real socket.
 
 use std::fs;
 use std::io::Write as _;
@@ -79,7 +79,7 @@ impl Backend for Pretended {
     }
 }
 
-/// A data directory with a pretended daemon.
+/// A data directory with a fake daemon.
 struct World {
     dir: tempfile::TempDir,
     _stop: oneshot::Sender<()>,
@@ -120,7 +120,7 @@ fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).expect("text")
 }
 
-/// Compares with a file beside the tests; `UPDATE_SNAPSHOTS=1` writes it.
+/// Compares a text with a file beside the tests; `UPDATE_SNAPSHOTS=1` writes the file.
 fn assert_snapshot(name: &str, actual: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots").join(name);
     if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
@@ -208,7 +208,7 @@ fn a_pipe_gets_tabs_and_json_gets_objects() {
         serde_json::from_str(&stdout(&run(dir, &["space", "list", "-o", "json"]))).expect("one object");
     assert_eq!((&object["name"], &object["bodies"]), (&json!("home"), &json!({ "newest": 5 })));
     assert_eq!(stdout(&run(dir, &["doc", "get", "zip/00501"])), "{\n  \"city\": \"Holtsville\"\n}\n");
-    // All, unless a limit is asked for; then the last object says what was left out.
+    // All documents are listed, unless a limit is given; then the last object has the number left out.
     assert_eq!(stdout(&run(dir, &["-o", "json", "doc", "list"])).lines().count(), 5);
     let limited = stdout(&run(dir, &["-o", "json", "doc", "list", "--limit", "3"]));
     let last: serde_json::Value = serde_json::from_str(limited.lines().last().expect("lines")).expect("one object");
@@ -326,7 +326,7 @@ fn a_daemon_of_another_version_is_named_and_never_passed_by() {
         let (mut stream, _) = listener.accept().expect("a client");
         stream.write_all(b"{\"cosmicsync\":\"9.9.9\",\"protocol\":9,\"pid\":42}\n").expect("sent");
     });
-    // Opening the store here would work without a daemon, and must not be tried beside one.
+    // The store could be opened here without a daemon, and must not be opened beside one.
     let output = run(dir.path(), &["status"]);
     newer.join().expect("no panic");
     assert_eq!(output.status.code(), Some(5));

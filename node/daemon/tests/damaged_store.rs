@@ -1,4 +1,4 @@
-//! A store that is cut off or written over is told in words, whatever command meets it. Against the real program.
+//! Every command reports a truncated or overwritten store by an error message. Against the real program.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
@@ -50,7 +50,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// What a command may say about a store of which nobody knows whether it is whole.
+/// Checks the output of a command on a store that may be damaged.
 fn check(output: &Output, right: Option<&[u8]>, about: &str) -> bool {
     assert_eq!(output.status.signal(), None, "{about}: ended by a signal");
     let said = String::from_utf8_lossy(&output.stderr);
@@ -113,7 +113,7 @@ fn a_store_without_its_end_is_a_problem_that_doctor_finds() {
     let said = String::from_utf8(done(&whole, &["doctor"])).expect("text");
     assert!(said.contains("all are as they were written"), "{said}");
     let size = fs::metadata(whole.join("data.mdb")).expect("there").len();
-    // The last pages may be free, and are missed by nobody then.
+    // The last pages may be free; then their loss changes nothing.
     for cut in [size / 2, size / 3 * 2, size - 5_000, size - 100, size] {
         copy(&whole, &bad);
         let file = fs::OpenOptions::new().write(true).open(bad.join("data.mdb")).expect("opens");
@@ -133,7 +133,7 @@ fn a_store_without_its_end_is_a_problem_that_doctor_finds() {
     assert!(status.status.code() == Some(6) && said.contains("data.mdb is not there"), "{said}");
 }
 
-/// Runs a script in which `$0` is the program, `$1` a data directory that is mounted read only.
+/// Runs a script in which `$0` is the program, and `$1` a data directory mounted read-only.
 fn on_read_only(dir: &Path, script: &str) -> Output {
     let script = format!("mount --bind \"$1\" \"$1\" && mount -o remount,bind,ro \"$1\" && {script}");
     let mut process = Process::new("unshare");

@@ -1,11 +1,11 @@
-//! Writes with intent, versions and conflicts on the command line, over real nodes.
+//! Writes with conditions, versions and conflicts on the command line, over real nodes.
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-/// A device that nobody else talks to.
+/// A device without peers.
 struct Device(TempDir);
 
 impl Device {
@@ -188,7 +188,7 @@ impl Device {
         Running(node)
     }
 
-    /// The next changes behind a cursor.
+    /// Returns the next changes after a cursor.
     fn changes(&self, since: Option<&str>, count: usize) -> Vec<serde_json::Value> {
         let mut arguments = vec!["doc", "watch", "-o", "json"];
         arguments.extend(since.iter().flat_map(|cursor| ["--since", cursor]));
@@ -204,7 +204,7 @@ fn a_watch_goes_on_behind_a_cursor_after_a_restart() {
     let device = Device::new();
     let node = device.up();
     let mut first = Running(device.spawn(&["doc", "watch", "-o", "json"]));
-    // A watch that began is behind all that was written before.
+    // The watch began after all earlier writes.
     let out = std::io::BufReader::new(first.0.stdout.take().expect("piped"));
     let mut lines = std::io::BufRead::lines(out);
     let (seen, waits) = std::sync::mpsc::channel();

@@ -1,4 +1,4 @@
-//! What people stumble over says what to do: on which device, in which directory, with which words. Against real nodes.
+//! Every error names a next step: the device, the directory, and the exact command. Against real nodes.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -12,17 +12,17 @@ mod full;
 #[path = "errors_name_the_way_out/next_steps.rs"]
 mod next_steps;
 
-/// The message and the next step of a command that did not go well.
+/// Returns the message and the next step of a failed command.
 fn said(output: &Output) -> (String, String) {
     let text = String::from_utf8_lossy(&output.stderr);
     let (message, next) = text.trim_end().rsplit_once("\n next: ").unwrap_or_else(|| panic!("no next step: {text}"));
     (message.strip_prefix("error: ").unwrap_or_else(|| panic!("{text}")).to_owned(), next.to_owned())
 }
 
-/// A place for devices.
+/// A directory for devices.
 struct World {
     temporary: TempDir,
-    /// A small disk that holds them, instead of the directory.
+    /// A small disk for the devices, instead of the directory.
     disk: Option<full::Disk>,
 }
 
@@ -31,7 +31,7 @@ struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have been told to stop.
+        // The process may have ended already.
         let _ = self.0.kill().and_then(|()| self.0.wait().map(drop));
     }
 }
@@ -59,26 +59,26 @@ impl World {
         self.process(device, arguments).output().expect("it runs")
     }
 
-    /// What a command printed that went well.
+    /// Returns the output of a command that must succeed.
     fn done(&self, device: &str, arguments: &[&str]) -> String {
         let output = self.run(device, arguments);
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("text").trim_end().to_owned()
     }
 
-    /// The message and the next step of a command that did not.
+    /// Returns the message and the next step of a command that must fail.
     fn error(&self, device: &str, arguments: &[&str]) -> (String, String) {
         let output = self.run(device, arguments);
         assert!(!output.status.success(), "{arguments:?} went well");
         said(&output)
     }
 
-    /// A command of this program about a device's directory.
+    /// Returns a command line for a device's directory.
     fn command(&self, device: &str, rest: &str) -> String {
         format!("cosmicsync --dir {} {rest}", self.dir(device).display())
     }
 
-    /// A device with a user, a space and a document.
+    /// Creates a device with a user, a space and a document.
     fn founder(&self, device: &str) {
         self.done(device, &["init", "--name", device]);
         self.done(device, &["space", "create", "home"]);
@@ -126,7 +126,7 @@ fn an_unreachable_peer_is_told_by_doctor_with_its_cure() {
     let invite = world.done("laptop", &["space", "invite"]);
     world.done("phone", &["space", "join", &invite]);
     drop(laptop);
-    // Each wait gives the phone a second to dial in vain.
+    // Each wait gives the phone a second for failed dials.
     let unreachable = (0..30).find_map(|_| {
         let (message, next) = world.error("phone", &["space", "wait", "--timeout", "1s"]);
         assert_eq!((message.as_str(), next), ("no peer is connected", world.command("phone", "doctor")));
@@ -139,7 +139,7 @@ fn an_unreachable_peer_is_told_by_doctor_with_its_cure() {
     assert!(cells[2].contains("if that device listens elsewhere now, add the new address"), "{line}");
     assert_eq!(cells[3], world.command("phone", "peer add HOST:PORT"));
 
-    // On a new port nobody finds the laptop, and it knows nobody's.
+    // On the new port nobody finds the laptop, and the laptop knows no other address.
     let _laptop = world.up("laptop");
     let found = world.done("laptop", &["doctor"]);
     assert!(found.contains(&world.command("laptop", "peer add HOST:PORT")), "{found}");
@@ -161,7 +161,7 @@ fn typing_where_no_text_is_names_the_place_and_the_way() {
     let list = world.command("laptop", "doc list notes");
     assert_eq!(error(&["notes/trap", "body", "x"]), ("there is no document notes/trap".to_owned(), list));
 
-    // What is said to help does help.
+    // The suggested step helps.
     let (message, next) = error(&["notes/trip", "s", "x"]);
     assert!(message.starts_with("'s' of notes/trip is no text to type into"), "{message}");
     let get = world.command("laptop", "doc get notes/trip");
@@ -252,13 +252,13 @@ fn lists_are_by_key_and_whole_unless_a_limit_is_asked_for() {
         text.lines().map(|line| line.split('\t').nth(2).unwrap_or_default().to_owned()).collect()
     };
     let mut all: Vec<String> = (0..300).map(|number| format!("k{number:03}")).collect();
-    // What has no key comes last.
+    // Documents without a key come last.
     all.push(String::new());
     assert_eq!(keys(&["big"]), all);
     assert_eq!(keys(&["big", "--values"]), all);
     assert_eq!(keys(&["big", "--limit", "2", "--after", "big/k100"]), ["k101", "k102"]);
     assert_eq!(keys(&["big", "--after", "big/k299"]), [""]);
-    // The document that a page ended with may be gone when the next one is asked for.
+    // The last document of a page may be deleted before the next page is read.
     world.done("laptop", &["doc", "delete", "big/k100"]);
     assert_eq!(keys(&["big", "--limit", "1", "--after", "big/k100"]), ["k101"]);
     assert_eq!(keys(&[]).len(), 301);
@@ -336,7 +336,7 @@ fn a_node_listens_where_a_name_or_a_port_alone_says() {
     for address in ["localhost:0", ":0"] {
         let (_node, listens) = up(address);
         assert!(listens.starts_with("127.0.0.1:") || listens.starts_with("[::1]:"), "{listens}");
-        // The settings say something else, and whoever reads them is told.
+        // The settings name another address, and `config show` notes that.
         let shown = world.run("laptop", &["config", "show"]);
         let said = String::from_utf8(shown.stderr).expect("text");
         assert!(said.contains(&format!("listens on {listens}")), "{said}");
@@ -420,7 +420,7 @@ fn typing_that_a_deletion_has_not_seen_brings_a_document_back() {
     assert!(world.done("laptop", &["doctor", "notes/old"]).contains("all of it is here"));
 }
 
-/// What was done to a document, newest first.
+/// Returns the history of a document, newest first.
 fn changes_of(world: &World, doc: &str) -> Vec<String> {
     let history = world.done("laptop", &["doc", "history", doc]);
     history.lines().map(|line| line.split('\t').nth(1).expect("a change").to_owned()).collect()
@@ -451,7 +451,7 @@ fn a_device_has_a_name_and_one_that_dialled_in_is_remembered() {
     let away = (0..500).map(|_| world.done("laptop", &["peer", "list"])).find(|peers| peers.contains("\taway\t"));
     assert!(away.is_some_and(|peers| peers.lines().count() == 1 && peers.contains("Z")), "the phone is remembered");
     assert!(world.done("laptop", &["doctor"]).contains("not connected, last seen 20"));
-    // The name stays.
+    // The device's name stays.
     let status = world.done("phone", &["status"]);
     assert!(status.starts_with("name\tphone\n"), "{status}");
 }

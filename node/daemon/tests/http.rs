@@ -1,4 +1,4 @@
-//! The HTTP door of the program, as a client meets it that knows nothing but TCP.
+//! The HTTP API of the program, with a client that only uses TCP.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// How long an answer may take.
+/// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A device with a space.
@@ -34,7 +34,7 @@ impl World {
         self.process(arguments).output().expect("it runs")
     }
 
-    /// What a command printed that went well.
+    /// Returns the output of a command that must succeed.
     fn done(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
@@ -93,7 +93,7 @@ impl Running {
         stream
     }
 
-    /// Sends the head of a request, and what comes behind it.
+    /// Sends the head of a request and its body.
     fn send(&self, token: &str, line: &str, kind: &str, body: &[u8]) -> TcpStream {
         let mut stream = self.connect();
         let length = body.len();
@@ -113,7 +113,7 @@ impl Running {
     }
 }
 
-/// Takes an answer apart.
+/// Parses an answer.
 fn read(bytes: &[u8]) -> Answer {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("a head") + 4;
     let head = String::from_utf8(bytes[..end].to_vec()).expect("text").to_ascii_lowercase();
@@ -140,7 +140,7 @@ const JSON: &str = "application/json";
 #[test]
 fn a_program_writes_finds_imports_and_exports() {
     let world = World::new();
-    // Tokens are made with a node that runs and without.
+    // Tokens can be created with a running node and without.
     let before = world.done(&["token", "create", "before"]);
     let node = world.up();
     let token = world.done(&["token", "create", "during", "--read-only", "--expires", "1h"]);
@@ -164,7 +164,7 @@ fn a_program_writes_finds_imports_and_exports() {
         lines
     };
     assert_eq!(sorted(&String::from_utf8(exported.body).expect("text")), sorted(&file));
-    // The command line and the door see one node.
+    // The command line and the HTTP API use the same node.
     assert_eq!(world.done(&["count", "rows"]), "3000");
     assert!(world.done(&["status", "-o", "json"]).contains(&format!("\"http\":\"http://{}\"", node.address)));
     assert_eq!(world.done(&["token", "list"]).lines().count(), 2);
@@ -249,14 +249,14 @@ fn what_is_no_request_is_refused_and_the_node_goes_on() {
         (b"PUT /v1/status HTTP/1.1\r\nhost: a\r\ncontent-length: 99999999999999999999999\r\n\r\n", "400"),
     ] {
         let mut stream = node.connect();
-        // The node may close before it has all.
+        // The node may close before it has received everything.
         drop(stream.write_all(request));
         let mut answer = Vec::new();
         drop(stream.read_to_end(&mut answer));
         let line = String::from_utf8_lossy(&answer).lines().next().unwrap_or_default().to_owned();
         assert!(line.is_empty() || line.starts_with(&format!("HTTP/1.1 {status}")), "{line}");
     }
-    // Bodies that end before they should, and clients that leave without reading.
+    // Bodies that end too early, and clients that disconnect without reading.
     let mut short = node.connect();
     let head = format!(
         "PUT /v1/spaces/-/collections/t/docs/a HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {token}\r\n\
@@ -321,7 +321,7 @@ fn the_command_line_of_another_machine_needs_an_address_and_a_token() {
         assert_eq!(output.status.code(), Some(code), "{text}");
         assert!(text.contains(told), "{text}");
     };
-    // The node's end, and what is of this machine, are not for others.
+    // Stopping the node and its local matters are refused to other machines.
     refused(elsewhere(&token, &["down"]), 4, "does not allow this");
     refused(elsewhere(&token, &["init", "--name", "b"]), 2, "--url does not belong here");
     refused(elsewhere("", &["status"]), 2, "COSMICSYNC_TOKEN");

@@ -1,4 +1,4 @@
-//! Stores of earlier versions: one of format 0 is refused with the way out, and left as it is; one of format 1 opens.
+//! Stores of earlier versions: format 0 is refused with a next step and left unchanged; format 1 is opened.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -1,5 +1,5 @@
-//! Real processes: a daemon that is killed keeps what it acknowledged, devices join one space after another, and the demo
-//! holds what it says.
+//! Real processes: a killed daemon keeps its acknowledged writes, devices join one space after another, and the demo
+//! succeeds.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ fn value(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).expect("one object")
 }
 
-/// Starts `up` and waits until it says that it serves.
+/// Starts `up` and waits until it serves commands.
 fn up(dir: &Path) -> Child {
     let mut child =
         cosmicsync(dir).args(["up", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn().expect("it starts");
@@ -54,7 +54,7 @@ fn a_killed_daemon_keeps_what_it_acknowledged() {
     assert_eq!(value(&run(&dir, &["doc", "get", "c/k"]))["value"]["n"], 1, "without a daemon too");
 }
 
-/// A device with a user of its own, or without one.
+/// A device, with a user of its own or without one.
 struct Device {
     dir: PathBuf,
     daemon: Child,
@@ -76,7 +76,7 @@ impl Device {
         self.run(&["doc", "put", "c/k", &format!(r#"{{"of":"{space}"}}"#), "-s", space]);
     }
 
-    /// The next one is joined as soon as this one was: its link is up.
+    /// Joins a space. The link is up once this returns, so the next device can join at once.
     fn join(&self, founder: &Self, space: &str) {
         let invite = founder.run(&["space", "invite", "-s", space]);
         let joined = self.run(&["space", "join", invite["invite"].as_str().expect("a line")]);
@@ -87,7 +87,7 @@ impl Device {
 
 impl Drop for Device {
     fn drop(&mut self) {
-        // It may have died with the test.
+        // The daemon may have ended with the test.
         let _ = self.daemon.kill().and_then(|()| self.daemon.wait().map(drop));
     }
 }
@@ -134,7 +134,7 @@ fn copies_of_a_device_that_only_catch_up_are_named() {
     for (dir, key) in [(&b, "c/b"), (&copy, "c/copy")] {
         value(&run(dir, &["doc", "put", key, r#"{"n":1}"#]));
     }
-    // Each dials the founder as soon as it is up, says what it has, and writes nothing more.
+    // Each dials the founder when it starts, sends its entries, and writes nothing more.
     let _twins = ["b", "copy"].map(|name| Device::new(root.path(), name));
     let deadline = Instant::now() + Duration::from_secs(60);
     let found = |subject: &str| {
@@ -145,14 +145,14 @@ fn copies_of_a_device_that_only_catch_up_are_named() {
     while !(has("c/b") && has("c/copy")) {
         assert!(Instant::now() < deadline, "b {} copy {}", has("c/b"), has("c/copy"));
     }
-    // Sooner than anything is said to keep the links alive.
+    // The deadline is before the first keep-alive.
     let deadline = Instant::now() + Duration::from_secs(8);
     while !found("copies") {
         assert!(Instant::now() < deadline, "nothing is said of copies");
     }
 }
 
-/// Imports rows into a collection and returns for how many bytes of entries.
+/// Imports rows into a collection and returns the number of bytes of entries.
 fn import(dir: &Path, rows: std::ops::Range<usize>, collection: &str, flags: &[&str]) -> u64 {
     let bytes = || {
         let written = &value(&run(dir, &["status"]))["store"]["written"];

@@ -1,4 +1,4 @@
-//! Queries, counts, indexes and live queries as a person and a script meet them. Against real nodes.
+//! Queries, counts, indexes and live queries on the command line, against real nodes.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -17,7 +17,7 @@ mod refused;
 #[path = "queries/schemas.rs"]
 mod schemas;
 
-/// Towns: name, state, inhabitants.
+/// Towns: name, state, number of inhabitants.
 const TOWNS: [(&str, &str, u32); 6] = [
     ("Albany", "NY", 99),
     ("Albany", "GA", 69),
@@ -27,7 +27,7 @@ const TOWNS: [(&str, &str, u32); 6] = [
     ("Yonkers", "NY", 211),
 ];
 
-/// A place for devices.
+/// A directory for devices.
 struct World {
     root: TempDir,
 }
@@ -41,9 +41,9 @@ impl Drop for Running {
     }
 }
 
-/// A command that goes on and is read line by line.
+/// A running command whose output is read line by line.
 struct Lines {
-    // Killed on drop.
+    // Killed when it is dropped.
     _process: Running,
     lines: std::io::Lines<BufReader<ChildStdout>>,
 }
@@ -67,7 +67,7 @@ impl World {
         world
     }
 
-    /// The same with [`TOWNS`] in the collection `towns`, by key `t0` and on.
+    /// Returns a device `a` with a space, and [`TOWNS`] in the collection `towns`, with the keys `t0`, `t1` and so on.
     fn with_towns() -> Self {
         let world = Self::new();
         let line = |(at, (name, state, pop)): (usize, &(&str, &str, u32))| {
@@ -99,20 +99,20 @@ impl World {
         self.process(device, arguments).output().expect("it runs")
     }
 
-    /// What a command printed that went well.
+    /// Returns the output of a command that must succeed.
     fn done(&self, device: &str, arguments: &[&str]) -> String {
         let output = self.run(device, arguments);
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("text").trim_end().to_owned()
     }
 
-    /// The lines of it, as JSON.
+    /// Returns the output of a command as JSON lines.
     fn json(&self, device: &str, arguments: &[&str]) -> Vec<Value> {
         let printed = self.done(device, &[arguments, &["-o", "json"]].concat());
         printed.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
     }
 
-    /// The exit code, the message and the next step of a command that did not go well.
+    /// Returns the exit code, the message and the next step of a command that must fail.
     fn refused(&self, device: &str, arguments: &[&str]) -> (i32, String, String) {
         let output = self.run(device, arguments);
         assert!(!output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stdout));
@@ -121,7 +121,7 @@ impl World {
         (output.status.code().expect("no signal"), message.replacen("error: ", "", 1), next.to_owned())
     }
 
-    /// A command of this program about a device's directory.
+    /// Returns a command line for a device's directory.
     fn command(&self, device: &str, rest: &str) -> String {
         format!("cosmicsync --dir {} {rest}", self.dir(device).display())
     }
@@ -132,7 +132,7 @@ impl World {
         lines._process
     }
 
-    /// A command whose output is read while it goes on.
+    /// Starts a command whose output is read while it runs.
     fn going(&self, device: &str, arguments: &[&str]) -> Lines {
         let mut child = self.process(device, arguments).stdout(Stdio::piped()).spawn().expect("it starts");
         let lines = BufReader::new(child.stdout.take().expect("piped")).lines();

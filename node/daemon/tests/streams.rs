@@ -1,5 +1,5 @@
-//! What goes in and out of the program as files, pipes and arguments: the right answer to inputs that once had a wrong one.
-//! Against real nodes.
+//! Input and output of the program through files, pipes and arguments: correct results for inputs that once had wrong
+//! ones. Against real nodes.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -61,12 +61,12 @@ impl World {
         self.process(arguments).output().expect("it runs")
     }
 
-    /// What a command printed that went well.
+    /// Returns the output of a command that must succeed.
     fn done(&self, arguments: &[&str]) -> String {
         finished(arguments, &self.run(arguments))
     }
 
-    /// Exit code and error of a command that did not.
+    /// Returns the exit code and the error of a command that must fail.
     fn refused(&self, arguments: &[&str]) -> (i32, String) {
         let output = self.run(arguments);
         assert!(!output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stdout));
@@ -80,7 +80,7 @@ impl World {
         let mut child = process.spawn().expect("it runs");
         let mut stdin = child.stdin.take().expect("piped");
         let input = input.to_vec();
-        // It may close before all is read.
+        // The command may close its input before it has read everything.
         let feeding = std::thread::spawn(move || drop(stdin.write_all(&input)));
         let output = child.wait_with_output().expect("it ends");
         feeding.join().expect("fed");
@@ -96,7 +96,7 @@ impl World {
         Running(child)
     }
 
-    /// The values of a collection, by key.
+    /// Returns the values of a collection, ordered by key.
     fn values(&self, collection: &str) -> Vec<Value> {
         let listed = self.done(&["doc", "list", collection, "--values", "-o", "json"]);
         listed.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON")["value"].clone()).collect()
@@ -108,7 +108,7 @@ fn finished(arguments: &[&str], output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).expect("text")
 }
 
-/// A number that an import printed.
+/// Returns a number in an import's output.
 fn count(printed: &str, name: &str) -> u64 {
     let line = printed.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('\t'));
     line.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no {name}: {printed}"))
@@ -139,7 +139,7 @@ fn a_cell_that_was_cut_off_is_refused() {
         let file = world.file("in.csv", text);
         let (code, said) = world.refused(&["import", &file, "-c", "c", "--id-column", "id"]);
         assert!(code == 2 && said.contains("a quote is never closed"), "{said}");
-        // What the message says works once the file is corrected.
+        // The suggested step works once the file is corrected.
         let next = said.split("then: cosmicsync ").nth(1).expect("a next step").trim().to_owned();
         world.file("in.csv", format!("{text}\"\n"));
         world.done(&next.split(' ').skip(2).collect::<Vec<_>>());
@@ -159,7 +159,7 @@ fn what_is_counted_is_what_was_stored() {
     let lines = world.file("in.ndjson", "{\"id\":1,\"x\":1}\n{\"id\":\"1\",\"x\":2}\n");
     assert_eq!(counts(&world.done(&["import", &lines, "-c", "n", "--id-column", "id"])), [1, 1, 0, 0]);
     assert_eq!(world.values("n").len(), 1);
-    // Rows of the same key in different batches.
+    // Rows with the same key in different batches.
     let rows: String = (0..4_000).map(|row| format!("{},{row}\n", row % 1_500)).collect();
     let csv = world.file("many.csv", format!("id,x\n{rows}"));
     assert_eq!(counts(&world.done(&["import", &csv, "-c", "m", "--id-column", "id"])), [1_500, 2_500, 0, 0]);
@@ -231,7 +231,7 @@ fn a_file_is_told_by_its_whole_first_record() {
     assert_eq!(count(&finished(&[], &import("one.ndjson", &order(1))), "documents"), 1);
     assert_eq!(count(&finished(&[], &import("two.ndjson", &(order(1) + &order(2)))), "documents"), 2);
     assert_eq!(count(&finished(&[], &import("two.json", &(order(1) + &order(2)))), "documents"), 2);
-    // One line that may be either is not guessed at.
+    // A single line that may be either format is not guessed.
     let unclear = import("orders", &order(1));
     let said = String::from_utf8_lossy(&unclear.stderr).into_owned();
     assert!(said.contains("with ndjson it is a record") && said.contains("--format json"), "{said}");

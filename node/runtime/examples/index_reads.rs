@@ -1,6 +1,6 @@
-//! Times reads of index rows while another thread commits all the time: one row, and 100 in a row.
+//! Measures reads of index rows while another thread commits continuously: one row, and 100 consecutive rows.
 //!
-//! Usage: `index_reads DIR ROWS READS`; DIR must not be there. Prints a line for each kind of read.
+//! Usage: `index_reads DIR ROWS READS`; DIR must not exist. Prints a line for each kind of read.
 
 use cosmicsync_node::store::{LmdbStore, StoreKey, StoreOptions};
 use cosmicsync_protocol::entropy::Entropy;
@@ -13,11 +13,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-/// Rows that one commit of the load holds.
+/// Number of rows per commit while loading.
 const LOAD_ROWS: u64 = 1000;
-/// Rows of a scan.
+/// Number of rows per scan.
 const SCAN_ROWS: usize = 100;
-/// The id of commits.
+/// Id of all commits.
 const COMMIT: StoreId = StoreId(u64::MAX);
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (read, answers) = channel();
     let key = StoreKey::new([1; 32]);
     let store = LmdbStore::open(Path::new(dir), &key, StoreOptions::default(), move |one| {
-        // Whoever is not waited for any more is not told.
+        // The receiver may be gone.
         drop(if one.id() == COMMIT { committed.send(one) } else { read.send(one) });
     })?;
     let began = Instant::now();
@@ -69,7 +69,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// Commits one changed document after another: its value, and its row of the index.
+    /// Commits one changed document after another: its value, and its row in the index.
     fn write(&self, done: &Receiver<StoreDone>) -> u64 {
         let mut random = Entropy::new([2; 32]);
         let mut written = 0;
@@ -89,7 +89,7 @@ impl Bench {
         written
     }
 
-    /// Reads at random, one after another, and returns how long each took.
+    /// Reads random rows, one after another, and returns the time of each read.
     fn read(
         &self,
         done: &Receiver<StoreDone>,
@@ -127,7 +127,7 @@ fn commit(store: &LmdbStore, done: &Receiver<StoreDone>, ops: Vec<Op>) -> Result
     }
 }
 
-/// A key of 45 bytes: the number of the index, what is indexed, in no order, and a document's id.
+/// Returns a key of 45 bytes: the number of the index, a pseudo-random value, and a document's id.
 fn term(number: u64) -> Vec<u8> {
     let hash = blake3::hash(&number.to_le_bytes());
     let (indexed, document) = hash.as_bytes().split_at(16);

@@ -1,7 +1,7 @@
-//! Fills a stopped node's directory with logs that are closed, as so many processes would leave behind that each wrote
-//! one entry: what `prove sessions` starts nodes on.
+//! Fills a stopped node's directory with closed logs, like those of many processes that each wrote one entry: the input
+//! of `prove sessions`.
 //!
-//! Between two edits the wall clock jumps, which ends the live log. Usage: `many_logs DIR LOGS`.
+//! The wall clock jumps between two edits, which ends the live log. Usage: `many_logs DIR LOGS`.
 
 use cosmicsync_node::keyfile::KeyFile;
 use cosmicsync_node::store::{LmdbStore, StoreOptions};
@@ -19,11 +19,11 @@ use std::error::Error;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 
-/// Documents that the logs share.
+/// Number of documents that the logs share.
 const DOCS: u128 = 100;
-/// More than the drift at which live logs end, in milliseconds.
+/// Jump of the wall clock, in milliseconds; more than the drift that ends a live log.
 const JUMP_MS: u64 = 120_000;
-/// Commits that may be on their way to the disk.
+/// Largest number of commits in progress.
 const FLIGHT_MAX: usize = 64;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -50,7 +50,7 @@ struct Filler {
     now: Now,
 }
 
-/// Hands requests to the store and counts those under way.
+/// Submits requests to the store and counts those in progress.
 struct Store {
     store: LmdbStore,
     done: Receiver<StoreDone>,
@@ -117,7 +117,7 @@ impl Filler {
         self.drain(FLIGHT_MAX)
     }
 
-    /// Has the core go on until at most so many requests are under way.
+    /// Runs the core until at most `most` requests are in progress.
     fn drain(&mut self, most: usize) -> Result<(), Box<dyn Error>> {
         loop {
             pump(&mut self.endpoint, self.now, &mut self.io);

@@ -1,8 +1,8 @@
-//! Times indexes, queries and live queries of a node in this process, as a program that embeds it meets them.
+//! Measures indexes, queries and live queries of a node in this process, as an embedding program sees them.
 //!
-//! Usage: `query_speed DIR FILE`; DIR must not be there, FILE is NDJSON with the members `id`, `zip`, `state` and `city`.
-//! Or `query_speed DIR open COUNT` afterwards: how much memory so many open documents take.
-//! Prints a line of JSON for each figure: its name, its value, of how many cases.
+//! Usage: `query_speed DIR FILE`; DIR must not exist, and FILE is NDJSON with the members `id`, `zip`, `state` and
+//! `city`. Then `query_speed DIR open COUNT` measures the memory of COUNT open documents. Prints a line of JSON for
+//! each result: its name, its value, and the number of cases.
 
 use cosmicsync_node::service::{
     Backend as _, Command, DocPut, DocRef, Import, IndexName, Input, Item, LiveEvent, Query, Reply, ServiceError,
@@ -22,18 +22,18 @@ use tokio::sync::mpsc;
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 const COLLECTION: &str = "zips";
-/// Queries of each kind.
+/// Number of queries of each kind.
 const POINTS: u64 = 5_000;
 const PAGES: u64 = 2_000;
-/// Rows of a page.
+/// Number of rows in a page.
 const PAGE: usize = 100;
-/// Changes that a live query is to tell, and the documents of its answer.
+/// Number of changes that a live query reports, and number of documents in its answer.
 const CHANGES: u64 = 1_000;
 const WINDOW: usize = 50;
-/// How long writers are counted, and how many there are.
+/// Duration of the measurement of writers, and their number.
 const WRITING: Duration = Duration::from_secs(4);
 const WRITERS: u64 = 64;
-/// How often a build is looked at.
+/// Interval between checks of a build.
 const LOOK: Duration = Duration::from_millis(2);
 
 #[tokio::main(flavor = "current_thread")]
@@ -102,7 +102,7 @@ fn memory_mb(line: &str) -> Outcome<f64> {
     Ok(kilobytes * 1024.0 / 1e6)
 }
 
-/// The rows of a file, which is NDJSON.
+/// Returns the rows of an NDJSON file.
 fn rows(file: &str) -> Outcome<Vec<Value>> {
     let lines = BufReader::new(std::fs::File::open(file)?).lines();
     lines.map(|line| Ok(serde_json::from_str(&line?)?)).collect()
@@ -112,7 +112,7 @@ fn say(name: &str, value: f64, cases: u64) -> Outcome<()> {
     Ok(writeln!(std::io::stdout(), "{}", json!({ "name": name, "value": value, "n": cases }))?)
 }
 
-/// Says the middle and the 99th of a hundred of some times, in milliseconds.
+/// Prints the median and the 99th percentile of some times, in milliseconds.
 fn say_times(name: &str, mut times: Vec<Duration>) -> Outcome<()> {
     times.sort_unstable();
     let at = |part: usize| times.get(times.len() * part / 100).map_or(0.0, |time| time.as_secs_f64() * 1_000.0);
@@ -142,7 +142,7 @@ async fn import(node: &Node, file: &str) -> Outcome<()> {
     Ok(())
 }
 
-/// Makes an index and waits until it is ready.
+/// Creates an index and waits until it is ready.
 async fn index(node: &Node, name: &str, fields: &[&str]) -> Outcome<()> {
     let index = IndexName { space: None, collection: COLLECTION.to_owned(), index: name.to_owned() };
     let fields = fields.iter().map(|field| (*field).to_owned()).collect();
@@ -153,12 +153,12 @@ async fn index(node: &Node, name: &str, fields: &[&str]) -> Outcome<()> {
     Ok(())
 }
 
-/// Waits until the indexes have taken in every change.
+/// Waits until the indexes include every change.
 async fn until_behind_none(node: &Node) -> Outcome<()> {
     loop {
         let query =
             Query { selector: Some(json!({ "zip": "" })), collection: COLLECTION.to_owned(), ..Query::default() };
-        // Answering it waits until few are left; the plan says how few.
+        // The query waits until few are left; the plan reports their number.
         answer(node, query.clone()).await?;
         let plan = request(node, Command::QueryPlan(query)).await?;
         if matches!(plan, Reply::Plan(plan) if plan.behind == 0) {
@@ -168,7 +168,7 @@ async fn until_behind_none(node: &Node) -> Outcome<()> {
     }
 }
 
-/// How long an answer took, and its documents.
+/// Returns the duration of a query and its documents.
 async fn answer(node: &Node, query: Query) -> Outcome<(Duration, Vec<Value>)> {
     let (items, mut told) = mpsc::channel(1_024);
     let all = async {
@@ -228,7 +228,7 @@ fn put(key: String, value: Value) -> Command {
     Command::DocPut(DocPut { space: None, collection: COLLECTION.to_owned(), key: Some(key), value, text: Vec::new() })
 }
 
-/// Commits one document after another, without pause, until it is stopped.
+/// Commits one document after another, without a pause, until it is stopped.
 struct Writer {
     over: Arc<AtomicBool>,
     task: tokio::task::JoinHandle<Result<u64, ServiceError>>,
@@ -259,7 +259,7 @@ impl Writer {
     }
 }
 
-/// Changes what a live query shows, and looks when it tells.
+/// Changes documents in the answer of a live query, and measures when it reports them.
 async fn live(node: &Arc<Node>) -> Outcome<()> {
     let query = Query {
         collection: COLLECTION.to_owned(),
@@ -313,7 +313,7 @@ async fn live(node: &Arc<Node>) -> Outcome<()> {
     say_times("a change seen, from its call", from_call)
 }
 
-/// How long after a write was acknowledged, and after it was called, a live query told of it.
+/// Returns the delay of a live query's report: after the acknowledgement of a write, and after its call.
 async fn seen(node: &Node, told: &mut mpsc::Receiver<Item>, command: Command) -> Outcome<(Duration, Duration)> {
     let began = Instant::now();
     let written = async { request(node, command).await.map(|_| Instant::now()) };
@@ -331,7 +331,7 @@ async fn seen(node: &Node, told: &mut mpsc::Receiver<Item>, command: Command) ->
     Ok((batch.saturating_duration_since(written?), batch - began))
 }
 
-/// Counts the new documents a second of one writer, and of many.
+/// Measures the new documents per second of one writer, and of many.
 async fn writes(node: &Arc<Node>) -> Outcome<()> {
     let mut rates = Vec::new();
     for writers in [1, WRITERS] {

@@ -1,10 +1,10 @@
-//! Runs seeds of the transport lane: `transport FROM COUNT [SCENARIO] [--lines]`, `transport --list`; built with
-//! `tools/planted.sh` also `transport --planted MAX [ID]`.
+//! Runs seeds of the transport lane: `transport FROM COUNT [SCENARIO] [--lines]`, `transport --list`; if built with
+//! `tools/planted.sh`, also `transport --planted MAX [ID]`.
 //!
-//! `cargo xtask prove sim-turmoil` runs it in processes of their own and compares what they print: `seed SCENARIO N
-//! HASH`, `bad SCENARIO N TEXT`, `done RUNS VIRTUAL_MS ANSWERED CHECKS FAULTS BYTES CONNECTIONS`; `--lines` shows all
-//! that happened in each run. Of planted bugs it prints `ID REGION RUNS SCENARIO SEED TEXT`, tabs between, `-` for
-//! one that survives; `--planted --list` prints their names.
+//! `cargo xtask prove sim-turmoil` runs it in separate processes and compares their output: `seed SCENARIO N HASH`,
+//! `bad SCENARIO N TEXT`, `done RUNS VIRTUAL_MS ANSWERED CHECKS FAULTS BYTES CONNECTIONS`. `--lines` prints all events
+//! of each run. For planted bugs it prints `ID REGION RUNS SCENARIO SEED TEXT`, separated by tabs, with `-` for a bug
+//! that survives; `--planted --list` prints their names.
 
 #[path = "../tests/transport/lane/mod.rs"]
 mod lane;

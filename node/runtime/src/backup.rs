@@ -1,10 +1,11 @@
 //! Backups: all rows of a store in one sealed file, taken while the node runs.
 //!
-//! The file is a header (magic, version, Argon2id parameters, salt, key check, nonce prefix) and 64 KiB chunks sealed
-//! with XChaCha20-Poly1305 in the STREAM construction: the nonce counts the chunks and marks the last, so chunks
-//! can't be dropped, repeated or reordered, nor the end cut off. Rows come in the order of table and key.
-//! It never holds the store's incarnation, temporary rows, tokens or the key file: a restored store draws an incarnation and a
-//! key of its own (`spec/storage.md`).
+//! The file is a header (magic, version, Argon2id parameters, salt, key check, nonce prefix) and 64 KiB chunks, sealed
+//! with XChaCha20-Poly1305 in the STREAM construction. The nonce holds the chunk's number and a mark for the last one,
+//! so chunks cannot be dropped, repeated, reordered or cut off. Rows come in the order of table and key.
+//!
+//! A backup never holds the store's incarnation, temporary rows, tokens or the key file. A restored store gets an
+//! incarnation and a key of its own (`spec/storage.md`).
 
 mod stream;
 #[cfg(test)]
@@ -24,23 +25,23 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
 use stream::{OpenReader, SealWriter};
 
-/// Follows the last row.
+/// Marks the end, after the last row.
 const END_TAG: u8 = 0xff;
 
-/// How many bytes of rows are read from the snapshot, or written to the restored store, at a time.
+/// Number of bytes of rows per read of the snapshot, and per write to the restored store.
 const BATCH_BYTES: usize = 4 << 20;
 
-/// What a backup holds.
+/// Content of a backup.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Rows of each table, in the order of [`Table::ALL`].
+    /// Number of rows in each table, in the order of [`Table::ALL`].
     pub rows: [u64; Table::ALL.len()],
-    /// Bytes of all keys and values.
+    /// Size of all keys and values, in bytes.
     pub bytes: u64,
 }
 
 impl Summary {
-    /// Rows of all tables: it only grows while a backup is made or read, so it is the measure of progress.
+    /// Returns the number of rows in all tables. It only grows while a backup is made or read, so it measures progress.
     pub fn rows_total(&self) -> u64 {
         self.rows.iter().sum()
     }
@@ -51,19 +52,19 @@ impl Summary {
     }
 }
 
-/// Why a backup was not made, read or restored.
+/// Errors of making, reading or restoring a backup.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    /// Not the passphrase with which it was made.
+    /// The passphrase is not the one of the backup.
     #[error("the passphrase is wrong, or the start of the backup is damaged: try again, or use another backup")]
     WrongPassphrase,
-    /// Some byte is not as it was written, or some are missing.
+    /// The file was changed or truncated.
     #[error("the backup is damaged or incomplete: use another one")]
     Damaged,
-    /// Not a file that this program wrote.
+    /// The file is not a backup.
     #[error("this file is not a backup")]
     NotABackup,
-    /// A newer program wrote it.
+    /// A newer program wrote the file.
     #[error(
         "the backup has format {found}, but this program knows only up to {known}: use a newer version of the program"
     )]
@@ -73,16 +74,16 @@ pub enum BackupError {
         /// The newest format that this program reads.
         known: u8,
     },
-    /// The file asks for more memory or time than any backup does.
+    /// The file demands more memory or time than any backup of this program.
     #[error("the backup asks for more memory or time to open than this program gives: use another one")]
     TooCostly,
-    /// There is something in the way.
+    /// The target directory is not empty.
     #[error("{} is not empty: choose a directory that is empty or not there yet", dir.display())]
     NotEmpty {
-        /// Where the backup was to be restored.
+        /// The target directory.
         dir: PathBuf,
     },
-    /// The store gave no rows.
+    /// The store's rows could not be read.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
     /// The new store could not be opened.
@@ -94,7 +95,7 @@ pub enum BackupError {
     /// The new store could not be written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The new store stopped.
+    /// The new store has stopped.
     #[error(transparent)]
     Stopped(#[from] StoreStopped),
     /// A file could not be read or written.
@@ -105,10 +106,10 @@ pub enum BackupError {
     NoEntropy,
 }
 
-/// Writes all rows of `snapshot` to `out`, sealed under `passphrase`. Tells `progress` of every batch.
+/// Writes all rows of `snapshot` to `out`, sealed under `passphrase`. Calls `progress` after every batch.
 ///
 /// # Errors
-/// [`BackupError::Snapshot`] if the store outgrew the snapshot: take another and try again.
+/// [`BackupError::Snapshot`] if the store outgrew the snapshot: take another one and try again.
 pub fn create(
     snapshot: &Snapshot,
     passphrase: &str,
@@ -118,7 +119,7 @@ pub fn create(
     create_with(snapshot, passphrase, KdfCost::STRONG, out, progress)
 }
 
-/// Like [`create`], at another cost of the key. Anything below [`KdfCost::STRONG`] is for tests.
+/// Writes a backup like [`create`], at another cost of the key. Costs below [`KdfCost::STRONG`] are for tests only.
 ///
 /// # Errors
 /// As [`create`].
@@ -150,10 +151,10 @@ pub fn create_with(
     Ok(summary)
 }
 
-/// Reads a backup to its end, checks every byte of it and tells what it holds.
+/// Reads a backup to its end, checks every byte and returns a summary.
 ///
 /// # Errors
-/// If the passphrase is wrong or anything is not as it was written.
+/// If the passphrase is wrong, or if the file was changed or truncated.
 pub fn verify(
     input: impl BufRead,
     passphrase: &str,
@@ -166,11 +167,11 @@ pub fn verify(
     Ok(rows.summary)
 }
 
-/// Makes a store in `dir` from a backup, with a key file of its own. `dir` must be empty or
-/// not exist; it appears only when all is restored and durable.
+/// Restores a store in `dir` from a backup, with a key file of its own. `dir` must be empty or not exist; it appears
+/// only once everything is restored and durable.
 ///
 /// # Errors
-/// As [`verify`], or if the directory is in the way or the disk refuses; then nothing is left behind.
+/// As [`verify`], or if the directory is not empty or cannot be written; then nothing is left behind.
 pub fn restore(
     input: impl BufRead,
     passphrase: &str,
@@ -193,14 +194,14 @@ pub fn restore(
     let fill = || -> Result<Summary, BackupError> {
         let summary = fill(input, passphrase, &making, progress)?;
         sync_dir(&making)?;
-        // Over an empty directory, which is how a rename replaces one.
+        // A rename replaces an empty directory.
         fs::rename(&making, &dir)?;
         sync_dir(parent(&dir))?;
         Ok(summary)
     };
     let restored = fill();
     if restored.is_err() {
-        // The first error is the one to tell.
+        // The first error is the one to report.
         drop(fs::remove_dir_all(&making));
     }
     restored
@@ -217,7 +218,7 @@ fn fill(
     let keys = KeyFile::create(dir)?;
     let (sender, done): (_, Receiver<StoreDone>) = channel();
     let store = LmdbStore::open(dir, keys.store_key(), StoreOptions::default(), move |one| {
-        // Nobody listens any more once an earlier batch failed.
+        // The receiver is gone if an earlier batch failed.
         drop(sender.send(one));
     })?;
     while let Some(ops) = rows.next_batch()? {
@@ -231,8 +232,8 @@ fn fill(
     Ok(rows.summary)
 }
 
-/// Returns whether a row never enters a backup: peers' positions in the journal do not hold in a restored store, and
-/// what is temporary is of no use there, and tokens are of one device.
+/// Returns whether a row never enters a backup. Peers' positions in the journal are not valid in a restored store,
+/// temporary rows are of no use there, and tokens are of one device.
 fn stays_out(table: Table, key: &[u8]) -> bool {
     (table == Table::Meta && (key == META_INCARNATION || key == META_FEED))
         || (table == Table::App && (key.starts_with(b"tmp/") || key.starts_with(TOKEN_ROWS)))
@@ -243,8 +244,8 @@ fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// A row is its table (1 byte), key length (1; 0 if it is over 255, and then 2, big endian), key, value length (8, big
-/// endian) and value.
+/// Writes a row: table (1 byte), key length (1 byte; 0 if over 255, followed by 2 bytes, big endian), key, value length
+/// (8 bytes, big endian) and value.
 fn write_row(out: &mut SealWriter<impl Write>, table: Table, key: &[u8], value: &[u8]) -> Result<(), BackupError> {
     match u8::try_from(key.len()) {
         Ok(len) => out.push(&[table as u8, len])?,
@@ -259,7 +260,7 @@ fn write_row(out: &mut SealWriter<impl Write>, table: Table, key: &[u8], value: 
     out.push(value)
 }
 
-/// Reads rows in batches. Every byte that it returns was authenticated.
+/// Reads rows in batches. Every returned byte was authenticated.
 struct RowReader<R> {
     input: OpenReader<R>,
     summary: Summary,
@@ -271,7 +272,7 @@ impl<R: BufRead> RowReader<R> {
         Ok(Self { input: OpenReader::new(input, passphrase)?, summary: Summary::default(), ended: false })
     }
 
-    /// Reads about [`BATCH_BYTES`] of rows, or tells that there are no more.
+    /// Returns about [`BATCH_BYTES`] of rows; `None` at the end.
     fn next_batch(&mut self) -> Result<Option<Vec<Op>>, BackupError> {
         let mut ops = Vec::new();
         let start = self.summary.bytes;

@@ -1,6 +1,6 @@
-//! Time, as the driver takes it: one reading of both clocks, and sleeping.
+//! The driver's clock: readings of the monotonic and the wall clock, and sleeping.
 //!
-//! Everything that waits goes through [`Clock`], so that a simulation can bring its own. The driver reads no other clock.
+//! All waits go through [`Clock`], so that a simulation can provide its own. The driver reads no other clock.
 
 use core::future::Future;
 use core::time::Duration;
@@ -13,7 +13,7 @@ pub trait Clock: Clone + 'static {
     /// Reads both clocks. The monotonic one never goes back.
     fn now(&self) -> Now;
 
-    /// Completes at a time of the monotonic clock, in microseconds; at once if that has passed.
+    /// Completes at a time of the monotonic clock, in microseconds; at once if that time has passed.
     fn sleep_until(&self, mono_us: u64) -> impl Future<Output = ()> + 'static;
 }
 
@@ -41,7 +41,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// The wall clock in milliseconds since the Unix epoch; 0 on a machine that believes it is before that.
+/// Returns the wall clock in milliseconds since the Unix epoch; 0 if the clock is set before that.
 pub(crate) fn wall_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)

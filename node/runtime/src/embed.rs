@@ -1,29 +1,28 @@
-//! A node of an embedder's own parts: clock, network, store and randomness.
+//! A node with an embedder's own clock, network, store and randomness.
 //!
-//! [`Node::open`](crate::Node::open) runs the shipped driver over the operating system, on a thread of its own.
-//! [`Node::embed`](crate::Node::embed) runs the same driver over whatever the embedder brings, on the embedder's own
-//! thread: an application with a store of its own, a device with another network, a simulated world. What drives it
-//! is a future for any tokio runtime. Commands go in by the same door, [`Backend`](crate::service::Backend).
+//! [`Node::open`](crate::Node::open) runs the driver over the operating system, on a thread of its own.
+//! [`Node::embed`](crate::Node::embed) runs the same driver over the embedder's parts, on the embedder's thread: in an
+//! application with its own store, on a device with another network, or in a simulation. The driver is a future for any
+//! tokio runtime. Commands use the same interface, [`Backend`](crate::service::Backend).
 //!
-//! Where the embedder's clock is not the operating system's, accounts, tokens and the audit log still read the
-//! latter, and so do figures of durations in answers. What the driver itself does reads no other clock than
-//! [`Parts::clock`].
+//! The driver itself reads no other clock than [`Parts::clock`]. Accounts, tokens, the audit log and durations in
+//! replies still use the clock of the operating system.
 //!
-//! The smallest such node is the one of the transport lane (`node/runtime/tests/transport/lane`).
+//! The transport lane (`node/runtime/tests/transport/lane`) is the smallest example of such a node.
 
 pub use crate::driver::{Disk, Seeds, Store};
 
 use core::fmt;
 
-/// What a node is made of.
+/// The parts of a node.
 pub struct Parts<C, N, D> {
-    /// Where it has the time from, a [`Clock`](crate::clock::Clock).
+    /// The source of time, a [`Clock`](crate::clock::Clock).
     pub clock: C,
-    /// How it reaches others, a [`Net`](crate::net::Net).
+    /// The network, a [`Net`](crate::net::Net).
     pub net: N,
-    /// Where its rows are, a [`Disk`].
+    /// The store's location, a [`Disk`].
     pub disk: D,
-    /// Where its randomness comes from.
+    /// The source of randomness.
     pub seeds: Seeds,
 }
 

@@ -1,7 +1,7 @@
 //! The key file: the key that seals the store.
 //!
-//! It never enters a backup and never leaves the data directory (`spec/storage.md`). Keys of logs are nowhere on disk:
-//! they live in the memory of the process that opened the log.
+//! The file never enters a backup and never leaves the data directory (`spec/storage.md`). The keys of logs are never
+//! on disk: they are only in the memory of the process that opened the log.
 
 use crate::store::{DATA_FILE, StoreKey, make_dir, sync_dir};
 use std::fs::{self, File, OpenOptions};
@@ -10,7 +10,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-/// The key file, in the data directory.
+/// Name of the key file in the data directory.
 pub const KEY_FILE: &str = "keys";
 
 const MAGIC: &[u8; 16] = b"cosmicsync keys\n";
@@ -24,22 +24,22 @@ pub struct KeyFile {
     store_key: StoreKey,
 }
 
-/// Why the key file could not be used. Nothing was changed.
+/// Errors of using the key file. An error leaves everything unchanged.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
-    /// Others than the owner may read or write it.
+    /// Other users than the owner may read or write the file.
     #[error("other users can read {path}: run `chmod 600 {path}`, and if others were on this machine, make a new device", path = path.display())]
     TooOpen {
         /// The key file.
         path: PathBuf,
     },
-    /// A store is there without its keys.
+    /// There is a store without a key file.
     #[error("{} holds a store but no key file: put `{KEY_FILE}` back, or restore a backup into another directory", dir.display())]
     Missing {
         /// The data directory.
         dir: PathBuf,
     },
-    /// A newer program wrote it.
+    /// A newer program wrote the file.
     #[error("{} has format {found}, but this program knows only up to {known}: use a newer version of the program", path.display())]
     Newer {
         /// The key file.
@@ -49,7 +49,7 @@ pub enum KeyFileError {
         /// The newest format that this program reads.
         known: u8,
     },
-    /// An older program wrote it, and this one does not read its stores.
+    /// An older program wrote the file, and this program does not read its stores.
     #[error(
         "{} has format {found}, of an earlier version whose stores this program does not read: export the documents \
          with that version and import them into a new directory", path.display()
@@ -60,18 +60,18 @@ pub enum KeyFileError {
         /// The format on disk.
         found: u8,
     },
-    /// It is not what this program wrote.
+    /// The content is not a key file.
     #[error("{} is damaged: put a good copy back, or restore a backup into another directory", path.display())]
     Damaged {
         /// The key file.
         path: PathBuf,
     },
-    /// The disk refused.
+    /// The operating system refused access.
     #[error("can't use {}: {error}", path.display())]
     Disk {
         /// The file or directory.
         path: PathBuf,
-        /// Why.
+        /// The error.
         #[source]
         error: io::Error,
     },
@@ -81,7 +81,7 @@ pub enum KeyFileError {
 }
 
 impl KeyFile {
-    /// Reads the key file of the data directory `dir`, or makes directory and file if there are none.
+    /// Reads the key file of the data directory `dir`, or creates the directory and the file if they do not exist.
     ///
     /// # Errors
     /// [`KeyFileError`], if the file is unsafe, damaged, older, newer, or missing beside a store.
@@ -98,7 +98,7 @@ impl KeyFile {
         Self::create(dir)
     }
 
-    /// Makes the key file of a directory that has none.
+    /// Creates the key file of a directory that has none.
     pub(crate) fn create(dir: &Path) -> Result<Self, KeyFileError> {
         let mut bytes = Zeroizing::new([0; 32]);
         getrandom::fill(&mut *bytes).map_err(|_| KeyFileError::NoEntropy)?;
@@ -107,7 +107,7 @@ impl KeyFile {
         Ok(made)
     }
 
-    /// The key for [`crate::store::LmdbStore::open`].
+    /// Returns the key for [`crate::store::LmdbStore::open`].
     pub const fn store_key(&self) -> &StoreKey {
         &self.store_key
     }
@@ -146,7 +146,7 @@ impl KeyFile {
         Ok(Self { store_key: StoreKey::new(*key) })
     }
 
-    /// Writes the file whole or not at all.
+    /// Writes the file atomically.
     fn write(&self, dir: &Path) -> io::Result<()> {
         let making = dir.join("keys.new");
         let mut options = OpenOptions::new();

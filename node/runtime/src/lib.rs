@@ -1,8 +1,16 @@
-//! The node: what a process adds to the sans-IO core.
+//! The node: the runtime around the sans-IO core, with a store, connections and a command service.
 //!
-//! [`service`] is the only door for command lines and other APIs.
+//! Start with [`Node`]: [`Node::open`] opens a data directory, and [`service`] defines the commands that a node carries
+//! out. This crate holds no protocol rule; see `ARCHITECTURE.md`.
+//!
+//! * [`service`]: the only interface for command lines and other APIs.
+//! * [`embed`]: a node with an embedder's own clock, network, store and randomness.
+//! * [`store`]: the store on disk, over LMDB.
+//! * [`backup`]: sealed copies of a store.
+//! * [`keyfile`]: the key that seals a store at rest.
+//! * [`clock`] and [`net`]: the driver's time and connections, as traits.
 
-/// Whether a planted bug is on: never, but under `--cfg planted`.
+/// True if a planted bug is active, which needs `--cfg planted`.
 macro_rules! planted {
     ($id:literal) => {{
         #[cfg(planted)]

@@ -1,6 +1,6 @@
-//! Connections, as the driver takes them: dial an address, bind one, accept.
+//! The driver's network: dialling, binding and accepting.
 //!
-//! The driver asks no more of a stream than tokio's traits, so that a simulated network can take the place of [`Tcp`].
+//! The driver needs only tokio's traits of a stream, so a simulated network can replace [`Tcp`].
 
 use core::future::Future;
 use std::io;
@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 
-/// A way to reach other nodes.
+/// A network to other nodes.
 pub trait Net: Clone + 'static {
     /// A connection.
     type Stream: AsyncRead + AsyncWrite + Unpin + 'static;
@@ -18,7 +18,7 @@ pub trait Net: Clone + 'static {
     /// Connects to `HOST:PORT`.
     fn dial(&self, address: &str) -> impl Future<Output = io::Result<Self::Stream>>;
 
-    /// Binds an address; port 0 takes a free one.
+    /// Binds an address; port 0 picks a free port.
     fn bind(&self, address: SocketAddr) -> impl Future<Output = io::Result<Self::Listener>>;
 }
 
@@ -27,17 +27,17 @@ pub trait Listener: 'static {
     /// A connection.
     type Stream;
 
-    /// The address with its real port.
+    /// Returns the address with the actual port.
     ///
     /// # Errors
-    /// If the operating system does not tell.
+    /// If the operating system does not report it.
     fn local_addr(&self) -> io::Result<SocketAddr>;
 
-    /// Waits for the next connection and tells where it comes from.
+    /// Waits for the next connection; returns it with the remote address.
     fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>>;
 }
 
-/// TCP, without Nagle's delay: frames are as large as they get when they are written.
+/// TCP, without Nagle's delay, because frames are as large as they can be when they are written.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Tcp;
 

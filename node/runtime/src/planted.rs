@@ -1,9 +1,9 @@
-//! Planted bugs of the driver: deliberate mistakes that the transport lane must find. They exist only under
-//! `--cfg planted` (see the protocol's module of this name; `cargo xtask prove sim-turmoil`).
+//! Planted bugs of the driver: deliberate mistakes that the transport lane must find. Planted bugs exist only under
+//! `--cfg planted`; see the protocol's module of this name, and `cargo xtask prove sim-turmoil`.
 
 use cosmicsync_protocol::planted::Planted;
 
-/// All of this crate.
+/// All planted bugs of this crate.
 pub static CATALOGUE: &[Planted] = &[
     Planted { id: "store.told-early", region: "store", what: "a commit counts as durable when the store has taken it" },
     Planted { id: "back-off.never-resets", region: "dials", what: "a link that was good changes nothing about pauses" },

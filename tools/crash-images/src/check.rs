@@ -1,4 +1,4 @@
-//! Opens a store and holds it against the run that wrote it.
+//! Opens a store and compares it with the run that wrote it.
 
 use crate::workload::{self, Chain, LAST, MARKERS, SLOTS, TERMS};
 use bytes::Bytes;
@@ -7,7 +7,7 @@ use cosmicsync_protocol::storage::{StoreDone, Table};
 use std::path::Path;
 use std::sync::mpsc::channel;
 
-/// What is wrong with a store after a crash.
+/// A violation found in a store after a crash.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Violation {
     #[error("does not open: {0}")]
@@ -24,8 +24,8 @@ pub(crate) enum Violation {
     Hole { found: u64, what: &'static str },
 }
 
-/// Checks that the store in `dir` holds exactly the first so many commits of `chain`, at least `acked` and at most
-/// `submitted`, and tells how many. With `write` it must take the next one too.
+/// Checks that the store in `dir` holds exactly a prefix of the commits of `chain`, at least `acked` and at most
+/// `submitted` of them; returns their number. With `write`, the store must take the next commit too.
 pub(crate) fn check(dir: &Path, chain: &Chain, (acked, submitted): (u64, u64), write: bool) -> Result<u64, Violation> {
     let (sender, done) = channel();
     let store = LmdbStore::open(dir, &workload::KEY, workload::options(), move |one| drop(sender.send(one)))?;

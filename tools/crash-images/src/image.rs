@@ -1,7 +1,7 @@
-//! What a disk may hold after a crash.
+//! Possible contents of a disk after a crash.
 //!
-//! Model: all writes before a completed sync are there, and a completed synchronous write is. Of the later ones any
-//! may be there or not, in any combination, each torn at any 512-byte sector.
+//! Model: all writes before a completed sync are there, and so is a completed synchronous write. Of the later writes
+//! any may be there or not, in any combination, each torn at any 512-byte sector.
 
 use crate::record::{Event, Recording};
 use crate::workload::Mark;
@@ -9,19 +9,19 @@ use cosmicsync_protocol::entropy::Entropy;
 
 const SECTOR_BYTES: usize = 512;
 
-/// A file after a crash and what must be in it.
+/// A file after a crash, and the required commits in it.
 pub(crate) struct Image {
     pub(crate) file: Vec<u8>,
     /// The newest commit that was acknowledged before the crash.
     pub(crate) acked: u64,
     /// The newest commit that was submitted before the crash.
     pub(crate) submitted: u64,
-    /// Whether the crash hit while something was on its way to the disk.
+    /// True if the crash came while a commit was being written.
     pub(crate) inside_commit: bool,
 }
 
-/// Calls `check` with `count` images of crashes at random points of `recording`. A lying disk confirms everything and
-/// keeps nothing of the second half.
+/// Calls `check` with `count` images of crashes at random points of `recording`. A lying disk confirms everything, but
+/// loses the second half.
 pub(crate) fn each(
     recording: &Recording,
     count: u64,
@@ -92,7 +92,7 @@ impl<'a> Disk<'a> {
     fn crash(&self, entropy: &mut Entropy) -> Image {
         let mut file = self.durable.clone();
         let pending = self.pending.len() as u64;
-        // Nothing, everything, a prefix, any subset; the last two also torn.
+        // No write, all writes, a prefix, or any subset; the last two also torn.
         let mode = entropy.below(6);
         let prefix = if mode >= 2 { entropy.below(pending + 1) } else { pending * mode };
         for (at, (offset, bytes)) in self.pending.iter().enumerate() {

@@ -1,9 +1,9 @@
-//! Crashes a real store at every kind of moment and checks what opens again.
+//! Crashes a real store at many moments and checks that it opens again.
 //!
-//! It records the writes and syncs of a run of [`cosmicsync_node::store::LmdbStore`], makes from them files that a
-//! disk may hold after a crash, opens each, and demands every acknowledged commit, a prefix of the run without holes,
-//! and nothing that was never submitted. It also fills the disk and fails its syncs. It prints one line of JSON and
-//! fails if anything is violated or nothing was checked (`spec/storage.md`).
+//! The tool records the writes and syncs of a run of [`cosmicsync_node::store::LmdbStore`], and makes from them files
+//! that a disk may hold after a crash. Each must open with every acknowledged commit, with a prefix of the run without
+//! holes, and without anything that was never submitted. The tool also fills the disk and fails its syncs. The output
+//! is one line of JSON. The run fails if anything is violated or nothing was checked (`spec/storage.md`).
 
 mod check;
 mod image;
@@ -22,22 +22,22 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use workload::{Chain, Mark};
 
-/// Every so many images, the opened store must take another commit.
+/// One of this many images must also take another commit.
 const WRITE_EVERY: u64 = 8;
 
 #[derive(Debug, Parser)]
 #[command(about = "Crashes a real store at every kind of moment and checks what opens again")]
 struct Arguments {
-    /// How many crashes to try.
+    /// Number of crashes to try.
     #[arg(long, default_value_t = 2_000)]
     images: u64,
-    /// Fixes the workload and the crashes. Which commits share a sync still depends on the machine's timing.
+    /// Seed of the workload and the crashes. The grouping of commits into syncs still depends on timing.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// How many commits the recorded run makes.
+    /// Number of commits in the recorded run.
     #[arg(long, default_value_t = 400)]
     commits: u64,
-    /// Crashes a disk that forgets the second half of what it confirmed: proves that this tool finds a loss.
+    /// Crashes a disk that loses the second half of what it confirmed: proves that this tool finds a loss.
     #[arg(long)]
     lying_disk: bool,
     #[command(subcommand)]
@@ -46,17 +46,17 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// The recorded run itself.
+    /// Runs the recorded workload itself.
     #[command(hide = true)]
     Workload { dir: PathBuf, marks: PathBuf },
-    /// Compiles the library that records and injects faults, to be preloaded into another program (see `shim.c`)
+    /// Compiles the library that records and injects faults, for preloading into another program (see `shim.c`)
     Shim {
         /// An existing directory; the library there is `shim.so`
         dir: PathBuf,
     },
 }
 
-/// What was checked and what was wrong.
+/// Counts of checks and violations.
 #[derive(Debug, Default)]
 struct Tally {
     images: u64,
@@ -174,7 +174,7 @@ fn in_new_dir<T>(file: &[u8], check: impl FnOnce(&Path) -> T) -> std::io::Result
     Ok(check(dir.path()))
 }
 
-/// Checks that a run met its fault by the right error, stopped there, and left exactly what it had acknowledged.
+/// Checks that a run reported its fault by the right error, stopped there, and left exactly the acknowledged commits.
 fn check_fault(fault: Fault, recording: &Recording, chain: &Chain) -> Result<(), Box<dyn Error>> {
     let marks =
         || recording.events.iter().filter_map(|event| if let Event::Mark(mark) = event { Some(*mark) } else { None });
@@ -196,6 +196,6 @@ fn check_fault(fault: Fault, recording: &Recording, chain: &Chain) -> Result<(),
 }
 
 fn complain(what: &str) {
-    // Where there is no one to read it, the exit code still tells.
+    // If nobody can read the message, the exit code still reports the failure.
     drop(writeln!(std::io::stderr(), "crash-images: {what}"));
 }

@@ -9,19 +9,19 @@ use std::process::Command;
 
 const SHIM: &str = include_str!("shim.c");
 
-/// What the disk does to a run.
+/// A disk fault of a run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Fault {
     None,
-    /// The sync of this number fails.
+    /// The sync with this number fails.
     Sync(u64),
-    /// The synchronous write of this number, which makes a commit visible, fails.
+    /// The synchronous write with this number, which makes a commit visible, fails.
     Root(u64),
     /// The disk is full after this many bytes.
     Space(u64),
 }
 
-/// One step of a run, in the order in which they happened.
+/// One step of a run, in order.
 #[derive(Debug)]
 pub(crate) enum Event {
     Write { offset: usize, bytes: Vec<u8> },
@@ -32,7 +32,7 @@ pub(crate) enum Event {
     Mark(Mark),
 }
 
-/// A run: the file as it began, what was done to it, and the directory as it was left.
+/// A run: the initial file, the steps, and the final directory.
 pub(crate) struct Recording {
     pub(crate) base: Vec<u8>,
     pub(crate) events: Vec<Event>,

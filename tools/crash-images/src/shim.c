@@ -1,10 +1,10 @@
-/* Records what a process writes to the data file of a store, and fails it on demand. Preloaded; see record.rs.
+/* Records the writes of a process to a store's data file, and injects faults. Preloaded; see record.rs.
  *
- * CRASH_LOG        where records go: kind (1 byte), offset (8, little endian), length (8), then that many bytes
- * CRASH_BRIEF      if set, records have no bytes and length 0: the last one tells where a killed process was
+ * CRASH_LOG        the file for records: kind (1 byte), offset (8, little endian), length (8), then that many bytes
+ * CRASH_BRIEF      if set, records have no bytes and length 0: the last one shows the place where a process was killed
  * CRASH_SYNC_FAIL  the number of the sync that fails with EIO, from 1
  * CRASH_META_FAIL  the number of the synchronous write that fails with EIO, from 1
- * CRASH_SPACE      how many bytes fit before the disk is full: one short write, then ENOSPC
+ * CRASH_SPACE      number of bytes that fit before the disk is full: one short write, then ENOSPC
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -74,7 +74,7 @@ static enum file file_of(int fd) {
 	return !strcmp(name, "/data.mdb") ? DATA : !strcmp(name, "/marks") ? MARKS : !strcmp(name, "/probe") ? PROBE : OTHER;
 }
 
-/* A record that is not whole would make every check worthless. */
+/* An incomplete record would make every check worthless. */
 static void put(const void *bytes, size_t len) {
 	const char *at = bytes;
 	while (len) {

@@ -1,7 +1,7 @@
-//! Commits whose content follows from their number, so that any store can be checked against any point of the run.
+//! Commits whose content depends on their number only, so that any store can be checked against any point of the run.
 //!
-//! Commit `n` appends a row that holds a hash of all before it, rewrites one of a few slots, adds a marker and a row of an
-//! index and removes old ones, and writes its number: appends, overwrites, deletes and pages that are used again.
+//! Commit `n` appends a row with a hash of all rows before it, rewrites one of a few slots, adds a marker and an index
+//! row and removes old ones, and writes its number. This causes appends, overwrites, deletes and reused pages.
 
 use bytes::Bytes;
 use cosmicsync_node::store::{LmdbStore, StoreKey, StoreOptions};
@@ -16,18 +16,18 @@ pub(crate) const KEY: StoreKey = StoreKey::new([42; 32]);
 pub(crate) const LAST: &[u8] = b"last";
 pub(crate) const SLOTS: u64 = 61;
 pub(crate) const MARKERS: u64 = 20;
-/// Rows of the index: more than one sealed run holds.
+/// Number of index rows; more than one sealed run holds.
 pub(crate) const TERMS: u64 = 300;
 
-/// The most commits in flight.
+/// Largest number of commits in progress.
 const FLIGHT_MAX: u64 = 32;
 
-/// A small map, so that it must grow on the way.
+/// Returns options with a small map, so that it must grow during the run.
 pub(crate) fn options() -> StoreOptions {
     StoreOptions { map_bytes: 1 << 20, ..StoreOptions::default() }
 }
 
-/// What happened to a commit, as the recording knows it: a tag, a code and the number.
+/// An event of a commit in the recording: a tag, a code and the number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mark {
     Submitted(u64),
@@ -79,7 +79,7 @@ impl Mark {
     }
 }
 
-/// Hashes of all commits: the `n`th holds over everything up to commit `n`; the 0th over nothing.
+/// Hashes of all commits: the `n`th covers all commits up to `n`; the 0th covers nothing.
 pub(crate) struct Chain {
     seed: u64,
     hashes: Vec<[u8; 32]>,
@@ -101,7 +101,7 @@ impl Chain {
         self.hashes.get(usize::try_from(n).ok()?)
     }
 
-    /// The row of commit `n`: its hash and a filler, sometimes longer than a page.
+    /// Returns the row of commit `n`: its hash and a filler, sometimes longer than a page.
     pub(crate) fn row(&self, n: u64) -> Option<Bytes> {
         let hash = self.hash(n)?;
         let filler_len = match hash[0] % 16 {
@@ -117,7 +117,7 @@ impl Chain {
         Some(row.into())
     }
 
-    /// The row of the index that commit `n` adds: in no order.
+    /// Returns the index row that commit `n` adds, in pseudo-random order.
     pub(crate) fn term(&self, n: u64) -> Option<(Bytes, Bytes)> {
         let key = [&1u32.to_be_bytes()[..], self.hash(n)?].concat();
         Some((key.into(), Bytes::copy_from_slice(&n.to_be_bytes())))
@@ -148,7 +148,7 @@ impl Chain {
     }
 }
 
-/// Runs in the recorded process: commits 1 to `commits` to the store in `dir`, and tells `marks` of each.
+/// Runs in the recorded process: submits commits 1 to `commits` to the store in `dir`, and records each in `marks`.
 pub(crate) fn run(dir: &Path, marks: &Path, seed: u64, commits: u64) -> Result<(), Box<dyn std::error::Error>> {
     let chain = Chain::new(seed, commits);
     let mut entropy = Entropy::new([0; 32]).child(&format!("flight {seed}"));

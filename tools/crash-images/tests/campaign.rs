@@ -1,4 +1,4 @@
-//! A small campaign finds nothing, and one on a lying disk does.
+//! A small campaign finds no violation, and one on a lying disk finds some.
 
 use std::process::{Command, Output};
 

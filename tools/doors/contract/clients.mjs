@@ -1,12 +1,12 @@
-// Stock clients that follow changes over a connection that breaks: `eventsource` and `graphql-ws` connect again by
-// themselves, the socket of `ws` is opened anew with the cursor of what came last.
+// Standard clients that follow changes over a connection that breaks. `eventsource` and `graphql-ws` reconnect by
+// themselves; the socket of `ws` is opened again with the last cursor.
 import { EventSource } from "eventsource";
 import { createClient } from "graphql-ws";
 import WebSocket from "ws";
 import { Answer, Feed, differences } from "./follow.mjs";
 
 const PATH = "/v1/spaces/-";
-/** Messages after which a subscription is given new credit. */
+/** Number of messages after which a subscription gets new credit. */
 const CREDIT = 8;
 
 /** Server-sent events: a feed, or a live query of a group. */
@@ -75,13 +75,13 @@ export function webSocket({ host, token, cursor, group, says }) {
   return { followers: [feed, answer], problems, close };
 }
 
-/** The whole answer of a GraphQL subscription, which has no cursor: it begins again with all of it. */
+/** The answers of a GraphQL subscription. It has no cursor, so it begins again with the whole answer. */
 class Whole {
   constructor(writer) {
     Object.assign(this, { writer, known: new Map(), acknowledged: new Map(), changes: 0, twice: 0, stale: 0 });
   }
 
-  /** The client is connected again. What was acknowledged by now must be in the next answer. */
+  /** Handles a reconnection. Everything acknowledged so far must be in the next answer. */
   connected() {
     this.acknowledged = new Map(this.writer.counters);
   }
@@ -104,7 +104,7 @@ const STREAM =
   "subscription Stream($since: String) { ledger_stream(since: $since) { cursor changes " +
   "{ id key version deleted doc { n group } } } }";
 
-/** GraphQL: a live query that `graphql-ws` subscribes to again, and the feed, which is given its cursor. */
+/** GraphQL: a live query, to which `graphql-ws` subscribes again, and the feed, which gets its cursor. */
 export function graphql({ host, token, cursor, writer }) {
   const whole = new Whole(writer);
   const feed = new Feed(cursor);

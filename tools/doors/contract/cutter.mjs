@@ -1,9 +1,8 @@
-// A way to a node that breaks: each connection is cut after so many bytes of the node's answer, wherever that is in
-// it.
+// A proxy to a node that cuts each connection after a number of bytes of the node's answer, anywhere in it.
 import { connect, createServer } from "node:net";
 import { once } from "node:events";
 
-/** Listens, and cuts as many connections as there are budgets. Later ones stand. */
+/** Listens, and cuts as many connections as there are budgets. Later ones stay open. */
 export async function cutter(url, budgets) {
   const { hostname, port } = new URL(url);
   const left = [...budgets];
@@ -26,7 +25,7 @@ export async function cutter(url, budgets) {
         if (!client.write(bytes)) node.pause();
         return;
       }
-      // What was read before the cut arrives; what comes behind it does not.
+      // Bytes before the cut are delivered; later ones are not.
       node.destroy();
       state.cuts += 1;
       state.isDone = left.length === 0;

@@ -1,16 +1,16 @@
-// Asks for every operation of the node's description what schemathesis makes of it: requests that are as it says and
-// requests that are not, alone and in sequences; and compares each answer with the description.
+// Sends the requests that schemathesis generates for every operation of the node's description, valid and invalid,
+// alone and in sequences; compares each answer with the description.
 import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { figure, say } from "../lib/figures.mjs";
 
 const HERE = new URL(".", import.meta.url).pathname;
-/** Requests of each operation and phase, at most. */
+/** Largest number of requests for each operation and phase. */
 const EXAMPLES = 50;
 const ROWS = "zip,city,pop\n00501,Holtsville,0\n01001,Agawam,15338\n01040,Holyoke,43704\n";
 
-/** Makes what the requests are about; returns the version of a document. */
+/** Creates the objects of the requests; returns the version of a document. */
 async function fill(node) {
   const more = { headers: { "Content-Type": "text/csv" } };
   await node.api("POST", "spaces/-/collections/towns/import?id=zip", ROWS, more);

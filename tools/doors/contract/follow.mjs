@@ -1,9 +1,9 @@
-// What a client knows that follows changes, and whether anything was lost or came twice.
+// The state of a client that follows changes; detects lost and repeated changes.
 
-/** The number in a cursor; each change has a higher one than the change before. */
+/** Returns the number in a cursor; each change has a higher number than the change before. */
 const numberOf = (cursor) => Number.parseInt(cursor.split(".")[1], 10);
 
-/** Of the feed: what stands, by the changes that came. */
+/** The documents of a feed, according to the received changes. */
 export class Feed {
   constructor(cursor) {
     Object.assign(this, { cursor, known: new Map(), told: new Set(), changes: 0, twice: 0, again: 0, lastNumber: -1 });
@@ -12,10 +12,10 @@ export class Feed {
   change({ cursor, id, version, key, deleted, value }) {
     this.cursor = cursor;
     this.changes += 1;
-    // A change that came before comes no more, nor one that is older.
+    // Neither a repeated change nor an older one may come.
     if (numberOf(cursor) <= this.lastNumber || (!deleted && value.n < (this.known.get(key)?.n ?? -1))) this.twice += 1;
     this.lastNumber = numberOf(cursor);
-    // Two changes that follow each other closely may both tell of the document as it is after the second.
+    // Two changes in quick succession may both report the document's state after the second.
     const name = `${id} ${version}`;
     if (this.told.has(name)) this.again += 1;
     this.told.add(name);
@@ -23,19 +23,19 @@ export class Feed {
     else this.known.set(key, { n: value.n, group: value.group });
   }
 
-  /** How many documents are not as they were acknowledged. */
+  /** Returns the number of documents that differ from the acknowledged ones. */
   lost(ledger) {
     return differences(this.known, ledger);
   }
 }
 
-/** Of a live query: the answer in its order, by the batches that came. */
+/** The answer of a live query in order, according to the received batches. */
 export class Answer {
   constructor(group) {
     Object.assign(this, { group, docs: [], changes: 0, twice: 0, cursor: undefined, isResumed: false });
   }
 
-  /** It goes on: the node does not know what is in the answer, and tells all that changed. */
+  /** Handles a resumption: the node does not know the client's answer, and reports every changed document. */
   resumed() {
     this.isResumed = true;
   }
@@ -50,7 +50,7 @@ export class Answer {
   #apply({ event, doc, id = doc.id, after }, isResumed) {
     this.changes += 1;
     const at = this.docs.findIndex((one) => one.id === id);
-    // What is added was not there, and all else is about what is there.
+    // An added document was not in the answer before; all other events concern documents in it.
     if (!isResumed && (event === "added") !== at < 0) this.twice += 1;
     if (event === "changed" && at >= 0) {
       this.docs[at] = doc;
@@ -63,7 +63,7 @@ export class Answer {
     this.docs.splice(behind + 1, 0, doc);
   }
 
-  /** How many documents are not in the answer as they were acknowledged, or not in its order. */
+  /** Returns the number of documents that are not in the answer as acknowledged, or not in order. */
   lost(ledger) {
     const wanted = new Map([...ledger].filter(([, { group }]) => group === this.group));
     const known = new Map(this.docs.map(({ key, value }) => [key, value]));
@@ -72,7 +72,7 @@ export class Answer {
   }
 }
 
-/** How many keys do not have the same number in both. */
+/** Returns the number of keys with different numbers in the two. */
 export function differences(known, wanted) {
   const keys = new Set([...known.keys(), ...wanted.keys()]);
   return [...keys].filter((key) => known.get(key)?.n !== wanted.get(key)?.n).length;

@@ -1,15 +1,14 @@
-"""Which well-formed requests may be refused, and by which code.
+"""The valid requests that may be refused, and the codes of the refusals.
 
-A description cannot say that a selector has the operators that there are, or that a patch fits the document that it is
-for. Such an answer is right where its code stands here; any other refusal of a request that is as the description says
-is a finding.
+A description cannot express that a selector has existing operators, or that a patch fits its document. A refusal with
+a code that is listed here is right. Any other refusal of a request that matches the description is a finding.
 """
 
 import json
 
 import schemathesis
 
-# What no JSON schema says, whatever the operation is.
+# Requirements that a JSON schema cannot express, for every operation.
 ALWAYS = {
     "not_found": "a name that was drawn is of nothing here",
     "gone": "the document was deleted by an earlier request",
@@ -58,7 +57,7 @@ CODES = {
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    """Waits for no change: an answer that waits says nothing new."""
+    """Never waits for a change: an answer that waits shows nothing new."""
     if operation_of(case) == "followChanges" and (case.query or {}).get("feed") == "longpoll":
         case.query.setdefault("timeout", 10)
 
@@ -67,7 +66,7 @@ def operation_of(case):
     return case.operation.definition.raw.get("operationId")
 
 
-# Words of a problem's detail that make it right whatever the operation is.
+# Parts of a problem's detail that make the refusal right for every operation.
 WORDS = {
     "a write takes either If-Match or If-None-Match": "headers that exclude each other cannot be described",
     "invalid type: floating point": "to JSON Schema 2.0 is an integer; here it is a double, as everywhere",
@@ -76,7 +75,7 @@ WORDS = {
 
 
 def is_right_refusal(case, response):
-    """Whether a request that is as the description says was refused by a right code."""
+    """Returns whether a request that matches the description was refused by a right code."""
     try:
         problem = json.loads(response.content)
         code, detail = problem["code"], problem["detail"]
@@ -86,22 +85,22 @@ def is_right_refusal(case, response):
 
 
 def is_right_answer(failure, case):
-    """Whether a request that was made to be wrong is right all the same."""
+    """Returns whether a request that was made to be invalid is valid."""
     if operation_of(case) == "importFile" and case.media_type != "application/json":
-        # All text is a table, and most is a record of something.
+        # Every text is a table, and most texts are a record of some format.
         return True
-    # In a query everything is a text: the number 0.5 is a cursor, if an unknown one.
+    # Every query parameter is a text, so the number 0.5 is a cursor, though an unknown one.
     return "parameter `since` in query - since: Incorrect type" in failure.message
 
 
 def is_stream(response):
-    """OpenAPI 3.1 describes a stream of events as one string, and has no words for one event."""
+    """OpenAPI 3.1 describes a stream of events as one string, and cannot describe a single event."""
     return response.headers.get("content-type", [""])[0].startswith("text/event-stream")
 
 
 @schemathesis.hook
 def filter_failure(context, failure, case, response):
-    """Keeps what is a finding."""
+    """Keeps a failure only if it is a finding."""
     kind = type(failure).__name__
     if kind == "RejectedPositiveData":
         return not is_right_refusal(case, response)
@@ -114,7 +113,7 @@ def filter_failure(context, failure, case, response):
 
 @schemathesis.check
 def problems_name_themselves(ctx, response, case):
-    """Every refusal is a problem whose status is that of the answer."""
+    """Checks that every refusal is a problem with the status of the answer."""
     if response.status_code < 400 or case.method.upper() == "HEAD":
         return
     media = response.headers.get("content-type", [""])[0]

@@ -1,20 +1,20 @@
-// Clients that follow changes are cut 100 times each way, at places that a seed chose, while writers write. Each
-// goes on where it was: nothing is lost, nothing comes twice.
+// Disconnects clients that follow changes 100 times each way, at points that a seed determines, while writers write.
+// Each client resumes: nothing may be lost, and nothing may come twice.
 import { figure, say } from "../lib/figures.mjs";
 import { random } from "../lib/random.mjs";
 import { eventSource, graphql, webSocket } from "./clients.mjs";
 import { cutter } from "./cutter.mjs";
 import { Writer } from "./writer.mjs";
 
-/** Clients of each kind that share the cuts. */
+/** Number of clients of each kind that share the cuts. */
 const CLIENTS = 4;
-/** Bytes after which a connection is cut, at most. */
+/** Largest number of bytes before a connection is cut. */
 const BUDGET = 12_000;
-/** How long all cuts, and the rest after them, may take. */
+/** Longest time for all cuts, and for the clients to catch up. */
 const PATIENCE_MS = 300_000;
 const LOOK_MS = 100;
 
-/** Waits until something holds; false where it did not in time. */
+/** Waits until a condition holds; returns false if it did not in time. */
 async function until(holds, patience = PATIENCE_MS) {
   const end = Date.now() + patience;
   while (!holds()) {

@@ -1,5 +1,6 @@
-// The tour of README.md, "Over HTTP", and the rest of what documents can do, by a client of openapi-fetch whose types
-// openapi-typescript made of the node's own description: `tsc` checks this file against them before it runs.
+// The tour of README.md, "Over HTTP", and the other operations on documents, by a client of openapi-fetch.
+// openapi-typescript generates its types from the node's own description, and `tsc` checks this file against them
+// before it runs.
 import assert from "node:assert/strict";
 import createClient from "openapi-fetch";
 
@@ -19,7 +20,7 @@ const answered = (response, status) => assert.equal(response.status, status);
 const imported = await client.POST("/v1/spaces/{space}/collections/{collection}/import", {
   params: { path: towns, query: { format: "csv", id: "zip" } },
   headers: { "Content-Type": "text/csv" },
-  // The first media type of a body gives its type; the serializer sends it as it is.
+  // The first media type of a body determines its type; the serializer sends it unchanged.
   body: "zip,city\n00501,Holtsville\n01001,Agawam\n",
   ...text,
 });

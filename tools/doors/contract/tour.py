@@ -1,4 +1,4 @@
-"""The tour of README.md, "Over HTTP", by a client that openapi-generator made: `tour.py FOLDER URL TOKEN`."""
+"""The tour of README.md, "Over HTTP", by a client from openapi-generator: `tour.py FOLDER URL TOKEN`."""
 
 import sys
 
@@ -12,7 +12,7 @@ STEPS = 0
 
 
 def step(held, what):
-    """Counts a step, and ends where it does not hold."""
+    """Counts a step; exits if the condition does not hold."""
     global STEPS
     STEPS += 1
     if not held:

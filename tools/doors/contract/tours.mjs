@@ -1,5 +1,5 @@
-// Clients that stock generators make of the node's description take the tour of the README: openapi-typescript with
-// openapi-fetch, and openapi-generator's Python.
+// Runs the tour of the README with clients that standard generators make from the node's description:
+// openapi-typescript with openapi-fetch, and openapi-generator's Python.
 import { execFile } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -11,7 +11,7 @@ const HERE = new URL(".", import.meta.url).pathname;
 const MODULES = new URL("../node_modules", import.meta.url).pathname;
 const PATIENCE_MS = 300_000;
 
-/** Runs a program and returns what it prints; fails with what it says where it fails. */
+/** Runs a program and returns its output; on failure, throws an error with its output. */
 async function output(program, words) {
   try {
     return (await execute(program, words, { timeout: PATIENCE_MS, maxBuffer: 1 << 26 })).stdout.trim();
@@ -23,7 +23,7 @@ async function output(program, words) {
 export async function tours(node, python, description) {
   say("a typed client: openapi-typescript, openapi-fetch");
   const types = join(node.folder, "described.d.ts");
-  // An object may have any members, and what has a default may be left out.
+  // An object may have any members, and a member with a default may be left out.
   const flags = ["--empty-objects-unknown", "--default-non-nullable=false"];
   await output(join(MODULES, ".bin/openapi-typescript"), [description, ...flags, "-o", types]);
   const compilerOptions = {

@@ -1,30 +1,30 @@
-// Writes while clients are cut: documents are made, changed and deleted, and what was acknowledged is remembered.
+// Writes while clients are disconnected: creates, changes and deletes documents, and records the acknowledged writes.
 import { random } from "../lib/random.mjs";
 
-/** Documents of which GraphQL shows the whole answer each time. */
+/** Number of documents in the GraphQL live query, which returns its whole answer each time. */
 const COUNTERS = 40;
 const GROUPS = 4;
 
 export class Writer {
   constructor(node, seed) {
     Object.assign(this, { node, seed, writes: 0, isOver: false });
-    /** What stands in the collection `ledger`, by key: the number of the last write, and a group. */
+    /** The documents of the collection `ledger`, by key: the number of the last write, and a group. */
     this.ledger = new Map();
-    /** The same of `counters`. */
+    /** The documents of the collection `counters`, likewise. */
     this.counters = new Map();
   }
 
-  /** Declares the collections, so that GraphQL has fields. */
+  /** Creates the collections with schemas, so that GraphQL has fields. */
   async prepare() {
     const schema = { properties: { n: { type: "integer" }, group: { type: "integer" }, pad: { type: "string" } } };
     for (const name of ["ledger", "counters"])
       await this.node.api("PUT", `spaces/-/collections/${name}/schema`, schema);
   }
 
-  /** Starts several writers, each of its own documents; `stop` waits until they are done. */
+  /** Starts several writers, each with documents of its own; `stop` waits until they are done. */
   start(writers = 2) {
     this.tasks = Array.from({ length: writers }, (_, who) => this.#write(who, random(this.seed + who)));
-    // A failure is told by `stop`; until then nobody may miss it.
+    // `stop` reports a failure; until then it must not be an unhandled rejection.
     this.failed = Promise.race(this.tasks.map((task) => task.then(() => new Promise(() => {}))));
     this.failed.catch(() => {});
   }

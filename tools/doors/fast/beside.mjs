@@ -1,5 +1,5 @@
-// The same operations on a node, on PocketBase and on express-pouchdb, one server after the other on the same
-// machine at the same pace: how long each takes, and how that compares.
+// Runs the same operations on a node, on PocketBase and on express-pouchdb, one server after the other, on the same
+// machine and at the same pace; compares their times.
 import { execFile } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { createServer } from "node:net";
@@ -19,7 +19,7 @@ const CONNECTIONS = 16;
 const RATE = 100;
 const BATCH = 50;
 
-/** A port that is free now. */
+/** Returns a free port. */
 async function port() {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -38,7 +38,7 @@ async function json(client, method, path, body) {
 const get = (path) => ({ method: "GET", path });
 const post = (path, body) => ({ method: "POST", path, body: JSON.stringify(body) });
 
-/** The four operations that all have. */
+/** The four operations that all servers have. */
 function operations({ read, create, list, query }) {
   const some = ({ dice }) => dice.below(DOCUMENTS);
   const fresh = ({ at, count }) => town(1_000_000 + at * 100_000 + count);

@@ -1,10 +1,10 @@
-// Load that is paced: so many connections, each of which sends its next request when its turn comes and the answer
-// before is there. The generator is idle most of the time, so that what is measured is the server.
+// Paced load: a number of connections, each of which sends its next request when it is due and the answer before has
+// come. The generator is idle most of the time, so the times are the server's.
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { random } from "../lib/random.mjs";
 import { Client, Histogram, wait } from "../lib/load.mjs";
 
-/** Times of an operation. */
+/** The times of an operation. */
 class Measured {
   histogram = new Histogram();
   errors = [];
@@ -12,8 +12,8 @@ class Measured {
 }
 
 /**
- * Drives a server for some seconds. `operations` is a list of `{name, weight, make}`; `make` gives the method, path and
- * body of a request. Times before `warm` seconds do not count; errors always do.
+ * Drives a server for some seconds. `operations` is a list of `{name, weight, make}`; `make` returns the method, path
+ * and body of a request. Times of the first `warm` seconds are ignored; errors never are.
  */
 export async function drive({ url, token, operations, connections, rate, seconds, warm = 0, seed = 1 }) {
   const measured = new Map(operations.map(({ name }) => [name, new Measured()]));
@@ -47,7 +47,7 @@ export async function drive({ url, token, operations, connections, rate, seconds
         told.errors.push(`${method} ${path}: ${error.message}`);
       }
       state.count += 1;
-      // What is late is not made up for: the pace is that of a client that waits.
+      // Delays are not made up for: the pace is that of a client that waits.
       due = Math.max(due + interval, performance.now() - interval);
     }
     client.close();

@@ -1,4 +1,4 @@
-// A thousand WebSockets that stand open and say nothing but that they are there.
+// A thousand open WebSockets that send only pings.
 import { once } from "node:events";
 import WebSocket from "ws";
 import { figure, say } from "../lib/figures.mjs";
@@ -6,7 +6,7 @@ import { wait } from "../lib/load.mjs";
 
 const SOCKETS = 1000;
 const AT_ONCE = 50;
-/** Memory is steady when it grew no more than this between two looks. */
+/** Largest growth of memory between two measurements that counts as steady. */
 const STEADY_KIB = 256;
 const LOOK_MS = 1000;
 const LOOKS_MAX = 30;
@@ -23,7 +23,7 @@ async function steady(node) {
   return before;
 }
 
-/** Opens one, and waits until it is served: until a ping is answered. */
+/** Opens a WebSocket, and waits until a ping is answered. */
 async function opened(node) {
   const url = `${node.url.replace("http", "ws")}/v1/ws`;
   const headers = { Authorization: `Bearer ${node.token}` };

@@ -1,4 +1,4 @@
-// Mixed load on a node: what programs do with documents all day, from 64 connections, with streams open beside.
+// Mixed load on a node: typical operations of programs on documents, over 64 connections, with open streams beside.
 import { readFileSync } from "node:fs";
 import { figure, say } from "../lib/figures.mjs";
 import { Client, wait } from "../lib/load.mjs";
@@ -7,17 +7,17 @@ import { drive } from "./drive.mjs";
 
 const C = "/v1/spaces/-/collections/towns";
 export const CONNECTIONS = 64;
-/** Requests in a second, of all connections together. */
+/** Number of requests per second, over all connections. */
 export const RATE = 200;
 const STATES = 50;
-/** Streams that stand open. */
+/** Number of open streams. */
 const STREAMS = 8;
 const SAMPLE_MS = 1000;
 const SAMPLES_TOLD = 20;
 const WARM_WRITES = 15_000;
 const WARM_SOCKETS = 16;
 
-/** A document of the load. */
+/** Returns a document of the load. */
 export function town(at) {
   return {
     zip: String(at).padStart(5, "0"),
@@ -46,7 +46,7 @@ export async function fill(node, documents) {
 
 const post = (path, body) => ({ method: "POST", path: `${C}/${path}`, body: JSON.stringify(body) });
 
-/** The operations, by how often they are sent. */
+/** The operations, each with its relative frequency. */
 export function operations(documents) {
   const some = ({ dice }) => dice.below(documents);
   const state = ({ dice }) => `S${dice.below(STATES)}`;
@@ -98,7 +98,7 @@ export function operations(documents) {
   ];
 }
 
-/** Opens streams of events and counts what they are sent. */
+/** Opens streams of events and counts the received events. */
 function streams(node) {
   const end = new AbortController();
   const told = { events: 0, errors: [] };
@@ -116,14 +116,14 @@ function streams(node) {
   return { told, close: () => end.abort() };
 }
 
-/** Memory of a process by kind, in KiB: what it holds itself, and what it has mapped of its store. */
+/** Returns the memory of a process by kind, in KiB: its own memory, and the mapped part of its store. */
 function memory(pid) {
   const text = readFileSync(`/proc/${pid}/status`, "utf8");
   const of = (name) => Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(text)[1]);
   return { all: of("VmRSS"), own: of("RssAnon") };
 }
 
-/** The slope of a line through samples, in units a minute. */
+/** Returns the slope of a line through samples, in units per minute. */
 function slope(samples) {
   const n = samples.length;
   const [x, y] = [0, 1].map((at) => samples.reduce((sum, one) => sum + one[at], 0) / n);
@@ -132,7 +132,7 @@ function slope(samples) {
   return under === 0 ? 0 : over / under;
 }
 
-/** Writes until what the node keeps of its newest entries, up to a limit, is full: then memory has reason to be flat. */
+/** Writes until the node's limited cache of recent entries is full, so that memory can be constant from then on. */
 async function settle(node, documents) {
   say(`${WARM_WRITES} writes before`);
   const client = new Client(node.url, { token: node.token, sockets: WARM_SOCKETS });
@@ -180,7 +180,7 @@ export async function mixed(node, faults, { seconds, documents }) {
   figure("errors under mixed load", faults.count("errors"), all);
   figure("largest body under mixed load, KiB", bytes / 1024, all);
   figure("events of streams under mixed load", open.told.events, open.told.events);
-  // The second half: what is kept from then on is kept for good.
+  // The second half: memory that is still held then is held for good.
   const later = samples.filter(({ minutes }) => minutes * 120 > seconds);
   const line = (kind) => slope(later.map((sample) => [sample.minutes, sample[kind]]));
   figure("memory under mixed load, MiB", later.at(-1).all / 1024, later.length);

@@ -1,5 +1,5 @@
-// Bodies that are too large, and JSON that nobody should take.
-// Each attack yields what it was, and the status of the answer: 0 where the connection was closed instead.
+// Bodies that are too large, and JSON that must not be accepted. Each attack yields its description and the status of
+// the answer: 0 if the connection was closed instead.
 import { LARGE, LEVELS, MEBIBYTE, PLACES, exchange, head, json, post } from "./raw.mjs";
 
 const JSON_ROUTES = [
@@ -22,7 +22,10 @@ function* repeated(piece, count) {
   for (let at = 0; at < count; at += 1) yield piece;
 }
 
-/** Bodies of 100 MB, said before or not, with a token or without. The node may close while it is still sent to. */
+/**
+ * Bodies of 100 MB, with or without a declared length, with or without a token. The node may close the connection
+ * early.
+ */
 export async function* bodies({ url, token }) {
   const piece = Buffer.alloc(MEBIBYTE, " ");
   const chunk = Buffer.concat([Buffer.from("100000\r\n"), piece, Buffer.from("\r\n")]);
@@ -43,7 +46,7 @@ export async function* bodies({ url, token }) {
   }
 }
 
-/** JSON that nests 100,000 levels, and other JSON that nobody should take. */
+/** JSON that nests 100,000 levels, and other JSON that must not be accepted. */
 export async function* shapes({ url, token }) {
   const deep = ["[", '{"a":', '{"$and":[', '{"$not":'].map((open) => open.repeat(LEVELS));
   const odd = [

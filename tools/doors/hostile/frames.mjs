@@ -1,9 +1,9 @@
-// Frames and messages of WebSockets that are too large, malformed or too many.
-// Each attack yields what it was, and the status of the answer: 0 where the connection was closed instead.
+// WebSocket frames and messages that are too large, malformed or too many. Each attack yields its description and the
+// status of the answer: 0 if the connection was closed instead.
 import WebSocket from "ws";
 import { LARGE, LEVELS } from "./raw.mjs";
 
-/** Says messages on a WebSocket and returns how it was closed; 400 stands for an error that it told of. */
+/** Sends messages on a WebSocket and returns the close code; 400 stands for an error message. */
 function said(url, path, protocol, token, work) {
   return new Promise((resolve) => {
     const headers = { Authorization: `Bearer ${token}` };
@@ -21,7 +21,7 @@ function said(url, path, protocol, token, work) {
   });
 }
 
-/** Frames and messages of WebSockets. */
+/** WebSocket frames and messages that are too large, malformed or too many. */
 export async function* frames({ url, token }) {
   const doors = [
     ["/v1/ws", "cosmicsync.v1"],

@@ -1,5 +1,5 @@
-// Paths and heads that are not what they seem.
-// Each attack yields what it was, and the status of the answer: 0 where the connection was closed instead.
+// Disguised or malformed paths and heads. Each attack yields its description and the status of the answer: 0 if the
+// connection was closed instead.
 import { PLACES, exchange, head, json } from "./raw.mjs";
 
 const TRICKS = [
@@ -44,7 +44,7 @@ const TRICKS = [
   "/v1/spaces/-/changes?timeout=99999999999999999999",
 ];
 
-/** Paths and heads that are not what they seem. */
+/** Disguised or malformed paths and heads. */
 export async function* tricks({ url, token }) {
   for (const path of TRICKS) {
     for (const method of ["GET", "PUT", "DELETE"]) {

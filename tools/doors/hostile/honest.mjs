@@ -1,4 +1,4 @@
-// An honest client in a thread of its own: it reads, writes and asks all the while, and tells how long that took.
+// An honest client in a thread of its own: it reads, writes and queries continuously, and reports the times.
 import { parentPort, workerData } from "node:worker_threads";
 import { Client, Histogram, wait } from "../lib/load.mjs";
 
@@ -14,7 +14,7 @@ parentPort.on("message", (message) => {
     isOver = true;
     return;
   }
-  // What was measured since the last time.
+  // The measurements since the last report.
   parentPort.postMessage({ p99: histogram.quantile(0.99), count: histogram.count, errors });
   histogram = new Histogram();
   errors = [];

@@ -1,8 +1,8 @@
-// GraphQL that would cost much.
-// Each attack yields what it was, and the status of the answer: 0 where the connection was closed instead.
+// Expensive GraphQL requests. Each attack yields its description and the status of the answer: 0 if the connection was
+// closed instead.
 import { exchange, post } from "./raw.mjs";
 
-/** GraphQL that would cost much. */
+/** Expensive GraphQL requests. */
 export async function* queries({ url, token }) {
   const nested = (levels) => `{ honest { docs ${"{ _value ".repeat(levels)}${"}".repeat(levels)} } }`;
   const many = (count, of) => Array.from({ length: count }, (_, at) => of(at)).join(" ");
@@ -29,7 +29,7 @@ export async function* queries({ url, token }) {
     const variables = what === "deep variables" ? { a: JSON.parse(`${"[".repeat(60)}${"]".repeat(60)}`) } : undefined;
     const body = JSON.stringify({ query, variables });
     const { status, text } = await exchange(url, post(token, "/graphql", body));
-    // What is wrong with a GraphQL request stands in an answer with status 200.
+    // An error of a GraphQL request comes in an answer with status 200.
     yield { what: `GraphQL: ${what}`, status: status === 200 && text.includes('"errors"') ? 400 : status };
   }
   yield { what: "GraphQL: a batch", ...(await exchange(url, post(token, "/graphql", '[{"query":"{__typename}"}]'))) };

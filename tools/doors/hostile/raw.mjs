@@ -1,8 +1,8 @@
-// Bytes on a connection, as no client would send them.
+// Raw bytes on a connection, in forms that no client library sends.
 import { connect } from "node:net";
 import { once } from "node:events";
 
-/** How long an answer, or the end of the connection, may take. */
+/** Longest wait for an answer, or for the end of the connection. */
 const PATIENCE_MS = 90_000;
 
 /** Opens a connection. */
@@ -14,7 +14,7 @@ export async function dial(url) {
   return socket;
 }
 
-/** Sends bytes; returns the status of the answer and its text. Status 0: the connection was closed without one. */
+/** Sends bytes; returns the status and the text of the answer. Status 0: the connection was closed without one. */
 export function exchange(url, bytes) {
   return new Promise((resolve) => {
     const { hostname, port } = new URL(url);
@@ -47,7 +47,7 @@ export function exchange(url, bytes) {
   });
 }
 
-/** The head of a request. */
+/** Returns the head of a request. */
 export function head(method, path, headers = {}) {
   const lines = Object.entries({ Host: "localhost", ...headers }).map(([name, value]) => `${name}: ${value}`);
   return `${method} ${path} HTTP/1.1\r\n${lines.join("\r\n")}\r\n\r\n`;
@@ -55,12 +55,12 @@ export function head(method, path, headers = {}) {
 
 const COLLECTION = "/v1/spaces/-/collections/honest";
 
-/** Where attacks are sent. */
+/** The paths that are attacked. */
 export const PLACES = { collection: COLLECTION, docs: `${COLLECTION}/docs`, doc: `${COLLECTION}/docs/victim` };
 
 export const MEBIBYTE = 1 << 20;
 export const LARGE = 100 * MEBIBYTE;
-/** Levels of JSON that nests. */
+/** Number of levels of nested JSON. */
 export const LEVELS = 100_000;
 
 export const json = (token, more = {}) => ({
@@ -69,7 +69,7 @@ export const json = (token, more = {}) => ({
   ...more,
 });
 
-/** A request with a body. */
+/** Returns a request with a body. */
 export const post = (token, path, body) => [
   head("POST", path, json(token, { "Content-Length": Buffer.byteLength(body) })),
   body,

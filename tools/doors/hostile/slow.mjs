@@ -1,20 +1,20 @@
-// Clients that are slow, and clients that are many: they hold connections for as long as the node lets them.
+// Slow clients, and many clients: they hold connections for as long as the node allows.
 import { once } from "node:events";
 import { dial, head, json } from "./raw.mjs";
 import { wait } from "../lib/load.mjs";
 
 const C = "/v1/spaces/-/collections";
-/** How long slow ones are held, at most. */
+/** Longest time for which slow connections are held. */
 const HOLD_MS = 20_000;
 const BEAT_MS = 500;
 const BODIES = 100;
 const READERS = 100;
-/** Connections that are opened at once. */
+/** Number of connections that are opened concurrently. */
 const AT_ONCE = 100;
-/** How long a new client may wait for an answer. */
+/** Longest wait of a new client for an answer. */
 const NEW_MS = 30_000;
 
-/** Writes a byte now and then on each of some connections, and counts which the node has ended. */
+/** Writes a byte now and then on each of some connections, and counts the connections that the node has closed. */
 async function dribble(url, count, opening, byte) {
   const sockets = await Promise.all(Array.from({ length: count }, () => dial(url)));
   let ended = 0;
@@ -32,14 +32,14 @@ async function dribble(url, count, opening, byte) {
   return ended;
 }
 
-/** Heads that come a byte at a time: the node ends them after ten seconds. */
+/** Heads that arrive a byte at a time; the node closes these connections after ten seconds. */
 export async function* heads({ url }) {
   const count = 300;
   const ended = await dribble(url, count, "GET /v1/status HTTP/1.1\r\nHost: a\r\nX-Slow: ", "a");
   yield { what: `${ended} of ${count} slow heads were ended`, status: ended === count ? 408 : 599, isSlow: true };
 }
 
-/** Bodies that come a byte at a time, with a token and without. Whoever has a token may be slow, in its own connections. */
+/** Bodies that arrive a byte at a time, with and without a token. A client with a token may be slow. */
 export async function* bodies({ url, token }) {
   for (const sender of [token, "cs_pat_none"]) {
     const opening = head("PUT", `${C}/honest/docs/slow`, json(sender, { "Content-Length": 1_000_000 }));
@@ -50,7 +50,7 @@ export async function* bodies({ url, token }) {
   }
 }
 
-/** Answers of 20 MB that nobody reads, asked for one after the other: to ask for much at once is another attack. */
+/** Answers of 20 MB that nobody reads, requested one after the other; requesting many at once is another attack. */
 export async function* readers({ url, token }) {
   const sockets = [];
   for (let at = 0; at < READERS; at += 1) {
@@ -66,7 +66,7 @@ export async function* readers({ url, token }) {
   yield { what: "answers that nobody reads", status: 503 };
 }
 
-/** How long a client that is new waits for an answer, in milliseconds. */
+/** Returns the time that a new client waits for an answer, in milliseconds. */
 async function fresh({ url, token }) {
   const begun = performance.now();
   const socket = await dial(url);
@@ -77,7 +77,7 @@ async function fresh({ url, token }) {
   return performance.now() - begun;
 }
 
-/** 10,000 connections that say nothing, half a head, or nothing more after an answer; and clients that are new. */
+/** 10,000 connections that send nothing, half a head, or nothing more after an answer; and new clients meanwhile. */
 export async function* many({ url, token, connections }) {
   const sockets = [];
   for (let at = 0; at < connections; at += AT_ONCE) {

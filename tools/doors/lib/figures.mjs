@@ -1,7 +1,7 @@
-// How a proof tells what it found: figures as lines of JSON on stdout, all else on stderr.
+// The output of a proof: figures as lines of JSON on stdout, everything else on stderr.
 import { parseArgs } from "node:util";
 
-/** What went wrong, by kind. */
+/** The faults found, by kind. */
 export class Faults {
   #all = [];
 
@@ -15,27 +15,27 @@ export class Faults {
   }
 }
 
-/** Prints a figure that is made of `n` cases. */
+/** Prints a figure from `n` cases. */
 export function figure(name, value, n = 1) {
   console.log(JSON.stringify({ name, value: Math.round(value * 1000) / 1000, n }));
 }
 
 const begun = Date.now();
 
-/** Tells how far the proof is. */
+/** Reports the progress of the proof. */
 export function say(text) {
   const seconds = ((Date.now() - begun) / 1000).toFixed(1).padStart(6);
   console.error(`${seconds}s ${text}`);
 }
 
-/** Reads the options of a proof; `--binary` is always one. */
+/** Parses the options of a proof; `--binary` is always one of them. */
 export function options(more = {}) {
   const { values } = parseArgs({ options: { binary: { type: "string" }, ...more } });
   if (!values.binary) throw new Error("--binary PATH is missing");
   return values;
 }
 
-/** Runs a proof whose failure is the status of this process. */
+/** Runs a proof; a failure sets the exit code of this process. */
 export async function prove(work) {
   try {
     await work();

@@ -1,4 +1,4 @@
-// A client that keeps its connections and measures: one request at a time on each, and times in a histogram.
+// A client with persistent connections that measures times: one request at a time on each, and a histogram.
 import { Agent, request } from "node:http";
 
 export class Client {
@@ -45,7 +45,7 @@ export class Histogram {
     this.count += 1;
   }
 
-  /** The time that this part of all stays below. */
+  /** Returns the time below which this fraction of all times is. */
   quantile(part) {
     let left = Math.ceil(this.count * part);
     for (const [at, count] of this.#buckets.entries()) {

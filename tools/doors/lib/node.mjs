@@ -1,4 +1,5 @@
-// A node as a process, in a folder of its own, for the proofs of the HTTP API. Whatever a proof starts ends with it.
+// A node as a process, in a folder of its own, for the proofs of the HTTP API. All started processes end with the
+// proof.
 import { execFile, spawn } from "node:child_process";
 import { createWriteStream, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -6,7 +7,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 
 const execute = promisify(execFile);
-/** How long a process may take to say that it serves, or to end. */
+/** Longest time for a process to report that it serves, or to end. */
 const PATIENCE_MS = 60_000;
 const children = new Set();
 
@@ -41,7 +42,7 @@ export async function started(program, words, options, pattern, log) {
   return { child, found };
 }
 
-/** Ends a process, by force where it does not go. */
+/** Ends a process, by force if necessary. */
 export async function ended(child) {
   if (!child || child.exitCode !== null || child.signalCode !== null) return;
   const gone = new Promise((resolve) => child.on("exit", resolve));
@@ -51,12 +52,12 @@ export async function ended(child) {
   clearTimeout(timer);
 }
 
-/** Memory that a process has in use, in KiB. */
+/** Returns the resident memory of a process, in KiB. */
 export function rss(pid) {
   return Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))[1]);
 }
 
-/** Calls with a folder that is removed afterwards. */
+/** Calls `work` with a folder that is removed afterwards. */
 export async function withFolder(work) {
   const folder = mkdtempSync(join(tmpdir(), "doors-"));
   try {
@@ -66,7 +67,7 @@ export async function withFolder(work) {
   }
 }
 
-/** Calls with a node that serves a new space, and ends it. */
+/** Calls `work` with a node that serves a new space, and ends the node. */
 export async function withNode(binary, work, more = {}) {
   return withFolder(async (folder) => {
     const node = new Node(binary, folder, more);
@@ -87,13 +88,13 @@ export class Node {
     this.environment = { ...process.env, ...environment };
   }
 
-  /** Runs a command and returns what it prints. */
+  /** Runs a command and returns its output. */
   async run(...words) {
     const { stdout } = await execute(this.binary, ["--dir", this.dir, ...words], { env: this.environment });
     return stdout.trim();
   }
 
-  /** Starts it; resolves once it serves. */
+  /** Starts the node; resolves once it serves. */
   async start() {
     const words = ["--dir", this.dir, "up", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"];
     const options = { env: this.environment };
@@ -115,7 +116,7 @@ export class Node {
     return rss(this.process.pid);
   }
 
-  /** Asks the API as somebody; returns the status and the text. */
+  /** Sends a request to the API with a token; returns the status and the text. */
   async ask(method, path, body, { token = this.token, headers = {} } = {}) {
     const sent = { "Content-Type": "application/json", ...headers };
     if (token) sent.Authorization = `Bearer ${token}`;
@@ -124,7 +125,7 @@ export class Node {
     return { status: response.status, text: await response.text(), headers: response.headers };
   }
 
-  /** Asks the API; fails unless it answers well. */
+  /** Sends a request to the API; fails unless it succeeds. */
   async api(method, path, body, more) {
     const { status, text } = await this.ask(method, `/v1/${path}`, body, more);
     if (status >= 300) throw new Error(`${method} ${path}: ${status} ${text}`);

@@ -1,4 +1,4 @@
-// Random numbers that are the same in each run of a seed.
+// Pseudo-random numbers, the same in each run of a seed.
 
 export function random(seed) {
   let state = seed >>> 0;

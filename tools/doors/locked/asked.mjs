@@ -1,4 +1,4 @@
-// Everything that a reader can ask, and what is told of hidden documents that is not told of absent ones.
+// All requests that a reader can make. An answer about a hidden document must equal the one about an absent document.
 
 const SELECTORS = [
   {},
@@ -18,7 +18,7 @@ const COLLECTIONS = ["mine", "vault", "absent"];
 const MEASURES = ["sum", "min", "max", "average"].map((kind) => ({ kind, field: "n" }));
 const SPACES = ["-", "home", "c", "ca", "%00", "home:main"];
 
-/** Requests of REST: method, path, and body. */
+/** REST requests: method, path, and body. */
 function* rest() {
   for (const path of ["status", "peers", "spaces", "accounts", "tokens", "audit?limit=1000", "auth/me"]) {
     yield ["GET", `/v1/${path}`];
@@ -118,19 +118,19 @@ const GRAPHQL = [
   'mutation { delete_vault_by_pk(key: "hidden") { id key } }',
 ];
 
-/** What an answer says without what is of its request: names and numbers that differ from one to the next. */
+/** Returns an answer without the parts that differ from one request to the next, such as names and numbers. */
 function plain({ status, text }, key) {
   let told = text;
   try {
     const { requestId, ...rest } = JSON.parse(text);
     told = JSON.stringify(rest);
   } catch {
-    // Not a problem: compared as it is.
+    // Not a problem: compared unchanged.
   }
   return `${status} ${told.replaceAll(key, "KEY")}`;
 }
 
-/** Asks, and yields every answer; `wanted` says what it should have been. */
+/** Sends all requests and yields every answer; `wanted` is the expected answer. */
 export async function* asked(node, token, own) {
   const ask = async ([method, path, body, headers]) => {
     const answer = await node.ask(method, path, body, { token, headers });
@@ -138,7 +138,7 @@ export async function* asked(node, token, own) {
   };
   const whole = ({ what, status, text, headers }) => ({ what, text: `${status} ${text} ${[...headers].join(" ")}` });
   for (const request of rest()) yield whole(await ask(request));
-  // In a collection with rules: what is hidden or was deleted is as what never was.
+  // In a collection with rules, a hidden or deleted document is answered like one that never existed.
   for (const key of ["hidden", "gone"]) {
     const absent = [...about("mine", "absent")];
     for (const [at, request] of [...about("mine", key)].entries()) {

@@ -1,21 +1,21 @@
-// Nothing of what somebody may not see is in any answer: strings that stand only in what is forbidden are searched in
-// every byte that they are answered, and what is hidden is answered like what is not there.
+// Searches all answers for forbidden content: strings that are only in forbidden places are searched in every byte of
+// the answers, and hidden documents must be answered like absent ones.
 import { say } from "../lib/figures.mjs";
 import { asked } from "./asked.mjs";
 import { follow } from "./followed.mjs";
 
-/** Stands in every value, key and name that nobody asks for. */
+/** A word in every forbidden value, key and name. */
 const WORD = "canary";
-/** The number that stands in what is forbidden, for sums and sorts. */
+/** A number in forbidden documents, for sums and sorts. */
 const NUMBER = 7777777777;
 const MINE = { by: { $var: "auth.account" } };
 
-/** Fills the node with what the readers may see, and with much that they may not. */
+/** Fills the node with content that the readers may see, and with much that they may not. */
 async function fill(node) {
   const put = (path, value, space = "home") => node.api("PUT", `spaces/${space}/collections/${path}`, value);
   const forbidden = (by) => ({ by, n: NUMBER, group: `${WORD}-group`, [`${WORD}-member`]: `${WORD}-value` });
   await node.api("POST", "spaces", { name: `${WORD}-space` });
-  // Documents of others in a collection that has some of the reader's own.
+  // Documents of others, in a collection with some of the reader's own.
   await put("mine/rules", {
     list: MINE,
     view: MINE,
@@ -29,22 +29,22 @@ async function fill(node) {
   await put("mine/docs/hidden", forbidden("bob"));
   await put("mine/docs/gone", forbidden("bob"));
   await node.api("DELETE", "spaces/home/collections/mine/docs/gone");
-  // A collection without rules, which is locked, by a name that a reader might guess.
+  // A collection without rules, which is locked, under a name that a reader might guess.
   await put("vault/schema", { description: `${WORD}-schema`, properties: { [`${WORD}_field`]: { type: "string" } } });
   await put("vault/docs/hidden", forbidden("ada"));
   await put(`vault/indexes/${WORD}_index`, { fields: [`${WORD}-member`] });
-  // One whose name is not to be known.
+  // A collection with a secret name.
   await put(`${WORD}-collection/docs/hidden`, forbidden("ada"));
   // Another space.
   await put("mine/docs/hidden", forbidden("ada"), `${WORD}-space`);
-  // Everybody's, for the end of streams.
+  // A public collection, for the end of streams.
   await put("open/rules", { list: {}, view: {}, create: {}, update: {}, delete: {} });
   await put("open/docs/own-1", { by: "ada", n: 1 });
   await node.api("POST", "accounts", { name: `${WORD}-account`, role: "owner" });
   await node.api("POST", "tokens", { name: `${WORD}-token` });
 }
 
-/** Those who read: by their rules alone, and by a token for a part of the node. */
+/** The readers: limited by the rules alone, or also by a token for a part of the node. */
 async function readers(node) {
   const token = async (name, more) => (await node.api("POST", "tokens", { name, ...more })).secret;
   await node.api("POST", "accounts", { name: "ada", role: "editor" });
@@ -58,13 +58,13 @@ async function readers(node) {
   };
 }
 
-/** Where something forbidden stands in a text. */
+/** Returns the forbidden content in a text. */
 function found(text, ids) {
   const word = [WORD, String(NUMBER), ...ids].find((word) => text.includes(word));
   return word && text.slice(Math.max(0, text.indexOf(word) - 120), text.indexOf(word) + 120);
 }
 
-/** Asks and follows as somebody; returns all that they were answered. */
+/** Makes requests and follows streams with a token; returns all answers. */
 async function answers(node, token, own) {
   const all = [];
   for await (const answer of asked(node, token, own)) all.push({ ...answer, leak: found(answer.text, []) });
@@ -88,7 +88,7 @@ export async function canaries(node, faults) {
   return bodies;
 }
 
-/** That the search finds what is there: an owner is shown the canary by every kind of stream, and by many answers. */
+/** Checks that the search works: an owner receives the canary in every kind of stream, and in many answers. */
 export async function control(node, faults) {
   await fill(node);
   const all = await answers(node, node.token, 0);

@@ -1,5 +1,4 @@
-// Streams of a reader that stand open while what is forbidden changes, and while rules change: all that they are
-// sent.
+// Open streams of a reader while forbidden content and rules change; returns everything that they receive.
 import WebSocket from "ws";
 
 const PATIENCE_MS = 30_000;
@@ -21,7 +20,7 @@ function events(node, token, path) {
   return { stream, close: () => stream.end.abort() };
 }
 
-/** A WebSocket that says some messages. */
+/** A WebSocket that sends some messages. */
 function socket(node, token, path, protocol, messages) {
   const stream = { what: `socket ${path}`, text: "" };
   const headers = { Authorization: `Bearer ${token}` };
@@ -74,7 +73,7 @@ async function until(holds, what) {
 
 let round = 0;
 
-/** Goes on behind cursors of before: a stream that was cut must not be told more than one that stood. */
+/** Resumes after earlier cursors: a stream that was cut must not receive more than one that stayed open. */
 function resumed(node, token, cursor) {
   const sub = (id, kind, more) => ({
     type: "sub",
@@ -106,7 +105,9 @@ function resumed(node, token, cursor) {
   ];
 }
 
-/** Follows as somebody while much changes that they may not see. Ids of what is hidden are noted in `ids`. */
+/**
+ * Follows with a token while much changes that the reader may not see. Ids of hidden documents are added to `ids`.
+ */
 export async function follow(node, token, ids) {
   const put = async (path, value, space = "home") => {
     const written = await node.api("PUT", `spaces/${space}/collections/${path}`, value);
@@ -115,13 +116,13 @@ export async function follow(node, token, ids) {
   const { cursor } = await node.api("GET", "spaces/home/changes");
   const streams = opened(node, token);
   const texts = streams.map(({ stream }) => stream);
-  // Those that tell of what everybody may see: when they have told of a mark, they have passed what came before it.
+  // The streams of public content: once they have reported a mark, they have passed all changes before it.
   const open = [texts[0], texts[6], texts[7]];
   const mark = async () => {
     round += 1;
     const word = `mark-${round}-end`;
     const isIn = () => open.every(({ text }) => text.includes(word));
-    // A stream that is not there yet begins behind the mark: then there is another.
+    // A stream that is not open yet begins after the mark; then another mark follows.
     const write = () => put("open/docs/mark", { by: "ada", n: 1, word });
     await write();
     await until(isIn, word);
@@ -141,7 +142,7 @@ export async function follow(node, token, ids) {
     }
     await put("mine/docs/own-1", { by: "ada", n: 10 + round, group: "a" });
     await mark();
-    // What is taken away from the reader is not shown on its way, but for its id.
+    // A document that the reader loses must not be shown while it disappears, except for its id.
     await node.api("PUT", "spaces/home/collections/mine/docs/own-2", {
       by: "bob",
       n: 7777777777,

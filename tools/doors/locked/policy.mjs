@@ -1,6 +1,6 @@
-// Who may do what, and how each operation of the description is asked for. The table of all codes is made of this.
+// The policy: the roles that may use each operation, and its request. The table of all status codes derives from it.
 
-/** What operations need of whoever asks (`spec/rules.md`, section 2), by role. */
+/** The permissions that operations need (`spec/rules.md`, section 2), by role. */
 export const NEEDS = {
   owner: ["anyone", "read", "write", "look", "manage", "own"],
   admin: ["anyone", "read", "write", "look", "manage"],
@@ -9,7 +9,7 @@ export const NEEDS = {
   auditor: ["anyone", "look"],
 };
 
-/** What an operation answers where it may be asked for and where not, by the state of the token. */
+/** The status of an operation if it is allowed and if it is not, by the state of the token. */
 export const STATES = {
   good: () => "done",
   none: () => 401,
@@ -22,12 +22,12 @@ export const STATES = {
   "for another space": ({ need, part }) => elsewhere(need, part, "space"),
 };
 
-/** A token for a part of the node reaches documents there, and what names them. */
+/** Returns the status for a token limited to a part of the node: it may use documents there, and their names. */
 function elsewhere(need, part, reach) {
   if (need === "anyone") return "done";
   if (need !== "read" && need !== "write") return 403;
-  // A space that it does not reach is not there. Of one that it reaches lists are empty, a collection that is named is
-  // not there, and documents are locked.
+  // A space outside of the token's part appears to be missing. In a space inside it, lists are empty, a named
+  // collection appears to be missing, and documents are locked.
   if (reach === "space") return 404;
   return { space: "done", name: 404, documents: 403 }[part];
 }
@@ -37,9 +37,9 @@ const D = `${C}/docs/{key}`;
 const rules = { list: {}, view: {}, create: {}, update: {}, delete: {} };
 
 /**
- * Every operation: what it needs; the status when it is done; whether it changes something; its body; and what has to
- * be there before: `doc`, `deleted`, `version`, `account`, `owner`, `token`, `peer`, `collection`, `index`, `schema`.
- * What is made has a name of its own for each request: `{new}`.
+ * Every operation: the needed permission; the status of success; whether it changes something; its body; and the
+ * required objects: `doc`, `deleted`, `version`, `account`, `owner`, `token`, `peer`, `collection`, `index`, `schema`.
+ * A new object has a name of its own for each request: `{new}`.
  */
 export const OPERATIONS = {
   listAccounts: { need: "look" },
@@ -108,7 +108,7 @@ export const OPERATIONS = {
 
 const POST_GRAPHQL = { method: "POST", path: "/v1/spaces/{space}/graphql", isGraphql: true };
 
-/** Doors that the description does not have. What GraphQL refuses stands in an answer with status 200: taken as 403. */
+/** Routes outside of the description. GraphQL refuses in an answer with status 200, which is treated as 403. */
 export const OTHERS = {
   "a GraphQL query": { ...POST_GRAPHQL, need: "read", body: { query: "{ open { docs { _id } } }" } },
   "a GraphQL mutation": {
@@ -119,16 +119,16 @@ export const OTHERS = {
   "the schema of GraphQL": { method: "GET", path: "/v1/spaces/{space}/graphql/schema", need: "read", part: "space" },
 };
 
-/** Operations that take no token, so that there is nothing to ask of them here. */
+/** Operations without a token, which are not tested here. */
 export const OPEN = ["login"];
 
-/** Returns the statuses that a role with a token in a state may be answered. */
+/** Returns the allowed statuses for a role with a token in a state. */
 export function expected(operation, role, state) {
   const { need, done = 200, part = "documents" } = operation;
   const { writes = need === "write" || need === "own" || need === "manage" } = operation;
   const told = STATES[state]({ need, part, writes });
   if (told === 401) return [401];
-  // Whose role does not let them may be told that, or that the space is not there.
+  // If the role does not allow the operation, the answer may be that, or that the space is missing.
   if (!NEEDS[role].includes(need)) return told === 404 ? [403, 404] : [403];
   return [told === "done" ? done : told].flat();
 }

@@ -1,15 +1,15 @@
-// Opens the WebSockets as every role with a token in every state, said in the header and in the first message, and
-// compares how that ends with the policy.
+// Opens the WebSockets as every role, with a token in every state, sent in the header and in the first message;
+// compares the results with the policy.
 import WebSocket from "ws";
 import { say } from "../lib/figures.mjs";
 import { NEEDS, STATES, expected } from "./policy.mjs";
 import { prepared } from "./table.mjs";
 
 const PATIENCE_MS = 20_000;
-/** Reads the documents of a collection. */
+/** The permission to read the documents of a collection. */
 const READ = { need: "read" };
 
-/** What both protocols say: who it is, and what they want; which message serves it; and how strangers are sent away. */
+/** For both protocols: the first messages, the message that shows success, and the refusal. */
 const PROTOCOLS = {
   "cosmicsync.v1": {
     path: "/v1/ws",
@@ -21,7 +21,7 @@ const PROTOCOLS = {
   "graphql-transport-ws": {
     path: "/v1/spaces/home/graphql",
     introduced: (token) => ({ type: "connection_init", payload: token ? { token } : {} }),
-    // The token may stand in the header: the protocol begins with this all the same.
+    // The token may be in the header, but the protocol begins with this message anyway.
     alwaysIntroduced: true,
     wanted: { type: "subscribe", id: "1", payload: { query: "subscription { open { _id } }" } },
     isServed: ({ type }) => type === "next",
@@ -29,7 +29,7 @@ const PROTOCOLS = {
   },
 };
 
-/** Opens a socket; returns 200 where it is served, 403 or 404 where it is told an error, else the close code. */
+/** Opens a socket; returns 200 if it is served, 403 or 404 for an error message, else the close code. */
 function outcome(node, protocol, token, isInHeader) {
   const { path, introduced, alwaysIntroduced, wanted, isServed } = PROTOCOLS[protocol];
   return new Promise((resolve) => {

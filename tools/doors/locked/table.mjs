@@ -1,14 +1,14 @@
-// Asks for every operation of the description as every role with a token in every state, and compares each answer
-// with the policy.
+// Sends every operation of the description as every role, with a token in every state; compares each answer with the
+// policy.
 import { say } from "../lib/figures.mjs";
 import { NEEDS, OPEN, OPERATIONS, OTHERS, STATES, expected } from "./policy.mjs";
 
 const OPEN_RULES = { list: {}, view: {}, create: {}, update: {}, delete: {} };
 const VALUE = { n: 1 };
-/** How long a token stands that is to have expired. */
+/** Lifetime of the token that is to be expired, in milliseconds. */
 const EXPIRES_MS = 1;
 
-/** Makes one token of each role and state. */
+/** Creates one token for each role and state. */
 async function tokens(node) {
   const make = async (name, role, more = {}) => {
     const account = role === "owner" && !more.account ? {} : { account: more.account ?? role };
@@ -38,7 +38,7 @@ async function tokens(node) {
   return all;
 }
 
-/** Makes what has to be there before a request, and returns the names in it. */
+/** Creates the objects that a request needs, and returns their names. */
 class Ground {
   constructor(node) {
     Object.assign(this, { node, count: 0 });
@@ -72,7 +72,7 @@ class Ground {
 
 const fill = (text, names, encode = (name) => name) => text.replace(/\{(\w+)\}/g, (_, name) => encode(names[name]));
 
-/** Sends a request and returns its status; of a stream the head is enough. */
+/** Sends a request and returns its status; for a stream, the head is enough. */
 async function status(node, token, { method, url, body, type, stream, isGraphql }) {
   const headers = { "Content-Type": type, ...(token && { Authorization: `Bearer ${token}` }) };
   const end = new AbortController();
@@ -83,7 +83,7 @@ async function status(node, token, { method, url, body, type, stream, isGraphql 
   return { status: response.ok && isRefused ? 403 : response.status, text };
 }
 
-/** Makes the collections that are asked about, and all tokens. */
+/** Creates the collections of the requests, and all tokens. */
 export async function prepared(node) {
   await node.api("POST", "spaces", { name: "away" });
   await node.api("PUT", "spaces/home/collections/open/rules", OPEN_RULES);

@@ -1,8 +1,8 @@
-//! Measures the floor of a cold sync: the least work for the same promise, with nothing around it.
+//! Measures the least work for a cold sync with the same guarantees, with nothing else around it.
 //!
-//! It takes the lines of a file as documents, many a bundle, and does on one core what a sender and a receiver must:
-//! compress, seal, hash and sign; then check, open and decompress. No network, no disk, no merge. `cargo xtask prove`
-//! puts its figures beside those of the real program, measured in the same run.
+//! The tool takes the lines of a file as documents, bundled by size. On one core it does the work of a sender and a
+//! receiver: compress, seal, hash and sign; then verify, open and decompress. The tool uses no network, no disk and no
+//! merge. `cargo xtask prove` compares its time with the real program's in the same run.
 
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
@@ -14,9 +14,9 @@ use std::io::{Read, Write as _};
 use std::process::ExitCode;
 use std::time::Instant;
 
-/// Plain bytes of a bundle.
+/// Plain size of a bundle, in bytes.
 const BUNDLE_BYTES: usize = 256 << 10;
-/// The floor is the fastest of so many runs.
+/// Number of runs; the fastest is the result.
 const RUNS: usize = 7;
 
 fn main() -> ExitCode {
@@ -46,7 +46,7 @@ fn measure(file: &[u8]) -> Result<serde_json::Value, Box<dyn Error>> {
     Ok(serde_json::json!({ "documents": documents, "ms": fastest, "bytes": bytes }))
 }
 
-/// Sends and receives a file bundle by bundle; returns the size of what would be sent.
+/// Sends and receives a file bundle by bundle; returns the size of the sent data.
 fn round_trip(file: &[u8]) -> Result<usize, Box<dyn Error>> {
     let key = SigningKey::from_bytes(&[7; 32]);
     let (mut sent, mut rest, mut number) = (0, file, 0_u64);
@@ -82,7 +82,7 @@ fn receive(sealed: &[u8], signature: &Signature, number: u64, key: &SigningKey) 
     Ok(plain)
 }
 
-/// The work does not depend on the key, so any will do.
+/// Returns a cipher with any key, because the work does not depend on it.
 fn cipher() -> XChaCha20Poly1305 {
     XChaCha20Poly1305::new(&[9; 32].into())
 }

@@ -1,4 +1,4 @@
-//! A crowd of strangers: connections from many addresses that say nothing, rubbish, or a handshake byte by byte.
+//! A crowd of strangers: connections from many addresses that send nothing, garbage, or a handshake byte by byte.
 
 use super::Failure;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -8,28 +8,28 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
-/// How many addresses the crowd comes from.
+/// Number of addresses of the crowd.
 const ADDRESSES: u64 = 50;
-/// How many connections are begun before the next pause, and the pause: what a node can take in is not the question.
+/// Number of connections before the next pause, and the pause, because the node's accept rate is not under test.
 const BURST: u64 = 50;
 const PAUSE: Duration = Duration::from_millis(20);
-/// A handshake message that claims to be as long as one may be, to be sent in bytes.
+/// A handshake message that claims the largest length, to be sent byte by byte.
 const LORIS: &[u8] = b"CSYN\0\x01\x01\0\0\x20an endless hello";
 
-/// What became of the connections.
+/// Counts of the connections' results.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
-    /// Made.
+    /// Connections made.
     pub(super) made: AtomicU64,
-    /// Not made: the node's backlog was full.
+    /// Connections not made, because the node's backlog was full.
     pub(super) refused: AtomicU64,
-    /// Ended by the node.
+    /// Connections ended by the node.
     pub(super) ended: AtomicU64,
-    /// Answers, each a handshake message that cost the node something.
+    /// Answers, each a handshake message that cost the node work.
     pub(super) answered: AtomicU64,
 }
 
-/// Opens `count` connections, keeps them as long as the node does, and ends with `stop`.
+/// Opens `count` connections, holds them as long as the node does, and ends with `stop`.
 pub(super) fn run(to: SocketAddr, count: u64, counts: &Arc<Counts>, stop: &Arc<AtomicBool>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -58,9 +58,9 @@ async fn stranger(to: SocketAddr, at: u64, counts: Arc<Counts>, stop: Arc<Atomic
     let mut heard = [0; 4096];
     while !stop.load(Ordering::Relaxed) {
         let saying = match at % 10 {
-            // Rubbish, once.
+            // Garbage, once.
             0 if said == 0 => &[0x55; 200][..],
-            // A whole first message: the node has to answer.
+            // A complete first message, which the node must answer.
             1 if said == 0 => b"CSYN\0\x01\x01\0\0\x20\x09aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
             // Byte by byte.
             2..=4 => LORIS.get(said..=said).unwrap_or_default(),

@@ -1,6 +1,6 @@
-//! Attacks: `volume`, the shipped core in memory, as often as it takes; `siege`, a running node over sockets.
+//! Attacks on the product: `volume` attacks the core in memory, `siege` a running node over sockets.
 //!
-//! Both print one JSON object with what was done and how links ended; `cargo xtask prove hostile` judges it.
+//! Both print one JSON object with the number of attacks and the ends of links; `cargo xtask prove hostile` judges it.
 
 mod crowd;
 mod siege;
@@ -11,14 +11,14 @@ use clap::Parser;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-/// Why an attack could not be carried out.
+/// An error that prevents an attack.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 #[derive(Debug, clap::Parser)]
 enum Command {
-    /// Has a hostile member lie to the core in memory
+    /// Makes a hostile member lie to the core in memory
     Volume(volume::Args),
-    /// Joins a space by its invite, and turns on the inviter
+    /// Joins a space by its invite, and attacks the inviter
     Siege(siege::Args),
 }
 

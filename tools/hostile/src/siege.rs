@@ -1,8 +1,8 @@
-//! Sockets: joins a space as an honest device would, turns, and attacks the inviter until it is told to stop.
+//! Attacks over sockets: joins a space like an honest device, then attacks the inviter until told to stop.
 //!
-//! In turn: lies of all kinds over links that are dialled again whenever the node ends them; a link that asks for
-//! everything and reads nothing; one whose messages never end; old bytes of a recorded link, on a new one. All the while
-//! a crowd of strangers holds as many connections as the node lets it. It ends when its standard input does.
+//! In turn: lies of all kinds over links that are dialled again whenever the node ends them; a link that requests
+//! everything and reads nothing; one whose messages never end; and replayed bytes of an earlier link. Meanwhile a crowd
+//! of strangers holds as many connections as the node allows. The siege ends when its standard input does.
 
 use super::Failure;
 use super::crowd::{self, Counts};
@@ -24,46 +24,46 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long joining may take.
+/// Longest time for the join.
 const JOIN: Duration = Duration::from_secs(30);
-/// How long one link is lied on at most.
+/// Longest time for lies on one link.
 const LINK: Duration = Duration::from_secs(4);
-/// How long a link is held that does not read.
+/// Time for which a link that does not read is held.
 const DEAF: Duration = Duration::from_secs(2);
-/// Documents that the liar writes into.
+/// Number of documents that the liar writes to.
 const DOCS: u32 = 60;
-/// What names the end of links without a code: the connection was closed.
+/// Name for links that end without a code, because the connection was closed.
 const NO_CODE: &str = "none";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The invite's line
+    /// The line of the invite
     #[arg(long)]
     invite: String,
-    /// Connections of strangers
+    /// Number of strangers' connections
     #[arg(long, default_value_t = 10_000)]
     strangers: u64,
-    /// What the dice begin with
+    /// Seed of the random choices
     #[arg(long, default_value_t = 1)]
     seed: u8,
-    /// Keys of documents to meddle with, as COLLECTION/KEY
+    /// Documents to tamper with, as COLLECTION/KEY
     #[arg(long)]
     meddle: Vec<String>,
 }
 
-/// What was done.
+/// Counts of the attack.
 #[derive(Debug, Default)]
 struct Tally {
     lies: BTreeMap<&'static str, u64>,
     closes: BTreeMap<String, u64>,
     links: u64,
     refused: u64,
-    /// Requests on links that read nothing.
+    /// Number of requests on links that read nothing.
     asked: u64,
     heard: Vec<u8>,
 }
 
-/// See the module's head.
+/// Runs the siege. Described on the module's page.
 pub(super) fn run(args: &Args) -> Result<Value, Failure> {
     let invite = Invite::parse(&args.invite)?;
     let address = invite.addresses().first().ok_or("the invite has no address")?.clone();
@@ -79,7 +79,7 @@ pub(super) fn run(args: &Args) -> Result<Value, Failure> {
     {
         let stop = Arc::clone(&stop);
         thread::spawn(move || {
-            // However it ends, the siege does too.
+            // The siege ends with its standard input, also after an error.
             drop(std::io::stdin().read_to_end(&mut Vec::new()));
             stop.store(true, Ordering::Relaxed);
         });
@@ -89,7 +89,7 @@ pub(super) fn run(args: &Args) -> Result<Value, Failure> {
     docs.extend((0..DOCS).map(doc_id));
     let mut tally = Tally::default();
     let main = member.main();
-    // As if it were full: the liar opens and announces another before it writes.
+    // Acts as if the log were full: the liar opens and announces another one before it writes.
     let mut log = member.new_log(main, Lane::Live);
     log.seq = u64::MAX;
     let mut liar = Liar::new(log, docs);
@@ -111,7 +111,7 @@ pub(super) fn run(args: &Args) -> Result<Value, Failure> {
     }))
 }
 
-/// Joins with an honest endpoint, waits for the keys, and turns.
+/// Joins with an honest endpoint, waits for the keys, and becomes hostile.
 fn join(invite: Invite, to: SocketAddr, seed: u8) -> Result<Member, Failure> {
     let began = Instant::now();
     let mut peer = Peer::new(seed);
@@ -126,7 +126,7 @@ fn join(invite: Invite, to: SocketAddr, seed: u8) -> Result<Member, Failure> {
     if ready { Ok(Member::of(&peer, seed)) } else { Err("the keys did not come".into()) }
 }
 
-/// Drives an honest endpoint over one connection until `done` or the time is up.
+/// Drives an honest endpoint over one connection until `done` returns true or the time is up.
 fn carry(
     peer: &mut Peer,
     dial: Dial,
@@ -147,7 +147,7 @@ fn carry(
         peer.endpoint.handle_bytes(peer.now, link, &bytes);
         peer.settle();
     }
-    // What ends a handshake may still be due.
+    // The last message of the handshake may still be pending.
     let mut out = Vec::new();
     while peer.endpoint.poll_transmit(peer.now, link, &mut out) {}
     wire.write(&out);
@@ -156,7 +156,7 @@ fn carry(
     Ok(done(peer))
 }
 
-/// Dials, shakes hands and opens the space. `None` if the node let nobody in this time.
+/// Dials, performs the handshake and opens the space. Returns `None` if the node did not accept the connection.
 fn open(member: &mut Member, to: SocketAddr, tally: &mut Tally) -> Result<Option<(Wire, Line)>, Failure> {
     let Ok(mut wire) = Wire::dial(to) else {
         tally.refused += 1;
@@ -179,7 +179,7 @@ fn open(member: &mut Member, to: SocketAddr, tally: &mut Tally) -> Result<Option
     Ok(Some((wire, line)))
 }
 
-/// Writes what is due, reads what comes.
+/// Writes the pending bytes and reads the received ones.
 fn exchange(wire: &mut Wire, line: &mut Line, tally: &mut Tally) {
     let out = line.drain();
     if tally.heard.len() < 64 * 1024 {
@@ -191,7 +191,7 @@ fn exchange(wire: &mut Wire, line: &mut Line, tally: &mut Tally) {
     line.heard.clear();
 }
 
-/// Notes how a link ended; one that the node did not end is dropped without a word.
+/// Records the end of a link; a link that the node did not end is dropped.
 fn note(wire: &mut Wire, line: &mut Line, tally: &mut Tally) {
     let until = Instant::now() + Duration::from_millis(200);
     while line.closed.is_none() && !wire.is_over && Instant::now() < until {
@@ -214,7 +214,7 @@ fn lie(member: &mut Member, liar: &mut Liar, mut wire: Wire, mut line: Line, sto
     note(&mut wire, &mut line, tally);
 }
 
-/// Asks for all there is, again and again, and reads nothing.
+/// Requests everything repeatedly and reads nothing.
 fn deaf(member: &mut Member, mut wire: Wire, mut line: Line, stop: &AtomicBool, tally: &mut Tally) {
     let names: Vec<_> = member.known.keys().copied().map(|id| line.name(id)).collect();
     let until = Instant::now() + DEAF;

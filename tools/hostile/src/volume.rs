@@ -1,7 +1,8 @@
-//! Lies in memory: a siege of two honest peers after the other, each with a fresh store, until enough was said.
+//! Attacks in memory: sieges of two honest peers, one after the other with new stores, until the number of lies is
+//! reached.
 //!
-//! A siege fails when a peer panics, comes not to rest, tells of a failed store or edit, or when what the honest wrote
-//! differs between them in the end.
+//! A siege fails if a peer panics, does not come to rest, or reports a failed store or edit, or if the honest peers'
+//! documents differ at the end.
 
 use super::Failure;
 use cosmicsync_protocol::endpoint::Event;
@@ -12,29 +13,29 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::thread;
 
-/// Lies of one siege.
+/// Number of lies in one siege.
 const SIEGE: u64 = 2_500;
-/// As much as the core's thread of a node has.
+/// Stack size, in bytes, as large as that of a node's core thread.
 const STACK_BYTES: usize = 64 << 20;
-/// Documents of the honest, with the last of which the liar meddles.
+/// Number of honest documents; the liar tampers with the last one.
 const HONEST: u32 = 4;
-/// Documents that the liar writes into.
+/// Number of documents that the liar writes to.
 const LIARS: u32 = 60;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// How many lies in all
+    /// Total number of lies
     #[arg(long, default_value_t = 10_000)]
     lies: u64,
-    /// Sieges at a time
+    /// Number of concurrent sieges
     #[arg(long, default_value_t = 2)]
     threads: u64,
-    /// What the dice begin with
+    /// Seed of the random choices
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
 
-/// What was said, and how links ended.
+/// Counts of the lies and of the ends of links.
 #[derive(Debug, Default)]
 struct Tally {
     lies: BTreeMap<&'static str, u64>,
@@ -43,7 +44,7 @@ struct Tally {
     failures: Vec<String>,
 }
 
-/// See the module's head.
+/// Runs the attack. Described on the module's page.
 pub(super) fn run(args: &Args) -> Result<Value, Failure> {
     let sieges = args.lies.div_ceil(SIEGE);
     let workers = (0..args.threads.max(1)).map(|worker| {

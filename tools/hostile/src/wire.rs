@@ -1,20 +1,20 @@
-//! One socket, and time as the core wants it.
+//! One socket, and the clocks in the core's form.
 
 use cosmicsync_protocol::time::Now;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant, SystemTime};
 
-/// How long a read waits for more.
+/// Time for which a read waits for more bytes.
 const PATIENCE: Duration = Duration::from_millis(3);
-/// How long a write may take: the other side may have stopped reading.
+/// Longest time for a write, because the other side may have stopped reading.
 const WRITE: Duration = Duration::from_millis(500);
 
 /// A connection.
 #[derive(Debug)]
 pub(super) struct Wire {
     stream: TcpStream,
-    /// The other side has closed it.
+    /// True if the other side has closed the connection.
     pub(super) is_over: bool,
 }
 
@@ -27,14 +27,14 @@ impl Wire {
         Ok(Self { stream, is_over: false })
     }
 
-    /// Writes all, unless the other side is gone or does not read.
+    /// Writes all bytes, unless the other side is gone or does not read.
     pub(super) fn write(&mut self, bytes: &[u8]) {
         if !bytes.is_empty() && self.stream.write_all(bytes).is_err() {
             self.is_over = true;
         }
     }
 
-    /// What is there to be read; waits a moment for the first of it.
+    /// Returns the available bytes; waits a moment for the first one.
     pub(super) fn read(&mut self) -> Vec<u8> {
         let mut bytes = vec![0; 256 * 1024];
         let read = match self.stream.read(&mut bytes) {
@@ -49,7 +49,7 @@ impl Wire {
     }
 }
 
-/// Both clocks.
+/// Returns the time of both clocks.
 pub(super) fn now(since: Instant) -> Now {
     let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Now { mono_us: since.elapsed().as_micros() as u64 + 1, wall_ms: wall.as_millis() as u64 }

@@ -1,14 +1,14 @@
-//! The pure crates as a WebAssembly module, driven by `smoke.mjs` under Node.js.
+//! The pure crates as a WebAssembly module, run by `smoke.mjs` under Node.js.
 //!
-//! A host in a browser gives the core its seed and the time, and nothing else: this module does the same. It never
-//! reads a clock, and it is not the binding that applications use.
+//! A host in a browser gives the core its seed and the time, and nothing else; this module does the same. The module
+//! never reads a clock, and is not the binding for applications.
 
 use cosmicsync_data as _;
 use cosmicsync_protocol::entropy::Entropy;
 use cosmicsync_protocol::wire::codec::{Reader, Write};
 
-/// Draws from the core's entropy, writes and reads it with the core's codec, and returns the number drawn, which the
-/// native build must match.
+/// Draws a number from the core's entropy, writes and reads it with the core's codec, and returns it. The native build
+/// must return the same number.
 pub fn smoke(seed: u8) -> u64 {
     let drawn = u64::from_le_bytes(Entropy::new([seed; 32]).child("smoke").bytes());
     let mut bytes = Vec::new();
@@ -20,10 +20,10 @@ pub fn smoke(seed: u8) -> u64 {
     drawn
 }
 
-/// The same for the host, which passes the seed byte as an `i32`.
+/// Calls [`smoke`] for the host, which passes the seed byte as an `i32`.
 #[cfg(target_family = "wasm")]
 #[expect(unsafe_code, reason = "an export needs a fixed symbol name")]
-// SAFETY: no other symbol of this module is called `cosmicsync_smoke`.
+// SAFETY: no other symbol of this module has the name `cosmicsync_smoke`.
 #[unsafe(no_mangle)]
 pub extern "C" fn cosmicsync_smoke(seed: u32) -> u64 {
     smoke(seed as u8)
@@ -33,7 +33,7 @@ pub extern "C" fn cosmicsync_smoke(seed: u32) -> u64 {
 mod tests {
     use super::*;
 
-    /// `smoke.mjs` expects the same number of the WebAssembly build.
+    /// `smoke.mjs` expects the same number from the WebAssembly build.
     #[test]
     fn the_native_build_draws_the_number_that_the_host_expects() {
         let script = include_str!("../smoke.mjs");

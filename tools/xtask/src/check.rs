@@ -5,13 +5,13 @@
 
 use crate::{Failure, deny, repo, step, step::Steps, tidy, toolbox, vectors, verify, walkthrough, wasm};
 
-/// One step: its name, its budget in seconds on two cores with nothing cached but downloads, and its work.
+/// One step: its name, its time budget in seconds on two cores with only the downloads cached, and its work.
 type Step = (&'static str, u64, fn() -> Result<(), Failure>);
 
-/// The cheap steps all run, so that one run shows every simple mistake.
+/// Cheap steps. All of them run, so that one run shows every simple mistake.
 const CHEAP: &[Step] = &[("fmt", 10, fmt), ("tidy", 20, || tidy::run(crate::Output::Text)), ("deny", 60, deny::run)];
 
-/// The others stop at the first failure.
+/// The other steps; they stop at the first failure.
 const FULL: &[Step] = &[
     ("clippy", 300, clippy),
     ("build", 300, build),
@@ -91,7 +91,7 @@ fn rustdoc() -> Result<(), Failure> {
     step::shown(doc)
 }
 
-/// The corpora of `fuzz/` are replayed by ordinary tests; the vectors are compared here.
+/// Compares the vectors. Ordinary tests replay the corpora of `fuzz/`.
 fn vectors_check() -> Result<(), Failure> {
     vectors::run(true)
 }

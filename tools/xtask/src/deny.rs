@@ -1,14 +1,14 @@
-//! `cargo deny`: licences, bans and sources always; advisories where a database is at hand.
+//! `cargo deny`: licences, bans and sources always; advisories if a database is available.
 //!
-//! Nothing is fetched: a check must give the same answer on a machine without a network. The database is a folder or
-//! an archive, named by `COSMICSYNC_ADVISORY_DB` or kept in `../shared/data`.
+//! Nothing is fetched, because a check must give the same result on a machine without a network. The database is a
+//! folder or an archive, named by `COSMICSYNC_ADVISORY_DB` or stored in `../shared/data`.
 
 use crate::{Failure, repo, step, toolbox};
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Runs every check that this machine can.
+/// Runs every check that is possible on this machine.
 pub(crate) fn run() -> Result<(), Failure> {
     let today = today();
     expired(&std::fs::read_to_string(repo::root().join("deny.toml"))?, &today)?;
@@ -39,7 +39,7 @@ struct Ignored {
     reason: String,
 }
 
-/// Fails when an ignored advisory gives no end date, or when that is over: reasons read "...; until 2027-01-31".
+/// Fails if an ignored advisory has no end date, or a past one: reasons have the form "...; until 2027-01-31".
 fn expired(config: &str, today: &str) -> Result<(), Failure> {
     for Ignored { id, reason } in toml::from_str::<Config>(config)?.advisories.ignore {
         let until = reason.rsplit_once("until ").map(|(_, date)| date.trim());
@@ -58,13 +58,13 @@ fn expired(config: &str, today: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Today in UTC, as `YYYY-MM-DD`.
+/// Returns the present day in UTC, as `YYYY-MM-DD`.
 fn today() -> String {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     date(since.as_secs() / 86_400)
 }
 
-/// The civil date of a day since 1970-01-01 (H. Hinnant, "chrono-compatible low-level date algorithms").
+/// Returns the civil date of a day since 1970-01-01 (H. Hinnant, "chrono-compatible low-level date algorithms").
 fn date(day: u64) -> String {
     let day = day + 719_468;
     let (era, of_era) = (day / 146_097, day % 146_097);

@@ -1,6 +1,6 @@
-//! Patterns with one wildcard, for claim names and expected output.
+//! Patterns with one wildcard, for names of claims and expected output.
 
-/// Whether `text` is `pattern`, where `wildcard` stands for any text.
+/// Returns whether `text` matches `pattern`, in which `wildcard` stands for any text.
 pub(crate) fn matches(pattern: &str, wildcard: &str, text: &str) -> bool {
     let Some((first, rest)) = pattern.split_once(wildcard) else { return pattern == text };
     let Some(text) = text.strip_prefix(first) else { return false };

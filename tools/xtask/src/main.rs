@@ -1,6 +1,7 @@
-//! Project tasks: what a person, CI and a reviewer run.
+//! Project tasks for developers, CI and reviewers.
 //!
-//! Each task is a module of its own. `test` runs them all with a time budget per step; `prove` runs the command
+//! Each task is a module of its own. `test` runs all checks with a time budget per step; `prove` runs the command
+//! behind every claim of the project. Nothing here is linked into the product.
 //! behind every claim the project makes. Nothing here is linked into the product.
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "a command line program prints its results")]
@@ -22,7 +23,7 @@ mod wasm;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::process::ExitCode;
 
-/// A failure whose text tells what to do next.
+/// A failure whose text names the next step.
 type Failure = Box<dyn std::error::Error>;
 
 #[derive(Debug, Parser)]
@@ -32,42 +33,42 @@ struct Cli {
     task: Task,
 }
 
-/// How a task prints its results.
+/// Output format of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Output {
     /// A table or lines for a person.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Checks the rules that compilers do not: crate arrows, file sizes, pure crates, links, invariants
+    /// Checks rules that compilers do not: dependencies of crates, file sizes, pure crates, links, invariants
     Tidy {
         #[arg(short, long, value_enum, default_value = "text")]
         output: Output,
     },
     /// Runs every check and test, with a time budget per step
     Test {
-        /// Runs only the steps with these names (see the table a run ends with)
+        /// Names of the steps to run (see the table at the end of a run)
         steps: Vec<String>,
     },
     /// Runs `test` and then checks that the run changed no file of the repository
     Ci,
     /// Regenerates `spec/vectors/*.json`
     Vectors {
-        /// Fails, and writes nothing, when a vector would change
+        /// Fails if a vector would change, and writes nothing
         #[arg(long)]
         check: bool,
     },
     /// Runs the independent verifier of spec/verify: the vectors, and a live node
     Verify(verify::Args),
-    /// Builds the pure crates for wasm32-unknown-unknown and drives them in Node.js, installing what that needs
+    /// Builds the pure crates for wasm32-unknown-unknown and runs them in Node.js, installing the tools for it
     Wasm,
-    /// Lists the project's claims and runs the command behind each
+    /// Lists the claims of the project and runs the command behind each
     Prove(prove::Args),
-    /// Runs the benchmarks; arguments go to criterion
+    /// Runs the benchmarks; arguments are passed to criterion
     Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,

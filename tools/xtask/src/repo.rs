@@ -1,4 +1,4 @@
-//! Where the repository is, which files it has and how its packages depend on each other.
+//! The repository: its root, its files, and the dependencies of its packages.
 
 use crate::Failure;
 use serde::Deserialize;
@@ -11,20 +11,20 @@ pub(crate) fn root() -> PathBuf {
     package.ancestors().nth(2).expect("xtask lies in tools/xtask").to_path_buf()
 }
 
-/// Where cargo builds.
+/// Returns cargo's target directory.
 pub(crate) fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// Starts a command in the root directory, with the project's own tools on the search path.
+/// Returns a command that runs in the root directory, with the project's own tools on the search path.
 pub(crate) fn command(program: &str) -> Command {
     let mut command = Command::new(program);
     command.current_dir(root()).env("PATH", crate::toolbox::search_path());
     command
 }
 
-/// Starts cargo in the root directory, without what the cargo that runs this program says of it: some build scripts
-/// look at that, and would build again what `cargo build` has built already.
+/// Returns a cargo command that runs in the root directory, without the environment variables of the cargo that runs
+/// this program. Some build scripts depend on these, and would build again what `cargo build` has built already.
 pub(crate) fn cargo(args: &[&str]) -> Command {
     let mut command = command("cargo");
     let ours = ["CARGO_PKG_", "CARGO_MANIFEST_"];
@@ -37,7 +37,7 @@ pub(crate) fn cargo(args: &[&str]) -> Command {
     command
 }
 
-/// Runs a command that prints little, and returns what it printed.
+/// Runs a command with little output, and returns the output.
 pub(crate) fn output(mut command: Command) -> Result<String, Failure> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command.output().map_err(|error| format!("cannot start {name}: {error}"))?;

@@ -4,7 +4,7 @@ use crate::Failure;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// What became of a step.
+/// Result of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     Passed,
@@ -27,7 +27,7 @@ pub(crate) struct Steps {
 }
 
 impl Steps {
-    /// Runs one step and notes how long it took. Returns whether it passed; being over budget is a warning.
+    /// Runs one step and records its duration. Returns whether it passed; exceeding the budget is only a warning.
     pub(crate) fn run(
         &mut self,
         name: &'static str,
@@ -50,7 +50,7 @@ impl Steps {
         verdict != Verdict::Failed
     }
 
-    /// Prints the table and fails when a step did.
+    /// Prints the table; fails if a step did.
     pub(crate) fn finish(self) -> Result<(), Failure> {
         print!("\n{}", self.table());
         let failed: Vec<_> = self.rows.iter().filter(|row| row.verdict == Verdict::Failed).map(|r| r.name).collect();
@@ -81,7 +81,7 @@ impl Steps {
     }
 }
 
-/// Runs a command with its output shown, and fails when it does.
+/// Runs a command with its output shown; fails if the command does.
 pub(crate) fn shown(mut command: Command) -> Result<(), Failure> {
     let line = std::iter::once(command.get_program())
         .chain(command.get_args())

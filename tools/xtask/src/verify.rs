@@ -1,7 +1,7 @@
 //! The independent verifier of `spec/verify/`: Python with packages from PyPI, in an environment under `target/`.
 //!
-//! It knows the specification and nothing of the product's code. Where Python or its packages cannot be had, the task
-//! fails and says so: a check that did not run shows nothing.
+//! The verifier is written from the specification and knows nothing of the product's code. If Python or its packages
+//! are not available, the task fails and says so: a check that did not run shows nothing.
 
 use crate::{Failure, Output, repo, step};
 use serde::Deserialize;
@@ -14,25 +14,25 @@ const REQUIREMENTS: &str = "spec/verify/requirements.txt";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The built program whose node the live checks talk to [default: the release build, else the debug build]
+    /// The built program for the live checks [default: the release build, else the debug build]
     #[arg(long, value_name = "PROGRAM")]
     node: Option<PathBuf>,
     #[arg(short, long, value_enum, default_value = "text")]
     output: Output,
 }
 
-/// What a run of the verifier did: the last line that it prints with `-o json`.
+/// Result of a run of the verifier: the last line of its output with `-o json`.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Outcome {
-    /// Checks that ran, by their part.
+    /// Number of checks that ran, by part.
     pub(crate) ran: BTreeMap<String, u64>,
-    /// Those of them that failed.
+    /// Number of checks that failed, by part.
     pub(crate) failed: BTreeMap<String, u64>,
-    /// What the live checks did.
+    /// Figures of the live checks.
     pub(crate) figures: BTreeMap<String, u64>,
 }
 
-/// Checks the vectors, that the checks notice spoiled ones, and a running node.
+/// Checks the vectors, that the checks detect corrupted ones, and a running node.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let program = match &args.node {
         Some(program) => std::path::absolute(program)?,
@@ -45,12 +45,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     step::shown(verifier)
 }
 
-/// The same as a step of `test`, on the debug build.
+/// Runs the same checks as a step of `test`, on the debug build.
 pub(crate) fn check() -> Result<(), Failure> {
     step::shown(verifier(&repo::target().join("debug/cosmicsync"))?)
 }
 
-/// Runs the verifier against a program and returns what it did. Failed checks are printed to stderr.
+/// Runs the verifier against a program and returns its result. Failed checks are printed to stderr.
 pub(crate) fn outcome(program: &Path) -> Result<Outcome, Failure> {
     let mut verifier = verifier(program)?;
     let printed = verifier.args(["--output", "json"]).output()?;
@@ -65,7 +65,7 @@ pub(crate) fn outcome(program: &Path) -> Result<Outcome, Failure> {
     Ok(serde_json::from_str(last)?)
 }
 
-/// The verifier with every check chosen, its environment made if it is not there.
+/// Returns the verifier's command with all checks; creates its environment if it does not exist.
 fn verifier(program: &Path) -> Result<Command, Failure> {
     if !program.exists() {
         return Err(format!("{} is not there: build it first", program.display()).into());
@@ -82,7 +82,7 @@ fn built() -> Result<PathBuf, Failure> {
     programs.into_iter().find(|program| program.exists()).ok_or_else(|| "no build of cosmicsync: `cargo build`".into())
 }
 
-/// Makes the environment with the pinned packages, unless it has just these already.
+/// Creates the environment with the pinned packages, unless it exists with exactly these.
 fn ensure() -> Result<(), Failure> {
     let wanted = std::fs::read_to_string(repo::root().join(REQUIREMENTS))?;
     let installed = repo::root().join(ENVIRONMENT).join("installed.txt");

@@ -1,8 +1,8 @@
-//! Runs the commands that the documentation shows, so that what a reader copies works.
+//! Runs the commands in the documentation, so that the commands that a reader copies work.
 //!
-//! A fenced block whose info string is `sh run` is run as it stands. In a `console` block the lines after `$ ` are
-//! run, and every other line must appear in their output, in order; `...` stands for any text. The blocks of one page
-//! run in order, in one empty directory that is also `HOME`, with the built `cosmicsync` first on the search path.
+//! A fenced block with the info string `sh run` is run as it is. In a `console` block, the lines after `$ ` are run,
+//! and every other line must appear in their output, in order; `...` stands for any text. The blocks of one page run in
+//! order, in one empty directory that is also `HOME`, with the built `cosmicsync` first on the search path.
 
 use crate::{Failure, glob, repo};
 use pulldown_cmark::{CodeBlockKind, Event, Parser, Tag, TagEnd};
@@ -12,10 +12,10 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 
-/// How long the blocks of one page may take together.
+/// Longest time for all blocks of a page, in seconds.
 const SECONDS_MAX: &str = "120";
 
-/// A block to run: its script, and the lines that its output must have.
+/// A block to run: its script, and the required lines of its output.
 #[derive(Debug, PartialEq, Eq)]
 struct Block {
     script: String,
@@ -85,13 +85,13 @@ fn run_page(page: &Path, blocks: &[Block]) -> Result<(), Failure> {
     std::fs::create_dir_all(&home)?;
     let mut script = String::from("set -euo pipefail\n");
     for (at, block) in blocks.iter().enumerate() {
-        // Each block's output ends at a line that no program prints.
+        // Each block's output ends with a line that no program prints.
         write!(script, "{}\nprintf '\\036%s\\n' {at}\n", block.script)?;
     }
     let binaries = repo::root().join("target/debug");
     let path =
         std::env::join_paths([binaries].into_iter().chain(std::env::split_paths(&crate::toolbox::search_path())))?;
-    // Files, not pipes: what a block leaves running keeps a pipe open.
+    // The output goes to files, because a process that a block leaves running would keep a pipe open.
     let (printed, errors) = (home.with_extension("out"), home.with_extension("err"));
     let mut child = Command::new("timeout")
         .args([SECONDS_MAX, "bash", "-c", &script])
@@ -107,7 +107,7 @@ fn run_page(page: &Path, blocks: &[Block]) -> Result<(), Failure> {
         .process_group(0)
         .spawn()?;
     let status = child.wait();
-    // A page may leave a node running in the background: it ends with the page.
+    // A page may leave a node running in the background; it is stopped with the page.
     Command::new("kill").args(["--", &format!("-{}", child.id())]).stderr(Stdio::null()).status()?;
     compare(blocks, status?, &std::fs::read_to_string(printed)?, &std::fs::read_to_string(errors)?)
 }
@@ -128,7 +128,7 @@ fn compare(blocks: &[Block], status: ExitStatus, printed: &str, errors: &str) ->
     Ok(())
 }
 
-/// The first expected line that the output does not have, in order.
+/// Returns the first expected line that the output lacks, in order.
 fn missing<'a>(expected: &'a [String], printed: &str) -> Option<&'a str> {
     let mut lines = printed.lines();
     let mut wanted = expected.iter().map(String::as_str).filter(|line| !line.is_empty() && *line != "...");

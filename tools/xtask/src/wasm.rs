@@ -1,8 +1,8 @@
-//! Builds the pure crates for wasm32-unknown-unknown and drives them in Node.js.
+//! Builds the pure crates for wasm32-unknown-unknown and runs them in Node.js.
 //!
-//! A toolchain that has the target (`rustup target add wasm32-unknown-unknown`) is used as it is. Where none can be
-//! fetched, Debian's compiler builds the target's standard library from Debian's source package: `rustc-web`,
-//! `rust-web-src` and `lld-22`, installed here when the process may.
+//! A toolchain with the target (`rustup target add wasm32-unknown-unknown`) is used as it is. If none can be fetched,
+//! Debian's compiler builds the target's standard library from Debian's source package. This needs `rustc-web`,
+//! `rust-web-src` and `lld-22`, which are installed here if the process may.
 
 use crate::{Failure, repo, step};
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 /// Builds `protocol`, `data` and the smoke module, reports the module's size and runs it under Node.js.
 pub(crate) fn run() -> Result<(), Failure> {
     let mut cargo = compiler()?;
-    // A target directory of its own: another compiler must not invalidate the native build.
+    // A separate target directory, because another compiler must not invalidate the native build.
     cargo.args(["--target", TARGET, "--target-dir", "target/wasm", "--profile", "wasm"]);
     for package in ["cosmicsync-protocol", "cosmicsync-data", "cosmicsync-wasm"] {
         cargo.args(["--package", package]);
@@ -35,7 +35,7 @@ fn smoke(module: &Path) -> Result<(), Failure> {
     step::shown(node)
 }
 
-/// The `cargo build` of a compiler that has the target, installing one when there is none.
+/// Returns the `cargo build` of a compiler with the target, installing one if there is none.
 fn compiler() -> Result<Command, Failure> {
     if target_library(&repo::output(rustc("rustc", &["--print", "sysroot"]))?).exists() {
         return Ok(repo::cargo(&["build"]));
@@ -46,7 +46,7 @@ fn compiler() -> Result<Command, Failure> {
     let mut cargo = repo::cargo(&["build", "-Z", "build-std=std,panic_abort"]);
     cargo
         .env("RUSTC", DEBIAN_RUSTC)
-        // A stable compiler may build its own standard library only when told that this is wanted.
+        // A stable compiler builds its own standard library only with this variable.
         .env("RUSTC_BOOTSTRAP", "1")
         .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", "wasm-ld-22");
     Ok(cargo)

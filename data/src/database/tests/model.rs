@@ -1,4 +1,4 @@
-//! Random requests against a map, with restarts and a second device.
+//! Compares random requests with a model, a map, over restarts and a second device.
 
 use super::super::request::{Answer, Request, Row, RowPlace};
 use super::node::{Node, keyed, value};
@@ -40,7 +40,7 @@ fn key(n: usize) -> String {
     format!("k{n}")
 }
 
-/// What RFC 7396 says, by way of changes that are tested elsewhere.
+/// Returns the result of a merge patch (RFC 7396), computed through changes that other tests cover.
 fn patched(current: &Value, change: &Value) -> Value {
     let mut replica =
         cosmicsync_protocol::crdt::Replica::create(1, &Default::default(), current, &TextPaths::none()).unwrap();
@@ -145,7 +145,7 @@ proptest! {
         let digest = a.digest();
         prop_assert_eq!(&b.digest(), &digest);
         prop_assert_eq!(&a.restart(0).digest(), &digest);
-        // What the stored values say, the history says too.
+        // The stored values agree with the history.
         prop_assert_eq!(&b.without_values().digest(), &digest);
     }
 }

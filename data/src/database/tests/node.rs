@@ -1,4 +1,4 @@
-//! A database with a store in memory, and a wire between two of them.
+//! A database with a store in memory, and a wire between two such nodes.
 
 use super::super::Database;
 use super::super::request::{Answer, Cut, Found, Name, Place, Request, Row, Ticket};
@@ -24,15 +24,15 @@ pub(super) struct Node {
     pub(super) now: Now,
     pub(super) answers: BTreeMap<Ticket, Answer>,
     pub(super) events: Vec<Event>,
-    /// Reads that are answered and not told yet.
+    /// Reads that are answered but not delivered yet.
     read: VecDeque<StoreDone>,
-    /// What their order is drawn from; with 0 they come first.
+    /// Seed of the order in which reads are delivered; with 0 they come first.
     pub(super) order: u64,
-    /// What its entropy comes from: no two starts of a node share it.
+    /// Seed of the entropy; no two starts of a node share one.
     seed: u8,
 }
 
-/// A store whose reads of what is durable never wait, and no links.
+/// A store that answers reads of durable state at once, without links.
 struct Io<'a> {
     store: &'a mut MemStore,
     events: &'a mut Vec<Event>,
@@ -90,7 +90,7 @@ impl Node {
         }
     }
 
-    /// Two nodes of one space, linked.
+    /// Returns two linked nodes of one space.
     pub(super) fn pair() -> ([Self; 2], Wire) {
         let mut net = Net::joined();
         net.cut();
@@ -100,14 +100,14 @@ impl Node {
         (nodes, wire)
     }
 
-    /// Drops the database and recovers it from what the store holds.
+    /// Drops the database and recovers it from the store, with `keep` of the commits that were not durable.
     pub(super) fn restart(self, keep: usize) -> Self {
         let seed = self.seed + 1;
         let peer = Peer::recover(self.store.crash(keep), seed);
         Self { now: self.now, seed, order: self.order, ..Self::of(peer) }
     }
 
-    /// Starts again from the same store without its materialised values.
+    /// Restarts from the same store without its materialised values.
     pub(super) fn without_values(self) -> Self {
         let rows = self.store.rows().iter().filter(|((table, _), _)| *table != Table::Value);
         let rows = rows.map(|(key, value)| (key.clone(), value.clone())).collect();
@@ -122,7 +122,7 @@ impl Node {
         assert!(self.settle_at_most(1_000_000), "the database never comes to rest");
     }
 
-    /// Completes at most so many requests of the store; returns whether nothing is left to do.
+    /// Completes at most `completions` requests of the store; returns whether nothing is left to do.
     pub(super) fn settle_at_most(&mut self, completions: usize) -> bool {
         for _ in 0..completions {
             let mut io = Io { store: &mut self.store, events: &mut self.events, read: &mut self.read };
@@ -141,7 +141,7 @@ impl Node {
         false
     }
 
-    /// The next completion. Reads of what is durable pass all that waits, or come in any order with it.
+    /// Returns the next completion. Reads of durable state overtake the others, or come in a random order with them.
     fn complete(&mut self) -> Option<StoreDone> {
         self.order = self.order.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(u64::from(self.order > 0));
         if self.order >> 63 == 1 {
@@ -162,7 +162,7 @@ impl Node {
         self.answers.remove(&ticket).unwrap_or_else(|| panic!("no answer to {}", &shown[..shown.len().min(300)]))
     }
 
-    /// The same, on behalf of somebody.
+    /// Makes a request on behalf of an actor.
     pub(super) fn ask_as(&mut self, actor: Arc<Actor>, request: Request) -> Answer {
         self.now = self.now.after_us(1000);
         let ticket = self.db.request_as(self.now, Some(actor), request);
@@ -185,7 +185,7 @@ impl Node {
         found.and_then(|found| found.value)
     }
 
-    /// All documents, page by page. They are as many as are counted.
+    /// Reads all documents, page by page, and compares their number with the count.
     pub(super) fn all(&mut self, collection: Option<&str>, limit: usize) -> Vec<Found> {
         let (partition, collection) = (self.main(), collection.map(str::to_owned));
         let mut all = Vec::new();
@@ -225,7 +225,7 @@ impl Node {
     }
 }
 
-/// A connection of two nodes: the link at either end.
+/// A connection of two nodes, with the link at either end.
 pub(super) struct Wire([LinkId; 2]);
 
 impl Wire {
@@ -236,7 +236,7 @@ impl Wire {
         wire
     }
 
-    /// Carries what one has to send, and nothing else. Returns whether that was anything.
+    /// Delivers the bytes that node `from` has to send, and no others. Returns whether there were any.
     pub(super) fn deliver(&self, nodes: &mut [Node; 2], from: usize) -> bool {
         let mut bytes = Vec::new();
         let node = &mut nodes[from];
@@ -248,7 +248,7 @@ impl Wire {
         !bytes.is_empty()
     }
 
-    /// Carries bytes until nothing moves.
+    /// Delivers bytes until neither node sends any.
     pub(super) fn carry(&self, nodes: &mut [Node; 2]) {
         loop {
             let mut moved = false;

@@ -1,4 +1,4 @@
-//! Queries: an index brings what a look at every document would, whatever happened meanwhile.
+//! Queries: an index returns the same documents as a scan, whatever happened before.
 
 mod live;
 mod model;
@@ -101,7 +101,7 @@ fn a_query_reads_an_index_and_says_so() {
     assert!(matches!(node.access(r#"{"$or":[{"n":1},{"tag":"y"}]}"#, ""), Access::Union(parts) if parts.len() == 2));
     assert_eq!(node.keys(r#"{"$or":[{"n":1},{"tag":"y"},{"n":3}]}"#, "n"), ["b", "a"]);
 
-    // What was written a moment ago is there, and what went is not.
+    // The index includes a document that was just written, and no longer one that was just deleted.
     node.put("d", r#"{"n":7}"#);
     let partition = node.main();
     node.ask(Request::Delete { partition, name: keyed("a") });
@@ -157,7 +157,7 @@ fn nothing_waits_for_a_document_that_no_index_wants_any_more() {
     let partition = node.main();
     node.put("k", r#"{"n":1}"#);
     node.create("by_n", &["n"]);
-    // Another collection keeps an index, so that the worker goes on.
+    // Another collection keeps an index, so that the worker continues.
     let (collection, fields) = ("others".to_owned(), Fields::parse(["m"]).unwrap());
     let change = IndexChange::Create { name: "by_m".to_owned(), fields };
     assert_eq!(node.ask(Request::IndexChange { partition, collection, change }), Answer::Done);
@@ -179,7 +179,7 @@ fn what_was_held_back_is_indexed_when_it_is_let_go() {
     node.ask(Request::Hold { partition, name: keyed("k"), hold: false });
     assert_eq!(node.check("by_n"), IndexCheck { docs: 1, rows: 1, missing: 0, extra: 0 });
     assert_eq!(node.keys(r#"{"n":2}"#, ""), ["k"]);
-    // Also if the index goes meanwhile.
+    // The same holds if the index is dropped meanwhile.
     node.ask(Request::Hold { partition, name: keyed("k"), hold: true });
     node.put("k", r#"{"n":3}"#);
     assert_eq!(node.index(IndexChange::Drop { name: "by_n".to_owned() }), Answer::Done);
@@ -315,7 +315,7 @@ fn an_answer_is_whole_at_every_moment_of_a_build_and_of_a_drop() {
         node.start(Request::IndexChange { partition, collection: collection.clone(), change });
         node.settle_at_most(completions);
         let find = node.start(Request::Find { query: Box::new(asked.clone()), want: Want::Count });
-        // The answer and the change go on side by side.
+        // The query and the change progress side by side.
         node.settle_at_most(3);
         let count = node.start(Request::Find { query: Box::new(asked.clone()), want: Want::Count });
         node.settle();
@@ -345,7 +345,7 @@ fn an_answer_has_all_that_was_acknowledged() {
     }
 }
 
-/// A document that is being opened when an entry of it arrives is told to be open, and not to have changed.
+/// A document that is being opened when one of its entries arrives is reported as opened, not as changed.
 #[test]
 fn an_index_takes_in_what_arrives_while_the_document_is_opened() {
     let ([mut a, b], _) = Node::pair();

@@ -1,4 +1,4 @@
-//! Rules: whoever is bound by them is told of what they match, and changes nothing else.
+//! Rules: a bound actor sees only documents that the rules match, and changes no others.
 
 use super::node::{Node, keyed, value};
 use crate::database::ask::{Query, Want};
@@ -12,12 +12,12 @@ use std::sync::Arc;
 
 const KEYS: [&str; 4] = ["a", "b", "c", "d"];
 
-/// Documents by their keys, as they should be.
+/// The expected documents by their keys.
 type Model = BTreeMap<String, (String, i64)>;
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// The rules become these: for each deed none, all, one's own, or those above a number.
+    /// Sets the rules; each deed is locked, open, limited to the actor's own documents, or to those above a number.
     Rules([u8; 5]),
     Put(usize, bool, i64),
     Add(usize, i64),
@@ -47,7 +47,7 @@ fn rule(kind: u8) -> &'static str {
     }
 }
 
-/// The same, written a second time. `None` where nothing is allowed.
+/// The same rule, implemented a second time. `None` if nothing is allowed.
 fn allows(kind: u8, (by, n): &(String, i64)) -> bool {
     match kind {
         0 => false,
@@ -57,7 +57,7 @@ fn allows(kind: u8, (by, n): &(String, i64)) -> bool {
     }
 }
 
-/// A node and what it should hold.
+/// A node and the documents that it should hold.
 struct World {
     node: Node,
     model: Model,
@@ -93,7 +93,7 @@ impl World {
             if matches!(**error, RequestError::Forbidden { .. } | RequestError::NotFound))
     }
 
-    /// Writes a document, as far as it is allowed.
+    /// Writes a document, if the rules allow it.
     fn put(&mut self, key: &str, becomes: (String, i64)) {
         let allowed = match self.model.get(key) {
             None => self.may(Deed::Create, &becomes),
@@ -124,7 +124,7 @@ impl World {
             Step::Add(key, by) => {
                 let Some((owner, n)) = self.model.get(KEYS[key]).cloned() else { return };
                 let becomes = (owner, n + by);
-                // Nothing that changes nothing is refused for what it leaves.
+                // A write without a change is not checked against the rule for its result.
                 let allowed = self.may(Deed::Update, &self.model[KEYS[key]]) && self.may(Deed::Update, &becomes);
                 let patch = value(&format!(r#"{{"n":{}}}"#, becomes.1));
                 let answer = self.write(vec![Self::intent(KEYS[key], Action::Patch(patch))]);
@@ -162,7 +162,7 @@ impl World {
         }
     }
 
-    /// Compares all that can be read with what should be.
+    /// Compares everything that can be read with the expected documents.
     fn look(&mut self, least: i64) {
         let partition = self.node.main();
         let selector = parse::parse(format!(r#"{{"n":{{"$gte":{least}}}}}"#).as_bytes()).unwrap();
@@ -234,7 +234,7 @@ fn what_is_read_for_an_actor_comes_from_the_store() {
         assert_eq!(matches!(answer, Answer::Snapshot(Some(_))), key == "a", "{key}: {answer:?}");
     }
     world.look(0);
-    // Of what is hidden nothing is told, not even that it is there.
+    // A hidden document is answered as absent.
     for action in [Action::Delete, Action::Patch(value(r#"{"n":2}"#))] {
         let hidden = world.write(vec![World::intent("b", action.clone())]);
         assert_eq!(hidden, world.write(vec![World::intent("d", action)]));
@@ -263,11 +263,11 @@ fn what_is_not_guarded_is_refused() {
     ] {
         assert_eq!(world.ask(request), Answer::Failed(RequestError::AdminOnly));
     }
-    // What this device did last may be somebody else's.
+    // The last change of this device may have been made by another actor.
     let answer = world.write(vec![World::intent("a", Action::Undo)]);
     let Answer::Failed(RequestError::At(0, error)) = answer else { panic!("{answer:?}") };
     assert_eq!(*error, RequestError::AdminOnly);
-    // Descriptions are documents too, whose collection has no rules.
+    // Descriptions are documents too; their collection has no rules.
     let description = world.node.main();
     let name = crate::database::request::Name::Key { collection: "_collections".to_owned(), key: "notes".to_owned() };
     let answer = world.ask(Request::Get { partition: description, name });

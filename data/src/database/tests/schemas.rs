@@ -1,4 +1,4 @@
-//! Schemas: what is written here is as they say, and what is not is shown.
+//! Schemas: writes here must match them, and documents that do not match are reported.
 
 use super::node::{Node, keyed, value};
 use crate::database::ask::{LiveEvent, Query, Want};
@@ -58,7 +58,7 @@ fn query(node: &Node, selector: &str) -> Query {
     Query { selector, sort: Sort::from_text("$key").unwrap(), ..Query::all(node.main(), "notes".to_owned()) }
 }
 
-/// The places that a refused write names.
+/// Returns the places that a refused write names.
 fn places(answer: Answer) -> Vec<String> {
     let Answer::Failed(RequestError::Violates(violations)) = answer else { panic!("{answer:?}") };
     violations.into_iter().map(|one| one.pointer).collect()
@@ -90,7 +90,7 @@ fn a_write_that_violates_the_schema_changes_nothing() {
     );
     assert_eq!(node.digest(), before);
 
-    // Imports too, with the line.
+    // Imports are checked as well, and the error names the line.
     let (import, ..) = node.import("file", "notes", false);
     let row = |json: &str, line| Row { key: None, value: value(json), at: RowPlace { line, row: line - 1 } };
     let answer = node.rows(import, vec![row(r#"{"n":3}"#, 2), row(r#"{"n":10}"#, 3)], b"");
@@ -119,7 +119,7 @@ fn a_schema_that_documents_violate_needs_force() {
         (vec!["b".into()], vec!["a".into()])
     );
 
-    // What is not valid is never hidden, can be read, deleted and mended.
+    // A document that does not match stays visible, and can be read, deleted and corrected.
     let mut node = node.restart(0);
     assert_eq!(node.get(keyed("b")), Some(value(r#"{"n":"x"}"#)));
     assert!(matches!(node.change("b", Action::Patch(value(r#"{"n":2}"#))), Answer::Written { .. }));
@@ -148,7 +148,7 @@ fn members_merge_and_are_filled_in_as_the_schema_says() {
     );
     nodes[0].put("b", r#"{"body":"ab","likes":3}"#);
     wire.carry(&mut nodes);
-    // Both set whole values without knowing of each other: texts and counters keep what each changed.
+    // Both devices set whole values concurrently; texts and counters keep the changes of both.
     nodes[0].put("b", r#"{"body":"xab","likes":5}"#);
     nodes[1].put("b", r#"{"body":"aby","likes":4}"#);
     wire.carry(&mut nodes);
@@ -194,7 +194,7 @@ fn replicas_agree_on_what_a_merge_made_invalid() {
     };
     let ids = [live(&mut nodes[0]), live(&mut nodes[1])];
     let waiting = [0, 1].map(|at| nodes[at].start(Request::LiveNext { id: ids[at] }));
-    // Each adds two items: valid alone, four together.
+    // Each device adds two items: valid alone, but four together are not.
     nodes[0].put("a", r#"{"l":[1,2],"n":1}"#);
     nodes[1].put("a", r#"{"l":[3,4],"n":1}"#);
     wire.carry(&mut nodes);
@@ -205,7 +205,7 @@ fn replicas_agree_on_what_a_merge_made_invalid() {
         let Some(Answer::Live(batch)) = told else { panic!("{told:?}") };
         assert!(matches!(&batch.events[..], [LiveEvent::Added { found, .. }] if found.key.as_deref() == Some("a")));
     }
-    // Another schema makes other documents invalid, also where nobody touched them.
+    // Another schema makes other documents invalid, even without a change of theirs.
     let waiting = [0, 1].map(|at| nodes[at].start(Request::LiveNext { id: ids[at] }));
     assert!(matches!(nodes[1].set(r#"{"required":["n"]}"#, true), Answer::Schema(_)));
     wire.carry(&mut nodes);
@@ -222,7 +222,7 @@ fn a_schema_that_nobody_here_can_read_hides_nothing() {
     let mut node = Node::new();
     node.put("a", r#"{"n":1}"#);
     let partition = node.main();
-    // As a later version may write it.
+    // The description, in the form that a later version may write.
     let name = Name::Key { collection: crate::collection::COLLECTIONS.to_owned(), key: "notes".to_owned() };
     let patch = value(r#"{"schema":"3:{\"later\":1}"}"#);
     assert!(matches!(node.ask(Request::Patch { partition, name, patch }), Answer::Written { .. }));

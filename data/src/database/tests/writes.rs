@@ -1,4 +1,4 @@
-//! Writes with intent, versions, and documents that two devices make.
+//! Writes with conditions, versions, and documents that two devices create.
 
 use super::super::idempotency::Once;
 use super::super::request::Row;
@@ -109,7 +109,7 @@ fn two_requests_under_one_key_are_not_both_carried_out() {
     assert!(matches!(node.answers.remove(&first), Some(Answer::Wrote { .. })));
     assert_eq!(node.answers.remove(&second), Some(Answer::Failed(RequestError::OnceBusy)));
     assert_eq!(node.get(keyed("a")), Some(value(r#"{"n":2}"#)));
-    // What changed nothing changes nothing when it is asked for again.
+    // A request without effect has no effect when it is repeated.
     let same = || Request::Write {
         partition,
         intents: vec![put("a", r#"{"n":2}"#)],
@@ -138,7 +138,7 @@ fn earlier_versions_are_read_compared_and_gone_back_to() {
     assert_eq!(node.get(keyed("a")), Some(value(r#"{"body":"one","n":1}"#)));
     node.version(intent("a", Action::Revert(two.to_string())));
     assert_eq!(node.get(keyed("a")), Some(value(r#"{"body":"one two","n":2,"l":[1]}"#)));
-    // The text that came back is the one that was there: it still merges.
+    // The restored text is the original one, so it still merges.
     node.version(intent("a", Action::Delete));
     node.version(intent("a", Action::Revert(one.to_string())));
     assert_eq!(node.get(keyed("a")), Some(value(r#"{"body":"one","n":1}"#)));
@@ -203,7 +203,7 @@ fn documents_made_apart_under_one_key_merge_and_conflicts_are_listed() {
     let places: Vec<String> = found.iter().map(|(_, conflict)| conflict.path[0].to_string()).collect();
     assert_eq!(places, ["k", "s"]);
     assert!(found[1].0.is_some());
-    // Writing it with both in sight settles it.
+    // A write that has seen both settles the conflict.
     nodes[0].version(put("a", r#"{"body":"both","tags":[1,2],"info":{},"k":"settled","s":3}"#));
     wire.carry(&mut nodes);
     assert_eq!(conflicts(&mut nodes[1]), []);

@@ -1,7 +1,8 @@
-//! Elements that stand together in another element (`spec/documents.md`, section 8).
+//! XML files: rows are elements side by side in another element (`spec/documents.md`, section 8).
 //!
-//! A small splitter follows tags just closely enough to find where each row begins and ends; each row is then parsed by
-//! itself, and what surrounds the rows is checked at the end. So nothing but one row and the surroundings is ever held.
+//! A small splitter follows tags just enough to find the beginning and the end of each row. Each row is then parsed
+//! alone, and the text around the rows is checked at the end. Thus only one row and the text around the rows are in
+//! memory.
 
 mod value;
 
@@ -14,25 +15,25 @@ pub(crate) use value::{COMMENT, CONTENT, INSTRUCTION, TEXT, is_character};
 #[derive(Debug)]
 pub(super) struct Rows {
     phase: Phase,
-    /// Names of the elements that lead to a row, as asked for; the outermost may be left out.
+    /// Requested names of the elements on the way to a row; the outermost may be left out.
     asked: Option<Vec<String>>,
-    /// Names of all elements that lead to a row, its own last; known once there was one.
+    /// Names of all elements on the way to a row, including the row's; known after the first row.
     path: Option<Vec<String>>,
-    /// The elements around the rows that are open.
+    /// The open elements around the rows.
     open: Vec<String>,
     head: String,
-    /// What was read outside the rows since the last one.
+    /// The text outside of rows since the last row.
     around: Vec<u8>,
     tail: String,
     row: Vec<u8>,
-    /// Line where the row starts.
+    /// Line on which the row starts.
     row_line: u64,
-    /// How many elements are open in the row.
+    /// Number of open elements in the row.
     depth: usize,
     markup: Markup,
-    /// The outermost element has ended.
+    /// True if the outermost element has ended.
     ended: bool,
-    /// An element, or text, that is no row stands behind a row; and on which line.
+    /// An element or text after a row that is not a row itself, with its line.
     foreign: Option<(String, u64)>,
     names: Names,
 }
@@ -43,37 +44,37 @@ enum Phase {
     Head,
     /// In a row.
     Row,
-    /// Behind a row.
+    /// After a row.
     Behind,
 }
 
-/// The piece of markup being read: a tag, a comment or what else begins with `<`.
+/// The markup being read: a tag, a comment, or anything else that begins with `<`.
 #[derive(Debug, Default)]
 struct Markup {
-    /// From the `<` on; empty in text.
+    /// The bytes from the `<` on; empty in text.
     bytes: Vec<u8>,
-    /// The quote that is open in it.
+    /// The open quote in it.
     quote: Option<u8>,
-    /// Brackets that are open in a document type.
+    /// Number of open brackets in a document type.
     brackets: usize,
     line: u64,
 }
 
-/// What a whole piece of markup is.
+/// Kind of a complete piece of markup.
 enum Piece {
     Open {
         name: String,
         closed: bool,
     },
     Close,
-    /// A comment, an instruction, a declaration, a document type.
+    /// A comment, a processing instruction, a declaration or a document type.
     Aside,
-    /// Characters in `<![CDATA[`.
+    /// Characters of a CDATA section.
     Text,
 }
 
 impl Markup {
-    /// Takes a byte; returns true when the markup is whole.
+    /// Takes a byte; returns true if the markup is complete.
     fn see(&mut self, byte: u8) -> bool {
         self.bytes.push(byte);
         let bytes = self.bytes.as_slice();
@@ -98,7 +99,7 @@ impl Markup {
         false
     }
 
-    /// Takes the whole piece out, and says what it is.
+    /// Takes the complete markup out, and returns its kind.
     fn take(&mut self) -> Result<(Piece, Vec<u8>), ImportError> {
         let bytes = core::mem::take(self).bytes;
         let line = self.line;
@@ -123,7 +124,7 @@ impl Markup {
 }
 
 impl Rows {
-    /// Starts a file, or goes on behind a row when the checkpoint is one.
+    /// Starts a file, or resumes after a row if the checkpoint is one.
     pub(super) fn new(checkpoint: &Checkpoint) -> Self {
         let split = |path: &String| {
             let separator = if path.contains('/') { '/' } else { '.' };
@@ -151,11 +152,11 @@ impl Rows {
         rows
     }
 
-    /// Reads again what stands before the rows, of which it is known that it holds none.
+    /// Reads the text before the rows again, which is known to hold no row.
     fn go_on(&mut self, head: &str) {
         let asked = self.asked.replace(vec![String::new()]);
         for byte in head.bytes() {
-            // It was read without an error before.
+            // This text was read before without an error.
             drop(self.see(byte, 1));
         }
         self.around.clear();
@@ -171,7 +172,7 @@ impl Rows {
         self.names.all()
     }
 
-    /// The path of the rows, with slashes: names may hold dots.
+    /// Returns the path of the rows, with slashes, because names may hold dots.
     pub(super) fn path(&self) -> Option<String> {
         self.path.as_ref().map(|path| path.join("/"))
     }
@@ -207,7 +208,7 @@ impl Rows {
         Ok((input.len(), Pulled::Nothing))
     }
 
-    /// Takes one byte. Returns true when it ends a row.
+    /// Takes one byte. Returns true if it ends a row.
     fn see(&mut self, byte: u8, line: u64) -> Result<bool, ImportError> {
         if self.markup.bytes.is_empty() && byte != b'<' {
             if !byte.is_ascii_whitespace() && self.phase != Phase::Row {
@@ -251,7 +252,7 @@ impl Rows {
         Ok(false)
     }
 
-    /// An element begins outside the rows: it is one, or stands around them.
+    /// Handles the start of an element outside of rows: it is a row, or surrounds the rows.
     fn open(&mut self, name: String, closed: bool, bytes: &[u8], line: u64) -> Result<bool, ImportError> {
         if self.ended {
             return Err(ImportError::Xml { line, what: format!("<{name}> stands behind the outermost element") });
@@ -314,10 +315,10 @@ impl Rows {
         true
     }
 
-    /// Characters outside the rows: they may stand around them in elements of their own, not between them.
+    /// Checks text outside of rows: it may be in other elements around the rows, but not between rows.
     fn text_outside(&mut self, line: u64) -> Result<(), ImportError> {
         if self.open.is_empty() {
-            // A byte order mark was taken already.
+            // A byte order mark was skipped earlier.
             return Err(ImportError::Xml { line, what: "text stands outside the outermost element".to_owned() });
         }
         let beside_rows = self.path.as_ref().is_some_and(|path| path[..path.len() - 1] == self.open[..]);
@@ -331,7 +332,7 @@ impl Rows {
         if self.phase == Phase::Row { &mut self.row } else { &mut self.around }.extend_from_slice(bytes);
     }
 
-    /// The file has ended: it must be whole, and so must be what surrounded the rows.
+    /// Handles the end of the file: the file and the text around the rows must be complete.
     fn end(&mut self, place: &Place) -> Result<(), ImportError> {
         let line = place.line;
         if self.phase == Phase::Row {
@@ -370,7 +371,7 @@ fn check_declaration(bytes: &[u8], line: u64) -> Result<(), ImportError> {
     if matches!(name.as_str(), "utf-8" | "utf8" | "us-ascii") { Ok(()) } else { Err(ImportError::NotUtf8 { line }) }
 }
 
-/// Returns whether a text can be the name of an element or an attribute.
+/// Returns whether a text is a valid name of an element or attribute.
 pub(crate) fn is_name(name: &str) -> bool {
     let starts = |c: char| c.is_alphabetic() || matches!(c, '_' | ':');
     let goes_on = |c: char| starts(c) || c.is_numeric() || matches!(c, '-' | '.' | '\u{b7}' | '\u{300}'..='\u{36f}');

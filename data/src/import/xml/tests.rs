@@ -32,7 +32,7 @@ fn error(rows: Option<&str>, text: &str) -> String {
     read(rows, text, 5).map(|_| ()).unwrap_err().to_string()
 }
 
-/// Exports what was read.
+/// Exports the records that were read.
 fn again(rows: Option<&str>, text: &str) -> String {
     let (records, reader) = read(rows, text, 64).unwrap_or_else(|error| panic!("{error}"));
     let meta = CollectionMeta {

@@ -1,4 +1,4 @@
-//! One element as a value.
+//! Converts one XML element to a value (`spec/documents.md`, section 8).
 
 use super::is_name;
 use crate::import::ImportError;
@@ -8,19 +8,19 @@ use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::{BytesRef, BytesStart, Event};
 use std::collections::BTreeMap;
 
-/// The member that holds an element's text beside its attributes.
+/// Name of the member with an element's text, if it also has attributes.
 pub(crate) const TEXT: &str = "#text";
-/// The member that holds, in their order, texts and elements that members can't tell the order of.
+/// Name of the member with the texts and elements in order, for content whose order members cannot keep.
 pub(crate) const CONTENT: &str = "#content";
-/// The only member of a comment among them.
+/// Name of the only member of a comment in such content.
 pub(crate) const COMMENT: &str = "#comment";
-/// The only member of a processing instruction among them.
+/// Name of the only member of a processing instruction in such content.
 pub(crate) const INSTRUCTION: &str = "#pi";
 
-/// Names that are kept in their order, at most.
+/// Largest number of element names whose order is kept.
 const NAMES_MAX: usize = 4096;
 
-/// The names of elements, in the order of their first appearance: in that order members are written again.
+/// The names of elements, in the order of their first appearance. An export writes members in this order.
 #[derive(Debug)]
 pub(super) struct Names {
     all: Vec<String>,
@@ -44,7 +44,7 @@ impl Names {
         }
     }
 
-    /// Returns whether elements stand in the order in which members would be written.
+    /// Returns whether elements are in the order in which members would be written.
     fn keep_order<'a>(&self, elements: impl Iterator<Item = &'a str>) -> bool {
         let mut last: Option<(&str, usize)> = None;
         for name in elements {
@@ -58,28 +58,28 @@ impl Names {
     }
 }
 
-/// An element that is being read.
+/// An element being read.
 struct Open {
     name: String,
     attributes: BTreeMap<String, Value>,
     content: Vec<Node>,
 }
 
-/// Something in an element.
+/// A part of an element's content.
 enum Node {
     Text(String),
     Element(String, Value),
     Aside(&'static str, String),
 }
 
-/// Where a row is, for its errors.
+/// Line and number of a row, for its errors.
 type At = (u64, u64);
 
 fn wrong((line, row): At, what: impl core::fmt::Display) -> ImportError {
     ImportError::Xml { line, what: format!("(row {row}) {what}") }
 }
 
-/// Reads one row: always a map.
+/// Parses one row: always a map.
 pub(super) fn parse(bytes: &[u8], at: At, names: &mut Names) -> Result<Value, ImportError> {
     let text = core::str::from_utf8(bytes).map_err(|_| ImportError::NotUtf8 { line: at.0 })?;
     let mut reader = Reader::from_str(text);
@@ -136,7 +136,7 @@ pub(super) fn parse(bytes: &[u8], at: At, names: &mut Names) -> Result<Value, Im
     }
 }
 
-/// Checks that what surrounds the rows is well-formed.
+/// Checks that the text around the rows is well-formed.
 pub(super) fn check(text: &str, line: u64) -> Result<(), ImportError> {
     let mut reader = Reader::from_str(text);
     loop {
@@ -167,7 +167,7 @@ fn begin(tag: &BytesStart<'_>, at: At) -> Result<Open, ImportError> {
     Ok(Open { name, attributes, content: Vec::new() })
 }
 
-/// Checks that a text holds only what XML may hold.
+/// Checks that a text holds only characters that XML allows.
 fn characters(text: &str, at: At) -> Result<String, ImportError> {
     match text.chars().find(|c| !is_character(*c)) {
         Some(c) => Err(wrong(at, format_args!("the character U+{:04X} is not allowed in XML", u32::from(c)))),
@@ -175,7 +175,7 @@ fn characters(text: &str, at: At) -> Result<String, ImportError> {
     }
 }
 
-/// Returns whether XML can hold a character.
+/// Returns whether XML allows a character.
 pub(crate) const fn is_character(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
 }
@@ -191,7 +191,7 @@ fn referred(reference: &BytesRef<'_>, at: At) -> Result<String, ImportError> {
     })
 }
 
-/// Adds to the innermost open element; neighbouring texts are one.
+/// Adds a node to the innermost open element; adjacent texts are merged.
 fn add(open: &mut [Open], node: Node) {
     let Some(element) = open.last_mut() else { return };
     match (node, element.content.last_mut()) {

@@ -6,13 +6,13 @@ fn bounds(selector: &str, field: &str) -> Bounds {
     Bounds::of(&parse::parse(selector.as_bytes()).unwrap(), &Field::parse(field).unwrap())
 }
 
-/// The points of field `a`, written.
+/// Returns the points of field `a`, as text.
 fn points(selector: &str) -> Option<Vec<String>> {
     let written = |point: &Option<Value>| point.as_ref().map_or("missing".to_owned(), json::to_string);
     bounds(selector, "a").points().map(|points| points.iter().map(written).collect())
 }
 
-/// The range of a field in the usual notation.
+/// Returns the range of a field in interval notation.
 fn range(selector: &str, field: &str, multikey: bool) -> Option<String> {
     let range = bounds(selector, field).range(multikey)?;
     let end = |end: &Option<End>| end.as_ref().map(|end| (json::to_string(&end.value), end.inclusive));
@@ -88,7 +88,7 @@ fn members_of_items_are_bounded_too() {
     let selector = r#"{"a":{"$elemMatch":{"b":{"$gt":3},"c":5,"d":null,"0":1}}}"#;
     assert_eq!(range(selector, "a.b", true).as_deref(), Some("Number (3,)"));
     assert_eq!(bounds(selector, "a.c").points(), Some(&[Some(Value::Int(5))][..]));
-    // Another item may have it, so the document is not under "missing"; and digits are a key there.
+    // Another item may have the member, so the document is not under "missing"; and digits are a key there.
     assert!(bounds(selector, "a.d").is_free() && bounds(selector, "a.0").is_free());
 }
 

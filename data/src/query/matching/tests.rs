@@ -8,7 +8,7 @@ fn matches(selector: &str, document: &str) -> bool {
     selector.matches(&Subject::new(&value, DocId([0xab; 16])))
 }
 
-/// Selectors with documents that match and documents that do not.
+/// Checks selectors against documents that match and documents that do not.
 fn check(cases: &[(&str, &[&str], &[&str])]) {
     for (selector, yes, no) in cases {
         for document in *yes {
@@ -51,7 +51,7 @@ fn an_order_holds_within_a_type() {
             &[r#"{"a":9007199254740992}"#, r#"{"a":9007199254740991}"#],
         ),
         (r#"{"a":{"$not":{"$gt":3}}}"#, &["{}", r#"{"a":"x"}"#, r#"{"a":3}"#], &[r#"{"a":[1,4]}"#]),
-        // Different items may fulfil the two; one must for $elemMatch.
+        // Different items may satisfy the two tests; for `$elemMatch` one item must.
         (r#"{"a":{"$gt":3,"$lt":7}}"#, &[r#"{"a":[1,9]}"#, r#"{"a":5}"#], &[r#"{"a":9}"#]),
         (r#"{"a":{"$elemMatch":{"$gt":3,"$lt":7}}}"#, &[r#"{"a":[1,5]}"#], &[r#"{"a":[1,9]}"#, r#"{"a":5}"#]),
     ]);
@@ -110,7 +110,7 @@ fn remainders_are_exact_and_of_whole_numbers_alone() {
         (r#"{"a":{"$mod":[-9223372036854775808,0]}}"#, &[r#"{"a":18446744073709551616.0}"#], &[r#"{"a":1}"#]),
     ]);
     for (number, divisor) in [(1e300, 7), (9_007_199_254_740_992.0, 10), (-1.5e20, 1_000_003), (12.0, 5)] {
-        // Slowly: what a float adds up from, power by power.
+        // The slow way: adds up the float's value power by power.
         let digits = format!("{number:.0}");
         let slow = digits
             .trim_start_matches('-')
@@ -145,7 +145,7 @@ fn logic_combines_selectors() {
         (r#"{"$not":{"a":1}}"#, &["{}"], &[r#"{"a":1}"#]),
         (r#"{"$or":[]}"#, &[], &["{}"]),
         (r#"{"$and":[],"$nor":[]}"#, &["{}"], &[]),
-        // A field that is missing elsewhere is no reason to lose a document.
+        // A member that is missing elsewhere must not exclude a document.
         (r#"{"_":{"$ne":"b"},"s":"x"}"#, &[r#"{"s":"x"}"#, r#"{"_":"a","s":"x"}"#], &[r#"{"_":"b","s":"x"}"#]),
     ]);
 }

@@ -1,4 +1,4 @@
-//! Counts, sums and groups: what a selection asks for becomes one command, or two where there are groups.
+//! Counts, measures and groups: a selection becomes one command, or two if it includes groups.
 
 use async_graphql::dynamic::{Field, FieldFuture, FieldValue, InputValue, Object, ResolverContext, TypeRef};
 use async_graphql::{SelectionField, Value};
@@ -15,9 +15,9 @@ use crate::problem::{Code, Problem};
 pub(super) const AGGREGATE: &str = "Aggregate";
 /// The type of a group.
 const GROUP: &str = "AggregateGroup";
-/// Groups of an answer, at most.
+/// Largest number of groups in an answer.
 const GROUPS_MAX: usize = 10_000;
-/// Ways to put values together: the field, and what it is.
+/// Aggregate functions: the field's name, and the kind of measure.
 const MEASURES: [(&str, MeasureKind); 4] = [
     ("sum", MeasureKind::Sum),
     ("min", MeasureKind::Min),
@@ -25,20 +25,20 @@ const MEASURES: [(&str, MeasureKind); 4] = [
     ("average", MeasureKind::Average),
 ];
 
-/// What was put together of documents.
+/// Aggregates of some documents.
 struct Together {
     count: u64,
     value: Option<Json>,
     measures: Vec<(Measure, Option<Json>)>,
 }
 
-/// All documents, and groups of them.
+/// Aggregates of all documents, and of groups.
 struct Aggregate {
     all: Together,
     groups: Vec<Together>,
 }
 
-/// The types of aggregates.
+/// Returns the types of aggregates.
 pub(super) fn types() -> [Object; 2] {
     let groups = Field::new("groups", TypeRef::named_nn_list(GROUP), |ctx| {
         let aggregate = ctx.parent_value.downcast_ref::<Aggregate>();
@@ -74,7 +74,7 @@ fn with_measures(mut object: Object) -> Object {
     object
 }
 
-/// What a field belongs to: all documents, or a group.
+/// Returns the aggregates above a field: of all documents, or of a group.
 fn together<'a>(parent: &'a FieldValue<'a>) -> Option<&'a Together> {
     let all = parent.downcast_ref::<Aggregate>().map(|aggregate| &aggregate.all);
     all.or_else(|| parent.downcast_ref::<Together>())
@@ -84,7 +84,7 @@ fn told(value: Json) -> Option<Value> {
     Value::from_json(value).ok()
 }
 
-/// Answers with counts, measures and groups.
+/// Resolves counts, measures and groups.
 pub(super) async fn aggregate<'a>(ctx: &ResolverContext<'a>, model: &Model) -> Result<Option<FieldValue<'a>>, Problem> {
     let (query, asker) = (condition_of(ctx, model)?, asker(ctx)?);
     let selected: Vec<SelectionField<'_>> = ctx.ctx.field().selection_set().collect();
@@ -102,7 +102,7 @@ pub(super) async fn aggregate<'a>(ctx: &ResolverContext<'a>, model: &Model) -> R
     Ok(Some(FieldValue::owned_any(Aggregate { all, groups })))
 }
 
-/// Which measures fields ask for.
+/// Returns the measures that fields request.
 fn measures<'a>(fields: impl Iterator<Item = SelectionField<'a>>) -> Result<Vec<Measure>, Problem> {
     let mut found: Vec<Measure> = Vec::new();
     for field in fields {
@@ -144,7 +144,7 @@ async fn counted(
     Ok(groups.into_iter().map(together).collect())
 }
 
-/// Makes the field of a collection's aggregate.
+/// Returns the field of a collection's aggregate.
 pub(super) fn field(name: String, model: std::sync::Arc<Model>, condition: InputValue) -> Field {
     let by = InputValue::new("group_by", TypeRef::named(TypeRef::STRING));
     Field::new(name, TypeRef::named(AGGREGATE), move |ctx| {

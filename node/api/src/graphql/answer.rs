@@ -1,4 +1,4 @@
-//! Requests and their answers, with errors by the codes of REST.
+//! GraphQL requests and their answers; errors have the codes of the REST API.
 
 use async_graphql::dynamic::Schema;
 use async_graphql::parser::parse_query;
@@ -16,13 +16,13 @@ use crate::access::Door;
 use crate::call::Caller;
 use crate::problem::{Code, Problem};
 
-/// Bytes of values in an answer, at most.
+/// Largest size of the values in an answer, in bytes.
 const BYTES_MAX: usize = 16 << 20;
 
-/// Errors of an answer, at most.
+/// Largest number of errors in an answer.
 const ERRORS_MAX: usize = 100;
 
-/// A request, as clients of GraphQL send it.
+/// A request in the form that GraphQL clients send.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Asked {
@@ -31,12 +31,12 @@ pub(crate) struct Asked {
     operation_name: Option<String>,
     #[serde(default)]
     variables: Option<Map<String, Json>>,
-    /// What clients say beside that does not count.
+    /// Extensions of clients, which are ignored.
     #[serde(default, rename = "extensions")]
     _extensions: Option<IgnoredAny>,
 }
 
-/// Who asks, where, and how much may still be answered.
+/// The sender of a request, its space, and the remaining size of the answer.
 #[derive(Debug, Clone)]
 pub(super) struct Asker {
     pub(super) caller: Caller,
@@ -44,29 +44,29 @@ pub(super) struct Asker {
     pub(super) room: Arc<Room>,
 }
 
-/// Room for values in an answer. It is there so that a short request does not make a long one.
+/// The remaining size of an answer. The limit keeps a short request from causing a very long answer.
 #[derive(Debug)]
 pub(super) struct Room(AtomicUsize);
 
 impl Room {
-    /// All of it.
+    /// Returns the full size.
     pub(super) fn new() -> Self {
         Self(AtomicUsize::new(BYTES_MAX))
     }
 
-    /// Takes room for a value. Returns whether there is some left.
+    /// Subtracts the size of a value. Returns whether any is left.
     pub(super) fn take(&self, bytes: usize) -> bool {
         let left = self.0.load(Ordering::Relaxed).saturating_sub(bytes);
         self.0.store(left, Ordering::Relaxed);
         left > 0
     }
 
-    /// Begins anew.
+    /// Resets to the full size.
     pub(super) fn reset(&self) {
         self.0.store(BYTES_MAX, Ordering::Relaxed);
     }
 
-    /// Fails if too much was taken.
+    /// Fails if the answer is too large.
     pub(super) fn check(&self) -> Result<(), Problem> {
         if self.take(0) {
             return Ok(());
@@ -76,7 +76,7 @@ impl Room {
     }
 }
 
-/// How many bytes a value takes, about.
+/// Returns the approximate size of a value, in bytes.
 pub(super) fn bytes_of(value: &Value) -> usize {
     match value {
         Value::Null | Value::Boolean(_) | Value::Number(_) => 8,
@@ -88,14 +88,14 @@ pub(super) fn bytes_of(value: &Value) -> usize {
     }
 }
 
-/// A request that may be carried out.
+/// A request that passed all limits.
 pub(super) struct Prepared {
     pub(super) request: Request,
     pub(super) room: Arc<Room>,
     pub(super) kind: OperationType,
 }
 
-/// Parses a request and looks whether it asks for too much.
+/// Parses a request and checks its limits.
 pub(super) fn prepare(asked: Asked, caller: Caller, space: SpaceRef) -> Result<Prepared, Problem> {
     let Asked { query, operation_name, variables, .. } = asked;
     limits::check_text(&query)?;
@@ -116,7 +116,7 @@ pub(super) fn prepare(asked: Asked, caller: Caller, space: SpaceRef) -> Result<P
 /// Carries out a query or a mutation.
 ///
 /// # Errors
-/// If there is no such space, or it cannot be read. What is wrong with the request stands in the answer.
+/// If the space does not exist or cannot be read. Errors of the request itself are part of the answer.
 pub(crate) async fn execute(door: &Door, caller: Caller, space: SpaceRef, asked: Asked) -> Result<Response, Problem> {
     let schema = door.graphql.current(&caller, &space).await?;
     Ok(match prepare(asked, caller, space) {
@@ -129,13 +129,13 @@ pub(crate) async fn execute(door: &Door, caller: Caller, space: SpaceRef, asked:
     })
 }
 
-/// Carries out a query or a mutation that was prepared.
+/// Carries out a prepared query or mutation.
 pub(super) async fn once(schema: &Schema, prepared: Prepared) -> Response {
     let Prepared { request, room, .. } = prepared;
     told(schema.execute(request).await, &room)
 }
 
-/// Gives each error its code. An answer that became too large is none.
+/// Adds the code to each error. An answer that became too large is replaced by an error.
 pub(super) fn told(mut response: Response, room: &Room) -> Response {
     if let Err(problem) = room.check() {
         return refused(&problem);
@@ -151,7 +151,7 @@ pub(super) fn told(mut response: Response, room: &Room) -> Response {
     response
 }
 
-/// The answer to a request that is not carried out.
+/// Returns the answer to a refused request.
 pub(super) fn refused(problem: &Problem) -> Response {
     let Error { message, extensions, .. } = error(problem);
     let mut error = ServerError::new(message, None);
@@ -159,7 +159,7 @@ pub(super) fn refused(problem: &Problem) -> Response {
     Response::from_errors(vec![error])
 }
 
-/// A problem as an error of GraphQL: `extensions` has what problem details have.
+/// Converts a problem to a GraphQL error; `extensions` has the members of problem details.
 pub(super) fn error(problem: &Problem) -> Error {
     let mut members = match serde_json::to_value(problem) {
         Ok(Json::Object(members)) => members,

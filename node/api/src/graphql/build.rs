@@ -1,4 +1,4 @@
-//! Puts a schema together.
+//! Builds the GraphQL schema of a partition.
 
 use async_graphql::Value;
 use async_graphql::dynamic::{
@@ -13,16 +13,16 @@ use super::types::{INT64, JSON, JSON_FILTER, ORDER, condition, shared};
 use super::{aggregate, live, write};
 use crate::problem::{Code, Problem};
 
-/// What is told of a collection.
+/// The type that describes a collection.
 const INFO: &str = "CollectionInfo";
 
-/// Makes the schema of a partition with these collections.
+/// Builds the schema of a partition with these collections.
 pub(super) fn schema(collections: &[CollectionSchema]) -> Result<Schema, Problem> {
     let models: Vec<Arc<Model>> = models(collections).into_iter().map(Arc::new).collect();
     let any = !models.is_empty();
     let mut query = Object::new("Query").field(infos(models.clone()));
     let (mut mutation, mut subscription) = (Object::new("Mutation"), Subscription::new("Subscription"));
-    // What asks too much is found before: see `limits`.
+    // The schema has no limits of its own, because `limits` checks requests before.
     let schema = Schema::build("Query", any.then_some("Mutation"), any.then_some("Subscription"));
     let mut schema = shared(schema.disable_suggestions().limit_recursive_depth(64)).register(info_type());
     for ty in aggregate::types() {
@@ -108,7 +108,7 @@ fn with_query(
     field
 }
 
-/// The arguments of a query: which documents, in what order, how many.
+/// Returns the arguments of a query: condition, order, limit.
 fn arguments(model: &Model) -> [InputValue; 3] {
     let (condition, order) = if model.members.is_empty() {
         (
@@ -127,7 +127,7 @@ fn arguments(model: &Model) -> [InputValue; 3] {
     [condition, order, limit]
 }
 
-/// The types of conditions and sorts, of a collection with a schema or an object in it.
+/// Returns the types of conditions and sorts, for a collection with a schema or an object in it.
 fn asking_types(owner: &str, members: &[Member], is_document: bool) -> Vec<InputObject> {
     let mut types = Vec::new();
     let (mut tests, mut order) =
@@ -161,7 +161,7 @@ fn asking_types(owner: &str, members: &[Member], is_document: bool) -> Vec<Input
     types
 }
 
-/// The list of collections, with what they are called here.
+/// Returns the field that lists the collections with their GraphQL names.
 fn infos(models: Vec<Arc<Model>>) -> Field {
     let infos = Field::new("_collections", TypeRef::named_nn_list_nn(INFO), move |_| {
         FieldFuture::Value(Some(FieldValue::list(models.iter().map(|model| FieldValue::owned_any(Arc::clone(model))))))
@@ -189,7 +189,7 @@ mod tests {
     use proptest::sample::select;
     use serde_json::{Value as Json, json};
 
-    /// Names that are alike here, or are taken by something else.
+    /// Names that become equal in GraphQL, or are in use by something else.
     const NAMES: [&str; 24] = [
         "a",
         "A",

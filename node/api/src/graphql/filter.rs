@@ -1,4 +1,5 @@
-//! Conditions and sorts of GraphQL as selectors and sorts of ours. Nothing else decides what matches: see `spec/query.md`.
+//! Converts GraphQL conditions and sorts to selectors and sorts. Only selectors decide which documents match; see
+//! `spec/query.md`.
 
 use async_graphql::Value;
 use serde_json::{Map, Value as Json, json};
@@ -6,9 +7,9 @@ use serde_json::{Map, Value as Json, json};
 use super::model::{Kind, Member, VIRTUAL};
 use crate::problem::{Code, Problem};
 
-/// Conditions inside each other, at most: more than a selector may have.
+/// Largest nesting of conditions, which is above that of selectors.
 const DEPTH_MAX: usize = 32;
-/// Tests of a field: name, operator of a selector.
+/// Tests of a field: the GraphQL name, and the operator of a selector.
 const TESTS: [(&str, &str); 11] = [
     ("_eq", "$eq"),
     ("_neq", "$ne"),
@@ -23,23 +24,24 @@ const TESTS: [(&str, &str); 11] = [
     ("_elem", "$elemMatch"),
 ];
 
-/// What joins conditions: name, operator of a selector.
+/// Logical operators: the GraphQL name, and the operator of a selector.
 const JUNCTIONS: [(&str, &str); 3] = [("_and", "$and"), ("_or", "$or"), ("_not", "$not")];
 
-/// Returns the selector that a condition on documents means.
+/// Converts a condition on documents to a selector.
 ///
 /// # Errors
-/// A null, which would be taken for no condition; and what the types of GraphQL do not already refuse.
+/// If the condition contains null, which would act as no condition, or anything else that the GraphQL types do not
+/// refuse.
 pub(super) fn selector(condition: &Value, members: &[Member]) -> Result<Json, Problem> {
     let mut tests = Vec::new();
     conditions(condition, members, DEPTH_MAX, &mut tests)?;
     Ok(all_of(tests))
 }
 
-/// Returns the sort that a list of orders means.
+/// Converts a list of orders to a sort.
 ///
 /// # Errors
-/// An order with several fields, since it does not say which comes first.
+/// If an order has several fields, because their precedence would be undefined.
 pub(super) fn sort(orders: &Value, members: &[Member]) -> Result<Json, Problem> {
     let mut sort = Vec::new();
     for order in listed(orders) {
@@ -64,7 +66,7 @@ pub(super) fn sort(orders: &Value, members: &[Member]) -> Result<Json, Problem> 
     Ok(Json::Array(sort))
 }
 
-/// Returns a selector that was written as JSON. One with the operators of typed fields would match nothing, so it is refused.
+/// Returns a selector given as JSON. Refuses one with the operators of typed fields, which would match nothing.
 pub(super) fn selector_in_json(value: &Value) -> Result<Json, Problem> {
     fn operator(json: &Json) -> Option<&'static (&'static str, &'static str)> {
         match json {
@@ -85,12 +87,12 @@ pub(super) fn selector_in_json(value: &Value) -> Result<Json, Problem> {
     }
 }
 
-/// Returns a value of GraphQL as JSON.
+/// Converts a GraphQL value to JSON.
 pub(super) fn plain(value: &Value) -> Result<Json, Problem> {
     value.clone().into_json().map_err(|error| bad(error.to_string()))
 }
 
-/// Adds the selectors that must all match.
+/// Adds the selectors of a condition, all of which must match.
 fn conditions(value: &Value, members: &[Member], depth: usize, tests: &mut Vec<Json>) -> Result<(), Problem> {
     let depth = depth.checked_sub(1).ok_or_else(|| bad("conditions stand too deep in each other"))?;
     let inner = |value: &Value| {
@@ -112,7 +114,7 @@ fn conditions(value: &Value, members: &[Member], depth: usize, tests: &mut Vec<J
     Ok(())
 }
 
-/// Adds the tests of a member. Paths of members of objects begin at the document, so that nothing is nested.
+/// Adds the tests of a member. The paths of nested members begin at the document, so that selectors are not nested.
 fn member_tests(name: &str, value: &Value, members: &[Member], tests: &mut Vec<Json>) -> Result<(), Problem> {
     let member = members.iter().find(|member| member.name == name).ok_or_else(|| unknown(name))?;
     match &member.kind {
@@ -132,10 +134,10 @@ fn field_tests(path: &str, kind: &Kind, value: &Value, tests: &mut Vec<Json>) ->
     Ok(())
 }
 
-/// Returns a test as an operator and its operand.
+/// Converts a test to an operator and its operand.
 fn test(name: &str, kind: &Kind, value: &Value) -> Result<(&'static str, Json), Problem> {
     if name == "_is_null" {
-        // What is missing equals null, too.
+        // A missing field equals null, too.
         return Ok((if plain(value)? == true { "$eq" } else { "$ne" }, Json::Null));
     }
     let (_, operator) = TESTS.iter().find(|(known, _)| *known == name).ok_or_else(|| unknown(name))?;
@@ -157,7 +159,7 @@ fn test(name: &str, kind: &Kind, value: &Value) -> Result<(&'static str, Json), 
     Ok((operator, operand))
 }
 
-/// The selector that matches what all of them match.
+/// Returns a selector for documents that match all tests.
 fn all_of(mut tests: Vec<Json>) -> Json {
     match tests.pop() {
         None => json!({}),
@@ -169,7 +171,7 @@ fn all_of(mut tests: Vec<Json>) -> Json {
     }
 }
 
-/// The members of an object, none of which may be null: a null would be taken for no condition.
+/// Returns the members of an object. Refuses null, which would act as no condition.
 fn entries(value: &Value) -> Result<Vec<(&str, &Value)>, Problem> {
     let Value::Object(members) = value else { return Err(bad("an object must stand here")) };
     if let Some((name, _)) = members.iter().find(|(_, value)| **value == Value::Null) {
@@ -178,7 +180,7 @@ fn entries(value: &Value) -> Result<Vec<(&str, &Value)>, Problem> {
     Ok(members.iter().map(|(name, value)| (name.as_str(), value)).collect())
 }
 
-/// The items of a list. A value alone stands for a list of it.
+/// Returns the items of a list. A single value stands for a list of one.
 fn listed(value: &Value) -> &[Value] {
     if let Value::List(items) = value { items } else { core::slice::from_ref(value) }
 }
@@ -295,7 +297,7 @@ mod tests {
         }
     }
 
-    /// Any condition: names that mean something and others, with values of every type.
+    /// Returns any condition, with known and unknown names and values of every type.
     fn conditions() -> impl Strategy<Value = Value> {
         let name = select(
             &[
@@ -338,7 +340,7 @@ mod tests {
     }
 
     proptest! {
-        /// What is no selector is refused by whoever reads it, with a place; nothing else is ever made of a condition.
+        /// An invalid selector is refused by its parser, with a place; a condition never becomes anything else.
         #[test]
         fn whatever_condition_comes_is_an_object_or_refused(condition in conditions()) {
             if let Ok(selector) = selector(&condition, &members()) {

@@ -1,7 +1,7 @@
-//! What a request may ask for at most, found out before anything is validated or carried out.
+//! Limits of a GraphQL request, checked before it is validated or carried out.
 //!
-//! A field costs 1. What stands below a field that takes a `limit` costs once more for each hundred documents of it.
-//! Introspection does not count, but has bounds of its own.
+//! A field costs 1. Fields below one with a `limit` cost that much once more for each further hundred documents.
+//! Introspection has a cost of 0, but limits of its own.
 
 use async_graphql::parser::types::{
     DocumentOperations, ExecutableDocument, Field, OperationDefinition, OperationType, Selection, SelectionSet,
@@ -12,25 +12,25 @@ use std::collections::BTreeSet;
 
 use crate::problem::{Code, Problem};
 
-/// Bytes of a request's text, at most. Large values go into variables, which are quicker to read.
+/// Longest text of a request, in bytes. Large values belong in variables, which are faster to parse.
 const TEXT_BYTES_MAX: usize = 128 * 1024;
-/// Levels of fields, at most.
+/// Largest nesting of fields.
 pub(super) const DEPTH_MAX: usize = 10;
-/// Cost of an operation, at most.
+/// Largest cost of an operation.
 pub(super) const COST_MAX: u64 = 500;
-/// Documents of a page that cost nothing more.
+/// Number of documents on a page that add no cost.
 const PAGE: u64 = 100;
-/// Brackets inside each other, at most.
+/// Largest nesting of brackets.
 const BRACKETS_MAX: usize = 64;
-/// Fields and fragments that are followed below each other, at most.
+/// Largest nesting of fields and fragments.
 const LEVELS_MAX: usize = 48;
-/// Lists of types inside each other that an introspection may ask for: each multiplies the answer.
+/// Largest nesting of type lists in an introspection; each level multiplies the answer.
 const LISTS_MAX: usize = 3;
-/// Fields of an introspection, at most.
+/// Largest number of fields in an introspection.
 const INTROSPECTION_MAX: u64 = 500;
 
-/// Fails if a text is too long, if brackets stand too deep in each other, since whoever parses goes down one call for each; and if a whole number
-/// would be rounded.
+/// Fails if a text is too long, if its brackets nest too deep for a recursive parser, or if an integer would be
+/// rounded.
 pub(crate) fn check_text(text: &str) -> Result<(), Problem> {
     if text.len() > TEXT_BYTES_MAX {
         let detail = format!("the text of a request has at most {TEXT_BYTES_MAX} bytes");
@@ -49,7 +49,7 @@ pub(crate) fn check_text(text: &str) -> Result<(), Problem> {
             }
             b'}' | b']' | b')' => open = open.saturating_sub(1),
             b'#' => rest = behind(after, |byte| !matches!(byte, b'\n' | b'\r')),
-            // Whoever parses would begin anew inside of it.
+            // A parser would backtrack into an unterminated string, so it is refused.
             b'"' => rest = behind_string(after).ok_or_else(|| Problem::new(Code::BadQuery, "a string does not end"))?,
             b'a'..=b'z' | b'A'..=b'Z' | b'_' => {
                 rest = behind(after, |byte| byte.is_ascii_alphanumeric() || byte == b'_')
@@ -70,12 +70,12 @@ pub(crate) fn check_text(text: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-/// What follows the bytes at the beginning that are of a kind.
+/// Returns the bytes after the leading ones that satisfy a condition.
 fn behind(text: &[u8], is_of: impl Fn(u8) -> bool) -> &[u8] {
     &text[text.iter().position(|byte| !is_of(*byte)).unwrap_or(text.len())..]
 }
 
-/// Fails if a whole number does not fit in 64 bits.
+/// Fails if an integer does not fit in 64 bits.
 fn check_whole(digits: &[u8], negative: bool) -> Result<(), Problem> {
     let number: Option<u64> = core::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
     if number.is_some_and(|number| number <= i64::MAX.unsigned_abs() + u64::from(negative)) {
@@ -85,7 +85,7 @@ fn check_whole(digits: &[u8], negative: bool) -> Result<(), Problem> {
     Err(Problem::new(Code::BadQuery, detail))
 }
 
-/// What follows a string whose first quotation mark was read. `None` if it does not end.
+/// Returns the bytes after a string whose opening quotation mark was read; `None` if the string does not end.
 fn behind_string(text: &[u8]) -> Option<&[u8]> {
     let (block, mut rest) = text.strip_prefix(b"\"\"").map_or((false, text), |rest| (true, rest));
     loop {
@@ -101,7 +101,7 @@ fn behind_string(text: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// Fails if an operation of a document asks for too much.
+/// Fails if an operation of a document exceeds the limits.
 pub(crate) fn check(document: &ExecutableDocument, variables: &Variables) -> Result<(), Problem> {
     let (mut cost, mut used) = (0, BTreeSet::new());
     for (_, operation) in document.operations.iter() {
@@ -117,14 +117,14 @@ pub(crate) fn check(document: &ExecutableDocument, variables: &Variables) -> Res
     if cost > COST_MAX {
         return Err(costly());
     }
-    // What was not followed has no bounds.
+    // Fragments that were not visited are not limited, so they are refused.
     match document.fragments.keys().find(|name| !used.contains(*name)) {
         Some(name) => Err(Problem::new(Code::BadQuery, format!("the fragment {name} is not used"))),
         None => Ok(()),
     }
 }
 
-/// Returns the operation that is meant: the named one, or the only one. `None` if there is none such.
+/// Returns the requested operation: the named one, or the only one; `None` if there is no such operation.
 pub(crate) fn operation<'a>(document: &'a ExecutableDocument, name: Option<&str>) -> Option<&'a OperationDefinition> {
     let found = match (&document.operations, name) {
         (DocumentOperations::Single(only), None) => Some(only),
@@ -135,7 +135,7 @@ pub(crate) fn operation<'a>(document: &'a ExecutableDocument, name: Option<&str>
     found.map(|operation| &operation.node)
 }
 
-/// A subscription follows one thing.
+/// Fails unless a subscription has exactly one field.
 fn check_single(set: &SelectionSet) -> Result<(), Problem> {
     match &set.items[..] {
         [only] if matches!(&only.node, Selection::Field(field) if !field.node.name.node.starts_with("__")) => Ok(()),
@@ -143,20 +143,20 @@ fn check_single(set: &SelectionSet) -> Result<(), Problem> {
     }
 }
 
-/// Where a walk is.
+/// Position of a walk through an operation.
 #[derive(Clone, Copy)]
 struct At {
-    /// Fields above.
+    /// Number of fields above.
     depth: usize,
-    /// Fields and fragments above.
+    /// Number of fields and fragments above.
     level: usize,
-    /// How often what stands here counts.
+    /// Number of times that the cost of a field at this position is added.
     factor: u64,
-    /// In an introspection: lists of types above.
+    /// In an introspection: number of type lists above.
     lists: Option<usize>,
 }
 
-/// Adds up what an operation costs.
+/// A walk that adds up the cost of an operation.
 struct Walk<'a> {
     document: &'a ExecutableDocument,
     operation: &'a OperationDefinition,
@@ -164,7 +164,7 @@ struct Walk<'a> {
     cost: u64,
     introspection: u64,
     seen: u64,
-    /// Fragments that were followed.
+    /// Fragments that were visited.
     used: BTreeSet<&'a Name>,
 }
 
@@ -175,7 +175,7 @@ impl<'a> Walk<'a> {
         }
         let below = At { level: at.level + 1, ..at };
         for selection in &set.items {
-            // Fragments cost nothing: following them is bounded all the same.
+            // Fragments have no cost, but their number is limited as well.
             self.seen += 1;
             if self.seen > 4 * (COST_MAX + INTROSPECTION_MAX) {
                 return Err(costly());
@@ -185,7 +185,7 @@ impl<'a> Walk<'a> {
                 Selection::InlineFragment(fragment) => self.set(&fragment.node.selection_set.node, below)?,
                 Selection::FragmentSpread(spread) => {
                     let name = &spread.node.fragment_name.node;
-                    // One that is not there is told by the validation.
+                    // Validation reports a missing fragment.
                     if let Some(fragment) = self.document.fragments.get(name) {
                         self.used.insert(name);
                         self.set(&fragment.node.selection_set.node, below)?;
@@ -220,7 +220,7 @@ impl<'a> Walk<'a> {
         self.set(set, At { depth: at.depth + 1, factor, ..at })
     }
 
-    /// How many documents a field may bring.
+    /// Returns the largest number of documents that a field may return.
     fn limit(&self, field: &Field) -> u64 {
         let of = |name: Name| {
             let sent = self.variables.get(&name).cloned();
@@ -313,7 +313,7 @@ mod tests {
         assert_eq!(checked(&wide(50, "1000"), json!({})), Err(Code::TooComplex));
         assert_eq!(checked(&wide(50, "$n"), json!({})), Err(Code::TooComplex));
         assert_eq!(checked(&wide(50, "$n"), json!({ "n": 100 })), Ok(()));
-        // Fragments are counted where they are used, and end although they use themselves.
+        // A fragment's cost is added at each use; a recursive fragment ends at the limit.
         let twice = "{ a { ...f } } fragment f on A { b ...f }";
         assert_eq!(checked(twice, json!({})), Err(Code::TooComplex));
         assert_eq!(checked("{ a } fragment f on A { b }", json!({})), Err(Code::BadQuery));
@@ -345,7 +345,7 @@ mod tests {
         }
     }
 
-    /// What texts are made of.
+    /// Tokens of generated texts.
     const TOKENS: [&str; 26] = [
         "{", "}", "[", "]", "(", ")", "\"", "\"\"\"", "\\", "\n", "#", "a", "query", "fragment", "on", "...",
         "@include", ":", "$", "!", "=", "1", "-1.5e3", "\\u00e9", "ä", " ",

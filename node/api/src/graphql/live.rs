@@ -1,4 +1,4 @@
-//! Subscriptions: live queries, of which each event is the whole answer, and the feed of changes.
+//! Subscriptions: live queries, each event of which is the whole answer, and the feed of changes.
 
 use async_graphql::dynamic::{
     Field, FieldFuture, FieldValue, Object, ResolverContext, SubscriptionField, SubscriptionFieldFuture, TypeRef,
@@ -20,7 +20,7 @@ use crate::problem::Problem;
 /// Events of a subscription.
 type Events<'a> = BoxStream<'a, Result<FieldValue<'a>, Error>>;
 
-/// A command that goes on.
+/// A command that streams items.
 struct Following {
     call: Pin<Box<dyn Future<Output = Result<Reply, ServiceError>> + Send>>,
     items: mpsc::Receiver<Item>,
@@ -29,12 +29,12 @@ struct Following {
 impl Following {
     fn start(caller: &Caller, command: Command) -> Self {
         let backend = caller.backend();
-        // Nothing is read ahead: while an event is not taken, what changes comes together.
+        // Nothing is read ahead, so changes are combined until the event before is taken.
         let (sender, items) = mpsc::channel(1);
         Self { call: Box::pin(async move { backend.call(command, sender).await }), items }
     }
 
-    /// Waits for the next item. `None` at the end.
+    /// Waits for the next item; returns `None` at the end.
     async fn next(&mut self) -> Result<Option<Item>, Problem> {
         tokio::select! {
             biased;
@@ -44,7 +44,7 @@ impl Following {
     }
 }
 
-/// Makes the field of a collection's live query.
+/// Returns the field of a collection's live query.
 pub(super) fn query(model: Arc<Model>) -> SubscriptionField {
     let ty = TypeRef::named_nn_list_nn(&model.type_name);
     SubscriptionField::new(model.field.clone(), ty, move |ctx| {
@@ -69,7 +69,7 @@ fn answers<'a>(ctx: &ResolverContext<'a>, model: &Model) -> Result<Events<'a>, P
     Ok(events.boxed())
 }
 
-/// Waits for the next answer. `None` at the end.
+/// Waits for the next answer; returns `None` at the end.
 async fn answer<'a>(
     following: &mut Following,
     docs: &mut Vec<Arc<Doc>>,
@@ -87,7 +87,7 @@ async fn answer<'a>(
     Ok(None)
 }
 
-/// Makes the answer before into the answer now.
+/// Applies a batch to the previous answer.
 fn apply(docs: &mut Vec<Arc<Doc>>, batch: LiveBatch) {
     if batch.reset {
         docs.clear();
@@ -111,7 +111,7 @@ fn apply(docs: &mut Vec<Arc<Doc>>, batch: LiveBatch) {
     }
 }
 
-/// Some changes, and the cursor behind them.
+/// Some changes, and the cursor after them.
 struct Feed {
     cursor: String,
     changes: Vec<Arc<Changed>>,
@@ -126,7 +126,7 @@ struct Changed {
     doc: Option<Arc<Doc>>,
 }
 
-/// Makes the field of the feed of a collection's changes.
+/// Returns the field of the feed of a collection's changes.
 pub(super) fn feed(model: Arc<Model>) -> SubscriptionField {
     let ty = TypeRef::named_nn(format!("{}Feed", model.type_name));
     SubscriptionField::new(format!("{}_stream", model.field), ty, move |ctx| {
@@ -167,7 +167,7 @@ async fn changes<'a>(ctx: &ResolverContext<'a>, model: &Model) -> Result<Events<
     Ok(events.boxed())
 }
 
-/// Waits for the next change. `None` at the end.
+/// Waits for the next change; returns `None` at the end.
 async fn change(following: &mut Following) -> Result<Option<Feed>, Problem> {
     while let Some(item) = following.next().await? {
         if let Item::Change(change) = item {
@@ -190,7 +190,7 @@ impl From<Change> for Feed {
     }
 }
 
-/// The types of the feed.
+/// Returns the types of the feed.
 pub(super) fn types(model: &Model) -> [Object; 2] {
     let change_name = format!("{}Change", model.type_name);
     let changes = Field::new("changes", TypeRef::named_nn_list_nn(&change_name), |ctx| {

@@ -1,7 +1,8 @@
-//! GraphQL over the same commands as REST: a schema per partition, made of its collections and their JSON Schemas.
+//! GraphQL over the same commands as REST. Each partition has a schema, built from its collections and their JSON
+//! Schemas.
 //!
-//! Nothing here decides what matches or what may be written: conditions become selectors ([`filter`]), fields become
-//! commands ([`read`], [`mod@write`], [`live`]). Guide: `docs/graphql.md`.
+//! Nothing here decides which documents match or may be written: conditions become selectors ([`filter`]), and fields
+//! become commands ([`read`], [`mod@write`], [`live`]). Guide: `docs/graphql.md`.
 
 mod aggregate;
 mod answer;
@@ -28,13 +29,14 @@ use tokio::task::spawn_blocking;
 use crate::call::{Caller, expect_reply};
 use crate::problem::{Code, Problem};
 
-/// Schemas that are kept, at most.
+/// Largest number of cached schemas.
 const KEPT: usize = 8;
 
-/// The schemas that were asked for last.
+/// The cache of recently used schemas.
 ///
-/// Each is kept with the descriptions of which it was made. A request reads these anew and takes a schema only if they are
-/// the same, so none is ever stale; one that changed is made beside the others, and nobody waits who does not need it.
+/// Each entry includes the descriptions from which the schema was built. A request reads the descriptions again and
+/// uses an entry only if they are equal, so a stale schema is never used. A changed schema is built beside the others,
+/// so other requests need not wait.
 #[derive(Debug, Default)]
 pub(crate) struct Schemas(Mutex<VecDeque<Kept>>);
 
@@ -45,14 +47,14 @@ struct Kept {
 }
 
 impl Schemas {
-    /// Returns the schema of a partition as it is now.
+    /// Returns the present schema of a partition.
     pub(crate) async fn current(&self, caller: &Caller, space: &SpaceRef) -> Result<Schema, Problem> {
         let listed = caller.request(Command::SchemaList { space: space.clone() }).await?;
         let of = expect_reply!(listed, Reply::Schemas(of) => of)?;
         if let Some(known) = self.kept().iter().find(|kept| kept.of == of) {
             return Ok(known.schema.clone());
         }
-        // Others go on meanwhile.
+        // Other requests continue meanwhile.
         let built = spawn_blocking(move || (build::schema(&of), of)).await;
         let (schema, of) = built.map_err(|_| Problem::new(Code::Internal, "no GraphQL schema could be made"))?;
         let schema = schema?;
@@ -63,7 +65,7 @@ impl Schemas {
     }
 
     fn kept(&self) -> std::sync::MutexGuard<'_, VecDeque<Kept>> {
-        // What is kept is whole at any time.
+        // The cache is consistent at any time, even after a panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

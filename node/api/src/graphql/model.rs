@@ -1,4 +1,4 @@
-//! What a collection is called and made of in GraphQL, by its name and its JSON Schema.
+//! The GraphQL names and types of a collection, derived from its name and its JSON Schema.
 
 use cosmicsync_node::service::{CollectionSchema, field_steps};
 use serde_json::{Map, Value};
@@ -6,21 +6,21 @@ use std::sync::Arc;
 
 use super::naming::{Names, endings, field_name, in_order, type_name};
 
-/// Levels of members that have types of their own. What lies deeper is JSON.
+/// Number of levels of members with types of their own. Deeper members have the type JSON.
 const LEVELS: usize = 4;
-/// Names that every document has.
+/// Field of a document's id.
 pub(super) const ID: &str = "_id";
-/// See [`ID`].
+/// Field of a document's key.
 pub(super) const KEY: &str = "_key";
-/// See [`ID`].
+/// Field of a document's version.
 pub(super) const VERSION: &str = "_version";
-/// See [`ID`].
+/// Field of a document's whole value.
 pub(super) const VALUE: &str = "_value";
-/// Conditions on what is known of a document beside its value: name, field of a selector.
+/// Conditions on virtual fields: the GraphQL name, and the field of a selector.
 pub(super) const VIRTUAL: [(&str, &str); 4] = [(ID, "$id"), (KEY, "$key"), (VERSION, "$version"), ("_valid", "$valid")];
-/// Names that no member may have, since others have them.
+/// Reserved names of fields, which no member may have.
 const TAKEN: [&str; 9] = [ID, KEY, VERSION, VALUE, "_valid", "_and", "_or", "_not", "_selector"];
-/// Names of types that no collection may have, since others have them.
+/// Reserved names of types, which no collection may have.
 const TYPES: [&str; 23] = [
     "Query",
     "Mutation",
@@ -50,62 +50,62 @@ const TYPES: [&str; 23] = [
 /// A collection.
 #[derive(Debug)]
 pub(super) struct Model {
-    /// Its name.
+    /// The collection's name.
     pub(super) collection: String,
-    /// The name of its fields: `zip_codes`.
+    /// The name of its fields, such as `zip_codes`.
     pub(super) field: String,
-    /// The name of its documents' type: `ZipCodes`.
+    /// The name of its documents' type, such as `ZipCodes`.
     pub(super) type_name: String,
-    /// What its schema says of members. Empty without a schema: then all is JSON.
+    /// The members that its schema declares. Empty without a schema; then all values are JSON.
     pub(super) members: Arc<[Member]>,
 }
 
 /// A member of documents, or of objects in them.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Member {
-    /// Its name in GraphQL.
+    /// The member's name in GraphQL.
     pub(super) name: String,
-    /// Its name in the document.
+    /// The member's name in the document.
     pub(super) key: String,
-    /// Its path from the document, as selectors take it.
+    /// The member's path from the document, in the form of selectors.
     pub(super) path: String,
-    /// What it holds.
+    /// The type of the member's value.
     pub(super) kind: Kind,
-    /// What the schema says about it.
+    /// The description in the schema.
     pub(super) about: Option<String>,
 }
 
-/// What a member holds.
+/// The type of a member's value.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// A text, a number, or true or false.
+    /// A text, a number or a boolean.
     Scalar(Scalar),
-    /// A list of such.
+    /// A list of scalars.
     List(Scalar),
-    /// An object with a type of this name.
+    /// An object, whose type has this name.
     Object(String, Arc<[Member]>),
-    /// Anything.
+    /// Any JSON.
     Json,
 }
 
-/// A value without parts.
+/// A type of values without parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scalar {
     /// A text.
     Text,
-    /// A whole number.
+    /// An integer.
     Int64,
     /// A number.
     Float,
-    /// True or false.
+    /// A boolean.
     Boolean,
 }
 
 impl Scalar {
-    /// All of them.
+    /// All scalar types.
     pub(super) const ALL: [Self; 4] = [Self::Text, Self::Int64, Self::Float, Self::Boolean];
 
-    /// Returns the name of its type.
+    /// Returns the name of its GraphQL type.
     pub(super) const fn type_name(self) -> &'static str {
         match self {
             Self::Text => "String",
@@ -116,7 +116,7 @@ impl Scalar {
     }
 }
 
-/// Names the collections and what is in them. Reserved collections are left out.
+/// Returns the models of the collections, without the reserved ones.
 pub(super) fn models(collections: &[CollectionSchema]) -> Vec<Model> {
     let is_open = |name: &str| crate::routes::check_collection(name).is_ok();
     let mut names: Vec<String> = collections.iter().map(|one| one.collection.clone()).collect();
@@ -136,7 +136,7 @@ pub(super) fn models(collections: &[CollectionSchema]) -> Vec<Model> {
         types.insert(parts(&type_name));
         models.push(Model { collection: name, field, type_name, members: Arc::new([]) });
     }
-    // What is in them comes later: a collection's own names go before those of members.
+    // Members are named later, so that the names of collections take precedence.
     for model in &mut models {
         let described = collections.iter().find(|one| one.collection == model.collection);
         let schema = described.and_then(|one| one.schema.as_deref());
@@ -149,7 +149,7 @@ pub(super) fn models(collections: &[CollectionSchema]) -> Vec<Model> {
     models
 }
 
-/// The names of the fields of a collection at the roots.
+/// Returns the names of a collection's fields at the roots.
 fn roots(field: &str) -> Vec<String> {
     let mut names = vec![field.to_owned()];
     names.extend(["by_pk", "aggregate", "stream"].map(|what| format!("{field}_{what}")));
@@ -158,19 +158,19 @@ fn roots(field: &str) -> Vec<String> {
     names
 }
 
-/// The names of the types of a collection.
+/// Returns the names of a collection's types.
 fn parts(ty: &str) -> Vec<String> {
     ["", "Page", "Where", "OrderBy", "Input", "Written", "Feed", "Change"].map(|part| format!("{ty}{part}")).to_vec()
 }
 
-/// Names the members that a schema declares.
+/// Returns the members that a schema declares, with their names.
 fn members(properties: &Map<String, Value>, above: &[&str], owner: &str, types: &mut Names) -> Arc<[Member]> {
     let mut keys: Vec<String> = properties.keys().cloned().collect();
     in_order(&mut keys);
     let mut names = Names::new(&TAKEN);
     let member = |key: String| {
         let steps: Vec<&str> = above.iter().copied().chain([key.as_str()]).collect();
-        // What no selector can name has no field: `_value` shows it.
+        // A member that no selector can name has no field; `_value` shows it.
         let path = path(&steps)?;
         let schema = properties.get(&key).unwrap_or(&Value::Null);
         let name = names.take(&field_name(&key));
@@ -181,7 +181,7 @@ fn members(properties: &Map<String, Value>, above: &[&str], owner: &str, types: 
     keys.into_iter().filter_map(member).collect()
 }
 
-/// What a schema says that a member holds.
+/// Returns the type that a schema declares for a member.
 fn kind(schema: &Value, steps: &[&str], type_name: &str, types: &mut Names) -> Kind {
     match type_of(schema) {
         Some("array") => schema.get("items").and_then(scalar).map_or(Kind::Json, Kind::List),
@@ -205,7 +205,7 @@ fn scalar(schema: &Value) -> Option<Scalar> {
     }
 }
 
-/// The one type that a schema allows beside null.
+/// Returns the only type beside null that a schema allows.
 fn type_of(schema: &Value) -> Option<&str> {
     match schema.get("type")? {
         Value::String(name) => Some(name),
@@ -218,11 +218,11 @@ fn type_of(schema: &Value) -> Option<&str> {
     }
 }
 
-/// Spells the way to a member as selectors take it.
+/// Returns the path to a member, in the form of selectors.
 fn path(steps: &[&str]) -> Option<String> {
     let spelled = |step: &&str| step.replace('\\', "\\\\").replace('.', "\\.").replace('$', "\\$");
     let path = steps.iter().map(spelled).collect::<Vec<_>>().join(".");
-    // A path has limits, and is read again to be sure of it.
+    // Paths have limits, so the result is parsed again to verify it.
     field_steps(&path).filter(|read| read == steps).map(|_| path)
 }
 

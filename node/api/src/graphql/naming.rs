@@ -1,9 +1,10 @@
-//! Names of GraphQL for names of ours: letters, digits and underscores, and no two alike.
+//! Converts names to GraphQL names: letters, digits and underscores, all different.
 
 use std::collections::BTreeSet;
 
-/// Returns a name as a field may be called: every other character becomes an underscore, and a digit in front gets one. Two
-/// underscores in front are GraphQL's own: one stays. Where no letter and no digit is left it is `x`.
+/// Returns the field name for a name. Other characters become underscores, and a leading digit gets an underscore
+/// before it. Two leading underscores are reserved for GraphQL, so they become one. A name without letters and digits
+/// becomes `x`.
 pub(super) fn field_name(name: &str) -> String {
     let plain: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
     let rest = plain.trim_start_matches('_');
@@ -14,7 +15,7 @@ pub(super) fn field_name(name: &str) -> String {
     if marked { format!("_{rest}") } else { plain }
 }
 
-/// Returns a field's name as a type is called: `zip_codes` becomes `ZipCodes`.
+/// Returns the type name for a field name: `zip_codes` becomes `ZipCodes`.
 pub(super) fn type_name(field: &str) -> String {
     let words = field.split('_').filter(|word| !word.is_empty());
     let name: String = words
@@ -26,22 +27,22 @@ pub(super) fn type_name(field: &str) -> String {
     if name.starts_with(|c: char| c.is_ascii_alphabetic()) { name } else { format!("_{name}") }
 }
 
-/// Names that are taken.
+/// Names in use.
 #[derive(Debug, Default)]
 pub(super) struct Names(BTreeSet<String>);
 
 impl Names {
-    /// Names that nothing else may have.
+    /// Returns the set with reserved names.
     pub(super) fn new(taken: &[&str]) -> Self {
         Self(taken.iter().map(|name| (*name).to_owned()).collect())
     }
 
-    /// Takes a name, or the first of it with `_2`, `_3` and so on that is free.
+    /// Takes a name; if it is in use, the first free one with `_2`, `_3` and so on.
     pub(super) fn take(&mut self, name: &str) -> String {
         self.take_all(name, &[""])
     }
 
-    /// As [`take`](Self::take), with all names that begin with it and have one of these ends.
+    /// Takes a name like [`take`](Self::take), together with the names that append each of `ends`.
     pub(super) fn take_all(&mut self, name: &str, ends: &[&str]) -> String {
         let all = |name: &str| ends.iter().map(|end| format!("{name}{end}")).collect::<Vec<_>>();
         let mut names = endings().map(|ending| format!("{name}{ending}"));
@@ -50,24 +51,24 @@ impl Names {
         free
     }
 
-    /// Returns whether none of the names is taken.
+    /// Returns whether all names are free.
     pub(super) fn are_free(&self, names: &[String]) -> bool {
         !names.iter().any(|name| self.0.contains(name))
     }
 
-    /// Takes names.
+    /// Adds names.
     pub(super) fn insert(&mut self, names: Vec<String>) {
         self.0.extend(names);
     }
 }
 
-/// What is put behind names until they are free: nothing, `_2`, `_3` and so on.
+/// Returns the suffixes to try: none, `_2`, `_3` and so on.
 pub(super) fn endings() -> impl Iterator<Item = String> {
     core::iter::once(String::new()).chain((2u32..).map(|number| format!("_{number}")))
 }
 
-/// Puts names in the order in which they take theirs: those that keep theirs come first, so that another one never takes it
-/// away from them.
+/// Sorts names into the order in which GraphQL names are assigned. Names that stay the same come first, so that no
+/// other name takes theirs.
 pub(super) fn in_order(names: &mut [String]) {
     names.sort_by(|a, b| (field_name(a) != *a, a).cmp(&(field_name(b) != *b, b)));
 }

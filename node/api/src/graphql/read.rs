@@ -1,4 +1,4 @@
-//! Documents and pages of them.
+//! Resolvers of documents and pages.
 
 use async_graphql::dynamic::{Field, FieldFuture, FieldValue, Object, ResolverContext, TypeRef};
 use async_graphql::{Error, Value};
@@ -14,7 +14,7 @@ use crate::call::{Caller, expect_reply};
 use crate::problem::{Code, Problem};
 use crate::routes::{Named, find, page_limit};
 
-/// Items that wait before a command waits.
+/// Number of items that wait before a command waits.
 const ITEMS_QUEUED: usize = 16;
 
 /// A document.
@@ -24,7 +24,7 @@ pub(super) struct Doc {
     pub(super) key: Option<String>,
     pub(super) version: Option<String>,
     pub(super) value: Value,
-    /// Bytes of its value, about.
+    /// Approximate size of the document's value, in bytes.
     pub(super) bytes: usize,
 }
 
@@ -44,22 +44,22 @@ struct Page {
     query: Query,
 }
 
-/// Returns who asks.
+/// Returns the sender of the request.
 pub(super) fn asker<'a>(ctx: &ResolverContext<'a>) -> Result<&'a Asker, Problem> {
     ctx.ctx.data_opt().ok_or_else(|| Problem::new(Code::Internal, "nobody asks"))
 }
 
-/// Returns an argument. One that is null is not there.
+/// Returns an argument; a null argument is absent.
 pub(super) fn argument(ctx: &ResolverContext<'_>, name: &str) -> Option<Value> {
     ctx.args.get(name).map(|value| value.as_value().clone()).filter(|value| *value != Value::Null)
 }
 
-/// Returns an argument that is a text.
+/// Returns a text argument.
 pub(super) fn text(ctx: &ResolverContext<'_>, name: &str) -> Option<String> {
     if let Some(Value::String(text)) = argument(ctx, name) { Some(text) } else { None }
 }
 
-/// Returns what a resolver answers. A failure is told with its place, and leaves null.
+/// Returns the result of a resolver. A failure is reported with its place, and the field becomes null.
 pub(super) fn answered<'a>(
     ctx: &ResolverContext<'a>,
     result: Result<Option<FieldValue<'a>>, Problem>,
@@ -71,13 +71,13 @@ pub(super) fn answered<'a>(
     })
 }
 
-/// Returns a value, as far as there is room for it in the answer.
+/// Returns a value if it fits into the remaining size of the answer.
 pub(super) fn leaf<'a>(ctx: &ResolverContext<'a>, value: Option<Value>) -> FieldFuture<'a> {
     let value = value.filter(|value| asker(ctx).is_ok_and(|asker| asker.room.take(bytes_of(value))));
     FieldFuture::from_value(value)
 }
 
-/// Makes a field that shows something of the value above.
+/// Returns a field that shows a part of the value above it.
 pub(super) fn shown<T: Send + Sync + 'static>(name: &str, ty: TypeRef, show: fn(&T) -> Option<Value>) -> Field {
     Field::new(name, ty, move |ctx| {
         let value = ctx.parent_value.downcast_ref::<T>().and_then(show);
@@ -85,7 +85,7 @@ pub(super) fn shown<T: Send + Sync + 'static>(name: &str, ty: TypeRef, show: fn(
     })
 }
 
-/// The type of a collection's documents, and those of objects in them.
+/// Returns the types of a collection's documents and of the objects in them.
 pub(super) fn document_types(model: &Model) -> Vec<Object> {
     let mut types = Vec::new();
     let object = Object::new(&model.type_name)
@@ -119,7 +119,7 @@ fn with_members(mut object: Object, members: &[Member], types: &mut Vec<Object>)
     object
 }
 
-/// A member. What is not of its type is null: `_value` shows it.
+/// Returns the field of a member. A value of another type becomes null; `_value` shows it.
 fn member_field(member: &Member) -> Field {
     let key = member.key.clone();
     let part = match &member.kind {
@@ -149,7 +149,7 @@ fn member_field(member: &Member) -> Field {
     }
 }
 
-/// What a member holds, without what is in it.
+/// The type of a member, without its content.
 #[derive(Clone, Copy)]
 enum Part {
     Scalar(Scalar),
@@ -168,7 +168,7 @@ fn is_of(value: &Value, scalar: Scalar) -> bool {
     }
 }
 
-/// The type of a collection's pages.
+/// Returns the type of a collection's pages.
 pub(super) fn page_type(model: &Model) -> Object {
     let docs = Field::new("docs", TypeRef::named_nn_list_nn(&model.type_name), |ctx| {
         let page = ctx.parent_value.downcast_ref::<Page>();
@@ -200,7 +200,7 @@ async fn behind<'a>(ctx: &ResolverContext<'a>) -> Result<Option<FieldValue<'a>>,
     expect_reply!(reply, Reply::Plan(plan) => Some(FieldValue::value(plan.behind)))
 }
 
-/// Returns the query that arguments mean.
+/// Returns the query of a field's arguments.
 pub(super) fn query_of(ctx: &ResolverContext<'_>, model: &Model) -> Result<Query, Problem> {
     let limit = match argument(ctx, "limit") {
         Some(Value::Number(number)) => Some(number.as_u64().unwrap_or(0)),
@@ -216,7 +216,7 @@ pub(super) fn query_of(ctx: &ResolverContext<'_>, model: &Model) -> Result<Query
     })
 }
 
-/// Returns the query for the documents that `where` means.
+/// Returns the query for the documents that match `where`.
 pub(super) fn condition_of(ctx: &ResolverContext<'_>, model: &Model) -> Result<Query, Problem> {
     let selector =
         argument(ctx, "where")
@@ -232,7 +232,7 @@ pub(super) fn condition_of(ctx: &ResolverContext<'_>, model: &Model) -> Result<Q
     Ok(Query { space, collection, selector, ..Query::default() })
 }
 
-/// Answers with a page of documents.
+/// Resolves a page of documents.
 pub(super) async fn page<'a>(ctx: &ResolverContext<'a>, model: &Model) -> Result<Option<FieldValue<'a>>, Problem> {
     let (query, asker) = (query_of(ctx, model)?, asker(ctx)?);
     let mut docs = Vec::new();
@@ -251,7 +251,7 @@ pub(super) async fn page<'a>(ctx: &ResolverContext<'a>, model: &Model) -> Result
     Ok(Some(FieldValue::owned_any(page)))
 }
 
-/// Answers with the document that has a key. Null if there is none.
+/// Resolves the document with a key; null if it does not exist.
 pub(super) async fn by_pk<'a>(ctx: &ResolverContext<'a>, model: &Model) -> Result<Option<FieldValue<'a>>, Problem> {
     let asker = asker(ctx)?;
     let key = text(ctx, "key").unwrap_or_default();
@@ -263,14 +263,14 @@ pub(super) async fn by_pk<'a>(ctx: &ResolverContext<'a>, model: &Model) -> Resul
     }
 }
 
-/// Answers with the document that has an id.
+/// Resolves the document with an id.
 pub(super) async fn by_id<'a>(ctx: &ResolverContext<'a>, id: DocId) -> Result<Option<FieldValue<'a>>, Problem> {
     let asker = asker(ctx)?;
     let reply = asker.caller.request(Command::DocGet { space: asker.space.clone(), doc: DocRef::Id(id) }).await?;
     expect_reply!(reply, Reply::Document(view) => Some(FieldValue::owned_any(Arc::new(Doc::from(view)))))
 }
 
-/// Carries out a command and takes its items.
+/// Carries out a command and collects its items.
 async fn gathered(
     caller: &Caller,
     command: Command,

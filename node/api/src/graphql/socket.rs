@@ -1,7 +1,7 @@
-//! Subscriptions over a WebSocket, by the protocol `graphql-transport-ws`: queries and mutations go over it as well.
+//! Subscriptions, queries and mutations over a WebSocket, by the protocol `graphql-transport-ws`.
 //!
-//! A subscription gives its next event when the one before was sent. A client that reads slowly makes it wait, and what
-//! changes in a live query meanwhile comes as one event.
+//! A subscription produces its next event once the one before is sent. A slow client makes it wait, and all changes of
+//! a live query meanwhile come as one event. Guide: `docs/graphql.md`.
 
 use async_graphql::futures_util::StreamExt as _;
 use async_graphql::parser::types::OperationType;
@@ -25,16 +25,16 @@ use crate::problem::{Code, Problem};
 
 /// The subprotocol.
 pub(crate) const PROTOCOL: &str = "graphql-transport-ws";
-/// Operations of a connection at once.
+/// Largest number of concurrent operations of a connection.
 const OPERATIONS_MAX: usize = 64;
-/// How long a client may take to say who it is.
+/// Longest wait for the client's token.
 const INIT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often a client is asked whether it is there; one that says nothing for three times as long is not.
+/// Interval of pings; a client that is silent for three intervals is disconnected.
 const BEAT: Duration = Duration::from_secs(15);
-/// Levels of a message around a document.
+/// Levels of nesting in a message around a document.
 const LEVELS_AROUND: usize = 6;
 
-/// Why a connection closes: its code and reason, which the protocol names.
+/// Code and reason of a close, as the protocol defines them.
 type Close = (u16, &'static str);
 const BAD_MESSAGE: Close = (4400, "the message was not understood");
 const NOT_YET: Close = (4401, "Unauthorized");
@@ -46,41 +46,41 @@ const SILENT: Close = (4408, "nothing was heard of the client");
 const TWICE: Close = (4409, "a subscription has this id already");
 const INIT_TWICE: Close = (4429, "Too many initialisation requests");
 
-/// What a client says.
+/// A message of the client.
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Said {
-    /// Says who it is; the first message.
+    /// Sends the token; the first message.
     ConnectionInit {
         #[serde(default)]
         payload: Option<Json>,
     },
-    /// Asks whether the server is there.
+    /// Asks for a pong.
     Ping {},
-    /// Answers whether it is there.
+    /// Answers a ping.
     Pong {},
-    /// Begins an operation.
+    /// Starts an operation.
     Subscribe { id: String, payload: Box<Asked> },
     /// Ends an operation.
     Complete { id: String },
 }
 
-/// What is said about an operation.
+/// A message of the server about an operation.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Told<'a> {
     /// An answer.
     Next { id: &'a str, payload: &'a Response },
-    /// The request was not carried out.
+    /// The request was refused.
     Error { id: &'a str, payload: &'a [ServerError] },
-    /// There is no more.
+    /// The operation has ended.
     Complete { id: &'a str },
 }
 
-/// A message about an operation, on its way to the client.
+/// A message about an operation, before it is sent.
 struct Outgoing {
     id: String,
-    /// Tells operations apart that had the same id.
+    /// Distinguishes operations that had the same id.
     number: u64,
     text: String,
     is_last: bool,
@@ -97,7 +97,7 @@ struct Session {
     out: mpsc::Sender<Outgoing>,
 }
 
-/// Serves a connection until either side closes it. `who` is who its header says.
+/// Serves a connection until either side closes it. `who` is the client according to the header.
 pub(crate) async fn serve(
     mut socket: WebSocket,
     door: Door,
@@ -116,7 +116,7 @@ pub(crate) async fn serve(
     drop(slot);
 }
 
-/// Waits for the first message and finds out who the client is. `Err` says why it closes, unless the client did.
+/// Waits for the first message and authenticates the client. `Err` is the reason for closing, unless the client closed.
 async fn admitted(socket: &mut WebSocket, door: &Door, who: Option<Who>) -> Result<Who, Option<Close>> {
     if socket.protocol().is_none_or(|protocol| protocol != PROTOCOL) {
         return Err(Some(NO_PROTOCOL));
@@ -155,7 +155,7 @@ async fn say(socket: &mut WebSocket, text: &'static str) -> Option<()> {
     socket.send(Message::Text(text.into())).await.ok()
 }
 
-/// Takes messages and sends what operations give. Returns why it closes, unless the client did.
+/// Handles messages and sends the operations' messages. Returns the reason for closing, unless the client closed.
 async fn follow(socket: &mut WebSocket, door: Door, who: Who, space: SpaceRef) -> Option<Close> {
     let (out, mut given) = mpsc::channel(1);
     let caller = Caller::new(&door, who);
@@ -205,7 +205,7 @@ async fn follow(socket: &mut WebSocket, door: Door, who: Who, space: SpaceRef) -
 }
 
 impl Session {
-    /// Carries out a message of so many bytes. `Err` says why the connection closes.
+    /// Carries out a message of `bytes` bytes. `Err` is the reason for closing the connection.
     fn told(&mut self, said: Said, bytes: usize) -> Result<(), Close> {
         match said {
             Said::ConnectionInit { .. } => return Err(INIT_TWICE),
@@ -238,7 +238,7 @@ impl Session {
         Ok(())
     }
 
-    /// Returns what is sent of a message about an operation. Nothing, if its client ended it.
+    /// Returns the text of an operation's message; `None` if the client has ended the operation.
     fn outgoing(&mut self, message: Outgoing) -> Option<String> {
         let Outgoing { id, number, text, is_last } = message;
         self.open.get(&id).filter(|(known, _)| *known == number)?;
@@ -260,7 +260,7 @@ struct Operation {
 }
 
 impl Operation {
-    /// Carries it out. Without a slot it is refused, and where its bytes were too many.
+    /// Carries out the operation; refuses it if there is no slot, or if the quota is exceeded.
     async fn run(self, asked: Asked, slot: Option<OwnedSemaphorePermit>, counted: Result<(), Problem>) {
         let result = match (counted, &slot) {
             (Err(problem), _) => Err(problem),
@@ -278,7 +278,7 @@ impl Operation {
         drop(slot);
     }
 
-    /// Sends the answers. Returns whether it came to its end.
+    /// Sends the answers. Returns whether the operation ended by itself.
     async fn followed(&self, asked: Asked) -> Result<bool, Problem> {
         let schema = self.door.graphql.current(&self.caller, &self.space).await?;
         let prepared = prepare(asked, self.caller.clone(), self.space.clone())?;
@@ -299,7 +299,7 @@ impl Operation {
         Ok(true)
     }
 
-    /// Sends an answer. Returns whether more may follow: a request that was not carried out has no other.
+    /// Sends an answer. Returns whether more may follow, which is false for a refused request.
     async fn answer(&self, response: &Response) -> bool {
         let is_refused = |error: &ServerError| error.path.is_empty();
         if response.data == Value::Null && !response.errors.is_empty() && response.errors.iter().all(is_refused) {
@@ -315,7 +315,7 @@ impl Operation {
         crate::shape::write(told, &mut text);
         let text = String::from_utf8(text).unwrap_or_default();
         let message = Outgoing { id: self.id.clone(), number: self.number, text, is_last };
-        // Whoever is gone needs no answer.
+        // The client may be gone.
         drop(self.out.send(message).await);
     }
 }

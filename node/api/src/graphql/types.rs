@@ -5,16 +5,16 @@ use async_graphql::dynamic::{Enum, InputObject, InputValue, Scalar as ScalarType
 
 use super::model::{Kind, Scalar};
 
-/// The scalar of any JSON.
+/// The scalar for any JSON.
 pub(super) const JSON: &str = "Json";
-/// The scalar of whole numbers.
+/// The scalar for integers of 64 bits.
 pub(super) const INT64: &str = "Int64";
-/// The directions of a sort.
+/// The enum of sort directions.
 pub(super) const ORDER: &str = "Order";
-/// Tests of a field that may hold anything.
+/// The tests of a field with any value.
 pub(super) const JSON_FILTER: &str = "JsonFilter";
 
-/// Adds the types.
+/// Adds the shared types to a schema.
 pub(super) fn shared(schema: SchemaBuilder) -> SchemaBuilder {
     let whole = |value: &Value| match value {
         Value::Null => true,
@@ -36,7 +36,7 @@ pub(super) fn shared(schema: SchemaBuilder) -> SchemaBuilder {
     schema
 }
 
-/// The type of a member in answers.
+/// Returns the type of a member in answers.
 pub(super) fn output(kind: &Kind) -> TypeRef {
     match kind {
         Kind::Scalar(scalar) => TypeRef::named(scalar.type_name()),
@@ -46,7 +46,7 @@ pub(super) fn output(kind: &Kind) -> TypeRef {
     }
 }
 
-/// The type of a member in what is written.
+/// Returns the type of a member in writes.
 pub(super) fn input(kind: &Kind) -> TypeRef {
     match kind {
         Kind::Scalar(scalar) => TypeRef::named(scalar.type_name()),
@@ -56,7 +56,7 @@ pub(super) fn input(kind: &Kind) -> TypeRef {
     }
 }
 
-/// The type of conditions on a member.
+/// Returns the type of conditions on a member.
 pub(super) fn condition(kind: &Kind) -> TypeRef {
     TypeRef::named(match kind {
         Kind::Scalar(scalar) => format!("{}Filter", scalar.type_name()),

@@ -1,4 +1,4 @@
-//! Writes: each is a transaction of its own, with the conditions of REST.
+//! Mutations: each is a transaction of its own, with the conditions of REST.
 
 use async_graphql::Value;
 use async_graphql::dynamic::{
@@ -15,14 +15,14 @@ use super::types::{JSON, input};
 use crate::problem::{Code, Problem};
 use crate::routes::{Conditions, Named, prepared, write_one};
 
-/// What a mutation does.
+/// The operation of a mutation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Deed {
-    /// Makes a document.
+    /// Creates a document.
     Insert,
-    /// Makes a document, or gives it another value.
+    /// Creates or replaces a document.
     Put,
-    /// Changes members.
+    /// Changes members of a document.
     Update,
     /// Deletes a document.
     Delete,
@@ -112,13 +112,13 @@ async fn write(ctx: &ResolverContext<'_>, model: &Model, deed: Deed) -> Result<W
     write_one(&asker.caller, write(op)).await.map_err(|problem| conditions.failed(problem))
 }
 
-/// Returns what is to be written, as JSON.
+/// Returns the written object as JSON.
 fn object(ctx: &ResolverContext<'_>, model: &Model, name: &str) -> Result<Json, Problem> {
     let value = argument(ctx, name).unwrap_or_default();
     if model.members.is_empty() { plain(&value) } else { named_again(&value, &model.members) }
 }
 
-/// Gives members the names that they have in documents.
+/// Restores the members' names in documents.
 fn named_again(value: &Value, members: &[Member]) -> Result<Json, Problem> {
     let Value::Object(given) = value else { return plain(value) };
     let mut object = Map::new();
@@ -138,7 +138,7 @@ fn input_type(model: &Model) -> String {
     if model.members.is_empty() { JSON.to_owned() } else { format!("{}Input", model.type_name) }
 }
 
-/// The types of what is written, of a collection with a schema.
+/// Returns the input types of a collection with a schema.
 pub(super) fn input_types(owner: &str, members: &[Member]) -> Vec<InputObject> {
     let mut types = Vec::new();
     let mut object = InputObject::new(format!("{owner}Input"));
@@ -152,7 +152,7 @@ pub(super) fn input_types(owner: &str, members: &[Member]) -> Vec<InputObject> {
     types
 }
 
-/// The type of what a mutation answers.
+/// Returns the type of a mutation's result.
 pub(super) fn written_type(model: &Model) -> Object {
     let doc = Field::new("doc", TypeRef::named(&model.type_name), |ctx| {
         FieldFuture::new(async move {

@@ -1,4 +1,4 @@
-//! Verifies signatures of tokens with the ciphers that the node has anyway.
+//! Verifies signatures of tokens with the node's cipher library.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{Error, ErrorKind};
@@ -8,13 +8,13 @@ use ring::signature as ciphers;
 static PROVIDER: CryptoProvider =
     CryptoProvider { signer_factory: never, verifier_factory: verifier, key_utils: KeyUtils::new_unimplemented() };
 
-/// Makes the library use it.
+/// Makes the token library use the node's ciphers.
 pub(super) fn install() {
-    // Whoever came first installed the same.
+    // An earlier caller has installed the same ones.
     let _ = PROVIDER.install_default();
 }
 
-/// The node signs no such tokens.
+/// Fails: the node signs no such tokens.
 fn never(_: &Algorithm, _: &EncodingKey) -> Result<Box<dyn JwtSigner>, Error> {
     Err(ErrorKind::UnsupportedAlgorithm.into())
 }

@@ -1,4 +1,4 @@
-//! Gets a small file from a server on this machine. The node never asks anybody else.
+//! Fetches a small file from a server on this machine. The node never connects to any other server.
 
 use axum::body::Body;
 use axum::http::Request;
@@ -9,10 +9,10 @@ use std::net::SocketAddr;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// How long an answer may take.
+/// Longest wait for the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Where the file is.
+/// The location of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Address {
     host: SocketAddr,
@@ -20,7 +20,7 @@ pub(super) struct Address {
 }
 
 impl Address {
-    /// Parses what follows `http://`. The host is a loopback address.
+    /// Parses the text after `http://`. The host must be a loopback address.
     pub(super) fn parse(rest: &str) -> Result<Self, String> {
         let (host, path) = rest.split_once('/').map_or((rest, ""), |(host, path)| (host, path));
         let host = host.replacen("localhost", "127.0.0.1", 1);
@@ -31,7 +31,7 @@ impl Address {
         }
     }
 
-    /// Gets the file, which has at most so many bytes.
+    /// Fetches the file, which has at most `bytes_max` bytes.
     pub(super) async fn get(&self, bytes_max: usize) -> Result<Vec<u8>, String> {
         let Self { host, path } = self;
         let failed = |why: &dyn core::fmt::Display| format!("cannot read http://{host}{path}: {why}");
@@ -61,7 +61,7 @@ impl Address {
             biased;
             body = &mut body => body,
             ended = &mut connection => match ended {
-                // What is left to read came before the end.
+                // The connection has ended; the rest of the body was received before.
                 Ok(()) => body.await,
                 Err(error) => Err(error.to_string()),
             },

@@ -1,4 +1,4 @@
-//! Accounts, tokens, rules and the audit log.
+//! Bodies about accounts, tokens, rules and the audit log.
 
 use cosmicsync_node::service::{self, Login, NewToken, Only, Rules, Scope, Secret, Token, Verdict, Who};
 use serde::{Deserialize, Serialize};
@@ -7,19 +7,19 @@ use utoipa::ToSchema;
 
 use crate::extract::objects;
 
-/// What an account may do.
+/// The role of an account.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Role {
-    /// Everything.
+    /// May do everything.
     Owner,
-    /// Everything but what concerns owners.
+    /// May do everything except manage owners and make backups.
     Admin,
-    /// Reads and writes documents, where rules let it.
+    /// May read and write documents, as far as the rules of their collections allow.
     Editor,
-    /// Reads documents, where rules let it.
+    /// May read documents, as far as the rules of their collections allow.
     Viewer,
-    /// Reads how the node is, its accounts and its audit log, and no document.
+    /// May read the node's status, log, accounts and audit log, but no documents.
     Auditor,
 }
 
@@ -47,31 +47,31 @@ impl From<service::Role> for Role {
     }
 }
 
-/// An account and its password, or a link's secret.
+/// A login by an account and its password, or by the secret of a login link.
 #[derive(Deserialize, ToSchema)]
 #[serde(untagged, expecting = "to log in takes an account and its password, or a link")]
 pub(crate) enum LoginBody {
-    /// An account.
+    /// A login by an account and its password.
     Password(PasswordLogin),
-    /// A link.
+    /// A login by the secret of a link.
     Link(LinkLogin),
 }
 
-/// An account and its password.
+/// A login by an account and its password.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PasswordLogin {
-    /// The account.
+    /// The account's name.
     pub(crate) account: String,
-    /// Its password.
+    /// The account's password.
     pub(crate) password: String,
 }
 
-/// A link's secret.
+/// A login by the secret of a link.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LinkLogin {
-    /// The secret of a link that `cosmicsync login` printed: it lets an owner in, once.
+    /// The secret of a link that `cosmicsync login` printed. The link logs an owner in, once.
     pub(crate) link: String,
 }
 
@@ -86,19 +86,19 @@ impl From<LoginBody> for Login {
     }
 }
 
-/// A session that has begun.
+/// A new session.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Session)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SessionView {
-    /// What later requests bear.
+    /// The session's token, for the header `Authorization: Bearer TOKEN` of later requests.
     token: String,
-    /// The account; none where a link let an owner in.
+    /// The account; missing if a link logged an owner in.
     #[serde(skip_serializing_if = "Option::is_none")]
     account: Option<String>,
-    /// What it may do.
+    /// The role of the account.
     role: Role,
-    /// When it ends, in Unix milliseconds.
+    /// The time at which the session ends, in Unix milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<u64>,
 }
@@ -110,15 +110,15 @@ impl SessionView {
     }
 }
 
-/// Who sends a request.
+/// The sender of the request.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Me {
-    /// The account; none where the token is for an owner without one.
+    /// The account; missing for an owner's token without an account.
     #[serde(skip_serializing_if = "Option::is_none")]
     account: Option<String>,
-    /// What it may do.
+    /// The role of the account.
     role: Role,
-    /// The token.
+    /// The token of the request.
     token: TokenView,
 }
 
@@ -133,23 +133,23 @@ impl From<Who> for Me {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewAccount {
-    /// 1 to 64 letters, digits, `.`, `_`, `-` or `@`, and not `operator`.
+    /// The account's name: 1 to 64 letters, digits, `.`, `_`, `-` or `@`, but not `operator`.
     #[schema(min_length = 1, max_length = 64, pattern = "^(?!operator$)[A-Za-z0-9._@-]+$")]
     pub(crate) name: String,
-    /// What it may do.
+    /// The account's role.
     pub(crate) role: Role,
-    /// At least 8 characters; without one only tokens are made for it.
+    /// The account's password, at least 8 characters. Without one, the account can be used only through tokens.
     #[schema(min_length = 8, max_length = 256)]
     pub(crate) password: Option<String>,
 }
 
-/// What changes of an account.
+/// Changes to an account. Members that are not given stay unchanged.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AccountChangeBody {
-    /// What it may do from now on.
+    /// The new role.
     pub(crate) role: Option<Role>,
-    /// What it logs in with from now on.
+    /// The new password. The account's sessions end.
     #[schema(min_length = 8, max_length = 256)]
     pub(crate) password: Option<String>,
 }
@@ -159,13 +159,13 @@ pub(crate) struct AccountChangeBody {
 #[schema(as = Account)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AccountView {
-    /// Its name.
+    /// The account's name.
     name: String,
-    /// What it may do.
+    /// The account's role.
     role: Role,
-    /// When it was made, in Unix milliseconds.
+    /// The time at which the account was created, in Unix milliseconds.
     created_at: u64,
-    /// Whether it has a password to log in with.
+    /// True if the account has a password for logging in.
     password: bool,
 }
 
@@ -179,22 +179,22 @@ impl From<service::Account> for AccountView {
 /// The accounts of a node.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Accounts {
-    /// By name.
+    /// The accounts, ordered by name.
     pub(crate) accounts: Vec<AccountView>,
 }
 
-/// A part of a node that a token reaches.
+/// A part of the node that a token may use.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[schema(as = Only)]
 pub(crate) struct OnlyView {
-    /// The space; none means every one.
+    /// The space, by its name or id; missing for every space.
     #[serde(skip_serializing_if = "Option::is_none")]
     space: Option<String>,
-    /// The collection; none means every one.
+    /// The collection; missing for every collection.
     #[serde(skip_serializing_if = "Option::is_none")]
     collection: Option<String>,
-    /// Whether documents there can only be read.
+    /// True if the token may only read there.
     #[serde(default)]
     read_only: bool,
 }
@@ -217,17 +217,17 @@ impl From<Only> for OnlyView {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct NewTokenBody {
-    /// 1 to 64 bytes without control characters, unique on this device.
+    /// The token's name: 1 to 64 printable characters, unique on this device.
     #[schema(min_length = 1, max_length = 64, pattern = "^[ -~]+$")]
     pub(crate) name: String,
-    /// Whether it changes nothing.
+    /// True if the token must not change anything.
     #[serde(default)]
     pub(crate) read_only: bool,
-    /// How long it may be used, in milliseconds; none means until it is revoked.
+    /// Lifetime of the token, in milliseconds; without it, the token lasts until it is revoked.
     pub(crate) expires_ms: Option<u64>,
-    /// The account that it is for; none means an owner.
+    /// The account that the token acts for; without it, the token acts for an owner.
     pub(crate) account: Option<String>,
-    /// What it reaches; nothing means everything.
+    /// The parts of the node that the token may use; an empty list allows everything.
     #[serde(default, deserialize_with = "objects")]
     pub(crate) only: Vec<OnlyView>,
 }
@@ -237,23 +237,23 @@ pub(crate) struct NewTokenBody {
 #[schema(as = Token)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct TokenView {
-    /// Its name.
+    /// The token's name.
     name: String,
-    /// Whether it changes nothing.
+    /// True if the token cannot change anything.
     read_only: bool,
-    /// When it was made, in Unix milliseconds.
+    /// The time at which the token was created, in Unix milliseconds.
     created_at: u64,
-    /// When it ends, in Unix milliseconds.
+    /// The time at which the token expires, in Unix milliseconds; missing if it does not expire.
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<u64>,
-    /// The account that it is for; none means an owner.
+    /// The account that the token acts for; missing for an owner's token.
     #[serde(skip_serializing_if = "Option::is_none")]
     account: Option<String>,
-    /// What it reaches; nothing means everything.
+    /// The parts of the node that the token may use; an empty list means everything.
     only: Vec<OnlyView>,
-    /// Whether it was made by logging in.
+    /// True if the token was created by logging in.
     session: bool,
-    /// Who made it, if not this node.
+    /// The issuer of the token, if it is not this node.
     #[serde(skip_serializing_if = "Option::is_none")]
     issuer: Option<String>,
 }
@@ -266,12 +266,12 @@ impl From<Token> for TokenView {
     }
 }
 
-/// A token that was just made.
+/// A new token.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct TokenMade {
-    /// What a client sends: shown now and never again.
+    /// The secret that a client sends. The secret is shown only in this answer.
     secret: String,
-    /// The token.
+    /// The token's properties.
     token: TokenView,
 }
 
@@ -285,24 +285,24 @@ impl From<NewToken> for TokenMade {
 /// The tokens of a node.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Tokens {
-    /// By name.
+    /// The tokens, ordered by name.
     pub(crate) tokens: Vec<TokenView>,
 }
 
-/// Something that concerned who may do what.
+/// An entry of the audit log.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Audited {
-    /// Its number; each is one more than the one before.
+    /// The number of the entry; each is one more than the entry before.
     number: u64,
-    /// When, in Unix milliseconds.
+    /// The time, in Unix milliseconds.
     at: u64,
-    /// The account or token that asked; `operator` is the command line.
+    /// The account or token that made the request; `operator` is the command line.
     who: String,
-    /// What was asked for.
+    /// The action, such as `login`, `denied`, `account_create` or `rules_set`.
     what: String,
-    /// What it was about.
+    /// The object of the action, such as the name of an account.
     about: String,
-    /// Whether it was done.
+    /// True if the action was carried out.
     done: bool,
 }
 
@@ -313,10 +313,10 @@ impl From<service::Audited> for Audited {
     }
 }
 
-/// Rows of the audit log.
+/// Entries of the audit log.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Audit {
-    /// Newest first.
+    /// The entries, newest first.
     pub(crate) rows: Vec<Audited>,
 }
 
@@ -324,7 +324,7 @@ pub(crate) struct Audit {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Rules)]
 pub(crate) struct RulesView {
-    /// A selector for each of `list`, `view`, `create`, `update` and `delete`; null where the collection has no rules.
+    /// A selector for each of `list`, `view`, `create`, `update` and `delete`; null if the collection has no rules.
     #[schema(value_type = Option<Object>)]
     rules: Value,
 }
@@ -335,31 +335,31 @@ impl From<Rules> for RulesView {
     }
 }
 
-/// Whom to ask the rules about, and which document.
+/// An account and a document, to test the rules with.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RulesTestBody {
-    /// The account.
+    /// The account's name.
     pub(crate) account: String,
-    /// The key of a document that is there.
+    /// The key of an existing document.
     pub(crate) key: Option<String>,
-    /// Or a value; none means a document without members.
+    /// The value of a document, instead of a key. Without both, the test uses a document without members.
     #[schema(value_type = Option<Object>, nullable = false)]
     pub(crate) value: Option<Value>,
-    /// Rules to try; none means those that the collection has.
+    /// Rules to test; without them, the test uses the rules of the collection.
     #[schema(value_type = Option<Object>, nullable = false)]
     pub(crate) rules: Option<Value>,
 }
 
-/// What an account may do with a document.
+/// The result of a rule test for one operation.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Verdict)]
 pub(crate) struct VerdictView {
-    /// `list`, `view`, `create`, `update` or `delete`.
+    /// The operation: `list`, `view`, `create`, `update` or `delete`.
     deed: String,
-    /// Whether it may.
+    /// True if the account may carry out the operation.
     allowed: bool,
-    /// Why: `role`, `locked`, `rule`, or `free` where rules do not bind the account.
+    /// The reason: `role`, `locked` (no rule), `rule`, or `free` if rules do not apply to the account.
     why: String,
 }
 
@@ -370,9 +370,9 @@ impl From<Verdict> for VerdictView {
     }
 }
 
-/// What an account may do with a document.
+/// The result of a rule test.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Verdicts {
-    /// One for each deed.
+    /// The result for each operation.
     pub(crate) verdicts: Vec<VerdictView>,
 }

@@ -1,4 +1,4 @@
-//! Changes and live queries.
+//! Bodies about changes and live queries.
 
 use cosmicsync_node::service::{self, Change, LiveBatch};
 use serde::Serialize;
@@ -11,22 +11,22 @@ use super::DocumentView;
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = FeedChange)]
 pub(crate) struct ChangeView {
-    /// Names the change: the next ones are behind it.
+    /// The change's cursor; a later request with it continues after this change.
     pub(crate) cursor: String,
     /// The document's collection.
     collection: String,
-    /// Its id.
+    /// The document's id.
     id: String,
-    /// Its key, if it has one.
+    /// The document's key, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
-    /// Its version now.
+    /// The document's version after the change.
     version: String,
-    /// Whether it is deleted.
+    /// True if the document is deleted.
     deleted: bool,
-    /// Whether this node wrote it.
+    /// True if the change was made on this node.
     local: bool,
-    /// Its value now; missing where it is deleted.
+    /// The document's value after the change; missing if it is deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<Value>,
 }
@@ -46,47 +46,47 @@ impl From<Change> for ChangeView {
     }
 }
 
-/// Some changes, oldest first.
+/// A page of changes, oldest first.
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "it describes what is written as it comes")]
 pub(crate) struct ChangePage {
     /// The changes.
     changes: Vec<ChangeView>,
-    /// The next ones are behind this.
+    /// The cursor for the next request.
     cursor: String,
-    /// Whether there may be more already.
+    /// True if there may be more changes already.
     more: bool,
 }
 
-/// A change of the answer of a live query.
+/// One change in the answer of a live query.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[schema(as = LiveEvent)]
 pub(crate) enum EventView {
-    /// A document is in the answer now.
+    /// A document joined the answer.
     Added {
         /// The document.
         doc: DocumentView,
-        /// The id of the document behind which it stands; null is first.
+        /// The id of the document before it in the answer; null if it comes first.
         after: Option<String>,
     },
-    /// A document changed and stands where it stood.
+    /// A document changed and kept its place.
     Changed {
         /// The document.
         doc: DocumentView,
     },
-    /// A document changed and may stand elsewhere.
+    /// A document changed and may have a new place.
     Moved {
         /// The document.
         doc: DocumentView,
-        /// The id of the document behind which it stands; null is first.
+        /// The id of the document before it in the answer; null if it comes first.
         after: Option<String>,
     },
-    /// A document is not in the answer any more.
+    /// A document left the answer.
     Removed {
-        /// Its id.
+        /// The document's id.
         id: String,
-        /// Its key, if it has one and the client was told of it.
+        /// The document's key, if it has one and the client has received the document before.
         #[serde(skip_serializing_if = "Option::is_none")]
         key: Option<String>,
     },
@@ -107,13 +107,14 @@ impl From<service::LiveEvent> for EventView {
     }
 }
 
-/// The whole answer of a live query, or what changed in it. In this order the events make the answer before into the answer now.
+/// The whole answer of a live query, or its changes. Applied in order, the events turn the previous answer into the
+/// present one.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = LiveBatch)]
 pub(crate) struct BatchView {
-    /// The last change that is in it.
+    /// The cursor of the last change in the batch.
     pub(crate) cursor: String,
-    /// What changed.
+    /// The changes of the answer.
     pub(crate) events: Vec<EventView>,
 }
 

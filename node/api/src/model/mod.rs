@@ -1,4 +1,5 @@
-//! Bodies of requests and answers. Times are milliseconds since 1970 (UTC), ids are lowercase hex.
+//! Bodies of requests and responses. Times are in milliseconds since 1970 (UTC), ids are lowercase hex. Their
+//! descriptions are part of `openapi.json`; see `docs/api.md`.
 
 mod auth;
 mod changes;
@@ -25,18 +26,19 @@ use utoipa::openapi::{ObjectBuilder, Schema};
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Document)]
 pub(crate) struct DocumentView {
-    /// Its id.
+    /// The document's id, 32 hex digits.
     id: String,
-    /// Its key, if it has one.
+    /// The document's key, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
-    /// Its version, as its `ETag` has it.
+    /// The document's version, which is also its `ETag`.
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<String>,
-    /// Whether it is as its schema says, where the fields ask for `$valid`; null where the schema cannot be read.
+    /// Result of the comparison with the collection's schema, only if `fields` asks for `$valid`: true, false, or null
+    /// if this node cannot read the schema.
     #[serde(skip_serializing_if = "Option::is_none")]
     valid: Option<Value>,
-    /// Its value, or the members that were asked for.
+    /// The document's value, or the members of it that `fields` names.
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<Value>,
 }
@@ -52,29 +54,29 @@ impl From<DocView> for DocumentView {
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "it describes what is written as it comes")]
 pub(crate) struct Page {
-    /// The documents.
+    /// The documents of this page.
     docs: Vec<DocumentView>,
-    /// Where the next page goes on; null at the end.
+    /// Bookmark of the next page; null on the last page.
     #[schema(required)]
     bookmark: Option<String>,
-    /// `no_index` where every document of the collection had to be looked at.
+    /// `no_index` if every document of the collection was read, because no index helps.
     warning: Option<String>,
 }
 
-/// A durable write of a document.
+/// A stored write of a document.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Written)]
 pub(crate) struct WrittenView {
     /// The document's id.
     id: String,
-    /// Its collection.
+    /// The document's collection.
     collection: String,
-    /// Its key, if it has one.
+    /// The document's key, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
-    /// Whether the write made it.
+    /// True if the write created the document.
     created: bool,
-    /// Its version after the write; not of a repeated request under an idempotency key.
+    /// The document's version after the write; missing in the answer to a repeated request with an idempotency key.
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<String>,
 }
@@ -89,54 +91,54 @@ impl From<Written> for WrittenView {
 /// The writes of a transaction.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Transacted {
-    /// One for each write, in their order.
+    /// The outcome of each write, in the order of the writes.
     pub(crate) documents: Vec<WrittenView>,
 }
 
-/// One of several changes of a document.
+/// One of several changes to a document.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
 #[schema(as = Change)]
 pub(crate) enum ChangeOf {
-    /// Sets a member or an item. A string that is set where a text stands edits that text.
+    /// Sets a member or an item. If the old value is a collaborative text, a string edits that text.
     Set {
-        /// Its dotted path.
+        /// The dotted path of the member or item, such as `address.city` or `tags.0`.
         path: String,
-        /// What.
+        /// The new value.
         value: Value,
     },
     /// Removes a member or an item.
     Remove {
-        /// Its dotted path.
+        /// The dotted path of the member or item, such as `address.city` or `tags.0`.
         path: String,
     },
     /// Inserts items into a list.
     Insert {
-        /// The dotted path of the list.
+        /// The dotted path of the list, such as `tags`.
         path: String,
-        /// Before which item; the list's length means at the end.
+        /// The index of the item before which to insert, from 0; the list's length appends.
         index: u64,
-        /// The items.
+        /// The new items.
         values: Vec<Value>,
     },
-    /// Replaces a stretch of a text, counted in Unicode scalar values.
+    /// Replaces a part of a collaborative text. Positions and lengths are in Unicode scalar values.
     Splice {
-        /// The dotted path of the text.
+        /// The dotted path of the text, such as `body`.
         path: String,
-        /// Where.
+        /// The position of the part, from 0.
         at: u64,
-        /// How many to delete.
+        /// The length of the part to delete.
         #[serde(default)]
         delete: u64,
-        /// What to insert in their place.
+        /// The text to insert in its place.
         #[serde(default)]
         insert: String,
     },
-    /// Adds to a number, so that what several devices add at once sums up.
+    /// Adds to a number; concurrent additions of several devices sum up.
     Add {
-        /// Its dotted path.
+        /// The dotted path of the number, such as `likes`.
         path: String,
-        /// How much; less than 0 takes away.
+        /// The number to add; a negative one subtracts.
         by: i64,
     },
 }
@@ -157,107 +159,107 @@ impl From<ChangeOf> for service::DocChange {
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "it describes what the service reads")]
 pub(crate) struct PatchOperation {
-    /// `add`, `remove`, `replace`, `move`, `copy` or `test`.
+    /// The operation: `add`, `remove`, `replace`, `move`, `copy` or `test`.
     #[schema(pattern = "^(add|remove|replace|move|copy|test)$")]
     op: String,
-    /// A JSON pointer (RFC 6901).
+    /// The place in the document, as a JSON pointer (RFC 6901), such as `/address/city`.
     path: String,
-    /// Of `move` and `copy`: a JSON pointer.
+    /// For `move` and `copy`: the source, as a JSON pointer.
     from: Option<String>,
-    /// Of `add`, `replace` and `test`.
+    /// For `add`, `replace` and `test`: the value.
     value: Option<Value>,
 }
 
-/// Documents to change, all or none.
+/// A transaction: writes to several documents, of which all or none are carried out.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Transaction {
-    /// At most 256, each about another document.
+    /// At most 256 writes, each to a different document.
     #[schema(max_items = 256)]
     pub(crate) writes: Vec<Write>,
 }
 
-/// One write of a transaction: a line of `cosmicsync doc apply`.
+/// One write of a transaction, in the same form as a line of `cosmicsync doc apply`.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Write {
-    /// The document becomes this value; it is made if it is new.
+    /// Sets the value of a document; creates the document if it does not exist.
     Put {
-        /// `COLLECTION/KEY`, a document's id, or `COLLECTION` alone: a new document without a key.
+        /// The document: `COLLECTION/KEY` or its id; `COLLECTION` alone creates a document without a key.
         #[schema(min_length = 1, max_length = 255, pattern = "^[^_/][^/]*(/.+)?$")]
         doc: String,
-        /// The value.
+        /// The new value.
         #[schema(value_type = Object)]
         value: Value,
-        /// Members (dotted paths) that become collaborative text instead of plain strings.
+        /// Dotted paths of members that become collaborative text instead of plain strings.
         #[serde(default)]
         text: Vec<String>,
-        /// What must hold: `absent`, `exists`, or the document's version.
+        /// The condition of the write: `absent`, `exists`, or the first digits of the document's version.
         #[serde(default, rename = "if")]
         #[schema(pattern = "^(absent|exists|[0-9a-f]{4,32})$")]
         condition: Option<String>,
     },
-    /// It takes a merge patch (an object) or a JSON patch (an array).
+    /// Applies a merge patch (RFC 7396, an object) or a JSON patch (RFC 6902, an array).
     Patch {
-        /// `COLLECTION/KEY` or an id.
+        /// The document: `COLLECTION/KEY` or its id.
         #[schema(min_length = 1, max_length = 511, pattern = "^([^_/][^/]*/.+|[0-9a-f]{32})$")]
         doc: String,
         /// The patch.
         #[schema(schema_with = any_patch)]
         patch: Value,
-        /// What must hold.
+        /// The condition of the write: `absent`, `exists`, or the first digits of the document's version.
         #[serde(default, rename = "if")]
         #[schema(pattern = "^(absent|exists|[0-9a-f]{4,32})$")]
         condition: Option<String>,
     },
-    /// It takes several changes, in order.
+    /// Applies several changes, in order.
     Change {
-        /// `COLLECTION/KEY` or an id.
+        /// The document: `COLLECTION/KEY` or its id.
         #[schema(min_length = 1, max_length = 511, pattern = "^([^_/][^/]*/.+|[0-9a-f]{32})$")]
         doc: String,
-        /// The changes.
+        /// The changes; if one does not fit, none is applied.
         changes: Vec<ChangeOf>,
-        /// What must hold.
+        /// The condition of the write: `absent`, `exists`, or the first digits of the document's version.
         #[serde(default, rename = "if")]
         #[schema(pattern = "^(absent|exists|[0-9a-f]{4,32})$")]
         condition: Option<String>,
     },
-    /// The value becomes again what it was at a version.
+    /// Sets the document's value to that of an earlier version, as a new change.
     Revert {
-        /// `COLLECTION/KEY` or an id.
+        /// The document: `COLLECTION/KEY` or its id.
         #[schema(min_length = 1, max_length = 511, pattern = "^([^_/][^/]*/.+|[0-9a-f]{32})$")]
         doc: String,
-        /// The version, of which the first digits suffice.
+        /// The version, or its first digits, at least 4.
         #[schema(pattern = "^[0-9a-f]{4,32}$")]
         version: String,
-        /// What must hold.
+        /// The condition of the write: `absent`, `exists`, or the first digits of the document's version.
         #[serde(default, rename = "if")]
         #[schema(pattern = "^(absent|exists|[0-9a-f]{4,32})$")]
         condition: Option<String>,
     },
-    /// The document is deleted; its history stays.
+    /// Deletes the document; its history remains.
     Delete {
-        /// `COLLECTION/KEY` or an id.
+        /// The document: `COLLECTION/KEY` or its id.
         #[schema(min_length = 1, max_length = 511, pattern = "^([^_/][^/]*/.+|[0-9a-f]{32})$")]
         doc: String,
-        /// What must hold.
+        /// The condition of the write: `absent`, `exists`, or the first digits of the document's version.
         #[serde(default, rename = "if")]
         #[schema(pattern = "^(absent|exists|[0-9a-f]{4,32})$")]
         condition: Option<String>,
     },
-    /// A deleted document comes back.
+    /// Restores a deleted document with its content.
     Undelete {
-        /// `COLLECTION/KEY` or an id.
+        /// The document: `COLLECTION/KEY` or its id.
         #[schema(min_length = 1, max_length = 511, pattern = "^([^_/][^/]*/.+|[0-9a-f]{32})$")]
         doc: String,
-        /// What must hold.
+        /// The condition of the write: `absent`, `exists`, or the first digits of the document's version.
         #[serde(default, rename = "if")]
         #[schema(pattern = "^(absent|exists|[0-9a-f]{4,32})$")]
         condition: Option<String>,
     },
 }
 
-/// A merge patch or a JSON patch.
+/// Returns the schema of a merge patch or a JSON patch.
 fn any_patch() -> Schema {
     let types = SchemaType::from_iter([Type::Object, Type::Array]);
     Schema::Object(ObjectBuilder::new().schema_type(types).description(Some("The patch.")).build())
@@ -276,32 +278,33 @@ impl Write {
         }
     }
 
-    /// Returns it as the service takes it, which has the same members.
+    /// Converts the write to the service's type, which has the same members.
     ///
     /// # Errors
-    /// If the document's name is none.
+    /// If the name of the document is invalid.
     pub(crate) fn into_op(self) -> Result<service::DocOp, serde_json::Error> {
         serde_json::from_value(serde_json::to_value(self)?)
     }
 }
 
-/// One entry that touched a document.
+/// One entry in the history of a document.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Revision)]
 pub(crate) struct RevisionView {
-    /// `created`, `edited`, `deleted`, `undeleted`, `excluded` (it does not count) or `missing` (it is not here).
+    /// The effect of the entry: `created`, `edited`, `deleted`, `undeleted`, `excluded` (not part of the document,
+    /// because its log forked) or `missing` (not yet on this node).
     kind: &'static str,
-    /// The version that its writer saw after it; missing where it is not in the document.
+    /// The version that the entry led to; missing if the entry is not part of the document.
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<String>,
-    /// The device that wrote it.
+    /// The device that wrote the entry.
     #[serde(skip_serializing_if = "Option::is_none")]
     device: Option<String>,
-    /// The writer's clock: a hint.
+    /// The time by the writer's clock, in Unix milliseconds; only a hint.
     at: u64,
-    /// The log it is in.
+    /// The log that contains the entry.
     log: String,
-    /// Its place there.
+    /// The number of the entry in its log, from 0.
     seq: u64,
 }
 
@@ -330,21 +333,21 @@ impl From<Revision> for RevisionView {
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "it describes what is written as it comes")]
 pub(crate) struct History {
-    /// Entries that touched it.
+    /// The entries that changed the document.
     entries: Vec<RevisionView>,
-    /// How many the limit left out.
+    /// Number of further entries beyond the limit.
     more: u64,
 }
 
-/// Something that does not show in a document, because somebody wrote something else there at the same time.
+/// A value of a document that is hidden, because another value was written concurrently at the same place.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Conflict)]
 pub(crate) struct ConflictView {
-    /// Where, as a JSON pointer (RFC 6901).
+    /// The place in the document, as a JSON pointer (RFC 6901).
     path: String,
-    /// What was written.
+    /// The hidden value.
     value: Value,
-    /// The device that wrote it, where that is known.
+    /// The device that wrote the hidden value, if it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     device: Option<String>,
 }
@@ -360,7 +363,7 @@ impl From<Conflict> for ConflictView {
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "it describes what is written as it comes")]
 pub(crate) struct Conflicts {
-    /// What does not show.
+    /// The hidden values.
     conflicts: Vec<ConflictView>,
     /// Always 0.
     more: u64,
@@ -370,9 +373,9 @@ pub(crate) struct Conflicts {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Version)]
 pub(crate) struct AtVersion {
-    /// The version.
+    /// The version, 32 hex digits.
     version: String,
-    /// The value.
+    /// The document's value at this version.
     value: Value,
 }
 
@@ -390,10 +393,10 @@ pub(crate) struct DiffView {
     from: String,
     /// The later version.
     to: String,
-    /// A JSON patch (RFC 6902) that makes the later of the earlier.
+    /// A JSON patch (RFC 6902) that turns the earlier version into the later.
     #[schema(value_type = Vec<PatchOperation>)]
     patch: Vec<Value>,
-    /// What each operation of it replaces or removes; null where it adds.
+    /// The value that each operation of the patch replaces or removes; null for an operation that adds.
     before: Vec<Option<Value>>,
 }
 
@@ -403,10 +406,10 @@ impl From<Diff> for DiffView {
     }
 }
 
-/// The version to go back to.
+/// The version to restore.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Revert {
-    /// Its name, or the first 4 or more digits of it.
+    /// The version, or its first digits, at least 4.
     pub(crate) version: String,
 }

@@ -1,4 +1,4 @@
-//! Spaces, collections, peers, imports and the node.
+//! Bodies about spaces, collections, peers, imports and the node.
 
 use cosmicsync_node::service::{self, Collection, Imported, Peer, PeerState, Space, Status};
 use serde::{Deserialize, Serialize};
@@ -8,17 +8,17 @@ use utoipa::ToSchema;
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Collection)]
 pub(crate) struct CollectionView {
-    /// Its name.
+    /// The collection's name.
     name: String,
-    /// Documents that are here and not deleted.
+    /// Number of documents on this node that are not deleted.
     documents: u64,
-    /// The format that it was imported from.
+    /// The format of the imported file, such as `csv`.
     #[serde(skip_serializing_if = "Option::is_none")]
     format: Option<String>,
-    /// The member of a row that became its key.
+    /// The column or member of the imported file that became the document's key.
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
-    /// Dotted paths of texts that merge.
+    /// Dotted paths of texts that merge character by character.
     text: Vec<String>,
 }
 
@@ -32,15 +32,15 @@ impl From<Collection> for CollectionView {
 /// The collections of a space.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Collections {
-    /// By name.
+    /// The collections, ordered by name.
     pub(crate) collections: Vec<CollectionView>,
 }
 
-/// The name of a new space.
+/// A new space.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewSpace {
-    /// Unique on this device.
+    /// The space's name, unique on this device.
     pub(crate) name: String,
 }
 
@@ -48,15 +48,15 @@ pub(crate) struct NewSpace {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Space)]
 pub(crate) struct SpaceView {
-    /// Its id.
+    /// The space's id.
     id: String,
-    /// Its name on this device.
+    /// The space's name on this device.
     pub(crate) name: String,
-    /// Documents that are here and not deleted.
+    /// Number of documents on this node that are not deleted.
     documents: u64,
-    /// Devices that may read it.
+    /// Number of devices that may read the space.
     devices: u64,
-    /// Entries whose bodies are still to come.
+    /// Number of entries that this node knows of but has not fetched yet.
     missing: u64,
 }
 
@@ -70,15 +70,15 @@ impl From<Space> for SpaceView {
 /// The spaces of a node.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Spaces {
-    /// By name.
+    /// The spaces, ordered by name.
     pub(crate) spaces: Vec<SpaceView>,
 }
 
-/// How long an invite may be used.
+/// A request for an invite.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct NewInvite {
-    /// In milliseconds; a day where it is not said.
+    /// Lifetime of the invite, in milliseconds; one day by default.
     #[serde(default = "day_ms")]
     #[schema(default = 86_400_000)]
     pub(crate) expires_ms: u64,
@@ -88,14 +88,14 @@ const fn day_ms() -> u64 {
     24 * 60 * 60 * 1000
 }
 
-/// A line that brings one device into a space.
+/// An invite: a line of text that lets one device join a space.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Invite)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct InviteView {
-    /// For `cosmicsync space join`, or `POST /v1/join` of the other node. It is a secret.
+    /// The invite, for `cosmicsync space join` or `POST /v1/join` on the other device. Keep it secret.
     invite: String,
-    /// Until when it may be used, in Unix milliseconds.
+    /// The time at which the invite expires, in Unix milliseconds.
     expires_at: u64,
 }
 
@@ -106,11 +106,11 @@ impl From<service::Invite> for InviteView {
     }
 }
 
-/// The line of an invite.
+/// An invite to join by.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct JoinBody {
-    /// As it was made.
+    /// The line of the invite, unchanged.
     pub(crate) invite: String,
 }
 
@@ -118,16 +118,16 @@ pub(crate) struct JoinBody {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Device)]
 pub(crate) struct DeviceView {
-    /// Its id.
+    /// The device's id.
     device: String,
-    /// Its name, as far as it is known.
+    /// The device's name, if it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
-    /// Whether it is this one.
+    /// True for the device that answers.
     this: bool,
-    /// Whether a link to it is up.
+    /// True while a link to the device is up.
     connected: bool,
-    /// The last time it sent anything since this node started, in Unix milliseconds.
+    /// The last time that the device sent anything since this node started, in Unix milliseconds.
     #[serde(skip_serializing_if = "Option::is_none", rename = "seenAt")]
     seen_at: Option<u64>,
 }
@@ -142,40 +142,41 @@ impl From<service::Device> for DeviceView {
 /// The devices of a space.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Devices {
-    /// In no order.
+    /// The devices, in no particular order.
     pub(crate) devices: Vec<DeviceView>,
 }
 
-/// An address to dial.
+/// The address of a peer to dial.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewPeer {
-    /// `HOST:PORT`.
+    /// The address, in the form `HOST:PORT`.
     #[schema(pattern = "^[A-Za-z0-9.-]+:[1-9][0-9]{0,3}$")]
     pub(crate) address: String,
 }
 
-/// A peer: an address to dial, or a device that dialled this one.
+/// A peer: an address that this node dials, or a device that dialled this node.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Peer)]
 pub(crate) struct PeerView {
-    /// The address to dial, or the one it came from.
+    /// The address to dial, or the address that the peer dialled from.
     address: String,
-    /// Whether this node dials the peer.
+    /// True if this node dials the peer.
     dialled: bool,
     /// The device, once it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     device: Option<String>,
-    /// `paused`, `waiting`, `away`, `connecting` or `connected`.
+    /// The state of the connection: `paused`, `waiting` (dialled again later), `away` (dialled this node before),
+    /// `connecting` or `connected`.
     state: &'static str,
-    /// Entries that it does not durably have yet, as far as is known.
+    /// Number of entries that the peer has not stored yet, as far as known.
     behind: u64,
-    /// Entries that it has and this node does not, as far as is known.
+    /// Number of entries that the peer has and this node lacks, as far as known.
     ahead: u64,
-    /// The last time it sent anything.
+    /// The last time that the peer sent anything, in Unix milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     seen_at: Option<u64>,
-    /// Why the last link ended.
+    /// The reason why the last link ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
@@ -205,7 +206,7 @@ impl From<Peer> for PeerView {
 /// The peers of a node.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Peers {
-    /// Each once.
+    /// The peers, each once.
     pub(crate) peers: Vec<PeerView>,
 }
 
@@ -215,16 +216,16 @@ pub(crate) struct Peers {
 pub(crate) struct StatusView {
     /// The device's name.
     name: String,
-    /// The device.
+    /// The device's id.
     device: String,
     /// The program's version.
     version: String,
-    /// Where it listens for other nodes.
+    /// The address that this node listens on for other nodes.
     #[serde(skip_serializing_if = "Option::is_none")]
     listen: Option<String>,
-    /// Whether links are paused.
+    /// True while all links are paused.
     paused: bool,
-    /// How long it runs.
+    /// Time since the start of the node, in milliseconds.
     uptime_ms: u64,
     /// The store.
     store: StoreView,
@@ -238,15 +239,15 @@ pub(crate) struct StatusView {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Store)]
 struct StoreView {
-    /// Its size.
+    /// Size of the store's data file, in bytes.
     bytes: u64,
-    /// The size from which on nothing more is written here.
+    /// Size beyond which this node writes nothing, in bytes.
     bytes_max: u64,
-    /// Logs it holds.
+    /// Number of logs in the store.
     logs: u64,
-    /// Entries it holds.
+    /// Number of entries in the store.
     entries: u64,
-    /// Why it takes no requests at the moment.
+    /// The reason why the store accepts no requests at present.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
@@ -268,28 +269,28 @@ impl From<Status> for StatusView {
     }
 }
 
-/// The end of an import.
+/// The result of an import.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Imported)]
 pub(crate) struct ImportReport {
-    /// The format that was read.
+    /// The format of the file.
     format: &'static str,
-    /// Documents stored that were not there before; of a dry run, rows.
+    /// Number of documents stored that did not exist before; in a dry run, number of rows.
     documents: u64,
-    /// Rows that took the place of another value under their key.
+    /// Number of rows that replaced another value under their key.
     replaced: u64,
-    /// Rows whose document was just so already.
+    /// Number of rows that equal the document under their key.
     unchanged: u64,
-    /// Bytes read.
+    /// Number of bytes read.
     bytes: u64,
-    /// The time that it took.
+    /// Duration of the import, in milliseconds.
     elapsed_ms: u64,
-    /// Whether nothing was stored.
+    /// True if nothing was stored, because the request asked for a report only.
     dry_run: bool,
-    /// The columns of a table, or the names of the elements of XML. Only of a dry run.
+    /// The columns of a table, or the names of XML elements. Only in a dry run.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     columns: Vec<String>,
-    /// What else there is to say.
+    /// A remark about the file.
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<String>,
 }

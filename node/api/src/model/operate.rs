@@ -1,18 +1,18 @@
-//! What an operator reads from elsewhere.
+//! Bodies for operators: the log and backups.
 
 use cosmicsync_node::service::{LogLine, LogPage};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// A page of the log.
+/// A page of the node's log.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = LogPage)]
 pub(crate) struct LogView {
     /// The lines, oldest first.
     lines: Vec<LineView>,
-    /// Number of the last line: `after` of the next request.
+    /// Number of the last line on the page, for `after` in the next request.
     next: u64,
-    /// Number of lines behind `after` that the node no longer keeps.
+    /// Number of lines after `after` that the node has discarded.
     missed: u64,
 }
 
@@ -20,15 +20,15 @@ pub(crate) struct LogView {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = LogLine)]
 pub(crate) struct LineView {
-    /// Number of the line, from 1 at the start of the node.
+    /// Number of the line; the first line after the node's start is 1.
     number: u64,
-    /// Time, in Unix milliseconds.
+    /// The time, in Unix milliseconds.
     at: u64,
-    /// Severity: `error`, `warn`, `info`, `debug` or `trace`.
+    /// The severity: `error`, `warn`, `info`, `debug` or `trace`.
     level: String,
-    /// Module that wrote the line.
+    /// The module that wrote the line.
     target: String,
-    /// Text, with the fields behind it.
+    /// The text, followed by its fields.
     message: String,
 }
 
@@ -46,11 +46,11 @@ impl From<LogLine> for LineView {
     }
 }
 
-/// A new backup.
+/// A request for a backup.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewBackup {
-    /// Passphrase that seals it: 8 characters or more. Nobody reads the backup without it.
+    /// The passphrase that seals the backup, at least 8 characters. The backup cannot be read without it.
     #[schema(min_length = 8)]
     pub(crate) passphrase: String,
 }

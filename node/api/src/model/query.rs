@@ -1,79 +1,79 @@
-//! Queries, counts and indexes.
+//! Bodies about queries, counts and indexes.
 
 use cosmicsync_node::service::{self, Group, Index, IndexCheck, Measure, MeasureKind, Plan};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-/// Which documents, in what order.
+/// A query over the documents of a collection.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = Query)]
 pub(crate) struct QueryBody {
-    /// The selector; none means all documents.
+    /// The selector, such as `{"age": {"$gt": 20}}`; without it, all documents match.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     pub(crate) selector: Option<Value>,
-    /// The members to show, as a list of paths; none means all.
+    /// The members to return, as a list of paths such as `["name", "address.city"]`; without it, all members.
     #[serde(default)]
     #[schema(value_type = Option<Vec<String>>)]
     pub(crate) fields: Option<Value>,
-    /// The sort: `["name", {"age": "desc"}]`.
+    /// The sort, such as `["name", {"age": "desc"}]`.
     #[serde(default)]
     #[schema(value_type = Option<Vec<Value>>)]
     pub(crate) sort: Option<Value>,
-    /// At most so many.
+    /// Largest number of documents on the page.
     #[serde(default)]
     #[schema(minimum = 1, maximum = 1000, default = 100)]
     pub(crate) limit: Option<u64>,
-    /// Where a former page ended.
+    /// The bookmark of the page before.
     #[serde(default)]
     pub(crate) bookmark: Option<String>,
-    /// Only with this index.
+    /// The name of the only index to use.
     #[serde(default)]
     pub(crate) use_index: Option<String>,
 }
 
-/// Which documents, and how they are counted.
+/// A count of documents, optionally by groups.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = Count)]
 pub(crate) struct CountBody {
-    /// The selector; none means all documents.
+    /// The selector, such as `{"age": {"$gt": 20}}`; without it, all documents match.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     pub(crate) selector: Option<Value>,
-    /// By which field documents are told apart.
+    /// The field to group by, such as `state`.
     #[serde(default)]
     pub(crate) by: Option<String>,
-    /// What is put together of each group.
+    /// The aggregates to compute for each group.
     #[serde(default, deserialize_with = "crate::extract::objects")]
     pub(crate) measures: Vec<MeasureOf>,
 }
 
-/// What is put together of the documents of a group.
+/// An aggregate over the documents of a group.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = Measure)]
 pub(crate) struct MeasureOf {
-    /// How.
+    /// The aggregate function.
     kind: KindOf,
-    /// Of which field.
+    /// The path of the field to aggregate, such as `population`.
     field: String,
 }
 
-/// How values are put together.
+/// Aggregate functions.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = MeasureKind)]
 enum KindOf {
-    /// Numbers are added.
+    /// Sum of the numbers.
     Sum,
-    /// The least.
+    /// Least value.
     Min,
-    /// The greatest.
+    /// Greatest value.
     Max,
-    /// The mean of the numbers.
+    /// Mean of the numbers.
     Average,
 }
 
@@ -89,27 +89,27 @@ impl From<MeasureOf> for Measure {
     }
 }
 
-/// A number of documents, or groups of them.
+/// The number of documents, or groups of them.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Counted {
-    /// How many there are; missing where groups were asked for.
+    /// The number of documents; missing if the request asks for groups.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) count: Option<u64>,
-    /// The groups, where they were asked for.
+    /// The groups; missing if the request asks for a number only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) groups: Option<Vec<GroupView>>,
 }
 
-/// Documents of a group.
+/// A group of documents.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Group)]
 pub(crate) struct GroupView {
-    /// What they have in common; missing where the field is.
+    /// The common value of the group; missing for documents without the field.
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<Value>,
-    /// How many there are.
+    /// The number of documents in the group.
     count: u64,
-    /// What was put together, in the order that was asked for; null where there is nothing.
+    /// The aggregates, in the order of the request; null for an aggregate over no values.
     measures: Vec<Option<Value>>,
 }
 
@@ -119,45 +119,46 @@ impl From<Group> for GroupView {
     }
 }
 
-/// How a query is answered.
+/// The plan of a query.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Plan)]
 pub(crate) struct PlanView {
-    /// `get`, `index`, `union` or `scan`.
+    /// The access path: `get` (by key or id), `index`, `union` (several indexes) or `scan` (all documents).
     plan: String,
-    /// The indexes that are read: one, or of a union several.
+    /// The indexes that the query reads; several for a `union`.
     indexes: Vec<PlanPart>,
-    /// What puts documents in order: `index`, `memory` or `none`.
+    /// The source of the order: `index`, `memory` (sorted after reading) or `none`.
     sort: String,
-    /// Indexes that are not read, and why: `building`, `prefix`, `order` or `wider`.
+    /// The indexes that the query does not read.
     rejected: Vec<PlanRejected>,
-    /// Documents of the partition that indexes are behind for: they are read one by one.
+    /// Number of recently changed documents that the indexes do not include yet; the query reads these one by one.
     behind: u64,
 }
 
-/// What is read of an index.
+/// The part of an index that the query reads.
 #[derive(Debug, Serialize, ToSchema)]
 struct PlanPart {
-    /// Its name.
+    /// The index's name.
     index: String,
-    /// Its fields.
+    /// The paths of the index's fields.
     fields: Vec<String>,
-    /// How many leading fields are fixed by equality.
+    /// Number of leading fields that the query fixes to a value.
     equal: u64,
-    /// Whether the field behind those has bounds.
+    /// True if the query limits the field after those to a range.
     bounded: bool,
-    /// How many ranges are read.
+    /// Number of ranges of the index that are read.
     ranges: u64,
-    /// `ascending` or `descending`.
+    /// The direction of the reading: `ascending` or `descending`.
     direction: String,
 }
 
-/// An index that is not read.
+/// An index that the query does not read.
 #[derive(Debug, Serialize, ToSchema)]
 struct PlanRejected {
-    /// Its name.
+    /// The index's name.
     index: String,
-    /// Why.
+    /// The reason: `building`, `prefix` (the query does not limit the index's first field), `order` (another index
+    /// provides the order) or `wider` (another index reads less).
     why: String,
 }
 
@@ -181,7 +182,7 @@ impl From<Plan> for PlanView {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct IndexFields {
-    /// Their paths, first to last.
+    /// The paths of the fields, most significant first, such as `["state", "city"]`.
     #[schema(min_items = 1, max_items = 8)]
     pub(crate) fields: Vec<String>,
 }
@@ -190,16 +191,16 @@ pub(crate) struct IndexFields {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Index)]
 pub(crate) struct IndexView {
-    /// Its name.
+    /// The index's name.
     name: String,
-    /// Its fields.
+    /// The paths of the index's fields.
     fields: Vec<String>,
-    /// `building` or `ready`.
+    /// The state: `building` or `ready`.
     pub(crate) state: String,
-    /// Documents that stand in it so far, while it is built.
+    /// Number of documents in the index so far, while it is being built.
     #[serde(skip_serializing_if = "Option::is_none")]
     documents: Option<u64>,
-    /// Whether a field leads to a list in some document.
+    /// True if one of its fields leads to a list in some document.
     lists: bool,
 }
 
@@ -213,20 +214,20 @@ impl From<Index> for IndexView {
 /// The indexes of a collection.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Indexes {
-    /// By name.
+    /// The indexes, ordered by name.
     pub(crate) indexes: Vec<IndexView>,
 }
 
-/// What checking an index found. It is whole where nothing is missing and nothing extra.
+/// The result of an index check. The index is correct if `missing` and `extra` are 0.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct IndexChecked {
-    /// Documents that were compared.
+    /// Number of documents compared.
     documents: u64,
-    /// Rows that the index has.
+    /// Number of rows in the index.
     rows: u64,
-    /// Rows that it lacks.
+    /// Number of rows that the index lacks.
     missing: u64,
-    /// Rows that it has too many.
+    /// Number of rows that the index has in excess.
     extra: u64,
 }
 

@@ -1,4 +1,4 @@
-//! Schemas of collections.
+//! Bodies about schemas of collections.
 
 use cosmicsync_node::service::{Invalid, Schema, SchemaReport, Violation};
 use serde::Serialize;
@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Schema)]
 pub(crate) struct SchemaView {
-    /// Its number: 1, and one more with each change.
+    /// The schema's number: 1 at first, and one more with each change.
     number: u64,
     /// The schema; null if this node cannot read it.
     schema: Value,
@@ -21,42 +21,42 @@ impl From<Schema> for SchemaView {
     }
 }
 
-/// How the documents of a collection are, beside its schema.
+/// The result of comparing a collection's documents with its schema.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct SchemaChecked {
-    /// The schema's number; missing if none is set.
+    /// The schema's number; missing if no schema is set.
     #[serde(skip_serializing_if = "Option::is_none")]
     number: Option<u64>,
-    /// Documents that were compared.
+    /// Number of documents compared.
     documents: u64,
-    /// Those that are not as it says.
+    /// Number of documents that do not match the schema.
     invalid: u64,
-    /// The first hundred of them.
+    /// The first documents that do not match, at most 100.
     examples: Vec<InvalidView>,
 }
 
-/// A document that is not as its schema says.
+/// A document that does not match the schema.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Invalid)]
 pub(crate) struct InvalidView {
-    /// Its id.
+    /// The document's id.
     id: String,
-    /// Its key, if it has one.
+    /// The document's key, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
-    /// In which ways it is not.
+    /// The ways in which the document violates the schema.
     violations: Vec<ViolationView>,
 }
 
-/// One way in which a document is not as its schema says.
+/// A violation of the schema by a document.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = Violation)]
 pub(crate) struct ViolationView {
-    /// The place in the document, as a JSON pointer; empty for the document itself.
+    /// The place in the document, as a JSON pointer; empty for the whole document.
     pointer: String,
-    /// The keyword of the schema.
+    /// The violated keyword of the schema, such as `required`.
     keyword: String,
-    /// What is wrong, for people.
+    /// A description of the violation, for display.
     message: String,
 }
 

@@ -1,4 +1,4 @@
-//! Logging in, accounts, tokens and the audit log.
+//! Routes about logins, accounts, tokens and the audit log.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -18,18 +18,21 @@ use crate::model::{
 };
 use crate::problem::{Code, Problem};
 
-/// Rows of the audit log in one answer, at most.
+/// Largest number of audit entries in an answer.
 const AUDIT_MAX: u64 = 1000;
 
-/// An account or a token in the path.
+/// The name of an account or a token in the path.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(super) struct NamePath {
-    /// Its name.
+    /// The name of the account or token.
     name: String,
 }
 
-/// Begins a session: by an account and its password, or by a link that `cosmicsync login` printed. It ends after 12 hours.
+/// Starts a session.
+///
+/// The login is an account with its password, or the secret of a link that `cosmicsync login` printed. The session ends
+/// after 12 hours.
 #[utoipa::path(post, operation_id = "login", path = "/v1/auth/login", tag = "auth", security(()),
     request_body = LoginBody, responses((status = 200, body = SessionView)))]
 pub(super) async fn login(State(door): State<Door>, Json(body): Json<LoginBody>) -> Result<Out<SessionView>, Problem> {
@@ -39,14 +42,16 @@ pub(super) async fn login(State(door): State<Door>, Json(body): Json<LoginBody>)
     Ok(Out(SessionView::new(made, who.role)))
 }
 
-/// Ends the session. A token that was not made by logging in stays.
+/// Ends the session.
+///
+/// A token that was not created by logging in stays valid.
 #[utoipa::path(post, operation_id = "logout", path = "/v1/auth/logout", tag = "auth",
     responses((status = 204, description = "The session has ended.")))]
 pub(super) async fn logout(caller: Caller) -> Result<StatusCode, Problem> {
     caller.log_out().await.map(|()| StatusCode::NO_CONTENT)
 }
 
-/// Tells who sends the request.
+/// Returns the sender of the request.
 #[utoipa::path(get, operation_id = "getMe", path = "/v1/auth/me", tag = "auth", responses((status = 200, body = Me)))]
 pub(super) async fn me(caller: Caller) -> Out<Me> {
     Out(caller.who().clone().into())
@@ -60,7 +65,7 @@ pub(super) async fn accounts(caller: Caller) -> Result<Out<Accounts>, Problem> {
     expect_reply!(reply, Reply::Accounts(all) => Out(Accounts { accounts: all.into_iter().map(Into::into).collect() }))
 }
 
-/// Makes an account.
+/// Creates an account.
 #[utoipa::path(post, operation_id = "createAccount", path = "/v1/accounts", tag = "accounts",
     request_body = NewAccount, responses((status = 201, body = AccountView)))]
 pub(super) async fn create_account(caller: Caller, Json(new): Json<NewAccount>) -> Result<Response, Problem> {
@@ -71,7 +76,9 @@ pub(super) async fn create_account(caller: Caller, Json(new): Json<NewAccount>) 
     Ok((StatusCode::CREATED, Out(made)).into_response())
 }
 
-/// Changes the role or the password of an account. With another password its sessions end.
+/// Changes the role or the password of an account.
+///
+/// With a new password, the account's sessions end.
 #[utoipa::path(patch, operation_id = "changeAccount", path = "/v1/accounts/{name}", tag = "accounts", params(NamePath),
     request_body = AccountChangeBody, responses((status = 200, body = AccountView)))]
 pub(super) async fn change_account(
@@ -85,7 +92,9 @@ pub(super) async fn change_account(
     expect_reply!(reply, Reply::Account(account) => Out(account.into()))
 }
 
-/// Removes an account. Its tokens and sessions end.
+/// Removes an account.
+///
+/// The account's tokens and sessions end.
 #[utoipa::path(delete, operation_id = "deleteAccount", path = "/v1/accounts/{name}", tag = "accounts",
     params(NamePath), responses((status = 204, description = "It is gone.")))]
 pub(super) async fn remove_account(caller: Caller, Path(path): Path<NamePath>) -> Result<StatusCode, Problem> {
@@ -101,7 +110,9 @@ pub(super) async fn tokens(caller: Caller) -> Result<Out<Tokens>, Problem> {
     expect_reply!(reply, Reply::Tokens(all) => Out(Tokens { tokens: all.into_iter().map(Into::into).collect() }))
 }
 
-/// Makes a token. Its secret is in this answer and never shown again.
+/// Creates a token.
+///
+/// The secret is in this answer only.
 #[utoipa::path(post, operation_id = "createToken", path = "/v1/tokens", tag = "accounts",
     request_body = NewTokenBody, responses((status = 201, body = TokenMade)))]
 pub(super) async fn create_token(caller: Caller, Json(new): Json<NewTokenBody>) -> Result<Response, Problem> {
@@ -114,7 +125,7 @@ pub(super) async fn create_token(caller: Caller, Json(new): Json<NewTokenBody>) 
     Ok((StatusCode::CREATED, Out(made)).into_response())
 }
 
-/// Revokes a token, or ends a session.
+/// Revokes a token or ends a session.
 #[utoipa::path(delete, operation_id = "deleteToken", path = "/v1/tokens/{name}", tag = "accounts", params(NamePath),
     responses((status = 204, description = "It lets nobody in any more.")))]
 pub(super) async fn remove_token(caller: Caller, Path(path): Path<NamePath>) -> Result<StatusCode, Problem> {
@@ -122,21 +133,23 @@ pub(super) async fn remove_token(caller: Caller, Path(path): Path<NamePath>) -> 
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Which rows of the audit log.
+/// The range of audit entries to return.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct AuditOptions {
-    /// Only rows with a lower number.
+    /// The number of an entry; only entries with lower numbers are returned.
     #[param(maximum = 9223372036854775807_i64)]
     before: Option<u64>,
-    /// At most so many.
+    /// Largest number of entries.
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u64>,
 }
 
-/// Tells what concerned who may do what, newest first: logins, denials, and changes of accounts, tokens and rules. Whom an
-/// account stands for is the statement of this node.
+/// Lists the entries of the audit log, newest first.
+///
+/// The log has logins, denied requests, and changes of accounts, tokens and rules. Accounts belong to this node, so
+/// only this node can tell which person an account stands for.
 #[utoipa::path(get, operation_id = "listAudit", path = "/v1/audit", tag = "accounts", params(AuditOptions),
     responses((status = 200, body = Audit)))]
 pub(super) async fn audit(caller: Caller, Query(options): Query<AuditOptions>) -> Result<Out<Audit>, Problem> {

@@ -1,4 +1,4 @@
-//! Collections.
+//! Routes about collections.
 
 use axum::http::StatusCode;
 use cosmicsync_node::service::{Command, Reply};
@@ -20,7 +20,7 @@ pub(super) async fn list(caller: Caller, Path(path): Path<SpacePath>) -> Result<
     })
 }
 
-/// Tells about a collection.
+/// Returns a collection's properties.
 #[utoipa::path(get, operation_id = "getCollection", path = "/v1/spaces/{space}/collections/{collection}",
     tag = "collections", params(CollectionPath),
     responses((status = 200, body = CollectionView)))]
@@ -30,7 +30,7 @@ pub(super) async fn show(caller: Caller, Path(path): Path<CollectionPath>) -> Re
     expect_reply!(reply, Reply::Collection(found) => Out(found.into()))
 }
 
-/// Deletes all documents of a collection and its description.
+/// Deletes a collection: all its documents and its description.
 #[utoipa::path(delete, operation_id = "deleteCollection", path = "/v1/spaces/{space}/collections/{collection}",
     tag = "collections", params(CollectionPath),
     responses((status = 204, description = "The collection is gone.")))]

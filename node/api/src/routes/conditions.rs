@@ -4,26 +4,26 @@ use axum::http::{HeaderMap, HeaderName, header};
 
 use crate::problem::{Code, Problem};
 
-/// A version that no document has: it has all digits, and is the hash of nothing.
+/// A version that no document has: 32 zeros, the hash of nothing.
 const NO_VERSION: &str = "00000000000000000000000000000000";
-/// Digits of a version.
+/// Number of hex digits in a version.
 const DIGITS: usize = 32;
 
-/// What must hold for a write.
+/// The condition of a write.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Conditions {
-    /// Nothing.
+    /// No condition.
     None,
-    /// The document is not there.
+    /// The document does not exist.
     Absent,
-    /// It is there.
+    /// The document exists.
     Exists,
-    /// It has one of these versions.
+    /// The document has one of these versions.
     Versions(Vec<String>),
 }
 
 impl Conditions {
-    /// Reads `If-Match` and `If-None-Match` of a request that writes.
+    /// Parses `If-Match` and `If-None-Match` of a write.
     pub(super) fn read(headers: &HeaderMap) -> Result<Self, Problem> {
         let (wanted, unwanted) = (tags(headers, &header::IF_MATCH), tags(headers, &header::IF_NONE_MATCH));
         match (wanted, unwanted) {
@@ -36,22 +36,22 @@ impl Conditions {
         }
     }
 
-    /// The document has this version.
+    /// Returns the condition that the document has this version.
     pub(crate) fn version(version: &str) -> Self {
         Self::Versions(strong(&format!("\"{version}\"")).into_iter().collect())
     }
 
-    /// Returns whether it takes a look at the document to choose one of several versions.
+    /// Returns whether the document must be read to choose one of several versions.
     pub(super) fn are_several(&self) -> bool {
         matches!(self, Self::Versions(versions) if versions.len() > 1)
     }
 
-    /// Returns the condition as the service takes it, where there is one.
+    /// Returns the condition for the service, if there is one.
     pub(super) fn one(&self) -> Option<String> {
         self.with("")
     }
 
-    /// Returns the condition as the service takes it, for a document that has this version: of several the one that holds.
+    /// Returns the condition for the service, for a document with this version: of several versions the matching one.
     pub(super) fn with(&self, version: &str) -> Option<String> {
         match self {
             Self::None => None,
@@ -64,20 +64,21 @@ impl Conditions {
         }
     }
 
-    /// Returns the problem of a write that makes a document where there is none: a condition that it be there does not hold.
+    /// Returns the problem of a write to a missing document. If the condition requires the document, that condition has
+    /// failed.
     pub(crate) fn failed(&self, problem: Problem) -> Problem {
         let demands = matches!(self, Self::Exists | Self::Versions(_));
         if demands && problem.is_missing_document() { problem.with_code(Code::VersionMismatch) } else { problem }
     }
 }
 
-/// Returns whether a client that reads has this version.
+/// Returns whether a reading client has this version already.
 pub(super) fn is_known(headers: &HeaderMap, version: &str) -> bool {
     let tags = tags(headers, &header::IF_NONE_MATCH).unwrap_or_default();
     tags.iter().any(|tag| tag == "*" || strong(tag.strip_prefix("W/").unwrap_or(tag)).is_some_and(|tag| tag == version))
 }
 
-/// The entity tags of a header, as they are written. `None` if the request has no such header.
+/// Returns the entity tags of a header, as written; `None` if the request has no such header.
 fn tags(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<String>> {
     let mut values = headers.get_all(name).iter().peekable();
     values.peek()?;
@@ -85,7 +86,7 @@ fn tags(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<String>> {
     Some(texts.flat_map(|text| text.split(',')).map(|tag| tag.trim().to_owned()).collect())
 }
 
-/// The version that a strong tag names. A weak tag names none.
+/// Returns the version of a strong entity tag; a weak tag names none.
 fn strong(tag: &str) -> Option<String> {
     let version = tag.strip_prefix('"')?.strip_suffix('"')?;
     let is_one = version.len() == DIGITS && version.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -114,7 +115,7 @@ mod tests {
         assert!(found.are_several());
         assert_eq!(found.with(&two), Some(two));
         assert_eq!(found.with("other"), Some(one));
-        // What is no version of ours is the version of nothing.
+        // A foreign version equals the version of nothing.
         let foreign = read(&[(header::IF_MATCH, "\"1\"")]).expect("versions");
         assert_eq!((foreign.are_several(), foreign.one()), (false, Some(NO_VERSION.to_owned())));
     }

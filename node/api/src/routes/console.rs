@@ -1,5 +1,6 @@
-//! The console and the pages for programs: what `web/` was built to, embedded. It says the same of every node, so it takes no
-//! token; whoever uses the console sends one with each request of the API. Nothing here reads a file or a path of the client's.
+//! The web console and the API's interactive pages, embedded from the build of `web/`. The pages are the same on every
+//! node, so they need no token; the console sends one with each API request. Nothing here reads a file or uses a path
+//! from the client.
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -11,20 +12,20 @@ use std::io::Read as _;
 
 use crate::problem::{Code, Problem};
 
-/// What is served: paths, and files that are packed with gzip.
+/// The served paths, each with its gzip file.
 const FILES: &[(&str, &[u8])] = include!("../../../../web/dist/embed.in");
-/// Names the sources that all of it was built from.
+/// Hash of the sources of the build.
 const BUILD: &str = include_str!("../../../../web/dist/sources.sha256");
 
-/// Pages: where they are served, and which file they are.
+/// Pages: the path, and the file.
 const PAGES: [(&str, &str); 3] = [("/", "/index.html"), ("/docs", "/docs.html"), ("/graphiql", "/graphiql.html")];
-/// Where files lie whose names change with what is in them.
+/// Directories of files whose names change with their content.
 const FOREVER: [&str; 2] = ["/assets/", "/vendor/"];
 
-/// The console's own policy: nothing from elsewhere, no script and no style in a page.
+/// The console's content security policy: nothing from other origins, no inline script and no inline style.
 const STRICT: &str = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; \
                       frame-ancestors 'none'";
-/// That of the vendored pages, which write styles into the page.
+/// The policy of the vendored pages, which need inline styles.
 const LOOSER: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; \
                       object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
@@ -43,7 +44,7 @@ pub(super) fn served<S: Clone + Send + Sync + 'static>(mut router: Router<S>) ->
     router
 }
 
-/// Whether a path is one of these, and so takes no token.
+/// Returns whether a path belongs to the console, and so needs no token.
 pub(crate) fn is_open(path: &str) -> bool {
     PAGES.iter().any(|(page, _)| *page == path) || is_kept(path)
 }
@@ -60,7 +61,7 @@ struct Page {
 }
 
 impl Page {
-    /// Pages name the files that belong to them, so a browser asks each time whether there is another one.
+    /// Returns the page. Pages name their files, so a browser must check for a new page each time.
     fn answer(self, headers: &HeaderMap) -> Response {
         let tag = format!("\"{}\"", BUILD.trim());
         let known = headers.get(header::IF_NONE_MATCH).is_some_and(|value| value.as_bytes() == tag.as_bytes());
@@ -83,7 +84,7 @@ impl Page {
     }
 }
 
-/// A file that never changes under its name.
+/// Returns a file that never changes under its name.
 fn asset(path: &str, packed: &'static [u8], headers: &HeaderMap) -> Response {
     let media_type = match path.rsplit('.').next() {
         Some("js") => "text/javascript; charset=utf-8",
@@ -97,7 +98,7 @@ fn asset(path: &str, packed: &'static [u8], headers: &HeaderMap) -> Response {
     response
 }
 
-/// The file as it is packed; for a client that does not take that, unpacked.
+/// Returns the gzip file, or the unpacked one for a client without gzip.
 fn unpacked(packed: &'static [u8], media_type: &'static str, headers: &HeaderMap) -> Response {
     let mut response = if takes_gzip(headers) {
         let mut response = Response::new(Body::from(Bytes::from_static(packed)));
@@ -115,7 +116,7 @@ fn unpacked(packed: &'static [u8], media_type: &'static str, headers: &HeaderMap
     response
 }
 
-/// Whether a client unpacks what is packed with gzip.
+/// Returns whether a client accepts gzip.
 fn takes_gzip(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
     accepted.flat_map(|value| value.split(',')).any(|coding| {

@@ -1,4 +1,4 @@
-//! The control exchange over HTTP: a command line elsewhere sends commands in the name of its token.
+//! The control exchange over HTTP: a command line on another machine sends commands with a token.
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -17,7 +17,8 @@ use crate::call::{Caller, Over};
 use crate::problem::{Code, Problem};
 use crate::remote::CONTROL_PROTOCOL;
 
-/// Takes the connection over, if the client asks for it. Each command is then one that the token allows, or refused.
+/// Switches the connection to the control exchange if the client asks for it. Each later command is checked against the
+/// token.
 pub(super) async fn control(
     caller: Caller,
     State(door): State<Door>,
@@ -28,7 +29,7 @@ pub(super) async fn control(
         let problem = Problem::new(Code::UpgradeRequired, "this is the route of the command line");
         return Err(problem.next("cosmicsync --url URL status"));
     };
-    // Commands are counted as they come: a token that has sent too much learns it here.
+    // Commands are counted as they come; a token that has exceeded its quota is refused here.
     caller.sent(1)?;
     let Ok(slot) = Arc::clone(&door.sockets).try_acquire_owned() else {
         return Err(Problem::new(Code::Unavailable, "the node serves as many connections as it may"));
@@ -50,7 +51,7 @@ async fn exchange(caller: &Caller, stream: Upgraded) {
     tokio::select! {
         biased;
         () = serving => {}
-        // The exchange ends by itself when the server stops: answers on their way are told why.
+        // The exchange ends by itself when the server stops, so that answers in progress report the reason.
         () = revoked(caller) => tracing::debug!("the token of a control connection was revoked"),
     }
 }
@@ -62,7 +63,7 @@ async fn revoked(caller: &Caller) {
     }
 }
 
-/// A connection whose bytes are counted as they come. It ends once the token has sent too many.
+/// A connection that takes its bytes from the token's quota, and ends once the quota is exceeded.
 struct Counted<S> {
     stream: S,
     caller: Caller,

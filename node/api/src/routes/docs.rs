@@ -1,4 +1,4 @@
-//! Documents, and transactions over several.
+//! Routes about documents, and transactions over several.
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -17,11 +17,11 @@ use crate::problem::{Code, Problem};
 use crate::shape::{Lines, ListOf};
 use crate::stream::answer;
 
-/// Documents of a page, unless a request says otherwise; and at most.
+/// Default and largest number of documents on a page.
 pub(super) const PAGE: (u64, u64) = (100, 1_000);
-/// The header that has the id of a document.
+/// The header with a document's id.
 const DOC_ID: HeaderName = HeaderName::from_static("cosmic-id");
-/// The media type of a list of changes.
+/// Media type of a list of changes.
 const CHANGES: &str = "application/vnd.cosmicsync.changes+json";
 
 /// Options of a list of documents.
@@ -29,23 +29,25 @@ const CHANGES: &str = "application/vnd.cosmicsync.changes+json";
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ListOptions {
-    /// At most so many.
+    /// Largest number of documents on the page.
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u64>,
-    /// Where a former page ended.
+    /// The bookmark of the page before.
     bookmark: Option<String>,
-    /// A selector, in JSON.
+    /// A selector in JSON, such as `{"age":{"$gt":20}}`.
     #[serde(rename = "where")]
     #[param(rename = "where")]
     selector: Option<String>,
-    /// Paths to sort by, separated by commas; `-` before one sorts it down.
+    /// Paths to sort by, separated by commas; a leading `-` sorts descending, as in `state,-population`.
     sort: Option<String>,
-    /// Paths of the members to show, separated by commas.
+    /// Paths of the members to return, separated by commas, such as `name,address.city`.
     fields: Option<String>,
 }
 
-/// Lists documents of a collection. With `Accept: application/x-ndjson` they come one a line, and a last line has the bookmark
-/// where more follow.
+/// Lists the documents of a collection.
+///
+/// With `Accept: application/x-ndjson`, the answer has one document per line. If there are more documents, a last line
+/// has the bookmark of the next page.
 #[utoipa::path(get, operation_id = "listDocuments", path = "/v1/spaces/{space}/collections/{collection}/docs",
     tag = "documents",
     params(CollectionPath, ListOptions),
@@ -81,7 +83,7 @@ pub(super) async fn page(caller: &Caller, query: Query, headers: &HeaderMap) -> 
     answer(caller, command, ListOf::new("docs"), "application/json").await
 }
 
-/// Returns how many documents a page has.
+/// Returns the number of documents on a page.
 pub(crate) fn page_limit(asked: Option<u64>) -> Result<u64, Problem> {
     let (usual, most) = PAGE;
     match asked.unwrap_or(usual) {
@@ -101,7 +103,7 @@ pub(super) fn sort_field(path: &str) -> Value {
     path.strip_prefix('-').map_or_else(|| path.into(), |path| serde_json::json!({ path: "desc" }))
 }
 
-/// Makes a document without a key.
+/// Creates a document without a key.
 #[utoipa::path(post, operation_id = "createDocument", path = "/v1/spaces/{space}/collections/{collection}/docs",
     tag = "documents",
     params(CollectionPath, OnceParams),
@@ -119,7 +121,7 @@ pub(super) async fn create(
         format!("/v1/spaces/{}/collections/{}/docs/", spelled(space.as_deref().unwrap_or("-")), spelled(&collection));
     let op = DocOp::Put { doc: collection, value, text: Vec::new(), condition: None };
     let written = write_one(&caller, DocWrite { space, writes: vec![op], idempotency_key }).await;
-    // Nobody set a condition: the schema makes a key of the value, and another document has it.
+    // There was no condition: the schema derived the key from the value, and another document has the key.
     let written = written
         .map_err(|problem| if problem.code() == Code::Exists { problem.with_code(Code::Conflict) } else { problem })?;
     let place = format!("{at}~{}", written.doc);
@@ -130,7 +132,7 @@ pub(super) async fn create(
     Ok(response)
 }
 
-/// Spells a name as a part of a path.
+/// Percent-encodes a name as a part of a path.
 fn spelled(name: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b':');
     name.bytes()
@@ -138,7 +140,9 @@ fn spelled(name: &str) -> String {
         .collect()
 }
 
-/// Reads a document. The body is its value; `ETag` is its version and `Cosmic-Id` its id.
+/// Reads a document.
+///
+/// The body is the document's value, `ETag` is its version and `Cosmic-Id` its id.
 #[utoipa::path(get, operation_id = "getDocument", path = "/v1/spaces/{space}/collections/{collection}/docs/{key}",
     tag = "documents",
     params(DocPath, ("If-None-Match" = Option<String>, Header, description = "Versions that the client has.")),
@@ -159,7 +163,9 @@ pub(super) async fn read(caller: Caller, Path(path): Path<DocPath>, headers: Hea
     Ok(response)
 }
 
-/// Stores a document under its key, by the least change that leads to the value.
+/// Stores a document under its key.
+///
+/// An existing document is changed by the smallest change that leads to the new value.
 #[utoipa::path(put, operation_id = "putDocument", path = "/v1/spaces/{space}/collections/{collection}/docs/{key}",
     tag = "documents",
     params(DocPath, ConditionParams, OnceParams),
@@ -183,7 +189,9 @@ pub(super) async fn put(
     Ok(told(status, written))
 }
 
-/// Changes a document: by a merge patch (RFC 7396), a JSON patch (RFC 6902), or a list of changes.
+/// Changes a document.
+///
+/// The Content-Type tells the kind of patch: a merge patch (RFC 7396), a JSON patch (RFC 6902), or a list of changes.
 #[utoipa::path(patch, operation_id = "patchDocument",
     path = "/v1/spaces/{space}/collections/{collection}/docs/{key}", tag = "documents",
     params(DocPath, ConditionParams, OnceParams),
@@ -224,7 +232,9 @@ pub(super) async fn patch(
     Ok(told(StatusCode::OK, write(&caller, named, op, &headers, "PATCH").await?))
 }
 
-/// Deletes a document. Its history stays, and an edit that was made without the deletion in sight brings it back.
+/// Deletes a document.
+///
+/// Its history remains, and a concurrent edit restores the document.
 #[utoipa::path(delete, operation_id = "deleteDocument",
     path = "/v1/spaces/{space}/collections/{collection}/docs/{key}", tag = "documents",
     params(DocPath, ConditionParams, OnceParams), responses((status = 204, description = "The document is deleted.")))]
@@ -240,7 +250,7 @@ pub(super) async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Brings a deleted document back, with all that it held.
+/// Restores a deleted document with its content.
 #[utoipa::path(post, operation_id = "undeleteDocument",
     path = "/v1/spaces/{space}/collections/{collection}/docs/{key}/undelete", tag = "documents",
     params(DocPath, ConditionParams, OnceParams), responses((status = 200, body = WrittenView, headers(("ETag" = String)))))]
@@ -255,7 +265,7 @@ pub(super) async fn undelete(
     Ok(told(StatusCode::OK, write(&caller, named, op, &headers, "POST undelete").await?))
 }
 
-/// Changes documents, all or none.
+/// Changes several documents; all changes or none are carried out.
 #[utoipa::path(post, operation_id = "transact", path = "/v1/spaces/{space}/transactions", tag = "documents",
     params(SpacePath, OnceParams),
     request_body = Transaction, responses((status = 200, body = Transacted)))]
@@ -283,25 +293,26 @@ pub(super) async fn transact(
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "it describes a header")]
 struct OnceParams {
-    /// Under it the request is carried out once within a day.
+    /// An idempotency key: within a day, a request that repeats it is answered from the first one and not carried out
+    /// again.
     #[param(rename = "Idempotency-Key", min_length = 1, max_length = 128, pattern = "^[ -~]+$")]
     idempotency_key: Option<String>,
 }
 
-/// Conditions of a write, for the description of the API.
+/// The conditions of a write, for the description of the API.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "it describes headers that `Conditions` reads")]
 struct ConditionParams {
-    /// Versions of which the document must have one; `*`: it must be there.
+    /// Versions, as in `ETag`, of which the document must have one; `*` requires that the document exists.
     #[param(rename = "If-Match")]
     if_match: Option<String>,
-    /// `*`: the document must not be there.
+    /// `*` requires that the document does not exist.
     #[param(rename = "If-None-Match", inline)]
     if_none_match: Option<Any>,
 }
 
-/// Any version.
+/// Any version of a document.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "it describes a header")]
 enum Any {
@@ -319,7 +330,7 @@ pub(crate) async fn find(caller: &Caller, named: &Named) -> Result<DocView, Prob
     Ok(found)
 }
 
-/// Returns the condition of a write. A document that is named by its id must be in the collection.
+/// Returns the condition of a write. A document named by its id must be in the collection.
 pub(crate) async fn prepared(
     caller: &Caller,
     named: &Named,
@@ -352,7 +363,7 @@ pub(crate) async fn write_one(caller: &Caller, write: DocWrite) -> Result<Writte
     wrote.documents.into_iter().next().ok_or_else(unexpected)
 }
 
-/// Answers with what was written.
+/// Returns the answer to a write.
 pub(super) fn told(status: StatusCode, written: Written) -> Response {
     let (id, version) = (written.doc.to_string(), written.version.map(|version| version.to_string()));
     let mut response = (status, Out(WrittenView::from(written))).into_response();
@@ -360,7 +371,7 @@ pub(super) fn told(status: StatusCode, written: Written) -> Response {
     response
 }
 
-/// Sets the headers that say which document it is, in what version.
+/// Sets the headers with a document's id and version.
 fn mark(response: &mut Response, id: &str, version: &str) {
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(id) {

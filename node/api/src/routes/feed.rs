@@ -1,4 +1,4 @@
-//! What changes: the feed of a space, and live queries.
+//! Routes about changes: the feed of a space, and live queries.
 
 use axum::Extension;
 use axum::extract::State;
@@ -23,23 +23,23 @@ use crate::shape::{ChangeEvents, ListOf, LiveEvents, event};
 use crate::socket::{MESSAGE_BYTES_MAX, PROTOCOL, serve};
 use crate::stream::{answer, events};
 
-/// Bytes that a WebSocket reads or writes at once.
+/// Size of a WebSocket's buffers for reading and writing, in bytes.
 const SOCKET_BUFFER_BYTES: usize = 4096;
-/// Changes of an answer, unless a request says otherwise; and at most.
+/// Default and largest number of changes in an answer.
 const CHANGES: (u64, u64) = (100, 1_000);
-/// How long a request waits for a change at most, and unless it says otherwise, in milliseconds. Proxies give up after 30 s.
+/// Default and longest wait for a change, in milliseconds. Proxies give up after 30 seconds.
 const WAIT_MS_MAX: u64 = 25_000;
 
-/// How changes come.
+/// The way in which changes are sent.
 #[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum Feed {
-    /// Those that there are.
+    /// Answers with the changes so far.
     #[default]
     Normal,
-    /// The same; where there is none, the answer waits for one.
+    /// Answers with the changes so far; if there are none, waits for one.
     Longpoll,
-    /// Server-sent events that go on.
+    /// Sends server-sent events without an end.
     Eventsource,
 }
 
@@ -48,27 +48,29 @@ enum Feed {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct FeedOptions {
-    /// The cursor behind which to begin; none means from now on.
+    /// The cursor after which to begin; without it, the feed begins now.
     #[param(pattern = r"^[0-9a-f]{16}\.[0-9]+$")]
     since: Option<String>,
-    /// `normal` answers with the changes that there are; `longpoll` waits where there is none; `eventsource` sends events `ready`,
-    /// `change` and `gap` and goes on.
+    /// `normal` answers with the changes so far. `longpoll` waits if there are none. `eventsource` sends events
+    /// `ready`, `change` and `gap` without an end.
     #[serde(default)]
     #[param(inline)]
     feed: Feed,
-    /// Only of this collection.
+    /// The only collection to report.
     #[param(min_length = 1, max_length = 255, pattern = "^[^_/][^/]*$")]
     collection: Option<String>,
-    /// At most so many; not of events.
+    /// Largest number of changes; ignored for events.
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u64>,
-    /// How long a `longpoll` waits, in milliseconds.
+    /// Longest wait of a `longpoll`, in milliseconds.
     #[param(maximum = 25000, default = 25000)]
     timeout: Option<u64>,
 }
 
-/// Tells what changed in a space, oldest first. Of several changes of one document the last may come alone. After `gap` read the
-/// documents: changes before it are not kept any more. `problem` says why no more events come.
+/// Reports the changes in a space, oldest first.
+///
+/// If a document changed several times, only its last change may be reported. After an event `gap`, read the documents
+/// again, because the changes before it have been discarded. An event `problem` tells why the stream ends.
 #[utoipa::path(get, operation_id = "followChanges", path = "/v1/spaces/{space}/changes", tag = "changes",
     params(SpacePath, FeedOptions,
         ("Last-Event-ID" = Option<String>, Header, pattern = r"^([0-9a-f]{16}\.[0-9]+)?$",
@@ -129,7 +131,7 @@ async fn followed(
         Some(since) => {
             let begin = event(Some(&since), "ready", &serde_json::json!({ "cursor": since }));
             match events(caller, watch(since), ChangeEvents, begin).await {
-                // Changes are missing: say so, and go on from now.
+                // Changes are missing: the client is told, and the stream begins now.
                 Err(problem) if problem.code() == Code::Gone => "gap",
                 answered => return answered,
             }
@@ -146,24 +148,26 @@ async fn followed(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct LiveOptions {
-    /// A selector, in JSON.
+    /// A selector in JSON, such as `{"age":{"$gt":20}}`.
     #[serde(rename = "where")]
     #[param(rename = "where")]
     selector: Option<String>,
-    /// Paths to sort by, separated by commas; `-` before one sorts it down.
+    /// Paths to sort by, separated by commas; a leading `-` sorts descending, as in `state,-population`.
     sort: Option<String>,
-    /// Paths of the members to show, separated by commas.
+    /// Paths of the members to return, separated by commas, such as `name,address.city`.
     fields: Option<String>,
-    /// At most so many documents; none means all.
+    /// Largest number of documents; without it, all matching documents are returned.
     #[param(minimum = 1, maximum = 1_000_000)]
     limit: Option<u64>,
-    /// The cursor of the last batch that the client knows.
+    /// The cursor of the last batch that the client has.
     #[param(pattern = r"^[0-9a-f]{16}\.[0-9]+$")]
     since: Option<String>,
 }
 
-/// Answers a query and goes on with what changes in the answer, as server-sent events: `ready` has the whole answer, and what came
-/// before does not count; `batch` has what changed.
+/// Runs a live query.
+///
+/// The answer is a stream of server-sent events. An event `ready` has the whole answer and replaces earlier ones; an
+/// event `batch` has the changes of the answer.
 #[utoipa::path(get, operation_id = "followQuery", path = "/v1/spaces/{space}/collections/{collection}/live",
     tag = "changes",
     params(CollectionPath, LiveOptions,
@@ -192,7 +196,7 @@ pub(super) async fn live(
     let since = last_event(&headers)?.or(since);
     let command = |since| Command::Live { query: query.clone(), since };
     match events(&caller, command(since), LiveEvents, Vec::new()).await {
-        // The cursor says nothing any more: the whole answer comes again.
+        // The cursor is no longer valid, so the whole answer is sent again.
         Err(problem) if problem.code() == Code::Gone => events(&caller, command(None), LiveEvents, Vec::new()).await,
         answered => answered,
     }
@@ -213,23 +217,23 @@ pub(super) async fn socket(
     Ok(upgrade.on_upgrade(move |socket| serve(socket, door, who, slot)))
 }
 
-/// Gives a WebSocket small buffers, which are there while nothing is said; messages may be larger.
+/// Limits a WebSocket's buffers, which exist while it is idle; messages may be larger.
 pub(super) fn small(upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
     upgrade.read_buffer_size(SOCKET_BUFFER_BYTES).write_buffer_size(SOCKET_BUFFER_BYTES)
 }
 
-/// The cursor that an event source sends back.
+/// Returns the cursor that an event source sends back.
 fn last_event(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(id) = headers.get("last-event-id") else { return Ok(None) };
     let id = id.to_str().unwrap_or("?");
     if !id.is_empty() && !is_cursor(id) {
         return Err(Problem::new(Code::BadRequest, "the Last-Event-ID is no cursor"));
     }
-    // One that is empty is none: an event source sends it so after a server took its id back.
+    // An empty id means none: an event source sends it after a server has reset the id.
     Ok(Some(id.to_owned()).filter(|id| !id.is_empty()))
 }
 
-/// Whether a text has the form of a cursor: sixteen hex digits, a full stop and a number.
+/// Returns whether a text has the form of a cursor: 16 hex digits, a full stop and a number.
 fn is_cursor(text: &str) -> bool {
     let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     text.split_once('.')

@@ -1,4 +1,4 @@
-//! Files in and out, as streams: neither side holds more than a few pieces.
+//! Routes for imports and exports, as streams: neither side buffers more than a few pieces.
 
 use axum::extract::Request;
 use axum::http::HeaderMap;
@@ -46,25 +46,27 @@ impl From<FormatOf> for Format {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ImportOptions {
-    /// The format; none means by the Content-Type, else by the first record.
+    /// The format of the file; without it, the Content-Type or the first record decides.
     #[param(inline)]
     format: Option<FormatOf>,
-    /// Whether to read the whole file and store nothing.
+    /// True to read the whole file and store nothing.
     #[serde(default, rename = "dryRun")]
     #[param(rename = "dryRun", default = false)]
     dry_run: bool,
-    /// The column or member that is the document's key; none means documents without keys.
+    /// The column or member with the document's key; without it, documents have no keys.
     id: Option<String>,
-    /// For JSON: the dotted path of the array that holds the rows. For XML: the path of the elements that are rows.
+    /// For JSON: the dotted path of the array with the rows. For XML: the path of the elements that are rows.
     rows: Option<String>,
-    /// For tables: what separates the cells.
+    /// For tables: the separator between cells.
     #[param(min_length = 1, max_length = 1)]
     delimiter: Option<char>,
-    /// Members (dotted paths, separated by commas) that become collaborative text.
+    /// Dotted paths of members that become collaborative text, separated by commas.
     text: Option<String>,
 }
 
-/// Reads a file into a collection. What came before a row that is refused is stored.
+/// Imports a file into a collection.
+///
+/// If a row is refused, the rows before it are stored.
 #[utoipa::path(post, operation_id = "importFile", path = "/v1/spaces/{space}/collections/{collection}/import",
     tag = "files",
     params(CollectionPath, ImportOptions),
@@ -102,7 +104,7 @@ pub(super) async fn import(
     let reply = async { backend.call_reading(command, input, sender).await.map_err(Problem::from) };
     let feeding = fed(body, feed);
     tokio::pin!(reply, feeding);
-    // The node may answer before the end, and what is left is not read.
+    // The node may answer before the end of the file; the rest is then not read.
     let reply = tokio::select! {
         biased;
         reply = &mut reply => reply?,
@@ -114,12 +116,12 @@ pub(super) async fn import(
     expect_reply!(reply, Reply::Imported(imported) => Out(imported.into()))
 }
 
-/// Hands a body over, as fast as it is taken.
+/// Sends a body to the command as fast as it is taken.
 async fn fed(mut body: axum::body::Body, feed: Feed) -> Result<(), Problem> {
     while let Some(piece) = next_piece(&mut body).await? {
         for part in piece.chunks(PIECE_BYTES_MAX) {
             if !feed.send(part.to_vec()).await {
-                // Nobody reads on: the answer says why.
+                // The command has ended; its answer gives the reason.
                 return Ok(());
             }
         }
@@ -128,7 +130,7 @@ async fn fed(mut body: axum::body::Body, feed: Feed) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The format that a media type stands for.
+/// Returns the format of a media type.
 fn format_of(headers: &HeaderMap) -> Option<Format> {
     Some(match media_type(headers)?.as_str() {
         "text/csv" => Format::Csv,
@@ -145,15 +147,17 @@ fn format_of(headers: &HeaderMap) -> Option<Format> {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ExportOptions {
-    /// The format; none means NDJSON.
+    /// The format of the file; NDJSON by default.
     #[param(inline)]
     format: Option<FormatOf>,
-    /// For CSV: what separates the cells; none means as it was imported.
+    /// For CSV: the separator between cells; by default that of the imported file.
     #[param(min_length = 1, max_length = 1)]
     delimiter: Option<char>,
 }
 
-/// Writes a collection as a file. An answer that breaks off is not the whole file: it lacks its last chunk.
+/// Exports a collection as a file.
+///
+/// An answer that is cut off lacks its last chunk; it is not the whole file.
 #[utoipa::path(get, operation_id = "exportFile", path = "/v1/spaces/{space}/collections/{collection}/export",
     tag = "files",
     params(CollectionPath, ExportOptions),

@@ -1,4 +1,4 @@
-//! GraphQL.
+//! Routes of GraphQL.
 
 use axum::Extension;
 use axum::extract::State;
@@ -44,12 +44,12 @@ async fn answered(
     Ok(Out(execute(&door, caller, space, asked).await?).into_response())
 }
 
-/// Writes the schema of the only space.
+/// Returns the schema of the only space.
 pub(super) async fn only_schema(door: State<Door>, caller: Caller) -> Result<Response, Problem> {
     schema(door, caller, None).await
 }
 
-/// Writes the schema of a space.
+/// Returns the schema of a space.
 pub(super) async fn named_schema(
     door: State<Door>,
     caller: Caller,

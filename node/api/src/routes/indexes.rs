@@ -1,4 +1,4 @@
-//! Indexes.
+//! Routes about indexes.
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -16,12 +16,12 @@ use crate::problem::Problem;
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(super) struct IndexPath {
-    /// Name or beginning of the id of a space, or `-`: the only one.
+    /// The space: its name or the beginning of its id, or `-` for the only space.
     space: String,
-    /// Name of a collection.
+    /// The name of the collection.
     #[param(min_length = 1, max_length = 255, pattern = "^[^_/][^/]*$")]
     collection: String,
-    /// Name of an index.
+    /// The name of the index: letters, digits, `_` and `-`.
     #[param(pattern = "^[A-Za-z0-9_-]{1,64}$")]
     name: String,
 }
@@ -33,7 +33,7 @@ impl IndexPath {
     }
 }
 
-/// Lists the indexes of a collection, and how far they are.
+/// Lists the indexes of a collection and their progress.
 #[utoipa::path(get, operation_id = "listIndexes", path = "/v1/spaces/{space}/collections/{collection}/indexes",
     tag = "indexes",
     params(CollectionPath), responses((status = 200, body = Indexes)))]
@@ -43,7 +43,9 @@ pub(super) async fn list(caller: Caller, Path(path): Path<CollectionPath>) -> Re
     expect_reply!(reply, Reply::Indexes(found) => Out(Indexes { indexes: found.into_iter().map(Into::into).collect() }))
 }
 
-/// Defines an index. The definition syncs, and each device builds its own; the answer does not wait for that.
+/// Creates an index.
+///
+/// The definition syncs, and each device builds its own index. The answer does not wait for the build.
 #[utoipa::path(put, operation_id = "putIndex", path = "/v1/spaces/{space}/collections/{collection}/indexes/{name}",
     tag = "indexes",
     params(IndexPath), request_body = IndexFields,
@@ -68,7 +70,9 @@ pub(super) async fn remove(caller: Caller, Path(path): Path<IndexPath>) -> Resul
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Builds an index anew on this device. The answer does not wait for that.
+/// Rebuilds an index on this device.
+///
+/// The answer does not wait for the build.
 #[utoipa::path(post, operation_id = "rebuildIndex",
     path = "/v1/spaces/{space}/collections/{collection}/indexes/{name}/rebuild", tag = "indexes",
     params(IndexPath),

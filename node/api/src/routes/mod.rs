@@ -1,4 +1,4 @@
-//! The routes.
+//! The routes of the API, and the shared parts of their handlers.
 
 mod auth;
 mod collections;
@@ -53,19 +53,19 @@ const SENT_BY_PAGES: [&str; 8] = [
     "last-event-id",
     "x-request-id",
 ];
-/// Headers that it may read, beside those that every page may.
+/// Response headers that a page of another origin may read, in addition to those that every page may.
 const SHOWN_TO_PAGES: [&str; 5] = ["etag", "location", "retry-after", "www-authenticate", "x-request-id"];
-/// How long a browser may go by an answer about what is allowed.
+/// Time for which a browser may cache the answer to a preflight request.
 const PREFLIGHT_KEPT: Duration = Duration::from_secs(600);
-/// Bytes of the name of a collection and of a key, at most.
+/// Longest name of a collection, and longest key, in bytes.
 const NAME_BYTES_MAX: usize = 255;
-/// The most that a list without pages is limited to.
+/// Largest limit of a list without pages.
 const LIMIT_MAX: u64 = 1_000_000;
-/// Bytes of an idempotency key, at most.
+/// Longest idempotency key, in bytes.
 const KEY_BYTES_MAX: usize = 128;
 
-/// Returns the router over a node. Requests need a token of that node, which it checks.
-/// How they go is counted in `counted`. Answers that would go on end once `stopped` says so.
+/// Returns the router over a node, which checks the token of each request. `counted` receives the metrics about
+/// requests. Answers without an end finish once `stopped` is set.
 pub fn router(
     backend: Arc<dyn Backend>,
     settings: &Settings,
@@ -101,7 +101,7 @@ pub fn router(
     shared_with(guarded(routes, door, counted, settings.parent), &settings.origins)
 }
 
-/// Lets pages of other origins call the routes, if there are any.
+/// Allows web pages of other origins to call the routes, if any are configured.
 fn shared_with(router: Router, origins: &[String]) -> Router {
     let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| origin.parse().ok()).collect();
     if origins.is_empty() {
@@ -169,8 +169,8 @@ pub(crate) fn described() -> OpenApiRouter<Door> {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(crate) struct SpacePath {
-    /// Name or beginning of the id of a space, or `-`: the only one. `SPACE:PARTITION` and `-:PARTITION` name a partition other
-    /// than `main`.
+    /// The space: its name or the beginning of its id, or `-` for the only space. `SPACE:PARTITION` and `-:PARTITION`
+    /// name another partition than `main`.
     space: String,
 }
 
@@ -178,10 +178,10 @@ pub(crate) struct SpacePath {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(crate) struct CollectionPath {
-    /// Name or beginning of the id of a space, or `-`: the only one. `SPACE:PARTITION` and `-:PARTITION` name a partition other
-    /// than `main`.
+    /// The space: its name or the beginning of its id, or `-` for the only space. `SPACE:PARTITION` and `-:PARTITION`
+    /// name another partition than `main`.
     space: String,
-    /// Name of a collection.
+    /// The name of the collection.
     #[param(min_length = 1, max_length = 255, pattern = "^[^_/][^/]*$")]
     collection: String,
 }
@@ -190,13 +190,13 @@ pub(crate) struct CollectionPath {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(crate) struct DocPath {
-    /// Name or beginning of the id of a space, or `-`: the only one. `SPACE:PARTITION` and `-:PARTITION` name a partition other
-    /// than `main`.
+    /// The space: its name or the beginning of its id, or `-` for the only space. `SPACE:PARTITION` and `-:PARTITION`
+    /// name another partition than `main`.
     space: String,
-    /// Name of a collection.
+    /// The name of the collection.
     #[param(min_length = 1, max_length = 255, pattern = "^[^_/][^/]*$")]
     collection: String,
-    /// Key of a document, or `~` and its id. A slash in a key is written `%2F`.
+    /// The key of the document, with each slash written `%2F`; or `~` and the document's id.
     #[param(min_length = 1, max_length = 255)]
     key: String,
 }
@@ -208,14 +208,14 @@ impl SpacePath {
 }
 
 impl CollectionPath {
-    /// Returns the space and the collection, if it may be called so.
+    /// Returns the space and the collection, if the name is valid.
     fn parts(self) -> Result<(SpaceRef, String), Problem> {
         check_collection(&self.collection)?;
         Ok((space(self.space), self.collection))
     }
 }
 
-/// A document that a client names.
+/// A document named by a client.
 pub(crate) struct Named {
     pub(crate) space: SpaceRef,
     pub(crate) collection: String,
@@ -223,7 +223,7 @@ pub(crate) struct Named {
 }
 
 impl Named {
-    /// The document of a collection that has a key, or the id behind `~`.
+    /// Returns the document of a collection with a key, or with the id after `~`.
     pub(crate) fn new(space: SpaceRef, collection: String, key: String) -> Result<Self, Problem> {
         check_collection(&collection)?;
         check_length("a key", &key)?;
@@ -237,13 +237,13 @@ impl Named {
 }
 
 impl DocPath {
-    /// Returns what it names.
+    /// Returns the named document.
     fn named(self) -> Result<Named, Problem> {
         Named::new(space(self.space), self.collection, self.key)
     }
 }
 
-/// The space that a path means.
+/// Returns the space of a path.
 fn space(text: String) -> SpaceRef {
     match text.strip_prefix('-') {
         Some("") => None,
@@ -252,7 +252,7 @@ fn space(text: String) -> SpaceRef {
     }
 }
 
-/// Fails unless documents of a collection with this name may be asked for.
+/// Fails unless the name is valid for a collection of documents.
 pub(crate) fn check_collection(name: &str) -> Result<(), Problem> {
     check_length("the name of a collection", name)?;
     if name.contains('/') {
@@ -264,7 +264,7 @@ pub(crate) fn check_collection(name: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Fails unless a name is neither empty nor too long.
+/// Fails if a name is empty or too long.
 fn check_length(what: &str, name: &str) -> Result<(), Problem> {
     if (1..=NAME_BYTES_MAX).contains(&name.len()) {
         return Ok(());
@@ -272,7 +272,7 @@ fn check_length(what: &str, name: &str) -> Result<(), Problem> {
     Err(Problem::new(Code::BadName, format!("{what} has 1 to {NAME_BYTES_MAX} bytes")))
 }
 
-/// Fails unless a list may be cut off there.
+/// Fails unless the limit of a list is valid.
 fn check_limit(limit: Option<u64>) -> Result<(), Problem> {
     match limit {
         Some(limit) if !(1..=LIMIT_MAX).contains(&limit) => {
@@ -282,7 +282,7 @@ fn check_limit(limit: Option<u64>) -> Result<(), Problem> {
     }
 }
 
-/// The name under which a request is carried out once: the client's, kept apart from those of other tokens and routes.
+/// Returns the idempotency key of the service: the client's key, separate for each token and route.
 fn idempotency_key(headers: &HeaderMap, caller: &str, route: &str) -> Result<Option<String>, Problem> {
     let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
     let is_visible = |key: &&str| key.bytes().all(|byte| matches!(byte, b' '..=b'~'));

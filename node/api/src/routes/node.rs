@@ -1,4 +1,4 @@
-//! The node, its peers and its spaces.
+//! Routes about the node, its peers and its spaces.
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -14,7 +14,7 @@ use crate::model::{
 };
 use crate::problem::Problem;
 
-/// Tells how the node is.
+/// Returns the status of the node.
 #[utoipa::path(get, operation_id = "getStatus", path = "/v1/status", tag = "node", responses((status = 200,
     body = StatusView)))]
 pub(super) async fn status(caller: Caller) -> Result<Out<StatusView>, Problem> {
@@ -22,7 +22,7 @@ pub(super) async fn status(caller: Caller) -> Result<Out<StatusView>, Problem> {
     expect_reply!(reply, Reply::Status(status) => Out((*status).into()))
 }
 
-/// Lists the nodes that this one talks to.
+/// Lists the peers of the node.
 #[utoipa::path(get, operation_id = "listPeers", path = "/v1/peers", tag = "node", responses((status = 200,
     body = Peers)))]
 pub(super) async fn peers(caller: Caller) -> Result<Out<Peers>, Problem> {
@@ -38,7 +38,7 @@ pub(super) async fn spaces(caller: Caller) -> Result<Out<Spaces>, Problem> {
     expect_reply!(reply, Reply::Spaces(spaces) => Out(Spaces { spaces: spaces.into_iter().map(Into::into).collect() }))
 }
 
-/// Makes a space.
+/// Creates a space.
 #[utoipa::path(post, operation_id = "createSpace", path = "/v1/spaces", tag = "spaces", request_body = NewSpace,
     responses((status = 201, body = SpaceView)))]
 pub(super) async fn create_space(caller: Caller, Json(new): Json<NewSpace>) -> Result<Response, Problem> {
@@ -47,7 +47,7 @@ pub(super) async fn create_space(caller: Caller, Json(new): Json<NewSpace>) -> R
     Ok((StatusCode::CREATED, Out(space)).into_response())
 }
 
-/// Makes a line that brings one device into the space, once.
+/// Creates an invite, a line of text that lets one device join the space, once.
 #[utoipa::path(post, operation_id = "createInvite", path = "/v1/spaces/{space}/invites", tag = "spaces",
     params(SpacePath), request_body = NewInvite, responses((status = 201, body = InviteView)))]
 pub(super) async fn invite(
@@ -60,7 +60,9 @@ pub(super) async fn invite(
     Ok((StatusCode::CREATED, Out(made)).into_response())
 }
 
-/// Joins a space by such a line. It ends when the space can be read here.
+/// Joins a space by an invite.
+///
+/// The answer comes once this node can read the space.
 #[utoipa::path(post, operation_id = "joinSpace", path = "/v1/join", tag = "spaces", request_body = JoinBody,
     responses((status = 201, body = SpaceView)))]
 pub(super) async fn join(caller: Caller, Json(body): Json<JoinBody>) -> Result<Response, Problem> {
@@ -77,7 +79,7 @@ pub(super) async fn devices(caller: Caller, Path(path): Path<SpacePath>) -> Resu
     expect_reply!(reply, Reply::Devices(all) => Out(Devices { devices: all.into_iter().map(Into::into).collect() }))
 }
 
-/// Remembers an address, and dials it.
+/// Adds an address and dials it.
 #[utoipa::path(post, operation_id = "addPeer", path = "/v1/peers", tag = "node", request_body = NewPeer,
     responses((status = 201, body = PeerView)))]
 pub(super) async fn add_peer(caller: Caller, Json(new): Json<NewPeer>) -> Result<Response, Problem> {
@@ -90,11 +92,11 @@ pub(super) async fn add_peer(caller: Caller, Json(new): Json<NewPeer>) -> Result
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(super) struct AddressPath {
-    /// `HOST:PORT`, as it was added.
+    /// The address in the form `HOST:PORT`, as it was added.
     address: String,
 }
 
-/// Forgets an address, and closes its link.
+/// Removes an address and closes its link.
 #[utoipa::path(delete, operation_id = "removePeer", path = "/v1/peers/{address}", tag = "node", params(AddressPath),
     responses((status = 204, description = "It is not dialled any more.")))]
 pub(super) async fn remove_peer(caller: Caller, Path(path): Path<AddressPath>) -> Result<StatusCode, Problem> {

@@ -1,4 +1,4 @@
-//! What an operator does from elsewhere: the log, backups.
+//! Routes for operators: the log and backups.
 
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
@@ -14,28 +14,31 @@ use crate::serve::until_set;
 use crate::shape::Bytes;
 use crate::stream::answer;
 
-/// Largest number of lines of an answer.
+/// Largest number of lines in an answer.
 const LINES_MAX: u64 = 1_000;
-/// Longest wait for a line, in milliseconds. Proxies give up after 30 s.
+/// Longest wait for a line, in milliseconds. Proxies give up after 30 seconds.
 const WAIT_MS_MAX: u64 = 25_000;
 
-/// Which lines of the log.
+/// The range of log lines to return.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct LogOptions {
-    /// Number of the line behind which to begin: `next` of the page before. Without it, the last lines.
+    /// Number of the line after which to begin, from `next` of the page before; without it, the last lines are
+    /// returned.
     #[param(maximum = 9223372036854775807_i64)]
     after: Option<u64>,
     /// Largest number of lines.
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u64>,
-    /// Longest wait for a line where there is none behind `after`, in milliseconds.
+    /// Longest wait for a line, if there is none after `after`, in milliseconds.
     #[param(maximum = 25000, default = 0)]
     timeout: Option<u64>,
 }
 
-/// Reads the last lines of the node's log, oldest first. They carry no content of documents and no secrets.
+/// Returns the last lines of the node's log, oldest first.
+///
+/// The lines contain no content of documents and no secrets.
 #[utoipa::path(get, operation_id = "readLog", path = "/v1/log", tag = "node", params(LogOptions),
     responses((status = 200, body = LogView)))]
 pub(super) async fn log(caller: Caller, Query(options): Query<LogOptions>) -> Result<Out<LogView>, Problem> {
@@ -55,14 +58,16 @@ pub(super) async fn log(caller: Caller, Query(options): Query<LogOptions>) -> Re
     let reply = tokio::select! {
         biased;
         reply = read(wait_ms) => reply?,
-        // The server stops: the answer is what there is.
+        // The server stops, so the answer has the lines so far.
         () = until_set(&mut stopped) => read(0).await?,
     };
     expect_reply!(reply, Reply::Log(page) => Out(page.into()))
 }
 
-/// Makes a backup of the whole node and sends it as a file, sealed by the passphrase. An owner may have it. An answer that
-/// breaks off is no backup: `cosmicsync backup verify` tells.
+/// Makes a backup of the whole node and sends it as a file.
+///
+/// The backup is sealed by the passphrase. This needs the role of an owner. An answer that is cut off is not a complete
+/// backup; `cosmicsync backup verify` detects that.
 #[utoipa::path(post, operation_id = "createBackup", path = "/v1/backup", tag = "node", request_body = NewBackup,
     responses((status = 200, content((String = "application/octet-stream")))))]
 pub(super) async fn backup(caller: Caller, Json(new): Json<NewBackup>) -> Result<Response, Problem> {

@@ -1,4 +1,4 @@
-//! Routes beside the API: health, the description of the API, and the page of errors.
+//! Routes outside of the API's description: health, the description itself, and the page of error codes.
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -8,13 +8,13 @@ use std::sync::LazyLock;
 
 use crate::problem::{Code, Problem};
 
-/// Describes the API (OpenAPI 3.1).
+/// Returns the description of the API (OpenAPI 3.1).
 pub(super) async fn description() -> Response {
     static TEXT: LazyLock<String> = LazyLock::new(crate::openapi);
     typed(Body::from(TEXT.as_str()), "application/json")
 }
 
-/// Explains the codes of errors. The page loads nothing.
+/// Returns a page that explains the error codes. The page loads no other file.
 pub(super) async fn errors() -> Response {
     static PAGE: LazyLock<String> = LazyLock::new(errors_page);
     let mut response = typed(Body::from(PAGE.as_str()), "text/html; charset=utf-8");
@@ -45,13 +45,13 @@ fn typed(body: Body, media_type: &'static str) -> Response {
     response
 }
 
-/// Answers where there is no route.
+/// Answers a path without a route.
 pub(super) async fn no_route(request: Request) -> Problem {
     let problem = Problem::new(Code::NotFound, format!("there is no route {}", request.uri().path()));
     problem.next("GET /v1/openapi.json")
 }
 
-/// Answers where a route does not take the method. Those that it takes stand in `Allow`.
+/// Answers a method that the route does not allow. The header `Allow` lists the allowed ones.
 pub(super) async fn no_method(request: Request) -> Problem {
     Problem::new(Code::MethodNotAllowed, format!("the route does not take {}", request.method()))
 }

@@ -1,4 +1,4 @@
-//! Queries.
+//! Routes about queries.
 
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -11,7 +11,10 @@ use crate::extract::{Json, Out, Path};
 use crate::model::{CountBody, Counted, Page, PlanView, QueryBody};
 use crate::problem::Problem;
 
-/// Finds documents. With `Accept: application/x-ndjson` they come one a line, and a last line has the bookmark where more follow.
+/// Finds documents by a query.
+///
+/// With `Accept: application/x-ndjson`, the answer has one document per line. If there are more documents, a last line
+/// has the bookmark of the next page.
 #[utoipa::path(post, operation_id = "findDocuments", path = "/v1/spaces/{space}/collections/{collection}/find",
     tag = "queries", params(CollectionPath),
     request_body = QueryBody,
@@ -25,7 +28,7 @@ pub(super) async fn find(
     page(&caller, query(path, body)?, &headers).await
 }
 
-/// Says how a query would be answered.
+/// Explains the plan of a query.
 #[utoipa::path(post, operation_id = "explainQuery", path = "/v1/spaces/{space}/collections/{collection}/explain",
     tag = "queries",
     params(CollectionPath), request_body = QueryBody, responses((status = 200, body = PlanView)))]
@@ -38,7 +41,7 @@ pub(super) async fn explain(
     expect_reply!(reply, Reply::Plan(plan) => Out(plan.into()))
 }
 
-/// Counts documents, or puts values of theirs together.
+/// Counts documents, or computes aggregates over groups of them.
 #[utoipa::path(post, operation_id = "countDocuments", path = "/v1/spaces/{space}/collections/{collection}/count",
     tag = "queries", params(CollectionPath),
     request_body = CountBody, responses((status = 200, body = Counted)))]

@@ -1,4 +1,4 @@
-//! Rules of collections.
+//! Routes about the rules of collections.
 
 use cosmicsync_node::service::{Command, Reply, RulesSet, RulesTest};
 
@@ -8,7 +8,7 @@ use crate::extract::{Document, Json, Out, Path};
 use crate::model::{RulesTestBody, RulesView, Verdicts};
 use crate::problem::Problem;
 
-/// Reads the rules of a collection.
+/// Returns the rules of a collection.
 #[utoipa::path(get, operation_id = "getRules", path = "/v1/spaces/{space}/collections/{collection}/rules",
     tag = "rules", params(CollectionPath), responses((status = 200, body = RulesView)))]
 pub(super) async fn show(caller: Caller, Path(path): Path<CollectionPath>) -> Result<Out<RulesView>, Problem> {
@@ -17,8 +17,11 @@ pub(super) async fn show(caller: Caller, Path(path): Path<CollectionPath>) -> Re
     expect_reply!(reply, Reply::Rules(rules) => Out(rules.into()))
 }
 
-/// Sets the rules of a collection: a selector for each of `list`, `view`, `create`, `update` and `delete`. What has none, or
-/// null, is locked for editors and viewers; rules that are null are taken away, and lock everything.
+/// Sets the rules of a collection.
+///
+/// The body has a selector for each of `list`, `view`, `create`, `update` and `delete`. An operation without a
+/// selector, or with null, is locked for editors and viewers. The body `null` removes all rules, which locks every
+/// operation for them.
 #[utoipa::path(put, operation_id = "putRules", path = "/v1/spaces/{space}/collections/{collection}/rules",
     tag = "rules", params(CollectionPath), request_body(content = Object, content_type = "application/json"),
     responses((status = 200, body = RulesView)))]
@@ -32,7 +35,7 @@ pub(super) async fn put(
     expect_reply!(reply, Reply::Rules(rules) => Out(rules.into()))
 }
 
-/// Says what an account may do with a document, by the collection's rules or by others.
+/// Tests an account's permissions on a document, with the collection's rules or with others.
 #[utoipa::path(post, operation_id = "testRules", path = "/v1/spaces/{space}/collections/{collection}/rules/test",
     tag = "rules", params(CollectionPath), request_body = RulesTestBody, responses((status = 200, body = Verdicts)))]
 pub(super) async fn test(
@@ -42,7 +45,7 @@ pub(super) async fn test(
 ) -> Result<Out<Verdicts>, Problem> {
     let (space, collection) = path.parts()?;
     let RulesTestBody { account, key, value, rules } = body;
-    // Without either it is asked about a document without members.
+    // Without both, the test uses a document without members.
     let value = value.or_else(|| key.is_none().then(|| serde_json::json!({})));
     let test = RulesTest { space, collection, account, key, value, rules };
     let reply = caller.request(Command::RulesTest(test)).await?;

@@ -1,4 +1,4 @@
-//! Schemas of collections.
+//! Routes about the schemas of collections.
 
 use axum::http::StatusCode;
 use cosmicsync_node::service::{Command, Reply, SchemaSet};
@@ -11,7 +11,7 @@ use crate::extract::{Document, Out, Path, Query};
 use crate::model::{SchemaChecked, SchemaView};
 use crate::problem::Problem;
 
-/// Reads the schema of a collection.
+/// Returns the schema of a collection.
 #[utoipa::path(get, operation_id = "getSchema", path = "/v1/spaces/{space}/collections/{collection}/schema",
     tag = "schemas", params(CollectionPath), responses((status = 200, body = SchemaView)))]
 pub(super) async fn show(caller: Caller, Path(path): Path<CollectionPath>) -> Result<Out<SchemaView>, Problem> {
@@ -20,22 +20,24 @@ pub(super) async fn show(caller: Caller, Path(path): Path<CollectionPath>) -> Re
     expect_reply!(reply, Reply::Schema(schema) => Out(schema.into()))
 }
 
-/// Options of a declaration.
+/// Options of setting a schema.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct SchemaOptions {
-    /// Whether to declare it although documents are not as it says.
+    /// True to set the schema even if documents do not match it.
     #[serde(default)]
     #[param(default = false)]
     force: bool,
-    /// Whether to compare the documents with it and declare nothing.
+    /// True to compare the documents only, without setting the schema.
     #[serde(default, rename = "dryRun")]
     #[param(rename = "dryRun", default = false)]
     dry_run: bool,
 }
 
-/// Declares the schema of a collection, unless documents are not as it says.
+/// Sets the schema of a collection.
+///
+/// The schema is set only if all documents match it, unless `force` is true.
 #[utoipa::path(put, operation_id = "putSchema", path = "/v1/spaces/{space}/collections/{collection}/schema",
     tag = "schemas", params(CollectionPath, SchemaOptions),
     request_body(content = Object, content_type = "application/json"),
@@ -52,7 +54,7 @@ pub(super) async fn put(
     expect_reply!(reply, Reply::SchemaReport(report) => Out(report.into()))
 }
 
-/// Takes the schema of a collection away.
+/// Removes the schema of a collection.
 #[utoipa::path(delete, operation_id = "deleteSchema", path = "/v1/spaces/{space}/collections/{collection}/schema",
     tag = "schemas", params(CollectionPath), responses((status = 204, description = "The collection has no schema.")))]
 pub(super) async fn remove(caller: Caller, Path(path): Path<CollectionPath>) -> Result<StatusCode, Problem> {

@@ -1,4 +1,4 @@
-//! Versions of a document, and conflicts in it.
+//! Routes about the versions of a document and its conflicts.
 
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
@@ -21,12 +21,14 @@ use crate::stream::answer;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct HistoryOptions {
-    /// At most so many entries; none means all.
+    /// Largest number of entries; without it, all entries are returned.
     #[param(minimum = 1, maximum = 1_000_000)]
     limit: Option<u64>,
 }
 
-/// Lists what was done to a document, newest first. It may be deleted.
+/// Lists the history of a document, newest first.
+///
+/// The document may be deleted.
 #[utoipa::path(get, operation_id = "getHistory",
     path = "/v1/spaces/{space}/collections/{collection}/docs/{key}/history", tag = "versions",
     params(DocPath, HistoryOptions), responses((status = 200, body = History)))]
@@ -41,7 +43,7 @@ pub(super) async fn history(
     answer(&caller, command, ListOf::new("entries"), "application/json").await
 }
 
-/// Lists what does not show in a document, because somebody wrote something else there at the same time.
+/// Lists the values of a document that concurrent writes hide.
 #[utoipa::path(get, operation_id = "getConflicts",
     path = "/v1/spaces/{space}/collections/{collection}/docs/{key}/conflicts", tag = "versions",
     params(DocPath), responses((status = 200, body = Conflicts)))]
@@ -55,15 +57,15 @@ pub(super) async fn conflicts(caller: Caller, Path(path): Path<DocPath>) -> Resu
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(super) struct VersionPath {
-    /// Name or beginning of the id of a space, or `-`: the only one.
+    /// The space: its name or the beginning of its id, or `-` for the only space.
     space: String,
-    /// Name of a collection.
+    /// The name of the collection.
     #[param(min_length = 1, max_length = 255, pattern = "^[^_/][^/]*$")]
     collection: String,
-    /// Key of a document, or `~` and its id.
+    /// The key of the document, with each slash written `%2F`; or `~` and the document's id.
     #[param(min_length = 1, max_length = 255)]
     key: String,
-    /// Name of a version, or the first 4 or more digits of it.
+    /// The version, or its first digits, at least 4.
     #[param(min_length = 4, max_length = 32)]
     version: String,
 }
@@ -79,14 +81,14 @@ pub(super) async fn at(caller: Caller, Path(path): Path<VersionPath>) -> Result<
     expect_reply!(caller.request(command).await?, Reply::Version(view) => Out(view.into()))
 }
 
-/// Two versions.
+/// The two versions to compare.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct DiffOptions {
-    /// The earlier version.
+    /// The earlier version, or its first digits, at least 4.
     from: String,
-    /// The later version; the present one if it is not named.
+    /// The later version, or its first digits; without it, the present version.
     to: Option<String>,
 }
 
@@ -105,7 +107,7 @@ pub(super) async fn diff(
     expect_reply!(caller.request(command).await?, Reply::Diff(diff) => Out(diff.into()))
 }
 
-/// Makes the value again what it was at a version, as a new change.
+/// Sets the document's value to that of an earlier version, as a new change.
 #[utoipa::path(post, operation_id = "revertDocument",
     path = "/v1/spaces/{space}/collections/{collection}/docs/{key}/revert", tag = "versions",
     params(DocPath), request_body = Revert,
@@ -122,8 +124,8 @@ pub(super) async fn revert(
     Ok(told(StatusCode::OK, write(&caller, named, op, &headers, "POST revert").await?))
 }
 
-/// Returns what a path names. A document that is named by its id must be in the collection, unless it is deleted: its id then
-/// tells nothing of where it was.
+/// Returns the document of a path. A document named by its id must be in the collection, unless it is deleted, because
+/// the collection of a deleted one is unknown.
 async fn checked(caller: &Caller, path: DocPath) -> Result<Named, Problem> {
     let named = path.named()?;
     if matches!(named.doc, DocRef::Id(_)) {

@@ -1,4 +1,4 @@
-//! What subscriptions send.
+//! The messages of a WebSocket's subscriptions.
 
 use cosmicsync_node::service::{Command, Item};
 use serde_json::{Value, json};
@@ -11,17 +11,17 @@ use crate::model::{BatchView, ChangeView};
 use crate::presence::{People, Present, Seat};
 use crate::problem::{Code, Problem};
 
-/// A subscription that is about to begin.
+/// A subscription before its first message.
 pub(super) struct Follow {
     pub(super) id: String,
     pub(super) caller: Caller,
     pub(super) out: mpsc::Sender<Value>,
-    /// What is told first.
+    /// The content of the first message.
     pub(super) ready: Option<Value>,
 }
 
 impl Follow {
-    /// Sends what a command gives, as far as the client gives credit. Returns the id at the end.
+    /// Sends the items of a command, within the client's credit. Returns the subscription's id at the end.
     pub(super) async fn command(self, command: Command, credit: Arc<Semaphore>, slot: OwnedSemaphorePermit) -> String {
         let Self { id, caller, out, ready } = self;
         if let Some(ready) = ready
@@ -40,8 +40,8 @@ impl Follow {
         id
     }
 
-    /// Sends who is at a document, and what of that changes. A client that is slow misses what was over meanwhile. Returns
-    /// the id at the end.
+    /// Sends the clients at a document and their changes. A slow client misses states that are outdated. Returns the
+    /// subscription's id at the end.
     pub(super) async fn people(self, mut seat: Seat, slot: OwnedSemaphorePermit) -> String {
         let Self { id, out, .. } = self;
         let mut told = seat.changed.borrow_and_update().clone();
@@ -60,7 +60,7 @@ impl Follow {
     }
 }
 
-/// Tells who came, changed or left.
+/// Returns the clients that came, changed or left.
 fn changes(told: &People, now: &People) -> Vec<Value> {
     let is_told = |(number, present): &(&u64, &Arc<Present>)| {
         told.get(*number).is_some_and(|before| Arc::ptr_eq(before, present))

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// A request for each operation that the description names: its method, its path, and a body that it takes.
+/// Returns a request for each operation in the description: its method, its path, and a valid body.
 pub(super) fn operations() -> Vec<(String, String, Value)> {
     let api: Value = serde_json::from_str(&cosmicsync_api::openapi()).expect("JSON");
     let mut found = Vec::new();
@@ -37,7 +37,7 @@ pub(super) fn operations() -> Vec<(String, String, Value)> {
     found
 }
 
-/// The answer to one of them.
+/// Returns the answer to one of these requests.
 pub(super) async fn answered(world: &World, token: &str, (method, path, body): &(String, String, Value)) -> Answer {
     let patch = [("content-type", "application/merge-patch+json")];
     let headers = if method == "PATCH" && path.contains("/docs/") { &patch[..] } else { &[] };
@@ -144,7 +144,7 @@ async fn tokens_outlive_the_process_until_they_are_revoked() {
     drop(node);
     let node = open(&dir).await;
     assert_eq!(check(Arc::clone(&node), write.clone()).await, unknown);
-    // Nothing of a token stands in the store but a hash.
+    // The store contains only the hash of a token.
     let data = std::fs::read(dir.path().join("data.mdb")).expect("a store");
     assert!(!data.windows(32).any(|bytes| write.as_bytes().windows(32).any(|part| part == bytes)));
     assert!(!data.windows(9).any(|bytes| bytes == b"Read None"), "the name of a token is sealed");

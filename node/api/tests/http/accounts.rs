@@ -1,9 +1,9 @@
-//! Accounts, sessions, roles and rules: who may do what through the door.
+//! Accounts, sessions, roles and rules: permissions through the HTTP API.
 
 use super::*;
 use cosmicsync_node::service::{AccountCreate, Role, Secret};
 
-/// Every role, and a token for an account of each.
+/// Returns every role, with a token for an account of that role.
 pub(super) async fn roles(world: &World) -> Vec<(&'static str, String)> {
     let mut tokens = Vec::new();
     for role in Role::ALL {
@@ -43,7 +43,7 @@ async fn a_password_begins_a_session() {
     assert!(me["token"]["expiresAt"].as_u64().is_some());
     world.send(token, "POST", "/v1/auth/logout", &[], ()).await.ok(204);
     world.send(token, "GET", "/v1/auth/me", &[], ()).await.failed("unauthenticated");
-    // Another password ends what the old one began.
+    // A new password ends the sessions of the old one.
     let session = world.send("", "POST", "/v1/auth/login", &[], login("difference")).await.ok(200);
     world.call("PATCH", "/v1/accounts/ada", json!({ "password": "analytical" })).await.ok(200);
     world.send(session["token"].as_str().expect("it"), "GET", "/v1/auth/me", &[], ()).await.failed("unauthenticated");
@@ -65,7 +65,7 @@ async fn passwords_are_not_guessed() {
         world.send("", "POST", "/v1/auth/login", &[], login("wrong")).await.failed("login_failed");
     }
     world.send("", "POST", "/v1/auth/login", &[], login("difference")).await.failed("too_often");
-    // Names that are none count together, and are not kept.
+    // Invalid names share one counter, and are not stored.
     let long = json!({ "account": "x".repeat(100_000), "password": "difference" });
     for _ in 0..5 {
         world.send("", "POST", "/v1/auth/login", &[], long.clone()).await.failed("login_failed");
@@ -101,7 +101,7 @@ async fn an_account_takes_its_tokens_along() {
     let tokens = roles(&world).await;
     let (_, viewer) = &tokens[3];
     world.send(viewer, "GET", "/v1/auth/me", &[], ()).await.ok(200);
-    // A role counts from now on.
+    // A new role is effective at once.
     world.send(viewer, "GET", "/v1/status", &[], ()).await.failed("forbidden");
     world.call("PATCH", "/v1/accounts/viewer", json!({ "role": "admin" })).await.ok(200);
     world.send(viewer, "GET", "/v1/status", &[], ()).await.ok(200);
@@ -120,7 +120,7 @@ async fn an_admin_makes_no_owner() {
     world.send(admin, "PATCH", "/v1/accounts/owner", &[], json!({ "role": "viewer" })).await.failed("forbidden");
     world.send(admin, "PATCH", "/v1/accounts/viewer", &[], json!({ "role": "owner" })).await.failed("forbidden");
     world.send(admin, "DELETE", "/v1/accounts/owner", &[], ()).await.failed("forbidden");
-    // Nor does it end what an owner has.
+    // It does not end an owner's token either.
     let owners = world.call("GET", "/v1/tokens", ()).await.ok(200);
     for token in owners["tokens"].as_array().expect("tokens") {
         if token["account"].as_str().is_none_or(|account| account == "owner") {
@@ -158,10 +158,10 @@ async fn every_route_asks_for_a_role() {
             let allowed = match role {
                 "owner" | "admin" => true,
                 "auditor" => is_look,
-                // The collection has no rules: it is locked, but for whoever asks what there is.
+                // The collection has no rules, so it is locked, except for listing the collections.
                 _ => method == "GET" && path.ends_with("/collections"),
             };
-            // What an admin deletes is not there for the next one.
+            // A thing that an admin deleted is missing for the next request.
             if allowed && (method == "DELETE" || path == "/v1/spaces" && method == "POST") {
                 continue;
             }
@@ -171,7 +171,7 @@ async fn every_route_asks_for_a_role() {
                 let of_owners = role == "admin" && ["/v1/tokens", "/v1/backup"].contains(&path.as_str());
                 assert!(of_owners || ![401, 403].contains(&status), "{role} {operation:?}: {}", answer.text());
             } else {
-                // What may not be listed is not there, for all that is said of it.
+                // A document that may not be listed appears to be missing.
                 let is_hidden = status == 404
                     || status == 200 && ["/changes", "/transactions"].iter().any(|end| path.ends_with(end));
                 assert!(status == 403 || is_hidden, "{role} {operation:?}: {status} {}", answer.text());
@@ -197,7 +197,7 @@ async fn rules_let_an_editor_at_their_own() {
     world.send(editor, "PUT", &format!("{docs}/a"), &[], json!({ "by": "editor" })).await.ok(201);
     world.send(editor, "POST", docs, &[], json!({ "by": "editor", "n": 2 })).await.ok(201);
     world.send(viewer, "POST", docs, &[], json!({ "by": "viewer" })).await.failed("forbidden");
-    // Neither what becomes another's nor what is.
+    // Neither giving a document away nor changing another account's is allowed.
     let merge = [("content-type", "application/merge-patch+json")];
     let give = json!({ "by": "owner" });
     world.send(editor, "PATCH", &format!("{docs}/a"), &merge, give.clone()).await.failed("forbidden");
@@ -207,7 +207,7 @@ async fn rules_let_an_editor_at_their_own() {
         world.send(editor, "DELETE", &path, &[], ()).await.failed(code);
     }
     world.send(editor, "PUT", &format!("{docs}/theirs"), &[], json!({ "by": "editor" })).await.failed("forbidden");
-    // What is hidden and what is not there are told alike.
+    // A hidden document and a missing one get the same answer.
     let told = async |name: &str| {
         let problem = world.send(editor, "GET", &format!("{docs}/{name}"), &[], ()).await.failed("not_found");
         (problem["detail"].to_string().replace(name, "?"), problem["next"].clone())
@@ -239,13 +239,13 @@ async fn rules_let_an_editor_at_their_own() {
     world.send(editor, "POST", "transactions", &[], writes).await.failed("forbidden");
     world.call("GET", &format!("{docs}/b"), ()).await.failed("not_found");
 
-    // By name, with its versions.
+    // Reads by name, with versions.
     for path in ["", "/history", "/conflicts"] {
         world.send(editor, "GET", &format!("{docs}/theirs{path}"), &[], ()).await.failed("not_found");
         world.send(editor, "GET", &format!("{docs}/shown{path}"), &[], ()).await.ok(200);
         world.send(editor, "GET", &format!("{docs}/a{path}"), &[], ()).await.ok(200);
     }
-    // In lists.
+    // Lists.
     let all = world.send(editor, "GET", docs, &[], ()).await.ok(200);
     assert_eq!(all["docs"].as_array().expect("docs").len(), 2, "{all}");
     let count = |body: Value| world.send(editor, "POST", "collections/notes/count", &[], body);
@@ -261,7 +261,7 @@ async fn rules_let_an_editor_at_their_own() {
     assert_eq!(collections["collections"][0]["documents"], 2, "{collections}");
     world.send(editor, "GET", "collections/notes/export", &[], ()).await.failed("forbidden");
 
-    // A rule that is not understood is not set.
+    // An invalid rule is not set.
     world.call("PUT", "collections/notes/rules", json!({ "list": { "a": { "$no": 1 } } })).await.failed("bad_rules");
     world.call("PUT", "collections/notes/rules", json!({ "lists": {} })).await.failed("bad_rules");
     world.call("PUT", "collections/notes/rules", json!(null)).await.ok(200);
@@ -294,7 +294,7 @@ async fn feeds_and_live_answers_tell_what_rules_allow() {
     let told: Vec<_> = feed["changes"].as_array().expect("changes").iter().map(|one| one["key"].clone()).collect();
     assert_eq!(told, ["mine"], "{feed}");
 
-    // What becomes another's leaves the answer, and so does all once the rules say so.
+    // A document that is given away leaves the answer, and all documents leave once the rules lock them.
     world.call("PUT", &format!("{docs}/mine"), json!({ "by": "owner" })).await.ok(200);
     let left = String::from_utf8(next(&mut live).await.expect("events")).expect("text");
     assert!(left.contains("removed") && !left.contains("owner"), "{left}");
@@ -326,7 +326,7 @@ async fn a_token_reaches_what_it_is_for() {
     call("PUT", "/v1/spaces/home/collections/log/docs/a", json!({})).await.ok(201);
     call("GET", "/v1/spaces/home/collections/towns/docs/a", json!({})).await.failed("forbidden");
     call("POST", "/v1/spaces/home/collections/towns/count", json!({})).await.failed("forbidden");
-    // A space that it does not reach is told like one that is not here.
+    // A space outside of the token's scope gets the same answer as a missing one.
     for space in ["work", "none", "work:main"] {
         for path in ["changes", "collections", "collections/notes/docs/a"] {
             let path = format!("/v1/spaces/{space}/{path}");
@@ -364,7 +364,7 @@ async fn rules_are_tried_before_they_are_set() {
     let tried = verdicts(test(json!({ "account": "admin", "value": {} })).await.ok(200));
     assert!(tried.iter().all(|(allowed, why)| *allowed && why == "free"), "{tried:?}");
     test(json!({ "account": "nobody", "value": {} })).await.failed("not_found");
-    // Without a document and a value it is asked about one without members.
+    // Without a document and a value, the test uses a document without members.
     let tried = verdicts(test(json!({ "account": "admin" })).await.ok(200));
     assert!(tried.iter().all(|(allowed, why)| *allowed && why == "free"), "{tried:?}");
     test(json!({ "account": "editor", "key": "none" })).await.failed("not_found");

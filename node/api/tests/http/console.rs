@@ -1,10 +1,10 @@
-//! The console's files: open, packed, kept, and never anything else than what was embedded.
+//! The console's files: open, compressed, cacheable, and only the embedded ones.
 
 use super::*;
 use ring::digest::{Context, SHA256};
 use std::path::{Path, PathBuf};
 
-/// What `web/dist` was built from, as `web/build/finish.mjs` has it.
+/// The sources of `web/dist`, as in `web/build/finish.mjs`.
 const SOURCES: [&str; 9] = [
     "build",
     "docs.html",
@@ -49,7 +49,7 @@ fn files(root: &Path, path: &Path, names: &mut Vec<String>) {
     }
 }
 
-/// The paths that a page loads first.
+/// Returns the paths that a page loads first.
 fn named(page: &str) -> Vec<String> {
     let parts = page.split('"').filter(|part| part.starts_with("/assets/"));
     parts.map(str::to_owned).collect()

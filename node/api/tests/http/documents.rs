@@ -148,7 +148,7 @@ async fn patches_of_three_kinds() {
         world.with("PATCH", DOC, kind, body).await.failed(code);
     }
     world.call("PATCH", DOC, json!({})).await.failed("unsupported_media_type");
-    // What was refused changed nothing, not even in part.
+    // The refused writes changed nothing.
     assert_eq!(world.call("GET", DOC, ()).await.ok(200), expected);
     world.with("PATCH", "collections/towns/docs/none", &merge, json!({})).await.failed("not_found");
 }
@@ -192,7 +192,7 @@ async fn a_transaction_is_whole_or_not_at_all() {
     let done = world.call("POST", "transactions", writes.clone()).await.ok(200);
     assert_eq!(done["documents"].as_array().map(Vec::len), Some(3));
     assert!(done["documents"][1].get("key").is_none());
-    // The first condition does not hold any more.
+    // The first condition no longer holds.
     world.call("POST", "transactions", writes).await.failed("exists");
     let mixed = json!({ "writes": [
         { "op": "patch", "doc": "towns/a", "patch": { "n": 9 } },
@@ -229,7 +229,7 @@ async fn a_request_under_a_key_is_carried_out_once() {
     let again = world.with("POST", "collections/towns/docs", &key, json!({ "n": 1 })).await;
     assert_eq!(first.ok(201)["id"], again.ok(201)["id"]);
     world.with("POST", "collections/towns/docs", &key, json!({ "n": 2 })).await.failed("idempotency_mismatch");
-    // The same key on another route, or of another token, names another request.
+    // The same key on another route, or with another token, belongs to another request.
     world.with("POST", "collections/cities/docs", &key, json!({ "n": 2 })).await.ok(201);
     let other = token(&*world.node, Scope::Write, Some(60_000)).await;
     let theirs = world.send(&other, "POST", "collections/towns/docs", &key, json!({ "n": 1 })).await.ok(201);

@@ -1,4 +1,4 @@
-//! Errors: a status and a code for each, and JSON by the rules of every other door.
+//! Errors: a status and a code for each, and JSON by the rules of every other interface.
 
 use super::*;
 use cosmicsync_node::service::{
@@ -74,7 +74,7 @@ async fn each_mistake_has_its_code() {
     }
     let charset = [("content-type", "Application/JSON; charset=utf-8")];
     world.with("PUT", "collections/towns/docs/t1", &charset, "{}").await.ok(201);
-    // Without a type it is taken for JSON.
+    // A body without a type is read as JSON.
     world.call("PUT", "collections/towns/docs/t2", Body::from("{}")).await.ok(201);
     let invalid = Body::from(&b"{\"a\":\"\xff\"}"[..]);
     world.call("PUT", "collections/towns/docs/t3", invalid).await.failed("bad_json");
@@ -105,7 +105,7 @@ async fn a_body_that_is_too_large_is_not_read() {
     let large = format!("{{\"a\":\"{}\"}}", "x".repeat(1 << 20));
     let problem = world.call("PUT", "collections/towns/docs/t0", large.as_str()).await.failed("too_large");
     assert!(problem["next"].as_str().is_some_and(|next| next.contains("import")));
-    // One that does not say how long it is, is read up to the limit.
+    // A body without a length is read up to the limit.
     let endless = Endless::default();
     let taken = Arc::clone(&endless.taken);
     world.call("PUT", "collections/towns/docs/t0", Body::new(endless)).await.failed("too_large");
@@ -115,10 +115,10 @@ async fn a_body_that_is_too_large_is_not_read() {
     world.call("PUT", "collections/towns/docs/t0", fits.as_str()).await.ok(201);
 }
 
-/// Bytes of a piece of [`Endless`].
+/// Size of a piece of [`Endless`], in bytes.
 const PIECE: usize = 64 * 1024;
 
-/// A body that has no end, and counts the bytes that were taken of it.
+/// A body without an end, which counts the bytes taken.
 #[derive(Default)]
 struct Endless {
     taken: Arc<std::sync::atomic::AtomicUsize>,
@@ -137,7 +137,7 @@ impl http_body::Body for Endless {
     }
 }
 
-/// A node that lets any token in, and answers everything else with one error.
+/// A node that accepts any token, and answers everything else with one error.
 #[derive(Debug)]
 struct Failing(ServiceError);
 
@@ -245,7 +245,7 @@ async fn the_description_is_the_one_that_was_published() {
     ids.sort_by_key(|id| id.to_string());
     ids.dedup();
     assert_eq!(ids.len(), count, "operations are told apart");
-    // Whatever a schema refers to is there.
+    // Every schema that the description refers to exists.
     let text = api.to_string();
     for (at, _) in text.match_indices("#/components/schemas/") {
         let name = text[at..].trim_start_matches("#/components/schemas/").split('"').next().expect("a name");

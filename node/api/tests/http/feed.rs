@@ -1,4 +1,4 @@
-//! Changes and live queries, as they come.
+//! Changes and live queries over HTTP.
 
 use super::*;
 
@@ -8,7 +8,7 @@ struct Events {
     text: String,
 }
 
-/// One of them.
+/// One server-sent event.
 #[derive(Debug)]
 struct Event {
     id: String,
@@ -117,7 +117,7 @@ async fn events_go_on_behind_the_last_one_that_came() {
         ("change", &json!("t0"), &json!(first.id))
     );
     drop(events);
-    // Nobody listens, and nothing is lost.
+    // Nobody is listening, and no change is lost.
     for at in 1..4 {
         put(&world, &format!("towns/t{at}"), json!({ "n": at })).await;
     }
@@ -167,7 +167,7 @@ async fn a_live_query_is_told_what_changes_in_its_answer() {
     let mut events = Events::open(&world, path, Some(&batch.id)).await;
     let resumed = events.next().await;
     assert_eq!((resumed.name.as_str(), &resumed.data["events"][0]["event"]), ("batch", &json!("removed")));
-    // A cursor of another store begins anew.
+    // With a cursor of another store, the feed begins anew.
     let mut events = Events::open(&world, path, Some("0123456789abcdef.7")).await;
     assert_eq!(events.next().await.name, "ready");
     world.call("GET", "collections/towns/live?where=%7B%22$jump%22:1%7D", ()).await.failed("bad_selector");

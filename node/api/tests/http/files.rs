@@ -1,4 +1,4 @@
-//! Files in and out.
+//! Imports and exports.
 
 use super::*;
 
@@ -85,13 +85,13 @@ async fn a_body_that_breaks_off_is_no_end_of_a_file() {
     let broken = Body::new(Broken(false));
     let answer = world.call("POST", "collections/rows/import?format=csv&id=id", broken).await;
     answer.failed("bad_request");
-    // The same file, whole.
+    // The same file, complete.
     let whole = Body::from("id,n\n1,1\n2,2\n");
     world.call("POST", "collections/rows/import?format=csv&id=id", whole).await.ok(200);
     assert_eq!(world.call("POST", "collections/rows/count", json!({})).await.ok(200)["count"], 2);
 }
 
-/// A body that ends in an error behind its first piece.
+/// A body that fails after its first piece.
 struct Broken(bool);
 
 impl http_body::Body for Broken {

@@ -1,4 +1,4 @@
-//! GraphQL: queries, writes and what they are refused for. Subscriptions stand in `graphql_live.rs`.
+//! GraphQL queries and writes, and the reasons to refuse them. `graphql_live.rs` tests subscriptions.
 
 use super::*;
 
@@ -15,7 +15,7 @@ pub(super) fn schema() -> Value {
     } })
 }
 
-/// A world with towns that have a schema, and notes that have none.
+/// Returns a world with towns, which have a schema, and notes, which have none.
 async fn towns() -> World {
     let world = World::new().await;
     world.call("PUT", "collections/towns/schema", schema()).await.ok(200);
@@ -36,14 +36,14 @@ impl World {
         self.call("POST", "/graphql", json!({ "query": query, "variables": variables })).await.ok(200)
     }
 
-    /// Sends a request that goes well and returns the data.
+    /// Sends a request that succeeds, and returns the data.
     async fn data(&self, query: &str) -> Value {
         let mut answer = self.graphql(query, json!({})).await;
         assert!(answer.get("errors").is_none(), "{query}: {answer}");
         answer["data"].take()
     }
 
-    /// Sends a request that fails and returns the code of its only error.
+    /// Sends a request that fails, and returns the code of its only error.
     async fn refused(&self, query: &str) -> String {
         let answer = self.graphql(query, json!({})).await;
         let [error] = &answer["errors"].as_array().expect("errors")[..] else { panic!("{query}: {answer}") };
@@ -77,7 +77,7 @@ async fn documents_are_read_by_page_and_by_key() {
         rest.header("cosmic-id")
     );
     assert_eq!(world.data(&id).await, json!({ "towns_by_pk": { "name": "Dover" }, "notes_by_pk": null }));
-    // Pages follow a bookmark.
+    // A bookmark leads to the next page.
     let first = world.data("{ towns(limit: 2, order_by: { name: asc }) { docs { name } bookmark } }").await;
     assert_eq!(first["towns"]["docs"], json!([{ "name": "Albany" }, { "name": "Buffalo" }]));
     let query =
@@ -166,13 +166,13 @@ async fn documents_are_written_under_conditions() {
     let delete = "mutation { delete_towns_by_pk(key: \"n\") { key doc { _id } } }";
     assert_eq!(world.data(delete).await["delete_towns_by_pk"], json!({ "key": "n", "doc": null }));
     assert_eq!(world.refused("mutation { update_towns_by_pk(key: \"none\", patch: {}) { key } }").await, "not_found");
-    // A schema may make the key.
+    // A schema may derive the key.
     let books = json!({ "x-key": ["isbn"], "properties": { "isbn": { "type": "string" } } });
     world.call("PUT", "collections/books/schema", books).await.ok(200);
     let book = "mutation { insert_books_one(object: { isbn: \"9\" }) { key created } }";
     assert_eq!(world.data(book).await["insert_books_one"], json!({ "key": "9", "created": true }));
     assert_eq!(world.refused(book).await, "exists");
-    // A refusal by the schema says where and why, and the writes before it stand.
+    // A violation names the place and the reason, and the writes before it remain.
     let two = "mutation { a: update_towns_by_pk(key: \"a\", patch: { pop: 100 }) { key } b: insert_towns_one(object: {}) { key } }";
     let answer = world.graphql(two, json!({})).await;
     assert_eq!(answer["data"], json!({ "a": { "key": "a" }, "b": null }));
@@ -226,7 +226,7 @@ async fn the_schema_is_that_of_the_moment() {
     }
     world.call("DELETE", "collections/towns/schema", ()).await.ok(204);
     assert_eq!(world.refused(read).await, "bad_query");
-    // What a merge or an older schema left does not break an answer.
+    // A value left by a merge or an older schema does not break an answer.
     world
         .call("PUT", "collections/towns/docs/odd", json!({ "name": 7, "tags": ["x", 1], "loc": "here", "pop": 1.5 }))
         .await
@@ -282,7 +282,7 @@ async fn rules_hold_here_too() {
     let read =
         "{ _collections { field } notes { docs { _key } } notes_by_pk(key: \"n\") { _key } notes_aggregate { count } }";
     let expected = json!({
-        // Towns have no rules: they are locked, and not in the schema.
+        // The collection of towns has no rules, so it is locked and not part of the schema.
         "_collections": [{ "field": "notes" }], "notes": { "docs": [{ "_key": "e" }] }, "notes_by_pk": null, "notes_aggregate": { "count": 1 },
     });
     assert_eq!(asked(editor, read).await["data"], expected);
@@ -317,7 +317,7 @@ async fn what_asks_too_much_is_refused() {
     let many: String = (0..1000).map(|at| format!("a{at}: 1 ")).collect();
     let answer = world.graphql(&format!("{{ notes({many}) {{ bookmark }} }}"), json!({})).await;
     assert_eq!(answer["errors"].as_array().map(Vec::len), Some(100));
-    // One document of 200 kB, asked for a hundred times.
+    // One document of 200 kB, requested a hundred times.
     world.call("PUT", "collections/notes/docs/big", json!({ "text": "x".repeat(200_000) })).await.ok(201);
     let often: String = (0..100).map(|at| format!("f{at}: _value ")).collect();
     let answer = world.graphql(&format!("{{ notes {{ docs {{ {often} }} }} }}"), json!({})).await;
@@ -330,7 +330,7 @@ async fn what_asks_too_much_is_refused() {
     world.call("PUT", "/graphql", json!({})).await.failed("method_not_allowed");
 }
 
-/// What GraphiQL asks for at first (graphql-js 16).
+/// The first request of GraphiQL (graphql-js 16).
 const INTROSPECTION: &str = "query IntrospectionQuery { __schema { queryType { name } mutationType { name } subscriptionType { name } \
     types { ...FullType } directives { name description locations args { ...InputValue } } } } \
     fragment FullType on __Type { kind name description fields(includeDeprecated: true) { name description args { ...InputValue } \

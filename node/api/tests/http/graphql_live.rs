@@ -1,4 +1,4 @@
-//! Subscriptions of GraphQL over a WebSocket, as a client of `graphql-transport-ws` speaks.
+//! GraphQL subscriptions over a WebSocket, with a client of `graphql-transport-ws`.
 
 use super::sockets::{Listening, Socket};
 use super::*;
@@ -22,7 +22,7 @@ async fn connect(listening: &Listening, path: &str, protocol: &str, token: &str)
     Socket(client_async(request, stream).await.expect("it opens").0)
 }
 
-/// Connects as a browser does, that says its token in the first message.
+/// Connects like a browser, which sends its token in the first message.
 async fn begun(listening: &Listening) -> Socket {
     let mut socket = connect(listening, "/graphql", "graphql-transport-ws", "").await;
     socket.say(json!({ "type": "connection_init", "payload": { "token": listening.world.read } })).await;
@@ -36,7 +36,7 @@ impl Socket {
         self.say(json!({ "type": "subscribe", "id": id, "payload": payload })).await;
     }
 
-    /// The data of the next answer, which belongs to this operation.
+    /// Returns the data of the next answer, which belongs to this operation.
     async fn next(&mut self, id: &str) -> Value {
         let mut message = self.hear().await.expect("a message");
         assert_eq!((&message["type"], &message["id"]), (&json!("next"), &json!(id)), "{message}");
@@ -44,7 +44,7 @@ impl Socket {
         message["payload"]["data"].take()
     }
 
-    /// The code of the error that ends this operation.
+    /// Returns the code of the error that ends this operation.
     async fn error(&mut self, id: &str) -> String {
         let message = self.hear().await.expect("a message");
         assert_eq!((&message["type"], &message["id"]), (&json!("error"), &json!(id)), "{message}");
@@ -69,7 +69,7 @@ async fn each_event_of_a_live_query_is_the_whole_answer() {
     assert_eq!(socket.next("q").await, json!({ "big": [{ "name": "Buffalo" }, { "name": "New Ark" }] }));
     listening.world.call("DELETE", "collections/towns/docs/b", ()).await.ok(204);
     assert_eq!(socket.next("q").await, json!({ "big": [{ "name": "New Ark" }, { "name": "Albany" }] }));
-    // After its client ended it nothing comes, and its id may be taken again.
+    // After the client has ended an operation, nothing more comes, and its id may be used again.
     socket.say(json!({ "type": "complete", "id": "q" })).await;
     listening.put("b", json!({ "name": "Buffalo", "pop": 278 })).await;
     socket.subscribe("q", "{ towns_aggregate { count } }", json!({})).await;
@@ -113,7 +113,7 @@ async fn a_feed_goes_on_where_it_was_cut() {
         second["changes"],
         json!([{ "key": "b", "deleted": false, "local": true, "doc": { "_value": { "n": 2 } } }])
     );
-    // It is cut, and changes go on.
+    // The connection breaks, and changes go on.
     drop(socket);
     listening.put("c", json!({ "n": 3 })).await;
     listening.world.call("DELETE", "collections/towns/docs/a", ()).await.ok(204);
@@ -128,7 +128,7 @@ async fn a_feed_goes_on_where_it_was_cut() {
         }
         assert_eq!(seen, keys);
     }
-    // A cursor of another store says so.
+    // A cursor of another store is an error.
     let mut socket = begun(&listening).await;
     socket.subscribe("f", query, json!({ "since": "0011223344556677.1" })).await;
     let told = socket.hear().await.expect("a message");
@@ -154,7 +154,7 @@ async fn the_first_message_says_who_it_is() {
         assert_eq!(socket.hear().await, Err(code), "{first}");
     }
     assert_eq!(connect(&listening, "/graphql", "", "").await.hear().await, Err(4406));
-    // A header says it as well; then the first message need not.
+    // With a token in the header, the first message needs none.
     let mut socket = connect(&listening, "/v1/spaces/home/graphql", all, &listening.world.read).await;
     socket.say(json!({ "type": "ping", "payload": {} })).await;
     assert_eq!(socket.hear().await, Ok(json!({ "type": "pong" })));
@@ -166,7 +166,7 @@ async fn the_first_message_says_who_it_is() {
     assert_eq!(socket.hear().await, Ok(json!({ "type": "complete", "id": "m" })));
     socket.say(json!({ "type": "connection_init" })).await;
     assert_eq!(socket.hear().await, Err(4429));
-    // A space that is not there is told when something is asked of it.
+    // A missing space is reported with the first operation.
     let mut socket = connect(&listening, "/v1/spaces/nowhere/graphql", all, &listening.world.read).await;
     socket.say(json!({ "type": "connection_init" })).await;
     assert_eq!(socket.hear().await, Ok(json!({ "type": "connection_ack" })));
@@ -198,7 +198,7 @@ async fn mistakes_end_an_operation_or_the_connection() {
     let told = socket.hear().await.expect("a message");
     assert_eq!(told["payload"]["errors"][0]["extensions"]["code"], "bad_request", "{told}");
     assert_eq!(socket.hear().await, Ok(json!({ "type": "complete", "id": "a" })));
-    // There are 64 at most, and those that end make room.
+    // There are 64 operations at most, and an ended one makes room.
     for at in 0..64 {
         let id = format!("s{at}");
         socket.subscribe(&id, "subscription { towns { _key } }", json!({})).await;

@@ -1,9 +1,9 @@
-//! What an operator watches.
+//! Metrics and health, for the operator.
 
 use super::*;
 use cosmicsync_api::operator_router;
 
-/// Asks the operator's door.
+/// Sends a request to the operator's routes.
 async fn watched(router: &Router, path: &str) -> (StatusCode, String, String) {
     let request = Request::builder().uri(path).body(Body::empty()).expect("a request");
     let answer = router.clone().oneshot(request).await.expect("an answer");

@@ -1,4 +1,4 @@
-//! What an operator does from elsewhere: the log, backups.
+//! The log and backups over HTTP.
 
 use super::*;
 use cosmicsync_node::service::{AccountCreate, LogTail, Role, Secret};
@@ -6,7 +6,7 @@ use cosmicsync_node::{BackupSource, verify_backup};
 
 const PASSPHRASE: &str = "a long enough passphrase";
 
-/// Makes an account of a role. Returns a token of it.
+/// Creates an account with a role; returns a token for it.
 async fn of_role(world: &World, role: Role) -> String {
     let name = role.name().to_owned();
     let account = AccountCreate { name: name.clone(), role, password: None };
@@ -34,12 +34,12 @@ async fn the_log_is_read_page_by_page() {
     );
     let first = json!({ "number": 1, "at": 1, "level": "info", "target": "test", "message": "line 1" });
     assert_eq!(world.call("GET", "/v1/log?after=0&limit=1", ()).await.ok(200)["lines"], json!([first]));
-    // A page that waits has the line that comes.
+    // A waiting request gets the new line.
     let waits = world.call("GET", "/v1/log?after=3&timeout=25000", ());
     let comes = async { tail.push(4, "warn", "test", "it came".to_owned()) };
     let (page, ()) = tokio::join!(waits, comes);
     assert_eq!(page.ok(200)["lines"][0]["message"], "it came");
-    // A server that stops keeps nobody waiting.
+    // A server that stops ends the wait.
     let waits = world.call("GET", "/v1/log?after=4&timeout=25000", ());
     let stops = async { world.stop.send_replace(true) };
     let (page, _) = tokio::join!(waits, stops);

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// A world with towns.
+/// Returns a world with towns.
 async fn towns() -> World {
     let world = World::new().await;
     let rows =
@@ -80,7 +80,7 @@ async fn an_index_is_made_used_checked_and_dropped() {
     let made = world.call("PUT", path, json!({ "fields": ["state", "pop"] })).await;
     assert!([200, 202].contains(&made.status.as_u16()), "{}", made.text());
     assert_eq!(made.json()["fields"], json!(["state", "pop"]));
-    // The service waits until it is built; asked again it is there.
+    // The service command waits until the index is built; the next request finds it.
     let index = cosmicsync_node::service::IndexName {
         space: None,
         collection: "towns".to_owned(),
@@ -116,7 +116,7 @@ async fn spaces_collections_and_peers_are_listed() {
     let mut named: Vec<_> = spaces["spaces"].as_array().expect("spaces").iter().map(|space| &space["name"]).collect();
     named.sort_by_key(|name| name.to_string());
     assert_eq!(named, [&json!("home"), &json!("work")]);
-    // There are two now.
+    // There are two collections now.
     let several = world.call("GET", "collections", ()).await;
     assert!(several.status.is_client_error(), "{}", several.text());
     let home = "/v1/spaces/home";

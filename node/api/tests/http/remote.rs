@@ -1,4 +1,4 @@
-//! The command line of another machine: the control exchange over HTTP and HTTPS.
+//! A command line on another machine: the control exchange over HTTP and HTTPS.
 
 use super::sockets::Listening;
 use super::*;
@@ -29,7 +29,7 @@ async fn commands_of_another_machine_are_those_that_the_token_allows() {
     let url = format!("http://{address}");
     let writer = client(&url, &world.write, None).await.expect("a client");
     request(&writer, put("ulm")).await.expect("it is written");
-    // Input goes the same way.
+    // Input uses the same connection.
     let import = Import {
         collection: "rivers".to_owned(),
         path: "-".to_owned(),
@@ -49,7 +49,7 @@ async fn commands_of_another_machine_are_those_that_the_token_allows() {
     let refused = request(&reader, put("aalen")).await.expect_err("it only reads");
     assert_eq!(refused.reason, Some(Reason::Forbidden));
     request(&reader, Command::CollectionList { space: None }).await.expect("it reads");
-    // What ends the node is for its own machine.
+    // Only the node's own machine may stop it.
     let refused = request(&writer, Command::Shutdown {}).await.expect_err("not from here");
     assert_eq!(refused.reason, Some(Reason::Forbidden));
 
@@ -58,7 +58,7 @@ async fn commands_of_another_machine_are_those_that_the_token_allows() {
         assert_eq!(error.code, ErrorCode::Refused, "{error}");
     }
     world.call("GET", "/v1/control", ()).await.failed("upgrade_required");
-    // A server that stops says so to whoever is connected.
+    // A server that stops tells its connected clients.
     world.stop.send_replace(true);
     let error = request(&reader, Command::Status {}).await.expect_err("it stops");
     assert_eq!(error.code, ErrorCode::Unavailable);
@@ -94,7 +94,7 @@ async fn https_is_by_a_certificate_that_can_be_renewed() {
     assert!(client(&url, &world.write, Some(at("first.pem"))).await.is_err());
     client(&url, &world.write, Some(at("second.pem"))).await.expect("it is renewed");
     request(&trusting, Command::Status {}).await.expect("what was open stays open");
-    // A key of another certificate changes nothing.
+    // A key of another certificate is refused, and the former files stay in use.
     std::fs::write(at("key.pem"), first.signing_key.serialize_pem()).expect("a file");
     assert_eq!(tls.reload().expect_err("they do not belong together").code, ErrorCode::Usage);
     client(&url, &world.write, Some(at("second.pem"))).await.expect("the last good one stays");

@@ -1,4 +1,4 @@
-//! How the door is kept: how often a token is used, whose pages may call, whose tokens are believed.
+//! Settings of the HTTP API: the request limit, allowed origins, and another issuer.
 
 use super::sockets::Listening;
 use super::*;
@@ -21,7 +21,7 @@ async fn a_token_is_used_so_often_and_no_oftener() {
     let early = world.call("GET", "/v1/auth/me", ()).await;
     early.failed("too_often");
     assert_eq!(early.header("retry-after"), "1");
-    // Another token has requests of its own, and so has whoever has none.
+    // Another token has its own limit, and requests without a token have no limit.
     world.send(&world.read, "GET", "/v1/auth/me", &[], ()).await.ok(200);
     assert_eq!(world.send("", "GET", "/healthz", &[], ()).await.status, StatusCode::OK);
 }
@@ -33,7 +33,7 @@ async fn a_token_sends_so_much_a_day_and_no_more() {
     let world = &listening.world;
     let text = "x".repeat(250_000);
     let mut socket = listening.connect(&world.write).await.expect("it opens");
-    // Bodies, imports and messages are counted together.
+    // Bodies, imports and messages use the same quota.
     world.call("PUT", "collections/notes/docs/a", json!({ "text": text })).await.ok(201);
     let rows = format!("{{\"text\":\"{text}\"}}\n").repeat(2);
     let ndjson = [("content-type", "application/x-ndjson")];
@@ -52,7 +52,7 @@ async fn a_token_sends_so_much_a_day_and_no_more() {
     let refused = socket.hear().await.expect("an answer");
     assert_eq!((&refused["id"], &refused["problem"]["code"]), (&json!("over"), &json!("quota")), "{refused}");
     world.call("GET", "collections/notes/docs/c", ()).await.failed("not_found");
-    // Reading takes nothing of it, and another token has its own.
+    // Reading does not use the quota, and another token has its own.
     world.call("GET", "collections/notes/docs/a", ()).await.ok(200);
     world.send(&world.read, "POST", "collections/notes/find", &[], json!({ "selector": {} })).await.ok(200);
 }
@@ -77,7 +77,7 @@ async fn pages_of_other_origins_are_let_in_by_name() {
     assert_eq!(other.header("access-control-allow-origin"), "");
 }
 
-/// An issuer of tokens.
+/// A test issuer of tokens.
 struct Vouching {
     key: Ed25519KeyPair,
 }
@@ -134,7 +134,7 @@ async fn tokens_of_an_issuer_are_believed_as_far_as_rules_let_them() {
     let ada = issuer.token(&header, &claims);
     let me = world.send(&ada, "GET", "/v1/auth/me", &[], ()).await.ok(200);
     assert_eq!((&me["account"], &me["role"]), (&json!("ada"), &json!("editor")));
-    // Without rules a collection is locked, whoever vouches.
+    // Without rules a collection is locked, for another issuer's accounts as well.
     let note = json!({ "by": "ada", "text": "hers" });
     world.send(&ada, "PUT", "collections/notes/docs/n1", &[], note.clone()).await.failed("forbidden");
     let rules = json!({ "list": { "by": { "$var": "auth.account" } }, "view": { "by": { "$var": "auth.account" } },
@@ -146,14 +146,14 @@ async fn tokens_of_an_issuer_are_believed_as_far_as_rules_let_them() {
     let bob = issuer.token(&header, &other);
     world.send(&bob, "GET", "collections/notes/docs/n1", &[], ()).await.failed("not_found");
     world.send(&ada, "GET", "collections/notes/docs/n1", &[], ()).await.ok(200);
-    // It stands for no token of the node that is called like its account, and ends no session.
+    // The token is not confused with a token of the node that has the account's name, and it ends no session.
     assert_eq!(me["token"]["name"], format!("{ISSUER} ada"));
     let mine = Login { account: None, password: None, link: Some(link_of(&world).await) };
     let Ok(Reply::TokenMade(session)) = request(&*world.node, Command::Login(mine)).await else { panic!("no session") };
     let named = json!({ "iss": ISSUER, "aud": AUDIENCE, "sub": session.about.name, "exp": now() + 600 });
     world.send(&issuer.token(&header, &named), "POST", "/v1/auth/logout", &[], ()).await.ok(204);
     world.send(&session.token.0, "GET", "/v1/auth/me", &[], ()).await.ok(200);
-    // It manages nothing.
+    // The token allows no management.
     world.send(&ada, "GET", "/v1/accounts", &[], ()).await.failed("forbidden");
 
     let with = |change: Value| {

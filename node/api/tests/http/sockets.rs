@@ -1,4 +1,4 @@
-//! Live queries and feeds over a WebSocket, with a client of somebody else's.
+//! Live queries and feeds over a WebSocket, with an independent client.
 
 use super::*;
 use cosmicsync_api::Server;
@@ -8,7 +8,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-/// A world that listens, and its address.
+/// A world whose server listens, and its address.
 pub(super) struct Listening {
     pub(super) world: World,
     pub(super) address: String,
@@ -19,7 +19,7 @@ impl Listening {
         Self::set(&Settings::default()).await
     }
 
-    /// A world whose door is kept otherwise, that listens.
+    /// Returns a listening world whose API has other settings.
     pub(super) async fn set(settings: &Settings) -> Self {
         let world = World::set(settings).await;
         let server = Server::bind(([127, 0, 0, 1], 0).into()).await.expect("a port");
@@ -55,7 +55,7 @@ impl Socket {
         self.0.send(Message::text(message.to_string())).await.expect("it is taken");
     }
 
-    /// The next message that is not about the connection itself. `Err` has the code with which it closed.
+    /// Returns the next message that is not about the connection itself; `Err` is the code with which it closed.
     pub(super) async fn hear(&mut self) -> Result<Value, u16> {
         loop {
             match tokio::time::timeout(PATIENCE, self.0.next()).await.expect("in time") {
@@ -67,7 +67,7 @@ impl Socket {
         }
     }
 
-    /// Asks for a `pong`, and returns what came before it.
+    /// Sends a ping, and returns the messages before its pong.
     async fn before_pong(&mut self) -> Vec<Value> {
         self.say(json!({ "type": "ping" })).await;
         let mut heard = Vec::new();
@@ -100,12 +100,12 @@ async fn several_subscriptions_share_a_connection() {
     heard.sort_by_key(|message| message["id"].to_string());
     assert_eq!((&heard[0]["type"], &heard[0]["change"]["key"]), (&json!("change"), &json!("b")));
     assert_eq!((&heard[1]["type"], &heard[1]["events"][0]["event"]), (&json!("batch"), &json!("added")));
-    // One ends, the other goes on.
+    // One subscription ends, and the other continues.
     socket.say(json!({ "type": "unsub", "id": "q" })).await;
     assert_eq!(socket.before_pong().await, Vec::<Value>::new());
     listening.put("c", json!({ "pop": 3 })).await;
     assert_eq!(socket.hear().await.expect("a change")["id"], "f");
-    // Behind the last change that was told.
+    // Resumes after the last reported change.
     let mut again = listening.connect(&listening.world.read).await.expect("it opens");
     let cursor = &heard[0]["change"]["cursor"];
     again.say(json!({ "type": "sub", "id": "f", "kind": "feed", "resume": cursor })).await;
@@ -153,7 +153,7 @@ async fn mistakes_are_told_and_the_connection_goes_on() {
         let answer = socket.hear().await.expect("an answer");
         assert_eq!((&answer["type"], &answer["problem"]["code"]), (&json!("error"), &json!(code)), "{message}");
     }
-    // An id may be taken again once its subscription failed, and not before it ended.
+    // An id may be used again once its subscription has failed, and not before it has ended.
     let sub = json!({ "type": "sub", "id": "a", "kind": "feed" });
     socket.say(sub.clone()).await;
     assert_eq!(socket.hear().await.expect("an answer")["type"], "ready");
@@ -162,7 +162,7 @@ async fn mistakes_are_told_and_the_connection_goes_on() {
     socket.0.send(Message::binary(vec![1])).await.expect("it is taken");
     assert_eq!(socket.hear().await, Err(1003));
     let mut socket = listening.connect(&listening.world.read).await.expect("it opens");
-    // It may close before it has all of it.
+    // The server may close before it has received the whole message.
     drop(socket.0.send(Message::text("x".repeat((1 << 20) + 1))).await);
     assert!(socket.hear().await.is_err());
 }
@@ -173,7 +173,7 @@ async fn without_credit_changes_come_together() {
     let mut socket = listening.connect(&listening.world.read).await.expect("it opens");
     socket.say(json!({ "type": "sub", "id": "q", "kind": "query", "collection": "towns" })).await;
     assert_eq!(socket.hear().await.expect("an answer")["type"], "ready");
-    // One was for the answer: 15 batches more.
+    // One credit was used for the answer, so 15 batches are left.
     for at in 0..15 {
         listening.put(&format!("k{at}"), json!({})).await;
         assert_eq!(socket.hear().await.expect("a batch")["events"][0]["doc"]["key"], format!("k{at}"));
@@ -241,7 +241,7 @@ async fn a_document_is_followed_and_written_over_one_connection() {
     let mut heard = [socket.hear().await.expect("a message"), socket.hear().await.expect("a message")];
     heard.sort_by_key(|message| message["type"].to_string());
     assert_eq!(heard[1]["change"]["value"]["note"], "on the Danube");
-    // What does not hold any more is refused, and so is what the token does not allow.
+    // An edit whose condition does not hold is refused, and so is one that the token does not allow.
     socket.say(edit("e3", json!({ "op": "delete", "doc": "towns/ulm", "if": ack["version"] }))).await;
     let refused = socket.hear().await.expect("an answer");
     assert_eq!((&refused["id"], &refused["problem"]["code"]), (&json!("e3"), &json!("version_mismatch")));
@@ -251,7 +251,8 @@ async fn a_document_is_followed_and_written_over_one_connection() {
     reader.say(edit("e5", json!({ "op": "delete", "doc": "towns/ulm" }))).await;
     assert_eq!(reader.hear().await.expect("an answer")["problem"]["code"], "forbidden");
 
-    // Who comes later has it, and who resumes has what it missed, but nothing of others.
+    // A new client gets the whole document, and one that resumes gets the missed changes, without those of other
+    // documents.
     reader.say(sub.clone()).await;
     assert_eq!(reader.hear().await.expect("an answer")["document"]["value"]["note"], "on the Danube");
     listening.put("other", json!({ "n": 1 })).await;
@@ -291,7 +292,7 @@ async fn those_at_a_document_see_each_other() {
     assert_eq!(heard[0]["problem"]["code"], "too_large");
     drop(bob);
     assert_eq!(ada.hear().await.expect("a change")["change"], json!({ "number": seen["self"], "left": true }));
-    // Presence is of a document that is there, and said where one is present.
+    // Presence requires an existing document, and only a present client can announce a state.
     ada.say(json!({ "type": "sub", "id": "q", "kind": "presence", "collection": "towns", "key": "none" })).await;
     assert_eq!(ada.hear().await.expect("an answer")["problem"]["code"], "not_found");
     ada.say(json!({ "type": "presence", "id": "q", "state": 1 })).await;

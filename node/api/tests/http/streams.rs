@@ -1,11 +1,11 @@
-//! Slow readers: the command waits for them, and ends when they leave.
+//! Slow readers: the command waits for them, and is cancelled when they disconnect.
 
 use super::*;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use cosmicsync_node::service::{Answer as Answering, Input, Item, Role, Secret, ServiceError, Token, Who};
 use tokio::sync::mpsc;
 
-/// A node whose export has no end. It counts what it gave, and the commands under way.
+/// A node whose export does not end. It counts the items it sent, and the running commands.
 #[derive(Debug, Default)]
 struct Pouring {
     given: Arc<AtomicUsize>,

@@ -1,4 +1,4 @@
-//! Commands about who may do what over HTTP: accounts, tokens, rules, the audit log.
+//! Commands about access over HTTP: accounts, tokens, rules, the audit log.
 
 use clap::{Args, Subcommand, ValueEnum};
 use cosmicsync_node::service::{self, Command, Only, Scope, TokenCreate};
@@ -9,33 +9,34 @@ use super::spaces::parse_duration_ms;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TokenVerb {
-    /// Make a token and print it, once: the node keeps a hash of it
+    /// Create a token and print it once: the node stores only its hash
     Create {
         /// Name of the token
         name: String,
-        /// It allows reading alone
+        /// The token may only read
         #[arg(long)]
         read_only: bool,
-        /// How long it may be used, such as 10m, 2h, 30d [default: until it is revoked]
+        /// Lifetime of the token, such as 10m, 2h, 30d [default: until it is revoked]
         #[arg(long, value_parser = parse_duration_ms, value_name = "TIME")]
         expires: Option<u64>,
-        /// The account that it is for: its role and the rules count [default: an owner]
+        /// Account that the token acts for, with its role and the rules [default: an owner]
         #[arg(long)]
         account: Option<String>,
-        /// What it reaches: SPACE, SPACE/COLLECTION or /COLLECTION; with :read behind it only to read; several times
+        /// Part that the token may use: SPACE, SPACE/COLLECTION or /COLLECTION, with :read at the end to read only;
+        /// repeatable
         #[arg(long, value_parser = parse_only, value_name = "PART")]
         only: Vec<Only>,
     },
     /// List tokens and sessions
     List,
-    /// End a token or a session
+    /// Revoke a token or end a session
     Revoke {
         /// Name of the token
         name: String,
     },
 }
 
-/// Reads what a token reaches.
+/// Parses the part of a node that a token may use.
 fn parse_only(text: &str) -> Result<Only, String> {
     let (place, scope) = match text.strip_suffix(":read") {
         Some(place) => (place, Scope::Read),
@@ -51,7 +52,7 @@ fn parse_only(text: &str) -> Result<Only, String> {
 }
 
 impl TokenVerb {
-    /// Returns the command that it stands for.
+    /// Returns the service's command.
     pub(crate) fn into_command(self) -> Command {
         match self {
             Self::Create { name, read_only, expires, account, only } => {
@@ -69,18 +70,18 @@ impl TokenVerb {
     }
 }
 
-/// What an account may do.
+/// The role of an account.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum Role {
-    /// Everything
+    /// May do everything
     Owner,
-    /// Everything but what concerns owners
+    /// May do everything except manage owners and make backups
     Admin,
-    /// Reads and writes documents, where rules let it
+    /// May read and write documents, as far as rules allow
     Editor,
-    /// Reads documents, where rules let it
+    /// May read documents, as far as rules allow
     Viewer,
-    /// Reads how the node is, its accounts and its audit log, and no document
+    /// May read the node's status, log, accounts and audit log, but no documents
     Auditor,
 }
 
@@ -96,7 +97,7 @@ impl From<Role> for service::Role {
     }
 }
 
-/// Where a password comes from.
+/// Source of a password.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Password {
     /// File whose first line is the password [default: $COSMICSYNC_PASSWORD, else asked for]
@@ -106,29 +107,29 @@ pub(crate) struct Password {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AccountVerb {
-    /// Make an account, which logs in to this node
+    /// Create an account, which can log in to this node
     Create {
         /// Name of the account
         name: String,
-        /// What it may do
+        /// Role of the account
         #[arg(long, value_enum)]
         role: Role,
         #[command(flatten)]
         password: Password,
-        /// It does not log in: only tokens are made for it
+        /// Account without a password, which can only be used through tokens
         #[arg(long, conflicts_with = "password_file")]
         no_password: bool,
     },
     /// List accounts
     List,
-    /// Change what an account may do, or its password
+    /// Change the role or the password of an account
     Set {
         /// Name of the account
         name: String,
-        /// What it may do from now on
+        /// New role of the account
         #[arg(long, value_enum)]
         role: Option<Role>,
-        /// Ask for another password
+        /// Ask for a new password
         #[arg(long, required_unless_present_any = ["role", "password_file"])]
         password: bool,
         #[command(flatten)]
@@ -145,7 +146,7 @@ pub(crate) enum AccountVerb {
 pub(crate) enum RulesVerb {
     /// Set the rules of a collection: a selector for each of list, view, create, update, delete
     Set {
-        /// The collection; made if it is new
+        /// Collection, created if it does not exist
         collection: String,
         /// A file with rules in JSON, the rules themselves in braces, or - for stdin
         #[arg(value_name = "FILE|RULES")]
@@ -155,33 +156,33 @@ pub(crate) enum RulesVerb {
     },
     /// Show the rules of a collection
     Show {
-        /// The collection
+        /// Name of the collection
         collection: String,
         #[command(flatten)]
         space: SpaceOption,
     },
-    /// Ask what an account may do with a document
+    /// Test an account's permissions on a document
     Test {
-        /// The collection
+        /// Name of the collection
         collection: String,
-        /// The account
+        /// Name of the account
         #[arg(long)]
         account: String,
-        /// Key of a document that is there
+        /// Key of an existing document
         #[arg(long, required_unless_present = "value", conflicts_with = "value")]
         key: Option<String>,
-        /// Or a value, in JSON
+        /// Value of a document in JSON, instead of a key
         #[arg(long, value_name = "JSON")]
         value: Option<String>,
-        /// Rules to try instead of those that the collection has: a file, or the rules in braces
+        /// Rules to test instead of those of the collection: a file, or the rules in braces
         #[arg(long, value_name = "FILE|RULES")]
         rules: Option<String>,
         #[command(flatten)]
         space: SpaceOption,
     },
-    /// Take the rules away: the collection is locked for editors and viewers
+    /// Remove the rules of a collection, which locks it for editors and viewers
     Drop {
-        /// The collection
+        /// Name of the collection
         collection: String,
         #[command(flatten)]
         space: SpaceOption,
@@ -189,7 +190,7 @@ pub(crate) enum RulesVerb {
 }
 
 impl RulesVerb {
-    /// The space that was named.
+    /// Returns the option with the space.
     pub(crate) const fn space(&self) -> &SpaceOption {
         match self {
             Self::Set { space, .. }
@@ -202,12 +203,12 @@ impl RulesVerb {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuditVerb {
-    /// List what concerned who may do what, newest first
+    /// List the entries of the audit log, newest first
     List {
-        /// At most so many
+        /// Largest number of entries
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=1000))]
         limit: u64,
-        /// Only what has a lower number
+        /// Show only entries with a lower number
         #[arg(long, value_name = "NUMBER")]
         before: Option<u64>,
     },
@@ -220,7 +221,7 @@ pub(crate) enum LogVerb {
         /// Largest number of lines
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=2000))]
         limit: u64,
-        /// Go on with new lines, until Ctrl-C
+        /// Continue with new lines, until Ctrl-C
         #[arg(long)]
         follow: bool,
     },

@@ -17,14 +17,14 @@ pub(crate) enum CollectionVerb {
     },
     /// Show one collection
     Show {
-        /// Its name
+        /// Name of the collection
         collection: String,
         #[command(flatten)]
         space: SpaceOption,
     },
-    /// Delete all documents of a collection
+    /// Delete a collection: all its documents and its description
     Drop {
-        /// Its name
+        /// Name of the collection
         collection: String,
         #[command(flatten)]
         space: SpaceOption,
@@ -35,13 +35,13 @@ pub(crate) enum CollectionVerb {
 pub(crate) enum DocVerb {
     /// Store a document
     Put {
-        /// Where; without a key it gets a fresh id
+        /// Collection and key; without a key, the document gets a new id
         #[arg(value_name = "COLLECTION[/KEY]")]
         target: String,
-        /// A JSON object; - reads stdin
+        /// Value of the document, a JSON object; - reads stdin
         #[arg(default_value = "-", value_name = "JSON")]
         value: String,
-        /// Dotted path of a member that several people may type into, * for each item of a list; repeatable
+        /// Dotted path of a member that several people may edit at once, with * for each item of a list; repeatable
         #[arg(long, value_name = "PATH")]
         text: Vec<String>,
         #[command(flatten)]
@@ -64,7 +64,7 @@ pub(crate) enum DocVerb {
         #[command(flatten)]
         options: WriteOptions,
     },
-    /// Delete a document; an edit made elsewhere that has not seen this brings it back
+    /// Delete a document; a concurrent edit on another device restores it
     Delete {
         /// COLLECTION/KEY or a document id
         doc: DocRef,
@@ -73,23 +73,23 @@ pub(crate) enum DocVerb {
     },
     /// List documents by collection and key
     List(List),
-    /// Print what was done to a document, when and by which device, newest first
+    /// Print the history of a document, newest first: each change, its time and its device
     History {
         /// COLLECTION/KEY or a document id
         doc: DocRef,
         #[command(flatten)]
         space: SpaceOption,
-        /// At most so many [default: all; 50 on a terminal]
+        /// Largest number of entries [default: all; 50 on a terminal]
         #[arg(long, value_name = "N")]
         limit: Option<u64>,
     },
-    /// List entries that are excluded with a branch of a forked log
+    /// List the entries of a document that are excluded, because another branch of a forked log is kept
     Excluded {
         /// COLLECTION/KEY or a document id
         doc: DocRef,
         #[command(flatten)]
         space: SpaceOption,
-        /// Write them again as this device's own
+        /// Write their changes again, as this device's own
         #[arg(long)]
         publish: bool,
     },
@@ -98,13 +98,13 @@ pub(crate) enum DocVerb {
         /// A collection, COLLECTION/KEY or a document id [default: the whole space]
         #[arg(value_name = "COLLECTION|DOC")]
         target: Option<String>,
-        /// Only changes behind this one: the cursor that a watch printed with -o json
+        /// Cursor after which to begin, as a watch prints it with -o json
         #[arg(long, value_name = "CURSOR")]
         since: Option<String>,
         #[command(flatten)]
         space: SpaceOption,
     },
-    /// Type into a text of a document
+    /// Edit a text of a document
     Type(Type),
     #[command(flatten)]
     Intent(IntentVerb),
@@ -113,15 +113,15 @@ pub(crate) enum DocVerb {
 /// Options of `doc list`.
 #[derive(Debug, Args)]
 pub(crate) struct List {
-    /// Only this collection
+    /// Show only this collection
     pub(crate) collection: Option<String>,
-    /// Only documents that come after this one
+    /// Document after which to begin
     #[arg(long, value_name = "DOC")]
     pub(crate) after: Option<DocRef>,
-    /// At most so many [default: all; 100 on a terminal]
+    /// Largest number of documents [default: all; 100 on a terminal]
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<u64>,
-    /// With their values
+    /// Print their values too
     #[arg(long)]
     pub(crate) values: bool,
     #[command(flatten)]
@@ -135,16 +135,17 @@ pub(crate) struct Type {
     pub(crate) doc: DocRef,
     /// Dotted path of the text
     pub(crate) path: String,
-    /// What to type
+    /// Text to insert
     #[arg(default_value = "", value_name = "TEXT")]
     pub(crate) insert: String,
-    /// Where, in characters
+    /// Position of the edit, in characters
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) at: u64,
-    /// Characters to delete there first
+    /// Number of characters to delete there first
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) delete: u64,
-    /// Many edits: a JSON array of [position, deleted, "inserted"] a line, each line one write; - reads stdin
+    /// File with many edits: a JSON array of [position, deleted, "inserted"] per line, each line one write; - reads
+    /// stdin
     #[arg(long, value_name = "FILE", conflicts_with_all = ["insert", "at", "delete"])]
     pub(crate) patches: Option<PathBuf>,
     #[command(flatten)]

@@ -10,33 +10,33 @@ use super::SpaceOption;
 /// Options of `import`.
 #[derive(Debug, Args)]
 pub(crate) struct Import {
-    /// The file, a pipe or a FIFO; - is stdin
+    /// File, pipe or FIFO to read; - is stdin
     pub(crate) file: PathBuf,
-    /// The collection
+    /// Collection to import into
     #[arg(short, long, value_name = "NAME")]
     pub(crate) collection: String,
-    /// Its format [default: by the file's ending and first record]
+    /// Format of the file [default: by its extension and first record]
     #[arg(long, value_parser = parse_format, value_name = "csv|tsv|ndjson|json|xml")]
     pub(crate) format: Option<Format>,
-    /// What separates the cells of a table: one character, or tab [default: by the first record]
+    /// Separator between the cells of a table: one character, or tab [default: by the first record]
     #[arg(long, value_parser = parse_delimiter, value_name = "CHARACTER")]
     pub(crate) delimiter: Option<char>,
-    /// Column or member that becomes the key, as a dotted path; in XML an attribute begins with @
+    /// Column or member with the document's key, as a dotted path; in XML an attribute begins with @
     #[arg(long, value_name = "NAME")]
     pub(crate) id_column: Option<String>,
-    /// JSON: dotted path of the array that holds the rows; XML: of the elements that are rows
+    /// JSON: dotted path of the array with the rows; XML: path of the elements that are rows
     #[arg(long, value_name = "PATH")]
     pub(crate) rows: Option<String>,
-    /// Dotted path of a member that several people may type into, * for each item of a list; repeatable
+    /// Dotted path of a member that several people may edit at once, with * for each item of a list; repeatable
     #[arg(long, value_name = "PATH")]
     pub(crate) text: Vec<String>,
-    /// Declare that documents of this collection can be erased some hundred together, not one by one: they take fewer bytes
+    /// Seal documents together, which takes fewer bytes: they can then be erased only by the hundred
     #[arg(long)]
     pub(crate) erasable_together: bool,
-    /// Go on where an interrupted import of this file stopped
+    /// Resume an interrupted import of this file
     #[arg(long)]
     pub(crate) resume: bool,
-    /// Read the whole file and say what is in it, but store nothing
+    /// Read the whole file and report its content without storing anything
     #[arg(long, conflicts_with = "resume")]
     pub(crate) dry_run: bool,
     #[command(flatten)]
@@ -46,14 +46,14 @@ pub(crate) struct Import {
 /// Options of `export`.
 #[derive(Debug, Args)]
 pub(crate) struct Export {
-    /// The collection
+    /// Collection to export
     pub(crate) collection: String,
-    /// The file, a pipe or a FIFO; - is stdout
+    /// File, pipe or FIFO to write; - is stdout
     pub(crate) file: PathBuf,
-    /// Its format [default: by the file's ending, ndjson for -]
+    /// Format of the file [default: by its extension, ndjson for -]
     #[arg(long, value_parser = parse_format, value_name = "csv|tsv|ndjson|json|xml")]
     pub(crate) format: Option<Format>,
-    /// CSV: what separates the cells: one character, or tab [default: as it was imported]
+    /// CSV: separator between the cells, one character or tab [default: as imported]
     #[arg(long, value_parser = parse_delimiter, value_name = "CHARACTER")]
     pub(crate) delimiter: Option<char>,
     /// Replace the file if it exists
@@ -63,7 +63,7 @@ pub(crate) struct Export {
     pub(crate) space: SpaceOption,
 }
 
-/// Where a backup's passphrase comes from.
+/// Source of a backup's passphrase.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Passphrase {
     /// File whose first line is the passphrase [default: $COSMICSYNC_PASSPHRASE, else asked for]
@@ -73,23 +73,23 @@ pub(crate) struct Passphrase {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BackupVerb {
-    /// Write a backup: all history, sealed
+    /// Write a sealed backup of the store and its history
     Create {
-        /// A new file, a pipe or a FIFO; - is stdout
+        /// New file, pipe or FIFO to write; - is stdout
         file: PathBuf,
         #[command(flatten)]
         passphrase: Passphrase,
     },
-    /// Check every byte of a backup
+    /// Verify every byte of a backup
     Verify {
-        /// The file; - is stdin
+        /// Backup to read; - is stdin
         file: PathBuf,
         #[command(flatten)]
         passphrase: Passphrase,
     },
-    /// Make a data directory from a backup; restore replaces the device: stop the old one
+    /// Restore a data directory from a backup; it replaces the old device, so stop that one
     Restore {
-        /// The file; - is stdin
+        /// Backup to read; - is stdin
         file: PathBuf,
         #[command(flatten)]
         passphrase: Passphrase,
@@ -109,7 +109,7 @@ fn parse_delimiter(text: &str) -> Result<char, String> {
     }
 }
 
-/// Returns the format that a file ending stands for.
+/// Returns the format of a file extension.
 pub(crate) fn format_of(ending: &str) -> Option<Format> {
     match ending.to_ascii_lowercase().as_str() {
         "csv" => Some(Format::Csv),

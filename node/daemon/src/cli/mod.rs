@@ -1,4 +1,4 @@
-//! The grammar of the command line. It only parses: no environment, no terminal, no files.
+//! The grammar of the command line. This module only parses: it uses no environment, no terminal and no files.
 
 mod access;
 mod doc;
@@ -20,7 +20,7 @@ pub(crate) use query::{Count, Find, IndexVerb, Live, Query};
 pub(crate) use schema::SchemaVerb;
 pub(crate) use spaces::{DeviceVerb, PartitionVerb, PeerVerb, SpaceVerb};
 
-/// What the exit code of every command means.
+/// The meaning of the exit codes, for `--help`.
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0   done
@@ -42,39 +42,40 @@ pub(crate) struct Cli {
     pub(crate) verb: Verb,
 }
 
-/// Options that every command takes.
+/// Options of all commands.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
     /// Data directory [default: $COSMICSYNC_DIR, else cosmicsync in the XDG data directory]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
-    /// Node elsewhere: its HTTP address, with a token of it [default: $COSMICSYNC_URL, else the node of the data directory]
+    /// URL of a node on another machine, with a token of that node [default: $COSMICSYNC_URL, else the node of the data
+    /// directory]
     #[arg(long, global = true, value_name = "URL", conflicts_with = "dir")]
     pub(crate) url: Option<String>,
     /// File whose first line is the token for --url [default: $COSMICSYNC_TOKEN]
     #[arg(long, global = true, value_name = "FILE", requires = "url")]
     pub(crate) token_file: Option<PathBuf>,
-    /// PEM file of certificates to believe for --url, beside the system's
+    /// PEM file of certificates to trust for --url, in addition to the system's
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
     /// Output format: text or JSON lines
     #[arg(short, long, global = true, value_enum, default_value_t = OutputFormat::Text, value_name = "text|json")]
     #[arg(hide_possible_values = true)]
     pub(crate) output: OutputFormat,
-    /// No colours (NO_COLOR does the same)
+    /// Print without colours, like NO_COLOR
     #[arg(long, global = true)]
     pub(crate) no_color: bool,
-    /// No progress and no notes
+    /// Print no progress and no notes
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
-    /// More log lines on stderr; twice for even more
+    /// Write more log lines to stderr; twice for even more
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
 }
 
 impl Global {
-    /// Makes a command that is shown to somebody one about the same data directory and space. What another device has
-    /// to do, and what comes with a directory of its own, stays as it is.
+    /// Adds the options for the same data directory and space to a suggested command. Commands for another device, and
+    /// commands with a directory of their own, stay unchanged.
     pub(crate) fn about_same(&self, space: Option<&str>, next: &str) -> String {
         if next.starts_with("on ") {
             return next.to_owned();
@@ -88,7 +89,7 @@ impl Global {
         let mut parts = next.split("cosmicsync ");
         let mut shown = parts.next().unwrap_or_default().to_owned();
         for part in parts {
-            // Elsewhere it is a word of a sentence.
+            // Elsewhere, `cosmicsync` is part of a sentence.
             let begins = shown.is_empty() || shown.ends_with(": ") || shown.ends_with("$(");
             shown.push_str("cosmicsync ");
             if begins && !part.starts_with("--") {
@@ -102,7 +103,7 @@ impl Global {
     }
 }
 
-/// Adds the space to a command that takes one.
+/// Adds the space to a command that accepts one.
 fn with_space(command: &str, space: &str) -> String {
     const OF_SPACE: [&str; 4] = ["space invite", "space wait", "space digest", "partition list"];
     const OF_PARTITION: [&str; 20] = [
@@ -141,7 +142,7 @@ fn with_space(command: &str, space: &str) -> String {
 }
 
 impl Verb {
-    /// The space that was named.
+    /// Returns the named space.
     pub(crate) fn space(&self) -> Option<&str> {
         let option = match self {
             Self::Doctor { space, .. } | Self::Device(DeviceVerb::List { space }) => space,
@@ -200,18 +201,18 @@ impl Verb {
     }
 }
 
-/// How results are printed.
+/// Output formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OutputFormat {
-    /// Tables on a terminal, tab-separated lines in a pipe
+    /// Print tables on a terminal, tab-separated lines in a pipe
     Text,
-    /// One JSON object a line
+    /// Print one JSON object per line
     Json,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Make a new user and device in the data directory
+    /// Create a user and a device in the data directory
     Init {
         /// Name of this device
         #[arg(long, default_value = "device", value_name = "NAME")]
@@ -223,82 +224,82 @@ pub(crate) enum Verb {
     Down,
     /// Show node, spaces and peers
     Status,
-    /// Find out what is wrong, or why a document is not here yet
+    /// Diagnose the node, or explain why a document is missing here
     Doctor {
         /// COLLECTION/KEY or a document id
         doc: Option<DocRef>,
         #[command(flatten)]
         space: SpaceOption,
     },
-    /// The nodes this one talks to
+    /// Manage the peers of this node
     #[command(subcommand)]
     Peer(PeerVerb),
-    /// The devices of a space
+    /// Manage the devices of a space
     #[command(subcommand)]
     Device(DeviceVerb),
-    /// Spaces: who shares what
+    /// Manage spaces, which devices share
     #[command(subcommand)]
     Space(SpaceVerb),
-    /// Partitions of a space
+    /// Manage the partitions of a space
     #[command(subcommand)]
     Partition(PartitionVerb),
-    /// Collections: where documents are listed
+    /// Manage collections of documents
     #[command(subcommand)]
     Collection(CollectionVerb),
     /// Find documents of a collection
     Query(Query),
-    /// Find documents, and print what changes in the answer
+    /// Find documents, and print the changes of the answer
     Live(Live),
-    /// Count documents, or put values of theirs together
+    /// Count documents, or compute sums and other aggregates
     Count(Count),
-    /// Indexes: what makes queries fast
+    /// Manage indexes, which make queries fast
     #[command(subcommand)]
     Index(IndexVerb),
-    /// Schemas: the shape that documents of a collection have
+    /// Manage schemas, the shapes of a collection's documents
     #[command(subcommand)]
     Schema(SchemaVerb),
-    /// Documents
+    /// Read and write documents
     #[command(subcommand)]
     Doc(DocVerb),
-    /// Read a CSV, NDJSON, JSON or XML file into a collection
+    /// Import a CSV, NDJSON, JSON or XML file into a collection
     Import(Import),
-    /// Write a collection to a file
+    /// Export a collection to a file
     Export(Export),
-    /// Print a link that opens the console as an owner, once
+    /// Print a link that logs an owner in to the console, once
     Login,
-    /// Accounts, by which people log in to this node over HTTP
+    /// Manage accounts, with which people log in to this node over HTTP
     #[command(subcommand)]
     Account(AccountVerb),
-    /// Tokens, by which programs use this node over HTTP
+    /// Manage tokens, with which programs use this node over HTTP
     #[command(subcommand)]
     Token(TokenVerb),
-    /// Rules: what editors and viewers may do with documents of a collection
+    /// Manage rules, which limit editors and viewers to some documents of a collection
     #[command(subcommand)]
     Rules(RulesVerb),
-    /// What concerned who may do what over HTTP
+    /// Read the audit log of logins, denied requests and changes of access
     #[command(subcommand)]
     Audit(AuditVerb),
-    /// The log of the running node
+    /// Read the log of the running node
     #[command(subcommand)]
     Log(LogVerb),
     /// Print the description of the HTTP API (OpenAPI 3.1)
     Openapi,
-    /// Sealed copies of the store
+    /// Create, verify and restore sealed backups of the store
     #[command(subcommand)]
     Backup(BackupVerb),
-    /// Watch two nodes sync, part, crash and agree, in under a minute
+    /// Watch two nodes sync, disconnect, crash and agree again, in under a minute
     Demo,
-    /// Settings and where they come from
+    /// Show the settings and their origins
     #[command(subcommand)]
     Config(ConfigVerb),
     /// Print a completion script
     Completions {
-        /// The shell
+        /// Name of the shell
         shell: Shell,
     },
     /// Write manual pages, one for each command
     Man {
-        /// Where to: a directory, made if it is not there
+        /// Directory for the pages, created if it does not exist
         dir: PathBuf,
     },
 }
@@ -306,30 +307,30 @@ pub(crate) enum Verb {
 /// Options of `up`.
 #[derive(Debug, Args)]
 pub(crate) struct Up {
-    /// Address or name to listen on; :PORT changes only the port, and port 0 takes a free one [default: net.listen of
+    /// Address or name to listen on; :PORT changes only the port, and port 0 picks a free one [default: net.listen in
     /// the settings]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) listen: Option<String>,
-    /// Address or name to serve HTTP on; :PORT means this machine alone, and port 0 takes a free one [default: http.listen of
-    /// the settings; else it is not served]
+    /// Address or name to serve the HTTP API on; :PORT means this machine only, and port 0 picks a free port [default:
+    /// http.listen in the settings; if empty, not served]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) http: Option<String>,
-    /// Address or name to serve figures for Prometheus on, with /healthz and /readyz, without a token; :PORT means this machine
-    /// alone [default: http.metrics of the settings; else they are not served]
+    /// Address or name to serve metrics for Prometheus on, with /healthz and /readyz, without a token; :PORT means this
+    /// machine only [default: http.metrics in the settings; if empty, not served]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) metrics: Option<String>,
-    /// Name of this device from now on [default: as before; of a new one the host name]
+    /// New name of this device [default: unchanged; the host name for a new device]
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
-    /// A sandbox: a new node in a temporary directory with sample data, which is forgotten at the end
+    /// Run a sandbox: a new node in a temporary directory with sample data, deleted at the end
     #[arg(long, conflicts_with = "name")]
     pub(crate) dev: bool,
 }
 
-/// The space a command is about.
+/// The space of a command.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SpaceOption {
-    /// Name or beginning of the id [default: the only space]; for documents SPACE:PARTITION or :PARTITION
+    /// Name or prefix of the id [default: the only space]; for documents also SPACE:PARTITION or :PARTITION
     #[arg(short, long, value_name = "SPACE")]
     pub(crate) space: Option<String>,
 }
@@ -338,7 +339,7 @@ pub(crate) struct SpaceOption {
 pub(crate) enum ConfigVerb {
     /// Print all settings
     Show {
-        /// And where each comes from
+        /// Print the origin of each setting too
         #[arg(long)]
         origin: bool,
     },

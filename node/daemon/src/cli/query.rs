@@ -4,21 +4,21 @@ use clap::{Args, Subcommand};
 
 use super::SpaceOption;
 
-/// Which documents a command is about, and in what order.
+/// The documents of a query, and their order.
 #[derive(Debug, Args)]
 pub(crate) struct Find {
-    /// The collection
+    /// Name of the collection
     pub(crate) collection: String,
-    /// Which documents, such as '{"state":"NY","pop":{"$gt":1000}}'; - reads stdin [default: all]
+    /// Selector of the documents, such as '{"state":"NY","pop":{"$gt":1000}}'; - reads stdin [default: all]
     #[arg(value_name = "SELECTOR")]
     pub(crate) selector: Option<String>,
-    /// Fields to sort by, such as state,-pop: the greatest pop first
+    /// Fields to sort by, such as state,-pop: by state, then by descending pop
     #[arg(long, value_name = "FIELDS", allow_hyphen_values = true)]
     pub(crate) sort: Option<String>,
     /// Fields to show, such as city,address.street [default: all]
     #[arg(long, value_name = "FIELDS")]
     pub(crate) fields: Option<String>,
-    /// At most so many [default: all; of a query 100 on a terminal]
+    /// Largest number of documents [default: all; 100 for a query on a terminal]
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<u64>,
     #[command(flatten)]
@@ -41,13 +41,13 @@ Selectors:
 pub(crate) struct Query {
     #[command(flatten)]
     pub(crate) find: Find,
-    /// Go on where an answer ended
+    /// Bookmark of the answer to continue
     #[arg(long, value_name = "BOOKMARK")]
     pub(crate) bookmark: Option<String>,
-    /// Read this index or fail
+    /// Name of the only index to use; fails if that is not possible
     #[arg(long, value_name = "NAME")]
     pub(crate) index: Option<String>,
-    /// Say how it is answered instead
+    /// Print the plan of the query instead of running it
     #[arg(long)]
     pub(crate) explain: bool,
 }
@@ -57,7 +57,7 @@ pub(crate) struct Query {
 pub(crate) struct Live {
     #[command(flatten)]
     pub(crate) find: Find,
-    /// Only what changed behind this one: the cursor that a batch printed with -o json
+    /// Cursor after which to begin, as a batch shows it with -o json
     #[arg(long, value_name = "CURSOR")]
     pub(crate) since: Option<String>,
 }
@@ -65,24 +65,24 @@ pub(crate) struct Live {
 /// Options of `count`.
 #[derive(Debug, Args)]
 pub(crate) struct Count {
-    /// The collection
+    /// Name of the collection
     pub(crate) collection: String,
-    /// Which documents; - reads stdin [default: all]
+    /// Selector of the documents; - reads stdin [default: all]
     #[arg(value_name = "SELECTOR")]
     pub(crate) selector: Option<String>,
-    /// Count those with the same value of this field together
+    /// Field to group by
     #[arg(long, value_name = "FIELD")]
     pub(crate) by: Option<String>,
-    /// Add up this field
+    /// Field to add up; repeatable
     #[arg(long, value_name = "FIELD")]
     pub(crate) sum: Vec<String>,
-    /// The least of this field
+    /// Field whose least value to print; repeatable
     #[arg(long, value_name = "FIELD")]
     pub(crate) min: Vec<String>,
-    /// The greatest of this field
+    /// Field whose greatest value to print; repeatable
     #[arg(long, value_name = "FIELD")]
     pub(crate) max: Vec<String>,
-    /// The mean of this field
+    /// Field whose mean to print; repeatable
     #[arg(long, value_name = "FIELD")]
     pub(crate) average: Vec<String>,
     #[command(flatten)]
@@ -91,13 +91,13 @@ pub(crate) struct Count {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum IndexVerb {
-    /// Define an index and build it
+    /// Create an index and build it
     Create {
-        /// The collection
+        /// Name of the collection
         collection: String,
-        /// Its name
+        /// Name of the index
         index: String,
-        /// Paths of its fields, first to last
+        /// Dotted paths of the fields, most significant first
         #[arg(required = true, value_name = "FIELD")]
         fields: Vec<String>,
         #[command(flatten)]
@@ -105,34 +105,34 @@ pub(crate) enum IndexVerb {
     },
     /// List the indexes of a collection
     List {
-        /// The collection
+        /// Name of the collection
         collection: String,
         #[command(flatten)]
         space: SpaceOption,
     },
     /// Compare an index with the documents
     Check {
-        /// The collection
+        /// Name of the collection
         collection: String,
-        /// Its name
+        /// Name of the index
         index: String,
         #[command(flatten)]
         space: SpaceOption,
     },
-    /// Build an index anew, on this device
+    /// Rebuild an index on this device
     Rebuild {
-        /// The collection
+        /// Name of the collection
         collection: String,
-        /// Its name
+        /// Name of the index
         index: String,
         #[command(flatten)]
         space: SpaceOption,
     },
-    /// Drop an index, on every device
+    /// Drop an index on every device
     Drop {
-        /// The collection
+        /// Name of the collection
         collection: String,
-        /// Its name
+        /// Name of the index
         index: String,
         #[command(flatten)]
         space: SpaceOption,
@@ -140,7 +140,7 @@ pub(crate) enum IndexVerb {
 }
 
 impl IndexVerb {
-    /// The space that was named.
+    /// Returns the option with the space.
     pub(crate) const fn space(&self) -> &SpaceOption {
         match self {
             Self::Create { space, .. }

@@ -6,17 +6,17 @@ use super::SpaceOption;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum SchemaVerb {
-    /// Declare the schema of a collection: what is written from now on must be as it says
+    /// Set the schema of a collection, which later writes must match
     Set {
-        /// The collection; made if it is new
+        /// Collection, created if it does not exist
         collection: String,
         /// A file with a JSON Schema, the schema itself in braces, or - for stdin
         #[arg(value_name = "FILE|SCHEMA")]
         schema: String,
-        /// Also if documents are not as it says: they stay, and $valid tells which
+        /// Set the schema even if documents do not match it; $valid finds these
         #[arg(long)]
         force: bool,
-        /// Only compare the documents with it
+        /// Compare the documents with the schema without setting it
         #[arg(long)]
         dry_run: bool,
         #[command(flatten)]
@@ -24,21 +24,21 @@ pub(crate) enum SchemaVerb {
     },
     /// Show the schema of a collection
     Show {
-        /// The collection
+        /// Name of the collection
         collection: String,
         #[command(flatten)]
         space: SpaceOption,
     },
-    /// List the documents that are not as the schema says
+    /// List the documents that do not match the schema
     Check {
-        /// The collection
+        /// Name of the collection
         collection: String,
         #[command(flatten)]
         space: SpaceOption,
     },
-    /// Take the schema away, on every device
+    /// Remove the schema on every device
     Drop {
-        /// The collection
+        /// Name of the collection
         collection: String,
         #[command(flatten)]
         space: SpaceOption,
@@ -46,7 +46,7 @@ pub(crate) enum SchemaVerb {
 }
 
 impl SchemaVerb {
-    /// The space that was named.
+    /// Returns the option with the space.
     pub(crate) const fn space(&self) -> &SpaceOption {
         match self {
             Self::Set { space, .. }

@@ -7,21 +7,21 @@ use super::SpaceOption;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum PeerVerb {
-    /// Dial an address from now on
+    /// Add an address, which this node dials from now on
     Add {
-        /// Where the other node listens
+        /// Address of the other node
         #[arg(value_name = "HOST:PORT")]
         address: String,
     },
     /// List peers
     List,
-    /// Forget an address
+    /// Remove an address
     Remove {
-        /// As it was added
+        /// Address as it was added
         #[arg(value_name = "HOST:PORT")]
         address: String,
     },
-    /// Go offline: close all links, open none
+    /// Go offline: close all links and open none
     Pause,
     /// Go online again
     Resume,
@@ -34,33 +34,33 @@ pub(crate) enum DeviceVerb {
         #[command(flatten)]
         space: SpaceOption,
     },
-    /// Give this device another name
+    /// Rename this device
     Rename {
-        /// Name of this device
+        /// New name of this device
         name: String,
     },
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum SpaceVerb {
-    /// Make a space
+    /// Create a space
     Create {
         /// Name of the space
         name: String,
     },
     /// List spaces
     List,
-    /// Print one line that lets one more device in, once
+    /// Print an invite, one line that lets one device join the space, once
     Invite {
         #[command(flatten)]
         space: SpaceOption,
-        /// How long it may be used, such as 90s, 10m, 2h, 1d
+        /// Lifetime of the invite, such as 90s, 10m, 2h, 1d
         #[arg(long, default_value = "10m", value_parser = parse_duration_ms, value_name = "TIME")]
         expires: u64,
     },
-    /// Join with such a line
+    /// Join a space by an invite
     Join {
-        /// The line; - reads it from stdin
+        /// Line of the invite; - reads it from stdin
         invite: String,
     },
     /// Choose how much content this device downloads (all, none, newest)
@@ -80,7 +80,7 @@ pub(crate) enum SpaceVerb {
     Wait {
         #[command(flatten)]
         space: SpaceOption,
-        /// How long, such as 90s, 10m, 2h, 1d
+        /// Longest wait, such as 90s, 10m, 2h, 1d
         #[arg(long, default_value = "30s", value_parser = parse_duration_ms, value_name = "TIME")]
         timeout: u64,
     },
@@ -88,7 +88,7 @@ pub(crate) enum SpaceVerb {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum PartitionVerb {
-    /// Make a partition
+    /// Create a partition
     Create {
         /// Name of the partition
         name: String,

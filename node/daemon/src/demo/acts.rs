@@ -1,4 +1,4 @@
-//! The acts of the demo, in order. Each does something, checks it, and tells it.
+//! The acts of the demo, in order. Each does something, checks it, and reports it.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -25,15 +25,15 @@ use crate::table::duration_text;
 const ZIPCODES: (&str, &[u8]) = ("zipcodes-sample.csv", include_bytes!("../../samples/zipcodes-sample.csv"));
 const EARTHQUAKES: (&str, &[u8]) = ("earthquakes-sample.json", include_bytes!("../../samples/earthquakes-sample.json"));
 
-/// How long the two may take to agree.
+/// Longest time for the two nodes to agree.
 const SYNC_TIMEOUT_MS: u64 = 20_000;
-/// Edits whose way to the other screen is timed.
+/// Number of edits whose delay to the other node is measured.
 const LIVE_EDITS: usize = 20;
-/// Connections that write while the process is killed.
+/// Number of connections that write while the process is killed.
 const WRITERS: usize = 8;
-/// Acknowledged writes after which the process is killed.
+/// Number of acknowledged writes before the process is killed.
 const WRITES_BEFORE_KILL: usize = 400;
-/// How long to wait for that many.
+/// Longest wait for these writes.
 const BURST_TIMEOUT: Duration = Duration::from_secs(6);
 
 const LOOPBACK: &str = "127.0.0.1:0";
@@ -47,7 +47,7 @@ pub(super) struct Act {
 }
 
 impl Act {
-    /// Plays everything and returns what it came to.
+    /// Plays all acts and returns the summary.
     pub(super) async fn play(teller: &mut Teller<'_, '_>, root: &Path) -> Result<Summary, Failure> {
         let mut act = Self::two_devices(teller, root).await?;
         act.one_space(teller).await?;
@@ -63,7 +63,7 @@ impl Act {
     async fn two_devices(teller: &mut Teller<'_, '_>, root: &Path) -> Result<Self, Failure> {
         let surroundings = teller.run.surroundings;
         let laptop = Device::init("laptop", root, surroundings).await?.start(LOOPBACK).await?;
-        // It gets its user by joining.
+        // The phone gets its user by joining.
         let phone = Device::fresh("phone", root, surroundings).start(LOOPBACK).await?;
         let text = format!("laptop listens on {}, phone on {}", laptop.listen, phone.listen);
         let figures = json!({ "laptop": laptop.listen, "phone": phone.listen });
@@ -127,7 +127,7 @@ impl Act {
         let (sender, mut items) = mpsc::channel(64);
         let watch = Command::DocWatch { space: None, collection: Some("live".to_owned()), doc: None, since: None };
         let watching = tokio::spawn(async move { watcher.call(watch, sender).await });
-        // The first item says that the watch has begun.
+        // The first item reports that the watch has begun.
         expect_item(&mut items).await?;
         let mut times = Vec::new();
         for edit in 0..LIVE_EDITS {
@@ -262,7 +262,7 @@ impl Act {
         })
     }
 
-    /// Waits until both have the same, and proves it by their digests.
+    /// Waits until both nodes have the same, and verifies it by their digests.
     async fn agree(&self) -> Result<Digest, ServiceError> {
         for node in [&self.laptop, &self.phone] {
             node.ask(Command::WaitSync { space: None, timeout_ms: SYNC_TIMEOUT_MS }).await?;
@@ -280,7 +280,7 @@ impl Act {
     }
 }
 
-/// Several writers on one node, until it dies under them.
+/// Several writers on one node, until the node is killed.
 struct Burst {
     acknowledged: Arc<Mutex<Vec<String>>>,
     enough: Arc<Notify>,
@@ -298,12 +298,12 @@ impl Burst {
         Ok(Self { acknowledged, enough, writers })
     }
 
-    /// Waits for enough acknowledged writes; fewer on a slow disk.
+    /// Waits for enough acknowledged writes; a slow disk may have fewer.
     async fn wait(&self) {
         let _ = timeout(BURST_TIMEOUT, self.enough.notified()).await;
     }
 
-    /// Returns the keys of acknowledged writes and how many were attempted.
+    /// Returns the keys of acknowledged writes, and the number of attempted ones.
     async fn end(self) -> (Vec<String>, u64) {
         let attempted = self.writers.join_all().await.iter().sum();
         let acknowledged = core::mem::take(&mut *self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner));
@@ -311,7 +311,7 @@ impl Burst {
     }
 }
 
-/// Writes documents one after the other and notes each acknowledged one; returns how many it tried.
+/// Writes documents one after the other and records the acknowledged ones; returns the number of attempts.
 async fn write_until_failure(
     client: Client,
     writer: usize,
@@ -373,7 +373,7 @@ fn check(holds: bool, otherwise: &str) -> Result<(), ServiceError> {
     if holds { Ok(()) } else { Err(ServiceError::new(ErrorCode::CheckFailed, otherwise)) }
 }
 
-/// Writes a shipped sample to a file, so that the import reads one.
+/// Writes a shipped sample to a file, so that the import reads a file.
 fn sample(root: &Path, (name, bytes): (&str, &[u8])) -> Result<String, ServiceError> {
     let path: PathBuf = root.join(name);
     fs::write(&path, bytes).map_err(|error| ServiceError::io(format!("cannot write {}", path.display()), &error))?;

@@ -1,7 +1,7 @@
-//! `demo`: two nodes as two processes sync, part, edit the same text, crash and agree again, in under a minute.
+//! `demo`: two nodes in two processes sync, disconnect, edit the same text, crash and agree again, in under a minute.
 //!
-//! Everything goes through the commands that people use; nothing is faked and every statement is checked before it is printed.
-//! The stores stay for the reader to explore.
+//! All steps use the commands that people use. Nothing is faked, and every statement is checked before it is printed.
+//! The stores remain for the reader to explore.
 
 mod acts;
 mod process;
@@ -20,7 +20,7 @@ use crate::run::{Failure, Run};
 use crate::table::{Style, Table, duration_text};
 use acts::Act;
 
-/// Tells the reader what happened.
+/// Reports the steps to the reader.
 pub(crate) struct Teller<'r, 'o> {
     run: &'r mut Run<'o>,
     number: u32,
@@ -40,7 +40,7 @@ pub(crate) async fn demo(run: &mut Run<'_>) -> Result<(), Failure> {
     finish(teller.run, &root, &summary, started.elapsed())
 }
 
-/// What the whole play came to.
+/// The summary of the demo.
 #[derive(Debug)]
 pub(crate) struct Summary {
     documents: u64,
@@ -51,7 +51,7 @@ pub(crate) struct Summary {
 }
 
 impl Teller<'_, '_> {
-    /// Prints one step that held, with the time since the one before.
+    /// Prints one step that succeeded, with the time since the step before.
     fn step(&mut self, step: &str, text: &str, command: &str, figures: Value) -> io::Result<()> {
         self.number += 1;
         let elapsed = self.last.elapsed();
@@ -119,7 +119,7 @@ fn finish(run: &mut Run<'_>, root: &Path, summary: &Summary, elapsed: Duration) 
     Ok(run.output.line(&format!("\nThey take a few megabytes. Delete them when you are done:\n  rm -r {root}"))?)
 }
 
-/// Points at the stores and logs that a failed demo leaves.
+/// Adds the places of the stores and logs to a failure.
 fn with_next_step(failure: Failure, root: &Path) -> Failure {
     match failure {
         Failure::Service(error) if error.next.is_none() => error.next(format!("tail {}/*.log", root.display())).into(),
@@ -127,7 +127,7 @@ fn with_next_step(failure: Failure, root: &Path) -> Failure {
     }
 }
 
-/// Makes a directory that only this user can enter.
+/// Creates a directory that only this user can enter.
 fn make_root(temporary: &Path) -> Result<PathBuf, ServiceError> {
     let process = std::process::id();
     for attempt in 0..100 {
@@ -141,17 +141,17 @@ fn make_root(temporary: &Path) -> Result<PathBuf, ServiceError> {
     Err(ServiceError::new(ErrorCode::Conflict, format!("too many demos in {}", temporary.display())))
 }
 
-/// A duration in whole milliseconds.
+/// Returns a duration in whole milliseconds.
 fn ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// A duration in whole microseconds.
+/// Returns a duration in whole microseconds.
 fn us(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Returns a number with its thousands apart: `42,049`.
+/// Returns a number with separated thousands: `42,049`.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();

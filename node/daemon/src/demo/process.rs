@@ -1,4 +1,4 @@
-//! One node of the demo: its own process, its own store, reached like any other by its control socket.
+//! One node of the demo: a process with its own store, used through its control socket.
 
 use core::time::Duration;
 use std::fs::{self, OpenOptions};
@@ -15,38 +15,38 @@ use tokio::time::{sleep, timeout};
 
 use crate::terminal::Surroundings;
 
-/// How long a node may take for one answer; the demo gives up then.
+/// Longest wait for one answer; the demo then fails.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-/// How often to look whether a process that was told to stop has ended.
+/// Interval of checks for the end of a stopped process.
 const EXIT_POLL: Duration = Duration::from_millis(5);
-/// The longest first line a node may print.
+/// Longest first line of a node, in bytes.
 const READY_BYTES_MAX: u64 = 1 << 20;
 
-/// A node's store, whether it runs or not.
+/// A node's store, whether the node is running or not.
 #[derive(Debug, Clone)]
 pub(super) struct Device {
-    /// What it is called.
+    /// The device's name.
     pub(super) name: &'static str,
-    /// Its data directory.
+    /// The device's data directory.
     pub(super) dir: PathBuf,
     program: PathBuf,
     log: PathBuf,
     inherited: Vec<String>,
 }
 
-/// A device whose node runs. Dropping it kills the process.
+/// A device whose node is running. Dropping it kills the process.
 #[derive(Debug)]
 pub(super) struct Running {
     /// The device.
     pub(super) device: Device,
-    /// Where it listens.
+    /// The address that the node listens on.
     pub(super) listen: String,
     client: Client,
     child: Child,
 }
 
 impl Device {
-    /// A device in a directory below `root`, which `up` makes.
+    /// Returns a device in a directory below `root`, which `up` creates.
     pub(super) fn fresh(name: &'static str, root: &Path, surroundings: &Surroundings) -> Self {
         Self {
             name,
@@ -57,7 +57,7 @@ impl Device {
         }
     }
 
-    /// Makes a user and a store in a directory below `root`.
+    /// Creates a user and a store in a directory below `root`.
     pub(super) async fn init(
         name: &'static str,
         root: &Path,
@@ -73,7 +73,7 @@ impl Device {
         if status.success() { Ok(device) } else { Err(device.failure("init failed")) }
     }
 
-    /// Starts `up` and waits until it serves.
+    /// Starts `up` and waits until it serves commands.
     pub(super) async fn start(self, listen: &str) -> Result<Running, ServiceError> {
         let mut up = self.command(&["--output", "json", "up", "--listen", listen])?;
         let mut child = up.stdout(Stdio::piped()).spawn().map_err(|error| self.io("cannot start it", &error))?;
@@ -108,7 +108,7 @@ impl Device {
         ServiceError::io(format!("{}: {what}", self.name), error)
     }
 
-    /// Returns an error with the last thing that the node said.
+    /// Returns an error with the node's last log line.
     fn failure(&self, what: &str) -> ServiceError {
         let log = fs::read_to_string(&self.log).unwrap_or_default();
         let said = log.lines().rev().find(|line| line.contains("error")).unwrap_or("it said nothing");
@@ -118,7 +118,7 @@ impl Device {
 }
 
 impl Running {
-    /// Sends one command; items do not matter.
+    /// Sends one command and discards its items.
     pub(super) async fn ask(&self, command: Command) -> Result<Reply, ServiceError> {
         ask(&self.client, command).await
     }
@@ -156,14 +156,14 @@ impl Running {
         reply.map(|_| documents)
     }
 
-    /// Kills the process at once, as a power cut would.
+    /// Kills the process abruptly, like a power failure.
     pub(super) fn kill(mut self) -> Result<Device, ServiceError> {
         let killed = self.child.kill().and_then(|()| self.child.wait());
         killed.map_err(|error| self.device.io("cannot kill it", &error))?;
         Ok(self.device.clone())
     }
 
-    /// Asks it to stop and waits for that.
+    /// Tells the node to stop and waits for its end.
     pub(super) async fn stop(mut self) -> Result<Device, ServiceError> {
         self.ask(Command::Shutdown {}).await?;
         let exited = async {
@@ -190,7 +190,7 @@ impl Drop for Running {
     }
 }
 
-/// Sends one command within the demo's patience.
+/// Sends one command within the demo's time limit.
 pub(super) async fn ask(client: &Client, command: Command) -> Result<Reply, ServiceError> {
     match timeout(ANSWER_TIMEOUT, request(client, command)).await {
         Ok(result) => result,

@@ -1,4 +1,4 @@
-//! `account`, `rules`, `audit` and `login`.
+//! Carries out `account`, `rules`, `audit` and `login`.
 
 use cosmicsync_node::service::{
     AccountChange, AccountCreate, Command, Reply, RulesSet, RulesTest, Secret, ServiceError, quoted,
@@ -11,7 +11,7 @@ use super::{Failure, Run, usage};
 use crate::cli::{AccountVerb, AuditVerb, LogVerb, Password, RulesVerb};
 use crate::terminal;
 
-/// How long a node is asked to wait for lines of its log, in milliseconds.
+/// Longest wait of a request for new log lines, in milliseconds.
 const LOG_WAIT_MS: u64 = 25_000;
 /// An example of rules, for messages.
 const EXAMPLE: &str = r#"{"list": {}, "view": {}, "create": {"by": {"$var": "auth.account"}}}"#;
@@ -95,7 +95,7 @@ pub(super) async fn login(run: &mut Run<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Reads rules: the argument itself, stdin or a file.
+/// Reads rules from the argument, stdin or a file.
 fn read(argument: &str, command: &str) -> Result<Value, ServiceError> {
     read_json_file(argument, "rules", command, EXAMPLE)
 }

@@ -1,4 +1,4 @@
-//! `backup`: sealed copies of the store, to and from files and streams.
+//! Carries out `backup`: sealed copies of the store, to and from files and streams.
 
 use std::fs;
 use std::io;
@@ -14,7 +14,7 @@ use super::{Failure, Run, usage};
 use crate::cli::{BackupVerb, Passphrase};
 use crate::{node, terminal};
 
-/// Only its owner reads a backup.
+/// File mode of a backup: only its owner may read it.
 const MODE: u32 = 0o600;
 
 /// Carries out the command.
@@ -77,7 +77,7 @@ async fn create(run: &mut Run<'_>, file: &Path, passphrase: Secret) -> Result<()
     Ok(run.output.reply(&reply)?)
 }
 
-/// Opens a backup to read, whatever it lies in.
+/// Opens a backup to read, from a file or a stream.
 fn open(file: &Path) -> Result<BackupSource, ServiceError> {
     let ms = |time: SystemTime| {
         u64::try_from(time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis()).unwrap_or_default()

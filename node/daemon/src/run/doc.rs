@@ -1,4 +1,4 @@
-//! Commands about documents.
+//! Carries out commands about documents.
 
 use std::fs;
 use std::io;
@@ -14,9 +14,9 @@ use super::{Failure, Run, usage};
 use crate::cli::{DocVerb, List, Type};
 use crate::{terminal, text_path};
 
-/// Documents of a list on a terminal, unless another number is asked for.
+/// Default number of listed documents on a terminal.
 const LISTED: u64 = 100;
-/// Entries of a history on a terminal, in the same way.
+/// Default number of history entries on a terminal.
 const REVISIONS: u64 = 50;
 
 /// Carries out a command about documents.
@@ -94,12 +94,12 @@ impl Run<'_> {
         self.listed(&reply, asked, &again)
     }
 
-    /// How many lines a list has that nobody gave a limit, where a person reads it.
+    /// Returns the default limit of a list, which applies on a terminal only.
     pub(super) fn page(&self, lines: u64) -> Option<u64> {
         (self.surroundings.stdout_tty && !self.output.format.json).then_some(lines)
     }
 
-    /// Ends a list: behind its rows it says how many more there are, unless a limit was asked for and quiet, too.
+    /// Ends a list. Prints the number of further entries after it, unless a limit was requested or output is quiet.
     fn listed(&mut self, reply: &Reply, asked: bool, again: &str) -> Result<(), Failure> {
         self.output.reply(reply)?;
         if let Reply::Listed(Listed { more, .. }) = reply
@@ -147,7 +147,7 @@ impl Run<'_> {
     }
 }
 
-/// Reads an argument, or stdin for `-`, as what is a JSON object. A mistake is shown where it stands, with an example.
+/// Parses an argument, or stdin for `-`, as a JSON object. The error shows the mistake in its place, with an example.
 pub(super) fn json_argument(text: &str, what: &str, command: &str, example: &str) -> Result<Value, ServiceError> {
     let value = any_json_argument(text, command, example)?;
     if value.is_object() {
@@ -166,14 +166,14 @@ fn shown(command: &str, example: &str) -> String {
     format!("cosmicsync {command} '{example}'")
 }
 
-/// Says what is wrong with a text, and shows where.
+/// Returns the message about a mistake, with its place.
 fn json_mistake(text: &str, mistake: &JsonMistake) -> String {
     const SHOWN: usize = 60;
     let JsonMistake { message, place, .. } = mistake;
     let Some((number, column)) = *place else { return message.clone() };
     let message = format!("{message} at line {number} column {column}");
     let Some(line) = text.lines().nth(number - 1).filter(|line| !line.trim().is_empty()) else { return message };
-    // The column counts bytes.
+    // The column is in bytes.
     let at = line.get(..column.saturating_sub(1)).map_or(0, |before| before.chars().count());
     let from = at.saturating_sub(SHOWN / 2);
     let part: String = line.chars().skip(from).take(SHOWN).map(|c| if c.is_control() { ' ' } else { c }).collect();
@@ -182,7 +182,7 @@ fn json_mistake(text: &str, mistake: &JsonMistake) -> String {
 
 type PatchLines = Box<dyn Iterator<Item = Result<Vec<Patch>, ServiceError>>>;
 
-/// Reads batches of patches, one JSON array a line.
+/// Reads batches of patches, one JSON array per line.
 fn patch_lines(file: &Path) -> Result<PatchLines, ServiceError> {
     let lines: Box<dyn Iterator<Item = io::Result<String>>> = if file == Path::new("-") {
         Box::new(terminal::stdin_lines())

@@ -1,4 +1,4 @@
-//! `export`: writes what the node streams to a file or a stream.
+//! Carries out `export`: writes the node's stream to a file or a stream.
 
 use std::io;
 use std::path::Path;
@@ -9,7 +9,7 @@ use super::target::{Existing, Target};
 use super::{Failure, Run, usage};
 use crate::cli::{Export, format_of};
 
-/// Who may read an exported file, before the umask.
+/// File mode of an exported file, before the umask.
 const MODE: u32 = 0o666;
 
 /// Carries out the command.
@@ -22,7 +22,7 @@ pub(super) async fn export(run: &mut Run<'_>, options: Export) -> Result<(), Fai
         delimiter: options.delimiter,
     });
     if options.file == Path::new("-") {
-        // The data is the output: no summary behind it.
+        // The data is the output, so no summary follows it.
         let door = run.door(false).await?;
         let result = run.call_at(&*door.backend, command, None, |output, item| output.item(&item)).await;
         door.close().await;
@@ -38,7 +38,7 @@ pub(super) async fn export(run: &mut Run<'_>, options: Export) -> Result<(), Fai
     Ok(run.output.reply(&result?)?)
 }
 
-/// Sends a command and writes the pieces that come to a target.
+/// Sends a command and writes the received pieces to a target.
 pub(super) async fn to_target(
     run: &mut Run<'_>,
     backend: &dyn Backend,
@@ -59,7 +59,7 @@ pub(super) async fn to_target(
                 | Item::Live(_) => Ok(()),
             };
         }
-        // Ends the call early: the rest could not be written either.
+        // Ends the call early, because the rest could not be written either.
         if written.is_err() { Err(io::Error::from(io::ErrorKind::WriteZero)) } else { Ok(()) }
     });
     let called = called.await;

@@ -1,4 +1,4 @@
-//! `import`: opens the file here, whatever it is, and hands its bytes to the node.
+//! Carries out `import`: opens the file or stream here, and sends its bytes to the node.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -31,16 +31,16 @@ pub(super) async fn import(run: &mut Run<'_>, options: Import) -> Result<(), Fai
     let result = run.call_at(&*door.backend, command, Some(input), |output, item| output.item(&item)).await;
     door.close().await;
     match (result, failed.try_recv()) {
-        // The file's fault, which the node could only see as an end.
+        // The file failed, but the node only saw an end.
         (Err(_), Ok(error)) => Err(ServiceError::io(format!("cannot read {name}"), &error).into()),
         (result, _) => Ok(run.output.reply(&result?)?),
     }
 }
 
-/// A name, the bytes, and how many they are.
+/// The name, the bytes, and their number.
 type Opened = (String, Box<dyn Read + Send>, Option<u64>);
 
-/// Opens the file: its name for the node, its bytes, and how many they are where that is known.
+/// Opens the file. Returns its name for the node, its bytes, and their number if it is known.
 fn open(path: &Path) -> Result<Opened, ServiceError> {
     if path == Path::new("-") {
         return Ok(("-".to_owned(), Box::new(io::stdin()), None));

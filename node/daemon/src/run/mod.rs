@@ -1,6 +1,6 @@
-//! Carries out one command line: turns it into commands for a node, and replies into output.
+//! Carries out a command line: converts it to commands for a node, and replies to output.
 //!
-//! Commands go to the daemon of the data directory, or to a node opened for just this command when none runs.
+//! Commands go to the daemon of the data directory. If no daemon is running, a node is opened for this command.
 
 mod access;
 mod backup;
@@ -31,17 +31,17 @@ use crate::read_only::{self, Copy, ReadOnly};
 use crate::terminal::{self, Surroundings};
 use crate::{demo, node, up};
 
-/// Items that wait while one is printed.
+/// Number of items that wait while one is printed.
 const ITEMS_QUEUED: usize = 64;
 
-/// Why a command line did not succeed.
+/// Reasons for a command line to fail.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The node, or the command line itself, says no.
+    /// The node, or the command line itself, refused.
     Service(ServiceError),
     /// The results could not be written.
     Output(io::Error),
-    /// Nothing to add: the output has said it.
+    /// A check failed; the output has described it.
     Check,
 }
 
@@ -57,13 +57,13 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// What every command needs.
+/// The shared state of all commands.
 pub(crate) struct Run<'a> {
-    /// Options of every command.
+    /// Options of all commands.
     pub(crate) global: Global,
-    /// Environment and terminal.
+    /// The environment and the terminal.
     pub(crate) surroundings: &'a Surroundings,
-    /// Where results go.
+    /// The output for results.
     pub(crate) output: Output<'a>,
     /// The data directory.
     pub(crate) dir: PathBuf,
@@ -126,7 +126,8 @@ impl Run<'_> {
             Verb::Config(verb) => self.config(verb).await,
             Verb::Man { dir } => Ok(man(&dir)?),
             Verb::Completions { shell } => {
-                // Generated in memory: the generator panics when its writer fails, which a closed pipe does.
+                // The script is generated in memory, because the generator panics if its writer fails, as a closed pipe
+                // does.
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Cli::command(), "cosmicsync", &mut script);
                 Ok(self.output.writer.write_all(&script)?)
@@ -134,7 +135,7 @@ impl Run<'_> {
         }
     }
 
-    /// Prints how the node is, and fails if its store takes nothing.
+    /// Prints the status of the node, and fails if its store accepts no writes.
     async fn status(&mut self) -> Result<(), Failure> {
         let reply = self.call(Command::Status {}).await?;
         self.output.reply(&reply)?;
@@ -146,7 +147,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Sends a command and prints what comes.
+    /// Sends a command and prints its items and reply.
     pub(crate) async fn print(&mut self, command: Command) -> Result<(), Failure> {
         let reply = self.call(command).await?;
         Ok(self.output.reply(&reply)?)
@@ -203,7 +204,7 @@ impl Run<'_> {
         Ok(result?)
     }
 
-    /// Reaches the daemon, or opens the node here when none runs and none is needed.
+    /// Connects to the daemon. If none is running and none is needed, opens the node in this process.
     pub(crate) async fn door(&self, needs_daemon: bool) -> Result<Door, ServiceError> {
         if let Some(remote) = self.remote()? {
             let client = Client::over(Box::new(remote)).await?;
@@ -227,7 +228,7 @@ impl Run<'_> {
         Ok(Door { backend, ours: true })
     }
 
-    /// Returns the way to a node elsewhere, if one is meant.
+    /// Returns the way to a node on another machine, if a URL is given.
     fn remote(&self) -> Result<Option<Remote>, ServiceError> {
         let Global { dir, url, token_file, ca, .. } = &self.global;
         let url = match (url, dir) {
@@ -245,7 +246,7 @@ impl Run<'_> {
         Remote::new(url, token, ca.clone()).map(Some)
     }
 
-    /// Refuses an address of a node elsewhere.
+    /// Refuses the URL of a node on another machine.
     fn check_here(&self) -> Result<(), ServiceError> {
         match &self.global.url {
             None => Ok(()),
@@ -264,9 +265,9 @@ impl Run<'_> {
         match self.call(Command::Doctor { space, doc }).await {
             Ok(Reply::Doctor(found)) => findings.extend(found),
             Ok(_) => {}
-            // Broken settings keep a node from being opened here, and are a finding already.
+            // Invalid settings prevent opening a node here, and are reported as a finding already.
             Err(Failure::Service(_)) if findings.iter().any(|finding| finding.level == Level::Problem) => {}
-            // A store that does not open is what doctor is asked about.
+            // A store that does not open is a finding of doctor.
             Err(Failure::Service(error))
                 if whole && self.remote()?.is_none() && error.code.exit_code() != ErrorCode::NotFound.exit_code() =>
             {
@@ -327,7 +328,8 @@ impl Run<'_> {
 }
 
 impl Run<'_> {
-    /// Says that a running node listens elsewhere than its settings say now: by a flag, or since they were changed.
+    /// Notes that a running node listens on another address than in its settings: by a flag, or because they were
+    /// changed.
     async fn note_other_address(&mut self, setting: SocketAddr) -> Result<(), Failure> {
         let Ok(Some(client)) = Client::find(&self.dir).await else { return Ok(()) };
         let Ok(Reply::Status(status)) = request(&client, Command::Status {}).await else { return Ok(()) };
@@ -341,7 +343,7 @@ impl Run<'_> {
     }
 }
 
-/// A node that a command was sent to.
+/// The receiver of commands.
 pub(crate) struct Door {
     /// The node.
     pub(crate) backend: Arc<dyn Backend>,

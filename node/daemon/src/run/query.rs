@@ -1,4 +1,4 @@
-//! `query`, `live`, `count` and `index`.
+//! Carries out `query`, `live`, `count` and `index`.
 
 use cosmicsync_node::service::{
     Backend, Command, Group, IndexName, Item, Measure, MeasureKind, Queried, Query, Reply, ServiceError, SpaceRef,
@@ -14,7 +14,7 @@ use crate::output::{Output, shown};
 use crate::table::Table;
 use crate::terminal;
 
-/// Documents that are shown on a terminal unless more are asked for.
+/// Default number of documents on a terminal.
 const SHOWN: u64 = 100;
 
 /// Carries out `query`.
@@ -52,7 +52,7 @@ pub(super) async fn query(run: &mut Run<'_>, options: Options) -> Result<(), Fai
     Ok(())
 }
 
-/// The query that the options of a command ask for, without a bookmark and an index.
+/// Returns the query of a command's options, without a bookmark and an index.
 fn query_of(find: Find, command: &str) -> Result<Query, ServiceError> {
     let columns = columns(&find);
     let Find { collection, selector: json, sort: by, limit, space, .. } = find;
@@ -67,13 +67,13 @@ fn query_of(find: Find, command: &str) -> Result<Query, ServiceError> {
     })
 }
 
-/// The paths of the fields to show.
+/// Returns the paths of the fields to show.
 fn columns(find: &Find) -> Vec<String> {
     find.fields.iter().flat_map(|fields| fields.split(',')).map(|name| name.trim().to_owned()).collect()
 }
 
-/// Says so if there is no such collection: an empty answer would hide a name that is mistyped. A collection without
-/// documents is one if it is described or has an index.
+/// Prints a note if the collection does not exist, because an empty answer would hide a mistyped name. A collection
+/// without documents exists if it has a description or an index.
 async fn there(run: &mut Run<'_>, backend: &dyn Backend, space: SpaceRef, collection: &str) -> Result<(), Failure> {
     let of = |space: &SpaceRef| (space.clone(), collection.to_owned());
     let (of_all, named) = of(&space);
@@ -91,12 +91,12 @@ async fn there(run: &mut Run<'_>, backend: &dyn Backend, space: SpaceRef, collec
     Ok(())
 }
 
-/// Prints nothing.
+/// Ignores an item.
 fn nothing(_: &mut Output<'_>, _: Item) -> io::Result<()> {
     Ok(())
 }
 
-/// Says what a person should know of an answer beside the documents.
+/// Prints notes about an answer.
 fn note(run: &Run<'_>, end: &Queried, collection: &str, asked_for_part: bool) {
     if run.global.quiet {
         return;
@@ -217,7 +217,7 @@ fn title(measure: &Measure) -> String {
     format!("{kind} {}", measure.field)
 }
 
-/// A group with its measures by name.
+/// Returns a group with its measures by name.
 fn named(group: &Group, measures: &[Measure]) -> Value {
     let values = measures.iter().zip(&group.measures);
     let named = values
@@ -230,11 +230,11 @@ fn selector(text: Option<String>, command: &str) -> Result<Option<Value>, Servic
     text.map(|text| json_argument(&text, "a selector", command, r#"{"name": "x", "age": {"$gte": 18}}"#)).transpose()
 }
 
-/// `-age,name` as the service takes it.
+/// Converts a sort such as `-age,name` to the service's form.
 fn sort(text: &str) -> Result<Value, ServiceError> {
     let field = |name: &str| {
         let name = name.trim();
-        // A field may be called so; whoever means it sorts by it on the socket.
+        // A field may have such a name; sorting by it is possible through the socket.
         for (word, sign) in [("desc", "-"), ("asc", "")] {
             let field = name.strip_suffix(word).and_then(|field| field.strip_suffix([' ', ':']));
             if let Some(field) = field {

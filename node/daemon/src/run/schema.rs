@@ -1,4 +1,4 @@
-//! `schema`.
+//! Carries out `schema`.
 
 use cosmicsync_node::service::{Command, Reply, SchemaSet, ServiceError, quoted};
 use serde_json::Value;
@@ -9,7 +9,7 @@ use super::doc::json_argument;
 use super::{Failure, Run, usage};
 use crate::cli::SchemaVerb;
 
-/// The longest file that is read as a schema or as rules, in bytes. Those themselves are shorter.
+/// Longest file that is read as a schema or as rules, in bytes. Valid ones are shorter.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// An example of a schema, for messages.
@@ -34,7 +34,7 @@ pub(super) async fn schema(run: &mut Run<'_>, verb: SchemaVerb) -> Result<(), Fa
     if is_check && found { Err(Failure::Check) } else { Ok(()) }
 }
 
-/// Reads a JSON object: the argument itself, stdin or a file.
+/// Reads a JSON object from the argument, stdin or a file.
 pub(super) fn read_json_file(argument: &str, what: &str, command: &str, example: &str) -> Result<Value, ServiceError> {
     if argument == "-" || argument.trim_start().starts_with('{') {
         return json_argument(argument, what, command, example);

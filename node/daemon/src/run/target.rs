@@ -1,4 +1,4 @@
-//! Where an export or a backup goes: a file that appears only once it is whole, or a stream.
+//! The target of an export or a backup: a file that appears only once it is complete, or a stream.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, BufWriter, Write};
@@ -7,46 +7,46 @@ use std::path::{Path, PathBuf};
 
 use cosmicsync_node::service::{ErrorCode, ServiceError, quoted};
 
-/// Links that are followed to where a file shall be.
+/// Largest number of symbolic links to follow.
 const LINKS_MAX: usize = 16;
-/// Names that are tried for the file being made.
+/// Largest number of names to try for the unfinished file.
 const NAMES_MAX: u32 = 100;
 
 /// A file or a stream to write to.
 pub(super) struct Target {
-    /// As it was named, for messages.
+    /// The target's name, for messages.
     name: String,
     writer: BufWriter<File>,
-    /// Where the file is made and what it becomes; none for a stream.
+    /// The unfinished file and its final name; none for a stream.
     making: Option<Making>,
 }
 
-/// A file that is being made beside the one that it becomes. It goes when it does not get there.
+/// An unfinished file beside its final name. The file is deleted unless it is finished.
 struct Making {
     path: PathBuf,
     becomes: PathBuf,
-    /// What is there already is replaced.
+    /// True to replace an existing file.
     replace: bool,
 }
 
 impl Drop for Making {
     fn drop(&mut self) {
-        // It may have got its name.
+        // The file may have been renamed already.
         drop(fs::remove_file(&self.path));
     }
 }
 
-/// What may become of a file that is there.
+/// Handling of an existing file.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Existing {
-    /// It stays, and the command is refused.
+    /// Keeps the file and refuses the command.
     Keep,
-    /// It is replaced once the new one is whole.
+    /// Replaces the file once the new one is complete.
     Replace,
 }
 
 impl Target {
-    /// Opens it. Pipes and devices are written to as they are; a link leads to what it names. A new file gets `mode`.
+    /// Opens the target. Pipes and devices are written directly, and links are followed. A new file gets `mode`.
     pub(super) fn open(path: &Path, existing: Existing, mode: u32) -> Result<Self, ServiceError> {
         let name = path.display().to_string();
         let failed = |error: &io::Error| ServiceError::io(format!("cannot write {name}"), error);
@@ -75,7 +75,7 @@ impl Target {
         let (file, path) = make_beside(&becomes, mode).map_err(|error| failed(&error))?;
         let making = Making { path, becomes, replace: existing == Existing::Replace };
         if let Some(metadata) = found {
-            // Who may read it does not change with what is in it.
+            // The permissions of an existing file are kept.
             let permissions = Permissions::from_mode(metadata.permissions().mode() & 0o7777);
             file.set_permissions(permissions).map_err(|error| failed(&error))?;
         }
@@ -87,12 +87,12 @@ impl Target {
         self.writer.write_all(piece)
     }
 
-    /// Returns the error for a piece that could not be written.
+    /// Returns the error for a failed write.
     pub(super) fn failed(&self, error: &io::Error) -> ServiceError {
         ServiceError::io(format!("cannot write {}", self.name), error)
     }
 
-    /// Makes what was written durable, and gives the file its name.
+    /// Makes the content durable, and renames the file.
     pub(super) fn finish(mut self) -> Result<(), ServiceError> {
         let name = self.name.clone();
         let failed = |error: &io::Error| ServiceError::io(format!("cannot write {name}"), error);
@@ -105,7 +105,8 @@ impl Target {
             match fs::hard_link(&making.path, &making.becomes) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(exists(&name)),
-                // Some disks have no links. What may come in between there is a file of the same name.
+                // Some disks have no hard links. A file of the same name that is created meanwhile may then be
+                // replaced.
                 Err(_) if making.becomes.try_exists().unwrap_or(true) => return Err(exists(&name)),
                 Err(_) => fs::rename(&making.path, &making.becomes).map_err(|error| failed(&error))?,
             }
@@ -120,7 +121,7 @@ fn exists(name: &str) -> ServiceError {
         .next(format!("the same with --force, which replaces it, or: mv {file} {file}.old"))
 }
 
-/// Returns whether a path names what the process has open already, such as `/dev/stdout`.
+/// Returns whether a path names an open descriptor of the process, such as `/dev/stdout`.
 fn is_descriptor(path: &Path) -> bool {
     path.starts_with("/dev/fd")
         || path.starts_with("/proc/self/fd")
@@ -128,7 +129,7 @@ fn is_descriptor(path: &Path) -> bool {
         || path == Path::new("/dev/stderr")
 }
 
-/// Follows links to the file that is, or shall be, at their end.
+/// Follows links to the existing or new file at their end.
 fn led_to(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_owned();
     for _ in 0..LINKS_MAX {
@@ -144,7 +145,7 @@ fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Makes a file beside another, under a name that nobody else has.
+/// Creates a file beside another, under an unused name.
 fn make_beside(path: &Path, mode: u32) -> io::Result<(File, PathBuf)> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     for number in 0..NAMES_MAX {

@@ -1,4 +1,4 @@
-//! A store that is as large as it may be, and a disk that is full: what is said, what is kept, and how it goes on.
+//! A store at its size limit, and a full disk: the messages, the kept data, and the recovery.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::{World, said};
 
-/// A file system in memory that only processes within its namespace see. It is gone with the process that mounted it.
+/// A file system in memory, visible only to processes in its namespace. It is gone with the process that mounted it.
 pub(super) struct Disk {
     mounter: Child,
     pub(super) place: PathBuf,
@@ -16,7 +16,7 @@ pub(super) struct Disk {
 }
 
 impl Disk {
-    /// Needs root, or namespaces for everyone.
+    /// Needs root, or user namespaces for everyone.
     fn new(place: PathBuf, bytes: u64, ballast: u64) -> Self {
         let mount = format!("mount -t tmpfs -o size={bytes} none '{}'", place.display());
         let fill = format!("head -c {ballast} /dev/zero > '{}/ballast'", place.display());
@@ -35,14 +35,14 @@ impl Disk {
         panic!("this test mounts a small disk: run it as root, or where everyone may have namespaces")
     }
 
-    /// A program that sees the disk.
+    /// Returns a program that sees the disk.
     pub(super) fn process(&self, program: &str) -> Process {
         let mut process = Process::new("nsenter");
         process.args(self.enter).arg(format!("--target={}", self.mounter.id())).arg("--").arg(program);
         process
     }
 
-    /// Deletes what takes a part of it.
+    /// Deletes the ballast, which takes a part of the disk.
     fn make_room(&self) {
         let ballast = self.place.join("ballast");
         assert!(self.process("rm").arg(ballast).status().expect("it runs").success());
@@ -51,13 +51,13 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // Nobody else looks at it.
+        // No other process uses the disk.
         let _ = self.mounter.kill().and_then(|()| self.mounter.wait().map(drop));
     }
 }
 
 impl World {
-    /// On a disk of this size, part of which is taken by something that can be deleted.
+    /// Returns a world on a disk of this size, with ballast that can be deleted.
     fn on_disk(bytes: u64, ballast: u64) -> Self {
         let mut world = Self::new();
         let place = world.temporary.path().join("disk");
@@ -66,7 +66,7 @@ impl World {
         world
     }
 
-    /// A table of so many rows.
+    /// Writes a table of `rows` rows.
     fn table(&self, rows: usize) -> String {
         let path = self.temporary.path().join("rows.csv");
         let lines = (0..rows).map(|row| format!("{row},a row of the table,{}\n", row * 7 % 1_000));
@@ -74,7 +74,7 @@ impl World {
         path.display().to_string()
     }
 
-    /// Runs a command that a person was told to run.
+    /// Runs a suggested command.
     fn told(&self, command: &str) -> Output {
         let program = format!("{} ", env!("CARGO_BIN_EXE_cosmicsync"));
         let command = command.replacen("cosmicsync ", &program, 1);
@@ -86,7 +86,7 @@ impl World {
         list.split('\t').nth(2).and_then(|cell| cell.parse().ok()).unwrap_or_else(|| panic!("{list}"))
     }
 
-    /// The line of `doctor` about a subject.
+    /// Returns the line of `doctor` about a subject.
     fn found(&self, device: &str, subject: &str) -> String {
         let output = self.run(device, &["doctor"]);
         let text = String::from_utf8(output.stdout).expect("text");
@@ -118,7 +118,7 @@ fn a_limit_ends_an_import_that_goes_on_where_it_ended_once_there_is_room() {
     let resume = next.strip_prefix(&raise).expect(&next);
     let raise = raise + &world.command("a", "doctor");
 
-    // Everyone says the same.
+    // All commands report the same.
     assert_eq!(world.found("a", "store"), format!("problem\tstore\t{limit}\t{raise}"));
     assert_eq!(world.run("a", &["doctor"]).status.code(), Some(1));
     assert!(world.done("a", &["status", "-o", "json"]).contains(&format!("\"bytes\":{bytes},\"bytes_max\":{LIMIT},")));
@@ -156,7 +156,7 @@ fn a_full_disk_in_the_middle_of_an_import() {
     let resume = next.strip_prefix("free some space, then: ").filter(|next| next.ends_with(" --resume")).expect(&next);
     assert!(stored < ROWS);
 
-    // While it is full, everyone says so, and that it is this one.
+    // While the store is full, every command says so, and that it is this one.
     let status = world.run("a", &["status"]);
     assert_eq!(status.status.code(), Some(6));
     let said = String::from_utf8(status.stdout).expect("text");
@@ -175,7 +175,7 @@ fn a_full_disk_in_the_middle_of_an_import() {
     world.done("a", &["down"]);
     assert!(up.0.wait().expect("it ends").success());
 
-    // It starts on a full disk too, and goes on by itself once there is room.
+    // The node starts on a full disk too, and continues by itself once there is room.
     let _up = world.up("a");
     let output = world.told(resume);
     assert_eq!(output.status.code(), Some(6), "{output:?}");

@@ -1,7 +1,7 @@
-//! Every `next:` is run as it is printed. It has to run, and may not fail as the command did that printed it.
+//! Runs every `next:` exactly as it is printed. The step must run, and must not fail like the command that printed it.
 //!
-//! A next step is a command, or what has to be done first, a colon and a command. Words in capitals stand for something
-//! that only a person knows, and are filled in here.
+//! A next step is a command, or a preparation, a colon and a command. Words in capitals stand for values that only a
+//! person knows; the tests fill them in.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -11,7 +11,7 @@ use std::process::{Command as Process, Stdio};
 
 use super::{Running, World};
 
-/// An error, and what is to be done about it.
+/// An error, and its next step.
 struct Step<'w> {
     world: &'w World,
     device: &'w str,
@@ -29,7 +29,7 @@ impl World {
         Step { world: self, device, arguments, message, next, elsewhere: "laptop" }
     }
 
-    /// What doctor finds that something can be done about: message and next step.
+    /// Returns the findings of `doctor` that have a next step: message and next step.
     fn findings(&self, device: &str, arguments: &[&str]) -> Vec<(String, String)> {
         let output = self.run(device, &[&["doctor"], arguments].concat());
         let text = String::from_utf8(output.stdout).expect("text");
@@ -51,7 +51,7 @@ impl World {
         let program = Path::new(env!("CARGO_BIN_EXE_cosmicsync")).parent().expect("a directory");
         let path = format!("{}:{}", program.display(), std::env::var("PATH").expect("a path"));
         let mut shell = Process::new("sh");
-        // The shell becomes the node, so that ending the one ends the other.
+        // The shell is replaced by the node, so that killing it kills the node.
         shell.args(["-c", &if starts { format!("exec {line} --listen 127.0.0.1:0") } else { line.clone() }]);
         shell.env("PATH", path).stdin(Stdio::null()).stderr(Stdio::piped());
         if starts {
@@ -70,26 +70,26 @@ impl World {
 }
 
 impl<'w> Step<'w> {
-    /// Where the step is to be taken if it is for another device.
+    /// Sets the device for a step on another device.
     fn elsewhere(mut self, device: &'w str) -> Self {
         self.elsewhere = device;
         self
     }
 
-    /// Puts something in place of a word in capitals.
+    /// Replaces a word in capitals by a value.
     fn with(mut self, word: &str, value: impl AsRef<Path>) -> Self {
         assert!(self.next.contains(word), "no {word} in '{}'", self.next);
         self.next = self.next.replace(word, &value.as_ref().display().to_string());
         self
     }
 
-    /// Carries the step out after what a person has to do first.
+    /// Runs a manual preparation, then the step.
     fn after(self, by_hand: impl FnOnce()) -> Self {
         by_hand();
         self.leads_on()
     }
 
-    /// Carries the step out.
+    /// Runs the step.
     fn leads_on(self) -> Self {
         let failed = self.world.carry_out(&self.next, self.elsewhere);
         let same = failed.as_ref().is_some_and(|line| line.contains(self.message.lines().next().expect("a line")));
@@ -97,7 +97,7 @@ impl<'w> Step<'w> {
         self
     }
 
-    /// What failed goes well now.
+    /// Checks that the failed command now succeeds.
     fn and_cures(self) {
         let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
         self.world.done(self.device, &arguments);
@@ -126,7 +126,7 @@ fn of_an_address_that_is_taken() {
     let world = World::new();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();
-    // Port 0 takes a free one; the harness asks for it as well.
+    // Port 0 picks a free port; the test needs this as well.
     world.fails("laptop", &["up", "--listen", &address]).with(" --listen ADDRESS:PORT", "").leads_on();
 }
 

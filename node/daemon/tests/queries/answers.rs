@@ -1,10 +1,10 @@
-//! What queries, counts and indexes answer.
+//! Results of queries, counts and indexes.
 
 use serde_json::{Value, json};
 
 use super::World;
 
-/// The keys of documents that were printed as JSON.
+/// Returns the keys of documents printed as JSON.
 fn keys(printed: &[Value]) -> Vec<&str> {
     printed.iter().filter_map(|line| line["key"].as_str()).collect()
 }
@@ -111,12 +111,12 @@ fn an_index_of_one_device_is_used_on_another() {
     world.done("a", &["index", "create", "towns", "by_pop", "pop"]);
     world.done("a", &["space", "wait"]);
     world.done("b", &["space", "wait"]);
-    // It is built in the background there; a check waits for that.
+    // Device `b` builds the index in the background; a check waits for it.
     world.done("b", &["index", "check", "towns", "by_pop"]);
     let query = ["query", "towns", r#"{"pop":{"$gte":211}}"#, "--index", "by_pop"];
     assert_eq!(world.json("b", &[&query[..], &["--explain"]].concat())[0]["indexes"][0]["index"], "by_pop");
     assert_eq!(keys(&world.json("b", &query)), ["t5", "t2", "t4"]);
-    // What is dropped there is dropped here.
+    // An index dropped on `b` is dropped on `a`.
     world.done("b", &["index", "drop", "towns", "by_pop"]);
     world.done("b", &["space", "wait"]);
     assert_eq!(world.done("a", &["index", "list", "towns"]), "");

@@ -1,4 +1,4 @@
-//! Answers that follow the documents.
+//! Live queries on the command line.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use super::World;
 
 const BIG: &str = r#"{"pop":{"$gte":211}}"#;
 
-/// What happened to which document, by key where it is told.
+/// Returns the kind of each event, and the document's key if the event has one.
 fn told(batch: &Value) -> Vec<(String, String)> {
     let events = batch["events"].as_array().expect("events");
     let told = events.iter().map(|event| {
@@ -36,7 +36,8 @@ fn a_live_query_answers_and_tells_what_changes() {
         ["answer\t3 documents\t", "added\tt4\t{\"pop\":311}", "added\tt2\t{\"pop\":278}", "added\tt5\t{\"pop\":211}"];
     assert_eq!(printed, lines);
 
-    // Another one takes the last one's place, is moved to the front, and goes: what was put out comes back.
+    // Another document takes the place of the last one, moves to the front, and is deleted; the displaced one comes
+    // back.
     world.done("a", &["doc", "put", "towns/t6", r#"{"name":"Troy","pop":250}"#]);
     let batch = json.json();
     assert_eq!(batch["reset"], json!(false));
@@ -49,7 +50,7 @@ fn a_live_query_answers_and_tells_what_changes() {
     let batch = json.json();
     assert_eq!(told(&batch), expected(&[("removed", ""), ("added", "t5")]));
 
-    // What does not match is not told: the next batch is about the next change that does.
+    // A document that does not match makes no event; the next batch is about the next change that does.
     world.done("a", &["doc", "put", "towns/t7", r#"{"name":"Rye","pop":1}"#]);
     world.done("a", &["doc", "put", "towns/t4", r#"{"name":"New Ark","pop":311}"#]);
     assert_eq!(told(&json.json()), expected(&[("changed", "t4")]));
@@ -70,7 +71,7 @@ fn a_live_query_goes_on_behind_a_cursor() {
     let since = live(Some(cursor));
     assert_eq!(since["reset"], json!(false));
     assert_eq!(told(&since), expected(&[("added", "t6")]));
-    // The node starts anew meanwhile.
+    // The node restarts meanwhile.
     drop(running);
     let _running = world.up("a");
     world.done("a", &["doc", "delete", "towns/t2"]);

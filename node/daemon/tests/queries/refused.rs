@@ -1,4 +1,4 @@
-//! What queries refuse, and the way out that they name.
+//! Refused queries, and the next steps that they name.
 
 use super::World;
 
@@ -28,14 +28,14 @@ fn a_large_sort_names_the_index_that_serves_it() {
     let (code, message, next) = world.refused("a", &query);
     assert!(code == 4 && message.starts_with("more than 10000 documents match"), "{code} {message}");
     assert_eq!(next, world.command("a", "index create rows NAME day 'my value'"));
-    // Both directions in one sort are served by none, so none is named.
+    // No index serves both directions in one sort, so no index is suggested.
     let mixed = ["query", "rows", "--sort", "day,-my value", "--fields", "id"];
     let (code, message, next) = world.refused("a", &mixed);
     assert!(code == 4 && !message.contains("make an index"), "{message}");
     assert!(next.contains("--limit 10000"), "{next}");
     assert_eq!(world.done("a", &[&mixed[..], &["--limit", "10000"]].concat()).lines().count(), 10_000);
 
-    // The step as a shell takes it.
+    // The step, split like a shell does.
     let step = next_with(&world.refused("a", &query).2);
     let arguments: Vec<&str> = step.iter().map(String::as_str).collect();
     world.done("a", &arguments);
@@ -46,7 +46,7 @@ fn a_large_sort_names_the_index_that_serves_it() {
     assert_eq!(Some(first), of_day_0.min_by_key(|row| row * 7_919 % 10_007));
 }
 
-/// The arguments of a printed step behind `--dir DIR`, with a name for the placeholder.
+/// Returns the arguments of a printed step after `--dir DIR`, with a name in place of the placeholder.
 fn next_with(step: &str) -> Vec<String> {
     let script = format!("set -- {step}; shift 3; printf '%s\\n' \"$@\"");
     let output = std::process::Command::new("sh").args(["-c", &script]).output().expect("a shell");
@@ -92,7 +92,7 @@ fn a_mistyped_collection_is_no_empty_answer() {
         assert!(!plain || message.starts_with("there is no collection "), "{arguments:?}: {message}");
         assert!(!plain || next == world.command("a", "collection list"), "{arguments:?}: {next}");
     }
-    // One that is described, or waits for documents with an index, is there.
+    // A collection with a description, or with an index and no documents yet, exists.
     world.done("a", &["index", "create", "waits", "by_a", "a"]);
     assert_eq!(world.done("a", &["query", "waits"]), "");
     assert_eq!(world.done("a", &["count", "waits"]), "0");

@@ -1,4 +1,4 @@
-//! Schemas: declared, obeyed, checked.
+//! Schemas: setting, enforcing and checking them.
 
 use super::World;
 
@@ -55,7 +55,7 @@ fn a_write_against_the_schema_says_all_that_is_wrong() {
     assert!(code == 4 && message.contains("line 2") && message.contains("301 is above 300"), "{code} {message}");
     assert_eq!(world.done("a", &["count", "towns"]), "0");
 
-    // What is as it says has the defaults.
+    // A valid document has the defaults.
     world.done("a", &["doc", "put", "towns/x", r#"{"name":"X"}"#]);
     assert_eq!(world.json("a", &["doc", "get", "towns/x"])[0]["value"]["likes"], 0);
     for (schema, wrong) in [

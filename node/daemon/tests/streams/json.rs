@@ -1,4 +1,4 @@
-//! One reader of JSON behind every door.
+//! All interfaces parse JSON alike.
 
 use super::*;
 

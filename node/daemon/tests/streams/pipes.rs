@@ -4,7 +4,7 @@ use super::*;
 
 const ROWS: &[u8] = b"{\"id\":1}\n{\"id\":2}\n";
 
-/// Makes a FIFO.
+/// Creates a FIFO.
 fn fifo(path: &Path) {
     assert!(Process::new("mkfifo").arg(path).status().expect("it runs").success());
 }

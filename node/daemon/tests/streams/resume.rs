@@ -1,4 +1,4 @@
-//! A checkpoint says what is stored, and belongs to a file.
+//! Resuming an import: the checkpoint matches the stored rows, and belongs to one file.
 
 use super::*;
 
@@ -38,7 +38,7 @@ fn an_import_that_ended_is_not_begun_again() {
         assert!(code == 4 && said.contains("--collection NEW_COLLECTION"), "{said}");
     }
     assert_eq!(world.values("c").len(), 3);
-    // Where nothing was stored yet, going on is beginning.
+    // If nothing was stored yet, resuming starts from the beginning.
     let other = world.file("other.csv", "a\n1\n");
     assert_eq!(count(&world.done(&["import", &other, "-c", "o", "--resume"]), "documents"), 1);
 }
@@ -66,7 +66,7 @@ fn rows_of_a_killed_import_are_stored_once() {
     for _ in 0..3 {
         let before = size();
         let mut child = world.process(&import).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it runs");
-        // Killed as soon as some of it is stored.
+        // The process is killed as soon as some rows are stored.
         while size() == before && child.try_wait().expect("it can be asked").is_none() {
             std::thread::yield_now();
         }

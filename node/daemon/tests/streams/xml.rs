@@ -1,4 +1,4 @@
-//! XML in and out.
+//! Imports and exports of XML.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! A sealed stream: header, then chunks.
+//! A sealed stream: a header, then chunks. The stream knows nothing of rows.
 
 use super::BackupError;
 use argon2::{Algorithm, Argon2, Params, Version};
@@ -16,22 +16,22 @@ const CHECK_BYTES: usize = 16;
 const PREFIX_BYTES: usize = 19;
 const HEADER_BYTES: usize = MAGIC.len() + 1 + 12 + SALT_BYTES + CHECK_BYTES + PREFIX_BYTES;
 
-/// What it costs to turn a passphrase into a key with Argon2id, for us once and for an attacker each time.
+/// Cost of deriving a key from a passphrase with Argon2id: once for the user, for each guess of an attacker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KdfCost {
-    /// Memory in KiB.
+    /// Memory, in KiB.
     pub memory_kib: u32,
-    /// Passes over that memory.
+    /// Number of passes over that memory.
     pub passes: u32,
-    /// Lanes.
+    /// Number of lanes.
     pub lanes: u32,
 }
 
 impl KdfCost {
-    /// What backups are made with: 64 MiB, three passes (RFC 9106, section 4, second choice, with one lane).
+    /// The cost of backups: 64 MiB, three passes (RFC 9106, section 4, second choice, with one lane).
     pub const STRONG: Self = Self { memory_kib: 64 << 10, passes: 3, lanes: 1 };
 
-    /// The most that a file may ask for.
+    /// The highest cost that a file may demand.
     const MAX: Self = Self { memory_kib: 256 << 10, passes: 16, lanes: 16 };
 
     fn fits(self) -> bool {
@@ -39,7 +39,7 @@ impl KdfCost {
     }
 }
 
-/// The start of a file. Every chunk is bound to all of it.
+/// The start of a file. Every chunk is authenticated together with the whole header.
 struct Header([u8; HEADER_BYTES]);
 
 impl Header {
@@ -66,7 +66,7 @@ impl Header {
     }
 }
 
-/// The cipher of one file and where in it we are.
+/// The cipher of one file and the position in it.
 struct Chunks {
     cipher: XChaCha20Poly1305,
     header: Header,
@@ -84,7 +84,7 @@ impl Chunks {
     }
 }
 
-/// The key of a file, and the value in its header that tells a wrong passphrase.
+/// Derives the key of a file, and the header's value that detects a wrong passphrase.
 fn derive(
     passphrase: &str,
     salt: &[u8],
@@ -100,7 +100,7 @@ fn derive(
     Ok((Zeroizing::new(blake3::derive_key("cosmicsync backup 1", &*root)), check))
 }
 
-/// Seals what is pushed.
+/// Seals the bytes that are pushed into it.
 pub(super) struct SealWriter<W> {
     out: W,
     chunks: Chunks,
@@ -157,7 +157,7 @@ impl<W: Write> SealWriter<W> {
     }
 }
 
-/// Opens what a [`SealWriter`] wrote.
+/// Opens a stream written by a [`SealWriter`].
 pub(super) struct OpenReader<R> {
     input: R,
     chunks: Chunks,
@@ -190,12 +190,12 @@ impl<R: BufRead> OpenReader<R> {
         Ok(Self { input, chunks, buffer: Vec::new(), at: 0, last: false })
     }
 
-    /// Takes a fixed number of bytes.
+    /// Reads a fixed number of bytes.
     pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], BackupError> {
         Ok(self.take(N as u64)?.try_into().expect("take returns the length it was asked for"))
     }
 
-    /// Takes `len` bytes. Allocates no more than has arrived.
+    /// Reads `len` bytes. Allocates no more than has arrived.
     pub(super) fn take(&mut self, len: u64) -> Result<Vec<u8>, BackupError> {
         let mut taken = Vec::new();
         while (taken.len() as u64) < len {
@@ -211,7 +211,7 @@ impl<R: BufRead> OpenReader<R> {
         Ok(taken)
     }
 
-    /// Checks that nothing follows.
+    /// Checks that the stream has ended.
     pub(super) const fn end(&self) -> Result<(), BackupError> {
         if self.last && self.at == self.buffer.len() { Ok(()) } else { Err(BackupError::Damaged) }
     }

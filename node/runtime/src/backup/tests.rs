@@ -29,7 +29,7 @@ fn rows_of(snapshot: &Snapshot) -> Rows {
     Table::ALL.into_iter().flat_map(of_table).collect()
 }
 
-/// Rows of every table, of every size around a chunk's, and some that must not be backed up.
+/// Returns rows of every table, with sizes around a chunk's, and some that must not be backed up.
 fn sample() -> (Rows, Rows) {
     let mut kept = Rows::new();
     for (at, table) in Table::ALL.into_iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Carries what the core wants done: requests to the store, bytes to the writers, events to the core's keeper.
+//! Carries the core's outputs: requests to the store, bytes to the writers, events to [`Core`].
 
 use super::conn::Conn;
 use super::start::{self, gone};
@@ -20,7 +20,7 @@ struct Carrier<'a, S> {
     conns: &'a BTreeMap<LinkId, Conn>,
     traffic: &'a mut Links,
     events: Vec<Event>,
-    /// Commits that are told of before the store has.
+    /// Commits that are reported before the store has completed them, by a planted bug.
     #[cfg(planted)]
     told: Vec<StoreDone>,
     any: bool,
@@ -46,7 +46,7 @@ impl<S: Store> Io for Carrier<'_, S> {
     fn send(&mut self, link: LinkId, bytes: Vec<u8>) {
         self.any = true;
         if let Some(outgoing) = self.conns.get(&link).and_then(|conn| conn.outgoing.as_ref()) {
-            // The writer may have ended since: its connection is lost, which the core is about to learn.
+            // The writer may have ended meanwhile; then its connection is lost, which the core learns next.
             drop(outgoing.try_send(bytes));
             self.traffic.handle_sent(link);
         }
@@ -58,8 +58,7 @@ impl<S: Store> Io for Carrier<'_, S> {
 }
 
 impl Core {
-    /// Drains the database once and delivers what it has to say. Returns whether there was anything, and when it wants
-    /// to be called again.
+    /// Drains the database once and delivers its outputs. Returns whether there were any, and the next deadline.
     pub(super) fn pump<S: Store>(
         &mut self,
         store: Option<&S>,

@@ -1,7 +1,7 @@
-//! One connection: a task that reads, a task that writes, and bounded channels to the core.
+//! One connection: a reading task, a writing task, and bounded channels to the core.
 //!
-//! A slow peer costs at most [`QUEUED_MAX`] buffers: the core makes no more until one was written. A busy core stops
-//! reading: the reader waits until its bytes were taken.
+//! A slow peer costs at most [`QUEUED_MAX`] buffers: the core makes no more until one is written. A busy core slows its
+//! peers: the reader waits until its bytes are taken. Nothing here interprets the bytes.
 
 use crate::clock::Clock;
 use bytes::{Bytes, BytesMut};
@@ -17,35 +17,35 @@ use tokio::task::{JoinHandle, spawn_local};
 
 use super::state::DialOrder;
 
-/// Buffers that wait to be written, besides the one being written.
+/// Largest number of buffers that wait to be written, besides the one being written.
 const QUEUED_MAX: usize = 2;
-/// Inputs of one connection that wait for the core.
+/// Largest number of inputs of one connection that wait for the core.
 const TURNS_MAX: usize = 4;
-/// The least room that is offered to a read.
+/// Least buffer space for a read, in bytes.
 const READ_BYTES_MIN: usize = 16 * 1024;
-/// How long the last bytes of a link may take, in microseconds.
+/// Longest time for writing the last bytes of a link, in microseconds.
 const LAST_WORDS_US: u64 = 3_000_000;
 
-/// What tasks tell the core.
+/// An event from a connection's tasks.
 #[derive(Debug)]
 pub(super) enum Input<S> {
-    /// Someone connected.
+    /// A connection was accepted.
     Accepted(S, SocketAddr),
-    /// A connection was made, or not.
+    /// A connection was dialled, or could not be.
     Dialled(DialOrder, io::Result<S>),
-    /// Bytes came. While the last part exists, it counts against what a connection may have waiting.
+    /// Bytes arrived. While the permit exists, they count toward the connection's limit of waiting inputs.
     Bytes(LinkId, Bytes, OwnedSemaphorePermit),
     /// A connection ended.
     Lost(LinkId),
 }
 
-/// Where a connection's inputs go: strangers wait for those who are known.
+/// The channels for a connection's inputs; strangers have a channel of lower priority.
 #[derive(Debug)]
 pub(super) struct Inputs<S> {
     known: mpsc::Sender<Input<S>>,
     strangers: mpsc::Sender<Input<S>>,
     is_known: Rc<Cell<bool>>,
-    /// What may wait for the core at a time, so that one that floods delays only itself.
+    /// Limits the connection's waiting inputs, so that a flooding peer delays only itself.
     turns: Arc<Semaphore>,
 }
 
@@ -63,10 +63,10 @@ impl<S> Inputs<S> {
 /// The core's end of a connection. Dropping it closes the connection at once.
 #[derive(Debug)]
 pub(super) struct Conn {
-    /// None once nothing more is to be said.
+    /// `None` once nothing more is to be sent.
     pub(super) outgoing: Option<mpsc::Sender<Vec<u8>>>,
     is_known: Rc<Cell<bool>>,
-    /// The link ends when the last bytes are written, or after a while without.
+    /// True if the link ends once the last bytes are written, or after a time limit.
     pub(super) closing: bool,
     late: Option<JoinHandle<()>>,
     reader: JoinHandle<()>,
@@ -74,7 +74,7 @@ pub(super) struct Conn {
 }
 
 impl Conn {
-    /// Starts the tasks of a connection. `room` is notified when something was written.
+    /// Starts the tasks of a connection. `room` is notified after each write.
     pub(super) fn start<S: AsyncRead + AsyncWrite + Unpin + 'static>(
         stream: S,
         link: LinkId,
@@ -87,19 +87,19 @@ impl Conn {
         let reader = spawn_local(read(read_half, link, inputs));
         let writer = spawn_local(async move {
             if write(write_half, queue, room).await.is_err() {
-                // The core may be gone, which is what this would tell it about the link.
+                // If the core is gone, the lost link need not be reported.
                 drop(lost.send(Input::Lost(link)).await);
             }
         });
         Self { is_known, outgoing: Some(outgoing), closing: false, late: None, reader, writer }
     }
 
-    /// Whether the writer takes another buffer.
+    /// Returns whether the writer takes another buffer.
     pub(super) fn has_room(&self) -> bool {
         self.outgoing.as_ref().is_some_and(|outgoing| outgoing.capacity() > 0 && !outgoing.is_closed())
     }
 
-    /// Ends the connection once all is handed to the writer. A peer that does not read is not waited for.
+    /// Ends the connection once all buffers are passed to the writer, or after a time limit if the peer does not read.
     pub(super) fn close<C: Clock, S: 'static>(&mut self, link: LinkId, clock: &C, inputs: mpsc::Sender<Input<S>>) {
         self.closing = true;
         let late = clock.sleep_until(clock.now().mono_us.saturating_add(LAST_WORDS_US));
@@ -109,12 +109,12 @@ impl Conn {
         }));
     }
 
-    /// The other end has shown who it is.
+    /// Marks the peer as authenticated.
     pub(super) fn know(&self) {
         self.is_known.set(true);
     }
 
-    /// Lets the writer finish by itself, within its time.
+    /// Detaches the writer, which finishes within its time limit.
     pub(super) fn finish<C: Clock>(mut self, clock: &C) {
         self.reader.abort();
         self.outgoing = None;

@@ -1,7 +1,7 @@
 //! The driver: one loop that owns the database and carries bytes, rows and commands to and from it.
 //!
-//! Everything it touches is a seam: [`Clock`], [`Net`], [`Store`]. It holds no protocol rule; it decides
-//! only when to dial, and when to stop reading or writing because the other side is behind (`spec/sync.md`, section 9).
+//! Its dependencies are traits: [`Clock`], [`Net`], [`Store`]. The driver holds no protocol rule, and decides only when
+//! to dial, and when to stop reading or writing because the other side is slow (`spec/sync.md`, section 9).
 
 mod carry;
 mod conn;
@@ -43,50 +43,50 @@ use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::{JoinHandle, spawn_local};
 
-/// A command, run on the core thread between two inputs.
+/// A command, which runs on the core thread between two inputs.
 pub(crate) type Call = Box<dyn FnOnce(&mut Core) + Send>;
 
-/// What commands come through.
+/// The receiving end for commands.
 pub(crate) struct Door {
-    /// Commands, in their order.
+    /// Commands, in order.
     pub(crate) calls: mpsc::Receiver<Call>,
-    /// Numbers of requests whose callers went away. They are as many as requests under way at most, and none may be lost:
-    /// a request that nobody waits for would keep its room.
+    /// Numbers of requests whose callers are gone. There are at most as many as running requests, and none may be lost:
+    /// a request without a caller would keep its place.
     pub(crate) cancelled: UnboundedReceiver<u64>,
 }
 
-/// Inputs of connections that wait for the core.
+/// Largest number of connections' inputs that wait for the core.
 const INPUTS_QUEUED: usize = 32;
-/// Inputs and commands that are taken in one turn.
+/// Largest number of inputs and commands per turn.
 const TURN_MAX: usize = 32;
-/// Inputs of strangers that are taken in one turn: a handshake is the dearest thing that one can ask for.
+/// Largest number of strangers' inputs per turn, because a handshake is the most expensive request.
 const STRANGERS_TURN_MAX: usize = 4;
-/// How long a connection may take to be made, in microseconds.
+/// Longest time for dialling, in microseconds.
 const DIAL_US: u64 = 10_000_000;
-/// How long to wait before connections are accepted again after that failed, in microseconds.
+/// Pause after a failed accept, in microseconds.
 const ACCEPT_US: u64 = 100_000;
-/// How long links and the store may take to end, in microseconds.
+/// Longest time for links and the store to end, in microseconds.
 const STOP_US: u64 = 10_000_000;
-/// How long to wait before a full store is tried again, in microseconds: from, and up to.
+/// Shortest and longest pause before a full store is opened again, in microseconds.
 const REOPEN_US: (u64, u64) = (250_000, 4_000_000);
 
-/// What a node is opened with.
+/// The settings of a node.
 pub(crate) struct Setup {
-    /// How the core behaves.
+    /// Settings of the core.
     pub(crate) config: Config,
-    /// Where to listen; none for a node without links.
+    /// The address to listen on; none for a node without links.
     pub(crate) listen: Option<SocketAddr>,
-    /// Addresses to dial beside those that the store remembers.
+    /// Addresses to dial in addition to the stored ones.
     pub(crate) peers: Vec<String>,
-    /// Links of known devices open at once.
+    /// Largest number of open links to known devices.
     pub(crate) links_max: usize,
-    /// Accepted connections of whom nothing is known yet.
+    /// Largest number of accepted connections that are not authenticated yet.
     pub(crate) strangers_max: usize,
-    /// Where randomness comes from.
+    /// The source of randomness.
     pub(crate) seeds: Seeds,
 }
 
-/// Runs a node until it is told to stop, or can't go on. `ready` is answered once commands are taken.
+/// Runs a node until it is told to stop, or fails. Sends to `ready` once it takes commands.
 ///
 /// Needs a [`tokio::task::LocalSet`].
 pub(crate) async fn run<C: Clock, N: Net, D: Disk>(
@@ -116,14 +116,14 @@ pub(crate) async fn run<C: Clock, N: Net, D: Disk>(
 struct Driver<C, N: Net, S> {
     clock: C,
     net: N,
-    /// None while a full store is being opened again.
+    /// `None` while a full store waits to be opened again.
     store: Option<S>,
     completions: UnboundedReceiver<StoreDone>,
     core: Core,
     door: Door,
     inputs: mpsc::Receiver<Input<N::Stream>>,
     sender: mpsc::Sender<Input<N::Stream>>,
-    /// The same, of connections of whom nothing is known: they wait for all others.
+    /// Inputs of connections that are not authenticated yet; these wait for all others.
     stranger_inputs: mpsc::Receiver<Input<N::Stream>>,
     stranger_sender: mpsc::Sender<Input<N::Stream>>,
     conns: BTreeMap<LinkId, Conn>,
@@ -136,7 +136,7 @@ struct Driver<C, N: Net, S> {
     reopen_us: u64,
 }
 
-/// The answer to a person whose address cannot be listened on.
+/// Returns the error for an address that cannot be listened on.
 pub(crate) fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> ServiceError {
     ServiceError::new(ErrorCode::Io, format!("cannot listen on {address}: {error}"))
         .next("cosmicsync up --listen ADDRESS:PORT")
@@ -212,7 +212,7 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
         }
     }
 
-    /// Waits for the next thing to happen and takes in what has happened until now.
+    /// Waits for the next event and takes all events up to now.
     async fn turn(&mut self, deadline: Option<Deadline>, stop_at_us: Option<u64>) -> Result<(), ServiceError> {
         let core = &self.core;
         let deadline = deadline.map(|deadline| deadline.at_us);
@@ -240,7 +240,7 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
             () = sleep, if wake_us.is_some() => {}
         }
         self.core.now = self.clock.now();
-        // Whatever woke the process, its memory may have been copied meanwhile.
+        // While the process slept, its memory may have been copied, so its randomness is renewed.
         self.core.db.endpoint_mut().stir(&start::seed(&mut self.seeds)?);
         while let Some(completion) = stored.take().or_else(|| self.completions.try_recv().ok()) {
             self.core.db.handle_stored(self.core.now, completion);
@@ -277,7 +277,7 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
                 }
             }
             Input::Accepted(stream, from) => {
-                // A paused node closes what comes: its port stays its own, and the others see at once that it is away.
+                // A paused node closes new connections: it keeps its port, and peers see at once that it is away.
                 if !self.core.peers.is_paused() {
                     self.accept(stream, from);
                 }
@@ -303,7 +303,7 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
         }
     }
 
-    /// Someone connected: an older stranger makes room if there are too many.
+    /// Accepts a connection; if there are too many strangers, the oldest one is closed.
     fn accept(&mut self, stream: N::Stream, from: SocketAddr) {
         if let Some(other) = self.core.strangers.in_the_way_of(from.ip()) {
             self.core.handle_link_lost(other);
@@ -319,12 +319,12 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
         self.conns.insert(link, Conn::start(stream, link, inputs, Rc::clone(&self.room)));
     }
 
-    /// Whether there may be one more link of a known device.
+    /// Returns whether another link to a known device is allowed.
     fn has_room(&self) -> bool {
         self.core.links.len() - self.core.strangers.len() + self.dialling < self.links_max
     }
 
-    /// Strangers who have shown who they are wait for nobody any more, if there is room for them.
+    /// Gives authenticated strangers normal priority, or closes them if there are too many links.
     fn welcome(&mut self) {
         for link in core::mem::take(&mut self.core.welcome) {
             if let Some(conn) = self.conns.get(&link) {
@@ -336,7 +336,7 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
         }
     }
 
-    /// Carries out what the core wants, until it wants nothing more. Returns when it wants to be called again.
+    /// Carries out the core's outputs until there are none. Returns the next deadline.
     fn settle(&mut self) -> Result<Option<Deadline>, ServiceError> {
         loop {
             let (mut any, deadline) = self.core.pump(self.store.as_ref(), &self.conns)?;
@@ -350,10 +350,10 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
         }
     }
 
-    /// Ends the links that have nothing more to say. Returns whether there were any.
+    /// Ends the links that have nothing more to send. Returns whether there were any.
     fn close(&mut self) -> bool {
         let mut any = false;
-        // Those that have room were drained dry.
+        // A connection with room in its writer has no more bytes to come.
         for conn in self.conns.values_mut().filter(|conn| conn.closing && conn.has_room()) {
             conn.outgoing = None;
         }
@@ -392,15 +392,17 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
                     made = net.dial(&order.address) => made,
                     () = late, if !planted!("dial.unbounded") => Err(std::io::ErrorKind::TimedOut.into()),
                 };
-                // The core is gone, and with it whoever wanted the connection.
+                // The core may be gone, and the requester of the connection with it.
                 drop(sender.send(Input::Dialled(order, made)).await);
             });
         }
     }
 
-    /// After a failed commit the memory is ahead of the store. A full store is opened again, which frees what the commit
-    /// had taken, once there is room; anything else ends the node, because only a person can tell what the disk did.
-    /// Returns with the store closed if the node is to stop: what was not stored was told.
+    /// Recovers from a failed commit, after which the memory is ahead of the store.
+    ///
+    /// A full store is opened again once there is room, which frees the space of the failed commit. Any other error
+    /// ends the node, because only an operator can judge the disk. If the node is to stop, the store stays closed; the
+    /// affected requests have failed already.
     async fn recover<D: Disk<Store = S>>(&mut self, disk: &mut D, error: StoreError) -> Result<(), ServiceError> {
         let said = store_error(&error);
         self.core.fail_all(&said);
@@ -427,7 +429,7 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
                     self.core.outage = None;
                     return Ok(());
                 }
-                // Still full, or a backup still reads the old one.
+                // The store is still full, or a backup still reads the old one.
                 Err(error) if matches!(error.code, ErrorCode::StoreFull | ErrorCode::StoreLocked) => disk.release(),
                 Err(error) => return Err(error),
             }
@@ -435,7 +437,7 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
         Ok(())
     }
 
-    /// Answers commands, all of which fail, while the store rests.
+    /// Fails all commands until a time, while the store is closed.
     async fn refuse_until(&mut self, until_us: u64) {
         let sleep = self.clock.sleep_until(until_us);
         tokio::pin!(sleep);
@@ -447,7 +449,7 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
                     Some(call) => call(&mut self.core),
                     None => self.core.stop(),
                 },
-                // Connections that are made meanwhile are dropped.
+                // Connections made meanwhile are dropped.
                 Some(_) = self.stranger_inputs.recv() => {}
                 Some(input) = self.inputs.recv() => if let Input::Dialled(order, _) = input {
                     self.dialling -= 1;
@@ -476,7 +478,7 @@ async fn accept<C: Clock, L: Listener>(clock: C, mut listener: L, sender: mpsc::
                 }
             }
             Err(error) => {
-                // Out of file descriptors, most likely: others have to close some first.
+                // The process is probably out of file descriptors, which other connections must release first.
                 tracing::warn!(%error, "cannot accept connections");
                 clock.sleep_until(clock.now().mono_us.saturating_add(ACCEPT_US)).await;
             }

@@ -1,72 +1,72 @@
-//! The peer book: whom to dial, when, and how it went. Sans-IO: the driver dials and tells.
+//! The address book: the addresses to dial, their schedule and their state. Sans-IO: the driver dials and reports.
 //!
-//! Failed dials back off from a quarter of a second to half a minute, with jitter so that a node that comes back is not
-//! met by all its peers at once. Who is connected already, by whichever
-//! side, is not dialled again; a copy of the same device is somebody else.
+//! The pause after failed dials grows from a quarter of a second to half a minute. The pause has jitter, so that a node
+//! that comes back is not dialled by all its peers at once. A peer that is connected already, dialled by either side,
+//! is not dialled again; a copy of a device is another peer.
 
 use cosmicsync_protocol::endpoint::{LinkId, Process};
 use cosmicsync_protocol::entropy::Entropy;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The first pause after a failure, in microseconds.
+/// Shortest pause after a failure, in microseconds.
 const BACKOFF_US_MIN: u64 = 250_000;
-/// The longest pause, in microseconds.
+/// Longest pause after a failure, in microseconds.
 const BACKOFF_US_MAX: u64 = 30_000_000;
-/// A link that lasted this long, in microseconds, was a success.
+/// Least duration of a link that ends the series of failures, in microseconds.
 const GOOD_LINK_US: u64 = 2_000_000;
 
-/// What is going on with an address.
+/// State of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// Not connected; to be dialled at this time.
     Waiting {
-        /// On the monotonic clock, in microseconds.
+        /// Time on the monotonic clock, in microseconds.
         at_us: u64,
     },
     /// A connection is being made.
     Dialling,
-    /// A link exists; its handshake may still be under way.
+    /// A link exists; its handshake may still be in progress.
     Linked(LinkId),
-    /// It leads to this node itself.
+    /// The address is this node's own.
     Myself,
 }
 
 /// One address.
 #[derive(Debug, Clone)]
 pub(crate) struct Known {
-    /// What is going on.
+    /// State of the address.
     pub(crate) phase: Phase,
-    /// Who answered there the last time.
+    /// The peer that last answered at the address.
     pub(crate) peer: Option<Process>,
-    /// Why the last attempt or link ended.
+    /// The error that ended the last attempt or link.
     pub(crate) error: Option<String>,
     failures: u32,
     up_since_us: Option<u64>,
 }
 
-/// All addresses.
+/// The address book.
 #[derive(Debug)]
 pub(crate) struct Peers {
     known: BTreeMap<String, Known>,
-    /// Who has a link, and which.
+    /// The links of each connected peer.
     up: BTreeMap<Process, BTreeSet<LinkId>>,
     paused: bool,
     entropy: Entropy,
 }
 
-/// How a link ended, as far as dialling again is concerned.
+/// The reason for a link's end, as far as it affects dialling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// A new link is wanted at once.
+    /// Dial again at once.
     Renew,
-    /// Try again in time.
+    /// Dial again after a pause.
     Later,
-    /// Never again: the address leads to this node itself.
+    /// Never dial again: the address is this node's own.
     Oneself,
 }
 
 impl Peers {
-    /// Makes a book of these addresses, all to be dialled at once.
+    /// Returns a book of these addresses, all to be dialled at once.
     pub(crate) fn new(addresses: impl IntoIterator<Item = String>, seed: [u8; 32]) -> Self {
         let mut peers =
             Self { known: BTreeMap::new(), up: BTreeMap::new(), paused: false, entropy: Entropy::new(seed) };
@@ -87,32 +87,32 @@ impl Peers {
         true
     }
 
-    /// Forgets an address; returns what was known of it.
+    /// Removes an address; returns its entry.
     pub(crate) fn remove(&mut self, address: &str) -> Option<Known> {
         self.known.remove(address)
     }
 
-    /// Whether an address is in the book.
+    /// Returns whether an address is in the book.
     pub(crate) fn knows(&self, address: &str) -> bool {
         self.known.contains_key(address)
     }
 
-    /// All addresses, ascending.
+    /// Returns all addresses, ascending.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&String, &Known)> {
         self.known.iter()
     }
 
-    /// Whether links are paused.
+    /// Returns whether links are paused.
     pub(crate) const fn is_paused(&self) -> bool {
         self.paused
     }
 
-    /// Stops dialling.
+    /// Pauses dialling.
     pub(crate) const fn pause(&mut self) {
         self.paused = true;
     }
 
-    /// Starts dialling again, everybody at once.
+    /// Resumes dialling; all addresses are dialled at once.
     pub(crate) fn resume(&mut self) {
         self.paused = false;
         for known in self.known.values_mut() {
@@ -123,12 +123,12 @@ impl Peers {
         }
     }
 
-    /// Whether somebody has a link.
+    /// Returns whether a peer has a link.
     pub(crate) fn is_up(&self, peer: &Process) -> bool {
         self.up.contains_key(peer)
     }
 
-    /// An address that is to be dialled now. It counts as being dialled from then on.
+    /// Returns an address to dial now and marks it as being dialled.
     pub(crate) fn poll_dial(&mut self, now_us: u64) -> Option<String> {
         let up = &self.up;
         let due = |known: &Known| due_us(known, up).is_some_and(|at_us| at_us <= now_us);
@@ -140,7 +140,7 @@ impl Peers {
         Some(address.clone())
     }
 
-    /// When [`Self::poll_dial`] has something, on the monotonic clock.
+    /// Returns the next time at which [`Self::poll_dial`] returns an address, on the monotonic clock.
     pub(crate) fn poll_timeout(&self) -> Option<u64> {
         if self.paused {
             return None;
@@ -148,14 +148,14 @@ impl Peers {
         self.known.values().filter_map(|known| due_us(known, &self.up)).min()
     }
 
-    /// A dialled connection was made.
+    /// Records that a dialled connection was made.
     pub(crate) fn handle_dialled(&mut self, address: &str, link: LinkId) {
         if let Some(known) = self.known.get_mut(address) {
             known.phase = Phase::Linked(link);
         }
     }
 
-    /// A connection could not be made.
+    /// Records that a connection could not be made.
     pub(crate) fn handle_dial_failed(&mut self, now_us: u64, address: &str, error: String) {
         if let Some(known) = self.known.get_mut(address) {
             known.error = Some(error);
@@ -163,7 +163,7 @@ impl Peers {
         }
     }
 
-    /// A link is authenticated.
+    /// Records that a link is authenticated.
     pub(crate) fn handle_up(&mut self, now_us: u64, link: LinkId, peer: Process) {
         if let Some(known) = self.known.values_mut().find(|known| known.phase == Phase::Linked(link)) {
             known.peer = Some(peer);
@@ -173,14 +173,14 @@ impl Peers {
         self.up.entry(peer).or_default().insert(link);
     }
 
-    /// It turned out who is at the other end of a link that is not up, and may never be.
+    /// Records the peer of a link that is not up, and may never be.
     pub(crate) fn handle_known(&mut self, link: LinkId, peer: Process) {
         if let Some(known) = self.known.values_mut().find(|known| known.phase == Phase::Linked(link)) {
             known.peer = Some(peer);
         }
     }
 
-    /// A link ended.
+    /// Records the end of a link.
     pub(crate) fn handle_closed(&mut self, now_us: u64, link: LinkId, ending: Ending, error: Option<String>) {
         let mut lost = None;
         self.up.retain(|peer, links| {
@@ -211,7 +211,7 @@ impl Peers {
 }
 
 impl Known {
-    /// Waits for longer after each failure.
+    /// Schedules the next dial; the pause grows with each failure.
     fn wait(&mut self, now_us: u64, entropy: &mut Entropy) {
         let full = BACKOFF_US_MIN.saturating_mul(1 << self.failures.min(16)).min(BACKOFF_US_MAX);
         self.failures = self.failures.saturating_add(1);
@@ -219,7 +219,7 @@ impl Known {
     }
 }
 
-/// When an address is to be dialled, unless it is busy or who answers there has a link by the other's doing.
+/// Returns the time to dial an address, unless it is busy or its peer is connected by another link.
 fn due_us(known: &Known, up: &BTreeMap<Process, BTreeSet<LinkId>>) -> Option<u64> {
     let Phase::Waiting { at_us } = known.phase else { return None };
     let connected = known.peer.is_some_and(|peer| up.contains_key(&peer));

@@ -1,4 +1,4 @@
-//! Start-up: opens the store, reads it back, and hands over the core.
+//! Start-up: opens the store, reads it, and builds the core.
 
 use super::peers::Peers;
 use super::state::{ACCOUNT_ROWS, AUDIT_ROWS, Core, NAME_ROW, PEER_ROWS, TOKEN_ROWS};
@@ -16,12 +16,12 @@ use cosmicsync_protocol::storage::{Read, Row, Scan, StoreDone, StoreId, StoreReq
 use std::collections::BTreeMap;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-/// How much of the node's own rows is read at a time.
+/// Size of the node's own rows per read, in bytes.
 const OWN_ROWS_BYTES: usize = 1 << 20;
 
-/// Where a node's randomness comes from: 32 bytes at each call, which nobody else can know.
+/// A source of randomness: returns 32 bytes per call that nobody else can know.
 ///
-/// All keys of a node follow from them, so only a simulation may return bytes that it could return again.
+/// All keys of a node derive from these bytes, so only a simulation may return the same bytes again.
 pub type Seeds = Box<dyn FnMut() -> std::io::Result<[u8; 32]> + Send>;
 
 /// An open store and the core over it.
@@ -29,7 +29,7 @@ pub(super) struct Started<S> {
     pub(super) store: S,
     pub(super) completions: UnboundedReceiver<StoreDone>,
     pub(super) core: Core,
-    /// Addresses that the store remembers.
+    /// Addresses in the store.
     pub(super) addresses: Vec<String>,
 }
 
@@ -80,7 +80,7 @@ pub(super) async fn start<C: Clock, D: Disk>(
     Ok(started)
 }
 
-/// Carries out what recovery itself wants to write and read.
+/// Carries out the reads and writes of the recovery.
 async fn settle<C: Clock, S: Store>(clock: &C, started: &mut Started<S>) -> Result<(), ServiceError> {
     loop {
         while started.core.pump(Some(&started.store), &BTreeMap::new())?.0 {}
@@ -96,7 +96,7 @@ async fn settle<C: Clock, S: Store>(clock: &C, started: &mut Started<S>) -> Resu
     }
 }
 
-/// Reads the rows that the node keeps for itself.
+/// Reads the node's own rows.
 async fn own_rows<S: Store>(
     store: &S,
     completions: &mut UnboundedReceiver<StoreDone>,
@@ -130,7 +130,7 @@ pub(super) fn submit<S: Store>(store: &S, request: StoreRequest) -> Result<(), S
     store.submit(request).map_err(|_| gone())
 }
 
-/// The answer when the store's thread is gone.
+/// Returns the error for a store whose thread is gone.
 pub(super) fn gone() -> ServiceError {
     ServiceError::new(ErrorCode::Internal, "the store stopped: look at the log, then start the node again")
         .next("cosmicsync up")
@@ -158,7 +158,7 @@ pub(super) fn seed(seeds: &mut Seeds) -> Result<[u8; 32], ServiceError> {
     seeds().map_err(|_| ServiceError::new(ErrorCode::Io, "the operating system gave no randomness: start again"))
 }
 
-/// What a device is called that was never given a name.
+/// Returns the default name of a device, the host name.
 fn host_name() -> String {
     let text = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = text.trim();

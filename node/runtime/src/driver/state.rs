@@ -1,6 +1,6 @@
-//! What the core thread keeps besides the database: who waits for what, whom to dial, which links there are.
+//! The core thread's state beside the database: waiting requests, the address book, links.
 //!
-//! It is a plain value that the driver's loop feeds and drains. Commands run here as closures, between two inputs.
+//! The state does no I/O: the driver's loop feeds and drains it. Commands run here as closures, between two inputs.
 
 use super::peers::{Ending, Peers, Phase};
 use super::store::store_error;
@@ -27,44 +27,44 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
-/// Where the answer to a request goes.
+/// Sender of the answer to a request.
 pub(crate) type AnswerSender = oneshot::Sender<Result<Answer, ServiceError>>;
-/// Where it is told that something is durable.
+/// Sender of the confirmation that a write is durable.
 pub(crate) type DoneSender = oneshot::Sender<Result<(), ServiceError>>;
 
-/// Rows of addresses in [`Table::App`] start with this.
+/// Prefix of the keys of address rows in [`Table::App`].
 pub(crate) const PEER_ROWS: &[u8] = b"peer/";
-/// Rows of tokens start with this; a hash follows.
+/// Prefix of the keys of token rows; a hash follows.
 pub(crate) const TOKEN_ROWS: &[u8] = b"token/";
-/// Rows of accounts start with this; a name follows.
+/// Prefix of the keys of account rows; a name follows.
 pub(crate) const ACCOUNT_ROWS: &[u8] = b"account/";
-/// Rows of the audit log start with this; a number follows.
+/// Prefix of the keys of audit log rows; a number follows.
 pub(crate) const AUDIT_ROWS: &[u8] = b"audit/";
-/// The row of the device's name.
+/// Key of the row with the device's name.
 pub(crate) const NAME_ROW: &[u8] = b"node/name";
 
-/// What a connection is to be made for.
+/// The purpose of a connection to be made.
 #[derive(Debug)]
 pub(crate) enum Purpose {
-    /// To sync with an address of the book.
+    /// To sync with an address of the address book.
     Sync,
-    /// To join by an invite.
+    /// To join a space by an invite.
     Join(Box<Invite>, DoneSender),
 }
 
-/// A connection that the driver is to make.
+/// A connection to be made by the driver.
 #[derive(Debug)]
 pub(crate) struct DialOrder {
     /// `HOST:PORT`.
     pub(crate) address: String,
-    /// What for.
+    /// The purpose of the connection.
     pub(crate) purpose: Purpose,
 }
 
-/// Something that doctor should tell of.
+/// A problem for `doctor` to report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Trouble {
-    /// A log of this store was given up.
+    /// A log of this store was retired.
     Retired(LogId),
     /// A log has two histories.
     Forked(LogId),
@@ -74,50 +74,50 @@ pub(crate) enum Trouble {
     Twice(DeviceId),
 }
 
-/// See the module's head.
+/// State of the core thread. Described on the module's page.
 #[derive(Debug)]
 pub(crate) struct Core {
     /// The database.
     pub(crate) db: Database,
-    /// The time of this turn.
+    /// Time of the present turn.
     pub(crate) now: Now,
-    /// The peer book.
+    /// The address book.
     pub(crate) peers: Peers,
-    /// Addresses that come from the settings and are not kept in the store.
+    /// Addresses from the settings, which are not stored.
     pub(crate) configured: BTreeSet<String>,
     /// The links.
     pub(crate) links: Links,
-    /// Where it listens.
+    /// The address that the node listens on.
     pub(crate) listen: Option<SocketAddr>,
     /// The device's name.
     pub(crate) name: String,
-    /// Tokens of the HTTP door.
+    /// Tokens of the HTTP API.
     pub(crate) tokens: Tokens,
     /// The accounts.
     pub(crate) accounts: Accounts,
     /// The audit log.
     pub(crate) audit: AuditLog,
-    /// Those who wait for the replicas to agree.
+    /// Requests that wait for replicas to agree.
     pub(crate) waits: Vec<Wait>,
-    /// Those who watch documents.
+    /// Watchers of documents.
     pub(crate) watchers: Vec<Watcher>,
-    /// What doctor should tell of.
+    /// Problems for `doctor` to report.
     pub(crate) troubles: BTreeSet<Trouble>,
-    /// How many changes of documents there were.
+    /// Number of changes of documents so far.
     pub(crate) changes: u64,
-    /// Why nothing can be read or written at the moment.
+    /// The error of all reads and writes while the store is closed.
     pub(crate) outage: Option<ServiceError>,
     /// Connections to be made.
     pub(crate) dials: VecDeque<DialOrder>,
-    /// Accepted connections of whom nothing is known yet.
+    /// Accepted connections that are not authenticated yet.
     pub(crate) strangers: Strangers,
-    /// Links of strangers who have shown who they are.
+    /// Links of strangers that have just been authenticated.
     pub(crate) welcome: Vec<LinkId>,
-    /// Links to be closed once all they have to say is said.
+    /// Links to be closed once all their bytes are sent.
     pub(crate) closing: Vec<LinkId>,
-    /// The store failed and was not opened again.
+    /// The store's error, until the store is opened again.
     pub(crate) failure: Option<StoreError>,
-    /// It is to end.
+    /// True if the node is to stop.
     pub(crate) stopping: bool,
     tickets: BTreeMap<u64, Ticket>,
     answers: BTreeMap<Ticket, (u64, AnswerSender)>,
@@ -126,7 +126,7 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    /// Starts with a recovered database.
+    /// Returns the state around a recovered database.
     pub(crate) fn new(db: Database, now: Now, peers: Peers) -> Self {
         Self {
             db,
@@ -157,7 +157,7 @@ impl Core {
         }
     }
 
-    /// Fails if nothing can be read or written at the moment.
+    /// Fails while the store is closed.
     pub(crate) fn available(&self) -> Result<(), ServiceError> {
         if self.stopping {
             return Err(stopping());
@@ -165,7 +165,7 @@ impl Core {
         self.outage.clone().map_or(Ok(()), Err)
     }
 
-    /// Asks the database. `number` is the caller's, for [`Self::cancel`], which may have come before.
+    /// Submits a request to the database. `number` is the caller's, for [`Self::cancel`], which may come first.
     pub(crate) fn request(&mut self, number: u64, actor: Option<Arc<Actor>>, request: Request, reply: AnswerSender) {
         if reply.is_closed() {
             return;
@@ -179,7 +179,7 @@ impl Core {
         self.answers.insert(ticket, (number, reply));
     }
 
-    /// Nobody waits for the answer any more.
+    /// Cancels a request whose caller is gone.
     pub(crate) fn cancel(&mut self, number: u64) {
         if let Some(ticket) = self.tickets.remove(&number) {
             self.answers.remove(&ticket);
@@ -187,27 +187,27 @@ impl Core {
         }
     }
 
-    /// Writes rows of the node's own and tells once they, and all that was written before, are durable.
+    /// Writes the node's own rows; replies once these and all earlier writes are durable.
     pub(crate) fn write(&mut self, ops: Vec<Op>, reply: DoneSender) {
         let commit = self.barrier(ops);
         self.commits.insert(commit, reply);
     }
 
-    /// Commits what was gathered, and these rows.
+    /// Commits the gathered edits and these rows.
     pub(crate) fn barrier(&mut self, ops: Vec<Op>) -> CommitId {
         let endpoint = self.db.endpoint_mut();
         endpoint.flush(self.now);
         endpoint.write(self.now, ops)
     }
 
-    /// Remembers an address, here and in the store.
+    /// Adds an address to the book and to the store.
     pub(crate) fn add_peer(&mut self, address: &str, reply: DoneSender) {
         self.peers.add(address.to_owned());
         let (table, key) = (Table::App, peer_key(address));
         self.write(vec![Op::Put { table, key, value: Bytes::new() }], reply);
     }
 
-    /// Forgets an address, here and in the store, and closes its link. False if it is unknown.
+    /// Removes an address from the book and the store, and closes its link. Returns false if it is unknown.
     pub(crate) fn remove_peer(&mut self, address: &str, reply: DoneSender) -> bool {
         let Some(known) = self.peers.remove(address) else { return false };
         if let Phase::Linked(link) = known.phase {
@@ -217,7 +217,7 @@ impl Core {
         true
     }
 
-    /// Closes every link; nobody is dialled or accepted until [`Peers::resume`].
+    /// Closes all links; none is dialled or accepted until [`Peers::resume`].
     pub(crate) fn pause(&mut self) {
         self.peers.pause();
         for link in self.db.endpoint().links() {
@@ -225,7 +225,7 @@ impl Core {
         }
     }
 
-    /// Starts to end: edits become durable, links are closed.
+    /// Begins to stop: edits become durable, and links are closed.
     pub(crate) fn stop(&mut self) {
         if !core::mem::replace(&mut self.stopping, true) {
             self.peers.pause();
@@ -235,7 +235,7 @@ impl Core {
         }
     }
 
-    /// A connection was made.
+    /// Registers a connection that was made.
     pub(crate) fn handle_connected(&mut self, address: String, purpose: Option<Purpose>) -> LinkId {
         let dialled = purpose.is_some();
         let (dial, join) = match purpose {
@@ -253,7 +253,7 @@ impl Core {
         link
     }
 
-    /// A connection could not be made.
+    /// Handles a connection that could not be made.
     pub(crate) fn handle_dial_failed(&mut self, address: &str, purpose: Purpose, error: &std::io::Error) {
         tracing::debug!(address, %error, "cannot dial");
         match purpose {
@@ -265,20 +265,20 @@ impl Core {
         }
     }
 
-    /// Bytes came.
+    /// Takes bytes of a link.
     pub(crate) fn handle_bytes(&mut self, link: LinkId, bytes: &[u8]) {
         self.links.handle_received(self.now, link);
         self.db.handle_bytes(self.now, link, bytes);
     }
 
-    /// The connection of a link is gone.
+    /// Handles the end of a link's connection.
     pub(crate) fn handle_link_lost(&mut self, link: LinkId) {
         self.strangers.remove(link);
         self.links.remove(link, self.db.endpoint().link(link).as_ref());
         self.db.handle_link_lost(self.now, link);
     }
 
-    /// All connections are gone, and the database with them.
+    /// Drops all connections; the database is discarded as well.
     pub(crate) fn forget_links(&mut self) {
         for link in self.links.ids() {
             self.peers.handle_closed(
@@ -292,10 +292,10 @@ impl Core {
         self.closing.clear();
     }
 
-    /// Delivers what the database has to say: these events, answers, changes. Returns whether there was anything.
+    /// Delivers the database's outputs: these events, its answers and changes. Returns whether there were any.
     pub(crate) fn deliver(&mut self, events: Vec<Event>) -> bool {
         let mut any = !events.is_empty();
-        // Whoever loses something by it is to learn why.
+        // Failures are recorded first, so that the affected requests report the cause.
         for event in &events {
             if let Event::StoreFailed { error } = event {
                 self.outage.get_or_insert_with(|| store_error(error));
@@ -323,7 +323,7 @@ impl Core {
         any
     }
 
-    /// Fails whoever waits for the store, and takes over a database that was recovered anew.
+    /// Fails all requests that wait for the store, and leaves the state ready for a recovered database.
     pub(crate) fn fail_all(&mut self, error: &ServiceError) {
         self.tickets.clear();
         for (_, reply) in core::mem::take(&mut self.answers).into_values() {
@@ -367,7 +367,7 @@ impl Core {
             }
             Event::Close { link, device, reason } => self.handle_closed(link, device, &reason),
             Event::Retired { log } => {
-                // Told once: what a peer says again and again must not fill the disk.
+                // Logged once only, so that a peer that repeats it cannot fill the disk.
                 if self.troubles.insert(Trouble::Retired(log)) {
                     tracing::warn!(%log, "a log ended: another process writes it too");
                 }
@@ -385,7 +385,7 @@ impl Core {
                 }
             }
             Event::StoreFailed { error } => {
-                // What fails behind the first is its consequence.
+                // Only the first error is kept; later ones are its consequences.
                 if self.failure.is_none() {
                     tracing::error!(%error, "the store failed");
                     self.failure = Some(error);
@@ -412,7 +412,7 @@ impl Core {
     fn handle_closed(&mut self, link: LinkId, device: Option<DeviceId>, reason: &CloseReason) {
         let why = why(reason);
         let said = why.as_deref().unwrap_or("done");
-        // Whoever connects and says nothing must not fill the disk with lines about it.
+        // A peer that connects without authenticating must not fill the disk with log lines.
         if device.is_some() || self.links.is_dialled(link) {
             tracing::info!(link = link.0, reason = said, "a link ends");
         } else {
@@ -438,17 +438,17 @@ impl Core {
     }
 }
 
-/// The row that keeps an address.
+/// Returns the key of an address's row.
 pub(crate) fn peer_key(address: &str) -> Bytes {
     [PEER_ROWS, address.as_bytes()].concat().into()
 }
 
-/// The answer to commands that come too late.
+/// Returns the error for commands that come after the stop.
 pub(crate) fn stopping() -> ServiceError {
     ServiceError::new(ErrorCode::Unavailable, "the node is stopping").next("cosmicsync up")
 }
 
-/// Why a link ended, for people; `None` if it was wanted.
+/// Returns the reason why a link ended, for display; `None` if the end was intended.
 fn why(reason: &CloseReason) -> Option<String> {
     match reason {
         CloseReason::Done | CloseReason::Ours(CloseCode::Done) | CloseReason::Theirs(0) => None,
@@ -477,11 +477,11 @@ fn why(reason: &CloseReason) -> Option<String> {
     }
 }
 
-/// What helps against an invite that is no good. Another device has to do it, so it is no command for this one.
+/// Next step for an unusable invite. It begins on another device, so it is not a command for this one.
 pub(crate) const INVITE_AGAIN: &str =
     "on the device that invites: cosmicsync space invite; then here: cosmicsync space join with the new line";
 
-/// Why joining failed, and what to do next.
+/// Returns the error for a failed join, with the next step.
 fn join_error(reason: &CloseReason) -> ServiceError {
     use cosmicsync_protocol::connection::HandshakeError;
     use cosmicsync_protocol::ledger::JoinError;
@@ -507,7 +507,7 @@ fn join_error(reason: &CloseReason) -> ServiceError {
     }
 }
 
-/// The answer to a device that has a user and wants to join another's space.
+/// Returns the error for a device with a user that tries to join another user's space.
 pub(crate) fn other_user() -> ServiceError {
     let message = "this device belongs to another user: join with a data directory on which `init` was never run";
     ServiceError::new(ErrorCode::Conflict, message).next("cosmicsync --dir NEW_DIR up")

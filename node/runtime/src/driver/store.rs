@@ -1,4 +1,4 @@
-//! The store, as the driver takes it: requests in, completions through a channel.
+//! The driver's store: requests go in, completions come through a channel.
 
 use crate::service::{ErrorCode, ServiceError};
 use crate::store::{LmdbStore, OpenError, StoreKey, StoreOptions, StoreStopped, is_full_for};
@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc::UnboundedSender;
 
-/// Room without which a store that was full is not tried again: a few commits take as much.
+/// Least free space before a full store is opened again, in bytes; a few commits take as much.
 const ROOM_BYTES: u64 = 1 << 20;
 
-/// An open store. Each request that it takes completes once on the channel it was opened with: in order, but for reads of
-/// what is durable.
+/// An open store. Each request completes once, on the channel that the store was opened with. Requests complete in
+/// order, except for reads of durable state.
 pub trait Store: 'static {
     /// Queues a request.
     ///
@@ -20,25 +20,25 @@ pub trait Store: 'static {
     fn submit(&self, request: StoreRequest) -> Result<(), StoreStopped>;
 }
 
-/// Where a store is, so that it can be opened again after it failed.
+/// The location of a store, from which it can be opened again after a failure.
 pub trait Disk: 'static {
-    /// What it opens.
+    /// The type of the open store.
     type Store: Store;
 
-    /// Opens the store. Completions are as many as requests are under way, so their channel needs no bound of its own.
+    /// Opens the store. There are at most as many completions as requests, so their channel needs no bound of its own.
     ///
     /// # Errors
-    /// If there is none, it is damaged, or somebody else has it: what a person is told.
+    /// If there is no store, it is damaged, or another process has it open. The error is shown to the operator.
     fn open(&mut self, done: UnboundedSender<StoreDone>) -> Result<Self::Store, ServiceError>;
 
-    /// Lets go of the store, so that it can be closed.
+    /// Releases the store, so that it can be closed.
     fn release(&mut self);
 
-    /// Whether there is no room for what a store needs to go on.
+    /// Returns whether the disk lacks the space that a store needs to continue.
     fn is_full(&self) -> bool;
 }
 
-/// The open LMDB store of a node, for its snapshots and figures; empty while it is closed.
+/// The open LMDB store of a node, for snapshots and statistics; empty while the store is closed.
 pub(crate) type Shared = Arc<Mutex<Option<Arc<LmdbStore>>>>;
 
 /// An LMDB store in a directory.
@@ -46,11 +46,11 @@ pub(crate) type Shared = Arc<Mutex<Option<Arc<LmdbStore>>>>;
 pub(crate) struct LmdbDisk {
     /// The data directory.
     pub(crate) dir: PathBuf,
-    /// The key that values are sealed under.
+    /// The key that seals the values.
     pub(crate) key: StoreKey,
-    /// How it behaves.
+    /// Options of the store.
     pub(crate) options: StoreOptions,
-    /// Where the open store can be found.
+    /// The place for the open store.
     pub(crate) shared: Shared,
 }
 
@@ -58,7 +58,7 @@ impl Disk for LmdbDisk {
     type Store = Arc<LmdbStore>;
 
     fn open(&mut self, done: UnboundedSender<StoreDone>) -> Result<Arc<LmdbStore>, ServiceError> {
-        // A driver that is gone wants no completions.
+        // If the driver is gone, completions are dropped.
         let opened = LmdbStore::open(&self.dir, &self.key, self.options, move |completion| drop(done.send(completion)));
         let store = Arc::new(opened.map_err(|error| open_error(&error))?);
         *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&store));
@@ -80,7 +80,7 @@ impl Store for Arc<LmdbStore> {
     }
 }
 
-/// The answer to a person whose store does not open.
+/// Returns the error for a store that does not open.
 pub(crate) fn open_error(error: &OpenError) -> ServiceError {
     let message = error.to_string();
     match error {
@@ -97,7 +97,7 @@ pub(crate) fn open_error(error: &OpenError) -> ServiceError {
     }
 }
 
-/// The answer to a person whose store failed while it was open.
+/// Returns the error for a store that failed while it was open.
 pub(crate) fn store_error(error: &StoreError) -> ServiceError {
     let message = error.to_string();
     match error {

@@ -1,17 +1,17 @@
-//! Connections that were accepted and have not shown yet who they are: few are kept, and the newest of them longest.
+//! Accepted connections that are not authenticated yet. Few are kept, and the oldest ones are dropped first.
 //!
-//! A handshake takes an honest peer a few round trips, and whoever holds connections open holds them for nothing: so
-//! when there are too many, the oldest one of the address with the most makes room for the next. Links of known
-//! devices are not counted and never make room.
+//! An honest peer's handshake takes a few round trips, so a connection that stays unauthenticated is worth little. If
+//! there are too many, the oldest one of the address with the most connections is closed for the next. Links of known
+//! devices are neither counted nor closed.
 
 use cosmicsync_protocol::endpoint::LinkId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-/// Of all strangers that are kept, one in so many may come from one address.
+/// One address may have at most this fraction (one in N) of all kept strangers.
 const SHARE: usize = 4;
 
-/// See the module's head.
+/// The set of strangers. Described on the module's page.
 #[derive(Debug)]
 pub(crate) struct Strangers {
     max: usize,
@@ -20,17 +20,17 @@ pub(crate) struct Strangers {
 }
 
 impl Strangers {
-    /// Keeps at most `max`, and at least one.
+    /// Returns an empty set of at most `max` strangers, and at least one.
     pub(crate) fn new(max: usize) -> Self {
         Self { max: max.max(1), addresses: BTreeMap::new(), links: BTreeMap::new() }
     }
 
-    /// How many there are.
+    /// Returns the number of strangers.
     pub(crate) fn len(&self) -> usize {
         self.addresses.len()
     }
 
-    /// Whom one more from `address` takes the place of; `None` while there is room.
+    /// Returns the stranger to close for a new one from `address`; `None` while there is room.
     pub(crate) fn in_the_way_of(&self, address: IpAddr) -> Option<LinkId> {
         let from_here = self.links.get(&address);
         if from_here.is_some_and(|links| links.len() >= (self.max / SHARE).max(1)) {
@@ -39,18 +39,18 @@ impl Strangers {
         if self.addresses.len() < self.max {
             return None;
         }
-        // Link numbers ascend: the lowest is the oldest.
+        // Link numbers ascend, so the lowest is the oldest.
         let most = self.links.values().map(BTreeSet::len).max()?;
         self.links.values().filter(|links| links.len() == most).filter_map(BTreeSet::first).min().copied()
     }
 
-    /// Someone connected.
+    /// Adds a connection.
     pub(crate) fn insert(&mut self, link: LinkId, address: IpAddr) {
         self.addresses.insert(link, address);
         self.links.entry(address).or_default().insert(link);
     }
 
-    /// A link is known by now, or gone. Whether it was a stranger's.
+    /// Removes a link that is authenticated or gone. Returns whether it was a stranger.
     pub(crate) fn remove(&mut self, link: LinkId) -> bool {
         let Some(address) = self.addresses.remove(&link) else { return false };
         if let Some(links) = self.links.get_mut(&address) {

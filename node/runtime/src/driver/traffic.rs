@@ -1,4 +1,4 @@
-//! What went over links: of each link while it is up, of each device since the start.
+//! Traffic counters: of each link while it is up, and of each device since the start.
 
 use crate::service::Traffic;
 use cosmicsync_protocol::endpoint::{LinkId, LinkInfo, Process};
@@ -6,70 +6,70 @@ use cosmicsync_protocol::ids::DeviceId;
 use cosmicsync_protocol::time::Now;
 use std::collections::BTreeMap;
 
-/// One link.
+/// Counters of one link.
 #[derive(Debug, Clone)]
 pub(crate) struct LinkRecord {
-    /// The address that was dialled, or that it came from.
+    /// The address that was dialled, or the address that the peer dialled from.
     pub(crate) address: String,
-    /// Whether this side dialled.
+    /// True if this side dialled.
     pub(crate) dialled: bool,
-    /// Who is at the other end, once authenticated.
+    /// The authenticated peer.
     pub(crate) peer: Option<Process>,
-    /// When something came, by the wall clock.
+    /// The time at which bytes last arrived, by the wall clock.
     pub(crate) seen_at: Option<u64>,
-    /// Something was sent and nothing came since.
+    /// True if bytes were sent and none have arrived since.
     asked: bool,
-    /// All was said once: what comes from now on is pushed.
+    /// True once both sides were equal: later bytes are live pushes.
     settled: bool,
     round_trips: u64,
 }
 
-/// All links and the devices behind them.
+/// Counters of all links, and of the devices behind them.
 #[derive(Debug, Default)]
 pub(crate) struct Links {
     records: BTreeMap<LinkId, LinkRecord>,
     ended: BTreeMap<DeviceId, Traffic>,
     total_ended: Traffic,
     seen: BTreeMap<DeviceId, u64>,
-    /// Where devices dialled from whose links have ended.
+    /// The addresses that devices without a link last dialled from.
     away: BTreeMap<DeviceId, String>,
 }
 
 impl Links {
-    /// A link came up.
+    /// Registers a new link.
     pub(crate) fn insert(&mut self, link: LinkId, address: String, dialled: bool) {
         let record =
             LinkRecord { address, dialled, peer: None, seen_at: None, asked: false, settled: false, round_trips: 0 };
         self.records.insert(link, record);
     }
 
-    /// All links.
+    /// Returns all links.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&LinkId, &LinkRecord)> {
         self.records.iter()
     }
 
-    /// Their numbers.
+    /// Returns the numbers of all links.
     pub(crate) fn ids(&self) -> Vec<LinkId> {
         self.records.keys().copied().collect()
     }
 
-    /// How many there are.
+    /// Returns the number of links.
     pub(crate) fn len(&self) -> usize {
         self.records.len()
     }
 
-    /// A link is authenticated.
+    /// Records that a link is authenticated.
     pub(crate) fn handle_up(&mut self, link: LinkId, peer: Process) {
         if let Some(record) = self.records.get_mut(&link) {
             record.peer = Some(peer);
         }
     }
 
-    /// Something came.
+    /// Records that bytes arrived.
     pub(crate) fn handle_received(&mut self, now: Now, link: LinkId) {
         let Some(record) = self.records.get_mut(&link) else { return };
         record.seen_at = Some(now.wall_ms);
-        // What comes before the other is authenticated belongs to the handshake.
+        // Bytes before the authentication belong to the handshake.
         if core::mem::take(&mut record.asked) && record.peer.is_some() && !record.settled {
             record.round_trips += 1;
         }
@@ -78,31 +78,31 @@ impl Links {
         }
     }
 
-    /// Something was sent.
+    /// Records that bytes were sent.
     pub(crate) fn handle_sent(&mut self, link: LinkId) {
         if let Some(record) = self.records.get_mut(&link) {
             record.asked = true;
         }
     }
 
-    /// Both sides know of all that the other has: round trips end here, pushes begin.
+    /// Records that both sides are equal: round trips end here, and pushes begin.
     pub(crate) fn handle_settled(&mut self, link: LinkId) {
         if let Some(record) = self.records.get_mut(&link) {
             record.settled = true;
         }
     }
 
-    /// Whether this side dialled a link.
+    /// Returns whether this side dialled a link.
     pub(crate) fn is_dialled(&self, link: LinkId) -> bool {
         self.records.get(&link).is_some_and(|record| record.dialled)
     }
 
-    /// Whether a link still catches up. One that is not authenticated has nothing to catch up with.
+    /// Returns whether a link is still catching up; false before the authentication.
     pub(crate) fn is_catching_up(&self, link: LinkId) -> bool {
         self.records.get(&link).is_some_and(|record| record.peer.is_some() && !record.settled)
     }
 
-    /// A link is gone; what went over it stays in the sums.
+    /// Removes a link; its traffic stays in the totals.
     pub(crate) fn remove(&mut self, link: LinkId, info: Option<&LinkInfo>) {
         let Some(record) = self.records.remove(&link) else { return };
         let traffic = of_link(&record, info);
@@ -115,7 +115,7 @@ impl Links {
         }
     }
 
-    /// What went over all links since the start.
+    /// Returns the traffic of all links since the start.
     pub(crate) fn total(&self, infos: &[LinkInfo]) -> Traffic {
         let mut total = self.total_ended;
         for (link, record) in &self.records {
@@ -124,7 +124,7 @@ impl Links {
         total
     }
 
-    /// What went over all links with a device.
+    /// Returns the traffic of all links with a device since the start.
     pub(crate) fn of_device(&self, device: &DeviceId, infos: &[LinkInfo]) -> Traffic {
         let mut total = self.ended.get(device).copied().unwrap_or_default();
         for (link, record) in
@@ -135,12 +135,12 @@ impl Links {
         total
     }
 
-    /// Devices that dialled this one before, and from where the last time.
+    /// Returns the devices that dialled this node before, each with the address that it last dialled from.
     pub(crate) fn dialled_before(&self) -> impl Iterator<Item = (&DeviceId, &String)> {
         self.away.iter()
     }
 
-    /// When a device was heard the last time.
+    /// Returns the time at which a device was last heard.
     pub(crate) fn seen_at(&self, device: &DeviceId) -> Option<u64> {
         self.seen.get(device).copied()
     }

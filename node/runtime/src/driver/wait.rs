@@ -1,4 +1,4 @@
-//! Waiting until replicas agree. Nothing polls: every turn of the driver looks at whoever waits.
+//! Waits for replicas to agree. There is no polling: each turn of the driver checks the waits.
 
 use super::state::Core;
 use crate::service::{Bodies, ErrorCode, ServiceError};
@@ -7,43 +7,43 @@ use cosmicsync_protocol::sync;
 use cosmicsync_protocol::sync::SpaceNo;
 use tokio::sync::oneshot;
 
-/// What is waited for.
+/// The goal of a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Goal {
-    /// Every connected peer has all of a space durably and nothing known is missing here; there is at least one.
+    /// All connected peers, at least one, have the whole space durably, and this node lacks nothing that it knows of.
     Synced,
-    /// The keys of the space are here, and all that connected peers have of it.
+    /// The keys of the space are here, and everything of it that connected peers have.
     Readable,
 }
 
-/// Someone who waits.
+/// One wait.
 #[derive(Debug)]
 pub(crate) struct Wait {
     pub(crate) space: SpaceNo,
     pub(crate) goal: Goal,
-    /// A commit that must become durable first: what was written before the wait began counts.
+    /// A commit that must become durable first, because writes from before the wait are part of the goal.
     pub(crate) barrier: Option<CommitId>,
-    /// On the monotonic clock.
+    /// Deadline on the monotonic clock, in microseconds.
     pub(crate) deadline_us: u64,
     pub(crate) reply: oneshot::Sender<Result<u64, ServiceError>>,
 }
 
 impl Wait {
-    /// Edits became durable.
+    /// Records that a commit is durable.
     pub(crate) fn handle_committed(&mut self, commit: CommitId) {
         if self.barrier == Some(commit) {
             self.barrier = None;
         }
     }
 
-    /// Ends the wait.
+    /// Ends the wait with a result.
     pub(crate) fn answer(self, result: Result<u64, ServiceError>) {
         drop(self.reply.send(result));
     }
 }
 
 impl Core {
-    /// Starts to wait. What was written until now is part of what must be everywhere.
+    /// Begins a wait. All writes up to now are part of the goal.
     pub(crate) fn wait(
         &mut self,
         space: SpaceNo,
@@ -56,12 +56,12 @@ impl Core {
         self.waits.push(Wait { space, goal, barrier, deadline_us, reply });
     }
 
-    /// When the first wait runs out.
+    /// Returns the deadline of the first wait to expire.
     pub(crate) fn wait_timeout(&self) -> Option<u64> {
         self.waits.iter().map(|wait| wait.deadline_us).min()
     }
 
-    /// Notes which links caught up, and answers those whose wait is over.
+    /// Records the links that have caught up, and answers the waits that are over.
     pub(crate) fn look(&mut self) {
         let catching_up = self.links.iter().any(|(link, _)| self.links.is_catching_up(*link));
         if !catching_up && self.waits.is_empty() {
@@ -91,7 +91,7 @@ impl Core {
         }
     }
 
-    /// How many peers have everything, or what is still to come.
+    /// Returns the number of peers that have everything, or a description of the missing part.
     fn agreement(&self, space: SpaceNo, goal: Goal, infos: &[LinkInfo]) -> Result<u64, String> {
         let endpoint = self.db.endpoint();
         let Some(info) = endpoint.spaces().find(|info| info.no == space) else {
@@ -126,7 +126,7 @@ impl Core {
         Ok(members.len() as u64)
     }
 
-    /// How many entries of a space are known and wanted, but not here or not read yet.
+    /// Returns the number of entries of a space that are known and wanted, but not yet here or not yet read.
     pub(crate) fn missing(&self, space: SpaceNo) -> u64 {
         let endpoint = self.db.endpoint();
         let all = endpoint.spaces().any(|info| info.no == space && info.bodies == sync::Bodies::All);
@@ -138,7 +138,7 @@ impl Core {
     }
 }
 
-/// Which bodies are fetched, in the service's words.
+/// Converts the choice of fetched bodies to the service's type.
 pub(crate) const fn bodies(of: sync::Bodies) -> Bodies {
     match of {
         sync::Bodies::All => Bodies::All,

@@ -1,4 +1,4 @@
-//! Watching documents: the core wakes who watches; what changed, and in which order, stands in the store.
+//! Watches of documents: the core wakes a watcher; the watcher reads the changes and their order from the store.
 
 use cosmicsync_data::database::request::Changed;
 use cosmicsync_protocol::ids::DocId;
@@ -15,18 +15,18 @@ pub(crate) struct Watcher {
 }
 
 impl Watcher {
-    /// Makes both ends of a watch of a space, or of one document in it.
+    /// Returns both ends of a watch of a space, or of one document in it.
     pub(crate) fn new(space: SpaceNo, doc: Option<DocId>) -> (Self, Arc<Notify>) {
         let woken = Arc::new(Notify::new());
         (Self { space, doc, woken: Arc::downgrade(&woken) }, woken)
     }
 
-    /// Returns whether somebody still watches.
+    /// Returns whether the watch still has a receiver.
     pub(crate) fn is_watched(&self) -> bool {
         self.woken.strong_count() > 0
     }
 
-    /// A document changed. Returns false once nobody watches any more.
+    /// Wakes the watcher if the document concerns it. Returns false once the receiver is gone.
     pub(crate) fn handle_changed(&self, changed: &Changed) -> bool {
         let Some(woken) = self.woken.upgrade() else { return false };
         if changed.space == self.space && self.doc.is_none_or(|doc| doc == changed.doc) {

@@ -1,7 +1,8 @@
-//! Commands about accounts: who may log in through the HTTP door, and as what.
+//! Commands about accounts, which may log in through the HTTP API, and their roles.
 //!
-//! Accounts are of one node: rows of its own, sealed at rest, never synced. A password is kept as an Argon2id hash with the
-//! parameters it was made with. Logging in makes a token that lasts [`SESSION_MS`]; a link lets an owner in once.
+//! Accounts belong to one node: they are rows of its own, sealed at rest and never synced. A password is stored as an
+//! Argon2id hash with its parameters. Logging in creates a token that lasts [`SESSION_MS`]; a link logs an owner in
+//! once.
 
 use super::Acting;
 use super::tokens::{self, TokenHash};
@@ -19,28 +20,28 @@ use std::collections::BTreeMap;
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
-/// How long a session lasts, in milliseconds.
+/// Lifetime of a session, in milliseconds.
 const SESSION_MS: u64 = 12 * 60 * 60 * 1000;
-/// How long a link can be used, in milliseconds.
+/// Lifetime of a link, in milliseconds.
 const LINK_MS: u64 = 15 * 60 * 1000;
-/// Accounts of a node, at most.
+/// Largest number of accounts of a node.
 const ACCOUNTS_MAX: usize = 1024;
-/// Links that can be used at a time, at most.
+/// Largest number of valid links.
 const LINKS_MAX: usize = 16;
-/// Characters of a password, at least and at most.
+/// Least and largest number of characters in a password.
 const PASSWORD_CHARS: core::ops::RangeInclusive<usize> = 8..=256;
-/// Bytes of a name, at most.
+/// Longest name, in bytes.
 const NAME_BYTES_MAX: usize = 64;
-/// Failed tries to log in as one account within [`TRIES_MS`], and as any.
+/// Largest number of failed logins within [`TRIES_MS`], for one account and for all.
 const TRIES_MAX: u32 = 5;
 const TRIES_MAX_ALL: u32 = 100;
-/// How long a failed try counts, in milliseconds.
+/// Time for which a failed login is remembered, in milliseconds.
 const TRIES_MS: u64 = 60_000;
 
-/// Passwords that are hashed at a time: each takes 19 MiB and a core.
+/// Limits concurrent password hashing, which takes 19 MiB and a core each.
 static HASHING: Semaphore = Semaphore::const_new(1);
 
-/// An account as it is stored.
+/// An account in stored form.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Stored {
     role: Role,
@@ -48,7 +49,7 @@ pub(crate) struct Stored {
     password: Option<Hashed>,
 }
 
-/// A password as it is stored.
+/// A password in stored form.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Hashed {
     salt: [u8; 16],
@@ -57,18 +58,18 @@ struct Hashed {
     passes: u32,
 }
 
-/// The accounts of a node, and who is about to log in.
+/// The accounts of a node, its links, and recent failed logins.
 #[derive(Debug, Default)]
 pub(crate) struct Accounts {
     all: BTreeMap<String, Stored>,
-    /// Hashes of links, and until when they can be used.
+    /// Hashes of links, each with the time at which it expires.
     links: BTreeMap<TokenHash, u64>,
-    /// Failed tries: how many as which account, since when.
+    /// Failed logins by account: their number, and the time of the first.
     tries: BTreeMap<String, (u32, u64)>,
 }
 
 impl Accounts {
-    /// Takes a stored row back.
+    /// Reads a stored row.
     pub(crate) fn read_row(&mut self, key: &[u8], value: &[u8]) {
         let name = key.strip_prefix(ACCOUNT_ROWS).and_then(|name| core::str::from_utf8(name).ok());
         if let (Some(name), Ok(stored)) = (name, serde_json::from_slice(value)) {
@@ -81,7 +82,7 @@ impl Accounts {
         self.all.get(name).map(|stored| stored.role)
     }
 
-    /// Whether too many tries failed a moment ago.
+    /// Returns whether too many logins failed recently.
     fn is_tried_out(&mut self, account: &str, now: u64) -> bool {
         self.tries.retain(|_, (_, since)| now < since.saturating_add(TRIES_MS));
         let all: u32 = self.tries.values().map(|(count, _)| count).sum();
@@ -98,7 +99,7 @@ impl Hashed {
     fn new(password: &str) -> Result<Self, ServiceError> {
         let mut salt = [0; 16];
         getrandom::fill(&mut salt).map_err(|_| no_randomness())?;
-        // What OWASP recommends where 19 MiB can be had.
+        // The parameters that OWASP recommends if 19 MiB are available.
         let mut hashed = Self { salt, hash: [0; 32], memory_kib: 19 * 1024, passes: 2 };
         hashed.hash = hashed.hash_of(password).ok_or_else(|| ServiceError::new(ErrorCode::Internal, "no hash"))?;
         Ok(hashed)
@@ -113,7 +114,7 @@ impl Hashed {
     }
 
     fn is_of(&self, password: &str) -> bool {
-        // These compare in constant time.
+        // This comparison takes constant time.
         self.hash_of(password).is_some_and(|hash| blake3::Hash::from_bytes(hash) == blake3::Hash::from_bytes(self.hash))
     }
 }
@@ -150,7 +151,7 @@ impl Acting<'_> {
         });
         is_new.await??;
         if let Err(error) = self.store_account(&name, Some(&row)).await {
-            // It is nobody's before it is durable.
+            // The account must be durable before it can be used.
             let of = name.clone();
             self.handle()?.with(move |core| core.accounts.all.remove(&of)).await?;
             return Err(error);
@@ -264,7 +265,7 @@ impl Acting<'_> {
     }
 
     async fn check_password(&self, account: &str, password: Secret) -> Result<(), ServiceError> {
-        // What is no name is remembered as one that nobody has, however long it is.
+        // An invalid name is recorded under one name that no account has, whatever its length.
         let account = if check_name(account).is_ok() { account } else { "?" };
         let of = account.to_owned();
         let stored = self.handle()?.with(move |core| {
@@ -275,7 +276,7 @@ impl Acting<'_> {
             Ok(core.accounts.all.get(&of).and_then(|stored| stored.password.clone()))
         });
         let stored = stored.await??;
-        // A name that is none takes as long as one that is.
+        // An unknown name takes as long as a known one.
         let is_known = stored.is_some();
         let hashed = stored.unwrap_or(Hashed { salt: [0; 16], hash: [0; 32], memory_kib: 19 * 1024, passes: 2 });
         let is_right = blocking(move || hashed.is_of(&password.0)).await?;
@@ -288,7 +289,7 @@ impl Acting<'_> {
         Err(failed("there is no such account, or the password is wrong"))
     }
 
-    /// Refuses to make an owner of somebody, unless an owner asks.
+    /// Refuses to create an owner, unless an owner asks.
     pub(super) fn check_may_make(&self, role: Role) -> Result<(), ServiceError> {
         let is_owner = self.who.as_ref().is_none_or(|who| who.role == Role::Owner);
         if is_owner || role != Role::Owner {
@@ -318,7 +319,7 @@ impl Acting<'_> {
         self.handle()?.later(|core, reply| core.write(vec![op], reply)).await
     }
 
-    /// Ends the tokens of an account; or only its sessions.
+    /// Revokes the tokens of an account, or only its sessions.
     async fn end_tokens(&self, account: &str, only_sessions: bool) -> Result<(), ServiceError> {
         let account = account.to_owned();
         let is_meant =
@@ -327,7 +328,7 @@ impl Acting<'_> {
     }
 }
 
-/// Runs what takes long beside everything else, one at a time.
+/// Runs long work on another thread, one at a time.
 async fn blocking<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> Result<R, ServiceError> {
     let failed = || ServiceError::new(ErrorCode::Internal, "a password was not hashed");
     let _turn = HASHING.acquire().await.map_err(|_| failed())?;

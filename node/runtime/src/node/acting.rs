@@ -1,4 +1,4 @@
-//! A node on behalf of somebody: the operator, or whoever came through a door.
+//! A node that acts for an actor: the operator, or a client of the HTTP API.
 
 use super::Node;
 use super::handle::Handle;
@@ -12,17 +12,17 @@ use cosmicsync_data::rules::{Actor, Reach};
 use cosmicsync_protocol::sync::SpaceNo;
 use std::sync::Arc;
 
-/// A node on behalf of somebody. What it asks the database for is asked in their name.
+/// A node that acts for an actor. All its requests to the database are made on the actor's behalf.
 #[derive(Debug)]
 pub(super) struct Acting<'a> {
     node: &'a Node,
     handle: Handle,
-    /// None is the operator, to whom everything is allowed.
+    /// The client; none for the operator, who may do everything.
     pub(super) who: Option<Who>,
 }
 
 impl Node {
-    /// Returns the node on behalf of somebody.
+    /// Returns the node acting for an actor.
     pub(super) fn acting(&self, who: Option<Who>) -> Result<Acting<'_>, ServiceError> {
         let handle = self.handle()?.clone();
         let limited = who.clone().filter(|who| !who.is_free()).map(Arc::new);
@@ -39,7 +39,7 @@ impl Deref for Acting<'_> {
 }
 
 impl Acting<'_> {
-    /// Returns the way to the core, in the name of whom this acts for.
+    /// Returns the handle to the core, on behalf of the actor.
     #[expect(
         clippy::unnecessary_wraps,
         reason = "it stands for the method of the node, which fails once that has ended"
@@ -48,12 +48,12 @@ impl Acting<'_> {
         Ok(&self.handle)
     }
 
-    /// Whether rules or a token keep whom this acts for from some documents.
+    /// Returns whether rules or a token limit the actor to some documents.
     pub(super) fn is_limited(&self) -> bool {
         self.who.as_ref().is_some_and(|who| !who.is_free())
     }
 
-    /// Refuses what the role or the token of whom this acts for does not allow.
+    /// Refuses a command that the actor's role or token does not allow.
     pub(super) async fn admit(&self, command: &Command) -> Result<(), ServiceError> {
         let Some(who) = &self.who else { return Ok(()) };
         if who.may(command) {
@@ -71,7 +71,7 @@ impl Acting<'_> {
     }
 }
 
-/// Fails as if a space were not here that a token does not reach: names are not found out by trying.
+/// Refuses a space that the token does not include as if it did not exist, so that names cannot be probed.
 async fn check_space(handle: &Handle, who: &Who, command: &Command) -> Result<(), ServiceError> {
     let reached = &who.token.only;
     let (Some(space), false) = (command.space(), reached.iter().any(|only| only.space.is_none())) else {
@@ -90,13 +90,13 @@ async fn check_space(handle: &Handle, who: &Who, command: &Command) -> Result<()
         .await?
 }
 
-/// The name of a command, as it stands on the socket.
+/// Returns the name of a command on the control socket.
 fn name_of(command: &Command) -> String {
     let named = serde_json::to_value(command).ok();
     named.and_then(|named| named.as_object()?.keys().next().cloned()).unwrap_or_default()
 }
 
-/// Makes what the database asks rules about.
+/// Returns the database's form of an actor.
 pub(super) fn actor_of(core: &Core, who: &Who) -> Actor {
     let text = |text: &Option<String>| text.as_deref().map_or(Value::Null, Value::from);
     let auth = [
@@ -104,7 +104,7 @@ pub(super) fn actor_of(core: &Core, who: &Who) -> Actor {
         ("role", who.role.name().into()),
         ("token", who.token.name.as_str().into()),
     ];
-    // What is null would be equal to what is missing.
+    // A null member would equal a missing one.
     let auth: Value = auth.into_iter().filter(|(_, value)| *value != Value::Null).collect();
     let now = i64::try_from(wall_ms()).map_or(Value::Null, Value::Int);
     Actor {
@@ -114,7 +114,8 @@ pub(super) fn actor_of(core: &Core, who: &Who) -> Actor {
     }
 }
 
-/// A space that is not here is none, rather than every one.
+/// Returns the database's form of a token's part. An unknown space becomes one that does not exist, rather than all
+/// spaces.
 fn reach_of(core: &Core, only: &Only) -> Reach {
     let nowhere = SpaceNo(u32::MAX);
     let space = only.space.clone().map(|name| find_space(core, &Some(name)).map_or(nowhere, |space| space.no));

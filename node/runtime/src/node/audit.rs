@@ -1,4 +1,4 @@
-//! The audit log: what concerned who may do what. Rows of the node's own, the newest [`KEPT`], never synced.
+//! The audit log of commands about access: rows of the node's own, the newest [`KEPT`], never synced.
 
 use super::Acting;
 use crate::clock::wall_ms;
@@ -9,31 +9,31 @@ use cosmicsync_protocol::storage::{Op, Table};
 use std::collections::VecDeque;
 use tokio::sync::oneshot;
 
-/// Rows that are kept.
+/// Number of rows that are kept.
 const KEPT: usize = 4096;
-/// What was not done is noted so often within [`PACE_MS`]: who knocks at the door must not fill the store.
+/// Largest number of failures logged within [`PACE_MS`], so that unauthorised clients cannot fill the store.
 const FAILURES_MAX: u32 = 50;
 const PACE_MS: u64 = 10_000;
-/// Rows of one answer, at most.
+/// Largest number of rows in an answer.
 const LISTED_MAX: u64 = 1000;
-/// Bytes of what a row is about, at most.
+/// Longest object of a row, in bytes.
 const ABOUT_BYTES_MAX: usize = 256;
 
 /// The audit log of a node.
 #[derive(Debug, Default)]
 pub(crate) struct AuditLog {
     rows: VecDeque<Audited>,
-    /// Failures that were noted since when.
+    /// Number of failures logged in the present period, and its start.
     failures: (u32, u64),
 }
 
 impl AuditLog {
-    /// Takes a stored row back; they come in the order of their numbers.
+    /// Reads a stored row; rows come in the order of their numbers.
     pub(crate) fn read_row(&mut self, value: &[u8]) {
         self.rows.extend(serde_json::from_slice::<Audited>(value));
     }
 
-    /// Whether one more failure is noted.
+    /// Returns whether another failure is logged.
     fn admits(&mut self, now: u64) -> bool {
         let (count, since) = &mut self.failures;
         if now >= since.saturating_add(PACE_MS) {
@@ -43,7 +43,7 @@ impl AuditLog {
         *count <= FAILURES_MAX
     }
 
-    /// Takes a row in, under the next number. Returns what is to be written.
+    /// Adds a row under the next number. Returns the writes.
     fn push(&mut self, mut row: Audited) -> Vec<Op> {
         if !row.done && !self.admits(row.at) {
             return Vec::new();
@@ -61,7 +61,7 @@ impl AuditLog {
 }
 
 impl Acting<'_> {
-    /// Notes what whom this acts for asked for.
+    /// Logs an action of the actor.
     pub(super) async fn note_audit(&self, what: &str, about: impl Into<String>, done: bool) {
         let who = match &self.who {
             None => "operator".to_owned(),
@@ -70,7 +70,7 @@ impl Acting<'_> {
         self.audit_as(who, what, about, done).await;
     }
 
-    /// Notes what somebody asked for. A log that cannot be written keeps nobody from working.
+    /// Logs an action. A log that cannot be written does not make the action fail.
     pub(super) async fn audit_as(&self, who: String, what: &str, about: impl Into<String>, done: bool) {
         let mut about: String = about.into();
         about.truncate(about.floor_char_boundary(ABOUT_BYTES_MAX));
@@ -78,7 +78,7 @@ impl Acting<'_> {
         let note = move |core: &mut Core| {
             let ops = core.audit.push(row);
             if !ops.is_empty() {
-                // Nobody waits for it: it is durable with the next commit.
+                // The row is not waited for: it becomes durable with the next commit.
                 core.write(ops, oneshot::channel().0);
             }
         };

@@ -1,4 +1,4 @@
-//! Backups: made from a running node, checked and restored without one.
+//! Backups: made from a running node; verified and restored without one.
 
 use super::Acting;
 use super::blame::{backup_error, snapshot_error};
@@ -14,7 +14,7 @@ use std::sync::{Arc, PoisonError};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
-/// Characters of a passphrase that seals a backup, at least.
+/// Least number of characters in a backup's passphrase.
 const PASSPHRASE_CHARS_MIN: usize = 8;
 
 impl Acting<'_> {
@@ -30,7 +30,7 @@ impl Acting<'_> {
             return Err(ServiceError::new(ErrorCode::Refused, message).next("the same with a longer passphrase"));
         }
         self.handle()?.with(|core| core.available()).await??;
-        // What was written before the command is in the backup.
+        // The backup includes all writes from before the command.
         self.durable().await?;
         if self.dir.is_none() {
             let message = "the program that this node is part of keeps its store, and has to copy it";
@@ -45,7 +45,7 @@ impl Acting<'_> {
             let tell = |summary: &Summary| {
                 let progress =
                     Progress { done: summary.rows_total(), total: None, unit: "rows".to_owned(), note: String::new() };
-                // Whoever reads progress slowly misses some of it.
+                // A slow reader misses some progress.
                 drop(items.try_send(Item::Progress(progress)));
             };
             let mut out = Pieces { items: &items, piece: Vec::new(), bytes: 0 };
@@ -58,7 +58,7 @@ impl Acting<'_> {
     }
 }
 
-/// Hands a backup on in pieces. It waits while nobody takes them, and ends when nobody is there to.
+/// Sends a backup in pieces. Waits while they are not taken, and fails once the receiver is gone.
 struct Pieces<'a> {
     items: &'a mpsc::Sender<Item>,
     piece: Vec<u8>,
@@ -86,11 +86,11 @@ impl Write for Pieces<'_> {
 
 /// A backup to read: a file, or a stream that can be read once.
 pub struct BackupSource {
-    /// What it is called.
+    /// The name of the file or stream.
     pub name: String,
-    /// Its bytes.
+    /// The backup's bytes.
     pub input: Box<dyn Read + Send>,
-    /// When it was made, in milliseconds since 1970.
+    /// The time at which the backup was made, in milliseconds since the Unix epoch.
     pub made_ms: u64,
 }
 
@@ -100,18 +100,18 @@ impl core::fmt::Debug for BackupSource {
     }
 }
 
-/// Checks every byte of a backup.
+/// Verifies every byte of a backup.
 ///
 /// # Errors
-/// If it is damaged, or the passphrase is not its own.
+/// If the backup is damaged, or the passphrase is wrong.
 pub async fn verify_backup(source: BackupSource, passphrase: &Secret) -> Result<Backup, ServiceError> {
     read(source, passphrase, |file, passphrase| backup::verify(file, passphrase, |_| {})).await
 }
 
-/// Makes a data directory from a backup.
+/// Restores a data directory from a backup.
 ///
 /// # Errors
-/// As [`verify_backup`]; and if the directory is not empty, or the disk refuses.
+/// As [`verify_backup`], or if the directory is not empty or cannot be written.
 pub async fn restore_backup(source: BackupSource, passphrase: &Secret, dir: &Path) -> Result<Backup, ServiceError> {
     let dir = dir.to_owned();
     let restore = move |file: &mut Counted, passphrase: &str| {
@@ -121,7 +121,7 @@ pub async fn restore_backup(source: BackupSource, passphrase: &Secret, dir: &Pat
         }
         let restored = backup::restore(file, passphrase, &dir, |_| {});
         if new && restored.is_err() {
-            // Only if it is empty, and the first error is the one to tell.
+            // Removes the directory only if it is empty; the first error is the one to report.
             drop(fs::remove_dir(&dir));
         }
         restored
@@ -129,7 +129,7 @@ pub async fn restore_backup(source: BackupSource, passphrase: &Secret, dir: &Pat
     read(source, passphrase, restore).await
 }
 
-/// Counts the bytes of a backup as they are read.
+/// A reader that counts the bytes of a backup.
 type Counted = BufReader<Counter>;
 
 struct Counter {

@@ -1,4 +1,4 @@
-//! Errors of the rooms below, as a person and a script read them: a code, a sentence, a next step.
+//! Translates errors of the database and the core for a person and a script: a code, a sentence, a next step.
 
 use crate::backup::BackupError;
 use crate::driver::{other_user, store_error};
@@ -11,10 +11,10 @@ use cosmicsync_protocol::crdt::{ChangeError, UPDATE_BYTES_MAX, UPDATE_OPS_MAX};
 use cosmicsync_protocol::documents::{BulkError, EditError};
 use cosmicsync_protocol::ledger::SpaceError;
 
-/// What needs the user key, which stays on the device that made the user.
+/// Next step for a command that needs the user key, which stays on the device that created the user.
 pub(super) const ON_FIRST_DEVICE: &str = "on the device where `init` was run: cosmicsync space invite";
 
-/// The answer to a command that needs the user key; `command` does the same where the key is.
+/// Returns the error for a command that needs the user key; `command` does the same on the device with the key.
 pub(super) fn founder_error(error: &SpaceError, command: &str) -> ServiceError {
     let answer = space_error(error);
     match error {
@@ -40,7 +40,7 @@ pub(super) fn space_error(error: &SpaceError) -> ServiceError {
     }
 }
 
-/// The answer to a query that was refused, with the command that helps.
+/// Returns the error for a refused query, with the next step.
 pub(super) fn query_error(error: &RequestError, collection: &str) -> ServiceError {
     let said = request_error(error);
     let collection = quoted(collection);
@@ -65,7 +65,7 @@ pub(super) fn request_error(error: &RequestError) -> ServiceError {
     ServiceError { reason, ..said }
 }
 
-/// The name of what exactly went wrong, where it has one.
+/// Returns the name of the exact reason, if it has one.
 pub(super) fn reason(error: &RequestError) -> Option<Reason> {
     Some(match error {
         RequestError::At(_, error) | RequestError::Row { error, .. } => return reason(error),

@@ -14,7 +14,7 @@ use cosmicsync_protocol::ids::DocId;
 use cosmicsync_protocol::ledger::PartNo;
 use tokio::sync::mpsc;
 
-/// Documents that are deleted as one.
+/// Number of documents that one transaction deletes.
 const TOGETHER: usize = 256;
 
 impl Acting<'_> {
@@ -111,12 +111,12 @@ impl Acting<'_> {
         }
     }
 
-    /// How many documents of a collection may be listed.
+    /// Returns the number of documents of a collection that the actor may list.
     async fn listed_count(&self, partition: PartNo, collection: &str) -> Result<u64, ServiceError> {
         let query = Box::new(Query::all(partition, collection.to_owned()));
         match self.handle()?.answer(move |_| Ok(Request::Find { query, want: Want::Count })).await? {
             Answer::Count(count) => Ok(count),
-            // It can be seen document by document.
+            // The actor may still read single documents.
             Answer::Failed(RequestError::Forbidden { .. }) => Ok(0),
             Answer::Failed(error) => Err(blame::request_error(&error)),
             _ => Err(unexpected()),

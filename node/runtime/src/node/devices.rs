@@ -1,4 +1,4 @@
-//! Commands about devices and what they are called.
+//! Commands about devices and their names.
 
 use super::Acting;
 use super::spaces::find_space;
@@ -7,7 +7,7 @@ use crate::service::{Device, ErrorCode, Reply, ServiceError, SpaceRef, Text};
 use bytes::Bytes;
 use cosmicsync_protocol::storage::{Op, Table};
 
-/// Bytes of a device's name, at most.
+/// Longest name of a device, in bytes.
 const NAME_BYTES_MAX: usize = 64;
 
 impl Acting<'_> {
@@ -16,7 +16,7 @@ impl Acting<'_> {
         self.status().await
     }
 
-    /// Gives the device a name, durably.
+    /// Renames the device, durably.
     pub(super) async fn rename(&self, name: String) -> Result<(), ServiceError> {
         check_name(&name)?;
         let handle = self.handle()?;
@@ -46,7 +46,7 @@ impl Acting<'_> {
     }
 }
 
-/// Fails unless a device may be called so.
+/// Fails unless the text is a valid name of a device.
 pub(super) fn check_name(name: &str) -> Result<(), ServiceError> {
     if (1..=NAME_BYTES_MAX).contains(&name.len()) && !name.chars().any(char::is_control) {
         return Ok(());

@@ -87,7 +87,7 @@ impl Acting<'_> {
         self.find(space, doc).await.map(|found| Reply::Document(view(found)))
     }
 
-    /// How many documents a space has: counted again only after something changed.
+    /// Returns the number of documents in a space; counts them again only after a change.
     pub(super) async fn count_documents(&self, space: SpaceNo) -> Result<u64, ServiceError> {
         let handle = self.handle()?;
         let (partitions, changes) = handle.with(move |core| (data_partitions(core, space), core.changes)).await?;
@@ -108,7 +108,7 @@ impl Acting<'_> {
         Ok(count)
     }
 
-    /// Reads a document that must be there.
+    /// Reads a document that must exist.
     async fn find(&self, space: SpaceRef, doc: DocRef) -> Result<Found, ServiceError> {
         let (of, asked) = (space.clone(), doc.clone());
         let answer = self.handle()?.ask(move |core| {
@@ -122,7 +122,7 @@ impl Acting<'_> {
         }
     }
 
-    /// The collection and key of a document that is there.
+    /// Returns the collection and key of a document that must exist.
     async fn named(&self, space: &SpaceRef, doc: &DocRef) -> Result<(String, Option<String>), ServiceError> {
         match doc {
             DocRef::Key { collection, key } => Ok((collection.clone(), Some(key.clone()))),
@@ -133,7 +133,7 @@ impl Acting<'_> {
         }
     }
 
-    /// The same, of one that may be deleted or not there yet: then it is called by its id alone.
+    /// Returns the collection and key of a document. One that is deleted or not here yet has only its id.
     pub(super) async fn known(&self, space: &SpaceRef, doc: &DocRef) -> Result<(String, Option<String>), ServiceError> {
         match self.named(space, doc).await {
             Err(error) if error.code == ErrorCode::NotFound => Ok((String::new(), None)),
@@ -141,10 +141,10 @@ impl Acting<'_> {
         }
     }
 
-    /// The answer to whoever names a document that is not there: it never was, or it was deleted.
+    /// Returns the error for a document that does not exist: it was deleted, or never existed.
     pub(super) async fn no_document(&self, space: SpaceRef, doc: &DocRef) -> ServiceError {
         let deleted = match self.explained(space, doc.clone()).await {
-            // Nothing is told of what may not be seen, not even that it was deleted.
+            // An actor with limits is not told that a hidden document was deleted.
             _ if self.is_limited() => false,
             Ok(explained) => explained.deleted,
             Err(error) => return error,
@@ -161,7 +161,7 @@ impl Acting<'_> {
         ServiceError::new(ErrorCode::NotFound, message).because(reason).next(next)
     }
 
-    /// Writes to a document that is there.
+    /// Writes to a document that must exist.
     async fn write(
         &self,
         space: SpaceRef,
@@ -178,12 +178,12 @@ impl Acting<'_> {
     }
 }
 
-/// The partition that a person means.
+/// Returns the partition of a space reference.
 pub(super) fn partition(core: &Core, space: &SpaceRef) -> Result<PartNo, ServiceError> {
     find_partition(core, space).map(|(_, partition)| partition)
 }
 
-/// The id of a document in a space.
+/// Returns the id of a document in a space.
 pub(super) fn doc_id(core: &Core, space: SpaceNo, doc: &DocRef) -> DocId {
     match doc {
         DocRef::Id(id) => *id,
@@ -201,7 +201,7 @@ pub(super) fn name(doc: DocRef) -> Name {
     }
 }
 
-/// How a person names what a request does.
+/// Returns the document reference of a request's name.
 pub(super) fn doc_of(name: Name) -> DocRef {
     match name {
         Name::Id(id) => DocRef::Id(id),
@@ -209,16 +209,16 @@ pub(super) fn doc_of(name: Name) -> DocRef {
     }
 }
 
-/// Edits of a text that were refused.
+/// Refused edits of a text.
 struct Splice<'a> {
     doc: &'a DocRef,
     path: &'a str,
-    /// The text, if it is one.
+    /// The text, if the value is one.
     text: Option<&'a str>,
     patches: usize,
 }
 
-/// Says which edit does not fit, and why.
+/// Returns the error that tells which edit does not fit, and why.
 fn splice_error(error: &ChangeError, splice: &Splice<'_>) -> ServiceError {
     let Splice { doc, path, text, patches } = splice;
     let name = quoted(&doc.to_string());
@@ -230,7 +230,7 @@ fn splice_error(error: &ChangeError, splice: &Splice<'_>) -> ServiceError {
         ChangeError::NoSuchPath(_) => (format!("{doc} has no '{path}'"), get),
         ChangeError::WrongKind(_) => {
             let message = format!("'{path}' of {doc} is no text to type into: only what was put with --text is");
-            // Putting the same again changes nothing but that; a path into a list stands for all its items.
+            // Storing the same value again only declares the text; a path into a list applies to all its items.
             let of_items = |step: &str| if step.parse::<usize>().is_ok() { "*".to_owned() } else { step.to_owned() };
             let texts: Vec<String> = path.split('.').map(of_items).collect();
             let again = format!(r#"cosmicsync doc put {name} "$({get})" --text {}"#, quoted(&texts.join(".")));
@@ -253,7 +253,7 @@ fn splice_error(error: &ChangeError, splice: &Splice<'_>) -> ServiceError {
     ServiceError::new(ErrorCode::Refused, message).next(next)
 }
 
-/// The text at a path.
+/// Returns the text at a path.
 fn text_at(value: Value, path: &[Step]) -> Option<String> {
     let found = path.iter().try_fold(value, |value, step| match (value, step) {
         (Value::Map(members), Step::Key(key)) => {
@@ -269,7 +269,7 @@ pub(super) fn value_of(json: &serde_json::Value) -> Result<Value, ServiceError> 
     json::from_json(json).map_err(|error| ServiceError::new(ErrorCode::Usage, error.to_string()))
 }
 
-/// The steps of a dotted path: whole numbers lead into lists.
+/// Returns the steps of a dotted path; an integer is an index of a list.
 pub(super) fn steps(path: &str) -> Result<Vec<Step>, ServiceError> {
     if path.is_empty() || path.split('.').any(str::is_empty) {
         let error = ServiceError::new(ErrorCode::Usage, format!("'{path}' is no path: write member.member"));

@@ -1,4 +1,4 @@
-//! Exporting a collection: pages of documents become chunks of a file.
+//! Exports a collection: pages of documents become chunks of a file.
 
 use super::Acting;
 use super::docs::partition;
@@ -12,9 +12,9 @@ use cosmicsync_data::import;
 use cosmicsync_protocol::ledger::PartNo;
 use tokio::sync::mpsc;
 
-/// Bytes of a chunk, at most.
+/// Largest size of a chunk, in bytes.
 const CHUNK_BYTES: usize = 64 * 1024;
-/// Documents that are read at a time.
+/// Number of documents per read.
 const PAGE_DOCS: usize = 1024;
 
 impl Acting<'_> {
@@ -32,7 +32,7 @@ impl Acting<'_> {
         if matches!(format, Format::Csv | Format::Tsv) {
             meta.delimiter = separator.unwrap_or(meta.delimiter);
             if meta.format == Some(import::Format::Xml) {
-                // The names of elements are no columns.
+                // Names of XML elements are not columns.
                 meta.columns.clear();
             }
             // The header comes before the rows, so every row is looked at twice.
@@ -100,7 +100,7 @@ impl<'a> Pages<'a> {
     }
 }
 
-/// Sends what was written in chunks, unless it is less than `bytes_min`. Returns how many bytes went out.
+/// Sends the buffer in chunks, unless it is smaller than `bytes_min`. Returns the number of bytes sent.
 async fn send(out: &mut Vec<u8>, bytes_min: usize, items: &mpsc::Sender<Item>) -> Result<u64, ServiceError> {
     if out.len() < bytes_min {
         return Ok(0);
@@ -111,7 +111,7 @@ async fn send(out: &mut Vec<u8>, bytes_min: usize, items: &mpsc::Sender<Item>) -
     while !rest.is_empty() {
         let (chunk, later) = rest.split_at(rest.floor_char_boundary(CHUNK_BYTES));
         rest = later;
-        // The reply counts what was written, whether or not anybody reads it.
+        // The reply includes this chunk even if its receiver is gone.
         drop(items.send(Item::Chunk(chunk.to_owned())).await);
     }
     Ok(text.len() as u64)

@@ -1,14 +1,14 @@
-//! What imports and exports share: formats, and checkpoints as bytes.
+//! Shared code of imports and exports: formats, and the encoding of checkpoints.
 
 use crate::service::{ErrorCode, Format, ServiceError};
 use cosmicsync_data::import::{self, Checkpoint, Kind};
 use cosmicsync_protocol::wire::codec::{CodecError, Reader, Write as _};
 
-/// The version of an encoded checkpoint.
+/// Version of an encoded checkpoint.
 const VERSION: u8 = 1;
-/// The most bytes of a checkpoint; one with more is not kept, and its import can't be taken up.
+/// Longest checkpoint, in bytes. A longer one is not stored, so its import cannot be resumed.
 pub(super) const CHECKPOINT_BYTES_MAX: usize = 64 * 1024;
-/// Columns of a table, at most.
+/// Largest number of columns in a table.
 const COLUMNS_MAX: usize = 16_384;
 
 pub(super) const fn format_of(format: Format) -> import::Format {
@@ -20,7 +20,7 @@ pub(super) const fn format_of(format: Format) -> import::Format {
     }
 }
 
-/// A kind of file as people name it, and its delimiter where the name does not say it.
+/// Returns the name of a file's format, and its delimiter if the name does not imply it.
 pub(super) fn named(kind: Kind) -> (Format, Option<char>) {
     match (kind.format, kind.delimiter) {
         (import::Format::Csv, b',') => (Format::Csv, None),
@@ -32,7 +32,7 @@ pub(super) fn named(kind: Kind) -> (Format, Option<char>) {
     }
 }
 
-/// The character between cells, as it was asked for.
+/// Returns the requested separator between cells.
 pub(super) fn delimiter(format: Option<Format>, asked: Option<char>) -> Result<Option<u8>, ServiceError> {
     let usage = |message: String| Err(ServiceError::new(ErrorCode::Usage, message));
     match (format, asked) {
@@ -47,30 +47,30 @@ pub(super) fn delimiter(format: Option<Format>, asked: Option<char>) -> Result<O
     }
 }
 
-/// How far an import has come with its file.
+/// Progress of an import in its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// Rows may follow.
+    /// More rows may follow.
     Rows,
-    /// All rows are stored, and the file has so many bytes.
+    /// All rows are stored; the file has this many bytes.
     Whole(u64),
-    /// It has ended, too.
+    /// The import has ended; the file has this many bytes.
     Ended(u64),
 }
 
-/// Where an import stands in a file, and by what the file is known again.
+/// Progress of an import, and the hashes that identify the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stand {
     pub(super) checkpoint: Checkpoint,
-    /// Of what decides over documents beside the file: key, rows, texts.
+    /// Hash of the options that affect documents: key, rows, texts.
     pub(super) options: [u8; 32],
     pub(super) stage: Stage,
-    /// Of the bytes up to the checkpoint; from [`Stage::Whole`] on of all.
+    /// Hash of the file up to the checkpoint; from [`Stage::Whole`] on, of the whole file.
     pub(super) hash: [u8; 32],
 }
 
 impl Stand {
-    /// How many bytes the hash is about.
+    /// Returns the number of bytes that the hash covers.
     pub(super) const fn hashed(&self) -> u64 {
         match self.stage {
             Stage::Rows => self.checkpoint.offset,
@@ -78,7 +78,8 @@ impl Stand {
         }
     }
 
-    /// Encodes it: version, format, delimiter, offset, rows, line, header, head, member, options, stage, size, hash.
+    /// Encodes the progress: version, format, delimiter, offset, rows, line, header, head, member, options, stage,
+    /// size, hash.
     pub(super) fn encode(&self) -> Vec<u8> {
         let Self { checkpoint, options, stage, hash } = self;
         let mut out = vec![VERSION];
@@ -111,7 +112,7 @@ impl Stand {
         out
     }
 
-    /// Decodes what [`Stand::encode`] wrote.
+    /// Decodes the output of [`Stand::encode`].
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
         let mut reader = Reader::new(bytes);
         if reader.u8()? != VERSION {

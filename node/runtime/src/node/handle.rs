@@ -1,4 +1,4 @@
-//! The way into the core thread: closures go in, answers come out.
+//! The handle to the core thread: closures go in, answers come out.
 
 use super::acting::actor_of;
 use crate::driver::{AnswerSender, Call, Core, Door, stopping};
@@ -10,21 +10,21 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::blame::request_error;
 
-/// Commands that wait for the core.
+/// Largest number of commands that wait for the core.
 const CALLS_QUEUED: usize = 256;
 
-/// A sender of commands. Cheap to clone.
+/// A sender of commands, cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Handle {
     calls: mpsc::Sender<Call>,
     cancelled: mpsc::UnboundedSender<u64>,
     next: Arc<AtomicU64>,
-    /// The client that asks, if it is limited.
+    /// The client that makes the requests, if it is limited.
     who: Option<Arc<Who>>,
 }
 
 impl Handle {
-    /// Makes the way in, and the door that it leads to.
+    /// Returns a handle and its receiving end.
     pub(super) fn new() -> (Self, Door) {
         let (sender, calls) = mpsc::channel(CALLS_QUEUED);
         let (canceller, cancelled) = mpsc::unbounded_channel();
@@ -32,29 +32,29 @@ impl Handle {
         (handle, Door { calls, cancelled })
     }
 
-    /// Asks in the name of somebody from now on; none is the operator.
+    /// Makes later requests on behalf of a client; none is the operator.
     pub(super) fn in_the_name_of(self, who: Option<Arc<Who>>) -> Self {
         Self { who, ..self }
     }
 
-    /// Whether the core takes no commands any more.
+    /// Returns whether the core takes no more commands.
     pub(super) fn is_closed(&self) -> bool {
         self.calls.is_closed()
     }
 
-    /// Runs something on the core thread, between two inputs. It must not block.
+    /// Runs a closure on the core thread, between two inputs. The closure must not block.
     pub(super) async fn with<R: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Core) -> R + Send + 'static,
     ) -> Result<R, ServiceError> {
         let (reply, result) = oneshot::channel();
-        // Nobody may want the result any more.
+        // The receiver of the result may be gone.
         let call: Call = Box::new(move |core| drop(reply.send(work(core))));
         self.calls.send(call).await.map_err(|_| stopping())?;
         result.await.map_err(|_| stopping())
     }
 
-    /// Runs something that answers later, through the sender it is given.
+    /// Runs a closure on the core thread that replies later, through the given sender.
     pub(super) async fn later<R: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Core, oneshot::Sender<Result<R, ServiceError>>) + Send + 'static,
@@ -68,7 +68,7 @@ impl Handle {
         result.await.map_err(|_| stopping())?
     }
 
-    /// Asks the database something that is made on the core thread. Dropping the future cancels the request.
+    /// Submits a request that is built on the core thread. Dropping the future cancels the request.
     pub(super) async fn ask(
         &self,
         make: impl FnOnce(&mut Core) -> Result<Request, ServiceError> + Send + 'static,
@@ -79,7 +79,7 @@ impl Handle {
         }
     }
 
-    /// As [`Self::ask`], for whoever can say more about why it failed.
+    /// Submits a request and returns a failure as an answer, for callers that explain it.
     pub(super) async fn answer(
         &self,
         make: impl FnOnce(&mut Core) -> Result<Request, ServiceError> + Send + 'static,
@@ -98,7 +98,8 @@ impl Handle {
         answer.map_err(|_| stopping())?
     }
 
-    /// Asks the database without waiting: the answer comes through the channel, in the order of the asking.
+    /// Submits a request without waiting. Answers come through their channels; requests run in the order of these
+    /// calls.
     pub(super) async fn start(
         &self,
         request: Request,
@@ -112,7 +113,7 @@ impl Handle {
     }
 }
 
-/// A request, and where its answer goes.
+/// A request, and the sender of its answer.
 struct Asked {
     number: u64,
     request: Request,
@@ -124,7 +125,7 @@ fn request_as(core: &mut Core, who: Option<&Who>, asked: Asked) {
     core.request(asked.number, actor, asked.request, asked.reply);
 }
 
-/// Cancels a request unless it was answered.
+/// Cancels a request that is dropped before its answer.
 struct Cancel<'a> {
     handle: &'a Handle,
     number: u64,
@@ -134,13 +135,13 @@ struct Cancel<'a> {
 impl Drop for Cancel<'_> {
     fn drop(&mut self) {
         if self.armed && !planted!("cancel.unheard") {
-            // A core that is gone has no requests either.
+            // If the core is gone, so are its requests.
             let _ = self.handle.cancelled.send(self.number);
         }
     }
 }
 
-/// The answer to a reply that does not belong to its request.
+/// Returns the error for an answer that does not belong to its request.
 pub(super) fn unexpected() -> ServiceError {
     ServiceError::new(ErrorCode::Internal, "the database gave an answer to another question")
 }

@@ -1,8 +1,8 @@
-//! Lists of documents and of what was done to one.
+//! Lists documents, and the history of one.
 //!
-//! A few thousand documents come by collection and key; those without a key follow theirs, by id. The index is in the order
-//! of ids, so all names that such a list is about are read first; values only of what is printed. More documents come in the
-//! order of the index, so that the first of them need not wait for the last.
+//! Up to [`SORTED_MAX`] documents are listed by collection and key; those without a key follow, by id. The index is in
+//! the order of ids, so the names of all these documents are read first, and values only of the listed ones. More
+//! documents are listed in the order of the index, so that the first ones come without a delay.
 
 use super::Acting;
 use super::docs::{name, partition, view};
@@ -18,16 +18,16 @@ use cosmicsync_protocol::ledger::PartNo;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tokio::sync::mpsc;
 
-/// Names that are asked for at a time.
+/// Number of names per read.
 const PAGE_DOCS: usize = 4096;
-/// So many documents are sorted by collection and key.
+/// Largest number of documents that are sorted by collection and key.
 const SORTED_MAX: u64 = 4096;
-/// Documents of a page that is sent as it is read.
+/// Number of documents per page, if pages are sent as they are read.
 const SENT_DOCS: usize = 1024;
-/// Values that are read ahead of the one that is sent.
+/// Number of values that are read ahead of the one being sent.
 const AHEAD: usize = 16;
 
-/// Where a document stands in a list. A key sorts before none.
+/// Place of a document in a list. Documents without a key come last.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Row {
     collection: String,
@@ -56,13 +56,13 @@ impl Row {
         }
     }
 
-    /// How it is named in `after`.
+    /// Returns the document's name for `after`.
     fn named(&self) -> String {
         named(Some(&self.collection), (!self.unkeyed).then_some(&self.key), self.doc)
     }
 }
 
-/// How a document is named in `after`.
+/// Returns a document's name for `after`.
 fn named(collection: Option<&str>, key: Option<&str>, doc: DocId) -> String {
     match key {
         Some(key) => format!("{}/{key}", collection.unwrap_or_default()),
@@ -108,14 +108,14 @@ impl Acting<'_> {
                 None => row.found(),
                 Some(answer) => match answer.await.map_err(|_| stopping())?? {
                     Answer::Document(Some(found)) => found,
-                    // It was deleted since.
+                    // The document was deleted meanwhile.
                     Answer::Document(None) => continue,
                     Answer::Failed(error) => return Err(super::blame::request_error(&error)),
                     _ => return Err(unexpected()),
                 },
             };
             count += 1;
-            // Whoever is gone wants no items; the list goes on for its reply.
+            // Items without a receiver are dropped; the command continues for its reply.
             drop(items.send(Item::Document(view(found))).await);
         }
         Ok(Reply::Listed(Listed { count, more, next: last.filter(|_| more > 0) }))
@@ -168,7 +168,7 @@ impl Acting<'_> {
             for found in docs {
                 (left, count) = (left - 1, count + 1);
                 last = Some(named(found.collection.as_deref(), found.key.as_deref(), found.doc));
-                // Whoever is gone wants no items; the list goes on for its reply.
+                // Items without a receiver are dropped; the command continues for its reply.
                 drop(items.send(Item::Document(view(found))).await);
             }
             from = next;
@@ -179,7 +179,7 @@ impl Acting<'_> {
         Ok(Reply::Listed(Listed { count, more, next: last.filter(|_| more > 0) }))
     }
 
-    /// How many documents there are behind a place.
+    /// Returns the number of documents after a place.
     async fn count_behind(
         &self,
         partition: PartNo,
@@ -208,7 +208,7 @@ impl Acting<'_> {
         Ok(Reply::Listed(Listed { count, more, next: None }))
     }
 
-    /// Returns what was done to a document, newest first, and how many more entries there are.
+    /// Returns the history of a document, newest first, and the number of further entries.
     pub(super) async fn history(
         &self,
         space: SpaceRef,
@@ -241,7 +241,7 @@ impl Acting<'_> {
         Ok(Reply::Listed(Listed { count, more: 0, next: None }))
     }
 
-    /// Entries as people read them: with the device that wrote each.
+    /// Converts entries for display, with the device that wrote each.
     async fn told(&self, revisions: Vec<request::Revision>) -> Result<Vec<Revision>, ServiceError> {
         let (devices, me, called): (BTreeMap<_, _>, _, _) = self
             .handle()?
@@ -266,7 +266,7 @@ impl Acting<'_> {
         Ok(told.collect())
     }
 
-    /// The first rows behind a place, at most `limit` of them, and how many more there are.
+    /// Returns the first rows after a place, at most `limit`, and the number of further rows.
     async fn first_rows(
         &self,
         partition: PartNo,
@@ -298,7 +298,7 @@ impl Acting<'_> {
         }
     }
 
-    /// Where a document stands, or would stand, in a list. One that is named by its key need not be there any more.
+    /// Returns a document's place in a list. A document named by its key need not exist.
     async fn place_of(&self, partition: PartNo, doc: DocRef) -> Result<Row, ServiceError> {
         let id = match doc {
             DocRef::Key { collection, key } => {

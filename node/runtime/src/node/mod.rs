@@ -1,7 +1,8 @@
-//! The node: a store, its core thread, and the commands that the service room speaks.
+//! The node: a store, its core thread, and the commands of the service interface.
 //!
-//! One thread named `core` owns the database and its tokio runtime; commands reach it as closures and never block it.
-//! Files are opened, read and written on the caller's side: bytes come in and go out piece by piece. What a command acknowledges is durable.
+//! One thread named `core` owns the database and its tokio runtime; commands reach it as closures that never block.
+//! Files are opened, read and written by the caller; their bytes are passed in pieces. An acknowledged write is
+//! durable. Specified in `docs/cli.md`.
 #![expect(
     clippy::wildcard_enum_match_arm,
     reason = "an answer of another kind than the request's is our own bug, whichever kind it is"
@@ -50,32 +51,32 @@ use std::thread::JoinHandle;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Duration, Instant};
 
-/// How a node ended: `None` while it runs.
+/// The result of a node; `None` while it runs.
 type Ended = Option<Result<(), ServiceError>>;
 
-/// An open node. It ends by [`Command::Shutdown`]; dropping it ends it as well and waits for that.
+/// An open node, which ends by [`Command::Shutdown`]. Dropping the node also ends it, and waits for the end.
 #[derive(Debug)]
 pub struct Node {
-    /// None once it is being dropped.
+    /// `None` while the node is being dropped.
     handle: Option<Handle>,
     ended: watch::Receiver<Ended>,
     thread: Option<JoinHandle<()>>,
     store: Shared,
-    /// None where an embedder keeps the store.
+    /// The data directory; none if an embedder keeps the store.
     dir: Option<PathBuf>,
     started: Instant,
     daemon: bool,
     limit: Limit,
-    /// How many documents a space had after how many changes.
+    /// The number of documents of each space, with the number of changes at which it was counted.
     documents: Mutex<BTreeMap<SpaceNo, (u64, u64)>>,
-    /// The URL of the HTTP door.
+    /// The URL of the HTTP API.
     http: OnceLock<String>,
-    /// The last lines of the log, where the program keeps them.
+    /// The last lines of the log, if the program keeps them.
     log: OnceLock<Arc<LogTail>>,
 }
 
 impl Node {
-    /// Completes when the node has ended, with the error that ended it if it was not told to.
+    /// Completes once the node has ended. Returns the error, unless the node was told to end.
     pub async fn ended(&self) -> Result<(), ServiceError> {
         let mut ended = self.ended.clone();
         match ended.wait_for(Option::is_some).await {
@@ -84,15 +85,15 @@ impl Node {
         }
     }
 
-    /// Notes where this node serves HTTP, for its status.
+    /// Sets the URL of the HTTP API, which the status reports.
     pub fn serves_http(&self, url: String) {
-        // A second door is not told of.
+        // Only the first URL is kept.
         drop(self.http.set(url));
     }
 
-    /// Shows these lines to those who may look at the node.
+    /// Makes the last lines of the log available to commands.
     pub fn keeps_log(&self, tail: Arc<LogTail>) {
-        // The first one stays.
+        // Only the first one is kept.
         drop(self.log.set(tail));
     }
 
@@ -201,7 +202,7 @@ impl Acting<'_> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let page = tail.next_page(after, limit, Duration::from_millis(wait_ms));
         let mut ended = self.ended.clone();
-        // A node that stops keeps nobody waiting.
+        // A node that stops ends the wait.
         tokio::select! {
             biased;
             page = page => Ok(Reply::Log(page)),
@@ -210,7 +211,7 @@ impl Acting<'_> {
     }
 
     async fn shut_down(&self) -> Result<Reply, ServiceError> {
-        // A node that has ended already takes no calls.
+        // A node that has ended takes no commands.
         drop(self.handle()?.with(crate::driver::Core::stop).await);
         self.ended().await.map(|()| Reply::Done {})
     }
@@ -225,7 +226,7 @@ impl Node {
         items: mpsc::Sender<Item>,
     ) -> Result<Reply, ServiceError> {
         match self.acting(who)?.carry_out(command, input, items).await {
-            // The core is gone, or goes: why, is what the caller should know.
+            // The core is ending; the error that ended it is more useful.
             Err(error) if error.code == ErrorCode::Unavailable && self.is_over() => {
                 Err(self.ended().await.err().unwrap_or(error))
             }
@@ -256,7 +257,7 @@ impl Drop for Node {
     fn drop(&mut self) {
         drop(self.handle.take());
         if let Some(thread) = self.thread.take() {
-            // A panic of the thread was printed where it happened.
+            // A panic of the thread was printed when it happened.
             drop(thread.join());
         }
     }

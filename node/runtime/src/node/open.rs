@@ -1,4 +1,4 @@
-//! Opening a node: key file, store, recovery, core thread, listener.
+//! Opens a node: key file, store, recovery, core thread, listener.
 
 use super::acting::Acting;
 use super::blame::{keyfile_error, space_error};
@@ -22,23 +22,23 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::LocalSet;
 use tokio::time::Instant;
 
-/// Loro and Noise recurse, and the documents of others decide how deep.
+/// Stack of the core thread, in bytes. Loro and Noise recurse, and documents of others determine the depth.
 const CORE_STACK_BYTES: usize = 64 << 20;
 
-/// How a node is opened.
+/// Options of a node.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Where to listen; none for a node without links, opened for one command.
+    /// The address to listen on; none for a node without links, opened for one command.
     pub listen: Option<SocketAddr>,
-    /// Addresses to dial, beside those that the store remembers.
+    /// Addresses to dial in addition to the stored ones.
     pub peers: Vec<String>,
-    /// Links of known devices open at once.
+    /// Largest number of open links to known devices.
     pub links_max: usize,
-    /// Accepted connections that are kept while nothing is known of them; beyond, the oldest make room.
+    /// Largest number of accepted connections that are not authenticated yet; beyond it, the oldest are closed.
     pub strangers_max: usize,
-    /// Size of the store from which on nothing more is written here, in bytes.
+    /// Size of the store beyond which this node writes nothing, in bytes.
     pub bytes_max: u64,
-    /// Where that is set, for people: a file and a line.
+    /// The place of that setting, for messages: a file and a line.
     pub bytes_max_place: String,
 }
 
@@ -56,13 +56,14 @@ impl Default for Options {
 }
 
 impl Node {
-    /// Opens the node of a data directory and takes its lock.
+    /// Opens the node of a data directory and locks the directory.
     ///
-    /// With links, a directory that holds nothing becomes a new device, which can join a space; without, that is
-    /// `not_found`.
+    /// With links, an empty directory becomes a new device, which can join a space. Without links, an empty directory
+    /// is the error `not_found`.
     ///
     /// # Errors
-    /// If another process has it, if it is damaged, newer, or not readable, or the address can't be bound.
+    /// If another process has the directory open, if its content is damaged, newer or not readable, or if the address
+    /// cannot be bound.
     pub async fn open(dir: &Path, options: Options) -> Result<Self, ServiceError> {
         let exists = |name| dir.join(name).try_exists();
         let found = exists(KEY_FILE).and_then(|keys| Ok((keys, exists(DATA_FILE)?)));
@@ -82,7 +83,7 @@ impl Node {
             return Err(ServiceError::new(ErrorCode::NotFound, message).next("cosmicsync init"));
         }
         if let (false, Some(address)) = (found, options.listen) {
-            // An address that is taken must not leave a new device behind.
+            // An address that is in use must not leave a new device behind.
             std::net::TcpListener::bind(address).map_err(|error| driver::cannot_listen(address, &error))?;
         }
         Self::open_or_create(dir, options).await
@@ -111,10 +112,10 @@ impl Node {
         }
     }
 
-    /// Makes a node of an embedder's own parts: the way to it, and what drives it (see [`crate::embed`]).
+    /// Returns a node of an embedder's own parts, and the future that runs it (see [`crate::embed`]).
     ///
-    /// Commands wait until it has started. It ends as any node does, and when the way to it is dropped; dropping what
-    /// drives it is a crash.
+    /// Commands wait until the node has started. The node ends like any other, and also if it is dropped. Dropping the
+    /// future acts like a crash.
     pub fn embed<C: Clock, N: Net, D: Disk>(
         parts: Parts<C, N, D>,
         options: Options,
@@ -133,10 +134,11 @@ impl Node {
         (node, running)
     }
 
-    /// Makes a user, whose first device this is. The status bears the recovery key, which is kept nowhere.
+    /// Creates a user, with this device as the first. The returned status includes the recovery key, which is not
+    /// stored.
     ///
     /// # Errors
-    /// `conflict` if the device has a user; and as any command that writes.
+    /// `conflict`, if the device has a user; otherwise as any command that writes.
     pub async fn found(&self, name: &str) -> Result<Status, ServiceError> {
         super::devices::check_name(name)?;
         let operator = self.acting(None)?;
@@ -156,7 +158,7 @@ struct CoreEnd {
 }
 
 impl CoreEnd {
-    /// Runs the node until it ends. Whoever waits for that is to be told last of all: by then the store is closed.
+    /// Runs the node until it ends. The end is reported last, when the store is closed.
     async fn run<C: Clock, N: Net, D: Disk>(
         self,
         clock: C,
@@ -171,7 +173,7 @@ impl CoreEnd {
     }
 }
 
-/// Makes both ends of a node, and what tells that it has started.
+/// Returns both ends of a node, and the receiver that reports its start.
 fn ends(
     options: Options,
     seeds: Seeds,
@@ -179,7 +181,7 @@ fn ends(
     store: Shared,
 ) -> (Node, CoreEnd, oneshot::Receiver<Result<(), ServiceError>>) {
     let daemon = options.listen.is_some();
-    // The driver keeps to its own limit; the core's is for runtimes that have none.
+    // The driver enforces its own limit; the core's limit is for runtimes without one.
     let mut config = Config::default();
     config.handshakes_max = config.handshakes_max.max(options.strangers_max.saturating_mul(2));
     let setup = Setup {
@@ -209,7 +211,7 @@ fn ends(
     (node, CoreEnd { setup, door, ready, tell }, is_ready)
 }
 
-/// Says that the disk failed the last time, once the store was read back.
+/// Clears the mark of a disk failure, once the store has been read.
 fn clear_sync_failure(dir: &Path) -> Result<(), ServiceError> {
     match std::fs::remove_file(dir.join(SYNC_FAILED_FILE)) {
         Ok(()) => tracing::warn!("the disk failed to confirm a write the last time: check the disk"),
@@ -230,11 +232,11 @@ fn core_thread(disk: LmdbDisk, end: CoreEnd) {
     tell.send_replace(Some(ended));
 }
 
-/// Makes a user, whose first device this is, in a directory that holds none. The status bears the recovery key, which
-/// is kept nowhere.
+/// Creates a user in an empty directory, with this device as the first. The returned status includes the recovery key,
+/// which is not stored.
 ///
 /// # Errors
-/// As [`Node::open`]; and `conflict` if the device has a user.
+/// As [`Node::open`], and `conflict` if the device has a user.
 pub async fn init(dir: &Path, name: &str) -> Result<Status, ServiceError> {
     super::devices::check_name(name)?;
     let node = Node::open_or_create(dir, Options::default()).await?;
@@ -244,7 +246,7 @@ pub async fn init(dir: &Path, name: &str) -> Result<Status, ServiceError> {
 }
 
 impl Acting<'_> {
-    /// Makes a user and returns the recovery key as groups of hex digits.
+    /// Creates a user; returns the recovery key as groups of hex digits.
     async fn create_user(&self, name: String) -> Result<String, ServiceError> {
         let made = self.handle()?.with(|core| core.db.endpoint_mut().create_user(core.now));
         let recovery = made.await?.map_err(|error| {

@@ -25,7 +25,7 @@ impl Acting<'_> {
         let (known, result) = tokio::sync::oneshot::channel();
         let removed = self.handle()?.later(move |core, reply| {
             let found = core.remove_peer(&address, reply);
-            // The caller waits for both, or is gone.
+            // The caller waits for both replies, or is gone.
             let _ = known.send(found);
         });
         let removed = removed.await;
@@ -46,7 +46,7 @@ impl Acting<'_> {
     }
 }
 
-/// Every address of the book, and every device that dialled us.
+/// Returns every address of the book, and every device that dialled this node.
 pub(super) fn peers(core: &Core) -> Vec<Peer> {
     let infos = core.db.endpoint().stats().links;
     let mut peers = Vec::new();
@@ -61,11 +61,11 @@ pub(super) fn peers(core: &Core) -> Vec<Peer> {
         };
         let mut peer = peer(core, &infos, address.clone(), known.peer, state);
         if state != PeerState::Connected {
-            // One that is connected under another address is well, however the link to this one ended.
+            // A peer that is connected under another address is well, however its link to this one ended.
             peer.error.clone_from(&known.error);
         }
         if known.peer.is_some_and(|known| listed.iter().any(|other: &Process| other.device == known.device)) {
-            // A device is listed under each of its addresses, and what went to it counted once.
+            // A device is listed under each of its addresses; its traffic is reported once.
             peer.traffic = Traffic::default();
         }
         peers.push(peer);
@@ -114,7 +114,7 @@ fn peer(core: &Core, infos: &[LinkInfo], address: String, process: Option<Proces
     }
 }
 
-/// How many entries a process does not durably have, and how many are known and not here, as far as is known.
+/// Returns the number of entries that a peer lacks durably, and the number that this node lacks, as far as known.
 fn distance(core: &Core, infos: &[LinkInfo], process: Process) -> (u64, u64) {
     let mut links = infos.iter().filter(|info| info.peer == Some(process));
     let Some(link) = links.clone().next().filter(|_| !links.any(LinkInfo::is_settled)) else { return (0, 0) };
@@ -133,7 +133,7 @@ fn distance(core: &Core, infos: &[LinkInfo], process: Process) -> (u64, u64) {
     distance
 }
 
-/// Fails unless it looks like `HOST:PORT`.
+/// Fails unless the text has the form `HOST:PORT`.
 fn check_address(address: &str) -> Result<(), ServiceError> {
     let port = address.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
     let printable = address.len() <= 255 && !address.chars().any(|c| c.is_control() || c.is_whitespace());

@@ -19,12 +19,12 @@ use cosmicsync_protocol::ledger::PartNo;
 use tokio::sync::mpsc;
 use tokio::time::{Duration, sleep};
 
-/// How often the progress of a build is looked at.
+/// Interval between reports of a build's progress.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// A query that was read, and what is shown of documents.
+/// A parsed query, with the fields to show.
 struct Read {
-    /// Where it is asked. The core finds the partition in the same turn, so that one turn is enough.
+    /// The space of the query. The core finds the partition in the turn of the query, so one turn is enough.
     space: SpaceRef,
     query: ask::Query,
     fields: Option<Fields>,
@@ -50,7 +50,7 @@ impl Acting<'_> {
                 if let (Some(fields), Some(value)) = (&fields, &found.value) {
                     found.value = Some(fields.apply(value));
                 }
-                // Whoever is gone wants no items; the query goes on for its reply.
+                // Items without a receiver are dropped; the query continues for its reply.
                 drop(items.send(Item::Document(view(found))).await);
             }
             end.count += count as u64;
@@ -120,7 +120,7 @@ impl Acting<'_> {
     ) -> Result<Reply, ServiceError> {
         let Read { space, query, .. } = read(query)?;
         if by.is_none() && measures.is_empty() {
-            // Without a selector they need not be looked at.
+            // Without a selector, the documents need not be examined.
             let counted = if query.selector.conjuncts().is_empty() && !self.is_limited() {
                 let request = move |core: &mut Core| {
                     let (partition, collection) = (partition(core, &space)?, Some(query.collection));
@@ -209,7 +209,7 @@ impl Acting<'_> {
         }
     }
 
-    /// Waits until an index is built, and tells how far it is.
+    /// Waits until an index is built, and reports its progress.
     async fn built(
         &self,
         partition: PartNo,
@@ -234,7 +234,7 @@ impl Acting<'_> {
             let note = format!("building {name}");
             let progress = Progress { done, total: Some(total), unit: "documents".to_owned(), note };
             if items.send(Item::Progress(progress)).await.is_err() {
-                // It is built whether or not somebody waits.
+                // The index is built whether or not anyone waits for it.
                 return Ok(Reply::Index(told_index(index)));
             }
             sleep(LOOK).await;
@@ -282,7 +282,7 @@ impl Acting<'_> {
 
 fn read(query: Query) -> Result<Read, ServiceError> {
     let Query { space, collection, selector, sort, fields, limit, bookmark, use_index } = query;
-    // It is found where the query is asked.
+    // The partition is set when the query is submitted.
     let partition = PartNo(0);
     let selector = match selector {
         None => Selector::All(Vec::new()),
@@ -305,7 +305,7 @@ fn read(query: Query) -> Result<Read, ServiceError> {
     Ok(Read { space, query, fields })
 }
 
-/// Whether some fields are sorted up and others down, which no index does.
+/// Returns whether some fields sort ascending and others descending, which no index supports.
 fn is_mixed(sort: &Sort) -> bool {
     let mut directions = sort.fields().iter().map(|(_, direction)| direction);
     directions.next().is_some_and(|first| directions.any(|other| other != first))
@@ -318,7 +318,8 @@ fn both_ways() -> ServiceError {
         .next("the same query with --limit 10000 or a narrower selector, or with all fields in one direction")
 }
 
-/// A page did not follow on the one before: the index that orders the answer went, or has lists now.
+/// Returns the error for a page that does not continue the page before: the index that orders the answer was dropped,
+/// or holds lists now.
 fn changed_meanwhile(error: ServiceError) -> ServiceError {
     if error.message != QueryError::Bookmark.to_string() {
         return error;

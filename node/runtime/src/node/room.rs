@@ -1,28 +1,29 @@
-//! The size of the store, and whether there is room for more.
+//! The size of the store, and its limit.
 //!
-//! The size is that of the data file. It does not shrink: what is deleted leaves room inside, which is used again.
+//! The size is that of the data file, which does not shrink: deleted data leaves free space in the file, which is used
+//! again.
 
 use super::Acting;
 use crate::service::{ErrorCode, ServiceError};
 use crate::store::DATA_FILE;
 
-/// How large the store may become by what is written here.
+/// Size limit for writes of this node.
 #[derive(Debug)]
 pub(super) struct Limit {
-    /// From this size on nothing more is written.
+    /// Size beyond which nothing is written, in bytes.
     pub(super) bytes: u64,
-    /// Where it is set.
+    /// The place of the setting, for messages.
     pub(super) place: String,
 }
 
 impl Acting<'_> {
-    /// The size of the store, in bytes; 0 for one that an embedder keeps.
+    /// Returns the size of the store, in bytes; 0 for a store of an embedder.
     pub(super) fn store_bytes(&self) -> u64 {
         let Some(dir) = &self.dir else { return 0 };
         std::fs::metadata(dir.join(DATA_FILE)).map(|metadata| metadata.len()).unwrap_or_default()
     }
 
-    /// Refuses to write when the store is as large as it may be.
+    /// Fails if the store has reached its limit.
     pub(super) fn check_room(&self) -> Result<(), ServiceError> {
         let bytes = self.store_bytes();
         if bytes < self.limit.bytes {
@@ -32,12 +33,12 @@ impl Acting<'_> {
         Err(ServiceError::new(ErrorCode::StoreFull, message).next(self.raise("cosmicsync doctor")))
     }
 
-    /// How much more the store may grow by what is written here, in bytes.
+    /// Returns the space up to the limit, in bytes.
     pub(super) fn room(&self) -> u64 {
         self.limit.bytes.saturating_sub(self.store_bytes())
     }
 
-    /// What is to be done before a command in a store that is as large as it may be.
+    /// Returns the next step for a command that fails because the store has reached its limit.
     pub(super) fn raise(&self, command: &str) -> String {
         let again = if self.daemon { " and start the node again" } else { "" };
         format!("raise store.bytes_max in {}{again}, then: {command}", self.limit.place)

@@ -40,7 +40,7 @@ impl Acting<'_> {
         Ok(Reply::Schema(Schema { collection, number: declared.number, schema }))
     }
 
-    /// The schema of a collection that may not be there yet.
+    /// Returns the schema of a collection, which need not exist.
     pub(super) async fn schema_of(
         &self,
         space: SpaceRef,
@@ -74,7 +74,7 @@ impl Acting<'_> {
     }
 }
 
-/// The answer to a command about a schema that was refused, with the command that helps.
+/// Returns the error for a refused command about a schema, with the next step.
 fn no_schema(error: &RequestError, collection: &str) -> ServiceError {
     let said = blame::request_error(error);
     let collection = quoted(collection);
@@ -95,7 +95,7 @@ fn told(collection: String, report: schema_ops::SchemaReport) -> SchemaReport {
     SchemaReport { collection, number, documents, invalid, examples: examples.into_iter().map(example).collect() }
 }
 
-/// Tells in which ways a document is not as its schema says.
+/// Converts a document's violations for a reply.
 pub(super) fn violations(all: &[schema::Violation]) -> Vec<Violation> {
     let told = |one: &schema::Violation| Violation {
         pointer: one.pointer.clone(),

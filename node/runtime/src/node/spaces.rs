@@ -1,4 +1,4 @@
-//! Commands about spaces, partitions, invites, and waiting for the others.
+//! Commands about spaces, partitions and invites, and waits for other devices.
 
 use super::blame::{founder_error, space_error};
 use super::{Acting, handle};
@@ -19,7 +19,7 @@ use std::sync::PoisonError;
 use std::time::Instant;
 use tokio::sync::mpsc;
 
-/// How long a device that joined may take to get the space's keys, in microseconds.
+/// Longest time for a joined device to receive the space's keys, in microseconds.
 const JOIN_US: u64 = 30_000_000;
 
 impl Acting<'_> {
@@ -80,7 +80,7 @@ impl Acting<'_> {
                 let error = ServiceError::new(ErrorCode::Conflict, "this device made the invite: use it on another");
                 return Err(error.next("on the other device: cosmicsync up; then there: cosmicsync space join LINE"));
             }
-            // A user of its own is on this device: whoever made the invite is most likely another one.
+            // The device has a user of its own, which is probably not the inviter's user.
             if endpoint.has_user_key() {
                 return Err(other_user());
             }
@@ -105,7 +105,7 @@ impl Acting<'_> {
             .next("on the device that invites: cosmicsync status; it must run and listen where this device reaches it"))
     }
 
-    /// This device is one of the user's now: it syncs with the inviter until it can read the space.
+    /// Finishes a join: the device syncs with the inviter until it can read the space.
     async fn finish_join(
         &self,
         expected: cosmicsync_protocol::ids::SpaceId,
@@ -189,7 +189,7 @@ impl Acting<'_> {
                     hasher.update(&(text.len() as u64).to_be_bytes()).update(text.as_bytes());
                 }
                 hasher.update(&part.count.to_be_bytes()).update(&part.digest);
-                // What collections are called is compared too, but no document of anybody's.
+                // The hash covers the descriptions of collections, but they are not counted as documents.
                 if part.collection == COLLECTIONS {
                     continue;
                 }
@@ -212,7 +212,7 @@ impl Acting<'_> {
         Ok(Reply::Synced(Synced { space: Text(id), peers, waited_us }))
     }
 
-    /// Waits until what was commanded so far is durable.
+    /// Waits until all writes so far are durable.
     pub(super) async fn durable(&self) -> Result<(), ServiceError> {
         self.handle()?.later(|core, reply| core.write(Vec::new(), reply)).await
     }
@@ -227,7 +227,7 @@ impl Acting<'_> {
         Ok(spaces)
     }
 
-    /// The spaces whose documents were counted, as they were then: for while the store takes no requests.
+    /// Returns the spaces with their last counted numbers of documents, for a time when the store is closed.
     pub(super) async fn remembered_spaces(&self) -> Result<Vec<Space>, ServiceError> {
         let counts = self.documents.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let described = self
@@ -250,7 +250,7 @@ impl Acting<'_> {
     }
 }
 
-/// What is known of a space; `None` if there is no such one.
+/// Describes a space; returns `None` if it does not exist.
 fn describe(core: &Core, no: SpaceNo, documents: u64) -> Option<Space> {
     let endpoint = core.db.endpoint();
     let info = endpoint.spaces().find(|info| info.no == no)?;
@@ -265,7 +265,7 @@ fn describe(core: &Core, no: SpaceNo, documents: u64) -> Option<Space> {
     })
 }
 
-/// The space that a person means.
+/// Returns the space of a reference.
 pub(super) fn find_space(core: &Core, space: &SpaceRef) -> Result<SpaceInfo, ServiceError> {
     let all: Vec<_> = core.db.endpoint().spaces().collect();
     let mut found: Vec<_> = match space {
@@ -288,7 +288,7 @@ pub(super) fn find_space(core: &Core, space: &SpaceRef) -> Result<SpaceInfo, Ser
     }
 }
 
-/// The partition that a person means, and its space.
+/// Returns the partition of a reference, and its space.
 pub(super) fn find_partition(core: &Core, text: &SpaceRef) -> Result<(SpaceInfo, PartNo), ServiceError> {
     let (space, name) = space_and_partition(core, text)?;
     let partition = core.db.endpoint().partition(space.no, name).ok_or_else(|| match name {
@@ -299,10 +299,10 @@ pub(super) fn find_partition(core: &Core, text: &SpaceRef) -> Result<(SpaceInfo,
     Ok((space, partition))
 }
 
-/// Finds the space that a text names, and the name of a partition in it.
+/// Returns the space of a reference, and the name of a partition in it.
 pub(super) fn space_and_partition<'a>(core: &Core, text: &'a SpaceRef) -> Result<(SpaceInfo, &'a str), ServiceError> {
     match (find_space(core, text), text.as_ref().and_then(|text| text.rsplit_once(':'))) {
-        // The name of a space may have a colon of its own.
+        // The name of a space may contain a colon.
         (Err(error), Some((space, name))) if error.code == ErrorCode::NotFound => {
             Ok((find_space(core, &Some(space.to_owned()).filter(|space| !space.is_empty()))?, name))
         }
@@ -310,7 +310,7 @@ pub(super) fn space_and_partition<'a>(core: &Core, text: &'a SpaceRef) -> Result
     }
 }
 
-/// The error about a space that is not here.
+/// Returns the error for a space that does not exist.
 pub(super) fn no_space(space: &SpaceRef) -> ServiceError {
     let error = |message: String| ServiceError::new(ErrorCode::NotFound, message);
     match space {
@@ -319,7 +319,7 @@ pub(super) fn no_space(space: &SpaceRef) -> ServiceError {
     }
 }
 
-/// Every partition that holds documents, by name.
+/// Returns all partitions with documents, ordered by name.
 pub(super) fn data_partitions(core: &Core, space: SpaceNo) -> Vec<(String, PartNo)> {
     let all = core.db.endpoint().partitions();
     let mut found: Vec<_> = all
@@ -341,7 +341,7 @@ fn partitions(core: &Core, space: SpaceNo) -> Vec<(PartNo, Partition)> {
     endpoint.partitions().filter(|part| part.space == space).map(describe).collect()
 }
 
-/// Where others reach this node, best first.
+/// Returns this node's own addresses for other devices, best first.
 fn own_addresses(core: &Core) -> Result<Vec<String>, ServiceError> {
     let listen = core
         .listen
@@ -356,7 +356,7 @@ fn own_addresses(core: &Core) -> Result<Vec<String>, ServiceError> {
     })
 }
 
-/// The address that packets to the outside would come from. None are sent.
+/// Returns the source address of packets to the outside. No packets are sent.
 fn outward(listen: SocketAddr) -> Option<IpAddr> {
     let (from, to): (&str, &str) =
         if listen.is_ipv4() { ("0.0.0.0:0", "192.0.2.1:9") } else { ("[::]:0", "[2001:db8::1]:9") };
@@ -367,7 +367,7 @@ fn outward(listen: SocketAddr) -> Option<IpAddr> {
 }
 
 async fn progress(items: &mpsc::Sender<Item>, note: String) {
-    // Whoever is not interested in items still wants to join.
+    // Items without a receiver are dropped; the join continues.
     drop(items.send(Item::Progress(Progress { done: 0, total: None, unit: "steps".to_owned(), note })).await);
 }
 

@@ -1,4 +1,4 @@
-//! How the node is, and what is wrong with it.
+//! The state of the node, and the diagnosis of its problems.
 
 use super::Acting;
 use super::blame::{ON_FIRST_DEVICE, snapshot_error};
@@ -21,15 +21,15 @@ use cosmicsync_protocol::log::Weight;
 use cosmicsync_protocol::storage::Table;
 use std::sync::{Arc, PoisonError};
 
-/// Bytes of rows that `doctor` reads at a time.
+/// Size of the rows that `doctor` reads at a time, in bytes.
 const ROWS_BYTES: usize = 4 << 20;
 
-/// What the core knows at one moment.
+/// The core's state at one moment.
 struct Facts {
     name: String,
     device: DeviceId,
     user: Option<UserId>,
-    /// Whether the user key is here, which invites need.
+    /// True if the user key is on this device; invites need it.
     founder: bool,
     listen: Option<String>,
     paused: bool,
@@ -38,17 +38,17 @@ struct Facts {
     written: EntryBytes,
     traffic: Traffic,
     peers: Vec<Peer>,
-    /// Other devices that share a space with this one.
+    /// Number of other devices that share a space with this one.
     others: u64,
     outage: Option<ServiceError>,
     troubles: Vec<Trouble>,
     missing: Vec<(String, u64, bool)>,
 }
 
-/// What a document lacks.
+/// The parts that a document lacks.
 pub(super) struct Explained {
     exists: bool,
-    /// It is here, and deleted.
+    /// True if the document is here and deleted.
     pub(super) deleted: bool,
     missing: Vec<Missing>,
     unread: Vec<EntryRef>,
@@ -204,7 +204,7 @@ impl Acting<'_> {
         self.dir.as_ref()?.join(SYNC_FAILED_FILE).exists().then(|| finding(Level::Problem, "disk", message))
     }
 
-    /// Looks for what a document lacks.
+    /// Finds the parts that a document lacks.
     pub(super) async fn explained(&self, space: SpaceRef, doc: DocRef) -> Result<Explained, ServiceError> {
         let answer = self
             .handle()?
@@ -214,7 +214,7 @@ impl Acting<'_> {
         Ok(Explained { exists, deleted, missing, unread })
     }
 
-    /// Why a document is not, or not wholly, here.
+    /// Explains why a document is absent or incomplete.
     async fn explain(&self, space: SpaceRef, doc: DocRef) -> Result<Vec<Finding>, ServiceError> {
         let subject = doc.to_string();
         let handle = self.handle()?;
@@ -246,7 +246,7 @@ impl Acting<'_> {
         Ok(findings)
     }
 
-    /// Tells of a deletion: when, and by which device.
+    /// Describes a deletion: its time, and the device that made it.
     async fn deletion(&self, space: SpaceRef, doc: DocRef) -> Result<Finding, ServiceError> {
         let subject = doc.to_string();
         let (revisions, _) = self.history(space, doc, usize::MAX).await?;

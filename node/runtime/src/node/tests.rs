@@ -1,4 +1,4 @@
-//! Nodes over real TCP on loopback. Nothing sleeps: everything waits for what it wants to see.
+//! Nodes over real TCP on loopback. Nothing sleeps; each test waits for the state that it expects.
 
 use super::{Node, Options, init};
 use crate::service::{Backend as _, Digest};
@@ -61,7 +61,7 @@ async fn stop(node: Node) {
     assert_eq!(ask(&node, Command::Shutdown {}).await, Reply::Done {}, "a second time too");
 }
 
-/// Two nodes with one space, connected.
+/// Returns two connected nodes with one space.
 async fn pair(root: &Path) -> (Node, Node) {
     let (first, second) = (root.join("a"), root.join("b"));
     let status = init(&first, "a").await.unwrap();
@@ -91,7 +91,7 @@ async fn what_one_writes_the_other_reads_after_a_wait() {
     assert_eq!(get(&other, "k").await, Ok(json!({ "n": 1 })));
     assert_eq!(get(&other, "absent").await, Err(ErrorCode::NotFound));
     stop(one).await;
-    // It may learn a moment later that the link is gone.
+    // The node may learn a moment later that the link is gone.
     let alone = loop {
         if let Err(error) = request(&other, Command::WaitSync { space: None, timeout_ms: 1 }).await {
             break error;
@@ -164,12 +164,12 @@ async fn an_import_goes_on_only_with_the_file_that_it_began_with() {
             let error = resumed.unwrap_err();
             assert!(matches!(error.code, ErrorCode::Conflict | ErrorCode::Usage), "{name}: {error}");
         }
-        // Whatever was tried, the file as it was goes on where it stood, or is known to have ended.
+        // After any attempt, the original file resumes at its stored progress, or is known to be imported.
         let again = import_of(&node, import(name, true), if fits { &changed } else { &good }).await.unwrap();
         assert_eq!(again.documents, if fits { 0 } else { 500 }, "{name}");
         assert_eq!(again.note.is_some(), fits, "{name}");
     }
-    // A file that grew since it was imported is another one.
+    // A file that grew after its import is a different file.
     let error = import_of(&node, import("same", true), &format!("{good}3000,0\n")).await.unwrap_err();
     assert!(error.message.contains("has grown"), "{error}");
     let other = Import { id_column: Some("n".to_owned()), ..import("same", true) };

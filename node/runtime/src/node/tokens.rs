@@ -1,7 +1,8 @@
-//! Commands about tokens of the HTTP door.
+//! Commands about tokens of the HTTP API.
 //!
-//! A token is `cs_pat_`, 64 hex digits of randomness and 8 of their CRC-32, so that scanners of sources find one that leaked and
-//! know it from noise. The node keeps a BLAKE3 hash of it in a row of its own: sealed at rest, in no backup, never synced.
+//! A token is `cs_pat_`, 64 random hex digits, and 8 hex digits of their CRC-32, so that scanners of source code
+//! recognise a leaked one. The node stores only a BLAKE3 hash of it, in a row of its own: sealed at rest, in no backup,
+//! never synced.
 
 use super::Acting;
 use super::accounts::no_account;
@@ -14,22 +15,22 @@ use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 use zlib_rs::crc32::crc32;
 
-/// Before the digits.
+/// Prefix of a token.
 const PREFIX: &str = "cs_pat_";
-/// Before those of a session, and of a link.
+/// Prefix of a session's token, and of a link's secret.
 pub(super) const SESSION: &str = "cs_ses_";
 pub(super) const LINK: &str = "cs_lnk_";
-/// Random bytes of a token.
+/// Number of random bytes in a token.
 const SECRET_BYTES: usize = 32;
-/// Tokens of a node, at most.
+/// Largest number of tokens of a node.
 const TOKENS_MAX: usize = 256;
-/// Bytes of a name, at most.
+/// Longest name, in bytes.
 const NAME_BYTES_MAX: usize = 64;
 
-/// A hash of a whole token.
+/// Hash of a whole token.
 pub(crate) type TokenHash = [u8; 32];
 
-/// The tokens of a node, by the hashes of them. To look one up compares hashes only, so time tells nothing of a token.
+/// The tokens of a node, by their hashes. A lookup compares only hashes, so its timing reveals nothing about a token.
 pub(crate) type Tokens = BTreeMap<TokenHash, Token>;
 
 impl Acting<'_> {
@@ -50,9 +51,9 @@ impl Acting<'_> {
         Ok(Reply::TokenMade(made))
     }
 
-    /// Makes a token known, and then durable: it is nobody's before.
+    /// Stores a token; it can be used only once it is durable.
     pub(super) async fn keep_token(&self, prefix: &str, token: Token) -> Result<NewToken, ServiceError> {
-        // Nobody ends a login session by hand.
+        // Expired login sessions are removed here, because nobody revokes them.
         self.drop_tokens(|token| token.session && token.is_over(wall_ms())).await?;
         let text = new_text(prefix)?;
         let hash = hash_of(&text);
@@ -93,7 +94,7 @@ impl Acting<'_> {
         Ok(Reply::Done {})
     }
 
-    /// Ends tokens: at once, and for good when that is durable. Returns how many.
+    /// Revokes tokens, immediately in memory and then durably. Returns their number.
     pub(super) async fn drop_tokens(
         &self,
         is_meant: impl Fn(&Token) -> bool + Send + 'static,
@@ -125,7 +126,7 @@ impl Acting<'_> {
         let hash = hash_of(&sent.0);
         let found = self.handle()?.with(move |core| {
             let token = core.tokens.get(&hash)?.clone();
-            // A token for an account that is gone is gone with it.
+            // A token of a removed account is not valid.
             let role = token.account.as_deref().map_or(Some(Role::Owner), |name| core.accounts.role_of(name))?;
             Some(Who { token, role })
         });
@@ -140,7 +141,7 @@ impl Acting<'_> {
     }
 }
 
-/// Takes in a token under a name that is free.
+/// Adds a token under an unused name.
 fn admit(core: &mut Core, hash: TokenHash, token: Token) -> Result<(), ServiceError> {
     if core.tokens.values().any(|other| other.name == token.name) {
         let name = quoted(&token.name);
@@ -156,7 +157,7 @@ fn admit(core: &mut Core, hash: TokenHash, token: Token) -> Result<(), ServiceEr
     Ok(())
 }
 
-/// Reads a row back. `None` if it is none of a token.
+/// Reads a stored row; returns `None` if it is not a token's.
 pub(crate) fn read_row(key: &[u8], value: &[u8]) -> Option<(TokenHash, Token)> {
     let digits = core::str::from_utf8(key.strip_prefix(TOKEN_ROWS)?).ok()?;
     let hash = blake3::Hash::from_hex(digits).ok()?;
@@ -189,7 +190,7 @@ pub(super) fn new_text(prefix: &str) -> Result<Zeroizing<String>, ServiceError> 
     Ok(text)
 }
 
-/// Whether a text could be a token: it is spelled like one, and its CRC holds.
+/// Returns whether a text has the form of a token, with a correct CRC.
 fn is_well_formed(text: &str) -> bool {
     let Some(digits) = text.strip_prefix(PREFIX).or(text.strip_prefix(SESSION)) else { return false };
     let Some((secret, sum)) = digits.split_at_checked(2 * SECRET_BYTES) else { return false };

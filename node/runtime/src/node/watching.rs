@@ -1,5 +1,5 @@
-//! Watching documents: changes come from the store, by their numbers, so a watcher goes on where it was, and one that is
-//! slow makes nothing wait and misses nothing.
+//! Watches of documents. Changes are read from the store by their numbers, so a watch can continue where it stopped. A
+//! slow watcher delays nothing and misses nothing.
 
 use super::docs::doc_id;
 use super::handle::unexpected;
@@ -22,13 +22,13 @@ use std::collections::BTreeMap;
 use tokio::sync::mpsc;
 use tokio::time::Duration;
 
-/// Changes that are read at a time. Of several of one document among them the last is told.
+/// Number of changes per read. Of several changes of one document among them, only the last is reported.
 const TOGETHER: usize = 256;
-/// Documents that are read together.
+/// Number of documents read concurrently.
 const LOOKS: usize = 16;
-/// So many changes of a document are passed over at most before one is told.
+/// Largest number of changes of a document that are skipped before one is reported.
 const PASSED_MAX: u32 = 8;
-/// Documents that are looked for ahead, at most. Beyond, a version may be told twice.
+/// Largest number of documents to look ahead for; beyond it, a version may be reported twice.
 const AHEAD_MAX: usize = 65_536;
 
 impl Acting<'_> {
@@ -121,7 +121,7 @@ impl Acting<'_> {
             for rows in page.rows.chunks(LOOKS) {
                 for change in self.changed(&wanted, rows, life, &mut ahead).await? {
                     (told, left) = (true, left - 1);
-                    // Whoever is gone wants no items.
+                    // Items without a receiver are dropped.
                     drop(items.send(Item::Change(change)).await);
                 }
             }
@@ -129,7 +129,7 @@ impl Acting<'_> {
         Ok(Reply::Changes { cursor: cursor(life, after), more: limit > 0 })
     }
 
-    /// The next changes behind a number that are wanted. `None` if there is none of any kind.
+    /// Returns the next wanted changes after a number; `None` if there are no more changes at all.
     async fn changes_behind(&self, wanted: &Wanted, after: u64, limit: usize) -> Result<Option<Page>, ServiceError> {
         let handle = self.handle()?;
         let Answer::Changes(rows) = handle.ask(move |_| Ok(Request::Changes { after, limit })).await? else {
@@ -137,7 +137,7 @@ impl Acting<'_> {
         };
         let rows = rows.ok_or_else(forgotten)?;
         let Some(last) = rows.last().map(|row| row.number) else { return Ok(None) };
-        // Partitions may have been made meanwhile.
+        // Partitions may have been created meanwhile.
         let space = wanted.space;
         let partitions = handle.with(move |core| data_partitions(core, space)).await?;
         let is_wanted = |row: &&FeedRow| {
@@ -150,8 +150,8 @@ impl Acting<'_> {
         Ok(Some(Page { last, rows: newest }))
     }
 
-    /// Changed documents as a watcher sees them, but for those of which there is nothing to see yet, those of another
-    /// collection, and those that changed again, which is told later: each version is told once.
+    /// Returns changed documents for a watcher. Leaves out documents without a visible state, those of other
+    /// collections, and those that changed again, so that each version is reported once.
     async fn changed(
         &self,
         wanted: &Wanted,
@@ -159,7 +159,7 @@ impl Acting<'_> {
         life: Incarnation,
         ahead: &mut Ahead,
     ) -> Result<Vec<Change>, ServiceError> {
-        // Together, so that the core is waited for once.
+        // The reads run concurrently, so that the core is waited for only once.
         let found = try_join_all(rows.iter().map(|row| self.look(row))).await?;
         self.look_ahead(ahead).await?;
         let found = rows.iter().zip(found).filter_map(|(row, snapshot)| Some((row, snapshot?)));
@@ -171,20 +171,20 @@ impl Acting<'_> {
         Ok(changes.filter(|change| is_of(&change.collection)).collect())
     }
 
-    /// Reads a document as it is now. `None` if there is nothing to see.
+    /// Reads a document's present state; `None` if it is not visible.
     async fn look(&self, row: &FeedRow) -> Result<Option<Snapshot>, ServiceError> {
         let (partition, doc): (PartNo, _) = (row.doc.partition, row.doc.doc);
         let answer = self.handle()?.answer(move |_| Ok(Request::Look { partition, name: Name::Id(doc) })).await?;
         match answer {
             Answer::Snapshot(snapshot) => Ok(snapshot),
-            // Nothing is told of what may not be listed.
+            // A document that the actor may not list is left out.
             Answer::Failed(RequestError::NotFound | RequestError::Forbidden { .. }) if self.is_limited() => Ok(None),
             Answer::Failed(error) => Err(blame::request_error(&error)),
             _ => Err(unexpected()),
         }
     }
 
-    /// Finds the documents that changed again, up to now. What was found serves the pages that follow.
+    /// Finds documents that changed again up to now. The result also serves the next pages.
     async fn look_ahead(&self, ahead: &mut Ahead) -> Result<(), ServiceError> {
         let handle = self.handle()?;
         let (_, next) = handle.with(|core| core.db.endpoint().next_change()).await?;
@@ -214,33 +214,33 @@ fn change_of(row: &FeedRow, snapshot: Snapshot, life: Incarnation) -> Change {
     }
 }
 
-/// Which changes somebody wants.
+/// The changes that a watcher wants.
 struct Wanted {
     space: SpaceNo,
     collection: Option<String>,
     doc: Option<DocId>,
 }
 
-/// The newest changes of documents, as far as they were looked at before they are told.
+/// The newest change of each document, read ahead of the reports.
 #[derive(Default)]
 struct Ahead {
-    /// The number of the last change that was looked at.
+    /// Number of the last change that was read ahead.
     last: u64,
     newest: BTreeMap<LedgerDoc, u64>,
     passed: BTreeMap<LedgerDoc, Passed>,
 }
 
-/// A document whose changes were passed over.
+/// A document with skipped changes.
 #[derive(Default)]
 struct Passed {
-    /// How often, since one was told.
+    /// Number of changes skipped since the last report.
     count: u32,
-    /// The version that was told all the same.
+    /// The version that was reported despite later changes.
     told: Option<VersionId>,
 }
 
 impl Ahead {
-    /// Forgets what is not ahead any more once the changes up to a number are told.
+    /// Discards entries that are no longer ahead, once the changes up to a number are reported.
     fn pass(&mut self, after: u64) {
         self.last = self.last.max(after);
         if self.newest.len() >= AHEAD_MAX {
@@ -249,8 +249,8 @@ impl Ahead {
         }
     }
 
-    /// Whether a change is told. One whose document has changed again is passed over, so that each version is told once; but
-    /// of a document that changes all the time something is told now and then.
+    /// Returns whether a change is reported. A change of a document that changed again is skipped, so that each version
+    /// is reported once. A document that changes all the time is still reported now and then.
     fn tells(&mut self, row: &FeedRow, version: VersionId) -> bool {
         if self.newest.get(&row.doc).is_none_or(|newest| *newest <= row.number) {
             let passed = self.passed.remove(&row.doc);
@@ -266,21 +266,21 @@ impl Ahead {
     }
 }
 
-/// Some changes, in their order.
+/// A batch of changes, in order.
 struct Page {
-    /// The number of the last one, wanted or not.
+    /// Number of the last change, wanted or not.
     last: u64,
-    /// Those that may be wanted: the last one of each document.
+    /// The changes that may be wanted: the last one of each document.
     rows: Vec<FeedRow>,
 }
 
-/// Names a change: the life of the store that numbered it, and its number.
+/// Returns the cursor of a change: the store's incarnation and the change's number.
 pub(super) fn cursor(life: Incarnation, number: u64) -> String {
     let life: String = life.0.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     format!("{life}.{number}")
 }
 
-/// The number that a cursor names.
+/// Returns the change number of a cursor.
 pub(super) fn number_of(text: &str, life: Incarnation, next: u64) -> Result<u64, ServiceError> {
     let number = text.split_once('.').and_then(|(_, number)| number.parse::<u64>().ok());
     let Some(number) = number else {

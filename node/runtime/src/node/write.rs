@@ -1,4 +1,4 @@
-//! Writes with intent, and questions about versions and conflicts.
+//! Commands that write documents, and questions about versions and conflicts.
 
 use super::docs::{doc_of, name, partition, steps, value_of};
 use super::handle::unexpected;
@@ -15,7 +15,7 @@ use cosmicsync_protocol::crdt::{Change, ChangeError, TextPaths};
 use cosmicsync_protocol::documents::EditError;
 use tokio::sync::mpsc;
 
-/// Names requests of the control socket.
+/// Scope of idempotency keys of the control socket.
 const SCOPE: &[u8] = b"control";
 
 impl Acting<'_> {
@@ -47,7 +47,7 @@ impl Acting<'_> {
                 let mut documents = Vec::with_capacity(docs.len());
                 for (one, (collection, mut key)) in docs.into_iter().zip(named) {
                     if key.is_none() {
-                        // The schema may have made one.
+                        // The schema may have derived a key.
                         key = self.known(&write.space, &DocRef::Id(one.doc)).await?.1;
                     }
                     documents.push(Written {
@@ -66,7 +66,7 @@ impl Acting<'_> {
         }
     }
 
-    /// What a write is about, as a person calls it.
+    /// Returns the name of a write's target, for messages.
     async fn called(&self, space: &SpaceRef, target: &Target) -> Result<(String, Option<String>), ServiceError> {
         match target {
             Target::New { collection } => Ok((collection.clone(), None)),
@@ -74,7 +74,7 @@ impl Acting<'_> {
         }
     }
 
-    /// Says which write was refused, why, and what to do.
+    /// Returns the error for a refused write: which write, why, and the next step.
     async fn refused(&self, write: &DocWrite, error: RequestError) -> ServiceError {
         let (at, error) = match error {
             RequestError::At(at, error) => (at, *error),
@@ -173,7 +173,7 @@ impl Acting<'_> {
         Ok(Reply::Listed(Listed { count, more: 0, next: None }))
     }
 
-    /// Asks something of a document that must be there.
+    /// Submits a question about a document that must exist.
     async fn asked_of(
         &self,
         space: SpaceRef,
@@ -194,7 +194,7 @@ impl Acting<'_> {
     }
 }
 
-/// Says which of several writes an error is about.
+/// Adds the number of the write to an error, if there are several writes.
 fn which(at: usize, of: usize, mut error: ServiceError) -> ServiceError {
     if of > 1 {
         error.message = format!("write {} of {of}: {}. Nothing was written", at + 1, error.message);
@@ -206,7 +206,7 @@ fn place(number: &u64) -> Result<usize, ServiceError> {
     usize::try_from(*number).map_err(|_| ServiceError::new(ErrorCode::Usage, "a position is too large"))
 }
 
-/// A change as the core takes it.
+/// Converts a change for the core.
 fn change(change: &DocChange) -> Result<Change, ServiceError> {
     Ok(match change {
         DocChange::Set { path, value } => Change::Set { path: steps(path)?, value: value_of(value)? },
@@ -222,7 +222,7 @@ fn change(change: &DocChange) -> Result<Change, ServiceError> {
     })
 }
 
-/// Refuses to write to a collection whose name begins with `_`: what describes the others is changed by commands of its own.
+/// Refuses a write to a collection whose name begins with `_`, because descriptions are changed by their own commands.
 pub(super) fn check_reserved(command: &Command) -> Result<(), ServiceError> {
     let of_doc = |doc: &DocRef| match doc {
         DocRef::Key { collection, .. } => vec![collection.clone()],

@@ -1,4 +1,4 @@
-//! Commands about accounts of the HTTP door, and who sends a request through it.
+//! Commands about accounts of the HTTP API, and the permissions of roles and tokens.
 
 use super::command::{Command, DocPut, DocSplice};
 use super::names::{Secret, SpaceRef};
@@ -7,27 +7,27 @@ use super::token::{Scope, Token};
 use super::write::{DocAt, DocDiff, DocWrite};
 use serde::{Deserialize, Serialize};
 
-/// What an account may do. Rules of collections bind editors and viewers only.
+/// The role of an account. Rules of collections apply to editors and viewers only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// Everything.
+    /// May do everything.
     Owner,
-    /// Everything but what concerns owners.
+    /// May do everything except manage owners and make backups.
     Admin,
-    /// Reads and writes documents, where rules let it.
+    /// May read and write documents within the rules.
     Editor,
-    /// Reads documents, where rules let it.
+    /// May read documents within the rules.
     Viewer,
-    /// Reads how the node is, its accounts and its audit log, and no document.
+    /// May read the node's state, log, accounts and audit log, but no documents.
     Auditor,
 }
 
 impl Role {
-    /// All of them, the most powerful first.
+    /// All roles, the most powerful first.
     pub const ALL: [Self; 5] = [Self::Owner, Self::Admin, Self::Editor, Self::Viewer, Self::Auditor];
 
-    /// Returns its name.
+    /// Returns the role's name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Owner => "owner",
@@ -38,31 +38,31 @@ impl Role {
         }
     }
 
-    /// Whether rules of collections bind it.
+    /// Returns whether rules of collections apply to the role.
     pub const fn is_bound(self) -> bool {
         matches!(self, Self::Editor | Self::Viewer)
     }
 }
 
-/// What a command takes of whoever asks for it.
+/// The permission that a command requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
-    /// To read documents.
+    /// Reading documents.
     Read,
-    /// To write documents.
+    /// Writing documents.
     Write,
-    /// To look at the node.
+    /// Reading the node's state.
     Look,
-    /// To change the node, its spaces or how documents are kept.
+    /// Changing the node, its spaces, or the storage of documents.
     Manage,
-    /// To have all that the node holds, its keys among it.
+    /// Access to everything that the node holds, including its keys.
     Own,
-    /// Not through this door.
+    /// Not available through the HTTP API.
     Never,
 }
 
 impl Need {
-    /// Whether a role has it.
+    /// Returns whether a role has the permission.
     pub const fn is_met_by(self, role: Role) -> bool {
         match self {
             Self::Read => !matches!(role, Role::Auditor),
@@ -76,7 +76,7 @@ impl Need {
 }
 
 impl Command {
-    /// Returns what the command takes of whoever asks for it.
+    /// Returns the permission that the command requires.
     pub const fn need(&self) -> Need {
         match self {
             Self::CollectionList { .. }
@@ -152,7 +152,7 @@ impl Command {
 }
 
 impl Command {
-    /// Returns the space that a command about documents names.
+    /// Returns the space of a command about documents.
     pub const fn space(&self) -> Option<&SpaceRef> {
         if let Self::CollectionList { space }
         | Self::CollectionShow { space, .. }
@@ -181,42 +181,42 @@ impl Command {
     }
 }
 
-/// Who sends a request: the token that it bears, and the role of whom the token is for.
+/// The sender of a request: its token, and the role of the token's account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Who {
     /// The token.
     pub token: Token,
-    /// The role of its account; that of an owner where the token is for no account.
+    /// The role of the token's account; owner for a token without an account.
     pub role: Role,
 }
 
 impl Who {
-    /// Whether something is asked for that its token or its role does not allow, whatever rules say.
+    /// Returns whether the token and the role allow a command. Rules of collections are checked separately.
     pub fn may(&self, command: &Command) -> bool {
         let need = command.need();
-        // A backup has the keys by which a device writes.
+        // A backup includes the keys with which a device writes.
         let only_reads = !command.writes() && need != Need::Own;
         let is_in_scope = self.token.scope == Scope::Write || only_reads;
-        // A token for a part of the node reaches documents, and what names them.
+        // A token limited to a part of the node may use only commands about documents and their names.
         let is_in_reach = self.token.only.is_empty() || matches!(need, Need::Read | Need::Write);
         is_in_scope && is_in_reach && need.is_met_by(self.role)
     }
 
-    /// Whether documents are all one to it: neither rules nor its token keep it from any.
+    /// Returns whether the sender may access all documents: neither rules nor the token limit it.
     pub fn is_free(&self) -> bool {
         !self.role.is_bound() && self.token.only.is_empty()
     }
 }
 
-/// Makes an account.
+/// Creates an account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AccountCreate {
-    /// Its name: 1 to 64 letters, digits, `.`, `_`, `-` or `@`.
+    /// The account's name: 1 to 64 letters, digits, `.`, `_`, `-` or `@`.
     pub name: String,
-    /// What it may do.
+    /// The account's role.
     pub role: Role,
-    /// What it logs in with; without one, only tokens are made for it.
+    /// The password for logging in; without one, the account can only be used through tokens.
     #[serde(default)]
     pub password: Option<Secret>,
 }
@@ -225,66 +225,66 @@ pub struct AccountCreate {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AccountChange {
-    /// Its name.
+    /// The account's name.
     pub name: String,
-    /// What it may do from now on.
+    /// The new role.
     #[serde(default)]
     pub role: Option<Role>,
-    /// What it logs in with from now on. Its sessions end.
+    /// The new password. The account's sessions end.
     #[serde(default)]
     pub password: Option<Secret>,
 }
 
-/// An account, without its password.
+/// An account; its password is not included.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
-    /// Its name.
+    /// The account's name.
     pub name: String,
-    /// What it may do.
+    /// The account's role.
     pub role: Role,
-    /// When it was made, in Unix milliseconds.
+    /// The time at which the account was created, in Unix milliseconds.
     pub created_at: u64,
-    /// Whether it has a password to log in with.
+    /// True if the account has a password for logging in.
     pub password: bool,
 }
 
-/// Begins a session: by an account and its password, or by a link that [`Command::LinkMake`] made.
+/// Starts a session: by an account and its password, or by a link of [`Command::LinkMake`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Login {
-    /// The account.
+    /// The account's name.
     #[serde(default)]
     pub account: Option<String>,
-    /// Its password.
+    /// The account's password.
     #[serde(default)]
     pub password: Option<Secret>,
-    /// A link's secret.
+    /// The link's secret.
     #[serde(default)]
     pub link: Option<Secret>,
 }
 
-/// A link that lets an owner in, once.
+/// A link that logs an owner in once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
-    /// The address; the secret alone where the node serves no HTTP.
+    /// The link's URL; only the secret if the node serves no HTTP API.
     pub link: Secret,
-    /// Until when it can be used, in Unix milliseconds.
+    /// The time at which the link expires, in Unix milliseconds.
     pub expires_at: u64,
 }
 
-/// Something that concerns who may do what.
+/// An entry of the audit log: a command about access, or a denied command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Audited {
-    /// Its number; each is one more than the one before.
+    /// The entry's number; each is one more than the entry before.
     pub number: u64,
-    /// When, in Unix milliseconds.
+    /// The time, in Unix milliseconds.
     pub at: u64,
-    /// The account or token that asked; `operator` is the command line.
+    /// The account or token that made the request; `operator` is the command line.
     pub who: String,
-    /// What was asked for: `login`, `denied`, `account_create`, `token_create`, `rules_set` and the like.
+    /// The action, such as `login`, `denied`, `account_create`, `token_create`, `rules_set`.
     pub what: String,
-    /// What it was about.
+    /// The object of the action, such as a name.
     pub about: String,
-    /// Whether it was done.
+    /// True if the action was carried out.
     pub done: bool,
 }

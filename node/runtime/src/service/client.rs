@@ -1,4 +1,4 @@
-//! A node in another process, reached by its control socket.
+//! A client of a node in another process, over its control socket (`docs/cli.md`).
 
 use core::fmt;
 use core::future::Future;
@@ -18,13 +18,13 @@ use super::frame::{
 use super::input::Input;
 use super::{Answer, Backend, Item, Reply};
 
-/// How connecting fails when no daemon runs. Invalid: the path is too long for any socket, so none can be there.
+/// Errors of connecting if no daemon is running. `InvalidInput`: the path is too long for a socket, so none can exist.
 const NOBODY_THERE: [ErrorKind; 4] =
     [ErrorKind::NotFound, ErrorKind::ConnectionRefused, ErrorKind::NotADirectory, ErrorKind::InvalidInput];
 
-/// A connection to a daemon. Calls on one client run one after the other; open several for more at once.
+/// A connection to a daemon. Calls on one client run one after the other; open several clients for concurrent calls.
 ///
-/// A call that is dropped closes the connection, which cancels the command; the next call opens a new one.
+/// A dropped call closes the connection, which cancels the command; the next call opens a new connection.
 #[derive(Debug)]
 pub struct Client {
     dial: Box<dyn Dial>,
@@ -34,15 +34,15 @@ pub struct Client {
 /// Both directions of a connection.
 pub type Halves = (Box<dyn AsyncRead + Send + Unpin>, Box<dyn AsyncWrite + Send + Unpin>);
 
-/// A connection under way; none when nobody listens there.
+/// A connection being made; resolves to none if no process listens.
 pub type Dialled<'a> = Pin<Box<dyn Future<Output = Result<Option<Halves>, ServiceError>> + Send + 'a>>;
 
-/// A way to a node in another process.
+/// A means of connecting to a node in another process.
 pub trait Dial: fmt::Debug + Send + Sync {
     /// Connects.
     fn dial(&self) -> Dialled<'_>;
 
-    /// Returns what to do about a node of another version, which runs as process `pid`.
+    /// Returns the next step for a node of another version, which runs as process `pid`.
     fn mend_version(&self, pid: u32) -> String;
 }
 
@@ -84,7 +84,8 @@ impl fmt::Debug for Wire {
 impl Client {
     /// Connects to the daemon of a data directory.
     ///
-    /// Fails with `unavailable` when none runs there, or when it speaks another version of the exchange.
+    /// # Errors
+    /// `unavailable`, if no daemon is running there, or if it speaks another version of the protocol.
     pub async fn connect(dir: &Path) -> Result<Self, ServiceError> {
         let client = Self::find(dir).await?;
         client.ok_or_else(|| {
@@ -92,12 +93,13 @@ impl Client {
         })
     }
 
-    /// Connects to the daemon of a data directory if one runs there, and fails like [`Client::connect`] if that does not work.
+    /// Connects to the daemon of a data directory; returns none if no daemon is running. Fails like [`Client::connect`]
+    /// otherwise.
     pub async fn find(dir: &Path) -> Result<Option<Self>, ServiceError> {
         Self::over(Box::new(Socket(dir.join(SOCKET_NAME)))).await
     }
 
-    /// Connects by some other way. Returns none when nobody listens there.
+    /// Connects by other means. Returns none if no process listens.
     pub async fn over(dial: Box<dyn Dial>) -> Result<Option<Self>, ServiceError> {
         let wire = Wire::open(&*dial).await?;
         Ok(wire.map(|wire| Self { dial, wire: Mutex::new(Some(wire)) }))
@@ -110,7 +112,7 @@ impl Client {
         items: mpsc::Sender<Item>,
     ) -> Result<Reply, ServiceError> {
         let mut slot = self.wire.lock().await;
-        // Taken out, so that a call dropped half-way leaves none behind and closes it.
+        // Taken out of the slot, so that a call that is dropped midway closes the connection.
         let mut wire = match slot.take() {
             Some(wire) => wire,
             None => Wire::open(&*self.dial).await?.ok_or_else(|| line_error(&LineError::Closed))?,
@@ -120,7 +122,7 @@ impl Client {
             Some(input) => wire.call_reading(&command, input, &items).await,
         };
         let result = result.map_err(|error| line_error(&error))?;
-        // Where a part of an input is still to come, the next command cannot follow.
+        // After an incomplete input, the connection cannot carry another command.
         if whole {
             *slot = Some(wire);
         }
@@ -139,7 +141,7 @@ impl Backend for Client {
 }
 
 impl Wire {
-    /// Connects and greets; none when nobody listens there.
+    /// Connects and exchanges hellos; returns none if no process listens.
     async fn open(dial: &dyn Dial) -> Result<Option<Self>, ServiceError> {
         let Some((reader, writer)) = dial.dial().await? else { return Ok(None) };
         let mut wire = Self { reader: BufReader::new(reader), writer, buffer: Vec::new() };
@@ -153,7 +155,7 @@ impl Wire {
             );
             return Err(ServiceError::new(ErrorCode::Unavailable, message).next(dial.mend_version(hello.pid)));
         }
-        // A daemon that refuses us has closed already; the first call reads why.
+        // A daemon that refuses the client has closed already; the first call reads the reason.
         let _ = write_line(&mut wire.writer, &Hello::ours()).await;
         Ok(Some(wire))
     }
@@ -163,7 +165,8 @@ impl Wire {
         command: &Command,
         items: &mpsc::Sender<Item>,
     ) -> Result<Result<Reply, ServiceError>, LineError> {
-        // A daemon that refuses us says why and closes: its answer counts, not our failed write.
+        // A daemon that refuses the client sends a reason and closes, so its answer takes precedence over the failed
+        // write.
         let sent = write_line(&mut self.writer, command).await;
         if let Err(error @ (LineError::TooLong | LineError::Malformed(_))) = sent {
             return Err(error);
@@ -171,7 +174,7 @@ impl Wire {
         replied(&mut self.reader, &mut self.buffer, items).await
     }
 
-    /// Sends an input behind the command while it waits for the reply. Says too whether all of the input was sent.
+    /// Sends an input after the command while it waits for the reply. Also returns whether all of the input was sent.
     async fn call_reading(
         &mut self,
         command: &Command,
@@ -186,7 +189,7 @@ impl Wire {
         let feeding = async move {
             while let Some(piece) = input.next().await? {
                 if write_piece(writer, &piece).await.is_err() {
-                    // The daemon closed, and may have said why.
+                    // The daemon closed the connection, and may have sent a reason.
                     return Ok(false);
                 }
             }
@@ -206,7 +209,7 @@ impl Wire {
     }
 }
 
-/// Reads up to the reply. Items that nobody wants are discarded, and the command goes on.
+/// Reads up to the reply. Items without a receiver are discarded, and the command continues.
 async fn replied(
     reader: &mut BufReader<impl AsyncRead + Unpin>,
     buffer: &mut Vec<u8>,

@@ -1,7 +1,8 @@
-//! What can be asked of a node. Every API speaks in these; nothing here knows how they are carried out.
+//! The commands of a node. All APIs use these types; this module carries none of them out.
 //!
-//! On the socket a command is one JSON object with one member, its name: `{"doc_get":{"doc":"zipcodes/00501"}}`.
-//! Unknown members are refused, so that a typo never passes for a default.
+//! On the control socket a command is one JSON object with one member, its name:
+//! `{"doc_get":{"doc":"zipcodes/00501"}}`. An unknown member is an error, so a typo never acts as a default. Specified
+//! in `docs/cli.md`.
 
 use cosmicsync_protocol::ids::LogId;
 use serde::{Deserialize, Serialize};
@@ -9,15 +10,15 @@ use serde_json::Value;
 
 use super::names::{DocRef, Secret, SpaceRef, Text, doc_ref, doc_ref_option};
 
-/// Which bodies of a partition this replica fetches. Every replica knows all heads whatever it chooses.
+/// The bodies of a partition that this replica fetches. Every replica knows all heads in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Bodies {
-    /// All of them.
+    /// All bodies.
     All,
-    /// None until a document is opened.
+    /// No bodies until a document is opened.
     None,
-    /// The newest so many entries of each log.
+    /// The bodies of this number of newest entries of each log.
     Newest(u64),
 }
 
@@ -25,23 +26,23 @@ pub enum Bodies {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
-    /// Values separated by commas or another character, the first line names the columns; values stay text.
+    /// Values separated by commas or another character; the first line names the columns. All values are strings.
     Csv,
-    /// The same, separated by tabs.
+    /// Like CSV, separated by tabs.
     Tsv,
-    /// One JSON value a line.
+    /// One JSON value per line.
     Ndjson,
-    /// One JSON array, or an object whose member (`rows`) is one.
+    /// One JSON array, or an object with a member (`rows`) that is one.
     Json,
-    /// Elements that stand together in another one.
+    /// XML elements side by side in another element.
     Xml,
 }
 
 impl Format {
-    /// All of them.
+    /// All formats.
     pub const ALL: [Self; 5] = [Self::Csv, Self::Tsv, Self::Ndjson, Self::Json, Self::Xml];
 
-    /// Returns its name, as people write it.
+    /// Returns the name, in its usual spelling.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Csv => "csv",
@@ -59,16 +60,16 @@ impl Format {
 pub struct Position {
     /// The log.
     pub log: Text<LogId>,
-    /// The sequence number of the last entry that counts, from 0.
+    /// Number of the last included entry of the log, from 0.
     pub seq: u64,
 }
 
-/// A set of positions: what a replica had seen. Logs that are not named had nothing.
+/// A set of positions: the entries that a replica had seen. The replica had seen nothing of a log that is not named.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Cut(pub Vec<Position>);
 
-/// One text edit as `[position, deleted, inserted]`, counted in Unicode scalar values.
+/// One text edit as `[position, deleted, inserted]`, in Unicode scalar values.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Patch(pub u64, pub u64, pub String);
 
@@ -79,41 +80,41 @@ pub struct DocPut {
     /// The space.
     #[serde(default)]
     pub space: SpaceRef,
-    /// The collection's name; made if it is new.
+    /// The collection's name; the collection is created if it does not exist.
     pub collection: String,
-    /// The key; without one the document gets a fresh id.
+    /// The document's key; without one, the document gets a new id.
     #[serde(default)]
     pub key: Option<String>,
-    /// The value; must be a JSON object.
+    /// The document's value, a JSON object.
     pub value: Value,
-    /// Members (dotted paths) that become collaborative text instead of plain strings.
+    /// Dotted paths of members that become collaborative text instead of plain strings.
     #[serde(default)]
     pub text: Vec<String>,
 }
 
-/// Lists the documents of a space or collection by collection and key; those without a key follow, by id. More than 4,096
-/// come in an order of their own, which stays the same.
+/// Lists the documents of a space by collection and key; documents without a key follow, by id. More than 4,096
+/// documents come in another order, which is the same each time.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DocList {
     /// The space.
     #[serde(default)]
     pub space: SpaceRef,
-    /// Only this collection.
+    /// The only collection to list.
     #[serde(default)]
     pub collection: Option<String>,
-    /// Only documents that come after this one.
+    /// The document after which the list begins.
     #[serde(default, with = "doc_ref_option")]
     pub after: Option<DocRef>,
-    /// At most so many; none means all.
+    /// Largest number of documents; none means all.
     #[serde(default)]
     pub limit: Option<u64>,
-    /// Whether each document comes with its value.
+    /// True to list the documents' values too.
     #[serde(default)]
     pub values: bool,
 }
 
-/// Types into a text of one document: all patches are one transaction, applied in order.
+/// Edits a text of one document; all patches are one transaction, applied in order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DocSplice {
@@ -123,52 +124,53 @@ pub struct DocSplice {
     /// The document.
     #[serde(with = "doc_ref")]
     pub doc: DocRef,
-    /// The dotted path of the text within it.
+    /// The dotted path of the text in the document.
     pub path: String,
     /// The edits.
     pub patches: Vec<Patch>,
-    /// For a held document: first advance its view to exactly this; waits until those entries are here.
+    /// For a held document: the positions to which its view advances first. The command waits until these entries are
+    /// here.
     #[serde(default)]
     pub seen: Option<Cut>,
 }
 
-/// Reads a file into a collection. The caller opens the file and sends its bytes behind the command.
+/// Imports a file into a collection. The caller opens the file and sends its bytes after the command.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Import {
     /// The space.
     #[serde(default)]
     pub space: SpaceRef,
-    /// The collection's name; made if it is new.
+    /// The collection's name; the collection is created if it does not exist.
     pub collection: String,
-    /// The file's name: an absolute path, or `-`. Messages name it, and an interrupted import is found by it.
+    /// The file's absolute path, or `-`. Messages show it, and an interrupted import is resumed under it.
     pub path: String,
-    /// How many bytes it has, where that is known: for progress.
+    /// Size of the file in bytes, if known; used for progress.
     #[serde(default)]
     pub bytes: Option<u64>,
-    /// Its format; none means by its name and first record.
+    /// The file's format; none means to detect it from the name and the first record.
     #[serde(default)]
     pub format: Option<Format>,
-    /// For tables: what separates the cells; none means by the first record.
+    /// For tables: the separator between cells; none means to detect it from the first record.
     #[serde(default)]
     pub delimiter: Option<char>,
-    /// The column or member that is the document's key; none means fresh ids in the file's order.
+    /// The column or member with the document's key; without one, documents get new ids in the order of the file.
     #[serde(default)]
     pub id_column: Option<String>,
-    /// For JSON: the dotted path of the array that holds the rows. For XML: the path of the elements that are rows.
+    /// For JSON: the dotted path of the array with the rows. For XML: the path of the elements that are rows.
     #[serde(default)]
     pub rows: Option<String>,
-    /// Members (dotted paths) that become collaborative text.
+    /// Dotted paths of members that become collaborative text.
     #[serde(default)]
     pub text: Vec<String>,
-    /// Declare that the collection's documents need not be erasable one by one: they take fewer bytes, and can be erased
-    /// some hundred at a time. It holds for later imports into the collection too.
+    /// True to seal documents together: they take fewer bytes, but can be erased only by the hundred. This also holds
+    /// for later imports into the collection.
     #[serde(default)]
     pub erasable_together: bool,
-    /// Continue where an interrupted import of the same file stopped.
+    /// True to resume an interrupted import of the same file.
     #[serde(default)]
     pub resume: bool,
-    /// Read the whole file and tell what is in it, but store nothing.
+    /// True to read the whole file and report its content without storing anything.
     #[serde(default)]
     pub dry_run: bool,
 }
@@ -184,76 +186,78 @@ pub struct Export {
     pub collection: String,
     /// The format.
     pub format: Format,
-    /// For CSV: what separates the cells; none means as it was imported.
+    /// For CSV: the separator between cells; none means that of the imported file.
     #[serde(default)]
     pub delimiter: Option<char>,
 }
 
-/// Everything a node can be asked for.
+/// All commands of a node.
 ///
-/// A command that writes answers once the write is durable here.
+/// A command that writes is answered once the write is durable on this node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Command {
-    /// How the node is: [`Reply::Status`](super::Reply::Status).
+    /// Reports the state of the node: [`Reply::Status`](super::Reply::Status).
     Status {},
-    /// What is wrong, or why one document is not here yet: [`Reply::Doctor`](super::Reply::Doctor).
+    /// Diagnoses the node, or one document: [`Reply::Doctor`](super::Reply::Doctor).
     Doctor {
         /// The space of the document.
         #[serde(default)]
         space: SpaceRef,
-        /// The document; none asks about the whole node.
+        /// The document; none means the whole node.
         #[serde(default, with = "doc_ref_option")]
         doc: Option<DocRef>,
     },
-    /// Remembers and dials an address: [`Reply::Peer`](super::Reply::Peer).
+    /// Stores an address and dials it: [`Reply::Peer`](super::Reply::Peer).
     PeerAdd {
         /// `HOST:PORT`.
         address: String,
     },
-    /// [`Reply::Peers`](super::Reply::Peers).
+    /// Lists the peers: [`Reply::Peers`](super::Reply::Peers).
     PeerList {},
-    /// Forgets an address and closes its link: [`Reply::Done`](super::Reply::Done).
+    /// Deletes a stored address and closes its link: [`Reply::Done`](super::Reply::Done).
     PeerRemove {
-        /// As it was added.
+        /// The address, as it was added.
         address: String,
     },
-    /// Closes every link, dials nobody and accepts nobody until resumed: [`Reply::Done`](super::Reply::Done).
+    /// Closes all links; no link is dialled or accepted until [`Command::PeerResume`]:
+    /// [`Reply::Done`](super::Reply::Done).
     PeerPause {},
-    /// Undoes a pause and dials at once: [`Reply::Done`](super::Reply::Done).
+    /// Ends a pause and dials all peers at once: [`Reply::Done`](super::Reply::Done).
     PeerResume {},
-    /// Gives this device another name: [`Reply::Status`](super::Reply::Status).
+    /// Renames this device: [`Reply::Status`](super::Reply::Status).
     DeviceRename {
         /// The name: 1 to 64 bytes without control characters.
         name: String,
     },
-    /// The devices of a space: [`Reply::Devices`](super::Reply::Devices).
+    /// Lists the devices of a space: [`Reply::Devices`](super::Reply::Devices).
     DeviceList {
         /// The space.
         #[serde(default)]
         space: SpaceRef,
     },
-    /// [`Reply::Space`](super::Reply::Space).
+    /// Creates a space: [`Reply::Space`](super::Reply::Space).
     SpaceCreate {
-        /// A name for people; unique on this device.
+        /// The space's name for display; unique on this device.
         name: String,
     },
-    /// [`Reply::Spaces`](super::Reply::Spaces).
+    /// Lists the spaces: [`Reply::Spaces`](super::Reply::Spaces).
     SpaceList {},
-    /// Makes one pasteable line that adds a device: [`Reply::Invite`](super::Reply::Invite).
+    /// Makes an invite, one line of text that lets a device join: [`Reply::Invite`](super::Reply::Invite).
     SpaceInvite {
         /// The space.
         #[serde(default)]
         space: SpaceRef,
-        /// How long it may be used, in milliseconds.
+        /// Lifetime of the invite, in milliseconds.
         expires_ms: u64,
     },
-    /// Joins by such a line; streams progress, ends when control is here: [`Reply::Space`](super::Reply::Space).
+    /// Joins a space by an invite: streams progress, ends when the control partition is here, then
+    /// [`Reply::Space`](super::Reply::Space).
     SpaceJoin {
-        /// The line.
+        /// The invite.
         invite: Secret,
     },
-    /// Chooses which bodies are fetched: [`Reply::Space`](super::Reply::Space).
+    /// Chooses the bodies that this node fetches: [`Reply::Space`](super::Reply::Space).
     SpaceFetch {
         /// The space.
         #[serde(default)]
@@ -261,77 +265,79 @@ pub enum Command {
         /// The choice.
         bodies: Bodies,
     },
-    /// [`Reply::Partition`](super::Reply::Partition).
+    /// Creates a partition: [`Reply::Partition`](super::Reply::Partition).
     PartitionCreate {
         /// The space.
         #[serde(default)]
         space: SpaceRef,
-        /// Its name within the space.
+        /// The partition's name in the space.
         name: String,
     },
-    /// [`Reply::Partitions`](super::Reply::Partitions).
+    /// Lists the partitions of a space: [`Reply::Partitions`](super::Reply::Partitions).
     PartitionList {
         /// The space.
         #[serde(default)]
         space: SpaceRef,
     },
-    /// [`Reply::Collections`](super::Reply::Collections).
+    /// Lists the collections: [`Reply::Collections`](super::Reply::Collections).
     CollectionList {
         /// The space.
         #[serde(default)]
         space: SpaceRef,
     },
-    /// [`Reply::Collection`](super::Reply::Collection).
+    /// Describes a collection: [`Reply::Collection`](super::Reply::Collection).
     CollectionShow {
         /// The space.
         #[serde(default)]
         space: SpaceRef,
-        /// Its name.
+        /// The collection's name.
         collection: String,
     },
-    /// Deletes all documents of a collection and its description: streams progress, then
+    /// Deletes a collection: all its documents and its description. Streams progress, then
     /// [`Reply::Done`](super::Reply::Done).
     CollectionDrop {
         /// The space.
         #[serde(default)]
         space: SpaceRef,
-        /// Its name.
+        /// The collection's name.
         collection: String,
     },
-    /// Finds documents: streams [`Item::Document`](super::Item::Document), then [`Reply::Queried`](super::Reply::Queried).
+    /// Finds documents: streams [`Item::Document`](super::Item::Document), then
+    /// [`Reply::Queried`](super::Reply::Queried).
     Query(super::Query),
-    /// Says how a query would be answered: [`Reply::Plan`](super::Reply::Plan).
+    /// Explains the plan for a query: [`Reply::Plan`](super::Reply::Plan).
     QueryPlan(super::Query),
-    /// Answers a query and keeps the answer up with what changes: streams [`Item::Live`](super::Item::Live), first the
-    /// whole answer, until the caller goes away.
+    /// Runs a live query: streams [`Item::Live`](super::Item::Live), first the whole answer, then its changes, until
+    /// the caller closes the call.
     Live {
-        /// Which documents. A bookmark does not count.
+        /// The query. Its bookmark is ignored.
         query: super::Query,
-        /// The cursor of the last batch that the caller knows, which is told what changed since; with a limit, all again.
+        /// The cursor of the last batch that the caller has; the stream then begins with the changes since. A query
+        /// with a limit begins with the whole answer.
         #[serde(default)]
         since: Option<String>,
     },
-    /// Counts documents: [`Reply::Counted`](super::Reply::Counted); with a field or measures
+    /// Counts documents: [`Reply::Counted`](super::Reply::Counted), or with a field or measures
     /// [`Reply::Groups`](super::Reply::Groups).
     Count {
-        /// Which documents.
+        /// The query that selects the documents.
         query: super::Query,
-        /// By which field they are told apart.
+        /// The field to group by.
         #[serde(default)]
         by: Option<String>,
-        /// What is put together of each group.
+        /// The aggregates to compute for each group.
         #[serde(default)]
         measures: Vec<super::Measure>,
     },
     /// Defines an index and builds it: streams progress, then [`Reply::Index`](super::Reply::Index).
     IndexCreate {
-        /// Which.
+        /// The index.
         #[serde(flatten)]
         index: super::IndexName,
-        /// Paths of its fields, first to last.
+        /// Paths of the index's fields, most significant first.
         fields: Vec<String>,
     },
-    /// [`Reply::Indexes`](super::Reply::Indexes).
+    /// Lists the indexes of a collection: [`Reply::Indexes`](super::Reply::Indexes).
     IndexList {
         /// The space.
         #[serde(default)]
@@ -341,14 +347,13 @@ pub enum Command {
     },
     /// Compares an index with the documents: [`Reply::IndexCheck`](super::Reply::IndexCheck).
     IndexCheck(super::IndexName),
-    /// Builds an index anew on this device: streams progress, then [`Reply::Index`](super::Reply::Index).
+    /// Rebuilds an index on this device: streams progress, then [`Reply::Index`](super::Reply::Index).
     IndexRebuild(super::IndexName),
     /// Drops an index on every device: [`Reply::Done`](super::Reply::Done).
     IndexDrop(super::IndexName),
-    /// Declares the schema of a collection, unless documents are not as it says:
-    /// [`Reply::SchemaReport`](super::Reply::SchemaReport).
+    /// Sets the schema of a collection, if its documents match it: [`Reply::SchemaReport`](super::Reply::SchemaReport).
     SchemaSet(super::SchemaSet),
-    /// [`Reply::Schema`](super::Reply::Schema).
+    /// Shows the schema of a collection: [`Reply::Schema`](super::Reply::Schema).
     SchemaShow {
         /// The space.
         #[serde(default)]
@@ -356,13 +361,13 @@ pub enum Command {
         /// The collection.
         collection: String,
     },
-    /// The collections of a partition with their schemas: [`Reply::Schemas`](super::Reply::Schemas).
+    /// Lists the collections of a partition with their schemas: [`Reply::Schemas`](super::Reply::Schemas).
     SchemaList {
         /// The space.
         #[serde(default)]
         space: SpaceRef,
     },
-    /// Compares the documents with the schema: [`Reply::SchemaReport`](super::Reply::SchemaReport).
+    /// Compares the documents of a collection with its schema: [`Reply::SchemaReport`](super::Reply::SchemaReport).
     SchemaCheck {
         /// The space.
         #[serde(default)]
@@ -370,7 +375,7 @@ pub enum Command {
         /// The collection.
         collection: String,
     },
-    /// Takes the schema away: [`Reply::Done`](super::Reply::Done).
+    /// Removes the schema of a collection: [`Reply::Done`](super::Reply::Done).
     SchemaDrop {
         /// The space.
         #[serde(default)]
@@ -378,7 +383,7 @@ pub enum Command {
         /// The collection.
         collection: String,
     },
-    /// [`Reply::Written`](super::Reply::Written).
+    /// Stores a whole document: [`Reply::Written`](super::Reply::Written).
     DocPut(DocPut),
     /// Applies a JSON merge patch (RFC 7396): [`Reply::Written`](super::Reply::Written).
     DocPatch {
@@ -397,8 +402,8 @@ pub enum Command {
     DocAt(super::DocAt),
     /// Compares two versions of a document: [`Reply::Diff`](super::Reply::Diff).
     DocDiff(super::DocDiff),
-    /// Lists what does not show in a document: streams [`Item::Conflict`](super::Item::Conflict), then
-    /// [`Reply::Listed`](super::Reply::Listed).
+    /// Lists the values of a document that concurrent writes hide: streams [`Item::Conflict`](super::Item::Conflict),
+    /// then [`Reply::Listed`](super::Reply::Listed).
     DocConflicts {
         /// The space.
         #[serde(default)]
@@ -407,7 +412,7 @@ pub enum Command {
         #[serde(with = "doc_ref")]
         doc: DocRef,
     },
-    /// [`Reply::Document`](super::Reply::Document).
+    /// Reads a document: [`Reply::Document`](super::Reply::Document).
     DocGet {
         /// The space.
         #[serde(default)]
@@ -416,7 +421,7 @@ pub enum Command {
         #[serde(with = "doc_ref")]
         doc: DocRef,
     },
-    /// [`Reply::Written`](super::Reply::Written).
+    /// Deletes a document: [`Reply::Written`](super::Reply::Written).
     DocDelete {
         /// The space.
         #[serde(default)]
@@ -425,9 +430,11 @@ pub enum Command {
         #[serde(with = "doc_ref")]
         doc: DocRef,
     },
-    /// Streams [`Item::Document`](super::Item::Document), then [`Reply::Listed`](super::Reply::Listed).
+    /// Lists documents: streams [`Item::Document`](super::Item::Document), then
+    /// [`Reply::Listed`](super::Reply::Listed).
     DocList(DocList),
-    /// Newest first: streams [`Item::Revision`](super::Item::Revision), then [`Reply::Listed`](super::Reply::Listed).
+    /// Lists the entries that changed a document, newest first: streams [`Item::Revision`](super::Item::Revision), then
+    /// [`Reply::Listed`](super::Reply::Listed).
     DocHistory {
         /// The space.
         #[serde(default)]
@@ -435,12 +442,12 @@ pub enum Command {
         /// The document.
         #[serde(with = "doc_ref")]
         doc: DocRef,
-        /// At most so many; none means all.
+        /// Largest number of entries; none means all.
         #[serde(default)]
         limit: Option<u64>,
     },
-    /// Lists entries of a document that are excluded, newest first: streams
-    /// [`Item::Revision`](super::Item::Revision), then [`Reply::Listed`](super::Reply::Listed).
+    /// Lists the excluded entries of a document, newest first: streams [`Item::Revision`](super::Item::Revision), then
+    /// [`Reply::Listed`](super::Reply::Listed).
     DocExcluded {
         /// The space.
         #[serde(default)]
@@ -448,32 +455,33 @@ pub enum Command {
         /// The document.
         #[serde(with = "doc_ref")]
         doc: DocRef,
-        /// Whether to write them again as this device's own.
+        /// True to republish the entries' changes as writes of this device.
         #[serde(default)]
         publish: bool,
     },
-    /// Streams one [`Item::Progress`](super::Item::Progress) once it watches, then [`Item::Change`](super::Item::Change)
-    /// for every change after that, until the caller goes away.
+    /// Watches documents: streams one [`Item::Progress`](super::Item::Progress) once the watch has begun, then an
+    /// [`Item::Change`](super::Item::Change) for every later change, until the caller closes the call.
     DocWatch {
         /// The space.
         #[serde(default)]
         space: SpaceRef,
-        /// Only this collection.
+        /// The only collection to watch.
         #[serde(default)]
         collection: Option<String>,
-        /// Only this document.
+        /// The only document to watch.
         #[serde(default, with = "doc_ref_option")]
         doc: Option<DocRef>,
-        /// Only changes behind the one with this cursor; none means from now on.
+        /// The cursor of a change; the stream begins after it. None means to begin now.
         #[serde(default)]
         since: Option<String>,
     },
-    /// Streams [`Item::Change`](super::Item::Change) for changes that there are, then [`Reply::Changes`](super::Reply::Changes).
+    /// Reads past changes: streams [`Item::Change`](super::Item::Change), then
+    /// [`Reply::Changes`](super::Reply::Changes).
     Changes(super::Changes),
-    /// [`Reply::Written`](super::Reply::Written).
+    /// Edits a text: [`Reply::Written`](super::Reply::Written).
     DocSplice(DocSplice),
-    /// Holds a document's view: what arrives is stored but shows only when a [`DocSplice::seen`] names it.
-    /// Made for replaying traces faithfully. [`Reply::Done`](super::Reply::Done).
+    /// Holds a document's view: arriving entries are stored, but become visible only when a [`DocSplice::seen`] names
+    /// them. Meant for faithful replays of traces: [`Reply::Done`](super::Reply::Done).
     DocHold {
         /// The space.
         #[serde(default)]
@@ -481,90 +489,92 @@ pub enum Command {
         /// The document.
         #[serde(with = "doc_ref")]
         doc: DocRef,
-        /// True holds, false releases (and shows everything).
+        /// True to hold the document; false to release it, which makes all entries visible.
         hold: bool,
     },
-    /// Reads its input; streams progress, then [`Reply::Imported`](super::Reply::Imported).
+    /// Imports a file from the command's input: streams progress, then [`Reply::Imported`](super::Reply::Imported).
     Import(Import),
-    /// Streams [`Item::Chunk`](super::Item::Chunk) and progress, then [`Reply::Exported`](super::Reply::Exported).
+    /// Exports a collection: streams [`Item::Chunk`](super::Item::Chunk) and progress, then
+    /// [`Reply::Exported`](super::Reply::Exported).
     Export(Export),
-    /// A hash of everything that converged replicas agree on: [`Reply::Digest`](super::Reply::Digest).
+    /// Computes a hash of all documents, which is equal on replicas that have converged:
+    /// [`Reply::Digest`](super::Reply::Digest).
     Digest {
         /// The space.
         #[serde(default)]
         space: SpaceRef,
     },
-    /// Waits until every connected peer has everything of the space durably and nothing known is missing here;
-    /// at least one peer must be connected: [`Reply::Synced`](super::Reply::Synced), or `timed_out`.
+    /// Waits until all connected peers, at least one, have everything of the space durably and this node lacks nothing
+    /// that it knows of: [`Reply::Synced`](super::Reply::Synced), or the error `timed_out`.
     WaitSync {
         /// The space.
         #[serde(default)]
         space: SpaceRef,
-        /// How long to wait, in milliseconds.
+        /// Longest wait, in milliseconds.
         timeout_ms: u64,
     },
-    /// Makes a sealed copy of the store with its history, without log keys: streams [`Item::Bytes`](super::Item::Bytes) and
-    /// progress, then [`Reply::Backup`](super::Reply::Backup).
+    /// Makes a sealed copy of the store and its history, without log keys: streams [`Item::Bytes`](super::Item::Bytes)
+    /// and progress, then [`Reply::Backup`](super::Reply::Backup).
     BackupCreate {
-        /// What seals it.
+        /// The passphrase that seals the backup.
         passphrase: Secret,
     },
-    /// Makes a token of the HTTP door: [`Reply::TokenMade`](super::Reply::TokenMade).
+    /// Creates a token for the HTTP API: [`Reply::TokenMade`](super::Reply::TokenMade).
     TokenCreate(super::TokenCreate),
-    /// [`Reply::Tokens`](super::Reply::Tokens).
+    /// Lists the tokens: [`Reply::Tokens`](super::Reply::Tokens).
     TokenList {},
     /// Revokes a token: [`Reply::Done`](super::Reply::Done).
     TokenRevoke {
-        /// Its name.
+        /// The token's name.
         name: String,
     },
-    /// Finds whose token a client sent, unless its time is over: [`Reply::Who`](super::Reply::Who).
+    /// Looks up the token that a client sent, if it is valid: [`Reply::Who`](super::Reply::Who).
     TokenCheck {
-        /// As the client sent it.
+        /// The token as the client sent it.
         token: Secret,
     },
-    /// Makes an account: [`Reply::Account`](super::Reply::Account).
+    /// Creates an account: [`Reply::Account`](super::Reply::Account).
     AccountCreate(super::AccountCreate),
-    /// [`Reply::Accounts`](super::Reply::Accounts).
+    /// Lists the accounts: [`Reply::Accounts`](super::Reply::Accounts).
     AccountList {},
     /// Changes an account: [`Reply::Account`](super::Reply::Account).
     AccountChange(super::AccountChange),
-    /// Removes an account with its tokens and sessions: [`Reply::Done`](super::Reply::Done).
+    /// Removes an account, its tokens and its sessions: [`Reply::Done`](super::Reply::Done).
     AccountRemove {
-        /// Its name.
+        /// The account's name.
         name: String,
     },
-    /// Begins a session: [`Reply::TokenMade`](super::Reply::TokenMade).
+    /// Starts a session: [`Reply::TokenMade`](super::Reply::TokenMade).
     Login(super::Login),
     /// Ends a session: [`Reply::Done`](super::Reply::Done).
     Logout {
-        /// The name of its token.
+        /// The name of the session's token.
         name: String,
     },
-    /// Makes a link that lets an owner in, once: [`Reply::Link`](super::Reply::Link).
+    /// Makes a link that logs an owner in once: [`Reply::Link`](super::Reply::Link).
     LinkMake {},
-    /// What concerned who may do what, newest first: [`Reply::Audit`](super::Reply::Audit).
+    /// Lists the entries of the audit log, newest first: [`Reply::Audit`](super::Reply::Audit).
     AuditList {
-        /// Only what has a lower number.
+        /// The entry number below which the list begins.
         #[serde(default)]
         before: Option<u64>,
-        /// At most so many.
+        /// Largest number of entries.
         limit: u64,
     },
     /// Reads the last lines of the node's log: [`Reply::Log`](super::Reply::Log).
     LogRead {
-        /// Number of the line behind which to begin; without one, the last lines.
+        /// Number of the line after which to begin; without it, the last lines are returned.
         #[serde(default)]
         after: Option<u64>,
         /// Largest number of lines.
         limit: u64,
-        /// Longest wait for a line where there is none, in milliseconds.
+        /// Longest wait for a line, if there is none yet, in milliseconds.
         #[serde(default)]
         wait_ms: u64,
     },
     /// Sets the rules of a collection: [`Reply::Rules`](super::Reply::Rules).
     RulesSet(super::RulesSet),
-    /// [`Reply::Rules`](super::Reply::Rules).
+    /// Shows the rules of a collection: [`Reply::Rules`](super::Reply::Rules).
     RulesShow {
         /// The space.
         #[serde(default)]
@@ -572,19 +582,20 @@ pub enum Command {
         /// The collection.
         collection: String,
     },
-    /// Says what an account may do with a document: [`Reply::Verdicts`](super::Reply::Verdicts).
+    /// Tests an account's permissions on a document: [`Reply::Verdicts`](super::Reply::Verdicts).
     RulesTest(super::RulesTest),
-    /// Finishes what is under way, closes the store and stops: [`Reply::Done`](super::Reply::Done), also the second time.
+    /// Ends running commands, closes the store and stops the node: [`Reply::Done`](super::Reply::Done), also when
+    /// repeated.
     Shutdown {},
 }
 
 impl Command {
-    /// Says whether the command reads an input, which the caller sends behind it.
+    /// Returns whether the command reads an input, which the caller sends after it.
     pub const fn reads(&self) -> bool {
         matches!(self, Self::Import(_))
     }
 
-    /// Says whether the command changes what the store holds, or what the node does.
+    /// Returns whether the command changes the store's content or the node's state.
     pub const fn writes(&self) -> bool {
         match self {
             Self::Import(import) => !import.dry_run,
@@ -660,7 +671,7 @@ impl Command {
         }
     }
 
-    /// Says whether the command only makes sense in a running daemon, because it needs links or outlives a call.
+    /// Returns whether the command needs a running daemon, because it uses links or outlives one call.
     pub const fn needs_daemon(&self) -> bool {
         matches!(
             self,

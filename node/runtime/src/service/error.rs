@@ -1,32 +1,32 @@
-//! What a command can fail with: a stable code, one sentence, and the command to run next.
+//! Errors of commands: a stable code, one sentence, and the command to run next (`docs/cli.md`).
 
 use std::io::ErrorKind;
 
 use serde::{Deserialize, Serialize};
 
-/// Why a command failed. The names are stable: scripts match on them.
+/// The kind of a failure. The names are stable, because scripts match on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorCode {
-    /// A check ran and did not hold: a damaged backup, digests that differ.
+    /// A check failed: a damaged backup, or digests that differ.
     CheckFailed,
     /// The command was not understood, or its arguments contradict each other.
     Usage,
-    /// The named thing does not exist here.
+    /// The named object does not exist on this node.
     NotFound,
-    /// It exists already, or it changed underneath.
+    /// The named object exists already, or has changed meanwhile.
     Conflict,
-    /// A document would not be as its schema says.
+    /// A document would not match its schema.
     Invalid,
-    /// A rule forbids it: no permission, a size limit, an expired invite.
+    /// The request is not permitted, exceeds a size limit, or used an expired invite.
     Refused,
-    /// No daemon runs here, or it is busy or stopping.
+    /// No daemon is running here, or it is busy or stopping.
     Unavailable,
-    /// The other side did not answer.
+    /// The peer did not answer.
     PeerUnreachable,
-    /// The time given was over before it finished.
+    /// The given time ended before the command did.
     TimedOut,
-    /// The disk or the store's size limit is full.
+    /// The disk is full, or the store has reached its size limit.
     StoreFull,
     /// The store fails its own checks.
     StoreDamaged,
@@ -36,12 +36,12 @@ pub enum ErrorCode {
     StoreNewer,
     /// The operating system refused a file or a socket.
     Io,
-    /// A bug in this program.
+    /// There is a bug in this program.
     Internal,
 }
 
 impl ErrorCode {
-    /// Returns the process exit code that stands for this one (the table is in `docs/cli.md`).
+    /// Returns the process exit code for this error code (the table is in `docs/cli.md`).
     pub const fn exit_code(self) -> u8 {
         match self {
             Self::CheckFailed => 1,
@@ -55,76 +55,76 @@ impl ErrorCode {
     }
 }
 
-/// What exactly went wrong, for programs that must tell apart what has one code. The names are stable.
+/// The exact reason for a failure, for programs that must tell apart errors of one code. The names are stable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// A name is empty, too long, or has a character that no name may have.
+    /// A name is empty, too long, or has a character that names must not have.
     BadName,
-    /// A selector, a sort or a list of fields was not understood.
+    /// A selector, a sort or a list of fields is invalid.
     BadSelector,
     /// A patch does not fit the document.
     BadPatch,
-    /// A schema was not understood.
+    /// A schema is invalid.
     BadSchema,
-    /// The bookmark is of another query, or none.
+    /// The bookmark belongs to another query, or is not a bookmark.
     BookmarkInvalid,
-    /// What stands there merges in another way than the schema wants.
+    /// Existing members merge in another way than the schema requires.
     ContainerChange,
-    /// The document is there already, and the write was to make it.
+    /// The document exists, and the write was to create it.
     Exists,
-    /// The document was deleted.
+    /// The document is deleted.
     Gone,
-    /// Whoever asks may not, by their role, their token or the rules of the collection.
+    /// The role, the token or the rules of the collection do not allow the request.
     Forbidden,
-    /// What the cursor names is not kept any more, or is of another store.
+    /// The changes after the cursor have been discarded, or the cursor is of another store.
     Forgotten,
-    /// Another request was carried out under the idempotency key.
+    /// Another request was carried out under this idempotency key.
     IdempotencyMismatch,
-    /// A request under the idempotency key is under way.
+    /// A request with this idempotency key is being carried out.
     IdempotencyBusy,
-    /// The document is not wholly here.
+    /// Parts of the document are not here.
     Incomplete,
-    /// The index is being built.
+    /// The index is still being built.
     IndexBuilding,
-    /// There is no such document, and never was.
+    /// The document does not exist, and never did.
     NoDocument,
-    /// Too many documents would have to be read.
+    /// The query would have to read too many documents.
     ScanLimit,
     /// No index serves the sort.
     SortNeedsIndex,
-    /// A name and a password, or a link, let nobody in.
+    /// The name and password, or the link, are not valid.
     LoginFailed,
-    /// It was tried too often: later it may be tried again.
+    /// There were too many attempts; try again later.
     TooOften,
-    /// Rules were not understood.
+    /// Rules are invalid.
     BadRules,
-    /// Something is larger than it may be.
+    /// Something exceeds its size limit.
     TooLarge,
-    /// The token is none of this node, or was revoked.
+    /// The token is not of this node, or was revoked.
     TokenUnknown,
-    /// The token's time is over.
+    /// The token has expired.
     TokenExpired,
-    /// The document has another version.
+    /// The document has another version than the request requires.
     VersionMismatch,
 }
 
-/// A command's failure, as a person and a script read it.
+/// A command's failure, for a person and for a script.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
 #[serde(deny_unknown_fields)]
 pub struct ServiceError {
-    /// What kind of failure.
+    /// The kind of the failure.
     pub code: ErrorCode,
-    /// What went wrong: a lowercase fragment without a full stop.
+    /// The message: a lowercase fragment without a full stop.
     pub message: String,
-    /// What exactly, where there is a name for it.
+    /// The exact reason, if it has a name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
     /// The command line to run next, such as `cosmicsync up`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
-    /// In which ways a document would not be as its schema says.
+    /// The violations of the schema by the document.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub violations: Vec<super::Violation>,
 }
@@ -135,21 +135,21 @@ impl ServiceError {
         Self { code, message: message.into(), reason: None, next: None, violations: Vec::new() }
     }
 
-    /// Names the command line to run next.
+    /// Sets the command line to run next.
     #[must_use]
     pub fn next(mut self, command: impl Into<String>) -> Self {
         self.next = Some(command.into());
         self
     }
 
-    /// Names what exactly went wrong.
+    /// Sets the exact reason.
     #[must_use]
     pub const fn because(mut self, reason: Reason) -> Self {
         self.reason = Some(reason);
         self
     }
 
-    /// Returns the error for a file or socket that the operating system refused.
+    /// Returns the error for a file or socket operation that the operating system refused.
     pub fn io(what: impl core::fmt::Display, error: &std::io::Error) -> Self {
         let kind = error.kind();
         let code = if matches!(kind, ErrorKind::NotFound) {

@@ -1,10 +1,11 @@
-//! Lines on the socket: one JSON object each, at most [`LINE_BYTES_MAX`].
+//! The frames of the control socket: lines with one JSON object each, at most [`LINE_BYTES_MAX`] bytes.
 //!
-//! Bytes that are no text follow a line `{"bytes":N}`, as many as it says: an input behind its command, up to a piece of none,
-//! and the pieces of a backup.
+//! Binary data follows a line `{"bytes":N}` as N bytes: a command's input, which ends with an empty piece, and the
+//! parts of a backup.
 //!
-//! Both sides first send a [`Hello`]. Then the client sends a command a line; the server answers each, in order, with any number of
-//! `item` frames and one `reply` or `error`. A client cancels a command by closing the connection.
+//! Both sides first send a [`Hello`]. Then the client sends one command per line. The server answers each, in order,
+//! with any number of `item` frames and one `reply` or `error`. A client cancels a command by closing the connection.
+//! Specified in `docs/cli.md`.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -15,23 +16,23 @@ use super::input::{Feed, PIECE_BYTES_MAX};
 use super::reply::{Item, Reply};
 use cosmicsync_data::json::{self, JsonError};
 
-/// The socket's name within the data directory.
+/// The socket's name in the data directory.
 pub const SOCKET_NAME: &str = "control.sock";
 
-/// Version of this exchange. It goes up when an old client could misunderstand a new server.
+/// Version of this protocol. It increases if an old client could misunderstand a new server.
 pub const PROTOCOL: u32 = 2;
 
-/// The longest line either side accepts.
+/// Longest line that either side accepts, in bytes.
 pub const LINE_BYTES_MAX: usize = 8 << 20;
 
 /// The first line of either side.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Hello {
-    /// The program's version, for people.
+    /// The program's version, for display.
     pub(super) cosmicsync: String,
-    /// Version of the exchange.
+    /// Version of the protocol.
     pub(super) protocol: u32,
-    /// The process, so that a message can name it.
+    /// The process id, for messages.
     pub(super) pid: u32,
 }
 
@@ -41,13 +42,13 @@ impl Hello {
     }
 }
 
-/// What the server sends after its hello.
+/// A frame of the server, after its hello.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Frame {
-    /// Something before the reply.
+    /// A part of the answer before the reply.
     Item(Item),
-    /// So many bytes before the reply; they follow.
+    /// Number of bytes that follow, before the reply.
     Bytes(usize),
     /// The command succeeded.
     Reply(Reply),
@@ -55,26 +56,26 @@ pub(super) enum Frame {
     Error(ServiceError),
 }
 
-/// What stands before bytes of an input.
+/// The line before a piece of an input.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Piece {
     bytes: usize,
 }
 
-/// Why no line came.
+/// Errors of reading a line.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LineError {
-    /// The other side closed, perhaps within a line.
+    /// The other side closed the connection, perhaps within a line.
     #[error("the connection closed")]
     Closed,
     /// The line is too long.
     #[error("a line is longer than {LINE_BYTES_MAX} bytes")]
     TooLong,
-    /// The line is not what was expected.
+    /// The line is not the expected JSON.
     #[error("a line was not understood: {0}")]
     Malformed(#[from] serde_json::Error),
-    /// The line is JSON that says more than can be kept, or less than it seems to.
+    /// The line is JSON with a value that cannot be kept exactly.
     #[error("a line was not understood: {0}")]
     Json(JsonError),
     /// The socket failed.
@@ -82,7 +83,7 @@ pub(super) enum LineError {
     Io(#[from] std::io::Error),
 }
 
-/// Reads one line into `buffer` (cleared first) and parses it.
+/// Reads one line into `buffer`, which it clears first, and parses it.
 pub(super) async fn read_line<T: DeserializeOwned>(
     reader: &mut (impl AsyncBufRead + Unpin),
     buffer: &mut Vec<u8>,
@@ -91,10 +92,10 @@ pub(super) async fn read_line<T: DeserializeOwned>(
     Ok(serde_json::from_slice(buffer)?)
 }
 
-/// Levels of a command around the values in it.
+/// Levels of nesting in a command around its values.
 const LEVELS_AROUND: usize = 4;
 
-/// Reads a command likewise. What it says is taken by the rules of every other door: no key twice, no number rounded.
+/// Reads a command. Its JSON is checked by the rules of every other interface: no duplicate key, no rounded number.
 pub(super) async fn read_command<T: DeserializeOwned>(
     reader: &mut (impl AsyncBufRead + Unpin),
     buffer: &mut Vec<u8>,
@@ -120,7 +121,7 @@ async fn take_line(reader: &mut (impl AsyncBufRead + Unpin), buffer: &mut Vec<u8
     }
 }
 
-/// Reads as many bytes as were announced.
+/// Reads the announced number of bytes.
 pub(super) async fn read_piece(reader: &mut (impl AsyncBufRead + Unpin), bytes: usize) -> Result<Vec<u8>, LineError> {
     if bytes > PIECE_BYTES_MAX {
         return Err(LineError::TooLong);
@@ -133,7 +134,7 @@ pub(super) async fn read_piece(reader: &mut (impl AsyncBufRead + Unpin), bytes: 
     }
 }
 
-/// Reads the input behind a command to its end, as fast as it is taken.
+/// Reads a command's input to its end, as fast as the command takes it.
 pub(super) async fn read_input(reader: &mut (impl AsyncBufRead + Unpin), feed: Feed) -> Result<(), LineError> {
     let mut buffer = Vec::new();
     loop {
@@ -143,12 +144,12 @@ pub(super) async fn read_input(reader: &mut (impl AsyncBufRead + Unpin), feed: F
             return Ok(());
         }
         let piece = read_piece(reader, bytes).await?;
-        // What nobody reads any more still has to come off the connection.
+        // The rest of the input must be read from the connection even if the command ignores it.
         feed.send(piece).await;
     }
 }
 
-/// Writes bytes behind a line that announces them.
+/// Writes bytes, after a line that announces them.
 pub(super) async fn write_piece(writer: &mut (impl AsyncWrite + Unpin), piece: &[u8]) -> Result<(), LineError> {
     for piece in piece.chunks(PIECE_BYTES_MAX) {
         write_line(writer, &Piece { bytes: piece.len() }).await?;
@@ -157,7 +158,7 @@ pub(super) async fn write_piece(writer: &mut (impl AsyncWrite + Unpin), piece: &
     Ok(())
 }
 
-/// Writes that an input has ended.
+/// Writes the end of an input.
 pub(super) async fn write_end(writer: &mut (impl AsyncWrite + Unpin)) -> Result<(), LineError> {
     write_line(writer, &Piece { bytes: 0 }).await
 }

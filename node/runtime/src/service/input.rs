@@ -1,24 +1,24 @@
-//! The bytes that a command reads: whoever calls it opens the file or the pipe, never the node.
+//! The input of a command. The caller opens the file or the pipe, never the node.
 
 use super::error::{ErrorCode, ServiceError};
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, channel};
 use tokio::sync::mpsc;
 
-/// The most bytes of a piece.
+/// Largest size of a piece, in bytes.
 pub const PIECE_BYTES_MAX: usize = 256 * 1024;
 
-/// Pieces that wait to be read. Whoever feeds more waits.
+/// Number of pieces that wait to be read; a sender of more waits.
 const PIECES_QUEUED: usize = 2;
 
 /// A piece, or the end.
 type Piece = Option<Vec<u8>>;
 
-/// The end of an [`Input`] into which its bytes go. Dropped before [`Feed::end`], it breaks the input off.
+/// The sending end of an [`Input`]. Dropped without [`Feed::end`], it makes the input incomplete.
 #[derive(Debug, Clone)]
 pub struct Feed(mpsc::Sender<Piece>);
 
-/// Bytes that come piece by piece.
+/// A stream of bytes, received in pieces.
 #[derive(Debug)]
 pub struct Input {
     pieces: mpsc::Receiver<Piece>,
@@ -26,37 +26,37 @@ pub struct Input {
 }
 
 impl Feed {
-    /// Hands over a piece. False when nobody reads any more.
+    /// Sends a piece. Returns false if the reader is gone.
     pub async fn send(&self, piece: Vec<u8>) -> bool {
         piece.is_empty() || self.0.send(Some(piece)).await.is_ok()
     }
 
-    /// As [`Feed::send`], on a thread that may block.
+    /// Sends a piece, on a thread that may block. See [`Feed::send`].
     pub fn send_blocking(&self, piece: Vec<u8>) -> bool {
         piece.is_empty() || self.0.blocking_send(Some(piece)).is_ok()
     }
 
-    /// Says that all was handed over.
+    /// Declares the end of the input.
     pub async fn end(self) {
-        // Nobody may read any more.
+        // The reader may be gone already.
         drop(self.0.send(None).await);
     }
 
-    /// As [`Feed::end`], on a thread that may block.
+    /// Declares the end of the input, on a thread that may block.
     pub fn end_blocking(self) {
         drop(self.0.blocking_send(None));
     }
 }
 
 impl Input {
-    /// Makes an input and where its bytes go in.
+    /// Returns an input and its sending end.
     pub fn new() -> (Feed, Self) {
         let (feed, pieces) = mpsc::channel(PIECES_QUEUED);
         (Feed(feed), Self { pieces, ended: false })
     }
 
-    /// Makes an input of what a reader gives, which is read on a thread of its own. What goes wrong there comes through
-    /// the channel, and breaks the input off.
+    /// Returns an input that reads from `reader` on a thread of its own. A read error comes through the channel and
+    /// makes the input incomplete.
     ///
     /// # Errors
     /// If no thread can be started.
@@ -74,7 +74,7 @@ impl Input {
                         }
                     }
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    // Nobody may want to know any more.
+                    // The receiver of errors may be gone already.
                     Err(error) => return drop(sender.send(error)),
                 }
             }
@@ -84,10 +84,10 @@ impl Input {
         Ok((input, receiver))
     }
 
-    /// Waits for the next piece. `None` at the end.
+    /// Waits for the next piece; returns `None` at the end.
     ///
     /// # Errors
-    /// If it breaks off: whoever fed it is gone.
+    /// If the input is incomplete, because its sender is gone.
     pub async fn next(&mut self) -> Result<Option<Vec<u8>>, ServiceError> {
         if self.ended {
             return Ok(None);
@@ -96,7 +96,7 @@ impl Input {
         self.take(piece)
     }
 
-    /// As [`Input::next`], on a thread that may block.
+    /// Waits for the next piece, on a thread that may block. See [`Input::next`].
     ///
     /// # Errors
     /// As [`Input::next`].

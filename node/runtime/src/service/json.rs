@@ -1,32 +1,32 @@
-//! JSON that a person writes, read by the rules of every other door.
+//! JSON that a person writes, parsed by the same rules as in every other interface.
 
 use cosmicsync_data::json::{self, JsonError};
 use serde::de::DeserializeOwned;
 
-/// What is wrong with a text that is no JSON, or none that can be kept as it is.
+/// An error in a text that is not JSON, or that cannot be kept exactly.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JsonMistake {
-    /// What is wrong, without the place.
+    /// The message, without the place.
     pub message: String,
-    /// The place where that is known: line and column in bytes, both from 1.
+    /// The place, if known: line and column in bytes, both from 1.
     pub place: Option<(usize, usize)>,
-    /// It only nests too deep.
+    /// True if the only error is too deep nesting.
     pub too_deep: bool,
 }
 
-/// Reads one JSON text. What could not be kept is refused: whole numbers beyond 64 bits, numbers beyond a double, keys that
-/// stand twice.
+/// Parses one JSON text. Refuses values that cannot be kept exactly: integers beyond 64 bits, numbers beyond a double,
+/// and duplicate keys.
 ///
 /// # Errors
-/// What is wrong with it, and where.
+/// Returns the mistake and its place.
 pub fn parse_json(text: &str) -> Result<serde_json::Value, JsonMistake> {
     json::parse(text.as_bytes()).map(|value| json::to_json(&value)).map_err(|error| mistake(text.as_bytes(), error))
 }
 
-/// Reads a message likewise, in which values lie inside at most `around` further levels.
+/// Parses a message by the same rules; values may be inside at most `around` further levels.
 ///
 /// # Errors
-/// What is wrong with it, and where: also if it is no such message.
+/// Returns the mistake and its place, also if the JSON is not such a message.
 pub fn read_json<T: DeserializeOwned>(text: &[u8], around: usize) -> Result<T, JsonMistake> {
     json::check(text, around).map_err(|error| mistake(text, error))?;
     serde_json::from_slice(text).map_err(|error| syntax(&error, "not as it must be"))

@@ -1,6 +1,6 @@
-//! The last lines of a node's log, kept in memory for those who watch it from elsewhere.
+//! The last lines of a node's log, kept in memory for `log show` and the HTTP API.
 //!
-//! Lines carry no content of documents and no secret: see `docs/operate.md`.
+//! The lines contain no content of documents and no secrets; see `docs/operate.md`.
 
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -8,23 +8,23 @@ use std::sync::{Mutex, PoisonError};
 use tokio::sync::watch;
 use tokio::time::{Duration, timeout};
 
-/// Lines that are kept, at most.
+/// Largest number of lines kept.
 const LINES_MAX: usize = 2_000;
-/// Bytes of a message that are kept.
+/// Longest message kept, in bytes; the rest is cut off.
 const MESSAGE_BYTES_MAX: usize = 4_096;
 
 /// A line of the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLine {
-    /// Number of the line, from 1 at the start of the process.
+    /// Number of the line; the first line after the process's start is 1.
     pub number: u64,
-    /// Time of the line, in Unix milliseconds.
+    /// The time, in Unix milliseconds.
     pub at: u64,
-    /// Severity: `error`, `warn`, `info`, `debug` or `trace`.
+    /// The severity: `error`, `warn`, `info`, `debug` or `trace`.
     pub level: String,
-    /// Module that wrote the line.
+    /// The module that wrote the line.
     pub target: String,
-    /// Text, with the fields behind it.
+    /// The text, followed by its fields.
     pub message: String,
 }
 
@@ -33,9 +33,9 @@ pub struct LogLine {
 pub struct LogPage {
     /// The lines.
     pub lines: Vec<LogLine>,
-    /// Number of the last line of the page: the next page begins behind it.
+    /// Number of the last line on the page, after which the next page begins.
     pub next: u64,
-    /// Lines between the place that was asked for and this page that are no longer kept.
+    /// Number of discarded lines between the requested place and this page.
     pub missed: u64,
 }
 
@@ -54,7 +54,7 @@ impl Default for LogTail {
 }
 
 impl LogTail {
-    /// Appends a line, and forgets the oldest one if too many are kept.
+    /// Appends a line, and discards the oldest one if there are too many.
     pub fn push(&self, at: u64, level: &str, target: &str, mut message: String) {
         message.truncate(message.floor_char_boundary(MESSAGE_BYTES_MAX));
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
@@ -66,9 +66,9 @@ impl LogTail {
         self.newest.send_replace(number);
     }
 
-    /// Returns at most `limit` lines behind the line `after`; without one, the last lines.
+    /// Returns at most `limit` lines after the line `after`; without it, the last lines.
     ///
-    /// A place that lies ahead is one of an earlier process: the last lines are returned.
+    /// A number beyond the last line is from an earlier process; then the last lines are returned.
     pub fn page(&self, after: Option<u64>, limit: usize) -> LogPage {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let newest = *self.newest.borrow();
@@ -82,11 +82,11 @@ impl LogTail {
         LogPage { lines, next, missed }
     }
 
-    /// As [`page`](Self::page); waits up to `wait` for a line where there is none.
+    /// Like [`page`](Self::page), but waits up to `wait` for a line if there is none.
     pub async fn next_page(&self, after: Option<u64>, limit: usize, wait: Duration) -> LogPage {
         let mut newest = self.newest.subscribe();
         if let Some(after) = after.filter(|after| *after == *newest.borrow()) {
-            // The end of the wait says no more than that there is no line.
+            // The end of the wait only means that there is no new line.
             drop(timeout(wait, newest.wait_for(|newest| *newest > after)).await);
         }
         self.page(after, limit)

@@ -1,8 +1,8 @@
-//! The only door to a node: commands in, items and one reply out.
+//! The service interface of a node: commands in, items and one reply out.
 //!
-//! [`Command`] and [`Reply`] say what can be asked and answered; a [`Backend`] carries it out. [`Server`] offers a backend on a
-//! unix socket in the data directory and [`Client`] is that backend seen from another process. Nothing here knows storage, links or
-//! the core. Spec: `docs/cli.md`.
+//! [`Command`] and [`Reply`] define the requests and answers; a [`Backend`] carries them out. [`Server`] serves a
+//! backend on a Unix socket in the data directory, and [`Client`] is such a backend in another process. Nothing here
+//! uses storage, links or the core. Specified in `docs/cli.md`.
 
 mod account;
 mod client;
@@ -56,37 +56,38 @@ pub use time::utc_text;
 pub use token::{NewToken, Only, Scope, Token, TokenCreate};
 pub use write::{DocAt, DocChange, DocDiff, DocOp, DocWrite};
 
-/// A command under way. Dropping it cancels the command: what is already acknowledged stays, nothing else happens.
+/// A command in progress. Dropping it cancels the command; acknowledged writes remain.
 pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Reply, ServiceError>> + Send + 'a>>;
 
-/// Whoever carries out commands: a node in this process, or a [`Client`] of one in another.
+/// A receiver of commands: a node in this process, or a [`Client`] of a node in another one.
 pub trait Backend: fmt::Debug + Send + Sync {
     /// Carries out one command.
     ///
-    /// Items that come before the reply go into `items`; a command waits while that channel is full. When its receiver is gone,
-    /// items are discarded and the command goes on: only dropping the answer cancels it.
+    /// Items before the reply go to `items`; the command waits while that channel is full. If its receiver is gone,
+    /// items are discarded and the command continues: only dropping the answer cancels it.
     fn call(&self, command: Command, items: mpsc::Sender<Item>) -> Answer<'_>;
 
-    /// Carries out a command that reads: one of which [`Command::reads`] says so. Whoever offers none gives no input on.
+    /// Carries out a command with an input, as [`Command::reads`] defines. The default implementation ignores the
+    /// input.
     fn call_reading(&self, command: Command, _input: Input, items: mpsc::Sender<Item>) -> Answer<'_> {
         self.call(command, items)
     }
 
-    /// Carries out a command on behalf of somebody who came through a door, as far as they may. Whoever knows of no
-    /// accounts refuses.
+    /// Carries out a command of a client of the HTTP API, within its permissions. A backend without accounts refuses
+    /// it.
     fn call_as(&self, _who: &Who, _command: Command, _input: Option<Input>, _items: mpsc::Sender<Item>) -> Answer<'_> {
         let message = "only a node serves others than its operator";
         Box::pin(core::future::ready(Err(ServiceError::new(ErrorCode::Refused, message))))
     }
 }
 
-/// Returns the steps of a field's path. `None` if it is none.
+/// Returns the steps of a field's path; `None` if the path is invalid.
 pub fn field_steps(path: &str) -> Option<Vec<String>> {
     let path = cosmicsync_data::query::Path::parse(path).ok()?;
     Some(path.steps().iter().map(|step| step.key().to_owned()).collect())
 }
 
-/// Carries out one command whose items do not matter.
+/// Carries out one command and discards its items.
 pub async fn request(backend: &dyn Backend, command: Command) -> Result<Reply, ServiceError> {
     let (items, _) = mpsc::channel(1);
     backend.call(command, items).await

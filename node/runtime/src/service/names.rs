@@ -1,4 +1,4 @@
-//! How people name what a command is about.
+//! Names of spaces and documents, as a person writes them.
 
 use super::error::{ErrorCode, ServiceError};
 use core::fmt;
@@ -6,7 +6,7 @@ use core::str::FromStr;
 use cosmicsync_protocol::ids::DocId;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A value that travels as its text form: ids as lowercase hex.
+/// A value that is serialised as its text form, such as an id as lowercase hex.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Text<T>(pub T);
 
@@ -28,16 +28,16 @@ impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Text<T> {
     }
 }
 
-/// How a person names a document: `collection/key`, or its id in hex.
+/// A document's name, as a person writes it: `collection/key`, or the id in hex.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum DocRef {
-    /// By id.
+    /// The document's id.
     Id(DocId),
-    /// By the key it was stored under.
+    /// The document's key in a collection.
     Key {
         /// The collection's name.
         collection: String,
-        /// The key within it; may itself hold slashes.
+        /// The key in the collection; may contain slashes.
         key: String,
     },
 }
@@ -67,7 +67,7 @@ impl fmt::Display for DocRef {
     }
 }
 
-/// A passphrase or another secret text. Never shown by `Debug`.
+/// A passphrase or other secret text. `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(pub String);
@@ -78,11 +78,11 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A name or an unambiguous beginning of a space's id; none means the only space there is. For commands about documents
-/// `SPACE:PARTITION` names a partition of it, or `:PARTITION` one of the only space; else they mean `main`.
+/// The name of a space or an unambiguous prefix of its id; none means the only space. For commands about documents,
+/// `SPACE:PARTITION` names a partition, and `:PARTITION` one of the only space; without it, the partition is `main`.
 pub type SpaceRef = Option<String>;
 
-/// [`DocRef`] as its text.
+/// Serialises a [`DocRef`] as its text.
 pub(super) mod doc_ref {
     use super::{Deserialize, Deserializer, DocRef, Serializer};
 
@@ -95,7 +95,7 @@ pub(super) mod doc_ref {
     }
 }
 
-/// The same, where there may be none.
+/// Serialises an optional [`DocRef`] as its text.
 pub(super) mod doc_ref_option {
     use super::{Deserialize, Deserializer, DocRef, Serialize, Serializer, Text};
 

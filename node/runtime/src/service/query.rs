@@ -1,4 +1,4 @@
-//! Commands about queries and indexes, and their answers.
+//! Commands about queries and indexes, and their replies. This module runs no query.
 
 use super::names::{SpaceRef, Text};
 use super::reply::DocView;
@@ -6,7 +6,7 @@ use cosmicsync_protocol::ids::DocId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Which documents of a collection, in what order.
+/// A query over one collection.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Query {
@@ -18,68 +18,68 @@ pub struct Query {
     /// The selector (`spec/query.md`, section 3); none means all documents.
     #[serde(default)]
     pub selector: Option<Value>,
-    /// The sort: `["name", {"age": "desc"}]`.
+    /// The sort, such as `["name", {"age": "desc"}]`.
     #[serde(default)]
     pub sort: Option<Value>,
-    /// The members to show, as a list of paths; none means all.
+    /// The members to return, as a list of paths; none means all.
     #[serde(default)]
     pub fields: Option<Value>,
-    /// At most so many documents; none means all.
+    /// Largest number of documents; none means all.
     #[serde(default)]
     pub limit: Option<u64>,
-    /// Where a former answer ended.
+    /// The bookmark of the answer before.
     #[serde(default)]
     pub bookmark: Option<String>,
-    /// Only with this index.
+    /// The only index to use.
     #[serde(default)]
     pub use_index: Option<String>,
 }
 
-/// Changes of documents, oldest first. Of several of one document the last may be told alone.
+/// A request for past changes of documents, oldest first. Several changes of one document may be reported as its last.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Changes {
     /// The space.
     #[serde(default)]
     pub space: SpaceRef,
-    /// Only of this collection.
+    /// The only collection to report.
     #[serde(default)]
     pub collection: Option<String>,
-    /// Those behind the one with this cursor; none means those from now on.
+    /// The cursor of a change, after which to begin; none means to begin now.
     #[serde(default)]
     pub since: Option<String>,
-    /// At most so many.
+    /// Largest number of changes.
     pub limit: u64,
-    /// How long to wait for the first one, in milliseconds.
+    /// Longest wait for the first change, in milliseconds.
     #[serde(default)]
     pub wait_ms: u64,
 }
 
-/// What is put together of the documents of a group.
+/// An aggregate over a group of documents.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Measure {
-    /// How.
+    /// The aggregate function.
     pub kind: MeasureKind,
-    /// Of which field.
+    /// The field to aggregate.
     pub field: String,
 }
 
-/// How values are put together.
+/// Aggregate functions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MeasureKind {
-    /// Numbers are added.
+    /// Sum of the numbers.
     Sum,
-    /// The least.
+    /// Least value.
     Min,
-    /// The greatest.
+    /// Greatest value.
     Max,
-    /// The mean of the numbers.
+    /// Mean of the numbers.
     Average,
 }
 
-/// The index that a command is about.
+/// Name of an index.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IndexName {
@@ -92,142 +92,143 @@ pub struct IndexName {
     pub index: String,
 }
 
-/// The end of an answer to a query.
+/// The end of a query's answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Queried {
-    /// Documents that were sent.
+    /// Number of documents that were sent.
     pub count: u64,
-    /// Where the next answer goes on; none at the end.
+    /// The bookmark of the next answer; none at the end.
     pub bookmark: Option<String>,
-    /// Rows of indexes that were read.
+    /// Number of index rows read.
     pub keys_examined: u64,
-    /// Documents that were looked at.
+    /// Number of documents examined.
     pub docs_examined: u64,
-    /// `no_index` where every document of the collection had to be looked at.
+    /// `no_index` if every document of the collection was examined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warning: Option<String>,
 }
 
-/// How a query is answered.
+/// Plan of a query.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
-    /// `get`, `index`, `union` or `scan`.
+    /// Access path: `get`, `index`, `union` or `scan`.
     pub plan: String,
-    /// The indexes that are read: one, or of a union several.
+    /// The indexes that the query reads; several for a `union`.
     pub indexes: Vec<PlanIndex>,
-    /// What puts documents in order: `index`, `memory` or `none`.
+    /// Source of the order: `index`, `memory` or `none`.
     pub sort: String,
-    /// Indexes that are not read.
+    /// Indexes that the query does not read.
     pub rejected: Vec<PlanRejected>,
-    /// Documents of the partition that indexes are behind for: they are read one by one.
+    /// Number of documents of the partition that indexes have not caught up with; the query reads these one by one.
     pub behind: u64,
 }
 
-/// What is read of an index.
+/// The part of an index that a query reads.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanIndex {
-    /// Its name.
+    /// The index's name.
     pub index: String,
-    /// Its fields.
+    /// The index's fields.
     pub fields: Vec<String>,
-    /// How many leading fields are fixed by equality.
+    /// Number of leading fields with fixed values.
     pub equal: u64,
-    /// Whether the field behind those has bounds.
+    /// True if the field after those has bounds.
     pub bounded: bool,
-    /// How many ranges are read.
+    /// Number of ranges read.
     pub ranges: u64,
-    /// `ascending` or `descending`.
+    /// Direction of the reading: `ascending` or `descending`.
     pub direction: String,
 }
 
-/// An index that is not read.
+/// An index that a query does not read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanRejected {
-    /// Its name.
+    /// The index's name.
     pub index: String,
-    /// Why: `building`, `prefix` (nothing is asked of its first field), `order` (another one is in order), `wider`.
+    /// The reason: `building`, `prefix` (the query has no bounds on its first field), `order` (another index is in
+    /// order), `wider`.
     pub why: String,
 }
 
-/// Documents of a group.
+/// A group of documents.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Group {
-    /// What they have in common; none where it is missing.
+    /// The common value of the group; none if the field is missing.
     pub value: Option<Value>,
-    /// How many there are.
+    /// Number of documents in the group.
     pub count: u64,
-    /// What was put together, in the order that was asked for.
+    /// The aggregates, in the order of the request.
     pub measures: Vec<Option<Value>>,
 }
 
 /// An index.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Index {
-    /// Its name.
+    /// The index's name.
     pub index: String,
-    /// Its fields.
+    /// The index's fields.
     pub fields: Vec<String>,
     /// `building` or `ready`.
     pub state: String,
-    /// Documents that stand in it so far, while it is built.
+    /// Number of documents in the index so far, while it is being built.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub documents: Option<u64>,
-    /// Whether documents may have several keys in it, because a field leads to a list.
+    /// True if documents may have several keys in it, because a field leads to a list.
     pub lists: bool,
 }
 
-/// What checking an index found.
+/// Result of an index check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IndexCheck {
-    /// Documents that were compared.
+    /// Number of documents compared.
     pub documents: u64,
-    /// Rows that the index has.
+    /// Number of rows in the index.
     pub rows: u64,
-    /// Rows that it lacks.
+    /// Number of rows that the index lacks.
     pub missing: u64,
-    /// Rows that it has too many.
+    /// Number of rows that the index has in excess.
     pub extra: u64,
 }
 
-/// What changed in the answer of a live query.
+/// A batch of changes in the answer of a live query.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LiveBatch {
-    /// The cursor of the last change that is in it.
+    /// The cursor of the last change in the batch.
     pub cursor: String,
-    /// The answer begins anew: what was told before does not count.
+    /// True if the batch replaces the whole answer; the caller discards all earlier batches.
     pub reset: bool,
-    /// In this order they make the answer before into the answer now.
+    /// Events that, applied in this order, turn the previous answer into the present one.
     pub events: Vec<LiveEvent>,
 }
 
-/// A change of an answer.
+/// One change in the answer of a live query.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LiveEvent {
-    /// A document is in the answer now.
+    /// A document joined the answer.
     Added {
         /// The document.
         document: DocView,
-        /// The id of the document behind which it stands; none is first.
+        /// The id of the document before it in the answer; none if it comes first.
         after: Option<Text<DocId>>,
     },
-    /// A document changed and stands where it stood.
+    /// A document changed and kept its place.
     Changed {
         /// The document.
         document: DocView,
     },
-    /// What a document is sorted by changed: it may stand elsewhere.
+    /// A sort value of a document changed, so the document may have a new place.
     Moved {
         /// The document.
         document: DocView,
-        /// The id of the document behind which it stands; none is first.
+        /// The id of the document before it in the answer; none if it comes first.
         after: Option<Text<DocId>>,
     },
-    /// A document is not in the answer any more.
+    /// A document left the answer.
     Removed {
-        /// Which.
+        /// The document.
         doc: Text<DocId>,
-        /// Its key, if it has one and the caller was told of it before.
+        /// The document's key, if it has one and an earlier batch reported the document.
         key: Option<String>,
     },
 }

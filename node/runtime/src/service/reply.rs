@@ -1,6 +1,7 @@
-//! The answers of a node. `-o json` prints these members, so their names are part of the interface.
+//! The replies of a node. `-o json` prints these members, so their names are part of the interface (`docs/cli.md`).
 //!
-//! Times are milliseconds since the Unix epoch (`*_ms` alone are durations), sizes are bytes.
+//! A time is in milliseconds since the Unix epoch; a name that ends in `_ms` is a duration in milliseconds. Sizes are
+//! in bytes.
 
 use cosmicsync_protocol::crdt::VersionId;
 use cosmicsync_protocol::ids::{DeviceId, DocId, LogId, PartitionId, SpaceId, UserId};
@@ -10,7 +11,7 @@ use serde_json::Value;
 use super::command::{Bodies, Cut, Format, Position};
 use super::names::Text;
 
-/// Something that arrives before the final reply.
+/// A part of an answer before the final reply.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Item {
@@ -22,131 +23,132 @@ pub enum Item {
     Revision(Revision),
     /// One change that a watch saw.
     Change(Change),
-    /// What changed in the answer of a live query.
+    /// The changes in the answer of a live query.
     Live(super::LiveBatch),
-    /// One thing that does not show in a document.
+    /// One hidden value of a document.
     Conflict(Conflict),
     /// The next piece of an exported file, at most 64 KiB of UTF-8.
     Chunk(String),
-    /// The next piece of a backup, at most 256 KiB. On the socket it is no JSON, but `{"bytes":N}` and so many bytes.
+    /// The next part of a backup, at most 256 KiB. On the socket it is not JSON, but a line `{"bytes":N}` and then N
+    /// bytes.
     #[serde(skip)]
     Bytes(Vec<u8>),
 }
 
-/// The final answer to a command; each command names its own.
+/// The final reply to a command; the documentation of each command names it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reply {
-    /// It is done and there is nothing to tell.
+    /// The command is done; there is nothing to report.
     Done {},
-    /// To `status`.
+    /// The reply to `status`.
     Status(Box<Status>),
-    /// To `doctor`; healthy when no finding is a problem.
+    /// The reply to `doctor`; the node is healthy if no finding is a problem.
     Doctor(Vec<Finding>),
-    /// To `peer_add`.
+    /// The reply to `peer_add`.
     Peer(Peer),
-    /// To `peer_list`.
+    /// The reply to `peer_list`.
     Peers(Vec<Peer>),
-    /// To `device_list`.
+    /// The reply to `device_list`.
     Devices(Vec<Device>),
-    /// To commands about one space.
+    /// The reply to commands about one space.
     Space(Space),
-    /// To `space_list`.
+    /// The reply to `space_list`.
     Spaces(Vec<Space>),
-    /// To `space_invite`.
+    /// The reply to `space_invite`.
     Invite(Invite),
-    /// To `partition_create`.
+    /// The reply to `partition_create`.
     Partition(Partition),
-    /// To `partition_list`.
+    /// The reply to `partition_list`.
     Partitions(Vec<Partition>),
-    /// To `collection_list`.
+    /// The reply to `collection_list`.
     Collections(Vec<Collection>),
-    /// To `collection_show`.
+    /// The reply to `collection_show`.
     Collection(Collection),
-    /// To `query`, after its items.
+    /// The reply to `query`, after its items.
     Queried(super::Queried),
-    /// To `query_plan`.
+    /// The reply to `query_plan`.
     Plan(super::Plan),
-    /// To `count`.
+    /// The reply to `count`.
     Counted {
-        /// How many documents there are.
+        /// Number of documents.
         count: u64,
     },
-    /// To `count` with a field or measures, in the order of what groups have in common.
+    /// The reply to `count` with a field or measures, in the order of the groups' common values.
     Groups(Vec<super::Group>),
-    /// To `index_create` and `index_rebuild`.
+    /// The reply to `index_create` and `index_rebuild`.
     Index(super::Index),
-    /// To `index_list`.
+    /// The reply to `index_list`.
     Indexes(Vec<super::Index>),
-    /// To `index_check`.
+    /// The reply to `index_check`.
     IndexCheck(super::IndexCheck),
-    /// To `schema_show`.
+    /// The reply to `schema_show`.
     Schema(super::Schema),
-    /// To `schema_list`, by collection.
+    /// The reply to `schema_list`, ordered by collection.
     Schemas(Vec<super::CollectionSchema>),
-    /// To `schema_set` and `schema_check`.
+    /// The reply to `schema_set` and `schema_check`.
     SchemaReport(super::SchemaReport),
-    /// To commands that write one document.
+    /// The reply to commands that write one document.
     Written(Written),
-    /// To `doc_write`.
+    /// The reply to `doc_write`.
     Wrote(Wrote),
-    /// To `doc_at`.
+    /// The reply to `doc_at`.
     Version(VersionView),
-    /// To `doc_diff`.
+    /// The reply to `doc_diff`.
     Diff(Diff),
-    /// To `doc_get`.
+    /// The reply to `doc_get`.
     Document(DocView),
-    /// To `doc_list` and `doc_history`, after their items.
+    /// The reply to commands that list, after their items.
     Listed(Listed),
-    /// To `import`.
+    /// The reply to `import`.
     Imported(Imported),
-    /// To `export`, after its chunks.
+    /// The reply to `export`, after its chunks.
     Exported(Exported),
-    /// To `digest`.
+    /// The reply to `digest`.
     Digest(Digest),
-    /// To `wait_sync`.
+    /// The reply to `wait_sync`.
     Synced(Synced),
-    /// To `changes`, after its items.
+    /// The reply to `changes`, after its items.
     Changes {
-        /// The cursor of the last change that was looked at: the next ones are behind it.
+        /// The cursor of the last change that was examined; the next request begins after it.
         cursor: String,
-        /// Whether there may be more already.
+        /// True if there may be more changes already.
         more: bool,
     },
-    /// To `token_create`.
+    /// The reply to `token_create` and `login`.
     TokenMade(super::NewToken),
-    /// To `token_list`, by name.
+    /// The reply to `token_list`, ordered by name.
     Tokens(Vec<super::Token>),
-    /// To `token_check`.
+    /// The reply to `token_check`.
     Who(super::Who),
-    /// To `account_create` and `account_change`.
+    /// The reply to `account_create` and `account_change`.
     Account(super::Account),
-    /// To `account_list`.
+    /// The reply to `account_list`.
     Accounts(Vec<super::Account>),
-    /// To `link_make`.
+    /// The reply to `link_make`.
     Link(super::Link),
-    /// To `audit_list`, newest first.
+    /// The reply to `audit_list`, newest first.
     Audit(Vec<super::Audited>),
-    /// To `log_read`, oldest first.
+    /// The reply to `log_read`, oldest first.
     Log(super::LogPage),
-    /// To `rules_set` and `rules_show`.
+    /// The reply to `rules_set` and `rules_show`.
     Rules(super::Rules),
-    /// To `rules_test`.
+    /// The reply to `rules_test`.
     Verdicts(Vec<super::Verdict>),
-    /// To `backup_create` and to the local `backup verify` and `backup restore`.
+    /// The reply to `backup_create` and to the local `backup verify` and `backup restore`.
     Backup(Backup),
 }
 
 /// The progress of a long command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Units done.
+    /// Number of units done.
     pub done: u64,
-    /// Units in all, where known.
+    /// Number of units in total, if known.
     pub total: Option<u64>,
     /// The unit: `documents`, `bytes`, `entries`.
     pub unit: String,
-    /// The step under way; may be empty.
+    /// The present step; may be empty.
     #[serde(default)]
     pub note: String,
 }
@@ -158,30 +160,29 @@ pub struct Status {
     pub name: String,
     /// The device.
     pub device: Text<DeviceId>,
-    /// The user who owns it; none until one was made or joined.
+    /// The user who owns the device; none until a user was created or joined.
     pub user: Option<Text<UserId>>,
-    /// The key with which a coming version recovers the user when all devices are lost: told once, by `init`, and kept
-    /// nowhere.
+    /// Key for a later version to recover the user if all devices are lost. Shown once, by `init`, and not stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery_key: Option<String>,
     /// The program's version.
     pub version: String,
-    /// The process that answers.
+    /// Process id of the process that replies.
     pub pid: u32,
     /// True if a daemon answers, false if the command opened the store itself.
     pub daemon: bool,
-    /// The address it listens on, with the real port.
+    /// The address that the node listens on, with the actual port.
     pub listen: Option<String>,
-    /// The URL of the HTTP door; none while it is closed.
+    /// The URL of the HTTP API; none if it is not served.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<String>,
     /// True while links are paused.
     pub paused: bool,
-    /// The time since it started.
+    /// Time since the start, in milliseconds.
     pub uptime_ms: u64,
     /// The store.
     pub store: Store,
-    /// All links since the start.
+    /// Traffic of all links since the start.
     pub traffic: Traffic,
     /// The spaces.
     pub spaces: Vec<Space>,
@@ -192,42 +193,42 @@ pub struct Status {
 /// The state of a store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Store {
-    /// Its directory; empty for a store that an embedder keeps.
+    /// The store's directory; empty for a store of an embedder.
     pub path: String,
-    /// Its format version.
+    /// The store's format version.
     pub format: u32,
-    /// Its size: that of its data file, which does not shrink.
+    /// Size of the data file, which does not shrink, in bytes.
     pub bytes: u64,
-    /// Size from which on nothing more is written here.
+    /// Size limit of the data file, in bytes.
     pub bytes_max: u64,
-    /// Logs it holds.
+    /// Number of logs in the store.
     pub logs: u64,
-    /// Entries it holds.
+    /// Number of entries in the store.
     pub entries: u64,
-    /// Where the bytes of the entries went that it wrote since its start.
+    /// Bytes of the entries that this node wrote since its start, by purpose.
     #[serde(default)]
     pub written: EntryBytes,
-    /// Why it takes no requests at the moment; the node tries again by itself, and `doctor` says more.
+    /// The reason why the store accepts no requests at present. The node retries by itself; `doctor` says more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 
-/// Bytes of entries, by what they are for; sealed as they are stored and sent.
+/// Sizes of entries by purpose, in bytes, sealed as they are stored and sent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EntryBytes {
-    /// Entries.
+    /// Number of entries.
     pub entries: u64,
-    /// Parts of documents in them.
+    /// Number of document parts in the entries.
     pub items: u64,
-    /// The fields before the sections.
+    /// Fields before the sections.
     pub fields: u64,
-    /// The sections' lengths.
+    /// Lengths of the sections.
     pub lengths: u64,
-    /// The tags of the seals.
+    /// Tags of the seals.
     pub tags: u64,
-    /// Ids of documents that are written out.
+    /// Document ids that are written out.
     pub ids: u64,
-    /// The rest of the headers: the item table above all.
+    /// The rest of the headers, mostly the item table.
     pub headers: u64,
     /// Seeds of data keys.
     pub key_boxes: u64,
@@ -246,32 +247,32 @@ pub struct Traffic {
     pub bytes_out: u64,
     /// Bytes received, handshakes included.
     pub bytes_in: u64,
-    /// The bytes of preambles and handshakes, in both directions.
+    /// Bytes of preambles and handshakes, in both directions.
     pub bytes_handshake: u64,
-    /// Request and answer pairs of synchronisation; live pushes cost none.
+    /// Number of request and answer pairs of synchronisation. Live pushes need none.
     pub round_trips: u64,
 }
 
-/// The meaning of a finding for the user.
+/// Severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
     /// As it should be.
     Ok,
-    /// Works, but look at it.
+    /// Working, but in need of attention.
     Warning,
-    /// Does not work.
+    /// Not working.
     Problem,
 }
 
-/// One thing that doctor looked at.
+/// One finding of the doctor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
-    /// Its state.
+    /// The finding's severity.
     pub level: Level,
-    /// The thing examined.
+    /// The examined thing.
     pub subject: String,
-    /// The finding, in words.
+    /// The finding, as one sentence.
     pub message: String,
     /// The command line to run next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -284,38 +285,38 @@ pub struct Finding {
 pub enum PeerState {
     /// Links are paused.
     Paused,
-    /// Not connected; tried again later.
+    /// Not connected; the node dials again later.
     Waiting,
-    /// Not connected; it dialled us before, and no address of it is known.
+    /// Not connected; the peer dialled this node before, and its address is unknown.
     Away,
-    /// A connection or its handshake is under way.
+    /// A connection is being made, or its handshake is in progress.
     Connecting,
     /// Connected.
     Connected,
 }
 
-/// One peer: an address to dial, or a device that dialled us.
+/// One peer: an address that this node dials, or a device that dialled this node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peer {
-    /// The address to dial, or the one it came from.
+    /// The address to dial, or the address that the peer dialled from.
     pub address: String,
     /// True if this node dials the peer, false if the peer dialled this node.
     pub dialled: bool,
-    /// The device, once known.
+    /// The device; none until it is known.
     pub device: Option<Text<DeviceId>>,
-    /// The device's name, once known.
+    /// The device's name; none until it is known.
     pub name: Option<String>,
     /// The state of the link.
     pub state: PeerState,
-    /// Entries that it does not durably have yet, as far as is known.
+    /// Number of entries that the peer lacks durably, as far as known.
     pub behind: u64,
-    /// Entries that it has and we do not, as far as is known.
+    /// Number of entries that the peer has and this node lacks, as far as known.
     pub ahead: u64,
-    /// The last time it sent anything.
+    /// The last time that the peer sent anything.
     pub seen_at: Option<u64>,
-    /// Why the last link ended.
+    /// The reason why the last link ended.
     pub error: Option<String>,
-    /// The traffic of its links.
+    /// Traffic of the peer's links.
     pub traffic: Traffic,
 }
 
@@ -324,13 +325,13 @@ pub struct Peer {
 pub struct Device {
     /// The device.
     pub device: Text<DeviceId>,
-    /// Its name, as far as it is known: of this device, so far.
+    /// The device's name; known only for this device at present.
     pub name: Option<String>,
     /// True for this device.
     pub this: bool,
-    /// True while a link to it is up.
+    /// True while a link to the device is up.
     pub connected: bool,
-    /// The last time it sent anything since this node started.
+    /// The last time that the device sent anything since this node started.
     pub seen_at: Option<u64>,
 }
 
@@ -339,17 +340,17 @@ pub struct Device {
 pub struct Space {
     /// The space.
     pub space: Text<SpaceId>,
-    /// Its name on this device.
+    /// The space's name on this device.
     pub name: String,
-    /// Documents that are here and not deleted.
+    /// Number of documents here that are not deleted.
     pub documents: u64,
-    /// Logs of all its partitions.
+    /// Number of logs in all partitions.
     pub logs: u64,
-    /// Devices that may read it.
+    /// Number of devices that may read the space.
     pub devices: u64,
-    /// Which bodies are fetched.
+    /// The bodies that this node fetches.
     pub bodies: Bodies,
-    /// Entries known from heads whose bodies are still to come.
+    /// Number of entries that are known by their heads and whose bodies are still to come.
     pub missing: u64,
 }
 
@@ -358,37 +359,37 @@ pub struct Space {
 pub struct Partition {
     /// The partition.
     pub partition: Text<PartitionId>,
-    /// Its name.
+    /// The partition's name.
     pub name: String,
-    /// Its logs.
+    /// Number of logs.
     pub logs: u64,
-    /// Its entries here.
+    /// Number of entries on this node.
     pub entries: u64,
 }
 
-/// An invitation.
+/// An invite.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Invite {
-    /// The line to paste into `cosmicsync space join`. Whoever has it may join, once.
+    /// The line to paste into `cosmicsync space join`. Any device that has it may join, once.
     pub invite: String,
-    /// When it ends.
+    /// The time at which the invite expires.
     pub expires_at: u64,
 }
 
 /// One collection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Collection {
-    /// Its name.
+    /// The collection's name.
     pub collection: String,
-    /// Documents that are here and not deleted.
+    /// Number of documents here that are not deleted.
     pub documents: u64,
-    /// The format that it was imported from.
+    /// The format of the imported file.
     pub format: Option<String>,
-    /// The member of a row that became its key.
+    /// The member of a row that became the document's key.
     pub id_column: Option<String>,
-    /// Dotted paths of texts that merge.
+    /// Dotted paths of texts that merge character by character.
     pub text: Vec<String>,
-    /// Whether documents that imports bring can be erased only together.
+    /// True if imported documents can be erased only together.
     pub erasable_together: bool,
 }
 
@@ -401,13 +402,13 @@ pub struct Written {
     pub collection: String,
     /// Its key, if it has one.
     pub key: Option<String>,
-    /// Whether the write made it.
+    /// True if the write created the document.
     #[serde(default)]
     pub created: bool,
     /// Its version after the write.
     #[serde(default)]
     pub version: Option<Text<VersionId>>,
-    /// Everything that the document's writer had seen, this write included.
+    /// The entries that the document included for the writer, with this write.
     pub cut: Cut,
 }
 
@@ -427,29 +428,29 @@ pub struct VersionView {
     pub value: Value,
 }
 
-/// What lies between two versions of a document.
+/// The difference between two versions of a document.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Diff {
     /// The earlier version.
     pub from: Text<VersionId>,
     /// The later version.
     pub to: Text<VersionId>,
-    /// A JSON patch (RFC 6902) that makes the later of the earlier.
+    /// A JSON patch (RFC 6902) that turns the earlier version into the later.
     pub patch: Vec<Value>,
-    /// What each operation of it replaces or removes; null where it adds.
+    /// The value that each operation replaces or removes; null if it adds one.
     pub before: Vec<Option<Value>>,
 }
 
-/// What does not show in a document, because somebody wrote something else there at the same time.
+/// A value of a document that a concurrent write hides.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Conflict {
-    /// Where, as a JSON pointer (RFC 6901).
+    /// The place in the document, as a JSON pointer (RFC 6901).
     pub path: String,
-    /// What was written.
+    /// The hidden value.
     pub value: Value,
-    /// The device that wrote it; none where several may have, or it is not known.
+    /// The device that wrote the value; none if several may have, or if it is unknown.
     pub device: Option<Text<DeviceId>>,
-    /// The entry that wrote it; none where several may have.
+    /// The entry that wrote the value; none if several may have.
     pub entry: Option<Position>,
 }
 
@@ -465,10 +466,10 @@ pub struct DocView {
     /// Its version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<Text<VersionId>>,
-    /// Whether it is as its schema says, if that was asked for; null where the schema cannot be read.
+    /// Result of the comparison with the schema, if requested; null if the schema is not readable here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid: Option<Value>,
-    /// Its value; none when a list was asked for without values.
+    /// The document's value; none in a list without values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<Value>,
 }
@@ -477,42 +478,42 @@ pub struct DocView {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RevisionKind {
-    /// The document begins with it.
+    /// The entry created the document.
     Created,
-    /// It changed what the document holds.
+    /// The entry changed the document's value.
     Edited,
-    /// It deleted the document.
+    /// The entry deleted the document.
     Deleted,
-    /// It brought a deleted document back.
+    /// The entry restored a deleted document.
     Undeleted,
-    /// It does not count, because its log has another history.
+    /// The entry is excluded, because its log forked and another history is kept.
     Excluded,
-    /// It is known, and its body or what it builds on is not here.
+    /// The entry is known, but its body or an entry that it builds on is not here.
     Missing,
 }
 
-/// One entry that touched a document.
+/// One entry of a document's history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revision {
-    /// The log it is in.
+    /// The log of the entry.
     pub log: Text<LogId>,
-    /// Its place there.
+    /// The entry's number in the log.
     pub seq: u64,
     /// The device that wrote it.
     pub device: Option<Text<DeviceId>>,
-    /// The device's name, as far as it is known: of this device, so far.
+    /// The device's name; known only for this device at present.
     #[serde(default)]
     pub name: Option<String>,
-    /// Its effect.
+    /// The entry's effect.
     pub kind: RevisionKind,
-    /// The version that its writer saw after it; none where it is not in the document.
+    /// The version that the writer saw after the entry; none if the entry is not part of the document.
     #[serde(default)]
     pub version: Option<Text<VersionId>>,
-    /// The writer's clock; a hint, never trusted.
+    /// The time by the writer's clock; a hint, never trusted.
     pub at: u64,
 }
 
-/// One change that a watch saw.
+/// One change that a watch reports.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Change {
     /// The document.
@@ -521,27 +522,27 @@ pub struct Change {
     pub collection: String,
     /// Its key, if it has one.
     pub key: Option<String>,
-    /// Its value now; none when it was deleted.
+    /// The document's present value; none if it was deleted.
     pub value: Option<Value>,
-    /// True if this node wrote it.
+    /// True if this node made the change.
     pub local: bool,
-    /// When this node saw it.
+    /// The time at which this node saw the change.
     pub at: u64,
-    /// Its version now.
+    /// The document's present version.
     pub version: Text<VersionId>,
-    /// Names the change, for a later watch to go on behind it.
+    /// The change's cursor, from which a later watch can continue.
     pub cursor: String,
 }
 
 /// The end of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listed {
-    /// Items that were sent.
+    /// Number of items that were sent.
     pub count: u64,
-    /// The number that the limit left out.
+    /// Number of items that the limit left out.
     #[serde(default)]
     pub more: u64,
-    /// The last document: pass it as `after` to go on; none at the end.
+    /// The last document, for the `after` of the next request; none at the end.
     pub next: Option<String>,
 }
 
@@ -552,28 +553,28 @@ pub struct Imported {
     pub collection: String,
     /// The file's format.
     pub format: Format,
-    /// What separated the cells of a table that is no CSV with commas.
+    /// The separator between cells, if it is not a comma.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delimiter: Option<char>,
-    /// Documents stored that were not there before.
+    /// Number of documents stored that did not exist before.
     pub documents: u64,
-    /// Rows that took the place of another value under their key: of an earlier row, or of what was there.
+    /// Number of rows that replaced another value under their key: of an earlier row, or of an existing document.
     pub replaced: u64,
-    /// Rows whose document was just so already.
+    /// Number of rows that equal the document under their key.
     pub unchanged: u64,
-    /// Rows skipped because an earlier run had stored them.
+    /// Number of rows skipped because an earlier run had stored them.
     pub skipped: u64,
-    /// Bytes read.
+    /// Number of bytes read.
     pub bytes: u64,
-    /// The time that it took.
+    /// Duration of the import, in milliseconds.
     pub elapsed_ms: u64,
-    /// Nothing was stored: it was only asked what is in the file.
+    /// True if nothing was stored, because only a report was requested.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub dry_run: bool,
-    /// The columns of a table, or the names of the elements of XML. Only of a dry run.
+    /// The columns of a table, or the names of XML elements. Only in a dry run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub columns: Vec<String>,
-    /// What else there is to say.
+    /// A remark for the user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
@@ -583,33 +584,33 @@ pub struct Imported {
 pub struct Exported {
     /// The collection.
     pub collection: String,
-    /// Documents written.
+    /// Number of documents written.
     pub documents: u64,
-    /// Bytes written.
+    /// Number of bytes written.
     pub bytes: u64,
 }
 
-/// The digest on which converged replicas agree.
+/// A digest of a space's documents, equal on replicas that have converged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Digest {
     /// The space.
     pub space: Text<SpaceId>,
-    /// Documents in all.
+    /// Number of documents in all collections.
     pub documents: u64,
-    /// 64 hex digits over all collections.
+    /// Digest over all collections, 64 hex digits.
     pub digest: String,
-    /// Each collection by name.
+    /// The digest of each collection, ordered by name.
     pub collections: Vec<CollectionDigest>,
 }
 
-/// One collection's part of a digest.
+/// Digest of one collection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CollectionDigest {
     /// The collection.
     pub collection: String,
-    /// Documents in it.
+    /// Number of documents.
     pub documents: u64,
-    /// 64 hex digits over ids, keys and values.
+    /// Digest over ids, keys and values, 64 hex digits.
     pub digest: String,
 }
 
@@ -618,7 +619,7 @@ pub struct CollectionDigest {
 pub struct Synced {
     /// The space.
     pub space: Text<SpaceId>,
-    /// Connected peers that have everything.
+    /// Number of connected peers that have everything.
     pub peers: u64,
     /// The length of the wait, in microseconds.
     pub waited_us: u64,
@@ -627,14 +628,14 @@ pub struct Synced {
 /// A backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backup {
-    /// The file; empty while only its bytes are known.
+    /// The file's path; empty while only the bytes are known.
     pub path: String,
-    /// Its size.
+    /// Size of the file, in bytes.
     pub bytes: u64,
-    /// Spaces in it.
+    /// Number of spaces in the backup.
     pub spaces: u64,
-    /// Entries in it.
+    /// Number of entries in the backup.
     pub entries: u64,
-    /// When it was made.
+    /// The time at which the backup was made.
     pub created_at: u64,
 }

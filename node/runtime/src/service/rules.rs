@@ -1,4 +1,4 @@
-//! Commands about the rules of collections, and their answers.
+//! Commands about the rules of collections, and their replies.
 
 use super::names::SpaceRef;
 use serde::{Deserialize, Serialize};
@@ -11,13 +11,13 @@ pub struct RulesSet {
     /// The space.
     #[serde(default)]
     pub space: SpaceRef,
-    /// The collection; made if it is new.
+    /// The collection's name; the collection is created if it does not exist.
     pub collection: String,
-    /// A selector for each of `list`, `view`, `create`, `update`, `delete` (`spec/rules.md`); null takes all rules away.
+    /// A selector for each of `list`, `view`, `create`, `update`, `delete` (`spec/rules.md`); null removes all rules.
     pub rules: Value,
 }
 
-/// Asks what an account may do with a document.
+/// Tests an account's permissions on a document.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RulesTest {
@@ -28,13 +28,13 @@ pub struct RulesTest {
     pub collection: String,
     /// The account.
     pub account: String,
-    /// The key of the document.
+    /// The document's key.
     #[serde(default)]
     pub key: Option<String>,
-    /// Or its value, there or not.
+    /// The document's value, instead of a key; the document need not exist.
     #[serde(default)]
     pub value: Option<Value>,
-    /// Rules to try; none means those that the collection has.
+    /// Rules to test; none means the rules of the collection.
     #[serde(default)]
     pub rules: Option<Value>,
 }
@@ -44,17 +44,17 @@ pub struct RulesTest {
 pub struct Rules {
     /// The collection.
     pub collection: String,
-    /// The rules; null where there are none.
+    /// The rules; null if there are none.
     pub rules: Value,
 }
 
-/// What an account may do with a document.
+/// An account's permission for one deed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
-    /// `list`, `view`, `create`, `update` or `delete`.
+    /// The deed: `list`, `view`, `create`, `update` or `delete`.
     pub deed: String,
-    /// Whether it may.
+    /// True if the deed is allowed.
     pub allowed: bool,
-    /// Why: `role`, `locked`, `rule`, or `free` where rules do not bind the account.
+    /// The reason: `role`, `locked`, `rule`, or `free` if rules do not apply to the account.
     pub why: String,
 }

@@ -1,7 +1,8 @@
-//! Offers a [`Backend`] on a unix socket.
+//! Serves a [`Backend`] on a Unix socket.
 //!
-//! Only the owner of the data directory and root get in: the socket is 0600 and every peer's user id is checked. Connections and
-//! lines are bounded. It never interprets a command, except that it stops after a `shutdown`.
+//! Only the owner of the data directory and root are admitted: the socket has mode 0600, and every peer's user id is
+//! checked. The number of connections and the length of lines are limited. The server interprets no command, except
+//! that it stops after a `shutdown`. Specified in `docs/cli.md`.
 
 use core::future::Future;
 use core::time::Duration;
@@ -23,13 +24,13 @@ use super::frame::{
 use super::input::Input;
 use super::{Backend, Item};
 
-/// Connections served at once; one more is told to come back later.
+/// Largest number of concurrent connections; further ones are told to retry later.
 const CLIENTS_MAX: usize = 64;
-/// How long a client may take for its hello.
+/// Longest time for a client's hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long connections may finish after a stop.
+/// Longest time for connections to end after a stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
-/// Items that wait for a slow client before the command waits.
+/// Number of items that wait for a slow client before the command waits.
 const ITEMS_QUEUED: usize = 64;
 
 /// A bound control socket. Dropping it removes the socket.
@@ -41,10 +42,13 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds the control socket of a data directory.
+    /// Binds the control socket of a data directory. Needs a tokio runtime.
     ///
-    /// The caller must hold the store's exclusive lock: whatever socket is there was left by a process that died, and is
-    /// removed. Needs a tokio runtime. Fails with `io` when the path is longer than a socket's may be (about 100 bytes).
+    /// The caller must hold the store's exclusive lock: then an existing socket is left over from a dead process, and
+    /// is removed.
+    ///
+    /// # Errors
+    /// `io`, if the path is longer than a socket's may be (about 100 bytes).
     pub fn bind(dir: &Path) -> Result<Self, ServiceError> {
         let path = dir.join(SOCKET_NAME);
         let failed = |error: &std::io::Error| {
@@ -63,14 +67,14 @@ impl Server {
         Ok(Self { listener, path, owner })
     }
 
-    /// Returns where the socket is.
+    /// Returns the socket's path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// Serves until `stop` completes or a client's `shutdown` succeeds.
     ///
-    /// Commands under way are then cancelled, answers on their way are given a few seconds.
+    /// Running commands are then cancelled. Replies in transit get a few seconds.
     pub async fn run(self, backend: Arc<dyn Backend>, stop: impl Future<Output = ()>) {
         let (stopping, _) = watch::channel(false);
         let slots = Arc::new(Semaphore::new(CLIENTS_MAX));
@@ -137,9 +141,9 @@ fn admission(allowed: bool, has_slot: bool) -> Result<(), ServiceError> {
     Ok(())
 }
 
-/// Serves one client over a stream that another door let in, until the client leaves or `stopped` says so.
+/// Serves one client over a stream of another listener, until the client leaves or `stopped` is set.
 ///
-/// The exchange is that of the control socket. Returns when it has ended, however it ended.
+/// The protocol is that of the control socket. Returns when the exchange has ended, for any reason.
 pub async fn serve_stream(
     stream: impl AsyncRead + AsyncWrite,
     backend: Arc<dyn Backend>,
@@ -202,7 +206,8 @@ impl Connection {
             let command = match line {
                 Ok(command) => command,
                 Err(LineError::Closed) => return Ok(()),
-                // JSON, but no command: whoever sent it speaks the exchange, and may go on with another one.
+                // The line is JSON but not a command: the client speaks the protocol and may continue with another
+                // command.
                 Err(LineError::Malformed(error)) if error.is_data() => {
                     let refusal = ServiceError::new(ErrorCode::Usage, LineError::Malformed(error).to_string());
                     write_line(&mut writer, &Frame::Error(refusal)).await?;
@@ -223,7 +228,7 @@ impl Connection {
         }
     }
 
-    /// Runs one command; an error means that the client is gone and the command was dropped.
+    /// Runs one command. An error means that the client is gone and the command was dropped.
     async fn answer(
         &self,
         command: Command,
@@ -237,8 +242,8 @@ impl Connection {
         let reads = command.reads();
         let mut call =
             if reads { self.backend.call_reading(command, input, sender) } else { self.backend.call(command, sender) };
-        // The input first, then whether the client is still there. Nothing else is consumed: bytes that are there are the
-        // next command, no bytes are a client that left.
+        // The input comes first, then the check for a client that left. Nothing else is consumed: available bytes are
+        // the next command, and an end of the stream is a client that left.
         let ahead = async {
             if reads {
                 read_input(reader, feed).await?;
@@ -251,7 +256,7 @@ impl Connection {
             tokio::select! {
                 biased;
                 Some(item) = items.recv() => write_item(writer, item).await?,
-                // Before the end of the server: what ended both tells its cause here.
+                // The call is polled first, so that an event that also ends the server is reported by its cause.
                 result = &mut call => break result,
                 () = until_set(&mut stopped), if !shutdown => {
                     break Err(ServiceError::new(ErrorCode::Unavailable, "the daemon is stopping").next("cosmicsync up"));
@@ -282,7 +287,7 @@ impl Connection {
         if shutdown && done {
             self.stopping.send_replace(true);
         }
-        // What is left of an input that was not wanted to its end is no command.
+        // The unread rest of an input is not a command.
         if !(reads && watching) {
             return Ok(());
         }
@@ -294,7 +299,7 @@ impl Connection {
     }
 }
 
-/// Completes once the server stops; drops the channel's guard, which may not cross an await.
+/// Completes once the server stops. Drops the channel's guard, which must not be held across an await.
 async fn until_set(stopped: &mut watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stop| *stop).await.map(drop);
 }

@@ -1,4 +1,4 @@
-//! The socket between a client and a server, with a backend that only pretends.
+//! The control socket between a client and a server, with a fake backend.
 
 use core::time::Duration;
 use std::os::unix::fs::PermissionsExt as _;
@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use super::*;
 
-/// Answers a few commands; counts those that are under way.
+/// A backend that answers a few commands and counts the running ones.
 #[derive(Debug, Default)]
 struct Fake {
     under_way: AtomicUsize,
@@ -62,7 +62,7 @@ impl Backend for Fake {
         Box::pin(self.answer(command, items))
     }
 
-    /// Gives back what it reads, up to a byte 0, at which it refuses the rest.
+    /// Returns its input, up to a byte 0, at which it refuses the rest.
     fn call_reading(&self, _: Command, mut input: Input, items: mpsc::Sender<Item>) -> Answer<'_> {
         Box::pin(async move {
             let _guard = Guard::new(&self.under_way);
@@ -85,7 +85,7 @@ fn import() -> Command {
 async fn bytes_go_in_and_come_out_as_they_are() {
     let world = world();
     let client = Client::connect(world.dir.path()).await.expect("connects");
-    // More than the socket and all queues hold, so that either side waits for the other.
+    // More than the socket and all queues hold, so that each side waits for the other.
     let bytes: Vec<u8> = (0..4_000_000_u32).map(|at| (at % 255) as u8 + 1).collect();
     for bytes in [bytes, b"{\"input\":\"x\"}\n\n".to_vec(), Vec::new()] {
         let (input, failed) = Input::of(std::io::Cursor::new(bytes.clone())).expect("a thread");
@@ -100,7 +100,7 @@ async fn bytes_go_in_and_come_out_as_they_are() {
         let (result, back) = tokio::join!(client.call_reading(import(), input, sender), collect);
         assert_eq!(result, Ok(Reply::Done {}));
         assert!(back == bytes && failed.try_recv().is_err());
-        // The connection is as it was.
+        // The connection is still usable.
         assert_eq!(request(&client, Command::PeerList {}).await, Ok(Reply::Peers(Vec::new())));
     }
 }
@@ -205,7 +205,7 @@ async fn a_command_tells_why_the_server_ended() {
     server.await.expect("ends");
 }
 
-/// Connects by hand and takes the server's hello.
+/// Connects without a client and reads the server's hello.
 async fn raw(dir: &Path) -> BufReader<UnixStream> {
     let mut stream = BufReader::new(UnixStream::connect(dir.join(SOCKET_NAME)).await.expect("connects"));
     let hello = line(&mut stream).await;
@@ -288,7 +288,7 @@ async fn a_client_that_leaves_cancels_its_command() {
     assert_eq!(world.fake.under_way.load(Ordering::SeqCst), 1);
     drop(call);
     idle(&world.fake).await;
-    // The client itself goes on with a new connection.
+    // The client continues with a new connection.
     assert_eq!(request(&client, Command::PeerPause {}).await, Ok(Reply::Done {}));
 }
 
@@ -351,7 +351,7 @@ async fn a_line_beyond_the_limit_is_refused_while_it_arrives() {
     let (mut reader, mut writer) = stream.into_inner().into_split();
     let flood = tokio::spawn(async move {
         let chunk = vec![b'x'; 1 << 20];
-        // Fails as soon as the server hangs up; it must never swallow all of it.
+        // Fails once the server closes; the server must never accept all of it.
         for _ in 0..64 {
             writer.write_all(&chunk).await?;
         }
@@ -382,7 +382,7 @@ async fn another_version_gets_a_clear_error() {
     assert_eq!(error["error"]["code"], json!("unavailable"));
     assert!(error["error"]["message"].as_str().is_some_and(|message| message.contains("0.0.1")), "{error}");
 
-    // And a newer daemon is recognised by this client.
+    // This client also recognises a newer daemon.
     let dir = tempfile::tempdir().expect("a directory");
     let listener = tokio::net::UnixListener::bind(dir.path().join(SOCKET_NAME)).expect("a socket");
     let newer = tokio::spawn(async move {

@@ -1,10 +1,10 @@
-//! Texts for people that both sides of the door write alike.
+//! Texts for display that both sides of the control socket format alike.
 
-/// Returns a word as a shell takes it, for commands that people copy.
+/// Returns a word quoted for a shell, for commands that people copy.
 pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/._-+,:@%=".contains(c);
     if word.chars().any(char::is_control) {
-        // Spelled out: nothing is to reach the terminal as it is.
+        // Control characters are escaped, so that none reaches the terminal.
         let spelled = |c: char| match c {
             '\'' | '\\' => format!("\\{c}"),
             '\n' => "\\n".to_owned(),
@@ -21,7 +21,7 @@ pub fn quoted(word: &str) -> String {
     }
 }
 
-/// Returns a size as people read it: `999 B`, `1.2 kB`, `3.4 MB`.
+/// Returns a size for display: `999 B`, `1.2 kB`, `3.4 MB`.
 pub fn bytes_text(bytes: u64) -> String {
     if bytes < 1000 {
         return format!("{bytes} B");

@@ -1,6 +1,6 @@
-//! Times as people read them.
+//! Times for display.
 
-/// Returns a time as `2026-08-21T09:30:00.123Z`.
+/// Returns a time in the form `2026-08-21T09:30:00.123Z`.
 pub fn utc_text(unix_ms: u64) -> String {
     let (seconds, ms) = (unix_ms / 1000, unix_ms % 1000);
     let (days, second) = (seconds / 86_400, seconds % 86_400);

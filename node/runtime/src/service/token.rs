@@ -1,85 +1,85 @@
-//! Commands about tokens of the HTTP door, and their answers.
+//! Commands about tokens of the HTTP API, and their replies.
 
 use super::names::Secret;
 use serde::{Deserialize, Serialize};
 
-/// What a token allows.
+/// The kind of commands that a token allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// Commands that change nothing.
     Read,
-    /// Those that change what the store holds, too.
+    /// All commands, also those that change the store.
     Write,
 }
 
-/// Makes a token.
+/// Creates a token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenCreate {
-    /// Its name, for people; unique on this device.
+    /// The token's name, for display; unique on this device.
     pub name: String,
-    /// What it allows.
+    /// The kind of commands that the token allows.
     pub scope: Scope,
-    /// How long it may be used, in milliseconds; none means until it is revoked.
+    /// Lifetime of the token, in milliseconds; none means until it is revoked.
     #[serde(default)]
     pub expires_ms: Option<u64>,
-    /// The account that it is for; none means an owner.
+    /// The token's account; none means an owner.
     #[serde(default)]
     pub account: Option<String>,
-    /// What it reaches; nothing means everything.
+    /// The parts of the node that the token may use; empty means everything.
     #[serde(default)]
     pub only: Vec<Only>,
 }
 
-/// A part of a node that a token reaches.
+/// A part of a node that a token may use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Only {
-    /// The space; none means every one.
+    /// The space; none means every space.
     #[serde(default)]
     pub space: Option<String>,
-    /// The collection; none means every one.
+    /// The collection; none means every collection.
     #[serde(default)]
     pub collection: Option<String>,
-    /// What may be done there.
+    /// The kind of commands that the token allows there.
     pub scope: Scope,
 }
 
-/// A token, without its secret.
+/// A token; its secret is not included.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Token {
-    /// Its name.
+    /// The token's name.
     pub name: String,
-    /// What it allows.
+    /// The kind of commands that the token allows.
     pub scope: Scope,
-    /// When it was made.
+    /// The time at which the token was created, in Unix milliseconds.
     pub created_at: u64,
-    /// When it ends.
+    /// The time at which the token expires, in Unix milliseconds; none means never.
     pub expires_at: Option<u64>,
-    /// The account that it is for; none means an owner.
+    /// The token's account; none means an owner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
-    /// What it reaches; nothing means everything.
+    /// The parts of the node that the token may use; empty means everything.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub only: Vec<Only>,
-    /// Whether it was made by logging in.
+    /// True if the token was created by logging in.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub session: bool,
-    /// Who made it, if not this node: it keeps none of another issuer.
+    /// The issuer of the token, if it is not this node. This node does not store such tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issuer: Option<String>,
 }
 
 impl TokenCreate {
-    /// A token for an owner, without an end.
+    /// Requests a token for an owner, without an expiry.
     pub fn new(name: impl Into<String>, scope: Scope) -> Self {
         Self { name: name.into(), scope, expires_ms: None, account: None, only: Vec::new() }
     }
 }
 
 impl Token {
-    /// A token for an owner, without an end.
+    /// Returns a token for an owner, without an expiry.
     pub const fn new(name: String, scope: Scope, created_at: u64) -> Self {
         Self {
             name,
@@ -93,18 +93,18 @@ impl Token {
         }
     }
 
-    /// Whether its time is over.
+    /// Returns whether the token has expired.
     pub fn is_over(&self, now_ms: u64) -> bool {
         self.expires_at.is_some_and(|end| end <= now_ms)
     }
 }
 
-/// A token that was just made. Its secret is shown now and never again: the node keeps only a hash.
+/// A new token. Its secret is shown only now, because the node stores only a hash.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewToken {
-    /// What a client sends.
+    /// The secret that a client sends.
     pub token: Secret,
-    /// All else.
+    /// The token's other properties.
     #[serde(flatten)]
     pub about: Token,
 }

@@ -1,4 +1,4 @@
-//! Writes with intent: what a caller wants done to documents, if what holds.
+//! Commands that write documents, and questions about their versions.
 
 use super::command::Patch;
 use super::names::{DocRef, SpaceRef, doc_ref};
@@ -12,79 +12,80 @@ pub struct DocWrite {
     /// The space.
     #[serde(default)]
     pub space: SpaceRef,
-    /// At most 256, each about another document.
+    /// At most 256 writes, each to a different document.
     pub writes: Vec<DocOp>,
-    /// Under this name the request is carried out once within a day, however often it is sent.
+    /// Idempotency key: within a day, a request that repeats it is answered from the first one and not carried out
+    /// again.
     #[serde(default)]
     pub idempotency_key: Option<String>,
 }
 
-/// A condition of a write: `absent` (the document is not there), `exists`, or its version, of which the first digits
-/// suffice.
+/// A condition of a write: `absent` (the document does not exist), `exists`, or the first digits of the document's
+/// version.
 type If = Option<String>;
 
 /// One write.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
 pub enum DocOp {
-    /// The document becomes this value, by the least change; it is made if it is new.
+    /// Sets the document's value by the smallest change; creates the document if it does not exist.
     Put {
         /// `COLLECTION/KEY`, a document id, or `COLLECTION` for a new document without a key.
         doc: String,
         /// The value; a JSON object.
         value: Value,
-        /// Members (dotted paths) that become collaborative text instead of plain strings.
+        /// Dotted paths of members that become collaborative text instead of plain strings.
         #[serde(default)]
         text: Vec<String>,
-        /// What must hold.
+        /// The condition of the write.
         #[serde(default, rename = "if")]
         condition: If,
     },
-    /// It takes a merge patch (RFC 7396; an object) or a JSON patch (RFC 6902; an array).
+    /// Applies a merge patch (RFC 7396, an object) or a JSON patch (RFC 6902, an array).
     Patch {
         /// The document.
         #[serde(with = "doc_ref")]
         doc: DocRef,
         /// The patch.
         patch: Value,
-        /// What must hold.
+        /// The condition of the write.
         #[serde(default, rename = "if")]
         condition: If,
     },
-    /// Edits of a text.
+    /// Edits a text.
     Type {
         /// The document.
         #[serde(with = "doc_ref")]
         doc: DocRef,
-        /// The dotted path of the text within it.
+        /// The dotted path of the text in the document.
         path: String,
         /// The edits, applied in order.
         patches: Vec<Patch>,
-        /// What must hold.
+        /// The condition of the write.
         #[serde(default, rename = "if")]
         condition: If,
     },
-    /// It takes several changes, in order.
+    /// Applies several changes, in order.
     Change {
         /// The document.
         #[serde(with = "doc_ref")]
         doc: DocRef,
-        /// The changes; the first one that does not fit refuses all.
+        /// The changes; if one does not fit, none is applied.
         changes: Vec<DocChange>,
-        /// What must hold.
+        /// The condition of the write.
         #[serde(default, rename = "if")]
         condition: If,
     },
-    /// Adds to a number, so that what several devices add at once sums up.
+    /// Adds to a number; concurrent additions of several devices sum up.
     Add {
         /// The document.
         #[serde(with = "doc_ref")]
         doc: DocRef,
         /// The dotted path of the number.
         path: String,
-        /// How much; less than 0 takes away.
+        /// The number to add; a negative one subtracts.
         by: i64,
-        /// What must hold.
+        /// The condition of the write.
         #[serde(default, rename = "if")]
         condition: If,
     },
@@ -95,12 +96,12 @@ pub enum DocOp {
         doc: DocRef,
         /// The dotted path of the list.
         path: String,
-        /// Before which item; none means at the end.
+        /// The index of the item before which to insert; none appends.
         #[serde(default)]
         index: Option<u64>,
-        /// The items.
+        /// The new items.
         values: Vec<Value>,
-        /// What must hold.
+        /// The condition of the write.
         #[serde(default, rename = "if")]
         condition: If,
     },
@@ -111,11 +112,11 @@ pub enum DocOp {
         doc: DocRef,
         /// The dotted path of the list.
         path: String,
-        /// Which item.
+        /// The item's index before the move.
         from: u64,
-        /// Where it stands afterwards.
+        /// The item's index after the move.
         to: u64,
-        /// What must hold.
+        /// The condition of the write.
         #[serde(default, rename = "if")]
         condition: If,
     },
@@ -124,101 +125,101 @@ pub enum DocOp {
         /// The document.
         #[serde(with = "doc_ref")]
         doc: DocRef,
-        /// Its dotted path.
+        /// The dotted path of the member or item.
         path: String,
-        /// What must hold.
+        /// The condition of the write.
         #[serde(default, rename = "if")]
         condition: If,
     },
-    /// Deletes the document. Its history stays, and an edit that was made without the deletion in sight brings it back.
+    /// Deletes the document. Its history remains, and a concurrent edit restores it.
     Delete {
         /// The document.
         #[serde(with = "doc_ref")]
         doc: DocRef,
-        /// What must hold.
+        /// The condition of the write.
         #[serde(default, rename = "if")]
         condition: If,
     },
-    /// Brings a deleted document back, with all that it held.
+    /// Restores a deleted document with its content.
     Undelete {
         /// The document.
         #[serde(with = "doc_ref")]
         doc: DocRef,
-        /// What must hold.
+        /// The condition of the write.
         #[serde(default, rename = "if")]
         condition: If,
     },
-    /// Makes the value again what it was at a version, as a new change.
+    /// Sets the document's value to that of an earlier version, as a new change.
     Revert {
         /// The document.
         #[serde(with = "doc_ref")]
         doc: DocRef,
-        /// The version: 4 or more digits of its name.
+        /// The first digits of the version's id, at least 4.
         version: String,
-        /// What must hold.
+        /// The condition of the write.
         #[serde(default, rename = "if")]
         condition: If,
     },
-    /// Takes the newest change back that this device made; what others wrote meanwhile stands.
+    /// Takes back the newest change that this device made; later changes of other devices remain.
     Undo {
         /// The document.
         #[serde(with = "doc_ref")]
         doc: DocRef,
-        /// What must hold.
+        /// The condition of the write.
         #[serde(default, rename = "if")]
         condition: If,
     },
 }
 
-/// One of several changes of a document.
+/// One of several changes to a document.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
 pub enum DocChange {
-    /// Sets a member or an item. A string that is set where a text stands edits that text.
+    /// Sets a member or an item. If the old value is a text, a string edits that text.
     Set {
-        /// Its dotted path.
+        /// The dotted path of the member or item.
         path: String,
-        /// What.
+        /// The new value.
         value: Value,
     },
     /// Removes a member or an item.
     Remove {
-        /// Its dotted path.
+        /// The dotted path of the member or item.
         path: String,
     },
     /// Inserts items into a list.
     Insert {
         /// The dotted path of the list.
         path: String,
-        /// Before which item; the list's length means at the end.
+        /// The index of the item before which to insert; the list's length appends.
         index: u64,
-        /// The items.
+        /// The new items.
         values: Vec<Value>,
     },
-    /// Replaces a stretch of a text, counted in Unicode scalar values.
+    /// Replaces a part of a text; positions and lengths are in Unicode scalar values.
     Splice {
         /// The dotted path of the text.
         path: String,
-        /// Where.
+        /// Position of the part.
         at: u64,
-        /// How many to delete.
+        /// Length of the deleted part.
         #[serde(default)]
         delete: u64,
-        /// What to insert in their place.
+        /// The text to insert in its place.
         #[serde(default)]
         insert: String,
     },
-    /// Adds to a number, so that what several devices add at once sums up.
+    /// Adds to a number; concurrent additions of several devices sum up.
     Add {
-        /// Its dotted path.
+        /// The dotted path of the number.
         path: String,
-        /// How much; less than 0 takes away.
+        /// The number to add; a negative one subtracts.
         by: i64,
     },
 }
 
 impl DocOp {
-    /// The document as the caller names it, and what must hold.
+    /// Returns the document as the caller names it, and the condition.
     pub fn parts(&self) -> (String, Option<&str>) {
         let (doc, condition) = match self {
             Self::Put { doc, condition, .. } => return (doc.clone(), condition.as_deref()),
@@ -248,7 +249,7 @@ pub struct DocAt {
     /// The document.
     #[serde(with = "doc_ref")]
     pub doc: DocRef,
-    /// The version: 4 or more digits of its name.
+    /// The first digits of the version's id, at least 4.
     pub version: String,
 }
 
@@ -262,9 +263,9 @@ pub struct DocDiff {
     /// The document.
     #[serde(with = "doc_ref")]
     pub doc: DocRef,
-    /// The earlier version.
+    /// The first digits of the earlier version's id, at least 4.
     pub from: String,
-    /// The later version; the present one if it is not named.
+    /// The first digits of the later version's id; none means the present version.
     #[serde(default)]
     pub to: Option<String>,
 }

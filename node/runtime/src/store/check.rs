@@ -1,9 +1,10 @@
-//! Checks the pages of a data file before LMDB maps it: LMDB trusts them, and follows what is damaged into memory that is
-//! not there. It reads the file page by page, holds one page for each level of a tree, and never writes.
+//! Checks the pages of a data file before LMDB maps it. LMDB trusts its pages: a damaged one makes it read memory that
+//! does not exist.
 //!
-//! Every page that the newest root leads to is looked at, but for the content of values, which carry seals and checksums
-//! of their own: numbers and kinds of pages, places of nodes, order of keys, counts of rows and pages, and that no page is
-//! used twice or free at once.
+//! The check reads the file page by page, holds one page for each level of a tree, and never writes. Every page that
+//! the newest root leads to is visited. The check verifies the numbers and kinds of pages, the places of nodes, the
+//! order of keys, and the numbers of rows and pages. No page may be used twice, or be both used and free. The content
+//! of values is skipped, because it has seals and checksums of its own. Specified in `spec/storage.md`.
 
 use std::fs::File;
 use std::io;
@@ -21,22 +22,22 @@ const OVERFLOW: u16 = 4;
 const META: u16 = 8;
 const BIG_DATA: u16 = 1;
 const SUB_TREE: u16 = 2;
-/// The longest key that LMDB takes.
+/// Longest key in LMDB, in bytes.
 const KEY_BYTES_MAX: usize = 511;
-/// The deepest tree that LMDB follows.
+/// Largest depth of a tree in LMDB.
 const DEPTH_MAX: u16 = 32;
-/// No page: the root of an empty tree.
+/// Stands for no page: the root of an empty tree.
 const NO_PAGE: u64 = u64::MAX;
 
-/// What is wrong with a file.
+/// An error in a data file.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Damage {
-    /// Some page is not as LMDB left it.
+    /// A page is not as LMDB writes it.
     #[error("page {page}: {what}")]
     Page {
-        /// Its number.
+        /// The page's number.
         page: u64,
-        /// What is wrong.
+        /// The error.
         what: &'static str,
     },
     /// The file could not be read.
@@ -44,7 +45,7 @@ pub(super) enum Damage {
     Io(#[from] io::Error),
 }
 
-/// What LMDB knows of one tree.
+/// LMDB's record of one tree.
 #[derive(Debug, Clone, Copy)]
 struct Tree {
     flags: u16,
@@ -67,7 +68,7 @@ pub(super) struct Root {
 }
 
 impl Root {
-    /// Reads both roots and takes the newer one.
+    /// Reads both roots and returns the newer one.
     pub(super) fn newest(file: &File) -> Result<Self, Damage> {
         let first = Self::read(file, 0, 0)?;
         let second = Self::read(file, 1, first.page_bytes as u64)?;
@@ -93,8 +94,8 @@ impl Root {
         Ok(Self { page_bytes, free, main, last_page, txn })
     }
 
-    /// Returns whether the file reaches up to the last page that the root knows. A file that does not may still be whole:
-    /// the last pages may be free.
+    /// Returns whether the file includes the last page that the root names. A file that does not may still be complete,
+    /// because the last pages may be free.
     pub(super) fn fits(&self, file_bytes: u64) -> bool {
         let pages = file_bytes / self.page_bytes as u64;
         self.last_page < pages
@@ -115,11 +116,11 @@ impl Tree {
     }
 }
 
-/// Looks at every page that the newest root leads to.
+/// Checks every page that the newest root leads to.
 pub(super) fn check(file: &File) -> Result<(), Damage> {
     let root = Root::newest(file)?;
     let file_pages = file.metadata()?.len() / root.page_bytes as u64;
-    // Free pages at the end need not be there; a file that lacks more than it has is none of LMDB's.
+    // Free pages at the end may be missing, but a file that lacks more pages than it has is not LMDB's.
     if root.last_page < 1 || root.last_page > file_pages.saturating_mul(2).saturating_add(1 << 16) {
         return Err(damaged(0, "the number of pages does not fit the file"));
     }
@@ -139,7 +140,7 @@ pub(super) fn check(file: &File) -> Result<(), Damage> {
     if walk.pages == root.last_page + 1 { Ok(()) } else { Err(damaged(0, "some pages are neither used nor free")) }
 }
 
-/// What the rows of a tree are.
+/// The kind of rows in a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// Lists of free pages, by transaction.
@@ -154,13 +155,13 @@ struct Walk<'a> {
     file: &'a File,
     root: &'a Root,
     file_pages: u64,
-    /// A bit for each page.
+    /// One bit for each page: set if the page was visited.
     seen: Vec<u64>,
-    /// How many pages were seen.
+    /// Number of visited pages.
     pages: u64,
 }
 
-/// What was counted in a tree.
+/// Counts of a tree.
 #[derive(Debug, Default)]
 struct Counted {
     branches: u64,
@@ -169,7 +170,7 @@ struct Counted {
     entries: u64,
 }
 
-/// Between which keys the keys of a page lie.
+/// The range of the keys of a page.
 #[derive(Debug, Clone, Default)]
 struct Range {
     from: Option<Vec<u8>>,
@@ -196,7 +197,7 @@ impl Walk<'_> {
         if same { Ok(()) } else { Err(damaged(tree.root, "a tree holds more or fewer rows or pages than it counts")) }
     }
 
-    /// Marks a page as seen; a page that was seen before is used twice.
+    /// Marks a page as visited; a page that was visited before is used twice.
     fn mark(&mut self, page: u64) -> Result<(), Damage> {
         if page < 2 || page > self.root.last_page {
             return Err(damaged(page, "it lies outside the store"));
@@ -224,7 +225,7 @@ impl Walk<'_> {
         Ok(bytes)
     }
 
-    /// Checks a page and all below it; `depth` is 1 for leaves.
+    /// Checks a page and all pages below it; `depth` is 1 for leaves.
     fn page(
         &mut self,
         number: u64,
@@ -250,7 +251,7 @@ impl Walk<'_> {
             Kind::Names | Kind::Rows => before < after,
         };
         for (at, node) in nodes.iter().enumerate() {
-            // The first key of a branch stands for all that come before the second, and is not looked at.
+            // The first key of a branch stands for all keys before the second, so it is not checked.
             let named = is_leaf || at > 0;
             if named {
                 let wrong_size = kind == Kind::Free && node.key.len() != 8;
@@ -276,7 +277,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Follows a value to its own pages. Returns it where it says something of the store itself.
+    /// Follows a value to its own pages. Returns the value if it is a record of LMDB.
     fn value(
         &mut self,
         node: &Node<'_>,
@@ -319,7 +320,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Marks free pages: none of them may be in use. The list counts itself, and descends.
+    /// Marks free pages, none of which may be in use. The list begins with its length, and its numbers descend.
     fn free_list(&mut self, list: &[u8]) -> Result<(), Damage> {
         let wrong = || damaged(0, "a list of free pages is none");
         if list.len() < 8 || !list.len().is_multiple_of(8) || u64_at(list, 0) != (list.len() / 8 - 1) as u64 {
@@ -342,21 +343,21 @@ impl Walk<'_> {
 struct Node<'p> {
     flags: u16,
     key: &'p [u8],
-    /// What stands in the page: a value, or the page where it begins.
+    /// The data in the page: a value, or the number of its first page.
     data: &'p [u8],
-    /// How long the value is.
+    /// Size of the value, in bytes.
     size: usize,
     low: u64,
 }
 
 impl Node<'_> {
-    /// The page below, in a branch.
+    /// Returns the page below, in a branch.
     fn child(&self) -> u64 {
         self.low | (u64::from(self.flags) << 32)
     }
 }
 
-/// Finds the nodes of a page: within it, and none over another.
+/// Returns the nodes of a page; all lie within the page, and none overlaps another.
 fn nodes(bytes: &[u8], page: u64, is_leaf: bool) -> Result<Vec<Node<'_>>, Damage> {
     let wrong = || damaged(page, "its nodes do not fit into it");
     let (lower, upper) = (usize::from(u16_at(bytes, 12)), usize::from(u16_at(bytes, 14)));

@@ -1,7 +1,8 @@
-//! One LMDB environment: transactions, reads, growth of the map. Synchronous, used by the writer thread alone;
-//! other threads read beside it within a gate.
+//! One LMDB environment: transactions, reads, growth of the map. The engine is synchronous and used by the writer
+//! thread alone; other threads read beside it, within a gate.
 //!
-//! It never reports a group as done before LMDB's commit returned, which is after its sync (`spec/storage.md`).
+//! The engine never reports a group as done before LMDB's commit has returned, which is after LMDB's sync. Specified in
+//! `spec/storage.md`.
 
 use super::lock::DirLock;
 use super::reader::Reader;
@@ -22,10 +23,10 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 pub(super) type Db = Database<'static, RawBytes, RawBytes>;
 
-/// How many pages one write may dirty, at most, on its way from the root.
+/// Largest number of pages that one write makes dirty, on its way from the root.
 const DIRTY_PAGES_PER_OP: u64 = 3;
 
-/// How much a snapshot lets the file grow by before it is given up.
+/// Growth of the file that a snapshot allows before it is discarded, in bytes.
 const SNAPSHOT_ROOM_MIN: u64 = 1 << 30;
 
 /// An open environment with its tables.
@@ -36,7 +37,7 @@ pub(super) struct Engine {
     entropy: Entropy,
     snapshots: Vec<Weak<SharedTxn>>,
     gate: Arc<Gate>,
-    /// Reads by other threads.
+    /// Number of reads by other threads.
     durable_reads: Arc<AtomicU64>,
     lock: Arc<DirLock>,
 }
@@ -47,11 +48,11 @@ impl Drop for Engine {
     }
 }
 
-/// Why a group did not commit.
+/// Reasons for a group not to commit.
 #[derive(Debug)]
 pub(super) enum Abort {
     Heed(heed::Error),
-    /// The map could not be moved; LMDB has none now and must not be touched again.
+    /// The map could not be moved; LMDB has no map now and must not be used again.
     Unmapped,
     Corrupt(StoreError),
 }
@@ -81,7 +82,7 @@ impl Engine {
         }
     }
 
-    /// What the reader threads need.
+    /// Returns the shared state of the reader threads.
     pub(super) fn desk(&self, scan_bytes_max: usize) -> Desk {
         Desk {
             env: self.env.clone(),
@@ -93,17 +94,17 @@ impl Engine {
         }
     }
 
-    /// Has every read by other threads fail from here on.
+    /// Makes every later read by other threads fail.
     pub(super) fn shut(&self) {
         self.gate.shut();
     }
 
-    /// How many reads other threads answered.
+    /// Returns the number of reads that other threads answered.
     pub(super) fn durable_reads(&self) -> u64 {
         self.durable_reads.load(Ordering::Relaxed)
     }
 
-    /// Answers a read from what is durable.
+    /// Answers a read from the durable state.
     pub(super) fn read(&self, request: &StoreRequest, scan_bytes_max: usize) -> StoreDone {
         let done = request.check().and_then(|()| {
             let rtxn = self.env.read_txn().map_err(|error| read_failure("store", &error))?;
@@ -112,10 +113,10 @@ impl Engine {
         done.unwrap_or_else(|error| StoreDone::Failed { id: request.id(), error })
     }
 
-    /// Commits a group and answers the reads in it, all in order, with one sync. The first request is a commit.
+    /// Commits a group and answers the reads in it, in order, with one sync. The first request is a commit.
     ///
-    /// After a commit that failed, every later request of the group fails as [`StoreError::Poisoned`]; the ones
-    /// before it stand if they could.
+    /// After a failed commit, every later request of the group fails as [`StoreError::Poisoned`]. The requests before
+    /// it stand if they could be committed.
     pub(super) fn commit(&mut self, group: &[StoreRequest], scan_bytes_max: usize) -> Vec<StoreDone> {
         let bytes = group.iter().map(dirty_bytes).sum::<u64>();
         let mut outcome = self.make_room(bytes).and_then(|()| self.try_commit(group, scan_bytes_max));
@@ -167,7 +168,7 @@ impl Engine {
         Ok(done)
     }
 
-    /// Takes a view of what is durable, with room in the map so that the store can go on beside it.
+    /// Takes a view of the durable state, with room in the map so that the store can continue beside it.
     pub(super) fn snapshot(&mut self) -> Result<Snapshot, SnapshotError> {
         let room = self.file_bytes().saturating_mul(2).max(SNAPSHOT_ROOM_MIN);
         self.make_room(room).map_err(|_| SnapshotError::Store(StoreError::Poisoned))?;
@@ -179,7 +180,7 @@ impl Engine {
         Ok(Snapshot::new(shared, self.reader.apart(), self.lock.clone()))
     }
 
-    /// Fills in the figures of the file.
+    /// Sets the statistics of the file.
     pub(super) fn measure(&self, stats: &mut StoreStats) {
         let info = self.env.info();
         let own = self.env.unnamed_database_stat();
@@ -220,15 +221,15 @@ impl Engine {
         for snapshot in self.snapshots.drain(..).filter_map(|snapshot| snapshot.upgrade()) {
             drop(snapshot.lock().unwrap_or_else(PoisonError::into_inner).take());
         }
-        // SAFETY: no transaction may be open. Those of snapshots were just ended, and new ones are made only through
-        // this engine, which its thread alone uses; those of reader threads lie within the gate, which is held alone; all
+        // SAFETY: no transaction may be open. Those of snapshots were just ended. New ones are made only through this
+        // engine, which its thread alone uses. Those of reader threads are within the gate, which is held alone. All
         // others end within the call that began them.
         let moved = unsafe { self.env.resize(bytes) };
         *gate |= moved.is_err();
         moved.map_err(|_| Abort::Unmapped)
     }
 
-    /// Names the fault of a group that LMDB did not commit, and leaves a mark for the next start if it is the disk's.
+    /// Returns the error for a group that LMDB did not commit, and leaves a mark for the next start if the disk failed.
     fn blame(&self, abort: Abort, bytes: u64) -> StoreError {
         let error = match abort {
             Abort::Corrupt(error) => error,
@@ -246,7 +247,8 @@ impl Engine {
         error
     }
 
-    /// LMDB reports a short write, the usual first sign of a full disk, as an IO error; so the disk is asked.
+    /// Examines an I/O error. LMDB reports a short write, the usual first sign of a full disk, as an I/O error, so this
+    /// tries the disk.
     fn blame_disk(&self, error: &io::Error, bytes: u64) -> StoreError {
         if matches!(self.env.read_txn(), Err(heed::Error::Mdb(MdbError::Panic))) {
             return StoreError::NotDurable("the store's root page");
@@ -274,13 +276,13 @@ pub(super) fn read_failure(table: &'static str, error: &heed::Error) -> StoreErr
 
 #[cfg(test)]
 impl Engine {
-    /// What tests of what it is made of need.
+    /// Returns the engine's parts, for tests of the layers below.
     pub(super) const fn tests_parts(&mut self) -> (&Env<WithoutTls>, &Reader, &mut Entropy) {
         (&self.env, &self.reader, &mut self.entropy)
     }
 }
 
-/// How many bytes of pages a request may dirty, at most.
+/// Returns the largest size of the pages that a request makes dirty, in bytes.
 fn dirty_bytes(request: &StoreRequest) -> u64 {
     let StoreRequest::Commit { ops, .. } = request else { return 0 };
     let of_op = |op: &Op| {
@@ -295,7 +297,7 @@ fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
-/// Whether the disk that holds `dir` has no room for `bytes` more, by trying.
+/// Returns whether the disk of `dir` has no room for `bytes` more, by writing a file.
 pub(crate) fn is_full_for(dir: &Path, bytes: u64) -> bool {
     let path = dir.join("probe");
     let try_writing = || -> io::Result<()> {
@@ -307,12 +309,12 @@ pub(crate) fn is_full_for(dir: &Path, bytes: u64) -> bool {
         Ok(())
     };
     let full = try_writing().is_err_and(|error| is_full(&error));
-    // The probe is of no worth; if it can't be removed, the next one writes over it.
+    // If the probe cannot be removed, the next one overwrites it.
     drop(fs::remove_file(&path));
     full
 }
 
-/// Leaves word for the next start. A disk that fails syncs may fail this as well, so it is a hint, not a promise.
+/// Leaves a mark for the next start. It is a hint only, because a disk that fails syncs may lose the mark as well.
 fn mark_sync_failed(dir: &Path, error: &StoreError) {
     drop(fs::write(dir.join(SYNC_FAILED_FILE), format!("{error}\n")));
 }

@@ -1,4 +1,4 @@
-//! One process per data directory.
+//! Locks a data directory for one process.
 
 use super::OpenError;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -6,17 +6,17 @@ use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-/// The lock file, in the data directory. It stays when the lock is released.
+/// Name of the lock file in the data directory. The file stays when the lock is released.
 const LOCK_FILE: &str = "lock";
 
-/// Holds a directory until it is dropped; the kernel releases it when the process dies.
+/// A lock on a directory, held until it is dropped; the kernel releases it if the process dies.
 #[derive(Debug)]
 pub(super) struct DirLock {
     _file: File,
 }
 
 impl DirLock {
-    /// Locks `dir` and leaves this process's id for whoever comes next.
+    /// Locks `dir` and writes this process's id into the lock file.
     pub(super) fn take(dir: &Path) -> Result<Self, OpenError> {
         let path = dir.join(LOCK_FILE);
         let disk = |error| OpenError::Disk { path: path.clone(), error };
@@ -40,7 +40,7 @@ impl DirLock {
     }
 }
 
-/// Who holds the lock, as far as the file tells.
+/// Returns the holder of the lock, from the lock file.
 fn holder(file: &mut File) -> String {
     let mut text = String::new();
     let read = file.take(16).read_to_string(&mut text);

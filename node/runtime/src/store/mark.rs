@@ -1,6 +1,7 @@
-//! A mark beside the data file, left when the store closes: whoever finds the file just so need not check its pages.
+//! A mark beside the data file, written when the store closes. A start that finds the file unchanged since then need
+//! not check its pages.
 //!
-//! It is a hint. Without it, or when anything of the file is not as it says, the pages are checked; it is not made durable.
+//! The mark is a hint and not durable. If it is missing or does not match the file, the pages are checked.
 
 use super::{DATA_FILE, SYNC_FAILED_FILE};
 use std::fs;
@@ -8,10 +9,10 @@ use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-/// The mark's name in the data directory.
+/// Name of the mark in the data directory.
 const MARK_FILE: &str = "closed";
 
-/// What the file is known by: its size, and when it was changed.
+/// Returns the file's identity: its size, inode and times of change.
 fn known_by(dir: &Path) -> Option<String> {
     let data = fs::metadata(dir.join(DATA_FILE)).ok()?;
     let (size, inode) = (data.size(), data.ino());
@@ -19,7 +20,7 @@ fn known_by(dir: &Path) -> Option<String> {
     Some(format!("{size} {inode} {}.{:09} {}.{:09}\n", mtime.0, mtime.1, ctime.0, ctime.1))
 }
 
-/// Leaves the mark: nothing is written to the file any more.
+/// Writes the mark; nothing is written to the data file afterwards.
 pub(super) fn leave(dir: &Path) {
     let Some(text) = known_by(dir) else { return };
     if dir.join(SYNC_FAILED_FILE).exists() {
@@ -27,11 +28,11 @@ pub(super) fn leave(dir: &Path) {
     }
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600);
-    // A mark that is missing or cut off costs a check of the pages, and nothing else.
+    // A missing or incomplete mark only costs a check of the pages.
     drop(options.open(dir.join(MARK_FILE)).and_then(|mut file| file.write_all(text.as_bytes())));
 }
 
-/// Takes the mark away, and returns whether it fits the file.
+/// Removes the mark, and returns whether it matches the file.
 pub(super) fn take(dir: &Path) -> bool {
     let path = dir.join(MARK_FILE);
     let Ok(text) = fs::read_to_string(&path) else { return false };

@@ -1,11 +1,12 @@
-//! The store on disk: LMDB behind one writer thread, with readers beside it.
+//! The store on disk: LMDB behind one writer thread, with reader threads beside it.
 //!
-//! [`LmdbStore`] keeps the promises of [`cosmicsync_protocol::storage`]. One thread writes: it takes requests in order and
-//! commits all that wait in one transaction with one sync (group commit). What is to be read as it is durable is read by
-//! other threads meanwhile. Values that carry
-//! plaintext are sealed under the [`StoreKey`]; all others carry a checksum, because LMDB's pages have none.
-//! It never turns LMDB's syncs off, never reports a commit before it is durable, and after a failed commit never
-//! does anything until it is reopened (`spec/storage.md`).
+//! [`LmdbStore`] keeps the promises of [`cosmicsync_protocol::storage`]. The writer thread takes requests in order and
+//! commits all waiting ones in one transaction with one sync (group commit). Meanwhile other threads answer reads of
+//! the durable state. Values with plaintext are sealed under the [`StoreKey`]; all others have a checksum, because
+//! LMDB's pages have none.
+//!
+//! The store never turns LMDB's syncs off, and never reports a commit before it is durable. After a failed commit it
+//! does nothing until it is opened again. Specified in `spec/storage.md`.
 
 mod check;
 mod engine;
@@ -38,13 +39,14 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use writer::Message;
 
-/// The data file of a store, in its directory.
+/// Name of a store's data file in its directory.
 pub const DATA_FILE: &str = "data.mdb";
 
-/// A file that is there once a disk has failed to confirm a write: what a restart must not trust silently.
+/// Name of a file that exists once a disk has failed to confirm a write, so that a restart does not trust the disk
+/// silently.
 pub const SYNC_FAILED_FILE: &str = "sync-failed";
 
-/// A store in a directory. Dropping it carries out what was submitted, then closes it.
+/// A store in a directory. Dropping it carries out the submitted requests, then closes it.
 #[derive(Debug)]
 pub struct LmdbStore {
     // Dropped before the writer ends.
@@ -53,42 +55,43 @@ pub struct LmdbStore {
     thread: Option<JoinHandle<()>>,
 }
 
-/// A thread of the store is gone, which only a bug or a panicking callback brings about.
+/// A thread of the store is gone, which only a bug or a panicking callback can cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a thread of the store stopped: start the node again")]
 pub struct StoreStopped;
 
-/// Figures of a store since it was opened, and of its file now.
+/// Statistics of a store since it was opened, and of its file now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct StoreStats {
-    /// Commits that became durable.
+    /// Number of durable commits.
     pub commits: u64,
-    /// Transactions that carried them: one sync each.
+    /// Number of transactions that carried them, with one sync each.
     pub groups: u64,
-    /// Reads.
+    /// Number of reads.
     pub reads: u64,
-    /// Bytes of keys and values that were committed.
+    /// Size of the committed keys and values, in bytes.
     pub bytes: u64,
-    /// Size of the memory map: the file can't outgrow it, the store grows it in time.
+    /// Size of the memory map, in bytes. The file cannot exceed it; the store grows it in time.
     pub map_bytes: u64,
-    /// Bytes of a page.
+    /// Size of a page, in bytes.
     pub page_bytes: u64,
-    /// Pages that hold data.
+    /// Number of pages with data.
     pub used_pages: u64,
-    /// Pages of the file that are free to be used again, and LMDB's list of them.
+    /// Number of free pages in the file, including LMDB's list of them.
     pub free_pages: u64,
 }
 
 impl LmdbStore {
     /// Opens the store in `dir`, or creates one, and starts its threads.
     ///
-    /// `on_done` is called once for each request: on the writer thread and in their order, but for
-    /// [`Read::Durable`](cosmicsync_protocol::storage::Read::Durable), which other threads tell of at any time. It must not
-    /// block: while it runs nothing is written. Nothing in `dir` is touched before its format is known.
+    /// `on_done` is called once for each request: on the writer thread and in the order of the requests, except for
+    /// [`Read::Durable`](cosmicsync_protocol::storage::Read::Durable), which other threads report at any time.
+    /// `on_done` must not block, because nothing is written while it runs. Nothing in `dir` is changed before its
+    /// format is known.
     ///
     /// # Errors
-    /// [`OpenError`] tells whose turn it is: another process holds the directory, the store is newer than this
-    /// program, the key is another one's, or the disk refused.
+    /// [`OpenError`]: another process has the directory open, the store is newer than this program, the key does not
+    /// fit, or the disk refused.
     pub fn open(
         dir: &Path,
         key: &StoreKey,
@@ -107,7 +110,7 @@ impl LmdbStore {
         Ok(Self { readers: Some(readers), queue: Some(sender), thread: Some(thread) })
     }
 
-    /// Queues a request. Waits while [`StoreOptions::queue_max`] others of its kind are queued.
+    /// Queues a request. Waits while [`StoreOptions::queue_max`] other requests of its kind are queued.
     ///
     /// # Errors
     /// If the threads are gone; the request will never complete.
@@ -126,7 +129,7 @@ impl LmdbStore {
         self.ask(Message::Snapshot)?
     }
 
-    /// Tells the store's figures, once what is queued now is done.
+    /// Returns the store's statistics, once the requests queued now are done.
     ///
     /// # Errors
     /// If the writer thread is gone.
@@ -150,7 +153,7 @@ impl Drop for LmdbStore {
         drop(self.readers.take());
         drop(self.queue.take());
         if let Some(thread) = self.thread.take() {
-            // A panic of the thread was printed where it happened; there is nobody left to tell here.
+            // A panic of the thread was printed when it happened.
             drop(thread.join());
         }
     }

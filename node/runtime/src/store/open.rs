@@ -1,4 +1,5 @@
-//! Opening and creating a store: lock, format, key, tables; in this order, and nothing written before the first three.
+//! Opens and creates a store: lock, format, key, tables, in this order. Nothing is written before the first three are
+//! checked.
 
 use super::check::{self, Damage, Root};
 use super::engine::{Db, Engine};
@@ -15,44 +16,45 @@ use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The format of the store that this program writes, and the newest that it reads.
+/// The store format that this program writes, and the newest that it reads.
 pub(super) const FORMAT: u32 = 2;
 
-/// The oldest format that it reads: a store without the tables of [`ADDED`].
+/// The oldest store format that this program reads: without the tables of [`ADDED`].
 const FORMAT_MIN: u32 = 1;
 
-/// The tables that a store of an older format gets when it is opened. A program that knew only that one would not keep them
-/// in step.
+/// Tables that a store of an older format gets when it is opened. A program that knows only the older format would not
+/// keep them up to date.
 const ADDED: [Table; 2] = [Table::Term, Table::Keys];
 
-/// The database of the store's own rows. No request reaches it and no backup holds it.
+/// Name of the database with the store's own rows. No request reaches it and no backup includes it.
 const OWN_NAME: &str = "store";
 const FORMAT_KEY: &[u8] = b"format";
 const CHECK_KEY: &[u8] = b"key";
 
-/// Where a store is made before it takes its name: a crash in between leaves nothing half made.
+/// Name of the directory in which a store is created before it is renamed, so that a crash leaves nothing incomplete.
 const CREATING_DIR: &str = "creating";
 
 const DBS_MAX: u32 = 32;
 
-/// Up to which size all pages of a file are checked that was not left by a store that closed: it takes about a second.
+/// Size up to which all pages of a file are checked if no store closed it properly, in bytes; this takes about a
+/// second.
 const CHECKED_BYTES_MAX: u64 = 1 << 30;
 
-/// The smallest map: room for the empty tables and one page of each.
+/// Smallest map, in bytes: room for the empty tables and one page of each.
 const MAP_BYTES_MIN: usize = 1 << 20;
 
-/// How a store behaves. The defaults suit a node.
+/// Options of a store. The defaults suit a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoreOptions {
-    /// Initial size of the memory map. It grows by itself; it takes address space, not memory.
+    /// Initial size of the memory map, in bytes. The map grows by itself; it takes address space, not memory.
     pub map_bytes: usize,
-    /// How many requests may wait before submitting waits too.
+    /// Number of waiting requests from which on a submitter waits too.
     pub queue_max: usize,
-    /// The most commits that share one sync.
+    /// Largest number of commits that share one sync.
     pub group_commits_max: usize,
-    /// The most bytes of keys and values that share one sync, but for one commit that is larger by itself.
+    /// Largest size of the keys and values that share one sync, in bytes; a single larger commit is possible.
     pub group_bytes_max: usize,
-    /// The most bytes of rows that one scan returns, whatever it asks for, but for one row that is larger by itself.
+    /// Largest size of the rows that one scan returns, in bytes, whatever it requests; a single larger row is possible.
     pub scan_bytes_max: usize,
 }
 
@@ -68,18 +70,18 @@ impl Default for StoreOptions {
     }
 }
 
-/// Why a store did not open. Nothing was changed.
+/// Errors of opening a store. An error leaves everything unchanged.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Another process, or this one, has it open.
+    /// Another process, or this one, has the store open.
     #[error("{} is in use by {holder}: stop it first, or choose another data directory", dir.display())]
     Locked {
         /// The data directory.
         dir: PathBuf,
-        /// Who holds it.
+        /// Description of the lock's holder.
         holder: String,
     },
-    /// A newer program wrote it.
+    /// A newer program wrote the store.
     #[error("{} has store format {found}, but this program knows only up to {known}: use a newer version of the program", dir.display())]
     Newer {
         /// The data directory.
@@ -89,32 +91,32 @@ pub enum OpenError {
         /// The newest format that this program reads.
         known: u32,
     },
-    /// The data file is not one of ours, or its first pages are damaged.
+    /// The data file is not a store, or its first pages are damaged.
     #[error("{} is not a store, or is damaged: restore a backup, or choose another data directory", path.display())]
     NotAStore {
         /// The data file.
         path: PathBuf,
     },
-    /// Pages of the data file are missing or not as they were written.
+    /// Pages of the data file are missing or damaged.
     #[error("{} is damaged ({what}): restore a backup", path.display())]
     Damaged {
         /// The data file.
         path: PathBuf,
-        /// What is wrong.
+        /// The error.
         what: String,
     },
-    /// The key file is not the one with which the store was made.
+    /// The key file does not belong to the store.
     #[error("the key file in {} does not belong to the store there: put back the one that was made with it, or restore a backup", dir.display())]
     WrongKey {
         /// The data directory.
         dir: PathBuf,
     },
-    /// The disk refused.
+    /// The disk refused access.
     #[error("can't use {}: {error}", path.display())]
     Disk {
         /// The file or directory.
         path: PathBuf,
-        /// Why.
+        /// The error.
         #[source]
         error: io::Error,
     },
@@ -146,7 +148,7 @@ pub(super) fn open(dir: &Path, key: &StoreKey, options: &StoreOptions) -> Result
     Ok(Engine::new(env, tables, Sealer::new(key), Entropy::new(seed), lock))
 }
 
-/// Checks the data file before it is mapped, unless it is just as the store left it. Returns its size.
+/// Checks the data file before it is mapped, unless a store closed it properly. Returns its size.
 fn check_file(dir: &Path, path: &Path) -> Result<u64, OpenError> {
     let disk = |error| OpenError::Disk { path: path.into(), error };
     let blame = |damage| match damage {
@@ -167,7 +169,7 @@ fn check_file(dir: &Path, path: &Path) -> Result<u64, OpenError> {
     Ok(bytes)
 }
 
-/// Makes the directory if it isn't there, and durable in its parent.
+/// Creates the directory if it does not exist, and makes that durable in its parent.
 pub(crate) fn make_dir(dir: &Path) -> io::Result<()> {
     if dir.is_dir() {
         return Ok(());
@@ -179,7 +181,7 @@ pub(crate) fn make_dir(dir: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes an empty store under another name, then gives it its own.
+/// Creates an empty store under another name, then renames it.
 fn create(dir: &Path, key: &StoreKey) -> Result<(), OpenError> {
     let making = dir.join(CREATING_DIR);
     let disk = |error| OpenError::Disk { path: making.clone(), error };
@@ -197,7 +199,7 @@ fn create(dir: &Path, key: &StoreKey) -> Result<(), OpenError> {
     sync_dir(dir).map_err(disk)
 }
 
-/// Creates tables and notes the format, in one transaction.
+/// Creates tables and writes the format, in one transaction.
 fn create_tables(env: &Env<WithoutTls>, tables: &[Table], key: &StoreKey) -> heed::Result<()> {
     let wtxn = env.write_txn()?;
     let created = env.create_databases_and_commit(wtxn, |opener, wtxn| {
@@ -212,7 +214,7 @@ fn create_tables(env: &Env<WithoutTls>, tables: &[Table], key: &StoreKey) -> hee
     created.map(drop)
 }
 
-/// Opens all tables `but` some, all of which must be there.
+/// Opens all tables except `but`; the opened ones must exist.
 fn open_tables(dir: &Path, env: &Env<WithoutTls>, but: &[Table]) -> Result<Vec<Db>, OpenError> {
     let rtxn = env.read_txn().map_err(|error| blame(dir, error))?;
     let opened = env.open_databases_and_commit(rtxn, |opener, rtxn| {
@@ -232,7 +234,7 @@ fn open_tables(dir: &Path, env: &Env<WithoutTls>, but: &[Table]) -> Result<Vec<D
     tables.collect()
 }
 
-/// Checks format and key. Returns the format.
+/// Checks the format and the key. Returns the format.
 fn check_own_rows(dir: &Path, key: &StoreKey, env: &Env<WithoutTls>) -> Result<u32, OpenError> {
     let rtxn = env.read_txn().map_err(|error| blame(dir, error))?;
     let found = env.open_databases_and_commit(rtxn, |opener, rtxn| {
@@ -255,7 +257,7 @@ fn check_own_rows(dir: &Path, key: &StoreKey, env: &Env<WithoutTls>) -> Result<u
     }
 }
 
-/// The map that an existing file needs: at least half of it stays free.
+/// Returns the size of the map for an existing file: at least half of it stays free.
 fn map_bytes(asked: usize, file_bytes: usize) -> usize {
     asked.max(file_bytes.saturating_mul(2)).max(MAP_BYTES_MIN).next_power_of_two()
 }
@@ -264,13 +266,13 @@ fn map_bytes(asked: usize, file_bytes: usize) -> usize {
 fn open_env(dir: &Path, map_bytes: usize) -> heed::Result<Env<WithoutTls>> {
     let mut options = EnvOpenOptions::new().read_txn_without_tls();
     options.map_size(map_bytes).max_dbs(DBS_MAX).max_readers(16);
-    // SAFETY: the map is undefined if someone else changes the file under it. `DirLock` keeps every other process
-    // and store of this program out of the directory, LMDB's own lock file is left to LMDB, and no flag is set that
-    // would turn off its locks or syncs.
+    // SAFETY: the map is undefined if another process or store changes the file under it. `DirLock` keeps every other
+    // process and store of this program out of the directory. LMDB's own lock file is left to LMDB, and no flag is set
+    // that would turn off its locks or syncs.
     unsafe { options.open(dir) }
 }
 
-/// Tells the caller's, the file's and the disk's faults apart.
+/// Returns the error for a fault of the caller, the file or the disk.
 fn blame(dir: &Path, error: heed::Error) -> OpenError {
     let path = dir.join(DATA_FILE);
     match error {
@@ -280,7 +282,7 @@ fn blame(dir: &Path, error: heed::Error) -> OpenError {
     }
 }
 
-/// Rewrites the format of a closed store, as a newer program would have.
+/// Rewrites the format of a closed store, as a newer program would.
 #[cfg(test)]
 pub(super) fn tests_write_format(dir: &Path, format: u32) {
     let env = open_env(dir, MAP_BYTES_MIN).unwrap();
@@ -293,7 +295,7 @@ pub(super) fn tests_write_format(dir: &Path, format: u32) {
     written.map(drop).unwrap();
 }
 
-/// Makes a store of [`FORMAT_MIN`], which may lack more tables than those of that format did.
+/// Creates a store of [`FORMAT_MIN`]; it may lack more tables than that format did.
 #[cfg(test)]
 pub(super) fn tests_create_oldest(dir: &Path, key: &StoreKey, without: &[Table]) {
     let env = open_env(dir, MAP_BYTES_MIN).unwrap();

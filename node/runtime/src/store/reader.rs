@@ -9,12 +9,12 @@ use heed::{RoTxn, WithoutTls};
 use std::ops::Bound;
 use std::sync::Arc;
 
-/// The tables, and what opens their values.
+/// The tables, and the keys that open their values.
 #[derive(Debug, Clone)]
 pub(super) struct Reader {
     pub(super) tables: Arc<[Db]>,
     pub(super) sealer: Sealer,
-    /// The rows of the table whose keys are sealed.
+    /// The rows of the table with sealed keys.
     pub(super) runs: Runs,
 }
 
@@ -24,12 +24,12 @@ impl Reader {
         Self { tables: tables.into(), sealer, runs }
     }
 
-    /// The same tables, read from the disk without what others read of them.
+    /// Returns a reader of the same tables with a cache of its own.
     pub(super) fn apart(&self) -> Self {
         Self { runs: self.runs.apart(), ..self.clone() }
     }
 
-    /// Answers a read. A scan returns at most `bytes_max` bytes, whatever it asks for, but for its first row.
+    /// Answers a read. A scan returns at most `bytes_max` bytes, whatever it requests; its first row always comes.
     pub(super) fn answer(
         &self,
         txn: &RoTxn<'_, WithoutTls>,
@@ -66,7 +66,7 @@ impl Reader {
         stored.map(|stored| self.sealer.open((table, key), stored)).transpose()
     }
 
-    /// Reads rows up to the limits of `scan` and `bytes_max`, and tells whether there are more.
+    /// Reads rows up to the limits of `scan` and `bytes_max`; also returns whether there are more.
     pub(super) fn scan(
         &self,
         txn: &RoTxn<'_, WithoutTls>,
@@ -105,14 +105,14 @@ impl Reader {
     }
 }
 
-/// The bounds of `from <= key < to`. LMDB takes no empty key.
+/// Returns the bounds of `from <= key < to`. LMDB takes no empty key.
 pub(super) fn bounds<'b>(from: &'b [u8], to: &'b [u8]) -> (Bound<&'b [u8]>, Bound<&'b [u8]>) {
     let from = if from.is_empty() { Bound::Unbounded } else { Bound::Included(from) };
     let to = if to.is_empty() { Bound::Unbounded } else { Bound::Excluded(to) };
     (from, to)
 }
 
-/// The rows that a scan returns, up to its limits.
+/// The rows of a scan, up to its limits.
 #[derive(Debug)]
 pub(super) struct Page {
     rows: Vec<Row>,
@@ -128,7 +128,7 @@ impl Page {
         Self { rows: Vec::new(), bytes: 0, bytes_max, rows_max: scan.rows_max, more: false }
     }
 
-    /// Takes the next row, unless a limit is reached. Returns whether there is any use in further ones.
+    /// Takes the next row, unless a limit is reached. Returns whether to offer more.
     pub(super) fn offer<E>(&mut self, row: impl FnOnce() -> Result<Row, E>) -> Result<bool, E> {
         if self.rows.len() >= self.rows_max {
             self.more = true;

@@ -1,7 +1,7 @@
-//! The reader threads: they answer what is to be read as it is durable, beside the writer and its syncs.
+//! The reader threads, which answer reads of the durable state beside the writer and its syncs.
 //!
-//! LMDB shows a transaction to readers only after its sync, so what they see is durable; and a commit is reported after
-//! that, so whoever asks then sees it.
+//! LMDB shows a transaction to readers only after its sync, so they see only durable rows. A commit is reported after
+//! that, so a read that follows the report sees it.
 
 use super::StoreStopped;
 use super::engine::read_failure;
@@ -16,46 +16,46 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::JoinHandle;
 
-/// How many there are.
+/// Number of reader threads.
 const READERS: usize = 2;
-/// Rows that whoever submits a request reads itself, at most: they take less than handing the request over. Where they are
-/// not in memory, the disk is asked for a few pages.
+/// Largest number of rows that the submitting thread reads itself, because that takes less time than passing the
+/// request on. If the rows are not in memory, this reads a few pages from the disk.
 const AT_ONCE_MAX: usize = 4;
 
-/// What is called with each completion, on whichever thread made it.
+/// The callback for each completion, on the thread that made it.
 pub(super) type OnDone = Arc<dyn Fn(StoreDone) + Send + Sync>;
 
-/// Whether the map may be read. Readers hold it open for one request each; the writer takes it alone to move the map, and
-/// shuts it for good when the store fails.
+/// Guards the map. Each reader holds it for one request. The writer takes it alone to move the map, and shuts it for
+/// good if the store fails.
 #[derive(Debug, Default)]
 pub(super) struct Gate {
     shut: RwLock<bool>,
 }
 
 impl Gate {
-    /// Holds the map where it is. `None` once the store failed.
+    /// Keeps the map in place; returns `None` if the store has failed.
     fn enter(&self) -> Option<RwLockReadGuard<'_, bool>> {
         let shut = self.shut.read().unwrap_or_else(PoisonError::into_inner);
         (!*shut).then_some(shut)
     }
 
-    /// Waits until nobody reads, and keeps everybody out. Writing `true` shuts the gate.
+    /// Waits until there are no readers, and keeps them out. Writing `true` shuts the gate.
     pub(super) fn alone(&self) -> RwLockWriteGuard<'_, bool> {
         self.shut.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Refuses every read from here on.
+    /// Makes every later read fail.
     pub(super) fn shut(&self) {
         *self.alone() = true;
     }
 }
 
-/// What the threads share.
+/// The shared state of the reader threads.
 pub(super) struct Desk {
     pub(super) env: Env<WithoutTls>,
     pub(super) reader: Reader,
     pub(super) gate: Arc<Gate>,
-    /// Reads so far.
+    /// Number of reads so far.
     pub(super) reads: Arc<AtomicU64>,
     pub(super) scan_bytes_max: usize,
     pub(super) _lock: Arc<DirLock>,
@@ -76,7 +76,7 @@ impl Desk {
     }
 }
 
-/// The threads, and what they are given. Dropping it answers what was submitted.
+/// The reader threads, and their queue. Dropping it answers the submitted requests.
 pub(super) struct Readers {
     desk: Arc<Desk>,
     on_done: OnDone,
@@ -125,7 +125,7 @@ fn is_small(request: &StoreRequest) -> bool {
     }
 }
 
-/// Waits for a request, alone: whoever else waits does so for its turn to wait.
+/// Waits for a request. One thread waits at a time; the others wait for their turn.
 fn next(receiver: &Mutex<Receiver<StoreRequest>>) -> Option<StoreRequest> {
     receiver.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
 }
@@ -134,7 +134,7 @@ impl Drop for Readers {
     fn drop(&mut self) {
         drop(self.queue.take());
         for thread in self.threads.drain(..) {
-            // A panic of the thread was printed where it happened; there is nobody left to tell here.
+            // A panic of the thread was printed when it happened.
             drop(thread.join());
         }
     }

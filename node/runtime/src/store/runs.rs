@@ -1,9 +1,9 @@
-//! Rows whose keys are sealed too: consecutive ones lie in *runs*, each sealed as one value.
+//! Rows with sealed keys: consecutive rows form *runs*, and each run is sealed as one value.
 //!
-//! A run stands under the number of its index and a *label* that says nothing but its order among the runs of that index:
-//! labels rise with the keys. So LMDB holds the order, any transaction reads right, and nothing is loaded when a store is
-//! opened. Where a key belongs is found by bisection over labels, which opens a few runs; a cache remembers runs and where
-//! they began. Each run that a group touches is written once (`spec/storage.md`).
+//! A run is stored under the number of its index and a *label*, which reveals only the order among the runs of that
+//! index: labels ascend with the keys. Thus LMDB keeps the order, every transaction reads correctly, and opening a
+//! store loads nothing. The run of a key is found by bisection over labels, which opens a few runs; a cache remembers
+//! runs and their first keys. Each run that a group changes is written once. Specified in `spec/storage.md`.
 
 mod cache;
 mod place;
@@ -24,23 +24,23 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-/// The table whose rows lie in runs.
+/// The table whose rows are stored in runs.
 const TABLE: Table = Table::Term;
 
-/// What sealing adds to a run.
+/// Bytes that sealing adds to a run.
 const SEAL_BYTES: usize = 40;
 
-/// Below this, neighbours become one.
+/// Size below which neighbouring runs are merged, in bytes.
 const SMALL_BYTES: usize = RUN_BYTES_MAX / 4;
 
-/// How many hints are tried that turn out wrong.
+/// Largest number of wrong hints before the search goes on without them.
 const HINTS_MAX: usize = 4;
 
-/// Rows to write, by key; `None` deletes. A group gathers them, so that it writes each run once.
+/// Rows to write, by key; `None` deletes. A group collects them, so that it writes each run once.
 pub(super) type Changes = BTreeMap<Bytes, Option<Bytes>>;
 
-/// The number of the index that a key belongs to: its first 4 bytes. A shorter key counts as if zeros followed, which keeps
-/// the order of keys.
+/// Returns the number of a key's index: its first 4 bytes. A shorter key is padded with zeros, which preserves the
+/// order of keys.
 fn index_no(key: &[u8]) -> [u8; 4] {
     let mut no = [0; 4];
     no.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
@@ -54,17 +54,17 @@ fn row_key(no: [u8; 4], label: u64) -> [u8; 12] {
     key
 }
 
-/// The parts of a row key.
+/// Splits a row key into its parts.
 fn parts(key: &[u8]) -> Option<([u8; 4], u64)> {
     let (no, label) = key.split_first_chunk()?;
     Some((*no, u64::from_be_bytes(label.try_into().ok()?)))
 }
 
-/// Why runs could not be read or written.
+/// Errors of reading or writing runs.
 #[derive(Debug)]
 pub(super) enum Fault {
     Heed(heed::Error),
-    /// A run does not open, or stands where it should not.
+    /// A run cannot be opened, or is in the wrong place.
     Damaged,
 }
 
@@ -90,7 +90,7 @@ impl Fault {
     }
 }
 
-/// A run in its place.
+/// A run and its place.
 #[derive(Debug, Clone)]
 struct Found {
     label: u64,
@@ -110,17 +110,17 @@ impl Runs {
         Self { db, sealer, cache: Arc::default() }
     }
 
-    /// The same runs, read from the disk without what others read of them.
+    /// Returns the same runs with a cache of its own.
     pub(super) fn apart(&self) -> Self {
         Self { cache: Arc::default(), ..self.clone() }
     }
 
-    /// The value of a row.
+    /// Returns the value of a row.
     pub(super) fn get(&self, txn: &RoTxn<'_, WithoutTls>, key: &[u8]) -> Result<Option<Bytes>, Fault> {
         Ok(self.locate(txn, key)?.and_then(|found| found.run.value(key)))
     }
 
-    /// Fills a page with rows in the order of `scan`.
+    /// Fills a page with rows, in the order of `scan`.
     pub(super) fn scan(&self, txn: &RoTxn<'_, WithoutTls>, scan: &Scan, page: &mut Page) -> Result<(), Fault> {
         if !scan.to.is_empty() && scan.from >= scan.to {
             return Ok(());
@@ -170,8 +170,8 @@ impl Runs {
         Ok(())
     }
 
-    /// Where the run stands that `bound` belongs to; if it comes before all runs of its index, a place before them. `None`
-    /// for an empty bound.
+    /// Returns the row key of the run that `bound` belongs to. Before all runs of its index, returns a key before
+    /// these; for an empty bound, returns `None`.
     fn row_key_of(&self, txn: &RoTxn<'_, WithoutTls>, bound: &[u8]) -> Result<Option<[u8; 12]>, Fault> {
         if bound.is_empty() {
             return Ok(None);
@@ -179,7 +179,7 @@ impl Runs {
         Ok(Some(row_key(index_no(bound), self.locate(txn, bound)?.map_or(0, |found| found.label))))
     }
 
-    /// Opens a run that stands under `key`.
+    /// Opens the run stored under `key`.
     fn open(&self, key: &[u8], stored: &[u8]) -> Result<Arc<Run>, Fault> {
         let id = run_id(key, stored)?;
         if let Some(run) = self.cache.get(&id) {
@@ -195,7 +195,7 @@ impl Runs {
         Ok(self.db.get(txn, &row_key(no, label))?)
     }
 
-    /// The last run whose label is `label` or less.
+    /// Returns the last run with a label of at most `label`.
     fn at_or_before<'t>(
         &self,
         txn: &'t RoTxn<'_, WithoutTls>,
@@ -205,7 +205,7 @@ impl Runs {
         of_index(no, self.db.get_lower_than_or_equal_to(txn, &row_key(no, label))?)
     }
 
-    /// The first run whose label is greater than `label`.
+    /// Returns the first run with a label greater than `label`.
     fn behind<'t>(
         &self,
         txn: &'t RoTxn<'_, WithoutTls>,
@@ -215,11 +215,11 @@ impl Runs {
         of_index(no, self.db.get_greater_than(txn, &row_key(no, label))?)
     }
 
-    /// Finds the last run that begins at `key` or before it.
+    /// Finds the last run that begins at or before `key`.
     fn locate(&self, txn: &RoTxn<'_, WithoutTls>, key: &[u8]) -> Result<Option<Found>, Fault> {
         let no = index_no(key);
         let mut found = self.hinted(txn, no, key)?;
-        // The labels from one to the other are still to be looked at.
+        // Labels from `low` to `high` remain to be searched.
         let mut low = found.as_ref().map_or(0, |found| found.label.saturating_add(1));
         let mut high = u64::MAX;
         if found.as_ref().is_none_or(|found| found.run.last() < key)
@@ -250,7 +250,7 @@ impl Runs {
         Ok(found)
     }
 
-    /// A run that begins at `key` or before it, by what was seen before.
+    /// Returns a run that begins at or before `key`, from the cache.
     fn hinted(&self, txn: &RoTxn<'_, WithoutTls>, no: [u8; 4], key: &[u8]) -> Result<Option<Found>, Fault> {
         for _ in 0..HINTS_MAX {
             let hint = self.cache.hint_before(key).and_then(|id| parts(&id.key));
@@ -266,12 +266,12 @@ impl Runs {
         Ok(None)
     }
 
-    /// The label of a run that begins behind `key`, by what was seen before.
+    /// Returns the label of a run that begins after `key`, from the cache.
     fn hinted_behind(&self, txn: &RoTxn<'_, WithoutTls>, no: [u8; 4], key: &[u8]) -> Result<Option<u64>, Fault> {
         let Some(hint) = self.cache.hint_behind(key) else { return Ok(None) };
         let Some((_, label)) = parts(&hint.key).filter(|(of, _)| *of == no) else { return Ok(None) };
         let Some(stored) = self.at(txn, no, label)? else { return Ok(None) };
-        // Where the very run stands that was seen there is nothing to open.
+        // If it is exactly the run that was cached, it need not be opened.
         let is_behind = run_id(&hint.key, stored)? == hint || self.open(&hint.key, stored)?.first() > key;
         Ok(is_behind.then_some(label))
     }
@@ -292,7 +292,7 @@ fn of_index<'t>(no: [u8; 4], row: Option<(&[u8], &'t [u8])>) -> Result<Option<(u
 pub(super) struct Rewriting<'a> {
     runs: &'a Runs,
     entropy: &'a mut Entropy,
-    /// Room for what is written next: sealed, and before that.
+    /// Buffers for the next run: sealed, and before sealing.
     stored: &'a mut Vec<u8>,
     plain: Vec<u8>,
 }
@@ -327,7 +327,7 @@ impl<'a> Rewriting<'a> {
         Ok(Some(Found { label, run: self.runs.open(&row_key(no, label), stored)? }))
     }
 
-    /// How many of the changes, of which the first does, belong to a run: those up to where the next one begins.
+    /// Returns the number of changes, from the first one on, that belong to a run: those before the next run begins.
     fn belonging(
         &self,
         wtxn: &RwTxn<'_>,
@@ -346,7 +346,7 @@ impl<'a> Rewriting<'a> {
         Ok(changes[..of_index].partition_point(|(key, _)| &key[..] < next.first()).max(inside))
     }
 
-    /// Removes all rows of `from <= key < to`, where an empty bound is none. Runs that lie within are not opened.
+    /// Deletes all rows of `from <= key < to`; an empty bound means no bound. Runs wholly in the range are not opened.
     pub(super) fn delete_range(&mut self, wtxn: &mut RwTxn<'_>, from: &[u8], to: &[u8]) -> Result<(), Fault> {
         if !to.is_empty() && from >= to {
             return Ok(());
@@ -368,7 +368,7 @@ impl<'a> Rewriting<'a> {
         for (no, found) in [(index_no(from), start), (index_no(to), end)] {
             let Some(Found { label, run }) = found else { continue };
             let rows: Vec<_> = run.rows().filter(|(key, _)| keeps(key)).collect();
-            // Fewer rows never need more bytes, so what is left fits where it was.
+            // Fewer rows never need more bytes, so the rest fits into the run's place.
             if rows.is_empty() {
                 self.remove(wtxn, no, label)?;
             } else if rows.len() < run.len() {
@@ -400,7 +400,7 @@ impl<'a> Rewriting<'a> {
     }
 }
 
-/// The rows of a run after changes. `None` if they change nothing.
+/// Returns the rows of a run after changes; `None` if nothing changes.
 fn merged<'a>(run: Option<&'a Run>, changes: &'a [(Bytes, Option<Bytes>)]) -> Option<Vec<RowRef<'a>>> {
     let mut rows = Vec::with_capacity(run.map_or(0, Run::len) + changes.len());
     let mut old = run.into_iter().flat_map(Run::rows).peekable();

@@ -1,8 +1,8 @@
-//! How a value stands on disk: sealed, or with a checksum.
+//! The form of a value on disk: sealed, or with a checksum.
 //!
-//! Sealed: nonce (24 bytes), XChaCha20-Poly1305 ciphertext, tag (16 bytes). Plain: value, then 8 bytes of BLAKE3.
-//! The cipher is put together from HChaCha20 and ring's ChaCha20-Poly1305, which take a fifth of the time.
-//! Both bind the value to its table and key, so that a row moved elsewhere is noticed (`spec/storage.md`).
+//! Sealed: nonce (24 bytes), XChaCha20-Poly1305 ciphertext, tag (16 bytes). Plain: value, then 8 bytes of BLAKE3. The
+//! cipher is composed of HChaCha20 and ring's ChaCha20-Poly1305, which takes a fifth of the time. Both forms bind the
+//! value to its table and key, so that a moved row is detected. Specified in `spec/storage.md`.
 
 use bytes::Bytes;
 use chacha20::{R20, hchacha};
@@ -15,22 +15,22 @@ use zeroize::{ZeroizeOnDrop, Zeroizing};
 const NONCE_BYTES: usize = 24;
 const CHECKSUM_BYTES: usize = 8;
 
-/// The key that seals what a store keeps at rest. It stands in the key file, never in the store.
+/// The key that seals a store's values at rest. The key is in the key file, never in the store.
 #[derive(Clone, ZeroizeOnDrop)]
 pub struct StoreKey([u8; 32]);
 
 impl StoreKey {
-    /// Takes key bytes.
+    /// Returns the key with these bytes.
     pub const fn new(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// The bytes, for the key file.
+    /// Returns the key's bytes, for the key file.
     pub(crate) const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// Tells keys apart without giving anything away: kept in the store to name a wrong key file as such.
+    /// Returns a value that identifies the key without revealing it; stored, so that a wrong key file is recognised.
     pub(super) fn check_value(&self) -> [u8; 16] {
         let mut check = [0; 16];
         check.copy_from_slice(&blake3::derive_key("cosmicsync store key check 1", &self.0)[..16]);
@@ -44,7 +44,7 @@ impl fmt::Debug for StoreKey {
     }
 }
 
-/// Turns values into what stands on disk and back.
+/// Encodes and decodes values for the disk.
 #[derive(Clone)]
 pub(super) struct Sealer {
     key: Zeroizing<[u8; 32]>,
@@ -59,7 +59,7 @@ impl Sealer {
         }
     }
 
-    /// Encodes `value` into `stored`, whose old content goes.
+    /// Encodes `value` into `stored`, replacing its content.
     pub(super) fn seal(&self, entropy: &mut Entropy, row: (Table, &[u8]), value: &[u8], stored: &mut Vec<u8>) {
         stored.clear();
         if row.0.sealed_at_rest() {
@@ -77,7 +77,7 @@ impl Sealer {
         }
     }
 
-    /// Decodes what stands on disk.
+    /// Decodes a value from the disk.
     pub(super) fn open(&self, row: (Table, &[u8]), stored: &[u8]) -> Result<Bytes, StoreError> {
         let value = if row.0.sealed_at_rest() { self.unseal(row, stored) } else { self.verify(row, stored) };
         value.ok_or(StoreError::Corrupt { table: row.0.name() })
@@ -92,7 +92,7 @@ impl Sealer {
         Some(value.into())
     }
 
-    /// XChaCha20-Poly1305 for one nonce: its first 16 bytes make a key, the others follow 4 zeros.
+    /// Returns the XChaCha20-Poly1305 cipher for a nonce: the first 16 bytes derive a key, the others follow 4 zeros.
     fn cipher(&self, nonce: &[u8; NONCE_BYTES]) -> (LessSafeKey, Nonce) {
         let mut input = [0; 16];
         let mut short = [0; NONCE_LEN];

@@ -7,24 +7,24 @@ use cosmicsync_protocol::storage::{Row, Scan, StoreError, Table};
 use heed::{RoTxn, WithoutTls};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The transaction of a snapshot. The engine takes it away when it must move the map.
+/// The transaction of a snapshot. The engine ends it when it must move the map.
 pub(super) type SharedTxn = Mutex<Option<RoTxn<'static, WithoutTls>>>;
 
-/// All commits up to one, as they stood then, however much is written since.
+/// All commits up to one, unaffected by later writes.
 ///
-/// It holds on to the pages of its time: the file grows by what is rewritten meanwhile, so drop it soon.
+/// A snapshot keeps the pages of its time, so the file grows by all pages rewritten meanwhile. Drop it soon.
 #[derive(Clone)]
 pub struct Snapshot {
-    // In this order: the transaction ends before the directory is free.
+    // The order of the fields matters: the transaction ends before the directory is unlocked.
     txn: Arc<SharedTxn>,
     reader: Reader,
     _lock: Arc<DirLock>,
 }
 
-/// Why a snapshot could not be taken or read.
+/// Errors of taking or reading a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SnapshotError {
-    /// So much was written meanwhile that the store had to give the snapshot up in order to grow.
+    /// The store discarded the snapshot, because it had to grow too far beside it.
     #[error("the store outgrew the snapshot: try again, if need be while less is written")]
     Outgrown,
     /// The store failed.
@@ -40,10 +40,10 @@ impl Snapshot {
         Self { txn, reader, _lock: lock }
     }
 
-    /// Reads rows of `table` after the key `after`, or from the first. Stops before the row that would take keys and
-    /// values past `bytes_max`; the first row always comes. Returns no rows at the end of the table.
+    /// Reads rows of `table` after the key `after`, or from the first. Stops before the row that would exceed
+    /// `bytes_max` in keys and values; the first row always comes. Returns no rows at the end of the table.
     ///
-    /// The store waits with growing its map while this runs, so ask for megabytes, not for all.
+    /// The store cannot grow its map while this runs, so read megabytes at a time.
     ///
     /// # Errors
     /// If the store outgrew the snapshot, or a row is damaged.

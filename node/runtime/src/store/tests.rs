@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 const KEY: StoreKey = StoreKey::new([7; 32]);
 
-/// A store with a channel of completions, in a directory that goes with it.
+/// A store with a channel of completions, in a temporary directory.
 struct Opened {
     store: Option<LmdbStore>,
     done: Receiver<StoreDone>,
@@ -58,7 +58,7 @@ impl Subject for Opened {
 
 fn open_in(dir: &Path, options: StoreOptions) -> Result<(LmdbStore, Receiver<StoreDone>), OpenError> {
     let (sender, done) = channel();
-    // A test that is over may drop its end first.
+    // A finished test may have dropped its receiver.
     let store = LmdbStore::open(dir, &KEY, options, move |one| drop(sender.send(one)))?;
     Ok((store, done))
 }
@@ -263,7 +263,7 @@ fn a_durable_read_waits_for_no_writer() {
     let (sender, done) = channel();
     let (answered, wait) = channel();
     let wait = std::sync::Mutex::new(wait);
-    // The writer goes on only once the read that was submitted behind its commit is answered.
+    // The writer continues only once the read submitted after its commit is answered.
     let on_done = move |one: StoreDone| {
         match &one {
             StoreDone::Committed { .. } => wait.lock().unwrap().recv_timeout(Duration::from_secs(60)).unwrap(),
@@ -286,7 +286,7 @@ fn a_durable_read_is_never_older_than_what_was_reported() {
     for n in 1..150u64 {
         let rows = tables.map(|table| put(table, "0001n", n.to_be_bytes().to_vec()));
         assert_eq!(opened.one(commit(n, rows.to_vec())), StoreDone::Committed { id: StoreId(n) });
-        // What comes next is under way beside the read.
+        // The next commit runs beside the read.
         let next = tables.map(|table| put(table, "0001n", (n + 1).to_be_bytes().to_vec()));
         opened.store().submit(commit(0, next.to_vec())).unwrap();
         let keys = tables.map(|table| (table, Bytes::from("0001n"))).to_vec();
@@ -356,7 +356,7 @@ fn a_snapshot_stays_as_it_was_while_the_store_goes_on() {
 fn a_snapshot_gives_way_to_a_growing_store() {
     let opened = Opened::new(StoreOptions { group_commits_max: 1, ..StoreOptions::default() });
     let snapshot = opened.store().snapshot().unwrap();
-    // Gigabytes of pages that LMDB may have to touch, by the estimate, without writing any of them.
+    // By the estimate, LMDB may have to change gigabytes of pages; none of them is written.
     let ops = (0..u64::from(u16::MAX) * 4)
         .map(|key| Op::Delete { table: Table::Doc, key: key.to_be_bytes().to_vec().into() });
     opened.one(commit(1, ops.collect()));

@@ -1,4 +1,4 @@
-//! The writer thread: takes requests in order, gathers commits into groups, reports each once.
+//! The writer thread: takes requests in order, gathers commits into groups, and reports each once.
 
 use super::engine::Engine;
 use super::readers::OnDone;
@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::{Duration, Instant};
 
-/// What the handle asks of the thread.
+/// A message to the writer thread.
 #[derive(Debug)]
 pub(super) enum Message {
     Request(StoreRequest),
@@ -17,7 +17,7 @@ pub(super) enum Message {
     Stats(SyncSender<StoreStats>),
 }
 
-/// Runs until every sender is gone and all that was sent is done.
+/// Runs until every sender is gone and all messages are handled.
 pub(super) fn run(engine: Engine, queue: &Receiver<Message>, options: &StoreOptions, on_done: &OnDone) {
     let mut writer = Writer { engine, on_done, poisoned: false, stats: StoreStats::default(), options };
     let mut waiting = VecDeque::new();
@@ -37,17 +37,17 @@ pub(super) fn run(engine: Engine, queue: &Receiver<Message>, options: &StoreOpti
     }
 }
 
-/// How long a group waits for more: the part of a sync's time that it may cost.
+/// A group waits for more commits at most for this fraction (one in N) of a sync's time.
 const PATIENCE_PART: u32 = 16;
 
-/// What past groups tell about the next one.
+/// Predicts the size of the next group from past ones.
 ///
-/// Those who wait for a commit submit their next one as soon as the last is done, a moment after the next group
-/// could begin. So a group waits that moment, but only while others were seen to share a sync, and only until as
-/// many are there as were seen: a lone writer never waits.
+/// A submitter that waits for its commit submits the next one right after, a moment after the next group could begin.
+/// Therefore a group waits that moment. It waits only while earlier groups shared a sync, and only until as many
+/// requests have come. A lone submitter never waits.
 #[derive(Debug, Default)]
 struct Pace {
-    /// How many requests a group had lately; it fades by one a group.
+    /// Number of requests in recent groups; decreases by one per group.
     peak: usize,
     sync_time: Duration,
 }
@@ -58,7 +58,7 @@ impl Pace {
         self.sync_time = took;
     }
 
-    /// Takes the next message if there is one, or one comes while it is worth waiting.
+    /// Returns the next message if there is one, or if one comes during the wait.
     fn next(&self, queue: &Receiver<Message>, gathered: usize, since: Instant) -> Option<Message> {
         let waiting = queue.try_recv().ok();
         if waiting.is_some() || gathered >= self.peak {
@@ -68,7 +68,8 @@ impl Pace {
     }
 }
 
-/// Takes what is queued behind a commit, up to the limits of a group. What is no request waits for its end.
+/// Collects the requests queued after a commit, up to the limits of a group. Other messages wait for the end of the
+/// group.
 fn gather(
     first: StoreRequest,
     waiting: &mut VecDeque<Message>,
@@ -130,7 +131,7 @@ impl Writer<'_> {
         self.stats.groups += u64::from(committed > 0);
     }
 
-    /// Has every request fail from here on.
+    /// Makes every later request fail.
     fn poison(&mut self) {
         self.poisoned = true;
         self.engine.shut();

@@ -13,11 +13,11 @@ use std::collections::BTreeMap;
 pub(super) struct Writing<'a> {
     reader: &'a Reader,
     entropy: &'a mut Entropy,
-    /// What stands on disk for the row that is written.
+    /// The encoded value of the row being written.
     stored: Vec<u8>,
-    /// How many rows were inserted, by their counter.
+    /// Number of inserted rows, by their counter.
     added: BTreeMap<&'a Bytes, u64>,
-    /// Rows that lie in runs and are not written yet.
+    /// Rows of runs that are not written yet.
     changes: Changes,
 }
 
@@ -62,7 +62,7 @@ impl<'a> Writing<'a> {
         self.reader.tables[table as usize].put(wtxn, key, &self.stored).map_err(|error| write_abort(table, error))
     }
 
-    /// Inserts an empty row, and returns whether there was none.
+    /// Inserts an empty row, and returns whether it is new.
     fn insert(&mut self, wtxn: &mut RwTxn<'_>, table: Table, key: &Bytes) -> Result<bool, Abort> {
         if table.keys_sealed() {
             let fresh = !self.holds(wtxn, table, key)?;
@@ -105,7 +105,7 @@ impl<'a> Writing<'a> {
         deleted.map(drop).map_err(|error| write_abort(table, error))
     }
 
-    /// Adds up what a commit inserted.
+    /// Adds the number of a commit's insertions to the counters.
     pub(super) fn count(&mut self, wtxn: &mut RwTxn<'_>) -> Result<(), Abort> {
         for (key, more) in core::mem::take(&mut self.added) {
             let before = self.reader.get(wtxn, Table::Tally, key).map_err(Abort::Corrupt)?;
@@ -115,7 +115,7 @@ impl<'a> Writing<'a> {
         Ok(())
     }
 
-    /// Writes what lies in runs. The transaction then shows all that was applied.
+    /// Writes the changes of runs. The transaction then includes everything that was applied.
     pub(super) fn finish(&mut self, wtxn: &mut RwTxn<'_>) -> Result<(), Abort> {
         let changes = core::mem::take(&mut self.changes);
         let mut rewriting = Rewriting::new(&self.reader.runs, self.entropy, &mut self.stored);

@@ -1,11 +1,12 @@
-//! The transport lane: the shipped driver on hosts of a simulated network, a few seeds of each scenario. More of them:
-//! `cargo xtask prove sim-turmoil`. What it shows, and how a seed is replayed, stands in `README.md` beside this file.
+//! The transport lane: the shipped driver on hosts of a simulated network, with a few seeds of each scenario.
+//! `cargo xtask prove sim-turmoil` runs more. `README.md` beside this file explains what the lane shows, and how to
+//! replay a seed.
 
 mod lane;
 
 use lane::{SCENARIOS, Scenario, run};
 
-/// How many seeds of each scenario run here.
+/// Number of seeds of each scenario.
 const SEEDS: u64 = 3;
 
 fn scenario(name: &str) -> &'static Scenario {

@@ -1,5 +1,5 @@
-//! `api-console`: the console in a browser over two joined nodes with real data (`web/prove.mjs`): each page in two widths and
-//! two schemes, what users do, and what axe says.
+//! `api-console`: the console in a browser over two joined nodes with real data (`web/prove.mjs`). It checks each page
+//! in two widths and two colour schemes, the users' actions, and the findings of axe.
 
 use super::input::Input;
 use super::{Report, Setting, figures};
@@ -8,7 +8,7 @@ use crate::{Failure, repo};
 const SAMPLE: &str = "zipcodes.csv.gz";
 const WEB: &str = "web";
 
-/// See the module's head. The browser is `$CHROMIUM`, else Debian's.
+/// Proves the claim. The browser is `$CHROMIUM`, else Debian's.
 pub(super) fn prove(setting: &Setting, report: &mut Report<'_>) -> Result<(), Failure> {
     let samples = Setting { binary: setting.binary.clone(), files: Vec::new() }.files_or(&[SAMPLE])?;
     let home = tempfile::tempdir()?;

@@ -1,38 +1,39 @@
-//! The HTTP API of the program, asked by clients of others as its own processes (`tools/doors`).
+//! The HTTP API of the program, tested by independent clients in their own processes (`tools/doors`).
 //!
-//! - `api-contract`: what its description says holds, clients that stock generators make of it work, and clients that follow
-//!   changes lose nothing when they are cut.
-//! - `api-locked`: each route lets in whom it should, and nothing of what is forbidden is in any answer.
-//! - `api-hostile`: what is too large, malformed, too slow or too much is refused, and others are served meanwhile.
-//! - `api-fast`: how long operations take under mixed load, beside servers of others.
+//! - `api-contract`: the API matches its description, clients from standard generators work, and clients that follow
+//!   changes lose nothing when they are disconnected.
+//! - `api-locked`: each route admits only permitted accounts, and no answer contains anything forbidden.
+//! - `api-hostile`: requests that are too large, malformed, too slow or too many are refused, and others are served
+//!   meanwhile.
+//! - `api-fast`: the duration of operations under mixed load, beside other servers.
 
 use super::{Report, Setting, figures};
 use crate::{Failure, repo, step};
 use std::path::{Path, PathBuf};
 
 const DOORS: &str = "tools/doors";
-/// The servers of others that `api-fast` compares with.
+/// The other servers that `api-fast` compares with.
 const PEERS: &str = "tools/doors/peers";
 
-/// See the module's head.
+/// Proves `api-contract`.
 pub(super) fn contract(setting: &Setting, report: &mut Report<'_>) -> Result<(), Failure> {
     modules(DOORS)?;
     run("contract.mjs", setting, Some(&python()?), report)
 }
 
-/// See the module's head.
+/// Proves `api-locked`.
 pub(super) fn locked(setting: &Setting, report: &mut Report<'_>) -> Result<(), Failure> {
     modules(DOORS)?;
     run("locked.mjs", setting, None, report)
 }
 
-/// See the module's head.
+/// Proves `api-hostile`.
 pub(super) fn hostile(setting: &Setting, report: &mut Report<'_>) -> Result<(), Failure> {
     modules(DOORS)?;
     run("hostile.mjs", setting, None, report)
 }
 
-/// See the module's head.
+/// Proves `api-fast`.
 pub(super) fn fast(setting: &Setting, report: &mut Report<'_>) -> Result<(), Failure> {
     modules(DOORS)?;
     modules(PEERS)?;
@@ -49,14 +50,14 @@ fn run(name: &str, setting: &Setting, python: Option<&Path>, report: &mut Report
     figures::told(script, "", report)
 }
 
-/// Installs the packages of a folder at the versions that its lockfile names.
+/// Installs the packages of a folder in the versions of its lockfile.
 fn modules(folder: &str) -> Result<(), Failure> {
     let mut npm = repo::command("npm");
     npm.args(["ci", "--no-audit", "--no-fund", "--prefix", folder]);
     repo::output(npm).map(drop)
 }
 
-/// Makes an environment with the Python packages at the versions of `requirements.txt`; returns its interpreter.
+/// Creates an environment with the Python packages in the versions of `requirements.txt`; returns its interpreter.
 fn python() -> Result<PathBuf, Failure> {
     let environment = std::path::absolute(repo::target())?.join("doors");
     let mut venv = repo::command("python3");

@@ -1,10 +1,10 @@
-//! The table of claims (`tools/claims.toml`): what the project says it does, and the limit that a figure must keep.
+//! The table of claims (`tools/claims.toml`): the project's claims, and the limit that each figure must keep.
 
 use crate::{Failure, glob};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// How a value is compared with its limit.
+/// Comparison of a value with its limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Comparison {
     /// At most the limit.
@@ -16,7 +16,7 @@ pub(crate) enum Comparison {
     /// Exactly the limit.
     #[serde(rename = "==")]
     Exactly,
-    /// No limit: the figure is printed, and any value holds.
+    /// No limit: the figure is printed, and any finite value holds.
     #[serde(rename = "printed")]
     Printed,
 }
@@ -25,24 +25,24 @@ pub(crate) enum Comparison {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Claim {
-    /// The claim, which is also the name of the proof that gives its figures.
+    /// The claim, which is also the name of the proof that measures its figures.
     pub(crate) id: String,
-    /// What is measured, on what. `*` stands for any text, such as the name of a file given by the caller.
+    /// The measured workload. `*` stands for any text, such as the name of the caller's file.
     pub(crate) workload: String,
     /// The unit of value and limit.
     pub(crate) unit: String,
     pub(crate) comparison: Comparison,
-    /// The limit; absent only where the figure is just printed.
+    /// The limit; absent only for a figure that is just printed.
     pub(crate) limit: Option<f64>,
     /// The issue whose words the row copies.
     pub(crate) issue: u32,
-    /// Whether the row is about the project's own sample, so that it is not asked for when the caller gives files.
+    /// True if the row is about the project's own sample, so that it is not required for the caller's files.
     #[serde(default)]
     pub(crate) sample: bool,
 }
 
 impl Claim {
-    /// Whether a value keeps the limit.
+    /// Returns whether a value keeps the limit.
     pub(crate) fn holds(&self, value: f64) -> bool {
         match (self.comparison, self.limit) {
             (Comparison::AtMost, Some(limit)) => value <= limit,
@@ -78,7 +78,7 @@ pub(crate) struct Claims {
 }
 
 impl Claims {
-    /// Parses the table and checks that every row says what it compares with.
+    /// Parses the table and checks the comparison of every row.
     pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
         let claims: Self = toml::from_str(text)?;
         for (at, claim) in claims.rows.iter().enumerate() {
@@ -94,13 +94,13 @@ impl Claims {
         Ok(claims)
     }
 
-    /// The row that a figure belongs to: the one with its very workload, else one whose pattern fits.
+    /// Returns the row of a figure: the one with exactly its workload, else one whose pattern matches.
     pub(crate) fn row(&self, id: &str, workload: &str) -> Option<usize> {
         let exact = self.rows.iter().position(|row| row.id == id && row.workload == workload);
         exact.or_else(|| self.rows.iter().position(|row| row.id == id && glob::matches(&row.workload, "*", workload)))
     }
 
-    /// The claims' names in the order of the file, each once.
+    /// Returns the names of the claims in the order of the file, each once.
     pub(crate) fn ids(&self) -> Vec<&str> {
         let mut ids = Vec::new();
         for row in &self.rows {

@@ -1,5 +1,5 @@
-//! The control socket's side of a caller, by its documentation alone (`docs/cli.md`): one JSON object a line, and the bytes
-//! that some announce.
+//! A client of the control socket, written from its documentation alone (`docs/cli.md`): one JSON object per line, and
+//! announced bytes.
 
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -7,10 +7,10 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-/// How long a node may be silent; the longest commands wait for a sync.
+/// Longest wait for a node's output; the longest commands wait for a sync.
 const SILENCE: Duration = Duration::from_secs(600);
 
-/// Bytes of a piece of an input.
+/// Size of a piece of an input, in bytes.
 const PIECE_BYTES: usize = 256 * 1024;
 
 /// A connection. Calls on it run one after the other.
@@ -20,22 +20,22 @@ pub(super) struct Client {
     writer: UnixStream,
 }
 
-/// Why a call gave no reply.
+/// Errors of a call.
 #[derive(Debug)]
 pub(super) enum CallError {
     /// The node answered with an error.
     Refused(Value),
-    /// The connection is gone, or what came is not what was agreed.
+    /// The connection is gone, or the node broke the protocol.
     Lost(String),
 }
 
 impl CallError {
-    /// The `code` of the node's answer; empty if there was none.
+    /// Returns the `code` of the node's error; empty if there was none.
     pub(super) fn code(&self) -> &str {
         self.member("code")
     }
 
-    /// A text of the node's answer; empty if there was none.
+    /// Returns a text of the node's error; empty if there was none.
     pub(super) fn member(&self, name: &str) -> &str {
         match self {
             Self::Refused(error) => error.get(name).and_then(Value::as_str).unwrap_or_default(),
@@ -75,7 +75,7 @@ impl Client {
         Ok(client)
     }
 
-    /// Sends a command, passes on the items that come first, and returns the value of the reply.
+    /// Sends a command, passes on the items before the reply, and returns the reply's value.
     pub(super) fn call(
         &mut self,
         name: &str,
@@ -86,7 +86,7 @@ impl Client {
         self.replied(on_item)
     }
 
-    /// Sends a command with an input behind it.
+    /// Sends a command with an input.
     pub(super) fn call_with(&mut self, name: &str, arguments: Value, input: &[u8]) -> Result<Value, CallError> {
         self.send(&json!({ name: arguments }))?;
         let mut writer = self.writer.try_clone()?;
@@ -95,7 +95,7 @@ impl Client {
                 let pieces = input.chunks(PIECE_BYTES).chain([&[][..]]);
                 for piece in pieces {
                     let line = format!("{}\n", json!({ "bytes": piece.len() }));
-                    // The answer says why, if the node takes no more.
+                    // If the node stops reading, its reply gives the reason.
                     if writer.write_all(line.as_bytes()).and_then(|()| writer.write_all(piece)).is_err() {
                         return;
                     }

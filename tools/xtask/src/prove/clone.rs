@@ -1,5 +1,5 @@
-//! `clone`: however stores are copied, no log forks and nobody's words are lost or repeated; where processes are copied,
-//! memory and all, or a log is forked on purpose, nobody's words are lost.
+//! `clone`: if stores are copied, no log forks and no text is lost or repeated. If processes are copied with their
+//! memory, or a log is forked deliberately, no text is lost.
 
 mod nodes;
 
@@ -10,10 +10,10 @@ use serde_json::Value;
 /// Plays the scenarios on endpoints in memory (`protocol/examples/clones.rs`).
 const EXAMPLE: &str = "clones";
 
-/// How many seeds run in which stores are copied.
+/// Number of seeds in which stores are copied.
 const SEEDS: u64 = 2_000;
 
-/// See the module's head.
+/// Proves the claim.
 pub(super) fn prove(setting: &Setting, report: &mut Report<'_>) -> Result<(), Failure> {
     let stories = stories(report);
     let seeds = seeds(report);
@@ -21,7 +21,8 @@ pub(super) fn prove(setting: &Setting, report: &mut Report<'_>) -> Result<(), Fa
     stories.and(seeds).and(nodes)
 }
 
-/// Stores that are copied byte for byte while they run, restored, and started two to five times, under all other faults.
+/// Runs seeds in which stores are copied byte for byte while they run, restored, and started two to five times, under
+/// all other faults.
 fn seeds(report: &mut Report<'_>) -> Result<(), Failure> {
     let run = sim_core::run_all(&sim_core::swarm()?, SEEDS, &["--stores"])?;
     run.bad.iter().for_each(|line| eprintln!("clone: {line}"));
@@ -57,7 +58,7 @@ fn stories(report: &mut Report<'_>) -> Result<(), Failure> {
             report.figure(&format!("{what}: words repeated"), count("repeated")? as f64, words);
             report.figure(&format!("{what}: logs forked"), count("forked")? as f64, cases);
         } else {
-            // Who has words published again has them stand twice where the choice of history turns later.
+            // A republished text appears twice if the choice of the kept history changes later.
             report.figure(&format!("{what}: runs whose fork nobody found"), count("unfound")? as f64, cases);
         }
         report.figure(&format!("{what}: differences between replicas"), count("differing")? as f64, cases);

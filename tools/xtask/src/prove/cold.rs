@@ -1,7 +1,7 @@
-//! The cold sync of `cost`: how many bytes a document takes, what they are for, and how long it takes.
+//! The cold sync of `cost`: bytes per document, their purpose, and the time.
 //!
-//! Two kinds of documents, each once so that every document can be erased alone, and once in a collection that is
-//! declared erasable together.
+//! There are two kinds of documents. Each is synced once so that every document can be erased alone, and once in a
+//! collection that is declared erasable together.
 
 use super::cost::{agree, settled};
 use super::node::{Node, number, start_joined};
@@ -15,9 +15,9 @@ use std::process::Command;
 use std::time::Instant;
 
 const DOCUMENTS: u64 = 10_000;
-/// Syncs that a figure is made of.
+/// Number of syncs per figure.
 const RUNS: usize = 3;
-/// What the bytes of entries are for, as `status` counts them, in other words where those are no plain ones.
+/// Purposes of the bytes of entries: the name in `status`, and a plainer name.
 const PARTS: [(&str, &str); 9] = [
     ("bodies", "bodies, compressed"),
     ("tags", "tags of seals"),
@@ -30,7 +30,7 @@ const PARTS: [(&str, &str); 9] = [
     ("open", "open sections"),
 ];
 
-/// See the module's head.
+/// Proves the part.
 pub(super) fn prove(setting: &Setting, home: &Path, report: &mut Report<'_>) -> Result<(), Failure> {
     let kinds: [(&str, Generate); 2] = [("small documents", small_documents), ("records of seven fields", records)];
     for (kind, generate) in kinds {
@@ -56,7 +56,7 @@ type Generate = fn(&Path, u64) -> Result<(), Failure>;
 /// One cold sync.
 struct Run {
     ms: f64,
-    /// What went over the link.
+    /// Bytes sent over the link.
     bytes: u64,
     written: Written,
 }
@@ -85,7 +85,7 @@ fn sync(setting: &Setting, home: &Path, file: &Path, together: bool) -> Result<R
     Ok(Run { ms, bytes: traffic.bytes, written })
 }
 
-/// Reports the median time of some syncs, for one alone was reported before, and the most bytes.
+/// Reports the median time of some syncs, and the most bytes.
 fn tell(name: &str, runs: &[Run], floor: f64, report: &mut Report<'_>) {
     let Some(most) = runs.iter().max_by_key(|run| run.bytes) else { return };
     let mut times: Vec<f64> = runs.iter().map(|run| run.ms).collect();
@@ -101,7 +101,7 @@ fn tell(name: &str, runs: &[Run], floor: f64, report: &mut Report<'_>) {
     }
 }
 
-/// What a node wrote since its start, by what the bytes are for.
+/// The bytes that a node wrote since its start, by purpose.
 struct Written(BTreeMap<&'static str, u64>);
 
 impl Written {
@@ -115,7 +115,7 @@ impl Written {
         Self(self.0.iter().map(|(part, bytes)| (*part, bytes - before.0[part])).collect())
     }
 
-    /// Each part in words, and what else went over the link.
+    /// Returns each part by its plain name, and the rest of the link's bytes.
     fn parts(&self, traffic: u64) -> Vec<(&'static str, u64)> {
         let all: u64 = self.0.values().sum();
         let mut parts: Vec<_> = PARTS.iter().map(|(part, words)| (*words, self.0[part])).collect();
@@ -124,7 +124,7 @@ impl Written {
     }
 }
 
-/// The bare work of the same documents, in milliseconds, from `tools/floor`.
+/// Returns the least time for the same documents, in milliseconds, from `tools/floor`.
 fn floor(file: &Path) -> Result<f64, Failure> {
     let mut command = Command::new(built("floor")?);
     command.arg(file);
@@ -132,7 +132,7 @@ fn floor(file: &Path) -> Result<f64, Failure> {
     measured.get("ms").and_then(Value::as_f64).ok_or_else(|| "the floor has no figure".into())
 }
 
-/// To a tenth.
+/// Rounds to a tenth.
 fn round(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
 }

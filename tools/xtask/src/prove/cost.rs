@@ -1,6 +1,6 @@
-//! `cost`: what syncing takes, in bytes on the wire after the handshake, in time and on disk.
+//! `cost`: the cost of syncing, in bytes on the wire after the handshake, in time and on disk.
 //!
-//! Bytes are those of both directions, TCP payload as the nodes count it, from `status`.
+//! Bytes are those of both directions: TCP payload in the nodes' own counters, from `status`.
 
 use super::import::import;
 use super::input::Input;
@@ -12,16 +12,16 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The sample, beside the repository.
+/// The sample, which is outside of the repository.
 const SAMPLE: &str = "zipcodes.csv.gz";
-/// For how long nothing may move before a link counts as idle.
+/// Time without traffic after which a link is idle.
 const QUIET: Duration = Duration::from_millis(600);
-/// How long a link may take to become quiet.
+/// Longest time for a link to become idle.
 const QUIET_MAX: Duration = Duration::from_secs(60);
-/// Reconnects that a figure is the worst of.
+/// Number of reconnects per figure, which is the worst of them.
 const RECONNECTS: u64 = 3;
 
-/// See the module's head.
+/// Proves the claim.
 pub(super) fn prove(setting: &Setting, report: &mut Report<'_>) -> Result<(), Failure> {
     let parts: [(&str, Part); 6] = [
         ("100 documents", small),
@@ -35,7 +35,7 @@ pub(super) fn prove(setting: &Setting, report: &mut Report<'_>) -> Result<(), Fa
     for (name, part) in parts {
         let began = Instant::now();
         let home = tempfile::tempdir()?;
-        // One part that fails does not keep the next from being measured.
+        // A failing part must not prevent the next from being measured.
         if let Err(failure) = part(setting, home.path(), report) {
             failures.push(format!("{name}: {failure}"));
         }
@@ -46,7 +46,7 @@ pub(super) fn prove(setting: &Setting, report: &mut Report<'_>) -> Result<(), Fa
 
 type Part = fn(&Setting, &Path, &mut Report<'_>) -> Result<(), Failure>;
 
-/// What went over all links of a node since its start.
+/// The traffic of all links of a node since its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Traffic {
     pub(super) bytes: u64,
@@ -67,7 +67,7 @@ impl Traffic {
     }
 }
 
-/// Waits until nothing has moved for a while.
+/// Waits until there is no traffic for a while.
 pub(super) fn settled(node: &mut Node) -> Result<Traffic, Failure> {
     let until = Instant::now() + QUIET_MAX;
     let mut last = (Traffic::of(node)?, Instant::now());
@@ -84,7 +84,7 @@ pub(super) fn settled(node: &mut Node) -> Result<Traffic, Failure> {
     Ok(last.0)
 }
 
-/// Cuts B's links, lets something happen, links again, and measures on B until all is quiet.
+/// Cuts B's links, makes changes, links again, and measures on B until the links are idle.
 fn reconnect(
     nodes: &mut [Node],
     apart: impl FnOnce(&mut Node) -> Result<(), Failure>,
@@ -115,7 +115,7 @@ pub(super) fn report_idle(nodes: &mut [Node], workload: &str, report: &mut Repor
     Ok(())
 }
 
-/// Makes both agree, and says how many documents the second one has.
+/// Waits until both agree, and returns the number of documents on the second one.
 pub(super) fn agree(nodes: &mut [Node]) -> Result<u64, Failure> {
     for node in nodes.iter_mut() {
         node.wait_sync()?;
@@ -169,7 +169,7 @@ fn large(setting: &Setting, home: &Path, report: &mut Report<'_>) -> Result<(), 
         let (traffic, took) = reconnect(&mut nodes, |a| {
             for doc in &changed {
                 let patch = json!({ "note": format!("changed in round {round}") });
-                // The least that an update can be: what was changed, as JSON. All that seals and signs it counts as beyond.
+                // The least size of an update: the change as JSON. Sealing and signing are counted as overhead.
                 updates += patch.to_string().len() as u64;
                 a.ask("doc_patch", json!({ "doc": doc, "patch": patch }))?;
             }
@@ -245,7 +245,7 @@ fn growth(setting: &Setting, home: &Path, report: &mut Report<'_>) -> Result<(),
     agree(&mut nodes)?;
     let grown = nodes[1].figure("/store/bytes")?.saturating_sub(before);
     report.figure("growth on disk, 10000 live edits", grown as f64, EDITS);
-    // What must stay is what a store takes that was given the end alone.
+    // The remaining size is that of a store that received only the final state.
     std::fs::create_dir(home.join("end"))?;
     let mut fresh = start_owner(&setting.binary, &home.join("end"))?;
     for note in 0..NOTES {

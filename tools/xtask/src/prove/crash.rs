@@ -1,4 +1,4 @@
-//! `crash`: processes killed at any moment, crashed disks, full disks and disks that fail lose nothing acknowledged.
+//! `crash`: killed processes, crashed disks, full disks and failing disks lose nothing acknowledged.
 
 mod faults;
 mod kills;
@@ -15,12 +15,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-/// The sample, beside the repository.
+/// The sample, which is outside of the repository.
 const SAMPLE: &str = "zipcodes.csv.gz";
-/// How often the large store is killed and started.
+/// Number of kills and restarts of the large store.
 const RESTARTS: u64 = 5;
 
-/// See the module's head.
+/// Proves the claim.
 pub(super) fn prove(setting: &Setting, report: &mut Report<'_>) -> Result<(), Failure> {
     let parts: [(&str, Part); 4] =
         [("kills", kills::prove), ("restart", restart), ("faults", faults::prove), ("crash images", images)];
@@ -28,7 +28,7 @@ pub(super) fn prove(setting: &Setting, report: &mut Report<'_>) -> Result<(), Fa
     for (name, part) in parts {
         let began = Instant::now();
         let home = tempfile::tempdir()?;
-        // One part that fails does not keep the next from being measured.
+        // A failing part must not prevent the next from being measured.
         if let Err(failure) = part(setting, home.path(), report) {
             failures.push(format!("{name}: {failure}"));
         }
@@ -39,7 +39,7 @@ pub(super) fn prove(setting: &Setting, report: &mut Report<'_>) -> Result<(), Fa
 
 type Part = fn(&Setting, &Path, &mut Report<'_>) -> Result<(), Failure>;
 
-/// Compiles the library that watches a node's writes and injects faults.
+/// Compiles the library that records a node's writes and injects faults.
 fn shim(home: &Path) -> Result<PathBuf, Failure> {
     let mut command = Command::new(built("crash-images")?);
     command.arg("shim").arg(home);
@@ -47,7 +47,7 @@ fn shim(home: &Path) -> Result<PathBuf, Failure> {
     Ok(home.join("shim.so"))
 }
 
-/// Kills a node that holds the large sample, and measures how long it takes until it serves again.
+/// Kills a node with the large sample, and measures the time until it serves again.
 fn restart(setting: &Setting, home: &Path, report: &mut Report<'_>) -> Result<(), Failure> {
     let samples = Setting { binary: setting.binary.clone(), files: Vec::new() }.files_or(&[SAMPLE])?;
     let input = Input::read(&samples[0])?;
@@ -81,7 +81,7 @@ fn images(_: &Setting, _: &Path, report: &mut Report<'_>) -> Result<(), Failure>
     report.figure(&workload("images"), images as f64, count("inside_commit")?);
     let lost = count("lost")? + count("unopenable")? + count("fault_violations")?;
     report.figure(&workload("acknowledged writes lost"), lost as f64, checked);
-    // A log that has a hole, or goes on after what was never submitted, would be continued differently.
+    // A log with a hole, or with entries that were never submitted, would continue differently and so fork.
     report.figure(&workload("log forks"), (count("holes")? + count("beyond")?) as f64, images);
     if output.status.success() { Ok(()) } else { Err(format!("crash-images failed: {told}").into()) }
 }

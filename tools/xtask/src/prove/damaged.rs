@@ -1,4 +1,4 @@
-//! `doc-damaged`: whatever happens to the file of a store, no command ends by a signal, and what is shown is right.
+//! `doc-damaged`: with any damage to a store's file, no command ends by a signal, and printed documents are correct.
 
 use super::random::Random;
 use super::{Report, Setting};
@@ -11,7 +11,7 @@ use std::process::{Command, Output, Stdio};
 const STORES: u64 = 500;
 const ROWS: u64 = 4_000;
 
-/// Commands that read a store in different ways, and whether their answers are compared.
+/// Commands that read a store in different ways; true if their output is compared.
 const COMMANDS: [(&[&str], bool); 5] = [
     (&["status"], false),
     (&["doc", "list", "w", "--values"], true),
@@ -20,7 +20,7 @@ const COMMANDS: [(&[&str], bool); 5] = [
     (&["doctor"], false),
 ];
 
-/// See the module's head.
+/// Proves the claim.
 pub(super) fn prove(setting: &Setting, report: &mut Report<'_>) -> Result<(), Failure> {
     let home = tempfile::tempdir()?;
     let (whole, bad) = (home.path().join("whole"), home.path().join("bad"));
@@ -54,7 +54,7 @@ pub(super) fn prove(setting: &Setting, report: &mut Report<'_>) -> Result<(), Fa
         match (output.status.signal(), output.status.code()) {
             (Some(_), _) => signals += 1,
             (_, Some(0)) => wrong += u64::from(compared && expected != Some(&output.stdout)),
-            // The problem is told as a finding.
+            // `doctor` reports the problem as a finding.
             (_, Some(1)) if command == ["doctor"] => refused += 1,
             (_, Some(6)) => {
                 refused += 1;
@@ -73,7 +73,7 @@ pub(super) fn prove(setting: &Setting, report: &mut Report<'_>) -> Result<(), Fa
     Ok(())
 }
 
-/// Cuts a file off, writes over a part of it, or over single bytes.
+/// Truncates a file, overwrites a part of it, or overwrites single bytes.
 fn damage(data: &[u8], store: u64, random: &mut Random) -> Vec<u8> {
     let mut bytes = data.to_vec();
     let at = random.place(bytes.len());

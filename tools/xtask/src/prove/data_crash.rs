@@ -1,8 +1,8 @@
-//! `data-crash`: whenever a process is killed, its indexes are what its documents are, and bring every acknowledged write.
+//! `data-crash`: after every kill, the indexes match the documents and return every acknowledged write.
 //!
-//! One node is written to by several connections and an import, while an index is built anew now and then, until it is
-//! killed. After each start the acknowledged writes of the life before are asked for through each index; now and then every
-//! index is compared with all documents.
+//! Several connections and an import write to one node, while an index is rebuilt now and then, until the node is
+//! killed. After each start, the acknowledged writes of the life before are queried through each index. Now and then
+//! every index is compared with all documents.
 
 use super::client::{CallError, Client};
 use super::node::{ANY_PORT, Node, number, start_owner};
@@ -17,27 +17,27 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 const KILLS: u64 = 200;
-/// Kills after which every index is compared with all documents.
+/// Number of kills between comparisons of every index with all documents.
 const CHECKED_EVERY: u64 = 10;
 const WRITERS: u64 = 3;
-/// Rows of an import.
+/// Number of rows of an import.
 const IMPORTED: u64 = 300;
-/// It is written to for at least so long before a kill, and up to so much longer.
+/// Least time before a kill, and largest random addition to it, in milliseconds.
 const LIFE_MS: (u64, u64) = (60, 700);
 const COLLECTION: &str = "burst";
-/// The indexes, and their fields. The tags are a list.
+/// The indexes and their fields. The tags are a list.
 const INDEXES: [(&str, &[&str]); 3] =
     [("by_value", &["value"]), ("by_writer", &["writer", "value"]), ("by_tag", &["tags", "value"])];
-/// Values of a life are those from so many times its number on.
+/// Distance between the first values of two lives.
 const LIFE: u64 = 1_000_000;
-/// How long an index may take to be ready after a start.
+/// Longest time for an index to be ready after a start.
 const READY: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(5);
 
-/// What was acknowledged: the value of each document by its key.
+/// Acknowledged writes: the value of each document by its key.
 type Acked = BTreeMap<String, u64>;
 
-/// See the module's head.
+/// Proves the claim.
 pub(super) fn prove(setting: &Setting, report: &mut Report<'_>) -> Result<(), Failure> {
     let home = tempfile::tempdir()?;
     let mut node = start_owner(&setting.binary, home.path())?;
@@ -80,7 +80,7 @@ fn of(index: &str) -> Value {
     json!({ "collection": COLLECTION, "index": index })
 }
 
-/// The states of all indexes.
+/// Returns the states of all indexes.
 fn listed(node: &mut Node) -> Result<Vec<String>, Failure> {
     let indexes = node.ask("index_list", json!({ "collection": COLLECTION }))?;
     let states = indexes.as_array().into_iter().flatten().filter_map(|index| index.get("state")?.as_str());
@@ -105,8 +105,8 @@ fn ready(node: &mut Node) -> Result<(), Failure> {
     }
 }
 
-/// Counts acknowledged writes with values in a range that an index does not bring. A document may hold a later value than
-/// was acknowledged, because a write may be durable although its answer was never sent.
+/// Counts acknowledged writes in a range of values that an index does not return. A document may hold a later value
+/// than the acknowledged one, because a write may be durable although its answer was never sent.
 fn lost(node: &mut Node, acked: &Acked, from: u64, to: u64) -> Result<u64, Failure> {
     let tags: Vec<u64> = (0..WRITERS + 1).collect();
     let range = json!({ "$gte": from, "$lt": to });
@@ -133,7 +133,7 @@ fn lost(node: &mut Node, acked: &Acked, from: u64, to: u64) -> Result<u64, Failu
     Ok(lost)
 }
 
-/// What writes to a node until it is killed.
+/// The threads that write to a node until it is killed.
 struct Workers {
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<Acked>>,
@@ -156,7 +156,7 @@ impl Workers {
         Ok(Self { stop, threads })
     }
 
-    /// Waits for the end of all, which the end of their node brings about, and returns what was acknowledged.
+    /// Waits for the end of all threads, which the end of their node causes; returns the acknowledged writes.
     fn finish(self) -> Result<Acked, Failure> {
         self.stop.store(true, Ordering::Relaxed);
         let mut all = Acked::new();
@@ -175,7 +175,7 @@ fn document(writer: u64, value: u64) -> Value {
     json!({ "value": value, "writer": writer, "tags": [writer, format!("t{}", value % 7)], "fill": "x".repeat(100) })
 }
 
-/// Writes new documents, and one again and again whose place in the indexes moves.
+/// Writes new documents, and one document repeatedly whose place in the indexes moves.
 fn write(mut client: Client, stop: &AtomicBool, writer: u64, life: u64) -> Acked {
     let mut acked = Acked::new();
     for at in 0.. {
@@ -193,7 +193,7 @@ fn write(mut client: Client, stop: &AtomicBool, writer: u64, life: u64) -> Acked
     acked
 }
 
-/// Imports rows; they are acknowledged together.
+/// Imports rows, which are acknowledged together.
 fn import(mut client: Client, life: u64) -> Acked {
     let of_row = |at: u64| (format!("i-{life}-{at}"), life * LIFE + LIFE / 2 + at);
     let rows: Vec<(String, u64)> = (0..IMPORTED).map(of_row).collect();
@@ -210,13 +210,13 @@ fn import(mut client: Client, life: u64) -> Acked {
     }
 }
 
-/// Has an index built anew, again and again.
+/// Rebuilds an index repeatedly.
 fn build(mut client: Client, index: &str) -> Acked {
     while call(&mut client, "index_rebuild", of(index)).is_ok() {}
     Acked::new()
 }
 
-/// What was counted.
+/// Counts of the runs.
 #[derive(Debug, Default)]
 struct Tally {
     kills: u64,

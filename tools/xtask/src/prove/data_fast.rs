@@ -1,5 +1,5 @@
-//! `data-fast`: how long indexes, queries and live queries of 100,000 documents take in process
-//! (`node/runtime/examples/query_speed.rs`), beside what peers take for the same (`benches/peers/queries`).
+//! `data-fast`: the time of indexes, queries and live queries over 100,000 documents in process
+//! (`node/runtime/examples/query_speed.rs`), compared with peers (`benches/peers/queries`).
 
 use super::input::Input;
 use super::node::create;
@@ -11,12 +11,12 @@ use std::path::Path;
 
 const SAMPLE: &str = "zipcodes.csv.gz";
 const DOCUMENTS: usize = 100_000;
-/// Documents that are open while memory is measured.
+/// Number of open documents while memory is measured.
 const OPEN: &str = "1000";
 const EXAMPLE: &str = "query_speed";
 const PEERS: &str = "benches/peers/queries";
 
-/// See the module's head.
+/// Proves the claim.
 pub(super) fn prove(setting: &Setting, report: &mut Report<'_>) -> Result<(), Failure> {
     let samples = Setting { binary: setting.binary.clone(), files: Vec::new() }.files_or(&[SAMPLE])?;
     let home = tempfile::tempdir()?;
@@ -50,7 +50,7 @@ fn path(path: &Path) -> Result<&str, Failure> {
     path.to_str().ok_or_else(|| "a path that is not UTF-8".into())
 }
 
-/// Writes the sample's rows as documents, again and again with other keys.
+/// Writes the sample's rows as documents, repeatedly with other keys.
 fn documents(sample: &Input, file: &Path) -> Result<(), Failure> {
     let text = sample.text()?;
     let rows: Vec<Vec<&str>> = text.lines().skip(1).map(|line| line.split(',').collect()).collect();
@@ -70,7 +70,7 @@ fn documents(sample: &Input, file: &Path) -> Result<(), Failure> {
     Ok(out.flush()?)
 }
 
-/// Installs the peers at the versions that their lockfile names. One of them is compiled, or fetched as built.
+/// Installs the peers in the versions of their lockfile. One of them is compiled, or fetched prebuilt.
 fn install() -> Result<(), Failure> {
     let mut npm = repo::command("npm");
     npm.args(["ci", "--no-audit", "--no-fund", "--prefix", PEERS]);

@@ -1,5 +1,5 @@
-//! `data-input`: queries and schemas that are no good are refused with a code and a reason, in bounded memory, and leave
-//! everything as it was.
+//! `data-input`: invalid queries and schemas are refused with a code and a reason, in bounded memory, and change
+//! nothing.
 
 use super::client::CallError;
 use super::hostile::peak_kib;
@@ -10,16 +10,16 @@ use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 const COLLECTION: &str = "notes";
-/// Documents, each with a long text that patterns go through.
+/// Number of documents, each with a long text for the patterns.
 const DOCS: usize = 20;
 const TEXT_BYTES: usize = 40_000;
-/// Codes of answers to what is no good.
+/// Error codes for invalid input.
 const CODES: [&str; 3] = ["usage", "refused", "invalid"];
 
-/// What is nested deep here is written and dropped by recursion.
+/// Stack size in bytes, because this program writes and drops deeply nested values by recursion.
 const STACK_BYTES: usize = 256 << 20;
 
-/// See the module's head.
+/// Proves the claim.
 pub(super) fn prove(setting: &Setting, report: &mut Report<'_>) -> Result<(), Failure> {
     std::thread::scope(|scope| {
         let roomy = std::thread::Builder::new().stack_size(STACK_BYTES);
@@ -47,7 +47,7 @@ fn ask(setting: &Setting, report: &mut Report<'_>) -> Result<(), Failure> {
     report.figure("schemas that are no good", inputs, 1);
     report.figure("schemas that are no good and were not refused with a code", inputs - refused, 1);
 
-    // Patterns that take exponential time elsewhere.
+    // Patterns that take exponential time in other engines.
     let mut wrong = 0;
     for (pattern, found) in [("^(a+)+$", 0), ("^(a|a)*c", 0), ("(.*)(.*)(.*)(.*)c$", 0), ("^(a+)+b$", DOCS)] {
         let query = json!({ "collection": COLLECTION, "selector": { "text": { "$regex": pattern } } });
@@ -57,7 +57,7 @@ fn ask(setting: &Setting, report: &mut Report<'_>) -> Result<(), Failure> {
     report.figure("patterns that backtrack elsewhere: wrong answers", wrong as f64, 4);
 
     report.figure("digests that changed", f64::from(u8::from(node.digest()? != before)), 1);
-    // A schema that takes exponential time, on a value that is deep.
+    // A schema that takes exponential time, on a deeply nested value.
     let twice = json!({ "anyOf": [{ "not": { "$ref": "#/$defs/e" } }, { "$ref": "#/$defs/e" }] });
     let endless = json!({ "properties": { "l": { "$ref": "#/$defs/e" } }, "$defs": { "e": { "items": twice } } });
     node.ask("schema_set", json!({ "collection": "deep", "schema": endless }))?;
@@ -86,11 +86,11 @@ impl Tally {
         answer
     }
 
-    /// Asks for what is no good. Returns how many requests there were and how many were refused with a code and a reason.
+    /// Sends invalid requests. Returns their number, and the number refused with a code and a reason.
     fn refusals(&mut self, node: &mut Node, requests: &[(&str, Value)]) -> Result<(f64, f64), Failure> {
         let mut refused = 0;
         for (command, arguments) in requests {
-            // A connection of its own: a request that is too long ends it.
+            // Each request has its own connection, because one that is too long ends it.
             let mut client = node.client()?;
             let answer = self.timed(|| client.call(command, arguments.clone(), &mut |_| ()));
             let is_fair = match &answer {
@@ -109,7 +109,7 @@ impl Tally {
     }
 }
 
-/// Something that nests so deep.
+/// Returns a value that nests `levels` deep.
 fn nested(levels: usize, around: impl Fn(Value) -> Value, inner: Value) -> Value {
     (0..levels).fold(inner, |value, _| around(value))
 }

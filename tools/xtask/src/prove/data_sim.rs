@@ -1,20 +1,20 @@
-//! `data-sim`: databases under deterministic simulation: on every replica indexes, answers and live queries are what the
-//! documents say, after merges, crashes, partial replicas, excluded histories and faults of links and stores.
+//! `data-sim`: databases under deterministic simulation. On every replica, indexes, answers and live queries match the
+//! documents after merges, crashes, partial replicas, excluded histories and faults of links and stores.
 //!
-//! The seeds are those of `swarm --databases` (`sim/src/generate/databases.rs`), the oracles O15 to O19 beside those of the
-//! core. What they are worth is shown by planted bugs (`data/src/planted.rs`).
+//! The seeds are those of `swarm --databases` (`sim/src/generate/databases.rs`), with the oracles O15 to O19 and those
+//! of the core. Planted bugs show that the oracles work (`data/src/planted.rs`).
 
 use super::sim_core::{OF_DATABASES, Run, Scale, planted, round, run_all, swarm, unmet};
 use super::{Report, Setting};
 use crate::Failure;
 
-/// How many seeds run.
+/// Number of seeds.
 const SEEDS: u64 = 5_000;
-/// How many of the first run again, in other processes and in the opposite order.
+/// Number of the first seeds that run again, in other processes and in the opposite order.
 const PAIRS: u64 = 200;
-/// How many seeds each planted bug may survive.
+/// Largest number of seeds that a planted bug may survive.
 const PLANTED_SEEDS: u64 = 2_000;
-/// Marks that runs of databases do not meet: of the edits, words and members that bare endpoints are given.
+/// Marks that runs of databases do not reach: those of edits, texts and members on bare endpoints.
 const OF_EDITS: &[&str] = &[
     "doc.changed",
     "doc.opened",
@@ -32,10 +32,10 @@ const OF_EDITS: &[&str] = &[
     "transaction.seen",
     "write.released",
 ];
-/// How plans of queries are marked.
+/// Marks of query plans.
 const PLANS: [&str; 5] = ["get", "index", "descending", "union", "scan"];
 
-/// See the module's head.
+/// Proves the claim.
 pub(super) fn prove(_: &Setting, report: &mut Report<'_>) -> Result<(), Failure> {
     let scale = Scale::from_environment();
     let swarm = swarm()?;
@@ -68,7 +68,7 @@ pub(super) fn prove(_: &Setting, report: &mut Report<'_>) -> Result<(), Failure>
     planted(report, &flags, PLANTED_SEEDS)
 }
 
-/// Counts what was to be met and was not: faults, and all that databases do.
+/// Returns the number of required marks that no run reached: faults, and all actions of databases.
 fn unmet_of(run: &Run) -> usize {
     unmet(run, |mark| mark.starts_with(OF_DATABASES) || !OF_EDITS.contains(&mark))
 }

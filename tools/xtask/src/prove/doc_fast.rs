@@ -1,4 +1,5 @@
-//! `doc-fast`: how long documents take to be shown that came by the thousand, and what that holds up.
+//! `doc-fast`: the time until documents that arrived by the thousand are shown, and the delay that this causes
+//! elsewhere.
 
 use super::client::Client;
 use super::node::{ANY_PORT, Node, number, start_joined};
@@ -11,17 +12,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-/// Measures the bare work (`data/examples/values_floor.rs`).
+/// The program that measures the least work (`data/examples/values_floor.rs`).
 const FLOOR: &str = "values_floor";
-/// A few documents, and many.
+/// A small and a large number of documents.
 const FEW: u64 = 10_000;
 const MANY: u64 = 300_000;
-/// Documents of a page.
+/// Number of documents on a page.
 const PAGE: u64 = 20;
-/// How long to wait between two calls of `status`.
+/// Pause between two calls of `status`.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// See the module's head.
+/// Proves the claim.
 pub(super) fn prove(setting: &Setting, report: &mut Report<'_>) -> Result<(), Failure> {
     let home = tempfile::tempdir()?;
     let few = file(home.path(), FEW)?;
@@ -55,7 +56,7 @@ fn file(home: &Path, count: u64) -> Result<std::path::PathBuf, Failure> {
     Ok(path)
 }
 
-/// The bare work of the same documents, in milliseconds.
+/// Returns the least time for the same documents, in milliseconds.
 fn floor(file: &Path) -> Result<f64, Failure> {
     repo::output(repo::cargo(&["build", "--release", "--quiet", "--package", "cosmicsync-data", "--example", FLOOR]))?;
     let program = repo::target().join("release/examples").join(FLOOR);
@@ -65,25 +66,25 @@ fn floor(file: &Path) -> Result<f64, Failure> {
     told.get("ms").and_then(Value::as_f64).ok_or_else(|| "the floor has no figure".into())
 }
 
-/// What was measured of some documents.
+/// Measurements of some documents.
 struct Shown {
     import: Duration,
-    /// Of the node that imported them.
+    /// Times on the node that imported the documents.
     count_here: Duration,
     page_here: Duration,
-    /// Of the node that they were synced to.
+    /// Times on the node that received the documents by sync.
     count: Duration,
     page: Duration,
-    /// Until all values are there, and the process's time for it.
+    /// Time until all values are there, and the CPU time of the process for it.
     values: Duration,
     cpu_ms: f64,
-    /// The 99th of a hundred calls meanwhile, and how many there were.
+    /// The 99th percentile of concurrent calls, and their number.
     status: Duration,
     calls: u64,
     start: Duration,
 }
 
-/// Imports a file on A, syncs it to B, and looks at both.
+/// Imports a file on A, syncs it to B, and measures both.
 fn shown(setting: &Setting, home: &Path, file: &Path, documents: u64) -> Result<Shown, Failure> {
     fs::create_dir(home)?;
     let mut nodes = start_joined(&setting.binary, home, 2)?;
@@ -95,7 +96,7 @@ fn shown(setting: &Setting, home: &Path, file: &Path, documents: u64) -> Result<
     let page_here = page(&mut a)?;
     b.ask("peer_resume", json!({}))?;
     b.wait_sync()?;
-    // From here on nothing is to be done but to show them.
+    // From here on the only work left is to show the documents.
     let count_there = count(&mut b, documents)?;
     let page_there = page(&mut b)?;
     let before = cpu_ms(b.pid())?;
@@ -117,7 +118,7 @@ fn shown(setting: &Setting, home: &Path, file: &Path, documents: u64) -> Result<
     Ok(Shown { import, count_here, page_here, count, page: page_there, values, cpu_ms, status, calls, start })
 }
 
-/// Imports as a person does.
+/// Imports like a person does.
 fn import(node: &Node, file: &Path) -> Result<Duration, Failure> {
     let mut command = repo::command(node.device.program.to_str().ok_or("a program whose path is not UTF-8")?);
     command.arg("--dir").arg(&node.device.dir).args(["--output", "json", "--quiet"]);
@@ -142,7 +143,7 @@ fn page(node: &mut Node) -> Result<Duration, Failure> {
     if number(&listed, "count")? == PAGE { Ok(took) } else { Err(format!("a page is {listed}").into()) }
 }
 
-/// Does something on a node while another connection asks for its status again and again; returns how long both took.
+/// Runs an action on a node while another connection requests its status repeatedly; returns the times of both.
 fn while_asked(
     node: &mut Node,
     work: impl FnOnce(&mut Node) -> Result<(), Failure>,
@@ -171,7 +172,7 @@ fn while_asked(
     })
 }
 
-/// How long a process has computed, in milliseconds.
+/// Returns the CPU time of a process, in milliseconds.
 fn cpu_ms(pid: u32) -> Result<f64, Failure> {
     const TICK_MS: f64 = 10.0;
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;

@@ -1,15 +1,16 @@
-//! `doc-merge` and `doc-versions`: documents that several devices make, edit, delete and make again apart from each other
-//! hide nothing, and their earlier versions are what replicas had then (`data/examples/documents.rs`).
+//! `doc-merge` and `doc-versions`: documents that several devices create, edit, delete and create again apart from each
+//! other lose nothing, and their earlier versions are those of the replicas at that time
+//! (`data/examples/documents.rs`).
 
 use super::node::number;
 use super::{Report, Setting};
 use crate::{Failure, repo};
 use serde_json::Value;
 
-/// Histories of one keyed document.
+/// Number of histories of one keyed document.
 const HISTORIES: u64 = 100_000;
 
-/// Proves that nothing is hidden.
+/// Proves `doc-merge`.
 pub(super) fn merge(_: &Setting, report: &mut Report<'_>) -> Result<(), Failure> {
     let told = told(HISTORIES)?;
     let merged = told.get("merged").ok_or("nothing was merged")?;
@@ -29,7 +30,7 @@ pub(super) fn merge(_: &Setting, report: &mut Report<'_>) -> Result<(), Failure>
     Ok(())
 }
 
-/// Proves that versions are what they were.
+/// Proves `doc-versions`.
 pub(super) fn versions(_: &Setting, report: &mut Report<'_>) -> Result<(), Failure> {
     let told = told(1)?;
     let versions = told.get("versions").ok_or("no version was read")?;

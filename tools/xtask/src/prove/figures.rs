@@ -1,11 +1,11 @@
-//! Figures that a script or an example prints: a line of JSON for each, `{"name": ..., "value": ..., "n": ...}`.
+//! Figures printed by a script or an example: one line of JSON for each, `{"name": ..., "value": ..., "n": ...}`.
 
 use super::Report;
 use crate::{Failure, repo};
 use serde::Deserialize;
 use std::process::{Command, Stdio};
 
-/// A figure that was printed.
+/// A printed figure.
 #[derive(Debug, Deserialize)]
 struct Told {
     name: String,
@@ -13,7 +13,7 @@ struct Told {
     n: u64,
 }
 
-/// Runs a program and reports what it tells, each figure under `prefix` and its name. What it says on stderr is shown.
+/// Runs a program and reports its figures, each under `prefix` and its name. Its stderr is shown.
 pub(super) fn told(mut program: Command, prefix: &str, report: &mut Report<'_>) -> Result<(), Failure> {
     program.stderr(Stdio::inherit());
     for line in repo::output(program)?.lines() {

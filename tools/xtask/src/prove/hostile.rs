@@ -1,8 +1,8 @@
-//! `hostile`: a member with valid keys and a crowd of strangers attack; the node lives, stays small, ends links with
-//! codes, and honest peers notice little and lose nothing.
+//! `hostile`: a member with valid keys and a crowd of strangers attack. The node survives, keeps its memory small and
+//! ends links with codes; honest peers notice little and lose nothing.
 //!
-//! Volume comes from `tools/hostile` against the core in memory; what a process and its sockets do, from a siege of a
-//! released node, during which an honest peer's edits are timed as before the siege.
+//! `tools/hostile` attacks the core in memory for volume. A siege of the released program shows the behaviour of a
+//! process and its sockets; an honest peer's edits are timed before and during the siege.
 
 mod pace;
 
@@ -16,17 +16,17 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Lies told in memory, unless `COSMICSYNC_HOSTILE_LIES` says otherwise.
+/// Number of lies told in memory, unless `COSMICSYNC_HOSTILE_LIES` sets it.
 const LIES: u64 = 100_000;
-/// How long the honest peer is timed before the siege, and during it.
+/// Time for which the honest peer is timed before the siege.
 const QUIET: Duration = Duration::from_secs(20);
-/// Unless `COSMICSYNC_HOSTILE_SECONDS` says otherwise.
+/// Duration of the siege in seconds, unless `COSMICSYNC_HOSTILE_SECONDS` sets it.
 const SIEGE_SECONDS: u64 = 60;
 const STRANGERS: u64 = 10_000;
-/// Documents of the honest that the liar meddles with.
+/// Number of honest documents that the liar tampers with.
 const SHARED: u64 = 10;
 
-/// See the module's head.
+/// Proves the claim.
 pub(super) fn prove(setting: &Setting, report: &mut Report<'_>) -> Result<(), Failure> {
     let hostile = built("hostile")?;
     let volume = volume(&hostile, report)?;
@@ -34,12 +34,12 @@ pub(super) fn prove(setting: &Setting, report: &mut Report<'_>) -> Result<(), Fa
     siege(setting, &hostile, home.path(), volume, report)
 }
 
-/// A number from the environment, for quick runs.
+/// Returns a number from the environment, for quick runs.
 fn number_or(variable: &str, default: u64) -> u64 {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-/// Lies to the core in memory; returns how many were told.
+/// Attacks the core in memory; returns the number of lies.
 fn volume(hostile: &Path, report: &mut Report<'_>) -> Result<u64, Failure> {
     let lies = number_or("COSMICSYNC_HOSTILE_LIES", LIES);
     let mut command = Command::new(hostile);
@@ -57,7 +57,7 @@ fn volume(hostile: &Path, report: &mut Report<'_>) -> Result<u64, Failure> {
     Ok(total)
 }
 
-/// How links ended: what is none of the codes of `spec/wire.md` is an error of its own.
+/// Reports the ends of links. An end without a code of `spec/wire.md` is reported separately.
 fn report_closes(scene: &str, told: &Value, report: &mut Report<'_>) {
     let Some(closes) = told.get("closes").and_then(Value::as_object) else { return };
     let total: u64 = closes.values().filter_map(Value::as_u64).sum();
@@ -85,7 +85,7 @@ fn siege(setting: &Setting, hostile: &Path, home: &Path, volume: u64, report: &m
     let mut attack = start_attack(hostile, &invite)?;
     let began = Instant::now();
     let under_attack = pace.measure(Duration::from_secs(number_or("COSMICSYNC_HOSTILE_SECONDS", SIEGE_SECONDS)));
-    // Closing its input tells it to end.
+    // Closing its input makes the siege end.
     drop(attack.stdin.take());
     let output = attack.wait_with_output()?;
     let told: Value = serde_json::from_slice(&output.stdout)
@@ -119,11 +119,11 @@ fn start_attack(hostile: &Path, invite: &str) -> Result<Child, Failure> {
     Ok(command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?)
 }
 
-/// What the nodes are worth afterwards.
+/// Checks the nodes after the siege.
 fn aftermath(mut a: Node, mut b: Node, report: &mut Report<'_>) -> Result<(), Failure> {
     let mut deaths = 0;
     let mut digests = Vec::new();
-    // Both still take edits, and each other's.
+    // Both nodes must still accept edits, and receive each other's.
     let settled = Instant::now() + Duration::from_secs(60);
     a.ask("doc_put", json!({ "collection": "honest", "key": "after", "value": { "by": "a" } }))?;
     loop {
@@ -150,7 +150,7 @@ fn aftermath(mut a: Node, mut b: Node, report: &mut Report<'_>) -> Result<(), Fa
     report.figure("over sockets: nodes that died", f64::from(deaths), 2);
     let equal = digests.len() == 2 && honest(&digests[0]).is_some() && honest(&digests[0]) == honest(&digests[1]);
     report.figure("over sockets: digests of honest documents that differ", f64::from(u8::from(!equal)), 2);
-    // A store that a hostile member wrote into starts again.
+    // A store that a hostile member wrote to must start again.
     let listen = a.listen.clone();
     let mut a = a.stop()?.start(&listen)?;
     let again = a.digest()?;
@@ -159,7 +159,7 @@ fn aftermath(mut a: Node, mut b: Node, report: &mut Report<'_>) -> Result<(), Fa
     Ok(())
 }
 
-/// The digest of the collection into which only the honest write.
+/// Returns the digest of the collection that only honest peers write to.
 fn honest(digest: &Value) -> Option<&Value> {
     let collections = digest.get("collections")?.as_array()?;
     collections.iter().find(|of| of.get("collection").is_some_and(|name| name == "honest"))
@@ -173,7 +173,7 @@ fn at(told: &Value, pointer: &str) -> u64 {
     told.pointer(pointer).and_then(Value::as_u64).unwrap_or(0)
 }
 
-/// The most memory that a node's process ever had, in KiB.
+/// Returns the largest memory that a node's process ever had, in KiB.
 pub(super) fn peak_kib(node: &Node) -> Result<u64, Failure> {
     let status = fs::read_to_string(format!("/proc/{}/status", node.pid()))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;

@@ -1,4 +1,4 @@
-//! `import`: a file imported on A is on B, and B exports it as it was.
+//! `import`: a file imported on A arrives on B, and B exports it unchanged.
 
 mod resume;
 
@@ -11,12 +11,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-/// The samples, beside the repository.
+/// The samples, which are outside of the repository.
 const SAMPLES: [&str; 2] = ["zipcodes.csv.gz", "earthquakes.json.gz"];
-/// Where the documents go.
+/// The collection of the imported documents.
 const COLLECTION: &str = "imported";
 
-/// See the module's head.
+/// Proves the claim.
 pub(super) fn prove(setting: &Setting, report: &mut Report<'_>) -> Result<(), Failure> {
     for path in setting.files_or(&SAMPLES)? {
         let input = Input::read(&path)?;
@@ -31,7 +31,7 @@ pub(super) fn prove(setting: &Setting, report: &mut Report<'_>) -> Result<(), Fa
     Ok(())
 }
 
-/// A sample of XML with attributes, lists, mixed content and much around the records.
+/// Returns a sample of XML with attributes, lists, mixed content and much text around the records.
 fn catalog() -> Input {
     let mut text = "<?xml version=\"1.0\"?>\n<!-- a catalog -->\n<catalog xmlns:x=\"urn:x\"><title>All &amp; more</title><books>\n".to_owned();
     for number in 0..3_000 {
@@ -79,7 +79,7 @@ fn prove_file(setting: &Setting, input: &Input, report: &mut Report<'_>) -> Resu
     Ok(())
 }
 
-/// The figures that the samples were chosen for.
+/// Reports the properties for which the samples were chosen.
 fn report_sample(name: &str, before: &Records, after: &Records, on_b: u64, report: &mut Report<'_>) {
     let pairs = || before.rows.iter().zip(&after.rows);
     match name {
@@ -102,7 +102,7 @@ fn report_sample(name: &str, before: &Records, after: &Records, on_b: u64, repor
     }
 }
 
-/// Imports a file into a collection and returns how many documents that made.
+/// Imports a file into a collection and returns the number of new documents.
 pub(super) fn import(node: &mut Node, file: &Path, collection: &str, rows: Option<&str>) -> Result<u64, Failure> {
     let arguments = json!({ "collection": collection, "path": file, "rows": rows });
     let imported = node.ask_with("import", arguments, &fs::read(file)?)?;
@@ -119,7 +119,7 @@ fn export(node: &mut Node, format: &str) -> Result<String, Failure> {
     Ok(exported)
 }
 
-/// Counts the documents of A that B does not have just so, and those of B that A does not have; and all of A.
+/// Returns the number of documents that are on one node only or differ, and the number of all documents on A.
 fn compare_documents(a: &mut Node, b: &mut Node) -> Result<(u64, u64), Failure> {
     let mut known = BTreeMap::new();
     let id = |document: &Value| document.get("doc").map(Value::to_string).unwrap_or_default();
@@ -133,7 +133,7 @@ fn compare_documents(a: &mut Node, b: &mut Node) -> Result<(u64, u64), Failure> 
 }
 
 impl Input {
-    /// The format by the name's ending, in the words of `import`.
+    /// Returns the format by the file's extension, in the terms of `import`.
     fn format(&self) -> &str {
         match self.name.rsplit_once('.') {
             Some((_, "csv")) => "csv",
@@ -145,11 +145,11 @@ impl Input {
     }
 }
 
-/// A file's records, and what stands around them.
+/// A file's records, and the text around them.
 #[derive(Debug)]
 struct Records {
     rows: Vec<Value>,
-    /// Where in a JSON file they stand.
+    /// The path of the records in a JSON file.
     rows_path: Option<String>,
     /// The names of the columns, or the JSON file without its rows.
     around: Value,
@@ -190,7 +190,7 @@ impl Records {
         self.rows.len() as u64
     }
 
-    /// How many records are not the same at the same place; what stands around them counts as one.
+    /// Returns the number of differing records at the same place; different text around the records adds one.
     fn differences(&self, other: &Self) -> u64 {
         let different = self.rows.iter().zip(&other.rows).filter(|(one, other)| one != other).count();
         let around = self.around != other.around || self.rows_path != other.rows_path;
@@ -198,7 +198,7 @@ impl Records {
     }
 }
 
-/// The dotted path of the longest array of objects, and its length.
+/// Returns the dotted path of the longest array of objects, and its length.
 fn longest_array(members: &Map<String, Value>, depth: usize) -> Option<(String, usize)> {
     let inside = |(name, value): (&String, &Value)| {
         if let Some(items) = value.as_array() {
@@ -210,7 +210,7 @@ fn longest_array(members: &Map<String, Value>, depth: usize) -> Option<(String, 
     members.iter().filter_map(inside).max_by_key(|(_, len)| *len)
 }
 
-/// Reads values separated by a character by RFC 4180: a record is a list of texts.
+/// Parses separated values by RFC 4180: a record is a list of texts.
 fn csv(text: &str, delimiter: char) -> Vec<Value> {
     let (mut records, mut record, mut field, mut quoted) = (Vec::new(), Vec::new(), String::new(), false);
     let mut chars = text.strip_prefix('\u{feff}').unwrap_or(text).chars().peekable();
@@ -231,20 +231,20 @@ fn csv(text: &str, delimiter: char) -> Vec<Value> {
         record.push(Value::String(field));
         records.push(Value::Array(record));
     }
-    // An empty line is no record.
+    // An empty line is not a record.
     records.retain(|record| {
         record.as_array().is_some_and(|fields| fields.len() > 1 || fields.iter().any(|field| field != ""))
     });
     records
 }
 
-/// How many values start with a zero that a number would lose.
+/// Returns the number of values with a leading zero that a number would lose.
 fn leading_zeros(row: &Value) -> u64 {
     let zero = |text: &str| text.len() > 1 && text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit());
     row.as_array().into_iter().flatten().filter_map(Value::as_str).filter(|text| zero(text)).count() as u64
 }
 
-/// How many values lie within others, or are null.
+/// Returns the number of nested values and of nulls.
 fn nested_and_nulls(value: &Value, depth: usize) -> usize {
     let own = usize::from(value.is_null() || (depth > 0 && (value.is_array() || value.is_object())));
     let items = value.as_array().into_iter().flatten();

@@ -1,4 +1,4 @@
-//! The files that proofs run on, compressed with gzip or not.
+//! The input files of proofs, compressed with gzip or not.
 
 use crate::Failure;
 use flate2::read::MultiGzDecoder;
@@ -15,7 +15,7 @@ pub(super) struct Input {
 }
 
 impl Input {
-    /// Reads a file; the content tells whether it is compressed, not the name.
+    /// Reads a file. Its content, not its name, shows whether it is compressed.
     pub(super) fn read(path: &Path) -> Result<Self, Failure> {
         let name = path.file_name().ok_or("a file without a name")?.to_string_lossy();
         let name = name.strip_suffix(".gz").unwrap_or(&name).to_owned();
@@ -32,12 +32,12 @@ impl Input {
         Ok(Self { name, bytes })
     }
 
-    /// The name without its ending.
+    /// Returns the name without its extension.
     pub(super) fn stem(&self) -> &str {
         self.name.rsplit_once('.').map_or(&self.name, |(stem, _)| stem)
     }
 
-    /// The content as text.
+    /// Returns the content as text.
     pub(super) fn text(&self) -> Result<&str, Failure> {
         Ok(std::str::from_utf8(&self.bytes).map_err(|error| format!("{} is not UTF-8: {error}", self.name))?)
     }

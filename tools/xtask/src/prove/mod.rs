@@ -1,8 +1,8 @@
-//! `prove`: lists what the project claims and runs the command behind each claim.
+//! `prove`: lists the claims of the project and runs the command behind each.
 //!
-//! A proof drives the released program as real processes and reports figures. Each figure must have a row in the
-//! table, each row of the selected claims must get a figure made of at least one case, and every limit must hold:
-//! anything else fails, so that a claim nobody can run is not made.
+//! A proof drives the released program as real processes and reports figures. Each figure must have a row in the table,
+//! each row of the selected claims must get a figure from at least one case, and every limit must hold. Anything else
+//! fails, so that the project makes no claim that nobody can check.
 
 mod api_console;
 mod api_doors;
@@ -73,31 +73,32 @@ const PROOFS: &[(&str, Proof)] = &[
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Claims to prove, `*` for any text, then files to prove them on; none proves all on the project's samples
+    /// Claims to prove, with `*` for any text, then files to prove them on; without any, proves all on the project's
+    /// samples
     #[arg(value_name = "CLAIM|FILE")]
     arguments: Vec<String>,
     /// Lists the claims without proving them
     #[arg(long)]
     list: bool,
-    /// Proves the release build that is there, without building it
+    /// Uses the existing release build, without building it
     #[arg(long)]
     no_build: bool,
     #[arg(short, long, value_enum, default_value = "text")]
     output: Output,
 }
 
-/// What a proof runs with.
+/// The setting of a proof.
 #[derive(Debug)]
 pub(crate) struct Setting {
     /// The release build of `cosmicsync`.
     pub(crate) binary: PathBuf,
-    /// The files that the caller gave; empty means the project's samples.
+    /// The caller's files; empty means the project's samples.
     pub(crate) files: Vec<PathBuf>,
 }
 
 impl Setting {
-    /// The caller's files, or the samples `names`, which lie beside the repository and not in it: in
-    /// `$COSMICSYNC_DATA`, else in `../shared/data`.
+    /// Returns the caller's files, or the samples `names`, which are outside of the repository: in `$COSMICSYNC_DATA`,
+    /// else in `../shared/data`.
     pub(crate) fn files_or(&self, names: &[&str]) -> Result<Vec<PathBuf>, Failure> {
         if !self.files.is_empty() {
             return Ok(self.files.clone());
@@ -117,7 +118,7 @@ impl Setting {
     }
 }
 
-/// Proves what the arguments select.
+/// Proves the selected claims.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let claims = Claims::parse(&std::fs::read_to_string(repo::root().join("tools/claims.toml"))?)?;
     let (patterns, files) = split(&args.arguments, &claims)?;
@@ -134,7 +135,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         step::shown(repo::cargo(&[&["build", "--release", "--quiet"], &packages[..]].concat()))?;
     }
     if !args.no_build && selected.contains(&"hostile") {
-        // On its own, so that the program under attack is not built with what is for tests.
+        // Built separately, so that the attacked program is not built with features for tests.
         step::shown(repo::cargo(&["build", "--release", "--quiet", "--package", "hostile"]))?;
     }
     let setting = Setting { binary: built("cosmicsync")?, files };
@@ -142,13 +143,13 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     report.finish(&selected)
 }
 
-/// Where cargo puts a program's release build.
+/// Returns the path of a program's release build.
 fn built(name: &str) -> Result<PathBuf, Failure> {
     let target = repo::target();
     Ok(std::path::absolute(target)?.join("release").join(name))
 }
 
-/// Runs each selected claim's proof. One that fails does not keep the next from running.
+/// Runs each selected claim's proof. A failing proof must not prevent the next from running.
 fn prove(
     selected: &[&str],
     proofs: &[(&str, Proof)],
@@ -170,7 +171,7 @@ fn prove(
     Ok(())
 }
 
-/// Splits the arguments into patterns of claims and existing files. A claim's name wins over a file's.
+/// Splits the arguments into patterns of claims and existing files. The name of a claim takes precedence over a file.
 fn split(arguments: &[String], claims: &Claims) -> Result<(Vec<String>, Vec<PathBuf>), Failure> {
     let (mut patterns, mut files) = (Vec::new(), Vec::new());
     for argument in arguments {

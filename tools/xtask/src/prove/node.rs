@@ -10,42 +10,42 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long replicas may take to agree before a proof gives up.
+/// Longest time for replicas to agree, in milliseconds.
 pub(super) const SYNC_MS: u64 = 300_000;
-/// How long an invite is good for.
+/// Lifetime of an invite, in milliseconds.
 const INVITE_MS: u64 = 600_000;
-/// Any free port.
+/// An address with any free port.
 pub(super) const ANY_PORT: &str = "127.0.0.1:0";
-/// How long a process may take to end by itself.
+/// Longest time for a process to end by itself.
 const EXIT: Duration = Duration::from_secs(30);
 
-/// A data directory with a device in it.
+/// A data directory with a device.
 #[derive(Debug, Clone)]
 pub(super) struct Device {
     pub(super) dir: PathBuf,
-    /// Where the process's stderr goes.
+    /// The file for the process's stderr.
     pub(super) log: PathBuf,
     pub(super) program: PathBuf,
 }
 
-/// A device whose node runs. Dropping it kills the process.
+/// A device whose node is running. Dropping it kills the process.
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) device: Device,
     pub(super) listen: String,
-    /// From the start of the process to its first line of status.
+    /// Time from the start of the process to its first status line.
     pub(super) ready: Duration,
     client: Client,
     child: Child,
 }
 
 impl Device {
-    /// The directory `name` of `home`, in which a start makes a device if there is none.
+    /// Returns the device in the directory `name` of `home`; starting it creates it if it does not exist.
     fn at(program: &Path, home: &Path, name: &str) -> Self {
         Self { dir: home.join(name), log: home.join(format!("{name}.log")), program: program.to_owned() }
     }
 
-    /// Makes a user and a device in the new directory `name` of `home`.
+    /// Creates a user and a device in the new directory `name` of `home`.
     fn init(program: &Path, home: &Path, name: &str) -> Result<Self, Failure> {
         let device = Self::at(program, home, name);
         let status = device.command(&["init", "--name", name])?.stdout(Stdio::null()).status()?;
@@ -57,7 +57,7 @@ impl Device {
         self.start_with(listen, &[])
     }
 
-    /// The same, with more variables in the environment of the process.
+    /// Starts the node with additional environment variables.
     pub(super) fn start_with(&self, listen: &str, variables: &[(&str, &str)]) -> Result<Node, Failure> {
         let began = Instant::now();
         let mut up = self.command(&["--output", "json", "up", "--listen", listen])?;
@@ -91,7 +91,7 @@ impl Device {
         Ok(command)
     }
 
-    /// An error with the last thing that the node said.
+    /// Returns an error with the node's last log line.
     pub(super) fn failure(&self, what: &str) -> Failure {
         let log = fs::read_to_string(&self.log).unwrap_or_default();
         let said = log.lines().rev().find(|line| line.contains("error")).or_else(|| log.lines().last());
@@ -105,12 +105,12 @@ impl Node {
         self.client.call(name, arguments, &mut |_| ())
     }
 
-    /// The same, with an input behind the command.
+    /// Sends a command with an input and returns the value of its reply.
     pub(super) fn ask_with(&mut self, name: &str, arguments: Value, input: &[u8]) -> Result<Value, CallError> {
         self.client.call_with(name, arguments, input)
     }
 
-    /// The same, with what comes before the reply.
+    /// Sends a command and passes on the items before the reply.
     pub(super) fn ask_items(
         &mut self,
         name: &str,
@@ -120,12 +120,12 @@ impl Node {
         self.client.call(name, arguments, on_item)
     }
 
-    /// Its process.
+    /// Returns the process id.
     pub(super) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Another connection to the same node.
+    /// Opens another connection to the same node.
     pub(super) fn client(&self) -> Result<Client, CallError> {
         Client::connect(&self.device.dir)
     }
@@ -134,19 +134,19 @@ impl Node {
         self.ask("status", json!({}))
     }
 
-    /// A number of the node's status, by JSON pointer.
+    /// Returns a number of the node's status, by JSON pointer.
     pub(super) fn figure(&mut self, pointer: &str) -> Result<u64, Failure> {
         let status = self.status()?;
         status.pointer(pointer).and_then(Value::as_u64).ok_or_else(|| format!("status has no {pointer}").into())
     }
 
-    /// Waits until every connected peer has everything, and this node what they have.
+    /// Waits until this node and all connected peers are in sync.
     pub(super) fn wait_sync(&mut self) -> Result<(), Failure> {
         let waited = self.ask("wait_sync", json!({ "timeout_ms": SYNC_MS }));
         waited.map(drop).map_err(|error| self.device.failure(&format!("no agreement: {error}")))
     }
 
-    /// Waits until the node holds so many documents that are not deleted.
+    /// Waits until the node holds `documents` documents that are not deleted.
     pub(super) fn wait_documents(&mut self, documents: u64) -> Result<(), Failure> {
         let until = Instant::now() + Duration::from_millis(SYNC_MS);
         while self.figure("/spaces/0/documents")? < documents {
@@ -207,13 +207,13 @@ impl Drop for Node {
     }
 }
 
-/// Kills and reaps. It fails only when the process is gone already.
+/// Kills and reaps the process. It fails only if the process is gone already.
 fn end(child: &mut Child) {
     drop(child.kill());
     drop(child.wait());
 }
 
-/// Starts `count` devices that share one space: the first makes it and invites the others.
+/// Starts `count` devices that share one space: the first creates it and invites the others.
 pub(super) fn start_joined(program: &Path, home: &Path, count: usize) -> Result<Vec<Node>, Failure> {
     let mut first = start_owner(program, home)?;
     let mut others = Vec::new();
@@ -224,7 +224,7 @@ pub(super) fn start_joined(program: &Path, home: &Path, count: usize) -> Result<
     Ok(others)
 }
 
-/// Starts the device that makes the space.
+/// Starts the device that creates the space.
 pub(super) fn start_owner(program: &Path, home: &Path) -> Result<Node, Failure> {
     let mut node = Device::init(program, home, &name_of(0))?.start(ANY_PORT)?;
     node.ask("space_create", json!({ "name": "home" }))?;
@@ -246,18 +246,18 @@ fn name_of(at: usize) -> String {
     }
 }
 
-/// A member that must be a text.
+/// Returns a member that must be a text.
 pub(super) fn text(value: &Value, member: &str) -> Result<String, Failure> {
     let text = value.get(member).and_then(Value::as_str);
     text.map(str::to_owned).ok_or_else(|| format!("the answer has no text {member}").into())
 }
 
-/// A member that must be a number.
+/// Returns a member that must be a number.
 pub(super) fn number(value: &Value, member: &str) -> Result<u64, Failure> {
     value.get(member).and_then(Value::as_u64).ok_or_else(|| format!("the answer has no number {member}").into())
 }
 
-/// A new file for text.
+/// Creates a new file for text.
 pub(super) fn create(path: &Path) -> Result<std::io::BufWriter<File>, Failure> {
     Ok(std::io::BufWriter::new(File::create(path)?))
 }

@@ -1,11 +1,11 @@
-//! Moments and places that differ, and are the same in every run.
+//! Pseudo-random moments and places, the same in every run.
 
 /// A generator of numbers (splitmix64).
 #[derive(Debug)]
 pub(in crate::prove) struct Random(pub(in crate::prove) u64);
 
 impl Random {
-    /// A number below `end`, or 0.
+    /// Returns a number below `end`, or 0.
     pub(in crate::prove) fn below(&mut self, end: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -13,7 +13,7 @@ impl Random {
         (mixed ^ (mixed >> 31)) % end.max(1)
     }
 
-    /// The place of one of `count` things, or 0.
+    /// Returns the index of one of `count` things, or 0.
     pub(in crate::prove) fn place(&mut self, count: usize) -> usize {
         usize::try_from(self.below(count as u64)).unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! Documents to measure with, always the same: one JSON object a line.
+//! Documents for measurements, the same in every run: one JSON object per line.
 
 use super::node::create;
 use crate::Failure;
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::io::Write as _;
 use std::path::Path;
 
-/// Writes small documents, always the same, one a line: seven members, about 211 bytes.
+/// Writes small documents, one per line: seven members, about 211 bytes.
 pub(super) fn small_documents(path: &Path, count: u64) -> Result<(), Failure> {
     write(
         path,
@@ -25,8 +25,8 @@ pub(super) fn small_documents(path: &Path, count: u64) -> Result<(), Failure> {
     )
 }
 
-/// Writes records of seven fields as people keep them, about 212 bytes each: an id and digits that are random, a name, a
-/// time, a sum, two tags of many, and a note in words.
+/// Writes realistic records of seven fields, about 212 bytes each: an id and random digits, a name, a time, a sum, two
+/// of many tags, and a note.
 pub(super) fn records(path: &Path, count: u64) -> Result<(), Failure> {
     let mut dice = Dice(7);
     write(path, (0..count).map(|_| record(&mut dice)))
@@ -57,7 +57,7 @@ fn write(path: &Path, documents: impl Iterator<Item = Value>) -> Result<(), Fail
     Ok(file.flush()?)
 }
 
-/// SplitMix64: the same numbers everywhere.
+/// A random generator (SplitMix64), the same on every machine.
 struct Dice(u64);
 
 impl Dice {

@@ -1,10 +1,10 @@
-//! Collects a proof's figures, compares each with its row, and notices what is missing.
+//! Collects a proof's figures, compares each with its row, and detects missing ones.
 
 use super::claims::{Claims, Comparison};
 use crate::{Failure, Output};
 use serde::Serialize;
 
-/// One measured figure beside its limit.
+/// One measured figure with its limit.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Figure {
     pub(crate) claim: String,
@@ -13,12 +13,12 @@ pub(crate) struct Figure {
     pub(crate) unit: String,
     pub(crate) limit: Option<serde_json::Value>,
     pub(crate) comparison: Option<Comparison>,
-    /// How many cases the figure is made of.
+    /// Number of cases of the figure.
     pub(crate) n: u64,
     pub(crate) holds: bool,
 }
 
-/// The figures so far, and everything that makes the run fail.
+/// The figures so far, and all reasons for the run to fail.
 #[derive(Debug)]
 pub(crate) struct Report<'a> {
     claims: &'a Claims,
@@ -32,19 +32,19 @@ pub(crate) struct Report<'a> {
 }
 
 impl<'a> Report<'a> {
-    /// Starts an empty report. `on_files` says that the caller gave files instead of the project's samples.
+    /// Returns an empty report. `on_files` is true if the caller gave files instead of the project's samples.
     pub(super) fn new(claims: &'a Claims, on_files: bool, output: Output) -> Self {
         let rows_seen = vec![false; claims.rows.len()];
         let (id, figures, failures) = Default::default();
         Self { claims, on_files, output, id, figures, printed: 0, rows_seen, failures }
     }
 
-    /// Names the claim that the next figures belong to.
+    /// Sets the claim of the next figures.
     pub(super) fn start(&mut self, id: &str) {
         id.clone_into(&mut self.id);
     }
 
-    /// Reports a figure made of `n` cases, in the unit of its row.
+    /// Reports a figure from `n` cases, in the unit of its row.
     pub(crate) fn figure(&mut self, workload: &str, value: f64, n: u64) {
         let row = self.claims.row(&self.id, workload);
         let claim = row.map(|at| &self.claims.rows[at]);
@@ -80,7 +80,7 @@ impl<'a> Report<'a> {
         self.fail(format!("{id} \"{workload}\": skipped, {reason}"));
     }
 
-    /// Notes why the run fails.
+    /// Records a reason for the run to fail.
     pub(super) fn fail(&mut self, why: String) {
         self.failures.push(why);
     }
@@ -103,7 +103,7 @@ impl<'a> Report<'a> {
         Ok(())
     }
 
-    /// Fails when a figure did, when a row of the selected claims has no figure, or when nothing was measured.
+    /// Fails if a figure did, if a row of the selected claims has no figure, or if nothing was measured.
     pub(super) fn finish(mut self, selected: &[&str]) -> Result<(), Failure> {
         for (row, seen) in self.claims.rows.iter().zip(&self.rows_seen) {
             let wanted = selected.contains(&row.id.as_str()) && !(self.on_files && row.sample);
@@ -122,7 +122,7 @@ impl<'a> Report<'a> {
     }
 }
 
-/// A figure as JSON: whole numbers without a fraction.
+/// Returns a figure as JSON; whole numbers have no fraction.
 pub(super) fn number(value: f64) -> serde_json::Value {
     if value.fract() == 0.0 && value.abs() < 9e15 { (value as i64).into() } else { value.into() }
 }

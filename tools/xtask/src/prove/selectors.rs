@@ -1,5 +1,5 @@
-//! `data-selectors`: selectors match what mingo says they match, and values stand in the order of pouchdb-collate, but for
-//! the exceptions that `spec/query.md` lists (`data/examples/selectors`, `benches/peers/selectors`).
+//! `data-selectors`: selectors match like those of mingo, and values sort like those of pouchdb-collate, except for the
+//! exceptions in `spec/query.md` (`data/examples/selectors`, `benches/peers/selectors`).
 
 use super::{Report, Setting};
 use crate::{Failure, repo};
@@ -10,17 +10,17 @@ use std::io::{BufRead as _, BufReader, Lines};
 use std::path::Path;
 use std::process::Command;
 
-/// Pairs of each kind.
+/// Number of pairs of each kind.
 const PAIRS: u64 = 1_000_000;
-/// Pairs that each operator must be in.
+/// Least number of pairs with each operator.
 const EACH: u64 = 1_000;
-/// Where the pairs come from.
+/// Seed of the pairs.
 const SEED: u64 = 1;
-/// Differences that are shown.
+/// Number of differences that are shown.
 const SHOWN: u64 = 10;
-/// Where the peers are.
+/// Directory of the peers.
 const PEERS: &str = "benches/peers/selectors";
-/// What this project says about a pair.
+/// This project's answer about a pair.
 #[derive(Debug, Deserialize)]
 struct Pair {
     ours: String,
@@ -30,23 +30,23 @@ struct Pair {
     operators: Vec<String>,
 }
 
-/// What came of the pairs of one kind.
+/// Result of the pairs of one kind.
 #[derive(Debug, Default)]
 struct Outcome {
     pairs: u64,
     matching: u64,
-    /// Pairs that touch no exception.
+    /// Number of pairs that touch no exception.
     plain: u64,
     unexplained: u64,
-    /// Differences, by the exceptions that the pair touches. A pair that touches several counts for each.
+    /// Number of differences, by the exceptions that the pair touches. A pair with several is counted for each.
     explained: BTreeMap<String, u64>,
     operators: BTreeMap<String, u64>,
 }
 
-/// See the module's head.
+/// Proves the claim.
 pub(super) fn prove(_: &Setting, report: &mut Report<'_>) -> Result<(), Failure> {
     install()?;
-    // Unoptimised, so that overflows are found; dependencies are optimised all the same.
+    // Built without optimisation, so that overflows are detected; dependencies are optimised.
     let package = ["--package", "cosmicsync-data", "--features", "testkit", "--example", "selectors"];
     repo::output(repo::cargo(&[&["build", "--quiet"], &package[..]].concat()))?;
     let directory = tempfile::tempdir()?;
@@ -73,7 +73,7 @@ pub(super) fn prove(_: &Setting, report: &mut Report<'_>) -> Result<(), Failure>
     Ok(())
 }
 
-/// Installs the peers at the versions that their lockfile names.
+/// Installs the peers in the versions of their lockfile.
 fn install() -> Result<(), Failure> {
     for program in ["node", "npm"] {
         let mut command = repo::command(program);
@@ -86,7 +86,7 @@ fn install() -> Result<(), Failure> {
     repo::output(npm).map(drop)
 }
 
-/// Has a peer answer what this project answered, and compares.
+/// Compares a peer's answers with this project's.
 fn compare(directory: &Path, kind: &str, script: &str) -> Result<Outcome, Failure> {
     let (pairs, answers) = (directory.join(kind), directory.join(script));
     let mut ours = ours()?;
@@ -105,7 +105,7 @@ fn compare(directory: &Path, kind: &str, script: &str) -> Result<Outcome, Failur
     if theirs.next().is_some() { Err("the peer answered too many lines".into()) } else { Ok(outcome) }
 }
 
-/// This project's side (`data/examples/selectors`).
+/// Returns the command for this project's answers (`data/examples/selectors`).
 fn ours() -> Result<Command, Failure> {
     let program = repo::target().join("debug/examples/selectors");
     Ok(repo::command(program.to_str().ok_or("a target directory that is not UTF-8")?))

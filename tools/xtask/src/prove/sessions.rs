@@ -1,4 +1,4 @@
-//! `sessions`: what many closed logs cost, for every process leaves one behind for each partition that it wrote to.
+//! `sessions`: the cost of many closed logs, because every process leaves one for each partition that it wrote to.
 
 use super::node::{ANY_PORT, Device, Node, join, number, start_owner};
 use super::{Report, Setting, cost};
@@ -8,18 +8,18 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-/// Measures one document on endpoints in memory (`protocol/examples/sessions.rs`).
+/// The program that measures one document on endpoints in memory (`protocol/examples/sessions.rs`).
 const DOCUMENT: &str = "sessions";
-/// Fills a node's directory with closed logs (`node/runtime/examples/many_logs.rs`).
+/// The program that fills a node's directory with closed logs (`node/runtime/examples/many_logs.rs`).
 const FILLER: &str = "many_logs";
-/// Logs in a space.
+/// Number of logs in a space.
 const LOGS: u64 = 50_000;
-/// Logs of the space that the growth of memory is counted from.
+/// Number of logs in the small space, the baseline of the memory growth.
 const FEW: u64 = 100;
-/// Starts that a figure is the median of.
+/// Number of starts per figure, which is their median.
 const STARTS: usize = 3;
 
-/// See the module's head.
+/// Proves the claim.
 pub(super) fn prove(setting: &Setting, report: &mut Report<'_>) -> Result<(), Failure> {
     document(report).and(space(setting, report))
 }
@@ -44,7 +44,7 @@ fn document(report: &mut Report<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A space with few logs, then the same documents with many.
+/// Measures a space with few logs, then the same documents with many.
 fn space(setting: &Setting, report: &mut Report<'_>) -> Result<(), Failure> {
     repo::output(repo::cargo(&["build", "--quiet", "--package", "cosmicsync-node", "--example", FILLER]))?;
     let home = tempfile::tempdir()?;
@@ -71,7 +71,7 @@ fn fill(device: &Device, logs: u64) -> Result<(), Failure> {
     repo::output(command).map(drop)
 }
 
-/// The median time from the start of the process to its first answer, and of the memory that is resident then.
+/// Returns the median time from the start of the process to its first answer, and the median resident memory then.
 fn started(device: &Device) -> Result<(Duration, f64), Failure> {
     let mut found = Vec::new();
     for _ in 0..STARTS {

@@ -1,7 +1,7 @@
 //! `sim-core`: the core under deterministic simulation, with real ciphers and documents.
 //!
-//! Seeds run in processes of their own, a chunk at a time: no violation may be left, and what two processes make of one
-//! seed must be the same to the last record. Then every planted bug must be found (`spec/invariants.md`).
+//! Seeds run in separate processes, a chunk at a time. There must be no violation, and two processes must produce the
+//! same trace of one seed, to the last record. Then every planted bug must be found (`spec/invariants.md`).
 
 use super::{Report, Setting, built};
 use crate::{Failure, repo, step};
@@ -12,19 +12,19 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// How many seeds the swarm runs.
+/// Number of seeds of the swarm.
 const SEEDS: u64 = 20_000;
-/// How many more run in which a process goes on several times.
+/// Number of further seeds in which a process is copied and continues several times.
 const COPIED: u64 = 2_000;
-/// How many more run in which all peers make the same documents.
+/// Number of further seeds in which all peers create the same documents.
 const APART: u64 = 5_000;
-/// How many of the first run again, in other processes and in the opposite order.
+/// Number of the first seeds that run again, in other processes and in the opposite order.
 const PAIRS: u64 = 1_000;
-/// How many seeds one process runs.
+/// Number of seeds per process.
 const CHUNK: u64 = 50;
-/// How many seeds each planted bug may survive.
+/// Largest number of seeds that a planted bug may survive.
 const PLANTED_SEEDS: u64 = 2_000;
-/// Marks that only runs meet in which processes are copied.
+/// Marks that only runs with copied processes reach.
 const OF_COPIES: &[&str] = &[
     "process.resumed",
     "process.slept",
@@ -34,14 +34,14 @@ const OF_COPIES: &[&str] = &[
     "doc.republished",
     "excluded.published",
 ];
-/// How marks begin that only databases meet.
+/// Prefix of marks that only databases reach.
 pub(super) const OF_DATABASES: &str = "data.";
-/// How long the star runs, in virtual seconds.
+/// Duration of the star scenario, in virtual seconds.
 const STAR_SECONDS: &str = "1200";
-/// How often progress is told.
+/// Interval of progress reports.
 const TOLD_EVERY: Duration = Duration::from_secs(10);
 
-/// See the module's head.
+/// Proves the claim.
 pub(super) fn prove(_: &Setting, report: &mut Report<'_>) -> Result<(), Failure> {
     let scale = Scale::from_environment();
     let swarm = swarm()?;
@@ -93,7 +93,7 @@ pub(super) fn swarm() -> Result<PathBuf, Failure> {
     Ok(built("examples")?.join("swarm"))
 }
 
-/// How much is run: all of it, unless `COSMICSYNC_SIM_SHARE` asks for one part in so many, which proves nothing.
+/// Number of runs of each kind. `COSMICSYNC_SIM_SHARE` divides all of them for a quick run, which proves nothing.
 pub(super) struct Scale {
     share: u64,
     seeds: u64,
@@ -116,14 +116,13 @@ impl Scale {
         }
     }
 
-    /// Part of so many.
+    /// Returns a share of the seeds.
     pub(super) const fn of(&self, seeds: u64) -> u64 {
         seeds / self.share
     }
 }
 
-/// Tells which marks, of those that are asked for, were never met, and counts them: faults that the generator does not
-/// reach.
+/// Prints the required marks that no run reached, and returns their number: faults that the generator never produces.
 pub(super) fn unmet(run: &Run, is_asked: impl Fn(&str) -> bool) -> usize {
     let never = |mark: &&str| !run.marks.contains_key(*mark) && *mark != "event.other" && is_asked(mark);
     let unmet: Vec<_> = cosmicsync_marks().into_iter().filter(never).collect();
@@ -138,7 +137,7 @@ fn cosmicsync_marks() -> Vec<&'static str> {
         .collect()
 }
 
-/// What processes printed.
+/// Output of the processes.
 #[derive(Debug, Default)]
 pub(super) struct Run {
     pub(super) seeds: BTreeMap<u64, String>,
@@ -186,7 +185,7 @@ impl Run {
     }
 }
 
-/// Runs seeds from 0 on, in processes of their own.
+/// Runs seeds from 0 on, in separate processes.
 pub(super) fn run_all(program: &Path, seeds: u64, flags: &[&str]) -> Result<Run, Failure> {
     let told = Mutex::new((0, 0, Instant::now()));
     let chunks = usize::try_from(seeds.div_ceil(CHUNK))?;
@@ -208,7 +207,7 @@ pub(super) fn run_all(program: &Path, seeds: u64, flags: &[&str]) -> Result<Run,
     Ok(all)
 }
 
-/// Every planted bug is found, and the seeds that it took are printed.
+/// Checks that every planted bug is found, and prints the number of seeds for each.
 pub(super) fn planted(report: &mut Report<'_>, flags: &[&str], seeds_max: u64) -> Result<(), Failure> {
     let mut build =
         repo::cargo(&["build", "--release", "--quiet", "--package", "cosmicsync-sim", "--example", "planted"]);
@@ -241,7 +240,7 @@ pub(super) fn planted(report: &mut Report<'_>, flags: &[&str], seeds_max: u64) -
     Ok(())
 }
 
-/// What a program prints. Fails if it does.
+/// Returns a program's output; fails if the program does.
 pub(super) fn printed(command: &mut Command) -> Result<String, Failure> {
     let output = command.stderr(std::process::Stdio::inherit()).output()?;
     if !output.status.success() {
@@ -250,7 +249,7 @@ pub(super) fn printed(command: &mut Command) -> Result<String, Failure> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// Does a number of things, as many at a time as there are processors, and returns what came of them in their order.
+/// Runs actions in parallel, one per processor, and returns their results in order.
 pub(super) fn in_parallel<T: Send>(
     count: usize,
     work: impl Fn(usize) -> Result<T, Failure> + Sync,

@@ -1,8 +1,8 @@
 //! `sim-turmoil`: the shipped driver on hosts of a simulated network, with a store in memory
 //! (`node/runtime/tests/transport/README.md`).
 //!
-//! Seeds of each scenario run in processes of their own, a chunk at a time: no violation may be left, and what two
-//! processes make of one seed must be the same to the last byte that was read. Then every planted bug must be found.
+//! Seeds of each scenario run in separate processes, a chunk at a time. There must be no violation, and two processes
+//! must produce the same run of one seed, to the last byte read. Then every planted bug must be found.
 
 use super::sim_core::{Scale, in_parallel, printed, round};
 use super::{Report, Setting, built};
@@ -12,16 +12,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-/// How many seeds of each scenario run.
+/// Number of seeds of each scenario.
 const SEEDS: u64 = 500;
-/// How many of the first of each run again, in other processes.
+/// Number of the first seeds of each scenario that run again, in other processes.
 const PAIRS: u64 = 10;
-/// How many seeds one process runs.
+/// Number of seeds per process.
 const CHUNK: u64 = 50;
-/// How many seeds of each scenario a planted bug may survive.
+/// Largest number of seeds of each scenario that a planted bug may survive.
 const PLANTED_SEEDS: u64 = 20;
 
-/// See the module's head.
+/// Proves the claim.
 pub(super) fn prove(_: &Setting, report: &mut Report<'_>) -> Result<(), Failure> {
     let scale = Scale::from_environment();
     let program = program(false)?;
@@ -59,7 +59,7 @@ fn program(planted: bool) -> Result<PathBuf, Failure> {
     Ok(built("examples")?.join("transport"))
 }
 
-/// What processes printed.
+/// Output of the processes.
 #[derive(Debug, Default)]
 struct Runs {
     hashes: BTreeMap<String, String>,
@@ -100,7 +100,7 @@ fn run_all(program: &Path, scenarios: &[&str], seeds: u64) -> Result<Runs, Failu
     Ok(runs)
 }
 
-/// Every planted bug is found, and the runs that it took are printed.
+/// Checks that every planted bug is found, and prints the number of runs for each.
 fn planted(report: &mut Report<'_>) -> Result<(), Failure> {
     let program = program(true)?;
     let listed = printed(Command::new(&program).args(["--planted", "--list"]))?;

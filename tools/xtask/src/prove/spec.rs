@@ -1,9 +1,10 @@
-//! `spec`: a peer written from the specification alone, in another language, reads the vectors and syncs with a node.
+//! `spec`: a peer written from the specification alone, in another language, verifies the vectors and syncs with a
+//! node.
 
 use super::{Report, Setting};
 use crate::{Failure, verify};
 
-/// See the module's head.
+/// Proves the claim.
 pub(super) fn prove(setting: &Setting, report: &mut Report<'_>) -> Result<(), Failure> {
     let outcome = verify::outcome(&setting.binary)?;
     let ran = |part: &str| outcome.ran.get(part).copied().unwrap_or(0);

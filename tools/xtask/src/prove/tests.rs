@@ -1,4 +1,4 @@
-//! The framework, with fake proofs.
+//! Tests of the framework, with fake proofs.
 
 use super::*;
 
@@ -36,7 +36,7 @@ limit = 200
 issue = 1
 "#;
 
-/// The message that proving `cost` with this proof ends with; empty when everything holds.
+/// Returns the error of proving `cost` with this proof; empty if everything holds.
 fn outcome(proof: Proof, files: &[&str]) -> String {
     let claims = Claims::parse(TABLE).unwrap();
     let mut report = Report::new(&claims, !files.is_empty(), Output::Json);

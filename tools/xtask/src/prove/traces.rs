@@ -1,7 +1,7 @@
 //! `traces`: recorded typing, replayed by real devices, ends in the same text everywhere.
 //!
-//! A sequential trace is typed through A and read on B. A concurrent one is replayed with its concurrency: each author
-//! is a device of its own, whose view of the document holds exactly what the author had seen.
+//! A sequential trace is typed through A and read on B. A concurrent trace is replayed with its concurrency: each
+//! author is a separate device, whose view of the document holds exactly the transactions that the author had seen.
 
 mod plan;
 
@@ -14,19 +14,19 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-/// The samples, beside the repository.
+/// The samples, outside of the repository.
 const SAMPLES: [&str; 2] = ["automerge-paper.json.gz", "friendsforever.json.gz"];
-/// The document that is typed into.
+/// The edited document.
 const DOC: &str = "traces/doc";
-/// Where in it the text is.
+/// The path of the text in the document.
 const PATH: &str = "text";
-/// Keystrokes a command of a sequential trace.
+/// Number of keystrokes per command of a sequential trace.
 const BATCH: usize = 200;
 
 /// A set of positions in logs: the greatest sequence number of each.
 type Cut = BTreeMap<String, u64>;
 
-/// See the module's head.
+/// Proves the claim.
 pub(super) fn prove(setting: &Setting, report: &mut Report<'_>) -> Result<(), Failure> {
     for path in setting.files_or(&SAMPLES)? {
         let input = Input::read(&path)?;
@@ -72,7 +72,7 @@ fn concurrent(setting: &Setting, input: &Input, trace: &Trace, report: &mut Repo
     let home = tempfile::tempdir()?;
     let mut nodes = start(setting, home.path(), plan.devices.max(2), trace)?;
     hold(&mut nodes, true)?;
-    // What each device had seen after so many of its own transactions.
+    // The positions that each device had seen after each of its own transactions.
     let mut cuts: BTreeMap<(usize, usize), Cut> = BTreeMap::new();
     let mut own = vec![Cut::new(); nodes.len()];
     let mut typing = vec![false; nodes.len()];
@@ -118,7 +118,7 @@ fn concurrent(setting: &Setting, input: &Input, trace: &Trace, report: &mut Repo
     Ok(())
 }
 
-/// Starts the devices and gives them the document as it was before the first transaction.
+/// Starts the devices and gives them the document in its state before the first transaction.
 fn start(setting: &Setting, home: &std::path::Path, count: usize, trace: &Trace) -> Result<Vec<Node>, Failure> {
     let mut first = start_owner(&setting.binary, home)?;
     let mut others = Vec::new();
@@ -139,7 +139,7 @@ fn hold(nodes: &mut [Node], hold: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Waits until all have everything: the first one passes on what the others say, so it is asked twice.
+/// Waits until all have everything. The first one forwards the others' entries, so it waits twice.
 fn settle(nodes: &mut [Node]) -> Result<(), Failure> {
     for _ in 0..2 {
         for node in nodes.iter_mut() {

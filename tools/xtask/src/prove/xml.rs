@@ -1,12 +1,12 @@
-//! XML for comparisons: just enough of a reader, and none of the product's code.
+//! A minimal XML parser for comparisons, without any of the product's code.
 //!
-//! An element is `{"name", "attributes", "content"}`; what stands in it is elements and texts. White space between elements
-//! is nothing where no text stands beside them.
+//! An element is `{"name", "attributes", "content"}`; its content is elements and texts. White space between elements
+//! is dropped if there is no text beside them.
 
 use crate::Failure;
 use serde_json::{Map, Value, json};
 
-/// Reads the outermost element.
+/// Parses the outermost element.
 pub(super) fn parse(text: &str) -> Result<Value, Failure> {
     let mut rest = text.trim_start_matches('\u{feff}');
     let mut open: Vec<(String, Map<String, Value>, Vec<Value>)> = Vec::new();
@@ -52,7 +52,7 @@ pub(super) fn parse(text: &str) -> Result<Value, Failure> {
 
 type Open = (String, Map<String, Value>, Vec<Value>);
 
-/// Ends an element. Returns it if it is the outermost.
+/// Ends an element. Returns it if it is the outermost one.
 fn close(open: &mut [Open], name: String, attributes: Map<String, Value>, content: Vec<Value>) -> Option<Value> {
     let blank = |value: &Value| value.as_str().is_some_and(|text| text.trim().is_empty());
     let (elements, texts) =
@@ -73,10 +73,10 @@ fn add_text(content: &mut Vec<Value>, more: &str) {
     }
 }
 
-/// A tag: its name, its attributes, whether it is closed, and what follows.
+/// A tag: its name, its attributes, whether it is closed, and the text after it.
 type Tag<'t> = (String, Map<String, Value>, bool, &'t str);
 
-/// Reads a tag: its name, its attributes, whether it is closed, and what follows.
+/// Parses a tag: its name, its attributes, whether it is closed, and the text after it.
 fn tag(text: &str) -> Result<Tag<'_>, Failure> {
     let mut rest = &text[1..];
     let end = rest.find(|c: char| c.is_whitespace() || c == '/' || c == '>').ok_or("a tag has no end")?;
@@ -125,8 +125,7 @@ fn unescaped(text: &str) -> Result<String, Failure> {
     Ok(plain)
 }
 
-/// Takes the records out of a document: the most elements of one name within one element. Returns them with the path that
-/// leads to them.
+/// Takes the records out of a document: the most elements of one name within one element. Returns them with their path.
 pub(super) fn take_records(document: &mut Value) -> Option<(Vec<Value>, String)> {
     let name = |value: &Value| value.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
     fn most(element: &Value, path: &str, found: &mut (usize, String)) {

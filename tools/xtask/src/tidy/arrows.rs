@@ -1,4 +1,5 @@
-//! The crate graph: which of our packages may use which. A new arrow is an architecture decision.
+//! The crate graph: the packages that each of our packages may use. A new dependency between them is an architecture
+//! decision.
 
 use super::Finding;
 use crate::repo::{Metadata, Package, root};
@@ -7,7 +8,7 @@ use std::path::Path;
 const RULE: &str = "arrows";
 const FIX: &str = "move the code to where the arrow allows it, or write an ADR and add the arrow to tidy/arrows.rs";
 
-/// Each package with the packages that it may name, in any of its dependency tables.
+/// Each package with the packages that any of its dependency tables may name.
 const ARROWS: &[(&str, &[&str])] = &[
     ("cosmicsync-protocol", &[]),
     ("cosmicsync-data", &["cosmicsync-protocol"]),
@@ -38,7 +39,7 @@ fn check_package(package: &Package, metadata: &Metadata) -> Vec<Finding> {
     let mut findings = Vec::new();
     for dependency in &package.dependencies {
         let name = dependency.name.as_str();
-        // A package may name itself to turn its own features on in tests.
+        // A package may name itself, to enable its own features in tests.
         if ours(name) && name != package.name && !allowed.contains(&name) {
             let message = format!("{} may not use {name}", package.name);
             findings.push(Finding::error(manifest, line_of(manifest, name), RULE, message, FIX));

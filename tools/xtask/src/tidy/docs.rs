@@ -1,4 +1,4 @@
-//! Rules about text: links that resolve, ADR numbers, invariants with a test behind them, nothing private.
+//! Rules about text: links resolve, ADR numbers are unique, invariants have a test, and nothing private is mentioned.
 
 use super::{Finding, Tree, tokens};
 use pulldown_cmark::{Event, Options, Parser, Tag};
@@ -48,7 +48,7 @@ fn words(path: &Path, text: &str) -> Vec<Finding> {
     findings
 }
 
-/// Whether `place` stands in `line` as the beginning of an absolute path, not inside an address or a longer path.
+/// Returns whether `place` begins an absolute path in `line`, rather than being part of a URL or a longer path.
 fn starts_a_path(line: &str, place: &str) -> bool {
     line.match_indices(place).any(|(at, _)| {
         let before = line[..at].chars().next_back();
@@ -75,7 +75,7 @@ fn links(path: &Path, text: &str, paths: &BTreeSet<&Path>) -> Vec<Finding> {
     findings
 }
 
-/// The target of a relative link, from the root. `None` when it leaves the repository.
+/// Returns the target of a relative link, from the root; `None` if it is outside of the repository.
 fn resolve(page: &Path, target: &str) -> Option<PathBuf> {
     let mut found = page.parent()?.to_path_buf();
     for part in Path::new(target).components() {
@@ -93,7 +93,7 @@ fn resolve(page: &Path, target: &str) -> Option<PathBuf> {
     Some(found)
 }
 
-/// Source comments point to pages of `spec/`: each must exist.
+/// Checks that every page of `spec/` that a source comment names exists.
 fn pages(path: &Path, text: &str, paths: &BTreeSet<&Path>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (at, line) in text.lines().enumerate().filter(|(_, line)| line.trim_start().starts_with("//")) {
@@ -123,8 +123,8 @@ fn decisions(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
-/// Every invariant `I1`, `I2`, ... stands once, in order, and says "Held by `test_name`" for tests that exist.
-/// `tidy RULE` counts as a test.
+/// Checks that every invariant `I1`, `I2`, ... appears once, in order, with "Held by `test_name`" for existing tests.
+/// `tidy RULE` is accepted as a test.
 fn invariants(path: &Path, text: &str, tests: &BTreeSet<String>) -> Vec<Finding> {
     let fix = "write the invariant as `**I<n>** ... Held by `test_name`.` with the name of a test function";
     let mut findings = Vec::new();
@@ -148,7 +148,7 @@ fn invariants(path: &Path, text: &str, tests: &BTreeSet<String>) -> Vec<Finding>
     findings
 }
 
-/// Each paragraph, list item or table row that begins with a bold `I<n>`, with its line.
+/// Returns each paragraph, list item or table row that begins with a bold `I<n>`, with its line.
 fn invariant_blocks(text: &str) -> Vec<(usize, String)> {
     let mut blocks: Vec<(usize, String)> = Vec::new();
     let mut inside = false;

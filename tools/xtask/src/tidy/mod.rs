@@ -1,4 +1,4 @@
-//! Rules that compilers and linters do not check. Every finding names a place, a rule and a way to fix it.
+//! Rules that compilers and linters do not check. Every finding names a place, a rule and a fix.
 
 mod arrows;
 mod docs;
@@ -10,7 +10,7 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// How bad a finding is.
+/// Severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Severity {
@@ -49,7 +49,7 @@ impl Tree {
     fn read() -> Result<Self, Failure> {
         let mut files = Vec::new();
         for path in repo::files()? {
-            // Corpora and samples may be binary: rules are about text.
+            // Corpora and samples may be binary; rules apply to text only.
             if let Ok(text) = String::from_utf8(std::fs::read(repo::root().join(&path))?) {
                 files.push((path, text));
             }
@@ -71,7 +71,7 @@ impl Tree {
     }
 }
 
-/// Checks every rule, prints what it found and fails when anything is an error.
+/// Checks every rule and prints the findings; fails if any is an error.
 pub(crate) fn run(output: Output) -> Result<(), Failure> {
     let tree = Tree::read()?;
     let mut findings = arrows::check(&repo::metadata()?);
@@ -102,7 +102,7 @@ fn print(finding: &Finding, output: Output) -> Result<(), Failure> {
 
 #[cfg(test)]
 impl Tree {
-    /// A tree of one file.
+    /// Returns a tree of one file.
     fn of(path: &str, text: &str) -> Self {
         Self { files: vec![(path.into(), text.into())] }
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 const LINES_WARNED: usize = 600;
 const LINES_MAX: usize = 1_000;
 
-/// Names whose presence in a pure crate means a clock, OS randomness, IO or an unordered map.
+/// Names in a pure crate that indicate a clock, OS randomness, I/O or an unordered map.
 const IMPURE_WORDS: &[&str] = &["Instant", "SystemTime", "HashMap", "HashSet", "OsRng", "thread_rng", "getrandom"];
 const IMPURE_STD: &[&str] = &["thread", "net", "fs"];
 
@@ -30,7 +30,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
-/// Whether the whole file is test code.
+/// Returns whether the whole file is test code.
 fn is_test(path: &Path) -> bool {
     path.ends_with("tests.rs") || path.components().any(|part| part.as_os_str() == "tests")
 }

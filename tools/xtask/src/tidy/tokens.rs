@@ -1,9 +1,9 @@
-//! Rust source as tokens with line numbers: comments and the text of literals are gone, so a rule sees only code.
+//! Rust source as tokens with line numbers, without comments and the text of literals, so that a rule sees only code.
 
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 use std::str::FromStr;
 
-/// A token of interest. Groups appear as their opening and closing characters; literals not at all.
+/// A token. Groups appear as their opening and closing characters; literals are left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Token {
     /// An identifier or keyword.
@@ -20,7 +20,7 @@ pub(crate) struct Placed {
 }
 
 impl Placed {
-    /// Whether this is the identifier `word`.
+    /// Returns whether this is the identifier `word`.
     pub(crate) fn is(&self, word: &str) -> bool {
         matches!(&self.token, Token::Word(found) if found == word)
     }
@@ -30,7 +30,7 @@ impl Placed {
     }
 }
 
-/// Splits a source file. `None` when it is not Rust: the compiler will say so.
+/// Splits a source file; returns `None` if it is not valid Rust, which the compiler will report.
 pub(crate) fn scan(source: &str) -> Option<Vec<Placed>> {
     let mut tokens = Vec::new();
     flatten(TokenStream::from_str(source).ok()?, &mut tokens);
@@ -65,7 +65,7 @@ fn flatten_group(group: &Group, into: &mut Vec<Placed>) {
     }
 }
 
-/// Finds every place where the tokens spell `pattern`: identifiers, or the characters of punctuation.
+/// Returns every place where the tokens match `pattern`: identifiers, or the characters of punctuation.
 pub(crate) fn find<'a>(tokens: &'a [Placed], pattern: &'a [&str]) -> impl Iterator<Item = usize> + 'a {
     tokens.windows(pattern.len()).filter(move |window| spells(window, pattern)).map(|window| window[0].line)
 }
@@ -77,7 +77,7 @@ fn spells(window: &[Placed], pattern: &[&str]) -> bool {
     })
 }
 
-/// Finds uses of the standard-library modules `names`, also inside `use std::{...}`.
+/// Returns the uses of the standard-library modules `names`, also inside `use std::{...}`.
 pub(crate) fn std_modules<'a>(tokens: &'a [Placed], names: &[&'a str]) -> Vec<(usize, &'a str)> {
     let mut found = Vec::new();
     for (at, _) in tokens.iter().enumerate().filter(|(_, placed)| placed.is("std")) {
@@ -92,7 +92,7 @@ pub(crate) fn std_modules<'a>(tokens: &'a [Placed], names: &[&'a str]) -> Vec<(u
     found
 }
 
-/// The first path segment after `std::`, or each first segment of the group that follows it.
+/// Returns the first path segment after `std::`, or each first segment of the group that follows it.
 fn imported(rest: &[Placed]) -> Vec<&Placed> {
     if !rest[0].is_mark('{') {
         return vec![&rest[0]];
@@ -115,12 +115,12 @@ fn imported(rest: &[Placed]) -> Vec<&Placed> {
     segments
 }
 
-/// The line of `#[cfg(test)]` before an inline `mod tests { ... }`: what follows is not product code.
+/// Returns the line of `#[cfg(test)]` before an inline `mod tests { ... }`; the code after it is not product code.
 pub(crate) fn tests_start(tokens: &[Placed]) -> Option<usize> {
     find(tokens, &["#", "[", "cfg", "(", "test", ")", "]", "mod", "tests", "{"]).next()
 }
 
-/// The names of the test functions: those with an attribute whose path ends in `test`.
+/// Returns the names of the test functions: those with an attribute whose path ends in `test`.
 pub(crate) fn test_functions(tokens: &[Placed]) -> Vec<&str> {
     let mut names = Vec::new();
     let mut is_test = false;

@@ -1,4 +1,4 @@
-//! Live queries: whoever follows one has its answer.
+//! Live queries: a client that applies the batches has the query's answer.
 
 use super::super::node::{Node, Wire, keyed, value};
 use super::model::{INDEXES, Step, expected, selector, step};
@@ -11,7 +11,7 @@ use cosmicsync_protocol::crdt::{TextPaths, Value};
 use cosmicsync_protocol::ids::DocId;
 use proptest::prelude::*;
 
-/// An answer that follows what it is told, as a client's does.
+/// A client's copy of an answer, updated by batches.
 #[derive(Debug, Default)]
 struct Followed(Vec<(DocId, Value)>);
 
@@ -64,7 +64,7 @@ fn a_live_query_tells_what_changes_in_its_answer() {
         followed.0.iter().map(|(_, value)| if let Some(Value::Int(n)) = value.entry("n") { *n } else { -1 }).collect()
     };
     assert_eq!(numbers(&followed), [10, 11, 12, 13, 14]);
-    // Outside of the window nothing is told; a change in it is one event, one that leaves is two.
+    // A change outside of the window makes no event, a change inside it one, and a document that leaves it two.
     let next = node.start(Request::LiveNext { id });
     node.put("30", r#"{"n":30,"more":1}"#);
     assert!(!node.answers.contains_key(&next));
@@ -77,7 +77,7 @@ fn a_live_query_tells_what_changes_in_its_answer() {
     assert!(matches!(&batch.events[..], [LiveEvent::Removed { .. }, LiveEvent::Added { .. }]), "{batch:?}");
     followed.take(batch);
     assert_eq!(numbers(&followed), [10, 11, 13, 14, 15]);
-    // More leave than it holds beyond its limit.
+    // More documents leave than the answer holds beyond its limit.
     for number in 10..38 {
         node.put(&format!("{number:02}"), r#"{"n":2}"#);
     }
@@ -88,7 +88,7 @@ fn a_live_query_tells_what_changes_in_its_answer() {
     assert_eq!(node.ask(Request::LiveNext { id }), Answer::Failed(QueryError::NotLive.into()));
 }
 
-/// The indexes read the same documents at the same time: none of the two may take the other's reading for its own.
+/// The indexes read the same documents at the same time; neither may take the other's reading for its own.
 #[test]
 fn a_live_query_tells_of_what_arrives_beside_an_index() {
     let ([mut a, b], _) = Node::pair();
@@ -141,7 +141,7 @@ fn a_live_query_tells_of_what_changes_while_it_reads() {
         node.order = round;
         let next = node.start(Request::LiveNext { id });
         node.settle();
-        // The first is none of the answer, and nothing is told of it.
+        // The first document is not in the answer, so it makes no event.
         for collection in ["others", "notes"] {
             let (collection, key) = (collection.to_owned(), Some(round.to_string()));
             let (value, texts) = (value(&format!(r#"{{"n":{round}}}"#)), TextPaths::none());
@@ -214,7 +214,7 @@ proptest! {
                 }
                 Step::Create(_) | Step::Drop(_) | Step::Restart(_) | Step::Ask(..) => continue,
             }
-            // A slow reader is told of several changes at once.
+            // A slow reader gets several changes in one batch.
             if at % 3 == 0 && let Some(Answer::Live(batch)) = node.answers.remove(&next) {
                 followed.take(batch);
                 next = node.start(Request::LiveNext { id });
@@ -249,7 +249,7 @@ proptest! {
     }
 }
 
-/// What was held back when the query was opened comes with no number of its own.
+/// An entry that was held back when the query was opened arrives without a change number of its own.
 #[test]
 fn a_live_query_tells_of_what_was_held_back_when_it_was_opened() {
     let (mut nodes, wire) = Node::pair();

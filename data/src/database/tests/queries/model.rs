@@ -1,4 +1,4 @@
-//! Whatever happens, an index brings what a look at every document does.
+//! Compares queries that use an index with scans, over random histories.
 
 use super::super::node::{Node, Wire, keyed, value};
 use super::query;
@@ -90,7 +90,7 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What a look at every document says: their keys, in order of the sort and then of ids.
+/// Returns the answer of a scan: keys, in the order of the sort and then of the ids.
 pub(super) fn expected(node: &mut Node, selector: &Selector, sort: &Sort) -> Vec<(String, Value)> {
     let mut all = node.all(Some("notes"), 100);
     all.retain(|found| {
@@ -104,7 +104,7 @@ pub(super) fn expected(node: &mut Node, selector: &Selector, sort: &Sort) -> Vec
 }
 
 fn ask(node: &mut Node, selector: &str, sort: &str, limit: Option<usize>) {
-    // What is under way may be durable at any moment: what is expected must not change meanwhile.
+    // A write in progress may become durable at any moment; waiting for it keeps the expectation stable.
     node.settle();
     let asked = Query { limit, ..query(node, selector, sort) };
     let expected = expected(node, &asked.selector, &asked.sort);
@@ -179,13 +179,13 @@ enum Apart {
     Create(u8),
     Drop(u8),
     Ask(String, &'static str),
-    /// A write of which so many steps are taken.
+    /// Begins a write and takes this number of steps.
     Begin(u8, String, usize),
-    /// A document is held back, or let go.
+    /// Holds or releases a document.
     Hold(u8, bool),
-    /// What the two wrote goes to the other.
+    /// Delivers the writes of each device to the other.
     Carry,
-    /// It crashes, and so many commits that were not durable stay.
+    /// Crashes; this number of commits that were not durable remain.
     Crash(usize),
 }
 

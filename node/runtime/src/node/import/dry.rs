@@ -1,4 +1,4 @@
-//! An import that stores nothing: it reads the file as one would that does, and tells what is in it.
+//! An import that stores nothing: it reads the file like a real one, and reports its content.
 
 use super::parse::{BatchLimits, Parser, Plan, Source, options_of};
 use super::{BATCHES_AHEAD, blamed, has_columns, named};
@@ -14,7 +14,7 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
-/// Columns that are told, at most.
+/// Largest number of columns in the report.
 const COLUMNS_SHOWN: usize = 100;
 
 pub(super) async fn import(
@@ -67,7 +67,7 @@ pub(super) async fn import(
     }))
 }
 
-/// Checks a row as the collection's schema says. Returns the key that it would have.
+/// Checks a row against the collection's schema. Returns the key that the document would have.
 fn admitted(schema: Option<&Schema>, row: Row) -> Result<Option<String>, ServiceError> {
     let Row { key, value, at } = row;
     let Some(schema) = schema else { return Ok(key) };

@@ -1,4 +1,4 @@
-//! Importing files: a thread parses what the caller sends, batches become durable a few at a time.
+//! Imports files: a thread parses the caller's bytes, and a few batches at a time become durable.
 
 mod dry;
 mod parse;
@@ -20,9 +20,9 @@ use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, spawn_blocking};
 
-/// Batches that are written at a time: they share the store's syncs.
+/// Number of batches that are written concurrently, so that they share the store's syncs.
 const BATCHES_UNDER_WAY: usize = 4;
-/// Batches that are parsed ahead.
+/// Number of batches that are parsed ahead.
 const BATCHES_AHEAD: usize = 2;
 
 /// A batch that is being written.
@@ -37,10 +37,10 @@ struct UnderWay {
 struct Writer<'a> {
     node: &'a Acting<'a>,
     import: ImportId,
-    /// Size of the file, where it is known.
+    /// Size of the file in bytes, if known.
     total: Option<u64>,
     under_way: VecDeque<UnderWay>,
-    /// Rows of the file that are durable.
+    /// Number of rows of the file that are durable.
     stored: u64,
     counts: ImportCounts,
     items: &'a mpsc::Sender<Item>,
@@ -99,7 +99,7 @@ impl Acting<'_> {
         drop(batches);
         let resume = format!("{} --resume", again(&import));
         written.map_err(|error| self.cut_off(mended(error, &import), Some(writer.stored), &resume))?;
-        // A stop of the runtime cancels the thread.
+        // A shutdown of the runtime cancels the thread.
         let learned = parser.await.map_err(|_| crate::driver::stopping())?;
         let learned = learned.map_err(|failed| blamed(failed, &import, Some(writer.stored)))?;
         let (format, delimiter) = named(kind);
@@ -150,7 +150,7 @@ impl Acting<'_> {
         spawn_blocking(move || Parser::new(reader, plan, &batches).run(&mut source, stand.as_ref()))
     }
 
-    /// Says how far an import came that the store could not take, if it began, and how it goes on.
+    /// Adds the import's progress and the way to resume it to an error of the store.
     fn cut_off(&self, error: ServiceError, stored: Option<u64>, again: &str) -> ServiceError {
         if error.code != ErrorCode::StoreFull {
             return error;
@@ -170,7 +170,7 @@ impl Writer<'_> {
             let Some(Batch { rows, checkpoint, offset, cost }) = next else {
                 if self.finish_oldest().await? { continue } else { return Ok(()) }
             };
-            // What is under way is not in the file yet: near the limit it is waited for.
+            // Batches in progress are not part of the file size yet, so near the limit they are waited for.
             while self.under_way.iter().map(|batch| batch.cost).sum::<u64>() >= self.node.room()
                 && self.finish_oldest().await?
             {}
@@ -181,7 +181,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Waits until the batch that was begun first is durable. False if there is none.
+    /// Waits until the oldest batch is durable; returns false if there is none.
     async fn finish_oldest(&mut self) -> Result<bool, ServiceError> {
         let Some(UnderWay { answer, offset, .. }) = self.under_way.pop_front() else { return Ok(false) };
         match answer.await.map_err(|_| crate::driver::stopping())?? {
@@ -200,7 +200,7 @@ impl Writer<'_> {
                 self.counts.unchanged += counts.unchanged;
                 let note = format!("{} rows", self.stored);
                 let progress = Progress { done: offset, total: self.total, unit: "bytes".to_owned(), note };
-                // A slow reader of progress does not slow the import down.
+                // A slow reader of progress must not slow the import down.
                 drop(self.items.try_send(Item::Progress(progress)));
                 Ok(true)
             }
@@ -209,7 +209,7 @@ impl Writer<'_> {
     }
 }
 
-/// Says how many rows are stored though one was refused; nothing where none would be.
+/// Adds the number of stored rows to the message about a refused row.
 fn with_stored(message: &str, stored: Option<u64>) -> String {
     let end = if message.ends_with('?') { "" } else { "." };
     match stored {
@@ -220,13 +220,13 @@ fn with_stored(message: &str, stored: Option<u64>) -> String {
     }
 }
 
-/// The next step where a row has to be corrected.
+/// Returns the next step for a row that must be corrected.
 fn correct(import: &Import) -> String {
     let what = if import.path == "-" { "the input".to_owned() } else { quoted(&import.path) };
     format!("correct {what}, then: {} --resume", again(import))
 }
 
-/// Adds what to do to the refusal of a row.
+/// Adds the next step to the error about a row.
 fn mended(error: ServiceError, import: &Import) -> ServiceError {
     let of_row = matches!(error.code, ErrorCode::Usage | ErrorCode::Refused | ErrorCode::Invalid)
         && error.message.starts_with("line ");
@@ -247,8 +247,8 @@ fn blamed(failed: Failed, import: &Import, stored: Option<u64>) -> ServiceError 
     }
 }
 
-/// The command that imports a file that is another one now. With keys every row finds its document; without, those that
-/// are stored would be stored once more.
+/// Returns the next step for a file that has changed. With keys, each row updates its document; without keys, the
+/// stored rows would be stored again.
 fn from_the_start(import: &Import) -> String {
     if import.id_column.is_some() {
         return again(import);
@@ -256,7 +256,7 @@ fn from_the_start(import: &Import) -> String {
     again(&Import { collection: "NEW_COLLECTION".to_owned(), ..import.clone() })
 }
 
-/// Finds out what the file is: reads as much of it as that takes. Returns what was read, and whether that is all.
+/// Detects the file's format, reading as much as needed. Returns the bytes read, and whether they are the whole file.
 async fn find_kind(import: &Import, input: &mut Input) -> Result<(Kind, Vec<u8>, bool), ServiceError> {
     let said = (import.format.map(format_of), delimiter(import.format, import.delimiter)?);
     let name = Path::new(&import.path).file_name().unwrap_or_default().to_string_lossy();
@@ -287,7 +287,7 @@ async fn find_kind(import: &Import, input: &mut Input) -> Result<(Kind, Vec<u8>,
     }
 }
 
-/// Where an import goes on, if it is taken up as it was begun.
+/// Returns the progress of an import to resume, if its options are the same.
 fn taken_up(import: &Import, kind: Kind, bytes: &[u8]) -> Result<Stand, ServiceError> {
     let conflict = |why: &str| {
         let message = format!("the import of {} {why}", quoted(&import.path));
@@ -312,7 +312,7 @@ fn taken_up(import: &Import, kind: Kind, bytes: &[u8]) -> Result<Stand, ServiceE
     Ok(stand)
 }
 
-/// The command that was given, as far as it says what is imported.
+/// Returns the import command, with the options that determine the imported documents.
 fn again(import: &Import) -> String {
     let mut command = format!("cosmicsync import {} --collection {}", quoted(&import.path), quoted(&import.collection));
     let format = import.format.map(|format| format.name().to_owned());
@@ -336,7 +336,7 @@ fn again(import: &Import) -> String {
     import.text.iter().fold(command, |command, path| format!("{command} --text {}", quoted(path)))
 }
 
-/// Names an import, so that an interrupted one is found again: the file and where it goes.
+/// Returns the name of an import, by which it can be resumed: the file and its target.
 fn source_of(import: &Import) -> String {
     let mut hasher = blake3::Hasher::new_derive_key("cosmicsync import source 1");
     for text in [&import.path, &import.collection] {
@@ -345,7 +345,7 @@ fn source_of(import: &Import) -> String {
     hasher.finalize().to_hex().to_string()
 }
 
-/// Whether a format has columns, or names in an order.
+/// Returns whether a format has columns, or names in an order.
 const fn has_columns(format: Format) -> bool {
     matches!(format, Format::Csv | Format::Xml)
 }

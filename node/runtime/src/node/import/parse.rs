@@ -1,4 +1,4 @@
-//! The reading half of an import: bytes become batches of rows, on a thread of its own.
+//! The parser of an import: bytes become batches of rows, on a thread of its own.
 
 use crate::driver::stopping;
 use crate::node::files::{CHECKPOINT_BYTES_MAX, Stage, Stand};
@@ -9,13 +9,13 @@ use cosmicsync_data::json;
 use cosmicsync_protocol::crdt::Value;
 use tokio::sync::mpsc;
 
-/// Rows of a batch, at most.
+/// Largest number of rows in a batch.
 const BATCH_ROWS: usize = 1_000;
-/// Bytes of the file that a batch covers, unless one row is longer.
+/// Size of the file part in a batch, in bytes, unless one row is longer.
 const BATCH_BYTES: u64 = 256 * 1024;
-/// What a row takes in the store beside its bytes, roughly, and how many times those.
+/// Approximate size of a row in the store: a constant in bytes, and a factor for the row's own bytes.
 const ROW_COST: (u64, u64) = (1_152, 4);
-/// The longest key, in bytes.
+/// Longest key, in bytes.
 const KEY_BYTES_MAX: usize = 255;
 
 /// Rows that become durable together.
@@ -23,13 +23,13 @@ const KEY_BYTES_MAX: usize = 255;
 pub(super) struct Batch {
     pub(super) rows: Vec<Row>,
     pub(super) checkpoint: Vec<u8>,
-    /// Where it ends in the file.
+    /// Offset of the batch's end in the file.
     pub(super) offset: u64,
-    /// Bytes of the store that it takes, roughly.
+    /// Approximate size of the batch in the store, in bytes.
     pub(super) cost: u64,
 }
 
-/// How large a batch becomes.
+/// Size limits of a batch.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct BatchLimits {
     rows: usize,
@@ -37,7 +37,7 @@ pub(super) struct BatchLimits {
 }
 
 impl BatchLimits {
-    /// The batches with which a store is filled to its limit without going far beyond.
+    /// Returns the limits for a store with `room` bytes left, so that a batch exceeds the store's limit only a little.
     pub(super) fn within(room: u64) -> Self {
         let part = room / 16;
         let rows = usize::try_from(part / ROW_COST.0).unwrap_or(BATCH_ROWS);
@@ -45,24 +45,24 @@ impl BatchLimits {
     }
 }
 
-/// What the file as a whole taught.
+/// The properties of the whole file, known at its end.
 #[derive(Debug)]
 pub(super) struct Learned {
     pub(super) columns: Vec<String>,
     pub(super) envelope: Option<Envelope>,
     pub(super) bytes: u64,
-    /// For the end of the import; empty if too long to be kept.
+    /// The checkpoint for the end of the import; empty if too long to store.
     pub(super) ended: Vec<u8>,
-    /// The import had ended before, and nothing was to be done.
+    /// True if the import had ended before, so that nothing was done.
     pub(super) nothing_new: bool,
 }
 
-/// The file: what was read of it to find out its format, then the rest.
+/// The file: the bytes read for detecting its format, then the rest.
 #[derive(Debug)]
 pub(super) struct Source {
-    /// What was read already.
+    /// The bytes read so far.
     pub(super) first: Vec<u8>,
-    /// That is all there is.
+    /// True if these are the whole file.
     pub(super) whole: bool,
     pub(super) input: Input,
 }
@@ -76,12 +76,12 @@ impl Source {
     }
 }
 
-/// Knows the bytes of the file up to any place again.
+/// Running hash of the file, which can be taken at any offset.
 #[derive(Debug, Default)]
 struct Hashed {
     hasher: blake3::Hasher,
     at: u64,
-    /// Bytes that were read and not hashed yet.
+    /// Bytes that were read but not hashed yet.
     ahead: Vec<u8>,
 }
 
@@ -90,7 +90,7 @@ impl Hashed {
         self.ahead.extend_from_slice(bytes);
     }
 
-    /// The hash of what stands before an offset.
+    /// Returns the hash of the bytes before an offset.
     fn up_to(&mut self, offset: u64) -> [u8; 32] {
         let count = usize::try_from(offset.saturating_sub(self.at)).unwrap_or(usize::MAX).min(self.ahead.len());
         self.hasher.update(&self.ahead[..count]);
@@ -100,7 +100,7 @@ impl Hashed {
     }
 }
 
-/// How an import is read.
+/// Options of the parser.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) id_column: Option<String>,
@@ -108,27 +108,27 @@ pub(super) struct Plan {
     pub(super) limits: BatchLimits,
 }
 
-/// Why a file is not read on, and with which next step.
+/// Reasons to stop reading a file; they differ in the next step.
 #[derive(Debug)]
 pub(super) enum Failed {
-    /// The file has to be corrected.
+    /// The file must be corrected.
     File(ServiceError),
-    /// It is no longer the file of which a part is stored.
+    /// The file is not the one whose rows are partly stored.
     Changed(String),
-    /// Anything else.
+    /// Any other error.
     Other(ServiceError),
 }
 
-/// Reads a file, of which a part may be stored, to its end.
+/// Reads a file to its end; some of its rows may be stored already.
 pub(super) struct Parser<'a> {
     reader: Reader,
     hashed: Hashed,
     plan: Plan,
     batches: &'a mpsc::Sender<Batch>,
     rows: Vec<Row>,
-    /// Where the batch begins.
+    /// Offset at which the batch begins.
     batch_start: u64,
-    /// Bytes of the file that were read.
+    /// Number of bytes read.
     total: u64,
 }
 
@@ -138,7 +138,7 @@ impl<'a> Parser<'a> {
         Self { reader, hashed: Hashed::default(), plan, batches, rows: Vec::new(), batch_start, total: 0 }
     }
 
-    /// Reads the file from its beginning; what is stored of it is only compared.
+    /// Reads the file from its beginning; the part whose rows are stored is only compared.
     pub(super) fn run(mut self, source: &mut Source, stand: Option<&Stand>) -> Result<Learned, Failed> {
         let offset = stand.map_or(0, |stand| stand.checkpoint.offset);
         let ended = matches!(stand, Some(Stand { stage: Stage::Ended(_), .. }));
@@ -148,7 +148,7 @@ impl<'a> Parser<'a> {
             let known = usize::try_from(offset.saturating_sub(self.total)).unwrap_or(usize::MAX).min(chunk.len());
             self.total += chunk.len() as u64;
             if let Some(stand) = stand {
-                // Bit by bit: what was stored before is not kept in memory.
+                // The hash is computed as the file is read, so that the stored part is not kept in memory.
                 self.hashed.up_to(self.total.min(stand.hashed()));
             }
             if let Some(stand) = stand.filter(|_| !checked && self.total >= offset) {
@@ -183,7 +183,7 @@ impl<'a> Parser<'a> {
         })
     }
 
-    /// Compares what was read with the file of which a part is stored.
+    /// Compares the bytes read with the file whose rows are stored.
     fn compare(&mut self, stand: &Stand) -> Result<(), Failed> {
         let hashed = stand.hashed();
         let rows = stand.checkpoint.rows;
@@ -228,14 +228,14 @@ impl<'a> Parser<'a> {
             };
             self.rows.push(row);
             let full = self.rows.len() >= self.plan.limits.rows || after - self.batch_start >= self.plan.limits.bytes;
-            // A record that the end of the file ended may go on in a longer file.
+            // A record that ends only at the end of the file may continue in a longer file.
             if full && after < self.total {
                 self.send(Stage::Rows).map_err(Failed::Other)?;
             }
         }
     }
 
-    /// Hands over the rows before one that is refused, which stands at this place.
+    /// Sends the rows before a refused one.
     fn send_up_to(&mut self, offset: u64, rows: u64, line: u64) -> Result<(), ServiceError> {
         if self.rows.is_empty() {
             return Ok(());
@@ -256,7 +256,7 @@ impl<'a> Parser<'a> {
         Stand { checkpoint, options: self.plan.options, stage, hash }
     }
 
-    /// Hands over the rows up to the reader's checkpoint.
+    /// Sends the rows up to the reader's checkpoint.
     fn send(&mut self, stage: Stage) -> Result<(), ServiceError> {
         let stand = self.stand(stage);
         self.send_with(&stand)
@@ -275,7 +275,7 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// Names an import's options, so that it is not taken up with others.
+/// Returns a hash of an import's options, so that it is not resumed with others.
 pub(super) fn options_of(import: &crate::service::Import) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new_derive_key("cosmicsync import options 1");
     let mut add = |text: Option<&str>| {
@@ -298,8 +298,8 @@ fn import_error(error: &ImportError) -> Failed {
     }
 }
 
-/// A record as a row, with the key that it was asked to have. The columns are those of the file, or of the row if it has
-/// no header.
+/// Converts a record to a row with the requested key. The columns are those of the file, or of the row if there is no
+/// header.
 fn row(record: Record, id_column: Option<&str>, columns: &[String]) -> Result<Row, Failed> {
     let at = RowPlace { line: record.line, row: record.row };
     let Some(column) = id_column else { return Ok(Row { key: None, value: record.value, at }) };
@@ -318,7 +318,7 @@ fn row(record: Record, id_column: Option<&str>, columns: &[String]) -> Result<Ro
     }
 }
 
-/// Says whether there is no such column, or nothing in it that can be a key.
+/// Returns the error for a missing column, or for a value that cannot be a key.
 fn no_key(place: &str, column: &str, value: &Value, columns: &[String]) -> ServiceError {
     const SHOWN: usize = 20;
     let (message, next) = if found(value, column).is_some() {
@@ -328,7 +328,7 @@ fn no_key(place: &str, column: &str, value: &Value, columns: &[String]) -> Servi
         (message, "correct the row, choose another column, or leave --id-column out: keys are made up then".to_owned())
     } else {
         let members = if let Value::Map(members) = value { members.keys().collect() } else { Vec::new() };
-        // The columns of a table are the members of every row, in their order.
+        // The columns of a table are the members of every row, in order.
         let known: Vec<&String> = if members.len() == columns.len() { columns.iter().collect() } else { members };
         let shown = known.iter().take(SHOWN).map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
         let more = if known.len() > SHOWN { format!(" and {} more", known.len() - SHOWN) } else { String::new() };
@@ -340,12 +340,12 @@ fn no_key(place: &str, column: &str, value: &Value, columns: &[String]) -> Servi
     ServiceError::new(ErrorCode::Usage, message).next(next)
 }
 
-/// The value of a column, or of a dotted path.
+/// Returns the value of a column or of a dotted path.
 fn found<'v>(value: &'v Value, column: &str) -> Option<&'v Value> {
     value.entry(column).or_else(|| column.split('.').try_fold(value, Value::entry))
 }
 
-/// The value of a column, or of a dotted path, as a key.
+/// Returns the value of a column or of a dotted path, as a key.
 fn key(value: &Value, column: &str) -> Option<String> {
     match found(value, column)? {
         Value::Text(text) if !text.is_empty() => Some(text.clone()),

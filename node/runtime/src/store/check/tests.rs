@@ -17,7 +17,7 @@ fn open(dir: &Path) -> Result<(LmdbStore, Receiver<StoreDone>), OpenError> {
     store.map(|store| (store, done))
 }
 
-/// Writes and deletes at random.
+/// Writes and deletes rows at random.
 fn churn(dir: &Path, random: &mut Entropy, rows: &mut Rows, commits: u64) {
     let (store, done) = open(dir).unwrap();
     for id in 0..commits {
@@ -38,7 +38,7 @@ fn churn(dir: &Path, random: &mut Entropy, rows: &mut Rows, commits: u64) {
         store.submit(StoreRequest::Commit { id: StoreId(id), ops }).unwrap();
         assert!(matches!(done.recv().unwrap(), StoreDone::Committed { .. }));
         if id % 8 == 0 {
-            // The file of a store that is open is whole between its commits, too.
+            // The file of an open store is valid between its commits, too.
             check(&File::open(dir.join(DATA_FILE)).unwrap()).unwrap();
         }
     }
@@ -85,7 +85,7 @@ fn a_damaged_store_is_refused_or_shows_what_was_written() {
         match round % 4 {
             0 => bad.truncate(at),
             1 => bad[at] ^= 1 << (round / 4 % 8),
-            // The fields of page headers and nodes decide most.
+            // The fields of page headers and nodes matter most.
             2 => bad[at / 4096 * 4096 + at % 64] ^= random.bytes::<1>()[0],
             _ => {
                 let end = (at + 1 + usize::from(random.bytes::<1>()[0]) * 30).min(bytes.len());

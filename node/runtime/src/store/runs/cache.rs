@@ -1,40 +1,40 @@
-//! Opened runs, and where runs were seen to begin. Neither is believed before it was compared with what a transaction
-//! shows, so nothing here has to be thrown away when a transaction is.
+//! A cache of opened runs, and of first keys as hints. Both are compared with the present transaction before use, so
+//! nothing needs to be invalidated when a transaction is aborted.
 
 use super::run::Run;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Half of the memory that opened runs take.
+/// Half of the memory limit for opened runs, in bytes.
 const RUNS_BYTES_MAX: usize = 4 << 20;
 
-/// The memory that hints take.
+/// Memory limit for hints, in bytes.
 const HINTS_BYTES_MAX: usize = 4 << 20;
 
-/// What a hint takes beside its key, about.
+/// Approximate size of a hint beside its key, in bytes.
 const HINT_BYTES: usize = 96;
 
 pub(super) const NONCE_BYTES: usize = 24;
 
-/// What tells a run from all others that ever stood anywhere: its row key, and the nonce that it is sealed with.
+/// Identity of a run, unique over time: its row key, and the nonce of its seal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct RunId {
     pub(super) key: [u8; 12],
     pub(super) nonce: [u8; NONCE_BYTES],
 }
 
-/// Shared by all who read and write the runs of a store.
+/// A cache shared by all readers and writers of a store's runs.
 #[derive(Debug, Default)]
 pub(super) struct Cache(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// Runs that were used lately, and those that were before; what is used of these becomes one of those.
+    /// Recently used runs, and those used before that; a used run moves to the recent ones.
     young: HashMap<RunId, Arc<Run>>,
     old: HashMap<RunId, Arc<Run>>,
     young_bytes: usize,
-    /// First keys of runs, with the runs that they were seen in.
+    /// First keys of runs, with the runs in which they were seen.
     hints: BTreeMap<Vec<u8>, RunId>,
     hints_bytes: usize,
 }
@@ -60,21 +60,21 @@ impl Cache {
         inner.hint(run.first(), id);
     }
 
-    /// The last run that was seen to begin at `key` or before it.
+    /// Returns the last run that was seen to begin at or before `key`.
     pub(super) fn hint_before(&self, key: &[u8]) -> Option<RunId> {
         let inner = self.lock();
         let before = inner.hints.range::<[u8], _>((Bound::Unbounded, Bound::Included(key))).next_back();
         before.map(|(_, id)| *id)
     }
 
-    /// The first run that was seen to begin behind `key`.
+    /// Returns the first run that was seen to begin after `key`.
     pub(super) fn hint_behind(&self, key: &[u8]) -> Option<RunId> {
         let inner = self.lock();
         let behind = inner.hints.range::<[u8], _>((Bound::Excluded(key), Bound::Unbounded)).next();
         behind.map(|(_, id)| *id)
     }
 
-    /// Forgets what [`Self::hint_before`] says of `key`.
+    /// Removes the hint that [`Self::hint_before`] returns for `key`.
     pub(super) fn forget_before(&self, key: &[u8]) {
         let mut inner = self.lock();
         let before = inner.hints.range::<[u8], _>((Bound::Unbounded, Bound::Included(key))).next_back();
@@ -104,7 +104,7 @@ impl Inner {
         self.hints.insert(first.to_vec(), id);
         self.hints_bytes += first.len() + HINT_BYTES;
         if self.hints_bytes > HINTS_BYTES_MAX {
-            // Every other one still says between which runs to look.
+            // Every other hint still narrows the search.
             let mut odd = false;
             self.hints.retain(|_, _| {
                 odd = !odd;

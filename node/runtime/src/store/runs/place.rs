@@ -1,23 +1,23 @@
-//! Where runs stand: what becomes of a run whose rows became more or fewer than it holds.
+//! Placement of runs: splits, merges and moves runs whose rows have become more or fewer.
 
 use super::{Fault, Rewriting, RowRef, SEAL_BYTES, SMALL_BYTES, TABLE, cut, encode, parts, row_key};
 use bytes::Bytes;
 use heed::RwTxn;
 use std::ops::Bound;
 
-/// The first label of an index, and how far the labels of runs are apart that are appended.
+/// The first label of an index, and the distance between the labels of appended runs.
 const STEP: u64 = 1 << 32;
 
-/// How far they are apart at least after they were spread.
+/// Least distance between labels after runs were spread.
 const ROOM_MIN: u64 = 1 << 16;
 
-/// How many neighbours to each side are spread at first.
+/// Number of neighbours on each side that are spread at first.
 pub(super) const REACH: usize = 16;
 
-/// A run as it stands: label, and encoded rows.
+/// A stored run: its label and its encoded rows.
 type Standing = (u64, Bytes);
 
-/// What lies around a run.
+/// The neighbours of a run.
 struct Around {
     before: Vec<Standing>,
     behind: Vec<Standing>,
@@ -27,7 +27,7 @@ struct Around {
 }
 
 impl Rewriting<'_> {
-    /// Writes the rows that a run has now: at its label, or at the first one if there is no run.
+    /// Writes the present rows of a run: at its label, or at the first label if there is no run.
     pub(super) fn replace(
         &mut self,
         wtxn: &mut RwTxn<'_>,
@@ -51,7 +51,7 @@ impl Rewriting<'_> {
         Ok(())
     }
 
-    /// Writes a small run into one with a small neighbour. Returns whether there is one.
+    /// Merges a small run with a small neighbour. Returns whether there is one.
     fn join(&mut self, wtxn: &mut RwTxn<'_>, no: [u8; 4], at: u64, rows: &[RowRef<'_>]) -> Result<bool, Fault> {
         encode(rows, &mut self.plain);
         if self.plain.len() >= SMALL_BYTES {
@@ -80,7 +80,7 @@ impl Rewriting<'_> {
         Ok(false)
     }
 
-    /// Writes several runs in place of one between whose neighbours there is no room, and moves those apart.
+    /// Replaces a run by several, between neighbours without enough room, and moves the neighbours apart.
     fn spread(&mut self, wtxn: &mut RwTxn<'_>, no: [u8; 4], at: u64, pieces: &[&[RowRef<'_>]]) -> Result<(), Fault> {
         let mut reach = REACH;
         let (around, room) = loop {
@@ -91,7 +91,7 @@ impl Rewriting<'_> {
                 break (around, room);
             }
             if around.before.len() < reach && around.behind.len() < reach {
-                // 2^48 runs: more than a file holds.
+                // There are 2^48 runs, more than a file can hold.
                 return Err(Fault::Damaged);
             }
             reach *= 2;
@@ -116,7 +116,7 @@ impl Rewriting<'_> {
         Ok(())
     }
 
-    /// Reads up to `reach` runs to each side of one that becomes `pieces`.
+    /// Reads up to `reach` runs on each side of one that is split into `pieces`.
     fn around(&self, wtxn: &RwTxn<'_>, no: [u8; 4], at: u64, (reach, pieces): (usize, usize)) -> Result<Around, Fault> {
         let [first, here, last] = [0, at, u64::MAX].map(|label| row_key(no, label));
         let down = (Bound::Included(&first[..]), Bound::Excluded(&here[..]));
@@ -130,7 +130,7 @@ impl Rewriting<'_> {
         Ok(Around { before, behind, floor, ceiling })
     }
 
-    /// Takes up to `reach` runs, and the label of the one after them.
+    /// Takes up to `reach` runs; also returns the label of the run after them.
     fn take<'t>(
         &self,
         rows: impl Iterator<Item = heed::Result<(&'t [u8], &'t [u8])>>,
@@ -150,7 +150,7 @@ impl Rewriting<'_> {
     }
 }
 
-/// Labels for the `count` runs that one at `at` becomes, before the `next`. `None` if there is no room.
+/// Returns labels for the `count` runs that replace one at `at`, before `next`; `None` if there is no room.
 fn labels(at: u64, next: Option<u64>, count: usize) -> Option<Vec<u64>> {
     let step = next.map_or(STEP, |next| (next - at) / count as u64);
     if step == 0 {
@@ -159,7 +159,7 @@ fn labels(at: u64, next: Option<u64>, count: usize) -> Option<Vec<u64>> {
     (0..count as u64).map(|nth| at.checked_add(step.checked_mul(nth)?)).collect()
 }
 
-/// Rows by where pieces of them end.
+/// Splits rows into pieces at the given ends.
 fn pieces<'a, 'r>(rows: &'a [RowRef<'r>], ends: &[usize]) -> Vec<&'a [RowRef<'r>]> {
     let starts = [0].into_iter().chain(ends.iter().copied());
     starts.zip(ends).map(|(start, end)| &rows[start..*end]).collect()

@@ -1,21 +1,22 @@
-//! One run: consecutive rows of one index, encoded without what a key shares with the one before.
+//! One run: consecutive rows of one index, encoded without the prefix that a key shares with the key before.
 //!
-//! `0` (the version), then for each row: bytes shared with the key before, further bytes of the key, bytes of the value
-//! (`varint` each), those bytes of the key, the value.
+//! Format: `0` (the version), then for each row: length of the shared prefix, length of the rest of the key, length of
+//! the value (`varint` each), the rest of the key, the value.
 
 use super::index_no;
 use bytes::Bytes;
 use cosmicsync_protocol::storage::{KEY_BYTES_MAX, Row};
 
-/// The most bytes of a run of several rows: sealed, it fills a page of LMDB.
+/// Largest size of a run of several rows, in bytes: sealed, it fills a page of LMDB.
 pub(super) const RUN_BYTES_MAX: usize = 4028;
 
-/// The most bytes of keys and values of a run of several rows: alike keys take few bytes in it, but all of them in memory.
+/// Largest total size of keys and values in a run of several rows, in bytes. Similar keys take few bytes in the run,
+/// but all of them in memory.
 const OPENED_BYTES_MAX: usize = 32 << 10;
 
 const VERSION: u8 = 0;
 
-/// A row whose bytes are elsewhere.
+/// A borrowed row: key and value.
 pub(super) type RowRef<'a> = (&'a [u8], &'a [u8]);
 
 /// An opened run: at least one row, ascending.
@@ -23,12 +24,12 @@ pub(super) type RowRef<'a> = (&'a [u8], &'a [u8]);
 pub(super) struct Run {
     /// All keys and values, one after another.
     bytes: Vec<u8>,
-    /// Where each row's value begins and ends; its key begins where the row before ends.
+    /// Start and end of each row's value; the key begins at the end of the row before.
     places: Vec<(usize, usize)>,
 }
 
 impl Run {
-    /// Copies rows, which are at least one.
+    /// Copies rows; there must be at least one.
     pub(super) fn of(rows: &[RowRef<'_>]) -> Self {
         let mut bytes = Vec::with_capacity(rows.iter().map(|(key, value)| key.len() + value.len()).sum());
         let mut places = Vec::with_capacity(rows.len());
@@ -41,7 +42,7 @@ impl Run {
         Self { bytes, places }
     }
 
-    /// Reads a run of the index `no`. `None` if it is not as [`encode`] wrote it.
+    /// Decodes a run of the index `no`; `None` if it is malformed.
     pub(super) fn decode(no: [u8; 4], mut plain: &[u8]) -> Option<Self> {
         if plain.split_off_first()? != &VERSION {
             return None;
@@ -74,7 +75,7 @@ impl Run {
         self.places.len()
     }
 
-    /// Bytes that it takes in memory.
+    /// Returns the run's size in memory, in bytes.
     pub(super) fn weight(&self) -> usize {
         self.bytes.capacity() + size_of_val(&self.places[..])
     }
@@ -85,7 +86,7 @@ impl Run {
         (&self.bytes[start..middle], &self.bytes[middle..end])
     }
 
-    /// A copy of a row: whoever keeps it does not keep the run.
+    /// Returns a copy of a row, which does not keep the run in memory.
     pub(super) fn row(&self, at: usize) -> Row {
         let (key, value) = self.row_ref(at);
         (Bytes::copy_from_slice(key), Bytes::copy_from_slice(value))
@@ -103,7 +104,7 @@ impl Run {
         self.row_ref(self.len() - 1).0
     }
 
-    /// Where the first row stands whose key is `key` or greater.
+    /// Returns the position of the first row with a key of at least `key`.
     pub(super) fn place_of(&self, key: &[u8]) -> usize {
         let (mut low, mut high) = (0, self.len());
         while low < high {
@@ -124,7 +125,7 @@ impl Run {
     }
 }
 
-/// Writes a run into `plain`, whose old content goes.
+/// Encodes a run into `plain`, replacing its content.
 pub(super) fn encode(rows: &[RowRef<'_>], plain: &mut Vec<u8>) {
     plain.clear();
     plain.push(VERSION);
@@ -140,8 +141,8 @@ pub(super) fn encode(rows: &[RowRef<'_>], plain: &mut Vec<u8>) {
     }
 }
 
-/// Cuts rows into as many runs as they need, and returns where each ends. They are about equally long; with `fill` all but
-/// the last are as long as can be, for rows behind which the next ones will come.
+/// Splits rows into the necessary number of runs, and returns the end of each. The runs have about equal size. With
+/// `fill`, all but the last are as large as possible, for rows that will be appended to.
 pub(super) fn cut(rows: &[RowRef<'_>], fill: bool) -> Vec<usize> {
     let mut before: &[u8] = &[];
     let mut weights = Vec::with_capacity(rows.len());
@@ -173,13 +174,13 @@ pub(super) fn cut(rows: &[RowRef<'_>], fill: bool) -> Vec<usize> {
     ends
 }
 
-/// What a row takes.
+/// Sizes of a row, in bytes.
 struct Weight {
-    /// In a run that begins with it.
+    /// Size in a run that begins with it.
     alone: usize,
-    /// Behind the row before.
+    /// Size after the row before.
     behind: usize,
-    /// In memory.
+    /// Size in memory.
     opened: usize,
 }
 

@@ -35,7 +35,7 @@ impl Bare {
         Self { engine: open_in(&dir), dir }
     }
 
-    /// Applies writes in one transaction, and commits it if it `stands`.
+    /// Applies writes in one transaction; commits it if `stands`.
     fn write(&mut self, ops: &[Op], stands: bool) {
         let (env, reader, entropy) = self.engine.tests_parts();
         let mut wtxn = env.write_txn().unwrap();
@@ -68,7 +68,7 @@ impl Bare {
         Ok(rows)
     }
 
-    /// Row keys, encoded runs and opened ones, as they stand.
+    /// Returns the row keys, encoded runs and opened runs in the store.
     fn standing(&mut self) -> Vec<(Vec<u8>, Bytes, Run)> {
         let (env, reader, _) = self.engine.tests_parts();
         let rtxn = env.read_txn().unwrap();
@@ -81,7 +81,7 @@ impl Bare {
         rows.map(|row| open(row.unwrap())).collect()
     }
 
-    /// What holds of runs whatever was written.
+    /// Checks the invariants of runs.
     fn check(&mut self) {
         let standing = self.standing();
         for (key, plain, run) in &standing {
@@ -110,7 +110,7 @@ fn numbered(index: u32, number: u64) -> Vec<u8> {
     [&index.to_be_bytes()[..], &number.to_be_bytes()].concat()
 }
 
-/// Numbers below `count` in no order.
+/// Returns the numbers below `count` in random order.
 fn shuffled(count: u64) -> Vec<u64> {
     let mut numbers: Vec<u64> = (0..count).collect();
     numbers.sort_by_key(|n| *blake3::hash(&n.to_be_bytes()).as_bytes());
@@ -120,7 +120,7 @@ fn shuffled(count: u64) -> Vec<u64> {
 #[derive(Debug, Clone)]
 enum Step {
     Write(Vec<Op>),
-    /// A transaction that does not stand.
+    /// Applies writes in a transaction and aborts it.
     Abort(Vec<Op>),
     Read(Vec<StoreRequest>),
     Reopen,
@@ -158,7 +158,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
     });
     prop_oneof![
         6 => proptest::collection::vec(one, 1..60),
-        // Rows that come in order, in front of others and behind them.
+        // Rows in ascending order, before or after others.
         2 => (0..4u32, 0..2000u64, 1..400u64, 0..60usize).prop_map(|(index, from, count, len)| {
             (from..from + count).map(|number| put(numbered(index, number), vec![4; len])).collect()
         }),
@@ -259,14 +259,14 @@ fn labels_are_spread_where_there_is_no_room_between_them() {
         bare.put_all((0..400).map(|n| numbered(1, n << 32)), &vec![0; 400].into());
         let labels = |bare: &mut Bare| bare.standing().into_iter().map(|(key, ..)| key).collect::<BTreeSet<_>>();
         let before = labels(&mut bare);
-        // Always at the same place, where each split halves the room.
+        // All insertions are at the same place, where each split halves the room.
         for n in 1..=600u64 {
             let n = if descending { 10_000 - n } else { n };
             bare.put_all([numbered(1, (200 << 32) + n)], &vec![1; 400].into());
         }
         bare.check();
         let after = labels(&mut bare);
-        // Nothing was deleted: what is no label any more was moved.
+        // Nothing was deleted, so a missing label is one of a moved run.
         let moved = before.difference(&after).count();
         assert!(after.len() > before.len() + 60 && moved >= REACH / 2, "{moved} of {} moved", after.len());
         assert_eq!(bare.scan().unwrap().len(), 1000);
@@ -341,7 +341,7 @@ fn a_damaged_run_is_found_and_names_the_table() {
     let (whole, other) = (stored(&mut bare, &first), stored(&mut bare, &second));
     let mut flipped = whole.clone();
     flipped[100] ^= 1;
-    // A changed run, one without its end, and another's.
+    // A changed run, truncated runs, and one of another index.
     for bad in [&flipped[..], &whole[..whole.len() - 1], &whole[..3], &other] {
         store(&mut bare, &first, bad);
         let reader = bare.reader().apart();
@@ -351,7 +351,7 @@ fn a_damaged_run_is_found_and_names_the_table() {
     }
     store(&mut bare, &first, &whole);
     assert_eq!(bare.scan().unwrap().len(), 1000);
-    // Runs that open, but whose order is not that of their labels.
+    // Runs that can be opened, but are not in the order of their labels.
     let (env, reader, entropy) = bare.engine.tests_parts();
     let mut wtxn = env.write_txn().unwrap();
     let runs = reader.runs.clone();

@@ -1,20 +1,20 @@
-//! Randomness of a run: children of its seed, by label.
+//! Randomness of a run: derived from its seed, by labels.
 
 use cosmicsync_protocol::entropy::Entropy;
 
-/// A source of numbers that one seed determines.
+/// A random source that one seed determines.
 #[derive(Debug, Clone)]
 pub(crate) struct Dice(Entropy);
 
 impl Dice {
-    /// Makes the dice of a seed for one purpose.
+    /// Returns the random source of a seed for one purpose.
     pub(crate) fn new(seed: u64, label: &str) -> Self {
         let mut whole = [0; 32];
         whole[..8].copy_from_slice(&seed.to_le_bytes());
         Self(Entropy::new(whole).child(label))
     }
 
-    /// Derives dice for one purpose.
+    /// Derives a random source for one purpose.
     pub(crate) fn child(&self, label: &str) -> Self {
         Self(self.0.child(label))
     }
@@ -29,7 +29,7 @@ impl Dice {
         usize::try_from(self.0.below(len as u64)).unwrap_or_default()
     }
 
-    /// Whether one of so many comes up.
+    /// Returns true with a probability of one in `of`.
     pub(crate) fn one_in(&mut self, of: u64) -> bool {
         self.0.below(of) == 0
     }
@@ -39,7 +39,7 @@ impl Dice {
         self.0.bytes()
     }
 
-    /// Draws text of so many bytes that does not compress well.
+    /// Returns a text of `bytes` bytes that does not compress well.
     pub(crate) fn text(&mut self, bytes: usize) -> String {
         let mut text = String::with_capacity(bytes + 64);
         while text.len() < bytes {

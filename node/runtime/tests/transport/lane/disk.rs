@@ -1,4 +1,4 @@
-//! The store of a host, in memory. A crash keeps what is durable, and a prefix of what was under way.
+//! The store of a host, in memory. A crash keeps the durable commits and a prefix of those in progress.
 
 use super::dice::Dice;
 use super::net::SimClock;
@@ -15,18 +15,18 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::{JoinHandle, spawn_local};
 
-/// What outlives the process: the platter, and what it is told to do.
+/// The part of a store that outlives the process, with its faults.
 #[derive(Debug)]
 pub(crate) struct Platter {
     store: MemStore,
     dice: Dice,
-    /// How many requests it took.
+    /// Number of requests so far.
     pub(crate) requests: u64,
-    /// How long a commit takes at most, in microseconds.
+    /// Longest duration of a commit, in microseconds.
     pub(crate) slow_us: u64,
-    /// It has no room.
+    /// True if the store has no room.
     is_full: bool,
-    /// The process ends without a last commit.
+    /// True if the process ends without a last commit.
     is_crashing: bool,
 }
 
@@ -35,33 +35,33 @@ impl Platter {
         Self { store: MemStore::new(), dice, requests: 0, slow_us: 4_000, is_full: false, is_crashing: false }
     }
 
-    /// The next commit finds no room, and those after it until [`Self::clear`].
+    /// Makes commits fail for lack of room, until [`Self::clear`].
     pub(crate) fn fill(&mut self) {
         self.is_full = true;
         self.store.fail_commit(0, StoreError::Full);
     }
 
-    /// There is room again.
+    /// Ends the lack of room.
     pub(crate) fn clear(&mut self) {
         self.is_full = false;
     }
 
-    /// How many requests are under way.
+    /// Returns the number of requests in progress.
     pub(crate) fn pending(&self) -> usize {
         self.store.pending()
     }
 
-    /// Whether some commit is durable and the process was not told.
+    /// Returns whether some commit is durable and not yet reported to the process.
     pub(crate) fn has_untold(&self) -> bool {
         self.store.has_untold()
     }
 
-    /// The process is about to end where it stands.
+    /// Prepares the abrupt end of the process.
     pub(crate) fn begin_crash(&mut self) {
         self.is_crashing = true;
     }
 
-    /// What is left after the crash. Returns how many of the commits under way are.
+    /// Reduces the store to its state after the crash. Returns the number of commits in progress that remain.
     pub(crate) fn end_crash(&mut self) -> usize {
         let keep = self.dice.index(self.store.pending() + 1);
         self.store = self.store.crash(keep);
@@ -70,7 +70,7 @@ impl Platter {
     }
 }
 
-/// Where a host's rows are.
+/// The location of a host's store.
 #[derive(Debug)]
 pub(crate) struct MemDisk {
     pub(crate) platter: Rc<RefCell<Platter>>,
@@ -116,7 +116,7 @@ impl Store for Open {
         let mut platter = self.platter.borrow_mut();
         platter.requests += 1;
         if request.is_durable_read() && platter.dice.one_in(2) {
-            // Answered by another thread, so to speak, before all that waits.
+            // Like another thread, this overtakes all waiting requests.
             let done = platter.store.read_durable(request);
             return self.done.send(done).map_err(|_| StoreStopped);
         }
@@ -136,7 +136,7 @@ impl Drop for Open {
     }
 }
 
-/// What carries requests out.
+/// The part of the store that carries out requests.
 struct Arm {
     platter: Rc<RefCell<Platter>>,
     done: UnboundedSender<StoreDone>,
@@ -153,7 +153,7 @@ impl Arm {
                 continue;
             }
             self.wait(clock).await;
-            // All that waits becomes durable together, a moment before anybody is told.
+            // All waiting commits become durable together, a moment before any is reported.
             let group = {
                 let mut platter = self.platter.borrow_mut();
                 let group = platter.store.pending();

@@ -1,4 +1,4 @@
-//! One host: what of it outlives its process, and the process itself.
+//! One host: the part that outlives its process, and the process itself.
 
 use super::dice::Dice;
 use super::disk::{MemDisk, Platter};
@@ -16,41 +16,41 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{AbortHandle, spawn_local};
 
-/// Where every host listens.
+/// Port on which every host listens.
 pub(crate) const PORT: u16 = 4000;
-/// How long answers may come after the node has ended, in microseconds.
+/// Time in which answers may come after the node has ended, in microseconds.
 const LAST_ANSWERS_US: u64 = 1_000_000;
 
-/// How fast a slow host reads.
+/// Reading speed of a slow host.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {
-    /// Bytes at a time.
+    /// Number of bytes per read.
     pub(crate) bytes: usize,
-    /// Between two reads.
+    /// Time between two reads.
     pub(crate) every: Duration,
 }
 
-/// What a host is asked for.
+/// A job for a host.
 #[derive(Debug)]
 pub(crate) enum Job {
-    /// To make a user.
+    /// Create a user.
     Found,
-    /// A command, by the door that all clients use.
+    /// Run a command through the service interface.
     Command(Command),
-    /// The same, of which all that comes before the answer is taken, too.
+    /// Run a command and take all items before its reply.
     Follow(Command),
 }
 
-/// What became of a job.
+/// The result of a job.
 #[derive(Debug)]
 pub(crate) enum Fate {
-    /// It was answered.
+    /// The job was answered.
     Answered(Result<Box<Reply>, ServiceError>),
-    /// It was cancelled, or its host crashed.
+    /// The job was cancelled, or its host crashed.
     Lost,
 }
 
-/// See the module's head.
+/// A host. Described on the module's page.
 #[derive(Debug)]
 pub(crate) struct Host {
     pub(crate) index: usize,
@@ -59,18 +59,18 @@ pub(crate) struct Host {
     pub(crate) dice: RefCell<Dice>,
     pub(crate) platter: Rc<RefCell<Platter>>,
     pub(crate) pace: Cell<Option<Pace>>,
-    /// When its next process begins to listen, in microseconds.
+    /// Time at which the next process begins to listen, in microseconds.
     pub(crate) opens_us: Cell<u64>,
-    /// Addresses that its settings name.
+    /// Addresses in the settings.
     pub(crate) peers: RefCell<Vec<String>>,
     pub(crate) links_max: usize,
-    /// How many processes there were.
+    /// Number of processes so far.
     starts: Cell<u64>,
     jobs: RefCell<VecDeque<(u64, Job)>>,
     woken: Notify,
     running: RefCell<BTreeMap<u64, AbortHandle>>,
     fates: RefCell<BTreeMap<u64, Fate>>,
-    /// How its processes ended that were told to, or could not go on.
+    /// Results of the processes that ended by themselves.
     pub(crate) ends: RefCell<Vec<Result<(), ServiceError>>>,
 }
 
@@ -96,7 +96,7 @@ impl Host {
         })
     }
 
-    /// Where it listens.
+    /// Returns the host's address.
     pub(crate) fn address(&self) -> String {
         format!("{}:{PORT}", self.name)
     }
@@ -107,7 +107,7 @@ impl Host {
         self.woken.notify_one();
     }
 
-    /// Drops whoever waits for an answer.
+    /// Drops the receiver of an answer.
     pub(crate) fn cancel(&self, id: u64) {
         if let Some(running) = self.running.borrow_mut().remove(&id) {
             running.abort();
@@ -115,17 +115,17 @@ impl Host {
         }
     }
 
-    /// Takes what became of a job; `None` while nothing has.
+    /// Takes the result of a job; `None` while there is none.
     pub(crate) fn take_fate(&self, id: u64) -> Option<Fate> {
         self.fates.borrow_mut().remove(&id)
     }
 
-    /// Jobs that nothing has become of.
+    /// Returns the number of jobs without a result.
     pub(crate) fn unanswered(&self) -> usize {
         self.jobs.borrow().len() + self.running.borrow().len()
     }
 
-    /// Its process ended where it stood, and whoever waited with it.
+    /// Handles the abrupt end of the process and its jobs.
     pub(crate) fn forget_jobs(&self) {
         let mut fates = self.fates.borrow_mut();
         for (id, _) in self.jobs.borrow_mut().drain(..) {
@@ -136,7 +136,7 @@ impl Host {
         }
     }
 
-    /// Randomness of the next process.
+    /// Returns the randomness of the next process.
     fn seeds(&self) -> Seeds {
         let start = self.starts.replace(self.starts.get() + 1);
         let mut dice = self.dice.borrow().child(&format!("start {start}"));
@@ -144,7 +144,7 @@ impl Host {
     }
 }
 
-/// The process of a host, from its start to its end.
+/// Runs the process of a host, from its start to its end.
 pub(crate) async fn process(host: Rc<Host>) -> turmoil::Result {
     let clock = SimClock::start(&host.tape);
     clock.sleep_until(host.opens_us.get()).await;
@@ -170,7 +170,7 @@ pub(crate) async fn process(host: Rc<Host>) -> turmoil::Result {
     Ok(())
 }
 
-/// Carries out what the host is asked for, each job in a task of its own.
+/// Carries out the host's jobs, each in a task of its own.
 async fn serve(host: Rc<Host>, node: Rc<Node>) {
     loop {
         let Some((id, job)) = host.jobs.borrow_mut().pop_front() else {

@@ -1,8 +1,8 @@
 //! The transport lane: the shipped driver on several hosts of a simulated network (ADR 0030).
 //!
 //! Each host runs [`Node::embed`](cosmicsync_node::Node::embed) over turmoil's TCP, with real handshakes, ciphers,
-//! frames and documents, and a store in memory. Time is virtual and all randomness follows from one seed: a scenario
-//! and a seed give one trace. What it shows, and what it can't, stands in `node/runtime/tests/transport/README.md`.
+//! frames and documents, and a store in memory. Time is virtual and all randomness derives from one seed, so a scenario
+//! and a seed give one trace. `node/runtime/tests/transport/README.md` explains what the lane can and cannot show.
 
 mod dice;
 mod disk;
@@ -19,33 +19,33 @@ use self::shape::Shape;
 use self::world::World;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// A scenario: a world of some shape, and what happens in it.
+/// A scenario: a world of some shape, and the events in it.
 pub(crate) struct Scenario {
-    /// Its name.
+    /// The scenario's name.
     pub(crate) name: &'static str,
-    /// What the world is like.
+    /// Returns the shape of the world.
     shape: fn(&mut dice::Dice) -> Shape,
-    /// What happens. It ends with the first thing that is not as it must be.
+    /// Plays the events. Ends at the first violation.
     play: fn(&mut World) -> Outcome,
 }
 
-/// Nothing, or what is not as it must be.
+/// A result, or the description of a violation.
 type Outcome<T = ()> = Result<T, String>;
 
-/// What a run was like.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) struct Ran {
-    /// What is not as it must be, if anything.
+    /// The violation, if there is one.
     pub(crate) violation: Option<String>,
-    /// The hash of all that happened.
+    /// The hash of all events.
     pub(crate) hash: String,
-    /// All that happened, a line each, if that was asked for.
+    /// All events, one per line, if requested.
     pub(crate) lines: Vec<String>,
-    /// How much of what there was.
+    /// The counters.
     pub(crate) counts: tape::Counts,
 }
 
-/// Runs a scenario. Whatever panics violates it.
+/// Runs a scenario. A panic is a violation.
 pub(crate) fn run(scenario: &Scenario, seed: u64, keeps_lines: bool) -> Ran {
     let panics = panics::watch();
     let tape = tape::Tape::new(keeps_lines);

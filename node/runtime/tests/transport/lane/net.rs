@@ -1,4 +1,5 @@
-//! Time and network of a host: tokio's paused clock, and turmoil's TCP behind a stream that reads and writes in pieces.
+//! Clock and network of a host: tokio's paused clock, and turmoil's TCP behind a stream that reads and writes in
+//! pieces.
 
 use super::dice::Dice;
 use super::host::Host;
@@ -96,7 +97,8 @@ impl Listener for SimListener {
     }
 }
 
-/// A connection. Reads and writes are cut into pieces, some of them tiny, and a slow host reads no faster than it may.
+/// A connection. Reads and writes are split into pieces, some of them tiny, and a slow host reads no faster than its
+/// pace.
 #[derive(Debug)]
 pub(crate) struct Wire {
     stream: TcpStream,
@@ -119,7 +121,7 @@ impl Wire {
         Ok(Self { stream, host: Rc::clone(host), peer, ends, dice, rest: None })
     }
 
-    /// How many bytes are read or written at a time.
+    /// Returns the size of the next read or write, in bytes.
     fn piece(&mut self) -> usize {
         let bytes = match self.dice.range(0, 15) {
             0 => self.dice.range(1, 4),

@@ -1,4 +1,4 @@
-//! Notices panics of this thread, also those of tasks, which nobody would be told of.
+//! Detects panics of this thread, including those of tasks, which would go unnoticed.
 
 use std::cell::RefCell;
 use std::panic;
@@ -8,7 +8,7 @@ thread_local! {
     static SEEN: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Whoever watches.
+/// A watch for panics.
 #[derive(Debug)]
 pub(crate) struct Panics;
 
@@ -27,7 +27,7 @@ pub(crate) fn watch() -> Panics {
 }
 
 impl Panics {
-    /// The first panic since the watch began.
+    /// Returns the first panic since the watch began.
     pub(crate) fn first(&self) -> Option<String> {
         SEEN.with(RefCell::take)
     }

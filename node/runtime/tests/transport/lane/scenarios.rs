@@ -1,4 +1,4 @@
-//! The scenarios. Each ends as [`World::end`] says: replicas become equal and hold all that was acknowledged, links are
+//! The scenarios. Each ends as in [`World::end`]: replicas become equal and hold all acknowledged documents, links are
 //! quiet and single, and every host stops.
 
 mod crashes;
@@ -8,14 +8,15 @@ mod loads;
 use super::Scenario;
 use super::shape::Shape;
 
-/// Links break at once, or were never in doubt: within this time all is well again, in milliseconds.
+/// Longest recovery if links break at once or were never in doubt, in milliseconds.
 const SOON_MS: u64 = 10_000;
-/// An address was dialled in vain: the longest back-off, and the sync.
+/// Longest recovery after failed dials, in milliseconds: the longest back-off, and the sync.
 const BACK_MS: u64 = 45_000;
-/// Links were cut without a word: two keep-alives, a dial that hangs, the longest back-off, and the sync.
+/// Longest recovery after silently cut links, in milliseconds: two keep-alives, a dial that hangs, the longest
+/// back-off, and the sync.
 const HEALED_MS: u64 = 90_000;
 
-/// All of them.
+/// All scenarios.
 pub(crate) static SCENARIOS: &[Scenario] = &[
     Scenario { name: "partition-heal", shape: |_| Shape::of(3).mesh(), play: links::partition_heal },
     Scenario { name: "one-way-cut", shape: |_| Shape::of(2), play: links::one_way_cut },

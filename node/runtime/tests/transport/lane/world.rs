@@ -1,7 +1,6 @@
-//! The world of a run: hosts, what is done to them, and what must hold.
+//! The world of a run: its hosts, faults and oracles.
 //!
-//! Everything here runs outside of the hosts, between two steps of the simulation. Whatever waits, waits for virtual
-//! time.
+//! All of this runs outside of the hosts, between two steps of the simulation. All waits are in virtual time.
 
 use super::Outcome;
 use super::dice::Dice;
@@ -16,20 +15,20 @@ use std::time::Duration;
 
 /// The collection of all documents.
 const COLLECTION: &str = "c";
-/// How long an ordinary command may take, in milliseconds.
+/// Longest time for an ordinary command, in milliseconds.
 pub(crate) const ANSWER_MS: u64 = 10_000;
-/// How long joining may take, in milliseconds: a dial, a handshake, and the wait for the space.
+/// Longest time for a join, in milliseconds: a dial, a handshake, and the wait for the space.
 pub(crate) const JOIN_MS: u64 = 60_000;
-/// How long a node may take to stop, in milliseconds: what the driver allows itself, and the last words of links.
+/// Longest time for a node to stop, in milliseconds: the driver's limit, and the last bytes of links.
 const STOP_MS: u64 = 14_000;
-/// How long links that are settled are watched, in milliseconds.
+/// Time for which settled links are watched, in milliseconds.
 const QUIET_MS: u64 = 10_000;
-/// Until when an address was dialled at which somebody answers who is connected, in milliseconds: the longest back-off.
+/// Time after which no address of a connected peer is dialled any more, in milliseconds: the longest back-off.
 const QUIETED_MS: u64 = 30_000 + QUIET_MS;
-/// How often replicas are compared, in milliseconds.
+/// Interval between comparisons of replicas, in milliseconds.
 const LOOK_MS: u64 = 250;
 
-/// A document, and what is known of it.
+/// A document, and its known state.
 #[derive(Debug, Clone)]
 struct Doc {
     key: String,
@@ -38,7 +37,7 @@ struct Doc {
     is_acked: bool,
 }
 
-/// See the module's head.
+/// The world of a run. Described on the module's page.
 pub(crate) struct World {
     sim: turmoil::Sim<'static>,
     pub(crate) hosts: Vec<Rc<Host>>,
@@ -46,7 +45,7 @@ pub(crate) struct World {
     pub(crate) dice: Dice,
     shape: Shape,
     docs: Vec<Doc>,
-    /// Puts under way: which document.
+    /// Documents of the puts in progress.
     puts: BTreeMap<u64, usize>,
     jobs: u64,
 }
@@ -73,7 +72,7 @@ impl World {
 
     // ---- Time
 
-    /// The virtual time, in milliseconds.
+    /// Returns the virtual time, in milliseconds.
     pub(crate) fn now_ms(&self) -> u64 {
         self.tape.now_us() / 1_000
     }
@@ -97,7 +96,7 @@ impl World {
         Ok(())
     }
 
-    /// Lets time pass.
+    /// Advances the time.
     pub(crate) fn run_ms(&mut self, ms: u64) -> Outcome {
         let until = self.now_ms() + ms;
         while self.now_ms() < until {
@@ -106,7 +105,7 @@ impl World {
         Ok(())
     }
 
-    /// Lets time pass until something holds.
+    /// Advances the time until a condition holds.
     pub(crate) fn until(&mut self, what: &str, within_ms: u64, mut holds: impl FnMut(&Self) -> bool) -> Outcome {
         let late = self.now_ms() + within_ms;
         while !holds(self) {
@@ -120,14 +119,14 @@ impl World {
 
     // ---- Commands
 
-    /// Asks a host for something. What becomes of it is to be taken by [`Self::answer`].
+    /// Submits a job to a host. [`Self::answer`] returns its result.
     pub(crate) fn ask(&mut self, host: usize, job: Job) -> u64 {
         self.jobs += 1;
         self.hosts[host].ask(self.jobs, job);
         self.jobs
     }
 
-    /// Waits for an answer. None, and a second one, are violations.
+    /// Waits for an answer. A missing or second answer is a violation.
     pub(crate) fn answer(&mut self, host: usize, id: u64, within_ms: u64) -> Outcome<Result<Reply, ServiceError>> {
         let late = self.now_ms() + within_ms;
         loop {
@@ -142,20 +141,20 @@ impl World {
         }
     }
 
-    /// Asks and waits.
+    /// Submits a command and waits for its answer.
     pub(crate) fn call(&mut self, host: usize, command: Command) -> Outcome<Result<Reply, ServiceError>> {
         let id = self.ask(host, Job::Command(command));
         self.answer(host, id, ANSWER_MS)
     }
 
-    /// Asks for what must not be refused.
+    /// Runs a command that must succeed.
     pub(crate) fn done(&mut self, host: usize, command: Command) -> Outcome<Reply> {
         let what = format!("{command:?}");
         self.call(host, command)?
             .map_err(|error| format!("h{host} refused {}: {error}", what.chars().take(60).collect::<String>()))
     }
 
-    /// Puts a new document, and does not wait until that is durable.
+    /// Puts a new document, without waiting until it is durable.
     pub(crate) fn put(&mut self, host: usize, bytes: usize) {
         let number = self.docs.len() as u64;
         let (key, pad) = (format!("h{host}-{number}"), self.dice.text(bytes));
@@ -166,26 +165,26 @@ impl World {
         self.puts.insert(id, self.docs.len() - 1);
     }
 
-    /// Puts so many documents at each of these hosts.
+    /// Puts `count` documents at each of these hosts.
     pub(crate) fn put_each(&mut self, hosts: &[usize], count: usize, bytes: usize) {
         for _ in 0..count {
             hosts.iter().for_each(|host| self.put(*host, bytes));
         }
     }
 
-    /// Waits until every put was answered.
+    /// Waits until every put is answered.
     pub(crate) fn all_put(&mut self) -> Outcome {
         self.until("every put is answered", ANSWER_MS * 3, |world| world.puts.is_empty())
     }
 
-    /// How many puts were acknowledged.
+    /// Returns the number of acknowledged puts.
     pub(crate) fn acked(&self) -> usize {
         self.docs.iter().filter(|doc| doc.is_acked).count()
     }
 
     // ---- Beginnings
 
-    /// Makes the space at the first host and lets the others join it.
+    /// Creates the space at the first host and lets the others join it.
     pub(crate) fn found(&mut self) -> Outcome {
         self.found_alone()?;
         for host in 1..self.hosts.len() {
@@ -199,28 +198,28 @@ impl World {
         Ok(())
     }
 
-    /// Makes the space at the first host, and nobody joins.
+    /// Creates the space at the first host, without other members.
     pub(crate) fn found_alone(&mut self) -> Outcome {
         let id = self.ask(0, Job::Found);
         self.answer(0, id, ANSWER_MS)?.map_err(|error| format!("no user: {error}"))?;
         self.done(0, Command::SpaceCreate { name: "home".to_owned() }).map(drop)
     }
 
-    /// Asks a host to join by a fresh invite of the first one.
+    /// Makes a host begin to join by a new invite of the first one.
     pub(crate) fn begin_join(&mut self, host: usize) -> Outcome<u64> {
         let invite = Command::SpaceInvite { space: None, expires_ms: 600_000 };
         let Reply::Invite(invite) = self.done(0, invite)? else { return Err("no invite".to_owned()) };
         Ok(self.ask(host, Job::Command(Command::SpaceJoin { invite: Secret(invite.invite) })))
     }
 
-    /// Lets a host join, which must not be refused.
+    /// Makes a host join, which must succeed.
     pub(crate) fn join(&mut self, host: usize) -> Outcome {
         let join = self.begin_join(host)?;
         let joined = self.answer(host, join, JOIN_MS)?;
         joined.map(drop).map_err(|error| format!("h{host} cannot join: {error}"))
     }
 
-    /// Lets a host remember the addresses of all others.
+    /// Adds the addresses of all other hosts to a host.
     fn meet_all(&mut self, host: usize) -> Outcome {
         let addresses: Vec<_> =
             self.hosts.iter().filter(|other| other.index != host).map(|other| other.address()).collect();
@@ -237,7 +236,7 @@ impl World {
         self.tape.count(|counts| counts.faults += 1);
     }
 
-    /// Ends a host's process where it stands. Its store keeps what is durable and a prefix of the rest.
+    /// Ends a host's process abruptly. Its store keeps the durable commits and a prefix of the rest.
     pub(crate) fn crash(&mut self, host: usize) {
         let of = Rc::clone(&self.hosts[host]);
         of.platter.borrow_mut().begin_crash();
@@ -247,50 +246,50 @@ impl World {
         self.fault(format_args!("h{host} crashes, {kept} commits under way are kept"));
     }
 
-    /// Starts a process at a host that has none.
+    /// Starts a process at a host without one.
     pub(crate) fn start(&mut self, host: usize) {
         self.start_later(host, 0);
     }
 
-    /// The same, which does nothing before so many milliseconds have passed: its port is closed.
+    /// Starts a process at a host, whose port stays closed for `ms` milliseconds.
     pub(crate) fn start_later(&mut self, host: usize, ms: u64) {
         let of = Rc::clone(&self.hosts[host]);
         of.opens_us.set(self.tape.now_us() + ms * 1_000);
         self.sim.bounce(of.name.as_str());
     }
 
-    /// Nothing passes between these hosts and those; what is under way is lost.
+    /// Cuts all connections between two groups of hosts; data in transit is lost.
     pub(crate) fn cut(&mut self, these: &[usize], those: &[usize]) {
         self.fault(format_args!("cut {these:?} {those:?}"));
         self.pairs(these, those, |sim, one, other| sim.partition(one, other));
     }
 
-    /// Nothing passes from one host to another.
+    /// Cuts one direction between two hosts.
     pub(crate) fn cut_one_way(&mut self, from: usize, to: usize) {
         self.fault(format_args!("cut {from} to {to}"));
         self.pairs(&[from], &[to], |sim, from, to| sim.partition_oneway(from, to));
     }
 
-    /// Everything passes again.
+    /// Heals all cuts.
     pub(crate) fn heal(&mut self) {
         self.tape.note(0, format_args!("heals"));
         let all: Vec<_> = (0..self.hosts.len()).collect();
         self.pairs(&all, &all, |sim, one, other| sim.repair(one, other));
     }
 
-    /// What passes between two hosts waits, and nothing is lost.
+    /// Delays everything between two hosts, without loss.
     pub(crate) fn hold(&mut self, one: usize, other: usize) {
         self.fault(format_args!("hold {one} {other}"));
         self.pairs(&[one], &[other], |sim, one, other| sim.hold(one, other));
     }
 
-    /// What waited passes.
+    /// Delivers everything delayed between two hosts.
     pub(crate) fn release(&mut self, one: usize, other: usize) {
         self.tape.note(0, format_args!("release {one} {other}"));
         self.pairs(&[one], &[other], |sim, one, other| sim.release(one, other));
     }
 
-    /// How long a segment takes between two hosts, in milliseconds.
+    /// Sets the latency of a segment between two hosts, in milliseconds.
     pub(crate) fn latency(&mut self, one: usize, other: usize, ms: u64) {
         self.fault(format_args!("latency {one} {other}: {ms} ms"));
         self.pairs(&[one], &[other], |sim, one, other| sim.set_link_latency(one, other, Duration::from_millis(ms)));
@@ -306,7 +305,7 @@ impl World {
 
     // ---- What must hold
 
-    /// Whether a host's process runs.
+    /// Returns whether a host's process is running.
     pub(crate) fn is_running(&mut self, host: usize) -> bool {
         self.sim.is_host_running(self.hosts[host].name.as_str())
     }
@@ -316,12 +315,12 @@ impl World {
         if holds { Ok(()) } else { Err(what()) }
     }
 
-    /// Checks something.
+    /// Checks a condition.
     pub(crate) fn must(&self, holds: bool, what: &str) -> Outcome {
         self.check(holds, || what.to_owned())
     }
 
-    /// Every acknowledged document of some hosts is at this one, as it was written.
+    /// Checks that every acknowledged document of some hosts is at this host, unchanged.
     pub(crate) fn holds_acked(&mut self, at: usize, of: &[usize]) -> Outcome {
         let docs: Vec<_> = self.docs.iter().filter(|doc| doc.is_acked && of.contains(&doc.host)).cloned().collect();
         let mut asked = Vec::new();
@@ -342,7 +341,7 @@ impl World {
         Ok(())
     }
 
-    /// The digests of all hosts and their numbers of documents; `None` where one has none to give.
+    /// Returns the digest and the number of documents of each host; `None` for a host without a digest.
     fn digests(&mut self) -> Outcome<Vec<Option<(u64, String)>>> {
         let asked: Vec<_> = (0..self.hosts.len())
             .map(|host| (host, self.ask(host, Job::Command(Command::Digest { space: None }))))
@@ -357,7 +356,7 @@ impl World {
         Ok(found)
     }
 
-    /// All replicas become equal within some time, and have all that was acknowledged.
+    /// Checks that all replicas become equal within a time, and have all acknowledged documents.
     pub(crate) fn converge(&mut self, within_ms: u64) -> Outcome {
         self.all_put()?;
         let late = self.now_ms() + within_ms;
@@ -383,7 +382,7 @@ impl World {
         Ok(())
     }
 
-    /// Links that are settled stay as they are: nobody dials, and two hosts have one link at most.
+    /// Checks that settled links stay: no host dials, and two hosts have at most one link.
     pub(crate) fn quiet(&mut self, within_ms: u64) -> Outcome {
         let joined = (1..self.hosts.len()).collect::<Vec<_>>();
         let is_mesh = self.shape.is_mesh;
@@ -398,7 +397,7 @@ impl World {
             let synced = self.answer(host, id, within_ms + 1_000)?;
             self.check(synced.is_ok(), || format!("h{host} does not know that all is synced: {synced:?}"))?;
         }
-        // A node may have to dial an address to learn that who answers there has a link already.
+        // A node may have to dial an address to learn that its peer has a link already.
         self.until("nobody dials any more, though all links are there", within_ms.max(QUIETED_MS), |world| {
             let since_us = world.tape.now_us().saturating_sub(QUIET_MS * 1_000);
             world.hosts.iter().all(|host| world.tape.last_dialled_us(host.index) <= since_us)
@@ -412,7 +411,7 @@ impl World {
         Ok(())
     }
 
-    /// Stops a host, which is answered and ends in time, and leaves no connection behind.
+    /// Stops a host; it must answer, end in time, and leave no connection behind.
     pub(crate) fn stop(&mut self, host: usize) -> Outcome {
         let id = self.ask(host, Job::Command(Command::Shutdown {}));
         self.await_stop(host, id)
@@ -432,7 +431,7 @@ impl World {
         self.check(unanswered == 0, || format!("h{host} has stopped and left {unanswered} commands without an answer"))
     }
 
-    /// What every run ends with: all is well again, replicas become equal, links are quiet, hosts stop.
+    /// Ends a run: faults are healed, replicas become equal, links are quiet, hosts stop.
     pub(crate) fn end(&mut self, within_ms: u64) -> Outcome {
         self.converge(within_ms)?;
         self.quiet(within_ms)?;
@@ -445,7 +444,7 @@ impl World {
     }
 }
 
-/// Whether a command may fail so when its host stops or its store does.
+/// Returns whether a command may fail in this way if its host stops or its store fails.
 fn is_of_a_fault(code: ErrorCode) -> bool {
     matches!(code, ErrorCode::Unavailable | ErrorCode::StoreFull)
 }

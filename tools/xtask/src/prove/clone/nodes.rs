@@ -1,5 +1,5 @@
-//! The same with real nodes: one whose directory was copied with all in it, and one whose store was put back to an
-//! older state under it. Either runs beside its copy.
+//! The same with real nodes: one whose whole directory was copied, and one whose store was replaced by an older state.
+//! Each runs beside its copy.
 
 use super::super::node::{ANY_PORT, Device, Node, SYNC_MS, start_joined, text};
 use super::super::{Report, Setting};
@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 
 /// The file of a data directory that holds the store (`docs/cli.md`).
 const STORE: &str = "data.mdb";
-/// Lines of a node's log that tell of a fork.
+/// Lines of a node's log about a fork.
 const FORKED: [&str; 2] = ["a log ended: another process writes it too", "a log has several branches"];
-/// The document that all sides write into.
+/// The document that all sides write to.
 const SHARED: &str = "notes/shared";
 
-/// What the sides write apart, and what they write while all three run.
+/// The texts that the sides write apart, and the texts that they write while all three run.
 const WORDS: [&str; 5] = ["<start>", "<left>", "<right>", "<left again>", "<right again>"];
 
 pub(super) fn prove(setting: &Setting, report: &mut Report<'_>) -> Result<(), Failure> {
@@ -41,20 +41,20 @@ pub(super) fn prove(setting: &Setting, report: &mut Report<'_>) -> Result<(), Fa
     Ok(())
 }
 
-/// What a node shows in the end.
+/// The final state of a node.
 struct End {
     shared: String,
     digest: Value,
-    /// Whether the documents that each side made are there.
+    /// True if the documents of both sides are there.
     has_both: bool,
-    /// How often it told of a log that another process writes too, or that has several branches.
+    /// Number of reports about a log that another process writes too, or that has several branches.
     forks: usize,
 }
 
-/// Two devices share a space; one of them goes on twice: as it was, and in a copy of its directory. Both write apart, then
-/// both run at once beside the other device, and write again. With `put_back` the one that stays has not seen what the
-/// copy wrote, though both began from the same entry. Returns what each of the three shows, and whether the other
-/// device's `doctor` names the one that runs twice.
+/// Plays one case. Two devices share a space; one of them continues twice: as it was, and in a copy of its directory.
+/// Both write apart; then both run at once beside the other device, and write again. With `put_back`, the remaining one
+/// has not seen the copy's writes, although both began from the same entry. Returns the final state of the three, and
+/// whether the other device's `doctor` names the device that runs twice.
 fn play(program: &Path, home: &Path, put_back: bool) -> Result<(Vec<End>, bool), Failure> {
     let mut nodes = start_joined(program, home, 2)?;
     let (mut b, mut a) = (nodes.remove(1), nodes.remove(0));
@@ -66,7 +66,7 @@ fn play(program: &Path, home: &Path, put_back: bool) -> Result<(Vec<End>, bool),
     let copy = if put_back {
         let a = wrote(&a, "left")?;
         let copy = copy(&a, home)?;
-        // In place: neither the directory nor the key file shows that this is an older state of the store.
+        // The store is replaced in place, so neither the directory nor the key file shows that it is an older state.
         fs::write(a.dir.join(STORE), &before)?;
         wrote(&a, "right")?;
         copy
@@ -88,7 +88,7 @@ fn play(program: &Path, home: &Path, put_back: bool) -> Result<(Vec<End>, bool),
     Ok((vec![end(&mut a)?, end(&mut copy)?, end(&mut b)?], named))
 }
 
-/// Whether a node's `doctor` comes to name the device that runs twice, while both of its processes write.
+/// Returns whether a node's `doctor` eventually names the device that runs twice, while both of its processes write.
 fn is_named(node: &mut Node, left: &mut Node, right: &mut Node) -> Result<bool, Failure> {
     let until = Instant::now() + Duration::from_secs(30);
     for round in 0.. {
@@ -108,7 +108,7 @@ fn is_named(node: &mut Node, left: &mut Node, right: &mut Node) -> Result<bool, 
     Ok(false)
 }
 
-/// Starts a node, has it write a word into the shared document and into one of its own, and stops it.
+/// Starts a node, writes a text to the shared document and to one of its own, and stops the node.
 fn wrote(device: &Device, word: &str) -> Result<Device, Failure> {
     let mut node = device.start(ANY_PORT)?;
     append(&mut node, &format!("<{word}>"))?;

@@ -9,19 +9,19 @@ use serde_json::json;
 use std::path::Path;
 use std::process::ExitStatus;
 
-/// Writes after which a fault that was to come has not.
+/// Number of writes after which the fault must have occurred.
 const WRITES_MAX: u64 = 5_000;
-/// The exit code of a store that failed, by `docs/cli.md`.
+/// Exit code for a failed store, from `docs/cli.md`.
 const STORE_FAILED: i32 = 6;
 
-/// What is injected: a variable of the library and its value.
+/// An injected fault: a variable of the library, and its values.
 struct Fault {
     name: &'static str,
     variable: &'static str,
     values: [u64; 3],
-    /// What the client must be told, by its code.
+    /// The error codes that the client may get.
     codes: &'static [&'static str],
-    /// Whether the node ends; otherwise it goes on and tries again.
+    /// True if the node must end; otherwise it must continue and retry.
     ends: bool,
 }
 
@@ -49,7 +49,7 @@ const FAULTS: [Fault; 3] = [
     },
 ];
 
-/// What one kind of fault came to.
+/// Result of one kind of fault.
 #[derive(Default)]
 struct Outcome {
     cases: u64,
@@ -58,7 +58,7 @@ struct Outcome {
     acked: u64,
 }
 
-/// See the module's head.
+/// Proves the part.
 pub(super) fn prove(setting: &Setting, home: &Path, report: &mut Report<'_>) -> Result<(), Failure> {
     let library = shim(home)?;
     let library = library.to_str().ok_or("a directory that is not UTF-8")?;
@@ -76,7 +76,7 @@ pub(super) fn prove(setting: &Setting, home: &Path, report: &mut Report<'_>) -> 
     Ok(())
 }
 
-/// Writes until the fault shows, judges what the writer is told, and looks for everything after a restart.
+/// Writes until the fault occurs, judges the error, and checks all acknowledged writes after a restart.
 fn inject(
     setting: &Setting,
     home: &Path,
@@ -105,7 +105,7 @@ fn inject(
     outcome.acked += acked.len() as u64;
     let mut node = device.start(ANY_PORT)?;
     outcome.lost += lost(&mut node, &acked)?;
-    // The disk is well again: so is the node.
+    // The disk works again, and so must the node.
     put(&mut node.client()?, "after", 1)?;
     Ok(())
 }
@@ -123,7 +123,7 @@ fn write_until_failure(node: &Node) -> Result<(Acked, CallError), Failure> {
     Err("the fault did not come".into())
 }
 
-/// What is wrong with how a node whose disk is full answers whoever asks what the matter is; none if nothing is.
+/// Returns a complaint if a node with a full disk does not report it in `doctor` and `status`; `None` if it does.
 fn silence(node: &mut Node) -> Option<String> {
     ["doctor", "status"].into_iter().find_map(|question| match node.ask(question, json!({})) {
         Ok(answer) if answer.to_string().contains("full") => None,
@@ -132,7 +132,7 @@ fn silence(node: &mut Node) -> Option<String> {
     })
 }
 
-/// What is unclear about the way in which a fault was told; none if nothing is.
+/// Returns a complaint if the error does not explain the fault; `None` if it does.
 fn complaint(fault: &Fault, error: &CallError, exit: Option<ExitStatus>) -> Option<String> {
     if !fault.codes.contains(&error.code()) {
         return Some(format!("the writer was told {error}"));

@@ -1,8 +1,8 @@
 //! SIGKILL at random moments of writing and syncing.
 //!
-//! Both nodes write and sync with each other without pause until one of them is killed; they are killed in turn. A library preloaded into each
-//! notes every write to the store's file, so that the last note tells whether the process died inside a commit: after
-//! the first page of it was to be written and before the root page was.
+//! Both nodes write and sync without pause until one of them is killed; they are killed in turn. A library preloaded
+//! into each records every write to the store's file. The last record shows whether the process died inside a commit:
+//! after the first page of the commit was to be written, and before the root page was.
 
 use super::super::random::Random;
 use super::writers::{Acked, Writers, lost};
@@ -17,18 +17,18 @@ use std::thread;
 use std::time::Duration;
 
 const KILLS: u64 = 200;
-/// Writers on each node.
+/// Number of writers on each node.
 const WRITERS: usize = 3;
-/// Both nodes are written to for at least so long before a kill, and up to so much longer.
+/// Least time before a kill, and largest random addition to it, in milliseconds.
 const LIFE_MS: (u64, u64) = (30, 400);
-/// Bytes of a note of the preloaded library.
+/// Size of a record of the preloaded library, in bytes.
 const NOTE_BYTES: u64 = 17;
-/// The note after which a commit is over: its root page was written.
+/// The record that ends a commit: its root page was written.
 const ROOT_WRITTEN: u8 = 3;
-/// Notes of writes within a commit: pages, the root page, a sync.
+/// Records within a commit: pages, the root page, a sync.
 const WITHIN: [u8; 3] = [1, 2, 4];
 
-/// See the module's head.
+/// Proves the part.
 pub(super) fn prove(setting: &Setting, home: &Path, report: &mut Report<'_>) -> Result<(), Failure> {
     let library = shim(home)?;
     let library = library.to_str().ok_or("a directory that is not UTF-8")?;
@@ -49,7 +49,7 @@ pub(super) fn prove(setting: &Setting, home: &Path, report: &mut Report<'_>) -> 
         tally.inside += u64::from(died_inside_commit(&device)?);
         let mut acked = Acked::new();
         for writers in writers {
-            // Those of the other node go on until here.
+            // Writes to the other node continue until here.
             acked.extend(writers.finish()?);
         }
         let mut node = live(&device, &listen, library)?;
@@ -73,10 +73,10 @@ fn cloned((key, value): (&String, &u64)) -> (String, u64) {
     (key.clone(), *value)
 }
 
-/// Starts a node whose writes are noted, from the beginning.
+/// Starts a node whose writes are recorded from the beginning.
 fn live(device: &Device, listen: &str, library: &str) -> Result<Node, Failure> {
     let notes = notes(device);
-    // There are none before the first life.
+    // There are no records before the first life.
     drop(fs::remove_file(&notes));
     let notes = notes.to_str().ok_or("a directory that is not UTF-8")?;
     device.start_with(listen, &[("LD_PRELOAD", library), ("CRASH_LOG", notes), ("CRASH_BRIEF", "1")])
@@ -86,7 +86,7 @@ fn notes(device: &Device) -> std::path::PathBuf {
     device.dir.with_extension("notes")
 }
 
-/// What the last whole note of a killed process says.
+/// Returns whether the last complete record of a killed process is inside a commit.
 fn died_inside_commit(device: &Device) -> Result<bool, Failure> {
     let mut file = fs::File::open(notes(device))?;
     let whole = file.metadata()?.len() / NOTE_BYTES;
@@ -100,7 +100,7 @@ fn died_inside_commit(device: &Device) -> Result<bool, Failure> {
     }
 }
 
-/// What was counted.
+/// Counts of the runs.
 #[derive(Debug, Default)]
 struct Tally {
     kills: u64,
@@ -112,7 +112,7 @@ struct Tally {
 }
 
 impl Tally {
-    /// Lets both nodes agree and looks for everything once more, on both.
+    /// Waits until both nodes agree, and checks all acknowledged writes once more on both.
     fn end(&mut self, mut nodes: Vec<Node>) -> Result<(), Failure> {
         for node in &mut nodes {
             node.wait_sync()?;
@@ -125,7 +125,7 @@ impl Tally {
         if digests[0] != digests[1] {
             return Err("the digests differ after the last kill".into());
         }
-        // Every entry of every log is on both, and nobody saw two histories of one.
+        // Both nodes must have every entry of every log, and no log may have two histories.
         let mut logs = Vec::new();
         for node in &mut nodes {
             let mut partitions = node.ask("partition_list", json!({}))?;

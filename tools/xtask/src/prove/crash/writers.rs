@@ -1,4 +1,4 @@
-//! Writers that keep a node busy and remember what it acknowledged.
+//! Writers that keep a node busy and record its acknowledgements.
 
 use crate::Failure;
 use crate::prove::client::{CallError, Client};
@@ -12,10 +12,10 @@ use std::thread::{self, JoinHandle};
 /// The collection that writers write to.
 pub(super) const COLLECTION: &str = "burst";
 
-/// What was acknowledged: the value of each document by its key.
+/// Acknowledged writes: the value of each document by its key.
 pub(super) type Acked = BTreeMap<String, u64>;
 
-/// Some writers on one node, each with a connection of its own.
+/// Writers on one node, each with a connection of its own.
 #[derive(Debug)]
 pub(super) struct Writers {
     stop: Arc<AtomicBool>,
@@ -23,8 +23,8 @@ pub(super) struct Writers {
 }
 
 impl Writers {
-    /// Starts `count` writers. `label` and `round` make their documents' names; half of their writes are new documents,
-    /// the others are overwrites of one document each.
+    /// Starts `count` writers. `label` and `round` are part of their documents' names. Half of their writes are new
+    /// documents; the others overwrite one document each.
     pub(super) fn start(node: &Node, count: usize, label: &str, round: u64) -> Result<Self, Failure> {
         let stop = Arc::new(AtomicBool::new(false));
         let mut threads = Vec::new();
@@ -35,8 +35,7 @@ impl Writers {
         Ok(Self { stop, threads })
     }
 
-    /// Waits for the end of all writers, which the end of their node brings about as well, and returns what was
-    /// acknowledged.
+    /// Waits for the end of all writers, which the end of their node also causes; returns the acknowledged writes.
     pub(super) fn finish(self) -> Result<Acked, Failure> {
         self.stop.store(true, Ordering::Relaxed);
         let mut all = Acked::new();
@@ -68,8 +67,8 @@ pub(super) fn put(client: &mut Client, key: &str, value: u64) -> Result<Value, C
     client.call("doc_put", put, &mut |_| ())
 }
 
-/// Counts acknowledged writes that a node does not have. A document may hold a later value than was acknowledged,
-/// because a write may be durable although its answer was never sent.
+/// Counts acknowledged writes that a node lacks. A document may hold a later value than the acknowledged one, because a
+/// write may be durable although its answer was never sent.
 pub(super) fn lost(node: &mut Node, acked: &Acked) -> Result<u64, Failure> {
     let mut missing = 0;
     for (key, value) in acked {

@@ -1,4 +1,4 @@
-//! How long an edit on one node takes until it is seen on another.
+//! Measures the delay of edits: from a write on one node until it is seen on another.
 
 use crate::Failure;
 use crate::prove::client::Client;
@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long an edit may take before it counts as lost.
+/// Longest delay before an edit is counted as lost.
 const LOST: Duration = Duration::from_secs(30);
 /// The pause between two edits.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -20,7 +20,7 @@ pub(super) struct Pace {
     next: u64,
 }
 
-/// What edits took.
+/// Delays of edits.
 #[derive(Debug, Default)]
 pub(super) struct Latencies {
     took: Vec<Duration>,
@@ -28,7 +28,7 @@ pub(super) struct Latencies {
 }
 
 impl Pace {
-    /// Starts to watch on `there` what is written on `here`.
+    /// Starts to watch on `there` the writes on `here`.
     pub(super) fn start(here: &Node, there: &Node) -> Result<Self, Failure> {
         let (tell, seen) = channel();
         let (ready, is_ready) = channel();
@@ -38,7 +38,7 @@ impl Pace {
             // Ends when the node does, or the proof.
             drop(watcher.call("doc_watch", watch, &mut |item| {
                 if let Some(value) = item.pointer("/change/value/n").and_then(serde_json::Value::as_u64) {
-                    // The proof may be over.
+                    // The proof may have ended.
                     let _ = tell.send((value, Instant::now()));
                 } else {
                     let _ = ready.send(());
@@ -49,7 +49,7 @@ impl Pace {
         Ok(Self { writer: here.client()?, seen, next: 0 })
     }
 
-    /// Times edits for so long.
+    /// Measures edits for the given time.
     pub(super) fn measure(&mut self, long: Duration) -> Result<Latencies, Failure> {
         let mut latencies = Latencies::default();
         let until = Instant::now() + long;
@@ -90,7 +90,7 @@ impl Latencies {
         self.lost
     }
 
-    /// So many of a hundred edits took at most so long, in milliseconds.
+    /// Returns the 99th percentile of the delays, in milliseconds.
     pub(super) fn p99_ms(&self) -> f64 {
         let at = (self.took.len() * 99 / 100).min(self.took.len().saturating_sub(1));
         self.took.get(at).map_or(f64::NAN, |took| (took.as_secs_f64() * 100_000.0).round() / 100.0)

@@ -1,4 +1,4 @@
-//! An import that is killed and resumed stores each row once, and goes on only with the file that it began with.
+//! A killed and resumed import stores each row once, and resumes only with the same file.
 
 use super::super::{Report, Setting};
 use crate::Failure;
@@ -30,7 +30,7 @@ pub(super) fn prove(setting: &Setting, home: &Path, report: &mut Report<'_>) -> 
     let good = format!("n,v\n{rows}");
     fs::write(home.join("rows.csv"), &good)?;
 
-    // A row in the middle is refused; then the file is another one before it, and then as it was.
+    // A row in the middle is refused; then the file is changed before that row, and then restored.
     let changed = |name: &str, text: &str, arguments: &[&str]| -> Result<bool, Failure> {
         fs::write(home.join(name), text)?;
         Ok(run(&[&["import", name, "-c", "changed"], arguments].concat()).output()?.status.success())
@@ -68,13 +68,13 @@ pub(super) fn prove(setting: &Setting, home: &Path, report: &mut Report<'_>) -> 
     Ok(())
 }
 
-/// The numbers of the rows of a listing, in its order.
+/// Returns the numbers of the rows in a listing, in order.
 fn lines(listed: &str) -> Vec<Option<u64>> {
     let number = |line: &str| serde_json::from_str::<Value>(line).ok()?["value"]["n"].as_str()?.parse::<u64>().ok();
     listed.lines().map(number).collect()
 }
 
-/// How many rows are not where the file has them.
+/// Returns the number of rows that are not at their place in the file.
 fn misplaced(numbers: &[Option<u64>]) -> u64 {
     let wrong = numbers.iter().copied().zip((0..ROWS).map(Some)).filter(|(found, expected)| found != expected).count();
     wrong as u64 + ROWS.abs_diff(numbers.len() as u64)

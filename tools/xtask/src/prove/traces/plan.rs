@@ -1,15 +1,17 @@
-//! Which device types what, and what it must have received before: for traces of the editing-traces collection.
+//! Plans the replay of a trace of the editing-traces collection: the device of each transaction, and the transactions
+//! that it must have received before.
 //!
-//! A device types one transaction after the other, so those of a device form a chain, each after all earlier ones. An
-//! author has a device of its own as long as there are few, and then one whose chain the author had seen entirely.
+//! A device types one transaction after the other, so its transactions form a chain, each after all earlier ones. While
+//! there are few authors, each has a separate device. A further author uses a device whose whole chain the author had
+//! seen.
 
 use crate::Failure;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-/// So many authors get a device of their own.
+/// Number of authors that get a device of their own.
 const OWN_DEVICES: usize = 8;
-/// Most devices: each one is a process.
+/// Largest number of devices, each of which is a process.
 const DEVICES_MAX: usize = 64;
 
 /// A recorded session.
@@ -24,7 +26,7 @@ pub(super) struct Trace {
     pub(super) txns: Vec<Txn>,
 }
 
-/// A transaction. Without parents it follows the one before it.
+/// A transaction. Without parents, it follows the one before it.
 #[derive(Debug, Deserialize)]
 pub(super) struct Txn {
     parents: Option<Vec<usize>>,
@@ -33,7 +35,7 @@ pub(super) struct Txn {
     pub(super) patches: Vec<Patch>,
 }
 
-/// `[position, deleted, inserted]`, counted in Unicode characters.
+/// `[position, deleted, inserted]`, in Unicode characters.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Patch(u64, u64, String);
 
@@ -60,23 +62,23 @@ impl Trace {
 pub(super) struct Step {
     pub(super) device: usize,
     pub(super) txns: Vec<usize>,
-    /// Of which other devices the first so many transactions must have come before.
+    /// Other devices, each with the number of its transactions that must have been received before.
     pub(super) receives: Vec<(usize, usize)>,
-    /// How many transactions the device has typed after this.
+    /// Number of transactions that the device has typed after this step.
     pub(super) typed: usize,
 }
 
-/// The steps in an order in which nothing is received before it was typed.
+/// The steps, in an order in which nothing is received before it is typed.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) devices: usize,
     pub(super) steps: Vec<Step>,
 }
 
-/// Of each device, how many transactions.
+/// Number of transactions of each device.
 type Version = Vec<usize>;
 
-/// A transaction's device and place there, and what its author had seen.
+/// A transaction's device and place there, and the version that its author had seen.
 #[derive(Debug)]
 struct Placed {
     device: usize,
@@ -87,7 +89,7 @@ struct Placed {
 impl Plan {
     pub(super) fn new(trace: &Trace) -> Result<Self, Failure> {
         let placed = place(trace)?;
-        // A command must end where another device stops receiving.
+        // A command must end at each point up to which another device receives.
         let ends: BTreeSet<(usize, usize)> = placed.iter().flat_map(|placed| placed.receives.iter().copied()).collect();
         let devices = placed.iter().map(|placed| placed.device + 1).max().unwrap_or_default();
         let mut open: Vec<Option<usize>> = vec![None; devices];
@@ -113,10 +115,10 @@ impl Plan {
     }
 }
 
-/// Gives each transaction a device.
+/// Assigns a device to each transaction.
 fn place(trace: &Trace) -> Result<Vec<Placed>, Failure> {
     let mut versions: Vec<Version> = Vec::new();
-    // Of each device: what its last transaction had seen, itself counted.
+    // For each device: the version of its last transaction, itself included.
     let mut devices: Vec<Version> = Vec::new();
     let mut homes = std::collections::BTreeMap::new();
     let mut placed = Vec::new();
@@ -180,7 +182,7 @@ mod tests {
         Plan::new(&trace).unwrap()
     }
 
-    /// Of each step: the device, the transactions, what it receives.
+    /// The device, the transactions, and the received ones of each step.
     type Shape = (usize, Vec<usize>, Vec<(usize, usize)>);
 
     fn shape(plan: &Plan) -> Vec<Shape> {

@@ -1,4 +1,4 @@
-//! Processes and stores that end, at any moment.
+//! Processes and stores that fail at any moment.
 
 use super::super::Outcome;
 use super::super::host::Job;
@@ -6,7 +6,7 @@ use super::super::world::{JOIN_MS, World};
 use super::{BACK_MS, HEALED_MS, SOON_MS};
 use cosmicsync_node::service::{Command, Reply};
 
-/// A host crashes while commits are under way. What it had acknowledged is there.
+/// A host crashes while commits are in progress. Its acknowledged writes must remain.
 pub(super) fn crash_before_flush(world: &mut World) -> Outcome {
     world.found()?;
     for _ in 0..3 {
@@ -31,7 +31,7 @@ pub(super) fn crash_before_flush(world: &mut World) -> Outcome {
     world.end(BACK_MS)
 }
 
-/// The receiver of much starts anew, several times.
+/// The receiver of much data restarts several times.
 pub(super) fn bounce_mid_transfer(world: &mut World) -> Outcome {
     world.found()?;
     let sender = world.dice.index(2);
@@ -48,7 +48,7 @@ pub(super) fn bounce_mid_transfer(world: &mut World) -> Outcome {
     world.end(BACK_MS)
 }
 
-/// A host is stopped while it sends or takes much.
+/// A host is stopped while it sends or receives much data.
 pub(super) fn stop_while_syncing(world: &mut World) -> Outcome {
     world.found()?;
     let (sender, stopped) = (world.dice.index(2), world.dice.index(2));
@@ -64,7 +64,7 @@ pub(super) fn stop_while_syncing(world: &mut World) -> Outcome {
     world.end(BACK_MS)
 }
 
-/// A store has no room for a while. The node goes on by itself once there is some.
+/// A store has no room for a while. The node continues by itself once there is room.
 pub(super) fn store_fills_up(world: &mut World) -> Outcome {
     world.found()?;
     world.put_each(&[0, 1], 2, 200);
@@ -88,7 +88,7 @@ pub(super) fn store_fills_up(world: &mut World) -> Outcome {
     world.end(BACK_MS)
 }
 
-/// A host whose store has no room is stopped, or crashes. It is there again once there is some.
+/// A host whose store has no room is stopped, or crashes. It comes back once there is room.
 pub(super) fn end_without_room(world: &mut World) -> Outcome {
     world.found()?;
     world.put_each(&[0, 1], 2, 200);
@@ -111,8 +111,8 @@ pub(super) fn end_without_room(world: &mut World) -> Outcome {
     world.end(BACK_MS)
 }
 
-/// A host that is stopped says so: its peers do not take it for one that broke. What they send meanwhile may reset the
-/// connection, as a socket that is closed with bytes unread does, and then they are not told.
+/// A host that is stopped says so, so its peers do not see a broken link. Bytes that they send meanwhile may reset the
+/// connection, as closing a socket with unread bytes does; then they are not told.
 pub(super) fn stop_says_so(world: &mut World) -> Outcome {
     world.found()?;
     world.put_each(&[0, 1], 2, 200);
@@ -134,8 +134,8 @@ pub(super) fn stop_says_so(world: &mut World) -> Outcome {
     world.end(BACK_MS)
 }
 
-/// A join is interrupted, at any moment and by anything. It is answered unless its own host crashed, and another one is
-/// well.
+/// A join is interrupted, at any moment and by any fault. It is answered unless its own host crashed, and another join
+/// succeeds.
 pub(super) fn join_interrupted(world: &mut World) -> Outcome {
     world.found_alone()?;
     world.put_each(&[0], 3, 200);
@@ -162,14 +162,14 @@ pub(super) fn join_interrupted(world: &mut World) -> Outcome {
         }
     }
     if fault != 1 {
-        // Whichever way.
+        // With either result.
         drop(world.answer(1, join, JOIN_MS)?);
     }
     let Reply::Spaces(spaces) = world.done(1, Command::SpaceList {})? else { return Err("no spaces".to_owned()) };
     if spaces.is_empty() {
         world.join(1)?;
     } else {
-        // It may have joined and not have learnt whom to dial.
+        // The device may have joined without learning an address to dial.
         let address = world.hosts[0].address();
         world.done(1, Command::PeerAdd { address })?;
     }

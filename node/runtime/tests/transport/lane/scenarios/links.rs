@@ -6,7 +6,7 @@ use super::super::world::{ANSWER_MS, World};
 use super::{BACK_MS, HEALED_MS, SOON_MS};
 use cosmicsync_node::service::{Command, ErrorCode, Query, Reply};
 
-/// The net falls into two parts, both of which go on, and comes together again.
+/// The network splits into two parts, which both continue, and heals.
 pub(super) fn partition_heal(world: &mut World) -> Outcome {
     world.found()?;
     world.put_each(&[0, 1, 2], 3, 200);
@@ -51,7 +51,7 @@ pub(super) fn stalled_link(world: &mut World) -> Outcome {
     world.end(HEALED_MS)
 }
 
-/// A process is gone and its peer was not told: the next one is a second process of the same device.
+/// A process crashes and its peer is not told; the next process is a second one of the same device.
 pub(super) fn half_open_link(world: &mut World) -> Outcome {
     world.found()?;
     world.put_each(&[0, 1], 2, 200);
@@ -93,7 +93,7 @@ pub(super) fn simultaneous_dial(world: &mut World) -> Outcome {
     world.end(BACK_MS)
 }
 
-/// A host comes up long after it was dialled first.
+/// A host starts long after it was first dialled.
 pub(super) fn dial_refused_then_up(world: &mut World) -> Outcome {
     world.found()?;
     world.crash(0);
@@ -104,7 +104,7 @@ pub(super) fn dial_refused_then_up(world: &mut World) -> Outcome {
     world.end(BACK_MS)
 }
 
-/// What is dialled neither answers nor refuses. The dial is given up and made again.
+/// A dialled address neither answers nor refuses. The dial is abandoned and repeated.
 pub(super) fn dial_hangs(world: &mut World) -> Outcome {
     world.found()?;
     world.hold(0, 1);
@@ -119,7 +119,7 @@ pub(super) fn dial_hangs(world: &mut World) -> Outcome {
     world.end(HEALED_MS)
 }
 
-/// After a link that was good, the next dial comes at once, however many were in vain before.
+/// After a good link, the next dial comes at once, however many dials failed before.
 pub(super) fn redial_after_a_good_link(world: &mut World) -> Outcome {
     world.found()?;
     world.crash(0);
@@ -136,7 +136,7 @@ pub(super) fn redial_after_a_good_link(world: &mut World) -> Outcome {
     world.end(SOON_MS)
 }
 
-/// Many addresses refuse, and there is room for two links only.
+/// Many addresses refuse, and only two links are allowed.
 pub(super) fn refused_dials(world: &mut World) -> Outcome {
     world.found()?;
     for port in 5_000..5_006 {
@@ -155,7 +155,7 @@ pub(super) fn refused_dials(world: &mut World) -> Outcome {
     world.end(SOON_MS)
 }
 
-/// An address is removed while it is being dialled. What comes of that dial is no link.
+/// An address is removed while it is being dialled. The dial must not become a link.
 pub(super) fn removed_while_dialled(world: &mut World) -> Outcome {
     world.found()?;
     world.put_each(&[0, 1], 1, 200);
@@ -178,7 +178,7 @@ pub(super) fn removed_while_dialled(world: &mut World) -> Outcome {
     world.end(BACK_MS)
 }
 
-/// Who waits for a sync that does not come is told in time, and who went away leaves nothing behind.
+/// A wait for a sync that does not come ends in time, and a cancelled wait leaves nothing behind.
 pub(super) fn waits_run_out(world: &mut World) -> Outcome {
     world.found()?;
     world.put_each(&[0, 1], 1, 200);
@@ -202,7 +202,7 @@ pub(super) fn waits_run_out(world: &mut World) -> Outcome {
     world.end(BACK_MS)
 }
 
-/// Clients with very many live queries go away at once, again and again. They cost nothing any more.
+/// Clients with very many live queries disconnect at once, repeatedly. Afterwards the queries cost nothing.
 pub(super) fn followers_leave(world: &mut World) -> Outcome {
     world.found()?;
     let host = world.dice.index(2);
@@ -214,7 +214,7 @@ pub(super) fn followers_leave(world: &mut World) -> Outcome {
         followed.into_iter().for_each(|id| world.hosts[host].cancel(id));
         world.run_ms(100)?;
     }
-    // Nothing changed meanwhile, so what was not cancelled is still waited for, and would be looked at now.
+    // Nothing changed meanwhile, so a query that was not cancelled would still wait, and would be examined now.
     let before = world.hosts[host].platter.borrow().requests;
     world.put(host, 100);
     world.all_put()?;
@@ -230,7 +230,7 @@ fn live() -> Job {
     Job::Follow(Command::Live { query, since: None })
 }
 
-/// More clients follow live queries than requests may be under way. Who waits for changes keeps nobody from writing.
+/// More clients follow live queries than requests may run. Waiting for changes must not block writes.
 pub(super) fn many_followers(world: &mut World) -> Outcome {
     world.found()?;
     let host = world.dice.index(2);

@@ -7,7 +7,7 @@ use super::{BACK_MS, HEALED_MS, SOON_MS};
 use cosmicsync_node::service::Command;
 use std::time::Duration;
 
-/// One host reads slowly. It is not waited for, and what waits for it is bounded.
+/// One host reads slowly. It delays no other host, and the data that waits for it is bounded.
 pub(super) fn slow_reader(world: &mut World) -> Outcome {
     world.found()?;
     let bytes = usize::try_from(world.dice.range(150, 1_500)).unwrap_or(150);
@@ -30,8 +30,7 @@ pub(super) fn slow_reader(world: &mut World) -> Outcome {
     world.end(BACK_MS)
 }
 
-/// Large documents pass through streams that hold little: one way while nobody touches the sender, then both ways while
-/// commands are answered.
+/// Large documents pass through streams with small buffers: first one way, then both ways while commands are answered.
 pub(super) fn large_documents(world: &mut World) -> Outcome {
     world.found()?;
     let sender = world.dice.index(2);
@@ -56,7 +55,7 @@ pub(super) fn large_documents(world: &mut World) -> Outcome {
     world.end(BACK_MS)
 }
 
-/// Some peers are near, some are on the moon.
+/// Some peers are near, and some are very far.
 pub(super) fn uneven_latency(world: &mut World) -> Outcome {
     world.found()?;
     for host in 1..4 {
@@ -73,7 +72,7 @@ pub(super) fn uneven_latency(world: &mut World) -> Outcome {
     world.end(HEALED_MS)
 }
 
-/// Many hosts around one, all of whom write, and some of whom crash, the one in the middle among them.
+/// Many hosts around one; all of them write, and some of them crash, including the central one.
 pub(super) fn many_hosts_star(world: &mut World) -> Outcome {
     world.found()?;
     let all: Vec<_> = (0..world.hosts.len()).collect();
