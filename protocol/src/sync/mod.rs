@@ -26,7 +26,7 @@ pub enum Class {
     /// Other live entries.
     Live = 2,
     /// Catching up on recent entries.
-    EntryCache = 3,
+    Recent = 3,
     /// Filling in old entries and imports.
     Backfill = 4,
     /// Large binary objects.
@@ -35,8 +35,7 @@ pub enum Class {
 
 impl Class {
     /// All classes, most urgent first.
-    pub const ALL: [Self; 6] =
-        [Self::Control, Self::Foreground, Self::Live, Self::EntryCache, Self::Backfill, Self::Blob];
+    pub const ALL: [Self; 6] = [Self::Control, Self::Foreground, Self::Live, Self::Recent, Self::Backfill, Self::Blob];
 
     /// Returns the class of a channel.
     pub fn from_channel(channel: u8) -> Option<Self> {

@@ -151,7 +151,7 @@ pub(crate) struct Devices {
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewPeer {
     /// The address, in the form `HOST:PORT`.
-    #[schema(pattern = "^[A-Za-z0-9.-]+:[1-9][0-9]{0,3}$")]
+    #[schema(pattern = "^([A-Za-z0-9.-]+|\\[[0-9a-fA-F:.]+\\]):[1-9][0-9]{0,4}$")]
     pub(crate) address: String,
 }
 

@@ -9,6 +9,7 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::conditions::{self, Conditions};
+use super::versions::checked;
 use super::{CollectionPath, DocPath, Named, SpacePath, check_collection, idempotency_key};
 use crate::call::{Caller, expect_reply, unexpected};
 use crate::extract::{self, Document, Json, Out, Path};
@@ -259,8 +260,8 @@ pub(super) async fn undelete(
     Path(path): Path<DocPath>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let named = path.named()?;
-    let condition = Conditions::read(&headers)?.one();
+    let named = checked(&caller, path).await?;
+    let condition = restoring(&caller, &named, &Conditions::read(&headers)?).await?;
     let op = DocOp::Undelete { doc: named.doc.clone(), condition };
     Ok(told(StatusCode::OK, write(&caller, named, op, &headers, "POST undelete").await?))
 }
@@ -292,7 +293,7 @@ pub(super) async fn transact(
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "it describes a header")]
-struct OnceParams {
+pub(super) struct OnceParams {
     /// An idempotency key: within a day, a request that repeats it is answered from the first one and not carried out
     /// again.
     #[param(rename = "Idempotency-Key", min_length = 1, max_length = 128, pattern = "^[ -~]+$")]
@@ -303,7 +304,7 @@ struct OnceParams {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "it describes headers that `Conditions` reads")]
-struct ConditionParams {
+pub(super) struct ConditionParams {
     /// Versions, as in `ETag`, of which the document must have one; `*` requires that the document exists.
     #[param(rename = "If-Match")]
     if_match: Option<String>,
@@ -342,6 +343,22 @@ pub(crate) async fn prepared(
     }
     let found = find(caller, named).await.map_err(|problem| conditions.failed(problem))?;
     Ok(conditions.with(&found.version.map(|version| version.to_string()).unwrap_or_default()))
+}
+
+/// Returns the condition of a write that also restores deleted documents, which cannot be read.
+pub(super) async fn restoring(
+    caller: &Caller,
+    named: &Named,
+    conditions: &Conditions,
+) -> Result<Option<String>, Problem> {
+    if !conditions.are_several() {
+        return Ok(conditions.one());
+    }
+    match find(caller, named).await {
+        Ok(found) => Ok(conditions.with(&found.version.map(|version| version.to_string()).unwrap_or_default())),
+        Err(problem) if problem.code() == Code::Gone => Ok(conditions.one()),
+        Err(problem) => Err(conditions.failed(problem)),
+    }
 }
 
 /// Writes one document.

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::conditions::Conditions;
-use super::docs::{find, told, write};
+use super::docs::{ConditionParams, OnceParams, find, restoring, told, write};
 use super::{DocPath, Named, check_limit};
 use crate::call::{Caller, expect_reply};
 use crate::extract::{Json, Out, Path, Query};
@@ -110,7 +110,7 @@ pub(super) async fn diff(
 /// Sets the document's value to that of an earlier version, as a new change.
 #[utoipa::path(post, operation_id = "revertDocument",
     path = "/v1/spaces/{space}/collections/{collection}/docs/{key}/revert", tag = "versions",
-    params(DocPath), request_body = Revert,
+    params(DocPath, ConditionParams, OnceParams), request_body = Revert,
     responses((status = 200, body = WrittenView, headers(("ETag" = String)))))]
 pub(super) async fn revert(
     caller: Caller,
@@ -119,14 +119,14 @@ pub(super) async fn revert(
     Json(revert): Json<Revert>,
 ) -> Result<Response, Problem> {
     let named = checked(&caller, path).await?;
-    let condition = Conditions::read(&headers)?.one();
+    let condition = restoring(&caller, &named, &Conditions::read(&headers)?).await?;
     let op = DocOp::Revert { doc: named.doc.clone(), version: revert.version, condition };
     Ok(told(StatusCode::OK, write(&caller, named, op, &headers, "POST revert").await?))
 }
 
 /// Returns the document of a path. A document named by its id must be in the collection, unless it is deleted, because
 /// the collection of a deleted one is unknown.
-async fn checked(caller: &Caller, path: DocPath) -> Result<Named, Problem> {
+pub(super) async fn checked(caller: &Caller, path: DocPath) -> Result<Named, Problem> {
     let named = path.named()?;
     if matches!(named.doc, DocRef::Id(_)) {
         match find(caller, &named).await {

@@ -168,7 +168,16 @@ async fn versions_are_listed_read_compared_and_restored() {
     let diff = world.call("GET", &format!("{DOC}/diff?from={first}&to={second}"), ()).await.ok(200);
     assert_eq!(diff["patch"], json!([{ "op": "replace", "path": "/n", "value": 2 }]));
     assert_eq!((&diff["before"], &diff["to"]), (&json!([1]), &json!(second)));
-    world.call("POST", &format!("{DOC}/revert"), json!({ "version": first })).await.ok(200);
+    // Any of several versions will do.
+    let current = world.call("GET", DOC, ()).await.header("etag").to_owned();
+    let several = format!("\"{}\", {current}", "a".repeat(32));
+    let revert = json!({ "version": first });
+    world.with("POST", &format!("{DOC}/revert"), &[("if-match", &several)], revert.clone()).await.ok(200);
+    let reverted = world.call("GET", DOC, ()).await.header("etag").to_owned();
+    let another = format!("\"{}\", \"{}\"", "a".repeat(32), "b".repeat(32));
+    let refused = world.with("POST", &format!("{DOC}/revert"), &[("if-match", &another)], revert).await;
+    refused.failed("version_mismatch");
+    assert_eq!(world.call("GET", DOC, ()).await.header("etag"), reverted);
     assert_eq!(world.call("GET", DOC, ()).await.ok(200), json!({ "n": 1 }));
     assert_eq!(world.call("GET", &format!("{DOC}/conflicts"), ()).await.ok(200), json!({ "conflicts": [], "more": 0 }));
     for path in ["versions/ffffffff", "versions/x", "diff?from=ffffffff"] {

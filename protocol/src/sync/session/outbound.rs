@@ -374,7 +374,7 @@ impl Session {
         if let Some((_, view)) = self.view(catalog, &id) {
             // The rest of a longer stretch is catching up: it must not delay live entries of others.
             let class =
-                if sent.is_some() && class != Class::Control { view.class.max(Class::EntryCache) } else { view.class };
+                if sent.is_some() && class != Class::Control { view.class.max(Class::Recent) } else { view.class };
             self.activate(catalog, id, &view, class);
         }
         self.account(&id);
