@@ -161,14 +161,19 @@ pub struct Reach {
 }
 
 impl Actor {
-    /// Returns the selector of the documents with which a deed is allowed; `None` if it is never allowed.
-    pub fn may(&self, space: SpaceNo, collection: &str, deed: Deed, rules: Option<&Rules>) -> Option<Selector> {
+    /// Returns whether a deed in a collection is within the actor's reach, whatever the rules say.
+    pub fn reaches(&self, space: SpaceNo, collection: &str, deed: Deed) -> bool {
         let is_in_reach = |reach: &Reach| {
             reach.space.is_none_or(|one| one == space)
                 && reach.collection.as_ref().is_none_or(|one| one == collection)
                 && (reach.writes || !deed.writes())
         };
-        if !self.reach.is_empty() && !self.reach.iter().any(is_in_reach) {
+        self.reach.is_empty() || self.reach.iter().any(is_in_reach)
+    }
+
+    /// Returns the selector of the documents with which a deed is allowed; `None` if it is never allowed.
+    pub fn may(&self, space: SpaceNo, collection: &str, deed: Deed, rules: Option<&Rules>) -> Option<Selector> {
+        if !self.reaches(space, collection, deed) {
             return None;
         }
         if !self.bound {
@@ -245,5 +250,7 @@ mod tests {
         assert_eq!(actor.may(space, "c", Deed::Update, None), None);
         assert_eq!(actor.may(space, "d", Deed::View, None), None);
         assert_eq!(actor.may(other, "c", Deed::View, None), None);
+        assert!(actor.reaches(space, "c", Deed::View) && !actor.reaches(space, "c", Deed::Update));
+        assert!(!actor.reaches(space, "d", Deed::View) && !actor.reaches(other, "c", Deed::View));
     }
 }

@@ -426,9 +426,12 @@ impl Context<'_> {
         rules: Option<&Rules>,
     ) -> Result<Option<Selector>, RequestError> {
         let Some(actor) = self.actor() else { return Ok(None) };
-        let selector = actor.may(self.space(partition)?, collection, deed, rules);
+        let space = self.space(partition)?;
+        if !actor.reaches(space, collection, deed) {
+            return Err(RequestError::OutOfReach { deed, collection: collection.to_owned() });
+        }
         let locked = || RequestError::Forbidden { deed, collection: collection.to_owned(), locked: true };
-        selector.map(Some).ok_or_else(locked)
+        actor.may(space, collection, deed, rules).map(Some).ok_or_else(locked)
     }
 
     pub(super) fn space(&self, partition: PartNo) -> Result<SpaceNo, RequestError> {

@@ -147,7 +147,7 @@ pub enum RequestError {
     /// The collection has no schema.
     #[error("the collection has no schema")]
     NoSchema,
-    /// The collection's rules, or the actor's scope, do not allow the deed.
+    /// The collection's rules do not allow the deed.
     #[error("{}", Forbidden { deed: *deed, collection, locked: *locked })]
     Forbidden {
         /// The deed that was refused.
@@ -156,6 +156,14 @@ pub enum RequestError {
         collection: String,
         /// True if the deed is refused for every document of the collection.
         locked: bool,
+    },
+    /// The actor's token is for other collections, or does not allow the deed there.
+    #[error("the token does not allow to {} documents of the collection {collection:?}", deed.name())]
+    OutOfReach {
+        /// The deed that was refused.
+        deed: Deed,
+        /// The collection.
+        collection: String,
     },
     /// Only an actor without limits may make this request.
     #[error("only an owner or an admin of this node may ask for this")]

@@ -186,7 +186,7 @@ fn an_import_without_its_key_lists_the_columns() {
     assert!(import(&csv, "zip").0.starts_with("line 3 (row 2): 'zip' is "));
     let ragged = world.dir("ragged.csv");
     fs::write(&ragged, "zip,city\n00501\n").expect("written");
-    let again = format!("import {} --collection cities --id-column zip --resume", ragged.display());
+    let again = format!("import {} --collection cities --id-column zip", ragged.display());
     let mended = format!("correct {}, then: {}", ragged.display(), world.command("laptop", &again));
     assert_eq!(import(&ragged, "zip").1, mended);
     let lines = world.dir("cities.ndjson");

@@ -170,6 +170,39 @@ fn what_is_counted_is_what_was_stored() {
 }
 
 #[test]
+fn named_columns_of_a_table_become_numbers() {
+    let world = World::new();
+    let csv = world.file("in.csv", "zip,pop,lat,name\n00501,120,40.5,Holtsville\n10001,,40.75,New York\n");
+    let import = ["import", &csv, "-c", "towns", "--id-column", "zip"];
+    let printed = world.done(&import);
+    // The zip codes are no numbers, for they begin with zeros.
+    assert!(printed.contains("--number lat --number pop"), "{printed}");
+    let numbers = [&import[..], &["--number", "pop", "--number", "lat"]].concat();
+    let printed = world.done(&numbers);
+    assert!(!printed.contains("--number"), "{printed}");
+    let town = serde_json::json!({ "zip": "10001", "pop": null, "lat": 40.75, "name": "New York" });
+    assert_eq!(world.values("towns")[1], town);
+    let found = world.done(&["query", "towns", r#"{"pop": {"$gte": 100}}"#, "--fields", "name", "-o", "json"]);
+    assert!(found.contains("Holtsville") && !found.contains("New York"), "{found}");
+
+    let wrong = world.file("wrong.csv", "zip,pop\n1,many\n");
+    let (code, said) = world.refused(&["import", &wrong, "-c", "wrong", "--number", "pop"]);
+    assert!(code == 2 && said.contains("line 2 (row 1): 'many' in the column 'pop' is no number"), "{said}");
+    assert!(said.contains("--number pop") && !said.contains("--resume"), "nothing is stored: {said}");
+    let lines = world.file("in.ndjson", "{\"pop\":1}\n");
+    let (code, said) = world.refused(&["import", &lines, "-c", "n", "--number", "pop"]);
+    assert!(code == 2 && said.contains("other formats have numbers of their own"), "{said}");
+}
+
+#[test]
+fn a_compressed_file_is_told_by_its_first_bytes() {
+    let world = World::new();
+    let file = world.file("in.csv.gz", [0x1f, 0x8b, 8, 0, 0, 0, 0, 0]);
+    let (code, said) = world.refused(&["import", &file, "-c", "c"]);
+    assert!(code == 2 && said.contains("compressed with gzip") && said.contains("gunzip -c "), "{said}");
+}
+
+#[test]
 fn a_row_that_is_too_large_is_named_with_its_limit() {
     let world = World::new();
     let long = "x".repeat(300_000);

@@ -16,6 +16,7 @@ const FULL: &[Step] = &[
     ("clippy", 300, clippy),
     ("build", 300, build),
     ("test", 420, tests),
+    ("otlp", 240, otlp),
     ("doctest", 60, doc_tests),
     ("rustdoc", 60, rustdoc),
     ("docs", 60, walkthrough::run),
@@ -79,6 +80,12 @@ fn tests() -> Result<(), Failure> {
             step::shown(repo::cargo(&[&["test", "--locked", "--workspace"], targets.as_slice()].concat()))
         }
     }
+}
+
+/// Tests what only programs with traces have.
+fn otlp() -> Result<(), Failure> {
+    let features = ["--features", "cosmicsync/otlp", "--test", "traces"];
+    step::shown(repo::cargo(&[&["test", "--locked", "--workspace"], features.as_slice()].concat()))
 }
 
 fn doc_tests() -> Result<(), Failure> {

@@ -86,7 +86,7 @@ export function collection(space: string, name: string) {
     testRules: (body: { account: string; key?: string; value?: Json; rules?: Json }) =>
       to<{ verdicts: Verdict[] }>("POST", [...at, "rules", "test"], { body: json(body) }),
 
-    import: (file: Blob, query: { format?: string; id?: string; dryRun?: boolean; delimiter?: string }) =>
+    import: (file: Blob, query: { format?: string; id?: string; numbers?: string; dryRun?: boolean; delimiter?: string }) =>
       to<Imported>("POST", [...at, "import"], { body: file, type: "application/octet-stream", query }),
     export: (format: string) => to<Blob>("GET", [...at, "export"], { query: { format } }),
   };

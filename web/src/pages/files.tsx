@@ -32,13 +32,14 @@ export function Files(place: Props) {
 function Import({ space, name }: Props) {
   const [file, setFile] = useState<File>();
   const [id, setId] = useState("");
+  const [numbers, setNumbers] = useState("");
   const [format, setFormat] = useState("");
   const [part, setPart] = useState<number>();
   const [done, setDone] = useState<Imported>();
   const stop = useRef<() => void>(undefined);
   const { busy, problem, run } = useAction();
   const request = (dryRun: boolean) =>
-    collection(space, name).import(file ?? new Blob(), { format: format || guessed(file), id, ...(dryRun && { dryRun }) });
+    collection(space, name).import(file ?? new Blob(), { format: format || guessed(file), id, numbers: numbers.replaceAll(/\s*,\s*/g, ","), ...(dryRun && { dryRun }) });
   const start = (dryRun: boolean) =>
     run(async () => {
       setDone(undefined);
@@ -65,6 +66,7 @@ function Import({ space, name }: Props) {
       </Field>
       <div class="grid">
         <TextField label="Member that is the key" value={id} placeholder="none" class="mono" onText={setId} hint="Import again, and rows under the same key take each other's place." />
+        <TextField label="Columns of numbers" value={numbers} placeholder="none" class="mono" onText={setNumbers} hint="Of a table, separated by commas. All other cells are texts." />
         <Field label="Format">
           {(tied) => (
             <select {...tied} value={format} onChange={(event) => setFormat(event.currentTarget.value)}>

@@ -90,7 +90,7 @@ impl World {
 
     fn refused(answer: &Answer) -> bool {
         matches!(answer, Answer::Failed(RequestError::At(_, error))
-            if matches!(**error, RequestError::Forbidden { .. } | RequestError::NotFound))
+            if matches!(**error, RequestError::Forbidden { .. } | RequestError::OutOfReach { .. } | RequestError::NotFound))
     }
 
     /// Writes a document, if the rules allow it.
@@ -177,7 +177,14 @@ impl World {
             keys.sort();
             assert!(!locked && keys == expected, "{keys:?} {expected:?}");
         } else {
-            assert!(locked && matches!(answer, Answer::Failed(RequestError::Forbidden { .. })), "{answer:?}");
+            assert!(
+                locked
+                    && matches!(
+                        answer,
+                        Answer::Failed(RequestError::Forbidden { .. } | RequestError::OutOfReach { .. })
+                    ),
+                "{answer:?}"
+            );
         }
         if !locked {
             let count = self.ask(Request::Find { query: Box::new(query), want: Want::Count });
@@ -189,7 +196,10 @@ impl World {
             match (answer, shown) {
                 (Answer::Document(Some(found)), Some(doc)) => assert_eq!(found.value, Some(content(doc))),
                 (
-                    Answer::Failed(RequestError::NotFound | RequestError::Forbidden { .. }) | Answer::Document(None),
+                    Answer::Failed(
+                        RequestError::NotFound | RequestError::Forbidden { .. } | RequestError::OutOfReach { .. },
+                    )
+                    | Answer::Document(None),
                     None,
                 ) => {}
                 (answer, shown) => panic!("{answer:?} {shown:?}"),
@@ -271,5 +281,8 @@ fn what_is_not_guarded_is_refused() {
     let description = world.node.main();
     let name = crate::database::request::Name::Key { collection: "_collections".to_owned(), key: "notes".to_owned() };
     let answer = world.ask(Request::Get { partition: description, name });
-    assert!(matches!(answer, Answer::Failed(RequestError::Forbidden { .. })), "{answer:?}");
+    assert!(
+        matches!(answer, Answer::Failed(RequestError::Forbidden { .. } | RequestError::OutOfReach { .. })),
+        "{answer:?}"
+    );
 }

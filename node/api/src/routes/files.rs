@@ -62,6 +62,8 @@ pub(super) struct ImportOptions {
     delimiter: Option<char>,
     /// Dotted paths of members that become collaborative text, separated by commas.
     text: Option<String>,
+    /// For tables: columns whose cells become numbers, separated by commas; all other cells are texts.
+    numbers: Option<String>,
 }
 
 /// Imports a file into a collection.
@@ -95,6 +97,7 @@ pub(super) async fn import(
         id_column: options.id,
         rows: options.rows,
         text: options.text.iter().flat_map(|text| text.split(',')).map(str::to_owned).collect(),
+        numbers: options.numbers.iter().flat_map(|names| names.split(',')).map(str::to_owned).collect(),
         dry_run: options.dry_run,
         ..Import::default()
     });

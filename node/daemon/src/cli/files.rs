@@ -30,6 +30,9 @@ pub(crate) struct Import {
     /// Dotted path of a member that several people may edit at once, with * for each item of a list; repeatable
     #[arg(long, value_name = "PATH")]
     pub(crate) text: Vec<String>,
+    /// Table: column whose cells become numbers; repeatable [default: every cell is a text]
+    #[arg(long = "number", value_name = "NAME")]
+    pub(crate) numbers: Vec<String>,
     /// Seal documents together, which takes fewer bytes: they can then be erased only by the hundred
     #[arg(long)]
     pub(crate) erasable_together: bool,

@@ -42,34 +42,37 @@ pub(crate) struct Cli {
     pub(crate) verb: Verb,
 }
 
+/// Heading of the options of all commands, which stand behind those of a command.
+const GLOBAL: &str = "Global options";
+
 /// Options of all commands.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
     /// Data directory [default: $COSMICSYNC_DIR, else cosmicsync in the XDG data directory]
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
     /// URL of a node on another machine, with a token of that node [default: $COSMICSYNC_URL, else the node of the data
     /// directory]
-    #[arg(long, global = true, value_name = "URL", conflicts_with = "dir")]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "URL", conflicts_with = "dir")]
     pub(crate) url: Option<String>,
     /// File whose first line is the token for --url [default: $COSMICSYNC_TOKEN]
-    #[arg(long, global = true, value_name = "FILE", requires = "url")]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "FILE", requires = "url")]
     pub(crate) token_file: Option<PathBuf>,
     /// PEM file of certificates to trust for --url, in addition to the system's
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
     /// Output format: text or JSON lines
-    #[arg(short, long, global = true, value_enum, default_value_t = OutputFormat::Text, value_name = "text|json")]
+    #[arg(short, long, global = true, help_heading = GLOBAL, value_enum, default_value_t = OutputFormat::Text, value_name = "text|json")]
     #[arg(hide_possible_values = true)]
     pub(crate) output: OutputFormat,
     /// Print without colours, like NO_COLOR
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     pub(crate) no_color: bool,
     /// Print no progress and no notes
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    #[arg(short, long, global = true, help_heading = GLOBAL, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
     /// Write more log lines to stderr; twice for even more
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, help_heading = GLOBAL, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
 }
 

@@ -24,6 +24,7 @@ pub(super) async fn import(run: &mut Run<'_>, options: Import) -> Result<(), Fai
         id_column: options.id_column,
         rows: options.rows,
         text: options.text,
+        numbers: options.numbers,
         erasable_together: options.erasable_together,
         resume: options.resume,
         dry_run: options.dry_run,

@@ -71,7 +71,7 @@ pub(super) fn reason(error: &RequestError) -> Option<Reason> {
         RequestError::At(_, error) | RequestError::Row { error, .. } => return reason(error),
         RequestError::Incomplete(_) => Reason::Incomplete,
         RequestError::BadName(_) | RequestError::BadCharacter { .. } => Reason::BadName,
-        RequestError::Forbidden { .. } | RequestError::AdminOnly => Reason::Forbidden,
+        RequestError::Forbidden { .. } | RequestError::OutOfReach { .. } | RequestError::AdminOnly => Reason::Forbidden,
         RequestError::Exists => Reason::Exists,
         RequestError::VersionMismatch { .. } => Reason::VersionMismatch,
         RequestError::OnceMismatch => Reason::IdempotencyMismatch,
@@ -148,7 +148,9 @@ fn told(error: &RequestError) -> ServiceError {
         RequestError::NoSchema => ServiceError::new(ErrorCode::NotFound, message),
         RequestError::Forbidden { collection, locked: true, .. } => ServiceError::new(ErrorCode::Refused, message)
             .next(format!("as an owner or admin: cosmicsync rules set {} FILE", quoted(collection))),
-        RequestError::Forbidden { .. } | RequestError::AdminOnly => ServiceError::new(ErrorCode::Refused, message),
+        RequestError::Forbidden { .. } | RequestError::OutOfReach { .. } | RequestError::AdminOnly => {
+            ServiceError::new(ErrorCode::Refused, message)
+        }
         RequestError::JsonPatch(_) => ServiceError::new(ErrorCode::Refused, message),
         RequestError::NoImport => ServiceError::new(ErrorCode::NotFound, message).next("cosmicsync doctor"),
         RequestError::Edit(EditError::Space(error)) | RequestError::Space(error) => space_error(error),

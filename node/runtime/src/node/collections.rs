@@ -117,7 +117,7 @@ impl Acting<'_> {
         match self.handle()?.answer(move |_| Ok(Request::Find { query, want: Want::Count })).await? {
             Answer::Count(count) => Ok(count),
             // The actor may still read single documents.
-            Answer::Failed(RequestError::Forbidden { .. }) => Ok(0),
+            Answer::Failed(RequestError::Forbidden { .. } | RequestError::OutOfReach { .. }) => Ok(0),
             Answer::Failed(error) => Err(blame::request_error(&error)),
             _ => Err(unexpected()),
         }

@@ -178,7 +178,9 @@ impl Acting<'_> {
         match answer {
             Answer::Snapshot(snapshot) => Ok(snapshot),
             // A document that the actor may not list is left out.
-            Answer::Failed(RequestError::NotFound | RequestError::Forbidden { .. }) if self.is_limited() => Ok(None),
+            Answer::Failed(
+                RequestError::NotFound | RequestError::Forbidden { .. } | RequestError::OutOfReach { .. },
+            ) if self.is_limited() => Ok(None),
             Answer::Failed(error) => Err(blame::request_error(&error)),
             _ => Err(unexpected()),
         }

@@ -163,6 +163,9 @@ pub struct Import {
     /// Dotted paths of members that become collaborative text.
     #[serde(default)]
     pub text: Vec<String>,
+    /// For tables: columns whose cells become numbers; all other cells are texts.
+    #[serde(default)]
+    pub numbers: Vec<String>,
     /// True to seal documents together: they take fewer bytes, but can be erased only by the hundred. This also holds
     /// for later imports into the collection.
     #[serde(default)]

@@ -1,7 +1,7 @@
 //! An import that stores nothing: it reads the file like a real one, and reports its content.
 
 use super::parse::{BatchLimits, Parser, Plan, Source, options_of};
-use super::{BATCHES_AHEAD, blamed, has_columns, named};
+use super::{BATCHES_AHEAD, blamed, has_columns, hint, named, numbers_of};
 use crate::clock::wall_ms;
 use crate::node::blame::request_error;
 use crate::service::{Import, Imported, Reply, ServiceError};
@@ -26,6 +26,7 @@ pub(super) async fn import(
 ) -> Result<Reply, ServiceError> {
     let plan = Plan {
         id_column: import.id_column.clone(),
+        numbers: numbers_of(&import, kind),
         options: options_of(&import),
         limits: BatchLimits::within(u64::MAX),
     };
@@ -52,7 +53,7 @@ pub(super) async fn import(
     let mut columns = if has_columns(kind.format) { learned.columns } else { Vec::new() };
     columns.truncate(COLUMNS_SHOWN);
     Ok(Reply::Imported(Imported {
-        collection: import.collection,
+        collection: import.collection.clone(),
         format,
         delimiter,
         documents,
@@ -63,7 +64,10 @@ pub(super) async fn import(
         elapsed_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
         dry_run: true,
         columns,
-        note: Some("a dry run: nothing was stored".to_owned()),
+        note: Some(match hint(&learned.numbers, &import, kind) {
+            None => "a dry run: nothing was stored".to_owned(),
+            Some(hint) => format!("a dry run: nothing was stored; {hint}"),
+        }),
     }))
 }
 

@@ -1,6 +1,7 @@
 //! Imports files: a thread parses the caller's bytes, and a few batches at a time become durable.
 
 mod dry;
+mod numbers;
 mod parse;
 
 use super::Acting;
@@ -20,6 +21,8 @@ use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, spawn_blocking};
 
+/// First bytes of a file compressed with gzip.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// Number of batches that are written concurrently, so that they share the store's syncs.
 const BATCHES_UNDER_WAY: usize = 4;
 /// Number of batches that are parsed ahead.
@@ -58,6 +61,7 @@ impl Acting<'_> {
         }
         let begun = Instant::now();
         let (kind, first, whole) = find_kind(&import, &mut input).await?;
+        check_numbers(&import, kind)?;
         let source = Source { first, whole, input };
         if import.dry_run {
             let schema = self.schema_of(import.space.clone(), &import.collection).await?;
@@ -98,7 +102,7 @@ impl Acting<'_> {
         let written = writer.write(&mut batches).await;
         drop(batches);
         let resume = format!("{} --resume", again(&import));
-        written.map_err(|error| self.cut_off(mended(error, &import), Some(writer.stored), &resume))?;
+        written.map_err(|error| self.cut_off(mended(error, &import, writer.stored), Some(writer.stored), &resume))?;
         // A shutdown of the runtime cancels the thread.
         let learned = parser.await.map_err(|_| crate::driver::stopping())?;
         let learned = learned.map_err(|failed| blamed(failed, &import, Some(writer.stored)))?;
@@ -124,6 +128,7 @@ impl Acting<'_> {
             let close = Request::ImportClose { import: number, checkpoint: learned.ended, meta };
             let closed = handle.ask(move |_| Ok(close)).await;
             closed.map_err(|error| self.cut_off(error, Some(writer.stored), &resume))?;
+            imported.note = hint(&learned.numbers, &import, kind);
         }
         imported.elapsed_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         Ok(Reply::Imported(imported))
@@ -144,6 +149,7 @@ impl Acting<'_> {
         };
         let plan = Plan {
             id_column: import.id_column.clone(),
+            numbers: numbers_of(import, kind),
             options: options_of(import),
             limits: BatchLimits::within(self.room()),
         };
@@ -220,17 +226,18 @@ fn with_stored(message: &str, stored: Option<u64>) -> String {
     }
 }
 
-/// Returns the next step for a row that must be corrected.
-fn correct(import: &Import) -> String {
+/// Returns the next step for a row that must be corrected, after so many rows were stored.
+fn correct(import: &Import, stored: Option<u64>) -> String {
     let what = if import.path == "-" { "the input".to_owned() } else { quoted(&import.path) };
-    format!("correct {what}, then: {} --resume", again(import))
+    let resume = if stored == Some(0) { "" } else { " --resume" };
+    format!("correct {what}, then: {}{resume}", again(import))
 }
 
 /// Adds the next step to the error about a row.
-fn mended(error: ServiceError, import: &Import) -> ServiceError {
+fn mended(error: ServiceError, import: &Import, stored: u64) -> ServiceError {
     let of_row = matches!(error.code, ErrorCode::Usage | ErrorCode::Refused | ErrorCode::Invalid)
         && error.message.starts_with("line ");
-    if error.next.is_none() && of_row { error.next(correct(import)) } else { error }
+    if error.next.is_none() && of_row { error.next(correct(import, Some(stored))) } else { error }
 }
 
 fn blamed(failed: Failed, import: &Import, stored: Option<u64>) -> ServiceError {
@@ -238,7 +245,7 @@ fn blamed(failed: Failed, import: &Import, stored: Option<u64>) -> ServiceError 
         Failed::Other(error) => error,
         Failed::File(error) => {
             let message = with_stored(&error.message, stored);
-            ServiceError { message, ..error }.next(correct(import))
+            ServiceError { message, ..error }.next(correct(import, stored))
         }
         Failed::Changed(how) => {
             let what = if import.path == "-" { "the input" } else { import.path.as_str() };
@@ -262,6 +269,9 @@ async fn find_kind(import: &Import, input: &mut Input) -> Result<(Kind, Vec<u8>,
     let name = Path::new(&import.path).file_name().unwrap_or_default().to_string_lossy();
     let (mut first, mut whole) = (Vec::new(), false);
     loop {
+        if first.starts_with(&GZIP) {
+            return Err(compressed(import));
+        }
         let detected = Kind::detect(&name, said, &first, whole);
         let message = match detected {
             Detected::Kind(kind) => return Ok((kind, first, whole)),
@@ -285,6 +295,19 @@ async fn find_kind(import: &Import, input: &mut Input) -> Result<(Kind, Vec<u8>,
         let next = format!("{} --format {format}", again(import));
         return Err(ServiceError::new(ErrorCode::Usage, message).next(next));
     }
+}
+
+/// Returns the error about a compressed file.
+fn compressed(import: &Import) -> ServiceError {
+    let error = ServiceError::new(ErrorCode::Usage, "the file is compressed with gzip");
+    if import.path == "-" {
+        return error.next("decompress it with gunzip before this command");
+    }
+    error.next(format!(
+        "gunzip -c {} | {}",
+        quoted(&import.path),
+        again(&Import { path: "-".to_owned(), ..import.clone() })
+    ))
 }
 
 /// Returns the progress of an import to resume, if its options are the same.
@@ -333,7 +356,34 @@ fn again(import: &Import) -> String {
     if import.erasable_together {
         command.push_str(" --erasable-together");
     }
-    import.text.iter().fold(command, |command, path| format!("{command} --text {}", quoted(path)))
+    let command = import.text.iter().fold(command, |command, path| format!("{command} --text {}", quoted(path)));
+    import.numbers.iter().fold(command, |command, column| format!("{command} --number {}", quoted(column)))
+}
+
+/// Refuses columns of numbers for a file that has types of its own.
+fn check_numbers(import: &Import, kind: Kind) -> Result<(), ServiceError> {
+    if import.numbers.is_empty() || kind.format == Format::Csv {
+        return Ok(());
+    }
+    let message = "only the cells of a table are read as numbers: other formats have numbers of their own";
+    Err(ServiceError::new(ErrorCode::Usage, message).next(again(&Import { numbers: Vec::new(), ..import.clone() })))
+}
+
+/// Returns the columns of a table that become numbers; `None` if the file is no table.
+fn numbers_of(import: &Import, kind: Kind) -> Option<Vec<String>> {
+    (kind.format == Format::Csv).then(|| import.numbers.clone())
+}
+
+/// Returns the note about a table without keys, and about columns of numbers that are kept as texts.
+fn hint(columns: &[String], import: &Import, kind: Kind) -> Option<String> {
+    let keyless = "the documents have no keys, so a second import stores them again: --id-column NAME gives them keys";
+    let keyless = (kind.format == Format::Csv && import.id_column.is_none()).then_some(keyless);
+    if columns.is_empty() {
+        return keyless.map(str::to_owned);
+    }
+    let flags = columns.iter().map(|column| format!("--number {}", quoted(column))).collect::<Vec<_>>().join(" ");
+    let texts = format!("every cell is kept as a text; to compare and sum numbers, import again with {flags}");
+    Some(keyless.map_or(texts.clone(), |keyless| format!("{keyless}; {texts}")))
 }
 
 /// Returns the name of an import, by which it can be resumed: the file and its target.

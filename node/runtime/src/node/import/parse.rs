@@ -1,5 +1,6 @@
 //! The parser of an import: bytes become batches of rows, on a thread of its own.
 
+use super::numbers::{Hint, convert};
 use crate::driver::stopping;
 use crate::node::files::{CHECKPOINT_BYTES_MAX, Stage, Stand};
 use crate::service::{ErrorCode, Input, ServiceError};
@@ -17,6 +18,8 @@ const BATCH_BYTES: u64 = 256 * 1024;
 const ROW_COST: (u64, u64) = (1_152, 4);
 /// Longest key, in bytes.
 const KEY_BYTES_MAX: usize = 255;
+/// Number of characters of a wrong cell that a message shows.
+const CELL_CHARS_SHOWN: usize = 40;
 
 /// Rows that become durable together.
 #[derive(Debug)]
@@ -53,6 +56,8 @@ pub(super) struct Learned {
     pub(super) bytes: u64,
     /// The checkpoint for the end of the import; empty if too long to store.
     pub(super) ended: Vec<u8>,
+    /// Columns of texts that hold nothing but numbers.
+    pub(super) numbers: Vec<String>,
     /// True if the import had ended before, so that nothing was done.
     pub(super) nothing_new: bool,
 }
@@ -104,6 +109,8 @@ impl Hashed {
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) id_column: Option<String>,
+    /// Columns that become numbers; none if the file is no table.
+    pub(super) numbers: Option<Vec<String>>,
     pub(super) options: [u8; 32],
     pub(super) limits: BatchLimits,
 }
@@ -126,6 +133,7 @@ pub(super) struct Parser<'a> {
     plan: Plan,
     batches: &'a mpsc::Sender<Batch>,
     rows: Vec<Row>,
+    hint: Hint,
     /// Offset at which the batch begins.
     batch_start: u64,
     /// Number of bytes read.
@@ -135,7 +143,8 @@ pub(super) struct Parser<'a> {
 impl<'a> Parser<'a> {
     pub(super) fn new(reader: Reader, plan: Plan, batches: &'a mpsc::Sender<Batch>) -> Self {
         let batch_start = reader.checkpoint().offset;
-        Self { reader, hashed: Hashed::default(), plan, batches, rows: Vec::new(), batch_start, total: 0 }
+        let (hashed, hint) = (Hashed::default(), Hint::default());
+        Self { reader, hashed, plan, batches, rows: Vec::new(), hint, batch_start, total: 0 }
     }
 
     /// Reads the file from its beginning; the part whose rows are stored is only compared.
@@ -179,6 +188,7 @@ impl<'a> Parser<'a> {
             envelope: self.reader.envelope(),
             bytes: self.total,
             ended: if last.len() > CHECKPOINT_BYTES_MAX { Vec::new() } else { last },
+            numbers: self.hint.columns(self.plan.id_column.as_deref()),
             nothing_new: ended,
         })
     }
@@ -219,7 +229,8 @@ impl<'a> Parser<'a> {
                 return Err(Failed::Changed(format!("has more rows than the {} that are stored", checkpoint.rows)));
             }
             let after = record.offset_after;
-            let row = match row(record, self.plan.id_column.as_deref(), self.reader.columns()) {
+            let row = row(record, self.plan.id_column.as_deref(), self.reader.columns());
+            let row = match row.and_then(|row| self.counted(row)) {
                 Ok(row) => row,
                 Err(error) => {
                     self.send_up_to(offset, rows, line).map_err(Failed::Other)?;
@@ -233,6 +244,19 @@ impl<'a> Parser<'a> {
                 self.send(Stage::Rows).map_err(Failed::Other)?;
             }
         }
+    }
+
+    /// Converts the cells of a table that are to be numbers.
+    fn counted(&mut self, row: Row) -> Result<Row, Failed> {
+        let Some(columns) = &self.plan.numbers else { return Ok(row) };
+        let Row { key, value, at } = row;
+        let value = convert(value, columns).map_err(|(column, cell)| {
+            let shown: String = cell.chars().take(CELL_CHARS_SHOWN).collect();
+            let message = format!("line {} (row {}): '{shown}' in the column '{column}' is no number", at.line, at.row);
+            Failed::File(ServiceError::new(ErrorCode::Usage, message))
+        })?;
+        self.hint.see(&value);
+        Ok(Row { key, value, at })
     }
 
     /// Sends the rows before a refused one.
@@ -285,6 +309,7 @@ pub(super) fn options_of(import: &crate::service::Import) -> [u8; 32] {
     add(import.id_column.as_deref());
     add(import.rows.as_deref());
     import.text.iter().for_each(|path| add(Some(path)));
+    import.numbers.iter().for_each(|column| add(Some(column)));
     hasher.finalize().into()
 }
 
