@@ -98,13 +98,13 @@ mod unsent {
 
     /// No traces: the program was built without them.
     #[derive(Default)]
-    pub(crate) struct Traces;
+    pub(crate) struct Traces {}
 
     impl Traces {
         /// Refuses settings that name a collector.
         pub(crate) fn start(otlp: &Otlp) -> Result<Self, ServiceError> {
             if collector(otlp)?.is_none() {
-                return Ok(Self);
+                return Ok(Self {});
             }
             let message = "[otlp] endpoint is set, and this program was built without OpenTelemetry";
             Err(ServiceError::new(ErrorCode::Usage, message)

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-/// How long anything may take.
+/// Longest time that anything may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// A trace that a client began.
 const TRACE: [u8; 16] =

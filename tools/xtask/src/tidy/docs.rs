@@ -20,8 +20,27 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     }
     for (path, text) in tree.with_extension("rs") {
         findings.extend(pages(path, text, &paths));
+        findings.extend(openings(path, text));
     }
     findings
+}
+
+/// Words with which no line of documentation begins: they make a riddle of a statement.
+const OPENINGS: [&str; 10] = ["What", "Whether", "Who", "Whoever", "How", "When", "Where", "Why", "Of", "Those"];
+
+/// Checks the first word of each line of documentation.
+fn openings(path: &Path, text: &str) -> Vec<Finding> {
+    let fix = "begin with the subject or the verb: \"Returns whether ...\", \"Number of ...\" (CONTRIBUTING, Words)";
+    let lines = (1..).zip(text.lines());
+    let found = lines.filter_map(|(at, line)| {
+        let line = line.trim_start();
+        let said = line.strip_prefix("/// ").or_else(|| line.strip_prefix("//! "))?;
+        let first = said.split(|c: char| !c.is_alphabetic()).next()?;
+        OPENINGS.contains(&first).then(|| (at, first.to_owned()))
+    });
+    found
+        .map(|(at, first)| Finding::error(path, at, "words", format!("documentation begins with \"{first}\""), fix))
+        .collect()
 }
 
 fn test_names(tree: &Tree) -> BTreeSet<String> {
@@ -161,8 +180,9 @@ fn invariant_blocks(text: &str) -> Vec<(usize, String)> {
         }
         inside &= !line.trim().is_empty();
         if let Some((_, block)) = blocks.last_mut().filter(|_| inside) {
-            block.push_str(line);
-            block.push('\n');
+            // A break within a paragraph is a space.
+            block.push_str(line.trim());
+            block.push(' ');
         }
     }
     blocks
@@ -187,9 +207,15 @@ mod tests {
     #[test]
     fn invariants_are_numbered_and_held_by_tests() {
         let tests = ["same_bytes".to_owned()].into();
-        let text = "- **I1** Pure. Held by `tidy purity`,\n  `a::tests::same_bytes`.\n- **I2** Lost. Held by `gone`.\n- **I4** No test.\n";
+        let text = "- **I1** Pure. Held\n  by `tidy\n  purity`,\n  `a::tests::same_bytes`.\n- **I2** Lost. Held by `gone`.\n- **I4** No test.\n";
         let found = invariants(Path::new("ARCHITECTURE.md"), text, &tests);
-        assert_eq!(rules(&found), [("invariant", 3), ("invariant", 4), ("invariant", 4)]);
+        assert_eq!(rules(&found), [("invariant", 5), ("invariant", 6), ("invariant", 6)]);
+    }
+
+    #[test]
+    fn documentation_begins_with_no_question() {
+        let text = "//! Whether it is.\n/// Returns whether it is.\n    /// Of all.\n// What.\nlet a = \"/// What\";\n";
+        assert_eq!(rules(&openings(Path::new("a.rs"), text)), [("words", 1), ("words", 3)]);
     }
 
     #[test]
