@@ -186,6 +186,8 @@ pub(crate) struct Documents {
     plain_bytes: usize,
     /// Edits that were lost, to be told.
     failed: Vec<CommitId>,
+    /// Documents that left memory before what changed in them came into it, to be told.
+    left: Vec<DocRef>,
     /// Entries under way to the store.
     under_way: usize,
     /// Documents that are read for what is to be republished in them.
@@ -249,6 +251,10 @@ impl Documents {
                 self.flush(ledger);
             }
             if let Some(mut state) = self.docs.remove(&doc) {
+                let is_coming = if state.ready { state.reading > 0 } else { state.changed };
+                if is_coming || self.together.iter().any(|docs| docs.contains(&doc)) {
+                    self.left.push(doc);
+                }
                 cache::keep(ledger, doc, &mut state);
             }
         }
@@ -450,6 +456,12 @@ impl Documents {
         ledger.submit_unsaved();
     }
 
+    /// Tells of documents that left memory before what changed in them came into it.
+    pub(crate) fn tell_left(&mut self, events: &mut VecDeque<Event>) {
+        events.extend(self.left.drain(..).map(|doc| Event::Changed { doc }));
+    }
+
+    /// Tells of edits that were lost.
     pub(crate) fn tell_failed(&mut self, events: &mut VecDeque<Event>) {
         if !self.failed.is_empty() {
             events.push_back(Event::EditsFailed { commits: core::mem::take(&mut self.failed) });
