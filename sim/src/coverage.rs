@@ -38,6 +38,8 @@ names! {
     Submitted = "commit.submitted",
     Durable = "commit.durable",
     CommitFailed = "commit.failed",
+    IndexSubmitted = "index.submitted",
+    IndexDurable = "index.durable",
     ReadDone = "read.done",
     EditTaken = "edit.taken",
     EditRefused = "edit.refused",

@@ -375,7 +375,8 @@ impl Documents {
                 state.wait_for(row);
                 state.changed |= !state.ready;
                 touched.insert(doc);
-                if state.unseen && state.pins == 0 {
+                // One that is being read shows it later, and stands in the store by now.
+                if !state.ready || state.unseen && state.pins == 0 {
                     events.push_back(Event::Changed { doc });
                 }
             } else {
@@ -483,6 +484,11 @@ impl Documents {
     #[cfg(feature = "testkit")]
     pub(crate) fn brought(&self, doc: DocRef) -> BTreeMap<(u64, u32), (EntryRef, Short)> {
         self.docs.get(&doc).map(|state| state.brought.clone()).unwrap_or_default()
+    }
+
+    /// How many edits no entry carries yet.
+    pub(crate) fn gathered(&self) -> usize {
+        self.gathered.len()
     }
 
     /// How many documents are in memory.

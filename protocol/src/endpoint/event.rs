@@ -78,7 +78,7 @@ pub enum Event {
         doc: DocRef,
         /// Whether there is any content.
         exists: bool,
-        /// Whether entries came, or stopped counting, while it was read: no [`Event::Changed`] tells of these.
+        /// Whether entries came, or stopped counting, while it was read: [`Event::Changed`] may tell of these before.
         changed: bool,
     },
     /// A document's logs grew by others' entries. If it is open, they are imported.

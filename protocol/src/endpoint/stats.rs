@@ -83,6 +83,8 @@ pub struct Stats {
     pub logs: usize,
     /// How many documents are in memory.
     pub open_docs: usize,
+    /// Edits that no entry carries yet.
+    pub gathered: usize,
     /// Store requests that have not completed.
     pub store_requests: usize,
     /// Documents that are read, or will be, for what is to be republished in them.
@@ -103,6 +105,7 @@ impl Endpoint {
             links: self.links.info(),
             logs: self.ledger.registry.len(),
             open_docs: self.documents.len(),
+            gathered: self.documents.gathered(),
             store_requests: self.ledger.store.under_way(),
             examining: self.documents.examining(&self.ledger),
             written: self.ledger.written,

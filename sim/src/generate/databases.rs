@@ -96,6 +96,9 @@ pub(super) fn work(draws: &mut Draws, plan: &mut Plan, profile: &Profile, end_us
             push(plan, When::AtUs(at_us), Act::Bodies { peer, bodies });
             continue;
         }
+        if draws.once_in(8) {
+            burst(draws, plan, peer, docs, at_us);
+        }
         let what = one(draws, kind, docs, places, plan.partitions);
         // Queries are asked while a commit is under way, or at any time.
         let is_between = what.is_question() && !draws.once_in(3);
@@ -106,9 +109,43 @@ pub(super) fn work(draws: &mut Draws, plan: &mut Plan, profile: &Profile, end_us
 
 /// A moment at which an index may be some commits behind.
 fn between(draws: &mut Draws, peer: usize) -> When {
-    let event = draws.pick(&["commit.submitted", "commit.submitted", "commit.durable", "entry.received", "data.asked"]);
+    let event = draws.pick(&[
+        "commit.submitted",
+        "commit.durable",
+        "entry.received",
+        "data.asked",
+        "index.submitted",
+        "index.durable",
+    ]);
     let delay_us = if draws.once_in(2) { 0 } else { draws.below(2_000) };
-    When::After(After { event: event.to_owned(), peer, nth: draws.within(1, 80), delay_us })
+    let most = if event.starts_with("index") { 25 } else { 80 };
+    When::After(After { event: event.to_owned(), peer, nth: draws.within(1, most), delay_us })
+}
+
+/// One document changes several times while indexes take it in: some of it is gathered only, and queries are asked, or the
+/// process ends, when what they hold of it is on its way to the disk or there.
+fn burst(draws: &mut Draws, plan: &mut Plan, peer: usize, docs: u64, at_us: u64) {
+    let doc = draws.below(docs) as u32;
+    let mut at_us = at_us;
+    for _ in 0..draws.within(2, 5) {
+        let what = match draws.below(8) {
+            0 => Ask::Delete { doc },
+            1 | 2 => Ask::Gather { doc },
+            _ => Ask::Put { doc },
+        };
+        push(plan, When::AtUs(at_us), Act::Ask { peer, what });
+        at_us += if draws.once_in(2) { draws.below(300) } else { draws.span_us(100, 30_000) };
+    }
+    let place = doc;
+    for _ in 0..draws.within(1, 3) {
+        push(plan, between(draws, peer), Act::Ask { peer, what: Ask::Find { place } });
+    }
+    if draws.once_in(4) {
+        let event = draws.pick(&["index.submitted", "index.durable"]).to_owned();
+        let when = When::After(After { event, peer, nth: draws.within(1, 25), delay_us: draws.below(2) * 50 });
+        let (keep, restart_us) = (draws.within(0, 3) as u32, Some(draws.span_us(1_000, 100_000)));
+        push(plan, when, Act::Crash { peer, keep, restart_us });
+    }
 }
 
 /// What is written beside copies of a process.

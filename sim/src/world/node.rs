@@ -104,6 +104,15 @@ impl Node {
     }
 }
 
+/// What a store was asked to carry out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Queued {
+    Read,
+    Commit,
+    /// A commit of what indexes hold.
+    Indexes,
+}
+
 /// What a running process has in memory, and the store that it has open.
 #[derive(Debug)]
 pub(crate) struct Alive {
@@ -113,8 +122,8 @@ pub(crate) struct Alive {
     pub(crate) store: MemStore,
     /// Reads of what is durable that its store has not completed.
     pub(super) reads: BTreeMap<StoreId, StoreRequest>,
-    /// Other requests that its store has not completed, oldest first: whether each is a commit.
-    pub(super) store_queue: VecDeque<bool>,
+    /// Other requests that its store has not completed, oldest first.
+    pub(super) store_queue: VecDeque<Queued>,
     pub(super) store_requests: u64,
     pub(crate) links: BTreeMap<LinkId, (u64, usize)>,
     pub(crate) up: BTreeMap<LinkId, DeviceId>,

@@ -32,9 +32,7 @@ impl World<'_> {
             return false;
         }
         if self.nodes[peer].follows.len() < FOLLOWED_MAX {
-            let mut question = Question::draw(values, DOCS.into());
-            // Which documents a limit cuts off is only said where they are in order.
-            question.limit = (question.is_sorted() && values.once_in(2)).then(|| 1 + values.below(4) as usize);
+            let question = Question::draw_followed(values, DOCS.into());
             let follow = Follow { number, place, question, told: None, ticket: None, resumed: false };
             self.nodes[peer].follows.push(follow);
             self.open_follow(peer, number);

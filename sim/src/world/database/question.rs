@@ -99,6 +99,18 @@ impl Question {
         Self { pick: Pick::draw(values, keys), sort, limit: None, index: None }
     }
 
+    /// Draws one that is followed: half of them are windows of what an index has in order, so that they run out.
+    pub(super) fn draw_followed(values: &mut Values, keys: u64) -> Self {
+        let mut question = Self::draw(values, keys);
+        if values.once_in(2) {
+            question.sort = vec![values.pick(&[("a", false), ("a", true), ("b", false), ("t", true)])];
+            question.pick = if values.once_in(2) { Pick::All(Vec::new()) } else { Pick::one(values) };
+        }
+        // Which documents a limit cuts off is only said where they are in order.
+        question.limit = (question.is_sorted() && !values.once_in(3)).then(|| 1 + values.below(4) as usize);
+        question
+    }
+
     /// The query, as a database is asked it.
     pub(super) fn query(&self, partition: PartNo, collection: &str) -> Query {
         let text = cosmicsync_data::json::to_string(&self.pick.selector());
