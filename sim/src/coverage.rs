@@ -117,6 +117,10 @@ names! {
     LiveMoved = "data.live-moved",
     ImportDone = "data.import-done",
     Refused = "data.refused",
+    FeedRead = "data.feed-read",
+    Looked = "data.looked",
+    BoundAsked = "data.asked-by-one-bound",
+    BoundFollowed = "data.followed-by-one-bound",
     PartialChecked = "data.partial-checked",
     ForksChecked = "data.forks-checked",
 }

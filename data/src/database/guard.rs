@@ -163,7 +163,9 @@ impl Reading {
 
 /// The same answer about a document that is not there.
 fn nothing(answer: Answer) -> Answer {
-    if matches!(answer, Answer::Document(_)) {
+    if planted!("rules.hidden-said") {
+        Answer::Failed(RequestError::NotFound)
+    } else if matches!(answer, Answer::Document(_)) {
         Answer::Document(None)
     } else if matches!(answer, Answer::Snapshot(_)) {
         Answer::Snapshot(None)

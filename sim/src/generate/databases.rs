@@ -11,6 +11,8 @@ const PLACES: u64 = 6;
 const INDEXES: u64 = 6;
 /// Schemas have these numbers.
 const SCHEMAS: u64 = 4;
+/// Rules have these numbers.
+const RULES: u64 = 5;
 /// More documents than are read at a time, where limits are as shipped.
 const MANY: (u64, u64) = (130, 600);
 
@@ -28,15 +30,19 @@ enum Kind {
     Drop,
     Rebuild,
     Schema,
+    Rules,
     Find,
     FindMore,
+    FindBound,
     Follow,
+    FollowBound,
+    Feed,
     Unfollow,
     Check,
     Bodies,
 }
 
-const KINDS: [Kind; 17] = [
+const KINDS: [Kind; 21] = [
     Kind::Patch,
     Kind::Gather,
     Kind::Delete,
@@ -48,9 +54,13 @@ const KINDS: [Kind; 17] = [
     Kind::Drop,
     Kind::Rebuild,
     Kind::Schema,
+    Kind::Rules,
     Kind::Find,
     Kind::FindMore,
+    Kind::FindBound,
     Kind::Follow,
+    Kind::FollowBound,
+    Kind::Feed,
     Kind::Unfollow,
     Kind::Check,
     Kind::Bodies,
@@ -71,6 +81,11 @@ pub(super) fn work(draws: &mut Draws, plan: &mut Plan, profile: &Profile, end_us
     plan.core.batch = draws.pick(&[None, Some(1), Some(2), Some(3), Some(8)]);
     let mut kinds = super::subset(draws, &KINDS, profile.swarm);
     kinds.extend([Kind::Create, Kind::Find, Kind::Follow]);
+    if kinds.contains(&Kind::FindBound) || kinds.contains(&Kind::FollowBound) {
+        kinds.push(Kind::Rules);
+    }
+    // Indexes that are made, by the numbers of their collections and their own.
+    let mut made = Vec::new();
     let peers = plan.peers.len() as u64;
     // Few documents and collections are written to, or all.
     let docs = draws.pick(&[2, 6, DOCS]);
@@ -80,6 +95,10 @@ pub(super) fn work(draws: &mut Draws, plan: &mut Plan, profile: &Profile, end_us
         let peer = draws.below(peers) as usize;
         let what = index(draws, places, Change::Create);
         let at_us = draws.below(end_us / 2 + 1);
+        if let Ask::Index { place, index, .. } = what {
+            made.push((place, index));
+            ask_while_built(draws, plan, peer, (place, index));
+        }
         push(plan, When::AtUs(at_us), Act::Ask { peer, what });
     }
     if plan.core.batch.is_none() && draws.once_in(8) {
@@ -97,9 +116,13 @@ pub(super) fn work(draws: &mut Draws, plan: &mut Plan, profile: &Profile, end_us
             continue;
         }
         if draws.once_in(8) {
-            burst(draws, plan, peer, docs, at_us);
+            let of = draws.pick(&made);
+            burst(draws, plan, peer, of, at_us);
         }
         let what = one(draws, kind, docs, places, plan.partitions);
+        if let Ask::Index { place, index, change: Change::Create | Change::Rebuild } = what {
+            ask_while_built(draws, plan, peer, (place, index));
+        }
         // Queries are asked while a commit is under way, or at any time.
         let is_between = what.is_question() && !draws.once_in(3);
         let when = if is_between { between(draws, peer) } else { When::AtUs(at_us) };
@@ -122,10 +145,20 @@ fn between(draws: &mut Draws, peer: usize) -> When {
     When::After(After { event: event.to_owned(), peer, nth: draws.within(1, most), delay_us })
 }
 
+/// A query is asked by an index when the last of it may be on its way to the disk.
+fn ask_while_built(draws: &mut Draws, plan: &mut Plan, peer: usize, (place, index): (u32, u32)) {
+    let index = Some(index);
+    for _ in 0..draws.below(3) {
+        let after = After { event: "index.submitted".to_owned(), peer, nth: draws.within(1, 6), delay_us: 0 };
+        push(plan, When::After(after), Act::Ask { peer, what: Ask::Find { place, index } });
+    }
+}
+
 /// One document changes several times while indexes take it in: some of it is gathered only, and queries are asked, or the
 /// process ends, when what they hold of it is on its way to the disk or there.
-fn burst(draws: &mut Draws, plan: &mut Plan, peer: usize, docs: u64, at_us: u64) {
-    let doc = draws.below(docs) as u32;
+fn burst(draws: &mut Draws, plan: &mut Plan, peer: usize, (place, index): (u32, u32), at_us: u64) {
+    // Documents have the numbers of their collections, and others beyond these.
+    let doc = place % ((plan.partitions + 1) * 2);
     let mut at_us = at_us;
     for _ in 0..draws.within(2, 5) {
         let what = match draws.below(8) {
@@ -136,9 +169,9 @@ fn burst(draws: &mut Draws, plan: &mut Plan, peer: usize, docs: u64, at_us: u64)
         push(plan, When::AtUs(at_us), Act::Ask { peer, what });
         at_us += if draws.once_in(2) { draws.below(300) } else { draws.span_us(100, 30_000) };
     }
-    let place = doc;
-    for _ in 0..draws.within(1, 3) {
-        push(plan, between(draws, peer), Act::Ask { peer, what: Ask::Find { place } });
+    let index = Some(index);
+    for _ in 0..draws.within(1, 4) {
+        push(plan, between(draws, peer), Act::Ask { peer, what: Ask::Find { place, index } });
     }
     if draws.once_in(4) {
         let event = draws.pick(&["index.submitted", "index.durable"]).to_owned();
@@ -177,8 +210,12 @@ fn one(draws: &mut Draws, kind: Option<Kind>, docs: u64, places: u64, partitions
         Kind::Drop => index(draws, places, Change::Drop),
         Kind::Rebuild => index(draws, places, Change::Rebuild),
         Kind::Schema => Ask::Schema { place, schema: draws.below(SCHEMAS) as u32 },
-        Kind::Find | Kind::FindMore => Ask::Find { place },
+        Kind::Rules => Ask::Rules { place, rules: draws.below(RULES) as u32 },
+        Kind::Find | Kind::FindMore => Ask::Find { place, index: None },
+        Kind::FindBound => Ask::FindBound { place },
         Kind::Follow => Ask::Follow { place },
+        Kind::FollowBound => Ask::FollowBound { place },
+        Kind::Feed => Ask::Feed { limit: draws.within(1, 8) as u32 },
         Kind::Unfollow => Ask::Unfollow,
         Kind::Check | Kind::Bodies => Ask::Check,
     }

@@ -21,7 +21,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::clock::Clock;
 use super::content::text_paths;
-use super::database::{Desk, Follow};
+use super::database::{Desk, Feed, Follow};
 use super::driven::Core;
 use super::start::{config_of, recover};
 use super::work::OpenDoc;
@@ -76,6 +76,8 @@ pub(crate) struct Node {
     pub(super) resumes: bool,
     /// Live queries of its users.
     pub(super) follows: Vec<Follow>,
+    /// Who reads its feed.
+    pub(super) feed: Feed,
 }
 
 impl Node {
@@ -95,6 +97,7 @@ impl Node {
             reopen_us: RESTART_US,
             resumes: false,
             follows: Vec::new(),
+            feed: Feed::default(),
         }
     }
 

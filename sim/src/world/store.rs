@@ -174,7 +174,10 @@ mod tests {
         }
 
         fn writes(&self, peer: usize) -> bool {
-            self.nodes[peer].alive.as_deref().is_some_and(|alive| alive.store_queue.front().is_some_and(|queued| *queued != Queued::Read))
+            self.nodes[peer]
+                .alive
+                .as_deref()
+                .is_some_and(|alive| alive.store_queue.front().is_some_and(|queued| *queued != Queued::Read))
         }
     }
 

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 
 /// Which documents are meant.
 #[derive(Debug, Clone, PartialEq)]
-enum Pick {
+pub(super) enum Pick {
     All(Vec<Self>),
     Any(Vec<Self>),
     Not(Box<Self>),
@@ -23,7 +23,7 @@ enum Pick {
 
 /// What is asked of a field.
 #[derive(Debug, Clone, PartialEq)]
-enum Test {
+pub(super) enum Test {
     Eq(Value),
     Ne(Value),
     Order(Vec<(Relation, Value)>),
@@ -37,7 +37,7 @@ enum Test {
 
 /// How a value stands to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Relation {
+pub(super) enum Relation {
     Above,
     AtLeast,
     Below,
@@ -111,6 +111,11 @@ impl Question {
         question
     }
 
+    /// The same, about fewer documents.
+    pub(super) fn narrowed(&self, pick: Pick) -> Self {
+        Self { pick: Pick::All(vec![self.pick.clone(), pick]), ..self.clone() }
+    }
+
     /// The query, as a database is asked it.
     pub(super) fn query(&self, partition: PartNo, collection: &str) -> Query {
         let text = cosmicsync_data::json::to_string(&self.pick.selector());
@@ -165,6 +170,20 @@ impl core::fmt::Display for Question {
 }
 
 impl Pick {
+    pub(super) const fn all() -> Self {
+        Self::All(Vec::new())
+    }
+
+    /// Those whose member `a` is this.
+    pub(super) fn own(account: &str) -> Self {
+        Self::Field(A, Test::Eq(account.into()))
+    }
+
+    /// Those whose member `b` is at least 1.
+    pub(super) fn great() -> Self {
+        Self::Field(B, Test::Order(vec![(Relation::AtLeast, Value::Int(1))]))
+    }
+
     fn draw(values: &mut Values, keys: u64) -> Self {
         match values.below(12) {
             0 => Self::All(Vec::new()),
@@ -213,7 +232,7 @@ impl Pick {
         }
     }
 
-    fn matches(&self, key: Option<&str>, value: &Value) -> bool {
+    pub(super) fn matches(&self, key: Option<&str>, value: &Value) -> bool {
         match self {
             Self::All(parts) => parts.iter().all(|part| part.matches(key, value)),
             Self::Any(parts) => parts.iter().any(|part| part.matches(key, value)),
