@@ -28,13 +28,15 @@ pub(super) struct Get {
     /// Also if it is deleted, and only what is durable: whoever tells of changes must not tell of what a crash undoes.
     settled: bool,
     doc: Option<DocRef>,
+    /// It waits until the document in memory is all that is stored of it.
+    is_waiting: bool,
     /// The snapshot that is answered once it is durable.
     held: Option<Snapshot>,
 }
 
 impl Get {
     pub(super) const fn new(partition: PartNo, name: Name, settled: bool) -> Self {
-        Self { partition, name, settled, doc: None, held: None }
+        Self { partition, name, settled, doc: None, is_waiting: false, held: None }
     }
 
     fn told(&self, doc: DocRef, snapshot: Option<Snapshot>) -> Answer {
@@ -59,6 +61,15 @@ impl Task for Get {
             };
         }
         if cx.endpoint.is_open(doc) {
+            // Whoever was told that it changed must not be shown what was before, and be told nothing after.
+            let lags = !cx.endpoint.is_current(doc) && !cx.desk.held.contains(&doc);
+            if self.settled && lags && !planted!("feed.look-behind") {
+                if !core::mem::replace(&mut self.is_waiting, true) {
+                    cx.watch();
+                    cx.open(doc);
+                }
+                return Ok(None);
+            }
             let snapshot = cx.endpoint.view(doc);
             if self.settled && snapshot.is_some() && !planted!("feed.look-unsettled") && cx.wait_for(doc) {
                 self.held = snapshot;

@@ -73,9 +73,15 @@ impl World<'_> {
     /// O15 to O21 of a peer at rest. Returns what it says of itself, if its process goes on.
     pub(in crate::world) fn check_database(&mut self, peer: usize, tag: u64) -> Option<Said> {
         self.release_docs(peer);
-        self.call(peer, |alive, now| alive.endpoint.flush(now));
-        if !self.rest(peer) {
-            return None;
+        loop {
+            self.call(peer, |alive, now| alive.endpoint.flush(now));
+            if !self.rest(peer) {
+                return None;
+            }
+            // What was asked a moment ago may be gathered only now.
+            if self.nodes[peer].alive.as_deref()?.endpoint.stats().gathered == 0 {
+                break;
+            }
         }
         let alive = self.nodes[peer].alive.as_deref_mut()?;
         alive.desk.gathered.clear();

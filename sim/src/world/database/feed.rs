@@ -24,6 +24,8 @@ pub(in crate::world) struct Feed {
     number: u64,
     /// The versions of documents as it was told of them.
     told: BTreeMap<DocRef, Option<VersionId>>,
+    /// Documents that were held back when they were looked at.
+    again: BTreeSet<DocRef>,
     /// The store was replaced: changes that it holds may have no numbers.
     is_replaced: bool,
 }
@@ -102,6 +104,7 @@ impl World<'_> {
         let Some(alive) = self.nodes[peer].alive.as_deref() else { return };
         let stores = [alive.store.crash(0), alive.store.crash(usize::MAX)];
         let is_current = alive.endpoint.is_current(doc);
+        let is_held = !alive.desk.held.is_empty() && !is_current;
         let [Some(now), Some(later)] = stores.map(|store| self.documents(peer, store, doc.partition)) else { return };
         let shown = self.call(peer, |alive, _| alive.endpoint.view(doc)).flatten();
         self.stats.checks += 1;
@@ -120,11 +123,26 @@ impl World<'_> {
             self.violation(OracleId::O20, Some(peer), text);
         }
         self.mark(Mark::Looked);
-        self.nodes[peer].feed.told.insert(doc, version);
+        let feed = &mut self.nodes[peer].feed;
+        feed.told.insert(doc, version);
+        // What is held back shows when it is let in again, and has no number of its own.
+        if is_held {
+            feed.again.insert(doc);
+        }
+    }
+
+    fn look_at_rest(&mut self, peer: usize, doc: DocRef) -> Option<()> {
+        let request = Request::Look { partition: doc.partition, name: Name::Id(doc.doc) };
+        let Answer::Snapshot(told) = self.probe(peer, request)? else { return None };
+        self.nodes[peer].feed.told.insert(doc, told.map(|told| told.version));
+        Some(())
     }
 
     /// O20, at rest: whoever read the feed and looked knows each document as it stands.
     pub(super) fn check_feed(&mut self, peer: usize, all: &BTreeMap<u32, Rc<Docs>>) -> Option<()> {
+        for doc in core::mem::take(&mut self.nodes[peer].feed.again) {
+            self.look_at_rest(peer, doc)?;
+        }
         loop {
             let after = self.nodes[peer].feed.number;
             let answer = self.probe(peer, Request::Changes { after, limit: PAGE })?;
@@ -136,9 +154,7 @@ impl World<'_> {
             let Some(last) = rows.last() else { break };
             self.nodes[peer].feed.number = last.number;
             for doc in rows.iter().map(|row| row.doc).collect::<BTreeSet<_>>() {
-                let request = Request::Look { partition: doc.partition, name: Name::Id(doc.doc) };
-                let Answer::Snapshot(told) = self.probe(peer, request)? else { return None };
-                self.nodes[peer].feed.told.insert(doc, told.map(|told| told.version));
+                self.look_at_rest(peer, doc)?;
             }
         }
         for (number, docs) in all {
