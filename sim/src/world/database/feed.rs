@@ -24,8 +24,8 @@ pub(in crate::world) struct Feed {
     number: u64,
     /// The versions of documents as it was told of them.
     told: BTreeMap<DocRef, Option<VersionId>>,
-    /// Documents that were held back when they were looked at.
-    again: BTreeSet<DocRef>,
+    /// Looks at documents that are not answered, or showed what is held back: a process that ended answers none.
+    again: BTreeMap<DocRef, u32>,
     /// The store was replaced: changes that it holds may have no numbers.
     is_replaced: bool,
 }
@@ -62,6 +62,7 @@ impl World<'_> {
             let store = self.nodes[peer].durable();
             let Some(before) = self.documents(peer, store, doc.partition) else { return };
             let request = Request::Look { partition: doc.partition, name: Name::Id(doc.doc) };
+            *self.nodes[peer].feed.again.entry(doc).or_default() += 1;
             self.ask(peer, Asked::Look(Box::new(Look { doc, before })), request);
         }
         let feed = &mut self.nodes[peer].feed;
@@ -126,8 +127,8 @@ impl World<'_> {
         let feed = &mut self.nodes[peer].feed;
         feed.told.insert(doc, version);
         // What is held back shows when it is let in again, and has no number of its own.
-        if is_held {
-            feed.again.insert(doc);
+        if let (Some(count), false) = (feed.again.get_mut(&doc), is_held) {
+            *count = count.saturating_sub(1);
         }
     }
 
@@ -140,7 +141,7 @@ impl World<'_> {
 
     /// O20, at rest: whoever read the feed and looked knows each document as it stands.
     pub(super) fn check_feed(&mut self, peer: usize, all: &BTreeMap<u32, Rc<Docs>>) -> Option<()> {
-        for doc in core::mem::take(&mut self.nodes[peer].feed.again) {
+        for (doc, _) in core::mem::take(&mut self.nodes[peer].feed.again).into_iter().filter(|(_, count)| *count > 0) {
             self.look_at_rest(peer, doc)?;
         }
         loop {
