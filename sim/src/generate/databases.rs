@@ -123,6 +123,9 @@ pub(super) fn work(draws: &mut Draws, plan: &mut Plan, profile: &Profile, end_us
         if let Ask::Index { place, index, change: Change::Create | Change::Rebuild } = what {
             ask_while_built(draws, plan, peer, (place, index));
         }
+        if let Ask::FindBound { place } | Ask::FollowBound { place } = what {
+            rule(draws, plan, peer, place, (at_us, end_us));
+        }
         // Queries are asked while a commit is under way, or at any time.
         let is_between = what.is_question() && !draws.once_in(3);
         let when = if is_between { between(draws, peer) } else { When::AtUs(at_us) };
@@ -143,6 +146,18 @@ fn between(draws: &mut Draws, peer: usize) -> When {
     let delay_us = if draws.once_in(2) { 0 } else { draws.below(2_000) };
     let most = if event.starts_with("index") { 25 } else { 80 };
     When::After(After { event: event.to_owned(), peer, nth: draws.within(1, most), delay_us })
+}
+
+/// Rules are set before a moment, and often others after it.
+fn rule(draws: &mut Draws, plan: &mut Plan, peer: usize, place: u32, (at_us, end_us): (u64, u64)) {
+    let before_us = draws.below(at_us + 1);
+    let after_us = draws.within(at_us, at_us.max(end_us));
+    for (at_us, is_set) in [(before_us, true), (after_us, draws.once_in(2))] {
+        let rules = draws.within(1, RULES - 1) as u32;
+        if is_set {
+            push(plan, When::AtUs(at_us), Act::Ask { peer, what: Ask::Rules { place, rules } });
+        }
+    }
 }
 
 /// A query is asked by an index when the last of it may be on its way to the disk.

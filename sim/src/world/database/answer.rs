@@ -43,7 +43,7 @@ impl World<'_> {
             }
         }
         match (asked, answer) {
-            (Asked::Probe, answer) => {
+            (Asked::Probe | Asked::ProbeBound, answer) => {
                 if let Some(alive) = self.nodes[peer].alive.as_deref_mut() {
                     alive.desk.told.insert(ticket, answer);
                 }
@@ -126,7 +126,6 @@ impl World<'_> {
         match asked {
             Asked::Find(finding) if forbids && finding.is_bound => true,
             Asked::Live(number) if forbids && follows.iter().any(|follow| follow.is_bound_as(*number)) => true,
-            Asked::Probe if forbids => true,
             _ => is_fair(asked, error),
         }
     }
@@ -148,7 +147,7 @@ fn is_fair(asked: &Asked, error: &RequestError) -> bool {
                 | RequestError::At(..)
         ),
         // An index may not be there, or be another; a document of an import may not wholly be here.
-        Asked::Change | Asked::Import(..) | Asked::Rows(..) => true,
+        Asked::Change | Asked::Import(..) | Asked::Rows(..) | Asked::ProbeBound => true,
         Asked::Find(finding) => {
             finding.forces()
                 && matches!(error, RequestError::Query(QueryError::NoIndex(_) | QueryError::IndexBuilding(_)))

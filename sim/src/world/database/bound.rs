@@ -178,7 +178,7 @@ impl World<'_> {
     /// Asks as one who is bound, and waits for the answer at rest; none if the process ended.
     fn probe_as(&mut self, peer: usize, request: Request) -> Option<Answer> {
         let text: String = format!("{request:?}").chars().take(200).collect();
-        let ticket = self.ask_as(peer, Some(actor()), Asked::Probe, request)?;
+        let ticket = self.ask_as(peer, Some(actor()), Asked::ProbeBound, request)?;
         if !self.rest(peer) {
             return None;
         }

@@ -75,6 +75,8 @@ enum Asked {
     Live(u32),
     /// What an oracle asks.
     Probe,
+    /// What an oracle asks in the name of one whom rules bind: it is refused for all kinds of reasons.
+    ProbeBound,
 }
 
 impl Asked {
