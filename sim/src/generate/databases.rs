@@ -101,6 +101,11 @@ pub(super) fn work(draws: &mut Draws, plan: &mut Plan, profile: &Profile, end_us
         }
         push(plan, When::AtUs(at_us), Act::Ask { peer, what });
     }
+    for _ in 0..draws.below(4) {
+        let (peer, at_us) = (draws.below(peers) as usize, draws.below(end_us / 2 + 1));
+        let place = draws.below(places) as u32;
+        push(plan, When::AtUs(at_us), Act::Ask { peer, what: Ask::Follow { place } });
+    }
     if plan.core.batch.is_none() && draws.once_in(8) {
         let (peer, at_us) = (draws.below(peers) as usize, draws.below(end_us / 2 + 1));
         let (place, docs) = (draws.below(places) as u32, draws.within(MANY.0, MANY.1) as u32);
@@ -181,12 +186,20 @@ fn burst(draws: &mut Draws, plan: &mut Plan, peer: usize, (place, index): (u32, 
             1 | 2 => Ask::Gather { doc },
             _ => Ask::Put { doc },
         };
-        push(plan, When::AtUs(at_us), Act::Ask { peer, what });
+        // Some follows right behind a commit, while indexes and live queries read what that changed; some comes from others.
+        let after =
+            After { event: "commit.durable".to_owned(), peer, nth: draws.within(1, 60), delay_us: draws.below(150) };
+        let when = if draws.once_in(3) { When::After(after) } else { When::AtUs(at_us) };
+        let writer = if draws.once_in(3) { draws.below(plan.peers.len() as u64) as usize } else { peer };
+        push(plan, when, Act::Ask { peer: writer, what });
         at_us += if draws.once_in(2) { draws.below(300) } else { draws.span_us(100, 30_000) };
     }
     let index = Some(index);
     for _ in 0..draws.within(1, 4) {
-        push(plan, between(draws, peer), Act::Ask { peer, what: Ask::Find { place, index } });
+        let delay_us = if draws.once_in(2) { 0 } else { draws.below(300) };
+        let durable = After { event: "index.durable".to_owned(), peer, nth: draws.within(1, 25), delay_us };
+        let when = if draws.once_in(2) { When::After(durable) } else { between(draws, peer) };
+        push(plan, when, Act::Ask { peer, what: Ask::Find { place, index } });
     }
     if draws.once_in(4) {
         let event = draws.pick(&["index.submitted", "index.durable"]).to_owned();
